@@ -1,0 +1,69 @@
+package stage
+
+import (
+	"crypto/rand"
+	"regexp"
+	"strings"
+)
+
+// LocalRegion is the region of the stages that Stagedoor serves itself.
+const LocalRegion = "local"
+
+const localPrefix = "arn:aws:ivs:" + LocalRegion + ":000000000000:stage/"
+
+// The pattern is that of StageArn in the model of the IVS real-time API.
+var arnPattern = regexp.MustCompile(`^arn:aws:ivs:[a-z0-9-]+:[0-9]+:stage/[a-zA-Z0-9-]+$`)
+
+// An ARN names a stage. Its region decides who serves the stage.
+type ARN string
+
+// ParseARN checks the shape of an ARN that came from outside.
+func ParseARN(s string) (ARN, error) {
+	if len(s) > 128 || !arnPattern.MatchString(s) {
+		return "", Errorf(ErrInvalid, "a stage is named by its ARN, such as %sabcdABCDefgh or arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh", localPrefix)
+	}
+	return ARN(s), nil
+}
+
+// LocalARN is the ARN of the local stage with that ID.
+func LocalARN(id string) ARN { return ARN(localPrefix + id) }
+
+// ID is the last part of the ARN and the "topic" claim of a token.
+func (a ARN) ID() string { return string(a[strings.LastIndexByte(string(a), '/')+1:]) }
+
+// Region is the AWS region of the stage, or LocalRegion.
+func (a ARN) Region() string { return a.field(3) }
+
+// Account is the AWS account of the stage.
+func (a ARN) Account() string { return a.field(4) }
+
+// Local says that Stagedoor serves the stage itself.
+func (a ARN) Local() bool { return strings.HasPrefix(string(a), localPrefix) }
+
+func (a ARN) field(n int) string {
+	if fields := strings.Split(string(a), ":"); n < len(fields) {
+		return fields[n]
+	}
+	return ""
+}
+
+const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// NewID makes a random name of 12 letters and digits (71 bits), the shape of IVS's own stage and participant IDs.
+// IVS documents "_" and "-" too, but GetParticipant's pattern refuses the first.
+func NewID() string {
+	var raw [32]byte
+	id := make([]byte, 0, 12)
+	for {
+		rand.Read(raw[:])
+		for _, b := range raw {
+			// 248 is the largest multiple of 62 in a byte: what lies above would favour the first letters.
+			if b >= 248 {
+				continue
+			}
+			if id = append(id, idLetters[b%62]); len(id) == cap(id) {
+				return string(id)
+			}
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package stage
+
+import (
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+)
+
+// A Secret is a text that never prints: not under any verb of fmt, not in a log, not as JSON.
+// The pointer hides it from reflection-based printers, too.
+type Secret struct{ text *string }
+
+const hidden = "[secret]"
+
+// NewSecret wraps a text.
+func NewSecret(text string) Secret { return Secret{&text} }
+
+// Reveal returns the text. Call it only where the bytes leave us for their owner.
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// Empty says whether there is no text.
+func (s Secret) Empty() bool { return s.Reveal() == "" }
+
+// Equal compares in constant time.
+func (s Secret) Equal(other Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
+}
+
+func (s Secret) String() string       { return hidden }
+func (s Secret) GoString() string     { return hidden }
+func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalText refuses, so that no encoder writes a secret by accident.
+func (s Secret) MarshalText() ([]byte, error) { return nil, errors.New("a secret is not marshalled") }
+
+// MarshalJSON refuses, like MarshalText.
+func (s Secret) MarshalJSON() ([]byte, error) { return s.MarshalText() }

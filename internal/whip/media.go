@@ -1,0 +1,28 @@
+package whip
+
+import (
+	"context"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// Media is the plane behind the doors: it negotiates and carries the media of sessions. It is safe for concurrent use.
+//
+// Errors are *stage.Error: ErrInvalid with code "bad_sdp" for an offer that cannot be read, ErrInvalid "no_h264" for a
+// publisher whose offer has no H.264 (IVS: 2014), ErrNotFound "not_publishing" for a Subscribe to nobody,
+// ErrConflict "stage_full" when a limit of the stage is reached, ErrTooMany or ErrUnavailable when the server is full.
+//
+// Publish and Subscribe return when the answer is complete (candidates included). The session lives until Close is
+// called or the media plane ends it itself; ctx bounds the negotiation only.
+type Media interface {
+	Publish(ctx context.Context, p stage.Participant, offer string) (Session, string, error)
+	Subscribe(ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string) (Session, string, error)
+}
+
+// A Session is one WHIP or WHEP session.
+type Session interface {
+	// Close ends the session, once; the code and detail become those of its EventEnded. It does not block on the network.
+	Close(code, detail string)
+	// Done is closed when the session has ended, whoever ended it.
+	Done() <-chan struct{}
+}
