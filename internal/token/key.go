@@ -1,0 +1,171 @@
+package token
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const localKeyPrefix = "arn:aws:ivs:" + stage.LocalRegion + ":000000000000:public-key/"
+
+// CreateKey makes a key and keeps it in a new file of mode 0600. A file that is there already is never touched: the error
+// is fs.ErrExist then.
+func CreateKey(path string) (*ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("write a key: %w", err)
+	}
+	return key, writeNew(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// writeNew brings the file into being as a whole or not at all: a link fails where a rename would overwrite.
+func writeNew(path string, content []byte) error {
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, ".key-*") // mode 0600
+	if err != nil {
+		return keyError(path, err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(content)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return keyError(path, err)
+	}
+	if err := os.Link(tmp.Name(), path); err != nil {
+		return keyError(path, err)
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the name last as well as the bytes.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // has no such call for folders
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// LoadKey reads a key in PEM, as PKCS#8 or as the SEC1 that openssl ecparam writes. The file must be no one else's to read.
+func LoadKey(path string) (*ecdsa.PrivateKey, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, keyError(path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, keyError(path, err)
+	}
+	if exposed(info) {
+		return nil, stage.Errorf(stage.ErrInvalid, "the key %s can be read by others (mode %04o): run chmod 600 on it; if others may have seen it, make a new one", path, info.Mode().Perm())
+	}
+	content, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	if err != nil {
+		return nil, keyError(path, err)
+	}
+	key, err := ParseKey(content)
+	if err != nil {
+		return nil, stage.Errorf(stage.ErrInvalid, "the key %s: %v", path, err)
+	}
+	return key, nil
+}
+
+// exposed lets a group read, as secrets are mounted for a container, but nobody beyond it.
+func exposed(info fs.FileInfo) bool {
+	return runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0
+}
+
+// ParseKey reads a private key in PEM, as LoadKey does.
+func ParseKey(content []byte) (*ecdsa.PrivateKey, error) {
+	for {
+		var block *pem.Block
+		if block, content = pem.Decode(content); block == nil {
+			return nil, stage.Errorf(stage.ErrInvalid, "there is no private key in PEM in it")
+		}
+		switch block.Type {
+		case "EC PARAMETERS": // stands before the key when openssl ecparam ran without -noout
+			continue
+		case "ENCRYPTED PRIVATE KEY":
+			return nil, errEncrypted()
+		case "EC PRIVATE KEY":
+			if block.Headers["DEK-Info"] != "" {
+				return nil, errEncrypted()
+			}
+			key, err := x509.ParseECPrivateKey(block.Bytes)
+			return p384(key, err)
+		case "PRIVATE KEY":
+			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+			return p384(key, err)
+		default:
+			return nil, stage.Errorf(stage.ErrInvalid, "it holds a %s, not a private key", block.Type)
+		}
+	}
+}
+
+func p384(key any, err error) (*ecdsa.PrivateKey, error) {
+	if err != nil {
+		return nil, stage.Errorf(stage.ErrInvalid, "it is damaged, or not an EC key on the curve P-384")
+	}
+	private, ok := key.(*ecdsa.PrivateKey)
+	if !ok || private.Curve != elliptic.P384() {
+		return nil, stage.Errorf(stage.ErrInvalid, "tokens are signed with an EC key on the curve P-384 (secp384r1), and this is another one")
+	}
+	return private, nil
+}
+
+func errEncrypted() error {
+	return stage.Errorf(stage.ErrInvalid, "it is encrypted; write it without a passphrase (openssl pkcs8 -topk8 -nocrypt) and keep the file to yourself")
+}
+
+func keyError(path string, err error) error {
+	var kind error
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		kind = stage.ErrNotFound
+	case errors.Is(err, fs.ErrExist):
+		kind = stage.ErrConflict
+	default:
+		kind = stage.ErrUnavailable
+	}
+	return stage.Errorf(kind, "the key %s", path).WithCause(err)
+}
+
+// PublicPEM is the public half, as ImportPublicKey wants it.
+func PublicPEM(key *ecdsa.PublicKey) ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("write a public key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
+}
+
+// LocalKeyID names a key that AWS has not named. It follows from the key itself, so that it needs no place to be kept.
+func LocalKeyID(key *ecdsa.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("name a public key: %w", err)
+	}
+	sum := sha256.Sum256(der)
+	return localKeyPrefix + hex.EncodeToString(sum[:16]), nil
+}
