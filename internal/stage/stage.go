@@ -142,6 +142,7 @@ type ParticipantToken struct {
 	Secret       Secret
 	WHIPEndpoint string // what a WHIP client is given as its endpoint
 	ExpiresAt    time.Time
+	IssuedBy     string // "local key", "own key <kid>" or "AWS API", for the operator's list
 }
 
 // An Issuer makes participant tokens. It validates the request, and it is safe for concurrent use.
