@@ -14,6 +14,9 @@ import (
 //
 // Publish and Subscribe return when the answer is complete (candidates included). The session lives until Close is
 // called or the media plane ends it itself; ctx bounds the negotiation only.
+//
+// The Handler never has two publications of one participant at a time, nor two subscriptions of one participant to one
+// publisher: it closes the earlier session and waits for its Done before it asks for the next.
 type Media interface {
 	Publish(ctx context.Context, p stage.Participant, offer string) (Session, string, error)
 	Subscribe(ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string) (Session, string, error)
@@ -25,4 +28,27 @@ type Session interface {
 	Close(code, detail string)
 	// Done is closed when the session has ended, whoever ended it.
 	Done() <-chan struct{}
+}
+
+// Layered is a subscription whose viewer may choose among the layers of a simulcast. Sessions implement it optionally.
+type Layered interface {
+	Layers() []Layer
+	// SelectLayer fixes the layer; "" leaves the choice to the media plane again. ErrNotFound for one that is not there.
+	SelectLayer(encodingID string) error
+}
+
+// Playable is a subscription of which single media can be paused. Sessions implement it optionally.
+type Playable interface {
+	// Play goes on with the medium of that mid, or pauses it. ErrNotFound for one that is not there.
+	Play(mid string, on bool) error
+}
+
+// A Layer is one encoding of a simulcast, as the IVS web SDK reads it.
+type Layer struct {
+	EncodingID string  `json:"encodingId"` // the rid
+	Bitrate    int     `json:"bitrate"`    // kbit/s
+	Width      int     `json:"width"`
+	Height     int     `json:"height"`
+	FPS        float64 `json:"framesPerSecond"`
+	Selected   bool    `json:"selected"`
 }

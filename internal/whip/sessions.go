@@ -1,0 +1,306 @@
+package whip
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// The relations of links that the IVS web SDK follows.
+const (
+	relDelete   = "urn:ietf:params:whip:ivs-stages:session-delete"
+	relPlayback = "urn:ietf:params:whep:core:playback-controls"
+	relLayers   = "urn:ietf:params:whep:ext:core:layer"
+)
+
+// A Knock is somebody at a door with an offer, whichever way it came: over HTTP or over the stage's events socket.
+type Knock struct {
+	Participant stage.Participant   // verified
+	Bearer      stage.Secret        // what ends the session later
+	Publisher   stage.ParticipantID // whom to receive; "" to publish
+	Offer       string
+
+	login string // ends the session where there is no bearer
+}
+
+// An Answer is an open session, as its owner is told of it. All URLs are absolute paths, and secrets.
+type Answer struct {
+	SDP     string
+	Session string
+	ETag    string
+	Links   []Link
+}
+
+// A Link is a header of RFC 8288.
+type Link struct{ URL, Rel string }
+
+// Link is the URL of that relation, or "".
+func (a Answer) Link(rel string) string {
+	for _, link := range a.Links {
+		if link.Rel == rel {
+			return link.URL
+		}
+	}
+	return ""
+}
+
+// A session is a knock that is being, or was, let in. One participant has one publication, and one subscription to each
+// publisher: who knocks again takes over, be it OBS that lost its network or a second start while the first negotiates.
+type session struct {
+	participant stage.Participant
+	publisher   stage.ParticipantID
+	secret      string // in the URL and nowhere else
+	login       string
+	cancel      context.CancelFunc // of the negotiation
+	over        chan struct{}      // closed when nothing is left of it
+
+	mu     sync.Mutex
+	bearer [sha256.Size]byte // guarded by mu: an exchange of tokens changes it
+	media  Session           // guarded by mu: nil while it negotiates
+	ended  *stage.Error      // guarded by mu: why it ends; nil as long as it shall live
+}
+
+// Open lets a verified participant in: it takes over what the participant had before, negotiates, and keeps the session.
+func (h *Handler) Open(ctx context.Context, k Knock) (Answer, error) {
+	if err := permit(k); err != nil {
+		return Answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, negotiation)
+	defer cancel()
+	s := &session{
+		participant: k.Participant, publisher: k.Publisher, login: k.login,
+		secret: rand.Text(), bearer: sha256.Sum256([]byte(k.Bearer.Reveal())),
+		cancel: cancel, over: make(chan struct{}),
+	}
+	earlier, err := h.sessions.enter(s)
+	if err != nil {
+		return Answer{}, err
+	}
+	if earlier != nil {
+		earlier.end("replaced", "A newer connection with the same token took over.")
+		<-earlier.over
+	}
+	media, sdp, err := h.negotiate(ctx, k)
+	if err == nil {
+		err = s.start(media)
+	} else {
+		err = s.failed(err)
+	}
+	if err != nil {
+		h.sessions.leave(s)
+		return Answer{}, err
+	}
+	h.sessions.follow(s, h.lifetime(k.Participant))
+	return s.answer(sdp), nil
+}
+
+// permit holds the door to what the token allows.
+func permit(k Knock) error {
+	switch {
+	case k.Publisher == "" && !k.Participant.Capabilities.Has(stage.Publish):
+		return stage.Errorf(stage.ErrDenied, "This token is for watching only: get one that may publish.").WithCode("no_capability")
+	case k.Publisher != "" && !k.Participant.Capabilities.Has(stage.Subscribe):
+		return stage.Errorf(stage.ErrDenied, "This token is for publishing only: get one that may watch.").WithCode("no_capability")
+	}
+	return nil
+}
+
+func (h *Handler) negotiate(ctx context.Context, k Knock) (Session, string, error) {
+	if k.Publisher == "" {
+		return h.Media.Publish(ctx, k.Participant, k.Offer)
+	}
+	return h.Media.Subscribe(ctx, k.Participant, k.Publisher, k.Offer)
+}
+
+// lifetime is how long a session of the participant may last; 0 is for ever.
+func (h *Handler) lifetime(p stage.Participant) time.Duration {
+	life := h.MaxSession
+	if h.EndAtExpiry {
+		if left := max(p.ExpiresAt.Sub(h.Now()), time.Nanosecond); life == 0 || left < life {
+			life = left
+		}
+	}
+	return life
+}
+
+// Close ends all sessions of a participant, one that negotiates included.
+func (h *Handler) Close(id stage.ParticipantID, code, detail string) {
+	for _, s := range h.sessions.of(id) {
+		s.end(code, detail)
+	}
+}
+
+// Exchange makes the sessions of a participant answer to a new token, after the web SDK has exchanged its own.
+func (h *Handler) Exchange(id stage.ParticipantID, bearer stage.Secret) {
+	sum := sha256.Sum256([]byte(bearer.Reveal()))
+	for _, s := range h.sessions.of(id) {
+		s.mu.Lock()
+		s.bearer = sum
+		s.mu.Unlock()
+	}
+}
+
+// Shutdown refuses new sessions, ends all others and waits for them.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	all := h.sessions.close()
+	for _, s := range all {
+		s.end("shutdown", "The server stops.")
+	}
+	for _, s := range all {
+		select {
+		case <-s.over:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// end ends the session with the reason that came first.
+func (s *session) end(code, detail string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return
+	}
+	s.ended = stage.Errorf(stage.ErrConflict, "%s", detail).WithCode(code)
+	s.cancel()
+	if s.media != nil {
+		s.media.Close(code, detail)
+	}
+}
+
+// start keeps the media, unless the session was ended while it negotiated.
+func (s *session) start(media Session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		media.Close(s.ended.Code, s.ended.Detail)
+		<-media.Done()
+		return s.ended
+	}
+	s.media = media
+	return nil
+}
+
+// failed is why the negotiation failed: that somebody ended it explains more than that its context is done.
+func (s *session) failed(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return s.ended.WithCause(err)
+	}
+	return err
+}
+
+// openedBy compares hashes, so that the time it takes tells nothing, and no token is kept.
+func (s *session) openedBy(bearer stage.Secret) bool {
+	sum := sha256.Sum256([]byte(bearer.Reveal()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.login == "" && subtle.ConstantTimeCompare(sum[:], s.bearer[:]) == 1
+}
+
+func (s *session) answer(sdp string) Answer {
+	url := "/whip/s/" + s.secret
+	a := Answer{SDP: sdp, Session: url, ETag: `"` + rand.Text() + `"`, Links: []Link{{url, relDelete}}}
+	if _, ok := s.media.(Playable); ok {
+		a.Links = append(a.Links, Link{url + "/playback", relPlayback})
+	}
+	if _, ok := s.media.(Layered); ok {
+		a.Links = append(a.Links, Link{url + "/layers", relLayers})
+	}
+	return a
+}
+
+// slot is what one participant can have but once.
+type slot struct{ participant, publisher stage.ParticipantID }
+
+func (s *session) slot() slot { return slot{s.participant.ID, s.publisher} }
+
+// registry keeps the sessions. Its zero value is ready.
+type registry struct {
+	mu       sync.Mutex
+	closed   bool                // guarded by mu
+	bySecret map[string]*session // guarded by mu
+	bySlot   map[slot]*session   // guarded by mu: the newest of each slot
+}
+
+// enter takes the slot and answers who had it.
+func (r *registry) enter(s *session) (earlier *session, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").WithCode("shutdown").WithRetry(5 * time.Second)
+	}
+	if r.bySecret == nil {
+		r.bySecret, r.bySlot = map[string]*session{}, map[slot]*session{}
+	}
+	earlier = r.bySlot[s.slot()]
+	r.bySecret[s.secret], r.bySlot[s.slot()] = s, s
+	return earlier, nil
+}
+
+// leave forgets the session and tells who waits for that.
+func (r *registry) leave(s *session) {
+	r.mu.Lock()
+	delete(r.bySecret, s.secret)
+	if r.bySlot[s.slot()] == s {
+		delete(r.bySlot, s.slot())
+	}
+	r.mu.Unlock()
+	close(s.over)
+}
+
+// follow waits for the end of the session, which Shutdown waits for in turn.
+func (r *registry) follow(s *session, life time.Duration) {
+	stop := func() bool { return false }
+	if life > 0 {
+		stop = time.AfterFunc(life, func() { s.end("session_limit", "The session reached its longest duration.") }).Stop
+	}
+	go func() {
+		<-s.media.Done()
+		stop()
+		r.leave(s)
+	}()
+}
+
+// find answers the session of a URL, as long as it has not been ended.
+func (r *registry) find(secret string) (*session, bool) {
+	r.mu.Lock()
+	s, ok := r.bySecret[secret]
+	r.mu.Unlock()
+	return s, ok && s.live()
+}
+
+func (s *session) live() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.media != nil && s.ended == nil
+}
+
+func (r *registry) of(id stage.ParticipantID) (list []*session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.bySecret {
+		if s.participant.ID == id {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (r *registry) close() (list []*session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, s := range r.bySecret {
+		list = append(list, s)
+	}
+	return list
+}
