@@ -1,0 +1,349 @@
+package fakeobs
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// state is what OBS keeps; the lock of OBS guards it.
+type state struct {
+	profiles   []*profile
+	current    *profile
+	encoders   Encoders
+	stream     stream
+	outputs    map[Output]bool
+	persistent map[string]any
+	scenes     scenes
+	crashed    bool
+}
+
+// A profile is a folder with basic.ini, service.json and a persistent_data.json.
+type profile struct {
+	name       string
+	params     map[string]string // what has been set, by "Category/Name"
+	video      map[string]float64
+	service    Service
+	persistent map[string]any
+}
+
+// Encoders are the objects that ResetOutputs made when the profile was activated; parameters set since then have not touched
+// them (1, table of 5).
+type Encoders struct {
+	Mode     string // "Simple" or "Advanced"
+	Video    string
+	Audio    string // "aac" or "opus"
+	Layers   string // Stream1/WHIPSimulcastTotalLayers
+	Rebuilds int
+}
+
+func newState(opts Options) state {
+	p := newProfile(opts, opts.Profile)
+	maps.Copy(p.params, opts.Params)
+	if opts.Account != "" {
+		p.params["Auth/Type"] = opts.Account
+	}
+	if opts.Service.Type != "" {
+		p.service = opts.Service.clone()
+	}
+	s := state{
+		profiles: []*profile{p}, current: p,
+		outputs:    map[Output]bool{},
+		persistent: map[string]any{},
+		scenes:     newScenes(),
+	}
+	s.encoders = p.encoders(opts)
+	return s
+}
+
+// newProfile is a clean one: the canvas of the screen, scaled down to at most 1280x720 of area, 30 fps, no choice of encoder (5).
+func newProfile(opts Options, name string) *profile {
+	w, h := float64(opts.Screen[0]), float64(opts.Screen[1])
+	scale := 1.0
+	for _, s := range []float64{1, 1.25, 1 / 0.75, 1.5, 1 / 0.6, 1.75, 2, 2.25, 2.5, 2.75, 3} {
+		if scale = s; int(w/s)*int(h/s) <= 1280*720 {
+			break
+		}
+	}
+	even := func(f float64) float64 { return float64(int(f) &^ 1) }
+	return &profile{
+		name: name, params: map[string]string{}, persistent: map[string]any{},
+		service: Service{"rtmp_common", map[string]any{}},
+		video: map[string]float64{
+			"baseWidth": w, "baseHeight": h, "outputWidth": even(w / scale), "outputHeight": even(h / scale),
+			"fpsNumerator": 30, "fpsDenominator": 1,
+		},
+	}
+}
+
+func (s Service) clone() Service {
+	c := Service{s.Type, map[string]any{}}
+	maps.Copy(c.Settings, s.Settings)
+	return c
+}
+
+// defaults are those of section 5's table. What is not named here has none.
+func defaults(opts Options) map[string]string {
+	return map[string]string{
+		"Output/Mode": "Simple", "Output/Reconnect": "true", "Output/RetryDelay": "2", "Output/MaxRetries": "25", "Output/DelayEnable": "false",
+		"SimpleOutput/StreamEncoder": opts.Encoder, "SimpleOutput/StreamAudioEncoder": "aac",
+		"SimpleOutput/VBitrate": opts.Version.behaviour().bitrate, "SimpleOutput/ABitrate": "160",
+		"SimpleOutput/Preset": "veryfast", "SimpleOutput/NVENCPreset2": "p5", "SimpleOutput/UseAdvanced": "false",
+		"AdvOut/Encoder": "obs_x264", "AdvOut/AudioEncoder": "ffmpeg_aac", "AdvOut/ApplyServiceSettings": "true",
+		"AdvOut/TrackIndex": "1", "AdvOut/Track1Bitrate": "160",
+		"Stream1/IgnoreRecommended": "false", "Stream1/EnableMultitrackVideo": "false",
+	}
+}
+
+func (p *profile) param(opts Options, key string) string {
+	if v, set := p.params[key]; set {
+		return v
+	}
+	return defaults(opts)[key]
+}
+
+func (p *profile) encoders(opts Options) Encoders {
+	e := Encoders{Mode: p.param(opts, "Output/Mode"), Layers: p.param(opts, "Stream1/WHIPSimulcastTotalLayers"), Audio: "aac"}
+	e.Video = p.param(opts, "SimpleOutput/StreamEncoder")
+	audio := p.param(opts, "SimpleOutput/StreamAudioEncoder")
+	if e.Mode == "Advanced" {
+		e.Video, audio = p.param(opts, "AdvOut/Encoder"), p.param(opts, "AdvOut/AudioEncoder")
+	}
+	if strings.Contains(audio, "opus") {
+		e.Audio = "opus"
+	}
+	return e
+}
+
+// activate is loading a profile: LoadService enforces Opus on a WHIP service, then ResetOutputs rebuilds the encoders – unless
+// an output is active (1; 5). The lock is held.
+func (o *OBS) activate(p *profile) {
+	o.current = p
+	if p.service.Type == whipCustom {
+		p.params["SimpleOutput/StreamAudioEncoder"] = "opus"
+		p.params["AdvOut/AudioEncoder"] = "ffmpeg_opus"
+	}
+	if o.busy() {
+		return
+	}
+	rebuilds := o.encoders.Rebuilds + 1
+	o.encoders = p.encoders(o.opts)
+	o.encoders.Rebuilds = rebuilds
+	o.touch()
+}
+
+const whipCustom = "whip_custom"
+
+func profileHandlers() map[string]handler {
+	return map[string]handler{
+		"GetProfileList":           (*OBS).getProfileList,
+		"CreateProfile":            (*OBS).createProfile,
+		"SetCurrentProfile":        (*OBS).setCurrentProfile,
+		"RemoveProfile":            (*OBS).removeProfile,
+		"GetProfileParameter":      (*OBS).getProfileParameter,
+		"SetProfileParameter":      (*OBS).setProfileParameter,
+		"GetVideoSettings":         (*OBS).getVideoSettings,
+		"SetVideoSettings":         (*OBS).setVideoSettings,
+		"GetStreamServiceSettings": (*OBS).getStreamServiceSettings,
+		"SetStreamServiceSettings": (*OBS).setStreamServiceSettings,
+	}
+}
+
+func (o *OBS) profileNames() []string {
+	names := []string{}
+	for _, p := range o.profiles {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+func (o *OBS) profile(name string) *profile {
+	for _, p := range o.profiles {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (o *OBS) getProfileList(*call) (any, error) {
+	return map[string]any{"currentProfileName": o.current.name, "profiles": o.profileNames()}, nil
+}
+
+// createProfile acts before it answers in obs-websocket up to 5.5.3, and after it since 5.5.4 (0.1, 5).
+func (o *OBS) createProfile(c *call) (any, error) {
+	name, err := c.text("profileName")
+	if err != nil {
+		return nil, err
+	}
+	if o.profile(name) != nil {
+		return nil, fail(601, "A profile already exists by that name.")
+	}
+	create := func() {
+		if o.profile(name) == nil {
+			o.profiles = append(o.profiles, newProfile(o.opts, name))
+			o.switchProfile(o.profile(name), true)
+		}
+	}
+	if o.opts.Version.behaviour().asyncCreate {
+		c.later(create)
+	} else {
+		create()
+	}
+	return nil, nil
+}
+
+// switchProfile tells the events in the order that was measured (0.1).
+func (o *OBS) switchProfile(to *profile, listChanged bool) {
+	o.emit(eventConfig, "CurrentProfileChanging", map[string]any{"profileName": o.current.name})
+	o.activate(to)
+	if listChanged {
+		o.emit(eventConfig, "ProfileListChanged", map[string]any{"profiles": o.profileNames()})
+	}
+	o.emit(eventConfig, "CurrentProfileChanged", map[string]any{"profileName": to.name})
+}
+
+func (o *OBS) setCurrentProfile(c *call) (any, error) {
+	name, err := c.text("profileName")
+	if err != nil {
+		return nil, err
+	}
+	p := o.profile(name)
+	if p == nil {
+		return nil, fail(600, "No profile was found by that name.")
+	}
+	if p != o.current { // a no-op if it is current (5)
+		o.switchProfile(p, false)
+	}
+	return nil, nil
+}
+
+// removeProfile of the current one breaks OBS (5); here it crashes, so that no test misses it.
+func (o *OBS) removeProfile(c *call) (any, error) {
+	name, err := c.text("profileName")
+	if err != nil {
+		return nil, err
+	}
+	p := o.profile(name)
+	switch {
+	case p == nil:
+		return nil, fail(600, "No profile was found by that name.")
+	case len(o.profiles) < 2:
+		return nil, fail(603, "You cannot remove the last profile.")
+	case p == o.current:
+		o.crashed = true
+		c.later(func() { go o.Crash() })
+		return nil, nil
+	}
+	o.profiles = slices.DeleteFunc(o.profiles, func(q *profile) bool { return q == p })
+	o.emit(eventConfig, "ProfileListChanged", map[string]any{"profiles": o.profileNames()})
+	return nil, nil
+}
+
+func (o *OBS) getProfileParameter(c *call) (any, error) {
+	names, err := c.texts("parameterCategory", "parameterName")
+	if err != nil {
+		return nil, err
+	}
+	key := names[0] + "/" + names[1]
+	answer := map[string]any{"parameterValue": nil, "defaultParameterValue": nil}
+	if d, there := defaults(o.opts)[key]; there {
+		answer["parameterValue"], answer["defaultParameterValue"] = d, d
+	}
+	if v, there := o.current.params[key]; there {
+		answer["parameterValue"] = v
+	}
+	return answer, nil
+}
+
+// setProfileParameter writes basic.ini and nothing else: what has been built stays as it is. A null takes the value away.
+func (o *OBS) setProfileParameter(c *call) (any, error) {
+	names, err := c.texts("parameterCategory", "parameterName")
+	if err != nil {
+		return nil, err
+	}
+	key := names[0] + "/" + names[1]
+	switch v := c.data["parameterValue"].(type) {
+	case string:
+		o.current.params[key] = v
+	case nil:
+		if _, set := o.current.params[key]; !set {
+			return nil, fail(600, "There are no existing instances of that profile parameter.")
+		}
+		delete(o.current.params, key)
+	default:
+		return nil, fail(401, "The field value of `parameterValue` must be a string.")
+	}
+	return nil, nil
+}
+
+func (o *OBS) getVideoSettings(*call) (any, error) { return maps.Clone(o.current.video), nil }
+
+// setVideoSettings takes its fields in pairs (5).
+func (o *OBS) setVideoSettings(c *call) (any, error) {
+	if o.busy() {
+		return nil, fail(500, "Video settings cannot be changed while an output is active.")
+	}
+	if c.data == nil {
+		return nil, fail(301, "Your request data is missing or invalid (non-object)")
+	}
+	next := maps.Clone(o.current.video)
+	changed := false
+	for _, pair := range []struct {
+		a, b string
+		low  float64
+		high float64
+	}{{"fpsNumerator", "fpsDenominator", 1, 1 << 31}, {"baseWidth", "baseHeight", 8, 4096}, {"outputWidth", "outputHeight", 8, 4096}} {
+		if c.data[pair.a] == nil || c.data[pair.b] == nil {
+			continue
+		}
+		for _, key := range []string{pair.a, pair.b} {
+			f, err := c.number(key, pair.low, pair.high)
+			if err != nil {
+				return nil, err
+			}
+			next[key], changed = f, true
+		}
+	}
+	if !changed {
+		return nil, fail(300, "You must specify at least one video-changing pair.")
+	}
+	o.current.video = next
+	return nil, nil
+}
+
+func (o *OBS) getStreamServiceSettings(*call) (any, error) {
+	return map[string]any{"streamServiceType": o.current.service.Type, "streamServiceSettings": maps.Clone(o.current.service.Settings)}, nil
+}
+
+// setStreamServiceSettings keeps the order of checks of section 3. The same type merges, another type replaces.
+func (o *OBS) setStreamServiceSettings(c *call) (any, error) {
+	if o.stream.active {
+		return nil, fail(500, "You cannot change stream service settings while streaming.")
+	}
+	kind, err := c.text("streamServiceType")
+	if err != nil {
+		return nil, err
+	}
+	settings, err := c.object("streamServiceSettings")
+	if err != nil {
+		return nil, err
+	}
+	if !o.hasService(kind) {
+		return nil, fail(700, "Failed to create the stream service with the requested streamServiceType. It may be an invalid type.")
+	}
+	next := Service{kind, map[string]any{}}
+	if kind == o.current.service.Type {
+		next = o.current.service.clone()
+	}
+	maps.Copy(next.Settings, settings)
+	o.current.service = next // no event (3)
+	return nil, nil
+}
+
+func (o *OBS) hasService(kind string) bool {
+	if kind == whipCustom {
+		return o.opts.Version.behaviour().whip && !o.opts.NoWHIP
+	}
+	return kind == "rtmp_common" || kind == "rtmp_custom"
+}

@@ -1,0 +1,303 @@
+package fakeobs
+
+import (
+	"crypto/rand"
+	"maps"
+	"slices"
+)
+
+// scenes is one scene collection.
+type scenes struct {
+	list    []*scene // in OBS's order: the first made has the highest index
+	current *scene
+	inputs  map[string]*input
+	nextID  int
+}
+
+type scene struct {
+	name  string
+	items []item
+}
+
+type item struct {
+	id      int
+	input   *input
+	enabled bool
+}
+
+type input struct {
+	name, uuid, kind string
+	settings         map[string]any
+	pressed          []string
+}
+
+func newScenes() scenes {
+	s := &scene{name: "Scene"}
+	return scenes{list: []*scene{s}, current: s, inputs: map[string]*input{}}
+}
+
+func sceneHandlers() map[string]handler {
+	return map[string]handler{
+		"GetSceneList":               (*OBS).getSceneList,
+		"GetCurrentProgramScene":     (*OBS).getCurrentProgramScene,
+		"SetCurrentProgramScene":     (*OBS).setCurrentProgramScene,
+		"CreateScene":                (*OBS).createScene,
+		"GetSceneItemList":           (*OBS).getSceneItemList,
+		"CreateSceneItem":            (*OBS).createSceneItem,
+		"GetInputList":               (*OBS).getInputList,
+		"GetInputKindList":           (*OBS).getInputKindList,
+		"CreateInput":                (*OBS).createInput,
+		"RemoveInput":                (*OBS).removeInput,
+		"GetInputSettings":           (*OBS).getInputSettings,
+		"SetInputSettings":           (*OBS).setInputSettings,
+		"PressInputPropertiesButton": (*OBS).pressInputPropertiesButton,
+	}
+}
+
+// Pressed lists the properties buttons that were pressed on that input: "refreshnocache".
+func (o *OBS) Pressed(inputName string) []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if in := o.scenes.inputs[inputName]; in != nil {
+		return slices.Clone(in.pressed)
+	}
+	return nil
+}
+
+// Input is the kind and the settings of an input, and the scenes that hold it.
+func (o *OBS) Input(name string) (kind string, settings map[string]any, in []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	found := o.scenes.inputs[name]
+	if found == nil {
+		return "", nil, nil
+	}
+	for _, s := range o.scenes.list {
+		for _, it := range s.items {
+			if it.input == found {
+				in = append(in, s.name)
+			}
+		}
+	}
+	return found.kind, maps.Clone(found.settings), in
+}
+
+func (o *OBS) findScene(c *call) (*scene, error) {
+	name, err := c.text("sceneName")
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range o.scenes.list {
+		if s.name == name {
+			return s, nil
+		}
+	}
+	return nil, fail(600, "No source was found by the name of `"+name+"`.")
+}
+
+func (o *OBS) findInput(c *call) (*input, error) {
+	name, err := c.text("inputName")
+	if err != nil {
+		return nil, err
+	}
+	if in := o.scenes.inputs[name]; in != nil {
+		return in, nil
+	}
+	return nil, fail(600, "No source was found by the name of `"+name+"`.")
+}
+
+func (o *OBS) getSceneList(*call) (any, error) {
+	list := []any{}
+	for i, s := range o.scenes.list {
+		list = append(list, map[string]any{"sceneIndex": len(o.scenes.list) - 1 - i, "sceneName": s.name})
+	}
+	slices.Reverse(list) // lowest index first
+	return map[string]any{
+		"currentProgramSceneName": o.scenes.current.name, "currentPreviewSceneName": nil, "scenes": list,
+	}, nil
+}
+
+func (o *OBS) getCurrentProgramScene(*call) (any, error) {
+	return map[string]any{"sceneName": o.scenes.current.name, "currentProgramSceneName": o.scenes.current.name}, nil
+}
+
+func (o *OBS) setCurrentProgramScene(c *call) (any, error) {
+	s, err := o.findScene(c)
+	if err != nil {
+		return nil, err
+	}
+	o.scenes.current = s
+	o.emit(eventScenes, "CurrentProgramSceneChanged", map[string]any{"sceneName": s.name})
+	return nil, nil
+}
+
+func (o *OBS) createScene(c *call) (any, error) {
+	name, err := c.text("sceneName")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := o.findScene(c); err == nil || o.scenes.inputs[name] != nil {
+		return nil, fail(601, "A source already exists by that scene name.")
+	}
+	o.scenes.list = append(o.scenes.list, &scene{name: name})
+	o.emit(eventScenes, "SceneCreated", map[string]any{"sceneName": name, "isGroup": false})
+	return nil, nil
+}
+
+func (o *OBS) getSceneItemList(c *call) (any, error) {
+	s, err := o.findScene(c)
+	if err != nil {
+		return nil, err
+	}
+	list := []any{}
+	for i, it := range s.items {
+		list = append(list, map[string]any{
+			"sceneItemId": it.id, "sceneItemIndex": i, "sourceName": it.input.name, "sourceUuid": it.input.uuid,
+			"inputKind": it.input.kind, "sourceType": "OBS_SOURCE_TYPE_INPUT", "isGroup": nil,
+			"sceneItemEnabled": it.enabled, "sceneItemLocked": false,
+		})
+	}
+	return map[string]any{"sceneItems": list}, nil
+}
+
+// add puts an input on top of a scene.
+func (o *OBS) add(s *scene, in *input, enabled bool) int {
+	o.scenes.nextID++
+	s.items = append(s.items, item{o.scenes.nextID, in, enabled})
+	o.emit(eventSceneItems, "SceneItemCreated", map[string]any{
+		"sceneName": s.name, "sourceName": in.name, "sceneItemId": o.scenes.nextID, "sceneItemIndex": len(s.items) - 1,
+	})
+	return o.scenes.nextID
+}
+
+func enabled(c *call) bool {
+	on, there := c.data["sceneItemEnabled"].(bool)
+	return on || !there
+}
+
+func (o *OBS) createSceneItem(c *call) (any, error) {
+	s, err := o.findScene(c)
+	if err != nil {
+		return nil, err
+	}
+	name, err := c.text("sourceName")
+	if err != nil {
+		return nil, err
+	}
+	in := o.scenes.inputs[name]
+	if in == nil {
+		return nil, fail(600, "No source was found by the name of `"+name+"`.")
+	}
+	return map[string]any{"sceneItemId": o.add(s, in, enabled(c))}, nil
+}
+
+func (o *OBS) getInputList(c *call) (any, error) {
+	list := []any{}
+	for _, name := range slices.Sorted(maps.Keys(o.scenes.inputs)) {
+		in := o.scenes.inputs[name]
+		if kind, given := c.data["inputKind"].(string); given && kind != in.kind {
+			continue
+		}
+		list = append(list, map[string]any{"inputName": in.name, "inputUuid": in.uuid, "inputKind": in.kind, "unversionedInputKind": in.kind})
+	}
+	return map[string]any{"inputs": list}, nil
+}
+
+func (o *OBS) kinds() []string {
+	kinds := []string{"color_source_v3", "ffmpeg_source", "image_source"}
+	if !o.opts.NoBrowser {
+		kinds = append(kinds, "browser_source")
+	}
+	return kinds
+}
+
+func (o *OBS) getInputKindList(*call) (any, error) {
+	return map[string]any{"inputKinds": o.kinds()}, nil
+}
+
+func (o *OBS) createInput(c *call) (any, error) {
+	s, err := o.findScene(c)
+	if err != nil {
+		return nil, err
+	}
+	names, err := c.texts("inputName", "inputKind")
+	if err != nil {
+		return nil, err
+	}
+	if o.scenes.inputs[names[0]] != nil {
+		return nil, fail(601, "A source already exists by that input name.")
+	}
+	if !slices.Contains(o.kinds(), names[1]) {
+		return nil, fail(605, "Your specified input kind is not supported by OBS. Check that your specified kind is properly versioned and that any necessary plugins are loaded.")
+	}
+	settings, _ := c.data["inputSettings"].(map[string]any)
+	in := &input{name: names[0], uuid: rand.Text(), kind: names[1], settings: maps.Clone(settings)}
+	if in.settings == nil {
+		in.settings = map[string]any{}
+	}
+	o.scenes.inputs[in.name] = in
+	o.emit(eventInputs, "InputCreated", map[string]any{"inputName": in.name, "inputUuid": in.uuid, "inputKind": in.kind, "inputSettings": in.settings})
+	return map[string]any{"inputUuid": in.uuid, "sceneItemId": o.add(s, in, enabled(c))}, nil
+}
+
+func (o *OBS) removeInput(c *call) (any, error) {
+	in, err := o.findInput(c)
+	if err != nil {
+		return nil, err
+	}
+	delete(o.scenes.inputs, in.name)
+	for _, s := range o.scenes.list {
+		s.items = slices.DeleteFunc(s.items, func(it item) bool { return it.input == in })
+	}
+	o.emit(eventInputs, "InputRemoved", map[string]any{"inputName": in.name, "inputUuid": in.uuid})
+	return nil, nil
+}
+
+func (o *OBS) getInputSettings(c *call) (any, error) {
+	in, err := o.findInput(c)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"inputSettings": maps.Clone(in.settings), "inputKind": in.kind}, nil
+}
+
+// setInputSettings lays the given settings over those that are there, unless overlay is false.
+func (o *OBS) setInputSettings(c *call) (any, error) {
+	in, err := o.findInput(c)
+	if err != nil {
+		return nil, err
+	}
+	v, err := c.field("inputSettings")
+	if err != nil {
+		return nil, err
+	}
+	settings, ok := v.(map[string]any)
+	if !ok {
+		return nil, fail(401, "The field value of `inputSettings` must be an object.")
+	}
+	next := map[string]any{}
+	if overlay, given := c.data["overlay"].(bool); overlay || !given {
+		maps.Copy(next, in.settings)
+	}
+	maps.Copy(next, settings)
+	in.settings = next
+	o.emit(eventInputs, "InputSettingsChanged", map[string]any{"inputName": in.name, "inputUuid": in.uuid, "inputSettings": next})
+	return nil, nil
+}
+
+func (o *OBS) pressInputPropertiesButton(c *call) (any, error) {
+	in, err := o.findInput(c)
+	if err != nil {
+		return nil, err
+	}
+	button, err := c.text("propertyName")
+	if err != nil {
+		return nil, err
+	}
+	if in.kind != "browser_source" || button != "refreshnocache" {
+		return nil, fail(600, "Unable to find a property by that name.")
+	}
+	in.pressed = append(in.pressed, button)
+	o.touch()
+	return nil, nil
+}

@@ -1,0 +1,364 @@
+package fakeobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A WHIPOutput is the network behind StartStream: it POSTs an offer to the endpoint with the bearer, and returns at the 201.
+// opus is false when the encoder in use is AAC: OBS then sends AAC frames labelled as Opus (0.1), and so should a real publisher.
+// Any error is a connection that OBS reports as STOPPED without a word (1). ctx ends when the stream is stopped.
+type WHIPOutput func(ctx context.Context, endpoint, bearer string, opus bool) (Session, error)
+
+// A Session is a WHIP session that got its 201.
+//
+// If it has Bytes() int64 that is what GetStreamStatus calls outputBytes, else the bit rates that are set make it up.
+// If it has Err() error and Err wraps ErrICE when it is done, the end was a failure of ICE and not a close by the server: OBS
+// does not reconnect after that (4.6).
+type Session interface {
+	Done() <-chan struct{} // closed when the far end has closed the peer connection
+	Close() error          // hangs up: DELETE on the session URL
+}
+
+// ErrICE is an end that OBS does not reconnect after.
+var ErrICE = errors.New("ICE or DTLS failed")
+
+const statePrefix = "OBS_WEBSOCKET_OUTPUT_"
+
+// An Output is one that is not the stream.
+type Output string
+
+// The outputs that keep OBS from rebuilding its encoders (5).
+const (
+	Recording    Output = "Record"
+	ReplayBuffer Output = "ReplayBuffer"
+	VirtualCam   Output = "Virtualcam"
+)
+
+// stream is the state machine of 4.6 and 5.
+type stream struct {
+	state    string // the last event
+	active   bool   // obs_frontend_streaming_active: from the first 201 to the stop, reconnects included
+	attempts int    // calls to the output
+	latest   int    // the StartStream that counts; an earlier one still in flight never completes (0.1)
+	ctx      context.Context
+	cancel   context.CancelFunc
+	session  Session
+	since    time.Time // of the last 201; zero while reconnecting
+	silent   silence
+}
+
+// A silence is a start that fails without telling (5).
+type silence int
+
+// What the next StartStream does.
+const (
+	NotSilent     silence = iota
+	BeforeStart           // setting up fails: no event at all
+	AfterStarting         // obs_output_start fails: STARTING, and never STOPPED
+)
+
+// FailNextStart makes the next StartStream fail without a word, as 5 describes.
+func (o *OBS) FailNextStart(s silence) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stream.silent = s
+}
+
+// SetOutput is the person who starts or stops recording, the replay buffer or the virtual camera.
+func (o *OBS) SetOutput(out Output, on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.outputs[out] = on
+	o.emit(eventOutputs, string(out)+"StateChanged", map[string]any{"outputActive": on, "outputState": statePrefix + map[bool]string{true: "STARTED", false: "STOPPED"}[on]})
+}
+
+// StopByHand is the person who presses "Stop Streaming" in OBS.
+func (o *OBS) StopByHand() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stop()
+}
+
+// StartByHand is the person who presses "Start Streaming" in OBS.
+func (o *OBS) StartByHand() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.start()
+}
+
+func streamHandlers() map[string]handler {
+	return map[string]handler{
+		"GetStreamStatus":       (*OBS).getStreamStatus,
+		"StartStream":           (*OBS).startStream,
+		"StopStream":            (*OBS).stopStream,
+		"ToggleStream":          (*OBS).toggleStream,
+		"GetRecordStatus":       (*OBS).getRecordStatus,
+		"GetReplayBufferStatus": (*OBS).getReplayBufferStatus,
+		"GetVirtualCamStatus":   (*OBS).getVirtualCamStatus,
+	}
+}
+
+func (o *OBS) busy() bool {
+	return o.stream.active || o.stream.ctx != nil || o.outputs[Recording] || o.outputs[ReplayBuffer] || o.outputs[VirtualCam]
+}
+
+func (o *OBS) startStream(c *call) (any, error) {
+	if o.stream.active {
+		return nil, fail(500, "")
+	}
+	c.later(o.start)
+	return nil, nil
+}
+
+func (o *OBS) stopStream(c *call) (any, error) {
+	if !o.stream.active { // also while connecting (3)
+		return nil, fail(501, "")
+	}
+	c.later(o.stop)
+	return nil, nil
+}
+
+func (o *OBS) toggleStream(c *call) (any, error) {
+	if o.stream.active {
+		c.later(o.stop)
+	} else {
+		c.later(o.start)
+	}
+	return map[string]bool{"outputActive": !o.stream.active}, nil
+}
+
+// start runs on OBS's UI thread, after StartStream has been answered. The lock is held.
+func (o *OBS) start() {
+	silent := o.stream.silent
+	o.stream.silent = NotSilent
+	if o.stream.active || silent == BeforeStart || o.server == nil || !o.linkAccount() {
+		return
+	}
+	o.streamEvent("STARTING", false)
+	if silent == AfterStarting || o.cannotStart() {
+		return
+	}
+	if o.stream.ctx == nil {
+		o.stream.ctx, o.stream.cancel = context.WithCancel(context.Background())
+	}
+	o.stream.latest++
+	ctx, n := o.stream.ctx, o.stream.latest
+	o.wg.Go(func() { o.broadcast(ctx, n) })
+}
+
+// linkAccount is OAuthStreamKey::OnStreamConfig, which writes its key into whatever service is there; YouTube's opens a box
+// that asks for a broadcast, and nothing starts (3).
+func (o *OBS) linkAccount() bool {
+	account := o.current.params["Auth/Type"]
+	if account == "" {
+		return true
+	}
+	o.current.service = o.current.service.clone()
+	o.current.service.Settings["key"] = "live_key_of_" + strings.ToLower(strings.Fields(account)[0])
+	return !strings.HasPrefix(account, "YouTube")
+}
+
+// cannotStart is where obs_output_start says no: no server, or Opus above 256 kb/s (4.5, 4.7).
+func (o *OBS) cannotStart() bool {
+	if o.current.service.Type != whipCustom {
+		return false
+	}
+	rate, _ := strconv.Atoi(o.audioBitrate())
+	return o.setting("server") == "" || (o.encoders.Audio == "opus" && rate > 256)
+}
+
+func (o *OBS) audioBitrate() string {
+	if o.encoders.Mode == "Advanced" {
+		return o.current.param(o.opts, "AdvOut/Track1Bitrate")
+	}
+	return o.current.param(o.opts, "SimpleOutput/ABitrate")
+}
+
+func (o *OBS) setting(name string) string {
+	s, _ := o.current.service.Settings[name].(string)
+	return s
+}
+
+// stop emits STOPPING; broadcast does the rest. The lock is held.
+func (o *OBS) stop() {
+	if !o.stream.active {
+		return
+	}
+	o.streamEvent("STOPPING", false)
+	o.stream.cancel()
+}
+
+// stopOutputs cuts everything, for an OBS that ends. The lock is held.
+func (o *OBS) stopOutputs() {
+	clear(o.outputs)
+	if o.stream.cancel != nil {
+		o.stream.cancel()
+	}
+}
+
+// broadcast is one StartStream's life: the first POST, the media, and the reconnect loop of 4.6.
+func (o *OBS) broadcast(ctx context.Context, n int) {
+	session, err := o.dial(ctx)
+	if err != nil {
+		o.stopped(n)
+		return
+	}
+	event := "STARTED"
+	for {
+		if !o.started(n, session, event) {
+			<-ctx.Done()
+			_ = session.Close()
+			return
+		}
+		select {
+		case <-session.Done():
+		case <-ctx.Done():
+			o.stopped(n)
+			_ = session.Close() // measured: STOPPED comes before the DELETE (0.1)
+			return
+		}
+		_ = session.Close()
+		if session = o.reconnect(ctx, session); session == nil {
+			o.stopped(n)
+			return
+		}
+		event = "RECONNECTED"
+	}
+}
+
+// dial reads the service anew each time, as obs_service_get_connect_info does.
+func (o *OBS) dial(ctx context.Context) (Session, error) {
+	o.mu.Lock()
+	o.stream.attempts++
+	service, output := o.current.service.Type, o.opts.Output
+	endpoint, bearer, opus := o.setting("server"), o.setting("bearer_token"), o.encoders.Audio == "opus"
+	o.touch()
+	o.mu.Unlock()
+	if output == nil || service != whipCustom {
+		return nil, errors.New("connection refused")
+	}
+	return output(ctx, endpoint, bearer, opus)
+}
+
+// started is the output's "start" signal, right after the 201 and before ICE connects (4.6). It says no to an attempt that a
+// second StartStream has overtaken.
+func (o *OBS) started(n int, session Session, event string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n != o.stream.latest {
+		return false
+	}
+	o.stream.active, o.stream.session, o.stream.since = true, session, time.Now()
+	o.streamEvent(event, true)
+	return true
+}
+
+func (o *OBS) stopped(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n != o.stream.latest {
+		return
+	}
+	o.stream.cancel()
+	o.stream.ctx, o.stream.session, o.stream.active, o.stream.since = nil, nil, false, time.Time{}
+	o.streamEvent("STOPPED", false)
+}
+
+// reconnect knocks with growing pauses, and gives up after MaxRetries or when the stream is stopped (4.6).
+func (o *OBS) reconnect(ctx context.Context, lost Session) Session {
+	delay, tries := o.retries(lost)
+	for range tries {
+		o.mu.Lock()
+		o.stream.session, o.stream.since = nil, time.Time{}
+		o.streamEvent("RECONNECTING", false)
+		o.mu.Unlock()
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return nil
+		}
+		if session, err := o.dial(ctx); err == nil {
+			return session
+		}
+		delay = delay * 3 / 2
+	}
+	return nil
+}
+
+func (o *OBS) retries(lost Session) (delay time.Duration, tries int) {
+	if s, ok := lost.(interface{ Err() error }); ok && errors.Is(s.Err(), ErrICE) {
+		return 0, 0
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.current.param(o.opts, "Output/Reconnect") != "true" {
+		return 0, 0
+	}
+	seconds, _ := strconv.Atoi(o.current.param(o.opts, "Output/RetryDelay"))
+	tries, _ = strconv.Atoi(o.current.param(o.opts, "Output/MaxRetries"))
+	return time.Duration(seconds) * o.opts.Second, tries
+}
+
+// streamEvent is StreamStateChanged; outputActive is false while reconnecting, unlike in GetStreamStatus (5). The lock is held.
+func (o *OBS) streamEvent(state string, active bool) {
+	o.stream.state = statePrefix + state
+	o.emit(eventOutputs, "StreamStateChanged", map[string]any{"outputActive": active, "outputState": o.stream.state})
+}
+
+func (o *OBS) getStreamStatus(*call) (any, error) {
+	elapsed := o.elapsed()
+	return map[string]any{
+		"outputActive": o.stream.active, "outputReconnecting": o.stream.active && o.stream.since.IsZero(),
+		"outputTimecode": timecode(elapsed), "outputDuration": elapsed.Milliseconds(),
+		"outputCongestion": 0.0, "outputSkippedFrames": 0, // always 0 with WHIP (1)
+		"outputBytes": o.bytes(), "outputTotalFrames": o.frames(),
+	}, nil
+}
+
+func (o *OBS) elapsed() time.Duration {
+	if o.stream.since.IsZero() {
+		return 0
+	}
+	return time.Since(o.stream.since)
+}
+
+func (o *OBS) frames() int {
+	return int(o.elapsed().Seconds() * o.current.video["fpsNumerator"] / o.current.video["fpsDenominator"])
+}
+
+// bytes starts from 0 at every reconnect (5).
+func (o *OBS) bytes() int64 {
+	if s, ok := o.stream.session.(interface{ Bytes() int64 }); ok {
+		return s.Bytes()
+	}
+	video, _ := strconv.Atoi(o.current.param(o.opts, "SimpleOutput/VBitrate"))
+	audio, _ := strconv.Atoi(o.audioBitrate())
+	return int64(o.elapsed().Seconds() * float64(video+audio) * 1000 / 8)
+}
+
+func timecode(d time.Duration) string {
+	return fmt.Sprintf("%02d:%02d:%02d.%03d", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60, d.Milliseconds()%1000)
+}
+
+func (o *OBS) getRecordStatus(*call) (any, error) {
+	return map[string]any{"outputActive": o.outputs[Recording], "outputPaused": false, "outputTimecode": timecode(0), "outputDuration": 0, "outputBytes": 0}, nil
+}
+
+func (o *OBS) getReplayBufferStatus(*call) (any, error) {
+	if o.opts.NoReplayBuffer {
+		return nil, fail(604, "Replay buffer is not available.")
+	}
+	return map[string]any{"outputActive": o.outputs[ReplayBuffer]}, nil
+}
+
+func (o *OBS) getVirtualCamStatus(*call) (any, error) {
+	if o.opts.NoVirtualCam {
+		return nil, fail(604, "VirtualCam is not available.")
+	}
+	return map[string]any{"outputActive": o.outputs[VirtualCam]}, nil
+}

@@ -1,0 +1,38 @@
+package fakeobs
+
+// A Version is an OBS and the obs-websocket in it.
+type Version int
+
+// The versions whose behaviour differs in what we ask of them. The zero value is the newest.
+const (
+	OBS32_1 Version = iota
+	OBS31
+	OBS30_2
+	OBS29
+)
+
+// A behaviour is how a version differs from the others (0.1, 4.3).
+type behaviour struct {
+	obs, websocket string
+	whip           bool   // since OBS 30.0
+	notReady       bool   // 207 since obs-websocket 5.3.0
+	helloOBS       bool   // obsStudioVersion in Hello since 5.6.0
+	asyncCreate    bool   // CreateProfile answers before it acts since 5.5.4
+	bitrate        string // SimpleOutput/VBitrate of a clean profile
+}
+
+func (v Version) behaviour() behaviour {
+	switch v {
+	case OBS29:
+		return behaviour{obs: "29.0.2", websocket: "5.1.0", bitrate: "2500"}
+	case OBS30_2:
+		return behaviour{obs: "30.2.3", websocket: "5.5.2", whip: true, notReady: true, bitrate: "2500"}
+	case OBS31:
+		return behaviour{obs: "31.1.2", websocket: "5.6.2", whip: true, notReady: true, helloOBS: true, asyncCreate: true, bitrate: "6000"}
+	default:
+		return behaviour{obs: "32.1.2", websocket: "5.7.2", whip: true, notReady: true, helloOBS: true, asyncCreate: true, bitrate: "6000"}
+	}
+}
+
+// String names the version as people do.
+func (v Version) String() string { return "OBS " + v.behaviour().obs }

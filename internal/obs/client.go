@@ -1,0 +1,432 @@
+// Package obs speaks to OBS Studio over obs-websocket 5 and knows what makes an OBS ready for a stage: it checks, sets up,
+// goes live and stops. The dock has the same rules in JavaScript; testdata/cases.json holds both to the same findings.
+package obs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// DefaultURL is where obs-websocket listens unless it was told otherwise.
+const DefaultURL = "ws://127.0.0.1:4455"
+
+// Options say how to reach OBS.
+type Options struct {
+	URL      string        // DefaultURL if empty
+	Password stage.Secret  // empty where OBS asks for none
+	Timeout  time.Duration // for the connection and for each answer; 10 s if zero
+	Ready    time.Duration // how long an OBS that still loads (status 207) is waited for; 15 s if zero
+}
+
+// A Client is one identified connection. It is safe for concurrent use.
+type Client struct {
+	opts Options
+	conn *websocket.Conn
+	done chan struct{} // closed when the reader has ended
+
+	mu       sync.Mutex
+	lastID   int
+	pending  map[string]chan response
+	watchers []*Watch
+	err      error // why the reader ended
+}
+
+// A RequestError is an answer of OBS that is not "Success".
+type RequestError struct {
+	Request string
+	Code    int
+	Comment string
+}
+
+func (e *RequestError) Error() string {
+	return fmt.Sprintf("OBS answered %s with %d: %s", e.Request, e.Code, e.Comment)
+}
+
+// The statuses that the rules decide on (RequestStatus of the protocol).
+const (
+	statusNotReady      = 207
+	statusOutputRunning = 500
+	statusNotRunning    = 501
+	statusNotFound      = 600
+	statusExists        = 601
+	statusBadState      = 604
+	statusNotCreated    = 700
+)
+
+// IsStatus says whether OBS answered with that status.
+func IsStatus(err error, code int) bool {
+	var e *RequestError
+	return errors.As(err, &e) && e.Code == code
+}
+
+// Opcodes of the protocol.
+const (
+	opHello           = 0
+	opIdentify        = 1
+	opIdentified      = 2
+	opEvent           = 5
+	opRequest         = 6
+	opRequestResponse = 7
+)
+
+// General, Config and Outputs: what the rules wait for, and nothing else.
+const subscriptions = 1<<0 | 1<<1 | 1<<6
+
+type message struct {
+	Op int             `json:"op"`
+	D  json.RawMessage `json:"d"`
+}
+
+type hello struct {
+	Authentication *struct {
+		Challenge string `json:"challenge"`
+		Salt      string `json:"salt"`
+	} `json:"authentication"`
+}
+
+type response struct {
+	ID     string `json:"requestId"`
+	Status struct {
+		Result  bool   `json:"result"`
+		Code    int    `json:"code"`
+		Comment string `json:"comment"`
+	} `json:"requestStatus"`
+	Data json.RawMessage `json:"responseData"`
+}
+
+// An Event is what OBS tells unasked.
+type Event struct {
+	Type string          `json:"eventType"`
+	Data json.RawMessage `json:"eventData"`
+}
+
+// Connect reaches OBS and identifies. Errors are *stage.Error, with what to do in OBS. Close ends the connection.
+func Connect(ctx context.Context, opts Options) (*Client, error) {
+	opts = opts.withDefaults()
+	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, opts.URL, &websocket.DialOptions{Subprotocols: []string{"obswebsocket.json"}})
+	if err != nil {
+		return nil, unreachable(opts.URL, err)
+	}
+	conn.SetReadLimit(16 << 20) // GetVersion and scene lists grow with the installation; the peer is the person's own OBS
+	c := &Client{opts: opts, conn: conn, done: make(chan struct{}), pending: map[string]chan response{}}
+	if err := c.identify(ctx); err != nil {
+		_ = conn.CloseNow()
+		return nil, err
+	}
+	go c.read()
+	return c, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.URL == "" {
+		o.URL = DefaultURL
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Ready == 0 {
+		o.Ready = 15 * time.Second
+	}
+	return o
+}
+
+func (c *Client) identify(ctx context.Context) error {
+	var h hello
+	if err := c.expect(ctx, opHello, &h); err != nil {
+		return c.refusal(err)
+	}
+	d := map[string]any{"rpcVersion": 1, "eventSubscriptions": subscriptions}
+	if a := h.Authentication; a != nil {
+		if c.opts.Password.Empty() {
+			return stage.Errorf(stage.ErrUnauthorized, "OBS asks for a password: it is shown in OBS under Tools → WebSocket Server Settings → Show Connect Info").WithCode("obs_password")
+		}
+		d["authentication"] = authentication(c.opts.Password, a.Salt, a.Challenge)
+	}
+	if err := c.write(ctx, opIdentify, d); err != nil {
+		return c.refusal(err)
+	}
+	if err := c.expect(ctx, opIdentified, nil); err != nil {
+		return c.refusal(err)
+	}
+	return nil
+}
+
+// authentication follows protocol.md, "Creating an authentication string": the secret that is hashed with the challenge is
+// base64 text, not bytes.
+func authentication(password stage.Secret, salt, challenge string) string {
+	hash := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return base64.StdEncoding.EncodeToString(sum[:])
+	}
+	return hash(hash(password.Reveal()+salt) + challenge)
+}
+
+func (c *Client) expect(ctx context.Context, op int, into any) error {
+	m, err := c.next(ctx)
+	if err != nil {
+		return err
+	}
+	if m.Op != op {
+		return fmt.Errorf("opcode %d came where %d was expected", m.Op, op)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(m.D, into)
+}
+
+func (c *Client) next(ctx context.Context) (m message, err error) {
+	_, text, err := c.conn.Read(ctx)
+	if err != nil {
+		return m, err
+	}
+	return m, json.Unmarshal(text, &m)
+}
+
+func (c *Client) write(ctx context.Context, op int, d any) error {
+	text, err := json.Marshal(map[string]any{"op": op, "d": d})
+	if err != nil {
+		return err
+	}
+	return c.conn.Write(ctx, websocket.MessageText, text)
+}
+
+func unreachable(url string, cause error) error {
+	return stage.Errorf(stage.ErrUnavailable,
+		"OBS is not reachable at %s: start OBS, then Tools → WebSocket Server Settings → Enable WebSocket server", url).
+		WithCode("obs_unreachable").WithCause(cause)
+}
+
+// refusal turns a close code into what the person can do about it.
+func (c *Client) refusal(err error) error {
+	switch websocket.CloseStatus(err) {
+	case 4009:
+		return stage.Errorf(stage.ErrUnauthorized, "OBS refused the password: the right one is shown in OBS under Tools → WebSocket Server Settings → Show Connect Info").WithCode("obs_password").WithCause(err)
+	case 4010:
+		return stage.Errorf(stage.ErrUnavailable, "this OBS speaks another version of obs-websocket: OBS 30 or later is needed").WithCode("obs_too_old").WithCause(err)
+	case 4011:
+		return stage.Errorf(stage.ErrDenied, "someone disconnected us in OBS (WebSocket Server Settings → Show Connected Sessions → Kick)").WithCode("obs_kicked").WithCause(err)
+	case websocket.StatusGoingAway:
+		return stage.Errorf(stage.ErrUnavailable, "OBS was closed").WithCode("obs_closed").WithCause(err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return stage.Errorf(stage.ErrUnavailable, "something answers at %s, but not as obs-websocket 5 does (OBS 28 or later)", c.opts.URL).WithCode("obs_unreachable").WithCause(err)
+	}
+	return unreachable(c.opts.URL, err)
+}
+
+// read hands out what OBS sends until the connection ends.
+func (c *Client) read() {
+	defer close(c.done)
+	for {
+		m, err := c.next(context.Background())
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		switch m.Op {
+		case opRequestResponse:
+			c.answer(m.D)
+		case opEvent:
+			c.tell(m.D)
+		}
+	}
+}
+
+func (c *Client) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = c.refusal(err)
+	}
+	for _, w := range c.watchers {
+		close(w.events)
+	}
+	c.watchers = nil
+}
+
+func (c *Client) answer(d json.RawMessage) {
+	var r response
+	if json.Unmarshal(d, &r) != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if reply, waiting := c.pending[r.ID]; waiting {
+		delete(c.pending, r.ID)
+		reply <- r // has room for one
+	}
+}
+
+func (c *Client) tell(d json.RawMessage) {
+	var e Event
+	if json.Unmarshal(d, &e) != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.watchers {
+		if e.Type == w.kind {
+			select {
+			case w.events <- e:
+			default: // nobody looks any more
+			}
+		}
+	}
+}
+
+// Close ends the connection and waits for the reader.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = stage.Errorf(stage.ErrUnavailable, "the connection to OBS was closed").WithCode("obs_closed")
+	}
+	c.mu.Unlock()
+	err := c.conn.Close(websocket.StatusNormalClosure, "")
+	<-c.done
+	return err
+}
+
+// Done is closed when the connection has ended; Err then says why.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Err is nil while the connection lives.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Call asks OBS and decodes the answer into into, unless that is nil. An OBS that is still loading is asked again for a while.
+func (c *Client) Call(ctx context.Context, request string, data, into any) error {
+	ready, cancel := context.WithTimeout(ctx, c.opts.Ready)
+	defer cancel()
+	for {
+		err := c.call(ctx, request, data, into)
+		if !IsStatus(err, statusNotReady) {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond): // there is no event for "loaded"
+		case <-ready.Done():
+			return stage.Errorf(stage.ErrUnavailable, "OBS is still loading; try again when its window is there").WithCode("obs_not_ready").WithCause(err)
+		}
+	}
+}
+
+func (c *Client) call(ctx context.Context, request string, data, into any) error {
+	id, reply := c.expectReply()
+	defer c.forget(id)
+	d := map[string]any{"requestType": request, "requestId": id}
+	if data != nil {
+		d["requestData"] = data
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	if err := c.write(ctx, opRequest, d); err != nil {
+		return c.broken(request, err)
+	}
+	select {
+	case r := <-reply:
+		return r.decode(request, into)
+	case <-c.done:
+		return c.Err()
+	case <-ctx.Done():
+		return c.broken(request, ctx.Err())
+	}
+}
+
+func (c *Client) expectReply() (string, chan response) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastID++
+	id, reply := strconv.Itoa(c.lastID), make(chan response, 1)
+	c.pending[id] = reply
+	return id, reply
+}
+
+func (c *Client) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.pending, id)
+}
+
+func (c *Client) broken(request string, cause error) error {
+	if err := c.Err(); err != nil {
+		return err
+	}
+	if errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return stage.Errorf(stage.ErrUnavailable, "OBS does not answer (%s): look whether a question is open in its window", request).WithCode("obs_silent").WithCause(cause)
+}
+
+func (r response) decode(request string, into any) error {
+	if !r.Status.Result {
+		return &RequestError{request, r.Status.Code, r.Status.Comment}
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(r.Data, into); err != nil {
+		return fmt.Errorf("the answer of OBS to %s: %w", request, err)
+	}
+	return nil
+}
+
+// A Watch collects the events of one type from the moment it is made.
+type Watch struct {
+	client *Client
+	kind   string
+	events chan Event
+}
+
+// Watch starts to collect; Stop ends it. Begin to watch before causing what is waited for.
+func (c *Client) Watch(kind string) *Watch {
+	w := &Watch{c, kind, make(chan Event, 64)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		close(w.events)
+		return w
+	}
+	c.watchers = append(c.watchers, w)
+	return w
+}
+
+// Stop ends the watch.
+func (w *Watch) Stop() {
+	w.client.mu.Lock()
+	defer w.client.mu.Unlock()
+	w.client.watchers = slices.DeleteFunc(w.client.watchers, func(x *Watch) bool { return x == w })
+}
+
+// Next waits for the next event and decodes it into into, unless that is nil.
+func (w *Watch) Next(ctx context.Context, into any) error {
+	select {
+	case e, ok := <-w.events:
+		if !ok {
+			return w.client.Err()
+		}
+		if into == nil {
+			return nil
+		}
+		return json.Unmarshal(e.Data, into)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
