@@ -3,6 +3,7 @@ package whip
 import (
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // allowHeaders are those that the IVS web SDK 1.41.0 asks for before its requests, and If-Match of WHIP.
@@ -23,14 +24,14 @@ func (h *Handler) allowOrigin(w http.ResponseWriter, r *http.Request) {
 }
 
 // options answers RFC 9725, 4.2 (Accept-Post) and, for a page of another origin that may call, its preflight.
-func (h *Handler) options(w http.ResponseWriter, methods string) {
+func (h *Handler) options(w http.ResponseWriter, methods []string) {
 	header := w.Header()
-	header.Set("Allow", methods+", OPTIONS")
-	if methods == http.MethodPost {
+	header.Set("Allow", allowed(methods))
+	if slices.Equal(methods, []string{"POST"}) {
 		header.Set("Accept-Post", sdpType)
 	}
 	if header.Get("Access-Control-Allow-Origin") != "" {
-		header.Set("Access-Control-Allow-Methods", methods)
+		header.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
 		header.Set("Access-Control-Allow-Headers", allowHeaders)
 		header.Set("Access-Control-Max-Age", "7200") // the most that Chromium keeps
 	}

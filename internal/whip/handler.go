@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,14 +77,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.allowOrigin(w, r)
 	door, methods := h.door(segments(r.URL.Path))
 	if door == nil {
-		h.fail(w, r, stage.Participant{}, stage.Errorf(stage.ErrNotFound, "There is nothing at %q. The WHIP endpoint is /whip.", r.URL.Path))
+		// The path is not repeated: it may hold a secret that was put into the wrong place.
+		h.fail(w, r, stage.Participant{}, stage.Errorf(stage.ErrNotFound, "There is nothing here. The WHIP endpoint is /whip."))
 		return
 	}
 	switch {
 	case r.Method == http.MethodOptions:
 		h.options(w, methods)
-	case !strings.Contains(methods, r.Method):
-		w.Header().Set("Allow", methods+", OPTIONS")
+	case !slices.Contains(methods, r.Method):
+		// PATCH, too: there is neither trickle ICE nor ICE restart, for which RFC 9725, 4.3 has it. Answers are complete, and
+		// who lost the network posts again and takes over.
+		w.Header().Set("Allow", allowed(methods))
 		h.fail(w, r, stage.Participant{}, errMethod(r.Method))
 	default:
 		door(w, r)
@@ -93,33 +97,35 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type door = http.HandlerFunc
 
 // door maps a path to what is behind it and the methods it knows.
-func (h *Handler) door(path []string) (door, string) {
+func (h *Handler) door(path []string) (door, []string) {
 	switch {
 	case len(path) == 1 && path[0] == "whip":
-		return h.publish(""), http.MethodPost
+		return h.publish(""), []string{"POST"}
 	case len(path) == 3 && path[0] == "whip" && path[1] == "publish":
-		return h.publish(stage.ParticipantID(path[2])), http.MethodPost
+		return h.publish(stage.ParticipantID(path[2])), []string{"POST"}
 	case len(path) == 3 && path[0] == "whip" && path[1] == "subscribe":
-		return h.subscribe(stage.ParticipantID(path[2])), http.MethodPost
+		return h.subscribe(stage.ParticipantID(path[2])), []string{"POST"}
 	case len(path) == 2 && path[0] == "whep":
-		return h.subscribe(stage.ParticipantID(path[1])), http.MethodPost
+		return h.subscribe(stage.ParticipantID(path[1])), []string{"POST"}
 	case len(path) >= 3 && path[0] == "whip" && path[1] == "s":
 		return h.sessionDoor(path[2], path[3:])
 	}
-	return nil, ""
+	return nil, nil
 }
 
-func (h *Handler) sessionDoor(secret string, rest []string) (door, string) {
+func (h *Handler) sessionDoor(secret string, rest []string) (door, []string) {
 	switch {
 	case len(rest) == 0:
-		return h.end(secret), "DELETE, POST"
+		return h.end(secret), []string{"DELETE", "POST"}
 	case len(rest) == 1 && rest[0] == "layers":
-		return h.layers(secret), "GET, POST"
+		return h.layers(secret), []string{"GET", "POST"}
 	case len(rest) == 1 && rest[0] == "playback":
-		return h.playback(secret), "POST"
+		return h.playback(secret), []string{"POST"}
 	}
-	return nil, ""
+	return nil, nil
 }
+
+func allowed(methods []string) string { return strings.Join(append(methods, "OPTIONS"), ", ") }
 
 func segments(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"sync"
 	"time"
 
@@ -25,7 +26,9 @@ type Knock struct {
 	Publisher   stage.ParticipantID // whom to receive; "" to publish
 	Offer       string
 
-	login string // ends the session where there is no bearer
+	// Without a bearer:
+	login string       // ends the session later
+	again func() error // may the login still watch?
 }
 
 // An Answer is an open session, as its owner is told of it. All URLs are absolute paths, and secrets.
@@ -65,6 +68,14 @@ type session struct {
 	ended  *stage.Error      // guarded by mu: why it ends; nil as long as it shall live
 }
 
+func newSession(k Knock, cancel context.CancelFunc) *session {
+	return &session{
+		participant: k.Participant, publisher: k.Publisher, login: k.login,
+		secret: rand.Text(), bearer: sha256.Sum256([]byte(k.Bearer.Reveal())),
+		cancel: cancel, over: make(chan struct{}),
+	}
+}
+
 // Open lets a verified participant in: it takes over what the participant had before, negotiates, and keeps the session.
 func (h *Handler) Open(ctx context.Context, k Knock) (Answer, error) {
 	if err := permit(k); err != nil {
@@ -72,31 +83,42 @@ func (h *Handler) Open(ctx context.Context, k Knock) (Answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, negotiation)
 	defer cancel()
-	s := &session{
-		participant: k.Participant, publisher: k.Publisher, login: k.login,
-		secret: rand.Text(), bearer: sha256.Sum256([]byte(k.Bearer.Reveal())),
-		cancel: cancel, over: make(chan struct{}),
-	}
-	earlier, err := h.sessions.enter(s)
-	if err != nil {
+	s := newSession(k, cancel)
+	if err := h.sessions.enter(s); err != nil {
 		return Answer{}, err
 	}
-	if earlier != nil {
+	sdp, err := h.establish(ctx, k, s)
+	if err != nil {
+		h.sessions.leave(s)
+		return Answer{}, s.failed(err)
+	}
+	h.sessions.follow(s, h.lifetime(k.Participant))
+	return s.answer(sdp), nil
+}
+
+func (h *Handler) establish(ctx context.Context, k Knock, s *session) (string, error) {
+	// Once more, now that Close would find the session: a revocation may have come between the door and here, and the
+	// sender of a slow body decides how long that is.
+	if err := h.stillGood(ctx, k); err != nil {
+		return "", err
+	}
+	if earlier := h.sessions.takeOver(s); earlier != nil {
 		earlier.end("replaced", "A newer connection with the same token took over.")
 		<-earlier.over
 	}
 	media, sdp, err := h.negotiate(ctx, k)
-	if err == nil {
-		err = s.start(media)
-	} else {
-		err = s.failed(err)
-	}
 	if err != nil {
-		h.sessions.leave(s)
-		return Answer{}, err
+		return "", err
 	}
-	h.sessions.follow(s, h.lifetime(k.Participant))
-	return s.answer(sdp), nil
+	return sdp, s.start(media)
+}
+
+func (h *Handler) stillGood(ctx context.Context, k Knock) error {
+	if k.again != nil {
+		return k.again()
+	}
+	_, err := h.Tokens.Verify(ctx, k.Bearer)
+	return err
 }
 
 // permit holds the door to what the token allows.
@@ -120,7 +142,7 @@ func (h *Handler) negotiate(ctx context.Context, k Knock) (Session, string, erro
 // lifetime is how long a session of the participant may last; 0 is for ever.
 func (h *Handler) lifetime(p stage.Participant) time.Duration {
 	life := h.MaxSession
-	if h.EndAtExpiry {
+	if h.EndAtExpiry && !p.ExpiresAt.IsZero() {
 		if left := max(p.ExpiresAt.Sub(h.Now()), time.Nanosecond); life == 0 || left < life {
 			life = left
 		}
@@ -188,12 +210,15 @@ func (s *session) start(media Session) error {
 	return nil
 }
 
-// failed is why the negotiation failed: that somebody ended it explains more than that its context is done.
+// failed is why the session did not come about: that somebody ended it explains more than that its context is done.
 func (s *session) failed(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended != nil {
-		return s.ended.WithCause(err)
+	switch {
+	case s.ended != nil:
+		return s.ended
+	case errors.Is(err, context.DeadlineExceeded):
+		return stage.Errorf(stage.ErrUnavailable, "The connection was not negotiated in time: try again.").WithCode("negotiation_timeout").WithCause(err)
 	}
 	return err
 }
@@ -231,19 +256,26 @@ type registry struct {
 	bySlot   map[slot]*session   // guarded by mu: the newest of each slot
 }
 
-// enter takes the slot and answers who had it.
-func (r *registry) enter(s *session) (earlier *session, err error) {
+func (r *registry) enter(s *session) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").WithCode("shutdown").WithRetry(5 * time.Second)
+		return stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").WithCode("shutdown").WithRetry(5 * time.Second)
 	}
 	if r.bySecret == nil {
 		r.bySecret, r.bySlot = map[string]*session{}, map[slot]*session{}
 	}
+	r.bySecret[s.secret] = s
+	return nil
+}
+
+// takeOver gives the slot to the session and answers who had it.
+func (r *registry) takeOver(s *session) (earlier *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	earlier = r.bySlot[s.slot()]
-	r.bySecret[s.secret], r.bySlot[s.slot()] = s, s
-	return earlier, nil
+	r.bySlot[s.slot()] = s
+	return earlier
 }
 
 // leave forgets the session and tells who waits for that.
