@@ -22,7 +22,7 @@ import (
 const localKeyPrefix = "arn:aws:ivs:" + stage.LocalRegion + ":000000000000:public-key/"
 
 // CreateKey makes a key and keeps it in a new file of mode 0600. A file that is there already is never touched: the error
-// is fs.ErrExist then.
+// is ErrConflict then.
 func CreateKey(path string) (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -32,7 +32,10 @@ func CreateKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write a key: %w", err)
 	}
-	return key, writeNew(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err := writeNew(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
 // writeNew brings the file into being as a whole or not at all: a link fails where a rename would overwrite.
@@ -139,16 +142,15 @@ func errEncrypted() error {
 }
 
 func keyError(path string, err error) error {
-	var kind error
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		kind = stage.ErrNotFound
+		return stage.Errorf(stage.ErrNotFound, "there is no key at %s", path).WithCause(err)
 	case errors.Is(err, fs.ErrExist):
-		kind = stage.ErrConflict
-	default:
-		kind = stage.ErrUnavailable
+		return stage.Errorf(stage.ErrConflict, "there is a file at %s already, and a key is never overwritten", path).WithCause(err)
+	case errors.Is(err, fs.ErrPermission):
+		return stage.Errorf(stage.ErrDenied, "the key %s is not ours to use: check who owns the file and its folder", path).WithCause(err)
 	}
-	return stage.Errorf(kind, "the key %s", path).WithCause(err)
+	return stage.Errorf(stage.ErrUnavailable, "the key %s cannot be used", path).WithCause(err)
 }
 
 // PublicPEM is the public half, as ImportPublicKey wants it.

@@ -53,6 +53,7 @@ func (s *Signer) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.
 		Secret:       stage.NewSecret(text),
 		WHIPEndpoint: s.whipEndpoint(endpoints),
 		ExpiresAt:    p.ExpiresAt,
+		IssuedBy:     s.name(req.Stage),
 	}, nil
 }
 
@@ -62,6 +63,13 @@ func (s *Signer) sign(c claims) (string, error) {
 		t.Header["kid"] = s.KeyID
 	}
 	return t.SignedString(s.Key)
+}
+
+func (s *Signer) name(arn stage.ARN) string {
+	if arn.Local() {
+		return "local key"
+	}
+	return "own key " + s.KeyID
 }
 
 func (s *Signer) newID() string {

@@ -1,0 +1,38 @@
+package token_test
+
+import (
+	"crypto/rand"
+	"crypto/sha512"
+	"testing"
+	"time"
+)
+
+// BenchmarkIssue measures a token beside what it cannot do without, one bare signature with the same key, and reports the
+// ratio: 1 would mean that a token costs nothing but its signature.
+func BenchmarkIssue(b *testing.B) {
+	d := newDesk(b)
+	digest := sha512.Sum384([]byte("text"))
+	req := request()
+	var bare, whole time.Duration
+	for b.Loop() {
+		start := time.Now()
+		if _, err := d.key.Sign(rand.Reader, digest[:], nil); err != nil {
+			b.Fatal(err)
+		}
+		middle := time.Now()
+		d.issue(b, req)
+		bare, whole = bare+middle.Sub(start), whole+time.Since(middle)
+	}
+	b.ReportMetric(float64(bare)/float64(whole), "bare/issue")
+	b.ReportMetric(float64(b.N)/whole.Seconds(), "tokens/s")
+}
+
+func BenchmarkVerify(b *testing.B) {
+	d := newDesk(b)
+	bearer := d.issue(b, request()).Secret
+	for b.Loop() {
+		if _, err := d.verifier.Verify(b.Context(), bearer); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,360 @@
+package token_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/token"
+)
+
+const (
+	arn = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh")
+	kid = "arn:aws:ivs:us-west-2:123456789012:public-key/f99cde61-c2b0-4df3-8941-ca7d38acca1a"
+)
+
+// The times and the names are those of the example in "Distribute Tokens".
+var (
+	issued    = time.Unix(1697149263, 0)
+	endpoints = stage.Endpoints{WHIP: "https://114ddfabadaf.global-bm.whip.live-video.net", Events: "wss://global.events.live-video.net"}
+)
+
+// desk has an issuer and the door that admits its tokens.
+type desk struct {
+	key      *ecdsa.PrivateKey
+	signer   *token.Signer
+	verifier *token.Verifier
+	now      time.Time
+}
+
+func newDesk(t testing.TB) *desk {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{key: key, now: issued}
+	stages := func(_ context.Context, a stage.ARN) (stage.Endpoints, error) {
+		if a != arn {
+			return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound, "there is no such stage")
+		}
+		return endpoints, nil
+	}
+	d.signer = &token.Signer{Key: key, KeyID: kid, Endpoints: stages, Now: func() time.Time { return d.now }, NewID: func() string { return "Mx6clRRHODPy" }}
+	d.verifier = &token.Verifier{Keys: token.Keys{kid: &key.PublicKey}, Endpoints: stages, Now: d.signer.Now, Leeway: 5 * time.Second}
+	return d
+}
+
+func request() stage.TokenRequest {
+	return stage.TokenRequest{
+		Stage: arn, UserID: "ana", Attributes: map[string]string{"name": "Ana"},
+		Capabilities: stage.Publish | stage.Subscribe, TTL: 48 * time.Hour,
+	}
+}
+
+func (d *desk) issue(t testing.TB, req stage.TokenRequest) stage.ParticipantToken {
+	t.Helper()
+	issued, err := d.signer.IssueToken(t.Context(), req)
+	if err != nil {
+		t.Fatalf("IssueToken: %v", err)
+	}
+	return issued
+}
+
+// forge signs claims that no Signer would make; a nil value takes a claim away.
+func (d *desk) forge(t testing.TB, change map[string]any) stage.Secret {
+	t.Helper()
+	claims := jwt.MapClaims{
+		"exp": issued.Add(time.Hour).Unix(), "iat": issued.Unix(), "jti": "Mx6clRRHODPy", "resource": string(arn), "topic": arn.ID(),
+		"events_url": endpoints.Events, "whip_url": endpoints.WHIP, "version": "1.0",
+		"capabilities": map[string]bool{"allow_publish": true},
+	}
+	maps.Copy(claims, change)
+	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
+	tok := jwt.NewWithClaims(jwt.SigningMethodES384, claims)
+	tok.Header["kid"] = kid
+	text, err := tok.SignedString(d.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stage.NewSecret(text)
+}
+
+func part(t *testing.T, tok stage.ParticipantToken, n int) map[string]any {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(tok.Secret.Reveal(), ".")[n])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(raw, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestTokenIsThatOfTheGuide(t *testing.T) {
+	t.Parallel()
+	tok := newDesk(t).issue(t, request())
+	var want map[string]any
+	err := json.Unmarshal([]byte(`{"exp":1697322063,"iat":1697149263,"jti":"Mx6clRRHODPy","user_id":"ana",
+		"resource":"arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh","topic":"abcdABCDefgh",
+		"events_url":"wss://global.events.live-video.net","whip_url":"https://114ddfabadaf.global-bm.whip.live-video.net",
+		"capabilities":{"allow_publish":true,"allow_subscribe":true},"attributes":{"name":"Ana"},"version":"1.0"}`), &want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := asJSON(t, part(t, tok, 1)), asJSON(t, want); got != want {
+		t.Errorf("claims:\n got %s\nwant %s", got, want)
+	}
+	if got, want := asJSON(t, part(t, tok, 0)), asJSON(t, map[string]any{"alg": "ES384", "typ": "JWT", "kid": kid}); got != want {
+		t.Errorf("header: got %s, want %s", got, want)
+	}
+	if got, want := tok.WHIPEndpoint, endpoints.WHIP; got != want {
+		t.Errorf("endpoint: got %s, want %s", got, want)
+	}
+}
+
+func TestOnlyCapabilitiesThatAreGivenAreNamed(t *testing.T) {
+	t.Parallel()
+	req := request()
+	req.Capabilities, req.UserID, req.Attributes = stage.Subscribe, "", nil
+	claims := part(t, newDesk(t).issue(t, req), 1)
+	if got, want := asJSON(t, claims["capabilities"]), `{"allow_subscribe":true}`; got != want {
+		t.Errorf("capabilities: got %s, want %s", got, want)
+	}
+	for _, absent := range []string{"user_id", "attributes", "nbf", "iss", "aud"} {
+		if v, ok := claims[absent]; ok {
+			t.Errorf("claim %s: got %v, want none", absent, v)
+		}
+	}
+}
+
+// TestSignatureIsOfRFC7518 lets the library judge, and many signatures, because a scalar that begins with zeros is rare.
+func TestSignatureIsOfRFC7518(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for range 300 {
+		tok := d.issue(t, request())
+		_, err := jwt.Parse(tok.Secret.Reveal(), func(*jwt.Token) (any, error) { return &d.key.PublicKey, nil },
+			jwt.WithValidMethods([]string{"ES384"}), jwt.WithTimeFunc(d.signer.Now))
+		if err != nil {
+			t.Fatalf("jwt.Parse: %v", err)
+		}
+	}
+}
+
+func TestVerifyAdmitsWhatWasIssued(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for _, form := range []token.Form{token.SelfSigned, token.APIMade} {
+		d.signer.Form, d.verifier.APIKey = form, &d.key.PublicKey
+		tok := d.issue(t, request())
+		p, err := d.verifier.Verify(t.Context(), tok.Secret)
+		if err != nil {
+			t.Fatalf("%s: %v", form.Alg(), err)
+		}
+		if got, want := asJSON(t, p), asJSON(t, tok.Participant); got != want {
+			t.Errorf("%s: got %s, want %s", form.Alg(), got, want)
+		}
+	}
+}
+
+func TestAPIMadeTokensLookLikeThoseOfAWS(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.signer.Form = token.APIMade
+	tok := d.issue(t, request())
+	if got, want := asJSON(t, part(t, tok, 0)), `{"alg":"KMS","typ":"JWT"}`; got != want {
+		t.Errorf("header: got %s, want %s", got, want)
+	}
+	if _, err := d.verifier.Verify(t.Context(), tok.Secret); code(err) != "token_signature" {
+		t.Errorf("a door without the key of the API: got %v, want token_signature", err)
+	}
+}
+
+func TestVerifyRefuses(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	good := d.issue(t, request()).Secret.Reveal()
+	foreign := newDesk(t).issue(t, request()).Secret
+	pieces := strings.Split(good, ".")
+	withHeader := func(header string) stage.Secret {
+		return stage.NewSecret(base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + pieces[1] + "." + pieces[2])
+	}
+	hour := issued.Add(time.Hour).Unix()
+	for name, c := range map[string]struct {
+		bearer stage.Secret
+		code   string
+	}{
+		"nothing":                  {stage.Secret{}, "token_missing"},
+		"not a token":              {stage.NewSecret("rt_123456789012_us-west-2_key"), "token_malformed"},
+		"a megabyte":               {stage.NewSecret(strings.Repeat("a", 1<<20)), "token_malformed"},
+		"a token padded over 8 KB": {d.forge(t, map[string]any{"user_id": strings.Repeat("u", 9<<10)}), "token_malformed"},
+		"four parts":               {stage.NewSecret(good + ".x"), "token_malformed"},
+		"cut in the signature":     {stage.NewSecret(good[:len(good)-20]), "token_signature"},
+		"cut in the claims":        {stage.NewSecret(good[:200]), "token_malformed"},
+		"no signature":             {stage.NewSecret(pieces[0] + "." + pieces[1] + "."), "token_signature"},
+		"another's signature":      {stage.NewSecret(pieces[0] + "." + pieces[1] + "." + strings.Split(foreign.Reveal(), ".")[2]), "token_signature"},
+		"signed by another key":    {foreign, "token_signature"},
+		"alg none":                 {withHeader(`{"alg":"none","typ":"JWT"}`), "token_malformed"},
+		"alg HS256":                {withHeader(`{"alg":"HS256","kid":"` + kid + `"}`), "token_malformed"},
+		"alg ES256":                {withHeader(`{"alg":"ES256","kid":"` + kid + `"}`), "token_malformed"},
+		"alg KMS with its kid":     {withHeader(`{"alg":"KMS","kid":"` + kid + `"}`), "token_signature"},
+		"alg a number":             {withHeader(`{"alg":384}`), "token_malformed"},
+		"no kid":                   {withHeader(`{"alg":"ES384"}`), "token_signature"},
+		"unknown kid":              {withHeader(`{"alg":"ES384","kid":"arn:aws:ivs:us-west-2:1:public-key/other"}`), "token_signature"},
+		"expired":                  {d.forge(t, map[string]any{"iat": issued.Unix() - 60, "exp": issued.Unix()}), "token_expired"},
+		"no exp":                   {d.forge(t, map[string]any{"exp": nil}), "token_malformed"},
+		"no iat":                   {d.forge(t, map[string]any{"iat": nil}), "token_malformed"},
+		"exp a word":               {d.forge(t, map[string]any{"exp": "soon"}), "token_malformed"},
+		"of the future":            {d.forge(t, map[string]any{"iat": issued.Unix() + 6}), "token_not_yet_valid"},
+		"more than 14 days":        {d.forge(t, map[string]any{"exp": issued.Add(14*24*time.Hour + time.Second).Unix()}), "token_malformed"},
+		"no version":               {d.forge(t, map[string]any{"version": nil}), "token_version"},
+		"version 1.2":              {d.forge(t, map[string]any{"version": "1.2"}), "token_version"},
+		"jti with a slash":         {d.forge(t, map[string]any{"jti": "../../etc"}), "token_malformed"},
+		"jti too long":             {d.forge(t, map[string]any{"jti": strings.Repeat("j", 65)}), "token_malformed"},
+		"no jti":                   {d.forge(t, map[string]any{"jti": nil}), "token_malformed"},
+		"resource no ARN":          {d.forge(t, map[string]any{"resource": "main"}), "token_malformed"},
+		"stage that is gone":       {d.forge(t, map[string]any{"resource": string(arn) + "x", "topic": arn.ID() + "x"}), "token_wrong_stage"},
+		"topic of another stage":   {d.forge(t, map[string]any{"topic": "other"}), "token_wrong_stage"},
+		"whip_url elsewhere":       {d.forge(t, map[string]any{"whip_url": "https://evil.example"}), "token_wrong_stage"},
+		"events_url elsewhere":     {d.forge(t, map[string]any{"events_url": "wss://evil.example"}), "token_wrong_stage"},
+		"no capability":            {d.forge(t, map[string]any{"capabilities": map[string]bool{"allow_publish": false}}), "token_malformed"},
+		"capabilities a list":      {d.forge(t, map[string]any{"capabilities": []string{"PUBLISH"}}), "token_malformed"},
+		"attributes over 1 KB":     {d.forge(t, map[string]any{"attributes": map[string]string{"a": strings.Repeat("x", 1024)}}), "token_malformed"},
+		"exp beyond all time":      {d.forge(t, map[string]any{"iat": hour, "exp": 1e300}), "token_not_yet_valid|token_malformed|token_expired"},
+	} {
+		p, err := d.verifier.Verify(t.Context(), c.bearer)
+		if !strings.Contains(c.code, code(err)) || err == nil {
+			t.Errorf("%s: got code %q (%v), want %s", name, code(err), err, c.code)
+			continue
+		}
+		if !errors.Is(err, stage.ErrUnauthorized) {
+			t.Errorf("%s: got %v, want an ErrUnauthorized", name, err)
+		}
+		if p.Capabilities != 0 || p.UserID != "" || p.Attributes != nil {
+			t.Errorf("%s: got %+v, want no more than the claimed ID and stage", name, p)
+		}
+	}
+}
+
+// TestRefusedTokenTellsItsOwner: the dock of whoever the token names learns of the refusal, and no wild text travels on.
+func TestRefusedTokenTellsItsOwner(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	expired := d.issue(t, request()).Secret
+	d.now = issued.Add(48 * time.Hour)
+	p, err := d.verifier.Verify(t.Context(), expired)
+	if code(err) != "token_expired" || p.ID != "Mx6clRRHODPy" || p.Stage != arn {
+		t.Errorf("expired: got %s %s (%v), want the claimed participant and stage", p.ID, p.Stage, err)
+	}
+	p, _ = d.verifier.Verify(t.Context(), d.forge(t, map[string]any{"jti": "a\nb"}))
+	if p.ID != "" || p.Stage != "" {
+		t.Errorf("a jti that is none: got %+v, want nobody", p)
+	}
+}
+
+func TestErrorsHoldNothingOfTheToken(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	secret := d.forge(t, map[string]any{"version": "SECRETVERSION", "capabilities": "SECRETCAP"}).Reveal()
+	for _, bearer := range []string{secret, secret[:300], "SECRETword.SECRETword.SECRETword", "Bearer " + secret} {
+		_, err := d.verifier.Verify(t.Context(), stage.NewSecret(bearer))
+		for n := 0; n+12 <= len(bearer); n += 12 {
+			if strings.Contains(err.Error(), bearer[n:n+12]) {
+				t.Errorf("the error repeats a part of the token: %v", err)
+			}
+		}
+		if strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("the error repeats a claim: %v", err)
+		}
+	}
+}
+
+func TestAdmitHasTheLastWord(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	var asked stage.ParticipantID
+	d.verifier.Admit = func(_ context.Context, p stage.Participant) error {
+		asked = p.ID
+		return stage.Errorf(stage.ErrUnauthorized, "The token was revoked.").WithCode("token_revoked")
+	}
+	p, err := d.verifier.Verify(t.Context(), d.issue(t, request()).Secret)
+	if code(err) != "token_revoked" || asked != "Mx6clRRHODPy" || p.ID != asked || p.UserID != "" {
+		t.Errorf("got %v for %q as %+v, want token_revoked", err, asked, p)
+	}
+	asked = ""
+	if d.verifier.Verify(t.Context(), d.forge(t, map[string]any{"version": "2"})); asked != "" {
+		t.Error("Admit was asked about a token that is wrong in itself")
+	}
+}
+
+func TestIssueTokenKeepsTheLimits(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	req := request()
+	req.TTL = stage.MaxTTL + time.Second
+	if _, err := d.signer.IssueToken(t.Context(), req); !errors.Is(err, stage.ErrInvalid) {
+		t.Errorf("over 14 days: got %v, want ErrInvalid", err)
+	}
+	req = request()
+	req.Stage += "x"
+	if _, err := d.signer.IssueToken(t.Context(), req); !errors.Is(err, stage.ErrNotFound) {
+		t.Errorf("a stage that is not there: got %v, want ErrNotFound", err)
+	}
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.signer.Key = p256
+	if _, err := d.signer.IssueToken(t.Context(), request()); !errors.Is(err, stage.ErrUnavailable) {
+		t.Errorf("a key on P-256: got %v, want ErrUnavailable", err)
+	}
+}
+
+func code(err error) string {
+	var e *stage.Error
+	errors.As(err, &e)
+	if e == nil {
+		return ""
+	}
+	return e.Code
+}
+
+func FuzzVerify(f *testing.F) {
+	d := newDesk(f)
+	good := d.issue(f, request()).Secret.Reveal()
+	for _, seed := range []string{"", good, good[:100], good + ".", "..", "e30.e30.", "bnVsbA.bnVsbA.bnVsbA", d.forge(f, map[string]any{"exp": 1e300}).Reveal()} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, bearer string) {
+		p, err := d.verifier.Verify(t.Context(), stage.NewSecret(bearer))
+		if err == nil && bearer != good && p.ID != "Mx6clRRHODPy" {
+			t.Errorf("admitted %+v", p)
+		}
+		if err != nil && (p.Capabilities != 0 || code(err) == "") {
+			t.Errorf("got %+v with %v", p, err)
+		}
+	})
+}
