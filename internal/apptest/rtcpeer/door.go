@@ -1,0 +1,90 @@
+package rtcpeer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// A Door takes an offer and gives an answer: a WHIP or WHEP endpoint, or the media plane itself.
+type Door func(ctx context.Context, offer string) (Answer, error)
+
+// An Answer is what came back.
+type Answer struct {
+	SDP      string
+	Location string                          // the session URL, absolute
+	Header   http.Header                     // of the 201
+	HangUp   func(ctx context.Context) error // ends the session as the protocol does; may be nil
+}
+
+// A StatusError is an answer other than 201.
+type StatusError struct {
+	Status int
+	Body   string
+	Header http.Header
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("status %d: %s", e.Status, e.Body) }
+
+// HTTP is the door at a WHIP or WHEP endpoint.
+func HTTP(endpoint, bearer string) Door {
+	return func(ctx context.Context, offer string) (Answer, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(offer))
+		if err != nil {
+			return Answer{}, err
+		}
+		req.Header.Set("Content-Type", "application/sdp")
+		authorize(req, bearer)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return Answer{}, err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		if err != nil {
+			return Answer{}, err
+		}
+		if resp.StatusCode != http.StatusCreated {
+			return Answer{}, &StatusError{resp.StatusCode, string(body), resp.Header}
+		}
+		return httpAnswer(resp, string(body), bearer)
+	}
+}
+
+func httpAnswer(resp *http.Response, sdp, bearer string) (Answer, error) {
+	location, err := resp.Location()
+	if err != nil {
+		return Answer{}, fmt.Errorf("the 201 has no usable Location: %w", err)
+	}
+	return Answer{SDP: sdp, Location: location.String(), Header: resp.Header, HangUp: func(ctx context.Context) error {
+		return hangUp(ctx, location, bearer)
+	}}, nil
+}
+
+// hangUp is content with 200 alone, as OBS is.
+func hangUp(ctx context.Context, location *url.URL, bearer string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, location.String(), nil)
+	if err != nil {
+		return err
+	}
+	authorize(req, bearer)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+		return &StatusError{resp.StatusCode, string(body), resp.Header}
+	}
+	return nil
+}
+
+func authorize(req *http.Request, bearer string) {
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+}

@@ -1,0 +1,81 @@
+package rtcpeer
+
+import (
+	"context"
+	"net"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+)
+
+// newConnection stays on loopback.
+func newConnection(codecs []webrtc.RTPCodecParameters, audio []webrtc.RTPCodecParameters) (*webrtc.PeerConnection, error) {
+	engine := &webrtc.MediaEngine{}
+	for _, c := range codecs {
+		if err := engine.RegisterCodec(c, webrtc.RTPCodecTypeVideo); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range audio {
+		if err := engine.RegisterCodec(c, webrtc.RTPCodecTypeAudio); err != nil {
+			return nil, err
+		}
+	}
+	registry := &interceptor.Registry{}
+	if err := webrtc.RegisterDefaultInterceptors(engine, registry); err != nil {
+		return nil, err
+	}
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetIPFilter(net.IP.IsLoopback)
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
+	return api.NewPeerConnection(webrtc.Configuration{})
+}
+
+func videoFeedback() []webrtc.RTCPFeedback {
+	return []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
+}
+
+func h264() webrtc.RTPCodecParameters {
+	return webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeH264, ClockRate: 90000, RTCPFeedback: videoFeedback(),
+		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"}}
+}
+
+func vp8() webrtc.RTPCodecParameters {
+	return webrtc.RTPCodecParameters{PayloadType: 97, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: videoFeedback()}}
+}
+
+func opus() webrtc.RTPCodecParameters {
+	return webrtc.RTPCodecParameters{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
+		SDPFmtpLine: "minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1"}}
+}
+
+// negotiate makes the offer, with candidates if asked for, knocks, and takes the answer.
+func negotiate(ctx context.Context, pc *webrtc.PeerConnection, door Door, withCandidates bool) (Answer, error) {
+	offer, err := pc.CreateOffer(nil)
+	if err != nil {
+		return Answer{}, err
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		return Answer{}, err
+	}
+	text := offer.SDP // OBS: no candidates in it since 30.2
+	if withCandidates {
+		select {
+		case <-gathered:
+		case <-ctx.Done():
+			return Answer{}, ctx.Err()
+		}
+		text = pc.LocalDescription().SDP
+	}
+	answer, err := door(ctx, text)
+	if err != nil {
+		return Answer{}, err
+	}
+	return answer, pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDP})
+}

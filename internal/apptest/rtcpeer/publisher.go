@@ -1,0 +1,285 @@
+package rtcpeer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
+	"github.com/pion/webrtc/v4"
+)
+
+// PublishOptions say how the publisher differs from an OBS.
+type PublishOptions struct {
+	Clip       *Clip    // nil means MakeClip with its defaults
+	Layers     []*Clip  // simulcast: one clip for each rid "0", "1", …, the first in place of Clip
+	RIDs       []string // other names for them
+	NoVideo    bool     // no m-line for the picture at all
+	NoAudio    bool
+	VP8        bool // the picture's m-line offers VP8 alone
+	Candidates bool // put candidates into the offer, as OBS before 30.2 did
+}
+
+// A Publisher is a WHIP client that is connected and sends in real time until it is closed.
+type Publisher struct {
+	Offer  string // what it sent to the door
+	Answer Answer
+
+	pc     *webrtc.PeerConnection
+	stop   context.CancelFunc
+	work   sync.WaitGroup
+	once   sync.Once
+	closed chan struct{}
+	plis   atomic.Int64
+	nacks  atomic.Int64
+	paused atomic.Bool
+}
+
+// Publish knocks, connects and starts to send. The error is a *StatusError if the door refused. The test's end closes it.
+func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
+	t.Helper()
+	if o.Clip == nil && len(o.Layers) == 0 {
+		o.Clip = MakeClip(t, ClipOptions{})
+	}
+	if len(o.Layers) == 0 {
+		o.Layers = []*Clip{o.Clip}
+	}
+	video := h264()
+	if o.VP8 {
+		video = vp8()
+	}
+	pc, err := newConnection([]webrtc.RTPCodecParameters{video}, []webrtc.RTPCodecParameters{opus()})
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{pc: pc, closed: make(chan struct{})}
+	t.Cleanup(p.Close)
+	if err := p.start(t.Context(), door, o); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) error {
+	ctx, p.stop = context.WithCancel(ctx)
+	connected := make(chan struct{})
+	p.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			close(connected)
+		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateDisconnected:
+			p.once.Do(func() { close(p.closed) })
+		}
+	})
+	audio, video, err := p.addTracks(o)
+	if err != nil {
+		return err
+	}
+	knock := func(ctx context.Context, offer string) (Answer, error) {
+		p.Offer = offer
+		return door(ctx, offer)
+	}
+	if p.Answer, err = negotiate(ctx, p.pc, knock, o.Candidates); err != nil {
+		return err
+	}
+	select {
+	case <-connected:
+	case <-p.closed:
+		return errors.New("the connection ended before it was up")
+	case <-time.After(10 * time.Second):
+		return errors.New("the connection did not come up within 10 s")
+	}
+	start := time.Now()
+	if audio != nil {
+		p.work.Go(func() { p.sendAudio(ctx, audio, o.Layers[0], start) })
+	}
+	for i, track := range video {
+		p.work.Go(func() { p.sendVideo(ctx, track, o.Layers[i], start) })
+	}
+	return nil
+}
+
+// layer is one encoding on its way.
+type layer struct {
+	track  *webrtc.TrackLocalStaticRTP
+	sender *webrtc.RTPSender
+	rid    string
+}
+
+func (p *Publisher) addTracks(o PublishOptions) (audio *webrtc.TrackLocalStaticRTP, video []*layer, err error) {
+	if !o.NoAudio {
+		if audio, err = webrtc.NewTrackLocalStaticRTP(opus().RTPCodecCapability, "audio", "obs"); err != nil {
+			return nil, nil, err
+		}
+		if _, err := p.pc.AddTransceiverFromTrack(audio, sendOnly()); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !o.NoVideo {
+		video, err = p.addVideo(o)
+	}
+	return audio, video, err
+}
+
+func sendOnly() webrtc.RTPTransceiverInit {
+	return webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}
+}
+
+func (p *Publisher) addVideo(o PublishOptions) (layers []*layer, err error) {
+	capability := h264().RTPCodecCapability
+	if o.VP8 {
+		capability = vp8().RTPCodecCapability
+	}
+	for i := range o.Layers {
+		l := &layer{}
+		var options []func(*webrtc.TrackLocalStaticRTP)
+		if len(o.Layers) > 1 {
+			l.rid = fmt.Sprint(i)
+			if i < len(o.RIDs) {
+				l.rid = o.RIDs[i]
+			}
+			options = append(options, webrtc.WithRTPStreamID(l.rid))
+		}
+		if l.track, err = webrtc.NewTrackLocalStaticRTP(capability, "video", "obs", options...); err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			transceiver, err := p.pc.AddTransceiverFromTrack(l.track, sendOnly())
+			if err != nil {
+				return nil, err
+			}
+			l.sender = transceiver.Sender()
+			p.work.Go(func() { p.readRTCP(l.sender) })
+		} else {
+			l.sender = layers[0].sender
+			if err := l.sender.AddEncoding(l.track); err != nil {
+				return nil, err
+			}
+		}
+		layers = append(layers, l)
+	}
+	return layers, nil
+}
+
+// readRTCP counts what is asked of us. Like OBS, the publisher does not answer a PLI; NACKs are answered by pion.
+func (p *Publisher) readRTCP(sender *webrtc.RTPSender) {
+	for {
+		packets, _, err := sender.ReadRTCP()
+		if err != nil {
+			return
+		}
+		for _, packet := range packets {
+			switch packet.(type) {
+			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+				p.plis.Add(1)
+			case *rtcp.TransportLayerNack:
+				p.nacks.Add(1)
+			}
+		}
+	}
+}
+
+func (p *Publisher) sendAudio(ctx context.Context, track *webrtc.TrackLocalStaticRTP, clip *Clip, start time.Time) {
+	packetizer := rtp.NewPacketizer(1200, 111, 1, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(), 48000)
+	for i := 0; waitUntil(ctx, start.Add(time.Duration(i)*AudioEach)); i++ {
+		for _, packet := range packetizer.Packetize(clip.Audio[i%len(clip.Audio)], 960) {
+			p.write(track, packet)
+		}
+	}
+}
+
+func (p *Publisher) sendVideo(ctx context.Context, l *layer, clip *Clip, start time.Time) {
+	each := time.Second / time.Duration(clip.Options.FPS)
+	loop := each * time.Duration(len(clip.Frames))
+	base := rand.Uint32()
+	packetizer := rtp.NewPacketizer(1200, 96, 1, &codecs.H264Payloader{}, rtp.NewRandomSequencer(), 90000)
+	ids := headerExtensions(l)
+	for i := 0; waitUntil(ctx, start.Add(time.Duration(i)*each)); i++ {
+		frame := clip.Frames[i%len(clip.Frames)]
+		at := loop*time.Duration(i/len(clip.Frames)) + frame.PTS
+		for _, packet := range packetizer.Packetize(frame.annexB(), 0) {
+			packet.Timestamp = base + uint32(at.Seconds()*90000+0.5)
+			for id, value := range ids {
+				packet.SetExtension(id, []byte(value))
+			}
+			p.write(l.track, packet)
+		}
+	}
+}
+
+// headerExtensions are what tells the layers of a simulcast apart (RFC 8852).
+func headerExtensions(l *layer) map[uint8]string {
+	if l.rid == "" {
+		return nil
+	}
+	values := make(map[uint8]string)
+	for _, e := range l.sender.GetParameters().HeaderExtensions {
+		switch e.URI {
+		case "urn:ietf:params:rtp-hdrext:sdes:mid":
+			values[uint8(e.ID)] = "1"
+		case "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id":
+			values[uint8(e.ID)] = l.rid
+		}
+	}
+	return values
+}
+
+func (f Frame) annexB() (b []byte) {
+	for _, nal := range f.NALs {
+		b = append(append(b, 0, 0, 0, 1), nal...)
+	}
+	return b
+}
+
+func (p *Publisher) write(track *webrtc.TrackLocalStaticRTP, packet *rtp.Packet) {
+	if !p.paused.Load() {
+		track.WriteRTP(packet) // fails once the connection is closed, which ends the sending, too
+	}
+}
+
+func waitUntil(ctx context.Context, at time.Time) bool {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Pause keeps the connection and sends nothing.
+func (p *Publisher) Pause(on bool) { p.paused.Store(on) }
+
+// KeyframeRequests counts the PLIs and FIRs that came.
+func (p *Publisher) KeyframeRequests() int { return int(p.plis.Load()) }
+
+// Closed is closed when the connection has ended, whoever ended it.
+func (p *Publisher) Closed() <-chan struct{} { return p.closed }
+
+// HangUp stops as OBS does: the connection is closed, then the session deleted.
+func (p *Publisher) HangUp(ctx context.Context) error {
+	p.Close()
+	if p.Answer.HangUp == nil {
+		return nil
+	}
+	return p.Answer.HangUp(ctx)
+}
+
+// Close closes the connection and waits for everything.
+func (p *Publisher) Close() {
+	if p.stop != nil {
+		p.stop()
+	}
+	p.pc.GracefulClose()
+	p.work.Wait()
+	p.once.Do(func() { close(p.closed) })
+}

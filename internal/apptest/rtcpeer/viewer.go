@@ -1,0 +1,292 @@
+package rtcpeer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp/codecs"
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+	"github.com/pion/webrtc/v4/pkg/media/samplebuilder"
+)
+
+// ViewOptions say what the viewer asks for; by default both sound and picture.
+type ViewOptions struct {
+	NoVideo, NoAudio bool
+	VP8              bool // offers VP8 first, H.264 second, as browsers do
+}
+
+// A Viewer is a WHEP client that is connected. It takes frames apart and checks that they can be decoded.
+type Viewer struct {
+	Offer    string
+	Answer   Answer
+	Answered time.Time // when the answer came
+
+	pc     *webrtc.PeerConnection
+	work   sync.WaitGroup
+	once   sync.Once
+	closed chan struct{}
+
+	mu    sync.Mutex
+	stats Stats
+	news  chan struct{} // closed and replaced at every change
+}
+
+// Stats are what the viewer has seen.
+type Stats struct {
+	VideoPackets, AudioPackets int
+	Frames, Keyframes          int
+	Broken                     int           // frames that cannot be decoded: a packet before them is missing, or no keyframe came first
+	FirstFrame                 time.Duration // from the answer to the first frame that can be decoded
+	LastVideoTS, LastAudioTS   uint32
+	LastVideo, LastAudio       time.Time
+	Payload                    []byte // of the last audio packet
+	VideoReport, AudioReport   *rtcp.SenderReport
+}
+
+// View knocks and connects. The error is a *StatusError if the door refused. The test's end closes it.
+func View(t testing.TB, door Door, o ViewOptions) (*Viewer, error) {
+	t.Helper()
+	video := []webrtc.RTPCodecParameters{h264()}
+	if o.VP8 {
+		video = []webrtc.RTPCodecParameters{vp8(), h264()}
+	}
+	pc, err := newConnection(video, []webrtc.RTPCodecParameters{opus()})
+	if err != nil {
+		return nil, err
+	}
+	v := &Viewer{pc: pc, closed: make(chan struct{}), news: make(chan struct{})}
+	t.Cleanup(v.Close)
+	if err := v.start(t.Context(), door, o); err != nil {
+		v.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
+	connected := make(chan struct{})
+	v.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			close(connected)
+		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateDisconnected:
+			v.once.Do(func() { close(v.closed) })
+		}
+	})
+	v.pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+		v.work.Go(func() { v.readReports(track, receiver) })
+		if track.Kind() == webrtc.RTPCodecTypeAudio {
+			v.readAudio(track)
+		} else {
+			v.readVideo(track)
+		}
+	})
+	for _, kind := range o.kinds() {
+		if _, err := v.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			return err
+		}
+	}
+	knock := func(ctx context.Context, offer string) (Answer, error) {
+		v.Offer = offer
+		answer, err := door(ctx, offer)
+		v.Answered = time.Now()
+		return answer, err
+	}
+	var err error
+	if v.Answer, err = negotiate(ctx, v.pc, knock, false); err != nil {
+		return err
+	}
+	select {
+	case <-connected:
+		return nil
+	case <-v.closed:
+		return errors.New("the connection ended before it was up")
+	case <-time.After(10 * time.Second):
+		return errors.New("the connection did not come up within 10 s")
+	}
+}
+
+func (o ViewOptions) kinds() (kinds []webrtc.RTPCodecType) {
+	if !o.NoAudio {
+		kinds = append(kinds, webrtc.RTPCodecTypeAudio)
+	}
+	if !o.NoVideo {
+		kinds = append(kinds, webrtc.RTPCodecTypeVideo)
+	}
+	return kinds
+}
+
+func (v *Viewer) change(f func(*Stats)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	f(&v.stats)
+	close(v.news)
+	v.news = make(chan struct{})
+}
+
+func (v *Viewer) readReports(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	for {
+		packets, _, err := receiver.ReadRTCP()
+		if err != nil {
+			return
+		}
+		for _, packet := range packets {
+			if sr, ok := packet.(*rtcp.SenderReport); ok {
+				v.change(func(s *Stats) {
+					if track.Kind() == webrtc.RTPCodecTypeAudio {
+						s.AudioReport = sr
+					} else {
+						s.VideoReport = sr
+					}
+				})
+			}
+		}
+	}
+}
+
+func (v *Viewer) readAudio(track *webrtc.TrackRemote) {
+	for {
+		packet, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		v.change(func(s *Stats) {
+			s.AudioPackets++
+			s.LastAudioTS, s.LastAudio, s.Payload = packet.Timestamp, time.Now(), packet.Payload
+		})
+	}
+}
+
+// readVideo builds frames. The builder waits for missing packets, which the viewer's NACKs bring, before it gives one up.
+func (v *Viewer) readVideo(track *webrtc.TrackRemote) {
+	builder := samplebuilder.New(512, &codecs.H264Packet{}, 90000)
+	decodable := false
+	for {
+		packet, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		v.change(func(s *Stats) { s.VideoPackets++ })
+		builder.Push(packet)
+		for sample := builder.Pop(); sample != nil; sample = builder.Pop() {
+			decodable = v.frame(sample, decodable)
+		}
+	}
+}
+
+// frame: a keyframe makes what follows decodable, a gap ends that.
+func (v *Viewer) frame(sample *media.Sample, decodable bool) bool {
+	sps, idr := false, false
+	for nal := range nals(sample.Data) {
+		sps = sps || nal[0]&0x1f == 7
+		idr = idr || nal[0]&0x1f == 5
+	}
+	key := sps && idr
+	gap := sample.PrevDroppedPackets > 0
+	decodable = key || decodable && !gap
+	v.change(func(s *Stats) {
+		s.Frames++
+		s.LastVideoTS, s.LastVideo = sample.PacketTimestamp, time.Now()
+		if key {
+			s.Keyframes++
+		}
+		if !decodable {
+			s.Broken++
+		} else if s.FirstFrame == 0 {
+			s.FirstFrame = time.Since(v.Answered)
+		}
+	})
+	return decodable
+}
+
+// nals walks an Annex B stream.
+func nals(b []byte) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		start := -1
+		for i := 0; i+3 < len(b); i++ {
+			if b[i] != 0 || b[i+1] != 0 || b[i+2] != 1 {
+				continue
+			}
+			if start >= 0 && start < i && !yield(b[start:i]) {
+				return
+			}
+			start = i + 3
+		}
+		if start >= 0 && start < len(b) {
+			yield(b[start:])
+		}
+	}
+}
+
+// Stats is what the viewer has seen so far.
+func (v *Viewer) Stats() Stats {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.stats
+}
+
+// Wait waits until the stats are as wished.
+func (v *Viewer) Wait(ctx context.Context, wish func(Stats) bool) error {
+	for {
+		v.mu.Lock()
+		stats, news := v.stats, v.news
+		v.mu.Unlock()
+		if wish(stats) {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-v.closed:
+			return fmt.Errorf("the connection ended; seen %+v", stats.short())
+		case <-ctx.Done():
+			return fmt.Errorf("%w; seen %+v", ctx.Err(), stats.short())
+		}
+	}
+}
+
+func (s Stats) short() Stats { s.Payload, s.VideoReport, s.AudioReport = nil, nil, nil; return s }
+
+// WaitFrames waits until so many frames could be decoded.
+func (v *Viewer) WaitFrames(ctx context.Context, n int) error {
+	return v.Wait(ctx, func(s Stats) bool { return s.Frames-s.Broken >= n })
+}
+
+// WaitAudio waits until so many audio packets came.
+func (v *Viewer) WaitAudio(ctx context.Context, n int) error {
+	return v.Wait(ctx, func(s Stats) bool { return s.AudioPackets >= n })
+}
+
+// AskKeyframe sends a PLI.
+func (v *Viewer) AskKeyframe() error {
+	for _, receiver := range v.pc.GetReceivers() {
+		if track := receiver.Track(); track != nil && track.Kind() == webrtc.RTPCodecTypeVideo {
+			return v.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
+		}
+	}
+	return errors.New("no picture to ask a keyframe of")
+}
+
+// Closed is closed when the connection has ended, whoever ended it.
+func (v *Viewer) Closed() <-chan struct{} { return v.closed }
+
+// HangUp closes the connection and deletes the session.
+func (v *Viewer) HangUp(ctx context.Context) error {
+	v.Close()
+	if v.Answer.HangUp == nil {
+		return nil
+	}
+	return v.Answer.HangUp(ctx)
+}
+
+// Close closes the connection and waits for everything.
+func (v *Viewer) Close() {
+	v.pc.GracefulClose()
+	v.work.Wait()
+	v.once.Do(func() { close(v.closed) })
+}

@@ -1,0 +1,84 @@
+package sfu
+
+import (
+	"slices"
+	"time"
+)
+
+// A packet is one RTP packet of a publisher, kept once for all viewers. It does not change.
+type packet struct {
+	seq     uint64 // unwrapped, starting above 1<<16
+	ts      uint64 // unwrapped, starting above 1<<32
+	at      time.Time
+	payload []byte
+	marker  bool
+}
+
+const (
+	keepPackets = 512     // at least so many are kept, to repeat what a viewer lost
+	keepBytes   = 8 << 20 // at most so much is kept since the last keyframe; 8.5 Mb/s fill it in 8 s
+	keepAtMost  = 1 << 14 // packets; however small they are
+)
+
+// A history is what one track sent since its last keyframe, in order of arrival. Viewers hold an index into it, so it is
+// their queue, too: bounded, and shared. Indices never go back.
+type history struct {
+	packets  []*packet
+	first    uint64 // the index of packets[0]
+	bytes    int
+	keyframe uint64 // the index at which the last keyframe starts
+	keyed    bool   // there is one
+}
+
+func (h *history) end() uint64 { return h.first + uint64(len(h.packets)) }
+
+func (h *history) at(i uint64) *packet { return h.packets[i-h.first] }
+
+func (h *history) holds(i uint64) bool { return i >= h.first && i < h.end() }
+
+// add appends and forgets what is not needed any more.
+func (h *history) add(p *packet, startsKeyframe bool) {
+	if startsKeyframe {
+		h.keyframe, h.keyed = h.end(), true
+	}
+	h.packets = append(h.packets, p)
+	h.bytes += len(p.payload)
+	drop := 0
+	for h.droppable(drop) {
+		h.bytes -= len(h.packets[drop].payload)
+		drop++
+	}
+	if drop > 0 {
+		h.packets = slices.Delete(h.packets, 0, drop)
+		h.first += uint64(drop)
+	}
+	if h.keyed && h.keyframe < h.first {
+		h.keyed = false // its beginning is gone: nobody can start from it
+	}
+}
+
+// slack lets forgetting happen in strokes, as it moves what stays.
+const slack = 256
+
+func (h *history) droppable(dropped int) bool {
+	n := len(h.packets) - dropped
+	if h.bytes > keepBytes || n > keepAtMost {
+		return true
+	}
+	index := h.first + uint64(dropped)
+	needed := h.keyed && index >= h.keyframe
+	if needed || n <= keepPackets {
+		return false
+	}
+	return dropped > 0 || n > keepPackets+slack
+}
+
+// find looks for a sequence number among the latest packets.
+func (h *history) find(seq uint64) *packet {
+	for i := len(h.packets) - 1; i >= 0 && i >= len(h.packets)-4*keepPackets; i-- {
+		if h.packets[i].seq == seq {
+			return h.packets[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,240 @@
+package sfu
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	maxOffer    = 128 << 10
+	maxSections = 64 // m-lines; a browser that publishes has two
+)
+
+// An offer is what we need of a remote description.
+type offer struct {
+	ufrag        string
+	fingerprints []fingerprint
+	bundle       []string
+	sections     []*section
+}
+
+// A section is one m-line.
+type section struct {
+	media    *sdp.MediaDescription
+	kind     string // audio, video, application …
+	mid      string
+	sends    bool // the remote side would send
+	receives bool // the remote side would receive
+	rejected bool // port 0 outside a bundle
+	codecs   []codec
+	extmap   map[string]uint8 // URI to id
+	ssrcs    []uint32
+	rids     []string // that it would send, in the order of a=simulcast
+	rtcpMux  bool
+}
+
+type codec struct {
+	payloadType uint8
+	name        string // upper case
+	clock       uint32
+	fmtp        map[string]string
+	fmtpLine    string
+	feedback    []string
+}
+
+func badSDP(format string, args ...any) *stage.Error {
+	return stage.Errorf(stage.ErrInvalid, format, args...).WithCode("bad_sdp")
+}
+
+// parseOffer reads what a stranger sent.
+func parseOffer(text string) (*offer, error) {
+	if len(text) > maxOffer {
+		return nil, stage.Errorf(stage.ErrTooLarge, "The offer is longer than %d bytes.", maxOffer).WithCode("bad_sdp")
+	}
+	var d sdp.SessionDescription
+	if err := d.UnmarshalString(text); err != nil {
+		return nil, badSDP("The offer is not an SDP session description.").WithCause(err)
+	}
+	if len(d.MediaDescriptions) == 0 || len(d.MediaDescriptions) > maxSections {
+		return nil, badSDP("The offer has %d media sections; 1 to %d are possible.", len(d.MediaDescriptions), maxSections)
+	}
+	o := &offer{bundle: bundleOf(&d)}
+	for _, m := range d.MediaDescriptions {
+		o.sections = append(o.sections, parseSection(&d, m))
+	}
+	return o, o.parseTransport(&d)
+}
+
+func bundleOf(d *sdp.SessionDescription) []string {
+	for _, a := range d.Attributes {
+		if rest, ok := strings.CutPrefix(a.Value, "BUNDLE"); a.Key == "group" && ok {
+			return strings.Fields(rest)
+		}
+	}
+	return nil
+}
+
+// parseTransport reads ICE and DTLS: of the session, or of the section that all are bundled on (RFC 9143, 7.1.3).
+func (o *offer) parseTransport(d *sdp.SessionDescription) error {
+	m := d.MediaDescriptions[0]
+	for i, s := range o.sections {
+		if len(o.bundle) > 0 && s.mid == o.bundle[0] {
+			m = d.MediaDescriptions[i]
+		}
+	}
+	o.ufrag = attribute(d, m, "ice-ufrag")
+	if o.ufrag == "" || attribute(d, m, "ice-pwd") == "" {
+		return badSDP("The offer has no ICE credentials (a=ice-ufrag, a=ice-pwd).")
+	}
+	for _, a := range slices.Concat(m.Attributes, d.Attributes) {
+		if f, ok := parseFingerprint(a.Value); a.Key == "fingerprint" && ok {
+			o.fingerprints = append(o.fingerprints, f)
+		}
+	}
+	if len(o.fingerprints) == 0 {
+		return badSDP("The offer has no fingerprint of a certificate (a=fingerprint): media here is always encrypted, by DTLS-SRTP.")
+	}
+	if setup := attribute(d, m, "setup"); setup == "passive" || setup == "holdconn" {
+		return badSDP("The offer says a=setup:%s; it must be actpass or active, as the server waits to be called.", setup)
+	}
+	return nil
+}
+
+func attribute(d *sdp.SessionDescription, m *sdp.MediaDescription, key string) string {
+	if v, ok := m.Attribute(key); ok {
+		return v
+	}
+	v, _ := d.Attribute(key)
+	return v
+}
+
+func parseSection(d *sdp.SessionDescription, m *sdp.MediaDescription) *section {
+	s := &section{media: m, kind: m.MediaName.Media, extmap: make(map[string]uint8)}
+	s.mid, _ = m.Attribute("mid")
+	_, bundleOnly := m.Attribute("bundle-only")
+	s.rejected = m.MediaName.Port.Value == 0 && !bundleOnly
+	s.sends, s.receives = directionOf(d, m)
+	s.codecs = parseCodecs(m)
+	for _, a := range m.Attributes {
+		s.parseAttribute(a)
+	}
+	s.rids = simulcastOrder(m, s.rids)
+	return s
+}
+
+func directionOf(d *sdp.SessionDescription, m *sdp.MediaDescription) (sends, receives bool) {
+	for _, a := range slices.Concat(m.Attributes, d.Attributes) {
+		switch a.Key {
+		case "sendrecv":
+			return true, true
+		case "sendonly":
+			return true, false
+		case "recvonly":
+			return false, true
+		case "inactive":
+			return false, false
+		}
+	}
+	return true, true // the default (RFC 8866, 6.7)
+}
+
+func (s *section) parseAttribute(a sdp.Attribute) {
+	switch a.Key {
+	case "rtcp-mux":
+		s.rtcpMux = true
+	case "extmap": // "1 urn:…" or "1/sendonly urn:…" (RFC 8285, 8)
+		number, uri, _ := strings.Cut(a.Value, " ")
+		number, _, _ = strings.Cut(number, "/")
+		uri, _, _ = strings.Cut(uri, " ")
+		// Ids above 14 need two-byte headers, which nobody offers who has room below.
+		if id, err := strconv.ParseUint(number, 10, 8); err == nil && id >= 1 && id <= 14 {
+			s.extmap[uri] = uint8(id)
+		}
+	case "ssrc":
+		number, _, _ := strings.Cut(a.Value, " ")
+		if ssrc, err := strconv.ParseUint(number, 10, 32); err == nil && !slices.Contains(s.ssrcs, uint32(ssrc)) && len(s.ssrcs) < 32 {
+			s.ssrcs = append(s.ssrcs, uint32(ssrc))
+		}
+	case "rid": // "low send …" (RFC 8851)
+		if fields := strings.Fields(a.Value); len(fields) >= 2 && fields[1] == "send" && validRID(fields[0]) && len(s.rids) < 8 {
+			s.rids = append(s.rids, fields[0])
+		}
+	}
+}
+
+func validRID(rid string) bool {
+	ok := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
+	}
+	return rid != "" && len(rid) <= 16 && strings.IndexFunc(rid, func(r rune) bool { return !ok(r) }) < 0
+}
+
+// simulcastOrder keeps the rids that a=simulcast sends, in its order; without that line there is no simulcast (RFC 8853, 5.3).
+func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
+	line, _ := m.Attribute("simulcast")
+	fields := strings.Fields(line)
+	for i := 0; i+1 < len(fields); i += 2 {
+		if fields[i] != "send" {
+			continue
+		}
+		for stream := range strings.SplitSeq(fields[i+1], ";") {
+			first, _, _ := strings.Cut(stream, ",") // alternatives: take the first
+			first = strings.TrimPrefix(first, "~")  // initially paused
+			if slices.Contains(rids, first) && !slices.Contains(order, first) {
+				order = append(order, first)
+			}
+		}
+	}
+	return order
+}
+
+func parseCodecs(m *sdp.MediaDescription) (codecs []codec) {
+	for _, format := range m.MediaName.Formats {
+		pt, err := strconv.ParseUint(format, 10, 7)
+		if err != nil {
+			continue
+		}
+		if c, ok := parseCodec(m, format, uint8(pt)); ok {
+			codecs = append(codecs, c)
+		}
+	}
+	return codecs
+}
+
+func parseCodec(m *sdp.MediaDescription, format string, pt uint8) (codec, bool) {
+	c := codec{payloadType: pt, fmtp: make(map[string]string)}
+	for _, a := range m.Attributes {
+		which, rest, _ := strings.Cut(a.Value, " ")
+		switch {
+		case a.Key == "rtpmap" && which == format:
+			name, clock, _ := strings.Cut(rest, "/")
+			clock, _, _ = strings.Cut(clock, "/")
+			rate, _ := strconv.ParseUint(clock, 10, 32)
+			c.name, c.clock = strings.ToUpper(name), uint32(rate)
+		case a.Key == "fmtp" && which == format:
+			c.fmtpLine = strings.TrimSpace(rest)
+			c.fmtp = parseFmtp(rest)
+		case a.Key == "rtcp-fb" && (which == format || which == "*"):
+			c.feedback = append(c.feedback, strings.TrimSpace(rest))
+		}
+	}
+	return c, c.name != ""
+}
+
+// parseFmtp is lenient: the IVS web SDK writes "a=fmtp:111 ;maxaveragebitrate=…".
+func parseFmtp(line string) map[string]string {
+	params := make(map[string]string)
+	for part := range strings.SplitSeq(line, ";") {
+		if key, value, _ := strings.Cut(strings.TrimSpace(part), "="); key != "" {
+			params[strings.ToLower(key)] = value
+		}
+	}
+	return params
+}
+
+func (s *section) bundled(o *offer) bool { return s.mid != "" && slices.Contains(o.bundle, s.mid) }

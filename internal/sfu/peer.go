@@ -1,0 +1,198 @@
+package sfu
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
+	"github.com/pion/stun/v4"
+	"github.com/pion/transport/v5/packetio"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A role is what a peer is there for: to publish or to view.
+type role interface {
+	onReady(now time.Time)                                   // the keys are there
+	onRTP(header *rtp.Header, payload []byte, now time.Time) // from the reader alone; payload is the role's to keep
+	onRTCP(packets []rtcp.Packet, size int, now time.Time)   // from the reader alone
+	onTick(now time.Time)                                    // every tick once ready
+	onEnd(code, detail string)                               // once
+}
+
+// A peer is one remote end: ICE, DTLS and SRTP of one session.
+type peer struct {
+	sfu   *SFU
+	who   stage.Participant
+	since time.Time
+	role  role
+
+	ufrag        string
+	password     stun.MessageIntegrity // keyed by the ICE password
+	icePassword  string
+	remoteUfrag  string
+	fingerprints []fingerprint
+
+	ctx    context.Context // ends with the session
+	cancel context.CancelFunc
+	ending sync.Once
+
+	dest      atomic.Pointer[destination]
+	lastHeard atomic.Int64 // unix nanoseconds
+	keys      atomic.Pointer[keys]
+
+	addrs  []netip.AddrPort // guarded by sfu.mu
+	dtlsIn *packetio.Buffer // the reader's
+	header rtp.Header       // the reader's
+
+	rtcpMu sync.Mutex // guards keys.rtcpOut
+}
+
+// keys are the SRTP contexts. Each has one user at a time.
+type keys struct {
+	in      *srtp.Context // the reader's
+	rtpOut  *srtp.Context // the sender's
+	rtcpOut *srtp.Context // under peer.rtcpMu
+}
+
+func newPeer(s *SFU, who stage.Participant, o *offer) *peer {
+	p := &peer{
+		sfu:          s,
+		who:          who,
+		since:        s.cfg.Now(),
+		ufrag:        rand.Text()[:12],
+		icePassword:  rand.Text(),
+		remoteUfrag:  o.ufrag,
+		fingerprints: o.fingerprints,
+	}
+	p.password = stun.NewShortTermIntegrity(p.icePassword)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.heard(p.since)
+	return p
+}
+
+// Done implements whip.Session.
+func (p *peer) Done() <-chan struct{} { return p.ctx.Done() }
+
+// Close implements whip.Session.
+func (p *peer) Close(code, detail string) { p.end(code, detail) }
+
+func (p *peer) end(code, detail string) {
+	p.ending.Do(func() {
+		p.sfu.forget(p)
+		p.cancel() // runDTLS says goodbye
+		p.role.onEnd(code, detail)
+		p.sfu.cfg.Log.Debug("session ended", "participant", p.who.ID, "stage", p.who.Stage, "code", code)
+		p.sfu.cfg.Changed(p.who.Stage)
+	})
+}
+
+func (p *peer) heard(now time.Time) { p.lastHeard.Store(now.UnixNano()) }
+
+func (p *peer) ready(k keys) {
+	p.keys.Store(&k)
+	p.role.onReady(p.sfu.cfg.Now())
+}
+
+func (p *peer) tick(now time.Time) {
+	switch cfg := &p.sfu.cfg; {
+	case now.Sub(time.Unix(0, p.lastHeard.Load())) > cfg.Silence && p.keys.Load() == nil:
+		p.end("never_connected", "The media connection never came about; a firewall may block UDP to the server.")
+	case now.Sub(time.Unix(0, p.lastHeard.Load())) > cfg.Silence:
+		p.end("lost", "The connection was lost.")
+	case now.Sub(p.since) > cfg.MaxDuration:
+		p.end("stream_duration_exceeded", "The session reached the longest time allowed.")
+	case cfg.EndAtExpiry && !p.who.ExpiresAt.IsZero() && now.After(p.who.ExpiresAt):
+		p.end("token_expired", "The token expired.")
+	case p.keys.Load() != nil:
+		p.role.onTick(now)
+	}
+}
+
+// onSRTP decrypts. RTCP is told by its packet type (RFC 5761, 4).
+func (p *peer) onSRTP(datagram []byte, now time.Time) {
+	k := p.keys.Load()
+	if k == nil || p.ctx.Err() != nil {
+		return
+	}
+	if datagram[1] >= 192 && datagram[1] <= 223 {
+		p.onSRTCP(k, datagram, now)
+		return
+	}
+	p.header = rtp.Header{}
+	plain, err := k.in.DecryptRTP(nil, datagram, &p.header)
+	if err != nil {
+		return // forged, repeated, or before the keys fit
+	}
+	p.heard(now)
+	payload, ok := stripPadding(&p.header, plain)
+	if !ok {
+		return
+	}
+	p.role.onRTP(&p.header, payload, now)
+}
+
+func stripPadding(h *rtp.Header, plain []byte) (payload []byte, ok bool) {
+	payload = plain[headerSize(plain):]
+	if !h.Padding {
+		return payload, true
+	}
+	if len(payload) == 0 {
+		return nil, false
+	}
+	padding := int(payload[len(payload)-1])
+	if padding == 0 || padding > len(payload) {
+		return nil, false
+	}
+	return payload[:len(payload)-padding], true
+}
+
+// headerSize is the length of the RTP header as it came; that it fits has been checked by the decryption.
+func headerSize(b []byte) int {
+	n := 12 + 4*int(b[0]&0x0f)
+	if b[0]&0x10 != 0 {
+		n += 4 + 4*int(binary.BigEndian.Uint16(b[n+2:]))
+	}
+	return n
+}
+
+func (p *peer) onSRTCP(k *keys, datagram []byte, now time.Time) {
+	plain, err := k.in.DecryptRTCP(nil, datagram, nil)
+	if err != nil {
+		return
+	}
+	p.heard(now)
+	packets, err := rtcp.Unmarshal(plain)
+	if err != nil {
+		return
+	}
+	p.role.onRTCP(packets, len(datagram), now)
+}
+
+// sendRTCP sends one compound.
+func (p *peer) sendRTCP(packets ...rtcp.Packet) {
+	k, dest := p.keys.Load(), p.address()
+	if k == nil || dest == nil || len(packets) == 0 || p.ctx.Err() != nil {
+		return
+	}
+	plain, err := rtcp.Marshal(packets)
+	if err != nil {
+		p.sfu.cfg.Log.Debug("RTCP", "err", err)
+		return
+	}
+	p.rtcpMu.Lock()
+	defer p.rtcpMu.Unlock()
+	sealed, err := k.rtcpOut.EncryptRTCP(nil, plain, nil)
+	if err != nil {
+		p.sfu.cfg.Log.Debug("RTCP", "err", err)
+		return
+	}
+	p.sfu.conn.WriteToUDPAddrPort(sealed, dest.addrPort) // best effort, as all RTCP
+}

@@ -1,0 +1,82 @@
+package sfu
+
+import (
+	"context"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// mutedAfter is how long nothing must come of a kind until it counts as muted.
+const mutedAfter = 3 * time.Second
+
+// Participants implements stage.Moderator: everyone with a session, publisher or viewer.
+func (s *SFU) Participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	now := s.cfg.Now()
+	found := make(map[stage.ParticipantID]*stage.Presence)
+	for _, p := range s.peersOn(arn) {
+		seen := found[p.who.ID]
+		if seen == nil {
+			seen = &stage.Presence{Participant: p.who, Since: p.since, AudioMuted: true, VideoMuted: true}
+			found[p.who.ID] = seen
+		}
+		if p.since.Before(seen.Since) {
+			seen.Since = p.since
+		}
+		if publisher, ok := p.role.(*publisher); ok {
+			publisher.describe(seen, now)
+		}
+	}
+	list := make([]stage.Presence, 0, len(found))
+	for _, p := range found {
+		list = append(list, *p)
+	}
+	stage.SortPresences(list)
+	return list, nil
+}
+
+// Disconnect implements stage.Moderator.
+func (s *SFU) Disconnect(_ context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+	if reason == "" {
+		reason = "An operator ended the session."
+	}
+	gone := false
+	for _, p := range s.peersOn(arn) {
+		if p.who.ID == id {
+			p.end("kicked", reason)
+			gone = true
+		}
+	}
+	if !gone {
+		return stage.Errorf(stage.ErrNotFound, "This participant is not on the stage.").WithCode("not_found")
+	}
+	return nil
+}
+
+func (s *SFU) peersOn(arn stage.ARN) (list []*peer) {
+	for _, p := range s.peers() {
+		if p.who.Stage == arn {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func (p *publisher) describe(seen *stage.Presence, now time.Time) {
+	p.pub.mu.Lock()
+	defer p.pub.mu.Unlock()
+	if p.pub.source != p {
+		return
+	}
+	seen.Publishing = p.publishing
+	seen.AudioMuted = !alive(p.audio, now)
+	seen.VideoMuted = true
+	for _, t := range p.layers {
+		seen.VideoMuted = seen.VideoMuted && !alive(t, now)
+	}
+	for _, list := range p.pub.viewers {
+		seen.Viewers += len(list)
+	}
+}
+
+func alive(t *track, now time.Time) bool { return t != nil && now.Sub(t.receivedAt) < mutedAfter }

@@ -1,0 +1,241 @@
+package sfu
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	reportEvery   = time.Second            // receiver reports, sender reports
+	feedbackEvery = 100 * time.Millisecond // transport-wide feedback
+	keyframeEvery = 500 * time.Millisecond // at most so often a publisher is asked for a keyframe
+	maxTracks     = 8                      // RTP streams of one publisher
+)
+
+// A publisher is a session that sends.
+type publisher struct {
+	*peer
+	pub  *publication
+	plan *plan
+	ssrc uint32 // of our RTCP
+
+	// The reader's.
+	bySSRC map[uint32]*track
+	twcc   *twcc.Recorder // nil if not agreed; shared with onTick under pub.mu
+	twccID uint8
+	ridID  uint8
+
+	// Guarded by pub.mu.
+	audio      *track
+	layers     []*track // of the picture
+	publishing bool     // said so
+	firstMedia time.Time
+	reported   time.Time
+	fedBack    time.Time
+}
+
+func newPublisher(s *SFU, who stage.Participant, o *offer, plan *plan) *publisher {
+	p := &publisher{peer: newPeer(s, who, o), plan: plan, ssrc: rand.Uint32(), bySSRC: make(map[uint32]*track)}
+	p.peer.role = p
+	for _, m := range []*planned{plan.audio, plan.video} {
+		if m == nil {
+			continue
+		}
+		if id := m.transportCC(plan); id != 0 {
+			p.twccID = id
+			p.twcc = twcc.NewRecorder(p.ssrc)
+		}
+	}
+	p.ridID = plan.video.ext(extRID)
+	return p
+}
+
+func (p *publisher) event(kind stage.EventKind, code, detail string) {
+	p.sfu.cfg.Events(stage.Event{
+		Time: p.sfu.cfg.Now(), Kind: kind, Stage: p.who.Stage, Participant: p.who.ID, UserID: p.who.UserID, Code: code, Detail: detail,
+	})
+}
+
+func (p *publisher) onReady(time.Time) {
+	p.event(stage.EventConnected, "connected", "The connection is up; waiting for sound and picture.")
+}
+
+func (p *publisher) onEnd(code, detail string) {
+	p.pub.dropSource(p)
+	p.event(stage.EventEnded, code, detail)
+}
+
+// onRTP is the way of every packet that comes in.
+func (p *publisher) onRTP(h *rtp.Header, payload []byte, now time.Time) {
+	p.pub.mu.Lock()
+	p.recordTransport(h, now)
+	t := p.trackOf(h)
+	fresh := t != nil && t.receive(h, payload, now)
+	announce := fresh && p.announces(now)
+	p.pub.mu.Unlock()
+	if announce {
+		p.announce()
+	}
+	if fresh {
+		p.sfu.markDirty(p.pub)
+	}
+}
+
+func (p *publisher) recordTransport(h *rtp.Header, now time.Time) {
+	if p.twcc == nil {
+		return
+	}
+	var ext rtp.TransportCCExtension
+	if b := h.GetExtension(p.twccID); b != nil && ext.Unmarshal(b) == nil {
+		p.twcc.Record(h.SSRC, ext.TransportSequence, now.Sub(p.since).Microseconds())
+	}
+}
+
+// trackOf finds the track by SSRC; a new one by its payload type, and its rid if there are layers.
+func (p *publisher) trackOf(h *rtp.Header) *track {
+	if t := p.bySSRC[h.SSRC]; t != nil {
+		if h.PayloadType != p.payloadType(t.video) {
+			return nil
+		}
+		return t
+	}
+	if len(p.bySSRC) == maxTracks {
+		return nil
+	}
+	switch audio := p.plan.audio; {
+	case audio != nil && audio.active && h.PayloadType == audio.codec.payloadType:
+		p.audio = newTrack(false, "", h.SSRC)
+		p.bySSRC[h.SSRC] = p.audio
+		return p.audio
+	case p.plan.video.active && h.PayloadType == p.plan.video.codec.payloadType:
+		return p.newLayer(h)
+	}
+	return nil
+}
+
+func (p *publisher) payloadType(video bool) uint8 {
+	if video {
+		return p.plan.video.codec.payloadType
+	}
+	return p.plan.audio.codec.payloadType
+}
+
+func (p *publisher) newLayer(h *rtp.Header) *track {
+	rid := ""
+	if rids := p.plan.video.section.rids; len(rids) > 0 {
+		rid = string(h.GetExtension(p.ridID))
+		if !slices.Contains(rids, rid) {
+			return nil // not told yet which one it is; it will be
+		}
+	}
+	t := newTrack(true, rid, h.SSRC)
+	p.bySSRC[h.SSRC] = t
+	p.layers = slices.DeleteFunc(slices.Clone(p.layers), func(old *track) bool { return old.rid == rid })
+	p.layers = append(p.layers, t)
+	return t
+}
+
+// announces: LIVE is when a picture can be seen, or when sound alone comes for a while.
+func (p *publisher) announces(now time.Time) bool {
+	if p.publishing {
+		return false
+	}
+	if p.firstMedia.IsZero() {
+		p.firstMedia = now
+	}
+	keyed := slices.ContainsFunc(p.layers, func(t *track) bool { return t.history.keyed })
+	p.publishing = keyed || now.Sub(p.firstMedia) > time.Second
+	return p.publishing
+}
+
+func (p *publisher) announce() {
+	p.pub.mu.Lock()
+	sound, picture := p.audio != nil, len(p.layers)
+	p.pub.mu.Unlock()
+	detail := fmt.Sprintf("The stage receives %s.", received(sound, picture))
+	p.event(stage.EventPublishing, "publishing", detail)
+	p.sfu.cfg.Changed(p.who.Stage)
+}
+
+func received(sound bool, layers int) string {
+	switch {
+	case sound && layers > 0:
+		return "picture and sound"
+	case layers > 0:
+		return "the picture"
+	}
+	return "sound"
+}
+
+// onRTCP: sender reports keep the viewers' sound and picture in step.
+func (p *publisher) onRTCP(packets []rtcp.Packet, _ int, now time.Time) {
+	p.pub.mu.Lock()
+	defer p.pub.mu.Unlock()
+	for _, packet := range packets {
+		if sr, ok := packet.(*rtcp.SenderReport); ok {
+			if t := p.bySSRC[sr.SSRC]; t != nil {
+				t.report = senderReport{ntp: sr.NTPTime, rtp: sr.RTPTime, at: now}
+			}
+		}
+	}
+}
+
+// onTick sends what is due: requests to repeat, transport-wide feedback, receiver reports.
+func (p *publisher) onTick(now time.Time) {
+	if packets := p.duePackets(now); len(packets) > 0 {
+		p.sendRTCP(packets...)
+	}
+}
+
+func (p *publisher) duePackets(now time.Time) (packets []rtcp.Packet) {
+	p.pub.mu.Lock()
+	defer p.pub.mu.Unlock()
+	if now.Sub(p.reported) >= reportEvery && len(p.bySSRC) > 0 {
+		p.reported = now
+		packets = append(packets, p.receiverReport(now))
+	}
+	for _, t := range p.bySSRC {
+		if seqs := t.repair.due(now); len(seqs) > 0 && p.repeats(t.video) {
+			slices.SortFunc(seqs, func(a, b uint16) int { return int(int16(a - b)) })
+			packets = append(packets, &rtcp.TransportLayerNack{SenderSSRC: p.ssrc, MediaSSRC: t.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs)})
+		}
+	}
+	if p.twcc != nil && now.Sub(p.fedBack) >= feedbackEvery {
+		p.fedBack = now
+		packets = append(packets, p.twcc.BuildFeedbackPacket()...)
+	}
+	return packets
+}
+
+func (p *publisher) repeats(video bool) bool {
+	m := p.plan.audio
+	if video {
+		m = p.plan.video
+	}
+	return m.feedback("nack")
+}
+
+func (p *publisher) receiverReport(now time.Time) *rtcp.ReceiverReport {
+	rr := &rtcp.ReceiverReport{SSRC: p.ssrc}
+	for _, t := range p.bySSRC {
+		rr.Reports = append(rr.Reports, t.reportBlock(now))
+	}
+	return rr
+}
+
+// wantKeyframe asks the publisher for one, but not more often than it could sensibly make them. Call with pub.mu held.
+func (p *publisher) wantKeyframe(t *track, now time.Time) {
+	if now.Sub(t.askedKey) < keyframeEvery {
+		return
+	}
+	t.askedKey = now
+	p.sendRTCP(&rtcp.PictureLossIndication{SenderSSRC: p.ssrc, MediaSSRC: t.ssrc})
+}

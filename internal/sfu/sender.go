@@ -1,0 +1,145 @@
+package sfu
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+	"golang.org/x/net/ipv4"
+)
+
+const (
+	sendBatch   = 64               // packets handed to the kernel at once
+	outgoingMTU = maxDatagram + 64 // what came in, plus what we add
+)
+
+// A sender forwards to its share of all viewers. There is one for each processor: they share no viewer, so they share no
+// cipher state, and each has one batch of buffers that all its viewers' packets pass through.
+type sender struct {
+	sfu   *SFU
+	index int
+	conn  *ipv4.PacketConn
+	wake  chan struct{}
+
+	mu      sync.Mutex
+	pending []*publication // have news
+
+	// Its own.
+	messages []ipv4.Message
+	filled   int
+	scratch  []outgoing
+	header   rtp.Header
+}
+
+func newSenders(s *SFU) []*sender {
+	list := make([]*sender, runtime.GOMAXPROCS(0))
+	for i := range list {
+		list[i] = &sender{sfu: s, index: i, conn: ipv4.NewPacketConn(s.conn), wake: make(chan struct{}, 1), messages: make([]ipv4.Message, sendBatch)}
+		for j := range list[i].messages {
+			list[i].messages[j].Buffers = [][]byte{make([]byte, 0, outgoingMTU)}
+		}
+	}
+	return list
+}
+
+// markDirty notes news, flushDirty tells them: once for all that came in one batch. Both are the reader's.
+func (s *SFU) markDirty(pub *publication) {
+	for _, known := range s.dirty {
+		if known == pub {
+			return
+		}
+	}
+	s.dirty = append(s.dirty, pub)
+}
+
+func (s *SFU) flushDirty() {
+	for _, pub := range s.dirty {
+		for _, sender := range s.senders {
+			if len(pub.viewersOf(sender.index)) > 0 {
+				sender.wakeFor(pub)
+			}
+		}
+	}
+	clear(s.dirty)
+	s.dirty = s.dirty[:0]
+}
+
+// wakeFor has the sender look at the publication's viewers. It does not block.
+func (s *sender) wakeFor(pub *publication) {
+	s.mu.Lock()
+	known := false
+	for _, p := range s.pending {
+		known = known || p == pub
+	}
+	if !known {
+		s.pending = append(s.pending, pub)
+	}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *sender) take(into []*publication) []*publication {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	into = append(into[:0], s.pending...)
+	clear(s.pending)
+	s.pending = s.pending[:0]
+	return into
+}
+
+func (s *sender) run(ctx context.Context) {
+	var news []*publication
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		}
+		news = s.take(news)
+		now := s.sfu.cfg.Now()
+		for _, pub := range news {
+			s.forward(pub, now)
+		}
+		s.flush()
+	}
+}
+
+func (s *sender) forward(pub *publication, now time.Time) {
+	for _, v := range pub.viewersOf(s.index) {
+		v.forward(s, now)
+	}
+}
+
+// send encrypts into the batch.
+func (s *sender) send(o outgoing, k *keys, to *destination) {
+	m := &s.messages[s.filled]
+	plain := o.write(m.Buffers[0][:0])
+	s.header = rtp.Header{}
+	sealed, err := k.rtpOut.EncryptRTP(plain, plain, &s.header)
+	if err != nil {
+		s.sfu.cfg.Log.Debug("SRTP", "err", err)
+		return
+	}
+	m.Buffers[0], m.Addr = sealed, to.udp
+	s.filled++
+	if s.filled == len(s.messages) {
+		s.flush()
+	}
+}
+
+// flush hands the batch to the kernel (sendmmsg). A packet that cannot be sent is lost, as on any network.
+func (s *sender) flush() {
+	for rest := s.messages[:s.filled]; len(rest) > 0; {
+		n, err := s.conn.WriteBatch(rest, 0)
+		if err != nil {
+			n = max(n, 1) // skip the one that failed
+		}
+		rest = rest[n:]
+	}
+	s.filled = 0
+}

@@ -1,0 +1,310 @@
+// Package sfu is the media plane of the stages that Stagedoor serves itself: it receives each publisher once and
+// forwards what it receives, untouched, to every viewer.
+//
+// One UDP socket carries everything. A peer of ours is an ICE-lite agent (RFC 8445, 2.5) that only ever answers: it
+// tells its sessions apart by the STUN username, then by the remote address, is the passive side of DTLS, and keys
+// SRTP from it (RFC 5764). docs/decisions/0010-media-plane.md says why this is not one PeerConnection per viewer.
+package sfu
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+var (
+	_ whip.Media      = (*SFU)(nil)
+	_ whip.Session    = (*publisher)(nil)
+	_ whip.Session    = (*viewer)(nil)
+	_ stage.Moderator = (*SFU)(nil)
+)
+
+// Config says how to serve. Only Listen is needed; zero values mean the defaults that are named.
+type Config struct {
+	Listen string // UDP host:port of all media; port 0 picks a free one
+
+	// Hosts are the addresses or names, with or without a port, that answers announce: for machines behind NAT.
+	// By default the bound address, or every address of the machine if that is a wildcard.
+	Hosts []string
+
+	MaxPublishers int           // of one stage; stage.MaxParticipants
+	MaxSessions   int           // of the whole server; 2000
+	Silence       time.Duration // a session that is not heard for so long is over; 30 s
+	MaxDuration   time.Duration // no session is longer; stage.MaxSession
+	Linger        time.Duration // viewers wait so long for a publisher who left to come back; 30 s
+	EndAtExpiry   bool          // end a session when its token expires; IVS checks tokens at the door only
+
+	Now     func() time.Time
+	Log     *slog.Logger
+	Events  func(stage.Event) // what happens to publishers; called in order, must not block
+	Changed func(stage.ARN)   // the presence on a stage changed; must not block
+}
+
+func (c *Config) setDefaults() {
+	c.MaxPublishers = cmp.Or(c.MaxPublishers, stage.MaxParticipants)
+	c.MaxSessions = cmp.Or(c.MaxSessions, 2000)
+	c.Silence = cmp.Or(c.Silence, 30*time.Second)
+	c.MaxDuration = cmp.Or(c.MaxDuration, stage.MaxSession)
+	c.Linger = cmp.Or(c.Linger, 30*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Events == nil {
+		c.Events = func(stage.Event) {}
+	}
+	if c.Changed == nil {
+		c.Changed = func(stage.ARN) {}
+	}
+}
+
+// An SFU is the media plane. It is safe for concurrent use.
+type SFU struct {
+	cfg     Config
+	conn    *net.UDPConn
+	cert    certificate
+	senders []*sender
+	handles sync.WaitGroup // the DTLS goroutines of all peers; only the reader adds to it
+
+	mu           sync.RWMutex
+	running      bool
+	byUfrag      map[string]*peer
+	byAddr       map[netip.AddrPort]*peer
+	publications map[publicationKey]*publication
+
+	dirty []*publication // the reader's
+}
+
+// New binds the socket. Nothing is answered before Run.
+func New(cfg Config) (*SFU, error) {
+	cfg.setDefaults()
+	cert, err := newCertificate(cfg.Now())
+	if err != nil {
+		return nil, err
+	}
+	conn, err := listen(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	s := &SFU{
+		cfg:          cfg,
+		conn:         conn,
+		cert:         cert,
+		byUfrag:      make(map[string]*peer),
+		byAddr:       make(map[netip.AddrPort]*peer),
+		publications: make(map[publicationKey]*publication),
+	}
+	s.senders = newSenders(s)
+	return s, nil
+}
+
+// Addr is the bound address.
+func (s *SFU) Addr() netip.AddrPort { return s.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// Run serves until ctx ends, then says goodbye to every session and waits for all of it.
+func (s *SFU) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.setRunning(true)
+
+	var reading, working sync.WaitGroup
+	var failure error
+	reading.Go(func() { defer cancel(); failure = s.read(ctx) })
+	working.Go(func() { s.keepHouse(ctx) })
+	for _, sender := range s.senders {
+		working.Go(func() { sender.run(ctx) })
+	}
+
+	<-ctx.Done()
+	s.setRunning(false)
+	for _, p := range s.peers() {
+		p.end("server_stopped", "The server stops.")
+	}
+	// The reader goes on until here: nothing adds to handles once it has stopped.
+	s.conn.SetReadDeadline(time.Unix(1, 0))
+	reading.Wait()
+	s.handles.Wait()
+	working.Wait()
+	s.conn.Close()
+	return failure
+}
+
+func (s *SFU) setRunning(running bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = running
+}
+
+func (s *SFU) peers() []*peer {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]*peer, 0, len(s.byUfrag))
+	for _, p := range s.byUfrag {
+		list = append(list, p)
+	}
+	return list
+}
+
+// Publish implements whip.Media.
+func (s *SFU) Publish(ctx context.Context, who stage.Participant, sdp string) (whip.Session, string, error) {
+	o, err := parseOffer(sdp)
+	if err != nil {
+		return nil, "", err
+	}
+	plan, err := planPublish(o)
+	if err != nil {
+		return nil, "", err
+	}
+	candidates, err := s.candidates(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	p := newPublisher(s, who, o, plan)
+	earlier, err := s.admitPublisher(p)
+	if err != nil {
+		return nil, "", err
+	}
+	if earlier != nil {
+		earlier.Close("replaced", "The same participant started to publish again, and took over.")
+	}
+	s.cfg.Changed(who.Stage)
+	return p, p.answer(o, candidates, plan), nil
+}
+
+// Subscribe implements whip.Media.
+func (s *SFU) Subscribe(ctx context.Context, who stage.Participant, target stage.ParticipantID, sdp string) (whip.Session, string, error) {
+	o, err := parseOffer(sdp)
+	if err != nil {
+		return nil, "", err
+	}
+	plan, err := planSubscribe(o)
+	if err != nil {
+		return nil, "", err
+	}
+	candidates, err := s.candidates(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	v := newViewer(s, who, o, plan)
+	if err := s.admitViewer(v, target); err != nil {
+		return nil, "", err
+	}
+	s.cfg.Changed(who.Stage)
+	return v, v.answer(o, candidates, plan), nil
+}
+
+func (s *SFU) admitPublisher(p *publisher) (earlier *publisher, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admit(); err != nil {
+		return nil, err
+	}
+	key := publicationKey{p.who.Stage, p.who.ID}
+	others := 0
+	for k, pub := range s.publications {
+		if k.stage == key.stage && k.id != key.id && pub.hasSource() {
+			others++
+		}
+	}
+	if others >= s.cfg.MaxPublishers {
+		return nil, stage.Errorf(stage.ErrConflict, "%d participants publish on this stage already; no more fit.", others).WithCode("stage_full")
+	}
+	pub := s.publications[key]
+	if pub == nil {
+		pub = newPublication(s, key)
+		s.publications[key] = pub
+	}
+	p.pub = pub
+	earlier = pub.setSource(p)
+	s.byUfrag[p.ufrag] = p.peer
+	return earlier, nil
+}
+
+func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admit(); err != nil {
+		return err
+	}
+	pub := s.publications[publicationKey{v.who.Stage, target}]
+	if pub == nil || !pub.hasSource() {
+		return stage.Errorf(stage.ErrNotFound, "This participant does not publish at the moment.").WithCode("not_publishing")
+	}
+	v.pub = pub
+	s.byUfrag[v.ufrag] = v.peer
+	pub.join(v)
+	return nil
+}
+
+func (s *SFU) admit() error {
+	if !s.running {
+		return stage.Errorf(stage.ErrUnavailable, "The media server is not running.").WithCode("unavailable")
+	}
+	if len(s.byUfrag) >= s.cfg.MaxSessions {
+		return stage.Errorf(stage.ErrUnavailable, "The server carries %d sessions already; try again later.", s.cfg.MaxSessions).
+			WithCode("server_full").WithRetry(30 * time.Second)
+	}
+	return nil
+}
+
+// forget takes an ended peer off the books.
+func (s *SFU) forget(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byUfrag, p.ufrag)
+	for _, addr := range p.addrs {
+		if s.byAddr[addr] == p {
+			delete(s.byAddr, addr)
+		}
+	}
+}
+
+// keepHouse does what is due by the clock and not by a packet.
+func (s *SFU) keepHouse(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := s.cfg.Now()
+		for _, p := range s.peers() {
+			p.tick(now)
+		}
+		s.dropDeserted(now)
+	}
+}
+
+// tick is the grain of everything that is not driven by packets: NACKs, feedback, timeouts.
+const tick = 50 * time.Millisecond
+
+func (s *SFU) dropDeserted(now time.Time) {
+	for _, pub := range s.desertedPublications(now) {
+		for _, v := range pub.everyViewer() {
+			v.end("publisher_left", "The participant stopped publishing.")
+		}
+	}
+}
+
+func (s *SFU) desertedPublications(now time.Time) (list []*publication) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, pub := range s.publications {
+		if pub.deserted(now, s.cfg.Linger) {
+			delete(s.publications, key)
+			list = append(list, pub)
+		}
+	}
+	return list
+}

@@ -1,0 +1,152 @@
+package sfu_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A house is an SFU that runs for one test.
+type house struct {
+	*sfu.SFU
+	t     *testing.T
+	arn   stage.ARN
+	stop  context.CancelFunc
+	ended chan error
+
+	mu     sync.Mutex
+	events []stage.Event
+	news   chan struct{}
+}
+
+func newHouse(t *testing.T, change ...func(*sfu.Config)) *house {
+	t.Helper()
+	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1), news: make(chan struct{})}
+	cfg := sfu.Config{Listen: "127.0.0.1:0", Events: h.heard, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s, err := sfu.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.SFU = s
+	ctx, stop := context.WithCancel(context.Background())
+	h.stop = stop
+	go func() { h.ended <- s.Run(ctx) }()
+	t.Cleanup(h.close)
+	return h
+}
+
+func (h *house) close() {
+	h.stop()
+	if err := <-h.ended; err != nil {
+		h.t.Errorf("Run: %v", err)
+	}
+	h.ended <- nil
+}
+
+func (h *house) heard(e stage.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+	close(h.news)
+	h.news = make(chan struct{})
+}
+
+// waitEvent waits for an event of that kind and code; "" is any code.
+func (h *house) waitEvent(id stage.ParticipantID, kind stage.EventKind, code string) stage.Event {
+	h.t.Helper()
+	ctx := within(h.t, 10*time.Second)
+	for {
+		h.mu.Lock()
+		events, news := h.events, h.news
+		h.mu.Unlock()
+		for _, e := range events {
+			if e.Participant == id && e.Kind == kind && (code == "" || e.Code == code) {
+				return e
+			}
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			h.t.Fatalf("no event %s %s of %s; heard %v", kind, code, id, events)
+		}
+	}
+}
+
+func (h *house) who(id stage.ParticipantID) stage.Participant {
+	return stage.Participant{ID: id, Stage: h.arn, UserID: string(id), Capabilities: stage.Publish | stage.Subscribe}
+}
+
+func (h *house) whip(id stage.ParticipantID) rtcpeer.Door {
+	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
+		s, sdp, err := h.Publish(ctx, h.who(id), offer)
+		if err != nil {
+			return rtcpeer.Answer{}, err
+		}
+		return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error { s.Close("deleted", "Deleted."); return nil }}, nil
+	}
+}
+
+func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Door {
+	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
+		s, sdp, err := h.Subscribe(ctx, h.who(id), target, offer)
+		if err != nil {
+			return rtcpeer.Answer{}, err
+		}
+		return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error { s.Close("deleted", "Deleted."); return nil }}, nil
+	}
+}
+
+func (h *house) publish(id stage.ParticipantID, o rtcpeer.PublishOptions) *rtcpeer.Publisher {
+	h.t.Helper()
+	p, err := rtcpeer.Publish(h.t, h.whip(id), o)
+	if err != nil {
+		h.t.Fatalf("Publish: %v", err)
+	}
+	return p
+}
+
+func (h *house) view(id, target stage.ParticipantID, o rtcpeer.ViewOptions) *rtcpeer.Viewer {
+	h.t.Helper()
+	v, err := rtcpeer.View(h.t, h.whep(id, target), o)
+	if err != nil {
+		h.t.Fatalf("View: %v", err)
+	}
+	return v
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestViewerSeesAndHears(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("ana", rtcpeer.PublishOptions{})
+	h.waitEvent("ana", stage.EventConnected, "")
+	h.waitEvent("ana", stage.EventPublishing, "")
+	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
+	ctx := within(t, 10*time.Second)
+	if err := v.WaitFrames(ctx, 60); err != nil {
+		t.Fatalf("frames: %v", err)
+	}
+	if err := v.WaitAudio(ctx, 50); err != nil {
+		t.Fatalf("sound: %v", err)
+	}
+	if s := v.Stats(); s.Broken > 0 {
+		t.Errorf("%d frames could not be decoded, want 0", s.Broken)
+	}
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.VideoReport != nil && s.AudioReport != nil }); err != nil {
+		t.Errorf("sender reports: %v", err)
+	}
+}

@@ -1,0 +1,178 @@
+package sfu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/ipv4"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	maxDatagram  = 1500    // what an Ethernet carries; peers fragment RTP at 1200
+	readBatch    = 32      // datagrams taken from the kernel at once
+	socketBuffer = 4 << 20 // a keyframe to hundreds of viewers is a burst; the kernel grants what it allows
+)
+
+func listen(addr string) (*net.UDPConn, error) {
+	udp, err := net.ResolveUDPAddr("udp", addr)
+	if err != nil {
+		return nil, stage.Errorf(stage.ErrInvalid, "%q is not an address to receive media on; it is HOST:PORT, such as 127.0.0.1:8189.", addr).WithCause(err)
+	}
+	conn, err := net.ListenUDP("udp", udp)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, stage.Errorf(stage.ErrConflict, "UDP port %s is taken by another program; choose another one for media.", addr).WithCode("port_taken").WithCause(err)
+	}
+	if err != nil {
+		return nil, stage.Errorf(stage.ErrUnavailable, "The media server cannot listen on UDP %s.", addr).WithCause(err)
+	}
+	// Smaller buffers than wished are no failure.
+	conn.SetReadBuffer(socketBuffer)
+	conn.SetWriteBuffer(socketBuffer)
+	return conn, nil
+}
+
+// read takes datagrams until ctx ends.
+func (s *SFU) read(ctx context.Context) error {
+	batcher := ipv4.NewPacketConn(s.conn) // recvmmsg; it serves IPv6 sockets as well
+	messages := newMessages(readBatch)
+	for {
+		n, err := batcher.ReadBatch(messages, 0)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("reading media: %w", err)
+		}
+		if err != nil { // such as an ICMP error of an earlier send
+			s.cfg.Log.Debug("reading media", "err", err)
+			continue
+		}
+		now := s.cfg.Now()
+		for _, m := range messages[:n] {
+			from := m.Addr.(*net.UDPAddr).AddrPort()
+			s.dispatch(m.Buffers[0][:m.N], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), now)
+		}
+		s.flushDirty()
+	}
+}
+
+func newMessages(n int) []ipv4.Message {
+	messages := make([]ipv4.Message, n)
+	for i := range messages {
+		messages[i].Buffers = [][]byte{make([]byte, maxDatagram)}
+	}
+	return messages
+}
+
+// dispatch tells STUN, DTLS and SRTP apart by the first byte (RFC 7983, 7).
+func (s *SFU) dispatch(datagram []byte, from netip.AddrPort, now time.Time) {
+	if len(datagram) < 12 {
+		return
+	}
+	if first := datagram[0]; first <= 3 {
+		s.onSTUN(datagram, from, now)
+		return
+	}
+	s.mu.RLock()
+	p := s.byAddr[from]
+	s.mu.RUnlock()
+	if p == nil {
+		return
+	}
+	switch first := datagram[0]; {
+	case first >= 20 && first <= 63:
+		p.onDTLS(datagram)
+	case first >= 128 && first <= 191:
+		p.onSRTP(datagram, now)
+	}
+}
+
+// A candidate is an address that we announce.
+type candidate struct {
+	addr     netip.AddrPort
+	priority uint32
+}
+
+// candidates are found anew for each answer: interfaces come and go, and a name may move.
+func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
+	addrs, err := s.announced(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]candidate, 0, len(addrs))
+	for i, addr := range addrs {
+		// RFC 8445, 5.1.2.1: a host candidate of component 1, earlier addresses preferred.
+		list = append(list, candidate{addr, 126<<24 | uint32(65535-i)<<8 | 255})
+	}
+	return list, nil
+}
+
+func (s *SFU) announced(ctx context.Context) ([]netip.AddrPort, error) {
+	bound := s.Addr()
+	if len(s.cfg.Hosts) > 0 {
+		return resolveHosts(ctx, s.cfg.Hosts, bound.Port())
+	}
+	if !bound.Addr().IsUnspecified() {
+		return []netip.AddrPort{netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())}, nil
+	}
+	return interfaceAddresses(bound)
+}
+
+func resolveHosts(ctx context.Context, hosts []string, port uint16) (addrs []netip.AddrPort, err error) {
+	for _, host := range hosts {
+		host, port := splitPort(host, port)
+		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if err != nil {
+			return nil, stage.Errorf(stage.ErrUnavailable, "The announced media host %q cannot be resolved.", host).WithCause(err)
+		}
+		for _, ip := range found {
+			addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), port))
+		}
+	}
+	return addrs, nil
+}
+
+func splitPort(host string, fallback uint16) (string, uint16) {
+	name, text, err := net.SplitHostPort(host)
+	if err != nil {
+		return host, fallback
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return host, fallback
+	}
+	return name, uint16(port)
+}
+
+// interfaceAddresses puts loopback last: it serves an OBS on this machine, and nobody else.
+func interfaceAddresses(bound netip.AddrPort) ([]netip.AddrPort, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, stage.Errorf(stage.ErrUnavailable, "The addresses of this machine cannot be read.").WithCause(err)
+	}
+	var outside, loopback []netip.AddrPort
+	for _, a := range all {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		ip := prefix.Addr().Unmap()
+		switch {
+		case ip.IsLinkLocalUnicast(), bound.Addr().Is4() && !ip.Is4():
+		case ip.IsLoopback():
+			loopback = append(loopback, netip.AddrPortFrom(ip, bound.Port()))
+		default:
+			outside = append(outside, netip.AddrPortFrom(ip, bound.Port()))
+		}
+	}
+	return append(outside, loopback...), nil
+}

@@ -1,0 +1,194 @@
+package sfu
+
+import (
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+)
+
+// A track is one RTP stream that a publisher sends: the sound, or one layer of the picture. Guarded by publication.mu.
+type track struct {
+	video bool
+	rid   string
+	ssrc  uint32
+	clock uint32
+
+	history history
+	arrival arrival
+	repair  repair
+
+	keyTS      uint64    // of the last keyframe
+	askedKey   time.Time // when a keyframe was last asked for
+	report     senderReport
+	receivedAt time.Time // the last packet
+}
+
+// A senderReport pairs the publisher's clock with the track's (RFC 3550, 6.4.1).
+type senderReport struct {
+	ntp uint64
+	rtp uint32
+	at  time.Time
+}
+
+func newTrack(video bool, rid string, ssrc uint32) *track {
+	t := &track{video: video, rid: rid, ssrc: ssrc, clock: 48000}
+	if video {
+		t.clock = 90000
+	}
+	return t
+}
+
+// receive takes one packet in and says whether it belongs into the history.
+func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
+	before := t.arrival.highest
+	seq, fresh := t.arrival.take(h, t.clock, now)
+	if !fresh {
+		return false
+	}
+	t.receivedAt = now
+	if before != 0 {
+		t.repair.received(seq, before)
+	}
+	p := &packet{seq: seq, ts: t.arrival.unwrapTS(h.Timestamp), at: now, payload: payload, marker: h.Marker}
+	t.history.add(p, t.startsKeyframe(p))
+	return true
+}
+
+// startsKeyframe: parameter sets and all slices of the picture share its timestamp; the first of them starts it.
+func (t *track) startsKeyframe(p *packet) bool {
+	if !t.video || !keyframePart(p.payload) || p.ts == t.keyTS {
+		return false
+	}
+	t.keyTS = p.ts
+	return true
+}
+
+// An arrival counts what comes in (RFC 3550, A.1, A.3, A.8).
+type arrival struct {
+	started         bool
+	base            uint64 // the first sequence number
+	highest         uint64
+	highestTS       uint64
+	packets         uint64
+	jitter          float64
+	transit         float64
+	origin          time.Time
+	reportedPackets uint64 // at the last report
+	reportedHighest uint64
+}
+
+// maxJump is how far a sequence number may lead; beyond, the sender has started over.
+const maxJump = 1 << 13
+
+func (a *arrival) take(h *rtp.Header, clock uint32, now time.Time) (seq uint64, fresh bool) {
+	if !a.started {
+		a.start(h, now)
+	}
+	seq = unwrap16(a.highest, h.SequenceNumber)
+	if seq > a.highest+maxJump || seq+maxJump < a.highest {
+		return 0, false
+	}
+	a.highest = max(a.highest, seq)
+	a.packets++
+	ts := a.unwrapTS(h.Timestamp)
+	a.highestTS = max(a.highestTS, ts)
+	a.updateJitter(ts, clock, now)
+	return seq, true
+}
+
+func (a *arrival) start(h *rtp.Header, now time.Time) {
+	a.started = true
+	a.base = 1<<16 + uint64(h.SequenceNumber)
+	a.highest = a.base
+	a.reportedHighest = a.base - 1
+	a.highestTS = 1<<32 + uint64(h.Timestamp)
+	a.origin = now
+}
+
+func (a *arrival) updateJitter(ts uint64, clock uint32, now time.Time) {
+	transit := now.Sub(a.origin).Seconds()*float64(clock) - float64(ts)
+	if a.packets > 1 {
+		a.jitter += (max(transit-a.transit, a.transit-transit) - a.jitter) / 16
+	}
+	a.transit = transit
+}
+
+func (a *arrival) unwrapTS(ts uint32) uint64 {
+	return uint64(int64(a.highestTS) + int64(int32(ts-uint32(a.highestTS))))
+}
+
+func unwrap16(reference uint64, seq uint16) uint64 {
+	return uint64(int64(reference) + int64(int16(seq-uint16(reference))))
+}
+
+// reportBlock is our receiver report about the track.
+func (t *track) reportBlock(now time.Time) rtcp.ReceptionReport {
+	a := &t.arrival
+	expected, received := a.highest-a.reportedHighest, a.packets-a.reportedPackets
+	a.reportedHighest, a.reportedPackets = a.highest, a.packets
+	r := rtcp.ReceptionReport{
+		SSRC:               t.ssrc,
+		LastSequenceNumber: uint32(a.highest - 1<<16),
+		Jitter:             uint32(a.jitter),
+		TotalLost:          uint32(min(a.lost(), 1<<23-1)),
+	}
+	if expected > received {
+		r.FractionLost = uint8(min((expected-received)*256/expected, 255))
+	}
+	if !t.report.at.IsZero() {
+		r.LastSenderReport = uint32(t.report.ntp >> 16)
+		r.Delay = uint32(now.Sub(t.report.at).Seconds() * 65536)
+	}
+	return r
+}
+
+func (a *arrival) lost() uint64 {
+	if expected := a.highest - a.base + 1; expected > a.packets {
+		return expected - a.packets
+	}
+	return 0
+}
+
+// A repair remembers which packets are missing and when they were asked for.
+type repair struct {
+	missing map[uint64]request
+}
+
+type request struct {
+	tries int
+	at    time.Time
+}
+
+const (
+	maxMissing   = 256 // more missing at once are past repair: a keyframe must help
+	maxRequests  = 8
+	requestEvery = 100 * time.Millisecond
+)
+
+// received closes a gap, or notes the one that a packet leaves between itself and the highest before it.
+func (r *repair) received(seq, highest uint64) {
+	delete(r.missing, seq)
+	if r.missing == nil {
+		r.missing = make(map[uint64]request)
+	}
+	for gap := highest + 1; gap < seq && len(r.missing) < maxMissing; gap++ {
+		r.missing[gap] = request{}
+	}
+}
+
+// due lists what to ask for now. A gap that is younger than one tick may be mere disorder, so each is first asked for at a tick.
+func (r *repair) due(now time.Time) (seqs []uint16) {
+	for seq, req := range r.missing {
+		if now.Sub(req.at) < requestEvery {
+			continue
+		}
+		if req.tries == maxRequests {
+			delete(r.missing, seq)
+			continue
+		}
+		r.missing[seq] = request{req.tries + 1, now}
+		seqs = append(seqs, uint16(seq))
+	}
+	return seqs
+}
