@@ -65,16 +65,18 @@ func newProfile(opts Options, name string) *profile {
 			break
 		}
 	}
-	even := func(f float64) float64 { return float64(int(f) &^ 1) }
 	return &profile{
 		name: name, params: map[string]string{}, persistent: map[string]any{},
 		service: Service{"rtmp_common", map[string]any{}},
 		video: map[string]float64{
-			"baseWidth": w, "baseHeight": h, "outputWidth": even(w / scale), "outputHeight": even(h / scale),
+			"baseWidth": w, "baseHeight": h, "outputWidth": aligned(w/scale, 4), "outputHeight": aligned(h/scale, 2),
 			"fpsNumerator": 30, "fpsDenominator": 1,
 		},
 	}
 }
+
+// aligned rounds down as libobs does: measured on 29.0.2, 853x481 reads back as 852x480.
+func aligned(f float64, to int) float64 { return float64(int(f) / to * to) }
 
 func (s Service) clone() Service {
 	c := Service{s.Type, map[string]any{}}
@@ -82,17 +84,25 @@ func (s Service) clone() Service {
 	return c
 }
 
-// defaults are those of section 5's table. What is not named here has none.
+// defaults are those of section 5's table, and what 29.0.2 was seen to have. What is not named here has none.
 func defaults(opts Options) map[string]string {
-	return map[string]string{
+	all := map[string]string{
 		"Output/Mode": "Simple", "Output/Reconnect": "true", "Output/RetryDelay": "2", "Output/MaxRetries": "25", "Output/DelayEnable": "false",
 		"SimpleOutput/StreamEncoder": opts.Encoder, "SimpleOutput/StreamAudioEncoder": "aac",
 		"SimpleOutput/VBitrate": opts.Version.behaviour().bitrate, "SimpleOutput/ABitrate": "160",
 		"SimpleOutput/Preset": "veryfast", "SimpleOutput/NVENCPreset2": "p5", "SimpleOutput/UseAdvanced": "false",
 		"AdvOut/Encoder": "obs_x264", "AdvOut/AudioEncoder": "ffmpeg_aac", "AdvOut/ApplyServiceSettings": "true",
-		"AdvOut/TrackIndex": "1", "AdvOut/Track1Bitrate": "160",
+		"AdvOut/TrackIndex": "1", "AdvOut/Track1Bitrate": "160", "AdvOut/Track2Bitrate": "160", "AdvOut/Track3Bitrate": "160",
+		"AdvOut/Track4Bitrate": "160", "AdvOut/Track5Bitrate": "160", "AdvOut/Track6Bitrate": "160",
 		"Stream1/IgnoreRecommended": "false", "Stream1/EnableMultitrackVideo": "false",
+		"Audio/SampleRate": "48000", "Audio/ChannelSetup": "Stereo",
 	}
+	if opts.Version == OBS29 { // before there was a choice of audio encoder, and of multitrack video
+		for _, key := range []string{"SimpleOutput/StreamAudioEncoder", "AdvOut/AudioEncoder", "Stream1/EnableMultitrackVideo"} {
+			delete(all, key)
+		}
+	}
+	return all
 }
 
 func (p *profile) param(opts Options, key string) string {
@@ -177,12 +187,14 @@ func (o *OBS) createProfile(c *call) (any, error) {
 		return nil, err
 	}
 	if o.profile(name) != nil {
-		return nil, fail(601, "A profile already exists by that name.")
+		return nil, fail(601, "")
 	}
 	create := func() {
 		if o.profile(name) == nil {
-			o.profiles = append(o.profiles, newProfile(o.opts, name))
-			o.switchProfile(o.profile(name), true)
+			made := newProfile(o.opts, name)
+			o.profiles = append(o.profiles, made)
+			slices.SortFunc(o.profiles, func(a, b *profile) int { return strings.Compare(a.name, b.name) })
+			o.switchProfile(made, true)
 		}
 	}
 	if o.opts.Version.behaviour().asyncCreate {
@@ -210,7 +222,7 @@ func (o *OBS) setCurrentProfile(c *call) (any, error) {
 	}
 	p := o.profile(name)
 	if p == nil {
-		return nil, fail(600, "No profile was found by that name.")
+		return nil, fail(600, "")
 	}
 	if p != o.current { // a no-op if it is current (5)
 		o.switchProfile(p, false)
@@ -218,7 +230,8 @@ func (o *OBS) setCurrentProfile(c *call) (any, error) {
 	return nil, nil
 }
 
-// removeProfile of the current one breaks OBS (5); here it crashes, so that no test misses it.
+// removeProfile of the current one selects another first in 29.0.2 (measured) and breaks 32.2.2 (5); here everything newer
+// crashes, so that no test misses it.
 func (o *OBS) removeProfile(c *call) (any, error) {
 	name, err := c.text("profileName")
 	if err != nil {
@@ -227,9 +240,12 @@ func (o *OBS) removeProfile(c *call) (any, error) {
 	p := o.profile(name)
 	switch {
 	case p == nil:
-		return nil, fail(600, "No profile was found by that name.")
+		return nil, fail(600, "")
 	case len(o.profiles) < 2:
-		return nil, fail(603, "You cannot remove the last profile.")
+		return nil, fail(603, "")
+	case p == o.current && o.opts.Version == OBS29:
+		o.removeCurrent()
+		return nil, nil
 	case p == o.current:
 		o.crashed = true
 		c.later(func() { go o.Crash() })
@@ -238,6 +254,12 @@ func (o *OBS) removeProfile(c *call) (any, error) {
 	o.profiles = slices.DeleteFunc(o.profiles, func(q *profile) bool { return q == p })
 	o.emit(eventConfig, "ProfileListChanged", map[string]any{"profiles": o.profileNames()})
 	return nil, nil
+}
+
+func (o *OBS) removeCurrent() {
+	gone := o.current
+	o.profiles = slices.DeleteFunc(o.profiles, func(q *profile) bool { return q == gone })
+	o.switchProfile(o.profiles[0], true)
 }
 
 func (o *OBS) getProfileParameter(c *call) (any, error) {
@@ -272,7 +294,7 @@ func (o *OBS) setProfileParameter(c *call) (any, error) {
 		}
 		delete(o.current.params, key)
 	default:
-		return nil, fail(401, "The field value of `parameterValue` must be a string.")
+		return nil, fail(401, "The field `parameterValue` must be a string.")
 	}
 	return nil, nil
 }
@@ -283,9 +305,6 @@ func (o *OBS) getVideoSettings(*call) (any, error) { return maps.Clone(o.current
 func (o *OBS) setVideoSettings(c *call) (any, error) {
 	if o.busy() {
 		return nil, fail(500, "Video settings cannot be changed while an output is active.")
-	}
-	if c.data == nil {
-		return nil, fail(301, "Your request data is missing or invalid (non-object)")
 	}
 	next := maps.Clone(o.current.video)
 	changed := false
@@ -308,6 +327,7 @@ func (o *OBS) setVideoSettings(c *call) (any, error) {
 	if !changed {
 		return nil, fail(300, "You must specify at least one video-changing pair.")
 	}
+	next["outputWidth"], next["outputHeight"] = aligned(next["outputWidth"], 4), aligned(next["outputHeight"], 2)
 	o.current.video = next
 	return nil, nil
 }

@@ -88,8 +88,11 @@ func (c *call) number(key string, low, high float64) (float64, error) {
 	if !ok {
 		return 0, fail(401, "The field value of `"+key+"` must be a number.")
 	}
-	if f < low || f > high {
-		return 0, fail(402, fmt.Sprintf("The field value of `%s` must be between %v and %v.", key, low, high))
+	switch {
+	case f < low:
+		return 0, fail(402, fmt.Sprintf("The field value of `%s` is below the minimum of `%f`", key, low))
+	case f > high:
+		return 0, fail(402, fmt.Sprintf("The field value of `%s` is above the maximum of `%f`", key, high))
 	}
 	return f, nil
 }
@@ -115,10 +118,10 @@ func handlers() map[string]handler {
 func (s *session) request(d map[string]any) *closing {
 	kind, ok := d["requestType"].(string)
 	if !ok {
-		return &closing{4003, "Your payload's data is missing a `requestType`."}
+		return &closing{4003, "Your payload's data is missing an `requestType`."}
 	}
 	if _, ok := d["requestId"].(string); !ok {
-		return &closing{4003, "Your payload's data is missing a `requestId`."}
+		return &closing{4003, "Your payload data is missing a `requestId`."}
 	}
 	s.obs.wg.Go(func() {
 		status, data, after := s.obs.do(kind, d["requestData"])
@@ -174,7 +177,12 @@ func (o *OBS) handle(kind string, c *call) (any, error) {
 		return nil, fail(207, "OBS is not ready to perform the request.")
 	}
 	h, known := handlers()[kind]
-	if !known {
+	switch {
+	case kind == "":
+		return nil, fail(203, "Your request's `requestType` may not be empty.")
+	case kind == "Sleep": // only in batches
+		return nil, fail(206, "")
+	case !known:
 		return nil, fail(204, "Your request type is not valid.")
 	}
 	return h(o, c)
@@ -183,11 +191,11 @@ func (o *OBS) handle(kind string, c *call) (any, error) {
 // batch is RequestBatch without the undocumented variables (2.2).
 func (s *session) batch(d map[string]any) *closing {
 	if _, ok := d["requestId"].(string); !ok {
-		return &closing{4003, "Your payload's data is missing a `requestId`."}
+		return &closing{4003, "Your payload data is missing a `requestId`."}
 	}
 	requests, ok := d["requests"].([]any)
 	if !ok {
-		return &closing{4003, "Your payload's data is missing a `requests`."}
+		return &closing{4003, "Your payload data is missing a `requests`."}
 	}
 	mode, end := unsigned(d, "executionType")
 	if end != nil {
@@ -197,7 +205,7 @@ func (s *session) batch(d map[string]any) *closing {
 		return &closing{4005, "Your `executionType` has an invalid value."}
 	}
 	halt, _ := d["haltOnFailure"].(bool)
-	if _, there := d["variables"]; there || (halt && mode != nil && *mode == 2) {
+	if _, there := d["variables"]; there {
 		return &closing{4012, "This batch asks for a feature that is not supported here."}
 	}
 	s.obs.wg.Go(func() {
@@ -279,7 +287,7 @@ func (o *OBS) callVendorRequest(c *call) (any, error) {
 		return nil, err
 	}
 	if o.opts.NoBrowser || names[0] != "obs-browser" || names[1] != "emit_event" {
-		return nil, fail(600, "No vendor or no request was found by that name.")
+		return nil, fail(600, "No vendor was found by that name.")
 	}
 	return map[string]any{"vendorName": names[0], "requestType": names[1], "responseData": map[string]any{}}, nil
 }

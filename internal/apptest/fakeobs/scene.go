@@ -118,7 +118,11 @@ func (o *OBS) getSceneList(*call) (any, error) {
 }
 
 func (o *OBS) getCurrentProgramScene(*call) (any, error) {
-	return map[string]any{"sceneName": o.scenes.current.name, "currentProgramSceneName": o.scenes.current.name}, nil
+	d := map[string]any{"currentProgramSceneName": o.scenes.current.name}
+	if o.opts.Version.behaviour().uuids { // the shorter name came with the UUIDs
+		d["sceneName"] = o.scenes.current.name
+	}
+	return d, nil
 }
 
 func (o *OBS) setCurrentProgramScene(c *call) (any, error) {
@@ -151,11 +155,11 @@ func (o *OBS) getSceneItemList(c *call) (any, error) {
 	}
 	list := []any{}
 	for i, it := range s.items {
-		list = append(list, map[string]any{
-			"sceneItemId": it.id, "sceneItemIndex": i, "sourceName": it.input.name, "sourceUuid": it.input.uuid,
+		list = append(list, o.named("sourceUuid", it.input, map[string]any{
+			"sceneItemId": it.id, "sceneItemIndex": i, "sourceName": it.input.name,
 			"inputKind": it.input.kind, "sourceType": "OBS_SOURCE_TYPE_INPUT", "isGroup": nil,
 			"sceneItemEnabled": it.enabled, "sceneItemLocked": false,
-		})
+		}))
 	}
 	return map[string]any{"sceneItems": list}, nil
 }
@@ -168,6 +172,14 @@ func (o *OBS) add(s *scene, in *input, enabled bool) int {
 		"sceneName": s.name, "sourceName": in.name, "sceneItemId": o.scenes.nextID, "sceneItemIndex": len(s.items) - 1,
 	})
 	return o.scenes.nextID
+}
+
+// named adds the UUID that OBS has had for its sources since 30.1.
+func (o *OBS) named(key string, in *input, d map[string]any) map[string]any {
+	if o.opts.Version.behaviour().uuids {
+		d[key] = in.uuid
+	}
+	return d
 }
 
 func enabled(c *call) bool {
@@ -198,7 +210,7 @@ func (o *OBS) getInputList(c *call) (any, error) {
 		if kind, given := c.data["inputKind"].(string); given && kind != in.kind {
 			continue
 		}
-		list = append(list, map[string]any{"inputName": in.name, "inputUuid": in.uuid, "inputKind": in.kind, "unversionedInputKind": in.kind})
+		list = append(list, o.named("inputUuid", in, map[string]any{"inputName": in.name, "inputKind": in.kind, "unversionedInputKind": in.kind}))
 	}
 	return map[string]any{"inputs": list}, nil
 }
@@ -236,8 +248,8 @@ func (o *OBS) createInput(c *call) (any, error) {
 		in.settings = map[string]any{}
 	}
 	o.scenes.inputs[in.name] = in
-	o.emit(eventInputs, "InputCreated", map[string]any{"inputName": in.name, "inputUuid": in.uuid, "inputKind": in.kind, "inputSettings": in.settings})
-	return map[string]any{"inputUuid": in.uuid, "sceneItemId": o.add(s, in, enabled(c))}, nil
+	o.emit(eventInputs, "InputCreated", o.named("inputUuid", in, map[string]any{"inputName": in.name, "inputKind": in.kind, "inputSettings": in.settings}))
+	return o.named("inputUuid", in, map[string]any{"sceneItemId": o.add(s, in, enabled(c))}), nil
 }
 
 func (o *OBS) removeInput(c *call) (any, error) {
@@ -249,7 +261,7 @@ func (o *OBS) removeInput(c *call) (any, error) {
 	for _, s := range o.scenes.list {
 		s.items = slices.DeleteFunc(s.items, func(it item) bool { return it.input == in })
 	}
-	o.emit(eventInputs, "InputRemoved", map[string]any{"inputName": in.name, "inputUuid": in.uuid})
+	o.emit(eventInputs, "InputRemoved", o.named("inputUuid", in, map[string]any{"inputName": in.name}))
 	return nil, nil
 }
 
@@ -281,7 +293,7 @@ func (o *OBS) setInputSettings(c *call) (any, error) {
 	}
 	maps.Copy(next, settings)
 	in.settings = next
-	o.emit(eventInputs, "InputSettingsChanged", map[string]any{"inputName": in.name, "inputUuid": in.uuid, "inputSettings": next})
+	o.emit(eventInputs, "InputSettingsChanged", o.named("inputUuid", in, map[string]any{"inputName": in.name, "inputSettings": next}))
 	return nil, nil
 }
 

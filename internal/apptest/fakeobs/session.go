@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -170,13 +171,20 @@ func (s *session) read(ctx context.Context) *closing {
 }
 
 func (s *session) message(text []byte) *closing {
-	var in map[string]any
-	if err := json.Unmarshal(text, &in); err != nil {
-		return &closing{4002, "Unable to decode Json."}
+	var raw any
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return &closing{4002, "Unable to decode Json: " + err.Error()}
+	}
+	in, ok := raw.(map[string]any)
+	if !ok {
+		return &closing{4002, "You sent a non-object payload."}
+	}
+	if in["op"] == nil {
+		return &closing{4006, "Your request is missing an `op`."}
 	}
 	op, ok := in["op"].(float64)
 	if !ok {
-		return &closing{4006, "Your request's `op` is missing or not a number."}
+		return &closing{4006, "Your `op` is not a number."}
 	}
 	if in["d"] == nil {
 		return &closing{4003, "Your payload is missing data (`d`)."}
@@ -198,7 +206,7 @@ func (s *session) message(text []byte) *closing {
 	case opRequestBatch:
 		return s.batch(d)
 	}
-	return &closing{4006, "Unknown OpCode."}
+	return &closing{4006, fmt.Sprintf("Unknown OpCode: %v", op)}
 }
 
 func (s *session) isIdentified() bool {
