@@ -1,0 +1,353 @@
+package app
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/store"
+	"github.com/stagedoor/stagedoor/internal/token"
+	"github.com/stagedoor/stagedoor/internal/web"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+const (
+	stopLimit  = 10 * time.Second // for requests under way when the server stops
+	sweepEvery = 5 * time.Second  // how soon a revocation made elsewhere ends a live session
+	pruneEvery = time.Hour
+)
+
+// ServeCommand is `stagedoor serve`.
+type ServeCommand struct{ ServeSettings }
+
+// Run serves until ctx ends.
+func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
+	s, err := cmd.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.greet(ctx, p); err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// A server is the house, wired.
+type server struct {
+	settings ServeSettings
+	log      *slog.Logger
+	closers  []func() error
+
+	store   *store.Store
+	control *access.Control
+	media   *sfu.SFU
+	whip    *whip.Handler
+	web     *web.Server
+	listen  net.Listener
+	http    *http.Server
+	public  *url.URL
+}
+
+// open takes everything that can refuse: folder, lock, key, database, ports. What was taken is given back on failure.
+func (cmd *ServeCommand) open(ctx context.Context, p *process) (_ *server, err error) {
+	s := &server{settings: cmd.ServeSettings, log: newLog(cmd.LogSettings, p.err)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := s.openData(ctx); err != nil {
+		return nil, err
+	}
+	key, err := localKey(s.settings.Data)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openPorts(); err != nil {
+		return nil, err
+	}
+	return s, s.wire(key)
+}
+
+func (s *server) openData(ctx context.Context) error {
+	if err := makeDataFolder(s.settings.Data); err != nil {
+		return err
+	}
+	lock, err := lockDataFolder(s.settings.Data)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, lock.Unlock)
+	if s.store, err = openStore(ctx, s.settings.DataSettings, s.log); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.store.Close)
+	return nil
+}
+
+func (s *server) openPorts() error {
+	var err error
+	if s.listen, err = net.Listen("tcp", s.settings.Listen); err != nil {
+		return portError(err, s.settings.Listen, "--listen")
+	}
+	s.closers = append(s.closers, func() error { s.listen.Close(); return nil })
+	if s.settings.PublicURL != "" {
+		s.public, err = parsePublicURL(s.settings.PublicURL)
+		return err
+	}
+	s.public = ownURL(s.listen.Addr().(*net.TCPAddr), s.settings.TLSCert != "")
+	return nil
+}
+
+func portError(err error, address, flag string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is taken by another program; stop it, or choose another port with %s", address, flag)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%s may not be used by this user; choose a port above 1023 with %s", address, flag)
+	default:
+		return fmt.Errorf("%s cannot be listened on: %w; say HOST:PORT with %s", address, err, flag)
+	}
+}
+
+func parsePublicURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || (u.Path != "" && u.Path != "/") {
+		return nil, fmt.Errorf("--public-url is like https://stage.example.com, without a path, not %q", text)
+	}
+	u.Path = ""
+	return u, nil
+}
+
+// ownURL is how this machine itself reaches the server.
+func ownURL(address *net.TCPAddr, tls bool) *url.URL {
+	u := &url.URL{Scheme: "http"}
+	if tls {
+		u.Scheme = "https"
+	}
+	host := address.IP.String()
+	if address.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	u.Host = net.JoinHostPort(host, fmt.Sprint(address.Port))
+	return u
+}
+
+// wire joins the floors.
+func (s *server) wire(key *ecdsa.PrivateKey) error {
+	keyID, err := token.LocalKeyID(&key.PublicKey)
+	if err != nil {
+		return err
+	}
+	s.control = &access.Control{
+		Store: s.store, Passwords: newPasswords(), Now: time.Now,
+		Issuer:     &token.Signer{Key: key, KeyID: keyID, Endpoints: s.endpoints, Now: time.Now, Name: "local key"},
+		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
+		Changed: func(id access.UserID) { s.web.AccessChanged(id) },
+	}
+	s.media, err = sfu.New(sfu.Config{
+		Listen: s.settings.Media, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
+		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, Now: time.Now, Log: s.log,
+		Events:  func(e stage.Event) { s.web.StageEvent(e) },
+		Changed: func(arn stage.ARN) { s.web.StageChanged(arn) },
+	})
+	if err != nil {
+		return portError(err, s.settings.Media, "--media")
+	}
+	s.control.Moderator = s.media
+	s.whip = &whip.Handler{
+		Media: s.media, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,
+		Tokens: &token.Verifier{
+			Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway, Admit: s.control.Admit,
+		},
+		Events:  func(e stage.Event) { s.web.StageEvent(e) },
+		Logins:  logins{s},
+		Address: s.address,
+	}
+	s.web, err = web.New(web.Config{
+		Control: s.control, Stage: s.media, WHIP: s.whip, PublicURL: s.public, Version: version(),
+		Log: s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,
+	})
+	if err != nil {
+		return err
+	}
+	s.http = &http.Server{
+		Handler:           s.web,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// clockLeeway is for machines whose clocks differ a little.
+const clockLeeway = 5 * time.Second
+
+// newPasswords hashes at most two passwords at a time, so that a crowd at the door does not eat the memory.
+func newPasswords() *access.Passwords {
+	return access.NewPasswords(access.DefaultPasswordParams(), 2)
+}
+
+// endpoints are the claims of tokens for the stages served here. All local stages share them: the token names the stage.
+func (s *server) endpoints(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
+	if !arn.Local() {
+		return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound, "The stage %s is not served here.", arn)
+	}
+	events := *s.public
+	events.Scheme = map[string]string{"http": "ws", "https": "wss"}[s.public.Scheme]
+	return stage.Endpoints{WHIP: s.public.JoinPath("whip").String(), Events: events.JoinPath("stage-events").String()}, nil
+}
+
+func (s *server) address(r *http.Request) netip.Addr {
+	address, _ := netip.ParseAddr(web.ClientAddress(r, s.settings.TrustedProxies))
+	return address
+}
+
+// logins lets signed-in people watch by their cookie.
+type logins struct{ *server }
+
+func (l logins) Login(r *http.Request) string { return l.web.LoginID(r) }
+
+func (l logins) Viewer(r *http.Request, publisher stage.ParticipantID) (stage.Participant, error) {
+	return l.web.Viewer(r, publisher)
+}
+
+// greet makes the first stage and prints where everything is.
+func (s *server) greet(ctx context.Context, p *process) error {
+	if err := firstStage(ctx, s.control); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "Stagedoor serves on %s (HTTP %s, media %s)\n", s.public, s.listen.Addr(), s.media.Addr())
+	fmt.Fprintf(p.out, "Dock:  %s   (in OBS: Docks → Custom Browser Docks…)\n", s.public.JoinPath("dock"))
+	code, err := s.control.NewSetupCode(ctx)
+	switch {
+	case err == nil:
+		fmt.Fprintf(p.out, "Setup: %s\n       There is no operator yet: open this link once to become it.\n", web.SetupURL(s.public, code))
+	case !errors.Is(err, stage.ErrConflict):
+		return err
+	}
+	fmt.Fprintln(p.out, "Stop with Ctrl+C.")
+	return nil
+}
+
+// firstStage gives a new database its stage "main".
+func firstStage(ctx context.Context, c *access.Control) error {
+	known, err := c.Stages(ctx, access.CommandLine())
+	if err != nil || len(known) > 0 {
+		return err
+	}
+	if _, err = c.AddLocalStage(ctx, access.CommandLine(), "main"); errors.Is(err, stage.ErrConflict) {
+		return nil // another replica was faster
+	}
+	return err
+}
+
+// run serves until ctx ends or a part fails. Sessions end first, so that their last events are still stored.
+func (s *server) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	late, over := context.WithCancel(context.WithoutCancel(ctx))
+	var told errgroup.Group
+	told.Go(func() error { return s.web.Run(late) })
+
+	g.Go(s.serveHTTP)
+	g.Go(func() error { return s.media.Run(ctx) })
+	g.Go(func() error { return s.every(ctx, sweepEvery, s.sweep) })
+	g.Go(func() error { return s.every(ctx, pruneEvery, s.control.Prune) })
+	g.Go(func() error {
+		<-ctx.Done()
+		return s.stopHTTP(context.WithoutCancel(ctx))
+	})
+	err := g.Wait()
+	over()
+	return errors.Join(err, told.Wait())
+}
+
+func (s *server) serveHTTP() error {
+	var err error
+	if s.settings.TLSCert != "" {
+		err = s.http.ServeTLS(s.listen, s.settings.TLSCert, s.settings.TLSKey)
+	} else {
+		err = s.http.Serve(s.listen)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *server) stopHTTP(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	s.web.Stop()
+	return errors.Join(s.whip.Shutdown(ctx), s.http.Shutdown(ctx))
+}
+
+// sweep ends live sessions whose token was revoked by another process: another replica, or `stagedoor users remove`.
+func (s *server) sweep(ctx context.Context) error {
+	stages, err := s.control.Stages(ctx, access.CommandLine())
+	if err != nil {
+		return err
+	}
+	for _, a := range stages {
+		if a.Stage.ARN.Local() {
+			err = errors.Join(err, s.sweepStage(ctx, a.Stage.ARN))
+		}
+	}
+	return err
+}
+
+func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
+	present, err := s.media.Participants(ctx, arn)
+	for _, p := range present {
+		if p.Participant.ExpiresAt.IsZero() {
+			continue // watches by a login, without a token
+		}
+		if err := s.control.Admit(ctx, p.Participant); errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
+			s.whip.Close(p.Participant.ID, "token_revoked", "The token was revoked.")
+		}
+	}
+	return err
+}
+
+// every does a piece of housekeeping until ctx ends. A failure is not the end: the next round tries again.
+func (s *server) every(ctx context.Context, pause time.Duration, do func(context.Context) error) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("housekeeping failed", "err", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// close gives back what open took, last first.
+func (s *server) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		if err := s.closers[i](); err != nil {
+			s.log.Warn("closing", "err", err)
+		}
+	}
+	s.closers = nil
+}

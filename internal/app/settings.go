@@ -1,0 +1,111 @@
+package app
+
+//go:generate go test -run TestOperateDocs -update .
+
+import (
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// The table of settings: each field is a flag, an environment variable STAGEDOOR_… and a row of `--help` and of
+// docs/operate.md, which a test renders from here.
+
+// DataSettings say where Stagedoor keeps what it knows.
+type DataSettings struct {
+	Data     string `help:"Folder for the database and the keys; made with mode 0700." placeholder:"DIR" default:"${data}"`
+	Database string `help:"PostgreSQL to use instead of the SQLite file in the data folder." placeholder:"postgres://…"`
+}
+
+// LogSettings say what is logged.
+type LogSettings struct {
+	LogLevel  string `help:"What is logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogFormat string `help:"How it is logged: ${enum}." enum:"text,json" default:"text"`
+}
+
+// ServeSettings are those of `stagedoor serve`.
+type ServeSettings struct {
+	DataSettings
+	LogSettings
+
+	Listen         string         `help:"Address for HTTP." placeholder:"HOST:PORT" default:"127.0.0.1:8080"`
+	PublicURL      string         `help:"URL under which browsers and OBS reach this server; by default made of the listen address. It is part of every token of a local stage." placeholder:"URL"`
+	TLSCert        string         `help:"Certificate chain (PEM), to serve HTTPS without a proxy in front." placeholder:"FILE" name:"tls-cert"`
+	TLSKey         string         `help:"Key of the certificate (PEM)." placeholder:"FILE" name:"tls-key"`
+	TrustedProxies []netip.Prefix `help:"Networks whose X-Forwarded-For is believed. By default nobody's is." placeholder:"CIDR,…"`
+	AllowOrigins   []string       `help:"Web origins whose pages may call the WHIP, WHEP and events endpoints of local stages from a browser." placeholder:"ORIGIN,…"`
+
+	Media         string        `help:"UDP address for all media of the local stages." placeholder:"HOST:PORT" default:"127.0.0.1:8189"`
+	MediaHosts    []string      `help:"Addresses or host names announced for media, for a machine behind NAT." placeholder:"HOST,…"`
+	CutAtExpiry   bool          `help:"End a broadcast when its token expires. By default, as on IVS, a token is checked at the door alone."`
+	MaxPublishers int           `help:"Publishers on one local stage." default:"12"`
+	LostAfter     time.Duration `help:"Silence after which a WHIP or WHEP session counts as lost." default:"30s"`
+
+	TokenLimit  int           `help:"Tokens that a broadcaster may get within the token window." default:"30"`
+	TokenWindow time.Duration `help:"The window that the token limit counts in." default:"10m"`
+}
+
+// dataFolder is the user's data directory, as the platform has it (XDG Base Directory on Unix).
+func dataFolder(env map[string]string) string {
+	home := env["HOME"]
+	switch {
+	case runtime.GOOS == "windows":
+		return filepath.Join(env["LOCALAPPDATA"], "Stagedoor")
+	case runtime.GOOS == "darwin":
+		return filepath.Join(home, "Library", "Application Support", "Stagedoor")
+	case filepath.IsAbs(env["XDG_DATA_HOME"]):
+		return filepath.Join(env["XDG_DATA_HOME"], "stagedoor")
+	case home == "":
+		return "stagedoor-data" // a service without a home runs in a folder of its own
+	default:
+		return filepath.Join(home, ".local", "share", "stagedoor")
+	}
+}
+
+// variable names the environment variable of a flag.
+func variable(flag string) string {
+	return "STAGEDOOR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// fromEnvironment resolves flags that were not given by their variables.
+func fromEnvironment(env map[string]string) kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		if value, ok := env[variable(flag.Name)]; ok && flag.Name != "help" {
+			return value, nil
+		}
+		return nil, nil
+	})
+}
+
+// helpWithVariable writes the variable behind each flag's help.
+func helpWithVariable(v *kong.Value) string {
+	if v.Flag == nil || v.Flag.Name == "help" {
+		return v.Help
+	}
+	return v.Help + " [" + variable(v.Flag.Name) + "]"
+}
+
+// prefixMapper reads a network in CIDR notation; a single address means itself.
+type prefixMapper struct{}
+
+func (prefixMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("network", &text); err != nil {
+		return err
+	}
+	if address, err := netip.ParseAddr(text); err == nil {
+		target.Set(reflect.ValueOf(netip.PrefixFrom(address, address.BitLen())))
+		return nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return err
+	}
+	target.Set(reflect.ValueOf(prefix.Masked()))
+	return nil
+}

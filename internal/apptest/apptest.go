@@ -1,0 +1,356 @@
+// Package apptest is the test kit: it starts the real server in the process, on ports of its own, and speaks to it
+// through the public door.
+package apptest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/app"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// Password is the password of everybody whom the kit makes.
+const Password = "correct horse battery"
+
+// An App is a running server.
+type App struct {
+	URL      string // of the server
+	SetupURL string // the one-time link
+	Data     string // its data folder
+
+	t    testing.TB
+	out  *output
+	stop context.CancelFunc
+	done chan error
+}
+
+// Start runs `stagedoor serve` with more flags, and stops it when the test ends.
+func Start(t testing.TB, flags ...string) *App {
+	t.Helper()
+	return StartIn(t, t.TempDir(), flags...)
+}
+
+// StartIn is Start on a data folder that is there already.
+func StartIn(t testing.TB, data string, flags ...string) *App {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	a := &App{Data: data, t: t, out: newOutput(), stop: stop, done: make(chan error, 1)}
+	args := append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--log-level", "warn"}, flags...)
+	go func() {
+		a.done <- app.Run(ctx, args, nil, strings.NewReader(""), a.out, a.out)
+		a.out.Close()
+	}()
+	t.Cleanup(a.Stop)
+	a.awaitAddress()
+	return a
+}
+
+var (
+	addressLine = regexp.MustCompile(`\(HTTP (\S+), media (\S+)\)`)
+	setupLine   = regexp.MustCompile(`(http\S+/setup\?code=\S+)`)
+)
+
+// awaitAddress reads what the server prints until it has said where it is.
+func (a *App) awaitAddress() {
+	a.t.Helper()
+	text, ok := a.out.await(func(text string) bool { return strings.Contains(text, readyLine) })
+	found := addressLine.FindStringSubmatch(text)
+	if !ok || found == nil {
+		a.t.Fatalf("the server did not come up: %s", text)
+	}
+	a.URL = "http://" + found[1]
+	if link := setupLine.FindStringSubmatch(text); link != nil {
+		a.SetupURL = link[1]
+	}
+}
+
+// readyLine is what the server prints last.
+const readyLine = "Stop with Ctrl+C."
+
+// Stop ends the server and checks that it ended well. It may be called twice.
+func (a *App) Stop() {
+	a.stop()
+	select {
+	case err, running := <-a.done:
+		if running && err != nil {
+			a.t.Errorf("the server ended with: %v", err)
+		}
+		if running {
+			close(a.done)
+		}
+	case <-time.After(20 * time.Second):
+		a.t.Errorf("the server does not stop; it said:\n%s", a.Output())
+	}
+}
+
+// Output is what the server has written so far.
+func (a *App) Output() string { return a.out.String() }
+
+// Browser is a client with a cookie jar of its own.
+func (a *App) Browser() *Client {
+	jar, _ := cookiejar.New(nil)
+	return &Client{t: a.t, base: a.URL, HTTP: &http.Client{Jar: jar, Timeout: 30 * time.Second}}
+}
+
+// Operator makes the operator "olga" by the setup link.
+func (a *App) Operator() *Client {
+	a.t.Helper()
+	c := a.Browser()
+	link, _ := url.Parse(a.SetupURL)
+	c.Must(http.StatusCreated, "POST", "/api/setup", web.SetUp{Code: link.Query().Get("code"), Name: "olga", Password: Password}, nil)
+	return c
+}
+
+// Broadcaster invites somebody, grants the main stage and accepts the invitation.
+func (a *App) Broadcaster(operator *Client, name string, can ...string) *Client {
+	a.t.Helper()
+	var invited web.Invited
+	operator.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &invited)
+	grant := "/api/users/" + string(invited.ID) + "/grants/" + url.PathEscape(string(operator.MainStage()))
+	operator.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: can}, nil)
+	link, _ := url.Parse(invited.Invite)
+	c := a.Browser()
+	c.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: link.Query().Get("code"), Password: Password}, nil)
+	return c
+}
+
+// A Client speaks to the server as a browser or a program does.
+type Client struct {
+	HTTP *http.Client
+	Key  string // an access key, sent as bearer
+
+	t    testing.TB
+	base string
+}
+
+// Do sends a JSON body (nil: none) and returns the status, the headers and the body.
+func (c *Client) Do(method, path string, body any) (int, http.Header, []byte) {
+	c.t.Helper()
+	var payload io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		payload = bytes.NewReader(text)
+	}
+	return c.Send(method, path, "application/json", payload)
+}
+
+// Send sends any body.
+func (c *Client) Send(method, path, contentType string, body io.Reader) (int, http.Header, []byte) {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", contentType)
+	}
+	if c.Key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	answer, err := c.HTTP.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return answer.StatusCode, answer.Header, text
+}
+
+// Must sends a request that has to be answered with that status, and reads the answer into out (nil: not at all).
+func (c *Client) Must(status int, method, path string, body, out any) {
+	c.t.Helper()
+	got, _, text := c.Do(method, path, body)
+	if got != status {
+		c.t.Fatalf("%s %s: got %d %s, want %d", method, path, got, text, status)
+	}
+	if out != nil {
+		if err := json.Unmarshal(text, out); err != nil {
+			c.t.Fatalf("%s %s: %v in %s", method, path, err, text)
+		}
+	}
+}
+
+// Refused sends a request that has to be refused with that status and code.
+func (c *Client) Refused(status int, code, method, path string, body any) web.Problem {
+	c.t.Helper()
+	got, h, text := c.Do(method, path, body)
+	var p web.Problem
+	if err := json.Unmarshal(text, &p); err != nil {
+		c.t.Fatalf("%s %s: got %d %q, want a problem", method, path, got, text)
+	}
+	if got != status || p.Code != code || p.Status != status || h.Get("Content-Type") != "application/problem+json" {
+		c.t.Errorf("%s %s: got %d %+v, want %d %s", method, path, got, p, status, code)
+	}
+	return p
+}
+
+// Me is who is signed in.
+func (c *Client) Me() web.Me {
+	c.t.Helper()
+	var me web.Me
+	c.Must(http.StatusOK, "GET", "/api/me", nil, &me)
+	return me
+}
+
+// MainStage is the ARN of the stage that a new server has.
+func (c *Client) MainStage() (arn string) {
+	c.t.Helper()
+	for _, s := range c.Me().Stages {
+		if s.Name == "main" {
+			return string(s.ARN)
+		}
+	}
+	c.t.Fatal(`there is no stage "main"`)
+	return ""
+}
+
+// Token issues a token for the main stage.
+func (c *Client) Token(use string) web.Token {
+	c.t.Helper()
+	var token web.Token
+	c.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": c.MainStage(), "for": use}, &token)
+	return token
+}
+
+// An EventStream is an open /api/events.
+type EventStream struct {
+	t      testing.TB
+	lines  *bufio.Reader
+	frames chan Frame
+}
+
+// A Frame is one server-sent event.
+type Frame struct{ Event, ID, Data string }
+
+// Events opens the event stream.
+func (c *Client) Events() *EventStream {
+	c.t.Helper()
+	r, _ := http.NewRequestWithContext(c.t.Context(), "GET", c.base+"/api/events", nil)
+	answer, err := (&http.Client{Jar: c.HTTP.Jar}).Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		c.t.Fatalf("GET /api/events: got %s", answer.Status)
+	}
+	c.t.Cleanup(func() { answer.Body.Close() })
+	e := &EventStream{t: c.t, lines: bufio.NewReader(answer.Body), frames: make(chan Frame, 256)}
+	go e.read()
+	return e
+}
+
+func (e *EventStream) read() {
+	defer close(e.frames)
+	var f Frame
+	for {
+		line, err := e.lines.ReadString('\n')
+		if err != nil {
+			return
+		}
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		switch name {
+		case "event":
+			f.Event = value
+		case "id":
+			f.ID = value
+		case "data":
+			f.Data = value
+		case "":
+			if f.Event != "" {
+				e.frames <- f
+			}
+			f = Frame{}
+		}
+	}
+}
+
+// Await reads until an event of that name matches, and decodes its data.
+func Await[T any](e *EventStream, name string, match func(T) bool) T {
+	e.t.Helper()
+	limit := time.After(30 * time.Second)
+	var seen []string
+	for {
+		select {
+		case f, open := <-e.frames:
+			if !open {
+				e.t.Fatalf("the event stream ended while waiting for %q; it told: %s", name, strings.Join(seen, "\n"))
+			}
+			seen = append(seen, f.Event+" "+f.Data)
+			var v T
+			if f.Event == name && json.Unmarshal([]byte(f.Data), &v) == nil && match(v) {
+				return v
+			}
+		case <-limit:
+			e.t.Fatalf("no %q event that fits came; these did: %s", name, strings.Join(seen, "\n"))
+		}
+	}
+}
+
+// output collects what the server writes and lets a test wait for it.
+type output struct {
+	mu     sync.Mutex
+	more   *sync.Cond
+	text   bytes.Buffer
+	closed bool
+}
+
+func newOutput() *output {
+	o := &output{}
+	o.more = sync.NewCond(&o.mu)
+	return o
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return 0, errors.New("written after the end")
+	}
+	o.more.Broadcast()
+	return o.text.Write(b)
+}
+
+func (o *output) Close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.more.Broadcast()
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// await waits until the text is as wanted; false means that no more will come.
+func (o *output) await(enough func(string) bool) (string, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for !enough(o.text.String()) {
+		if o.closed {
+			return o.text.String(), false
+		}
+		o.more.Wait()
+	}
+	return o.text.String(), true
+}

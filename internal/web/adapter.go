@@ -1,0 +1,233 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// maxBody bounds every JSON body: the largest honest one has a few hundred bytes.
+const maxBody = 64 << 10
+
+// An endpoint answers with a value (200), a reply, nil (204) or an error. It never writes the response itself.
+type endpoint func(r *http.Request, who access.Login) (any, error)
+
+// A reply is an answer that is more than a value.
+type reply struct {
+	status int
+	body   any
+	cookie *http.Cookie
+}
+
+func created(body any) reply { return reply{status: http.StatusCreated, body: body} }
+
+// open serves an endpoint that needs no login.
+func (s *Server) open(serve endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.answer(w, r, serve, access.Login{})
+	})
+}
+
+// api serves an endpoint for whoever is signed in.
+func (s *Server) api(serve endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := s.login(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		if who.Renewed {
+			// Sent before the answer, which may set a cookie of its own.
+			if cookie, err := r.Cookie(cookieName); err == nil {
+				http.SetCookie(w, s.cookie(r, cookie.Value, s.lifeLeft(who)))
+			}
+		}
+		s.answer(w, r, serve, who)
+	})
+}
+
+// issuing serves an endpoint for a login or for an access key, which may issue tokens and look after them, no more.
+func (s *Server) issuing(serve endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := s.loginOrKey(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.answer(w, r, serve, who)
+	})
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, serve endpoint, who access.Login) {
+	got, err := serve(r, who)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	full, ok := got.(reply)
+	if !ok {
+		full = reply{status: http.StatusOK, body: got}
+	}
+	if full.cookie != nil {
+		http.SetCookie(w, full.cookie)
+	}
+	// Answers hold tokens, invitations and who is on the stage: no cache keeps them.
+	w.Header().Set("Cache-Control", "no-store")
+	if full.body == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	writeJSON(w, full.status, "application/json", full.body)
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(fmt.Sprintf("an answer of our own cannot be written as JSON: %v", err))
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
+	w.WriteHeader(status)
+	w.Write(append(text, '\n'))
+}
+
+// A Problem is an error as RFC 9457 shapes it, with a stable code beside it.
+type Problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// kinds is the one table from error kinds to statuses.
+var kinds = []struct {
+	kind   error
+	status int
+	code   string
+}{
+	{stage.ErrInvalid, http.StatusBadRequest, "invalid"},
+	{stage.ErrUnauthorized, http.StatusUnauthorized, "unauthorized"},
+	{stage.ErrDenied, http.StatusForbidden, "denied"},
+	{stage.ErrNotFound, http.StatusNotFound, "not_found"},
+	{stage.ErrConflict, http.StatusConflict, "conflict"},
+	{stage.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
+	{stage.ErrTooMany, http.StatusTooManyRequests, "too_many"},
+	{stage.ErrUnavailable, http.StatusServiceUnavailable, "unavailable"},
+}
+
+// errMediaType is the one error of the adapter that has no kind of its own.
+var errMediaType = errors.New("unsupported media type")
+
+// fail writes the problem for an error; what is not meant for people goes to the log alone.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p, retry := problemOf(err)
+	if p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err()) {
+		s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	} else {
+		s.Log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.String("method", r.Method),
+			slog.String("path", r.URL.Path), slog.Int("status", p.Status), slog.String("code", p.Code))
+	}
+	if retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Seconds()))))
+	}
+	writeProblem(w, p)
+}
+
+func writeProblem(w http.ResponseWriter, p Problem) {
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, p.Status, "application/problem+json", p)
+}
+
+func problemOf(err error) (Problem, time.Duration) {
+	if errors.Is(err, errMediaType) {
+		return problem(http.StatusUnsupportedMediaType, "unsupported_media_type", "Send the body as Content-Type: application/json."), 0
+	}
+	var known *stage.Error
+	if errors.As(err, &known) {
+		for _, k := range kinds {
+			if known.Kind == k.kind {
+				code := known.Code
+				if code == "" {
+					code = k.code
+				}
+				return problem(k.status, code, known.Detail), known.RetryAfter
+			}
+		}
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.kind) {
+			return problem(k.status, k.code, ""), 0
+		}
+	}
+	return problem(http.StatusInternalServerError, "internal", "Something went wrong on the server; its log says what."), 0
+}
+
+func problem(status int, code, detail string) Problem {
+	return Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
+}
+
+// decode reads a JSON body of exactly the shape T.
+func decode[T any](r *http.Request) (T, error) {
+	var v T
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return v, errMediaType
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return v, stage.Errorf(stage.ErrTooLarge, "A body has at most %d bytes.", maxBody)
+		}
+		return v, stage.Errorf(stage.ErrInvalid, "The body could not be read.").WithCause(err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		return v, jsonError(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return v, stage.Errorf(stage.ErrInvalid, "The body holds more than one JSON value.").WithCode("bad_json")
+	}
+	return v, nil
+}
+
+// jsonError says what is wrong with a body in words that name the member, and never what it held: it may be a password.
+func jsonError(err error) error {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return stage.Errorf(stage.ErrInvalid, "The member %q is a JSON %s; it must be %s.", wrong.Field, strings.Fields(wrong.Value)[0], jsonKind(wrong.Type.Kind().String())).WithCode("bad_json")
+	case errors.As(err, &wrong):
+		return stage.Errorf(stage.ErrInvalid, "The body must be a JSON object.").WithCode("bad_json")
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		return stage.Errorf(stage.ErrInvalid, "The member %s is not known here.", strings.TrimPrefix(err.Error(), "json: unknown field ")).WithCode("unknown_field")
+	default:
+		return stage.Errorf(stage.ErrInvalid, "The body is not JSON.").WithCode("bad_json").WithCause(err)
+	}
+}
+
+func jsonKind(goKind string) string {
+	switch goKind {
+	case "string":
+		return "a string"
+	case "bool":
+		return "true or false"
+	case "slice", "array":
+		return "an array"
+	case "struct", "map":
+		return "an object"
+	default:
+		return "a number"
+	}
+}

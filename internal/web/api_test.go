@@ -1,0 +1,274 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+func TestFromSetupToToken(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+
+	t.Log("the link has served; nobody else becomes operator by it")
+	link, _ := url.Parse(a.SetupURL)
+	again := web.SetUp{Code: link.Query().Get("code"), Name: "mallory", Password: apptest.Password}
+	a.Browser().Refused(http.StatusConflict, "already_set_up", "POST", "/api/setup", again)
+
+	t.Log("the operator has every capability on the stage that a new server has")
+	me := olga.Me()
+	if me.Name != "olga" || me.Role != "operator" || len(me.Stages) != 1 || strings.Join(me.Stages[0].Capabilities, ",") != "publish,subscribe" {
+		t.Errorf("me: got %+v", me)
+	}
+
+	t.Log("a broadcaster who may publish gets a token that publishes and no more")
+	ana := a.Broadcaster(olga, "ana", "publish")
+	token := ana.Token("")
+	if strings.Join(token.Capabilities, ",") != "publish" || token.Endpoint != a.URL+"/whip" || strings.Count(token.Token, ".") != 2 {
+		t.Errorf("token: got %+v", token)
+	}
+	stage := map[string]any{"stage": token.Stage, "for": "view"}
+	ana.Refused(http.StatusForbidden, "no_capability", "POST", "/api/tokens", stage)
+
+	t.Log("the record knows the token's participant and not the token")
+	_, _, text := olga.Do("GET", "/api/tokens?all=1", nil)
+	if !strings.Contains(string(text), string(token.ParticipantID)) || strings.Contains(string(text), token.Token) {
+		t.Errorf("the operator's list: got %s", text)
+	}
+
+	t.Log("she revokes it herself; a second time there is nothing to do")
+	ana.Must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID), nil, nil)
+	var state web.TokenState
+	ana.Must(http.StatusOK, "GET", "/api/tokens/"+string(token.ParticipantID), nil, &state)
+	if state.RevokedAt == nil {
+		t.Error("the token is not marked as revoked")
+	}
+}
+
+func TestSigningInAndOut(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")
+
+	phone := a.Browser()
+	phone.Refused(http.StatusUnauthorized, "wrong_password", "POST", "/api/login", web.Credentials{Name: "ana", Password: "not her password"})
+	phone.Refused(http.StatusUnauthorized, "wrong_password", "POST", "/api/login", web.Credentials{Name: "nobody", Password: "not her password"})
+	phone.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "Ana", Password: apptest.Password}, nil)
+	if got := phone.Me().Name; got != "ana" {
+		t.Errorf("signed in as %q, want ana", got)
+	}
+
+	t.Log("a new password ends the login elsewhere and keeps this one")
+	stream := phone.Events()
+	ana.Must(http.StatusNoContent, "POST", "/api/password", web.PasswordChange{Current: apptest.Password, New: "another good one"}, nil)
+	apptest.Await(stream, "bye", func(b web.Bye) bool { return b.Reason == "signed_out" })
+	phone.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
+	ana.Me()
+
+	t.Log("the operator ends hers, too; signing out ends one's own")
+	olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(ana.Me().ID)+"/logins", nil, nil)
+	ana.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
+	olga.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil)
+	olga.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
+}
+
+func TestCookie(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	a.Operator()
+	_, h, _ := a.Browser().Do("POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password})
+	cookie := h.Get("Set-Cookie")
+	for _, want := range []string{"HttpOnly", "SameSite=Lax", "Max-Age=", "Path=/"} {
+		if !strings.Contains(cookie, want) {
+			t.Errorf("cookie %q lacks %s", cookie, want)
+		}
+	}
+	if strings.Contains(cookie, "Secure") {
+		t.Errorf("cookie %q is Secure on plain http", cookie)
+	}
+
+	t.Log("where the world sees https it is Secure")
+	b := apptest.Start(t, "--public-url", "https://stage.example.com")
+	link, _ := url.Parse(b.SetupURL)
+	if link.Host != "stage.example.com" {
+		t.Errorf("the setup link is %s, want it on the public URL", link)
+	}
+	in := web.SetUp{Code: link.Query().Get("code"), Name: "olga", Password: apptest.Password}
+	if status, h, text := b.Browser().Do("POST", "/api/setup", in); status != http.StatusCreated || !strings.Contains(h.Get("Set-Cookie"), "Secure") {
+		t.Errorf("setup behind https: got %d %s, cookie %q", status, text, h.Get("Set-Cookie"))
+	}
+}
+
+func TestBrokenRequests(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	arn := olga.MainStage()
+	for name, c := range map[string]struct {
+		method, path, kind, body string
+		status                   int
+		code                     string
+	}{
+		"not json":            {"POST", "/api/tokens", "application/json", "stage=main", 400, "bad_json"},
+		"empty":               {"POST", "/api/tokens", "application/json", "", 400, "bad_json"},
+		"two values":          {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `"}{}`, 400, "bad_json"},
+		"an array":            {"POST", "/api/tokens", "application/json", `["` + arn + `"]`, 400, "bad_json"},
+		"wrong type":          {"POST", "/api/tokens", "application/json", `{"stage":7}`, 400, "bad_json"},
+		"a life in words":     {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":"12h"}`, 400, "bad_json"},
+		"half a second":       {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":60.5}`, 400, "bad_json"},
+		"too short a life":    {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":59}`, 400, "invalid"},
+		"too long a life":     {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":1209601}`, 400, "invalid"},
+		"an endless life":     {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":9223372036854775807}`, 400, "invalid"},
+		"unknown member":      {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","capabilities":["publish"]}`, 400, "unknown_field"},
+		"unknown use":         {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","for":"everything"}`, 400, "invalid"},
+		"not an ARN":          {"POST", "/api/tokens", "application/json", `{"stage":"main"}`, 400, "invalid"},
+		"no such stage":       {"POST", "/api/tokens", "application/json", `{"stage":"arn:aws:ivs:local:000000000000:stage/nowhere"}`, 404, "not_found"},
+		"a form":              {"POST", "/api/tokens", "application/x-www-form-urlencoded", "stage=main", 415, "unsupported_media_type"},
+		"10 MB":               {"POST", "/api/login", "application/json", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "too_large"},
+		"deep nesting":        {"POST", "/api/login", "application/json", strings.Repeat("[", 60000), 400, "bad_json"},
+		"wrong method":        {"PATCH", "/api/login", "application/json", `{}`, 405, "method_not_allowed"},
+		"nowhere":             {"GET", "/api/nothing", "application/json", ``, 404, "not_found"},
+		"no such page":        {"GET", "/nothing", "application/json", ``, 404, "not_found"},
+		"unknown participant": {"DELETE", "/api/tokens/nobody000000", "application/json", ``, 404, "not_found"},
+		"a dock's bad name":   {"PUT", "/api/docks/x", "application/json", `{"obs":null,"live":false}`, 400, "invalid"},
+		"no capability":       {"PUT", "/api/users/x/grants/" + url.PathEscape(arn), "application/json", `{"capabilities":["fly"]}`, 400, "invalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, h, text := olga.Send(c.method, c.path, c.kind, strings.NewReader(c.body))
+			if got != c.status || !strings.Contains(string(text), `"code":"`+c.code+`"`) || h.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("got %d %s %s, want %d %s", got, h.Get("Content-Type"), text, c.status, c.code)
+			}
+		})
+	}
+}
+
+func TestOtherOrigins(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	for _, origin := range []string{"https://evil.example", "null"} {
+		r, _ := http.NewRequestWithContext(t.Context(), "DELETE", a.URL+"/api/login", nil)
+		r.Header.Set("Origin", origin)
+		answer, err := olga.HTTP.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusForbidden {
+			t.Errorf("DELETE from %s: got %s, want 403", origin, answer.Status)
+		}
+	}
+	olga.Me()
+}
+
+func TestBroadcastersAreNotOperators(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")
+	other := a.Broadcaster(olga, "ben", "publish")
+	theirs := other.Token("publish")
+	arn := url.PathEscape(ana.MainStage())
+	for _, c := range []struct {
+		method, path string
+		body         any
+	}{
+		{"GET", "/api/users", nil},
+		{"POST", "/api/users", web.NewUser{Name: "eve"}},
+		{"DELETE", "/api/users/" + string(olga.Me().ID), nil},
+		{"POST", "/api/users/" + string(olga.Me().ID) + "/invite", nil},
+		{"DELETE", "/api/users/" + string(olga.Me().ID) + "/logins", nil},
+		{"PUT", "/api/users/" + string(ana.Me().ID) + "/grants/" + arn, web.GrantRequest{Capabilities: []string{"publish"}}},
+		{"DELETE", "/api/users/" + string(ana.Me().ID) + "/grants/" + arn, nil},
+		{"GET", "/api/stages", nil},
+		{"POST", "/api/stages", web.NewStage{Name: "mine"}},
+		{"PATCH", "/api/stages/" + arn, web.StageChange{Name: "mine"}},
+		{"DELETE", "/api/stages/" + arn, nil},
+		{"DELETE", "/api/stages/" + arn + "/participants/" + string(theirs.ParticipantID), nil},
+		{"GET", "/api/tokens?all=1", nil},
+	} {
+		ana.Refused(http.StatusForbidden, "denied", c.method, c.path, c.body)
+	}
+	t.Log("another's token is not hers to see or to end")
+	ana.Refused(http.StatusNotFound, "not_found", "DELETE", "/api/tokens/"+string(theirs.ParticipantID), nil)
+	ana.Refused(http.StatusNotFound, "not_found", "GET", "/api/tokens/"+string(theirs.ParticipantID), nil)
+}
+
+func TestAccessKeysIssueAndNoMore(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	ana := a.Broadcaster(a.Operator(), "ana", "publish", "subscribe")
+	var key web.NewAccessKey
+	ana.Must(http.StatusCreated, "POST", "/api/keys", web.NewKey{Name: "lecture room"}, &key)
+
+	kiosk := a.Browser()
+	kiosk.Key = key.Key
+	token := kiosk.Token("publish")
+	kiosk.Must(http.StatusOK, "GET", "/api/tokens/"+string(token.ParticipantID), nil, nil)
+	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/keys", nil)
+	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/tokens", nil)
+	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/password", web.PasswordChange{Current: apptest.Password, New: "another good one"})
+
+	ana.Must(http.StatusNoContent, "DELETE", "/api/keys/"+key.ID, nil, nil)
+	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/tokens", map[string]any{"stage": token.Stage})
+}
+
+func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	ana := a.Broadcaster(olga, "ana", "publish")
+	first := ana.Events()
+	obs := &web.OBSState{Version: "31.0.0", State: "idle", Findings: []web.Finding{{ID: "audio-encoder", Level: "fix", Text: "Sound is sent as AAC."}}}
+	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock1", web.DockState{OBS: obs}, nil)
+	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock2", web.DockState{Live: true}, nil)
+	apptest.Await(first, "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 2 && d.Docks[0].OBS != nil && d.Docks[1].Live })
+
+	t.Log("the operator sees what the docks tell of OBS")
+	var users web.Users
+	olga.Must(http.StatusOK, "GET", "/api/users", nil, &users)
+	for _, u := range users.Users {
+		if u.Name == "ana" && (len(u.Docks) != 2 || u.Docks[0].OBS.Findings[0].ID != "audio-encoder") {
+			t.Errorf("ana's docks: got %+v", u.Docks)
+		}
+	}
+	ana.Must(http.StatusNoContent, "DELETE", "/api/docks/dockdock1", nil, nil)
+	apptest.Await(first, "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 1 })
+}
+
+func TestGrantsReachOpenPages(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	ana := a.Broadcaster(olga, "ana", "publish")
+	page := ana.Events()
+	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 1 })
+	grant := "/api/users/" + string(ana.Me().ID) + "/grants/" + url.PathEscape(ana.MainStage())
+	olga.Must(http.StatusNoContent, "DELETE", grant, nil, nil)
+	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 0 })
+	ana.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens", map[string]any{"stage": olga.MainStage()})
+}
+
+func TestPages(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	for _, path := range []string{"/", "/dock", "/watch", "/setup", "/invite", "/account", "/operator"} {
+		status, h, text := a.Browser().Do("GET", path, nil)
+		if status != http.StatusOK || !strings.Contains(string(text), "<!doctype html>") && !strings.Contains(string(text), "<!DOCTYPE html>") {
+			t.Errorf("GET %s: got %d", path, status)
+		}
+		if !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'self'") || h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("GET %s: headers %v", path, h)
+		}
+	}
+	if status, _, text := a.Browser().Do("GET", "/healthz", nil); status != http.StatusOK || string(text) != "ok\n" {
+		t.Errorf("GET /healthz: got %d %q", status, text)
+	}
+}

@@ -1,0 +1,131 @@
+package web
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	dockSilence = 150 * time.Second // a dock tells its state at least once a minute
+	maxDocks    = 16                // of one account
+	maxFindings = 64
+	maxText     = 500
+)
+
+var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
+
+// putDock keeps what a dock tells of its OBS: the server knows nothing of OBS but this.
+func (s *Server) putDock(r *http.Request, who access.Login) (any, error) {
+	in, err := decode[DockState](r)
+	if err != nil {
+		return nil, err
+	}
+	id := r.PathValue("dock")
+	if !dockID.MatchString(id) {
+		return nil, stage.Errorf(stage.ErrInvalid, "A dock is named by 8 to 64 letters and digits.")
+	}
+	if in.OBS != nil && (len(in.OBS.Findings) > maxFindings || slices.ContainsFunc(in.OBS.Findings, func(f Finding) bool { return len(f.Text) > maxText })) {
+		return nil, stage.Errorf(stage.ErrInvalid, "A dock tells at most %d findings of at most %d bytes.", maxFindings, maxText)
+	}
+	from := s.client(r)
+	return nil, s.hub.keepDock(who.User.ID, Dock{
+		ID: id, Address: from.Address, Agent: from.Agent, OBS: in.OBS, Live: in.Live, ParticipantID: in.ParticipantID,
+	})
+}
+
+func (s *Server) removeDock(r *http.Request, who access.Login) (any, error) {
+	s.hub.dropDock(who.User.ID, r.PathValue("dock"))
+	return nil, nil
+}
+
+func (h *hub) keepDock(who access.UserID, d Dock) error {
+	h.mu.Lock()
+	docks := h.docks[who]
+	if docks == nil {
+		docks = map[string]*Dock{}
+		h.docks[who] = docks
+	}
+	d.Since = h.now().UTC()
+	if old := docks[d.ID]; old != nil {
+		d.Since = old.Since
+		delete(h.heard, old)
+	} else if len(docks) >= maxDocks {
+		h.mu.Unlock()
+		return stage.Errorf(stage.ErrConflict, "This account has %d docks open. Close one.", maxDocks).WithCode("too_many_docks")
+	}
+	docks[d.ID] = &d
+	h.heard[&d] = h.now()
+	h.mu.Unlock()
+	h.tellDocks(who)
+	return nil
+}
+
+func (h *hub) dropDock(who access.UserID, id string) {
+	h.mu.Lock()
+	if d := h.docks[who][id]; d != nil {
+		h.removeDock(who, d)
+	}
+	h.mu.Unlock()
+	h.tellDocks(who)
+}
+
+// removeDock forgets a dock; hub.mu is held.
+func (h *hub) removeDock(who access.UserID, d *Dock) {
+	delete(h.heard, d)
+	delete(h.docks[who], d.ID)
+	if len(h.docks[who]) == 0 {
+		delete(h.docks, who)
+	}
+}
+
+// forgetDocks drops the docks that have gone without a word.
+func (h *hub) forgetDocks() {
+	h.mu.Lock()
+	gone := map[access.UserID]bool{}
+	for who, docks := range h.docks {
+		for _, d := range docks {
+			if h.now().Sub(h.heard[d]) > dockSilence {
+				h.removeDock(who, d)
+				gone[who] = true
+			}
+		}
+	}
+	h.mu.Unlock()
+	for who := range gone {
+		h.tellDocks(who)
+	}
+}
+
+func (h *hub) docksOf(who access.UserID) []Dock {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := []Dock{}
+	for _, d := range h.docks[who] {
+		list = append(list, *d)
+	}
+	slices.SortFunc(list, func(a, b Dock) int {
+		if c := a.Since.Compare(b.Since); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return list
+}
+
+// tellDocks tells the pages of an account which docks are open.
+func (h *hub) tellDocks(who access.UserID) {
+	f := frame{name: "docks", data: mustJSON(DocksEvent{h.docksOf(who)})}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for l := range h.listeners {
+		if l.who.ID == who {
+			h.push(l, f)
+		}
+	}
+}

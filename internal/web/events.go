@@ -1,0 +1,128 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+)
+
+const (
+	eventBacklog = 10 * time.Minute // what a page that was just opened is told of the past
+	keepAlive    = 15 * time.Second // below the idle limits of common proxies; each is also a look at the login
+	writeLimit   = 10 * time.Second
+)
+
+// streamEvents serves the event stream of a signed-in page (WHATWG HTML, 9.2 Server-sent events).
+func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) {
+	who, err := s.login(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	stream := &eventStream{server: s, r: r, w: w, control: http.NewResponseController(w)}
+	stream.serve(r.Context(), who)
+}
+
+type eventStream struct {
+	server  *Server
+	r       *http.Request
+	w       http.ResponseWriter
+	control *http.ResponseController
+	me      []byte // what was last told
+	last    int64  // the last stored event that was told
+}
+
+func (e *eventStream) serve(ctx context.Context, who access.Login) {
+	h := e.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	e.w.WriteHeader(http.StatusOK)
+
+	// Listen first and read the past second: nothing falls between.
+	l := e.server.hub.listen(who.User)
+	defer e.server.hub.leave(l)
+	if !e.backlog(ctx, who.User) || !e.look(ctx, l) {
+		return
+	}
+	e.server.hub.tellDocks(who.User.ID)
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for {
+		select {
+		case f, open := <-l.out:
+			if !open || !e.tell(f) {
+				return
+			}
+		case <-l.again:
+			if !e.look(ctx, l) {
+				return
+			}
+		case <-tick.C:
+			if !e.write([]byte(": still here\n\n")) || !e.look(ctx, l) {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// backlog repeats the stored events that the page has not seen.
+func (e *eventStream) backlog(ctx context.Context, who access.User) bool {
+	e.last, _ = strconv.ParseInt(e.r.Header.Get("Last-Event-ID"), 10, 64)
+	past, err := e.server.Control.EventsAfter(ctx, who.ID, e.last, e.server.Now().Add(-eventBacklog))
+	if err != nil {
+		e.server.Log.Warn("past events cannot be read", "err", err)
+		return false
+	}
+	for _, p := range past {
+		if !e.tell(frame{"stage", p.ID, mustJSON(stageEvent(p))}) {
+			return false
+		}
+	}
+	return true
+}
+
+// look authenticates again and tells what one may do where that changed. It says whether the stream goes on.
+func (e *eventStream) look(ctx context.Context, l *listener) bool {
+	who, err := e.server.login(e.r)
+	if err != nil {
+		e.tell(frame{name: "bye", data: mustJSON(Bye{"signed_out"})})
+		return false
+	}
+	me, err := e.server.meOf(ctx, who.User)
+	if err != nil {
+		e.server.Log.Warn("grants cannot be read", "err", err)
+		return false
+	}
+	text, _ := json.Marshal(me)
+	if string(text) == string(e.me) {
+		return true
+	}
+	e.me = text
+	e.server.hub.watch(ctx, l, me)
+	return e.tell(frame{name: "me", data: text})
+}
+
+func (e *eventStream) tell(f frame) bool {
+	if f.id != 0 {
+		if f.id <= e.last {
+			return true
+		}
+		e.last = f.id
+	}
+	return e.write(f.text())
+}
+
+func (e *eventStream) write(text []byte) bool {
+	e.control.SetWriteDeadline(time.Now().Add(writeLimit))
+	if _, err := e.w.Write(text); err != nil {
+		return false
+	}
+	return e.control.Flush() == nil
+}

@@ -1,0 +1,144 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const cookieName = "stagedoor_login"
+
+// login finds who is signed in.
+func (s *Server) login(r *http.Request) (access.Login, error) {
+	cookie, err := r.Cookie(cookieName)
+	if err != nil {
+		return access.Login{}, stage.Errorf(stage.ErrUnauthorized, "Sign in first.")
+	}
+	return s.Control.Authenticate(r.Context(), stage.NewSecret(cookie.Value))
+}
+
+// loginOrKey takes an access key where there is one: a request that carries a key means it.
+func (s *Server) loginOrKey(r *http.Request) (access.Login, error) {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return s.login(r)
+	}
+	user, err := s.Control.AuthenticateKey(r.Context(), stage.NewSecret(key))
+	return access.Login{User: user}, err
+}
+
+// signedIn answers with a login's cookie. It has a Max-Age since OBS forgets session cookies when it exits.
+func (s *Server) signedIn(r *http.Request, status int, login access.Login, secret stage.Secret) (any, error) {
+	me, err := s.meOf(r.Context(), login.User)
+	if err != nil {
+		return nil, err
+	}
+	return reply{status: status, body: me, cookie: s.cookie(r, secret.Reveal(), s.lifeLeft(login))}, nil
+}
+
+// lifeLeft is how many seconds a login lives from now on.
+func (s *Server) lifeLeft(login access.Login) int {
+	return int(login.ExpiresAt.Sub(s.Now()).Seconds())
+}
+
+func (s *Server) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name: cookieName, Value: value, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Secure: r.TLS != nil || s.PublicURL.Scheme == "https",
+	}
+}
+
+func (s *Server) setUp(r *http.Request, _ access.Login) (any, error) {
+	in, err := decode[SetUp](r)
+	if err != nil {
+		return nil, err
+	}
+	login, secret, err := s.Control.SetUp(r.Context(), stage.NewSecret(in.Code), in.Name, stage.NewSecret(in.Password), s.client(r))
+	if err != nil {
+		return nil, err
+	}
+	return s.signedIn(r, http.StatusCreated, login, secret)
+}
+
+func (s *Server) logIn(r *http.Request, _ access.Login) (any, error) {
+	in, err := decode[Credentials](r)
+	if err != nil {
+		return nil, err
+	}
+	login, secret, err := s.Control.LogIn(r.Context(), in.Name, stage.NewSecret(in.Password), s.client(r))
+	if err != nil {
+		return nil, err
+	}
+	return s.signedIn(r, http.StatusOK, login, secret)
+}
+
+func (s *Server) logOut(r *http.Request, who access.Login) (any, error) {
+	if err := s.Control.LogOut(r.Context(), who); err != nil {
+		return nil, err
+	}
+	return reply{cookie: s.cookie(r, "", -1)}, nil
+}
+
+func (s *Server) me(r *http.Request, who access.Login) (any, error) {
+	return s.meOf(r.Context(), who.User)
+}
+
+func (s *Server) changePassword(r *http.Request, who access.Login) (any, error) {
+	in, err := decode[PasswordChange](r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.Control.ChangePassword(r.Context(), who, stage.NewSecret(in.Current), stage.NewSecret(in.New))
+}
+
+func (s *Server) inviteName(r *http.Request, _ access.Login) (any, error) {
+	in, err := decode[InviteCode](r)
+	if err != nil {
+		return nil, err
+	}
+	name, err := s.Control.InviteName(r.Context(), stage.NewSecret(in.Code))
+	return InviteName{name}, err
+}
+
+func (s *Server) acceptInvite(r *http.Request, _ access.Login) (any, error) {
+	in, err := decode[AcceptInvite](r)
+	if err != nil {
+		return nil, err
+	}
+	login, secret, err := s.Control.AcceptInvite(r.Context(), stage.NewSecret(in.Code), stage.NewSecret(in.Password), s.client(r))
+	if err != nil {
+		return nil, err
+	}
+	return s.signedIn(r, http.StatusCreated, login, secret)
+}
+
+func (s *Server) accessKeys(r *http.Request, who access.Login) (any, error) {
+	keys, err := s.Control.AccessKeys(r.Context(), who.User)
+	if err != nil {
+		return nil, err
+	}
+	out := AccessKeys{Keys: []AccessKey{}}
+	for _, k := range keys {
+		out.Keys = append(out.Keys, accessKey(k))
+	}
+	return out, nil
+}
+
+func (s *Server) createAccessKey(r *http.Request, who access.Login) (any, error) {
+	in, err := decode[NewKey](r)
+	if err != nil {
+		return nil, err
+	}
+	key, secret, err := s.Control.CreateAccessKey(r.Context(), who.User, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return created(NewAccessKey{AccessKey: accessKey(key), Key: secret.Reveal()}), nil
+}
+
+func (s *Server) revokeAccessKey(r *http.Request, who access.Login) (any, error) {
+	return nil, s.Control.RevokeAccessKey(r.Context(), who.User, r.PathValue("id"))
+}

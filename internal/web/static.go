@@ -1,0 +1,116 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+)
+
+//go:embed static
+var embedded embed.FS
+
+// A page that changes with the binary must not outlive it in a cache: every use asks again, and the ETag makes that cheap.
+const revalidate = "no-cache"
+
+// A file is an embedded file as it goes over the wire.
+type file struct {
+	plain, zipped []byte
+	kind, tag     string
+}
+
+// assets are the front end: ES modules, styles and pages, shipped as they are written.
+type assets map[string]*file
+
+func loadAssets() (assets, error) {
+	all := assets{}
+	err := fs.WalkDir(embedded, "static", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := embedded.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		all[strings.TrimPrefix(name, "static/")] = newFile(name, text)
+		return nil
+	})
+	return all, err
+}
+
+// kindOf names the media types here: the tables of operating systems differ, and some call a module text/plain.
+func kindOf(name string) string {
+	switch path.Ext(name) {
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".html":
+		return "text/html; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	}
+	if kind := mime.TypeByExtension(path.Ext(name)); kind != "" {
+		return kind
+	}
+	return "text/plain; charset=utf-8"
+}
+
+func newFile(name string, text []byte) *file {
+	sum := sha256.Sum256(text)
+	f := &file{plain: text, kind: kindOf(name), tag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+	var zipped bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
+	z.Write(text)
+	z.Close()
+	if zipped.Len() < len(text) {
+		f.zipped = zipped.Bytes()
+	}
+	return f
+}
+
+func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", f.kind)
+	h.Set("Cache-Control", revalidate)
+	h.Set("ETag", f.tag)
+	h.Set("Vary", "Accept-Encoding")
+	if r.Header.Get("If-None-Match") == f.tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	body := f.plain
+	if f.zipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		body = f.zipped
+	}
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	if r.Method != http.MethodHead {
+		w.Write(body)
+	}
+}
+
+// page serves an embedded page under an address of its own.
+func (a assets) page(name string) http.Handler {
+	f, ok := a[name]
+	if !ok {
+		panic("the page " + name + " is not embedded")
+	}
+	return f
+}
+
+// serve answers /static/….
+func (a assets) serve(w http.ResponseWriter, r *http.Request) {
+	if f, ok := a[r.PathValue("path")]; ok {
+		f.ServeHTTP(w, r)
+		return
+	}
+	writeProblem(w, problem(http.StatusNotFound, "not_found", "There is no such file."))
+}

@@ -1,0 +1,90 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func (s *Server) issueToken(r *http.Request, who access.Login) (any, error) {
+	in, err := decode[TokenRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	ttl, err := seconds(in.TTL)
+	if err != nil {
+		return nil, err
+	}
+	token, err := s.Control.Issue(r.Context(), who.User, access.IssueRequest{
+		Stage: in.Stage, TTL: ttl, For: in.For, Address: s.client(r).Address,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return created(Token{
+		ParticipantID: token.Participant.ID, Token: token.Secret.Reveal(), Endpoint: token.WHIPEndpoint,
+		ExpiresAt: token.ExpiresAt.UTC(), Stage: token.Participant.Stage, Capabilities: token.Participant.Capabilities.Words(),
+	}), nil
+}
+
+// seconds reads a life in whole seconds; absent means that the server chooses, and 0 is a mistake, not a wish.
+func seconds(n *int64) (time.Duration, error) {
+	if n == nil {
+		return 0, nil
+	}
+	if *n < int64(stage.MinTTL/time.Second) || *n > int64(stage.MaxTTL/time.Second) {
+		return 0, stage.Errorf(stage.ErrInvalid, "A token lives from 60 seconds to %d (14 days).", stage.MaxTTL/time.Second)
+	}
+	return time.Duration(*n) * time.Second, nil
+}
+
+func (s *Server) listTokens(r *http.Request, who access.Login) (any, error) {
+	issued, err := s.Control.Tokens(r.Context(), who.User, r.URL.Query().Get("all") == "1")
+	if err != nil {
+		return nil, err
+	}
+	out := Tokens{Tokens: []IssuedToken{}}
+	for _, i := range issued {
+		out.Tokens = append(out.Tokens, issuedToken(i))
+	}
+	return out, nil
+}
+
+// tokenState lets a program without an event stream see what became of its token.
+func (s *Server) tokenState(r *http.Request, who access.Login) (any, error) {
+	issued, err := s.Control.Token(r.Context(), who.User, stage.ParticipantID(r.PathValue("participant")))
+	if err != nil {
+		return nil, err
+	}
+	state := TokenState{IssuedToken: issuedToken(issued)}
+	present, err := s.Stage.Participants(r.Context(), issued.Stage)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range present {
+		if p.Participant.ID == issued.ID {
+			seen := presence(p, who.User)
+			state.Presence = &seen
+		}
+	}
+	events, err := s.Control.EventsAfter(r.Context(), issued.User, 0, issued.IssuedAt)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		if e.Participant == issued.ID {
+			last := stageEvent(e)
+			state.LastEvent = &last
+		}
+	}
+	return state, nil
+}
+
+func (s *Server) revokeToken(r *http.Request, who access.Login) (any, error) {
+	if err := s.Control.Revoke(r.Context(), who.User, stage.ParticipantID(r.PathValue("participant"))); err != nil {
+		return nil, err
+	}
+	return reply{status: http.StatusNoContent}, nil
+}

@@ -1,0 +1,330 @@
+package web
+
+//go:generate go test -run TestTypes -update .
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// What requests say.
+type (
+	// A Credentials signs in.
+	Credentials struct {
+		Name     string `json:"name"`
+		Password string `json:"password"`
+	}
+	// A SetUp makes the operator.
+	SetUp struct {
+		Code     string `json:"code"`
+		Name     string `json:"name"`
+		Password string `json:"password"`
+	}
+	// An InviteCode asks whom an invitation is for.
+	InviteCode struct {
+		Code string `json:"code"`
+	}
+	// An AcceptInvite chooses a password.
+	AcceptInvite struct {
+		Code     string `json:"code"`
+		Password string `json:"password"`
+	}
+	// A PasswordChange replaces a password.
+	PasswordChange struct {
+		Current string `json:"current"`
+		New     string `json:"new"`
+	}
+	// A TokenRequest asks for a token.
+	TokenRequest struct {
+		Stage stage.ARN `json:"stage"`
+		TTL   *int64    `json:"ttl,omitempty"` // seconds
+		For   string    `json:"for,omitempty"` // "publish" or "view"
+	}
+	// A NewUser is somebody to invite.
+	NewUser struct {
+		Name string      `json:"name"`
+		Role access.Role `json:"role,omitempty"`
+	}
+	// A GrantRequest lets somebody onto a stage.
+	GrantRequest struct {
+		Capabilities []string `json:"capabilities"`
+		MaxTTL       *int64   `json:"maxTTL,omitempty"` // seconds
+	}
+	// A NewStage is a local stage to make.
+	NewStage struct {
+		Name string `json:"name"`
+	}
+	// A StageChange changes what it names.
+	StageChange struct {
+		Name   string  `json:"name,omitempty"`
+		Limits *Limits `json:"limits,omitempty"`
+	}
+	// A Removal may say why.
+	Removal struct {
+		Reason string `json:"reason,omitempty"`
+	}
+	// A NewKey names an access key.
+	NewKey struct {
+		Name string `json:"name"`
+	}
+	// A DockState is what a dock tells of its OBS.
+	DockState struct {
+		OBS           *OBSState           `json:"obs"`
+		Live          bool                `json:"live"`
+		ParticipantID stage.ParticipantID `json:"participantId,omitempty"`
+	}
+)
+
+// What answers say.
+type (
+	// Me is who is signed in and what they may do.
+	Me struct {
+		ID      access.UserID `json:"id"`
+		Name    string        `json:"name"`
+		Role    access.Role   `json:"role"`
+		Version string        `json:"version"`
+		Stages  []MyStage     `json:"stages"`
+	}
+	// MyStage is a stage and what one may do on it.
+	MyStage struct {
+		ARN          stage.ARN `json:"arn"`
+		Name         string    `json:"name"`
+		Capabilities []string  `json:"capabilities"`
+		MaxTTL       int64     `json:"maxTTL"` // seconds
+		Served       string    `json:"served"` // "local" or "aws"
+		Limits       Limits    `json:"limits"`
+	}
+	// Limits are what the stage takes from a publisher.
+	Limits struct {
+		MaxHeight           int     `json:"maxHeight"`           // pixels
+		AdvisedBitrate      int     `json:"advisedBitrate"`      // bit/s
+		MaxBitrate          int     `json:"maxBitrate"`          // bit/s
+		MaxKeyframeInterval float64 `json:"maxKeyframeInterval"` // seconds
+	}
+	// InviteName is whom an invitation is for.
+	InviteName struct {
+		Name string `json:"name"`
+	}
+	// A Token is a participant token, told once.
+	Token struct {
+		ParticipantID stage.ParticipantID `json:"participantId"`
+		Token         string              `json:"token"`
+		Endpoint      string              `json:"endpoint"`
+		ExpiresAt     time.Time           `json:"expiresAt"`
+		Stage         stage.ARN           `json:"stage"`
+		Capabilities  []string            `json:"capabilities"`
+	}
+	// An IssuedToken is the record of one.
+	IssuedToken struct {
+		ParticipantID stage.ParticipantID `json:"participantId"`
+		User          Person              `json:"user"`
+		Stage         stage.ARN           `json:"stage"`
+		Capabilities  []string            `json:"capabilities"`
+		IssuedBy      string              `json:"issuedBy"`
+		IssuedAt      time.Time           `json:"issuedAt"`
+		ExpiresAt     time.Time           `json:"expiresAt"`
+		RevokedAt     *time.Time          `json:"revokedAt,omitempty"`
+		Address       string              `json:"address"`
+	}
+	// Tokens is a list of them, newest first.
+	Tokens struct {
+		Tokens []IssuedToken `json:"tokens"`
+	}
+	// A TokenState is what became of a token.
+	TokenState struct {
+		IssuedToken
+		Presence  *Presence   `json:"presence,omitempty"`
+		LastEvent *StageEvent `json:"lastEvent,omitempty"`
+	}
+	// A Person is somebody's ID and name.
+	Person struct {
+		ID   access.UserID `json:"id"`
+		Name string        `json:"name"`
+	}
+	// An AccessKey lets a program issue tokens.
+	AccessKey struct {
+		ID         string     `json:"id"`
+		Name       string     `json:"name"`
+		CreatedAt  time.Time  `json:"createdAt"`
+		LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+	}
+	// AccessKeys is a list of them.
+	AccessKeys struct {
+		Keys []AccessKey `json:"keys"`
+	}
+	// A NewAccessKey is one with its secret, told once.
+	NewAccessKey struct {
+		AccessKey
+		Key string `json:"key"`
+	}
+	// An Invited is somebody new, with the link to send them.
+	Invited struct {
+		ID              access.UserID `json:"id"`
+		Name            string        `json:"name"`
+		Role            access.Role   `json:"role"`
+		Invite          string        `json:"invite"` // told once
+		InviteExpiresAt time.Time     `json:"inviteExpiresAt"`
+	}
+	// A User is somebody as the operator sees them.
+	User struct {
+		ID         access.UserID `json:"id"`
+		Name       string        `json:"name"`
+		Role       access.Role   `json:"role"`
+		CreatedAt  time.Time     `json:"createdAt"`
+		Invited    bool          `json:"invited"` // has not chosen a password yet
+		LastSeenAt *time.Time    `json:"lastSeenAt,omitempty"`
+		Grants     []Grant       `json:"grants"`
+		Docks      []Dock        `json:"docks"`
+	}
+	// Users is a list of them.
+	Users struct {
+		Users []User `json:"users"`
+	}
+	// A Grant lets somebody onto a stage.
+	Grant struct {
+		Stage        stage.ARN `json:"stage"`
+		Capabilities []string  `json:"capabilities"`
+		MaxTTL       int64     `json:"maxTTL"` // seconds
+	}
+	// A Stage is one as the operator sees it.
+	Stage struct {
+		ARN          stage.ARN  `json:"arn"`
+		Name         string     `json:"name"`
+		Served       string     `json:"served"`
+		Limits       Limits     `json:"limits"`
+		Participants []Presence `json:"participants"`
+	}
+	// Stages is a list of them.
+	Stages struct {
+		Stages []Stage `json:"stages"`
+	}
+	// An OBSState is what a dock knows of its OBS.
+	OBSState struct {
+		Version   string    `json:"version,omitempty"`
+		WebSocket string    `json:"websocket,omitempty"`
+		Platform  string    `json:"platform,omitempty"`
+		State     string    `json:"state,omitempty"`
+		Findings  []Finding `json:"findings,omitempty"`
+	}
+	// A Finding is something that the dock saw in OBS.
+	Finding struct {
+		ID    string `json:"id"`
+		Level string `json:"level"` // "fix", "person" or "ok"
+		Text  string `json:"text"`
+	}
+)
+
+// What the event stream says.
+type (
+	// A StageEvent is something that happened to a participant.
+	StageEvent struct {
+		ID            int64               `json:"id"`
+		Time          time.Time           `json:"time"`
+		Kind          stage.EventKind     `json:"kind"`
+		Stage         stage.ARN           `json:"stage"`
+		ParticipantID stage.ParticipantID `json:"participantId"`
+		Code          string              `json:"code"`
+		Detail        string              `json:"detail"`
+	}
+	// PresenceEvent tells who is on a stage.
+	PresenceEvent struct {
+		Stage        stage.ARN  `json:"stage"`
+		Participants []Presence `json:"participants"`
+	}
+	// A Presence is somebody on the stage.
+	Presence struct {
+		ParticipantID stage.ParticipantID `json:"participantId"`
+		UserID        string              `json:"userId"`
+		Name          string              `json:"name"`
+		You           bool                `json:"you"`
+		Since         time.Time           `json:"since"`
+		Publishing    bool                `json:"publishing"`
+		AudioMuted    bool                `json:"audioMuted"`
+		VideoMuted    bool                `json:"videoMuted"`
+		Viewers       int                 `json:"viewers"`
+		Reception     *stage.Reception    `json:"reception,omitempty"`
+	}
+	// A Dock is an open dock of an account.
+	Dock struct {
+		ID            string              `json:"id"`
+		Since         time.Time           `json:"since"`
+		Address       string              `json:"address"`
+		Agent         string              `json:"agent"`
+		OBS           *OBSState           `json:"obs"`
+		Live          bool                `json:"live"`
+		ParticipantID stage.ParticipantID `json:"participantId,omitempty"`
+	}
+	// DocksEvent lists the open docks of the account.
+	DocksEvent struct {
+		Docks []Dock `json:"docks"`
+	}
+	// A Bye ends the stream.
+	Bye struct {
+		Reason string `json:"reason"` // "signed_out" or "stopping"
+	}
+)
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func served(arn stage.ARN) string {
+	if arn.Local() {
+		return "local"
+	}
+	return "aws"
+}
+
+func presence(p stage.Presence, who access.User) Presence {
+	out := Presence{
+		ParticipantID: p.Participant.ID, UserID: p.Participant.UserID, Name: p.Participant.Name(),
+		You: p.Participant.UserID == string(who.ID), Since: p.Since.UTC(), Publishing: p.Publishing,
+		AudioMuted: p.AudioMuted, VideoMuted: p.VideoMuted, Viewers: p.Viewers,
+	}
+	// How well somebody's picture arrives is theirs and the operator's to know.
+	if out.You || who.Role == access.Operator {
+		out.Reception = p.Reception
+	}
+	return out
+}
+
+func presences(list []stage.Presence, who access.User) []Presence {
+	out := make([]Presence, 0, len(list))
+	for _, p := range list {
+		out = append(out, presence(p, who))
+	}
+	return out
+}
+
+func issuedToken(i access.Issuance) IssuedToken {
+	return IssuedToken{
+		ParticipantID: i.ID, User: Person{i.User, i.UserName}, Stage: i.Stage, Capabilities: i.Capabilities.Words(),
+		IssuedBy: i.IssuedBy, IssuedAt: i.IssuedAt.UTC(), ExpiresAt: i.ExpiresAt.UTC(), RevokedAt: optional(i.RevokedAt), Address: i.Address,
+	}
+}
+
+func accessKey(k access.AccessKey) AccessKey {
+	return AccessKey{ID: k.ID, Name: k.Name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt)}
+}
+
+func stageEvent(e access.StoredEvent) StageEvent {
+	return StageEvent{
+		ID: e.ID, Time: e.Time.UTC(), Kind: e.Kind, Stage: e.Stage,
+		ParticipantID: e.Participant, Code: e.Code, Detail: e.Detail,
+	}
+}
+
+func mustJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("an event of our own cannot be written as JSON: " + err.Error())
+	}
+	return text
+}
