@@ -1,0 +1,113 @@
+// Package access holds the rules: who may sign in, who may enter which stage, and which tokens are given out.
+// It declares the Store it needs and decides everything itself; the store only remembers.
+package access
+
+import (
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A UserID names an account for ever; it is the user id inside participant tokens, too.
+type UserID string
+
+// A Role says what an account is for.
+type Role string
+
+// The roles.
+const (
+	Operator    Role = "operator"    // runs the service, and has every capability on every stage
+	Broadcaster Role = "broadcaster" // enters the stages that were granted
+
+	RoleBroadcaster = Broadcaster
+)
+
+// A User is a person with an account.
+type User struct {
+	ID         UserID
+	Name       string
+	Role       Role
+	CreatedAt  time.Time
+	LastSeenAt time.Time // zero: never signed in
+	Invited    bool      // has not chosen a password yet
+}
+
+// CommandLine is the operator at the machine itself, who needs no account: whoever may write the database may do everything.
+func CommandLine() User { return User{Name: "command line", Role: Operator} }
+
+// A Client is where a request came from, for throttling and for the person's own list of logins.
+type Client struct {
+	Address string // an IP address, with or without port
+	Agent   string // the User-Agent
+}
+
+// A Login is a signed-in browser.
+type Login struct {
+	ID        string
+	User      User
+	CreatedAt time.Time
+	ExpiresAt time.Time // moves on with use, see Control.LoginLife
+	Client    Client
+	Renewed   bool // ExpiresAt has just moved: the cookie wants to be sent again
+}
+
+// A Grant lets a broadcaster enter a stage.
+type Grant struct {
+	User         UserID
+	Stage        stage.ARN
+	Capabilities stage.Capabilities
+	MaxTTL       time.Duration // the longest life of a token
+}
+
+// An Issuance is the record of a token. The token itself is kept nowhere.
+type Issuance struct {
+	ID           stage.ParticipantID
+	User         UserID
+	UserName     string // on that day: the record outlives the account
+	Stage        stage.ARN
+	Capabilities stage.Capabilities
+	IssuedBy     string // "local key", "own key <kid>", "AWS API"
+	Bucket       string // what the rate limit counts it on: the user's ID or that of a view key
+	IssuedAt     time.Time
+	ExpiresAt    time.Time
+	RevokedAt    time.Time // zero: not revoked
+	Address      string
+}
+
+// Limits are what a stage bears, shown to the broadcaster and checked by the dock.
+type Limits struct {
+	MaxHeight           int     // pixels
+	AdvisedBitrate      int     // bit/s
+	MaxBitrate          int     // bit/s
+	MaxKeyframeInterval float64 // seconds
+}
+
+// DefaultLimits are those of IVS (reference: IVS real-time streaming, "Service Quotas" and "Publishing with OBS").
+func DefaultLimits() Limits {
+	return Limits{MaxHeight: 720, AdvisedBitrate: 2_500_000, MaxBitrate: 8_500_000, MaxKeyframeInterval: 2}
+}
+
+// Control is the rules. Its methods are safe for concurrent use; their errors are *stage.Error with a sentence for the person,
+// or wrap what the Store or the Issuer said.
+type Control struct {
+	Store     Store
+	Issuer    stage.Issuer
+	Moderator stage.Moderator
+	Passwords *Passwords
+	Now       func() time.Time
+
+	// Changed is told, after the commit, whose logins, grants or stages changed; "" stands for everybody. It may be nil.
+	Changed func(UserID)
+
+	// The settings; zero means the default in parentheses.
+	TokenLimit  int           // tokens per broadcaster and TokenWindow (30); negative: no limit
+	TokenWindow time.Duration // (10 minutes)
+	LoginLife   time.Duration // a login ends when it was not used for so long (30 days)
+	InviteLife  time.Duration // (7 days)
+}
+
+func (c *Control) changed(id UserID) {
+	if c.Changed != nil {
+		c.Changed(id)
+	}
+}

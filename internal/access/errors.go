@@ -1,0 +1,37 @@
+package access
+
+import (
+	"errors"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// OperatorsOnly is what everybody else is told.
+func OperatorsOnly() error {
+	return stage.Errorf(stage.ErrDenied, "Only an operator may do this.").WithCode("denied")
+}
+
+func requireOperator(who User) error {
+	if who.Role != Operator {
+		return OperatorsOnly()
+	}
+	return nil
+}
+
+// cmpErr is the first error if there is one, else the other.
+func cmpErr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// notFoundIs says a missing row in the words of what was looked for.
+func notFoundIs(err, otherwise error) error {
+	if errors.Is(err, stage.ErrNotFound) {
+		return otherwise
+	}
+	return err
+}
+
+func noSuch(what string) error { return stage.Errorf(stage.ErrNotFound, "There is no such %s.", what) }

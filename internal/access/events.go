@@ -1,0 +1,50 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	eventsListed  = 1000
+	keepEvents    = 7 * 24 * time.Hour
+	keepIssuances = 30 * 24 * time.Hour // after they expired
+)
+
+// RecordEvent keeps an event for the person whose token it is about. Of a token that we did not issue nothing is kept, and
+// the answer has no User.
+func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, error) {
+	if e.Time.IsZero() {
+		e.Time = c.Now()
+	}
+	e.Code, e.Detail = cleanText(e.Code, 64), cleanText(e.Detail, 1024)
+	if !plainID(e.Participant) {
+		return StoredEvent{Event: e}, nil
+	}
+	i, err := c.Store.Issuance(ctx, e.Participant)
+	if errors.Is(err, stage.ErrNotFound) {
+		return StoredEvent{Event: e}, nil
+	}
+	if err != nil {
+		return StoredEvent{}, err
+	}
+	e.UserID, e.Stage = string(i.User), i.Stage
+	return c.Store.AddEvent(ctx, StoredEvent{User: i.User, Event: e})
+}
+
+// EventsAfter lists a person's events with a greater ID that are not older than since, oldest first.
+func (c *Control) EventsAfter(ctx context.Context, user UserID, after int64, since time.Time) ([]StoredEvent, error) {
+	return c.Store.Events(ctx, user, after, since, eventsListed)
+}
+
+// Prune forgets what nobody needs any more. Run it now and then; several replicas may do so at the same time.
+func (c *Control) Prune(ctx context.Context) error {
+	now := c.Now()
+	return c.Store.Prune(ctx, Retention{
+		Now: now, Events: now.Add(-keepEvents), Issuances: now.Add(-keepIssuances),
+		Attempts: now.Add(-forgetAfter), Known: now.Add(-keepKnown),
+	})
+}

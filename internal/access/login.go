@@ -1,0 +1,198 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	defaultLoginLife = 30 * 24 * time.Hour
+	// A use is written down at most so often: reading a page is not a write.
+	touchEvery = time.Minute
+	// The end of a login moves at most so often: each move costs a cookie.
+	renewEvery = 24 * time.Hour
+)
+
+func (c *Control) loginLife() time.Duration { return cmp.Or(c.LoginLife, defaultLoginLife) }
+
+// LogIn compares name and password. It says the same, after the same time, for a wrong name and a wrong password.
+func (c *Control) LogIn(ctx context.Context, name string, password stage.Secret, from Client) (Login, stage.Secret, error) {
+	from = cleanClient(from)
+	key := nameKey(cleanText(name, 4*maxName))
+	account, err := c.Store.AccountNamed(ctx, key)
+	if err != nil && !errors.Is(err, stage.ErrNotFound) {
+		return Login{}, stage.Secret{}, err
+	}
+	if err := c.verify(ctx, account, key, password, from); err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	return c.newLogin(ctx, account, from)
+}
+
+// verify compares the password of an account, which may be empty, under the throttle.
+func (c *Control) verify(ctx context.Context, account Account, key string, password stage.Secret, from Client) error {
+	if len(password.Reveal()) > maxPassword {
+		return wrongPassword()
+	}
+	k, err := c.knock(ctx, key, account.ID, from)
+	if err != nil {
+		return err
+	}
+	same, err := c.Passwords.Matches(ctx, password, account.Password)
+	if err != nil {
+		return err
+	}
+	if !same {
+		return wrongPassword()
+	}
+	return c.succeeded(ctx, k)
+}
+
+func wrongPassword() error {
+	return stage.Errorf(stage.ErrUnauthorized, "Name or password is wrong.").WithCode("wrong_password")
+}
+
+// newLogin gives a browser its secret, unless the password was changed since it was compared.
+func (c *Control) newLogin(ctx context.Context, account Account, from Client) (Login, stage.Secret, error) {
+	secret := newSecret("")
+	var login Login
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		now, err := tx.Account(ctx, account.ID)
+		if err != nil {
+			return notFoundIs(err, wrongPassword())
+		}
+		if now.Password != account.Password {
+			return wrongPassword()
+		}
+		login, err = c.putLogin(ctx, tx, now, secret, from)
+		return err
+	})
+	return login, secret, err
+}
+
+// putLogin stores a new login inside a decision.
+func (c *Control) putLogin(ctx context.Context, tx Store, account Account, secret stage.Secret, from Client) (Login, error) {
+	now := c.Now()
+	cred := Credential{
+		ID: stage.NewID(), Kind: kindLogin, Hash: hashOf(secret), User: account.ID,
+		CreatedAt: now, UsedAt: now, ExpiresAt: now.Add(c.loginLife()), Client: from,
+	}
+	if err := tx.PutCredential(ctx, cred); err != nil {
+		return Login{}, err
+	}
+	if err := tx.Touch(ctx, cred); err != nil {
+		return Login{}, err
+	}
+	account.LastSeenAt = now
+	return loginOf(cred, account), nil
+}
+
+func loginOf(cred Credential, account Account) Login {
+	return Login{ID: cred.ID, User: account.User, CreatedAt: cred.CreatedAt, ExpiresAt: cred.ExpiresAt, Client: cred.Client}
+}
+
+// Authenticate finds the login of a cookie. With use a login moves its end on; Renewed says so.
+func (c *Control) Authenticate(ctx context.Context, secret stage.Secret) (Login, error) {
+	cred, account, err := c.Store.Credential(ctx, kindLogin, hashOf(secret))
+	if errors.Is(err, stage.ErrNotFound) {
+		return Login{}, signInAgain()
+	}
+	if err != nil {
+		return Login{}, err
+	}
+	now := c.Now()
+	if !now.Before(cred.ExpiresAt) {
+		return Login{}, signInAgain()
+	}
+	if now.Sub(cred.UsedAt) < touchEvery {
+		return loginOf(cred, account), nil
+	}
+	return c.renew(ctx, cred, account, now)
+}
+
+func (c *Control) renew(ctx context.Context, cred Credential, account Account, now time.Time) (Login, error) {
+	renewed := now.Add(c.loginLife()).Sub(cred.ExpiresAt) >= renewEvery
+	if renewed {
+		cred.ExpiresAt = now.Add(c.loginLife())
+	}
+	cred.UsedAt = now
+	account.LastSeenAt = now
+	if err := c.Store.Touch(ctx, cred); err != nil {
+		return Login{}, err
+	}
+	login := loginOf(cred, account)
+	login.Renewed = renewed
+	return login, nil
+}
+
+func signInAgain() error {
+	return stage.Errorf(stage.ErrUnauthorized, "Sign in first; this sign-in has ended.")
+}
+
+// LogOut ends a login.
+func (c *Control) LogOut(ctx context.Context, login Login) error {
+	_, err := c.Store.DeleteCredentials(ctx, Match{Kind: kindLogin, ID: login.ID, User: login.User.ID})
+	if err != nil {
+		return err
+	}
+	c.changed(login.User.ID)
+	return nil
+}
+
+// ChangePassword ends every other login of the person.
+func (c *Control) ChangePassword(ctx context.Context, login Login, current, password stage.Secret) error {
+	account, err := c.Store.Account(ctx, login.User.ID)
+	if err != nil {
+		return err
+	}
+	if err := checkPassword(password, account.Name); err != nil {
+		return err
+	}
+	if err := c.verify(ctx, account, account.Key, current, login.Client); err != nil {
+		return currentIsWrong(err)
+	}
+	hash, err := c.Passwords.Hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		now, err := tx.Account(ctx, account.ID)
+		if err != nil {
+			return notFoundIs(err, signInAgain())
+		}
+		if now.Password != account.Password {
+			return currentIsWrong(wrongPassword())
+		}
+		return setPassword(ctx, tx, now, hash, login.ID)
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(account.ID)
+	return nil
+}
+
+// currentIsWrong says what was wrong to somebody who is signed in.
+func currentIsWrong(err error) error {
+	if !errors.Is(err, stage.ErrUnauthorized) {
+		return err
+	}
+	return stage.Errorf(stage.ErrInvalid, "The current password is wrong.").WithCode("wrong_password")
+}
+
+// setPassword ends the logins but one, and the invitation: whoever had the old way in is out.
+func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLogin string) error {
+	account.Password = hash
+	if err := tx.PutAccount(ctx, account); err != nil {
+		return err
+	}
+	if _, err := tx.DeleteCredentials(ctx, Match{Kind: kindLogin, User: account.ID, Except: exceptLogin}); err != nil {
+		return err
+	}
+	_, err := tx.DeleteCredentials(ctx, Match{Kind: kindInvite, User: account.ID})
+	return err
+}

@@ -1,0 +1,119 @@
+package access
+
+import (
+	"context"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// There is one setup code at a time: it has a fixed ID, and a new one replaces it.
+const setupID = "setup"
+
+func alreadySetUp() error {
+	return stage.Errorf(stage.ErrConflict, "This Stagedoor has an operator already; sign in, or ask them for an invitation.").
+		WithCode("already_set_up")
+}
+
+func badCode() error {
+	return stage.Errorf(stage.ErrInvalid, "This link is used up, too old or incomplete; ask for a new one.").WithCode("bad_code")
+}
+
+// NeedsSetup says whether there is no operator yet.
+func (c *Control) NeedsSetup(ctx context.Context) (bool, error) { return needsSetup(ctx, c.Store) }
+
+func needsSetup(ctx context.Context, s Store) (bool, error) {
+	operators, err := operatorsOf(ctx, s)
+	return len(operators) == 0, err
+}
+
+func operatorsOf(ctx context.Context, s Store) ([]Account, error) {
+	all, err := s.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var operators []Account
+	for _, a := range all {
+		if a.Role == Operator {
+			operators = append(operators, a)
+		}
+	}
+	return operators, nil
+}
+
+// NewSetupCode makes the one-time code of the first operator. A new one replaces the old.
+func (c *Control) NewSetupCode(ctx context.Context) (stage.Secret, error) {
+	code := newSecret("")
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		if needed, err := needsSetup(ctx, tx); err != nil || !needed {
+			return cmpErr(err, alreadySetUp())
+		}
+		return tx.PutCredential(ctx, Credential{ID: setupID, Kind: kindSetup, Hash: hashOf(code), CreatedAt: c.Now()})
+	})
+	return code, err
+}
+
+// SetUp makes the first operator, of however many try at the same time.
+func (c *Control) SetUp(ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client) (Login, stage.Secret, error) {
+	if err := c.checkSetup(ctx, code); err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	name, err := cleanName(name)
+	if err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	if err := checkPassword(password, name); err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	hash, err := c.Passwords.Hash(ctx, password)
+	if err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	account := c.newAccount(name, Operator)
+	account.Password = hash
+	return c.firstLogin(ctx, account, cleanClient(from), func(tx Store) error { return useSetup(ctx, tx, code) })
+}
+
+// checkSetup turns a wrong code away before it costs anything; useSetup decides.
+func (c *Control) checkSetup(ctx context.Context, code stage.Secret) error {
+	if needed, err := c.NeedsSetup(ctx); err != nil || !needed {
+		return cmpErr(err, alreadySetUp())
+	}
+	_, _, err := c.Store.Credential(ctx, kindSetup, hashOf(code))
+	return notFoundIs(err, badCode())
+}
+
+func useSetup(ctx context.Context, tx Store, code stage.Secret) error {
+	if needed, err := needsSetup(ctx, tx); err != nil || !needed {
+		return cmpErr(err, alreadySetUp())
+	}
+	used, err := tx.DeleteCredentials(ctx, Match{Kind: kindSetup, Hash: hashOf(code)})
+	if err != nil || used == 0 {
+		return cmpErr(err, badCode())
+	}
+	return nil
+}
+
+// firstLogin stores an account with its new password, if a code lets it, and signs it in.
+func (c *Control) firstLogin(ctx context.Context, account Account, from Client, useCode func(Store) error) (Login, stage.Secret, error) {
+	secret := newSecret("")
+	var login Login
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		if err := useCode(tx); err != nil {
+			return err
+		}
+		if err := setPassword(ctx, tx, account, account.Password, ""); err != nil {
+			return err
+		}
+		if err := welcome(ctx, tx, account.ID, homeBucket(account.ID, from.Address), c.Now()); err != nil {
+			return err
+		}
+		var err error
+		login, err = c.putLogin(ctx, tx, account, secret, from)
+		return err
+	})
+	if err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	c.changed(account.ID)
+	return login, secret, nil
+}

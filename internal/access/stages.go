@@ -1,0 +1,309 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// everything is what an operator may do on every stage.
+const everything = stage.Publish | stage.Subscribe
+
+// A StageAccess is a stage as a person may enter it.
+type StageAccess struct {
+	Stage        stage.Stage
+	Limits       Limits
+	Capabilities stage.Capabilities
+	MaxTTL       time.Duration
+	EndpointsAt  time.Time // when AWS was asked for the endpoints
+}
+
+// Stages lists what a person may enter, by name: an operator everything.
+func (c *Control) Stages(ctx context.Context, who User) ([]StageAccess, error) {
+	all, err := c.Store.Stages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	granted := map[stage.ARN]Grant{}
+	if who.Role != Operator {
+		grants, err := c.Store.Grants(ctx, who.ID)
+		if who.ID == "" || err != nil {
+			return nil, err
+		}
+		for _, g := range grants {
+			granted[g.Stage] = g
+		}
+	}
+	list := []StageAccess{}
+	for _, s := range all {
+		if g := effective(who.Role, granted[s.ARN]); g.Capabilities != 0 {
+			list = append(list, StageAccess{Stage: s.Stage, Limits: s.Limits, Capabilities: g.Capabilities, MaxTTL: g.MaxTTL, EndpointsAt: s.EndpointsAt})
+		}
+	}
+	slices.SortFunc(list, func(a, b StageAccess) int {
+		if d := strings.Compare(nameKey(a.Stage.Name), nameKey(b.Stage.Name)); d != 0 {
+			return d
+		}
+		return strings.Compare(string(a.Stage.ARN), string(b.Stage.ARN))
+	})
+	return list, nil
+}
+
+// effective is what a grant amounts to for a role.
+func effective(role Role, g Grant) Grant {
+	if role == Operator {
+		g.Capabilities, g.MaxTTL = everything, stage.MaxTTL
+	}
+	return g
+}
+
+// Stage reads a stage for the house itself: endpoints for the signer, limits for the media plane.
+func (c *Control) Stage(ctx context.Context, arn stage.ARN) (StageRecord, error) {
+	return stageOf(ctx, c.Store, arn)
+}
+
+func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
+	if _, err := stage.ParseARN(string(arn)); err != nil {
+		return StageRecord{}, noSuch("stage")
+	}
+	record, err := s.Stage(ctx, arn)
+	return record, notFoundIs(err, noSuch("stage"))
+}
+
+// AddLocalStage makes a stage that Stagedoor serves itself. Two local stages do not share a name.
+func (c *Control) AddLocalStage(ctx context.Context, by User, name string) (stage.Stage, error) {
+	if err := requireOperator(by); err != nil {
+		return stage.Stage{}, err
+	}
+	name, err := cleanName(name)
+	if err != nil {
+		return stage.Stage{}, err
+	}
+	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
+	err = c.Store.PutStage(ctx, StageRecord{Stage: made, Key: nameKey(name), Limits: DefaultLimits(), CreatedAt: c.Now()})
+	if err != nil {
+		return stage.Stage{}, nameTaken(err, name)
+	}
+	c.changed("")
+	return made, nil
+}
+
+// AddStage adds a stage of AWS with the endpoints that AWS told just now.
+func (c *Control) AddStage(ctx context.Context, by User, s stage.Stage) error {
+	if err := requireOperator(by); err != nil {
+		return err
+	}
+	if _, err := stage.ParseARN(string(s.ARN)); err != nil {
+		return err
+	}
+	if s.ARN.Local() {
+		return stage.Errorf(stage.ErrInvalid, "A local stage is made here, it is not added by its ARN.")
+	}
+	now := c.Now()
+	s.Name = awsStageName(s)
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		_, err := tx.Stage(ctx, s.ARN)
+		if err == nil {
+			return stage.Errorf(stage.ErrConflict, "The stage is here already.").WithCode("conflict")
+		}
+		if !errors.Is(err, stage.ErrNotFound) {
+			return err
+		}
+		return tx.PutStage(ctx, StageRecord{Stage: s, Limits: DefaultLimits(), CreatedAt: now, EndpointsAt: now})
+	})
+	if err != nil {
+		return err
+	}
+	c.changed("")
+	return nil
+}
+
+// awsStageName is the name to show: IVS lets a stage have none, and names may repeat there.
+func awsStageName(s stage.Stage) string {
+	if name, err := cleanName(s.Name); err == nil {
+		return name
+	}
+	return s.ARN.ID()
+}
+
+// KeepEndpoints remembers the endpoints of a stage of AWS, as AWS told them just now.
+func (c *Control) KeepEndpoints(ctx context.Context, arn stage.ARN, endpoints stage.Endpoints) error {
+	return c.editStage(ctx, arn, func(record *StageRecord) error {
+		record.Endpoints, record.EndpointsAt = endpoints, c.Now()
+		return nil
+	})
+}
+
+// UpdateStage names a stage anew and sets its limits; an empty name and nil limits stay as they are.
+func (c *Control) UpdateStage(ctx context.Context, by User, arn stage.ARN, name string, limits *Limits) error {
+	if err := requireOperator(by); err != nil {
+		return err
+	}
+	err := c.editStage(ctx, arn, func(record *StageRecord) error {
+		if err := rename(record, name); err != nil || limits == nil {
+			return err
+		}
+		record.Limits = *limits
+		return limits.check()
+	})
+	if err != nil {
+		return nameTaken(err, name)
+	}
+	c.changed("")
+	return nil
+}
+
+func (c *Control) editStage(ctx context.Context, arn stage.ARN, edit func(*StageRecord) error) error {
+	return c.Store.Atomically(ctx, func(tx Store) error {
+		record, err := stageOf(ctx, tx, arn)
+		if err != nil {
+			return err
+		}
+		if err := edit(&record); err != nil {
+			return err
+		}
+		return tx.PutStage(ctx, record)
+	})
+}
+
+func rename(record *StageRecord, name string) error {
+	if name == "" {
+		return nil
+	}
+	clean, err := cleanName(name)
+	if err != nil {
+		return err
+	}
+	record.Name = clean
+	if record.ARN.Local() {
+		record.Key = nameKey(clean)
+	}
+	return nil
+}
+
+// check keeps limits within what makes sense; IVS's own are far inside.
+func (l Limits) check() error {
+	switch {
+	case l.MaxHeight < 16 || l.MaxHeight > 8640:
+		return stage.Errorf(stage.ErrInvalid, "The greatest height is 16 to 8640 pixels.")
+	case l.MaxBitrate < 10_000 || l.MaxBitrate > 1_000_000_000:
+		return stage.Errorf(stage.ErrInvalid, "The greatest bit rate is 10000 to 1000000000 bit/s.")
+	case l.AdvisedBitrate < 10_000 || l.AdvisedBitrate > l.MaxBitrate:
+		return stage.Errorf(stage.ErrInvalid, "The advised bit rate is 10000 bit/s up to the greatest one.")
+	case !(l.MaxKeyframeInterval >= 0.1 && l.MaxKeyframeInterval <= 60):
+		return stage.Errorf(stage.ErrInvalid, "The greatest keyframe interval is 0.1 to 60 seconds.")
+	}
+	return nil
+}
+
+// RemoveStage forgets a stage: its grants and view keys go, its tokens are revoked, everybody is disconnected.
+func (c *Control) RemoveStage(ctx context.Context, by User, arn stage.ARN) error {
+	if err := requireOperator(by); err != nil {
+		return err
+	}
+	var revoked []Issuance
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		if _, err := stageOf(ctx, tx, arn); err != nil {
+			return err
+		}
+		err := tx.Advance(ctx, "")
+		if err != nil {
+			return err
+		}
+		if revoked, err = c.revokeOpen(ctx, tx, Revocation{Stage: arn}); err != nil {
+			return err
+		}
+		return tx.DeleteStage(ctx, arn)
+	})
+	if err != nil {
+		return err
+	}
+	c.changed("")
+	return c.disconnect(ctx, revoked, "The stage was removed.")
+}
+
+// SetGrant lets a person enter a stage. Open tokens that can more than the grant now allows are revoked.
+func (c *Control) SetGrant(ctx context.Context, by User, g Grant) error {
+	if err := requireOperator(by); err != nil {
+		return err
+	}
+	g, err := checkGrant(g)
+	if err != nil {
+		return err
+	}
+	var revoked []Issuance
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		account, err := grantee(ctx, tx, g.User, g.Stage)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutGrant(ctx, g); err != nil {
+			return err
+		}
+		revoked, err = c.narrow(ctx, tx, account, g)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(g.User)
+	return c.disconnect(ctx, revoked, "The access to this stage was changed.")
+}
+
+// narrow revokes the open tokens that can more than the grant allows, those included that are being issued now.
+func (c *Control) narrow(ctx context.Context, tx Store, account Account, g Grant) ([]Issuance, error) {
+	if err := tx.Advance(ctx, account.ID); err != nil {
+		return nil, err
+	}
+	return c.revokeOpen(ctx, tx, Revocation{User: account.ID, Stage: g.Stage, Beyond: effective(account.Role, g).Capabilities})
+}
+
+func checkGrant(g Grant) (Grant, error) {
+	if g.Capabilities == 0 || g.Capabilities&^everything != 0 {
+		return g, stage.Errorf(stage.ErrInvalid, "A grant has publish, subscribe or both.")
+	}
+	if g.MaxTTL == 0 {
+		g.MaxTTL = stage.MaxTTL
+	}
+	if g.MaxTTL < stage.MinTTL || g.MaxTTL > stage.MaxTTL {
+		return g, stage.Errorf(stage.ErrInvalid, "The longest life of a token is from 1 minute to 14 days.")
+	}
+	return g, nil
+}
+
+func grantee(ctx context.Context, tx Store, id UserID, arn stage.ARN) (Account, error) {
+	account, err := accountOf(ctx, tx, id)
+	if err != nil {
+		return Account{}, err
+	}
+	_, err = stageOf(ctx, tx, arn)
+	return account, err
+}
+
+// RemoveGrant takes a grant back, and revokes the open tokens that rested on it. An operator keeps theirs: they need no grant.
+func (c *Control) RemoveGrant(ctx context.Context, by User, id UserID, arn stage.ARN) error {
+	if err := requireOperator(by); err != nil {
+		return err
+	}
+	var revoked []Issuance
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		account, err := grantee(ctx, tx, id, arn)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteGrant(ctx, id, arn); err != nil {
+			return notFoundIs(err, noSuch("grant"))
+		}
+		revoked, err = c.narrow(ctx, tx, account, Grant{User: id, Stage: arn})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(id)
+	return c.disconnect(ctx, revoked, "The access to this stage was taken back.")
+}

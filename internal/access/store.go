@@ -1,0 +1,180 @@
+package access
+
+import (
+	"context"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// Store remembers. It decides nothing but races: which of two writers came first.
+//
+// It is safe for concurrent use. A missing row is stage.ErrNotFound, a database that does not answer is stage.ErrUnavailable.
+// What a method wrote is durable when it returns, but for AddIssuance, Touch and AddEvent: a crash of the machine (not of the
+// process) may forget their last moments, which only ever takes something away from someone.
+type Store interface {
+	// Atomically runs do as if nobody else used the database meanwhile: everything it does through tx happens, or nothing does.
+	// do may run more than once, so it has no other effects. It uses tx only.
+	Atomically(ctx context.Context, do func(tx Store) error) error
+
+	Accounts(ctx context.Context) ([]Account, error)
+	Account(ctx context.Context, id UserID) (Account, error)
+	AccountNamed(ctx context.Context, key string) (Account, error)
+	// PutAccount adds an account, or replaces its name, role and password. It answers stage.ErrConflict when another account has that key.
+	PutAccount(ctx context.Context, a Account) error
+	// DeleteAccount takes the account's credentials, grants and attempts with it. Its issuances and events stay.
+	DeleteAccount(ctx context.Context, id UserID) error
+
+	// Credential finds a credential and its account (empty for a setup code) by the hash of its secret.
+	Credential(ctx context.Context, kind Kind, hash string) (Credential, Account, error)
+	// Credentials lists those that match, oldest first.
+	Credentials(ctx context.Context, match Match) ([]Credential, error)
+	// PutCredential adds a credential or replaces the one of the same ID.
+	PutCredential(ctx context.Context, cred Credential) error
+	// DeleteCredentials deletes those that match and says how many they were: of two who use up a code, one gets 1.
+	DeleteCredentials(ctx context.Context, match Match) (int, error)
+	// Touch says that a credential was used, by its user, and until when it lives now (zero: for ever).
+	Touch(ctx context.Context, cred Credential) error
+
+	Stages(ctx context.Context) ([]StageRecord, error)
+	Stage(ctx context.Context, arn stage.ARN) (StageRecord, error)
+	// PutStage adds or replaces a stage. It answers stage.ErrConflict when another one has that key.
+	PutStage(ctx context.Context, s StageRecord) error
+	// DeleteStage takes grants and view keys with it.
+	DeleteStage(ctx context.Context, arn stage.ARN) error
+
+	// Grants lists a user's, or everybody's for "".
+	Grants(ctx context.Context, user UserID) ([]Grant, error)
+	PutGrant(ctx context.Context, g Grant) error
+	DeleteGrant(ctx context.Context, user UserID, arn stage.ARN) error
+	// Advance moves the revision of an account on, or of all for "": tokens that are being decided on are decided on again.
+	Advance(ctx context.Context, user UserID) error
+
+	// Permit reads what the decision about a token needs, at one moment.
+	Permit(ctx context.Context, user UserID, arn stage.ARN, rate Rate) (Permit, error)
+	// AddIssuance records a token if the account still has that revision and the rate is not used up, else stage.ErrConflict.
+	AddIssuance(ctx context.Context, i Issuance, revision int64, rate Rate) error
+	Issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error)
+	// Issuances lists those of a user, or everybody's for "", that were issued since then, newest first, at most limit.
+	Issuances(ctx context.Context, user UserID, since time.Time, limit int) ([]Issuance, error)
+	// RevokeIssuances marks those that match and are not revoked yet, and returns them.
+	RevokeIssuances(ctx context.Context, match Revocation, at time.Time) ([]Issuance, error)
+
+	// Attempts reads a row of the throttle; a missing one is stage.ErrNotFound.
+	Attempts(ctx context.Context, bucket string) (Attempts, error)
+	PutAttempts(ctx context.Context, a Attempts) error
+	// TrimAttempts keeps a user's newest rows.
+	TrimAttempts(ctx context.Context, user UserID, keep int) error
+
+	// AddEvent gives the event an ID above that of every event that anybody has seen, and returns it.
+	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
+	// Events lists a user's with a greater ID and not before since, oldest first, at most limit.
+	Events(ctx context.Context, user UserID, after int64, since time.Time, limit int) ([]StoredEvent, error)
+
+	// Prune forgets what ended before these times.
+	Prune(ctx context.Context, before Retention) error
+}
+
+// An Account is a User as it is remembered.
+type Account struct {
+	User
+	Key      string // the name for comparison
+	Password string // the argon2id hash; empty: none chosen yet
+	Revision int64  // moves on when what the account may do changes
+}
+
+// A Kind says what a credential is good for.
+type Kind string
+
+// The kinds of credential.
+const (
+	kindSetup  Kind = "setup"  // makes the first operator, once
+	kindInvite Kind = "invite" // chooses a password, once
+	kindLogin  Kind = "login"  // the cookie of a browser
+	kindAccess Kind = "access" // issues tokens for programs
+	kindView   Kind = "view"   // a browser source of OBS
+)
+
+// A Credential is a secret that was given to someone. Only the SHA-256 of the secret is kept: it is random, so that no slow
+// hash is needed, and finding it by an index tells nothing to one who has not the secret.
+type Credential struct {
+	ID        string
+	Kind      Kind
+	Hash      string
+	User      UserID // empty for a setup code
+	Label     string
+	Stage     stage.ARN // of a view key
+	View      string    // of a view key
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+	UsedAt    time.Time
+	Client    Client
+}
+
+// A Match picks credentials; empty fields match everything, but Kind is always said.
+type Match struct {
+	Kind   Kind
+	ID     string
+	User   UserID
+	Hash   string
+	Stage  stage.ARN
+	Except string // an ID to spare
+}
+
+// A StageRecord is a stage as it is remembered.
+type StageRecord struct {
+	stage.Stage
+	Key         string // the name of a local stage for comparison; empty for stages of AWS, whose names may repeat
+	Limits      Limits
+	CreatedAt   time.Time
+	EndpointsAt time.Time // when AWS was asked for the endpoints
+}
+
+// A Rate is a limit on a bucket: at most Limit tokens issued since. Limit 0 means none.
+type Rate struct {
+	Bucket string
+	Limit  int
+	Since  time.Time
+}
+
+// A Permit is what the decision about a token is made from.
+type Permit struct {
+	Account Account
+	Stage   bool      // the stage exists
+	Grant   Grant     // of that account on that stage; empty when there is none
+	Full    time.Time // when the oldest token that fills the rate was issued; zero: there is room
+}
+
+// A Revocation picks issuances; empty fields match everything.
+type Revocation struct {
+	ID           stage.ParticipantID
+	User         UserID
+	Stage        stage.ARN
+	Bucket       string
+	Beyond       stage.Capabilities // only those with a capability that is not among these
+	ExpiresAfter time.Time
+}
+
+// Attempts is a row of the throttle.
+type Attempts struct {
+	Bucket   string
+	User     UserID // set on the rows of an address that is known to be a user's
+	Failures int
+	At       time.Time // of the last one
+}
+
+// A StoredEvent is a stage event with its place in the order, and whose it is.
+type StoredEvent struct {
+	ID   int64
+	User UserID // empty: of nobody we know, and not stored
+	stage.Event
+}
+
+// Retention says from when on things are kept.
+type Retention struct {
+	Now       time.Time // credentials that expired before
+	Events    time.Time
+	Issuances time.Time // that expired before
+	Attempts  time.Time
+	Known     time.Time // addresses that a user did not come from since
+}

@@ -1,0 +1,307 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	defaultTokenLimit  = 30
+	defaultTokenWindow = 10 * time.Minute
+
+	tokensListed  = 500
+	tokensListAge = 14 * 24 * time.Hour
+	// A decision is made again when what it rested on changed before it was recorded; this often is somebody's joke.
+	issueTries = 10
+	// How long sending somebody away may take once it is decided, whatever becomes of the request that asked for it.
+	disconnectLimit = time.Minute
+	// Above this, ask who is there before knocking at every door: AWS takes 5 requests a second.
+	fewParticipants = 10
+)
+
+// An IssueRequest asks for a token. All else is the server's to decide.
+type IssueRequest struct {
+	Stage   stage.ARN
+	TTL     time.Duration // 0: the default
+	For     string        // "publish" or "view": that capability alone; "": all that the grant has
+	Address string
+}
+
+// Issue is the one place where tokens come from: grant, life, limit, issuer, record.
+func (c *Control) Issue(ctx context.Context, who User, req IssueRequest) (stage.ParticipantToken, error) {
+	return c.issue(ctx, who.ID, string(who.ID), req, func() error { return nil })
+}
+
+// issue decides, and decides again when somebody changed what the decision rested on. still says whether the way by which
+// the request came is open: it is asked after the account's revision was read.
+func (c *Control) issue(ctx context.Context, who UserID, bucket string, req IssueRequest, still func() error) (stage.ParticipantToken, error) {
+	if _, err := stage.ParseARN(string(req.Stage)); err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	for range issueTries {
+		token, err := c.tryIssue(ctx, who, bucket, req, still)
+		if !errors.Is(err, errDecideAgain) {
+			return token, err
+		}
+	}
+	return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable, "Too much changes at this moment; try again.").WithRetry(time.Second)
+}
+
+var errDecideAgain = errors.New("what the decision rested on has changed")
+
+func (c *Control) tryIssue(ctx context.Context, who UserID, bucket string, req IssueRequest, still func() error) (stage.ParticipantToken, error) {
+	rate := c.rate(bucket)
+	permit, err := c.Store.Permit(ctx, who, req.Stage, rate)
+	if err != nil {
+		return stage.ParticipantToken{}, notFoundIs(err, signInAgain())
+	}
+	if err := still(); err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	ask, err := decide(permit, req)
+	if err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	if !permit.Full.IsZero() {
+		return stage.ParticipantToken{}, c.tooManyTokens(permit.Full, rate)
+	}
+	token, err := c.Issuer.IssueToken(ctx, ask)
+	if err != nil {
+		return stage.ParticipantToken{}, fmt.Errorf("token of %s for %s: %w", who, req.Stage, err)
+	}
+	err = c.Store.AddIssuance(ctx, c.record(permit, bucket, token, req), permit.Account.Revision, c.rate(bucket))
+	if errors.Is(err, stage.ErrConflict) {
+		return stage.ParticipantToken{}, errDecideAgain
+	}
+	if err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	return token, nil
+}
+
+// decide turns what was asked for into what is given.
+func decide(p Permit, req IssueRequest) (stage.TokenRequest, error) {
+	grant := effective(p.Account.Role, p.Grant)
+	if grant.Capabilities == 0 {
+		return stage.TokenRequest{}, noGrant()
+	}
+	if !p.Stage {
+		return stage.TokenRequest{}, noSuch("stage")
+	}
+	capabilities, err := cut(grant.Capabilities, req.For)
+	if err != nil {
+		return stage.TokenRequest{}, err
+	}
+	ttl := cmp.Or(req.TTL, stage.DefaultTTL)
+	if ttl < stage.MinTTL {
+		return stage.TokenRequest{}, stage.Errorf(stage.ErrInvalid, "A token lives from 1 minute to 14 days.")
+	}
+	return stage.TokenRequest{
+		Stage: req.Stage, UserID: string(p.Account.ID), Attributes: map[string]string{"name": p.Account.Name},
+		Capabilities: capabilities, TTL: min(ttl, grant.MaxTTL, stage.MaxTTL),
+	}, nil
+}
+
+func noGrant() error {
+	return stage.Errorf(stage.ErrDenied, "You have no access to this stage; ask the operator for it.").WithCode("no_grant")
+}
+
+// cut leaves of the granted capabilities what the token is for.
+func cut(granted stage.Capabilities, purpose string) (stage.Capabilities, error) {
+	want, ok := map[string]stage.Capabilities{"": granted, "publish": stage.Publish, "view": stage.Subscribe}[purpose]
+	if !ok {
+		return 0, stage.Errorf(stage.ErrInvalid, `A token is for "publish" or for "view", not for %q; leave it out for both.`, purpose)
+	}
+	if !granted.Has(want) {
+		return 0, stage.Errorf(stage.ErrDenied, "Your access to this stage does not include %s; ask the operator for it.", want).WithCode("no_capability")
+	}
+	return want, nil
+}
+
+func (c *Control) rate(bucket string) Rate {
+	window := cmp.Or(c.TokenWindow, defaultTokenWindow)
+	return Rate{Bucket: bucket, Limit: max(0, cmp.Or(c.TokenLimit, defaultTokenLimit)), Since: c.Now().Add(-window)}
+}
+
+func (c *Control) tooManyTokens(oldest time.Time, rate Rate) error {
+	wait := max(time.Second, oldest.Sub(rate.Since))
+	window := cmp.Or(c.TokenWindow, defaultTokenWindow)
+	return stage.Errorf(stage.ErrTooMany, "%s in %s is the limit; try again in %s.", count(float64(rate.Limit), "token"), inWords(window), inWords(wait)).
+		WithCode("too_many_tokens").WithRetry(wait)
+}
+
+func (c *Control) record(p Permit, bucket string, token stage.ParticipantToken, req IssueRequest) Issuance {
+	by := token.IssuedBy
+	if by == "" && req.Stage.Local() {
+		by = "local key"
+	}
+	return Issuance{
+		ID: token.Participant.ID, User: p.Account.ID, UserName: p.Account.Name, Stage: req.Stage,
+		Capabilities: token.Participant.Capabilities, IssuedBy: by, Bucket: bucket,
+		IssuedAt: c.Now(), ExpiresAt: token.ExpiresAt, Address: cleanText(req.Address, 64),
+	}
+}
+
+// Tokens lists the records of the last 14 days, newest first: one's own, or everybody's for an operator who asks for all.
+func (c *Control) Tokens(ctx context.Context, who User, all bool) ([]Issuance, error) {
+	user := who.ID
+	if all {
+		if err := requireOperator(who); err != nil {
+			return nil, err
+		}
+		user = ""
+	} else if user == "" {
+		return nil, nil
+	}
+	return c.Store.Issuances(ctx, user, c.Now().Add(-tokensListAge), tokensListed)
+}
+
+// Token is the record of one token: one's own, or anybody's for an operator.
+func (c *Control) Token(ctx context.Context, who User, id stage.ParticipantID) (Issuance, error) {
+	if !plainID(id) {
+		return Issuance{}, noSuch("token")
+	}
+	i, err := c.Store.Issuance(ctx, id)
+	if err != nil {
+		return Issuance{}, notFoundIs(err, noSuch("token"))
+	}
+	if i.User != who.ID && who.Role != Operator {
+		return Issuance{}, noSuch("token")
+	}
+	return i, nil
+}
+
+// Revoke makes a token worthless and ends its session: one's own, or anybody's for an operator. Twice is once.
+func (c *Control) Revoke(ctx context.Context, who User, id stage.ParticipantID) error {
+	i, err := c.Token(ctx, who, id)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Store.RevokeIssuances(ctx, Revocation{ID: id}, c.Now()); err != nil {
+		return err
+	}
+	return c.disconnect(ctx, []Issuance{i}, "The token was revoked.")
+}
+
+// Kick sends a participant away and bars the token. The participant need not be one of ours: on AWS others issue tokens, too.
+func (c *Control) Kick(ctx context.Context, who User, arn stage.ARN, id stage.ParticipantID, reason string) error {
+	if err := requireOperator(who); err != nil {
+		return err
+	}
+	if !plainID(id) {
+		return noSuch("participant")
+	}
+	if _, err := stageOf(ctx, c.Store, arn); err != nil {
+		return err
+	}
+	i, err := c.Store.Issuance(ctx, id)
+	if err != nil && !errors.Is(err, stage.ErrNotFound) {
+		return err
+	}
+	ours := i.Stage == arn
+	if ours {
+		if _, err := c.Store.RevokeIssuances(ctx, Revocation{ID: id}, c.Now()); err != nil {
+			return err
+		}
+	}
+	err = c.sendAway(ctx, arn, id, kickReason(reason))
+	if ours {
+		return notFoundIs(err, nil)
+	}
+	return notFoundIs(err, noSuch("participant"))
+}
+
+// kickReason keeps within what DisconnectParticipant takes (0–128 characters).
+func kickReason(reason string) string {
+	return cmp.Or(cleanText(reason, 128), "Removed by the operator.")
+}
+
+func (c *Control) sendAway(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
+	defer cancel()
+	return c.Moderator.Disconnect(ctx, arn, id, reason)
+}
+
+// revokeOpen marks the matching tokens that could still be used, or whose session may still run: a session outlives its
+// token's expiry by at most a session's longest life.
+func (c *Control) revokeOpen(ctx context.Context, tx Store, match Revocation) ([]Issuance, error) {
+	now := c.Now()
+	match.ExpiresAfter = now.Add(-stage.MaxSession)
+	return tx.RevokeIssuances(ctx, match, now)
+}
+
+// disconnect ends the sessions of tokens that were revoked, after the commit. It tries all before it reports what failed.
+func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
+	defer cancel()
+	of := map[stage.ARN][]stage.ParticipantID{}
+	for _, i := range revoked {
+		of[i.Stage] = append(of[i.Stage], i.ID)
+	}
+	var failed []error
+	for arn, ids := range of {
+		for _, id := range c.present(ctx, arn, ids) {
+			if err := c.Moderator.Disconnect(ctx, arn, id, reason); err != nil && !errors.Is(err, stage.ErrNotFound) {
+				failed = append(failed, fmt.Errorf("disconnect %s: %w", id, err))
+			}
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return stage.Errorf(stage.ErrUnavailable, "It is done, but a session that is running could not be ended; try again.").WithCause(errors.Join(failed...))
+}
+
+// present narrows many participants down to those who are on the stage, if the stage can be asked.
+func (c *Control) present(ctx context.Context, arn stage.ARN, ids []stage.ParticipantID) []stage.ParticipantID {
+	if len(ids) <= fewParticipants {
+		return ids
+	}
+	there, err := c.Moderator.Participants(ctx, arn)
+	if err != nil {
+		return ids
+	}
+	wanted := map[stage.ParticipantID]bool{}
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	var present []stage.ParticipantID
+	for _, p := range there {
+		if wanted[p.Participant.ID] {
+			present = append(present, p.Participant.ID)
+		}
+	}
+	return present
+}
+
+// Admit decides about a token at the door, after its signature was checked: it was issued here and not revoked, its user is
+// still there, and may still do what it says.
+func (c *Control) Admit(ctx context.Context, p stage.Participant) error {
+	if !plainID(p.ID) {
+		return tokenRevoked()
+	}
+	i, err := c.Store.Issuance(ctx, p.ID)
+	if err != nil {
+		return notFoundIs(err, tokenRevoked())
+	}
+	if !i.RevokedAt.IsZero() || i.Stage != p.Stage || !i.Capabilities.Has(p.Capabilities) {
+		return tokenRevoked()
+	}
+	permit, err := c.Store.Permit(ctx, i.User, i.Stage, Rate{})
+	if err != nil {
+		return notFoundIs(err, tokenRevoked())
+	}
+	if !permit.Stage || !effective(permit.Account.Role, permit.Grant).Capabilities.Has(p.Capabilities) {
+		return noGrant()
+	}
+	return nil
+}
+
+func tokenRevoked() error {
+	return stage.Errorf(stage.ErrDenied, "This token was revoked or is not known here; get a new one from the dock.").WithCode("token_revoked")
+}

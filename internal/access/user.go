@@ -1,0 +1,227 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const defaultInviteLife = 7 * 24 * time.Hour
+
+// A Person is a user as the operator sees them.
+type Person struct {
+	User
+	Grants []Grant
+}
+
+func (c *Control) newAccount(name string, role Role) Account {
+	user := User{ID: UserID(stage.NewID()), Name: name, Role: role, CreatedAt: c.Now()}
+	return Account{User: user, Key: nameKey(name)}
+}
+
+// AddUser makes an account without a password, and the code of the link by which the person chooses one.
+func (c *Control) AddUser(ctx context.Context, by User, name string, role Role) (User, stage.Secret, time.Time, error) {
+	fail := func(err error) (User, stage.Secret, time.Time, error) {
+		return User{}, stage.Secret{}, time.Time{}, err
+	}
+	if err := requireOperator(by); err != nil {
+		return fail(err)
+	}
+	role = cmp.Or(role, Broadcaster)
+	if role != Operator && role != Broadcaster {
+		return fail(stage.Errorf(stage.ErrInvalid, "A role is operator or broadcaster."))
+	}
+	name, err := cleanName(name)
+	if err != nil {
+		return fail(err)
+	}
+	account := c.newAccount(name, role)
+	account.Invited = true
+	code, cred := c.newInvite(account.ID)
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		if err := tx.PutAccount(ctx, account); err != nil {
+			return nameTaken(err, name)
+		}
+		return tx.PutCredential(ctx, cred)
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return account.User, code, cred.ExpiresAt, nil
+}
+
+func nameTaken(err error, name string) error {
+	if errors.Is(err, stage.ErrConflict) {
+		return stage.Errorf(stage.ErrConflict, "The name %q is taken; choose another.", name).WithCode("name_taken")
+	}
+	return err
+}
+
+// newInvite makes a code. There is one invitation per person: it has an ID of theirs, and a new one replaces it.
+func (c *Control) newInvite(id UserID) (stage.Secret, Credential) {
+	code, now := newSecret(""), c.Now()
+	return code, Credential{
+		ID: "invite-" + string(id), Kind: kindInvite, Hash: hashOf(code), User: id,
+		CreatedAt: now, ExpiresAt: now.Add(cmp.Or(c.InviteLife, defaultInviteLife)),
+	}
+}
+
+// Reinvite makes a new code, for a lost link and for a forgotten password. The old password stays good until it is used.
+func (c *Control) Reinvite(ctx context.Context, by User, id UserID) (User, stage.Secret, time.Time, error) {
+	fail := func(err error) (User, stage.Secret, time.Time, error) {
+		return User{}, stage.Secret{}, time.Time{}, err
+	}
+	if err := requireOperator(by); err != nil {
+		return fail(err)
+	}
+	code, cred := c.newInvite(id)
+	var account Account
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		var err error
+		if account, err = accountOf(ctx, tx, id); err != nil {
+			return err
+		}
+		return tx.PutCredential(ctx, cred)
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return account.User, code, cred.ExpiresAt, nil
+}
+
+func accountOf(ctx context.Context, s Store, id UserID) (Account, error) {
+	if !plainID(id) {
+		return Account{}, noSuch("user")
+	}
+	account, err := s.Account(ctx, id)
+	return account, notFoundIs(err, noSuch("user"))
+}
+
+// InviteName is the name of the person whom the code invites.
+func (c *Control) InviteName(ctx context.Context, code stage.Secret) (string, error) {
+	account, err := c.invited(ctx, c.Store, code)
+	return account.Name, err
+}
+
+func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Account, error) {
+	cred, account, err := s.Credential(ctx, kindInvite, hashOf(code))
+	if err != nil {
+		return Account{}, notFoundIs(err, badCode())
+	}
+	if !c.Now().Before(cred.ExpiresAt) {
+		return Account{}, badCode()
+	}
+	return account, nil
+}
+
+// AcceptInvite sets the password of the person invited, ends their logins and signs them in.
+func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret, from Client) (Login, stage.Secret, error) {
+	account, err := c.invited(ctx, c.Store, code)
+	if err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	if err := checkPassword(password, account.Name); err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	if account.Password, err = c.Passwords.Hash(ctx, password); err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	account.Invited = false
+	return c.firstLogin(ctx, account, cleanClient(from), func(tx Store) error { return useInvite(ctx, tx, code) })
+}
+
+func useInvite(ctx context.Context, tx Store, code stage.Secret) error {
+	used, err := tx.DeleteCredentials(ctx, Match{Kind: kindInvite, Hash: hashOf(code)})
+	if err != nil || used == 0 {
+		return cmpErr(err, badCode())
+	}
+	return nil
+}
+
+// Users lists everybody, by name.
+func (c *Control) Users(ctx context.Context, by User) ([]Person, error) {
+	if err := requireOperator(by); err != nil {
+		return nil, err
+	}
+	accounts, err := c.Store.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	grants, err := c.Store.Grants(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	of := map[UserID][]Grant{}
+	for _, g := range grants {
+		of[g.User] = append(of[g.User], g)
+	}
+	slices.SortFunc(accounts, func(a, b Account) int { return strings.Compare(a.Key, b.Key) })
+	people := make([]Person, 0, len(accounts))
+	for _, a := range accounts {
+		people = append(people, Person{User: a.User, Grants: of[a.ID]})
+	}
+	return people, nil
+}
+
+// RemoveUser deletes an account: its logins end, its tokens are revoked, its sessions are closed. The last operator who can
+// sign in stays, else nobody could let anybody in again.
+func (c *Control) RemoveUser(ctx context.Context, by User, id UserID) error {
+	if err := requireOperator(by); err != nil {
+		return err
+	}
+	var revoked []Issuance
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		account, err := accountOf(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := spareLastOperator(ctx, tx, account); err != nil {
+			return err
+		}
+		if revoked, err = c.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
+			return err
+		}
+		return tx.DeleteAccount(ctx, id)
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(id)
+	return c.disconnect(ctx, revoked, "The account was removed.")
+}
+
+func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
+	if leaving.Role != Operator {
+		return nil
+	}
+	operators, err := operatorsOf(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, o := range operators {
+		if o.ID != leaving.ID && !o.Invited {
+			return nil
+		}
+	}
+	return stage.Errorf(stage.ErrConflict, "%s is the last operator who can sign in; make another one first.", leaving.Name).WithCode("conflict")
+}
+
+// EndLogins signs a person out everywhere. Their access keys and what they broadcast go on.
+func (c *Control) EndLogins(ctx context.Context, by User, id UserID) error {
+	if err := requireOperator(by); err != nil {
+		return err
+	}
+	if _, err := accountOf(ctx, c.Store, id); err != nil {
+		return err
+	}
+	if _, err := c.Store.DeleteCredentials(ctx, Match{Kind: kindLogin, User: id}); err != nil {
+		return err
+	}
+	c.changed(id)
+	return nil
+}
