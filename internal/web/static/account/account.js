@@ -1,0 +1,122 @@
+/** One's own password, access keys and tokens. */
+import { api } from '../lib/api.js';
+import { h } from '../lib/dom.js';
+import { button, chosenPassword, copyField, errorLine, errorText, field, form, header, page, passwordFields, signedIn, signOut } from '../lib/page.js';
+import { t, time } from '../lib/strings.js';
+import { tokenItem } from '../operator/tokens.js';
+
+/** @typedef {{id: string, name: string, createdAt: string, lastUsedAt?: string}} Key */
+
+const state = {
+  /** @type {import('../lib/types.js').Me | null} */ me: null,
+  /** @type {Key[]} */ keys: [],
+  /** @type {import('../lib/types.js').Issued[]} */ tokens: [],
+  made: '', changed: false,
+  /** @type {string | undefined} */ error: undefined,
+  /** @type {{busy: boolean, error?: string}} */ password: { busy: false },
+  /** @type {{busy: boolean, error?: string}} */ key: { busy: false },
+};
+
+function draw() {
+  const { me } = state;
+  if (!me) return;
+  page(header(me, 'account', { onSignOut: signOut }), h('main', { className: 'columns' },
+    h('h1', null, t('account.title')),
+    h('p', null, t('account.signedInAs', { name: me.name, role: t(`account.role.${me.role}`) })),
+    errorLine(state.error),
+    passwordCard(), keysCard(), tokensCard()));
+}
+
+function passwordCard() {
+  return h('section', { className: 'card', key: 'password' },
+    h('h2', null, t('account.password')),
+    state.changed && h('p', { className: 'notice good', role: 'status' }, t('account.changed')),
+    h('p', { className: 'hint' }, t('account.everywhere')),
+    form({ key: `password-${state.changed}`, submit: t('account.change'), ...state.password, onsubmit: changePassword },
+      h('div', { className: 'unseen' }, field(t('sign.name'), { name: 'name', autocomplete: 'username', value: state.me?.name, readOnly: true, tabIndex: -1 })),
+      field(t('account.current'), { name: 'current', type: 'password', autocomplete: 'current-password', required: true }),
+      ...passwordFields()));
+}
+
+/** @param {Record<string, string>} data */
+async function changePassword(data) {
+  const { password, error } = chosenPassword(data);
+  state.password = { busy: !error, error };
+  state.changed = false;
+  draw();
+  if (error) return;
+  try {
+    await api('POST', 'api/password', { current: data.current, new: password });
+    state.changed = true;
+    state.password = { busy: false };
+  } catch (err) {
+    state.password = { busy: false, error: errorText(err) };
+  }
+  draw();
+}
+
+function keysCard() {
+  return h('section', { className: 'card', key: 'keys' },
+    h('h2', null, t('account.keys')),
+    h('p', { className: 'hint' }, t('account.keysLead')),
+    state.made && h('div', { className: 'notice good', key: 'made' }, h('p', null, t('account.keyOnce')), copyField({ key: 'key', label: t('account.keys'), text: state.made })),
+    h('ul', { className: 'list' }, ...state.keys.map((k) => h('li', { className: 'item', key: k.id },
+      h('div', { className: 'head' }, h('b', null, k.name), h('span', { className: 'hint' }, k.lastUsedAt
+        ? t('account.keyUsed', { made: time(k.createdAt), used: time(k.lastUsedAt) })
+        : t('account.keyNever', { made: time(k.createdAt) }))),
+      button(t('account.keyRevoke'), () => void change('DELETE', `api/keys/${encodeURIComponent(k.id)}`), { className: 'small', 'aria-label': `${t('account.keyRevoke')}: ${k.name}` })))),
+    state.keys.length === 0 && h('p', { className: 'hint', key: 'none' }, t('account.noKeys')),
+    form({ key: `key-${state.keys.length}`, submit: t('account.keyMake'), ...state.key, onsubmit: makeKey, className: 'inline' },
+      field(t('account.keyName'), { name: 'keyName', required: true, maxLength: 100 })));
+}
+
+/** @param {Record<string, string>} data */
+async function makeKey({ keyName }) {
+  state.key = { busy: true };
+  draw();
+  try {
+    state.made = (await api('POST', 'api/keys', { name: keyName })).key;
+    state.key = { busy: false };
+    await load();
+  } catch (err) {
+    state.key = { busy: false, error: errorText(err) };
+  }
+  draw();
+}
+
+function tokensCard() {
+  const stages = new Map(state.me?.stages.map((s) => [s.arn, s.name]));
+  return h('section', { className: 'card', key: 'tokens' },
+    h('h2', null, t('account.tokens')),
+    state.tokens.length === 0 && h('p', { className: 'hint' }, t('op.noTokens')),
+    h('ul', { className: 'list' }, ...state.tokens.map((k) => tokenItem(k, stages.get(k.stage) ?? k.stage, '', (id) => void change('DELETE', `api/tokens/${encodeURIComponent(id)}`)))));
+}
+
+/** @param {string} method @param {string} path */
+async function change(method, path) {
+  try {
+    await api(method, path);
+    state.error = undefined;
+    await load();
+  } catch (err) {
+    state.error = errorText(err);
+  }
+  draw();
+}
+
+async function load() {
+  const [keys, tokens] = await Promise.all([api('GET', 'api/keys'), api('GET', 'api/tokens')]);
+  state.keys = keys.keys;
+  state.tokens = tokens.tokens;
+}
+
+void signedIn(async (me) => {
+  state.me = me;
+  draw();
+  try {
+    await load();
+  } catch (err) {
+    state.error = errorText(err);
+  }
+  draw();
+}, 'account');

@@ -1,0 +1,422 @@
+/** The broadcaster's dock: keeps what is known, draws it, and carries out what is clicked. What is shown is in views.js. */
+import { api } from '../lib/api.js';
+import { listen } from '../lib/events.js';
+import { createBroadcast } from '../lib/golive.js';
+import { createMeter } from '../lib/numbers.js';
+import { check, isReady, readObs, toFix } from '../lib/obs-check.js';
+import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
+import { createObs, obsAddress, whyUnreachable } from '../lib/obs.js';
+import { errorText, header, page, prepare, say, signInView, signOut, whoAmI } from '../lib/page.js';
+import { inEnglish, t } from '../lib/strings.js';
+import { createTokens } from '../lib/tokens.js';
+import { dockView, headline, stateOf } from './views.js';
+
+/** What this browser remembers, each under a key of ours. */
+const KEYS = Object.freeze({ address: 'stagedoor.obs.address', password: 'stagedoor.obs.password', stage: 'stagedoor.stage', noWhip: 'stagedoor.noWhip' });
+
+const TELL_EVERY = 45_000; // the server forgets a dock that is silent for longer than two minutes
+const LOOK_EVERY = 30_000; // no event tells that somebody changed OBS's settings
+const MEASURE_EVERY = 2_000;
+const FRESH_EVERY = 60_000;
+
+const inObs = navigator.userAgent.includes('OBS/');
+const chromium = Number(/Chrome\/(\d+)/.exec(navigator.userAgent)?.[1] ?? 0);
+const dockId = (() => {
+  const known = sessionStorage.getItem('stagedoor.dock');
+  if (known) return known;
+  const id = [...crypto.getRandomValues(new Uint8Array(12))].map((b) => b.toString(16).padStart(2, '0')).join('');
+  sessionStorage.setItem('stagedoor.dock', id);
+  return id;
+})();
+
+const tokens = createTokens({ mint: (stage) => api('POST', 'api/tokens', { stage, for: 'publish' }), user: () => model.me?.id ?? '' });
+const obs = createObs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatus: obsStatus });
+const broadcast = createBroadcast({ obs, tokens, onChange: broadcastChanged });
+const meter = createMeter();
+
+/** @type {import('./views.js').Model} */
+const model = {
+  me: null, online: true, stage: undefined, stages: [],
+  obs: obs.status, why: 'off', address: localStorage.getItem(KEYS.address) ?? '', remembered: localStorage.getItem(KEYS.password) !== null,
+  version: '', findings: null, previous: undefined, settingUp: null, setupError: null, notice: '',
+  broadcast: broadcast.state, dying: false, sent: null, present: [], others: [],
+  hand: { token: null, shown: false, busy: false }, now: Date.now(),
+};
+
+/** @type {Map<string, import('../lib/types.js').Presence[]>} who is on each stage */
+const presence = new Map();
+/** @type {{busy: boolean, error?: string, notice?: string}} */
+const signing = { busy: false };
+let events = { stop() {} };
+let password = '';
+let permission = 'unknown';
+let looking = false;
+
+/* ---- drawing ---- */
+
+let drawn = '';
+
+function draw() {
+  model.now = Date.now();
+  model.dying = broadcast.dying();
+  if (!model.me) return page(header(null, 'dock'), signInView({ ...signing, onsubmit: signIn }));
+  page(header(model.me, 'dock', { onSignOut: leave }), ...dockView(model, actions));
+  const state = stateOf(model);
+  document.documentElement.dataset.state = state;
+  document.title = state === 'live' ? `● ${t('live.live')} – ${t('app')}` : t('app');
+  if (state !== drawn) {
+    say(headline(model));
+    drawn = state;
+    tellSoon();
+  }
+}
+
+/** @param {Partial<import('./views.js').Model>} change */
+function set(change) {
+  Object.assign(model, change);
+  draw();
+}
+
+/** Says what was done, for a while. @param {string} notice */
+function note(notice) {
+  set({ notice });
+  setTimeout(() => { if (model.notice === notice) set({ notice: '' }); }, 6_000);
+}
+
+/* ---- signing in ---- */
+
+/** @param {string} name @param {string} word */
+async function signIn(name, word) {
+  Object.assign(signing, { busy: true, error: undefined });
+  draw();
+  try {
+    arrive(await api('POST', 'api/login', { name, password: word }));
+  } catch (err) {
+    signing.error = errorText(err);
+  }
+  signing.busy = false;
+  draw();
+}
+
+/** @param {import('../lib/types.js').Me} me */
+function arrive(me) {
+  signing.notice = undefined;
+  know(me);
+  events.stop();
+  events = listen({ event: serverEvent, signedOut, connected: (online) => { if (model.me && online !== model.online) set({ online }); if (online) tellSoon(); } });
+  void findObs();
+}
+
+/** @param {import('../lib/types.js').Me} me */
+function know(me) {
+  const stages = me.stages.filter((s) => s.capabilities.includes('publish'));
+  const chosen = stages.find((s) => s.arn === (model.stage?.arn ?? localStorage.getItem(KEYS.stage))) ?? stages[0];
+  Object.assign(model, { me, stages, stage: chosen });
+  if (model.findings) void look();
+  draw();
+}
+
+/** The login ended, here or elsewhere: nothing of it stays on the page. */
+function signedOut() {
+  events.stop();
+  obs.close();
+  presence.clear();
+  signing.notice = t('sign.expired');
+  set({ me: null, hand: { token: null, shown: false, busy: false }, findings: null, others: [], present: [] });
+}
+
+async function leave() {
+  if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await blankToken();
+  tokens.forget();
+  await api('DELETE', `api/docks/${dockId}`).catch(() => {}); // the server forgets it by itself
+  await signOut();
+}
+
+/** Who signs in next does not go live as the one before. */
+async function blankToken() {
+  try {
+    const now = await obs.call('GetStreamServiceSettings');
+    if (now.streamServiceType !== 'whip_custom' || !tokens.inObs(now.streamServiceSettings)) return;
+    await obs.call('SetStreamServiceSettings', { streamServiceType: 'whip_custom', streamServiceSettings: { bearer_token: '' } });
+  } catch {
+    // OBS is streaming or gone: the token ends by itself
+  }
+}
+
+/* ---- the server's events ---- */
+
+/** @param {import('../lib/events.js').ServerEvent} e */
+function serverEvent({ event, data }) {
+  if (event === 'stage') broadcast.stageEvent(data);
+  else if (event === 'me') know(data);
+  else if (event === 'docks') set({ others: data.docks.filter((/** @type {import('../lib/types.js').Dock} */ d) => d.id !== dockId) });
+  else if (event === 'presence') {
+    presence.set(data.stage, data.participants);
+    broadcast.presence(data.participants);
+    set({ present: presence.get(model.stage?.arn ?? '') ?? [] });
+  }
+}
+
+let telling = 0;
+
+/** Tells the server what this dock knows, once for several changes. */
+function tellSoon() {
+  clearTimeout(telling);
+  telling = window.setTimeout(tell, 400);
+}
+
+function tell() {
+  if (!model.me) return;
+  const { phase } = model.obs;
+  const state = stateOf(model);
+  const known = phase !== 'off' && phase !== 'connecting';
+  const body = {
+    obs: known ? {
+      version: model.version, websocket: obs.version?.obsWebSocketVersion ?? '', platform: obs.version?.platform ?? '',
+      state: phase === 'ready' ? state.replaceAll('-', '_') : phase,
+      findings: (model.findings ?? []).map(({ id, level, text, values }) => ({ id, level, text: inEnglish(text, values).slice(0, 400) })),
+    } : null,
+    live: model.broadcast.phase === 'live',
+    participantId: model.broadcast.phase === 'idle' ? '' : model.broadcast.participantId,
+  };
+  void api('PUT', `api/docks/${dockId}`, body).catch(() => {}); // said again in a while
+}
+
+/* ---- OBS ---- */
+
+/** @param {import('../lib/obs.js').ObsStatus} status */
+function obsStatus(status) {
+  if (!model?.obs) return; // the first word comes before the page is there
+  const before = model.obs.phase;
+  model.obs = status;
+  if (status.phase === 'lost' || status.phase === 'off') void whyNot();
+  if (status.phase === 'ready') {
+    model.version = obs.version?.obsVersion ?? '';
+    if (before !== 'ready') void greeted();
+  } else if (before === 'ready') {
+    broadcast.obsClosed();
+    set({ findings: null, sent: null });
+  }
+  draw();
+}
+
+async function greeted() {
+  if (model.remembered) localStorage.setItem(KEYS.password, password);
+  await broadcast.resume();
+  await look();
+}
+
+/** On return the page connects by itself, unless the browser would ask the person out of the blue. */
+async function findObs() {
+  await whyNot();
+  if (model.why === 'ask' || model.why === 'insecure' || model.why === 'blocked') return draw();
+  password = localStorage.getItem(KEYS.password) ?? '';
+  const address = obsAddress(model.address);
+  if (address) void obs.open(address.url, password);
+}
+
+async function whyNot() {
+  for (const name of ['loopback-network', 'local-network-access']) {
+    try {
+      permission = (await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) })).state;
+      break;
+    } catch {
+      permission = 'unknown'; // this browser has no such permission
+    }
+  }
+  const address = obsAddress(model.address) ?? { local: true };
+  set({ why: whyUnreachable({ origin: location.origin, secure: isSecureContext, embedded: window.top !== window, chromium, permission, address, inObs }) });
+}
+
+for (const event of ['CurrentProfileChanged', 'RecordStateChanged', 'ReplayBufferStateChanged', 'VirtualcamStateChanged']) {
+  obs.on(event, () => { if (!model.settingUp) void look(); });
+}
+obs.on('StreamStateChanged', ({ outputState }) => broadcast.obsState(outputState));
+
+/** Reads what OBS has set, and judges it. */
+async function look() {
+  if (looking || model.settingUp || obs.status.phase !== 'ready') return;
+  looking = true;
+  try {
+    judge(await readObs(obs));
+    model.previous = await previousProfile(obs);
+    model.readError = undefined;
+  } catch (/** @type {any} */ err) {
+    if (err.code !== 'closed') model.readError = err.message;
+  }
+  looking = false;
+  draw();
+}
+
+/** @param {import('../lib/obs-check.js').Reading} reading */
+function judge(reading) {
+  reading.noWhip = localStorage.getItem(KEYS.noWhip) === reading.version && reading.service.type !== 'whip_custom';
+  model.findings = check(reading, model.stage?.limits);
+  const kept = tokens.inObs(reading.service.settings);
+  if (model.broadcast.phase === 'idle') model.broadcast = { ...model.broadcast, expiresAt: kept?.expiresAt ?? 0 };
+  tellSoon();
+}
+
+/** @param {Record<string, any>} settings @returns {Promise<import('../lib/tokens.js').Ready>} */
+async function endpoint(settings) {
+  const arn = model.stage?.arn ?? '';
+  return tokens.reusable(settings, arn) ?? tokens.fresh(arn);
+}
+
+/** @param {boolean} force */
+async function setUp(force) {
+  if (model.settingUp || !model.stage) return;
+  broadcast.dismiss();
+  set({ settingUp: { step: 'check' }, setupError: null });
+  /** @type {import('../lib/tokens.js').Ready | null} */
+  let given = null;
+  try {
+    const done = await setUpObs(obs, {
+      limits: model.stage.limits, force,
+      endpoint: async (settings) => (given = await endpoint(settings)),
+      onProgress: (step) => { say(t(`setup.step.${step}`)); set({ settingUp: { step } }); },
+    });
+    if (given) tokens.keep(given);
+    localStorage.removeItem(KEYS.noWhip);
+    model.settingUp = null;
+    judge(done.reading);
+    note(t(done.changed ? 'setup.done' : 'setup.unchanged'));
+  } catch (/** @type {any} */ err) {
+    model.settingUp = null;
+    setupFailed(err);
+  }
+  await look();
+}
+
+/** @param {any} err */
+function setupFailed(err) {
+  if (err.noWhip) localStorage.setItem(KEYS.noWhip, model.version); // the only test there is: shown as a finding from now on
+  if (err.noWhip && model.findings) return;
+  const ours = err.name === 'SetupError';
+  const cause = ours ? err.cause : err;
+  const text = cause?.name === 'ApiError' ? errorText(cause) : ours ? t(err.text, err.values) : errorText(err);
+  set({ setupError: { text, undone: ours ? err.undone : null } });
+}
+
+/* ---- the broadcast ---- */
+
+/** @param {import('../lib/golive.js').Broadcast} state */
+function broadcastChanged(state) {
+  if (!model?.broadcast) return;
+  const before = model.broadcast.phase;
+  model.broadcast = state;
+  if (state.phase === 'live' && before !== 'live') meter.reset();
+  if (state.phase === 'idle' && before !== 'idle') { model.sent = null; void look(); }
+  draw();
+}
+
+async function measure() {
+  if (model.broadcast.phase !== 'live' || obs.status.phase !== 'ready') return;
+  try {
+    const status = await obs.call('GetStreamStatus');
+    const stats = await obs.call('GetStats');
+    set({ sent: meter.add(Date.now(), status, stats) });
+  } catch {
+    // the connection tells by itself
+  }
+}
+
+/** Whoever is ready and idle has a token that lasts. */
+function keepFresh() {
+  const ready = obs.status.phase === 'ready' && model.findings && isReady(model.findings) && !model.settingUp;
+  if (ready && model.stage && toFix(model.findings ?? []).length === 0) void broadcast.keepFresh(model.stage.arn);
+}
+
+/** @type {import('./views.js').Actions} */
+const actions = {
+  connect(text, word, remember) {
+    const address = obsAddress(text);
+    if (!address) return set({ addressError: t('obs.badAddress') });
+    set({ addressError: undefined, address: text.trim(), remembered: remember });
+    localStorage.setItem(KEYS.address, text.trim());
+    if (!remember) localStorage.removeItem(KEYS.password);
+    password = word;
+    if (!address.local) return void whyNot();
+    void obs.open(address.url, word);
+  },
+  retry() {
+    if (obs.status.phase === 'lost') return obs.hurry();
+    void obs.open(obs.status.url || (obsAddress(model.address)?.url ?? ''), password);
+  },
+  disconnect: () => obs.close(),
+  forget() {
+    localStorage.removeItem(KEYS.password);
+    set({ remembered: false });
+  },
+  look() { set({ readError: undefined }); localStorage.removeItem(KEYS.noWhip); void look(); },
+  setUp: (force = false) => void setUp(force),
+  async back() {
+    try {
+      note(t('check.backDone', { profile: await backToMyProfile(obs) }));
+    } catch (/** @type {any} */ err) {
+      set({ setupError: { text: err.text ? t(err.text, err.values) : errorText(err), undone: null } });
+    }
+    void look();
+  },
+  go() { if (model.stage) void broadcast.go(model.stage.arn); },
+  stop: () => void broadcast.stop(),
+  async stopAndSetUp() {
+    await broadcast.stop();
+    if (broadcast.state.phase === 'idle') await setUp(true);
+  },
+  dismiss() {
+    model.setupError = null;
+    broadcast.dismiss();
+    draw();
+  },
+  choose(arn) {
+    localStorage.setItem(KEYS.stage, arn);
+    set({ stage: model.stages.find((s) => s.arn === arn), present: presence.get(arn) ?? [], hand: { token: null, shown: false, busy: false } });
+    void look();
+  },
+  async handGet() {
+    set({ hand: { ...model.hand, busy: true, error: undefined } });
+    try {
+      const token = await api('POST', 'api/tokens', { stage: model.stage?.arn, for: 'publish' });
+      set({ hand: { token, shown: false, busy: false } });
+    } catch (err) {
+      set({ hand: { ...model.hand, busy: false, error: errorText(err) } });
+    }
+  },
+  handShow: () => set({ hand: { ...model.hand, shown: !model.hand.shown } }),
+  handClear: () => set({ hand: { token: null, shown: false, busy: false } }),
+};
+
+/* ---- the clock ---- */
+
+/** @param {number} ms @param {() => void} work */
+const every = (ms, work) => setInterval(() => { if (model.me) work(); }, ms);
+
+function second() {
+  const { token } = model.hand;
+  if (token && Date.parse(token.expiresAt) <= Date.now()) actions.handClear();
+  else if (model.broadcast.phase === 'live') draw();
+}
+
+async function start() {
+  await prepare();
+  every(1_000, second);
+  every(MEASURE_EVERY, measure);
+  every(LOOK_EVERY, () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });
+  every(FRESH_EVERY, keepFresh);
+  every(TELL_EVERY, tell);
+  document.addEventListener('visibilitychange', () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });
+  addEventListener('pagehide', () => { if (model.me) void fetch(new URL(`../../api/docks/${dockId}`, import.meta.url), { method: 'DELETE', keepalive: true, credentials: 'same-origin' }); });
+  for (;;) {
+    try {
+      const me = await whoAmI();
+      if (me) return arrive(me);
+      return draw();
+    } catch (err) {
+      page(header(null, 'dock'), errorText(err));
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
+    }
+  }
+}
+
+void start();

@@ -1,0 +1,366 @@
+/** What the dock shows for what is known. Every function answers elements; nothing here asks or changes anything. */
+import { h } from '../lib/dom.js';
+import { disagreements, mbits, percent } from '../lib/numbers.js';
+import { STEPS } from '../lib/obs-setup.js';
+import { isReady, toFix } from '../lib/obs-check.js';
+import { button, copyField, errorLine, field, form } from '../lib/page.js';
+import { has, number, span, t, time } from '../lib/strings.js';
+
+/**
+ * @typedef {import('../lib/types.js').Me} Me
+ * @typedef {import('../lib/types.js').Presence} Presence
+ * @typedef {import('../lib/obs-check.js').Finding} Finding
+ * @typedef {object} Model what the page knows
+ * @property {Me | null} me
+ * @property {boolean} online the event stream stands
+ * @property {import('../lib/types.js').Stage | undefined} stage the chosen one
+ * @property {import('../lib/types.js').Stage[]} stages where one may publish
+ * @property {import('../lib/obs.js').ObsStatus} obs
+ * @property {ReturnType<typeof import('../lib/obs.js').whyUnreachable>} why
+ * @property {string} [addressError]
+ * @property {string} address as typed
+ * @property {boolean} remembered the password lies in this browser
+ * @property {string} version OBS's
+ * @property {Finding[] | null} findings
+ * @property {string} [readError]
+ * @property {string | undefined} previous the profile to go back to
+ * @property {{step: string} | null} settingUp
+ * @property {{text: string, undone: boolean | null} | null} setupError
+ * @property {string} notice what was done a moment ago
+ * @property {import('../lib/golive.js').Broadcast} broadcast
+ * @property {boolean} dying
+ * @property {import('../lib/numbers.js').Sent | null} sent
+ * @property {Presence[]} present on the chosen stage
+ * @property {import('../lib/types.js').Dock[]} others other docks of this account
+ * @property {{token: import('../lib/types.js').Token | null, shown: boolean, busy: boolean, error?: string}} hand
+ * @property {number} now
+ *
+ * @typedef {object} Actions what the person can do
+ * @property {(address: string, password: string, remember: boolean) => void} connect
+ * @property {() => void} retry
+ * @property {() => void} disconnect
+ * @property {() => void} forget
+ * @property {() => void} look
+ * @property {(force?: boolean) => void} setUp
+ * @property {() => void} back
+ * @property {() => void} go
+ * @property {() => void} stop
+ * @property {() => void} stopAndSetUp
+ * @property {() => void} dismiss
+ * @property {(arn: string) => void} choose
+ * @property {() => void} handGet
+ * @property {() => void} handShow
+ * @property {() => void} handClear
+ */
+
+/** Which row of the table of states it is: one thing to do next. @param {Model} m */
+export function stateOf(m) {
+  if (m.settingUp) return 'setting-up';
+  if (m.obs.phase !== 'ready') return 'no-obs';
+  if (m.broadcast.phase !== 'idle') return m.broadcast.phase;
+  if (m.setupError) return 'setup-failed';
+  if (!m.findings) return 'checking';
+  if (!isReady(m.findings)) return 'not-set-up';
+  return m.stage ? 'ready' : 'no-stage';
+}
+
+/** @param {Model} m @param {Actions} act @returns {import('../lib/dom.js').Child[]} */
+export function dockView(m, act) {
+  const state = stateOf(m);
+  const views = { 'setting-up': settingUp, 'no-obs': noObs, 'setup-failed': setupFailed, checking, 'not-set-up': notSetUp, ready, 'no-stage': noStage, starting, live, reconnecting, stopping, trouble };
+  return [
+    !m.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
+    ...notices(m),
+    h('main', { className: `card state-${state}`, key: 'state' }, ...views[/** @type {keyof typeof views} */ (state)](m, act)),
+    m.obs.phase === 'ready' && obsSection(m, act),
+    byHand(m, act),
+  ];
+}
+
+/** What a screen reader hears when the state changes. @param {Model} m */
+export function headline(m) {
+  const state = stateOf(m);
+  /** @type {Record<string, string>} */
+  const words = {
+    'setting-up': t('setup.running.title'), 'no-obs': obsProblem(m), 'setup-failed': t('setup.failedTitle'), checking: t('check.reading'), 'not-set-up': t('check.title'),
+    ready: t('live.readyText'), 'no-stage': t('live.noStage'), starting: t('live.starting'), live: t('live.live'), reconnecting: t('live.reconnecting'), stopping: t('live.stopping'),
+    trouble: m.broadcast.reason ? reasonText(m.broadcast.reason) : '',
+  };
+  return words[state];
+}
+
+/** @param {Model} m */
+function notices(m) {
+  const first = m.others.find((d) => d.live) ?? m.others[0];
+  if (!first) return [m.notice && h('p', { className: 'notice good', key: 'notice' }, m.notice)];
+  const where = first.agent.includes('OBS/') ? t('docks.inObs') : t('docks.inBrowser');
+  const same = first.participantId !== '' && first.participantId === m.broadcast.participantId;
+  const text = same ? t('docks.same')
+    : first.live && m.broadcast.phase !== 'live' ? t('docks.live', { where })
+      : t('docks.other', { where, since: time(first.since), time: time(first.since) });
+  return [
+    m.notice && h('p', { className: 'notice good', key: 'notice' }, m.notice),
+    h('p', { className: first.live && !same ? 'notice warning' : 'notice', key: 'docks' }, text),
+  ];
+}
+
+/** @param {string} kind @param {string} text @param {import('../lib/dom.js').Child} [detail] */
+const title = (kind, text, detail) => h('h1', { className: `title ${kind}` }, h('span', { className: 'dot', 'aria-hidden': 'true' }), h('span', { className: 'words' }, text), detail);
+
+/* ---- finding OBS ---- */
+
+/** @param {Model} m */
+function obsProblem(m) {
+  if (m.obs.phase === 'connecting') return t('obs.connecting');
+  if (m.obs.phase === 'starting') return t('obs.starting');
+  if (m.obs.phase === 'password') return t(m.obs.triedPassword ? 'obs.wrongPassword' : 'obs.needsPassword');
+  if (m.obs.phase === 'kicked') return t('obs.kicked');
+  if (m.obs.phase === 'unsupported') return t('obs.unsupported');
+  if (m.obs.phase === 'lost' && m.obs.everReady) return t('obs.lost');
+  return t(`obs.${m.why}`);
+}
+
+/** @param {Model} m @param {Actions} act */
+function noObs(m, act) {
+  const { phase, everReady } = m.obs;
+  const busy = phase === 'connecting' && m.obs.attempts === 0;
+  const off = phase === 'off' || phase === 'lost' || (phase === 'connecting' && !busy);
+  return [
+    title(phase === 'password' || phase === 'kicked' ? 'warning' : 'off', t('obs.title')),
+    h('p', { className: 'lead', key: 'problem' }, obsProblem(m)),
+    off && m.why === 'off' && !everReady && h('ol', { className: 'steps', key: 'how' }, ...[0, 1, 2, 3].map((n) => h('li', null, t(`obs.how.${n}`)))),
+    phase === 'kicked'
+      ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
+      : phase !== 'starting' && phase !== 'unsupported' && connectForm(m, act, busy),
+    (phase === 'lost' || phase === 'unsupported') && button(t('obs.retry'), act.retry, { className: 'wide' }),
+    m.remembered && phase !== 'connecting' && button(t('obs.forget'), act.forget, { className: 'link', key: 'forget' }),
+  ];
+}
+
+/** @param {Model} m @param {Actions} act @param {boolean} busy */
+function connectForm(m, act, busy) {
+  return form({
+    key: 'connect', submit: t('obs.connect'), busy, error: m.addressError,
+    onsubmit: (d) => act.connect(d.address, d.obsPassword, d.remember === 'on'),
+  },
+  field(t('obs.password'), { name: 'obsPassword', type: 'password', autocomplete: 'off' }),
+  field(t('obs.address'), { name: 'address', value: m.address, inputMode: 'url', placeholder: '127.0.0.1:4455' }),
+  h('label', { className: 'check' }, h('input', { type: 'checkbox', name: 'remember', defaultChecked: m.remembered }), h('span', null, t('obs.remember'))));
+}
+
+/* ---- what OBS has set ---- */
+
+/** @param {Model} m @param {Actions} act */
+function checking(m, act) {
+  return [
+    title('off', t('check.reading')),
+    errorLine(m.readError && t('obs.readFailed', { message: m.readError })),
+    m.readError && button(t('check.again'), act.look, { className: 'primary wide' }),
+  ];
+}
+
+/** @param {Finding} f */
+const finding = (f) => h('li', { className: f.level, key: f.id },
+  h('span', { className: 'mark', role: 'img', 'aria-label': t(`level.${f.level}`) }),
+  h('span', null, t(f.text, f.values)));
+
+/** @param {Model} m @param {Actions} act */
+function notSetUp(m, act) {
+  const findings = m.findings ?? [];
+  const blocking = findings.filter((f) => f.blocks);
+  const list = [...blocking, ...findings.filter((f) => f.level !== 'ok' && !f.blocks)];
+  const fine = findings.filter((f) => f.level === 'ok').length;
+  const hopeless = blocking.some((f) => f.id === 'whip');
+  return [
+    title('warning', t(toFix(findings).length > 0 ? 'check.title' : 'check.blockedTitle')),
+    toFix(findings).length > 0 && h('p', { className: 'lead' }, t('check.lead')),
+    h('ul', { className: 'findings', key: 'findings' }, ...list.map(finding)),
+    fine > 1 && h('p', { className: 'hint', key: 'fine' }, t('check.fine', { n: fine })),
+    !hopeless && button(t('check.go'), () => act.setUp(), { className: 'primary wide', disabled: blocking.length > 0, key: 'setup', 'aria-describedby': blocking.length > 0 ? 'blocked' : undefined }),
+    blocking.length > 0 && h('p', { className: 'hint', id: 'blocked', key: 'blocked' }, t('check.blockedTitle')),
+    m.stage && !hopeless && mayGoAnyway(findings) && button(t('check.anyway'), act.go, { className: 'link', key: 'anyway' }),
+    hopeless && button(t('check.again'), act.look, { className: 'wide', key: 'look' }),
+  ];
+}
+
+/** What is left is a matter of taste. @param {Finding[]} findings */
+const mayGoAnyway = (findings) => findings.every((f) => f.level === 'ok' || !['whip', 'service', 'audio', 'account', 'encoder', 'busy.stream'].includes(f.id));
+
+/** @param {Model} m */
+function settingUp(m) {
+  const at = STEPS.indexOf(/** @type {any} */ (m.settingUp?.step));
+  return [
+    title('busy', t('setup.running.title')),
+    h('progress', { max: STEPS.length, value: at + 1, 'aria-label': t('setup.running.title') }),
+    h('ol', { className: 'progress' }, ...STEPS.map((step, i) => h('li', {
+      className: i < at ? 'past' : i === at ? 'now' : '', key: step, 'aria-current': i === at && 'step',
+    }, t(`setup.step.${step}`)))),
+  ];
+}
+
+/** @param {Model} m @param {Actions} act */
+function setupFailed(m, act) {
+  const e = m.setupError;
+  return [
+    title('bad', t('setup.failedTitle')),
+    h('p', { className: 'error' }, e?.text),
+    e?.undone !== null && h('p', { className: 'hint' }, t(e?.undone ? 'setup.undone' : 'setup.notUndone')),
+    button(t('app.again'), () => act.setUp(), { className: 'primary wide' }),
+    button(t('live.dismiss'), act.dismiss, { className: 'link' }),
+  ];
+}
+
+/** The list, put away, while something else is to be done. @param {Model} m @param {Actions} act */
+function obsSection(m, act) {
+  const idle = m.broadcast.phase === 'idle' || (m.broadcast.phase === 'trouble' && !m.broadcast.sending);
+  return h('details', { className: 'section', key: 'obs' },
+    h('summary', null, t('obs.connected', { version: m.version })),
+    stateOf(m) !== 'not-set-up' && h('ul', { className: 'findings', 'aria-label': t('check.section') }, ...(m.findings ?? []).map(finding)),
+    !idle && h('p', { className: 'hint' }, t('check.stream')),
+    h('div', { className: 'row wrap' },
+      button(t('check.again'), act.look, { disabled: !idle }),
+      m.previous && button(t('check.backTo', { profile: m.previous }), act.back, { disabled: !idle || m.settingUp !== null }),
+      button(t('obs.disconnect'), act.disconnect),
+      m.remembered && button(t('obs.forget'), act.forget)));
+}
+
+/* ---- going live ---- */
+
+/** @param {Model} m @param {Actions} act */
+function stageChoice(m, act) {
+  if (m.stages.length === 1) return h('p', { className: 'stage', key: 'stage' }, h('span', { className: 'label' }, t('live.stage')), h('b', null, m.stage?.name));
+  return h('div', { className: 'field', key: 'stage' },
+    h('label', { for: 'stage' }, t('live.stage')),
+    h('select', { id: 'stage', onchange: (/** @type {Event} */ e) => act.choose(/** @type {HTMLSelectElement} */ (e.target).value) },
+      ...m.stages.map((s) => h('option', { value: s.arn, key: s.arn, selected: s.arn === m.stage?.arn }, s.name))));
+}
+
+function noStage() {
+  return [title('off', t('live.readyText')), h('p', { className: 'lead' }, t('live.noStage'))];
+}
+
+/** @param {Model} m @param {Actions} act */
+function ready(m, act) {
+  const until = m.broadcast.expiresAt;
+  return [
+    title('good', t('live.ready')),
+    h('p', { className: 'lead' }, t('live.readyText')),
+    stageChoice(m, act),
+    button(t('live.go'), act.go, { className: 'primary wide large', key: 'go' }),
+    h('p', { className: 'hint', key: 'token' }, until > m.now ? t('live.tokenUntil', { time: time(until) }) : t('live.tokenLater')),
+  ];
+}
+
+/** @param {Model} m @param {Actions} act */
+function starting(m, act) {
+  const steps = /** @type {const} */ (['token', 'settings', 'obs', 'stage']);
+  const at = steps.indexOf(m.broadcast.step ?? 'token');
+  return [
+    title('busy', t('live.starting')),
+    m.broadcast.renewing && h('p', { className: 'lead' }, t('live.renewing')),
+    h('ol', { className: 'progress' }, ...steps.map((step, i) => h('li', {
+      className: i < at ? 'past' : i === at ? 'now' : '', key: step, 'aria-current': i === at && 'step',
+    }, t(`live.step.${step}`)))),
+    button(t('app.cancel'), act.stop, { className: 'wide', key: 'cancel' }),
+  ];
+}
+
+/** @param {Model} m @param {Actions} act */
+function live(m, act) {
+  const presence = m.present.find((p) => p.participantId === m.broadcast.participantId);
+  const seconds = (m.now - m.broadcast.since) / 1000;
+  const wrong = m.stage ? disagreements({ sent: m.sent, presence, seconds, limits: m.stage.limits }) : [];
+  return [
+    title('live', t('live.live'), h('span', { className: 'clock', role: 'timer', 'aria-label': t('live.since', { time: time(m.broadcast.since) }) }, span(seconds))),
+    ...wrong.map((w) => h('p', { className: 'warning', key: w.text, role: 'status' }, t(w.text, w.values))),
+    wrong.some((w) => w.cure === 'setup') && button(t('live.stopAndSetUp'), act.stopAndSetUp, { className: 'wide', key: 'cure' }),
+    m.dying && h('p', { className: 'warning', key: 'dying' }, t('live.dying', { time: time(m.broadcast.expiresAt) })),
+    button(t('live.stop'), act.stop, { className: 'danger wide large', key: 'stop' }),
+    numbers(m, presence),
+  ];
+}
+
+/** @param {Model} m @param {Presence | undefined} presence */
+function numbers(m, presence) {
+  const { sent } = m;
+  const reception = presence?.reception;
+  const waiting = t('numbers.waiting');
+  return h('dl', { className: 'numbers', key: 'numbers' },
+    ...row('numbers.sent', sent && sent.bitrate > 0 ? t('numbers.mbits', { mbits: number(mbits(sent.bitrate)) }) : waiting),
+    ...row('numbers.receives', ...(reception ? receives(reception) : [waiting])),
+    ...row('numbers.viewers', String(presence?.viewers ?? 0)),
+    ...row('numbers.people', String(m.present.length)),
+    ...row('numbers.encoder', t('numbers.percent', { percent: number(percent(sent?.encoderLag ?? 0)) })),
+    ...row('numbers.render', t('numbers.percent', { percent: number(percent(sent?.renderLag ?? 0)) })));
+}
+
+/** @param {string} name @param {...string} values */
+const row = (name, ...values) => [h('dt', { key: name }, t(name)), h('dd', { key: `${name}=` }, ...values.map((v) => h('span', null, v)))];
+
+/** What the stage receives, in lines. @param {import('../lib/types.js').Reception} r */
+export function receives({ video, audio, loss }) {
+  const lines = [];
+  if (video) {
+    lines.push(t('numbers.video', { width: video.width, height: video.height, fps: number(Math.round(video.fps)), mbits: number(mbits(video.bitrate)) }));
+    lines.push(video.keyframeInterval > 0
+      ? t('numbers.codec', { codec: video.codec, profile: video.profile, seconds: number(video.keyframeInterval) })
+      : t('numbers.codecOnly', { codec: video.codec, profile: video.profile }));
+  }
+  if (audio) lines.push(t('numbers.audio', { codec: audio.codec === 'opus' ? 'Opus' : audio.codec, kbits: Math.round(audio.bitrate / 1000) }));
+  lines.push(t('numbers.loss', { percent: number(percent(loss)) }));
+  return lines;
+}
+
+/** @param {Model} m @param {Actions} act */
+function reconnecting(m, act) {
+  return [
+    title('busy', t('live.reconnecting')),
+    h('p', { className: 'lead' }, t(m.broadcast.renewing ? 'live.renewing' : 'live.reconnectingText')),
+    button(t('live.stop'), act.stop, { className: 'danger wide', key: 'stop' }),
+  ];
+}
+
+function stopping() {
+  return [title('busy', t('live.stopping'))];
+}
+
+/** @param {Model} m @param {Actions} act */
+function trouble(m, act) {
+  const { reason, sending } = m.broadcast;
+  const foreign = reason?.text === 'live.elsewhere' || reason?.text === 'live.otherToken';
+  const setUp = reason && (reason.code === 'setup' || reason.code === 'no_h264');
+  return [
+    title('bad', t(foreign ? 'live.sendingTitle' : sending ? 'live.troubleSending' : 'live.trouble')),
+    h('p', { className: 'error', key: 'reason' }, reason ? reasonText(reason) : ''),
+    sending
+      ? button(t('live.stop'), act.stop, { className: 'danger wide', key: 'stop' })
+      : setUp
+        ? button(t('live.setUpAgain'), () => act.setUp(true), { className: 'primary wide', key: 'setup' })
+        : button(t('live.again'), act.go, { className: 'primary wide', key: 'again' }),
+    !sending && button(t('live.dismiss'), act.dismiss, { className: 'link', key: 'dismiss' }),
+  ];
+}
+
+/** The server's sentence, else ours. @param {import('../lib/golive.js').Reason} reason */
+export function reasonText(reason) {
+  if (reason.detail) return reason.detail;
+  return has(reason.text) ? t(reason.text, reason.values) : t('api.failed', { code: reason.code ?? '' });
+}
+
+/* ---- by hand ---- */
+
+/** Always there, also without OBS. @param {Model} m @param {Actions} act */
+function byHand(m, act) {
+  const { token, shown, busy, error } = m.hand;
+  return h('details', { className: 'section', key: 'hand' },
+    h('summary', null, t('hand.title')),
+    h('p', { className: 'hint' }, t('hand.lead')),
+    m.stage ? m.obs.phase !== 'ready' && stageChoice(m, act) : h('p', { className: 'hint', key: 'none' }, t('live.noStage')),
+    token && copyField({ key: 'endpoint', label: t('hand.server'), text: token.endpoint }),
+    token && copyField({ key: 'token', label: t('hand.token'), text: token.token, masked: !shown, onmask: act.handShow }),
+    token && h('p', { className: 'hint', key: 'until' }, t('hand.until', { time: time(token.expiresAt) })),
+    errorLine(error),
+    m.stage && (token
+      ? button(t('hand.hide'), act.handClear, { key: 'clear' })
+      : button(t('hand.get'), act.handGet, { key: 'get', disabled: busy, className: 'wide' })));
+}

@@ -1,0 +1,33 @@
+/**
+ * Copies what a field holds. OBS's docks refuse the clipboard API (there is nobody to ask for the permission), so the old
+ * command comes second, and the person's own Ctrl+C last.
+ * @param {HTMLInputElement | HTMLTextAreaElement} field
+ * @param {string} [text] what to copy, when the field shows it masked
+ * @returns {Promise<'copied' | 'selected'>}
+ */
+export async function copy(field, text = field.value) {
+  try {
+    await navigator.clipboard.writeText(text); // undefined where the page is not secure: caught like a refusal
+    return 'copied';
+  } catch {
+    return copyByCommand(field, text) ? 'copied' : 'selected';
+  }
+}
+
+/** @param {HTMLInputElement | HTMLTextAreaElement} field @param {string} text */
+function copyByCommand(field, text) {
+  const masked = field instanceof HTMLInputElement && field.type === 'password';
+  if (masked) field.type = 'text'; // browsers do not copy from password fields
+  field.value = text;
+  field.focus();
+  field.select();
+  field.setSelectionRange(0, text.length);
+  let done = false;
+  try {
+    done = document.execCommand('copy');
+  } catch {
+    done = false;
+  }
+  if (masked && done) field.type = 'password';
+  return done;
+}

@@ -1,0 +1,109 @@
+/**
+ * The page's only way to make elements. Text is text: nothing here parses HTML.
+ *
+ * Pages are drawn in one piece from what is known (`show`), and `show` changes only what differs, so that focus, typed
+ * text, playing video and the place of a screen reader survive every redraw.
+ */
+
+/** @typedef {Node | string | number | false | null | undefined} Child */
+/** @typedef {Record<string, any>} Props */
+
+/** What h() was given, for show() to compare. @type {WeakMap<Element, Props>} */
+const given = new WeakMap();
+
+/**
+ * Makes an element. Properties that begin with "on" are handlers; those with a dash, role and for are attributes; the
+ * rest are properties. `key` tells siblings apart, `keep` leaves the element's children to whoever made them.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Props | null} [props]
+ * @param {...(Child | Child[])} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function h(tag, props, ...children) {
+  const element = document.createElement(tag);
+  given.set(element, props ?? {});
+  for (const [name, value] of Object.entries(props ?? {})) assign(element, name, value);
+  element.append(...nodes(children));
+  return element;
+}
+
+/**
+ * Makes the children of parent be these, by changing only what differs.
+ * @param {Element} parent
+ * @param {...(Child | Child[])} children
+ */
+export function show(parent, ...children) {
+  const wanted = nodes(children);
+  /** @type {Map<any, ChildNode>} */
+  const keyed = new Map();
+  for (const old of parent.childNodes) if (keyOf(old) !== undefined) keyed.set(keyOf(old), old);
+  let here = parent.firstChild;
+  for (const node of wanted) {
+    const old = keyOf(node) === undefined ? here : keyed.get(keyOf(node));
+    if (old && alike(old, node)) {
+      if (old !== here) parent.insertBefore(old, here);
+      else here = old.nextSibling;
+      update(old, node);
+    } else {
+      parent.insertBefore(node, here);
+    }
+  }
+  while (here) {
+    const next = here.nextSibling;
+    here.remove();
+    here = next;
+  }
+}
+
+/** @param {(Child | Child[])[]} children @returns {ChildNode[]} */
+function nodes(children) {
+  const list = [];
+  for (const child of children.flat()) {
+    if (child === false || child === null || child === undefined || child === '') continue;
+    list.push(child instanceof Node ? /** @type {ChildNode} */ (child) : document.createTextNode(String(child)));
+  }
+  return list;
+}
+
+/** @param {Node} node */
+const keyOf = (node) => (node instanceof Element ? given.get(node)?.key : undefined);
+
+/** @param {Node} a @param {Node} b */
+const alike = (a, b) => a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
+
+/** @param {Node} old @param {Node} wanted */
+function update(old, wanted) {
+  if (!(old instanceof Element) || !(wanted instanceof Element)) {
+    if (old.nodeValue !== wanted.nodeValue) old.nodeValue = wanted.nodeValue;
+    return;
+  }
+  const before = given.get(old) ?? {};
+  const after = given.get(wanted) ?? {};
+  for (const name of Object.keys(before)) if (!(name in after)) assign(old, name, undefined);
+  for (const [name, value] of Object.entries(after)) if (before[name] !== value) assign(old, name, value);
+  given.set(old, after);
+  if (!after.keep) show(old, ...wanted.childNodes);
+}
+
+/** @param {Element} element @param {string} name @param {any} value */
+function assign(element, name, value) {
+  if (name === 'key' || name === 'keep') return;
+  if (name.includes('-') || name === 'role' || name === 'for' || name === 'list') {
+    if (value === undefined || value === false || value === null) element.removeAttribute(name);
+    else element.setAttribute(name, String(value));
+  } else {
+    Reflect.set(element, name, value ?? (name.startsWith('on') ? null : typeof Reflect.get(element, name) === 'boolean' ? false : ''));
+  }
+}
+
+/**
+ * The element that the page certainly has.
+ * @param {string} id
+ * @returns {HTMLElement}
+ */
+export function byId(id) {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`the page has no #${id}`);
+  return element;
+}

@@ -1,0 +1,113 @@
+/**
+ * Server-sent events by fetch, because EventSource can tell neither 401 from a broken line nor pause longer each time.
+ */
+import { base } from './api.js';
+
+/** @typedef {{event: string, data: any}} ServerEvent */
+
+/**
+ * Listens until stop() is called, the server says that the person signed out, or it answers 401.
+ * @param {object} on
+ * @param {(event: ServerEvent) => void} on.event
+ * @param {(connected: boolean) => void} [on.connected]
+ * @param {() => void} on.signedOut
+ * @param {{fetch?: import('./types.js').Fetch, pause?: (ms: number) => Promise<void>, random?: () => number, silence?: number}} [world]
+ * @returns {{stop: () => void}}
+ */
+export function listen(on, { fetch = globalThis.fetch, pause = sleep, random = Math.random, silence = 45_000 } = {}) {
+  const stop = new AbortController();
+  run().catch(() => {}); // run ends by itself; what it throws on being stopped is of no use
+  return { stop: () => stop.abort() };
+
+  async function run() {
+    let lastId = '';
+    for (let tries = 0; !stop.signal.aborted; tries++) {
+      if (tries > 0) await pause(growing(tries, random()));
+      if (stop.signal.aborted) return;
+      const line = new AbortController();
+      const abort = () => line.abort();
+      stop.signal.addEventListener('abort', abort);
+      // The server speaks at least every 15 seconds; a laptop that slept leaves a line that is open and dead.
+      let alive = setTimeout(abort, silence);
+      try {
+        const response = await fetch(new URL('api/events', base), {
+          signal: line.signal,
+          credentials: 'same-origin',
+          headers: lastId ? { 'Last-Event-ID': lastId } : {},
+          cache: 'no-store',
+        });
+        if (response.status === 401 || response.status === 403) return on.signedOut();
+        if (!response.ok || !response.body) continue;
+        on.connected?.(true);
+        for await (const message of messages(response.body.getReader(), () => {
+          clearTimeout(alive);
+          alive = setTimeout(abort, silence);
+        })) {
+          tries = 0;
+          if (message.id) lastId = message.id;
+          const event = parse(message);
+          if (!event) continue;
+          if (event.event === 'bye' && event.data?.reason === 'signed_out') return on.signedOut();
+          on.event(event);
+        }
+      } catch {
+        // a broken line: the loop knows what to do
+      } finally {
+        clearTimeout(alive);
+        stop.signal.removeEventListener('abort', abort);
+        line.abort();
+        on.connected?.(false);
+      }
+    }
+  }
+}
+
+/**
+ * Half a second, then longer each time up to half a minute, a little apart for many pages at once.
+ * @param {number} tries
+ * @param {number} chance 0 to 1
+ */
+export function growing(tries, chance) {
+  return Math.min(30_000, 500 * 2 ** Math.min(tries - 1, 10)) * (0.75 + chance / 2);
+}
+
+/** @param {number} ms @returns {Promise<void>} */
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** @param {{event: string, data: string}} message @returns {ServerEvent | undefined} */
+function parse({ event, data }) {
+  try {
+    return { event, data: JSON.parse(data) };
+  } catch {
+    return undefined; // not for us
+  }
+}
+
+/**
+ * Cuts the stream into messages, as the HTML standard describes text/event-stream.
+ * @param {ReadableStreamDefaultReader<Uint8Array>} reader
+ * @param {() => void} heard called for every piece, comments too
+ */
+async function* messages(reader, heard) {
+  const decoder = new TextDecoder();
+  let rest = '';
+  let message = { id: '', event: '', data: '' };
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    heard();
+    const lines = (rest + decoder.decode(value, { stream: true })).split(/\r\n|\n|\r/);
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      if (line === '') {
+        if (message.data) yield { ...message, event: message.event || 'message', data: message.data.slice(0, -1) };
+        message = { id: message.id, event: '', data: '' };
+        continue;
+      }
+      const [, field, text] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
+      if (field === 'data') message.data += text + '\n';
+      else if (field === 'event') message.event = text;
+      else if (field === 'id') message.id = text;
+    }
+  }
+}

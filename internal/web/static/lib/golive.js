@@ -1,0 +1,360 @@
+/**
+ * From the click to LIVE, and what happens after: OBS starts, the stage confirms. OBS never says why a stream failed, so the
+ * stage's events are the other half of every wait. Nothing waits without a limit.
+ */
+import { CODE } from './obs.js';
+import { serviceSettings } from './obs-setup.js';
+import { RENEW_BEFORE } from './tokens.js';
+
+/** What no fresh token helps against, or where one would go against somebody's will. */
+const FINAL = Object.freeze(['kicked', 'revoked', 'token_revoked', 'replaced', 'removed', 'no_grant', 'no_capability', 'stage_full', 'stage_deleted', 'no_h264', 'bad_sdp']);
+
+/** Milliseconds. OBS gives the endpoint 8 s; a failure inside OBS may come with no event at all. */
+const WAITS = Object.freeze({ start: 15_000, stage: 20_000, stop: 5_000, reason: 1_500 });
+
+/** After it a later dead token may be renewed again without being asked. */
+const LONG_LIVE = 5 * 60_000;
+
+/**
+ * idle · starting: `step` says what is waited for · live · reconnecting · stopping · trouble: `reason` says why; `sending` when
+ * OBS goes on meanwhile
+ * @typedef {'token' | 'settings' | 'obs' | 'stage'} Step
+ * @typedef {{text: string, values?: Record<string, any>, detail?: string, code?: string}} Reason
+ * @typedef {object} Broadcast
+ * @property {'idle' | 'starting' | 'live' | 'reconnecting' | 'stopping' | 'trouble'} phase
+ * @property {Step} [step]
+ * @property {boolean} renewing a dead token is being replaced
+ * @property {number} since milliseconds, when live
+ * @property {Reason} [reason]
+ * @property {boolean} sending OBS's output is active, or about to be
+ * @property {string} participantId
+ * @property {number} expiresAt milliseconds; 0 when unknown
+ *
+ * @typedef {{kind: 'obs', state: string} | {kind: 'stage', event: import('./types.js').StageEvent} | {kind: 'presence', presence: import('./types.js').Presence} | {kind: 'stop'} | {kind: 'closed'}} Fact
+ */
+
+/**
+ * @param {object} world
+ * @param {import('./obs.js').ObsCaller} world.obs
+ * @param {import('./tokens.js').Tokens} world.tokens
+ * @param {(state: Broadcast) => void} world.onChange
+ * @param {() => number} [world.now]
+ * @param {Partial<Record<keyof typeof WAITS, number>>} [world.waits]
+ */
+export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: given = {} }) {
+  const waits = { ...WAITS, ...given };
+  /** @type {Broadcast} */
+  let state = { phase: 'idle', renewing: false, since: 0, sending: false, participantId: '', expiresAt: 0 };
+  /** What is under way: starting, stopping, renewing. One at a time. @type {Promise<void> | null} */
+  let job = null;
+  let unwanted = false; // the person said stop
+  let connecting = false; // StartStream was sent, and OBS has not said what became of it
+  let renewals = 0;
+  let stage = '';
+  /** @type {Set<(fact: Fact) => void>} */
+  const watchers = new Set();
+  /** Events are told again on reconnecting. @type {Set<string>} */
+  const seen = new Set();
+  /** The last word of the stage about our participant. @type {import('./types.js').StageEvent | undefined} */
+  let lastWord;
+
+  /** @param {Partial<Broadcast>} change */
+  function become(change) {
+    const { reason, step, ...rest } = state;
+    state = { ...rest, ...change };
+    onChange(state);
+  }
+
+  /** @param {Reason} reason @param {boolean} sending */
+  const trouble = (reason, sending) => become({ phase: 'trouble', reason, sending, renewing: false });
+
+  /**
+   * Waits for a fact, undefined when the time is over.
+   * @param {(fact: Fact) => boolean} test @param {number} ms @returns {Promise<Fact | undefined>}
+   */
+  function when(test, ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => end(), ms);
+      /** @param {Fact} [fact] */
+      const end = (fact) => { clearTimeout(timer); watchers.delete(watch); resolve(fact); };
+      /** @param {Fact} fact */
+      const watch = (fact) => { if (test(fact)) end(fact); };
+      watchers.add(watch);
+    });
+  }
+
+  /** @param {Fact} fact */
+  function tell(fact) {
+    if (fact.kind === 'obs' && /STARTED$|STOPPED$|RECONNECTED$/.test(fact.state)) connecting = false;
+    for (const watch of [...watchers]) watch(fact);
+    if (!job) react(fact);
+  }
+
+  /** @param {() => Promise<void>} work @returns {Promise<void>} */
+  function only(work) {
+    if (!job) job = work().catch(fail).finally(() => { job = null; });
+    return job;
+  }
+
+  /** @param {any} err */
+  function fail(err) {
+    const code = err?.code;
+    if (err?.name === 'ApiError') return trouble({ text: `api.${code}`, detail: err.message, code: String(code) }, false);
+    if (code === CODE.outputRunning) return trouble({ text: 'live.running', values: { message: err.message } }, true);
+    if (code === 'closed') return trouble({ text: 'live.obsGone' }, state.sending);
+    if (code === 'timeout') return trouble({ text: 'live.obsSilent', values: { message: err.message } }, state.sending);
+    trouble({ text: 'live.failed', values: { message: err?.message ?? String(err) } }, state.sending);
+  }
+
+  /** @param {boolean} renew take a fresh token whatever OBS has @returns {Promise<void>} */
+  async function start(renew) {
+    lastWord = undefined;
+    become({ phase: 'starting', step: 'token', sending: false, since: 0 });
+    if ((await obs.call('GetStreamStatus')).outputActive) return takeOver();
+    const before = await obs.call('GetStreamServiceSettings');
+    // Switching the service alone would send AAC as if it were Opus: that is Set up OBS's to do.
+    if (before.streamServiceType !== 'whip_custom') return trouble({ text: 'live.notOurs', code: 'setup' }, false);
+    const has = before.streamServiceSettings ?? {};
+    const ready = (renew ? null : tokens.reusable(has, stage)) ?? (await tokens.fresh(stage));
+    if (unwanted) return become({ phase: 'idle', renewing: false });
+    become({ phase: 'starting', step: 'settings', participantId: ready.kept.participantId, expiresAt: ready.kept.expiresAt });
+    await put(has, ready);
+    if (unwanted) return become({ phase: 'idle', renewing: false });
+    become({ phase: 'starting', step: 'obs', sending: true });
+    const outcome = when((f) => f.kind === 'stop' || f.kind === 'closed' || (f.kind === 'obs' && /STARTED$|STOPPED$/.test(f.state)), waits.start);
+    connecting = true;
+    await obs.call('StartStream');
+    return started(await outcome);
+  }
+
+  /**
+   * Gives OBS the token, and reads back what it has then: a linked account may have had other plans.
+   * @param {Record<string, any>} has @param {import('./tokens.js').Ready} ready
+   */
+  async function put(has, ready) {
+    if (has.service !== 'WHIP' || has.server !== ready.server || has.bearer_token !== ready.bearer_token) {
+      await obs.call('SetStreamServiceSettings', serviceSettings(ready));
+      const { streamServiceType: type, streamServiceSettings: now } = await obs.call('GetStreamServiceSettings');
+      if (type !== 'whip_custom' || now.server !== ready.server || now.bearer_token !== ready.bearer_token) throw new Error('OBS did not keep the settings');
+    }
+    tokens.keep(ready);
+  }
+
+  /** @param {Fact | undefined} fact @returns {Promise<void>} */
+  async function started(fact) {
+    if (unwanted || fact?.kind === 'stop') return halt();
+    if (fact?.kind === 'closed') return trouble({ text: 'live.obsGone' }, true);
+    if (!fact) { // a failure inside OBS may be silent: ask
+      const { outputActive } = await obs.call('GetStreamStatus');
+      connecting = false;
+      if (!outputActive) return trouble({ text: 'live.silent' }, false);
+    } else if (fact.kind === 'obs' && fact.state.endsWith('STOPPED')) {
+      return stopped('live.unreachable');
+    }
+    return confirmed();
+  }
+
+  /** OBS's "started" means that the endpoint answered 201. LIVE is what the stage says. @returns {Promise<void>} */
+  async function confirmed() {
+    become({ phase: 'starting', step: 'stage', sending: true });
+    const word = lastWord?.kind === 'publishing' || lastWord?.kind === 'ended' ? lastWord : undefined;
+    const fact = word ? { kind: /** @type {const} */ ('stage'), event: word } : await when(isVerdict, waits.stage);
+    if (unwanted || fact?.kind === 'stop') return halt();
+    if (!fact) return trouble({ text: 'live.noMedia' }, true);
+    if (fact.kind === 'closed') return trouble({ text: 'live.obsGone' }, true);
+    if (fact.kind === 'obs') return fact.state.endsWith('RECONNECTING') ? become({ phase: 'reconnecting', sending: true }) : stopped('live.unreachable');
+    if (fact.kind === 'presence' || fact.event.kind === 'publishing') return live();
+    if (await afterwards()) return;
+    return trouble(said(fact.event, 'live.noMedia'), true);
+  }
+
+  /** @param {Fact} f */
+  const isVerdict = (f) => f.kind === 'stop' || f.kind === 'closed' || f.kind === 'presence'
+    || (f.kind === 'obs' && /STOPPED$|RECONNECTING$/.test(f.state))
+    || (f.kind === 'stage' && ['publishing', 'ended', 'refused'].includes(f.event.kind));
+
+  /** A session that ended makes OBS stop or reconnect in a moment: whichever, its own branch tells. */
+  async function afterwards() {
+    const fact = await when((f) => f.kind === 'stop' || (f.kind === 'obs' && /STOPPED$|RECONNECTING$/.test(f.state)), waits.reason);
+    if (!fact) return false;
+    if (fact.kind === 'stop') await halt();
+    else if (fact.kind === 'obs' && fact.state.endsWith('RECONNECTING')) await knocking();
+    else await stopped('live.ended');
+    return true;
+  }
+
+  function live() {
+    if (state.phase !== 'live') become({ phase: 'live', since: state.since || now(), sending: true, renewing: false });
+  }
+
+  /** OBS stopped unasked; the stage may have a word about it, before or just after. @param {string} text when it has none @returns {Promise<void>} */
+  async function stopped(text) {
+    const word = lastWord && ['refused', 'ended'].includes(lastWord.kind) ? lastWord : await reason();
+    if (unwanted) return become({ phase: 'idle', sending: false, renewing: false });
+    if (word && word.kind === 'refused' && renewable(word)) return renew();
+    trouble(word ? said(word, text) : { text }, false);
+  }
+
+  async function reason() {
+    const fact = await when((f) => f.kind === 'stop' || (f.kind === 'stage' && ['refused', 'ended'].includes(f.event.kind)), waits.reason);
+    return fact?.kind === 'stage' ? fact.event : undefined;
+  }
+
+  /** @param {import('./types.js').StageEvent} event @param {string} text @returns {Reason} */
+  const said = (event, text) => ({ text, detail: event.detail, code: event.code });
+
+  /** @param {import('./types.js').StageEvent} event */
+  const renewable = (event) => renewals === 0 && !FINAL.includes(event.code);
+
+  /** In the reconnect loop OBS refuses new settings for three hours: stop, renew, start, once. @returns {Promise<void>} */
+  async function renew() {
+    renewals++;
+    become({ phase: 'reconnecting', renewing: true });
+    if (!(await quiet())) return trouble({ text: 'live.wontStop' }, true);
+    if (unwanted) return become({ phase: 'idle', sending: false, renewing: false });
+    return start(true);
+  }
+
+  /** OBS is in its reconnect loop, and the stage may say what it thinks of that. */
+  async function knocking() {
+    const since = state.since;
+    become({ phase: 'reconnecting', sending: true, since });
+    const word = lastWord && ['refused', 'ended'].includes(lastWord.kind) ? lastWord : undefined;
+    const expired = state.expiresAt > 0 && state.expiresAt <= now();
+    if (word && FINAL.includes(word.code)) return giveUp(word);
+    if (expired && renewals === 0) return renew();
+    if (word?.kind === 'refused') return renewable(word) ? renew() : giveUp(word);
+  }
+
+  /** @param {import('./types.js').StageEvent} word */
+  async function giveUp(word) {
+    const still = await quiet();
+    if (unwanted) return become({ phase: 'idle', sending: false, renewing: false });
+    trouble(said(word, 'live.ended'), !still);
+  }
+
+  async function halt() {
+    become({ phase: 'stopping' });
+    if (await quiet()) return become({ phase: 'idle', sending: false, renewing: false, since: 0 });
+    trouble({ text: 'live.wontStop' }, true);
+  }
+
+  /**
+   * Stops OBS's output and waits until it is idle. While OBS connects it answers 501 to StopStream, and starts all the same a
+   * moment later; so it is asked until nothing is under way.
+   * @returns {Promise<boolean>}
+   */
+  async function quiet() {
+    for (let tries = 0; tries < 4; tries++) {
+      const over = when((f) => f.kind === 'obs' && (connecting ? /STARTED$|STOPPED$/ : /STOPPED$/).test(f.state), waits.stop);
+      try {
+        await obs.call('StopStream');
+      } catch (/** @type {any} */ err) {
+        if (err.code !== CODE.outputNotRunning) throw err;
+        if (!connecting) return true;
+      }
+      const fact = await over;
+      if (fact?.kind === 'obs' && fact.state.endsWith('STOPPED')) return true;
+      if (!fact && !(await obs.call('GetStreamStatus')).outputActive) { connecting = false; return true; }
+    }
+    return false;
+  }
+
+  /** OBS is on already: started by its own button, or before this page was loaded. @returns {Promise<void>} */
+  async function takeOver() {
+    const { streamServiceType: type, streamServiceSettings: settings } = await obs.call('GetStreamServiceSettings');
+    const kept = type === 'whip_custom' ? tokens.inObs(settings ?? {}) : null;
+    if (!kept) return trouble({ text: type === 'whip_custom' ? 'live.otherToken' : 'live.elsewhere' }, true);
+    stage = kept.stage;
+    become({ phase: 'starting', step: 'stage', participantId: kept.participantId, expiresAt: kept.expiresAt, sending: true });
+    return confirmed();
+  }
+
+  /** What happens while nothing is under way. @param {Fact} fact */
+  function react(fact) {
+    const on = state.phase === 'live' || state.phase === 'reconnecting' || (state.phase === 'trouble' && state.sending);
+    if (fact.kind === 'obs') {
+      if (fact.state.endsWith('STARTED') && !on && state.phase !== 'live') { unwanted = false; renewals = 0; void only(takeOver); }
+      else if (fact.state.endsWith('RECONNECTING') && on) void only(knocking);
+      else if (fact.state.endsWith('RECONNECTED') && on) void only(confirmed);
+      else if (fact.state.endsWith('STOPPING') && on) unwanted = true; // OBS's own button
+      else if (fact.state.endsWith('STOPPED') && (on || state.sending)) void only(() => stopped('live.ended'));
+      return;
+    }
+    if (fact.kind === 'presence' && on) {
+      if (now() - state.since > LONG_LIVE && state.phase === 'live') renewals = 0;
+      if (fact.presence.publishing && state.phase !== 'reconnecting') live();
+    }
+    if (fact.kind !== 'stage' || !on) return;
+    if (fact.event.kind === 'publishing') live();
+    else if (fact.event.kind === 'refused' && state.phase === 'reconnecting') void only(knocking);
+    else if (fact.event.kind === 'ended' && FINAL.includes(fact.event.code)) void only(() => giveUp(fact.event));
+  }
+
+  return {
+    get state() { return state; },
+    /** @param {string} arn @returns {Promise<void>} */
+    go(arn) {
+      if (job || state.phase === 'live') return job ?? Promise.resolve();
+      unwanted = false;
+      renewals = 0;
+      stage = arn;
+      return only(() => start(false));
+    },
+    /** Stop is respected always, also in the midst of starting. */
+    async stop() {
+      unwanted = true;
+      tell({ kind: 'stop' });
+      if (job) { become({ ...state, phase: 'stopping' }); await job; }
+      if (state.phase === 'stopping' || state.sending) await only(halt);
+      else if (state.phase !== 'idle') become({ phase: 'idle', sending: false });
+    },
+    /** Leaves a trouble that was read. */
+    dismiss() {
+      if (state.phase === 'trouble' && !job) become({ phase: 'idle', sending: false });
+    },
+    /** A page that was just connected to OBS finds out what is going on there. @returns {Promise<void>} */
+    resume() {
+      if (job) return job;
+      return only(async () => {
+        const { outputActive, outputReconnecting } = await obs.call('GetStreamStatus');
+        unwanted = false;
+        if (outputActive) { await takeOver(); if (outputReconnecting && state.phase !== 'trouble') become({ phase: 'reconnecting', sending: true }); }
+        else if (state.sending) await stopped('live.ended');
+      });
+    },
+    /** @param {string} outputState of StreamStateChanged */
+    obsState: (outputState) => tell({ kind: 'obs', state: outputState }),
+    obsClosed: () => tell({ kind: 'closed' }),
+    /** @param {import('./types.js').StageEvent} event */
+    stageEvent(event) {
+      if (seen.has(event.id) || event.participantId !== state.participantId || !state.participantId) return;
+      seen.add(event.id);
+      lastWord = event;
+      tell({ kind: 'stage', event });
+    },
+    /** @param {import('./types.js').Presence[]} participants of any stage */
+    presence(participants) {
+      const presence = participants.find((p) => p.participantId === state.participantId);
+      if (presence?.publishing) tell({ kind: 'presence', presence });
+    },
+    /**
+     * Whenever nothing is sent and the token in OBS is about to expire, a fresh one is put there.
+     * @param {string} arn
+     */
+    async keepFresh(arn) {
+      if (job || state.phase !== 'idle') return;
+      await only(async () => {
+        const { streamServiceType: type, streamServiceSettings: has } = await obs.call('GetStreamServiceSettings');
+        if (type !== 'whip_custom' || tokens.reusable(has, arn)) return;
+        if (has.bearer_token && !tokens.inObs(has)) return; // another dock's: two that renew in turns would never end
+        if ((await obs.call('GetStreamStatus')).outputActive) return;
+        const ready = await tokens.fresh(arn);
+        await put(has, ready);
+        become({ expiresAt: ready.kept.expiresAt });
+      });
+    },
+    /** Live with a token that would not survive a reconnect. */
+    dying: () => state.phase === 'live' && state.expiresAt > 0 && state.expiresAt - now() < RENEW_BEFORE,
+  };
+}

@@ -1,0 +1,248 @@
+/** What all pages share: language, look, the header, signing in, and how errors are said. */
+import { api, ApiError, base } from './api.js';
+import { copy } from './copy.js';
+import { byId, h, show } from './dom.js';
+import { has, t, useLanguage } from './strings.js';
+
+/** @typedef {import('./dom.js').Child} Child */
+/** @typedef {import('./types.js').Me} Me */
+
+const THEME = 'stagedoor.theme';
+
+/** Before the first drawing. */
+export async function prepare() {
+  setTheme(localStorage.getItem(THEME) ?? 'auto');
+  await useLanguage(navigator.languages ?? [navigator.language]);
+}
+
+/** @param {string} theme auto, dark or light */
+export function setTheme(theme) {
+  localStorage.setItem(THEME, theme);
+  if (theme === 'auto') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+}
+
+/** Draws the page. @param {...(Child | Child[])} children */
+export function page(...children) {
+  const root = byId('page');
+  root.removeAttribute('aria-busy');
+  show(root, ...children);
+}
+
+/** Says something to those who do not see it. @param {string} text */
+export function say(text) {
+  const said = byId('said');
+  if (said.textContent !== text) said.textContent = text;
+}
+
+/** The sentence for the person: the server's, or ours when it could not say any. @param {any} err */
+export function errorText(err) {
+  if (!(err instanceof ApiError)) return err?.message || String(err);
+  if (err.message) return err.message;
+  return has(`api.${err.code}`) ? t(`api.${err.code}`) : t('api.failed', { code: err.code });
+}
+
+/** @param {string | undefined} text */
+export const errorLine = (text) => text && h('p', { className: 'error', role: 'alert' }, text);
+
+let ids = 0;
+
+/**
+ * A labelled input.
+ * @param {string} label @param {Record<string, any>} props @param {Child} [hint]
+ */
+export function field(label, props, hint) {
+  const id = props.id ?? `f-${props.name ?? ++ids}`;
+  return h('div', { className: 'field', key: id },
+    h('label', { for: id }, label),
+    h('input', { id, autocomplete: 'off', spellcheck: false, ...props, ...(hint ? { 'aria-describedby': `${id}-hint` } : {}) }),
+    hint && h('p', { className: 'hint', id: `${id}-hint` }, hint));
+}
+
+/**
+ * A form that is busy while its work runs and shows why it failed.
+ * @param {{key: string, submit: string, busy: boolean, error?: string, onsubmit: (data: Record<string, string>) => void, className?: string}} about
+ * @param {...(Child | Child[])} children
+ */
+export function form({ key, submit, busy, error, onsubmit, className = '' }, ...children) {
+  return h('form', {
+    key, className,
+    onsubmit: (/** @type {SubmitEvent} */ e) => {
+      e.preventDefault();
+      if (!busy) onsubmit(/** @type {Record<string, string>} */ (Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (e.target)))));
+    },
+  }, ...children, errorLine(error), h('button', { type: 'submit', className: 'primary', 'aria-disabled': busy && 'true' }, submit));
+}
+
+/** @param {string} text @param {() => void} onclick @param {Record<string, any>} [props] */
+export const button = (text, onclick, props = {}) => h('button', { type: 'button', onclick, ...props }, text);
+
+/** Which login this browser has, null for none. @returns {Promise<Me | null>} */
+export async function whoAmI() {
+  try {
+    return await api('GET', 'api/me');
+  } catch (err) {
+    if (err instanceof ApiError && err.status === 401) return null;
+    throw err;
+  }
+}
+
+/** @param {string} path */
+export const href = (path) => new URL(path, base).href;
+
+/**
+ * The line on top of every page.
+ * @param {Me | null} me @param {string} here @param {{onSignOut?: () => void, extra?: Child[]}} [more]
+ */
+export function header(me, here, { onSignOut, extra = [] } = {}) {
+  /** @type {[string, string][]} */
+  const places = [['dock', 'menu.dock'], ['watch', 'menu.watch'], ['account', 'menu.account']];
+  if (me?.role === 'operator') places.push(['operator', 'menu.operator']);
+  return h('header', { key: 'header' },
+    h('a', { className: 'brand', href: href('') }, h('img', { src: href('static/icon.svg'), alt: '', width: 20, height: 20 }), t('app')),
+    ...extra,
+    me && h('details', { className: 'menu', onkeydown: closeOnEscape, ontoggle: closeElsewhere },
+      h('summary', { 'aria-label': `${t('app.menu')}: ${me.name}` }, h('span', { className: 'who' }, me.name)),
+      h('nav', { 'aria-label': t('app.menu') },
+        ...places.filter(([path]) => path !== here).map(([path, text]) => h('a', { href: href(path), target: here === 'dock' ? '_blank' : '' }, t(text))),
+        themeChoice(),
+        onSignOut && button(t('menu.signOut'), onSignOut))));
+}
+
+/** @param {KeyboardEvent} e */
+function closeOnEscape(e) {
+  if (e.key !== 'Escape') return;
+  const details = /** @type {HTMLDetailsElement} */ (e.currentTarget);
+  details.open = false;
+  details.querySelector('summary')?.focus();
+}
+
+/** An open menu closes on the next click elsewhere. @param {Event} e */
+function closeElsewhere(e) {
+  const details = /** @type {HTMLDetailsElement} */ (e.currentTarget ?? e.target);
+  if (!details.open) return;
+  const close = (/** @type {Event} */ click) => {
+    if (details.contains(/** @type {Node} */ (click.target))) return;
+    details.open = false;
+    document.removeEventListener('click', close);
+  };
+  document.addEventListener('click', close);
+}
+
+function themeChoice() {
+  const now = localStorage.getItem(THEME) ?? 'auto';
+  return h('label', { className: 'choice' }, t('app.theme'),
+    h('select', { onchange: (/** @type {Event} */ e) => setTheme(/** @type {HTMLSelectElement} */ (e.target).value) },
+      ...['auto', 'dark', 'light'].map((theme) => h('option', { value: theme, selected: theme === now }, t(`app.theme.${theme}`)))));
+}
+
+/**
+ * Signing in, for every page that needs it.
+ * @param {{error?: string, notice?: string, busy: boolean, onsubmit: (name: string, password: string) => void}} about
+ */
+export function signInView({ error, notice, busy, onsubmit }) {
+  return h('main', { className: 'card', key: 'sign-in' },
+    h('h1', null, t('sign.title')),
+    notice && h('p', { className: 'notice' }, notice),
+    form({ key: 'sign', submit: t('sign.in'), busy, error, onsubmit: (d) => onsubmit(d.name, d.password) },
+      field(t('sign.name'), { name: 'name', autocomplete: 'username', required: true, maxLength: 128 }),
+      field(t('sign.password'), { name: 'password', type: 'password', autocomplete: 'current-password', required: true })),
+    h('p', { className: 'hint' }, t('sign.forgot')));
+}
+
+/**
+ * Asks for a login where there is none, and then calls ready.
+ * @param {(me: Me) => void} ready @param {string} here
+ */
+export async function signedIn(ready, here) {
+  await prepare();
+  /** @type {{error?: string, busy: boolean}} */
+  const state = { busy: false };
+  const draw = () => page(header(null, here), signInView({
+    ...state,
+    async onsubmit(name, password) {
+      Object.assign(state, { busy: true, error: undefined });
+      draw();
+      try {
+        const me = await api('POST', 'api/login', { name, password });
+        return ready(me);
+      } catch (err) {
+        Object.assign(state, { busy: false, error: errorText(err) });
+        draw();
+      }
+    },
+  }));
+  try {
+    const me = await whoAmI();
+    if (me) ready(me);
+    else draw();
+  } catch (err) {
+    page(header(null, here), h('main', { className: 'card' }, errorLine(errorText(err)), button(t('app.again'), () => location.reload())));
+  }
+}
+
+/** Ends this login and shows the way in again. */
+export async function signOut() {
+  await api('DELETE', 'api/login').catch(() => {}); // ended already, or it ends by itself
+  location.reload();
+}
+
+/**
+ * Takes the code out of the address, so that neither the history nor a screenshot keeps it.
+ * @returns {string}
+ */
+export function takeCode() {
+  const url = new URL(location.href);
+  const code = url.searchParams.get('code') ?? '';
+  if (code) {
+    url.searchParams.delete('code');
+    history.replaceState(null, '', url);
+  }
+  return code;
+}
+
+/**
+ * A field to read and copy. Says how it went on its own button.
+ * @param {{key: string, label: string, text: string, masked?: boolean, onmask?: () => void}} about
+ */
+export function copyField({ key, label, text, masked, onmask }) {
+  const id = `c-${key}`;
+  return h('div', { className: 'field', key: id },
+    h('label', { for: id }, label),
+    h('div', { className: 'row' },
+      h('input', { id, readOnly: true, value: text, type: masked ? 'password' : 'text', autocomplete: 'off', spellcheck: false,
+        onfocus: (/** @type {Event} */ e) => /** @type {HTMLInputElement} */ (e.target).select() }),
+      onmask && button(masked ? t('app.show') : t('app.hide'), onmask, { 'aria-controls': id }),
+      button(t('app.copy'), () => {}, { onclick: (/** @type {Event} */ e) => void copied(/** @type {HTMLElement} */ (e.currentTarget), id, text), 'aria-label': `${t('app.copy')}: ${label}` })));
+}
+
+/** @param {HTMLElement} pressed @param {string} id @param {string} text */
+async function copied(pressed, id, text) {
+  const how = await copy(/** @type {HTMLInputElement} */ (byId(id)), text);
+  const words = how === 'copied' ? t('app.copied') : t('app.select');
+  say(words);
+  if (how === 'selected') {
+    const field = byId(id).closest('.field');
+    if (field && !field.querySelector('.hint')) field.append(h('p', { className: 'hint' }, words));
+    return;
+  }
+  pressed.textContent = words;
+  pressed.focus();
+  setTimeout(() => { pressed.textContent = t('app.copy'); say(''); }, 2000);
+}
+
+/**
+ * The two fields of a new password; answers the password, or what is wrong with it.
+ * @param {Record<string, string>} data
+ * @returns {{password: string, error?: string}}
+ */
+export function chosenPassword({ password, repeat }) {
+  if (password.length < 10) return { password, error: t('password.short') };
+  if (password !== repeat) return { password, error: t('password.differ') };
+  return { password };
+}
+
+export const passwordFields = () => [
+  field(t('password.new'), { name: 'password', type: 'password', autocomplete: 'new-password', required: true }, t('password.rule')),
+  field(t('password.repeat'), { name: 'repeat', type: 'password', autocomplete: 'new-password', required: true }),
+];

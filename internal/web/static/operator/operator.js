@@ -1,0 +1,249 @@
+/** The operator's page: people and what they may do, stages and who is on them, tokens. */
+import { api, escapeArn } from '../lib/api.js';
+import { h } from '../lib/dom.js';
+import { listen } from '../lib/events.js';
+import { button, copyField, errorLine, errorText, field, form, header, page, signedIn, signOut } from '../lib/page.js';
+import { has, number, t, time } from '../lib/strings.js';
+import { receives } from '../dock/views.js';
+import { tokenItem } from './tokens.js';
+
+/** @typedef {import('../lib/types.js').User} User */
+/** @typedef {import('../lib/types.js').StageWithPeople} Stage */
+
+const LOAD_EVERY = 15_000; // docks and what was issued; who is on a stage is told at once
+
+const state = {
+  /** @type {import('../lib/types.js').Me | null} */ me: null,
+  /** @type {User[]} */ users: [],
+  /** @type {Stage[]} */ stages: [],
+  /** @type {import('../lib/types.js').Issued[]} */ tokens: [],
+  /** @type {{name: string, invite: string, inviteExpiresAt: string} | null} */ invited: null,
+  /** What waits for "yes, do it". */ asked: '',
+  error: '', busy: false,
+  /** Makes a form that was sent empty again. */ sent: 0,
+};
+
+function draw() {
+  const { me } = state;
+  if (!me) return;
+  const head = header(me, 'operator', { onSignOut: signOut });
+  if (me.role !== 'operator') return page(head, h('main', { className: 'card' }, h('p', null, t('op.denied'))));
+  page(head, h('main', { className: 'columns' },
+    h('h1', null, t('op.title')),
+    errorLine(state.error),
+    stagesCard(), peopleCard(), tokensCard()));
+}
+
+/**
+ * Does something on the server, then shows how things are.
+ * @param {string} method @param {string} path @param {unknown} [body]
+ * @returns {Promise<any>} undefined when it failed, which is shown
+ */
+async function act(method, path, body) {
+  state.busy = true;
+  state.asked = '';
+  draw();
+  try {
+    const answer = await api(method, path, body);
+    state.error = '';
+    state.sent++;
+    await load();
+    return answer ?? true;
+  } catch (err) {
+    state.error = errorText(err);
+    return undefined;
+  } finally {
+    state.busy = false;
+    draw();
+  }
+}
+
+async function load() {
+  const [users, stages, tokens] = await Promise.all([api('GET', 'api/users'), api('GET', 'api/stages'), api('GET', 'api/tokens?all=1')]);
+  Object.assign(state, { users: users.users, stages: stages.stages, tokens: tokens.tokens });
+}
+
+/**
+ * A button that asks before it does: with a second one in its place, since a dialog box stops the whole of OBS.
+ * @param {string} key @param {string} label @param {string} question @param {string} about @param {() => void} yes
+ */
+function asking(key, label, question, about, yes) {
+  if (state.asked !== key) return button(label, () => { state.asked = key; draw(); }, { className: 'small', key, 'aria-label': `${label}: ${about}` });
+  return h('div', { className: 'notice warning row wrap', role: 'alertdialog', 'aria-label': question, key },
+    h('span', null, question), button(t('op.sure'), yes, { className: 'danger small' }), button(t('app.cancel'), () => { state.asked = ''; draw(); }, { className: 'small' }));
+}
+
+/* ---- stages ---- */
+
+function stagesCard() {
+  return h('section', { className: 'card', key: 'stages' },
+    h('h2', null, t('op.stages')),
+    h('ul', { className: 'list' }, ...state.stages.map(stageItem)),
+    form({ key: `add-stage-${state.sent}`, submit: t('op.addStage'), busy: state.busy, className: 'inline', onsubmit: ({ stageName }) => void act('POST', 'api/stages', { name: stageName }) },
+      field(t('op.stageName'), { name: 'stageName', required: true, maxLength: 128 })));
+}
+
+/** @param {Stage} stage */
+function stageItem(stage) {
+  const path = `api/stages/${escapeArn(stage.arn)}`;
+  return h('li', { className: 'item', key: stage.arn },
+    h('div', { className: 'head' }, h('b', null, stage.name), h('span', { className: 'tag' }, t(`op.served.${stage.served}`))),
+    h('p', { className: 'hint' }, stage.arn),
+    stage.participants.length === 0 ? h('p', { className: 'hint' }, t('op.nobody')) : h('ul', { className: 'list' }, ...stage.participants.map((p) => person(stage, p))),
+    h('details', null, h('summary', null, t('op.limits')), limitsForm(stage, path)),
+    stage.served === 'local' && asking(`stage ${stage.arn}`, t('op.remove'), t('op.sureStage', { name: stage.name }), stage.name, () => void act('DELETE', path)));
+}
+
+/** @param {Stage} stage @param {import('../lib/types.js').Presence} p */
+function person(stage, p) {
+  const path = `api/stages/${escapeArn(stage.arn)}/participants/${encodeURIComponent(p.participantId)}`;
+  const key = `kick ${p.participantId}`;
+  return h('li', { className: 'item', key: p.participantId },
+    h('div', { className: 'head' }, h('b', null, p.name),
+      p.publishing && h('span', { className: 'tag live' }, t('live.live')),
+      h('span', { className: 'hint' }, t('live.since', { time: time(p.since) })), h('span', { className: 'hint' }, t('watch.viewers', { n: p.viewers }))),
+    p.reception && h('p', { className: 'hint' }, t('op.receives', { what: receives(p.reception).join(' · ') })),
+    state.asked === key
+      ? form({ key, submit: t('op.kick'), busy: state.busy, className: 'inline', onsubmit: ({ reason }) => void act('DELETE', path, reason ? { reason } : undefined) },
+        field(t('op.kickReason'), { name: 'reason', maxLength: 200 }))
+      : button(t('op.kick'), () => { state.asked = key; draw(); }, { className: 'small', key, 'aria-label': `${t('op.kick')}: ${p.name}` }));
+}
+
+/** @param {Stage} stage @param {string} path */
+function limitsForm(stage, path) {
+  const { maxHeight, advisedBitrate, maxBitrate, maxKeyframeInterval } = stage.limits;
+  const numeric = { type: 'number', required: true, min: 0, step: 'any' };
+  return form({
+    key: 'limits', submit: t('app.save'), busy: state.busy,
+    onsubmit: (d) => void act('PATCH', path, {
+      name: d.name,
+      limits: { maxHeight: Number(d.maxHeight), advisedBitrate: Number(d.advised) * 1000, maxBitrate: Number(d.most) * 1000, maxKeyframeInterval: Number(d.keyframes) },
+    }),
+  }, h('div', { className: 'fields' },
+    limit(stage, t('op.stageName'), { name: 'name', defaultValue: stage.name, required: true, maxLength: 128 }),
+    limit(stage, t('op.maxHeight'), { ...numeric, name: 'maxHeight', defaultValue: maxHeight }),
+    limit(stage, t('op.advised'), { ...numeric, name: 'advised', defaultValue: advisedBitrate / 1000 }),
+    limit(stage, t('op.most'), { ...numeric, name: 'most', defaultValue: maxBitrate / 1000 }),
+    limit(stage, t('op.keyframes'), { ...numeric, name: 'keyframes', defaultValue: maxKeyframeInterval })));
+}
+
+/** Each stage has the same fields. @param {Stage} stage @param {string} label @param {Record<string, any>} props */
+const limit = (stage, label, props) => field(label, { ...props, id: `${props.name}-${stage.arn}` });
+
+/* ---- people ---- */
+
+function peopleCard() {
+  return h('section', { className: 'card', key: 'people' },
+    h('h2', null, t('op.people')),
+    form({ key: `invite-${state.sent}`, submit: t('op.invite'), busy: state.busy, className: 'inline', onsubmit: invite },
+      field(t('op.inviteName'), { name: 'newName', required: true, maxLength: 128 }),
+      h('label', { className: 'check' }, h('input', { type: 'checkbox', name: 'operator' }), h('span', null, t('op.asOperator')))),
+    state.invited && h('div', { className: 'notice good', role: 'status', key: 'link' },
+      h('p', null, t('op.inviteLink', { name: state.invited.name, time: time(state.invited.inviteExpiresAt) })),
+      copyField({ key: 'invite', label: t('op.invite'), text: state.invited.invite }),
+      button(t('app.done'), () => { state.invited = null; draw(); }, { className: 'small' })),
+    h('ul', { className: 'list' }, ...state.users.map(userItem)));
+}
+
+/** @param {Record<string, string>} d */
+async function invite({ newName, operator }) {
+  const made = await act('POST', 'api/users', operator === 'on' ? { name: newName, role: 'operator' } : { name: newName });
+  if (made) state.invited = made;
+  draw();
+}
+
+/** @param {User} user */
+function userItem(user) {
+  const path = `api/users/${encodeURIComponent(user.id)}`;
+  const me = user.id === state.me?.id;
+  const about = (/** @type {string} */ label) => ({ className: 'small', 'aria-label': `${label}: ${user.name}` });
+  return h('li', { className: 'item', key: user.id },
+    h('div', { className: 'head' }, h('b', null, user.name),
+      user.role === 'operator' && h('span', { className: 'tag' }, t('account.role.operator')),
+      h('span', { className: 'hint' }, user.invited ? t('op.invited') : user.lastSeenAt ? t('op.seen', { time: time(user.lastSeenAt) }) : t('op.never'))),
+    user.docks.map(dock),
+    user.role === 'operator' ? h('p', { className: 'hint', key: 'all' }, `${t('op.grants')}: ${t('op.all')}`) : grants(user, path),
+    !me && h('div', { className: 'row wrap', key: 'acts' },
+      button(t('op.newLink'), async () => { const made = await act('POST', `${path}/invite`); if (made) { state.invited = made; draw(); } }, about(t('op.newLink'))),
+      button(t('op.signOut'), () => void act('DELETE', `${path}/logins`), about(t('op.signOut'))),
+      asking(`user ${user.id}`, t('op.remove'), t('op.sureRemove', { name: user.name }), user.name, () => void act('DELETE', path))));
+}
+
+/** @param {import('../lib/types.js').Dock} dock */
+function dock(dock) {
+  const where = t(dock.agent.includes('OBS/') ? 'docks.inObs' : 'docks.inBrowser');
+  const fixes = dock.obs?.findings?.filter((f) => f.level === 'fix').length ?? 0;
+  const name = dock.obs ? `op.state.${dock.obs.state}` : '';
+  const obs = dock.obs ? t('op.dockObs', { version: dock.obs.version, platform: dock.obs.platform, state: has(name) ? t(name) : dock.obs.state }) : t('op.dockNoObs');
+  return h('p', { className: 'row wrap', key: dock.id },
+    h('span', { className: 'hint' }, t('op.dock', { where, state: obs }), fixes > 0 && ` · ${t('op.findings', { n: fixes })}`),
+    dock.live && h('span', { className: 'tag live' }, t('op.dockLive')));
+}
+
+/** @param {User} user @param {string} path */
+function grants(user, path) {
+  const free = state.stages.filter((s) => !user.grants.some((g) => g.stage === s.arn));
+  return h('div', { className: 'columns', key: 'grants' },
+    h('div', null, h('span', { className: 'hint' }, `${t('op.grants')}: `), user.grants.length === 0 && h('span', null, t('op.noGrants'))),
+    h('ul', { className: 'list' }, ...user.grants.map((g) => h('li', { className: 'row wrap', key: g.stage },
+      h('b', null, state.stages.find((s) => s.arn === g.stage)?.name ?? g.stage),
+      ...g.capabilities.map((c) => h('span', { className: 'tag' }, t(`op.${c}`))),
+      h('span', { className: 'hint' }, `${t('op.longest')} ${t('op.hours', { n: number(g.maxTTL / 3600) })}`),
+      button(t('op.remove'), () => void act('DELETE', `${path}/grants/${escapeArn(g.stage)}`), { className: 'small', 'aria-label': `${t('op.remove')}: ${user.name}` })))),
+    free.length > 0 && grantForm(user, free, path));
+}
+
+/** @param {User} user @param {Stage[]} free @param {string} path */
+function grantForm(user, free, path) {
+  const box = (/** @type {string} */ name) => h('label', { className: 'check', key: name }, h('input', { type: 'checkbox', name, defaultChecked: true }), h('span', null, t(`op.${name}`)));
+  return form({
+    key: `grant-${user.id}`, submit: t('op.grant'), busy: state.busy, className: 'inline',
+    onsubmit: (d) => void act('PUT', `${path}/grants/${escapeArn(d.stage)}`, {
+      capabilities: ['publish', 'subscribe'].filter((c) => d[c] === 'on'),
+      maxTTL: Math.round(Number(d.hours) * 3600),
+    }),
+  },
+  h('div', { className: 'field' }, h('label', { for: `stage-${user.id}` }, t('live.stage')),
+    h('select', { name: 'stage', id: `stage-${user.id}` }, ...free.map((s) => h('option', { value: s.arn, key: s.arn }, s.name)))),
+  box('publish'), box('subscribe'),
+  field(`${t('op.longest')} (${t('op.hoursLabel')})`, { name: 'hours', id: `hours-${user.id}`, type: 'number', min: 1, max: 336, step: 'any', required: true, defaultValue: 12 }));
+}
+
+/* ---- tokens ---- */
+
+function tokensCard() {
+  const names = new Map(state.stages.map((s) => [s.arn, s.name]));
+  return h('section', { className: 'card', key: 'tokens' },
+    h('h2', null, t('op.tokens')),
+    state.tokens.length === 0 && h('p', { className: 'hint' }, t('op.noTokens')),
+    h('ul', { className: 'list' }, ...state.tokens.slice(0, 200).map((k) => tokenItem(k, names.get(k.stage) ?? k.stage, k.user.name, (id) => void act('DELETE', `api/tokens/${encodeURIComponent(id)}`)))));
+}
+
+/** Asks again, and shows it unless somebody is in the midst of deciding. */
+async function refresh() {
+  if (document.hidden || state.busy) return;
+  try {
+    await load();
+    state.error = '';
+  } catch (err) {
+    state.error = errorText(err);
+  }
+  draw();
+}
+
+void signedIn(async (me) => {
+  state.me = me;
+  draw();
+  if (me.role !== 'operator') return;
+  await refresh();
+  setInterval(refresh, LOAD_EVERY);
+  listen({
+    signedOut: () => location.reload(),
+    event({ event, data }) {
+      const stage = event === 'presence' && state.stages.find((s) => s.arn === data.stage);
+      if (!stage) return;
+      stage.participants = data.participants;
+      draw();
+    },
+  });
+}, 'operator');
