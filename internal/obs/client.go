@@ -56,13 +56,14 @@ func (e *RequestError) Error() string {
 
 // The statuses that the rules decide on (RequestStatus of the protocol).
 const (
-	statusNotReady      = 207
-	statusOutputRunning = 500
-	statusNotRunning    = 501
-	statusNotFound      = 600
-	statusExists        = 601
-	statusBadState      = 604
-	statusNotCreated    = 700
+	statusUnknownRequest = 204
+	statusNotReady       = 207
+	statusOutputRunning  = 500
+	statusNotRunning     = 501
+	statusNotFound       = 600
+	statusExists         = 601
+	statusBadState       = 604
+	statusNotCreated     = 700
 )
 
 // IsStatus says whether OBS answered with that status.
@@ -313,10 +314,14 @@ func (c *Client) Err() error {
 
 // Call asks OBS and decodes the answer into into, unless that is nil. An OBS that is still loading is asked again for a while.
 func (c *Client) Call(ctx context.Context, request string, data, into any) error {
+	return c.callWithin(ctx, c.opts.Timeout, request, data, into)
+}
+
+func (c *Client) callWithin(ctx context.Context, limit time.Duration, request string, data, into any) error {
 	ready, cancel := context.WithTimeout(ctx, c.opts.Ready)
 	defer cancel()
 	for {
-		err := c.call(ctx, request, data, into)
+		err := c.call(ctx, limit, request, data, into)
 		if !IsStatus(err, statusNotReady) {
 			return err
 		}
@@ -328,14 +333,14 @@ func (c *Client) Call(ctx context.Context, request string, data, into any) error
 	}
 }
 
-func (c *Client) call(ctx context.Context, request string, data, into any) error {
+func (c *Client) call(ctx context.Context, limit time.Duration, request string, data, into any) error {
 	id, reply := c.expectReply()
 	defer c.forget(id)
 	d := map[string]any{"requestType": request, "requestId": id}
 	if data != nil {
 		d["requestData"] = data
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := c.write(ctx, opRequest, d); err != nil {
 		return c.broken(request, err)

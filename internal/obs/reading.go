@@ -1,0 +1,221 @@
+package obs
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A Reading is everything in OBS that the rules judge.
+type Reading struct {
+	Version  string            `json:"version"`
+	Platform string            `json:"platform"`
+	Service  Service           `json:"service"`
+	Profile  string            `json:"profile"`
+	Profiles []string          `json:"profiles"`
+	Params   map[string]string `json:"params"` // "Category/Name"; one that is neither set nor has a default is absent
+	Video    Video             `json:"video"`
+	Active   Active            `json:"active"`
+	NoWHIP   bool              `json:"noWhip,omitempty"` // OBS said 700 when it was given the service
+}
+
+// A Service is what OBS streams to. Its secrets are kept apart from the settings, so that a reading may be printed.
+type Service struct {
+	Type     string         `json:"type"`
+	Settings map[string]any `json:"settings"`
+	secrets  map[string]stage.Secret
+}
+
+// Video is GetVideoSettings.
+type Video struct {
+	BaseWidth      int `json:"baseWidth"`
+	BaseHeight     int `json:"baseHeight"`
+	OutputWidth    int `json:"outputWidth"`
+	OutputHeight   int `json:"outputHeight"`
+	FPSNumerator   int `json:"fpsNumerator"`
+	FPSDenominator int `json:"fpsDenominator"`
+}
+
+// FPS is the frame rate.
+func (v Video) FPS() float64 { return float64(v.FPSNumerator) / float64(max(1, v.FPSDenominator)) }
+
+// Active says which outputs run. While any does, OBS does not rebuild its encoders.
+type Active struct {
+	Stream bool `json:"stream"`
+	Record bool `json:"record"`
+	Replay bool `json:"replay"`
+	Camera bool `json:"camera"`
+}
+
+// parameters are those of the profile that matter.
+func parameters() []string {
+	return []string{
+		"Output/Mode", "Output/Reconnect", "Output/DelayEnable",
+		"SimpleOutput/StreamEncoder", "SimpleOutput/StreamAudioEncoder", "SimpleOutput/VBitrate", "SimpleOutput/ABitrate",
+		"SimpleOutput/UseAdvanced", "SimpleOutput/x264Settings",
+		"AdvOut/Encoder", "AdvOut/AudioEncoder", "AdvOut/ApplyServiceSettings", "AdvOut/TrackIndex",
+		"AdvOut/Track1Bitrate", "AdvOut/Track2Bitrate", "AdvOut/Track3Bitrate", "AdvOut/Track4Bitrate", "AdvOut/Track5Bitrate", "AdvOut/Track6Bitrate",
+		"Stream1/WHIPSimulcastTotalLayers", "Stream1/EnableMultitrackVideo",
+		"Audio/SampleRate", "Audio/ChannelSetup", "Auth/Type",
+	}
+}
+
+// Read asks OBS for all of it.
+func Read(ctx context.Context, c *Client) (Reading, error) {
+	var version struct {
+		OBS      string `json:"obsVersion"`
+		Platform string `json:"platform"`
+	}
+	if err := c.Call(ctx, "GetVersion", nil, &version); err != nil {
+		return Reading{}, err
+	}
+	r := Reading{Version: version.OBS, Platform: version.Platform}
+	var err error
+	if r.Profile, r.Profiles, err = readProfiles(ctx, c); err != nil {
+		return r, err
+	}
+	if r.Service, err = readService(ctx, c); err != nil {
+		return r, err
+	}
+	if err := c.Call(ctx, "GetVideoSettings", nil, &r.Video); err != nil {
+		return r, err
+	}
+	if r.Params, err = readParams(ctx, c); err != nil {
+		return r, err
+	}
+	r.Active, err = readActive(ctx, c)
+	return r, err
+}
+
+func readProfiles(ctx context.Context, c *Client) (current string, all []string, err error) {
+	var list struct {
+		Current  string   `json:"currentProfileName"`
+		Profiles []string `json:"profiles"`
+	}
+	err = c.Call(ctx, "GetProfileList", nil, &list)
+	return list.Current, list.Profiles, err
+}
+
+func readService(ctx context.Context, c *Client) (Service, error) {
+	var got struct {
+		Type     string         `json:"streamServiceType"`
+		Settings map[string]any `json:"streamServiceSettings"`
+	}
+	if err := c.Call(ctx, "GetStreamServiceSettings", nil, &got); err != nil {
+		return Service{}, err
+	}
+	return Service{Type: got.Type, Settings: got.Settings}.hide(), nil
+}
+
+// hide takes the secrets out of the settings: OBS tells them in clear.
+func (s Service) hide() Service {
+	hidden := Service{s.Type, map[string]any{}, map[string]stage.Secret{}}
+	for name, value := range s.Settings {
+		text, isText := value.(string)
+		switch name {
+		case "key", "password", "bearer_token":
+			if isText {
+				hidden.secrets[name] = stage.NewSecret(text)
+			}
+		default:
+			hidden.Settings[name] = value
+		}
+	}
+	return hidden
+}
+
+// request is the data of SetStreamServiceSettings, where the secrets leave us for OBS.
+func (s Service) request() map[string]any {
+	settings := maps.Clone(s.Settings)
+	if settings == nil {
+		settings = map[string]any{}
+	}
+	for name, secret := range s.secrets {
+		settings[name] = secret.Reveal()
+	}
+	return map[string]any{"streamServiceType": s.Type, "streamServiceSettings": settings}
+}
+
+func (s Service) text(name string) string {
+	text, _ := s.Settings[name].(string)
+	return text
+}
+
+// same says whether OBS has all that wanted asks for.
+func (s Service) same(wanted Service) bool {
+	if s.Type != wanted.Type {
+		return false
+	}
+	for name, value := range wanted.Settings {
+		if s.Settings[name] != value {
+			return false
+		}
+	}
+	for name, secret := range wanted.secrets {
+		if !s.secrets[name].Equal(secret) {
+			return false
+		}
+	}
+	return true
+}
+
+func readParams(ctx context.Context, c *Client) (map[string]string, error) {
+	params := map[string]string{}
+	for _, name := range parameters() {
+		var got struct {
+			Value   *string `json:"parameterValue"`
+			Default *string `json:"defaultParameterValue"`
+		}
+		category, key, _ := strings.Cut(name, "/")
+		err := c.Call(ctx, "GetProfileParameter", map[string]any{"parameterCategory": category, "parameterName": key}, &got)
+		if err != nil {
+			return nil, err
+		}
+		if got.Value == nil {
+			got.Value = got.Default
+		}
+		if got.Value != nil {
+			params[name] = *got.Value
+		}
+	}
+	return params, nil
+}
+
+func readActive(ctx context.Context, c *Client) (a Active, err error) {
+	for _, output := range []struct {
+		request string
+		into    *bool
+	}{{"GetStreamStatus", &a.Stream}, {"GetRecordStatus", &a.Record}, {"GetReplayBufferStatus", &a.Replay}, {"GetVirtualCamStatus", &a.Camera}} {
+		var got struct {
+			Active bool `json:"outputActive"`
+		}
+		err := c.Call(ctx, output.request, nil, &got)
+		if err != nil && !IsStatus(err, statusBadState) && !IsStatus(err, statusUnknownRequest) { // those: this OBS has no such output
+			return a, err
+		}
+		*output.into = got.Active
+	}
+	return a, nil
+}
+
+// names lists the outputs that run, as the ends of "busy." IDs.
+func (a Active) names() (names []string) {
+	for _, output := range []struct {
+		name string
+		on   bool
+	}{{"stream", a.Stream}, {"record", a.Record}, {"replay", a.Replay}, {"camera", a.Camera}} {
+		if output.on {
+			names = append(names, output.name)
+		}
+	}
+	return names
+}
+
+// major is the first number of the version; 0 if there is none.
+func (r Reading) major() (n int) {
+	_, _ = fmt.Sscanf(r.Version, "%d", &n)
+	return n
+}

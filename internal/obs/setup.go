@@ -1,0 +1,441 @@
+package obs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const whipCustom = "whip_custom"
+
+// profileLimit is long because switching may make OBS ask about its sound settings in a box, and its answer waits for the person.
+const profileLimit = time.Minute
+
+// A Pass is what lets OBS in: an endpoint and a participant token for it.
+type Pass struct {
+	Participant stage.ParticipantID
+	Endpoint    string
+	Bearer      stage.Secret
+	ExpiresAt   time.Time
+}
+
+// An Issue gets a fresh pass.
+type Issue func(ctx context.Context) (Pass, error)
+
+// A Target is the stage that OBS is made ready for.
+type Target struct {
+	Limits Limits
+	Issue  Issue // asked only when there is something to set
+	Force  bool  // rebuild the encoders even if everything reads right: what OBS really runs cannot be read
+}
+
+// A Step is what SetUp does at the moment.
+type Step string
+
+// The steps, in their order.
+const (
+	StepCheck    Step = "check"
+	StepProfile  Step = "profile"
+	StepSettings Step = "settings"
+	StepService  Step = "service"
+	StepRebuild  Step = "rebuild"
+	StepVerify   Step = "verify"
+)
+
+// A Report is what SetUp has done.
+type Report struct {
+	Changed  bool      `json:"changed"`
+	Previous string    `json:"previous"` // the profile that was current before
+	Findings []Finding `json:"findings"`
+}
+
+// SetUp makes OBS ready in a profile of our own: settings, service, and a bounce of the profile, because OBS builds its
+// encoders only when a profile is activated. What goes wrong is taken back; run twice it changes nothing.
+func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (Report, error) {
+	progress(StepCheck)
+	before, err := Read(ctx, c)
+	if err != nil {
+		return Report{}, err
+	}
+	report := Report{Previous: before.Profile, Findings: Judge(before, target.Limits)}
+	if Ready(report.Findings) && !target.Force {
+		return report, nil
+	}
+	if err := inTheWay(before, report.Findings); err != nil {
+		return report, err
+	}
+	s := &setUp{c: c, target: target, before: before, progress: progress}
+	report.Findings, err = s.run(ctx)
+	if err != nil {
+		return report, errors.Join(s.explain(err), s.undo(context.WithoutCancel(ctx)))
+	}
+	report.Changed = true
+	return report, nil
+}
+
+// inTheWay is what the person has to do first. An account linked to our own profile shows only after it was selected.
+func inTheWay(r Reading, findings []Finding) error {
+	if busy := judgeBusy(r); len(busy) > 0 {
+		return notReady("obs_busy", busy[0])
+	}
+	for _, f := range findings {
+		if f.Blocks {
+			return notReady("obs_"+f.ID, f)
+		}
+	}
+	return nil
+}
+
+func notReady(code string, f Finding) error {
+	return stage.Errorf(stage.ErrConflict, "%s", f.Text).WithCode(code)
+}
+
+// A setUp is one run.
+type setUp struct {
+	c        *Client
+	target   Target
+	before   Reading
+	progress func(Step)
+	created  bool
+}
+
+func (s *setUp) run(ctx context.Context) ([]Finding, error) {
+	for _, step := range []struct {
+		name Step
+		do   func(context.Context) error
+	}{{StepProfile, s.enter}, {StepSettings, s.settle}, {StepService, s.serve}, {StepRebuild, s.bounce}} {
+		s.progress(step.name)
+		if err := step.do(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.progress(StepVerify)
+	findings, err := Check(ctx, s.c, s.target.Limits)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range findings {
+		if f.Level == Fix || f.Blocks {
+			return findings, stage.Errorf(stage.ErrConflict, "OBS did not keep the settings: %s", f.Text).WithCode("obs_not_kept")
+		}
+	}
+	return findings, nil
+}
+
+// enter selects our profile. A new one gets the canvas, frame rate and sound format of the one before: scenes are laid out for
+// that canvas, and OBS wants to restart when the sound format changes.
+func (s *setUp) enter(ctx context.Context) error {
+	if s.before.Profile == Profile {
+		return nil
+	}
+	if err := remember(ctx, s.c, s.before.Profile); err != nil {
+		return err
+	}
+	if slices.Contains(s.before.Profiles, Profile) {
+		return changeProfile(ctx, s.c, "SetCurrentProfile", Profile)
+	}
+	s.created = true
+	if err := changeProfile(ctx, s.c, "CreateProfile", Profile); err != nil {
+		return err
+	}
+	return s.inherit(ctx)
+}
+
+func (s *setUp) inherit(ctx context.Context) error {
+	now, err := readParams(ctx, s.c)
+	if err != nil {
+		return err
+	}
+	wanted := map[string]string{"Output/Mode": "Simple"}
+	for _, name := range []string{"Audio/SampleRate", "Audio/ChannelSetup"} {
+		wanted[name] = s.before.Params[name]
+	}
+	// Who chose a low bit rate had a reason: the line.
+	if kbits := number(s.before.Params["SimpleOutput/VBitrate"], 0); s.before.Params["Output/Mode"] != "Advanced" &&
+		kbits >= 300 && kbits < number(now["SimpleOutput/VBitrate"], 6000) {
+		wanted["SimpleOutput/VBitrate"] = strconv.Itoa(kbits)
+	}
+	if err := setParams(ctx, s.c, now, wanted); err != nil {
+		return err
+	}
+	return setVideo(ctx, s.c, s.before.Video)
+}
+
+// settle changes what is found until nothing is: one change may call for another, as a frame rate does for the keyframes.
+func (s *setUp) settle(ctx context.Context) error {
+	for range 3 {
+		r, err := Read(ctx, s.c)
+		if err != nil {
+			return err
+		}
+		change := changes(Judge(r, s.target.Limits))
+		if len(change.Params)+len(change.Video) == 0 {
+			return nil
+		}
+		if err := setParams(ctx, s.c, r.Params, change.Params); err != nil {
+			return err
+		}
+		if err := setVideo(ctx, s.c, r.Video.with(change.Video)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func changes(findings []Finding) Change {
+	all := Change{Params: map[string]string{}, Video: map[string]int{}}
+	for _, f := range findings {
+		maps.Copy(all.Params, f.Change.Params)
+		maps.Copy(all.Video, f.Change.Video)
+	}
+	return all
+}
+
+// serve gives OBS the endpoint and the token.
+func (s *setUp) serve(ctx context.Context) error {
+	pass, err := s.target.Issue(ctx)
+	if err != nil {
+		return err
+	}
+	return setService(ctx, s.c, whipService(pass))
+}
+
+// whipService is what OBS's own dialog would save. The name makes that dialog show WHIP instead of the first common service.
+func whipService(p Pass) Service {
+	return Service{whipCustom,
+		map[string]any{"service": "WHIP", "server": p.Endpoint, "use_auth": false, "bwtest": false},
+		map[string]stage.Secret{"bearer_token": p.Bearer},
+	}
+}
+
+// setService sets what is not there yet, and reads it back: a linked account may have had other plans.
+func setService(ctx context.Context, c *Client, wanted Service) error {
+	now, err := readService(ctx, c)
+	if err != nil || now.same(wanted) {
+		return err
+	}
+	if err := c.Call(ctx, "SetStreamServiceSettings", wanted.request(), nil); err != nil {
+		return err
+	}
+	if now, err = readService(ctx, c); err != nil {
+		return err
+	}
+	if !now.same(wanted) {
+		return stage.Errorf(stage.ErrConflict, "OBS did not keep the endpoint and the token").WithCode("obs_not_kept")
+	}
+	return nil
+}
+
+// bounce leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no other profile, one is made
+// and removed again: never the current one, which breaks OBS (Agash/ObsWebSocket#42).
+func (s *setUp) bounce(ctx context.Context) error {
+	_, all, err := readProfiles(ctx, s.c)
+	if err != nil {
+		return err
+	}
+	other := s.before.Profile
+	if other == Profile {
+		other = first(all, func(name string) bool { return name != Profile })
+	}
+	if other != "" {
+		if err := changeProfile(ctx, s.c, "SetCurrentProfile", other); err != nil {
+			return err
+		}
+		return changeProfile(ctx, s.c, "SetCurrentProfile", Profile)
+	}
+	helper := Profile + " (bounce)"
+	if err := changeProfile(ctx, s.c, "CreateProfile", helper); err != nil {
+		return err
+	}
+	if err := changeProfile(ctx, s.c, "SetCurrentProfile", Profile); err != nil {
+		return err
+	}
+	return s.c.Call(ctx, "RemoveProfile", map[string]any{"profileName": helper}, nil)
+}
+
+func first(names []string, ok func(string) bool) string {
+	if i := slices.IndexFunc(names, ok); i >= 0 {
+		return names[i]
+	}
+	return ""
+}
+
+// changeProfile creates or selects. CreateProfile answers before the profile is there since obs-websocket 5.5.4
+// (obs-websocket#1283), and after it before; a switch to the current profile tells no event at all.
+func changeProfile(ctx context.Context, c *Client, request, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, profileLimit)
+	defer cancel()
+	changed := c.Watch("CurrentProfileChanged")
+	defer changed.Stop()
+	if err := c.callWithin(ctx, profileLimit, request, map[string]any{"profileName": name}, nil); err != nil {
+		return err
+	}
+	for {
+		current, _, err := readProfiles(ctx, c)
+		if err != nil || current == name {
+			return err
+		}
+		if err := changed.Next(ctx, nil); err != nil {
+			if c.Err() != nil {
+				return c.Err()
+			}
+			return stage.Errorf(stage.ErrUnavailable, "OBS does not switch to the profile “%s”: look whether a question is open in its window", name).WithCode("obs_silent").WithCause(err)
+		}
+	}
+}
+
+func setParams(ctx context.Context, c *Client, now, wanted map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		if now[name] == wanted[name] {
+			continue
+		}
+		if err := setParam(ctx, c, name, wanted[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setParam(ctx context.Context, c *Client, name string, value any) error {
+	category, key, _ := strings.Cut(name, "/")
+	return c.Call(ctx, "SetProfileParameter", map[string]any{"parameterCategory": category, "parameterName": key, "parameterValue": value}, nil)
+}
+
+func (v Video) with(change map[string]int) Video {
+	for name, field := range map[string]*int{
+		"outputWidth": &v.OutputWidth, "outputHeight": &v.OutputHeight, "fpsNumerator": &v.FPSNumerator, "fpsDenominator": &v.FPSDenominator,
+	} {
+		if n, given := change[name]; given {
+			*field = n
+		}
+	}
+	return v
+}
+
+func setVideo(ctx context.Context, c *Client, wanted Video) error {
+	var now Video
+	if err := c.Call(ctx, "GetVideoSettings", nil, &now); err != nil || now == wanted {
+		return err
+	}
+	return c.Call(ctx, "SetVideoSettings", wanted, nil)
+}
+
+// explain says what the person can do about what OBS answered.
+func (s *setUp) explain(err error) error {
+	switch {
+	case IsStatus(err, statusNotCreated):
+		return notReady("obs_no_whip", judgeWHIP(Reading{Version: s.before.Version, NoWHIP: true}))
+	case IsStatus(err, statusOutputRunning):
+		return stage.Errorf(stage.ErrConflict, "An output of OBS was started meanwhile; its settings cannot be changed while one is active. Stop it and try again.").WithCode("obs_busy").WithCause(err)
+	}
+	return err
+}
+
+// undo puts everything back as it was. It says so where it cannot.
+func (s *setUp) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, profileLimit)
+	defer cancel()
+	if err := s.restore(ctx); err != nil {
+		return stage.Errorf(stage.ErrConflict, "OBS could not be put back as it was: select your profile “%s” in OBS", s.before.Profile).WithCode("obs_not_undone").WithCause(err)
+	}
+	return nil
+}
+
+func (s *setUp) restore(ctx context.Context) error {
+	if s.before.Profile == Profile {
+		return s.restoreOurs(ctx)
+	}
+	if err := changeProfile(ctx, s.c, "SetCurrentProfile", s.before.Profile); err != nil {
+		return err
+	}
+	_, all, err := readProfiles(ctx, s.c)
+	if err != nil || !s.created || !slices.Contains(all, Profile) {
+		return err
+	}
+	return s.c.Call(ctx, "RemoveProfile", map[string]any{"profileName": Profile}, nil)
+}
+
+// restoreOurs takes back what was changed inside our own profile.
+func (s *setUp) restoreOurs(ctx context.Context) error {
+	if err := changeProfile(ctx, s.c, "SetCurrentProfile", Profile); err != nil {
+		return err
+	}
+	now, err := readParams(ctx, s.c)
+	if err != nil {
+		return err
+	}
+	for name, value := range now {
+		if was, set := s.before.Params[name]; !set {
+			err = setParam(ctx, s.c, name, nil)
+		} else if was != value {
+			err = setParam(ctx, s.c, name, was)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := setVideo(ctx, s.c, s.before.Video); err != nil {
+		return err
+	}
+	if now, err := readService(ctx, s.c); err != nil || now.same(s.before.Service) || len(s.before.Service.request()["streamServiceSettings"].(map[string]any)) == 0 {
+		return err // OBS takes no empty settings
+	}
+	return s.c.Call(ctx, "SetStreamServiceSettings", s.before.Service.request(), nil)
+}
+
+// slot is where the profile to go back to is remembered: in OBS, so that the dock finds it, too.
+func slot(more map[string]any) map[string]any {
+	data := map[string]any{"realm": "OBS_WEBSOCKET_DATA_REALM_GLOBAL", "slotName": "stagedoor"}
+	maps.Copy(data, more)
+	return data
+}
+
+func remember(ctx context.Context, c *Client, profile string) error {
+	return c.Call(ctx, "SetPersistentData", slot(map[string]any{"slotValue": map[string]string{"previousProfile": profile}}), nil)
+}
+
+// Back selects the profile that was current before SetUp, and says which.
+func Back(ctx context.Context, c *Client) (string, error) {
+	r, err := readActive(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	if busy := judgeBusy(Reading{Active: r}); len(busy) > 0 {
+		return "", notReady("obs_busy", busy[0])
+	}
+	current, all, err := readProfiles(ctx, c)
+	if err != nil || current != Profile {
+		return current, err
+	}
+	previous := first(all, func(name string) bool { return name == remembered(ctx, c) })
+	if previous == "" {
+		previous = first(all, func(name string) bool { return name != Profile })
+	}
+	if previous == "" {
+		return "", stage.Errorf(stage.ErrNotFound, "there is no other profile than “%s”", Profile).WithCode("obs_no_profile")
+	}
+	return previous, changeProfile(ctx, c, "SetCurrentProfile", previous)
+}
+
+// remembered is "" when nothing is.
+func remembered(ctx context.Context, c *Client) string {
+	var got struct {
+		Value struct {
+			Previous string `json:"previousProfile"`
+		} `json:"slotValue"`
+	}
+	if err := c.Call(ctx, "GetPersistentData", slot(nil), &got); err != nil {
+		return ""
+	}
+	return got.Value.Previous
+}
+
+// Describe is a finding as one line of text.
+func (f Finding) Describe() string { return fmt.Sprintf("%-6s  %-12s  %s", f.Level, f.ID, f.Text) }
