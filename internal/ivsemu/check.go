@@ -1,0 +1,172 @@
+package ivsemu
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// The patterns of the model (ivs-realtime 2020-07-14). Those that AWS publishes for the ARNs of tagged resources are
+// evidently wrong (one character for the kind) and not kept.
+var (
+	namePattern        = regexp.MustCompile(`^[a-zA-Z0-9-_]*$`)
+	participantPattern = regexp.MustCompile(`^[a-zA-Z0-9-]*$`)
+	sessionPattern     = regexp.MustCompile(`^st-[a-zA-Z0-9]+$`)
+	nextTokenPattern   = regexp.MustCompile(`^[a-zA-Z0-9+/=_-]*$`)
+	publicKeyPattern   = regexp.MustCompile(`^-----BEGIN PUBLIC KEY-----\r?\n([a-zA-Z0-9+/=\r\n]+)\r?\n-----END PUBLIC KEY-----(\r?\n)?$`)
+	stagePattern       = arnPattern(kindStage)
+	keyPattern         = arnPattern(kindKey)
+	ingestPattern      = arnPattern(kindIngest)
+)
+
+// The kinds of resources, as their ARNs say them.
+const (
+	kindStage  = "stage"
+	kindKey    = "public-key"
+	kindIngest = "ingest-configuration"
+)
+
+func arnPattern(kind string) *regexp.Regexp {
+	return regexp.MustCompile(`^arn:aws:ivs:[a-z0-9-]+:[0-9]+:` + kind + `/[a-zA-Z0-9-]+$`)
+}
+
+// A checker collects what a request does against the model. AWS names all failures at once, so does this.
+type checker struct{ failures []string }
+
+func (c *checker) fail(value any, field, format string, args ...any) {
+	c.failures = append(c.failures, fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: %s", shown(value), field, fmt.Sprintf(format, args...)))
+}
+
+// shown quotes a value, and keeps an oversized one from coming back in full.
+func shown(value any) string {
+	if value == nil {
+		return "null"
+	}
+	text := fmt.Sprint(value)
+	if len(text) > 100 {
+		text = strings.ToValidUTF8(text[:100], "") + "…"
+	}
+	return "'" + text + "'"
+}
+
+func (c *checker) err() error {
+	switch n := len(c.failures); n {
+	case 0:
+		return nil
+	case 1:
+		return invalid("1 validation error detected: %s", c.failures[0])
+	default:
+		return invalid("%d validation errors detected: %s", n, strings.Join(c.failures, "; "))
+	}
+}
+
+func (c *checker) required(field string, set bool) bool {
+	if !set {
+		c.fail(nil, field, "Member must not be null")
+	}
+	return set
+}
+
+// length counts characters, as Smithy's length trait does.
+func (c *checker) length(field, value string, least, most int) {
+	switch n := utf8.RuneCountInString(value); {
+	case n < least:
+		c.fail(value, field, "Member must have length greater than or equal to %d", least)
+	case n > most:
+		c.fail(value, field, "Member must have length less than or equal to %d", most)
+	}
+}
+
+func (c *checker) pattern(field, value string, pattern *regexp.Regexp) {
+	if !pattern.MatchString(value) {
+		c.fail(value, field, "Member must satisfy regular expression pattern: %s", strings.Trim(pattern.String(), "^$"))
+	}
+}
+
+func (c *checker) name(value *string) {
+	if value != nil {
+		c.length("name", *value, 0, 128)
+		c.pattern("name", *value, namePattern)
+	}
+}
+
+func (c *checker) userID(value *string) {
+	if value != nil {
+		c.length("userId", *value, 0, stage.MaxUserID)
+	}
+}
+
+func (c *checker) between(field string, value *int, least, most int) {
+	switch {
+	case value == nil:
+	case *value < least:
+		c.fail(*value, field, "Member must have value greater than or equal to %d", least)
+	case *value > most:
+		c.fail(*value, field, "Member must have value less than or equal to %d", most)
+	}
+}
+
+func (c *checker) oneOf(field string, value *string, words ...string) {
+	if value == nil {
+		return
+	}
+	for _, word := range words {
+		if *value == word {
+			return
+		}
+	}
+	c.fail(*value, field, "Member must satisfy enum value set: [%s]", strings.Join(words, ", "))
+}
+
+// arn checks a required ARN; the pattern says of what.
+func (c *checker) arn(field string, value *string, pattern *regexp.Regexp) {
+	if c.required(field, value != nil) {
+		c.length(field, *value, 1, 128)
+		c.pattern(field, *value, pattern)
+	}
+}
+
+func (c *checker) session(value *string) {
+	if c.required("sessionId", value != nil) {
+		c.length("sessionId", *value, 16, 16)
+		c.pattern("sessionId", *value, sessionPattern)
+	}
+}
+
+func (c *checker) participant(value *string) {
+	if c.required("participantId", value != nil) {
+		c.length("participantId", *value, 0, 64)
+		c.pattern("participantId", *value, participantPattern)
+	}
+}
+
+// attributes keeps "1 KB total". AWS does not say how it counts; here it is the bytes of all keys and values.
+func (c *checker) attributes(attributes map[string]string) {
+	size := 0
+	for k, v := range attributes {
+		size += len(k) + len(v)
+	}
+	if size > stage.MaxAttributes {
+		c.fail(fmt.Sprintf("%d bytes", size), "attributes", "Member must have at most %d bytes in total", stage.MaxAttributes)
+	}
+}
+
+func (c *checker) tags(tags map[string]string) {
+	if len(tags) > maxTags {
+		c.fail(len(tags), "tags", "Member must have length less than or equal to %d", maxTags)
+	}
+	for k, v := range tags {
+		c.tagKey("tags", k)
+		c.length("tags", v, 0, 256)
+	}
+}
+
+func (c *checker) tagKey(field, key string) {
+	c.length(field, key, 1, 128)
+	if strings.HasPrefix(strings.ToLower(key), "aws:") {
+		c.fail(key, field, "Member must not begin with aws:, which is reserved")
+	}
+}

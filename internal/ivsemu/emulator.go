@@ -1,0 +1,179 @@
+// Package ivsemu emulates the Amazon IVS real-time API, so that a program written for it runs on a laptop, in CI or on a
+// plane: stages, participant tokens, public keys, participants, sessions, events, tags and ingest configurations, with the
+// validation, errors and quotas of the model, and a real stage behind it to which the tokens publish over WHIP.
+//
+// It is not Amazon IVS and not made by Amazon. What differs is listed in docs/ivs.md.
+package ivsemu
+
+import (
+	"cmp"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/token"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+// Config says how to emulate. BaseURL is needed, and either a key pair or AnyCredentials; the rest has defaults.
+type Config struct {
+	BaseURL string // as clients reach the emulator, such as http://127.0.0.1:4566; endpoints of stages lie below it
+
+	AccessKey      string       // the one key pair that signs requests
+	SecretKey      stage.Secret //
+	AnyCredentials bool         // takes any signature, or none, from this computer only
+
+	Account string // 123456789012, as in AWS's documentation
+	Region  string // of requests that name none (AnyCredentials); us-west-2
+
+	Quotas bool     // also keep the request rates of AWS; its counts (3 public keys …) are always kept
+	Faults []string // fail on purpose: throttle, expired-key, pending-verification, internal-error or slow; "Operation=fault" for one operation
+
+	EventsURL    string       // where EventBridge events are posted; "": nowhere
+	EventsSecret stage.Secret // sent along in X-Stagedoor-Secret
+
+	StateFile string // keeps everything from one run to the next; "": nothing is kept
+
+	AllowOrigins []string                       // whose pages may use the WHIP endpoints; all, as with AWS
+	Address      func(*http.Request) netip.Addr // of the client, where proxies are in between; nil: RemoteAddr
+	SlowBy       time.Duration                  // what the fault "slow" adds; 3 s
+	Now          func() time.Time
+	Log          *slog.Logger
+}
+
+// Regions are those in which Amazon IVS has real-time stages.
+func Regions() []string {
+	return []string{"us-east-1", "us-west-2", "ap-south-1", "ap-northeast-1", "ap-northeast-2", "eu-central-1", "eu-west-1"}
+}
+
+// An Emulator is an http.Handler. Set Media, and Socket if there is one, before the first request: the media plane needs
+// Observe for its events, so that it comes second. Run must run for events to be delivered and sessions to end well.
+type Emulator struct {
+	Media  whip.Media                                   // the real stage behind the WHIP endpoints
+	Socket http.Handler                                 // the events socket of stages, below /events; may be nil
+	Kicked func(stage.ARN, stage.ParticipantID, string) // tells the socket who was sent away; may be nil
+
+	cfg        Config
+	base       *url.URL
+	faults     map[string]string // by operation; "" is every operation
+	operations map[string]operation
+	signature  sigV4
+	rates      *rates
+	pages      *pager
+	verifier   *token.Verifier
+	doors      *whip.Handler
+	outbox     chan bridgeEvent
+	sessions   sync.WaitGroup // one for each open WHIP or WHEP session
+
+	mu    sync.Mutex
+	world *world // guarded by mu
+}
+
+// New prepares an emulator with nothing in it, or with what the state file holds.
+func New(cfg Config) (*Emulator, error) {
+	cfg.setDefaults()
+	base, err := url.Parse(cfg.BaseURL)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || strings.Trim(base.Path, "/") != "" {
+		return nil, stage.Errorf(stage.ErrInvalid, "the emulator needs the URL at which it is reached, such as http://127.0.0.1:4566, not %q", cfg.BaseURL)
+	}
+	if !cfg.AnyCredentials && (cfg.AccessKey == "" || cfg.SecretKey.Empty()) {
+		return nil, stage.Errorf(stage.ErrInvalid, "the emulator needs an access key and its secret key, or to be told that any credentials will do")
+	}
+	if !slices.Contains(Regions(), cfg.Region) {
+		return nil, stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s", cfg.Region, strings.Join(Regions(), ", "))
+	}
+	faults, err := parseFaults(cfg.Faults)
+	if err != nil {
+		return nil, err
+	}
+	e := &Emulator{
+		cfg:        cfg,
+		base:       base,
+		faults:     faults,
+		operations: operations(),
+		signature:  sigV4{cfg.AccessKey, cfg.SecretKey, cfg.Now},
+		rates:      newRates(cfg.Now),
+		pages:      newPager(),
+		outbox:     make(chan bridgeEvent, 1000),
+	}
+	return e, e.open()
+}
+
+func (cfg *Config) setDefaults() {
+	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
+	cfg.Account = cmp.Or(cfg.Account, "123456789012")
+	cfg.Region = cmp.Or(cfg.Region, "us-west-2")
+	cfg.SlowBy = cmp.Or(cfg.SlowBy, 3*time.Second)
+	if cfg.AllowOrigins == nil {
+		cfg.AllowOrigins = []string{"*"}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// open loads or makes the world and puts the doors in front of it.
+func (e *Emulator) open() error {
+	w, err := loadWorld(e.cfg.StateFile, e.cfg.Now())
+	if err != nil {
+		return err
+	}
+	if w.APIKey == nil {
+		if w.APIKey, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader); err != nil {
+			return fmt.Errorf("make the key of the API: %w", err)
+		}
+	}
+	e.world = w
+	e.verifier = &token.Verifier{
+		Keys:      keyring{e},
+		Endpoints: e.endpoints,
+		Now:       e.cfg.Now,
+		Leeway:    time.Minute,
+		Admit:     e.admit,
+		APIKey:    &w.APIKey.PublicKey,
+	}
+	e.doors = &whip.Handler{
+		Media:        recorder{e},
+		Tokens:       e.verifier,
+		Log:          e.cfg.Log,
+		Now:          e.cfg.Now,
+		Events:       e.Observe,
+		AllowOrigins: e.cfg.AllowOrigins,
+		Address:      e.cfg.Address,
+	}
+	return nil
+}
+
+// Verifier checks the tokens of the emulated stages, for the events socket.
+func (e *Emulator) Verifier() *token.Verifier { return e.verifier }
+
+// Doors are the WHIP doors of the emulated stages, for the events socket.
+func (e *Emulator) Doors() *whip.Handler { return e.doors }
+
+// Run delivers events until ctx ends; then it ends all sessions and waits for them.
+func (e *Emulator) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { return e.deliver(ctx) })
+	<-ctx.Done()
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := e.doors.Shutdown(bounded)
+	e.sessions.Wait()
+	return cmp.Or(g.Wait(), err)
+}

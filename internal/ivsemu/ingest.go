@@ -1,0 +1,130 @@
+package ivsemu
+
+import (
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"strings"
+)
+
+// Ingest configurations are kept as AWS keeps them. No RTMP server is behind them: their state is always INACTIVE.
+
+func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*ingestOut, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if arn := deref(in.StageArn); arn != "" {
+		if _, err := e.world.stage(r.region, arn); err != nil {
+			return nil, invalid("stageArn: there is no stage %s in %s", arn, r.region)
+		}
+	}
+	if len(inRegion(e.world.Ingests, r.region)) >= maxIngests {
+		return nil, overQuota("Your account has %d ingest configurations in %s, which is the quota. Delete some, or ask AWS for more.", maxIngests, r.region)
+	}
+	id := newID()
+	c := &ingestRecord{
+		record: record{
+			Seq: e.world.next(), Region: r.region, Arn: e.arn(r.region, kindIngest, id),
+			Name: deref(in.Name), Tags: tagsOf(in.Tags),
+		},
+		Shape: ingestShape{
+			IngestProtocol: *in.IngestProtocol, StreamKey: e.streamKey(r.region, id), StageArn: deref(in.StageArn),
+			ParticipantID: newID(), State: "INACTIVE", UserID: deref(in.UserID), Attributes: in.Attributes,
+		},
+	}
+	e.setRedundant(c, in.RedundantIngest)
+	e.world.Ingests = append(e.world.Ingests, c)
+	return &ingestOut{c.full()}, nil
+}
+
+// streamKey is like rt_123456789012_us-west-2_AbCdEfGh1234_….
+func (e *Emulator) streamKey(region, id string) string {
+	return fmt.Sprintf("rt_%s_%s_%s_%s", e.cfg.Account, region, id, strings.ToLower(rand.Text()))
+}
+
+func (e *Emulator) setRedundant(c *ingestRecord, redundant bool) {
+	c.Shape.RedundantIngest = redundant
+	c.Shape.RedundantIngestCredentials = nil
+	if redundant {
+		second := ingestCredential{ParticipantID: newID(), StreamKey: e.streamKey(c.Region, newID())}
+		c.Shape.RedundantIngestCredentials = []ingestCredential{{c.Shape.ParticipantID, c.Shape.StreamKey}, second}
+	}
+}
+
+func (c *ingestRecord) full() ingestShape {
+	shape := c.Shape
+	shape.Arn, shape.Name, shape.Tags = c.Arn, c.Name, maps.Clone(c.Tags)
+	return shape
+}
+
+func (c *ingestRecord) summary() ingestShape {
+	shape := c.full()
+	shape.StreamKey, shape.Attributes, shape.Tags, shape.RedundantIngestCredentials = "", nil, nil, nil
+	return shape
+}
+
+func getIngestConfiguration(e *Emulator, r *request, in *ingestArnIn) (*ingestOut, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, err := e.world.ingest(r.region, *in.Arn)
+	if err != nil {
+		return nil, err
+	}
+	return &ingestOut{c.full()}, nil
+}
+
+func listIngestConfigurations(e *Emulator, r *request, in *listIngestsIn) (*ingestsOut, error) {
+	if in.FilterByStageArn != nil && in.FilterByState != nil {
+		return nil, invalid("Only one of filterByStageArn and filterByState can be given.")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var matching []*ingestRecord
+	for _, c := range inRegion(e.world.Ingests, r.region) {
+		if in.FilterByStageArn != nil && c.Shape.StageArn != *in.FilterByStageArn || in.FilterByState != nil && c.Shape.State != *in.FilterByState {
+			continue
+		}
+		matching = append(matching, c)
+	}
+	name := strings.Join([]string{"ingests", r.region, deref(in.FilterByStageArn), deref(in.FilterByState)}, "/")
+	list, next, err := page(e.pages, name, in.paged, matching, seqOf[*ingestRecord])
+	if err != nil {
+		return nil, err
+	}
+	out := &ingestsOut{IngestConfigurations: make([]ingestShape, len(list)), NextToken: next}
+	for i, c := range list {
+		out.IngestConfigurations[i] = c.summary()
+	}
+	return out, nil
+}
+
+func updateIngestConfiguration(e *Emulator, r *request, in *updateIngestIn) (*ingestOut, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, err := e.world.ingest(r.region, *in.Arn)
+	if err != nil {
+		return nil, err
+	}
+	if in.StageArn != nil {
+		if *in.StageArn != "" {
+			if _, err := e.world.stage(r.region, *in.StageArn); err != nil {
+				return nil, err
+			}
+		}
+		c.Shape.StageArn = *in.StageArn
+	}
+	if in.RedundantIngest != nil && *in.RedundantIngest != c.Shape.RedundantIngest {
+		e.setRedundant(c, *in.RedundantIngest)
+	}
+	return &ingestOut{c.full()}, nil
+}
+
+func deleteIngestConfiguration(e *Emulator, r *request, in *ingestArnIn) (*empty, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, err := e.world.ingest(r.region, *in.Arn)
+	if err != nil {
+		return nil, err
+	}
+	e.world.Ingests = without(e.world.Ingests, c)
+	return &empty{}, nil
+}

@@ -1,0 +1,291 @@
+package ivsemu
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+// What participants do on the real stage is written down here, as sessions, participants and events.
+
+// The events of participants, and their errors, as the model names them.
+const (
+	joined         = "JOINED"
+	left           = "LEFT"
+	publishStarted = "PUBLISH_STARTED"
+	publishStopped = "PUBLISH_STOPPED"
+	publishError   = "PUBLISH_ERROR"
+	subscribed     = "SUBSCRIBE_STARTED"
+	unsubscribed   = "SUBSCRIBE_STOPPED"
+	subscribeError = "SUBSCRIBE_ERROR"
+)
+
+// errorCode is how IVS calls what the stage says went wrong, or "" for an end that is no error.
+func errorCode(code string) string {
+	switch code {
+	case "b_frame_present", "bitrate_exceeded", "resolution_exceeded", "stream_duration_exceeded", "invalid_audio_codec", "invalid_video_codec":
+		return strings.ToUpper(code)
+	case "no_h264":
+		return "INVALID_VIDEO_CODEC"
+	case "no_opus":
+		return "INVALID_AUDIO_CODEC"
+	case "bad_sdp":
+		return "INVALID_INPUT"
+	case "stage_full", "server_full":
+		return "QUOTA_EXCEEDED"
+	case "no_capability":
+		return "INSUFFICIENT_CAPABILITIES"
+	case "not_publishing":
+		return "PUBLISHER_NOT_FOUND"
+	}
+	return ""
+}
+
+// isDoor says whether the rest of a path, behind the label of a stage, leads to its WHIP doors.
+func isDoor(rest string) bool { return rest == "whip" || strings.HasPrefix(rest, "whip/") }
+
+// door serves the global WHIP endpoint and those of the stages. "The global endpoint returns a 307 Temporary Redirect.
+// WHIP clients must handle 307 redirects correctly and persist headers" (AWS guide, "IVS WHIP Publishing").
+func (e *Emulator) door(w http.ResponseWriter, r *http.Request, first string) {
+	path := strings.Trim(r.URL.Path, "/")
+	if path == "whip" && r.Method == http.MethodPost {
+		if target := e.redirection(r); target != "" {
+			http.Redirect(w, r, target, http.StatusTemporaryRedirect)
+			return
+		}
+	}
+	if first != "whip" {
+		r = r.Clone(r.Context())
+		r.URL.Path = strings.TrimPrefix(r.URL.Path, "/"+first)
+		r.URL.RawPath = ""
+	}
+	e.doors.ServeHTTP(w, r)
+}
+
+// redirection is where the bearer's stage publishes. A bearer that does not verify is refused by the door itself.
+func (e *Emulator) redirection(r *http.Request) string {
+	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	p, err := e.verifier.Verify(r.Context(), stage.NewSecret(strings.TrimSpace(bearer)))
+	if err != nil {
+		return ""
+	}
+	endpoints, err := e.endpoints(r.Context(), p.Stage)
+	if err != nil {
+		return ""
+	}
+	return endpoints.WHIP + "/publish/" + string(p.ID)
+}
+
+// admit refuses the participants that DisconnectParticipant sent away.
+func (e *Emulator) admit(_ context.Context, p stage.Participant) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s, err := e.world.anyStage(p.Stage); err == nil && s.Barred[string(p.ID)] {
+		return stage.Errorf(stage.ErrDenied, "The participant has been disconnected and cannot join again with this token.").WithCode("participant_disconnected")
+	}
+	return nil
+}
+
+// A recorder is the media plane with a record of who comes and goes.
+type recorder struct{ e *Emulator }
+
+var _ whip.Media = recorder{}
+
+// Publish lets a participant publish.
+func (m recorder) Publish(ctx context.Context, p stage.Participant, offer string) (whip.Session, string, error) {
+	if m.e.Media == nil {
+		return nil, "", errNoMedia()
+	}
+	m.e.Join(p, "WHIP")
+	s, answer, err := m.e.Media.Publish(ctx, p, offer)
+	if err != nil {
+		m.e.note(p.Stage, p.ID, publishError, errorCodeOf(err), "")
+		m.e.Leave(p.Stage, p.ID)
+		return nil, "", err
+	}
+	m.e.follow(s, func() { m.e.Leave(p.Stage, p.ID) })
+	return s, answer, nil
+}
+
+// Subscribe lets a participant receive another.
+func (m recorder) Subscribe(ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string) (whip.Session, string, error) {
+	if m.e.Media == nil {
+		return nil, "", errNoMedia()
+	}
+	m.e.Join(p, "UNKNOWN")
+	s, answer, err := m.e.Media.Subscribe(ctx, p, publisher, offer)
+	if err != nil {
+		m.e.note(p.Stage, p.ID, subscribeError, errorCodeOf(err), publisher)
+		m.e.Leave(p.Stage, p.ID)
+		return nil, "", err
+	}
+	m.e.note(p.Stage, p.ID, subscribed, "", publisher)
+	m.e.follow(s, func() {
+		m.e.note(p.Stage, p.ID, unsubscribed, "", publisher)
+		m.e.Leave(p.Stage, p.ID)
+	})
+	return s, answer, nil
+}
+
+func (e *Emulator) follow(s whip.Session, over func()) {
+	e.sessions.Go(func() {
+		<-s.Done()
+		over()
+		if err := e.save(); err != nil {
+			e.cfg.Log.Error("ivs", "err", err)
+		}
+	})
+}
+
+func errNoMedia() error {
+	return stage.Errorf(stage.ErrUnavailable, "This emulator was started without a stage behind it.").WithCode("unavailable")
+}
+
+func errorCodeOf(err error) string {
+	var e *stage.Error
+	if errors.As(err, &e) {
+		if code := errorCode(e.Code); code != "" {
+			return code
+		}
+	}
+	return "INTERNAL_SERVER_EXCEPTION"
+}
+
+// Observe is told by the media plane what happens to publishers, and by the doors who is turned away.
+func (e *Emulator) Observe(event stage.Event) {
+	switch event.Kind {
+	case stage.EventPublishing:
+		e.startPublishing(event)
+	case stage.EventEnded:
+		if code := errorCode(event.Code); code != "" {
+			e.note(event.Stage, event.Participant, publishError, code, "")
+		}
+		e.stopPublishing(event.Stage, event.Participant)
+	}
+}
+
+// Join writes down that a participant connected; each Join wants one Leave.
+func (e *Emulator) Join(p stage.Participant, protocol string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s, err := e.world.anyStage(p.Stage)
+	if err != nil {
+		return // deleted while its token was checked
+	}
+	session := s.active()
+	if session == nil {
+		session = &sessionRecord{Seq: e.world.next(), ID: newSessionID(), Start: e.cfg.Now()}
+		s.Sessions = append(s.Sessions, session)
+	}
+	known := session.participant(string(p.ID))
+	if known == nil {
+		known = &participantRecord{
+			Seq: e.world.next(), ID: string(p.ID), UserID: p.UserID, Attributes: maps.Clone(p.Attributes),
+			Joined: e.cfg.Now(), Protocol: protocol,
+		}
+		session.Participants = append(session.Participants, known)
+	}
+	if known.Open++; known.Open == 1 {
+		e.record(known, joined, "", "")
+	}
+}
+
+// Leave writes down that one connection of a participant is over. The session ends with the last participant.
+func (e *Emulator) Leave(arn stage.ARN, id stage.ParticipantID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	session, p := e.present(arn, id)
+	if p == nil || p.Open == 0 {
+		return
+	}
+	if p.Open--; p.Open > 0 {
+		return
+	}
+	e.unpublish(arn, session, p)
+	e.record(p, left, "", "")
+	for _, other := range session.Participants {
+		if other.Open > 0 {
+			return
+		}
+	}
+	session.End = e.cfg.Now()
+}
+
+// present finds a participant of the session that goes on. e.mu is held.
+func (e *Emulator) present(arn stage.ARN, id stage.ParticipantID) (*sessionRecord, *participantRecord) {
+	s, err := e.world.anyStage(arn)
+	if err != nil {
+		return nil, nil
+	}
+	session := s.active()
+	if session == nil {
+		return nil, nil
+	}
+	return session, session.participant(string(id))
+}
+
+// latest finds a participant of the last session, over or not: the reason of an end may come after the end. e.mu is held.
+func (e *Emulator) latest(arn stage.ARN, id stage.ParticipantID) (*sessionRecord, *participantRecord) {
+	s, err := e.world.anyStage(arn)
+	if err != nil || len(s.Sessions) == 0 {
+		return nil, nil
+	}
+	session := s.Sessions[len(s.Sessions)-1]
+	return session, session.participant(string(id))
+}
+
+func (e *Emulator) startPublishing(event stage.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	session, p := e.present(event.Stage, event.Participant)
+	if p == nil || p.Publishing {
+		return
+	}
+	p.Published, p.Publishing = true, true
+	e.record(p, publishStarted, "", "")
+	e.announce(event.Stage, session, p, "Participant Published", "")
+}
+
+func (e *Emulator) stopPublishing(arn stage.ARN, id stage.ParticipantID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if session, p := e.present(arn, id); p != nil {
+		e.unpublish(arn, session, p)
+	}
+}
+
+// unpublish has e.mu held.
+func (e *Emulator) unpublish(arn stage.ARN, session *sessionRecord, p *participantRecord) {
+	if !p.Publishing {
+		return
+	}
+	p.Publishing = false
+	e.record(p, publishStopped, "", "")
+	e.announce(arn, session, p, "Participant Unpublished", "")
+}
+
+// note writes down an event of a participant, and announces an error in publishing.
+func (e *Emulator) note(arn stage.ARN, id stage.ParticipantID, name, code string, remote stage.ParticipantID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	session, p := e.latest(arn, id)
+	if p == nil {
+		return
+	}
+	e.record(p, name, code, string(remote))
+	if name == publishError {
+		e.announce(arn, session, p, "Participant Publish Error", code)
+	}
+}
+
+// record has e.mu held.
+func (e *Emulator) record(p *participantRecord, name, code, remote string) {
+	p.Events = append(p.Events, eventRecord{
+		Seq: e.world.next(), Name: name, ErrorCode: code, Remote: remote, Time: e.cfg.Now(),
+	})
+}

@@ -1,0 +1,66 @@
+package ivsemu
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+)
+
+// A pager makes and reads nextToken: opaque to clients, good for the list that it came from only.
+type pager struct{ key []byte }
+
+func newPager() *pager {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return &pager{key}
+}
+
+const pageMAC = 12
+
+// token stands for "what comes behind seq in that list".
+func (p *pager) token(list string, seq int) string {
+	raw := binary.BigEndian.AppendUint64(nil, uint64(int64(seq)))
+	return base64.RawURLEncoding.EncodeToString(append(raw, p.mac(list, raw)...))
+}
+
+func (p *pager) seq(list, token string) (int, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(raw) != 8+pageMAC || !hmac.Equal(raw[8:], p.mac(list, raw[:8])) {
+		return 0, invalid("Invalid nextToken: it is not one that this list answered.")
+	}
+	return int(int64(binary.BigEndian.Uint64(raw))), nil
+}
+
+func (p *pager) mac(list string, raw []byte) []byte {
+	mac := hmac.New(sha256.New, p.key)
+	mac.Write([]byte(list + "\x00"))
+	mac.Write(raw)
+	return mac.Sum(nil)[:pageMAC]
+}
+
+// page cuts one page out of a list whose keys grow; list names it with everything that filters it. What was deleted or
+// added between two pages neither repeats nor hides others.
+func page[T any](p *pager, list string, in paged, items []T, key func(T) int) (out []T, next string, err error) {
+	size := 50
+	if in.MaxResults != nil {
+		size = *in.MaxResults
+	}
+	start := 0
+	if in.NextToken != nil && *in.NextToken != "" {
+		after, err := p.seq(list, *in.NextToken)
+		if err != nil {
+			return nil, "", err
+		}
+		for start < len(items) && key(items[start]) <= after {
+			start++
+		}
+	}
+	out = items[start:]
+	if len(out) > size {
+		out = out[:size]
+		next = p.token(list, key(out[size-1]))
+	}
+	return out, next, nil
+}

@@ -1,0 +1,54 @@
+package ivsemu
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// The counts that AWS allows in an account and region ("Service Quotas: Real-Time Streaming").
+const (
+	maxStages  = 1000
+	maxKeys    = 3
+	maxIngests = 100
+	maxTags    = 50
+)
+
+// tps is how many calls of an operation AWS takes in a second; none of it can be raised.
+func tps(operation string) int {
+	switch {
+	case operation == "CreateParticipantToken":
+		return 50
+	case strings.Contains(operation, "PublicKey"):
+		return 3
+	case strings.Contains(operation, "Tag"):
+		return 10
+	}
+	return 5
+}
+
+// rates keeps a bucket for each region and operation. How AWS lets bursts through is not documented: here a second's worth.
+type rates struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	buckets map[string]*rate.Limiter
+}
+
+func newRates(now func() time.Time) *rates {
+	return &rates{now: now, buckets: map[string]*rate.Limiter{}}
+}
+
+func (r *rates) allow(region, operation string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := region + "/" + operation
+	bucket := r.buckets[key]
+	if bucket == nil {
+		bucket = rate.NewLimiter(rate.Limit(tps(operation)), tps(operation))
+		r.buckets[key] = bucket
+	}
+	return bucket.AllowN(r.now(), 1)
+}
