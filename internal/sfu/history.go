@@ -1,9 +1,6 @@
 package sfu
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // A packet is one RTP packet of a publisher, kept once for all viewers. It does not change.
 type packet struct {
@@ -18,6 +15,7 @@ const (
 	keepPackets = 512     // at least so many are kept, to repeat what a viewer lost
 	keepBytes   = 8 << 20 // at most so much is kept since the last keyframe; 8.5 Mb/s fill it in 8 s
 	keepAtMost  = 1 << 14 // packets; however small they are
+	keepTime    = 12 * time.Second
 )
 
 // A history is what one track sent since its last keyframe, in order of arrival. Viewers hold an index into it, so it is
@@ -43,34 +41,25 @@ func (h *history) add(p *packet, startsKeyframe bool) {
 	}
 	h.packets = append(h.packets, p)
 	h.bytes += len(p.payload)
-	drop := 0
-	for h.droppable(drop) {
-		h.bytes -= len(h.packets[drop].payload)
-		drop++
-	}
-	if drop > 0 {
-		h.packets = slices.Delete(h.packets, 0, drop)
-		h.first += uint64(drop)
+	for h.tooMuch(p.at) {
+		h.bytes -= len(h.packets[0].payload)
+		h.packets[0] = nil
+		h.packets = h.packets[1:]
+		h.first++
 	}
 	if h.keyed && h.keyframe < h.first {
 		h.keyed = false // its beginning is gone: nobody can start from it
 	}
 }
 
-// slack lets forgetting happen in strokes, as it moves what stays.
-const slack = 256
-
-func (h *history) droppable(dropped int) bool {
-	n := len(h.packets) - dropped
-	if h.bytes > keepBytes || n > keepAtMost {
+func (h *history) tooMuch(now time.Time) bool {
+	switch n := len(h.packets); {
+	case h.bytes > keepBytes || n > keepAtMost:
 		return true
-	}
-	index := h.first + uint64(dropped)
-	needed := h.keyed && index >= h.keyframe
-	if needed || n <= keepPackets {
+	case n <= keepPackets:
 		return false
 	}
-	return dropped > 0 || n > keepPackets+slack
+	return !h.keyed || h.first < h.keyframe || now.Sub(h.packets[0].at) > keepTime
 }
 
 // find looks for a sequence number among the latest packets.
