@@ -95,10 +95,18 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participa
 		header.Set("Retry-After", retryAfter(err))
 	}
 	w.WriteHeader(status.HTTP)
-	json.NewEncoder(w).Encode(struct {
+	body := json.NewEncoder(w)
+	body.SetEscapeHTML(false)
+	body.Encode(struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`
 	}{status.IVS, detail})
+}
+
+// CodeOf is the stable code of an error.
+func CodeOf(err error) string {
+	code, _ := reason(err)
+	return code
 }
 
 // reason is the code and the sentence of an error, without its cause, which is for the log.

@@ -52,9 +52,6 @@ type Handler struct {
 	AllowOrigins []string                       // whose pages may call from a browser beside our own, such as https://app.example; "*" for all
 	Address      func(*http.Request) netip.Addr // of the client, where proxies are in between; nil: RemoteAddr
 
-	MaxSession  time.Duration // ends sessions; 0: never. IVS: 24 hours
-	EndAtExpiry bool          // also ends a session when its token expires. IVS checks a token at the door only
-
 	sessions registry
 	knocks   throttle
 }
@@ -159,15 +156,21 @@ func (h *Handler) subscribe(publisher stage.ParticipantID) door {
 }
 
 func (h *Handler) viewer(r *http.Request, publisher stage.ParticipantID) (k Knock, err error) {
-	k.Publisher = publisher
-	if r.Header.Get("Authorization") == "" && h.Logins != nil {
-		if k.login = h.Logins.Login(r); k.login != "" {
-			k.Participant, err = h.Logins.Viewer(r, publisher)
-			return k, err
-		}
+	if login := h.login(r); login != "" {
+		p, err := h.Logins.Viewer(r, publisher)
+		again := func() error { _, err := h.Logins.Viewer(r, publisher); return err }
+		return Knock{Participant: p, Publisher: publisher, login: login, again: again}, err
 	}
-	k.Bearer, k.Participant, err = h.bearer(r)
-	return k, err
+	bearer, p, err := h.bearer(r)
+	return Knock{Participant: p, Bearer: bearer, Publisher: publisher}, err
+}
+
+// login is that of a request without a bearer.
+func (h *Handler) login(r *http.Request) string {
+	if h.Logins == nil || r.Header.Get("Authorization") != "" {
+		return ""
+	}
+	return h.Logins.Login(r)
 }
 
 // open reads the offer, opens the session and answers as RFC 9725, 4.2 has it.
@@ -225,7 +228,7 @@ func (h *Handler) mayEnd(w http.ResponseWriter, r *http.Request, s *session) err
 		return err
 	case !bearer.Empty() && s.openedBy(bearer):
 		return nil
-	case bearer.Empty() && s.login != "" && h.Logins != nil && h.Logins.Login(r) == s.login:
+	case s.login != "" && h.login(r) == s.login:
 		return nil
 	case bearer.Empty():
 		return stage.Errorf(stage.ErrUnauthorized, "A session is ended with the token that opened it.").WithCode("token_missing")

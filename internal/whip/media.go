@@ -15,8 +15,9 @@ import (
 // Publish and Subscribe return when the answer is complete (candidates included). The session lives until Close is
 // called or the media plane ends it itself; ctx bounds the negotiation only.
 //
-// The Handler never has two publications of one participant at a time, nor two subscriptions of one participant to one
-// publisher: it closes the earlier session and waits for its Done before it asks for the next.
+// A Publish of somebody who publishes already takes over: the earlier session ends with the code "replaced" once the new one
+// is agreed on, and not if its offer is refused; viewers stay. Publish is never called for a participant whose earlier
+// Publish has not returned, nor is Subscribe for the same participant and publisher.
 type Media interface {
 	Publish(ctx context.Context, p stage.Participant, offer string) (Session, string, error)
 	Subscribe(ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string) (Session, string, error)

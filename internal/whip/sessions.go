@@ -52,15 +52,15 @@ func (a Answer) Link(rel string) string {
 	return ""
 }
 
-// A session is a knock that is being, or was, let in. One participant has one publication, and one subscription to each
-// publisher: who knocks again takes over, be it OBS that lost its network or a second start while the first negotiates.
+// A session is a knock that is being, or was, let in.
 type session struct {
 	participant stage.Participant
 	publisher   stage.ParticipantID
 	secret      string // in the URL and nowhere else
 	login       string
 	cancel      context.CancelFunc // of the negotiation
-	over        chan struct{}      // closed when nothing is left of it
+	settled     chan struct{}      // closed when the negotiation is over, whatever came of it
+	over        chan struct{}      // closed when nothing is left of the session
 
 	mu     sync.Mutex
 	bearer [sha256.Size]byte // guarded by mu: an exchange of tokens changes it
@@ -72,7 +72,7 @@ func newSession(k Knock, cancel context.CancelFunc) *session {
 	return &session{
 		participant: k.Participant, publisher: k.Publisher, login: k.login,
 		secret: rand.Text(), bearer: sha256.Sum256([]byte(k.Bearer.Reveal())),
-		cancel: cancel, over: make(chan struct{}),
+		cancel: cancel, settled: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -88,11 +88,15 @@ func (h *Handler) Open(ctx context.Context, k Knock) (Answer, error) {
 		return Answer{}, err
 	}
 	sdp, err := h.establish(ctx, k, s)
+	close(s.settled)
 	if err != nil {
 		h.sessions.leave(s)
 		return Answer{}, s.failed(err)
 	}
-	h.sessions.follow(s, h.lifetime(k.Participant))
+	go func() {
+		<-s.media.Done()
+		h.sessions.leave(s) // Shutdown waits for it
+	}()
 	return s.answer(sdp), nil
 }
 
@@ -102,15 +106,26 @@ func (h *Handler) establish(ctx context.Context, k Knock, s *session) (string, e
 	if err := h.stillGood(ctx, k); err != nil {
 		return "", err
 	}
-	if earlier := h.sessions.takeOver(s); earlier != nil {
-		earlier.end("replaced", "A newer connection with the same token took over.")
-		<-earlier.over
+	// Of two starts at once the later one is meant: OBS forgets its first when it is told twice to start.
+	if rival := h.sessions.negotiates(s); rival != nil {
+		rival.end(replaced())
+		<-rival.settled
 	}
 	media, sdp, err := h.negotiate(ctx, k)
 	if err != nil {
 		return "", err
 	}
-	return sdp, s.start(media)
+	if err := s.start(media); err != nil {
+		return "", err
+	}
+	if earlier := h.sessions.started(s); earlier != nil {
+		earlier.end(replaced())
+	}
+	return sdp, nil
+}
+
+func replaced() (code, detail string) {
+	return "replaced", "A newer connection with the same token took over."
 }
 
 func (h *Handler) stillGood(ctx context.Context, k Knock) error {
@@ -137,17 +152,6 @@ func (h *Handler) negotiate(ctx context.Context, k Knock) (Session, string, erro
 		return h.Media.Publish(ctx, k.Participant, k.Offer)
 	}
 	return h.Media.Subscribe(ctx, k.Participant, k.Publisher, k.Offer)
-}
-
-// lifetime is how long a session of the participant may last; 0 is for ever.
-func (h *Handler) lifetime(p stage.Participant) time.Duration {
-	life := h.MaxSession
-	if h.EndAtExpiry && !p.ExpiresAt.IsZero() {
-		if left := max(p.ExpiresAt.Sub(h.Now()), time.Nanosecond); life == 0 || left < life {
-			life = left
-		}
-	}
-	return life
 }
 
 // Close ends all sessions of a participant, one that negotiates included.
@@ -243,17 +247,19 @@ func (s *session) answer(sdp string) Answer {
 	return a
 }
 
-// slot is what one participant can have but once.
+// slot is what one participant has but once: its publication, or its subscription to one publisher. Who knocks again takes
+// over, be it an OBS that lost its network or a browser that lost its page.
 type slot struct{ participant, publisher stage.ParticipantID }
 
 func (s *session) slot() slot { return slot{s.participant.ID, s.publisher} }
 
 // registry keeps the sessions. Its zero value is ready.
 type registry struct {
-	mu       sync.Mutex
-	closed   bool                // guarded by mu
-	bySecret map[string]*session // guarded by mu
-	bySlot   map[slot]*session   // guarded by mu: the newest of each slot
+	mu          sync.Mutex
+	closed      bool                // guarded by mu
+	bySecret    map[string]*session // guarded by mu: all of them
+	negotiating map[slot]*session   // guarded by mu: the newest that negotiates
+	live        map[slot]*session   // guarded by mu
 }
 
 func (r *registry) enter(s *session) error {
@@ -263,43 +269,46 @@ func (r *registry) enter(s *session) error {
 		return stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").WithCode("shutdown").WithRetry(5 * time.Second)
 	}
 	if r.bySecret == nil {
-		r.bySecret, r.bySlot = map[string]*session{}, map[slot]*session{}
+		r.bySecret, r.negotiating, r.live = map[string]*session{}, map[slot]*session{}, map[slot]*session{}
 	}
 	r.bySecret[s.secret] = s
 	return nil
 }
 
-// takeOver gives the slot to the session and answers who had it.
-func (r *registry) takeOver(s *session) (earlier *session) {
+// negotiates notes who negotiates for a slot, and answers who does so already.
+func (r *registry) negotiates(s *session) (rival *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	earlier = r.bySlot[s.slot()]
-	r.bySlot[s.slot()] = s
+	rival = r.negotiating[s.slot()]
+	r.negotiating[s.slot()] = s
+	return rival
+}
+
+// started gives the slot to the session, and answers who had it.
+func (r *registry) started(s *session) (earlier *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	earlier = r.live[s.slot()]
+	r.live[s.slot()] = s
+	forget(r.negotiating, s)
 	return earlier
+}
+
+// forget clears the slot, unless it is another's by now.
+func forget(slots map[slot]*session, s *session) {
+	if slots[s.slot()] == s {
+		delete(slots, s.slot())
+	}
 }
 
 // leave forgets the session and tells who waits for that.
 func (r *registry) leave(s *session) {
 	r.mu.Lock()
 	delete(r.bySecret, s.secret)
-	if r.bySlot[s.slot()] == s {
-		delete(r.bySlot, s.slot())
-	}
+	forget(r.negotiating, s)
+	forget(r.live, s)
 	r.mu.Unlock()
 	close(s.over)
-}
-
-// follow waits for the end of the session, which Shutdown waits for in turn.
-func (r *registry) follow(s *session, life time.Duration) {
-	stop := func() bool { return false }
-	if life > 0 {
-		stop = time.AfterFunc(life, func() { s.end("session_limit", "The session reached its longest duration.") }).Stop
-	}
-	go func() {
-		<-s.media.Done()
-		stop()
-		r.leave(s)
-	}()
 }
 
 // find answers the session of a URL, as long as it has not been ended.

@@ -1,0 +1,266 @@
+package whip_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+const studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")
+
+// A house is a Handler in a real server with everything behind it made of memory. What happens is written down in news.
+type house struct {
+	*whip.Handler
+	URL    string
+	log    bytes.Buffer // read it when the server is closed
+	media  *plane
+	client http.Transport
+
+	mu   sync.Mutex
+	news []string
+	now  time.Time
+	gone map[string]bool // tokens that were revoked
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newHouse(t testing.TB) *house {
+	h := &house{now: time.Unix(1_700_000_000, 0), gone: map[string]bool{}}
+	h.media = &plane{house: h, publishing: map[stage.ParticipantID]*flow{}}
+	h.Handler = &whip.Handler{
+		Media:        h.media,
+		Tokens:       h,
+		Logins:       h,
+		Log:          slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now:          h.clock,
+		Events:       func(e stage.Event) { h.tell("%s: %s %s", e.Participant, e.Kind, e.Code) },
+		AllowOrigins: []string{"https://app.example"},
+	}
+	nothing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "another floor", http.StatusTeapot) })
+	server := httptest.NewServer(h.Before(nothing))
+	h.URL = server.URL
+	t.Cleanup(func() {
+		if err := h.Shutdown(context.Background()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		h.client.CloseIdleConnections()
+		server.Close()
+		if strings.Contains(h.log.String(), "-token") {
+			t.Errorf("a bearer is in the log:\n%s", &h.log)
+		}
+	})
+	return h
+}
+
+func (h *house) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+func (h *house) tell(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.news = append(h.news, fmt.Sprintf(format, args...))
+}
+
+func (h *house) read() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	news := h.news
+	h.news = nil
+	return news
+}
+
+// Verify knows tokens such as ana-token and, with less in them, ana-watch-token, ana-publish-token, ana-expired-token.
+func (h *house) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
+	name, rest, _ := strings.Cut(bearer.Reveal(), "-")
+	p := stage.Participant{ID: stage.ParticipantID(name), Stage: studio, UserID: "u-" + name, Capabilities: stage.Publish | stage.Subscribe}
+	claimed := stage.Participant{ID: p.ID, Stage: p.Stage}
+	refuse := func(code, detail string) error {
+		return stage.Errorf(stage.ErrUnauthorized, "%s", detail).WithCode(code)
+	}
+	h.mu.Lock()
+	revoked := h.gone[bearer.Reveal()]
+	h.mu.Unlock()
+	switch {
+	case bearer.Empty():
+		return stage.Participant{}, refuse("token_missing", "There is no token.")
+	case revoked:
+		return claimed, refuse("token_revoked", "The token was revoked.")
+	case rest == "expired-token":
+		return claimed, refuse("token_expired", "The token has expired: get a new one.")
+	case rest == "watch-token":
+		p.Capabilities = stage.Subscribe
+	case rest == "publish-token":
+		p.Capabilities = stage.Publish
+	case rest != "token":
+		return stage.Participant{}, refuse("token_malformed", "This is not a participant token.")
+	}
+	return p, nil
+}
+
+func (h *house) Login(r *http.Request) string {
+	if c, err := r.Cookie("login"); err == nil {
+		return c.Value
+	}
+	return ""
+}
+
+func (h *house) Viewer(r *http.Request, _ stage.ParticipantID) (stage.Participant, error) {
+	login := h.Login(r)
+	if login == "stranger" {
+		return stage.Participant{}, stage.Errorf(stage.ErrDenied, "This stage is not yours to watch.").WithCode("no_grant")
+	}
+	return stage.Participant{ID: stage.ParticipantID("viewer" + login), Stage: studio, Capabilities: stage.Subscribe}, nil
+}
+
+// plane is a media plane without media.
+type plane struct {
+	house *house
+	gate  atomic.Pointer[chan struct{}] // while set, negotiations wait for it
+
+	mu         sync.Mutex
+	publishing map[stage.ParticipantID]*flow
+}
+
+func (m *plane) refusal(ctx context.Context, offer string) error {
+	if gate := m.gate.Load(); gate != nil {
+		select {
+		case <-*gate:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	switch {
+	case !strings.HasPrefix(offer, "v=0"):
+		return stage.Errorf(stage.ErrInvalid, "The offer is not an SDP.").WithCode("bad_sdp")
+	case strings.Contains(offer, "VP8 only"):
+		return stage.Errorf(stage.ErrInvalid, "The offer has no H.264.").WithCode("no_h264")
+	case strings.Contains(offer, "to a full stage"):
+		return stage.Errorf(stage.ErrConflict, "12 participants publish already.").WithCode("stage_full")
+	case strings.Contains(offer, "to a full server"):
+		return stage.Errorf(stage.ErrUnavailable, "The server is full.").WithCode("server_full").WithRetry(30 * time.Second)
+	case strings.Contains(offer, "to a broken server"):
+		return errors.New("no more file descriptors")
+	}
+	return nil
+}
+
+func (m *plane) Publish(ctx context.Context, p stage.Participant, offer string) (whip.Session, string, error) {
+	if err := m.refusal(ctx, offer); err != nil {
+		return nil, "", err
+	}
+	f := m.newFlow(p.ID)
+	m.mu.Lock()
+	m.publishing[p.ID] = f
+	m.mu.Unlock()
+	m.house.tell("%s: publishes", p.ID)
+	return f, "v=0 answer", nil
+}
+
+func (m *plane) Subscribe(ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string) (whip.Session, string, error) {
+	if err := m.refusal(ctx, offer); err != nil {
+		return nil, "", err
+	}
+	m.mu.Lock()
+	_, ok := m.publishing[publisher]
+	m.mu.Unlock()
+	if !ok {
+		return nil, "", stage.Errorf(stage.ErrNotFound, "Nobody of that name publishes.").WithCode("not_publishing")
+	}
+	m.house.tell("%s: watches %s", p.ID, publisher)
+	return &layeredFlow{m.newFlow(p.ID), p.ID}, "v=0 answer", nil
+}
+
+type flow struct {
+	plane *plane
+	id    stage.ParticipantID
+	once  sync.Once
+	done  chan struct{}
+}
+
+func (m *plane) newFlow(id stage.ParticipantID) *flow {
+	return &flow{plane: m, id: id, done: make(chan struct{})}
+}
+
+func (f *flow) Done() <-chan struct{} { return f.done }
+
+func (f *flow) Close(code, _ string) {
+	f.once.Do(func() {
+		f.plane.house.tell("%s: ended %s", f.id, code)
+		close(f.done)
+	})
+}
+
+// layeredFlow is what a viewer of a simulcast has.
+type layeredFlow struct {
+	*flow
+	id stage.ParticipantID
+}
+
+func (f *layeredFlow) Layers() []whip.Layer {
+	return []whip.Layer{{EncodingID: "hi", Bitrate: 2500, Width: 1280, Height: 720, FPS: 30, Selected: true}}
+}
+
+func (f *layeredFlow) SelectLayer(id string) error {
+	if id != "" && id != "hi" {
+		return stage.Errorf(stage.ErrNotFound, "There is no such layer.")
+	}
+	f.plane.house.tell("%s: layer %q", f.id, id)
+	return nil
+}
+
+func (f *layeredFlow) Play(mid string, on bool) error {
+	f.plane.house.tell("%s: mid %s plays: %v", f.id, mid, on)
+	return nil
+}
+
+// reply is a response as tests look at it.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (h *house) send(t testing.TB, method, path, body string, header ...string) reply {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, h.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range header {
+		name, value, _ := strings.Cut(line, ": ")
+		req.Header.Add(name, value)
+	}
+	res, err := h.client.RoundTrip(req) // which follows no redirect
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	content, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{res.StatusCode, res.Header, string(content)}
+}
+
+func (h *house) publish(t testing.TB, bearer string) reply {
+	t.Helper()
+	return h.send(t, "POST", "/whip", "v=0", "Authorization: Bearer "+bearer, "Content-Type: application/sdp")
+}
