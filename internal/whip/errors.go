@@ -66,9 +66,9 @@ func StatusOf(err error) Status {
 }
 
 // Refuse tells of somebody who was turned away: the log, and whoever the token claims to be, so that a dock can show why.
-func (h *Handler) Refuse(p stage.Participant, from string, err error) {
-	code, detail := reason(err)
-	h.Log.Info("refused", "participant", p.ID, "stage", p.Stage, "code", code, "from", from, "err", err)
+func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
+	code, detail := Reason(err)
+	h.Log.Info("refused", "participant", p.ID, "stage", p.Stage, "code", code, "from", h.address(r), "err", err)
 	if p.ID == "" || h.Events == nil {
 		return
 	}
@@ -84,8 +84,8 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participa
 	if status.HTTP >= http.StatusInternalServerError {
 		h.Log.Error("whip", "participant", p.ID, "err", err)
 	}
-	h.Refuse(p, h.address(r).String(), err)
-	_, detail := reason(err)
+	h.Refuse(r, p, err)
+	_, detail := Reason(err)
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	switch status.HTTP {
@@ -103,14 +103,8 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participa
 	}{status.IVS, detail})
 }
 
-// CodeOf is the stable code of an error.
-func CodeOf(err error) string {
-	code, _ := reason(err)
-	return code
-}
-
-// reason is the code and the sentence of an error, without its cause, which is for the log.
-func reason(err error) (code, detail string) {
+// Reason is the stable code of an error and its sentence for the person, without its cause, which is for the log.
+func Reason(err error) (code, detail string) {
 	var e *stage.Error
 	if !errors.As(err, &e) {
 		return "internal", "Something went wrong here; the operator's log says what."
@@ -123,7 +117,7 @@ func reason(err error) (code, detail string) {
 
 // challenge is what RFC 6750, 3 asks for: without a token just the scheme, else what was wrong with the token.
 func challenge(err error, status int) string {
-	code, detail := reason(err)
+	code, detail := Reason(err)
 	if code == "token_missing" {
 		return `Bearer realm="stage"`
 	}

@@ -236,19 +236,25 @@ func (h *Handler) mayEnd(w http.ResponseWriter, r *http.Request, s *session) err
 	return stage.Errorf(stage.ErrDenied, "The session was opened with another token.").WithCode("wrong_participant")
 }
 
-// bearer verifies the token of the request, unless its address has failed too often.
+// bearer verifies the token of the request.
 func (h *Handler) bearer(r *http.Request) (stage.Secret, stage.Participant, error) {
 	bearer, err := authorization(r)
 	if err != nil {
 		return bearer, stage.Participant{}, err
 	}
+	p, err := h.Check(r, bearer)
+	return bearer, p, err
+}
+
+// Check verifies a token that came with a request, in whichever part of it, unless the request's address has failed too often.
+func (h *Handler) Check(r *http.Request, bearer stage.Secret) (stage.Participant, error) {
 	now, from := h.Now(), h.address(r)
 	if wait := h.knocks.wait(from, now); wait > 0 {
-		return bearer, stage.Participant{}, stage.Errorf(stage.ErrTooMany, "Too many wrong tokens came from this address: wait a little and try again.").WithCode("too_many_attempts").WithRetry(wait)
+		return stage.Participant{}, stage.Errorf(stage.ErrTooMany, "Too many wrong tokens came from this address: wait a little and try again.").WithCode("too_many_attempts").WithRetry(wait)
 	}
 	p, err := h.Tokens.Verify(r.Context(), bearer)
 	if errors.Is(err, stage.ErrUnauthorized) {
 		h.knocks.failed(from, now)
 	}
-	return bearer, p, err
+	return p, err
 }

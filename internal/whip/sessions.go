@@ -161,13 +161,17 @@ func (h *Handler) Close(id stage.ParticipantID, code, detail string) {
 	}
 }
 
-// Exchange makes the sessions of a participant answer to a new token, after the web SDK has exchanged its own.
-func (h *Handler) Exchange(id stage.ParticipantID, bearer stage.Secret) {
-	sum := sha256.Sum256([]byte(bearer.Reveal()))
-	for _, s := range h.sessions.of(id) {
-		s.mu.Lock()
-		s.bearer = sum
-		s.mu.Unlock()
+// Exchange makes the sessions of a participant answer to a new token, after the web SDK has exchanged its own, and ends
+// those that the new token does not allow.
+func (h *Handler) Exchange(p stage.Participant, bearer stage.Secret) {
+	for _, s := range h.sessions.of(p.ID) {
+		if s.participant.Stage != p.Stage {
+			continue
+		}
+		s.rekey(bearer)
+		if err := permit(Knock{Participant: p, Publisher: s.publisher}); err != nil {
+			s.end(Reason(err))
+		}
 	}
 }
 
@@ -227,6 +231,12 @@ func (s *session) failed(err error) error {
 	return err
 }
 
+func (s *session) rekey(bearer stage.Secret) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bearer = sha256.Sum256([]byte(bearer.Reveal()))
+}
+
 // openedBy compares hashes, so that the time it takes tells nothing, and no token is kept.
 func (s *session) openedBy(bearer stage.Secret) bool {
 	sum := sha256.Sum256([]byte(bearer.Reveal()))
@@ -249,9 +259,12 @@ func (s *session) answer(sdp string) Answer {
 
 // slot is what one participant has but once: its publication, or its subscription to one publisher. Who knocks again takes
 // over, be it an OBS that lost its network or a browser that lost its page.
-type slot struct{ participant, publisher stage.ParticipantID }
+type slot struct {
+	stage                  stage.ARN
+	participant, publisher stage.ParticipantID
+}
 
-func (s *session) slot() slot { return slot{s.participant.ID, s.publisher} }
+func (s *session) slot() slot { return slot{s.participant.Stage, s.participant.ID, s.publisher} }
 
 // registry keeps the sessions. Its zero value is ready.
 type registry struct {

@@ -131,12 +131,25 @@ func TestExchangedTokenEndsTheSession(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	session := h.publish(t, "ana-token").header.Get("Location")
-	h.Exchange("ana", stage.NewSecret("ana-new-token"))
+	ana := stage.Participant{ID: "ana", Stage: studio, Capabilities: stage.Publish}
+	h.Exchange(ana, stage.NewSecret("ana-new-token"))
 	if got := h.send(t, "DELETE", session, "", "Authorization: Bearer ana-token"); got.status != 403 {
 		t.Errorf("old token: got %d, want 403", got.status)
 	}
 	if got := h.send(t, "DELETE", session, "", "Authorization: Bearer ana-new-token"); got.status != 200 {
 		t.Errorf("new token: got %d, want 200", got.status)
+	}
+}
+
+// TestExchangeForLess: what the new token does not allow comes to its end.
+func TestExchangeForLess(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish(t, "ana-token")
+	h.read()
+	h.Exchange(stage.Participant{ID: "ana", Stage: studio, Capabilities: stage.Subscribe}, stage.NewSecret("ana-watch-token"))
+	if got, want := h.read(), []string{"ana: ended no_capability"}; !slices.Equal(got, want) {
+		t.Errorf("happened: got %q, want %q", got, want)
 	}
 }
 
