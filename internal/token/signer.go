@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"fmt"
@@ -21,6 +22,7 @@ type Signer struct {
 
 	WHIPEndpoint func(stage.Endpoints) string // what a WHIP client is given; nil: Endpoints.WHIP
 	NewID        func() string                // nil: stage.NewID
+	Name         string                       // of the issuer in the operator's list; "": own key and its ID
 }
 
 var _ stage.Issuer = (*Signer)(nil)
@@ -53,7 +55,7 @@ func (s *Signer) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.
 		Secret:       stage.NewSecret(text),
 		WHIPEndpoint: s.whipEndpoint(endpoints),
 		ExpiresAt:    p.ExpiresAt,
-		IssuedBy:     s.name(req.Stage),
+		IssuedBy:     cmp.Or(s.Name, "own key "+s.KeyID),
 	}, nil
 }
 
@@ -63,13 +65,6 @@ func (s *Signer) sign(c claims) (string, error) {
 		t.Header["kid"] = s.KeyID
 	}
 	return t.SignedString(s.Key)
-}
-
-func (s *Signer) name(arn stage.ARN) string {
-	if arn.Local() {
-		return "local key"
-	}
-	return "own key " + s.KeyID
 }
 
 func (s *Signer) newID() string {
