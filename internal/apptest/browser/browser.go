@@ -1,0 +1,226 @@
+// Package browser drives real browsers in tests: the Chromium of today, and the two that the docks of OBS are made of.
+//
+//	page := browser.Open(t, browser.OBS30, browser.Options{Width: 320, Height: 640})
+//	page.Goto(app.URL + "/dock")
+//	page.Type("#name", "ana")
+//	page.ClickText("Sign in")
+//	page.WaitText("Signed in as ana")
+//
+// Every page has a profile of its own and reaches this machine only. What a page logs as an error, throws and does not
+// catch, or is refused by its Content-Security-Policy fails the test at its end, unless Allow was told of it.
+package browser
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// An Engine is a build of Chromium.
+type Engine string
+
+// The engines that Stagedoor is written for.
+const (
+	Current Engine = "Chromium"     // the one of the system: what people browse with
+	OBS30   Engine = "Chromium 103" // the docks of OBS 28 to 30
+	OBS31   Engine = "Chromium 127" // the docks of OBS 31 and 32
+)
+
+// Engines lists them all, for tests that hold in each.
+func Engines() []Engine { return []Engine{Current, OBS30, OBS31} }
+
+// inDock says whether pages run in a dock of OBS there.
+func (e Engine) inDock() bool { return e != Current }
+
+// agent is what OBS adds to the user agent of its docks.
+func (e Engine) agent() string {
+	switch e {
+	case OBS30:
+		return "OBS/30.2.3"
+	case OBS31:
+		return "OBS/32.0.4"
+	}
+	return ""
+}
+
+// path finds the binary; make test puts it there.
+func (e Engine) path() (string, error) {
+	if e.inDock() {
+		root, err := moduleRoot()
+		if err != nil {
+			return "", err
+		}
+		number := strings.TrimPrefix(string(e), "Chromium ")
+		path := filepath.Join(root, ".cache", "chromium-"+number, "chromium")
+		_, err = os.Stat(path)
+		return path, err
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", exec.ErrNotFound
+}
+
+// moduleRoot is the folder of go.mod; tests run in the folder of their package.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("no go.mod above the test")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Options say what the person's browser is like. The zero value is a dock of 320 × 640 in the engines of OBS, and a
+// window of 1280 × 800 in the current one.
+type Options struct {
+	Width, Height int
+	FakeMedia     bool   // a camera and a microphone that make a test picture and beeps, granted without asking
+	ColorScheme   string // "light" or "dark"
+	Lang          string // what the person reads: "de-AT"
+	UserAgent     string // added to the browser's own; "OBS/30.2.3" and the like by default in the engines of OBS
+}
+
+func (o Options) withDefaults(e Engine) Options {
+	width, height := 1280, 800
+	if e.inDock() {
+		width, height = 320, 640
+	}
+	if o.Width == 0 {
+		o.Width = width
+	}
+	if o.Height == 0 {
+		o.Height = height
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = e.agent()
+	}
+	if o.Lang == "" {
+		o.Lang = "en-US"
+	}
+	return o
+}
+
+// machine is what all tests of one binary share: two cores hold two browsers that decode video, not ten.
+var machine = newTurns(2)
+
+// startLimit is the time that a browser may need to start on a busy machine.
+const startLimit = time.Minute
+
+// Open starts a browser with a fresh profile and one blank page. It ends with the test. A test may open several; tests
+// take turns.
+func Open(t testing.TB, engine Engine, options Options) *Page {
+	t.Helper()
+	path, err := engine.path()
+	if err != nil {
+		t.Fatalf("%s is not on this machine (%v): `make test` installs it", engine, err)
+	}
+	t.Cleanup(machine.take(t.Name()))
+
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), flags(path, options)...)
+	t.Cleanup(stop)
+	p := &Page{t: t, engine: engine, options: options.withDefaults(engine)}
+	p.open(allocator, chromedp.WithErrorf(p.note), chromedp.WithLogf(p.note))
+	return p
+}
+
+// flags keep the browser on this machine and awake. See also https://peter.sh/experiments/chromium-command-line-switches/
+func flags(path string, o Options) []chromedp.ExecAllocatorOption {
+	list := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path),
+		chromedp.NoSandbox,
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
+		// No name resolves but this machine's: a page that loads from elsewhere fails here as it does without network.
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"),
+		// Media stays on the loopback interface, and no names are announced by multicast.
+		chromedp.Flag("allow-loopback-in-peer-connection", true),
+		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints"),
+	)
+	if o.FakeMedia {
+		list = append(list,
+			chromedp.Flag("use-fake-device-for-media-stream", true),
+			chromedp.Flag("use-fake-ui-for-media-stream", true))
+	}
+	return list
+}
+
+// open makes the page and what surrounds it; called once per page.
+func (p *Page) open(parent context.Context, options ...chromedp.ContextOption) {
+	p.t.Helper()
+	ctx, cancel := chromedp.NewContext(parent, append(options, chromedp.WithListener(p.listen))...)
+	p.ctx = ctx
+	p.t.Cleanup(func() { p.close(cancel) })
+	// The target lives as long as the context of the first action, so that one has no deadline; the timer stands in.
+	late := time.AfterFunc(startLimit, cancel)
+	err := chromedp.Do(ctx)
+	late.Stop()
+	if err != nil {
+		p.t.Fatalf("%s does not start: %v", p.engine, err)
+	}
+	if err := p.become(ctx); err != nil {
+		p.t.Fatalf("%s does not take its settings: %v", p.engine, err)
+	}
+}
+
+// become makes the page what the options say.
+func (p *Page) become(ctx context.Context) error {
+	version, err := chromedp.CallBrowser(ctx, browser.GetVersion, cdp.Empty{})
+	if err != nil {
+		return err
+	}
+	agent := strings.ReplaceAll(version.UserAgent, "HeadlessChrome", "Chrome")
+	if p.options.UserAgent != "" {
+		agent += " " + p.options.UserAgent
+	}
+	if _, err := chromedp.Call(ctx, emulation.SetUserAgentOverride,
+		emulation.SetUserAgentOverrideParams{UserAgent: agent, AcceptLanguage: p.options.Lang}); err != nil {
+		return err
+	}
+	if _, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: int64(p.options.Width), Height: int64(p.options.Height), DeviceScaleFactor: 1}); err != nil {
+		return err
+	}
+	// A page in the background must behave like the one a person looks at: several are open at once.
+	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		return err
+	}
+	if p.options.ColorScheme != "" {
+		scheme := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: p.options.ColorScheme}}
+		if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: scheme}); err != nil {
+			return err
+		}
+	}
+	if p.engine.inDock() {
+		// The docks of OBS answer no permission request, so the clipboard API fails there.
+		return p.permit(ctx, "clipboard-write", browser.PermissionSettingDenied)
+	}
+	return nil
+}
+
+func (p *Page) permit(ctx context.Context, name string, setting browser.PermissionSetting) error {
+	_, err := chromedp.CallBrowser(ctx, browser.SetPermission, browser.SetPermissionParams{
+		Permission: &browser.PermissionDescriptor{Name: name}, Setting: setting})
+	return err
+}

@@ -1,0 +1,340 @@
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// Every wait polls the page until its condition holds, or until the limit has passed.
+const (
+	waitLimit = 20 * time.Second
+	pollPause = 50 * time.Millisecond
+)
+
+// A Page is one tab. Its methods fail the test when they cannot do what they say, with the text that the page shows and
+// a screenshot. They are for the goroutine of the test.
+type Page struct {
+	t       testing.TB
+	engine  Engine
+	options Options
+	ctx     context.Context
+
+	mu       sync.Mutex
+	closing  bool
+	allowed  []string
+	problems []string // what the page did wrong
+	notes    []string // what chromedp says of itself; shown when the test fails
+}
+
+// Tab opens another page of the same browser: same profile, same cookies.
+func (p *Page) Tab() *Page {
+	p.t.Helper()
+	tab := &Page{t: p.t, engine: p.engine, options: p.options, allowed: p.allowed}
+	tab.open(p.ctx)
+	return tab
+}
+
+// Goto opens the address and waits until it has loaded.
+func (p *Page) Goto(url string) {
+	p.t.Helper()
+	if err := p.do(chromedp.Navigate(url)); err != nil {
+		p.fail("open %s: %v", url, err)
+	}
+}
+
+// Reload is the person's reload.
+func (p *Page) Reload() {
+	p.t.Helper()
+	if err := p.do(chromedp.Reload()); err != nil {
+		p.fail("reload: %v", err)
+	}
+}
+
+// Click clicks the first visible element of the CSS selector with the mouse, when it is there, enabled and uncovered.
+func (p *Page) Click(selector string) {
+	p.t.Helper()
+	p.click("css", selector)
+}
+
+// ClickText clicks the button, link, tab, label or summary with exactly this text or accessible name.
+func (p *Page) ClickText(text string) {
+	p.t.Helper()
+	p.click("text", text)
+}
+
+func (p *Page) click(how, what string) {
+	p.t.Helper()
+	var spot struct{ X, Y float64 }
+	p.poll(fmt.Sprintf("click %q", what), func(ctx context.Context) (why string, err error) {
+		found, err := chromedp.Run(ctx, chromedp.Evaluate[struct {
+			Why  string
+			X, Y float64
+		}](call(spotToClick, how, what)))
+		spot.X, spot.Y = found.X, found.Y
+		return found.Why, err
+	})
+	if err := p.do(chromedp.MouseClickXY(spot.X, spot.Y)); err != nil {
+		p.fail("click %q: %v", what, err)
+	}
+}
+
+// Type replaces what the field of the CSS selector holds.
+func (p *Page) Type(selector, text string) {
+	p.t.Helper()
+	p.Click(selector)
+	p.Eval(`document.activeElement.select?.()`, nil)
+	_, err := chromedp.Call(p.ctx, input.InsertText, input.InsertTextParams{Text: text})
+	if err != nil {
+		p.fail("type into %q: %v", selector, err)
+	}
+}
+
+// Press presses a key of the keyboard on what has the focus: "Enter", "Tab", "Escape", or a letter.
+func (p *Page) Press(key string) {
+	p.t.Helper()
+	if named, ok := map[string]string{"Enter": kb.Enter, "Tab": kb.Tab, "Escape": kb.Escape, "Space": " "}[key]; ok {
+		key = named
+	}
+	if err := p.do(chromedp.KeyEvent(key)); err != nil {
+		p.fail("press %q: %v", key, err)
+	}
+}
+
+// WaitText waits until the page shows the text.
+func (p *Page) WaitText(text string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("the text %q", text), call(`text => document.body?.innerText.includes(text)`, text))
+}
+
+// WaitNoText waits until the page shows the text no longer.
+func (p *Page) WaitNoText(text string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("the text %q to go", text), call(`text => !document.body?.innerText.includes(text)`, text))
+}
+
+// WaitVisible waits until an element of the CSS selector can be seen.
+func (p *Page) WaitVisible(selector string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("%q to be visible", selector), call(findVisible, "css", selector)+" !== undefined")
+}
+
+// WaitGone waits until no element of the CSS selector can be seen.
+func (p *Page) WaitGone(selector string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("%q to go", selector), call(findVisible, "css", selector)+" === undefined")
+}
+
+// WaitFor waits until the JavaScript expression is truthy. A promise is awaited, what it throws counts as not yet.
+func (p *Page) WaitFor(expression string) {
+	p.t.Helper()
+	p.wait(expression, expression)
+}
+
+func (p *Page) wait(what, expression string) {
+	p.t.Helper()
+	p.poll("wait for "+what, func(ctx context.Context) (string, error) {
+		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](fmt.Sprintf("(async () => !!(await (%s)))()", expression), chromedp.EvalAwaitPromise))
+		if err != nil || holds {
+			return "", err
+		}
+		return "not so", nil
+	})
+}
+
+// poll asks until there is no reason to wait for more.
+func (p *Page) poll(what string, ask func(context.Context) (why string, err error)) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
+	defer cancel()
+	last := "the page did not answer"
+	for {
+		why, err := ask(ctx)
+		switch {
+		case err == nil && why == "":
+			return
+		case ctx.Err() != nil:
+			p.fail("%s: %s after %v", what, last, waitLimit)
+		case err != nil:
+			last = err.Error() // the document may just be changing
+		default:
+			last = why
+		}
+		select {
+		case <-time.After(pollPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Eval evaluates the JavaScript expression, awaits it when it is a promise, and decodes its value into out unless that is
+// nil. Several statements go into a function: (() => { … })().
+func (p *Page) Eval(expression string, out any) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
+	defer cancel()
+	// As text through JSON, so that undefined and null are not errors.
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](
+		fmt.Sprintf("(async () => JSON.stringify(await (%s)) ?? 'null')()", strings.TrimRight(expression, "; \n")), chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.fail("evaluate %s: %v", expression, err)
+	}
+	if out == nil {
+		return
+	}
+	if err := json.Unmarshal([]byte(text), out); err != nil {
+		p.fail("evaluate %s: got %s: %v", expression, text, err)
+	}
+}
+
+// Text is what the page shows.
+func (p *Page) Text() string {
+	p.t.Helper()
+	var text string
+	p.Eval(`document.body?.innerText ?? ''`, &text)
+	return text
+}
+
+// Screenshot writes what the person sees as a PNG, and makes its folder.
+func (p *Page) Screenshot(path string) {
+	p.t.Helper()
+	if err := p.shoot(path, chromedp.CaptureScreenshot()); err != nil {
+		p.fail("screenshot: %v", err)
+	}
+}
+
+// FullScreenshot writes the whole page as a PNG, what is below the fold included.
+func (p *Page) FullScreenshot(path string) {
+	p.t.Helper()
+	if err := p.shoot(path, chromedp.FullScreenshot(100)); err != nil {
+		p.fail("screenshot: %v", err)
+	}
+}
+
+func (p *Page) shoot(path string, action chromedp.Action[[]byte]) error {
+	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
+	defer cancel()
+	png, err := chromedp.Run(ctx, action)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, png, 0o644)
+}
+
+// Cookies are those that the browser would send to the page's address, HttpOnly ones included.
+func (p *Page) Cookies() []*http.Cookie {
+	p.t.Helper()
+	got, err := chromedp.Call(p.ctx, network.GetCookies, network.GetCookiesParams{})
+	if err != nil {
+		p.fail("cookies: %v", err)
+	}
+	cookies := make([]*http.Cookie, 0, len(got.Cookies))
+	for _, c := range got.Cookies {
+		cookies = append(cookies, cookie(c))
+	}
+	return cookies
+}
+
+func cookie(c *network.Cookie) *http.Cookie {
+	sameSite := map[network.CookieSameSite]http.SameSite{
+		network.CookieSameSiteLax: http.SameSiteLaxMode, network.CookieSameSiteStrict: http.SameSiteStrictMode, network.CookieSameSiteNone: http.SameSiteNoneMode}
+	out := &http.Cookie{Name: c.Name, Value: c.Value, Path: c.Path, Domain: c.Domain, HttpOnly: c.HTTPOnly, Secure: c.Secure, SameSite: sameSite[c.SameSite]}
+	if !c.Session {
+		out.Expires = time.Unix(int64(c.Expires), 0)
+	}
+	return out
+}
+
+// Clipboard is the text that the person would paste.
+func (p *Page) Clipboard() string {
+	p.t.Helper()
+	if err := p.permit(p.ctx, "clipboard-read", browser.PermissionSettingGranted); err != nil {
+		p.fail("clipboard: %v", err)
+	}
+	var text string
+	p.Eval(`navigator.clipboard.readText()`, &text)
+	return text
+}
+
+// Resize changes the size of the window.
+func (p *Page) Resize(width, height int) {
+	p.t.Helper()
+	p.options.Width, p.options.Height = width, height
+	if err := p.do(chromedp.EmulateViewport(int64(width), int64(height))); err != nil {
+		p.fail("resize: %v", err)
+	}
+}
+
+// UserAgent is what the browser calls itself.
+func (p *Page) UserAgent() string {
+	p.t.Helper()
+	var agent string
+	p.Eval(`navigator.userAgent`, &agent)
+	return agent
+}
+
+// CloseBrowser ends the browser before the test does, as when OBS exits.
+func (p *Page) CloseBrowser() {
+	p.t.Helper()
+	p.retire()
+	if _, err := chromedp.CallBrowser(p.ctx, browser.Close, cdp.Empty{}); err != nil {
+		p.t.Errorf("close the browser: %v", err)
+	}
+}
+
+func (p *Page) do(action chromedp.Action[chromedp.Void]) error {
+	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
+	defer cancel()
+	return chromedp.Do(ctx, action)
+}
+
+// call writes a call of the JavaScript function with these arguments.
+func call(function string, args ...any) string {
+	list, err := json.Marshal(args)
+	if err != nil {
+		panic(err) // texts only
+	}
+	return fmt.Sprintf("(%s)(...%s)", function, list)
+}
+
+// findVisible answers the first visible element by CSS selector or by the text that people click on.
+const findVisible = `(how, what) => {
+	const visible = e => {
+		const box = e.getBoundingClientRect();
+		return box.width > 0 && box.height > 0 && getComputedStyle(e).visibility === 'visible';
+	};
+	const clickable = 'button, a, summary, label, option, input[type=submit], input[type=button], [role=button], [role=tab], [role=menuitem]';
+	const named = e => [e.innerText, e.value, e.getAttribute('aria-label'), e.title].some(name => typeof name === 'string' && name.trim() === what);
+	const all = how === 'css' ? document.querySelectorAll(what) : [...document.querySelectorAll(clickable)].filter(named);
+	return [...all].find(visible);
+}`
+
+// spotToClick answers where to click, or why not yet.
+const spotToClick = `(how, what) => {
+	const e = (` + findVisible + `)(how, what);
+	if (!e) return {why: 'it is not there, or not visible'};
+	if (e.matches(':disabled') || e.closest('[aria-disabled=true], [inert]')) return {why: 'it is disabled'};
+	e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'});
+	const box = e.getClientRects()[0];
+	const x = box.x + box.width / 2, y = box.y + box.height / 2;
+	const top = document.elementFromPoint(x, y);
+	if (!top || !(e.contains(top) || top.contains(e))) return {why: 'it is covered by ' + (top?.outerHTML ?? 'nothing').slice(0, 200)};
+	return {why: '', x, y};
+}`

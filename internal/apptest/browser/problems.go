@@ -1,0 +1,155 @@
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// closeLimit is the time that a browser has to end by itself.
+const closeLimit = 10 * time.Second
+
+// Allow lets the page do wrong what contains one of the texts.
+func (p *Page) Allow(texts ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.allowed = append(p.allowed, texts...)
+}
+
+// Problems are the errors logged, exceptions not caught and policies violated so far, allowed ones included.
+func (p *Page) Problems() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.problems)
+}
+
+// listen runs on the goroutine that reads from the browser.
+func (p *Page) listen(event any) {
+	switch event := event.(type) {
+	case *runtime.EventConsoleAPICalled:
+		if event.Type == runtime.ConsoleAPICalledTypeError || event.Type == runtime.ConsoleAPICalledTypeAssert {
+			p.problem("console: " + texts(event.Args))
+		}
+	case *runtime.EventExceptionThrown:
+		p.problem("uncaught: " + exception(event.ExceptionDetails))
+	case *cdplog.EventEntryAdded:
+		// What the network refused is no fault of the page, which cannot keep the browser from writing it down:
+		// an OBS that is not there yet, a 401 before signing in.
+		if event.Entry.Level == cdplog.EntryLevelError && event.Entry.Source != cdplog.EntrySourceNetwork {
+			p.problem(string(event.Entry.Source) + ": " + event.Entry.Text)
+		}
+	}
+}
+
+func texts(args []*runtime.RemoteObject) string {
+	var words []string
+	for _, arg := range args {
+		var text string
+		switch {
+		case json.Unmarshal(arg.Value, &text) == nil:
+			words = append(words, text)
+		case arg.Description != "":
+			words = append(words, arg.Description)
+		default:
+			words = append(words, string(arg.Value))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func exception(details *runtime.ExceptionDetails) string {
+	text := details.Text
+	if details.Exception != nil {
+		text += " " + texts([]*runtime.RemoteObject{details.Exception})
+	}
+	return fmt.Sprintf("%s (%s:%d)", text, details.URL, details.LineNumber+1)
+}
+
+func (p *Page) problem(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closing {
+		p.problems = append(p.problems, text)
+	}
+}
+
+// note keeps what chromedp logs. Chromium 103 sends events of a shape that the protocol no longer has: that is no news.
+func (p *Page) note(format string, args ...any) {
+	if strings.HasPrefix(format, "could not unmarshal event") {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.notes = append(p.notes, fmt.Sprintf(format, args...))
+}
+
+// retire stops the collecting: what breaks while a browser closes breaks for nobody.
+func (p *Page) retire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closing = true
+}
+
+// close ends the page with its test.
+func (p *Page) close(cancel context.CancelFunc) {
+	p.t.Helper()
+	if p.t.Failed() {
+		p.t.Log(p.evidence())
+	}
+	p.retire()
+	for _, problem := range p.problems {
+		if !slices.ContainsFunc(p.allowed, func(text string) bool { return strings.Contains(problem, text) }) {
+			p.t.Errorf("the page in %s: %s", p.engine, problem)
+		}
+	}
+	ctx, stop := context.WithTimeout(p.ctx, closeLimit)
+	defer stop()
+	_ = chromedp.Cancel(ctx) // one that is gone already is closed, too
+	cancel()
+}
+
+// fail ends the test; close shows the evidence.
+func (p *Page) fail(format string, args ...any) {
+	p.t.Helper()
+	p.t.Fatalf(string(p.engine)+": "+format, args...)
+}
+
+// evidence is what a person would want to see of a page whose test failed.
+func (p *Page) evidence() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s at the end of the test:\n", p.engine)
+	ctx, cancel := context.WithTimeout(p.ctx, closeLimit)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + '\n' + (document.body?.innerText ?? '')`))
+	if err != nil {
+		text = "no answer: " + err.Error()
+	}
+	b.WriteString(indent(text))
+	if path, err := p.evidencePath(); err == nil && p.shoot(path, chromedp.CaptureScreenshot()) == nil {
+		fmt.Fprintf(&b, "screenshot: %s\n", path)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, note := range p.notes {
+		fmt.Fprintf(&b, "chromedp: %s\n", note)
+	}
+	return b.String()
+}
+
+func (p *Page) evidencePath() (string, error) {
+	root, err := moduleRoot()
+	name := strings.NewReplacer("/", "_", " ", "_").Replace(fmt.Sprintf("%s-%s-%d", p.t.Name(), p.engine, time.Now().UnixMilli()))
+	return filepath.Join(root, ".cache", "failures", name+".png"), err
+}
+
+func indent(text string) string {
+	return "    | " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    | ") + "\n"
+}

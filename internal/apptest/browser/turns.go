@@ -1,0 +1,57 @@
+package browser
+
+import (
+	"strings"
+	"sync"
+)
+
+// turns limits how many tests have browsers open at once. A test that has a turn, or whose parent has one, opens further
+// browsers freely: two tests that each held one browser and waited for a second would wait for ever.
+type turns struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	free    int
+	holders map[string]int // names of tests, and how often each took a turn
+}
+
+func newTurns(n int) *turns {
+	t := &turns{free: n, holders: map[string]int{}}
+	t.changed = sync.NewCond(&t.mu)
+	return t
+}
+
+// take waits for a turn of the named test; call what it returns when the browser is gone.
+func (t *turns) take(test string) (done func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.free == 0 && t.holder(test) == "" {
+		t.changed.Wait()
+	}
+	name := t.holder(test)
+	if name == "" {
+		name = test
+		t.free--
+	}
+	t.holders[name]++
+	return func() { t.release(name) }
+}
+
+// holder is the test itself or an ancestor that has a turn.
+func (t *turns) holder(test string) string {
+	for name := range t.holders {
+		if test == name || strings.HasPrefix(test, name+"/") {
+			return name
+		}
+	}
+	return ""
+}
+
+func (t *turns) release(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.holders[name]--; t.holders[name] == 0 {
+		delete(t.holders, name)
+		t.free++
+		t.changed.Broadcast()
+	}
+}
