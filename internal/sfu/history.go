@@ -62,6 +62,14 @@ func (h *history) tooMuch(now time.Time) bool {
 	return !h.keyed || h.first < h.keyframe || now.Sub(h.packets[0].at) > keepTime
 }
 
+// bytesFrom is the size of what is kept from that index on.
+func (h *history) bytesFrom(i uint64) (n int) {
+	for _, p := range h.packets[i-h.first:] {
+		n += len(p.payload)
+	}
+	return n
+}
+
 // find looks for a sequence number among the latest packets.
 func (h *history) find(seq uint64) *packet {
 	for i := len(h.packets) - 1; i >= 0 && i >= len(h.packets)-4*keepPackets; i-- {

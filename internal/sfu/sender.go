@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	sendBatch   = 64               // packets handed to the kernel at once
-	outgoingMTU = maxDatagram + 64 // what came in, plus what we add
+	paceEvery   = 5 * time.Millisecond // the grain of catching up
+	sendBatch   = 64                   // packets handed to the kernel at once
+	outgoingMTU = maxDatagram + 64     // what came in, plus what we add
 )
 
 // A sender forwards to its share of all viewers. There is one for each processor: they share no viewer, so they share no
@@ -27,6 +28,7 @@ type sender struct {
 	pending []*publication // have news
 
 	// Its own.
+	late     map[*viewer]struct{} // have not caught up
 	messages []ipv4.Message
 	filled   int
 	scratch  []outgoing
@@ -36,7 +38,7 @@ type sender struct {
 func newSenders(s *SFU) []*sender {
 	list := make([]*sender, runtime.GOMAXPROCS(0))
 	for i := range list {
-		list[i] = &sender{sfu: s, index: i, conn: ipv4.NewPacketConn(s.conn), wake: make(chan struct{}, 1), messages: make([]ipv4.Message, sendBatch)}
+		list[i] = &sender{sfu: s, index: i, conn: ipv4.NewPacketConn(s.conn), wake: make(chan struct{}, 1), late: make(map[*viewer]struct{}), messages: make([]ipv4.Message, sendBatch)}
 		for j := range list[i].messages {
 			list[i].messages[j].Buffers = [][]byte{make([]byte, 0, outgoingMTU)}
 		}
@@ -94,24 +96,41 @@ func (s *sender) take(into []*publication) []*publication {
 
 func (s *sender) run(ctx context.Context) {
 	var news []*publication
+	pace := time.NewTimer(paceEvery)
+	defer pace.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
+		case <-pace.C:
 		}
 		news = s.take(news)
 		now := s.sfu.cfg.Now()
 		for _, pub := range news {
 			s.forward(pub, now)
 		}
+		s.forwardLate(now)
 		s.flush()
+		if len(s.late) > 0 {
+			pace.Reset(paceEvery)
+		}
 	}
 }
 
 func (s *sender) forward(pub *publication, now time.Time) {
 	for _, v := range pub.viewersOf(s.index) {
-		v.forward(s, now)
+		if v.forward(s, now) {
+			s.late[v] = struct{}{}
+		}
+	}
+}
+
+func (s *sender) forwardLate(now time.Time) {
+	for v := range s.late {
+		if !v.forward(s, now) {
+			delete(s.late, v)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package sfu
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -145,8 +144,8 @@ func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	v.pub.mu.Lock()
 	v.follow()
 	for _, r := range v.takeRepeats() {
-		if p := r.stream.sentPacket(r.seq); p != nil {
-			list = append(list, outgoing{r.stream, p, r.seq})
+		if o, found := r.stream.sentPacket(r.seq); found {
+			list = append(list, o)
 		}
 	}
 	for _, s := range v.streams {
@@ -184,142 +183,4 @@ func (v *viewer) follow() {
 		}
 	}
 	v.source = source
-}
-
-// A stream is one RTP stream to one viewer. However often its source changes, it is one stream to the viewer: sequence
-// numbers and timestamps go on. Guarded by viewer.mu.
-type stream struct {
-	video       bool
-	ssrc        uint32
-	payloadType uint8
-	clock       uint32
-
-	track    *track
-	next     uint64 // the index in the track's history that is sent next
-	started  bool   // of this track something was sent
-	starved  bool   // waits for a keyframe
-	firstSeq uint64 // what came before is not for this viewer
-	seqShift uint16 // out = in + shift
-	tsShift  uint32
-
-	lastSeq uint16 // sent
-	lastTS  uint32
-	lastAt  time.Time // zero before the first packet
-	packets uint32
-	octets  uint32
-}
-
-func (s *stream) attach(t *track) {
-	s.track, s.started, s.starved = t, false, false
-	s.next = t.history.end()
-}
-
-// due appends what is to be sent now.
-func (s *stream) due(list []outgoing, now time.Time) ([]outgoing, bool) {
-	if s.track == nil {
-		return list, false
-	}
-	h := &s.track.history
-	if !s.started || s.next < h.first {
-		if !s.start(now) {
-			return list, false
-		}
-	}
-	for ; s.next < h.end(); s.next++ {
-		p := h.at(s.next)
-		if p.seq < s.firstSeq {
-			continue // it belongs before the point at which this viewer came in
-		}
-		seq := uint16(p.seq) + s.seqShift
-		list = append(list, outgoing{s, p, seq})
-		if int16(seq-s.lastSeq) > 0 {
-			s.lastSeq, s.lastTS = seq, uint32(p.ts)+s.tsShift
-		}
-		s.lastAt = now
-	}
-	return list, false
-}
-
-// start finds where to come in: the picture at a keyframe, the sound at once.
-func (s *stream) start(now time.Time) bool {
-	h := &s.track.history
-	switch {
-	case !s.video && len(h.packets) > 0:
-		s.next = h.end() - 1
-	case s.video && h.keyed && (!s.started || h.keyframe >= s.next):
-		s.next = h.keyframe
-	default:
-		s.starved = s.video
-		return false
-	}
-	s.starved = false
-	s.splice(h.at(s.next), now)
-	return true
-}
-
-// splice chooses the shifts so that the packet continues what was sent before, with the time that passed since.
-func (s *stream) splice(p *packet, now time.Time) {
-	s.started = true
-	s.firstSeq = p.seq
-	s.seqShift = s.lastSeq + 1 - uint16(p.seq)
-	ts := s.lastTS
-	if !s.lastAt.IsZero() {
-		ts += max(1, uint32(now.Sub(s.lastAt).Seconds()*float64(s.clock)))
-	}
-	s.tsShift = ts - uint32(p.ts)
-}
-
-// sentPacket finds what was sent under that number. Only what came after the last splice has the shifts of now.
-func (s *stream) sentPacket(seq uint16) *packet {
-	if s.track == nil || !s.started || int16(seq-s.lastSeq) > 0 {
-		return nil
-	}
-	in := unwrap16(s.track.arrival.highest, seq-s.seqShift)
-	if in < s.firstSeq {
-		return nil
-	}
-	return s.track.history.find(in)
-}
-
-// senderReport says which moment the stream is at, by the publisher's clock, so that a viewer plays sound and picture in step.
-func (s *stream) senderReport(now time.Time) *rtcp.SenderReport {
-	if s.track == nil || !s.started || s.track.report.at.IsZero() {
-		return nil
-	}
-	r := s.track.report
-	passed := now.Sub(r.at)
-	return &rtcp.SenderReport{
-		SSRC:        s.ssrc,
-		NTPTime:     r.ntp + ntpDuration(passed),
-		RTPTime:     r.rtp + uint32(passed.Seconds()*float64(s.clock)) + s.tsShift,
-		PacketCount: s.packets,
-		OctetCount:  s.octets,
-	}
-}
-
-// ntpDuration is in 1/2^32 seconds (RFC 3550, 4).
-func ntpDuration(d time.Duration) uint64 {
-	return uint64(d/time.Second)<<32 + uint64(d%time.Second)<<32/uint64(time.Second)
-}
-
-// outgoing is one packet for one viewer.
-type outgoing struct {
-	stream *stream
-	packet *packet
-	seq    uint16
-}
-
-// write makes the RTP packet in b: the header anew and without extensions, the payload as it came.
-func (o outgoing) write(b []byte) []byte {
-	s := o.stream
-	b = append(b, 0x80, s.payloadType)
-	if o.packet.marker {
-		b[1] |= 0x80
-	}
-	b = binary.BigEndian.AppendUint16(b, o.seq)
-	b = binary.BigEndian.AppendUint32(b, uint32(o.packet.ts)+s.tsShift)
-	b = binary.BigEndian.AppendUint32(b, s.ssrc)
-	s.packets++
-	s.octets += uint32(len(o.packet.payload))
-	return append(b, o.packet.payload...)
 }

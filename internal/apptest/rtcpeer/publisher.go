@@ -40,6 +40,7 @@ type Publisher struct {
 	plis   atomic.Int64
 	nacks  atomic.Int64
 	paused atomic.Bool
+	frames atomic.Int64
 }
 
 // Publish knocks, connects and starts to send. The error is a *StatusError if the door refused. The test's end closes it.
@@ -112,6 +113,7 @@ type layer struct {
 	track  *webrtc.TrackLocalStaticRTP
 	sender *webrtc.RTPSender
 	rid    string
+	first  bool
 }
 
 func (p *Publisher) addTracks(o PublishOptions) (audio *webrtc.TrackLocalStaticRTP, video []*layer, err error) {
@@ -139,7 +141,7 @@ func (p *Publisher) addVideo(o PublishOptions) (layers []*layer, err error) {
 		capability = vp8().RTPCodecCapability
 	}
 	for i := range o.Layers {
-		l := &layer{}
+		l := &layer{first: i == 0}
 		var options []func(*webrtc.TrackLocalStaticRTP)
 		if len(o.Layers) > 1 {
 			l.rid = fmt.Sprint(i)
@@ -212,6 +214,9 @@ func (p *Publisher) sendVideo(ctx context.Context, l *layer, clip *Clip, start t
 			}
 			p.write(l.track, packet)
 		}
+		if l.first {
+			p.frames.Add(1)
+		}
 	}
 }
 
@@ -261,6 +266,9 @@ func (p *Publisher) Pause(on bool) { p.paused.Store(on) }
 
 // KeyframeRequests counts the PLIs and FIRs that came.
 func (p *Publisher) KeyframeRequests() int { return int(p.plis.Load()) }
+
+// Frames counts the frames that were sent, of the first layer.
+func (p *Publisher) Frames() int { return int(p.frames.Load()) }
 
 // Closed is closed when the connection has ended, whoever ended it.
 func (p *Publisher) Closed() <-chan struct{} { return p.closed }

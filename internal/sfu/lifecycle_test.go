@@ -1,0 +1,265 @@
+package sfu_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestTakenPort(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	_, err := sfu.New(sfu.Config{Listen: h.Addr().String()})
+	var problem *stage.Error
+	if !errors.As(err, &problem) || problem.Code != "port_taken" || !strings.Contains(problem.Detail, h.Addr().String()) {
+		t.Errorf("got %v, want port_taken with the address", err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *sfu.Config) { c.MaxPublishers = 1 })
+	h.publish("ana", rtcpeer.PublishOptions{})
+	publish := func(o rtcpeer.PublishOptions) error {
+		_, err := rtcpeer.Publish(t, h.whip("ben"), o)
+		return err
+	}
+	view := func(target stage.ParticipantID) error {
+		_, err := rtcpeer.View(t, h.whep("ben", target), rtcpeer.ViewOptions{})
+		return err
+	}
+	for name, test := range map[string]struct {
+		err  error
+		kind error
+		code string
+	}{
+		"no H.264":         {publish(rtcpeer.PublishOptions{VP8: true}), stage.ErrInvalid, "no_h264"},
+		"sound alone":      {publish(rtcpeer.PublishOptions{NoVideo: true}), stage.ErrInvalid, "no_h264"},
+		"one too many":     {publish(rtcpeer.PublishOptions{}), stage.ErrConflict, "stage_full"},
+		"nobody publishes": {view("nobody"), stage.ErrNotFound, "not_publishing"},
+	} {
+		var problem *stage.Error
+		if !errors.As(test.err, &problem) || !errors.Is(test.err, test.kind) || problem.Code != test.code {
+			t.Errorf("%s: got %v, want %v %s", name, test.err, test.kind, test.code)
+		}
+	}
+}
+
+// The same participant publishes again, as OBS does after a network loss: the viewer goes on without a new negotiation.
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	first := h.publish("ana", rtcpeer.PublishOptions{})
+	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
+	ctx := within(t, 15*time.Second)
+	if err := v.WaitFrames(ctx, 30); err != nil {
+		t.Fatal(err)
+	}
+	h.publish("ana", rtcpeer.PublishOptions{})
+	h.waitEvent("ana", stage.EventEnded, "replaced")
+	select {
+	case <-first.Closed():
+	case <-ctx.Done():
+		t.Fatal("the earlier publisher was not told")
+	}
+	before := v.Stats()
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
+		return s.Frames > before.Frames+60 && s.AudioPackets > before.AudioPackets+60
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if s := v.Stats(); s.Broken > 0 {
+		t.Errorf("%d frames could not be decoded, want 0", s.Broken)
+	}
+}
+
+func TestHowSessionsEnd(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *sfu.Config) { c.Silence = time.Second; c.Linger = time.Millisecond })
+	ctx := within(t, 20*time.Second)
+
+	h.publish("leaves", rtcpeer.PublishOptions{}).Close()
+	h.waitEvent("leaves", stage.EventEnded, "closed_by_peer")
+
+	deleted := h.publish("deleted", rtcpeer.PublishOptions{})
+	watcher := h.view("watcher", "deleted", rtcpeer.ViewOptions{})
+	if err := deleted.Answer.HangUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.waitEvent("deleted", stage.EventEnded, "deleted")
+
+	kicked := h.publish("kicked", rtcpeer.PublishOptions{})
+	if err := h.Disconnect(ctx, h.arn, "kicked", "Be nice."); err != nil {
+		t.Fatal(err)
+	}
+	if e := h.waitEvent("kicked", stage.EventEnded, "kicked"); e.Detail != "Be nice." {
+		t.Errorf("got %q, want the operator's reason", e.Detail)
+	}
+	if err := h.Disconnect(ctx, h.arn, "kicked", ""); !errors.Is(err, stage.ErrNotFound) {
+		t.Errorf("Disconnect twice: got %v, want not found", err)
+	}
+
+	relay := rtcpeer.NewRelay(t)
+	if _, err := rtcpeer.Publish(t, relay.Through(h.whip("lost")), rtcpeer.PublishOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	relay.Cut()
+	h.waitEvent("lost", stage.EventEnded, "lost")
+
+	for name, closed := range map[string]<-chan struct{}{"deleted": deleted.Closed(), "kicked": kicked.Closed(), "the deserted viewer": watcher.Closed()} {
+		select {
+		case <-closed:
+		case <-ctx.Done():
+			t.Fatalf("%s was not told", name)
+		}
+	}
+}
+
+func TestLongestSession(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *sfu.Config) { c.MaxDuration = time.Second })
+	h.publish("ana", rtcpeer.PublishOptions{})
+	h.waitEvent("ana", stage.EventEnded, "stream_duration_exceeded")
+}
+
+func TestPresence(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("ana", rtcpeer.PublishOptions{NoAudio: true})
+	h.waitEvent("ana", stage.EventPublishing, "")
+	h.view("ben", "ana", rtcpeer.ViewOptions{NoAudio: true})
+	list, err := h.Participants(context.Background(), h.arn)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("got %v %v, want two participants", list, err)
+	}
+	if p := list[0]; p.Participant.ID != "ana" || !p.Publishing || !p.AudioMuted || p.VideoMuted || p.Viewers != 1 {
+		t.Errorf("got %+v, want ana who publishes the picture alone to one viewer", p)
+	}
+	if p := list[1]; p.Participant.ID != "ben" || p.Publishing {
+		t.Errorf("got %+v, want ben who views", p)
+	}
+	if other, _ := h.Participants(context.Background(), stage.LocalARN("other")); len(other) != 0 {
+		t.Errorf("got %v on another stage, want nobody", other)
+	}
+}
+
+// Both the way from the publisher and the way to the viewer lose packets; what is lost is asked for and sent again.
+func TestLossIsRepaired(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	up, down := rtcpeer.NewRelay(t), rtcpeer.NewRelay(t)
+	if _, err := rtcpeer.Publish(t, up.Through(h.whip("ana")), rtcpeer.PublishOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := rtcpeer.View(t, down.Through(h.whep("ben", "ana")), rtcpeer.ViewOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, 20*time.Second)
+	if err := v.WaitFrames(ctx, 30); err != nil {
+		t.Fatal(err)
+	}
+	up.Worsen(everyNth(20))
+	down.Worsen(everyNth(30))
+	before := v.Stats()
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames > before.Frames+120 }); err != nil {
+		t.Fatal(err)
+	}
+	if s := v.Stats(); s.Broken > 0 {
+		t.Errorf("%d of %d frames could not be decoded, want 0", s.Broken, s.Frames)
+	}
+	if up.Lost() == 0 || down.Lost() == 0 {
+		t.Errorf("lost %d up and %d down: the network was too good", up.Lost(), down.Lost())
+	}
+}
+
+// everyNth loses every nth media packet.
+func everyNth(n int) func(bool, []byte) bool {
+	count := 0
+	return func(_ bool, b []byte) bool {
+		if len(b) < 200 || b[0]&0xc0 != 0x80 {
+			return false
+		}
+		count++
+		return count%n == 0
+	}
+}
+
+func TestPLIReachesThePublisher(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	p := h.publish("ana", rtcpeer.PublishOptions{})
+	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
+	ctx := within(t, 10*time.Second)
+	if err := v.WaitFrames(ctx, 5); err != nil {
+		t.Fatal(err)
+	}
+	for p.KeyframeRequests() == 0 {
+		if err := v.AskKeyframe(); err != nil {
+			t.Fatal(err)
+		}
+		before := v.Stats()
+		if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.AudioPackets > before.AudioPackets }); err != nil {
+			t.Fatalf("no keyframe was asked for: %v", err)
+		}
+	}
+}
+
+// OBS does not answer PLI: a viewer who comes late in a long keyframe interval must not wait for its end.
+func TestFirstPictureFast(t *testing.T) {
+	t.Parallel()
+	for name, keyint := range map[string]int{"2 s": 60, "8 s": 240} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			p := h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Keyint: keyint, Bitrate: 2_500_000})})
+			ctx := within(t, 20*time.Second)
+			early := h.view("early", "ana", rtcpeer.ViewOptions{})
+			if err := early.WaitFrames(ctx, keyint*3/4); err != nil {
+				t.Fatal(err)
+			}
+			v := h.view("late", "ana", rtcpeer.ViewOptions{})
+			if err := v.WaitFrames(ctx, keyint*3/4); err != nil {
+				t.Fatal(err)
+			}
+			// At the live edge, everything since the keyframe has been seen.
+			if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames >= p.Frames()%keyint-2 }); err != nil {
+				t.Fatal(err)
+			}
+			s, took := v.Stats(), time.Since(v.Answered)
+			t.Logf("first frame after %v, live after %v, %d frames", s.FirstFrame, took, s.Frames)
+			if s.FirstFrame > 300*time.Millisecond || took > 2*time.Second || s.Broken > 0 {
+				t.Errorf("first frame after %v, live after %v, %d broken; want 300 ms, 2 s, 0", s.FirstFrame, took, s.Broken)
+			}
+			inStep(t, ctx, v)
+		})
+	}
+}
+
+// inStep compares, by the sender reports, the moments that the last frame and the last sound stand for.
+func inStep(t *testing.T, ctx context.Context, v *rtcpeer.Viewer) {
+	t.Helper()
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.VideoReport != nil && s.AudioReport != nil }); err != nil {
+		t.Fatal(err)
+	}
+	s := v.Stats()
+	moment := func(ntp uint64, rtp, ts uint32, clock float64) float64 {
+		return float64(ntp>>32) + float64(ntp&0xffffffff)/(1<<32) + float64(int32(ts-rtp))/clock
+	}
+	video := moment(s.VideoReport.NTPTime, s.VideoReport.RTPTime, s.LastVideoTS, 90000)
+	audio := moment(s.AudioReport.NTPTime, s.AudioReport.RTPTime, s.LastAudioTS, 48000)
+	apart := (video - audio) - s.LastVideo.Sub(s.LastAudio).Seconds()
+	if apart > 0.08 || apart < -0.08 {
+		t.Errorf("sound and picture are %.0f ms apart, want at most 80", apart*1000)
+	}
+}

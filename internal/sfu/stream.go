@@ -1,0 +1,163 @@
+package sfu
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// A stream is one RTP stream to one viewer. However often its source changes, it is one stream to the viewer: sequence
+// numbers and timestamps go on. Guarded by viewer.mu.
+type stream struct {
+	video       bool
+	ssrc        uint32
+	payloadType uint8
+	clock       uint32
+
+	track    *track
+	next     uint64 // the index in the track's history that is sent next
+	started  bool   // of this track something was sent
+	starved  bool   // waits for a keyframe
+	firstSeq uint64 // what came before is not for this viewer
+	seqShift uint16 // out = in + shift
+	tsShift  uint32
+	catchUp  catchUp
+
+	lastSeq uint16 // sent
+	lastTS  uint32
+	lastAt  time.Time // zero before the first packet
+	packets uint32
+	octets  uint32
+}
+
+func (s *stream) attach(t *track) {
+	s.track, s.started, s.starved = t, false, false
+	s.next = t.history.end()
+}
+
+// due appends what is to be sent now, and says whether more waits for its time.
+func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) {
+	if s.track == nil {
+		return list, false
+	}
+	h := &s.track.history
+	if (!s.started || s.next < h.first) && !s.start(now) {
+		return list, false
+	}
+	for ; s.next < h.end(); s.next++ {
+		p := h.at(s.next)
+		if p.seq < s.firstSeq {
+			continue // it belongs before the point at which this viewer came in
+		}
+		ts, at := s.place(p)
+		if at.After(now) {
+			return list, true
+		}
+		seq := uint16(p.seq) + s.seqShift
+		list = append(list, outgoing{s, p, seq, ts})
+		if int16(seq-s.lastSeq) > 0 {
+			s.lastSeq, s.lastTS, s.lastAt = seq, ts, now
+		}
+	}
+	return list, false
+}
+
+// place is the packet's timestamp for this viewer, and when it is due.
+func (s *stream) place(p *packet) (ts uint32, at time.Time) {
+	if past, at := s.catchUp.place(p.ts); past > 0 {
+		return uint32(p.ts) + s.tsShift + past, at
+	}
+	return uint32(p.ts) + s.tsShift, time.Time{}
+}
+
+// start finds where to come in: the picture at a keyframe, the sound at once.
+func (s *stream) start(now time.Time) bool {
+	h := &s.track.history
+	switch {
+	case !s.video && len(h.packets) > 0:
+		s.next = h.end() - 1
+	case s.video && h.keyed && (!s.started || h.keyframe >= s.next):
+		s.next = h.keyframe
+	default:
+		s.starved = s.video
+		return false
+	}
+	s.starved = false
+	s.splice(h, now)
+	return true
+}
+
+// splice chooses the shifts so that what comes next continues what was sent before, with the time that passed since, and
+// the live edge of the track is the present.
+func (s *stream) splice(h *history, now time.Time) {
+	first := h.at(s.next)
+	s.started = true
+	s.firstSeq = first.seq
+	s.seqShift = s.lastSeq + 1 - uint16(first.seq)
+	ts := s.lastTS
+	if !s.lastAt.IsZero() {
+		ts += max(1, uint32(now.Sub(s.lastAt).Seconds()*float64(s.clock)))
+	}
+	span := s.track.arrival.highestTS - first.ts
+	s.tsShift = ts - uint32(first.ts) - uint32(span)
+	s.catchUp = newCatchUp(first.ts, span, h.bytesFrom(s.next), s.clock, now)
+}
+
+// sentPacket finds what was sent under that number. Only what came after the last splice has the shifts of now.
+func (s *stream) sentPacket(seq uint16) (o outgoing, found bool) {
+	if s.track == nil || !s.started || int16(seq-s.lastSeq) > 0 {
+		return outgoing{}, false
+	}
+	in := unwrap16(s.track.arrival.highest, seq-s.seqShift)
+	p := s.track.history.find(in)
+	if p == nil || in < s.firstSeq {
+		return outgoing{}, false
+	}
+	ts, _ := s.place(p)
+	return outgoing{s, p, seq, ts}, true
+}
+
+// senderReport says which moment the stream is at, by the publisher's clock, so that a viewer plays sound and picture in step.
+func (s *stream) senderReport(now time.Time) *rtcp.SenderReport {
+	if s.track == nil || !s.started || s.track.report.at.IsZero() {
+		return nil
+	}
+	r := s.track.report
+	passed := now.Sub(r.at)
+	return &rtcp.SenderReport{
+		SSRC:        s.ssrc,
+		NTPTime:     r.ntp + ntpDuration(passed),
+		RTPTime:     r.rtp + uint32(passed.Seconds()*float64(s.clock)) + s.tsShift,
+		PacketCount: s.packets,
+		OctetCount:  s.octets,
+	}
+}
+
+// ntpDuration is in 1/2^32 seconds (RFC 3550, 4).
+func ntpDuration(d time.Duration) uint64 {
+	return uint64(d/time.Second)<<32 + uint64(d%time.Second)<<32/uint64(time.Second)
+}
+
+// outgoing is one packet for one viewer.
+type outgoing struct {
+	stream *stream
+	packet *packet
+	seq    uint16
+	ts     uint32
+}
+
+// write makes the RTP packet in b: the header anew and without extensions, the payload as it came.
+func (o outgoing) write(b []byte) []byte {
+	s := o.stream
+	b = append(b, 0x80, s.payloadType)
+	if o.packet.marker {
+		b[1] |= 0x80
+	}
+	b = binary.BigEndian.AppendUint16(b, o.seq)
+	b = binary.BigEndian.AppendUint32(b, o.ts)
+	b = binary.BigEndian.AppendUint32(b, s.ssrc)
+	s.packets++
+	s.octets += uint32(len(o.packet.payload))
+	return append(b, o.packet.payload...)
+}
