@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the tables up to date, once, however many replicas start together.
+func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
+	dialect := goose.DialectSQLite3
+	if d.postgres {
+		dialect = goose.DialectPostgres
+		unlock, lockErr := lockMigrations(ctx, d.write.db)
+		if lockErr != nil {
+			return failure(lockErr)
+		}
+		defer func() { err = errors.Join(err, unlock()) }()
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(dialect, d.write.db, files, goose.WithDisableGlobalRegistry(true), goose.WithSlog(log))
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	return bringUp(ctx, provider, log)
+}
+
+func bringUp(ctx context.Context, provider *goose.Provider, log *slog.Logger) error {
+	current, target, err := provider.GetVersions(ctx)
+	if err != nil {
+		return failure(fmt.Errorf("version of the database: %w", err))
+	}
+	if current > target {
+		return stage.Errorf(stage.ErrConflict, "The database is of a newer Stagedoor (version %d, this one knows %d); start that one, or restore a backup.", current, target).
+			WithCode("database_newer")
+	}
+	if current == target {
+		return nil
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return failure(fmt.Errorf("migrate the database from version %d to %d: %w", current, target, err))
+	}
+	log.Info("database brought up to date", "from", current, "to", target)
+	return nil
+}

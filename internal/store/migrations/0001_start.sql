@@ -1,0 +1,102 @@
+-- One text for SQLite and PostgreSQL: TEXT and BIGINT, times in unix milliseconds, truths as nullable times.
+
+-- +goose Up
+CREATE TABLE users (
+  id         TEXT PRIMARY KEY,
+  name       TEXT NOT NULL,
+  name_key   TEXT NOT NULL UNIQUE,  -- the name for comparison
+  role       TEXT NOT NULL,
+  password   TEXT NOT NULL,         -- argon2id; empty: invited, none chosen yet
+  revision   BIGINT NOT NULL,       -- moves on when what the user may do changes
+  created_at BIGINT NOT NULL,
+  seen_at    BIGINT
+);
+
+CREATE TABLE stages (
+  arn                   TEXT PRIMARY KEY,
+  name                  TEXT NOT NULL,
+  name_key              TEXT UNIQUE,     -- of local stages only
+  whip_endpoint         TEXT NOT NULL,
+  events_endpoint       TEXT NOT NULL,
+  endpoints_at          BIGINT,
+  max_height            BIGINT NOT NULL,
+  advised_bitrate       BIGINT NOT NULL,
+  max_bitrate           BIGINT NOT NULL,
+  max_keyframe_interval BIGINT NOT NULL, -- milliseconds
+  created_at            BIGINT NOT NULL
+);
+
+CREATE TABLE grants (
+  user_id      TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  stage        TEXT NOT NULL REFERENCES stages (arn) ON DELETE CASCADE,
+  capabilities BIGINT NOT NULL,
+  max_ttl      BIGINT NOT NULL,          -- milliseconds
+  PRIMARY KEY (user_id, stage)
+);
+CREATE INDEX grants_stage ON grants (stage);
+
+-- Setup codes, invitations, logins, access keys and viewing keys: secrets that were given to someone.
+CREATE TABLE credentials (
+  id         TEXT PRIMARY KEY,
+  kind       TEXT NOT NULL,
+  hash       TEXT NOT NULL UNIQUE,       -- SHA-256 of the secret
+  user_id    TEXT REFERENCES users (id) ON DELETE CASCADE,
+  label      TEXT NOT NULL,
+  stage      TEXT REFERENCES stages (arn) ON DELETE CASCADE,
+  view_name  TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  expires_at BIGINT,
+  used_at    BIGINT,
+  address    TEXT NOT NULL,
+  agent      TEXT NOT NULL
+);
+CREATE INDEX credentials_user ON credentials (user_id, kind);
+CREATE INDEX credentials_stage ON credentials (stage);
+CREATE INDEX credentials_expires ON credentials (expires_at);
+
+-- What was issued, never the token. The record outlives its user and its stage, so it refers to neither.
+CREATE TABLE issuances (
+  id           TEXT PRIMARY KEY,
+  user_id      TEXT NOT NULL,
+  user_name    TEXT NOT NULL,
+  stage        TEXT NOT NULL,
+  capabilities BIGINT NOT NULL,
+  issued_by    TEXT NOT NULL,
+  bucket       TEXT NOT NULL,            -- whose rate it counts on
+  issued_at    BIGINT NOT NULL,
+  expires_at   BIGINT NOT NULL,
+  revoked_at   BIGINT,
+  address      TEXT NOT NULL
+);
+CREATE INDEX issuances_bucket ON issuances (bucket, issued_at);
+CREATE INDEX issuances_user ON issuances (user_id, issued_at);
+CREATE INDEX issuances_stage ON issuances (stage, expires_at);
+CREATE INDEX issuances_issued ON issuances (issued_at);
+CREATE INDEX issuances_expires ON issuances (expires_at);
+
+CREATE TABLE attempts (
+  bucket   TEXT PRIMARY KEY,
+  user_id  TEXT REFERENCES users (id) ON DELETE CASCADE, -- of an address that is known to be a user's
+  failures BIGINT NOT NULL,
+  at       BIGINT NOT NULL
+);
+CREATE INDEX attempts_user ON attempts (user_id, at);
+
+CREATE TABLE events (
+  id          BIGINT PRIMARY KEY,
+  user_id     TEXT NOT NULL,
+  at          BIGINT NOT NULL,
+  kind        TEXT NOT NULL,
+  stage       TEXT NOT NULL,
+  participant TEXT NOT NULL,
+  code        TEXT NOT NULL,
+  detail      TEXT NOT NULL
+);
+CREATE INDEX events_user ON events (user_id, id);
+CREATE INDEX events_at ON events (at);
+
+-- The last number given out. A sequence of PostgreSQL would give 7 before 6 is seen; the row's lock does not.
+CREATE TABLE counters (
+  name  TEXT PRIMARY KEY,
+  value BIGINT NOT NULL
+);

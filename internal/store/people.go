@@ -1,0 +1,217 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const accountColumns = "u.id, u.name, u.name_key, u.role, u.password, u.revision, u.created_at, u.seen_at"
+
+func scanAccount(r row) (access.Account, error) {
+	var a access.Account
+	err := r.Scan(accountFields(&a)...)
+	a.Invited = a.Password == ""
+	return a, err
+}
+
+func accountFields(a *access.Account) []any {
+	return []any{&a.ID, &a.Name, &a.Key, &a.Role, &a.Password, &a.Revision, at(&a.CreatedAt), at(&a.LastSeenAt)}
+}
+
+// Accounts implements access.Store.
+func (q queries) Accounts(ctx context.Context) ([]access.Account, error) {
+	return list(ctx, q, scanAccount, "SELECT "+accountColumns+" FROM users u ORDER BY u.created_at, u.id")
+}
+
+// Account implements access.Store.
+func (q queries) Account(ctx context.Context, id access.UserID) (access.Account, error) {
+	return first(ctx, q, scanAccount, "SELECT "+accountColumns+" FROM users u WHERE u.id = $1", string(id))
+}
+
+// AccountNamed implements access.Store.
+func (q queries) AccountNamed(ctx context.Context, key string) (access.Account, error) {
+	return first(ctx, q, scanAccount, "SELECT "+accountColumns+" FROM users u WHERE u.name_key = $1", key)
+}
+
+// PutAccount implements access.Store.
+func (q queries) PutAccount(ctx context.Context, a access.Account) error {
+	return q.do(ctx, `
+		INSERT INTO users (id, name, name_key, role, password, revision, created_at) VALUES ($1, $2, $3, $4, $5, 1, $6)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, name_key = excluded.name_key, role = excluded.role,
+			password = excluded.password`,
+		string(a.ID), a.Name, a.Key, string(a.Role), a.Password, ms(a.CreatedAt))
+}
+
+// DeleteAccount implements access.Store.
+func (q queries) DeleteAccount(ctx context.Context, id access.UserID) error {
+	return q.do(ctx, "DELETE FROM users WHERE id = $1", string(id))
+}
+
+// Advance implements access.Store.
+func (q queries) Advance(ctx context.Context, user access.UserID) error {
+	var f filter
+	f.equal("id", string(user))
+	return q.do(ctx, "UPDATE users SET revision = revision + 1"+f.where(), f.args...)
+}
+
+const credentialColumns = `c.id, c.kind, c.hash, COALESCE(c.user_id, ''), c.label, COALESCE(c.stage, ''), c.view_name,
+	c.created_at, c.expires_at, c.used_at, c.address, c.agent`
+
+func credentialFields(c *access.Credential) []any {
+	return []any{
+		&c.ID, &c.Kind, &c.Hash, &c.User, &c.Label, &c.Stage, &c.View,
+		at(&c.CreatedAt), at(&c.ExpiresAt), at(&c.UsedAt), &c.Client.Address, &c.Client.Agent,
+	}
+}
+
+func scanCredential(r row) (access.Credential, error) {
+	var c access.Credential
+	err := r.Scan(credentialFields(&c)...)
+	return c, err
+}
+
+// A holding is a credential with its account.
+type holding struct {
+	credential access.Credential
+	account    access.Account
+}
+
+func scanHolding(r row) (holding, error) {
+	var h holding
+	err := r.Scan(append(credentialFields(&h.credential), accountFields(&h.account)...)...)
+	h.account.Invited = h.account.Password == ""
+	return h, err
+}
+
+// Credential implements access.Store.
+func (q queries) Credential(ctx context.Context, kind access.Kind, hash string) (access.Credential, access.Account, error) {
+	h, err := first(ctx, q, scanHolding, `
+		SELECT `+credentialColumns+`, COALESCE(u.id, ''), COALESCE(u.name, ''), COALESCE(u.name_key, ''), COALESCE(u.role, ''),
+			COALESCE(u.password, ''), COALESCE(u.revision, 0), u.created_at, u.seen_at
+		FROM credentials c LEFT JOIN users u ON u.id = c.user_id WHERE c.hash = $1 AND c.kind = $2`, hash, string(kind))
+	return h.credential, h.account, err
+}
+
+func matching(m access.Match) filter {
+	var f filter
+	f.equal("c.kind", string(m.Kind))
+	f.equal("c.id", m.ID)
+	f.equal("c.user_id", string(m.User))
+	f.equal("c.hash", m.Hash)
+	if m.Except != "" {
+		f.add("c.id <> %s", m.Except)
+	}
+	return f
+}
+
+// Credentials implements access.Store.
+func (q queries) Credentials(ctx context.Context, match access.Match) ([]access.Credential, error) {
+	f := matching(match)
+	return list(ctx, q, scanCredential,
+		"SELECT "+credentialColumns+" FROM credentials c"+f.where()+" ORDER BY c.created_at, c.id", f.args...)
+}
+
+// PutCredential implements access.Store.
+func (q queries) PutCredential(ctx context.Context, c access.Credential) error {
+	return q.do(ctx, `
+		INSERT INTO credentials (id, kind, hash, user_id, label, stage, view_name, created_at, expires_at, used_at, address, agent)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, created_at = excluded.created_at, expires_at = excluded.expires_at`,
+		c.ID, string(c.Kind), c.Hash, null(c.User), c.Label, null(c.Stage), c.View,
+		ms(c.CreatedAt), ms(c.ExpiresAt), ms(c.UsedAt), c.Client.Address, c.Client.Agent)
+}
+
+// DeleteCredentials implements access.Store.
+func (q queries) DeleteCredentials(ctx context.Context, match access.Match) (int, error) {
+	f := matching(match)
+	return q.exec(ctx, "DELETE FROM credentials AS c"+f.where(), f.args...)
+}
+
+// Touch implements access.Store.
+func (q queries) Touch(ctx context.Context, c access.Credential) error {
+	return failure(q.run.together(ctx, func(q queries) error {
+		if err := q.do(ctx, "UPDATE credentials SET used_at = $1, expires_at = $2 WHERE id = $3", ms(c.UsedAt), ms(c.ExpiresAt), c.ID); err != nil {
+			return err
+		}
+		return q.do(ctx, "UPDATE users SET seen_at = $1 WHERE id = $2", ms(c.UsedAt), string(c.User))
+	}))
+}
+
+func scanAttempts(r row) (access.Attempts, error) {
+	var a access.Attempts
+	err := r.Scan(&a.Bucket, &a.User, &a.Failures, at(&a.At))
+	return a, err
+}
+
+// Attempts implements access.Store.
+func (q queries) Attempts(ctx context.Context, bucket string) (access.Attempts, error) {
+	return first(ctx, q, scanAttempts,
+		"SELECT bucket, COALESCE(user_id, ''), failures, at FROM attempts WHERE bucket = $1", bucket)
+}
+
+// PutAttempts implements access.Store.
+func (q queries) PutAttempts(ctx context.Context, a access.Attempts) error {
+	return q.do(ctx, `
+		INSERT INTO attempts (bucket, user_id, failures, at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (bucket) DO UPDATE SET failures = excluded.failures, at = excluded.at`,
+		a.Bucket, null(a.User), a.Failures, a.At.UnixMilli())
+}
+
+// TrimAttempts implements access.Store.
+func (q queries) TrimAttempts(ctx context.Context, user access.UserID, keep int) error {
+	return q.do(ctx, `
+		DELETE FROM attempts WHERE user_id = $1 AND bucket NOT IN
+			(SELECT bucket FROM attempts WHERE user_id = $1 ORDER BY at DESC, bucket LIMIT $2)`, string(user), keep)
+}
+
+// Prune implements access.Store.
+func (q queries) Prune(ctx context.Context, before access.Retention) error {
+	for _, old := range []struct {
+		text string
+		time time.Time
+	}{
+		{"DELETE FROM credentials WHERE expires_at < $1", before.Now},
+		{"DELETE FROM events WHERE at < $1", before.Events},
+		{"DELETE FROM issuances WHERE expires_at < $1", before.Issuances},
+		{"DELETE FROM attempts WHERE user_id IS NULL AND at < $1", before.Attempts},
+		{"DELETE FROM attempts WHERE at < $1", before.Known},
+	} {
+		if err := q.do(ctx, old.text, ms(old.time)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Grants implements access.Store.
+func (q queries) Grants(ctx context.Context, user access.UserID) ([]access.Grant, error) {
+	var f filter
+	f.equal("user_id", string(user))
+	return list(ctx, q, scanGrant, "SELECT user_id, stage, capabilities, max_ttl FROM grants"+f.where()+" ORDER BY user_id, stage", f.args...)
+}
+
+func scanGrant(r row) (access.Grant, error) {
+	var g access.Grant
+	err := r.Scan(&g.User, &g.Stage, &g.Capabilities, span{&g.MaxTTL})
+	return g, err
+}
+
+// PutGrant implements access.Store.
+func (q queries) PutGrant(ctx context.Context, g access.Grant) error {
+	return q.do(ctx, `
+		INSERT INTO grants (user_id, stage, capabilities, max_ttl) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (user_id, stage) DO UPDATE SET capabilities = excluded.capabilities, max_ttl = excluded.max_ttl`,
+		string(g.User), string(g.Stage), int64(g.Capabilities), g.MaxTTL.Milliseconds())
+}
+
+// DeleteGrant implements access.Store.
+func (q queries) DeleteGrant(ctx context.Context, user access.UserID, arn stage.ARN) error {
+	n, err := q.exec(ctx, "DELETE FROM grants WHERE user_id = $1 AND stage = $2", string(user), string(arn))
+	if err == nil && n == 0 {
+		return stage.ErrNotFound
+	}
+	return err
+}

@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+)
+
+// A pool is connections with prepared statements: parsing costs SQLite more than running.
+type pool struct {
+	db *sql.DB
+
+	mu       sync.RWMutex
+	prepared map[string]*sql.Stmt // by text; the texts are constants of this package
+}
+
+func newPool(db *sql.DB, connections int) *pool {
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return &pool{db: db, prepared: map[string]*sql.Stmt{}}
+}
+
+func (p *pool) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []error
+	for _, stmt := range p.prepared {
+		all = append(all, stmt.Close())
+	}
+	return errors.Join(append(all, p.db.Close())...)
+}
+
+func (p *pool) statement(ctx context.Context, text string) (*sql.Stmt, error) {
+	p.mu.RLock()
+	stmt := p.prepared[text]
+	p.mu.RUnlock()
+	if stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := p.db.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if first := p.prepared[text]; first != nil {
+		return first, stmt.Close()
+	}
+	p.prepared[text] = stmt
+	return stmt, nil
+}
+
+func (p *pool) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	stmt, err := p.statement(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+func (p *pool) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	stmt, err := p.statement(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(ctx, args...)
+}

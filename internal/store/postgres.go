@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	// The key of the advisory lock under which one replica migrates: "stagedr" in ASCII.
+	migrationLock int64 = 0x73746167656472
+
+	serializationFailure = "40001" // https://www.postgresql.org/docs/current/errcodes-appendix.html
+	deadlockDetected     = "40P01"
+	uniqueViolation      = "23505"
+	foreignKeyViolation  = "23503"
+)
+
+func openPostgres(ctx context.Context, where string) (*database, error) {
+	config, err := pgx.ParseConfig(where)
+	if err != nil {
+		// pgx takes the password out of its message; the URL itself is not repeated here.
+		return nil, stage.Errorf(stage.ErrInvalid, "The database URL cannot be read; it looks like postgres://user:password@host:5432/name.").WithCause(err)
+	}
+	p := newPool(stdlib.OpenDB(*config), max(16, 4*runtime.GOMAXPROCS(0)))
+	if err := p.db.PingContext(ctx); err != nil {
+		return nil, stage.Errorf(stage.ErrUnavailable, "The database at %s:%d does not let us in.", config.Host, config.Port).WithCause(err)
+	}
+	return &database{read: p, write: p, quick: p, postgres: true}, nil
+}
+
+// lockMigrations waits until no other replica migrates.
+func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
+		return nil, fmt.Errorf("wait for other replicas to migrate: %w", err)
+	}
+	return func() error {
+		// The lock ends with the connection at the latest.
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
+		return conn.Close()
+	}, nil
+}
+
+// alone runs do as if nobody else used the database. SQLite has one writer at a time anyhow; PostgreSQL finds out afterwards
+// (https://www.postgresql.org/docs/current/transaction-iso.html, "Serializable") and wants to be asked again.
+func (d *database) alone(ctx context.Context, do func(*sql.Tx) error) error {
+	if !d.postgres {
+		return failure(inTx(ctx, d.write.db, nil, do))
+	}
+	const tries = 100
+	for try := range tries {
+		err := inTx(ctx, d.write.db, &sql.TxOptions{Isolation: sql.LevelSerializable}, do)
+		if !collided(err) {
+			return failure(err)
+		}
+		if err := pause(ctx, try); err != nil {
+			return failure(err)
+		}
+	}
+	return unavailable("Too many people change the same thing at this moment; try again.", nil)
+}
+
+func collided(err error) bool {
+	e, ok := asError[*pgconn.PgError](err)
+	return ok && (e.Code == serializationFailure || e.Code == deadlockDetected)
+}
+
+// pause waits a random while that grows to 50 ms, so that those who collided do not collide again.
+func pause(ctx context.Context, try int) error {
+	select {
+	case <-time.After(rand.N(time.Millisecond * time.Duration(min(50, 2*try+1)))):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func postgresFailure(err error) error {
+	e, ok := asError[*pgconn.PgError](err)
+	if !ok {
+		if _, connecting := asError[*pgconn.ConnectError](err); connecting {
+			return unavailable("The database does not answer; try again in a moment.", err)
+		}
+		return nil
+	}
+	switch {
+	case collided(err):
+		// Left as it is: alone asks again.
+		return err
+	case e.Code == uniqueViolation || e.Code == foreignKeyViolation:
+		return fmt.Errorf("%w: %w", stage.ErrConflict, err)
+	// Classes 08 connection, 53 resources, 57 operator intervention, 25006 read-only: the database's state, not our statement.
+	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "57"), e.Code == "25006":
+		return unavailable("The database does not answer; try again in a moment.", err)
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	sqlite "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// openSQLite opens a file. The settings are in the DSN: by Exec they would reach one pooled connection only.
+func openSQLite(ctx context.Context, path string) (*database, error) {
+	if err := makePrivate(path); err != nil {
+		return nil, err
+	}
+	write, err := openFile(ctx, path, 1, "synchronous(FULL)")
+	if err != nil {
+		return nil, fileFailure(path, err)
+	}
+	quick, err := openFile(ctx, path, 1, "synchronous(NORMAL)")
+	if err != nil {
+		return nil, fileFailure(path, err)
+	}
+	read, err := openFile(ctx, path, max(4, runtime.GOMAXPROCS(0)), "query_only(1)")
+	if err != nil {
+		return nil, fileFailure(path, err)
+	}
+	return &database{read: read, write: write, quick: quick}, nil
+}
+
+// makePrivate makes the file before SQLite does, which would let others read it; the files beside it get its mode.
+func makePrivate(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be opened for writing; see to its folder and permissions.", path).WithCause(err)
+	}
+	defer file.Close()
+	if err := file.Chmod(0o600); err != nil {
+		return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be made private (0600); it belongs to somebody else.", path).WithCause(err)
+	}
+	return nil
+}
+
+func openFile(ctx context.Context, path string, connections int, pragma string) (*pool, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	settings := url.Values{
+		"_pragma": {"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)", pragma},
+		"_txlock": {"immediate"},
+	}
+	dsn := url.URL{Scheme: "file", Path: absolute, RawQuery: settings.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	return newPool(db, connections), db.PingContext(ctx)
+}
+
+func fileFailure(path string, err error) error {
+	if code := sqliteCode(err); code == sqlite3.SQLITE_NOTADB || code == sqlite3.SQLITE_CORRUPT {
+		return stage.Errorf(stage.ErrUnavailable, "The database file %s is damaged or is no database; restore a backup, or move it away to start afresh.", path).
+			WithCode("database_damaged").WithCause(err)
+	}
+	return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be opened.", path).WithCause(err)
+}
+
+// sqliteCode is the primary result code (https://sqlite.org/rescode.html): the low byte.
+func sqliteCode(err error) int {
+	if e, ok := asError[*sqlite.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+func sqliteFailure(err error) error {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_CONSTRAINT:
+		return fmt.Errorf("%w: %w", stage.ErrConflict, err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return unavailable("The database is busy; try again in a moment.", err)
+	case sqlite3.SQLITE_FULL:
+		return unavailable("The disk of the database is full; the operator has to make room.", err)
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return unavailable("The database cannot be used; the operator finds the reason in the log.", err)
+	}
+	return nil
+}

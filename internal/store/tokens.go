@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// full finds the token that fills a rate, if there is one: the Limit-th youngest of its bucket. It reads no more of the
+// index than the limit, however many tokens there are.
+const full = `(SELECT issued_at FROM issuances WHERE bucket = %s AND issued_at > %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
+
+// rateArgs are the parameters of full. No bucket is empty: without a limit nothing is found.
+func rateArgs(rate access.Rate) []any {
+	if rate.Limit <= 0 {
+		return []any{"", int64(0), int64(0)}
+	}
+	return []any{rate.Bucket, rate.Since.UnixMilli(), int64(rate.Limit - 1)}
+}
+
+var permitText = `SELECT ` + accountColumns + `, s.arn IS NOT NULL, COALESCE(g.capabilities, 0), g.max_ttl, ` + fmt.Sprintf(full, "$3", "$4", "$5") + `
+	FROM users u LEFT JOIN stages s ON s.arn = $2 LEFT JOIN grants g ON g.user_id = u.id AND g.stage = s.arn WHERE u.id = $1`
+
+func scanPermit(r row) (access.Permit, error) {
+	var p access.Permit
+	err := r.Scan(append(accountFields(&p.Account), &p.Stage, &p.Grant.Capabilities, span{&p.Grant.MaxTTL}, at(&p.Full))...)
+	p.Account.Invited = p.Account.Password == ""
+	return p, err
+}
+
+// Permit implements access.Store.
+func (q queries) Permit(ctx context.Context, user access.UserID, arn stage.ARN, rate access.Rate) (access.Permit, error) {
+	p, err := first(ctx, q, scanPermit, permitText, append([]any{string(user), string(arn)}, rateArgs(rate)...)...)
+	if p.Grant.Capabilities != 0 {
+		p.Grant.User, p.Grant.Stage = user, arn
+	}
+	return p, err
+}
+
+// The row decides: nothing is inserted when the account has moved on or the rate is full.
+var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket, issued_at, expires_at, address)
+	SELECT $1, u.id, $3, $4, $5, $6, $7, $8, $9, $10 FROM users u
+	WHERE u.id = $2 AND u.revision = $11 AND ` + fmt.Sprintf(full, "$12", "$13", "$14") + ` IS NULL`
+
+// AddIssuance implements access.Store.
+func (q queries) AddIssuance(ctx context.Context, i access.Issuance, revision int64, rate access.Rate) error {
+	return failure(q.run.together(ctx, func(q queries) error {
+		if err := q.lockAccount(ctx, i.User); err != nil {
+			return err
+		}
+		args := []any{
+			string(i.ID), string(i.User), i.UserName, string(i.Stage), int64(i.Capabilities), i.IssuedBy, i.Bucket,
+			ms(i.IssuedAt), ms(i.ExpiresAt), i.Address, revision,
+		}
+		n, err := q.exec(ctx, issueText, append(args, rateArgs(rate)...)...)
+		if err == nil && n == 0 {
+			return stage.ErrConflict
+		}
+		return err
+	}))
+}
+
+// lockAccount makes the issuers of one account take turns. SQLite's writers do so anyhow; on PostgreSQL two statements at the
+// same time would both count before either has written.
+func (q queries) lockAccount(ctx context.Context, id access.UserID) error {
+	if !q.run.locks() {
+		return nil
+	}
+	return q.do(ctx, "UPDATE users SET revision = revision WHERE id = $1", string(id))
+}
+
+const issuanceColumns = `id, user_id, user_name, stage, capabilities, issued_by, bucket, issued_at, expires_at, revoked_at, address`
+
+func scanIssuance(r row) (access.Issuance, error) {
+	var i access.Issuance
+	err := r.Scan(&i.ID, &i.User, &i.UserName, &i.Stage, &i.Capabilities, &i.IssuedBy, &i.Bucket,
+		at(&i.IssuedAt), at(&i.ExpiresAt), at(&i.RevokedAt), &i.Address)
+	return i, err
+}
+
+// Issuance implements access.Store.
+func (q queries) Issuance(ctx context.Context, id stage.ParticipantID) (access.Issuance, error) {
+	return first(ctx, q, scanIssuance, "SELECT "+issuanceColumns+" FROM issuances WHERE id = $1", string(id))
+}
+
+// Issuances implements access.Store.
+func (q queries) Issuances(ctx context.Context, user access.UserID, since time.Time, limit int) ([]access.Issuance, error) {
+	var f filter
+	f.add("issued_at >= %s", since.UnixMilli())
+	f.equal("user_id", string(user))
+	text := fmt.Sprintf("SELECT %s FROM issuances%s ORDER BY issued_at DESC, id LIMIT %d", issuanceColumns, f.where(), limit)
+	return list(ctx, q, scanIssuance, text, f.args...)
+}
+
+// RevokeIssuances implements access.Store.
+func (q queries) RevokeIssuances(ctx context.Context, match access.Revocation, when time.Time) ([]access.Issuance, error) {
+	f := filter{parts: []string{"revoked_at IS NULL"}, args: []any{ms(when)}}
+	f.equal("id", string(match.ID))
+	f.equal("user_id", string(match.User))
+	f.equal("stage", string(match.Stage))
+	f.equal("bucket", match.Bucket)
+	if match.Beyond != 0 {
+		f.add("(capabilities & %s) <> 0", int64(^match.Beyond))
+	}
+	if !match.ExpiresAfter.IsZero() {
+		f.add("expires_at > %s", ms(match.ExpiresAfter))
+	}
+	text := "UPDATE issuances SET revoked_at = $1" + f.where() + " RETURNING " + issuanceColumns
+	return change(ctx, q, scanIssuance, text, f.args...)
+}
