@@ -236,7 +236,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"jti too long":             {d.forge(t, map[string]any{"jti": strings.Repeat("j", 65)}), "token_malformed"},
 		"no jti":                   {d.forge(t, map[string]any{"jti": nil}), "token_malformed"},
 		"resource no ARN":          {d.forge(t, map[string]any{"resource": "main"}), "token_malformed"},
-		"stage that is gone":       {d.forge(t, map[string]any{"resource": string(arn) + "x", "topic": arn.ID() + "x"}), "token_wrong_stage"},
+		"stage that is gone":       {d.forge(t, map[string]any{"resource": string(arn) + "x", "topic": arn.ID() + "x"}), "stage_gone"},
 		"topic of another stage":   {d.forge(t, map[string]any{"topic": "other"}), "token_wrong_stage"},
 		"whip_url elsewhere":       {d.forge(t, map[string]any{"whip_url": "https://evil.example"}), "token_wrong_stage"},
 		"events_url elsewhere":     {d.forge(t, map[string]any{"events_url": "wss://evil.example"}), "token_wrong_stage"},

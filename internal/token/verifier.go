@@ -199,7 +199,7 @@ func (v *Verifier) checkStage(ctx context.Context, c claims) error {
 	arn := stage.ARN(c.Resource)
 	endpoints, err := v.Endpoints(ctx, arn)
 	if errors.Is(err, stage.ErrNotFound) {
-		return refuse("token_wrong_stage", "The token is for a stage that is not here (any more): get a new token.")
+		return refuse("stage_gone", "The token is for a stage that is not here (any more): get a new token.")
 	}
 	if err != nil {
 		return err
