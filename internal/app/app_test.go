@@ -1,0 +1,192 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/app"
+	"github.com/stagedoor/stagedoor/internal/apptest"
+)
+
+// run runs a command line to its end.
+func run(t *testing.T, args ...string) (out string, err error) {
+	t.Helper()
+	var b bytes.Buffer
+	err = app.Run(t.Context(), args, nil, strings.NewReader(""), &b, &b)
+	return b.String(), err
+}
+
+// refused runs `serve` where it has to refuse, and returns the sentence.
+func refused(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := run(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0"}, args...)...)
+	if err == nil {
+		t.Fatalf("serve %v: got no error; it wrote %s", args, out)
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("serve %v: got %q, want one sentence", args, err)
+	}
+	return err.Error()
+}
+
+func TestRefusalsAtStart(t *testing.T) {
+	t.Parallel()
+	running := apptest.Start(t)
+	if got := refused(t, "--data", running.Data); !strings.Contains(got, "another stagedoor already serves") {
+		t.Errorf("a second start on the same folder: got %q", got)
+	}
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	if got := refused(t, "--data", t.TempDir(), "--listen", taken.Addr().String()); !strings.Contains(got, "is taken by another program") {
+		t.Errorf("a taken port: got %q", got)
+	}
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	if got := refused(t, "--data", t.TempDir(), "--media", udp.LocalAddr().String()); !strings.Contains(got, "is taken") {
+		t.Errorf("a taken media port: got %q", got)
+	}
+
+	file := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(file, nil, 0o600)
+	if got := refused(t, "--data", filepath.Join(file, "data")); !strings.Contains(got, "--data") {
+		t.Errorf("a data folder that cannot be: got %q", got)
+	}
+
+	damaged := t.TempDir()
+	os.WriteFile(filepath.Join(damaged, "local-key.pem"), []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), 0o600)
+	if got := refused(t, "--data", damaged); !strings.Contains(got, "local-key.pem") {
+		t.Errorf("a damaged key: got %q", got)
+	}
+
+	for _, bad := range []string{"stage.example.com", "ftp://stage.example.com", "https://stage.example.com/path", "https://user@stage.example.com"} {
+		if got := refused(t, "--data", t.TempDir(), "--public-url", bad); !strings.Contains(got, "--public-url") {
+			t.Errorf("--public-url %s: got %q", bad, got)
+		}
+	}
+}
+
+func TestDataFolderIsPrivateAndLasts(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "new", "data")
+	first := apptest.StartIn(t, data)
+	olga := first.Operator()
+	arn := olga.MainStage()
+	first.Stop()
+	err := filepath.WalkDir(filepath.Dir(data), func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if want := os.FileMode(map[bool]int{true: 0o700, false: 0o600}[entry.IsDir()]); info.Mode().Perm() != want {
+			t.Errorf("%s: got mode %v, want %v", path, info.Mode().Perm(), want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Log("the next start has no setup link, knows olga's stage, and lets her in")
+	second := apptest.StartIn(t, data)
+	if second.SetupURL != "" {
+		t.Errorf("the second start printed %s", second.SetupURL)
+	}
+	again := second.Browser()
+	again.Must(200, "POST", "/api/login", map[string]string{"name": "olga", "password": apptest.Password}, nil)
+	if got := again.MainStage(); got != arn {
+		t.Errorf("the stage: got %s, want %s", got, arn)
+	}
+}
+
+func TestUsersFromTheTerminal(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	a.Operator()
+
+	t.Log("ana is added while the server runs, and accepts by the printed link")
+	out, err := run(t, "users", "add", "ana", "--data", a.Data, "--stage", "main", "--public-url", a.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, ok := strings.Cut(out, "/invite?code=")
+	if !ok {
+		t.Fatalf("users add printed %s", out)
+	}
+	code, _, _ = strings.Cut(code, "\n")
+	ana := a.Browser()
+	ana.Must(201, "POST", "/api/invite", map[string]string{"code": code, "password": apptest.Password}, nil)
+	ana.Token("publish")
+
+	if out, err := run(t, "users", "list", "--data", a.Data); err != nil || !strings.Contains(out, "ana") || !strings.Contains(out, "operator") {
+		t.Errorf("users list: got %v %s", err, out)
+	}
+	if _, err := run(t, "users", "add", "Ana", "--data", a.Data); err == nil {
+		t.Error("a second ana was added")
+	}
+	if _, err := run(t, "users", "add", "ben", "--data", a.Data, "--stage", "nowhere"); err == nil || !strings.Contains(err.Error(), "main") {
+		t.Errorf("a stage that is not there: got %v, want the names of those that are", err)
+	}
+	if _, err := run(t, "users", "remove", "ana", "--data", a.Data); err != nil {
+		t.Fatal(err)
+	}
+	ana.Refused(401, "unauthorized", "GET", "/api/me", nil)
+	if _, err := run(t, "users", "remove", "nobody", "--data", a.Data); err == nil {
+		t.Error("nobody was removed")
+	}
+}
+
+func TestHelpAndUsage(t *testing.T) {
+	t.Parallel()
+	if out, err := run(t, "serve", "--help"); err != nil || !strings.Contains(out, "STAGEDOOR_LISTEN") {
+		t.Errorf("serve --help: got %v %s", err, out)
+	}
+	if out, err := run(t); err != nil || !strings.Contains(out, "serve") {
+		t.Errorf("no command: got %v %s", err, out)
+	}
+	for _, args := range [][]string{{"fly"}, {"serve", "--fly"}, {"serve", "--trusted-proxies", "everybody"}, {"serve", "--token-limit", "many"}} {
+		var usage app.UsageError
+		if _, err := run(t, args...); !asUsage(err, &usage) {
+			t.Errorf("%v: got %v, want a usage error", args, err)
+		}
+	}
+
+	t.Log("a variable does what its flag does, and the flag wins")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &stopper{cancel: cancel}
+	env := []string{"STAGEDOOR_LISTEN=999.0.0.1:1", "STAGEDOOR_DATA=" + t.TempDir(), "STAGEDOOR_MEDIA=127.0.0.1:0"}
+	if err := app.Run(ctx, []string{"serve"}, env, nil, out, out); err == nil || !strings.Contains(err.Error(), "999.0.0.1:1") {
+		t.Errorf("STAGEDOOR_LISTEN: got %v", err)
+	}
+	if err := app.Run(ctx, []string{"serve", "--listen", "127.0.0.1:0"}, env, nil, out, out); err != nil || ctx.Err() == nil {
+		t.Errorf("--listen over STAGEDOOR_LISTEN: got %v", err)
+	}
+}
+
+// A stopper stops the server as soon as it serves.
+type stopper struct{ cancel context.CancelFunc }
+
+func (s *stopper) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("Stop with")) {
+		s.cancel()
+	}
+	return len(b), nil
+}
+
+func asUsage(err error, target *app.UsageError) bool { return errors.As(err, target) }
