@@ -1,0 +1,198 @@
+// Package pg gives tests a real PostgreSQL: a private server from the system's binaries, on a socket in a temporary folder.
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	superuser  = "stagedoor"
+	startLimit = time.Minute
+)
+
+// A Server starts with the first Database and runs until Stop, which TestMain calls. Its zero value is ready.
+type Server struct {
+	once   sync.Once
+	folder string
+	err    error
+	stdin  io.Closer // while it is open the server runs
+	done   chan struct{}
+	output []byte // after done
+
+	mu        sync.Mutex
+	databases int
+}
+
+// Database makes an empty database and returns its URL. It is dropped after the test.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	s.once.Do(func() { s.err = s.start() })
+	if s.err != nil {
+		t.Fatalf("PostgreSQL does not start: %v", s.err)
+	}
+	s.mu.Lock()
+	s.databases++
+	name := fmt.Sprintf("test%d", s.databases)
+	s.mu.Unlock()
+	s.exec(t, "CREATE DATABASE "+name)
+	t.Cleanup(func() { s.exec(t, "DROP DATABASE "+name+" WITH (FORCE)") })
+	return s.url(name)
+}
+
+func (s *Server) exec(t testing.TB, text string) {
+	t.Helper()
+	if err := s.run(context.Background(), text); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+func (s *Server) run(ctx context.Context, text string) error {
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, text)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+func (s *Server) url(database string) string {
+	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: url.Values{"host": {s.folder}}.Encode()}
+	return u.String()
+}
+
+// Stop ends the server and removes its folder.
+func (s *Server) Stop() {
+	if s.stdin != nil {
+		s.stdin.Close()
+		<-s.done
+	}
+	if s.folder != "" {
+		os.RemoveAll(s.folder)
+	}
+}
+
+func (s *Server) start() error {
+	bin, err := binaries()
+	if err != nil {
+		return err
+	}
+	if s.folder, err = os.MkdirTemp("", "pg"); err != nil {
+		return err
+	}
+	who, err := unprivileged(s.folder)
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(s.folder, "data")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+	initdb.SysProcAttr = who
+	initdb.Dir = s.folder
+	if output, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, output)
+	}
+	if err := s.launch(bin, data, who); err != nil {
+		return err
+	}
+	return s.await()
+}
+
+// The server ends when the pipe does: also when the test binary is killed, which could not stop it any more.
+const untilPipeEnds = `"$@" & server=$!; cat >/dev/null; kill -INT $server; wait $server`
+
+func (s *Server) launch(bin, data string, who *syscall.SysProcAttr) error {
+	cmd := exec.Command("sh", "-c", untilPipeEnds, "sh", filepath.Join(bin, "postgres"), "-D", data,
+		"-c", "listen_addresses=", "-c", "unix_socket_directories="+s.folder,
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=500", "-c", "shared_buffers=32MB")
+	cmd.SysProcAttr = who
+	cmd.Dir = s.folder
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	s.stdin, s.done = stdin, make(chan struct{})
+	go func() {
+		defer close(s.done)
+		s.output, _ = cmd.CombinedOutput()
+	}()
+	return nil
+}
+
+func (s *Server) await() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	for {
+		err := s.run(ctx, "SELECT 1")
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-s.done:
+			return fmt.Errorf("it ended: %s", s.output)
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// binaries finds the folder of initdb and postgres: Debian keeps them off the PATH, by version.
+func binaries() (string, error) {
+	folders, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if err != nil {
+		return "", err
+	}
+	newest, best := "", -1
+	for _, folder := range folders {
+		version, err := strconv.Atoi(filepath.Base(filepath.Dir(folder)))
+		if err == nil && version > best {
+			newest, best = folder, version
+		}
+	}
+	if newest != "" {
+		return newest, nil
+	}
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	return "", errors.New("it is not installed; run the tests by `make test`, which installs it")
+}
+
+// unprivileged makes root's tests run PostgreSQL as somebody else, who owns the folder: it refuses root.
+func unprivileged(folder string) (*syscall.SysProcAttr, error) {
+	if os.Getuid() != 0 {
+		return &syscall.SysProcAttr{}, nil
+	}
+	who, err := user.Lookup("postgres")
+	if err != nil {
+		if who, err = user.Lookup("nobody"); err != nil {
+			return nil, err
+		}
+	}
+	uid, err := strconv.ParseUint(who.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(who.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chown(folder, int(uid), int(gid)); err != nil {
+		return nil, err
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
+}
