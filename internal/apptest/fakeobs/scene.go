@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // scenes is one scene collection.
@@ -210,7 +211,7 @@ func (o *OBS) getInputList(c *call) (any, error) {
 		if kind, given := c.data["inputKind"].(string); given && kind != in.kind {
 			continue
 		}
-		list = append(list, o.named("inputUuid", in, map[string]any{"inputName": in.name, "inputKind": in.kind, "unversionedInputKind": in.kind}))
+		list = append(list, o.named("inputUuid", in, map[string]any{"inputName": in.name, "inputKind": in.kind, "unversionedInputKind": unversioned(in.kind)}))
 	}
 	return map[string]any{"inputs": list}, nil
 }
@@ -221,6 +222,13 @@ func (o *OBS) kinds() []string {
 		kinds = append(kinds, "browser_source")
 	}
 	return kinds
+}
+
+func unversioned(kind string) string {
+	if i := strings.LastIndex(kind, "_v"); i > 0 && strings.Trim(kind[i+2:], "0123456789") == "" {
+		return kind[:i]
+	}
+	return kind
 }
 
 func (o *OBS) getInputKindList(*call) (any, error) {
@@ -248,7 +256,9 @@ func (o *OBS) createInput(c *call) (any, error) {
 		in.settings = map[string]any{}
 	}
 	o.scenes.inputs[in.name] = in
-	o.emit(eventInputs, "InputCreated", o.named("inputUuid", in, map[string]any{"inputName": in.name, "inputKind": in.kind, "inputSettings": in.settings}))
+	o.emit(eventInputs, "InputCreated", o.named("inputUuid", in, map[string]any{
+		"inputName": in.name, "inputKind": in.kind, "unversionedInputKind": unversioned(in.kind), "inputSettings": in.settings,
+	}))
 	return o.named("inputUuid", in, map[string]any{"sceneItemId": o.add(s, in, enabled(c))}), nil
 }
 
@@ -293,6 +303,9 @@ func (o *OBS) setInputSettings(c *call) (any, error) {
 	}
 	maps.Copy(next, settings)
 	in.settings = next
+	if !o.opts.Version.behaviour().uuids { // this event came with the UUIDs, too
+		return nil, nil
+	}
 	o.emit(eventInputs, "InputSettingsChanged", o.named("inputUuid", in, map[string]any{"inputName": in.name, "inputSettings": next}))
 	return nil, nil
 }

@@ -1,0 +1,181 @@
+package obs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// Commands are those of "stagedoor obs": an OBS at one end, a Stagedoor at the other, text for people or JSON for scripts between.
+type Commands struct {
+	OBS    Options
+	Server string       // URL of a Stagedoor; status and stop need none
+	Key    stage.Secret // access key of a broadcaster
+	Stage  string       // name or ARN; may be empty where there is only one
+	JSON   bool
+	Waits  Waits
+	HTTP   *http.Client
+	Out    io.Writer
+}
+
+// SetUp is "obs setup".
+func (c *Commands) SetUp(ctx context.Context, force bool) error {
+	client, err := Connect(ctx, c.OBS)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	target, _, err := c.target(ctx)
+	if err != nil {
+		return err
+	}
+	target.Force = force
+	report, err := SetUp(ctx, client, target, func(s Step) { c.say("%s …", s) })
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return c.encode(report)
+	}
+	c.list(report.Findings)
+	if report.Changed {
+		return c.print("OBS is ready: profile “%s” is selected; “obs back” selects “%s” again.", Profile, report.Previous)
+	}
+	return c.print("OBS was ready; nothing was changed.")
+}
+
+// Live is "obs live". It returns when viewers can see the broadcast.
+func (c *Commands) Live(ctx context.Context) error {
+	client, err := Connect(ctx, c.OBS)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	target, server, err := c.target(ctx)
+	if err != nil {
+		return err
+	}
+	live, err := GoLive(ctx, client, Broadcast{
+		Limits: target.Limits, Issue: target.Issue, Stage: server, Waits: c.Waits,
+		Progress: func(sentence string) { c.say("%s …", sentence) },
+	})
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return c.encode(live)
+	case live.Already:
+		return c.print("OBS was live already.")
+	}
+	return c.print("LIVE as participant %s; the token is good until %s.", live.Participant, live.ExpiresAt.Format("2006-01-02 15:04 MST"))
+}
+
+// Stop is "obs stop".
+func (c *Commands) Stop(ctx context.Context) error {
+	return c.with(ctx, func(client *Client) error {
+		if err := Stop(ctx, client, c.Waits); err != nil {
+			return err
+		}
+		if c.JSON {
+			return c.encode(map[string]bool{"live": false})
+		}
+		return c.print("OBS does not stream.")
+	})
+}
+
+// Back is "obs back": the profile that was current before SetUp.
+func (c *Commands) Back(ctx context.Context) error {
+	return c.with(ctx, func(client *Client) error {
+		profile, err := Back(ctx, client)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return c.encode(map[string]string{"profile": profile})
+		}
+		return c.print("The profile “%s” is selected.", profile)
+	})
+}
+
+// Status is "obs status". With a server its stage's limits are used, without one those of IVS.
+func (c *Commands) Status(ctx context.Context) error {
+	return c.with(ctx, func(client *Client) error {
+		limits := DefaultLimits()
+		if c.Server != "" {
+			target, _, err := c.target(ctx)
+			if err != nil {
+				return err
+			}
+			limits = target.Limits
+		}
+		s, err := Status(ctx, client, limits)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return c.encode(s)
+		}
+		c.list(s.Findings)
+		return c.print("OBS %s, profile “%s”, service %s: %s.", s.OBS, s.Profile, s.Service, s.sentence())
+	})
+}
+
+func (s State) sentence() string {
+	switch {
+	case s.Stream.Reconnecting:
+		return "reconnecting"
+	case s.Stream.Active:
+		return fmt.Sprintf("streaming for %d s, %d kB sent", s.Stream.Duration/1000, s.Stream.Bytes/1000)
+	case s.Ready:
+		return "ready"
+	}
+	return "not set up"
+}
+
+func (c *Commands) with(ctx context.Context, do func(*Client) error) error {
+	client, err := Connect(ctx, c.OBS)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	return do(client)
+}
+
+func (c *Commands) target(ctx context.Context) (Target, *Server, error) {
+	if c.Server == "" || c.Key.Empty() {
+		return Target{}, nil, stage.Errorf(stage.ErrInvalid, "--server and --key say where the token comes from: the address of your Stagedoor, and an access key from your page there").WithCode("no_server")
+	}
+	server := &Server{URL: c.Server, Key: c.Key, HTTP: c.HTTP}
+	arn, limits, err := server.Stage(ctx, c.Stage)
+	issue := func(ctx context.Context) (Pass, error) { return server.Pass(ctx, arn) }
+	return Target{Limits: limits, Issue: issue}, server, err
+}
+
+func (c *Commands) list(findings []Finding) {
+	for _, f := range findings {
+		_, _ = fmt.Fprintln(c.Out, f.Describe())
+	}
+}
+
+// say is progress, for people only.
+func (c *Commands) say(format string, args ...any) {
+	if !c.JSON {
+		_ = c.print(format, args...)
+	}
+}
+
+func (c *Commands) print(format string, args ...any) error {
+	_, err := fmt.Fprintf(c.Out, format+"\n", args...)
+	return err
+}
+
+func (c *Commands) encode(v any) error {
+	enc := json.NewEncoder(c.Out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

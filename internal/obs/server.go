@@ -1,0 +1,155 @@
+package obs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A Server is a Stagedoor elsewhere, spoken to with an access key that may issue tokens and no more.
+type Server struct {
+	URL  string
+	Key  stage.Secret
+	HTTP *http.Client
+}
+
+var _ Stage = (*Server)(nil)
+
+// stageOf is one stage of *Me*.
+type stageOf struct {
+	ARN          stage.ARN `json:"arn"`
+	Name         string    `json:"name"`
+	Capabilities []string  `json:"capabilities"`
+	Limits       Limits    `json:"limits"`
+}
+
+// Stage finds the stage by its name or ARN; without one, the only stage that may be published on.
+func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, Limits, error) {
+	var me struct {
+		Stages []stageOf `json:"stages"`
+	}
+	if err := s.do(ctx, http.MethodGet, "/api/me", nil, &me); err != nil {
+		return "", Limits{}, err
+	}
+	var names []string
+	var found []stageOf
+	for _, st := range me.Stages {
+		can, err := stage.ParseCapabilities(st.Capabilities)
+		if err != nil || !can.Has(stage.Publish) {
+			continue
+		}
+		names = append(names, st.Name)
+		if wanted == "" || wanted == st.Name || wanted == string(st.ARN) {
+			found = append(found, st)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0].ARN, found[0].Limits, nil
+	case len(names) == 0:
+		return "", Limits{}, stage.Errorf(stage.ErrDenied, "there is no stage that you may publish on: ask the operator for a grant").WithCode("no_grant")
+	case len(found) == 0:
+		return "", Limits{}, stage.Errorf(stage.ErrNotFound, "there is no stage %q for you; --stage is one of: %s", wanted, strings.Join(names, ", ")).WithCode("no_stage")
+	}
+	return "", Limits{}, stage.Errorf(stage.ErrInvalid, "say which stage with --stage (by ARN where names are the same): %s", strings.Join(names, ", ")).WithCode("no_stage")
+}
+
+// Pass gets a token to publish with.
+func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
+	var token struct {
+		Participant stage.ParticipantID `json:"participantId"`
+		Token       string              `json:"token"`
+		Endpoint    string              `json:"endpoint"`
+		ExpiresAt   time.Time           `json:"expiresAt"`
+	}
+	err := s.do(ctx, http.MethodPost, "/api/tokens", map[string]any{"stage": arn, "for": "publish"}, &token)
+	return Pass{token.Participant, token.Endpoint, stage.NewSecret(token.Token), token.ExpiresAt}, err
+}
+
+// Verdict asks what became of a token.
+func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, error) {
+	var state struct {
+		Presence *struct {
+			Publishing bool `json:"publishing"`
+		} `json:"presence"`
+		LastEvent *struct {
+			Kind   stage.EventKind `json:"kind"`
+			Detail string          `json:"detail"`
+		} `json:"lastEvent"`
+	}
+	if err := s.do(ctx, http.MethodGet, "/api/tokens/"+url.PathEscape(string(id)), nil, &state); err != nil {
+		return Verdict{}, err
+	}
+	v := Verdict{Publishing: state.Presence != nil && state.Presence.Publishing}
+	if e := state.LastEvent; e != nil && !v.Publishing {
+		v.Over, v.Detail = e.Kind == stage.EventRefused || e.Kind == stage.EventEnded, e.Detail
+	}
+	return v, nil
+}
+
+// do sends one request and reads one JSON answer. Problems (RFC 9457) become errors with their own sentence.
+func (s *Server) do(ctx context.Context, method, path string, body, into any) error {
+	payload := &bytes.Buffer{}
+	if body != nil {
+		if err := json.NewEncoder(payload).Encode(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(s.URL, "/")+path, payload)
+	if err != nil {
+		return stage.Errorf(stage.ErrInvalid, "--server is the address of a Stagedoor, such as https://stage.example").WithCause(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Authorization", "Bearer "+s.Key.Reveal())
+	res, err := s.HTTP.Do(req)
+	if err != nil {
+		return stage.Errorf(stage.ErrUnavailable, "Stagedoor is not reachable at %s", s.URL).WithCode("server_unreachable").WithCause(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return stage.Errorf(stage.ErrUnavailable, "the answer of %s broke off", s.URL).WithCause(err)
+	}
+	if res.StatusCode >= 300 {
+		return problem(res.StatusCode, text)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return stage.Errorf(stage.ErrUnavailable, "what answers at %s is not a Stagedoor", s.URL).WithCode("server_unreachable").WithCause(err)
+	}
+	return nil
+}
+
+func problem(status int, text []byte) error {
+	var p struct {
+		Code   string `json:"code"`
+		Detail string `json:"detail"`
+	}
+	_ = json.Unmarshal(text, &p)
+	if p.Detail == "" {
+		p.Detail = fmt.Sprintf("the server answered %d %s", status, http.StatusText(status))
+	}
+	kind := stage.ErrUnavailable
+	switch status {
+	case http.StatusUnauthorized:
+		return stage.Errorf(stage.ErrUnauthorized, "Stagedoor does not know this access key: make one on your page and give it with --key").WithCode(p.Code)
+	case http.StatusForbidden:
+		kind = stage.ErrDenied
+	case http.StatusNotFound:
+		kind = stage.ErrNotFound
+	case http.StatusTooManyRequests:
+		kind = stage.ErrTooMany
+	case http.StatusBadRequest:
+		kind = stage.ErrInvalid
+	}
+	return stage.Errorf(kind, "%s", p.Detail).WithCode(p.Code)
+}
