@@ -1,0 +1,292 @@
+package obs_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/realobs"
+	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	endpoint = "https://stage.example/whip"
+	bearer   = "a.participant.token"
+)
+
+func connect(t testing.TB, url, password string) *obs.Client {
+	t.Helper()
+	c, err := obs.Connect(t.Context(), obs.Options{URL: url, Password: stage.NewSecret(password)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func issue(context.Context) (obs.Pass, error) {
+	return obs.Pass{Participant: "p1", Endpoint: endpoint, Bearer: stage.NewSecret(bearer), ExpiresAt: time.Now().Add(time.Hour)}, nil
+}
+
+func target() obs.Target { return obs.Target{Limits: obs.DefaultLimits(), Issue: issue} }
+
+func quiet(obs.Step) {}
+
+func setUp(t *testing.T, c *obs.Client, target obs.Target) obs.Report {
+	t.Helper()
+	report, err := obs.SetUp(t.Context(), c, target, quiet)
+	if err != nil {
+		t.Fatalf("SetUp: %v", err)
+	}
+	return report
+}
+
+func mustBe(t *testing.T, err error, code string) {
+	t.Helper()
+	var e *stage.Error
+	if !errors.As(err, &e) || e.Code != code {
+		t.Errorf("got %v, want an error with code %s", err, code)
+	}
+	if err != nil && strings.Contains(err.Error(), bearer) {
+		t.Errorf("the error tells the token: %v", err)
+	}
+}
+
+// standing is what SetUp must leave as it was.
+func standing(t *testing.T, c *obs.Client) string {
+	t.Helper()
+	r, err := obs.Read(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var service json.RawMessage // with its secrets, which a reading does not print
+	if err := c.Call(t.Context(), "GetStreamServiceSettings", nil, &service); err != nil {
+		t.Fatal(err)
+	}
+	r.Service = obs.Service{}
+	return fmt.Sprintf("%+v %s", r, service)
+}
+
+// servers are where the stories of SetUp run: fakes of three versions, and a real OBS that has everything but WHIP, which
+// a relay makes it believe in.
+func servers() map[string]func(t *testing.T) *obs.Client {
+	fake := func(v fakeobs.Version) func(t *testing.T) *obs.Client {
+		return func(t *testing.T) *obs.Client {
+			return connect(t, fakeobs.Start(t, fakeobs.Options{Version: v}).URL(), "")
+		}
+	}
+	return map[string]func(t *testing.T) *obs.Client{
+		"OBS 30.2": fake(fakeobs.OBS30_2), "OBS 31": fake(fakeobs.OBS31), "OBS 32.1": fake(fakeobs.OBS32_1),
+		"real OBS": func(t *testing.T) *obs.Client {
+			return connect(t, pretendWHIP(t, realobs.Start(t, "secret").URL()), "secret")
+		},
+	}
+}
+
+func TestSetUpFromFresh(t *testing.T) {
+	t.Parallel()
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := start(t)
+			before := standing(t, c)
+			var steps []obs.Step
+			report, err := obs.SetUp(t.Context(), c, target(), func(s obs.Step) { steps = append(steps, s) })
+			if err != nil {
+				t.Fatalf("SetUp: %v", err)
+			}
+			want := []obs.Step{obs.StepCheck, obs.StepProfile, obs.StepSettings, obs.StepService, obs.StepRebuild, obs.StepVerify}
+			if !slices.Equal(steps, want) || !report.Changed || report.Previous != "Untitled" || !obs.Ready(report.Findings) {
+				t.Errorf("got steps %v and %+v", steps, report)
+			}
+			r, err := obs.Read(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Profile != "Stagedoor" || r.Service.Settings["server"] != endpoint || r.Service.Settings["service"] != "WHIP" {
+				t.Errorf("OBS has profile %q and service %+v", r.Profile, r.Service)
+			}
+			for key, want := range map[string]string{
+				"Output/Mode": "Simple", "SimpleOutput/StreamAudioEncoder": "opus", "AdvOut/AudioEncoder": "ffmpeg_opus", "SimpleOutput/VBitrate": "2500",
+				"SimpleOutput/UseAdvanced": "true", "SimpleOutput/x264Settings": "keyint=60 bframes=0", "SimpleOutput/StreamEncoder": "x264",
+			} {
+				if got := r.Params[key]; got != want {
+					t.Errorf("%s: got %q, want %q", key, got, want)
+				}
+			}
+
+			// Run twice it changes nothing.
+			ready := standing(t, c)
+			if again := setUp(t, c, target()); again.Changed {
+				t.Error("the second run changed something")
+			}
+			if got := standing(t, c); got != ready {
+				t.Errorf("after the second run: got %s, want %s", got, ready)
+			}
+
+			// Back to my profile: as it was, but for the new one in the list.
+			profile, err := obs.Back(t.Context(), c)
+			if err != nil || profile != "Untitled" {
+				t.Fatalf("Back: got %q, %v", profile, err)
+			}
+			if got := strings.Replace(standing(t, c), "[Stagedoor Untitled]", "[Untitled]", 1); got != before {
+				t.Errorf("after Back: got %s, want %s", got, before)
+			}
+
+			// And ready again, with the profile that is there.
+			if report := setUp(t, c, target()); !report.Changed || !obs.Ready(report.Findings) {
+				t.Errorf("set up again: got %+v", report)
+			}
+		})
+	}
+}
+
+// A failure at any step leaves OBS as it was.
+func TestSetUpIsUndone(t *testing.T) {
+	t.Parallel()
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := start(t)
+			before := standing(t, c)
+			failing := target()
+			failing.Issue = func(context.Context) (obs.Pass, error) {
+				return obs.Pass{}, stage.Errorf(stage.ErrTooMany, "too many tokens").WithCode("too_many_tokens")
+			}
+			_, err := obs.SetUp(t.Context(), c, failing, quiet)
+			mustBe(t, err, "too_many_tokens")
+			if got := standing(t, c); got != before {
+				t.Errorf("after the failure: got %s, want %s", got, before)
+			}
+		})
+	}
+}
+
+func TestSetUpWithoutWHIP(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(t *testing.T) *obs.Client{
+		"Ubuntu's OBS": func(t *testing.T) *obs.Client {
+			return connect(t, fakeobs.Start(t, fakeobs.Options{NoWHIP: true, Platform: "ubuntu"}).URL(), "")
+		},
+		// The real OBS 29 says 700 by itself, once the version does not give it away.
+		"real OBS": func(t *testing.T) *obs.Client {
+			return connect(t, pretendVersion(t, realobs.Start(t, "secret").URL()), "secret")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := start(t)
+			before := standing(t, c)
+			_, err := obs.SetUp(t.Context(), c, target(), quiet)
+			mustBe(t, err, "obs_no_whip")
+			if err == nil || !strings.Contains(err.Error(), "This OBS has no WHIP") || !strings.Contains(err.Error(), "Flat") {
+				t.Errorf("got %v, want a sentence with the cure", err)
+			}
+			if got := standing(t, c); got != before {
+				t.Errorf("after 700: got %s, want %s", got, before)
+			}
+		})
+	}
+}
+
+func TestOldOBSIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	o := realobs.Start(t, "secret")
+	c := connect(t, o.URL(), "secret")
+	before := standing(t, c)
+	_, err := obs.SetUp(t.Context(), c, target(), quiet)
+	mustBe(t, err, "obs_whip")
+	if got := standing(t, c); got != before {
+		t.Errorf("got %s, want %s", got, before)
+	}
+}
+
+func TestNeverWhileAnOutputIsActive(t *testing.T) {
+	t.Parallel()
+	for _, output := range []fakeobs.Output{fakeobs.Recording, fakeobs.ReplayBuffer, fakeobs.VirtualCam} {
+		t.Run(string(output), func(t *testing.T) {
+			t.Parallel()
+			o := fakeobs.Start(t, fakeobs.Options{})
+			o.SetOutput(output, true)
+			_, err := obs.SetUp(t.Context(), connect(t, o.URL(), ""), target(), quiet)
+			mustBe(t, err, "obs_busy")
+			for _, r := range o.Requests() {
+				if !strings.HasPrefix(r.Type, "Get") {
+					t.Errorf("OBS was told %s", r.Type)
+				}
+			}
+		})
+	}
+}
+
+// Opus takes effect only when the profile is activated again, also where ours is the only one.
+func TestTheEncoderIsRebuilt(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]fakeobs.Options{
+		"fresh":            {},
+		"ours alone":       {Profile: "Stagedoor"},
+		"30.2, ours alone": {Profile: "Stagedoor", Version: fakeobs.OBS30_2},
+		"Advanced before":  {Params: map[string]string{"Output/Mode": "Advanced"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := fakeobs.Start(t, opts)
+			setUp(t, connect(t, o.URL(), ""), target())
+			s := o.State()
+			if s.Encoders.Audio != "opus" || s.Encoders.Mode != "Simple" || s.Profile != "Stagedoor" || s.Crashed {
+				t.Errorf("got %+v", s)
+			}
+			if slices.ContainsFunc(s.Profiles, func(name string) bool { return strings.Contains(name, "bounce") }) {
+				t.Errorf("a helper was left: %v", s.Profiles)
+			}
+		})
+	}
+}
+
+func TestSetUpOfOursIsTakenBack(t *testing.T) {
+	t.Parallel()
+	o := fakeobs.Start(t, fakeobs.Options{
+		Profile: "Stagedoor", NoWHIP: true, Params: map[string]string{"SimpleOutput/VBitrate": "9000"},
+		Service: fakeobs.Service{Type: "rtmp_custom", Settings: map[string]any{"server": "rtmp://there", "key": "k"}},
+	})
+	c := connect(t, o.URL(), "")
+	before := standing(t, c)
+	_, err := obs.SetUp(t.Context(), c, target(), quiet)
+	mustBe(t, err, "obs_no_whip")
+	if got := standing(t, c); got != before {
+		t.Errorf("got %s, want %s", got, before)
+	}
+}
+
+// What the person has chosen is kept where the stage bears it.
+func TestChoicesAreInherited(t *testing.T) {
+	t.Parallel()
+	o := fakeobs.Start(t, fakeobs.Options{Params: map[string]string{"SimpleOutput/VBitrate": "1200", "Audio/SampleRate": "44100"}, Screen: [2]int{1600, 900}})
+	setUp(t, connect(t, o.URL(), ""), target())
+	if got := o.Param("SimpleOutput", "VBitrate"); got != "1200" {
+		t.Errorf("bit rate: got %s, want 1200", got)
+	}
+	if got := o.Param("Audio", "SampleRate"); got != "44100" {
+		t.Errorf("sample rate: got %s, want 44100", got)
+	}
+}
+
+// An account that is linked to the person's profile never meets ours; one in ours is only theirs to unlink.
+func TestLinkedAccount(t *testing.T) {
+	t.Parallel()
+	o := fakeobs.Start(t, fakeobs.Options{Account: "Twitch"})
+	setUp(t, connect(t, o.URL(), ""), target())
+	if got := o.Param("Auth", "Type"); got != "" {
+		t.Errorf("our profile has the account %q", got)
+	}
+	ours := fakeobs.Start(t, fakeobs.Options{Account: "Twitch", Profile: "Stagedoor"})
+	_, err := obs.SetUp(t.Context(), connect(t, ours.URL(), ""), target(), quiet)
+	mustBe(t, err, "obs_account")
+}
