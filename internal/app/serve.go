@@ -182,6 +182,7 @@ func (s *server) wire(key *ecdsa.PrivateKey) error {
 	s.web, err = web.New(web.Config{
 		Control: s.control, Stage: s.media, WHIP: s.whip, PublicURL: s.public, Version: version(),
 		Log: s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,
+		Tokens: s.whip.Tokens, SDK: web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
 	})
 	if err != nil {
 		return err

@@ -36,13 +36,19 @@ type eventStream struct {
 	last    int64  // the last stored event that was told
 }
 
-func (e *eventStream) serve(ctx context.Context, who access.Login) {
+// begin answers that events will come.
+func (e *eventStream) begin() {
+	// The server's ReadTimeout is for requests that dawdle; net/http would end this one by it, too.
+	e.control.SetReadDeadline(time.Time{})
 	h := e.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	e.w.WriteHeader(http.StatusOK)
+}
 
+func (e *eventStream) serve(ctx context.Context, who access.Login) {
+	e.begin()
 	// Listen first and read the past second: nothing falls between.
 	l := e.server.hub.listen(who.User)
 	defer e.server.hub.leave(l)

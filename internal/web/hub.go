@@ -44,6 +44,7 @@ type listener struct {
 
 	// Owned by hub.mu.
 	who    access.User
+	page   stage.ARN // the one stage that it follows, chat included; empty for the stream of an account
 	stages map[stage.ARN]bool
 	told   map[stage.ARN][]byte // the last presence, to tell changes only
 }

@@ -21,6 +21,8 @@ type Config struct {
 	Stage     stage.Moderator // who is on the stages
 	WHIP      http.Handler    // serves /whip and /whep
 	Signal    http.Handler    // serves the stages' events sockets
+	Tokens    Verifier        // checks the participant tokens of guests
+	SDK       SDK             // Amazon's web SDK, for stages of AWS
 	PublicURL *url.URL
 	Version   string
 	Log       *slog.Logger
@@ -30,10 +32,16 @@ type Config struct {
 	Proxies []netip.Prefix
 }
 
+// A Verifier checks participant tokens; token.Verifier does.
+type Verifier interface {
+	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
+}
+
 // A Server answers HTTP.
 type Server struct {
 	Config
 	hub    *hub
+	chat   *chat
 	assets assets
 	routes http.Handler
 }
@@ -45,6 +53,7 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Config: c, assets: files, hub: newHub(c.Control, c.Stage, c.Log, c.Now)}
+	s.chat = newChat(c.Now, s.hub.tellStage)
 	s.routes = s.guard(s.mux())
 	return s, nil
 }
@@ -101,6 +110,18 @@ func (s *Server) mux() http.Handler {
 	mux.Handle("DELETE /api/stages/{arn}", s.api(s.removeStage))
 	mux.Handle("DELETE /api/stages/{arn}/participants/{participant}", s.api(s.kick))
 
+	mux.Handle("GET /api/views", s.api(s.listViews))
+	mux.Handle("POST /api/views", s.api(s.createView))
+	mux.Handle("DELETE /api/views/{id}", s.api(s.revokeView))
+	mux.Handle("GET /api/view", s.open(s.thisView))
+	mux.Handle("POST /api/views/token", s.open(s.issueViewToken))
+	mux.Handle("GET /api/ivs", s.open(s.ivsSDK))
+	mux.HandleFunc("GET /api/stages/{arn}/events", s.streamStage)
+	mux.Handle("POST /api/stages/{arn}/chat", s.visiting(s.postMessage))
+	mux.Handle("DELETE /api/stages/{arn}/chat/{message}", s.visiting(s.removeMessage))
+	mux.Handle("PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson))
+	mux.Handle("DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson))
+
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /static/{path...}", s.assets.serve)
 	s.pages(mux)
@@ -114,6 +135,8 @@ func (s *Server) pages(mux *http.ServeMux) {
 	} {
 		mux.Handle("GET "+address, s.assets.page(name))
 	}
+	mux.Handle("GET /dock/stage", s.stagePage("stage/index.html"))
+	mux.Handle("GET /source", s.stagePage("source/index.html"))
 }
 
 // guard puts in front of every route what holds for all of them.

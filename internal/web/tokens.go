@@ -23,10 +23,7 @@ func (s *Server) issueToken(r *http.Request, who access.Login) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return created(Token{
-		ParticipantID: token.Participant.ID, Token: token.Secret.Reveal(), Endpoint: token.WHIPEndpoint,
-		ExpiresAt: token.ExpiresAt.UTC(), Stage: token.Participant.Stage, Capabilities: token.Participant.Capabilities.Words(),
-	}), nil
+	return created(tokenOf(token)), nil
 }
 
 // seconds reads a life in whole seconds; absent means that the server chooses, and 0 is a mistake, not a wish.

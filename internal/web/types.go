@@ -70,6 +70,15 @@ type (
 	NewKey struct {
 		Name string `json:"name"`
 	}
+	// A NewView asks for a viewing key.
+	NewView struct {
+		Stage stage.ARN `json:"stage"`
+		View  string    `json:"view"` // "grid", "spotlight" or the user id of the one to show
+	}
+	// A NewMessage says something in a stage's chat.
+	NewMessage struct {
+		Text string `json:"text"`
+	}
 	// A DockState is what a dock tells of its OBS.
 	DockState struct {
 		OBS           *OBSState           `json:"obs"`
@@ -159,6 +168,34 @@ type (
 	NewAccessKey struct {
 		AccessKey
 		Key string `json:"key"`
+	}
+	// A View is a viewing key for a browser source.
+	View struct {
+		ID         string     `json:"id"`
+		Stage      stage.ARN  `json:"stage"`
+		View       string     `json:"view"`
+		Name       string     `json:"name,omitempty"` // of the one who is shown, if an account
+		CreatedAt  time.Time  `json:"createdAt"`
+		LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+	}
+	// Views is a list of them.
+	Views struct {
+		Views []View `json:"views"`
+	}
+	// A CreatedView is one with the address for OBS, told once.
+	CreatedView struct {
+		View
+		URL string `json:"url"`
+	}
+	// A ViewToken is a token for a browser source.
+	ViewToken struct {
+		Token
+		View string `json:"view"`
+	}
+	// An IVSSDK is where Amazon's web SDK is loaded from.
+	IVSSDK struct {
+		URL       string `json:"url"`
+		Integrity string `json:"integrity"`
 	}
 	// An Invited is somebody new, with the link to send them.
 	Invited struct {
@@ -261,6 +298,25 @@ type (
 	DocksEvent struct {
 		Docks []Dock `json:"docks"`
 	}
+	// A ChatHistory is the chat of a stage, as it is now and for the one who is told.
+	ChatHistory struct {
+		Messages  []ChatMessage `json:"messages"` // oldest first
+		Posts     bool          `json:"posts"`
+		Moderates bool          `json:"moderates"`
+		Muted     []Person      `json:"muted"` // for moderators
+	}
+	// A ChatMessage is something that was said.
+	ChatMessage struct {
+		ID     string    `json:"id"`
+		Time   time.Time `json:"time"`
+		UserID string    `json:"userId"`
+		Name   string    `json:"name"`
+		Text   string    `json:"text"`
+	}
+	// A ChatRemoved takes a message back.
+	ChatRemoved struct {
+		ID string `json:"id"`
+	}
 	// A Bye ends the stream.
 	Bye struct {
 		Reason string `json:"reason"` // "signed_out" or "stopping"
@@ -303,6 +359,13 @@ func presences(list []stage.Presence, who access.User) []Presence {
 	return out
 }
 
+func tokenOf(t stage.ParticipantToken) Token {
+	return Token{
+		ParticipantID: t.Participant.ID, Token: t.Secret.Reveal(), Endpoint: t.WHIPEndpoint,
+		ExpiresAt: t.ExpiresAt.UTC(), Stage: t.Participant.Stage, Capabilities: t.Participant.Capabilities.Words(),
+	}
+}
+
 func issuedToken(i access.Issuance) IssuedToken {
 	return IssuedToken{
 		ParticipantID: i.ID, User: Person{i.User, i.UserName}, Stage: i.Stage, Capabilities: i.Capabilities.Words(),
@@ -312,6 +375,10 @@ func issuedToken(i access.Issuance) IssuedToken {
 
 func accessKey(k access.AccessKey) AccessKey {
 	return AccessKey{ID: k.ID, Name: k.Name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt)}
+}
+
+func view(k access.ViewKey, name string) View {
+	return View{ID: k.ID, Stage: k.Stage, View: k.View, Name: name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt)}
 }
 
 func stageEvent(e access.StoredEvent) StageEvent {

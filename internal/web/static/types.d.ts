@@ -72,6 +72,15 @@ export interface NewKey {
   name: string;
 }
 
+export interface NewView {
+  stage: string;
+  view: string;
+}
+
+export interface NewMessage {
+  text: string;
+}
+
 export interface Finding {
   id: string;
   level: string;
@@ -224,6 +233,44 @@ export interface NewAccessKey {
   key: string;
 }
 
+export interface View {
+  id: string;
+  stage: string;
+  view: string;
+  name?: string;
+  createdAt: string;
+  lastUsedAt?: string;
+}
+
+export interface Views {
+  views: View[];
+}
+
+export interface CreatedView {
+  id: string;
+  stage: string;
+  view: string;
+  name?: string;
+  createdAt: string;
+  lastUsedAt?: string;
+  url: string;
+}
+
+export interface ViewToken {
+  participantId: string;
+  token: string;
+  endpoint: string;
+  expiresAt: string;
+  stage: string;
+  capabilities: string[];
+  view: string;
+}
+
+export interface IVSSDK {
+  url: string;
+  integrity: string;
+}
+
 export interface Invited {
   id: string;
   name: string;
@@ -282,6 +329,25 @@ export interface PresenceEvent {
 
 export interface DocksEvent {
   docks: Dock[];
+}
+
+export interface ChatMessage {
+  id: string;
+  time: string;
+  userId: string;
+  name: string;
+  text: string;
+}
+
+export interface ChatHistory {
+  messages: ChatMessage[];
+  posts: boolean;
+  moderates: boolean;
+  muted: Person[];
+}
+
+export interface ChatRemoved {
+  id: string;
 }
 
 export interface Bye {

@@ -11,10 +11,10 @@ import { base } from './api.js';
  * @param {(event: ServerEvent) => void} on.event
  * @param {(connected: boolean) => void} [on.connected]
  * @param {() => void} on.signedOut
- * @param {{fetch?: import('./types.js').Fetch, pause?: (ms: number) => Promise<void>, random?: () => number, silence?: number}} [world]
+ * @param {{path?: string, headers?: Record<string, string>, fetch?: import('./types.js').Fetch, pause?: (ms: number) => Promise<void>, random?: () => number, silence?: number}} [world]
  * @returns {{stop: () => void}}
  */
-export function listen(on, { fetch = globalThis.fetch, pause = sleep, random = Math.random, silence = 45_000 } = {}) {
+export function listen(on, { path = 'api/events', headers = {}, fetch = globalThis.fetch, pause = sleep, random = Math.random, silence = 45_000 } = {}) {
   const stop = new AbortController();
   run().catch(() => {}); // run ends by itself; what it throws on being stopped is of no use
   return { stop: () => stop.abort() };
@@ -30,10 +30,10 @@ export function listen(on, { fetch = globalThis.fetch, pause = sleep, random = M
       // The server speaks at least every 15 seconds; a laptop that slept leaves a line that is open and dead.
       let alive = setTimeout(abort, silence);
       try {
-        const response = await fetch(new URL('api/events', base), {
+        const response = await fetch(new URL(path, base), {
           signal: line.signal,
           credentials: 'same-origin',
-          headers: lastId ? { 'Last-Event-ID': lastId } : {},
+          headers: lastId ? { ...headers, 'Last-Event-ID': lastId } : headers,
           cache: 'no-store',
         });
         if (response.status === 401 || response.status === 403) return on.signedOut();

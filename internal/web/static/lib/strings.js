@@ -119,6 +119,7 @@ export const en = {
   'find.profile.select': 'The profile “{ours}” is selected; “{profile}” stays as it is.',
   'find.service.ok': 'The service is WHIP.',
   'find.service.other': 'OBS streams to “{service}”. The service becomes WHIP.',
+  'find.service.none': 'OBS does not know yet where to stream to. The service becomes WHIP.',
   'find.service.name': 'The settings window of OBS does not know that this is WHIP, and would overwrite it. It is told.',
   'find.audio.ok': 'Sound is encoded as Opus.',
   'find.audio.aac': 'Sound is encoded as AAC, which no viewer would hear. It becomes Opus.',
@@ -221,8 +222,8 @@ export const en = {
 
   // the dock: numbers
   'numbers.sent': 'Sent by OBS',
-  'numbers.encoder': 'Encoder too slow',
-  'numbers.render': 'Rendering too slow',
+  'numbers.encoder': 'Encoder lag',
+  'numbers.render': 'Rendering lag',
   'numbers.viewers': 'Viewers',
   'numbers.people': 'On the stage',
   'numbers.receives': 'The stage receives',
@@ -381,6 +382,14 @@ export async function useLanguage(wanted) {
     document.documentElement.lang = short;
     return;
   }
+}
+
+/**
+ * Adds a page's own texts, which lie beside it: English, and how the other languages are loaded.
+ * @param {Record<string, string>} own @param {Record<string, () => Promise<Record<string, string>>>} others
+ */
+export async function addWords(own, others) {
+  words = { ...words, ...own, ...(await others[language]?.()) };
 }
 
 /**

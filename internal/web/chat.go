@@ -1,0 +1,256 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/time/rate"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	chatKept    = 200              // messages of a stage
+	chatLength  = 500              // characters of a message
+	chatBurst   = 5                // messages that one person may send at once …
+	chatPace    = 2 * time.Second  // … and then one each
+	chatQuiet   = 15 * time.Minute // a stage session is over when nothing was said and nobody published for so long
+	chatMembers = 1000             // whose pace a room remembers
+)
+
+// The chat is what is said on the stages, in memory and for one session of the stage each (docs/decisions/0080).
+type chat struct {
+	now  func() time.Time
+	tell func(stage.ARN, frame)
+
+	mu    sync.Mutex
+	rooms map[stage.ARN]*room
+}
+
+// A room is the chat of one stage; chat.mu owns it.
+type room struct {
+	messages []ChatMessage     // oldest first
+	muted    map[string]string // names by user id
+	paces    map[string]*rate.Limiter
+	active   time.Time // when something was last said
+}
+
+func newChat(now func() time.Time, tell func(stage.ARN, frame)) *chat {
+	return &chat{now: now, tell: tell, rooms: map[stage.ARN]*room{}}
+}
+
+// room finds the room of a stage, emptied if another session has begun since somebody spoke; chat.mu is held. Who
+// is muted stays muted.
+func (c *chat) room(arn stage.ARN, present []stage.Presence) *room {
+	r := c.rooms[arn]
+	if r == nil {
+		r = &room{muted: map[string]string{}, active: c.now()}
+		c.rooms[arn] = r
+	}
+	if r.messages != nil && c.sessionOver(r, present) {
+		r.messages = nil
+	}
+	if len(r.messages) == 0 || len(r.paces) > chatMembers {
+		r.paces = map[string]*rate.Limiter{}
+	}
+	return r
+}
+
+// sessionOver says whether the stage fell silent since something was said: long ago, and nobody publishes who already
+// published soon afterwards.
+func (c *chat) sessionOver(r *room, present []stage.Presence) bool {
+	end := r.active.Add(chatQuiet)
+	if c.now().Before(end) {
+		return false
+	}
+	for _, p := range present {
+		if p.Publishing && p.Since.Before(end) {
+			return false
+		}
+	}
+	return true
+}
+
+// history is the chat as a visitor sees it.
+func (c *chat) history(arn stage.ARN, who visitor, present []stage.Presence) ChatHistory {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.room(arn, present)
+	_, silenced := r.muted[string(who.user.ID)]
+	h := ChatHistory{Messages: append([]ChatMessage{}, r.messages...), Posts: who.posts && !silenced, Moderates: who.moderates, Muted: []Person{}}
+	if who.moderates {
+		for id, name := range r.muted {
+			h.Muted = append(h.Muted, Person{ID: access.UserID(id), Name: name})
+		}
+	}
+	return h
+}
+
+// post says something, and tells it in the order in which it is kept.
+func (c *chat) post(arn stage.ARN, who visitor, text string, present []stage.Presence) (ChatMessage, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.room(arn, present)
+	if err := c.mayPost(r, who); err != nil {
+		return ChatMessage{}, err
+	}
+	r.active = c.now()
+	m := ChatMessage{ID: stage.NewID(), Time: r.active.UTC(), UserID: string(who.user.ID), Name: who.user.Name, Text: text}
+	r.messages = append(r.messages, m)
+	r.messages = r.messages[max(0, len(r.messages)-chatKept):]
+	c.tell(arn, frame{name: "message", data: mustJSON(m)})
+	return m, nil
+}
+
+// mayPost refuses the muted and the hasty; chat.mu is held.
+func (c *chat) mayPost(r *room, who visitor) error {
+	id := string(who.user.ID)
+	if _, silenced := r.muted[id]; silenced || !who.posts {
+		return stage.Errorf(stage.ErrDenied, "You are muted in this chat; a moderator can let you speak again.").WithCode("muted")
+	}
+	pace := r.paces[id]
+	if pace == nil {
+		pace = rate.NewLimiter(rate.Every(chatPace), chatBurst)
+		r.paces[id] = pace
+	}
+	if !pace.AllowN(c.now(), 1) {
+		return stage.Errorf(stage.ErrTooMany, "That was quick: wait %d seconds and send it again.", int(chatPace.Seconds())).
+			WithCode("too_many_messages").WithRetry(chatPace)
+	}
+	return nil
+}
+
+// remove takes a message away: a moderator any, everybody their own.
+func (c *chat) remove(arn stage.ARN, who visitor, id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.room(arn, nil)
+	for i, m := range r.messages {
+		if m.ID != id {
+			continue
+		}
+		if !who.moderates && (m.UserID != string(who.user.ID) || m.UserID == "") {
+			return notModerator()
+		}
+		r.messages = append(r.messages[:i:i], r.messages[i+1:]...)
+		c.tell(arn, frame{name: "removed", data: mustJSON(ChatRemoved{ID: id})})
+		return nil
+	}
+	return stage.Errorf(stage.ErrNotFound, "This message is not there any more.")
+}
+
+// mute silences somebody or lets them speak again. An operator is silenced by nobody.
+func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool) error {
+	switch {
+	case !who.moderates:
+		return notModerator()
+	case on && person.ID == who.user.ID:
+		return stage.Errorf(stage.ErrInvalid, "You cannot mute yourself.")
+	case on && person.Role == access.Operator:
+		return stage.Errorf(stage.ErrDenied, "An operator cannot be muted.")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.room(arn, nil)
+	if on {
+		r.muted[string(person.ID)] = r.nameOf(person)
+	} else {
+		delete(r.muted, string(person.ID))
+	}
+	c.tell(arn, frame{name: "chat"}) // every page is told its own
+	return nil
+}
+
+// nameOf is the account's name, or the one that a guest's messages bear.
+func (r *room) nameOf(person access.User) string {
+	if person.Name != "" {
+		return person.Name
+	}
+	for _, m := range r.messages {
+		if m.UserID == string(person.ID) {
+			return m.Name
+		}
+	}
+	return string(person.ID)
+}
+
+func notModerator() error {
+	return stage.Errorf(stage.ErrDenied, "Only operators and broadcasters who may publish on this stage moderate its chat.").WithCode("no_moderator")
+}
+
+// cleanMessage leaves of a message what can be read.
+func cleanMessage(text string) (string, error) {
+	text = strings.TrimSpace(strings.Map(func(c rune) rune {
+		// Marks that turn the direction of writing can make one person's text pass for another's (Unicode TR 36, 2.5).
+		if unicode.IsControl(c) && c != '\n' || unicode.In(c, unicode.Bidi_Control) {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(text, "")))
+	if text == "" {
+		return "", stage.Errorf(stage.ErrInvalid, "Write something first.")
+	}
+	if n := utf8.RuneCountInString(text); n > chatLength {
+		return "", stage.Errorf(stage.ErrInvalid, "A message has at most %d characters, this one has %d.", chatLength, n)
+	}
+	return text, nil
+}
+
+// visiting serves an endpoint for visitors of a stage.
+func (s *Server) visiting(serve func(r *http.Request, who visitor) (any, error)) http.Handler {
+	return s.open(func(r *http.Request, _ access.Login) (any, error) {
+		who, err := s.visitor(r)
+		if err != nil {
+			return nil, err
+		}
+		return serve(r, who)
+	})
+}
+
+func (s *Server) postMessage(r *http.Request, who visitor) (any, error) {
+	in, err := decode[NewMessage](r)
+	if err != nil {
+		return nil, err
+	}
+	text, err := cleanMessage(in.Text)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.chat.post(stageARN(r), who, text, s.present(r))
+	if err != nil {
+		return nil, err
+	}
+	return created(m), nil
+}
+
+func (s *Server) removeMessage(r *http.Request, who visitor) (any, error) {
+	return nil, s.chat.remove(stageARN(r), who, r.PathValue("message"))
+}
+
+func (s *Server) mutePerson(r *http.Request, who visitor) (any, error) {
+	person := access.User{ID: access.UserID(r.PathValue("user"))}
+	people, err := s.Control.Users(r.Context(), access.CommandLine())
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range people {
+		if p.ID == person.ID {
+			person = p.User
+		}
+	}
+	return nil, s.chat.mute(stageARN(r), who, person, r.Method == http.MethodPut)
+}
+
+// present lists who is on the stage; where that is not known, nobody.
+func (s *Server) present(r *http.Request) []stage.Presence {
+	present, err := s.Stage.Participants(r.Context(), stageARN(r))
+	if err != nil {
+		s.Log.Debug("who is on the stage is not known", "stage", stageARN(r), "err", err)
+	}
+	return present
+}

@@ -1,0 +1,72 @@
+package web
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+)
+
+// The SDK is where pages load Amazon's web SDK from, for stages of AWS. It is AWS's to distribute, so it is not in the binary.
+type SDK struct {
+	URL       string // of the UMD build
+	Integrity string // "sha384-…"; empty: not checked (W3C Subresource Integrity)
+}
+
+// awsHosts are where the SDK goes: signalling, media, telemetry and its remote configuration.
+const awsHosts = "https://*.live-video.net wss://*.live-video.net"
+
+// ivsSDK tells pages which SDK to load.
+func (s *Server) ivsSDK(*http.Request, access.Login) (any, error) {
+	return IVSSDK(s.SDK), nil
+}
+
+// stagePage serves a page that joins stages: it may load the SDK and speak to the stages' endpoints.
+func (s *Server) stagePage(name string) http.Handler {
+	page := s.assets.page(name)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", s.stagePolicy(r.Context()))
+		page.ServeHTTP(w, r)
+	})
+}
+
+// stagePolicy is contentPolicy, opened for the SDK and for the endpoints of the stages that AWS (or an emulator) serves.
+func (s *Server) stagePolicy(ctx context.Context) string {
+	script, connect := "script-src 'self'", awsHosts
+	if origin := originOf(s.SDK.URL); origin != "" {
+		script += " " + origin
+	}
+	for _, origin := range s.stageOrigins(ctx) {
+		connect += " " + origin
+	}
+	return strings.Replace(contentPolicy, "connect-src 'self'", script+"; connect-src 'self' "+connect, 1)
+}
+
+// stageOrigins lists the endpoints that are neither ours nor below awsHosts.
+func (s *Server) stageOrigins(ctx context.Context) []string {
+	stages, err := s.Control.Stages(ctx, access.CommandLine())
+	if err != nil {
+		s.Log.Warn("the stages' endpoints cannot be read", "err", err)
+	}
+	origins := map[string]bool{}
+	for _, a := range stages {
+		for _, endpoint := range []string{a.Stage.Endpoints.WHIP, a.Stage.Endpoints.Events} {
+			if origin := originOf(endpoint); origin != "" && !strings.HasSuffix(origin, ".live-video.net") {
+				origins[origin] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(origins))
+}
+
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}

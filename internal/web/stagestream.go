@@ -1,0 +1,107 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// streamStage serves the events of one stage: who is there, and what is said. It is for everybody who may be at the stage,
+// with or without an account.
+func (s *Server) streamStage(w http.ResponseWriter, r *http.Request) {
+	who, err := s.visitor(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	stream := &stageStream{eventStream{server: s, r: r, w: w, control: http.NewResponseController(w)}, who}
+	stream.serve(r.Context())
+}
+
+type stageStream struct {
+	eventStream
+	who visitor
+}
+
+func (e *stageStream) serve(ctx context.Context) {
+	e.begin()
+	// Listen first and read the past second: nothing falls between.
+	l := e.server.hub.listen(e.who.user)
+	defer e.server.hub.leave(l)
+	e.server.hub.follow(ctx, l, stageARN(e.r))
+	if !e.history() {
+		return
+	}
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for {
+		select {
+		case f, open := <-l.out:
+			if !open || !e.pass(f) {
+				return
+			}
+		case <-l.again:
+			if !e.again() {
+				return
+			}
+		case <-tick.C:
+			if !e.write([]byte(": still here\n\n")) || !e.again() {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pass tells what is about the stage, and leaves out what is about the account.
+func (e *stageStream) pass(f frame) bool {
+	switch f.name {
+	case "chat":
+		return e.history()
+	case "presence", "message", "removed", "bye":
+		return e.tell(f)
+	}
+	return true
+}
+
+func (e *stageStream) history() bool {
+	h := e.server.chat.history(stageARN(e.r), e.who, e.server.present(e.r))
+	return e.tell(frame{name: "chat", data: mustJSON(h)})
+}
+
+// again looks who this is, since grants, logins, keys and tokens end while a stream goes on.
+func (e *stageStream) again() bool {
+	who, err := e.server.visitor(e.r)
+	if err != nil {
+		e.tell(frame{name: "bye", data: mustJSON(Bye{"signed_out"})})
+		return false
+	}
+	before := e.who
+	e.who = who
+	if who.posts == before.posts && who.moderates == before.moderates {
+		return true
+	}
+	return e.history()
+}
+
+// follow makes a listener the page of one stage.
+func (h *hub) follow(ctx context.Context, l *listener, arn stage.ARN) {
+	h.mu.Lock()
+	l.page = arn
+	h.mu.Unlock()
+	h.watch(ctx, l, Me{Stages: []MyStage{{ARN: arn}}})
+}
+
+// tellStage tells the pages that follow a stage.
+func (h *hub) tellStage(arn stage.ARN, f frame) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for l := range h.listeners {
+		if l.page == arn {
+			h.push(l, f)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package web
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// listViews lists one's own viewing keys; their secrets were told once.
+func (s *Server) listViews(r *http.Request, who access.Login) (any, error) {
+	keys, err := s.Control.ViewKeys(r.Context(), who.User)
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.namesOf(r.Context(), keys)
+	if err != nil {
+		return nil, err
+	}
+	out := Views{Views: []View{}}
+	for _, k := range keys {
+		out.Views = append(out.Views, view(k, names[k.View]))
+	}
+	return out, nil
+}
+
+// namesOf finds what people are called whom keys show, on the stage or not.
+func (s *Server) namesOf(ctx context.Context, keys []access.ViewKey) (map[string]string, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	names := map[string]string{}
+	people, err := s.Control.Users(ctx, access.CommandLine())
+	for _, p := range people {
+		names[string(p.ID)] = p.Name
+	}
+	return names, err
+}
+
+func (s *Server) createView(r *http.Request, who access.Login) (any, error) {
+	in, err := decode[NewView](r)
+	if err != nil {
+		return nil, err
+	}
+	key, secret, err := s.Control.CreateViewKey(r.Context(), who.User, in.Stage, in.View)
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.namesOf(r.Context(), []access.ViewKey{key})
+	if err != nil {
+		return nil, err
+	}
+	return created(CreatedView{View: view(key, names[key.View]), URL: s.sourceURL(secret)}), nil
+}
+
+// sourceURL is what goes into OBS. The key is in the fragment, which browsers send nowhere: no server, proxy or Referer sees it.
+func (s *Server) sourceURL(secret stage.Secret) string {
+	u := s.PublicURL.JoinPath("source")
+	u.Fragment = secret.Reveal()
+	return u.String()
+}
+
+func (s *Server) revokeView(r *http.Request, who access.Login) (any, error) {
+	err := s.Control.RevokeViewKey(r.Context(), who.User, r.PathValue("id"))
+	s.hub.recheck(who.User.ID) // the pages that it opened look again, and end
+	return nil, err
+}
+
+// viewKey finds the viewing key that a request carries as its bearer.
+func (s *Server) viewKey(r *http.Request) (access.ViewKey, error) {
+	key := bearer(r)
+	if key.Empty() {
+		return access.ViewKey{}, stage.Errorf(stage.ErrUnauthorized, "A browser source shows itself by its viewing key: Authorization: Bearer <key>.")
+	}
+	return s.Control.AuthenticateViewKey(r.Context(), key)
+}
+
+// thisView tells what a key shows, so that the dock finds out whether a source in OBS still works.
+func (s *Server) thisView(r *http.Request, _ access.Login) (any, error) {
+	key, err := s.viewKey(r)
+	return view(key, ""), err
+}
+
+// issueViewToken makes the token with which a browser source subscribes.
+func (s *Server) issueViewToken(r *http.Request, _ access.Login) (any, error) {
+	key, err := s.viewKey(r)
+	if err != nil {
+		return nil, err
+	}
+	token, err := s.Control.IssueForView(r.Context(), key, s.client(r).Address)
+	if err != nil {
+		return nil, err
+	}
+	return created(ViewToken{Token: tokenOf(token), View: key.View}), nil
+}
