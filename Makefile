@@ -1,0 +1,86 @@
+# `make test` is all that a fresh machine with Go needs: it installs what is missing and runs everything once.
+# `make help` lists the rest.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+# The race detector needs its own compiled packages. Whatever else looks at compiled packages is told to look at those,
+# or everything (SQLite in Go above all) would be compiled twice.
+RACE := GOFLAGS="$$(go env GOFLAGS) -race"
+
+STATICCHECK := .cache/bin/staticcheck
+GO_FILES = git ls-files --cached --others --exclude-standard '*.go'
+BENCH_PACKAGES = grep -rlE '^func Benchmark' --include='*_test.go' cmd internal | xargs -n1 dirname | sort -u
+SCREENSHOT_PACKAGES = grep -rlE 'flag.String\("screenshots"' --include='*_test.go' cmd internal | xargs -n1 dirname | sort -u
+FUZZ_TARGETS = grep -rnoHE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' cmd internal | sed -E 's|/[^/]*:[0-9]+:func |:|' | sort
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+FUZZTIME ?= 20s
+BENCHTIME ?= 1s
+
+.PHONY: help install test check fmt vet staticcheck generate generated types js race tidy check-tidy bench fuzz screenshots build clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+install: ## install what the tests need and this machine lacks
+	@tools/install
+
+test: install check ## install what is missing, then run everything once
+
+# In this order: what is quick and often wrong first, the Go tests and their summary last.
+check: fmt js types vet staticcheck race ## everything that CI holds against a change, nothing installed
+
+fmt: ## gofmt
+	@unformatted=$$($(GO_FILES) | xargs gofmt -l); [ -z "$$unformatted" ] || { echo "gofmt these:"; echo "$$unformatted"; exit 1; }
+
+vet: ## go vet
+	$(RACE) go vet ./...
+
+$(STATICCHECK): go.mod
+	@mkdir -p $(@D)
+	go build -o $@ honnef.co/go/tools/cmd/staticcheck
+
+staticcheck: $(STATICCHECK) ## staticcheck
+	$(RACE) $(STATICCHECK) ./...
+
+types: ## types of the pages' JavaScript, by TypeScript
+	node_modules/.bin/tsc --project tsconfig.json
+
+js: ## unit tests of the pages' JavaScript
+	node --test $$(find internal/web/jstest -name '*.test.js' | sort)
+
+race: ## all Go tests, with the race detector: browsers, databases and a real OBS included
+	go test -race -count=1 -timeout 20m ./...
+
+generate: ## write the docs and types that come from code
+	$(RACE) go generate ./...
+
+generated: generate ## what is generated is current (the tests of each generator check the same)
+	git diff --exit-code
+
+tidy: ## go mod tidy
+	go mod tidy
+
+check-tidy: ## go.mod and go.sum are what go mod tidy would write
+	go mod tidy -diff
+
+bench: ## every benchmark, one after the other, with its method and ratios
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 30m -p 1 $$($(BENCH_PACKAGES) | sed 's|^|./|')
+
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	for target in $$($(FUZZ_TARGETS)); do \
+		echo "$$target"; \
+		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) "./$${target%%:*}"; \
+	done
+
+screenshots: install ## a picture of every state of the pages, in screenshots/
+	go test -count=1 $$($(SCREENSHOT_PACKAGES) | sed 's|^|./|') -screenshots "$$PWD/screenshots"
+
+build: ## the program, bin/stagedoor: static and stripped
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/stagedoor/stagedoor/internal/app.Version=$(VERSION)' -o bin/stagedoor ./cmd/stagedoor
+
+clean: ## remove what is built here; .cache and node_modules stay
+	rm -rf bin screenshots
