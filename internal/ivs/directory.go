@@ -1,0 +1,181 @@
+package ivs
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	// maxAge is as long as AWS lets endpoints be cached: "can be cached for up to 14 days".
+	maxAge = 14 * 24 * time.Hour
+	// renewAge is from when on they are asked for again, while the old ones still do.
+	renewAge = 7 * 24 * time.Hour
+
+	listWait = time.Minute // for all pages of a list at 5 calls in a second
+)
+
+// A Cache remembers stages, so that GetStage with its 5 calls in a second is not in the way of tokens. It is safe for
+// concurrent use.
+type Cache interface {
+	// CachedStage answers stage.ErrNotFound for a stage that is not remembered.
+	CachedStage(ctx context.Context, arn stage.ARN) (s stage.Stage, fetched time.Time, err error)
+	CacheStage(ctx context.Context, s stage.Stage, fetched time.Time) error
+}
+
+// Stage answers a stage with its endpoints, from the cache if they are young enough.
+func (s *Service) Stage(ctx context.Context, arn stage.ARN) (stage.Stage, error) {
+	if _, err := s.region(arn.Region()); err != nil {
+		return stage.Stage{}, err
+	}
+	cached, fetched, err := s.cfg.Cache.CachedStage(ctx, arn)
+	age := s.cfg.Now().Sub(fetched)
+	if err == nil && age < renewAge {
+		return cached, nil
+	}
+	fresh, fetchErr := s.fetch(ctx, arn)
+	if fetchErr != nil && err == nil && age < maxAge {
+		return cached, nil
+	}
+	return fresh, fetchErr
+}
+
+// Endpoints serves token.Signer.
+func (s *Service) Endpoints(ctx context.Context, arn stage.ARN) (stage.Endpoints, error) {
+	found, err := s.Stage(ctx, arn)
+	return found.Endpoints, err
+}
+
+// fetch asks AWS, once for all who ask at the same time, and remembers.
+func (s *Service) fetch(ctx context.Context, arn stage.ARN) (stage.Stage, error) {
+	found, err, _ := s.flights.Do("GetStage "+string(arn), func() (any, error) {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.MaxWait)
+		defer cancel()
+		got, err := s.getStage(bounded, arn)
+		if err != nil {
+			return stage.Stage{}, err
+		}
+		return stageOf(got), nil
+	})
+	return found.(stage.Stage), err
+}
+
+// getStage asks AWS and refreshes the cache on the way.
+func (s *Service) getStage(ctx context.Context, arn stage.ARN) (*types.Stage, error) {
+	client, err := s.region(arn.Region())
+	if err != nil {
+		return nil, err
+	}
+	out, err := call(ctx, s, string(arn), client.GetStage, &ivsrealtime.GetStageInput{Arn: aws.String(string(arn))})
+	if err != nil {
+		return nil, fmt.Errorf("stage %s: %w", arn, err)
+	}
+	if out.Stage == nil || out.Stage.Endpoints == nil {
+		return nil, stage.Errorf(stage.ErrUnavailable, "Amazon IVS answered without the stage's endpoints; try again.").WithCode("aws_error")
+	}
+	if err := s.cfg.Cache.CacheStage(ctx, stageOf(out.Stage), s.cfg.Now()); err != nil {
+		s.cfg.Log.Warn("a stage is not cached", "stage", arn, "err", err)
+	}
+	return out.Stage, nil
+}
+
+func stageOf(s *types.Stage) stage.Stage {
+	found := stage.Stage{ARN: stage.ARN(aws.ToString(s.Arn)), Name: aws.ToString(s.Name)}
+	if s.Endpoints != nil {
+		found.Endpoints = stage.Endpoints{WHIP: aws.ToString(s.Endpoints.Whip), Events: aws.ToString(s.Endpoints.Events)}
+	}
+	return found
+}
+
+// Stages lists the stages of all our regions. Lists of AWS carry no endpoints.
+func (s *Service) Stages(ctx context.Context) ([]stage.Stage, error) {
+	ctx, cancel := context.WithTimeout(ctx, listWait)
+	defer cancel()
+	all := []stage.Stage{}
+	for _, region := range s.cfg.Regions {
+		found, err := s.stagesOf(ctx, region)
+		if err != nil {
+			return nil, fmt.Errorf("stages of %s: %w", region, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+func (s *Service) stagesOf(ctx context.Context, region string) (found []stage.Stage, err error) {
+	in := &ivsrealtime.ListStagesInput{MaxResults: aws.Int32(100)}
+	for {
+		out, err := call(ctx, s, "", s.regions[region].ListStages, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range out.Stages {
+			found = append(found, stage.Stage{ARN: stage.ARN(aws.ToString(item.Arn)), Name: aws.ToString(item.Name)})
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return found, nil
+		}
+	}
+}
+
+var stageName = regexp.MustCompile(`^[a-zA-Z0-9-_]{0,128}$`)
+
+// CreateStage makes a new stage in a region.
+func (s *Service) CreateStage(ctx context.Context, region, name string) (stage.Stage, error) {
+	if !stageName.MatchString(name) {
+		return stage.Stage{}, stage.Errorf(stage.ErrInvalid, "Amazon IVS takes names of at most 128 letters, digits, - and _ for its stages.").WithCode("invalid")
+	}
+	client, err := s.region(region)
+	if err != nil {
+		return stage.Stage{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
+	defer cancel()
+	out, err := call(ctx, s, "", client.CreateStage, &ivsrealtime.CreateStageInput{Name: &name})
+	if err != nil {
+		return stage.Stage{}, fmt.Errorf("new stage in %s: %w", region, err)
+	}
+	made := stageOf(out.Stage)
+	if made.Endpoints.WHIP == "" {
+		return made, nil // Stage asks for them later
+	}
+	if err := s.cfg.Cache.CacheStage(ctx, made, s.cfg.Now()); err != nil {
+		s.cfg.Log.Warn("a stage is not cached", "stage", made.ARN, "err", err)
+	}
+	return made, nil
+}
+
+// memory is a Cache for one run.
+type memory struct {
+	mu     sync.Mutex
+	stages map[stage.ARN]kept
+}
+
+type kept struct {
+	stage   stage.Stage
+	fetched time.Time
+}
+
+func (m *memory) CachedStage(_ context.Context, arn stage.ARN) (stage.Stage, time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k, ok := m.stages[arn]; ok {
+		return k.stage, k.fetched, nil
+	}
+	return stage.Stage{}, time.Time{}, stage.Errorf(stage.ErrNotFound, "the stage is not cached")
+}
+
+func (m *memory) CacheStage(_ context.Context, s stage.Stage, fetched time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stages[s.ARN] = kept{s, fetched}
+	return nil
+}

@@ -1,0 +1,357 @@
+package ivs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	looking       = 15 * time.Second // a stage is watched for so long after somebody looked
+	barredEvery   = 10 * time.Second // how often a stage is looked at on which only a revoked token may turn up
+	eventsPerLook = 5                // ListParticipantEvents is for 5 calls in a second, for all stages together
+)
+
+// A watch is one stage that somebody looks at. However many look, AWS is asked once.
+type watch struct {
+	arn stage.ARN
+
+	mu        sync.Mutex
+	looked    time.Time // when somebody last did
+	polled    time.Time
+	presences []stage.Presence
+	err       error
+	barred    map[stage.ParticipantID]time.Time // sent away before they came; until when that matters
+
+	// Of the look that goes on; flights lets one at a time.
+	session string
+	people  map[stage.ParticipantID]*person
+}
+
+// A person is a participant of the session, as AWS tells in pieces.
+type person struct {
+	participant stage.Participant
+	joined      time.Time
+	published   bool // ever: the API tells no more
+	gone        int  // looks since AWS stopped listing them as connected
+	asked       time.Time
+}
+
+// Participants tells who is on the stage, as of a few seconds ago.
+func (s *Service) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	if _, err := s.region(arn.Region()); err != nil {
+		return nil, err
+	}
+	w := s.watch(arn)
+	w.mu.Lock()
+	w.looked = s.cfg.Now()
+	fresh := s.cfg.Now().Sub(w.polled) < s.cfg.Poll
+	presences, err := slices.Clone(w.presences), w.err
+	w.mu.Unlock()
+	if fresh {
+		return presences, err
+	}
+	return s.look(ctx, w)
+}
+
+func (s *Service) watch(arn stage.ARN) *watch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.watches[arn]
+	if w == nil {
+		w = &watch{arn: arn, barred: map[stage.ParticipantID]time.Time{}, people: map[stage.ParticipantID]*person{}}
+		s.watches[arn] = w
+	}
+	return w
+}
+
+// Disconnect sends a participant away. AWS refuses the token from then on; but it only knows who has been on the stage. One
+// who has not is remembered here and sent away on turning up, while this runs.
+func (s *Service) Disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+	err := s.disconnect(ctx, arn, id, reason)
+	if errors.Is(err, stage.ErrNotFound) {
+		w := s.watch(arn)
+		w.mu.Lock()
+		w.barred[id] = s.cfg.Now().Add(stage.MaxTTL)
+		w.mu.Unlock()
+	}
+	return err
+}
+
+func (s *Service) disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+	client, err := s.region(arn.Region())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
+	defer cancel()
+	_, err = call(ctx, s, string(arn), client.DisconnectParticipant, &ivsrealtime.DisconnectParticipantInput{
+		StageArn: aws.String(string(arn)), ParticipantId: aws.String(string(id)), Reason: aws.String(shorten(reason)),
+	})
+	if err != nil {
+		return fmt.Errorf("disconnect %s from %s: %w", id, arn, err)
+	}
+	return nil
+}
+
+// shorten keeps to the 128 characters of the model.
+func shorten(reason string) string {
+	if runes := []rune(reason); len(runes) > 128 {
+		return string(runes[:127]) + "…"
+	}
+	return reason
+}
+
+// Run looks at the stages that are watched until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	var looks errgroup.Group
+	tick := time.NewTicker(s.cfg.Poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return looks.Wait()
+		case <-tick.C:
+			s.tracker.forget()
+			for _, w := range s.due() {
+				looks.Go(func() error {
+					s.look(ctx, w) // its error waits in the watch for those who look
+					return nil
+				})
+			}
+		}
+	}
+}
+
+// due lists the watches to look at now, and drops those that nobody needs any more.
+func (s *Service) due() []*watch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*watch
+	for arn, w := range s.watches {
+		needed, due := w.needed(s.cfg.Now(), s.cfg.Poll)
+		if !needed {
+			delete(s.watches, arn)
+		} else if due {
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+func (w *watch) needed(now time.Time, poll time.Duration) (needed, due bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.barred, func(_ stage.ParticipantID, until time.Time) bool { return now.After(until) })
+	seen := now.Sub(w.looked) < looking
+	wait := barredEvery
+	if seen {
+		wait = poll
+	}
+	return seen || len(w.barred) > 0, now.Sub(w.polled) >= wait
+}
+
+// look asks AWS once for all who want to know at the same time.
+func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) {
+	found, err, _ := s.flights.Do("look "+string(w.arn), func() (any, error) {
+		bounded, cancel := context.WithTimeout(as(context.WithoutCancel(ctx), string(w.arn)), s.cfg.MaxWait)
+		defer cancel()
+		presences, err := s.ask(bounded, w)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.presences, w.err, w.polled = presences, err, s.cfg.Now()
+		return presences, err
+	})
+	return slices.Clone(found.([]stage.Presence)), err
+}
+
+// ask puts together who is on the stage. Only one look at a time comes here.
+func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
+	at, err := s.getStage(ctx, w.arn)
+	if err != nil {
+		return []stage.Presence{}, err
+	}
+	if session := aws.ToString(at.ActiveSessionId); session != w.session {
+		s.readEvents(ctx, w) // the last of the session that is over
+		w.session, w.people = session, map[stage.ParticipantID]*person{}
+	}
+	if w.session == "" {
+		return []stage.Presence{}, nil
+	}
+	if err := s.listPeople(ctx, w); err != nil {
+		return []stage.Presence{}, err
+	}
+	s.readEvents(ctx, w)
+	return s.presences(w), nil
+}
+
+// listPeople learns who is connected: the newcomers in full, with a look at whether they still may.
+func (s *Service) listPeople(ctx context.Context, w *watch) error {
+	client := s.regions[w.arn.Region()]
+	for _, p := range w.people {
+		p.gone++
+	}
+	in := &ivsrealtime.ListParticipantsInput{
+		StageArn: aws.String(string(w.arn)), SessionId: &w.session, MaxResults: aws.Int32(100),
+		FilterByState: types.ParticipantStateConnected,
+	}
+	for {
+		out, err := call(ctx, s, string(w.arn), client.ListParticipants, in)
+		if err != nil {
+			return err
+		}
+		for _, listed := range out.Participants {
+			if err := s.meet(ctx, w, listed); err != nil {
+				return err
+			}
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			maps.DeleteFunc(w.people, func(_ stage.ParticipantID, p *person) bool { return p.gone > 2 })
+			return nil
+		}
+	}
+}
+
+func (s *Service) meet(ctx context.Context, w *watch, listed types.ParticipantSummary) error {
+	id := stage.ParticipantID(aws.ToString(listed.ParticipantId))
+	p := w.people[id]
+	if p == nil {
+		var err error
+		if p, err = s.introduce(ctx, w, listed); err != nil {
+			return err
+		}
+		w.people[id] = p
+		s.turnAway(ctx, w, p)
+	}
+	p.gone, p.published = 0, listed.Published
+	return nil
+}
+
+// introduce fetches what the list leaves out: the attributes.
+func (s *Service) introduce(ctx context.Context, w *watch, listed types.ParticipantSummary) (*person, error) {
+	p := &person{
+		participant: stage.Participant{
+			ID: stage.ParticipantID(aws.ToString(listed.ParticipantId)), Stage: w.arn, UserID: aws.ToString(listed.UserId),
+		},
+		joined: aws.ToTime(listed.FirstJoinTime),
+	}
+	out, err := call(ctx, s, string(w.arn), s.regions[w.arn.Region()].GetParticipant, &ivsrealtime.GetParticipantInput{
+		StageArn: aws.String(string(w.arn)), SessionId: &w.session, ParticipantId: listed.ParticipantId,
+	})
+	switch {
+	case errors.Is(err, stage.ErrNotFound), errors.Is(err, stage.ErrInvalid): // left meanwhile; or an ID with "_", which this operation refuses
+		return p, nil
+	case err != nil:
+		return nil, err
+	case out.Participant != nil:
+		p.participant.Attributes = out.Participant.Attributes
+	}
+	return p, nil
+}
+
+// turnAway disconnects whose token was revoked before it was used: AWS would not bar it then.
+func (s *Service) turnAway(ctx context.Context, w *watch, p *person) {
+	w.mu.Lock()
+	_, barred := w.barred[p.participant.ID]
+	w.mu.Unlock()
+	if !barred && s.cfg.Admit != nil {
+		err := s.cfg.Admit(ctx, p.participant)
+		barred = errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized)
+	}
+	if !barred {
+		return
+	}
+	if err := s.disconnect(ctx, w.arn, p.participant.ID, "The token was revoked."); err != nil {
+		s.cfg.Log.Warn("a revoked participant is on the stage", "participant", p.participant.ID, "stage", w.arn, "err", err)
+		return
+	}
+	w.mu.Lock()
+	delete(w.barred, p.participant.ID)
+	w.mu.Unlock()
+}
+
+// readEvents asks for the events of a few: those who left first, then whoever was not asked about for longest.
+func (s *Service) readEvents(ctx context.Context, w *watch) {
+	list := slices.SortedFunc(maps.Values(w.people), func(a, b *person) int {
+		return cmp.Or(cmp.Compare(b.gone, a.gone), a.asked.Compare(b.asked))
+	})
+	for _, p := range list[:min(len(list), eventsPerLook)] {
+		p.asked = s.cfg.Now()
+		if err := s.readEventsOf(ctx, w, p); err != nil {
+			return // the next look tries again
+		}
+	}
+}
+
+// readEventsOf reads one page, all that WHIP publishers have in common circumstances, in the order of time: in which order
+// AWS answers is not documented.
+func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
+	id := string(p.participant.ID)
+	out, err := call(ctx, s, string(w.arn), s.regions[w.arn.Region()].ListParticipantEvents, &ivsrealtime.ListParticipantEventsInput{
+		StageArn: aws.String(string(w.arn)), SessionId: &w.session, ParticipantId: &id, MaxResults: aws.Int32(100),
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(out.Events, func(a, b types.Event) int {
+		return aws.ToTime(a.EventTime).Compare(aws.ToTime(b.EventTime))
+	})
+	for _, event := range out.Events {
+		s.tracker.tell(happening{
+			stage: w.arn, participant: p.participant.ID, userID: p.participant.UserID,
+			name: string(event.Name), code: string(event.ErrorCode), at: aws.ToTime(event.EventTime),
+		})
+	}
+	return nil
+}
+
+func (s *Service) presences(w *watch) []stage.Presence {
+	list := []stage.Presence{}
+	for id, p := range w.people {
+		if p.gone > 0 {
+			continue
+		}
+		live, known := s.tracker.publishing(w.arn, id)
+		list = append(list, stage.Presence{Participant: p.participant, Since: p.joined, Publishing: live || !known && p.published})
+	}
+	stage.SortPresences(list)
+	return list
+}
+
+// A Session is a time in which somebody was on a stage; End is zero while it goes on.
+type Session struct {
+	ID         string
+	Start, End time.Time
+}
+
+// Sessions lists the latest sessions of a stage, newest first.
+func (s *Service) Sessions(ctx context.Context, arn stage.ARN) ([]Session, error) {
+	client, err := s.region(arn.Region())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
+	defer cancel()
+	out, err := call(ctx, s, string(arn), client.ListStageSessions, &ivsrealtime.ListStageSessionsInput{StageArn: aws.String(string(arn))})
+	if err != nil {
+		return nil, fmt.Errorf("sessions of %s: %w", arn, err)
+	}
+	list := make([]Session, len(out.StageSessions))
+	for i, found := range out.StageSessions {
+		list[i] = Session{aws.ToString(found.SessionId), aws.ToTime(found.StartTime), aws.ToTime(found.EndTime)}
+	}
+	slices.SortFunc(list, func(a, b Session) int { return b.Start.Compare(a.Start) })
+	return list, nil
+}

@@ -1,0 +1,146 @@
+package ivs
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// ImportPublicKey gives AWS the public half of a key (PEM), and answers its ARN.
+func (s *Service) ImportPublicKey(ctx context.Context, region, name, material string) (string, error) {
+	client, err := s.region(region)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
+	defer cancel()
+	out, err := call(ctx, s, "", client.ImportPublicKey, &ivsrealtime.ImportPublicKeyInput{Name: &name, PublicKeyMaterial: &material})
+	if err != nil {
+		return "", fmt.Errorf("import a public key into %s: %w", region, err)
+	}
+	if out.PublicKey == nil || aws.ToString(out.PublicKey.Arn) == "" {
+		return "", stage.Errorf(stage.ErrUnavailable, "Amazon IVS answered without the key's ARN; try again.").WithCode("aws_error")
+	}
+	return *out.PublicKey.Arn, nil
+}
+
+// PublicKeys lists the public keys of a region: their names by ARN.
+func (s *Service) PublicKeys(ctx context.Context, region string) (map[string]string, error) {
+	client, err := s.region(region)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, listWait)
+	defer cancel()
+	names := map[string]string{}
+	in := &ivsrealtime.ListPublicKeysInput{}
+	for {
+		out, err := call(ctx, s, "", client.ListPublicKeys, in)
+		if err != nil {
+			return nil, fmt.Errorf("public keys of %s: %w", region, err)
+		}
+		for _, key := range out.PublicKeys {
+			names[aws.ToString(key.Arn)] = aws.ToString(key.Name)
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return names, nil
+		}
+	}
+}
+
+// PublicKey answers the PEM behind an ARN.
+func (s *Service) PublicKey(ctx context.Context, arn string) (string, error) {
+	client, err := s.region(stage.ARN(arn).Region())
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
+	defer cancel()
+	out, err := call(ctx, s, arn, client.GetPublicKey, &ivsrealtime.GetPublicKeyInput{Arn: &arn})
+	if err != nil {
+		return "", fmt.Errorf("public key %s: %w", arn, err)
+	}
+	return aws.ToString(out.PublicKey.PublicKeyMaterial), nil
+}
+
+// DeletePublicKey makes AWS refuse every token of the key from now on.
+func (s *Service) DeletePublicKey(ctx context.Context, arn string) error {
+	client, err := s.region(stage.ARN(arn).Region())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
+	defer cancel()
+	_, err = call(ctx, s, arn, client.DeletePublicKey, &ivsrealtime.DeletePublicKeyInput{Arn: &arn})
+	if err != nil {
+		return fmt.Errorf("delete the public key %s: %w", arn, err)
+	}
+	return nil
+}
+
+// KMSKey is a key that never leaves AWS KMS: an ECC_NIST_P384 key for SIGN_VERIFY, by its ID, alias or ARN.
+func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer, error) {
+	if strings.HasPrefix(id, "arn:") {
+		region = stage.ARN(id).Region()
+	}
+	client := kms.NewFromConfig(s.cfg.AWS, func(o *kms.Options) {
+		o.Region = region
+		o.Credentials = namedCredentials{s.cfg.AWS.Credentials}
+		if s.cfg.KMSEndpoint != "" {
+			o.BaseEndpoint = &s.cfg.KMSEndpoint
+		}
+	})
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
+	defer cancel()
+	out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &id})
+	if err != nil {
+		return nil, stage.Errorf(stage.ErrUnavailable, "AWS KMS does not give the public half of %s: check the key's ID and that the policy allows kms:GetPublicKey and kms:Sign on it.", id).WithCode("kms_key").WithCause(err)
+	}
+	key, err := x509.ParsePKIXPublicKey(out.PublicKey)
+	public, ok := key.(*ecdsa.PublicKey)
+	if err != nil || !ok || public.Curve != elliptic.P384() || out.KeyUsage != kmstypes.KeyUsageTypeSignVerify {
+		return nil, stage.Errorf(stage.ErrInvalid, "the KMS key %s is not for signing on P-384: make one with the key spec ECC_NIST_P384 and the usage SIGN_VERIFY", id).WithCode("kms_key")
+	}
+	return &kmsSigner{client: client, id: id, public: public, wait: s.cfg.MaxWait}, nil
+}
+
+// A kmsSigner signs in AWS KMS.
+type kmsSigner struct {
+	client *kms.Client
+	id     string
+	public *ecdsa.PublicKey
+	wait   time.Duration
+}
+
+func (k *kmsSigner) Public() crypto.PublicKey { return k.public }
+
+// Sign answers DER. crypto.Signer has no context: the call is bounded by our own patience.
+func (k *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if opts.HashFunc() != crypto.SHA384 {
+		return nil, errors.New("a key on P-384 signs SHA-384 here")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), k.wait)
+	defer cancel()
+	out, err := k.client.Sign(ctx, &kms.SignInput{
+		KeyId: &k.id, Message: digest, MessageType: kmstypes.MessageTypeDigest,
+		SigningAlgorithm: kmstypes.SigningAlgorithmSpecEcdsaSha384,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sign with the KMS key %s: %w", k.id, err)
+	}
+	return out.Signature, nil
+}

@@ -1,0 +1,265 @@
+// Package ivs is the real service behind the stages of AWS: tokens, stages, participants and public keys through the API of
+// Amazon IVS real-time, within its quotas, with its errors turned into sentences. AWS is known here and nowhere else.
+package ivs
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+	"github.com/aws/smithy-go/middleware"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// GlobalWHIP is what OBS is given for every stage of AWS: "Use https://global.whip.live-video.net. It returns a 307
+// Temporary Redirect" to the stage's own (AWS guide, "IVS WHIP Publishing").
+const GlobalWHIP = "https://global.whip.live-video.net"
+
+// Config says which part of AWS is ours. Regions and AWS are needed.
+type Config struct {
+	Regions []string
+	AWS     aws.Config // credentials and transport, of Load
+
+	Endpoint     string // of the API, if it is an emulator or a proxy; "": AWS
+	WHIPEndpoint string // what WHIP clients are given; "": what the stage's endpoints tell
+	KMSEndpoint  string // of AWS KMS; "": AWS
+
+	Cache   Cache         // remembers stages; nil: in memory
+	MaxWait time.Duration // a token waits so long for its turn, then 503; 10 s
+
+	Events func(stage.Event)                              // what happens to publishers; must not block. May be nil
+	Admit  func(context.Context, stage.Participant) error // who was revoked after the token went out; may be nil
+	Poll   time.Duration                                  // between two looks at a stage that somebody watches; 2 s
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Load finds credentials as every AWS program does: environment, shared files, SSO, container, instance.
+func Load(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return cfg, stage.Errorf(stage.ErrInvalid, "the AWS configuration cannot be read").WithCause(err)
+	}
+	return cfg, nil
+}
+
+// Service is Amazon IVS in some regions of one account. It is safe for concurrent use.
+type Service struct {
+	cfg     Config
+	regions map[string]*ivsrealtime.Client
+	limits  *limits
+	flights singleflight.Group // one GetStage or look at a time for a stage
+	tracker *tracker
+
+	mu      sync.Mutex
+	watches map[stage.ARN]*watch // guarded by mu
+}
+
+var (
+	_ stage.Issuer    = (*Service)(nil)
+	_ stage.Directory = (*Service)(nil)
+	_ stage.Moderator = (*Service)(nil)
+)
+
+// New prepares the clients; nothing is called yet.
+func New(cfg Config) (*Service, error) {
+	cfg.setDefaults()
+	if len(cfg.Regions) == 0 {
+		return nil, stage.Errorf(stage.ErrInvalid, "name at least one AWS region, such as us-west-2")
+	}
+	s := &Service{
+		cfg:     cfg,
+		regions: map[string]*ivsrealtime.Client{},
+		limits:  &limits{queues: map[string]*queue{}},
+		tracker: newTracker(cfg.Events, cfg.Now),
+		watches: map[stage.ARN]*watch{},
+	}
+	for _, region := range cfg.Regions {
+		if !slices.Contains(Regions(), region) {
+			return nil, stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s", region, strings.Join(Regions(), ", "))
+		}
+		s.regions[region] = s.client(region)
+	}
+	return s, nil
+}
+
+// Regions are those in which Amazon IVS has real-time stages (AWS General Reference, "Amazon IVS endpoints and quotas").
+func Regions() []string {
+	return []string{"us-east-1", "us-west-2", "ap-south-1", "ap-northeast-1", "ap-northeast-2", "eu-central-1", "eu-west-1"}
+}
+
+func (cfg *Config) setDefaults() {
+	cfg.MaxWait = cmp.Or(cfg.MaxWait, 10*time.Second)
+	cfg.Poll = cmp.Or(cfg.Poll, 2*time.Second)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Cache == nil {
+		cfg.Cache = &memory{stages: map[stage.ARN]kept{}}
+	}
+	if cfg.Events == nil {
+		cfg.Events = func(stage.Event) {}
+	}
+}
+
+func (s *Service) client(region string) *ivsrealtime.Client {
+	return ivsrealtime.NewFromConfig(s.cfg.AWS, func(o *ivsrealtime.Options) {
+		o.Region = region
+		if s.cfg.Endpoint != "" {
+			o.BaseEndpoint = &s.cfg.Endpoint
+		}
+		o.Credentials = namedCredentials{s.cfg.AWS.Credentials}
+		o.Retryer = patience()
+		o.APIOptions = append(o.APIOptions, s.limits.to(region))
+	})
+}
+
+// patience retries what the network or a server of AWS broke. Throttling is not for it: that waits in the queue.
+func patience() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = 3
+		o.MaxBackoff = 300 * time.Millisecond
+		o.RateLimiter = ratelimit.None
+		o.Retryables = []retry.IsErrorRetryable{
+			retry.NoRetryCanceledError{},
+			retry.RetryableError{},
+			retry.RetryableConnectionError{},
+			retry.RetryableHTTPStatusCode{Codes: retry.DefaultRetryableHTTPStatusCodes},
+			retry.RetryableErrorCode{Codes: retry.DefaultRetryableErrorCodes},
+		}
+	})
+}
+
+// Serves says whether the stage is in one of our regions.
+func (s *Service) Serves(arn stage.ARN) bool { return !arn.Local() && s.regions[arn.Region()] != nil }
+
+func (s *Service) region(name string) (*ivsrealtime.Client, error) {
+	if client := s.regions[name]; client != nil {
+		return client, nil
+	}
+	return nil, stage.Errorf(stage.ErrUnavailable, "Stages of the AWS region %s are not served here: the operator adds --ivs-region %s.", name, name).WithCode("aws_region")
+}
+
+// whipEndpoint is what a WHIP client is given. AWS has one global endpoint for all stages, in the domain of every stage's
+// own; whoever serves stages elsewhere, as the emulator does, has it at /whip.
+func (s *Service) whipEndpoint(e stage.Endpoints) string {
+	if s.cfg.WHIPEndpoint != "" {
+		return s.cfg.WHIPEndpoint
+	}
+	own, err := url.Parse(e.WHIP)
+	if err != nil || own.Host == "" || strings.HasSuffix(own.Hostname(), ".live-video.net") {
+		return GlobalWHIP
+	}
+	return own.Scheme + "://" + own.Host + "/whip"
+}
+
+// WHIPEndpoint serves token.Signer, which signs for stages of AWS.
+func (s *Service) WHIPEndpoint(e stage.Endpoints) string { return s.whipEndpoint(e) }
+
+// limits keeps every operation within its rate, in each region.
+type limits struct {
+	mu     sync.Mutex
+	queues map[string]*queue
+}
+
+// perSecond is the quota of an operation ("Service Quotas: Real-Time Streaming"); none can be raised.
+func perSecond(operation string) int {
+	switch {
+	case operation == "CreateParticipantToken":
+		return 50
+	case strings.Contains(operation, "PublicKey"):
+		return 3
+	}
+	return 5
+}
+
+func (l *limits) queue(region, operation string) *queue {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := region + "/" + operation
+	if l.queues[key] == nil {
+		l.queues[key] = newQueue(perSecond(operation))
+	}
+	return l.queues[key]
+}
+
+// to puts the queue where every attempt passes, retries included.
+func (l *limits) to(region string) func(*middleware.Stack) error {
+	wait := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		q := l.queue(region, middleware.GetOperationName(ctx))
+		if err := q.wait(ctx, callerOf(ctx)); err != nil {
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
+		}
+		out, meta, err := next.HandleFinalize(ctx, in)
+		if throttled(err) {
+			q.pause(time.Second / 2)
+		}
+		return out, meta, err
+	}
+	return func(stack *middleware.Stack) error {
+		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("StagedoorQueue", wait), "Retry", middleware.After)
+	}
+}
+
+type callerKey struct{}
+
+// as says for whom a call is made, so that nobody's calls crowd out another's.
+func as(ctx context.Context, caller string) context.Context {
+	return context.WithValue(ctx, callerKey{}, caller)
+}
+
+func callerOf(ctx context.Context) string {
+	caller, _ := ctx.Value(callerKey{}).(string)
+	return caller
+}
+
+// call calls an operation; when AWS throttles it queues again, as long as ctx lasts.
+func call[In, Out any](ctx context.Context, s *Service, subject string, do func(context.Context, *In, ...func(*ivsrealtime.Options)) (*Out, error), in *In) (*Out, error) {
+	for {
+		out, err := do(ctx, in)
+		if err == nil {
+			return out, nil
+		}
+		if throttled(err) && ctx.Err() == nil {
+			continue
+		}
+		explained := explain(err, subject)
+		s.cfg.Log.Warn("aws", "err", explained)
+		return nil, explained
+	}
+}
+
+// namedCredentials tells that it was the credentials that could not be had.
+type namedCredentials struct{ aws.CredentialsProvider }
+
+func (c namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	if c.CredentialsProvider == nil {
+		return aws.Credentials{}, noCredentials{fmt.Errorf("no credentials provider")}
+	}
+	found, err := c.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		return found, noCredentials{err}
+	}
+	return found, nil
+}
+
+type noCredentials struct{ error }
+
+func (e noCredentials) Unwrap() error { return e.error }

@@ -1,0 +1,21 @@
+package ivs_test
+
+import (
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// stock is AWS's own client, for what Stagedoor itself never does to an account.
+func stock(base string) *ivsrealtime.Client {
+	return ivsrealtime.New(ivsrealtime.Options{
+		Region: region, BaseEndpoint: &base,
+		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
+	})
+}
+
+func deleteInput(arn stage.ARN) *ivsrealtime.DeleteStageInput {
+	return &ivsrealtime.DeleteStageInput{Arn: aws.String(string(arn))}
+}
