@@ -14,9 +14,9 @@ import (
 
 // The relations of links that the IVS web SDK follows.
 const (
-	relDelete   = "urn:ietf:params:whip:ivs-stages:session-delete"
-	relPlayback = "urn:ietf:params:whep:core:playback-controls"
-	relLayers   = "urn:ietf:params:whep:ext:core:layer"
+	RelDelete   = "urn:ietf:params:whip:ivs-stages:session-delete"
+	RelPlayback = "urn:ietf:params:whep:core:playback-controls"
+	RelLayers   = "urn:ietf:params:whep:ext:core:layer"
 )
 
 // A Knock is somebody at a door with an offer, whichever way it came: over HTTP or over the stage's events socket.
@@ -227,6 +227,8 @@ func (s *session) failed(err error) error {
 		return s.ended
 	case errors.Is(err, context.DeadlineExceeded):
 		return stage.Errorf(stage.ErrUnavailable, "The connection was not negotiated in time: try again.").WithCode("negotiation_timeout").WithCause(err)
+	case errors.Is(err, context.Canceled):
+		return stage.Errorf(stage.ErrUnavailable, "The client hung up before it had its answer.").WithCode("client_gone").WithCause(err)
 	}
 	return err
 }
@@ -247,12 +249,12 @@ func (s *session) openedBy(bearer stage.Secret) bool {
 
 func (s *session) answer(sdp string) Answer {
 	url := "/whip/s/" + s.secret
-	a := Answer{SDP: sdp, Session: url, ETag: `"` + rand.Text() + `"`, Links: []Link{{url, relDelete}}}
+	a := Answer{SDP: sdp, Session: url, ETag: `"` + rand.Text() + `"`, Links: []Link{{url, RelDelete}}}
 	if _, ok := s.media.(Playable); ok {
-		a.Links = append(a.Links, Link{url + "/playback", relPlayback})
+		a.Links = append(a.Links, Link{url + "/playback", RelPlayback})
 	}
 	if _, ok := s.media.(Layered); ok {
-		a.Links = append(a.Links, Link{url + "/layers", relLayers})
+		a.Links = append(a.Links, Link{url + "/layers", RelLayers})
 	}
 	return a
 }

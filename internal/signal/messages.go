@@ -1,0 +1,164 @@
+package signal
+
+import (
+	"encoding/json"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// The types of messages. A bare STAGE_STATE, PING, PONG and SET_STATE have no prefix.
+const (
+	typePing          = "PING"
+	typePong          = "PONG"
+	typeFlatSetState  = "SET_STATE" // V1
+	typeSetState      = "aws:ivs:SET_STATE"
+	typeSDPOffer      = "aws:ivs:SDP_OFFER"
+	typeSDPAnswer     = "aws:ivs:SDP_ANSWER"
+	typeExchangeToken = "aws:ivs:EXCHANGE_TOKEN"
+	typeStageState    = "aws:ivs:STAGE_STATE"
+	typeJoinError     = "aws:ivs:JOIN_ERROR"
+	typeDisconnect    = "aws:ivs:DISCONNECT"
+	typeSubscribers   = "aws:ivs:SUBSCRIBER_COUNT"
+)
+
+// incoming is a message of a client.
+type incoming struct {
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload"`
+	muting                  // V1 says it beside the type
+}
+
+// muting is what a participant says of its own media.
+type muting struct {
+	AudioMuted   bool `json:"audioMuted"`
+	VideoStopped bool `json:"videoStopped"`
+}
+
+// setState is how V2 says it, and waits for the requestId.
+type setState struct {
+	muting
+	RequestID string `json:"requestId"`
+}
+
+type sdpOffer struct {
+	WHIPURL   string `json:"whipUrl"`
+	RequestID string `json:"requestId"`
+	Content   string `json:"content"`
+}
+
+type sdpAnswer struct {
+	RequestID             string `json:"requestId"`
+	HTTPStatusCode        int    `json:"httpStatusCode"`
+	Content               string `json:"content,omitempty"`
+	ContentType           string `json:"contentType,omitempty"`
+	Location              string `json:"location,omitempty"`
+	SessionDeleteLink     string `json:"sessionDeleteLink,omitempty"`
+	SubscriberControlLink string `json:"subscriberControlLink,omitempty"`
+	VideoLayersLink       string `json:"videoLayersLink,omitempty"`
+	ErrorCode             int    `json:"errorCode,omitempty"`
+	ErrorMessage          string `json:"errorMessage,omitempty"`
+}
+
+type exchangeToken struct {
+	OldToken  string `json:"oldToken"`
+	NewToken  string `json:"newToken"`
+	RequestID string `json:"requestId"`
+	TraceID   string `json:"traceId"`
+}
+
+// exchanged has an error, or no such member at all.
+type exchanged struct {
+	RequestID string        `json:"requestId"`
+	TraceID   string        `json:"traceId"`
+	Error     *errorMessage `json:"error,omitempty"`
+}
+
+type errorMessage struct {
+	Message string `json:"message"`
+}
+
+// participant has all members that the SDK reads, always: a missing one shows up as undefined in its events.
+type participant struct {
+	ID           stage.ParticipantID `json:"id"`
+	UserID       string              `json:"userId"`
+	Attributes   map[string]string   `json:"attributes"`
+	IsPublishing bool                `json:"isPublishing"`
+	AudioMuted   bool                `json:"audioMuted"`
+	VideoStopped bool                `json:"videoStopped"`
+}
+
+// stateOf lists who is on the stage: those who joined and those who publish, whichever way they came. It is a text, so
+// that two states can be compared.
+func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) string {
+	list := []participant{}
+	for _, p := range present {
+		if !p.Publishing && !joined(p.Participant.ID) {
+			continue // watches by WHEP: nobody's partner
+		}
+		attributes := p.Participant.Attributes
+		if attributes == nil {
+			attributes = map[string]string{}
+		}
+		list = append(list, participant{
+			ID: p.Participant.ID, UserID: p.Participant.UserID, Attributes: attributes,
+			IsPublishing: p.Publishing, AudioMuted: p.AudioMuted, VideoStopped: p.VideoMuted,
+		})
+	}
+	return string(encode(list))
+}
+
+// watching counts the subscribers: who is there and does not publish. IVS does not say what it counts.
+func watching(present []stage.Presence) (n int) {
+	for _, p := range present {
+		if !p.Publishing {
+			n++
+		}
+	}
+	return n
+}
+
+func stageState(sequence int, participants string, features []string) []byte {
+	return message(typeStageState, struct {
+		SequenceNumber int             `json:"sequenceNumber"`
+		Participants   json.RawMessage `json:"participants"`
+		Disconnected   []string        `json:"disconnected"`
+		ServerFeatures []string        `json:"serverFeatures,omitempty"`
+	}{sequence, json.RawMessage(participants), []string{}, features})
+}
+
+func subscriberCount(sequence, count int) []byte {
+	return message(typeSubscribers, struct {
+		SequenceNumber int `json:"sequenceNumber"`
+		Count          int `json:"count"`
+	}{sequence, count})
+}
+
+func disconnect(code, reason string) []byte {
+	return message(typeDisconnect, struct {
+		Code   string `json:"code"`
+		Reason string `json:"reason"`
+	}{code, reason})
+}
+
+func joinError(code, text string) []byte {
+	return message(typeJoinError, struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}{code, text})
+}
+
+func message(kind string, payload any) []byte {
+	return encode(struct {
+		Type    string `json:"type"`
+		Payload any    `json:"payload,omitempty"`
+	}{kind, payload})
+}
+
+// encode cannot fail: the messages are of strings, numbers and truths.
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}

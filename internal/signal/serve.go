@@ -1,0 +1,304 @@
+package signal
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+const (
+	perSecond = 20 // messages that a client may go on sending
+	burst     = 100
+	maxOffers = 32 // offers of one socket that negotiate at a time: more than there are publishers on a stage
+)
+
+// ServeHTTP is GET {events_url}?topic={stage}/publishers with the token as the only WebSocket subprotocol.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	bearer := subprotocol(r)
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		// Browsers fail the handshake unless they get back exactly what they offered.
+		Subprotocols: []string{bearer.Reveal()},
+		// Any page may join that has a token; there is no cookie that could be abused.
+		InsecureSkipVerify: true,
+	})
+	if err != nil {
+		s.cfg.Log.Debug("no websocket", "err", err) // Accept has answered
+		return
+	}
+	defer conn.CloseNow()
+	k := newSocket(conn, s.cfg.Ping)
+	p, err := s.admit(r, bearer)
+	if err == nil {
+		err = s.join(k, p, bearer)
+	}
+	if err != nil {
+		s.turnAway(r, k, p, err)
+		return
+	}
+	s.changed(p.Stage)
+	onPurpose := s.converse(r, k, p)
+	s.lost(k, p.Stage, p.ID, onPurpose)
+}
+
+// subprotocol is the token. http.Header joins nothing: a client that offers several protocols puts the token first.
+func subprotocol(r *http.Request) stage.Secret {
+	first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
+	return stage.NewSecret(strings.TrimSpace(first))
+}
+
+func (s *Server) admit(r *http.Request, bearer stage.Secret) (stage.Participant, error) {
+	p, err := s.cfg.Doors.Check(r, bearer)
+	if err != nil {
+		return p, err
+	}
+	topic, _, _ := strings.Cut(r.URL.Query().Get("topic"), "/")
+	if topic != "" && topic != p.Stage.ID() {
+		return p, stage.Errorf(stage.ErrInvalid, "The topic of the address is that of another stage than the token's.").WithCode("wrong_topic")
+	}
+	return p, nil
+}
+
+// turnAway refuses over the socket. To an SDK a failed handshake is a network that may come back: it would try for a
+// minute, and then not know why.
+func (s *Server) turnAway(r *http.Request, k *socket, p stage.Participant, err error) {
+	s.cfg.Doors.Refuse(r, p, err)
+	_, detail := whip.Reason(err)
+	k.send(joinError(joinErrorCode(err), detail))
+	k.close()
+	ctx, cancel := context.WithTimeout(r.Context(), writingTime)
+	defer cancel()
+	k.write(k.conn.CloseRead(ctx)) // whoever does not wait for the reason does not get it
+}
+
+// joinErrorCode maps to the codes that the SDK knows. INTERNAL makes it try again, with growing pauses.
+func joinErrorCode(err error) string {
+	code, _ := whip.Reason(err)
+	switch code {
+	case "token_missing":
+		return "TOKEN_MISSING"
+	case "token_signature":
+		return "TOKEN_INVALID_SIGNATURE"
+	case "token_expired":
+		return "TOKEN_EXPIRED"
+	case "stage_gone":
+		return "STAGE_DELETED"
+	}
+	switch status := whip.StatusOf(err).HTTP; {
+	case status == http.StatusUnauthorized:
+		return "TOKEN_INVALID"
+	case status == http.StatusForbidden: // the token was good once
+		return "PARTICIPANT_DISCONNECTED"
+	case status == http.StatusBadRequest:
+		return "BAD_REQUEST"
+	}
+	return "INTERNAL"
+}
+
+// converse reads and writes until the socket ends, and answers whether the client closed it on purpose.
+func (s *Server) converse(r *http.Request, k *socket, p stage.Participant) (onPurpose bool) {
+	ctx, cancel := context.WithCancel(r.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer cancel() // ends the reading
+		if err := k.write(ctx); err != nil {
+			s.cfg.Log.Debug("events socket", "participant", p.ID, "err", err)
+		}
+	})
+	c := &client{server: s, socket: k, request: r, stage: p.Stage, id: p.ID, offers: make(chan struct{}, maxOffers)}
+	err := c.read(ctx)
+	cancel()
+	wg.Wait()
+	c.negotiations.Wait()
+	switch websocket.CloseStatus(err) {
+	case websocket.StatusNoStatusRcvd, websocket.StatusGoingAway, websocket.StatusNormalClosure:
+		return true // 1005: leave(); 1001: the tab was closed
+	}
+	return false
+}
+
+// client is one conversation.
+type client struct {
+	server       *Server
+	socket       *socket
+	request      *http.Request
+	stage        stage.ARN
+	id           stage.ParticipantID
+	offers       chan struct{}
+	negotiations sync.WaitGroup
+}
+
+func (c *client) read(ctx context.Context) error {
+	limit := rate.NewLimiter(perSecond, burst)
+	for {
+		_, text, err := c.socket.conn.Read(ctx)
+		if err != nil {
+			return err
+		}
+		if err := limit.Wait(ctx); err != nil {
+			return err
+		}
+		var m incoming
+		if json.Unmarshal(text, &m) == nil { // what is none is ignored, as the SDK ignores what it does not know
+			c.handle(ctx, m)
+		}
+	}
+}
+
+func (c *client) handle(ctx context.Context, m incoming) {
+	switch m.Type {
+	case typePing:
+		c.socket.send(message(typePong, nil))
+	case typeFlatSetState:
+		c.mute(m.muting)
+	case typeSetState:
+		decode(m.Payload, func(v setState) {
+			c.mute(v.muting)
+			c.socket.send(message(typeSetState, map[string]string{"requestId": v.RequestID}))
+		})
+	case typeSDPOffer:
+		decode(m.Payload, func(v sdpOffer) { c.negotiate(ctx, v) })
+	case typeExchangeToken:
+		decode(m.Payload, c.exchange)
+	}
+}
+
+func decode[T any](payload json.RawMessage, handle func(T)) {
+	var v T
+	if json.Unmarshal(payload, &v) == nil {
+		handle(v)
+	}
+}
+
+// member does something with the member that this conversation speaks for, if it still does.
+func (c *client) member(do func(*member)) bool {
+	s := c.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.memberOf(c.socket, c.stage, c.id)
+	if m != nil {
+		do(m)
+	}
+	return m != nil
+}
+
+func (c *client) mute(v muting) {
+	if c.member(func(m *member) { m.told, m.audioMuted, m.videoStopped = true, v.AudioMuted, v.VideoStopped }) {
+		c.server.changed(c.stage)
+	}
+}
+
+// negotiate answers an offer without making the next message wait.
+func (c *client) negotiate(ctx context.Context, offer sdpOffer) {
+	select {
+	case c.offers <- struct{}{}:
+		c.negotiations.Go(func() {
+			defer func() { <-c.offers }()
+			c.socket.send(message(typeSDPAnswer, c.answer(ctx, offer)))
+		})
+	default:
+		err := stage.Errorf(stage.ErrTooMany, "There are too many offers at once.").WithCode("too_many_offers")
+		c.socket.send(message(typeSDPAnswer, failure(offer, err)))
+	}
+}
+
+// answer opens a session exactly as the doors of HTTP do.
+func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
+	var k whip.Knock
+	c.member(func(m *member) { k.Participant, k.Bearer = m.participant, m.bearer })
+	k.Offer = offer.Content
+	var err error
+	if k.Publisher, err = c.target(offer.WHIPURL); err != nil {
+		return failure(offer, err)
+	}
+	a, err := c.server.cfg.Doors.Open(ctx, k)
+	if err != nil {
+		c.server.cfg.Doors.Refuse(c.request, k.Participant, err)
+		return failure(offer, err)
+	}
+	return sdpAnswer{
+		RequestID: offer.RequestID, HTTPStatusCode: http.StatusCreated,
+		Content: a.SDP, ContentType: "application/sdp", Location: c.url(a.Session),
+		SessionDeleteLink:     c.url(a.Link(whip.RelDelete)),
+		SubscriberControlLink: c.url(a.Link(whip.RelPlayback)),
+		VideoLayersLink:       c.url(a.Link(whip.RelLayers)),
+	}
+}
+
+// target reads the address to which the SDK would have posted: …/publish/{own ID} or …/subscribe/{publisher}.
+func (c *client) target(address string) (publisher stage.ParticipantID, err error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", errTarget()
+	}
+	parts := strings.Split(u.Path, "/")
+	if len(parts) < 2 {
+		return "", errTarget()
+	}
+	id := stage.ParticipantID(parts[len(parts)-1])
+	switch verb := parts[len(parts)-2]; {
+	case verb == "publish" && id == c.id:
+		return "", nil
+	case verb == "subscribe" && id != "":
+		return id, nil
+	}
+	return "", errTarget()
+}
+
+func errTarget() error {
+	return stage.Errorf(stage.ErrDenied, "An offer is for the own publication or for the subscription to a participant.").WithCode("wrong_participant")
+}
+
+func failure(offer sdpOffer, err error) sdpAnswer {
+	status := whip.StatusOf(err)
+	_, detail := whip.Reason(err)
+	return sdpAnswer{RequestID: offer.RequestID, HTTPStatusCode: status.HTTP, ErrorCode: status.IVS, ErrorMessage: detail}
+}
+
+func (c *client) url(path string) string {
+	if path == "" {
+		return ""
+	}
+	return c.server.cfg.Origin + path
+}
+
+// exchange takes a new token of the same participant on the same stage for the old one.
+func (c *client) exchange(v exchangeToken) {
+	reply := exchanged{RequestID: v.RequestID, TraceID: v.TraceID}
+	if err := c.take(v); err != nil {
+		c.server.cfg.Doors.Refuse(c.request, stage.Participant{ID: c.id, Stage: c.stage}, err)
+		_, detail := whip.Reason(err)
+		reply.Error = &errorMessage{detail}
+	}
+	c.socket.send(message(typeExchangeToken, reply))
+}
+
+func (c *client) take(v exchangeToken) error {
+	bearer := stage.NewSecret(v.NewToken)
+	p, err := c.server.cfg.Doors.Check(c.request, bearer)
+	if err != nil {
+		return err
+	}
+	if p.ID != c.id || p.Stage != c.stage {
+		return stage.Errorf(stage.ErrDenied, "The new token is for another participant or stage.").WithCode("wrong_participant")
+	}
+	err = stage.Errorf(stage.ErrDenied, "The old token is not the one that joined.").WithCode("wrong_participant")
+	c.member(func(m *member) {
+		if m.bearer.Equal(stage.NewSecret(v.OldToken)) {
+			m.participant, m.bearer, err = p, bearer, nil
+		}
+	})
+	if err == nil {
+		c.server.cfg.Doors.Exchange(p, bearer)
+		c.server.changed(c.stage)
+	}
+	return err
+}
