@@ -18,6 +18,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
 	"github.com/stagedoor/stagedoor/internal/token"
@@ -57,6 +58,7 @@ type server struct {
 	control *access.Control
 	media   *sfu.SFU
 	whip    *whip.Handler
+	signal  *signal.Server
 	web     *web.Server
 	listen  net.Listener
 	http    *http.Server
@@ -164,12 +166,11 @@ func (s *server) wire(key *ecdsa.PrivateKey) error {
 		Listen: s.settings.Media, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
 		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, Now: time.Now, Log: s.log,
 		Events:  func(e stage.Event) { s.web.StageEvent(e) },
-		Changed: func(arn stage.ARN) { s.web.StageChanged(arn) },
+		Changed: func(arn stage.ARN) { s.signal.MediaChanged(arn) },
 	})
 	if err != nil {
 		return portError(err, s.settings.Media, "--media")
 	}
-	s.control.Moderator = s.media
 	s.whip = &whip.Handler{
 		Media: s.media, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,
 		Tokens: &token.Verifier{
@@ -179,8 +180,13 @@ func (s *server) wire(key *ecdsa.PrivateKey) error {
 		Logins:  logins{s},
 		Address: s.address,
 	}
+	s.signal = signal.New(signal.Config{
+		Doors: s.whip, Media: s.media, Origin: s.public.String(), Now: time.Now, Log: s.log,
+		Changed: func(arn stage.ARN) { s.web.StageChanged(arn) },
+	})
+	s.control.Moderator = s.signal
 	s.web, err = web.New(web.Config{
-		Control: s.control, Stage: s.media, WHIP: s.whip, PublicURL: s.public, Version: version(),
+		Control: s.control, Stage: s.signal, WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
 		Log: s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,
 		Tokens: s.whip.Tokens, SDK: web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
 	})
@@ -269,6 +275,7 @@ func (s *server) run(ctx context.Context) error {
 
 	g.Go(s.serveHTTP)
 	g.Go(func() error { return s.media.Run(ctx) })
+	g.Go(func() error { return s.signal.Run(ctx) })
 	g.Go(func() error { return s.every(ctx, sweepEvery, s.sweep) })
 	g.Go(func() error { return s.every(ctx, pruneEvery, s.control.Prune) })
 	g.Go(func() error {
@@ -315,7 +322,7 @@ func (s *server) sweep(ctx context.Context) error {
 }
 
 func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
-	present, err := s.media.Participants(ctx, arn)
+	present, err := s.signal.Participants(ctx, arn)
 	for _, p := range present {
 		if p.Participant.ExpiresAt.IsZero() {
 			continue // watches by a login, without a token
