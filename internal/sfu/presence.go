@@ -69,6 +69,9 @@ func (p *publisher) describe(seen *stage.Presence, now time.Time) {
 		return
 	}
 	seen.Publishing = p.publishing
+	if p.publishing {
+		seen.Reception = p.reception(now)
+	}
 	seen.AudioMuted = !alive(p.audio, now)
 	seen.VideoMuted = true
 	for _, t := range p.layers {

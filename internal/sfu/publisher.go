@@ -40,10 +40,14 @@ type publisher struct {
 	firstMedia time.Time
 	reported   time.Time
 	fedBack    time.Time
+	examined   time.Time
+	bytes      int   // since then
+	rates      []int // bit/s of the last seconds
+	warned     map[string]bool
 }
 
 func newPublisher(s *SFU, who stage.Participant, o *offer, plan *plan) *publisher {
-	p := &publisher{peer: newPeer(s, who, o), plan: plan, ssrc: rand.Uint32(), bySSRC: make(map[uint32]*track)}
+	p := &publisher{peer: newPeer(s, who, o), plan: plan, ssrc: rand.Uint32(), bySSRC: make(map[uint32]*track), warned: make(map[string]bool)}
 	p.peer.role = p
 	for _, m := range []*planned{plan.audio, plan.video} {
 		if m == nil {
@@ -79,6 +83,7 @@ func (p *publisher) onRTP(h *rtp.Header, payload []byte, now time.Time) {
 	p.recordTransport(h, now)
 	t := p.trackOf(h)
 	fresh := t != nil && t.receive(h, payload, now)
+	p.bytes += len(payload)
 	announce := fresh && p.announces(now)
 	p.pub.mu.Unlock()
 	if announce {
@@ -101,7 +106,9 @@ func (p *publisher) recordTransport(h *rtp.Header, now time.Time) {
 
 // trackOf finds the track by SSRC; a new one by its payload type, and its rid if there are layers.
 func (p *publisher) trackOf(h *rtp.Header) *track {
-	if t := p.bySSRC[h.SSRC]; t != nil {
+	if t := p.bySSRC[h.SSRC]; t != nil && t.arrival.startedOver() {
+		delete(p.bySSRC, h.SSRC) // to the viewers it is a new track
+	} else if t != nil {
 		if h.PayloadType != p.payloadType(t.video) {
 			return nil
 		}
@@ -193,6 +200,13 @@ func (p *publisher) onTick(now time.Time) {
 	if packets := p.duePackets(now); len(packets) > 0 {
 		p.sendRTCP(packets...)
 	}
+	warnings, fatal := p.examine(now)
+	for _, w := range warnings {
+		p.event(stage.EventWarning, w.code, w.detail)
+	}
+	if fatal != nil {
+		p.end(fatal.code, fatal.detail)
+	}
 }
 
 func (p *publisher) duePackets(now time.Time) (packets []rtcp.Packet) {
@@ -233,9 +247,12 @@ func (p *publisher) receiverReport(now time.Time) *rtcp.ReceiverReport {
 
 // wantKeyframe asks the publisher for one, but not more often than it could sensibly make them. Call with pub.mu held.
 func (p *publisher) wantKeyframe(t *track, now time.Time) {
-	if now.Sub(t.askedKey) < keyframeEvery {
+	if now.Sub(t.askedAt) < keyframeEvery {
 		return
 	}
-	t.askedKey = now
+	if t.asked++; t.keyAt.Before(t.askedAt) {
+		t.answered = 0 // the last request had no answer
+	}
+	t.askedAt = now
 	p.sendRTCP(&rtcp.PictureLossIndication{SenderSSRC: p.ssrc, MediaSSRC: t.ssrc})
 }

@@ -34,12 +34,13 @@ type Config struct {
 	// By default the bound address, or every address of the machine if that is a wildcard.
 	Hosts []string
 
-	MaxPublishers int           // of one stage; stage.MaxParticipants
-	MaxSessions   int           // of the whole server; 2000
-	Silence       time.Duration // a session that is not heard for so long is over; 30 s
-	MaxDuration   time.Duration // no session is longer; stage.MaxSession
-	Linger        time.Duration // viewers wait so long for a publisher who left to come back; 30 s
-	EndAtExpiry   bool          // end a session when its token expires; IVS checks tokens at the door only
+	MaxPublishers int                    // of one stage; stage.MaxParticipants
+	MaxSessions   int                    // of the whole server; 2000
+	Silence       time.Duration          // a session that is not heard for so long is over; 30 s
+	MaxDuration   time.Duration          // no session is longer; stage.MaxSession
+	Linger        time.Duration          // viewers wait so long for a publisher who left to come back; 30 s
+	LimitsFor     func(stage.ARN) Limits // DefaultLimits; called often, must not block
+	EndAtExpiry   bool                   // end a session when its token expires; IVS checks tokens at the door only
 
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -53,6 +54,9 @@ func (c *Config) setDefaults() {
 	c.Silence = cmp.Or(c.Silence, 30*time.Second)
 	c.MaxDuration = cmp.Or(c.MaxDuration, stage.MaxSession)
 	c.Linger = cmp.Or(c.Linger, 30*time.Second)
+	if c.LimitsFor == nil {
+		c.LimitsFor = func(stage.ARN) Limits { return DefaultLimits() }
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -16,11 +16,12 @@ type stream struct {
 	clock       uint32
 
 	track    *track
-	next     uint64 // the index in the track's history that is sent next
-	started  bool   // of this track something was sent
-	starved  bool   // waits for a keyframe
-	firstSeq uint64 // what came before is not for this viewer
-	seqShift uint16 // out = in + shift
+	next     uint64    // the index in the track's history that is sent next
+	started  bool      // of this track something was sent
+	starved  bool      // waits for a keyframe
+	asking   time.Time // since when a new one is waited for although there is an old one
+	firstSeq uint64    // what came before is not for this viewer
+	seqShift uint16    // out = in + shift
 	tsShift  uint32
 	catchUp  catchUp
 
@@ -32,7 +33,7 @@ type stream struct {
 }
 
 func (s *stream) attach(t *track) {
-	s.track, s.started, s.starved = t, false, false
+	s.track, s.started, s.starved, s.asking = t, false, false, time.Time{}
 	s.next = t.history.end()
 }
 
@@ -77,7 +78,7 @@ func (s *stream) start(now time.Time) bool {
 	switch {
 	case !s.video && len(h.packets) > 0:
 		s.next = h.end() - 1
-	case s.video && h.keyed && (!s.started || h.keyframe >= s.next):
+	case s.video && h.keyed && (!s.started || h.keyframe >= s.next) && !s.betterAsk(now):
 		s.next = h.keyframe
 	default:
 		s.starved = s.video
@@ -86,6 +87,18 @@ func (s *stream) start(now time.Time) bool {
 	s.starved = false
 	s.splice(h, now)
 	return true
+}
+
+// betterAsk: of a publisher who makes a keyframe when asked, a new one is better than seconds in fast motion; but it is
+// not waited for long.
+func (s *stream) betterAsk(now time.Time) bool {
+	if !s.track.obedient() || now.Sub(s.track.keyAt) < 2*time.Second {
+		return false
+	}
+	if s.asking.IsZero() {
+		s.asking = now
+	}
+	return now.Sub(s.asking) < answerWithin
 }
 
 // splice chooses the shifts so that what comes next continues what was sent before, with the time that passed since, and

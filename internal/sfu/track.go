@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -18,8 +19,17 @@ type track struct {
 	arrival arrival
 	repair  repair
 
-	keyTS      uint64    // of the last keyframe
-	askedKey   time.Time // when a keyframe was last asked for
+	keyTS       uint64    // of the last keyframe
+	keyAt       time.Time // when it came
+	keyInterval time.Duration
+	askedAt     time.Time // when a keyframe was last asked for
+	asked       int       // how often one was
+	answered    int       // how many of the last requests in a row were answered at once
+	bFrames     bool
+	sps         []byte
+	picture     picture
+	sound       soundCheck
+
 	report     senderReport
 	receivedAt time.Time // the last packet
 }
@@ -51,18 +61,54 @@ func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
 		t.repair.received(seq, before)
 	}
 	p := &packet{seq: seq, ts: t.arrival.unwrapTS(h.Timestamp), at: now, payload: payload, marker: h.Marker}
-	t.history.add(p, t.startsKeyframe(p))
+	key := false
+	if t.video {
+		key = t.look(p)
+	} else {
+		t.sound.take(p)
+	}
+	t.history.add(p, key)
 	return true
 }
 
-// startsKeyframe: parameter sets and all slices of the picture share its timestamp; the first of them starts it.
-func (t *track) startsKeyframe(p *packet) bool {
-	if !t.video || !keyframePart(p.payload) || p.ts == t.keyTS {
+// look inspects one packet of a picture and says whether a keyframe starts with it: parameter sets and all slices of the
+// picture share its timestamp, and the first of them starts it.
+func (t *track) look(p *packet) bool {
+	u := inspect(p.payload)
+	t.bFrames = t.bFrames || u.bSlice
+	if u.sps != nil && !bytes.Equal(u.sps, t.sps) {
+		t.sps = bytes.Clone(u.sps)
+		if picture, err := parseSPS(u.sps); err == nil {
+			t.picture = picture
+		}
+	}
+	if !u.keyframe || p.ts == t.keyTS {
 		return false
 	}
-	t.keyTS = p.ts
+	t.keyframe(p)
 	return true
 }
+
+// answerWithin is how fast a keyframe must follow a request to count as the answer.
+const answerWithin = 400 * time.Millisecond
+
+func (t *track) keyframe(p *packet) {
+	if !t.keyAt.IsZero() {
+		t.keyInterval = max(0, time.Duration(int64(p.ts-t.keyTS))*time.Second/time.Duration(t.clock))
+	}
+	t.keyTS, t.keyAt = p.ts, p.at
+	if t.askedAt.IsZero() {
+		return
+	}
+	if p.at.Sub(t.askedAt) <= answerWithin {
+		t.answered++
+	} else {
+		t.answered = 0
+	}
+}
+
+// obedient: the publisher makes a keyframe when asked for one. Browsers do, OBS does not. Twice, as once may be chance.
+func (t *track) obedient() bool { return t.answered >= 2 }
 
 // An arrival counts what comes in (RFC 3550, A.1, A.3, A.8).
 type arrival struct {
@@ -71,6 +117,7 @@ type arrival struct {
 	highest         uint64
 	highestTS       uint64
 	packets         uint64
+	strays          int // in a row
 	jitter          float64
 	transit         float64
 	origin          time.Time
@@ -78,8 +125,13 @@ type arrival struct {
 	reportedHighest uint64
 }
 
-// maxJump is how far a sequence number may lead; beyond, the sender has started over.
-const maxJump = 1 << 13
+// maxJump is how far a sequence number may lie off; after maxStrays packets in a row that do, the sender has started over.
+const (
+	maxJump   = 1 << 13
+	maxStrays = 32
+)
+
+func (a *arrival) startedOver() bool { return a.strays > maxStrays }
 
 func (a *arrival) take(h *rtp.Header, clock uint32, now time.Time) (seq uint64, fresh bool) {
 	if !a.started {
@@ -87,8 +139,10 @@ func (a *arrival) take(h *rtp.Header, clock uint32, now time.Time) (seq uint64, 
 	}
 	seq = unwrap16(a.highest, h.SequenceNumber)
 	if seq > a.highest+maxJump || seq+maxJump < a.highest {
+		a.strays++
 		return 0, false
 	}
+	a.strays = 0
 	a.highest = max(a.highest, seq)
 	a.packets++
 	ts := a.unwrapTS(h.Timestamp)

@@ -49,11 +49,8 @@ func (o ClipOptions) withDefaults() ClipOptions {
 type Clip struct {
 	Options ClipOptions
 	Frames  []Frame
-	Audio   [][]byte // packets of AudioEach
+	Audio   [][]byte // Opus packets of 20 ms, or frames of AAC
 }
-
-// AudioEach is the length of an audio packet.
-const AudioEach = 20 * time.Millisecond
 
 // A Frame is one encoded picture, in the order of decoding.
 type Frame struct {

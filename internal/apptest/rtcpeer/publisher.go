@@ -191,8 +191,13 @@ func (p *Publisher) readRTCP(sender *webrtc.RTPSender) {
 
 func (p *Publisher) sendAudio(ctx context.Context, track *webrtc.TrackLocalStaticRTP, clip *Clip, start time.Time) {
 	packetizer := rtp.NewPacketizer(1200, 111, 1, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(), 48000)
-	for i := 0; waitUntil(ctx, start.Add(time.Duration(i)*AudioEach)); i++ {
-		for _, packet := range packetizer.Packetize(clip.Audio[i%len(clip.Audio)], 960) {
+	samples := uint32(960)
+	if clip.Options.AAC {
+		samples = 1024 // a frame of AAC: OBS sends it under Opus's payload type with the timestamps of AAC
+	}
+	each := time.Duration(samples) * time.Second / 48000
+	for i := 0; waitUntil(ctx, start.Add(time.Duration(i)*each)); i++ {
+		for _, packet := range packetizer.Packetize(clip.Audio[i%len(clip.Audio)], samples) {
 			p.write(track, packet)
 		}
 	}

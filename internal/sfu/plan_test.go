@@ -1,0 +1,104 @@
+package sfu
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// answerTo answers an offer of testdata/offers as the server would.
+func answerTo(t *testing.T, name string, plans func(*offer) (*plan, error), change ...string) (string, error) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/offers/" + name + ".sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer(change...).Replace(string(raw))
+	o, err := parseOffer(text)
+	if err != nil {
+		return "", err
+	}
+	plan, err := plans(o)
+	if err != nil {
+		return "", err
+	}
+	s := &SFU{}
+	s.cfg.setDefaults()
+	return newPeer(s, stage.Participant{}, o).answer(o, []candidate{}, plan), nil
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		offer string
+		plans func(*offer) (*plan, error)
+		want  []string // lines, in this order
+		never []string
+	}{
+		{"obs-30.2", planPublish, []string{
+			"a=ice-lite", "a=group:BUNDLE 0 1",
+			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", "a=setup:passive", "a=recvonly", "a=rtpmap:111 opus/48000/2",
+			"m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=recvonly", "a=rtpmap:96 H264/90000", "a=rtcp-fb:96 nack", "a=rtcp-fb:96 nack pli",
+		}, []string{"a=simulcast", "transport-cc", "goog-remb"}},
+		{"obs-32.1", planPublish, []string{
+			"a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid", "a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+		}, []string{"a=simulcast", "a=rid"}},
+		{"obs-32.1-simulcast", planPublish, []string{"a=rid:0 recv", "a=rid:1 recv", "a=rid:2 recv", "a=simulcast:recv 0;1;2"}, nil},
+		{"chromium-publish-simulcast", planPublish, []string{
+			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 108", "a=recvonly", "a=rtpmap:108 H264/90000",
+			"a=rtcp-fb:108 transport-cc", "repaired-rtp-stream-id", "transport-wide-cc", "a=simulcast:recv low;mid;hi",
+		}, []string{"VP8", "abs-send-time"}},
+		{"chromium-view", planSubscribe, []string{"a=sendonly", "a=msid:stage audio", "a=ssrc:", "a=sendonly", "a=msid:stage video"}, []string{"VP8", "rtp-stream-id"}},
+	} {
+		got, err := answerTo(t, test.offer, test.plans)
+		if err != nil {
+			t.Errorf("%s: %v", test.offer, err)
+			continue
+		}
+		rest := got
+		for _, line := range test.want {
+			_, after, found := strings.Cut(rest, line)
+			if !found {
+				t.Errorf("%s: %q is missing, or not in its place, in\n%s", test.offer, line, got)
+				break
+			}
+			rest = after
+		}
+		for _, text := range test.never {
+			if strings.Contains(got, text) {
+				t.Errorf("%s: %q does not belong in\n%s", test.offer, text, got)
+			}
+		}
+	}
+}
+
+func TestOffersRefused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change []string
+		code   string
+	}{
+		"not SDP":          {[]string{"v=0", "hello"}, "bad_sdp"},
+		"no fingerprint":   {[]string{"a=fingerprint", "a=finger"}, "bad_sdp"},
+		"no credentials":   {[]string{"a=ice-pwd", "a=ice-password"}, "bad_sdp"},
+		"passive":          {[]string{"setup:actpass", "setup:passive"}, "bad_sdp"},
+		"not bundled":      {[]string{"a=group:BUNDLE 0 1", "a=group:BUNDLE 0"}, "bad_sdp"},
+		"no rtcp-mux":      {[]string{"a=rtcp-mux", "a=rtcp"}, "bad_sdp"},
+		"sends nothing":    {[]string{"a=sendonly", "a=inactive"}, "bad_sdp"},
+		"mode 0":           {[]string{"packetization-mode=1", "packetization-mode=0"}, "no_h264"},
+		"HEVC":             {[]string{"H264/90000", "H265/90000"}, "no_h264"},
+		"refused by offer": {[]string{"m=video 9", "m=video 0"}, "no_h264"},
+	} {
+		_, err := answerTo(t, "obs-30.2", planPublish, test.change...)
+		var problem *stage.Error
+		if !errors.As(err, &problem) || problem.Code != test.code || problem.Detail == "" {
+			t.Errorf("%s: got %v, want %s", name, err, test.code)
+		}
+	}
+	if _, err := parseOffer(strings.Repeat("a=x\r\n", maxOffer)); err == nil {
+		t.Error("an endless offer was read")
+	}
+}

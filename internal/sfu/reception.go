@@ -1,0 +1,223 @@
+package sfu
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// Limits are what a stage bears from one publisher. What goes beyond is warned of; with Enforce it ends the session, as
+// IVS ends it. Zero means no limit.
+type Limits struct {
+	MaxHeight           int     // pixels of the shorter side; the longer one may be 16/9 of it
+	AdvisedBitrate      int     // bit/s
+	MaxBitrate          int     // bit/s, of everything together
+	MaxKeyframeInterval float64 // seconds
+	NoBFrames           bool
+	Enforce             bool
+}
+
+// DefaultLimits are those that IVS documents.
+func DefaultLimits() Limits {
+	return Limits{MaxHeight: 720, AdvisedBitrate: 2_500_000, MaxBitrate: 8_500_000, MaxKeyframeInterval: 2, NoBFrames: true}
+}
+
+// window is the time that is measured over.
+const window = 2 * time.Second
+
+// A measure is what came in lately, read off the history.
+type measure struct {
+	bitrate int
+	fps     float64
+	loss    float64
+	packets int
+}
+
+func (t *track) measure(now time.Time) (m measure) {
+	h := &t.history
+	bytes, frames, lowest, highest := 0, 0, uint64(0), uint64(0)
+	lastTS, oldest := uint64(0), now
+	for i := len(h.packets) - 1; i >= 0 && now.Sub(h.packets[i].at) < window; i-- {
+		p := h.packets[i]
+		bytes += len(p.payload) + 12
+		if p.ts != lastTS {
+			frames, lastTS = frames+1, p.ts
+		}
+		if m.packets == 0 || p.seq < lowest {
+			lowest = p.seq
+		}
+		highest, oldest = max(highest, p.seq), p.at
+		m.packets++
+	}
+	if m.packets < 2 {
+		return m
+	}
+	// From the first packet, so that a track that has just begun is measured right, too; the history may reach less far back than the window.
+	span := max(now.Sub(oldest), 100*time.Millisecond).Seconds()
+	m.bitrate = int(float64(bytes*8) / span)
+	m.fps = float64(frames) / span
+	if expected := int(highest - lowest + 1); expected > m.packets {
+		m.loss = float64(expected-m.packets) / float64(expected)
+	}
+	return m
+}
+
+// reception is what the stage receives. Call with pub.mu held.
+func (p *publisher) reception(now time.Time) *stage.Reception {
+	r := &stage.Reception{Since: p.firstMedia}
+	packets, lost := 0, 0.0
+	count := func(m measure) {
+		packets += m.packets
+		lost += m.loss * float64(m.packets)
+	}
+	if t := p.highest(); t != nil {
+		m := t.measure(now)
+		count(m)
+		r.Video = t.videoReception(m)
+		for _, layer := range p.layers {
+			if alive(layer, now) {
+				r.Video.Layers++
+			}
+		}
+	}
+	if p.audio != nil {
+		m := p.audio.measure(now)
+		count(m)
+		r.Audio = &stage.AudioReception{Codec: "opus", Bitrate: m.bitrate, Valid: p.audio.sound.valid()}
+	}
+	if packets > 0 {
+		r.Loss = lost / float64(packets)
+	}
+	return r
+}
+
+func (t *track) videoReception(m measure) *stage.VideoReception {
+	return &stage.VideoReception{
+		Codec: "H264", Profile: t.picture.profile, Width: t.picture.width, Height: t.picture.height,
+		FPS: m.fps, Bitrate: m.bitrate, KeyframeInterval: t.keyInterval.Seconds(), BFrames: t.bFrames,
+	}
+}
+
+// highest is the layer with the largest picture. Call with pub.mu held.
+func (p *publisher) highest() (best *track) {
+	for _, t := range p.layers {
+		if best == nil || t.picture.height > best.picture.height {
+			best = t
+		}
+	}
+	return best
+}
+
+// A finding is something wrong with what comes in.
+type finding struct {
+	code, detail string
+	fatal        bool
+}
+
+// judge looks for what a broadcaster should know, or what the stage does not bear. Call with pub.mu held.
+func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) (list []finding) {
+	add := func(warning, end, format string, args ...any) {
+		f := finding{code: warning, detail: fmt.Sprintf(format, args...)}
+		if end != "" && limits.Enforce {
+			f.code, f.fatal = end, true
+		}
+		list = append(list, f)
+	}
+	if a := r.Audio; a != nil && !a.Valid {
+		add("not_opus", "", "The sound is not Opus, so nobody can hear it: set OBS's audio encoder to Opus and start again.")
+	}
+	if v := r.Video; v != nil {
+		p.judgeVideo(v, limits, now, add)
+	}
+	if r.Loss > 0.05 {
+		add("loss_high", "", "%.0f %% of what is sent does not arrive: the network on the way is too weak.", r.Loss*100)
+	}
+	return list
+}
+
+func (p *publisher) judgeVideo(v *stage.VideoReception, l Limits, now time.Time, add func(warning, end, format string, args ...any)) {
+	if long, short := max(v.Width, v.Height), min(v.Width, v.Height); l.MaxHeight > 0 && (short > l.MaxHeight || long > (l.MaxHeight*16+8)/9) {
+		add("resolution_high", "resolution_exceeded", "The picture is %dx%d; the stage takes %dx%d at most.", v.Width, v.Height, (l.MaxHeight*16+8)/9, l.MaxHeight)
+	}
+	if v.BFrames && l.NoBFrames {
+		add("b_frames", "b_frame_present", "The encoder makes B-frames, with which browsers show the picture jumping: switch B-frames off.")
+	}
+	switch rate := p.sustained(); {
+	case l.MaxBitrate > 0 && rate > l.MaxBitrate:
+		add("bitrate_high", "bitrate_exceeded", "%.1f Mb/s come in; the stage takes %.1f at most.", float64(rate)/1e6, float64(l.MaxBitrate)/1e6)
+	case l.AdvisedBitrate > 0 && rate > l.AdvisedBitrate*5/4:
+		add("bitrate_high", "", "%.1f Mb/s come in; %.1f are advised, as viewers with less would see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
+	}
+	if interval := p.keyframesApart(now); l.MaxKeyframeInterval > 0 && interval.Seconds() > l.MaxKeyframeInterval+0.5 {
+		add("keyframes_far_apart", "", "Keyframes come every %.0f s; set the encoder's keyframe interval to %.0f s, so that viewers who lose a packet do not wait so long.", interval.Seconds(), l.MaxKeyframeInterval)
+	}
+}
+
+// keyframesApart is 0 for a publisher who makes keyframes when asked to: there they may be as far apart as they like.
+func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
+	for _, t := range p.layers {
+		if !t.obedient() && !t.keyAt.IsZero() && alive(t, now) {
+			longest = max(longest, t.keyInterval, now.Sub(t.keyAt))
+		}
+	}
+	return longest
+}
+
+// rateSeconds is how long a bit rate must last to be held against a publisher: a keyframe is a burst.
+const rateSeconds = 5
+
+// sustained is the lowest bit rate of all measurements of the last seconds.
+func (p *publisher) sustained() int {
+	if len(p.rates) < rateSeconds {
+		return 0
+	}
+	total := 0
+	for _, rate := range p.rates {
+		total += rate
+	}
+	return total / len(p.rates)
+}
+
+// examine measures, warns once of each thing, and answers what ends the session, if anything does.
+func (p *publisher) examine(now time.Time) (news []finding, fatal *finding) {
+	p.pub.mu.Lock()
+	defer p.pub.mu.Unlock()
+	if !p.publishing || now.Sub(p.examined) < time.Second {
+		return nil, nil
+	}
+	p.countRate(now.Sub(p.examined))
+	p.examined = now
+	for _, f := range p.judge(p.reception(now), p.sfu.cfg.LimitsFor(p.who.Stage), now) {
+		if f.fatal {
+			return news, &f
+		}
+		if !p.warned[f.code] {
+			p.warned[f.code] = true
+			news = append(news, f)
+		}
+	}
+	p.probeObedience(now)
+	return news, nil
+}
+
+func (p *publisher) countRate(since time.Duration) {
+	if p.examined.IsZero() {
+		p.bytes = 0
+		return
+	}
+	p.rates = append(p.rates, int(float64(p.bytes*8)/since.Seconds()))
+	if len(p.rates) > rateSeconds {
+		p.rates = p.rates[1:]
+	}
+	p.bytes = 0
+}
+
+// probeObedience asks for a keyframe where they are rare, to learn whether the publisher makes them when asked.
+func (p *publisher) probeObedience(now time.Time) {
+	for _, t := range p.layers {
+		if t.asked < 2 && now.Sub(t.keyAt) > 2*time.Second {
+			p.wantKeyframe(t, now)
+		}
+	}
+}
