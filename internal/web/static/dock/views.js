@@ -111,36 +111,36 @@ const title = (kind, text, detail) => h('h1', { className: `title ${kind}` }, h(
 
 /** @param {Model} m */
 function obsProblem(m) {
-  if (m.obs.phase === 'connecting') return t('obs.connecting');
+  // Every further try is no news: the words stay, and nothing jumps.
+  if (m.obs.phase === 'connecting' && m.obs.attempts === 0) return t('obs.connecting');
   if (m.obs.phase === 'starting') return t('obs.starting');
   if (m.obs.phase === 'password') return t(m.obs.triedPassword ? 'obs.wrongPassword' : 'obs.needsPassword');
   if (m.obs.phase === 'kicked') return t('obs.kicked');
   if (m.obs.phase === 'unsupported') return t('obs.unsupported');
-  if (m.obs.phase === 'lost' && m.obs.everReady) return t('obs.lost');
+  if (m.obs.everReady) return t('obs.lost');
   return t(`obs.${m.why}`);
 }
 
 /** @param {Model} m @param {Actions} act */
 function noObs(m, act) {
   const { phase, everReady } = m.obs;
-  const busy = phase === 'connecting' && m.obs.attempts === 0;
-  const off = phase === 'off' || phase === 'lost' || (phase === 'connecting' && !busy);
+  const off = phase === 'off' || phase === 'lost' || phase === 'connecting';
   return [
     title(phase === 'password' || phase === 'kicked' ? 'warning' : 'off', t('obs.title')),
     h('p', { className: 'lead', key: 'problem' }, obsProblem(m)),
     off && m.why === 'off' && !everReady && h('ol', { className: 'steps', key: 'how' }, ...[0, 1, 2, 3].map((n) => h('li', null, t(`obs.how.${n}`)))),
     phase === 'kicked'
       ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
-      : phase !== 'starting' && phase !== 'unsupported' && connectForm(m, act, busy),
-    (phase === 'lost' || phase === 'unsupported') && button(t('obs.retry'), act.retry, { className: 'wide' }),
-    m.remembered && phase !== 'connecting' && button(t('obs.forget'), act.forget, { className: 'link', key: 'forget' }),
+      : phase !== 'starting' && phase !== 'unsupported' && connectForm(m, act),
+    (m.obs.attempts > 0 || phase === 'unsupported') && button(t('obs.retry'), act.retry, { className: 'wide' }),
+    m.remembered && button(t('obs.forget'), act.forget, { className: 'link', key: 'forget' }),
   ];
 }
 
-/** @param {Model} m @param {Actions} act @param {boolean} busy */
-function connectForm(m, act, busy) {
+/** @param {Model} m @param {Actions} act */
+function connectForm(m, act) {
   return form({
-    key: 'connect', submit: t('obs.connect'), busy, error: m.addressError,
+    key: 'connect', submit: t('obs.connect'), busy: false, error: m.addressError,
     onsubmit: (d) => act.connect(d.address, d.obsPassword, d.remember === 'on'),
   },
   field(t('obs.password'), { name: 'obsPassword', type: 'password', autocomplete: 'off' }),
@@ -160,7 +160,7 @@ function checking(m, act) {
 }
 
 /** @param {Finding} f */
-const finding = (f) => h('li', { className: f.level, key: f.id },
+const finding = (f) => h('li', { className: f.level, key: f.id, id: `finding-${f.id}` },
   h('span', { className: 'mark', role: 'img', 'aria-label': t(`level.${f.level}`) }),
   h('span', null, t(f.text, f.values)));
 
@@ -168,16 +168,16 @@ const finding = (f) => h('li', { className: f.level, key: f.id },
 function notSetUp(m, act) {
   const findings = m.findings ?? [];
   const blocking = findings.filter((f) => f.blocks);
-  const list = [...blocking, ...findings.filter((f) => f.level !== 'ok' && !f.blocks)];
+  const list = findings.filter((f) => f.level !== 'ok' && !f.blocks);
   const fine = findings.filter((f) => f.level === 'ok').length;
   const hopeless = blocking.some((f) => f.id === 'whip');
   return [
     title('warning', t(toFix(findings).length > 0 ? 'check.title' : 'check.blockedTitle')),
     toFix(findings).length > 0 && h('p', { className: 'lead' }, t('check.lead')),
+    blocking.length > 0 && h('ul', { className: 'findings', key: 'blocking' }, ...blocking.map(finding)),
+    !hopeless && button(t('check.go'), () => act.setUp(), { className: 'primary wide', disabled: blocking.length > 0, key: 'setup', 'aria-describedby': blocking.length > 0 ? `finding-${blocking[0].id}` : undefined }),
     h('ul', { className: 'findings', key: 'findings' }, ...list.map(finding)),
     fine > 1 && h('p', { className: 'hint', key: 'fine' }, t('check.fine', { n: fine })),
-    !hopeless && button(t('check.go'), () => act.setUp(), { className: 'primary wide', disabled: blocking.length > 0, key: 'setup', 'aria-describedby': blocking.length > 0 ? 'blocked' : undefined }),
-    blocking.length > 0 && h('p', { className: 'hint', id: 'blocked', key: 'blocked' }, t('check.blockedTitle')),
     m.stage && !hopeless && mayGoAnyway(findings) && button(t('check.anyway'), act.go, { className: 'link', key: 'anyway' }),
     hopeless && button(t('check.again'), act.look, { className: 'wide', key: 'look' }),
   ];

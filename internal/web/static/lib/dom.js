@@ -35,25 +35,31 @@ export function h(tag, props, ...children) {
  */
 export function show(parent, ...children) {
   const wanted = nodes(children);
+  const keys = new Set(wanted.map(keyOf));
   /** @type {Map<any, ChildNode>} */
   const keyed = new Map();
   for (const old of parent.childNodes) if (keyOf(old) !== undefined) keyed.set(keyOf(old), old);
   let here = parent.firstChild;
   for (const node of wanted) {
     const old = keyOf(node) === undefined ? here : keyed.get(keyOf(node));
-    if (old && alike(old, node)) {
-      if (old !== here) parent.insertBefore(old, here);
-      else here = old.nextSibling;
-      update(old, node);
-    } else {
+    if (!old || !alike(old, node)) {
       parent.insertBefore(node, here);
+      continue;
     }
+    // What is in the way goes, rather than that the old one moves: a field that moves loses the focus.
+    while (here && here !== old && (keyOf(here) === undefined || !keys.has(keyOf(here)))) here = dropped(here);
+    if (old === here) here = old.nextSibling;
+    else parent.insertBefore(old, here);
+    update(old, node);
   }
-  while (here) {
-    const next = here.nextSibling;
-    here.remove();
-    here = next;
-  }
+  while (here) here = dropped(here);
+}
+
+/** @param {ChildNode} node @returns {ChildNode | null} the one after it */
+function dropped(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
 }
 
 /** @param {(Child | Child[])[]} children @returns {ChildNode[]} */

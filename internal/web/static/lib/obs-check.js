@@ -173,7 +173,10 @@ function checkProfile(obs, ours, fixes) {
  */
 function checkService(obs) {
   const { type, settings } = obs.service;
-  if (type !== 'whip_custom') return fix('service', 'find.service.other', { service: String(settings.service || type) }, [{ what: 'service' }]);
+  if (type !== 'whip_custom') {
+    const service = String(settings.service || settings.server || '');
+    return fix('service', service ? 'find.service.other' : 'find.service.none', { service }, [{ what: 'service' }]);
+  }
   if (settings.service !== 'WHIP') return fix('service', 'find.service.name', {}, [{ what: 'service' }]);
   return ok('service', 'find.service.ok');
 }

@@ -1,0 +1,260 @@
+// Package docktest tells the stories of the dock in the browsers that it is made for, with a FakeOBS on one side and on the other a
+// desk: the pages as they are, and a JSON API that says what the test wants said. The way through the real server is told in
+// internal/web and internal/app.
+package docktest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	arn      = "arn:aws:ivs:local:000000000000:stage/main"
+	password = "correct horse battery"
+
+	// As the server sends it: what the pages may do is part of what is tested.
+	policy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
+		"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+type object = map[string]any
+
+// A desk serves the pages and plays the server.
+type desk struct {
+	*httptest.Server
+	t testing.TB
+
+	mu       sync.Mutex
+	me       object
+	signedIn bool
+	lives    time.Duration // of the tokens
+	minted   []string      // participants, in the order of their tokens
+	refuse   object        // what POST /api/tokens answers instead
+	docks    []object      // what docks told, all of it
+	pages    map[chan string]bool
+	lastID   int
+}
+
+func openDesk(t testing.TB) *desk {
+	t.Helper()
+	d := &desk{t: t, lives: 12 * time.Hour, pages: map[chan string]bool{}, me: object{
+		"id": "u1", "name": "ana", "role": "broadcaster", "version": "test",
+		"stages": []any{stageOf(arn, "main")},
+	}}
+	mux := http.NewServeMux()
+	for _, page := range []string{"dock", "watch", "setup", "invite", "account", "operator"} {
+		mux.HandleFunc("GET /"+page, serve(page+"/index.html"))
+	}
+	mux.HandleFunc("GET /{$}", serve("index.html"))
+	mux.HandleFunc("GET /static/{path...}", func(w http.ResponseWriter, r *http.Request) { serve(r.PathValue("path"))(w, r) })
+	mux.HandleFunc("GET /api/me", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return d.me, nil }))
+	mux.HandleFunc("POST /api/login", d.logIn)
+	mux.HandleFunc("DELETE /api/login", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { d.signedIn = false; return nil, nil }))
+	mux.HandleFunc("POST /api/tokens", d.guarded(d.mint))
+	mux.HandleFunc("PUT /api/docks/{dock}", d.guarded(d.hear))
+	mux.HandleFunc("DELETE /api/docks/{dock}", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil }))
+	mux.HandleFunc("GET /api/events", d.stream)
+	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		mux.ServeHTTP(w, r)
+	}))
+	t.Cleanup(d.Close)
+	return d
+}
+
+// Close ends the open event streams first: they would hold the server back.
+func (d *desk) Close() {
+	d.CloseClientConnections()
+	d.Server.Close()
+}
+
+func stageOf(arn, name string) object {
+	return object{
+		"arn": arn, "name": name, "capabilities": []string{"publish", "subscribe"}, "maxTTL": 43200, "served": "local",
+		"limits": object{"maxHeight": 720, "advisedBitrate": 2500000, "maxBitrate": 8500000, "maxKeyframeInterval": 2},
+	}
+}
+
+func serve(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		text, err := os.ReadFile(path.Join("../static", path.Clean("/"+name)))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		kinds := map[string]string{".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
+		w.Header().Set("Content-Type", kinds[path.Ext(name)]+"; charset=utf-8")
+		w.Write(text)
+	}
+}
+
+// guarded answers for whoever is signed in; serve runs with the lock held.
+func (d *desk) guarded(serve func(http.ResponseWriter, *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !d.signedIn {
+			problem(w, 401, "unauthorized", "Sign in first.")
+			return
+		}
+		body, err := serve(w, r)
+		switch {
+		case err != nil:
+			problem(w, 400, "invalid", err.Error())
+		case body == nil:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			if r.Method == http.MethodPost {
+				w.WriteHeader(http.StatusCreated)
+			}
+			json.NewEncoder(w).Encode(body)
+		}
+	}
+}
+
+func problem(w http.ResponseWriter, status int, code, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(object{"status": status, "code": code, "detail": detail, "title": http.StatusText(status)})
+}
+
+func (d *desk) logIn(w http.ResponseWriter, r *http.Request) {
+	var in struct{ Name, Password string }
+	json.NewDecoder(r.Body).Decode(&in)
+	if in.Password != password {
+		problem(w, 401, "wrong_password", "The name or the password is wrong.")
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.signedIn = true
+	json.NewEncoder(w).Encode(d.me)
+}
+
+func (d *desk) mint(w http.ResponseWriter, r *http.Request) (any, error) {
+	var in struct{ Stage, For string }
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, err
+	}
+	if d.refuse != nil {
+		return nil, fmt.Errorf("%v", d.refuse["detail"])
+	}
+	id := fmt.Sprintf("participant%d", len(d.minted)+1)
+	d.minted = append(d.minted, id)
+	return object{
+		"participantId": id, "token": "token-of-" + id + "-" + strings.Repeat("x", 300), "endpoint": d.URL + "/whip",
+		"expiresAt": time.Now().Add(d.lives).UTC().Format(time.RFC3339), "stage": in.Stage, "capabilities": []string{"publish"},
+	}, nil
+}
+
+func (d *desk) hear(w http.ResponseWriter, r *http.Request) (any, error) {
+	var told object
+	if err := json.NewDecoder(r.Body).Decode(&told); err != nil {
+		return nil, err
+	}
+	told["id"] = r.PathValue("dock")
+	d.docks = append(d.docks, told)
+	return nil, nil
+}
+
+func (d *desk) stream(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	if !d.signedIn {
+		d.mu.Unlock()
+		problem(w, 401, "unauthorized", "Sign in first.")
+		return
+	}
+	page := make(chan string, 100)
+	d.pages[page] = true
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		delete(d.pages, page)
+		d.mu.Unlock()
+	}()
+	w.Header().Set("Content-Type", "text/event-stream")
+	fmt.Fprint(w, ": hello\n\n")
+	http.NewResponseController(w).Flush()
+	for {
+		select {
+		case text := <-page:
+			fmt.Fprint(w, text)
+			http.NewResponseController(w).Flush()
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// tell sends an event to every open page.
+func (d *desk) tell(event string, data any) {
+	d.t.Helper()
+	text, err := json.Marshal(data)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lastID++
+	for page := range d.pages {
+		page <- fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", d.lastID, event, text)
+	}
+}
+
+// participant is whom the last token is for.
+func (d *desk) participant() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.minted[len(d.minted)-1]
+}
+
+// stage tells what happened to the last participant.
+func (d *desk) stage(kind, code, detail string) {
+	d.t.Helper()
+	d.mu.Lock()
+	id := d.lastID + 1
+	d.mu.Unlock()
+	d.tell("stage", object{"id": id, "time": time.Now().UTC(), "kind": kind, "stage": arn, "participantId": d.participant(), "code": code, "detail": detail})
+}
+
+// present tells that the last participant is on the stage, and what the stage receives.
+func (d *desk) present(reception object) {
+	d.t.Helper()
+	d.tell("presence", object{"stage": arn, "participants": []any{
+		object{"participantId": d.participant(), "userId": "u1", "name": "ana", "you": true, "since": time.Now().UTC(), "publishing": true, "viewers": 12, "reception": reception},
+		object{"participantId": "other", "userId": "u2", "name": "Bob", "you": false, "since": time.Now().UTC(), "publishing": true, "viewers": 12},
+	}})
+}
+
+// reception is what a stage receives when all is well.
+func reception() object {
+	return object{
+		"video": object{"codec": "H264", "profile": "Constrained Baseline", "width": 1280, "height": 720, "fps": 30, "bitrate": 2412345, "keyframeInterval": 2, "bFrames": false, "layers": 1},
+		"audio": object{"codec": "opus", "bitrate": 158000, "valid": true}, "loss": 0.001, "since": time.Now().UTC(),
+	}
+}
+
+// said is the last that a dock told.
+func (d *desk) said() object {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.docks) == 0 {
+		return object{}
+	}
+	return d.docks[len(d.docks)-1]
+}
+
+// become changes what the server says; f runs with the lock held.
+func (d *desk) become(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f()
+}

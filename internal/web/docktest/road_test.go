@@ -1,0 +1,100 @@
+package docktest
+
+import (
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+)
+
+const obsPassword = "supersecretpassword"
+
+// everyEngine tells a story in each browser.
+func everyEngine(t *testing.T, story func(t *testing.T, engine browser.Engine)) {
+	for _, engine := range browser.Engines() {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			story(t, engine)
+		})
+	}
+}
+
+// A dock is a page at the dock, and what stands around it.
+type dock struct {
+	*browser.Page
+	t    *testing.T
+	desk *desk
+	obs  *fakeobs.OBS
+	far  *fakeobs.Far
+}
+
+// openDock opens the dock, signed in and connected to an OBS.
+func openDock(t *testing.T, engine browser.Engine, options fakeobs.Options, look browser.Options) *dock {
+	t.Helper()
+	d := unconnected(t, engine, options, look)
+	d.signIn()
+	d.connect(options.Password)
+	return d
+}
+
+// unconnected opens the dock with nobody signed in.
+func unconnected(t *testing.T, engine browser.Engine, options fakeobs.Options, look browser.Options) *dock {
+	t.Helper()
+	d := &dock{t: t, desk: openDesk(t), far: fakeobs.NewFar()}
+	if options.Output == nil {
+		options.Output = d.far.Output
+	}
+	d.obs = fakeobs.Start(t, options)
+	d.Page = browser.Open(t, engine, look)
+	d.Goto(d.desk.URL + "/dock")
+	return d
+}
+
+func (d *dock) signIn() {
+	d.WaitVisible(`input[name="name"]`)
+	d.Type(`input[name="name"]`, "ana")
+	d.Type(`input[name="password"]`, password)
+	d.Click(`button[type="submit"]`)
+	d.WaitVisible(`input[name="obsPassword"]`)
+}
+
+func (d *dock) connect(word string) {
+	d.Type(`input[name="address"]`, "127.0.0.1:"+d.obs.Port())
+	d.Type(`input[name="obsPassword"]`, word)
+	d.Click(`.card form button[type="submit"]`)
+}
+
+// state waits for a row of the table of states in design/dock.md.
+func (d *dock) state(name string) {
+	d.WaitFor(`document.documentElement.dataset.state === "` + name + `"`)
+}
+
+func TestFromSignInToLive(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		d := openDock(t, engine, fakeobs.Options{Password: obsPassword}, browser.Options{})
+
+		d.state("not-set-up")
+		d.WaitText("Sound is encoded as AAC")
+		d.ClickText("Set up OBS")
+		d.state("ready")
+		if got := d.obs.AudioCodecInUse(); got != "opus" {
+			t.Errorf("the encoder that OBS has built: got %q, want opus", got)
+		}
+
+		d.ClickText("Go live")
+		d.WaitText("Waiting for picture and sound")
+		d.obs.WaitStream(t, "STARTED")
+		d.desk.stage("publishing", "", "")
+		d.state("live")
+		d.desk.present(reception())
+		d.WaitText("1280×720")
+		if calls := d.far.Calls(); len(calls) != 1 || !calls[0].Opus {
+			t.Errorf("OBS called %d times with Opus %v, want once with Opus", len(calls), calls)
+		}
+
+		d.Click("button.danger")
+		d.obs.WaitStream(t, "STOPPED")
+		d.state("ready")
+	})
+}

@@ -1,0 +1,237 @@
+package docktest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+)
+
+var screenshots = flag.String("screenshots", "", "folder for a picture of every state at every width")
+
+// A row is a state of the dock, how one gets there, and what is to be read there.
+type row struct {
+	name    string
+	state   string
+	obs     fakeobs.Options
+	arrange func(d *dock)
+	text    string
+}
+
+// rows is the table of states of the dock, the troubles included.
+func rows() []row {
+	fresh := fakeobs.Options{Password: obsPassword}
+	ready := fakeobs.Options{
+		Password: obsPassword, Profile: "Stagedoor",
+		Service: fakeobs.Service{Type: "whip_custom", Settings: object{"service": "WHIP", "server": "", "bearer_token": ""}},
+		Params: map[string]string{
+			"SimpleOutput/StreamEncoder": "x264", "SimpleOutput/StreamAudioEncoder": "opus", "SimpleOutput/VBitrate": "2500",
+			"SimpleOutput/UseAdvanced": "true", "SimpleOutput/x264Settings": "keyint=60 bframes=0",
+		},
+		Screen: [2]int{1280, 720},
+	}
+	with := func(o fakeobs.Options, f func(*fakeobs.Options)) fakeobs.Options { f(&o); return o }
+	return []row{
+		{"signed-out", "", fresh, func(d *dock) { d.WaitVisible(`input[name="password"]`) }, "Sign in"},
+		{"wrong-name", "", fresh, (*dock).mistype, "The name or the password is wrong."},
+		{"no-obs", "no-obs", fresh, (*dock).withoutOBS, "Tick “Enable WebSocket server”"},
+		{"obs-password", "no-obs", fresh, func(d *dock) { d.signIn(); d.connect("") }, "It wants its WebSocket password"},
+		{"obs-wrong-password", "no-obs", fresh, func(d *dock) { d.signIn(); d.connect("not this one") }, "OBS did not take that password"},
+		{"obs-starting", "no-obs", with(fresh, func(o *fakeobs.Options) { o.NotReady = true }), (*dock).connected, "OBS is still starting"},
+		{"obs-kicked", "no-obs", fresh, (*dock).kicked, "somebody pressed “Kick”"},
+		{"obs-gone", "no-obs", fresh, (*dock).gone, "As soon as it runs again"},
+		{"obs-too-old", "not-set-up", with(fresh, func(o *fakeobs.Options) { o.Version = fakeobs.OBS29 }), (*dock).connected, "OBS 29.0.2 is too old"},
+		{"obs-without-whip", "not-set-up", with(fresh, func(o *fakeobs.Options) { o.NoWHIP = true }), (*dock).withoutWHIP, "built without WHIP"},
+		{"not-set-up", "not-set-up", with(fresh, func(o *fakeobs.Options) { o.Account = "Twitch"; o.Encoder = "nvenc" }), (*dock).connected, "which no viewer would hear"},
+		{"recording", "not-set-up", fresh, (*dock).recording, "Stop the recording first"},
+		{"setting-up", "setting-up", fresh, (*dock).settingUp, "Setting up OBS"},
+		{"setup-failed", "setup-failed", fresh, (*dock).setupFailed, "Everything is as it was before."},
+		{"ready", "ready", ready, (*dock).ready, "OBS is ready."},
+		{"by-hand", "ready", ready, (*dock).byHand, "Whoever has the token can publish as you."},
+		{"two-docks", "ready", ready, (*dock).twoDocks, "You are live from another place already"},
+		{"starting", "starting", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Hang() }), (*dock).starting, "OBS calls the stage"},
+		{"live", "live", ready, (*dock).live, "Constrained Baseline"},
+		{"live-wrong", "live", ready, (*dock).liveWrong, "Nobody can hear you"},
+		{"reconnecting", "reconnecting", with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).reconnecting, "OBS has lost the stage"},
+		{"refused", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(403) }), (*dock).refused, "You may not publish"},
+		{"kicked-off", "trouble", ready, (*dock).kickedOff, "The operator ended your broadcast"},
+		{"other-token", "trouble", ready, (*dock).otherToken, "with a token that this dock did not put there"},
+	}
+}
+
+func (d *dock) mistype() {
+	d.WaitVisible(`input[name="name"]`)
+	d.Type(`input[name="name"]`, "ana")
+	d.Type(`input[name="password"]`, "guess")
+	d.Click(`button[type="submit"]`)
+}
+
+func (d *dock) connected() {
+	d.signIn()
+	d.connect(obsPassword)
+}
+
+// withoutOBS: whatever listens on OBS's usual port on this machine, the address typed is one where nothing does.
+func (d *dock) withoutOBS() {
+	d.obs.Quit()
+	d.connected()
+}
+
+func (d *dock) kicked() {
+	d.connected()
+	d.state("not-set-up")
+	d.obs.Kick()
+}
+
+func (d *dock) gone() {
+	d.connected()
+	d.state("not-set-up")
+	d.obs.Quit()
+}
+
+func (d *dock) withoutWHIP() {
+	d.connected()
+	d.ClickText("Set up OBS")
+}
+
+func (d *dock) recording() {
+	d.obs.SetOutput(fakeobs.Recording, true)
+	d.connected()
+}
+
+func (d *dock) settingUp() {
+	d.connected()
+	d.state("not-set-up")
+	d.obs.Hold("SetStreamServiceSettings")
+	d.ClickText("Set up OBS")
+	d.WaitText("WHIP and your token")
+}
+
+func (d *dock) setupFailed() {
+	d.connected()
+	d.state("not-set-up")
+	d.desk.become(func() {
+		d.desk.refuse = object{"detail": "30 tokens in 10 minutes is the limit; try again in 4 minutes."}
+	})
+	d.ClickText("Set up OBS")
+}
+
+func (d *dock) ready() {
+	d.connected()
+	d.state("ready")
+}
+
+func (d *dock) byHand() {
+	d.ready()
+	d.ClickText("By hand")
+	d.ClickText("Get a token")
+}
+
+func (d *dock) twoDocks() {
+	d.ready()
+	d.desk.tell("docks", object{"docks": []any{object{
+		"id": "another0", "since": time.Now().Add(-time.Hour), "agent": "Mozilla/5.0 Chrome/127 OBS/32.1.2", "live": true, "participantId": "p9",
+	}}})
+}
+
+func (d *dock) starting() {
+	d.ready()
+	d.ClickText("Go live")
+}
+
+func (d *dock) live() {
+	d.ready()
+	d.ClickText("Go live")
+	d.obs.WaitStream(d.t, "STARTED")
+	d.desk.stage("publishing", "", "")
+	d.state("live")
+	d.desk.present(reception())
+}
+
+func (d *dock) liveWrong() {
+	d.live()
+	bad := reception()
+	bad["audio"] = object{"codec": "opus", "bitrate": 158000, "valid": false}
+	bad["video"].(object)["keyframeInterval"] = 8.3
+	d.desk.present(bad)
+}
+
+func (d *dock) reconnecting() {
+	d.live()
+	d.far.Answer(fakeobs.Refuse(503))
+	d.far.Drop()
+}
+
+func (d *dock) refused() {
+	d.ready()
+	d.ClickText("Go live")
+	d.obs.WaitStream(d.t, "STOPPED")
+	d.desk.stage("refused", "no_capability", "You may not publish on this stage any more. Ask your operator.")
+}
+
+func (d *dock) kickedOff() {
+	d.live()
+	d.desk.stage("ended", "kicked", "The operator ended your broadcast: the hall is closing.")
+	d.far.Answer(fakeobs.Refuse(401))
+	d.far.Drop()
+}
+
+func (d *dock) otherToken() {
+	d.obs.Edit(func(_ map[string]string, service *fakeobs.Service) {
+		service.Settings = object{"service": "WHIP", "server": "https://elsewhere.example/whip", "bearer_token": "x"}
+	})
+	d.ready()
+	d.obs.StartByHand()
+}
+
+// TestEveryState walks through the table in each engine: the right state, its sentence, and nothing to scroll sideways.
+func TestEveryState(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		for _, r := range rows() {
+			t.Run(r.name, func(t *testing.T) {
+				t.Parallel()
+				d := unconnected(t, engine, r.obs, browser.Options{Width: 250, Height: 700, ColorScheme: map[bool]string{true: "light", false: "dark"}[engine == browser.Current]})
+				r.arrange(d)
+				if r.state != "" {
+					d.state(r.state)
+				}
+				d.WaitText(r.text)
+				d.shoot(engine, r.name)
+			})
+		}
+	})
+}
+
+// shoot looks at the state at every width that a dock may have, and on a desktop.
+func (d *dock) shoot(engine browser.Engine, name string) {
+	d.t.Helper()
+	for _, width := range []int{250, 320, 460, 1280} {
+		d.Resize(width, 700)
+		var wide int
+		d.Eval(`document.documentElement.scrollWidth - innerWidth`, &wide)
+		if wide > 0 {
+			d.t.Errorf("%s at %d px is %d px too wide", name, width, wide)
+		}
+		if *screenshots == "" || engine == browser.OBS30 {
+			continue
+		}
+		d.FullScreenshot(filepath.Join(*screenshots, fmt.Sprintf("%s-%d-%s.png", name, width, map[bool]string{true: "browser", false: "dock"}[engine == browser.Current])))
+	}
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *screenshots != "" {
+		if err := os.MkdirAll(*screenshots, 0o755); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}

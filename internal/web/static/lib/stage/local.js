@@ -1,0 +1,87 @@
+/** A stage that Stagedoor serves itself: who is there by the events socket, each picture by WHEP. */
+import { growing } from '../events.js';
+import { play } from '../whep.js';
+import { watchStage } from './socket.js';
+
+/** Milliseconds that a picture may be gone before it is fetched anew. */
+const PATIENCE = 4_000;
+
+/** @typedef {import('./client.js').Participant} Participant */
+
+/**
+ * @param {Parameters<import('./client.js').Open>[0]} about
+ * @param {{watch?: typeof watchStage, view?: typeof play, fetch?: import('../types.js').Fetch}} [world]
+ * @returns {import('./client.js').Session}
+ */
+export function openLocal({ admission, wants, on }, { watch = watchStage, view = play, fetch = globalThis.fetch } = {}) {
+  /** @type {Map<string, () => void>} how to stop receiving each */
+  const receiving = new Map();
+  /** @type {Participant[]} */
+  let present = [];
+
+  /** The token instead of the cookie: the page is on the stage as this participant. @type {import('../types.js').Fetch} */
+  const bearer = (url, init = {}) => fetch(url, { ...init, credentials: 'omit', headers: { ...init.headers, Authorization: `Bearer ${admission.token}` } });
+
+  function follow() {
+    const wanted = present.filter((p) => p.publishing && wants(p)).map((p) => p.id);
+    for (const [id, stop] of receiving) {
+      if (wanted.includes(id)) continue;
+      receiving.delete(id);
+      stop();
+      on.removed(id);
+    }
+    for (const id of wanted) if (!receiving.has(id)) receiving.set(id, receive(id));
+  }
+
+  /** Receives somebody until it is stopped, however often the line breaks. @param {string} id */
+  function receive(id) {
+    let stopped = false;
+    let tries = 0;
+    let timer = 0;
+    let session = { stop() {} };
+
+    async function connect() {
+      on.link(id, tries === 0 ? 'connecting' : 'retrying');
+      try {
+        const now = await view(id, { stream: (stream) => { if (!stopped) on.stream(id, stream); }, state: linked }, { fetch: bearer });
+        if (stopped) return now.stop();
+        session = now;
+      } catch {
+        again(growing(++tries, Math.random())); // presence tells whether there is anybody to wait for
+      }
+    }
+
+    /** @param {RTCPeerConnectionState} state */
+    function linked(state) {
+      clearTimeout(timer);
+      if (stopped) return;
+      if (state === 'connected') { tries = 0; on.link(id, 'connected'); }
+      if (state === 'disconnected') again(PATIENCE);
+      if (state === 'failed' || state === 'closed') again(growing(++tries, Math.random()));
+    }
+
+    /** @param {number} ms */
+    function again(ms) {
+      if (stopped) return;
+      on.link(id, 'retrying');
+      timer = window.setTimeout(() => { session.stop(); void connect(); }, ms);
+    }
+
+    void connect();
+    return () => { stopped = true; clearTimeout(timer); session.stop(); };
+  }
+
+  const presence = watch(admission.token, {
+    participants(list) { present = list; on.participants(list); follow(); },
+    connected: on.joined,
+    ended: (why) => on.ended(why),
+  });
+  return {
+    refresh: follow,
+    close() {
+      presence.stop();
+      for (const stop of receiving.values()) stop();
+      receiving.clear();
+    },
+  };
+}
