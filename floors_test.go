@@ -1,0 +1,186 @@
+// Package stagedoor_test holds the house together: who may import whom, and what may stand in the tree.
+package stagedoor_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/stagedoor/stagedoor/"
+
+// floors says for each package what of ours it may import, from the ground up. Nothing imports sideways or upwards:
+// a rule that needs something of another package declares an interface for it, and app wires the two.
+var floors = map[string][]string{
+	// F0: the vocabulary. The standard library alone.
+	"internal/stage": {},
+
+	// F1: the rules, and the clients of other people's protocols. They know the vocabulary and not each other.
+	"internal/access": {"internal/stage"},
+	"internal/token":  {"internal/stage"},
+	"internal/whip":   {"internal/stage"},
+	"internal/ivs":    {"internal/stage"},
+	"internal/keys":   {"internal/stage"},
+	"internal/obs":    {"internal/stage"},
+
+	// F2: the adapters. Each implements what a rule asks for, or shows a rule to the world.
+	"internal/sfu":    {"internal/stage", "internal/whip"},
+	"internal/signal": {"internal/stage", "internal/whip"},
+	"internal/store":  {"internal/stage", "internal/access"},
+	"internal/ivsemu": {"internal/stage", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
+	"internal/web":    {"internal/stage", "internal/access"},
+
+	// F3: wires everything, decides nothing.
+	"internal/app":  {"internal/..."},
+	"cmd/stagedoor": {"internal/app"},
+
+	// The test kit; imported by tests only.
+	"internal/apptest":         {"internal/..."},
+	"internal/apptest/browser": {},
+	"internal/apptest/fakeobs": {},
+	"internal/apptest/lossy":   {},
+	"internal/apptest/pg":      {},
+	"internal/apptest/realobs": {},
+	"internal/apptest/rtcpeer": {},
+
+	// Tests without a package of their own.
+	"":                      {},
+	"internal/web/docktest": {},
+}
+
+// A pen keeps foreign code in one place, so that it can be replaced, and so that its types do not spread.
+type pen struct {
+	code  []string // prefixes of import paths
+	in    []string // our packages that may import it
+	tests bool     // whether every package's tests may, too
+}
+
+var pens = []pen{
+	{code: []string{"github.com/aws/"}, in: []string{"internal/ivs", "internal/keys"}, tests: true},
+	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu", "internal/apptest/rtcpeer"}},
+	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose", "database/sql"}, in: []string{"internal/store", "internal/apptest/pg"}},
+	{code: []string{"github.com/golang-jwt/"}, in: []string{"internal/token"}, tests: true},
+	{code: []string{"github.com/alexedwards/argon2id"}, in: []string{"internal/access"}},
+	{code: []string{"github.com/alecthomas/kong"}, in: []string{"internal/app"}},
+	{code: []string{"github.com/coder/websocket"}, in: []string{"internal/obs", "internal/signal", "internal/apptest/fakeobs"}, tests: true},
+	{code: []string{"github.com/chromedp/"}, in: []string{"internal/apptest/browser"}},
+	{code: []string{"testing", "net/http/httptest"}, in: []string{"internal/apptest/..."}, tests: true},
+}
+
+// A listed package is what go list says of it.
+type listed struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+// name is the folder; that of the root is empty.
+func (p listed) name() string {
+	return strings.TrimSuffix(strings.TrimPrefix(p.ImportPath+"/", module), "/")
+}
+
+func (p listed) tests() []string { return slices.Concat(p.TestImports, p.XTestImports) }
+
+func goList(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []listed
+	for list := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := list.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+func TestEveryPackageImportsDownwards(t *testing.T) {
+	t.Parallel()
+	for _, p := range goList(t) {
+		may, ok := floors[p.name()]
+		if !ok {
+			t.Errorf("%s stands on no floor: give it a row in floors_test.go, and say there what it may import", p.name())
+			continue
+		}
+		for _, path := range p.Imports {
+			ours, ok := strings.CutPrefix(path, module)
+			if ok && !within(ours, may) {
+				t.Errorf("%s imports %s, its floor allows %v: declare an interface in %[1]s and let internal/app hand it over, or move the row in floors_test.go if the plan of the house has changed", p.name(), ours, may)
+			}
+			if !ok && p.name() == "internal/stage" && !standard(path) {
+				t.Errorf("internal/stage imports %s: the vocabulary needs the standard library alone", path)
+			}
+		}
+	}
+}
+
+func TestTheTestKitIsForTests(t *testing.T) {
+	t.Parallel()
+	for _, p := range goList(t) {
+		for _, path := range p.Imports {
+			if kit := strings.TrimPrefix(path, module); within(kit, []string{"internal/apptest/..."}) && !within(p.name(), []string{"internal/apptest/..."}) {
+				t.Errorf("%s imports %s outside its tests: the program must not carry its test kit", p.name(), kit)
+			}
+		}
+	}
+}
+
+func TestForeignCodeStaysInItsPen(t *testing.T) {
+	t.Parallel()
+	for _, p := range goList(t) {
+		for _, pen := range pens {
+			if within(p.name(), pen.in) {
+				continue
+			}
+			imports := p.Imports
+			if !pen.tests {
+				imports = slices.Concat(imports, p.tests())
+			}
+			for _, path := range imports {
+				if slices.ContainsFunc(pen.code, func(prefix string) bool {
+					return path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+				}) {
+					t.Errorf("%s imports %s, which is kept in %s: say what you need there, in words of internal/stage", p.name(), path, strings.Join(pen.in, " and "))
+				}
+			}
+		}
+	}
+}
+
+// The tables themselves: a row for what is gone would be documentation of nothing.
+func TestEveryFloorIsLivedOn(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for _, p := range goList(t) {
+		names = append(names, p.name())
+	}
+	for row := range floors {
+		if !slices.Contains(names, row) {
+			t.Errorf("floors_test.go has a row for %s, which is not there: remove it", row)
+		}
+	}
+}
+
+// within says whether the package is one of these, or below one that ends in "/...".
+func within(name string, list []string) bool {
+	return slices.ContainsFunc(list, func(allowed string) bool {
+		if above, all := strings.CutSuffix(allowed, "/..."); all {
+			return name == above || strings.HasPrefix(name, above+"/")
+		}
+		return name == allowed
+	})
+}
+
+// standard says whether the import is of the standard library: those paths begin without a dot.
+func standard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}

@@ -1,0 +1,41 @@
+package lossy
+
+import (
+	"testing"
+	"time"
+)
+
+func TestARateSpreadsPacketsAndDropsWhatWaitsTooLong(t *testing.T) {
+	t.Parallel()
+	s := newShaper(0, 0)
+	now := time.Unix(1000, 0)
+	weather := Weather{Rate: 1_000_000, Queue: 100 * time.Millisecond, Delay: 20 * time.Millisecond}
+	var arrived int
+	for i := range 100 { // 100 × 1250 bytes at once are a second's worth
+		due, f := s.decide(now, 1250, weather)
+		if f == queueFull {
+			continue
+		}
+		arrived++
+		if want := now.Add(time.Duration(i+1)*10*time.Millisecond + weather.Delay); !due.Equal(want) {
+			t.Fatalf("packet %d arrives after %v, want %v", i, due.Sub(now), want.Sub(now))
+		}
+	}
+	if arrived != 11 { // what is being sent, and 100 ms of queue
+		t.Errorf("%d packets passed, want 11", arrived)
+	}
+	if _, f := s.decide(now.Add(time.Second), 1250, weather); f != passed {
+		t.Errorf("the queue did not empty")
+	}
+}
+
+func TestPacketsStayInOrderWhenTheDelayShrinks(t *testing.T) {
+	t.Parallel()
+	s := newShaper(0, 0)
+	now := time.Unix(1000, 0)
+	first, _ := s.decide(now, 100, Weather{Delay: time.Second})
+	second, _ := s.decide(now, 100, Weather{})
+	if second.Before(first) {
+		t.Errorf("the second packet overtakes the first by %v", first.Sub(second))
+	}
+}
