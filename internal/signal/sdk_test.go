@@ -1,0 +1,288 @@
+package signal_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/signal"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/token"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+// The unmodified package of AWS, from npm; it is AWS Content, never a part of this repository.
+const sdkFile = "../../node_modules/amazon-ivs-web-broadcast/dist/amazon-ivs-web-broadcast.js"
+
+// A theatre is a local stage as Stagedoor serves it, with real media, and with pages on the stock SDK.
+type theatre struct {
+	*signal.Server
+	t      *testing.T
+	url    string
+	signer *token.Signer
+
+	mu     sync.Mutex
+	barred map[stage.ParticipantID]bool // guarded by mu
+}
+
+func newTheatre(t *testing.T, features ...string) *theatre {
+	t.Helper()
+	if _, err := os.Stat(sdkFile); err != nil {
+		t.Fatalf("the IVS web SDK is not there (%v): make test installs it", err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	web := httptest.NewUnstartedServer(mux)
+	origin := "http://" + web.Listener.Addr().String()
+	endpoints := func(context.Context, stage.ARN) (stage.Endpoints, error) {
+		return stage.Endpoints{WHIP: origin + "/whip", Events: "ws" + strings.TrimPrefix(origin, "http") + "/stage-events"}, nil
+	}
+	th := &theatre{t: t, url: origin, barred: map[stage.ParticipantID]bool{}}
+	th.signer = &token.Signer{Key: key, KeyID: "own", Endpoints: endpoints, Now: time.Now}
+	log := slog.New(slog.DiscardHandler)
+	media, err := sfu.New(sfu.Config{Listen: "127.0.0.1:0", Log: log, Now: time.Now, Changed: func(arn stage.ARN) { th.MediaChanged(arn) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doors := &whip.Handler{Media: media, Log: log, Now: time.Now, Tokens: &token.Verifier{
+		Keys: token.Keys{"own": &key.PublicKey}, Endpoints: endpoints, Now: time.Now, Leeway: time.Second, Admit: th.admit,
+	}}
+	th.Server = signal.New(signal.Config{Doors: doors, Media: media, Origin: origin, Now: time.Now, Log: log, Features: features, Grace: 2 * time.Second})
+	mux.Handle("GET /", http.FileServer(http.Dir("testdata")))
+	mux.HandleFunc("GET /sdk.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, sdkFile) })
+	mux.HandleFunc("POST /telemetry", func(http.ResponseWriter, *http.Request) {})
+	mux.Handle("GET /stage-events", th.Server)
+	web.Config.Handler = doors.Before(mux)
+	web.Start()
+	t.Cleanup(web.Close)
+	th.run(media, doors)
+	return th
+}
+
+func (th *theatre) run(media *sfu.SFU, doors *whip.Handler) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var g errgroup.Group
+	g.Go(func() error { return media.Run(ctx) })
+	g.Go(func() error { return th.Run(ctx) })
+	th.t.Cleanup(func() {
+		if err := doors.Shutdown(context.Background()); err != nil {
+			th.t.Errorf("Shutdown: %v", err)
+		}
+		cancel()
+		if err := g.Wait(); err != nil {
+			th.t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+func (th *theatre) admit(_ context.Context, p stage.Participant) error {
+	th.mu.Lock()
+	defer th.mu.Unlock()
+	if th.barred[p.ID] {
+		return stage.Errorf(stage.ErrDenied, "You were sent away.").WithCode("token_revoked")
+	}
+	return nil
+}
+
+func (th *theatre) kick(id stage.ParticipantID) {
+	th.t.Helper()
+	th.mu.Lock()
+	th.barred[id] = true
+	th.mu.Unlock()
+	if err := th.Disconnect(th.t.Context(), studio, id, "Not your turn."); err != nil {
+		th.t.Errorf("Disconnect: %v", err)
+	}
+}
+
+func (th *theatre) token(name string) stage.ParticipantToken {
+	th.t.Helper()
+	tok, err := th.signer.IssueToken(th.t.Context(), stage.TokenRequest{
+		Stage: studio, UserID: "u-" + name, Attributes: map[string]string{"name": name},
+		Capabilities: stage.Publish | stage.Subscribe, TTL: time.Hour,
+	})
+	if err != nil {
+		th.t.Fatal(err)
+	}
+	return tok
+}
+
+// tab is a page that has not joined yet.
+func (th *theatre) tab(of *browser.Page) *browser.Page {
+	th.t.Helper()
+	if of == nil {
+		of = browser.Open(th.t, browser.Current, browser.Options{FakeMedia: true})
+	} else {
+		of = of.Tab()
+	}
+	of.Allow("console: Object") // the SDK writes down what it is refused
+	of.Goto(th.url + "/guest.html")
+	return of
+}
+
+func (th *theatre) join(p *browser.Page, tok stage.ParticipantToken, options string) (result string) {
+	th.t.Helper()
+	p.Eval(fmt.Sprintf("guest.join(%q, %s)", tok.Secret.Reveal(), options), &result)
+	return result
+}
+
+func diary(p *browser.Page, line string) { p.WaitFor(fmt.Sprintf("guest.has(%q)", line)) }
+
+// sees waits until the pictures of somebody move and the sound is none of silence.
+func sees(p *browser.Page, id stage.ParticipantID) {
+	p.WaitFor(fmt.Sprintf("guest.seen(%q) > 10", id))
+	p.WaitFor(fmt.Sprintf("guest.heard(%q).then(energy => energy > 0)", id))
+}
+
+// TestStockSDK is an hour on the stage: two guests on the web SDK of AWS, one in each of its signalling implementations, and
+// a broadcaster with an OBS. With xdp the V1 guest sends its offers over the socket, too.
+func TestStockSDK(t *testing.T) {
+	t.Parallel()
+	for name, features := range map[string][]string{"offers over HTTP": nil, "offers over the socket": {"xdp"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			th := newTheatre(t, features...)
+			ana, bob, obs := th.token("Ana"), th.token("Bob"), th.token("Studio")
+			anaPage := th.tab(nil)
+			bobPage := th.tab(anaPage)
+
+			if got := th.join(anaPage, ana, `{publish: true}`); got != "joined" {
+				t.Fatalf("Ana: got %s, want joined", got)
+			}
+			diary(anaPage, "own published")
+			if got := th.join(bobPage, bob, `{publish: true, v2: true}`); got != "joined" {
+				t.Fatalf("Bob: got %s, want joined", got)
+			}
+			diary(bobPage, fmt.Sprintf("joined %s u-Ana Ana", ana.Participant.ID))
+			diary(anaPage, fmt.Sprintf("joined %s u-Bob Bob", bob.Participant.ID))
+			sees(bobPage, ana.Participant.ID)
+			sees(anaPage, bob.Participant.ID)
+
+			publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(th.url+"/whip", obs.Secret.Reveal()), rtcpeer.PublishOptions{})
+			if err != nil {
+				t.Fatalf("OBS: %v", err)
+			}
+			diary(anaPage, fmt.Sprintf("joined %s u-Studio Studio", obs.Participant.ID))
+			sees(anaPage, obs.Participant.ID)
+			sees(bobPage, obs.Participant.ID)
+
+			anaPage.Eval(`guest.mute('audio', true)`, nil)
+			diary(bobPage, fmt.Sprintf("%s audio muted", ana.Participant.ID))
+			anaPage.Eval(`guest.mute('audio', false)`, nil)
+			diary(bobPage, fmt.Sprintf("%s audio unmuted", ana.Participant.ID))
+			bobPage.Eval(`guest.mute('video', true)`, nil)
+			diary(anaPage, fmt.Sprintf("%s video muted", bob.Participant.ID))
+
+			publisher.Close()
+			diary(bobPage, fmt.Sprintf("left %s", obs.Participant.ID))
+
+			anaPage.Eval(`guest.stopPublishing()`, nil)
+			diary(bobPage, fmt.Sprintf("%s not_published", ana.Participant.ID))
+			bobPage.WaitGone("#of-" + string(ana.Participant.ID))
+
+			anaPage.Eval(`guest.stage.leave()`, nil)
+			diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
+			diary(anaPage, "gone user-initiated")
+		})
+	}
+}
+
+// TestStockSDKIsSentAway: it learns why, the others learn that it left, and its token opens nothing any more.
+func TestStockSDKIsSentAway(t *testing.T) {
+	t.Parallel()
+	th := newTheatre(t)
+	ana, bob := th.token("Ana"), th.token("Bob")
+	anaPage := th.tab(nil)
+	bobPage := th.tab(anaPage)
+	th.join(anaPage, ana, `{publish: true}`)
+	th.join(bobPage, bob, `{}`)
+	sees(bobPage, ana.Participant.ID)
+
+	th.kick(ana.Participant.ID)
+	diary(anaPage, "gone participant-disconnected")
+	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
+	if got, want := th.join(anaPage, ana, `{}`), "refused 10"; got != want {
+		t.Errorf("Ana again: got %s, want %s (PARTICIPANT_DISCONNECTED)", got, want)
+	}
+	if err := th.CloseStage(t.Context(), studio); err != nil {
+		t.Errorf("CloseStage: %v", err)
+	}
+	diary(bobPage, "gone stage-deleted")
+}
+
+func TestStockSDKRefused(t *testing.T) {
+	t.Parallel()
+	th := newTheatre(t)
+	page := th.tab(nil)
+	tok := th.token("Ana")
+	foreign := newTheatre(t).token("Ana")
+	// It is addressed to this theatre, and signed by the other.
+	parts, other := strings.Split(tok.Secret.Reveal(), "."), strings.Split(foreign.Secret.Reveal(), ".")
+	tok.Secret = stage.NewSecret(parts[0] + "." + parts[1] + "." + other[2])
+	if got, want := th.join(page, tok, `{}`), "refused 1"; got != want {
+		t.Errorf("another's signature: got %s, want %s (malformed)", got, want)
+	}
+	// The SDK itself refuses a token that has expired, unless it is told to leave that to the server.
+	th.signer.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) }
+	page.Eval(`window.IVS_CLIENT_OVERRIDES.disableTokenValidation = true`, nil)
+	if got, want := th.join(page, th.token("Ana"), `{}`), "refused 2"; got != want {
+		t.Errorf("expired: got %s, want %s (expired)", got, want)
+	}
+}
+
+// TestStockSDKExchangesItsToken: the others see the new name, and what runs goes on.
+func TestStockSDKExchangesItsToken(t *testing.T) {
+	t.Parallel()
+	th := newTheatre(t)
+	ana := th.token("Ana")
+	th.signer.NewID = func() string { return string(ana.Participant.ID) }
+	anna := th.token("Anna")
+	th.signer.NewID = nil
+	bob := th.token("Bob")
+	anaPage := th.tab(nil)
+	bobPage := th.tab(anaPage)
+	th.join(anaPage, ana, `{publish: true}`)
+	th.join(bobPage, bob, `{}`)
+	sees(bobPage, ana.Participant.ID)
+	anaPage.Eval(fmt.Sprintf("guest.stage.exchangeToken(%q)", anna.Secret.Reveal()), nil)
+	diary(bobPage, fmt.Sprintf("renamed %s Anna", ana.Participant.ID))
+	anaPage.Eval(`guest.stage.leave()`, nil) // and ends its session with the new token
+	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
+	th.isEmpty(bob.Participant.ID)
+}
+
+// isEmpty waits until only that one is on the stage: nothing of a session is left behind.
+func (th *theatre) isEmpty(but stage.ParticipantID) {
+	th.t.Helper()
+	deadline := time.Now().Add(soon)
+	for {
+		present, err := th.Participants(th.t.Context(), studio)
+		if err != nil {
+			th.t.Fatal(err)
+		}
+		if len(present) == 1 && present[0].Participant.ID == but {
+			return
+		}
+		if time.Now().After(deadline) {
+			th.t.Fatalf("on the stage: got %+v, want %s alone", present, but)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

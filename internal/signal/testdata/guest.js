@@ -1,0 +1,84 @@
+// A guest's page on the stock SDK: what an application would do, and a diary of what the SDK tells it.
+'use strict';
+
+const {Stage, StageEvents, LocalStageStream, SubscribeType} = window.IVSBroadcastClient;
+
+const guest = {
+  diary: [],
+  streams: {}, // by participant: the remote streams
+  local: [],
+  publishes: false,
+
+  async join(token, {publish = false, v2 = false} = {}) {
+    if (publish) await this.openCamera();
+    this.publishes = publish;
+    this.stage = new Stage(token, {
+      stageStreamsToPublish: () => this.local,
+      shouldPublishParticipant: () => this.publishes,
+      shouldSubscribeToParticipant: () => SubscribeType.AUDIO_VIDEO,
+    }, v2 ? {signaling: {connectionImplV2: true}} : undefined);
+    this.listen();
+    try {
+      await this.stage.join();
+      return 'joined';
+    } catch (error) {
+      return 'refused ' + error.code;
+    }
+  },
+
+  async openCamera() {
+    const media = await navigator.mediaDevices.getUserMedia({video: {width: 320, height: 180, frameRate: 15}, audio: true});
+    this.local = media.getTracks().map(track => new LocalStageStream(track));
+  },
+
+  listen() {
+    const note = text => this.diary.push(text);
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_JOINED, p => { if (!p.isLocal) note(`joined ${p.id} ${p.userId} ${p.attributes.name}`); });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_LEFT, p => { if (!p.isLocal) note(`left ${p.id}`); });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_METADATA_CHANGED, p => { if (!p.isLocal) note(`renamed ${p.id} ${p.attributes.name}`); });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED, (p, state) => note(`${p.isLocal ? 'own' : p.id} ${state}`));
+    this.stage.on(StageEvents.STAGE_STREAM_MUTE_CHANGED, (p, stream) => { if (!p.isLocal) note(`${p.id} ${stream.streamType} ${stream.isMuted ? 'muted' : 'unmuted'}`); });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_STREAMS_ADDED, (p, streams) => { if (!p.isLocal) this.show(p, streams); });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_STREAMS_REMOVED, p => { if (!p.isLocal) this.hide(p); });
+    this.stage.on(StageEvents.STAGE_LEFT, reason => note(`gone ${reason}`));
+    this.stage.on(StageEvents.ERROR, error => note(`error ${error.code}`));
+  },
+
+  show(p, streams) {
+    this.streams[p.id] = streams;
+    const video = Object.assign(document.createElement('video'), {id: 'of-' + p.id, autoplay: true, playsInline: true});
+    video.srcObject = new MediaStream(streams.map(stream => stream.mediaStreamTrack));
+    document.querySelector('main').append(video);
+  },
+
+  hide(p) {
+    delete this.streams[p.id];
+    document.getElementById('of-' + p.id)?.remove();
+  },
+
+  // seen is how many frames of the participant were shown.
+  seen(id) {
+    const video = document.getElementById('of-' + id);
+    return video && video.videoWidth > 0 ? video.getVideoPlaybackQuality().totalVideoFrames : 0;
+  },
+
+  // heard is the energy of the participant's sound so far: silence has none.
+  async heard(id) {
+    const stream = (this.streams[id] ?? []).find(s => s.streamType === 'audio');
+    let energy = 0;
+    for (const [, stats] of (await stream?.requestRTCStats()) ?? []) energy += stats.totalAudioEnergy ?? 0;
+    return energy;
+  },
+
+  mute(kind, muted) {
+    this.local.find(s => s.streamType === kind).setMuted(muted);
+  },
+
+  stopPublishing() {
+    this.publishes = false;
+    this.stage.refreshStrategy();
+  },
+
+  has(text) { return this.diary.includes(text); },
+};
+window.guest = guest;
