@@ -1,0 +1,150 @@
+package stagedoor_test
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// tree reads every file that belongs to the project.
+func tree(t *testing.T, each func(path string, text []byte)) {
+	t.Helper()
+	notOurs := []string{".git", ".cache", "node_modules", "bin", "screenshots"}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if slices.Contains(notOurs, path) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err == nil {
+			each(filepath.ToSlash(path), text)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheTreeNamesNoMachine(t *testing.T) {
+	t.Parallel()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := regexp.MustCompile(`/(?:root|home/[a-z][a-z0-9_-]*|Users/[A-Za-z]+)/[A-Za-z0-9_.]`)
+	tree(t, func(path string, text []byte) {
+		if bytes.Contains(text, []byte(here+"/")) {
+			t.Errorf("%s holds the path of this checkout", path)
+		}
+		if found := home.Find(text); found != nil && path != "tree_test.go" {
+			t.Errorf("%s holds %q, a path of somebody's machine", path, found)
+		}
+	})
+}
+
+func TestNoRegistryIsPinned(t *testing.T) {
+	t.Parallel()
+	// Whoever installs decides where from; the lock file keeps versions and hashes.
+	lock, err := os.ReadFile("package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pinned := regexp.MustCompile(`"resolved": *"http[^"]*"`).Find(lock); pinned != nil {
+		t.Errorf("package-lock.json names a registry (%s): remove the \"resolved\" members; .npmrc keeps npm from writing them", pinned)
+	}
+	npmrc, err := os.ReadFile(".npmrc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if regexp.MustCompile(`(?m)^[^;#]*registry *=`).Match(regexp.MustCompile(`omit-lockfile-registry-resolved`).ReplaceAll(npmrc, nil)) {
+		t.Errorf(".npmrc names a registry")
+	}
+}
+
+// documents are what people read.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	docs := map[string]string{}
+	tree(t, func(path string, text []byte) {
+		if strings.HasSuffix(path, ".md") {
+			docs[path] = string(text)
+		}
+	})
+	return docs
+}
+
+func TestEveryLinkOfTheDocsLeadsSomewhere(t *testing.T) {
+	t.Parallel()
+	docs := documents(t)
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for from, text := range docs {
+		for _, match := range link.FindAllStringSubmatch(withoutCode(text), -1) {
+			if strings.Contains(match[1], ":") {
+				continue // elsewhere
+			}
+			path, heading, _ := strings.Cut(match[1], "#")
+			to := from
+			if path != "" {
+				to = filepath.ToSlash(filepath.Join(filepath.Dir(from), path))
+			}
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s links to %s, which is not there", from, match[1])
+			} else if heading != "" && strings.HasSuffix(to, ".md") && !slices.Contains(anchors(docs[to]), heading) {
+				t.Errorf("%s links to %s: %s has no such heading, only %v", from, match[1], to, anchors(docs[to]))
+			}
+		}
+	}
+}
+
+var fence = regexp.MustCompile("(?s)```.*?```")
+
+func withoutCode(text string) string { return fence.ReplaceAllString(text, "") }
+
+// anchors are those that GitHub makes of headings.
+func anchors(text string) []string {
+	var list []string
+	for _, line := range regexp.MustCompile(`(?m)^#+ +(.*)$`).FindAllStringSubmatch(withoutCode(text), -1) {
+		list = append(list, strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, line[1]))
+	}
+	return list
+}
+
+func TestEveryMakeTargetOfTheDocsExists(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var targets []string
+	for _, match := range regexp.MustCompile(`(?m)^([a-z][a-z-]*):`).FindAllStringSubmatch(string(makefile), -1) {
+		targets = append(targets, match[1])
+	}
+	named := regexp.MustCompile("(?m)(?:`|^(?:\\$ )?)(?:[A-Z]+=\\S+ )*make ([a-z][a-z-]*)")
+	for path, text := range documents(t) {
+		for _, match := range named.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(targets, match[1]) {
+				t.Errorf("%s names `make %s`, the Makefile has %v", path, match[1], targets)
+			}
+		}
+	}
+}
