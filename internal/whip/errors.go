@@ -81,8 +81,8 @@ func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 // fail answers with {"code":N,"message":"…"}, as IVS does.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participant, err error) {
 	status := StatusOf(err)
-	if status.HTTP >= http.StatusInternalServerError {
-		h.Log.Error("whip", "participant", p.ID, "err", err)
+	if status.HTTP == http.StatusInternalServerError {
+		h.Log.Error("a fault of ours", "participant", p.ID, "err", err)
 	}
 	h.Refuse(r, p, err)
 	_, detail := Reason(err)
