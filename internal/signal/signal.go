@@ -2,7 +2,7 @@
 // away. It knows everyone on the stage, those who came by plain WHIP or WHEP as well, and is the stage.Moderator of the house.
 //
 // AWS documents none of this. What is here was measured on amazon-ivs-web-broadcast 1.41.0 in its default signalling
-// implementation (V1) and in its newer one (V2); docs/decisions/0021-events-socket.md.
+// implementation (V1) and in its newer one (V2); docs/decisions/0022-events-socket.md.
 package signal
 
 import (
