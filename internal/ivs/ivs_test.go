@@ -137,7 +137,11 @@ func TestEndpointsAreCachedForAtMost14Days(t *testing.T) {
 		t.Fatal(err)
 	}
 	deleteStage(t, base, made.ARN)
-	for days, want := range map[int]bool{0: true, 13: true, 15: false} {
+	for _, test := range []struct {
+		days int
+		want bool
+	}{{0, true}, {13, true}, {15, false}} {
+		days, want := test.days, test.want
 		ahead = time.Duration(days) * 24 * time.Hour
 		_, err := s.Stage(t.Context(), made.ARN)
 		if got := err == nil; got != want {

@@ -1,0 +1,422 @@
+// Package keys keeps own keys for stages of AWS: it makes or takes them, gives AWS the public half, rotates them without
+// breaking a token, and chooses for each stage who issues its tokens, an own key or the API.
+//
+// The private half is in a file of mode 0600 or in AWS KMS, and nowhere else.
+package keys
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/token"
+)
+
+// maxKeys is what AWS allows in an account and region; it cannot be raised ("Service Quotas: Real-Time Streaming").
+const maxKeys = 3
+
+// AWS is what keys need of Amazon IVS and AWS KMS. Errors are of package stage; stage.ErrNotFound for a key that is gone.
+type AWS interface {
+	ImportPublicKey(ctx context.Context, region, name, material string) (arn string, err error)
+	PublicKeys(ctx context.Context, region string) (names map[string]string, err error) // by ARN
+	PublicKey(ctx context.Context, arn string) (material string, err error)
+	DeletePublicKey(ctx context.Context, arn string) error
+	KMSKey(ctx context.Context, region, id string) (crypto.Signer, error)
+}
+
+// A Ledger knows the tokens that went out. LastExpiry answers when the last one of a key (its ARN, the "kid") expires,
+// zero if there is none.
+type Ledger interface {
+	LastExpiry(ctx context.Context, kid string) (time.Time, error)
+}
+
+// Config says where keys are. Ledger may be nil: the list of keys itself keeps a bound for the last expiry.
+type Config struct {
+	Dir    string // <data>/keys
+	AWS    AWS
+	Ledger Ledger
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// A Manager manages the keys of a folder. It is safe for concurrent use, also by several processes.
+type Manager struct {
+	cfg Config
+
+	mu      sync.Mutex
+	known   state                    // guarded by mu: what the file said
+	info    fs.FileInfo              // guarded by mu: of the file that was read
+	signers map[string]crypto.Signer // guarded by mu: by name
+}
+
+// New looks at nothing yet.
+func New(cfg Config) *Manager {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Manager{cfg: cfg, signers: map[string]crypto.Signer{}}
+}
+
+// A Source says where the private half comes from: nothing set makes a new one.
+type Source struct {
+	PEM stage.Secret // SEC 1 or PKCS #8, on P-384
+	KMS string       // the ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS
+}
+
+// List answers the keys, oldest first.
+func (m *Manager) List(context.Context) ([]Key, error) {
+	s, err := m.read()
+	return s.Keys, err
+}
+
+// Add begins self-signing in a region that has no own key yet.
+func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
+	return m.exclusively(ctx, func(finished []Key) (Key, error) {
+		if k, ok := inRegion(finished, region); ok {
+			return k, nil // this is what was asked for, and interrupted
+		}
+		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
+			return k, cmpErr(err, stage.Errorf(stage.ErrConflict, "%s has the own key %s already: rotate it, or retire it first", region, k.Name))
+		}
+		return m.begin(ctx, region, from)
+	})
+}
+
+// Rotate replaces the key of a region: the new one is imported, then signs; the old one is kept until its last token has
+// expired. It returns when the new one signs; Tidy deletes the old one in its time.
+func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, error) {
+	return m.exclusively(ctx, func(finished []Key) (Key, error) {
+		if k, ok := inRegion(finished, region); ok {
+			return k, nil // as in Add
+		}
+		if k, err := m.current(ctx, region); err != nil || k.Name == "" {
+			return k, cmpErr(err, stage.Errorf(stage.ErrNotFound, "%s has no own key to rotate: create one first", region))
+		}
+		return m.begin(ctx, region, from)
+	})
+}
+
+// Retire ends self-signing in a region: the API issues from now on, and the key is deleted when its last token has expired.
+func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
+	return m.exclusively(ctx, func([]Key) (retired Key, err error) {
+		k, err := m.current(ctx, region)
+		if err != nil || k.Name == "" {
+			return k, cmpErr(err, stage.Errorf(stage.ErrNotFound, "%s has no own key to retire", region))
+		}
+		err = m.update(ctx, func(s *state) error {
+			if found := s.find(k.Name); found != nil {
+				found.State = StateRetiring
+				retired = *found
+			}
+			return nil
+		})
+		return retired, err
+	})
+}
+
+// cmpErr prefers what went wrong to what is not allowed.
+func cmpErr(err error, refusal *stage.Error) error {
+	if err != nil {
+		return err
+	}
+	return refusal
+}
+
+// exclusively does one piece of work on the keys at a time, after what an interruption left undone.
+func (m *Manager) exclusively(ctx context.Context, do func(finished []Key) (Key, error)) (Key, error) {
+	unlock, err := m.lock(ctx, "aws.lock")
+	if err != nil {
+		return Key{}, err
+	}
+	defer unlock()
+	finished, err := m.resume(ctx)
+	if err != nil {
+		return Key{}, err
+	}
+	return do(finished)
+}
+
+func inRegion(list []Key, region string) (Key, bool) {
+	i := slices.IndexFunc(list, func(k Key) bool { return k.Region == region })
+	if i < 0 {
+		return Key{}, false
+	}
+	return list[i], true
+}
+
+// current is the active key of the region in the account of our credentials, or a Key without a name. Keys of other
+// accounts, from before the credentials changed, are not in AWS's list.
+func (m *Manager) current(ctx context.Context, region string) (Key, error) {
+	s, err := m.read()
+	if err != nil {
+		return Key{}, err
+	}
+	listed, err := m.cfg.AWS.PublicKeys(ctx, region)
+	if err != nil {
+		return Key{}, err
+	}
+	for _, k := range s.Keys {
+		if _, ours := listed[k.ARN]; ours && k.State == StateActive && k.Region == region {
+			return k, nil
+		}
+	}
+	return Key{}, nil
+}
+
+// begin writes down the intention, then does it: whatever interrupts it, resume goes on from there.
+func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, error) {
+	// The name says when, and is unique: it is how an import is recognized whose answer was lost.
+	name := fmt.Sprintf("stagedoor-%s-%s-%s", region, m.cfg.Now().UTC().Format("20060102T150405"), strings.ToLower(stage.NewID()[:4]))
+	k := Key{Name: name, Region: region, KMS: from.KMS, State: StateNew, CreatedAt: m.cfg.Now().UTC().Truncate(time.Second)}
+	if k.KMS != "" {
+		if _, err := m.cfg.AWS.KMSKey(ctx, region, k.KMS); err != nil {
+			return Key{}, err
+		}
+	}
+	if !from.PEM.Empty() {
+		if err := m.keep(k, from.PEM); err != nil {
+			return Key{}, err
+		}
+	}
+	if err := m.update(ctx, func(s *state) error { s.Keys = append(s.Keys, k); return nil }); err != nil {
+		return Key{}, err
+	}
+	done, err := m.finish(ctx, k)
+	if errors.Is(err, stage.ErrConflict) || errors.Is(err, stage.ErrInvalid) {
+		return Key{}, errors.Join(err, m.abandon(ctx, k)) // this will not get better by going on
+	}
+	return done, err
+}
+
+// keep writes a given key to its file, as PKCS #8 whatever it came as.
+func (m *Manager) keep(k Key, text stage.Secret) error {
+	private, err := token.ParseKey([]byte(text.Reveal()))
+	if err != nil {
+		return stage.Errorf(stage.ErrInvalid, "the key cannot be taken: %v", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return fmt.Errorf("write the key: %w", err)
+	}
+	content := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	f, err := os.OpenFile(m.file(k), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the key: %w", err)
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// resume finishes what was begun and interrupted.
+func (m *Manager) resume(ctx context.Context) (finished []Key, err error) {
+	s, err := m.read()
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range s.Keys {
+		if k.State != StateNew {
+			continue
+		}
+		done, err := m.finish(ctx, k)
+		if err != nil {
+			return nil, fmt.Errorf("go on with the key %s: %w", k.Name, err)
+		}
+		m.cfg.Log.Info("an interrupted change of keys is finished", "key", k.Name)
+		finished = append(finished, done)
+	}
+	return finished, nil
+}
+
+// finish takes a new key through its steps; each is done once, however often it is tried.
+func (m *Manager) finish(ctx context.Context, k Key) (Key, error) {
+	signer, err := m.private(ctx, k)
+	if err != nil {
+		return k, err
+	}
+	public, ok := signer.Public().(*ecdsa.PublicKey)
+	if !ok {
+		return k, stage.Errorf(stage.ErrInvalid, "the key %s is not an EC key", k.Name)
+	}
+	material, err := token.PublicPEM(public)
+	if err != nil {
+		return k, err
+	}
+	if k.ARN, err = m.imported(ctx, k, string(material)); err != nil {
+		return k, err
+	}
+	return k, m.activate(ctx, &k)
+}
+
+// private loads the private half, or makes it if it shall be a file and there is none yet.
+func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
+	if k.KMS != "" {
+		return m.cfg.AWS.KMSKey(ctx, k.Region, k.KMS)
+	}
+	private, err := token.LoadKey(m.file(k))
+	if errors.Is(err, fs.ErrNotExist) && k.State == StateNew && k.ARN == "" {
+		return token.CreateKey(m.file(k))
+	}
+	return private, err
+}
+
+// imported makes sure that AWS has the public half, and answers its ARN.
+func (m *Manager) imported(ctx context.Context, k Key, material string) (string, error) {
+	listed, err := m.cfg.AWS.PublicKeys(ctx, k.Region)
+	if err != nil {
+		return "", err
+	}
+	for arn, name := range listed {
+		if name == k.Name {
+			return arn, nil // the answer to the import was lost
+		}
+	}
+	if len(listed) >= maxKeys {
+		return "", stage.Errorf(stage.ErrConflict, "AWS holds %d public keys in %s (%s) and allows no more: wait until a retiring one is deleted, or delete one that nothing uses", maxKeys, k.Region, strings.Join(names(listed), ", ")).WithCode("key_limit")
+	}
+	return m.cfg.AWS.ImportPublicKey(ctx, k.Region, k.Name, material)
+}
+
+func names(listed map[string]string) []string {
+	var list []string
+	for _, arn := range slices.Sorted(maps.Keys(listed)) {
+		name := listed[arn]
+		if name == "" {
+			name = arn
+		}
+		list = append(list, name)
+	}
+	return list
+}
+
+// activate switches in one write: the new key signs and the one before it retires.
+func (m *Manager) activate(ctx context.Context, k *Key) error {
+	return m.update(ctx, func(s *state) error {
+		entry := s.find(k.Name)
+		if entry == nil {
+			return stage.Errorf(stage.ErrConflict, "the key %s was removed meanwhile", k.Name)
+		}
+		for i := range s.Keys {
+			if other := &s.Keys[i]; other.State == StateActive && other.Region == k.Region && other.Account() == k.Account() {
+				other.State = StateRetiring
+			}
+		}
+		entry.ARN, entry.State = k.ARN, StateActive
+		*k = *entry
+		return nil
+	})
+}
+
+// abandon takes back a key that AWS will not have. It never signed.
+func (m *Manager) abandon(ctx context.Context, k Key) error {
+	return errors.Join(m.removeFile(k), m.drop(ctx, k))
+}
+
+func (m *Manager) removeFile(k Key) error {
+	if err := os.Remove(m.file(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the key %s: %w", k.Name, err)
+	}
+	return nil
+}
+
+func (m *Manager) drop(ctx context.Context, k Key) error {
+	return m.update(ctx, func(s *state) error {
+		s.Keys = slices.DeleteFunc(s.Keys, func(other Key) bool { return other.Name == k.Name })
+		return nil
+	})
+}
+
+// Tidy deletes the retiring keys whose last token has expired, at AWS and here. It answers those.
+func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
+	_, err = m.exclusively(ctx, func([]Key) (Key, error) {
+		s, err := m.read()
+		if err != nil {
+			return Key{}, err
+		}
+		for _, k := range s.Keys {
+			if k.State != StateRetiring {
+				continue
+			}
+			deleted, err := m.tidy(ctx, k)
+			if err != nil {
+				return Key{}, err
+			}
+			if deleted {
+				gone = append(gone, k)
+			}
+		}
+		return Key{}, nil
+	})
+	return gone, err
+}
+
+// tidy deletes in an order in which every step can be done again: at AWS, the file, the entry.
+func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
+	last, err := m.lastExpiry(ctx, k)
+	if err != nil || !m.cfg.Now().After(last) {
+		return false, err
+	}
+	if err := m.cfg.AWS.DeletePublicKey(ctx, k.ARN); err != nil && !errors.Is(err, stage.ErrNotFound) {
+		return false, err
+	}
+	if err := m.removeFile(k); err != nil {
+		return false, err
+	}
+	m.cfg.Log.Info("an own key is deleted: its last token has expired", "key", k.Name, "arn", k.ARN)
+	return true, m.drop(ctx, k)
+}
+
+// lastExpiry is the later one of what the list of keys bounds and what the ledger knows.
+func (m *Manager) lastExpiry(ctx context.Context, k Key) (time.Time, error) {
+	last := k.LastExpiry
+	if m.cfg.Ledger == nil {
+		return last, nil
+	}
+	recorded, err := m.cfg.Ledger.LastExpiry(ctx, k.ARN)
+	if err != nil {
+		return last, fmt.Errorf("the last token of %s: %w", k.Name, err)
+	}
+	if recorded.After(last) {
+		last = recorded
+	}
+	return last, nil
+}
+
+// Run finishes what was interrupted and deletes keys whose time has come, until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		if m.pending() {
+			if _, err := m.Tidy(ctx); err != nil && ctx.Err() == nil {
+				m.cfg.Log.Warn("keys", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// pending says whether there is anything to do, so that AWS is not asked in vain.
+func (m *Manager) pending() bool {
+	s, err := m.read()
+	return err == nil && slices.ContainsFunc(s.Keys, func(k Key) bool { return k.State != StateActive })
+}

@@ -1,0 +1,459 @@
+package keys_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/keys"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/token"
+)
+
+const (
+	region  = "us-west-2"
+	account = "123456789012"
+	arn     = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/main")
+)
+
+// An aws is Amazon as far as keys go, in memory. It can break before or after it has done what was asked.
+type aws struct {
+	kms crypto.Signer
+
+	mu      sync.Mutex
+	names   map[string]string // by ARN
+	content map[string]string // by ARN
+	calls   int
+	broken  func(call int, before bool) error // may be nil
+}
+
+func newAWS() *aws { return &aws{names: map[string]string{}, content: map[string]string{}} }
+
+func (a *aws) do(f func() error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls++
+	if a.broken != nil {
+		if err := a.broken(a.calls, true); err != nil {
+			return err
+		}
+	}
+	err := f()
+	if a.broken != nil && err == nil {
+		err = a.broken(a.calls, false)
+	}
+	return err
+}
+
+func (a *aws) ImportPublicKey(_ context.Context, region, name, material string) (arn string, err error) {
+	err = a.do(func() error {
+		if len(a.names) >= 3 {
+			return stage.Errorf(stage.ErrUnavailable, "quota")
+		}
+		arn = fmt.Sprintf("arn:aws:ivs:%s:%s:public-key/%s", region, account, stage.NewID())
+		a.names[arn], a.content[arn] = name, material
+		return nil
+	})
+	return arn, err
+}
+
+func (a *aws) PublicKeys(_ context.Context, region string) (names map[string]string, err error) {
+	err = a.do(func() error { names = maps.Clone(a.names); return nil })
+	return names, err
+}
+
+func (a *aws) PublicKey(_ context.Context, arn string) (material string, err error) {
+	err = a.do(func() error { material = a.content[arn]; return nil })
+	return material, err
+}
+
+func (a *aws) DeletePublicKey(_ context.Context, arn string) error {
+	return a.do(func() error {
+		if _, ok := a.names[arn]; !ok {
+			return stage.Errorf(stage.ErrNotFound, "gone")
+		}
+		delete(a.names, arn)
+		delete(a.content, arn)
+		return nil
+	})
+}
+
+func (a *aws) KMSKey(context.Context, string, string) (crypto.Signer, error) { return a.kms, nil }
+
+// PublicKey of a keyring: what AWS would verify tokens with.
+func (a *aws) keyring() token.Keyring { return ring{a} }
+
+type ring struct{ a *aws }
+
+func (r ring) PublicKey(_ context.Context, kid string) (*ecdsa.PublicKey, error) {
+	r.a.mu.Lock()
+	defer r.a.mu.Unlock()
+	block, _ := pem.Decode([]byte(r.a.content[kid]))
+	if block == nil {
+		return nil, stage.Errorf(stage.ErrNotFound, "no such key")
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return key.(*ecdsa.PublicKey), nil
+}
+
+type clock struct {
+	mu    sync.Mutex
+	ahead time.Duration
+}
+
+func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return time.Now().Add(c.ahead) }
+
+func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.ahead += d }
+
+// A house is Stagedoor as far as keys go.
+type house struct {
+	t      *testing.T
+	dir    string
+	aws    *aws
+	clock  *clock
+	keys   *keys.Manager
+	router *keys.Router
+}
+
+func newHouse(t *testing.T) *house {
+	return &house{t: t, dir: filepath.Join(t.TempDir(), "keys"), aws: newAWS(), clock: &clock{}}
+}
+
+// start is a start of the program on the same folder.
+func (h *house) start() *house {
+	h.keys = keys.New(keys.Config{Dir: h.dir, AWS: h.aws, Now: h.clock.now})
+	h.router = &keys.Router{
+		Keys: h.keys, API: api{}, Now: h.clock.now, Endpoints: endpoints,
+		WHIPEndpoint: func(stage.Endpoints) string { return "https://global.whip.live-video.net" },
+	}
+	return h
+}
+
+func endpoints(context.Context, stage.ARN) (stage.Endpoints, error) {
+	return stage.Endpoints{WHIP: "https://x.global-bm.whip.live-video.net", Events: "wss://global.events.live-video.net"}, nil
+}
+
+type api struct{}
+
+func (api) IssueToken(context.Context, stage.TokenRequest) (stage.ParticipantToken, error) {
+	return stage.ParticipantToken{IssuedBy: "AWS API"}, nil
+}
+
+func (h *house) issue(ttl time.Duration) stage.ParticipantToken {
+	h.t.Helper()
+	made, err := h.router.IssueToken(h.t.Context(), stage.TokenRequest{Stage: arn, Capabilities: stage.Publish, TTL: ttl})
+	if err != nil {
+		h.t.Fatalf("IssueToken: got %v, want nil", err)
+	}
+	return made
+}
+
+// accepted says whether AWS would let the token in.
+func (h *house) accepted(made stage.ParticipantToken) error {
+	v := token.Verifier{Keys: h.aws.keyring(), Endpoints: endpoints, Now: h.clock.now}
+	_, err := v.Verify(h.t.Context(), made.Secret)
+	return err
+}
+
+func (h *house) must(k keys.Key, err error) keys.Key {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatalf("got %v, want nil", err)
+	}
+	return k
+}
+
+func TestAnOwnKeySignsAndTheOperatorSeesWhy(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	if made := h.issue(time.Hour); made.IssuedBy != "AWS API" {
+		t.Errorf("without a key: issued by %q, want the API", made.IssuedBy)
+	}
+	if why := h.router.Why(t.Context(), arn); !strings.Contains(why, "AWS API") {
+		t.Errorf("why: got %q, want the API", why)
+	}
+	k := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	made := h.issue(time.Hour)
+	if made.IssuedBy != "own key "+k.ARN || h.accepted(made) != nil {
+		t.Errorf("with a key: issued by %q, accepted: %v; want %s", made.IssuedBy, h.accepted(made), k.ARN)
+	}
+	if made.WHIPEndpoint != "https://global.whip.live-video.net" {
+		t.Errorf("endpoint: got %s, want the global one", made.WHIPEndpoint)
+	}
+	if why := h.router.Why(t.Context(), arn); !strings.Contains(why, k.Name) {
+		t.Errorf("why: got %q, want the key", why)
+	}
+	other, err := h.router.IssueToken(t.Context(), stage.TokenRequest{Stage: "arn:aws:ivs:us-west-2:999999999999:stage/x", Capabilities: stage.Publish, TTL: time.Hour})
+	if err != nil || other.IssuedBy != "AWS API" {
+		t.Errorf("a stage of another account: got %q, %v; want the API", other.IssuedBy, err)
+	}
+	if _, err := h.keys.Add(t.Context(), region, keys.Source{}); !errors.Is(err, stage.ErrConflict) {
+		t.Errorf("a second key: got %v, want a conflict", err)
+	}
+}
+
+func TestThePrivateHalfIsInA0600FileOnly(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	k := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	h.issue(time.Hour)
+	secret, err := os.ReadFile(filepath.Join(h.dir, k.Name+".pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Split(string(secret), "\n")[2]
+	filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
+		info, _ := d.Info()
+		if !d.IsDir() && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: got mode %o, want 600", path, info.Mode().Perm())
+		}
+		if text, _ := os.ReadFile(path); !strings.HasSuffix(path, ".pem") && strings.Contains(string(text), body) {
+			t.Errorf("%s holds the private key", path)
+		}
+		return nil
+	})
+	if info, _ := os.Stat(h.dir); info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder: got mode %o, want 700", info.Mode().Perm())
+	}
+}
+
+func TestRotationOverlaps(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	old := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	before := h.issue(2 * time.Hour)
+	// The server runs on while another process, the command, rotates.
+	command := keys.New(keys.Config{Dir: h.dir, AWS: h.aws, Now: h.clock.now})
+	fresh := h.must(command.Rotate(t.Context(), region, keys.Source{}))
+	after := h.issue(time.Hour)
+	if after.IssuedBy != "own key "+fresh.ARN {
+		t.Errorf("after the rotation: issued by %q, want %s", after.IssuedBy, fresh.ARN)
+	}
+	for _, made := range []stage.ParticipantToken{before, after} {
+		if err := h.accepted(made); err != nil {
+			t.Errorf("a token of %s: got %v, want that it is accepted", made.IssuedBy, err)
+		}
+	}
+	h.clock.advance(2*time.Hour - 2*time.Second)
+	if gone, err := h.keys.Tidy(t.Context()); err != nil || len(gone) != 0 {
+		t.Errorf("while the last token lives: deleted %v, %v; want nothing", gone, err)
+	}
+	if err := h.accepted(before); err != nil {
+		t.Errorf("two seconds before it expires: got %v, want that it is accepted", err)
+	}
+	h.clock.advance(15 * time.Minute)
+	gone, err := h.keys.Tidy(t.Context())
+	if err != nil || len(gone) != 1 || gone[0].Name != old.Name {
+		t.Errorf("after the last token: deleted %v, %v; want %s", gone, err, old.Name)
+	}
+	if _, err := os.Stat(filepath.Join(h.dir, old.Name+".pem")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file of the old key: got %v, want that it is gone", err)
+	}
+	if len(h.aws.names) != 1 {
+		t.Errorf("AWS holds %v, want the new key alone", h.aws.names)
+	}
+}
+
+func TestRetiringGoesBackToTheAPI(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	made := h.issue(time.Hour)
+	h.must(h.keys.Retire(t.Context(), region))
+	if got := h.issue(time.Hour); got.IssuedBy != "AWS API" {
+		t.Errorf("retired: issued by %q, want the API", got.IssuedBy)
+	}
+	if err := h.accepted(made); err != nil {
+		t.Errorf("the token from before: got %v, want that it is accepted", err)
+	}
+	h.clock.advance(2 * time.Hour)
+	if gone, err := h.keys.Tidy(t.Context()); err != nil || len(gone) != 1 {
+		t.Errorf("Tidy: got %v, %v; want one key deleted", gone, err)
+	}
+}
+
+func TestTheLimitOfThreeIsKnown(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	for _, name := range []string{"theirs", ""} {
+		if _, err := h.aws.ImportPublicKey(t.Context(), region, name, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	_, err := h.keys.Rotate(t.Context(), region, keys.Source{})
+	if !errors.Is(err, stage.ErrConflict) || !strings.Contains(err.Error(), "theirs") {
+		t.Errorf("a fourth key: got %v, want a refusal that names the three", err)
+	}
+	if list, _ := h.keys.List(t.Context()); len(list) != 1 || list[0].State != keys.StateActive {
+		t.Errorf("keys: got %+v, want the active one, untouched", list)
+	}
+	if made := h.issue(time.Hour); h.accepted(made) != nil {
+		t.Errorf("a token: got %v, want that it is accepted", h.accepted(made))
+	}
+}
+
+func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
+	t.Parallel()
+	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec1, _ := x509.MarshalECPrivateKey(private)
+	pkcs8, _ := x509.MarshalPKCS8PrivateKey(private)
+	for kind, der := range map[string][]byte{"EC PRIVATE KEY": sec1, "PRIVATE KEY": pkcs8} {
+		h := newHouse(t).start()
+		text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+		h.must(h.keys.Add(t.Context(), region, keys.Source{PEM: stage.NewSecret(string(text))}))
+		if err := h.accepted(h.issue(time.Hour)); err != nil {
+			t.Errorf("%s: got %v, want a token that is accepted", kind, err)
+		}
+	}
+	h := newHouse(t).start()
+	p256, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	der, _ := x509.MarshalECPrivateKey(p256)
+	text := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
+	if _, err := h.keys.Add(t.Context(), region, keys.Source{PEM: stage.NewSecret(string(text))}); !errors.Is(err, stage.ErrInvalid) {
+		t.Errorf("P-256: got %v, want a refusal", err)
+	}
+	h.aws.kms = private
+	k := h.must(h.keys.Add(t.Context(), region, keys.Source{KMS: "alias/stagedoor"}))
+	if err := h.accepted(h.issue(time.Hour)); err != nil {
+		t.Errorf("KMS: got %v, want a token that is accepted", err)
+	}
+	if _, err := os.Stat(filepath.Join(h.dir, k.Name+".pem")); err == nil {
+		t.Error("KMS: there is a file with a key, want none")
+	}
+}
+
+var errCut = stage.Errorf(stage.ErrUnavailable, "cut")
+
+// TestAnInterruptedRotationGoesOn cuts a rotation at every call to AWS, once before it took effect and once after, and
+// kills the process there: the folder is that of the moment. Then the program starts again.
+func TestAnInterruptedRotationGoesOn(t *testing.T) {
+	t.Parallel()
+	reached := 0
+	for cut := 1; cut <= 20; cut++ {
+		for _, before := range []bool{true, false} {
+			h := newHouse(t).start()
+			h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+			old := h.issue(time.Hour)
+			h.aws.calls = 0
+			killed := filepath.Join(t.TempDir(), "keys")
+			h.aws.broken = func(call int, early bool) error {
+				if call != cut || early != before {
+					return nil
+				}
+				if err := os.CopyFS(killed, os.DirFS(h.dir)); err != nil {
+					t.Error(err)
+				}
+				protect(t, killed)
+				return errCut
+			}
+			rotateAndTidy(h)
+			if _, err := os.Stat(killed); err != nil {
+				continue // the whole work has fewer calls
+			}
+			reached++
+			h.aws.broken = nil
+			h.dir = killed
+			h.clock.ahead = 0
+			h.start()
+			checkWhole(t, fmt.Sprintf("cut at call %d, before=%v", cut, before), h, old)
+		}
+	}
+	if reached < 8 {
+		t.Errorf("the work was cut at %d places, want 8: at 4 calls, before and after", reached)
+	}
+}
+
+func rotateAndTidy(h *house) {
+	if _, err := h.keys.Rotate(h.t.Context(), region, keys.Source{}); err != nil {
+		return
+	}
+	h.clock.advance(2 * time.Hour)
+	h.keys.Tidy(h.t.Context())
+}
+
+// protect gives the copy the modes of the original, which CopyFS widens.
+func protect(t *testing.T, dir string) {
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			err = os.Chmod(path, 0o600)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return nil
+	})
+}
+
+// checkWhole goes on after an interruption: no token is lost, and in the end there is one key.
+func checkWhole(t *testing.T, when string, h *house, old stage.ParticipantToken) {
+	t.Helper()
+	h.keys.Tidy(t.Context())
+	// The old token is good as long as its key was not due to be deleted, which the clock, set back, says it is not.
+	if len(h.aws.names) == 2 {
+		if err := h.accepted(old); err != nil {
+			t.Errorf("%s: the token from before: got %v, want that it is accepted", when, err)
+		}
+	}
+	made := h.issue(time.Hour)
+	if err := h.accepted(made); made.IssuedBy == "AWS API" || err != nil {
+		t.Errorf("%s: a new token by %q: got %v, want that it is accepted", when, made.IssuedBy, err)
+	}
+	h.clock.advance(3 * time.Hour)
+	if _, err := h.keys.Tidy(t.Context()); err != nil {
+		t.Errorf("%s: Tidy: got %v, want nil", when, err)
+	}
+	list, err := h.keys.List(t.Context())
+	if err != nil || len(list) != 1 || list[0].State != keys.StateActive || len(h.aws.names) != 1 || h.aws.names[list[0].ARN] == "" {
+		t.Errorf("%s: in the end: got %+v and %v at AWS, want one active key", when, list, h.aws.names)
+	}
+	files, _ := filepath.Glob(filepath.Join(h.dir, "*.pem"))
+	if len(files) != 1 {
+		t.Errorf("%s: files: got %v, want one", when, files)
+	}
+}
+
+func TestManyTokensWhileKeysRotate(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	var g sync.WaitGroup
+	for range 4 {
+		g.Go(func() {
+			for range 50 {
+				if made := h.issue(time.Hour); h.accepted(made) != nil {
+					t.Errorf("a token: got %v, want that it is accepted", h.accepted(made))
+				}
+			}
+		})
+	}
+	g.Go(func() {
+		if _, err := h.keys.Rotate(t.Context(), region, keys.Source{}); err != nil {
+			t.Errorf("Rotate: got %v, want nil", err)
+		}
+		if _, err := h.keys.Tidy(t.Context()); err != nil {
+			t.Errorf("Tidy: got %v, want nil", err)
+		}
+	})
+	g.Wait()
+}

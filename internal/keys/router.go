@@ -1,0 +1,159 @@
+package keys
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/token"
+)
+
+// A Router issues the tokens of AWS stages: with the own key of the stage's account and region if there is one, else by the
+// API. It looks at the list of keys for every token, so that a key that a command has made or rotated meanwhile counts at once.
+type Router struct {
+	Keys         *Manager
+	API          stage.Issuer
+	Endpoints    func(context.Context, stage.ARN) (stage.Endpoints, error)
+	WHIPEndpoint func(stage.Endpoints) string
+	Now          func() time.Time
+}
+
+var _ stage.Issuer = (*Router)(nil)
+
+// IssueToken chooses and issues.
+func (r *Router) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+	if err := req.Validate(); err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	k, signer, err := r.Keys.signer(ctx, req.Stage, r.Now().Add(req.TTL), req.TTL)
+	if err != nil {
+		r.Keys.cfg.Log.Warn("an own key cannot be used; the API issues instead", "stage", req.Stage, "err", err)
+	}
+	if signer == nil {
+		return r.API.IssueToken(ctx, req)
+	}
+	own := token.Signer{Key: signer, KeyID: k.ARN, Endpoints: r.Endpoints, Now: r.Now, WHIPEndpoint: r.WHIPEndpoint}
+	made, err := own.IssueToken(ctx, req)
+	if err == nil {
+		made.IssuedBy = "own key " + k.ARN
+	}
+	return made, err
+}
+
+// Why says who issues the tokens of a stage, and why, for the operator.
+func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
+	where := arn.Region() + " of the account " + arn.Account()
+	k, found, err := r.Keys.active(arn)
+	switch {
+	case err != nil:
+		return "By the AWS API: the list of own keys cannot be read."
+	case !found:
+		return "By the AWS API: there is no own key for " + where + " (stagedoor keys create)."
+	}
+	if _, err := r.Keys.load(ctx, k); err != nil {
+		return fmt.Sprintf("By the AWS API: the own key %s cannot be used (%v).", k.Name, err)
+	}
+	if k.KMS != "" {
+		return "Signed here with the own key " + k.Name + " in AWS KMS, which is that of " + where + "."
+	}
+	return "Signed here with the own key " + k.Name + ", which is that of " + where + "."
+}
+
+// signer answers the active key of the stage's account and region for a token that expires then, or nil if there is none.
+// The list of keys says before any token does until when the key must not be deleted.
+func (m *Manager) signer(ctx context.Context, arn stage.ARN, expires time.Time, ttl time.Duration) (Key, crypto.Signer, error) {
+	for range 3 { // a rotation may come between
+		k, found, err := m.active(arn)
+		if err != nil || !found {
+			return k, nil, err
+		}
+		private, err := m.load(ctx, k)
+		if err != nil {
+			return k, nil, err
+		}
+		if !expires.After(k.LastExpiry) {
+			return k, private, nil
+		}
+		// A tenth of the life in advance: ten writes in the life of a token, however many tokens there are.
+		if err := m.extend(ctx, k.Name, expires.Add(ttl/10+time.Second)); err == nil {
+			return k, private, nil
+		} else if !errors.Is(err, errRetired) {
+			return k, nil, err
+		}
+	}
+	return Key{}, nil, nil
+}
+
+var errRetired = errors.New("the key has been retired")
+
+func (m *Manager) extend(ctx context.Context, name string, until time.Time) error {
+	return m.update(ctx, func(s *state) error {
+		k := s.find(name)
+		if k == nil || k.State != StateActive {
+			return errRetired
+		}
+		if until.After(k.LastExpiry) {
+			k.LastExpiry = until.UTC().Truncate(time.Second).Add(time.Second)
+		}
+		return nil
+	})
+}
+
+// active is the active key of the stage's account and region.
+func (m *Manager) active(arn stage.ARN) (Key, bool, error) {
+	s, err := m.view()
+	if err != nil {
+		return Key{}, false, err
+	}
+	for _, k := range s.Keys {
+		if k.State == StateActive && k.Region == arn.Region() && k.Account() == arn.Account() {
+			return k, true, nil
+		}
+	}
+	return Key{}, false, nil
+}
+
+// view reads the list again when its file is another one: every write makes a new file.
+func (m *Manager) view() (state, error) {
+	info, err := os.Stat(m.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return state{}, nil
+	}
+	if err != nil {
+		return state{}, stage.Errorf(stage.ErrUnavailable, "the list of own keys, %s, cannot be read", m.path()).WithCause(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.info != nil && os.SameFile(m.info, info) && m.info.ModTime().Equal(info.ModTime()) {
+		return m.known, nil
+	}
+	s, err := m.read()
+	if err != nil {
+		return state{}, err
+	}
+	m.known, m.info = s, info
+	return s, nil
+}
+
+// load keeps the private half of a key in memory after its first use.
+func (m *Manager) load(ctx context.Context, k Key) (crypto.Signer, error) {
+	m.mu.Lock()
+	private := m.signers[k.Name]
+	m.mu.Unlock()
+	if private != nil {
+		return private, nil
+	}
+	private, err := m.private(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.signers[k.Name] = private
+	return private, nil
+}

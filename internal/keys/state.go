@@ -1,0 +1,120 @@
+package keys
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// The steps of a key's life, in their order.
+const (
+	StateNew      = "new"      // chosen, perhaps not yet imported: work goes on from here after an interruption
+	StateActive   = "active"   // signs
+	StateRetiring = "retiring" // signs no more; deleted when the last token that it signed has expired
+)
+
+// A Key is an own key and where it stands. Nothing of it is secret.
+type Key struct {
+	Name       string    `json:"name"` // here, at AWS, and of the file
+	Region     string    `json:"region"`
+	ARN        string    `json:"arn,omitempty"` // of the public half, once imported: the "kid" of tokens
+	KMS        string    `json:"kms,omitempty"` // the key in AWS KMS; "": a file
+	State      string    `json:"state"`
+	CreatedAt  time.Time `json:"createdAt"`
+	LastExpiry time.Time `json:"lastExpiry,omitzero"` // no token of the key lives longer
+}
+
+// Account is the AWS account of the key, "" before it is imported.
+func (k Key) Account() string { return stage.ARN(k.ARN).Account() }
+
+// state is the file aws.json beside the keys. Several processes use it: the server, and the commands of an operator.
+type state struct {
+	Keys []Key `json:"keys"`
+}
+
+func (s *state) find(name string) *Key {
+	i := slices.IndexFunc(s.Keys, func(k Key) bool { return k.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.Keys[i]
+}
+
+func (m *Manager) path() string { return filepath.Join(m.cfg.Dir, "aws.json") }
+
+func (m *Manager) file(k Key) string { return filepath.Join(m.cfg.Dir, k.Name+".pem") }
+
+func (m *Manager) read() (state, error) {
+	var s state
+	content, err := os.ReadFile(m.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(content, &s)
+	}
+	if err != nil {
+		return s, stage.Errorf(stage.ErrUnavailable, "the list of own keys, %s, cannot be read", m.path()).WithCause(err)
+	}
+	return s, nil
+}
+
+// update changes the state under a lock that is held for this moment only: tokens wait for it, AWS never does.
+func (m *Manager) update(ctx context.Context, change func(*state) error) error {
+	unlock, err := m.lock(ctx, "aws.json.lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s, err := m.read()
+	if err != nil {
+		return err
+	}
+	if err := change(&s); err != nil {
+		return err
+	}
+	return m.write(s)
+}
+
+// write replaces the file as a whole: a crash leaves the old or the new one.
+func (m *Manager) write(s state) error {
+	content, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the list of keys: %w", err)
+	}
+	tmp, err := os.CreateTemp(m.cfg.Dir, ".aws-*")
+	if err != nil {
+		return fmt.Errorf("write the list of keys: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(content, '\n'))
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return fmt.Errorf("write the list of keys: %w", err)
+	}
+	return os.Rename(tmp.Name(), m.path())
+}
+
+// lock waits for other processes as long as ctx lasts, but not longer than a person would.
+func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err error) {
+	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("the folder of keys: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	l := flock.New(filepath.Join(m.cfg.Dir, name), flock.SetPermissions(0o600))
+	if ok, err := l.TryLockContext(ctx, 20*time.Millisecond); err != nil || !ok {
+		return nil, stage.Errorf(stage.ErrUnavailable, "another command works on the keys; try again when it is done").WithCause(cmp.Or(err, errors.New("not locked")))
+	}
+	return func() { l.Unlock() }, nil
+}
