@@ -36,10 +36,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.CloseNow()
 	k := newSocket(conn, s.cfg.Ping)
-	p, err := s.admit(r, bearer)
-	if err == nil {
-		err = s.join(k, p, bearer)
-	}
+	p, err := s.enter(r, k, bearer)
 	if err != nil {
 		s.turnAway(r, k, p, err)
 		return
@@ -47,6 +44,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.changed(p.Stage)
 	onPurpose := s.converse(r, k, p)
 	s.lost(k, p.Stage, p.ID, onPurpose)
+}
+
+func (s *Server) enter(r *http.Request, k *socket, bearer stage.Secret) (stage.Participant, error) {
+	p, err := s.admit(r, bearer)
+	if err != nil {
+		return p, err
+	}
+	if err := s.join(k, p, bearer); err != nil {
+		return p, err
+	}
+	// Once more, now that Disconnect would find the member: the participant may have been sent away in between.
+	if _, err := s.admit(r, bearer); err != nil {
+		s.lost(k, p.Stage, p.ID, true)
+		return p, err
+	}
+	return p, nil
 }
 
 // subprotocol is the token. http.Header joins nothing: a client that offers several protocols puts the token first.

@@ -2,10 +2,12 @@ package signal_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -219,11 +221,40 @@ func TestKicked(t *testing.T) {
 	}
 }
 
+// TestKickedAtTheDoor: between the check of the token and the joining there is a moment in which a kick finds nobody.
+func TestKickedAtTheDoor(t *testing.T) {
+	t.Parallel()
+	v := newVenue(t, func(c *signal.Config) { c.Doors = &fickle{Doors: c.Doors} })
+	ana := v.join(t, "ana.Ana")
+	if got := string(ana.hears("aws:ivs:JOIN_ERROR")); !strings.Contains(got, `"PARTICIPANT_DISCONNECTED"`) {
+		t.Errorf("got %s, want PARTICIPANT_DISCONNECTED", got)
+	}
+	ana.isClosed()
+	if present, err := v.Participants(t.Context(), studio); err != nil || len(present) != 0 {
+		t.Errorf("on the stage: got %v (%v), want nobody", present, err)
+	}
+}
+
+// fickle admits a token once.
+type fickle struct {
+	signal.Doors
+	asked atomic.Bool
+}
+
+func (d *fickle) Check(r *http.Request, bearer stage.Secret) (stage.Participant, error) {
+	p, err := d.Doors.Check(r, bearer)
+	if d.asked.Swap(true) {
+		return stage.Participant{ID: p.ID, Stage: p.Stage}, stage.Errorf(stage.ErrDenied, "You were sent away.").WithCode("token_revoked")
+	}
+	return p, err
+}
+
 func TestStageDeleted(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
 	ana := v.join(t, "ana.Ana")
 	v.publish(t, "obs.Studio")
+	ana.sees("ana:Ana", "obs:Studio publishes")
 	if err := v.CloseStage(t.Context(), studio); err != nil {
 		t.Fatal(err)
 	}
