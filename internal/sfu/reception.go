@@ -186,6 +186,9 @@ func (p *publisher) examine(now time.Time) (news []finding, fatal *finding) {
 	if !p.publishing || now.Sub(p.examined) < time.Second {
 		return nil, nil
 	}
+	for _, t := range p.layers {
+		t.lately = t.measure(now)
+	}
 	p.countRate(now.Sub(p.examined))
 	p.examined = now
 	for _, f := range p.judge(p.reception(now), p.sfu.cfg.LimitsFor(p.who.Stage), now) {

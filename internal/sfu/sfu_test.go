@@ -10,6 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
 // A house is an SFU that runs for one test.
@@ -21,13 +22,14 @@ type house struct {
 	ended chan error
 
 	mu     sync.Mutex
+	views  map[stage.ParticipantID]whip.Session
 	events []stage.Event
 	news   chan struct{}
 }
 
 func newHouse(t *testing.T, change ...func(*sfu.Config)) *house {
 	t.Helper()
-	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1), news: make(chan struct{})}
+	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1), news: make(chan struct{}), views: make(map[stage.ParticipantID]whip.Session)}
 	cfg := sfu.Config{Listen: "127.0.0.1:0", Events: h.heard, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range change {
 		f(&cfg)
@@ -101,6 +103,9 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Door {
 		if err != nil {
 			return rtcpeer.Answer{}, err
 		}
+		h.mu.Lock()
+		h.views[id] = s
+		h.mu.Unlock()
 		return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error { s.Close("deleted", "Deleted."); return nil }}, nil
 	}
 }

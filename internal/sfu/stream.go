@@ -11,9 +11,14 @@ import (
 // numbers and timestamps go on. Guarded by viewer.mu.
 type stream struct {
 	video       bool
+	mid         string
 	ssrc        uint32
 	payloadType uint8
 	clock       uint32
+
+	target     *track // the layer to go to at its next keyframe
+	targetFrom uint64 // an index in its history: a keyframe before it would lead back in time
+	paused     bool
 
 	track    *track
 	next     uint64    // the index in the track's history that is sent next
@@ -30,16 +35,27 @@ type stream struct {
 	lastAt  time.Time // zero before the first packet
 	packets uint32
 	octets  uint32
+
+	reported   uint32 // the middle of the NTP time of our last sender report
+	reportedAt time.Time
 }
 
 func (s *stream) attach(t *track) {
-	s.track, s.started, s.starved, s.asking = t, false, false, time.Time{}
+	s.track, s.target, s.started, s.starved, s.asking = t, nil, false, false, time.Time{}
 	s.next = t.history.end()
+}
+
+// pause stops the stream, or has it start again as for one who comes in now.
+func (s *stream) pause(on bool) {
+	if s.paused && !on && s.track != nil {
+		s.attach(s.track)
+	}
+	s.paused = on
 }
 
 // due appends what is to be sent now, and says whether more waits for its time.
 func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) {
-	if s.track == nil {
+	if s.track == nil || s.paused {
 		return list, false
 	}
 	h := &s.track.history

@@ -29,6 +29,7 @@ type track struct {
 	sps         []byte
 	picture     picture
 	sound       soundCheck
+	lately      measure // renewed every second
 
 	report     senderReport
 	receivedAt time.Time // the last packet

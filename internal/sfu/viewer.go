@@ -3,6 +3,7 @@ package sfu
 import (
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -19,8 +20,11 @@ type viewer struct {
 
 	mu      sync.Mutex // taken before pub.mu
 	streams []*stream
-	source  *publisher // whom the streams follow
+	fixed   string // the layer that the viewer chose; "" is automatic
 	reports time.Time
+
+	bandwidth bandwidth
+	sent      atomic.Uint64 // bytes
 
 	inboxMu sync.Mutex // guards what the reader leaves for the sender
 	repeat  []lost
@@ -40,7 +44,7 @@ func newViewer(s *SFU, who stage.Participant, o *offer, plan *plan) *viewer {
 		if m != nil && m.active {
 			m.ssrc = rand.Uint32()
 			v.streams = append(v.streams, &stream{
-				video: m == plan.video, ssrc: m.ssrc, payloadType: m.codec.payloadType, clock: m.codec.clock,
+				video: m == plan.video, mid: m.section.mid, ssrc: m.ssrc, payloadType: m.codec.payloadType, clock: m.codec.clock,
 				lastSeq: uint16(rand.Uint32()) >> 1, lastTS: rand.Uint32(),
 			})
 		}
@@ -58,6 +62,10 @@ func (v *viewer) onRTP(*rtp.Header, []byte, time.Time) {}
 func (v *viewer) onRTCP(packets []rtcp.Packet, _ int, now time.Time) {
 	for _, packet := range packets {
 		switch r := packet.(type) {
+		case *rtcp.ReceiverReport:
+			v.onReports(r.Reports, now)
+		case *rtcp.SenderReport:
+			v.onReports(r.Reports, now)
 		case *rtcp.TransportLayerNack:
 			v.onNack(r)
 		case *rtcp.PictureLossIndication:
@@ -66,6 +74,25 @@ func (v *viewer) onRTCP(packets []rtcp.Packet, _ int, now time.Time) {
 			v.wantKeyframe(now)
 		}
 	}
+}
+
+// onReports: the picture's report speaks for the network.
+func (v *viewer) onReports(reports []rtcp.ReceptionReport, now time.Time) {
+	for _, r := range reports {
+		if s := v.streamOf(r.SSRC); s != nil && s.video {
+			v.bandwidth.report(v.sent.Load(), float64(r.FractionLost)/256, v.roundTrip(s, r, now), now)
+		}
+	}
+}
+
+// roundTrip is what passed since our last sender report, less what the viewer held it back (RFC 3550, 6.4.1).
+func (v *viewer) roundTrip(s *stream, r rtcp.ReceptionReport, now time.Time) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r.LastSenderReport == 0 || r.LastSenderReport != s.reported {
+		return 0
+	}
+	return max(0, now.Sub(s.reportedAt)-time.Duration(r.Delay)*time.Second/65536)
 }
 
 func (v *viewer) streamOf(ssrc uint32) *stream {
@@ -103,11 +130,13 @@ func (v *viewer) takeRepeats() []lost {
 }
 
 func (v *viewer) wantKeyframe(now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.pub.mu.Lock()
 	defer v.pub.mu.Unlock()
-	if p := v.pub.source; p != nil {
-		for _, t := range p.layers {
-			p.wantKeyframe(t, now)
+	for _, s := range v.streams {
+		if s.video && s.track != nil && v.pub.source != nil {
+			v.pub.source.wantKeyframe(s.track, now)
 		}
 	}
 }
@@ -124,6 +153,7 @@ func (v *viewer) onTick(now time.Time) {
 	v.pub.mu.Lock()
 	for _, s := range v.streams {
 		if sr := s.senderReport(now); sr != nil {
+			s.reported, s.reportedAt = uint32(sr.NTPTime>>16), now
 			packets = append(packets, sr, &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
 				Source: s.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: v.ufrag}}}}})
 		}
@@ -142,7 +172,7 @@ func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	defer v.mu.Unlock()
 	list := out.scratch[:0]
 	v.pub.mu.Lock()
-	v.follow()
+	v.follow(now)
 	for _, r := range v.takeRepeats() {
 		if o, found := r.stream.sentPacket(r.seq); found {
 			list = append(list, o)
@@ -159,28 +189,9 @@ func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	v.pub.mu.Unlock()
 	for _, o := range list {
 		out.send(o, k, dest)
+		v.sent.Add(uint64(len(o.packet.payload)))
 	}
 	clear(list)
 	out.scratch = list[:0]
 	return more
-}
-
-// follow attaches the streams to the tracks of the present source. Call with both locks.
-func (v *viewer) follow() {
-	source := v.pub.source
-	if source == nil {
-		return
-	}
-	for _, s := range v.streams {
-		var t *track
-		if !s.video {
-			t = source.audio
-		} else if len(source.layers) > 0 {
-			t = source.layers[0]
-		}
-		if t != nil && t != s.track {
-			s.attach(t)
-		}
-	}
-	v.source = source
 }

@@ -1,0 +1,148 @@
+package sfu
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+var (
+	_ whip.Layered  = (*viewer)(nil)
+	_ whip.Playable = (*viewer)(nil)
+)
+
+// living are the layers that come in, smallest first. Call with pub.mu held.
+func (p *publisher) living(now time.Time) []*track {
+	var list []*track
+	for _, t := range p.layers {
+		if alive(t, now) {
+			list = append(list, t)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *track) int {
+		return cmp.Or(cmp.Compare(a.picture.width*a.picture.height, b.picture.width*b.picture.height), cmp.Compare(a.lately.bitrate, b.lately.bitrate))
+	})
+	return list
+}
+
+// follow attaches the streams to what the present source sends. Call with both locks.
+func (v *viewer) follow(now time.Time) {
+	source := v.pub.source
+	if source == nil {
+		return
+	}
+	for _, s := range v.streams {
+		want := source.audio
+		if s.video {
+			want = v.choose(source, s, now)
+		}
+		if want != nil {
+			v.lead(source, s, want, now)
+		}
+	}
+}
+
+// lead gets the stream onto the track: at once if it comes from another session or from nowhere, at the next keyframe if
+// it only changes the layer.
+func (v *viewer) lead(source *publisher, s *stream, want *track, now time.Time) {
+	switch {
+	case want == s.track:
+		s.target = nil
+	case !s.started || !slices.Contains(source.layers, s.track):
+		s.attach(want)
+	case s.target != want:
+		s.target, s.targetFrom = want, want.history.end()
+		source.wantKeyframe(want, now)
+	case want.history.keyed && want.history.keyframe >= s.targetFrom:
+		s.attach(want)
+	default:
+		source.wantKeyframe(want, now)
+	}
+}
+
+// choose is the layer that the viewer fixed, or the one that its network bears.
+func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
+	if len(source.layers) == 1 {
+		return source.layers[0]
+	}
+	layers := source.living(now)
+	if len(layers) == 0 {
+		return s.track
+	}
+	rates := make([]int, len(layers))
+	for i, t := range layers {
+		if v.fixed != "" && t.rid == v.fixed {
+			return t
+		}
+		rates[i] = t.lately.bitrate
+	}
+	return layers[v.bandwidth.choose(rates, s.target != nil, now)]
+}
+
+// onlyLayer is what a picture without simulcast is called.
+const onlyLayer = "only"
+
+func (t *track) layerID() string { return cmp.Or(t.rid, onlyLayer) }
+
+// Layers implements whip.Layered.
+func (v *viewer) Layers() []whip.Layer {
+	now := v.sfu.cfg.Now()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.pub.mu.Lock()
+	defer v.pub.mu.Unlock()
+	list := []whip.Layer{}
+	if v.pub.source == nil {
+		return list
+	}
+	for _, t := range v.pub.source.living(now) {
+		list = append(list, whip.Layer{
+			EncodingID: t.layerID(), Bitrate: t.lately.bitrate / 1000, FPS: t.lately.fps,
+			Width: t.picture.width, Height: t.picture.height, Selected: v.receives(t),
+		})
+	}
+	return list
+}
+
+func (v *viewer) receives(t *track) bool {
+	return slices.ContainsFunc(v.streams, func(s *stream) bool { return s.track == t })
+}
+
+// SelectLayer implements whip.Layered.
+func (v *viewer) SelectLayer(id string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.pub.mu.Lock()
+	defer v.pub.mu.Unlock()
+	known := id == "" || v.pub.source != nil && slices.ContainsFunc(v.pub.source.layers, func(t *track) bool { return t.layerID() == id })
+	if !known {
+		return stage.Errorf(stage.ErrNotFound, "There is no layer %q.", id).WithCode("not_found")
+	}
+	v.fixed = id
+	return nil
+}
+
+// StartHighest has the choice of layers start at the top and not at the bottom; IVS's clients may ask for it.
+func (v *viewer) StartHighest() {
+	v.bandwidth.mu.Lock()
+	defer v.bandwidth.mu.Unlock()
+	v.bandwidth.highest = true
+}
+
+// Play implements whip.Playable.
+func (v *viewer) Play(mid string, on bool) error {
+	v.mu.Lock()
+	i := slices.IndexFunc(v.streams, func(s *stream) bool { return s.mid == mid })
+	if i >= 0 {
+		v.streams[i].pause(!on)
+	}
+	v.mu.Unlock()
+	if i < 0 {
+		return stage.Errorf(stage.ErrNotFound, "There is no medium %q.", mid).WithCode("not_found")
+	}
+	v.sender.wakeFor(v.pub)
+	return nil
+}

@@ -1,0 +1,174 @@
+package sfu_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+func simulcast(t *testing.T) rtcpeer.PublishOptions {
+	return rtcpeer.PublishOptions{Layers: []*rtcpeer.Clip{ // as OBS: the largest first
+		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 1280, Height: 720, Bitrate: 1_000_000}),
+		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 640, Height: 360, Bitrate: 300_000}),
+		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 320, Height: 180, Bitrate: 100_000}),
+	}}
+}
+
+func (h *house) layered(id stage.ParticipantID) whip.Layered {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.views[id].(whip.Layered)
+}
+
+// selected is the height of the layer that the viewer receives.
+func (h *house) selected(id stage.ParticipantID) int {
+	for _, l := range h.layered(id).Layers() {
+		if l.Selected {
+			return l.Height
+		}
+	}
+	return 0
+}
+
+func (h *house) waitSelected(ctx context.Context, id stage.ParticipantID, height int) {
+	h.t.Helper()
+	for h.selected(id) != height {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			h.t.Fatalf("%s still receives %d lines, want %d", id, h.selected(id), height)
+		}
+	}
+}
+
+func TestViewerChoosesALayer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("ana", simulcast(t))
+	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 && r.Video.Height == 720 })
+	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
+	ctx := within(t, 30*time.Second)
+	if err := v.WaitFrames(ctx, 10); err != nil {
+		t.Fatal(err)
+	}
+	// Up by itself, as the network bears it.
+	h.waitSelected(ctx, "ben", 720)
+	for _, l := range []whip.Layer{{EncodingID: "2", Height: 180}, {EncodingID: "0", Height: 720}, {EncodingID: "1", Height: 360}} {
+		if err := h.layered("ben").SelectLayer(l.EncodingID); err != nil {
+			t.Fatal(err)
+		}
+		h.waitSelected(ctx, "ben", l.Height)
+		before := v.Stats()
+		if err := v.WaitFrames(ctx, before.Frames+20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.layered("ben").SelectLayer("nine"); !errors.Is(err, stage.ErrNotFound) {
+		t.Errorf("a layer that is not there: got %v", err)
+	}
+	if s := v.Stats(); s.Broken > 0 {
+		t.Errorf("%d of %d frames could not be decoded, want 0", s.Broken, s.Frames)
+	}
+	layers := h.layered("ben").Layers()
+	slices.SortFunc(layers, func(a, b whip.Layer) int { return a.Width - b.Width })
+	for i, want := range []whip.Layer{{EncodingID: "2", Width: 320, Height: 180}, {EncodingID: "1", Width: 640, Height: 360, Selected: true}, {EncodingID: "0", Width: 1280, Height: 720}} {
+		got := layers[i]
+		if got.Bitrate == 0 || got.FPS < 10 {
+			t.Errorf("got %+v, want a bit rate and a frame rate", got)
+		}
+		got.Bitrate, got.FPS = 0, 0
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
+// A viewer on a narrow link gets a layer that fits, and another one beside him notices nothing.
+func TestSlowViewerBesideAGoodOne(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("ana", simulcast(t))
+	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 })
+	narrow := rtcpeer.NewRelay(t)
+	narrow.Bandwidth, narrow.Queue = 550_000, 300*time.Millisecond
+	slow, err := rtcpeer.View(t, narrow.Through(h.whep("slow", "ana")), rtcpeer.ViewOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := h.view("good", "ana", rtcpeer.ViewOptions{})
+	ctx := within(t, 40*time.Second)
+	h.waitSelected(ctx, "good", 720)
+	h.waitSelected(ctx, "slow", 720) // he tries …
+	h.waitSelected(ctx, "slow", 360) // … and falls back to what fits
+	before, goodBefore := slow.Stats(), good.Stats()
+	if err := slow.WaitFrames(ctx, before.Frames-before.Broken+90); err != nil {
+		t.Fatal(err)
+	}
+	if s := slow.Stats(); s.Broken-before.Broken > 30 {
+		t.Errorf("%d of the slow viewer's %d frames are broken since he fell back", s.Broken-before.Broken, s.Frames-before.Frames)
+	}
+	if s := good.Stats(); s.Broken > 0 || s.Frames-goodBefore.Frames < 60 || h.selected("good") != 720 {
+		t.Errorf("the good viewer: %d broken, %d frames meanwhile, %d lines; want 0, 60, 720", s.Broken, s.Frames-goodBefore.Frames, h.selected("good"))
+	}
+}
+
+func TestPauseKeepsTheSound(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("ana", rtcpeer.PublishOptions{})
+	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
+	ctx := within(t, 15*time.Second)
+	if err := v.WaitFrames(ctx, 10); err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	session := h.views["ben"].(whip.Playable)
+	h.mu.Unlock()
+	if err := session.Play("1", false); err != nil {
+		t.Fatal(err)
+	}
+	before := v.Stats()
+	if err := v.WaitAudio(ctx, before.AudioPackets+50); err != nil {
+		t.Fatal(err)
+	}
+	if s := v.Stats(); s.Frames > before.Frames+3 {
+		t.Errorf("%d frames came while the picture was paused", s.Frames-before.Frames)
+	}
+	if err := session.Play("1", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.WaitFrames(ctx, before.Frames+30); err != nil {
+		t.Fatal(err)
+	}
+	if s := v.Stats(); s.Broken > 0 {
+		t.Errorf("%d frames could not be decoded, want 0", s.Broken)
+	}
+	if err := session.Play("7", true); !errors.Is(err, stage.ErrNotFound) {
+		t.Errorf("a medium that is not there: got %v", err)
+	}
+}
+
+func TestChromiumSimulcast(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	page := h.openPage()
+	page.run("publish('ana', {simulcast: true, width: 1280, height: 720})")
+	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 })
+	page.run("view('ben', 'ana')")
+	for id, width := range map[string]int{"low": 320, "hi": 1280, "mid": 640} {
+		if err := h.layered("ben").SelectLayer(id); err != nil {
+			t.Fatal(err)
+		}
+		before := page.stats("ben").Inbound.FramesDecoded
+		page.waitStats("ben", func(s browserStats) bool { return s.Inbound.FrameWidth == width && s.Inbound.FramesDecoded > before+10 })
+	}
+	if s := page.stats("ben"); s.Inbound.PacketsLost > 0 {
+		t.Errorf("%d packets are missing, want 0: sequence numbers must go on over a change of layer", s.Inbound.PacketsLost)
+	}
+}
