@@ -1,0 +1,296 @@
+package ivs_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/ivs"
+	"github.com/stagedoor/stagedoor/internal/ivsemu"
+	"github.com/stagedoor/stagedoor/internal/keys"
+	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A house is Stagedoor's way to AWS, and an emulated AWS with a real stage behind it.
+type house struct {
+	*ivs.Service
+	t     *testing.T
+	emu   *ivsemu.Emulator
+	base  string
+	stage stage.Stage
+
+	mu     sync.Mutex
+	events []stage.Event
+	news   chan struct{}
+}
+
+func newHouse(t *testing.T, change func(*ivs.Config), media func(*sfu.Config)) *house {
+	t.Helper()
+	h := &house{t: t, news: make(chan struct{})}
+	var hook http.Handler = http.NotFoundHandler()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hook.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	h.emu, h.base = emulator(t, func(cfg *ivsemu.Config) {
+		cfg.EventsURL, cfg.EventsSecret = server.URL, stage.NewSecret("hush")
+	})
+	h.Service = service(t, h.base, func(cfg *ivs.Config) {
+		cfg.Events = h.heard
+		cfg.Poll = 200 * time.Millisecond
+		if change != nil {
+			change(cfg)
+		}
+	})
+	hook = h.Webhook(stage.NewSecret("hush"))
+	config := sfu.Config{Listen: "127.0.0.1:0", Events: h.emu.Observe}
+	if media != nil {
+		media(&config)
+	}
+	plane, err := sfu.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.emu.Media = plane
+	run(t, plane.Run)
+	run(t, h.Run)
+	h.stage = create(t, h.Service, "main")
+	return h
+}
+
+// run runs until the test ends.
+func run(t *testing.T, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: got %v, want nil", err)
+		}
+	})
+}
+
+func (h *house) heard(e stage.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+	close(h.news)
+	h.news = make(chan struct{})
+}
+
+// wait waits for an event.
+func (h *house) wait(id stage.ParticipantID, kind stage.EventKind, code string) stage.Event {
+	h.t.Helper()
+	timeout := time.After(20 * time.Second)
+	for {
+		h.mu.Lock()
+		for _, e := range h.events {
+			if e.Participant == id && e.Kind == kind && (code == "" || e.Code == code) {
+				h.mu.Unlock()
+				return e
+			}
+		}
+		news, list := h.news, h.events
+		h.mu.Unlock()
+		select {
+		case <-news:
+		case <-timeout:
+			h.t.Fatalf("%s %s of %s did not come; got %+v", kind, code, id, list)
+		}
+	}
+}
+
+func (h *house) token(ttl time.Duration) stage.ParticipantToken {
+	h.t.Helper()
+	req := request(h.stage.ARN)
+	req.TTL = ttl
+	made, err := h.IssueToken(h.t.Context(), req)
+	if err != nil {
+		h.t.Fatalf("IssueToken: got %v, want nil", err)
+	}
+	return made
+}
+
+func (h *house) publish(made stage.ParticipantToken, clip *rtcpeer.Clip) (*rtcpeer.Publisher, error) {
+	return rtcpeer.Publish(h.t, rtcpeer.HTTP(made.WHIPEndpoint, made.Secret.Reveal()), rtcpeer.PublishOptions{Clip: clip})
+}
+
+// eventually asks until the answer is right.
+func (h *house) eventually(what string, right func([]stage.Presence) bool) {
+	h.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		list, err := h.Participants(h.t.Context(), h.stage.ARN)
+		if err == nil && right(list) {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("%s: got %+v, %v", what, list, err)
+		}
+		time.Sleep(50 * time.Millisecond) // the API has no event for this; the poller is what is tested
+	}
+}
+
+func TestABroadcastOnAnAWSStage(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil, nil)
+	made := h.token(time.Hour)
+	if _, err := h.publish(made, nil); err != nil {
+		t.Fatalf("publish through the global endpoint: got %v, want nil", err)
+	}
+	h.wait(made.Participant.ID, stage.EventPublishing, "")
+	h.eventually("presence while live", func(list []stage.Presence) bool {
+		return len(list) == 1 && list[0].Publishing && list[0].Participant.Name() == "Ana" && list[0].Participant.ID == made.Participant.ID
+	})
+	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID, strings.Repeat("Off you go. ", 20)); err != nil {
+		t.Fatalf("Disconnect: got %v, want nil", err)
+	}
+	h.wait(made.Participant.ID, stage.EventEnded, "")
+	h.eventually("presence after the kick", func(list []stage.Presence) bool { return len(list) == 0 })
+	var refused *rtcpeer.StatusError
+	if _, err := h.publish(made, nil); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+		t.Errorf("the kicked token: got %v, want 403", err)
+	}
+	sessions, err := h.Sessions(t.Context(), h.stage.ARN)
+	if err != nil || len(sessions) != 1 || sessions[0].End.IsZero() {
+		t.Errorf("Sessions: got %+v, %v; want one that is over", sessions, err)
+	}
+	h.checkRecord(sessions[0].ID, made.Participant.ID)
+}
+
+// checkRecord reads what the API keeps of a broadcast.
+func (h *house) checkRecord(session string, id stage.ParticipantID) {
+	h.t.Helper()
+	c := stock(h.base)
+	in := &ivsrealtime.ListParticipantEventsInput{StageArn: aws.String(string(h.stage.ARN)), SessionId: &session, ParticipantId: aws.String(string(id))}
+	out, err := c.ListParticipantEvents(h.t.Context(), in)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var names []string
+	for _, event := range out.Events {
+		names = append(names, string(event.Name))
+	}
+	if got, want := strings.Join(names, " "), "LEFT PUBLISH_STOPPED PUBLISH_STARTED JOINED"; got != want {
+		h.t.Errorf("events: got %s, want %s", got, want)
+	}
+	p, err := c.GetParticipant(h.t.Context(), &ivsrealtime.GetParticipantInput{StageArn: in.StageArn, SessionId: &session, ParticipantId: in.ParticipantId})
+	if err != nil || p.Participant.Protocol != types.ParticipantProtocolWhip || !p.Participant.Published || p.Participant.State != types.ParticipantStateDisconnected {
+		h.t.Errorf("GetParticipant: got %+v, %v; want one who published by WHIP and left", p, err)
+	}
+}
+
+func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(cfg *ivs.Config) { cfg.Poll = time.Second }, nil)
+	made := h.token(time.Hour)
+	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID, ""); !errors.Is(err, stage.ErrNotFound) {
+		t.Fatalf("who has not come yet: got %v, want not found", err)
+	}
+	h.eventually("somebody looks", func(list []stage.Presence) bool { return len(list) == 0 })
+	// AWS does not know of it and lets it in. It may be sent away before or after its connection is up.
+	var refused *rtcpeer.StatusError
+	if _, err := h.publish(made, nil); errors.As(err, &refused) {
+		t.Errorf("the door: got %v, want that it opens", err)
+	}
+	h.eventually("sent away", func(list []stage.Presence) bool { return len(list) == 0 })
+	if _, err := h.publish(made, nil); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+		t.Errorf("the second time: got %v, want 403", err)
+	}
+}
+
+func TestWhatTheStageDoesNotBearEndsWithACure(t *testing.T) {
+	t.Parallel()
+	enforce := func(cfg *sfu.Config) {
+		cfg.LimitsFor = func(stage.ARN) sfu.Limits { l := sfu.DefaultLimits(); l.Enforce = true; return l }
+	}
+	for name, test := range map[string]struct {
+		clip rtcpeer.ClipOptions
+		code string
+		cure string
+	}{
+		"B-frames": {rtcpeer.ClipOptions{BFrames: 2}, "b_frame_present", "B-frames"},
+		"1080p":    {rtcpeer.ClipOptions{Width: 1920, Height: 1080, FPS: 10}, "resolution_exceeded", "1280×720"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, nil, enforce)
+			h.eventually("nobody yet", func(list []stage.Presence) bool { return len(list) == 0 })
+			made := h.token(time.Hour)
+			if _, err := h.publish(made, rtcpeer.MakeClip(t, test.clip)); err != nil {
+				t.Fatal(err)
+			}
+			e := h.wait(made.Participant.ID, stage.EventEnded, test.code)
+			if !strings.Contains(e.Detail, test.cure) {
+				t.Errorf("the sentence: got %q, want one about %s", e.Detail, test.cure)
+			}
+		})
+	}
+}
+
+// TestAnOwnKeyIsRotatedWhileTheBroadcastRuns is the road of an operator: API, own key, rotation, end of the old key.
+func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil, nil)
+	var mu sync.Mutex
+	var ahead time.Duration
+	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return time.Now().Add(ahead) }
+	manager := keys.New(keys.Config{Dir: t.TempDir(), AWS: h.Service, Now: now})
+	router := &keys.Router{Keys: manager, API: h.Service, Endpoints: h.Endpoints, WHIPEndpoint: h.WHIPEndpoint, Now: now}
+	issue := func() stage.ParticipantToken {
+		t.Helper()
+		made, err := router.IssueToken(t.Context(), request(h.stage.ARN))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	if made := issue(); made.IssuedBy != ivs.IssuedBy {
+		t.Errorf("at first: issued by %q, want the API", made.IssuedBy)
+	}
+	old, err := manager.Add(t.Context(), region, keys.Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := issue()
+	p, err := h.publish(made, nil)
+	if err != nil {
+		t.Fatalf("a self-signed token: got %v, want nil", err)
+	}
+	h.wait(made.Participant.ID, stage.EventPublishing, "")
+	fresh, err := manager.Rotate(t.Context(), region, keys.Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := issue(); again.IssuedBy != "own key "+fresh.ARN {
+		t.Errorf("after the rotation: issued by %q, want %s", again.IssuedBy, fresh.ARN)
+	}
+	mu.Lock()
+	ahead = 10 * time.Minute
+	mu.Unlock()
+	gone, err := manager.Tidy(t.Context())
+	if err != nil || len(gone) != 1 || gone[0].ARN != old.ARN {
+		t.Fatalf("Tidy: got %+v, %v; want the old key gone", gone, err)
+	}
+	if _, err := h.PublicKey(t.Context(), old.ARN); !errors.Is(err, stage.ErrNotFound) {
+		t.Errorf("the old key at AWS: got %v, want that it is gone", err)
+	}
+	select {
+	case <-p.Closed():
+		t.Error("the broadcast broke")
+	default:
+	}
+	if err := p.HangUp(t.Context()); err != nil {
+		t.Errorf("HangUp: got %v, want nil", err)
+	}
+}
