@@ -1,0 +1,99 @@
+/**
+ * A browser source: joins the stage by the viewing key in the address's fragment and shows who the key is for. It waits as
+ * long as it takes, and is transparent meanwhile.
+ */
+import { base, problem } from '../lib/api.js';
+import { byId } from '../lib/dom.js';
+import { createClient } from '../lib/stage/client.js';
+import { meter } from '../lib/stage/level.js';
+import { cast, columns, createSpotlight, kindOf } from './layout.js';
+
+const LOOK_EVERY = 200;
+
+const key = location.hash.slice(1);
+const stage = byId('stage');
+const spotlight = createSpotlight();
+/** @type {Map<string, {video: HTMLVideoElement, sound: {level: () => number, stop: () => void}}>} */
+const shown = new Map();
+/** @type {import('../lib/stage/client.js').Participant[]} */
+let present = [];
+let view = '';
+
+async function token() {
+  const response = await fetch(new URL('api/views/token', base), { method: 'POST', headers: { Authorization: `Bearer ${key}` }, credentials: 'omit' });
+  if (!response.ok) throw await problem(response);
+  const admission = await response.json();
+  view = admission.view;
+  return admission;
+}
+
+const client = createClient({
+  token,
+  wants: (p) => cast(view, present).some((q) => q.id === p.id),
+  on: {
+    participants(list) { present = list; arrange(); client.refresh(); },
+    stream: play,
+    removed: remove,
+    state(phase) {
+      document.documentElement.dataset.phase = phase;
+      if (phase === 'refused') for (const id of [...shown.keys()]) remove(id); // the key was revoked
+    },
+  },
+});
+
+/** @param {string} id @param {MediaStream} stream */
+function play(id, stream) {
+  const known = shown.get(id) ?? { video: picture(id), sound: { level: () => 0, stop() {} } };
+  shown.set(id, known);
+  known.sound.stop();
+  known.sound = kindOf(view) === 'spotlight' ? meter(stream) : { level: () => 0, stop() {} };
+  if (known.video.srcObject !== stream) known.video.srcObject = stream;
+  // OBS lets pages play by themselves; a browser tab, where one looks whether the address works, plays without sound.
+  known.video.play().catch((err) => {
+    if (err.name !== 'NotAllowedError') return;
+    known.video.muted = true;
+    return known.video.play();
+  }).catch(() => {});
+  arrange();
+}
+
+/** @param {string} id */
+function picture(id) {
+  const video = document.createElement('video');
+  video.playsInline = true;
+  video.dataset.participant = id;
+  // Until there is a frame there is nothing to see, not a black box.
+  video.hidden = true;
+  video.onloadeddata = video.onresize = arrange;
+  stage.append(video);
+  return video;
+}
+
+/** @param {string} id */
+function remove(id) {
+  const known = shown.get(id);
+  shown.delete(id);
+  known?.sound.stop();
+  known?.video.remove();
+  arrange();
+}
+
+/** Fills the source with those who have a picture. Who turned the camera off is heard and not seen. */
+function arrange() {
+  const seen = cast(view, present).filter((p) => !p.videoMuted && (shown.get(p.id)?.video.videoWidth ?? 0) > 0).map((p) => p.id);
+  const chosen = kindOf(view) === 'spotlight' ? seen.filter((id) => id === speaker(seen)) : seen;
+  for (const [id, { video }] of shown) video.hidden = !chosen.includes(id);
+  stage.style.gridTemplateColumns = `repeat(${columns(chosen.length, innerWidth, innerHeight)}, minmax(0, 1fr))`;
+  stage.style.gridAutoRows = 'minmax(0, 1fr)';
+}
+
+/** @param {string[]} seen */
+const speaker = (seen) => spotlight.next(new Map(seen.map((id) => [id, shown.get(id)?.sound.level() ?? 0])), performance.now());
+
+addEventListener('resize', arrange);
+addEventListener('pagehide', () => client.leave());
+addEventListener('pageshow', (e) => { if (e.persisted) client.join(); });
+addEventListener('hashchange', () => location.reload()); // another key
+setInterval(() => { if (kindOf(view) === 'spotlight') arrange(); }, LOOK_EVERY);
+
+if (key) client.join();

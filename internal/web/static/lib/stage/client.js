@@ -38,6 +38,8 @@ import { openLocal } from './local.js';
 const RENEW = 0.8;
 /** Milliseconds that the old session still plays while the new one begins. */
 const OVERLAP = 8_000;
+/** Milliseconds after which a session has been a success. */
+const STEADY = 10_000;
 const TICK = 1_000;
 
 /**
@@ -68,7 +70,7 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
         const session = stay(admission);
         const why = await session.over;
         if (mine !== joined) return;
-        if (session.wasThere()) tries = -1; // what follows is not another failed try
+        if (why === 'renew' || now() - session.started > STEADY) tries = -1; // what follows is not another failed try
         if (why !== 'renew') on.state('lost', new Error(why));
       } catch (/** @type {any} */ err) {
         if (mine !== joined) return;
@@ -93,7 +95,7 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
     let end = () => {};
     /** @type {Promise<string>} */
     const over = new Promise((resolve) => { end = resolve; });
-    const self = { over, streams, wasThere: () => there, close };
+    const self = { over, streams, started, close };
     newest = self;
     const current = () => newest === self;
 

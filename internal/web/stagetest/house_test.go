@@ -1,0 +1,84 @@
+// Package stagetest plays the participants dock and the browser sources in real browsers, with a real server and real media.
+package stagetest
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// A house is a server with an operator, a broadcaster and a guest who has an account.
+type house struct {
+	*apptest.App
+	t               testing.TB
+	olga, ana, bea *apptest.Client
+}
+
+func open(t testing.TB, flags ...string) *house {
+	t.Helper()
+	app := apptest.Start(t, flags...)
+	olga := app.Operator()
+	return &house{App: app, t: t, olga: olga, ana: app.Broadcaster(olga, "ana", "publish", "subscribe"), bea: app.Broadcaster(olga, "bea", "publish", "subscribe")}
+}
+
+// publish puts somebody on the air with a picture and a tone.
+func (h *house) publish(who *apptest.Client, o rtcpeer.PublishOptions) *rtcpeer.Publisher {
+	h.t.Helper()
+	token := who.Token("publish")
+	p, err := rtcpeer.Publish(h.t, rtcpeer.HTTP(token.Endpoint, token.Token), o)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return p
+}
+
+// dock opens the participants dock as somebody.
+func (h *house) dock(engine browser.Engine, name string, o browser.Options) *browser.Page {
+	h.t.Helper()
+	page := browser.Open(h.t, engine, o)
+	page.Goto(h.URL + "/dock/stage")
+	page.Type("#f-name", name)
+	page.Type("#f-password", apptest.Password)
+	page.ClickText("Sign in")
+	page.WaitText("joined")
+	return page
+}
+
+// source opens what OBS opens as a browser source.
+func (h *house) source(engine browser.Engine, who *apptest.Client, view string) (*browser.Page, web.CreatedView) {
+	h.t.Helper()
+	made := h.view(who, view)
+	page := browser.Open(h.t, engine, browser.Options{Width: 640, Height: 360})
+	page.Goto(made.URL)
+	return page, made
+}
+
+func (h *house) view(who *apptest.Client, view string) (made web.CreatedView) {
+	h.t.Helper()
+	who.Must(http.StatusCreated, "POST", "/api/views", map[string]any{"stage": who.MainStage(), "view": view}, &made)
+	return made
+}
+
+// tile is the CSS selector of a person's tile.
+func tile(who *apptest.Client) string { return `article[data-user="` + string(who.Me().ID) + `"]` }
+
+// moves waits until the video of the selector shows pictures that change, as a person would see it.
+func moves(page *browser.Page, selector string) {
+	page.WaitFor(`(async () => {
+		const video = document.querySelector('` + selector + ` video');
+		if (!(video.videoWidth > 0) || getComputedStyle(video).visibility !== 'visible') return false;
+		const frames = () => video.getVideoPlaybackQuality().totalVideoFrames;
+		const before = frames();
+		await new Promise(resolve => setTimeout(resolve, 400));
+		return frames() > before;
+	})()`)
+}
+
+// loud waits until the level meter of the selector moves.
+func loud(page *browser.Page, selector string) {
+	page.WaitFor(`Number(/scaleX\(([\d.]+)\)/.exec(document.querySelector('` + selector + ` .level').style.transform)?.[1]) > 0.3`)
+}

@@ -1,0 +1,53 @@
+/** Which pictures a browser source shows, and how. Pure. */
+
+/** @typedef {import('../lib/stage/client.js').Participant} Participant */
+
+/** Milliseconds that somebody keeps the spotlight at least: a cough does not switch. */
+const HOLD = 1_500;
+/** Louder than a room. */
+const SPEAKING = 0.35;
+
+/** @param {string} view @returns {'grid' | 'spotlight' | 'person'} */
+export const kindOf = (view) => (view === 'grid' || view === 'stage' ? 'grid' : view === 'spotlight' ? 'spotlight' : 'person');
+
+/**
+ * Whom a view receives. A person is a user: new tokens do not change who it is, and of two broadcasts of one person the
+ * newer one is meant.
+ * @param {string} view @param {Participant[]} list in the order in which they came
+ * @returns {Participant[]}
+ */
+export function cast(view, list) {
+  const publishing = list.filter((p) => p.publishing);
+  return kindOf(view) === 'person' ? publishing.filter((p) => p.userId === view).slice(-1) : publishing;
+}
+
+/**
+ * The columns that make the pictures largest in a frame of that shape.
+ * @param {number} n @param {number} width @param {number} height
+ */
+export function columns(n, width, height) {
+  let best = 1;
+  let largest = 0;
+  for (let c = 1; c <= n; c++) {
+    const size = Math.min(width / c / 16, height / Math.ceil(n / c) / 9);
+    if (size > largest) { largest = size; best = c; }
+  }
+  return best;
+}
+
+/** Who speaks: the loudest, once it has been so for a moment. */
+export function createSpotlight() {
+  let shown = '';
+  let since = -Infinity;
+  return {
+    /** @param {Map<string, number>} levels how loud everybody is who can be shown @param {number} now @returns {string} */
+    next(levels, now) {
+      const [loudest = '', level = 0] = [...levels].sort((a, b) => b[1] - a[1])[0] ?? [];
+      const gone = !levels.has(shown);
+      const louder = level > SPEAKING && level > (levels.get(shown) ?? 0) + 0.05 && now - since > HOLD;
+      if (loudest !== shown && (gone || louder)) { shown = loudest; since = now; }
+      if (levels.size === 0) shown = '';
+      return shown;
+    },
+  };
+}

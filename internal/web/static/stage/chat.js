@@ -1,0 +1,125 @@
+/** The chat of a stage: what was said, as the server tells it, and what may be done with it. */
+import { api, escapeArn } from '../lib/api.js';
+import { h } from '../lib/dom.js';
+import { listen } from '../lib/events.js';
+import { button, errorLine, errorText } from '../lib/page.js';
+import { t, time } from '../lib/strings.js';
+
+/**
+ * @typedef {import('../types.js').ChatMessage} Message
+ * @typedef {import('../types.js').ChatHistory} History
+ * @typedef {History & {error: string, sending: boolean}} Chat
+ */
+
+/** @type {Chat} */
+const EMPTY = Object.freeze({ messages: [], posts: false, moderates: false, muted: [], error: '', sending: false });
+
+/**
+ * What an event makes of the chat. Pure.
+ * @param {Chat} chat @param {string} event @param {any} data
+ * @returns {Chat}
+ */
+export function told(chat, event, data) {
+  switch (event) {
+    case 'chat': return { ...chat, ...data };
+    // The history may hold already what is told again.
+    case 'message': return chat.messages.some((m) => m.id === data.id) ? chat : { ...chat, messages: [...chat.messages, data].slice(-200) };
+    case 'removed': return { ...chat, messages: chat.messages.filter((m) => m.id !== data.id) };
+    default: return chat;
+  }
+}
+
+/**
+ * @param {object} about
+ * @param {() => void} about.changed
+ * @param {(m: Message) => void} about.heard a new message of somebody
+ */
+export function createChat({ changed, heard }) {
+  let arn = '';
+  let chat = EMPTY;
+  let stream = { stop() {} };
+  const path = (/** @type {string} */ rest) => `api/stages/${escapeArn(arn)}/${rest}`;
+
+  /** @param {Partial<Chat>} change */
+  const set = (change) => { chat = { ...chat, ...change }; changed(); };
+
+  /** @param {Promise<unknown>} work */
+  async function attempt(work) {
+    try {
+      await work;
+      set({ error: '' });
+      return true;
+    } catch (err) {
+      set({ error: errorText(err) });
+      return false;
+    }
+  }
+
+  return {
+    get now() { return chat; },
+    /** @param {string} stage */
+    open(stage) {
+      stream.stop();
+      arn = stage;
+      chat = EMPTY;
+      stream = listen({
+        event({ event, data }) {
+          const before = chat.messages.length;
+          set(told(chat, event, data));
+          if (event === 'message' && chat.messages.length > before) heard(data);
+        },
+        signedOut() { set({ posts: false }); },
+      }, { path: path('events') });
+    },
+    close: () => stream.stop(),
+    /** @param {string} text */
+    async send(text) {
+      set({ sending: true });
+      const sent = await attempt(api('POST', path('chat'), { text }));
+      set({ sending: false });
+      return sent;
+    },
+    /** @param {string} id */
+    remove: (id) => attempt(api('DELETE', path(`chat/${encodeURIComponent(id)}`))),
+    /** @param {string} user @param {boolean} on */
+    mute: (user, on) => attempt(api(on ? 'PUT' : 'DELETE', path(`chat/muted/${encodeURIComponent(user)}`))),
+  };
+}
+
+/** @param {ReturnType<typeof createChat>} chat @param {string} me user id */
+export function chatView(chat, me) {
+  const { messages, posts, moderates, muted, error, sending } = chat.now;
+  return h('section', { className: 'card chat', key: 'chat', 'aria-label': t('chat.title') },
+    h('h2', null, t('chat.title')),
+    h('ol', { className: 'messages', id: 'messages', 'aria-live': 'off', tabIndex: 0, 'aria-label': t('chat.title') },
+      ...messages.map((m) => messageView(chat, m, me)),
+      messages.length === 0 && h('li', { className: 'hint', key: 'none' }, t('chat.none'))),
+    errorLine(error),
+    muted.length > 0 && h('p', { className: 'hint', key: 'muted' }, `${t('chat.muted')} `,
+      ...muted.map((p) => button(t('chat.unmute', { name: p.name }), () => void chat.mute(p.id, false), { className: 'link', key: p.id }))),
+    posts ? h('form', { className: 'say', key: 'say', onsubmit: (/** @type {SubmitEvent} */ e) => void submit(e, chat) },
+      h('input', { id: 'say', name: 'text', maxLength: 500, autocomplete: 'off', 'aria-label': t('chat.write'), placeholder: t('chat.write') }),
+      h('button', { type: 'submit', className: 'primary', 'aria-disabled': sending && 'true' }, t('chat.send')))
+      : h('p', { className: 'hint', key: 'quiet' }, t('chat.quiet')));
+
+  /** @param {ReturnType<typeof createChat>} room @param {Message} m @param {string} self */
+  function messageView(room, m, self) {
+    const own = m.userId !== '' && m.userId === self;
+    return h('li', { key: m.id, className: own ? 'own' : '' },
+      h('div', { className: 'head' },
+        h('b', null, m.name), h('time', { dateTime: m.time }, time(m.time)),
+        moderates && !own && button('', () => void room.mute(m.userId, true), { className: 'icon i-speak-off', title: t('chat.mute', { name: m.name }), 'aria-label': t('chat.mute', { name: m.name }) }),
+        (moderates || own) && button('', () => void room.remove(m.id), { className: 'icon i-remove', title: t('chat.remove'), 'aria-label': t('chat.removeOf', { name: m.name }) })),
+      h('p', null, m.text));
+  }
+}
+
+/** @param {SubmitEvent} e @param {ReturnType<typeof createChat>} chat */
+async function submit(e, chat) {
+  e.preventDefault();
+  const input = /** @type {HTMLInputElement} */ (document.getElementById('say'));
+  const text = input.value.trim();
+  if (text === '' || chat.now.sending) return;
+  if (await chat.send(text)) input.value = '';
+  input.focus();
+}

@@ -1,0 +1,65 @@
+/** Who is shown, and how: what this browser remembers of each person, and what follows from it. Pure. */
+
+/** @typedef {import('../lib/stage/client.js').Participant} Participant */
+/** @typedef {'small' | 'normal' | 'large'} Size */
+/** @typedef {{hidden?: boolean, muted?: boolean, pinned?: boolean, size?: Size}} Choice what the person chose; else the default */
+/** @typedef {{participant: Participant, you: boolean, hidden: boolean, muted: boolean, pinned: boolean, size: Size}} Card */
+
+const KEPT = 200;
+/** @type {Size[]} */
+const SIZES = ['small', 'normal', 'large'];
+
+/** Who somebody is: the person where there is one, since tokens come and go. @param {Participant} p */
+export const personOf = (p) => p.userId || p.id;
+
+/**
+ * What is shown of those who publish, in the order in which they came: a picture that moves in the page stops playing, so
+ * pinning is left to the style.
+ * @param {Participant[]} list @param {string} me user id @param {Record<string, Choice>} choices
+ * @returns {Card[]}
+ */
+export function cards(list, me, choices) {
+  return list.filter((p) => p.publishing).map((participant) => card(participant, me, choices));
+}
+
+/** @param {Participant} participant @param {string} me @param {Record<string, Choice>} choices @returns {Card} */
+export function card(participant, me, choices) {
+  const you = participant.userId !== '' && participant.userId === me;
+  const { hidden = you, muted = false, pinned = false, size = 'normal' } = choices[personOf(participant)] ?? {};
+  return { participant, you, hidden, muted, pinned, size }; // oneself is hidden at first: no echo
+}
+
+/**
+ * Those who are there without a picture, each person once. One's own pages are no news.
+ * @param {Participant[]} list @param {string} me
+ * @returns {Participant[]}
+ */
+export function audience(list, me) {
+  const busy = new Set(list.filter((p) => p.publishing).map(personOf));
+  /** @type {Map<string, Participant>} */
+  const rest = new Map();
+  for (const p of list) if (!busy.has(personOf(p)) && p.userId !== me) rest.set(personOf(p), p);
+  return [...rest.values()];
+}
+
+/** @param {Size} size @returns {Size} */
+export const nextSize = (size) => SIZES[(SIZES.indexOf(size) + 1) % SIZES.length];
+
+/**
+ * Choices as they are stored; the latest ones are kept.
+ * @param {string | null} text @returns {Record<string, Choice>}
+ */
+export function readChoices(text) {
+  try {
+    const found = JSON.parse(text ?? '{}');
+    return found && typeof found === 'object' && !Array.isArray(found) ? found : {};
+  } catch {
+    return {};
+  }
+}
+
+/** @param {Record<string, Choice>} choices @param {string} person @param {Choice} change @returns {Record<string, Choice>} */
+export function choose(choices, person, change) {
+  const { [person]: before, ...others } = choices;
+  return Object.fromEntries([...Object.entries(others), [person, { ...before, ...change }]].slice(-KEPT));
+}

@@ -1,0 +1,59 @@
+/** One person's picture and sound. The video element lives as long as the person is shown, and is never moved. */
+import { h } from '../lib/dom.js';
+import { meter } from '../lib/stage/level.js';
+
+/**
+ * @param {{name: string, blocked: () => void}} about blocked: the browser wants a click before there is sound
+ */
+export function createTile({ name, blocked }) {
+  const video = h('video', { autoplay: true, playsInline: true, 'aria-label': name });
+  const bar = h('span', { className: 'level', 'aria-hidden': 'true' });
+  let sound = { level: () => 0, stop() {} };
+  let quiet = true;
+  video.muted = true;
+
+  function start() {
+    video.muted = quiet;
+    video.play().catch((err) => {
+      if (err.name !== 'NotAllowedError') return; // a new stream came in between; its own play() follows
+      video.muted = true;
+      blocked();
+      return video.play();
+    }).catch(() => {});
+  }
+
+  return {
+    video,
+    bar,
+    /** @param {MediaStream | null} stream */
+    play(stream) {
+      if (video.srcObject === stream) return listenTo(stream);
+      video.srcObject = stream;
+      listenTo(stream);
+      if (stream) start();
+    },
+    /** @param {boolean} now */
+    mute(now) {
+      if (now === quiet) return;
+      quiet = now;
+      if (video.srcObject) start();
+    },
+    /** After the click: the sound may begin. */
+    unlock() { if (video.srcObject) start(); },
+    measure() {
+      const loud = sound.level();
+      bar.style.transform = `scaleX(${loud.toFixed(2)})`;
+      return loud;
+    },
+    stop() {
+      sound.stop();
+      video.srcObject = null;
+    },
+  };
+
+  /** Tracks come one after the other. @param {MediaStream | null} stream */
+  function listenTo(stream) {
+    sound.stop();
+    sound = stream ? meter(stream) : { level: () => 0, stop() {} };
+  }
+}

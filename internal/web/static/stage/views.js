@@ -1,0 +1,153 @@
+/** What the participants dock shows. */
+import { h } from '../lib/dom.js';
+import { button, copyField, errorLine, field, form } from '../lib/page.js';
+import { t, time } from '../lib/strings.js';
+
+/**
+ * @typedef {import('../lib/types.js').Stage} Stage
+ * @typedef {import('./people.js').Card} Card
+ * @typedef {import('../types.js').View} View
+ *
+ * @typedef {object} Model
+ * @property {import('../lib/types.js').Me} me
+ * @property {Stage | undefined} stage
+ * @property {Stage[]} stages
+ * @property {import('../lib/stage/client.js').Phase} phase
+ * @property {string} error
+ * @property {Card[]} cards
+ * @property {import('../lib/stage/client.js').Participant[]} audience
+ * @property {boolean} blocked the browser wants a click before there is sound
+ * @property {import('../lib/obs.js').ObsStatus} obs
+ * @property {boolean} working
+ * @property {{text: string, bad: boolean} | null} note
+ * @property {View[]} views
+ * @property {{label: string, url: string} | null} made
+ *
+ * @typedef {object} Actions
+ * @property {(arn: string) => void} pick
+ * @property {() => void} sound
+ * @property {() => void} again
+ * @property {(card: Card, change: import('./people.js').Choice) => void} choose
+ * @property {(view: string, name: string) => void} add
+ * @property {(view: string, name: string) => void} copy
+ * @property {(view: View) => void} revoke
+ * @property {(address: string, password: string) => void} connect
+ */
+
+/** @param {Model} m @param {Actions} act */
+export function toolbar(m, act) {
+  return h('div', { className: 'bar', key: 'bar' },
+    m.stages.length > 1
+      ? h('select', { 'aria-label': t('stage.which'), onchange: (/** @type {Event} */ e) => act.pick(/** @type {HTMLSelectElement} */ (e.target).value) },
+        ...m.stages.map((s) => h('option', { value: s.arn, selected: s.arn === m.stage?.arn, key: s.arn }, s.name)))
+      : h('h1', null, m.stage?.name ?? t('stage.title')),
+    h('span', { className: `phase ${m.phase}`, key: 'phase', role: 'status' }, t(`stage.phase.${m.phase}`)));
+}
+
+/** @param {Model} m @param {Actions} act */
+export function notices(m, act) {
+  return [
+    !m.stage && h('p', { className: 'card', key: 'no-stage' }, t('stage.none')),
+    m.phase === 'refused' && h('div', { className: 'card', key: 'refused' }, errorLine(m.error), button(t('app.again'), act.again)),
+    m.phase === 'lost' && m.error && h('p', { className: 'notice warning', key: 'lost' }, m.error),
+    m.blocked && m.cards.some((c) => !c.hidden && !c.muted) && button(t('stage.sound'), act.sound, { className: 'primary large wide', key: 'sound' }),
+    m.note && h('p', { className: m.note.bad ? 'error' : 'notice good', key: 'note', role: m.note.bad ? 'alert' : 'status' }, m.note.text),
+  ];
+}
+
+/**
+ * @param {Model} m @param {Actions} act
+ * @param {(id: string) => {link: string, silent: boolean}} about
+ */
+export function peopleView(m, act, about) {
+  const shown = m.cards.filter((c) => !c.hidden);
+  const hidden = m.cards.filter((c) => c.hidden);
+  return h('main', { key: 'people', className: 'people' },
+    m.stage && m.phase !== 'idle' && m.cards.length === 0 && h('p', { className: 'card empty', key: 'nobody' }, t(m.phase === 'joined' ? 'stage.nobody' : 'stage.wait')),
+    h('div', { className: shown.length === 1 ? 'tiles one' : 'tiles', key: 'tiles' }, ...shown.map((c) => tileView(c, act, about(c.participant.id)))),
+    hidden.length > 0 && h('ul', { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') }, ...hidden.map((c) => hiddenView(c, act))),
+    m.audience.length > 0 && h('p', { className: 'hint', key: 'audience' }, t('stage.audience', { names: m.audience.map((p) => p.name).join(', ') })));
+}
+
+/** @param {Card} c */
+const nameOf = (c) => (c.you ? t('stage.you', { name: c.participant.name }) : c.participant.name);
+
+/** @param {Card} c @param {Actions} act @param {{link: string, silent: boolean}} about */
+function tileView(c, act, { link, silent }) {
+  const { participant: p } = c;
+  const name = nameOf(c);
+  return h('article', { className: `tile ${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted ? ' no-picture' : ''}`, key: p.id, 'aria-label': name, 'data-user': p.userId, 'data-link': link },
+    h('div', { className: 'screen' },
+      h('div', { keep: true, id: `screen-${p.id}`, className: 'picture' }),
+      link !== 'connected' && h('p', { className: 'over', key: 'over' }, t(`stage.link.${link}`)),
+      link === 'connected' && p.videoMuted && h('p', { className: 'over', key: 'over' }, t('stage.noPicture'))),
+    h('div', { className: 'meter', keep: true, id: `meter-${p.id}`, 'aria-hidden': 'true' }),
+    h('div', { className: 'foot' },
+      h('b', { title: name }, name),
+      p.audioMuted && h('span', { className: 'tag warn', key: 'muted' }, t('stage.audioMuted')),
+      silent && !p.audioMuted && h('span', { className: 'tag', key: 'silent' }, t('stage.silent')),
+      h('span', { className: 'tools' },
+        tool(c.muted ? 'i-sound-off' : 'i-sound', t(c.muted ? 'stage.unmute' : 'stage.mute', { name: p.name }), () => act.choose(c, { muted: !c.muted }), c.muted),
+        tool('i-pin', t(c.pinned ? 'stage.unpin' : 'stage.pin', { name: p.name }), () => act.choose(c, { pinned: !c.pinned }), c.pinned),
+        tool('i-size', t('stage.size', { name: p.name, size: t(`stage.size.${c.size}`) }), () => act.choose(c, { size: c.size === 'small' ? 'normal' : c.size === 'normal' ? 'large' : 'small' })),
+        tool('i-hide', t('stage.hide', { name: p.name }), () => act.choose(c, { hidden: true })),
+        p.userId !== '' && tool('i-add', t('scene.addPerson', { name: p.name }), () => act.add(p.userId, p.name)))));
+}
+
+/** @param {string} icon @param {string} label @param {() => void} onclick @param {boolean} [pressed] */
+const tool = (icon, label, onclick, pressed) =>
+  button('', onclick, { className: `icon ${icon}`, title: label, 'aria-label': label, ...(pressed === undefined ? {} : { 'aria-pressed': String(pressed) }) });
+
+/** @param {Card} c @param {Actions} act */
+const hiddenView = (c, act) => h('li', { key: c.participant.id, 'data-user': c.participant.userId },
+  h('b', null, nameOf(c)), h('span', { className: 'hint' }, t('stage.isHidden')),
+  button(t('app.show'), () => act.choose(c, { hidden: false }), { className: 'small', 'aria-label': t('stage.show', { name: c.participant.name }) }));
+
+/** @param {Model} m @param {Actions} act */
+export function sourcesView(m, act) {
+  const ready = m.obs.phase === 'ready';
+  return h('details', { className: 'section', key: 'sources', id: 'sources' },
+    h('summary', null, t('scene.title')),
+    h('p', { className: 'hint' }, t('scene.lead')),
+    !ready && connectView(m, act),
+    h('ul', { className: 'list' },
+      ...layouts().map(([view, name]) => h('li', { className: 'source', key: view }, h('b', null, name), ...sourceButtons(m, act, view, name))),
+      ...m.cards.filter((c) => c.participant.userId !== '').map((c) => h('li', { className: 'source', key: c.participant.id },
+        h('b', null, c.participant.name), ...sourceButtons(m, act, c.participant.userId, c.participant.name)))),
+    m.made && copyField({ key: 'source-url', label: m.made.label, text: m.made.url }),
+    m.made && h('p', { className: 'hint', key: 'made' }, t('scene.secret')),
+    m.views.length > 0 && h('h3', { key: 'keys-title' }, t('view.title')),
+    m.views.length > 0 && h('ul', { className: 'list keys', key: 'keys' }, ...m.views.map((v) => viewRow(v, act))));
+}
+
+/** @returns {[string, string][]} */
+const layouts = () => [['grid', t('scene.grid')], ['spotlight', t('scene.spotlight')]];
+
+/** @param {Model} m @param {Actions} act @param {string} view @param {string} name */
+const sourceButtons = (m, act, view, name) => [
+  button(t('scene.add'), () => act.add(view, name), { className: 'small', 'aria-label': t('scene.addPerson', { name }), 'aria-disabled': (m.working || m.obs.phase !== 'ready') && 'true' }),
+  button(t('scene.copy'), () => act.copy(view, name), { className: 'small', 'aria-label': t('scene.copyPerson', { name }), 'aria-disabled': m.working && 'true' }),
+];
+
+/** @param {View} v @param {Actions} act */
+const viewRow = (v, act) => h('li', { className: 'source', key: v.id },
+  h('span', null, h('b', null, viewName(v)), ' ',
+    h('span', { className: 'hint' }, v.lastUsedAt ? t('view.used', { time: time(v.lastUsedAt) }) : t('view.unused'))),
+  button(t('view.revoke'), () => act.revoke(v), { className: 'small', 'aria-label': t('view.revokeOf', { name: viewName(v) }) }));
+
+/** @param {View} v */
+export function viewName(v) {
+  const layout = layouts().find(([view]) => view === v.view);
+  return layout?.[1] ?? v.name ?? t('view.somebody', { id: v.view.slice(0, 8) });
+}
+
+/** @param {Model} m @param {Actions} act */
+function connectView(m, act) {
+  const { phase } = m.obs;
+  const busy = phase === 'connecting' || phase === 'starting';
+  return h('div', { className: 'connect', key: 'connect' },
+    h('p', { className: phase === 'lost' || phase === 'password' ? 'warning' : 'hint' }, t(`scene.obs.${phase}`)),
+    form({ key: 'obs', submit: t('scene.connect'), busy, onsubmit: (d) => act.connect(d.address, d.password), className: 'inline' },
+      field(t('scene.address'), { name: 'address', placeholder: '127.0.0.1:4455', value: m.obs.url.replace('ws://', '') }),
+      field(t('scene.password'), { name: 'password', type: 'password' })));
+}
