@@ -31,6 +31,7 @@ func version() string {
 type commands struct {
 	Serve   ServeCommand   `cmd:"" help:"Serve sign-in, docks, tokens and the local stage."`
 	Users   UsersCommand   `cmd:"" help:"Add, list and remove people."`
+	Keys    KeysCommand    `cmd:"" help:"Own keys that sign tokens for stages of AWS."`
 	OBS     OBSCommand     `cmd:"" name:"obs" help:"Set up and run an OBS from a terminal, as the dock does."`
 	Emulate EmulateCommand `cmd:"" help:"Emulate the Amazon IVS real-time API, with real media behind it. Not IVS."`
 	Version VersionCommand `cmd:"" help:"Print the version."`

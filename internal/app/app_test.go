@@ -131,7 +131,7 @@ func TestUsersFromTheTerminal(t *testing.T) {
 	code, _, _ = strings.Cut(code, "\n")
 	ana := a.Browser()
 	ana.Must(201, "POST", "/api/invite", map[string]string{"code": code, "password": apptest.Password}, nil)
-	ana.Token("publish")
+	arn := ana.Token("publish").Stage
 
 	if out, err := run(t, "users", "list", "--data", a.Data); err != nil || !strings.Contains(out, "ana") || !strings.Contains(out, "operator") {
 		t.Errorf("users list: got %v %s", err, out)
@@ -145,7 +145,7 @@ func TestUsersFromTheTerminal(t *testing.T) {
 	if _, err := run(t, "users", "remove", "ana", "--data", a.Data); err != nil {
 		t.Fatal(err)
 	}
-	ana.Refused(401, "unauthorized", "GET", "/api/me", nil)
+	ana.Refused(401, "unauthorized", "POST", "/api/tokens", map[string]any{"stage": arn})
 	if _, err := run(t, "users", "remove", "nobody", "--data", a.Data); err == nil {
 		t.Error("nobody was removed")
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/app"
+	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
 // The variables that make the test binary behave as the program, so that a test or benchmark measures a process of its own.
@@ -20,6 +21,9 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "" {
+		// AWS's default chain of credentials looks at the environment first; the emulator has this pair.
+		os.Setenv("AWS_ACCESS_KEY_ID", apptest.AccessKey)
+		os.Setenv("AWS_SECRET_ACCESS_KEY", apptest.SecretKey)
 		os.Exit(m.Run())
 	}
 	os.Exit(program())

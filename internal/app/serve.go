@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -59,6 +60,7 @@ type server struct {
 	media   *sfu.SFU
 	whip    *whip.Handler
 	signal  *signal.Server
+	aws     *aws // nil where no region of AWS is served
 	web     *web.Server
 	listen  net.Listener
 	http    *http.Server
@@ -83,7 +85,7 @@ func (cmd *ServeCommand) open(ctx context.Context, p *process) (_ *server, err e
 	if err := s.openPorts(); err != nil {
 		return nil, err
 	}
-	return s, s.wire(key)
+	return s, s.wire(ctx, key)
 }
 
 func (s *server) openData(ctx context.Context) error {
@@ -151,17 +153,33 @@ func ownURL(address *net.TCPAddr, tls bool) *url.URL {
 }
 
 // wire joins the floors.
-func (s *server) wire(key *ecdsa.PrivateKey) error {
+func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	keyID, err := token.LocalKeyID(&key.PublicKey)
 	if err != nil {
 		return err
 	}
 	s.control = &access.Control{
 		Store: s.store, Passwords: newPasswords(), Now: time.Now,
-		Issuer:     &token.Signer{Key: key, KeyID: keyID, Endpoints: s.endpoints, Now: time.Now, Name: "local key"},
 		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
 		Changed: func(id access.UserID) { s.web.AccessChanged(id) },
 	}
+	if err := s.wireLocal(keyID, key); err != nil {
+		return err
+	}
+	if err := s.wireAWS(ctx); err != nil {
+		return err
+	}
+	stages := &both{
+		signer: &token.Signer{Key: key, KeyID: keyID, Endpoints: s.endpoints, Now: time.Now, Name: "local key"},
+		signal: s.signal, aws: s.aws,
+	}
+	s.control.Issuer, s.control.Moderator = stages, stages
+	return s.wireWeb(stages)
+}
+
+// wireLocal joins what serves local stages.
+func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
+	var err error
 	s.media, err = sfu.New(sfu.Config{
 		Listen: s.settings.Media, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
 		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, Now: time.Now, Log: s.log,
@@ -184,13 +202,33 @@ func (s *server) wire(key *ecdsa.PrivateKey) error {
 		Doors: s.whip, Media: s.media, Origin: s.public.String(), Now: time.Now, Log: s.log,
 		Changed: func(arn stage.ARN) { s.web.StageChanged(arn) },
 	})
-	s.control.Moderator = s.signal
-	s.web, err = web.New(web.Config{
-		Control: s.control, Stage: s.signal, WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
-		Log: s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,
-		Tokens: s.whip.Tokens, SDK: web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
+	return nil
+}
+
+// wireAWS joins what serves stages of AWS, where a region is named.
+func (s *server) wireAWS(ctx context.Context) (err error) {
+	if len(s.settings.IVSRegion) == 0 {
+		return nil
+	}
+	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, ivs.Config{
+		Cache: endpointCache{s.control}, Log: s.log, Admit: s.control.Admit,
+		Events: func(e stage.Event) { s.web.StageEvent(e) },
 	})
-	if err != nil {
+	return err
+}
+
+func (s *server) wireWeb(stages stage.Moderator) (err error) {
+	cfg := web.Config{
+		Control: s.control, Stage: stages, WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
+		Log: s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,
+	}
+	if s.aws != nil {
+		cfg.AWS = s.aws
+		if s.settings.IVSEventsSecret != "" {
+			cfg.AWSEvents = s.aws.Webhook(stage.NewSecret(s.settings.IVSEventsSecret))
+		}
+	}
+	if s.web, err = web.New(cfg); err != nil {
 		return err
 	}
 	s.http = &http.Server{
@@ -276,6 +314,10 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(s.serveHTTP)
 	g.Go(func() error { return s.media.Run(ctx) })
 	g.Go(func() error { return s.signal.Run(ctx) })
+	if s.aws != nil {
+		g.Go(func() error { return s.aws.Run(ctx) })
+		g.Go(func() error { return s.aws.keys.Run(ctx) })
+	}
 	g.Go(func() error { return s.every(ctx, sweepEvery, s.sweep) })
 	g.Go(func() error { return s.every(ctx, pruneEvery, s.control.Prune) })
 	g.Go(func() error {
@@ -328,10 +370,18 @@ func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 			continue // watches by a login, without a token
 		}
 		if err := s.control.Admit(ctx, p.Participant); errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
-			s.whip.Close(p.Participant.ID, "token_revoked", "The token was revoked.")
+			s.sendAway(ctx, p.Participant, "token_revoked", "The token was revoked.")
 		}
 	}
 	return err
+}
+
+// sendAway ends everything of a participant: the sessions, with a code that says why, and the place on the events socket.
+func (s *server) sendAway(ctx context.Context, p stage.Participant, code, detail string) {
+	s.whip.Close(p.ID, code, detail)
+	if err := s.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil && !errors.Is(err, stage.ErrNotFound) {
+		s.log.Warn("a participant was not sent away", "participant", p.ID, "err", err)
+	}
 }
 
 // every does a piece of housekeeping until ctx ends. A failure is not the end: the next round tries again.

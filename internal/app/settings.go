@@ -49,6 +49,9 @@ type ServeSettings struct {
 	IVSSDK          string `help:"Where pages load Amazon's web SDK from, for stages of AWS; with its version." placeholder:"URL" default:"https://web-broadcast.live-video.net/1.41.0/amazon-ivs-web-broadcast.js" name:"ivs-sdk"`
 	IVSSDKIntegrity string `help:"Hash that the SDK must have, such as sha384-…; browsers refuse another file. By default it is not checked." placeholder:"HASH" name:"ivs-sdk-integrity"`
 
+	AWSSettings
+	IVSEventsSecret string `help:"Secret with which EventBridge posts events to /api/aws/events; without one nothing is taken." name:"ivs-events-secret"`
+
 	TokenLimit  int           `help:"Tokens that a broadcaster may get within the token window." default:"30"`
 	TokenWindow time.Duration `help:"The window that the token limit counts in." default:"10m"`
 }

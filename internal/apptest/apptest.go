@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -37,6 +38,24 @@ type App struct {
 	done chan error
 }
 
+// The key pair of the emulator, for AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a test binary.
+const (
+	AccessKey = "AKIAEMULATOR00000000"
+	SecretKey = "the+emulators+own+secret+key+of+a+test++"
+)
+
+// Emulate runs `stagedoor emulate` with that key pair and more flags, and returns its endpoint.
+func Emulate(t testing.TB, flags ...string) string {
+	t.Helper()
+	args := append([]string{"emulate", "--listen", "127.0.0.1:0", "--access-key", AccessKey, "--secret-key", SecretKey, "--log-level", "warn"}, flags...)
+	a := start(t, args)
+	found := endpointLine.FindStringSubmatch(a.Output())
+	if found == nil {
+		t.Fatalf("the emulator printed no endpoint: %s", a.Output())
+	}
+	return found[1]
+}
+
 // Start runs `stagedoor serve` with more flags, and stops it when the test ends.
 func Start(t testing.TB, flags ...string) *App {
 	t.Helper()
@@ -46,36 +65,45 @@ func Start(t testing.TB, flags ...string) *App {
 // StartIn is Start on a data folder that is there already.
 func StartIn(t testing.TB, data string, flags ...string) *App {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	a := &App{Data: data, t: t, out: newOutput(), stop: stop, done: make(chan error, 1)}
 	args := append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--log-level", "warn"}, flags...)
+	a := start(t, args)
+	a.Data = data
+	found := addressLine.FindStringSubmatch(a.Output())
+	if found == nil {
+		t.Fatalf("the server printed no address: %s", a.Output())
+	}
+	a.URL = "http://" + found[1]
+	if link := setupLine.FindStringSubmatch(a.Output()); link != nil {
+		a.SetupURL = link[1]
+	}
+	return a
+}
+
+// start runs a command until the test ends, and returns when it is ready.
+func start(t testing.TB, args []string) *App {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	a := &App{t: t, out: newOutput(), stop: stop, done: make(chan error, 1)}
 	go func() {
-		a.done <- app.Run(ctx, args, nil, strings.NewReader(""), a.out, a.out)
+		err := app.Run(ctx, args, nil, strings.NewReader(""), a.out, a.out)
+		if err != nil {
+			fmt.Fprintln(a.out, "ended with:", err)
+		}
+		a.done <- err
 		a.out.Close()
 	}()
 	t.Cleanup(a.Stop)
-	a.awaitAddress()
+	if text, ok := a.out.await(func(text string) bool { return strings.Contains(text, readyLine) }); !ok {
+		t.Fatalf("stagedoor %s did not come up: %s", strings.Join(args, " "), text)
+	}
 	return a
 }
 
 var (
-	addressLine = regexp.MustCompile(`\(HTTP (\S+), media (\S+)\)`)
-	setupLine   = regexp.MustCompile(`(http\S+/setup\?code=\S+)`)
+	addressLine  = regexp.MustCompile(`\(HTTP (\S+), media (\S+)\)`)
+	endpointLine = regexp.MustCompile(`Endpoint:\s+(\S+)`)
+	setupLine    = regexp.MustCompile(`(http\S+/setup\?code=\S+)`)
 )
-
-// awaitAddress reads what the server prints until it has said where it is.
-func (a *App) awaitAddress() {
-	a.t.Helper()
-	text, ok := a.out.await(func(text string) bool { return strings.Contains(text, readyLine) })
-	found := addressLine.FindStringSubmatch(text)
-	if !ok || found == nil {
-		a.t.Fatalf("the server did not come up: %s", text)
-	}
-	a.URL = "http://" + found[1]
-	if link := setupLine.FindStringSubmatch(text); link != nil {
-		a.SetupURL = link[1]
-	}
-}
 
 // readyLine is what the server prints last.
 const readyLine = "Stop with Ctrl+C."

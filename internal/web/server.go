@@ -23,6 +23,8 @@ type Config struct {
 	Signal    http.Handler    // serves the stages' events sockets
 	Tokens    Verifier        // checks the participant tokens of guests
 	SDK       SDK             // Amazon's web SDK, for stages of AWS
+	AWS       AWS             // stages of AWS; nil where none are served
+	AWSEvents http.Handler    // takes what EventBridge posts; may be nil
 	PublicURL *url.URL
 	Version   string
 	Log       *slog.Logger
@@ -121,6 +123,11 @@ func (s *Server) mux() http.Handler {
 	mux.Handle("DELETE /api/stages/{arn}/chat/{message}", s.visiting(s.removeMessage))
 	mux.Handle("PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson))
 	mux.Handle("DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson))
+
+	mux.Handle("GET /api/aws/stages", s.api(s.listAWS))
+	if s.AWSEvents != nil {
+		mux.Handle("/api/aws/events", s.AWSEvents)
+	}
 
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /static/{path...}", s.assets.serve)

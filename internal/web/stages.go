@@ -1,15 +1,17 @@
 package web
 
 import (
+	"context"
 	"net/http"
+	"slices"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 func (s *Server) listStages(r *http.Request, who access.Login) (any, error) {
-	if who.User.Role != access.Operator {
-		return nil, stage.Errorf(stage.ErrDenied, "Only operators may do this.")
+	if err := operatorOnly(who); err != nil {
+		return nil, err
 	}
 	stages, err := s.Control.Stages(r.Context(), who.User)
 	if err != nil {
@@ -17,16 +19,25 @@ func (s *Server) listStages(r *http.Request, who access.Login) (any, error) {
 	}
 	out := Stages{Stages: []Stage{}}
 	for _, a := range stages {
-		present, err := s.Stage.Participants(r.Context(), a.Stage.ARN)
-		if err != nil {
-			// One stage out of reach does not hide the others.
-			s.Log.Warn("who is on the stage is not known", "stage", a.Stage.ARN, "err", err)
-		}
-		out.Stages = append(out.Stages, Stage{
-			ARN: a.Stage.ARN, Name: a.Stage.Name, Served: served(a.Stage.ARN), Limits: Limits(a.Limits), Participants: presences(present, who.User),
-		})
+		out.Stages = append(out.Stages, s.stageFor(r.Context(), a, who.User))
 	}
 	return out, nil
+}
+
+// stageFor describes a stage to an operator. One stage out of reach does not hide the others.
+func (s *Server) stageFor(ctx context.Context, a access.StageAccess, who access.User) Stage {
+	out := Stage{ARN: a.Stage.ARN, Name: a.Stage.Name, Served: served(a.Stage.ARN), Limits: Limits(a.Limits)}
+	present, err := s.Stage.Participants(ctx, a.Stage.ARN)
+	if err != nil {
+		p, _ := problemOf(err)
+		out.Trouble = p.Detail
+		s.Log.Warn("who is on the stage is not known", "stage", a.Stage.ARN, "err", err)
+	}
+	out.Participants = presences(present, who)
+	if s.AWS != nil && !a.Stage.ARN.Local() {
+		out.IssuedBy = s.AWS.Why(ctx, a.Stage.ARN)
+	}
+	return out
 }
 
 func (s *Server) addStage(r *http.Request, who access.Login) (any, error) {
@@ -34,11 +45,80 @@ func (s *Server) addStage(r *http.Request, who access.Login) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := s.Control.AddLocalStage(r.Context(), who.User, in.Name)
+	if err := operatorOnly(who); err != nil {
+		return nil, err
+	}
+	st, err := s.newStage(r.Context(), who.User, in)
 	if err != nil {
 		return nil, err
 	}
-	return created(Stage{ARN: st.ARN, Name: st.Name, Served: served(st.ARN), Limits: Limits(access.DefaultLimits()), Participants: []Presence{}}), nil
+	return created(s.stageFor(r.Context(), access.StageAccess{Stage: st, Limits: access.DefaultLimits()}, who.User)), nil
+}
+
+func (s *Server) newStage(ctx context.Context, who access.User, in NewStage) (stage.Stage, error) {
+	if in.ARN == "" && in.Region == "" {
+		return s.Control.AddLocalStage(ctx, who, in.Name)
+	}
+	if s.AWS == nil {
+		return stage.Stage{}, stage.Errorf(stage.ErrUnavailable, "No region of AWS is served: start Stagedoor with --ivs-region.")
+	}
+	found, err := s.fromAWS(ctx, in)
+	if err != nil {
+		return stage.Stage{}, err
+	}
+	return found, s.Control.AddStage(ctx, who, found)
+}
+
+func (s *Server) fromAWS(ctx context.Context, in NewStage) (stage.Stage, error) {
+	if in.ARN == "" {
+		return s.AWS.CreateStage(ctx, in.Region, in.Name)
+	}
+	arn, err := stage.ParseARN(string(in.ARN))
+	if err != nil {
+		return stage.Stage{}, err
+	}
+	return s.AWS.Stage(ctx, arn)
+}
+
+// AWS is where stages of AWS come from.
+type AWS interface {
+	stage.Directory
+	CreateStage(ctx context.Context, region, name string) (stage.Stage, error)
+	Served() []string                              // regions
+	Why(ctx context.Context, arn stage.ARN) string // who issues tokens for a stage, and why
+}
+
+// listAWS lists what AWS has, to choose from.
+func (s *Server) listAWS(r *http.Request, who access.Login) (any, error) {
+	if err := operatorOnly(who); err != nil {
+		return nil, err
+	}
+	out := AWSStages{Regions: []string{}, Stages: []AWSStage{}}
+	if s.AWS == nil {
+		return out, nil
+	}
+	out.Regions = s.AWS.Served()
+	found, err := s.AWS.Stages(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.Control.Stages(r.Context(), who.User)
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range found {
+		added := slices.ContainsFunc(known, func(a access.StageAccess) bool { return a.Stage.ARN == st.ARN })
+		out.Stages = append(out.Stages, AWSStage{ARN: st.ARN, Name: st.Name, Added: added})
+	}
+	return out, nil
+}
+
+// operatorOnly guards what is decided before a rule of package access sees it.
+func operatorOnly(who access.Login) error {
+	if who.User.Role != access.Operator {
+		return stage.Errorf(stage.ErrDenied, "Only operators may do this.")
+	}
+	return nil
 }
 
 func (s *Server) changeStage(r *http.Request, who access.Login) (any, error) {

@@ -53,9 +53,11 @@ type (
 		Capabilities []string `json:"capabilities"`
 		MaxTTL       *int64   `json:"maxTTL,omitempty"` // seconds
 	}
-	// A NewStage is a local stage to make.
+	// A NewStage is a local stage to make by its name, a stage of AWS to make by name and region, or one to add by its ARN.
 	NewStage struct {
-		Name string `json:"name"`
+		Name   string    `json:"name,omitempty"`
+		Region string    `json:"region,omitempty"`
+		ARN    stage.ARN `json:"arn,omitempty"`
 	}
 	// A StageChange changes what it names.
 	StageChange struct {
@@ -233,6 +235,19 @@ type (
 		Served       string     `json:"served"`
 		Limits       Limits     `json:"limits"`
 		Participants []Presence `json:"participants"`
+		Trouble      string     `json:"trouble,omitempty"`  // why it is not known who is there
+		IssuedBy     string     `json:"issuedBy,omitempty"` // who issues tokens for a stage of AWS, and why
+	}
+	// AWSStages are what AWS has, to choose from.
+	AWSStages struct {
+		Regions []string   `json:"regions"` // that are served
+		Stages  []AWSStage `json:"stages"`
+	}
+	// An AWSStage is a stage that AWS has.
+	AWSStage struct {
+		ARN   stage.ARN `json:"arn"`
+		Name  string    `json:"name"`
+		Added bool      `json:"added"`
 	}
 	// Stages is a list of them.
 	Stages struct {

@@ -49,7 +49,9 @@ export interface GrantRequest {
 }
 
 export interface NewStage {
-  name: string;
+  name?: string;
+  region?: string;
+  arn?: string;
 }
 
 export interface Limits {
@@ -316,10 +318,23 @@ export interface Stage {
   served: string;
   limits: Limits;
   participants: Presence[];
+  trouble?: string;
+  issuedBy?: string;
 }
 
 export interface Stages {
   stages: Stage[];
+}
+
+export interface AWSStage {
+  arn: string;
+  name: string;
+  added: boolean;
+}
+
+export interface AWSStages {
+  regions: string[];
+  stages: AWSStage[];
 }
 
 export interface PresenceEvent {

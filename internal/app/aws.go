@@ -1,0 +1,118 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/ivs"
+	"github.com/stagedoor/stagedoor/internal/keys"
+	"github.com/stagedoor/stagedoor/internal/signal"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/token"
+)
+
+// AWSSettings say which part of AWS is ours. Credentials come by the default chain of AWS's SDK.
+type AWSSettings struct {
+	IVSRegion   []string `help:"AWS region whose Amazon IVS stages are served; repeatable." name:"ivs-region" placeholder:"REGION"`
+	IVSEndpoint string   `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
+}
+
+// An aws is the side of the server that serves stages of AWS.
+type aws struct {
+	*ivs.Service
+	regions []string
+	keys    *keys.Manager
+	router  *keys.Router
+}
+
+// openAWS prepares the AWS side; nothing is called yet.
+func openAWS(ctx context.Context, settings AWSSettings, data string, cfg ivs.Config) (*aws, error) {
+	loaded, err := ivs.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Regions, cfg.Endpoint, cfg.AWS, cfg.Now = settings.IVSRegion, settings.IVSEndpoint, loaded, time.Now
+	service, err := ivs.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	manager := keys.New(keys.Config{Dir: keysFolder(data), AWS: service, Now: time.Now, Log: cfg.Log})
+	return &aws{Service: service, regions: settings.IVSRegion, keys: manager, router: &keys.Router{
+		Keys: manager, API: service, Endpoints: service.Endpoints, WHIPEndpoint: service.WHIPEndpoint, Now: time.Now,
+	}}, nil
+}
+
+func keysFolder(data string) string { return filepath.Join(data, "keys") }
+
+// Served are the regions.
+func (a *aws) Served() []string { return a.regions }
+
+// Why says who issues the tokens of a stage.
+func (a *aws) Why(ctx context.Context, arn stage.ARN) string { return a.router.Why(ctx, arn) }
+
+// both serves stages of both kinds: the ARN decides. aws is nil where no region is served.
+type both struct {
+	signer *token.Signer
+	signal *signal.Server
+	aws    *aws
+}
+
+var (
+	_ stage.Issuer    = (*both)(nil)
+	_ stage.Moderator = (*both)(nil)
+)
+
+func (b *both) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+	switch {
+	case req.Stage.Local():
+		return b.signer.IssueToken(ctx, req)
+	case b.aws == nil:
+		return stage.ParticipantToken{}, errNoAWS(req.Stage)
+	}
+	return b.aws.router.IssueToken(ctx, req)
+}
+
+func (b *both) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	switch {
+	case arn.Local():
+		return b.signal.Participants(ctx, arn)
+	case b.aws == nil:
+		return nil, errNoAWS(arn)
+	}
+	return b.aws.Participants(ctx, arn)
+}
+
+func (b *both) Disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+	switch {
+	case arn.Local():
+		return b.signal.Disconnect(ctx, arn, id, reason)
+	case b.aws == nil:
+		return errNoAWS(arn)
+	}
+	return b.aws.Disconnect(ctx, arn, id, reason)
+}
+
+func errNoAWS(arn stage.ARN) error {
+	return stage.Errorf(stage.ErrUnavailable, "This stage is one of AWS in %s, which this server does not serve at the moment; its operator starts it with --ivs-region %s.", arn.Region(), arn.Region())
+}
+
+// endpointCache keeps the endpoints of AWS's stages in the database.
+type endpointCache struct{ *access.Control }
+
+// CachedStage implements ivs.Cache.
+func (c endpointCache) CachedStage(ctx context.Context, arn stage.ARN) (stage.Stage, time.Time, error) {
+	record, err := c.Stage(ctx, arn)
+	return record.Stage, record.EndpointsAt, err
+}
+
+// CacheStage implements ivs.Cache. A stage that is only being looked at is not remembered.
+func (c endpointCache) CacheStage(ctx context.Context, s stage.Stage, _ time.Time) error {
+	err := c.KeepEndpoints(ctx, s.ARN, s.Endpoints)
+	if errors.Is(err, stage.ErrNotFound) {
+		return nil
+	}
+	return err
+}

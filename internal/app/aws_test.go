@@ -1,0 +1,103 @@
+package app_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// TestAWSStageFromEndToEnd is the road of docs/ivs.md, on the emulator.
+func TestAWSStageFromEndToEnd(t *testing.T) {
+	t.Parallel()
+	emulator := apptest.Emulate(t)
+	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", emulator)
+	olga := a.Operator()
+
+	t.Log("the operator makes a stage at AWS, and finds it in the list to choose from")
+	var made web.Stage
+	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+	if made.Served != "aws" || !strings.HasPrefix(made.IssuedBy, "By the AWS API") {
+		t.Errorf("the new stage: got %+v", made)
+	}
+	var there web.AWSStages
+	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, &there)
+	if len(there.Stages) != 1 || !there.Stages[0].Added || there.Stages[0].ARN != made.ARN {
+		t.Errorf("what AWS has: got %+v", there)
+	}
+	olga.Refused(http.StatusConflict, "conflict", "POST", "/api/stages", web.NewStage{ARN: made.ARN})
+	olga.Refused(http.StatusNotFound, "stage_gone", "POST", "/api/stages", web.NewStage{ARN: "arn:aws:ivs:us-west-2:123456789012:stage/nowhere"})
+
+	t.Log("ana goes live with a token of the API")
+	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")
+	grant := "/api/users/" + string(ana.Me().ID) + "/grants/" + url.PathEscape(string(made.ARN))
+	olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
+	dock := ana.Events()
+	byAPI := awsToken(t, ana, made)
+	first, err := rtcpeer.Publish(t, rtcpeer.HTTP(byAPI.Endpoint, byAPI.Token), rtcpeer.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apptest.Await(dock, "stage", of(byAPI, "publishing"))
+
+	t.Log("the operator makes an own key; the next token is signed here, and IVS lets it in")
+	keyFlags := []string{"--region", "us-west-2", "--data", a.Data, "--ivs-endpoint", emulator}
+	if out, err := run(t, append([]string{"keys", "create"}, keyFlags...)...); err != nil {
+		t.Fatalf("keys create: %v %s", err, out)
+	}
+	signed := awsToken(t, ana, made)
+	second, err := rtcpeer.Publish(t, rtcpeer.HTTP(signed.Endpoint, signed.Token), rtcpeer.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tokens web.Tokens
+	olga.Must(http.StatusOK, "GET", "/api/tokens?all=1", nil, &tokens)
+	if by := tokens.Tokens[0].IssuedBy; !strings.HasPrefix(by, "own key arn:aws:ivs:us-west-2:") {
+		t.Errorf("the second token was issued by %q, want the own key", by)
+	}
+
+	t.Log("the key is rotated while both broadcasts run; nothing breaks")
+	if out, err := run(t, append([]string{"keys", "rotate"}, keyFlags...)...); err != nil {
+		t.Fatalf("keys rotate: %v %s", err, out)
+	}
+	rotated := awsToken(t, ana, made)
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(rotated.Endpoint, rotated.Token), rtcpeer.PublishOptions{}); err != nil {
+		t.Errorf("a token of the new key: %v", err)
+	}
+	select {
+	case <-first.Closed():
+		t.Error("the broadcast with the API's token broke")
+	case <-second.Closed():
+		t.Error("the broadcast with the old key's token broke")
+	default:
+	}
+	if out, err := run(t, "keys", "list", "--data", a.Data); err != nil || strings.Count(out, "arn:aws:ivs:us-west-2:") != 2 {
+		t.Errorf("keys list: got %v %s, want both keys until the last token of the old one has ended", err, out)
+	}
+
+	t.Log("the operator kicks ana: her session ends, and the token is barred")
+	olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(string(made.ARN))+"/participants/"+string(byAPI.ParticipantID), nil, nil)
+	<-first.Closed()
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(byAPI.Endpoint, byAPI.Token), rtcpeer.PublishOptions{}); err == nil {
+		t.Error("the kicked participant came back")
+	}
+}
+
+func awsToken(t *testing.T, c *apptest.Client, st web.Stage) (token web.Token) {
+	t.Helper()
+	c.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": st.ARN, "for": "publish"}, &token)
+	return token
+}
+
+func TestStagesOfAWSNeedARegion(t *testing.T) {
+	t.Parallel()
+	olga := apptest.Start(t).Operator()
+	olga.Refused(http.StatusServiceUnavailable, "unavailable", "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"})
+	if got := refused(t, "--data", t.TempDir(), "--ivs-region", "mars-north-1"); !strings.Contains(got, "us-west-2") {
+		t.Errorf("a region that is none: got %q, want those that are", got)
+	}
+}

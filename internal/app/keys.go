@@ -1,0 +1,152 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/ivs"
+	"github.com/stagedoor/stagedoor/internal/keys"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// KeysCommand is `stagedoor keys`: own keys that sign tokens for stages of AWS.
+type KeysCommand struct {
+	Create KeysCreateCommand `cmd:"" help:"Make a key, give AWS its public half, and sign with it from now on."`
+	Import KeysImportCommand `cmd:"" help:"Sign with a key that exists: a PEM file (SEC1 or PKCS#8, P-384) or a key in AWS KMS."`
+	List   KeysListCommand   `cmd:"" help:"List the keys and what becomes of them."`
+	Rotate KeysRotateCommand `cmd:"" help:"Replace a key without breaking a token: import new, sign with new, delete old when its last token has expired."`
+	Retire KeysRetireCommand `cmd:"" help:"Stop signing: the API issues again, and the key is deleted when its last token has expired."`
+}
+
+// KeySettings are those of every keys command.
+type KeySettings struct {
+	Data        string `help:"Folder of the server; the keys are in its folder keys." placeholder:"DIR" default:"${data}"`
+	Region      string `help:"AWS region of the key." required:"" placeholder:"REGION"`
+	IVSEndpoint string `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
+}
+
+func (s KeySettings) manager(ctx context.Context, p *process) (*keys.Manager, error) {
+	if err := makeDataFolder(s.Data); err != nil {
+		return nil, err
+	}
+	side, err := openAWS(ctx, AWSSettings{IVSRegion: []string{s.Region}, IVSEndpoint: s.IVSEndpoint}, s.Data, ivs.Config{
+		Log: newLog(LogSettings{LogLevel: "warn"}, p.err),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return side.keys, nil
+}
+
+// do runs one change of the keys and says how things stand then.
+func (s KeySettings) do(ctx context.Context, p *process, change func(*keys.Manager) (keys.Key, error)) error {
+	m, err := s.manager(ctx, p)
+	if err != nil {
+		return err
+	}
+	k, err := change(m)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%s: %s\n", k.Name, k.State)
+	return printKeys(ctx, p, m)
+}
+
+// KeysCreateCommand is `stagedoor keys create`.
+type KeysCreateCommand struct{ KeySettings }
+
+// Run makes a key.
+func (cmd *KeysCreateCommand) Run(ctx context.Context, p *process) error {
+	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key, error) { return m.Add(ctx, cmd.Region, keys.Source{}) })
+}
+
+// SourceSettings say where a private half comes from.
+type SourceSettings struct {
+	PEM string `help:"File with the private key." type:"existingfile" name:"pem" xor:"source" placeholder:"FILE"`
+	KMS string `help:"ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS." name:"kms" xor:"source" placeholder:"KEY"`
+}
+
+func (s SourceSettings) source() (keys.Source, error) {
+	if s.PEM == "" {
+		return keys.Source{KMS: s.KMS}, nil
+	}
+	text, err := os.ReadFile(s.PEM)
+	if err != nil {
+		return keys.Source{}, fmt.Errorf("%s cannot be read: %w", s.PEM, reason(err))
+	}
+	return keys.Source{PEM: stage.NewSecret(string(text))}, nil
+}
+
+// KeysImportCommand is `stagedoor keys import`.
+type KeysImportCommand struct {
+	KeySettings
+	SourceSettings
+}
+
+// Run takes a key.
+func (cmd *KeysImportCommand) Run(ctx context.Context, p *process) error {
+	if cmd.PEM == "" && cmd.KMS == "" {
+		return UsageError{fmt.Errorf("say where the key is: --pem FILE or --kms KEY")}
+	}
+	from, err := cmd.source()
+	if err != nil {
+		return err
+	}
+	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key, error) { return m.Add(ctx, cmd.Region, from) })
+}
+
+// KeysRotateCommand is `stagedoor keys rotate`.
+type KeysRotateCommand struct {
+	KeySettings
+	SourceSettings
+}
+
+// Run rotates.
+func (cmd *KeysRotateCommand) Run(ctx context.Context, p *process) error {
+	from, err := cmd.source()
+	if err != nil {
+		return err
+	}
+	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key, error) { return m.Rotate(ctx, cmd.Region, from) })
+}
+
+// KeysRetireCommand is `stagedoor keys retire`.
+type KeysRetireCommand struct{ KeySettings }
+
+// Run retires.
+func (cmd *KeysRetireCommand) Run(ctx context.Context, p *process) error {
+	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key, error) { return m.Retire(ctx, cmd.Region) })
+}
+
+// KeysListCommand is `stagedoor keys list`.
+type KeysListCommand struct {
+	Data string `help:"Folder of the server." placeholder:"DIR" default:"${data}"`
+}
+
+// Run lists; it asks AWS nothing.
+func (cmd *KeysListCommand) Run(ctx context.Context, p *process) error {
+	return printKeys(ctx, p, keys.New(keys.Config{Dir: keysFolder(cmd.Data), Now: time.Now}))
+}
+
+func printKeys(ctx context.Context, p *process, m *keys.Manager) error {
+	list, err := m.List(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KEY\tREGION\tSTATE\tPRIVATE HALF\tLAST TOKEN UNTIL\tARN")
+	for _, k := range list {
+		where, until := "file", "-"
+		if k.KMS != "" {
+			where = "KMS " + k.KMS
+		}
+		if !k.LastExpiry.IsZero() {
+			until = k.LastExpiry.Local().Format("2006-01-02 15:04")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.Name, k.Region, k.State, where, until, k.ARN)
+	}
+	return w.Flush()
+}
