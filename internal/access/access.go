@@ -104,9 +104,13 @@ type Control struct {
 	TokenWindow time.Duration // (10 minutes)
 	LoginLife   time.Duration // a login ends when it was not used for so long (30 days)
 	InviteLife  time.Duration // (7 days)
+
+	logins  memory[string, seenLogin] // by the hash of the cookie
+	permits memory[permitKey, Permit] // AddIssuance asks the database whether they still hold
 }
 
 func (c *Control) changed(id UserID) {
+	c.logins.forgetAll()
 	if c.Changed != nil {
 		c.Changed(id)
 	}

@@ -168,7 +168,7 @@ func (c *Control) RevokeViewKey(ctx context.Context, who User, id string) error 
 		if err != nil {
 			return err
 		}
-		revoked, err = c.revokeOpen(ctx, tx, Revocation{Bucket: id})
+		revoked, err = c.revokeOpen(ctx, tx, Revocation{User: who.ID, Bucket: id})
 		return err
 	})
 	if err != nil {

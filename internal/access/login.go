@@ -97,14 +97,27 @@ func loginOf(cred Credential, account Account) Login {
 
 // Authenticate finds the login of a cookie. With use a login moves its end on; Renewed says so.
 func (c *Control) Authenticate(ctx context.Context, secret stage.Secret) (Login, error) {
-	cred, account, err := c.Store.Credential(ctx, kindLogin, hashOf(secret))
-	if errors.Is(err, stage.ErrNotFound) {
-		return Login{}, signInAgain()
+	hash, now := hashOf(secret), c.Now()
+	seen, age, known := c.logins.recall(hash)
+	if known && now.Sub(seen.at) < believeLogin && now.Before(seen.login.ExpiresAt) {
+		return seen.login, nil
 	}
+	login, err := c.readLogin(ctx, hash, now)
 	if err != nil {
+		c.logins.forget(hash)
 		return Login{}, err
 	}
-	now := c.Now()
+	again := login
+	again.Renewed = false
+	c.logins.keep(hash, seenLogin{again, now}, age)
+	return login, nil
+}
+
+func (c *Control) readLogin(ctx context.Context, hash string, now time.Time) (Login, error) {
+	cred, account, err := c.Store.Credential(ctx, kindLogin, hash)
+	if err != nil {
+		return Login{}, notFoundIs(err, signInAgain())
+	}
 	if !now.Before(cred.ExpiresAt) {
 		return Login{}, signInAgain()
 	}

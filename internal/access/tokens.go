@@ -37,14 +37,32 @@ func (c *Control) Issue(ctx context.Context, who User, req IssueRequest) (stage.
 	return c.issue(ctx, who.ID, string(who.ID), req, func() error { return nil })
 }
 
-// issue decides, and decides again when somebody changed what the decision rested on. still says whether the way by which
-// the request came is open: it is asked after the account's revision was read.
+// issue decides, and decides again when what the decision rested on has changed. still says whether the way by which the
+// request came is open.
+//
+// The first decision rests on what is remembered of the account and its grant: the database refuses the record when the
+// account's revision has moved on. So a token costs one statement, and no replica is ever behind.
 func (c *Control) issue(ctx context.Context, who UserID, bucket string, req IssueRequest, still func() error) (stage.ParticipantToken, error) {
 	if _, err := stage.ParseARN(string(req.Stage)); err != nil {
 		return stage.ParticipantToken{}, err
 	}
+	key := permitKey{who, req.Stage}
+	if permit, _, known := c.permits.recall(key); known {
+		token, err := c.issueOn(ctx, permit, bucket, req, still)
+		if err == nil {
+			return token, nil
+		}
+		c.permits.forget(key)
+		if !errors.Is(err, errDecideAgain) && !errors.Is(err, stage.ErrDenied) {
+			return stage.ParticipantToken{}, err
+		}
+	}
 	for range issueTries {
-		token, err := c.tryIssue(ctx, who, bucket, req, still)
+		permit, err := c.readPermit(ctx, key, bucket)
+		if err != nil {
+			return stage.ParticipantToken{}, err
+		}
+		token, err := c.issueOn(ctx, permit, bucket, req, still)
 		if !errors.Is(err, errDecideAgain) {
 			return token, err
 		}
@@ -54,12 +72,26 @@ func (c *Control) issue(ctx context.Context, who UserID, bucket string, req Issu
 
 var errDecideAgain = errors.New("what the decision rested on has changed")
 
-func (c *Control) tryIssue(ctx context.Context, who UserID, bucket string, req IssueRequest, still func() error) (stage.ParticipantToken, error) {
+// readPermit reads what the decision rests on, and refuses while the rate is used up: before anything is signed.
+func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) (Permit, error) {
+	_, age, _ := c.permits.recall(key)
 	rate := c.rate(bucket)
-	permit, err := c.Store.Permit(ctx, who, req.Stage, rate)
+	permit, err := c.Store.Permit(ctx, key.user, key.stage, rate)
 	if err != nil {
-		return stage.ParticipantToken{}, notFoundIs(err, signInAgain())
+		return Permit{}, notFoundIs(err, signInAgain())
 	}
+	switch {
+	case !mayEnter(permit): // decide says why; it is not remembered, since only a record is checked against the revision
+	case !permit.Full.IsZero():
+		return Permit{}, c.tooManyTokens(permit.Full, rate)
+	default:
+		c.permits.keep(key, permit, age)
+	}
+	return permit, nil
+}
+
+// issueOn asks the issuer and records what it gave.
+func (c *Control) issueOn(ctx context.Context, permit Permit, bucket string, req IssueRequest, still func() error) (stage.ParticipantToken, error) {
 	if err := still(); err != nil {
 		return stage.ParticipantToken{}, err
 	}
@@ -67,12 +99,9 @@ func (c *Control) tryIssue(ctx context.Context, who UserID, bucket string, req I
 	if err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	if !permit.Full.IsZero() {
-		return stage.ParticipantToken{}, c.tooManyTokens(permit.Full, rate)
-	}
 	token, err := c.Issuer.IssueToken(ctx, ask)
 	if err != nil {
-		return stage.ParticipantToken{}, fmt.Errorf("token of %s for %s: %w", who, req.Stage, err)
+		return stage.ParticipantToken{}, fmt.Errorf("token of %s for %s: %w", permit.Account.ID, req.Stage, err)
 	}
 	err = c.Store.AddIssuance(ctx, c.record(permit, bucket, token, req), permit.Account.Revision, c.rate(bucket))
 	if errors.Is(err, stage.ErrConflict) {
@@ -83,6 +112,8 @@ func (c *Control) tryIssue(ctx context.Context, who UserID, bucket string, req I
 	}
 	return token, nil
 }
+
+func mayEnter(p Permit) bool { return p.Stage && effective(p.Account.Role, p.Grant).Capabilities != 0 }
 
 // decide turns what was asked for into what is given.
 func decide(p Permit, req IssueRequest) (stage.TokenRequest, error) {

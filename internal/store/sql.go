@@ -62,7 +62,10 @@ func first[T any](ctx context.Context, q queries, scan func(row) (T, error), tex
 
 // exec runs a statement and says how many rows it reached.
 func (q queries) exec(ctx context.Context, text string, args ...any) (int, error) {
-	result, err := q.run.exec(ctx, text, args...)
+	return affected(q.run.exec(ctx, text, args...))
+}
+
+func affected(result sql.Result, err error) (int, error) {
 	if err != nil {
 		return 0, failure(err)
 	}

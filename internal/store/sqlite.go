@@ -32,7 +32,7 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	if err != nil {
 		return nil, fileFailure(path, err)
 	}
-	return &database{read: read, write: write, quick: quick}, nil
+	return &database{read: read, write: write, quick: quick, batches: &batcher{pool: quick}}, nil
 }
 
 // makePrivate makes the file before SQLite does, which would let others read it; the files beside it get its mode.

@@ -56,7 +56,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Atomically implements access.Store.
 func (s *Store) Atomically(ctx context.Context, do func(tx access.Store) error) error {
-	return s.db.alone(ctx, func(tx *sql.Tx) error { return do(&transaction{queries{&inside{tx, s.db.postgres}}}) })
+	return s.db.alone(ctx, func(tx *sql.Tx) error { return do(&transaction{queries{&inside{tx}}}) })
 }
 
 // A transaction is the Store inside Atomically.
@@ -73,6 +73,7 @@ func (t *transaction) Atomically(_ context.Context, do func(tx access.Store) err
 type database struct {
 	read, write, quick *pool
 	postgres           bool
+	batches            *batcher // of quick, on SQLite
 }
 
 func (d *database) close() error {
@@ -91,10 +92,9 @@ type runner interface {
 	change(ctx context.Context, text string, args ...any) (*sql.Rows, error) // a write that returns rows
 	// together runs several statements as one, which need not be durable. The rows that they write decide races.
 	together(ctx context.Context, do func(queries) error) error
-	locks() bool // statements of several writers interleave: PostgreSQL
+	// inTurn runs a write that counts before it inserts, and need not be durable, after its like of the same turn.
+	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)
 }
-
-func (d *database) locks() bool { return d.postgres }
 
 func (d *database) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
 	return d.read.query(ctx, text, args...)
@@ -109,16 +109,35 @@ func (d *database) change(ctx context.Context, text string, args ...any) (*sql.R
 }
 
 func (d *database) together(ctx context.Context, do func(queries) error) error {
-	return inTx(ctx, d.quick.db, nil, func(tx *sql.Tx) error { return do(queries{&inside{tx, d.postgres}}) })
+	return inTx(ctx, d.quick.db, nil, func(tx *sql.Tx) error { return do(queries{&inside{tx}}) })
+}
+
+// A turn is a statement that locks a row: on PostgreSQL two writers would both count before either has inserted.
+type turn struct{ lock, row string }
+
+func (d *database) inTurn(ctx context.Context, t turn, text string, args ...any) (n int, err error) {
+	if !d.postgres {
+		// One writer at a time anyhow.
+		return d.batches.run(ctx, text, args)
+	}
+	err = d.together(ctx, func(q queries) error {
+		if err := q.do(ctx, t.lock, t.row); err != nil {
+			return err
+		}
+		n, err = q.exec(ctx, text, args...)
+		return err
+	})
+	return n, err
 }
 
 // inside runs statements in a transaction.
 type inside struct {
-	tx       *sql.Tx
-	postgres bool
+	tx *sql.Tx
 }
 
-func (i *inside) locks() bool { return i.postgres }
+func (i *inside) inTurn(ctx context.Context, t turn, text string, args ...any) (int, error) {
+	return queries{i}.exec(ctx, text, args...)
+}
 
 func (i *inside) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
 	return i.tx.QueryContext(ctx, text, args...)

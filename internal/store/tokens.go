@@ -11,7 +11,7 @@ import (
 
 // full finds the token that fills a rate, if there is one: the Limit-th youngest of its bucket. It reads no more of the
 // index than the limit, however many tokens there are.
-const full = `(SELECT issued_at FROM issuances WHERE bucket = %s AND issued_at > %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
+const full = `(SELECT issued_at FROM issuances WHERE user_id = u.id AND bucket = %s AND issued_at > %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
 
 // rateArgs are the parameters of full. No bucket is empty: without a limit nothing is found.
 func rateArgs(rate access.Rate) []any {
@@ -47,29 +47,15 @@ var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilit
 
 // AddIssuance implements access.Store.
 func (q queries) AddIssuance(ctx context.Context, i access.Issuance, revision int64, rate access.Rate) error {
-	return failure(q.run.together(ctx, func(q queries) error {
-		if err := q.lockAccount(ctx, i.User); err != nil {
-			return err
-		}
-		args := []any{
-			string(i.ID), string(i.User), i.UserName, string(i.Stage), int64(i.Capabilities), i.IssuedBy, i.Bucket,
-			ms(i.IssuedAt), ms(i.ExpiresAt), i.Address, revision,
-		}
-		n, err := q.exec(ctx, issueText, append(args, rateArgs(rate)...)...)
-		if err == nil && n == 0 {
-			return stage.ErrConflict
-		}
-		return err
-	}))
-}
-
-// lockAccount makes the issuers of one account take turns. SQLite's writers do so anyhow; on PostgreSQL two statements at the
-// same time would both count before either has written.
-func (q queries) lockAccount(ctx context.Context, id access.UserID) error {
-	if !q.run.locks() {
-		return nil
+	args := append([]any{
+		string(i.ID), string(i.User), i.UserName, string(i.Stage), int64(i.Capabilities), i.IssuedBy, i.Bucket,
+		ms(i.IssuedAt), ms(i.ExpiresAt), i.Address, revision,
+	}, rateArgs(rate)...)
+	n, err := q.run.inTurn(ctx, turn{"UPDATE users SET revision = revision WHERE id = $1", string(i.User)}, issueText, args...)
+	if err == nil && n == 0 {
+		return stage.ErrConflict
 	}
-	return q.do(ctx, "UPDATE users SET revision = revision WHERE id = $1", string(id))
+	return failure(err)
 }
 
 const issuanceColumns = `id, user_id, user_name, stage, capabilities, issued_by, bucket, issued_at, expires_at, revoked_at, address`

@@ -1,0 +1,119 @@
+package store_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What a token costs beside its signature. Compare with BenchmarkSignature of the same run.
+func BenchmarkIssue(b *testing.B) {
+	for _, engine := range engines() {
+		b.Run(engine.name, func(b *testing.B) {
+			h := newHouse(b, engine.where(b))
+			h.TokenLimit = -1
+			_, ana, arn := h.scene()
+			measured(b, func() {
+				h.issue(ana, arn)
+			})
+		})
+	}
+}
+
+// The same from many requests at a time, whose commits SQLite shares.
+func BenchmarkIssueTogether(b *testing.B) {
+	for _, engine := range engines() {
+		b.Run(engine.name, func(b *testing.B) {
+			h := newHouse(b, engine.where(b))
+			h.TokenLimit = -1
+			_, ana, arn := h.scene()
+			b.SetParallelism(16)
+			before := processorTime(b)
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					h.issue(ana, arn)
+				}
+			})
+			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
+// The same with the limit counted: thirty tokens each for many broadcasters.
+func BenchmarkIssueCounted(b *testing.B) {
+	for _, engine := range engines() {
+		b.Run(engine.name, func(b *testing.B) {
+			h := newHouse(b, engine.where(b))
+			_, ana, arn := h.scene()
+			measured(b, func() {
+				h.issue(ana, arn)
+				h.clock.pass(20 * time.Second) // the window always holds thirty
+			})
+		})
+	}
+}
+
+func BenchmarkAuthenticate(b *testing.B) {
+	for _, engine := range engines() {
+		b.Run(engine.name, func(b *testing.B) {
+			h := newHouse(b, engine.where(b))
+			_, secret := h.broadcaster(h.operator(), "Ana")
+			measured(b, func() {
+				must(h.Authenticate(b.Context(), secret))(b)
+			})
+		})
+	}
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	for _, engine := range engines() {
+		b.Run(engine.name, func(b *testing.B) {
+			h := newHouse(b, engine.where(b))
+			_, ana, arn := h.scene()
+			token := h.issue(ana, arn)
+			measured(b, func() {
+				ok(b, h.Admit(b.Context(), token.Participant))
+			})
+		})
+	}
+}
+
+func BenchmarkSignature(b *testing.B) {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	ok(b, err)
+	digest := make([]byte, 48)
+	measured(b, func() {
+		must(ecdsa.SignASN1(rand.Reader, key, digest))(b)
+	})
+}
+
+// measured runs a benchmark and reports the processor time of the process, too: that stays true on a busy machine.
+func measured(b *testing.B, run func()) {
+	before := processorTime(b)
+	for b.Loop() {
+		run()
+	}
+	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+}
+
+func processorTime(b *testing.B) int64 {
+	var u syscall.Rusage
+	ok(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+type engine struct {
+	name  string
+	where func(b *testing.B) string
+}
+
+func engines() []engine {
+	return []engine{
+		{"SQLite", func(b *testing.B) string { return filepath.Join(b.TempDir(), "stagedoor.db") }},
+		{"PostgreSQL", func(b *testing.B) string { return postgres.Database(b) }},
+	}
+}
