@@ -78,7 +78,7 @@ func (cmd *EmulateCommand) wire(base string, log *slog.Logger) (*ivsemu.Emulator
 	}
 	var socket *signal.Server
 	media, err := sfu.New(sfu.Config{
-		Listen: cmd.Media, Now: time.Now, Log: log, Events: e.Observe,
+		Listen: cmd.Media, LimitsFor: asIVS, Now: time.Now, Log: log, Events: e.Observe,
 		Changed: func(arn stage.ARN) { socket.MediaChanged(arn) },
 	})
 	if err != nil {
@@ -93,6 +93,13 @@ func (cmd *EmulateCommand) wire(base string, log *slog.Logger) (*ivsemu.Emulator
 		}
 	}
 	return e, media, socket, nil
+}
+
+// asIVS ends what IVS ends: over 720p or 8.5 Mb/s, or with B-frames ("Service Quotas", "IVS Stream Ingest").
+func asIVS(stage.ARN) sfu.Limits {
+	limits := sfu.DefaultLimits()
+	limits.Enforce = true
+	return limits
 }
 
 func (cmd *EmulateCommand) greet(p *process, listener net.Listener) {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,6 +44,12 @@ func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer s.close()
+	if err := firstStage(ctx, s.control); err != nil {
+		return err
+	}
+	if err := s.sweep(ctx); err != nil {
+		return err
+	}
 	if err := s.greet(ctx, p); err != nil {
 		return err
 	}
@@ -60,7 +67,8 @@ type server struct {
 	media   *sfu.SFU
 	whip    *whip.Handler
 	signal  *signal.Server
-	aws     *aws // nil where no region of AWS is served
+	limits  atomic.Pointer[map[stage.ARN]access.Limits] // of all stages, as of the last sweep
+	aws     *aws                                        // nil where no region of AWS is served
 	web     *web.Server
 	listen  net.Listener
 	http    *http.Server
@@ -182,7 +190,7 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	var err error
 	s.media, err = sfu.New(sfu.Config{
 		Listen: s.settings.Media, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
-		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, Now: time.Now, Log: s.log,
+		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, LimitsFor: s.limitsFor, Now: time.Now, Log: s.log,
 		Events:  func(e stage.Event) { s.web.StageEvent(e) },
 		Changed: func(arn stage.ARN) { s.signal.MediaChanged(arn) },
 	})
@@ -274,11 +282,8 @@ func (l logins) Viewer(r *http.Request, publisher stage.ParticipantID) (stage.Pa
 	return l.web.Viewer(r, publisher)
 }
 
-// greet makes the first stage and prints where everything is.
+// greet prints where everything is.
 func (s *server) greet(ctx context.Context, p *process) error {
-	if err := firstStage(ctx, s.control); err != nil {
-		return err
-	}
 	fmt.Fprintf(p.out, "Stagedoor serves on %s (HTTP %s, media %s)\n", s.public, s.listen.Addr(), s.media.Addr())
 	fmt.Fprintf(p.out, "Dock:  %s   (in OBS: Docks → Custom Browser Docks…)\n", s.public.JoinPath("dock"))
 	code, err := s.control.NewSetupCode(ctx)
@@ -349,18 +354,38 @@ func (s *server) stopHTTP(ctx context.Context) error {
 	return errors.Join(s.whip.Shutdown(ctx), s.http.Shutdown(ctx))
 }
 
-// sweep ends live sessions whose token was revoked by another process: another replica, or `stagedoor users remove`.
+// sweep takes over what another process changed, another replica or `stagedoor users remove`: the limits of stages, and
+// revocations, which end live sessions.
 func (s *server) sweep(ctx context.Context) error {
 	stages, err := s.control.Stages(ctx, access.CommandLine())
 	if err != nil {
 		return err
 	}
+	limits := map[stage.ARN]access.Limits{}
+	for _, a := range stages {
+		limits[a.Stage.ARN] = a.Limits
+	}
+	s.limits.Store(&limits)
 	for _, a := range stages {
 		if a.Stage.ARN.Local() {
 			err = errors.Join(err, s.sweepStage(ctx, a.Stage.ARN))
 		}
 	}
 	return err
+}
+
+// limitsFor serves the media plane, which asks often and must not wait for the database.
+func (s *server) limitsFor(arn stage.ARN) sfu.Limits {
+	limits := access.DefaultLimits()
+	if known := s.limits.Load(); known != nil {
+		if set, ok := (*known)[arn]; ok {
+			limits = set
+		}
+	}
+	return sfu.Limits{
+		MaxHeight: limits.MaxHeight, AdvisedBitrate: limits.AdvisedBitrate, MaxBitrate: limits.MaxBitrate,
+		MaxKeyframeInterval: limits.MaxKeyframeInterval, NoBFrames: true, Enforce: s.settings.EnforceLimits,
+	}
 }
 
 func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {

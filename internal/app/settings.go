@@ -44,6 +44,7 @@ type ServeSettings struct {
 	MediaHosts    []string      `help:"Addresses or host names announced for media, for a machine behind NAT." placeholder:"HOST,…"`
 	CutAtExpiry   bool          `help:"End a broadcast when its token expires. By default, as on IVS, a token is checked at the door alone."`
 	MaxPublishers int           `help:"Publishers on one local stage." default:"12"`
+	EnforceLimits bool          `help:"End a broadcast that goes beyond the limits of its local stage, as IVS does. By default it is warned of."`
 	LostAfter     time.Duration `help:"Silence after which a WHIP or WHEP session counts as lost." default:"30s"`
 
 	IVSSDK          string `help:"Where pages load Amazon's web SDK from, for stages of AWS; with its version." placeholder:"URL" default:"https://web-broadcast.live-video.net/1.41.0/amazon-ivs-web-broadcast.js" name:"ivs-sdk"`
