@@ -3,8 +3,10 @@ package stagetest
 import (
 	"testing"
 
+	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
 )
 
 func TestABroadcasterSeesAndHearsTheStage(t *testing.T) {
@@ -34,4 +36,65 @@ func TestABroadcasterSeesAndHearsTheStage(t *testing.T) {
 			moves(page, tile(h.ana))
 		})
 	}
+}
+
+func TestEachPersonIsShownAsTheBroadcasterLikes(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	cleo := h.Broadcaster(h.olga, "cleo", "publish", "subscribe")
+	h.publish(h.bea, rtcpeer.PublishOptions{})
+	h.publish(cleo, rtcpeer.PublishOptions{})
+	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 250})
+	moves(page, tile(h.bea))
+	moves(page, tile(cleo))
+
+	t.Log("muted: no sound, and the picture goes on")
+	page.ClickText("Mute bea for me")
+	page.WaitFor(`document.querySelector('` + tile(h.bea) + ` video').muted && !document.querySelector('` + tile(cleo) + ` video').muted`)
+	moves(page, tile(h.bea))
+
+	t.Log("pinned: first, above the one who came before; large and small: as clicked")
+	page.ClickText("Pin cleo to the top")
+	page.WaitFor(`document.querySelector('` + tile(cleo) + `').getBoundingClientRect().top < document.querySelector('` + tile(h.bea) + `').getBoundingClientRect().top`)
+	page.ClickText("Size of bea: normal")
+	page.ClickText("Size of bea: large")
+	page.WaitFor(`document.querySelector('` + tile(h.bea) + ` .screen').getBoundingClientRect().width < 100`)
+
+	t.Log("hidden: not even received")
+	page.ClickText("Hide cleo for me")
+	page.WaitGone(tile(cleo))
+	viewers(t, h, cleo, 0)
+
+	t.Log("all of it is remembered, also for another token of the same person")
+	page.Reload()
+	page.WaitText("hidden here")
+	page.WaitFor(`document.querySelector('` + tile(h.bea) + ` video').muted`)
+	page.ClickText("Show cleo")
+	moves(page, tile(cleo))
+	viewers(t, h, cleo, 1)
+}
+
+// viewers waits until that many sessions receive somebody.
+func viewers(t *testing.T, h *house, who *apptest.Client, n int) {
+	t.Helper()
+	apptest.Await(h.olga.Events(), "presence", func(e web.PresenceEvent) bool {
+		for _, p := range e.Participants {
+			if p.UserID == string(who.Me().ID) && p.Publishing {
+				return p.Viewers == n
+			}
+		}
+		return false
+	})
+}
+
+func TestTheDockLeavesTheStageWithItsPage(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.publish(h.bea, rtcpeer.PublishOptions{})
+	page := h.dock(browser.Current, "ana", browser.Options{})
+	moves(page, tile(h.bea))
+	viewers(t, h, h.bea, 1)
+	page.Goto(h.URL + "/account")
+	viewers(t, h, h.bea, 0)
+	apptest.Await(h.olga.Events(), "presence", func(e web.PresenceEvent) bool { return len(e.Participants) == 1 })
 }

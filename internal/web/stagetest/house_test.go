@@ -14,7 +14,7 @@ import (
 // A house is a server with an operator, a broadcaster and a guest who has an account.
 type house struct {
 	*apptest.App
-	t               testing.TB
+	t              testing.TB
 	olga, ana, bea *apptest.Client
 }
 

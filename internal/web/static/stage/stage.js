@@ -1,7 +1,7 @@
 /** The participants dock: keeps who is there, draws it, and carries out what is clicked. What is shown is in views.js. */
 import { api, ApiError } from '../lib/api.js';
 import { copy } from '../lib/copy.js';
-import { byId } from '../lib/dom.js';
+import { byId, h } from '../lib/dom.js';
 import { createObs, obsAddress } from '../lib/obs.js';
 import { errorText, header, href, page, say, signedIn, signOut } from '../lib/page.js';
 import { createClient } from '../lib/stage/client.js';
@@ -20,7 +20,6 @@ const KEYS = Object.freeze({ choices: 'stagedoor.stage.choices', stage: 'stagedo
 const METER_EVERY = 100;
 const SILENCE = 0.02;
 const SILENT_AFTER = 5_000;
-/** An unlocked one-line page: a click has been made, or none is needed. */
 const inObs = navigator.userAgent.includes('OBS/');
 
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
@@ -70,8 +69,9 @@ function draw() {
   const messages = document.getElementById('messages');
   const atEnd = !messages || messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
   page(header(model.me, 'dock/stage', { onSignOut: leave }), toolbar(model, actions), ...notices(model, actions),
-    peopleView(model, actions, (id) => tiles.get(id) ?? { link: 'connecting', silent: false }),
-    model.stage && chatView(chat, model.me.id), model.stage && sourcesView(model, actions));
+    h('div', { className: 'two', key: 'two' },
+      peopleView(model, actions, (id) => tiles.get(id) ?? { link: 'connecting', silent: false }),
+      model.stage && h('div', { className: 'side', key: 'side' }, chatView(chat, model.me.id), sourcesView(model, actions))));
   mount();
   if (atEnd) byIdOrNull('messages')?.scrollTo(0, 1e9);
 }

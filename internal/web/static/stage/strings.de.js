@@ -71,7 +71,7 @@ export const de = {
 
   'chat.title': 'Chat',
   'chat.none': 'Noch hat niemand etwas gesagt.',
-  'chat.write': 'An alle auf der Bühne schreiben',
+  'chat.write': 'An die Bühne schreiben',
   'chat.send': 'Senden',
   'chat.quiet': 'Du kannst hier gerade nicht schreiben.',
   'chat.muted': 'Im Chat stumm:',

@@ -71,7 +71,7 @@ export const es = {
 
   'chat.title': 'Chat',
   'chat.none': 'Aún no se ha dicho nada.',
-  'chat.write': 'Escribe a todos en el escenario',
+  'chat.write': 'Escribe al escenario',
   'chat.send': 'Enviar',
   'chat.quiet': 'Ahora no puedes escribir aquí.',
   'chat.muted': 'Silenciados en el chat:',

@@ -72,7 +72,7 @@ export const en = {
 
   'chat.title': 'Chat',
   'chat.none': 'Nothing was said yet.',
-  'chat.write': 'Write to everybody on the stage',
+  'chat.write': 'Write to the stage',
   'chat.send': 'Send',
   'chat.quiet': 'You cannot write here at the moment.',
   'chat.muted': 'Muted in the chat:',

@@ -50,7 +50,7 @@ const TICK = 1_000;
  * @param {Open} [about.open]
  * @param {{pause?: (ms: number) => Promise<void>, now?: () => number, random?: () => number}} [world]
  */
-export function createClient({ token, wants, on, open = openSession }, { pause = sleep, now = Date.now, random = Math.random } = {}) {
+export function createClient({ token, wants, on, open = openSession }, { pause = sleep, now = () => Date.now(), random = Math.random } = {}) {
   let joined = 0; // join() and leave() end what an earlier join() began
   /** @type {ReturnType<typeof stay> | null} the newest session */
   let newest = null;

@@ -1,0 +1,105 @@
+package stagetest
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// connect connects the page to the OBS.
+func connect(page *browser.Page, obs *fakeobs.OBS) {
+	page.Eval(`document.querySelector('#sources').open = true`, nil)
+	page.Type("#f-address", strings.TrimPrefix(obs.URL(), "ws://"))
+	page.Type("#f-password", "secret")
+	page.ClickText("Connect")
+	page.WaitGone("#f-address")
+}
+
+// keyOf is the view that a source in OBS has, or nil when its key does not work.
+func (h *house) keyOf(settings map[string]any) *web.View {
+	h.t.Helper()
+	address, err := url.Parse(settings["url"].(string))
+	if err != nil || address.RawQuery != "" {
+		h.t.Fatalf("the address of the source: got %v, want a key in its fragment alone", settings["url"])
+	}
+	key := h.Browser()
+	key.Key = address.Fragment
+	if status, _, _ := key.Do("GET", "/api/view", nil); status != http.StatusOK {
+		return nil
+	}
+	var v web.View
+	key.Must(http.StatusOK, "GET", "/api/view", nil, &v)
+	return &v
+}
+
+func TestOneClickAddsAPersonToTheScene(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	obs := fakeobs.Start(t, fakeobs.Options{Password: "secret"})
+	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 460})
+	h.publish(h.bea, rtcpeer.PublishOptions{})
+	connect(page, obs)
+
+	page.ClickText("Add bea to the current scene")
+	page.WaitText("bea is in the scene “Scene” now.")
+	kind, settings, in := obs.Input("Stagedoor: bea")
+	if kind != "browser_source" || settings["reroute_audio"] != true || settings["width"] != 1280.0 || settings["height"] != 720.0 || len(in) != 1 {
+		t.Errorf("the source: got %s %v in %v", kind, settings, in)
+	}
+	if v := h.keyOf(settings); v == nil || v.View != string(h.bea.Me().ID) {
+		t.Errorf("the key of the source: got %+v, want one for bea", v)
+	}
+
+	t.Log("a second click makes neither a second source nor a second key")
+	page.ClickText("Add bea to the current scene")
+	page.WaitText("bea is in the scene “Scene” already.")
+	var views web.Views
+	h.ana.Must(http.StatusOK, "GET", "/api/views", nil, &views)
+	if _, _, in := obs.Input("Stagedoor: bea"); len(in) != 1 || len(views.Views) != 1 || views.Views[0].Name != "bea" {
+		t.Errorf("after two clicks: in %v, keys %+v", in, views)
+	}
+
+	t.Log("the key is revoked on the page; the next click gives the source a new one")
+	page.ClickText("Revoke the key for bea")
+	page.WaitText("The key is revoked.")
+	if v := h.keyOf(settings); v != nil {
+		t.Errorf("the revoked key still works: %+v", v)
+	}
+	page.ClickText("Add bea to the current scene")
+	page.WaitText("It has a new one.")
+	_, settings, in = obs.Input("Stagedoor: bea")
+	if v := h.keyOf(settings); v == nil || len(in) != 1 {
+		t.Errorf("the renewed source: key %+v, in %v", v, in)
+	}
+
+	t.Log("a layout is as large as the canvas")
+	page.ClickText("Add Everybody to the current scene")
+	page.WaitText("Everybody is in the scene “Scene” now.")
+	if _, settings, _ := obs.Input("Stagedoor: Everybody"); settings["width"] != 1920.0 || settings["height"] != 1080.0 {
+		t.Errorf("the size of the layout: got %v", settings)
+	}
+}
+
+func TestWhatCannotBeAddedSaysWhy(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	obs := fakeobs.Start(t, fakeobs.Options{Password: "secret", NoBrowser: true})
+	page := h.dock(browser.OBS30, "ana", browser.Options{Width: 460})
+	connect(page, obs)
+	page.ClickText("Add Who speaks to the current scene")
+	page.WaitText("This OBS was built without browser sources.")
+
+	t.Log("the key that was made for it is gone again")
+	page.WaitFor(`(async () => (await (await fetch('../api/views')).json()).views.length === 0)()`)
+
+	t.Log("by hand it works always: the URL is shown once, and the key is in the list")
+	page.ClickText("Copy a URL that shows Who speaks")
+	page.WaitFor(`document.querySelector('#c-source-url')?.value.includes('/source#sdv_')`)
+	page.WaitText("never used")
+}
