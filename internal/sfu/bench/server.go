@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+	"golang.org/x/net/ipv4"
+
+	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// serve is the measured process. It ends when its standard input does.
+func serve(kind string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	servers := map[string]func(context.Context) (publish, view func(string) (string, error), err error){"ours": ours, "pion": plainPion, "floor": newFloor}
+	start, known := servers[kind]
+	if !known {
+		return fmt.Errorf("there is no server %q", kind)
+	}
+	whip, whep, err := start(ctx)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /whip", door(whip))
+	mux.HandleFunc("POST /whep", door(whep))
+	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(used()) })
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	go http.Serve(listener, mux)
+	fmt.Printf("http://%s\n", listener.Addr())
+	io.Copy(io.Discard, os.Stdin)
+	return nil
+}
+
+func door(negotiate func(string) (string, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		offer, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer, err := negotiate(string(offer))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+		io.WriteString(w, answer)
+	}
+}
+
+func used() (u usage) {
+	var r syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &r)
+	u.CPU = time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	statm, _ := os.ReadFile("/proc/self/statm")
+	var size, resident int
+	fmt.Sscan(string(statm), &size, &resident)
+	u.RSS = resident * os.Getpagesize()
+	return u
+}
+
+func ours(ctx context.Context) (publish, view func(string) (string, error), err error) {
+	s, err := sfu.New(sfu.Config{Listen: "127.0.0.1:0"})
+	if err != nil {
+		return nil, nil, err
+	}
+	go s.Run(ctx)
+	who := stage.Participant{ID: "publisher", Stage: stage.LocalARN("bench")}
+	n := 0
+	return func(offer string) (string, error) {
+			_, answer, err := s.Publish(ctx, who, offer)
+			return answer, err
+		}, func(offer string) (string, error) {
+			n++
+			_, answer, err := s.Subscribe(ctx, stage.Participant{ID: stage.ParticipantID(fmt.Sprint("viewer", n)), Stage: who.Stage}, who.ID, offer)
+			return answer, err
+		}, nil
+}
+
+// plainPion is the fan-out of pion's examples, on one port as well.
+func plainPion(context.Context) (publish, view func(string) (string, error), err error) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, nil, err
+	}
+	conn.SetReadBuffer(4 << 20)
+	conn.SetWriteBuffer(4 << 20)
+	engine, registry, settings := &webrtc.MediaEngine{}, &interceptor.Registry{}, webrtc.SettingEngine{}
+	video := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}}
+	audio := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}
+	if err := engine.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: video, PayloadType: 96}, webrtc.RTPCodecTypeVideo); err != nil {
+		return nil, nil, err
+	}
+	if err := engine.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: audio, PayloadType: 111}, webrtc.RTPCodecTypeAudio); err != nil {
+		return nil, nil, err
+	}
+	if err := webrtc.RegisterDefaultInterceptors(engine, registry); err != nil {
+		return nil, nil, err
+	}
+	settings.SetLite(true)
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetICEUDPMux(webrtc.NewICEUDPMux(nil, conn))
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	settings.SetSRTPProtectionProfiles(7) // AEAD_AES_128_GCM, as ours
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
+
+	var tracks [2]*webrtc.TrackLocalStaticRTP
+	for i, capability := range []webrtc.RTPCodecCapability{audio, video} {
+		if tracks[i], err = webrtc.NewTrackLocalStaticRTP(capability, fmt.Sprint(i), "stage"); err != nil {
+			return nil, nil, err
+		}
+	}
+	publish = func(offer string) (string, error) {
+		return answer(api, offer, func(pc *webrtc.PeerConnection) error {
+			pc.OnTrack(func(remote *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+				local := tracks[0]
+				if remote.Kind() == webrtc.RTPCodecTypeVideo {
+					local = tracks[1]
+				}
+				for {
+					packet, _, err := remote.ReadRTP()
+					if err != nil {
+						return
+					}
+					local.WriteRTP(packet)
+				}
+			})
+			return nil
+		})
+	}
+	view = func(offer string) (string, error) {
+		return answer(api, offer, func(pc *webrtc.PeerConnection) error {
+			for _, track := range tracks {
+				sender, err := pc.AddTrack(track)
+				if err != nil {
+					return err
+				}
+				go func() {
+					for b := make([]byte, 1500); ; {
+						if _, _, err := sender.Read(b); err != nil {
+							return
+						}
+					}
+				}()
+			}
+			return nil
+		})
+	}
+	return publish, view, nil
+}
+
+func answer(api *webrtc.API, offer string, prepare func(*webrtc.PeerConnection) error) (string, error) {
+	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return "", err
+	}
+	if err := prepare(pc); err != nil {
+		return "", err
+	}
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+		return "", err
+	}
+	answer, err := pc.CreateAnswer(nil)
+	if err != nil {
+		return "", err
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(answer); err != nil {
+		return "", err
+	}
+	<-gathered
+	return pc.LocalDescription().SDP, nil
+}
+
+// A floor does for each packet and viewer what cannot be left out: encrypt it into a reused buffer, and send it in batches.
+// Its viewers are bare sockets.
+type floor struct {
+	conn     *ipv4.PacketConn
+	sealer   cipher.AEAD
+	messages []ipv4.Message
+
+	mu      sync.Mutex
+	viewers []*net.UDPAddr
+}
+
+func newFloor(ctx context.Context) (whip, view func(string) (string, error), err error) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, nil, err
+	}
+	conn.SetWriteBuffer(4 << 20)
+	block, err := aes.NewCipher(make([]byte, 16))
+	if err != nil {
+		return nil, nil, err
+	}
+	f := &floor{conn: ipv4.NewPacketConn(conn), messages: make([]ipv4.Message, 64)}
+	if f.sealer, err = cipher.NewGCM(block); err != nil {
+		return nil, nil, err
+	}
+	for i := range f.messages {
+		f.messages[i].Buffers = [][]byte{make([]byte, 1500)}
+	}
+	go publish(ctx, f.send)
+	refuse := func(string) (string, error) { return "", nil }
+	return refuse, f.join, nil
+}
+
+func (f *floor) join(addr string) (string, error) {
+	udp, err := net.ResolveUDPAddr("udp4", addr)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.viewers = append(f.viewers, udp)
+	return "", err
+}
+
+func (f *floor) send(packet []byte, _ bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var nonce [12]byte
+	for rest := f.viewers; len(rest) > 0; {
+		n := min(len(rest), len(f.messages))
+		for i, viewer := range rest[:n] {
+			b := append(f.messages[i].Buffers[0][:0], packet[:12]...)
+			f.messages[i].Buffers[0] = f.sealer.Seal(b, nonce[:], packet[12:], b)
+			f.messages[i].Addr = viewer
+		}
+		for batch := f.messages[:n]; len(batch) > 0; {
+			sent, err := f.conn.WriteBatch(batch, 0)
+			if err != nil {
+				sent = max(sent, 1)
+			}
+			batch = batch[sent:]
+		}
+		rest = rest[n:]
+	}
+}
