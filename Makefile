@@ -52,8 +52,9 @@ types: ## types of the pages' JavaScript, by TypeScript
 js: ## unit tests of the pages' JavaScript
 	node --test $$(find internal/web/jstest -name '*.test.js' | sort)
 
+# One package at a time: they drive browsers, OBS and media against the clock, and two cores are soon too few.
 race: ## all Go tests, with the race detector: browsers, databases and a real OBS included
-	go test -race -count=1 -timeout 20m ./...
+	go test -race -p 1 -count=1 -timeout 20m ./...
 
 generate: ## write the docs and types that come from code
 	$(RACE) go generate ./...
