@@ -18,8 +18,6 @@ type Role string
 const (
 	Operator    Role = "operator"    // runs the service, and has every capability on every stage
 	Broadcaster Role = "broadcaster" // enters the stages that were granted
-
-	RoleBroadcaster = Broadcaster
 )
 
 // A User is a person with an account.

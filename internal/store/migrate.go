@@ -35,7 +35,22 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
-	return bringUp(ctx, provider, log)
+	for try := range migrationTries {
+		err = bringUp(ctx, provider, log)
+		if err == nil || d.postgres || isFinal(err) || pause(ctx, try) != nil {
+			break
+		}
+	}
+	return err
+}
+
+// Processes that open one new SQLite file together all try, each step is one transaction, and who comes second finds it done
+// when looking again. A lock beside the file would be one more thing to be left behind.
+const migrationTries = 20
+
+func isFinal(err error) bool {
+	e, ok := asError[*stage.Error](err)
+	return ok && (e.Code == "database_newer" || e.Code == "database_damaged")
 }
 
 func bringUp(ctx context.Context, provider *goose.Provider, log *slog.Logger) error {

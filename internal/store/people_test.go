@@ -1,6 +1,9 @@
 package store_test
 
 import (
+	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -8,13 +11,37 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func TestTheWholeWay(t *testing.T) {
+func TestTheFirstOperator(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
-		token := h.issue(ana, arn)
-		ok(t, h.Admit(t.Context(), token.Participant))
-		ok(t, h.Revoke(t.Context(), ana.User, token.Participant.ID))
-		refused(t, h.Admit(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
+		if needed := must(h.NeedsSetup(t.Context()))(t); !needed {
+			t.Fatal("NeedsSetup of an empty house: got false, want true")
+		}
+		old := must(h.NewSetupCode(t.Context()))(t)
+		code := must(h.NewSetupCode(t.Context()))(t)
+		setUp := func(code stage.Secret, name, secret string) error {
+			_, _, err := h.SetUp(t.Context(), code, name, password(secret), home)
+			return err
+		}
+		refused(t, setUp(old, "Olga", goodPassword), stage.ErrInvalid, "bad_code")
+		refused(t, setUp(stage.NewSecret(""), "Olga", goodPassword), stage.ErrInvalid, "bad_code")
+		refused(t, setUp(code, "Olga", "too short"), stage.ErrInvalid, "weak_password")
+		refused(t, setUp(code, "", goodPassword), stage.ErrInvalid, "")
+
+		login, secret, err := h.SetUp(t.Context(), code, "  Olga ", password(goodPassword), home)
+		ok(t, err)
+		if login.User.Name != "Olga" || login.User.Role != access.Operator || login.User.Invited {
+			t.Errorf("SetUp: got %+v, want the operator Olga", login.User)
+		}
+		seen := must(h.Authenticate(t.Context(), secret))(t)
+		if seen.User.ID != login.User.ID || seen.ID != login.ID {
+			t.Errorf("Authenticate: got %+v, want %+v", seen, login)
+		}
+		refused(t, setUp(code, "Otto", goodPassword), stage.ErrConflict, "already_set_up")
+		_, err = h.NewSetupCode(t.Context())
+		refused(t, err, stage.ErrConflict, "already_set_up")
+		if needed := must(h.NeedsSetup(t.Context()))(t); needed {
+			t.Error("NeedsSetup after SetUp: got true, want false")
+		}
 	})
 }
 
@@ -24,7 +51,7 @@ func TestOneOfManyBecomesTheOperator(t *testing.T) {
 		code := must(h.NewSetupCode(t.Context()))(t)
 		errs := race(8, func(i int) error {
 			on := []*house{h, other}[i%2]
-			_, _, err := on.SetUp(t.Context(), code, string(rune('A'+i)), password(goodPassword), home)
+			_, _, err := on.SetUp(t.Context(), code, fmt.Sprint("Olga ", i), password(goodPassword), home)
 			return err
 		})
 		got := tally(errs)
@@ -38,24 +65,319 @@ func TestOneOfManyBecomesTheOperator(t *testing.T) {
 	})
 }
 
-func TestThirtyTokensAndNotOneMore(t *testing.T) {
+func TestAnInvitation(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
-		other := h.replica()
-		errs := race(45, func(i int) error {
-			on := []*house{h, other}[i%2]
-			_, err := on.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
+		op := h.operator()
+		user, code, until, err := h.AddUser(t.Context(), op.User, "Ana", "")
+		ok(t, err)
+		if user.Role != access.Broadcaster || !user.Invited || !until.Equal(h.clock.now().Add(7*24*time.Hour)) {
+			t.Errorf("AddUser: got %+v until %v, want an invited broadcaster and 7 days", user, until)
+		}
+		_, _, err = h.LogIn(t.Context(), "Ana", password(""), home)
+		refused(t, err, stage.ErrUnauthorized, "wrong_password")
+		if name := must(h.InviteName(t.Context(), code))(t); name != "Ana" {
+			t.Errorf("InviteName: got %q, want Ana", name)
+		}
+		accept := func(code stage.Secret, secret string) (access.Login, stage.Secret, error) {
+			return h.AcceptInvite(t.Context(), code, password(secret), home)
+		}
+		_, _, err = accept(code, "aNa")
+		refused(t, err, stage.ErrInvalid, "weak_password")
+		login, _, err := accept(code, goodPassword)
+		ok(t, err)
+		if login.User.ID != user.ID || login.User.Invited {
+			t.Errorf("AcceptInvite: got %+v, want %s, not invited any more", login.User, user.ID)
+		}
+		_, _, err = accept(code, goodPassword)
+		refused(t, err, stage.ErrInvalid, "bad_code")
+		_, err = h.InviteName(t.Context(), code)
+		refused(t, err, stage.ErrInvalid, "bad_code")
+	})
+}
+
+func TestAnInvitationEnds(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op := h.operator()
+		ana, first, _, err := h.AddUser(t.Context(), op.User, "Ana", access.Broadcaster)
+		ok(t, err)
+		_, second, _, err := h.Reinvite(t.Context(), op.User, ana.ID)
+		ok(t, err)
+		_, err = h.InviteName(t.Context(), first)
+		refused(t, err, stage.ErrInvalid, "bad_code")
+		h.clock.pass(7*24*time.Hour - time.Second)
+		must(h.InviteName(t.Context(), second))(t)
+		h.clock.pass(time.Second)
+		_, _, err = h.AcceptInvite(t.Context(), second, password(goodPassword), home)
+		refused(t, err, stage.ErrInvalid, "bad_code")
+
+		_, third, _, err := h.Reinvite(t.Context(), op.User, ana.ID)
+		ok(t, err)
+		ok(t, h.RemoveUser(t.Context(), op.User, ana.ID))
+		_, _, err = h.AcceptInvite(t.Context(), third, password(goodPassword), home)
+		refused(t, err, stage.ErrInvalid, "bad_code")
+		_, _, _, err = h.Reinvite(t.Context(), op.User, ana.ID)
+		refused(t, err, stage.ErrNotFound, "")
+	})
+}
+
+func TestAForgottenPassword(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op := h.operator()
+		ana, cookie := h.broadcaster(op, "Ana")
+		_, code, _, err := h.Reinvite(t.Context(), op.User, ana.User.ID)
+		ok(t, err)
+		// Until the link is used, nothing changes: anybody could ask an operator for one.
+		must(h.Authenticate(t.Context(), cookie))(t)
+		errs := race(6, func(i int) error {
+			_, _, err := h.AcceptInvite(t.Context(), code, password(fmt.Sprint("my new password ", i)), home)
 			return err
 		})
-		if got := tally(errs); got[""] != 30 || got["too_many_tokens"] != 15 {
-			t.Errorf("45 at the same time: got %v, want 30 tokens and 15 refusals", got)
+		if got := tally(errs); got[""] != 1 || got["bad_code"] != 5 {
+			t.Errorf("one link accepted 6 times at once: got %v, want one success", got)
 		}
-		h.clock.pass(9*time.Minute + 59*time.Second)
-		_, err := h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
-		if e := refused(t, err, stage.ErrTooMany, "too_many_tokens"); e.RetryAfter != time.Second {
-			t.Errorf("RetryAfter: got %v, want 1s", e.RetryAfter)
+		_, err = h.Authenticate(t.Context(), cookie)
+		refused(t, err, stage.ErrUnauthorized, "")
+		_, _, err = h.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		refused(t, err, stage.ErrUnauthorized, "wrong_password")
+		for i, err := range errs {
+			if err == nil {
+				_, _, err := h.LogIn(t.Context(), "Ana", password(fmt.Sprint("my new password ", i)), home)
+				ok(t, err)
+			}
 		}
-		h.clock.pass(time.Second)
-		h.issue(ana, arn)
+	})
+}
+
+func TestSigningIn(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op := h.operator()
+		h.broadcaster(op, "José  Ñandú")
+		for _, name := range []string{"José  Ñandú", "josé ñandú", "JOSÉ ÑANDÚ", " José Ñandu\u0301 ", "Jose\u0301 Ñandú"} {
+			login, _, err := h.LogIn(t.Context(), name, password(goodPassword), home)
+			if err != nil || login.Client != home {
+				t.Errorf("LogIn %q: got %+v, %v; want a login of that client", name, login, err)
+			}
+		}
+		var said []string
+		for _, try := range [][2]string{{"José Ñandú", "wrong password"}, {"nobody", goodPassword}, {"", ""}, {"\x00\xff", "\x00"}, {"Olga", strings.Repeat("x", 5000)}} {
+			_, secret, err := h.LogIn(t.Context(), try[0], password(try[1]), access.Client{Address: "198.51.100.7", Agent: "\xff\x00"})
+			said = append(said, refused(t, err, stage.ErrUnauthorized, "wrong_password").Detail)
+			if !secret.Empty() {
+				t.Errorf("LogIn %q: a refusal carries a secret", try[0])
+			}
+		}
+		for _, detail := range said {
+			if detail != said[0] {
+				t.Errorf("a wrong name and a wrong password are told apart: %q", said)
+			}
+		}
+		_, err := h.Authenticate(t.Context(), stage.NewSecret("made up"))
+		refused(t, err, stage.ErrUnauthorized, "")
+		_, err = h.Authenticate(t.Context(), stage.Secret{})
+		refused(t, err, stage.ErrUnauthorized, "")
+	})
+}
+
+func TestALoginLastsWithUse(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, cookie := h.broadcaster(h.operator(), "Ana")
+		h.clock.pass(23 * time.Hour)
+		if login := must(h.Authenticate(t.Context(), cookie))(t); login.Renewed {
+			t.Error("the end of a login moved within a day; each move costs a cookie")
+		}
+		h.clock.pass(time.Hour)
+		login := must(h.Authenticate(t.Context(), cookie))(t)
+		if want := h.clock.now().Add(30 * 24 * time.Hour); !login.Renewed || !login.ExpiresAt.Equal(want) {
+			t.Errorf("after a day: got renewed %v until %v, want true until %v", login.Renewed, login.ExpiresAt, want)
+		}
+		if login := must(h.Authenticate(t.Context(), cookie))(t); login.Renewed {
+			t.Error("the cookie is sent again by the next request, too")
+		}
+		people := must(h.Users(t.Context(), access.CommandLine()))(t)
+		if seen := people[0].LastSeenAt; !seen.Equal(h.clock.now()) {
+			t.Errorf("LastSeenAt: got %v, want %v", seen, h.clock.now())
+		}
+		h.clock.pass(30*24*time.Hour - time.Second)
+		must(h.Authenticate(t.Context(), cookie))(t)
+		h.clock.pass(30 * 24 * time.Hour)
+		_, err := h.Authenticate(t.Context(), cookie)
+		refused(t, err, stage.ErrUnauthorized, "")
+	})
+}
+
+func TestALoginEnds(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op := h.operator()
+		ana, first := h.broadcaster(op, "Ana")
+		other := h.replica()
+		signIn := func() (access.Login, stage.Secret) {
+			login, secret, err := h.LogIn(t.Context(), "ana", password(goodPassword), home)
+			ok(t, err)
+			must(h.Authenticate(t.Context(), secret))(t)
+			must(other.Authenticate(t.Context(), secret))(t)
+			return login, secret
+		}
+		// gone: here at once, at another replica within a second.
+		gone := func(secret stage.Secret) {
+			t.Helper()
+			_, err := h.Authenticate(t.Context(), secret)
+			refused(t, err, stage.ErrUnauthorized, "")
+			h.clock.pass(time.Second)
+			_, err = other.Authenticate(t.Context(), secret)
+			refused(t, err, stage.ErrUnauthorized, "")
+		}
+		login, secret := signIn()
+		ok(t, h.LogOut(t.Context(), login))
+		gone(secret)
+		must(h.Authenticate(t.Context(), first))(t)
+
+		_, secret = signIn()
+		ok(t, h.EndLogins(t.Context(), op.User, ana.User.ID))
+		gone(secret)
+		gone(first)
+
+		login, secret = signIn()
+		kept, keptSecret := signIn()
+		err := h.ChangePassword(t.Context(), kept, password("not the password"), password("another good one"))
+		refused(t, err, stage.ErrInvalid, "wrong_password")
+		refused(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("short")), stage.ErrInvalid, "weak_password")
+		ok(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("another good one")))
+		gone(secret)
+		must(h.Authenticate(t.Context(), keptSecret))(t)
+		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), home)
+		refused(t, err, stage.ErrUnauthorized, "wrong_password")
+		_, _, err = h.LogIn(t.Context(), "ana", password("another good one"), home)
+		ok(t, err)
+		_ = login
+	})
+}
+
+func TestNamesAreTakenOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, other := h.operator(), h.replica()
+		errs := race(6, func(i int) error {
+			on := []*house{h, other}[i%2]
+			_, _, _, err := on.AddUser(t.Context(), op.User, []string{"Ana", "ANA", "ana"}[i%3], access.Broadcaster)
+			return err
+		})
+		if got := tally(errs); got[""] != 1 || got["name_taken"] != 5 {
+			t.Errorf("one name six times: got %v, want one success", got)
+		}
+		for _, name := range []string{"", "   ", strings.Repeat("é", 65), "a\nb", "a\x00b", "\u202eanA", "\xff", "a\u2028b"} {
+			_, _, _, err := h.AddUser(t.Context(), op.User, name, access.Broadcaster)
+			if refused(t, err, stage.ErrInvalid, ""); err == nil {
+				t.Errorf("AddUser %q: got no error", name)
+			}
+		}
+		for _, name := range []string{strings.Repeat("é", 64), "李小龍", "O'Brien-Smith", "👩‍🚀 Zoë"} {
+			_, _, _, err := h.AddUser(t.Context(), op.User, name, access.Broadcaster)
+			if err != nil {
+				t.Errorf("AddUser %q: got %v, want none", name, err)
+			}
+		}
+		_, _, _, err := h.AddUser(t.Context(), op.User, "Bob", "king")
+		refused(t, err, stage.ErrInvalid, "")
+	})
+}
+
+func TestRemovingAUser(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		_, cookie, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		ok(t, err)
+		key, secret, err := h.CreateAccessKey(t.Context(), ana.User, "script")
+		ok(t, err)
+		token := h.issue(ana, arn)
+		h.paper.enter(token.Participant)
+		ok(t, h.RemoveUser(t.Context(), op.User, ana.User.ID))
+
+		_, err = h.Authenticate(t.Context(), cookie)
+		refused(t, err, stage.ErrUnauthorized, "")
+		_, err = h.AuthenticateKey(t.Context(), secret)
+		refused(t, err, stage.ErrUnauthorized, "unauthorized")
+		refused(t, h.Admit(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
+		_, err = h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
+		refused(t, err, stage.ErrUnauthorized, "")
+		if away := h.paper.sentAway(); len(away) != 1 || away[0] != token.Participant.ID {
+			t.Errorf("sent away: got %v, want %v", away, token.Participant.ID)
+		}
+		refused(t, h.RemoveUser(t.Context(), op.User, ana.User.ID), stage.ErrNotFound, "")
+		// What happened stays on record.
+		record := must(h.Token(t.Context(), op.User, token.Participant.ID))(t)
+		if record.UserName != "Ana" || record.RevokedAt.IsZero() {
+			t.Errorf("record: got %+v, want Ana's, revoked", record)
+		}
+		_ = key
+	})
+}
+
+func TestTheLastOperatorStays(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, other := h.operator(), h.replica()
+		refused(t, h.RemoveUser(t.Context(), op.User, op.User.ID), stage.ErrConflict, "conflict")
+		otto, code, _, err := h.AddUser(t.Context(), op.User, "Otto", access.Operator)
+		ok(t, err)
+		// One who has not accepted yet could not let anybody in.
+		refused(t, h.RemoveUser(t.Context(), op.User, op.User.ID), stage.ErrConflict, "conflict")
+		_, _, err = h.AcceptInvite(t.Context(), code, password(goodPassword), home)
+		ok(t, err)
+		errs := race(2, func(i int) error {
+			if i == 0 {
+				return h.RemoveUser(t.Context(), op.User, otto.ID)
+			}
+			return other.RemoveUser(t.Context(), otto, op.User.ID)
+		})
+		if got := tally(errs); got[""] != 1 || got["conflict"] != 1 {
+			t.Errorf("two operators who remove each other: got %v, want one success", got)
+		}
+	})
+}
+
+func TestOnlyOperatorsMay(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, arn := h.scene()
+		ctx, who := t.Context(), ana.User
+		_, _, _, add := h.AddUser(ctx, who, "Bob", access.Operator)
+		_, _, _, again := h.Reinvite(ctx, who, who.ID)
+		_, users := h.Users(ctx, who)
+		_, local := h.AddLocalStage(ctx, who, "mine")
+		_, all := h.Tokens(ctx, who, true)
+		for what, err := range map[string]error{
+			"AddUser": add, "Reinvite": again, "Users": users, "AddLocalStage": local, "Tokens of all": all,
+			"RemoveUser":  h.RemoveUser(ctx, who, who.ID),
+			"EndLogins":   h.EndLogins(ctx, who, who.ID),
+			"SetGrant":    h.SetGrant(ctx, who, access.Grant{User: who.ID, Stage: arn, Capabilities: stage.Publish}),
+			"RemoveGrant": h.RemoveGrant(ctx, who, who.ID, arn),
+			"AddStage":    h.AddStage(ctx, who, stage.Stage{ARN: awsARN}),
+			"UpdateStage": h.UpdateStage(ctx, who, arn, "mine", nil),
+			"RemoveStage": h.RemoveStage(ctx, who, arn),
+			"Kick":        h.Kick(ctx, who, arn, "abc", ""),
+		} {
+			t.Run(what, func(t *testing.T) { refused(t, err, stage.ErrDenied, "denied") })
+		}
+	})
+}
+
+// What is no ID of ours is not there; PostgreSQL would otherwise stumble over the bytes.
+func TestStrangeIDs(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, _, arn := h.scene()
+		ctx := context.Background()
+		for _, id := range []string{"", "\x00", "\xff", "nobody", strings.Repeat("x", 1000), "a b", "'; DROP TABLE users; --"} {
+			for what, err := range map[string]error{
+				"RemoveUser":      h.RemoveUser(ctx, op.User, access.UserID(id)),
+				"EndLogins":       h.EndLogins(ctx, op.User, access.UserID(id)),
+				"SetGrant":        h.SetGrant(ctx, op.User, access.Grant{User: access.UserID(id), Stage: arn, Capabilities: stage.Publish}),
+				"RemoveGrant":     h.RemoveGrant(ctx, op.User, op.User.ID, stage.ARN(id)),
+				"RemoveStage":     h.RemoveStage(ctx, op.User, stage.ARN(id)),
+				"Revoke":          h.Revoke(ctx, op.User, stage.ParticipantID(id)),
+				"Kick":            h.Kick(ctx, op.User, arn, stage.ParticipantID(id), "\x00\xff"),
+				"RevokeAccessKey": h.RevokeAccessKey(ctx, op.User, id),
+				"RevokeViewKey":   h.RevokeViewKey(ctx, op.User, id),
+			} {
+				t.Run(what, func(t *testing.T) { refused(t, err, stage.ErrNotFound, "") })
+			}
+			refused(t, h.Admit(ctx, stage.Participant{ID: stage.ParticipantID(id), Stage: arn}), stage.ErrDenied, "token_revoked")
+		}
 	})
 }

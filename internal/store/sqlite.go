@@ -89,7 +89,9 @@ func sqliteFailure(err error) error {
 		return unavailable("The database is busy; try again in a moment.", err)
 	case sqlite3.SQLITE_FULL:
 		return unavailable("The disk of the database is full; the operator has to make room.", err)
-	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return stage.Errorf(stage.ErrUnavailable, "The database is damaged; the operator has to restore a backup.").WithCode("database_damaged").WithCause(err)
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		return unavailable("The database cannot be used; the operator finds the reason in the log.", err)
 	}
 	return nil

@@ -1,0 +1,122 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func TestEventsAreTheirOwners(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, arn := h.scene()
+		token := h.issue(ana, arn)
+		refusal := stage.Event{
+			Kind: stage.EventRefused, Stage: arn, Participant: token.Participant.ID, Code: "no_h264", Detail: "The offer has no H.264.\x00",
+		}
+		first := must(h.RecordEvent(t.Context(), refusal))(t)
+		if first.User != ana.User.ID || first.ID == 0 || !first.Time.Equal(h.clock.now()) {
+			t.Errorf("RecordEvent: got %+v, want Ana's, of now, with an ID", first)
+		}
+		h.clock.pass(time.Minute)
+		second := must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: token.Participant.ID}))(t)
+		for _, id := range []stage.ParticipantID{"unknown", "", "\x00\xff"} {
+			stored := must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: id}))(t)
+			if stored.User != "" || stored.ID != 0 {
+				t.Errorf("an event of nobody we know: got %+v, want it not stored", stored)
+			}
+		}
+		list := func(after int64, since time.Duration) []access.StoredEvent {
+			return must(h.EventsAfter(t.Context(), ana.User.ID, after, h.clock.now().Add(-since)))(t)
+		}
+		all := list(0, time.Hour)
+		if len(all) != 2 || all[0] != first || all[1] != second {
+			t.Errorf("EventsAfter 0: got %+v, want %+v, %+v", all, first, second)
+		}
+		if all[0].Detail != "The offer has no H.264." || all[1].Stage != arn || all[1].UserID != string(ana.User.ID) {
+			t.Errorf("EventsAfter 0: got %+v", all)
+		}
+		if got := list(first.ID, time.Hour); len(got) != 1 || got[0] != second {
+			t.Errorf("EventsAfter the first: got %+v, want the second", got)
+		}
+		if got := list(0, 10*time.Second); len(got) != 1 || got[0] != second {
+			t.Errorf("EventsAfter 0 of 10s: got %+v, want the second", got)
+		}
+		if got := must(h.EventsAfter(t.Context(), "somebody", 0, time.Time{}))(t); len(got) != 0 {
+			t.Errorf("somebody else's events: got %+v", got)
+		}
+	})
+}
+
+// Who resumes after an ID misses nothing: no smaller ID appears later, whichever replica gave it out.
+func TestEventsAppearInOrder(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, arn := h.scene()
+		other := h.replica()
+		token := h.issue(ana, arn)
+		const writers, each = 4, 25
+		done := make(chan []error, 1)
+		go func() {
+			done <- race(writers, func(i int) error {
+				for range each {
+					on := []*house{h, other}[i%2]
+					_, err := on.RecordEvent(t.Context(), stage.Event{Kind: stage.EventWarning, Participant: token.Participant.ID})
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}()
+		var last int64
+		seen := 0
+		for deadline := time.Now().Add(time.Minute); seen < writers*each && time.Now().Before(deadline); {
+			for _, e := range must(h.EventsAfter(t.Context(), ana.User.ID, last, time.Time{}))(t) {
+				last = e.ID
+				seen++
+			}
+		}
+		for _, err := range <-done {
+			ok(t, err)
+		}
+		if seen != writers*each {
+			t.Errorf("followed by the last ID: got %d of %d events", seen, writers*each)
+		}
+	})
+}
+
+func TestPruning(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		token := must(h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn, TTL: time.Hour}))(t)
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded, Participant: token.Participant.ID}))(t)
+		h.guess("nobody", from("198.51.100.7"))
+		rest := func() (events, tokens int) {
+			ok(t, h.Prune(t.Context()))
+			_, err := h.Token(t.Context(), op.User, token.Participant.ID)
+			if err == nil {
+				tokens = 1
+			}
+			return len(must(h.EventsAfter(t.Context(), ana.User.ID, 0, time.Time{}))(t)), tokens
+		}
+		h.clock.pass(7*24*time.Hour - time.Minute)
+		if events, tokens := rest(); events != 1 || tokens != 1 {
+			t.Errorf("within 7 days: got %d events, %d tokens, want both kept", events, tokens)
+		}
+		h.clock.pass(2 * time.Minute)
+		if events, tokens := rest(); events != 0 || tokens != 1 {
+			t.Errorf("after 7 days: got %d events, %d tokens, want the token only", events, tokens)
+		}
+		h.clock.pass(24 * 24 * time.Hour)
+		if _, tokens := rest(); tokens != 0 {
+			t.Error("the token's record is kept 30 days after its end")
+		}
+		// The address where Ana signed in stays hers.
+		for range 12 {
+			h.guess("ana", from("198.51.100.7"))
+		}
+		_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), home)
+		ok(t, err)
+	})
+}

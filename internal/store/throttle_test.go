@@ -1,0 +1,130 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func from(address string) access.Client { return access.Client{Address: address} }
+
+// guess tries a wrong password.
+func (h *house) guess(name string, client access.Client) error {
+	_, _, err := h.LogIn(h.t.Context(), name, password("wrong password"), client)
+	return err
+}
+
+func TestGuessingGetsSlower(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.broadcaster(h.operator(), "Ana")
+		for _, name := range []string{"Ana", "nobody"} { // alike: else the throttle would tell who has an account
+			for range 5 {
+				refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized, "wrong_password")
+			}
+			for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900} {
+				wait *= time.Second
+				for _, client := range []string{"198.51.100.7", "203.0.113.9"} {
+					if e := refused(t, h.guess(name, from(client)), stage.ErrTooMany, "too_many_attempts"); e.RetryAfter != wait {
+						t.Errorf("%s from %s: got Retry-After %v, want %v", name, client, e.RetryAfter, wait)
+					}
+				}
+				h.clock.pass(wait)
+				refused(t, h.guess(name, from("203.0.113.9")), stage.ErrUnauthorized, "wrong_password")
+			}
+			h.clock.pass(24*time.Hour + time.Second)
+			refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized, "wrong_password")
+			refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized, "wrong_password")
+			h.clock.pass(25 * time.Hour)
+		}
+	})
+}
+
+func TestAStrangerLocksNobodyOut(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.broadcaster(h.operator(), "Ana")
+		for i := range 12 {
+			h.guess("ana", from(fmt.Sprintf("198.51.100.%d", i)))
+		}
+		_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), from("203.0.113.9"))
+		refused(t, err, stage.ErrTooMany, "too_many_attempts")
+		// Where Ana has signed in before nothing has happened.
+		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), home)
+		ok(t, err)
+		// From there, too, guessing has a budget, which a success fills again.
+		for range 4 {
+			refused(t, h.guess("ana", home), stage.ErrUnauthorized, "wrong_password")
+		}
+		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), home)
+		ok(t, err)
+		for range 5 {
+			refused(t, h.guess("ana", home), stage.ErrUnauthorized, "wrong_password")
+		}
+		refused(t, h.guess("ana", home), stage.ErrTooMany, "too_many_attempts")
+		// Nor does Ana's trouble touch the operator at the same address.
+		_, _, err = h.LogIn(t.Context(), "olga", password(goodPassword), home)
+		ok(t, err)
+	})
+}
+
+func TestOneAddressTriesManyNames(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.operator()
+		for i := range 20 {
+			// One customer of IPv6 has a /64.
+			client := from(fmt.Sprintf("[2001:db8:1:2::%x]:%d", i+1, 4000+i))
+			refused(t, h.guess(fmt.Sprint("name ", i), client), stage.ErrUnauthorized, "wrong_password")
+		}
+		refused(t, h.guess("one more", from("2001:db8:1:2:ffff::1")), stage.ErrTooMany, "too_many_attempts")
+		refused(t, h.guess("one more", from("2001:db8:1:3::1")), stage.ErrUnauthorized, "wrong_password")
+		// A success of one's own buys no guesses at others.
+		_, _, err := h.LogIn(t.Context(), "olga", password(goodPassword), home)
+		ok(t, err)
+		refused(t, h.guess("one more", from("2001:db8:1:2::1")), stage.ErrTooMany, "too_many_attempts")
+	})
+}
+
+func TestGuessingAtOnceIsNotFaster(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.broadcaster(h.operator(), "Ana")
+		other := h.replica()
+		errs := race(20, func(i int) error {
+			on := []*house{h, other}[i%2]
+			return on.guess("ana", from(fmt.Sprintf("198.51.100.%d", i)))
+		})
+		if got := tally(errs); got["wrong_password"] != 5 || got["too_many_attempts"] != 15 {
+			t.Errorf("20 guesses at once: got %v, want 5 compared and 15 turned away", got)
+		}
+	})
+}
+
+func TestAMistypedPasswordCostsNothingLater(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.broadcaster(h.operator(), "Ana")
+		for day := range 4 {
+			client := from(fmt.Sprintf("203.0.113.%d", day)) // travelling
+			refused(t, h.guess("ana", client), stage.ErrUnauthorized, "wrong_password")
+			_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), client)
+			ok(t, err)
+			h.clock.pass(8 * time.Hour)
+		}
+		_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), from("203.0.113.200"))
+		ok(t, err)
+	})
+}
+
+// The current password of a signed-in person is guessed under the same throttle: by whoever found the browser open.
+func TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		ana, _ := h.broadcaster(h.operator(), "Ana")
+		change := func() error {
+			return h.ChangePassword(t.Context(), ana, password("a guess at it"), password("another good one"))
+		}
+		for range 5 {
+			refused(t, change(), stage.ErrInvalid, "wrong_password")
+		}
+		refused(t, change(), stage.ErrTooMany, "too_many_attempts")
+	})
+}
