@@ -1,0 +1,92 @@
+package ivsemu_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/ivsemu"
+	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// withMedia puts a real stage behind an emulator.
+func withMedia(t testing.TB, e *ivsemu.Emulator) {
+	t.Helper()
+	plane, err := sfu.New(sfu.Config{
+		Listen: "127.0.0.1:0", Events: e.Observe,
+		LimitsFor: func(stage.ARN) sfu.Limits { l := sfu.DefaultLimits(); l.Enforce = true; return l },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Media = plane
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- plane.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("media: got %v, want nil", err)
+		}
+	})
+}
+
+// program runs a Node program with the stock client, told of the emulator by the environment alone.
+func program(t *testing.T, base, file string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", append([]string{"stock/" + file}, args...)...)
+	cmd.Env = append(os.Environ(),
+		"AWS_ENDPOINT_URL_IVS_REALTIME="+base, "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey)
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v (make install brings Node and the client)\n%s%s", file, err, out, &complaints)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestThePlainNodeProgramGetsATokenThatPublishes(t *testing.T) {
+	t.Parallel()
+	e, base := start(t, nil)
+	withMedia(t, e)
+	s := newStage(t, client(base, "us-west-2"), "main")
+	token := program(t, base, "token.mjs", *s.Arn)
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), token), rtcpeer.PublishOptions{}); err != nil {
+		t.Errorf("publish: got %v, want nil", err)
+	}
+}
+
+func TestEveryOperationOfTheNodeClient(t *testing.T) {
+	t.Parallel()
+	e, base := start(t, nil)
+	withMedia(t, e)
+	c := client(base, "us-west-2")
+	played := newStage(t, c, "played")
+	made, err := c.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{StageArn: played.Arn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), *made.ParticipantToken.Token), rtcpeer.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, material := newKey(t)
+	if got := program(t, base, "operations.mjs", material, *played.Arn); !strings.HasPrefix(got, "all is well") {
+		t.Errorf("got %q, want that all is well", got)
+	}
+	select {
+	case <-p.Closed():
+	case <-time.After(10 * time.Second):
+		t.Error("DisconnectParticipant: the connection is up, want it closed")
+	}
+}
