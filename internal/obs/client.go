@@ -198,11 +198,17 @@ func (c *Client) next(ctx context.Context) (m message, err error) {
 	return m, json.Unmarshal(text, &m)
 }
 
+// write does not give up half way when ctx ends: the library would close the connection, and a stream could no more be stopped.
 func (c *Client) write(ctx context.Context, op int, d any) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	text, err := json.Marshal(map[string]any{"op": op, "d": d})
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Timeout)
+	defer cancel()
 	return c.conn.Write(ctx, websocket.MessageText, text)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -17,8 +18,10 @@ type Commands struct {
 	Key    stage.Secret // access key of a broadcaster
 	Stage  string       // name or ARN; may be empty where there is only one
 	JSON   bool
+	Stay   bool // Live does not return while the broadcast lasts
 	Waits  Waits
 	HTTP   *http.Client
+	Now    func() time.Time
 	Out    io.Writer
 }
 
@@ -48,7 +51,8 @@ func (c *Commands) SetUp(ctx context.Context, force bool) error {
 	return c.print("OBS was ready; nothing was changed.")
 }
 
-// Live is "obs live". It returns when viewers can see the broadcast.
+// Live is "obs live". It returns when viewers can see the broadcast; with Stay it watches over it until it is over, or until
+// ctx ends, and then stops it.
 func (c *Commands) Live(ctx context.Context) error {
 	client, err := Connect(ctx, c.OBS)
 	if err != nil {
@@ -59,19 +63,28 @@ func (c *Commands) Live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	live, err := GoLive(ctx, client, Broadcast{
-		Limits: target.Limits, Issue: target.Issue, Stage: server, Waits: c.Waits,
+	b := Broadcast{
+		Limits: target.Limits, Issue: target.Issue, Stage: server, Waits: c.Waits, Now: c.Now,
 		Progress: func(sentence string) { c.say("%s …", sentence) },
-	})
-	switch {
-	case err != nil:
+	}
+	if c.Stay {
+		return Keep(ctx, client, b, c.tellLive)
+	}
+	live, err := GoLive(ctx, client, b)
+	if err != nil {
 		return err
+	}
+	return c.tellLive(live)
+}
+
+func (c *Commands) tellLive(live Live) error {
+	switch {
 	case c.JSON:
 		return c.encode(live)
 	case live.Already:
 		return c.print("OBS was live already.")
 	}
-	return c.print("LIVE as participant %s; the token is good until %s.", live.Participant, live.ExpiresAt.Format("2006-01-02 15:04 MST"))
+	return c.print("LIVE as participant %s; the token is good until %s.", live.Participant, live.ExpiresAt.UTC().Format("2006-01-02 15:04 MST"))
 }
 
 // Stop is "obs stop".

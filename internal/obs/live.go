@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,9 +24,29 @@ func (w Waits) withDefaults() Waits {
 
 // A Verdict is what the stage says of a participant.
 type Verdict struct {
-	Publishing bool   // media arrives
-	Over       bool   // refused, or ended: Detail says why
+	Publishing bool            // media arrives
+	Kind       stage.EventKind // of the last event, if there was one
+	Code       string
 	Detail     string // a sentence
+}
+
+// over says that the stage turned the participant away or ended the session.
+func (v Verdict) over() bool {
+	return !v.Publishing && (v.Kind == stage.EventRefused || v.Kind == stage.EventEnded)
+}
+
+// final says that no fresh token helps, or that one would go against somebody's will. The dock has the same list.
+func (v Verdict) final() bool {
+	return v.over() && slices.Contains([]string{
+		"kicked", "revoked", "token_revoked", "replaced", "removed", "no_grant", "no_capability", "stage_full", "stage_deleted", "no_h264", "bad_sdp",
+	}, v.Code)
+}
+
+func (v Verdict) err() error {
+	if v.Kind == stage.EventEnded {
+		return stage.Errorf(stage.ErrDenied, "the stage ended the broadcast: %s", v.Detail).WithCode(v.Code)
+	}
+	return stage.Errorf(stage.ErrDenied, "the stage refused: %s", v.Detail).WithCode(v.Code)
 }
 
 // A Stage is asked what became of a participant; OBS itself tells nobody why a broadcast failed.
@@ -39,14 +60,15 @@ type Broadcast struct {
 	Issue    Issue
 	Stage    Stage // nil: OBS's word has to do
 	Waits    Waits
+	Now      func() time.Time
 	Progress func(sentence string)
 }
 
 // A Live is a broadcast that viewers can see.
 type Live struct {
-	Already     bool // OBS was live before
-	Participant stage.ParticipantID
-	ExpiresAt   time.Time
+	Already     bool                `json:"already"` // OBS was live before
+	Participant stage.ParticipantID `json:"participantId,omitempty"`
+	ExpiresAt   time.Time           `json:"expiresAt,omitzero"`
 }
 
 // GoLive puts a fresh token into OBS, starts the stream and returns when the stage says that media arrives. OBS's "started"
@@ -58,7 +80,9 @@ func GoLive(ctx context.Context, c *Client, b Broadcast) (Live, error) {
 		return Live{}, err
 	}
 	if r.Active.Stream {
-		return already(r)
+		if done, err := b.already(ctx, c, r); done || err != nil {
+			return Live{Already: true}, err
+		}
 	}
 	if err := mustBeReady(Judge(r, b.Limits)); err != nil {
 		return Live{}, err
@@ -82,11 +106,17 @@ func GoLive(ctx context.Context, c *Client, b Broadcast) (Live, error) {
 	return Live{Participant: pass.Participant, ExpiresAt: pass.ExpiresAt}, nil
 }
 
-func already(r Reading) (Live, error) {
+// already says whether an OBS that streams is live. One that only knocks in its reconnect loop is stopped: it would go on with
+// a dead token for three hours, and refuse a new one all that time.
+func (b Broadcast) already(ctx context.Context, c *Client, r Reading) (bool, error) {
 	if r.Service.Type == whipCustom {
-		return Live{Already: true}, nil
+		s, err := readStream(ctx, c)
+		if err != nil || !s.Reconnecting {
+			return true, err
+		}
+		return false, Stop(ctx, c, b.Waits)
 	}
-	return Live{}, stage.Errorf(stage.ErrConflict, "OBS is streaming to “%s”: stop it first", cmp.Or(r.Service.text("service"), r.Service.Type)).WithCode("obs_busy")
+	return false, stage.Errorf(stage.ErrConflict, "OBS is streaming to “%s”: stop it first", cmp.Or(r.Service.text("service"), r.Service.Type)).WithCode("obs_busy")
 }
 
 func mustBeReady(findings []Finding) error {
@@ -116,8 +146,10 @@ func (b Broadcast) start(ctx context.Context, c *Client, id stage.ParticipantID)
 		return nil
 	case err == nil:
 		return b.unreached(ctx, id)
-	case ctx.Err() != nil || c.Err() != nil:
-		return cmp.Or(c.Err(), ctx.Err())
+	case c.Err() != nil:
+		return c.Err()
+	case ctx.Err() != nil:
+		return errors.Join(ctx.Err(), b.abandon(context.WithoutCancel(ctx), c, states))
 	}
 	active, err := streaming(ctx, c) // a failure inside OBS may be silent
 	if err != nil || active {
@@ -126,11 +158,21 @@ func (b Broadcast) start(ctx context.Context, c *Client, id stage.ParticipantID)
 	return stage.Errorf(stage.ErrUnavailable, "OBS did not start to stream and does not say why: look for a message in its window").WithCode("obs_silent")
 }
 
+// abandon stops a stream that is still starting: OBS refuses to stop while it connects, and goes live all the same a moment later.
+func (b Broadcast) abandon(ctx context.Context, c *Client, states *Watch) error {
+	limit, cancel := context.WithTimeout(ctx, b.Waits.Start)
+	defer cancel()
+	if state, err := nextState(limit, states, "STARTED", "STOPPED"); err == nil && state == "STOPPED" {
+		return nil
+	}
+	return Stop(ctx, c, b.Waits)
+}
+
 // unreached finds the reason of a failed start, which only the stage knows.
 func (b Broadcast) unreached(ctx context.Context, id stage.ParticipantID) error {
 	if b.Stage != nil {
-		if v, err := b.Stage.Verdict(ctx, id); err == nil && v.Over && v.Detail != "" {
-			return stage.Errorf(stage.ErrDenied, "the stage refused: %s", v.Detail).WithCode("refused")
+		if v, err := b.Stage.Verdict(ctx, id); err == nil && v.over() {
+			return v.err()
 		}
 	}
 	return stage.Errorf(stage.ErrUnavailable, "OBS could not reach the stage's endpoint, or was refused there: its log says which").WithCode("obs_unreached")
@@ -188,8 +230,8 @@ func (b Broadcast) arrives(ctx context.Context, c *Client, id stage.ParticipantI
 		return status.Bytes > 0, nil // bytes count only when the tracks are open
 	}
 	v, err := b.Stage.Verdict(ctx, id)
-	if err == nil && v.Over {
-		return false, stage.Errorf(stage.ErrDenied, "the stage refused: %s", v.Detail).WithCode("refused")
+	if err == nil && v.over() {
+		return false, v.err()
 	}
 	return v.Publishing, err
 }

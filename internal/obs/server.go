@@ -82,6 +82,7 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 		} `json:"presence"`
 		LastEvent *struct {
 			Kind   stage.EventKind `json:"kind"`
+			Code   string          `json:"code"`
 			Detail string          `json:"detail"`
 		} `json:"lastEvent"`
 	}
@@ -89,8 +90,8 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 		return Verdict{}, err
 	}
 	v := Verdict{Publishing: state.Presence != nil && state.Presence.Publishing}
-	if e := state.LastEvent; e != nil && !v.Publishing {
-		v.Over, v.Detail = e.Kind == stage.EventRefused || e.Kind == stage.EventEnded, e.Detail
+	if e := state.LastEvent; e != nil {
+		v.Kind, v.Code, v.Detail = e.Kind, e.Code, e.Detail
 	}
 	return v, nil
 }

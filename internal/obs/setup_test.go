@@ -290,3 +290,8 @@ func TestLinkedAccount(t *testing.T) {
 	_, err := obs.SetUp(t.Context(), connect(t, ours.URL(), ""), target(), quiet)
 	mustBe(t, err, "obs_account")
 }
+
+func standingOf(r obs.Reading) string {
+	text, err := json.Marshal(r)
+	return fmt.Sprintf("%+v %#v %s %v", r, r, text, err)
+}

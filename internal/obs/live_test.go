@@ -1,0 +1,349 @@
+package obs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A judge is a stage in the hands of a test.
+type judge struct {
+	mu sync.Mutex
+	v  obs.Verdict
+}
+
+func (j *judge) Verdict(context.Context, stage.ParticipantID) (obs.Verdict, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.v, nil
+}
+
+func (j *judge) say(v obs.Verdict) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.v = v
+}
+
+// A booth is an OBS that is set up, a far end and a stage.
+type booth struct {
+	*fakeobs.OBS
+	far   *fakeobs.Far
+	judge *judge
+	c     *obs.Client
+	b     obs.Broadcast
+
+	mu     sync.Mutex
+	passes int
+}
+
+// pass makes tokens that can be told apart.
+func (b *booth) pass(context.Context) (obs.Pass, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.passes++
+	return obs.Pass{Participant: "p1", Endpoint: endpoint, Bearer: stage.NewSecret(bearer + strings.Repeat("+", b.passes)), ExpiresAt: time.Now().Add(time.Hour)}, nil
+}
+
+func newBooth(t *testing.T, opts fakeobs.Options) *booth {
+	t.Helper()
+	far := fakeobs.NewFar()
+	opts.Output = far.Output
+	b := &booth{OBS: fakeobs.Start(t, opts), far: far, judge: &judge{v: obs.Verdict{Publishing: true}}}
+	b.c = connect(t, b.URL(), opts.Password)
+	b.b = obs.Broadcast{
+		Limits: obs.DefaultLimits(), Issue: b.pass, Stage: b.judge, Now: time.Now, Progress: func(string) {},
+		Waits: obs.Waits{Start: 2 * time.Second, Stage: time.Second, Stop: 2 * time.Second},
+	}
+	return b
+}
+
+func ready(t *testing.T, opts fakeobs.Options) *booth {
+	t.Helper()
+	b := newBooth(t, opts)
+	setUp(t, b.c, target())
+	return b
+}
+
+func (b *booth) goLive(t *testing.T) obs.Live {
+	t.Helper()
+	live, err := obs.GoLive(t.Context(), b.c, b.b)
+	if err != nil {
+		t.Fatalf("GoLive: %v", err)
+	}
+	return live
+}
+
+func TestGoLiveAndStop(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	if live := b.goLive(t); live.Already || live.Participant != "p1" {
+		t.Errorf("got %+v", live)
+	}
+	want := fakeobs.Call{Endpoint: endpoint, Bearer: bearer + "+", Opus: true}
+	if calls := b.far.Calls(); len(calls) != 1 || calls[0] != want {
+		t.Errorf("OBS called %+v, want %+v once", calls, want)
+	}
+	if live := b.goLive(t); !live.Already || len(b.far.Calls()) != 1 {
+		t.Errorf("a second time: got %+v and %d calls", live, len(b.far.Calls()))
+	}
+	s, err := obs.Status(t.Context(), b.c, obs.DefaultLimits())
+	if err != nil || !s.Live || !s.Ready || s.Server != endpoint {
+		t.Errorf("Status: got %+v, %v", s, err)
+	}
+	for range 2 { // stopping what is stopped is fine
+		if err := obs.Stop(t.Context(), b.c, b.b.Waits); err != nil {
+			t.Errorf("Stop: %v", err)
+		}
+	}
+	if b.State().Active {
+		t.Error("OBS streams on")
+	}
+}
+
+// Every way a start fails that obs.md names has a sentence, and leaves nothing running.
+func TestGoLiveFails(t *testing.T) {
+	t.Parallel()
+	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired", Detail: "The token has expired."}
+	for name, c := range map[string]struct {
+		prepare func(*booth)
+		code    string
+		says    string
+	}{
+		"the endpoint is not there":              {func(b *booth) { b.far.Answer(fakeobs.Refuse(404)); b.judge.say(obs.Verdict{}) }, "obs_unreached", "could not reach"},
+		"the stage refuses":                      {func(b *booth) { b.far.Answer(fakeobs.Refuse(401)); b.judge.say(refused) }, "token_expired", "The token has expired."},
+		"OBS fails before it starts, in silence": {func(b *booth) { b.FailNextStart(fakeobs.BeforeStart) }, "obs_silent", "did not start"},
+		"OBS fails after STARTING, in silence":   {func(b *booth) { b.FailNextStart(fakeobs.AfterStarting) }, "obs_silent", "did not start"},
+		"no media comes":                         {func(b *booth) { b.judge.say(obs.Verdict{Kind: stage.EventConnected}) }, "no_media", "no media"},
+		"the stage ends it at once": {func(b *booth) {
+			b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "b_frames", Detail: "B-frames."})
+		}, "b_frames", "B-frames."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := ready(t, fakeobs.Options{})
+			c.prepare(b)
+			_, err := obs.GoLive(t.Context(), b.c, b.b)
+			mustBe(t, err, c.code)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want a sentence with %q", err, c.says)
+			}
+			if b.State().Active {
+				t.Error("OBS streams on")
+			}
+		})
+	}
+}
+
+func TestGoLiveNeedsAnOBSThatIsSetUp(t *testing.T) {
+	t.Parallel()
+	b := newBooth(t, fakeobs.Options{})
+	_, err := obs.GoLive(t.Context(), b.c, b.b)
+	mustBe(t, err, "obs_not_ready")
+	if b.State().Attempts != 0 || b.passes != 0 {
+		t.Errorf("got %d starts and %d tokens, want none", b.State().Attempts, b.passes)
+	}
+}
+
+// A stream to somewhere else is the person's.
+func TestGoLiveLeavesAnotherStreamAlone(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	b.goLive(t)
+	b.Edit(func(_ map[string]string, s *fakeobs.Service) {
+		*s = fakeobs.Service{Type: "rtmp_common", Settings: map[string]any{"service": "Twitch"}}
+	})
+	_, err := obs.GoLive(t.Context(), b.c, b.b)
+	mustBe(t, err, "obs_busy")
+	if !b.State().Active {
+		t.Error("the other stream was stopped")
+	}
+}
+
+// In the reconnect loop OBS would knock with the dead token for three hours, and refuse a new one.
+func TestGoLiveCutsTheReconnectLoopShort(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	b.goLive(t)
+	b.far.Answer(fakeobs.Refuse(401))
+	b.far.Drop()
+	b.WaitStream(t, "RECONNECTING")
+	b.far.Answer(fakeobs.Accept())
+	if live := b.goLive(t); live.Already {
+		t.Error("a reconnect loop counts as live")
+	}
+	calls := b.far.Calls()
+	if got := calls[len(calls)-1].Bearer; got != bearer+"++" {
+		t.Errorf("OBS called with %q, want the second token", got)
+	}
+}
+
+// keep runs Keep until the test ends or it does.
+func (b *booth) keep(t *testing.T) (result <-chan error, end context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done, live := make(chan error, 1), make(chan obs.Live, 8)
+	go func() { done <- obs.Keep(ctx, b.c, b.b, func(l obs.Live) error { live <- l; return nil }) }()
+	t.Cleanup(cancel)
+	select {
+	case <-live:
+	case err := <-done:
+		t.Fatalf("Keep: got %v, want a broadcast", err)
+	}
+	return done, cancel
+}
+
+func TestKeepRenewsADeadTokenOnce(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	done, _ := b.keep(t)
+	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired", Detail: "The token has expired."}
+	deadUntilRenewed := func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
+		if token == bearer+"+" {
+			b.judge.say(refused)
+			return nil, errors.New("401")
+		}
+		b.judge.say(obs.Verdict{Publishing: true})
+		return fakeobs.Accept()(ctx, endpoint, token, opus)
+	}
+	b.far.Answer(deadUntilRenewed)
+	b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "lost"})
+	b.far.Drop()
+	b.Wait(t, "the renewed broadcast", func(s fakeobs.State) bool {
+		calls := b.far.Calls()
+		return s.Stream == "STARTED" && calls[len(calls)-1].Bearer == bearer+"++"
+	})
+
+	// The second time within minutes it says what is wrong, and OBS is left idle.
+	b.far.Answer(func(context.Context, string, string, bool) (fakeobs.Session, error) {
+		b.judge.say(refused)
+		return nil, errors.New("401")
+	})
+	b.far.Drop()
+	mustBe(t, <-done, "token_expired")
+	if b.State().Active {
+		t.Error("OBS knocks on")
+	}
+}
+
+// ICE failed: OBS stops unasked and does not come back by itself.
+func TestKeepStartsAgainAfterAnUnexpectedStop(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	_, end := b.keep(t)
+	b.far.Lose()
+	b.Wait(t, "a second start", func(s fakeobs.State) bool { return s.Stream == "STARTED" && s.Attempts == 2 })
+	end()
+	b.WaitStream(t, "STOPPED")
+}
+
+func TestKeepLetsOBSReconnectByItself(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	done, end := b.keep(t)
+	b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "lost"})
+	b.far.Drop()
+	b.WaitStream(t, "RECONNECTED")
+	if calls := b.far.Calls(); calls[len(calls)-1].Bearer != bearer+"+" {
+		t.Errorf("got %+v, want the first token again", calls)
+	}
+	end()
+	if err := <-done; err != nil {
+		t.Errorf("Keep: got %v", err)
+	}
+	if b.State().Active {
+		t.Error("OBS streams on after the end")
+	}
+}
+
+func TestKeepRespectsAStopAndAKick(t *testing.T) {
+	t.Parallel()
+	t.Run("stopped in OBS", func(t *testing.T) {
+		t.Parallel()
+		b := ready(t, fakeobs.Options{})
+		done, _ := b.keep(t)
+		b.StopByHand()
+		if err := <-done; err != nil {
+			t.Errorf("Keep: got %v", err)
+		}
+		if got := b.State().Attempts; got != 1 {
+			t.Errorf("got %d starts, want 1", got)
+		}
+	})
+	t.Run("kicked off the stage", func(t *testing.T) {
+		t.Parallel()
+		b := ready(t, fakeobs.Options{})
+		done, _ := b.keep(t)
+		b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "kicked", Detail: "The operator ended it."})
+		b.far.Answer(fakeobs.Refuse(401))
+		b.far.Drop()
+		mustBe(t, <-done, "kicked")
+		if b.State().Active {
+			t.Error("OBS knocks on")
+		}
+	})
+	t.Run("OBS quits", func(t *testing.T) {
+		t.Parallel()
+		b := ready(t, fakeobs.Options{})
+		done, _ := b.keep(t)
+		b.Quit()
+		if err := <-done; err == nil {
+			t.Error("Keep ended without an error")
+		}
+	})
+}
+
+// Whatever happens, nothing that is printed has the token in it.
+func TestReadingsAndErrorsHideTheToken(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	b.goLive(t)
+	r, err := obs.Read(t.Context(), b.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := &obs.Commands{OBS: obs.Options{URL: b.URL()}, JSON: true, Out: &out}
+	if err := cmd.Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{standingOf(r), out.String()} {
+		if strings.Contains(text, bearer) || text == "" {
+			t.Errorf("the token is in %q", text)
+		}
+	}
+}
+
+// Whoever gives up while OBS still connects leaves nothing running: StopStream is refused at that moment, so OBS is stopped
+// when it has started.
+func TestGivingUpWhileStarting(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	open := make(chan struct{})
+	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
+		<-open
+		return fakeobs.Accept()(ctx, endpoint, token, opus)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := obs.GoLive(ctx, b.c, b.b)
+		done <- err
+	}()
+	b.Wait(t, "the knock", func(s fakeobs.State) bool { return s.Attempts == 1 })
+	cancel()
+	close(open)
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("GoLive: got %v, want context.Canceled", err)
+	}
+	if s := b.State(); s.Active {
+		t.Errorf("OBS streams on: %+v", s)
+	}
+}
