@@ -70,6 +70,7 @@ check-tidy: ## go.mod and go.sum are what go mod tidy would write
 
 bench: ## every benchmark, one after the other, with its method and ratios
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 30m -p 1 $$($(BENCH_PACKAGES) | sed 's|^|./|')
+	go run ./internal/sfu/bench
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	for target in $$($(FUZZ_TARGETS)); do \

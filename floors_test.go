@@ -39,17 +39,20 @@ var floors = map[string][]string{
 	"cmd/stagedoor": {"internal/app"},
 
 	// The test kit; imported by tests only.
-	"internal/apptest":         {"internal/..."},
-	"internal/apptest/browser": {},
-	"internal/apptest/fakeobs": {},
-	"internal/apptest/lossy":   {},
-	"internal/apptest/pg":      {},
-	"internal/apptest/realobs": {},
-	"internal/apptest/rtcpeer": {},
+	"internal/apptest":            {"internal/..."},
+	"internal/apptest/browser":    {},
+	"internal/apptest/fakeobs":    {},
+	"internal/apptest/issuertest": {"internal/stage"},
+	"internal/apptest/lossy":      {},
+	"internal/apptest/pg":         {},
+	"internal/apptest/realobs":    {},
+	"internal/apptest/rtcpeer":    {},
 
-	// Tests without a package of their own.
-	"":                      {},
-	"internal/web/docktest": {},
+	// Tests without a package of their own, and a benchmark with a program of its own.
+	"":                       {},
+	"internal/web/docktest":  {},
+	"internal/web/stagetest": {},
+	"internal/sfu/bench":     {"internal/stage", "internal/sfu"},
 }
 
 // A pen keeps foreign code in one place, so that it can be replaced, and so that its types do not spread.
@@ -61,7 +64,7 @@ type pen struct {
 
 var pens = []pen{
 	{code: []string{"github.com/aws/"}, in: []string{"internal/ivs", "internal/keys"}, tests: true},
-	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu", "internal/apptest/rtcpeer"}},
+	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu/...", "internal/apptest/rtcpeer"}},
 	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose", "database/sql"}, in: []string{"internal/store", "internal/apptest/pg"}},
 	{code: []string{"github.com/golang-jwt/"}, in: []string{"internal/token"}, tests: true},
 	{code: []string{"github.com/alexedwards/argon2id"}, in: []string{"internal/access"}},
