@@ -1,0 +1,63 @@
+package obs_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/realobs"
+	"github.com/stagedoor/stagedoor/internal/obs"
+)
+
+// benches are a fake with no delays, which shows what our own steps cost, and a real OBS that takes its custom RTMP service for WHIP.
+func benches(b *testing.B, run func(b *testing.B, c *obs.Client)) {
+	b.Run("fake", func(b *testing.B) {
+		run(b, connect(b, fakeobs.Start(b, fakeobs.Options{Version: fakeobs.OBS30_2}).URL(), ""))
+	})
+	b.Run("real", func(b *testing.B) {
+		run(b, connect(b, pretendWHIP(b, realobs.Start(b, "secret").URL()), "secret"))
+	})
+}
+
+// BenchmarkSetUp is from "set up" to verified, on a fresh profile each time.
+func BenchmarkSetUp(b *testing.B) {
+	benches(b, func(b *testing.B, c *obs.Client) {
+		var spent time.Duration
+		for b.Loop() {
+			start := time.Now()
+			if _, err := obs.SetUp(b.Context(), c, target(), quiet); err != nil {
+				b.Fatal(err)
+			}
+			spent += time.Since(start)
+			if _, err := obs.Back(b.Context(), c); err != nil {
+				b.Fatal(err)
+			}
+			if err := c.Call(b.Context(), "RemoveProfile", map[string]any{"profileName": obs.Profile}, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(spent.Microseconds())/1000/float64(b.N), "ms/setup")
+	})
+}
+
+// BenchmarkGoLive is from "go live" until StartStream is sent; nobody answers the call that OBS makes then.
+func BenchmarkGoLive(b *testing.B) {
+	benches(b, func(b *testing.B, c *obs.Client) {
+		if _, err := obs.SetUp(b.Context(), c, target(), quiet); err != nil {
+			b.Fatal(err)
+		}
+		var spent time.Duration
+		for b.Loop() {
+			start := time.Now()
+			_, err := obs.GoLive(b.Context(), c, obs.Broadcast{Limits: obs.DefaultLimits(), Issue: issue, Now: time.Now, Progress: func(sentence string) {
+				if sentence == "starting the stream" {
+					spent += time.Since(start)
+				}
+			}})
+			if err == nil {
+				b.Fatal("live without anybody to call")
+			}
+		}
+		b.ReportMetric(float64(spent.Microseconds())/1000/float64(b.N), "ms/start")
+	})
+}
