@@ -64,6 +64,7 @@ func Regions() []string {
 type Emulator struct {
 	Media  whip.Media                                   // the real stage behind the WHIP endpoints
 	Socket http.Handler                                 // the events socket of stages, below /events; may be nil
+	Roster stage.Moderator                              // knows who came by the socket; it calls Changed. May be nil
 	Kicked func(stage.ARN, stage.ParticipantID, string) // tells the socket who was sent away; may be nil
 
 	cfg        Config
@@ -76,6 +77,7 @@ type Emulator struct {
 	verifier   *token.Verifier
 	doors      *whip.Handler
 	outbox     chan bridgeEvent
+	roll       *roll
 	sessions   sync.WaitGroup // one for each open WHIP or WHEP session
 
 	mu    sync.Mutex
@@ -108,6 +110,7 @@ func New(cfg Config) (*Emulator, error) {
 		rates:      newRates(cfg.Now),
 		pages:      newPager(),
 		outbox:     make(chan bridgeEvent, 1000),
+		roll:       newRoll(),
 	}
 	return e, e.open()
 }
@@ -170,6 +173,7 @@ func (e *Emulator) Doors() *whip.Handler { return e.doors }
 func (e *Emulator) Run(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { return e.deliver(ctx) })
+	g.Go(func() error { return e.callRoll(ctx) })
 	<-ctx.Done()
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -25,6 +25,12 @@ const (
 	subscribeError = "SUBSCRIBE_ERROR"
 )
 
+// How participants come in. The model has no word for the web SDK.
+const (
+	protocolWHIP    = "WHIP"
+	protocolUnknown = "UNKNOWN"
+)
+
 // errorCode is how IVS calls what the stage says went wrong, or "" for an end that is no error.
 func errorCode(code string) string {
 	switch code {
@@ -101,7 +107,7 @@ func (m recorder) Publish(ctx context.Context, p stage.Participant, offer string
 	if m.e.Media == nil {
 		return nil, "", errNoMedia()
 	}
-	m.e.Join(p, "WHIP")
+	m.e.Join(p, protocolWHIP)
 	s, answer, err := m.e.Media.Publish(ctx, p, offer)
 	if err != nil {
 		m.e.note(p.Stage, p.ID, publishError, errorCodeOf(err), "")
@@ -117,7 +123,7 @@ func (m recorder) Subscribe(ctx context.Context, p stage.Participant, publisher 
 	if m.e.Media == nil {
 		return nil, "", errNoMedia()
 	}
-	m.e.Join(p, "UNKNOWN")
+	m.e.Join(p, protocolUnknown)
 	s, answer, err := m.e.Media.Subscribe(ctx, p, publisher, offer)
 	if err != nil {
 		m.e.note(p.Stage, p.ID, subscribeError, errorCodeOf(err), publisher)
@@ -189,6 +195,9 @@ func (e *Emulator) Join(p stage.Participant, protocol string) {
 			Joined: e.cfg.Now(), Protocol: protocol,
 		}
 		session.Participants = append(session.Participants, known)
+	}
+	if protocol == protocolWHIP {
+		known.Protocol = protocol
 	}
 	if known.Open++; known.Open == 1 {
 		e.record(known, joined, "", "")

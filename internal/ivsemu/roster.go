@@ -1,0 +1,86 @@
+package ivsemu
+
+import (
+	"context"
+	"sync"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// Who joins over the events socket of a stage is on it without any media. The roster knows them; it is asked when it says
+// that something changed.
+
+// A roll remembers which stages to ask about, and whom the roster named last.
+type roll struct {
+	wake chan struct{}
+
+	mu    sync.Mutex
+	dirty map[stage.ARN]bool                                      // guarded by mu
+	named map[stage.ARN]map[stage.ParticipantID]stage.Participant // of the one goroutine that asks
+}
+
+func newRoll() *roll {
+	return &roll{
+		wake:  make(chan struct{}, 1),
+		dirty: map[stage.ARN]bool{},
+		named: map[stage.ARN]map[stage.ParticipantID]stage.Participant{},
+	}
+}
+
+// Changed says that the roster of a stage changed. It does not block.
+func (e *Emulator) Changed(arn stage.ARN) {
+	e.roll.mu.Lock()
+	e.roll.dirty[arn] = true
+	e.roll.mu.Unlock()
+	select {
+	case e.roll.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *roll) take() map[stage.ARN]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	dirty := r.dirty
+	r.dirty = map[stage.ARN]bool{}
+	return dirty
+}
+
+// call asks the roster until ctx ends.
+func (e *Emulator) callRoll(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.roll.wake:
+			for arn := range e.roll.take() {
+				e.compare(ctx, arn)
+			}
+		}
+	}
+}
+
+// compare writes down who came and who went since the last time.
+func (e *Emulator) compare(ctx context.Context, arn stage.ARN) {
+	if e.Roster == nil {
+		return
+	}
+	list, err := e.Roster.Participants(ctx, arn)
+	if err != nil {
+		e.cfg.Log.Warn("the roster does not answer", "stage", arn, "err", err)
+		return
+	}
+	before, now := e.roll.named[arn], map[stage.ParticipantID]stage.Participant{}
+	for _, p := range list {
+		now[p.Participant.ID] = p.Participant
+		if _, known := before[p.Participant.ID]; !known {
+			e.Join(p.Participant, protocolUnknown)
+		}
+	}
+	for id := range before {
+		if _, still := now[id]; !still {
+			e.Leave(arn, id)
+		}
+	}
+	e.roll.named[arn] = now
+}
