@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,6 +66,7 @@ type server struct {
 	store   *store.Store
 	control *access.Control
 	media   *sfu.SFU
+	tokens  *token.Verifier // of the local stages
 	whip    *whip.Handler
 	signal  *signal.Server
 	limits  atomic.Pointer[map[stage.ARN]access.Limits] // of all stages, as of the last sweep
@@ -72,6 +74,7 @@ type server struct {
 	web     *web.Server
 	listen  net.Listener
 	http    *http.Server
+	tls     *tls.Config // nil: plain HTTP
 	public  *url.URL
 }
 
@@ -83,6 +86,9 @@ func (cmd *ServeCommand) open(ctx context.Context, p *process) (_ *server, err e
 			s.close()
 		}
 	}()
+	if err := s.check(); err != nil {
+		return nil, err
+	}
 	if err := s.openData(ctx); err != nil {
 		return nil, err
 	}
@@ -94,6 +100,18 @@ func (cmd *ServeCommand) open(ctx context.Context, p *process) (_ *server, err e
 		return nil, err
 	}
 	return s, s.wire(ctx, key)
+}
+
+// check reads the settings that can be wrong by themselves, before anything is taken or made.
+func (s *server) check() (err error) {
+	if s.tls, err = loadTLS(s.settings.TLSCert, s.settings.TLSKey); err != nil {
+		return err
+	}
+	if err := checkOrigins(s.settings.AllowOrigins); err != nil || s.settings.PublicURL == "" {
+		return err
+	}
+	s.public, err = parsePublicURL(s.settings.PublicURL)
+	return err
 }
 
 func (s *server) openData(ctx context.Context) error {
@@ -118,11 +136,9 @@ func (s *server) openPorts() error {
 		return portError(err, s.settings.Listen, "--listen")
 	}
 	s.closers = append(s.closers, func() error { s.listen.Close(); return nil })
-	if s.settings.PublicURL != "" {
-		s.public, err = parsePublicURL(s.settings.PublicURL)
-		return err
+	if s.public == nil {
+		s.public = ownURL(s.listen.Addr().(*net.TCPAddr), s.tls != nil)
 	}
-	s.public = ownURL(s.listen.Addr().(*net.TCPAddr), s.settings.TLSCert != "")
 	return nil
 }
 
@@ -135,29 +151,6 @@ func portError(err error, address, flag string) error {
 	default:
 		return fmt.Errorf("%s cannot be listened on: %w; say HOST:PORT with %s", address, err, flag)
 	}
-}
-
-func parsePublicURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || (u.Path != "" && u.Path != "/") {
-		return nil, fmt.Errorf("--public-url is like https://stage.example.com, without a path, not %q", text)
-	}
-	u.Path = ""
-	return u, nil
-}
-
-// ownURL is how this machine itself reaches the server.
-func ownURL(address *net.TCPAddr, tls bool) *url.URL {
-	u := &url.URL{Scheme: "http"}
-	if tls {
-		u.Scheme = "https"
-	}
-	host := address.IP.String()
-	if address.IP.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	u.Host = net.JoinHostPort(host, fmt.Sprint(address.Port))
-	return u
 }
 
 // wire joins the floors.
@@ -197,11 +190,11 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return portError(err, s.settings.Media, "--media")
 	}
+	s.tokens = &token.Verifier{
+		Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway, Admit: s.control.Admit,
+	}
 	s.whip = &whip.Handler{
-		Media: s.media, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,
-		Tokens: &token.Verifier{
-			Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway, Admit: s.control.Admit,
-		},
+		Media: s.media, Tokens: s.tokens, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,
 		Events:  func(e stage.Event) { s.web.StageEvent(e) },
 		Logins:  logins{s},
 		Address: s.address,
@@ -227,7 +220,8 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 
 func (s *server) wireWeb(stages stage.Moderator) (err error) {
 	cfg := web.Config{
-		Control: s.control, Stage: stages, WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
+		Control: s.control, Stage: stages, WHIP: s.whip, Signal: s.signal, Tokens: s.tokens, PublicURL: s.public, Version: version(),
+		SDK: web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
 		Log: s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,
 	}
 	if s.aws != nil {
@@ -243,8 +237,10 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 		Handler:           s.web,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      2 * time.Minute, // event streams give themselves a new one with each event
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
+		TLSConfig:         s.tls,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
@@ -335,12 +331,11 @@ func (s *server) run(ctx context.Context) error {
 }
 
 func (s *server) serveHTTP() error {
-	var err error
-	if s.settings.TLSCert != "" {
-		err = s.http.ServeTLS(s.listen, s.settings.TLSCert, s.settings.TLSKey)
-	} else {
-		err = s.http.Serve(s.listen)
+	serve := s.http.Serve
+	if s.tls != nil {
+		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
+	err := serve(s.listen)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -271,4 +272,18 @@ func TestPages(t *testing.T) {
 	if status, _, text := a.Browser().Do("GET", "/healthz", nil); status != http.StatusOK || string(text) != "ok\n" {
 		t.Errorf("GET /healthz: got %d %q", status, text)
 	}
+}
+
+// TestManyStages: the stream of somebody with more stages than a listener's queue is long.
+func TestManyStages(t *testing.T) {
+	t.Parallel()
+	olga := apptest.Start(t).Operator()
+	const many = 80
+	var last web.Stage
+	for i := range many {
+		olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "stage " + strconv.Itoa(i)}, &last)
+	}
+	stream := olga.Events()
+	apptest.Await(stream, "me", func(me web.Me) bool { return len(me.Stages) == many+1 })
+	apptest.Await(stream, "presence", func(e web.PresenceEvent) bool { return e.Stage == last.ARN })
 }

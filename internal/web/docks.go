@@ -105,6 +105,11 @@ func (h *hub) forgetDocks() {
 func (h *hub) docksOf(who access.UserID) []Dock {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.docksNow(who)
+}
+
+// docksNow is docksOf with hub.mu held.
+func (h *hub) docksNow(who access.UserID) []Dock {
 	list := []Dock{}
 	for _, d := range h.docks[who] {
 		list = append(list, *d)
@@ -120,9 +125,9 @@ func (h *hub) docksOf(who access.UserID) []Dock {
 
 // tellDocks tells the pages of an account which docks are open.
 func (h *hub) tellDocks(who access.UserID) {
-	f := frame{name: "docks", data: mustJSON(DocksEvent{h.docksOf(who)})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	f := frame{name: "docks", data: mustJSON(DocksEvent{h.docksNow(who)})} // read and told in one: a page never ends with an old list
 	for l := range h.listeners {
 		if l.who.ID == who {
 			h.push(l, f)

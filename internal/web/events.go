@@ -111,7 +111,7 @@ func (e *eventStream) look(ctx context.Context, l *listener) bool {
 		return true
 	}
 	e.me = text
-	e.server.hub.watch(ctx, l, me)
+	e.server.hub.watch(l, me)
 	return e.tell(frame{name: "me", data: text})
 }
 
@@ -127,6 +127,8 @@ func (e *eventStream) tell(f frame) bool {
 
 func (e *eventStream) write(text []byte) bool {
 	e.control.SetWriteDeadline(time.Now().Add(writeLimit))
+	// A deadline that passes between two events would end a stream of HTTP/2 (net/http resets it, written to or not).
+	defer e.control.SetWriteDeadline(time.Time{})
 	if _, err := e.w.Write(text); err != nil {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ const (
 	presencePace = 2 * time.Second        // how often moving numbers are told
 	presenceWait = 100 * time.Millisecond // changes that come together are told together
 	eventQueue   = 1024
-	frameQueue   = 64 // a listener this far behind is cut; it comes back and resumes
+	frameQueue   = 256 // a listener this far behind is cut; it comes back and resumes
 )
 
 // The hub carries what happens on the stages to the pages that are open. Events are told after they are stored,
@@ -31,7 +32,9 @@ type hub struct {
 	changed chan struct{} // wakes Run: dirty is not empty
 
 	mu        sync.Mutex
+	stopped   bool
 	dirty     map[stage.ARN]bool
+	asking    map[stage.ARN]bool // who is there is being found out
 	listeners map[*listener]bool
 	docks     map[access.UserID]map[string]*Dock
 	heard     map[*Dock]time.Time
@@ -60,7 +63,7 @@ func newHub(control *access.Control, moderator stage.Moderator, log *slog.Logger
 	return &hub{
 		control: control, stage: moderator, log: log, now: now,
 		events: make(chan stage.Event, eventQueue), changed: make(chan struct{}, 1),
-		dirty: map[stage.ARN]bool{}, listeners: map[*listener]bool{},
+		dirty: map[stage.ARN]bool{}, asking: map[stage.ARN]bool{}, listeners: map[*listener]bool{},
 		docks: map[access.UserID]map[string]*Dock{}, heard: map[*Dock]time.Time{},
 	}
 }
@@ -83,28 +86,29 @@ func (h *hub) tell(e stage.Event) {
 // stageChanged says that somebody came, went or changed.
 func (h *hub) stageChanged(arn stage.ARN) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.dirty[arn] = true
-	h.mu.Unlock()
+	h.wake()
+}
+
+// wake makes run look at what is dirty.
+func (h *hub) wake() {
 	select {
 	case h.changed <- struct{}{}:
 	default:
 	}
 }
 
-// run serves until ctx ends, and then stores what is still queued.
+// run serves until ctx ends, and then stores what is still queued. Presence has a loop of its own: to ask who is on a
+// stage of AWS can take seconds, and what happens on the others is told meanwhile.
 func (h *hub) run(ctx context.Context) error {
-	pace := time.NewTicker(presencePace)
-	defer pace.Stop()
+	var presence sync.WaitGroup
+	presence.Go(func() { h.runPresence(ctx) })
+	defer presence.Wait()
 	for {
 		select {
 		case e := <-h.events:
 			h.store(ctx, e)
-		case <-h.changed:
-			h.settle(ctx)
-			h.tellPresence(ctx, false)
-		case <-pace.C:
-			h.tellPresence(ctx, true)
-			h.forgetDocks()
 		case <-ctx.Done():
 			h.drain(context.WithoutCancel(ctx))
 			return nil
@@ -112,19 +116,35 @@ func (h *hub) run(ctx context.Context) error {
 	}
 }
 
-// settle lets changes gather for a moment, storing events meanwhile.
-func (h *hub) settle(ctx context.Context) {
-	wait := time.NewTimer(presenceWait)
-	defer wait.Stop()
+func (h *hub) runPresence(ctx context.Context) {
+	var asks sync.WaitGroup
+	defer asks.Wait()
+	pace := time.NewTicker(presencePace)
+	defer pace.Stop()
 	for {
 		select {
-		case e := <-h.events:
-			h.store(ctx, e)
-		case <-wait.C:
-			return
+		case <-h.changed:
+			if !sleep(ctx, presenceWait) {
+				return
+			}
+			h.tellPresence(ctx, &asks, false)
+		case <-pace.C:
+			h.tellPresence(ctx, &asks, true)
+			h.forgetDocks()
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -172,40 +192,50 @@ func (h *hub) push(l *listener, f frame) {
 }
 
 // tellPresence tells who is on the stages that changed, and on every watched stage at the pace of moving numbers.
-func (h *hub) tellPresence(ctx context.Context, all bool) {
-	for _, arn := range h.watched(all) {
-		present, err := h.stage.Participants(ctx, arn)
-		if err != nil {
-			h.log.Debug("who is on the stage is not known", "stage", arn, "err", err)
-			continue
-		}
-		h.mu.Lock()
-		for l := range h.listeners {
-			if l.stages[arn] {
-				h.pushPresence(l, arn, present)
+func (h *hub) tellPresence(ctx context.Context, asks *sync.WaitGroup, all bool) {
+	for _, arn := range h.toAsk(all) {
+		asks.Go(func() {
+			present, err := h.stage.Participants(ctx, arn)
+			if err != nil {
+				h.log.Debug("who is on the stage is not known", "stage", arn, "err", err)
 			}
-		}
-		h.mu.Unlock()
+			h.tellPresent(arn, present, err == nil)
+		})
 	}
 }
 
-// watched lists the stages to tell about: those that somebody listens to, and that changed unless all are asked for.
-func (h *hub) watched(all bool) []stage.ARN {
+// tellPresent tells who is on a stage, where that is known.
+func (h *hub) tellPresent(arn stage.ARN, present []stage.Presence, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	set := map[stage.ARN]bool{}
 	for l := range h.listeners {
-		for arn := range l.stages {
-			if all || h.dirty[arn] {
-				set[arn] = true
-			}
+		if known && l.stages[arn] {
+			h.pushPresence(l, arn, present)
 		}
 	}
-	clear(h.dirty)
-	list := make([]stage.ARN, 0, len(set))
-	for arn := range set {
-		list = append(list, arn)
+	delete(h.asking, arn)
+	if h.dirty[arn] { // it changed meanwhile
+		h.wake()
 	}
+}
+
+// toAsk lists the stages to tell about: those that somebody listens to, and that changed unless all are asked for. Each is
+// asked by one at a time, so that nobody is told what is older than what they know.
+func (h *hub) toAsk(all bool) (list []stage.ARN) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	watched := map[stage.ARN]bool{}
+	for l := range h.listeners {
+		maps.Copy(watched, l.stages)
+	}
+	for arn := range watched {
+		if (all || h.dirty[arn]) && !h.asking[arn] {
+			h.asking[arn] = true
+			delete(h.dirty, arn)
+			list = append(list, arn)
+		}
+	}
+	maps.DeleteFunc(h.dirty, func(arn stage.ARN, _ bool) bool { return !watched[arn] })
 	return list
 }
 
@@ -227,6 +257,9 @@ func (h *hub) listen(who access.User) *listener {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.listeners[l] = true
+	if h.stopped { // came between the farewell and the closing of the door
+		h.dismiss(l)
+	}
 	return l
 }
 
@@ -236,26 +269,17 @@ func (h *hub) leave(l *listener) {
 	delete(h.listeners, l)
 }
 
-// watch sets what a listener may see now and tells who is there.
-func (h *hub) watch(ctx context.Context, l *listener, me Me) {
-	now := map[stage.ARN][]stage.Presence{}
-	for _, st := range me.Stages {
-		present, err := h.stage.Participants(ctx, st.ARN)
-		if err != nil {
-			h.log.Debug("who is on the stage is not known", "stage", st.ARN, "err", err)
-		}
-		now[st.ARN] = present
-	}
+// watch sets what a listener may see now. Who is there follows.
+func (h *hub) watch(l *listener, me Me) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.listeners[l] {
-		return
-	}
 	clear(l.stages)
-	for arn, present := range now {
-		l.stages[arn] = true
-		h.pushPresence(l, arn, present)
+	clear(l.told)
+	for _, st := range me.Stages {
+		l.stages[st.ARN] = true
+		h.dirty[st.ARN] = true
 	}
+	h.wake()
 }
 
 // recheck makes the streams of a user, or everybody's for "", look again who they are for.
@@ -272,16 +296,22 @@ func (h *hub) recheck(id access.UserID) {
 	}
 }
 
-// stop tells every page that the server goes.
+// stop tells every page that the server goes, those included that are opened from now on.
 func (h *hub) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.stopped = true
 	for l := range h.listeners {
-		h.push(l, frame{name: "bye", data: mustJSON(Bye{"stopping"})})
-		if h.listeners[l] {
-			delete(h.listeners, l)
-			close(l.out)
-		}
+		h.dismiss(l)
+	}
+}
+
+// dismiss says farewell to a listener; hub.mu is held.
+func (h *hub) dismiss(l *listener) {
+	h.push(l, frame{name: "bye", data: mustJSON(Bye{"stopping"})})
+	if h.listeners[l] {
+		delete(h.listeners, l)
+		close(l.out)
 	}
 }
 

@@ -30,7 +30,7 @@ func (e *stageStream) serve(ctx context.Context) {
 	// Listen first and read the past second: nothing falls between.
 	l := e.server.hub.listen(e.who.user)
 	defer e.server.hub.leave(l)
-	e.server.hub.follow(ctx, l, stageARN(e.r))
+	e.server.hub.follow(l, stageARN(e.r))
 	if !e.history() {
 		return
 	}
@@ -88,11 +88,11 @@ func (e *stageStream) again() bool {
 }
 
 // follow makes a listener the page of one stage.
-func (h *hub) follow(ctx context.Context, l *listener, arn stage.ARN) {
+func (h *hub) follow(l *listener, arn stage.ARN) {
 	h.mu.Lock()
 	l.page = arn
 	h.mu.Unlock()
-	h.watch(ctx, l, Me{Stages: []MyStage{{ARN: arn}}})
+	h.watch(l, Me{Stages: []MyStage{{ARN: arn}}})
 }
 
 // tellStage tells the pages that follow a stage.

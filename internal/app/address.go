@@ -1,0 +1,87 @@
+package app
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+)
+
+// parsePublicURL reads the address under which the world knows the server.
+func parsePublicURL(text string) (*url.URL, error) {
+	u, err := parseOrigin(text)
+	if err != nil {
+		return nil, fmt.Errorf("--public-url is like https://stage.example.com, without a path, not %q", text)
+	}
+	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsUnspecified() {
+		return nil, fmt.Errorf("--public-url is what browsers and OBS open; nobody can open %s: name the host, or one of its addresses", text)
+	}
+	return u, nil
+}
+
+// checkOrigins refuses what no browser ever sends as its Origin, and what would silently allow nobody.
+func checkOrigins(origins []string) error {
+	for _, text := range origins {
+		if text == "*" {
+			continue
+		}
+		if u, err := parseOrigin(text); err != nil || u.String() != text {
+			return fmt.Errorf("--allow-origins takes origins like https://app.example.com, without a slash at the end, or *, not %q", text)
+		}
+	}
+	return nil
+}
+
+var errNoOrigin = errors.New("not scheme, host and port")
+
+// parseOrigin reads a scheme, a host and perhaps a port (RFC 6454, 6.2), and overlooks a slash at the end.
+func parseOrigin(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil, u.Path != "" && u.Path != "/",
+		u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		return nil, errNoOrigin
+	}
+	if port := u.Port(); port != "" || u.Host[len(u.Host)-1] == ':' {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, errNoOrigin
+		}
+	}
+	u.Path = ""
+	return u, nil
+}
+
+// ownURL is how this machine itself reaches the server.
+func ownURL(address *net.TCPAddr, tls bool) *url.URL {
+	u := &url.URL{Scheme: "http"}
+	if tls {
+		u.Scheme = "https"
+	}
+	host := address.IP.String()
+	if address.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	u.Host = net.JoinHostPort(host, strconv.Itoa(address.Port))
+	return u
+}
+
+// loadTLS loads the certificate, and nothing where none is set.
+func loadTLS(cert, key string) (*tls.Config, error) {
+	switch {
+	case cert == "" && key == "":
+		return nil, nil
+	case key == "":
+		return nil, errors.New("--tls-cert needs --tls-key, the file with the certificate's key")
+	case cert == "":
+		return nil, errors.New("--tls-key needs --tls-cert, the file with the certificate chain")
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate of --tls-cert %s and --tls-key %s cannot be used: %w", cert, key, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}}, nil
+}

@@ -1,0 +1,161 @@
+package app_test
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+func TestSettingsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	cert, key, _ := certificate(t)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--tls-cert", cert}, "needs --tls-key"},
+		{[]string{"--tls-key", key}, "needs --tls-cert"},
+		{[]string{"--tls-cert", cert, "--tls-key", cert}, "cannot be used"},
+		{[]string{"--tls-cert", cert + "x", "--tls-key", key}, "cannot be used"},
+		{[]string{"--public-url", "https://:8080"}, "--public-url"},
+		{[]string{"--public-url", "https://stage.example.com:80800"}, "--public-url"},
+		{[]string{"--public-url", "https://stage.example.com:"}, "--public-url"},
+		{[]string{"--public-url", "https://stage.example.com/?"}, "--public-url"},
+		{[]string{"--public-url", "http://0.0.0.0:8080"}, "nobody can open"},
+		{[]string{"--public-url", "http://[::]:8080"}, "nobody can open"},
+		{[]string{"--allow-origins", "https://app.example.com/"}, "without a slash"},
+		{[]string{"--allow-origins", "app.example.com"}, "--allow-origins"},
+		{[]string{"--listen", "8080"}, "HOST:PORT"},
+		{[]string{"--media", "8189"}, "--media"},
+		{[]string{"--media", "127.0.0.1:99999"}, "--media"},
+	} {
+		data := filepath.Join(t.TempDir(), "data")
+		if got := refused(t, append([]string{"--data", data}, c.args...)...); !strings.Contains(got, c.want) {
+			t.Errorf("%v: got %q, want %q in it", c.args, got, c.want)
+		}
+	}
+}
+
+func TestEveryWayToListen(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ listen, media, url string }{
+		{"[::1]:0", "[::1]:0", "http://[::1]:"},
+		{"0.0.0.0:0", "0.0.0.0:0", "http://127.0.0.1:"},
+		{":0", ":0", "http://127.0.0.1:"},
+		{"localhost:0", "localhost:0", "http://"},
+	} {
+		a := apptest.Start(t, "--listen", c.listen, "--media", c.media)
+		if !strings.HasPrefix(a.SetupURL, c.url) {
+			t.Errorf("--listen %s: the setup link is %s, want it on %s…", c.listen, a.SetupURL, c.url)
+		}
+		link, err := url.Parse(a.SetupURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.Get("http://" + link.Host + "/healthz")
+		if err != nil {
+			t.Errorf("--listen %s: %v", c.listen, err)
+			continue
+		}
+		answer.Body.Close()
+	}
+}
+
+// TestEventsOverHTTP2 holds an event stream open through a silence that is longer than one event may take to write.
+func TestEventsOverHTTP2(t *testing.T) {
+	t.Parallel()
+	cert, key, roots := certificate(t)
+	a := apptest.Start(t, "--tls-cert", cert, "--tls-key", key)
+	link, err := url.Parse(a.SetupURL)
+	if err != nil || link.Scheme != "https" {
+		t.Fatalf("the setup link is %s, want https", a.SetupURL)
+	}
+	a.URL = "https://" + link.Host
+	olga := a.Browser()
+	olga.HTTP.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	olga.Must(http.StatusCreated, "POST", "/api/setup", web.SetUp{Code: link.Query().Get("code"), Name: "olga", Password: apptest.Password}, nil)
+
+	olga.HTTP.Timeout = 0
+	answer, err := olga.HTTP.Get(a.URL + "/api/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.ProtoMajor != 2 {
+		t.Errorf("got %s, want HTTP/2", answer.Proto)
+	}
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), ": still here") {
+			return
+		}
+	}
+	t.Errorf("the stream ended before its first sign of life: %v", lines.Err())
+}
+
+// TestAGuestFollowsAStage: whoever has a participant token sees who is there and chats, without an account.
+func TestAGuestFollowsAStage(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	token := a.Operator().Token("view")
+	guest := a.Browser()
+	guest.Key = token.Token
+	room := "/api/stages/" + url.PathEscape(string(token.Stage)) + "/chat"
+	guest.Must(http.StatusCreated, "POST", room, web.NewMessage{Text: "Hello"}, nil)
+	guest.Key = "a.b.c"
+	guest.Refused(http.StatusUnauthorized, "token_malformed", "POST", room, web.NewMessage{Text: "Hello"})
+
+	var sdk web.IVSSDK
+	guest.Must(http.StatusOK, "GET", "/api/ivs", nil, &sdk)
+	if !strings.HasPrefix(sdk.URL, "https://web-broadcast.live-video.net/") {
+		t.Errorf("Amazon's SDK is loaded from %q", sdk.URL)
+	}
+}
+
+// certificate makes one for 127.0.0.1.
+func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, about, about, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	certFile, keyFile = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	for path, text := range map[string][]byte{certFile: certPEM, keyFile: keyPEM} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roots = x509.NewCertPool()
+	roots.AppendCertsFromPEM(certPEM)
+	return certFile, keyFile, roots
+}
