@@ -1,0 +1,46 @@
+package ivsemu_test
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+
+	"github.com/stagedoor/stagedoor/internal/ivsemu"
+)
+
+// BenchmarkRequests is what the emulator answers in a second to stock clients that sign: one that reads, one that makes tokens.
+func BenchmarkRequests(b *testing.B) {
+	_, base := start(b, nil)
+	c := client(base, "us-west-2")
+	s := newStage(b, c, "main")
+	for name, call := range map[string]func() error{
+		"GetStage": func() error {
+			_, err := c.GetStage(b.Context(), &ivsrealtime.GetStageInput{Arn: s.Arn})
+			return err
+		},
+		"CreateParticipantToken": func() error {
+			_, err := c.CreateParticipantToken(b.Context(), &ivsrealtime.CreateParticipantTokenInput{StageArn: s.Arn})
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := call(); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+		})
+	}
+}
+
+// BenchmarkStart is how long an emulator takes before it can answer.
+func BenchmarkStart(b *testing.B) {
+	for b.Loop() {
+		if _, err := ivsemu.New(ivsemu.Config{BaseURL: "http://127.0.0.1:4566", AnyCredentials: true}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
