@@ -132,7 +132,11 @@ func mustBeReady(findings []Finding) error {
 func (b Broadcast) start(ctx context.Context, c *Client, id stage.ParticipantID) error {
 	states := c.Watch("StreamStateChanged")
 	defer states.Stop()
-	if err := c.Call(ctx, "StartStream", nil, nil); err != nil {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// From here on somebody has to know what became of it, also if ctx ends before the answer.
+	if err := c.Call(context.WithoutCancel(ctx), "StartStream", nil, nil); err != nil {
 		if IsStatus(err, statusOutputRunning) {
 			return stage.Errorf(stage.ErrConflict, "OBS started to stream by itself just now").WithCode("obs_busy").WithCause(err)
 		}

@@ -172,10 +172,14 @@ func TestGoLiveCutsTheReconnectLoopShort(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
 	b.goLive(t)
-	b.far.Answer(fakeobs.Refuse(401))
+	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
+		if token == bearer+"+" {
+			return nil, errors.New("401")
+		}
+		return fakeobs.Accept()(ctx, endpoint, token, opus)
+	})
 	b.far.Drop()
 	b.WaitStream(t, "RECONNECTING")
-	b.far.Answer(fakeobs.Accept())
 	if live := b.goLive(t); live.Already {
 		t.Error("a reconnect loop counts as live")
 	}
