@@ -1,7 +1,12 @@
 package fakeobs_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 	"github.com/stagedoor/stagedoor/internal/obs"
@@ -112,4 +117,259 @@ func TestQuitRestartAndKick(t *testing.T) {
 	if got := o.State().Sessions; got != 0 {
 		t.Errorf("after the kick: got %d sessions, want 0", got)
 	}
+}
+
+// Section 5: CreateProfile answers before it acts since obs-websocket 5.5.4, and after it before.
+func TestCreateProfileByVersion(t *testing.T) {
+	t.Parallel()
+	for version, async := range map[fakeobs.Version]bool{fakeobs.OBS29: false, fakeobs.OBS30_2: false, fakeobs.OBS31: true, fakeobs.OBS32_1: true} {
+		w := identified(t, fakeobs.Start(t, fakeobs.Options{Version: version}), 2)
+		w.request("CreateProfile", `{"profileName":"Stagedoor"}`)
+		var kinds []string
+		for len(kinds) < 4 {
+			kinds = append(kinds, w.next())
+		}
+		want := []string{"CurrentProfileChanging", "ProfileListChanged", "CurrentProfileChanged", "answer 100"}
+		if async {
+			want = []string{"answer 100", "CurrentProfileChanging", "ProfileListChanged", "CurrentProfileChanged"}
+		}
+		if !slices.Equal(kinds, want) {
+			t.Errorf("%v: got %v, want %v", version, kinds, want)
+		}
+	}
+}
+
+// Section 3: the order of checks, merge, replace, and 700 where WHIP is missing.
+func TestServiceSettings(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]fakeobs.Options{"OBS 29": {Version: fakeobs.OBS29}, "Ubuntu": {NoWHIP: true}} {
+		c := connect(t, fakeobs.Start(t, opts), "")
+		if err := c.Call(t.Context(), "SetStreamServiceSettings", whip(map[string]any{"server": "x"}), nil); !obs.IsStatus(err, 700) {
+			t.Errorf("%s: got %v, want 700", name, err)
+		}
+		if got := do(t, c, "GetStreamServiceSettings", nil)["streamServiceType"]; got != "rtmp_common" {
+			t.Errorf("%s: the service became %v", name, got)
+		}
+	}
+	c := connect(t, fakeobs.Start(t, fakeobs.Options{}), "")
+	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"server": "x", "bearer_token": "a"}))
+	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"bearer_token": "b"}))
+	got := do(t, c, "GetStreamServiceSettings", nil)["streamServiceSettings"].(map[string]any)
+	if got["server"] != "x" || got["bearer_token"] != "b" {
+		t.Errorf("merged: got %v", got)
+	}
+	do(t, c, "SetStreamServiceSettings", map[string]any{"streamServiceType": "rtmp_custom", "streamServiceSettings": map[string]any{"key": "k"}})
+	if got := do(t, c, "GetStreamServiceSettings", nil)["streamServiceSettings"].(map[string]any); len(got) != 1 {
+		t.Errorf("replaced: got %v", got)
+	}
+}
+
+// Section 3: a linked account writes its key over whatever is there; YouTube's does not start at all.
+func TestLinkedAccounts(t *testing.T) {
+	t.Parallel()
+	far := fakeobs.NewFar()
+	o := fakeobs.Start(t, fakeobs.Options{Account: "Twitch", Output: far.Output})
+	c := connect(t, o, "")
+	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"server": "x", "bearer_token": "a"}))
+	do(t, c, "StartStream", nil)
+	o.WaitStream(t, "STARTED")
+	if got := o.State().Service.Settings["key"]; got != "live_key_of_twitch" {
+		t.Errorf("key: got %v", got)
+	}
+	y := fakeobs.Start(t, fakeobs.Options{Account: "YouTube - RTMP", Output: far.Output})
+	c = connect(t, y, "")
+	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"server": "x"}))
+	do(t, c, "StartStream", nil)
+	do(t, c, "GetStreamStatus", nil)
+	if got := y.State(); got.Stream != "" || got.Attempts != 0 {
+		t.Errorf("YouTube: got %+v, want nothing", got)
+	}
+}
+
+// Section 3 and 0.1: while connecting StopStream gives 501, settings are accepted, and a second StartStream calls again.
+func TestWhileConnecting(t *testing.T) {
+	t.Parallel()
+	far := fakeobs.NewFar()
+	far.Answer(fakeobs.Hang())
+	o := fakeobs.Start(t, fakeobs.Options{Output: far.Output})
+	c := connect(t, o, "")
+	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"server": "x", "bearer_token": "a"}))
+	do(t, c, "StartStream", nil)
+	o.WaitStream(t, "STARTING")
+	if err := c.Call(t.Context(), "StopStream", nil, nil); !obs.IsStatus(err, 501) {
+		t.Errorf("StopStream: got %v, want 501", err)
+	}
+	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"bearer_token": "b"}))
+	far.Answer(fakeobs.Accept())
+	do(t, c, "StartStream", nil)
+	o.WaitStream(t, "STARTED")
+	if calls := far.Calls(); len(calls) != 2 || calls[1].Bearer != "b" {
+		t.Errorf("got %+v, want two calls", calls)
+	}
+	do(t, c, "StopStream", nil)
+	o.WaitStream(t, "STOPPED")
+}
+
+// Section 4.6: a failure of ICE is not reconnected; Output/Reconnect=false reconnects nothing; the loop has an end.
+func TestWhatIsNotReconnected(t *testing.T) {
+	t.Parallel()
+	live := func(params map[string]string) (*fakeobs.OBS, *fakeobs.Far) {
+		far := fakeobs.NewFar()
+		o := fakeobs.Start(t, fakeobs.Options{Output: far.Output, Params: params, Service: fakeobs.Service{Type: "whip_custom", Settings: map[string]any{"server": "x"}}})
+		o.StartByHand()
+		o.WaitStream(t, "STARTED")
+		return o, far
+	}
+	o, far := live(nil)
+	far.Lose()
+	o.WaitStream(t, "STOPPED")
+	o, far = live(map[string]string{"Output/Reconnect": "false"})
+	far.Drop()
+	o.WaitStream(t, "STOPPED")
+	o, far = live(map[string]string{"Output/MaxRetries": "2", "Output/RetryDelay": "0"})
+	far.Answer(fakeobs.Refuse(401))
+	far.Drop()
+	if s := o.WaitStream(t, "STOPPED"); s.Attempts != 3 {
+		t.Errorf("got %d calls, want 1 and 2 more", s.Attempts)
+	}
+}
+
+// Section 4.7: Opus above 256 kb/s does not start, and OBS tells STARTING and no more.
+func TestOpusTooHigh(t *testing.T) {
+	t.Parallel()
+	o := fakeobs.Start(t, fakeobs.Options{
+		Output: fakeobs.Accept(), Params: map[string]string{"SimpleOutput/ABitrate": "320", "SimpleOutput/StreamAudioEncoder": "opus"},
+		Service: fakeobs.Service{Type: "whip_custom", Settings: map[string]any{"server": "x"}},
+	})
+	c := connect(t, o, "")
+	do(t, c, "StartStream", nil)
+	do(t, c, "GetVersion", nil)
+	if s := o.State(); s.Stream != "STARTING" || s.Attempts != 0 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// Section 5: the newer versions break when the current profile is removed.
+func TestRemovingTheCurrentProfile(t *testing.T) {
+	t.Parallel()
+	o := fakeobs.Start(t, fakeobs.Options{Version: fakeobs.OBS32_1})
+	c := connect(t, o, "")
+	do(t, c, "CreateProfile", map[string]any{"profileName": "Other"})
+	o.Wait(t, "the profile", func(s fakeobs.State) bool { return s.Profile == "Other" })
+	_ = c.Call(t.Context(), "RemoveProfile", map[string]any{"profileName": "Other"}, nil)
+	o.Wait(t, "the crash", func(s fakeobs.State) bool { return s.Crashed && !s.Running })
+}
+
+// Sections 2.2 and 2.6: events come to those who asked for them, Reidentify changes that, a batch answers in one piece.
+func TestSubscriptionsAndBatches(t *testing.T) {
+	t.Parallel()
+	o := fakeobs.Start(t, fakeobs.Options{})
+	w := identified(t, o, 0)
+	w.request("BroadcastCustomEvent", `{"eventData":{"a":1}}`)
+	if got := w.next(); got != "answer 100" {
+		t.Errorf("without a subscription: got %q first", got)
+	}
+	w.send(`{"op":3,"d":{"eventSubscriptions":1}}`)
+	w.next()
+	w.request("BroadcastCustomEvent", `{"eventData":{"a":1}}`)
+	if got := []string{w.next(), w.next()}; !slices.Contains(got, "CustomEvent") {
+		t.Errorf("with a subscription: got %v", got)
+	}
+	w.send(`{"op":8,"d":{"requestId":"b","haltOnFailure":true,"requests":[{"requestType":"GetStats"},{"requestType":"Sleep","requestData":{"sleepMillis":1}},{"requestType":"Nope"},{"requestType":"GetStats"}]}}`)
+	if got := w.next(); got != "batch of 3" {
+		t.Errorf("a batch that halts: got %q", got)
+	}
+}
+
+// The browser source of a participant: made, found again, updated, reloaded (5).
+func TestBrowserSources(t *testing.T) {
+	t.Parallel()
+	o := fakeobs.Start(t, fakeobs.Options{})
+	c := connect(t, o, "")
+	scene := do(t, c, "GetCurrentProgramScene", nil)["sceneName"]
+	source := map[string]any{"sceneName": scene, "inputName": "Ben", "inputKind": "browser_source", "inputSettings": map[string]any{"url": "https://there/1", "width": 640}}
+	do(t, c, "CreateInput", source)
+	if err := c.Call(t.Context(), "CreateInput", source, nil); !obs.IsStatus(err, 601) {
+		t.Errorf("twice: got %v, want 601", err)
+	}
+	do(t, c, "SetInputSettings", map[string]any{"inputName": "Ben", "inputSettings": map[string]any{"url": "https://there/2"}})
+	do(t, c, "PressInputPropertiesButton", map[string]any{"inputName": "Ben", "propertyName": "refreshnocache"})
+	kind, settings, in := o.Input("Ben")
+	if kind != "browser_source" || settings["url"] != "https://there/2" || settings["width"] != 640.0 || !slices.Equal(in, []string{"Scene"}) || len(o.Pressed("Ben")) != 1 {
+		t.Errorf("got %s %v in %v, pressed %v", kind, settings, in, o.Pressed("Ben"))
+	}
+	without := connect(t, fakeobs.Start(t, fakeobs.Options{NoBrowser: true}), "")
+	if err := without.Call(t.Context(), "CreateInput", source, nil); !obs.IsStatus(err, 605) {
+		t.Errorf("without obs-browser: got %v, want 605", err)
+	}
+}
+
+// Section 2.3's computed vector.
+func TestAuthenticationVector(t *testing.T) {
+	t.Parallel()
+	got := fakeobs.Authentication("supersecretpassword", "lM1GncleQOaCu9lT1yeUZhFYnqhsLLP1G5lAGo3ixaI=", "+IxH4CnCiqpX1rM9scsNynZzbOe4KhDeYcTNS3PDaeY=")
+	if want := "1Ct943GAT+6YQUUX47Ia/ncufilbe6+oD6lY+5kaCu4="; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A wire is a connection without a client's help.
+type wire struct {
+	t    *testing.T
+	conn *websocket.Conn
+}
+
+func identified(t *testing.T, o *fakeobs.OBS, subscriptions int) *wire {
+	t.Helper()
+	conn, _, err := websocket.Dial(t.Context(), o.URL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	w := &wire{t, conn}
+	w.next()
+	w.send(fmt.Sprintf(`{"op":1,"d":{"rpcVersion":1,"eventSubscriptions":%d}}`, subscriptions))
+	w.next()
+	return w
+}
+
+func (w *wire) send(text string) {
+	w.t.Helper()
+	if err := w.conn.Write(w.t.Context(), websocket.MessageText, []byte(text)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *wire) request(kind, data string) {
+	w.t.Helper()
+	w.send(fmt.Sprintf(`{"op":6,"d":{"requestType":%q,"requestId":"1","requestData":%s}}`, kind, data))
+}
+
+// next names the next message.
+func (w *wire) next() string {
+	w.t.Helper()
+	_, text, err := w.conn.Read(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var m struct {
+		Op int
+		D  struct {
+			EventType     string
+			RequestStatus struct{ Code int }
+			Results       []any
+		}
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		w.t.Fatal(err)
+	}
+	switch m.Op {
+	case 5:
+		return m.D.EventType
+	case 7:
+		return fmt.Sprint("answer ", m.D.RequestStatus.Code)
+	case 9:
+		return fmt.Sprint("batch of ", len(m.D.Results))
+	}
+	return fmt.Sprint("op ", m.Op)
 }

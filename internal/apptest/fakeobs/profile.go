@@ -52,8 +52,17 @@ func newState(opts Options) state {
 		persistent: map[string]any{},
 		scenes:     newScenes(),
 	}
+	p.enforceOpus()
 	s.encoders = p.encoders(opts)
 	return s
+}
+
+// enforceOpus is what LoadService does for a WHIP service at startup and when a profile is loaded, and at no other time (1).
+func (p *profile) enforceOpus() {
+	if p.service.Type == whipCustom {
+		p.params["SimpleOutput/StreamAudioEncoder"] = "opus"
+		p.params["AdvOut/AudioEncoder"] = "ffmpeg_opus"
+	}
 }
 
 // newProfile is a clean one: the canvas of the screen, scaled down to at most 1280x720 of area, 30 fps, no choice of encoder (5).
@@ -125,14 +134,10 @@ func (p *profile) encoders(opts Options) Encoders {
 	return e
 }
 
-// activate is loading a profile: LoadService enforces Opus on a WHIP service, then ResetOutputs rebuilds the encoders – unless
-// an output is active (1; 5). The lock is held.
+// activate is loading a profile: LoadService, then ResetOutputs, which rebuilds the encoders unless an output is active (1; 5). The lock is held.
 func (o *OBS) activate(p *profile) {
 	o.current = p
-	if p.service.Type == whipCustom {
-		p.params["SimpleOutput/StreamAudioEncoder"] = "opus"
-		p.params["AdvOut/AudioEncoder"] = "ffmpeg_opus"
-	}
+	p.enforceOpus()
 	if o.busy() {
 		return
 	}
