@@ -1,0 +1,54 @@
+package app_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+)
+
+// BenchmarkWHIP measures a broadcast through the public door: WHIP POST → 201, WHEP POST → 201, and WHIP POST → the first
+// frame that a viewer can decode who knocks as soon as the publisher was let in: both handshakes and the publisher's first
+// keyframe are in it. The peers are Pion's, with real H.264 and Opus; everything is in one process.
+func BenchmarkWHIP(b *testing.B) {
+	a := apptest.Start(b, "--token-limit=-1")
+	olga := a.Operator()
+	clip := rtcpeer.MakeClip(b, rtcpeer.ClipOptions{})
+	var published, viewed, picture time.Duration
+	n := 0
+	for b.Loop() {
+		token := olga.Token("")
+		start := time.Now()
+		publisher, err := rtcpeer.Publish(b, timed(rtcpeer.HTTP(token.Endpoint, token.Token), &published), rtcpeer.PublishOptions{Clip: clip})
+		if err != nil {
+			b.Fatal(err)
+		}
+		viewer, err := rtcpeer.View(b, timed(rtcpeer.HTTP(a.URL+"/whep/"+string(token.ParticipantID), token.Token), &viewed), rtcpeer.ViewOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := viewer.WaitFrames(b.Context(), 1); err != nil {
+			b.Fatal(err)
+		}
+		picture += time.Since(start)
+		n++
+		viewer.Close()
+		publisher.Close()
+	}
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 / float64(n) }
+	b.ReportMetric(ms(published), "ms-POST-to-201")
+	b.ReportMetric(ms(viewed), "ms-view-POST-to-201")
+	b.ReportMetric(ms(picture), "ms-POST-to-first-frame")
+	b.ReportMetric(0, "ns/op")
+}
+
+// timed adds up what a door takes to answer.
+func timed(door rtcpeer.Door, total *time.Duration) rtcpeer.Door {
+	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
+		start := time.Now()
+		defer func() { *total += time.Since(start) }()
+		return door(ctx, offer)
+	}
+}
