@@ -1,12 +1,14 @@
 package obs_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 	"github.com/stagedoor/stagedoor/internal/apptest/realobs"
 	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // benches are a fake with no delays, which shows what our own steps cost, and a real OBS that takes its custom RTMP service for WHIP.
@@ -43,13 +45,16 @@ func BenchmarkSetUp(b *testing.B) {
 // BenchmarkGoLive is from "go live" until StartStream is sent; nobody answers the call that OBS makes then.
 func BenchmarkGoLive(b *testing.B) {
 	benches(b, func(b *testing.B, c *obs.Client) {
-		if _, err := obs.SetUp(b.Context(), c, target(), quiet); err != nil {
+		refused := obs.Target{Limits: obs.DefaultLimits(), Issue: func(context.Context) (obs.Pass, error) {
+			return obs.Pass{Endpoint: "rtmp://127.0.0.1:9/x", Bearer: stage.NewSecret(bearer)}, nil // refused at once, without a look-up
+		}}
+		if _, err := obs.SetUp(b.Context(), c, refused, quiet); err != nil {
 			b.Fatal(err)
 		}
 		var spent time.Duration
 		for b.Loop() {
 			start := time.Now()
-			_, err := obs.GoLive(b.Context(), c, obs.Broadcast{Limits: obs.DefaultLimits(), Issue: issue, Now: time.Now, Progress: func(sentence string) {
+			_, err := obs.GoLive(b.Context(), c, obs.Broadcast{Limits: obs.DefaultLimits(), Issue: refused.Issue, Now: time.Now, Progress: func(sentence string) {
 				if sentence == "starting the stream" {
 					spent += time.Since(start)
 				}
