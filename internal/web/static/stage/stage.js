@@ -52,7 +52,7 @@ const client = createClient({
     link(id, link) { const known = tiles.get(id); if (known) { known.link = link; draw(); } },
     state(phase, err) {
       model.phase = phase;
-      model.error = err instanceof ApiError ? errorText(err) : '';
+      model.error = err instanceof ApiError ? errorText(err) : err?.message === 'sdk' ? t('stage.sdk') : '';
       if (phase === 'refused') present = [];
       draw();
     },

@@ -10,6 +10,7 @@ export const de = {
   'stage.phase.joined': 'dabei',
   'stage.phase.lost': 'Leitung verloren, neuer Versuch …',
   'stage.phase.refused': 'nicht dabei',
+  'stage.sdk': 'Amazons Web-SDK konnte nicht geladen werden. Ist dieser Rechner online? Sonst frag deinen Operator.',
   'stage.sound': 'Ton einschalten',
   'stage.you': '{name} (du)',
   'stage.came': '{name} ist auf Sendung.',

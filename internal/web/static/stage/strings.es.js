@@ -10,6 +10,7 @@ export const es = {
   'stage.phase.joined': 'dentro',
   'stage.phase.lost': 'línea perdida, reintentando…',
   'stage.phase.refused': 'fuera',
+  'stage.sdk': 'No se pudo cargar el SDK web de Amazon. ¿Está este equipo en línea? Si lo está, pregunta a tu operador.',
   'stage.sound': 'Activar el sonido',
   'stage.you': '{name} (tú)',
   'stage.came': '{name} está en el aire.',

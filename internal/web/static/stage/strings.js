@@ -11,6 +11,7 @@ export const en = {
   'stage.phase.joined': 'joined',
   'stage.phase.lost': 'line lost, trying again…',
   'stage.phase.refused': 'not joined',
+  'stage.sdk': 'Amazon’s web SDK could not be loaded. Is this computer online? Otherwise ask your operator.',
   'stage.sound': 'Start the sound',
   'stage.you': '{name} (you)',
   'stage.came': '{name} is on air.',

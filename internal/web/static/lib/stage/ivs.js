@@ -22,7 +22,7 @@ async function load() {
     if (integrity) script.integrity = integrity;
     script.crossOrigin = 'anonymous';
     script.onload = resolve;
-    script.onerror = () => { script.remove(); reject(new Error('unreachable')); };
+    script.onerror = () => { script.remove(); reject(new Error('sdk')); };
     document.head.append(script);
   });
   return Reflect.get(globalThis, 'IVSBroadcastClient');
@@ -115,7 +115,8 @@ export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {
 
   void join();
   return {
-    refresh: () => stage?.refreshStrategy(),
+    // Later: the SDK must not be asked in the middle of telling something.
+    refresh: () => { setTimeout(() => { if (!closed) stage?.refreshStrategy(); }, 0); },
     close() {
       closed = true;
       stage?.leave();

@@ -1,0 +1,129 @@
+package stagetest
+
+import (
+	"crypto/sha512"
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+func TestMain(m *testing.M) {
+	// AWS's default chain of credentials looks at the environment first; the emulator has this pair.
+	os.Setenv("AWS_ACCESS_KEY_ID", apptest.AccessKey)
+	os.Setenv("AWS_SECRET_ACCESS_KEY", apptest.SecretKey)
+	os.Exit(m.Run())
+}
+
+// sdkFrom serves the stock SDK as AWS's CDN does. Its host is not that of the pages.
+func sdkFrom(t *testing.T, path string) string {
+	t.Helper()
+	cdn := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		http.ServeFile(w, r, path)
+	}))
+	t.Cleanup(cdn.Close)
+	return cdn.URL + "/1.41.0/amazon-ivs-web-broadcast.js"
+}
+
+const stockSDK = "../../../node_modules/amazon-ivs-web-broadcast/dist/amazon-ivs-web-broadcast.js"
+
+// studio makes a stage at the emulated AWS and lets everybody onto it.
+func (h *house) studio(t *testing.T) (made web.Stage) {
+	t.Helper()
+	h.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+	for _, who := range []*apptest.Client{h.ana, h.bea} {
+		grant := "/api/users/" + string(who.Me().ID) + "/grants/" + url.PathEscape(string(made.ARN))
+		h.olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
+	}
+	return made
+}
+
+func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
+	t.Parallel()
+	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk", sdkFrom(t, stockSDK), "--ivs-sdk-integrity", integrity(t, stockSDK))
+	studio := h.studio(t)
+	goLive := func() *rtcpeer.Publisher {
+		var token web.Token
+		h.bea.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": studio.ARN, "for": "publish"}, &token)
+		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+
+	page := h.dock(browser.OBS30, "ana", browser.Options{Width: 460})
+	choose(page, studio)
+	page.WaitText("Nobody is on air")
+	bea := goLive()
+	moves(page, tile(h.bea))
+	loud(page, tile(h.bea))
+
+	t.Log("hidden and shown again")
+	page.ClickText("Hide bea for me")
+	page.WaitGone(tile(h.bea))
+	page.ClickText("Show bea")
+	moves(page, tile(h.bea))
+
+	t.Log("a source, too, and chat as on every stage")
+	var made web.CreatedView
+	h.ana.Must(http.StatusCreated, "POST", "/api/views", map[string]any{"stage": studio.ARN, "view": h.bea.Me().ID}, &made)
+	source := browser.Open(t, browser.OBS31, browser.Options{Width: 640, Height: 360})
+	source.Goto(made.URL)
+	shows(source, 1)
+	page.Type("#say", "Hello from AWS")
+	page.Press("Enter")
+	page.WaitFor(`document.querySelector('.messages')?.innerText.includes('Hello from AWS')`)
+
+	t.Log("she goes and comes back")
+	bea.Close()
+	page.WaitGone(tile(h.bea))
+	transparent(source)
+	goLive()
+	moves(page, tile(h.bea))
+	shows(source, 1)
+
+	t.Log("the key is revoked: the source is empty")
+	h.ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
+	source.WaitFor(`document.documentElement.dataset.phase === 'refused'`)
+	transparent(source)
+}
+
+// choose picks the stage from the list.
+func choose(page *browser.Page, st web.Stage) {
+	page.Eval(`(select => { select.value = '`+string(st.ARN)+`'; select.dispatchEvent(new Event('change')); })(document.querySelector('.bar select'))`, nil)
+}
+
+func TestAnotherSDKThanThePinnedOneIsNotRun(t *testing.T) {
+	t.Parallel()
+	changed := filepath.Join(t.TempDir(), "sdk.js")
+	if err := os.WriteFile(changed, []byte(`document.title = 'pwned'`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk", sdkFrom(t, changed), "--ivs-sdk-integrity", integrity(t, stockSDK))
+	studio := h.studio(t)
+	page := h.dock(browser.Current, "ana", browser.Options{Width: 460})
+	page.Allow("Failed to find a valid digest")
+	choose(page, studio)
+	page.WaitText("Amazon’s web SDK could not be loaded.")
+	page.WaitFor(`document.title !== 'pwned'`)
+}
+
+func integrity(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha512.Sum384(text)
+	return "sha384-" + base64.StdEncoding.EncodeToString(sum[:])
+}
