@@ -78,7 +78,10 @@ func (p *peer) accept(m *planned, plan *plan) *sdp.MediaDescription {
 	if s.mid != "" {
 		media.WithValueAttribute("mid", s.mid)
 	}
-	media.WithPropertyAttribute("rtcp-mux").WithPropertyAttribute("rtcp-rsize")
+	media.WithPropertyAttribute("rtcp-mux")
+	if s.reducedRTCP {
+		media.WithPropertyAttribute("rtcp-rsize")
+	}
 	media.WithICECredentials(p.ufrag, p.icePassword)
 	media.WithValueAttribute("setup", "passive")
 	media.WithPropertyAttribute(direction(m, plan))

@@ -3,6 +3,8 @@ package sfu_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,39 @@ func TestTakenPort(t *testing.T) {
 	var problem *stage.Error
 	if !errors.As(err, &problem) || problem.Code != "port_taken" || !strings.Contains(problem.Detail, h.Addr().String()) {
 		t.Errorf("got %v, want port_taken with the address", err)
+	}
+}
+
+// A wildcard address announces every address of the machine, and peers of either family come in by the one socket.
+func TestWildcardAddress(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *sfu.Config) { c.Listen = ":0" })
+	p := h.publish("ana", rtcpeer.PublishOptions{})
+	if !strings.Contains(p.Answer.SDP, " 127.0.0.1 ") {
+		t.Errorf("loopback is not announced:\n%s", p.Answer.SDP)
+	}
+	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
+	if err := v.WaitFrames(within(t, 10*time.Second), 10); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnnouncedHosts(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *sfu.Config) { c.Hosts = []string{"192.0.2.7", "198.51.100.1:5000", "localhost"} })
+	offer, err := os.ReadFile("testdata/offers/obs-30.2.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, answer, err := h.Publish(t.Context(), h.who("ana"), string(offer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := fmt.Sprint(h.Addr().Port())
+	for _, want := range []string{" 192.0.2.7 " + port + " typ host", " 198.51.100.1 5000 typ host", " 127.0.0.1 " + port + " typ host"} {
+		if !strings.Contains(answer, want) {
+			t.Errorf("%q is not announced in\n%s", want, answer)
+		}
 	}
 }
 
@@ -88,7 +123,9 @@ func TestHowSessionsEnd(t *testing.T) {
 	h := newHouse(t, func(c *sfu.Config) { c.Silence = time.Second; c.Linger = time.Millisecond })
 	ctx := within(t, 20*time.Second)
 
-	h.publish("leaves", rtcpeer.PublishOptions{}).Close()
+	leaves := h.publish("leaves", rtcpeer.PublishOptions{})
+	h.waitEvent("leaves", stage.EventConnected, "")
+	leaves.Close()
 	h.waitEvent("leaves", stage.EventEnded, "closed_by_peer")
 
 	deleted := h.publish("deleted", rtcpeer.PublishOptions{})

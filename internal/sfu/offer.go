@@ -36,6 +36,8 @@ type section struct {
 	ssrcs    []uint32
 	rids     []string // that it would send, in the order of a=simulcast
 	rtcpMux  bool
+
+	reducedRTCP bool
 }
 
 type codec struct {
@@ -147,6 +149,8 @@ func (s *section) parseAttribute(a sdp.Attribute) {
 	switch a.Key {
 	case "rtcp-mux":
 		s.rtcpMux = true
+	case "rtcp-rsize":
+		s.reducedRTCP = true
 	case "extmap": // "1 urn:…" or "1/sendonly urn:…" (RFC 8285, 8)
 		number, uri, _ := strings.Cut(a.Value, " ")
 		number, _, _ = strings.Cut(number, "/")

@@ -1,10 +1,13 @@
 package sfu
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	mathrand "math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +23,8 @@ import (
 
 // A role is what a peer is there for: to publish or to view.
 type role interface {
-	onReady(now time.Time)                                   // the keys are there
+	onReady(now time.Time)                                   // the connection is up; nothing has come or gone yet
+	onOpen()                                                 // now it may
 	onRTP(header *rtp.Header, payload []byte, now time.Time) // from the reader alone; payload is the role's to keep
 	onRTCP(packets []rtcp.Packet, size int, now time.Time)   // from the reader alone
 	onTick(now time.Time)                                    // every tick once ready
@@ -39,6 +43,8 @@ type peer struct {
 	icePassword  string
 	remoteUfrag  string
 	fingerprints []fingerprint
+	ssrc         uint32 // of our RTCP
+	reducedRTCP  bool   // RTCP packets may come alone (RFC 5506)
 
 	ctx    context.Context // ends with the session
 	cancel context.CancelFunc
@@ -50,6 +56,7 @@ type peer struct {
 
 	addrs  []netip.AddrPort // guarded by sfu.mu
 	dtlsIn *packetio.Buffer // the reader's
+	early  []early          // the reader's: media that came before the keys
 	header rtp.Header       // the reader's
 
 	rtcpMu sync.Mutex // guards keys.rtcpOut
@@ -71,6 +78,8 @@ func newPeer(s *SFU, who stage.Participant, o *offer) *peer {
 		icePassword:  rand.Text(),
 		remoteUfrag:  o.ufrag,
 		fingerprints: o.fingerprints,
+		ssrc:         mathrand.Uint32(),
+		reducedRTCP:  !slices.ContainsFunc(o.sections, func(s *section) bool { return !s.reducedRTCP }),
 	}
 	p.password = stun.NewShortTermIntegrity(p.icePassword)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -97,8 +106,9 @@ func (p *peer) end(code, detail string) {
 func (p *peer) heard(now time.Time) { p.lastHeard.Store(now.UnixNano()) }
 
 func (p *peer) ready(k keys) {
-	p.keys.Store(&k)
 	p.role.onReady(p.sfu.cfg.Now())
+	p.keys.Store(&k)
+	p.role.onOpen()
 }
 
 func (p *peer) tick(now time.Time) {
@@ -116,12 +126,39 @@ func (p *peer) tick(now time.Time) {
 	}
 }
 
-// onSRTP decrypts. RTCP is told by its packet type (RFC 5761, 4).
+// onSRTP takes media in, as soon as there are keys. RTCP is told by its packet type (RFC 5761, 4).
 func (p *peer) onSRTP(datagram []byte, now time.Time) {
-	k := p.keys.Load()
-	if k == nil || p.ctx.Err() != nil {
+	if p.ctx.Err() != nil {
 		return
 	}
+	k := p.keys.Load()
+	if k == nil {
+		p.keepEarly(datagram, now)
+		return
+	}
+	for _, e := range p.early {
+		p.decrypt(k, e.datagram, e.at)
+	}
+	p.early = nil
+	p.decrypt(k, datagram, now)
+}
+
+// An early datagram came while our side of the handshake was still being finished: the other side is done first and may
+// send at once. It is often the only keyframe for seconds.
+type early struct {
+	datagram []byte
+	at       time.Time
+}
+
+const maxEarly = 256
+
+func (p *peer) keepEarly(datagram []byte, now time.Time) {
+	if p.dtlsIn != nil && len(p.early) < maxEarly {
+		p.early = append(p.early, early{bytes.Clone(datagram), now})
+	}
+}
+
+func (p *peer) decrypt(k *keys, datagram []byte, now time.Time) {
 	if datagram[1] >= 192 && datagram[1] <= 223 {
 		p.onSRTCP(k, datagram, now)
 		return
@@ -182,6 +219,9 @@ func (p *peer) sendRTCP(packets ...rtcp.Packet) {
 	if k == nil || dest == nil || len(packets) == 0 || p.ctx.Err() != nil {
 		return
 	}
+	if !p.reducedRTCP && !report(packets[0]) { // RFC 3550, 6.1: the first packet of a compound is a report
+		packets = slices.Insert(packets, 0, rtcp.Packet(&rtcp.ReceiverReport{SSRC: p.ssrc}))
+	}
 	plain, err := rtcp.Marshal(packets)
 	if err != nil {
 		p.sfu.cfg.Log.Debug("RTCP", "err", err)
@@ -195,4 +235,12 @@ func (p *peer) sendRTCP(packets ...rtcp.Packet) {
 		return
 	}
 	p.sfu.conn.WriteToUDPAddrPort(sealed, dest.addrPort) // best effort, as all RTCP
+}
+
+func report(packet rtcp.Packet) bool {
+	switch packet.(type) {
+	case *rtcp.SenderReport, *rtcp.ReceiverReport:
+		return true
+	}
+	return false
 }

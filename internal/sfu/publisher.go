@@ -2,8 +2,8 @@ package sfu
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/pion/interceptor/pkg/twcc"
@@ -25,7 +25,9 @@ type publisher struct {
 	*peer
 	pub  *publication
 	plan *plan
-	ssrc uint32 // of our RTCP
+
+	eventMu sync.Mutex // keeps events in order
+	ended   bool
 
 	// The reader's.
 	bySSRC map[uint32]*track
@@ -47,7 +49,7 @@ type publisher struct {
 }
 
 func newPublisher(s *SFU, who stage.Participant, o *offer, plan *plan) *publisher {
-	p := &publisher{peer: newPeer(s, who, o), plan: plan, ssrc: rand.Uint32(), bySSRC: make(map[uint32]*track), warned: make(map[string]bool)}
+	p := &publisher{peer: newPeer(s, who, o), plan: plan, bySSRC: make(map[uint32]*track), warned: make(map[string]bool)}
 	p.peer.role = p
 	for _, m := range []*planned{plan.audio, plan.video} {
 		if m == nil {
@@ -63,6 +65,12 @@ func newPublisher(s *SFU, who stage.Participant, o *offer, plan *plan) *publishe
 }
 
 func (p *publisher) event(kind stage.EventKind, code, detail string) {
+	p.eventMu.Lock()
+	defer p.eventMu.Unlock()
+	if p.ended {
+		return
+	}
+	p.ended = kind == stage.EventEnded
 	p.sfu.cfg.Events(stage.Event{
 		Time: p.sfu.cfg.Now(), Kind: kind, Stage: p.who.Stage, Participant: p.who.ID, UserID: p.who.UserID, Code: code, Detail: detail,
 	})
@@ -71,6 +79,8 @@ func (p *publisher) event(kind stage.EventKind, code, detail string) {
 func (p *publisher) onReady(time.Time) {
 	p.event(stage.EventConnected, "connected", "The connection is up; waiting for sound and picture.")
 }
+
+func (p *publisher) onOpen() {}
 
 func (p *publisher) onEnd(code, detail string) {
 	p.pub.dropSource(p)

@@ -157,8 +157,11 @@ func (p *publisher) judgeVideo(v *stage.VideoReception, l Limits, now time.Time,
 // keyframesApart is 0 for a publisher who makes keyframes when asked to: there they may be as far apart as they like.
 func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	for _, t := range p.layers {
-		if !t.obedient() && !t.keyAt.IsZero() && alive(t, now) {
-			longest = max(longest, t.keyInterval, now.Sub(t.keyAt))
+		if since := t.arrival.origin; !t.obedient() && alive(t, now) {
+			if t.keyAt.After(since) {
+				since = t.keyAt
+			}
+			longest = max(longest, t.keyInterval, now.Sub(since))
 		}
 	}
 	return longest

@@ -142,6 +142,9 @@ func (s *SFU) Run(ctx context.Context) error {
 	return failure
 }
 
+// Close gives the port back if Run is never called.
+func (s *SFU) Close() error { return s.conn.Close() }
+
 func (s *SFU) setRunning(running bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -110,6 +110,12 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Door {
 	}
 }
 
+func (h *house) forgetView(id stage.ParticipantID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.views, id)
+}
+
 func (h *house) publish(id stage.ParticipantID, o rtcpeer.PublishOptions) *rtcpeer.Publisher {
 	h.t.Helper()
 	p, err := rtcpeer.Publish(h.t, h.whip(id), o)

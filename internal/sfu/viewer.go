@@ -52,7 +52,9 @@ func newViewer(s *SFU, who stage.Participant, o *offer, plan *plan) *viewer {
 	return v
 }
 
-func (v *viewer) onReady(time.Time) { v.sender.wakeFor(v.pub) }
+func (v *viewer) onReady(time.Time) {}
+
+func (v *viewer) onOpen() { v.sender.wakeFor(v.pub) }
 
 func (v *viewer) onEnd(_, _ string) { v.pub.leave(v) }
 

@@ -32,9 +32,10 @@ type Viewer struct {
 	once   sync.Once
 	closed chan struct{}
 
-	mu    sync.Mutex
-	stats Stats
-	news  chan struct{} // closed and replaced at every change
+	mu      sync.Mutex
+	stats   Stats
+	news    chan struct{} // closed and replaced at every change
+	closing bool
 }
 
 // Stats are what the viewer has seen.
@@ -80,11 +81,11 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 		}
 	})
 	v.pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-		v.work.Go(func() { v.readReports(track, receiver) })
+		v.begin(func() { v.readReports(track, receiver) })
 		if track.Kind() == webrtc.RTPCodecTypeAudio {
-			v.readAudio(track)
+			v.begin(func() { v.readAudio(track) })
 		} else {
-			v.readVideo(track)
+			v.begin(func() { v.readVideo(track) })
 		}
 	})
 	for _, kind := range o.kinds() {
@@ -109,6 +110,15 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 		return errors.New("the connection ended before it was up")
 	case <-time.After(10 * time.Second):
 		return errors.New("the connection did not come up within 10 s")
+	}
+}
+
+// begin works on something until the viewer is closed. A track may begin while that happens.
+func (v *Viewer) begin(f func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.closing {
+		v.work.Go(f)
 	}
 }
 
@@ -286,6 +296,9 @@ func (v *Viewer) HangUp(ctx context.Context) error {
 
 // Close closes the connection and waits for everything.
 func (v *Viewer) Close() {
+	v.mu.Lock()
+	v.closing = true
+	v.mu.Unlock()
 	v.pc.GracefulClose()
 	v.work.Wait()
 	v.once.Do(func() { close(v.closed) })

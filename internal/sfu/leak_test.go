@@ -1,0 +1,73 @@
+package sfu_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// 200 viewers come and go: what they occupied is free again. Not parallel, as it counts what the whole process has.
+func TestJoinAndLeave200Times(t *testing.T) {
+	h := newHouse(t)
+	h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Bitrate: 300_000})})
+	h.waitEvent("ana", stage.EventPublishing, "")
+	ctx := within(t, 100*time.Second)
+	t.Run("warm", func(t *testing.T) { joinAndLeave(t, ctx, h, 0, 10) })
+	goroutines, heap := settle(ctx, h, 0)
+	for i := 1; i <= 20; i++ {
+		// A subtest lets go of its viewers at its end.
+		t.Run(fmt.Sprint(i), func(t *testing.T) { joinAndLeave(t, ctx, h, i, 10) })
+	}
+	goroutinesAfter, heapAfter := settle(ctx, h, goroutines)
+	t.Logf("goroutines %d → %d, heap %d → %d KB", goroutines, goroutinesAfter, heap>>10, heapAfter>>10)
+	if goroutinesAfter > goroutines {
+		t.Errorf("%d goroutines, %d before", goroutinesAfter, goroutines)
+	}
+	// The history grows and shrinks with the keyframes; 200 sessions that stayed would be 20 MB.
+	if heapAfter > heap+2<<20 {
+		t.Errorf("%d KB on the heap, %d before", heapAfter>>10, heap>>10)
+	}
+}
+
+func joinAndLeave(t *testing.T, ctx context.Context, h *house, round, n int) {
+	t.Helper()
+	var viewers sync.WaitGroup
+	for i := range n {
+		viewers.Go(func() {
+			id := stage.ParticipantID(fmt.Sprintf("viewer-%d-%d", round, i))
+			v, err := rtcpeer.View(t, h.whep(id, "ana"), rtcpeer.ViewOptions{})
+			if err != nil {
+				t.Errorf("%s: %v", id, err)
+				return
+			}
+			if err := v.WaitFrames(ctx, 1); err != nil {
+				t.Errorf("%s: %v", id, err)
+			}
+			v.Close()
+			h.forgetView(id)
+		})
+	}
+	viewers.Wait()
+}
+
+// settle waits until all viewers are off the books and the goroutines are as few as they were.
+func settle(ctx context.Context, h *house, want int) (goroutines int, heap uint64) {
+	for ctx.Err() == nil {
+		list, _ := h.Participants(ctx, h.arn)
+		if len(list) == 1 && (want == 0 || runtime.NumGoroutine() <= want) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return runtime.NumGoroutine(), m.HeapAlloc
+}
