@@ -212,17 +212,27 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 		return nil
 	}
 	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, ivs.Config{
-		Cache: endpointCache{s.control}, Log: s.log, Admit: s.control.Admit,
+		Cache: endpointCache{s.control}, Log: s.log, Revoked: s.revoked,
 		Events: func(e stage.Event) { s.web.StageEvent(e) },
 	})
 	return err
 }
 
+// revoked says whether a token was issued here and revoked since. On a stage of AWS there may be people of other programs, too.
+func (s *server) revoked(ctx context.Context, id stage.ParticipantID) (bool, error) {
+	issued, err := s.control.Store.Issuance(ctx, id)
+	if errors.Is(err, stage.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !issued.RevokedAt.IsZero(), err
+}
+
 func (s *server) wireWeb(stages stage.Moderator) (err error) {
 	cfg := web.Config{
 		Control: s.control, Stage: stages, WHIP: s.whip, Signal: s.signal, Tokens: s.tokens, PublicURL: s.public, Version: version(),
-		SDK: web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
-		Log: s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,
+		AllowOrigins: s.settings.AllowOrigins,
+		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
+		Log:          s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,
 	}
 	if s.aws != nil {
 		cfg.AWS = s.aws

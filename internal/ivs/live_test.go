@@ -309,3 +309,41 @@ func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	default:
 	}
 }
+
+func TestPeopleOfOtherProgramsStay(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	revoked := map[stage.ParticipantID]bool{}
+	h := newHouse(t, func(cfg *ivs.Config) {
+		cfg.Revoked = func(_ context.Context, id stage.ParticipantID) (bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return revoked[id], nil
+		}
+	}, nil)
+	other, err := stock(h.base).CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{StageArn: aws.String(string(h.stage.ARN))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := h.token(time.Hour)
+	mu.Lock()
+	revoked[ours.Participant.ID] = true // in an earlier run: only the database knows
+	mu.Unlock()
+	guest, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.emu.WHIPEndpoint(), *other.ParticipantToken.Token), rtcpeer.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *rtcpeer.StatusError
+	if _, err := h.publish(ours, nil); errors.As(err, &refused) {
+		t.Errorf("the door: got %v, want that it opens", err)
+	}
+	h.eventually("somebody looks", func(list []stage.Presence) bool { return h.knock(ours) == http.StatusForbidden })
+	h.eventually("the guest alone", func(list []stage.Presence) bool {
+		return len(list) == 1 && string(list[0].Participant.ID) == *other.ParticipantToken.ParticipantId
+	})
+	select {
+	case <-guest.Closed():
+		t.Error("the guest was sent away")
+	default:
+	}
+}

@@ -266,9 +266,11 @@ func (s *Service) turnAway(ctx context.Context, w *watch, p *person) {
 	w.mu.Lock()
 	_, barred := w.barred[p.participant.ID]
 	w.mu.Unlock()
-	if !barred && s.cfg.Admit != nil {
-		err := s.cfg.Admit(ctx, p.participant)
-		barred = errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized)
+	if !barred && s.cfg.Revoked != nil {
+		var err error
+		if barred, err = s.cfg.Revoked(ctx, p.participant.ID); err != nil {
+			s.cfg.Log.Warn("whether a participant was revoked is not known", "participant", p.participant.ID, "err", err)
+		}
 	}
 	if !barred {
 		return

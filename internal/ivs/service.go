@@ -40,9 +40,12 @@ type Config struct {
 	Cache   Cache         // remembers stages; nil: in memory
 	MaxWait time.Duration // a token waits so long for its turn, then 503; 10 s
 
-	Events func(stage.Event)                              // what happens to publishers; must not block. May be nil
-	Admit  func(context.Context, stage.Participant) error // who was revoked after the token went out; may be nil
-	Poll   time.Duration                                  // between two looks at a stage that somebody watches; 2 s
+	Events func(stage.Event) // what happens to publishers; must not block. May be nil
+	Poll   time.Duration     // between two looks at a stage that somebody watches; 2 s
+
+	// Revoked says whether the token of a participant was issued here and revoked since. Who was not issued here is no matter
+	// of ours: other programs of the account put people on its stages, too. May be nil.
+	Revoked func(context.Context, stage.ParticipantID) (bool, error)
 
 	Now func() time.Time
 	Log *slog.Logger
