@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -135,6 +136,9 @@ func Connect(ctx context.Context, opts Options) (*Client, error) {
 func (o Options) withDefaults() Options {
 	if o.URL == "" {
 		o.URL = DefaultURL
+	}
+	if !strings.Contains(o.URL, "://") { // as people write it
+		o.URL = "ws://" + o.URL
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second

@@ -28,6 +28,7 @@ func TestConnecting(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			connect(t, url, "secret")
+			connect(t, strings.TrimPrefix(url, "ws://"), "secret")
 			_, err := obs.Connect(t.Context(), options(url, "wrong"))
 			mustBe(t, err, "obs_password")
 			if _, err = obs.Connect(t.Context(), options(url, "")); err == nil || !strings.Contains(err.Error(), "asks for a password") {

@@ -1,6 +1,6 @@
 // Package fakeobs is OBS Studio as seen through obs-websocket 5: a server in the test's process that behaves as the real one was
-// measured and read to behave, version by version. The section numbers in its comments are those of the reference that docs/obs.md names,
-// and the contract in apptest/realobs is run over this fake and over a real OBS.
+// measured and read to behave, version by version. The section numbers in its comments are those of the notes on OBS that the
+// fake was written from; docs/decisions/0051 says how it is held to a real OBS, by the contract in apptest/realobs.
 package fakeobs
 
 import (
