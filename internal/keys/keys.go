@@ -260,7 +260,26 @@ func (m *Manager) finish(ctx context.Context, k Key) (Key, error) {
 	if k.ARN, err = m.imported(ctx, k, string(material)); err != nil {
 		return k, err
 	}
+	if err := m.confirm(ctx, k, public); err != nil {
+		return k, err
+	}
 	return k, m.activate(ctx, &k)
+}
+
+// confirm asks AWS for the key that it shall verify with: nothing is signed before AWS knows the right one.
+func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) error {
+	material, err := m.cfg.AWS.PublicKey(ctx, k.ARN)
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode([]byte(material))
+	if block == nil {
+		return stage.Errorf(stage.ErrUnavailable, "AWS answers something that is no key for %s; try again", k.ARN)
+	}
+	if got, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil || !want.Equal(got) {
+		return stage.Errorf(stage.ErrConflict, "AWS holds another key under the name %s: delete it in the AWS console and try again", k.Name)
+	}
+	return nil
 }
 
 // private loads the private half, or makes it if it shall be a file and there is none yet.
