@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -13,7 +12,10 @@ const cookieName = "stagedoor_login"
 // login finds who is signed in.
 func (s *Server) login(r *http.Request) (access.Login, error) {
 	cookie, err := r.Cookie(cookieName)
-	if err != nil {
+	switch {
+	case err != nil && !bearer(r).Empty():
+		return access.Login{}, stage.Errorf(stage.ErrUnauthorized, "An access key issues tokens and looks after them; this needs somebody who is signed in.")
+	case err != nil:
 		return access.Login{}, stage.Errorf(stage.ErrUnauthorized, "Sign in first.")
 	}
 	return s.Control.Authenticate(r.Context(), stage.NewSecret(cookie.Value))
@@ -21,11 +23,11 @@ func (s *Server) login(r *http.Request) (access.Login, error) {
 
 // loginOrKey takes an access key where there is one: a request that carries a key means it.
 func (s *Server) loginOrKey(r *http.Request) (access.Login, error) {
-	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "bearer") {
+	key := bearer(r)
+	if key.Empty() {
 		return s.login(r)
 	}
-	user, err := s.Control.AuthenticateKey(r.Context(), stage.NewSecret(key))
+	user, err := s.Control.AuthenticateKey(r.Context(), key)
 	return access.Login{User: user}, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -17,19 +18,20 @@ import (
 
 // Config is what the HTTP floor stands on.
 type Config struct {
-	Control   *access.Control
-	Stage     stage.Moderator // who is on the stages
-	WHIP      http.Handler    // serves /whip and /whep
-	Signal    http.Handler    // serves the stages' events sockets
-	Tokens    Verifier        // checks the participant tokens of guests
-	SDK       SDK             // Amazon's web SDK, for stages of AWS
-	AWS       AWS             // stages of AWS; nil where none are served
-	AWSEvents http.Handler    // takes what EventBridge posts; may be nil
-	PublicURL *url.URL
-	Version   string
-	Log       *slog.Logger
-	Now       func() time.Time
-	Ready     func(context.Context) error // for /healthz
+	Control      *access.Control
+	Stage        stage.Moderator // who is on the stages
+	WHIP         http.Handler    // serves /whip and /whep
+	Signal       http.Handler    // serves /stage-events, the stages' events socket
+	Tokens       Verifier        // checks the participant tokens of guests
+	SDK          SDK             // Amazon's web SDK, for stages of AWS
+	AWS          AWS             // stages of AWS; nil where none are served
+	AWSEvents    http.Handler    // takes what EventBridge posts; may be nil
+	PublicURL    *url.URL
+	Version      string
+	Log          *slog.Logger
+	Now          func() time.Time
+	Ready        func(context.Context) error // for /healthz
+	AllowOrigins []string                    // whose pages may come with a participant token beside our own; "*" for all
 	// Proxies are the addresses whose X-Forwarded-For is believed. By default nobody's is.
 	Proxies []netip.Prefix
 }
@@ -77,73 +79,84 @@ func (s *Server) AccessChanged(id access.UserID) { s.hub.recheck(id) }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
 
+// A route is a pattern of http.ServeMux and what serves it.
+type route struct {
+	pattern string
+	handler http.Handler
+}
+
 func (s *Server) mux() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /api/setup", s.open(s.setUp))
-	mux.Handle("POST /api/login", s.open(s.logIn))
-	mux.Handle("DELETE /api/login", s.api(s.logOut))
-	mux.Handle("GET /api/me", s.issuing(s.me))
-	mux.Handle("POST /api/password", s.api(s.changePassword))
-	mux.Handle("POST /api/invite/name", s.open(s.inviteName))
-	mux.Handle("POST /api/invite", s.open(s.acceptInvite))
-	mux.Handle("GET /api/keys", s.api(s.accessKeys))
-	mux.Handle("POST /api/keys", s.api(s.createAccessKey))
-	mux.Handle("DELETE /api/keys/{id}", s.api(s.revokeAccessKey))
-
-	mux.Handle("POST /api/tokens", s.issuing(s.issueToken))
-	mux.Handle("GET /api/tokens", s.api(s.listTokens))
-	mux.Handle("GET /api/tokens/{participant}", s.issuing(s.tokenState))
-	mux.Handle("DELETE /api/tokens/{participant}", s.issuing(s.revokeToken))
-
-	mux.HandleFunc("GET /api/events", s.streamEvents)
-	mux.Handle("PUT /api/docks/{dock}", s.api(s.putDock))
-	mux.Handle("DELETE /api/docks/{dock}", s.api(s.removeDock))
-
-	mux.Handle("GET /api/users", s.api(s.listUsers))
-	mux.Handle("POST /api/users", s.api(s.addUser))
-	mux.Handle("DELETE /api/users/{id}", s.api(s.removeUser))
-	mux.Handle("POST /api/users/{id}/invite", s.api(s.reinvite))
-	mux.Handle("DELETE /api/users/{id}/logins", s.api(s.endLogins))
-	mux.Handle("PUT /api/users/{id}/grants/{arn}", s.api(s.setGrant))
-	mux.Handle("DELETE /api/users/{id}/grants/{arn}", s.api(s.removeGrant))
-	mux.Handle("GET /api/stages", s.api(s.listStages))
-	mux.Handle("POST /api/stages", s.api(s.addStage))
-	mux.Handle("PATCH /api/stages/{arn}", s.api(s.changeStage))
-	mux.Handle("DELETE /api/stages/{arn}", s.api(s.removeStage))
-	mux.Handle("DELETE /api/stages/{arn}/participants/{participant}", s.api(s.kick))
-
-	mux.Handle("GET /api/views", s.api(s.listViews))
-	mux.Handle("POST /api/views", s.api(s.createView))
-	mux.Handle("DELETE /api/views/{id}", s.api(s.revokeView))
-	mux.Handle("GET /api/view", s.open(s.thisView))
-	mux.Handle("POST /api/views/token", s.open(s.issueViewToken))
-	mux.Handle("GET /api/ivs", s.open(s.ivsSDK))
-	mux.HandleFunc("GET /api/stages/{arn}/events", s.streamStage)
-	mux.Handle("POST /api/stages/{arn}/chat", s.visiting(s.postMessage))
-	mux.Handle("DELETE /api/stages/{arn}/chat/{message}", s.visiting(s.removeMessage))
-	mux.Handle("PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson))
-	mux.Handle("DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson))
-
-	mux.Handle("GET /api/aws/stages", s.api(s.listAWS))
-	if s.AWSEvents != nil {
-		mux.Handle("/api/aws/events", s.AWSEvents)
+	for _, r := range s.table() {
+		mux.Handle(r.pattern, r.handler)
 	}
-
-	mux.HandleFunc("GET /healthz", s.health)
-	mux.HandleFunc("GET /static/{path...}", s.assets.serve)
-	s.pages(mux)
 	return mux
 }
 
-func (s *Server) pages(mux *http.ServeMux) {
-	for address, name := range map[string]string{
-		"/{$}": "index.html", "/dock": "dock/index.html", "/watch": "watch/index.html", "/setup": "setup/index.html",
-		"/invite": "invite/index.html", "/account": "account/index.html", "/operator": "operator/index.html",
-	} {
-		mux.Handle("GET "+address, s.assets.page(name))
+// table is every address but those of the stages themselves, which are in guard. docs/http.md describes them; a test holds it to that.
+func (s *Server) table() []route {
+	return []route{
+		{"POST /api/setup", s.open(s.setUp)},
+		{"POST /api/login", s.open(s.logIn)},
+		{"DELETE /api/login", s.api(s.logOut)},
+		{"GET /api/me", s.issuing(s.me)},
+		{"POST /api/password", s.api(s.changePassword)},
+		{"POST /api/invite/name", s.open(s.inviteName)},
+		{"POST /api/invite", s.open(s.acceptInvite)},
+		{"GET /api/keys", s.api(s.accessKeys)},
+		{"POST /api/keys", s.api(s.createAccessKey)},
+		{"DELETE /api/keys/{id}", s.api(s.revokeAccessKey)},
+
+		{"POST /api/tokens", s.issuing(s.issueToken)},
+		{"GET /api/tokens", s.api(s.listTokens)},
+		{"GET /api/tokens/{participant}", s.issuing(s.tokenState)},
+		{"DELETE /api/tokens/{participant}", s.issuing(s.revokeToken)},
+
+		{"GET /api/events", http.HandlerFunc(s.streamEvents)},
+		{"PUT /api/docks/{dock}", s.api(s.putDock)},
+		{"DELETE /api/docks/{dock}", s.api(s.removeDock)},
+
+		{"GET /api/users", s.api(s.listUsers)},
+		{"POST /api/users", s.api(s.addUser)},
+		{"DELETE /api/users/{id}", s.api(s.removeUser)},
+		{"POST /api/users/{id}/invite", s.api(s.reinvite)},
+		{"DELETE /api/users/{id}/logins", s.api(s.endLogins)},
+		{"PUT /api/users/{id}/grants/{arn}", s.api(s.setGrant)},
+		{"DELETE /api/users/{id}/grants/{arn}", s.api(s.removeGrant)},
+		{"GET /api/stages", s.api(s.listStages)},
+		{"POST /api/stages", s.api(s.addStage)},
+		{"PATCH /api/stages/{arn}", s.api(s.changeStage)},
+		{"DELETE /api/stages/{arn}", s.api(s.removeStage)},
+		{"DELETE /api/stages/{arn}/participants/{participant}", s.api(s.kick)},
+
+		{"GET /api/views", s.api(s.listViews)},
+		{"POST /api/views", s.api(s.createView)},
+		{"DELETE /api/views/{id}", s.api(s.revokeView)},
+		{"GET /api/view", s.open(s.thisView)},
+		{"POST /api/views/token", s.open(s.issueViewToken)},
+		{"GET /api/ivs", s.open(s.ivsSDK)},
+		{"GET /api/stages/{arn}/events", http.HandlerFunc(s.streamStage)},
+		{"POST /api/stages/{arn}/chat", s.visiting(s.postMessage)},
+		{"DELETE /api/stages/{arn}/chat/{message}", s.visiting(s.removeMessage)},
+		{"PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},
+		{"DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},
+
+		{"GET /api/aws/stages", s.api(s.listAWS)},
+		{"POST /api/aws/events", http.HandlerFunc(s.takeAWSEvent)},
+
+		{"GET /healthz", http.HandlerFunc(s.health)},
+		{"GET /static/{path...}", http.HandlerFunc(s.assets.serve)},
+
+		{"GET /{$}", s.assets.page("index.html")},
+		{"GET /dock", s.assets.page("dock/index.html")},
+		{"GET /dock/stage", s.stagePage("stage/index.html")},
+		{"GET /source", s.stagePage("source/index.html")},
+		{"GET /watch", s.assets.page("watch/index.html")},
+		{"GET /setup", s.assets.page("setup/index.html")},
+		{"GET /invite", s.assets.page("invite/index.html")},
+		{"GET /account", s.assets.page("account/index.html")},
+		{"GET /operator", s.assets.page("operator/index.html")},
 	}
-	mux.Handle("GET /dock/stage", s.stagePage("stage/index.html"))
-	mux.Handle("GET /source", s.stagePage("source/index.html"))
 }
 
 // guard puts in front of every route what holds for all of them.
@@ -151,18 +164,23 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 	// Browsers say where a request comes from; one that changes something and comes from elsewhere is refused.
 	// WHIP carries a bearer and no cookie, so it has its own rule for origins.
 	cross := http.NewCrossOriginProtection()
+	// Old browsers on plain http say their Origin alone, and a proxy may have changed the Host that it would be compared with.
+	if err := cross.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
+		s.Log.Warn("the public URL is not an origin", "err", err)
+	}
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(http.StatusForbidden, "cross_origin", "This request comes from another site's page."))
 	}))
-	own := cross.Handler(problems(mux))
+	own := s.guests(problems(mux), cross.Handler(problems(mux)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recovered(r)
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // setup and invite links hold a code
-		switch {
-		case under(r.URL.Path, "/whip"), under(r.URL.Path, "/whep"):
+		switch firstPart(r.URL.Path) {
+		case "whip", "whep":
 			s.WHIP.ServeHTTP(w, r)
-		case s.Signal != nil && under(r.URL.Path, "/stage-events"):
+		case "stage-events":
 			s.Signal.ServeHTTP(w, r)
 		default:
 			h.Set("Content-Security-Policy", contentPolicy)
@@ -176,8 +194,32 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 const contentPolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-func under(path, root string) bool {
-	return path == root || strings.HasPrefix(path, root+"/")
+// firstPart overlooks a slash too many, which ServeMux would answer with a redirect: OBS would lose its offer by it.
+func firstPart(path string) string {
+	part, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
+	return part
+}
+
+// recovered writes a fault of ours to the log, which net/http does not do at a level that operators read. The path may
+// hold the secret of a session; the pattern does not.
+func (s *Server) recovered(r *http.Request) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if fault != http.ErrAbortHandler {
+		s.Log.Error("a fault of ours", "method", r.Method, "pattern", r.Pattern, "fault", fault, "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler) // the answer may have begun
+}
+
+// takeAWSEvent passes on what EventBridge posts.
+func (s *Server) takeAWSEvent(w http.ResponseWriter, r *http.Request) {
+	if s.AWSEvents == nil {
+		s.fail(w, r, stage.Errorf(stage.ErrNotFound, "Events of AWS are not taken here: start Stagedoor with --ivs-region and --ivs-events-secret."))
+		return
+	}
+	s.AWSEvents.ServeHTTP(w, r)
 }
 
 // health says whether the server can do its work.
@@ -193,38 +235,48 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte("ok\n"))
 }
 
-// problems turns the plain 404 and 405 of the mux into problems like all others.
+// problems turns what others answer in plain text, the 404 and 405 of the mux above all, into problems like all others.
 func problems(mux http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(&muxWriter{ResponseWriter: w}, r)
 	})
 }
 
-// muxWriter sees an error page of the mux by its media type: nothing of ours writes text/plain with an error status.
+// muxWriter knows such an answer by its media type: nothing of ours writes text/plain with an error status.
 type muxWriter struct {
 	http.ResponseWriter
-	swallow bool
+	status int // of an answer in plain text, whose text is still to come
 }
 
 func (w *muxWriter) WriteHeader(status int) {
-	h := w.Header()
-	if status < 400 || !strings.HasPrefix(h.Get("Content-Type"), "text/plain") {
-		w.ResponseWriter.WriteHeader(status)
+	if status >= 400 && strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+		w.status = status
 		return
 	}
-	w.swallow = true
-	p := problem(status, "not_found", "There is nothing at this address.")
-	if status == http.StatusMethodNotAllowed {
-		p = problem(status, "method_not_allowed", "This address takes "+h.Get("Allow")+".")
-	}
-	writeProblem(w.ResponseWriter, p)
+	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *muxWriter) Write(b []byte) (int, error) {
-	if w.swallow {
-		return len(b), nil
+func (w *muxWriter) Write(text []byte) (int, error) {
+	if w.status == 0 {
+		return w.ResponseWriter.Write(text)
 	}
-	return w.ResponseWriter.Write(b)
+	writeProblem(w.ResponseWriter, w.problem(strings.TrimSpace(string(text))))
+	return len(text), nil
+}
+
+func (w *muxWriter) problem(text string) Problem {
+	switch w.status {
+	case http.StatusNotFound:
+		return problem(w.status, "not_found", "There is nothing at this address.")
+	case http.StatusMethodNotAllowed:
+		return problem(w.status, "method_not_allowed", "This address takes "+w.Header().Get("Allow")+".")
+	}
+	for _, k := range kinds {
+		if k.status == w.status {
+			return problem(w.status, k.code, text)
+		}
+	}
+	return problem(w.status, "internal", text)
 }
 
 // Unwrap gives http.ResponseController the connection.

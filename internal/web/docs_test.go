@@ -1,0 +1,166 @@
+package web
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const contract = "../../docs/http.md"
+
+// TestEveryRouteIsDocumented holds docs/http.md to the table of routes, in both directions.
+func TestEveryRouteIsDocumented(t *testing.T) {
+	t.Parallel()
+	s, err := New(Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes, documented := map[string]bool{}, map[string]bool{}
+	for _, r := range s.table() {
+		routes[shape(r.pattern)] = true
+	}
+	for _, found := range regexp.MustCompile("`((?:GET|POST|PUT|PATCH|DELETE) /[^` ]*)`").FindAllStringSubmatch(docs(t), -1) {
+		_, path, _ := strings.Cut(found[1], " ")
+		if door := firstPart(path); door != "whip" && door != "whep" && door != "stage-events" { // told in TestTheDoorsAreAsDocumented
+			documented[shape(found[1])] = true
+		}
+	}
+	for r := range routes {
+		if !documented[r] {
+			t.Errorf("%s is served and not in docs/http.md", r)
+		}
+	}
+	for d := range documented {
+		if !routes[d] {
+			t.Errorf("%s is in docs/http.md and not served", d)
+		}
+	}
+}
+
+// shape leaves of a pattern what the docs share with it: they may call a parameter otherwise.
+func shape(pattern string) string {
+	pattern = strings.ReplaceAll(pattern, "{$}", "")
+	pattern, _, _ = strings.Cut(pattern, "?")
+	return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(pattern, "{}")
+}
+
+// TestEveryCodeIsDocumented holds the codes of the error tables and events to those that the code gives.
+func TestEveryCodeIsDocumented(t *testing.T) {
+	t.Parallel()
+	given, words := readCodes(t)
+	documented := documentedCodes(docs(t))
+	if len(given) < 50 || len(documented) < 50 {
+		t.Errorf("%d codes are given and %d documented: one of them is not read as it should be", len(given), len(documented))
+	}
+	// Only the terminal ever sees these.
+	atTheTerminal := []string{"key_gone", "kms_key", "port_taken"}
+	for code, where := range given {
+		if !documented[code] && !slices.Contains(atTheTerminal, code) {
+			t.Errorf("%s gives the code %q, which is not in docs/http.md", where, code)
+		}
+	}
+	for code := range documented {
+		if !words[code] {
+			t.Errorf("the code %q is in docs/http.md and nothing gives it", code)
+		}
+	}
+}
+
+// documentedCodes are the words in the last column of the tables of statuses, and those of the paragraphs about codes.
+func documentedCodes(text string) map[string]bool {
+	codes := map[string]bool{}
+	add := func(text string) {
+		for _, word := range regexp.MustCompile("`([a-z][a-z0-9_]*)`").FindAllStringSubmatch(text, -1) {
+			codes[word[1]] = true
+		}
+	}
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
+		if strings.HasPrefix(paragraph, "Codes of ") || strings.HasPrefix(paragraph, "AWS documents none of this") {
+			add(paragraph)
+		}
+		for line := range strings.SplitSeq(paragraph, "\n") {
+			if cells := strings.Split(line, "|"); len(cells) > 3 && regexp.MustCompile(`^ \d{3}[ ,]`).MatchString(cells[1]) {
+				add(cells[len(cells)-2])
+			}
+		}
+	}
+	return codes
+}
+
+// readCodes reads what the packages behind HTTP give as codes, and all their words.
+func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
+	t.Helper()
+	given, words = map[string]string{}, map[string]bool{}
+	for _, dir := range []string{"access", "token", "whip", "web", "ivs", "sfu", "signal", "stage"} {
+		files, err := filepath.Glob("../" + dir + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(tree, func(n ast.Node) bool {
+				if word, ok := literal(n); ok {
+					words[word] = true
+				}
+				if code, ok := codeOf(n); ok {
+					given[code] = file
+				}
+				return true
+			})
+		}
+	}
+	return given, words
+}
+
+// codeOf reads the code out of WithCode("…"), refuse("…", …) and problem(status, "…", …).
+func codeOf(n ast.Node) (string, bool) {
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return "", false
+	}
+	var name string
+	switch f := call.Fun.(type) {
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	case *ast.Ident:
+		name = f.Name
+	}
+	at, ok := map[string]int{"WithCode": 0, "refuse": 0, "problem": 1}[name]
+	if !ok || len(call.Args) <= at {
+		return "", false
+	}
+	return literal(call.Args[at])
+}
+
+func literal(n ast.Node) (string, bool) {
+	l, ok := n.(*ast.BasicLit)
+	if !ok || l.Kind != token.STRING {
+		return "", false
+	}
+	text, err := strconv.Unquote(l.Value)
+	return text, err == nil
+}
+
+func docs(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
