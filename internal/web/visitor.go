@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -56,7 +57,9 @@ func (s *Server) visitorByToken(r *http.Request, token stage.Secret) (visitor, e
 	if p.Stage != stageARN(r) {
 		return visitor{}, notYourStage()
 	}
-	return visitor{user: access.User{ID: access.UserID(p.UserID), Name: p.Name()}, posts: true}, nil
+	// IVS lets a token have no user id; then the participant is the person.
+	id := cmp.Or(p.UserID, string(p.ID))
+	return visitor{user: access.User{ID: access.UserID(id), Name: p.Name()}, posts: true}, nil
 }
 
 // visitorByKey lets a browser source see, and nothing else.
