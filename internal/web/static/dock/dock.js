@@ -246,6 +246,7 @@ async function look() {
   }
   looking = false;
   draw();
+  keepFresh();
 }
 
 /** @param {import('../lib/obs-check.js').Reading} reading */

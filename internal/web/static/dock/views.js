@@ -176,7 +176,7 @@ function notSetUp(m, act) {
     toFix(findings).length > 0 && h('p', { className: 'lead' }, t('check.lead')),
     blocking.length > 0 && h('ul', { className: 'findings', key: 'blocking' }, ...blocking.map(finding)),
     !hopeless && button(t('check.go'), () => act.setUp(), { className: 'primary wide', disabled: blocking.length > 0, key: 'setup', 'aria-describedby': blocking.length > 0 ? `finding-${blocking[0].id}` : undefined }),
-    h('ul', { className: 'findings', key: 'findings' }, ...list.map(finding)),
+    list.length > 0 && h('ul', { className: 'findings', key: 'findings' }, ...list.map(finding)),
     fine > 1 && h('p', { className: 'hint', key: 'fine' }, t('check.fine', { n: fine })),
     m.stage && !hopeless && mayGoAnyway(findings) && button(t('check.anyway'), act.go, { className: 'link', key: 'anyway' }),
     hopeless && button(t('check.again'), act.look, { className: 'wide', key: 'look' }),

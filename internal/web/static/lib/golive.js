@@ -47,12 +47,17 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   let state = { phase: 'idle', renewing: false, since: 0, sending: false, participantId: '', expiresAt: 0 };
   /** What is under way: starting, stopping, renewing. One at a time. @type {Promise<void> | null} */
   let job = null;
+  /** The click on "Go live". @type {Promise<void> | null} */
+  let going = null;
   let unwanted = false; // the person said stop
   let connecting = false; // StartStream was sent, and OBS has not said what became of it
+  let quieting = false; // it is us who stop OBS
   let renewals = 0;
   let stage = '';
-  /** @type {Set<(fact: Fact) => void>} */
+  /** Each answers whether the fact was what it waits for. @type {Set<(fact: Fact) => boolean>} */
   const watchers = new Set();
+  /** What happened while something was under way that did not wait for it. @type {Fact[]} */
+  let missed = [];
   /** Events are told again on reconnecting. @type {Set<string>} */
   const seen = new Set();
   /** The last word of the stage about our participant. @type {import('./types.js').StageEvent | undefined} */
@@ -78,7 +83,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
       /** @param {Fact} [fact] */
       const end = (fact) => { clearTimeout(timer); watchers.delete(watch); resolve(fact); };
       /** @param {Fact} fact */
-      const watch = (fact) => { if (test(fact)) end(fact); };
+      const watch = (fact) => test(fact) && (end(fact), true);
       watchers.add(watch);
     });
   }
@@ -86,14 +91,32 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   /** @param {Fact} fact */
   function tell(fact) {
     if (fact.kind === 'obs' && /STARTED$|STOPPED$|RECONNECTED$/.test(fact.state)) connecting = false;
-    for (const watch of [...watchers]) watch(fact);
+    if (fact.kind === 'obs' && fact.state.endsWith('RECONNECTING') && lastWord?.kind === 'publishing') lastWord = undefined;
+    if (fact.kind === 'obs' && fact.state.endsWith('STOPPING') && !quieting) unwanted = true; // OBS's own button
+    const awaited = [...watchers].map((watch) => watch(fact)).includes(true);
     if (!job) react(fact);
+    else if (!awaited && (fact.kind === 'stage' || (fact.kind === 'obs' && !fact.state.endsWith('STOPPING')))) missed.push(fact);
   }
 
   /** @param {() => Promise<void>} work @returns {Promise<void>} */
   function only(work) {
-    if (!job) job = work().catch(fail).finally(() => { job = null; });
+    if (!job) job = work().catch(fail).finally(done);
     return job;
+  }
+
+  /** A second click joins the first; one that comes while a token is renewed waits for that. @param {string} arn */
+  async function begin(arn) {
+    unwanted = false;
+    while (job) await job;
+    if (unwanted || state.phase === 'live') return;
+    renewals = 0;
+    stage = arn;
+    await only(() => start(false));
+  }
+
+  function done() {
+    job = null;
+    while (!job && missed.length > 0) react(/** @type {Fact} */ (missed.shift()));
   }
 
   /** @param {any} err */
@@ -123,6 +146,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     become({ phase: 'starting', step: 'obs', sending: true });
     const outcome = when((f) => f.kind === 'stop' || f.kind === 'closed' || (f.kind === 'obs' && /STARTED$|STOPPED$/.test(f.state)), waits.start);
     connecting = true;
+    missed = []; // of the stream before
     await obs.call('StartStream');
     return started(await outcome);
   }
@@ -245,8 +269,18 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
    * @returns {Promise<boolean>}
    */
   async function quiet() {
+    quieting = true;
+    try {
+      return await silenced();
+    } finally {
+      quieting = false;
+    }
+  }
+
+  async function silenced() {
     for (let tries = 0; tries < 4; tries++) {
-      const over = when((f) => f.kind === 'obs' && (connecting ? /STARTED$|STOPPED$/ : /STOPPED$/).test(f.state), waits.stop);
+      const next = connecting ? /STARTED$|STOPPED$/ : /STOPPED$/;
+      const over = when((f) => f.kind === 'obs' && next.test(f.state), waits.stop);
       try {
         await obs.call('StopStream');
       } catch (/** @type {any} */ err) {
@@ -264,21 +298,34 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   async function takeOver() {
     const { streamServiceType: type, streamServiceSettings: settings } = await obs.call('GetStreamServiceSettings');
     const kept = type === 'whip_custom' ? tokens.inObs(settings ?? {}) : null;
-    if (!kept) return trouble({ text: type === 'whip_custom' ? 'live.otherToken' : 'live.elsewhere' }, true);
+    if (!kept) return become({ phase: 'trouble', participantId: '', sending: true, reason: { text: type === 'whip_custom' ? 'live.otherToken' : 'live.elsewhere' } });
     stage = kept.stage;
     become({ phase: 'starting', step: 'stage', participantId: kept.participantId, expiresAt: kept.expiresAt, sending: true });
     return confirmed();
+  }
+
+  /** @param {string} arn */
+  async function refresh(arn) {
+    const { streamServiceType: type, streamServiceSettings: has } = await obs.call('GetStreamServiceSettings');
+    if (type !== 'whip_custom' || tokens.reusable(has, arn)) return;
+    if (has.bearer_token && !tokens.inObs(has)) return; // another dock's: two that renew in turns would never end
+    if ((await obs.call('GetStreamStatus')).outputActive) return;
+    const ready = await tokens.fresh(arn);
+    await put(has, ready);
+    become({ expiresAt: ready.kept.expiresAt });
   }
 
   /** What happens while nothing is under way. @param {Fact} fact */
   function react(fact) {
     const on = state.phase === 'live' || state.phase === 'reconnecting' || (state.phase === 'trouble' && state.sending);
     if (fact.kind === 'obs') {
-      if (fact.state.endsWith('STARTED') && !on && state.phase !== 'live') { unwanted = false; renewals = 0; void only(takeOver); }
+      if (fact.state.endsWith('STARTED') && !on) { unwanted = false; renewals = 0; void only(takeOver); }
       else if (fact.state.endsWith('RECONNECTING') && on) void only(knocking);
       else if (fact.state.endsWith('RECONNECTED') && on) void only(confirmed);
-      else if (fact.state.endsWith('STOPPING') && on) unwanted = true; // OBS's own button
-      else if (fact.state.endsWith('STOPPED') && (on || state.sending)) void only(() => stopped('live.ended'));
+      else if (fact.state.endsWith('STOPPED') && on) {
+        if (state.participantId) void only(() => stopped('live.ended'));
+        else become({ phase: 'idle', sending: false }); // it was not ours
+      }
       return;
     }
     if (fact.kind === 'presence' && on) {
@@ -295,11 +342,8 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     get state() { return state; },
     /** @param {string} arn @returns {Promise<void>} */
     go(arn) {
-      if (job || state.phase === 'live') return job ?? Promise.resolve();
-      unwanted = false;
-      renewals = 0;
-      stage = arn;
-      return only(() => start(false));
+      if (!going && state.phase !== 'live') going = begin(arn).finally(() => { going = null; });
+      return going ?? Promise.resolve();
     },
     /** Stop is respected always, also in the midst of starting. */
     async stop() {
@@ -344,15 +388,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
      */
     async keepFresh(arn) {
       if (job || state.phase !== 'idle') return;
-      await only(async () => {
-        const { streamServiceType: type, streamServiceSettings: has } = await obs.call('GetStreamServiceSettings');
-        if (type !== 'whip_custom' || tokens.reusable(has, arn)) return;
-        if (has.bearer_token && !tokens.inObs(has)) return; // another dock's: two that renew in turns would never end
-        if ((await obs.call('GetStreamStatus')).outputActive) return;
-        const ready = await tokens.fresh(arn);
-        await put(has, ready);
-        become({ expiresAt: ready.kept.expiresAt });
-      });
+      await only(() => refresh(arn).catch(() => {})); // tried again in a while; going live says what is wrong
     },
     /** Live with a token that would not survive a reconnect. */
     dying: () => state.phase === 'live' && state.expiresAt > 0 && state.expiresAt - now() < RENEW_BEFORE,

@@ -196,7 +196,7 @@ function simpleFindings(obs, limits) {
 
 /**
  * Simple mode lets the keyframe interval be set for x264 alone; the hardware encoders keep 250 frames there, Apple's sends B-frames
- * (obs-studio#11237), and the stage takes H.264 only. So x264 it is.
+ * (obs-studio#11237), and the stage takes H.264 only. So x264 it is, unless 250 frames are few enough.
  * @param {Reading} obs @param {import('./types.js').Limits} limits
  * @returns {Finding[]}
  */
@@ -205,6 +205,9 @@ function simpleEncoder(obs, limits) {
   const options = obs.params['SimpleOutput/UseAdvanced'] === 'true' ? obs.params['SimpleOutput/x264Settings'] ?? '' : '';
   const wanted = x264Options(options, keyframes(obs.video, limits));
   const settings = [param('SimpleOutput/UseAdvanced', 'true'), param('SimpleOutput/x264Settings', wanted)];
+  if (/^(nvenc|amd|qsv)$/.test(encoder) && 250 / fps(obs.video) <= limits.maxKeyframeInterval) {
+    return [ok('encoder', 'find.encoder.advanced', { encoder }), ok('keyframes', 'find.keyframes.ok', { seconds: round(250 / fps(obs.video)) })];
+  }
   if (!encoder.startsWith('x264')) {
     return [fix('encoder', encoderText(encoder), { encoder }, [param('SimpleOutput/StreamEncoder', 'x264'), ...settings])];
   }

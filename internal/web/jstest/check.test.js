@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { check, fitted, isReady, toFix, x264Options } from '../static/lib/obs-check.js';
+import { en } from '../static/lib/strings.js';
+
+// One table for both copies of the rules: the other is internal/obs.
+const table = JSON.parse(readFileSync(new URL('../../obs/testdata/cases.json', import.meta.url)));
+
+const overlay = (under, over) => {
+  const out = structuredClone(under);
+  for (const [name, value] of Object.entries(over ?? {})) {
+    const both = value && out[name] && typeof value === 'object' && typeof out[name] === 'object' && !Array.isArray(value);
+    out[name] = both ? overlay(out[name], value) : value;
+  }
+  return out;
+};
+
+describe('what OBS is found to be', () => {
+  for (const c of table.cases) {
+    it(c.name, () => {
+      const findings = check(overlay(table.states[c.like], c.with), { ...table.limits, ...c.limits });
+      assert.deepEqual(Object.fromEntries(findings.filter((f) => f.level !== 'ok').map((f) => [f.id, f.level])), c.want);
+      const changes = toFix(findings).flatMap((f) => f.change);
+      const params = Object.fromEntries(changes.filter((x) => x.what === 'param').map((x) => [x.name, x.value]));
+      const video = Object.assign({}, ...changes.filter((x) => x.what === 'video').map((x) => x.value));
+      assert.deepEqual({ params, video }, { params: c.change.params ?? {}, video: c.change.video ?? {} });
+      for (const f of findings) assert.ok(f.text in en, `${f.id} says ${f.text}, which nobody wrote`);
+    });
+  }
+
+  it('is ready when nothing is to be changed and nothing is in the way', () => {
+    assert.equal(isReady(check(table.states.ready, table.limits)), true);
+    assert.equal(isReady(check(table.states.fresh, table.limits)), false);
+    assert.equal(isReady([]), false);
+  });
+});
+
+it('a picture is fitted with its shape, and even', () => {
+  assert.deepEqual(fitted(1920, 1080, 720), [1280, 720]);
+  assert.deepEqual(fitted(1080, 1920, 720), [720, 1280]);
+  assert.deepEqual(fitted(1280, 720, 720), [1280, 720]);
+  assert.deepEqual(fitted(2560, 1080, 720), [1280, 540]);
+  assert.deepEqual(fitted(641, 361, 720), [642, 362]);
+});
+
+it('the person’s own x264 options stay', () => {
+  assert.equal(x264Options('tune=zerolatency keyint=250 bframes=2', 60), 'keyint=60 bframes=0 tune=zerolatency');
+});

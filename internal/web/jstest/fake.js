@@ -1,0 +1,123 @@
+/**
+ * An OBS without a socket, for the modules that only call and listen. It merges and replaces service settings, builds its
+ * encoders when a profile is activated, and answers CreateProfile before or after it is done. The faithful one, over a real
+ * WebSocket, is internal/apptest/fakeobs.
+ */
+import { ObsError } from '../static/lib/obs.js';
+
+const DEFAULTS = {
+  'Output/Mode': 'Simple', 'Output/Reconnect': 'true', 'Output/DelayEnable': 'false',
+  'SimpleOutput/StreamEncoder': 'x264', 'SimpleOutput/StreamAudioEncoder': 'aac', 'SimpleOutput/VBitrate': '6000', 'SimpleOutput/ABitrate': '160',
+  'SimpleOutput/UseAdvanced': 'false', 'AdvOut/Encoder': 'obs_x264', 'AdvOut/AudioEncoder': 'ffmpeg_aac', 'AdvOut/ApplyServiceSettings': 'true', 'AdvOut/TrackIndex': '1',
+  'Audio/SampleRate': '48000', 'Audio/ChannelSetup': 'Stereo',
+};
+const VIDEO = { baseWidth: 1920, baseHeight: 1080, outputWidth: 1920, outputHeight: 1080, fpsNumerator: 30, fpsDenominator: 1 };
+
+export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, video = {}, noWhip = false } = {}) {
+  const profile = () => ({ params: {}, video: { ...VIDEO }, service: { type: 'rtmp_common', settings: {} } });
+  const handlers = new Map();
+  const slots = new Map();
+  const obs = {
+    calls: [], // [request, data]
+    profiles: { Untitled: { ...profile(), params: { ...params }, video: { ...VIDEO, ...video } } },
+    current: 'Untitled',
+    audio: 'aac', // the encoder that was built
+    active: { stream: false, record: false, replay: false, camera: false },
+    reconnecting: false,
+    onStart: () => obs.state('STARTED', true), // what StartStream leads to
+    fail: {}, // request: error code, once
+    get now() { return obs.profiles[obs.current]; },
+    on(event, handler) {
+      handlers.set(event, (handlers.get(event) ?? new Set()).add(handler));
+      return () => handlers.get(event).delete(handler);
+    },
+    emit(event, data) { for (const h of [...(handlers.get(event) ?? [])]) h(data); },
+    state(name, active) {
+      obs.active.stream = active;
+      obs.emit('StreamStateChanged', { outputActive: active, outputState: `OBS_WEBSOCKET_OUTPUT_${name}` });
+    },
+    activate(name) {
+      obs.current = name;
+      if (obs.now.service.type === 'whip_custom') obs.now.params['SimpleOutput/StreamAudioEncoder'] = 'opus';
+      obs.audio = obs.now.params['SimpleOutput/StreamAudioEncoder'] ?? 'aac';
+      obs.emit('CurrentProfileChanged', { profileName: name });
+    },
+    async call(request, data = {}) {
+      obs.calls.push([request, data]);
+      await null;
+      if (obs.fail[request]) {
+        const code = obs.fail[request];
+        delete obs.fail[request];
+        throw new ObsError(code, `failed on purpose: ${request}`, request);
+      }
+      return answers[request](data);
+    },
+    count: (request) => obs.calls.filter(([r]) => r === request).length,
+  };
+  const refuse = (code, request) => { throw new ObsError(code, `refused: ${request}`, request); };
+  const answers = {
+    GetVersion: () => ({ obsVersion: version, platform: 'windows', obsWebSocketVersion: '5.7.2', availableRequests: [] }),
+    GetProfileList: () => ({ currentProfileName: obs.current, profiles: Object.keys(obs.profiles) }),
+    CreateProfile({ profileName }) {
+      if (obs.profiles[profileName]) refuse(601, 'CreateProfile');
+      const create = () => { obs.profiles[profileName] = profile(); obs.activate(profileName); };
+      if (asyncCreate) setTimeout(create, 5);
+      else create();
+    },
+    SetCurrentProfile({ profileName }) {
+      if (!obs.profiles[profileName]) refuse(600, 'SetCurrentProfile');
+      if (profileName !== obs.current) obs.activate(profileName);
+    },
+    RemoveProfile({ profileName }) {
+      if (profileName === obs.current) throw new Error('OBS breaks when the current profile is removed');
+      delete obs.profiles[profileName];
+    },
+    GetProfileParameter({ parameterCategory, parameterName }) {
+      const name = `${parameterCategory}/${parameterName}`;
+      return { parameterValue: obs.now.params[name] ?? DEFAULTS[name] ?? null, defaultParameterValue: DEFAULTS[name] ?? null };
+    },
+    SetProfileParameter({ parameterCategory, parameterName, parameterValue }) { obs.now.params[`${parameterCategory}/${parameterName}`] = parameterValue; },
+    GetVideoSettings: () => ({ ...obs.now.video }),
+    SetVideoSettings(wanted) {
+      if (Object.values(obs.active).some(Boolean)) refuse(500, 'SetVideoSettings');
+      Object.assign(obs.now.video, wanted);
+    },
+    GetStreamServiceSettings: () => ({ streamServiceType: obs.now.service.type, streamServiceSettings: { ...obs.now.service.settings } }),
+    SetStreamServiceSettings({ streamServiceType: type, streamServiceSettings: settings }) {
+      if (obs.active.stream) refuse(500, 'SetStreamServiceSettings');
+      if (noWhip && type === 'whip_custom') refuse(700, 'SetStreamServiceSettings');
+      const same = obs.now.service.type === type;
+      obs.now.service = { type, settings: same ? { ...obs.now.service.settings, ...settings } : { ...settings } };
+    },
+    GetStreamStatus: () => ({ outputActive: obs.active.stream || obs.reconnecting, outputReconnecting: obs.reconnecting, outputBytes: 0 }),
+    GetRecordStatus: () => ({ outputActive: obs.active.record }),
+    GetReplayBufferStatus: () => refuse(604, 'GetReplayBufferStatus'),
+    GetVirtualCamStatus: () => ({ outputActive: obs.active.camera }),
+    StartStream() {
+      if (obs.active.stream) refuse(500, 'StartStream');
+      setTimeout(() => { obs.emit('StreamStateChanged', { outputActive: false, outputState: 'OBS_WEBSOCKET_OUTPUT_STARTING' }); obs.onStart(); }, 1);
+    },
+    StopStream() {
+      if (!obs.active.stream && !obs.reconnecting) refuse(501, 'StopStream');
+      setTimeout(() => { obs.reconnecting = false; obs.state('STOPPING', false); obs.state('STOPPED', false); }, 1);
+    },
+    GetPersistentData: ({ slotName }) => ({ slotValue: slots.get(slotName) ?? null }),
+    SetPersistentData({ slotName, slotValue }) { slots.set(slotName, slotValue); },
+  };
+  return obs;
+}
+
+/** A localStorage. */
+export function memory() {
+  const map = new Map();
+  return { getItem: (k) => map.get(k) ?? null, setItem: (k, v) => map.set(k, v), removeItem: (k) => map.delete(k) };
+}
+
+/** Waits until ok() is true; fails with what is there instead. */
+export async function until(ok, what = () => '') {
+  for (let i = 0; i < 400; i++) {
+    if (ok()) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error(`it did not come to pass: ${ok} ${JSON.stringify(what())}`);
+}

@@ -1,0 +1,388 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { createBroadcast } from '../static/lib/golive.js';
+import { setUpObs } from '../static/lib/obs-setup.js';
+import { createTokens } from '../static/lib/tokens.js';
+import { ApiError } from '../static/lib/api.js';
+import { fakeObs, memory, until } from './fake.js';
+
+const arn = 'arn:aws:ivs:local:000000000000:stage/main';
+const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
+const hour = 3_600_000;
+
+let obs, world, broadcast, tokens;
+
+/** A broadcaster whose OBS is set up, with a clock in the test's hand. */
+async function begin({ waits = {} } = {}) {
+  obs = fakeObs();
+  world = { now: Date.parse('2026-11-22T20:00:00Z'), minted: [], lives: 12 * hour, storage: memory(), user: 'u1', states: [], events: 0, refuse: null };
+  await setUpObs(obs, { limits, endpoint: async () => ({ server: 'https://stage.example/whip', bearer_token: 'from before' }) });
+  obs.calls = [];
+  load(waits);
+}
+
+/** The page as it is after a reload. */
+function load(waits = {}) {
+  const mint = async (stage) => {
+    if (world.refuse) throw world.refuse;
+    const n = world.minted.push(stage);
+    return { participantId: `p${n}`, token: `token ${n}`, endpoint: 'https://stage.example/whip', expiresAt: new Date(world.now + world.lives).toISOString(), stage, capabilities: ['publish'] };
+  };
+  tokens = createTokens({ mint, user: () => world.user, storage: world.storage, now: () => world.now });
+  broadcast = createBroadcast({
+    obs, tokens, now: () => world.now, onChange: (s) => world.states.push(s),
+    waits: { start: 100, stage: 100, stop: 50, reason: 50, ...waits },
+  });
+  obs.on('StreamStateChanged', (e) => broadcast.obsState(e.outputState));
+}
+
+const said = (kind, code = '', detail = '') => broadcast.stageEvent({ id: ++world.events, kind, code, detail, participantId: broadcast.state.participantId, stage: arn, time: '' });
+const phase = () => broadcast.state.phase;
+const reached = async (name) => {
+  await until(() => phase() === name, () => broadcast.state);
+  await new Promise(setImmediate); // whoever is a person is slower than the last microtask
+};
+const publishes = () => { obs.onStart = () => { obs.state('STARTED', true); setTimeout(() => said('publishing'), 1); }; };
+
+async function live() {
+  publishes();
+  await broadcast.go(arn);
+  assert.equal(phase(), 'live');
+}
+
+describe('Go live', () => {
+  beforeEach(() => begin());
+
+  it('is LIVE when the stage says so, and not before', async () => {
+    const going = broadcast.go(arn);
+    await until(() => broadcast.state.step === 'stage');
+    assert.equal(phase(), 'starting');
+    said('connected');
+    assert.equal(phase(), 'starting');
+    said('publishing');
+    await going;
+    assert.equal(phase(), 'live');
+    assert.deepEqual(obs.now.service.settings, { service: 'WHIP', server: 'https://stage.example/whip', bearer_token: 'token 1', use_auth: false, bwtest: false });
+    assert.deepEqual(world.states.filter((s) => s.step).map((s) => s.step), ['token', 'settings', 'obs', 'stage']);
+  });
+
+  it('believes who is on the stage, too', async () => {
+    const going = broadcast.go(arn);
+    await until(() => broadcast.state.step === 'stage');
+    broadcast.presence([{ participantId: 'somebody else', publishing: true }, { participantId: 'p1', publishing: true }]);
+    await going;
+    assert.equal(phase(), 'live');
+  });
+
+  it('starts one stream however often one clicks', async () => {
+    publishes();
+    await Promise.all([broadcast.go(arn), broadcast.go(arn), broadcast.go(arn)]);
+    await broadcast.go(arn);
+    assert.equal(obs.count('StartStream'), 1);
+    assert.equal(world.minted.length, 1);
+  });
+
+  it('reuses a token that is good for a while, this broadcaster’s, and put there by this dock', async () => {
+    await live();
+    await broadcast.stop();
+    await live();
+    assert.equal(world.minted.length, 1, 'reused');
+    await broadcast.stop();
+
+    world.now += 11.5 * hour;
+    await live();
+    assert.equal(world.minted.length, 2, 'less than an hour left');
+    await broadcast.stop();
+
+    obs.now.service.settings.bearer_token = 'somebody else’s';
+    await live();
+    assert.equal(world.minted.length, 3, 'not from this dock');
+    await broadcast.stop();
+
+    world.user = 'u2';
+    await live();
+    assert.equal(world.minted.length, 4, 'another broadcaster');
+  });
+
+  it('does not switch the service itself: OBS would send AAC', async () => {
+    obs.now.service = { type: 'rtmp_common', settings: { service: 'Twitch' } };
+    await broadcast.go(arn);
+    assert.equal(broadcast.state.reason.text, 'live.notOurs');
+    assert.equal(obs.count('SetStreamServiceSettings') + obs.count('StartStream'), 0);
+  });
+
+  it('shows the server’s sentence when it gives no token', async () => {
+    world.refuse = new ApiError('30 tokens in 10 minutes is the limit.', { status: 429, code: 'too_many_tokens' });
+    await broadcast.go(arn);
+    assert.equal(phase(), 'trouble');
+    assert.equal(broadcast.state.reason.detail, '30 tokens in 10 minutes is the limit.');
+  });
+
+  it('says that OBS did not keep what it was given', async () => {
+    const call = obs.call;
+    obs.call = (request, data) => (request === 'SetStreamServiceSettings' ? Promise.resolve() : call(request, data));
+    await broadcast.go(arn);
+    assert.match(broadcast.state.reason.values.message, /did not keep/);
+    assert.equal(obs.count('StartStream'), 0);
+  });
+
+  it('tells the stage’s reason when OBS only stops, also if it comes a little later', async () => {
+    obs.onStart = () => { obs.state('STOPPED', false); setTimeout(() => said('refused', 'no_capability', 'You may not publish.'), 10); };
+    await broadcast.go(arn);
+    assert.deepEqual([phase(), broadcast.state.reason.detail, broadcast.state.sending], ['trouble', 'You may not publish.', false]);
+  });
+
+  it('says that the stage was not reached when it knows of nothing', async () => {
+    obs.onStart = () => obs.state('STOPPED', false);
+    await broadcast.go(arn);
+    assert.equal(broadcast.state.reason.text, 'live.unreachable');
+  });
+
+  it('finds a start that fails without a word', async () => {
+    obs.onStart = () => {};
+    await broadcast.go(arn);
+    assert.deepEqual([phase(), broadcast.state.reason.text], ['trouble', 'live.silent']);
+    publishes();
+    await broadcast.go(arn);
+    assert.equal(phase(), 'live', 'and one can try again');
+  });
+
+  it('goes on when only the word was lost', async () => {
+    obs.onStart = () => { obs.active.stream = true; };
+    const going = broadcast.go(arn);
+    await until(() => broadcast.state.step === 'stage');
+    said('publishing');
+    await going;
+    assert.equal(phase(), 'live');
+  });
+
+  it('says that nothing arrives, and is live when it does after all', async () => {
+    await broadcast.go(arn);
+    assert.deepEqual([phase(), broadcast.state.reason.text, broadcast.state.sending], ['trouble', 'live.noMedia', true]);
+    said('publishing');
+    assert.equal(phase(), 'live');
+  });
+
+  it('renews a refused token once, and then says what is wrong', async () => {
+    await live();
+    await broadcast.stop();
+    obs.onStart = () => { said('refused', 'token_expired', 'The token has expired.'); obs.state('STOPPED', false); };
+    await broadcast.go(arn);
+    assert.equal(world.minted.length, 2);
+    assert.equal(obs.count('StartStream'), 3);
+    assert.equal(broadcast.state.reason.detail, 'The token has expired.');
+  });
+
+  it('does not take the words about another participant or an earlier time for its own', async () => {
+    const going = broadcast.go(arn);
+    await until(() => broadcast.state.step === 'stage');
+    broadcast.stageEvent({ id: 900, kind: 'publishing', code: '', detail: '', participantId: 'p77', stage: arn, time: '' });
+    assert.equal(phase(), 'starting');
+    await going;
+    assert.equal(phase(), 'trouble');
+  });
+});
+
+describe('Stop', () => {
+  beforeEach(() => begin());
+
+  it('stops', async () => {
+    await live();
+    await broadcast.stop();
+    assert.equal(phase(), 'idle');
+    assert.equal(obs.active.stream, false);
+  });
+
+  it('is respected while the token is fetched', async () => {
+    const going = broadcast.go(arn);
+    await broadcast.stop();
+    await going;
+    assert.equal(phase(), 'idle');
+    assert.equal(obs.count('StartStream'), 0);
+  });
+
+  it('is respected while OBS connects, where StopStream answers 501 and the stream starts all the same', async () => {
+    obs.onStart = () => setTimeout(() => obs.state('STARTED', true), 30);
+    const going = broadcast.go(arn);
+    await until(() => obs.count('StartStream') === 1);
+    await broadcast.stop();
+    await going;
+    assert.equal(phase(), 'idle');
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    assert.equal(obs.active.stream, false);
+    assert.ok(obs.count('StopStream') >= 2);
+  });
+
+  it('is respected while the stage is waited for', async () => {
+    const going = broadcast.go(arn);
+    await until(() => broadcast.state.step === 'stage');
+    await broadcast.stop();
+    await going;
+    assert.deepEqual([phase(), obs.active.stream], ['idle', false]);
+  });
+
+  it('says when OBS does not', async () => {
+    await live();
+    const call = obs.call;
+    obs.call = (request, data) => (request === 'StopStream' ? Promise.resolve() : call(request, data));
+    await broadcast.stop();
+    assert.deepEqual([phase(), broadcast.state.reason.text, broadcast.state.sending], ['trouble', 'live.wontStop', true]);
+  });
+
+  it('is respected by OBS’s own button', async () => {
+    await live();
+    obs.state('STOPPING', false);
+    obs.state('STOPPED', false);
+    await reached('idle');
+  });
+});
+
+describe('While live', () => {
+  beforeEach(async () => { await begin(); await live(); });
+
+  it('waits while OBS reconnects, and is live again with it', async () => {
+    obs.active.stream = false;
+    obs.reconnecting = true;
+    obs.state('RECONNECTING', false);
+    await reached('reconnecting');
+    obs.reconnecting = false;
+    obs.state('RECONNECTED', true);
+    await until(() => broadcast.state.step === 'stage');
+    said('publishing');
+    await reached('live');
+    assert.equal(world.minted.length, 1);
+  });
+
+  for (const [what, prepare] of [
+    ['an expired token', () => { world.now += 13 * hour; }],
+    ['a refused token', () => setTimeout(() => said('refused', 'token_unknown', 'This token is not known.'), 5)],
+  ]) {
+    it(`does not let OBS knock for three hours with ${what}: stop, renew, set, start`, async () => {
+      obs.reconnecting = true;
+      prepare();
+      obs.state('RECONNECTING', false);
+      await until(() => world.minted.length === 2, () => broadcast.state);
+      await reached('live');
+      assert.equal(obs.now.service.settings.bearer_token, 'token 2');
+      assert.deepEqual(obs.calls.map(([r]) => r).filter((r) => /Stream$|^Set/.test(r)).slice(-3), ['StopStream', 'SetStreamServiceSettings', 'StartStream']);
+    });
+  }
+
+  it('renews once only, and then says what is wrong', async () => {
+    obs.onStart = () => { obs.state('STARTED', true); setTimeout(() => { obs.reconnecting = true; obs.state('RECONNECTING', false); said('refused', 'token_unknown', 'This token is not known.'); }, 2); };
+    obs.reconnecting = true;
+    obs.state('RECONNECTING', false);
+    said('refused', 'token_unknown', 'This token is not known.');
+    await reached('trouble');
+    assert.equal(world.minted.length, 2);
+    assert.equal(broadcast.state.reason.detail, 'This token is not known.');
+    assert.equal(obs.active.stream || obs.reconnecting, false, 'and OBS does not go on knocking');
+  });
+
+  it('does not come back against the operator’s will', async () => {
+    obs.reconnecting = true;
+    said('ended', 'kicked', 'The operator ended your broadcast.');
+    obs.state('RECONNECTING', false);
+    await reached('trouble');
+    assert.equal(broadcast.state.reason.detail, 'The operator ended your broadcast.');
+    assert.equal(world.minted.length, 1);
+    assert.equal(obs.reconnecting, false);
+  });
+
+  it('offers to go live again when OBS stopped unasked, with the stage’s reason', async () => {
+    said('ended', 'lost', 'Your network was gone for 30 seconds.');
+    obs.state('STOPPED', false);
+    await reached('trouble');
+    assert.deepEqual([broadcast.state.reason.detail, broadcast.state.sending], ['Your network was gone for 30 seconds.', false]);
+    await live();
+  });
+
+  it('announces a token that would not survive a reconnect', () => {
+    assert.equal(broadcast.dying(), false);
+    world.now += 11.5 * hour;
+    assert.equal(broadcast.dying(), true);
+  });
+
+  it('finds itself live after a reload of the page', async () => {
+    load();
+    const resumed = broadcast.resume();
+    await until(() => broadcast.state.step === 'stage');
+    assert.equal(broadcast.state.participantId, 'p1');
+    broadcast.presence([{ participantId: 'p1', publishing: true }]);
+    await resumed;
+    assert.equal(phase(), 'live');
+  });
+
+  it('tells the end of the connection to OBS apart from the end of the broadcast', () => {
+    broadcast.obsClosed();
+    assert.equal(phase(), 'live');
+  });
+});
+
+describe('Started by OBS’s own button', () => {
+  beforeEach(() => begin());
+
+  it('is taken over when the token is from here', async () => {
+    obs.now.service.settings.bearer_token = '';
+    await broadcast.keepFresh(arn);
+    obs.state('STARTED', true);
+    await until(() => broadcast.state.step === 'stage');
+    said('publishing');
+    await reached('live');
+  });
+
+  it('is left alone when it is not', async () => {
+    obs.state('STARTED', true);
+    await reached('trouble');
+    assert.equal(broadcast.state.reason.text, 'live.otherToken');
+    obs.state('STOPPED', false);
+    await reached('idle');
+    obs.now.service = { type: 'rtmp_common', settings: {} };
+    obs.state('STARTED', true);
+    await reached('trouble');
+    assert.equal(broadcast.state.reason.text, 'live.elsewhere');
+    assert.equal(obs.count('StopStream'), 0);
+  });
+});
+
+describe('The token never surprises', () => {
+  beforeEach(async () => { await begin(); obs.now.service.settings.bearer_token = ''; });
+
+  it('is renewed while idle when it has less than an hour left', async () => {
+    await broadcast.keepFresh(arn);
+    await broadcast.keepFresh(arn);
+    assert.equal(world.minted.length, 1);
+    world.now += 11.2 * hour;
+    await broadcast.keepFresh(arn);
+    assert.equal(world.minted.length, 2);
+    assert.equal(obs.now.service.settings.bearer_token, 'token 2');
+    assert.equal(broadcast.state.expiresAt, world.now + 12 * hour);
+  });
+
+  it('is not touched while OBS is active, and another dock’s never', async () => {
+    await broadcast.keepFresh(arn);
+    world.now += 13 * hour;
+    obs.active.stream = true;
+    await broadcast.keepFresh(arn);
+    assert.equal(world.minted.length, 1);
+    obs.active.stream = false;
+    obs.now.service.settings.bearer_token = 'another dock’s';
+    await broadcast.keepFresh(arn);
+    assert.equal(world.minted.length, 1);
+  });
+
+  it('does not swallow the click that comes while it is renewed', async () => {
+    publishes();
+    const renewal = broadcast.keepFresh(arn);
+    await broadcast.go(arn);
+    await renewal;
+    assert.equal(phase(), 'live');
+    assert.equal(world.minted.length, 1);
+  });
+
+  it('is no trouble when the server has none just now', async () => {
+    world.refuse = new ApiError('Later.', { status: 503, code: 'unavailable' });
+    await broadcast.keepFresh(arn);
+    assert.equal(phase(), 'idle');
+  });
+});

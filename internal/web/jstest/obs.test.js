@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { createObs, obsAddress, ObsError, whyUnreachable } from '../static/lib/obs.js';
+import { until } from './fake.js';
+
+/** What obs-websocket-js is to obs.js: connects as `script` says, and leaves calls pending when the socket closes. */
+function library() {
+  const world = { sockets: [], connect: [], answer: {}, running: 0, most: 0, get last() { return this.sockets[this.sockets.length - 1]; } };
+  class Socket {
+    listeners = {};
+    constructor() { world.sockets.push(this); }
+    on(event, f) { (this.listeners[event] ??= []).push(f); return this; }
+    emit(event, data) { for (const f of this.listeners[event] ?? []) f(data); return true; }
+    async connect(url, password, options) {
+      Object.assign(this, { url, password, options });
+      const code = world.connect.shift() ?? 0;
+      if (code === 'hang') return new Promise(() => {});
+      if (code) throw Object.assign(new Error('closed'), { code });
+      return {};
+    }
+    async call(request, data) {
+      world.most = Math.max(world.most, ++world.running);
+      try {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        const answer = world.answer[request];
+        const now = typeof answer === 'function' ? answer(data) : answer;
+        if (now === 'hang') return await new Promise(() => {});
+        if (typeof now === 'number') throw Object.assign(new Error('no'), { code: now });
+        return now ?? (request === 'GetVersion' ? { obsVersion: '32.1.2' } : {});
+      } finally {
+        world.running--;
+      }
+    }
+    async disconnect() { this.closed(1000); }
+    closed(code) { this.emit('ConnectionClosed', Object.assign(new Error(''), { code })); }
+  }
+  world.Socket = Socket;
+  return world;
+}
+
+let lib, phases, pauses, obs;
+const make = (options = {}) => {
+  phases = [];
+  pauses = [];
+  obs = createObs({
+    Socket: lib.Socket, onStatus: (s) => { if (phases[phases.length - 1] !== s.phase) phases.push(s.phase); },
+    pause: async (ms) => { pauses.push(ms); await new Promise((resolve) => setTimeout(resolve, 1)); }, random: () => 0.5, limit: 30, connectLimit: 30, ...options,
+  });
+};
+const phase = (name) => until(() => obs.status.phase === name, () => phases);
+
+beforeEach(() => { lib = library(); make(); });
+
+describe('the connection to OBS', () => {
+  it('asks for the events that a dock needs and no more', async () => {
+    void obs.open('ws://127.0.0.1:4455', 'word');
+    await phase('ready');
+    assert.deepEqual([lib.last.url, lib.last.password, lib.last.options], ['ws://127.0.0.1:4455', 'word', { rpcVersion: 1, eventSubscriptions: 67 }]);
+    assert.equal(obs.version.obsVersion, '32.1.2');
+  });
+
+  it('finds a restarted OBS by itself, with growing pauses', async () => {
+    lib.connect = [1006, 1006, 1006, 1006];
+    void obs.open('ws://127.0.0.1:4455', '');
+    await phase('ready');
+    assert.deepEqual(pauses, [1000, 2000, 4000, 8000]);
+    lib.last.closed(1001);
+    await until(() => lib.sockets.length === 6 && obs.status.phase === 'ready', () => phases);
+    assert.deepEqual(phases, ['connecting', 'lost', 'connecting', 'lost', 'connecting', 'lost', 'connecting', 'lost', 'connecting', 'ready', 'lost', 'connecting', 'ready']);
+  });
+
+  it('asks for the password again (4009), and does not try in vain', async () => {
+    lib.connect = [4009];
+    await obs.open('ws://127.0.0.1:4455', 'wrong');
+    assert.equal(obs.status.phase, 'password');
+    assert.equal(obs.status.triedPassword, true);
+    assert.equal(lib.sockets.length, 1);
+  });
+
+  it('stays away when it was kicked (4011)', async () => {
+    const opened = obs.open('ws://127.0.0.1:4455', '');
+    await phase('ready');
+    lib.last.closed(4011);
+    await opened;
+    assert.equal(obs.status.phase, 'kicked');
+    assert.equal(lib.sockets.length, 1);
+  });
+
+  it('does not go on with a server that speaks another version (4010)', async () => {
+    lib.connect = [4010];
+    await obs.open('ws://127.0.0.1:4455', '');
+    assert.equal(obs.status.phase, 'unsupported');
+  });
+
+  it('waits while OBS is loading (207)', async () => {
+    let asked = 0;
+    lib.answer.GetVersion = () => (++asked < 4 ? 207 : { obsVersion: '31.0.0' });
+    void obs.open('ws://127.0.0.1:4455', '');
+    await phase('ready');
+    assert.deepEqual(phases, ['connecting', 'starting', 'ready']);
+  });
+
+  it('gives up a connection that never comes about', async () => {
+    lib.connect = ['hang'];
+    void obs.open('ws://127.0.0.1:4455', '');
+    await phase('ready');
+    assert.deepEqual(phases, ['connecting', 'lost', 'connecting', 'ready']);
+  });
+
+  it('ends an earlier try when another address is given', async () => {
+    lib.connect = ['hang'];
+    void obs.open('ws://127.0.0.1:1', '');
+    void obs.open('ws://127.0.0.1:2', '');
+    await phase('ready');
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    assert.deepEqual(lib.sockets.map((s) => s.url), ['ws://127.0.0.1:1', 'ws://127.0.0.1:2']);
+    assert.equal(obs.status.phase, 'ready');
+  });
+});
+
+describe('a request', () => {
+  beforeEach(async () => { void obs.open('ws://127.0.0.1:4455', ''); await phase('ready'); });
+
+  it('waits for the one before: obs-websocket answers out of order otherwise', async () => {
+    lib.most = 0;
+    await Promise.all(Array.from({ length: 5 }, () => obs.call('GetStats')));
+    assert.equal(lib.most, 1);
+  });
+
+  it('has a time limit, and the next one goes on', async () => {
+    lib.answer.StartStream = 'hang';
+    await assert.rejects(obs.call('StartStream'), (err) => err instanceof ObsError && err.code === 'timeout' && err.request === 'StartStream');
+    assert.deepEqual(await obs.call('GetStats'), {});
+  });
+
+  it('ends when the socket closes, though the library leaves it pending', async () => {
+    lib.answer.SetCurrentProfile = 'hang';
+    const call = obs.call('SetCurrentProfile', {}, { limit: 60_000 });
+    await until(() => lib.running === 1);
+    lib.last.closed(1006);
+    await assert.rejects(call, (err) => err.code === 'closed');
+  });
+
+  it('fails with OBS’s code and comment', async () => {
+    lib.answer.SetStreamServiceSettings = 500;
+    await assert.rejects(obs.call('SetStreamServiceSettings'), (err) => err.code === 500 && err.message === 'no');
+  });
+
+  it('waits while the scene collection changes (207)', async () => {
+    let asked = 0;
+    lib.answer.GetStats = () => (++asked < 3 ? 207 : { activeFps: 30 });
+    assert.deepEqual(await obs.call('GetStats'), { activeFps: 30 });
+  });
+
+  it('is refused at once when nobody is there', async () => {
+    obs.close();
+    await assert.rejects(obs.call('GetStats'), (err) => err.code === 'closed');
+  });
+
+  it('is not needed for events, also after a reconnection', async () => {
+    const heard = [];
+    obs.on('StreamStateChanged', (e) => heard.push(e.outputState));
+    lib.last.emit('StreamStateChanged', { outputState: 'STARTED' });
+    lib.last.closed(1006);
+    await until(() => lib.sockets.length === 2 && obs.status.phase === 'ready');
+    lib.last.emit('StreamStateChanged', { outputState: 'STOPPED' });
+    assert.deepEqual(heard, ['STARTED', 'STOPPED']);
+  });
+});
+
+it('an address is what people type', () => {
+  const url = (text) => obsAddress(text)?.url;
+  assert.equal(url(''), 'ws://127.0.0.1:4455');
+  assert.equal(url('4460'), 'ws://127.0.0.1:4460');
+  assert.equal(url(' ws://localhost:4455/ '), 'ws://localhost:4455');
+  assert.equal(url('127.0.0.1'), 'ws://127.0.0.1:4455');
+  assert.equal(url('[::1]:4455'), 'ws://127.0.0.1:4455');
+  assert.equal(url('not an address'), undefined);
+  assert.equal(obsAddress('192.168.1.20').local, false);
+});
+
+it('says why OBS may be out of reach', () => {
+  const page = { origin: 'https://live.example', secure: true, embedded: false, chromium: 150, permission: 'granted', address: { local: true }, inObs: false };
+  assert.equal(whyUnreachable(page), 'off');
+  assert.equal(whyUnreachable({ ...page, address: { local: false } }), 'other_computer');
+  assert.equal(whyUnreachable({ ...page, permission: 'denied' }), 'blocked');
+  assert.equal(whyUnreachable({ ...page, permission: 'prompt' }), 'ask');
+  assert.equal(whyUnreachable({ ...page, secure: false, origin: 'http://192.168.1.5:8080' }), 'insecure');
+  assert.equal(whyUnreachable({ ...page, embedded: true }), 'insecure');
+  assert.equal(whyUnreachable({ ...page, chromium: 127, secure: false }), 'off', 'before Local Network Access');
+  assert.equal(whyUnreachable({ ...page, permission: 'denied', inObs: true }), 'off', 'docks have none');
+  assert.equal(whyUnreachable({ ...page, permission: 'prompt', origin: 'http://127.0.0.1:8080' }), 'off', 'this computer may reach itself');
+});

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { api, ApiError } from '../static/lib/api.js';
+import { growing, listen } from '../static/lib/events.js';
+import { until } from './fake.js';
+
+const answer = (status, body, headers = {}) => async () => new Response(body === undefined ? null : JSON.stringify(body), { status, headers });
+
+describe('the JSON API', () => {
+  it('answers what the server says', async () => {
+    assert.deepEqual(await api('GET', 'api/me', undefined, { fetch: answer(200, { name: 'ana' }) }), { name: 'ana' });
+    assert.equal(await api('DELETE', 'api/login', undefined, { fetch: answer(204) }), undefined);
+  });
+
+  it('says the server’s sentence, its code, and when to come back', async () => {
+    const fetch = answer(429, { detail: 'Try again in 4 minutes.', code: 'too_many_tokens' }, { 'Content-Type': 'application/problem+json', 'Retry-After': '240' });
+    await assert.rejects(api('POST', 'api/tokens', {}, { fetch }), (err) => err instanceof ApiError
+      && err.message === 'Try again in 4 minutes.' && err.code === 'too_many_tokens' && err.status === 429 && err.retryAfter === 240);
+  });
+
+  it('makes an error of a proxy’s page, too', async () => {
+    const fetch = async () => new Response('<h1>Bad gateway</h1>', { status: 502, headers: { 'Content-Type': 'text/html' } });
+    await assert.rejects(api('GET', 'api/me', undefined, { fetch }), (err) => err.code === 'http_502' && err.message === '');
+  });
+
+  it('tells a dead line from a slow server', async () => {
+    await assert.rejects(api('GET', 'api/me', undefined, { fetch: async () => { throw new TypeError('Failed to fetch'); } }), (err) => err.code === 'unreachable');
+    const hang = (_, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    await assert.rejects(api('GET', 'api/me', undefined, { fetch: hang, timeout: 5 }), (err) => err.code === 'timeout');
+  });
+});
+
+/** A server that answers each request with the next of these: a status, or pieces of an event stream. */
+function server(...answers) {
+  const asked = [];
+  const fetch = async (_url, { headers, signal }) => {
+    asked.push(headers);
+    const next = answers.shift();
+    if (next === undefined) return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    if (typeof next === 'number') return new Response(null, { status: next });
+    const text = new TextEncoder();
+    return new Response(new ReadableStream({
+      start(c) {
+        for (const piece of next) if (piece !== 'open') c.enqueue(text.encode(piece));
+        if (!next.includes('open')) c.close();
+        else signal.addEventListener('abort', () => c.error(signal.reason));
+      },
+    }));
+  };
+  return { fetch, asked };
+}
+
+describe('the event stream', () => {
+  const hear = (s, options = {}) => {
+    const heard = { events: [], pauses: [], out: false, connected: [] };
+    const { stop } = listen(
+      { event: (e) => heard.events.push(e), signedOut: () => { heard.out = true; }, connected: (c) => heard.connected.push(c) },
+      { fetch: s.fetch, random: () => 0.5, pause: async (ms) => { heard.pauses.push(ms); }, ...options });
+    return Object.assign(heard, { stop });
+  };
+
+  it('hands over events, however the bytes fall', async () => {
+    const heard = hear(server([': hello\n\nid: 7\nev', 'ent: stage\ndata: {"kind":\ndata: "publishing"}\n', '\nevent: me\r\ndata: {}\r\n\r\n', 'open']));
+    await until(() => heard.events.length === 2);
+    assert.deepEqual(heard.events, [{ event: 'stage', data: { kind: 'publishing' } }, { event: 'me', data: {} }]);
+    heard.stop();
+  });
+
+  it('comes back with growing pauses and resumes where it was', async () => {
+    const s = server(503, 503, ['id: 41\nevent: stage\ndata: {}\n\n'], 503);
+    const heard = hear(s);
+    await until(() => s.asked.length === 5);
+    assert.deepEqual(heard.pauses, [500, 1000, 500, 1000]);
+    assert.deepEqual(s.asked.map((h) => h['Last-Event-ID']), [undefined, undefined, undefined, '41', '41']);
+    heard.stop();
+  });
+
+  it('ends when the login does', async () => {
+    assert.equal(await until(() => true), undefined);
+    const refused = hear(server(401));
+    await until(() => refused.out);
+    const told = hear(server(['event: bye\ndata: {"reason":"signed_out"}\n\n', 'open']));
+    await until(() => told.out);
+    const stopping = hear(server(['event: bye\ndata: {"reason":"stopping"}\n\n']));
+    await until(() => stopping.pauses.length > 0);
+    assert.equal(stopping.out, false);
+    stopping.stop();
+  });
+
+  it('does not trust a line that has gone silent: a laptop that slept', async () => {
+    const s = server([': hello\n\n', 'open']);
+    const heard = hear(s, { silence: 20 });
+    await until(() => s.asked.length === 2);
+    assert.deepEqual(heard.connected, [true, false]);
+    heard.stop();
+  });
+});
+
+it('pauses grow up to half a minute, each page a little apart', () => {
+  assert.equal(growing(1, 0.5), 500);
+  assert.equal(growing(20, 0.5), 30_000);
+  assert.equal(growing(1, 0), 375);
+  assert.equal(growing(1, 1), 625);
+});

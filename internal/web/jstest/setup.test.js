@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { check, isReady, PROFILE, readObs } from '../static/lib/obs-check.js';
+import { backToMyProfile, previousProfile, setUpObs } from '../static/lib/obs-setup.js';
+import { fakeObs } from './fake.js';
+
+const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
+const endpoint = async () => ({ server: 'https://stage.example/whip', bearer_token: 'secret' });
+const options = { limits, endpoint };
+const changes = (obs) => obs.calls.filter(([request]) => /^(Set|Create|Remove)/.test(request));
+
+for (const asyncCreate of [true, false]) {
+  describe(`Set up OBS, CreateProfile ${asyncCreate ? 'answers before it is done (5.5.4 on)' : 'is done when it answers'}`, () => {
+    it('makes a profile of its own in which everything is right, and leaves the person’s alone', async () => {
+      const obs = fakeObs({ asyncCreate, params: { 'Audio/SampleRate': '44100', 'SimpleOutput/VBitrate': '1200' }, video: { baseWidth: 2560, baseHeight: 1440, outputWidth: 2560, outputHeight: 1440, fpsNumerator: 60 } });
+      const before = structuredClone(obs.profiles.Untitled);
+      const steps = [];
+      const done = await setUpObs(obs, { ...options, onProgress: (step) => steps.push(step) });
+
+      assert.equal(done.changed, true);
+      assert.equal(isReady(done.findings), true);
+      assert.deepEqual(steps, ['check', 'profile', 'settings', 'service', 'rebuild', 'verify']);
+      assert.equal(obs.current, PROFILE);
+      assert.equal(obs.audio, 'opus', 'the encoder that was built');
+      assert.deepEqual(obs.profiles.Untitled, before);
+      const { params, video, service } = obs.now;
+      assert.deepEqual(service, { type: 'whip_custom', settings: { service: 'WHIP', server: 'https://stage.example/whip', bearer_token: 'secret', use_auth: false, bwtest: false } });
+      assert.equal(params['SimpleOutput/x264Settings'], 'keyint=120 bframes=0');
+      assert.equal(params['SimpleOutput/VBitrate'], '1200', 'a low bit rate is the person’s choice');
+      assert.equal(params['Audio/SampleRate'], '44100', 'another one would make OBS ask for a restart');
+      assert.deepEqual([video.baseWidth, video.baseHeight, video.outputWidth, video.outputHeight, video.fpsNumerator], [2560, 1440, 1280, 720, 60]);
+    });
+
+    it('changes nothing the second time', async () => {
+      const obs = fakeObs({ asyncCreate });
+      await setUpObs(obs, options);
+      const before = changes(obs).length;
+      const done = await setUpObs(obs, options);
+      assert.equal(done.changed, false);
+      assert.equal(changes(obs).length, before);
+    });
+  });
+}
+
+describe('Set up OBS', () => {
+  it('rebuilds the encoders when the stage hears that they are wrong, though everything reads right', async () => {
+    const obs = fakeObs();
+    await setUpObs(obs, options);
+    obs.audio = 'aac';
+    const done = await setUpObs(obs, { ...options, force: true });
+    assert.equal(done.changed, true);
+    assert.equal(obs.audio, 'opus');
+  });
+
+  it('touches nothing while an output is active, and says which', async () => {
+    for (const [name, text] of [['stream', 'find.busy.stream'], ['record', 'find.busy.record'], ['camera', 'find.busy.camera']]) {
+      const obs = fakeObs();
+      obs.active[name] = true;
+      await assert.rejects(setUpObs(obs, options), (err) => err.text === text && err.undone);
+      assert.deepEqual(changes(obs), []);
+    }
+  });
+
+  it('shows an OBS without WHIP as that (700), and everything is as it was', async () => {
+    const obs = fakeObs({ noWhip: true });
+    await assert.rejects(setUpObs(obs, options), (err) => err.noWhip && err.text === 'find.whip.missing' && err.undone);
+    assert.equal(obs.current, 'Untitled');
+    assert.deepEqual(Object.keys(obs.profiles), ['Untitled'], 'the profile that was made is gone');
+  });
+
+  it('goes back when any step fails', async () => {
+    for (const request of ['SetVideoSettings', 'SetProfileParameter', 'SetStreamServiceSettings', 'SetPersistentData', 'CreateProfile']) {
+      const obs = fakeObs();
+      obs.fail[request] = 702;
+      await assert.rejects(setUpObs(obs, options), (err) => err.name === 'SetupError' && err.undone, request);
+      assert.equal(obs.current, 'Untitled', request);
+      assert.deepEqual(Object.keys(obs.profiles), ['Untitled'], request);
+    }
+  });
+
+  it('puts back what it changed inside its own profile', async () => {
+    const obs = fakeObs();
+    await setUpObs(obs, options);
+    obs.now.params['SimpleOutput/VBitrate'] = '9000';
+    obs.now.service.settings.service = '';
+    const before = structuredClone(obs.now);
+    await assert.rejects(setUpObs(obs, { limits, endpoint: async () => { throw new Error('no token'); } }));
+    assert.deepEqual(obs.now, before);
+  });
+
+  it('says when not even that worked', async () => {
+    const obs = fakeObs();
+    obs.profiles[PROFILE] = structuredClone(obs.profiles.Untitled);
+    await assert.rejects(setUpObs(obs, { limits, endpoint: async () => { obs.fail.GetProfileList = 702; throw new Error('no token'); } }), (err) => err.undone === false);
+  });
+
+  it('does without another profile to bounce over', async () => {
+    const obs = fakeObs();
+    obs.profiles = { [PROFILE]: obs.profiles.Untitled };
+    obs.current = PROFILE;
+    await setUpObs(obs, options);
+    assert.equal(obs.audio, 'opus');
+    assert.deepEqual(Object.keys(obs.profiles), [PROFILE]);
+  });
+
+  it('sees that OBS did not keep a setting', async () => {
+    const obs = fakeObs();
+    const call = obs.call;
+    obs.call = (request, data) => (request === 'SetProfileParameter' && data.parameterName === 'x264Settings' ? Promise.resolve() : call(request, data));
+    await assert.rejects(setUpObs(obs, options), (err) => err.text === 'setup.notKept' && err.values.what === 'keyframes' && err.undone);
+  });
+});
+
+describe('Back to my profile', () => {
+  it('selects what was selected before, also from another browser', async () => {
+    const obs = fakeObs();
+    obs.profiles.Church = structuredClone(obs.profiles.Untitled);
+    obs.current = 'Church';
+    await setUpObs(obs, options);
+    assert.equal(await previousProfile(obs), 'Church');
+    assert.equal(await backToMyProfile(obs), 'Church');
+    assert.equal(obs.current, 'Church');
+    assert.equal(await previousProfile(obs), undefined);
+    assert.equal(isReady(check(await readObs(obs), limits)), false);
+  });
+
+  it('waits until nothing is active', async () => {
+    const obs = fakeObs();
+    await setUpObs(obs, options);
+    obs.active.record = true;
+    await assert.rejects(backToMyProfile(obs), (err) => err.text === 'find.busy.record');
+    assert.equal(obs.current, PROFILE);
+  });
+});
