@@ -229,20 +229,27 @@ func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
 
 func TestWhatTheStageDoesNotBearEndsWithACure(t *testing.T) {
 	t.Parallel()
-	enforce := func(cfg *sfu.Config) {
-		cfg.LimitsFor = func(stage.ARN) sfu.Limits { l := sfu.DefaultLimits(); l.Enforce = true; return l }
-	}
 	for name, test := range map[string]struct {
-		clip rtcpeer.ClipOptions
-		code string
-		cure string
+		clip   rtcpeer.ClipOptions
+		change func(*sfu.Config)
+		code   string
+		cure   string
 	}{
-		"B-frames": {rtcpeer.ClipOptions{BFrames: 2}, "b_frame_present", "B-frames"},
-		"1080p":    {rtcpeer.ClipOptions{Width: 1920, Height: 1080, FPS: 10}, "resolution_exceeded", "1280×720"},
+		"B-frames": {rtcpeer.ClipOptions{BFrames: 2}, nil, "b_frame_present", "B-frames"},
+		"1080p":    {rtcpeer.ClipOptions{Width: 1920, Height: 1080, FPS: 10}, nil, "resolution_exceeded", "1280×720"},
+		"too much": {rtcpeer.ClipOptions{}, func(cfg *sfu.Config) {
+			cfg.LimitsFor = func(stage.ARN) sfu.Limits { return sfu.Limits{MaxBitrate: 100_000, Enforce: true} }
+		}, "bitrate_exceeded", "2,500 Kbps"},
+		"too long": {rtcpeer.ClipOptions{}, func(cfg *sfu.Config) { cfg.MaxDuration = 2 * time.Second }, "stream_duration_exceeded", "24 hours"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t, nil, enforce)
+			h := newHouse(t, nil, func(cfg *sfu.Config) {
+				cfg.LimitsFor = func(stage.ARN) sfu.Limits { l := sfu.DefaultLimits(); l.Enforce = true; return l }
+				if test.change != nil {
+					test.change(cfg)
+				}
+			})
 			h.eventually("nobody yet", func(list []stage.Presence) bool { return len(list) == 0 })
 			made := h.token(time.Hour)
 			if _, err := h.publish(made, rtcpeer.MakeClip(t, test.clip)); err != nil {
@@ -254,6 +261,18 @@ func TestWhatTheStageDoesNotBearEndsWithACure(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWithoutH264TheDockIsToldWhy(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil, nil)
+	made := h.token(time.Hour)
+	var refused *rtcpeer.StatusError
+	_, err := rtcpeer.Publish(t, rtcpeer.HTTP(made.WHIPEndpoint, made.Secret.Reveal()), rtcpeer.PublishOptions{VP8: true})
+	if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(refused.Body, `"code":2014`) {
+		t.Errorf("at the door: got %v, want 400 with code 2014", err)
+	}
+	h.wait(made.Participant.ID, stage.EventRefused, "invalid_video_codec")
 }
 
 // TestAnOwnKeyIsRotatedWhileTheBroadcastRuns is the road of an operator: API, own key, rotation, end of the old key.

@@ -251,11 +251,9 @@ func (s *Service) introduce(ctx context.Context, w *watch, listed types.Particip
 		StageArn: aws.String(string(w.arn)), SessionId: &w.session, ParticipantId: listed.ParticipantId,
 	})
 	switch {
-	case errors.Is(err, stage.ErrNotFound), errors.Is(err, stage.ErrInvalid): // left meanwhile; or an ID with "_", which this operation refuses
-		return p, nil
-	case err != nil:
+	case err != nil && !unknownToAWS(err):
 		return nil, err
-	case out.Participant != nil:
+	case err == nil && out.Participant != nil:
 		p.participant.Attributes = out.Participant.Attributes
 	}
 	return p, nil
@@ -291,26 +289,43 @@ func (s *Service) readEvents(ctx context.Context, w *watch) {
 	})
 	for _, p := range list[:min(len(list), eventsPerLook)] {
 		p.asked = s.cfg.Now()
-		if err := s.readEventsOf(ctx, w, p); err != nil {
+		err := s.readEventsOf(ctx, w, p)
+		if err != nil && !unknownToAWS(err) {
 			return // the next look tries again
 		}
 	}
 }
 
-// readEventsOf reads one page, all that WHIP publishers have in common circumstances, in the order of time: in which order
-// AWS answers is not documented.
+// unknownToAWS says that AWS answers nothing about this participant: who left meanwhile, or whose ID has a "_", which tokens
+// may have and these operations refuse.
+func unknownToAWS(err error) bool {
+	return errors.Is(err, stage.ErrNotFound) || errors.Is(err, stage.ErrInvalid)
+}
+
+// maxPages bounds what is read of somebody who came and went a thousand times.
+const maxPages = 10
+
+// readEventsOf tells the events in the order of time: in which order AWS answers is not documented.
 func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	id := string(p.participant.ID)
-	out, err := call(ctx, s, string(w.arn), s.regions[w.arn.Region()].ListParticipantEvents, &ivsrealtime.ListParticipantEventsInput{
+	in := &ivsrealtime.ListParticipantEventsInput{
 		StageArn: aws.String(string(w.arn)), SessionId: &w.session, ParticipantId: &id, MaxResults: aws.Int32(100),
-	})
-	if err != nil {
-		return err
 	}
-	slices.SortStableFunc(out.Events, func(a, b types.Event) int {
+	var events []types.Event
+	for range maxPages {
+		out, err := call(ctx, s, string(w.arn), s.regions[w.arn.Region()].ListParticipantEvents, in)
+		if err != nil {
+			return err
+		}
+		events = append(events, out.Events...)
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			break
+		}
+	}
+	slices.SortStableFunc(events, func(a, b types.Event) int {
 		return aws.ToTime(a.EventTime).Compare(aws.ToTime(b.EventTime))
 	})
-	for _, event := range out.Events {
+	for _, event := range events {
 		s.tracker.tell(happening{
 			stage: w.arn, participant: p.participant.ID, userID: p.participant.UserID,
 			name: string(event.Name), code: string(event.ErrorCode), at: aws.ToTime(event.EventTime),

@@ -31,6 +31,8 @@ type tracker struct {
 	emit func(stage.Event)
 	now  func() time.Time
 
+	telling sync.Mutex // held over emit, too: what is passed on keeps its order. Taken before mu
+
 	mu    sync.Mutex
 	lives map[lifeKey]*life
 }
@@ -56,7 +58,20 @@ func newTracker(emit func(stage.Event), now func() time.Time) *tracker {
 
 // tell takes in what happened and passes on what is new in it.
 func (t *tracker) tell(h happening) {
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	kind, code, detail := t.take(h)
+	if kind == "" || t.now().Sub(h.at) > staleAfter {
+		return
+	}
+	t.emit(stage.Event{
+		Time: h.at, Kind: kind, Stage: h.stage, Participant: h.participant, UserID: h.userID, Code: code, Detail: detail,
+	})
+}
+
+func (t *tracker) take(h happening) (kind stage.EventKind, code, detail string) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	key := lifeKey{h.stage, h.participant}
 	l := t.lives[key]
 	if l == nil {
@@ -64,14 +79,7 @@ func (t *tracker) tell(h happening) {
 		t.lives[key] = l
 	}
 	l.touched = t.now()
-	kind, code, detail := l.take(h)
-	t.mu.Unlock()
-	if kind == "" || t.now().Sub(h.at) > staleAfter {
-		return
-	}
-	t.emit(stage.Event{
-		Time: h.at, Kind: kind, Stage: h.stage, Participant: h.participant, UserID: h.userID, Code: code, Detail: detail,
-	})
+	return l.take(h)
 }
 
 // publishing says whether a participant is live, if that is known.

@@ -80,6 +80,8 @@ type Emulator struct {
 	roll       *roll
 	sessions   sync.WaitGroup // one for each open WHIP or WHEP session
 
+	saving sync.Mutex // held while the state file is written; taken before mu
+
 	mu    sync.Mutex
 	world *world // guarded by mu
 }

@@ -218,22 +218,29 @@ func (w *world) hangUp(now time.Time) {
 	}
 }
 
-// save writes the state file as a whole: a crash leaves the old or the new one.
+// save writes the state file as a whole: a crash leaves the old or the new one. Writers take turns, so that the last one to
+// look at the world is the last one to write.
 func (e *Emulator) save() error {
 	if e.cfg.StateFile == "" {
 		return nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	key, err := x509.MarshalPKCS8PrivateKey(e.world.APIKey)
-	if err != nil {
-		return fmt.Errorf("save: %w", err)
-	}
-	content, err := json.Marshal(saved{e.world, key})
+	e.saving.Lock()
+	defer e.saving.Unlock()
+	content, err := e.state()
 	if err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
 	return writeFile(e.cfg.StateFile, content)
+}
+
+func (e *Emulator) state() ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key, err := x509.MarshalPKCS8PrivateKey(e.world.APIKey)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(saved{e.world, key})
 }
 
 func writeFile(path string, content []byte) error {
