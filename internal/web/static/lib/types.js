@@ -16,7 +16,8 @@
  * @typedef {{id: string, since: string, address: string, agent: string, obs: ToldObs | null, live: boolean, participantId: string}} Dock
  * @typedef {{stage: string, capabilities: string[], maxTTL: number}} Grant
  * @typedef {{id: string, name: string, role: string, createdAt: string, invited: boolean, lastSeenAt: string | null, grants: Grant[], docks: Dock[]}} User
- * @typedef {{arn: string, name: string, served: 'local' | 'aws', limits: Limits, participants: Presence[]}} StageWithPeople
+ * @typedef {{arn: string, name: string, served: 'local' | 'aws', limits: Limits, participants: Presence[], trouble?: string, issuedBy?: string}} StageWithPeople
+ * @typedef {{regions: string[], stages: {arn: string, name: string, added: boolean}[]}} AwsStages
  *
  * @typedef {typeof globalThis.fetch} Fetch
  */

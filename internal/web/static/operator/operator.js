@@ -2,9 +2,10 @@
 import { api, escapeArn } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
-import { button, copyField, errorLine, errorText, field, form, header, page, signedIn, signOut } from '../lib/page.js';
+import { button, copyField, errorLine, errorText, field, form, header, page, say, signedIn, signOut } from '../lib/page.js';
 import { has, number, t, time } from '../lib/strings.js';
 import { receives } from '../dock/views.js';
+import { awsCard } from './aws.js';
 import { tokenItem } from './tokens.js';
 
 /** @typedef {import('../lib/types.js').User} User */
@@ -19,7 +20,9 @@ const state = {
   /** @type {import('../lib/types.js').Issued[]} */ tokens: [],
   /** @type {{name: string, invite: string, inviteExpiresAt: string} | null} */ invited: null,
   /** What waits for "yes, do it". */ asked: '',
+  /** What AWS has, once somebody looked. @type {import('../lib/types.js').AwsStages | null} */ aws: null,
   error: '', busy: false,
+  /** Where the error belongs; '' for the top of the page. */ where: '',
   /** Makes a form that was sent empty again. */ sent: 0,
 };
 
@@ -30,16 +33,27 @@ function draw() {
   if (me.role !== 'operator') return page(head, h('main', { className: 'card' }, h('p', null, t('op.denied'))));
   page(head, h('main', { className: 'columns' },
     h('h1', null, t('op.title')),
-    errorLine(state.error),
+    errorAt(''),
     stagesCard(), peopleCard(), tokensCard()));
+}
+
+/** @param {string} where */
+const errorAt = (where) => (state.where === where ? errorLine(state.error) : null);
+
+/** Says why something failed, in the place where it was asked for. @param {unknown} err @param {string} where */
+function failed(err, where) {
+  state.error = errorText(err);
+  state.where = where;
+  draw();
+  document.querySelector('.error')?.scrollIntoView({ block: 'nearest' });
 }
 
 /**
  * Does something on the server, then shows how things are.
- * @param {string} method @param {string} path @param {unknown} [body]
+ * @param {string} method @param {string} path @param {unknown} [body] @param {string} [where] it is shown if it fails
  * @returns {Promise<any>} undefined when it failed, which is shown
  */
-async function act(method, path, body) {
+async function act(method, path, body, where = '') {
   state.busy = true;
   state.asked = '';
   draw();
@@ -48,9 +62,10 @@ async function act(method, path, body) {
     state.error = '';
     state.sent++;
     await load();
+    say(t('op.saved'));
     return answer ?? true;
   } catch (err) {
-    state.error = errorText(err);
+    failed(err, where);
     return undefined;
   } finally {
     state.busy = false;
@@ -61,6 +76,23 @@ async function act(method, path, body) {
 async function load() {
   const [users, stages, tokens] = await Promise.all([api('GET', 'api/users'), api('GET', 'api/stages'), api('GET', 'api/tokens?all=1')]);
   Object.assign(state, { users: users.users, stages: stages.stages, tokens: tokens.tokens });
+}
+
+/** Asks what AWS has: when somebody opens the list, and after a change; AWS takes few questions a second. */
+async function loadAws() {
+  try {
+    state.aws = await api('GET', 'api/aws/stages');
+    if (state.where === 'aws') state.error = '';
+    draw();
+  } catch (err) {
+    failed(err, 'aws');
+  }
+}
+
+/** @param {Record<string, string>} stage name, name and region, or arn @param {string} where */
+async function addStage(stage, where) {
+  const made = await act('POST', 'api/stages', stage, where);
+  if (made && where === 'aws') await loadAws();
 }
 
 /**
@@ -79,8 +111,10 @@ function stagesCard() {
   return h('section', { className: 'card', key: 'stages' },
     h('h2', null, t('op.stages')),
     h('ul', { className: 'list' }, ...state.stages.map(stageItem)),
-    form({ key: `add-stage-${state.sent}`, submit: t('op.addStage'), busy: state.busy, className: 'inline', onsubmit: ({ stageName }) => void act('POST', 'api/stages', { name: stageName }) },
-      field(t('op.stageName'), { name: 'stageName', required: true, maxLength: 128 })));
+    form({ key: `add-stage-${state.sent}`, submit: t('op.addStage'), busy: state.busy, className: 'inline', onsubmit: ({ stageName }) => void addStage({ name: stageName }, 'stages') },
+      field(t('op.stageName'), { name: 'stageName', required: true, maxLength: 64 })),
+    errorAt('stages'),
+    awsCard({ aws: state.aws, busy: state.busy, sent: state.sent, error: errorAt('aws'), onopen: loadAws, onadd: (stage) => void addStage(stage, 'aws') }));
 }
 
 /** @param {Stage} stage */
@@ -89,9 +123,17 @@ function stageItem(stage) {
   return h('li', { className: 'item', key: stage.arn },
     h('div', { className: 'head' }, h('b', null, stage.name), h('span', { className: 'tag' }, t(`op.served.${stage.served}`))),
     h('p', { className: 'hint' }, stage.arn),
-    stage.participants.length === 0 ? h('p', { className: 'hint' }, t('op.nobody')) : h('ul', { className: 'list' }, ...stage.participants.map((p) => person(stage, p))),
-    h('details', null, h('summary', null, t('op.limits')), limitsForm(stage, path)),
-    stage.served === 'local' && asking(`stage ${stage.arn}`, t('op.remove'), t('op.sureStage', { name: stage.name }), stage.name, () => void act('DELETE', path)));
+    stage.issuedBy && h('p', { className: 'hint', key: 'issued' }, t('op.issued', { why: stage.issuedBy })),
+    stage.trouble ? h('p', { className: 'warning', key: 'trouble' }, t('op.unknown', { why: stage.trouble })) : stage.participants.length === 0 ? h('p', { className: 'hint' }, t('op.nobody')) : h('ul', { className: 'list' }, ...stage.participants.map((p) => person(stage, p))),
+    h('details', { key: 'limits' }, h('summary', null, t('op.limits')), limitsForm(stage, path)),
+    asking(`stage ${stage.arn}`, t('op.remove'), t(stage.served === 'aws' ? 'op.sureAWS' : 'op.sureStage', { name: stage.name }), stage.name, () => void remove(stage, path)),
+    errorAt(stage.arn));
+}
+
+/** @param {Stage} stage @param {string} path */
+async function remove(stage, path) {
+  const gone = await act('DELETE', path, undefined, stage.arn);
+  if (gone && state.aws) await loadAws();
 }
 
 /** @param {Stage} stage @param {import('../lib/types.js').Presence} p */
@@ -118,9 +160,9 @@ function limitsForm(stage, path) {
     onsubmit: (d) => void act('PATCH', path, {
       name: d.name,
       limits: { maxHeight: Number(d.maxHeight), advisedBitrate: Number(d.advised) * 1000, maxBitrate: Number(d.most) * 1000, maxKeyframeInterval: Number(d.keyframes) },
-    }),
+    }, stage.arn),
   }, h('div', { className: 'fields' },
-    limit(stage, t('op.stageName'), { name: 'name', defaultValue: stage.name, required: true, maxLength: 128 }),
+    limit(stage, t('op.stageName'), { name: 'name', defaultValue: stage.name, required: true, maxLength: 64 }),
     limit(stage, t('op.maxHeight'), { ...numeric, name: 'maxHeight', defaultValue: maxHeight }),
     limit(stage, t('op.advised'), { ...numeric, name: 'advised', defaultValue: advisedBitrate / 1000 }),
     limit(stage, t('op.most'), { ...numeric, name: 'most', defaultValue: maxBitrate / 1000 }),
@@ -224,11 +266,13 @@ async function refresh() {
   if (document.hidden || state.busy) return;
   try {
     await load();
-    state.error = '';
+    if (state.where === '') state.error = '';
+    draw();
   } catch (err) {
     state.error = errorText(err);
+    state.where = '';
+    draw();
   }
-  draw();
 }
 
 void signedIn(async (me) => {
