@@ -155,7 +155,7 @@ func (p *peer) handshake() (*dtls.Conn, error) {
 	conn, err := dtls.ServerWithOptions(dtlsTransport{p.dtlsIn, p}, dtlsTransport{p.dtlsIn, p}.RemoteAddr(),
 		dtls.WithCertificates(p.sfu.cert.tls),
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
-		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
 		dtls.WithClientAuth(dtls.RequireAnyClientCert),
 		dtls.WithInsecureSkipVerify(true), // the fingerprint vouches (RFC 8827, 6.5), not a chain
 		dtls.WithVerifyPeerCertificate(p.verifyCertificate),

@@ -4,14 +4,15 @@ import (
 	"context"
 	"net"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 )
 
-// newConnection stays on loopback.
-func newConnection(codecs []webrtc.RTPCodecParameters, audio []webrtc.RTPCodecParameters) (*webrtc.PeerConnection, error) {
+// newConnection stays on loopback. It takes only that SRTP profile.
+func newConnection(profile dtls.SRTPProtectionProfile, video, audio []webrtc.RTPCodecParameters) (*webrtc.PeerConnection, error) {
 	engine := &webrtc.MediaEngine{}
-	for _, c := range codecs {
+	for _, c := range video {
 		if err := engine.RegisterCodec(c, webrtc.RTPCodecTypeVideo); err != nil {
 			return nil, err
 		}
@@ -26,6 +27,7 @@ func newConnection(codecs []webrtc.RTPCodecParameters, audio []webrtc.RTPCodecPa
 		return nil, err
 	}
 	settings := webrtc.SettingEngine{}
+	settings.SetSRTPProtectionProfiles(profile)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetIPFilter(net.IP.IsLoopback)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
@@ -56,7 +57,8 @@ func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
 	if o.VP8 {
 		video = vp8()
 	}
-	pc, err := newConnection([]webrtc.RTPCodecParameters{video}, []webrtc.RTPCodecParameters{opus()})
+	// OBS is built with mbedTLS, which has no other profile.
+	pc, err := newConnection(dtls.SRTP_AES128_CM_HMAC_SHA1_80, []webrtc.RTPCodecParameters{video}, []webrtc.RTPCodecParameters{opus()})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
@@ -57,7 +58,7 @@ func View(t testing.TB, door Door, o ViewOptions) (*Viewer, error) {
 	if o.VP8 {
 		video = []webrtc.RTPCodecParameters{vp8(), h264()}
 	}
-	pc, err := newConnection(video, []webrtc.RTPCodecParameters{opus()})
+	pc, err := newConnection(dtls.SRTP_AEAD_AES_128_GCM, video, []webrtc.RTPCodecParameters{opus()})
 	if err != nil {
 		return nil, err
 	}
