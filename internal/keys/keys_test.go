@@ -457,3 +457,80 @@ func TestManyTokensWhileKeysRotate(t *testing.T) {
 	})
 	g.Wait()
 }
+
+// until waits for what another goroutine does.
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it did not happen: %s", what)
+		}
+	}
+}
+
+func TestTheServerGoesOnAtItsStart(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	old := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	h.issue(time.Hour)
+	h.aws.calls = 0
+	h.aws.broken = func(call int, before bool) error {
+		if call == 3 && !before { // the import's answer is lost
+			return errCut
+		}
+		return nil
+	}
+	if _, err := h.keys.Rotate(t.Context(), region, keys.Source{}); err == nil {
+		t.Fatal("the rotation was not cut")
+	}
+	h.aws.broken = nil
+	h.clock.advance(2 * time.Hour)
+	h.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.keys.Run(ctx) }()
+	until(t, "the new key signs and the old one is deleted", func() bool {
+		list, err := h.keys.List(t.Context())
+		return err == nil && len(list) == 1 && list[0].State == keys.StateActive && list[0].Name != old.Name
+	})
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: got %v, want nil", err)
+	}
+}
+
+// A ledger knows of one token.
+type ledger time.Time
+
+func (l ledger) LastExpiry(context.Context, string) (time.Time, error) { return time.Time(l), nil }
+
+func TestTheLedgerHasAWord(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	h.must(h.keys.Retire(t.Context(), region))
+	wary := keys.New(keys.Config{Dir: h.dir, AWS: h.aws, Now: h.clock.now, Ledger: ledger(time.Now().Add(time.Hour))})
+	if gone, err := wary.Tidy(t.Context()); err != nil || len(gone) != 0 {
+		t.Errorf("a token is recorded: deleted %v, %v; want nothing", gone, err)
+	}
+	h.clock.advance(2 * time.Hour)
+	if gone, err := wary.Tidy(t.Context()); err != nil || len(gone) != 1 {
+		t.Errorf("it has expired: deleted %v, %v; want the key", gone, err)
+	}
+}
+
+func TestTheAPIStepsInForAKeyThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	k := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	if err := os.Remove(filepath.Join(h.dir, k.Name+".pem")); err != nil {
+		t.Fatal(err)
+	}
+	h.start() // the first one has the key in memory
+	if made := h.issue(time.Hour); made.IssuedBy != "AWS API" {
+		t.Errorf("issued by %q, want the API", made.IssuedBy)
+	}
+	if why := h.router.Why(t.Context(), arn); !strings.Contains(why, "cannot be used") || !strings.Contains(why, k.Name) {
+		t.Errorf("why: got %q, want the key that cannot be used", why)
+	}
+}
