@@ -22,7 +22,7 @@ export function cast(view, list) {
 }
 
 /**
- * The columns that make the pictures largest in a frame of that shape.
+ * The columns that make the pictures largest in a frame of that shape; side by side rather than below each other.
  * @param {number} n @param {number} width @param {number} height
  */
 export function columns(n, width, height) {
@@ -30,7 +30,7 @@ export function columns(n, width, height) {
   let largest = 0;
   for (let c = 1; c <= n; c++) {
     const size = Math.min(width / c / 16, height / Math.ceil(n / c) / 9);
-    if (size > largest) { largest = size; best = c; }
+    if (size >= largest) { largest = size; best = c; }
   }
   return best;
 }

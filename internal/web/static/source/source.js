@@ -24,6 +24,7 @@ async function token() {
   if (!response.ok) throw await problem(response);
   const admission = await response.json();
   view = admission.view;
+  document.documentElement.dataset.view = kindOf(view);
   return admission;
 }
 

@@ -64,7 +64,7 @@ export function openLocal({ admission, wants, on }, { watch = watchStage, view =
     function again(ms) {
       if (stopped) return;
       on.link(id, 'retrying');
-      timer = window.setTimeout(() => { session.stop(); void connect(); }, ms);
+      timer = setTimeout(() => { session.stop(); void connect(); }, ms);
     }
 
     void connect();
