@@ -174,3 +174,33 @@ func TestChromiumViewsOBS(t *testing.T) {
 		t.Errorf("got %+v, want 640 pixels and no loss", s.Inbound)
 	}
 }
+
+// A real decoder and jitter buffer come in late in a keyframe interval of 8 s.
+func TestChromiumCatchesUp(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	p := h.publish("obs", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Keyint: 240})})
+	page := h.openPage()
+	ctx := within(t, 30*time.Second)
+	for p.Frames()%240 < 180 {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal("the publisher does not send")
+		}
+	}
+	began := p.Frames() % 240
+	page.run("view('ben', 'obs')")
+	live := page.waitStats("ben", func(s browserStats) bool { return s.Inbound.FramesDecoded >= p.Frames()%240-10 })
+	t.Logf("came in at frame %d, first frame after %.0f ms, at the live edge at frame %d", began, live.FirstFrame, p.Frames()%240)
+	if live.FirstFrame > 1000 || live.Inbound.KeyFramesDecoded != 1 {
+		t.Errorf("first frame after %.0f ms, %d keyframes; it should not have waited for the next one", live.FirstFrame, live.Inbound.KeyFramesDecoded)
+	}
+	inStep := func(s browserStats) bool {
+		apart := s.Inbound.EstimatedPlayoutTimestamp - s.Sound.EstimatedPlayoutTimestamp
+		return s.Sound.EstimatedPlayoutTimestamp > 0 && apart < 80 && apart > -80
+	}
+	s := page.waitStats("ben", inStep)
+	t.Logf("sound and picture %.0f ms apart, %.0f ms in the jitter buffer on average", s.Inbound.EstimatedPlayoutTimestamp-s.Sound.EstimatedPlayoutTimestamp,
+		1000*s.Inbound.JitterBufferDelay/float64(s.Inbound.FramesDecoded))
+}
