@@ -50,9 +50,11 @@ func unconnected(t *testing.T, engine browser.Engine, options fakeobs.Options, l
 	return d
 }
 
-func (d *dock) signIn() {
+func (d *dock) signIn() { d.signInAs("ana", password) }
+
+func (d *dock) signInAs(name, password string) {
 	d.WaitVisible(`input[name="name"]`)
-	d.Type(`input[name="name"]`, "ana")
+	d.Type(`input[name="name"]`, name)
 	d.Type(`input[name="password"]`, password)
 	d.Click(`button[type="submit"]`)
 	d.WaitVisible(`input[name="obsPassword"]`)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
@@ -225,8 +226,20 @@ func (d *dock) shoot(engine browser.Engine, name string) {
 	}
 }
 
+func (d *dock) keep(name string) { keep(d.Page, name) }
+
+// keep takes a picture for the screenshots folder, if there is one.
+func keep(page *browser.Page, name string) {
+	if *screenshots != "" {
+		page.FullScreenshot(filepath.Join(*screenshots, name+".png"))
+	}
+}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// AWS's default chain of credentials looks at the environment first; the emulator has this pair.
+	os.Setenv("AWS_ACCESS_KEY_ID", apptest.AccessKey)
+	os.Setenv("AWS_SECRET_ACCESS_KEY", apptest.SecretKey)
 	if *screenshots != "" {
 		if err := os.MkdirAll(*screenshots, 0o755); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -1,0 +1,198 @@
+package docktest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// An encoder is the part of OBS that a FakeOBS does not have: it calls the stage with real media.
+type encoder struct {
+	t    testing.TB
+	clip *rtcpeer.Clip
+
+	mu    sync.Mutex
+	calls []fakeobs.Call
+}
+
+func newEncoder(t testing.TB) *encoder {
+	return &encoder{t: t, clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{})}
+}
+
+func (e *encoder) output(_ context.Context, endpoint, bearer string, opus bool) (fakeobs.Session, error) {
+	e.mu.Lock()
+	e.calls = append(e.calls, fakeobs.Call{Endpoint: endpoint, Bearer: bearer, Opus: opus})
+	e.mu.Unlock()
+	if !opus {
+		return nil, errors.New("AAC labelled as Opus")
+	}
+	p, err := rtcpeer.Publish(e.t, rtcpeer.HTTP(endpoint, bearer), rtcpeer.PublishOptions{Clip: e.clip})
+	if err != nil {
+		return nil, err
+	}
+	return broadcast{p}, nil
+}
+
+// A broadcast hangs up as OBS does.
+type broadcast struct{ *rtcpeer.Publisher }
+
+func (b broadcast) Done() <-chan struct{} { return b.Closed() }
+func (b broadcast) Close() error          { return b.HangUp(context.Background()) }
+
+// TestAnAWSStageFromTheOperatorsPageToLive is the road of an AWS stage with nothing but the two pages, on the emulator.
+func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
+	olga := a.Operator()
+	ana := invited(a, olga, "ana")
+	op := operatorPage(t, a)
+
+	t.Log("the operator has a stage made at AWS")
+	op.ClickText("Stages on Amazon IVS")
+	op.WaitText("There are no stages in your AWS account (us-west-2) yet.")
+	op.Type("#f-awsName", "studio")
+	op.ClickText("Make at AWS")
+	op.WaitText("By the AWS API: there is no own key")
+	op.WaitText("All of them are here already.")
+	studio := stageNamed(t, olga, "studio")
+
+	t.Log("what AWS does not have is not added; the page says so where it was asked for")
+	op.Type("#f-arn", "arn:aws:ivs:us-west-2:123456789012:stage/nowhere")
+	op.ClickText("Add by ARN")
+	op.WaitText("The stage is gone from AWS")
+	op.WaitVisible(`details[open] .error`)
+	shootPage(op, "operator-aws-refused")
+
+	t.Log("she removes it, when she was asked; AWS still has it, and she picks it from the list")
+	op.ClickText("Remove: studio")
+	op.WaitText("At AWS the stage stays.")
+	op.ClickText("Yes, do it")
+	op.WaitVisible(`[aria-label="Add: studio"]`)
+	shootPage(op, "operator-aws-list")
+	op.ClickText("Add: studio")
+	op.WaitText("All of them are here already.")
+
+	t.Log("its limits are the operator's to set")
+	op.Click(`.list > li:nth-child(2) > details > summary`)
+	op.Type(`[id="most-`+string(studio.ARN)+`"]`, "6000")
+	op.Press("Enter")
+	op.WaitFor(`(async () => (await (await fetch('api/stages')).json()).stages.some((s) => s.name === 'studio' && s.limits.maxBitrate === 6000000))()`)
+
+	t.Log("and she lets Ana on")
+	op.Eval(`document.getElementById('stage-`+string(ana.Me().ID)+`').value = '`+string(studio.ARN)+`'`, nil)
+	op.ClickText("Let on")
+	op.WaitText("tokens up to 12 hours")
+	shootPage(op, "operator-aws")
+
+	t.Log("Ana goes live from the dock with a token of the AWS API")
+	sender := newEncoder(t)
+	obs := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Output: sender.output})
+	page := browser.Open(t, browser.OBS31, browser.Options{})
+	page.Goto(a.URL + "/dock")
+	signInAs(page, "ana")
+	page.Type(`input[name="address"]`, "127.0.0.1:"+obs.Port())
+	page.Type(`input[name="obsPassword"]`, obsPassword)
+	page.Click(`.card form button[type="submit"]`)
+	page.ClickText("Set up OBS")
+	inState(page, "ready")
+	page.ClickText("Go live")
+	inState(page, "live")
+	page.WaitText("LIVE")
+
+	var tokens web.Tokens
+	olga.Must(http.StatusOK, "GET", "/api/tokens?all=1", nil, &tokens)
+	if got := tokens.Tokens[0]; got.IssuedBy != "AWS API" || got.User.Name != "ana" || got.Stage != studio.ARN {
+		t.Errorf("the token: got %+v, want one of the AWS API for ana on the studio", got)
+	}
+	if len(sender.calls) != 1 || sender.calls[0].Bearer == "" {
+		t.Errorf("OBS called %d times, want once", len(sender.calls))
+	}
+
+	t.Log("she stops, and is not on the stage any more")
+	page.Click("button.danger")
+	obs.WaitStream(t, "STOPPED")
+	inState(page, "ready")
+}
+
+// TestAWSOutOfReach: the page says what the server says, and the local stages are all there.
+func TestAWSOutOfReach(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1")
+	a.Operator()
+	op := operatorPage(t, a)
+	op.ClickText("Stages on Amazon IVS")
+	op.WaitText("Amazon IVS cannot be reached from the server")
+	op.WaitText("main")
+
+	t.Log("and where AWS is not served, how it would be")
+	b := apptest.Start(t)
+	b.Operator()
+	other := operatorPage(t, b)
+	other.ClickText("Stages on Amazon IVS")
+	other.WaitText("start Stagedoor with --ivs-region")
+}
+
+func operatorPage(t *testing.T, a *apptest.App) *browser.Page {
+	t.Helper()
+	page := browser.Open(t, browser.Current, browser.Options{Width: 460, Height: 900})
+	page.Goto(a.URL + "/operator")
+	signInAs(page, "olga")
+	page.WaitText("Nobody is on it.") // the lists are there, and move nothing any more
+	return page
+}
+
+func signInAs(page *browser.Page, name string) {
+	page.Type(`input[name="name"]`, name)
+	page.Type(`input[name="password"]`, apptest.Password)
+	page.ClickText("Sign in")
+}
+
+func inState(page *browser.Page, name string) {
+	page.WaitFor(`document.documentElement.dataset.state === ` + strconv.Quote(name))
+}
+
+// invited makes a broadcaster who may go nowhere yet.
+func invited(a *apptest.App, operator *apptest.Client, name string) *apptest.Client {
+	var made web.Invited
+	operator.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &made)
+	link, _ := url.Parse(made.Invite)
+	c := a.Browser()
+	c.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: link.Query().Get("code"), Password: apptest.Password}, nil)
+	return c
+}
+
+func stageNamed(t *testing.T, operator *apptest.Client, name string) web.Stage {
+	t.Helper()
+	var list web.Stages
+	operator.Must(http.StatusOK, "GET", "/api/stages", nil, &list)
+	for _, s := range list.Stages {
+		if s.Name == name {
+			return s
+		}
+	}
+	t.Fatalf("there is no stage %q: %+v", name, list)
+	return web.Stage{}
+}
+
+// shootPage looks at the operator's page as a column and on a desktop.
+func shootPage(page *browser.Page, name string) {
+	if *screenshots == "" {
+		return
+	}
+	for _, width := range []int{460, 1280} {
+		page.Resize(width, 900)
+		page.FullScreenshot(filepath.Join(*screenshots, name+"-"+strconv.Itoa(width)+".png"))
+	}
+	page.Resize(460, 900)
+}

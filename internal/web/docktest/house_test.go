@@ -1,0 +1,192 @@
+package docktest
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+)
+
+// A sender is what FakeOBS has in place of libdatachannel: a publisher with real H.264, and AAC where OBS's encoder is AAC.
+type sender struct{ *rtcpeer.Publisher }
+
+func (s sender) Done() <-chan struct{} { return s.Closed() }
+func (s sender) Close() error {
+	defer s.Publisher.Close()
+	return s.HangUp(context.Background())
+}
+
+func sending(t *testing.T) fakeobs.WHIPOutput {
+	t.Helper()
+	good := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{})
+	aac := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{AAC: true})
+	return func(_ context.Context, endpoint, bearer string, opus bool) (fakeobs.Session, error) {
+		clip := aac
+		if opus {
+			clip = good
+		}
+		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(endpoint, bearer), rtcpeer.PublishOptions{Clip: clip})
+		if err != nil {
+			return nil, err
+		}
+		return sender{p}, nil
+	}
+}
+
+// TestTheWholeRoad goes from the printed link to a viewer who sees and hears, as people do, on the real server.
+func TestTheWholeRoad(t *testing.T) {
+	t.Parallel()
+	app := apptest.Start(t)
+	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Version: fakeobs.OBS31, Output: sending(t)})
+
+	olga := browser.Open(t, browser.Current, browser.Options{})
+	olga.Goto(app.SetupURL)
+	olga.WaitVisible("#f-name")
+	var history string
+	olga.Eval("location.href", &history)
+	if strings.Contains(history, "code") {
+		t.Errorf("the code stays in the address: %s", history)
+	}
+	olga.Type("#f-name", "olga")
+	choosePassword(olga)
+	olga.ClickText("Make the operator")
+	invite := inviteAna(olga)
+
+	ana := &dock{Page: browser.Open(t, browser.OBS31, browser.Options{}), t: t, obs: far}
+	ana.Goto(invite)
+	ana.WaitText("Hello ana")
+	choosePassword(ana.Page)
+	ana.ClickText("Set password")
+	ana.WaitText("Open the dock")
+	ana.Goto(app.URL + "/dock")
+	ana.WaitVisible(`input[name="obsPassword"]`)
+	ana.connect(obsPassword)
+	ana.state("not-set-up")
+	ana.ClickText("Set up OBS")
+	ana.state("ready")
+	ana.ClickText("Go live")
+	ana.state("live")
+	ana.WaitText("640×360")
+	ana.WaitText("Opus, ")
+	ana.keep("dock-live")
+
+	olga.WaitText("640×360")
+	olga.WaitText("OBS 31.1.2")
+	keep(olga, "operator")
+	olga.Goto(app.URL + "/watch")
+	olga.WaitFor(`document.querySelector('video')?.videoWidth === 640`)
+	olga.ClickText("Switch the sound on")
+	olga.WaitFor(moving)
+	olga.WaitFor(audible)
+	keep(olga, "watch")
+	olga.WaitText("ana")
+
+	ana.Click("button.danger")
+	ana.state("ready")
+	olga.WaitText("Nobody is on the stage now")
+}
+
+func choosePassword(page *browser.Page) {
+	page.Type(`input[name="password"]`, apptest.Password)
+	page.Type(`input[name="repeat"]`, apptest.Password)
+}
+
+// inviteAna adds a broadcaster, lets her onto the stage, and answers her link.
+func inviteAna(olga *browser.Page) (link string) {
+	olga.WaitText("Invite")
+	olga.Type("#f-newName", "ana")
+	olga.ClickText("Invite")
+	olga.WaitVisible("#c-invite")
+	olga.Eval(`document.querySelector("#c-invite").value`, &link)
+	olga.ClickText("Let on")
+	olga.WaitText("12 hours")
+	return link
+}
+
+// moving holds while the video shows new pictures.
+const moving = `(async () => {
+	const frames = () => document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames;
+	const before = frames();
+	await new Promise(resolve => setTimeout(resolve, 300));
+	return frames() > before;
+})()`
+
+// audible holds while the sound is on and above silence.
+const audible = `(async () => {
+	const video = document.querySelector('video');
+	const context = new AudioContext(), meter = context.createAnalyser();
+	context.createMediaStreamSource(video.srcObject).connect(meter);
+	await new Promise(resolve => setTimeout(resolve, 300));
+	const samples = new Float32Array(meter.fftSize);
+	meter.getFloatTimeDomainData(samples);
+	await context.close();
+	return !video.muted && samples.some(x => Math.abs(x) > 0.01);
+})()`
+
+// TestSoundThatNobodyHears is OBS with the service switched by another tool: AAC as if it were Opus. The dock finds out from the stage.
+func TestSoundThatNobodyHears(t *testing.T) {
+	t.Parallel()
+	app := apptest.Start(t)
+	app.Broadcaster(app.Operator(), "ana", "publish", "subscribe")
+	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Profile: "Stagedoor", Screen: [2]int{1280, 720}, Output: sending(t)})
+	// Written, but never built: no profile was activated since.
+	far.Edit(func(params map[string]string, service *fakeobs.Service) {
+		*service = fakeobs.Service{Type: "whip_custom", Settings: object{"service": "WHIP", "server": "x"}}
+		for name, value := range map[string]string{"StreamAudioEncoder": "opus", "UseAdvanced": "true", "x264Settings": "keyint=60", "VBitrate": "2500"} {
+			params["SimpleOutput/"+name] = value
+		}
+	})
+	d := &dock{Page: browser.Open(t, browser.OBS30, browser.Options{}), t: t, obs: far}
+	d.Goto(app.URL + "/dock")
+	d.signInAs("ana", apptest.Password)
+	d.connect(obsPassword)
+	d.state("ready")
+	d.ClickText("Go live")
+	d.state("live")
+	d.WaitText("Nobody can hear you")
+	d.ClickText("Stop, then set up OBS again")
+	d.state("ready")
+	if got := far.AudioCodecInUse(); got != "opus" {
+		t.Errorf("the encoder that OBS has built: got %q, want opus", got)
+	}
+	d.ClickText("Go live")
+	d.state("live")
+	d.WaitText("Opus, ")
+	d.WaitNoText("Nobody can hear you")
+}
+
+// TestTheOperatorHasTheLastWord kicks a broadcaster, whose OBS does not come back against it.
+func TestTheOperatorHasTheLastWord(t *testing.T) {
+	t.Parallel()
+	app := apptest.Start(t)
+	olga := app.Operator()
+	app.Broadcaster(olga, "ana", "publish", "subscribe")
+	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Output: sending(t)})
+	d := &dock{Page: browser.Open(t, browser.OBS31, browser.Options{}), t: t, obs: far}
+	d.Goto(app.URL + "/dock")
+	d.signInAs("ana", apptest.Password)
+	d.connect(obsPassword)
+	d.state("not-set-up")
+	d.ClickText("Set up OBS")
+	d.state("ready")
+	d.ClickText("Go live")
+	d.state("live")
+
+	page := browser.Open(t, browser.Current, browser.Options{})
+	page.Goto(app.URL + "/operator")
+	page.Type("#f-name", "olga")
+	page.Type("#f-password", apptest.Password)
+	page.ClickText("Sign in")
+	page.ClickText("Disconnect")
+	page.Type("#f-reason", "The hall is closing.")
+	page.ClickText("Disconnect")
+	page.WaitText("Nobody is on it.")
+
+	d.state("trouble")
+	d.WaitText("The hall is closing.")
+	far.Wait(t, "OBS to be quiet", func(s fakeobs.State) bool { return !s.Active && s.Stream == "STOPPED" })
+}
