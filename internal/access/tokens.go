@@ -110,7 +110,7 @@ func (c *Control) issueOn(ctx context.Context, permit Permit, bucket string, req
 	if err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	return token, nil
+	return token, c.remember(ctx, permit, token)
 }
 
 func mayEnter(p Permit) bool { return p.Stage && effective(p.Account.Role, p.Grant).Capabilities != 0 }
