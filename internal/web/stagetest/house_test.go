@@ -80,5 +80,5 @@ func moves(page *browser.Page, selector string) {
 
 // loud waits until the level meter of the selector moves.
 func loud(page *browser.Page, selector string) {
-	page.WaitFor(`Number(/scaleX\(([\d.]+)\)/.exec(document.querySelector('` + selector + ` .level').style.transform)?.[1]) > 0.3`)
+	page.WaitFor(`Number(/ (\d+)%/.exec(document.querySelector('` + selector + ` .level').style.clipPath)?.[1]) < 70`)
 }

@@ -42,7 +42,7 @@ export function createTile({ name, blocked }) {
     unlock() { if (video.srcObject) start(); },
     measure() {
       const loud = sound.level();
-      bar.style.transform = `scaleX(${loud.toFixed(2)})`;
+      bar.style.clipPath = `inset(0 ${Math.round(100 - loud * 100)}% 0 0)`;
       return loud;
     },
     stop() {

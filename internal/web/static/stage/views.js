@@ -111,9 +111,9 @@ export function sourcesView(m, act) {
     h('p', { className: 'hint' }, t('scene.lead')),
     !ready && connectView(m, act),
     h('ul', { className: 'list' },
-      ...layouts().map(([view, name]) => h('li', { className: 'source', key: view }, h('b', null, name), ...sourceButtons(m, act, view, name))),
+      ...layouts().map(([view, name]) => h('li', { className: 'source', key: view }, h('b', null, name), sourceButtons(m, act, view, name))),
       ...m.cards.filter((c) => c.participant.userId !== '').map((c) => h('li', { className: 'source', key: c.participant.id },
-        h('b', null, c.participant.name), ...sourceButtons(m, act, c.participant.userId, c.participant.name)))),
+        h('b', null, c.participant.name), sourceButtons(m, act, c.participant.userId, c.participant.name)))),
     m.made && copyField({ key: 'source-url', label: m.made.label, text: m.made.url }),
     m.made && h('p', { className: 'hint', key: 'made' }, t('scene.secret')),
     m.views.length > 0 && h('h3', { key: 'keys-title' }, t('view.title')),
@@ -124,10 +124,9 @@ export function sourcesView(m, act) {
 const layouts = () => [['grid', t('scene.grid')], ['spotlight', t('scene.spotlight')]];
 
 /** @param {Model} m @param {Actions} act @param {string} view @param {string} name */
-const sourceButtons = (m, act, view, name) => [
+const sourceButtons = (m, act, view, name) => h('span', { className: 'row' },
   button(t('scene.add'), () => act.add(view, name), { className: 'small', 'aria-label': t('scene.addPerson', { name }), 'aria-disabled': (m.working || m.obs.phase !== 'ready') && 'true' }),
-  button(t('scene.copy'), () => act.copy(view, name), { className: 'small', 'aria-label': t('scene.copyPerson', { name }), 'aria-disabled': m.working && 'true' }),
-];
+  button(t('scene.copy'), () => act.copy(view, name), { className: 'small', 'aria-label': t('scene.copyPerson', { name }), 'aria-disabled': m.working && 'true' }));
 
 /** @param {View} v @param {Actions} act */
 const viewRow = (v, act) => h('li', { className: 'source', key: v.id },
