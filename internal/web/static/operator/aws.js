@@ -16,10 +16,11 @@ import { t } from '../lib/strings.js';
  */
 export function awsCard({ aws, busy, sent, error, onopen, onadd }) {
   const opened = (/** @type {Event} */ e) => { if (/** @type {HTMLDetailsElement} */ (e.currentTarget).open) onopen(); };
-  return h('details', { key: 'aws', className: 'columns', ontoggle: opened },
+  return h('details', { key: 'aws', ontoggle: opened },
     h('summary', null, t('op.aws')),
-    ...(aws ? known(aws, busy, sent, onadd) : [!error && h('p', { className: 'hint', key: 'asking' }, t('op.awsAsking'))]),
-    error);
+    h('div', { className: 'columns' },
+      ...(aws ? known(aws, busy, sent, onadd) : [!error && h('p', { className: 'hint', key: 'asking' }, t('op.awsAsking'))]),
+      error));
 }
 
 /** @param {AwsStages} aws @param {boolean} busy @param {number} sent @param {(stage: Record<string, string>) => void} onadd */

@@ -227,7 +227,7 @@ function grants(user, path) {
   const free = state.stages.filter((s) => !user.grants.some((g) => g.stage === s.arn));
   return h('div', { className: 'columns', key: 'grants' },
     h('div', null, h('span', { className: 'hint' }, `${t('op.grants')}: `), user.grants.length === 0 && h('span', null, t('op.noGrants'))),
-    h('ul', { className: 'list' }, ...user.grants.map((g) => h('li', { className: 'row wrap', key: g.stage },
+    user.grants.length > 0 && h('ul', { className: 'list', key: 'granted' }, ...user.grants.map((g) => h('li', { className: 'row wrap', key: g.stage },
       h('b', null, state.stages.find((s) => s.arn === g.stage)?.name ?? g.stage),
       ...g.capabilities.map((c) => h('span', { className: 'tag' }, t(`op.${c}`))),
       h('span', { className: 'hint' }, `${t('op.longest')} ${t('op.hours', { n: number(g.maxTTL / 3600) })}`),
