@@ -258,3 +258,33 @@ func (d *desk) become(f func()) {
 	defer d.mu.Unlock()
 	f()
 }
+
+// awaitPage returns when a page listens to the events.
+func (d *desk) awaitPage() {
+	d.t.Helper()
+	poll(d.t, "a page that listens", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.pages) > 0
+	})
+}
+
+func poll(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain for %s", what)
+}
+
+func (d *dock) poll(what string, ok func() bool) {
+	d.t.Helper()
+	poll(d.t, what, ok)
+}
+
+func toJSON(v any) string {
+	text, _ := json.Marshal(v)
+	return string(text)
+}

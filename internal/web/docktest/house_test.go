@@ -43,7 +43,7 @@ func TestTheWholeRoad(t *testing.T) {
 	app := apptest.Start(t)
 	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Version: fakeobs.OBS31, Output: sending(t)})
 
-	olga := browser.Open(t, browser.Current, browser.Options{})
+	olga := browser.Open(t, browser.Current, browser.Options{ColorScheme: "dark"})
 	olga.Goto(app.SetupURL)
 	olga.WaitVisible("#f-name")
 	var history string
@@ -56,7 +56,7 @@ func TestTheWholeRoad(t *testing.T) {
 	olga.ClickText("Make the operator")
 	invite := inviteAna(olga)
 
-	ana := &dock{Page: browser.Open(t, browser.OBS31, browser.Options{}), t: t, obs: far}
+	ana := &dock{Page: browser.Open(t, browser.OBS31, browser.Options{ColorScheme: "dark"}), t: t, obs: far}
 	ana.Goto(invite)
 	ana.WaitText("Hello ana")
 	choosePassword(ana.Page)

@@ -289,7 +289,7 @@ function numbers(m, presence) {
     ...row('numbers.sent', sent && sent.bitrate > 0 ? t('numbers.mbits', { mbits: number(mbits(sent.bitrate)) }) : waiting),
     ...row('numbers.receives', ...(reception ? receives(reception) : [waiting])),
     ...row('numbers.viewers', String(presence?.viewers ?? 0)),
-    ...row('numbers.people', String(m.present.length)),
+    ...row('numbers.people', String(m.present.filter((p) => p.publishing).length)),
     ...row('numbers.encoder', t('numbers.percent', { percent: number(percent(sent?.encoderLag ?? 0)) })),
     ...row('numbers.render', t('numbers.percent', { percent: number(percent(sent?.renderLag ?? 0)) })));
 }

@@ -253,7 +253,6 @@ export const es = {
   'watch.retrying': 'La imagen se cortó. Conectando de nuevo…',
   'watch.failed': 'Esta emisión no se puede ver: {message}',
   'watch.aws': 'Este escenario está en Amazon IVS. Su público lo ve en tu propia aplicación.',
-  'watch.notPublishing': '{name} está ahí, pero aún no envía nada.',
   'watch.muted': 'sin sonido',
   'watch.you': 'tú',
   'watch.viewers': '{n} mirando',

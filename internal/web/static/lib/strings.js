@@ -268,7 +268,6 @@ export const en = {
   'watch.retrying': 'The picture broke off. Connecting again…',
   'watch.failed': 'This broadcast cannot be played: {message}',
   'watch.aws': 'This stage is on Amazon IVS. Its viewers watch in your own app.',
-  'watch.notPublishing': '{name} is there, but sends nothing yet.',
   'watch.muted': 'sound off',
   'watch.you': 'you',
   'watch.viewers': '{n} watching',

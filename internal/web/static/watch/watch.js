@@ -35,8 +35,7 @@ function draw() {
       list.length === 0 && h('p', { className: 'card' }, t('watch.noStage')),
       stage?.served === 'aws' && h('p', { className: 'card' }, t('watch.aws')),
       stage?.served === 'local' && shown.length === 0 && h('p', { className: 'card', key: 'nobody' }, t('watch.nobody')),
-      h('div', { className: shown.length === 1 ? 'videos one' : 'videos', key: 'videos' }, ...shown.map((p) => p.view())),
-      ...here().filter((p) => !p.publishing).map((p) => h('p', { className: 'hint', key: p.participantId }, t('watch.notPublishing', { name: p.name })))));
+      h('div', { className: shown.length === 1 ? 'videos one' : 'videos', key: 'videos' }, ...shown.map((p) => p.view()))));
   for (const p of shown) p.mount(); // a video that plays is never moved
 }
 
@@ -146,7 +145,7 @@ void signedIn((me) => {
         if (!stages().some((s) => s.arn === state.stage)) state.stage = stages()[0]?.arn ?? '';
       } else return;
       draw();
-      say(here().map((p) => p.name).join(', '));
+      say(here().filter((p) => p.publishing).map((p) => p.name).join(', '));
     },
   });
 }, 'watch');

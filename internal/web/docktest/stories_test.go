@@ -1,0 +1,333 @@
+package docktest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/realobs"
+)
+
+// TestNothingIsLostOnReload: the password that was to be remembered, the connection, the broadcast.
+func TestNothingIsLostOnReload(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		d := unconnected(t, engine, fakeobs.Options{Password: obsPassword}, browser.Options{})
+		d.signIn()
+		d.Click(`input[name="remember"]`)
+		d.connect(obsPassword)
+		d.state("not-set-up")
+		d.ClickText("Set up OBS")
+		d.state("ready")
+		d.Reload()
+		d.state("ready")
+
+		d.ClickText("Go live")
+		d.obs.WaitStream(t, "STARTED")
+		d.desk.stage("publishing", "", "")
+		d.state("live")
+		d.Reload()
+		d.state("starting")
+		d.desk.awaitPage()
+		d.desk.present(reception())
+		d.state("live")
+		if got := d.obs.State().Attempts; got != 1 {
+			t.Errorf("OBS called %d times, want 1", got)
+		}
+	})
+}
+
+// TestThePasswordIsForgotten unless the person ticked that it be remembered.
+func TestThePasswordIsForgotten(t *testing.T) {
+	t.Parallel()
+	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
+	d.state("not-set-up")
+	var kept string
+	d.Eval(`JSON.stringify({...localStorage, ...sessionStorage})`, &kept)
+	if strings.Contains(kept, obsPassword) {
+		t.Errorf("the browser keeps the password unasked: %s", kept)
+	}
+	d.Reload()
+	d.WaitText("It wants its WebSocket password")
+}
+
+// TestARestartedOBSIsFoundAgain by itself.
+func TestARestartedOBSIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
+	d.state("not-set-up")
+	d.obs.Quit()
+	d.WaitText("As soon as it runs again")
+	if err := d.obs.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	d.state("not-set-up")
+}
+
+// TestBackToMyProfile undoes the set-up, and the second set-up finds everything there.
+func TestBackToMyProfile(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		d := openDock(t, engine, fakeobs.Options{Password: obsPassword, Profile: "Church", Version: fakeobs.OBS30_2}, browser.Options{})
+		d.state("not-set-up")
+		d.ClickText("Set up OBS")
+		d.state("ready")
+		d.ClickText("Connected to OBS 30.2.3")
+		d.ClickText("Back to my profile “Church”")
+		d.WaitText("OBS is back on your profile “Church”.")
+		d.state("not-set-up")
+		if got := d.obs.State().Profile; got != "Church" {
+			t.Errorf("the profile: got %q, want Church", got)
+		}
+		d.ClickText("Set up OBS")
+		d.state("ready")
+	})
+}
+
+// TestCopyInADock: the clipboard API is refused there, the old command works.
+func TestCopyInADock(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		d := unconnected(t, engine, fakeobs.Options{}, browser.Options{})
+		d.obs.Quit() // by hand works with no OBS at hand
+		d.signIn()
+		d.ClickText("By hand")
+		d.ClickText("Get a token")
+		d.WaitVisible("#c-token")
+		var masked string
+		d.Eval(`document.querySelector("#c-token").type`, &masked)
+		if masked != "password" {
+			t.Errorf("the token is shown unasked")
+		}
+		d.Click(`[aria-label="Copy: Bearer token"]`)
+		d.WaitText("Copied")
+		if got := d.Clipboard(); !strings.HasPrefix(got, "token-of-participant1-") {
+			t.Errorf("the clipboard has %q", got)
+		}
+		d.Eval(`document.querySelector("#c-token").type`, &masked)
+		if masked != "password" {
+			t.Errorf("copying has unmasked the token")
+		}
+	})
+}
+
+// TestWhenNothingCopies the text is selected, and the person told what to press.
+func TestWhenNothingCopies(t *testing.T) {
+	t.Parallel()
+	d := unconnected(t, browser.OBS30, fakeobs.Options{}, browser.Options{})
+	d.signIn()
+	d.Eval(`document.execCommand = () => false`, nil)
+	d.ClickText("By hand")
+	d.ClickText("Get a token")
+	d.WaitVisible("#c-token")
+	d.Click(`[aria-label="Copy: Bearer token"]`)
+	d.WaitText("Press Ctrl+C")
+	var selected string
+	d.Eval(`getSelection().toString()`, &selected)
+	if !strings.HasPrefix(selected, "token-of-participant1-") {
+		t.Errorf("selected is %q", selected)
+	}
+}
+
+// TestTheTokenIsClearedFromThePage when it expires, and when the person signs out elsewhere.
+func TestTheTokenIsClearedFromThePage(t *testing.T) {
+	t.Parallel()
+	d := unconnected(t, browser.OBS31, fakeobs.Options{}, browser.Options{})
+	d.signIn()
+	d.desk.become(func() { d.desk.lives = 3 * time.Second })
+	d.ClickText("By hand")
+	d.ClickText("Get a token")
+	d.WaitVisible("#c-token")
+	d.WaitGone("#c-token")
+
+	d.desk.become(func() { d.desk.lives = time.Hour })
+	d.ClickText("Get a token")
+	d.WaitVisible("#c-token")
+	d.desk.tell("bye", object{"reason": "signed_out"})
+	d.WaitText("You were signed out.")
+	var page string
+	d.Eval(`document.documentElement.outerHTML`, &page)
+	if strings.Contains(page, "token-of") {
+		t.Error("the token is still in the page")
+	}
+}
+
+// TestADeadTokenIsRenewedOnce, while OBS would knock with it for three hours.
+func TestADeadTokenIsRenewedOnce(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		var ready row
+		for _, r := range rows() {
+			if r.name == "live" {
+				ready = r
+			}
+		}
+		d := unconnected(t, engine, ready.obs, browser.Options{})
+		d.live()
+		d.far.Answer(fakeobs.Refuse(401))
+		d.far.Drop()
+		d.obs.WaitStream(t, "RECONNECTING")
+		d.far.Answer(fakeobs.Accept())
+		d.desk.stage("refused", "token_expired", "The token has expired: get a new one.")
+		d.obs.Wait(t, "a new token", func(s fakeobs.State) bool {
+			token, _ := s.Service.Settings["bearer_token"].(string)
+			return s.Stream == "STARTED" && strings.HasPrefix(token, "token-of-participant2-")
+		})
+		d.desk.stage("publishing", "", "")
+		d.state("live")
+	})
+}
+
+// TestTheServerIsTold what the dock knows of OBS: it has no other way to know.
+func TestTheServerIsTold(t *testing.T) {
+	t.Parallel()
+	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{Lang: "de-AT"})
+	d.state("not-set-up")
+	d.WaitText("OBS einrichten")
+	d.poll("the dock to tell of OBS", func() bool {
+		obs, _ := d.desk.said()["obs"].(object)
+		return obs["version"] == "32.1.2" && obs["state"] == "not_set_up" && strings.Contains(toJSON(obs["findings"]), "Sound is encoded as AAC")
+	})
+}
+
+// TestLanguages are the browser's.
+func TestLanguages(t *testing.T) {
+	t.Parallel()
+	for lang, want := range map[string]string{"de-AT": "Anmelden", "es": "Iniciar sesión", "fr-FR": "Sign in"} {
+		d := unconnected(t, browser.OBS31, fakeobs.Options{}, browser.Options{Lang: lang})
+		d.WaitText(want)
+	}
+}
+
+// TestByKeyboard goes live without a mouse.
+func TestByKeyboard(t *testing.T) {
+	t.Parallel()
+	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
+	d.state("not-set-up")
+	d.focus("Set up OBS")
+	d.Press("Enter")
+	d.state("ready")
+	d.focus("Go live")
+	d.Press("Enter")
+	d.obs.WaitStream(t, "STARTED")
+	d.desk.stage("publishing", "", "")
+	d.state("live")
+	var heard string
+	d.Eval(`document.querySelector('[aria-live]').textContent`, &heard)
+	if heard != "LIVE" {
+		t.Errorf("a screen reader hears %q, want LIVE", heard)
+	}
+}
+
+// focus presses Tab until a button has the focus.
+func (d *dock) focus(label string) {
+	d.t.Helper()
+	for range 20 {
+		d.Press("Tab")
+		var at string
+		d.Eval(`document.activeElement.textContent`, &at)
+		if at == label {
+			return
+		}
+	}
+	d.t.Fatalf("Tab does not lead to %q", label)
+}
+
+// TestTheDockInARealOBS sets a real OBS up as far as that one can: Debian's is too old for WHIP.
+func TestTheDockInARealOBS(t *testing.T) {
+	t.Parallel()
+	obs := realobs.Start(t, obsPassword)
+	d := &dock{Page: browser.Open(t, browser.OBS30, browser.Options{}), t: t, desk: openDesk(t)}
+	d.Goto(d.desk.URL + "/dock")
+	d.signIn()
+	d.Type(`input[name="address"]`, strings.TrimPrefix(obs.URL(), "ws://"))
+	d.Type(`input[name="obsPassword"]`, "not this one")
+	d.Click(`.card form button[type="submit"]`)
+	d.WaitText("OBS did not take that password")
+	d.Type(`input[name="obsPassword"]`, obsPassword)
+	d.Click(`.card form button[type="submit"]`)
+	d.state("not-set-up")
+	d.WaitText("OBS 29.0.2 is too old")
+	d.ClickText("By hand")
+	d.ClickText("Get a token")
+	d.WaitVisible("#c-token")
+}
+
+// TestTheDockIsLight: everything that /dock loads, as it goes over the wire.
+func TestTheDockIsLight(t *testing.T) {
+	t.Parallel()
+	const most = 80 << 10
+	desk := openDesk(t)
+	seen, total := map[string]bool{}, 0
+	var load func(path string)
+	load = func(path string) {
+		if seen[path] {
+			return
+		}
+		seen[path] = true
+		text := get(t, desk.URL+path)
+		total += zipped(text)
+		for _, next := range mentioned(path, text) {
+			load(next)
+		}
+	}
+	load("/dock")
+	if !seen["/static/lib/golive.js"] || !seen["/static/vendor/obs-ws.global.js"] {
+		t.Fatalf("the walk has missed modules: %v", seen)
+	}
+	t.Logf("%d files, %d bytes with gzip", len(seen), total)
+	if total > most {
+		t.Errorf("the dock weighs %d bytes, want at most %d", total, most)
+	}
+}
+
+var (
+	inPage   = regexp.MustCompile(`(?:href|src)="(static/[^"]+)"`)
+	inModule = regexp.MustCompile(`(?m)^import [^;]*?'(\.{1,2}/[^']+)'`)
+)
+
+// mentioned lists what a page or a module loads at once.
+func mentioned(path string, text []byte) (paths []string) {
+	for _, m := range inPage.FindAllSubmatch(text, -1) {
+		paths = append(paths, "/"+string(m[1]))
+	}
+	if !strings.HasSuffix(path, ".js") {
+		return paths
+	}
+	base, _ := http.NewRequest("GET", "http://x"+path, nil)
+	for _, m := range inModule.FindAllSubmatch(text, -1) {
+		if u, err := base.URL.Parse(string(m[1])); err == nil {
+			paths = append(paths, u.Path)
+		}
+	}
+	return paths
+}
+
+func get(t *testing.T, url string) []byte {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s, %v", url, resp.Status, err)
+	}
+	return text
+}
+
+func zipped(text []byte) int {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(text)
+	z.Close()
+	return b.Len()
+}
