@@ -109,6 +109,38 @@ func TestRemovalInTheTerminalEndsALiveSession(t *testing.T) {
 	}
 }
 
+// TestWatchingByALoginEndsWithTheGrant: there is no token that could be revoked.
+func TestWatchingByALoginEndsWithTheGrant(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	token := olga.Token("publish")
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	ben := a.Broadcaster(olga, "ben", "subscribe")
+	byLogin := func(_ context.Context, offer string) (rtcpeer.Answer, error) {
+		status, _, answer := ben.Send("POST", "/whep/"+string(token.ParticipantID), "application/sdp", strings.NewReader(offer))
+		if status != http.StatusCreated {
+			t.Errorf("watching by a login: got %d %s", status, answer)
+		}
+		return rtcpeer.Answer{SDP: string(answer)}, nil
+	}
+	viewer, err := rtcpeer.View(t, byLogin, rtcpeer.ViewOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := viewer.WaitFrames(limit(t), 5); err != nil {
+		t.Fatal(err)
+	}
+	olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(ben.Me().ID)+"/grants/"+url.PathEscape(olga.MainStage()), nil, nil)
+	select {
+	case <-viewer.Closed():
+	case <-limit(t).Done():
+		t.Error("ben, who may not watch any more, still does")
+	}
+}
+
 func TestStopEndsSessionsAndRemembersIt(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()

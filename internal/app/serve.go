@@ -356,7 +356,12 @@ func (s *server) stopHTTP(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
 	s.web.Stop()
-	return errors.Join(s.whip.Shutdown(ctx), s.http.Shutdown(ctx))
+	err := s.whip.Shutdown(ctx)
+	if slow := s.http.Shutdown(ctx); slow != nil {
+		s.log.Warn("requests that would not end were cut off", "err", slow)
+		s.http.Close()
+	}
+	return err
 }
 
 // sweep takes over what another process changed, another replica or `stagedoor users remove`: the limits of stages, and
@@ -396,14 +401,18 @@ func (s *server) limitsFor(arn stage.ARN) sfu.Limits {
 func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	present, err := s.signal.Participants(ctx, arn)
 	for _, p := range present {
-		if p.Participant.ExpiresAt.IsZero() {
-			continue // watches by a login, without a token
-		}
-		if err := s.control.Admit(ctx, p.Participant); errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
-			s.sendAway(ctx, p.Participant, "token_revoked", "The token was revoked.")
+		if err := s.mayStay(ctx, p.Participant); errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
+			s.sendAway(ctx, p.Participant, "token_revoked", "The token was revoked, or the access to this stage was taken back.")
 		}
 	}
 	return err
+}
+
+func (s *server) mayStay(ctx context.Context, p stage.Participant) error {
+	if p.ExpiresAt.IsZero() { // watches by a login, without a token
+		return s.control.MayWatch(ctx, access.UserID(p.UserID), p.Stage)
+	}
+	return s.control.Admit(ctx, p)
 }
 
 // sendAway ends everything of a participant: the sessions, with a code that says why, and the place on the events socket.
