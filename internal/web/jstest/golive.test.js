@@ -173,6 +173,16 @@ describe('Go live', () => {
     assert.equal(broadcast.state.reason.detail, 'The token has expired.');
   });
 
+  it('does not use a token again that was turned away, revoked since it was put there', async () => {
+    await broadcast.keepFresh(arn);
+    obs.now.service.settings.bearer_token = '';
+    await broadcast.keepFresh(arn);
+    const answers = [['refused', 'token_revoked', 'This token was revoked.', 'STOPPED'], ['publishing', '', '', 'STARTED']];
+    obs.onStart = () => { const [kind, code, detail, state] = answers.shift(); obs.state(state, state === 'STARTED'); said(kind, code, detail); };
+    await broadcast.go(arn);
+    assert.deepEqual([phase(), world.minted.length], ['live', 2]);
+  });
+
   it('does not take the words about another participant or an earlier time for its own', async () => {
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');

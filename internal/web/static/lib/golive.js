@@ -7,7 +7,7 @@ import { serviceSettings } from './obs-setup.js';
 import { RENEW_BEFORE } from './tokens.js';
 
 /** What no fresh token helps against, or where one would go against somebody's will. */
-const FINAL = Object.freeze(['kicked', 'revoked', 'token_revoked', 'replaced', 'removed', 'no_grant', 'no_capability', 'stage_full', 'stage_deleted', 'no_h264', 'bad_sdp']);
+const FINAL = Object.freeze(['kicked', 'token_revoked', 'replaced', 'denied', 'no_grant', 'no_capability', 'stage_full', 'no_h264', 'bad_sdp']);
 
 /** Milliseconds. OBS gives the endpoint 8 s; a failure inside OBS may come with no event at all. */
 const WAITS = Object.freeze({ start: 15_000, stage: 20_000, stop: 5_000, reason: 1_500 });
@@ -53,6 +53,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   let connecting = false; // StartStream was sent, and OBS has not said what became of it
   let quieting = false; // it is us who stop OBS
   let renewals = 0;
+  let reused = false; // the token was there before this start, and may have been revoked since
   let stage = '';
   /** Each answers whether the fact was what it waits for. @type {Set<(fact: Fact) => boolean>} */
   const watchers = new Set();
@@ -138,7 +139,9 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     // Switching the service alone would send AAC as if it were Opus: that is Set up OBS's to do.
     if (before.streamServiceType !== 'whip_custom') return trouble({ text: 'live.notOurs', code: 'setup' }, false);
     const has = before.streamServiceSettings ?? {};
-    const ready = (renew ? null : tokens.reusable(has, stage)) ?? (await tokens.fresh(stage));
+    const kept = renew ? null : tokens.reusable(has, stage);
+    reused = kept !== null;
+    const ready = kept ?? (await tokens.fresh(stage));
     if (unwanted) return become({ phase: 'idle', renewing: false });
     become({ phase: 'starting', step: 'settings', participantId: ready.kept.participantId, expiresAt: ready.kept.expiresAt });
     await put(has, ready);
@@ -208,6 +211,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   }
 
   function live() {
+    reused = false;
     if (state.phase !== 'live') become({ phase: 'live', since: state.since || now(), sending: true, renewing: false });
   }
 
@@ -228,7 +232,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   const said = (event, text) => ({ text, detail: event.detail, code: event.code });
 
   /** @param {import('./types.js').StageEvent} event */
-  const renewable = (event) => renewals === 0 && !FINAL.includes(event.code);
+  const renewable = (event) => renewals === 0 && (reused || !FINAL.includes(event.code));
 
   /** In the reconnect loop OBS refuses new settings for three hours: stop, renew, start, once. @returns {Promise<void>} */
   async function renew() {
@@ -375,6 +379,8 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
       if (seen.has(event.id) || event.participantId !== state.participantId || !state.participantId) return;
       seen.add(event.id);
       lastWord = event;
+      // A token that was turned away once is not tried again.
+      if (event.kind === 'refused' || (event.kind === 'ended' && FINAL.includes(event.code))) tokens.spoil(event.participantId);
       tell({ kind: 'stage', event });
     },
     /** @param {import('./types.js').Presence[]} participants of any stage */

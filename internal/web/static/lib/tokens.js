@@ -58,6 +58,11 @@ export function createTokens({ mint, user, storage = localStorage, now = Date.no
       const k = kept();
       return k && settings.bearer_token && k.print === fingerprint(String(settings.bearer_token)) ? k : null;
     },
+    /** It was turned away: known as ours still, but not to be used again. @param {string} participantId */
+    spoil(participantId) {
+      const k = kept();
+      if (k?.participantId === participantId) storage.setItem(KEY, JSON.stringify({ ...k, expiresAt: 0 }));
+    },
     forget() {
       storage.removeItem(KEY);
     },
