@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -221,7 +222,7 @@ func (s *Server) postMessage(r *http.Request, who visitor) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.chat.post(stageARN(r), who, text, s.present(r))
+	m, err := s.chat.post(stageARN(r), who, text, s.present(r.Context(), stageARN(r)))
 	if err != nil {
 		return nil, err
 	}
@@ -247,10 +248,10 @@ func (s *Server) mutePerson(r *http.Request, who visitor) (any, error) {
 }
 
 // present lists who is on the stage; where that is not known, nobody.
-func (s *Server) present(r *http.Request) []stage.Presence {
-	present, err := s.Stage.Participants(r.Context(), stageARN(r))
+func (s *Server) present(ctx context.Context, arn stage.ARN) []stage.Presence {
+	present, err := s.Stage.Participants(ctx, arn)
 	if err != nil {
-		s.Log.Debug("who is on the stage is not known", "stage", stageARN(r), "err", err)
+		s.Log.Debug("who is on the stage is not known", "stage", arn, "err", err)
 	}
 	return present
 }

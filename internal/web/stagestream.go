@@ -68,7 +68,7 @@ func (e *stageStream) pass(f frame) bool {
 }
 
 func (e *stageStream) history() bool {
-	h := e.server.chat.history(stageARN(e.r), e.who, e.server.present(e.r))
+	h := e.server.chat.history(stageARN(e.r), e.who, e.server.present(e.r.Context(), stageARN(e.r)))
 	return e.tell(frame{name: "chat", data: mustJSON(h)})
 }
 

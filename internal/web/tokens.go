@@ -56,11 +56,7 @@ func (s *Server) tokenState(r *http.Request, who access.Login) (any, error) {
 		return nil, err
 	}
 	state := TokenState{IssuedToken: issuedToken(issued)}
-	present, err := s.Stage.Participants(r.Context(), issued.Stage)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range present {
+	for _, p := range s.present(r.Context(), issued.Stage) {
 		if p.Participant.ID == issued.ID {
 			seen := presence(p, who.User)
 			state.Presence = &seen
