@@ -59,7 +59,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   const watchers = new Set();
   /** What happened while something was under way that did not wait for it. @type {Fact[]} */
   let missed = [];
-  /** Events are told again on reconnecting. @type {Set<string>} */
+  /** Events are told again on reconnecting. @type {Set<number>} */
   const seen = new Set();
   /** The last word of the stage about our participant. @type {import('./types.js').StageEvent | undefined} */
   let lastWord;

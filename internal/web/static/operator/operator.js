@@ -216,7 +216,7 @@ function dock(dock) {
   const where = t(dock.agent.includes('OBS/') ? 'docks.inObs' : 'docks.inBrowser');
   const fixes = dock.obs?.findings?.filter((f) => f.level === 'fix').length ?? 0;
   const name = dock.obs ? `op.state.${dock.obs.state}` : '';
-  const obs = dock.obs ? t('op.dockObs', { version: dock.obs.version, platform: dock.obs.platform, state: has(name) ? t(name) : dock.obs.state }) : t('op.dockNoObs');
+  const obs = dock.obs ? t('op.dockObs', { version: dock.obs.version ?? '', platform: dock.obs.platform ?? '', state: has(name) ? t(name) : dock.obs.state ?? '' }) : t('op.dockNoObs');
   return h('p', { className: 'row wrap', key: dock.id },
     h('span', { className: 'hint' }, t('op.dock', { where, state: obs }), fixes > 0 && ` · ${t('op.findings', { n: fixes })}`),
     dock.live && h('span', { className: 'tag live' }, t('op.dockLive')));
