@@ -27,6 +27,7 @@ func TestTwoPeopleChatAndOneIsModerated(t *testing.T) {
 	gus.Reload()
 	gus.WaitText("<b>Welcome</b>")
 	gus.WaitText("Nice to be here")
+	ana.WaitText("Also here: gus")
 
 	t.Log("who may publish moderates: the message goes everywhere, and Gus is quiet until he is let back")
 	ana.ClickText("Delete this message of gus")

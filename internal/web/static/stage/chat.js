@@ -88,7 +88,7 @@ export function createChat({ changed, heard }) {
 
 /** @param {ReturnType<typeof createChat>} chat @param {string} me user id */
 export function chatView(chat, me) {
-  const { messages, posts, moderates, muted, error, sending } = chat.now;
+  const { messages, posts, muted, error, sending } = chat.now;
   return h('section', { className: 'card chat', key: 'chat', 'aria-label': t('chat.title') },
     h('h2', null, t('chat.title')),
     h('ol', { className: 'messages', id: 'messages', 'aria-live': 'off', tabIndex: 0, 'aria-label': t('chat.title') },
@@ -101,17 +101,20 @@ export function chatView(chat, me) {
       h('input', { id: 'say', name: 'text', maxLength: 500, autocomplete: 'off', 'aria-label': t('chat.write'), placeholder: t('chat.write') }),
       h('button', { type: 'submit', className: 'primary', 'aria-disabled': sending && 'true' }, t('chat.send')))
       : h('p', { className: 'hint', key: 'quiet' }, t('chat.quiet')));
+}
 
-  /** @param {ReturnType<typeof createChat>} room @param {Message} m @param {string} self */
-  function messageView(room, m, self) {
-    const own = m.userId !== '' && m.userId === self;
-    return h('li', { key: m.id, className: own ? 'own' : '' },
-      h('div', { className: 'head' },
-        h('b', null, m.name), h('time', { dateTime: m.time }, time(m.time)),
-        moderates && !own && button('', () => void room.mute(m.userId, true), { className: 'icon i-speak-off', title: t('chat.mute', { name: m.name }), 'aria-label': t('chat.mute', { name: m.name }) }),
-        (moderates || own) && button('', () => void room.remove(m.id), { className: 'icon i-remove', title: t('chat.remove'), 'aria-label': t('chat.removeOf', { name: m.name }) })),
-      h('p', null, m.text));
-  }
+/** @param {ReturnType<typeof createChat>} chat @param {Message} m @param {string} me */
+function messageView(chat, m, me) {
+  const own = m.userId !== '' && m.userId === me;
+  const { moderates } = chat.now;
+  const icon = (/** @type {string} */ look, /** @type {string} */ label, /** @type {() => void} */ onclick) =>
+    button('', onclick, { className: `icon ${look}`, title: label, 'aria-label': label });
+  return h('li', { key: m.id, className: own ? 'own' : '' },
+    h('div', { className: 'head' },
+      h('b', null, m.name), h('time', { dateTime: m.time }, time(m.time)),
+      moderates && !own && icon('i-speak-off', t('chat.mute', { name: m.name }), () => void chat.mute(m.userId, true)),
+      (moderates || own) && icon('i-remove', t('chat.remove', { name: m.name }), () => void chat.remove(m.id))),
+    h('p', null, m.text));
 }
 
 /** @param {SubmitEvent} e @param {ReturnType<typeof createChat>} chat */

@@ -78,6 +78,5 @@ export const de = {
   'chat.muted': 'Im Chat stumm:',
   'chat.unmute': '{name} wieder schreiben lassen',
   'chat.mute': '{name} im Chat stummschalten',
-  'chat.remove': 'Diese Nachricht löschen',
-  'chat.removeOf': 'Diese Nachricht von {name} löschen',
+  'chat.remove': 'Diese Nachricht von {name} löschen',
 };

@@ -78,6 +78,5 @@ export const es = {
   'chat.muted': 'Silenciados en el chat:',
   'chat.unmute': 'dejar que {name} escriba',
   'chat.mute': 'Silenciar a {name} en el chat',
-  'chat.remove': 'Borrar este mensaje',
-  'chat.removeOf': 'Borrar este mensaje de {name}',
+  'chat.remove': 'Borrar este mensaje de {name}',
 };

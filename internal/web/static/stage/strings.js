@@ -79,6 +79,5 @@ export const en = {
   'chat.muted': 'Muted in the chat:',
   'chat.unmute': 'let {name} write again',
   'chat.mute': 'Mute {name} in the chat',
-  'chat.remove': 'Delete this message',
-  'chat.removeOf': 'Delete this message of {name}',
+  'chat.remove': 'Delete this message of {name}',
 };

@@ -2,6 +2,7 @@
 import { h } from '../lib/dom.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
 import { t, time } from '../lib/strings.js';
+import { nextSize } from './people.js';
 
 /**
  * @typedef {import('../lib/types.js').Stage} Stage
@@ -66,7 +67,8 @@ export function peopleView(m, act, about) {
     m.stage && m.phase !== 'idle' && m.cards.length === 0 && h('p', { className: 'card empty', key: 'nobody' }, t(m.phase === 'joined' ? 'stage.nobody' : 'stage.wait')),
     h('div', { className: shown.length === 1 ? 'tiles one' : 'tiles', key: 'tiles' }, ...shown.map((c) => tileView(c, act, about(c.participant.id)))),
     hidden.length > 0 && h('ul', { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') }, ...hidden.map((c) => hiddenView(c, act))),
-    m.audience.length > 0 && h('p', { className: 'hint', key: 'audience' }, t('stage.audience', { names: m.audience.map((p) => p.name).join(', ') })));
+    // Always there, so that what is below does not jump away from the mouse whenever somebody looks in.
+    m.stage && h('p', { className: 'hint', key: 'audience' }, t('stage.audience', { names: m.audience.map((p) => p.name).join(', ') || t('app.none') })));
 }
 
 /** @param {Card} c */
@@ -89,7 +91,7 @@ function tileView(c, act, { link, silent }) {
       h('span', { className: 'tools' },
         tool(c.muted ? 'i-sound-off' : 'i-sound', t(c.muted ? 'stage.unmute' : 'stage.mute', { name: p.name }), () => act.choose(c, { muted: !c.muted }), c.muted),
         tool('i-pin', t(c.pinned ? 'stage.unpin' : 'stage.pin', { name: p.name }), () => act.choose(c, { pinned: !c.pinned }), c.pinned),
-        tool('i-size', t('stage.size', { name: p.name, size: t(`stage.size.${c.size}`) }), () => act.choose(c, { size: c.size === 'small' ? 'normal' : c.size === 'normal' ? 'large' : 'small' })),
+        tool('i-size', t('stage.size', { name: p.name, size: t(`stage.size.${c.size}`) }), () => act.choose(c, { size: nextSize(c.size) })),
         tool('i-hide', t('stage.hide', { name: p.name }), () => act.choose(c, { hidden: true })),
         p.userId !== '' && tool('i-add', t('scene.addPerson', { name: p.name }), () => act.add(p.userId, p.name)))));
 }
