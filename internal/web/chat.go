@@ -21,7 +21,7 @@ const (
 	chatBurst   = 5                // messages that one person may send at once …
 	chatPace    = 2 * time.Second  // … and then one each
 	chatQuiet   = 15 * time.Minute // a stage session is over when nothing was said and nobody published for so long
-	chatMembers = 1000             // whose pace a room remembers
+	chatMembers = 1000             // whose pace a room remembers, and who can be muted in it
 )
 
 // The chat is what is said on the stages, in memory and for one session of the stage each (docs/decisions/0080).
@@ -158,6 +158,9 @@ func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool) err
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.room(arn, nil)
+	if on && len(r.muted) >= chatMembers {
+		return stage.Errorf(stage.ErrConflict, "%d people are muted in this chat; let somebody speak again first.", len(r.muted))
+	}
 	if on {
 		r.muted[string(person.ID)] = r.nameOf(person)
 	} else {
@@ -193,7 +196,7 @@ func cleanMessage(text string) (string, error) {
 		}
 		return c
 	}, strings.ToValidUTF8(text, "")))
-	if text == "" {
+	if !strings.ContainsFunc(text, visible) {
 		return "", stage.Errorf(stage.ErrInvalid, "Write something first.")
 	}
 	if n := utf8.RuneCountInString(text); n > chatLength {
@@ -201,6 +204,8 @@ func cleanMessage(text string) (string, error) {
 	}
 	return text, nil
 }
+
+func visible(c rune) bool { return unicode.IsGraphic(c) && !unicode.IsSpace(c) }
 
 // visiting serves an endpoint for visitors of a stage.
 func (s *Server) visiting(serve func(r *http.Request, who visitor) (any, error)) http.Handler {

@@ -1,8 +1,11 @@
 package web
 
 import (
+	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -61,4 +64,25 @@ func TestARoomKeepsSoMuchAndNoMore(t *testing.T) {
 	if n := len(c.history("arn", ana, nil).Messages); n != chatKept {
 		t.Errorf("got %d messages, want %d", n, chatKept)
 	}
+}
+
+func FuzzCleanMessage(f *testing.F) {
+	for _, text := range []string{"hello", " \n", "a\u202eb", "\x00", "\xff", "\u200b", "👩‍🚀", strings.Repeat("é", 501)} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		clean, err := cleanMessage(text)
+		if err != nil {
+			return
+		}
+		if again, err := cleanMessage(clean); err != nil || again != clean {
+			t.Errorf("cleaned twice: got %q, %v, want %q", again, err, clean)
+		}
+		if !utf8.ValidString(clean) || utf8.RuneCountInString(clean) > chatLength || !strings.ContainsFunc(clean, visible) {
+			t.Errorf("got %q", clean)
+		}
+		if strings.ContainsFunc(clean, func(c rune) bool { return unicode.IsControl(c) && c != '\n' }) {
+			t.Errorf("control characters are left in %q", clean)
+		}
+	})
 }
