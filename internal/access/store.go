@@ -59,6 +59,8 @@ type Store interface {
 	Issuances(ctx context.Context, user UserID, since time.Time, limit int) ([]Issuance, error)
 	// RevokeIssuances marks those that match and are not revoked yet, and returns them.
 	RevokeIssuances(ctx context.Context, match Revocation, at time.Time) ([]Issuance, error)
+	// RevokedAtAWS lists the revoked ones for stages of AWS that expire after that time.
+	RevokedAtAWS(ctx context.Context, expireAfter time.Time) ([]Issuance, error)
 
 	// Attempts reads a row of the throttle; a missing one is stage.ErrNotFound.
 	Attempts(ctx context.Context, bucket string) (Attempts, error)

@@ -212,19 +212,10 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 		return nil
 	}
 	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, ivs.Config{
-		Cache: endpointCache{s.control}, Log: s.log, Revoked: s.revoked,
+		Cache: endpointCache{s.control}, Log: s.log, Barred: s.control.Barred,
 		Events: func(e stage.Event) { s.web.StageEvent(e) },
 	})
 	return err
-}
-
-// revoked says whether a token was issued here and revoked since. On a stage of AWS there may be people of other programs, too.
-func (s *server) revoked(ctx context.Context, id stage.ParticipantID) (bool, error) {
-	issued, err := s.control.Store.Issuance(ctx, id)
-	if errors.Is(err, stage.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && !issued.RevokedAt.IsZero(), err
 }
 
 func (s *server) wireWeb(stages stage.Moderator) (err error) {

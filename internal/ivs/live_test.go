@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -329,15 +330,46 @@ func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	}
 }
 
+// `stagedoor users remove` and other replicas write the revocation into the database, and nobody need look at the stage.
+func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
+	t.Parallel()
+	revoked := make(chan stage.Participant, 1)
+	var list []stage.Participant
+	h := newHouse(t, func(cfg *ivs.Config) {
+		cfg.Barred = func(context.Context) ([]stage.Participant, error) {
+			select {
+			case p := <-revoked:
+				list = append(list, p)
+			default:
+			}
+			return list, nil
+		}
+	}, nil)
+	made := h.token(time.Hour)
+	p, err := h.publish(made, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked <- made.Participant
+	select {
+	case <-p.Closed():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the broadcast goes on")
+	}
+	if got := h.knock(made); got != http.StatusForbidden {
+		t.Errorf("knocking again: got %d, want 403", got)
+	}
+}
+
 func TestPeopleOfOtherProgramsStay(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	revoked := map[stage.ParticipantID]bool{}
+	var revoked []stage.Participant
 	h := newHouse(t, func(cfg *ivs.Config) {
-		cfg.Revoked = func(_ context.Context, id stage.ParticipantID) (bool, error) {
+		cfg.Barred = func(context.Context) ([]stage.Participant, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			return revoked[id], nil
+			return slices.Clone(revoked), nil
 		}
 	}, nil)
 	other, err := stock(h.base).CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{StageArn: aws.String(string(h.stage.ARN))})
@@ -346,7 +378,7 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 	}
 	ours := h.token(time.Hour)
 	mu.Lock()
-	revoked[ours.Participant.ID] = true // in an earlier run: only the database knows
+	revoked = append(revoked, ours.Participant) // in an earlier run: only the database knows
 	mu.Unlock()
 	guest, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.emu.WHIPEndpoint(), *other.ParticipantToken.Token), rtcpeer.PublishOptions{})
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 
 const (
 	looking       = 15 * time.Second // a stage is watched for so long after somebody looked
-	barredEvery   = 10 * time.Second // how often a stage is looked at on which only a revoked token may turn up
+	barredPolls   = 5                // a stage on which only a revoked token may turn up is looked at so much less often
 	eventsPerLook = 5                // ListParticipantEvents is for 5 calls in a second, for all stages together
 )
 
@@ -82,12 +82,55 @@ func (s *Service) watch(arn stage.ARN) *watch {
 func (s *Service) Disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
 	err := s.disconnect(ctx, arn, id, reason)
 	if errors.Is(err, stage.ErrNotFound) {
-		w := s.watch(arn)
-		w.mu.Lock()
-		w.barred[id] = s.cfg.Now().Add(stage.MaxTTL)
-		w.mu.Unlock()
+		s.bar(arn, id, s.cfg.Now().Add(stage.MaxTTL))
 	}
 	return err
+}
+
+// bar makes a stage watched until then for somebody who must not be there.
+func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
+	w := s.watch(arn)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.barred[id] = until
+}
+
+// keepOut tells AWS of the revocations that this process has not made: those of a command, of another replica, of an earlier
+// run, and of tokens that were too many to knock for.
+func (s *Service) keepOut(ctx context.Context) {
+	list, err := s.cfg.Barred(ctx)
+	if err != nil {
+		s.cfg.Log.Warn("who is barred is not known", "err", err)
+		return
+	}
+	for _, p := range s.untold(list) {
+		if s.tellAWS(ctx, p) {
+			s.mu.Lock()
+			s.barred[p.ID] = true
+			s.mu.Unlock()
+		}
+	}
+}
+
+// untold takes the list over, and answers those of whom AWS has not been told yet.
+func (s *Service) untold(list []stage.Participant) (untold []stage.Participant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told := s.barred
+	s.barred = map[stage.ParticipantID]bool{}
+	for _, p := range list {
+		s.barred[p.ID] = told[p.ID]
+		if !told[p.ID] && s.Serves(p.Stage) {
+			untold = append(untold, p)
+		}
+	}
+	return untold
+}
+
+// tellAWS says whether it need not be done again: AWS knows, or the stage is watched for who has not come yet.
+func (s *Service) tellAWS(ctx context.Context, p stage.Participant) bool {
+	err := s.Disconnect(as(ctx, "revoked"), p.Stage, p.ID, "The token was revoked.")
+	return err == nil || unknownToAWS(err)
 }
 
 func (s *Service) disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
@@ -117,6 +160,9 @@ func shorten(reason string) string {
 // Run looks at the stages that are watched until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	var looks errgroup.Group
+	if s.cfg.Barred != nil {
+		looks.Go(func() error { return s.keepOutUntil(ctx) })
+	}
 	tick := time.NewTicker(s.cfg.Poll)
 	defer tick.Stop()
 	for {
@@ -135,13 +181,29 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
+// keepOutUntil looks for new revocations until ctx ends.
+func (s *Service) keepOutUntil(ctx context.Context) error {
+	tick := time.NewTicker(barredPolls * s.cfg.Poll)
+	defer tick.Stop()
+	for {
+		s.keepOut(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
 // due lists the watches to look at now, and drops those that nobody needs any more.
 func (s *Service) due() []*watch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []*watch
+	// Many such stages take turns: all together they ask at most once in a Poll.
+	barredEvery := time.Duration(max(barredPolls, len(s.watches))) * s.cfg.Poll
 	for arn, w := range s.watches {
-		needed, due := w.needed(s.cfg.Now(), s.cfg.Poll)
+		needed, due := w.needed(s.cfg.Now(), s.cfg.Poll, barredEvery)
 		if !needed {
 			delete(s.watches, arn)
 		} else if due {
@@ -151,7 +213,7 @@ func (s *Service) due() []*watch {
 	return list
 }
 
-func (w *watch) needed(now time.Time, poll time.Duration) (needed, due bool) {
+func (w *watch) needed(now time.Time, poll, barredEvery time.Duration) (needed, due bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	maps.DeleteFunc(w.barred, func(_ stage.ParticipantID, until time.Time) bool { return now.After(until) })
@@ -261,16 +323,7 @@ func (s *Service) introduce(ctx context.Context, w *watch, listed types.Particip
 
 // turnAway disconnects whose token was revoked before it was used: AWS would not bar it then.
 func (s *Service) turnAway(ctx context.Context, w *watch, p *person) {
-	w.mu.Lock()
-	_, barred := w.barred[p.participant.ID]
-	w.mu.Unlock()
-	if !barred && s.cfg.Revoked != nil {
-		var err error
-		if barred, err = s.cfg.Revoked(ctx, p.participant.ID); err != nil {
-			s.cfg.Log.Warn("whether a participant was revoked is not known", "participant", p.participant.ID, "err", err)
-		}
-	}
-	if !barred {
+	if !s.isBarred(w, p.participant.ID) {
 		return
 	}
 	if err := s.disconnect(ctx, w.arn, p.participant.ID, "The token was revoked."); err != nil {
@@ -280,6 +333,16 @@ func (s *Service) turnAway(ctx context.Context, w *watch, p *person) {
 	w.mu.Lock()
 	delete(w.barred, p.participant.ID)
 	w.mu.Unlock()
+}
+
+func (s *Service) isBarred(w *watch, id stage.ParticipantID) bool {
+	s.mu.Lock()
+	_, revoked := s.barred[id]
+	s.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, awaited := w.barred[id]
+	return revoked || awaited
 }
 
 // readEvents asks for the events of a few: those who left first, then whoever was not asked about for longest.

@@ -5,6 +5,7 @@ package ivs
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -43,9 +44,9 @@ type Config struct {
 	Events func(stage.Event) // what happens to publishers; must not block. May be nil
 	Poll   time.Duration     // between two looks at a stage that somebody watches; 2 s
 
-	// Revoked says whether the token of a participant was issued here and revoked since. Who was not issued here is no matter
-	// of ours: other programs of the account put people on its stages, too. May be nil.
-	Revoked func(context.Context, stage.ParticipantID) (bool, error)
+	// Barred lists those whose token was issued here and revoked since, wherever that was done. Who was not issued here is no
+	// matter of ours: other programs of the account put people on its stages, too. May be nil.
+	Barred func(context.Context) ([]stage.Participant, error)
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -69,7 +70,8 @@ type Service struct {
 	tracker *tracker
 
 	mu      sync.Mutex
-	watches map[stage.ARN]*watch // guarded by mu
+	watches map[stage.ARN]*watch         // guarded by mu
+	barred  map[stage.ParticipantID]bool // guarded by mu: of Config.Barred; true: AWS was told
 }
 
 var (
@@ -244,7 +246,11 @@ func call[In, Out any](ctx context.Context, s *Service, subject string, do func(
 			continue
 		}
 		explained := explain(err, subject)
-		s.cfg.Log.Warn("aws", "err", explained)
+		level := slog.LevelWarn
+		if errors.Is(explained, stage.ErrNotFound) {
+			level = slog.LevelInfo // who was not on the stage yet, mostly
+		}
+		s.cfg.Log.Log(ctx, level, "aws", "err", explained)
 		return nil, explained
 	}
 }

@@ -97,3 +97,9 @@ func (q queries) RevokeIssuances(ctx context.Context, match access.Revocation, w
 	text := "UPDATE issuances SET revoked_at = $1" + f.where() + " RETURNING " + issuanceColumns
 	return change(ctx, q, scanIssuance, text, f.args...)
 }
+
+// RevokedAtAWS implements access.Store.
+func (q queries) RevokedAtAWS(ctx context.Context, expireAfter time.Time) ([]access.Issuance, error) {
+	text := "SELECT " + issuanceColumns + " FROM issuances WHERE revoked_at IS NOT NULL AND expires_at > $1 AND stage NOT LIKE $2 ORDER BY expires_at, id"
+	return list(ctx, q, scanIssuance, text, ms(expireAfter), "arn:aws:ivs:"+stage.LocalRegion+":%")
+}

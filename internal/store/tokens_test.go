@@ -237,6 +237,28 @@ func TestRevoking(t *testing.T) {
 	})
 }
 
+func TestWhoIsBarredAtAWS(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, local := h.scene()
+		ok(t, h.AddStage(t.Context(), op.User, stage.Stage{ARN: awsARN}))
+		h.grant(op, ana.User, awsARN, both)
+		h.issue(ana, local)
+		h.issue(op, awsARN)
+		gone := h.issue(ana, awsARN)
+		ok(t, h.replica().RemoveUser(t.Context(), op.User, ana.User.ID))
+		for _, c := range []struct {
+			later time.Duration
+			want  int
+		}{{0, 1}, {stage.DefaultTTL, 1}, {stage.MaxSession, 0}} { // a session may have begun in the token's last moment
+			h.clock.pass(c.later)
+			barred := must(h.Barred(t.Context()))(t)
+			if len(barred) != c.want || c.want == 1 && (barred[0].ID != gone.Participant.ID || barred[0].Stage != awsARN) {
+				t.Errorf("%v later: barred are %+v, want %d: %s", c.later, barred, c.want, gone.Participant.ID)
+			}
+		}
+	})
+}
+
 func TestAStageThatDoesNotAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		_, ana, arn := h.scene()
