@@ -15,7 +15,7 @@ type catchUp struct {
 }
 
 const (
-	catchUpRate = 20e6 / 8 // bytes a second, as far as catchUpMost allows
+	catchUpRate = 12e6 / 8 // bytes a second, as far as catchUpMost allows
 	catchUpMost = 1500 * time.Millisecond
 	catchUpFast = 16 // times at most, so that each frame keeps a timestamp of its own
 )

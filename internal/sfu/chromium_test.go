@@ -156,8 +156,8 @@ func TestChromiumPublishesAndViews(t *testing.T) {
 	if s.Inbound.FrameWidth == 0 {
 		t.Errorf("no picture: %+v", s.Inbound)
 	}
-	// Transport-wide feedback lets the browser find its way up from the 300 kb/s that it starts with.
-	page.waitStats("ana", func(s browserStats) bool { return s.Available > 600_000 })
+	// Without transport-wide feedback it stays at the 300 kb/s that it starts with. How far up it goes is a matter of the machine.
+	page.waitStats("ana", func(s browserStats) bool { return s.Available > 310_000 })
 }
 
 func TestChromiumViewsOBS(t *testing.T) {

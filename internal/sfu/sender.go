@@ -7,41 +7,31 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
-	"golang.org/x/net/ipv4"
 )
 
-const (
-	paceEvery   = 5 * time.Millisecond // the grain of catching up
-	sendBatch   = 64                   // packets handed to the kernel at once
-	outgoingMTU = maxDatagram + 64     // what came in, plus what we add
-)
+const paceEvery = 5 * time.Millisecond // the grain of catching up
 
 // A sender forwards to its share of all viewers. There is one for each processor: they share no viewer, so they share no
 // cipher state, and each has one batch of buffers that all its viewers' packets pass through.
 type sender struct {
 	sfu   *SFU
 	index int
-	conn  *ipv4.PacketConn
 	wake  chan struct{}
 
 	mu      sync.Mutex
 	pending []*publication // have news
 
 	// Its own.
-	late     map[*viewer]struct{} // have not caught up
-	messages []ipv4.Message
-	filled   int
-	scratch  []outgoing
-	header   rtp.Header
+	late    map[*viewer]struct{} // have not caught up
+	batch   batch
+	scratch []outgoing
+	header  rtp.Header
 }
 
 func newSenders(s *SFU) []*sender {
 	list := make([]*sender, runtime.GOMAXPROCS(0))
 	for i := range list {
-		list[i] = &sender{sfu: s, index: i, conn: ipv4.NewPacketConn(s.conn), wake: make(chan struct{}, 1), late: make(map[*viewer]struct{}), messages: make([]ipv4.Message, sendBatch)}
-		for j := range list[i].messages {
-			list[i].messages[j].Buffers = [][]byte{make([]byte, 0, outgoingMTU)}
-		}
+		list[i] = &sender{sfu: s, index: i, wake: make(chan struct{}, 1), late: make(map[*viewer]struct{}), batch: newBatch(s.conn)}
 	}
 	return list
 }
@@ -111,7 +101,7 @@ func (s *sender) run(ctx context.Context) {
 			s.forward(pub, now)
 		}
 		s.forwardLate(now)
-		s.flush()
+		s.batch.flush()
 		if len(s.late) > 0 {
 			pace.Reset(paceEvery)
 		}
@@ -136,29 +126,12 @@ func (s *sender) forwardLate(now time.Time) {
 
 // send encrypts into the batch.
 func (s *sender) send(o outgoing, k *keys, to *destination) {
-	m := &s.messages[s.filled]
-	plain := o.write(m.Buffers[0][:0])
+	plain := o.write(s.batch.next())
 	s.header = rtp.Header{}
 	sealed, err := k.rtpOut.EncryptRTP(plain, plain, &s.header)
 	if err != nil {
 		s.sfu.cfg.Log.Debug("SRTP", "err", err)
 		return
 	}
-	m.Buffers[0], m.Addr = sealed, to.udp
-	s.filled++
-	if s.filled == len(s.messages) {
-		s.flush()
-	}
-}
-
-// flush hands the batch to the kernel (sendmmsg). A packet that cannot be sent is lost, as on any network.
-func (s *sender) flush() {
-	for rest := s.messages[:s.filled]; len(rest) > 0; {
-		n, err := s.conn.WriteBatch(rest, 0)
-		if err != nil {
-			n = max(n, 1) // skip the one that failed
-		}
-		rest = rest[n:]
-	}
-	s.filled = 0
+	s.batch.add(sealed, to)
 }

@@ -1,0 +1,66 @@
+package sfu
+
+import (
+	"bytes"
+	"net"
+	"testing"
+	"time"
+)
+
+// Whatever is packed together comes out as it went in: each packet a datagram, in order, at its own viewer.
+func TestBatchKeepsPacketsApart(t *testing.T) {
+	t.Parallel()
+	for name, segments := range map[string]bool{"segmented": true, "one by one": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from := listenUDP(t)
+			b := newBatch(from)
+			b.segments = b.segments && segments
+			viewers := []*net.UDPConn{listenUDP(t), listenUDP(t)}
+			var want [2][][]byte
+			for i, size := range []int{1200, 1200, 1200, 300, 1200, 80, 80, 900, 900, 901} {
+				for v, viewer := range viewers {
+					packet := append(b.next(), bytes.Repeat([]byte{byte(16*v + i)}, size)...)
+					addr := viewer.LocalAddr().(*net.UDPAddr)
+					b.add(packet, &destination{addr.AddrPort(), addr})
+					want[v] = append(want[v], bytes.Clone(packet))
+				}
+			}
+			// Many to one viewer in a row, more than one message may hold, and more than the batch.
+			to := &destination{viewers[0].LocalAddr().(*net.UDPAddr).AddrPort(), viewers[0].LocalAddr().(*net.UDPAddr)}
+			for i := range 3 * maxSegments {
+				packet := append(b.next(), bytes.Repeat([]byte{byte(i)}, 500)...)
+				b.add(packet, to)
+				want[0] = append(want[0], bytes.Clone(packet))
+			}
+			b.flush()
+			for v, viewer := range viewers {
+				receive(t, viewer, want[v])
+			}
+		})
+	}
+}
+
+func listenUDP(t *testing.T) *net.UDPConn {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func receive(t *testing.T, conn *net.UDPConn, want [][]byte) {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	got := make([]byte, 2048)
+	for i, packet := range want {
+		n, err := conn.Read(got)
+		if err != nil {
+			t.Fatalf("packet %d of %d: %v", i, len(want), err)
+		}
+		if !bytes.Equal(got[:n], packet) {
+			t.Fatalf("packet %d: got %d bytes of %d, want %d of %d", i, n, got[0], len(packet), packet[0])
+		}
+	}
+}
