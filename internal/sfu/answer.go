@@ -177,7 +177,7 @@ func (p *peer) addSource(media *sdp.MediaDescription, m *planned) {
 
 func addCandidates(media *sdp.MediaDescription, candidates []candidate) {
 	for i, c := range candidates {
-		media.WithCandidate(fmt.Sprintf("%d 1 udp %d %s %d typ host", i+1, c.priority, c.addr.Addr(), c.addr.Port()))
+		media.WithValueAttribute("candidate", fmt.Sprintf("%d 1 udp %d %s %d typ host", i+1, c.priority, c.addr.Addr(), c.addr.Port()))
 	}
 	media.WithPropertyAttribute("end-of-candidates")
 }

@@ -32,8 +32,6 @@ func (h *history) end() uint64 { return h.first + uint64(len(h.packets)) }
 
 func (h *history) at(i uint64) *packet { return h.packets[i-h.first] }
 
-func (h *history) holds(i uint64) bool { return i >= h.first && i < h.end() }
-
 // add appends and forgets what is not needed any more.
 func (h *history) add(p *packet, startsKeyframe bool) {
 	if startsKeyframe {

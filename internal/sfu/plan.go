@@ -25,10 +25,8 @@ type plan struct {
 type planned struct {
 	section *section
 	codec   codec
-	rtx     codec // zero if not agreed
-	active  bool  // media flows, in the one direction that this session is for
+	active  bool // media flows, in the one direction that this session is for
 	ssrc    uint32
-	rtxSSRC uint32
 }
 
 func (p *plan) of(s *section) *planned {
@@ -139,13 +137,7 @@ func pickH264(s *section) *planned {
 	if best == nil {
 		return nil
 	}
-	m := &planned{section: s, codec: *best}
-	for _, c := range s.codecs {
-		if c.name == "RTX" && c.fmtp["apt"] == itoa(best.payloadType) {
-			m.rtx = c
-		}
-	}
-	return m
+	return &planned{section: s, codec: *best}
 }
 
 // h264Rank reads profile-level-id (RFC 6184, 8.1): profile_idc, then the constraint flags, of which 0x40 makes baseline constrained.
