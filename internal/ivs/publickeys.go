@@ -1,6 +1,7 @@
 package ivs
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -92,8 +93,9 @@ func (s *Service) DeletePublicKey(ctx context.Context, arn string) error {
 	return nil
 }
 
-// KMSKey is a key that never leaves AWS KMS: an ECC_NIST_P384 key for SIGN_VERIFY, by its ID, alias or ARN.
-func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer, error) {
+// KMSKey is a key that never leaves AWS KMS: an ECC_NIST_P384 key for SIGN_VERIFY, by its ID, alias or ARN. It answers the
+// ARN, too, which stays when the alias moves on (KMS API Reference, GetPublicKey, "KeyId").
+func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer, string, error) {
 	if strings.HasPrefix(id, "arn:") {
 		region = stage.ARN(id).Region()
 	}
@@ -108,14 +110,15 @@ func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer,
 	defer cancel()
 	out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &id})
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrUnavailable, "AWS KMS does not give the public half of %s: check the key's ID and that the policy allows kms:GetPublicKey and kms:Sign on it.", id).WithCode("kms_key").WithCause(err)
+		return nil, "", stage.Errorf(stage.ErrUnavailable, "AWS KMS does not give the public half of %s: check the key's ID and that the policy allows kms:GetPublicKey and kms:Sign on it.", id).WithCode("kms_key").WithCause(err)
 	}
 	key, err := x509.ParsePKIXPublicKey(out.PublicKey)
 	public, ok := key.(*ecdsa.PublicKey)
 	if err != nil || !ok || public.Curve != elliptic.P384() || out.KeyUsage != kmstypes.KeyUsageTypeSignVerify {
-		return nil, stage.Errorf(stage.ErrInvalid, "the KMS key %s is not for signing on P-384: make one with the key spec ECC_NIST_P384 and the usage SIGN_VERIFY", id).WithCode("kms_key")
+		return nil, "", stage.Errorf(stage.ErrInvalid, "the KMS key %s is not for signing on P-384: make one with the key spec ECC_NIST_P384 and the usage SIGN_VERIFY", id).WithCode("kms_key")
 	}
-	return &kmsSigner{client: client, id: id, public: public, wait: s.cfg.MaxWait}, nil
+	arn := cmp.Or(aws.ToString(out.KeyId), id)
+	return &kmsSigner{client: client, id: arn, public: public, wait: s.cfg.MaxWait}, arn, nil
 }
 
 // A kmsSigner signs in AWS KMS.

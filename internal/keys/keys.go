@@ -34,7 +34,8 @@ type AWS interface {
 	PublicKeys(ctx context.Context, region string) (names map[string]string, err error) // by ARN
 	PublicKey(ctx context.Context, arn string) (material string, err error)
 	DeletePublicKey(ctx context.Context, arn string) error
-	KMSKey(ctx context.Context, region, id string) (crypto.Signer, error)
+	// KMSKey finds a key by its ID, alias or ARN, and answers the ARN, too: an alias may be pointed at another key any day.
+	KMSKey(ctx context.Context, region, id string) (key crypto.Signer, arn string, err error)
 }
 
 // A Ledger knows the tokens that went out. LastExpiry answers when the last one of a key (its ARN, the "kid") expires,
@@ -185,7 +186,8 @@ func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, e
 	name := fmt.Sprintf("stagedoor-%s-%s-%s", region, m.cfg.Now().UTC().Format("20060102T150405"), strings.ToLower(stage.NewID()[:4]))
 	k := Key{Name: name, Region: region, KMS: from.KMS, State: StateNew, CreatedAt: m.cfg.Now().UTC().Truncate(time.Second)}
 	if k.KMS != "" {
-		if _, err := m.cfg.AWS.KMSKey(ctx, region, k.KMS); err != nil {
+		var err error
+		if _, k.KMS, err = m.cfg.AWS.KMSKey(ctx, region, k.KMS); err != nil {
 			return Key{}, err
 		}
 	}
@@ -197,11 +199,7 @@ func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, e
 	if err := m.update(ctx, func(s *state) error { s.Keys = append(s.Keys, k); return nil }); err != nil {
 		return Key{}, err
 	}
-	done, err := m.finish(ctx, k)
-	if errors.Is(err, stage.ErrConflict) || errors.Is(err, stage.ErrInvalid) {
-		return Key{}, errors.Join(err, m.abandon(ctx, k)) // this will not get better by going on
-	}
-	return done, err
+	return m.finish(ctx, k)
 }
 
 // keep writes a given key to its file, as PKCS #8 whatever it came as.
@@ -234,6 +232,10 @@ func (m *Manager) resume(ctx context.Context) (finished []Key, err error) {
 			continue
 		}
 		done, err := m.finish(ctx, k)
+		if hopeless(err) { // the key is taken back: it must not stand in the way of the others
+			m.cfg.Log.Warn("an interrupted change of keys is given up", "key", k.Name, "err", err)
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("go on with the key %s: %w", k.Name, err)
 		}
@@ -243,8 +245,22 @@ func (m *Manager) resume(ctx context.Context) (finished []Key, err error) {
 	return finished, nil
 }
 
-// finish takes a new key through its steps; each is done once, however often it is tried.
+// finish takes a new key through its steps, or takes it back if going on will never help.
 func (m *Manager) finish(ctx context.Context, k Key) (Key, error) {
+	done, err := m.step(ctx, k)
+	if hopeless(err) {
+		return Key{}, errors.Join(err, m.abandon(ctx, k))
+	}
+	return done, err
+}
+
+// hopeless says that trying again changes nothing: AWS is full, or holds or wants something else.
+func hopeless(err error) bool {
+	return errors.Is(err, stage.ErrConflict) || errors.Is(err, stage.ErrInvalid)
+}
+
+// step does each step of a new key once, however often it is tried.
+func (m *Manager) step(ctx context.Context, k Key) (Key, error) {
 	signer, err := m.private(ctx, k)
 	if err != nil {
 		return k, err
@@ -285,7 +301,8 @@ func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) err
 // private loads the private half, or makes it if it shall be a file and there is none yet.
 func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
 	if k.KMS != "" {
-		return m.cfg.AWS.KMSKey(ctx, k.Region, k.KMS)
+		key, _, err := m.cfg.AWS.KMSKey(ctx, k.Region, k.KMS)
+		return key, err
 	}
 	private, err := token.LoadKey(m.file(k))
 	if errors.Is(err, fs.ErrNotExist) && k.State == StateNew && k.ARN == "" {
@@ -360,28 +377,28 @@ func (m *Manager) drop(ctx context.Context, k Key) error {
 	})
 }
 
-// Tidy deletes the retiring keys whose last token has expired, at AWS and here. It answers those.
+// Tidy deletes the retiring keys whose last token has expired, at AWS and here. It answers those. What cannot be done for one
+// key, such as that of an account whose credentials are gone, does not keep the others.
 func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
-	_, err = m.exclusively(ctx, func([]Key) (Key, error) {
-		s, err := m.read()
-		if err != nil {
-			return Key{}, err
+	unlock, err := m.lock(ctx, "aws.lock")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	_, notFinished := m.resume(ctx)
+	s, err := m.read()
+	failed := []error{notFinished, err}
+	for _, k := range s.Keys {
+		if k.State != StateRetiring {
+			continue
 		}
-		for _, k := range s.Keys {
-			if k.State != StateRetiring {
-				continue
-			}
-			deleted, err := m.tidy(ctx, k)
-			if err != nil {
-				return Key{}, err
-			}
-			if deleted {
-				gone = append(gone, k)
-			}
+		deleted, err := m.tidy(ctx, k)
+		if deleted {
+			gone = append(gone, k)
 		}
-		return Key{}, nil
-	})
-	return gone, err
+		failed = append(failed, err)
+	}
+	return gone, errors.Join(failed...)
 }
 
 // tidy deletes in an order in which every step can be done again: at AWS, the file, the entry.

@@ -92,7 +92,9 @@ func (a *aws) DeletePublicKey(_ context.Context, arn string) error {
 	})
 }
 
-func (a *aws) KMSKey(context.Context, string, string) (crypto.Signer, error) { return a.kms, nil }
+func (a *aws) KMSKey(_ context.Context, _, id string) (crypto.Signer, string, error) {
+	return a.kms, "arn:aws:kms:us-west-2:123456789012:key/" + strings.TrimPrefix(id, "alias/"), nil
+}
 
 // PublicKey of a keyring: what AWS would verify tokens with.
 func (a *aws) keyring() token.Keyring { return ring{a} }
@@ -341,6 +343,9 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(h.dir, k.Name+".pem")); err == nil {
 		t.Error("KMS: there is a file with a key, want none")
 	}
+	if !strings.HasPrefix(k.KMS, "arn:aws:kms:") {
+		t.Errorf("KMS: the list says %q, want the ARN: an alias may be pointed at another key", k.KMS)
+	}
 }
 
 var errCut = stage.Errorf(stage.ErrUnavailable, "cut")
@@ -496,6 +501,38 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Run: got %v, want nil", err)
+	}
+}
+
+// A rotation is killed before its import; until the server starts again, somebody has used up the last place at AWS.
+func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	active := h.must(h.keys.Rotate(t.Context(), region, keys.Source{}))
+	h.aws.calls = 0
+	h.aws.broken = func(call int, before bool) error {
+		if call == 3 && before {
+			return errCut
+		}
+		return nil
+	}
+	if _, err := h.keys.Rotate(t.Context(), region, keys.Source{}); err == nil {
+		t.Fatal("the rotation was not cut")
+	}
+	h.aws.broken = nil
+	if _, err := h.aws.ImportPublicKey(t.Context(), region, "theirs", "x"); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.advance(2 * time.Hour)
+	if gone, err := h.start().keys.Tidy(t.Context()); err != nil || len(gone) != 1 {
+		t.Errorf("Tidy: deleted %v, %v; want the retiring key", gone, err)
+	}
+	if list, _ := h.keys.List(t.Context()); len(list) != 1 || list[0].Name != active.Name {
+		t.Errorf("keys: got %+v, want the active one alone", list)
+	}
+	if files, _ := filepath.Glob(filepath.Join(h.dir, "*.pem")); len(files) != 1 {
+		t.Errorf("files: got %v, want that of the active key alone", files)
 	}
 }
 
