@@ -162,6 +162,40 @@ func TestHowSessionsEnd(t *testing.T) {
 	}
 }
 
+// An offer whose sender never comes is forgotten.
+func TestNobodyComes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *sfu.Config) { c.Silence = 200 * time.Millisecond })
+	offer, err := os.ReadFile("testdata/offers/obs-30.2.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.Publish(t.Context(), h.who("ana"), string(offer)); err != nil {
+		t.Fatal(err)
+	}
+	h.waitEvent("ana", stage.EventEnded, "never_connected")
+}
+
+func TestTokenExpires(t *testing.T) {
+	t.Parallel()
+	for name, cut := range map[string]bool{"cut": true, "goes on": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, func(c *sfu.Config) { c.EndAtExpiry = cut })
+			h.expires = time.Now().Add(time.Second)
+			h.publish("ana", rtcpeer.PublishOptions{})
+			if cut {
+				h.waitEvent("ana", stage.EventEnded, "token_expired")
+				return
+			}
+			v := h.view("ben", "ana", rtcpeer.ViewOptions{})
+			if err := v.WaitAudio(within(t, 15*time.Second), 100); err != nil { // 2 s
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestLongestSession(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.MaxDuration = time.Second })

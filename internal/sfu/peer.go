@@ -112,16 +112,17 @@ func (p *peer) ready(k keys) {
 }
 
 func (p *peer) tick(now time.Time) {
-	switch cfg := &p.sfu.cfg; {
-	case now.Sub(time.Unix(0, p.lastHeard.Load())) > cfg.Silence && p.keys.Load() == nil:
+	cfg, open := &p.sfu.cfg, p.keys.Load() != nil
+	switch silent := now.Sub(time.Unix(0, p.lastHeard.Load())); {
+	case !open && now.Sub(p.since) > cfg.Silence:
 		p.end("never_connected", "The media connection never came about; a firewall may block UDP to the server.")
-	case now.Sub(time.Unix(0, p.lastHeard.Load())) > cfg.Silence:
+	case silent > cfg.Silence:
 		p.end("lost", "The connection was lost.")
 	case now.Sub(p.since) > cfg.MaxDuration:
 		p.end("stream_duration_exceeded", "The session reached the longest time allowed.")
 	case cfg.EndAtExpiry && !p.who.ExpiresAt.IsZero() && now.After(p.who.ExpiresAt):
 		p.end("token_expired", "The token expired.")
-	case p.keys.Load() != nil:
+	case open:
 		p.role.onTick(now)
 	}
 }

@@ -80,7 +80,7 @@ type SFU struct {
 	handles sync.WaitGroup // the DTLS goroutines of all peers; only the reader adds to it
 
 	mu           sync.RWMutex
-	running      bool
+	stopped      bool
 	byUfrag      map[string]*peer
 	byAddr       map[netip.AddrPort]*peer
 	publications map[publicationKey]*publication
@@ -88,7 +88,7 @@ type SFU struct {
 	dirty []*publication // the reader's
 }
 
-// New binds the socket. Nothing is answered before Run.
+// New binds the socket. Sessions may be negotiated at once; their media is answered when Run runs.
 func New(cfg Config) (*SFU, error) {
 	cfg.setDefaults()
 	cert, err := newCertificate(cfg.Now())
@@ -118,8 +118,6 @@ func (s *SFU) Addr() netip.AddrPort { return s.conn.LocalAddr().(*net.UDPAddr).A
 func (s *SFU) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.setRunning(true)
-
 	var reading, working sync.WaitGroup
 	var failure error
 	reading.Go(func() { defer cancel(); failure = s.read(ctx) })
@@ -129,7 +127,7 @@ func (s *SFU) Run(ctx context.Context) error {
 	}
 
 	<-ctx.Done()
-	s.setRunning(false)
+	s.stop()
 	for _, p := range s.peers() {
 		p.end("server_stopped", "The server stops.")
 	}
@@ -145,10 +143,11 @@ func (s *SFU) Run(ctx context.Context) error {
 // Close gives the port back if Run is never called.
 func (s *SFU) Close() error { return s.conn.Close() }
 
-func (s *SFU) setRunning(running bool) {
+// stop lets nobody in any more.
+func (s *SFU) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running = running
+	s.stopped = true
 }
 
 func (s *SFU) peers() []*peer {
@@ -253,8 +252,8 @@ func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 }
 
 func (s *SFU) admit() error {
-	if !s.running {
-		return stage.Errorf(stage.ErrUnavailable, "The media server is not running.").WithCode("unavailable")
+	if s.stopped {
+		return stage.Errorf(stage.ErrUnavailable, "The server stops.").WithCode("unavailable")
 	}
 	if len(s.byUfrag) >= s.cfg.MaxSessions {
 		return stage.Errorf(stage.ErrUnavailable, "The server carries %d sessions already; try again later.", s.cfg.MaxSessions).

@@ -21,6 +21,8 @@ type house struct {
 	stop  context.CancelFunc
 	ended chan error
 
+	expires time.Time // of everybody's token
+
 	mu     sync.Mutex
 	views  map[stage.ParticipantID]whip.Session
 	events []stage.Event
@@ -84,7 +86,7 @@ func (h *house) waitEvent(id stage.ParticipantID, kind stage.EventKind, code str
 }
 
 func (h *house) who(id stage.ParticipantID) stage.Participant {
-	return stage.Participant{ID: id, Stage: h.arn, UserID: string(id), Capabilities: stage.Publish | stage.Subscribe}
+	return stage.Participant{ID: id, Stage: h.arn, UserID: string(id), ExpiresAt: h.expires, Capabilities: stage.Publish | stage.Subscribe}
 }
 
 func (h *house) whip(id stage.ParticipantID) rtcpeer.Door {
