@@ -23,11 +23,11 @@ import (
 
 // A role is what a peer is there for: to publish or to view.
 type role interface {
-	onReady(now time.Time)                                   // the connection is up; nothing has come or gone yet
+	onReady()                                                // the connection is up; nothing has come or gone yet
 	onOpen()                                                 // now it may
 	onRTP(header *rtp.Header, payload []byte, now time.Time) // from the reader alone; payload is the role's to keep
-	onRTCP(packets []rtcp.Packet, size int, now time.Time)   // from the reader alone
-	onTick(now time.Time)                                    // every tick once ready
+	onRTCP(packets []rtcp.Packet, now time.Time)             // from the reader alone
+	onTick(now time.Time)                                    // every tick once open
 	onEnd(code, detail string)                               // once
 }
 
@@ -106,7 +106,7 @@ func (p *peer) end(code, detail string) {
 func (p *peer) heard(now time.Time) { p.lastHeard.Store(now.UnixNano()) }
 
 func (p *peer) ready(k keys) {
-	p.role.onReady(p.sfu.cfg.Now())
+	p.role.onReady()
 	p.keys.Store(&k)
 	p.role.onOpen()
 }
@@ -211,7 +211,7 @@ func (p *peer) onSRTCP(k *keys, datagram []byte, now time.Time) {
 	if err != nil {
 		return
 	}
-	p.role.onRTCP(packets, len(datagram), now)
+	p.role.onRTCP(packets, now)
 }
 
 // sendRTCP sends one compound.

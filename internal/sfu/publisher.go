@@ -29,13 +29,13 @@ type publisher struct {
 	eventMu sync.Mutex // keeps events in order
 	ended   bool
 
-	// The reader's.
-	bySSRC map[uint32]*track
-	twcc   *twcc.Recorder // nil if not agreed; shared with onTick under pub.mu
+	// Extensions as agreed on; 0 if not.
 	twccID uint8
 	ridID  uint8
 
 	// Guarded by pub.mu.
+	bySSRC     map[uint32]*track
+	twcc       *twcc.Recorder // nil if not agreed on
 	audio      *track
 	layers     []*track // of the picture
 	publishing bool     // said so
@@ -76,7 +76,7 @@ func (p *publisher) event(kind stage.EventKind, code, detail string) {
 	})
 }
 
-func (p *publisher) onReady(time.Time) {
+func (p *publisher) onReady() {
 	p.event(stage.EventConnected, "connected", "The connection is up; waiting for sound and picture.")
 }
 
@@ -193,7 +193,7 @@ func received(sound bool, layers int) string {
 }
 
 // onRTCP: sender reports keep the viewers' sound and picture in step.
-func (p *publisher) onRTCP(packets []rtcp.Packet, _ int, now time.Time) {
+func (p *publisher) onRTCP(packets []rtcp.Packet, now time.Time) {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()
 	for _, packet := range packets {

@@ -52,7 +52,7 @@ func newViewer(s *SFU, who stage.Participant, o *offer, plan *plan) *viewer {
 	return v
 }
 
-func (v *viewer) onReady(time.Time) {}
+func (v *viewer) onReady() {}
 
 func (v *viewer) onOpen() { v.sender.wakeFor(v.pub) }
 
@@ -61,7 +61,7 @@ func (v *viewer) onEnd(_, _ string) { v.pub.leave(v) }
 // onRTP: a viewer may send silence (the IVS web SDK does); nobody hears it.
 func (v *viewer) onRTP(*rtp.Header, []byte, time.Time) {}
 
-func (v *viewer) onRTCP(packets []rtcp.Packet, _ int, now time.Time) {
+func (v *viewer) onRTCP(packets []rtcp.Packet, now time.Time) {
 	for _, packet := range packets {
 		switch r := packet.(type) {
 		case *rtcp.ReceiverReport:
