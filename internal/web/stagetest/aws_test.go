@@ -92,6 +92,12 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	moves(page, tile(h.bea))
 	shows(source, 1)
 
+	t.Log("a fresh token in time: the new session plays before the old one ends")
+	page.Eval(`(real => { window.old = document.querySelector('video').srcObject; Date.now = () => real() + 10 * 3600_000; })(Date.now)`, nil)
+	page.WaitFor(`document.querySelector('video').srcObject !== window.old`)
+	moves(page, tile(h.bea))
+	page.WaitNoText("line lost")
+
 	t.Log("the key is revoked: the source is empty")
 	h.ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
 	source.WaitFor(`document.documentElement.dataset.phase === 'refused'`)

@@ -1,6 +1,8 @@
 package stagetest
 
 import (
+	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
@@ -97,4 +99,26 @@ func TestTheDockLeavesTheStageWithItsPage(t *testing.T) {
 	page.Goto(h.URL + "/account")
 	viewers(t, h, h.bea, 0)
 	apptest.Await(h.olga.Events(), "presence", func(e web.PresenceEvent) bool { return len(e.Participants) == 1 })
+}
+
+func TestWhoLosesTheAccessIsNotLeftWithAPicture(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.publish(h.bea, rtcpeer.PublishOptions{})
+	page := h.dock(browser.OBS31, "ana", browser.Options{})
+	moves(page, tile(h.bea))
+
+	t.Log("the operator takes the grant back: she is off the stage, and the page says what to do")
+	grant := "/api/users/" + string(h.ana.Me().ID) + "/grants/" + url.PathEscape(h.ana.MainStage())
+	h.olga.Must(http.StatusNoContent, "DELETE", grant, nil, nil)
+	page.WaitText("You may not watch any stage yet.")
+	viewers(t, h, h.bea, 0)
+
+	t.Log("granted again, one click brings her back; signed out elsewhere, she has to sign in")
+	h.olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
+	page.ClickText("Try again")
+	moves(page, tile(h.bea))
+	h.olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(h.ana.Me().ID)+"/logins", nil, nil)
+	page.WaitVisible("#f-password")
+	viewers(t, h, h.bea, 0)
 }

@@ -33,8 +33,9 @@ export function told(chat, event, data) {
  * @param {object} about
  * @param {() => void} about.changed
  * @param {(m: Message) => void} about.heard a new message of somebody
+ * @param {() => void} about.signedOut the login or its access to the stage has ended
  */
-export function createChat({ changed, heard }) {
+export function createChat({ changed, heard, signedOut }) {
   let arn = '';
   let chat = EMPTY;
   let stream = { stop() {} };
@@ -68,7 +69,7 @@ export function createChat({ changed, heard }) {
           set(told(chat, event, data));
           if (event === 'message' && chat.messages.length > before) heard(data);
         },
-        signedOut() { set({ posts: false }); },
+        signedOut,
       }, { path: path('events') });
     },
     close: () => stream.stop(),

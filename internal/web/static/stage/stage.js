@@ -40,7 +40,7 @@ const tiles = new Map();
 /** @type {Map<string, MediaStream>} */
 const streams = new Map();
 
-const chat = createChat({ changed: draw, heard: (m) => { if (m.userId !== model.me?.id) say(`${m.name}: ${m.text}`); } });
+const chat = createChat({ changed: draw, heard: (m) => { if (m.userId !== model.me?.id) say(`${m.name}: ${m.text}`); }, signedOut: startAgain });
 
 const client = createClient({
   token: () => api('POST', 'api/tokens', { stage: model.stage?.arn, for: 'view' }),
@@ -212,7 +212,7 @@ const actions = {
     for (const { tile } of tiles.values()) tile.unlock();
     draw();
   },
-  again: () => client.join(),
+  again: startAgain,
   choose(c, change) {
     choices = choose(readChoices(localStorage.getItem(KEYS.choices)), personOf(c.participant), change);
     localStorage.setItem(KEYS.choices, JSON.stringify(choices));
@@ -252,6 +252,12 @@ const actions = {
     void obs.open(address.url, password);
   },
 };
+
+/** The page asks anew who is signed in, and where they may be. */
+function startAgain() {
+  client.leave();
+  location.reload();
+}
 
 function openSources() {
   const section = /** @type {HTMLDetailsElement} */ (byId('sources'));

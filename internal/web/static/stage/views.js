@@ -48,7 +48,7 @@ export function toolbar(m, act) {
 /** @param {Model} m @param {Actions} act */
 export function notices(m, act) {
   return [
-    !m.stage && h('p', { className: 'card', key: 'no-stage' }, t('stage.none')),
+    !m.stage && h('div', { className: 'card', key: 'no-stage' }, h('p', null, t('stage.none')), button(t('app.again'), act.again)),
     m.phase === 'refused' && h('div', { className: 'card', key: 'refused' }, errorLine(m.error), button(t('app.again'), act.again)),
     m.phase === 'lost' && m.error && h('p', { className: 'notice warning', key: 'lost' }, m.error),
     m.blocked && m.cards.some((c) => !c.hidden && !c.muted) && button(t('stage.sound'), act.sound, { className: 'primary large wide', key: 'sound' }),
