@@ -138,8 +138,8 @@ func TestAPasswordIsTheSameOnEveryKeyboard(t *testing.T) {
 	}
 }
 
-// A name that is not there costs what one that is there costs. The fastest of several runs is compared: a busy machine only
-// ever makes a run slower.
+// A name that is not there costs what one that is there costs. Both are run in turns and the fastest runs are compared: a
+// busy machine only ever makes a run slower.
 func TestNobodyTakesAsLong(t *testing.T) {
 	t.Parallel()
 	p := NewPasswords(&PasswordParams{Memory: 8 * 1024, Iterations: 3, Parallelism: 1, SaltLength: 16, KeyLength: 32}, 1)
@@ -147,19 +147,19 @@ func TestNobodyTakesAsLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fastest := func(hash string) time.Duration {
-		best := time.Hour
-		for range 5 {
-			start := time.Now()
-			if same, err := p.Matches(t.Context(), stage.NewSecret("wrong password"), hash); same || err != nil {
-				t.Fatalf("Matches: got %v, %v", same, err)
-			}
-			best = min(best, time.Since(start))
+	run := func(hash string) time.Duration {
+		start := time.Now()
+		if same, err := p.Matches(t.Context(), stage.NewSecret("wrong password"), hash); same || err != nil {
+			t.Fatalf("Matches: got %v, %v", same, err)
 		}
-		return best
+		return time.Since(start)
 	}
-	fastest("") // the hash of nobody's password is made once
-	if known, unknown := fastest(hash), fastest(""); unknown < known/2 || known < unknown/2 {
+	run("") // the hash of nobody's password is made once
+	known, unknown := time.Hour, time.Hour
+	for range 15 {
+		known, unknown = min(known, run(hash)), min(unknown, run(""))
+	}
+	if unknown < known/3 || known < unknown/3 {
 		t.Errorf("a known name takes %v, an unknown one %v", known, unknown)
 	}
 }
