@@ -53,6 +53,7 @@ func TestTheWholeRoad(t *testing.T) {
 	}
 	olga.Type("#f-name", "olga")
 	choosePassword(olga)
+	keep(olga, "setup")
 	olga.ClickText("Make the operator")
 	invite := inviteAna(olga)
 
@@ -60,8 +61,10 @@ func TestTheWholeRoad(t *testing.T) {
 	ana.Goto(invite)
 	ana.WaitText("Hello ana")
 	choosePassword(ana.Page)
+	ana.keep("invite")
 	ana.ClickText("Set password")
 	ana.WaitText("Open the dock")
+	ana.keep("start")
 	ana.Goto(app.URL + "/dock")
 	ana.WaitVisible(`input[name="obsPassword"]`)
 	ana.connect(obsPassword)
@@ -87,6 +90,12 @@ func TestTheWholeRoad(t *testing.T) {
 
 	ana.Click("button.danger")
 	ana.state("ready")
+	ana.Goto(app.URL + "/account")
+	ana.WaitText("Tokens of the last 14 days")
+	ana.Type("#f-keyName", "the hall's OBS")
+	ana.ClickText("Make a key")
+	ana.WaitText("Copy the key now.")
+	ana.keep("account")
 	olga.WaitText("Nobody is on the stage now")
 }
 

@@ -22,7 +22,7 @@ func everyEngine(t *testing.T, story func(t *testing.T, engine browser.Engine)) 
 // A dock is a page at the dock, and what stands around it.
 type dock struct {
 	*browser.Page
-	t    *testing.T
+	t    testing.TB
 	desk *desk
 	obs  *fakeobs.OBS
 	far  *fakeobs.Far
@@ -38,7 +38,7 @@ func openDock(t *testing.T, engine browser.Engine, options fakeobs.Options, look
 }
 
 // unconnected opens the dock with nobody signed in.
-func unconnected(t *testing.T, engine browser.Engine, options fakeobs.Options, look browser.Options) *dock {
+func unconnected(t testing.TB, engine browser.Engine, options fakeobs.Options, look browser.Options) *dock {
 	t.Helper()
 	d := &dock{t: t, desk: openDesk(t), far: fakeobs.NewFar()}
 	if options.Output == nil {

@@ -219,6 +219,11 @@ func TestByKeyboard(t *testing.T) {
 	d.obs.WaitStream(t, "STARTED")
 	d.desk.stage("publishing", "", "")
 	d.state("live")
+	var focused string
+	d.Eval(`document.activeElement.tagName`, &focused)
+	if focused != "H1" {
+		t.Errorf("the focus is at %s, want at the heading of the new state", focused)
+	}
 	var heard string
 	d.Eval(`document.querySelector('[aria-live]').textContent`, &heard)
 	if heard != "LIVE" {

@@ -138,6 +138,13 @@ describe('Go live', () => {
     assert.equal(broadcast.state.reason.text, 'live.unreachable');
   });
 
+  it('takes the reason when it comes late', async () => {
+    obs.onStart = () => obs.state('STOPPED', false);
+    await broadcast.go(arn);
+    said('refused', 'no_grant', 'You were taken off this stage.');
+    assert.deepEqual([phase(), broadcast.state.reason.detail], ['trouble', 'You were taken off this stage.']);
+  });
+
   it('finds a start that fails without a word', async () => {
     obs.onStart = () => {};
     await broadcast.go(arn);

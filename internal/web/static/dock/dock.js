@@ -66,6 +66,7 @@ function draw() {
   document.title = state === 'live' ? `● ${t('live.live')} – ${t('app')}` : t('app');
   if (state !== drawn) {
     say(headline(model));
+    performance.mark(`dock ${state}`); // for make bench
     drawn = state;
     tellSoon();
   }

@@ -232,7 +232,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   const said = (event, text) => ({ text, detail: event.detail, code: event.code });
 
   /** @param {import('./types.js').StageEvent} event */
-  const renewable = (event) => renewals === 0 && (reused || !FINAL.includes(event.code));
+  const renewable = (event) => renewals === 0 && (!FINAL.includes(event.code) || (reused && event.code === 'token_revoked'));
 
   /** In the reconnect loop OBS refuses new settings for three hours: stop, renew, start, once. @returns {Promise<void>} */
   async function renew() {
@@ -336,7 +336,11 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
       if (now() - state.since > LONG_LIVE && state.phase === 'live') renewals = 0;
       if (fact.presence.publishing && state.phase !== 'reconnecting') live();
     }
-    if (fact.kind !== 'stage' || !on) return;
+    if (fact.kind !== 'stage') return;
+    if (state.phase === 'trouble' && !state.reason?.detail && ['refused', 'ended'].includes(fact.event.kind)) {
+      return trouble(said(fact.event, 'live.ended'), state.sending); // late, but now we know why
+    }
+    if (!on) return;
     if (fact.event.kind === 'publishing') live();
     else if (fact.event.kind === 'refused' && state.phase === 'reconnecting') void only(knocking);
     else if (fact.event.kind === 'ended' && FINAL.includes(fact.event.code)) void only(() => giveUp(fact.event));

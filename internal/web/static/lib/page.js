@@ -26,7 +26,14 @@ export function setTheme(theme) {
 export function page(...children) {
   const root = byId('page');
   root.removeAttribute('aria-busy');
+  const focused = document.activeElement;
   show(root, ...children);
+  // Whoever pressed a button that is gone goes on at the new heading, not at the top of the page.
+  if (focused && focused !== document.body && !focused.isConnected) {
+    const heading = root.querySelector('h1');
+    heading?.setAttribute('tabindex', '-1');
+    heading?.focus({ preventScroll: true });
+  }
 }
 
 /** Says something to those who do not see it. @param {string} text */

@@ -350,6 +350,12 @@ export const de = {
   'op.state.starting': 'startet',
   'op.state.unsupported': 'zu alt',
   'op.state.trouble': 'in Schwierigkeiten',
+  'op.state.setting_up': 'wird eingerichtet',
+  'op.state.setup_failed': 'Einrichtung misslungen',
+  'op.state.checking': 'wird gelesen',
+  'op.state.no_stage': 'hat noch keine Bühne',
+  'op.state.reconnecting': 'verbindet sich neu',
+  'op.state.stopping': 'wird beendet',
   'op.state.live': 'live',
   'op.receives': 'bekommt {what}',
 };

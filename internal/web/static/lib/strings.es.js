@@ -350,6 +350,12 @@ export const es = {
   'op.state.starting': 'arrancando',
   'op.state.unsupported': 'demasiado antiguo',
   'op.state.trouble': 'con problemas',
+  'op.state.setting_up': 'preparándose',
+  'op.state.setup_failed': 'no se pudo preparar',
+  'op.state.checking': 'leyéndose',
+  'op.state.no_stage': 'sin escenario todavía',
+  'op.state.reconnecting': 'reconectando',
+  'op.state.stopping': 'deteniéndose',
   'op.state.live': 'en directo',
   'op.receives': 'recibe {what}',
 };

@@ -367,6 +367,12 @@ export const en = {
   'op.state.starting': 'starting',
   'op.state.unsupported': 'too old',
   'op.state.trouble': 'in trouble',
+  'op.state.setting_up': 'being set up',
+  'op.state.setup_failed': 'set-up failed',
+  'op.state.checking': 'being looked at',
+  'op.state.no_stage': 'has no stage yet',
+  'op.state.reconnecting': 'reconnecting',
+  'op.state.stopping': 'stopping',
   'op.state.live': 'live',
   'op.receives': 'receives {what}',
 };
