@@ -18,6 +18,7 @@ export const de = {
   'stage.hidden': 'Ausgeblendet',
   'stage.isHidden': 'hier ausgeblendet',
   'stage.audience': 'Auch hier: {names}',
+  'stage.noOne': 'sonst niemand',
   'stage.link.connecting': 'verbindet …',
   'stage.link.retrying': 'Bild verloren, neuer Versuch …',
   'stage.noPicture': 'Kamera aus',

@@ -18,6 +18,7 @@ export const es = {
   'stage.hidden': 'Ocultos',
   'stage.isHidden': 'oculto aquí',
   'stage.audience': 'También aquí: {names}',
+  'stage.noOne': 'nadie más',
   'stage.link.connecting': 'conectando…',
   'stage.link.retrying': 'imagen perdida, reintentando…',
   'stage.noPicture': 'cámara apagada',

@@ -19,6 +19,7 @@ export const en = {
   'stage.hidden': 'Hidden',
   'stage.isHidden': 'hidden here',
   'stage.audience': 'Also here: {names}',
+  'stage.noOne': 'nobody else',
   'stage.link.connecting': 'connecting…',
   'stage.link.retrying': 'picture lost, trying again…',
   'stage.noPicture': 'camera off',

@@ -68,7 +68,7 @@ export function peopleView(m, act, about) {
     h('div', { className: shown.length === 1 ? 'tiles one' : 'tiles', key: 'tiles' }, ...shown.map((c) => tileView(c, act, about(c.participant.id)))),
     hidden.length > 0 && h('ul', { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') }, ...hidden.map((c) => hiddenView(c, act))),
     // Always there, so that what is below does not jump away from the mouse whenever somebody looks in.
-    m.stage && h('p', { className: 'hint', key: 'audience' }, t('stage.audience', { names: m.audience.map((p) => p.name).join(', ') || t('app.none') })));
+    m.stage && h('p', { className: 'hint', key: 'audience' }, t('stage.audience', { names: m.audience.map((p) => p.name).join(', ') || t('stage.noOne') })));
 }
 
 /** @param {Card} c */
@@ -78,7 +78,7 @@ const nameOf = (c) => (c.you ? t('stage.you', { name: c.participant.name }) : c.
 function tileView(c, act, { link, silent }) {
   const { participant: p } = c;
   const name = nameOf(c);
-  return h('article', { className: `tile ${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted ? ' no-picture' : ''}`, key: p.id, 'aria-label': name, 'data-user': p.userId, 'data-link': link },
+  return h('article', { className: `tile size-${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted ? ' no-picture' : ''}`, key: p.id, 'aria-label': name, 'data-user': p.userId, 'data-link': link },
     h('div', { className: 'screen' },
       h('div', { keep: true, id: `screen-${p.id}`, className: 'picture' }),
       link !== 'connected' && h('p', { className: 'over', key: 'over' }, t(`stage.link.${link}`)),
