@@ -39,7 +39,7 @@ func newSocket(conn *websocket.Conn, ping time.Duration) *socket {
 // send queues a message.
 func (k *socket) send(text []byte) {
 	k.mu.Lock()
-	if !k.closing {
+	if !k.closing && len(k.queue) <= maxQueue { // one more than allowed: write finds out
 		k.queue = append(k.queue, text)
 	}
 	k.mu.Unlock()
