@@ -139,6 +139,12 @@ func TestUsersFromTheTerminal(t *testing.T) {
 	if _, err := run(t, "users", "add", "Ana", "--data", a.Data); err == nil {
 		t.Error("a second ana was added")
 	}
+	if _, err := run(t, "users", "add", "cleo", "--data", a.Data, "--stage", "main", "--max-ttl", "1s"); err == nil {
+		t.Error("a grant that cannot be: got no error")
+	}
+	if list, err := run(t, "users", "list", "--data", a.Data); err != nil || strings.Contains(list, "cleo") {
+		t.Errorf("after a grant that could not be: got %q, %v; want that nobody was added", list, err)
+	}
 	if _, err := run(t, "users", "add", "ben", "--data", a.Data, "--stage", "nowhere"); err == nil || !strings.Contains(err.Error(), "main") {
 		t.Errorf("a stage that is not there: got %v, want the names of those that are", err)
 	}

@@ -94,7 +94,11 @@ func helpWithVariable(v *kong.Value) string {
 	if v.Flag == nil || v.Flag.Name == "help" {
 		return v.Help
 	}
-	return v.Help + " [" + variable(v.Flag.Name) + "]"
+	text := v.Help
+	if v.HasDefault && v.Flag.PlaceHolder != "" { // kong shows the placeholder in the default's place
+		text += " By default " + v.Default + "."
+	}
+	return text + " [" + variable(v.Flag.Name) + "]"
 }
 
 // prefixMapper reads a network in CIDR notation; a single address means itself.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -49,7 +50,8 @@ func (cmd *UsersAddCommand) Run(ctx context.Context, p *process) error {
 		for _, g := range grants {
 			g.User = user.ID
 			if err := c.SetGrant(ctx, access.CommandLine(), g); err != nil {
-				return err
+				// Nobody would know the link of somebody half added, and the name would be taken.
+				return errors.Join(err, c.RemoveUser(ctx, access.CommandLine(), user.ID))
 			}
 		}
 		return cmd.print(p, user, public, code, until)
