@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
 	"github.com/stagedoor/stagedoor/internal/token"
 )
@@ -48,6 +49,9 @@ func localKey(dir string) (*ecdsa.PrivateKey, error) {
 	key, err := token.LoadKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return token.CreateKey(path)
+	}
+	if damaged := (*stage.Error)(nil); errors.As(err, &damaged) && damaged.Code == "key_damaged" {
+		return nil, fmt.Errorf("%w; restore it from a backup, or move it away: a new one is made then, and the open tokens of local stages end", err)
 	}
 	return key, err
 }

@@ -3,6 +3,7 @@ package stage
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -43,7 +44,7 @@ func (e *Error) WithCause(err error) *Error { e.Cause = err; return e }
 
 func (e *Error) Error() string {
 	if e.Cause != nil {
-		return e.Detail + ": " + e.Cause.Error()
+		return strings.TrimSuffix(e.Detail, ".") + ": " + e.Cause.Error()
 	}
 	return e.Detail
 }

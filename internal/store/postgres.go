@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -34,9 +35,15 @@ func openPostgres(ctx context.Context, where string) (*database, error) {
 	}
 	p := newPool(stdlib.OpenDB(*config), max(16, 4*runtime.GOMAXPROCS(0)))
 	if err := p.db.PingContext(ctx); err != nil {
-		return nil, stage.Errorf(stage.ErrUnavailable, "The database at %s:%d does not let us in.", config.Host, config.Port).WithCause(err)
+		return nil, stage.Errorf(stage.ErrUnavailable, "The database at %s:%d does not let us in.", config.Host, config.Port).WithCause(lastTry(err))
 	}
 	return &database{read: p, write: p, quick: p, postgres: true}, nil
+}
+
+// lastTry is the last line of what pgx says: it lists every address with and without TLS.
+func lastTry(err error) error {
+	text := err.Error()
+	return errors.New(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]))
 }
 
 // lockMigrations waits until no other replica migrates.

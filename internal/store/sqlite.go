@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	sqlite "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -17,6 +18,9 @@ import (
 
 // openSQLite opens a file. The settings are in the DSN: by Exec they would reach one pooled connection only.
 func openSQLite(ctx context.Context, path string) (*database, error) {
+	if scheme, _, isURL := strings.Cut(path, "://"); isURL {
+		return nil, stage.Errorf(stage.ErrInvalid, "A database is a file of SQLite or a URL postgres://user:password@host:5432/name; %q is neither.", scheme)
+	}
 	if err := makePrivate(path); err != nil {
 		return nil, err
 	}
@@ -24,7 +28,7 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	if err != nil {
 		return nil, fileFailure(path, err)
 	}
-	quick, err := openFile(ctx, path, 1, "synchronous(NORMAL)")
+	quick, err := openFile(ctx, path, 1, "synchronous(NORMAL)", "wal_autocheckpoint(4000)")
 	if err != nil {
 		return nil, fileFailure(path, err)
 	}
@@ -48,13 +52,13 @@ func makePrivate(path string) error {
 	return nil
 }
 
-func openFile(ctx context.Context, path string, connections int, pragma string) (*pool, error) {
+func openFile(ctx context.Context, path string, connections int, pragmas ...string) (*pool, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	settings := url.Values{
-		"_pragma": {"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)", pragma},
+		"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)"}, pragmas...),
 		"_txlock": {"immediate"},
 	}
 	dsn := url.URL{Scheme: "file", Path: absolute, RawQuery: settings.Encode()}

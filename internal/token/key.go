@@ -89,7 +89,7 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	}
 	key, err := ParseKey(content)
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrInvalid, "the key %s: %v", path, err)
+		return nil, stage.Errorf(stage.ErrInvalid, "the key %s: %v", path, err).WithCode("key_damaged")
 	}
 	return key, nil
 }
