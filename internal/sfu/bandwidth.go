@@ -21,6 +21,7 @@ type bandwidth struct {
 	sent     uint64 // bytes, at the last report
 	carried  int    // bit/s that arrived when the link was full; 0 while it never was
 	settling bool   // a switch is under way: what is reported belongs to the old layer
+	queued   int    // reports in a row that told of a long queue
 }
 
 const (
@@ -28,6 +29,7 @@ const (
 	mostPatience  = time.Minute
 	lossTooHigh   = 0.08
 	queueTooLong  = 120 * time.Millisecond
+	queueReports  = 2 // in a row: one may be a hiccup of the viewer's machine
 	settleTime    = 1500 * time.Millisecond
 )
 
@@ -44,9 +46,13 @@ func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, n
 	if first || !b.started || b.settling || now.Sub(b.calm) < settleTime {
 		return
 	}
-	if loss < lossTooHigh && roundTrip-b.shortest < queueTooLong {
+	if b.queued++; roundTrip-b.shortest < queueTooLong {
+		b.queued = 0
+	}
+	if loss < lossTooHigh && b.queued < queueReports {
 		return
 	}
+	b.queued = 0
 	b.carried = int(float64(bytes*8) * (1 - loss) / max(since.Seconds(), 0.1))
 	b.calm = now
 	b.patience = min(max(b.patience, firstPatience)*2, mostPatience)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -23,7 +24,10 @@ func newConnection(profile dtls.SRTPProtectionProfile, video, audio []webrtc.RTP
 		}
 	}
 	registry := &interceptor.Registry{}
-	if err := webrtc.RegisterDefaultInterceptors(engine, registry); err != nil {
+	// The defaults remember 512 packets, which a late viewer's burst is past before one of them can be asked for again.
+	// OBS keeps 4000 to answer with.
+	if err := webrtc.RegisterDefaultInterceptorsWithOptions(engine, registry,
+		webrtc.WithNackGeneratorOptions(nack.GeneratorSize(4096)), webrtc.WithNackResponderOptions(nack.ResponderSize(4096))); err != nil {
 		return nil, err
 	}
 	settings := webrtc.SettingEngine{}

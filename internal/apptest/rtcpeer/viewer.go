@@ -176,7 +176,7 @@ func (v *Viewer) readAudio(track *webrtc.TrackRemote) {
 
 // readVideo builds frames. The builder waits for missing packets, which the viewer's NACKs bring, before it gives one up.
 func (v *Viewer) readVideo(track *webrtc.TrackRemote) {
-	builder := samplebuilder.New(512, &codecs.H264Packet{}, 90000)
+	builder := samplebuilder.New(2048, &codecs.H264Packet{}, 90000, samplebuilder.WithMaxTimeDelay(1500*time.Millisecond))
 	decodable := false
 	for {
 		packet, _, err := track.ReadRTP()
