@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"runtime"
 	"sync"
@@ -13,7 +13,8 @@ import (
 // A batcher commits the writes of callers who come at the same time together: on SQLite the commit costs more than the row.
 // There is no goroutine of its own: the first who comes commits for all who have come meanwhile, and hands on to the next.
 type batcher struct {
-	pool *pool
+	pool   *pool
+	direct direct // of who commits
 
 	mu      sync.Mutex
 	busy    bool // somebody commits
@@ -23,7 +24,7 @@ type batcher struct {
 // A write is one caller's statement.
 type write struct {
 	text string
-	args []any
+	args []driver.NamedValue
 	// news tells the caller either that it is done, or that it is their turn to commit.
 	news chan turnOf
 	n    int
@@ -39,9 +40,11 @@ const (
 
 const maxBatch = 64
 
+func (b *batcher) close() error { return errors.Join(b.direct.close(b.pool.db), b.pool.close()) }
+
 // run answers when the write is committed: how many rows it reached.
 func (b *batcher) run(ctx context.Context, text string, args []any) (int, error) {
-	w := &write{text: text, args: args, news: make(chan turnOf, 1)}
+	w := &write{text: text, args: named(args), news: make(chan turnOf, 1)}
 	if b.join(w) || <-w.news == yours {
 		b.lead(ctx)
 	}
@@ -90,43 +93,35 @@ func (b *batcher) handOn() {
 	b.waiting[0].news <- yours
 }
 
+// commit runs the batch, or tells everybody in it what kept it from being written.
 func (b *batcher) commit(ctx context.Context, batch []*write) {
-	if len(batch) == 1 {
-		batch[0].n, batch[0].err = affected(b.pool.exec(ctx, batch[0].text, batch[0].args...))
-		return
-	}
-	if err := b.together(ctx, batch); err != nil {
+	err := b.direct.on(ctx, b.pool.db, func() error {
+		if len(batch) == 1 {
+			return b.write(ctx, batch[0]) // SQLite commits a single statement by itself
+		}
+		return b.direct.together(ctx, func() error { return b.writeAll(ctx, batch) })
+	})
+	if err != nil {
 		for _, w := range batch {
 			w.n, w.err = 0, failure(err)
 		}
 	}
 }
 
-// together runs all in one transaction. A row that cannot be is its writer's matter; everything else is everybody's.
-func (b *batcher) together(ctx context.Context, batch []*write) error {
-	statements, err := b.prepare(ctx, batch)
-	if err != nil {
-		return err
-	}
-	return inTx(ctx, b.pool.db, nil, func(tx *sql.Tx) error {
-		for i, w := range batch {
-			w.n, w.err = affected(tx.StmtContext(ctx, statements[i]).ExecContext(ctx, w.args...))
-			if w.err != nil && !errors.Is(w.err, stage.ErrConflict) {
-				return w.err
-			}
+func (b *batcher) writeAll(ctx context.Context, batch []*write) error {
+	for _, w := range batch {
+		if err := b.write(ctx, w); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
-// prepare comes before the transaction, which takes the one connection.
-func (b *batcher) prepare(ctx context.Context, batch []*write) ([]*sql.Stmt, error) {
-	statements := make([]*sql.Stmt, len(batch))
-	for i, w := range batch {
-		var err error
-		if statements[i], err = b.pool.statement(ctx, w.text); err != nil {
-			return nil, err
-		}
+// write runs one statement. A row that cannot be is its writer's matter; everything else is everybody's.
+func (b *batcher) write(ctx context.Context, w *write) error {
+	w.n, w.err = b.direct.exec(ctx, w.text, w.args...)
+	if errors.Is(w.err, stage.ErrConflict) {
+		return nil
 	}
-	return statements, nil
+	return w.err
 }

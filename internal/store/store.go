@@ -80,7 +80,7 @@ func (d *database) close() error {
 	err := d.read.close()
 	if !d.postgres {
 		// The writers last: closing the last connection moves the write-ahead log into the file.
-		err = cmp.Or(err, d.quick.close(), d.write.close())
+		err = cmp.Or(err, d.batches.close(), d.write.close())
 	}
 	return err
 }
