@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -54,6 +55,7 @@ func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
 	if err := s.greet(ctx, p); err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // of what only the start needed
 	return s.run(ctx)
 }
 
@@ -76,6 +78,7 @@ type server struct {
 	http    *http.Server
 	tls     *tls.Config // nil: plain HTTP
 	public  *url.URL
+	local   stage.Endpoints // of all local stages, which share them: the token names the stage
 }
 
 // open takes everything that can refuse: folder, lock, key, database, ports. What was taken is given back on failure.
@@ -139,6 +142,7 @@ func (s *server) openPorts() error {
 	if s.public == nil {
 		s.public = ownURL(s.listen.Addr().(*net.TCPAddr), s.tls != nil)
 	}
+	s.local = localEndpoints(s.public)
 	return nil
 }
 
@@ -255,14 +259,18 @@ func newPasswords() *access.Passwords {
 	return access.NewPasswords(access.DefaultPasswordParams(), 2)
 }
 
-// endpoints are the claims of tokens for the stages served here. All local stages share them: the token names the stage.
+// endpoints are the claims of tokens for the stages served here.
 func (s *server) endpoints(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
 	if !arn.Local() {
 		return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound, "The stage %s is not served here.", arn)
 	}
-	events := *s.public
-	events.Scheme = map[string]string{"http": "ws", "https": "wss"}[s.public.Scheme]
-	return stage.Endpoints{WHIP: s.public.JoinPath("whip").String(), Events: events.JoinPath("stage-events").String()}, nil
+	return s.local, nil
+}
+
+func localEndpoints(public *url.URL) stage.Endpoints {
+	events := *public
+	events.Scheme = map[string]string{"http": "ws", "https": "wss"}[public.Scheme]
+	return stage.Endpoints{WHIP: public.JoinPath("whip").String(), Events: events.JoinPath("stage-events").String()}
 }
 
 func (s *server) address(r *http.Request) netip.Addr {

@@ -8,10 +8,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed static
@@ -20,10 +20,17 @@ var embedded embed.FS
 // A page that changes with the binary must not outlive it in a cache: every use asks again, and the ETag makes that cheap.
 const revalidate = "no-cache"
 
-// A file is an embedded file as it goes over the wire.
+// A file is an embedded file.
 type file struct {
+	kind string
+	// wire reads and packs it when it is first asked for: packing them all cost a start 46 MB of garbage.
+	wire func() wire
+}
+
+// A wire is a file as it goes over the wire.
+type wire struct {
 	plain, zipped []byte
-	kind, tag     string
+	tag           string
 }
 
 // assets are the front end: ES modules, styles and pages, shipped as they are written.
@@ -35,11 +42,7 @@ func loadAssets() (assets, error) {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		text, err := embedded.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		all[strings.TrimPrefix(name, "static/")] = newFile(name, text)
+		all[strings.TrimPrefix(name, "static/")] = &file{kind: kindOf(name), wire: sync.OnceValue(func() wire { return packed(name) })}
 		return nil
 	})
 	return all, err
@@ -57,15 +60,16 @@ func kindOf(name string) string {
 	case ".svg":
 		return "image/svg+xml"
 	}
-	if kind := mime.TypeByExtension(path.Ext(name)); kind != "" {
-		return kind
-	}
 	return "text/plain; charset=utf-8"
 }
 
-func newFile(name string, text []byte) *file {
+func packed(name string) wire {
+	text, err := embedded.ReadFile(name)
+	if err != nil {
+		panic("an embedded file cannot be read: " + err.Error())
+	}
 	sum := sha256.Sum256(text)
-	f := &file{plain: text, kind: kindOf(name), tag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+	f := wire{plain: text, tag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
 	var zipped bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
 	z.Write(text)
@@ -77,19 +81,20 @@ func newFile(name string, text []byte) *file {
 }
 
 func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	file := f.wire()
 	h := w.Header()
 	h.Set("Content-Type", f.kind)
 	h.Set("Cache-Control", revalidate)
-	h.Set("ETag", f.tag)
+	h.Set("ETag", file.tag)
 	h.Set("Vary", "Accept-Encoding")
-	if r.Header.Get("If-None-Match") == f.tag {
+	if r.Header.Get("If-None-Match") == file.tag {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	body := f.plain
-	if f.zipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	body := file.plain
+	if file.zipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
-		body = f.zipped
+		body = file.zipped
 	}
 	h.Set("Content-Length", fmt.Sprint(len(body)))
 	if r.Method != http.MethodHead {
