@@ -77,6 +77,18 @@ func TestSigningInAndOut(t *testing.T) {
 	ana.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 	olga.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil)
 	olga.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
+
+	t.Log("who has forgotten a login somewhere ends them all, and nobody else's")
+	here, there := a.Browser(), a.Browser()
+	for _, b := range []*apptest.Client{olga, here, there} {
+		b.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password}, nil)
+	}
+	ana.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "ana", Password: "another good one"}, nil)
+	here.Must(http.StatusNoContent, "DELETE", "/api/logins", nil, nil)
+	for _, b := range []*apptest.Client{olga, here, there} {
+		b.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
+	}
+	ana.Me()
 }
 
 func TestCookie(t *testing.T) {

@@ -84,6 +84,13 @@ func (s *Server) logOut(r *http.Request, who access.Login) (any, error) {
 	return reply{cookie: s.cookie(r, "", -1)}, nil
 }
 
+func (s *Server) logOutEverywhere(r *http.Request, who access.Login) (any, error) {
+	if err := s.Control.EndLogins(r.Context(), who.User, who.User.ID); err != nil {
+		return nil, err
+	}
+	return reply{cookie: s.cookie(r, "", -1)}, nil
+}
+
 func (s *Server) me(r *http.Request, who access.Login) (any, error) {
 	return s.meOf(r.Context(), who.User)
 }

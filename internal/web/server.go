@@ -99,6 +99,7 @@ func (s *Server) table() []route {
 		{"POST /api/setup", s.open(s.setUp)},
 		{"POST /api/login", s.open(s.logIn)},
 		{"DELETE /api/login", s.api(s.logOut)},
+		{"DELETE /api/logins", s.api(s.logOutEverywhere)},
 		{"GET /api/me", s.issuing(s.me)},
 		{"POST /api/password", s.api(s.changePassword)},
 		{"POST /api/invite/name", s.open(s.inviteName)},

@@ -24,14 +24,13 @@ function draw() {
     h('h1', null, t('account.title')),
     h('p', null, t('account.signedInAs', { name: me.name, role: t(`account.role.${me.role}`) })),
     errorLine(state.error),
-    passwordCard(), keysCard(), tokensCard()));
+    passwordCard(), loginsCard(), keysCard(), tokensCard()));
 }
 
 function passwordCard() {
   return h('section', { className: 'card', key: 'password' },
     h('h2', null, t('account.password')),
     state.changed && h('p', { className: 'notice good', role: 'status' }, t('account.changed')),
-    h('p', { className: 'hint' }, t('account.everywhere')),
     form({ key: `password-${state.changed}`, submit: t('account.change'), ...state.password, onsubmit: changePassword },
       h('div', { className: 'unseen' }, field(t('sign.name'), { name: 'name', autocomplete: 'username', value: state.me?.name, readOnly: true, tabIndex: -1 })),
       field(t('account.current'), { name: 'current', type: 'password', autocomplete: 'current-password', required: true }),
@@ -53,6 +52,23 @@ async function changePassword(data) {
     state.password = { busy: false, error: errorText(err) };
   }
   draw();
+}
+
+function loginsCard() {
+  return h('section', { className: 'card', key: 'logins' },
+    h('h2', null, t('account.logins')),
+    h('p', { className: 'hint' }, t('account.everywhere')),
+    button(t('account.signOutAll'), signOutEverywhere, { key: 'all' }));
+}
+
+async function signOutEverywhere() {
+  try {
+    await api('DELETE', 'api/logins');
+    location.reload();
+  } catch (err) {
+    state.error = errorText(err);
+    draw();
+  }
 }
 
 function keysCard() {
