@@ -60,7 +60,8 @@ function draw() {
   model.now = Date.now();
   model.dying = broadcast.dying();
   if (!model.me) return page(header(null, 'dock'), signInView({ ...signing, onsubmit: signIn }));
-  page(header(model.me, 'dock', { onSignOut: leave }), ...dockView(model, actions));
+  const busy = model.settingUp !== null || ['starting', 'stopping'].includes(model.broadcast.phase);
+  page(header(model.me, 'dock', { onSignOut: leave, busy }), ...dockView(model, actions));
   const state = stateOf(model);
   document.documentElement.dataset.state = state;
   document.title = state === 'live' ? `● ${t('live.live')} – ${t('app')}` : t('app');

@@ -132,7 +132,8 @@ function noObs(m, act) {
     phase === 'kicked'
       ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
       : phase !== 'starting' && phase !== 'unsupported' && connectForm(m, act),
-    (m.obs.attempts > 0 || phase === 'unsupported') && button(t('obs.retry'), act.retry, { className: 'wide' }),
+    // There from the beginning, so that nothing below jumps away from the mouse when the first try fails.
+    ((off && (m.why === 'off' || m.obs.attempts > 0)) || phase === 'unsupported') && button(t('obs.retry'), act.retry, { className: 'wide', key: 'retry' }),
     m.remembered && button(t('obs.forget'), act.forget, { className: 'link', key: 'forget' }),
   ];
 }

@@ -9,6 +9,9 @@ import { has, t, useLanguage } from './strings.js';
 
 const THEME = 'stagedoor.theme';
 
+/** The pages made for docks of OBS, and their tabs. @type {readonly (readonly [string, string])[]} */
+const DOCKS = Object.freeze([['dock', 'tab.broadcast'], ['dock/stage', 'tab.people']]);
+
 /** Before the first drawing. */
 export async function prepare() {
   setTheme(localStorage.getItem(THEME) ?? 'auto');
@@ -98,23 +101,28 @@ export async function whoAmI() {
 export const href = (path) => new URL(path, base).href;
 
 /**
- * The line on top of every page.
- * @param {Me | null} me @param {string} here @param {{onSignOut?: () => void, extra?: Child[]}} [more]
+ * The line on top of every page; in the docks a second one with their tabs, which do not lead away while `busy`.
+ * @param {Me | null} me @param {string} here @param {{onSignOut?: () => void, busy?: boolean}} [more]
  */
-export function header(me, here, { onSignOut, extra = [] } = {}) {
+export function header(me, here, { onSignOut, busy = false } = {}) {
+  const inDock = DOCKS.some(([path]) => path === here);
   /** @type {[string, string][]} */
   const places = [['dock', 'menu.dock'], ['watch', 'menu.watch'], ['account', 'menu.account']];
   if (me?.role === 'operator') places.push(['operator', 'menu.operator']);
   return h('header', { key: 'header' },
     h('a', { className: 'brand', href: href('') }, h('img', { src: href('static/icon.svg'), alt: '', width: 20, height: 20 }), t('app')),
-    ...extra,
     me && h('details', { className: 'menu', onkeydown: closeOnEscape, ontoggle: closeElsewhere },
       h('summary', { 'aria-label': `${t('app.menu')}: ${me.name}` }, h('span', { className: 'who' }, me.name)),
       h('nav', { 'aria-label': t('app.menu') },
-        ...places.filter(([path]) => path !== here).map(([path, text]) => h('a', { href: href(path), target: here === 'dock' ? '_blank' : '' }, t(text))),
+        ...places.filter(([path]) => path !== here && !(inDock && path === 'dock')).map(([path, text]) => h('a', { href: href(path), target: inDock ? '_blank' : '' }, t(text))),
         themeChoice(),
-        onSignOut && button(t('menu.signOut'), onSignOut))));
+        onSignOut && button(t('menu.signOut'), onSignOut))),
+    me && inDock && h('nav', { className: 'tabs', 'aria-label': t('tab.label'), key: 'tabs' },
+      ...DOCKS.map(([path, text]) => h('a', { key: path, href: busy ? '' : href(path), 'aria-current': path === here && 'page', 'aria-disabled': busy && path !== here && 'true', onclick: busy ? stay : null }, t(text)))));
 }
+
+/** @param {Event} e */
+const stay = (e) => e.preventDefault();
 
 /** @param {KeyboardEvent} e */
 function closeOnEscape(e) {

@@ -22,6 +22,7 @@ const state = {
   /** What waits for "yes, do it". */ asked: '',
   /** What AWS has, once somebody looked. @type {import('../lib/types.js').AwsStages | null} */ aws: null,
   error: '', busy: false,
+  /** Until then there is nothing to press: what arrives would push it away. */ loaded: false,
   /** Where the error belongs; '' for the top of the page. */ where: '',
   /** Makes a form that was sent empty again. */ sent: 0,
 };
@@ -34,7 +35,7 @@ function draw() {
   page(head, h('main', { className: 'columns' },
     h('h1', null, t('op.title')),
     errorAt(''),
-    stagesCard(), peopleCard(), tokensCard()));
+    ...(state.loaded ? [stagesCard(), peopleCard(), tokensCard()] : [!state.error && h('p', { className: 'hint' }, t('app.loading'))])));
 }
 
 /** @param {string} where */
@@ -75,7 +76,7 @@ async function act(method, path, body, where = '') {
 
 async function load() {
   const [users, stages, tokens] = await Promise.all([api('GET', 'api/users'), api('GET', 'api/stages'), api('GET', 'api/tokens?all=1')]);
-  Object.assign(state, { users: users.users, stages: stages.stages, tokens: tokens.tokens });
+  Object.assign(state, { users: users.users, stages: stages.stages, tokens: tokens.tokens, loaded: true });
 }
 
 /** Asks what AWS has: when somebody opens the list, and after a change; AWS takes few questions a second. */
@@ -230,9 +231,15 @@ function grants(user, path) {
     user.grants.length > 0 && h('ul', { className: 'list', key: 'granted' }, ...user.grants.map((g) => h('li', { className: 'row wrap', key: g.stage },
       h('b', null, state.stages.find((s) => s.arn === g.stage)?.name ?? g.stage),
       ...g.capabilities.map((c) => h('span', { className: 'tag' }, t(`op.${c}`))),
-      h('span', { className: 'hint' }, `${t('op.longest')} ${t('op.hours', { n: number(g.maxTTL / 3600) })}`),
+      h('span', { className: 'hint' }, `${t('op.longest')} ${lasting(g.maxTTL)}`),
       button(t('op.remove'), () => void act('DELETE', `${path}/grants/${escapeArn(g.stage)}`), { className: 'small', 'aria-label': `${t('op.remove')}: ${user.name}` })))),
     free.length > 0 && grantForm(user, free, path));
+}
+
+/** In days where they are whole. @param {number} seconds */
+function lasting(seconds) {
+  const days = seconds / 86_400;
+  return Number.isInteger(days) && days > 1 ? t('op.days', { n: days }) : t('op.hours', { n: number(seconds / 3600) });
 }
 
 /** @param {User} user @param {Stage[]} free @param {string} path */
