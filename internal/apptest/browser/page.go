@@ -84,7 +84,7 @@ func (p *Page) click(how, what string) {
 		found, err := chromedp.Run(ctx, chromedp.Evaluate[struct {
 			Why  string
 			X, Y float64
-		}](call(spotToClick, how, what)))
+		}](call(spotToClick, how, what), chromedp.EvalAwaitPromise))
 		spot.X, spot.Y = found.X, found.Y
 		return found.Why, err
 	})
@@ -327,11 +327,15 @@ const findVisible = `(how, what) => {
 }`
 
 // spotToClick answers where to click, or why not yet.
-const spotToClick = `(how, what) => {
+const spotToClick = `async (how, what) => {
 	const e = (` + findVisible + `)(how, what);
 	if (!e) return {why: 'it is not there, or not visible'};
 	if (e.matches(':disabled') || e.closest('[aria-disabled=true], [inert]')) return {why: 'it is disabled'};
 	e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'});
+	const before = e.getBoundingClientRect();
+	await new Promise(resolve => setTimeout(resolve, 30));
+	const now = e.getBoundingClientRect();
+	if (!e.isConnected || before.x !== now.x || before.y !== now.y) return {why: 'it does not stand still'};
 	const box = e.getClientRects()[0];
 	const x = box.x + box.width / 2, y = box.y + box.height / 2;
 	const top = document.elementFromPoint(x, y);
