@@ -95,7 +95,12 @@ func compare(kinds, counts []string, seconds int) error {
 	return nil
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.2fms", float64(d)/1e6) }
+func ms(d time.Duration) string {
+	if d == 0 {
+		return "-" // not measured
+	}
+	return fmt.Sprintf("%.2fms", float64(d)/1e6)
+}
 
 func measure(kind string, n, seconds int) (r result, err error) {
 	self, err := os.Executable()
