@@ -1,26 +1,22 @@
 package sfu_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // A page is a tab of a real Chromium that can publish and view.
 type page struct {
-	t   *testing.T
-	ctx context.Context
+	*browser.Page
+	t *testing.T
 }
 
 // openPage starts the browser with a fake camera and shows it testdata/page.html, whose doors lead into the house.
@@ -36,34 +32,10 @@ func (h *house) openPage() *page {
 	})
 	server := httptest.NewServer(mux)
 	h.t.Cleanup(server.Close)
-
-	path, err := findChromium()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true),
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("allow-loopback-in-peer-connection", true))
-	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	h.t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocator)
-	h.t.Cleanup(cancel)
-	if err := chromedp.Do(ctx, chromedp.Navigate(server.URL)); err != nil {
-		h.t.Fatalf("Chromium: %v", err)
-	}
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool]("window.ready === true")); err != nil {
-		h.t.Fatalf("the page: %v", err)
-	}
-	return &page{h.t, ctx}
-}
-
-func findChromium() (string, error) {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", errors.New("this test needs Chromium; make test installs it")
+	p := browser.Open(h.t, browser.Current, browser.Options{FakeMedia: true})
+	p.Goto(server.URL)
+	p.WaitFor("window.ready")
+	return &page{p, h.t}
 }
 
 func serveDoor(w http.ResponseWriter, r *http.Request, door rtcpeer.Door) {
@@ -79,24 +51,6 @@ func serveDoor(w http.ResponseWriter, r *http.Request, door rtcpeer.Door) {
 	}
 	w.WriteHeader(http.StatusCreated)
 	io.WriteString(w, answer.SDP)
-}
-
-// evaluate awaits the value of an expression.
-func evaluate[T any](p *page, format string, args ...any) T {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
-	defer cancel()
-	expression := fmt.Sprintf(format, args...)
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		p.t.Fatalf("%s: %v", expression, err)
-	}
-	return value
-}
-
-func (p *page) run(format string, args ...any) {
-	p.t.Helper()
-	evaluate[bool](p, format+".then(() => true)", args...)
 }
 
 // browserStats are what getStats says, and when the first frame was shown.
@@ -123,7 +77,9 @@ type browserStats struct {
 
 func (p *page) stats(name string) browserStats {
 	p.t.Helper()
-	return evaluate[browserStats](p, "stats(%q)", name)
+	var s browserStats
+	p.Eval(fmt.Sprintf("stats(%q)", name), &s)
+	return s
 }
 
 // waitStats polls, as a browser has no event for it.
@@ -147,9 +103,9 @@ func TestChromiumPublishesAndViews(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	page := h.openPage()
-	page.run("publish('ana')")
+	page.Eval("publish('ana')", nil)
 	h.waitEvent("ana", stage.EventPublishing, "")
-	page.run("view('ben', 'ana')")
+	page.Eval("view('ben', 'ana')", nil)
 	s := page.waitStats("ben", func(s browserStats) bool {
 		return s.Inbound.FramesDecoded > 60 && s.Sound.PacketsReceived > 100 && s.Sound.AudioLevel > 0.01
 	})
@@ -166,7 +122,7 @@ func TestChromiumViewsOBS(t *testing.T) {
 	h.publish("obs", rtcpeer.PublishOptions{})
 	h.waitEvent("obs", stage.EventPublishing, "")
 	page := h.openPage()
-	page.run("view('ben', 'obs')")
+	page.Eval("view('ben', 'obs')", nil)
 	s := page.waitStats("ben", func(s browserStats) bool {
 		return s.Inbound.FramesDecoded > 60 && s.Sound.AudioLevel > 0.01
 	})
@@ -190,7 +146,7 @@ func TestChromiumCatchesUp(t *testing.T) {
 		}
 	}
 	began := p.Frames() % 240
-	page.run("view('ben', 'obs')")
+	page.Eval("view('ben', 'obs')", nil)
 	live := page.waitStats("ben", func(s browserStats) bool { return s.Inbound.FramesDecoded >= p.Frames()%240-10 })
 	t.Logf("came in at frame %d, first frame after %.0f ms, at the live edge at frame %d", began, live.FirstFrame, p.Frames()%240)
 	if live.FirstFrame > 1000 || live.Inbound.KeyFramesDecoded != 1 {

@@ -167,9 +167,9 @@ func TestChromiumSimulcast(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	page := h.openPage()
-	page.run("publish('ana', {simulcast: true, width: 1280, height: 720})")
+	page.Eval("publish('ana', {simulcast: true, width: 1280, height: 720})", nil)
 	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 })
-	page.run("view('ben', 'ana')")
+	page.Eval("view('ben', 'ana')", nil)
 	for id, width := range map[string]int{"low": 320, "hi": 1280, "mid": 640} {
 		if err := h.layered("ben").SelectLayer(id); err != nil {
 			t.Fatal(err)
