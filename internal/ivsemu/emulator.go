@@ -89,8 +89,8 @@ type Emulator struct {
 // New prepares an emulator with nothing in it, or with what the state file holds.
 func New(cfg Config) (*Emulator, error) {
 	cfg.setDefaults()
-	base, err := url.Parse(cfg.BaseURL)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || strings.Trim(base.Path, "/") != "" {
+	base, ok := parseURL(cfg.BaseURL)
+	if !ok || strings.Trim(base.Path, "/") != "" {
 		return nil, stage.Errorf(stage.ErrInvalid, "the emulator needs the URL at which it is reached, such as http://127.0.0.1:4566, not %q", cfg.BaseURL)
 	}
 	if !cfg.AnyCredentials && (cfg.AccessKey == "" || cfg.SecretKey.Empty()) {
@@ -98,6 +98,12 @@ func New(cfg Config) (*Emulator, error) {
 	}
 	if !slices.Contains(Regions(), cfg.Region) {
 		return nil, stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s", cfg.Region, strings.Join(Regions(), ", "))
+	}
+	if len(cfg.Account) != 12 || strings.Trim(cfg.Account, "0123456789") != "" {
+		return nil, stage.Errorf(stage.ErrInvalid, "an AWS account has 12 digits, such as 123456789012, and not %q", cfg.Account)
+	}
+	if _, ok := parseURL(cfg.EventsURL); !ok && cfg.EventsURL != "" {
+		return nil, stage.Errorf(stage.ErrInvalid, "events are posted to a URL such as http://127.0.0.1:8080/api/aws/events, not to %q", cfg.EventsURL)
 	}
 	faults, err := parseFaults(cfg.Faults)
 	if err != nil {
@@ -115,6 +121,12 @@ func New(cfg Config) (*Emulator, error) {
 		roll:       newRoll(),
 	}
 	return e, e.open()
+}
+
+// parseURL reads an absolute URL of HTTP.
+func parseURL(text string) (*url.URL, bool) {
+	u, err := url.Parse(text)
+	return u, err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 func (cfg *Config) setDefaults() {
@@ -162,7 +174,8 @@ func (e *Emulator) open() error {
 		AllowOrigins: e.cfg.AllowOrigins,
 		Address:      e.cfg.Address,
 	}
-	return nil
+	// At once, so that a folder which is not there is not found out when the first stage is lost.
+	return e.save()
 }
 
 // Verifier checks the tokens of the emulated stages, for the events socket.

@@ -1,6 +1,7 @@
 package ivsemu_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -376,6 +377,32 @@ func TestWhatIsNotThereSaysSo(t *testing.T) {
 		SourceStageArn: aws.String("a"), DestinationStageArn: aws.String("b"), ParticipantId: aws.String("c"),
 	})
 	wantError(t, "StartParticipantReplication", err, "NotEmulatedException", 501)
+}
+
+func TestSettingsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	for want, cfg := range map[string]ivsemu.Config{
+		"12 digits":  {Account: "12"},
+		"events are": {EventsURL: "foo"},
+		"not \"x\"":  {BaseURL: "x"},
+		"us-west-2":  {Region: "moon-1"},
+		"throttle":   {Faults: []string{"bogus"}},
+		"operation":  {Faults: []string{"Nope=slow"}},
+	} {
+		cfg.AnyCredentials, cfg.BaseURL = true, cmp.Or(cfg.BaseURL, "http://127.0.0.1:1")
+		if _, err := ivsemu.New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want a refusal that says so", want, err)
+		}
+	}
+}
+
+func TestAStateThatCannotBeKeptIsToldAtTheStart(t *testing.T) {
+	t.Parallel()
+	file := t.TempDir() + "/missing/state.json"
+	_, err := ivsemu.New(ivsemu.Config{BaseURL: "http://127.0.0.1:1", AnyCredentials: true, StateFile: file})
+	if err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("New: got %v, want an error that names the file", err)
+	}
 }
 
 func TestStateIsKeptWhenAsked(t *testing.T) {

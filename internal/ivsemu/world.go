@@ -230,7 +230,10 @@ func (e *Emulator) save() error {
 	if err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
-	return writeFile(e.cfg.StateFile, content)
+	if err := writeFile(e.cfg.StateFile, content); err != nil {
+		return stage.Errorf(stage.ErrUnavailable, "the state file %s cannot be written", e.cfg.StateFile).WithCause(err)
+	}
+	return nil
 }
 
 func (e *Emulator) state() ([]byte, error) {
@@ -246,12 +249,12 @@ func (e *Emulator) state() ([]byte, error) {
 func writeFile(path string, content []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".state-*") // mode 0600: it holds a key
 	if err != nil {
-		return fmt.Errorf("save: %w", err)
+		return err
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(content)
 	if err = errors.Join(err, tmp.Close()); err != nil {
-		return fmt.Errorf("save: %w", err)
+		return err
 	}
 	return os.Rename(tmp.Name(), path)
 }
