@@ -10,8 +10,9 @@ import (
 )
 
 var (
-	_ whip.Layered  = (*viewer)(nil)
-	_ whip.Playable = (*viewer)(nil)
+	_ whip.Layered      = (*viewer)(nil)
+	_ whip.HighestFirst = (*viewer)(nil)
+	_ whip.Playable     = (*viewer)(nil)
 )
 
 // living are the layers that come in, smallest first. Call with pub.mu held.
@@ -125,7 +126,7 @@ func (v *viewer) SelectLayer(id string) error {
 	return nil
 }
 
-// StartHighest has the choice of layers start at the top and not at the bottom; IVS's clients may ask for it.
+// StartHighest implements whip.HighestFirst.
 func (v *viewer) StartHighest() {
 	v.bandwidth.mu.Lock()
 	defer v.bandwidth.mu.Unlock()

@@ -121,7 +121,7 @@ func (h *house) fromTheTop(id, target stage.ParticipantID) rtcpeer.Door {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		answer, err := h.whep(id, target)(ctx, offer)
 		if err == nil {
-			h.layered(id).(interface{ StartHighest() }).StartHighest()
+			h.layered(id).(whip.HighestFirst).StartHighest()
 		}
 		return answer, err
 	}

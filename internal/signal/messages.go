@@ -44,6 +44,7 @@ type sdpOffer struct {
 	WHIPURL   string `json:"whipUrl"`
 	RequestID string `json:"requestId"`
 	Content   string `json:"content"`
+	LayerPref string `json:"initialLayerPref"` // "highest", or the default
 }
 
 type sdpAnswer struct {

@@ -227,7 +227,7 @@ func (c *client) negotiate(ctx context.Context, offer sdpOffer) {
 func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
 	var k whip.Knock
 	c.member(func(m *member) { k.Participant, k.Bearer = m.participant, m.bearer })
-	k.Offer = offer.Content
+	k.Offer, k.Highest = offer.Content, offer.LayerPref == "highest"
 	var err error
 	if k.Publisher, err = c.target(offer.WHIPURL); err != nil {
 		return failure(offer, err)

@@ -121,6 +121,7 @@ type flow struct {
 	plane      *plane
 	who        stage.Participant
 	publishing bool
+	highest    bool // guarded by plane.mu
 	done       chan struct{}
 	once       sync.Once
 }
@@ -144,6 +145,12 @@ func (f *flow) Close(_, _ string) {
 		close(f.done)
 		f.plane.changed(f.who.Stage)
 	})
+}
+
+func (f *flow) StartHighest() {
+	f.plane.mu.Lock()
+	defer f.plane.mu.Unlock()
+	f.highest = true
 }
 
 func (f *flow) Play(string, bool) error { return nil }

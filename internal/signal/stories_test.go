@@ -153,6 +153,22 @@ func TestOffersOverTheSocket(t *testing.T) {
 	}
 }
 
+// TestTheHighestLayerFirst: a viewer may ask for it with the offer.
+func TestTheHighestLayerFirst(t *testing.T) {
+	t.Parallel()
+	v := newVenue(t, nil)
+	v.publish(t, "obs.Studio")
+	for id, preference := range map[stage.ParticipantID]string{"ana": "highest", "bob": "lowest"} {
+		g := v.join(t, string(id)+".!watch")
+		g.tell(`{"type":"aws:ivs:SDP_OFFER","payload":{"whipUrl":"https://stage.example/whip/subscribe/obs","requestId":"r","content":"v=0","initialLayerPref":"` + preference + `"}}`)
+		g.hears("aws:ivs:SDP_ANSWER")
+		flows := v.media.of(studio, id)
+		if len(flows) != 1 || flows[0].highest != (preference == "highest") {
+			t.Errorf("%s: got %+v, want %s", id, flows, preference)
+		}
+	}
+}
+
 func TestFeaturesAreTold(t *testing.T) {
 	t.Parallel()
 	ana := newVenue(t, func(c *signal.Config) { c.Features = []string{"xdp"} }).join(t, "ana.Ana")

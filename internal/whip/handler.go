@@ -183,6 +183,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, k Knock) {
 		h.fail(w, r, k.Participant, err)
 		return
 	}
+	k.Highest = r.Header.Get("X-Stages-Initial-Layer-Pref") == "highest"
 	answer, err := h.Open(r.Context(), k)
 	if err != nil {
 		h.fail(w, r, k.Participant, err)

@@ -38,6 +38,13 @@ type Layered interface {
 	SelectLayer(encodingID string) error
 }
 
+// HighestFirst is a subscription that can start at the highest layer of a simulcast and come down as far as it must, instead
+// of climbing from the lowest. Sessions implement it optionally.
+type HighestFirst interface {
+	// StartHighest is called before the viewer has the answer, or never.
+	StartHighest()
+}
+
 // Playable is a subscription of which single media can be paused. Sessions implement it optionally.
 type Playable interface {
 	// Play goes on with the medium of that mid, or pauses it. ErrNotFound for one that is not there.

@@ -25,6 +25,7 @@ type Knock struct {
 	Bearer      stage.Secret        // what ends the session later
 	Publisher   stage.ParticipantID // whom to receive; "" to publish
 	Offer       string
+	Highest     bool // of a simulcast, start with the highest layer; the IVS web SDK calls it InitialLayerPreference
 
 	// Without a bearer:
 	login string       // ends the session later
@@ -117,6 +118,9 @@ func (h *Handler) establish(ctx context.Context, k Knock, s *session) (string, e
 	}
 	if err := s.start(media); err != nil {
 		return "", err
+	}
+	if eager, ok := media.(HighestFirst); ok && k.Highest {
+		eager.StartHighest()
 	}
 	if earlier := h.sessions.started(s); earlier != nil {
 		earlier.end(replaced())

@@ -226,6 +226,8 @@ func (f *layeredFlow) SelectLayer(id string) error {
 	return nil
 }
 
+func (f *layeredFlow) StartHighest() { f.plane.house.tell("%s: starts with the highest layer", f.id) }
+
 func (f *layeredFlow) Play(mid string, on bool) error {
 	f.plane.house.tell("%s: mid %s plays: %v", f.id, mid, on)
 	return nil
