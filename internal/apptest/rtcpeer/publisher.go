@@ -63,11 +63,12 @@ func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
 		return nil, err
 	}
 	p := &Publisher{pc: pc, closed: make(chan struct{})}
-	t.Cleanup(p.Close)
 	if err := p.start(t.Context(), door, o); err != nil {
 		p.Close()
 		return nil, err
 	}
+	// Not before: a FakeOBS that reconnects publishes on a goroutine of its own, also while the test ends.
+	t.Cleanup(p.Close)
 	return p, nil
 }
 
