@@ -143,6 +143,15 @@ func Open(t testing.TB, engine Engine, options Options) *Page {
 	return p
 }
 
+// For opens a page for another test in the same browser, with a profile of its own: on a busy machine the start of a browser
+// costs more than most stories. The other test must end before this page's.
+func (p *Page) For(t testing.TB, options Options) *Page {
+	t.Helper()
+	page := &Page{t: t, engine: p.engine, options: options.withDefaults(p.engine)}
+	page.open(p.ctx, chromedp.WithNewBrowserContext())
+	return page
+}
+
 // flags keep the browser on this machine and awake. See also https://peter.sh/experiments/chromium-command-line-switches/
 func flags(path string, o Options) []chromedp.ExecAllocatorOption {
 	list := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -221,6 +230,6 @@ func (p *Page) become(ctx context.Context) error {
 
 func (p *Page) permit(ctx context.Context, name string, setting browser.PermissionSetting) error {
 	_, err := chromedp.CallBrowser(ctx, browser.SetPermission, browser.SetPermissionParams{
-		Permission: &browser.PermissionDescriptor{Name: name}, Setting: setting})
+		Permission: &browser.PermissionDescriptor{Name: name}, Setting: setting, BrowserContextID: chromedp.FromContext(ctx).BrowserContextID})
 	return err
 }

@@ -40,12 +40,18 @@ func openDock(t *testing.T, engine browser.Engine, options fakeobs.Options, look
 // unconnected opens the dock with nobody signed in.
 func unconnected(t testing.TB, engine browser.Engine, options fakeobs.Options, look browser.Options) *dock {
 	t.Helper()
+	return around(t, options, func() *browser.Page { return browser.Open(t, engine, look) })
+}
+
+// around opens the dock in that page, which comes last, so that it goes first.
+func around(t testing.TB, options fakeobs.Options, open func() *browser.Page) *dock {
+	t.Helper()
 	d := &dock{t: t, desk: openDesk(t), far: fakeobs.NewFar()}
 	if options.Output == nil {
 		options.Output = d.far.Output
 	}
 	d.obs = fakeobs.Start(t, options)
-	d.Page = browser.Open(t, engine, look)
+	d.Page = open()
 	d.Goto(d.desk.URL + "/dock")
 	return d
 }

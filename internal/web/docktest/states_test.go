@@ -52,7 +52,7 @@ func rows() []row {
 		{"recording", "not-set-up", fresh, (*dock).recording, "Stop the recording first"},
 		{"setting-up", "setting-up", fresh, (*dock).settingUp, "Setting up OBS"},
 		{"setup-failed", "setup-failed", fresh, (*dock).setupFailed, "Everything is as it was before."},
-		{"ready", "ready", ready, (*dock).ready, "OBS is ready."},
+		{"ready", "ready", ready, (*dock).ready, "The token in OBS is valid until"},
 		{"by-hand", "ready", ready, (*dock).byHand, "Whoever has the token can publish as you."},
 		{"two-docks", "ready", ready, (*dock).twoDocks, "You are live from another place already"},
 		{"starting", "starting", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Hang() }), (*dock).starting, "OBS calls the stage"},
@@ -194,10 +194,12 @@ func (d *dock) otherToken() {
 func TestEveryState(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		look := browser.Options{Width: 250, Height: 700, ColorScheme: map[bool]string{true: "light", false: "dark"}[engine == browser.Current]}
+		shared := browser.Open(t, engine, look)
 		for _, r := range rows() {
 			t.Run(r.name, func(t *testing.T) {
 				t.Parallel()
-				d := unconnected(t, engine, r.obs, browser.Options{Width: 250, Height: 700, ColorScheme: map[bool]string{true: "light", false: "dark"}[engine == browser.Current]})
+				d := around(t, r.obs, func() *browser.Page { return shared.For(t, look) })
 				r.arrange(d)
 				if r.state != "" {
 					d.state(r.state)

@@ -31,7 +31,8 @@ function load(waits = {}) {
   tokens = createTokens({ mint, user: () => world.user, storage: world.storage, now: () => world.now });
   broadcast = createBroadcast({
     obs, tokens, now: () => world.now, onChange: (s) => world.states.push(s),
-    waits: { start: 100, stage: 100, stop: 50, reason: 50, ...waits },
+    // Who waits for what comes must not race a busy machine; who waits for what does not says so.
+    waits: { start: 60_000, stage: 60_000, stop: 50, reason: 50, ...waits },
   });
   obs.on('StreamStateChanged', (e) => broadcast.obsState(e.outputState));
 }
@@ -127,6 +128,7 @@ describe('Go live', () => {
   });
 
   it('tells the stage’s reason when OBS only stops, also if it comes a little later', async () => {
+    await begin({ waits: { reason: 60_000 } });
     obs.onStart = () => { obs.state('STOPPED', false); setTimeout(() => said('refused', 'no_capability', 'You may not publish.'), 10); };
     await broadcast.go(arn);
     assert.deepEqual([phase(), broadcast.state.reason.detail, broadcast.state.sending], ['trouble', 'You may not publish.', false]);
@@ -146,6 +148,7 @@ describe('Go live', () => {
   });
 
   it('finds a start that fails without a word', async () => {
+    await begin({ waits: { start: 50 } });
     obs.onStart = () => {};
     await broadcast.go(arn);
     assert.deepEqual([phase(), broadcast.state.reason.text], ['trouble', 'live.silent']);
@@ -155,6 +158,7 @@ describe('Go live', () => {
   });
 
   it('goes on when only the word was lost', async () => {
+    await begin({ waits: { start: 50 } });
     obs.onStart = () => { obs.active.stream = true; };
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');
@@ -164,6 +168,7 @@ describe('Go live', () => {
   });
 
   it('says that nothing arrives, and is live when it does after all', async () => {
+    await begin({ waits: { stage: 50 } });
     await broadcast.go(arn);
     assert.deepEqual([phase(), broadcast.state.reason.text, broadcast.state.sending], ['trouble', 'live.noMedia', true]);
     said('publishing');
@@ -191,6 +196,7 @@ describe('Go live', () => {
   });
 
   it('does not take the words about another participant or an earlier time for its own', async () => {
+    await begin({ waits: { stage: 50 } });
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');
     broadcast.stageEvent({ id: 900, kind: 'publishing', code: '', detail: '', participantId: 'p77', stage: arn, time: '' });
