@@ -31,7 +31,7 @@ install: ## install what the tests need and this machine lacks
 test: install check ## install what is missing, then run everything once
 
 # In this order: what is quick and often wrong first, the Go tests and their summary last.
-check: fmt js types vet staticcheck race ## everything that CI holds against a change, nothing installed
+check: fmt check-tidy js types vet staticcheck race ## everything that CI holds against a change, nothing installed
 
 fmt: ## gofmt
 	@unformatted=$$($(GO_FILES) | xargs gofmt -l); [ -z "$$unformatted" ] || { echo "gofmt these:"; echo "$$unformatted"; exit 1; }
