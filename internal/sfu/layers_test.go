@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/lossy"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/whip"
@@ -95,9 +96,8 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 	h := newHouse(t)
 	h.publish("ana", simulcast(t))
 	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 })
-	narrow := rtcpeer.NewRelay(t)
-	narrow.Bandwidth, narrow.Queue = 550_000, 300*time.Millisecond
-	slow, err := rtcpeer.View(t, narrow.Through(h.fromTheTop("slow", "ana")), rtcpeer.ViewOptions{})
+	narrow, door := h.link(h.fromTheTop("slow", "ana"), lossy.Options{Down: lossy.Weather{Rate: 550_000, Queue: 300 * time.Millisecond}})
+	slow, err := rtcpeer.View(t, door, rtcpeer.ViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +108,8 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 	if err := slow.WaitFrames(ctx, before.Frames-before.Broken+90); err != nil {
 		t.Fatal(err)
 	}
-	if narrow.Lost() == 0 {
-		t.Error("nothing was lost: the link was not narrow")
+	if _, down := narrow.Counts(); down.Queued == 0 {
+		t.Error("nothing was dropped: the link was not narrow")
 	}
 	if s := good.Stats(); s.Broken > s.Frames/10 || s.Frames-goodBefore.Frames < 60 {
 		t.Errorf("the good viewer: %d of %d frames broken, %d of them meanwhile", s.Broken, s.Frames, s.Frames-goodBefore.Frames)

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pion/rtcp"
 	"go.uber.org/goleak"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/lossy"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -147,11 +149,11 @@ func TestHowSessionsEnd(t *testing.T) {
 		t.Errorf("Disconnect twice: got %v, want not found", err)
 	}
 
-	relay := rtcpeer.NewRelay(t)
-	if _, err := rtcpeer.Publish(t, relay.Through(h.whip("lost")), rtcpeer.PublishOptions{}); err != nil {
+	link, door := h.link(h.whip("lost"), lossy.Options{})
+	if _, err := rtcpeer.Publish(t, door, rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	relay.Cut()
+	link.Cut()
 	h.waitEvent("lost", stage.EventEnded, "lost")
 
 	for name, closed := range map[string]<-chan struct{}{"deleted": deleted.Closed(), "kicked": kicked.Closed(), "the deserted viewer": watcher.Closed()} {
@@ -229,11 +231,12 @@ func TestPresence(t *testing.T) {
 func TestLossIsRepaired(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	up, down := rtcpeer.NewRelay(t), rtcpeer.NewRelay(t)
-	if _, err := rtcpeer.Publish(t, up.Through(h.whip("ana")), rtcpeer.PublishOptions{}); err != nil {
+	up, publishing := h.link(h.whip("ana"), lossy.Options{})
+	if _, err := rtcpeer.Publish(t, publishing, rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	v, err := rtcpeer.View(t, down.Through(h.whep("ben", "ana")), rtcpeer.ViewOptions{})
+	down, viewing := h.link(h.whep("ben", "ana"), lossy.Options{})
+	v, err := rtcpeer.View(t, viewing, rtcpeer.ViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,8 +244,8 @@ func TestLossIsRepaired(t *testing.T) {
 	if err := v.WaitFrames(ctx, 30); err != nil {
 		t.Fatal(err)
 	}
-	up.Worsen(everyNth(20))
-	down.Worsen(everyNth(30))
+	up.Set(lossy.Weather{Picks: everyNth(20)}, lossy.Weather{})
+	down.Set(lossy.Weather{}, lossy.Weather{Picks: everyNth(30)})
 	before := v.Stats()
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames > before.Frames+120 }); err != nil {
 		t.Fatal(err)
@@ -251,20 +254,18 @@ func TestLossIsRepaired(t *testing.T) {
 	if s := v.Stats(); s.Broken > s.Frames/5 {
 		t.Errorf("%d of %d frames could not be decoded", s.Broken, s.Frames)
 	}
-	if up.Lost() == 0 || down.Lost() == 0 {
-		t.Errorf("lost %d up and %d down: the network was too good", up.Lost(), down.Lost())
+	sent, _ := up.Counts()
+	_, received := down.Counts()
+	if sent.Lost == 0 || received.Lost == 0 {
+		t.Errorf("lost %d up and %d down: the network was too good", sent.Lost, received.Lost)
 	}
 }
 
 // everyNth loses every nth media packet.
-func everyNth(n int) func(bool, []byte) bool {
-	count := 0
-	return func(_ bool, b []byte) bool {
-		if len(b) < 200 || b[0]&0xc0 != 0x80 {
-			return false
-		}
-		count++
-		return count%n == 0
+func everyNth(n int64) func([]byte) bool {
+	var count atomic.Int64
+	return func(b []byte) bool {
+		return len(b) >= 200 && b[0]&0xc0 == 0x80 && count.Add(1)%n == 0
 	}
 }
 

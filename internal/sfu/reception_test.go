@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/lossy"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -61,16 +62,14 @@ func TestReceptionIsMeasured(t *testing.T) {
 func TestLossIsMeasured(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	relay := rtcpeer.NewRelay(t)
-	if _, err := rtcpeer.Publish(t, relay.Through(h.whip("ana")), rtcpeer.PublishOptions{}); err != nil {
+	link, door := h.link(h.whip("ana"), lossy.Options{})
+	if _, err := rtcpeer.Publish(t, door, rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	h.waitEvent("ana", stage.EventPublishing, "")
-	lose := everyNth(5)
-	relay.Worsen(func(up bool, b []byte) bool {
-		asked := !up && b[0] == 0x81 || b[0] == 0x80 && b[1] >= 192 && b[1] <= 223 // nor do requests to repeat get through
-		return asked || lose(up, b)
-	})
+	// Requests to repeat do not get through, or nothing would stay lost: RTCP is told from RTP by RFC 5761, 4.
+	rtcp := func(b []byte) bool { return b[0]&0xc0 == 0x80 && b[1] >= 192 && b[1] <= 223 }
+	link.Set(lossy.Weather{Picks: everyNth(5)}, lossy.Weather{Picks: rtcp})
 	h.waitReception("ana", func(r *stage.Reception) bool { return r.Loss > 0.1 && r.Loss < 0.3 })
 	h.waitEvent("ana", stage.EventWarning, "loss_high")
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/lossy"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -109,6 +110,17 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Door {
 		h.views[id] = s
 		h.mu.Unlock()
 		return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error { s.Close("deleted", "Deleted."); return nil }}, nil
+	}
+}
+
+// link is a network of the test's own making between the house and one of its peers; the door leads through it.
+func (h *house) link(door rtcpeer.Door, o lossy.Options) (*lossy.Link, rtcpeer.Door) {
+	h.t.Helper()
+	link := lossy.Open(h.t, h.Addr().String(), o)
+	return link, func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
+		answer, err := door(ctx, offer)
+		answer.SDP = link.Rewrite(answer.SDP)
+		return answer, err
 	}
 }
 

@@ -29,7 +29,7 @@ type Options struct {
 // Count is what happened to the packets of one direction.
 type Count struct {
 	Passed int
-	Lost   int // by chance
+	Lost   int // by chance, or picked
 	Queued int // dropped at the end of a full queue
 	Cut    int // while the link was cut
 }
@@ -245,7 +245,7 @@ func (a *lane) end() { a.endOnce.Do(func() { close(a.ended) }) }
 
 func (a *lane) take(packet []byte) {
 	weather, cut := a.link.weather(a.direction)
-	due, fate := a.shaper.decide(time.Now(), len(packet), weather)
+	due, fate := a.shaper.decide(time.Now(), packet, weather)
 	if cut {
 		fate = cutOff
 	}

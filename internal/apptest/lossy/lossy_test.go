@@ -105,6 +105,15 @@ func TestLossIsTheSameForTheSameSeed(t *testing.T) {
 	}
 }
 
+func TestPickedPacketsAreLost(t *testing.T) {
+	t.Parallel()
+	even := func(packet []byte) bool { return (packet[len(packet)-1]-'0')%2 == 0 }
+	link := lossy.Open(t, echo(t), lossy.Options{Down: lossy.Weather{Picks: even}})
+	if got, want := strings.Join(volley(t, link, dial(t, link.Addr()), 6), " "), "1 3 5"; got != want {
+		t.Errorf("came back: got %s, want %s", got, want)
+	}
+}
+
 func TestDelayIsAddedEachWay(t *testing.T) {
 	t.Parallel()
 	w := lossy.Weather{Delay: 60 * time.Millisecond}

@@ -7,10 +7,11 @@ import (
 
 // Weather is how bad one direction is.
 type Weather struct {
-	Loss  float64       // share of packets lost by chance, 0 to 1
-	Delay time.Duration // one way
-	Rate  int           // bit/s; 0 is no limit
-	Queue time.Duration // how long packets may wait for the rate before they are dropped; 0 is a quarter of a second
+	Loss  float64           // share of packets lost by chance, 0 to 1
+	Picks func([]byte) bool // whether this very packet is lost; nil leaves it to chance. Peers' packets may ask at once
+	Delay time.Duration     // one way
+	Rate  int               // bit/s; 0 is no limit
+	Queue time.Duration     // how long packets may wait for the rate before they are dropped; 0 is a quarter of a second
 }
 
 const defaultQueue = 250 * time.Millisecond
@@ -37,9 +38,9 @@ func newShaper(seed, number uint64) *shaper {
 }
 
 // decide says when a packet of that size arrives, if it does.
-func (s *shaper) decide(now time.Time, size int, w Weather) (due time.Time, f fate) {
+func (s *shaper) decide(now time.Time, packet []byte, w Weather) (due time.Time, f fate) {
 	// Every packet draws, so that the fates of later ones do not depend on the weather.
-	if s.chance.Float64() < w.Loss {
+	if s.chance.Float64() < w.Loss || w.Picks != nil && w.Picks(packet) {
 		return time.Time{}, lost
 	}
 	sent := now
@@ -50,7 +51,7 @@ func (s *shaper) decide(now time.Time, size int, w Weather) (due time.Time, f fa
 		if s.free.Sub(now) > w.queue() {
 			return time.Time{}, queueFull
 		}
-		s.free = s.free.Add(time.Duration(size) * 8 * time.Second / time.Duration(w.Rate))
+		s.free = s.free.Add(time.Duration(len(packet)) * 8 * time.Second / time.Duration(w.Rate))
 		sent = s.free
 	}
 	due = sent.Add(w.Delay)

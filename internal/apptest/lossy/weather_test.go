@@ -12,7 +12,7 @@ func TestARateSpreadsPacketsAndDropsWhatWaitsTooLong(t *testing.T) {
 	weather := Weather{Rate: 1_000_000, Queue: 100 * time.Millisecond, Delay: 20 * time.Millisecond}
 	var arrived int
 	for i := range 100 { // 100 × 1250 bytes at once are a second's worth
-		due, f := s.decide(now, 1250, weather)
+		due, f := s.decide(now, make([]byte, 1250), weather)
 		if f == queueFull {
 			continue
 		}
@@ -24,7 +24,7 @@ func TestARateSpreadsPacketsAndDropsWhatWaitsTooLong(t *testing.T) {
 	if arrived != 11 { // what is being sent, and 100 ms of queue
 		t.Errorf("%d packets passed, want 11", arrived)
 	}
-	if _, f := s.decide(now.Add(time.Second), 1250, weather); f != passed {
+	if _, f := s.decide(now.Add(time.Second), make([]byte, 1250), weather); f != passed {
 		t.Errorf("the queue did not empty")
 	}
 }
@@ -33,8 +33,8 @@ func TestPacketsStayInOrderWhenTheDelayShrinks(t *testing.T) {
 	t.Parallel()
 	s := newShaper(0, 0)
 	now := time.Unix(1000, 0)
-	first, _ := s.decide(now, 100, Weather{Delay: time.Second})
-	second, _ := s.decide(now, 100, Weather{})
+	first, _ := s.decide(now, nil, Weather{Delay: time.Second})
+	second, _ := s.decide(now, nil, Weather{})
 	if second.Before(first) {
 		t.Errorf("the second packet overtakes the first by %v", first.Sub(second))
 	}
