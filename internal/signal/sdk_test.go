@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -139,7 +140,12 @@ func (th *theatre) tab(of *browser.Page) *browser.Page {
 
 func (th *theatre) join(p *browser.Page, tok stage.ParticipantToken, options string) (result string) {
 	th.t.Helper()
-	p.Eval(fmt.Sprintf("guest.join(%q, %s)", tok.Secret.Reveal(), options), &result)
+	return th.joinAs("guest", p, tok, options)
+}
+
+func (th *theatre) joinAs(guest string, p *browser.Page, tok stage.ParticipantToken, options string) (result string) {
+	th.t.Helper()
+	p.Eval(fmt.Sprintf("%s.join(%q, %s)", guest, tok.Secret.Reveal(), options), &result)
 	return result
 }
 
@@ -195,13 +201,86 @@ func TestStockSDK(t *testing.T) {
 
 			anaPage.Eval(`guest.stopPublishing()`, nil)
 			diary(bobPage, fmt.Sprintf("%s not_published", ana.Participant.ID))
-			bobPage.WaitGone("#of-" + string(ana.Participant.ID))
+			bobPage.WaitGone(".of-" + string(ana.Participant.ID))
 
 			anaPage.Eval(`guest.stage.leave()`, nil)
 			diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 			diary(anaPage, "gone user-initiated")
 		})
 	}
+}
+
+// A seat is one of several guests in a page.
+type seat struct {
+	page *browser.Page
+	name string
+	id   stage.ParticipantID
+}
+
+// sit has somebody join who publishes.
+func (th *theatre) sit(p *browser.Page, name string, v2 bool) seat {
+	th.t.Helper()
+	tok := th.token(name)
+	p.Eval(fmt.Sprintf("void (guests.%s = newGuest())", name), nil)
+	if got := th.joinAs("guests."+name, p, tok, fmt.Sprintf("{publish: true, v2: %t}", v2)); got != "joined" {
+		th.t.Fatalf("%s: got %s, want joined", name, got)
+	}
+	return seat{p, name, tok.Participant.ID}
+}
+
+func (s seat) diary(format string, args ...any) {
+	s.page.WaitFor(fmt.Sprintf("guests.%s.has(%q)", s.name, fmt.Sprintf(format, args...)))
+}
+
+// meet waits until everybody has seen and heard more of everybody else than before.
+func meet(seats []seat) {
+	for _, s := range seats {
+		var others []string
+		for _, other := range seats {
+			if other.id != s.id {
+				others = append(others, fmt.Sprintf("%q", other.id))
+			}
+		}
+		s.page.Eval(fmt.Sprintf("guests.%s.mark([%s])", s.name, strings.Join(others, ", ")), nil)
+	}
+	for _, s := range seats {
+		s.page.WaitFor(fmt.Sprintf("guests.%s.goesOn()", s.name))
+	}
+}
+
+// without waits until all others know that somebody left, and answers them.
+func without(gone seat, seats []seat) []seat {
+	rest := slices.DeleteFunc(slices.Clone(seats), func(s seat) bool { return s.id == gone.id })
+	for _, s := range rest {
+		s.diary("left %s", gone.id)
+		s.page.WaitFor(fmt.Sprintf("!guests.%s.video(%q)", s.name, gone.id))
+	}
+	return rest
+}
+
+// TestStockSDKAmongFive: everybody sees and hears everybody, and those who stay go on when one leaves and one is sent away.
+func TestStockSDKAmongFive(t *testing.T) {
+	t.Parallel()
+	th := newTheatre(t)
+	pages := []*browser.Page{th.tab(nil)}
+	pages = append(pages, th.tab(pages[0]))
+	var seats []seat
+	for i, name := range []string{"Ana", "Bob", "Cyd", "Dan", "Eve"} {
+		seats = append(seats, th.sit(pages[i%2], name, i%3 == 1))
+	}
+	meet(seats)
+
+	bob := seats[1]
+	bob.page.Eval("guests.Bob.stage.leave()", nil)
+	bob.diary("gone user-initiated")
+	seats = without(bob, seats)
+	meet(seats)
+
+	cyd := seats[1]
+	th.kick(cyd.id)
+	cyd.diary("gone participant-disconnected")
+	seats = without(cyd, seats)
+	meet(seats)
 }
 
 // TestStockSDKIsSentAway: it learns why, the others learn that it left, and its token opens nothing any more.

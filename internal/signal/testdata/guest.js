@@ -1,17 +1,19 @@
-// A guest's page on the stock SDK: what an application would do, and a diary of what the SDK tells it.
+// Guests on the stock SDK: what an application would do, and a diary of what the SDK tells it. A page may hold several.
 'use strict';
 
 const {Stage, StageEvents, LocalStageStream, SubscribeType} = window.IVSBroadcastClient;
 
-const guest = {
+const newGuest = () => ({
   diary: [],
   streams: {}, // by participant: the remote streams
   local: [],
   publishes: false,
+  place: document.createElement('section'),
 
   async join(token, {publish = false, v2 = false} = {}) {
     if (publish) await this.openCamera();
     this.publishes = publish;
+    document.querySelector('main').append(this.place);
     this.stage = new Stage(token, {
       stageStreamsToPublish: () => this.local,
       shouldPublishParticipant: () => this.publishes,
@@ -46,28 +48,47 @@ const guest = {
 
   show(p, streams) {
     this.streams[p.id] = streams;
-    const video = Object.assign(document.createElement('video'), {id: 'of-' + p.id, autoplay: true, playsInline: true});
+    const video = Object.assign(document.createElement('video'), {className: 'of-' + p.id, autoplay: true, playsInline: true});
     video.srcObject = new MediaStream(streams.map(stream => stream.mediaStreamTrack));
-    document.querySelector('main').append(video);
+    this.place.append(video);
   },
 
   hide(p) {
     delete this.streams[p.id];
-    document.getElementById('of-' + p.id)?.remove();
+    this.video(p.id)?.remove();
   },
+
+  video(id) { return this.place.querySelector('.of-' + id); },
 
   // seen is how many frames of the participant were shown.
   seen(id) {
-    const video = document.getElementById('of-' + id);
+    const video = this.video(id);
     return video && video.videoWidth > 0 ? video.getVideoPlaybackQuality().totalVideoFrames : 0;
   },
 
   // heard is the energy of the participant's sound so far: silence has none.
-  async heard(id) {
-    const stream = (this.streams[id] ?? []).find(s => s.streamType === 'audio');
-    let energy = 0;
-    for (const [, stats] of (await stream?.requestRTCStats()) ?? []) energy += stats.totalAudioEnergy ?? 0;
-    return energy;
+  async heard(id) { return (await this.received(id)).energy; },
+
+  // received is what came of the participant so far: the frames that were decoded, and the energy of the sound.
+  async received(id) {
+    let frames = 0, energy = 0;
+    for (const stream of this.streams[id] ?? []) {
+      for (const [, stats] of (await stream.requestRTCStats()) ?? []) {
+        frames += stats.framesDecoded ?? 0;
+        energy += stats.totalAudioEnergy ?? 0;
+      }
+    }
+    return {frames, energy};
+  },
+
+  // mark notes what came of these until now, and goesOn asks whether more has come of each of them since.
+  async mark(ids) {
+    this.marked = await Promise.all(ids.map(async id => ({id, ...await this.received(id)})));
+  },
+
+  async goesOn() {
+    const now = await Promise.all(this.marked.map(({id}) => this.received(id)));
+    return this.marked.every((before, i) => now[i].frames > before.frames + 10 && now[i].energy > before.energy);
   },
 
   mute(kind, muted) {
@@ -80,5 +101,6 @@ const guest = {
   },
 
   has(text) { return this.diary.includes(text); },
-};
-window.guest = guest;
+});
+window.guest = newGuest();
+window.guests = {}; // by name, where a page has more than one
