@@ -53,6 +53,7 @@ func openDesk(t testing.TB) *desk {
 	for _, page := range []string{"dock", "watch", "setup", "invite", "account", "operator"} {
 		mux.HandleFunc("GET /"+page, serve(page+"/index.html"))
 	}
+	mux.HandleFunc("GET /dock/stage", serve("stage/index.html"))
 	mux.HandleFunc("GET /{$}", serve("index.html"))
 	mux.HandleFunc("GET /static/{path...}", func(w http.ResponseWriter, r *http.Request) { serve(r.PathValue("path"))(w, r) })
 	mux.HandleFunc("GET /api/me", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return d.me, nil }))

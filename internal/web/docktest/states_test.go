@@ -45,6 +45,7 @@ func rows() []row {
 		{"obs-wrong-password", "no-obs", fresh, func(d *dock) { d.signIn(); d.connect("not this one") }, "OBS did not take that password"},
 		{"obs-starting", "no-obs", with(fresh, func(o *fakeobs.Options) { o.NotReady = true }), (*dock).connected, "OBS is still starting"},
 		{"obs-kicked", "no-obs", fresh, (*dock).kicked, "somebody pressed “Kick”"},
+		{"obs-elsewhere", "no-obs", fresh, (*dock).elsewhere, "browsers do not let a web page speak to OBS on another one"},
 		{"obs-gone", "no-obs", fresh, (*dock).gone, "As soon as it runs again"},
 		{"obs-too-old", "not-set-up", with(fresh, func(o *fakeobs.Options) { o.Version = fakeobs.OBS29 }), (*dock).connected, "OBS 29.0.2 is too old"},
 		{"obs-without-whip", "not-set-up", with(fresh, func(o *fakeobs.Options) { o.NoWHIP = true }), (*dock).withoutWHIP, "built without WHIP"},
@@ -53,13 +54,16 @@ func rows() []row {
 		{"setting-up", "setting-up", fresh, (*dock).settingUp, "Setting up OBS"},
 		{"setup-failed", "setup-failed", fresh, (*dock).setupFailed, "Everything is as it was before."},
 		{"ready", "ready", ready, (*dock).ready, "The token in OBS is valid until"},
+		{"no-stage", "no-stage", ready, (*dock).noStage, "Ask your operator for one"},
 		{"by-hand", "ready", ready, (*dock).byHand, "Whoever has the token can publish as you."},
 		{"two-docks", "ready", ready, (*dock).twoDocks, "You are live from another place already"},
-		{"starting", "starting", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Hang() }), (*dock).starting, "OBS calls the stage"},
+		{"starting", "starting", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Hang() }), (*dock).goes, "OBS calls the stage"},
 		{"live", "live", ready, (*dock).live, "Constrained Baseline"},
 		{"live-wrong", "live", ready, (*dock).liveWrong, "Nobody can hear you"},
+		{"live-dying", "live", ready, (*dock).dying, "Stop and go live again at the next pause."},
 		{"reconnecting", "reconnecting", with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).reconnecting, "OBS has lost the stage"},
 		{"refused", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(403) }), (*dock).refused, "You may not publish"},
+		{"unreachable", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(503) }), (*dock).goes, "OBS could not reach the stage"},
 		{"kicked-off", "trouble", ready, (*dock).kickedOff, "The operator ended your broadcast"},
 		{"other-token", "trouble", ready, (*dock).otherToken, "with a token that this dock did not put there"},
 	}
@@ -87,6 +91,13 @@ func (d *dock) kicked() {
 	d.connected()
 	d.state("not-set-up")
 	d.obs.Kick()
+}
+
+// elsewhere types the address of another computer, which no policy lets a page reach.
+func (d *dock) elsewhere() {
+	d.signIn()
+	d.Type(`input[name="address"]`, "192.0.2.20")
+	d.Click(`.card form button[type="submit"]`)
 }
 
 func (d *dock) gone() {
@@ -127,6 +138,17 @@ func (d *dock) ready() {
 	d.state("ready")
 }
 
+func (d *dock) noStage() {
+	d.desk.become(func() { d.desk.me["stages"] = []any{} })
+	d.connected()
+}
+
+// goes clicks and leaves the rest to OBS.
+func (d *dock) goes() {
+	d.ready()
+	d.ClickText("Go live")
+}
+
 func (d *dock) byHand() {
 	d.ready()
 	d.ClickText("By hand")
@@ -140,14 +162,8 @@ func (d *dock) twoDocks() {
 	}}})
 }
 
-func (d *dock) starting() {
-	d.ready()
-	d.ClickText("Go live")
-}
-
 func (d *dock) live() {
-	d.ready()
-	d.ClickText("Go live")
+	d.goes()
 	d.obs.WaitStream(d.t, "STARTED")
 	d.desk.stage("publishing", "", "")
 	d.state("live")
@@ -162,6 +178,11 @@ func (d *dock) liveWrong() {
 	d.desk.present(bad)
 }
 
+func (d *dock) dying() {
+	d.desk.become(func() { d.desk.lives = 50 * time.Minute })
+	d.live()
+}
+
 func (d *dock) reconnecting() {
 	d.live()
 	d.far.Answer(fakeobs.Refuse(503))
@@ -169,8 +190,7 @@ func (d *dock) reconnecting() {
 }
 
 func (d *dock) refused() {
-	d.ready()
-	d.ClickText("Go live")
+	d.goes()
 	d.obs.WaitStream(d.t, "STOPPED")
 	d.desk.stage("refused", "no_capability", "You may not publish on this stage any more. Ask your operator.")
 }

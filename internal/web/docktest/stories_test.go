@@ -185,6 +185,56 @@ func TestADeadTokenIsRenewedOnce(t *testing.T) {
 	})
 }
 
+// TestATokenIsRenewedInTime, while nobody is live and it has less than an hour left.
+func TestATokenIsRenewedInTime(t *testing.T) {
+	t.Parallel()
+	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
+	d.desk.become(func() { d.desk.lives = 10 * time.Minute })
+	d.state("not-set-up")
+	d.ClickText("Set up OBS")
+	d.state("ready")
+	d.desk.become(func() { d.desk.lives = 30 * time.Hour })
+	d.ClickText("Connected to OBS 32.1.2")
+	d.ClickText("Look again")
+	d.obs.Wait(t, "a token of a day", func(s fakeobs.State) bool {
+		token, _ := s.Service.Settings["bearer_token"].(string)
+		return strings.HasPrefix(token, "token-of-"+d.desk.participant()+"-") && d.desk.participant() != "participant1"
+	})
+	d.WaitText("The token in OBS is valid until " + time.Now().Add(30*time.Hour).Format("Jan 2"))
+}
+
+// TestTheBrowserIsInTheWay: Chrome asks before a page reaches programs on this computer, and may have been told no.
+func TestTheBrowserIsInTheWay(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		"denied": "Your browser does not let this page reach programs on this computer.",
+		"prompt": "Your browser will ask whether this page may reach programs on this computer",
+	} {
+		d := unconnected(t, browser.Current, fakeobs.Options{Password: obsPassword}, browser.Options{Width: 320})
+		_, port, _ := strings.Cut(strings.TrimPrefix(d.desk.URL, "http://"), ":")
+		d.Goto("http://stage.localhost:" + port + "/dock") // a name: the page of this very computer needs no permission
+		d.Eval(`navigator.permissions.query = async () => ({state: '`+answer+`'})`, nil)
+		d.signIn()
+		d.WaitText(want)
+		d.shoot(browser.Current, "obs-"+answer)
+	}
+}
+
+// TestTabs: the participants are one click away, but not while OBS is being changed.
+func TestTabs(t *testing.T) {
+	t.Parallel()
+	d := openDock(t, browser.OBS30, fakeobs.Options{Password: obsPassword}, browser.Options{Width: 250})
+	d.state("not-set-up")
+	release := d.obs.Hold("SetStreamServiceSettings")
+	d.ClickText("Set up OBS")
+	d.WaitText("WHIP and your token")
+	d.WaitVisible(`.tabs a[aria-disabled]`)
+	release()
+	d.state("ready")
+	d.ClickText("People")
+	d.WaitFor(`location.pathname === "/dock/stage"`)
+}
+
 // TestTheServerIsTold what the dock knows of OBS: it has no other way to know.
 func TestTheServerIsTold(t *testing.T) {
 	t.Parallel()

@@ -83,7 +83,7 @@ export function headline(m) {
   /** @type {Record<string, string>} */
   const words = {
     'setting-up': t('setup.running.title'), 'no-obs': obsProblem(m), 'setup-failed': t('setup.failedTitle'), checking: t('check.reading'), 'not-set-up': t('check.title'),
-    ready: t('live.readyText'), 'no-stage': t('live.noStage'), starting: t('live.starting'), live: t('live.live'), reconnecting: t('live.reconnecting'), stopping: t('live.stopping'),
+    ready: t('live.ready'), 'no-stage': t('live.noStage'), starting: t('live.starting'), live: t('live.live'), reconnecting: t('live.reconnecting'), stopping: t('live.stopping'),
     trouble: m.broadcast.reason ? reasonText(m.broadcast.reason) : '',
   };
   return words[state];
@@ -237,7 +237,7 @@ function stageChoice(m, act) {
 }
 
 function noStage() {
-  return [title('off', t('live.readyText')), h('p', { className: 'lead' }, t('live.noStage'))];
+  return [title('off', t('live.ready')), h('p', { className: 'lead' }, t('live.noStage'))];
 }
 
 /** @param {Model} m @param {Actions} act */
@@ -245,7 +245,6 @@ function ready(m, act) {
   const until = m.broadcast.expiresAt;
   return [
     title('good', t('live.ready')),
-    h('p', { className: 'lead' }, t('live.readyText')),
     stageChoice(m, act),
     button(t('live.go'), act.go, { className: 'primary wide large', key: 'go' }),
     h('p', { className: 'hint', key: 'token' }, until > m.now ? t('live.tokenUntil', { time: time(until) }) : t('live.tokenLater')),
@@ -274,7 +273,7 @@ function live(m, act) {
   return [
     title('live', t('live.live'), h('span', { className: 'clock', role: 'timer', 'aria-label': t('live.since', { time: time(m.broadcast.since) }) }, span(seconds))),
     ...wrong.map((w) => h('p', { className: 'warning', key: w.text, role: 'status' }, t(w.text, w.values))),
-    wrong.some((w) => w.cure === 'setup') && button(t('live.stopAndSetUp'), act.stopAndSetUp, { className: 'wide', key: 'cure' }),
+    wrong.some((w) => w.cure === 'setup') && button(t('live.stopAndSetUp'), act.stopAndSetUp, { className: 'primary wide', key: 'cure' }),
     m.dying && h('p', { className: 'warning', key: 'dying' }, t('live.dying', { time: time(m.broadcast.expiresAt) })),
     button(t('live.stop'), act.stop, { className: 'danger wide large', key: 'stop' }),
     numbers(m, presence),
@@ -287,10 +286,10 @@ function numbers(m, presence) {
   const reception = presence?.reception;
   const waiting = t('numbers.waiting');
   return h('dl', { className: 'numbers', key: 'numbers' },
-    ...row('numbers.sent', sent && sent.bitrate > 0 ? t('numbers.mbits', { mbits: number(mbits(sent.bitrate)) }) : waiting),
-    ...row('numbers.receives', ...(reception ? receives(reception) : [waiting])),
     ...row('numbers.viewers', String(presence?.viewers ?? 0)),
     ...row('numbers.people', String(m.present.filter((p) => p.publishing).length)),
+    ...row('numbers.sent', sent && sent.bitrate > 0 ? t('numbers.mbits', { mbits: number(mbits(sent.bitrate)) }) : waiting),
+    ...row('numbers.receives', ...(reception ? receives(reception) : [waiting])),
     ...row('numbers.encoder', t('numbers.percent', { percent: number(percent(sent?.encoderLag ?? 0)) })),
     ...row('numbers.render', t('numbers.percent', { percent: number(percent(sent?.renderLag ?? 0)) })));
 }

@@ -220,7 +220,7 @@ function dock(dock) {
   const obs = dock.obs ? t('op.dockObs', { version: dock.obs.version ?? '', platform: dock.obs.platform ?? '', state: has(name) ? t(name) : dock.obs.state ?? '' }) : t('op.dockNoObs');
   return h('p', { className: 'row wrap', key: dock.id },
     h('span', { className: 'hint' }, t('op.dock', { where, state: obs }), fixes > 0 && ` · ${t('op.findings', { n: fixes })}`),
-    dock.live && h('span', { className: 'tag live' }, t('op.dockLive')));
+    dock.live && dock.obs?.state !== 'live' && h('span', { className: 'tag live' }, t('op.dockLive')));
 }
 
 /** @param {User} user @param {string} path */
@@ -232,7 +232,7 @@ function grants(user, path) {
       h('b', null, state.stages.find((s) => s.arn === g.stage)?.name ?? g.stage),
       ...g.capabilities.map((c) => h('span', { className: 'tag' }, t(`op.${c}`))),
       h('span', { className: 'hint' }, `${t('op.longest')} ${lasting(g.maxTTL)}`),
-      button(t('op.remove'), () => void act('DELETE', `${path}/grants/${escapeArn(g.stage)}`), { className: 'small', 'aria-label': `${t('op.remove')}: ${user.name}` })))),
+      button(t('op.ungrant'), () => void act('DELETE', `${path}/grants/${escapeArn(g.stage)}`), { className: 'small', 'aria-label': `${t('op.ungrant')}: ${user.name}` })))),
     free.length > 0 && grantForm(user, free, path));
 }
 
