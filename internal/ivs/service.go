@@ -94,17 +94,12 @@ func New(cfg Config) (*Service, error) {
 		watches: map[stage.ARN]*watch{},
 	}
 	for _, region := range cfg.Regions {
-		if !slices.Contains(Regions(), region) {
-			return nil, stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s", region, strings.Join(Regions(), ", "))
+		if !slices.Contains(stage.AWSRegions(), region) {
+			return nil, stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s", region, strings.Join(stage.AWSRegions(), ", "))
 		}
 		s.regions[region] = s.client(region)
 	}
 	return s, nil
-}
-
-// Regions are those in which Amazon IVS has real-time stages (AWS General Reference, "Amazon IVS endpoints and quotas").
-func Regions() []string {
-	return []string{"us-east-1", "us-west-2", "ap-south-1", "ap-northeast-1", "ap-northeast-2", "eu-central-1", "eu-west-1"}
 }
 
 func (cfg *Config) setDefaults() {

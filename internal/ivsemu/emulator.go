@@ -54,11 +54,6 @@ type Config struct {
 	Log          *slog.Logger
 }
 
-// Regions are those in which Amazon IVS has real-time stages.
-func Regions() []string {
-	return []string{"us-east-1", "us-west-2", "ap-south-1", "ap-northeast-1", "ap-northeast-2", "eu-central-1", "eu-west-1"}
-}
-
 // An Emulator is an http.Handler. Set Media, and Socket if there is one, before the first request: the media plane needs
 // Observe for its events, so that it comes second. Run must run for events to be delivered and sessions to end well.
 type Emulator struct {
@@ -96,8 +91,8 @@ func New(cfg Config) (*Emulator, error) {
 	if !cfg.AnyCredentials && (cfg.AccessKey == "" || cfg.SecretKey.Empty()) {
 		return nil, stage.Errorf(stage.ErrInvalid, "the emulator needs an access key and its secret key, or to be told that any credentials will do")
 	}
-	if !slices.Contains(Regions(), cfg.Region) {
-		return nil, stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s", cfg.Region, strings.Join(Regions(), ", "))
+	if !slices.Contains(stage.AWSRegions(), cfg.Region) {
+		return nil, stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s", cfg.Region, strings.Join(stage.AWSRegions(), ", "))
 	}
 	if len(cfg.Account) != 12 || strings.Trim(cfg.Account, "0123456789") != "" {
 		return nil, stage.Errorf(stage.ErrInvalid, "an AWS account has 12 digits, such as 123456789012, and not %q", cfg.Account)

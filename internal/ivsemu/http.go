@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // maxBody is far above the largest request of the model (12 token configurations with 1 KB of attributes each).
@@ -153,7 +155,7 @@ func (e *Emulator) authenticate(r *http.Request, body []byte) (region string, er
 	} else if region, err = e.signature.verify(r, body); err != nil {
 		return "", err
 	}
-	if !slices.Contains(Regions(), region) {
+	if !slices.Contains(stage.AWSRegions(), region) {
 		return "", badSignature("Credential should be scoped to a valid region. Amazon IVS has no real-time stages in %.40q.", region)
 	}
 	return region, nil

@@ -20,7 +20,7 @@ type ARN string
 // ParseARN checks the shape of an ARN that came from outside.
 func ParseARN(s string) (ARN, error) {
 	if len(s) > 128 || !arnPattern.MatchString(s) {
-		return "", Errorf(ErrInvalid, "a stage is named by its ARN, such as %sabcdABCDefgh or arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh", localPrefix)
+		return "", Errorf(ErrInvalid, "A stage is named by its ARN, such as %sabcdABCDefgh or arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh.", localPrefix)
 	}
 	return ARN(s), nil
 }
@@ -45,6 +45,11 @@ func (a ARN) field(n int) string {
 		return fields[n]
 	}
 	return ""
+}
+
+// AWSRegions are those in which Amazon IVS has real-time stages (AWS General Reference, "Amazon IVS endpoints and quotas").
+func AWSRegions() []string {
+	return []string{"us-east-1", "us-west-2", "ap-south-1", "ap-northeast-1", "ap-northeast-2", "eu-central-1", "eu-west-1"}
 }
 
 const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

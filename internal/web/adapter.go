@@ -207,7 +207,7 @@ func jsonError(err error) error {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong) && wrong.Field != "":
-		return stage.Errorf(stage.ErrInvalid, "The member %q is a JSON %s; it must be %s.", wrong.Field, strings.Fields(wrong.Value)[0], jsonKind(wrong.Type.Kind().String())).WithCode("bad_json")
+		return stage.Errorf(stage.ErrInvalid, "The member %q must be %s.", wrong.Field, jsonKind(wrong.Type.Kind().String())).WithCode("bad_json")
 	case errors.As(err, &wrong):
 		return stage.Errorf(stage.ErrInvalid, "The body must be a JSON object.").WithCode("bad_json")
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
@@ -227,7 +227,9 @@ func jsonKind(goKind string) string {
 		return "an array"
 	case "struct", "map":
 		return "an object"
-	default:
+	case "float32", "float64":
 		return "a number"
+	default:
+		return "a whole number within bounds"
 	}
 }

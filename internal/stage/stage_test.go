@@ -1,0 +1,134 @@
+package stage_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func TestASecretPrintsNowhere(t *testing.T) {
+	t.Parallel()
+	const text = "correct horse battery"
+	s := stage.NewSecret(text)
+	holder := struct {
+		Name   string
+		Secret stage.Secret
+		Again  *stage.Secret
+	}{"ana", s, &s}
+
+	var printed bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T", "%p"} {
+		fmt.Fprintf(&printed, verb+" "+verb+" "+verb+"\n", s, &s, holder)
+	}
+	slog.New(slog.NewTextHandler(&printed, nil)).Info("text", "secret", s, "holder", holder)
+	slog.New(slog.NewJSONHandler(&printed, nil)).Info("json", "secret", s, "holder", holder)
+	hex := fmt.Sprintf("%x", text)
+	if got := printed.String(); strings.Contains(got, text) || strings.Contains(got, hex) {
+		t.Errorf("the secret was printed: %s", got)
+	}
+	if got, err := json.Marshal(holder); err == nil {
+		t.Errorf("json.Marshal: got %s, want a refusal", got)
+	}
+	if s.Reveal() != text || !s.Equal(stage.NewSecret(text)) || s.Equal(stage.NewSecret("other")) || s.Empty() || !(stage.Secret{}).Empty() {
+		t.Error("Reveal, Equal and Empty do not agree with the text")
+	}
+}
+
+func TestARN(t *testing.T) {
+	t.Parallel()
+	local := stage.LocalARN("abcdABCDefgh")
+	aws := stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh")
+	for _, arn := range []stage.ARN{local, aws} {
+		if got, err := stage.ParseARN(string(arn)); got != arn || err != nil || got.ID() != "abcdABCDefgh" {
+			t.Errorf("ParseARN(%s): got %s, %v", arn, got, err)
+		}
+	}
+	if !local.Local() || aws.Local() || aws.Region() != "us-west-2" || aws.Account() != "123456789012" {
+		t.Errorf("the parts of %s and %s are wrong", local, aws)
+	}
+	for _, bad := range []string{
+		"", "main", "arn:aws:ivs:us-west-2:123456789012:stage/", "arn:aws:ivs:us-west-2:123456789012:stage/a_b", "arn:aws:ivs:us-west-2:account:stage/a",
+		"arn:aws:ivs:us-west-2:123456789012:public-key/abc", string(aws) + "\n", " " + string(aws), string(aws) + strings.Repeat("x", 128),
+	} {
+		if _, err := stage.ParseARN(bad); !errors.Is(err, stage.ErrInvalid) {
+			t.Errorf("ParseARN(%q): got %v, want it refused", bad, err)
+		}
+	}
+}
+
+func TestIDsAreRandomLettersAndDigits(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 10_000 {
+		id := stage.NewID()
+		if len(id) != 12 || seen[id] || strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") != "" {
+			t.Fatalf("got %q", id)
+		}
+		seen[id] = true
+	}
+}
+
+func TestATokenRequestKeepsTheLimitsOfIVS(t *testing.T) {
+	t.Parallel()
+	good := stage.TokenRequest{
+		Stage: stage.LocalARN("main"), UserID: strings.Repeat("ü", stage.MaxUserID), TTL: stage.MaxTTL, Capabilities: stage.Publish | stage.Subscribe,
+		Attributes: map[string]string{"name": strings.Repeat("x", stage.MaxAttributes-4)},
+	}
+	if err := good.Validate(); err != nil {
+		t.Fatalf("at the limits: got %v", err)
+	}
+	for name, change := range map[string]func(*stage.TokenRequest){
+		"no stage":              func(r *stage.TokenRequest) { r.Stage = "" },
+		"a second less":         func(r *stage.TokenRequest) { r.TTL = stage.MinTTL - time.Second },
+		"a second more":         func(r *stage.TokenRequest) { r.TTL = stage.MaxTTL + time.Second },
+		"no capability":         func(r *stage.TokenRequest) { r.Capabilities = 0 },
+		"an unknown capability": func(r *stage.TokenRequest) { r.Capabilities = 4 },
+		"a long user id":        func(r *stage.TokenRequest) { r.UserID += "x" },
+		"a broken user id":      func(r *stage.TokenRequest) { r.UserID = "\xff" },
+		"large attributes":      func(r *stage.TokenRequest) { r.Attributes = map[string]string{"name": strings.Repeat("x", stage.MaxAttributes-3)} },
+		"broken attributes":     func(r *stage.TokenRequest) { r.Attributes = map[string]string{"name": "\xff"} },
+	} {
+		r := good
+		change(&r)
+		if err := r.Validate(); !errors.Is(err, stage.ErrInvalid) {
+			t.Errorf("%s: got %v, want it refused", name, err)
+		}
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	t.Parallel()
+	both, err := stage.ParseCapabilities([]string{"PUBLISH", " subscribe "})
+	if err != nil || both != stage.Publish|stage.Subscribe || both.String() != "publish,subscribe" {
+		t.Errorf("got %v, %v", both, err)
+	}
+	if _, err := stage.ParseCapabilities([]string{"fly"}); !errors.Is(err, stage.ErrInvalid) {
+		t.Errorf("fly: got %v", err)
+	}
+	if got := stage.Capabilities(0).Words(); got == nil || len(got) != 0 {
+		t.Errorf("none: got %#v, want an empty list, which JSON writes as []", got)
+	}
+}
+
+func TestAnErrorIsItsKindAndItsCause(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("disk full")
+	err := fmt.Errorf("grant: %w", stage.Errorf(stage.ErrUnavailable, "Try later.").WithCode("busy").WithRetry(time.Second).WithCause(cause))
+	var known *stage.Error
+	if !errors.As(err, &known) || known.Code != "busy" || known.Detail != "Try later." || known.RetryAfter != time.Second {
+		t.Errorf("got %+v", known)
+	}
+	if !errors.Is(err, stage.ErrUnavailable) || !errors.Is(err, cause) || errors.Is(err, stage.ErrDenied) {
+		t.Errorf("%v is not what it is made of", err)
+	}
+	if got := err.Error(); !strings.Contains(got, "Try later") || !strings.Contains(got, "disk full") {
+		t.Errorf("for the log: got %q", got)
+	}
+}
