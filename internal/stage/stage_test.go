@@ -92,8 +92,10 @@ func TestATokenRequestKeepsTheLimitsOfIVS(t *testing.T) {
 		"an unknown capability": func(r *stage.TokenRequest) { r.Capabilities = 4 },
 		"a long user id":        func(r *stage.TokenRequest) { r.UserID += "x" },
 		"a broken user id":      func(r *stage.TokenRequest) { r.UserID = "\xff" },
-		"large attributes":      func(r *stage.TokenRequest) { r.Attributes = map[string]string{"name": strings.Repeat("x", stage.MaxAttributes-3)} },
-		"broken attributes":     func(r *stage.TokenRequest) { r.Attributes = map[string]string{"name": "\xff"} },
+		"large attributes": func(r *stage.TokenRequest) {
+			r.Attributes = map[string]string{"name": strings.Repeat("x", stage.MaxAttributes-3)}
+		},
+		"broken attributes": func(r *stage.TokenRequest) { r.Attributes = map[string]string{"name": "\xff"} },
 	} {
 		r := good
 		change(&r)
