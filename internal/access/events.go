@@ -40,6 +40,25 @@ func (c *Control) EventsAfter(ctx context.Context, user UserID, after int64, sin
 	return c.Store.Events(ctx, user, after, since, eventsListed)
 }
 
+// EndUnfinished writes down the end of the local sessions that a crash cut off: nobody else is left to tell of it. It is for
+// the start of the only server on a database.
+func (c *Control) EndUnfinished(ctx context.Context) error {
+	open, err := c.Store.Unfinished(ctx, c.Now().Add(-stage.MaxSession))
+	if err != nil {
+		return err
+	}
+	for _, e := range open {
+		if !e.Stage.Local() {
+			continue
+		}
+		e.Kind, e.Time, e.Code, e.Detail = stage.EventEnded, c.Now(), "server_stopped", "The server stopped without warning."
+		if _, err := c.Store.AddEvent(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Prune forgets what nobody needs any more. Run it now and then; several replicas may do so at the same time.
 func (c *Control) Prune(ctx context.Context) error {
 	now := c.Now()

@@ -72,6 +72,8 @@ type Store interface {
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
 	// Events lists a user's with a greater ID and not before since, oldest first, at most limit.
 	Events(ctx context.Context, user UserID, after int64, since time.Time, limit int) ([]StoredEvent, error)
+	// Unfinished lists the last event of every participant whose last event, since then, is no end and no refusal.
+	Unfinished(ctx context.Context, since time.Time) ([]StoredEvent, error)
 
 	// Prune forgets what ended before these times.
 	Prune(ctx context.Context, before Retention) error

@@ -49,7 +49,7 @@ func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
 	if err := firstStage(ctx, s.control); err != nil {
 		return err
 	}
-	if err := s.sweep(ctx); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return err
 	}
 	if err := s.greet(ctx, p); err != nil {
@@ -381,6 +381,16 @@ func (s *server) sweep(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// settle puts in order what an earlier run left behind. With PostgreSQL another server may be at work: what is open is its own.
+func (s *server) settle(ctx context.Context) error {
+	if s.settings.Database == "" {
+		if err := s.control.EndUnfinished(ctx); err != nil {
+			return err
+		}
+	}
+	return s.sweep(ctx)
 }
 
 // limitsFor serves the media plane, which asks often and must not wait for the database.

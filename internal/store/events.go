@@ -43,3 +43,12 @@ func (q queries) Events(ctx context.Context, user access.UserID, after int64, si
 		WHERE user_id = $1 AND id > $2 AND at >= $3 ORDER BY id LIMIT %d`, limit)
 	return list(ctx, q, scanEvent, text, string(user), after, since.UnixMilli())
 }
+
+// Unfinished implements access.Store.
+func (q queries) Unfinished(ctx context.Context, since time.Time) ([]access.StoredEvent, error) {
+	return list(ctx, q, scanEvent, `SELECT id, user_id, at, kind, stage, participant, code, detail FROM events AS last
+		WHERE at >= $1 AND kind IN ('connected', 'publishing', 'warning')
+		AND NOT EXISTS (SELECT 1 FROM events AS later WHERE later.user_id = last.user_id AND later.participant = last.participant
+			AND later.id > last.id AND later.kind <> 'refused')
+		ORDER BY id`, since.UnixMilli())
+}

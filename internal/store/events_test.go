@@ -120,3 +120,34 @@ func TestPruning(t *testing.T) {
 		ok(t, err)
 	})
 }
+
+func TestACrashIsWrittenDown(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, arn := h.scene()
+		tell := func(id stage.ParticipantID, kinds ...stage.EventKind) {
+			for _, kind := range kinds {
+				h.clock.pass(time.Second)
+				must(h.RecordEvent(t.Context(), stage.Event{Kind: kind, Participant: id}))(t)
+			}
+		}
+		cut, over, turnedAway := h.issue(ana, arn).Participant.ID, h.issue(ana, arn).Participant.ID, h.issue(ana, arn).Participant.ID
+		tell(cut, stage.EventConnected, stage.EventPublishing, stage.EventWarning, stage.EventRefused)
+		tell(over, stage.EventConnected, stage.EventPublishing, stage.EventEnded)
+		tell(turnedAway, stage.EventRefused)
+
+		for range 2 { // the second start finds nothing left to do
+			if err := h.EndUnfinished(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ends := map[stage.ParticipantID]int{}
+		for _, e := range must(h.EventsAfter(t.Context(), ana.User.ID, 0, time.Time{}))(t) {
+			if e.Kind == stage.EventEnded {
+				ends[e.Participant]++
+			}
+		}
+		if len(ends) != 2 || ends[cut] != 1 || ends[over] != 1 {
+			t.Errorf("ends: got %v, want one of the broadcast that was cut and the one that was there", ends)
+		}
+	})
+}
