@@ -121,7 +121,7 @@ func (d *dock) settingUp() {
 	d.state("not-set-up")
 	d.obs.Hold("SetStreamServiceSettings")
 	d.ClickText("Set up OBS")
-	d.WaitText("WHIP and your token")
+	d.WaitFor(`document.querySelector('.progress .now').textContent === "WHIP and your token"`)
 }
 
 func (d *dock) setupFailed() {

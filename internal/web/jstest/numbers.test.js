@@ -8,7 +8,7 @@ const stats = (n = {}) => ({ outputSkippedFrames: 0, outputTotalFrames: 0, rende
 const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
 const video = { codec: 'H264', profile: 'High', width: 1280, height: 720, fps: 30, bitrate: 2_400_000, keyframeInterval: 2, bFrames: false, layers: 1 };
 const audio = { codec: 'opus', bitrate: 160_000, valid: true };
-const sent = { bitrate: 2_500_000, encoderLag: 0, renderLag: 0, fps: 30, cpu: 5 };
+const sent = { bitrate: 2_500_000, encoderLag: 0, renderLag: 0 };
 const wrong = (reception, more = {}) => disagreements({ sent, seconds: 60, limits, presence: { publishing: true, reception }, ...more }).map((w) => w.text);
 
 describe('what OBS sends', () => {

@@ -3,12 +3,13 @@ import { api } from '../lib/api.js';
 import { listen } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
 import { createMeter } from '../lib/numbers.js';
-import { check, isReady, readObs, toFix } from '../lib/obs-check.js';
+import { check, isReady, readObs } from '../lib/obs-check.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { createObs, obsAddress, whyUnreachable } from '../lib/obs.js';
 import { errorText, header, page, prepare, say, signInView, signOut, whoAmI } from '../lib/page.js';
-import { inEnglish, t } from '../lib/strings.js';
+import { t } from '../lib/strings.js';
 import { createTokens } from '../lib/tokens.js';
+import { createReport } from './report.js';
 import { dockView, headline, stateOf } from './views.js';
 
 /** What this browser remembers, each under a key of ours. */
@@ -43,6 +44,8 @@ const model = {
   hand: { token: null, shown: false, busy: false }, now: Date.now(),
 };
 
+const report = createReport({ id: dockId, model, version: () => obs.version });
+
 /** @type {Map<string, import('../lib/types.js').Presence[]>} who is on each stage */
 const presence = new Map();
 /** @type {{busy: boolean, error?: string, notice?: string}} */
@@ -69,7 +72,7 @@ function draw() {
     say(headline(model));
     performance.mark(`dock ${state}`); // for make bench
     drawn = state;
-    tellSoon();
+    report.soon();
   }
 }
 
@@ -105,7 +108,7 @@ function arrive(me) {
   signing.notice = undefined;
   know(me);
   events.stop();
-  events = listen({ event: serverEvent, signedOut, connected: (online) => { if (model.me && online !== model.online) set({ online }); if (online) tellSoon(); } });
+  events = listen({ event: serverEvent, signedOut, connected: (online) => { if (model.me && online !== model.online) set({ online }); if (online) report.soon(); } });
   void findObs();
 }
 
@@ -130,7 +133,7 @@ function signedOut() {
 async function leave() {
   if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await blankToken();
   tokens.forget();
-  await api('DELETE', `api/docks/${dockId}`).catch(() => {}); // the server forgets it by itself
+  await report.end();
   await signOut();
 }
 
@@ -159,36 +162,10 @@ function serverEvent({ event, data }) {
   }
 }
 
-let telling = 0;
-
-/** Tells the server what this dock knows, once for several changes. */
-function tellSoon() {
-  clearTimeout(telling);
-  telling = window.setTimeout(tell, 400);
-}
-
-function tell() {
-  if (!model.me) return;
-  const { phase } = model.obs;
-  const state = stateOf(model);
-  const known = phase !== 'off' && phase !== 'connecting';
-  const body = {
-    obs: known ? {
-      version: model.version, websocket: obs.version?.obsWebSocketVersion ?? '', platform: obs.version?.platform ?? '',
-      state: phase === 'ready' ? state.replaceAll('-', '_') : phase,
-      findings: (model.findings ?? []).map(({ id, level, text, values }) => ({ id, level, text: inEnglish(text, values).slice(0, 400) })),
-    } : null,
-    live: model.broadcast.phase === 'live',
-    participantId: model.broadcast.phase === 'idle' ? '' : model.broadcast.participantId,
-  };
-  void api('PUT', `api/docks/${dockId}`, body).catch(() => {}); // said again in a while
-}
-
 /* ---- OBS ---- */
 
 /** @param {import('../lib/obs.js').ObsStatus} status */
 function obsStatus(status) {
-  if (!model?.obs) return; // the first word comes before the page is there
   const before = model.obs.phase;
   model.obs = status;
   if (status.phase === 'lost' || status.phase === 'off') void whyNot();
@@ -257,7 +234,7 @@ function judge(reading) {
   model.findings = check(reading, model.stage?.limits);
   const kept = tokens.inObs(reading.service.settings);
   if (model.broadcast.phase === 'idle') model.broadcast = { ...model.broadcast, expiresAt: kept?.expiresAt ?? 0 };
-  tellSoon();
+  report.soon();
 }
 
 /** @param {Record<string, any>} settings @returns {Promise<import('../lib/tokens.js').Ready>} */
@@ -305,7 +282,6 @@ function setupFailed(err) {
 
 /** @param {import('../lib/golive.js').Broadcast} state */
 function broadcastChanged(state) {
-  if (!model?.broadcast) return;
   const before = model.broadcast.phase;
   model.broadcast = state;
   if (state.phase === 'live' && before !== 'live') meter.reset();
@@ -327,7 +303,7 @@ async function measure() {
 /** Whoever is ready and idle has a token that lasts. */
 function keepFresh() {
   const ready = obs.status.phase === 'ready' && model.findings && isReady(model.findings) && !model.settingUp;
-  if (ready && model.stage && toFix(model.findings ?? []).length === 0) void broadcast.keepFresh(model.stage.arn);
+  if (ready && model.stage) void broadcast.keepFresh(model.stage.arn);
 }
 
 /** @type {import('./views.js').Actions} */
@@ -339,7 +315,7 @@ const actions = {
     localStorage.setItem(KEYS.address, text.trim());
     if (!remember) localStorage.removeItem(KEYS.password);
     password = word;
-    if (!address.local) return void whyNot();
+    if (!address.local) { obs.close(); return void whyNot(); }
     void obs.open(address.url, word);
   },
   retry() {
@@ -407,9 +383,9 @@ async function start() {
   every(MEASURE_EVERY, measure);
   every(LOOK_EVERY, () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });
   every(FRESH_EVERY, keepFresh);
-  every(TELL_EVERY, tell);
+  every(TELL_EVERY, report.now);
   document.addEventListener('visibilitychange', () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });
-  addEventListener('pagehide', () => { if (model.me) void fetch(new URL(`../../api/docks/${dockId}`, import.meta.url), { method: 'DELETE', keepalive: true, credentials: 'same-origin' }); });
+  addEventListener('pagehide', () => { if (model.me) void report.end(); });
   for (;;) {
     try {
       const me = await whoAmI();

@@ -342,7 +342,7 @@ function trouble(m, act) {
 }
 
 /** The server's sentence, else ours. @param {import('../lib/golive.js').Reason} reason */
-export function reasonText(reason) {
+function reasonText(reason) {
   if (reason.detail) return reason.detail;
   return has(reason.text) ? t(reason.text, reason.values) : t('api.failed', { code: reason.code ?? '' });
 }

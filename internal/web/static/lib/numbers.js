@@ -4,8 +4,8 @@
 const PATIENCE = 12;
 
 /**
- * @typedef {{bitrate: number, encoderLag: number, renderLag: number, fps: number, cpu: number}} Sent
- * @typedef {{text: string, values?: Record<string, string | number>, cure?: 'setup' | 'line' | 'computer'}} Disagreement
+ * @typedef {{bitrate: number, encoderLag: number, renderLag: number}} Sent
+ * @typedef {{text: string, values?: Record<string, string | number>, cure?: 'setup'}} Disagreement
  */
 
 /**
@@ -29,8 +29,6 @@ export function createMeter({ window = 10_000 } = {}) {
         bitrate: seconds > 0 ? Math.round(((sample.bytes - first.bytes) * 8) / seconds) : 0,
         encoderLag: share(sample.skipped - first.skipped, sample.total - first.total),
         renderLag: share(sample.missed - first.missed, sample.rendered - first.rendered),
-        fps: stats.activeFps,
-        cpu: stats.cpuUsage,
       };
     },
     reset() {
@@ -62,9 +60,9 @@ export function disagreements({ sent, presence, seconds, limits }) {
   }
   const video = reception?.video;
   if (video) list.push(...videoWrong(video, limits));
-  if (reception && reception.loss > 0.02) list.push({ text: 'wrong.loss', values: { percent: percent(reception.loss) }, cure: 'line' });
-  if (sent && sent.encoderLag > 0.05) list.push({ text: 'wrong.encoderLag', values: { percent: percent(sent.encoderLag) }, cure: 'computer' });
-  if (sent && sent.renderLag > 0.05) list.push({ text: 'wrong.renderLag', values: { percent: percent(sent.renderLag) }, cure: 'computer' });
+  if (reception && reception.loss > 0.02) list.push({ text: 'wrong.loss', values: { percent: percent(reception.loss) } });
+  if (sent && sent.encoderLag > 0.05) list.push({ text: 'wrong.encoderLag', values: { percent: percent(sent.encoderLag) } });
+  if (sent && sent.renderLag > 0.05) list.push({ text: 'wrong.renderLag', values: { percent: percent(sent.renderLag) } });
   return list;
 }
 

@@ -10,13 +10,13 @@ import { CODE } from './obs.js';
 export const PROFILE = 'Stagedoor';
 
 /** What IVS allows and advises; a stage's own limits come with it from the server. @type {import('./types.js').Limits} */
-export const IVS_LIMITS = Object.freeze({ maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 });
+const IVS_LIMITS = Object.freeze({ maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 });
 
 /** Above it OBS's Opus encoder does not start, with a message about AAC (obs-studio#12753). */
 const MAX_OPUS = 256;
 
 /** The profile parameters that matter, "category/name". */
-export const PARAMETERS = Object.freeze([
+const PARAMETERS = Object.freeze([
   'Output/Mode', 'Output/Reconnect', 'Output/DelayEnable',
   'SimpleOutput/StreamEncoder', 'SimpleOutput/StreamAudioEncoder', 'SimpleOutput/VBitrate', 'SimpleOutput/ABitrate',
   'SimpleOutput/UseAdvanced', 'SimpleOutput/x264Settings',
@@ -140,7 +140,7 @@ export const toFix = (findings) => findings.filter((f) => f.level === 'fix');
 export const isReady = (findings) => findings.length > 0 && findings.every((f) => f.level !== 'fix' && !f.blocks);
 
 /** @param {string} version */
-export const majorVersion = (version) => Number.parseInt(version, 10) || 0;
+const majorVersion = (version) => Number.parseInt(version, 10) || 0;
 
 /** @param {string} id @param {string} text @param {Record<string, string | number>} [values] @returns {Finding} */
 const ok = (id, text, values) => ({ id, level: 'ok', text, values, change: [] });

@@ -19,7 +19,7 @@ export async function prepare() {
 }
 
 /** @param {string} theme auto, dark or light */
-export function setTheme(theme) {
+function setTheme(theme) {
   localStorage.setItem(THEME, theme);
   if (theme === 'auto') delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
