@@ -1,0 +1,50 @@
+/** What the dock tells the server, which has no other way to know of OBS; the operator sees it. */
+import { api, base } from '../lib/api.js';
+import { inEnglish } from '../lib/strings.js';
+import { stateOf } from './views.js';
+
+/** Several changes make one report. */
+const SOON = 400;
+
+/** The server takes no longer texts. */
+const LONGEST = 400;
+
+/**
+ * @param {object} world
+ * @param {string} world.id the dock's
+ * @param {import('./views.js').Model} world.model
+ * @param {() => import('../lib/obs.js').ObsVersion | null} world.version OBS's
+ */
+export function createReport({ id, model, version }) {
+  const path = `api/docks/${id}`;
+  let timer = 0;
+
+  function now() {
+    if (model.me) void api('PUT', path, reportOf(model, version())).catch(() => {}); // said again in a while
+  }
+
+  return {
+    now,
+    soon() {
+      clearTimeout(timer);
+      timer = window.setTimeout(now, SOON);
+    },
+    /** Also while the page goes. Nobody waits for what comes of it: the server forgets a silent dock by itself. */
+    end: () => fetch(new URL(path, base), { method: 'DELETE', keepalive: true, credentials: 'same-origin' }).catch(() => {}),
+  };
+}
+
+/** @param {import('./views.js').Model} m @param {import('../lib/obs.js').ObsVersion | null} version */
+function reportOf(m, version) {
+  const { phase } = m.obs;
+  const known = phase !== 'off' && phase !== 'connecting';
+  return {
+    obs: known ? {
+      version: m.version, websocket: version?.obsWebSocketVersion ?? '', platform: version?.platform ?? '',
+      state: phase === 'ready' ? stateOf(m).replaceAll('-', '_') : phase,
+      findings: (m.findings ?? []).map(({ id, level, text, values }) => ({ id, level, text: inEnglish(text, values).slice(0, LONGEST) })),
+    } : null,
+    live: m.broadcast.phase === 'live',
+    participantId: m.broadcast.phase === 'idle' ? '' : m.broadcast.participantId,
+  };
+}
