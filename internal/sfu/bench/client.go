@@ -310,7 +310,7 @@ func packet(pt byte, seq *uint16, ts uint32, ssrc uint32, marker bool, payload [
 	return append(b, payload...)
 }
 
-func runClients(kind, url string, n int, measured time.Duration) error {
+func runClients(kind, url string, s shape, measured time.Duration) error {
 	cert, err := selfsign.GenerateSelfSigned()
 	if err != nil {
 		return err
@@ -319,8 +319,11 @@ func runClients(kind, url string, n int, measured time.Duration) error {
 	defer cancel()
 	var produced atomic.Int64
 	var kept []*client
-	if kind != "floor" { // which is its own publisher
-		publisher, err := connect(cert, url+"/whip", "sendonly", false)
+	for i := range s.publishers {
+		if kind == "floor" {
+			break // it is its own publisher
+		}
+		publisher, err := connect(cert, fmt.Sprint(url, "/whip/", i), "sendonly", false)
 		if err != nil {
 			return fmt.Errorf("publisher: %w", err)
 		}
@@ -337,12 +340,13 @@ func runClients(kind, url string, n int, measured time.Duration) error {
 	if r.Before, err = usageAt(url); err != nil {
 		return err
 	}
-	viewers := make([]*client, n)
+	viewers := make([]*client, s.viewers())
 	for i := range viewers {
+		door := fmt.Sprint(url, "/whep/", i%s.publishers)
 		if kind == "floor" {
-			viewers[i], err = listen(url + "/whep")
+			viewers[i], err = listen(door)
 		} else {
-			viewers[i], err = connect(cert, url+"/whep", "recvonly", i%10 == 0)
+			viewers[i], err = connect(cert, door, "recvonly", i%10 == 0 || len(viewers) <= few)
 			kept = append(kept, viewers[i])
 		}
 		if err != nil {
@@ -351,13 +355,16 @@ func runClients(kind, url string, n int, measured time.Duration) error {
 	}
 	go keepAlive(ctx, kept)
 	time.Sleep(2500 * time.Millisecond) // all have caught up
-	if err := r.watch(url, viewers, &produced, measured); err != nil {
+	if err := r.watch(url, viewers, s, &produced, measured); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-func (r *result) watch(url string, viewers []*client, produced *atomic.Int64, measured time.Duration) (err error) {
+// few viewers all sample.
+const few = 20
+
+func (r *result) watch(url string, viewers []*client, s shape, produced *atomic.Int64, measured time.Duration) (err error) {
 	var firsts, delays []time.Duration
 	for _, v := range viewers {
 		firsts = append(firsts, v.first)
@@ -371,7 +378,7 @@ func (r *result) watch(url string, viewers []*client, produced *atomic.Int64, me
 	began, packets, made := time.Now(), count(viewers), produced.Load()
 	time.Sleep(measured)
 	r.Packets, r.Took = count(viewers)-packets, time.Since(began)
-	r.Expected = int(produced.Load()-made) * len(viewers)
+	r.Expected = int(produced.Load()-made) * s.each
 	if made == 0 {
 		r.Expected = r.Packets
 	}

@@ -1,15 +1,18 @@
-// Command bench measures the media plane's fan-out: go run ./internal/sfu/bench
+// Command bench measures the media plane: go run ./internal/sfu/bench
 //
-// Each row is a server process of its own and one process beside it that holds the publisher (2.5 Mb/s of picture at 30
-// frames a second, 50 packets of sound a second) and all viewers. A viewer is a socket that has done ICE and DTLS and then
-// only counts, so that what receiving costs is in no row; one in ten decrypts, to measure latency. The rows are:
+// It measures fan-out (1x100 and 1x300: one publisher and his viewers) and a conversation (5x4: five participants, each
+// publishes and the four others view). Each row is a server process of its own and one process beside it that holds the
+// publishers (each 2.5 Mb/s of picture at 30 frames a second, 50 packets of sound a second) and all viewers. A viewer is a
+// socket that has done ICE and DTLS and then only counts, so that what receiving costs is in no row; one in ten decrypts, of
+// a few all do, to measure latency. The servers are:
 //
 //	floor  for every packet and viewer AES-128-GCM and sendmmsg, and nothing else
 //	ours   this package
 //	pion   pion/webrtc: one PeerConnection and one TrackLocalStaticRTP for each viewer
 //
 // CPU is user and system time of the server process over the measured seconds; on loopback that includes the kernel's
-// delivery to the viewers' sockets. RSS is what the process grew by from before the viewers came.
+// delivery to the viewers' sockets. RSS is that of the process at the end, and per viewer what it grew by from before the
+// viewers came.
 package main
 
 import (
@@ -28,26 +31,50 @@ import (
 
 func main() {
 	seconds := flag.Int("seconds", 6, "measured seconds of each row")
-	counts := flag.String("viewers", "100,300", "numbers of viewers")
+	stages := flag.String("stages", "1x100,1x300,5x4", "publishers x viewers of each")
 	kinds := flag.String("servers", "floor,ours,pion", "what to measure")
 	role := flag.String("role", "", "internal: server or clients")
 	kind := flag.String("kind", "", "internal")
 	url := flag.String("url", "", "internal")
-	n := flag.Int("n", 0, "internal")
 	flag.Parse()
-	var err error
+	list, err := parseShapes(*stages)
+	if err != nil {
+		fail(err)
+	}
 	switch *role {
 	case "server":
 		err = serve(*kind)
 	case "clients":
-		err = runClients(*kind, *url, *n, time.Duration(*seconds)*time.Second)
+		err = runClients(*kind, *url, list[0], time.Duration(*seconds)*time.Second)
 	default:
-		err = compare(strings.Split(*kinds, ","), strings.Split(*counts, ","), *seconds)
+		err = compare(strings.Split(*kinds, ","), list, *seconds)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		fail(err)
 	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	os.Exit(1)
+}
+
+// A shape is how many publish, and how many view each of them.
+type shape struct{ publishers, each int }
+
+func (s shape) String() string { return fmt.Sprintf("%dx%d", s.publishers, s.each) }
+
+func (s shape) viewers() int { return s.publishers * s.each }
+
+func parseShapes(text string) (list []shape, err error) {
+	for item := range strings.SplitSeq(text, ",") {
+		var s shape
+		if _, err := fmt.Sscanf(item, "%dx%d", &s.publishers, &s.each); err != nil || s.viewers() <= 0 {
+			return nil, fmt.Errorf("%q is not publishers x viewers of each, such as 5x4", item)
+		}
+		list = append(list, s)
+	}
+	return list, nil
 }
 
 // A usage is what the server process has used.
@@ -66,18 +93,14 @@ type result struct {
 	Took               time.Duration
 }
 
-func compare(kinds, counts []string, seconds int) error {
-	fmt.Printf("%-8s %7s %9s %10s %12s %9s %9s %9s %9s %7s\n", "server", "viewers", "CPU/core", "µs/packet", "MB/viewer", "latency50", "latency99", "first50", "first99", "arrived")
-	for _, count := range counts {
+func compare(kinds []string, stages []shape, seconds int) error {
+	fmt.Printf("%-8s %7s %9s %10s %8s %10s %9s %9s %9s %9s %7s\n", "server", "stage", "CPU/core", "µs/packet", "RSS/MB", "MB/viewer", "latency50", "latency99", "first50", "first99", "arrived")
+	for _, s := range stages {
 		var floor float64
 		for _, kind := range kinds {
-			n, err := strconv.Atoi(count)
+			r, err := measure(kind, s, seconds)
 			if err != nil {
-				return err
-			}
-			r, err := measure(kind, n, seconds)
-			if err != nil {
-				return fmt.Errorf("%s with %d viewers: %w", kind, n, err)
+				return fmt.Errorf("%s with %s: %w", kind, s, err)
 			}
 			share := float64(r.End.CPU-r.Start.CPU) / float64(r.Took)
 			if kind == "floor" {
@@ -87,8 +110,8 @@ func compare(kinds, counts []string, seconds int) error {
 			if floor > 0 && kind != "floor" {
 				ratio = fmt.Sprintf("  %.2f x floor", share/floor)
 			}
-			fmt.Printf("%-8s %7d %8.1f%% %10.2f %12.3f %9s %9s %9s %9s %6.1f%%%s\n", kind, n, share*100,
-				float64(r.End.CPU-r.Start.CPU)/float64(time.Microsecond)/float64(max(1, r.Packets)), float64(r.End.RSS-r.Before.RSS)/float64(n)/1e6,
+			fmt.Printf("%-8s %7s %8.1f%% %10.2f %8.1f %10.3f %9s %9s %9s %9s %6.1f%%%s\n", kind, s, share*100,
+				float64(r.End.CPU-r.Start.CPU)/float64(time.Microsecond)/float64(max(1, r.Packets)), float64(r.End.RSS)/1e6, float64(r.End.RSS-r.Before.RSS)/float64(s.viewers())/1e6,
 				ms(r.P50), ms(r.P99), ms(r.FirstP50), ms(r.FirstP99), float64(r.Packets)*100/float64(max(1, r.Expected)), ratio)
 		}
 	}
@@ -102,7 +125,7 @@ func ms(d time.Duration) string {
 	return fmt.Sprintf("%.2fms", float64(d)/1e6)
 }
 
-func measure(kind string, n, seconds int) (r result, err error) {
+func measure(kind string, s shape, seconds int) (r result, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return r, err
@@ -126,7 +149,7 @@ func measure(kind string, n, seconds int) (r result, err error) {
 	if err != nil {
 		return r, fmt.Errorf("the server does not say where it is: %w", err)
 	}
-	clients := exec.Command(self, "-role", "clients", "-kind", kind, "-url", strings.TrimSpace(url), "-n", strconv.Itoa(n), "-seconds", strconv.Itoa(seconds))
+	clients := exec.Command(self, "-role", "clients", "-kind", kind, "-url", strings.TrimSpace(url), "-stages", s.String(), "-seconds", strconv.Itoa(seconds))
 	clients.Stderr = os.Stderr
 	raw, err := clients.Output()
 	if err != nil {

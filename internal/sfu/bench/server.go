@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +27,7 @@ import (
 func serve(kind string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	servers := map[string]func(context.Context) (publish, view func(string) (string, error), err error){"ours": ours, "pion": plainPion, "floor": newFloor}
+	servers := map[string]func(context.Context) (publish, view negotiate, err error){"ours": ours, "pion": plainPion, "floor": bare}
 	start, known := servers[kind]
 	if !known {
 		return fmt.Errorf("there is no server %q", kind)
@@ -36,8 +37,8 @@ func serve(kind string) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /whip", door(whip))
-	mux.HandleFunc("POST /whep", door(whep))
+	mux.HandleFunc("POST /whip/{publisher}", door(whip))
+	mux.HandleFunc("POST /whep/{publisher}", door(whep))
 	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(used()) })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,14 +50,17 @@ func serve(kind string) error {
 	return nil
 }
 
-func door(negotiate func(string) (string, error)) http.HandlerFunc {
+// negotiate publishes under that name, or views who does.
+type negotiate func(publisher, offer string) (answer string, err error)
+
+func door(negotiate negotiate) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		offer, err := io.ReadAll(r.Body)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		answer, err := negotiate(string(offer))
+		answer, err := negotiate(r.PathValue("publisher"), string(offer))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -77,26 +81,28 @@ func used() (u usage) {
 	return u
 }
 
-func ours(ctx context.Context) (publish, view func(string) (string, error), err error) {
+func ours(ctx context.Context) (publish, view negotiate, err error) {
 	s, err := sfu.New(sfu.Config{Listen: "127.0.0.1:0"})
 	if err != nil {
 		return nil, nil, err
 	}
 	go s.Run(ctx)
-	who := stage.Participant{ID: "publisher", Stage: stage.LocalARN("bench")}
+	who := func(name string) stage.Participant {
+		return stage.Participant{ID: stage.ParticipantID(name), Stage: stage.LocalARN("bench")}
+	}
 	n := 0
-	return func(offer string) (string, error) {
-			_, answer, err := s.Publish(ctx, who, offer)
+	return func(publisher, offer string) (string, error) {
+			_, answer, err := s.Publish(ctx, who(publisher), offer)
 			return answer, err
-		}, func(offer string) (string, error) {
+		}, func(publisher, offer string) (string, error) {
 			n++
-			_, answer, err := s.Subscribe(ctx, stage.Participant{ID: stage.ParticipantID(fmt.Sprint("viewer", n)), Stage: who.Stage}, who.ID, offer)
+			_, answer, err := s.Subscribe(ctx, who(fmt.Sprint("viewer", n)), stage.ParticipantID(publisher), offer)
 			return answer, err
 		}, nil
 }
 
 // plainPion is the fan-out of pion's examples, on one port as well.
-func plainPion(context.Context) (publish, view func(string) (string, error), err error) {
+func plainPion(context.Context) (publish, view negotiate, err error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, nil, err
@@ -123,13 +129,17 @@ func plainPion(context.Context) (publish, view func(string) (string, error), err
 	settings.SetSRTPProtectionProfiles(7) // AEAD_AES_128_GCM, as ours
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
 
-	var tracks [2]*webrtc.TrackLocalStaticRTP
-	for i, capability := range []webrtc.RTPCodecCapability{audio, video} {
-		if tracks[i], err = webrtc.NewTrackLocalStaticRTP(capability, fmt.Sprint(i), "stage"); err != nil {
-			return nil, nil, err
+	published := map[string][]*webrtc.TrackLocalStaticRTP{} // the clients knock one after the other
+	publish = func(publisher, offer string) (string, error) {
+		tracks := make([]*webrtc.TrackLocalStaticRTP, 2)
+		for i, capability := range []webrtc.RTPCodecCapability{audio, video} {
+			track, err := webrtc.NewTrackLocalStaticRTP(capability, fmt.Sprint(i), publisher)
+			if err != nil {
+				return "", err
+			}
+			tracks[i] = track
 		}
-	}
-	publish = func(offer string) (string, error) {
+		published[publisher] = tracks
 		return answer(api, offer, func(pc *webrtc.PeerConnection) error {
 			pc.OnTrack(func(remote *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 				local := tracks[0]
@@ -147,9 +157,9 @@ func plainPion(context.Context) (publish, view func(string) (string, error), err
 			return nil
 		})
 	}
-	view = func(offer string) (string, error) {
+	view = func(publisher, offer string) (string, error) {
 		return answer(api, offer, func(pc *webrtc.PeerConnection) error {
-			for _, track := range tracks {
+			for _, track := range published[publisher] {
 				sender, err := pc.AddTrack(track)
 				if err != nil {
 					return err
@@ -202,26 +212,42 @@ type floor struct {
 	viewers []*net.UDPAddr
 }
 
-func newFloor(ctx context.Context) (whip, view func(string) (string, error), err error) {
+// bare has a floor for each publisher, who begins when the first viewer comes.
+func bare(ctx context.Context) (publish, view negotiate, err error) {
+	floors := map[string]*floor{}
+	view = func(publisher, addr string) (string, error) {
+		if floors[publisher] == nil {
+			f, err := newFloor(ctx)
+			if err != nil {
+				return "", err
+			}
+			floors[publisher] = f
+		}
+		return floors[publisher].join(addr)
+	}
+	refuse := func(string, string) (string, error) { return "", errors.New("the floor publishes itself") }
+	return refuse, view, nil
+}
+
+func newFloor(ctx context.Context) (*floor, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	conn.SetWriteBuffer(4 << 20)
 	block, err := aes.NewCipher(make([]byte, 16))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	f := &floor{conn: ipv4.NewPacketConn(conn), messages: make([]ipv4.Message, 64)}
 	if f.sealer, err = cipher.NewGCM(block); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for i := range f.messages {
 		f.messages[i].Buffers = [][]byte{make([]byte, 1500)}
 	}
 	go publish(ctx, f.send)
-	refuse := func(string) (string, error) { return "", nil }
-	return refuse, f.join, nil
+	return f, nil
 }
 
 func (f *floor) join(addr string) (string, error) {
