@@ -144,7 +144,7 @@ func Open(t testing.TB, engine Engine, options Options) *Page {
 }
 
 // For opens a page for another test in the same browser, with a profile of its own: on a busy machine the start of a browser
-// costs more than most stories. The other test must end before this page's.
+// costs more than most stories. The other test is a subtest that is not parallel: Open's turn is taken while it runs.
 func (p *Page) For(t testing.TB, options Options) *Page {
 	t.Helper()
 	page := &Page{t: t, engine: p.engine, options: options.withDefaults(p.engine)}
