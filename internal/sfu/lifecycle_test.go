@@ -290,28 +290,31 @@ func TestPLIReachesThePublisher(t *testing.T) {
 }
 
 // OBS does not answer PLI: a viewer who comes late in a long keyframe interval must not wait for its end. The aims are
-// 300 ms to the first picture and 2 s to the live edge, and the benchmark measures them; the bounds here leave room for a
-// busy machine, and still are well below the wait for the next keyframe.
+// 300 ms to the first picture, which the benchmark measures, and 2 s to the live edge. Here frames are counted: that leaves
+// even a very busy machine some seconds.
 func TestFirstPictureFast(t *testing.T) {
 	t.Parallel()
-	const keyint = 120 // 8 s
+	const keyint, came = 120, 60 // 8 s, and the middle of them
 	h := newHouse(t)
 	p := h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{FPS: 15, Keyint: keyint, Bitrate: 500_000})})
 	ctx := within(t, 30*time.Second)
 	early := h.view("early", "ana", rtcpeer.ViewOptions{})
-	if err := early.WaitFrames(ctx, keyint/2); err != nil {
+	if err := early.WaitFrames(ctx, came); err != nil {
 		t.Fatal(err)
 	}
 	v := h.view("late", "ana", rtcpeer.ViewOptions{})
-	// At the live edge, everything since the keyframe has been seen, but for what is on its way.
-	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames >= keyint/2 && s.Frames >= p.Frames()%keyint-5 }); err != nil {
+	if err := v.WaitFrames(ctx, came); err != nil {
 		t.Fatal(err)
 	}
-	s, took := v.Stats(), time.Since(v.Answered)
-	t.Logf("first frame after %v, live after %v, %d frames", s.FirstFrame, took, s.Frames)
-	if s.FirstFrame > time.Second || took > 3*time.Second || s.Keyframes != 1 {
-		t.Errorf("first frame after %v, live after %v, with %d keyframes", s.FirstFrame, took, s.Keyframes)
+	// Who waits for the next keyframe has as many a whole interval later.
+	if sent := p.Frames(); sent >= keyint+came {
+		t.Errorf("%d frames were sent until the viewer, who came after %[2]d, had %[2]d: it waited for a keyframe", sent, came)
 	}
+	// At the live edge, everything since the keyframe has been seen, but for what is on its way.
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames >= p.Frames()-5 }); err != nil {
+		t.Fatalf("the viewer never catches up: %v", err)
+	}
+	t.Logf("first frame after %v, live after %v", v.Stats().FirstFrame, time.Since(v.Answered))
 	inStep(t, ctx, v)
 }
 

@@ -10,6 +10,7 @@
 //	ours   this package
 //	pion   pion/webrtc: one PeerConnection and one TrackLocalStaticRTP for each viewer
 //
+// The ratio is of the time per packet: on a busy machine the publishers, which share it, may send less than they should.
 // CPU is user and system time of the server process over the measured seconds; on loopback that includes the kernel's
 // delivery to the viewers' sockets. RSS is that of the process at the end, and per viewer what it grew by from before the
 // viewers came.
@@ -96,22 +97,23 @@ type result struct {
 func compare(kinds []string, stages []shape, seconds int) error {
 	fmt.Printf("%-8s %7s %9s %10s %8s %10s %9s %9s %9s %9s %7s\n", "server", "stage", "CPU/core", "µs/packet", "RSS/MB", "MB/viewer", "latency50", "latency99", "first50", "first99", "arrived")
 	for _, s := range stages {
-		var floor float64
+		var floor float64 // time per packet
 		for _, kind := range kinds {
 			r, err := measure(kind, s, seconds)
 			if err != nil {
 				return fmt.Errorf("%s with %s: %w", kind, s, err)
 			}
-			share := float64(r.End.CPU-r.Start.CPU) / float64(r.Took)
+			cpu := r.End.CPU - r.Start.CPU
+			each := float64(cpu) / float64(max(1, r.Packets))
 			if kind == "floor" {
-				floor = share
+				floor = each
 			}
 			ratio := ""
 			if floor > 0 && kind != "floor" {
-				ratio = fmt.Sprintf("  %.2f x floor", share/floor)
+				ratio = fmt.Sprintf("  %.2f x floor", each/floor)
 			}
-			fmt.Printf("%-8s %7s %8.1f%% %10.2f %8.1f %10.3f %9s %9s %9s %9s %6.1f%%%s\n", kind, s, share*100,
-				float64(r.End.CPU-r.Start.CPU)/float64(time.Microsecond)/float64(max(1, r.Packets)), float64(r.End.RSS)/1e6, float64(r.End.RSS-r.Before.RSS)/float64(s.viewers())/1e6,
+			fmt.Printf("%-8s %7s %8.1f%% %10.2f %8.1f %10.3f %9s %9s %9s %9s %6.1f%%%s\n", kind, s, float64(cpu)*100/float64(r.Took),
+				each/float64(time.Microsecond), float64(r.End.RSS)/1e6, float64(r.End.RSS-r.Before.RSS)/float64(s.viewers())/1e6,
 				ms(r.P50), ms(r.P99), ms(r.FirstP50), ms(r.FirstP99), float64(r.Packets)*100/float64(max(1, r.Expected)), ratio)
 		}
 	}
