@@ -290,8 +290,8 @@ func TestPLIReachesThePublisher(t *testing.T) {
 }
 
 // OBS does not answer PLI: a viewer who comes late in a long keyframe interval must not wait for its end. The aims are
-// 300 ms to the first picture, which the benchmark measures, and 2 s to the live edge. Here frames are counted: that leaves
-// even a very busy machine some seconds.
+// 300 ms to the first picture, which the benchmark measures, and 2 s to the live edge. Here frames are
+// counted, as a busy machine takes its time.
 func TestFirstPictureFast(t *testing.T) {
 	t.Parallel()
 	const keyint, came = 120, 60 // 8 s, and the middle of them
@@ -303,14 +303,8 @@ func TestFirstPictureFast(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := h.view("late", "ana", rtcpeer.ViewOptions{})
-	if err := v.WaitFrames(ctx, came); err != nil {
-		t.Fatal(err)
-	}
-	// Who waits for the next keyframe has as many a whole interval later.
-	if sent := p.Frames(); sent >= keyint+came {
-		t.Errorf("%d frames were sent until the viewer, who came after %[2]d, had %[2]d: it waited for a keyframe", sent, came)
-	}
-	// At the live edge, everything since the keyframe has been seen, but for what is on its way.
+	// At the live edge, everything since the first keyframe has been seen, but for what is on its way. Who waits for the next
+	// keyframe never makes up for what was before it.
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames >= p.Frames()-5 }); err != nil {
 		t.Fatalf("the viewer never catches up: %v", err)
 	}
