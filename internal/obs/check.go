@@ -85,7 +85,7 @@ func Judge(r Reading, limits Limits) []Finding {
 	findings := append([]Finding{judgeService(r)}, encoders(r, limits)...)
 	findings = append(findings, judgeResolution(r, limits), judgeFPS(r), judgeReconnect(r), judgeLayers(r), judgeAccount(r))
 	toFix := slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix })
-	findings = append([]Finding{whip, judgeProfile(r, toFix)}, findings...)
+	findings = append([]Finding{whip, judgeProfile(r, toFix), judgeMode(r, toFix)}, findings...)
 	if toFix {
 		findings = append(judgeBusy(r), findings...)
 	}
@@ -121,6 +121,17 @@ func judgeWHIP(r Reading) Finding {
 		return person("whip", true, "This OBS has no WHIP: it was built without it, as the Ubuntu and Debian packages are. Install OBS from Flathub (Flatpak) or obsproject.com.")
 	}
 	return ok("whip", "OBS %s is new enough for WHIP.", r.Version)
+}
+
+// judgeMode: a profile of our own starts in Simple mode, whose settings can be read and set.
+func judgeMode(r Reading, toFix bool) Finding {
+	switch {
+	case r.Params["Output/Mode"] != "Advanced":
+		return ok("mode", "The output mode is Simple.")
+	case r.Profile == Profile || !toFix:
+		return ok("mode", "The output mode is Advanced.")
+	}
+	return fix("mode", Change{}, "The output mode is Advanced, whose encoder settings cannot be set from here. “%s” uses Simple mode.", Profile)
 }
 
 func judgeProfile(r Reading, toFix bool) Finding {

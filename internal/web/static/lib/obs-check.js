@@ -128,7 +128,7 @@ export function check(obs, limits = IVS_LIMITS) {
     checkAccount(obs),
   ];
   const fixes = findings.filter((f) => f.level === 'fix').length;
-  findings.splice(1, 0, checkProfile(obs, ours, fixes));
+  findings.splice(1, 0, checkProfile(obs, ours, fixes), checkMode(advanced, ours, fixes));
   if (fixes > 0) findings.unshift(...checkBusy(obs));
   return findings;
 }
@@ -159,6 +159,13 @@ function checkWhip(obs) {
   if (majorVersion(obs.version) < 30) return person('whip', 'find.whip.old', { version: obs.version }, true);
   if (obs.noWhip) return person('whip', 'find.whip.missing', { version: obs.version }, true);
   return ok('whip', 'find.whip.ok', { version: obs.version });
+}
+
+/** A profile of our own starts in Simple mode, whose settings can be read and set. @param {boolean} advanced @param {boolean} ours @param {number} fixes @returns {Finding} */
+function checkMode(advanced, ours, fixes) {
+  if (!advanced) return ok('mode', 'find.mode.simple');
+  if (ours || fixes === 0) return ok('mode', 'find.mode.advanced');
+  return fix('mode', 'find.mode.fix', { ours: PROFILE }, []);
 }
 
 /** @param {Reading} obs @param {boolean} ours @param {number} fixes */
