@@ -1,7 +1,6 @@
 // Unpacks the Chromium builds that the docks of OBS are made of from their npm packages into .cache/.
 // Chromium 103 is the engine of OBS 28 to 30, 127 that of OBS 31 and 32.
-import {spawn} from 'node:child_process';
-import {once} from 'node:events';
+import {execFileSync} from 'node:child_process';
 import {createReadStream, createWriteStream} from 'node:fs';
 import {access, chmod, mkdir, rename, rm} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
@@ -24,17 +23,26 @@ async function unpack(from, to) {
   await rm(part, {recursive: true, force: true});
   await mkdir(part, {recursive: true});
   const binary = join(part, 'chromium');
-  await pipeline(createReadStream(join(from, 'chromium.br')), createBrotliDecompress(), createWriteStream(binary));
+  await decompress(join(from, 'chromium.br'), binary);
   await chmod(binary, 0o755);
   await untar(join(from, 'swiftshader.tar.br'), part); // software GL, without which 127 does not start
   await rename(part, to);
 }
 
-/** @param {string} archive @param {string} folder */
+/**
+ * The archive is written out whole first: tar stops reading at the end mark, before the padding behind it, and a pipe would
+ * break at that.
+ *
+ * @param {string} archive @param {string} folder
+ */
 async function untar(archive, folder) {
-  const tar = spawn('tar', ['-x', '-C', folder], {stdio: ['pipe', 'inherit', 'inherit']});
-  const closed = once(tar, 'close');
-  await pipeline(createReadStream(archive), createBrotliDecompress(), tar.stdin);
-  const [code] = await closed;
-  if (code !== 0) throw new Error(`tar of ${archive} ended with ${code}`);
+  const whole = join(folder, 'archive.tar');
+  await decompress(archive, whole);
+  execFileSync('tar', ['-x', '-f', whole, '-C', folder], {stdio: 'inherit'});
+  await rm(whole);
+}
+
+/** @param {string} from @param {string} to */
+function decompress(from, to) {
+  return pipeline(createReadStream(from), createBrotliDecompress(), createWriteStream(to));
 }
