@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// sweep takes over what another process changed, another replica or `stagedoor users remove`: the limits of stages, and
+// revocations, which end live sessions.
+func (s *server) sweep(ctx context.Context) error {
+	stages, err := s.control.Stages(ctx, access.CommandLine())
+	if err != nil {
+		return err
+	}
+	limits := map[stage.ARN]access.Limits{}
+	for _, a := range stages {
+		limits[a.Stage.ARN] = a.Limits
+	}
+	s.limits.Store(&limits)
+	for _, a := range stages {
+		if a.Stage.ARN.Local() {
+			err = errors.Join(err, s.sweepStage(ctx, a.Stage.ARN))
+		}
+	}
+	return err
+}
+
+// settle puts in order what an earlier run left behind. With PostgreSQL another server may be at work: what is open is its own.
+func (s *server) settle(ctx context.Context) error {
+	if s.settings.Database == "" {
+		if err := s.control.EndUnfinished(ctx); err != nil {
+			return err
+		}
+	}
+	return s.sweep(ctx)
+}
+
+// limitsFor serves the media plane, which asks often and must not wait for the database.
+func (s *server) limitsFor(arn stage.ARN) sfu.Limits {
+	limits := access.DefaultLimits()
+	if known := s.limits.Load(); known != nil {
+		if set, ok := (*known)[arn]; ok {
+			limits = set
+		}
+	}
+	return sfu.Limits{
+		MaxHeight: limits.MaxHeight, AdvisedBitrate: limits.AdvisedBitrate, MaxBitrate: limits.MaxBitrate,
+		MaxKeyframeInterval: limits.MaxKeyframeInterval, NoBFrames: true, Enforce: s.settings.EnforceLimits,
+	}
+}
+
+func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
+	present, err := s.signal.Participants(ctx, arn)
+	for _, p := range present {
+		if err := s.mayStay(ctx, p.Participant); errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
+			s.sendAway(ctx, p.Participant, "token_revoked", "The token was revoked, or the access to this stage was taken back.")
+		}
+	}
+	return err
+}
+
+func (s *server) mayStay(ctx context.Context, p stage.Participant) error {
+	if p.ExpiresAt.IsZero() { // watches by a login, without a token
+		return s.control.MayWatch(ctx, access.UserID(p.UserID), p.Stage)
+	}
+	return s.control.Admit(ctx, p)
+}
+
+// sendAway ends everything of a participant: the sessions, with a code that says why, and the place on the events socket.
+func (s *server) sendAway(ctx context.Context, p stage.Participant, code, detail string) {
+	s.whip.Close(p.ID, code, detail)
+	if err := s.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil && !errors.Is(err, stage.ErrNotFound) {
+		s.log.Warn("a participant was not sent away", "participant", p.ID, "err", err)
+	}
+}
+
+// every does a piece of housekeeping until ctx ends. A failure is not the end: the next round tries again.
+func (s *server) every(ctx context.Context, pause time.Duration, do func(context.Context) error) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("housekeeping failed", "err", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
