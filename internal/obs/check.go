@@ -85,7 +85,12 @@ func Judge(r Reading, limits Limits) []Finding {
 	findings := append([]Finding{judgeService(r)}, encoders(r, limits)...)
 	findings = append(findings, judgeResolution(r, limits), judgeFPS(r), judgeReconnect(r), judgeLayers(r), judgeAccount(r))
 	toFix := slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix })
-	findings = append([]Finding{whip, judgeProfile(r, toFix), judgeMode(r, toFix)}, findings...)
+	mode := judgeMode(r, toFix)
+	if mode.Level == Fix {
+		// What only the person can set in Advanced mode does not matter in a profile that is in Simple mode.
+		findings = slices.DeleteFunc(findings, func(f Finding) bool { return f.Level == Person && f.ID == "keyframes" })
+	}
+	findings = append([]Finding{whip, judgeProfile(r, toFix), mode}, findings...)
 	if toFix {
 		findings = append(judgeBusy(r), findings...)
 	}

@@ -128,9 +128,11 @@ export function check(obs, limits = IVS_LIMITS) {
     checkAccount(obs),
   ];
   const fixes = findings.filter((f) => f.level === 'fix').length;
-  findings.splice(1, 0, checkProfile(obs, ours, fixes), checkMode(advanced, ours, fixes));
+  const mode = checkMode(advanced, ours, fixes);
+  findings.splice(1, 0, checkProfile(obs, ours, fixes), mode);
   if (fixes > 0) findings.unshift(...checkBusy(obs));
-  return findings;
+  // What only the person can set in Advanced mode does not matter in a profile that is in Simple mode.
+  return mode.level === 'fix' ? findings.filter((f) => f.level !== 'person' || f.id !== 'keyframes') : findings;
 }
 
 /** What Set up OBS would change. @param {Finding[]} findings */
