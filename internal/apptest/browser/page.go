@@ -79,18 +79,23 @@ func (p *Page) ClickText(text string) {
 
 func (p *Page) click(how, what string) {
 	p.t.Helper()
-	var spot struct{ X, Y float64 }
 	p.poll(fmt.Sprintf("click %q", what), func(ctx context.Context) (why string, err error) {
-		found, err := chromedp.Run(ctx, chromedp.Evaluate[struct {
+		spot, err := chromedp.Run(ctx, chromedp.Evaluate[struct {
 			Why  string
 			X, Y float64
 		}](call(spotToClick, how, what), chromedp.EvalAwaitPromise))
-		spot.X, spot.Y = found.X, found.Y
-		return found.Why, err
+		if err != nil || spot.Why != "" {
+			return spot.Why, err
+		}
+		if err := chromedp.Do(ctx, chromedp.MouseClickXY(spot.X, spot.Y)); err != nil {
+			return "", err
+		}
+		missed, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`window.clickMissed === true`))
+		if missed && err == nil {
+			return "it moved away from under the mouse", nil
+		}
+		return "", nil // a click may well have led away from the page
 	})
-	if err := p.do(chromedp.MouseClickXY(spot.X, spot.Y)); err != nil {
-		p.fail("click %q: %v", what, err)
-	}
 }
 
 // Type replaces what the field of the CSS selector holds.
@@ -339,6 +344,16 @@ const spotToClick = `async (how, what) => {
 	const box = e.getClientRects()[0];
 	const x = box.x + box.width / 2, y = box.y + box.height / 2;
 	const top = document.elementFromPoint(x, y);
-	if (!top || !(e.contains(top) || top.contains(e))) return {why: 'it is covered by ' + (top?.outerHTML ?? 'nothing').slice(0, 200)};
+	if (!top || !e.contains(top)) return {why: 'it is covered by ' + (top?.outerHTML ?? 'nothing').slice(0, 200)};
+	// The page may still move it before the mouse is there. Such a click reaches nobody, and is tried again.
+	window.clickMissed = false;
+	const guard = event => {
+		if (event.type === 'pointerdown') window.clickMissed = !e.contains(event.target);
+		if (window.clickMissed) { event.preventDefault(); event.stopImmediatePropagation(); }
+	};
+	const types = ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click'];
+	window.clickGuard?.();
+	window.clickGuard = () => { for (const type of types) window.removeEventListener(type, guard, true); };
+	for (const type of types) window.addEventListener(type, guard, true);
 	return {why: '', x, y};
 }`

@@ -1,6 +1,7 @@
 package stagetest
 
 import (
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -84,6 +85,26 @@ func TestOneClickAddsAPersonToTheScene(t *testing.T) {
 	if _, settings, _ := obs.Input("Stagedoor: Everybody"); settings["width"] != 1920.0 || settings["height"] != 1080.0 {
 		t.Errorf("the size of the layout: got %v", settings)
 	}
+}
+
+func TestConnectCountsWhileThePageStillTriesAnOldAddress(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never says a word
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mute.Close() })
+	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 460})
+	page.Eval(`localStorage.setItem('stagedoor.obs.address', '`+mute.Addr().String()+`')`, nil)
+	page.Reload()
+	page.WaitText("joined")
+	page.Eval(`document.querySelector('#sources').open = true`, nil)
+	page.WaitText("Looking for OBS…")
+
+	connect(page, fakeobs.Start(t, fakeobs.Options{Password: "secret"}))
+	page.ClickText("Add Everybody to the current scene")
+	page.WaitText("Everybody is in the scene “Scene” now.")
 }
 
 func TestWhatCannotBeAddedSaysWhy(t *testing.T) {

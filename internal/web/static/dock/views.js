@@ -141,7 +141,7 @@ function noObs(m, act) {
 /** @param {Model} m @param {Actions} act */
 function connectForm(m, act) {
   return form({
-    key: 'connect', submit: t('obs.connect'), busy: false, error: m.addressError,
+    key: 'connect', submit: t('obs.connect'), error: m.addressError,
     onsubmit: (d) => act.connect(d.address, d.obsPassword, d.remember === 'on'),
   },
   field(t('obs.password'), { name: 'obsPassword', type: 'password', autocomplete: 'off' }),

@@ -71,10 +71,10 @@ export function field(label, props, hint) {
 
 /**
  * A form that is busy while its work runs and shows why it failed.
- * @param {{key: string, submit: string, busy: boolean, error?: string, onsubmit: (data: Record<string, string>) => void, className?: string}} about
+ * @param {{key: string, submit: string, busy?: boolean, error?: string, onsubmit: (data: Record<string, string>) => void, className?: string}} about
  * @param {...(Child | Child[])} children
  */
-export function form({ key, submit, busy, error, onsubmit, className = '' }, ...children) {
+export function form({ key, submit, busy = false, error, onsubmit, className = '' }, ...children) {
   return h('form', {
     key, className,
     onsubmit: (/** @type {SubmitEvent} */ e) => {

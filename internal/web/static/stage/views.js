@@ -144,11 +144,12 @@ export function viewName(v) {
 
 /** @param {Model} m @param {Actions} act */
 function connectView(m, act) {
-  const { phase } = m.obs;
-  const busy = phase === 'connecting' || phase === 'starting';
+  // Every further try of the page's own is no news: the words stay.
+  const phase = m.obs.phase === 'connecting' && m.obs.attempts > 0 ? 'lost' : m.obs.phase;
   return h('div', { className: 'connect', key: 'connect' },
     h('p', { className: phase === 'lost' || phase === 'password' ? 'warning' : 'hint' }, t(`scene.obs.${phase}`)),
-    form({ key: 'obs', submit: t('scene.connect'), busy, onsubmit: (d) => act.connect(d.address, d.password), className: 'inline' },
+    // Never busy: a click while the page tries the old address again is the person's, and counts.
+    form({ key: 'obs', submit: t('scene.connect'), onsubmit: (d) => act.connect(d.address, d.password), className: 'inline' },
       field(t('scene.address'), { name: 'address', placeholder: '127.0.0.1:4455', value: m.obs.url.replace('ws://', '') }),
       field(t('scene.password'), { name: 'password', type: 'password' })));
 }
