@@ -39,7 +39,7 @@ func BenchmarkTokens(b *testing.B) {
 	key, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	digest := sha512.Sum384(body)
 
-	const round = 500 // requests between two measurements of the floor
+	const round = 512 // requests between two measurements of the floor
 	var bare, issued time.Duration
 	var signed, tokens int
 	p.issue(b, body, round) // warm caches and connections
@@ -119,7 +119,7 @@ var printed = regexp.MustCompile(`\(HTTP (\S+), media|(http\S+/setup\?code=\S+)`
 func startProcessIn(b testing.TB, data, binary string, env []string, flags ...string) *running {
 	b.Helper()
 	jar, _ := cookiejar.New(nil)
-	p := &running{client: &http.Client{Jar: jar, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	p := &running{client: &http.Client{Jar: jar, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	p.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--log-level", "warn"}, flags...)...)
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = os.Stderr
@@ -178,13 +178,15 @@ func (p *running) setUp(b testing.TB) (me web.Me) {
 	return me
 }
 
-// issue gets n tokens over four connections.
+const conns = 32 // over which tokens are asked for: a server is measured when it is busy
+
+// issue gets n tokens over all connections.
 func (p *running) issue(b testing.TB, body []byte, n int) {
 	b.Helper()
 	var wg sync.WaitGroup
-	for range 4 {
+	for range conns {
 		wg.Go(func() {
-			for range n / 4 {
+			for range n / conns {
 				answer, err := p.client.Post(p.url+"/api/tokens", "application/json", bytes.NewReader(body))
 				if err != nil {
 					b.Error(err)
