@@ -5,18 +5,23 @@ package realobs
 import (
 	"bufio"
 	"bytes"
+	_ "embed"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
+
+//go:embed testdata/loopback.c
+var loopbackSource []byte
 
 // An OBS is a running process with a configuration of its own.
 type OBS struct {
@@ -36,7 +41,7 @@ func Start(t testing.TB, password string) *OBS {
 	// A session of its own for D-Bus and sockets: nothing of the desktop that runs the test is touched.
 	o.run(t, home, "obs", []string{"--multi", "--minimize-to-tray"},
 		"HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_RUNTIME_DIR="+home, "DISPLAY=:"+display,
-		"LIBGL_ALWAYS_SOFTWARE=1", "QT_QPA_PLATFORM=xcb", "PATH="+os.Getenv("PATH"), "LC_ALL=C.UTF-8")
+		"LD_PRELOAD="+loopbackOnly(t, home), "LIBGL_ALWAYS_SOFTWARE=1", "QT_QPA_PLATFORM=xcb", "PATH="+os.Getenv("PATH"), "LC_ALL=C.UTF-8")
 	o.await(t)
 	return o
 }
@@ -51,7 +56,7 @@ func program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Fatalf("%s is not installed: run `make test`, which installs it (Debian packages obs-studio and xvfb)", name)
+		t.Fatalf("%s is not installed: run `make test`, which installs it", name)
 	}
 	return path
 }
@@ -65,6 +70,18 @@ func freePort(t testing.TB) string {
 	defer func() { _ = l.Close() }()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
+}
+
+// loopbackOnly compiles the library that keeps OBS from listening on every address.
+func loopbackOnly(t testing.TB, dir string) string {
+	t.Helper()
+	library := filepath.Join(dir, "loopback.so")
+	cmd := exec.Command(program(t, "gcc"), "-shared", "-fPIC", "-O1", "-o", library, "-x", "c", "-")
+	cmd.Stdin = bytes.NewReader(loopbackSource)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("compile loopback.c: %v\n%s", err, out)
+	}
+	return library
 }
 
 // configure writes global.ini, where the WebSocket settings were before OBS 30.2. FirstRun skips the wizard.
@@ -144,6 +161,7 @@ func (o *OBS) await(t testing.TB) {
 		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+o.port, time.Second)
 		if err == nil {
 			_ = conn.Close()
+			o.mustKeepToLoopback(t)
 			return
 		}
 		select {
@@ -152,6 +170,26 @@ func (o *OBS) await(t testing.TB) {
 			t.Fatalf("OBS ended at once; its log:\n%s", o.Log())
 		case <-limit:
 			t.Fatalf("OBS did not listen within a minute; its log:\n%s", o.Log())
+		}
+	}
+}
+
+// mustKeepToLoopback fails the test when the kernel's tables (proc(5): address:port in hexadecimal, 0A is LISTEN) have another
+// address for the port than 127.0.0.1, as IPv4 or mapped into IPv6.
+func (o *OBS) mustKeepToLoopback(t testing.TB) {
+	t.Helper()
+	number, _ := strconv.Atoi(o.port)
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		text, err := os.ReadFile(table)
+		if err != nil {
+			continue // a kernel without IPv6
+		}
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			local, port, _ := strings.Cut(fields[1], ":")
+			if port == fmt.Sprintf("%04X", number) && fields[3] == "0A" && !strings.HasSuffix(local, "0100007F") {
+				t.Fatalf("OBS listens on %s in %s, want loopback only", local, table)
+			}
 		}
 	}
 }
