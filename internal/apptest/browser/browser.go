@@ -152,6 +152,9 @@ func (p *Page) For(t testing.TB, options Options) *Page {
 	return page
 }
 
+// LAN is a name under which pages of this machine look like those of another one; without https they are no secure context.
+const LAN = "stagedoor.lan"
+
 // flags keep the browser on this machine and awake. See also https://peter.sh/experiments/chromium-command-line-switches/
 func flags(path string, o Options) []chromedp.ExecAllocatorOption {
 	list := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -162,7 +165,8 @@ func flags(path string, o Options) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		// No name resolves but this machine's: a page that loads from elsewhere fails here as it does without network.
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"),
+		// But LAN, which stands for a name of the network around: browsers trust it less than this machine.
+		chromedp.Flag("host-resolver-rules", "MAP "+LAN+" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"),
 		// Media stays on the loopback interface, and no names are announced by multicast.
 		chromedp.Flag("allow-loopback-in-peer-connection", true),
 		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints"),

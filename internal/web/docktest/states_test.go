@@ -64,6 +64,8 @@ func rows() []row {
 		{"reconnecting", "reconnecting", with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).reconnecting, "OBS has lost the stage"},
 		{"refused", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(403) }), (*dock).refused, "You may not publish"},
 		{"unreachable", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(503) }), (*dock).goes, "OBS could not reach the stage"},
+		{"silent-start", "trouble", ready, (*dock).silentStart, "OBS did not start the stream and does not say why."},
+		{"no-media", "trouble", ready, (*dock).noMedia, "no picture or sound arrives at the stage"},
 		{"kicked-off", "trouble", ready, (*dock).kickedOff, "The operator ended your broadcast"},
 		{"other-token", "trouble", ready, (*dock).otherToken, "with a token that this dock did not put there"},
 	}
@@ -193,6 +195,30 @@ func (d *dock) refused() {
 	d.goes()
 	d.obs.WaitStream(d.t, "STOPPED")
 	d.desk.stage("refused", "no_capability", "You may not publish on this stage any more. Ask your operator.")
+}
+
+// hurries makes the page's long waits ten times as short. Which they are is in golive.js, and what is reached is the same.
+func (d *dock) hurries() {
+	d.Eval(`(() => {
+		const wait = window.setTimeout;
+		window.setTimeout = (work, ms, ...rest) => wait(work, ms >= 15_000 && ms <= 20_000 ? ms / 10 : ms, ...rest);
+	})()`, nil)
+}
+
+// silentStart is an OBS whose output does not start: STARTING, and not a word after it.
+func (d *dock) silentStart() {
+	d.ready()
+	d.hurries()
+	d.obs.FailNextStart(fakeobs.AfterStarting)
+	d.ClickText("Go live")
+}
+
+// noMedia is an OBS that got its 201, and whose packets do not arrive.
+func (d *dock) noMedia() {
+	d.ready()
+	d.hurries()
+	d.ClickText("Go live")
+	d.obs.WaitStream(d.t, "STARTED")
 }
 
 func (d *dock) kickedOff() {

@@ -71,6 +71,28 @@ func TestARestartedOBSIsFoundAgain(t *testing.T) {
 	d.state("not-set-up")
 }
 
+// TestAPageWithoutHTTPS says why it may not reach OBS where browsers refuse that: in a tab, but not in OBS, whose Chromium is older.
+func TestAPageWithoutHTTPS(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		d := unconnected(t, engine, fakeobs.Options{Password: obsPassword}, browser.Options{})
+		d.Goto(strings.Replace(d.desk.URL, "127.0.0.1", browser.LAN, 1) + "/dock")
+		var secure bool
+		if d.Eval("isSecureContext", &secure); secure {
+			t.Fatal("the page is a secure context, so this shows nothing")
+		}
+		d.signIn()
+		if engine == browser.Current {
+			d.WaitText("Open this page by https in a tab, or as a dock inside OBS.")
+			return
+		}
+		d.connect(obsPassword)
+		d.state("not-set-up")
+		d.ClickText("Set up OBS")
+		d.state("ready")
+	})
+}
+
 // TestBackToMyProfile undoes the set-up, and the second set-up finds everything there.
 func TestBackToMyProfile(t *testing.T) {
 	t.Parallel()

@@ -189,6 +189,7 @@ it('says why OBS may be out of reach', () => {
   assert.equal(whyUnreachable({ ...page, permission: 'prompt' }), 'ask');
   assert.equal(whyUnreachable({ ...page, secure: false, origin: 'http://192.168.1.5:8080' }), 'insecure');
   assert.equal(whyUnreachable({ ...page, embedded: true }), 'insecure');
+  assert.equal(whyUnreachable({ ...page, secure: false, permission: 'denied', origin: 'http://stagedoor.lan' }), 'insecure', 'nobody could allow it');
   assert.equal(whyUnreachable({ ...page, chromium: 127, secure: false }), 'off', 'before Local Network Access');
   assert.equal(whyUnreachable({ ...page, permission: 'denied', inObs: true }), 'off', 'docks have none');
   assert.equal(whyUnreachable({ ...page, permission: 'prompt', origin: 'http://127.0.0.1:8080' }), 'off', 'this computer may reach itself');

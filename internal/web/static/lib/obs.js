@@ -262,9 +262,10 @@ export function whyUnreachable({ origin, secure, chromium, permission, address, 
   if (!address.local) return 'other_computer';
   // OBS up to 32.2 has a Chromium without Local Network Access, and a page from this very computer is not public.
   if (inObs || /^https?:\/\/(127\.|localhost|\[::1\])/.test(origin)) return 'off';
-  if (permission === 'denied') return 'blocked';
-  // Local Network Access: WebSockets need the permission since Chrome 147, and pages without https cannot even ask for it.
+  // Local Network Access: WebSockets need the permission since Chrome 147. Pages without https cannot even ask for it: they
+  // are told "denied", but nobody could allow it.
   if (chromium >= 142 && (!secure || embedded)) return 'insecure';
+  if (permission === 'denied') return 'blocked';
   if (chromium >= 142 && permission === 'prompt') return 'ask';
   return 'off';
 }
