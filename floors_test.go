@@ -42,6 +42,7 @@ var floors = map[string][]string{
 	"internal/apptest":            {"internal/..."},
 	"internal/apptest/browser":    {},
 	"internal/apptest/fakeobs":    {},
+	"internal/apptest/httpscript": {},
 	"internal/apptest/issuertest": {"internal/stage"},
 	"internal/apptest/lossy":      {},
 	"internal/apptest/pg":         {},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/httpscript"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
@@ -242,24 +242,8 @@ type reply struct {
 
 func (h *house) send(t testing.TB, method, path, body string, header ...string) reply {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, h.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range header {
-		name, value, _ := strings.Cut(line, ": ")
-		req.Header.Add(name, value)
-	}
-	res, err := h.client.RoundTrip(req) // which follows no redirect
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	content, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{res.StatusCode, res.Header, string(content)}
+	got := httpscript.To(h.URL, &h.client)(t, method, path, header, body)
+	return reply{got.Status, got.Header, got.Body}
 }
 
 func (h *house) publish(t testing.TB, bearer string) reply {
