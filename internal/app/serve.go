@@ -39,6 +39,11 @@ type ServeCommand struct{ ServeSettings }
 
 // Run serves until ctx ends.
 func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
+	// Our heap is so small that the collector would run every hundred tokens. Memory that nobody touches takes no place, and
+	// lets some 10 MB of garbage come together between two runs, however small the heap is; a large one hardly notices.
+	// It is made first, while memory comes fresh from the system: what was used before would be cleared, and so touched.
+	ballast := make([]byte, 8<<20)
+	defer runtime.KeepAlive(ballast)
 	s, err := cmd.open(ctx, p)
 	if err != nil {
 		return err
@@ -54,10 +59,6 @@ func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	debug.FreeOSMemory() // of what only the start needed
-	// Our heap is so small that the collector would run every hundred tokens. Memory that nobody touches takes no place, and
-	// lets some 10 MB of garbage come together between two runs, however small the heap is; a large one hardly notices.
-	ballast := make([]byte, 8<<20)
-	defer runtime.KeepAlive(ballast)
 	return s.run(ctx)
 }
 
