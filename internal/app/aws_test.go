@@ -85,6 +85,16 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(byAPI.Endpoint, byAPI.Token), rtcpeer.PublishOptions{}); err == nil {
 		t.Error("the kicked participant came back")
 	}
+
+	t.Log("the operator sees that there is a session on the stage; a local stage keeps none")
+	sessions := "/api/stages/" + url.PathEscape(string(made.ARN)) + "/sessions"
+	var kept web.StageSessions
+	olga.Must(http.StatusOK, "GET", sessions, nil, &kept)
+	if len(kept.Sessions) != 1 || kept.Sessions[0].EndedAt != nil {
+		t.Errorf("sessions: got %+v, want the one that goes on", kept.Sessions)
+	}
+	ana.Refused(http.StatusForbidden, "denied", "GET", sessions, nil)
+	olga.Refused(http.StatusNotFound, "not_found", "GET", "/api/stages/"+url.PathEscape(olga.MainStage())+"/sessions", nil)
 }
 
 func awsToken(t *testing.T, c *apptest.Client, st web.Stage) (token web.Token) {

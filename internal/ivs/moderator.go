@@ -410,14 +410,8 @@ func (s *Service) presences(w *watch) []stage.Presence {
 	return list
 }
 
-// A Session is a time in which somebody was on a stage; End is zero while it goes on.
-type Session struct {
-	ID         string
-	Start, End time.Time
-}
-
 // Sessions lists the latest sessions of a stage, newest first.
-func (s *Service) Sessions(ctx context.Context, arn stage.ARN) ([]Session, error) {
+func (s *Service) Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error) {
 	client, err := s.region(arn.Region())
 	if err != nil {
 		return nil, err
@@ -428,10 +422,10 @@ func (s *Service) Sessions(ctx context.Context, arn stage.ARN) ([]Session, error
 	if err != nil {
 		return nil, fmt.Errorf("sessions of %s: %w", arn, err)
 	}
-	list := make([]Session, len(out.StageSessions))
+	list := make([]stage.StageSession, len(out.StageSessions))
 	for i, found := range out.StageSessions {
-		list[i] = Session{aws.ToString(found.SessionId), aws.ToTime(found.StartTime), aws.ToTime(found.EndTime)}
+		list[i] = stage.StageSession{ID: aws.ToString(found.SessionId), Start: aws.ToTime(found.StartTime), End: aws.ToTime(found.EndTime)}
 	}
-	slices.SortFunc(list, func(a, b Session) int { return b.Start.Compare(a.Start) })
+	slices.SortFunc(list, func(a, b stage.StageSession) int { return b.Start.Compare(a.Start) })
 	return list, nil
 }

@@ -162,6 +162,12 @@ type Moderator interface {
 	Disconnect(ctx context.Context, arn ARN, id ParticipantID, reason string) error
 }
 
+// A StageSession is a time in which somebody was on a stage, as IVS counts it; End is zero while it goes on.
+type StageSession struct {
+	ID         string
+	Start, End time.Time
+}
+
 // A Presence is a participant on the stage now.
 type Presence struct {
 	Participant Participant

@@ -128,6 +128,7 @@ func (s *Server) table() []route {
 		{"POST /api/stages", s.api(s.addStage)},
 		{"PATCH /api/stages/{arn}", s.api(s.changeStage)},
 		{"DELETE /api/stages/{arn}", s.api(s.removeStage)},
+		{"GET /api/stages/{arn}/sessions", s.api(s.listSessions)},
 		{"DELETE /api/stages/{arn}/participants/{participant}", s.api(s.kick)},
 
 		{"GET /api/views", s.api(s.listViews)},

@@ -89,6 +89,7 @@ type AWS interface {
 	CreateStage(ctx context.Context, region, name string) (stage.Stage, error)
 	Served() []string                              // regions
 	Why(ctx context.Context, arn stage.ARN) string // who issues tokens for a stage, and why
+	Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error)
 }
 
 // listAWS lists what AWS has, to choose from.
@@ -112,6 +113,26 @@ func (s *Server) listAWS(r *http.Request, who access.Login) (any, error) {
 	for _, st := range found {
 		added := slices.ContainsFunc(known, func(a access.StageAccess) bool { return a.Stage.ARN == st.ARN })
 		out.Stages = append(out.Stages, AWSStage{ARN: st.ARN, Name: st.Name, Added: added})
+	}
+	return out, nil
+}
+
+// listSessions says when there was somebody on a stage of AWS, which keeps that.
+func (s *Server) listSessions(r *http.Request, who access.Login) (any, error) {
+	if err := operatorOnly(who); err != nil {
+		return nil, err
+	}
+	arn := stageARN(r)
+	if s.AWS == nil || arn.Local() {
+		return nil, stage.Errorf(stage.ErrNotFound, "Only Amazon IVS keeps the sessions of a stage; what happened on this one is told at the tokens.")
+	}
+	sessions, err := s.AWS.Sessions(r.Context(), arn)
+	if err != nil {
+		return nil, err
+	}
+	out := StageSessions{Sessions: make([]StageSession, len(sessions))}
+	for i, session := range sessions {
+		out.Sessions[i] = StageSession{ID: session.ID, StartedAt: session.Start, EndedAt: optional(session.End)}
 	}
 	return out, nil
 }

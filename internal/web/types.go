@@ -249,6 +249,16 @@ type (
 		Name  string    `json:"name"`
 		Added bool      `json:"added"`
 	}
+	// A StageSession is a time in which somebody was on a stage of AWS.
+	StageSession struct {
+		ID        string     `json:"id"`
+		StartedAt time.Time  `json:"startedAt"`
+		EndedAt   *time.Time `json:"endedAt,omitempty"` // absent while it goes on
+	}
+	// StageSessions is a list of them, the latest first.
+	StageSessions struct {
+		Sessions []StageSession `json:"sessions"`
+	}
 	// Stages is a list of them.
 	Stages struct {
 		Stages []Stage `json:"stages"`

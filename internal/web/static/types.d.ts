@@ -337,6 +337,16 @@ export interface AWSStages {
   stages: AWSStage[];
 }
 
+export interface StageSession {
+  id: string;
+  startedAt: string;
+  endedAt?: string;
+}
+
+export interface StageSessions {
+  sessions: StageSession[];
+}
+
 export interface PresenceEvent {
   stage: string;
   participants: Presence[];

@@ -14,6 +14,7 @@
  * @typedef {import('../types').User} User
  * @typedef {import('../types').Stage} StageWithPeople
  * @typedef {import('../types').AWSStages} AwsStages
+ * @typedef {import('../types').StageSession} StageSession
  *
  * @typedef {typeof globalThis.fetch} Fetch
  */

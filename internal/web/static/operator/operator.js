@@ -21,6 +21,7 @@ const state = {
   /** @type {{name: string, invite: string, inviteExpiresAt: string} | null} */ invited: null,
   /** What waits for "yes, do it". */ asked: '',
   /** What AWS has, once somebody looked. @type {import('../lib/types.js').AwsStages | null} */ aws: null,
+  /** Of stages of AWS, by ARN, once somebody looked. @type {Map<string, import('../lib/types.js').StageSession[]>} */ sessions: new Map(),
   error: '', busy: false,
   /** Until then there is nothing to press: what arrives would push it away. */ loaded: false,
   /** Where the error belongs; '' for the top of the page. */ where: '',
@@ -90,6 +91,17 @@ async function loadAws() {
   }
 }
 
+/** @param {string} arn */
+async function loadSessions(arn) {
+  try {
+    state.sessions.set(arn, (await api('GET', `api/stages/${escapeArn(arn)}/sessions`)).sessions);
+    if (state.where === arn) state.error = '';
+    draw();
+  } catch (err) {
+    failed(err, arn);
+  }
+}
+
 /** @param {Record<string, string>} stage name, name and region, or arn @param {string} where */
 async function addStage(stage, where) {
   const made = await act('POST', 'api/stages', stage, where);
@@ -126,9 +138,21 @@ function stageItem(stage) {
     h('p', { className: 'hint' }, stage.arn),
     stage.issuedBy && h('p', { className: 'hint', key: 'issued' }, t('op.issued', { why: stage.issuedBy })),
     stage.trouble ? h('p', { className: 'warning', key: 'trouble' }, t('op.unknown', { why: stage.trouble })) : stage.participants.length === 0 ? h('p', { className: 'hint' }, t('op.nobody')) : h('ul', { className: 'list' }, ...stage.participants.map((p) => person(stage, p))),
+    stage.served === 'aws' && sessionsOf(stage),
     h('details', { key: 'limits' }, h('summary', null, t('op.limits')), limitsForm(stage, path)),
     asking(`stage ${stage.arn}`, t('op.remove'), t(stage.served === 'aws' ? 'op.sureAWS' : 'op.sureStage', { name: stage.name }), stage.name, () => void remove(stage, path)),
     errorAt(stage.arn));
+}
+
+/** @param {Stage} stage */
+function sessionsOf({ arn }) {
+  const kept = state.sessions.get(arn);
+  return h('details', { key: 'sessions', ontoggle: (/** @type {Event} */ e) => { if (/** @type {HTMLDetailsElement} */ (e.target).open) void loadSessions(arn); } },
+    h('summary', null, t('op.sessions')),
+    !kept ? h('p', { className: 'hint', key: 'asking' }, t('op.awsAsking'))
+      : kept.length === 0 ? h('p', { className: 'hint', key: 'none' }, t('op.noSessions'))
+        : h('ul', { className: 'list', key: 'kept' }, ...kept.map((s) => h('li', { key: s.id, title: s.id }, s.endedAt
+          ? t('op.session', { from: time(s.startedAt), to: time(s.endedAt) }) : t('op.sessionNow', { from: time(s.startedAt) })))));
 }
 
 /** @param {Stage} stage @param {string} path */
