@@ -19,13 +19,13 @@ func Keep(ctx context.Context, c *Client, b Broadcast, told func(Live) error) er
 	for {
 		err := k.once(ctx, told)
 		if ctx.Err() != nil {
-			return Stop(context.WithoutCancel(ctx), c, b.Waits)
+			return quiet(context.WithoutCancel(ctx), c, b.Waits)
 		}
 		if !errors.Is(err, errDead) {
 			return err
 		}
 		b.Progress("the broadcast ended unasked; starting again with a fresh token")
-		if err := Stop(ctx, c, b.Waits); err != nil {
+		if err := quiet(ctx, c, b.Waits); err != nil {
 			return err
 		}
 		k.renewed = true
@@ -72,18 +72,39 @@ func (k *keeper) watch(ctx context.Context, states *Watch) error {
 		case state == "STOPPING":
 			return nil
 		}
-		v := k.verdict(ctx)
+		v := k.reason(ctx)
 		switch {
 		case v.final():
-			return errors.Join(v.err(), Stop(ctx, k.c, k.b.Waits))
-		case state == "STOPPED", v.Kind == stage.EventRefused, k.expired():
+			return errors.Join(v.err(), quiet(ctx, k.c, k.b.Waits))
+		case state == "STOPPED", v.over() && v.Kind == stage.EventRefused, k.expired():
 			return k.again(ctx, v)
+		case v.over():
+			k.b.Progress("OBS reconnects: " + v.Detail)
 		}
 	}
 }
 
 func (k *keeper) expired() bool {
 	return !k.live.ExpiresAt.IsZero() && !k.b.Now().Before(k.live.ExpiresAt)
+}
+
+// reason waits a moment for the stage to say why: OBS notices the end of a session as soon as the stage writes it down.
+func (k *keeper) reason(ctx context.Context) Verdict {
+	ctx, cancel := context.WithTimeout(ctx, k.b.Waits.withDefaults().Reason)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		v := k.verdict(ctx)
+		if v.over() || k.b.Stage == nil {
+			return v
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return v
+		}
+	}
 }
 
 // verdict is empty where the stage cannot be asked: OBS goes on by itself then.
@@ -101,7 +122,7 @@ func (k *keeper) verdict(ctx context.Context) Verdict {
 // again allows one renewal for each broadcast that lasted.
 func (k *keeper) again(ctx context.Context, v Verdict) error {
 	if k.renewed && k.b.Now().Sub(k.since) < longLive {
-		if err := Stop(ctx, k.c, k.b.Waits); err != nil {
+		if err := quiet(ctx, k.c, k.b.Waits); err != nil {
 			return err
 		}
 		if v.over() {

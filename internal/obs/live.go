@@ -13,13 +13,18 @@ import (
 
 // Waits are the limits of going live and stopping. Zero fields get the defaults.
 type Waits struct {
-	Start time.Duration // for OBS to say that it started: 15 s. A start may fail without a word
-	Stage time.Duration // for the stage to say that media comes: 20 s
-	Stop  time.Duration // for OBS to stop: 15 s
+	Start   time.Duration // for OBS to say that it started: 15 s. A start may fail without a word
+	Stage   time.Duration // for the stage to say that media comes: 20 s
+	Stop    time.Duration // for OBS to stop: 15 s
+	Connect time.Duration // for OBS to call the endpoint, which it gives 8 s: 9 s
+	Reason  time.Duration // for the stage to say why OBS reconnects: 1.5 s
 }
 
 func (w Waits) withDefaults() Waits {
-	return Waits{cmp.Or(w.Start, 15*time.Second), cmp.Or(w.Stage, 20*time.Second), cmp.Or(w.Stop, 15*time.Second)}
+	return Waits{
+		cmp.Or(w.Start, 15*time.Second), cmp.Or(w.Stage, 20*time.Second), cmp.Or(w.Stop, 15*time.Second),
+		cmp.Or(w.Connect, 9*time.Second), cmp.Or(w.Reason, 1500*time.Millisecond),
+	}
 }
 
 // A Verdict is what the stage says of a participant.
@@ -28,18 +33,26 @@ type Verdict struct {
 	Kind       stage.EventKind // of the last event, if there was one
 	Code       string
 	Detail     string // a sentence
+	Claimed    bool   // anybody could have caused the event: it explains, and nothing follows from it
 }
 
-// over says that the stage turned the participant away or ended the session.
-func (v Verdict) over() bool {
+// told says that there is a reason why the participant is not on the stage.
+func (v Verdict) told() bool {
 	return !v.Publishing && (v.Kind == stage.EventRefused || v.Kind == stage.EventEnded)
 }
 
-// final says that no fresh token helps, or that one would go against somebody's will. The dock has the same list.
-func (v Verdict) final() bool {
-	return v.over() && slices.Contains([]string{
-		"kicked", "revoked", "token_revoked", "replaced", "removed", "no_grant", "no_capability", "stage_full", "stage_deleted", "no_h264", "bad_sdp",
-	}, v.Code)
+// over says that the stage turned the participant away or ended the session.
+func (v Verdict) over() bool { return v.told() && !v.Claimed }
+
+// final says that no fresh token helps, or that one would go against somebody's will. It is testdata/final.json, and so is
+// the dock's list.
+func (v Verdict) final() bool { return v.over() && slices.Contains(finalCodes, v.Code) }
+
+var finalCodes = []string{
+	"kicked", "token_revoked", "replaced", "denied", "no_grant", "no_capability", "insufficient_capabilities",
+	"stage_deleted", "stage_gone", "stage_full", "quota_exceeded", "bad_sdp",
+	// What OBS sends is wrong, and will be again.
+	"no_h264", "bitrate_exceeded", "resolution_exceeded", "b_frame_present", "invalid_video_codec", "invalid_audio_codec", "invalid_input",
 }
 
 func (v Verdict) err() error {
@@ -101,7 +114,7 @@ func GoLive(ctx context.Context, c *Client, b Broadcast) (Live, error) {
 	}
 	b.Progress("waiting for the stage")
 	if err := b.confirm(ctx, c, pass.Participant); err != nil {
-		return Live{}, errors.Join(err, Stop(context.WithoutCancel(ctx), c, b.Waits))
+		return Live{}, errors.Join(err, quiet(context.WithoutCancel(ctx), c, b.Waits))
 	}
 	return Live{Participant: pass.Participant, ExpiresAt: pass.ExpiresAt}, nil
 }
@@ -114,7 +127,7 @@ func (b Broadcast) already(ctx context.Context, c *Client, r Reading) (bool, err
 		if err != nil || !s.Reconnecting {
 			return true, err
 		}
-		return false, Stop(ctx, c, b.Waits)
+		return false, quiet(ctx, c, b.Waits)
 	}
 	return false, stage.Errorf(stage.ErrConflict, "OBS is streaming to “%s”: stop it first", cmp.Or(r.Service.text("service"), r.Service.Type)).WithCode("obs_busy")
 }
@@ -169,13 +182,13 @@ func (b Broadcast) abandon(ctx context.Context, c *Client, states *Watch) error 
 	if state, err := nextState(limit, states, "STARTED", "STOPPED"); err == nil && state == "STOPPED" {
 		return nil
 	}
-	return Stop(ctx, c, b.Waits)
+	return quiet(ctx, c, b.Waits)
 }
 
 // unreached finds the reason of a failed start, which only the stage knows.
 func (b Broadcast) unreached(ctx context.Context, id stage.ParticipantID) error {
 	if b.Stage != nil {
-		if v, err := b.Stage.Verdict(ctx, id); err == nil && v.over() {
+		if v, err := b.Stage.Verdict(ctx, id); err == nil && v.told() {
 			return v.err()
 		}
 	}
@@ -260,26 +273,54 @@ func streaming(ctx context.Context, c *Client) (bool, error) {
 	return s.Active, err
 }
 
-// Stop ends the stream and waits until OBS says so. Nothing being streamed is fine, too.
+// Stop ends the stream, also one that is only starting: while OBS connects it says that nothing runs, and goes live all the
+// same a moment later. So nothing is believed to run only when nothing has come for as long as OBS may connect.
 func Stop(ctx context.Context, c *Client, waits Waits) error {
+	waits = waits.withDefaults()
+	states := c.Watch("StreamStateChanged")
+	defer states.Stop()
+	if ran, err := halt(ctx, c, waits); ran || err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, waits.Connect)
+	defer cancel()
+	state, err := nextState(limit, states, "STARTED", "STOPPED")
+	switch {
+	case err != nil && limit.Err() != nil:
+		return ctx.Err() // nothing came
+	case err != nil || state == "STOPPED":
+		return err
+	}
+	_, err = halt(ctx, c, waits)
+	return err
+}
+
+// quiet ends a stream that runs.
+func quiet(ctx context.Context, c *Client, waits Waits) error {
+	_, err := halt(ctx, c, waits)
+	return err
+}
+
+// halt ends a stream that runs, waits until OBS says so, and answers whether there was one.
+func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, waits.withDefaults().Stop)
 	defer cancel()
 	states := c.Watch("StreamStateChanged")
 	defer states.Stop()
-	err := c.Call(ctx, "StopStream", nil, nil)
+	err = c.Call(ctx, "StopStream", nil, nil)
 	if IsStatus(err, statusNotRunning) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if _, err := nextState(ctx, states, "STOPPED"); err != nil {
 		if active, asked := streaming(ctx, c); asked == nil && !active {
-			return nil
+			return true, nil
 		}
-		return cmp.Or(c.Err(), error(stage.Errorf(stage.ErrUnavailable, "OBS does not stop: stop it in its window").WithCode("obs_silent").WithCause(err)))
+		return true, cmp.Or(c.Err(), error(stage.Errorf(stage.ErrUnavailable, "OBS does not stop: stop it in its window").WithCode("obs_silent").WithCause(err)))
 	}
-	return nil
+	return true, nil
 }
 
 // A State is what Status tells.

@@ -60,7 +60,7 @@ func newBooth(t *testing.T, opts fakeobs.Options) *booth {
 	b.c = connect(t, b.URL(), opts.Password)
 	b.b = obs.Broadcast{
 		Limits: obs.DefaultLimits(), Issue: b.pass, Stage: b.judge, Now: time.Now, Progress: func(string) {},
-		Waits: obs.Waits{Start: 2 * time.Second, Stage: time.Second, Stop: 2 * time.Second},
+		Waits: obs.Waits{Start: 2 * time.Second, Stage: time.Second, Stop: 2 * time.Second, Connect: 500 * time.Millisecond},
 	}
 	return b
 }
@@ -293,6 +293,17 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 			t.Error("OBS knocks on")
 		}
 	})
+	t.Run("ended for what OBS sends", func(t *testing.T) {
+		t.Parallel()
+		b := ready(t, fakeobs.Options{})
+		done, _ := b.keep(t)
+		b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "bitrate_exceeded", Detail: "9.0 Mb/s come in; the stage takes 8.5 at most."})
+		b.far.Drop()
+		mustBe(t, <-done, "bitrate_exceeded")
+		if s := b.State(); s.Active || s.Attempts != 1 {
+			t.Errorf("OBS tries again what cannot be better: %+v", s)
+		}
+	})
 	t.Run("OBS quits", func(t *testing.T) {
 		t.Parallel()
 		b := ready(t, fakeobs.Options{})
@@ -322,6 +333,51 @@ func TestReadingsAndErrorsHideTheToken(t *testing.T) {
 		if strings.Contains(text, bearer) || text == "" {
 			t.Errorf("the token is in %q", text)
 		}
+	}
+}
+
+// What anybody may have caused, by a token with a wrong signature, ends no broadcast.
+func TestAClaimEndsNoBroadcast(t *testing.T) {
+	t.Parallel()
+	claim := obs.Verdict{Kind: stage.EventRefused, Code: stage.CodeSignature, Detail: "The token's signature is wrong.", Claimed: true}
+	b := ready(t, fakeobs.Options{})
+	done, end := b.keep(t)
+	b.judge.say(claim)
+	b.far.Drop()
+	b.WaitStream(t, "RECONNECTED")
+	end()
+	if err := <-done; err != nil || b.passes != 1 {
+		t.Errorf("Keep: got %v after %d tokens, want the first token to go on", err, b.passes)
+	}
+
+	t.Log("but it explains why a start failed")
+	b.far.Answer(fakeobs.Refuse(401))
+	_, err := obs.GoLive(t.Context(), b.c, b.b)
+	mustBe(t, err, stage.CodeSignature)
+}
+
+// OBS says that nothing runs while it connects, and would go live a moment after it was told to stop.
+func TestStopWhileOBSConnects(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	open := make(chan struct{})
+	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
+		<-open
+		return fakeobs.Accept()(ctx, endpoint, token, opus)
+	})
+	b.StartByHand()
+	b.Wait(t, "the knock", func(s fakeobs.State) bool { return s.Attempts == 1 })
+	waits := b.b.Waits
+	waits.Connect = 10 * time.Second
+	done := make(chan error, 1)
+	go func() { done <- obs.Stop(t.Context(), b.c, waits) }()
+	b.WaitRequest(t, "StopStream", 1)
+	close(open)
+	if err := <-done; err != nil {
+		t.Errorf("Stop: got %v", err)
+	}
+	if s := b.State(); s.Active || s.Stream != "STOPPED" {
+		t.Errorf("OBS streams on: %+v", s)
 	}
 }
 

@@ -81,9 +81,10 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 			Publishing bool `json:"publishing"`
 		} `json:"presence"`
 		LastEvent *struct {
-			Kind   stage.EventKind `json:"kind"`
-			Code   string          `json:"code"`
-			Detail string          `json:"detail"`
+			Kind    stage.EventKind `json:"kind"`
+			Code    string          `json:"code"`
+			Detail  string          `json:"detail"`
+			Claimed bool            `json:"claimed"`
 		} `json:"lastEvent"`
 	}
 	if err := s.do(ctx, http.MethodGet, "/api/tokens/"+url.PathEscape(string(id)), nil, &state); err != nil {
@@ -91,7 +92,7 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 	}
 	v := Verdict{Publishing: state.Presence != nil && state.Presence.Publishing}
 	if e := state.LastEvent; e != nil {
-		v.Kind, v.Code, v.Detail = e.Kind, e.Code, e.Detail
+		v.Kind, v.Code, v.Detail, v.Claimed = e.Kind, e.Code, e.Detail, e.Claimed
 	}
 	return v, nil
 }

@@ -230,6 +230,13 @@ type Event struct {
 	Detail      string // a sentence for the person
 }
 
+// Claimed says that the event is about a token whose signature is wrong: anybody could have written that participant into it.
+// It may explain to its owner what happened, and nothing follows from it.
+func (e Event) Claimed() bool { return e.Kind == EventRefused && e.Code == CodeSignature }
+
+// CodeSignature is the code of a token whose signature is wrong.
+const CodeSignature = "token_signature"
+
 // SortPresences puts who came first first, so that lists do not jump.
 func SortPresences(list []Presence) {
 	slices.SortFunc(list, func(a, b Presence) int {

@@ -213,6 +213,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"a token padded over 8 KB": {d.forge(t, map[string]any{"user_id": strings.Repeat("u", 9<<10)}), "token_malformed"},
 		"four parts":               {stage.NewSecret(good + ".x"), "token_malformed"},
 		"cut in the signature":     {stage.NewSecret(good[:len(good)-20]), "token_signature"},
+		"cut to what is no base64": {stage.NewSecret(good[:len(good)-7]), "token_signature"},
 		"cut in the claims":        {stage.NewSecret(good[:200]), "token_malformed"},
 		"no signature":             {stage.NewSecret(pieces[0] + "." + pieces[1] + "."), "token_signature"},
 		"another's signature":      {stage.NewSecret(pieces[0] + "." + pieces[1] + "." + strings.Split(foreign.Reveal(), ".")[2]), "token_signature"},

@@ -55,10 +55,10 @@ type Verifier struct {
 // that is not to be believed. It serves one purpose: to tell the owner of that ID that somebody was turned away.
 func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
 	t, err := parse(bearer.Reveal())
-	if err != nil {
-		return stage.Participant{}, err
-	}
 	claimed := t.claimed()
+	if err != nil {
+		return claimed, err
+	}
 	if err := v.checkSignature(ctx, t); err != nil {
 		return claimed, err
 	}
@@ -95,6 +95,11 @@ func parse(text string) (parsed, error) {
 	var t parsed
 	parser := jwt.NewParser(jwt.WithStrictDecoding())
 	token, parts, err := parser.ParseUnverified(text, &t.claims)
+	if len(parts) == 3 && t.claimed().ID != "" {
+		if _, cut := parser.DecodeSegment(parts[2]); cut != nil {
+			return t, wrongSignature(cut) // whose it is was still there: the owner is told
+		}
+	}
 	if err != nil && !errors.Is(err, jwt.ErrTokenUnverifiable) {
 		return parsed{}, malformed(err)
 	}
@@ -136,13 +141,13 @@ func (t parsed) participant() stage.Participant {
 func (v *Verifier) checkSignature(ctx context.Context, t parsed) error {
 	key, err := v.key(ctx, t)
 	if errors.Is(err, stage.ErrNotFound) {
-		return refuse("token_signature", "The token is signed with a key that is not known here (any more): get a new token.")
+		return refuse(stage.CodeSignature, "The token is signed with a key that is not known here (any more): get a new token.")
 	}
 	if err != nil {
 		return err
 	}
 	if err := t.form.Verify(t.signed, t.signature, key); err != nil {
-		return refuse("token_signature", "The token's signature is wrong; it may have been cut or altered while it was copied. Copy it again in full.").WithCause(err)
+		return wrongSignature(err)
 	}
 	return nil
 }
@@ -208,6 +213,10 @@ func (v *Verifier) checkStage(ctx context.Context, c claims) error {
 		return refuse("token_wrong_stage", "The token was made for another address of this stage: get a new token.")
 	}
 	return nil
+}
+
+func wrongSignature(cause error) error {
+	return refuse(stage.CodeSignature, "The token's signature is wrong; it may have been cut or altered while it was copied. Copy it again in full.").WithCause(cause)
 }
 
 func malformed(cause error) error {

@@ -67,10 +67,11 @@ func (s *Server) tokenState(r *http.Request, who access.Login) (any, error) {
 		return nil, err
 	}
 	for _, e := range events {
-		if e.Participant == issued.ID {
-			last := stageEvent(e)
-			state.LastEvent = &last
+		if e.Participant != issued.ID || e.Claimed() && state.LastEvent != nil && !state.LastEvent.Claimed {
+			continue // what anybody could have caused does not hide what is proven
 		}
+		last := stageEvent(e)
+		state.LastEvent = &last
 	}
 	return state, nil
 }

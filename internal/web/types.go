@@ -290,6 +290,7 @@ type (
 		ParticipantID stage.ParticipantID `json:"participantId"`
 		Code          string              `json:"code"`
 		Detail        string              `json:"detail"`
+		Claimed       bool                `json:"claimed,omitempty"` // of a token whose signature is wrong: it may explain, and proves nothing
 	}
 	// PresenceEvent tells who is on a stage.
 	PresenceEvent struct {
@@ -409,7 +410,7 @@ func view(k access.ViewKey, name string) View {
 func stageEvent(e access.StoredEvent) StageEvent {
 	return StageEvent{
 		ID: e.ID, Time: e.Time.UTC(), Kind: e.Kind, Stage: e.Stage,
-		ParticipantID: e.Participant, Code: e.Code, Detail: e.Detail,
+		ParticipantID: e.Participant, Code: e.Code, Detail: e.Detail, Claimed: e.Claimed(),
 	}
 }
 

@@ -64,6 +64,9 @@ func rows() []row {
 		{"reconnecting", "reconnecting", with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).reconnecting, "OBS has lost the stage"},
 		{"refused", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(403) }), (*dock).refused, "You may not publish"},
 		{"unreachable", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(503) }), (*dock).goes, "OBS could not reach the stage"},
+		{"lost-and-why", "reconnecting", with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).lostAndWhy, "The connection was lost."},
+		{"wrong-settings", "trouble", ready, (*dock).wrongSettings, "set B-frames to 0"},
+		{"lost-at-once", "trouble", ready, (*dock).lostAtOnce, "the connection ended before picture or sound came"},
 		{"silent-start", "trouble", ready, (*dock).silentStart, "OBS did not start the stream and does not say why."},
 		{"no-media", "trouble", ready, (*dock).noMedia, "no picture or sound arrives at the stage"},
 		{"kicked-off", "trouble", ready, (*dock).kickedOff, "The operator ended your broadcast"},
@@ -180,9 +183,18 @@ func (d *dock) liveWrong() {
 	d.desk.present(bad)
 }
 
+// dying is the end of a long evening: the token's time to be renewed has come while it was in use.
 func (d *dock) dying() {
-	d.desk.become(func() { d.desk.lives = 50 * time.Minute })
 	d.live()
+	d.Eval(`(() => {
+		const kept = JSON.parse(localStorage.getItem('stagedoor.token'));
+		localStorage.setItem('stagedoor.token', JSON.stringify({...kept, renewAt: Date.now()}));
+	})()`, nil)
+	d.Reload()
+	d.connect(obsPassword)
+	d.state("starting")
+	d.desk.awaitPage()
+	d.desk.present(reception())
 }
 
 func (d *dock) reconnecting() {
@@ -195,6 +207,28 @@ func (d *dock) refused() {
 	d.goes()
 	d.obs.WaitStream(d.t, "STOPPED")
 	d.desk.stage("refused", "no_capability", "You may not publish on this stage any more. Ask your operator.")
+}
+
+// lostAndWhy is a network that broke: OBS comes back by itself, and meanwhile the stage says what it saw.
+func (d *dock) lostAndWhy() {
+	d.reconnecting()
+	d.desk.stage("ended", "lost", "The connection was lost.")
+}
+
+// wrongSettings is a stage that does not take what OBS sends. Going live again would not help: the cure is another.
+func (d *dock) wrongSettings() {
+	d.live()
+	d.desk.stage("ended", "b_frame_present", "The stage takes no B-frames and ended the broadcast: set B-frames to 0 in OBS.")
+	d.far.Drop()
+	d.WaitText("Set up OBS again")
+	d.obs.WaitStream(d.t, "STOPPED")
+}
+
+// lostAtOnce is an endpoint that answered, and a connection that never came to be.
+func (d *dock) lostAtOnce() {
+	d.goes()
+	d.obs.WaitStream(d.t, "STARTED")
+	d.far.Lose()
 }
 
 // hurries makes the page's long waits ten times as short. Which they are is in golive.js, and what is reached is the same.

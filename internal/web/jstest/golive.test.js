@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { createBroadcast } from '../static/lib/golive.js';
+import { readFileSync } from 'node:fs';
+import { createBroadcast, FINAL, SETTINGS } from '../static/lib/golive.js';
 import { setUpObs } from '../static/lib/obs-setup.js';
 import { createTokens } from '../static/lib/tokens.js';
 import { ApiError } from '../static/lib/api.js';
@@ -312,6 +313,40 @@ describe('While live', () => {
     assert.equal(obs.reconnecting, false);
   });
 
+  it('does not try again what only other settings help against', async () => {
+    said('ended', 'b_frame_present', 'The encoder makes B-frames.');
+    await reached('trouble');
+    assert.deepEqual([broadcast.state.reason.code, broadcast.state.sending, world.minted.length], ['b_frame_present', false, 1]);
+  });
+
+  it('has the list of what is final in common with the terminal', () => {
+    const table = JSON.parse(readFileSync(new URL('../../obs/testdata/final.json', import.meta.url)));
+    assert.deepEqual([FINAL, SETTINGS], [[...table.final, ...table.settings], table.settings]);
+  });
+
+  it('says why while OBS reconnects by itself', async () => {
+    said('ended', 'lost', 'The connection was lost.');
+    obs.reconnecting = true;
+    obs.state('RECONNECTING', false);
+    await reached('reconnecting');
+    assert.equal(broadcast.state.reason.detail, 'The connection was lost.');
+  });
+
+  it('lets nobody end a broadcast by a token with a wrong signature', async () => {
+    const claim = () => broadcast.stageEvent({ id: ++world.events, kind: 'refused', code: 'token_signature', detail: 'Wrong.', claimed: true, participantId: 'p1', stage: arn, time: '' });
+    claim();
+    obs.reconnecting = true;
+    obs.state('RECONNECTING', false);
+    claim();
+    await reached('reconnecting');
+    obs.reconnecting = false;
+    obs.state('RECONNECTED', true);
+    claim();
+    said('publishing');
+    await reached('live');
+    assert.deepEqual([world.minted.length, obs.count('StopStream'), tokens.kept().expiresAt > 0], [1, 0, true]);
+  });
+
   it('offers to go live again when OBS stopped unasked, with the stage’s reason', async () => {
     said('ended', 'lost', 'Your network was gone for 30 seconds.');
     obs.state('STOPPED', false);
@@ -380,6 +415,15 @@ describe('The token never surprises', () => {
     assert.equal(world.minted.length, 2);
     assert.equal(obs.now.service.settings.bearer_token, 'token 2');
     assert.equal(broadcast.state.expiresAt, world.now + 12 * hour);
+  });
+
+  it('is renewed in time and not all the time when it lives for half an hour', async () => {
+    world.lives = hour / 2;
+    for (let minute = 0; minute < 60; minute++) {
+      await broadcast.keepFresh(arn);
+      world.now += 60_000;
+    }
+    assert.equal(world.minted.length, 3, 'each after 22.5 minutes');
   });
 
   it('is not touched while OBS is active, and another dock’s never', async () => {

@@ -200,6 +200,7 @@ export interface StageEvent {
   participantId: string;
   code: string;
   detail: string;
+  claimed?: boolean;
 }
 
 export interface TokenState {

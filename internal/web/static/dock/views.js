@@ -1,5 +1,6 @@
 /** What the dock shows for what is known. Every function answers elements; nothing here asks or changes anything. */
 import { h } from '../lib/dom.js';
+import { SETTINGS } from '../lib/golive.js';
 import { disagreements, mbits, percent } from '../lib/numbers.js';
 import { STEPS } from '../lib/obs-setup.js';
 import { isReady, toFix } from '../lib/obs-check.js';
@@ -315,6 +316,7 @@ export function receives({ video, audio, loss }) {
 function reconnecting(m, act) {
   return [
     title('busy', t('live.reconnecting')),
+    m.broadcast.reason && h('p', { className: 'warning', key: 'reason' }, reasonText(m.broadcast.reason)),
     h('p', { className: 'lead' }, t(m.broadcast.renewing ? 'live.renewing' : 'live.reconnectingText')),
     button(t('live.stop'), act.stop, { className: 'danger wide', key: 'stop' }),
   ];
@@ -328,7 +330,7 @@ function stopping() {
 function trouble(m, act) {
   const { reason, sending } = m.broadcast;
   const foreign = reason?.text === 'live.elsewhere' || reason?.text === 'live.otherToken';
-  const setUp = reason && (reason.code === 'setup' || reason.code === 'no_h264');
+  const setUp = reason && (reason.code === 'setup' || SETTINGS.includes(reason.code ?? ''));
   return [
     title('bad', t(foreign ? 'live.sendingTitle' : sending ? 'live.troubleSending' : 'live.trouble')),
     h('p', { className: 'error', key: 'reason' }, reason ? reasonText(reason) : ''),

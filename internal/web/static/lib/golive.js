@@ -4,10 +4,13 @@
  */
 import { CODE } from './obs.js';
 import { serviceSettings } from './obs-setup.js';
-import { RENEW_BEFORE } from './tokens.js';
 
-/** What no fresh token helps against, or where one would go against somebody's will. */
-const FINAL = Object.freeze(['kicked', 'token_revoked', 'replaced', 'denied', 'no_grant', 'no_capability', 'stage_full', 'no_h264', 'bad_sdp']);
+/** What OBS sends is wrong, and would be again: only other settings help. */
+export const SETTINGS = Object.freeze(['no_h264', 'bitrate_exceeded', 'resolution_exceeded', 'b_frame_present', 'invalid_video_codec', 'invalid_audio_codec', 'invalid_input']);
+
+/** What no fresh token helps against, or where one would go against somebody's will. internal/obs/testdata/final.json holds both sides to it. */
+export const FINAL = Object.freeze(['kicked', 'token_revoked', 'replaced', 'denied', 'no_grant', 'no_capability', 'insufficient_capabilities',
+  'stage_deleted', 'stage_gone', 'stage_full', 'quota_exceeded', 'bad_sdp', ...SETTINGS]);
 
 /** Milliseconds. OBS gives the endpoint 8 s; a failure inside OBS may come with no event at all. */
 const WAITS = Object.freeze({ start: 15_000, stage: 20_000, stop: 5_000, reason: 1_500 });
@@ -16,8 +19,8 @@ const WAITS = Object.freeze({ start: 15_000, stage: 20_000, stop: 5_000, reason:
 const LONG_LIVE = 5 * 60_000;
 
 /**
- * idle · starting: `step` says what is waited for · live · reconnecting · stopping · trouble: `reason` says why; `sending` when
- * OBS goes on meanwhile
+ * idle · starting: `step` says what is waited for · live · reconnecting: `reason` is the stage's, if it has one · stopping ·
+ * trouble: `reason` says why; `sending` when OBS goes on meanwhile
  * @typedef {'token' | 'settings' | 'obs' | 'stage'} Step
  * @typedef {{text: string, values?: Record<string, any>, detail?: string, code?: string}} Reason
  * @typedef {object} Broadcast
@@ -29,8 +32,10 @@ const LONG_LIVE = 5 * 60_000;
  * @property {boolean} sending OBS's output is active, or about to be
  * @property {string} participantId
  * @property {number} expiresAt milliseconds; 0 when unknown
+ * @property {number} renewAt milliseconds; after it the token would hardly survive a reconnect
  *
- * @typedef {{kind: 'obs', state: string} | {kind: 'stage', event: import('./types.js').StageEvent} | {kind: 'presence', presence: import('./types.js').Presence} | {kind: 'stop'} | {kind: 'closed'}} Fact
+ * Claims are events of tokens whose signature is wrong. Anybody may cause one: they explain what OBS did, and nothing follows from them.
+ * @typedef {{kind: 'obs', state: string} | {kind: 'stage' | 'claim', event: import('./types.js').StageEvent} | {kind: 'presence', presence: import('./types.js').Presence} | {kind: 'stop'} | {kind: 'closed'}} Fact
  */
 
 /**
@@ -44,7 +49,7 @@ const LONG_LIVE = 5 * 60_000;
 export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: given = {} }) {
   const waits = { ...WAITS, ...given };
   /** @type {Broadcast} */
-  let state = { phase: 'idle', renewing: false, since: 0, sending: false, participantId: '', expiresAt: 0 };
+  let state = { phase: 'idle', renewing: false, since: 0, sending: false, participantId: '', expiresAt: 0, renewAt: 0 };
   /** What is under way: starting, stopping, renewing. One at a time. @type {Promise<void> | null} */
   let job = null;
   /** The click on "Go live". @type {Promise<void> | null} */
@@ -63,6 +68,8 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   const seen = new Set();
   /** The last word of the stage about our participant. @type {import('./types.js').StageEvent | undefined} */
   let lastWord;
+  /** The last claim about it. @type {import('./types.js').StageEvent | undefined} */
+  let lastClaim;
 
   /** @param {Partial<Broadcast>} change */
   function become(change) {
@@ -105,6 +112,9 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     return job;
   }
 
+  /** @param {import('./tokens.js').Kept} kept */
+  const about = ({ participantId, expiresAt, renewAt }) => ({ participantId, expiresAt, renewAt });
+
   /** A second click joins the first; one that comes while a token is renewed waits for that. @param {string} arn */
   async function begin(arn) {
     unwanted = false;
@@ -132,7 +142,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
 
   /** @param {boolean} renew take a fresh token whatever OBS has @returns {Promise<void>} */
   async function start(renew) {
-    lastWord = undefined;
+    lastWord = lastClaim = undefined;
     become({ phase: 'starting', step: 'token', sending: false, since: 0 });
     if ((await obs.call('GetStreamStatus')).outputActive) return takeOver();
     const before = await obs.call('GetStreamServiceSettings');
@@ -143,7 +153,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     reused = kept !== null;
     const ready = kept ?? (await tokens.fresh(stage));
     if (unwanted) return become({ phase: 'idle', renewing: false });
-    become({ phase: 'starting', step: 'settings', participantId: ready.kept.participantId, expiresAt: ready.kept.expiresAt });
+    become({ phase: 'starting', step: 'settings', ...about(ready.kept) });
     await put(has, ready);
     if (unwanted) return become({ phase: 'idle', renewing: false });
     become({ phase: 'starting', step: 'obs', sending: true });
@@ -189,7 +199,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     if (unwanted || fact?.kind === 'stop') return halt();
     if (!fact) return trouble({ text: 'live.noMedia' }, true);
     if (fact.kind === 'closed') return trouble({ text: 'live.obsGone' }, true);
-    if (fact.kind === 'obs') return fact.state.endsWith('RECONNECTING') ? become({ phase: 'reconnecting', sending: true }) : stopped('live.unreachable');
+    if (fact.kind === 'obs') return fact.state.endsWith('RECONNECTING') ? become({ phase: 'reconnecting', sending: true }) : stopped('live.lostAtOnce');
     if (fact.kind === 'presence' || fact.event.kind === 'publishing') return live();
     if (await afterwards()) return;
     return trouble(said(fact.event, 'live.noMedia'), true);
@@ -217,15 +227,15 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
 
   /** OBS stopped unasked; the stage may have a word about it, before or just after. @param {string} text when it has none @returns {Promise<void>} */
   async function stopped(text) {
-    const word = lastWord && ['refused', 'ended'].includes(lastWord.kind) ? lastWord : await reason();
+    const word = (lastWord && ['refused', 'ended'].includes(lastWord.kind) ? lastWord : undefined) ?? lastClaim ?? (await reason());
     if (unwanted) return become({ phase: 'idle', sending: false, renewing: false });
     if (word && word.kind === 'refused' && renewable(word)) return renew();
     trouble(word ? said(word, text) : { text }, false);
   }
 
   async function reason() {
-    const fact = await when((f) => f.kind === 'stop' || (f.kind === 'stage' && ['refused', 'ended'].includes(f.event.kind)), waits.reason);
-    return fact?.kind === 'stage' ? fact.event : undefined;
+    const fact = await when((f) => f.kind === 'stop' || f.kind === 'claim' || (f.kind === 'stage' && ['refused', 'ended'].includes(f.event.kind)), waits.reason);
+    return fact?.kind === 'stage' || fact?.kind === 'claim' ? fact.event : undefined;
   }
 
   /** @param {import('./types.js').StageEvent} event @param {string} text @returns {Reason} */
@@ -246,8 +256,8 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   /** OBS is in its reconnect loop, and the stage may say what it thinks of that. */
   async function knocking() {
     const since = state.since;
-    become({ phase: 'reconnecting', sending: true, since });
     const word = lastWord && ['refused', 'ended'].includes(lastWord.kind) ? lastWord : undefined;
+    become({ phase: 'reconnecting', sending: true, since, ...(word && { reason: said(word, 'live.ended') }) });
     const expired = state.expiresAt > 0 && state.expiresAt <= now();
     if (word && FINAL.includes(word.code)) return giveUp(word);
     if (expired && renewals === 0) return renew();
@@ -304,7 +314,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     const kept = type === 'whip_custom' ? tokens.inObs(settings ?? {}) : null;
     if (!kept) return become({ phase: 'trouble', participantId: '', sending: true, reason: { text: type === 'whip_custom' ? 'live.otherToken' : 'live.elsewhere' } });
     stage = kept.stage;
-    become({ phase: 'starting', step: 'stage', participantId: kept.participantId, expiresAt: kept.expiresAt, sending: true });
+    become({ phase: 'starting', step: 'stage', ...about(kept), sending: true });
     return confirmed();
   }
 
@@ -316,7 +326,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     if ((await obs.call('GetStreamStatus')).outputActive) return;
     const ready = await tokens.fresh(arn);
     await put(has, ready);
-    become({ expiresAt: ready.kept.expiresAt });
+    become(about(ready.kept));
   }
 
   /** What happens while nothing is under way. @param {Fact} fact */
@@ -336,14 +346,14 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
       if (now() - state.since > LONG_LIVE && state.phase === 'live') renewals = 0;
       if (fact.presence.publishing && state.phase !== 'reconnecting') live();
     }
-    if (fact.kind !== 'stage') return;
+    if (fact.kind !== 'stage' && fact.kind !== 'claim') return;
     if (state.phase === 'trouble' && !state.reason?.detail && ['refused', 'ended'].includes(fact.event.kind)) {
       return trouble(said(fact.event, 'live.ended'), state.sending); // late, but now we know why
     }
-    if (!on) return;
+    if (!on || fact.kind === 'claim') return;
     if (fact.event.kind === 'publishing') live();
-    else if (fact.event.kind === 'refused' && state.phase === 'reconnecting') void only(knocking);
     else if (fact.event.kind === 'ended' && FINAL.includes(fact.event.code)) void only(() => giveUp(fact.event));
+    else if (['refused', 'ended'].includes(fact.event.kind) && state.phase === 'reconnecting') void only(knocking);
   }
 
   return {
@@ -382,6 +392,10 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     stageEvent(event) {
       if (seen.has(event.id) || event.participantId !== state.participantId || !state.participantId) return;
       seen.add(event.id);
+      if (event.claimed) {
+        lastClaim = event;
+        return tell({ kind: 'claim', event });
+      }
       lastWord = event;
       // A token that was turned away once is not tried again.
       if (event.kind === 'refused' || (event.kind === 'ended' && FINAL.includes(event.code))) tokens.spoil(event.participantId);
@@ -401,6 +415,6 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
       await only(() => refresh(arn).catch(() => {})); // tried again in a while; going live says what is wrong
     },
     /** Live with a token that would not survive a reconnect. */
-    dying: () => state.phase === 'live' && state.expiresAt > 0 && state.expiresAt - now() < RENEW_BEFORE,
+    dying: () => state.phase === 'live' && state.expiresAt > 0 && now() >= state.renewAt,
   };
 }

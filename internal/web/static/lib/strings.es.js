@@ -200,6 +200,7 @@ export const es = {
   'live.failed': 'OBS se negó: {message}',
   'live.silent': 'OBS no empezó a emitir y no dice por qué. Mira OBS: puede haber un mensaje abierto.',
   'live.unreachable': 'OBS no pudo llegar al escenario, que no ha sabido de él. ¿Se llega a su dirección desde este equipo y es válido su certificado?',
+  'live.lostAtOnce': 'El escenario respondió a OBS, pero la conexión terminó antes de que llegara imagen o sonido. Quizá un cortafuegos retiene UDP, o el registro de OBS dice por qué.',
   'live.noMedia': 'OBS está conectado, pero al escenario no llegan ni imagen ni sonido. Quizá un cortafuegos retiene UDP.',
   'live.ended': 'La emisión terminó, y ni OBS ni el escenario dicen por qué. Quizá se cayó la red.',
   'live.wontStop': 'OBS no se detiene. Detén la emisión en el propio OBS.',

@@ -211,6 +211,7 @@ export const en = {
   'live.failed': 'OBS refused: {message}',
   'live.silent': 'OBS did not start the stream and does not say why. Look at OBS: a message may be open there.',
   'live.unreachable': 'OBS could not reach the stage, which has not heard from it. Is the stage’s address reachable from this computer, and its certificate trusted?',
+  'live.lostAtOnce': 'The stage answered OBS, but the connection ended before picture or sound came. A firewall may hold back UDP, or OBS’s log says why.',
   'live.noMedia': 'OBS is connected, but no picture or sound arrives at the stage. A firewall may hold back UDP.',
   'live.ended': 'The broadcast ended, and neither OBS nor the stage says why. The network may have been gone.',
   'live.wontStop': 'OBS does not stop. Stop the stream in OBS itself.',

@@ -3,13 +3,15 @@
  * that after a reload a token that is still good is recognised, and one that somebody else put there is not taken for ours.
  */
 
-/** Under it a token is renewed: whoever goes live may want to reconnect for a while. */
-export const RENEW_BEFORE = 60 * 60 * 1000;
+/** Milliseconds before its end at which a token is renewed, since whoever goes live may want to reconnect for a while. Of one
+ * that lives only for a short time it is a quarter: else it would be renewed as soon as it is there. */
+const RENEW_BEFORE = 60 * 60 * 1000;
+const RENEW_SHARE = 1 / 4;
 
 const KEY = 'stagedoor.token';
 
 /**
- * @typedef {{participantId: string, expiresAt: number, stage: string, endpoint: string, user: string, print: string}} Kept
+ * @typedef {{participantId: string, expiresAt: number, renewAt: number, stage: string, endpoint: string, user: string, print: string}} Kept
  * @typedef {{server: string, bearer_token: string, kept: Kept}} Ready
  */
 
@@ -40,13 +42,15 @@ export function createTokens({ mint, user, storage = localStorage, now = Date.no
       const k = kept();
       const token = String(settings.bearer_token ?? '');
       if (!k || !token || k.user !== user() || k.stage !== stage || k.print !== fingerprint(token)) return null;
-      if (settings.server !== k.endpoint || k.expiresAt - now() < RENEW_BEFORE) return null;
+      if (settings.server !== k.endpoint || now() >= k.renewAt) return null;
       return { server: k.endpoint, bearer_token: token, kept: k };
     },
     /** @param {string} stage @returns {Promise<Ready>} */
     async fresh(stage) {
       const t = await mint(stage);
-      const k = { participantId: t.participantId, expiresAt: Date.parse(t.expiresAt), stage, endpoint: t.endpoint, user: user(), print: fingerprint(t.token) };
+      const expiresAt = Date.parse(t.expiresAt);
+      const renewAt = expiresAt - Math.min(RENEW_BEFORE, (expiresAt - now()) * RENEW_SHARE);
+      const k = { participantId: t.participantId, expiresAt, renewAt, stage, endpoint: t.endpoint, user: user(), print: fingerprint(t.token) };
       return { server: t.endpoint, bearer_token: t.token, kept: k };
     },
     /** Called when OBS has taken it. @param {Ready} ready */
@@ -61,7 +65,7 @@ export function createTokens({ mint, user, storage = localStorage, now = Date.no
     /** It was turned away: known as ours still, but not to be used again. @param {string} participantId */
     spoil(participantId) {
       const k = kept();
-      if (k?.participantId === participantId) storage.setItem(KEY, JSON.stringify({ ...k, expiresAt: 0 }));
+      if (k?.participantId === participantId) storage.setItem(KEY, JSON.stringify({ ...k, expiresAt: 0, renewAt: 0 }));
     },
     forget() {
       storage.removeItem(KEY);

@@ -1,0 +1,24 @@
+package obs
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"testing"
+)
+
+// TestFinalCodes holds the list to testdata/final.json, which the dock's list is held to as well.
+func TestFinalCodes(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/final.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table struct{ Final, Settings []string }
+	if err := json.Unmarshal(text, &table); err != nil {
+		t.Fatal(err)
+	}
+	if want := append(table.Final, table.Settings...); !slices.Equal(finalCodes, want) {
+		t.Errorf("got %q, want %q", finalCodes, want)
+	}
+}
