@@ -150,7 +150,7 @@ func (s *Server) table() []route {
 		{"GET /static/{path...}", http.HandlerFunc(s.assets.serve)},
 
 		{"GET /{$}", s.assets.page("index.html")},
-		{"GET /dock", s.assets.page("dock/index.html")},
+		{"GET /dock", s.stagePage("dock/index.html")}, // its tab People joins stages
 		{"GET /dock/stage", s.stagePage("stage/index.html")},
 		{"GET /source", s.stagePage("source/index.html")},
 		{"GET /watch", s.assets.page("watch/index.html")},

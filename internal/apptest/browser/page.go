@@ -109,10 +109,15 @@ func (p *Page) Type(selector, text string) {
 	}
 }
 
-// Press presses a key of the keyboard on what has the focus: "Enter", "Tab", "Escape", or a letter.
+var keys = map[string]string{
+	"Enter": kb.Enter, "Tab": kb.Tab, "Escape": kb.Escape, "Space": " ",
+	"ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight, "Home": kb.Home, "End": kb.End,
+}
+
+// Press presses a key of the keyboard on what has the focus: one of keys, or a letter.
 func (p *Page) Press(key string) {
 	p.t.Helper()
-	if named, ok := map[string]string{"Enter": kb.Enter, "Tab": kb.Tab, "Escape": kb.Escape, "Space": " "}[key]; ok {
+	if named, ok := keys[key]; ok {
 		key = named
 	}
 	if err := p.do(chromedp.KeyEvent(key)); err != nil {

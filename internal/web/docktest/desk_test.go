@@ -4,6 +4,7 @@
 package docktest
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 const (
@@ -41,11 +44,13 @@ type desk struct {
 	docks    []object      // what docks told, all of it
 	pages    map[chan string]bool
 	lastID   int
+	joins    int // of the tab People
+	closed   chan struct{}
 }
 
 func openDesk(t testing.TB) *desk {
 	t.Helper()
-	d := &desk{t: t, lives: 12 * time.Hour, pages: map[chan string]bool{}, me: object{
+	d := &desk{t: t, lives: 12 * time.Hour, pages: map[chan string]bool{}, closed: make(chan struct{}), me: object{
 		"id": "u1", "name": "ana", "role": "broadcaster", "version": "test",
 		"stages": []any{stageOf(arn, "main")},
 	}}
@@ -63,6 +68,9 @@ func openDesk(t testing.TB) *desk {
 	mux.HandleFunc("PUT /api/docks/{dock}", d.guarded(d.hear))
 	mux.HandleFunc("DELETE /api/docks/{dock}", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil }))
 	mux.HandleFunc("GET /api/events", d.stream)
+	mux.HandleFunc("GET /api/stages/{arn}/events", d.stream) // a chat in which nobody speaks
+	mux.HandleFunc("GET /api/views", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return object{"views": []any{}}, nil }))
+	mux.HandleFunc("GET /stage-events", d.presence)
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
 		mux.ServeHTTP(w, r)
@@ -73,6 +81,7 @@ func openDesk(t testing.TB) *desk {
 
 // Close ends the open event streams first: they would hold the server back.
 func (d *desk) Close() {
+	close(d.closed)
 	d.CloseClientConnections()
 	d.Server.Close()
 }
@@ -148,12 +157,37 @@ func (d *desk) mint(w http.ResponseWriter, r *http.Request) (any, error) {
 	if d.refuse != nil {
 		return nil, fmt.Errorf("%v", d.refuse["detail"])
 	}
+	if in.For == "view" {
+		return d.admission(in.Stage), nil
+	}
 	id := fmt.Sprintf("participant%d", len(d.minted)+1)
 	d.minted = append(d.minted, id)
 	return object{
 		"participantId": id, "token": "token-of-" + id + "-" + strings.Repeat("x", 300), "endpoint": d.URL + "/whip",
 		"expiresAt": time.Now().Add(d.lives).UTC().Format(time.RFC3339), "stage": in.Stage, "capabilities": []string{"publish"},
 	}, nil
+}
+
+// admission is a token for the tab People, which reads from it where the stage's events are.
+func (d *desk) admission(stage string) object {
+	claims, _ := json.Marshal(object{"jti": "viewer", "topic": "main", "events_url": "ws" + strings.TrimPrefix(d.URL, "http") + "/stage-events"})
+	return object{
+		"participantId": "viewer", "token": "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".c2ln", "stage": stage,
+		"expiresAt": time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "capabilities": []string{"subscribe"},
+	}
+}
+
+// presence tells the tab People that it is alone on the stage.
+func (d *desk) presence(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: r.Header.Values("Sec-WebSocket-Protocol")})
+	if err != nil {
+		return
+	}
+	defer conn.CloseNow()
+	d.become(func() { d.joins++ })
+	conn.Write(r.Context(), websocket.MessageText, []byte(`{"type":"aws:ivs:STAGE_STATE","payload":{"participants":[]}}`))
+	conn.CloseRead(r.Context())
+	<-d.closed
 }
 
 func (d *desk) hear(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -288,4 +322,11 @@ func (d *dock) poll(what string, ok func() bool) {
 func toJSON(v any) string {
 	text, _ := json.Marshal(v)
 	return string(text)
+}
+
+// joined is how often the tab People has come onto the stage.
+func (d *desk) joined() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.joins
 }

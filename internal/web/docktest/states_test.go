@@ -74,6 +74,15 @@ func rows() []row {
 	}
 }
 
+func rowNamed(name string) row {
+	for _, r := range rows() {
+		if r.name == name {
+			return r
+		}
+	}
+	panic("there is no state " + name)
+}
+
 func (d *dock) mistype() {
 	d.WaitVisible(`input[name="name"]`)
 	d.Type(`input[name="name"]`, "ana")

@@ -9,8 +9,10 @@ import { createObs, obsAddress, whyUnreachable } from '../lib/obs.js';
 import { errorText, header, page, prepare, say, signInView, signOut, whoAmI } from '../lib/page.js';
 import { t } from '../lib/strings.js';
 import { createTokens } from '../lib/tokens.js';
+import { createPeopleTab } from './people.js';
 import { createReport } from './report.js';
-import { dockView, headline, stateOf } from './views.js';
+import { focusTab, intoAddress, panel, tabOfAddress, tabsView } from './tabs.js';
+import { airView, dockView, headline, stateOf, worry } from './views.js';
 
 /** What this browser remembers, each under a key of ours. */
 const KEYS = Object.freeze({ address: 'stagedoor.obs.address', password: 'stagedoor.obs.password', stage: 'stagedoor.stage', noWhip: 'stagedoor.noWhip' });
@@ -19,6 +21,7 @@ const TELL_EVERY = 45_000; // the server forgets a dock that is silent for longe
 const LOOK_EVERY = 30_000; // no event tells that somebody changed OBS's settings
 const MEASURE_EVERY = 2_000;
 const FRESH_EVERY = 60_000;
+const ASK_AGAIN_AFTER = 3_000;
 
 const inObs = navigator.userAgent.includes('OBS/');
 const chromium = Number(/Chrome\/(\d+)/.exec(navigator.userAgent)?.[1] ?? 0);
@@ -44,6 +47,7 @@ const model = {
   hand: { token: null, shown: false, busy: false }, now: Date.now(),
 };
 
+const people = createPeopleTab({ obs, changed: draw, again: () => void askAgain(), stage: () => model.stage?.arn, toBroadcast: backToBroadcast });
 const report = createReport({ id: dockId, model, version: () => obs.version });
 
 /** @type {Map<string, import('../lib/types.js').Presence[]>} who is on each stage */
@@ -57,14 +61,28 @@ let looking = false;
 
 /* ---- drawing ---- */
 
+let tab = tabOfAddress();
 let drawn = '';
+let worried = '';
 
 function draw() {
   model.now = Date.now();
   model.dying = broadcast.dying();
   if (!model.me) return page(header(null, 'dock'), signInView({ ...signing, onsubmit: signIn }));
-  const busy = model.settingUp !== null || ['starting', 'stopping'].includes(model.broadcast.phase);
-  page(header(model.me, 'dock', { onSignOut: leave, busy }), ...dockView(model, actions));
+  document.documentElement.dataset.tab = tab;
+  if (tab === 'people') people.open(model.me);
+  page(header(model.me, 'dock', { onSignOut: leave, tabs: tabsView(tab, showTab) }),
+    panel('broadcast', tab, ...dockView(model, actions)),
+    panel('people', tab, airView(model, actions, backToBroadcast), ...people.view()));
+  people.drawn();
+  tell();
+}
+
+/** Says what has changed to those who do not look at it. */
+function tell() {
+  const wrong = worry(model);
+  if (tab === 'people' && wrong && wrong !== worried) say(wrong); // in the other tab it is said where it stands
+  worried = wrong;
   const state = stateOf(model);
   document.documentElement.dataset.state = state;
   document.title = state === 'live' ? `● ${t('live.live')} – ${t('app')}` : t('app');
@@ -74,6 +92,20 @@ function draw() {
     drawn = state;
     report.soon();
   }
+}
+
+/** @param {import('./tabs.js').Tab} next */
+function showTab(next) {
+  tab = next;
+  intoAddress(tab);
+  draw();
+}
+
+/** From within the tab People, wherever it is scrolled to. */
+function backToBroadcast() {
+  showTab('broadcast');
+  focusTab(tab);
+  scrollTo(0, 0);
 }
 
 /** @param {Partial<import('./views.js').Model>} change */
@@ -118,12 +150,26 @@ function know(me) {
   const chosen = stages.find((s) => s.arn === (model.stage?.arn ?? localStorage.getItem(KEYS.stage))) ?? stages[0];
   Object.assign(model, { me, stages, stage: chosen });
   if (model.findings) void look();
+  people.know(me);
   draw();
+}
+
+/** Something that this login may do was refused: the server says who is signed in, and what they may. */
+async function askAgain() {
+  while (model.me) {
+    try {
+      const me = await whoAmI();
+      return me ? know(me) : signedOut();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_AFTER));
+    }
+  }
 }
 
 /** The login ended, here or elsewhere: nothing of it stays on the page. */
 function signedOut() {
   events.stop();
+  people.leave();
   obs.close();
   presence.clear();
   signing.notice = t('sign.expired');
@@ -133,6 +179,7 @@ function signedOut() {
 async function leave() {
   if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await blankToken();
   tokens.forget();
+  people.leave();
   await report.end();
   await signOut();
 }
@@ -351,6 +398,7 @@ const actions = {
   choose(arn) {
     localStorage.setItem(KEYS.stage, arn);
     set({ stage: model.stages.find((s) => s.arn === arn), present: presence.get(arn) ?? [], hand: { token: null, shown: false, busy: false } });
+    people.goTo(arn);
     void look();
   },
   async handGet() {
@@ -379,6 +427,7 @@ function second() {
 
 async function start() {
   await prepare();
+  addEventListener('hashchange', () => showTab(tabOfAddress()));
   every(1_000, second);
   every(MEASURE_EVERY, measure);
   every(LOOK_EVERY, () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });

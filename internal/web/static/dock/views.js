@@ -90,6 +90,41 @@ export function headline(m) {
   return words[state];
 }
 
+/** What is wrong while one is live, the worst first. @param {Model} m */
+function wrongs(m) {
+  if (!m.stage) return [];
+  return disagreements({ sent: m.sent, presence: ownPresence(m), seconds: (m.now - m.broadcast.since) / 1000, limits: m.stage.limits });
+}
+
+/** @param {Model} m */
+const ownPresence = (m) => m.present.find((p) => p.participantId === m.broadcast.participantId);
+
+/** The sentence about a broadcast that goes on, and not as it should; or ''. @param {Model} m */
+export function worry(m) {
+  if (m.broadcast.phase !== 'live') return '';
+  const [first] = wrongs(m);
+  return first ? t(first.text, first.values) : m.dying ? t('live.dying', { time: time(m.broadcast.expiresAt) }) : '';
+}
+
+const KINDS = Object.freeze({
+  'setting-up': 'busy', 'no-obs': 'off', 'setup-failed': 'bad', checking: 'off', 'not-set-up': 'warning', ready: 'good', 'no-stage': 'off',
+  starting: 'busy', live: 'live', reconnecting: 'busy', stopping: 'busy', trouble: 'bad',
+});
+
+/** The broadcast in a line, for who looks at something else. @param {Model} m @param {Actions} act @param {() => void} more */
+export function airView(m, act, more) {
+  const state = stateOf(m);
+  const wrong = worry(m);
+  return h('section', { className: `air state-${state}`, key: 'air', 'aria-label': t('tab.broadcast') },
+    h('button', { type: 'button', className: `to title ${KINDS[/** @type {keyof typeof KINDS} */ (state)]}`, onclick: more, title: wrong || headline(m) },
+      h('span', { className: 'dot', 'aria-hidden': 'true' }),
+      h('span', { className: 'words' }, headline(m),
+        state === 'live' && h('span', { className: 'clock', key: 'clock', 'aria-hidden': 'true' }, span((m.now - m.broadcast.since) / 1000)),
+        wrong && h('span', { className: 'worry', key: 'worry' }, wrong))),
+    state === 'starting' && button(t('app.cancel'), act.stop, { className: 'cancel', key: 'cancel' }),
+    (state === 'live' || state === 'reconnecting' || (state === 'trouble' && m.broadcast.sending)) && button(t('live.stop'), act.stop, { className: 'danger', key: 'stop' }));
+}
+
 /** @param {Model} m */
 function notices(m) {
   const first = m.others.find((d) => d.live) ?? m.others[0];
@@ -268,16 +303,15 @@ function starting(m, act) {
 
 /** @param {Model} m @param {Actions} act */
 function live(m, act) {
-  const presence = m.present.find((p) => p.participantId === m.broadcast.participantId);
   const seconds = (m.now - m.broadcast.since) / 1000;
-  const wrong = m.stage ? disagreements({ sent: m.sent, presence, seconds, limits: m.stage.limits }) : [];
+  const wrong = wrongs(m);
   return [
     title('live', t('live.live'), h('span', { className: 'clock', role: 'timer', 'aria-label': t('live.since', { time: time(m.broadcast.since) }) }, span(seconds))),
     ...wrong.map((w) => h('p', { className: 'warning', key: w.text, role: 'status' }, t(w.text, w.values))),
     wrong.some((w) => w.cure === 'setup') && button(t('live.stopAndSetUp'), act.stopAndSetUp, { className: 'primary wide', key: 'cure' }),
     m.dying && h('p', { className: 'warning', key: 'dying' }, t('live.dying', { time: time(m.broadcast.expiresAt) })),
     button(t('live.stop'), act.stop, { className: 'danger wide large', key: 'stop' }),
-    numbers(m, presence),
+    numbers(m, ownPresence(m)),
   ];
 }
 

@@ -9,8 +9,8 @@ import { has, t, useLanguage } from './strings.js';
 
 const THEME = 'stagedoor.theme';
 
-/** The pages made for docks of OBS, and their tabs. @type {readonly (readonly [string, string])[]} */
-const DOCKS = Object.freeze([['dock', 'tab.broadcast'], ['dock/stage', 'tab.people']]);
+/** The pages made for docks of OBS: what they lead to opens elsewhere. */
+const DOCKS = Object.freeze(['dock', 'dock/stage']);
 
 /** Before the first drawing. */
 export async function prepare() {
@@ -33,7 +33,7 @@ export function page(...children) {
   show(root, ...children);
   // Whoever pressed a button that is gone goes on at the new heading, not at the top of the page.
   if (focused && focused !== document.body && !focused.isConnected) {
-    const heading = root.querySelector('h1');
+    const heading = [...root.querySelectorAll('h1')].find((h1) => h1.getClientRects().length > 0);
     heading?.setAttribute('tabindex', '-1');
     heading?.focus({ preventScroll: true });
   }
@@ -101,11 +101,11 @@ export async function whoAmI() {
 export const href = (path) => new URL(path, base).href;
 
 /**
- * The line on top of every page; in the docks a second one with their tabs, which do not lead away while `busy`.
- * @param {Me | null} me @param {string} here @param {{onSignOut?: () => void, busy?: boolean}} [more]
+ * The line on top of every page; tabs make a second one.
+ * @param {Me | null} me @param {string} here @param {{onSignOut?: () => void, tabs?: Child}} [more]
  */
-export function header(me, here, { onSignOut, busy = false } = {}) {
-  const inDock = DOCKS.some(([path]) => path === here);
+export function header(me, here, { onSignOut, tabs } = {}) {
+  const inDock = DOCKS.includes(here);
   /** @type {[string, string][]} */
   const places = [['dock', 'menu.dock'], ['watch', 'menu.watch'], ['account', 'menu.account']];
   if (me?.role === 'operator') places.push(['operator', 'menu.operator']);
@@ -117,12 +117,8 @@ export function header(me, here, { onSignOut, busy = false } = {}) {
         ...places.filter(([path]) => path !== here && !(inDock && path === 'dock')).map(([path, text]) => h('a', { href: href(path), target: inDock ? '_blank' : '' }, t(text))),
         themeChoice(),
         onSignOut && button(t('menu.signOut'), onSignOut))),
-    me && inDock && h('nav', { className: 'tabs', 'aria-label': t('tab.label'), key: 'tabs' },
-      ...DOCKS.map(([path, text]) => h('a', { key: path, href: busy ? '' : href(path), 'aria-current': path === here && 'page', 'aria-disabled': busy && path !== here && 'true', onclick: busy ? stay : null }, t(text)))));
+    tabs);
 }
-
-/** @param {Event} e */
-const stay = (e) => e.preventDefault();
 
 /** @param {KeyboardEvent} e */
 function closeOnEscape(e) {

@@ -60,6 +60,8 @@ export const de = {
   'scene.obs.password': 'OBS möchte sein WebSocket-Passwort.',
   'scene.obs.kicked': 'OBS hat diese Verbindung beendet. Verbinde neu, wenn du magst.',
   'scene.obs.unsupported': 'Der WebSocket-Server dieses OBS ist zu alt.',
+  'scene.elsewhere': 'Für einen Klick: im Reiter „Sendung“ mit OBS verbinden.',
+  'scene.toBroadcast': 'Zur Sendung',
   'scene.connect': 'Verbinden',
   'scene.address': 'Adresse und Port',
   'scene.password': 'Passwort',

@@ -60,6 +60,8 @@ export const es = {
   'scene.obs.password': 'OBS pide su contraseña de WebSocket.',
   'scene.obs.kicked': 'OBS cerró esta conexión. Conecta de nuevo cuando quieras.',
   'scene.obs.unsupported': 'El servidor WebSocket de este OBS es demasiado antiguo.',
+  'scene.elsewhere': 'Para un solo clic: conecta con OBS en la pestaña «Emisión».',
+  'scene.toBroadcast': 'Ir a Emisión',
   'scene.connect': 'Conectar',
   'scene.address': 'Dirección y puerto',
   'scene.password': 'Contraseña',

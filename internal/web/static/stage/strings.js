@@ -61,6 +61,8 @@ export const en = {
   'scene.obs.password': 'OBS wants its WebSocket password.',
   'scene.obs.kicked': 'OBS ended this connection. Connect again when you like.',
   'scene.obs.unsupported': 'The WebSocket server of this OBS is too old.',
+  'scene.elsewhere': 'For one click: connect to OBS in the tab “Broadcast”.',
+  'scene.toBroadcast': 'To Broadcast',
   'scene.connect': 'Connect',
   'scene.address': 'Address and port',
   'scene.password': 'Password',

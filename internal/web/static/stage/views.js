@@ -1,4 +1,4 @@
-/** What the participants dock shows. */
+/** What is shown of the people of a stage. */
 import { h } from '../lib/dom.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
 import { t, time } from '../lib/strings.js';
@@ -19,6 +19,7 @@ import { nextSize } from './people.js';
  * @property {import('../lib/stage/client.js').Participant[]} audience
  * @property {boolean} blocked the browser wants a click before there is sound
  * @property {import('../lib/obs.js').ObsStatus} obs
+ * @property {boolean} connects the connection to OBS is made here, not in the tab Broadcast
  * @property {boolean} working
  * @property {{text: string, bad: boolean} | null} note
  * @property {View[]} views
@@ -33,6 +34,7 @@ import { nextSize } from './people.js';
  * @property {(view: string, name: string) => void} copy
  * @property {(view: View) => void} revoke
  * @property {(address: string, password: string) => void} connect
+ * @property {() => void} toBroadcast
  */
 
 /** @param {Model} m @param {Actions} act */
@@ -78,16 +80,17 @@ const nameOf = (c) => (c.you ? t('stage.you', { name: c.participant.name }) : c.
 function tileView(c, act, { link, silent }) {
   const { participant: p } = c;
   const name = nameOf(c);
-  return h('article', { className: `tile size-${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted ? ' no-picture' : ''}`, key: p.id, 'aria-label': name, 'data-user': p.userId, 'data-link': link },
+  const quiet = p.audioMuted ? t('stage.audioMuted') : silent ? t('stage.silent') : '';
+  return h('article', { className: `tile size-${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted ? ' no-picture' : ''}${quiet ? ' quiet' : ''}`, key: p.id, 'aria-label': name, 'data-user': p.userId, 'data-link': link },
     h('div', { className: 'screen' },
       h('div', { keep: true, id: `screen-${p.id}`, className: 'picture' }),
       link !== 'connected' && h('p', { className: 'over', key: 'over' }, t(`stage.link.${link}`)),
-      link === 'connected' && p.videoMuted && h('p', { className: 'over', key: 'over' }, t('stage.noPicture'))),
+      link === 'connected' && p.videoMuted && h('p', { className: 'over', key: 'over' }, t('stage.noPicture')),
+      // On the picture, where it takes no room: in the foot it would push down what is below, away from the mouse.
+      quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet)),
     h('div', { className: 'meter', keep: true, id: `meter-${p.id}`, 'aria-hidden': 'true' }),
     h('div', { className: 'foot' },
       h('b', { title: name }, name),
-      p.audioMuted && h('span', { className: 'tag warn', key: 'muted' }, t('stage.audioMuted')),
-      silent && !p.audioMuted && h('span', { className: 'tag', key: 'silent' }, t('stage.silent')),
       h('span', { className: 'tools' },
         tool(c.muted ? 'i-sound-off' : 'i-sound', t(c.muted ? 'stage.unmute' : 'stage.mute', { name: p.name }), () => act.choose(c, { muted: !c.muted }), c.muted),
         tool('i-pin', t(c.pinned ? 'stage.unpin' : 'stage.pin', { name: p.name }), () => act.choose(c, { pinned: !c.pinned }), c.pinned),
@@ -111,7 +114,7 @@ export function sourcesView(m, act) {
   return h('details', { className: 'section', key: 'sources', id: 'sources' },
     h('summary', null, t('scene.title')),
     h('p', { className: 'hint' }, t('scene.lead')),
-    !ready && connectView(m, act),
+    !ready && (m.connects ? connectView(m, act) : elsewhereView(act)),
     h('ul', { className: 'list' },
       ...layouts().map(([view, name]) => h('li', { className: 'source', key: view }, h('b', null, name), sourceButtons(m, act, view, name))),
       ...m.cards.filter((c) => c.participant.userId !== '').map((c) => h('li', { className: 'source', key: c.participant.id },
@@ -141,6 +144,11 @@ export function viewName(v) {
   const layout = layouts().find(([view]) => view === v.view);
   return layout?.[1] ?? v.name ?? t('view.somebody', { id: v.view.slice(0, 8) });
 }
+
+/** @param {Actions} act */
+const elsewhereView = (act) => h('div', { className: 'connect', key: 'connect' },
+  h('p', { className: 'hint' }, t('scene.elsewhere')),
+  button(t('scene.toBroadcast'), act.toBroadcast, { className: 'wide' }));
 
 /** @param {Model} m @param {Actions} act */
 function connectView(m, act) {

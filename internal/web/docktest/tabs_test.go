@@ -1,0 +1,197 @@
+package docktest
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+)
+
+// people opens the tab People and waits until it is on the stage.
+func (d *dock) people() {
+	d.t.Helper()
+	d.ClickText("People")
+	d.WaitVisible("#panel-people .phase.joined")
+}
+
+// liveOnPeople is live, and looks at the people.
+func liveOnPeople(t *testing.T, engine browser.Engine, look browser.Options) *dock {
+	t.Helper()
+	d := unconnected(t, engine, rowNamed("live").obs, look)
+	d.live()
+	d.people()
+	return d
+}
+
+// TestTheBroadcastIsWatchedOverFromPeople: the state is in sight, a dead token is replaced, a silent stage is announced.
+func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		d := liveOnPeople(t, engine, browser.Options{Width: 250})
+		d.WaitFor(`/^LIVE\s*0:00:\d\d$/.test(document.querySelector('.air .words').innerText)`)
+		var top float64
+		d.Eval(`document.querySelector('#panel-people .bar').getBoundingClientRect().top`, &top)
+
+		d.rescued("token-of-participant2-")
+		d.WaitVisible("#panel-people .air.state-live")
+
+		t.Log("what is wrong is said where it can be seen and heard, and nothing moves for it")
+		d.liveBadly()
+		d.WaitFor(`document.querySelector('.air .worry')?.innerText.startsWith('Nobody can hear you')`)
+		d.WaitFor(`document.querySelector('#said').textContent.startsWith('Nobody can hear you')`)
+		var now float64
+		d.Eval(`document.querySelector('#panel-people .bar').getBoundingClientRect().top`, &now)
+		if now != top {
+			t.Errorf("the page below the line moved from %v to %v", top, now)
+		}
+
+		t.Log("one click leads to the whole of it")
+		d.Click(".air .to")
+		d.WaitText("Stop, then set up OBS again")
+		d.WaitFor(`document.activeElement.id === 'tab-broadcast'`)
+	})
+}
+
+func TestStopFromPeople(t *testing.T) {
+	t.Parallel()
+	d := liveOnPeople(t, browser.OBS31, browser.Options{Width: 320})
+	t.Log("however far one has scrolled")
+	d.Eval(`(() => { document.querySelector('#panel-people').style.minHeight = '3000px'; scrollTo(0, 1500); })()`, nil)
+	d.WaitFor(`scrollY > 1000 && document.querySelector('.air').getBoundingClientRect().top === 0`)
+	d.Click(".air .danger")
+	d.obs.WaitStream(t, "STOPPED")
+	d.state("ready")
+	d.WaitText("OBS is ready")
+	d.WaitGone(".air .danger")
+	d.WaitFor(`document.activeElement.matches('#panel-people h1')`)
+	d.WaitFor(`document.querySelector('#said').textContent === 'OBS is ready'`)
+}
+
+// TestATroubleIsReadOnPeople: the sentence, and Stop where OBS goes on.
+func TestATroubleIsReadOnPeople(t *testing.T) {
+	t.Parallel()
+	d := liveOnPeople(t, browser.OBS30, browser.Options{Width: 250})
+	d.desk.stage("ended", "kicked", "The operator ended your broadcast: the hall is closing.")
+	d.far.Answer(fakeobs.Refuse(401))
+	d.far.Drop()
+	d.state("trouble")
+	d.WaitVisible("#panel-people .air.state-trouble")
+	d.WaitText("The operator ended your broadcast")
+	d.Click(".air .to")
+	d.WaitText("Go live again")
+}
+
+// TestTabs are one page: the keyboard goes from one to the other, and a reload stays.
+func TestTabs(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		d := openDock(t, engine, rowNamed("ready").obs, browser.Options{Width: 250})
+		d.state("ready")
+		d.WaitFor(`!performance.getEntriesByType('resource').some((e) => e.name.includes('/static/stage/'))`)
+
+		t.Log("the arrows, and a screen reader's words")
+		d.focus("Broadcast")
+		d.Press("ArrowRight")
+		d.WaitVisible("#panel-people .phase.joined")
+		d.WaitFor(`document.activeElement.matches('#tab-people[role=tab][aria-selected=true][aria-controls=panel-people]')`)
+		d.WaitFor(`document.querySelector('#panel-people[role=tabpanel]').getAttribute('aria-labelledby') === 'tab-people'`)
+		d.WaitFor(`document.querySelector('#panel-broadcast').hidden && document.querySelector('#tab-broadcast').tabIndex === -1`)
+		d.Press("Home")
+		d.WaitVisible("#panel-broadcast .state-ready")
+		d.WaitFor(`document.activeElement.id === 'tab-broadcast' && location.hash === ''`)
+		d.Press("ArrowLeft")
+		d.WaitFor(`location.hash === '#people'`)
+		if d.desk.joined() != 1 {
+			t.Errorf("the tab has joined the stage %d times, want once", d.desk.joined())
+		}
+
+		t.Log("a reload stays, and so does an address that names the tab")
+		d.Reload()
+		d.WaitVisible("#panel-people .phase.joined")
+		d.WaitFor(`location.hash === '#people'`)
+		d.ClickText("Broadcast")
+		d.WaitVisible("#panel-broadcast main")
+		d.Eval(`location.hash = 'people'`, nil)
+		d.WaitVisible("#panel-people .phase.joined")
+	})
+}
+
+// TestSettingUpGoesOnBehindPeople: it takes seconds, and nobody has to wait for it.
+func TestSettingUpGoesOnBehindPeople(t *testing.T) {
+	t.Parallel()
+	d := openDock(t, browser.OBS30, fakeobs.Options{Password: obsPassword}, browser.Options{Width: 250})
+	d.state("not-set-up")
+	release := d.obs.Hold("SetStreamServiceSettings")
+	d.ClickText("Set up OBS")
+	d.WaitText("WHIP and your token")
+	d.people()
+	d.WaitText("Setting up OBS…")
+	release()
+	d.state("ready")
+	d.WaitText("OBS is ready")
+}
+
+// TestWithoutOBSPeopleLeadsToBroadcast, which has the one form to connect.
+func TestWithoutOBSPeopleLeadsToBroadcast(t *testing.T) {
+	t.Parallel()
+	d := unconnected(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
+	d.signIn()
+	d.people()
+	d.ClickText("Browser sources")
+	d.WaitText("connect to OBS in the tab “Broadcast”")
+	d.ClickText("To Broadcast")
+	d.connect(obsPassword)
+	d.state("not-set-up")
+	d.people()
+	d.WaitNoText("connect to OBS in the tab “Broadcast”")
+}
+
+// TestPeopleThatCannotBeLoadedCanBeTriedAgain, and the broadcast is none the worse.
+func TestPeopleThatCannotBeLoadedCanBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		d := unconnected(t, engine, rowNamed("live").obs, browser.Options{})
+		d.Allow("Failed to load resource", "Failed to fetch", "Refused to apply style")
+		var away atomic.Bool
+		inner := d.desk.Config.Handler
+		d.desk.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if away.Load() && strings.HasPrefix(r.URL.Path, "/static/stage/") {
+				http.Error(w, "away", http.StatusServiceUnavailable)
+				return
+			}
+			inner.ServeHTTP(w, r)
+		})
+		d.live()
+		away.Store(true)
+		d.ClickText("People")
+		d.WaitText("This part of the page could not be loaded.")
+		d.WaitVisible(".air.state-live")
+		away.Store(false)
+		d.ClickText("Try again")
+		d.WaitVisible("#panel-people .phase.joined")
+		d.WaitVisible(".air.state-live")
+	})
+}
+
+// TestAPictureOfBothTabs is for the folder of pictures.
+func TestAPictureOfBothTabs(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"dark", "light"} {
+		d := liveOnPeople(t, browser.OBS31, browser.Options{ColorScheme: scheme})
+		d.shoot(browser.OBS31, "people-"+scheme)
+		d.liveBadly()
+		d.shoot(browser.OBS31, "people-wrong-"+scheme)
+		d.ClickText("Broadcast")
+		d.shoot(browser.OBS31, "people-behind-"+scheme)
+	}
+}
+
+func (d *dock) liveBadly() {
+	bad := reception()
+	bad["audio"] = object{"codec": "opus", "bitrate": 158000, "valid": false}
+	d.desk.present(bad)
+	d.WaitText("Nobody can hear you")
+}

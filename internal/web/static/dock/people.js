@@ -1,0 +1,74 @@
+/** The tab People of the dock. Its part of the page is loaded when it is opened for the first time, and goes on until one signs out. */
+import { h } from '../lib/dom.js';
+import { button, errorLine, href } from '../lib/page.js';
+import { t } from '../lib/strings.js';
+
+/** @param {Omit<import('../stage/onstage.js').About, 'me' | 'connect'> & {toBroadcast: () => void}} about */
+export function createPeopleTab(about) {
+  /** @type {import('../stage/onstage.js').People | null} */
+  let people = null;
+  /** @type {import('../lib/types.js').Me | null} who is signed in, once the tab was opened */
+  let me = null;
+  let loading = false;
+  let failed = false;
+  let tries = 0;
+
+  async function load() {
+    loading = true;
+    failed = false;
+    about.changed();
+    try {
+      const [{ openPeople }] = await Promise.all([part(tries++), style('static/stage/stage.css')]);
+      if (me) people = await openPeople({ ...about, me });
+      if (!me) leave(); // signed out meanwhile
+    } catch {
+      failed = true;
+    }
+    loading = false;
+    people?.enter();
+    about.changed();
+  }
+
+  function leave() {
+    const left = people;
+    people = me = null;
+    left?.leave();
+  }
+
+  return {
+    leave,
+    /** @param {import('../lib/types.js').Me} who */
+    open(who) {
+      me = who;
+      if (!people && !loading && !failed) void load();
+    },
+    /** @param {import('../lib/types.js').Me} who */
+    know(who) {
+      if (me) me = who;
+      people?.know(who);
+    },
+    /** @param {string} arn */
+    goTo: (arn) => people?.goTo(arn),
+    view() {
+      if (people) return people.view();
+      if (failed) return [h('div', { className: 'card', key: 'failed' }, errorLine(t('tab.failed')), button(t('app.again'), load))];
+      return [h('p', { className: 'hint', key: 'loading' }, t('app.loading'))];
+    },
+    drawn: () => people?.drawn(),
+  };
+}
+
+/**
+ * Chromium 127 and older remember for good that an address could not be imported: another try needs another address.
+ * @param {number} tries @returns {Promise<typeof import('../stage/onstage.js')>}
+ */
+const part = (tries) => (tries === 0 ? import('../stage/onstage.js') : import(`../stage/onstage.js?${tries}`));
+
+/** @param {string} path @returns {Promise<void>} */
+function style(path) {
+  return new Promise((resolve, reject) => {
+    const link = h('link', { rel: 'stylesheet', href: href(path), onload: () => resolve() });
+    link.onerror = () => { link.remove(); reject(new Error(path)); };
+    document.head.append(link);
+  });
+}
