@@ -136,6 +136,13 @@ func (o *OBS) listen(addr string) error {
 	return nil
 }
 
+// Connections is how many programs are connected.
+func (o *OBS) Connections() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.sessions)
+}
+
 // Kick closes every session as the button in OBS's "Connect Info" does: 4011, do not come back by yourself (2.4).
 func (o *OBS) Kick() { o.drop(4011, "Your session has been invalidated.") }
 

@@ -128,14 +128,14 @@ export function airView(m, act, more) {
 /** @param {Model} m */
 function notices(m) {
   const first = m.others.find((d) => d.live) ?? m.others[0];
-  if (!first) return [m.notice && h('p', { className: 'notice good', key: 'notice' }, m.notice)];
+  if (!first) return [m.notice && h('p', { className: 'notice good toast', key: 'notice' }, m.notice)];
   const where = first.agent.includes('OBS/') ? t('docks.inObs') : t('docks.inBrowser');
   const same = Boolean(first.participantId) && first.participantId === m.broadcast.participantId;
   const text = same ? t('docks.same')
     : first.live && m.broadcast.phase !== 'live' ? t('docks.live', { where })
       : t('docks.other', { where, since: time(first.since), time: time(first.since) });
   return [
-    m.notice && h('p', { className: 'notice good', key: 'notice' }, m.notice),
+    m.notice && h('p', { className: 'notice good toast', key: 'notice' }, m.notice),
     h('p', { className: first.live && !same ? 'notice warning' : 'notice', key: 'docks' }, text),
   ];
 }

@@ -227,6 +227,10 @@ export function createPeople(about) {
       changed();
     },
     again: about.again,
+    dismiss() {
+      model.note = null;
+      changed();
+    },
     choose(c, change) {
       choices = choose(readChoices(localStorage.getItem(KEYS.choices)), personOf(c.participant), change);
       localStorage.setItem(KEYS.choices, JSON.stringify(choices));

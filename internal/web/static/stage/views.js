@@ -29,6 +29,7 @@ import { nextSize } from './people.js';
  * @property {(arn: string) => void} pick
  * @property {() => void} sound
  * @property {() => void} again
+ * @property {() => void} dismiss
  * @property {(card: Card, change: import('./people.js').Choice) => void} choose
  * @property {(view: string, name: string) => void} add
  * @property {(view: string, name: string) => void} copy
@@ -54,7 +55,8 @@ export function notices(m, act) {
     m.phase === 'refused' && h('div', { className: 'card', key: 'refused' }, errorLine(m.error), button(t('app.again'), act.again)),
     m.phase === 'lost' && m.error && h('p', { className: 'notice warning', key: 'lost' }, m.error),
     m.blocked && m.cards.some((c) => !c.hidden && !c.muted) && button(t('stage.sound'), act.sound, { className: 'primary large wide', key: 'sound' }),
-    m.note && h('p', { className: m.note.bad ? 'error' : 'notice good', key: 'note', role: m.note.bad ? 'alert' : 'status' }, m.note.text),
+    m.note && !m.note.bad && h('p', { className: 'notice good toast', key: 'note', role: 'status' }, m.note.text),
+    m.note?.bad && h('div', { className: 'error toast', key: 'bad', role: 'alert' }, h('span', null, m.note.text), button(t('live.dismiss'), act.dismiss)),
   ];
 }
 
