@@ -44,7 +44,8 @@ type desk struct {
 	docks    []object      // what docks told, all of it
 	pages    map[chan string]bool
 	lastID   int
-	joins    int // of the tab People
+	joins    int    // of the tab People
+	missing  string // files of /static that begin so cannot be had; "" for none
 	closed   chan struct{}
 }
 
@@ -60,7 +61,7 @@ func openDesk(t testing.TB) *desk {
 	}
 	mux.HandleFunc("GET /dock/stage", serve("stage/index.html"))
 	mux.HandleFunc("GET /{$}", serve("index.html"))
-	mux.HandleFunc("GET /static/{path...}", func(w http.ResponseWriter, r *http.Request) { serve(r.PathValue("path"))(w, r) })
+	mux.HandleFunc("GET /static/{path...}", d.file)
 	mux.HandleFunc("GET /api/me", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return d.me, nil }))
 	mux.HandleFunc("POST /api/login", d.logIn)
 	mux.HandleFunc("DELETE /api/login", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { d.signedIn = false; return nil, nil }))
@@ -104,6 +105,17 @@ func serve(name string) http.HandlerFunc {
 		w.Header().Set("Content-Type", kinds[path.Ext(name)]+"; charset=utf-8")
 		w.Write(text)
 	}
+}
+
+func (d *desk) file(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	missing := d.missing != "" && strings.HasPrefix(r.PathValue("path"), d.missing)
+	d.mu.Unlock()
+	if missing {
+		problem(w, 503, "unavailable", "Try again.")
+		return
+	}
+	serve(r.PathValue("path"))(w, r)
 }
 
 // guarded answers for whoever is signed in; serve runs with the lock held.

@@ -1,9 +1,6 @@
 package docktest
 
 import (
-	"net/http"
-	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
@@ -155,29 +152,20 @@ func TestPeopleThatCannotBeLoadedCanBeTriedAgain(t *testing.T) {
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
 		d := unconnected(t, engine, rowNamed("live").obs, browser.Options{})
 		d.Allow("Failed to load resource", "Failed to fetch", "Refused to apply style")
-		var away atomic.Bool
-		inner := d.desk.Config.Handler
-		d.desk.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if away.Load() && strings.HasPrefix(r.URL.Path, "/static/stage/") {
-				http.Error(w, "away", http.StatusServiceUnavailable)
-				return
-			}
-			inner.ServeHTTP(w, r)
-		})
 		d.live()
-		away.Store(true)
+		d.desk.become(func() { d.desk.missing = "stage/" })
 		d.ClickText("People")
 		d.WaitText("This part of the page could not be loaded.")
 		d.WaitVisible(".air.state-live")
-		away.Store(false)
+		d.desk.become(func() { d.desk.missing = "" })
 		d.ClickText("Try again")
 		d.WaitVisible("#panel-people .phase.joined")
 		d.WaitVisible(".air.state-live")
 	})
 }
 
-// TestAPictureOfBothTabs is for the folder of pictures.
-func TestAPictureOfBothTabs(t *testing.T) {
+// TestBothTabsFitEveryWidth, whatever the line has to say.
+func TestBothTabsFitEveryWidth(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"dark", "light"} {
 		d := liveOnPeople(t, browser.OBS31, browser.Options{ColorScheme: scheme})

@@ -169,17 +169,16 @@ async function askAgain() {
 /** The login ended, here or elsewhere: nothing of it stays on the page. */
 function signedOut() {
   events.stop();
-  people.leave();
   obs.close();
   presence.clear();
   signing.notice = t('sign.expired');
   set({ me: null, hand: { token: null, shown: false, busy: false }, findings: null, others: [], present: [] });
+  people.leave();
 }
 
 async function leave() {
   if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await blankToken();
   tokens.forget();
-  people.leave();
   await report.end();
   await signOut();
 }

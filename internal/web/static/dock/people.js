@@ -59,7 +59,8 @@ export function createPeopleTab(about) {
 }
 
 /**
- * Chromium 127 and older remember for good that an address could not be imported: another try needs another address.
+ * Chromium 127 and older remember that an address could not be imported: another try needs another address. What that
+ * module imports is remembered, too; no reload by itself helps there, since it would ask for OBS's password.
  * @param {number} tries @returns {Promise<typeof import('../stage/onstage.js')>}
  */
 const part = (tries) => (tries === 0 ? import('../stage/onstage.js') : import(`../stage/onstage.js?${tries}`));

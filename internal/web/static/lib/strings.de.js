@@ -20,7 +20,7 @@ export const de = {
   'tab.label': 'Reiter des Docks',
   'tab.broadcast': 'Sendung',
   'tab.people': 'Leute',
-  'tab.failed': 'Dieser Teil der Seite konnte nicht geladen werden. Läuft der Server, und bist du online?',
+  'tab.failed': 'Dieser Teil der Seite konnte nicht geladen werden. Läuft der Server, und bist du online? Hilft ein neuer Versuch nicht, lade die Seite neu.',
   'menu.account': 'Konto',
   'menu.watch': 'Bühne ansehen',
   'menu.dock': 'Dock',

@@ -20,7 +20,7 @@ export const es = {
   'tab.label': 'Pestañas del panel',
   'tab.broadcast': 'Emisión',
   'tab.people': 'Gente',
-  'tab.failed': 'No se pudo cargar esta parte de la página. ¿Está en marcha el servidor y tienes conexión?',
+  'tab.failed': 'No se pudo cargar esta parte de la página. ¿Está en marcha el servidor y tienes conexión? Si otro intento no ayuda, recarga la página.',
   'menu.account': 'Cuenta',
   'menu.watch': 'Ver el escenario',
   'menu.dock': 'Panel',

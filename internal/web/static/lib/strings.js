@@ -25,7 +25,7 @@ export const en = {
   'tab.label': 'Tabs of the dock',
   'tab.broadcast': 'Broadcast',
   'tab.people': 'People',
-  'tab.failed': 'This part of the page could not be loaded. Is the server running, and are you online?',
+  'tab.failed': 'This part of the page could not be loaded. Is the server running, and are you online? If another try does not help, reload the page.',
   'menu.account': 'Account',
   'menu.watch': 'Watch the stage',
   'menu.dock': 'Dock',
