@@ -286,6 +286,32 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestOnlyPagesThatJoinStagesAdmitTheSDK: scripts of its origin, and connections to AWS; nothing else is wider anywhere.
+func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--ivs-sdk", "https://cdn.example/sdk.js")
+	policy := func(path string) string {
+		_, h, _ := a.Browser().Do("GET", path, nil)
+		return h.Get("Content-Security-Policy")
+	}
+	narrow := policy("/")
+	if strings.Contains(narrow, "cdn.example") || strings.Contains(narrow, "live-video.net") || strings.Contains(narrow, "script-src") {
+		t.Errorf("the policy of /: got %q", narrow)
+	}
+	for _, path := range []string{"/watch", "/setup", "/invite", "/account", "/operator"} {
+		if got := policy(path); got != narrow {
+			t.Errorf("the policy of %s: got %q, want %q", path, got, narrow)
+		}
+	}
+	const sdk, aws = "script-src 'self' https://cdn.example; ", " https://*.live-video.net wss://*.live-video.net"
+	for _, path := range []string{"/dock", "/dock/stage", "/source"} {
+		got := policy(path)
+		if rest := strings.Replace(strings.Replace(got, sdk, "", 1), aws, "", 1); !strings.Contains(got, sdk) || rest != narrow {
+			t.Errorf("the policy of %s: got %q, want that of / with %q and %q", path, got, sdk, aws)
+		}
+	}
+}
+
 // TestManyStages: the stream of somebody with more stages than a listener's queue is long.
 func TestManyStages(t *testing.T) {
 	t.Parallel()

@@ -1,4 +1,4 @@
-// Package stagetest plays the participants dock and the browser sources in real browsers, with a real server and real media.
+// Package stagetest plays the people of a stage, as a tab and as a dock of their own, and the browser sources in real browsers, with a real server and real media.
 package stagetest
 
 import (
@@ -36,7 +36,7 @@ func (h *house) publish(who *apptest.Client, o rtcpeer.PublishOptions) *rtcpeer.
 	return p
 }
 
-// dock opens the participants dock as somebody.
+// dock opens the people in a dock of their own, as somebody.
 func (h *house) dock(engine browser.Engine, name string, o browser.Options) *browser.Page {
 	h.t.Helper()
 	page := browser.Open(h.t, engine, o)

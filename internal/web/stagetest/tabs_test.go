@@ -62,8 +62,14 @@ func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 			})()`)
 			loud(page, tile(h.bea))
 
+			t.Log("and who comes meanwhile is heard at once")
+			cleo := h.Broadcaster(h.olga, "cleo", "publish")
+			h.publish(cleo, rtcpeer.PublishOptions{})
+			loud(page, tile(cleo))
+
 			page.ClickText("People")
 			moves(page, tile(h.bea))
+			moves(page, tile(cleo))
 			page.WaitFor(`document.querySelector('video') === window.before.video && window.before.video.srcObject === window.before.stream`)
 			var issued web.Tokens
 			h.ana.Must(http.StatusOK, "GET", "/api/tokens", nil, &issued)
@@ -71,6 +77,13 @@ func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 				t.Errorf("tokens of ana: got %d, want the one that the tab joined with", len(issued.Tokens))
 			}
 			viewers(t, h, h.bea, 1)
+
+			t.Log("one who is muted here moves on the return, too")
+			page.ClickText("Mute bea for me")
+			page.ClickText("Broadcast")
+			page.WaitGone(tile(h.bea))
+			page.ClickText("People")
+			moves(page, tile(h.bea))
 
 			t.Log("who signs out is off the stage")
 			page.Click(".menu summary")

@@ -115,10 +115,11 @@ const KINDS = Object.freeze({
 export function airView(m, act, more) {
   const state = stateOf(m);
   const wrong = worry(m);
+  const words = headline(m) || t('live.trouble');
   return h('section', { className: `air state-${state}`, key: 'air', 'aria-label': t('tab.broadcast') },
-    h('button', { type: 'button', className: `to title ${KINDS[/** @type {keyof typeof KINDS} */ (state)]}`, onclick: more, title: wrong || headline(m) },
+    h('button', { type: 'button', className: `to title ${KINDS[/** @type {keyof typeof KINDS} */ (state)]}`, onclick: more, title: wrong || words },
       h('span', { className: 'dot', 'aria-hidden': 'true' }),
-      h('span', { className: 'words' }, headline(m),
+      h('span', { className: 'words' }, words,
         state === 'live' && h('span', { className: 'clock', key: 'clock', 'aria-hidden': 'true' }, span((m.now - m.broadcast.since) / 1000)),
         wrong && h('span', { className: 'worry', key: 'worry' }, wrong))),
     state === 'starting' && button(t('app.cancel'), act.stop, { className: 'cancel', key: 'cancel' }),

@@ -1,4 +1,4 @@
-/** The texts of the participants dock. English is the source; a test finds what is missing and what nobody says. */
+/** The texts of the tab People and of the browser sources. English is the source; a test finds what is missing and what nobody says. */
 
 export const en = {
   'stage.title': 'On the stage',
