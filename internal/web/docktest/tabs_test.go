@@ -28,7 +28,7 @@ func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
 		d := liveOnPeople(t, engine, browser.Options{Width: 250})
-		d.WaitFor(`/^LIVE\s*0:00:\d\d$/.test(document.querySelector('.air .words').innerText)`)
+		d.WaitFor(`/^LIVE\s*0:00:\d\d$/.test(document.querySelector('.air .now').innerText)`)
 		var top float64
 		d.Eval(`document.querySelector('#panel-people .bar').getBoundingClientRect().top`, &top)
 
@@ -162,6 +162,33 @@ func TestPeopleThatCannotBeLoadedCanBeTriedAgain(t *testing.T) {
 		d.WaitVisible("#panel-people .phase.joined")
 		d.WaitVisible(".air.state-live")
 	})
+}
+
+// TestTheLineFitsInEveryLanguage, at the least width.
+func TestTheLineFitsInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	for _, lang := range []string{"en", "de", "es"} {
+		d := unconnected(t, browser.OBS30, rowNamed("live").obs, browser.Options{Width: 250, Lang: lang})
+		d.ready()
+		d.Click(".primary.large")
+		d.obs.WaitStream(t, "STARTED")
+		d.desk.stage("publishing", "", "")
+		d.state("live")
+		d.Click("#tab-people")
+		d.WaitVisible("#panel-people .phase.joined")
+		bad := reception()
+		bad["audio"] = object{"codec": "opus", "bitrate": 158000, "valid": false}
+		d.desk.present(bad)
+		d.WaitVisible(".air .worry")
+		d.WaitFor(`[...document.querySelectorAll('.air, .air .to, .air .on, .air .now, .air .clock')].every((e) => e.scrollWidth <= e.clientWidth || e.clientWidth === 0)`)
+		d.WaitFor(`document.querySelector('.air .to').scrollHeight <= document.querySelector('.air .to').clientHeight`)
+		d.keep("people-line-" + lang)
+		d.desk.stage("ended", "kicked", "The operator ended your broadcast: the hall is closing, and everybody has to go home now.")
+		d.far.Answer(fakeobs.Refuse(401))
+		d.far.Drop()
+		d.state("trouble")
+		d.WaitFor(`document.querySelector('.air .to').scrollHeight <= document.querySelector('.air .to').clientHeight`)
+	}
 }
 
 // TestBothTabsFitEveryWidth, whatever the line has to say.

@@ -119,9 +119,11 @@ export function airView(m, act, more) {
   return h('section', { className: `air state-${state}`, key: 'air', 'aria-label': t('tab.broadcast') },
     h('button', { type: 'button', className: `to title ${KINDS[/** @type {keyof typeof KINDS} */ (state)]}`, onclick: more, title: wrong || words },
       h('span', { className: 'dot', 'aria-hidden': 'true' }),
-      h('span', { className: 'words' }, words,
-        state === 'live' && h('span', { className: 'clock', key: 'clock', 'aria-hidden': 'true' }, span((m.now - m.broadcast.since) / 1000)),
-        wrong && h('span', { className: 'worry', key: 'worry' }, wrong))),
+      state === 'live'
+        ? h('span', { className: 'on', key: 'on' },
+          h('span', { className: 'now' }, h('span', null, words), h('span', { className: 'clock', 'aria-hidden': 'true' }, span((m.now - m.broadcast.since) / 1000))),
+          wrong && h('span', { className: 'clamped worry', key: 'worry' }, wrong))
+        : h('span', { className: 'clamped', key: 'words' }, words)),
     state === 'starting' && button(t('app.cancel'), act.stop, { className: 'cancel', key: 'cancel' }),
     (state === 'live' || state === 'reconnecting' || (state === 'trouble' && m.broadcast.sending)) && button(t('live.stop'), act.stop, { className: 'danger', key: 'stop' }));
 }
