@@ -130,9 +130,10 @@ func (m *planned) agreedFeedback(plan *plan) (names []string) {
 	return names
 }
 
-// transportCC is the extension's id when transport-wide feedback is agreed on, else 0.
+// transportCC is the extension's id when transport-wide feedback is agreed on, else 0. To viewers it is on the picture
+// alone: there the sequence number of one stream is the transport-wide number.
 func (m *planned) transportCC(plan *plan) uint8 {
-	if !plan.publishing || !m.feedback("transport-cc") {
+	if !plan.publishing && m != plan.video || !m.feedback("transport-cc") {
 		return 0
 	}
 	return m.ext(extTransportCC)

@@ -127,7 +127,7 @@ func (s *sender) forwardLate(now time.Time) {
 // send encrypts into the batch.
 func (s *sender) send(o outgoing, k *keys, to *destination) {
 	plain := o.write(s.batch.next())
-	s.header = rtp.Header{}
+	s.header = rtp.Header{Extensions: s.header.Extensions[:0]} // their memory is used again
 	sealed, err := k.rtpOut.EncryptRTP(plain, plain, &s.header)
 	if err != nil {
 		s.sfu.cfg.Log.Debug("SRTP", "err", err)

@@ -14,6 +14,7 @@ type stream struct {
 	mid         string
 	ssrc        uint32
 	payloadType uint8
+	transportCC uint8 // the extension's id; 0 if not agreed on
 	clock       uint32
 
 	target     *track // the layer to go to at its next keyframe
@@ -176,7 +177,8 @@ type outgoing struct {
 	ts     uint32
 }
 
-// write makes the RTP packet in b: the header anew and without extensions, the payload as it came.
+// write makes the RTP packet in b: the header anew, the payload as it came. The one extension there may be is the
+// transport-wide number, which is the sequence number again: so a repeated packet is the same, bit for bit.
 func (o outgoing) write(b []byte) []byte {
 	s := o.stream
 	b = append(b, 0x80, s.payloadType)
@@ -186,6 +188,10 @@ func (o outgoing) write(b []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, o.seq)
 	b = binary.BigEndian.AppendUint32(b, o.ts)
 	b = binary.BigEndian.AppendUint32(b, s.ssrc)
+	if s.transportCC != 0 { // RFC 8285, 4.2
+		b[0] |= 0x10
+		b = append(b, 0xbe, 0xde, 0, 1, s.transportCC<<4|1, byte(o.seq>>8), byte(o.seq), 0)
+	}
 	s.packets++
 	s.octets += uint32(len(o.packet.payload))
 	return append(b, o.packet.payload...)

@@ -45,8 +45,12 @@ func newViewer(s *SFU, who stage.Participant, o *offer, plan *plan) *viewer {
 			m.ssrc = rand.Uint32()
 			v.streams = append(v.streams, &stream{
 				video: m == plan.video, mid: m.section.mid, ssrc: m.ssrc, payloadType: m.codec.payloadType, clock: m.codec.clock,
-				lastSeq: uint16(rand.Uint32()) >> 1, lastTS: rand.Uint32(),
+				transportCC: m.transportCC(plan),
+				lastSeq:     uint16(rand.Uint32()) >> 1, lastTS: rand.Uint32(),
 			})
+			if m.transportCC(plan) != 0 {
+				v.bandwidth.transport = newEstimator(v.since)
+			}
 		}
 	}
 	return v
@@ -68,6 +72,8 @@ func (v *viewer) onRTCP(packets []rtcp.Packet, now time.Time) {
 			v.onReports(r.Reports, now)
 		case *rtcp.SenderReport:
 			v.onReports(r.Reports, now)
+		case *rtcp.TransportLayerCC:
+			v.bandwidth.feedback(r, now)
 		case *rtcp.TransportLayerNack:
 			v.onNack(r)
 		case *rtcp.PictureLossIndication:
@@ -189,6 +195,9 @@ func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 		}
 	}
 	v.pub.mu.Unlock()
+	if v.bandwidth.transport != nil && len(list) > 0 {
+		v.bandwidth.record(list, v.sfu.cfg.Now()) // other viewers took their time since the sender began
+	}
 	for _, o := range list {
 		out.send(o, k, dest)
 		v.sent.Add(uint64(len(o.packet.payload)))

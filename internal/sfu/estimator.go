@@ -1,0 +1,359 @@
+package sfu
+
+import (
+	"math"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// An estimator tells from a viewer's transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01) when the
+// link is full and what it then carries. It follows Google Congestion Control (draft-ietf-rmcat-gcc-02): bursts in place
+// of packets, a line through their delays, loss, 0.85 of what arrived. It differs where we differ from a sender that
+// encodes and paces. A keyframe leaves here at once and makes a queue on any link, so what counts is the queue that
+// stands, the least delay of a fifth of a second, and not each variation. And nothing is increased bit by bit, as there
+// is nothing to send between one layer and the next. It keeps no time of its own and must be called by one at a time.
+type estimator struct {
+	epoch time.Time // times are microseconds since then
+	sent  [sentKept]sentPacket
+	last  uint16 // the highest number sent
+	any   bool
+
+	reference int64 // of the last feedback: 64 ms of the viewer's clock, unwrapped
+	count     uint8 // of the last feedback
+	fed       bool
+	gap       bool // feedback got lost, and with it what it told of packets
+
+	from    int64 // what was sent earlier is not judged
+	burst   burst // the one that is being reported
+	bursts  [maxBursts]burst
+	filled  int
+	growing int64    // since when the standing queue grows; 0 if it does not
+	base    [2]int64 // the least delay of this time and of the time before: an empty queue
+	baseAt  int64
+
+	loss     lossWindow
+	proven   int // bit/s that came through without a queue
+	provenAt int64
+}
+
+// A sentPacket is what is remembered of a number. Nothing else has to be: the transport-wide number of a packet is its RTP
+// sequence number.
+type sentPacket struct {
+	at       int64
+	seq      uint16
+	size     uint16 // 0 if nothing was sent
+	repeated bool   // when it was sent cannot be told then
+	told     fate
+}
+
+// A fate is what feedback told of a packet.
+type fate uint8
+
+const (
+	fateUnknown fate = iota
+	fateMissing
+	fateReceived
+)
+
+// A burst is what was sent within burstTime.
+type burst struct {
+	sent, lastSent int64
+	arrived        int64 // the last of it
+	delay          int64 // the least of it, from our clock to the viewer's
+	packets, bytes int
+	gap            bool // what was sent before it is not all told
+}
+
+type lossWindow struct {
+	from, to   int64 // when they were sent
+	told, lost int   // packets
+	bytes      int   // that came
+}
+
+const (
+	sentKept  = 1024 // numbers; more than a second of 10 Mb/s
+	maxBursts = 64
+
+	burstTime    = 5_000 // µs, as everything here
+	judgeTime    = 200_000
+	judgeBursts  = 6
+	forgetTime   = 1_000_000
+	baseTime     = 10_000_000
+	standing     = 25_000  // a queue that never gets shorter is one
+	longQueue    = 120_000 // is too long even if it does not grow
+	rising       = 0.02    // seconds of queue per second
+	lossTime     = 300_000
+	lossForget   = 2_000_000
+	lossPackets  = 20
+	lossHigh     = 0.1
+	provenTime   = 50_000
+	provenQueue  = 10_000
+	provenFor    = 5_000_000
+	carriesShare = 0.85
+)
+
+func newEstimator(now time.Time) *estimator {
+	return &estimator{epoch: now, base: [2]int64{math.MaxInt64, math.MaxInt64}}
+}
+
+func (e *estimator) micros(now time.Time) int64 { return now.Sub(e.epoch).Microseconds() }
+
+// record notes that the packet of that number is sent; a second time, that it is repeated.
+func (e *estimator) record(seq uint16, size int, now time.Time) {
+	ahead := int16(seq - e.last)
+	if e.any && ahead <= -sentKept {
+		return // what has its place is newer
+	}
+	if !e.any || ahead > 0 {
+		e.last, e.any = seq, true
+	}
+	p := &e.sent[seq%sentKept]
+	if p.size > 0 && p.seq == seq {
+		p.repeated = true
+		return
+	}
+	*p = sentPacket{at: e.micros(now), seq: seq, size: uint16(max(1, min(size, math.MaxUint16)))}
+}
+
+// restart judges only what is sent from now on: it is of another layer.
+func (e *estimator) restart(now time.Time) {
+	e.from = e.micros(now)
+	e.burst, e.filled, e.growing, e.loss = burst{}, 0, 0, lossWindow{}
+}
+
+// carriesLately is what the link was seen to carry with ease; it may carry more.
+func (e *estimator) carriesLately(now time.Time) int {
+	if e.micros(now)-e.provenAt > provenFor {
+		return 0
+	}
+	return e.proven
+}
+
+// feedback takes in one report. If it shows that the link is full, carries is the bit rate that it bears. What was sent
+// until then is not judged again.
+func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries int, full bool) {
+	if f.PacketStatusCount > sentKept {
+		return 0, false // tells of more than we remember
+	}
+	e.follow(f)
+	at, seq, left, deltas := e.reference*64_000, f.BaseSequenceNumber, int(f.PacketStatusCount), f.RecvDeltas
+	take := func(symbol uint16) {
+		switch {
+		case symbol == rtcp.TypeTCCPacketNotReceived:
+			e.missing(seq)
+		case symbol != rtcp.TypeTCCPacketReceivedWithoutDelta && len(deltas) > 0:
+			at += deltas[0].Delta
+			deltas = deltas[1:]
+			if rate, yes := e.received(seq, at); yes {
+				carries, full = rate, true
+			}
+		}
+		seq++
+		left--
+	}
+	for _, chunk := range f.PacketChunks {
+		switch c := chunk.(type) {
+		case *rtcp.RunLengthChunk:
+			for n := min(left, int(c.RunLength)); n > 0; n-- {
+				take(c.PacketStatusSymbol)
+			}
+		case *rtcp.StatusVectorChunk:
+			for _, symbol := range c.SymbolList[:min(left, len(c.SymbolList))] {
+				take(symbol)
+			}
+		}
+	}
+	if rate, yes := e.judgeLoss(); yes && !full {
+		carries, full = rate, true
+	}
+	if full {
+		e.proven = 0
+		e.restart(now)
+	}
+	return carries, full
+}
+
+// follow continues the viewer's clock, of which 24 bits are sent, and notes whether feedback before this one got lost.
+func (e *estimator) follow(f *rtcp.TransportLayerCC) {
+	if !e.fed {
+		e.reference, e.count, e.fed = int64(f.ReferenceTime), f.FbPktCount, true
+		return
+	}
+	step := int32(f.ReferenceTime<<8-uint32(e.reference)<<8) >> 8
+	e.reference += int64(step)
+	if e.count++; e.count != f.FbPktCount {
+		e.count, e.gap, e.burst = f.FbPktCount, true, burst{}
+	}
+}
+
+// find is what was sent under the number, and is still to be judged.
+func (e *estimator) find(seq uint16) *sentPacket {
+	p := &e.sent[seq%sentKept]
+	if p.size == 0 || p.seq != seq || p.told == fateReceived || p.at < e.from {
+		return nil
+	}
+	return p
+}
+
+func (e *estimator) missing(seq uint16) {
+	if p := e.find(seq); p != nil && p.told == fateUnknown {
+		p.told = fateMissing
+		e.loss.take(p, true)
+	}
+}
+
+func (e *estimator) received(seq uint16, arrived int64) (carries int, full bool) {
+	p := e.find(seq)
+	if p == nil {
+		return 0, false
+	}
+	e.loss.bytes += int(p.size)
+	if p.told == fateUnknown {
+		e.loss.take(p, p.repeated)
+	} else if !p.repeated { // it was late, not lost
+		e.loss.lost = max(0, e.loss.lost-1)
+	}
+	p.told = fateReceived
+	b := &e.burst
+	if p.repeated || b.packets > 0 && p.at < b.sent { // it took its share of the link, and tells nothing of the time
+		b.bytes += int(p.size)
+		return 0, false
+	}
+	if b.packets > 0 && p.at-b.sent > burstTime {
+		carries, full = e.finish()
+		*b = burst{}
+	}
+	if b.packets == 0 {
+		b.sent, b.arrived, b.delay, b.gap, e.gap = p.at, arrived, arrived-p.at, e.gap, false
+	}
+	b.lastSent = p.at
+	b.arrived = max(b.arrived, arrived)
+	b.delay = min(b.delay, arrived-p.at)
+	b.packets++
+	b.bytes += int(p.size)
+	return carries, full
+}
+
+// finish puts the burst to the others.
+func (e *estimator) finish() (carries int, full bool) {
+	b := e.burst
+	if e.filled > 0 && b.sent-e.bursts[e.filled-1].sent > forgetTime {
+		e.filled, e.growing = 0, 0
+	}
+	if e.filled == maxBursts {
+		copy(e.bursts[:], e.bursts[1:])
+		e.filled--
+	}
+	e.bursts[e.filled] = b
+	e.filled++
+	if b.sent-e.baseAt > baseTime {
+		e.base, e.baseAt = [2]int64{b.delay, e.base[0]}, b.sent
+	}
+	e.base[0] = min(e.base[0], b.delay)
+	e.prove()
+	return e.judge()
+}
+
+func (e *estimator) empty() int64 { return min(e.base[0], e.base[1]) }
+
+// since are the latest bursts that span that time, or nil.
+func (e *estimator) since(span int64, atLeast int) []burst {
+	for i := e.filled - atLeast; i >= 0; i-- {
+		if e.bursts[e.filled-1].sent-e.bursts[i].sent >= span {
+			return e.bursts[i:e.filled]
+		}
+	}
+	if e.filled == maxBursts {
+		return e.bursts[:]
+	}
+	return nil
+}
+
+// prove notes what came through and left no queue. Keyframes and the burst of one who comes in late say more than the rest.
+func (e *estimator) prove() {
+	list := e.since(provenTime, 2)
+	if list == nil || list[len(list)-1].delay-e.empty() > provenQueue {
+		return
+	}
+	now := list[len(list)-1].sent
+	if rate := bitrate(list); rate > e.proven || now-e.provenAt > provenFor {
+		e.proven, e.provenAt = rate, now
+	}
+}
+
+// judge says whether a queue stands that grows, or that is too long.
+func (e *estimator) judge() (carries int, full bool) {
+	list := e.since(judgeTime, judgeBursts)
+	if list == nil {
+		return 0, false
+	}
+	now, queue := list[len(list)-1].sent, list[0].delay
+	for _, b := range list {
+		queue = min(queue, b.delay)
+	}
+	queue -= e.empty()
+	slope := slope(list)
+	if queue < standing || slope < rising {
+		e.growing = 0
+	} else if e.growing == 0 {
+		e.growing = now
+	}
+	long := queue > longQueue && slope > -rising
+	if !long && (e.growing == 0 || now-e.growing < judgeTime) {
+		return 0, false
+	}
+	return int(carriesShare * float64(bitrate(list))), true
+}
+
+// slope is that of the line through the delays (least squares).
+func slope(list []burst) float64 {
+	var x, y, xx, xy float64
+	for _, b := range list {
+		dx, dy := float64(b.sent-list[0].sent), float64(b.delay-list[0].delay)
+		x, y, xx, xy = x+dx, y+dy, xx+dx*dx, xy+dx*dy
+	}
+	n := float64(len(list))
+	return (n*xy - x*y) / max(1, n*xx-x*x)
+}
+
+// bitrate is that at which the bursts after the first arrived. Those that a hiccup pressed together do not count as faster than they were sent.
+func bitrate(list []burst) int {
+	bytes, sending, arriving := 0, int64(0), int64(0)
+	for i, b := range list[1:] {
+		if !b.gap {
+			bytes += b.bytes
+			sending += b.lastSent - list[i].lastSent
+			arriving += b.arrived - list[i].arrived
+		}
+	}
+	return int(float64(bytes) * 8e6 / float64(max(sending, arriving, 1)))
+}
+
+func (l *lossWindow) take(p *sentPacket, lost bool) {
+	if l.told == 0 {
+		l.from = p.at
+	}
+	l.to = max(l.to, p.at)
+	l.told++
+	if lost {
+		l.lost++
+	}
+}
+
+// judgeLoss says whether more is lost than should be, two standard deviations more: the fewer packets, the more of them.
+func (e *estimator) judgeLoss() (carries int, full bool) {
+	l := e.loss
+	span := l.to - l.from
+	if span > lossForget {
+		e.loss = lossWindow{}
+	}
+	if l.told < lossPackets || span < lossTime || float64(l.lost)-2*math.Sqrt(float64(l.lost)) < lossHigh*float64(l.told) {
+		return 0, false
+	}
+	rate := int(float64(l.bytes) * 8e6 / float64(span))
+	if list := e.since(judgeTime, judgeBursts); list != nil {
+		rate = min(rate, bitrate(list)) // it may be worse since a moment ago
+	}
+	return int(carriesShare * float64(rate)), true
+}

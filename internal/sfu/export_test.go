@@ -1,0 +1,11 @@
+package sfu
+
+import "github.com/stagedoor/stagedoor/internal/whip"
+
+// FedBack says whether transport-wide feedback of that viewer has come.
+func FedBack(session whip.Session) bool {
+	b := &session.(*viewer).bandwidth
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.fedBack.IsZero()
+}
