@@ -28,7 +28,7 @@ func (h *house) openPage() *page {
 		serveDoor(w, r, h.whip(stage.ParticipantID(r.PathValue("id"))))
 	})
 	mux.HandleFunc("POST /whep/{id}", func(w http.ResponseWriter, r *http.Request) {
-		serveDoor(w, r, h.whep(stage.ParticipantID(r.FormValue("as")), stage.ParticipantID(r.PathValue("id"))))
+		serveDoor(w, r, h.doorOf(stage.ParticipantID(r.FormValue("as")), stage.ParticipantID(r.PathValue("id"))))
 	})
 	server := httptest.NewServer(mux)
 	h.t.Cleanup(server.Close)

@@ -25,6 +25,7 @@ type estimator struct {
 	gap       bool // feedback got lost, and with it what it told of packets
 
 	from    int64 // what was sent earlier is not judged
+	settled bool  // the queue of what was sent earlier is gone
 	burst   burst // the one that is being reported
 	bursts  [maxBursts]burst
 	filled  int
@@ -79,6 +80,7 @@ const (
 	judgeTime    = 200_000
 	judgeBursts  = 6
 	forgetTime   = 1_000_000
+	settleMost   = 1_000_000
 	baseTime     = 10_000_000
 	standing     = 25_000  // a queue that never gets shorter is one
 	longQueue    = 120_000 // is too long even if it does not grow
@@ -119,7 +121,7 @@ func (e *estimator) record(seq uint16, size int, now time.Time) {
 // restart judges only what is sent from now on: it is of another layer.
 func (e *estimator) restart(now time.Time) {
 	e.from = e.micros(now)
-	e.burst, e.filled, e.growing, e.loss = burst{}, 0, 0, lossWindow{}
+	e.settled, e.burst, e.filled, e.growing, e.loss = false, burst{}, 0, 0, lossWindow{}
 }
 
 // carriesLately is what the link was seen to carry with ease; it may carry more.
@@ -293,6 +295,9 @@ func (e *estimator) judge() (carries int, full bool) {
 		queue = min(queue, b.delay)
 	}
 	queue -= e.empty()
+	if e.settled = e.settled || queue < standing || now-e.from > settleMost; !e.settled {
+		return 0, false
+	}
 	slope := slope(list)
 	if queue < standing || slope < rising {
 		e.growing = 0

@@ -4,7 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 
@@ -62,6 +64,71 @@ func FuzzPayload(f *testing.F) {
 			if n <= len(payload) {
 				stripPadding(&h, payload)
 			}
+		}
+	})
+}
+
+// FuzzRTCP: whatever a viewer or a publisher reports, nothing breaks, and a viewer's transport-wide feedback ends in a
+// bit rate that can be.
+func FuzzRTCP(f *testing.F) {
+	for _, packets := range [][]rtcp.Packet{
+		{&rtcp.TransportLayerCC{
+			Header:             rtcp.Header{Count: rtcp.FormatTCC, Type: rtcp.TypeTransportSpecificFeedback, Length: 6},
+			BaseSequenceNumber: 10, PacketStatusCount: 7, ReferenceTime: 5, FbPktCount: 1,
+			PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 5}, &rtcp.RunLengthChunk{RunLength: 2}},
+			RecvDeltas:   []*rtcp.RecvDelta{{Type: 1, Delta: 250}, {Type: 1}, {Type: 1, Delta: 500}, {Type: 1}, {Type: 1}},
+		}},
+		{&rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 2, FractionLost: 200, TotalLost: 9}}}, &rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 2}},
+		{&rtcp.TransportLayerNack{SenderSSRC: 1, MediaSSRC: 2, Nacks: []rtcp.NackPair{{PacketID: 65000, LostPackets: 0xffff}}}},
+	} {
+		raw, err := rtcp.Marshal(packets)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	s, err := New(Config{Listen: "127.0.0.1:0"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { s.Close() })
+	ana := stage.Participant{ID: "ana"}
+	publishing, err := os.ReadFile("testdata/offers/chromium-publish-simulcast.sdp")
+	if err != nil {
+		f.Fatal(err)
+	}
+	viewing, err := os.ReadFile("testdata/offers/chromium-view.sdp")
+	if err != nil {
+		f.Fatal(err)
+	}
+	p, _, err := s.Publish(f.Context(), ana, string(publishing))
+	if err != nil {
+		f.Fatal(err)
+	}
+	began := time.Unix(1_700_000_000, 0)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		packets, err := rtcp.Unmarshal(raw)
+		if err != nil {
+			return
+		}
+		session, _, err := s.Subscribe(t.Context(), stage.Participant{ID: "ben"}, ana.ID, string(viewing))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer session.Close("deleted", "")
+		v := session.(*viewer)
+		v.bandwidth.transport = newEstimator(began)
+		v.bandwidth.choose([]int{1, 2, 3}, false, began)
+		for i := range 3 * sentKept {
+			v.bandwidth.transport.record(uint16(i), 1000, began.Add(time.Duration(i)*time.Millisecond))
+		}
+		for i := range 3 {
+			now := began.Add(time.Duration(i) * time.Second)
+			v.onRTCP(packets, now)
+			p.(*publisher).onRTCP(packets, now)
+		}
+		if v.bandwidth.carried < 0 || v.bandwidth.transport.carriesLately(began) < 0 {
+			t.Errorf("carries %d, or %d", v.bandwidth.carried, v.bandwidth.transport.carriesLately(began))
 		}
 	})
 }

@@ -250,14 +250,15 @@ func TestLossIsRepaired(t *testing.T) {
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames > before.Frames+120 }); err != nil {
 		t.Fatal(err)
 	}
-	// Without repair hardly a frame could be. A few are allowed for a machine so busy that sockets overflow.
-	if s := v.Stats(); s.Broken > s.Frames/5 {
-		t.Errorf("%d of %d frames could not be decoded", s.Broken, s.Frames)
-	}
 	sent, _ := up.Counts()
 	_, received := down.Counts()
 	if sent.Lost == 0 || received.Lost == 0 {
 		t.Errorf("lost %d up and %d down: the network was too good", sent.Lost, received.Lost)
+	}
+	// Gaps and not frames are counted: on a busy machine a repetition may come too late, and one that does breaks all frames
+	// up to the next keyframe. Without repair each loss is a gap.
+	if s, lost := v.Stats(), sent.Lost+received.Lost; s.Gaps-before.Gaps > lost/4 {
+		t.Errorf("%d packets were lost and %d gaps stayed", lost, s.Gaps-before.Gaps)
 	}
 }
 

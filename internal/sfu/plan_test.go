@@ -51,7 +51,9 @@ func TestAnswers(t *testing.T) {
 			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 108", "a=recvonly", "a=rtpmap:108 H264/90000",
 			"a=rtcp-fb:108 transport-cc", "repaired-rtp-stream-id", "transport-wide-cc", "a=simulcast:recv low;mid;hi",
 		}, []string{"VP8", "abs-send-time"}},
-		{"chromium-view", planSubscribe, []string{"a=sendonly", "a=msid:stage audio", "a=ssrc:", "a=sendonly", "a=msid:stage video"}, []string{"VP8", "rtp-stream-id"}},
+		{"chromium-view", planSubscribe, []string{
+			"a=sendonly", "a=msid:stage audio", "a=ssrc:", "m=video", "a=sendonly", "a=rtcp-fb:108 transport-cc", "transport-wide-cc", "a=msid:stage video",
+		}, []string{"VP8", "rtp-stream-id"}},
 	} {
 		got, err := answerTo(t, test.offer, test.plans)
 		if err != nil {
@@ -72,6 +74,18 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("%s: %q does not belong in\n%s", test.offer, text, got)
 			}
 		}
+	}
+}
+
+// To a viewer the numbers of transport-wide feedback are those of the picture, so the sound must have none.
+func TestViewerHasTransportFeedbackOfThePictureAlone(t *testing.T) {
+	t.Parallel()
+	got, err := answerTo(t, "chromium-view", planSubscribe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sound, _, _ := strings.Cut(got, "m=video"); strings.Contains(sound, "transport") {
+		t.Errorf("transport-wide feedback on the sound:\n%s", sound)
 	}
 }
 

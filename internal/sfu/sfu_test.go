@@ -26,13 +26,15 @@ type house struct {
 
 	mu     sync.Mutex
 	views  map[stage.ParticipantID]whip.Session
+	doors  map[stage.ParticipantID]rtcpeer.Door // of pages that do not come in directly
 	events []stage.Event
 	news   chan struct{}
 }
 
 func newHouse(t *testing.T, change ...func(*sfu.Config)) *house {
 	t.Helper()
-	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1), news: make(chan struct{}), views: make(map[stage.ParticipantID]whip.Session)}
+	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1), news: make(chan struct{}), views: make(map[stage.ParticipantID]whip.Session),
+		doors: make(map[stage.ParticipantID]rtcpeer.Door)}
 	cfg := sfu.Config{Listen: "127.0.0.1:0", Events: h.heard, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range change {
 		f(&cfg)
@@ -122,6 +124,23 @@ func (h *house) link(door rtcpeer.Door, o lossy.Options) (*lossy.Link, rtcpeer.D
 		answer.SDP = link.Rewrite(answer.SDP)
 		return answer, err
 	}
+}
+
+// through has a page's viewer of that name come in by that door.
+func (h *house) through(id stage.ParticipantID, door rtcpeer.Door) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.doors[id] = door
+}
+
+// doorOf is the door of a page's viewer.
+func (h *house) doorOf(id, target stage.ParticipantID) rtcpeer.Door {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if door := h.doors[id]; door != nil {
+		return door
+	}
+	return h.whep(id, target)
 }
 
 func (h *house) forgetView(id stage.ParticipantID) {

@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"context"
+	"errors"
 	"net"
 
 	"github.com/pion/dtls/v3"
@@ -10,8 +11,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// newConnection stays on loopback. It takes only that SRTP profile.
-func newConnection(profile dtls.SRTPProtectionProfile, video, audio []webrtc.RTPCodecParameters) (*webrtc.PeerConnection, error) {
+// newConnection stays on loopback. It takes only that SRTP profile, and with transportCC it sends transport-wide feedback.
+func newConnection(profile dtls.SRTPProtectionProfile, transportCC bool, video, audio []webrtc.RTPCodecParameters) (*webrtc.PeerConnection, error) {
 	engine := &webrtc.MediaEngine{}
 	for _, c := range video {
 		if err := engine.RegisterCodec(c, webrtc.RTPCodecTypeVideo); err != nil {
@@ -24,10 +25,16 @@ func newConnection(profile dtls.SRTPProtectionProfile, video, audio []webrtc.RTP
 		}
 	}
 	registry := &interceptor.Registry{}
-	// The defaults remember 512 packets, which a late viewer's burst is past before one of them can be asked for again.
+	// The default is to remember 512 packets, which a late viewer's burst is past before one of them can be asked for again.
 	// OBS keeps 4000 to answer with.
-	if err := webrtc.RegisterDefaultInterceptorsWithOptions(engine, registry,
-		webrtc.WithNackGeneratorOptions(nack.GeneratorSize(4096)), webrtc.WithNackResponderOptions(nack.ResponderSize(4096))); err != nil {
+	err := errors.Join(
+		webrtc.ConfigureNackWithOptions(engine, registry, []nack.GeneratorOption{nack.GeneratorSize(4096)}, nack.ResponderSize(4096)),
+		webrtc.ConfigureRTCPReports(registry),
+		webrtc.ConfigureSimulcastExtensionHeaders(engine))
+	if transportCC {
+		err = errors.Join(err, webrtc.ConfigureTWCCSender(engine, registry))
+	}
+	if err != nil {
 		return nil, err
 	}
 	settings := webrtc.SettingEngine{}

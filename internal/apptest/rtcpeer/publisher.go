@@ -58,7 +58,7 @@ func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
 		video = vp8()
 	}
 	// OBS is built with mbedTLS, which has no other profile.
-	pc, err := newConnection(dtls.SRTP_AES128_CM_HMAC_SHA1_80, []webrtc.RTPCodecParameters{video}, []webrtc.RTPCodecParameters{opus()})
+	pc, err := newConnection(dtls.SRTP_AES128_CM_HMAC_SHA1_80, true, []webrtc.RTPCodecParameters{video}, []webrtc.RTPCodecParameters{opus()})
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 type ViewOptions struct {
 	NoVideo, NoAudio bool
 	VP8              bool // offers VP8 first, H.264 second, as browsers do
+	NoTransportCC    bool // offers no transport-wide feedback, as plain players do
 }
 
 // A Viewer is a WHEP client that is connected. It takes frames apart and checks that they can be decoded.
@@ -44,6 +45,7 @@ type Stats struct {
 	VideoPackets, AudioPackets int
 	Frames, Keyframes          int
 	Broken                     int           // frames that cannot be decoded: a packet before them is missing, or no keyframe came first
+	Gaps                       int           // places at which packets are missing for good
 	FirstFrame                 time.Duration // from the answer to the first frame that can be decoded
 	LastVideoTS, LastAudioTS   uint32
 	LastVideo, LastAudio       time.Time
@@ -58,7 +60,7 @@ func View(t testing.TB, door Door, o ViewOptions) (*Viewer, error) {
 	if o.VP8 {
 		video = []webrtc.RTPCodecParameters{vp8(), h264()}
 	}
-	pc, err := newConnection(dtls.SRTP_AEAD_AES_128_GCM, video, []webrtc.RTPCodecParameters{opus()})
+	pc, err := newConnection(dtls.SRTP_AEAD_AES_128_GCM, !o.NoTransportCC, video, []webrtc.RTPCodecParameters{opus()})
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +206,9 @@ func (v *Viewer) frame(sample *media.Sample, decodable bool) bool {
 	v.change(func(s *Stats) {
 		s.Frames++
 		s.LastVideoTS, s.LastVideo = sample.PacketTimestamp, time.Now()
+		if gap {
+			s.Gaps++
+		}
 		if key {
 			s.Keyframes++
 		}

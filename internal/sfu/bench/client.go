@@ -22,6 +22,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/crypto/selfsign"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v5/packetio"
@@ -44,6 +45,9 @@ type client struct {
 	inReady  atomic.Bool
 	out      *srtp.Context
 
+	arrivals *twcc.Recorder // of a viewer; the reader's
+	fedBack  time.Time
+
 	answered time.Time
 	first    time.Duration // from the answer to the first packet of the picture
 	packets  atomic.Int64
@@ -59,7 +63,8 @@ var (
 
 // connect knocks at the URL and comes up.
 func connect(cert tls.Certificate, url, direction string, sampling bool) (*client, error) {
-	c := &client{ufrag: rand.Text()[:8], cert: cert, checked: make(chan struct{}), dtlsIn: packetio.NewBuffer(), sampling: sampling}
+	c := &client{ufrag: rand.Text()[:8], cert: cert, checked: make(chan struct{}), dtlsIn: packetio.NewBuffer(), sampling: sampling,
+		arrivals: twcc.NewRecorder(1)}
 	answer, err := post(url, c.offer(direction))
 	if err != nil {
 		return nil, err
@@ -106,10 +111,14 @@ func (c *client) offer(direction string) string {
 		}
 		return fmt.Sprintf("a=ssrc:%d cname:bench\r\na=ssrc:%d msid:bench %d\r\n", ssrc, ssrc, ssrc)
 	}
+	transportCC := ""
+	if direction == "recvonly" {
+		transportCC = "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\na=rtcp-fb:96 transport-cc\r\n"
+	}
 	return "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=fingerprint:sha-256 " + strings.Join(pairs, ":") + "\r\n" +
 		"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n" + common + source(audioSSRC) + "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n" +
 		"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\n" + common + source(videoSSRC) +
-		"a=rtpmap:96 H264/90000\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\na=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
+		"a=rtpmap:96 H264/90000\r\n" + transportCC + "a=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\na=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
 }
 
 func (c *client) makeCheck(serverUfrag string) []byte {
@@ -174,9 +183,11 @@ func (c *client) handshake() error {
 	if c.in, err = srtp.CreateContext(k.RemoteMasterKey, k.RemoteMasterSalt, cfg.Profile); err != nil {
 		return err
 	}
+	if c.out, err = srtp.CreateContext(k.LocalMasterKey, k.LocalMasterSalt, cfg.Profile); err != nil {
+		return err
+	}
 	c.inReady.Store(true)
-	c.out, err = srtp.CreateContext(k.LocalMasterKey, k.LocalMasterSalt, cfg.Profile)
-	return err
+	return nil
 }
 
 // patience is how long a viewer who does not sample lets packets pile up: taking many at once leaves the processors to
@@ -188,7 +199,7 @@ func (c *client) drain() {
 	batcher := ipv4.NewPacketConn(c.conn)
 	messages := make([]ipv4.Message, 32)
 	for i := range messages {
-		messages[i].Buffers = [][]byte{make([]byte, 12)}
+		messages[i].Buffers = [][]byte{make([]byte, 20)}
 	}
 	for {
 		n, err := batcher.ReadBatch(messages, 0)
@@ -198,8 +209,10 @@ func (c *client) drain() {
 		for _, m := range messages[:n] {
 			if kind := m.Buffers[0][1] & 0x7f; m.Buffers[0][0] >= 128 && (kind < 64 || kind > 95) {
 				c.packets.Add(1)
+				c.record(m.Buffers[0][:m.N])
 			}
 		}
+		c.feedBack()
 		if n < len(messages) {
 			time.Sleep(patience)
 		}
@@ -221,10 +234,36 @@ func (c *client) read() {
 			c.dtlsIn.Write(b[:n], nil)
 		case b[1]&0x7f < 64 || b[1]&0x7f > 95: // not RTCP
 			c.media(b[:n])
+			c.record(b[:n])
+			c.feedBack()
 			if !c.sampling && c.first != 0 && c.inReady.Load() {
 				c.drain()
 				return
 			}
+		}
+	}
+}
+
+// record notes the packet's transport-wide number, if it has one: an RTP header without CSRCs and with that one extension.
+func (c *client) record(b []byte) {
+	if len(b) >= 20 && b[0] == 0x90 && b[16] == 3<<4|1 && c.arrivals != nil {
+		c.arrivals.Record(videoSSRC, binary.BigEndian.Uint16(b[17:]), time.Since(c.answered).Microseconds())
+	}
+}
+
+// feedBack sends what was recorded, as often as Chromium does.
+func (c *client) feedBack() {
+	if c.arrivals == nil || !c.inReady.Load() || time.Since(c.fedBack) < 50*time.Millisecond {
+		return
+	}
+	c.fedBack = time.Now()
+	for _, packet := range c.arrivals.BuildFeedbackPacket() {
+		plain, err := packet.Marshal()
+		if err != nil {
+			continue
+		}
+		if sealed, err := c.out.EncryptRTCP(nil, plain, nil); err == nil {
+			c.conn.Write(sealed)
 		}
 	}
 }
