@@ -236,11 +236,12 @@ func TestLossIsRepaired(t *testing.T) {
 		t.Fatal(err)
 	}
 	down, viewing := h.link(h.whep("ben", "ana"), lossy.Options{})
-	v, err := rtcpeer.View(t, viewing, rtcpeer.ViewOptions{})
+	// Patient, so that a packet that a busy machine repeats late is not taken for one that is not repeated.
+	v, err := rtcpeer.View(t, viewing, rtcpeer.ViewOptions{Patience: 8 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := within(t, 20*time.Second)
+	ctx := within(t, 60*time.Second)
 	if err := v.WaitFrames(ctx, 30); err != nil {
 		t.Fatal(err)
 	}
@@ -255,10 +256,10 @@ func TestLossIsRepaired(t *testing.T) {
 	if sent.Lost == 0 || received.Lost == 0 {
 		t.Errorf("lost %d up and %d down: the network was too good", sent.Lost, received.Lost)
 	}
-	// Gaps and not frames are counted: on a busy machine a repetition may come too late, and one that does breaks all frames
-	// up to the next keyframe. Without repair each loss is a gap.
-	if s, lost := v.Stats(), sent.Lost+received.Lost; s.Gaps-before.Gaps > lost/4 {
-		t.Errorf("%d packets were lost and %d gaps stayed", lost, s.Gaps-before.Gaps)
+	// Gaps are counted and not frames, as one gap breaks every frame up to the next keyframe. Without repair of either side
+	// a quarter of its losses and more are gaps: the others are of sound, or beside another.
+	if s := v.Stats(); s.Gaps-before.Gaps > min(sent.Lost, received.Lost)/8 {
+		t.Errorf("%d packets were lost up and %d down, and %d gaps stayed", sent.Lost, received.Lost, s.Gaps-before.Gaps)
 	}
 }
 

@@ -1,6 +1,7 @@
 package rtcpeer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type ViewOptions struct {
 	NoVideo, NoAudio bool
 	VP8              bool // offers VP8 first, H.264 second, as browsers do
 	NoTransportCC    bool // offers no transport-wide feedback, as plain players do
+
+	Patience time.Duration // how long it waits for a missing packet; 1.5 s
 }
 
 // A Viewer is a WHEP client that is connected. It takes frames apart and checks that they can be decoded.
@@ -88,7 +91,7 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 		if track.Kind() == webrtc.RTPCodecTypeAudio {
 			v.begin(func() { v.readAudio(track) })
 		} else {
-			v.begin(func() { v.readVideo(track) })
+			v.begin(func() { v.readVideo(track, cmp.Or(o.Patience, 1500*time.Millisecond)) })
 		}
 	})
 	for _, kind := range o.kinds() {
@@ -177,8 +180,8 @@ func (v *Viewer) readAudio(track *webrtc.TrackRemote) {
 }
 
 // readVideo builds frames. The builder waits for missing packets, which the viewer's NACKs bring, before it gives one up.
-func (v *Viewer) readVideo(track *webrtc.TrackRemote) {
-	builder := samplebuilder.New(2048, &codecs.H264Packet{}, 90000, samplebuilder.WithMaxTimeDelay(1500*time.Millisecond))
+func (v *Viewer) readVideo(track *webrtc.TrackRemote, patience time.Duration) {
+	builder := samplebuilder.New(2048, &codecs.H264Packet{}, 90000, samplebuilder.WithMaxTimeDelay(patience))
 	decodable := false
 	for {
 		packet, _, err := track.ReadRTP()
