@@ -1,0 +1,137 @@
+package sfu
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// A viewing is a bandwidth in a time of its own. A layer that is chosen is received at once.
+type viewing struct {
+	*bandwidth
+	t     *testing.T
+	now   time.Time
+	rates []int
+}
+
+func newViewing(t *testing.T, transport bool) *viewing {
+	v := &viewing{bandwidth: &bandwidth{}, t: t, now: time.Unix(1_700_000_000, 0), rates: []int{100_000, 300_000, 1_000_000}}
+	if transport {
+		v.transport = newEstimator(v.now)
+	}
+	v.wants(0, 0)
+	return v
+}
+
+// wants that layer after that time, during which nothing is wrong.
+func (v *viewing) wants(after time.Duration, level int) {
+	v.t.Helper()
+	v.now = v.now.Add(after)
+	if got := v.choose(v.rates, false, v.now); got != level {
+		v.t.Fatalf("got layer %d, want %d", got, level)
+	}
+}
+
+func (v *viewing) congested(carries int) {
+	v.carried, v.calm = carries, v.now // as feedback does
+}
+
+func TestTriesBecomeRarer(t *testing.T) {
+	t.Parallel()
+	v := newViewing(t, true)
+	v.wants(1900*time.Millisecond, 0)
+	v.wants(200*time.Millisecond, 1)
+	v.wants(2100*time.Millisecond, 2)
+	for _, patience := range []time.Duration{4, 8, 16, 32, 60, 60} {
+		v.now = v.now.Add(400 * time.Millisecond)
+		v.congested(500_000)
+		v.wants(0, 1)
+		v.wants(patience*time.Second-time.Millisecond, 1)
+		v.wants(2*time.Millisecond, 2)
+	}
+	// One that holds makes up for them.
+	v.wants(11*time.Second, 2)
+	v.congested(50_000)
+	v.wants(0, 0)
+	v.wants(4100*time.Millisecond, 1)
+}
+
+func TestWhatIsKnownToFitIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
+	v := newViewing(t, true)
+	v.transport.proven, v.transport.provenAt = 500_000, 0
+	v.wants(200*time.Millisecond, 0)
+	v.wants(200*time.Millisecond, 1)
+	v.wants(400*time.Millisecond, 1) // 1 Mb/s is not known to fit
+	v.congested(200_000)
+	v.wants(0, 0)
+	v.wants(time.Second, 0) // it did not fit after all: no short cuts any more
+}
+
+// A burst that is more than the link can take lowers nothing that fits all the same.
+func TestCongestionLowersNoMoreThanItMust(t *testing.T) {
+	t.Parallel()
+	v := newViewing(t, true)
+	v.wants(2100*time.Millisecond, 1)
+	v.congested(4_000_000)
+	v.wants(0, 1)
+	v.wants(2100*time.Millisecond, 2)
+}
+
+// While a change of layer is under way nothing is tried, and nothing is a failed try.
+func TestAChangeIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	v := newViewing(t, true)
+	v.wants(2100*time.Millisecond, 1)
+	for range 5 {
+		v.now = v.now.Add(time.Second)
+		if got := v.choose(v.rates, true, v.now); got != 1 {
+			t.Fatalf("got layer %d, want 1", got)
+		}
+	}
+	v.wants(0, 1)
+	v.wants(1900*time.Millisecond, 1)
+	v.wants(200*time.Millisecond, 2)
+}
+
+func TestReceiverReports(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		transport bool // was agreed on, and feedback comes
+		level     int
+	}{
+		"alone":                {false, 1},
+		"beside feedback":      {true, 2},
+		"feedback has stopped": {true, 1},
+	} {
+		v := newViewing(t, test.transport)
+		v.wants(2100*time.Millisecond, 1)
+		v.wants(2100*time.Millisecond, 2)
+		sent := uint64(0)
+		for i := range 5 {
+			v.now, sent = v.now.Add(time.Second), sent+125_000
+			if test.transport && (i == 0 || name != "feedback has stopped") {
+				v.feedback(&rtcp.TransportLayerCC{}, v.now)
+			}
+			loss := 0.0
+			if i == 4 {
+				loss = 0.2
+			}
+			v.report(sent, loss, 20*time.Millisecond, v.now)
+		}
+		if got := v.choose(v.rates, false, v.now); got != test.level {
+			t.Errorf("%s: got layer %d, want %d", name, got, test.level)
+		}
+	}
+}
+
+// The feedback of one who offered none is not listened to.
+func TestFeedbackNobodyAgreedOn(t *testing.T) {
+	t.Parallel()
+	v := newViewing(t, false)
+	v.feedback(&rtcp.TransportLayerCC{PacketStatusCount: 10}, v.now)
+	if !v.fedBack.IsZero() {
+		t.Error("it was taken in")
+	}
+}
