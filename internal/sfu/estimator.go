@@ -118,10 +118,12 @@ func (e *estimator) record(seq uint16, size int, now time.Time) {
 	*p = sentPacket{at: e.micros(now), seq: seq, size: uint16(max(1, min(size, math.MaxUint16)))}
 }
 
-// restart judges only what is sent from now on: it is of another layer.
+// restart judges only what is sent from now on, such as another layer: a queue that is there must first go away, or at
+// least have had the time to.
 func (e *estimator) restart(now time.Time) {
+	e.settled = e.settled && (e.filled == 0 || e.bursts[e.filled-1].delay-e.empty() < standing)
 	e.from = e.micros(now)
-	e.settled, e.burst, e.filled, e.growing, e.loss = false, burst{}, 0, 0, lossWindow{}
+	e.burst, e.filled, e.growing, e.loss = burst{}, 0, 0, lossWindow{}
 }
 
 // carriesLately is what the link was seen to carry with ease; it may carry more.

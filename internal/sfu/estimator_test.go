@@ -26,6 +26,7 @@ type trace struct {
 
 	video int // bit/s of the picture: 30 frames a second, each 60th a keyframe of 8 frames' size
 	frame int
+	key   bool // the next frame is a keyframe, too
 
 	rate      int           // bit/s of the link
 	queue     time.Duration // that it has room for
@@ -88,7 +89,8 @@ func (tr *trace) run(d time.Duration) {
 
 func (tr *trace) sendFrame() {
 	size := tr.video / 8 / 30 * 60 / 67
-	if tr.frame%60 == 0 {
+	if tr.frame%60 == 0 || tr.key {
+		tr.key = false
 		size *= 8
 	}
 	tr.frame++
@@ -276,6 +278,28 @@ func TestOldLayerIsNotHeldAgainstTheNew(t *testing.T) {
 	tr.estimator.restart(tr.now)
 	tr.full, tr.video = nil, 200_000
 	tr.run(20 * time.Second)
+	tr.neverFull()
+}
+
+// A try of a layer that does not fit is over soon, and one that fits is not blamed for its keyframe.
+func TestATryIsJudgedSoon(t *testing.T) {
+	t.Parallel()
+	try := func(rate int) *trace {
+		tr := newTrace(t)
+		tr.rate, tr.video = rate, 300_000
+		tr.run(5 * time.Second)
+		tr.neverFull()
+		tr.video, tr.key = 1_000_000, true
+		tr.run(time.Second / 30)
+		tr.estimator.restart(tr.now) // as it happens: when the keyframe has gone
+		return tr
+	}
+	tr := try(550_000)
+	began := tr.passed()
+	tr.run(3 * time.Second)
+	tr.fullWithin(began, 600*time.Millisecond, 350_000, 550_000)
+	tr = try(1_400_000)
+	tr.run(10 * time.Second)
 	tr.neverFull()
 }
 
