@@ -131,9 +131,9 @@ func (m *planned) agreedFeedback(plan *plan) (names []string) {
 }
 
 // transportCC is the extension's id when transport-wide feedback is agreed on, else 0. To viewers it is on the picture
-// alone: there the sequence number of one stream is the transport-wide number.
+// alone: there the sequence number of one stream is the transport-wide number. Without layers nothing could follow from it.
 func (m *planned) transportCC(plan *plan) uint8 {
-	if !plan.publishing && m != plan.video || !m.feedback("transport-cc") {
+	if !plan.publishing && (m != plan.video || !plan.layered) || !m.feedback("transport-cc") {
 		return 0
 	}
 	return m.ext(extTransportCC)

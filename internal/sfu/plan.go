@@ -18,6 +18,7 @@ const (
 // A plan is what the answer will say: at most one audio and one video section are taken, all others are refused.
 type plan struct {
 	publishing   bool
+	layered      bool // to a viewer: there are layers to choose from
 	audio, video *planned
 }
 

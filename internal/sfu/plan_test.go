@@ -30,6 +30,15 @@ func answerTo(t *testing.T, name string, plans func(*offer) (*plan, error), chan
 	return newPeer(s, stage.Participant{}, o).answer(o, []candidate{}, plan), nil
 }
 
+// planLayered is a viewer of a simulcast.
+func planLayered(o *offer) (*plan, error) {
+	p, err := planSubscribe(o)
+	if p != nil {
+		p.layered = true
+	}
+	return p, err
+}
+
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -51,7 +60,8 @@ func TestAnswers(t *testing.T) {
 			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 108", "a=recvonly", "a=rtpmap:108 H264/90000",
 			"a=rtcp-fb:108 transport-cc", "repaired-rtp-stream-id", "transport-wide-cc", "a=simulcast:recv low;mid;hi",
 		}, []string{"VP8", "abs-send-time"}},
-		{"chromium-view", planSubscribe, []string{
+		{"chromium-view", planSubscribe, []string{"m=audio", "m=video"}, []string{"transport"}},
+		{"chromium-view", planLayered, []string{
 			"a=sendonly", "a=msid:stage audio", "a=ssrc:", "m=video", "a=sendonly", "a=rtcp-fb:108 transport-cc", "transport-wide-cc", "a=msid:stage video",
 		}, []string{"VP8", "rtp-stream-id"}},
 	} {
@@ -80,7 +90,7 @@ func TestAnswers(t *testing.T) {
 // To a viewer the numbers of transport-wide feedback are those of the picture, so the sound must have none.
 func TestViewerHasTransportFeedbackOfThePictureAlone(t *testing.T) {
 	t.Parallel()
-	got, err := answerTo(t, "chromium-view", planSubscribe)
+	got, err := answerTo(t, "chromium-view", planLayered)
 	if err != nil {
 		t.Fatal(err)
 	}

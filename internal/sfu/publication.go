@@ -35,6 +35,12 @@ func (pub *publication) hasSource() bool {
 	return pub.source != nil
 }
 
+func (pub *publication) layered() bool {
+	pub.mu.Lock()
+	defer pub.mu.Unlock()
+	return pub.source != nil && len(pub.source.plan.video.section.rids) > 1
+}
+
 // setSource answers whom the new source replaces.
 func (pub *publication) setSource(p *publisher) (earlier *publisher) {
 	pub.mu.Lock()

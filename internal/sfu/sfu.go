@@ -200,6 +200,7 @@ func (s *SFU) Subscribe(ctx context.Context, who stage.Participant, target stage
 	if err != nil {
 		return nil, "", err
 	}
+	plan.layered = s.layered(publicationKey{who.Stage, target})
 	v := newViewer(s, who, o, plan)
 	if err := s.admitViewer(v, target); err != nil {
 		return nil, "", err
@@ -233,6 +234,14 @@ func (s *SFU) admitPublisher(p *publisher) (earlier *publisher, err error) {
 	earlier = pub.setSource(p)
 	s.byUfrag[p.ufrag] = p.peer
 	return earlier, nil
+}
+
+// layered says whether there is a simulcast.
+func (s *SFU) layered(key publicationKey) bool {
+	s.mu.RLock()
+	pub := s.publications[key]
+	s.mu.RUnlock()
+	return pub != nil && pub.layered()
 }
 
 func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
