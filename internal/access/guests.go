@@ -35,5 +35,5 @@ func (c *Control) AuthenticateToken(ctx context.Context, secret stage.Secret) (s
 		ID: stage.ParticipantID(cred.ID), Stage: cred.Stage, UserID: string(account.ID),
 		Attributes: map[string]string{"name": cred.Label}, ExpiresAt: cred.ExpiresAt,
 	}
-	return p, c.Admit(ctx, p)
+	return c.Recognize(ctx, p)
 }

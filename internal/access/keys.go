@@ -25,7 +25,7 @@ type AccessKey struct {
 type ViewKey struct {
 	ID         string
 	Stage      stage.ARN
-	View       string // "stage", "grid", "spotlight" or the user id of the one who is shown
+	View       stage.View
 	Owner      User
 	CreatedAt  time.Time
 	LastUsedAt time.Time
@@ -120,14 +120,15 @@ func (c *Control) useKey(ctx context.Context, kind Kind, secret stage.Secret) (C
 }
 
 // CreateViewKey makes a key for a browser source; its secret is told this once. Who makes it may subscribe to the stage.
-func (c *Control) CreateViewKey(ctx context.Context, who User, arn stage.ARN, view string) (ViewKey, stage.Secret, error) {
-	if !plainID(view) {
-		return ViewKey{}, stage.Secret{}, stage.Errorf(stage.ErrInvalid, `A view is "stage", "grid", "spotlight" or the user id of the one who is shown.`)
+func (c *Control) CreateViewKey(ctx context.Context, who User, arn stage.ARN, what string) (ViewKey, stage.Secret, error) {
+	view, err := stage.ParseView(what)
+	if err != nil {
+		return ViewKey{}, stage.Secret{}, err
 	}
 	if err := c.maySubscribe(ctx, who.ID, arn); err != nil {
 		return ViewKey{}, stage.Secret{}, err
 	}
-	cred, secret, err := c.newKey(ctx, who, viewKeyPrefix, Credential{Kind: kindView, Stage: arn, View: view})
+	cred, secret, err := c.newKey(ctx, who, viewKeyPrefix, Credential{Kind: kindView, Stage: arn, View: string(view)})
 	return viewKeyOf(cred, who), secret, err
 }
 
@@ -144,7 +145,7 @@ func (c *Control) maySubscribe(ctx context.Context, who UserID, arn stage.ARN) e
 }
 
 func viewKeyOf(cred Credential, owner User) ViewKey {
-	return ViewKey{ID: cred.ID, Stage: cred.Stage, View: cred.View, Owner: owner, CreatedAt: cred.CreatedAt, LastUsedAt: cred.UsedAt}
+	return ViewKey{ID: cred.ID, Stage: cred.Stage, View: stage.View(cred.View), Owner: owner, CreatedAt: cred.CreatedAt, LastUsedAt: cred.UsedAt}
 }
 
 // ViewKeys lists one's own, oldest first.

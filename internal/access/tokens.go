@@ -310,27 +310,47 @@ func (c *Control) present(ctx context.Context, arn stage.ARN, ids []stage.Partic
 	return present
 }
 
-// Admit decides about a token at the door, after its signature was checked: it was issued here and not revoked, its user is
-// still there, and may still do what it says.
-func (c *Control) Admit(ctx context.Context, p stage.Participant) error {
+// Recognize decides about a token at the door, after its signature was checked: it was issued here and not revoked, its user
+// is still there, and may still do what it says. It answers the participant with the view to which a viewing key's token is
+// held: the token does not say that, and its record does.
+func (c *Control) Recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
 	if !plainID(p.ID) {
-		return tokenRevoked()
+		return p, tokenRevoked()
 	}
 	i, err := c.Store.Issuance(ctx, p.ID)
 	if err != nil {
-		return notFoundIs(err, tokenRevoked())
+		return p, notFoundIs(err, tokenRevoked())
 	}
 	if !i.RevokedAt.IsZero() || i.Stage != p.Stage || !i.Capabilities.Has(p.Capabilities) {
-		return tokenRevoked()
+		return p, tokenRevoked()
 	}
 	permit, err := c.Store.Permit(ctx, i.User, i.Stage, Rate{})
 	if err != nil {
-		return notFoundIs(err, tokenRevoked())
+		return p, notFoundIs(err, tokenRevoked())
 	}
 	if !permit.Stage || !effective(permit.Account.Role, permit.Grant).Capabilities.Has(p.Capabilities) {
-		return noGrant()
+		return p, noGrant()
 	}
-	return nil
+	p.View, err = c.viewOf(ctx, i)
+	return p, err
+}
+
+// Admit is Recognize for those who want to know whether, and not who.
+func (c *Control) Admit(ctx context.Context, p stage.Participant) error {
+	_, err := c.Recognize(ctx, p)
+	return err
+}
+
+// viewOf is the view of the key that asked for a token. Without the key the token is worth nothing.
+func (c *Control) viewOf(ctx context.Context, i Issuance) (stage.View, error) {
+	if i.Bucket == string(i.User) {
+		return "", nil
+	}
+	keys, err := c.Store.Credentials(ctx, Match{Kind: kindView, ID: i.Bucket, User: i.User})
+	if err != nil || len(keys) == 0 {
+		return "", cmpErr(err, tokenRevoked())
+	}
+	return stage.View(keys[0].View), nil
 }
 
 func tokenRevoked() error {

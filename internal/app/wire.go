@@ -57,7 +57,7 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 		return portError(err, s.settings.Media, "--media")
 	}
 	s.tokens = &token.Verifier{
-		Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway, Admit: s.control.Admit,
+		Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway, Admit: s.control.Recognize,
 	}
 	s.whip = &whip.Handler{
 		Media: s.media, Tokens: s.tokens, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,

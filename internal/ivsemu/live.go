@@ -88,13 +88,13 @@ func (e *Emulator) redirection(r *http.Request) string {
 }
 
 // admit refuses the participants that DisconnectParticipant sent away.
-func (e *Emulator) admit(_ context.Context, p stage.Participant) error {
+func (e *Emulator) admit(_ context.Context, p stage.Participant) (stage.Participant, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s, err := e.world.anyStage(p.Stage); err == nil && s.Barred[string(p.ID)] {
-		return stage.Errorf(stage.ErrDenied, "The participant has been disconnected and cannot join again with this token.").WithCode("participant_disconnected")
+		return p, stage.Errorf(stage.ErrDenied, "The participant has been disconnected and cannot join again with this token.").WithCode("participant_disconnected")
 	}
-	return nil
+	return p, nil
 }
 
 // A recorder is the media plane with a record of who comes and goes.
@@ -136,6 +136,14 @@ func (m recorder) Subscribe(ctx context.Context, p stage.Participant, publisher 
 		m.e.Leave(p.Stage, p.ID)
 	})
 	return s, answer, nil
+}
+
+// Participants are those who have sessions.
+func (m recorder) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	if m.e.Media == nil {
+		return nil, errNoMedia()
+	}
+	return m.e.Media.Participants(ctx, arn)
 }
 
 func (e *Emulator) follow(s whip.Session, over func()) {

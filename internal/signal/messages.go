@@ -108,6 +108,18 @@ func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) st
 	return string(encode(list))
 }
 
+// inView leaves of those who are on the stage whom the token of a viewing key may see: who is in its view and on the air, and
+// itself.
+func inView(who stage.Participant, present []stage.Presence) []stage.Presence {
+	var seen []stage.Presence
+	for _, p := range present {
+		if p.Participant.ID == who.ID || p.Publishing && who.View.Shows(p.Participant) {
+			seen = append(seen, p)
+		}
+	}
+	return seen
+}
+
 // watching counts the subscribers: who is there and does not publish. IVS does not say what it counts.
 func watching(present []stage.Presence) (n int) {
 	for _, p := range present {

@@ -229,9 +229,19 @@ func (r *room) tell(present []stage.Presence, features []string) (news bool) {
 	}
 	for _, m := range r.members {
 		if k := m.socket; k != nil {
-			k.show(r.sequence, func() []byte { return stageState(r.sequence, r.state, features) })
-			k.count(r.counts, func() []byte { return subscriberCount(r.counts, r.viewers) })
+			k.show(r.sequence, func() []byte { return stageState(r.sequence, r.stateFor(m, present), features) })
+			if m.participant.View == "" {
+				k.count(r.counts, func() []byte { return subscriberCount(r.counts, r.viewers) })
+			}
 		}
 	}
 	return news
+}
+
+// stateFor is the state as a member may see it.
+func (r *room) stateFor(m *member, present []stage.Presence) string {
+	if m.participant.View == "" {
+		return r.state
+	}
+	return stateOf(inView(m.participant, present), r.joined)
 }

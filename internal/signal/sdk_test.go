@@ -94,13 +94,13 @@ func (th *theatre) run(media *sfu.SFU, doors *whip.Handler) {
 	})
 }
 
-func (th *theatre) admit(_ context.Context, p stage.Participant) error {
+func (th *theatre) admit(_ context.Context, p stage.Participant) (stage.Participant, error) {
 	th.mu.Lock()
 	defer th.mu.Unlock()
 	if th.barred[p.ID] {
-		return stage.Errorf(stage.ErrDenied, "You were sent away.").WithCode("token_revoked")
+		return p, stage.Errorf(stage.ErrDenied, "You were sent away.").WithCode("token_revoked")
 	}
-	return nil
+	return p, nil
 }
 
 func (th *theatre) kick(id stage.ParticipantID) {

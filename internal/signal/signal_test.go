@@ -101,6 +101,8 @@ func (tokens) Verify(_ context.Context, bearer stage.Secret) (stage.Participant,
 		return claimed, fmt.Errorf("the database is away")
 	case kind && code == "token_revoked":
 		return claimed, stage.Errorf(stage.ErrDenied, "The token was revoked.").WithCode(code)
+	case kind && code == "view": // of a viewing key for Ana
+		p.Capabilities, p.View = stage.Subscribe, "u-ana"
 	case kind && code == "watch":
 		p.Capabilities = stage.Subscribe
 	case kind:

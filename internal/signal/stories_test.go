@@ -404,3 +404,24 @@ func TestChangedIsCalled(t *testing.T) {
 		t.Error("nobody was told that ana joined")
 	}
 }
+
+func TestAViewingKeyIsToldOfItsViewAlone(t *testing.T) {
+	t.Parallel()
+	v := newVenue(t, nil)
+	v.publish(t, "bob.Bob")
+	eve := v.join(t, "eve.Eve")
+	eve.sees("bob:Bob publishes", "eve:Eve")
+	source := v.join(t, "source.!view") // shows Ana
+	source.sees("source:!view")
+	v.publish(t, "ana.Ana")
+	source.sees("ana:Ana publishes", "source:!view")
+	eve.sees("ana:Ana publishes", "bob:Bob publishes", "eve:Eve", "source:!view")
+
+	t.Log("nor does it receive more by an offer over the socket")
+	for id, want := range map[string]string{"bob": `"httpStatusCode":403`, "ana": `"httpStatusCode":201`} {
+		source.tell(`{"type":"aws:ivs:SDP_OFFER","payload":{"whipUrl":"https://stage.example/whip/subscribe/` + id + `","requestId":"r","content":"v=0"}}`)
+		if got := string(source.hears("aws:ivs:SDP_ANSWER")); !strings.Contains(got, want) {
+			t.Errorf("%s: got %s, want %s", id, got, want)
+		}
+	}
+}

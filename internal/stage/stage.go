@@ -87,6 +87,7 @@ type Participant struct {
 	Attributes   map[string]string
 	Capabilities Capabilities
 	ExpiresAt    time.Time
+	View         View // of a token that came from a viewing key: whom it may receive
 }
 
 // Name is what people call the participant.

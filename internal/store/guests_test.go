@@ -30,10 +30,18 @@ func TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 			refused(t, err, stage.ErrDenied, "token_revoked")
 		}
 
+		t.Log("a viewing key's token is known for what it is")
+		key, _, err := h.CreateViewKey(t.Context(), ana.User, awsARN, "grid")
+		ok(t, err)
+		view := must(h.IssueForView(t.Context(), key, ""))(t)
+		if p := must(h.AuthenticateToken(t.Context(), view.Secret))(t); p.View != stage.ViewGrid {
+			t.Errorf("the token of a viewing key: got %+v, want its view", p)
+		}
+
 		t.Log("revoked, expired, without a grant: not known any more")
 		revoked, short := issue(time.Hour), issue(time.Minute)
 		ok(t, h.Revoke(t.Context(), ana.User, revoked.Participant.ID))
-		_, err := h.AuthenticateToken(t.Context(), revoked.Secret)
+		_, err = h.AuthenticateToken(t.Context(), revoked.Secret)
 		refused(t, err, stage.ErrDenied, "token_revoked")
 		h.clock.pass(time.Minute)
 		_, err = h.AuthenticateToken(t.Context(), short.Secret)

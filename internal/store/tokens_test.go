@@ -494,6 +494,12 @@ func TestViewKeys(t *testing.T) {
 		if token.Participant.Capabilities != stage.Subscribe || token.Participant.UserID != string(ana.User.ID) {
 			t.Errorf("IssueForView: got %+v, want Ana's, subscribe only", token.Participant)
 		}
+		if p := must(h.Recognize(t.Context(), token.Participant))(t); p.View != stage.ViewSpotlight {
+			t.Errorf("at the door: got %+v, want the view of the key", p)
+		}
+		if p := must(h.Recognize(t.Context(), h.issue(ana, arn).Participant))(t); p.View != "" {
+			t.Errorf("Ana's own token at the door: got the view %q, want none", p.View)
+		}
 		// Thirty for the key, and thirty for its owner.
 		for range 29 {
 			_, err = h.IssueForView(t.Context(), key, "")
@@ -520,8 +526,16 @@ func TestViewKeys(t *testing.T) {
 		refused(t, err, stage.ErrDenied, "no_capability")
 		_, _, err = h.CreateViewKey(t.Context(), ana.User, arn, "grid")
 		refused(t, err, stage.ErrDenied, "no_capability")
-		_, _, err = h.CreateViewKey(t.Context(), op.User, arn, "<b>")
+		_, _, err = h.CreateViewKey(t.Context(), op.User, arn, "\x00")
 		refused(t, err, stage.ErrInvalid, "")
+		// Guests have any user id, or none.
+		for _, view := range []string{"Bea <b>Müller</b> 'n \"co\" 👩‍🚀", "participant:Mx6c", "user:grid"} {
+			made, secret, err := h.CreateViewKey(t.Context(), op.User, arn, view)
+			ok(t, err)
+			if key := must(h.AuthenticateViewKey(t.Context(), secret))(t); key.View != stage.View(view) || made.View != key.View {
+				t.Errorf("a key for %q: got %+v", view, key)
+			}
+		}
 		if keys := must(h.ViewKeys(t.Context(), ana.User))(t); len(keys) != 1 {
 			t.Errorf("ViewKeys: got %+v, want one", keys)
 		}

@@ -297,9 +297,9 @@ func TestAdmitHasTheLastWord(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	var asked stage.ParticipantID
-	d.verifier.Admit = func(_ context.Context, p stage.Participant) error {
+	d.verifier.Admit = func(_ context.Context, p stage.Participant) (stage.Participant, error) {
 		asked = p.ID
-		return stage.Errorf(stage.ErrUnauthorized, "The token was revoked.").WithCode("token_revoked")
+		return p, stage.Errorf(stage.ErrUnauthorized, "The token was revoked.").WithCode("token_revoked")
 	}
 	p, err := d.verifier.Verify(t.Context(), d.issue(t, request()).Secret)
 	if code(err) != "token_revoked" || asked != "Mx6clRRHODPy" || p.ID != asked || p.UserID != "" {
@@ -308,6 +308,13 @@ func TestAdmitHasTheLastWord(t *testing.T) {
 	asked = ""
 	if d.verifier.Verify(t.Context(), d.forge(t, map[string]any{"version": "2"})); asked != "" {
 		t.Error("Admit was asked about a token that is wrong in itself")
+	}
+	d.verifier.Admit = func(_ context.Context, p stage.Participant) (stage.Participant, error) {
+		p.View = stage.ViewGrid
+		return p, nil
+	}
+	if p, err := d.verifier.Verify(t.Context(), d.issue(t, request()).Secret); err != nil || p.View != stage.ViewGrid {
+		t.Errorf("what Admit knows of the participant: got %+v, %v, want the view", p, err)
 	}
 }
 

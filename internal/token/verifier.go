@@ -43,8 +43,9 @@ type Verifier struct {
 	Now       func() time.Time
 	Leeway    time.Duration // by how much the clock that issued may be ahead of ours
 
-	// Admit has the last word on a token that is right in itself: is it revoked, is the grant still there? May be nil.
-	Admit func(context.Context, stage.Participant) error
+	// Admit has the last word on a token that is right in itself: is it revoked, is the grant still there? It answers the
+	// participant with what the house knows and the token does not say. May be nil.
+	Admit func(context.Context, stage.Participant) (stage.Participant, error)
 	// APIKey also admits the tokens that a Signer makes in the form APIMade with this key. May be nil: they are refused.
 	APIKey *ecdsa.PublicKey
 }
@@ -67,7 +68,7 @@ func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Parti
 	}
 	p := t.participant()
 	if v.Admit != nil {
-		if err := v.Admit(ctx, p); err != nil {
+		if p, err = v.Admit(ctx, p); err != nil {
 			return claimed, err
 		}
 	}

@@ -83,7 +83,7 @@ func (c *chat) history(arn stage.ARN, who visitor, present []stage.Presence) Cha
 	defer c.mu.Unlock()
 	r := c.room(arn, present)
 	_, silenced := r.muted[string(who.user.ID)]
-	h := ChatHistory{Messages: append([]ChatMessage{}, r.messages...), Posts: who.posts && !silenced, Moderates: who.moderates, Muted: []Person{}}
+	h := ChatHistory{Messages: append([]ChatMessage{}, r.messages...), Posts: who.posts() && !silenced, Moderates: who.moderates, Muted: []Person{}}
 	if who.moderates {
 		for id, name := range r.muted {
 			h.Muted = append(h.Muted, Person{ID: access.UserID(id), Name: name})
@@ -110,8 +110,11 @@ func (c *chat) post(arn stage.ARN, who visitor, text string, present []stage.Pre
 
 // mayPost refuses the muted and the hasty; chat.mu is held.
 func (c *chat) mayPost(r *room, who visitor) error {
+	if !who.posts() {
+		return viewOnly()
+	}
 	id := string(who.user.ID)
-	if _, silenced := r.muted[id]; silenced || !who.posts {
+	if _, silenced := r.muted[id]; silenced {
 		return stage.Errorf(stage.ErrDenied, "You are muted in this chat; a moderator can let you speak again.").WithCode("muted")
 	}
 	pace := r.paces[id]
@@ -126,8 +129,16 @@ func (c *chat) mayPost(r *room, who visitor) error {
 	return nil
 }
 
+// viewOnly is what a browser source hears that wants to take part.
+func viewOnly() error {
+	return stage.Errorf(stage.ErrDenied, "A viewing key shows its view of the stage and takes no part in the chat.").WithCode("view_only")
+}
+
 // remove takes a message away: a moderator any, everybody their own.
 func (c *chat) remove(arn stage.ARN, who visitor, id string) error {
+	if !who.posts() {
+		return viewOnly()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.room(arn, nil)
@@ -148,6 +159,8 @@ func (c *chat) remove(arn stage.ARN, who visitor, id string) error {
 // mute silences somebody or lets them speak again. An operator is silenced by nobody.
 func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool) error {
 	switch {
+	case !who.posts():
+		return viewOnly()
 	case !who.moderates:
 		return notModerator()
 	case on && person.ID == who.user.ID:

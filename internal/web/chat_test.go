@@ -160,10 +160,8 @@ func TestAStreamEndsWithWhatOpenedIt(t *testing.T) {
 	t.Log("a viewing key sees and does not speak")
 	source := with(a, address.Fragment)
 	sees := stageEvents(t, a, source, arn)
-	if h := await(sees, "chat", anything[web.ChatHistory]); h.Posts || h.Moderates {
-		t.Errorf("the source: got %+v, want to see alone", h)
-	}
-	source.Refused(http.StatusForbidden, "muted", "POST", chatOf(ana), web.NewMessage{Text: "hi"})
+	await(sees, "presence", anything[web.PresenceEvent])
+	source.Refused(http.StatusForbidden, "view_only", "POST", chatOf(ana), web.NewMessage{Text: "hi"})
 	source.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 	source.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/tokens", web.TokenRequest{})
 
@@ -174,9 +172,12 @@ func TestAStreamEndsWithWhatOpenedIt(t *testing.T) {
 		t.Errorf("the token of the source: got %+v", token)
 	}
 
-	t.Log("revoked: the stream says goodbye, and the key is good for nothing")
+	t.Log("revoked: the streams say goodbye, and the key and its token are good for nothing")
+	seesByToken := stageEvents(t, a, with(a, token.Token.Token), arn)
 	ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
 	await(sees, "bye", func(b web.Bye) bool { return b.Reason == "signed_out" })
+	await(seesByToken, "bye", func(b web.Bye) bool { return b.Reason == "signed_out" })
+	with(a, token.Token.Token).Refused(http.StatusForbidden, "token_revoked", "POST", chatOf(ana), web.NewMessage{Text: "hi"})
 	source.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/views/token", nil)
 
 	t.Log("a login that lost its grant is not at the stage any more")
@@ -227,4 +228,62 @@ func TestPagesOfAnotherOriginComeWithATokenAlone(t *testing.T) {
 	if answer.StatusCode != http.StatusNoContent || !strings.Contains(answer.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
 		t.Errorf("preflight: got %s, %v", answer.Status, answer.Header)
 	}
+}
+
+func TestAViewingKeyTakesNoPartInTheChat(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	arn, chat := olga.MainStage(), chatOf(olga)
+	var said web.ChatMessage
+	olga.Must(http.StatusCreated, "POST", chat, web.NewMessage{Text: "for people"}, &said)
+
+	var made web.CreatedView
+	olga.Must(http.StatusCreated, "POST", "/api/views", map[string]string{"stage": arn, "view": "grid"}, &made)
+	address, _ := url.Parse(made.URL)
+	key := with(a, address.Fragment)
+	var token web.ViewToken
+	key.Must(http.StatusCreated, "POST", "/api/views/token", nil, &token)
+	sources := map[string]*apptest.Client{"key": key, "token": with(a, token.Token.Token)}
+	hears := map[string]*frames{}
+	for what, source := range sources {
+		t.Log("the " + what + " of an operator's source neither writes nor deletes nor mutes, not even what is hers")
+		source.Refused(http.StatusForbidden, "view_only", "POST", chat, web.NewMessage{Text: "hi"})
+		source.Refused(http.StatusForbidden, "view_only", "DELETE", chat+"/"+said.ID, nil)
+		source.Refused(http.StatusForbidden, "view_only", "PUT", chat+"/muted/somebody", nil)
+		source.Refused(http.StatusForbidden, "view_only", "DELETE", chat+"/muted/somebody", nil)
+		hears[what] = stageEvents(t, a, source, arn)
+		await(hears[what], "presence", anything[web.PresenceEvent])
+	}
+
+	t.Log("it reads who is there, and nothing of what is said")
+	olga.Must(http.StatusCreated, "POST", chat, web.NewMessage{Text: "not for sources"}, &said)
+	olga.Must(http.StatusNoContent, "PUT", chat+"/muted/somebody", nil, nil)
+	olga.Must(http.StatusNoContent, "DELETE", chat+"/"+said.ID, nil, nil)
+	olga.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
+	for what, f := range hears {
+		for _, name := range f.untilBye() {
+			if name != "presence" {
+				t.Errorf("the %s was told %q", what, name)
+			}
+		}
+	}
+}
+
+// untilBye names the events before the last one.
+func (f *frames) untilBye() (names []string) {
+	f.t.Helper()
+	late := time.AfterFunc(20*time.Second, func() { panic("no farewell") })
+	defer late.Stop()
+	for f.lines.Scan() {
+		name, ok := strings.CutPrefix(f.lines.Text(), "event: ")
+		if ok && name == "bye" {
+			return names
+		}
+		if ok {
+			names = append(names, name)
+		}
+	}
+	f.t.Fatal("the stream ended without a farewell")
+	return nil
 }

@@ -47,7 +47,8 @@ type listener struct {
 
 	// Owned by hub.mu.
 	who    access.User
-	page   stage.ARN // the one stage that it follows, chat included; empty for the stream of an account
+	page   stage.ARN  // the one stage that it follows, chat included; empty for the stream of an account
+	view   stage.View // of a viewing key; empty for people
 	stages map[stage.ARN]bool
 	told   map[stage.ARN][]byte // the last presence, to tell changes only
 }
@@ -241,12 +242,26 @@ func (h *hub) toAsk(all bool) (list []stage.ARN) {
 
 // pushPresence tells a listener about a stage unless nothing changed; hub.mu is held.
 func (h *hub) pushPresence(l *listener, arn stage.ARN, present []stage.Presence) {
-	text := mustJSON(PresenceEvent{Stage: arn, Participants: presences(present, l.who)})
+	text := mustJSON(PresenceEvent{Stage: arn, Participants: l.presences(present)})
 	if bytes.Equal(text, l.told[arn]) {
 		return
 	}
 	l.told[arn] = text
 	h.push(l, frame{name: "presence", data: text})
+}
+
+// presences is who is there as the listener may know it: a view has no more than those whom it can show, and is nobody itself.
+func (l *listener) presences(present []stage.Presence) []Presence {
+	if l.view == "" {
+		return presences(present, l.who)
+	}
+	var shown []stage.Presence
+	for _, p := range present {
+		if p.Publishing && l.view.Shows(p.Participant) {
+			shown = append(shown, p)
+		}
+	}
+	return presences(shown, access.User{})
 }
 
 func (h *hub) listen(who access.User) *listener {

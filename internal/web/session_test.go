@@ -17,7 +17,7 @@ func TestChatIsKeptForOneSessionOfTheStage(t *testing.T) {
 	now := start
 	c := newChat(func() time.Time { return now }, func(stage.ARN, frame) {})
 	arn := stage.LocalARN("main")
-	ana := visitor{user: access.User{ID: "ana", Name: "ana"}, posts: true, moderates: true}
+	ana := visitor{user: access.User{ID: "ana", Name: "ana"}, moderates: true}
 	kept := func(present ...stage.Presence) int { return len(c.history(arn, ana, present).Messages) }
 	onAir := stage.Presence{Publishing: true, Since: start.Add(-time.Hour)}
 
@@ -54,7 +54,7 @@ func TestARoomKeepsSoMuchAndNoMore(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
 	c := newChat(func() time.Time { return now }, func(stage.ARN, frame) {})
-	ana := visitor{user: access.User{ID: "ana"}, posts: true}
+	ana := visitor{user: access.User{ID: "ana"}}
 	for range chatKept + 10 {
 		now = now.Add(chatPace)
 		if _, err := c.post("arn", ana, "text", nil); err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // streamStage serves the events of one stage: who is there, and what is said. It is for everybody who may be at the stage,
-// with or without an account.
+// with or without an account. A viewing key is told who is in its view, and nothing of what is said.
 func (s *Server) streamStage(w http.ResponseWriter, r *http.Request) {
 	who, err := s.visitor(r)
 	if err != nil {
@@ -30,7 +30,7 @@ func (e *stageStream) serve(ctx context.Context) {
 	// Listen first and read the past second: nothing falls between.
 	l := e.server.hub.listen(e.who.user)
 	defer e.server.hub.leave(l)
-	e.server.hub.follow(l, stageARN(e.r))
+	e.server.hub.follow(l, stageARN(e.r), e.who.view)
 	if !e.history() {
 		return
 	}
@@ -61,13 +61,18 @@ func (e *stageStream) pass(f frame) bool {
 	switch f.name {
 	case "chat":
 		return e.history()
-	case "presence", "message", "removed", "bye":
+	case "message", "removed":
+		return e.who.view != "" || e.tell(f)
+	case "presence", "bye":
 		return e.tell(f)
 	}
 	return true
 }
 
 func (e *stageStream) history() bool {
+	if e.who.view != "" {
+		return true
+	}
 	h := e.server.chat.history(stageARN(e.r), e.who, e.server.present(e.r.Context(), stageARN(e.r)))
 	return e.tell(frame{name: "chat", data: mustJSON(h)})
 }
@@ -81,16 +86,16 @@ func (e *stageStream) again() bool {
 	}
 	before := e.who
 	e.who = who
-	if who.posts == before.posts && who.moderates == before.moderates {
+	if who.moderates == before.moderates {
 		return true
 	}
 	return e.history()
 }
 
-// follow makes a listener the page of one stage.
-func (h *hub) follow(l *listener, arn stage.ARN) {
+// follow makes a listener the page of one stage, in one view of it.
+func (h *hub) follow(l *listener, arn stage.ARN, view stage.View) {
 	h.mu.Lock()
-	l.page = arn
+	l.page, l.view = arn, view
 	h.mu.Unlock()
 	h.watch(l, Me{Stages: []MyStage{{ARN: arn}}})
 }

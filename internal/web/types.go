@@ -75,7 +75,7 @@ type (
 	// A NewView asks for a viewing key.
 	NewView struct {
 		Stage stage.ARN `json:"stage"`
-		View  string    `json:"view"` // "grid", "spotlight" or the user id of the one to show
+		View  string    `json:"view"` // "grid", "spotlight", or who is shown: a user id, or "participant:" and a participant id
 	}
 	// A NewMessage says something in a stage's chat.
 	NewMessage struct {
@@ -367,7 +367,7 @@ func served(arn stage.ARN) string {
 func presence(p stage.Presence, who access.User) Presence {
 	out := Presence{
 		ParticipantID: p.Participant.ID, UserID: p.Participant.UserID, Name: p.Participant.Name(),
-		You: p.Participant.UserID == string(who.ID), Since: p.Since.UTC(), Publishing: p.Publishing,
+		You: who.ID != "" && p.Participant.UserID == string(who.ID), Since: p.Since.UTC(), Publishing: p.Publishing,
 		AudioMuted: p.AudioMuted, VideoMuted: p.VideoMuted, Viewers: p.Viewers,
 	}
 	// How well somebody's picture arrives is theirs and the operator's to know.
@@ -404,7 +404,7 @@ func accessKey(k access.AccessKey) AccessKey {
 }
 
 func view(k access.ViewKey, name string) View {
-	return View{ID: k.ID, Stage: k.Stage, View: k.View, Name: name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt)}
+	return View{ID: k.ID, Stage: k.Stage, View: string(k.View), Name: name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt)}
 }
 
 func stageEvent(e access.StoredEvent) StageEvent {

@@ -20,7 +20,7 @@ func (s *Server) listViews(r *http.Request, who access.Login) (any, error) {
 	}
 	out := Views{Views: []View{}}
 	for _, k := range keys {
-		out.Views = append(out.Views, view(k, names[k.View]))
+		out.Views = append(out.Views, view(k, names[string(k.View)]))
 	}
 	return out, nil
 }
@@ -51,7 +51,7 @@ func (s *Server) createView(r *http.Request, who access.Login) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return created(CreatedView{View: view(key, names[key.View]), URL: s.sourceURL(secret)}), nil
+	return created(CreatedView{View: view(key, names[string(key.View)]), URL: s.sourceURL(secret)}), nil
 }
 
 // sourceURL is what goes into OBS. The key is in the fragment, which browsers send nowhere: no server, proxy or Referer sees it.
@@ -92,5 +92,5 @@ func (s *Server) issueViewToken(r *http.Request, _ access.Login) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return created(ViewToken{Token: tokenOf(token), View: key.View}), nil
+	return created(ViewToken{Token: tokenOf(token), View: string(key.View)}), nil
 }

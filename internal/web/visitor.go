@@ -10,12 +10,15 @@ import (
 )
 
 // A visitor is somebody at a page of one stage: signed in, with a viewing key, or with a participant token. Who has only a
-// token is the person that the token says.
+// token is the person that the token says, unless a viewing key asked for it: then it is that key's view, and nobody.
 type visitor struct {
-	user      access.User
-	posts     bool
+	user      access.User // of a view: whose key it is
+	view      stage.View  // of a viewing key; empty for people
 	moderates bool
 }
+
+// posts says whether the visitor is somebody who can say something.
+func (v visitor) posts() bool { return v.view == "" }
 
 // visitor finds who asks, and whether they may be at the stage that the path names.
 func (s *Server) visitor(r *http.Request) (visitor, error) {
@@ -43,7 +46,7 @@ func (s *Server) visitorByLogin(r *http.Request) (visitor, error) {
 	for _, a := range stages {
 		if a.Stage.ARN == stageARN(r) {
 			host := who.User.Role == access.Operator || a.Capabilities.Has(stage.Publish)
-			return visitor{user: who.User, posts: true, moderates: host}, nil
+			return visitor{user: who.User, moderates: host}, nil
 		}
 	}
 	return visitor{}, notYourStage()
@@ -63,7 +66,7 @@ func (s *Server) visitorByToken(r *http.Request, token stage.Secret) (visitor, e
 	}
 	// IVS lets a token have no user id; then the participant is the person.
 	id := cmp.Or(p.UserID, string(p.ID))
-	return visitor{user: access.User{ID: access.UserID(id), Name: p.Name()}, posts: true}, nil
+	return visitor{user: access.User{ID: access.UserID(id), Name: p.Name()}, view: p.View}, nil
 }
 
 // visitorByKey lets a browser source see, and nothing else.
@@ -75,7 +78,7 @@ func (s *Server) visitorByKey(r *http.Request, secret stage.Secret) (visitor, er
 	if key.Stage != stageARN(r) {
 		return visitor{}, notYourStage()
 	}
-	return visitor{user: access.User{ID: key.Owner.ID, Name: key.Owner.Name}}, nil
+	return visitor{user: access.User{ID: key.Owner.ID, Name: key.Owner.Name}, view: key.View}, nil
 }
 
 func notYourStage() error {

@@ -21,6 +21,8 @@ import (
 type Media interface {
 	Publish(ctx context.Context, p stage.Participant, offer string) (Session, string, error)
 	Subscribe(ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string) (Session, string, error)
+	// Participants are those who have sessions on a stage, publishers above all.
+	Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error)
 }
 
 // A Session is one WHIP or WHEP session.

@@ -84,6 +84,9 @@ func (h *Handler) Open(ctx context.Context, k Knock) (Answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, negotiation)
 	defer cancel()
+	if err := h.inView(ctx, k); err != nil {
+		return Answer{}, err
+	}
 	s := newSession(k, cancel)
 	if err := h.sessions.enter(s); err != nil {
 		return Answer{}, err
@@ -149,6 +152,28 @@ func permit(k Knock) error {
 		return stage.Errorf(stage.ErrDenied, "This token is for publishing only: get one that may watch.").WithCode("no_capability")
 	}
 	return nil
+}
+
+// inView holds the token of a viewing key to its view. A token of that ID is always of that person, so that nothing changes
+// between here and the subscription.
+func (h *Handler) inView(ctx context.Context, k Knock) error {
+	if k.Publisher == "" || k.Participant.View == "" {
+		return nil
+	}
+	present, err := h.Media.Participants(ctx, k.Participant.Stage)
+	if err != nil {
+		return err
+	}
+	for _, p := range present {
+		if p.Participant.ID != k.Publisher {
+			continue
+		}
+		if !k.Participant.View.Shows(p.Participant) {
+			return stage.Errorf(stage.ErrDenied, "This viewing key shows somebody else.").WithCode("not_in_view")
+		}
+		return nil
+	}
+	return stage.Errorf(stage.ErrNotFound, "This participant does not publish at the moment.").WithCode("not_publishing")
 }
 
 func (h *Handler) negotiate(ctx context.Context, k Knock) (Session, string, error) {

@@ -105,6 +105,8 @@ func (h *house) Verify(_ context.Context, bearer stage.Secret) (stage.Participan
 		return claimed, refuse("token_revoked", "The token was revoked.")
 	case rest == "expired-token":
 		return claimed, refuse("token_expired", "The token has expired: get a new one.")
+	case rest == "view-token": // of a viewing key for Ana
+		p.Capabilities, p.View = stage.Subscribe, "u-ana"
 	case rest == "watch-token":
 		p.Capabilities = stage.Subscribe
 	case rest == "publish-token":
@@ -186,6 +188,15 @@ func (m *plane) Subscribe(ctx context.Context, p stage.Participant, publisher st
 	}
 	m.house.tell("%s: watches %s", p.ID, publisher)
 	return &layeredFlow{m.newFlow(p.ID), p.ID}, "v=0 answer", nil
+}
+
+func (m *plane) Participants(context.Context, stage.ARN) (list []stage.Presence, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id := range m.publishing {
+		list = append(list, stage.Presence{Participant: stage.Participant{ID: id, Stage: studio, UserID: "u-" + string(id)}, Publishing: true})
+	}
+	return list, nil
 }
 
 type flow struct {

@@ -84,6 +84,15 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	page.Press("Enter")
 	page.WaitFor(`document.querySelector('.messages')?.innerText.includes('Hello from AWS')`)
 
+	t.Log("the token that the source has writes nothing there")
+	address, _ := url.Parse(made.URL)
+	key := h.Browser()
+	key.Key = address.Fragment
+	var token web.ViewToken
+	key.Must(http.StatusCreated, "POST", "/api/views/token", nil, &token)
+	key.Key = token.Token.Token
+	key.Refused(http.StatusForbidden, "view_only", "POST", "/api/stages/"+url.PathEscape(string(studio.ARN))+"/chat", web.NewMessage{Text: "hi"})
+
 	t.Log("she goes and comes back")
 	bea.Close()
 	page.WaitGone(tile(h.bea))

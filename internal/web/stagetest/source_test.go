@@ -1,11 +1,17 @@
 package stagetest
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"net/url"
 	"testing"
+	"time"
 
+	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
 )
 
 // transparent waits until the source shows nothing, through which OBS shows what lies below it.
@@ -78,4 +84,68 @@ func TestLayoutsAsSources(t *testing.T) {
 	spotlight.WaitFor(`document.querySelectorAll('video').length === 2`)
 	shows(spotlight, 1)
 	spotlight.WaitFor(`[...document.querySelectorAll('video')].find(video => !video.hidden) === [...document.querySelectorAll('video')][1]`)
+}
+
+// TestASourceURLIsGoodForItsViewAlone is about who took the URL out of OBS, or the token out of the source's page.
+func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	bea, cleo := h.air(h.bea), h.air(h.Broadcaster(h.olga, "cleo", "publish", "subscribe"))
+	made := h.view(h.ana, string(h.bea.Me().ID))
+	address, err := url.Parse(made.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := h.Browser()
+	key.Key = address.Fragment
+	var token web.ViewToken
+	key.Must(http.StatusCreated, "POST", "/api/views/token", nil, &token)
+
+	t.Log("it receives Bea, and neither Cleo nor by another address; it publishes nothing")
+	view, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+"/whep/"+bea, token.Token.Token), rtcpeer.ViewOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := view.WaitFrames(ctx, 5); err != nil {
+		t.Errorf("Bea's picture: %v", err)
+	}
+	for _, door := range []string{"/whep/", "/whip/subscribe/"} {
+		if _, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+door+cleo, token.Token.Token), rtcpeer.ViewOptions{}); status(err) != http.StatusForbidden {
+			t.Errorf("Cleo by %s: got %v, want 403", door, err)
+		}
+	}
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.URL+"/whip", token.Token.Token), rtcpeer.PublishOptions{}); status(err) != http.StatusForbidden {
+		t.Errorf("on the air as Ana: got %v, want 403", err)
+	}
+
+	t.Log("revoked: what it receives ends, and its token opens nothing")
+	h.ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
+	select {
+	case <-view.Closed():
+	case <-ctx.Done():
+		t.Error("Bea's picture goes on without the key")
+	}
+	if _, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+"/whep/"+bea, token.Token.Token), rtcpeer.ViewOptions{}); status(err) != http.StatusForbidden {
+		t.Errorf("Bea after that: got %v, want 403", err)
+	}
+}
+
+// air puts somebody on the air, and names the participant.
+func (h *house) air(who *apptest.Client) string {
+	h.t.Helper()
+	token := who.Token("publish")
+	if _, err := rtcpeer.Publish(h.t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+		h.t.Fatal(err)
+	}
+	return string(token.ParticipantID)
+}
+
+func status(err error) int {
+	var refused *rtcpeer.StatusError
+	if errors.As(err, &refused) {
+		return refused.Status
+	}
+	return 0
 }
