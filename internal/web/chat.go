@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ const (
 	chatBurst   = 5                // messages that one person may send at once …
 	chatPace    = 2 * time.Second  // … and then one each
 	chatQuiet   = 15 * time.Minute // a stage session is over when nothing was said and nobody published for so long
-	chatMembers = 1000             // whose pace a room remembers, and who can be muted in it
+	chatMembers = 1000             // who can be muted in a room; of so many paces those who rested are forgotten
 )
 
 // The chat is what is said on the stages, in memory and for one session of the stage each (docs/decisions/0080).
@@ -37,9 +38,12 @@ type chat struct {
 type room struct {
 	messages []ChatMessage     // oldest first
 	muted    map[string]string // names by user id
-	paces    map[string]*rate.Limiter
-	active   time.Time // when something was last said
+	paces    map[string]pace   // by user id
+	active   time.Time         // when something was last said
 }
+
+// A pace is how fast somebody speaks, and takes back what they said.
+type pace struct{ post, remove *rate.Limiter }
 
 func newChat(now func() time.Time, tell func(stage.ARN, frame)) *chat {
 	return &chat{now: now, tell: tell, rooms: map[stage.ARN]*room{}}
@@ -50,16 +54,40 @@ func newChat(now func() time.Time, tell func(stage.ARN, frame)) *chat {
 func (c *chat) room(arn stage.ARN, present []stage.Presence) *room {
 	r := c.rooms[arn]
 	if r == nil {
-		r = &room{muted: map[string]string{}, active: c.now()}
+		r = &room{muted: map[string]string{}, paces: map[string]pace{}, active: c.now()}
 		c.rooms[arn] = r
 	}
 	if r.messages != nil && c.sessionOver(r, present) {
-		r.messages = nil
-	}
-	if len(r.messages) == 0 || len(r.paces) > chatMembers {
-		r.paces = map[string]*rate.Limiter{}
+		r.messages, r.paces = nil, map[string]pace{}
 	}
 	return r
+}
+
+// paceOf is how fast somebody was of late; chat.mu is held. Whoever rested long enough may be forgotten: they are as one who
+// is new.
+func (c *chat) paceOf(r *room, who visitor) pace {
+	id := string(who.user.ID)
+	p, known := r.paces[id]
+	if known {
+		return p
+	}
+	if now := c.now(); len(r.paces) >= chatMembers {
+		maps.DeleteFunc(r.paces, func(_ string, p pace) bool {
+			return p.post.TokensAt(now) >= chatBurst && p.remove.TokensAt(now) >= chatBurst
+		})
+	}
+	p = pace{rate.NewLimiter(rate.Every(chatPace), chatBurst), rate.NewLimiter(rate.Every(chatPace), chatBurst)}
+	r.paces[id] = p
+	return p
+}
+
+// tooFast is nil as long as a pace bears one more.
+func (c *chat) tooFast(pace *rate.Limiter, again string) error {
+	if pace.AllowN(c.now(), 1) {
+		return nil
+	}
+	return stage.Errorf(stage.ErrTooMany, "That was quick: wait %d seconds and %s.", int(chatPace.Seconds()), again).
+		WithCode("too_many_messages").WithRetry(chatPace)
 }
 
 // sessionOver says whether the stage fell silent since something was said: long ago, and nobody publishes who already
@@ -113,20 +141,10 @@ func (c *chat) mayPost(r *room, who visitor) error {
 	if !who.posts() {
 		return viewOnly()
 	}
-	id := string(who.user.ID)
-	if _, silenced := r.muted[id]; silenced {
+	if _, silenced := r.muted[string(who.user.ID)]; silenced {
 		return stage.Errorf(stage.ErrDenied, "You are muted in this chat; a moderator can let you speak again.").WithCode("muted")
 	}
-	pace := r.paces[id]
-	if pace == nil {
-		pace = rate.NewLimiter(rate.Every(chatPace), chatBurst)
-		r.paces[id] = pace
-	}
-	if !pace.AllowN(c.now(), 1) {
-		return stage.Errorf(stage.ErrTooMany, "That was quick: wait %d seconds and send it again.", int(chatPace.Seconds())).
-			WithCode("too_many_messages").WithRetry(chatPace)
-	}
-	return nil
+	return c.tooFast(c.paceOf(r, who).post, "send it again")
 }
 
 // viewOnly is what a browser source hears that wants to take part.
@@ -135,13 +153,13 @@ func viewOnly() error {
 }
 
 // remove takes a message away: a moderator any, everybody their own.
-func (c *chat) remove(arn stage.ARN, who visitor, id string) error {
-	if !who.posts() {
-		return viewOnly()
-	}
+func (c *chat) remove(arn stage.ARN, who visitor, id string, present []stage.Presence) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := c.room(arn, nil)
+	r := c.room(arn, present)
+	if err := c.mayRemove(r, who); err != nil {
+		return err
+	}
 	for i, m := range r.messages {
 		if m.ID != id {
 			continue
@@ -156,8 +174,19 @@ func (c *chat) remove(arn stage.ARN, who visitor, id string) error {
 	return stage.Errorf(stage.ErrNotFound, "This message is not there any more.")
 }
 
+// mayRemove refuses views and the hasty; chat.mu is held. Who has to clean up is not held up.
+func (c *chat) mayRemove(r *room, who visitor) error {
+	switch {
+	case !who.posts():
+		return viewOnly()
+	case who.moderates:
+		return nil
+	}
+	return c.tooFast(c.paceOf(r, who).remove, "delete it then")
+}
+
 // mute silences somebody or lets them speak again. An operator is silenced by nobody.
-func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool) error {
+func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool, present []stage.Presence) error {
 	switch {
 	case !who.posts():
 		return viewOnly()
@@ -170,7 +199,7 @@ func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool) err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := c.room(arn, nil)
+	r := c.room(arn, present)
 	if on && len(r.muted) >= chatMembers {
 		return stage.Errorf(stage.ErrConflict, "%d people are muted in this chat; let somebody speak again first.", len(r.muted))
 	}
@@ -248,7 +277,7 @@ func (s *Server) postMessage(r *http.Request, who visitor) (any, error) {
 }
 
 func (s *Server) removeMessage(r *http.Request, who visitor) (any, error) {
-	return nil, s.chat.remove(stageARN(r), who, r.PathValue("message"))
+	return nil, s.chat.remove(stageARN(r), who, r.PathValue("message"), s.present(r.Context(), stageARN(r)))
 }
 
 func (s *Server) mutePerson(r *http.Request, who visitor) (any, error) {
@@ -262,7 +291,8 @@ func (s *Server) mutePerson(r *http.Request, who visitor) (any, error) {
 			person = p.User
 		}
 	}
-	return nil, s.chat.mute(stageARN(r), who, person, r.Method == http.MethodPut)
+	present := s.present(r.Context(), stageARN(r))
+	return nil, s.chat.mute(stageARN(r), who, person, r.Method == http.MethodPut, present)
 }
 
 // present lists who is on the stage; where that is not known, nobody.

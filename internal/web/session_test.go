@@ -1,6 +1,8 @@
 package web
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +32,17 @@ func TestChatIsKeptForOneSessionOfTheStage(t *testing.T) {
 		t.Errorf("during the broadcast: got %d messages, want 1", n)
 	}
 
+	t.Log("to mute somebody or to delete something is no end of it")
+	if err := c.mute(arn, ana, access.User{ID: "eve"}, false, []stage.Presence{onAir}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.remove(arn, ana, "another", []stage.Presence{onAir}); !errors.Is(err, stage.ErrNotFound) {
+		t.Errorf("a message that is not there: got %v", err)
+	}
+	if n := kept(onAir); n != 1 {
+		t.Errorf("after that: got %d messages, want 1", n)
+	}
+
 	t.Log("so does a pause in which OBS is started anew")
 	now = start.Add(chatQuiet - time.Second)
 	if n := kept(); n != 1 {
@@ -37,7 +50,7 @@ func TestChatIsKeptForOneSessionOfTheStage(t *testing.T) {
 	}
 
 	t.Log("the next evening begins with an empty room, in which the muted are muted still")
-	if err := c.mute(arn, ana, access.User{ID: "gus", Name: "gus"}, true); err != nil {
+	if err := c.mute(arn, ana, access.User{ID: "gus", Name: "gus"}, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	now = start.Add(24 * time.Hour)
@@ -63,6 +76,58 @@ func TestARoomKeepsSoMuchAndNoMore(t *testing.T) {
 	}
 	if n := len(c.history("arn", ana, nil).Messages); n != chatKept {
 		t.Errorf("got %d messages, want %d", n, chatKept)
+	}
+}
+
+func TestNothingThatIsDeletedMakesAnybodyFaster(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
+	c := newChat(func() time.Time { return now }, func(stage.ARN, frame) {})
+	gus, olga := visitor{user: access.User{ID: "gus"}}, visitor{user: access.User{ID: "olga"}, moderates: true}
+	post := func() (ids []string) {
+		for {
+			m, err := c.post("arn", gus, "text", nil)
+			if err != nil {
+				return ids
+			}
+			ids = append(ids, m.ID)
+		}
+	}
+	said := post()
+	for _, id := range said {
+		if err := c.remove("arn", gus, id, nil); err != nil {
+			t.Errorf("to take back what he said: got %v", err)
+		}
+	}
+	if again := post(); len(said) != chatBurst || len(again) != 0 {
+		t.Errorf("got %d messages at first and %d once those were deleted, want %d and none", len(said), len(again), chatBurst)
+	}
+
+	t.Log("to delete has a pace, too, but not for who cleans up")
+	if err := c.remove("arn", gus, "any", nil); !errors.Is(err, stage.ErrTooMany) {
+		t.Errorf("one deletion more: got %v, want that he waits", err)
+	}
+	for range 3 * chatBurst {
+		if err := c.remove("arn", olga, "any", nil); !errors.Is(err, stage.ErrNotFound) {
+			t.Errorf("a moderator: got %v, want that there is no such message", err)
+		}
+	}
+
+	t.Log("a crowd does not make anybody faster either, and who rested is forgotten")
+	for i := range chatMembers + 1 {
+		if _, err := c.post("arn", visitor{user: access.User{ID: access.UserID(fmt.Sprint("fan ", i))}}, "text", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again := post(); len(again) != 0 {
+		t.Errorf("in a crowd: got %d messages, want none", len(again))
+	}
+	now = now.Add(chatBurst * chatPace)
+	if _, err := c.post("arn", visitor{user: access.User{ID: "zoe"}}, "text", nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(c.rooms["arn"].paces); n != 1 {
+		t.Errorf("got %d paces, want that of zoe alone", n)
 	}
 }
 
