@@ -5,10 +5,11 @@ import { openIvs } from '../static/lib/stage/ivs.js';
 import { loudness } from '../static/lib/stage/level.js';
 import { openLocal } from '../static/lib/stage/local.js';
 import { watchStage } from '../static/lib/stage/socket.js';
+import { idIn, viewOf } from '../static/lib/stage/view.js';
 import { cast, columns, createSpotlight } from '../static/source/layout.js';
 import { told } from '../static/stage/chat.js';
 import { audience, cards, choose, nextSize, readChoices } from '../static/stage/people.js';
-import { addToScene, keyIn } from '../static/stage/scene.js';
+import { addToScene, keyIn, sourceName } from '../static/stage/scene.js';
 
 const person = (id, userId = id, publishing = true) => ({ id, userId, name: userId, publishing, audioMuted: false, videoMuted: false });
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -41,6 +42,13 @@ describe('a source', () => {
     assert.deepEqual(cast('dora', list), []);
     assert.deepEqual(cast('grid', list).map((p) => p.id), ['t1', 't2', 't3']);
   });
+  it('shows guests by any user id, or by none', () => {
+    const guests = [person('t1', 'Bea Müller'), person('t2', ''), person('t3', 'grid'), person('t4', 't2'), person('t5', 'user:x'), person('t6', 'participant:t2'), person('t7', '"]/<b>')];
+    const views = guests.map(viewOf);
+    assert.deepEqual(views, ['Bea Müller', 'participant:t2', 'user:grid', 't2', 'user:user:x', 'user:participant:t2', '"]/<b>']);
+    assert.deepEqual(views.map((view) => cast(view, guests).map((p) => p.id)), guests.map((p) => [p.id]));
+    assert.deepEqual(views.slice(0, 3).map(idIn), ['Bea Müller', 't2', 'grid']);
+  });
   it('makes the pictures as large as they can be', () => {
     assert.deepEqual([1, 2, 3, 4, 5, 9].map((n) => columns(n, 1920, 1080)), [1, 2, 2, 2, 3, 3]);
     assert.equal(columns(3, 400, 1600), 1);
@@ -69,6 +77,7 @@ describe('a source in the scene', () => {
       obs.calls.push(request);
       if (obs.fails?.[request]) throw Object.assign(new Error(request), { code: obs.fails[request] });
       if (request === 'GetCurrentProgramScene') return { currentProgramSceneName: 'Talk' };
+      if (request === 'GetInputList') return { inputs: Object.entries(inputs).map(([inputName, { kind }]) => ({ inputName, inputKind: kind })) };
       if (request === 'GetInputSettings') { if (!inputs[data.inputName]) throw Object.assign(new Error('no'), { code: 600 }); return { inputKind: inputs[data.inputName].kind, inputSettings: { url: inputs[data.inputName].url } }; }
       if (request === 'GetSceneItemList') return { sceneItems: scene.map((sourceName) => ({ sourceName })) };
       if (request === 'GetVideoSettings') return { baseWidth: 2560, baseHeight: 1440 };
@@ -79,12 +88,16 @@ describe('a source in the scene', () => {
   };
   const source = (more = {}) => {
     const s = {
-      name: 'Stagedoor: bea', canvas: false, ours: (url) => url.startsWith('https://h/source#'), works: async () => true, keys: 0, discarded: 0,
+      name: 'Stagedoor: bea', stage: { arn: 'main', name: 'Main' }, view: 'bea', canvas: false, keys: 0, discarded: 0,
+      // The address says after its # what its key shows; "dead" is a key that was revoked.
+      ours: (url) => url.startsWith('https://h/source#'),
+      shows: async (url) => (([stage, view]) => (view ? { stage, view } : null))(url.split('#')[1].split('/')),
       make: async () => ({ url: `https://h/source#new${++s.keys}`, discard: async () => { s.discarded++; } }), ...more,
     };
     return s;
   };
-  const ours = { 'Stagedoor: bea': { kind: 'browser_source', url: 'https://h/source#old' } };
+  const ours = { 'Stagedoor: bea': { kind: 'browser_source', url: 'https://h/source#main/bea' } };
+  const dead = { 'Stagedoor: bea': { kind: 'browser_source', url: 'https://h/source#dead' } };
 
   it('is made once, with its sound in the mixer', async () => {
     const obs = obsWith({});
@@ -110,9 +123,37 @@ describe('a source in the scene', () => {
     assert.deepEqual(obs.made.map(([r]) => r), ['CreateSceneItem']);
   });
   it('with a revoked key gets a new one', async () => {
-    const obs = obsWith(ours, ['Stagedoor: bea']);
-    assert.equal((await addToScene(obs, source({ works: async () => false }))).done, 'updated');
+    const obs = obsWith(dead, ['Stagedoor: bea']);
+    assert.equal((await addToScene(obs, source())).done, 'updated');
     assert.deepEqual(obs.made.map(([r, d]) => [r, d.inputSettings.url]), [['SetInputSettings', 'https://h/source#new1']]);
+  });
+  it('is found whatever it is called', async () => {
+    const obs = obsWith({ ...dead, 'My guest': ours['Stagedoor: bea'] }, ['My guest']);
+    const s = source();
+    assert.equal((await addToScene(obs, s)).done, 'there');
+    assert.deepEqual([obs.made, s.keys], [[], 0]);
+  });
+  it('for another stage, or another person of that name, stays what it is', async () => {
+    const called = async (inputs) => {
+      const obs = obsWith(Object.fromEntries(Object.entries(inputs).map(([name, key]) => [name, { kind: 'browser_source', url: `https://h/source#${key}` }])));
+      await addToScene(obs, source());
+      const [[request, { inputName }]] = obs.made;
+      return `${request} ${inputName}`;
+    };
+    assert.equal(await called({ 'Stagedoor: bea': 'side/bea' }), 'CreateInput Stagedoor: bea (Main)');
+    assert.equal(await called({ 'Stagedoor: bea': 'side/bea', 'Stagedoor: bea (Main)': 'main/other' }), 'CreateInput Stagedoor: bea 2');
+    assert.equal(await called({ 'Stagedoor: bea': 'main/other' }), 'CreateInput Stagedoor: bea 2');
+    assert.equal(await called({ 'Stagedoor: bea': 'main/other', 'Stagedoor: bea 2': 'main/third' }), 'CreateInput Stagedoor: bea 3');
+    assert.equal(await called({ 'Stagedoor: bea': 'main/other', 'Stagedoor: bea 2': 'dead' }), 'SetInputSettings Stagedoor: bea 2');
+  });
+  it('of which the server cannot tell what it shows is not touched', async () => {
+    const obs = obsWith(ours);
+    await assert.rejects(addToScene(obs, source({ shows: async () => { throw new Error('busy'); } })), { message: 'busy' });
+    assert.deepEqual(obs.made, []);
+  });
+  it('has a name of one line', () => {
+    assert.equal(sourceName(' Bea\n\u0000 Müller '), 'Stagedoor: Bea Müller');
+    assert.equal(sourceName('👩'.repeat(100)), `Stagedoor: ${'👩'.repeat(64)}`);
   });
   it('of somebody else is not touched', async () => {
     for (const other of [{ kind: 'image_source', url: '' }, { kind: 'browser_source', url: 'https://elsewhere/source#x' }]) {

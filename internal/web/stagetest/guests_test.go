@@ -7,6 +7,10 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
@@ -83,6 +87,68 @@ func TestAnEveningWithGuests(t *testing.T) {
 			evening(t, h, app, arn)
 		})
 	}
+}
+
+// TestGuestsOfAnyName: IVS lets a token have any user id, or none, and two people may be called alike.
+func TestGuestsOfAnyName(t *testing.T) {
+	t.Parallel()
+	emulator := apptest.Emulate(t)
+	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", emulator, "--ivs-sdk", sdkFrom(t, stockSDK))
+	studio := h.studio(t)
+	amazon := ivsrealtime.New(ivsrealtime.Options{
+		Region: "us-west-2", BaseEndpoint: &emulator, Credentials: credentials.NewStaticCredentialsProvider(apptest.AccessKey, apptest.SecretKey, ""),
+	})
+	var endpoint web.Token
+	h.bea.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": studio.ARN, "for": "publish"}, &endpoint)
+	join := func(user *string) *rtcpeer.Publisher {
+		made, err := amazon.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{
+			StageArn: aws.String(string(studio.ARN)), UserId: user, Attributes: map[string]string{"name": "Guest"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(endpoint.Endpoint, *made.ParticipantToken.Token), rtcpeer.PublishOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	obs := fakeobs.Start(t, fakeobs.Options{Password: "secret"})
+	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 460})
+	choose(page, studio)
+	connect(page, obs)
+	open := func(name string) *browser.Page {
+		_, settings, _ := obs.Input(name)
+		if settings == nil {
+			t.Fatalf("there is no source %q in OBS", name)
+		}
+		source := browser.Open(t, browser.OBS30, browser.Options{Width: 640, Height: 360})
+		source.Goto(settings["url"].(string))
+		return source
+	}
+
+	t.Log("one without a user id")
+	nobody := join(nil)
+	page.Click(`article[data-user=""] .i-add`)
+	page.WaitText("Guest is in the scene “Scene” now.")
+	first := open("Stagedoor: Guest")
+	shows(first, 1)
+	page.WaitFor(`document.querySelector('.keys')?.innerText.includes('Guest')`)
+
+	t.Log("one with a user id that no address and no selector has as it stands; both are called Guest")
+	join(aws.String(`Zoë "x" <b>/../?#%20 👩‍🚀`))
+	page.WaitVisible(`article[data-user^="Zoë"]`)
+	page.WaitNoText("Guest is in the scene")
+	page.Click(`article[data-user^="Zoë"] .i-add`)
+	page.WaitText("Guest is in the scene “Scene” now.")
+	second := open("Stagedoor: Guest 2")
+	shows(second, 1)
+	shows(first, 1)
+
+	t.Log("each source shows its own guest")
+	nobody.Close()
+	transparent(first)
+	shows(second, 1)
 }
 
 func evening(t *testing.T, h *house, app, arn string) {

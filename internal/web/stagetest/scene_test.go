@@ -87,6 +87,41 @@ func TestOneClickAddsAPersonToTheScene(t *testing.T) {
 	}
 }
 
+func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	var side web.Stage
+	h.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
+	grant := "/api/users/" + string(h.ana.Me().ID) + "/grants/" + url.PathEscape(string(side.ARN))
+	h.olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
+	obs := fakeobs.Start(t, fakeobs.Options{Password: "secret"})
+	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 460})
+	connect(page, obs)
+	page.ClickText("Add Everybody to the current scene")
+	page.WaitText("Everybody is in the scene “Scene” now.")
+	_, before, _ := obs.Input("Stagedoor: Everybody")
+
+	choose(page, side)
+	page.WaitNoText("Everybody is in the scene")
+	page.ClickText("Add Everybody to the current scene")
+	page.WaitText("Everybody is in the scene “Scene” now.")
+	_, after, _ := obs.Input("Stagedoor: Everybody")
+	if v := h.keyOf(after); after["url"] != before["url"] || v == nil || string(v.Stage) != h.ana.MainStage() {
+		t.Errorf("the source of the other stage: got %v, want %v with a key for main", after, before)
+	}
+	_, other, in := obs.Input("Stagedoor: Everybody (side)")
+	if len(in) != 1 {
+		t.Fatalf("the source of side: got %v in %v", other, in)
+	}
+	if v := h.keyOf(other); v == nil || v.Stage != side.ARN {
+		t.Errorf("the source of side: got the key %+v", v)
+	}
+
+	t.Log("a second click finds it by its key")
+	page.ClickText("Add Everybody to the current scene")
+	page.WaitText("Everybody is in the scene “Scene” already.")
+}
+
 func TestConnectCountsWhileThePageStillTriesAnOldAddress(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -1,4 +1,5 @@
 /** Which pictures a browser source shows, and how. Pure. */
+import { viewOf } from '../lib/stage/view.js';
 
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
 
@@ -11,14 +12,13 @@ const SPEAKING = 0.35;
 export const kindOf = (view) => (view === 'grid' || view === 'stage' ? 'grid' : view === 'spotlight' ? 'spotlight' : 'person');
 
 /**
- * Whom a view receives. A person is a user: new tokens do not change who it is, and of two broadcasts of one person the
- * newer one is meant.
+ * Whom a view receives. Of two broadcasts of one person the newer one is meant.
  * @param {string} view @param {Participant[]} list in the order in which they came
  * @returns {Participant[]}
  */
 export function cast(view, list) {
   const publishing = list.filter((p) => p.publishing);
-  return kindOf(view) === 'person' ? publishing.filter((p) => p.userId === view).slice(-1) : publishing;
+  return kindOf(view) === 'person' ? publishing.filter((p) => viewOf(p) === view).slice(-1) : publishing;
 }
 
 /**

@@ -2,7 +2,7 @@
  * The people of a stage as the broadcaster sees them: keeps who is there, and carries out what is clicked. What is shown is in
  * views.js; which page it is shown in, and whose connection to OBS it has, is that page's matter.
  */
-import { api, ApiError } from '../lib/api.js';
+import { api, ApiError, problem } from '../lib/api.js';
 import { copy } from '../lib/copy.js';
 import { byId, h } from '../lib/dom.js';
 import { obsAddress } from '../lib/obs.js';
@@ -12,7 +12,7 @@ import { wakeMeters } from '../lib/stage/level.js';
 import { addWords, t } from '../lib/strings.js';
 import { chatView, createChat } from './chat.js';
 import { audience, card, cards, choose, personOf, readChoices } from './people.js';
-import { addToScene, keyIn } from './scene.js';
+import { addToScene, keyIn, sourceName } from './scene.js';
 import { en } from './strings.js';
 import { createTile } from './tile.js';
 import { notices, peopleView, sourcesView, toolbar } from './views.js';
@@ -187,13 +187,13 @@ export function createPeople(about) {
     return { url: made.url, discard: () => api('DELETE', `api/views/${made.id}`).catch(() => {}) };
   }
 
-  /** Whether the key in an address still shows that view of this stage. @param {string} url @param {string} view */
-  async function works(url, view) {
+  /** What the key in an address shows, or null when it is good no more. @param {string} url */
+  async function shows(url) {
     const key = keyIn(url, href('source'));
     const response = await fetch(href('api/view'), { headers: { Authorization: `Bearer ${key}` }, credentials: 'omit' });
-    if (!response.ok) return false;
-    const found = await response.json();
-    return found.stage === model.stage?.arn && found.view === view;
+    if ([401, 403, 404].includes(response.status)) return null;
+    if (!response.ok) throw await problem(response); // a server that is busy says nothing about the key
+    return response.json();
   }
 
   /** @param {() => Promise<void>} work */
@@ -242,8 +242,8 @@ export function createPeople(about) {
       void working(async () => {
         const ours = href('source');
         const { done, scene } = await addToScene(obs, {
-          name: `Stagedoor: ${name}`, canvas: view === 'grid' || view === 'spotlight',
-          ours: (url) => url.startsWith(`${ours}#`), works: (url) => works(url, view), make: () => makeView(view),
+          name: sourceName(name), stage: /** @type {Stage} */ (model.stage), view, canvas: view === 'grid' || view === 'spotlight',
+          ours: (url) => url.startsWith(`${ours}#`), shows, make: () => makeView(view),
         });
         note(t(`scene.done.${done}`, { name, scene }));
       });

@@ -20,49 +20,94 @@ export class SceneError extends Error {
 }
 
 /**
- * Puts a source into the current scene. A source of that name that shows a page of ours is taken: with its address when the
- * key in it still works, else with a new one. So two clicks make one source and one key.
- * @param {Obs} obs
- * @param {object} source
- * @param {string} source.name
- * @param {boolean} source.canvas as large as the canvas, instead of one picture
- * @param {(url: string) => Promise<boolean>} source.works whether this address is ours and shows that view
- * @param {(url: string) => boolean} source.ours
- * @param {() => Promise<{url: string, discard: () => Promise<unknown>}>} source.make makes a new address; discard takes it back
+ * @typedef {{stage: string, view: string}} Shown what the key in an address shows
+ * @typedef {{name: string, shown: Shown | null}} Ours a source that shows a page of ours; null: its key is good no more
+ *
+ * @typedef {object} Source
+ * @property {string} name what it is called, unless a source for something else is called so
+ * @property {{arn: string, name: string}} stage
+ * @property {string} view
+ * @property {boolean} canvas as large as the canvas, instead of one picture
+ * @property {(url: string) => boolean} ours
+ * @property {(url: string) => Promise<Shown | null>} shows
+ * @property {() => Promise<{url: string, discard: () => Promise<unknown>}>} make makes a new address; discard takes it back
+ */
+
+/**
+ * Puts a source into the current scene. A source that shows the same already is taken, whatever it is called; else the one
+ * of that name whose key was revoked, with a new key. So two clicks make one source and one key. A source that shows somebody
+ * else, or another stage, is left alone, and the new one gets another name.
+ * @param {Obs} obs @param {Source} source
  * @returns {Promise<{done: Done, scene: string}>}
  */
 export async function addToScene(obs, source) {
   const { currentProgramSceneName: scene } = await obs.call('GetCurrentProgramScene');
-  const before = await inputNamed(obs, source.name);
+  const { inputs } = await obs.call('GetInputList');
+  const ours = await lookAt(obs, source, inputs);
+  const same = ours.find(({ shown }) => shown?.view === source.view && shown.stage === source.stage.arn);
+  const name = same?.name ?? nameFor(source, ours, inputs);
+  const before = same ?? ours.find((o) => o.name === name);
   if (!before) {
-    await create(obs, scene, source);
+    await create(obs, scene, source, name);
     return { done: 'added', scene };
   }
-  if (before.kind !== 'browser_source' || !source.ours(before.url)) throw new SceneError('scene.taken', { name: source.name });
-  const works = await source.works(before.url);
-  if (!works) {
-    await made(source, (url) => obs.call('SetInputSettings', { inputName: source.name, inputSettings: { url, reroute_audio: true }, overlay: true }));
+  if (!same) {
+    await made(source, (url) => obs.call('SetInputSettings', { inputName: name, inputSettings: { url, reroute_audio: true }, overlay: true }));
   }
   const { sceneItems } = await obs.call('GetSceneItemList', { sceneName: scene });
-  const there = sceneItems.some((/** @type {any} */ item) => item.sourceName === source.name);
-  if (!there) await obs.call('CreateSceneItem', { sceneName: scene, sourceName: source.name, sceneItemEnabled: true });
-  return { done: there ? (works ? 'there' : 'updated') : 'added', scene };
+  const there = sceneItems.some((/** @type {any} */ item) => item.sourceName === name);
+  if (!there) await obs.call('CreateSceneItem', { sceneName: scene, sourceName: name, sceneItemEnabled: true });
+  return { done: there ? (same ? 'there' : 'updated') : 'added', scene };
 }
 
-/** @param {Obs} obs @param {string} name @returns {Promise<{kind: string, url: string} | null>} */
-async function inputNamed(obs, name) {
+/**
+ * What the sources in OBS that are ours show.
+ * @param {Obs} obs @param {Source} source @param {{inputName: string, inputKind: string}[]} inputs
+ */
+async function lookAt(obs, source, inputs) {
+  /** @type {Ours[]} */
+  const found = [];
+  for (const { inputName: name, inputKind } of inputs) {
+    if (inputKind !== 'browser_source') continue;
+    const url = await addressOf(obs, name);
+    if (source.ours(url)) found.push({ name, shown: await source.shows(url) });
+  }
+  return found;
+}
+
+/** @param {Obs} obs @param {string} name */
+async function addressOf(obs, name) {
   try {
-    const { inputKind, inputSettings } = await obs.call('GetInputSettings', { inputName: name });
-    return { kind: inputKind, url: inputSettings.url ?? '' };
+    return (await obs.call('GetInputSettings', { inputName: name })).inputSettings.url ?? '';
   } catch (/** @type {any} */ err) {
-    if (err.code === NOT_FOUND) return null;
+    if (err.code === NOT_FOUND) return ''; // removed in this moment
     throw err;
   }
 }
 
-/** @param {Obs} obs @param {string} scene @param {Parameters<typeof addToScene>[1]} source */
-async function create(obs, scene, source) {
-  const { name } = source;
+/**
+ * The first name under which nothing else is shown. Two stages are told apart by their names, two people of one name by a number.
+ * @param {Source} source @param {Ours[]} ours @param {{inputName: string}[]} inputs
+ */
+function nameFor({ name, stage }, ours, inputs) {
+  const shown = (/** @type {string} */ called) => ours.find((o) => o.name === called)?.shown;
+  const taken = (/** @type {string} */ called) => inputs.some((i) => i.inputName === called) && shown(called) !== null;
+  if (!taken(name)) return name;
+  const other = shown(name);
+  if (!other) throw new SceneError('scene.taken', { name });
+  const ofStage = `${name} (${stage.name})`;
+  if (other.stage !== stage.arn && !taken(ofStage)) return ofStage;
+  for (let n = 2; ; n++) if (!taken(`${name} ${n}`)) return `${name} ${n}`;
+}
+
+/**
+ * What a source for somebody is called: OBS shows it in one line.
+ * @param {string} name
+ */
+export const sourceName = (name) => `Stagedoor: ${[...name.replace(/[\s\p{Cc}]+/gu, ' ').trim()].slice(0, 64).join('')}`;
+
+/** @param {Obs} obs @param {string} scene @param {Source} source @param {string} name */
+async function create(obs, scene, source, name) {
   const size = source.canvas ? await canvasSize(obs) : { width: 1280, height: 720 };
   try {
     await made(source, (url) => obs.call('CreateInput', {
@@ -79,7 +124,7 @@ async function create(obs, scene, source) {
 
 /**
  * A key that OBS did not take is of no use to anybody.
- * @param {Parameters<typeof addToScene>[1]} source @param {(url: string) => Promise<unknown>} use
+ * @param {Source} source @param {(url: string) => Promise<unknown>} use
  */
 async function made({ make }, use) {
   const { url, discard } = await make();

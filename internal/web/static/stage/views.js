@@ -1,6 +1,7 @@
 /** What is shown of the people of a stage. */
 import { h } from '../lib/dom.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
+import { idIn, viewOf } from '../lib/stage/view.js';
 import { t, time } from '../lib/strings.js';
 import { nextSize } from './people.js';
 
@@ -98,7 +99,7 @@ function tileView(c, act, { link, silent }) {
         tool('i-pin', t(c.pinned ? 'stage.unpin' : 'stage.pin', { name: p.name }), () => act.choose(c, { pinned: !c.pinned }), c.pinned),
         tool('i-size', t('stage.size', { name: p.name, size: t(`stage.size.${c.size}`) }), () => act.choose(c, { size: nextSize(c.size) })),
         tool('i-hide', t('stage.hide', { name: p.name }), () => act.choose(c, { hidden: true })),
-        p.userId !== '' && tool('i-add', t('scene.addPerson', { name: p.name }), () => act.add(p.userId, p.name)))));
+        tool('i-add', t('scene.addPerson', { name: p.name }), () => act.add(viewOf(p), p.name)))));
 }
 
 /** @param {string} icon @param {string} label @param {() => void} onclick @param {boolean} [pressed] */
@@ -119,12 +120,11 @@ export function sourcesView(m, act) {
     !ready && (m.connects ? connectView(m, act) : elsewhereView(act)),
     h('ul', { className: 'list' },
       ...layouts().map(([view, name]) => h('li', { className: 'source', key: view }, h('b', null, name), sourceButtons(m, act, view, name))),
-      ...m.cards.filter((c) => c.participant.userId !== '').map((c) => h('li', { className: 'source', key: c.participant.id },
-        h('b', null, c.participant.name), sourceButtons(m, act, c.participant.userId, c.participant.name)))),
+      ...m.cards.map(({ participant: p }) => h('li', { className: 'source', key: `person ${p.id}` }, h('b', null, p.name), sourceButtons(m, act, viewOf(p), p.name)))),
     m.made && copyField({ key: 'source-url', label: m.made.label, text: m.made.url }),
     m.made && h('p', { className: 'hint', key: 'made' }, t('scene.secret')),
     m.views.length > 0 && h('h3', { key: 'keys-title' }, t('view.title')),
-    m.views.length > 0 && h('ul', { className: 'list keys', key: 'keys' }, ...m.views.map((v) => viewRow(v, act))));
+    m.views.length > 0 && h('ul', { className: 'list keys', key: 'keys' }, ...m.views.map((v) => viewRow(v, viewName(v, m.cards), act))));
 }
 
 /** @returns {[string, string][]} */
@@ -135,16 +135,17 @@ const sourceButtons = (m, act, view, name) => h('span', { className: 'row' },
   button(t('scene.add'), () => act.add(view, name), { className: 'small', 'aria-label': t('scene.addPerson', { name }), 'aria-disabled': (m.working || m.obs.phase !== 'ready') && 'true' }),
   button(t('scene.copy'), () => act.copy(view, name), { className: 'small', 'aria-label': t('scene.copyPerson', { name }), 'aria-disabled': m.working && 'true' }));
 
-/** @param {View} v @param {Actions} act */
-const viewRow = (v, act) => h('li', { className: 'source', key: v.id },
-  h('span', null, h('b', null, viewName(v)), ' ',
+/** @param {View} v @param {string} name @param {Actions} act */
+const viewRow = (v, name, act) => h('li', { className: 'source', key: v.id },
+  h('span', null, h('b', null, name), ' ',
     h('span', { className: 'hint' }, v.lastUsedAt ? t('view.used', { time: time(v.lastUsedAt) }) : t('view.unused'))),
-  button(t('view.revoke'), () => act.revoke(v), { className: 'small', 'aria-label': t('view.revokeOf', { name: viewName(v) }) }));
+  button(t('view.revoke'), () => act.revoke(v), { className: 'small', 'aria-label': t('view.revokeOf', { name }) }));
 
-/** @param {View} v */
-export function viewName(v) {
+/** What a key shows, in words: a guest without an account has a name while being there. @param {View} v @param {Card[]} cards */
+export function viewName(v, cards) {
   const layout = layouts().find(([view]) => view === v.view);
-  return layout?.[1] ?? v.name ?? t('view.somebody', { id: v.view.slice(0, 8) });
+  const there = cards.find((c) => viewOf(c.participant) === v.view);
+  return layout?.[1] ?? v.name ?? there?.participant.name ?? t('view.somebody', { id: [...idIn(v.view)].slice(0, 24).join('') });
 }
 
 /** @param {Actions} act */
