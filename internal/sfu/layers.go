@@ -64,7 +64,7 @@ func (v *viewer) lead(source *publisher, s *stream, want *track, now time.Time) 
 	}
 }
 
-// choose is the layer that the viewer fixed, or the one that its network bears.
+// choose is the layer that the viewer fixed, or the one that its size and its network bear.
 func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	if len(source.layers) == 1 {
 		return source.layers[0]
@@ -73,14 +73,27 @@ func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	if len(layers) == 0 {
 		return s.track
 	}
+	if v.fixed != "" {
+		if i := slices.IndexFunc(layers, func(t *track) bool { return t.rid == v.fixed }); i >= 0 {
+			return layers[i]
+		}
+	}
+	layers = layers[:1+v.largest(layers)]
 	rates := make([]int, len(layers))
 	for i, t := range layers {
-		if v.fixed != "" && t.rid == v.fixed {
-			return t
-		}
 		rates[i] = t.lately.bitrate
 	}
 	return layers[v.bandwidth.choose(rates, s.target != nil, now)]
+}
+
+// largest is the smallest layer with as many lines as are shown, smallest first.
+func (v *viewer) largest(layers []*track) int {
+	if v.lines > 0 {
+		if i := slices.IndexFunc(layers, func(t *track) bool { return t.picture.height >= v.lines }); i >= 0 {
+			return i
+		}
+	}
+	return len(layers) - 1
 }
 
 // onlyLayer is what a picture without simulcast is called.
@@ -124,6 +137,13 @@ func (v *viewer) SelectLayer(id string) error {
 	}
 	v.fixed = id
 	return nil
+}
+
+// FitHeight implements whip.Layered.
+func (v *viewer) FitHeight(lines int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.lines = lines
 }
 
 // StartHighest implements whip.HighestFirst.

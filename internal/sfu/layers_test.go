@@ -91,6 +91,34 @@ func TestViewerChoosesALayer(t *testing.T) {
 	}
 }
 
+// A thumbnail needs no more than a small layer, whatever the network bears, and gets more when it grows.
+func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("ana", simulcast(t))
+	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 && r.Video.Height == 720 })
+	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
+	ctx := within(t, 60*time.Second)
+	if err := v.WaitFrames(ctx, 10); err != nil {
+		t.Fatal(err)
+	}
+	h.waitSelected(ctx, "ben", 720)
+	for _, step := range []struct{ shown, want int }{{200, 360}, {72, 180}, {1080, 720}} {
+		h.layered("ben").FitHeight(step.shown)
+		h.waitSelected(ctx, "ben", step.want)
+	}
+	h.layered("ben").FitHeight(72)
+	h.waitSelected(ctx, "ben", 180)
+	if err := v.WaitFrames(ctx, v.Stats().Frames+60); err != nil { // long enough for a try of more
+		t.Fatal(err)
+	}
+	if got := h.selected("ben"); got != 180 {
+		t.Errorf("a thumbnail on a good network: got %d lines, want 180 for good", got)
+	}
+	h.layered("ben").FitHeight(0)
+	h.waitSelected(ctx, "ben", 720)
+}
+
 // A viewer whose link narrows gets a layer that fits, and the best one again when it widens; another one beside him
 // notices nothing. With transport-wide feedback it takes about a second, most of it for the next keyframe; with receiver
 // reports alone a few.

@@ -21,6 +21,7 @@ type viewer struct {
 	mu      sync.Mutex // taken before pub.mu
 	streams []*stream
 	fixed   string // the layer that the viewer chose; "" is automatic
+	lines   int    // at which the picture is shown; 0 if not known
 	reports time.Time
 
 	bandwidth bandwidth

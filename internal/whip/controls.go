@@ -7,7 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// layers lists the layers of a subscription, or chooses one: {"mediaId":"1","encodingId":"low"}, {} for automatic.
+// layers lists the layers of a subscription, or chooses one: {"mediaId":"1","encodingId":"low"}, {} for automatic, and of our
+// own {"height":180} for automatic up to the size at which the picture is shown.
 // The URL is the secret here; the SDK's token may have been exchanged since.
 func (h *Handler) layers(secret string) door {
 	return h.control(secret, func(w http.ResponseWriter, r *http.Request, s *session) error {
@@ -21,10 +22,15 @@ func (h *Handler) layers(secret string) door {
 		}
 		var choice struct {
 			EncodingID string `json:"encodingId"`
+			Height     int    `json:"height"`
 		}
 		if err := readJSON(w, r, &choice); err != nil {
 			return err
 		}
+		if choice.Height < 0 {
+			return stage.Errorf(stage.ErrInvalid, "The height is the number of lines at which the picture is shown.").WithCode("bad_json")
+		}
+		layered.FitHeight(choice.Height)
 		return layered.SelectLayer(choice.EncodingID)
 	})
 }

@@ -38,6 +38,8 @@ type Layered interface {
 	Layers() []Layer
 	// SelectLayer fixes the layer; "" leaves the choice to the media plane again. ErrNotFound for one that is not there.
 	SelectLayer(encodingID string) error
+	// FitHeight says how many lines the picture has where it is shown: no layer larger than that needs is chosen. 0: not known.
+	FitHeight(lines int)
 }
 
 // HighestFirst is a subscription that can start at the highest layer of a simulcast and come down as far as it must, instead

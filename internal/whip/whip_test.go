@@ -237,6 +237,12 @@ func (f *layeredFlow) SelectLayer(id string) error {
 	return nil
 }
 
+func (f *layeredFlow) FitHeight(lines int) {
+	if lines > 0 {
+		f.plane.house.tell("%s: shown at %d lines", f.id, lines)
+	}
+}
+
 func (f *layeredFlow) StartHighest() { f.plane.house.tell("%s: starts with the highest layer", f.id) }
 
 func (f *layeredFlow) Play(mid string, on bool) error {

@@ -40,6 +40,26 @@ func TestABroadcasterSeesAndHearsTheStage(t *testing.T) {
 	}
 }
 
+// TestAThumbnailTakesASmallLayer, and a large tile the large one: what is asked of the stage follows the page.
+func TestAThumbnailTakesASmallLayer(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	clip := func(width, height, bitrate int) *rtcpeer.Clip {
+		return rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: width, Height: height, Bitrate: bitrate})
+	}
+	h.publish(h.bea, rtcpeer.PublishOptions{Layers: []*rtcpeer.Clip{clip(1280, 720, 1_000_000), clip(640, 360, 300_000), clip(320, 180, 100_000)}})
+	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 250})
+	lines := func(n string) {
+		page.WaitFor(`document.querySelector('` + tile(h.bea) + ` video').videoHeight === ` + n)
+	}
+	moves(page, tile(h.bea))
+	lines("180")
+	page.Resize(700, 900)
+	lines("720")
+	page.Resize(250, 700)
+	lines("180")
+}
+
 func TestEachPersonIsShownAsTheBroadcasterLikes(t *testing.T) {
 	t.Parallel()
 	h := open(t)

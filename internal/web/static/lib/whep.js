@@ -10,7 +10,7 @@ const GATHER = 1_000;
  * @param {(stream: MediaStream) => void} on.stream
  * @param {(state: RTCPeerConnectionState) => void} [on.state]
  * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [world]
- * @returns {Promise<{stop: () => void, peer: RTCPeerConnection}>} rejects with an ApiError when the server says no
+ * @returns {Promise<{stop: () => void, fit: (lines: number) => void, peer: RTCPeerConnection}>} fit says how large the picture is shown; rejects with an ApiError when the server says no
  */
 export async function play(participantId, on, { fetch = globalThis.fetch, Peer = globalThis.RTCPeerConnection } = {}) {
   const peer = new Peer();
@@ -22,6 +22,12 @@ export async function play(participantId, on, { fetch = globalThis.fetch, Peer =
     // keepalive: the page may be going
     if (session) void fetch(session, { method: 'DELETE', credentials: 'same-origin', keepalive: true }).catch(() => {});
     session = '';
+  };
+  const fit = (/** @type {number} */ lines) => {
+    if (!session) return;
+    void fetch(`${session}/layers`, {
+      method: 'POST', credentials: 'same-origin', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ height: lines }),
+    }).catch(() => {});
   };
   try {
     peer.ontrack = ({ track }) => { stream.addTrack(track); on.stream(stream); };
@@ -36,7 +42,7 @@ export async function play(participantId, on, { fetch = globalThis.fetch, Peer =
     if (response.status !== 201) throw await problem(response);
     session = new URL(response.headers.get('Location') ?? '', response.url).href;
     await peer.setRemoteDescription({ type: 'answer', sdp: await response.text() });
-    return { stop, peer };
+    return { stop, fit, peer };
   } catch (err) {
     stop();
     throw err;

@@ -4,6 +4,7 @@
  */
 import { base, problem } from '../lib/api.js';
 import { byId } from '../lib/dom.js';
+import { followHeight } from '../lib/height.js';
 import { createClient } from '../lib/stage/client.js';
 import { meter } from '../lib/stage/level.js';
 import { cast, columns, createSpotlight, kindOf } from './layout.js';
@@ -13,7 +14,7 @@ const LOOK_EVERY = 200;
 const key = location.hash.slice(1);
 const stage = byId('stage');
 const spotlight = createSpotlight();
-/** @type {Map<string, {video: HTMLVideoElement, sound: {level: () => number, stop: () => void}}>} */
+/** @type {Map<string, {video: HTMLVideoElement, unfollow: () => void, sound: {level: () => number, stop: () => void}}>} */
 const shown = new Map();
 /** @type {import('../lib/stage/client.js').Participant[]} */
 let present = [];
@@ -44,7 +45,7 @@ const client = createClient({
 
 /** @param {string} id @param {MediaStream} stream */
 function play(id, stream) {
-  const known = shown.get(id) ?? { video: picture(id), sound: { level: () => 0, stop() {} } };
+  const known = shown.get(id) ?? { ...picture(id), sound: { level: () => 0, stop() {} } };
   shown.set(id, known);
   known.sound.stop();
   known.sound = kindOf(view) === 'spotlight' ? meter(stream) : { level: () => 0, stop() {} };
@@ -67,7 +68,9 @@ function picture(id) {
   video.hidden = true;
   video.onloadeddata = video.onresize = arrange;
   stage.append(video);
-  return video;
+  // Whoever is about to speak shall not be blurred at first.
+  const unfollow = followHeight(video, (lines) => client.fit(id, kindOf(view) === 'spotlight' ? Math.ceil(innerHeight * devicePixelRatio) : lines));
+  return { video, unfollow };
 }
 
 /** @param {string} id */
@@ -75,7 +78,9 @@ function remove(id) {
   const known = shown.get(id);
   shown.delete(id);
   known?.sound.stop();
+  known?.unfollow();
   known?.video.remove();
+  client.fit(id, 0);
   arrange();
 }
 

@@ -117,11 +117,12 @@ export function createPeople(about) {
       if (shown.some((c) => c.participant.id === id)) continue;
       tile.stop();
       tiles.delete(id);
+      client.fit(id, 0);
     }
     for (const c of shown) {
       const { id, name } = c.participant;
       if (!tiles.has(id)) {
-        const tile = createTile({ name, blocked() { if (!model.blocked) { model.blocked = true; changed(); } } });
+        const tile = createTile({ name, height: (lines) => client.fit(id, lines), blocked() { if (!model.blocked) { model.blocked = true; changed(); } } });
         tiles.set(id, { tile, link: 'connecting', heardAt: Date.now(), silent: false });
         tile.mute(c.muted);
         tile.play(streams.get(id) ?? null);

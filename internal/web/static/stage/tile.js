@@ -1,16 +1,18 @@
 /** One person's picture and sound. The video element lives as long as the person is shown, and is never moved. */
 import { h } from '../lib/dom.js';
+import { followHeight } from '../lib/height.js';
 import { meter } from '../lib/stage/level.js';
 
 /**
- * @param {{name: string, blocked: () => void}} about blocked: the browser wants a click before there is sound
+ * @param {{name: string, blocked: () => void, height: (lines: number) => void}} about blocked: the browser wants a click before there is sound
  */
-export function createTile({ name, blocked }) {
+export function createTile({ name, blocked, height }) {
   const video = h('video', { autoplay: true, playsInline: true, 'aria-label': name });
   const bar = h('span', { className: 'level', 'aria-hidden': 'true' });
   let sound = { level: () => 0, stop() {} };
   let quiet = true;
   video.muted = true;
+  const unfollow = followHeight(video, height);
 
   function start() {
     video.muted = quiet;
@@ -46,6 +48,7 @@ export function createTile({ name, blocked }) {
       return loud;
     },
     stop() {
+      unfollow();
       sound.stop();
       video.srcObject = null;
     },

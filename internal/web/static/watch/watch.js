@@ -1,6 +1,7 @@
 /** Who is on the stage, played as they come. The sound waits for a click, as browsers want it. */
 import { byId, h } from '../lib/dom.js';
 import { growing, listen } from '../lib/events.js';
+import { followHeight } from '../lib/height.js';
 import { button, errorText, header, page, say, signedIn, signOut } from '../lib/page.js';
 import { t } from '../lib/strings.js';
 import { play } from '../lib/whep.js';
@@ -69,7 +70,9 @@ function player(who) {
   let stopped = false;
   let tries = 0;
   let timer = 0;
-  let session = { stop() {} };
+  let height = 0;
+  let session = { stop() {}, fit(/** @type {number} */ _) {} };
+  const unfollow = followHeight(video, (lines) => { height = lines; session.fit(lines); });
   video.muted = !state.sound;
   video.onplaying = () => { tries = 0; tell(''); };
 
@@ -95,6 +98,7 @@ function player(who) {
       });
       if (stopped) return now.stop();
       session = now;
+      if (height) session.fit(height);
     } catch (err) {
       again(t('watch.failed', { message: errorText(err) }));
     }
@@ -125,7 +129,7 @@ function player(who) {
     know: (now) => { who = now; },
     /** @param {boolean} on */
     sound: (on) => { video.muted = !on; void video.play().catch(() => {}); },
-    stop: () => { stopped = true; clearTimeout(timer); session.stop(); video.srcObject = null; },
+    stop: () => { stopped = true; unfollow(); clearTimeout(timer); session.stop(); video.srcObject = null; },
   };
 }
 

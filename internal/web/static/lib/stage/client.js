@@ -23,7 +23,8 @@ import { openLocal } from './local.js';
  * @property {(joined: boolean) => void} joined false: the line is lost and the session looks for it
  * @property {(why: string) => void} ended the session is over; another token may do better
  *
- * @typedef {{refresh: () => void, close: () => void}} Session
+ * fit says at how many lines somebody is shown; where the stage sees to that by itself there is none.
+ * @typedef {{refresh: () => void, fit?: (id: string, lines: number) => void, close: () => void}} Session
  * @typedef {(about: {admission: Admission, wants: (p: Participant) => boolean, on: SessionEvents}) => Session} Open
  *
  * @typedef {object} ClientEvents
@@ -54,6 +55,8 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
   let joined = 0; // join() and leave() end what an earlier join() began
   /** @type {ReturnType<typeof stay> | null} the newest session */
   let newest = null;
+  /** At how many lines each is shown. @type {Map<string, number>} */
+  const heights = new Map();
   /** @type {Set<Session>} */
   const sessions = new Set();
 
@@ -112,6 +115,7 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
       ended(why) { close(); end(why); },
     } });
     sessions.add(session);
+    for (const [id, lines] of heights) session.fit?.(id, lines);
     const watch = setInterval(() => { if (now() >= renewAt) { clearInterval(watch); end('renew'); } }, TICK);
     const late = setTimeout(() => before?.close(), OVERLAP);
 
@@ -144,6 +148,12 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
     leave,
     /** Asks again whom to receive. */
     refresh: () => { for (const session of sessions) session.refresh(); },
+    /** @param {string} id @param {number} lines at which the picture is shown; 0: not any more */
+    fit(id, lines) {
+      if (lines === 0) return void heights.delete(id);
+      heights.set(id, lines);
+      for (const session of sessions) session.fit?.(id, lines);
+    },
   };
 }
 

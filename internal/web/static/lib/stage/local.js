@@ -14,8 +14,10 @@ const PATIENCE = 4_000;
  * @returns {import('./client.js').Session}
  */
 export function openLocal({ admission, wants, on }, { watch = watchStage, view = play, fetch = globalThis.fetch } = {}) {
-  /** @type {Map<string, () => void>} how to stop receiving each */
+  /** @type {Map<string, ReturnType<typeof receive>>} */
   const receiving = new Map();
+  /** At how many lines each is shown. @type {Map<string, number>} */
+  const heights = new Map();
   /** @type {Participant[]} */
   let present = [];
 
@@ -24,10 +26,10 @@ export function openLocal({ admission, wants, on }, { watch = watchStage, view =
 
   function follow() {
     const wanted = present.filter((p) => p.publishing && wants(p)).map((p) => p.id);
-    for (const [id, stop] of receiving) {
+    for (const [id, received] of receiving) {
       if (wanted.includes(id)) continue;
       receiving.delete(id);
-      stop();
+      received.stop();
       on.removed(id);
     }
     for (const id of wanted) if (!receiving.has(id)) receiving.set(id, receive(id));
@@ -38,7 +40,7 @@ export function openLocal({ admission, wants, on }, { watch = watchStage, view =
     let stopped = false;
     let tries = 0;
     let timer = 0;
-    let session = { stop() {} };
+    let session = { stop() {}, fit(/** @type {number} */ _) {} };
 
     async function connect() {
       on.link(id, tries === 0 ? 'connecting' : 'retrying');
@@ -46,6 +48,7 @@ export function openLocal({ admission, wants, on }, { watch = watchStage, view =
         const now = await view(id, { stream: (stream) => { if (!stopped) on.stream(id, stream); }, state: linked }, { fetch: bearer });
         if (stopped) return now.stop();
         session = now;
+        fit();
       } catch {
         again(growing(++tries, Math.random())); // presence tells whether there is anybody to wait for
       }
@@ -67,8 +70,13 @@ export function openLocal({ admission, wants, on }, { watch = watchStage, view =
       timer = setTimeout(() => { session.stop(); void connect(); }, ms);
     }
 
+    function fit() {
+      const lines = heights.get(id);
+      if (lines) session.fit(lines);
+    }
+
     void connect();
-    return () => { stopped = true; clearTimeout(timer); session.stop(); };
+    return { fit, stop: () => { stopped = true; clearTimeout(timer); session.stop(); } };
   }
 
   const presence = watch(admission.token, {
@@ -78,9 +86,10 @@ export function openLocal({ admission, wants, on }, { watch = watchStage, view =
   });
   return {
     refresh: follow,
+    fit(id, lines) { heights.set(id, lines); receiving.get(id)?.fit(); },
     close() {
       presence.stop();
-      for (const stop of receiving.values()) stop();
+      for (const received of receiving.values()) received.stop();
       receiving.clear();
     },
   };
