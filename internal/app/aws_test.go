@@ -79,9 +79,12 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 		t.Errorf("keys list: got %v %s, want both keys until the last token of the old one has ended", err, out)
 	}
 
-	t.Log("the operator kicks ana: her session ends, and the token is barred")
-	olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(string(made.ARN))+"/participants/"+string(byAPI.ParticipantID), nil, nil)
+	t.Log("the operator kicks ana: her session ends, her dock is told why, and the token is barred")
+	olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(string(made.ARN))+"/participants/"+string(byAPI.ParticipantID), web.Removal{Reason: "Your sound is off."}, nil)
 	<-first.Closed()
+	if end := apptest.Await(dock, "stage", of(byAPI, "ended")); end.Code != "kicked" || end.Detail != "Your sound is off." {
+		t.Errorf("the dock was told %+v, want that she was kicked and why", end)
+	}
 	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(byAPI.Endpoint, byAPI.Token), rtcpeer.PublishOptions{}); err == nil {
 		t.Error("the kicked participant came back")
 	}

@@ -38,12 +38,21 @@ type house struct {
 
 func newHouse(t *testing.T, change func(*ivs.Config), media func(*sfu.Config)) *house {
 	t.Helper()
+	return houseAt(t, nil, change, media)
+}
+
+// houseAt is newHouse with an AWS of one's own.
+func houseAt(t *testing.T, emulated func(*ivsemu.Config), change func(*ivs.Config), media func(*sfu.Config)) *house {
+	t.Helper()
 	h := &house{t: t, news: make(chan struct{})}
 	var hook http.Handler = http.NotFoundHandler()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hook.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	h.emu, h.base = emulator(t, func(cfg *ivsemu.Config) {
 		cfg.EventsURL, cfg.EventsSecret = server.URL, stage.NewSecret("hush")
+		if emulated != nil {
+			emulated(cfg)
+		}
 	})
 	h.Service = service(t, h.base, func(cfg *ivs.Config) {
 		cfg.Events = h.heard
@@ -173,7 +182,9 @@ func TestABroadcastOnAnAWSStage(t *testing.T) {
 	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID, strings.Repeat("Off you go. ", 20)); err != nil {
 		t.Fatalf("Disconnect: got %v, want nil", err)
 	}
-	h.wait(made.Participant.ID, stage.EventEnded, "")
+	if e := h.wait(made.Participant.ID, stage.EventEnded, "kicked"); !strings.HasPrefix(e.Detail, "Off you go.") {
+		t.Errorf("the end: got %+v, want the operator's reason", e)
+	}
 	h.eventually("presence after the kick", func(list []stage.Presence) bool { return len(list) == 0 })
 	var refused *rtcpeer.StatusError
 	if _, err := h.publish(made, nil); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
@@ -350,14 +361,55 @@ func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.wait(made.Participant.ID, stage.EventPublishing, "")
 	revoked <- made.Participant
+	closed(t, p)
+	h.wait(made.Participant.ID, stage.EventEnded, "token_revoked")
+	if got := h.knock(made); got != http.StatusForbidden {
+		t.Errorf("knocking again: got %d, want 403", got)
+	}
+}
+
+// Whether AWS bars for good is not documented: whoever may not be there is sent away as often as they come back.
+func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
+	t.Parallel()
+	h := houseAt(t, func(cfg *ivsemu.Config) { cfg.NoBar = true }, nil, nil)
+	made := h.token(time.Hour)
+	first, err := h.publish(made, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.wait(made.Participant.ID, stage.EventPublishing, "")
+	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID, "Off you go."); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, first)
+	for i := range 2 {
+		// It may be sent away before or after its connection is up; nobody looks at the stage.
+		again, err := h.publish(made, nil)
+		var refused *rtcpeer.StatusError
+		if errors.As(err, &refused) {
+			t.Fatalf("return %d: got %v, want that the door opens", i+1, err)
+		}
+		if err == nil {
+			closed(t, again)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.events {
+		if e.Kind == stage.EventEnded && e.Code != "kicked" {
+			t.Errorf("got %+v, want no other reason than the kick", e)
+		}
+	}
+}
+
+func closed(t *testing.T, p *rtcpeer.Publisher) {
+	t.Helper()
 	select {
 	case <-p.Closed():
 	case <-time.After(20 * time.Second):
 		t.Fatal("the broadcast goes on")
-	}
-	if got := h.knock(made); got != http.StatusForbidden {
-		t.Errorf("knocking again: got %d, want 403", got)
 	}
 }
 

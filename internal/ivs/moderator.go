@@ -20,7 +20,7 @@ import (
 
 const (
 	looking       = 15 * time.Second // a stage is watched for so long after somebody looked
-	barredPolls   = 5                // a stage on which only a revoked token may turn up is looked at so much less often
+	barredPolls   = 5                // a stage on which only somebody barred may turn up is looked at so much less often
 	eventsPerLook = 5                // ListParticipantEvents is for 5 calls in a second, for all stages together
 )
 
@@ -30,10 +30,11 @@ type watch struct {
 
 	mu        sync.Mutex
 	looked    time.Time // when somebody last did
-	polled    time.Time
+	began     time.Time // of the latest look
+	polled    time.Time // when it was over
 	presences []stage.Presence
 	err       error
-	barred    map[stage.ParticipantID]time.Time // sent away before they came; until when that matters
+	barred    map[stage.ParticipantID]time.Time // sent away, perhaps before they came; until when that matters
 
 	// Of the look that goes on; flights lets one at a time.
 	session string
@@ -77,14 +78,37 @@ func (s *Service) watch(arn stage.ARN) *watch {
 	return w
 }
 
-// Disconnect sends a participant away. AWS refuses the token from then on; but it only knows who has been on the stage. One
-// who has not is remembered here and sent away on turning up, while this runs.
+// Disconnect sends a participant away, and tells that and why. It is not documented whether AWS refuses the token from then
+// on, and AWS only knows who has been on the stage: whoever turns up (again) is sent away, while this runs.
 func (s *Service) Disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
-	err := s.disconnect(ctx, arn, id, reason)
-	if errors.Is(err, stage.ErrNotFound) {
+	err := s.sendAway(ctx, arn, id, kicked(reason), true)
+	if err == nil || errors.Is(err, stage.ErrNotFound) {
 		s.bar(arn, id, s.cfg.Now().Add(stage.MaxTTL))
 	}
 	return err
+}
+
+// sendAway disconnects, and tells that. Without present it is no end of somebody who is not known to be there.
+func (s *Service) sendAway(ctx context.Context, arn stage.ARN, id stage.ParticipantID, why news, present bool) error {
+	undo := s.tracker.sending(arn, id, why)
+	if err := s.disconnect(ctx, arn, id, why.detail); err != nil {
+		if !errors.Is(err, stage.ErrNotFound) {
+			undo()
+		}
+		return err
+	}
+	s.tracker.sentAway(arn, id, present)
+	return nil
+}
+
+// kicked is the end of whom somebody sent away, as on a local stage.
+func kicked(reason string) news {
+	return news{stage.EventEnded, "kicked", cmp.Or(reason, "An operator ended the session.")}
+}
+
+// revoked is the end of whose token was revoked elsewhere, as on a local stage.
+func revoked() news {
+	return news{stage.EventEnded, "token_revoked", "The token was revoked, or the access to this stage was taken back."}
 }
 
 // bar makes a stage watched until then for somebody who must not be there.
@@ -129,8 +153,13 @@ func (s *Service) untold(list []stage.Participant) (untold []stage.Participant) 
 
 // tellAWS says whether it need not be done again: AWS knows, or the stage is watched for who has not come yet.
 func (s *Service) tellAWS(ctx context.Context, p stage.Participant) bool {
-	err := s.Disconnect(as(ctx, "revoked"), p.Stage, p.ID, "The token was revoked.")
-	return err == nil || unknownToAWS(err)
+	// Perhaps long gone: whoever is not known to be there has not just ended.
+	err := s.sendAway(as(ctx, "revoked"), p.Stage, p.ID, revoked(), false)
+	if err != nil && !unknownToAWS(err) {
+		return false
+	}
+	s.bar(p.Stage, p.ID, p.ExpiresAt)
+	return true
 }
 
 func (s *Service) disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
@@ -222,7 +251,7 @@ func (w *watch) needed(now time.Time, poll, barredEvery time.Duration) (needed, 
 	if seen {
 		wait = poll
 	}
-	return seen || len(w.barred) > 0, now.Sub(w.polled) >= wait
+	return seen || len(w.barred) > 0, now.Sub(w.began) >= wait-poll/2 // a look begins a little after its tick
 }
 
 // look asks AWS once for all who want to know at the same time.
@@ -230,6 +259,9 @@ func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) 
 	found, err, _ := s.flights.Do("look "+string(w.arn), func() (any, error) {
 		bounded, cancel := context.WithTimeout(as(context.WithoutCancel(ctx), string(w.arn)), s.cfg.MaxWait)
 		defer cancel()
+		w.mu.Lock()
+		w.began = s.cfg.Now()
+		w.mu.Unlock()
 		presences, err := s.ask(bounded, w)
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -295,8 +327,8 @@ func (s *Service) meet(ctx context.Context, w *watch, listed types.ParticipantSu
 			return err
 		}
 		w.people[id] = p
-		s.turnAway(ctx, w, p)
 	}
+	s.turnAway(ctx, w, p)
 	p.gone, p.published = 0, listed.Published
 	return nil
 }
@@ -321,18 +353,15 @@ func (s *Service) introduce(ctx context.Context, w *watch, listed types.Particip
 	return p, nil
 }
 
-// turnAway disconnects whose token was revoked before it was used: AWS would not bar it then.
+// turnAway disconnects who may not be there, at every look: AWS bars nobody whose token was revoked before it was used, and
+// whether it bars the others for good is not documented.
 func (s *Service) turnAway(ctx context.Context, w *watch, p *person) {
 	if !s.isBarred(w, p.participant.ID) {
 		return
 	}
-	if err := s.disconnect(ctx, w.arn, p.participant.ID, "The token was revoked."); err != nil {
+	if err := s.sendAway(ctx, w.arn, p.participant.ID, revoked(), true); err != nil {
 		s.cfg.Log.Warn("a revoked participant is on the stage", "participant", p.participant.ID, "stage", w.arn, "err", err)
-		return
 	}
-	w.mu.Lock()
-	delete(w.barred, p.participant.ID)
-	w.mu.Unlock()
 }
 
 func (s *Service) isBarred(w *watch, id stage.ParticipantID) bool {

@@ -19,10 +19,12 @@ type happening struct {
 	name        string // of the API: JOINED, PUBLISH_STARTED …
 	code        string // of an error: BITRATE_EXCEEDED …
 	at          time.Time
+	bridge      bool // came by EventBridge, which tells whole seconds; the API tells milliseconds
 }
 
 const (
-	sameMoment  = 2 * time.Second     // EventBridge tells whole seconds, the API milliseconds
+	sameMoment  = 2 * time.Second     // an error and the end that it caused; the same event told by both ways
+	aftermath   = time.Minute         // so long after we or an error ended a broadcast, AWS's own word for it may come
 	staleAfter  = 10 * time.Minute    // what is older no longer concerns a dock
 	forgetAfter = 15 * 24 * time.Hour // no token lives longer than 14 days
 )
@@ -42,14 +44,51 @@ type lifeKey struct {
 	participant stage.ParticipantID
 }
 
+// news is what a dock is told; the zero value is none.
+type news struct {
+	kind         stage.EventKind
+	code, detail string
+}
+
 // A life is what is known of a participant.
 type life struct {
-	joined     bool
-	publishing bool
-	since      time.Time            // of publishing
-	ended      time.Time            // the latest end
-	errors     map[string]time.Time // the latest of each code
-	touched    time.Time
+	told     []*entry // the API tells all of it again at every look
+	joined   bool
+	met      bool // came, went or published: something is known
+	live     bool // publishes
+	since    moment
+	takeover bool                 // since is that of a start while the broadcast before it ran: its end is still to come
+	ended    moment               // the latest end
+	quiet    time.Time            // until then a mere end is the one that was told
+	errors   map[string]time.Time // the latest of each code
+	away     *news                // whom we sent away: why, for every end from then on
+	touched  time.Time
+}
+
+// An entry is an event that has been taken in. One that was told by both ways is one.
+type entry struct {
+	name, code string
+	at         moment
+	both       bool
+}
+
+// A moment is as exact as whoever told it.
+type moment struct {
+	time.Time
+	coarse bool // to the second
+}
+
+// before says so only if it is certain.
+func (m moment) before(other moment) bool {
+	if m.coarse || other.coarse {
+		return m.Truncate(time.Second).Before(other.Truncate(time.Second))
+	}
+	return m.Before(other.Time)
+}
+
+// sameSecond says that it cannot be known which came first.
+func (m moment) sameSecond(other moment) bool {
+	return (m.coarse || other.coarse) && m.Truncate(time.Second).Equal(other.Truncate(time.Second))
 }
 
 func newTracker(emit func(stage.Event), now func() time.Time) *tracker {
@@ -58,18 +97,49 @@ func newTracker(emit func(stage.Event), now func() time.Time) *tracker {
 
 // tell takes in what happened and passes on what is new in it.
 func (t *tracker) tell(h happening) {
+	t.with(h, func(l *life) news { return l.take(h) })
+}
+
+// sending takes in that somebody is about to be disconnected, and why: AWS may tell of the end before it answers us. The
+// first reason stands, since a kick revokes the token, too. undo is for when AWS did not do it.
+func (t *tracker) sending(arn stage.ARN, id stage.ParticipantID, why news) (undo func()) {
+	ours := &why
+	t.change(happening{stage: arn, participant: id}, func(l *life) news {
+		if l.away == nil {
+			l.away = ours
+		}
+		return news{}
+	})
+	return func() {
+		t.change(happening{stage: arn, participant: id}, func(l *life) news {
+			if l.away == ours {
+				l.away = nil
+			}
+			return news{}
+		})
+	}
+}
+
+// sentAway takes in that we disconnected somebody, as said to sending. It is an end of what is known to run, and with present
+// also of somebody of whom nothing is known. What AWS tells of it later is the same end.
+func (t *tracker) sentAway(arn stage.ARN, id stage.ParticipantID, present bool) {
+	h := happening{stage: arn, participant: id, at: t.now()}
+	t.with(h, func(l *life) news { return l.sendAway(h.at, present) })
+}
+
+func (t *tracker) with(h happening, change func(*life) news) {
 	t.telling.Lock()
 	defer t.telling.Unlock()
-	kind, code, detail := t.take(h)
-	if kind == "" || t.now().Sub(h.at) > staleAfter {
+	n := t.change(h, change)
+	if n.kind == "" || t.now().Sub(h.at) > staleAfter {
 		return
 	}
 	t.emit(stage.Event{
-		Time: h.at, Kind: kind, Stage: h.stage, Participant: h.participant, UserID: h.userID, Code: code, Detail: detail,
+		Time: h.at, Kind: n.kind, Stage: h.stage, Participant: h.participant, UserID: h.userID, Code: n.code, Detail: n.detail,
 	})
 }
 
-func (t *tracker) take(h happening) (kind stage.EventKind, code, detail string) {
+func (t *tracker) change(h happening, change func(*life) news) news {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := lifeKey{h.stage, h.participant}
@@ -79,7 +149,7 @@ func (t *tracker) take(h happening) (kind stage.EventKind, code, detail string) 
 		t.lives[key] = l
 	}
 	l.touched = t.now()
-	return l.take(h)
+	return change(l)
 }
 
 // publishing says whether a participant is live, if that is known.
@@ -90,7 +160,7 @@ func (t *tracker) publishing(arn stage.ARN, id stage.ParticipantID) (live, known
 	if l == nil || l.since.IsZero() && l.ended.IsZero() {
 		return false, false
 	}
-	return l.publishing, true
+	return l.live, true
 }
 
 // forget drops who has not been heard of for longer than a token lives.
@@ -104,62 +174,159 @@ func (t *tracker) forget() {
 	}
 }
 
-func (l *life) take(h happening) (kind stage.EventKind, code, detail string) {
+func (l *life) take(h happening) news {
+	at := moment{h.at, h.bridge}
+	switch h.name {
+	case "JOINED", "LEFT", "PUBLISH_STARTED", "PUBLISH_STOPPED", "PUBLISH_ERROR", "JOIN_ERROR":
+	default:
+		return news{} // of those who watch, mostly
+	}
+	if e := l.find(h.name, h.code, at); e != nil {
+		return l.again(e, at)
+	}
+	l.told = append(l.told, &entry{name: h.name, code: h.code, at: at})
+	l.met = true
 	switch h.name {
 	case "JOINED":
-		if !l.joined && !l.publishing {
-			l.joined = true
-			return stage.EventConnected, "", "Amazon IVS let the participant in."
-		}
+		return l.join(at)
 	case "PUBLISH_STARTED":
-		if l.start(h.at) {
-			return stage.EventPublishing, "", "Amazon IVS receives the broadcast."
-		}
+		return l.start(at)
 	case "PUBLISH_STOPPED":
-		if l.stop(h.at) {
-			return stage.EventEnded, "ended", "The broadcast ended."
-		}
+		return l.stop(at)
 	case "LEFT":
 		l.joined = false
-		if l.publishing && l.stop(h.at) {
-			return stage.EventEnded, "ended", "The broadcast ended."
+		if l.live {
+			return l.stop(at)
 		}
-	case "PUBLISH_ERROR", "JOIN_ERROR":
-		return l.fail(h)
+		return news{}
 	}
-	return "", "", ""
+	return l.fail(h.code, at)
 }
 
-// start says whether this is news, and not one that an end has overtaken.
-func (l *life) start(at time.Time) bool {
-	if l.publishing || at.Before(l.ended.Truncate(time.Second)) {
-		return false
+// find looks for what has been taken in already: the very same, or the nearest one that only the other way has told.
+func (l *life) find(name, code string, at moment) (nearest *entry) {
+	for _, e := range l.told {
+		if e.name != name || e.code != code {
+			continue
+		}
+		if e.at.coarse == at.coarse && e.at.Equal(at.Time) && !at.coarse {
+			return e
+		}
+		apart := e.at.Sub(at.Time).Abs()
+		if e.at.coarse != at.coarse && !e.both && apart <= sameMoment && (nearest == nil || apart < nearest.at.Sub(at.Time).Abs()) {
+			nearest = e
+		}
 	}
-	l.publishing, l.since = true, at
-	return true
+	return nearest
 }
 
-func (l *life) stop(at time.Time) bool {
-	if l.publishing && at.Before(l.since.Truncate(time.Second)) || !l.publishing && !at.After(l.ended.Add(sameMoment)) {
-		return false // the end of an earlier broadcast, or the same end told twice
+// again takes in what was told before. It is no news, but the API's time is more exact: a start and an end within one second,
+// which EventBridge told in the wrong order, come right.
+func (l *life) again(e *entry, at moment) news {
+	if e.at.coarse == at.coarse {
+		return news{}
 	}
-	l.publishing = false
-	l.ended = at
-	return true
+	e.both = true
+	if at.coarse {
+		return news{}
+	}
+	switch e.name {
+	case "PUBLISH_STARTED":
+		if l.live && l.since == e.at {
+			l.since = at
+		}
+	case "PUBLISH_STOPPED":
+		if l.ended == e.at {
+			l.ended = at
+		}
+		if l.live && !l.since.coarse && l.since.sameSecond(e.at) && l.since.before(at) {
+			e.at = at
+			return l.stop(at)
+		}
+	}
+	e.at = at
+	return news{}
+}
+
+func (l *life) join(at moment) news {
+	if at.before(l.ended) || at.sameSecond(l.ended) {
+		return news{} // told after the end of it
+	}
+	known := l.joined || l.live
+	l.joined = true
+	if known {
+		return news{}
+	}
+	return news{stage.EventConnected, "", "Amazon IVS let the participant in."}
+}
+
+// start is news, unless an end has overtaken it, or the broadcast before it has not ended yet.
+func (l *life) start(at moment) news {
+	switch {
+	case l.live:
+		if l.since.before(at) {
+			l.since, l.takeover = at, true
+		}
+		return news{}
+	case at.before(l.ended):
+		return news{}
+	}
+	l.live, l.since, l.takeover = true, at, false
+	return news{stage.EventPublishing, "", "Amazon IVS receives the broadcast."}
+}
+
+func (l *life) stop(at moment) news {
+	if l.live && l.overtaken(at) || !l.live && !at.After(l.quiet) {
+		return news{} // the end of an earlier broadcast, or the same end told twice
+	}
+	if l.away != nil {
+		l.end(at, aftermath)
+		return *l.away
+	}
+	l.end(at, sameMoment)
+	return news{stage.EventEnded, "ended", "The broadcast ended."}
+}
+
+// overtaken says that an end is of a broadcast before the one that runs.
+func (l *life) overtaken(end moment) bool {
+	return end.before(l.since) || l.takeover && end.sameSecond(l.since)
+}
+
+func (l *life) end(at moment, quiet time.Duration) {
+	l.live = false
+	if l.ended.Before(at.Time) {
+		l.ended = at
+	}
+	l.quiet = at.Add(quiet)
 }
 
 // fail makes an error the end of a broadcast, or the refusal of one that never began.
-func (l *life) fail(h happening) (kind stage.EventKind, code, detail string) {
-	if before, ok := l.errors[h.code]; ok && h.at.Sub(before).Abs() <= sameMoment {
-		return "", "", ""
+func (l *life) fail(code string, at moment) news {
+	if before, ok := l.errors[code]; ok && at.Sub(before).Abs() <= sameMoment {
+		return news{}
 	}
-	l.errors[h.code] = h.at
-	kind = stage.EventRefused
-	if l.publishing || h.at.Sub(l.ended).Abs() <= sameMoment {
-		kind = stage.EventEnded
-		l.publishing, l.ended = false, h.at
+	l.errors[code] = at.Time
+	if l.live && l.overtaken(at) {
+		return news{} // why an earlier broadcast ended, when this one runs already
 	}
-	return kind, strings.ToLower(h.code), cure(h.code)
+	n := news{stage.EventRefused, strings.ToLower(code), cure(code)}
+	if l.live || at.Sub(l.ended.Time).Abs() <= sameMoment {
+		n.kind = stage.EventEnded
+		l.end(at, aftermath)
+	}
+	return n
+}
+
+func (l *life) sendAway(at time.Time, present bool) news {
+	switch {
+	case l.away == nil, !l.live && !at.After(l.quiet): // forgotten meanwhile; AWS was faster
+		return news{}
+	case !l.live && !l.joined && (l.met || !present):
+		return news{}
+	}
+	l.met, l.joined = true, false
+	l.end(moment{at, false}, aftermath)
+	return *l.away
 }
 
 // cure is a sentence with what to do, for each error of participants in the model (EventErrorCode).

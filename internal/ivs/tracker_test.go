@@ -1,6 +1,7 @@
 package ivs
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,25 +20,45 @@ func told(t *testing.T, now time.Time, list ...happening) string {
 		}
 	}, func() time.Time { return now })
 	for _, h := range list {
-		h.stage, h.participant = "arn:aws:ivs:us-west-2:123456789012:stage/a", "p"
+		switch h.name {
+		case "knock":
+			tracker.sending(broadcast, "p", kicked("Be nice."))
+			continue
+		case "kick":
+			tracker.sending(broadcast, "p", kicked("Be nice."))
+			tracker.sentAway(broadcast, "p", true)
+			continue
+		case "failed kick":
+			tracker.sending(broadcast, "p", kicked("Be nice."))()
+			continue
+		}
+		h.stage, h.participant = broadcast, "p"
 		tracker.tell(h)
 	}
 	return strings.Join(got, ", ")
 }
 
+const broadcast = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/a")
+
 func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 22, 12, 0, 0, 500e6, time.UTC)
 	at := func(seconds float64) time.Time { return began.Add(time.Duration(seconds * float64(time.Second))) }
-	whole := func(seconds float64) time.Time { return at(seconds).Truncate(time.Second) } // as EventBridge tells it
+	bridged := func(name string, seconds float64) happening { // as EventBridge tells it
+		h := happening{name: name, at: at(seconds).Truncate(time.Second), bridge: true}
+		if name == "PUBLISH_ERROR" {
+			h.code = "B_FRAME_PRESENT"
+		}
+		return h
+	}
 	start, stop, fail := "PUBLISH_STARTED", "PUBLISH_STOPPED", "PUBLISH_ERROR"
 	for name, test := range map[string]struct {
 		list []happening
 		want string
 	}{
 		"by both ways": {[]happening{
-			{name: "JOINED", at: at(0)}, {name: start, at: at(1)}, {name: start, at: whole(1)},
-			{name: stop, at: whole(9)}, {name: stop, at: at(9)}, {name: "LEFT", at: at(9)},
+			{name: "JOINED", at: at(0)}, {name: start, at: at(1)}, bridged(start, 1),
+			bridged(stop, 9), {name: stop, at: at(9)}, {name: "LEFT", at: at(9)},
 		}, "connected, publishing, ended ended"},
 		"the same list again": {[]happening{
 			{name: start, at: at(1)}, {name: stop, at: at(9)}, {name: start, at: at(1)}, {name: stop, at: at(9)},
@@ -46,13 +67,13 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 			{name: start, at: at(1)}, {name: stop, at: at(9)}, {name: start, at: at(20)}, {name: stop, at: at(30)},
 		}, "publishing, ended ended, publishing, ended ended"},
 		"the end overtakes the start": {[]happening{
-			{name: stop, at: whole(9)}, {name: start, at: whole(1)},
+			bridged(stop, 9), bridged(start, 1),
 		}, "ended ended"},
 		"a late end does not end what came after": {[]happening{
 			{name: start, at: at(20)}, {name: stop, at: at(9)},
 		}, "publishing"},
 		"an error ends it": {[]happening{
-			{name: start, at: at(1)}, {name: fail, code: "B_FRAME_PRESENT", at: at(9)}, {name: fail, code: "B_FRAME_PRESENT", at: whole(9)}, {name: stop, at: at(9)},
+			{name: start, at: at(1)}, {name: fail, code: "B_FRAME_PRESENT", at: at(9)}, bridged(fail, 9), {name: stop, at: at(9)},
 		}, "publishing, ended b_frame_present"},
 		"the reason after the end": {[]happening{
 			{name: start, at: at(1)}, {name: stop, at: at(9)}, {name: fail, code: "BITRATE_EXCEEDED", at: at(9.1)},
@@ -63,11 +84,92 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 		"hours late": {[]happening{
 			{name: start, at: at(-7200)},
 		}, ""},
+		"a takeover within a second, by EventBridge in the wrong order": {[]happening{
+			{name: start, at: at(1)}, bridged(start, 9.3), bridged(stop, 9.1), {name: stop, at: at(9.1)}, {name: start, at: at(9.3)},
+		}, "publishing"},
+		"a moment of a broadcast, by EventBridge in the wrong order, and then by the API": {[]happening{
+			bridged(stop, 9.4), bridged(start, 9.1), {name: start, at: at(9.1)}, {name: stop, at: at(9.4)}, {name: start, at: at(9.1)},
+		}, "ended ended, publishing, ended ended"},
+		"the reason of an earlier end does not end what came after": {[]happening{
+			{name: start, at: at(1)}, {name: stop, at: at(9)}, {name: start, at: at(12)}, bridged(fail, 9),
+		}, "publishing, ended ended, publishing"},
+		"who came is told after the end": {[]happening{
+			bridged(start, 1), bridged(stop, 9), {name: "JOINED", at: at(1)}, {name: start, at: at(1)}, {name: stop, at: at(9)}, {name: "LEFT", at: at(9)},
+		}, "publishing, ended ended"},
+		"a kick, and AWS's word for it": {[]happening{
+			{name: "JOINED", at: at(0)}, {name: start, at: at(1)}, {name: "kick"}, bridged(stop, 31), {name: stop, at: at(36)}, {name: "LEFT", at: at(36)}, {name: "kick"},
+		}, "connected, publishing, ended kicked"},
+		"a kick of somebody of whom nothing is known": {[]happening{
+			{name: "kick"}, {name: "JOINED", at: at(0)}, {name: start, at: at(1)}, {name: stop, at: at(30)},
+		}, "ended kicked"},
+		"who was kicked and came back": {[]happening{
+			{name: start, at: at(1)}, {name: "kick"}, {name: stop, at: at(30)}, {name: "JOINED", at: at(100)}, {name: start, at: at(101)}, {name: stop, at: at(102)},
+		}, "publishing, ended kicked, connected, publishing, ended kicked"},
+		"a kick of which AWS tells before it answers": {[]happening{
+			{name: "JOINED", at: at(0)}, {name: start, at: at(1)}, {name: "knock"}, bridged(stop, 30), {name: "kick"},
+		}, "connected, publishing, ended kicked"},
+		"a kick that failed": {[]happening{
+			{name: start, at: at(1)}, {name: "failed kick"}, {name: stop, at: at(9)},
+		}, "publishing, ended ended"},
+		"a kick long after the end": {[]happening{
+			{name: start, at: at(1)}, {name: stop, at: at(9)}, {name: "kick"},
+		}, "publishing, ended ended"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if got := told(t, at(30), test.list...); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestAHistoryIsToldOnce: the API tells the whole history of a participant at every look.
+func TestAHistoryIsToldOnce(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	at := func(seconds float64) time.Time { return began.Add(time.Duration(seconds * float64(time.Second))) }
+	join, leave, start, stop := "JOINED", "LEFT", "PUBLISH_STARTED", "PUBLISH_STOPPED"
+	bad := func(seconds float64) []happening {
+		return []happening{
+			{name: join, at: at(seconds)}, {name: start, at: at(seconds + 1)},
+			{name: "PUBLISH_ERROR", code: "B_FRAME_PRESENT", at: at(seconds + 5)},
+			{name: stop, at: at(seconds + 5)}, {name: leave, at: at(seconds + 5)},
+		}
+	}
+	for name, test := range map[string]struct {
+		list []happening
+		want string
+		live bool
+	}{
+		"a takeover: the old broadcast stops and the new one starts in one second": {[]happening{
+			{name: join, at: at(4.172)}, {name: start, at: at(4.389)}, {name: stop, at: at(7.414)}, {name: start, at: at(7.621)},
+		}, "connected, publishing, ended ended, publishing", true},
+		"two errors, then a good broadcast": {slices.Concat(bad(0), bad(10), []happening{{name: join, at: at(20)}, {name: start, at: at(21)}}),
+			"connected, publishing, ended b_frame_present, connected, publishing, ended b_frame_present, connected, publishing", true},
+		"over, while others go on": {[]happening{
+			{name: join, at: at(0)}, {name: start, at: at(1)}, {name: stop, at: at(20)}, {name: leave, at: at(20)},
+		}, "connected, publishing, ended ended", false},
+		"a viewer who came back": {[]happening{
+			{name: join, at: at(0)}, {name: leave, at: at(10)}, {name: join, at: at(20)},
+		}, "connected, connected", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var looks []happening
+			for range 4 {
+				looks = append(looks, test.list...)
+			}
+			if got := told(t, at(30), looks...); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			tracker := newTracker(func(stage.Event) {}, func() time.Time { return at(30) })
+			for _, h := range looks {
+				h.stage, h.participant = broadcast, "p"
+				tracker.tell(h)
+			}
+			if live, _ := tracker.publishing(broadcast, "p"); live != test.live {
+				t.Errorf("in the end: got publishing %v, want %v", live, test.live)
 			}
 		})
 	}

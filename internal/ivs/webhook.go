@@ -110,6 +110,6 @@ func (e bridgeEvent) happening() (happening, bool) {
 	}
 	return happening{
 		stage: arn, participant: stage.ParticipantID(e.Detail.ParticipantID), userID: e.Detail.UserID,
-		name: name, code: e.Detail.ErrorCode, at: at,
+		name: name, code: e.Detail.ErrorCode, at: at, bridge: true,
 	}, err == nil
 }

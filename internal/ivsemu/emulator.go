@@ -47,6 +47,8 @@ type Config struct {
 
 	StateFile string // keeps everything from one run to the next; "": nothing is kept
 
+	NoBar bool // whom DisconnectParticipant sent away may come back: whether AWS lets them is not documented
+
 	AllowOrigins []string                       // whose pages may use the WHIP endpoints; all, as with AWS
 	Address      func(*http.Request) netip.Addr // of the client, where proxies are in between; nil: RemoteAddr
 	SlowBy       time.Duration                  // what the fault "slow" adds; 3 s

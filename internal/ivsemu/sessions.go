@@ -209,6 +209,6 @@ func (e *Emulator) bar(region, arn, participant string) error {
 	if !slices.ContainsFunc(s.Sessions, func(session *sessionRecord) bool { return session.participant(participant) != nil }) {
 		return notFound("Resource: %s not found", participant)
 	}
-	s.Barred[participant] = true
+	s.Barred[participant] = !e.cfg.NoBar
 	return nil
 }
