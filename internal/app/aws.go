@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -18,6 +20,20 @@ import (
 type AWSSettings struct {
 	IVSRegion   []string `help:"AWS region whose Amazon IVS stages are served; repeatable." name:"ivs-region" placeholder:"REGION"`
 	IVSEndpoint string   `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
+}
+
+// check refuses what would silently serve nothing.
+func (s AWSSettings) check() error {
+	if s.IVSEndpoint == "" {
+		return nil
+	}
+	if u, err := url.Parse(s.IVSEndpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("--ivs-endpoint is a URL like http://127.0.0.1:4566, not %q", s.IVSEndpoint)
+	}
+	if len(s.IVSRegion) == 0 {
+		return errors.New("--ivs-endpoint needs --ivs-region, the region whose stages are served from there")
+	}
+	return nil
 }
 
 // An aws is the side of the server that serves stages of AWS.

@@ -114,3 +114,21 @@ func TestStagesOfAWSNeedARegion(t *testing.T) {
 		t.Errorf("a region that is none: got %q, want those that are", got)
 	}
 }
+
+// Whoever works on keys is told once what went wrong, in a sentence; what AWS said is for --log-level debug.
+func TestKeysSayOnceWhatWentWrong(t *testing.T) {
+	t.Parallel()
+	emulator := apptest.Emulate(t, "--faults", "ListPublicKeys=expired-key")
+	flags := []string{"keys", "create", "--region", "us-west-2", "--data", t.TempDir(), "--ivs-endpoint", emulator}
+	out, err := run(t, flags...)
+	if err == nil || !strings.Contains(err.Error(), "have expired") || strings.Contains(err.Error(), "operation error") || out != "" {
+		t.Errorf("got %v, and %q before it; want the sentence alone", err, out)
+	}
+	if out, err := run(t, append(flags, "--log-level", "debug")...); err == nil || !strings.Contains(out, "operation error") {
+		t.Errorf("--log-level debug: got %v, and %q before it; want also what AWS said", err, out)
+	}
+	flags[len(flags)-1] = strings.TrimPrefix(emulator, "http://")
+	if _, err := run(t, flags...); err == nil || !strings.Contains(err.Error(), "--ivs-endpoint is a URL") {
+		t.Errorf("an endpoint without http: got %v, want that it is a URL", err)
+	}
+}

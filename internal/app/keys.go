@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -26,33 +28,47 @@ type KeySettings struct {
 	Data        string `help:"Folder of the server; the keys are in its folder keys." placeholder:"DIR" default:"${data}"`
 	Region      string `help:"AWS region of the key." required:"" placeholder:"REGION"`
 	IVSEndpoint string `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
+	LogLevel    string `help:"What is logged: ${enum}. With debug also what AWS itself said." enum:"debug,info,warn,error" default:"warn"`
 }
 
-func (s KeySettings) manager(ctx context.Context, p *process) (*keys.Manager, error) {
+func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manager, error) {
+	settings := AWSSettings{IVSRegion: []string{s.Region}, IVSEndpoint: s.IVSEndpoint}
+	if err := settings.check(); err != nil {
+		return nil, err
+	}
 	if err := makeDataFolder(s.Data); err != nil {
 		return nil, err
 	}
-	side, err := openAWS(ctx, AWSSettings{IVSRegion: []string{s.Region}, IVSEndpoint: s.IVSEndpoint}, s.Data, ivs.Config{
-		Log: newLog(LogSettings{LogLevel: "warn"}, p.err),
-	})
+	side, err := openAWS(ctx, settings, s.Data, ivs.Config{}) // its errors come back: no need to log them, too
 	if err != nil {
 		return nil, err
 	}
-	return side.keys, nil
+	return keys.New(keys.Config{Dir: keysFolder(s.Data), AWS: side.Service, Now: time.Now, Log: log}), nil
 }
 
 // do runs one change of the keys and says how things stand then.
 func (s KeySettings) do(ctx context.Context, p *process, change func(*keys.Manager) (keys.Key, error)) error {
-	m, err := s.manager(ctx, p)
+	log := newLog(LogSettings{LogLevel: s.LogLevel}, p.err)
+	m, err := s.manager(ctx, log)
 	if err != nil {
 		return err
 	}
 	k, err := change(m)
 	if err != nil {
-		return err
+		log.Debug("keys", "err", err)
+		return forPerson(err)
 	}
 	fmt.Fprintf(p.out, "%s: %s\n", k.Name, k.State)
 	return printKeys(ctx, p, m)
+}
+
+// forPerson leaves of an error the sentence, without the chain of causes behind it.
+func forPerson(err error) error {
+	var known *stage.Error
+	if errors.As(err, &known) {
+		return errors.New(known.Detail)
+	}
+	return err
 }
 
 // KeysCreateCommand is `stagedoor keys create`.

@@ -88,8 +88,8 @@ func (m *Manager) List(context.Context) ([]Key, error) {
 
 // Add begins self-signing in a region that has no own key yet.
 func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
-	return m.exclusively(ctx, func(finished []Key) (Key, error) {
-		if k, ok := inRegion(finished, region); ok {
+	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
+		if k, ok := last(finished); ok {
 			return k, nil // this is what was asked for, and interrupted
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
@@ -102,8 +102,8 @@ func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, err
 // Rotate replaces the key of a region: the new one is imported, then signs; the old one is kept until its last token has
 // expired. It returns when the new one signs; Tidy deletes the old one in its time.
 func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, error) {
-	return m.exclusively(ctx, func(finished []Key) (Key, error) {
-		if k, ok := inRegion(finished, region); ok {
+	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
+		if k, ok := last(finished); ok {
 			return k, nil // as in Add
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name == "" {
@@ -114,21 +114,68 @@ func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, 
 }
 
 // Retire ends self-signing in a region: the API issues from now on, and the key is deleted when its last token has expired.
+// A key that was begun and never signed is given up.
 func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
-	return m.exclusively(ctx, func([]Key) (retired Key, err error) {
-		k, err := m.current(ctx, region)
-		if err != nil || k.Name == "" {
-			return k, cmpErr(err, stage.Errorf(stage.ErrNotFound, "%s has no own key to retire", region))
+	unlock, err := m.lock(ctx, "aws.lock")
+	if err != nil {
+		return Key{}, err
+	}
+	defer unlock()
+	dropped, err := m.giveUp(ctx, region)
+	if err != nil {
+		return Key{}, err
+	}
+	k, err := m.current(ctx, region)
+	switch {
+	case k.Name == "" && dropped.Name != "":
+		return dropped, nil // whatever AWS says: there was nothing else
+	case err != nil || k.Name == "":
+		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound, "%s has no own key to retire", region))
+	}
+	err = m.update(ctx, func(s *state) error {
+		if found := s.find(k.Name); found != nil {
+			found.State = StateRetiring
+			k = *found
 		}
-		err = m.update(ctx, func(s *state) error {
-			if found := s.find(k.Name); found != nil {
-				found.State = StateRetiring
-				retired = *found
-			}
-			return nil
-		})
-		return retired, err
+		return nil
 	})
+	return k, err
+}
+
+// giveUp takes back the keys of a region that were begun and not finished, and answers one of them.
+func (m *Manager) giveUp(ctx context.Context, region string) (dropped Key, err error) {
+	s, err := m.read()
+	if err != nil {
+		return Key{}, err
+	}
+	for _, k := range s.Keys {
+		if k.State != StateNew || k.Region != region {
+			continue
+		}
+		if err := m.forgetImport(ctx, k); err != nil {
+			m.cfg.Log.Warn("AWS may hold the public half of a key that is given up; it verifies nothing any more", "key", k.Name, "err", err)
+		}
+		if err := m.abandon(ctx, k); err != nil {
+			return dropped, err
+		}
+		dropped = k
+		dropped.State = "given up"
+	}
+	return dropped, nil
+}
+
+// forgetImport deletes at AWS what an import whose answer was lost has left there.
+func (m *Manager) forgetImport(ctx context.Context, k Key) error {
+	listed, err := m.cfg.AWS.PublicKeys(ctx, k.Region)
+	if err != nil {
+		return err
+	}
+	for arn, name := range listed {
+		if name == k.Name {
+			return m.cfg.AWS.DeletePublicKey(ctx, arn)
+		}
+	}
+	return nil
 }
 
 // cmpErr prefers what went wrong to what is not allowed.
@@ -139,26 +186,30 @@ func cmpErr(err error, refusal *stage.Error) error {
 	return refusal
 }
 
-// exclusively does one piece of work on the keys at a time, after what an interruption left undone.
-func (m *Manager) exclusively(ctx context.Context, do func(finished []Key) (Key, error)) (Key, error) {
+// exclusively does one piece of work on the keys of a region at a time, after what an interruption there left undone.
+func (m *Manager) exclusively(ctx context.Context, region string, do func(finished []Key) (Key, error)) (Key, error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
 		return Key{}, err
 	}
 	defer unlock()
-	finished, err := m.resume(ctx)
+	finished, err := m.resume(ctx, func(k Key) bool {
+		if k.Region != region {
+			m.cfg.Log.Warn("a change of keys in another region is not finished; the server goes on with it", "key", k.Name, "region", k.Region)
+		}
+		return k.Region == region
+	})
 	if err != nil {
 		return Key{}, err
 	}
 	return do(finished)
 }
 
-func inRegion(list []Key, region string) (Key, bool) {
-	i := slices.IndexFunc(list, func(k Key) bool { return k.Region == region })
-	if i < 0 {
+func last(list []Key) (Key, bool) {
+	if len(list) == 0 {
 		return Key{}, false
 	}
-	return list[i], true
+	return list[len(list)-1], true
 }
 
 // current is the active key of the region in the account of our credentials, or a Key without a name. Keys of other
@@ -221,28 +272,30 @@ func (m *Manager) keep(k Key, text stage.Secret) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// resume finishes what was begun and interrupted.
-func (m *Manager) resume(ctx context.Context) (finished []Key, err error) {
+// resume finishes what was begun and interrupted, of the keys that are wanted. What cannot be done for one does not keep the
+// others.
+func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished []Key, err error) {
 	s, err := m.read()
 	if err != nil {
 		return nil, err
 	}
+	var failed []error
 	for _, k := range s.Keys {
-		if k.State != StateNew {
+		if k.State != StateNew || !wanted(k) {
 			continue
 		}
 		done, err := m.finish(ctx, k)
-		if hopeless(err) { // the key is taken back: it must not stand in the way of the others
+		switch {
+		case hopeless(err): // the key is taken back: it must not stand in the way of the others
 			m.cfg.Log.Warn("an interrupted change of keys is given up", "key", k.Name, "err", err)
-			continue
+		case err != nil:
+			failed = append(failed, fmt.Errorf("go on with the key %s: %w", k.Name, err))
+		default:
+			m.cfg.Log.Info("an interrupted change of keys is finished", "key", k.Name)
+			finished = append(finished, done)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("go on with the key %s: %w", k.Name, err)
-		}
-		m.cfg.Log.Info("an interrupted change of keys is finished", "key", k.Name)
-		finished = append(finished, done)
 	}
-	return finished, nil
+	return finished, errors.Join(failed...)
 }
 
 // finish takes a new key through its steps, or takes it back if going on will never help.
@@ -385,7 +438,7 @@ func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
 		return nil, err
 	}
 	defer unlock()
-	_, notFinished := m.resume(ctx)
+	_, notFinished := m.resume(ctx, func(Key) bool { return true })
 	s, err := m.read()
 	failed := []error{notFinished, err}
 	for _, k := range s.Keys {

@@ -38,6 +38,7 @@ type aws struct {
 	names   map[string]string // by ARN
 	content map[string]string // by ARN
 	calls   int
+	down    string                            // a region that does not answer
 	broken  func(call int, before bool) error // may be nil
 }
 
@@ -72,7 +73,13 @@ func (a *aws) ImportPublicKey(_ context.Context, region, name, material string) 
 }
 
 func (a *aws) PublicKeys(_ context.Context, region string) (names map[string]string, err error) {
-	err = a.do(func() error { names = maps.Clone(a.names); return nil })
+	err = a.do(func() error {
+		if region == a.down {
+			return errCut
+		}
+		names = maps.Clone(a.names)
+		return nil
+	})
 	return names, err
 }
 
@@ -533,6 +540,57 @@ func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	}
 	if files, _ := filepath.Glob(filepath.Join(h.dir, "*.pem")); len(files) != 1 {
 		t.Errorf("files: got %v, want that of the active key alone", files)
+	}
+}
+
+// A key of a region that does not answer, begun and not finished, keeps nobody from the keys of another region.
+func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	h.aws.broken = func(call int, before bool) error {
+		if call == 2 && before { // of the import: the key is begun
+			return errCut
+		}
+		return nil
+	}
+	if _, err := h.keys.Add(t.Context(), "eu-west-1", keys.Source{}); !errors.Is(err, stage.ErrUnavailable) {
+		t.Fatalf("a region that stops to answer: got %v, want that it is unavailable", err)
+	}
+	h.aws.broken, h.aws.down = nil, "eu-west-1"
+	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+	h.must(h.keys.Rotate(t.Context(), region, keys.Source{}))
+	if _, err := h.keys.Rotate(t.Context(), "eu-west-1", keys.Source{}); !errors.Is(err, stage.ErrUnavailable) {
+		t.Errorf("the region of the unfinished key: got %v, want that it is unavailable", err)
+	}
+	if k := h.must(h.keys.Retire(t.Context(), "eu-west-1")); k.State != "given up" {
+		t.Errorf("retired: got %+v, want that it is given up", k)
+	}
+	list, err := h.keys.List(t.Context())
+	if err != nil || len(list) != 2 || list[0].Region != region || list[1].Region != region {
+		t.Errorf("keys: got %+v, %v; want those of %s", list, err, region)
+	}
+	if files, _ := filepath.Glob(filepath.Join(h.dir, "*.pem")); len(files) != 2 {
+		t.Errorf("files: got %v, want none of the key that was given up", files)
+	}
+}
+
+// The import's answer was lost: AWS has the public half, and its place shall be free again.
+func TestRetiringAnUnfinishedKeyFreesItsPlace(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start()
+	h.aws.broken = func(call int, before bool) error {
+		if call == 3 && !before {
+			return errCut
+		}
+		return nil
+	}
+	if _, err := h.keys.Add(t.Context(), region, keys.Source{}); err == nil || len(h.aws.names) != 1 {
+		t.Fatalf("the import: got %v and %v at AWS, want it cut when it was done", err, h.aws.names)
+	}
+	h.aws.broken = nil
+	h.must(h.keys.Retire(t.Context(), region))
+	if list, err := h.keys.List(t.Context()); err != nil || len(list) != 0 || len(h.aws.names) != 0 {
+		t.Errorf("keys: got %+v, %v, and %v at AWS; want none", list, err, h.aws.names)
 	}
 }
 
