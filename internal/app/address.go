@@ -55,6 +55,18 @@ func parseOrigin(text string) (*url.URL, error) {
 	return u, nil
 }
 
+// checkAddress refuses what is not a host, which may be empty, and a port.
+func checkAddress(flag, text string) error {
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
+		return fmt.Errorf("%s takes HOST:PORT, such as 127.0.0.1:8080, not %q", flag, text)
+	}
+	return nil
+}
+
 // ownURL is how this machine itself reaches the server.
 func ownURL(address *net.TCPAddr, tls bool) *url.URL {
 	u := &url.URL{Scheme: "http"}

@@ -71,10 +71,57 @@ func TestRefusalsAtStart(t *testing.T) {
 		t.Errorf("a damaged key: got %q", got)
 	}
 
+	folder := t.TempDir()
+	os.Mkdir(filepath.Join(folder, "local-key.pem"), 0o700)
+	if got := refused(t, "--data", folder); !strings.Contains(got, "is a folder") {
+		t.Errorf("a folder in the place of the key: got %q", got)
+	}
+	if got := refused(t, "--data", t.TempDir(), "--database", "postgres://"+closedPort(t)+"/stagedoor"); !strings.Contains(got, "cannot be reached") {
+		t.Errorf("a PostgreSQL that does not run: got %q", got)
+	}
+
 	for _, bad := range []string{"stage.example.com", "ftp://stage.example.com", "https://stage.example.com/path", "https://user@stage.example.com"} {
 		if got := refused(t, "--data", t.TempDir(), "--public-url", bad); !strings.Contains(got, "--public-url") {
 			t.Errorf("--public-url %s: got %q", bad, got)
 		}
+	}
+}
+
+// closedPort is an address where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// An empty variable, as compose files have it, is one that is not set: it must not open the house to the network.
+func TestAnEmptyVariableIsNotSet(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:8080")
+	if err == nil {
+		defer taken.Close()
+	}
+	out := &bytes.Buffer{}
+	env := []string{"STAGEDOOR_LISTEN=", "STAGEDOOR_DATA=" + t.TempDir(), "STAGEDOOR_MEDIA=127.0.0.1:0", "STAGEDOOR_MAX_PUBLISHERS="}
+	if err := app.Run(t.Context(), []string{"serve"}, env, nil, out, out); err == nil || !strings.Contains(err.Error(), "127.0.0.1:8080") {
+		t.Errorf("STAGEDOOR_LISTEN=: got %v, want that the usual address is taken", err)
+	}
+}
+
+func TestUsersOfNoDatabase(t *testing.T) {
+	t.Parallel()
+	nowhere := filepath.Join(t.TempDir(), "typo")
+	for _, args := range [][]string{{"users", "list"}, {"users", "remove", "ana"}} {
+		if _, err := run(t, append(args, "--data", nowhere)...); err == nil || !strings.Contains(err.Error(), "there is no database in "+nowhere) {
+			t.Errorf("%v: got %v, want that there is no database", args, err)
+		}
+	}
+	if _, err := os.Stat(nowhere); err == nil {
+		t.Error("the folder was made")
 	}
 }
 
@@ -133,7 +180,7 @@ func TestUsersFromTheTerminal(t *testing.T) {
 	ana.Must(201, "POST", "/api/invite", map[string]string{"code": code, "password": apptest.Password}, nil)
 	arn := ana.Token("publish").Stage
 
-	if out, err := run(t, "users", "list", "--data", a.Data); err != nil || !strings.Contains(out, "ana") || !strings.Contains(out, "operator") {
+	if out, err := run(t, "users", "list", "--data", a.Data); err != nil || !strings.Contains(out, "ana") || !strings.Contains(out, "operator") || !strings.Contains(out, "main (publish") {
 		t.Errorf("users list: got %v %s", err, out)
 	}
 	if _, err := run(t, "users", "add", "Ana", "--data", a.Data); err == nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -19,6 +20,9 @@ import (
 
 // makeDataFolder makes the data folder and finds out at once whether it can be written.
 func makeDataFolder(dir string) error {
+	if dir == "" {
+		return errors.New("--data names a folder; leave it out for the usual one")
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("the data folder %s cannot be made: %w; choose another with --data", dir, reason(err))
 	}
@@ -56,15 +60,39 @@ func localKey(dir string) (*ecdsa.PrivateKey, error) {
 	return key, err
 }
 
+// checkDatabase refuses to look into a database that is not there yet, rather than to make one.
+func checkDatabase(s DataSettings) error {
+	if s.Database != "" {
+		return nil
+	}
+	if s.Data == "" {
+		return makeDataFolder(s.Data)
+	}
+	_, err := os.Stat(databaseFile(s))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no database in %s: name the data folder of the server with --data, or its PostgreSQL with --database; `stagedoor serve` makes a new one", s.Data)
+	case err != nil:
+		return fmt.Errorf("the data folder %s cannot be read: %w", s.Data, reason(err))
+	}
+	return nil
+}
+
+func databaseFile(s DataSettings) string { return filepath.Join(s.Data, "stagedoor.db") }
+
 func openStore(ctx context.Context, s DataSettings, log *slog.Logger) (*store.Store, error) {
 	if s.Database != "" {
 		return store.Open(ctx, s.Database, log)
 	}
-	return store.Open(ctx, filepath.Join(s.Data, "stagedoor.db"), log)
+	return store.Open(ctx, databaseFile(s), log)
 }
 
-// reason drops the path from a system error: the sentence around it has named it.
+// reason drops the path or the address from a system error: the sentence around it has named it.
 func reason(err error) error {
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return network.Err
+	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		return path.Err

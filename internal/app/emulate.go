@@ -45,6 +45,9 @@ func (cmd *EmulateCommand) Run(ctx context.Context, p *process) error {
 	if cmd.AccessKey == "" && !cmd.AnyCredentials {
 		cmd.AccessKey, cmd.SecretKey = newKeyPair()
 	}
+	if err := errors.Join(checkAddress("--listen", cmd.Listen), checkAddress("--media", cmd.Media)); err != nil {
+		return err
+	}
 	log := newLog(cmd.LogSettings, p.err)
 	listener, err := net.Listen("tcp", cmd.Listen)
 	if err != nil {

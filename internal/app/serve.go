@@ -113,6 +113,11 @@ func (s *server) check() (err error) {
 	if s.tls, err = loadTLS(s.settings.TLSCert, s.settings.TLSKey); err != nil {
 		return err
 	}
+	for _, check := range []func() error{s.settings.checkNumbers, s.settings.checkAddresses, s.settings.AWSSettings.check} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
 	if err := checkOrigins(s.settings.AllowOrigins); err != nil || s.settings.PublicURL == "" {
 		return err
 	}
@@ -156,7 +161,7 @@ func portError(err error, address, flag string) error {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("%s may not be used by this user; choose a port above 1023 with %s", address, flag)
 	default:
-		return fmt.Errorf("%s cannot be listened on: %w; say HOST:PORT with %s", address, err, flag)
+		return fmt.Errorf("%s cannot be listened on (%w): choose another address with %s", address, reason(err), flag)
 	}
 }
 

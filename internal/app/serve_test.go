@@ -44,6 +44,16 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		{[]string{"--listen", "8080"}, "HOST:PORT"},
 		{[]string{"--media", "8189"}, "--media"},
 		{[]string{"--media", "127.0.0.1:99999"}, "--media"},
+		{[]string{"--media", "foo"}, "--media takes HOST:PORT"},
+		{[]string{"--media="}, "--media takes HOST:PORT"},
+		{[]string{"--listen="}, "--listen takes HOST:PORT"},
+		{[]string{"--data="}, "--data names a folder"},
+		{[]string{"--max-publishers", "0"}, "--max-publishers is 1 or more"},
+		{[]string{"--lost-after", "0s"}, "--lost-after is 5s or more"},
+		{[]string{"--token-window=-1m"}, "--token-window is 1s or more"},
+		{[]string{"--token-limit", "0"}, "--token-limit is 1 or more"},
+		{[]string{"--ivs-region", "us-west-2", "--ivs-endpoint", "127.0.0.1:4566"}, "--ivs-endpoint is a URL"},
+		{[]string{"--ivs-endpoint", "http://127.0.0.1:4566"}, "needs --ivs-region"},
 	} {
 		data := filepath.Join(t.TempDir(), "data")
 		if got := refused(t, append([]string{"--data", data}, c.args...)...); !strings.Contains(got, c.want) {

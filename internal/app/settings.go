@@ -3,6 +3,7 @@ package app
 //go:generate go test -run TestOperateDocs -update .
 
 import (
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"reflect"
@@ -45,7 +46,7 @@ type ServeSettings struct {
 	CutAtExpiry   bool          `help:"End a broadcast when its token expires. By default, as on IVS, a token is checked at the door alone."`
 	MaxPublishers int           `help:"Publishers on one local stage." default:"12"`
 	EnforceLimits bool          `help:"End a broadcast that goes beyond the limits of its local stage, as IVS does. By default it is warned of."`
-	LostAfter     time.Duration `help:"Silence after which a WHIP or WHEP session counts as lost." default:"30s"`
+	LostAfter     time.Duration `help:"Silence after which a WHIP or WHEP session counts as lost; at least 5s." default:"30s"`
 
 	IVSSDK          string `help:"Where pages load Amazon's web SDK from, for stages of AWS; with its version." placeholder:"URL" default:"https://web-broadcast.live-video.net/1.41.0/amazon-ivs-web-broadcast.js" name:"ivs-sdk"`
 	IVSSDKIntegrity string `help:"Hash that the SDK must have, such as sha384-…; browsers refuse another file. By default it is not checked." placeholder:"HASH" name:"ivs-sdk-integrity"`
@@ -53,8 +54,38 @@ type ServeSettings struct {
 	AWSSettings
 	IVSEventsSecret string `help:"Secret with which EventBridge posts events to /api/aws/events; without one nothing is taken." name:"ivs-events-secret"`
 
-	TokenLimit  int           `help:"Tokens that a broadcaster may get within the token window." default:"30"`
+	TokenLimit  int           `help:"Tokens that a broadcaster may get within the token window; -1 for as many as they like." default:"30"`
 	TokenWindow time.Duration `help:"The window that the token limit counts in." default:"10m"`
+}
+
+const (
+	leastLostAfter   = 5 * time.Second // shorter ones end sessions over a lossy network
+	leastTokenWindow = time.Second
+)
+
+// checkNumbers refuses the numbers with which the server would let nobody in, or nobody stay.
+func (s *ServeSettings) checkNumbers() error {
+	switch {
+	case s.MaxPublishers < 1:
+		return fmt.Errorf("--max-publishers is 1 or more, not %d", s.MaxPublishers)
+	case s.LostAfter < leastLostAfter:
+		return fmt.Errorf("--lost-after is %v or more, not %v", leastLostAfter, s.LostAfter)
+	case s.TokenLimit < -1 || s.TokenLimit == 0:
+		return fmt.Errorf("--token-limit is 1 or more, or -1 for as many as they like, not %d", s.TokenLimit)
+	case s.TokenWindow < leastTokenWindow:
+		return fmt.Errorf("--token-window is %v or more, not %v", leastTokenWindow, s.TokenWindow)
+	}
+	return nil
+}
+
+// checkAddresses refuses addresses that are none: an empty one would be every address of the machine.
+func (s *ServeSettings) checkAddresses() error {
+	for _, a := range []struct{ flag, address string }{{"--listen", s.Listen}, {"--media", s.Media}} {
+		if err := checkAddress(a.flag, a.address); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dataFolder is the user's data directory, as the platform has it (XDG Base Directory on Unix).
@@ -82,7 +113,8 @@ func variable(flag string) string {
 // fromEnvironment resolves flags that were not given by their variables.
 func fromEnvironment(env map[string]string) kong.Resolver {
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		if value, ok := env[variable(flag.Name)]; ok && flag.Name != "help" {
+		// An empty variable is one that is not set, as in `STAGEDOOR_LISTEN=` of a compose file.
+		if value := env[variable(flag.Name)]; value != "" && flag.Name != "help" {
 			return value, nil
 		}
 		return nil, nil

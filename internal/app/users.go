@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,27 +105,39 @@ type UsersListCommand struct {
 
 // Run lists everybody.
 func (cmd *UsersListCommand) Run(ctx context.Context, p *process) error {
+	if err := checkDatabase(cmd.DataSettings); err != nil {
+		return err
+	}
 	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
 		users, err := c.Users(ctx, access.CommandLine())
 		if err != nil {
 			return err
 		}
+		stages, err := c.Stages(ctx, access.CommandLine())
+		if err != nil {
+			return err
+		}
+		names := map[stage.ARN]string{}
+		for _, s := range stages {
+			names[s.Stage.ARN] = s.Stage.Name
+		}
 		w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "NAME\tROLE\tSTAGES\tLAST SEEN")
 		for _, u := range users {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Role, grantWords(u.Grants), lastSeen(u.User))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Role, grantWords(u.Grants, names), lastSeen(u.User))
 		}
 		return w.Flush()
 	})
 }
 
-func grantWords(grants []access.Grant) string {
+// grantWords names stages as --stage takes them.
+func grantWords(grants []access.Grant, names map[stage.ARN]string) string {
 	if len(grants) == 0 {
 		return "-"
 	}
 	words := make([]string, 0, len(grants))
 	for _, g := range grants {
-		words = append(words, g.Stage.ID()+" ("+g.Capabilities.String()+")")
+		words = append(words, cmp.Or(names[g.Stage], string(g.Stage))+" ("+g.Capabilities.String()+")")
 	}
 	return strings.Join(words, ", ")
 }
@@ -148,6 +161,9 @@ type UsersRemoveCommand struct {
 
 // Run removes somebody. A running server notices at their next knock, and within seconds at open pages.
 func (cmd *UsersRemoveCommand) Run(ctx context.Context, p *process) error {
+	if err := checkDatabase(cmd.DataSettings); err != nil {
+		return err
+	}
 	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
 		users, err := c.Users(ctx, access.CommandLine())
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"runtime"
 	"strings"
 	"time"
@@ -35,9 +36,22 @@ func openPostgres(ctx context.Context, where string) (*database, error) {
 	}
 	p := newPool(stdlib.OpenDB(*config), max(16, 4*runtime.GOMAXPROCS(0)))
 	if err := p.db.PingContext(ctx); err != nil {
-		return nil, stage.Errorf(stage.ErrUnavailable, "The database at %s:%d does not let us in.", config.Host, config.Port).WithCause(lastTry(err))
+		return nil, stage.Errorf(stage.ErrUnavailable, "The database at %s:%d %s.", config.Host, config.Port, refusal(err)).WithCause(lastTry(err))
 	}
 	return &database{read: p, write: p, quick: p, postgres: true}, nil
+}
+
+// refusal says whether there was a database at all.
+func refusal(err error) string {
+	var answer *pgconn.PgError
+	var network net.Error
+	switch {
+	case errors.As(err, &answer):
+		return "does not let us in"
+	case errors.As(err, &network):
+		return "cannot be reached: does it run, and is this its address?"
+	}
+	return "cannot be used"
 }
 
 // lastTry is the last line of what pgx says: it lists every address with and without TLS.

@@ -80,6 +80,9 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, keyError(path, err)
 	}
+	if !info.Mode().IsRegular() {
+		return nil, stage.Errorf(stage.ErrInvalid, "%s is to be the file of a key, and is a folder or something else: move it away", path)
+	}
 	if exposed(info) {
 		return nil, stage.Errorf(stage.ErrInvalid, "the key %s can be read by others (mode %04o): run chmod 600 on it; if others may have seen it, make a new one", path, info.Mode().Perm())
 	}

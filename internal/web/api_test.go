@@ -242,6 +242,8 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 	obs := &web.OBSState{Version: "31.0.0", State: "idle", Findings: []web.Finding{{ID: "audio-encoder", Level: "fix", Text: "Sound is sent as AAC."}}}
 	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock1", web.DockState{OBS: obs}, nil)
 	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock2", web.DockState{Live: true}, nil)
+	odd := &web.OBSState{Version: "31.0.0", State: "idle", Findings: []web.Finding{{ID: "audio-encoder", Level: "odd", Text: "Sound is sent as AAC."}}}
+	ana.Refused(http.StatusBadRequest, "invalid", "PUT", "/api/docks/dockdock1", web.DockState{OBS: odd})
 	apptest.Await(first, "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 2 && d.Docks[0].OBS != nil && d.Docks[1].Live })
 
 	t.Log("the operator sees what the docks tell of OBS")

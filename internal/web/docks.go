@@ -30,13 +30,27 @@ func (s *Server) putDock(r *http.Request, who access.Login) (any, error) {
 	if !dockID.MatchString(id) {
 		return nil, stage.Errorf(stage.ErrInvalid, "A dock is named by 8 to 64 letters and digits.")
 	}
-	if in.OBS != nil && (len(in.OBS.Findings) > maxFindings || slices.ContainsFunc(in.OBS.Findings, func(f Finding) bool { return len(f.Text) > maxText })) {
-		return nil, stage.Errorf(stage.ErrInvalid, "A dock tells at most %d findings of at most %d bytes.", maxFindings, maxText)
+	if in.OBS != nil {
+		if err := checkFindings(in.OBS.Findings); err != nil {
+			return nil, err
+		}
 	}
 	from := s.client(r)
 	return nil, s.hub.keepDock(who.User.ID, Dock{
 		ID: id, Address: from.Address, Agent: from.Agent, OBS: in.OBS, Live: in.Live, ParticipantID: in.ParticipantID,
 	})
+}
+
+func checkFindings(list []Finding) error {
+	if len(list) > maxFindings || slices.ContainsFunc(list, func(f Finding) bool { return len(f.Text) > maxText }) {
+		return stage.Errorf(stage.ErrInvalid, "A dock tells at most %d findings of at most %d bytes.", maxFindings, maxText)
+	}
+	for _, f := range list {
+		if !slices.Contains([]string{"fix", "person", "ok"}, f.Level) {
+			return stage.Errorf(stage.ErrInvalid, `The level of a finding is "fix", "person" or "ok", not %q.`, f.Level)
+		}
+	}
+	return nil
 }
 
 func (s *Server) removeDock(r *http.Request, who access.Login) (any, error) {
