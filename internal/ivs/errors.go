@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
 	"github.com/aws/smithy-go"
 
@@ -66,6 +69,10 @@ func withMessage(err error) error {
 }
 
 func sentence(err error, operation, subject string) *stage.Error {
+	var missing noCredentials
+	if errors.As(err, &missing) && !outOfTime(err) {
+		return withoutCredentials(missing)
+	}
 	var api smithy.APIError
 	if !errors.As(err, &api) {
 		return unanswered(err)
@@ -84,7 +91,7 @@ func sentence(err error, operation, subject string) *stage.Error {
 	case "ValidationException":
 		return stage.Errorf(stage.ErrInvalid, "Amazon IVS refused the request as invalid; the operator's log says what it did not like.").WithCode("aws_invalid")
 	case "ExpiredTokenException", "ExpiredToken", "RequestExpired":
-		return credentials("Stagedoor's AWS credentials have expired: the operator renews them (aws sso login, or a new session).")
+		return expired()
 	case "UnrecognizedClientException", "InvalidClientTokenId":
 		return credentials("AWS does not know Stagedoor's access key: the operator checks AWS_ACCESS_KEY_ID, or what the profile holds.")
 	case "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException", "MissingAuthenticationTokenException":
@@ -98,15 +105,44 @@ func sentence(err error, operation, subject string) *stage.Error {
 	return stage.Errorf(stage.ErrUnavailable, "Amazon IVS has a problem of its own; try again in a minute.").WithCode("aws_error").WithRetry(time.Minute)
 }
 
+func outOfTime(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
 func unanswered(err error) *stage.Error {
-	var missing noCredentials
-	switch {
-	case errors.As(err, &missing):
-		return credentials("Stagedoor has no AWS credentials: the operator sets AWS_PROFILE or AWS_ACCESS_KEY_ID, or gives the server a role.")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	if outOfTime(err) {
 		return stage.Errorf(stage.ErrUnavailable, "Amazon IVS did not answer in time; try again in a few seconds.").WithCode("aws_timeout").WithRetry(5 * time.Second)
 	}
 	return stage.Errorf(stage.ErrUnavailable, "Amazon IVS cannot be reached from the server; try again in a few seconds.").WithCode("aws_unreachable").WithRetry(5 * time.Second)
+}
+
+// withoutCredentials says why there are none: they have expired, AWS refuses to give any, or nobody has set them up.
+func withoutCredentials(err error) *stage.Error {
+	var session *ssocreds.InvalidTokenError
+	var api smithy.APIError
+	switch {
+	case errors.As(err, &session), endedSession(err.Error()):
+		return expired()
+	case errors.As(err, &api) && endedToken(api.ErrorCode()):
+		return expired()
+	case errors.As(err, &api):
+		return credentials("AWS refuses to give Stagedoor credentials: the operator checks the profile and its role; the log says what AWS said.")
+	}
+	return credentials("Stagedoor has no AWS credentials: the operator sets AWS_PROFILE or AWS_ACCESS_KEY_ID, or gives the server a role.")
+}
+
+// endedSession knows the errors of the SDK's packages ssocreds and logincreds that have no type of their own.
+func endedSession(text string) bool {
+	return strings.Contains(text, "SSO token") || strings.Contains(text, "please reauthenticate")
+}
+
+// endedToken knows what the services behind a sign-in (SSO, its OIDC, STS) say of a token whose time is over.
+func endedToken(code string) bool {
+	return slices.Contains([]string{"UnauthorizedException", "InvalidGrantException", "ExpiredTokenException", "ExpiredToken", "InvalidClientException", "UnauthorizedClientException"}, code)
+}
+
+func expired() *stage.Error {
+	return credentials("Stagedoor's AWS credentials have expired: the operator renews them (aws sso login, or a new session).")
 }
 
 func credentials(sentence string) *stage.Error {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+	"github.com/aws/smithy-go"
 
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
@@ -222,15 +224,28 @@ func TestQuotaIsNamed(t *testing.T) {
 func TestWithoutCredentialsItSaysSo(t *testing.T) {
 	t.Parallel()
 	_, base := emulator(t, nil)
-	s := service(t, base, func(cfg *ivs.Config) {
-		cfg.AWS.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{}, errors.New("no EC2 IMDS role found")
+	api := func(code string) error {
+		return &smithy.OperationError{ServiceID: "SSO OIDC", OperationName: "CreateToken", Err: &smithy.GenericAPIError{Code: code}}
+	}
+	for _, test := range []struct {
+		why  error
+		want string
+	}{
+		{errors.New("no EC2 IMDS role found"), "no AWS credentials"},
+		{&ssocreds.InvalidTokenError{}, "have expired"},
+		{errors.New("refresh cached SSO token failed, cached SSO token is expired, or not present, and cannot be refreshed"), "have expired"},
+		{fmt.Errorf("refresh cached SSO token failed, unable to refresh SSO token, %w", api("InvalidGrantException")), "have expired"},
+		{api("UnauthorizedException"), "have expired"},
+		{api("AccessDenied"), "refuses to give"},
+	} {
+		s := service(t, base, func(cfg *ivs.Config) {
+			cfg.AWS.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, test.why })
 		})
-	})
-	_, err := s.CreateStage(t.Context(), region, "x")
-	var e *stage.Error
-	if !errors.As(err, &e) || e.Code != "aws_credentials" || !strings.Contains(e.Detail, "no AWS credentials") {
-		t.Errorf("got %v, want that there are no credentials", err)
+		_, err := s.CreateStage(t.Context(), region, "x")
+		var e *stage.Error
+		if !errors.As(err, &e) || e.Code != "aws_credentials" || !strings.Contains(e.Detail, test.want) {
+			t.Errorf("%v: got %v, want that they say %q", test.why, err, test.want)
+		}
 	}
 }
 

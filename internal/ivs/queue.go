@@ -2,6 +2,7 @@ package ivs
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -149,6 +150,10 @@ func (q *queue) pause(d time.Duration) {
 
 func busy(wait time.Duration) *stage.Error {
 	seconds := max(wait.Round(time.Second), time.Second)
-	return stage.Errorf(stage.ErrUnavailable, "Too many requests to Amazon IVS are waiting at the moment; try again in %d seconds.", int(seconds.Seconds())).
+	in := "a second"
+	if seconds > time.Second {
+		in = fmt.Sprintf("%d seconds", int(seconds.Seconds()))
+	}
+	return stage.Errorf(stage.ErrUnavailable, "Too many requests to Amazon IVS are waiting at the moment; try again in %s.", in).
 		WithCode("aws_busy").WithRetry(seconds)
 }
