@@ -97,6 +97,9 @@ type Control struct {
 	// Changed is told, after the commit, whose logins, grants or stages changed; "" stands for everybody. It may be nil.
 	Changed func(UserID)
 
+	// Removed is told, after the commit, that a stage is gone, and says so to whoever is on it. It may be nil.
+	Removed func(stage.ARN)
+
 	// The settings; zero means the default in parentheses.
 	TokenLimit  int           // tokens per broadcaster and TokenWindow (30); negative: no limit
 	TokenWindow time.Duration // (10 minutes)

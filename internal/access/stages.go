@@ -223,6 +223,9 @@ func (c *Control) RemoveStage(ctx context.Context, by User, arn stage.ARN) error
 		return err
 	}
 	c.changed("")
+	if c.Removed != nil {
+		c.Removed(arn)
+	}
 	return c.disconnect(ctx, revoked, "The stage was removed.")
 }
 

@@ -29,7 +29,17 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 	if len(there.Stages) != 1 || !there.Stages[0].Added || there.Stages[0].ARN != made.ARN {
 		t.Errorf("what AWS has: got %+v", there)
 	}
+	var unnamed web.Stage
+	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Region: "us-west-2"}, &unnamed)
+	if unnamed.Name != unnamed.ARN.ID() {
+		t.Errorf("a stage without a name: got %q, want the one that lists show", unnamed.Name)
+	}
 	olga.Refused(http.StatusConflict, "conflict", "POST", "/api/stages", web.NewStage{ARN: made.ARN})
+	for _, wrong := range []web.NewStage{{ARN: "arn:aws:ivs:local:000000000000:stage/x"}, {Name: "x", Region: "local"}, {ARN: "arn:aws:ivs:mars-north-1:123456789012:stage/x"}} {
+		if p := olga.Refused(http.StatusBadRequest, "invalid", "POST", "/api/stages", wrong); strings.Contains(p.Detail, "--ivs-region") {
+			t.Errorf("%+v: got the advice %q, which helps nobody", wrong, p.Detail)
+		}
+	}
 	olga.Refused(http.StatusNotFound, "stage_gone", "POST", "/api/stages", web.NewStage{ARN: "arn:aws:ivs:us-west-2:123456789012:stage/nowhere"})
 
 	t.Log("ana goes live with a token of the API")
@@ -104,6 +114,18 @@ func awsToken(t *testing.T, c *apptest.Client, st web.Stage) (token web.Token) {
 	t.Helper()
 	c.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": st.ARN, "for": "publish"}, &token)
 	return token
+}
+
+// Without ivs:ListStages for one region the others are listed, and the operator knows which regions there are.
+func TestStagesOfARegionThatCannotBeListed(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-region", "eu-west-1", "--ivs-endpoint", apptest.Emulate(t, "--faults", "ListStages=expired-key"))
+	olga := a.Operator()
+	var there web.AWSStages
+	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, &there)
+	if len(there.Regions) != 2 || len(there.Troubles) != 2 || !strings.Contains(there.Troubles[0].Trouble, "have expired") {
+		t.Errorf("got %+v, want both regions and why they cannot be listed", there)
+	}
 }
 
 func TestStagesOfAWSNeedARegion(t *testing.T) {

@@ -95,6 +95,11 @@ func (cmd *EmulateCommand) wire(base string, log *slog.Logger) (*ivsemu.Emulator
 			log.Warn("a participant was not sent away", "participant", id, "err", err)
 		}
 	}
+	e.Closed = func(arn stage.ARN) {
+		if err := socket.CloseStage(context.Background(), arn); err != nil {
+			log.Warn("a stage that is deleted was not closed", "stage", arn, "err", err)
+		}
+	}
 	return e, media, socket, nil
 }
 

@@ -29,6 +29,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		Store: s.store, Passwords: newPasswords(), Now: time.Now,
 		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
 		Changed: func(id access.UserID) { s.web.AccessChanged(id) },
+		Removed: s.closeStage,
 	}
 	if err := s.wireLocal(keyID, key); err != nil {
 		return err
@@ -70,6 +71,16 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 		Changed: func(arn stage.ARN) { s.web.StageChanged(arn) },
 	})
 	return nil
+}
+
+// closeStage says goodbye to everybody on a local stage that is removed. A stage of AWS stays there.
+func (s *server) closeStage(arn stage.ARN) {
+	if !arn.Local() {
+		return
+	}
+	if err := s.signal.CloseStage(context.Background(), arn); err != nil {
+		s.log.Warn("a stage that is removed was not closed", "stage", arn, "err", err)
+	}
 }
 
 // wireAWS joins what serves stages of AWS, where a region is named.

@@ -95,27 +95,19 @@ func stageOf(s *types.Stage) stage.Stage {
 	return found
 }
 
-// Stages lists the stages of all our regions. Lists of AWS carry no endpoints.
-func (s *Service) Stages(ctx context.Context) ([]stage.Stage, error) {
+// StagesOf lists the stages of a region. Lists of AWS carry no endpoints.
+func (s *Service) StagesOf(ctx context.Context, region string) (found []stage.Stage, err error) {
+	client, err := s.region(region)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, listWait)
 	defer cancel()
-	all := []stage.Stage{}
-	for _, region := range s.cfg.Regions {
-		found, err := s.stagesOf(ctx, region)
-		if err != nil {
-			return nil, fmt.Errorf("stages of %s: %w", region, err)
-		}
-		all = append(all, found...)
-	}
-	return all, nil
-}
-
-func (s *Service) stagesOf(ctx context.Context, region string) (found []stage.Stage, err error) {
 	in := &ivsrealtime.ListStagesInput{MaxResults: aws.Int32(100)}
 	for {
-		out, err := call(ctx, s, "", s.regions[region].ListStages, in)
+		out, err := call(ctx, s, "", client.ListStages, in)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("stages of %s: %w", region, err)
 		}
 		for _, item := range out.Stages {
 			found = append(found, stage.Stage{ARN: stage.ARN(aws.ToString(item.Arn)), Name: aws.ToString(item.Name)})

@@ -114,13 +114,20 @@ func TestStagesOfAllRegionsAreListed(t *testing.T) {
 		}
 		want[made.ARN] = true
 	}
-	list, err := s.Stages(t.Context())
-	if err != nil || len(list) != 3 {
-		t.Fatalf("Stages: got %+v, %v; want 3", list, err)
+	for where, count := range map[string]int{"us-west-2": 2, "eu-west-1": 1} {
+		list, err := s.StagesOf(t.Context(), where)
+		if err != nil || len(list) != count {
+			t.Fatalf("StagesOf %s: got %+v, %v; want %d", where, list, err, count)
+		}
+		for _, found := range list {
+			if !want[found.ARN] {
+				t.Errorf("%s was not made here", found.ARN)
+			}
+		}
 	}
-	for _, found := range list {
-		if !want[found.ARN] {
-			t.Errorf("%s was not made here", found.ARN)
+	for where, advice := range map[string]string{"us-east-1": "--ivs-region us-east-1", "mars-north-1": "its regions are"} {
+		if _, err := s.StagesOf(t.Context(), where); err == nil || !strings.Contains(err.Error(), advice) {
+			t.Errorf("StagesOf %s: got %v, want the advice %q", where, err, advice)
 		}
 	}
 	if _, err := s.CreateStage(t.Context(), region, "my stage"); !errors.Is(err, stage.ErrInvalid) {

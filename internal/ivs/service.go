@@ -76,7 +76,6 @@ type Service struct {
 
 var (
 	_ stage.Issuer    = (*Service)(nil)
-	_ stage.Directory = (*Service)(nil)
 	_ stage.Moderator = (*Service)(nil)
 )
 
@@ -95,7 +94,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	for _, region := range cfg.Regions {
 		if !slices.Contains(stage.AWSRegions(), region) {
-			return nil, stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s", region, strings.Join(stage.AWSRegions(), ", "))
+			return nil, noRegion(region)
 		}
 		s.regions[region] = s.client(region)
 	}
@@ -154,6 +153,9 @@ func (s *Service) region(name string) (*ivsrealtime.Client, error) {
 	if client := s.regions[name]; client != nil {
 		return client, nil
 	}
+	if !slices.Contains(stage.AWSRegions(), name) {
+		return nil, noRegion(name)
+	}
 	return nil, stage.Errorf(stage.ErrUnavailable, "Stages of the AWS region %s are not served here: the operator adds --ivs-region %s.", name, name).WithCode("aws_region")
 }
 
@@ -172,6 +174,10 @@ func (s *Service) whipEndpoint(e stage.Endpoints) string {
 
 // WHIPEndpoint serves token.Signer, which signs for stages of AWS.
 func (s *Service) WHIPEndpoint(e stage.Endpoints) string { return s.whipEndpoint(e) }
+
+func noRegion(name string) error {
+	return stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s.", name, strings.Join(stage.AWSRegions(), ", "))
+}
 
 // limits keeps every operation within its rate, in each region.
 type limits struct {

@@ -63,6 +63,7 @@ type Emulator struct {
 	Socket http.Handler                                 // the events socket of stages, below /events; may be nil
 	Roster stage.Moderator                              // knows who came by the socket; it calls Changed. May be nil
 	Kicked func(stage.ARN, stage.ParticipantID, string) // tells the socket who was sent away; may be nil
+	Closed func(stage.ARN)                              // tells the socket that a stage is deleted; may be nil
 
 	cfg        Config
 	base       *url.URL

@@ -93,6 +93,9 @@ func deleteStage(e *Emulator, r *request, in *stageArnIn) (*empty, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.Closed != nil {
+		e.Closed(stage.ARN(*in.Arn))
+	}
 	for _, p := range gone {
 		e.doors.Close(p, "stage_deleted", "The stage was deleted.")
 	}

@@ -151,12 +151,6 @@ type Issuer interface {
 	IssueToken(ctx context.Context, req TokenRequest) (ParticipantToken, error)
 }
 
-// A Directory knows stages. Stage answers ErrNotFound for one that does not exist.
-type Directory interface {
-	Stage(ctx context.Context, arn ARN) (Stage, error)
-	Stages(ctx context.Context) ([]Stage, error)
-}
-
 // A Moderator sees who is on a stage and can send them away. Disconnect answers ErrNotFound for one who is not there.
 type Moderator interface {
 	Participants(ctx context.Context, arn ARN) ([]Presence, error)

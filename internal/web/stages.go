@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -62,6 +63,9 @@ func (s *Server) newStage(ctx context.Context, who access.User, in NewStage) (st
 	if in.ARN == "" && in.Region == "" {
 		return s.Control.AddLocalStage(ctx, who, in.Name)
 	}
+	if err := checkRegion(in); err != nil {
+		return stage.Stage{}, err
+	}
 	if s.AWS == nil {
 		return stage.Stage{}, stage.Errorf(stage.ErrUnavailable, "No region of AWS is served: start Stagedoor with --ivs-region.")
 	}
@@ -69,30 +73,51 @@ func (s *Server) newStage(ctx context.Context, who access.User, in NewStage) (st
 	if err != nil {
 		return stage.Stage{}, err
 	}
-	return found, s.Control.AddStage(ctx, who, found)
+	if err := s.Control.AddStage(ctx, who, found); err != nil {
+		return stage.Stage{}, err
+	}
+	kept, err := s.Control.Stage(ctx, found.ARN) // with the name that it has here
+	return kept.Stage, err
+}
+
+// checkRegion says what is right, where the region is not one of AWS.
+func checkRegion(in NewStage) error {
+	region := in.Region
+	if in.ARN != "" {
+		arn, err := stage.ParseARN(string(in.ARN))
+		if err != nil {
+			return err
+		}
+		region = arn.Region()
+	}
+	switch {
+	case region == stage.LocalRegion:
+		return stage.Errorf(stage.ErrInvalid, "A local stage is made here, by a name alone: leave the ARN and the region out.")
+	case !slices.Contains(stage.AWSRegions(), region):
+		return stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s.", region, strings.Join(stage.AWSRegions(), ", "))
+	}
+	return nil
 }
 
 func (s *Server) fromAWS(ctx context.Context, in NewStage) (stage.Stage, error) {
 	if in.ARN == "" {
 		return s.AWS.CreateStage(ctx, in.Region, in.Name)
 	}
-	arn, err := stage.ParseARN(string(in.ARN))
-	if err != nil {
-		return stage.Stage{}, err
-	}
-	return s.AWS.Stage(ctx, arn)
+	return s.AWS.Stage(ctx, in.ARN)
 }
 
-// AWS is where stages of AWS come from.
+// AWS is where stages of AWS come from. Stage answers stage.ErrNotFound for one that does not exist.
 type AWS interface {
-	stage.Directory
+	Stage(ctx context.Context, arn stage.ARN) (stage.Stage, error)
+	StagesOf(ctx context.Context, region string) ([]stage.Stage, error)
 	CreateStage(ctx context.Context, region, name string) (stage.Stage, error)
 	Served() []string                              // regions
 	Why(ctx context.Context, arn stage.ARN) string // who issues tokens for a stage, and why
 	Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error)
 }
 
-// listAWS lists what AWS has, to choose from.
+// listAWS lists what AWS has, to choose from. One region that cannot be listed does not hide the others, nor that stages of
+// it may be named or made.
 func (s *Server) listAWS(r *http.Request, who access.Login) (any, error) {
 	if err := operatorOnly(who); err != nil {
 		return nil, err
@@ -101,18 +126,28 @@ func (s *Server) listAWS(r *http.Request, who access.Login) (any, error) {
 	if s.AWS == nil {
 		return out, nil
 	}
-	out.Regions = s.AWS.Served()
-	found, err := s.AWS.Stages(r.Context())
-	if err != nil {
-		return nil, err
-	}
 	known, err := s.Control.Stages(r.Context(), who.User)
 	if err != nil {
 		return nil, err
 	}
-	for _, st := range found {
-		added := slices.ContainsFunc(known, func(a access.StageAccess) bool { return a.Stage.ARN == st.ARN })
-		out.Stages = append(out.Stages, AWSStage{ARN: st.ARN, Name: st.Name, Added: added})
+	out.Regions = s.AWS.Served()
+	lists := make([][]stage.Stage, len(out.Regions))
+	failed := make([]error, len(out.Regions))
+	var asks sync.WaitGroup
+	for i, region := range out.Regions {
+		asks.Go(func() { lists[i], failed[i] = s.AWS.StagesOf(r.Context(), region) })
+	}
+	asks.Wait()
+	for i, region := range out.Regions {
+		if err := failed[i]; err != nil {
+			p, _ := problemOf(err)
+			out.Troubles = append(out.Troubles, AWSTrouble{Region: region, Trouble: p.Detail})
+			s.Log.Warn("the stages of a region are not known", "region", region, "err", err)
+		}
+		for _, st := range lists[i] {
+			added := slices.ContainsFunc(known, func(a access.StageAccess) bool { return a.Stage.ARN == st.ARN })
+			out.Stages = append(out.Stages, AWSStage{ARN: st.ARN, Name: st.Name, Added: added})
+		}
 	}
 	return out, nil
 }

@@ -240,8 +240,14 @@ type (
 	}
 	// AWSStages are what AWS has, to choose from.
 	AWSStages struct {
-		Regions []string   `json:"regions"` // that are served
-		Stages  []AWSStage `json:"stages"`
+		Regions  []string     `json:"regions"` // that are served
+		Stages   []AWSStage   `json:"stages"`
+		Troubles []AWSTrouble `json:"troubles,omitempty"` // of regions that cannot be listed
+	}
+	// An AWSTrouble says why the stages of a region are not known.
+	AWSTrouble struct {
+		Region  string `json:"region"`
+		Trouble string `json:"trouble"`
 	}
 	// An AWSStage is a stage that AWS has.
 	AWSStage struct {

@@ -333,9 +333,15 @@ export interface AWSStage {
   added: boolean;
 }
 
+export interface AWSTrouble {
+  region: string;
+  trouble: string;
+}
+
 export interface AWSStages {
   regions: string[];
   stages: AWSStage[];
+  troubles?: AWSTrouble[];
 }
 
 export interface StageSession {

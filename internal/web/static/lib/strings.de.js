@@ -339,6 +339,7 @@ export const de = {
   'op.awsAsking': 'AWS wird gefragt …',
   'op.awsLead': 'Diese Bühnen sind in deinem AWS-Konto ({regions}).',
   'op.awsEmpty': 'In deinem AWS-Konto ({regions}) gibt es noch keine Bühnen.',
+  'op.awsTrouble': 'Die Bühnen in {region} lassen sich nicht auflisten. Füge eine per ARN hinzu oder lege eine an.',
   'op.awsAll': 'Alle sind schon hier.',
   'op.awsAdd': 'Hinzufügen',
   'op.awsByArn': 'Per ARN hinzufügen',

@@ -339,6 +339,7 @@ export const es = {
   'op.awsAsking': 'Preguntando a AWS…',
   'op.awsLead': 'Estos escenarios están en tu cuenta de AWS ({regions}).',
   'op.awsEmpty': 'En tu cuenta de AWS ({regions}) aún no hay escenarios.',
+  'op.awsTrouble': 'No se puede ver la lista de escenarios de {region}. Añade uno por su ARN o crea uno.',
   'op.awsAll': 'Todos están ya aquí.',
   'op.awsAdd': 'Añadir',
   'op.awsByArn': 'Añadir por ARN',

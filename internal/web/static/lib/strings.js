@@ -356,6 +356,7 @@ export const en = {
   'op.awsAsking': 'Asking AWS…',
   'op.awsLead': 'These stages are in your AWS account ({regions}).',
   'op.awsEmpty': 'There are no stages in your AWS account ({regions}) yet.',
+  'op.awsTrouble': 'The stages in {region} cannot be listed. Add one by its ARN, or make one.',
   'op.awsAll': 'All of them are here already.',
   'op.awsAdd': 'Add',
   'op.awsByArn': 'Add by ARN',

@@ -24,12 +24,14 @@ export function awsCard({ aws, busy, sent, error, onopen, onadd }) {
 }
 
 /** @param {AwsStages} aws @param {boolean} busy @param {number} sent @param {(stage: Record<string, string>) => void} onadd */
-function known({ regions, stages }, busy, sent, onadd) {
+function known({ regions, stages, troubles = [] }, busy, sent, onadd) {
   if (regions.length === 0) return [h('p', { className: 'hint', key: 'none' }, t('op.awsNone'))];
   const free = stages.filter((s) => !s.added);
-  const where = { regions: regions.join(', ') };
+  const listed = regions.filter((r) => !troubles.some(({ region }) => region === r));
+  const where = { regions: listed.join(', ') };
   return [
-    h('p', { className: 'hint', key: 'lead' }, t(stages.length === 0 ? 'op.awsEmpty' : 'op.awsLead', where), stages.length > 0 && free.length === 0 && ` ${t('op.awsAll')}`),
+    listed.length > 0 && h('p', { className: 'hint', key: 'lead' }, t(stages.length === 0 ? 'op.awsEmpty' : 'op.awsLead', where), stages.length > 0 && free.length === 0 && ` ${t('op.awsAll')}`),
+    ...troubles.map(({ region, trouble }) => h('div', { className: 'notice warning', key: `trouble-${region}` }, h('p', null, t('op.awsTrouble', { region })), h('p', { className: 'hint', lang: 'en' }, trouble))),
     h('ul', { className: 'list', key: 'free' }, ...free.map((s) => choice(s, busy, onadd))),
     form({ key: `aws-arn-${sent}`, submit: t('op.awsByArn'), busy, className: 'inline', onsubmit: ({ arn }) => onadd({ arn: arn.trim() }) },
       field(t('op.awsArn'), { name: 'arn', required: true, placeholder: `arn:aws:ivs:${regions[0]}:…:stage/…` })),
