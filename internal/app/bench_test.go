@@ -73,12 +73,7 @@ func BenchmarkTokens(b *testing.B) {
 // BenchmarkStart builds the binary as it is shipped and measures start → serving, resident memory when idle, and its size.
 // Aims: 300 ms, 25 MB, 30 MB.
 func BenchmarkStart(b *testing.B) {
-	binary := filepath.Join(b.TempDir(), "stagedoor")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "../../cmd/stagedoor")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
+	binary := shipped(b)
 	info, err := os.Stat(binary)
 	if err != nil {
 		b.Fatal(err)
@@ -98,6 +93,50 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(rss, "MB-idle")
 	b.ReportMetric(float64(info.Size())/1e6, "MB-binary")
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkEmulatorStart measures `stagedoor emulate` from the start of the process to the line that it is ready.
+func BenchmarkEmulatorStart(b *testing.B) {
+	binary := shipped(b)
+	var total time.Duration
+	n := 0
+	for b.Loop() {
+		cmd := exec.Command(binary, "emulate", "--listen", "127.0.0.1:0", "--log-level", "warn")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		ready := false
+		for !ready && lines.Scan() {
+			ready = strings.HasPrefix(lines.Text(), "Stop with")
+		}
+		total += time.Since(start)
+		n++
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil || !ready {
+			b.Fatalf("ready: %v; the emulator ended with: %v", ready, err)
+		}
+	}
+	b.ReportMetric(float64(total.Microseconds())/1000/float64(n), "ms-to-ready")
+	b.ReportMetric(0, "ns/op")
+}
+
+// shipped builds the binary as it is shipped.
+func shipped(b *testing.B) string {
+	b.Helper()
+	binary := filepath.Join(b.TempDir(), "stagedoor")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "../../cmd/stagedoor")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	return binary
 }
 
 // A running program.

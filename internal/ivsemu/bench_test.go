@@ -4,8 +4,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
-
-	"github.com/stagedoor/stagedoor/internal/ivsemu"
 )
 
 // BenchmarkRequests is what the emulator answers in a second to stock clients that sign: one that reads, one that makes tokens.
@@ -33,14 +31,5 @@ func BenchmarkRequests(b *testing.B) {
 			})
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
 		})
-	}
-}
-
-// BenchmarkStart is how long an emulator takes before it can answer.
-func BenchmarkStart(b *testing.B) {
-	for b.Loop() {
-		if _, err := ivsemu.New(ivsemu.Config{BaseURL: "http://127.0.0.1:4566", AnyCredentials: true}); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -70,13 +70,31 @@ func (e *Emulator) door(w http.ResponseWriter, r *http.Request, first string) {
 		r.URL.Path = strings.TrimPrefix(r.URL.Path, "/"+first)
 		r.URL.RawPath = ""
 	}
+	if r.Method == http.MethodPost && (path == first+"/whip" || strings.HasPrefix(r.URL.Path, "/whip/publish/")) {
+		e.noteIncapable(r)
+	}
 	e.doors.ServeHTTP(w, r)
+}
+
+// noteIncapable writes down that somebody wants to publish whose token is for watching: the door will refuse that.
+func (e *Emulator) noteIncapable(r *http.Request) {
+	p, err := e.bearer(r)
+	if err != nil || p.Capabilities.Has(stage.Publish) {
+		return
+	}
+	e.Join(p, protocolWHIP)
+	e.note(p.Stage, p.ID, publishError, errorCode("no_capability"), "")
+	e.Leave(p.Stage, p.ID)
+}
+
+func (e *Emulator) bearer(r *http.Request) (stage.Participant, error) {
+	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return e.verifier.Verify(r.Context(), stage.NewSecret(strings.TrimSpace(bearer)))
 }
 
 // redirection is where the bearer's stage publishes. A bearer that does not verify is refused by the door itself.
 func (e *Emulator) redirection(r *http.Request) string {
-	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	p, err := e.verifier.Verify(r.Context(), stage.NewSecret(strings.TrimSpace(bearer)))
+	p, err := e.bearer(r)
 	if err != nil {
 		return ""
 	}

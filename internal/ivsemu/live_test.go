@@ -2,6 +2,8 @@ package ivsemu_test
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +49,14 @@ func TestAViewerSeesThePublisherAndBothAreRecorded(t *testing.T) {
 	if got := eventNames(t, c, s, session, ana); got != "PUBLISH_STARTED JOINED" {
 		t.Errorf("the publisher's events: got %s, want PUBLISH_STARTED JOINED", got)
 	}
+	played, err := c.GetStageSession(t.Context(), &ivsrealtime.GetStageSessionInput{StageArn: s.Arn, SessionId: &session})
+	if err != nil || played.StageSession.StartTime == nil || played.StageSession.EndTime != nil {
+		t.Errorf("GetStageSession: got %+v, %v; want one that goes on", played, err)
+	}
+	replicas, err := c.ListParticipantReplicas(t.Context(), &ivsrealtime.ListParticipantReplicasInput{SourceStageArn: s.Arn, ParticipantId: ana.ParticipantId})
+	if err != nil || len(replicas.Replicas) != 0 {
+		t.Errorf("ListParticipantReplicas: got %+v, %v; want none", replicas, err)
+	}
 	// DeleteStage sends both away.
 	if _, err := c.DeleteStage(t.Context(), &ivsrealtime.DeleteStageInput{Arn: s.Arn}); err != nil {
 		t.Fatal(err)
@@ -81,4 +91,33 @@ func eventNames(t *testing.T, c *ivsrealtime.Client, s *types.Stage, session str
 		names = append(names, string(event.Name))
 	}
 	return strings.Join(names, " ")
+}
+
+func TestATokenForWatchingCannotPublishAndThatIsRecorded(t *testing.T) {
+	t.Parallel()
+	e, base := start(t, nil)
+	withMedia(t, e)
+	c := client(base, "us-west-2")
+	s := newStage(t, c, "main")
+	out, err := c.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{
+		StageArn: s.Arn, Capabilities: []types.ParticipantTokenCapability{types.ParticipantTokenCapabilitySubscribe},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *rtcpeer.StatusError
+	_, err = rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), *out.ParticipantToken.Token), rtcpeer.PublishOptions{})
+	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+		t.Fatalf("publish: got %v, want 403", err)
+	}
+	sessions, err := c.ListStageSessions(t.Context(), &ivsrealtime.ListStageSessionsInput{StageArn: s.Arn})
+	if err != nil || len(sessions.StageSessions) != 1 {
+		t.Fatalf("sessions: got %+v, %v; want one", sessions, err)
+	}
+	events, err := c.ListParticipantEvents(t.Context(), &ivsrealtime.ListParticipantEventsInput{
+		StageArn: s.Arn, SessionId: sessions.StageSessions[0].SessionId, ParticipantId: out.ParticipantToken.ParticipantId,
+	})
+	if err != nil || len(events.Events) != 3 || events.Events[1].ErrorCode != types.EventErrorCodeInsufficientCapabilities {
+		t.Errorf("events: got %+v, %v; want a PUBLISH_ERROR for want of the capability", events, err)
+	}
 }
