@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -45,7 +46,7 @@ func (cmd *EmulateCommand) Run(ctx context.Context, p *process) error {
 	if cmd.AccessKey == "" && !cmd.AnyCredentials {
 		cmd.AccessKey, cmd.SecretKey = newKeyPair()
 	}
-	if err := errors.Join(checkAddress("--listen", cmd.Listen), checkAddress("--media", cmd.Media)); err != nil {
+	if err := cmp.Or(checkAddress("--listen", cmd.Listen), checkAddress("--media", cmd.Media)); err != nil {
 		return err
 	}
 	log := newLog(cmd.LogSettings, p.err)

@@ -414,16 +414,25 @@ func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 			break
 		}
 	}
-	slices.SortStableFunc(events, func(a, b types.Event) int {
-		return aws.ToTime(a.EventTime).Compare(aws.ToTime(b.EventTime))
-	})
-	for _, event := range events {
+	for _, event := range oldestFirst(events) {
 		s.tracker.tell(happening{
 			stage: w.arn, participant: p.participant.ID, userID: p.participant.UserID,
 			name: string(event.Name), code: string(event.ErrorCode), at: aws.ToTime(event.EventTime),
 		})
 	}
 	return nil
+}
+
+// oldestFirst also keeps the order of what happened in the same millisecond, such as an error and the end that it caused.
+func oldestFirst(events []types.Event) []types.Event {
+	at := func(i int) time.Time { return aws.ToTime(events[i].EventTime) }
+	if n := len(events); n > 1 && at(0).After(at(n-1)) {
+		slices.Reverse(events)
+	}
+	slices.SortStableFunc(events, func(a, b types.Event) int {
+		return aws.ToTime(a.EventTime).Compare(aws.ToTime(b.EventTime))
+	})
+	return events
 }
 
 func (s *Service) presences(w *watch) []stage.Presence {

@@ -1,10 +1,13 @@
 package ivs
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -172,5 +175,21 @@ func TestAHistoryIsToldOnce(t *testing.T) {
 				t.Errorf("in the end: got publishing %v, want %v", live, test.live)
 			}
 		})
+	}
+}
+
+func TestEventsInTheirOrder(t *testing.T) {
+	t.Parallel()
+	at := func(seconds int) *time.Time { t := time.Unix(int64(seconds), 0); return &t }
+	list := []types.Event{
+		{Name: "JOINED", EventTime: at(1)}, {Name: "PUBLISH_STARTED", EventTime: at(2)},
+		{Name: "PUBLISH_ERROR", EventTime: at(5)}, {Name: "PUBLISH_STOPPED", EventTime: at(5)}, {Name: "LEFT", EventTime: at(5)},
+	}
+	turned := slices.Clone(list)
+	slices.Reverse(turned)
+	for name, events := range map[string][]types.Event{"oldest first": slices.Clone(list), "newest first": turned} {
+		if got := oldestFirst(events); !reflect.DeepEqual(got, list) {
+			t.Errorf("%s: got %v, want %v", name, got, list)
+		}
 	}
 }
