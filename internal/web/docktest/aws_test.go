@@ -86,7 +86,7 @@ func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	t.Log("its limits are the operator's to set; what is half filled in elsewhere stays")
 	choice := `document.getElementById('stage-` + string(ana.Me().ID) + `')`
 	op.Eval(choice+`.value = '`+string(studio.ARN)+`'`, nil)
-	op.Click(`.list > li:nth-child(2) > details > summary`)
+	op.Click(`.list > li:nth-child(2) > details:last-of-type > summary`)
 	op.Type(`[id="most-`+string(studio.ARN)+`"]`, "6000")
 	op.Press("Enter")
 	op.WaitFor(`(async () => (await (await fetch('api/stages')).json()).stages.some((s) => s.name === 'studio' && s.limits.maxBitrate === 6000000))()`)
@@ -127,14 +127,17 @@ func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	inState(page, "ready")
 }
 
-// TestAWSOutOfReach: the page says what the server says, and the local stages are all there.
+// TestAWSOutOfReach: the page says what the server says, the local stages are all there, and one may still name a stage.
 func TestAWSOutOfReach(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1")
 	a.Operator()
 	op := operatorPage(t, a)
 	op.ClickText("Stages on Amazon IVS")
+	op.WaitText("The stages in us-west-2 cannot be listed.")
 	op.WaitText("Amazon IVS cannot be reached from the server")
+	op.WaitVisible("#f-arn")
+	op.WaitVisible("#f-awsName")
 	op.WaitText("main")
 
 	t.Log("and where AWS is not served, how it would be")
