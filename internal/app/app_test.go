@@ -98,20 +98,6 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// An empty variable, as compose files have it, is one that is not set: it must not open the house to the network.
-func TestAnEmptyVariableIsNotSet(t *testing.T) {
-	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:8080")
-	if err == nil {
-		defer taken.Close()
-	}
-	out := &bytes.Buffer{}
-	env := []string{"STAGEDOOR_LISTEN=", "STAGEDOOR_DATA=" + t.TempDir(), "STAGEDOOR_MEDIA=127.0.0.1:0", "STAGEDOOR_MAX_PUBLISHERS="}
-	if err := app.Run(t.Context(), []string{"serve"}, env, nil, out, out); err == nil || !strings.Contains(err.Error(), "127.0.0.1:8080") {
-		t.Errorf("STAGEDOOR_LISTEN=: got %v, want that the usual address is taken", err)
-	}
-}
-
 func TestUsersOfNoDatabase(t *testing.T) {
 	t.Parallel()
 	nowhere := filepath.Join(t.TempDir(), "typo")

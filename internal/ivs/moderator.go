@@ -359,7 +359,7 @@ func (s *Service) turnAway(ctx context.Context, w *watch, p *person) {
 	if !s.isBarred(w, p.participant.ID) {
 		return
 	}
-	if err := s.sendAway(ctx, w.arn, p.participant.ID, revoked(), true); err != nil {
+	if err := s.sendAway(ctx, w.arn, p.participant.ID, revoked(), true); err != nil && !errors.Is(err, stage.ErrNotFound) {
 		s.cfg.Log.Warn("a revoked participant is on the stage", "participant", p.participant.ID, "stage", w.arn, "err", err)
 	}
 }

@@ -193,3 +193,15 @@ func TestEventsInTheirOrder(t *testing.T) {
 		}
 	}
 }
+
+// A look begins a little after its tick and may take a while; the next one begins with the next tick all the same.
+func TestLooksKeepTheirPace(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	w := &watch{looked: began, began: began.Add(10 * time.Millisecond), polled: began.Add(900 * time.Millisecond)}
+	for after, want := range map[time.Duration]bool{time.Second / 2: false, 2 * time.Second: true} {
+		if _, due := w.needed(began.Add(after), 2*time.Second, 10*time.Second); due != want {
+			t.Errorf("after %v: due is %v, want %v", after, due, want)
+		}
+	}
+}
