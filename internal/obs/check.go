@@ -55,6 +55,9 @@ type Change struct {
 // maxOpus in kb/s: above it OBS's Opus encoder does not start, with a message about AAC (obs-studio#12753).
 const maxOpus = 256
 
+// maxRetryDelay in seconds before OBS knocks again, which it makes half as long again each time; viewers wait for all of it.
+const maxRetryDelay = 10
+
 // simpleGOP is the frames between keyframes of every encoder in Simple mode that is not told otherwise (x264, NVENC, AMF, QSV).
 const simpleGOP = 250
 
@@ -83,14 +86,15 @@ func Judge(r Reading, limits Limits) []Finding {
 		encoders = judgeAdvanced
 	}
 	findings := append([]Finding{judgeService(r)}, encoders(r, limits)...)
-	findings = append(findings, judgeResolution(r, limits), judgeFPS(r), judgeReconnect(r), judgeLayers(r), judgeAccount(r))
+	findings = append(findings, judgeResolution(r, limits), judgeFPS(r))
+	findings = append(findings, judgeReconnect(r)...)
+	findings = append(findings, judgeDelay(r), judgeLayers(r), judgeAccount(r))
 	toFix := slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix })
-	mode := judgeMode(r, toFix)
-	if mode.Level == Fix {
-		// What only the person can set in Advanced mode does not matter in a profile that is in Simple mode.
-		findings = slices.DeleteFunc(findings, func(f Finding) bool { return f.Level == Person && f.ID == "keyframes" })
+	if toFix && r.Profile != Profile {
+		// What only the person could set here does not matter once our profile is selected; what is set there shows then.
+		findings = slices.DeleteFunc(findings, func(f Finding) bool { return f.Level == Person && !f.Blocks })
 	}
-	findings = append([]Finding{whip, judgeProfile(r, toFix), mode}, findings...)
+	findings = append([]Finding{whip, judgeProfile(r, toFix), judgeMode(r, toFix)}, findings...)
 	if toFix {
 		findings = append(judgeBusy(r), findings...)
 	}
@@ -128,7 +132,8 @@ func judgeWHIP(r Reading) Finding {
 	return ok("whip", "OBS %s is new enough for WHIP.", r.Version)
 }
 
-// judgeMode: a profile of our own starts in Simple mode, whose settings can be read and set.
+// judgeMode: a profile of our own is made in Simple mode, whose settings can be read and set. Who has switched it to Advanced
+// mode, for a hardware encoder, is respected; from another profile nobody can see that.
 func judgeMode(r Reading, toFix bool) Finding {
 	switch {
 	case r.Params["Output/Mode"] != "Advanced":
@@ -136,7 +141,10 @@ func judgeMode(r Reading, toFix bool) Finding {
 	case r.Profile == Profile || !toFix:
 		return ok("mode", "The output mode is Advanced.")
 	}
-	return fix("mode", Change{}, "The output mode is Advanced, whose encoder settings cannot be set from here. “%s” uses Simple mode.", Profile)
+	if slices.Contains(r.Profiles, Profile) {
+		return fix("mode", Change{}, "The output mode is Advanced. “%s” has a mode of its own, which stays.", Profile)
+	}
+	return fix("mode", params("Output/Mode", "Simple"), "The output mode is Advanced, whose encoder settings cannot be set from here. “%s” is made in Simple mode.", Profile)
 }
 
 func judgeProfile(r Reading, toFix bool) Finding {
@@ -144,7 +152,7 @@ func judgeProfile(r Reading, toFix bool) Finding {
 	case r.Profile == Profile || !toFix:
 		return ok("profile", "The profile “%s” is in use.", r.Profile)
 	case slices.Contains(r.Profiles, Profile):
-		return fix("profile", Change{}, "The profile “%s” will be selected; “%s” stays as it is.", Profile, r.Profile)
+		return fix("profile", Change{}, "The profile “%s” will be selected, with the output mode that is set there; “%s” stays as it is.", Profile, r.Profile)
 	}
 	return fix("profile", Change{}, "A profile “%s” will be made; “%s” stays as it is.", Profile, r.Profile)
 }
@@ -291,14 +299,30 @@ func judgeFPS(r Reading) Finding {
 	return ok("fps", "OBS makes %.4g frames a second.", r.Video.FPS())
 }
 
-func judgeReconnect(r Reading) Finding {
-	switch {
-	case r.Params["Output/DelayEnable"] == "true":
-		return fix("reconnect", params("Output/DelayEnable", "false"), "A stream delay is on. It is switched off: a stage is live.")
-	case r.Params["Output/Reconnect"] == "false":
-		return fix("reconnect", params("Output/Reconnect", "true"), "OBS would not reconnect by itself. It will.")
+// judgeReconnect: no retries are as good as none allowed (libobs, can_reconnect).
+func judgeReconnect(r Reading) []Finding {
+	wanted := params()
+	if r.Params["Output/Reconnect"] == "false" {
+		wanted.Params["Output/Reconnect"] = "true"
 	}
-	return ok("reconnect", "OBS reconnects by itself.")
+	if number(r.Params["Output/MaxRetries"], 25) < 1 {
+		wanted.Params["Output/MaxRetries"] = "25"
+	}
+	findings := []Finding{ok("reconnect", "OBS reconnects by itself.")}
+	if len(wanted.Params) > 0 {
+		findings[0] = fix("reconnect", wanted, "OBS would not reconnect by itself after a break. It will.")
+	}
+	if seconds := number(r.Params["Output/RetryDelay"], 2); seconds > maxRetryDelay {
+		findings = append(findings, fix("retryDelay", params("Output/RetryDelay", "2"), "After a break OBS waits for %d s before it calls again, and viewers with it. It becomes 2 s.", seconds))
+	}
+	return findings
+}
+
+func judgeDelay(r Reading) Finding {
+	if r.Params["Output/DelayEnable"] == "true" {
+		return fix("delay", params("Output/DelayEnable", "false"), "A stream delay is on. It is switched off: a stage is live.")
+	}
+	return ok("delay", "There is no stream delay.")
 }
 
 func judgeLayers(r Reading) Finding {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -53,7 +54,7 @@ type Active struct {
 // parameters are those of the profile that matter.
 func parameters() []string {
 	return []string{
-		"Output/Mode", "Output/Reconnect", "Output/DelayEnable",
+		"Output/Mode", "Output/Reconnect", "Output/RetryDelay", "Output/MaxRetries", "Output/DelayEnable",
 		"SimpleOutput/StreamEncoder", "SimpleOutput/StreamAudioEncoder", "SimpleOutput/VBitrate", "SimpleOutput/ABitrate",
 		"SimpleOutput/UseAdvanced", "SimpleOutput/x264Settings",
 		"AdvOut/Encoder", "AdvOut/AudioEncoder", "AdvOut/ApplyServiceSettings", "AdvOut/TrackIndex",
@@ -127,16 +128,39 @@ func (s Service) hide() Service {
 	return hidden
 }
 
-// request is the data of SetStreamServiceSettings, where the secrets leave us for OBS.
+// request is the data of SetStreamServiceSettings.
 func (s Service) request() map[string]any {
-	settings := maps.Clone(s.Settings)
-	if settings == nil {
-		settings = map[string]any{}
-	}
+	return map[string]any{"streamServiceType": s.Type, "streamServiceSettings": s.all()}
+}
+
+// all are the settings with the secrets, where they leave us for OBS.
+func (s Service) all() map[string]any {
+	settings := map[string]any{}
+	maps.Copy(settings, s.Settings)
 	for name, secret := range s.secrets {
 		settings[name] = secret.Reveal()
 	}
-	return map[string]any{"streamServiceType": s.Type, "streamServiceSettings": settings}
+	return settings
+}
+
+// equal says whether both are the same to OBS, where a setting that is not there is blank.
+func (s Service) equal(o Service) bool {
+	blank := func(v any) bool { return v == nil || v == "" || v == false }
+	mine, theirs := s.all(), o.all()
+	has := func(name string, value any, in map[string]any) bool {
+		return reflect.DeepEqual(value, in[name]) || blank(value) && blank(in[name])
+	}
+	for name, value := range mine {
+		if !has(name, value, theirs) {
+			return false
+		}
+	}
+	for name, value := range theirs {
+		if !has(name, value, mine) {
+			return false
+		}
+	}
+	return s.Type == o.Type
 }
 
 func (s Service) text(name string) string {

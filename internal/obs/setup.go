@@ -384,10 +384,41 @@ func (s *setUp) restoreOurs(ctx context.Context) error {
 	if err := setVideo(ctx, s.c, s.before.Video); err != nil {
 		return err
 	}
-	if now, err := readService(ctx, s.c); err != nil || now.same(s.before.Service) || len(s.before.Service.request()["streamServiceSettings"].(map[string]any)) == 0 {
-		return err // OBS takes no empty settings
+	return restoreService(ctx, s.c, s.before.Service)
+}
+
+// restoreService puts a service back. OBS takes no empty settings, and keeps what it has of the same type: what was not there
+// becomes blank, which is the same to OBS.
+func restoreService(ctx context.Context, c *Client, was Service) error {
+	now, err := readService(ctx, c)
+	if err != nil || now.equal(was) {
+		return err
 	}
-	return s.c.Call(ctx, "SetStreamServiceSettings", s.before.Service.request(), nil)
+	settings := was.all()
+	if now.Type == was.Type {
+		for name, value := range now.all() {
+			if _, there := settings[name]; !there {
+				settings[name] = blankOf(value)
+			}
+		}
+	}
+	if len(settings) == 0 {
+		settings["bwtest"] = false
+	}
+	if err := c.Call(ctx, "SetStreamServiceSettings", map[string]any{"streamServiceType": was.Type, "streamServiceSettings": settings}, nil); err != nil {
+		return err
+	}
+	if now, err = readService(ctx, c); err == nil && !now.equal(was) {
+		err = errors.New("OBS did not take the earlier service")
+	}
+	return err
+}
+
+func blankOf(value any) any {
+	if _, isText := value.(string); isText {
+		return ""
+	}
+	return false
 }
 
 // slot is where the profile to go back to is remembered: in OBS, so that the dock finds it, too.

@@ -265,6 +265,61 @@ func TestSetUpOfOursIsTakenBack(t *testing.T) {
 	}
 }
 
+// OBS takes no empty settings; what is put back is the same to it, no token is left, and what was never set is not set afterwards.
+func TestAnEmptyServiceIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"rtmp_common", "whip_custom"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor", Service: fakeobs.Service{Type: kind}})
+			c := connect(t, o.URL(), "")
+			failing, cancel := context.WithCancel(t.Context())
+			_, err := obs.SetUp(failing, c, target(), func(s obs.Step) {
+				if s == obs.StepRebuild {
+					cancel()
+				}
+			})
+			if err == nil || strings.Contains(err.Error(), "could not be put back") {
+				t.Errorf("SetUp: got %v, want no word of something that is left", err)
+			}
+			service := o.State().Service
+			for name, value := range service.Settings {
+				if value != "" && value != false {
+					t.Errorf("the service has %s %v", name, value)
+				}
+			}
+			if service.Type != kind || o.Param("SimpleOutput", "x264Settings") != "" {
+				t.Errorf("got %+v and x264Settings %q", service, o.Param("SimpleOutput", "x264Settings"))
+			}
+		})
+	}
+}
+
+// Who has switched our profile to Advanced mode is respected, whatever profile the set-up comes from, and it is said before.
+func TestAdvancedModeOfOursStays(t *testing.T) {
+	t.Parallel()
+	o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor", Params: map[string]string{"Output/Mode": "Advanced", "AdvOut/Encoder": "obs_nvenc_h264_tex"}})
+	c := connect(t, o.URL(), "")
+	call := func(request, profile string) {
+		if err := c.Call(t.Context(), request, map[string]any{"profileName": profile}, nil); err != nil {
+			t.Fatal(err)
+		}
+		o.Wait(t, profile, func(s fakeobs.State) bool { return s.Profile == profile })
+	}
+	call("CreateProfile", "Church")
+	o.Edit(func(params map[string]string, _ *fakeobs.Service) { params["Output/Mode"] = "Advanced" })
+	findings, err := obs.Check(t.Context(), c, obs.DefaultLimits())
+	if err != nil || !slices.ContainsFunc(findings, func(f obs.Finding) bool {
+		return f.ID == "mode" && f.Level == obs.Fix && strings.Contains(f.Text, "has a mode of its own, which stays")
+	}) {
+		t.Errorf("what is promised: got %+v, %v", findings, err)
+	}
+	setUp(t, c, target())
+	if s := o.State(); s.Encoders.Mode != "Advanced" || s.Encoders.Video != "obs_nvenc_h264_tex" || s.Encoders.Audio != "opus" {
+		t.Errorf("what is done: got %+v", s.Encoders)
+	}
+}
+
 // What the person has chosen is kept where the stage bears it.
 func TestChoicesAreInherited(t *testing.T) {
 	t.Parallel()

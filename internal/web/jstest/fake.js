@@ -6,7 +6,7 @@
 import { ObsError } from '../static/lib/obs.js';
 
 const DEFAULTS = {
-  'Output/Mode': 'Simple', 'Output/Reconnect': 'true', 'Output/DelayEnable': 'false',
+  'Output/Mode': 'Simple', 'Output/Reconnect': 'true', 'Output/RetryDelay': '2', 'Output/MaxRetries': '25', 'Output/DelayEnable': 'false',
   'SimpleOutput/StreamEncoder': 'x264', 'SimpleOutput/StreamAudioEncoder': 'aac', 'SimpleOutput/VBitrate': '6000', 'SimpleOutput/ABitrate': '160',
   'SimpleOutput/UseAdvanced': 'false', 'AdvOut/Encoder': 'obs_x264', 'AdvOut/AudioEncoder': 'ffmpeg_aac', 'AdvOut/ApplyServiceSettings': 'true', 'AdvOut/TrackIndex': '1',
   'Audio/SampleRate': '48000', 'Audio/ChannelSetup': 'Stereo',
@@ -76,7 +76,12 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
       const name = `${parameterCategory}/${parameterName}`;
       return { parameterValue: obs.now.params[name] ?? DEFAULTS[name] ?? null, defaultParameterValue: DEFAULTS[name] ?? null };
     },
-    SetProfileParameter({ parameterCategory, parameterName, parameterValue }) { obs.now.params[`${parameterCategory}/${parameterName}`] = parameterValue; },
+    SetProfileParameter({ parameterCategory, parameterName, parameterValue }) {
+      const name = `${parameterCategory}/${parameterName}`;
+      if (parameterValue !== null) obs.now.params[name] = parameterValue;
+      else if (!(name in obs.now.params)) refuse(600, 'SetProfileParameter');
+      else delete obs.now.params[name];
+    },
     GetVideoSettings: () => ({ ...obs.now.video }),
     SetVideoSettings(wanted) {
       if (Object.values(obs.active).some(Boolean)) refuse(500, 'SetVideoSettings');
@@ -85,6 +90,7 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
     GetStreamServiceSettings: () => ({ streamServiceType: obs.now.service.type, streamServiceSettings: { ...obs.now.service.settings } }),
     SetStreamServiceSettings({ streamServiceType: type, streamServiceSettings: settings }) {
       if (obs.active.stream) refuse(500, 'SetStreamServiceSettings');
+      if (Object.keys(settings).length === 0) refuse(403, 'SetStreamServiceSettings');
       if (noWhip && type === 'whip_custom') refuse(700, 'SetStreamServiceSettings');
       const same = obs.now.service.type === type;
       obs.now.service = { type, settings: same ? { ...obs.now.service.settings, ...settings } : { ...settings } };

@@ -88,6 +88,54 @@ describe('Set up OBS', () => {
     assert.deepEqual(obs.now, before);
   });
 
+  it('puts back a service that was empty, and parameters that were not there', async () => {
+    const obs = fakeObs();
+    obs.profiles = { [PROFILE]: obs.profiles.Untitled, Church: structuredClone(obs.profiles.Untitled) };
+    obs.current = PROFILE;
+    const call = obs.call;
+    obs.call = (request, data) => {
+      if (request === 'SetStreamServiceSettings') obs.fail.SetCurrentProfile = 702; // the next step
+      return call(request, data);
+    };
+    await assert.rejects(setUpObs(obs, options), (err) => err.undone);
+    assert.deepEqual(obs.now.service, { type: 'rtmp_common', settings: { bwtest: false } }, 'OBS takes no empty settings, and this is one of its defaults');
+    assert.equal('SimpleOutput/x264Settings' in obs.now.params, false);
+  });
+
+  it('leaves no token in a service that had none', async () => {
+    const obs = fakeObs();
+    await setUpObs(obs, options);
+    obs.now.service.settings = {};
+    obs.fail.SetCurrentProfile = 702;
+    await assert.rejects(setUpObs(obs, options), (err) => err.undone);
+    assert.deepEqual(obs.now.service.settings, { service: '', server: '', bearer_token: '', use_auth: false, bwtest: false });
+  });
+
+  it('respects Advanced mode in its own profile, and makes a new one in Simple mode', async () => {
+    const advanced = { 'Output/Mode': 'Advanced', 'AdvOut/Encoder': 'obs_nvenc_h264_tex', 'AdvOut/AudioEncoder': 'ffmpeg_aac' };
+    const obs = fakeObs({ params: advanced });
+    obs.profiles[PROFILE] = structuredClone(obs.profiles.Untitled);
+    const found = check(await readObs(obs), limits).find((f) => f.id === 'mode');
+    assert.equal(found.text, 'find.mode.theirs', 'what is promised');
+    await setUpObs(obs, options);
+    assert.equal(obs.now.params['Output/Mode'], 'Advanced', 'what is done');
+    assert.equal(obs.now.params['AdvOut/Encoder'], 'obs_nvenc_h264_tex');
+    assert.equal(obs.now.params['AdvOut/AudioEncoder'], 'ffmpeg_opus');
+
+    const fresh = fakeObs({ params: advanced });
+    assert.equal(check(await readObs(fresh), limits).find((f) => f.id === 'mode').text, 'find.mode.fix');
+    await setUpObs(fresh, options);
+    assert.equal((await readObs(fresh)).params['Output/Mode'], 'Simple');
+  });
+
+  it('says that an account is linked to its own profile', async () => {
+    const obs = fakeObs();
+    obs.profiles[PROFILE] = structuredClone(obs.profiles.Untitled);
+    obs.profiles[PROFILE].params['Auth/Type'] = 'YouTube - RTMP';
+    await assert.rejects(setUpObs(obs, options), (err) => err.text === 'find.account.ours' && err.undone);
+    assert.equal(obs.current, 'Untitled');
+  });
+
   it('says when not even that worked', async () => {
     const obs = fakeObs();
     obs.profiles[PROFILE] = structuredClone(obs.profiles.Untitled);

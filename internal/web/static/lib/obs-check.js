@@ -15,9 +15,12 @@ const IVS_LIMITS = Object.freeze({ maxHeight: 720, advisedBitrate: 2_500_000, ma
 /** Above it OBS's Opus encoder does not start, with a message about AAC (obs-studio#12753). */
 const MAX_OPUS = 256;
 
+/** Seconds before OBS knocks again, which it makes half as long again each time; a viewer waits for all of it. */
+const MAX_RETRY_DELAY = 10;
+
 /** The profile parameters that matter, "category/name". */
 const PARAMETERS = Object.freeze([
-  'Output/Mode', 'Output/Reconnect', 'Output/DelayEnable',
+  'Output/Mode', 'Output/Reconnect', 'Output/RetryDelay', 'Output/MaxRetries', 'Output/DelayEnable',
   'SimpleOutput/StreamEncoder', 'SimpleOutput/StreamAudioEncoder', 'SimpleOutput/VBitrate', 'SimpleOutput/ABitrate',
   'SimpleOutput/UseAdvanced', 'SimpleOutput/x264Settings',
   'AdvOut/Encoder', 'AdvOut/AudioEncoder', 'AdvOut/ApplyServiceSettings', 'AdvOut/TrackIndex',
@@ -58,18 +61,24 @@ const PARAMETERS = Object.freeze([
 export async function readObs(obs) {
   const version = await obs.call('GetVersion');
   const profiles = await obs.call('GetProfileList');
-  const service = await obs.call('GetStreamServiceSettings');
+  const service = await readService(obs);
   const video = await obs.call('GetVideoSettings');
   return {
     version: version.obsVersion,
     platform: version.platform,
-    service: { type: service.streamServiceType, settings: service.streamServiceSettings ?? {} },
+    service,
     profile: profiles.currentProfileName,
     profiles: profiles.profiles,
     params: await readParams(obs),
     video,
     active: await readActive(obs),
   };
+}
+
+/** @param {import('./obs.js').ObsCaller} obs @returns {Promise<Reading['service']>} */
+export async function readService(obs) {
+  const { streamServiceType, streamServiceSettings } = await obs.call('GetStreamServiceSettings');
+  return { type: streamServiceType, settings: streamServiceSettings ?? {} };
 }
 
 /** @param {import('./obs.js').ObsCaller} obs @returns {Promise<Record<string, string>>} */
@@ -115,7 +124,6 @@ export function check(obs, limits = IVS_LIMITS) {
   if (whip.level === 'person') return [whip];
   const advanced = obs.params['Output/Mode'] === 'Advanced';
   const ours = obs.profile === PROFILE;
-  // In somebody's own profile, Advanced settings that cannot be read are theirs; our profile starts in Simple mode.
   const encoder = advanced ? advancedFindings(obs, limits) : simpleFindings(obs, limits);
   const findings = [
     whip,
@@ -123,16 +131,16 @@ export function check(obs, limits = IVS_LIMITS) {
     ...encoder,
     checkResolution(obs, limits),
     checkFps(obs),
-    checkReconnect(obs),
+    ...reconnectFindings(obs),
+    checkDelay(obs),
     checkLayers(obs),
     checkAccount(obs),
   ];
   const fixes = findings.filter((f) => f.level === 'fix').length;
-  const mode = checkMode(advanced, ours, fixes);
-  findings.splice(1, 0, checkProfile(obs, ours, fixes), mode);
+  findings.splice(1, 0, checkProfile(obs, ours, fixes), checkMode(obs, advanced, ours, fixes));
   if (fixes > 0) findings.unshift(...checkBusy(obs));
-  // What only the person can set in Advanced mode does not matter in a profile that is in Simple mode.
-  return mode.level === 'fix' ? findings.filter((f) => f.level !== 'person' || f.id !== 'keyframes') : findings;
+  // What only the person could set here does not matter once our profile is selected; what is set there shows then.
+  return ours || fixes === 0 ? findings : findings.filter((f) => f.level !== 'person' || f.blocks);
 }
 
 /** What Set up OBS would change. @param {Finding[]} findings */
@@ -163,11 +171,16 @@ function checkWhip(obs) {
   return ok('whip', 'find.whip.ok', { version: obs.version });
 }
 
-/** A profile of our own starts in Simple mode, whose settings can be read and set. @param {boolean} advanced @param {boolean} ours @param {number} fixes @returns {Finding} */
-function checkMode(advanced, ours, fixes) {
+/**
+ * A profile of our own is made in Simple mode, whose settings can be read and set. Who has switched it to Advanced mode, for a
+ * hardware encoder, is respected; from another profile nobody can see that.
+ * @param {Reading} obs @param {boolean} advanced @param {boolean} ours @param {number} fixes @returns {Finding}
+ */
+function checkMode(obs, advanced, ours, fixes) {
   if (!advanced) return ok('mode', 'find.mode.simple');
   if (ours || fixes === 0) return ok('mode', 'find.mode.advanced');
-  return fix('mode', 'find.mode.fix', { ours: PROFILE }, []);
+  if (obs.profiles.includes(PROFILE)) return fix('mode', 'find.mode.theirs', { ours: PROFILE }, []);
+  return fix('mode', 'find.mode.fix', { ours: PROFILE }, [param('Output/Mode', 'Simple')]);
 }
 
 /** @param {Reading} obs @param {boolean} ours @param {number} fixes */
@@ -286,11 +299,22 @@ function checkFps(obs) {
   return fix('fps', 'find.fps.odd', { fps: round(rate) }, [{ what: 'video', value: { fpsNumerator: 30, fpsDenominator: 1 } }]);
 }
 
+/** No retries are as good as none allowed (libobs, can_reconnect). @param {Reading} obs @returns {Finding[]} */
+function reconnectFindings(obs) {
+  const wanted = [];
+  if (obs.params['Output/Reconnect'] === 'false') wanted.push(param('Output/Reconnect', 'true'));
+  if (Number(obs.params['Output/MaxRetries'] ?? 25) < 1) wanted.push(param('Output/MaxRetries', 25));
+  const seconds = Number(obs.params['Output/RetryDelay'] ?? 2);
+  return [
+    wanted.length > 0 ? fix('reconnect', 'find.reconnect.off', {}, wanted) : ok('reconnect', 'find.reconnect.ok'),
+    ...(seconds > MAX_RETRY_DELAY ? [fix('retryDelay', 'find.retryDelay', { seconds, wanted: 2 }, [param('Output/RetryDelay', 2)])] : []),
+  ];
+}
+
 /** @param {Reading} obs */
-function checkReconnect(obs) {
-  if (obs.params['Output/DelayEnable'] === 'true') return fix('reconnect', 'find.delay', {}, [param('Output/DelayEnable', 'false')]);
-  if (obs.params['Output/Reconnect'] === 'false') return fix('reconnect', 'find.reconnect.off', {}, [param('Output/Reconnect', 'true')]);
-  return ok('reconnect', 'find.reconnect.ok');
+function checkDelay(obs) {
+  if (obs.params['Output/DelayEnable'] === 'true') return fix('delay', 'find.delay', {}, [param('Output/DelayEnable', 'false')]);
+  return ok('delay', 'find.delay.ok');
 }
 
 /** @param {Reading} obs */

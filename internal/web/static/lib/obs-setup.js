@@ -3,7 +3,7 @@
  * encoders only when a profile is activated (switching the service over the WebSocket alone sends AAC as if it were Opus).
  * What goes wrong is taken back. Run twice it changes nothing.
  */
-import { check, isReady, PROFILE, readActive, readObs, readParams, toFix } from './obs-check.js';
+import { check, isReady, PROFILE, readActive, readObs, readParams, readService, toFix } from './obs-check.js';
 import { CODE, expectEvent } from './obs.js';
 
 /** A switch may make OBS ask about its audio settings in a box, and the answer waits for the person. */
@@ -49,7 +49,7 @@ export async function setUpObs(obs, { limits, endpoint, onProgress = () => {}, f
   const before = await readObs(obs);
   const found = check(before, limits);
   if (isReady(found) && !force) return { changed: false, reading: before, findings: found };
-  const inTheWay = found.find((f) => f.blocks && f.id !== 'account');
+  const inTheWay = found.find((f) => f.blocks);
   if (inTheWay) throw new SetupError(inTheWay.text, inTheWay.values);
   if (force) await requireIdle(obs);
   const undo = createUndo(obs, before);
@@ -74,10 +74,11 @@ export async function setUpObs(obs, { limits, endpoint, onProgress = () => {}, f
   }
 }
 
-/** @param {Finding[]} findings */
+/** An account that is linked to our profile shows only when that is selected. @param {Finding[]} findings */
 function notKept(findings) {
-  const first = findings.find((f) => f.level === 'fix' || f.blocks);
-  return new SetupError('setup.notKept', { what: first?.id ?? '' });
+  const blocking = findings.find((f) => f.blocks);
+  if (blocking) return new SetupError(blocking.text, blocking.values);
+  return new SetupError('setup.notKept', { what: toFix(findings)[0].id });
 }
 
 /** @param {ObsCaller} obs */
@@ -105,8 +106,9 @@ async function enterProfile(obs, before, undo) {
 /** @param {ObsCaller} obs @param {Reading} before */
 async function inherit(obs, before) {
   const now = await readParams(obs);
-  for (const name of ['Audio/SampleRate', 'Audio/ChannelSetup']) {
-    if (before.params[name] && before.params[name] !== now[name]) await setParam(obs, name, before.params[name]);
+  const wanted = { ...pick(before.params, ['Audio/SampleRate', 'Audio/ChannelSetup']), 'Output/Mode': 'Simple' };
+  for (const [name, value] of Object.entries(wanted)) {
+    if (value !== now[name]) await setParam(obs, name, value);
   }
   // Who chose a low bit rate had a reason: the line.
   const kbits = Number(before.params['SimpleOutput/VBitrate']);
@@ -121,7 +123,6 @@ async function inherit(obs, before) {
  * @param {ObsCaller} obs @param {import('./types.js').Limits} limits
  */
 async function settle(obs, limits) {
-  await setParam(obs, 'Output/Mode', 'Simple', await readParams(obs));
   for (let round = 0; round < 3; round++) {
     const changes = toFix(check(await readObs(obs), limits)).flatMap((f) => f.change);
     const settings = changes.filter((c) => c.what === 'param' || c.what === 'video');
@@ -136,9 +137,11 @@ async function apply(obs, change) {
   else await setVideo(obs, change.value);
 }
 
-/** @param {ObsCaller} obs @param {string} name @param {string} value @param {Record<string, string>} [known] */
-async function setParam(obs, name, value, known) {
-  if (known && known[name] === value) return;
+/** What is there of these. @param {Record<string, string>} params @param {string[]} names @returns {Record<string, string>} */
+const pick = (params, names) => Object.fromEntries(Object.entries(params).filter(([name]) => names.includes(name)));
+
+/** @param {ObsCaller} obs @param {string} name @param {string | null} value null takes it away */
+async function setParam(obs, name, value) {
   const [parameterCategory, parameterName] = name.split('/');
   await obs.call('SetProfileParameter', { parameterCategory, parameterName, parameterValue: value });
 }
@@ -250,15 +253,30 @@ function createUndo(obs, before) {
 async function restore(obs, before) {
   if (!(await isCurrent(obs, before.profile))) await changeProfile(obs, 'SetCurrentProfile', before.profile);
   const now = await readParams(obs);
-  for (const name of Object.keys(before.params)) {
-    if (now[name] !== before.params[name]) await setParam(obs, name, before.params[name]);
+  for (const name of new Set([...Object.keys(before.params), ...Object.keys(now)])) {
+    if (now[name] !== before.params[name]) await setParam(obs, name, before.params[name] ?? null);
   }
   await setVideo(obs, before.video);
-  const service = await obs.call('GetStreamServiceSettings');
-  if (service.streamServiceType !== before.service.type || JSON.stringify(service.streamServiceSettings) !== JSON.stringify(before.service.settings)) {
-    await obs.call('SetStreamServiceSettings', { streamServiceType: before.service.type, streamServiceSettings: before.service.settings });
-  }
+  await restoreService(obs, before.service);
 }
+
+/**
+ * OBS takes no empty settings, and keeps what it has of the same type: what was not there becomes blank, which is the same to OBS.
+ * @param {ObsCaller} obs @param {Reading['service']} was
+ */
+async function restoreService(obs, was) {
+  const now = await readService(obs);
+  if (sameService(now, was)) return;
+  const settings = { ...was.settings };
+  if (now.type === was.type) for (const [name, value] of Object.entries(now.settings)) settings[name] ??= typeof value === 'string' ? '' : false;
+  if (Object.keys(settings).length === 0) settings.bwtest = false;
+  await obs.call('SetStreamServiceSettings', { streamServiceType: was.type, streamServiceSettings: settings });
+  if (!sameService(await readService(obs), was)) throw new SetupError('setup.notUndone');
+}
+
+/** @param {Reading['service']} a @param {Reading['service']} b */
+const sameService = (a, b) => a.type === b.type && Object.keys({ ...a.settings, ...b.settings }).every((name) => (
+  JSON.stringify(a.settings[name] || '') === JSON.stringify(b.settings[name] || '')));
 
 /** In OBS, so that another dock or a browser that forgot finds it too. @param {ObsCaller} obs @param {string} previousProfile */
 async function remember(obs, previousProfile) {
