@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -229,3 +230,13 @@ func (s *stopper) Write(b []byte) (int, error) {
 }
 
 func asUsage(err error, target *app.UsageError) bool { return errors.As(err, target) }
+
+// TestOBSFailsInOneSentence, and scripts read the same as JSON.
+func TestOBSFailsInOneSentence(t *testing.T) {
+	t.Parallel()
+	out, err := run(t, "obs", "status", "--obs", "127.0.0.1:1", "--json")
+	var told struct{ Error struct{ Code, Detail string } }
+	if json.Unmarshal([]byte(out), &told) != nil || err == nil || told.Error.Code != "obs_unreachable" || told.Error.Detail != err.Error() || strings.Contains(err.Error(), "dial") {
+		t.Errorf("got %q and %v", out, err)
+	}
+}

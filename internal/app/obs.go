@@ -80,11 +80,14 @@ func (cmd *OBSStopCommand) Run(ctx context.Context, p *process) error {
 }
 
 // OBSStatusCommand is `stagedoor obs status`.
-type OBSStatusCommand struct{ OBSSettings }
+type OBSStatusCommand struct {
+	OBSSettings
+	TokenSettings
+}
 
 // Run tells the status.
 func (cmd *OBSStatusCommand) Run(ctx context.Context, p *process) error {
-	return cmd.commands(p).Status(ctx)
+	return cmd.TokenSettings.commands(cmd.OBSSettings, p).Status(ctx)
 }
 
 // OBSBackCommand is `stagedoor obs back`.

@@ -86,6 +86,8 @@ const (
 // General, Config and Outputs: what the rules wait for, and nothing else.
 const subscriptions = 1<<0 | 1<<1 | 1<<6
 
+var errProtocol = errors.New("not obs-websocket")
+
 type message struct {
 	Op int             `json:"op"`
 	D  json.RawMessage `json:"d"`
@@ -119,7 +121,10 @@ func Connect(ctx context.Context, opts Options) (*Client, error) {
 	opts = opts.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, opts.URL, &websocket.DialOptions{Subprotocols: []string{"obswebsocket.json"}})
+	conn, answer, err := websocket.Dial(ctx, opts.URL, &websocket.DialOptions{Subprotocols: []string{"obswebsocket.json"}})
+	if err != nil && (answer != nil || strings.Contains(err.Error(), "malformed HTTP")) { // net/http has no error of its own for that
+		return nil, notOBS(opts.URL, err)
+	}
 	if err != nil {
 		return nil, unreachable(opts.URL, err)
 	}
@@ -186,7 +191,7 @@ func (c *Client) expect(ctx context.Context, op int, into any) error {
 		return err
 	}
 	if m.Op != op {
-		return fmt.Errorf("opcode %d came where %d was expected", m.Op, op)
+		return fmt.Errorf("%w: opcode %d came where %d was expected", errProtocol, m.Op, op)
 	}
 	if into == nil {
 		return nil
@@ -222,6 +227,13 @@ func unreachable(url string, cause error) error {
 		WithCode("obs_unreachable").WithCause(cause)
 }
 
+// notOBS is another program on the port: a web server, or an obs-websocket of before OBS 28.
+func notOBS(url string, cause error) error {
+	return stage.Errorf(stage.ErrUnavailable,
+		"something answers at %s, but it is not the WebSocket server of OBS 28 or later: its port is shown in OBS under Tools → WebSocket Server Settings", url).
+		WithCode("not_obs").WithCause(cause)
+}
+
 // refusal turns a close code into what the person can do about it.
 func (c *Client) refusal(err error) error {
 	switch websocket.CloseStatus(err) {
@@ -234,8 +246,9 @@ func (c *Client) refusal(err error) error {
 	case websocket.StatusGoingAway:
 		return stage.Errorf(stage.ErrUnavailable, "OBS was closed").WithCode("obs_closed").WithCause(err)
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return stage.Errorf(stage.ErrUnavailable, "something answers at %s, but not as obs-websocket 5 does (OBS 28 or later)", c.opts.URL).WithCode("obs_unreachable").WithCause(err)
+	var notJSON *json.SyntaxError
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errProtocol) || errors.As(err, &notJSON) {
+		return notOBS(c.opts.URL, err)
 	}
 	return unreachable(c.opts.URL, err)
 }

@@ -3,13 +3,77 @@ package obs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
+
+// A Failure is why a command failed, in one sentence for the person: what happened below it is for errors.Is and errors.As alone.
+type Failure struct {
+	Code, Detail string
+	err          error
+}
+
+func (f *Failure) Error() string { return f.Detail }
+
+// Unwrap is the whole of it.
+func (f *Failure) Unwrap() error { return f.err }
+
+// told makes one sentence of an error and, for scripts, writes it where they read.
+func (c *Commands) told(err error) error {
+	if err == nil {
+		return nil
+	}
+	f := &Failure{Code: code(err), Detail: sentence(err), err: err}
+	if c.JSON {
+		_ = c.encode(map[string]any{"error": map[string]string{"code": f.Code, "detail": f.Detail}})
+	}
+	return f
+}
+
+// sentence is what the person is told; two where an undo failed, too.
+func sentence(err error) string {
+	var refused *RequestError
+	var e *stage.Error
+	switch all, joined := err.(interface{ Unwrap() []error }); {
+	case errors.As(err, &e) && err == error(e):
+		return e.Detail
+	case joined:
+		var sentences []string
+		for _, one := range all.Unwrap() {
+			sentences = append(sentences, strings.TrimSuffix(sentence(one), "."))
+		}
+		return strings.Join(sentences, ". ")
+	case e != nil:
+		return e.Detail
+	case errors.As(err, &refused):
+		return refused.Error()
+	case errors.Is(err, context.Canceled):
+		return "it was interrupted"
+	}
+	return err.Error()
+}
+
+func code(err error) string {
+	var e *stage.Error
+	var refused *RequestError
+	switch {
+	case errors.As(err, &e) && e.Code != "":
+		return e.Code
+	case e != nil:
+		return strings.ReplaceAll(e.Kind.Error(), " ", "_")
+	case errors.As(err, &refused):
+		return "obs_refused"
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	}
+	return "internal"
+}
 
 // Commands are those of "stagedoor obs": an OBS at one end, a Stagedoor at the other, text for people or JSON for scripts between.
 type Commands struct {
@@ -26,7 +90,9 @@ type Commands struct {
 }
 
 // SetUp is "obs setup".
-func (c *Commands) SetUp(ctx context.Context, force bool) error {
+func (c *Commands) SetUp(ctx context.Context, force bool) error { return c.told(c.setUp(ctx, force)) }
+
+func (c *Commands) setUp(ctx context.Context, force bool) error {
 	client, err := Connect(ctx, c.OBS)
 	if err != nil {
 		return err
@@ -53,7 +119,9 @@ func (c *Commands) SetUp(ctx context.Context, force bool) error {
 
 // Live is "obs live". It returns when viewers can see the broadcast; with Stay it watches over it until it is over, or until
 // ctx ends, and then stops it.
-func (c *Commands) Live(ctx context.Context) error {
+func (c *Commands) Live(ctx context.Context) error { return c.told(c.live(ctx)) }
+
+func (c *Commands) live(ctx context.Context) error {
 	client, err := Connect(ctx, c.OBS)
 	if err != nil {
 		return err
@@ -88,7 +156,9 @@ func (c *Commands) tellLive(live Live) error {
 }
 
 // Stop is "obs stop".
-func (c *Commands) Stop(ctx context.Context) error {
+func (c *Commands) Stop(ctx context.Context) error { return c.told(c.stop(ctx)) }
+
+func (c *Commands) stop(ctx context.Context) error {
 	return c.with(ctx, func(client *Client) error {
 		if err := Stop(ctx, client, c.Waits); err != nil {
 			return err
@@ -101,7 +171,9 @@ func (c *Commands) Stop(ctx context.Context) error {
 }
 
 // Back is "obs back": the profile that was current before SetUp.
-func (c *Commands) Back(ctx context.Context) error {
+func (c *Commands) Back(ctx context.Context) error { return c.told(c.back(ctx)) }
+
+func (c *Commands) back(ctx context.Context) error {
 	return c.with(ctx, func(client *Client) error {
 		profile, err := Back(ctx, client)
 		if err != nil {
@@ -114,27 +186,52 @@ func (c *Commands) Back(ctx context.Context) error {
 	})
 }
 
-// Status is "obs status". With a server its stage's limits are used, without one those of IVS.
-func (c *Commands) Status(ctx context.Context) error {
+// Status is "obs status". With a key the limits are those of its stage.
+func (c *Commands) Status(ctx context.Context) error { return c.told(c.status(ctx)) }
+
+func (c *Commands) status(ctx context.Context) error {
 	return c.with(ctx, func(client *Client) error {
-		limits := DefaultLimits()
-		if c.Server != "" {
-			target, _, err := c.target(ctx)
-			if err != nil {
-				return err
-			}
-			limits = target.Limits
+		limits, of, err := c.limits(ctx)
+		if err != nil {
+			return err
 		}
 		s, err := Status(ctx, client, limits)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			return c.encode(s)
+			return c.encode(struct {
+				State
+				Limits   Limits `json:"limits"`
+				LimitsOf string `json:"limitsOf"`
+			}{s, limits, of})
 		}
 		c.list(s.Findings)
+		if of == ofIVS {
+			c.say("Judged by the limits of Amazon IVS; --server and --key name a stage with its own.")
+		}
 		return c.print("OBS %s, profile “%s”, service %s: %s.", s.OBS, s.Profile, s.Service, s.sentence())
 	})
+}
+
+// Whose limits OBS was judged by.
+const (
+	ofIVS   = "ivs"
+	ofStage = "stage"
+)
+
+// limits are the stage's where a key says whose. A server that does not answer is said, and OBS judged all the same: it is the
+// state of OBS that was asked for.
+func (c *Commands) limits(ctx context.Context) (Limits, string, error) {
+	if c.Key.Empty() {
+		return DefaultLimits(), ofIVS, nil
+	}
+	target, _, err := c.target(ctx)
+	if errors.Is(err, stage.ErrUnavailable) {
+		c.say("The limits of the stage are not known: %s.", strings.TrimSuffix(sentence(err), "."))
+		return DefaultLimits(), ofIVS, nil
+	}
+	return target.Limits, ofStage, err
 }
 
 func (s State) sentence() string {
