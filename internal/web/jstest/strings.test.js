@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { de } from '../static/lib/strings.de.js';
-import { es } from '../static/lib/strings.es.js';
+import { de, server as inGerman } from '../static/lib/strings.de.js';
+import { es, server as inSpanish } from '../static/lib/strings.es.js';
 import { en } from '../static/lib/strings.js';
 
 const root = new URL('../static/', import.meta.url);
@@ -34,4 +34,68 @@ describe('English', () => {
     const unused = Object.keys(en).filter((key) => !source.includes(`'${key}'`) && !prefixes.some((p) => key.startsWith(p)));
     assert.deepEqual(unused, []);
   });
+});
+
+describe('errors that a page shows', () => {
+  // For whoever programs the page, and what golive.js says of an OBS that keeps nothing, with OBS's own English words beside it.
+  const others = ['the page has no #${id}', 'OBS did not keep the settings'];
+  it('have no English of their own', () => {
+    const thrown = [...source.matchAll(/\b\w*Error\(([^\n]*)/g)].flatMap((m) => [...m[1].matchAll(/'([^']*)'|`([^`]*)`/g)].map((x) => x[1] ?? x[2]));
+    assert.ok(thrown.includes('obs.timeout'), 'the search finds what is there');
+    assert.deepEqual(thrown.filter((text) => /[a-z] [a-z]/i.test(text) && !others.includes(text)), []);
+  });
+  it('have keys that are there', () => {
+    const keys = [...source.matchAll(/(?:ObsError|SetupError)\(([^\n]*)/g)].flatMap((m) => [...m[1].matchAll(/'([a-z]+\.[\w.]+)'/g)].map((x) => x[1]));
+    assert.ok(keys.length > 5);
+    assert.deepEqual(keys.filter((key) => !(key in en)), []);
+  });
+});
+
+/** What the server says, by its code: it says it in English, and the other languages go by the code. */
+describe('the server’s codes', () => {
+  const go = (folder) => readdirSync(new URL(`../../${folder}/`, import.meta.url))
+    .filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
+    .map((name) => readFileSync(new URL(`../../${folder}/${name}`, import.meta.url), 'utf8')).join('\n');
+  const code = String.raw`\(\s*"([a-z][a-z0-9_]+)",?`;
+  const said = ['access', 'app', 'ivs', 'sfu', 'token', 'web', 'whip'].map(go).join('\n');
+  const found = new Set([
+    ...[...said.matchAll(new RegExp(String.raw`(?:WithCode|refuse|\.end|\.Close)${code}`, 'g'))].map((m) => m[1]),
+    ...[...go('ivs').matchAll(/return stage\.EventEnded, "(\w+)"/g)].map((m) => m[1]),
+    ...[...go('ivs').matchAll(/case ("[A-Z_]+"(?:, "[A-Z_]+")*):\n\t\treturn "/g)].flatMap((m) => [...m[1].matchAll(/\w+/g)].map((x) => x[0].toLowerCase())),
+    ...[...go('stage').matchAll(/Err\w+ += errors\.New\("([\w ]+)"\)/g)].map((m) => m[1].replaceAll(' ', '_')), // kinds, where there is no code
+    'internal', 'cross_origin', 'token_expired', 'token_revoked',
+  ]);
+  /** Who meets it is no broadcaster, or no person at all. */
+  const notForThem = {
+    'the operator, in the terminal or on their pages': ['already_set_up', 'name_taken', 'key_gone', 'key_damaged', 'kms_key', 'port_taken', 'too_large'],
+    'a program that speaks to the server wrongly, which the pages and OBS do not': ['bad_json', 'bad_body', 'unknown_field', 'method_not_allowed', 'not_acceptable', 'unsupported_media_type', 'too_many'],
+  };
+  for (const [name, words] of Object.entries({ de: inGerman, es: inSpanish })) {
+    it(`are all said in ${name}, as far as a broadcaster meets them`, () => {
+      assert.ok(found.size > 60, `the search finds what is there: ${[...found]}`);
+      for (const there of ['too_many_tokens', 'kicked', 'token_malformed', 'bitrate_exceeded', 'not_found']) assert.ok(found.has(there), there);
+      const exempt = Object.values(notForThem).flat();
+      assert.deepEqual([...found].filter((c) => !words[c] && !exempt.includes(c)), []);
+      assert.deepEqual(exempt.filter((c) => !found.has(c) || words[c]), [], 'no longer there, or said after all');
+    });
+  }
+  it('are the same in both', () => assert.deepEqual(Object.keys(inGerman), Object.keys(inSpanish)));
+  it('are filled with what there is', () => {
+    for (const words of [inGerman, inSpanish]) {
+      for (const text of Object.values(words)) assert.ok(!/\{(?!detail|wait)\w+\}/.test(text), text);
+    }
+  });
+});
+
+it('a language says the server’s no in its own words, with the wait and the operator’s reason, and English in the server’s', async () => {
+  const { serverSaid, useLanguage } = await import('../static/lib/strings.js');
+  assert.equal(serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240), 'Try again in 4 minutes.');
+  globalThis.document = { documentElement: {} };
+  await useLanguage(['fr', 'de-AT']);
+  assert.match(serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240), /Warte 4 Minuten und/);
+  assert.match(serverSaid('too_many_tokens', 'Try again in 4 minutes.'), /Warte ein paar Minuten und/);
+  assert.equal(serverSaid('kicked', 'The hall is closing.'), 'Der Betreiber hat deine Sendung beendet: The hall is closing.');
+  assert.equal(serverSaid('something_new', 'A sentence.'), 'A sentence.');
+  await useLanguage(['es']);
+  assert.match(serverSaid('too_many_attempts', '', 30), /Espera 30 segundos/);
 });

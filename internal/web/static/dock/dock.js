@@ -267,7 +267,7 @@ async function look() {
     model.previous = await previousProfile(obs);
     model.readError = undefined;
   } catch (/** @type {any} */ err) {
-    if (err.code !== 'closed') model.readError = err.message;
+    if (err.code !== 'closed') model.readError = errorText(err);
   }
   looking = false;
   draw();

@@ -5,7 +5,7 @@ import { disagreements, mbits, percent } from '../lib/numbers.js';
 import { STEPS } from '../lib/obs-setup.js';
 import { isReady, toFix } from '../lib/obs-check.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
-import { has, number, span, t, time } from '../lib/strings.js';
+import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js';
 
 /**
  * @typedef {import('../lib/types.js').Me} Me
@@ -200,7 +200,7 @@ function checking(m, act) {
 }
 
 /** @param {Finding} f */
-const finding = (f) => h('li', { className: f.level, key: f.id, id: `finding-${f.id}` },
+const finding = (f) => h('li', { className: f.level, key: f.id, id: f.blocks && `finding-${f.id}` },
   h('span', { className: 'mark', role: 'img', 'aria-label': t(`level.${f.level}`) }),
   h('span', null, t(f.text, f.values)));
 
@@ -250,12 +250,16 @@ function setupFailed(m, act) {
   ];
 }
 
+/** What only the person can set, and nothing else says. @param {Model} m */
+const forThePerson = (m) => (m.findings ?? []).filter((f) => f.level === 'person' && !f.blocks);
+
 /** The list, put away, while something else is to be done. @param {Model} m @param {Actions} act */
 function obsSection(m, act) {
   const idle = m.broadcast.phase === 'idle' || (m.broadcast.phase === 'trouble' && !m.broadcast.sending);
+  const above = stateOf(m) === 'ready' ? forThePerson(m) : [];
   return h('details', { className: 'section', key: 'obs' },
     h('summary', null, t('obs.connected', { version: m.version })),
-    stateOf(m) !== 'not-set-up' && h('ul', { className: 'findings', 'aria-label': t('check.section') }, ...(m.findings ?? []).map(finding)),
+    stateOf(m) !== 'not-set-up' && h('ul', { className: 'findings', 'aria-label': t('check.section') }, ...(m.findings ?? []).filter((f) => !above.includes(f)).map(finding)),
     !idle && h('p', { className: 'hint' }, t('check.stream')),
     h('div', { className: 'row wrap' },
       button(t('check.again'), act.look, { disabled: !idle }),
@@ -282,10 +286,12 @@ function noStage() {
 /** @param {Model} m @param {Actions} act */
 function ready(m, act) {
   const until = m.broadcast.expiresAt;
+  const yours = forThePerson(m);
   return [
     title('good', t('live.ready')),
     stageChoice(m, act),
     button(t('live.go'), act.go, { className: 'primary wide large', key: 'go' }),
+    yours.length > 0 && h('ul', { className: 'findings', key: 'yours', 'aria-label': t('check.yours') }, ...yours.map(finding)),
     h('p', { className: 'hint', key: 'token' }, until > m.now ? t('live.tokenUntil', { time: time(until) }) : t('live.tokenLater')),
   ];
 }
@@ -304,14 +310,19 @@ function starting(m, act) {
   ];
 }
 
+/** What setting OBS up cannot cure in Advanced mode, where the findings say what the person can do. */
+const THEIRS = Object.freeze(['wrong.bitrate', 'wrong.bFrames', 'wrong.keyframes']);
+
 /** @param {Model} m @param {Actions} act */
 function live(m, act) {
   const seconds = (m.now - m.broadcast.since) / 1000;
+  const theirs = forThePerson(m);
   const wrong = wrongs(m);
   return [
     title('live', t('live.live'), h('span', { className: 'clock', role: 'timer', 'aria-label': t('live.since', { time: time(m.broadcast.since) }) }, span(seconds))),
     ...wrong.map((w) => h('p', { className: 'warning', key: w.text, role: 'status' }, t(w.text, w.values))),
-    wrong.some((w) => w.cure === 'setup') && button(t('live.stopAndSetUp'), act.stopAndSetUp, { className: 'primary wide', key: 'cure' }),
+    theirs.length > 0 && wrong.some((w) => THEIRS.includes(w.text)) && h('ul', { className: 'findings', key: 'yours', 'aria-label': t('check.yours') }, ...theirs.map(finding)),
+    wrong.some((w) => w.cure === 'setup' && !(theirs.length > 0 && THEIRS.includes(w.text))) && button(t('live.stopAndSetUp'), act.stopAndSetUp, { className: 'primary wide', key: 'cure' }),
     m.dying && h('p', { className: 'warning', key: 'dying' }, t('live.dying', { time: time(m.broadcast.expiresAt) })),
     button(t('live.stop'), act.stop, { className: 'danger wide large', key: 'stop' }),
     numbers(m, ownPresence(m)),
@@ -381,9 +392,10 @@ function trouble(m, act) {
 }
 
 /** The server's sentence, else ours. @param {import('../lib/golive.js').Reason} reason */
-function reasonText(reason) {
-  if (reason.detail) return reason.detail;
-  return has(reason.text) ? t(reason.text, reason.values) : t('api.failed', { code: reason.code ?? '' });
+function reasonText({ text, values = {}, detail, code = '' }) {
+  if (detail) return serverSaid(code, detail);
+  const message = said(values.message ?? '').replace(/\.$/, '');
+  return has(text) ? t(text, { ...values, message }) : t('api.failed', { code });
 }
 
 /* ---- by hand ---- */

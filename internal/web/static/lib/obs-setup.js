@@ -5,6 +5,7 @@
  */
 import { check, isReady, PROFILE, readActive, readObs, readParams, readService, toFix } from './obs-check.js';
 import { CODE, expectEvent } from './obs.js';
+import { said, t } from './strings.js';
 
 /** A switch may make OBS ask about its audio settings in a box, and the answer waits for the person. */
 const PROFILE_LIMIT = 60_000;
@@ -78,7 +79,8 @@ export async function setUpObs(obs, { limits, endpoint, onProgress = () => {}, f
 function notKept(findings) {
   const blocking = findings.find((f) => f.blocks);
   if (blocking) return new SetupError(blocking.text, blocking.values);
-  return new SetupError('setup.notKept', { what: toFix(findings)[0].id });
+  const [first] = toFix(findings);
+  return new SetupError('setup.notKept', { what: t(first.text, first.values) });
 }
 
 /** @param {ObsCaller} obs */
@@ -218,10 +220,10 @@ function explain(err) {
     failure.noWhip = true;
     return failure;
   }
-  if (code === CODE.outputRunning) return new SetupError('setup.running', { message }, err);
-  if (code === 'timeout') return new SetupError('setup.timeout', { message }, err);
+  if (code === CODE.outputRunning) return new SetupError('setup.running', {}, err);
+  if (code === 'timeout') return new SetupError('setup.timeout', {}, err);
   if (code === 'closed') return new SetupError('setup.closed', {}, err);
-  return new SetupError('setup.failed', { message }, err);
+  return new SetupError('setup.failed', { message: said(message).replace(/\.$/, '') }, err);
 }
 
 /**

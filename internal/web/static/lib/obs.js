@@ -14,7 +14,7 @@ export const CODE = Object.freeze({ unknownRequest: 204, notReady: 207, outputRu
 /** WebSocket close codes that we act on. 4007 comes when the salt of a restarted server is missed. */
 const CLOSE = Object.freeze({ wrongPassword: 4009, badVersion: 4010, kicked: 4011 });
 
-/** Why OBS did not do what it was asked. */
+/** Why OBS did not do what it was asked. The message is OBS's own, or a key of strings.js. */
 export class ObsError extends Error {
   /** @param {number | 'timeout' | 'closed'} code @param {string} message @param {string} request */
   constructor(code, message, request) {
@@ -141,7 +141,7 @@ export function createObs({ Socket, onStatus, pause = sleep, now = Date.now, ran
 
   function drop() {
     socket = null;
-    for (const reject of [...pending]) reject(new ObsError('closed', 'OBS closed the connection', ''));
+    for (const reject of [...pending]) reject(new ObsError('closed', 'obs.closed', ''));
     pending.clear();
   }
 
@@ -152,7 +152,7 @@ export function createObs({ Socket, onStatus, pause = sleep, now = Date.now, ran
    */
   function within(ms, request, answer) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => settle(() => reject(new ObsError('timeout', `OBS did not answer ${request} in ${Math.round(ms / 1000)} s`, request))), ms);
+      const timer = setTimeout(() => settle(() => reject(new ObsError('timeout', 'obs.timeout', request))), ms);
       /** @param {() => void} how */
       const settle = (how) => { clearTimeout(timer); pending.delete(onClosed); how(); };
       /** @param {ObsError} err */
@@ -164,12 +164,13 @@ export function createObs({ Socket, onStatus, pause = sleep, now = Date.now, ran
 
   /** @param {string} request @param {Record<string, any> | undefined} data @param {number} ms */
   async function send(request, data, ms) {
-    if (!socket) throw new ObsError('closed', 'OBS is not connected', request);
+    if (!socket) throw new ObsError('closed', 'obs.closed', request);
     try {
       return await within(ms, request, socket.call(request, data));
     } catch (/** @type {any} */ err) {
       if (err instanceof ObsError) throw err;
-      throw new ObsError(typeof err?.code === 'number' ? err.code : 'closed', err?.message || '', request);
+      const code = typeof err?.code === 'number' ? err.code : 'closed';
+      throw new ObsError(code, err?.message || (code === 'closed' ? 'obs.closed' : `${code}`), request); // StartStream's 500 has no words
     }
   }
 

@@ -2,7 +2,7 @@
 import { api, ApiError, base } from './api.js';
 import { copy } from './copy.js';
 import { byId, h, show } from './dom.js';
-import { has, t, useLanguage } from './strings.js';
+import { has, said, serverSaid, t, useLanguage } from './strings.js';
 
 /** @typedef {import('./dom.js').Child} Child */
 /** @typedef {import('./types.js').Me} Me */
@@ -47,8 +47,8 @@ export function say(text) {
 
 /** The sentence for the person: the server's, or ours when it could not say any. @param {any} err */
 export function errorText(err) {
-  if (!(err instanceof ApiError)) return err?.message || String(err);
-  if (err.message) return err.message;
+  if (!(err instanceof ApiError)) return said(err?.message || String(err));
+  if (err.message) return serverSaid(err.code, err.message, err.retryAfter);
   return has(`api.${err.code}`) ? t(`api.${err.code}`) : t('api.failed', { code: err.code });
 }
 

@@ -77,7 +77,7 @@ export const en = {
   'obs.kicked': 'OBS ended this connection: somebody pressed “Kick” in its WebSocket settings.',
   'obs.starting': 'OBS is still starting…',
   'obs.lost': 'OBS has gone. As soon as it runs again, this page finds it.',
-  'obs.unsupported': 'The WebSocket server of this OBS is too old. Stagedoor needs OBS 30 or later.',
+  'obs.unsupported': 'The WebSocket server of this OBS speaks another version than this page. Stagedoor needs OBS 30 or later: update OBS.',
   'obs.other_computer': 'Connect to the OBS on this computer only: browsers do not let a web page speak to OBS on another one. Open this page on the computer where OBS runs.',
   'obs.blocked': 'Your browser does not let this page reach programs on this computer. Click the icon left of the address, allow “Local network access” (or “Apps on device”) and try again. Or open this page as a dock inside OBS.',
   'obs.insecure': 'Your browser lets only https pages of their own reach programs on this computer. Open this page by https in a tab, or as a dock inside OBS.',
@@ -92,7 +92,9 @@ export const en = {
   'obs.disconnect': 'Disconnect',
   'obs.forget': 'Forget the password',
   'obs.connected': 'Connected to OBS {version}',
-  'obs.readFailed': 'OBS did not answer: {message}',
+  'obs.readFailed': 'The settings of OBS could not be read: {message}',
+  'obs.timeout': 'OBS did not answer in time. Does a window in OBS ask something?',
+  'obs.closed': 'OBS is not connected (any more).',
 
   // the dock: what OBS has set
   'check.title': 'OBS is not ready for the stage yet',
@@ -102,6 +104,7 @@ export const en = {
   'check.anyway': 'Go live as it is',
   'check.reading': 'Looking at OBS’s settings…',
   'check.section': 'What OBS has set',
+  'check.yours': 'What only you can set',
   'check.fine': '{n} settings are fine',
   'check.again': 'Look again',
   'check.backTo': 'Back to my profile “{profile}”',
@@ -176,12 +179,12 @@ export const en = {
   'setup.failedTitle': 'OBS was not set up',
   'setup.undone': 'Everything is as it was before.',
   'setup.notUndone': 'Not everything could be put back: look at the profile in OBS’s menu Profile.',
-  'setup.notKept': 'OBS did not keep one of the settings ({what}).',
-  'setup.profile': 'OBS did not select the profile “{profile}”. Does a window in OBS ask something?',
-  'setup.running': 'OBS is busy and refused: {message} Stop the stream and other outputs first.',
-  'setup.timeout': '{message}. Does a window in OBS ask something?',
-  'setup.closed': 'OBS closed the connection.',
-  'setup.failed': 'OBS refused: {message}',
+  'setup.notKept': 'OBS did not keep one of the settings: {what} Does a plug-in or another program change it? Switch that off and try again.',
+  'setup.profile': 'OBS did not select the profile “{profile}”. Does a window in OBS ask something? Answer it there and try again.',
+  'setup.running': 'An output of OBS was started meanwhile, and OBS refused (error 500). Stop the stream, the recording, the replay buffer and the virtual camera, and try again.',
+  'setup.timeout': 'OBS did not answer in time. Does a window in OBS ask something? Answer it there and try again.',
+  'setup.closed': 'OBS closed the connection while it was set up. Set it up again when it is back.',
+  'setup.failed': 'OBS refused: {message}. Try again; if that does not help, restart OBS.',
   'setup.noOther': 'There is no other profile to go back to.',
 
   // the dock: going live
@@ -209,16 +212,16 @@ export const en = {
   'live.sendingTitle': 'OBS is streaming',
   'live.dying': 'The token ends at {time}. The broadcast goes on, but OBS could not reconnect after that. Stop and go live again at the next pause.',
   'live.notOurs': 'OBS is not set to the stage any more. Set it up again.',
-  'live.running': 'OBS refused: {message}',
-  'live.obsGone': 'The connection to OBS was lost.',
-  'live.obsSilent': '{message}. Look at OBS: does a window there ask something?',
-  'live.failed': 'OBS refused: {message}',
+  'live.running': 'OBS is streaming already and refused (error 500). Press Stop, then go live again.',
+  'live.obsGone': 'The connection to OBS was lost on the way. Go live again when OBS is back.',
+  'live.obsSilent': 'OBS did not answer in time. Look at OBS: does a window there ask something?',
+  'live.failed': 'OBS refused: {message}. Try again; if that does not help, restart OBS.',
   'live.silent': 'OBS did not start the stream and does not say why. Look at OBS: a message may be open there.',
   'live.unreachable': 'OBS could not reach the stage, which has not heard from it. Is the stage’s address reachable from this computer, and its certificate trusted?',
-  'live.lostAtOnce': 'The stage answered OBS, but the connection ended before picture or sound came. A firewall may hold back UDP, or OBS’s log says why.',
-  'live.noMedia': 'OBS is connected, but no picture or sound arrives at the stage. A firewall may hold back UDP.',
+  'live.lostAtOnce': 'The stage answered OBS, but the connection ended before picture or sound came. A firewall may hold back UDP: try another network, such as a phone’s; or OBS’s log says why.',
+  'live.noMedia': 'OBS is connected, but no picture or sound arrives at the stage. A firewall may hold back UDP: try another network, such as a phone’s, or ask whoever looks after this one.',
   'live.ended': 'The broadcast ended, and neither OBS nor the stage says why. The network may have been gone.',
-  'live.wontStop': 'OBS does not stop. Stop the stream in OBS itself.',
+  'live.wontStop': 'OBS does not stop. Press “Stop Streaming” in OBS itself; if that does not help either, quit OBS.',
   'live.otherToken': 'OBS is streaming with a token that this dock did not put there. To go live from here, stop that stream first.',
   'live.elsewhere': 'OBS is streaming to another service. To go live from here, stop that stream first.',
   'live.setUpAgain': 'Set up OBS again',
@@ -240,7 +243,7 @@ export const en = {
   'numbers.loss': '{percent} % lost',
   'numbers.mbits': '{mbits} Mb/s',
   'numbers.percent': '{percent} %',
-  'wrong.nothing': 'OBS sends, but the stage receives nothing. A firewall may hold back UDP.',
+  'wrong.nothing': 'OBS sends, but the stage receives nothing. A firewall may hold back UDP: try another network, such as a phone’s, or ask whoever looks after this one.',
   'wrong.notOpus': 'Nobody can hear you: OBS sends sound that is not Opus.',
   'wrong.noVideo': 'The stage receives no picture.',
   'wrong.noAudio': 'The stage receives no sound.',
@@ -401,6 +404,8 @@ export const en = {
 /** @type {Record<string, string>} */
 let words = en;
 let language = 'en';
+/** The server's sentences in the person's language, by its codes; in English they are the server's own. @type {Record<string, string>} */
+let server = {};
 
 /**
  * Takes the first of the person's languages that we have.
@@ -411,7 +416,8 @@ export async function useLanguage(wanted) {
     const short = tag.slice(0, 2).toLowerCase();
     if (short === 'en') return;
     if (short !== 'de' && short !== 'es') continue;
-    words = short === 'de' ? (await import('./strings.de.js')).de : (await import('./strings.es.js')).es;
+    if (short === 'de') ({ de: words, server } = await import('./strings.de.js'));
+    else ({ es: words, server } = await import('./strings.es.js'));
     language = short;
     document.documentElement.lang = short;
     return;
@@ -432,6 +438,23 @@ export async function addWords(own, others) {
  * @param {Record<string, string | number>} [values]
  */
 export const t = (key, values) => fill(words[key] ?? /** @type {Record<string, string>} */ (en)[key] ?? key, values);
+
+/** Says what may be a key, or somebody else's words. @param {string} text */
+export const said = (text) => (has(text) ? t(text) : text);
+
+/**
+ * What the server said no with. Its detail is in English and may carry more than we know; the other languages go by the code.
+ * @param {string} code @param {string} detail @param {number} [wait] seconds, where the server said how many
+ */
+export function serverSaid(code, detail, wait = 0) {
+  return server[code] ? fill(server[code], { detail, wait: wait > 0 ? duration(wait) : server.later }) : detail;
+}
+
+/** @param {number} seconds */
+function duration(seconds) {
+  const [n, unit] = seconds < 60 ? [seconds, 'second'] : seconds < 5400 ? [seconds / 60, 'minute'] : [seconds / 3600, 'hour'];
+  return new Intl.NumberFormat(language, { style: 'unit', unit: String(unit), unitDisplay: 'long' }).format(Math.ceil(Number(n)));
+}
 
 /** Says it in English, for the server. @param {string} key @param {Record<string, string | number>} [values] */
 export const inEnglish = (key, values) => fill(/** @type {Record<string, string>} */ (en)[key] ?? key, values);
