@@ -30,7 +30,10 @@ type Options struct {
 	Params   map[string]string // "SimpleOutput/VBitrate": what the person has set in that profile
 	Service  Service           // the service in that profile; rtmp_common with no settings if zero
 	Account  string            // [Auth] Type of that profile, such as "Twitch" or "YouTube - RTMP"
+	FPS      float64           // frames per second in that profile; 30 if zero
 	NotReady bool              // starts while loading: requests give 207 until SetReady(true)
+	OtherRPC bool              // an obs-websocket that speaks no version 1: Identify ends with 4010 (2.4)
+	Lag      float64           // share of the frames that the encoder and the renderer leave out, as GetStats counts them
 
 	NoReplayBuffer bool // GetReplayBufferStatus gives 604
 	NoVirtualCam   bool // GetVirtualCamStatus gives 604
@@ -62,6 +65,7 @@ type OBS struct {
 	ready    bool
 	requests []Request
 	holds    map[string]chan struct{}
+	pretends map[string]int
 	state    // all that the requests read and write
 }
 
@@ -84,6 +88,7 @@ func New(opts Options) *OBS {
 		changed:  make(chan struct{}),
 		sessions: map[*session]bool{},
 		holds:    map[string]chan struct{}{},
+		pretends: map[string]int{},
 		ready:    !opts.NotReady,
 		state:    newState(opts),
 	}
@@ -210,6 +215,14 @@ func (o *OBS) Hold(requestType string) (release func()) {
 		}
 		close(gate)
 	})
+}
+
+// Pretend makes OBS answer requests of that type with that status from now on, and do nothing: 702 is a failure of its own, 100 a
+// success that is none. 0 ends it.
+func (o *OBS) Pretend(requestType string, code int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pretends[requestType] = code
 }
 
 // A Request is one that OBS was asked and has answered.

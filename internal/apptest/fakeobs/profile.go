@@ -46,6 +46,9 @@ func newState(opts Options) state {
 	if opts.Service.Type != "" {
 		p.service = opts.Service.clone()
 	}
+	if opts.FPS != 0 {
+		p.video["fpsNumerator"] = opts.FPS
+	}
 	s := state{
 		profiles: []*profile{p}, current: p,
 		outputs:    map[Output]bool{},

@@ -177,7 +177,11 @@ func (o *OBS) handle(kind string, c *call) (any, error) {
 		return nil, fail(207, "OBS is not ready to perform the request.")
 	}
 	h, known := handlers()[kind]
-	switch {
+	switch pretended := o.pretends[kind]; {
+	case pretended == 100:
+		return nil, nil
+	case pretended != 0:
+		return nil, fail(pretended, "")
 	case kind == "":
 		return nil, fail(203, "Your request's `requestType` may not be empty.")
 	case kind == "Sleep": // only in batches
@@ -262,11 +266,12 @@ func (o *OBS) getVersion(*call) (any, error) {
 
 func (o *OBS) getStats(*call) (any, error) {
 	frames := o.frames()
+	lost := int(float64(frames) * o.opts.Lag)
 	return map[string]any{
 		"cpuUsage": 2.5, "memoryUsage": 300.0, "availableDiskSpace": 50_000.0,
 		"activeFps": 30.0, "averageFrameRenderTime": 1.2,
-		"renderSkippedFrames": 0, "renderTotalFrames": frames,
-		"outputSkippedFrames": 0, "outputTotalFrames": frames,
+		"renderSkippedFrames": lost, "renderTotalFrames": frames,
+		"outputSkippedFrames": lost, "outputTotalFrames": frames,
 		"webSocketSessionIncomingMessages": len(o.requests), "webSocketSessionOutgoingMessages": len(o.requests),
 	}, nil
 }

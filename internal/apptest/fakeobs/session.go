@@ -229,7 +229,7 @@ func (s *session) identify(d map[string]any) *closing {
 		return end
 	case version == nil:
 		return &closing{4003, "Your payload's data is missing an `rpcVersion`."}
-	case *version != 1:
+	case *version != 1 || s.obs.opts.OtherRPC:
 		return &closing{4010, "Your requested RPC version is not supported by this server."}
 	}
 	mask, end := unsigned(d, "eventSubscriptions")

@@ -239,6 +239,9 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	endpoint, bearer, opus := o.setting("server"), o.setting("bearer_token"), o.encoders.Audio == "opus"
 	o.touch()
 	o.mu.Unlock()
+	if service == "rtmp_custom" && endpoint != "" { // some other service, which takes whatever comes
+		return newLine(), nil
+	}
 	if output == nil || service != whipCustom {
 		return nil, errors.New("connection refused")
 	}

@@ -240,11 +240,12 @@ func (d *dock) lostAtOnce() {
 	d.far.Lose()
 }
 
-// hurries makes the page's long waits ten times as short. Which they are is in golive.js, and what is reached is the same.
+// hurries makes the page's long waits ten times as short, and those for a profile forty times. Which they are is in golive.js,
+// obs.js and obs-setup.js, and what is reached is the same.
 func (d *dock) hurries() {
 	d.Eval(`(() => {
 		const wait = window.setTimeout;
-		window.setTimeout = (work, ms, ...rest) => wait(work, ms >= 15_000 && ms <= 20_000 ? ms / 10 : ms, ...rest);
+		window.setTimeout = (work, ms, ...rest) => wait(work, ms === 60_000 ? 1_500 : ms === 5_000 || (ms >= 10_000 && ms <= 20_000) ? ms / 10 : ms, ...rest);
 	})()`, nil)
 }
 
@@ -285,7 +286,7 @@ func TestEveryState(t *testing.T) {
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
 		look := browser.Options{Width: 250, Height: 700, ColorScheme: map[bool]string{true: "light", false: "dark"}[engine == browser.Current]}
 		shared := browser.Open(t, engine, look)
-		for _, r := range rows() {
+		walk := func(r row, widths ...int) {
 			// Not in parallel: a row that waited for its turn while this test holds the browser would wait for ever.
 			t.Run(r.name, func(t *testing.T) {
 				d := around(t, r.obs, func() *browser.Page { return shared.For(t, look) })
@@ -294,16 +295,24 @@ func TestEveryState(t *testing.T) {
 					d.state(r.state)
 				}
 				d.WaitText(r.text)
-				d.shoot(engine, r.name)
+				d.shoot(engine, r.name, widths...)
 			})
+		}
+		for _, r := range rows() {
+			walk(r, everyWidth()...)
+		}
+		for _, r := range troubles() {
+			walk(r, 250) // laid out as the rows above
 		}
 	})
 }
 
-// shoot looks at the state at every width that a dock may have, and on a desktop.
-func (d *dock) shoot(engine browser.Engine, name string) {
+func everyWidth() []int { return []int{250, 320, 460, 1280} }
+
+// shoot looks at the state at those widths: all of them are what a dock may have, and a desktop's.
+func (d *dock) shoot(engine browser.Engine, name string, widths ...int) {
 	d.t.Helper()
-	for _, width := range []int{250, 320, 460, 1280} {
+	for _, width := range widths {
 		d.Resize(width, 700)
 		var wide int
 		d.Eval(`document.documentElement.scrollWidth - innerWidth`, &wide)

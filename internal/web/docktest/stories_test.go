@@ -238,7 +238,7 @@ func TestTheBrowserIsInTheWay(t *testing.T) {
 		d.Eval(`navigator.permissions.query = async () => ({state: '`+answer+`'})`, nil)
 		d.signIn()
 		d.WaitText(want)
-		d.shoot(browser.Current, "obs-"+answer)
+		d.shoot(browser.Current, "obs-"+answer, everyWidth()...)
 	}
 }
 

@@ -1,0 +1,333 @@
+package docktest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+)
+
+// readyOBS is an OBS that was set up, which f changes.
+func readyOBS(f func(*fakeobs.Options)) fakeobs.Options {
+	for _, r := range rows() {
+		if r.name == "ready" {
+			params := map[string]string{}
+			for name, value := range r.obs.Params {
+				params[name] = value
+			}
+			r.obs.Params = params
+			f(&r.obs)
+			return r.obs
+		}
+	}
+	panic("there is no row “ready”")
+}
+
+func freshOBS(f func(*fakeobs.Options)) fakeobs.Options {
+	o := fakeobs.Options{Password: obsPassword, Params: map[string]string{}}
+	f(&o)
+	return o
+}
+
+func asIs(*fakeobs.Options) {}
+
+// wide is an OBS whose picture has to be changed: SetVideoSettings is asked for.
+func wide(o *fakeobs.Options) { o.Screen = [2]int{3440, 1440} }
+
+// troubles are the other ways in which OBS can be found, and can fail.
+func troubles() []row {
+	set := func(pairs ...string) func(*fakeobs.Options) {
+		return func(o *fakeobs.Options) {
+			for i := 0; i < len(pairs); i += 2 {
+				o.Params[pairs[i]] = pairs[i+1]
+			}
+		}
+	}
+	return []row{
+		// Finding OBS, and reading it.
+		{"obs-unsupported", "no-obs", freshOBS(func(o *fakeobs.Options) { o.OtherRPC = true }), (*dock).connected, "Stagedoor needs OBS 30 or later: update OBS."},
+		{"read-failed", "checking", freshOBS(asIs), (*dock).readFailed, "The settings of OBS could not be read: 702"},
+		{"read-silent", "checking", freshOBS(asIs), (*dock).readSilent, "OBS did not answer in time. Does a window in OBS ask something?"},
+		{"same-obs", "live", readyOBS(asIs), (*dock).sameOBS, "Another dock of yours is open on the same OBS. Close one of them."},
+
+		// What is found.
+		{"found-many", "not-set-up", readyOBS(func(o *fakeobs.Options) {
+			o.Screen, o.FPS = [2]int{3440, 1440}, 144
+			o.Service.Settings = object{"server": "https://there.example/whip", "bearer_token": ""}
+			set("SimpleOutput/VBitrate", "12000", "SimpleOutput/ABitrate", "320", "SimpleOutput/x264Settings", "keyint=60 bframes=3", "Output/DelayEnable", "true",
+				"Output/Reconnect", "false", "Output/RetryDelay", "30", "Stream1/WHIPSimulcastTotalLayers", "3")(o)
+		}), func(d *dock) {
+			d.connected()
+			d.says("above 8500 the stage ends the broadcast. It becomes 2500.", "Opus does not start above 256. It becomes 160.", "They are switched off.",
+				"A stream delay is set", "OBS does not reconnect after a break. It will.", "OBS waits for 30 s before it calls again", "OBS sends 3 picture sizes at once (simulcast)",
+				"and would overwrite it. It is told.", "144 pictures a second; the stage takes 10 to 60. They become 30.")
+		}, "the stage takes even sizes up to 720p. It becomes 1280×536."},
+		{"found-mac", "not-set-up", freshOBS(func(o *fakeobs.Options) {
+			o.Encoder, o.Platform = "apple_h264", "macos"
+			o.Service = fakeobs.Service{Type: "rtmp_common", Settings: object{"service": "Twitch"}}
+			set("Stream1/EnableMultitrackVideo", "true", "SimpleOutput/VBitrate", "6000")(o)
+		}), func(d *dock) {
+			d.connected()
+			d.says("Apple’s encoder makes B-frames", "OBS streams to “Twitch”. The service becomes WHIP.", "multitrack video is on", "more than the stage advises. It becomes 2500.")
+		}, "A new profile “Stagedoor” is made; “Untitled” stays as it is."},
+		{"found-hevc", "not-set-up", freshOBS(func(o *fakeobs.Options) { o.Encoder = "nvenc_hevc" }), (*dock).connected, "“nvenc_hevc” does not make H.264, the only codec that stages take. It becomes x264."},
+		{"found-advanced", "not-set-up", freshOBS(set("Output/Mode", "Advanced", "AdvOut/Encoder", "obs_nvenc_av1_tex", "AdvOut/ApplyServiceSettings", "false")), func(d *dock) {
+			d.connected()
+			d.says("“obs_nvenc_av1_tex” does not make H.264", "OBS is told to ignore what the service needs")
+		}, "“Stagedoor” is made in Simple mode."},
+		{"ready-advanced", "ready", readyOBS(set("Output/Mode", "Advanced", "AdvOut/Encoder", "com.apple.videotoolbox.videoencoder.ave.avc")), func(d *dock) {
+			d.ready()
+			d.says("untick “Use B-Frames”")
+			d.WaitFor(`document.querySelectorAll('main .findings .person').length === 2 && document.querySelectorAll('.section .person').length === 0`)
+		}, "Keyframe Interval 1 or 2 s (not 0), bitrate up to 2500 kb/s."},
+		{"found-account", "not-set-up", readyOBS(func(o *fakeobs.Options) { o.Account = "YouTube - RTMP" }), (*dock).connected, "linked with YouTube - RTMP, which writes its own key at every start. Disconnect the account in Settings → Stream."},
+		{"found-busy", "not-set-up", freshOBS(asIs), (*dock).busy, "The replay buffer runs. Stop it first"},
+		{"setup-without-outputs", "ready", freshOBS(func(o *fakeobs.Options) { o.NoReplayBuffer, o.NoVirtualCam = true, true }), func(d *dock) {
+			d.connected()
+			d.ClickText("Set up OBS")
+		}, "OBS is ready"},
+
+		// Setting up.
+		{"setup-running", "setup-failed", freshOBS(wide), (*dock).setupRunning, "OBS refused (error 500). Stop the stream, the recording, the replay buffer and the virtual camera"},
+		{"setup-timeout", "setup-failed", freshOBS(asIs), func(d *dock) { d.setsUpHeld("SetCurrentProfile") }, "OBS did not answer in time. Does a window in OBS ask something?"},
+		{"setup-profile", "setup-failed", freshOBS(asIs), (*dock).setupProfile, "OBS did not select the profile “Stagedoor”. Does a window in OBS ask something?"},
+		{"setup-closed", "setup-failed", freshOBS(asIs), (*dock).setupClosed, "OBS closed the connection while it was set up."},
+		{"setup-refused", "setup-failed", freshOBS(asIs), (*dock).setupRefused, "OBS refused: 702. Try again; if that does not help, restart OBS."},
+		{"setup-not-undone", "setup-failed", freshOBS(asIs), (*dock).notUndone, "Not everything could be put back: look at the profile in OBS’s menu Profile."},
+		{"setup-not-kept", "setup-failed", freshOBS(asIs), (*dock).notKept, "OBS did not keep one of the settings: A full picture (keyframe) comes only every 8.3 s"},
+
+		// Going live, and being it.
+		{"live-running", "trouble", readyOBS(asIs), (*dock).runningAlready, "OBS is streaming already and refused (error 500). Press Stop, then go live again."},
+		{"live-obs-silent", "trouble", readyOBS(asIs), (*dock).obsSilent, "OBS did not answer in time. Look at OBS: does a window there ask something?"},
+		{"live-obs-gone", "trouble", readyOBS(asIs), (*dock).obsGone, "The connection to OBS was lost on the way. Go live again when OBS is back."},
+		{"live-not-ours", "trouble", readyOBS(asIs), (*dock).notOurs, "OBS is not set to the stage any more. Set it up again."},
+		{"live-elsewhere", "trouble", readyOBS(asIs), (*dock).liveElsewhere, "OBS is streaming to another service."},
+		{"live-lost", "trouble", readyOBS(asIs), (*dock).lost, "The broadcast ended, and neither OBS nor the stage says why."},
+		{"live-wont-stop", "trouble", readyOBS(asIs), (*dock).wontStop, "OBS does not stop. Press “Stop Streaming” in OBS itself"},
+		{"live-bad-picture", "live", readyOBS(asIs), (*dock).badPicture, "A full picture comes only every 8.3 s (at most 2 s is right)"},
+		{"live-no-sound", "live", readyOBS(asIs), func(d *dock) { d.receives("video") }, "The stage receives no sound."},
+		{"live-no-picture", "live", readyOBS(asIs), func(d *dock) { d.receives("audio") }, "The stage receives no picture."},
+	}
+}
+
+// says waits for each of the sentences.
+func (d *dock) says(sentences ...string) {
+	d.t.Helper()
+	for _, s := range sentences {
+		d.WaitText(s)
+	}
+}
+
+func (d *dock) readFailed() {
+	d.obs.Pretend("GetVideoSettings", 702)
+	d.connected()
+}
+
+func (d *dock) readSilent() {
+	d.obs.Hold("GetVideoSettings")
+	d.hurries()
+	d.connected()
+}
+
+func (d *dock) sameOBS() {
+	d.live()
+	d.desk.tell("docks", object{"docks": []any{object{
+		"id": "another0", "since": time.Now(), "agent": "Mozilla/5.0 Chrome/127 OBS/32.1.2", "live": true, "participantId": d.desk.participant(),
+	}}})
+}
+
+func (d *dock) busy() {
+	d.obs.SetOutput(fakeobs.ReplayBuffer, true)
+	d.obs.SetOutput(fakeobs.VirtualCam, true)
+	d.connected()
+	d.says("The virtual camera runs. Stop it first")
+}
+
+// setsUpHeld begins the set-up, and OBS answers that request when it is let.
+func (d *dock) setsUpHeld(request string) (release func()) {
+	d.connected()
+	d.state("not-set-up")
+	d.hurries()
+	release = d.obs.Hold(request)
+	d.ClickText("Set up OBS")
+	d.state("setting-up")
+	return release
+}
+
+// setupRunning is somebody who starts to record in the midst of it.
+func (d *dock) setupRunning() {
+	release := d.setsUpHeld("SetVideoSettings")
+	d.obs.Wait(d.t, "our profile", func(s fakeobs.State) bool { return s.Profile == "Stagedoor" })
+	d.obs.SetOutput(fakeobs.Recording, true)
+	release()
+}
+
+// setupProfile is an OBS that answers and does not act, because a box holds its window.
+func (d *dock) setupProfile() {
+	d.connected()
+	d.state("not-set-up")
+	d.hurries()
+	d.obs.Pretend("CreateProfile", 100)
+	d.ClickText("Set up OBS")
+	d.says("Everything is as it was before.")
+}
+
+func (d *dock) setupClosed() {
+	d.setsUpHeld("SetStreamServiceSettings")
+	d.WaitFor(`document.querySelector('.progress .now').textContent === "WHIP and your token"`)
+	d.obs.Crash()
+	d.state("no-obs")
+	if err := d.obs.Restart(); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *dock) setupRefused() {
+	d.connected()
+	d.state("not-set-up")
+	d.obs.Pretend("SetStreamServiceSettings", 702)
+	d.ClickText("Set up OBS")
+	d.says("Everything is as it was before.")
+}
+
+func (d *dock) notUndone() {
+	d.obs.Pretend("RemoveProfile", 702)
+	d.setupRefusedByServer()
+	d.says("30 tokens in 10 minutes is the limit")
+}
+
+func (d *dock) setupRefusedByServer() {
+	d.connected()
+	d.state("not-set-up")
+	d.desk.become(func() {
+		d.desk.refuse = object{"detail": "30 tokens in 10 minutes is the limit; try again in 4 minutes."}
+	})
+	d.ClickText("Set up OBS")
+}
+
+func (d *dock) notKept() {
+	d.connected()
+	d.state("not-set-up")
+	d.obs.Pretend("SetProfileParameter", 100)
+	d.ClickText("Set up OBS")
+	d.says("Everything is as it was before.")
+}
+
+// runningAlready is somebody who presses OBS's own button at the same time.
+func (d *dock) runningAlready() {
+	d.hasToken()
+	release := d.obs.Hold("StartStream")
+	d.ClickText("Go live")
+	d.WaitText("OBS calls the stage")
+	d.WaitFor(`document.querySelector('.progress .now').textContent === "OBS calls the stage"`)
+	d.obs.StartByHand()
+	d.obs.WaitStream(d.t, "STARTED")
+	release()
+}
+
+// hasToken waits for the token that a dock at rest puts into OBS.
+func (d *dock) hasToken() {
+	d.ready()
+	d.WaitText("The token in OBS is valid until")
+}
+
+func (d *dock) obsSilent() {
+	d.hasToken()
+	d.hurries()
+	d.obs.Hold("StartStream")
+	d.ClickText("Go live")
+}
+
+func (d *dock) obsGone() {
+	d.hasToken()
+	d.obs.Hold("GetStreamServiceSettings")
+	d.ClickText("Go live")
+	d.state("starting")
+	d.obs.Crash()
+	d.state("no-obs")
+	if err := d.obs.Restart(); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *dock) streamsTo(service fakeobs.Service) {
+	d.obs.Edit(func(_ map[string]string, s *fakeobs.Service) { *s = service })
+}
+
+func (d *dock) notOurs() {
+	d.hasToken()
+	d.streamsTo(fakeobs.Service{Type: "rtmp_custom", Settings: object{"server": "rtmp://elsewhere.example/live", "key": "k"}})
+	d.ClickText("Go live")
+	d.says("Set up OBS again")
+}
+
+func (d *dock) liveElsewhere() {
+	d.hasToken()
+	d.streamsTo(fakeobs.Service{Type: "rtmp_custom", Settings: object{"server": "rtmp://elsewhere.example/live", "key": "k"}})
+	d.obs.StartByHand()
+}
+
+// lost is ICE that fails, after which OBS does not reconnect.
+func (d *dock) lost() {
+	d.live()
+	d.far.Lose()
+	d.says("Go live again")
+}
+
+func (d *dock) wontStop() {
+	d.live()
+	d.hurries()
+	d.obs.Pretend("StopStream", 100)
+	d.ClickText("Stop")
+}
+
+func (d *dock) badPicture() {
+	d.live()
+	bad := reception()
+	bad["video"] = object{"codec": "H264", "profile": "High", "width": 1920, "height": 1080, "fps": 30, "bitrate": 9_400_000, "keyframeInterval": 8.3, "bFrames": true, "layers": 1}
+	bad["loss"] = 0.05
+	d.desk.present(bad)
+	d.says("The picture has 9.4 Mb/s; the stage takes at most 8.5.", "The picture is 1080p; the stage takes at most 720p.", "The picture has B-frames and may stutter for viewers.",
+		"5 % of what OBS sends gets lost on the way.", "Stop, then set up OBS again")
+}
+
+// receives is a stage that has had one of the two for longer than a beginning takes.
+func (d *dock) receives(only string) {
+	d.live()
+	half := reception()
+	delete(half, map[string]string{"video": "audio", "audio": "video"}[only])
+	d.desk.present(half)
+	d.later()
+}
+
+// later is after what counts as a beginning.
+func (d *dock) later() {
+	d.Eval(`(() => { const now = Date.now; Date.now = () => now() + 20_000; })()`, nil)
+}
+
+// TestWhatOBSSendsAndTheStageReceives: the sentences that need some seconds of OBS's own numbers.
+func TestWhatOBSSendsAndTheStageReceives(t *testing.T) {
+	t.Parallel()
+	d := unconnected(t, browser.OBS31, readyOBS(func(o *fakeobs.Options) { o.Lag = 0.25 }), browser.Options{Width: 250})
+	d.live()
+	d.says("This computer encodes too slowly: 25", "This computer draws the scene too slowly: 25")
+	d.desk.present(object{"loss": 0, "since": time.Now().UTC()})
+	d.later()
+	d.says("OBS sends, but the stage receives nothing. A firewall may hold back UDP: try another network")
+}
+
+// TestAdvancedModeIsForThePerson: where setting OBS up again cannot cure what the stage measures, the page says what the person can do.
+func TestAdvancedModeIsForThePerson(t *testing.T) {
+	t.Parallel()
+	d := unconnected(t, browser.OBS31, readyOBS(func(o *fakeobs.Options) {
+		o.Params["Output/Mode"], o.Params["AdvOut/Encoder"] = "Advanced", "obs_nvenc_h264_tex"
+	}), browser.Options{Width: 250})
+	d.live()
+	d.WaitNoText("Keyframe Interval 1 or 2 s")
+	far := reception()
+	far["video"].(object)["keyframeInterval"] = 8.3
+	d.desk.present(far)
+	d.says("A full picture comes only every 8.3 s", "Keyframe Interval 1 or 2 s (not 0)")
+	d.WaitNoText("Stop, then set up OBS again")
+}
