@@ -301,8 +301,11 @@ func TestEveryState(t *testing.T) {
 		for _, r := range rows() {
 			walk(r, everyWidth()...)
 		}
-		for _, r := range troubles() {
-			walk(r, 250) // laid out as the rows above
+		// Laid out as the rows above by the same code, so one width will do, and each engine takes its share of them.
+		for i, r := range troubles() {
+			if browser.Engines()[i%len(browser.Engines())] == engine {
+				walk(r, 250)
+			}
 		}
 	})
 }
@@ -319,7 +322,7 @@ func (d *dock) shoot(engine browser.Engine, name string, widths ...int) {
 		if wide > 0 {
 			d.t.Errorf("%s at %d px is %d px too wide", name, width, wide)
 		}
-		if *screenshots == "" || engine == browser.OBS30 {
+		if *screenshots == "" || (engine == browser.OBS30 && len(widths) > 1) {
 			continue
 		}
 		d.FullScreenshot(filepath.Join(*screenshots, fmt.Sprintf("%s-%d-%s.png", name, width, map[bool]string{true: "browser", false: "dock"}[engine == browser.Current])))

@@ -331,3 +331,20 @@ func TestAdvancedModeIsForThePerson(t *testing.T) {
 	d.says("A full picture comes only every 8.3 s", "Keyframe Interval 1 or 2 s (not 0)")
 	d.WaitNoText("Stop, then set up OBS again")
 }
+
+// TestTheServersReasonInGerman: the server says it in English, and the dock in the person's language, with what the operator wrote.
+func TestTheServersReasonInGerman(t *testing.T) {
+	t.Parallel()
+	d := unconnected(t, browser.OBS31, readyOBS(asIs), browser.Options{Width: 250, Lang: "de"})
+	d.connected()
+	d.state("ready")
+	d.ClickText("Auf Sendung gehen")
+	d.obs.WaitStream(t, "STARTED")
+	d.desk.stage("publishing", "", "")
+	d.state("live")
+	d.desk.stage("ended", "kicked", "The hall is closing.")
+	d.far.Answer(fakeobs.Refuse(401))
+	d.far.Drop()
+	d.state("trouble")
+	d.says("Der Betreiber hat deine Sendung beendet: The hall is closing.")
+}
