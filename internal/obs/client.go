@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,7 +124,7 @@ func Connect(ctx context.Context, opts Options) (*Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
 	conn, answer, err := websocket.Dial(ctx, opts.URL, &websocket.DialOptions{Subprotocols: []string{"obswebsocket.json"}})
-	if err != nil && (answer != nil || strings.Contains(err.Error(), "malformed HTTP")) { // net/http has no error of its own for that
+	if err != nil && (answer != nil || reached(err)) {
 		return nil, notOBS(opts.URL, err)
 	}
 	if err != nil {
@@ -221,16 +223,24 @@ func (c *Client) write(ctx context.Context, op int, d any) error {
 	return c.conn.Write(ctx, websocket.MessageText, text)
 }
 
-func unreachable(url string, cause error) error {
+func unreachable(addr string, cause error) error {
 	return stage.Errorf(stage.ErrUnavailable,
-		"OBS is not reachable at %s: start OBS, then Tools → WebSocket Server Settings → Enable WebSocket server", url).
+		"OBS is not reachable at %s: start OBS, then Tools → WebSocket Server Settings → Enable WebSocket server", addr).
 		WithCode("obs_unreachable").WithCause(cause)
 }
 
+// reached says that somebody took the connection: net/http failed, and neither dialing nor the time was what failed it.
+func reached(err error) bool {
+	var exchange *url.Error
+	var network *net.OpError
+	return errors.As(err, &exchange) && exchange.Op != "parse" && !exchange.Timeout() && !errors.Is(err, context.Canceled) &&
+		(!errors.As(err, &network) || network.Op != "dial")
+}
+
 // notOBS is another program on the port: a web server, or an obs-websocket of before OBS 28.
-func notOBS(url string, cause error) error {
+func notOBS(addr string, cause error) error {
 	return stage.Errorf(stage.ErrUnavailable,
-		"something answers at %s, but it is not the WebSocket server of OBS 28 or later: its port is shown in OBS under Tools → WebSocket Server Settings", url).
+		"something answers at %s, but it is not the WebSocket server of OBS 28 or later: its port is shown in OBS under Tools → WebSocket Server Settings", addr).
 		WithCode("not_obs").WithCause(cause)
 }
 

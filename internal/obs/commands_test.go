@@ -163,6 +163,7 @@ func TestFailuresAreOneSentence(t *testing.T) {
 	}()
 	for url, want := range map[string]string{
 		"ws://127.0.0.1:1":                                     "obs_unreachable",
+		"ws://no such host":                                    "obs_unreachable",
 		strings.Replace(web.URL, "http", "ws", 1):              "not_obs",
 		strings.Replace(chatty.URL, "http", "ws", 1):           "not_obs",
 		"ws://" + ssh.Addr().String():                          "not_obs",
