@@ -192,13 +192,18 @@ func (d *dock) liveWrong() {
 	d.desk.present(bad)
 }
 
-// dying is the end of a long evening: the token's time to be renewed has come while it was in use.
-func (d *dock) dying() {
-	d.live()
+// ageToken makes the time come at which the token in OBS is to be renewed.
+func (d *dock) ageToken() {
 	d.Eval(`(() => {
 		const kept = JSON.parse(localStorage.getItem('stagedoor.token'));
 		localStorage.setItem('stagedoor.token', JSON.stringify({...kept, renewAt: Date.now()}));
 	})()`, nil)
+}
+
+// dying is the end of a long evening: the token's time to be renewed has come while it was in use.
+func (d *dock) dying() {
+	d.live()
+	d.ageToken()
 	d.Reload()
 	d.connect(obsPassword)
 	d.state("starting")

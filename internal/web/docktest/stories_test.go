@@ -207,14 +207,14 @@ func (d *dock) rescued(fresh string) {
 	d.state("live")
 }
 
-// TestATokenIsRenewedInTime, while nobody is live and it has less than an hour left.
+// TestATokenIsRenewedInTime, while nobody is live and its time has come.
 func TestATokenIsRenewedInTime(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
-	d.desk.become(func() { d.desk.lives = 10 * time.Minute })
 	d.state("not-set-up")
 	d.ClickText("Set up OBS")
 	d.state("ready")
+	d.ageToken()
 	d.desk.become(func() { d.desk.lives = 30 * time.Hour })
 	d.ClickText("Connected to OBS 32.1.2")
 	d.ClickText("Look again")

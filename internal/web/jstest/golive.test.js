@@ -124,7 +124,7 @@ describe('Go live', () => {
     const call = obs.call;
     obs.call = (request, data) => (request === 'SetStreamServiceSettings' ? Promise.resolve() : call(request, data));
     await broadcast.go(arn);
-    assert.match(broadcast.state.reason.values.message, /did not keep/);
+    assert.equal(broadcast.state.reason.text, 'live.notKept');
     assert.equal(obs.count('StartStream'), 0);
   });
 

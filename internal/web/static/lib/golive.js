@@ -3,7 +3,7 @@
  * stage's events are the other half of every wait. Nothing waits without a limit.
  */
 import { CODE } from './obs.js';
-import { serviceSettings } from './obs-setup.js';
+import { serviceSettings, SetupError } from './obs-setup.js';
 
 /** What OBS sends is wrong, and would be again: only other settings help. */
 export const SETTINGS = Object.freeze(['no_h264', 'bitrate_exceeded', 'resolution_exceeded', 'b_frame_present', 'invalid_video_codec', 'invalid_audio_codec', 'invalid_input']);
@@ -134,6 +134,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   function fail(err) {
     const code = err?.code;
     if (err?.name === 'ApiError') return trouble({ text: `api.${code}`, detail: err.message, code: String(code) }, false);
+    if (err?.name === 'SetupError') return trouble({ text: err.text, values: err.values }, state.sending);
     if (code === CODE.outputRunning) return trouble({ text: 'live.running', values: { message: err.message } }, true);
     if (code === 'closed') return trouble({ text: 'live.obsGone' }, state.sending);
     if (code === 'timeout') return trouble({ text: 'live.obsSilent', values: { message: err.message } }, state.sending);
@@ -172,7 +173,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     if (has.service !== 'WHIP' || has.server !== ready.server || has.bearer_token !== ready.bearer_token) {
       await obs.call('SetStreamServiceSettings', serviceSettings(ready));
       const { streamServiceType: type, streamServiceSettings: now } = await obs.call('GetStreamServiceSettings');
-      if (type !== 'whip_custom' || now.server !== ready.server || now.bearer_token !== ready.bearer_token) throw new Error('OBS did not keep the settings');
+      if (type !== 'whip_custom' || now.server !== ready.server || now.bearer_token !== ready.bearer_token) throw new SetupError('live.notKept');
     }
     tokens.keep(ready);
   }

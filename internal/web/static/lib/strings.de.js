@@ -208,6 +208,7 @@ export const de = {
   'live.silent': 'OBS hat den Stream nicht gestartet und sagt nicht, warum. Sieh in OBS nach: Dort kann eine Meldung offen sein.',
   'live.unreachable': 'OBS konnte die Bühne nicht erreichen, sie hat nichts von ihm gehört. Ist ihre Adresse von diesem Computer aus erreichbar und ihr Zertifikat gültig?',
   'live.lostAtOnce': 'Die Bühne hat OBS geantwortet, aber die Verbindung endete, bevor Bild oder Ton kam. Vielleicht hält eine Firewall UDP auf: Versuche es über ein anderes Netz, etwa das eines Handys; oder das Protokoll von OBS sagt, warum.',
+  'live.notKept': 'OBS hat Adresse und Token nicht behalten. Ein verknüpftes Konto oder ein anderes Programm ändert sie: Drück „OBS einrichten“ oder schalte das ab, und versuch es noch einmal.',
   'live.noMedia': 'OBS ist verbunden, aber an der Bühne kommt weder Bild noch Ton an. Vielleicht hält eine Firewall UDP auf: Versuche es über ein anderes Netz, etwa das eines Handys, oder frage, wer sich um dieses kümmert.',
   'live.ended': 'Die Sendung ist zu Ende, und weder OBS noch die Bühne sagt, warum. Vielleicht war das Netz weg.',
   'live.wontStop': 'OBS hört nicht auf. Beende den Stream in OBS selbst; wenn auch das nicht hilft, beende OBS.',

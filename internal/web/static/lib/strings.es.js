@@ -208,6 +208,7 @@ export const es = {
   'live.silent': 'OBS no empezó a emitir y no dice por qué. Mira OBS: puede haber un mensaje abierto.',
   'live.unreachable': 'OBS no pudo llegar al escenario, que no ha sabido de él. ¿Se llega a su dirección desde este equipo y es válido su certificado?',
   'live.lostAtOnce': 'El escenario respondió a OBS, pero la conexión terminó antes de que llegara imagen o sonido. Quizá un cortafuegos retiene UDP: prueba otra red, como la de un móvil; o el registro de OBS dice por qué.',
+  'live.notKept': 'OBS no conservó la dirección y el token que recibió. Una cuenta vinculada u otro programa los cambia: pulsa «Preparar OBS», o desactívalo, e inténtalo de nuevo.',
   'live.noMedia': 'OBS está conectado, pero al escenario no llegan ni imagen ni sonido. Quizá un cortafuegos retiene UDP: prueba otra red, como la de un móvil, o pregunta a quien se ocupa de esta.',
   'live.ended': 'La emisión terminó, y ni OBS ni el escenario dicen por qué. Quizá se cayó la red.',
   'live.wontStop': 'OBS no se detiene. Detén la emisión en el propio OBS; si tampoco ayuda, cierra OBS.',

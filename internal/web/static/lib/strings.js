@@ -219,6 +219,7 @@ export const en = {
   'live.silent': 'OBS did not start the stream and does not say why. Look at OBS: a message may be open there.',
   'live.unreachable': 'OBS could not reach the stage, which has not heard from it. Is the stage’s address reachable from this computer, and its certificate trusted?',
   'live.lostAtOnce': 'The stage answered OBS, but the connection ended before picture or sound came. A firewall may hold back UDP: try another network, such as a phone’s; or OBS’s log says why.',
+  'live.notKept': 'OBS did not keep the endpoint and the token that it was given. A linked account or another program changes them: press “Set up OBS”, or switch that off, and try again.',
   'live.noMedia': 'OBS is connected, but no picture or sound arrives at the stage. A firewall may hold back UDP: try another network, such as a phone’s, or ask whoever looks after this one.',
   'live.ended': 'The broadcast ended, and neither OBS nor the stage says why. The network may have been gone.',
   'live.wontStop': 'OBS does not stop. Press “Stop Streaming” in OBS itself; if that does not help either, quit OBS.',
