@@ -239,7 +239,8 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	endpoint, bearer, opus := o.setting("server"), o.setting("bearer_token"), o.encoders.Audio == "opus"
 	o.touch()
 	o.mu.Unlock()
-	if service == "rtmp_custom" && endpoint != "" { // some other service, which takes whatever comes
+	if service == "rtmp_custom" && strings.HasPrefix(endpoint, "rtmp://") && !strings.HasPrefix(endpoint, "rtmp://127.0.0.1") {
+		// Some other service, which takes whatever comes. On this machine nobody listens for RTMP.
 		return newLine(), nil
 	}
 	if output == nil || service != whipCustom {
