@@ -151,7 +151,7 @@ func (s *Service) untold(list []stage.Participant) (untold []stage.Participant) 
 	return untold
 }
 
-// tellAWS says whether it need not be done again: AWS knows, or the stage is watched for who has not come yet.
+// tellAWS says whether it need not be done again: the stage is watched then for whoever turns up with that token.
 func (s *Service) tellAWS(ctx context.Context, p stage.Participant) bool {
 	// Perhaps long gone: whoever is not known to be there has not just ended.
 	err := s.sendAway(as(ctx, "revoked"), p.Stage, p.ID, revoked(), false)
@@ -360,7 +360,7 @@ func (s *Service) turnAway(ctx context.Context, w *watch, p *person) {
 		return
 	}
 	if err := s.sendAway(ctx, w.arn, p.participant.ID, revoked(), true); err != nil && !errors.Is(err, stage.ErrNotFound) {
-		s.cfg.Log.Warn("a revoked participant is on the stage", "participant", p.participant.ID, "stage", w.arn, "err", err)
+		s.cfg.Log.Warn("somebody who was sent away is on the stage again", "participant", p.participant.ID, "stage", w.arn, "err", err)
 	}
 }
 

@@ -159,7 +159,7 @@ func (m *Manager) giveUp(ctx context.Context, region string) (dropped Key, err e
 			return dropped, err
 		}
 		dropped = k
-		dropped.State = "given up"
+		dropped.State = StateGivenUp
 	}
 	return dropped, nil
 }
@@ -193,12 +193,7 @@ func (m *Manager) exclusively(ctx context.Context, region string, do func(finish
 		return Key{}, err
 	}
 	defer unlock()
-	finished, err := m.resume(ctx, func(k Key) bool {
-		if k.Region != region {
-			m.cfg.Log.Warn("a change of keys in another region is not finished; the server goes on with it", "key", k.Name, "region", k.Region)
-		}
-		return k.Region == region
-	})
+	finished, err := m.resume(ctx, func(k Key) bool { return k.Region == region })
 	if err != nil {
 		return Key{}, err
 	}

@@ -562,7 +562,7 @@ func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 	if _, err := h.keys.Rotate(t.Context(), "eu-west-1", keys.Source{}); !errors.Is(err, stage.ErrUnavailable) {
 		t.Errorf("the region of the unfinished key: got %v, want that it is unavailable", err)
 	}
-	if k := h.must(h.keys.Retire(t.Context(), "eu-west-1")); k.State != "given up" {
+	if k := h.must(h.keys.Retire(t.Context(), "eu-west-1")); k.State != keys.StateGivenUp {
 		t.Errorf("retired: got %+v, want that it is given up", k)
 	}
 	list, err := h.keys.List(t.Context())

@@ -21,6 +21,7 @@ import (
 const (
 	StateNew      = "new"      // chosen, perhaps not yet imported: work goes on from here after an interruption
 	StateActive   = "active"   // signs
+	StateGivenUp  = "given up" // never signed; only ever told, not kept
 	StateRetiring = "retiring" // signs no more; deleted when the last token that it signed has expired
 )
 

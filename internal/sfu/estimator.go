@@ -300,13 +300,13 @@ func (e *estimator) judge() (carries int, full bool) {
 	if e.settled = e.settled || queue < standing || now-e.from > settleMost; !e.settled {
 		return 0, false
 	}
-	slope := slope(list)
-	if queue < standing || slope < rising {
+	grows := slope(list)
+	if queue < standing || grows < rising {
 		e.growing = 0
 	} else if e.growing == 0 {
 		e.growing = now
 	}
-	long := queue > longQueue && slope > -rising
+	long := queue > longQueue && grows > -rising
 	if !long && (e.growing == 0 || now-e.growing < judgeTime) {
 		return 0, false
 	}

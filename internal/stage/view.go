@@ -15,7 +15,6 @@ type View string
 
 // The layouts.
 const (
-	ViewStage     View = "stage"
 	ViewGrid      View = "grid"
 	ViewSpotlight View = "spotlight"
 )
@@ -36,7 +35,7 @@ func ParseView(text string) (View, error) {
 		return View(text), nil
 	// PostgreSQL has no NUL in a text.
 	case isParticipant, user == "", !utf8.ValidString(user), utf8.RuneCountInString(user) > MaxUserID, strings.ContainsRune(user, 0):
-		return "", Errorf(ErrInvalid, `A view is "stage", "grid", "spotlight", the user id of the one who is shown, or "participant:" and a participant id.`)
+		return "", Errorf(ErrInvalid, `A view is "grid", "spotlight", the user id of the one who is shown, or "participant:" and a participant id.`)
 	case isUser:
 		return viewOfUser(user), nil
 	}
@@ -63,7 +62,7 @@ func (v View) Shows(p Participant) bool {
 	return v == "" || v.layout() || v == ViewOf(p)
 }
 
-func (v View) layout() bool { return slices.Contains([]View{ViewStage, ViewGrid, ViewSpotlight}, v) }
+func (v View) layout() bool { return slices.Contains([]View{ViewGrid, ViewSpotlight}, v) }
 
 // plain keeps to what a participant id is made of.
 func plain(id string) bool {

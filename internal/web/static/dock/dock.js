@@ -2,6 +2,7 @@
 import { api } from '../lib/api.js';
 import { listen } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
+import { KEYS } from '../lib/memory.js';
 import { createMeter } from '../lib/numbers.js';
 import { check, isReady, readObs } from '../lib/obs-check.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
@@ -13,9 +14,6 @@ import { createPeopleTab } from './people.js';
 import { createReport } from './report.js';
 import { focusTab, intoAddress, panel, tabOfAddress, tabsView } from './tabs.js';
 import { airView, dockView, headline, stateOf, worry } from './views.js';
-
-/** What this browser remembers, each under a key of ours. */
-const KEYS = Object.freeze({ address: 'stagedoor.obs.address', password: 'stagedoor.obs.password', stage: 'stagedoor.stage', noWhip: 'stagedoor.noWhip' });
 
 const TELL_EVERY = 45_000; // the server forgets a dock that is silent for longer than two minutes
 const LOOK_EVERY = 30_000; // no event tells that somebody changed OBS's settings

@@ -283,6 +283,9 @@ function noStage() {
   return [title('off', t('live.ready')), h('p', { className: 'lead' }, t('live.noStage'))];
 }
 
+/** What only the person can set. @param {Finding[]} findings */
+const yoursList = (findings) => h('ul', { className: 'findings', key: 'yours', 'aria-label': t('check.yours') }, ...findings.map(finding));
+
 /** @param {Model} m @param {Actions} act */
 function ready(m, act) {
   const until = m.broadcast.expiresAt;
@@ -291,7 +294,7 @@ function ready(m, act) {
     title('good', t('live.ready')),
     stageChoice(m, act),
     button(t('live.go'), act.go, { className: 'primary wide large', key: 'go' }),
-    yours.length > 0 && h('ul', { className: 'findings', key: 'yours', 'aria-label': t('check.yours') }, ...yours.map(finding)),
+    yours.length > 0 && yoursList(yours),
     h('p', { className: 'hint', key: 'token' }, until > m.now ? t('live.tokenUntil', { time: time(until) }) : t('live.tokenLater')),
   ];
 }
@@ -321,7 +324,7 @@ function live(m, act) {
   return [
     title('live', t('live.live'), h('span', { className: 'clock', role: 'timer', 'aria-label': t('live.since', { time: time(m.broadcast.since) }) }, span(seconds))),
     ...wrong.map((w) => h('p', { className: 'warning', key: w.text, role: 'status' }, t(w.text, w.values))),
-    theirs.length > 0 && wrong.some((w) => THEIRS.includes(w.text)) && h('ul', { className: 'findings', key: 'yours', 'aria-label': t('check.yours') }, ...theirs.map(finding)),
+    theirs.length > 0 && wrong.some((w) => THEIRS.includes(w.text)) && yoursList(theirs),
     wrong.some((w) => w.cure === 'setup' && !(theirs.length > 0 && THEIRS.includes(w.text))) && button(t('live.stopAndSetUp'), act.stopAndSetUp, { className: 'primary wide', key: 'cure' }),
     m.dying && h('p', { className: 'warning', key: 'dying' }, t('live.dying', { time: time(m.broadcast.expiresAt) })),
     button(t('live.stop'), act.stop, { className: 'danger wide large', key: 'stop' }),

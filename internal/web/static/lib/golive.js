@@ -226,16 +226,22 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
     if (state.phase !== 'live') become({ phase: 'live', since: state.since || now(), sending: true, renewing: false });
   }
 
+  /** @param {import('./types.js').StageEvent} event */
+  const isEnd = (event) => event.kind === 'refused' || event.kind === 'ended';
+
+  /** The last word of the stage, if it was that it is over. */
+  const lastEnd = () => (lastWord && isEnd(lastWord) ? lastWord : undefined);
+
   /** OBS stopped unasked; the stage may have a word about it, before or just after. @param {string} text when it has none @returns {Promise<void>} */
   async function stopped(text) {
-    const word = (lastWord && ['refused', 'ended'].includes(lastWord.kind) ? lastWord : undefined) ?? lastClaim ?? (await reason());
+    const word = lastEnd() ?? lastClaim ?? (await reason());
     if (unwanted) return become({ phase: 'idle', sending: false, renewing: false });
     if (word && word.kind === 'refused' && renewable(word)) return renew();
     trouble(word ? said(word, text) : { text }, false);
   }
 
   async function reason() {
-    const fact = await when((f) => f.kind === 'stop' || f.kind === 'claim' || (f.kind === 'stage' && ['refused', 'ended'].includes(f.event.kind)), waits.reason);
+    const fact = await when((f) => f.kind === 'stop' || f.kind === 'claim' || (f.kind === 'stage' && isEnd(f.event)), waits.reason);
     return fact?.kind === 'stage' || fact?.kind === 'claim' ? fact.event : undefined;
   }
 
@@ -257,7 +263,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
   /** OBS is in its reconnect loop, and the stage may say what it thinks of that. */
   async function knocking() {
     const since = state.since;
-    const word = lastWord && ['refused', 'ended'].includes(lastWord.kind) ? lastWord : undefined;
+    const word = lastEnd();
     become({ phase: 'reconnecting', sending: true, since, ...(word && { reason: said(word, 'live.ended') }) });
     const expired = state.expiresAt > 0 && state.expiresAt <= now();
     if (word && FINAL.includes(word.code)) return giveUp(word);
@@ -348,13 +354,13 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits: 
       if (fact.presence.publishing && state.phase !== 'reconnecting') live();
     }
     if (fact.kind !== 'stage' && fact.kind !== 'claim') return;
-    if (state.phase === 'trouble' && !state.reason?.detail && ['refused', 'ended'].includes(fact.event.kind)) {
+    if (state.phase === 'trouble' && !state.reason?.detail && isEnd(fact.event)) {
       return trouble(said(fact.event, 'live.ended'), state.sending); // late, but now we know why
     }
     if (!on || fact.kind === 'claim') return;
     if (fact.event.kind === 'publishing') live();
     else if (fact.event.kind === 'ended' && FINAL.includes(fact.event.code)) void only(() => giveUp(fact.event));
-    else if (['refused', 'ended'].includes(fact.event.kind) && state.phase === 'reconnecting') void only(knocking);
+    else if (isEnd(fact.event) && state.phase === 'reconnecting') void only(knocking);
   }
 
   return {

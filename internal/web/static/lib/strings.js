@@ -94,7 +94,7 @@ export const en = {
   'obs.connected': 'Connected to OBS {version}',
   'obs.readFailed': 'The settings of OBS could not be read: {message}',
   'obs.timeout': 'OBS did not answer in time. Does a window in OBS ask something?',
-  'obs.closed': 'OBS is not connected (any more).',
+  'obs.closed': 'OBS is not connected (any more): look whether it runs, and connect again.',
 
   // the dock: what OBS has set
   'check.title': 'OBS is not ready for the stage yet',
@@ -246,8 +246,8 @@ export const en = {
   'numbers.percent': '{percent} %',
   'wrong.nothing': 'OBS sends, but the stage receives nothing. A firewall may hold back UDP: try another network, such as a phone’s, or ask whoever looks after this one.',
   'wrong.notOpus': 'Nobody can hear you: OBS sends sound that is not Opus.',
-  'wrong.noVideo': 'The stage receives no picture.',
-  'wrong.noAudio': 'The stage receives no sound.',
+  'wrong.noVideo': 'The stage receives no picture: does OBS show one, and is its video encoder running?',
+  'wrong.noAudio': 'The stage receives no sound: look at the mixer in OBS, and that a track is ticked for the stream.',
   'wrong.bitrate': 'The picture has {mbits} Mb/s; the stage takes at most {most}.',
   'wrong.height': 'The picture is {height}p; the stage takes at most {most}p.',
   'wrong.bFrames': 'The picture has B-frames and may stutter for viewers.',

@@ -9,7 +9,7 @@ const HOLD = 1_500;
 const SPEAKING = 0.35;
 
 /** @param {string} view @returns {'grid' | 'spotlight' | 'person'} */
-export const kindOf = (view) => (view === 'grid' || view === 'stage' ? 'grid' : view === 'spotlight' ? 'spotlight' : 'person');
+export const kindOf = (view) => (view === 'grid' || view === 'spotlight' ? view : 'person');
 
 /**
  * Whom a view receives. Of two broadcasts of one person the newer one is meant.

@@ -13,6 +13,7 @@ import { addWords, t } from '../lib/strings.js';
 import { chatView, createChat } from './chat.js';
 import { audience, card, cards, choose, personOf, readChoices } from './people.js';
 import { addToScene, keyIn, sourceName } from './scene.js';
+import { LAYOUTS } from '../lib/stage/view.js';
 import { en } from './strings.js';
 import { createTile } from './tile.js';
 import { notices, peopleView, sourcesView, toolbar } from './views.js';
@@ -243,7 +244,7 @@ export function createPeople(about) {
       void working(async () => {
         const ours = href('source');
         const { done, scene } = await addToScene(obs, {
-          name: sourceName(name), stage: /** @type {Stage} */ (model.stage), view, canvas: view === 'grid' || view === 'spotlight',
+          name: sourceName(name), stage: /** @type {Stage} */ (model.stage), view, canvas: LAYOUTS.includes(view),
           ours: (url) => url.startsWith(`${ours}#`), shows, make: () => makeView(view),
         });
         note(t(`scene.done.${done}`, { name, scene }));

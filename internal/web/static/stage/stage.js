@@ -1,11 +1,9 @@
 /** The people of the stage in a dock, or a browser tab, of their own: with a connection to OBS of its own. */
+import { KEYS } from '../lib/memory.js';
 import { createObs, obsAddress } from '../lib/obs.js';
 import { header, page, signedIn, signOut } from '../lib/page.js';
 import { t } from '../lib/strings.js';
 import { openPeople } from './onstage.js';
-
-/** What this browser remembers; the dock writes it. */
-const KEYS = Object.freeze({ stage: 'stagedoor.stage', address: 'stagedoor.obs.address', password: 'stagedoor.obs.password' });
 
 const inObs = navigator.userAgent.includes('OBS/');
 

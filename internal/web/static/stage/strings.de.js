@@ -59,7 +59,7 @@ export const de = {
   'scene.obs.lost': 'OBS ist nicht erreichbar. Läuft es, mit eingeschaltetem WebSocket-Server?',
   'scene.obs.password': 'OBS möchte sein WebSocket-Passwort.',
   'scene.obs.kicked': 'OBS hat diese Verbindung beendet. Verbinde neu, wenn du magst.',
-  'scene.obs.unsupported': 'Der WebSocket-Server dieses OBS ist zu alt.',
+  'scene.obs.unsupported': 'Der WebSocket-Server dieses OBS spricht eine andere Version als diese Seite. Stagedoor braucht OBS 30 oder neuer: Aktualisiere OBS.',
   'scene.elsewhere': 'Für einen Klick: im Reiter „Sendung“ mit OBS verbinden.',
   'scene.toBroadcast': 'Zur Sendung',
   'scene.connect': 'Verbinden',

@@ -59,7 +59,7 @@ export const es = {
   'scene.obs.lost': 'No se llega a OBS. ¿Está abierto, con su servidor WebSocket activado?',
   'scene.obs.password': 'OBS pide su contraseña de WebSocket.',
   'scene.obs.kicked': 'OBS cerró esta conexión. Conecta de nuevo cuando quieras.',
-  'scene.obs.unsupported': 'El servidor WebSocket de este OBS es demasiado antiguo.',
+  'scene.obs.unsupported': 'El servidor WebSocket de este OBS habla otra versión que esta página. Stagedoor necesita OBS 30 o posterior: actualiza OBS.',
   'scene.elsewhere': 'Para un solo clic: conecta con OBS en la pestaña «Emisión».',
   'scene.toBroadcast': 'Ir a Emisión',
   'scene.connect': 'Conectar',

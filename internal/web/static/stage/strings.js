@@ -60,7 +60,7 @@ export const en = {
   'scene.obs.lost': 'OBS is not reachable. Is it running, with its WebSocket server on?',
   'scene.obs.password': 'OBS wants its WebSocket password.',
   'scene.obs.kicked': 'OBS ended this connection. Connect again when you like.',
-  'scene.obs.unsupported': 'The WebSocket server of this OBS is too old.',
+  'scene.obs.unsupported': 'The WebSocket server of this OBS speaks another version than this page. Stagedoor needs OBS 30 or later: update OBS.',
   'scene.elsewhere': 'For one click: connect to OBS in the tab “Broadcast”.',
   'scene.toBroadcast': 'To Broadcast',
   'scene.connect': 'Connect',

@@ -23,9 +23,9 @@ import { openLocal } from './local.js';
  * @property {(joined: boolean) => void} joined false: the line is lost and the session looks for it
  * @property {(why: string) => void} ended the session is over; another token may do better
  *
- * fit says at how many lines somebody is shown; where the stage sees to that by itself there is none.
- * @typedef {{refresh: () => void, fit?: (id: string, lines: number) => void, close: () => void}} Session
- * @typedef {(about: {admission: Admission, wants: (p: Participant) => boolean, on: SessionEvents}) => Session} Open
+ * fit asks anew at how many lines somebody is shown; where the stage sees to that by itself there is none.
+ * @typedef {{refresh: () => void, fit?: (id: string) => void, close: () => void}} Session
+ * @typedef {(about: {admission: Admission, wants: (p: Participant) => boolean, lines?: (id: string) => number, on: SessionEvents}) => Session} Open
  *
  * @typedef {object} ClientEvents
  * @property {SessionEvents['participants']} participants
@@ -102,7 +102,7 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
     newest = self;
     const current = () => newest === self;
 
-    const session = open({ admission, wants, on: {
+    const session = open({ admission, wants, lines: (id) => heights.get(id) ?? 0, on: {
       participants(list) {
         if (!current()) return;
         on.participants(list);
@@ -115,7 +115,6 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
       ended(why) { close(); end(why); },
     } });
     sessions.add(session);
-    for (const [id, lines] of heights) session.fit?.(id, lines);
     const watch = setInterval(() => { if (now() >= renewAt) { clearInterval(watch); end('renew'); } }, TICK);
     const late = setTimeout(() => before?.close(), OVERLAP);
 
@@ -152,7 +151,7 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
     fit(id, lines) {
       if (lines === 0) return void heights.delete(id);
       heights.set(id, lines);
-      for (const session of sessions) session.fit?.(id, lines);
+      for (const session of sessions) session.fit?.(id);
     },
   };
 }

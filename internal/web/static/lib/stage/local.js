@@ -13,11 +13,9 @@ const PATIENCE = 4_000;
  * @param {{watch?: typeof watchStage, view?: typeof play, fetch?: import('../types.js').Fetch}} [world]
  * @returns {import('./client.js').Session}
  */
-export function openLocal({ admission, wants, on }, { watch = watchStage, view = play, fetch = globalThis.fetch } = {}) {
+export function openLocal({ admission, wants, lines = () => 0, on }, { watch = watchStage, view = play, fetch = globalThis.fetch } = {}) {
   /** @type {Map<string, ReturnType<typeof receive>>} */
   const receiving = new Map();
-  /** At how many lines each is shown. @type {Map<string, number>} */
-  const heights = new Map();
   /** @type {Participant[]} */
   let present = [];
 
@@ -71,8 +69,8 @@ export function openLocal({ admission, wants, on }, { watch = watchStage, view =
     }
 
     function fit() {
-      const lines = heights.get(id);
-      if (lines) session.fit(lines);
+      const shown = lines(id);
+      if (shown > 0) session.fit(shown);
     }
 
     void connect();
@@ -86,7 +84,7 @@ export function openLocal({ admission, wants, on }, { watch = watchStage, view =
   });
   return {
     refresh: follow,
-    fit(id, lines) { heights.set(id, lines); receiving.get(id)?.fit(); },
+    fit: (id) => receiving.get(id)?.fit(),
     close() {
       presence.stop();
       for (const received of receiving.values()) received.stop();

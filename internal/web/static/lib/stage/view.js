@@ -2,7 +2,7 @@
 
 /** @typedef {import('./client.js').Participant} Participant */
 
-export const LAYOUTS = Object.freeze(['stage', 'grid', 'spotlight']);
+export const LAYOUTS = Object.freeze(['grid', 'spotlight']);
 
 /**
  * The view of one person: the user id, which new tokens do not change. IVS allows any and none: one that reads like another
