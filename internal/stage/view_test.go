@@ -8,7 +8,7 @@ import (
 func TestViews(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]View{
-		"grid": "grid", "spotlight": "spotlight", "stage": "stage" /* a user id like any other */,
+		"grid": "grid", "spotlight": "spotlight", "stage": "stage", /* a user id like any other */
 		"k3jZ_-": "k3jZ_-", "Bea Müller <bea@example.com>": "Bea Müller <bea@example.com>", `"/\#?%`: `"/\#?%`,
 		"user:bea": "bea", "user:grid": "user:grid", "user:user:x": "user:user:x", "user:participant:x": "user:participant:x",
 		"participant:Mx6c_-": "participant:Mx6c_-", strings.Repeat("é", MaxUserID): View(strings.Repeat("é", MaxUserID)),

@@ -288,15 +288,23 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestOnlyPagesThatJoinStagesAdmitTheSDK: scripts of its origin, and connections to AWS; nothing else is wider anywhere.
+// TestOnlyPagesThatJoinStagesAdmitTheSDK: that one script, and connections to AWS, where AWS is served; nothing else is wider anywhere.
 func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t, "--ivs-sdk", "https://cdn.example/sdk.js")
-	policy := func(path string) string {
-		_, h, _ := a.Browser().Do("GET", path, nil)
-		return h.Get("Content-Security-Policy")
+	policyOf := func(a *apptest.App) func(path string) string {
+		return func(path string) string {
+			_, h, _ := a.Browser().Do("GET", path, nil)
+			return h.Get("Content-Security-Policy")
+		}
 	}
+	local := policyOf(apptest.Start(t, "--ivs-sdk", "https://cdn.example/sdk.js"))
+	policy := policyOf(apptest.Start(t, "--ivs-sdk", "https://cdn.example/sdk;1.js", "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t)))
 	narrow := policy("/")
+	for _, path := range []string{"/dock", "/dock/stage", "/source"} {
+		if got := local(path); got != narrow {
+			t.Errorf("the policy of %s where no AWS is served: got %q, want %q", path, got, narrow)
+		}
+	}
 	if strings.Contains(narrow, "cdn.example") || strings.Contains(narrow, "live-video.net") || strings.Contains(narrow, "script-src") {
 		t.Errorf("the policy of /: got %q", narrow)
 	}
@@ -305,7 +313,7 @@ func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 			t.Errorf("the policy of %s: got %q, want %q", path, got, narrow)
 		}
 	}
-	const sdk, aws = "script-src 'self' https://cdn.example; ", " https://*.live-video.net wss://*.live-video.net"
+	const sdk, aws = "script-src 'self' https://cdn.example/sdk%3B1.js; ", " https://*.live-video.net wss://*.live-video.net"
 	for _, path := range []string{"/dock", "/dock/stage", "/source"} {
 		got := policy(path)
 		if rest := strings.Replace(strings.Replace(got, sdk, "", 1), aws, "", 1); !strings.Contains(got, sdk) || rest != narrow {

@@ -34,11 +34,15 @@ func (s *Server) stagePage(name string) http.Handler {
 	})
 }
 
-// stagePolicy is contentPolicy, opened for the SDK and for the endpoints of the stages that AWS (or an emulator) serves.
+// stagePolicy is contentPolicy, and where AWS (or an emulator) is served, opened for the one file that the SDK is and for the
+// endpoints of the stages.
 func (s *Server) stagePolicy(ctx context.Context) string {
+	if s.AWS == nil {
+		return contentPolicy
+	}
 	script, connect := "script-src 'self'", awsHosts
-	if origin := originOf(s.SDK.URL); origin != "" {
-		script += " " + origin
+	if source := scriptSource(s.SDK.URL); source != "" {
+		script += " " + source
 	}
 	for _, origin := range s.stageOrigins(ctx) {
 		connect += " " + origin
@@ -61,6 +65,15 @@ func (s *Server) stageOrigins(ctx context.Context) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(origins))
+}
+
+// scriptSource names one script to a policy, in which commas and semicolons have a meaning (CSP Level 3, 2.3.1) and there is no query.
+func scriptSource(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return originOf(address) + strings.NewReplacer(";", "%3B", ",", "%2C").Replace(u.EscapedPath())
 }
 
 func originOf(address string) string {
