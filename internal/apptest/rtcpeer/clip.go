@@ -32,6 +32,7 @@ type ClipOptions struct {
 	Profile       string        // baseline, main or high; baseline
 	Length        time.Duration // of the loop; 2 s, but at least one keyframe interval
 	AAC           bool          // sound in AAC, which OBS sends as Opus when its encoder was not changed
+	Silent        bool          // silence in place of a tone
 }
 
 func (o ClipOptions) withDefaults() ClipOptions {
@@ -108,7 +109,11 @@ func encode(dir string, o ClipOptions) error {
 			o.Keyint, o.Keyint, o.BFrames, o.Bitrate/1000, o.Bitrate/2000),
 		"video.mkv"}
 	annexB := []string{"-i", "video.mkv", "-c", "copy", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert", "-f", "h264", "video.h264"}
-	sound := []string{"-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", seconds, "-ac", "2"}
+	source := "sine=frequency=440:sample_rate=48000"
+	if o.Silent {
+		source = "anullsrc=sample_rate=48000"
+	}
+	sound := []string{"-f", "lavfi", "-i", source, "-t", seconds, "-ac", "2"}
 	if o.AAC {
 		sound = append(sound, "-c:a", "aac", "-b:a", "96k", "-f", "adts", "audio.adts")
 	} else {

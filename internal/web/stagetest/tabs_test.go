@@ -172,11 +172,23 @@ func TestTheDockPlaysStagesOfAWS(t *testing.T) {
 // TestNothingMovesWhenSomebodyFallsSilent, or is muted, at every width and size.
 func TestNothingMovesWhenSomebodyFallsSilent(t *testing.T) {
 	t.Parallel()
+	for word, o := range map[string]rtcpeer.PublishOptions{
+		"muted":  {NoAudio: true},
+		"silent": {Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Silent: true})},
+	} {
+		t.Run(word, func(t *testing.T) {
+			t.Parallel()
+			nothingMoves(t, word, o)
+		})
+	}
+}
+
+func nothingMoves(t *testing.T, word string, o rtcpeer.PublishOptions) {
 	h := open(t)
-	h.publish(h.bea, rtcpeer.PublishOptions{NoAudio: true})
+	h.publish(h.bea, o)
 	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 250})
 	moves(page, tile(h.bea))
-	page.WaitText("muted")
+	page.WaitText(word)
 	for range 3 {
 		for _, width := range []int{250, 320, 460} {
 			page.Resize(width, 700)
@@ -191,12 +203,12 @@ func TestNothingMovesWhenSomebodyFallsSilent(t *testing.T) {
 				return height;
 			})()`, &without)
 			if with != without {
-				t.Errorf("the tile at %d px: %v high with the word “muted”, %v without", width, with, without)
+				t.Errorf("the tile at %d px: %v high with the word “%s”, %v without", width, with, word, without)
 			}
 			if *screenshots != "" {
 				var size string
 				page.Eval(`document.querySelector('.tile').className.replaceAll(' ', '-')`, &size)
-				page.Screenshot(filepath.Join(*screenshots, fmt.Sprintf("quiet-%s-%d.png", size, width)))
+				page.Screenshot(filepath.Join(*screenshots, fmt.Sprintf("%s-%s-%d.png", word, size, width)))
 			}
 		}
 		page.Click(`[aria-label^="Size of bea"]`)
