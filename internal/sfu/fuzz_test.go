@@ -26,6 +26,9 @@ func FuzzOffer(f *testing.F) {
 		}
 		f.Add(string(text))
 	}
+	for _, text := range swollen() {
+		f.Add(text)
+	}
 	s := &SFU{cfg: Config{Listen: "127.0.0.1:0"}}
 	s.cfg.setDefaults()
 	f.Fuzz(func(t *testing.T, text string) {

@@ -13,6 +13,11 @@ import (
 const (
 	maxOffer    = 128 << 10
 	maxSections = 64 // m-lines; a browser that publishes has two
+
+	// A browser with all that it can has some 200 lines in a section, 8 parameters in a line, and 6 kinds of feedback.
+	maxAttributes = 1024 // of a section, and of the session
+	maxParameters = 64   // of one a=fmtp
+	maxFeedback   = 32   // of one payload type
 )
 
 // An offer is what we need of a remote description.
@@ -65,11 +70,22 @@ func parseOffer(text string) (*offer, error) {
 	if len(d.MediaDescriptions) == 0 || len(d.MediaDescriptions) > maxSections {
 		return nil, badSDP("The offer has %d media sections; 1 to %d are possible.", len(d.MediaDescriptions), maxSections)
 	}
+	if len(d.Attributes) > maxAttributes {
+		return nil, errAttributes()
+	}
 	o := &offer{bundle: bundleOf(&d)}
 	for _, m := range d.MediaDescriptions {
-		o.sections = append(o.sections, parseSection(&d, m))
+		s, err := parseSection(&d, m)
+		if err != nil {
+			return nil, err
+		}
+		o.sections = append(o.sections, s)
 	}
 	return o, o.parseTransport(&d)
+}
+
+func errAttributes() error {
+	return badSDP("A section of the offer has more than %d attributes.", maxAttributes)
 }
 
 func bundleOf(d *sdp.SessionDescription) []string {
@@ -115,18 +131,23 @@ func attribute(d *sdp.SessionDescription, m *sdp.MediaDescription, key string) s
 	return v
 }
 
-func parseSection(d *sdp.SessionDescription, m *sdp.MediaDescription) *section {
+func parseSection(d *sdp.SessionDescription, m *sdp.MediaDescription) (_ *section, err error) {
+	if len(m.Attributes) > maxAttributes {
+		return nil, errAttributes()
+	}
 	s := &section{media: m, kind: m.MediaName.Media, extmap: make(map[string]uint8)}
 	s.mid, _ = m.Attribute("mid")
 	_, bundleOnly := m.Attribute("bundle-only")
 	s.rejected = m.MediaName.Port.Value == 0 && !bundleOnly
 	s.sends, s.receives = directionOf(d, m)
-	s.codecs = parseCodecs(m)
+	if s.codecs, err = parseCodecs(m); err != nil {
+		return nil, err
+	}
 	for _, a := range m.Attributes {
 		s.parseAttribute(a)
 	}
 	s.rids = simulcastOrder(m, s.rids)
-	return s
+	return s, nil
 }
 
 func directionOf(d *sdp.SessionDescription, m *sdp.MediaDescription) (sends, receives bool) {
@@ -197,48 +218,76 @@ func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 	return order
 }
 
-func parseCodecs(m *sdp.MediaDescription) (codecs []codec) {
+// parseCodecs reads each payload type once, in the order of the m-line: a small offer that names one a thousand times must not
+// cost a thousand times as much.
+func parseCodecs(m *sdp.MediaDescription) (codecs []codec, err error) {
+	described, err := describeCodecs(m)
+	if err != nil {
+		return nil, err
+	}
 	for _, format := range m.MediaName.Formats {
 		pt, err := strconv.ParseUint(format, 10, 7)
 		if err != nil {
 			continue
 		}
-		if c, ok := parseCodec(m, format, uint8(pt)); ok {
-			codecs = append(codecs, c)
+		c := described[format]
+		delete(described, format)
+		if c == nil || c.name == "" {
+			continue
 		}
+		c.payloadType = uint8(pt)
+		c.feedback = slices.Concat(c.feedback, described["*"].feedback)
+		if c.fmtp, err = parseFmtp(c.fmtpLine); err != nil {
+			return nil, err
+		}
+		codecs = append(codecs, *c)
 	}
-	return codecs
+	return codecs, nil
 }
 
-func parseCodec(m *sdp.MediaDescription, format string, pt uint8) (codec, bool) {
-	c := codec{payloadType: pt, fmtp: make(map[string]string)}
+// describeCodecs collects what the attributes say, by payload type as it is written; "*" is what goes for all.
+func describeCodecs(m *sdp.MediaDescription) (map[string]*codec, error) {
+	described := map[string]*codec{"*": {}}
 	for _, a := range m.Attributes {
+		if a.Key != "rtpmap" && a.Key != "fmtp" && a.Key != "rtcp-fb" {
+			continue
+		}
 		which, rest, _ := strings.Cut(a.Value, " ")
-		switch {
-		case a.Key == "rtpmap" && which == format:
+		c := described[which]
+		if c == nil {
+			c = new(codec)
+			described[which] = c
+		}
+		switch a.Key {
+		case "rtpmap":
 			name, clock, _ := strings.Cut(rest, "/")
 			clock, _, _ = strings.Cut(clock, "/")
 			rate, _ := strconv.ParseUint(clock, 10, 32)
 			c.name, c.clock = strings.ToUpper(name), uint32(rate)
-		case a.Key == "fmtp" && which == format:
+		case "fmtp":
 			c.fmtpLine = strings.TrimSpace(rest)
-			c.fmtp = parseFmtp(rest)
-		case a.Key == "rtcp-fb" && (which == format || which == "*"):
+		case "rtcp-fb":
+			if len(c.feedback) == maxFeedback {
+				return nil, badSDP("The offer has more than %d kinds of feedback for one codec (a=rtcp-fb).", maxFeedback)
+			}
 			c.feedback = append(c.feedback, strings.TrimSpace(rest))
 		}
 	}
-	return c, c.name != ""
+	return described, nil
 }
 
 // parseFmtp is lenient: the IVS web SDK writes "a=fmtp:111 ;maxaveragebitrate=…".
-func parseFmtp(line string) map[string]string {
+func parseFmtp(line string) (map[string]string, error) {
+	if strings.Count(line, ";") > maxParameters {
+		return nil, badSDP("The offer has more than %d parameters for one codec (a=fmtp).", maxParameters)
+	}
 	params := make(map[string]string)
 	for part := range strings.SplitSeq(line, ";") {
 		if key, value, _ := strings.Cut(strings.TrimSpace(part), "="); key != "" {
 			params[strings.ToLower(key)] = value
 		}
 	}
-	return params
+	return params, nil
 }
 
 func (s *section) bundled(o *offer) bool { return s.mid != "" && slices.Contains(o.bundle, s.mid) }

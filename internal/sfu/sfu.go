@@ -188,6 +188,9 @@ func (s *SFU) Publish(ctx context.Context, who stage.Participant, sdp string) (w
 
 // Subscribe implements whip.Media.
 func (s *SFU) Subscribe(ctx context.Context, who stage.Participant, target stage.ParticipantID, sdp string) (whip.Session, string, error) {
+	if err := s.publishes(publicationKey{who.Stage, target}); err != nil { // before there is work to do for the offer
+		return nil, "", err
+	}
 	o, err := parseOffer(sdp)
 	if err != nil {
 		return nil, "", err
@@ -236,6 +239,27 @@ func (s *SFU) admitPublisher(p *publisher) (earlier *publisher, err error) {
 	return earlier, nil
 }
 
+// publishes is nil if there is something to view. admitViewer asks again: it may be gone when the offer has been read.
+func (s *SFU) publishes(key publicationKey) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.stopped {
+		return errStopped()
+	}
+	if pub := s.publications[key]; pub == nil || !pub.hasSource() {
+		return errNotPublishing()
+	}
+	return nil
+}
+
+func errStopped() error {
+	return stage.Errorf(stage.ErrUnavailable, "The server stops.").WithCode("unavailable")
+}
+
+func errNotPublishing() error {
+	return stage.Errorf(stage.ErrNotFound, "This participant does not publish at the moment.").WithCode("not_publishing")
+}
+
 // layered says whether there is a simulcast.
 func (s *SFU) layered(key publicationKey) bool {
 	s.mu.RLock()
@@ -252,7 +276,7 @@ func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 	}
 	pub := s.publications[publicationKey{v.who.Stage, target}]
 	if pub == nil || !pub.hasSource() {
-		return stage.Errorf(stage.ErrNotFound, "This participant does not publish at the moment.").WithCode("not_publishing")
+		return errNotPublishing()
 	}
 	v.pub = pub
 	s.byUfrag[v.ufrag] = v.peer
@@ -262,7 +286,7 @@ func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 
 func (s *SFU) admit() error {
 	if s.stopped {
-		return stage.Errorf(stage.ErrUnavailable, "The server stops.").WithCode("unavailable")
+		return errStopped()
 	}
 	if len(s.byUfrag) >= s.cfg.MaxSessions {
 		return stage.Errorf(stage.ErrUnavailable, "The server carries %d sessions already; try again later.", s.cfg.MaxSessions).
