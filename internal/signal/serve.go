@@ -1,12 +1,15 @@
 package signal
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
@@ -18,13 +21,15 @@ import (
 const (
 	perSecond = 20 // messages that a client may go on sending
 	burst     = 100
-	maxOffers = 32 // offers of one socket that negotiate at a time: more than there are publishers on a stage
+	maxID     = 128 // bytes of a requestId or traceId, which go back to the client; those of the SDK are UUIDs
+	maxOffers = 32  // offers of one socket that negotiate at a time: more than there are publishers on a stage
 )
 
 // ServeHTTP is GET {events_url}?topic={stage}/publishers with the token as the only WebSocket subprotocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	bearer := subprotocol(r)
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	wire := &wire{ResponseWriter: w}
+	conn, err := websocket.Accept(wire, r, &websocket.AcceptOptions{
 		// Browsers fail the handshake unless they get back exactly what they offered.
 		Subprotocols: []string{bearer.Reveal()},
 		// Any page may join that has a token; there is no cookie that could be abused.
@@ -35,7 +40,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.CloseNow()
-	k := newSocket(conn, s.cfg.Ping)
+	k := newSocket(conn, wire.cut, s.cfg.Ping)
 	p, err := s.enter(r, k, bearer)
 	if err != nil {
 		s.turnAway(r, k, p, err)
@@ -45,6 +50,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	onPurpose := s.converse(r, k, p)
 	s.lost(k, p.Stage, p.ID, onPurpose)
 }
+
+// wire keeps the connection below a WebSocket, whose own ways to close wait for whoever does not read.
+type wire struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (w *wire) Hijack() (_ net.Conn, buffer *bufio.ReadWriter, err error) {
+	w.conn, buffer, err = http.NewResponseController(w.ResponseWriter).Hijack()
+	return w.conn, buffer, err
+}
+
+func (w *wire) cut() { w.conn.SetDeadline(time.Unix(1, 0)) }
 
 func (s *Server) enter(r *http.Request, k *socket, bearer stage.Secret) (stage.Participant, error) {
 	p, err := s.admit(r, bearer)
@@ -167,6 +185,11 @@ func (c *client) read(ctx context.Context) error {
 }
 
 func (c *client) handle(ctx context.Context, m incoming) {
+	if !identified(m.Payload) {
+		c.socket.send(joinError("BAD_REQUEST", "A requestId and a traceId have at most 128 bytes."))
+		c.socket.close()
+		return
+	}
 	switch m.Type {
 	case typePing:
 		c.socket.send(message(typePong, nil))
@@ -182,6 +205,13 @@ func (c *client) handle(ctx context.Context, m incoming) {
 	case typeExchangeToken:
 		decode(m.Payload, c.exchange)
 	}
+}
+
+// identified: what goes back to the client has a sane length.
+func identified(payload json.RawMessage) bool {
+	var ids struct{ RequestID, TraceID string }
+	json.Unmarshal(payload, &ids) // what is none is found out by decode
+	return len(ids.RequestID) <= maxID && len(ids.TraceID) <= maxID
 }
 
 func decode[T any](payload json.RawMessage, handle func(T)) {

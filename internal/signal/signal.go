@@ -71,7 +71,8 @@ func New(cfg Config) *Server {
 	}
 }
 
-// Run tells everyone of every change until ctx ends; then it closes all sockets and waits for them.
+// Run tells everyone of every change until ctx ends; then it closes all sockets and waits for them, but not for those who
+// do not read.
 //
 // It alone makes states and hands them out, so that each socket gets them in order: a V2 SDK applies an old state that
 // comes late.
@@ -94,7 +95,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		case <-ctx.Done():
 			s.closeAll()
-			s.sockets.Wait()
+			s.drain()
 			return nil
 		}
 	}
@@ -150,5 +151,16 @@ func (s *Server) closeAll() {
 				m.socket.close()
 			}
 		}
+	}
+}
+
+// drain waits for the sockets. Those that are not read are cut by then; what hangs nevertheless holds nothing up.
+func (s *Server) drain() {
+	done := make(chan struct{})
+	go func() { s.sockets.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(drainTime + time.Second):
+		s.cfg.Log.Warn("some events sockets would not end")
 	}
 }

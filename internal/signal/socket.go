@@ -10,17 +10,20 @@ import (
 )
 
 const (
-	maxMessage  = 256 << 10 // an offer of a browser with all that it can has 6 KB, two tokens have 16
-	maxQueue    = 256       // messages that a client may be behind
+	maxMessage  = 64 << 10 // an offer of a browser with all that it can has 6 KB, two tokens have 16
+	maxQueue    = 256      // messages that a client may be behind
+	maxBehind   = 1 << 20  // bytes that a client may be behind
 	writingTime = 10 * time.Second
+	drainTime   = 3 * time.Second // for what is queued when a socket is to close
 )
 
 var errBehind = errors.New("the client does not read")
 
 // A socket is one connection of a client. What is sent is queued, and written by one goroutine, so that nobody waits for a
-// slow client and nothing is overtaken.
+// slow client and nothing is overtaken. Whoever is too far behind, or does not read what was left to say, is cut off.
 type socket struct {
 	conn *websocket.Conn
+	cut  func() // makes all reading and writing fail at once; does not block
 	ping time.Duration
 	wake chan struct{}
 
@@ -28,30 +31,43 @@ type socket struct {
 
 	mu      sync.Mutex
 	queue   [][]byte // guarded by mu
+	waiting int      // guarded by mu: messages that are not written yet, those that take gave out included
+	bytes   int      // guarded by mu: of those messages
 	closing bool     // guarded by mu: close when the queue is written
+	behind  bool     // guarded by mu: it was too much
 }
 
-func newSocket(conn *websocket.Conn, ping time.Duration) *socket {
+func newSocket(conn *websocket.Conn, cut func(), ping time.Duration) *socket {
 	conn.SetReadLimit(maxMessage)
-	return &socket{conn: conn, ping: ping, wake: make(chan struct{}, 1)}
+	return &socket{conn: conn, cut: cut, ping: ping, wake: make(chan struct{}, 1)}
 }
 
 // send queues a message.
 func (k *socket) send(text []byte) {
 	k.mu.Lock()
-	if !k.closing && len(k.queue) <= maxQueue { // one more than allowed: write finds out
+	defer k.rouse()
+	defer k.mu.Unlock()
+	switch {
+	case k.closing || k.behind:
+	case k.waiting == maxQueue || k.bytes+len(text) > maxBehind:
+		k.behind, k.queue = true, nil
+		k.cut()
+	default:
 		k.queue = append(k.queue, text)
+		k.waiting++
+		k.bytes += len(text)
 	}
-	k.mu.Unlock()
-	k.rouse()
 }
 
-// close ends the connection after what has been queued.
+// close ends the connection after what has been queued, or soon if that is not read.
 func (k *socket) close() {
 	k.mu.Lock()
-	k.closing = true
-	k.mu.Unlock()
-	k.rouse()
+	defer k.rouse()
+	defer k.mu.Unlock()
+	if !k.closing {
+		k.closing = true
+		time.AfterFunc(drainTime, k.cut)
+	}
 }
 
 func (k *socket) rouse() {
@@ -61,11 +77,21 @@ func (k *socket) rouse() {
 	}
 }
 
-func (k *socket) take() (queue [][]byte, closing bool) {
+func (k *socket) take() (queue [][]byte, closing bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.behind {
+		return nil, true, errBehind
+	}
 	queue, k.queue = k.queue, nil
-	return queue, k.closing
+	return queue, k.closing, nil
+}
+
+func (k *socket) written(text []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.waiting--
+	k.bytes -= len(text)
 }
 
 // show queues a state, unless this one has been queued. The caller holds Server.mu.
@@ -89,14 +115,15 @@ func (k *socket) write(ctx context.Context) error {
 	ping := time.NewTicker(k.ping)
 	defer ping.Stop()
 	for {
-		queue, closing := k.take()
-		if len(queue) > maxQueue {
-			return errBehind
+		queue, closing, err := k.take()
+		if err != nil {
+			return err
 		}
 		for _, text := range queue {
 			if err := k.writeOne(ctx, text); err != nil {
 				return err
 			}
+			k.written(text)
 		}
 		if closing {
 			return k.conn.Close(websocket.StatusNormalClosure, "")

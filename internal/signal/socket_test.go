@@ -1,15 +1,72 @@
 package signal
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+	"testing/synctest"
+	"time"
+)
 
-// What is kept for a client that does not read is bounded, and stays above what the writer bears.
+// What is kept for a client that does not read is bounded, in messages and in bytes, and so is what is being written.
 func TestAQueueIsBounded(t *testing.T) {
 	t.Parallel()
-	k := &socket{wake: make(chan struct{}, 1)}
+	for name, c := range map[string]struct {
+		text []byte
+		fit  int
+	}{
+		"messages": {[]byte("state"), maxQueue},
+		"bytes":    {bytes.Repeat([]byte("s"), maxBehind/16), 16},
+	} {
+		cut := 0
+		k := &socket{wake: make(chan struct{}, 1), cut: func() { cut++ }}
+		for range c.fit / 2 {
+			k.send(c.text)
+		}
+		if queue, _, err := k.take(); len(queue) != c.fit/2 || err != nil { // the writer hangs in the first of them
+			t.Errorf("%s: got %d, %v, want %d", name, len(queue), err, c.fit/2)
+		}
+		for range c.fit - c.fit/2 {
+			k.send(c.text)
+		}
+		if cut > 0 {
+			t.Errorf("%s: was cut with no more than may wait", name)
+		}
+		for range 10 {
+			k.send(c.text)
+		}
+		if queue, _, err := k.take(); queue != nil || err != errBehind || cut != 1 {
+			t.Errorf("%s: got %d, %v, cut %d times; want none, %v, once", name, len(queue), err, cut, errBehind)
+		}
+	}
+}
+
+// Who reads in time is never behind.
+func TestAQueueThatIsWrittenHasRoom(t *testing.T) {
+	t.Parallel()
+	k := &socket{wake: make(chan struct{}, 1), cut: func() { t.Error("was cut") }}
 	for range 10 * maxQueue {
-		k.send([]byte("state"))
+		k.send(make([]byte, maxBehind/4))
+		queue, _, _ := k.take()
+		for _, text := range queue {
+			k.written(text)
+		}
 	}
-	if queue, _ := k.take(); len(queue) != maxQueue+1 {
-		t.Errorf("queued: got %d messages, want %d", len(queue), maxQueue+1)
-	}
+}
+
+// A socket that shall close, because of a rejoin or for another reason, has a while for its last words and is cut then.
+func TestLastWordsHaveAnEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var cut time.Time
+		k := &socket{wake: make(chan struct{}, 1), cut: func() { cut = time.Now() }}
+		began := time.Now()
+		k.send([]byte("goodbye"))
+		k.close()
+		k.close()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := cut.Sub(began); got != drainTime {
+			t.Errorf("cut after %v, want %v", got, drainTime)
+		}
+	})
 }

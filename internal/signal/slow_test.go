@@ -1,0 +1,63 @@
+package signal_test
+
+import (
+	"context"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What a client would have echoed is short, and a client that sends more is refused as one that cannot be meant.
+func TestLongIDsAreRefused(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("<", 129)
+	for _, message := range []string{
+		`{"type":"aws:ivs:SET_STATE","payload":{"requestId":"` + long + `"}}`,
+		`{"type":"aws:ivs:SDP_OFFER","payload":{"whipUrl":"/whip/subscribe/obs","requestId":"` + long + `"}}`,
+		`{"type":"aws:ivs:EXCHANGE_TOKEN","payload":{"requestId":"r","traceId":"` + long + `"}}`,
+	} {
+		v := newVenue(t, nil)
+		g := v.join(t, "ana.Ana")
+		g.tell(message)
+		if got := string(g.hears("aws:ivs:JOIN_ERROR")); !strings.Contains(got, `"BAD_REQUEST"`) {
+			t.Errorf("got %s, want BAD_REQUEST", got)
+		}
+		g.isClosed()
+	}
+}
+
+// A message is no longer than an offer or two tokens need.
+func TestLongMessagesAreRefused(t *testing.T) {
+	t.Parallel()
+	v := newVenue(t, nil)
+	g := v.join(t, "ana.Ana")
+	g.tell(`{"type":"PING","payload":"` + strings.Repeat("a", 64<<10) + `"}`)
+	g.isClosed()
+}
+
+// Whoever does not read what was left to say does not hold up a server that stops.
+func TestAStopDoesNotWaitForWhoDoesNotRead(t *testing.T) {
+	t.Parallel()
+	v := newVenue(t, nil)
+	server := httptest.NewUnstartedServer(v.Server)
+	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		c.(*net.TCPConn).SetWriteBuffer(4 << 10) // so that it is the server that waits, and not the kernel
+		return ctx
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	v.url = "ws" + strings.TrimPrefix(server.URL, "http")
+	bob := v.join(t, "bob.Bob")
+	long := strings.Repeat("a", 400<<10)
+	v.join(t, "ana."+long)
+	bob.conn.SetReadLimit(-1)
+	bob.sees("ana:"+long, "bob:Bob") // and so Ana has her state queued, too
+	bob.tell(`{"audioMuted":false,"type":"SET_STATE","version":"0","videoStopped":true}`)
+	began := time.Now()
+	v.stop()
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("the stop took %v, want some 3s", took)
+	}
+}
