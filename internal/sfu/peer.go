@@ -51,7 +51,7 @@ type peer struct {
 	ending sync.Once
 
 	dest      atomic.Pointer[destination]
-	lastHeard atomic.Int64 // unix nanoseconds
+	lastHeard atomic.Int64 // a time.Duration from since: a clock that is set must not silence anybody
 	keys      atomic.Pointer[keys]
 
 	addrs  []netip.AddrPort // guarded by sfu.mu
@@ -103,7 +103,7 @@ func (p *peer) end(code, detail string) {
 	})
 }
 
-func (p *peer) heard(now time.Time) { p.lastHeard.Store(now.UnixNano()) }
+func (p *peer) heard(now time.Time) { p.lastHeard.Store(int64(now.Sub(p.since))) }
 
 func (p *peer) ready(k keys) {
 	p.role.onReady()
@@ -113,7 +113,7 @@ func (p *peer) ready(k keys) {
 
 func (p *peer) tick(now time.Time) {
 	cfg, open := &p.sfu.cfg, p.keys.Load() != nil
-	switch silent := now.Sub(time.Unix(0, p.lastHeard.Load())); {
+	switch silent := now.Sub(p.since) - time.Duration(p.lastHeard.Load()); {
 	case !open && now.Sub(p.since) > cfg.Silence:
 		p.end("never_connected", "The media connection never came about; a firewall may block UDP to the server.")
 	case silent > cfg.Silence:

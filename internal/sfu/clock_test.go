@@ -1,0 +1,47 @@
+package sfu
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+type bystander struct{ ended string }
+
+func (*bystander) onReady()                             {}
+func (*bystander) onOpen()                              {}
+func (*bystander) onRTP(*rtp.Header, []byte, time.Time) {}
+func (*bystander) onRTCP([]rtcp.Packet, time.Time)      {}
+func (*bystander) onTick(time.Time)                     {}
+func (b *bystander) onEnd(code, _ string)               { b.ended = code }
+
+// A clock that is set forward, as after a suspension or by NTP, ends nobody's session.
+func TestTheClockIsSet(t *testing.T) {
+	t.Parallel()
+	s := &SFU{cfg: Config{Listen: "127.0.0.1:0"}}
+	s.cfg.setDefaults()
+	p := newPeer(s, stage.Participant{}, &offer{})
+	b := &bystander{}
+	p.role = b
+	p.heard(p.since.Add(time.Second))
+	p.tick(setForward(p.since.Add(2*time.Second), time.Hour))
+	if b.ended != "" {
+		t.Errorf("ended %q a second after it was heard", b.ended)
+	}
+	p.tick(p.since.Add(time.Minute))
+	if b.ended == "" {
+		t.Error("goes on in silence")
+	}
+}
+
+// setForward is the moment as a clock shows it that was set since the process began: the time of the day is another, and the
+// monotonic reading is not. Nothing in package time makes one.
+func setForward(moment time.Time, by time.Duration) time.Time {
+	*(*uint64)(unsafe.Pointer(&moment)) += uint64(by/time.Second) << 30 // the seconds, above 30 bits of nanoseconds
+	return moment
+}
