@@ -82,7 +82,7 @@ func (cmd *EmulateCommand) wire(base string, log *slog.Logger) (*ivsemu.Emulator
 	}
 	var socket *signal.Server
 	media, err := sfu.New(sfu.Config{
-		Listen: cmd.Media, LimitsFor: asIVS, Now: time.Now, Log: log, Events: e.Observe,
+		Listen: cmd.Media, LimitsFor: asIVS, MaxViews: 2000, Now: time.Now, Log: log, Events: e.Observe,
 		Changed: func(arn stage.ARN) { socket.MediaChanged(arn) },
 	})
 	if err != nil {

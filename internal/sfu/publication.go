@@ -29,10 +29,12 @@ func newPublication(s *SFU, key publicationKey) *publication {
 	return &publication{sfu: s, key: key, viewers: make([][]*viewer, len(s.senders))}
 }
 
-func (pub *publication) hasSource() bool {
+func (pub *publication) hasSource() bool { return pub.currentSource() != nil }
+
+func (pub *publication) currentSource() *publisher {
 	pub.mu.Lock()
 	defer pub.mu.Unlock()
-	return pub.source != nil
+	return pub.source
 }
 
 func (pub *publication) layered() bool {

@@ -17,6 +17,7 @@ const (
 	reportEvery   = time.Second            // receiver reports, sender reports
 	feedbackEvery = 100 * time.Millisecond // transport-wide feedback
 	keyframeEvery = 500 * time.Millisecond // at most so often a publisher is asked for a keyframe
+	idleAfter     = 10 * time.Second       // without media: its place on a full stage may be another's
 	maxTracks     = 8                      // RTP streams of one publisher
 )
 
@@ -74,6 +75,13 @@ func (p *publisher) event(kind stage.EventKind, code, detail string) {
 	p.sfu.cfg.Events(stage.Event{
 		Time: p.sfu.cfg.Now(), Kind: kind, Stage: p.who.Stage, Participant: p.who.ID, UserID: p.who.UserID, Code: code, Detail: detail,
 	})
+}
+
+// idle: it had the time to send something, and has not.
+func (p *publisher) idle(now time.Time) bool {
+	p.pub.mu.Lock()
+	defer p.pub.mu.Unlock()
+	return p.firstMedia.IsZero() && now.Sub(p.since) > idleAfter
 }
 
 func (p *publisher) onReady() {

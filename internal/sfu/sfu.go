@@ -35,7 +35,8 @@ type Config struct {
 	Hosts []string
 
 	MaxPublishers int                    // of one stage; stage.MaxParticipants
-	MaxSessions   int                    // of the whole server; 2000
+	MaxSessions   int                    // of the whole server; 2000. A tenth of them is kept for publishers
+	MaxViews      int                    // of one person, by user id, on one stage; 64, and half of them at most may still have to connect
 	Silence       time.Duration          // a session that is not heard for so long is over; 30 s
 	MaxDuration   time.Duration          // no session is longer; stage.MaxSession
 	Linger        time.Duration          // viewers wait so long for a publisher who left to come back; 30 s
@@ -51,6 +52,7 @@ type Config struct {
 func (c *Config) setDefaults() {
 	c.MaxPublishers = cmp.Or(c.MaxPublishers, stage.MaxParticipants)
 	c.MaxSessions = cmp.Or(c.MaxSessions, 2000)
+	c.MaxViews = cmp.Or(c.MaxViews, 64)
 	c.Silence = cmp.Or(c.Silence, 30*time.Second)
 	c.MaxDuration = cmp.Or(c.MaxDuration, stage.MaxSession)
 	c.Linger = cmp.Or(c.Linger, 30*time.Second)
@@ -213,20 +215,40 @@ func (s *SFU) Subscribe(ctx context.Context, who stage.Participant, target stage
 }
 
 func (s *SFU) admitPublisher(p *publisher) (earlier *publisher, err error) {
+	earlier, idle, err := s.takePlace(p)
+	if idle != nil {
+		idle.end("never_connected", "Nothing came for 10 seconds, and somebody else needed the place on the stage.")
+	}
+	return earlier, err
+}
+
+// takePlace makes the publisher the source of its publication. On a full stage it takes the place of one who sends nothing.
+func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.admit(); err != nil {
-		return nil, err
+	if err := s.admit(s.cfg.MaxSessions); err != nil {
+		return nil, nil, err
 	}
 	key := publicationKey{p.who.Stage, p.who.ID}
 	others := 0
 	for k, pub := range s.publications {
-		if k.stage == key.stage && k.id != key.id && pub.hasSource() {
+		if k.stage != key.stage || k.id == key.id {
+			continue
+		}
+		if source := pub.currentSource(); source != nil {
 			others++
+			if source.idle(p.since) && (idle == nil || source.since.Before(idle.since)) {
+				idle = source
+			}
 		}
 	}
-	if others >= s.cfg.MaxPublishers {
-		return nil, stage.Errorf(stage.ErrConflict, "%d participants publish on this stage already; no more fit.", others).WithCode("stage_full")
+	switch {
+	case others < s.cfg.MaxPublishers:
+		idle = nil
+	case idle == nil:
+		return nil, nil, stage.Errorf(stage.ErrConflict, "%d participants publish on this stage already; no more fit.", others).WithCode("stage_full")
+	default:
+		idle.pub.dropSource(idle) // at once: nobody else shall count on the same place
 	}
 	pub := s.publications[key]
 	if pub == nil {
@@ -236,7 +258,7 @@ func (s *SFU) admitPublisher(p *publisher) (earlier *publisher, err error) {
 	p.pub = pub
 	earlier = pub.setSource(p)
 	s.byUfrag[p.ufrag] = p.peer
-	return earlier, nil
+	return earlier, idle, nil
 }
 
 // publishes is nil if there is something to view. admitViewer asks again: it may be gone when the offer has been read.
@@ -271,7 +293,10 @@ func (s *SFU) layered(key publicationKey) bool {
 func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.admit(); err != nil {
+	if err := s.admit(s.cfg.MaxSessions - s.cfg.MaxSessions/10); err != nil {
+		return err
+	}
+	if err := s.admitPerson(v.who); err != nil {
 		return err
 	}
 	pub := s.publications[publicationKey{v.who.Stage, target}]
@@ -284,12 +309,51 @@ func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 	return nil
 }
 
-func (s *SFU) admit() error {
+// admitPerson keeps one person, and those who only ever ask and never connect, from taking everybody's room: each page of
+// somebody who is signed in is a participant of its own. The caller holds mu.
+func (s *SFU) admitPerson(who stage.Participant) error {
+	views, connecting, everybodys := 0, 0, 0
+	for _, p := range s.byUfrag {
+		if _, ok := p.role.(*viewer); !ok {
+			continue
+		}
+		waits := p.keys.Load() == nil
+		if waits {
+			everybodys++
+		}
+		if p.who.Stage == who.Stage && person(p.who) == person(who) {
+			views++
+			if waits {
+				connecting++
+			}
+		}
+	}
+	switch {
+	case views >= s.cfg.MaxViews:
+		return stage.Errorf(stage.ErrTooMany, "You watch this stage %d times already; close a page or a source.", views).WithCode("too_many").WithRetry(10 * time.Second)
+	case connecting >= max(1, s.cfg.MaxViews/2):
+		return stage.Errorf(stage.ErrTooMany, "%d of your views of this stage have not connected yet; wait until they have.", connecting).WithCode("too_many").WithRetry(10 * time.Second)
+	case everybodys >= max(1, s.cfg.MaxSessions/4):
+		return stage.Errorf(stage.ErrUnavailable, "Too many viewers are connecting at this moment; try again later.").WithCode("server_full").WithRetry(10 * time.Second)
+	}
+	return nil
+}
+
+// person is whose participant it is; one without a user id is a person of its own.
+func person(who stage.Participant) string {
+	if who.UserID == "" {
+		return "participant " + string(who.ID)
+	}
+	return "user " + who.UserID
+}
+
+// admit: there is room for one more of limit. The caller holds mu.
+func (s *SFU) admit(limit int) error {
 	if s.stopped {
 		return errStopped()
 	}
-	if len(s.byUfrag) >= s.cfg.MaxSessions {
-		return stage.Errorf(stage.ErrUnavailable, "The server carries %d sessions already; try again later.", s.cfg.MaxSessions).
+	if len(s.byUfrag) >= limit {
+		return stage.Errorf(stage.ErrUnavailable, "The server carries %d sessions already; try again later.", len(s.byUfrag)).
 			WithCode("server_full").WithRetry(30 * time.Second)
 	}
 	return nil
