@@ -69,13 +69,31 @@ func StatusOf(err error) Status {
 func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 	code, detail := Reason(err)
 	h.Log.Info("refused", "participant", p.ID, "stage", p.Stage, "code", code, "from", h.address(r), "err", err)
-	if p.ID == "" || h.Events == nil {
+	if p.ID == "" {
+		return
+	}
+	now := h.Now()
+	if theirs(err) {
+		h.refusals.failed(whoIs(p), now)
+	}
+	if h.Events == nil || h.told.again(refusal{p.Stage, p.ID, code}, now) {
 		return
 	}
 	h.Events(stage.Event{
-		Time: h.Now(), Kind: stage.EventRefused, Stage: p.Stage, Participant: p.ID, UserID: p.UserID,
+		Time: now, Kind: stage.EventRefused, Stage: p.Stage, Participant: p.ID, UserID: p.UserID,
 		Code: code, Detail: detail,
 	})
+}
+
+// theirs says whether a refusal counts against the participant. A wrong token counts against its address; that the server is
+// full, or nobody publishes yet, is not the fault of whoever asks again.
+func theirs(err error) bool {
+	for _, kind := range []error{stage.ErrUnauthorized, stage.ErrUnavailable, stage.ErrTooMany, stage.ErrNotFound} {
+		if errors.Is(err, kind) {
+			return false
+		}
+	}
+	return true
 }
 
 // fail answers with {"code":N,"message":"…"}, as IVS does.

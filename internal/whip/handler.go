@@ -53,7 +53,9 @@ type Handler struct {
 	Address      func(*http.Request) netip.Addr // of the client, where proxies are in between; nil: RemoteAddr
 
 	sessions registry
-	knocks   throttle
+	knocks   throttle[netip.Prefix] // wrong tokens, by address
+	refusals throttle[who]          // of tokens that are what they claim, and takeovers
+	told     echoes
 }
 
 // Before serves the doors and leaves everything else to next. It belongs in front of a ServeMux, which would answer
@@ -247,15 +249,32 @@ func (h *Handler) bearer(r *http.Request) (stage.Secret, stage.Participant, erro
 	return bearer, p, err
 }
 
-// Check verifies a token that came with a request, in whichever part of it, unless the request's address has failed too often.
+// Check verifies a token that came with a request, in whichever part of it, unless the request's address or the token's
+// participant has failed too often.
 func (h *Handler) Check(r *http.Request, bearer stage.Secret) (stage.Participant, error) {
-	now, from := h.Now(), h.address(r)
+	now, from := h.Now(), network(h.address(r))
 	if wait := h.knocks.wait(from, now); wait > 0 {
-		return stage.Participant{}, stage.Errorf(stage.ErrTooMany, "Too many wrong tokens came from this address: wait a little and try again.").WithCode("too_many_attempts").WithRetry(wait)
+		return stage.Participant{}, errAttempts("Too many wrong tokens came from this address: wait a little and try again.", wait)
 	}
 	p, err := h.Tokens.Verify(r.Context(), bearer)
-	if errors.Is(err, stage.ErrUnauthorized) {
+	if errors.Is(err, stage.ErrUnauthorized) { // and what it claims proves nothing: no stranger speaks for a participant
 		h.knocks.failed(from, now)
+		return p, err
+	}
+	if wait := h.refusals.wait(whoIs(p), now); wait > 0 {
+		return p, errAttempts("Too much of this token was refused: wait a little and try again.", wait)
 	}
 	return p, err
 }
+
+func errAttempts(detail string, wait time.Duration) error {
+	return stage.Errorf(stage.ErrTooMany, "%s", detail).WithCode("too_many_attempts").WithRetry(wait)
+}
+
+// who is a participant, wherever it comes from.
+type who struct {
+	stage stage.ARN
+	id    stage.ParticipantID
+}
+
+func whoIs(p stage.Participant) who { return who{p.Stage, p.ID} }

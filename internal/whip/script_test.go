@@ -3,6 +3,7 @@ package whip_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/httpscript"
 )
@@ -13,9 +14,17 @@ func TestScripts(t *testing.T) {
 	httpscript.Run(t, "testdata", func(t *testing.T) httpscript.Conversation {
 		h := newHouse(t)
 		return httpscript.Conversation{
-			Send:     httpscript.To(h.URL, &h.client),
+			Send:     h.unhurried(httpscript.To(h.URL, &h.client)),
 			Happened: h.read,
 			Known:    map[string]string{"70 KB": strings.Repeat("a=x\n", 70<<8)},
 		}
 	})
+}
+
+// unhurried lets the time pass between two requests in which nobody is told the same again.
+func (h *house) unhurried(send func(t testing.TB, method, path string, header []string, body string) httpscript.Answer) func(t testing.TB, method, path string, header []string, body string) httpscript.Answer {
+	return func(t testing.TB, method, path string, header []string, body string) httpscript.Answer {
+		h.pass(5 * time.Second)
+		return send(t, method, path, header, body)
+	}
 }

@@ -126,6 +126,7 @@ func (h *Handler) establish(ctx context.Context, k Knock, s *session) (string, e
 		eager.StartHighest()
 	}
 	if earlier := h.sessions.started(s); earlier != nil {
+		h.refusals.failed(whoIs(k.Participant), h.Now()) // it costs as much as a refusal, and is told as often
 		earlier.end(replaced())
 	}
 	return sdp, nil

@@ -214,9 +214,7 @@ func TestWrongTokensAreThrottled(t *testing.T) {
 	if got := from("192.0.2.1", "ana-token"); got.status != 201 {
 		t.Errorf("from elsewhere: got %d, want 201", got.status)
 	}
-	h.mu.Lock()
-	h.now = h.now.Add(time.Second)
-	h.mu.Unlock()
+	h.pass(time.Second)
 	if got := from("2001:db8::1", "ana-token"); got.status != 201 {
 		t.Errorf("a second later: got %d, want 201", got.status)
 	}
@@ -239,4 +237,70 @@ func TestThrottleForgets(t *testing.T) {
 	if got := h.Addresses(); got == 0 || got > 10_000 {
 		t.Errorf("addresses kept: got %d, want 1 to 10000", got)
 	}
+}
+
+// TestRefusalsAreThrottled by participant: a token that was good once is refused so often and not more, and others of the
+// same address are not held up.
+func TestRefusalsAreThrottled(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for n := range 30 {
+		if got := h.publish(t, "ana-watch-token"); got.status != 403 {
+			t.Fatalf("refusal %d: got %d, want 403", n+1, got.status)
+		}
+	}
+	if got := h.publish(t, "ana-watch-token"); got.status != 429 || got.header.Get("Retry-After") != "1" {
+		t.Errorf("after 30: got %d, Retry-After %q, want 429 and 1", got.status, got.header.Get("Retry-After"))
+	}
+	if got := h.publish(t, "bob-token"); got.status != 201 {
+		t.Errorf("somebody else: got %d, want 201", got.status)
+	}
+	for range 40 { // whoever claims to be Bob takes nothing from him
+		h.publish(t, "bob-expired-token")
+	}
+	h.pass(time.Second)
+	if got := h.publish(t, "bob-token"); got.status != 201 {
+		t.Errorf("whose name was abused: got %d, want 201", got.status)
+	}
+	if got := h.publish(t, "ana-watch-token"); got.status != 403 {
+		t.Errorf("a second later: got %d, want 403", got.status)
+	}
+}
+
+// TestTakeoversAreThrottled: each of them ends a session, and its owner is told.
+func TestTakeoversAreThrottled(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for n := range 31 {
+		if got := h.publish(t, "ana-token"); got.status != 201 {
+			t.Fatalf("start %d: got %d, want 201", n+1, got.status)
+		}
+	}
+	if got := h.publish(t, "ana-token"); got.status != 429 {
+		t.Errorf("after 30 takeovers: got %d, want 429", got.status)
+	}
+}
+
+// TestTheSameIsNotToldAgain at once, but later, and another reason is told at once.
+func TestTheSameIsNotToldAgain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	told := func(want ...string) {
+		t.Helper()
+		if got := h.read(); !slices.Equal(got, want) {
+			t.Errorf("told: got %q, want %q", got, want)
+		}
+	}
+	for range 10 {
+		h.publish(t, "ana-watch-token")
+	}
+	told("ana: refused no_capability")
+	h.publish(t, "ana-expired-token")
+	h.publish(t, "bob-watch-token")
+	told("ana: refused token_expired", "bob: refused no_capability")
+	for range 4 { // as OBS knocks
+		h.pass(2 * time.Second)
+		h.publish(t, "ana-watch-token")
+	}
+	told("ana: refused no_capability")
 }

@@ -1,31 +1,35 @@
 package whip
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 const (
-	wrongBurst   = 30          // wrong tokens at once: a lecture room of OBSes with yesterday's tokens behind one address
-	wrongEvery   = time.Second // and then one each
-	maxAddresses = 10_000
+	wrongBurst    = 30              // wrong tokens at once: a lecture room of OBSes with yesterday's tokens behind one address
+	wrongEvery    = time.Second     // and then one each
+	toldEvery     = 5 * time.Second // the same refusal of the same participant; OBS knocks every 2 s and slower
+	maxRemembered = 10_000
 )
 
-// throttle counts wrong tokens per address. It protects the work of checking them and the docks that are told of
-// them; to guess a signature is hopeless at any rate. Its zero value is ready.
-type throttle struct {
+// throttle counts what went wrong, by address or by participant. It protects the work of checking and the docks that are
+// told; to guess a signature is hopeless at any rate. Its zero value is ready.
+type throttle[K comparable] struct {
 	mu      sync.Mutex
-	limited map[netip.Prefix]*rate.Limiter // guarded by mu
+	limited map[K]*rate.Limiter // guarded by mu
 }
 
-// wait is how long the address has to wait before its next token is looked at.
-func (t *throttle) wait(from netip.Addr, now time.Time) time.Duration {
+// wait is how long the next try has to wait until it is looked at.
+func (t *throttle[K]) wait(from K, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l, ok := t.limited[network(from)]
+	l, ok := t.limited[from]
 	if !ok {
 		return 0
 	}
@@ -33,31 +37,31 @@ func (t *throttle) wait(from netip.Addr, now time.Time) time.Duration {
 	return max(0, time.Duration(missing*float64(wrongEvery)))
 }
 
-// failed notes a wrong token.
-func (t *throttle) failed(from netip.Addr, now time.Time) {
+// failed notes one that went wrong.
+func (t *throttle[K]) failed(from K, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l, ok := t.limited[network(from)]
+	l, ok := t.limited[from]
 	if !ok {
 		t.makeRoom(now)
 		l = rate.NewLimiter(rate.Every(wrongEvery), wrongBurst)
-		t.limited[network(from)] = l
+		t.limited[from] = l
 	}
 	l.AllowN(now, 1)
 }
 
-// makeRoom bounds the memory: it forgets the addresses that have recovered, and all if that is not enough.
-func (t *throttle) makeRoom(now time.Time) {
-	if t.limited != nil && len(t.limited) < maxAddresses {
+// makeRoom bounds the memory: it forgets those who have recovered, and all if that is not enough.
+func (t *throttle[K]) makeRoom(now time.Time) {
+	if t.limited != nil && len(t.limited) < maxRemembered {
 		return
 	}
-	kept := map[netip.Prefix]*rate.Limiter{}
-	for network, l := range t.limited {
+	kept := map[K]*rate.Limiter{}
+	for from, l := range t.limited {
 		if l.TokensAt(now) < wrongBurst {
-			kept[network] = l
+			kept[from] = l
 		}
 	}
-	if len(kept) >= maxAddresses {
+	if len(kept) >= maxRemembered {
 		clear(kept)
 	}
 	t.limited = kept
@@ -70,4 +74,38 @@ func network(a netip.Addr) netip.Prefix {
 		return p
 	}
 	return netip.PrefixFrom(a, a.BitLen())
+}
+
+// A refusal is what somebody is told of.
+type refusal struct {
+	stage       stage.ARN
+	participant stage.ParticipantID
+	code        string
+}
+
+// echoes keeps those who are told from being told the same thing over and over. Its zero value is ready.
+type echoes struct {
+	mu   sync.Mutex
+	last map[refusal]time.Time // guarded by mu
+}
+
+// again says whether the same was told a moment ago; if not, it is told now.
+func (e *echoes) again(what refusal, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if at, ok := e.last[what]; ok && now.Sub(at) < toldEvery {
+		return true
+	}
+	if e.last == nil || len(e.last) >= maxRemembered {
+		e.makeRoom(now)
+	}
+	e.last[what] = now
+	return false
+}
+
+func (e *echoes) makeRoom(now time.Time) {
+	maps.DeleteFunc(e.last, func(_ refusal, at time.Time) bool { return now.Sub(at) >= toldEvery })
+	if e.last == nil || len(e.last) >= maxRemembered {
+		e.last = map[refusal]time.Time{}
+	}
 }

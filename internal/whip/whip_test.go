@@ -73,6 +73,12 @@ func (h *house) clock() time.Time {
 	return h.now
 }
 
+func (h *house) pass(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
+
 func (h *house) tell(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
