@@ -12,6 +12,9 @@ import (
 // maxAddresses bounds what one peer may occupy in the table of addresses; the oldest goes first.
 const maxAddresses = 16
 
+// goneAfter is how long nothing must come from an address until it may be given up for another.
+const goneAfter = 5 * time.Second
+
 var (
 	bindingSuccess    = stun.NewType(stun.MethodBinding, stun.ClassSuccessResponse)
 	bindingError      = stun.NewType(stun.MethodBinding, stun.ClassErrorResponse)
@@ -58,10 +61,18 @@ func (s *SFU) onCheck(p *peer, m *stun.Message, from netip.AddrPort, now time.Ti
 		s.reply(p, from, m, bindingError, stun.CodeRoleConflict)
 		return
 	}
+	if !s.bindAddress(p, from, now) {
+		return // the pair does not work: nothing that came from there would reach the peer
+	}
 	p.heard(now)
-	s.bindAddress(p, from)
-	if m.Contains(stun.AttrUseCandidate) || p.address() == nil {
+	switch dest := p.address(); {
+	case dest == nil:
 		p.setAddress(from)
+		p.destHeard = now
+	case dest.addrPort == from:
+		p.destHeard = now
+	case m.Contains(stun.AttrUseCandidate):
+		p.nominate(from, now)
 	}
 	s.reply(p, from, m, bindingSuccess, &stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())})
 }
@@ -75,18 +86,21 @@ func (s *SFU) reply(p *peer, to netip.AddrPort, request *stun.Message, kind stun
 	s.conn.WriteToUDPAddrPort(response.Raw, to) // a lost answer is asked for again
 }
 
-// bindAddress lets what comes from that address reach the peer.
-func (s *SFU) bindAddress(p *peer, addr netip.AddrPort) {
+// bindAddress lets what comes from that address reach the peer. The address of another peer who is there is not taken from it.
+func (s *SFU) bindAddress(p *peer, addr netip.AddrPort, now time.Time) bool {
 	s.mu.RLock()
 	known := s.byAddr[addr] == p
 	s.mu.RUnlock()
 	if known {
-		return
+		return true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byUfrag[p.ufrag] != p { // it ended meanwhile
-		return
+		return false
+	}
+	if other := s.byAddr[addr]; other != nil && other.silence(now) < goneAfter {
+		return false
 	}
 	if len(p.addrs) == maxAddresses {
 		if s.byAddr[p.addrs[0]] == p {
@@ -96,6 +110,7 @@ func (s *SFU) bindAddress(p *peer, addr netip.AddrPort) {
 	}
 	p.addrs = append(p.addrs, addr)
 	s.byAddr[addr] = p
+	return true
 }
 
 // A destination is the peer's address in the two forms that sending needs.
@@ -106,9 +121,29 @@ type destination struct {
 
 func (p *peer) address() *destination { return p.dest.Load() }
 
-// setAddress follows the pair that the controlling side nominated, also when that changes (a roaming client).
 func (p *peer) setAddress(addr netip.AddrPort) {
-	if dest := p.address(); dest == nil || dest.addrPort != addr {
-		p.dest.Store(&destination{addr, net.UDPAddrFromAddrPort(addr)})
+	p.dest.Store(&destination{addr, net.UDPAddrFromAddrPort(addr)})
+}
+
+// nominate notes the pair that the controlling side wants from now on, such as a client that roams. Whoever saw a check can
+// send it again from anywhere; so media follows when something that only the peer can have made, and only once, comes from there,
+// or when nothing comes from the old address any more.
+func (p *peer) nominate(addr netip.AddrPort, now time.Time) {
+	if p.keys.Load() == nil || now.Sub(p.destHeard) > goneAfter {
+		p.setAddress(addr)
+		p.destHeard = now
+		return
+	}
+	p.nominated = addr
+}
+
+// proved is called for what was protected and came for the first time.
+func (p *peer) proved(from netip.AddrPort, now time.Time) {
+	if from == p.nominated {
+		p.setAddress(from)
+		p.nominated = netip.AddrPort{}
+	}
+	if dest := p.address(); dest != nil && dest.addrPort == from {
+		p.destHeard = now
 	}
 }

@@ -59,6 +59,9 @@ type peer struct {
 	early  []early          // the reader's: media that came before the keys
 	header rtp.Header       // the reader's
 
+	nominated netip.AddrPort // the reader's: where media shall go, as soon as that is proved
+	destHeard time.Time      // the reader's: when something came from where media goes
+
 	rtcpMu sync.Mutex // guards keys.rtcpOut
 }
 
@@ -105,6 +108,11 @@ func (p *peer) end(code, detail string) {
 
 func (p *peer) heard(now time.Time) { p.lastHeard.Store(int64(now.Sub(p.since))) }
 
+// silence is how long nothing came.
+func (p *peer) silence(now time.Time) time.Duration {
+	return now.Sub(p.since) - time.Duration(p.lastHeard.Load())
+}
+
 func (p *peer) ready(k keys) {
 	p.role.onReady()
 	p.keys.Store(&k)
@@ -113,7 +121,7 @@ func (p *peer) ready(k keys) {
 
 func (p *peer) tick(now time.Time) {
 	cfg, open := &p.sfu.cfg, p.keys.Load() != nil
-	switch silent := now.Sub(p.since) - time.Duration(p.lastHeard.Load()); {
+	switch silent := p.silence(now); {
 	case !open && now.Sub(p.since) > cfg.Silence:
 		p.end("never_connected", "The media connection never came about; a firewall may block UDP to the server.")
 	case silent > cfg.Silence:
@@ -128,40 +136,41 @@ func (p *peer) tick(now time.Time) {
 }
 
 // onSRTP takes media in, as soon as there are keys. RTCP is told by its packet type (RFC 5761, 4).
-func (p *peer) onSRTP(datagram []byte, now time.Time) {
+func (p *peer) onSRTP(datagram []byte, from netip.AddrPort, now time.Time) {
 	if p.ctx.Err() != nil {
 		return
 	}
 	k := p.keys.Load()
 	if k == nil {
-		p.keepEarly(datagram, now)
+		p.keepEarly(datagram, from, now)
 		return
 	}
 	for _, e := range p.early {
-		p.decrypt(k, e.datagram, e.at)
+		p.decrypt(k, e.datagram, e.from, e.at)
 	}
 	p.early = nil
-	p.decrypt(k, datagram, now)
+	p.decrypt(k, datagram, from, now)
 }
 
 // An early datagram came while our side of the handshake was still being finished: the other side is done first and may
 // send at once. It is often the only keyframe for seconds.
 type early struct {
 	datagram []byte
+	from     netip.AddrPort
 	at       time.Time
 }
 
 const maxEarly = 256
 
-func (p *peer) keepEarly(datagram []byte, now time.Time) {
+func (p *peer) keepEarly(datagram []byte, from netip.AddrPort, now time.Time) {
 	if p.dtlsIn != nil && len(p.early) < maxEarly {
-		p.early = append(p.early, early{bytes.Clone(datagram), now})
+		p.early = append(p.early, early{bytes.Clone(datagram), from, now})
 	}
 }
 
-func (p *peer) decrypt(k *keys, datagram []byte, now time.Time) {
+func (p *peer) decrypt(k *keys, datagram []byte, from netip.AddrPort, now time.Time) {
 	if datagram[1] >= 192 && datagram[1] <= 223 {
-		p.onSRTCP(k, datagram, now)
+		p.onSRTCP(k, datagram, from, now)
 		return
 	}
 	p.header = rtp.Header{}
@@ -170,6 +179,7 @@ func (p *peer) decrypt(k *keys, datagram []byte, now time.Time) {
 		return // forged, repeated, or before the keys fit
 	}
 	p.heard(now)
+	p.proved(from, now)
 	payload, ok := stripPadding(&p.header, plain)
 	if !ok {
 		return
@@ -201,12 +211,13 @@ func headerSize(b []byte) int {
 	return n
 }
 
-func (p *peer) onSRTCP(k *keys, datagram []byte, now time.Time) {
+func (p *peer) onSRTCP(k *keys, datagram []byte, from netip.AddrPort, now time.Time) {
 	plain, err := k.in.DecryptRTCP(nil, datagram, nil)
 	if err != nil {
 		return
 	}
 	p.heard(now)
+	p.proved(from, now)
 	packets, err := rtcp.Unmarshal(plain)
 	if err != nil {
 		return

@@ -92,7 +92,7 @@ func (s *SFU) dispatch(datagram []byte, from netip.AddrPort, now time.Time) {
 	case first >= 20 && first <= 63:
 		p.onDTLS(datagram)
 	case first >= 128 && first <= 191:
-		p.onSRTP(datagram, now)
+		p.onSRTP(datagram, from, now)
 	}
 }
 
