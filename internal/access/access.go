@@ -3,6 +3,8 @@
 package access
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -100,6 +102,9 @@ type Control struct {
 	// Removed is told, after the commit, that a stage is gone, and says so to whoever is on it. It may be nil.
 	Removed func(stage.ARN)
 
+	// Log takes what fails without harm to anybody. It may be nil.
+	Log *slog.Logger
+
 	// The settings; zero means the default in parentheses.
 	TokenLimit  int           // tokens per broadcaster and TokenWindow (30); negative: no limit
 	TokenWindow time.Duration // (10 minutes)
@@ -108,6 +113,16 @@ type Control struct {
 
 	logins  memory[string, seenLogin] // by the hash of the cookie
 	permits memory[permitKey, Permit] // AddIssuance asks the database whether they still hold
+}
+
+// touch writes down that a credential was used, and says whether that is stored. Who holds it is let in either way: a
+// database that is busy for a moment ends no broadcast.
+func (c *Control) touch(ctx context.Context, cred Credential) bool {
+	err := c.Store.Touch(ctx, cred)
+	if err != nil && c.Log != nil {
+		c.Log.Warn("the use of a credential was not written down", "kind", cred.Kind, "user", cred.User, "err", err)
+	}
+	return err == nil
 }
 
 func (c *Control) changed(id UserID) {

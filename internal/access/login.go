@@ -124,22 +124,23 @@ func (c *Control) readLogin(ctx context.Context, hash string, now time.Time) (Lo
 	if now.Sub(cred.UsedAt) < touchEvery {
 		return loginOf(cred, account), nil
 	}
-	return c.renew(ctx, cred, account, now)
+	return c.renew(ctx, cred, account, now), nil
 }
 
-func (c *Control) renew(ctx context.Context, cred Credential, account Account, now time.Time) (Login, error) {
+func (c *Control) renew(ctx context.Context, cred Credential, account Account, now time.Time) Login {
+	used := cred
+	used.UsedAt = now
 	renewed := now.Add(c.loginLife()).Sub(cred.ExpiresAt) >= renewEvery
 	if renewed {
-		cred.ExpiresAt = now.Add(c.loginLife())
+		used.ExpiresAt = now.Add(c.loginLife())
 	}
-	cred.UsedAt = now
+	if !c.touch(ctx, used) {
+		return loginOf(cred, account)
+	}
 	account.LastSeenAt = now
-	if err := c.Store.Touch(ctx, cred); err != nil {
-		return Login{}, err
-	}
-	login := loginOf(cred, account)
+	login := loginOf(used, account)
 	login.Renewed = renewed
-	return login, nil
+	return login
 }
 
 func signInAgain() error {

@@ -26,7 +26,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		return err
 	}
 	s.control = &access.Control{
-		Store: s.store, Passwords: newPasswords(), Now: time.Now,
+		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
 		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
 		Changed: func(id access.UserID) { s.web.AccessChanged(id) },
 		Removed: s.closeStage,

@@ -3,11 +3,13 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 const (
@@ -98,13 +100,11 @@ func (e *eventStream) backlog(ctx context.Context, who access.User) bool {
 func (e *eventStream) look(ctx context.Context, l *listener) bool {
 	who, err := e.server.login(e.r)
 	if err != nil {
-		e.tell(frame{name: "bye", data: mustJSON(Bye{"signed_out"})})
-		return false
+		return e.stays(err) && e.me != nil // a page that knows nothing yet comes again
 	}
 	me, err := e.server.meOf(ctx, who.User)
 	if err != nil {
-		e.server.Log.Warn("grants cannot be read", "err", err)
-		return false
+		return e.stays(err) && e.me != nil
 	}
 	text, _ := json.Marshal(me)
 	if string(text) == string(e.me) {
@@ -113,6 +113,18 @@ func (e *eventStream) look(ctx context.Context, l *listener) bool {
 	e.me = text
 	e.server.hub.watch(l, me)
 	return e.tell(frame{name: "me", data: text})
+}
+
+// stays says whether a stream goes on although it could not be looked whose it is, and says goodbye where it may not. A page
+// takes that for the end of the broadcast and closes OBS: only who is let in no more hears it, and a database that does not
+// answer is asked again with the next look.
+func (e *eventStream) stays(err error) bool {
+	if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrNotFound) {
+		e.tell(frame{name: "bye", data: mustJSON(Bye{"signed_out"})})
+		return false
+	}
+	e.server.Log.Warn("whose an event stream is cannot be read; it goes on", "err", err)
+	return true
 }
 
 func (e *eventStream) tell(f frame) bool {

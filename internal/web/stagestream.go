@@ -81,8 +81,7 @@ func (e *stageStream) history() bool {
 func (e *stageStream) again() bool {
 	who, err := e.server.visitor(e.r)
 	if err != nil {
-		e.tell(frame{name: "bye", data: mustJSON(Bye{"signed_out"})})
-		return false
+		return e.stays(err)
 	}
 	before := e.who
 	e.who = who
