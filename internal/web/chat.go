@@ -208,7 +208,7 @@ func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool, pre
 	} else {
 		delete(r.muted, string(person.ID))
 	}
-	c.tell(arn, frame{name: "chat"}) // every page is told its own
+	c.tell(arn, frame{name: "chat", newest: "chat"}) // every page is told its own
 	return nil
 }
 

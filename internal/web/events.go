@@ -57,13 +57,13 @@ func (e *eventStream) serve(ctx context.Context, who access.Login) {
 	if !e.backlog(ctx, who.User) || !e.look(ctx, l) {
 		return
 	}
-	e.server.hub.tellDocks(who.User.ID)
+	e.server.hub.tellDocksTo(l)
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
 	for {
 		select {
-		case f, open := <-l.out:
-			if !open || !e.tell(f) {
+		case <-l.ready:
+			if f, open := e.server.hub.take(l); !open || !e.tell(f) {
 				return
 			}
 		case <-l.again:
@@ -89,7 +89,7 @@ func (e *eventStream) backlog(ctx context.Context, who access.User) bool {
 		return false
 	}
 	for _, p := range past {
-		if !e.tell(frame{"stage", p.ID, mustJSON(stageEvent(p))}) {
+		if !e.tell(frame{name: "stage", id: p.ID, data: mustJSON(stageEvent(p))}) {
 			return false
 		}
 	}

@@ -5,9 +5,12 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -17,7 +20,9 @@ const (
 	presencePace = 2 * time.Second        // how often moving numbers are told
 	presenceWait = 100 * time.Millisecond // changes that come together are told together
 	eventQueue   = 1024
-	frameQueue   = 256 // a listener this far behind is cut; it comes back and resumes
+	// A listener this far behind is cut; it comes back and resumes.
+	frameQueue = 256
+	queueBytes = 1 << 20
 )
 
 // The hub carries what happens on the stages to the pages that are open. Events are told after they are stored,
@@ -38,11 +43,12 @@ type hub struct {
 	listeners map[*listener]bool
 	docks     map[access.UserID]map[string]*Dock
 	heard     map[*Dock]time.Time
+	paces     map[access.UserID]*rate.Limiter // of the docks of an account
 }
 
 // A listener is one open event stream.
 type listener struct {
-	out   chan frame
+	ready chan struct{} // holds one while there is something to take
 	again chan struct{} // look again who this is and what they may see
 
 	// Owned by hub.mu.
@@ -51,13 +57,17 @@ type listener struct {
 	view   stage.View // of a viewing key; empty for people
 	stages map[stage.ARN]bool
 	told   map[stage.ARN][]byte // the last presence, to tell changes only
+	queue  []frame              // oldest first
+	bytes  int                  // of the queue
+	cut    bool                 // nothing more comes
 }
 
 // A frame is one server-sent event.
 type frame struct {
-	name string
-	id   int64
-	data []byte
+	name   string
+	id     int64
+	data   []byte
+	newest string // a frame not yet told that has the same is worth nothing any more; empty: each is told
 }
 
 func newHub(control *access.Control, moderator stage.Moderator, log *slog.Logger, now func() time.Time) *hub {
@@ -66,6 +76,7 @@ func newHub(control *access.Control, moderator stage.Moderator, log *slog.Logger
 		events: make(chan stage.Event, eventQueue), changed: make(chan struct{}, 1),
 		dirty: map[stage.ARN]bool{}, asking: map[stage.ARN]bool{}, listeners: map[*listener]bool{},
 		docks: map[access.UserID]map[string]*Dock{}, heard: map[*Dock]time.Time{},
+		paces: map[access.UserID]*rate.Limiter{},
 	}
 }
 
@@ -172,7 +183,7 @@ func (h *hub) store(ctx context.Context, e stage.Event) {
 	if stored.User == "" {
 		return // a knock of nobody we know
 	}
-	f := frame{"stage", stored.ID, mustJSON(stageEvent(stored))}
+	f := frame{name: "stage", id: stored.ID, data: mustJSON(stageEvent(stored))}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for l := range h.listeners {
@@ -184,12 +195,58 @@ func (h *hub) store(ctx context.Context, e stage.Event) {
 
 // push hands a frame to a listener; hub.mu is held. One that does not keep up is cut, and resumes by Last-Event-ID.
 func (h *hub) push(l *listener, f frame) {
-	select {
-	case l.out <- f:
-	default:
-		delete(h.listeners, l)
-		close(l.out)
+	if f.newest != "" {
+		l.drop(f.newest)
 	}
+	if len(l.queue) >= frameQueue || len(l.queue) > 0 && l.bytes+len(f.data) > queueBytes {
+		h.close(l)
+		return
+	}
+	l.queue = append(l.queue, f)
+	l.bytes += len(f.data)
+	l.wake()
+}
+
+// close ends a listener once what is queued is told; hub.mu is held.
+func (h *hub) close(l *listener) {
+	delete(h.listeners, l)
+	l.cut = true
+	l.wake()
+}
+
+// take hands over the oldest frame after ready has said that there is something to take. There is no frame at the end.
+func (h *hub) take(l *listener) (frame, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(l.queue) == 0 {
+		return frame{}, false
+	}
+	f := l.queue[0]
+	l.queue[0] = frame{}
+	l.queue = l.queue[1:]
+	l.bytes -= len(f.data)
+	if len(l.queue) > 0 || l.cut {
+		l.wake()
+	}
+	return f, true
+}
+
+// wake says that there is something to take; hub.mu is held.
+func (l *listener) wake() {
+	select {
+	case l.ready <- struct{}{}:
+	default:
+	}
+}
+
+// drop takes back the frame that a newer one replaces; hub.mu is held.
+func (l *listener) drop(newest string) {
+	l.queue = slices.DeleteFunc(l.queue, func(f frame) bool {
+		if f.newest == newest {
+			l.bytes -= len(f.data)
+		}
+		return f.newest == newest
+	})
 }
 
 // tellPresence tells who is on the stages that changed, and on every watched stage at the pace of moving numbers.
@@ -247,7 +304,7 @@ func (h *hub) pushPresence(l *listener, arn stage.ARN, present []stage.Presence)
 		return
 	}
 	l.told[arn] = text
-	h.push(l, frame{name: "presence", data: text})
+	h.push(l, frame{name: "presence", newest: "presence " + string(arn), data: text})
 }
 
 // presences is who is there as the listener may know it: a view has no more than those whom it can show, and is nobody itself.
@@ -266,7 +323,7 @@ func (l *listener) presences(present []stage.Presence) []Presence {
 
 func (h *hub) listen(who access.User) *listener {
 	l := &listener{
-		out: make(chan frame, frameQueue), again: make(chan struct{}, 1),
+		ready: make(chan struct{}, 1), again: make(chan struct{}, 1),
 		who: who, stages: map[stage.ARN]bool{}, told: map[stage.ARN][]byte{},
 	}
 	h.mu.Lock()
@@ -325,8 +382,7 @@ func (h *hub) stop() {
 func (h *hub) dismiss(l *listener) {
 	h.push(l, frame{name: "bye", data: mustJSON(Bye{"stopping"})})
 	if h.listeners[l] {
-		delete(h.listeners, l)
-		close(l.out)
+		h.close(l)
 	}
 }
 

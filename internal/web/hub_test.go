@@ -2,7 +2,10 @@ package web
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,11 +38,11 @@ func runHub(t *testing.T, moderator stage.Moderator) *hub {
 	return h
 }
 
-func next(t *testing.T, l *listener) (frame, bool) {
+func next(t *testing.T, h *hub, l *listener) (frame, bool) {
 	t.Helper()
 	select {
-	case f, open := <-l.out:
-		return f, open
+	case <-l.ready:
+		return h.take(l)
 	case <-time.After(10 * time.Second):
 		t.Fatal("nothing is told")
 		return frame{}, false
@@ -53,7 +56,7 @@ func TestAStageThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	t.Cleanup(func() { close(moderator.release) }) // before the hub is waited for
 	l := h.listen(access.User{ID: "olga"})
 	h.watch(l, Me{Stages: []MyStage{{ARN: "aws"}, {ARN: "main"}}})
-	if f, _ := next(t, l); f.name != "presence" || string(f.data) == "" {
+	if f, _ := next(t, h, l); f.name != "presence" || string(f.data) == "" {
 		t.Errorf("got %q %s, want who is on the stage that answers", f.name, f.data)
 	}
 }
@@ -64,10 +67,10 @@ func TestAPageThatComesWhileTheServerStops(t *testing.T) {
 	early := h.listen(access.User{})
 	h.stop()
 	for _, l := range []*listener{early, h.listen(access.User{})} {
-		if f, _ := next(t, l); f.name != "bye" {
+		if f, _ := next(t, h, l); f.name != "bye" {
 			t.Errorf("got %q, want a farewell", f.name)
 		}
-		if _, open := next(t, l); open {
+		if _, open := next(t, h, l); open {
 			t.Error("the stream goes on, and would hold the server back")
 		}
 	}
@@ -78,13 +81,81 @@ func TestAListenerThatFallsBehindIsCutOnce(t *testing.T) {
 	h := runHub(t, slow{})
 	l := h.listen(access.User{ID: "ana"})
 	for range 2 * frameQueue {
-		h.tellDocks("ana")
+		h.pushTo(l, frame{name: "stage"})
 	}
 	h.stop()
 	for range frameQueue {
-		next(t, l)
+		next(t, h, l)
 	}
-	if _, open := next(t, l); open {
+	if _, open := next(t, h, l); open {
 		t.Error("a listener that does not read was not cut")
+	}
+}
+
+// pushTo tells a listener that was not cut.
+func (h *hub) pushTo(l *listener, f frame) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.listeners[l] {
+		h.push(l, f)
+	}
+}
+
+func TestAListenerThatFallsBehindKeepsTheNewestOnly(t *testing.T) {
+	t.Parallel()
+	h := newHub(nil, slow{}, slog.New(slog.DiscardHandler), time.Now)
+	l := h.listen(access.User{ID: "ana"})
+	for i := range 2 * frameQueue {
+		h.pushTo(l, frame{name: "presence", newest: "presence main", data: fmt.Append(nil, i)})
+		h.tellDocks("ana")
+	}
+	if f, _ := next(t, h, l); f.name != "presence" || string(f.data) != fmt.Sprint(2*frameQueue-1) {
+		t.Errorf("first: got %s %s, want the newest presence", f.name, f.data)
+	}
+	if f, _ := next(t, h, l); f.name != "docks" || len(l.queue) != 0 || l.bytes != 0 || !h.listeners[l] {
+		t.Errorf("then: got %s and %d frames of %d bytes left, want the docks once", f.name, len(l.queue), l.bytes)
+	}
+}
+
+func TestAListenersQueueIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	h := newHub(nil, slow{}, slog.New(slog.DiscardHandler), time.Now)
+	l := h.listen(access.User{ID: "ana"})
+	for range 8 {
+		h.pushTo(l, frame{name: "stage", data: make([]byte, queueBytes/2)})
+	}
+	if len(l.queue) != 2 || h.listeners[l] {
+		t.Errorf("got %d frames queued, want 2 and that the listener is cut", len(l.queue))
+	}
+}
+
+func TestDocksTellWithinBounds(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("<", maxWord+1)
+	for _, in := range []DockState{
+		{ParticipantID: stage.ParticipantID(long)}, {OBS: &OBSState{Version: long}}, {OBS: &OBSState{WebSocket: long}},
+		{OBS: &OBSState{Platform: long}}, {OBS: &OBSState{State: long}}, {OBS: &OBSState{Findings: []Finding{{ID: long, Level: "ok"}}}},
+	} {
+		if err := checkDock(in); !errors.Is(err, stage.ErrInvalid) {
+			t.Errorf("%+v: got %v, want that it is refused", in, err)
+		}
+	}
+	now := time.Now()
+	h := newHub(nil, slow{}, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	for range dockBurst {
+		if err := h.keepDock("ana", Dock{ID: "dockdock"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var e *stage.Error
+	if err := h.keepDock("ana", Dock{ID: "dockdock"}); !errors.As(err, &e) || e.Kind != stage.ErrTooMany || e.RetryAfter == 0 {
+		t.Errorf("too often: got %v, want that it is to come later", err)
+	}
+	if err := h.keepDock("gus", Dock{ID: "dockdock"}); err != nil {
+		t.Errorf("somebody else: got %v", err)
+	}
+	now = now.Add(time.Minute)
+	if err := h.keepDock("ana", Dock{ID: "dockdock"}); err != nil {
+		t.Errorf("a minute later: got %v", err)
 	}
 }

@@ -38,8 +38,8 @@ func (e *stageStream) serve(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		select {
-		case f, open := <-l.out:
-			if !open || !e.pass(f) {
+		case <-l.ready:
+			if f, open := e.server.hub.take(l); !open || !e.pass(f) {
 				return
 			}
 		case <-l.again:
