@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -26,7 +27,13 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stream := &eventStream{server: s, r: r, w: w, control: http.NewResponseController(w)}
-	stream.serve(r.Context(), who)
+	l, err := s.hub.listen(who.User, proofOf(r))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer s.hub.leave(l)
+	stream.serve(r.Context(), who, l)
 }
 
 type eventStream struct {
@@ -36,6 +43,16 @@ type eventStream struct {
 	control *http.ResponseController
 	me      []byte // what was last told
 	last    int64  // the last stored event that was told
+}
+
+// proofOf tells apart by what requests are let in, without keeping it.
+func proofOf(r *http.Request) string {
+	proof := bearer(r).Reveal()
+	if cookie, err := r.Cookie(cookieName); proof == "" && err == nil {
+		proof = cookie.Value
+	}
+	sum := sha256.Sum256([]byte(proof))
+	return string(sum[:])
 }
 
 // begin answers that events will come.
@@ -49,11 +66,9 @@ func (e *eventStream) begin() {
 	e.w.WriteHeader(http.StatusOK)
 }
 
-func (e *eventStream) serve(ctx context.Context, who access.Login) {
+// serve tells what a listener hears. It listened before the past is read: nothing falls between.
+func (e *eventStream) serve(ctx context.Context, who access.Login, l *listener) {
 	e.begin()
-	// Listen first and read the past second: nothing falls between.
-	l := e.server.hub.listen(who.User)
-	defer e.server.hub.leave(l)
 	if !e.backlog(ctx, who.User) || !e.look(ctx, l) {
 		return
 	}

@@ -23,6 +23,10 @@ const (
 	// A listener this far behind is cut; it comes back and resumes.
 	frameQueue = 256
 	queueBytes = 1 << 20
+	// Sixteen docks, each with a page of its stage, and a browser source for every guest stay below these.
+	maxStreams        = 64 // of one account
+	maxStreamsOfProof = 32 // of one login, key or token
+	streamsRetry      = 30 * time.Second
 )
 
 // The hub carries what happens on the stages to the pages that are open. Events are told after they are stored,
@@ -41,6 +45,7 @@ type hub struct {
 	dirty     map[stage.ARN]bool
 	asking    map[stage.ARN]bool // who is there is being found out
 	listeners map[*listener]bool
+	streams   map[string]int // how many listen, by account and by proof
 	docks     map[access.UserID]map[string]*Dock
 	heard     map[*Dock]time.Time
 	paces     map[access.UserID]*rate.Limiter // of the docks of an account
@@ -53,6 +58,7 @@ type listener struct {
 
 	// Owned by hub.mu.
 	who    access.User
+	counts []string   // what it counts on in hub.streams
 	page   stage.ARN  // the one stage that it follows, chat included; empty for the stream of an account
 	view   stage.View // of a viewing key; empty for people
 	stages map[stage.ARN]bool
@@ -74,7 +80,7 @@ func newHub(control *access.Control, moderator stage.Moderator, log *slog.Logger
 	return &hub{
 		control: control, stage: moderator, log: log, now: now,
 		events: make(chan stage.Event, eventQueue), changed: make(chan struct{}, 1),
-		dirty: map[stage.ARN]bool{}, asking: map[stage.ARN]bool{}, listeners: map[*listener]bool{},
+		dirty: map[stage.ARN]bool{}, asking: map[stage.ARN]bool{}, listeners: map[*listener]bool{}, streams: map[string]int{},
 		docks: map[access.UserID]map[string]*Dock{}, heard: map[*Dock]time.Time{},
 		paces: map[access.UserID]*rate.Limiter{},
 	}
@@ -321,24 +327,41 @@ func (l *listener) presences(present []stage.Presence) []Presence {
 	return presences(shown, access.User{})
 }
 
-func (h *hub) listen(who access.User) *listener {
+// listen opens a stream for who came with that proof. It refuses the newest where there are too many: to cut the oldest would
+// make two pages that come back chase each other for ever.
+func (h *hub) listen(who access.User, proof string) (*listener, error) {
 	l := &listener{
-		ready: make(chan struct{}, 1), again: make(chan struct{}, 1),
+		counts: []string{"account " + string(who.ID), "proof " + proof},
+		ready:  make(chan struct{}, 1), again: make(chan struct{}, 1),
 		who: who, stages: map[stage.ARN]bool{}, told: map[stage.ARN][]byte{},
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for i, most := range []int{maxStreams, maxStreamsOfProof} {
+		if h.streams[l.counts[i]] >= most {
+			return nil, stage.Errorf(stage.ErrTooMany, "%d of your pages listen already; close some.", most).
+				WithCode("too_many_streams").WithRetry(streamsRetry)
+		}
+	}
+	for _, count := range l.counts {
+		h.streams[count]++
+	}
 	h.listeners[l] = true
 	if h.stopped { // came between the farewell and the closing of the door
 		h.dismiss(l)
 	}
-	return l
+	return l, nil
 }
 
 func (h *hub) leave(l *listener) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.listeners, l)
+	for _, count := range l.counts {
+		if h.streams[count]--; h.streams[count] <= 0 {
+			delete(h.streams, count)
+		}
+	}
 }
 
 // watch sets what a listener may see now. Who is there follows.

@@ -38,6 +38,15 @@ func runHub(t *testing.T, moderator stage.Moderator) *hub {
 	return h
 }
 
+func open(t *testing.T, h *hub, who access.User) *listener {
+	t.Helper()
+	l, err := h.listen(who, "cookie")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func next(t *testing.T, h *hub, l *listener) (frame, bool) {
 	t.Helper()
 	select {
@@ -54,7 +63,7 @@ func TestAStageThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	moderator := slow{stuck: "aws", release: make(chan struct{})}
 	h := runHub(t, moderator)
 	t.Cleanup(func() { close(moderator.release) }) // before the hub is waited for
-	l := h.listen(access.User{ID: "olga"})
+	l := open(t, h, access.User{ID: "olga"})
 	h.watch(l, Me{Stages: []MyStage{{ARN: "aws"}, {ARN: "main"}}})
 	if f, _ := next(t, h, l); f.name != "presence" || string(f.data) == "" {
 		t.Errorf("got %q %s, want who is on the stage that answers", f.name, f.data)
@@ -64,13 +73,13 @@ func TestAStageThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 func TestAPageThatComesWhileTheServerStops(t *testing.T) {
 	t.Parallel()
 	h := runHub(t, slow{})
-	early := h.listen(access.User{})
+	early := open(t, h, access.User{})
 	h.stop()
-	for _, l := range []*listener{early, h.listen(access.User{})} {
+	for _, l := range []*listener{early, open(t, h, access.User{})} {
 		if f, _ := next(t, h, l); f.name != "bye" {
 			t.Errorf("got %q, want a farewell", f.name)
 		}
-		if _, open := next(t, h, l); open {
+		if _, more := next(t, h, l); more {
 			t.Error("the stream goes on, and would hold the server back")
 		}
 	}
@@ -79,7 +88,7 @@ func TestAPageThatComesWhileTheServerStops(t *testing.T) {
 func TestAListenerThatFallsBehindIsCutOnce(t *testing.T) {
 	t.Parallel()
 	h := runHub(t, slow{})
-	l := h.listen(access.User{ID: "ana"})
+	l := open(t, h, access.User{ID: "ana"})
 	for range 2 * frameQueue {
 		h.pushTo(l, frame{name: "stage"})
 	}
@@ -87,7 +96,7 @@ func TestAListenerThatFallsBehindIsCutOnce(t *testing.T) {
 	for range frameQueue {
 		next(t, h, l)
 	}
-	if _, open := next(t, h, l); open {
+	if _, more := next(t, h, l); more {
 		t.Error("a listener that does not read was not cut")
 	}
 }
@@ -104,7 +113,7 @@ func (h *hub) pushTo(l *listener, f frame) {
 func TestAListenerThatFallsBehindKeepsTheNewestOnly(t *testing.T) {
 	t.Parallel()
 	h := newHub(nil, slow{}, slog.New(slog.DiscardHandler), time.Now)
-	l := h.listen(access.User{ID: "ana"})
+	l := open(t, h, access.User{ID: "ana"})
 	for i := range 2 * frameQueue {
 		h.pushTo(l, frame{name: "presence", newest: "presence main", data: fmt.Append(nil, i)})
 		h.tellDocks("ana")
@@ -120,7 +129,7 @@ func TestAListenerThatFallsBehindKeepsTheNewestOnly(t *testing.T) {
 func TestAListenersQueueIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	h := newHub(nil, slow{}, slog.New(slog.DiscardHandler), time.Now)
-	l := h.listen(access.User{ID: "ana"})
+	l := open(t, h, access.User{ID: "ana"})
 	for range 8 {
 		h.pushTo(l, frame{name: "stage", data: make([]byte, queueBytes/2)})
 	}
@@ -157,5 +166,48 @@ func TestDocksTellWithinBounds(t *testing.T) {
 	now = now.Add(time.Minute)
 	if err := h.keepDock("ana", Dock{ID: "dockdock"}); err != nil {
 		t.Errorf("a minute later: got %v", err)
+	}
+}
+
+func TestStreamsAreCounted(t *testing.T) {
+	t.Parallel()
+	h := newHub(nil, slow{}, slog.New(slog.DiscardHandler), time.Now)
+	ana := access.User{ID: "ana"}
+	listen := func(proof string, n int) (l *listener, err error) {
+		for range n {
+			if l, err = h.listen(ana, proof); err != nil {
+				break
+			}
+		}
+		return l, err
+	}
+	first, err := listen("cookie", maxStreamsOfProof)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := func(proof string) {
+		t.Helper()
+		var e *stage.Error
+		if _, err := listen(proof, 1); !errors.As(err, &e) || e.Code != "too_many_streams" || e.RetryAfter == 0 {
+			t.Errorf("one more: got %v, want that it is to come later", err)
+		}
+	}
+	full("cookie")
+	if _, err := listen("a second cookie", maxStreams-maxStreamsOfProof); err != nil {
+		t.Errorf("another login: got %v", err)
+	}
+	full("a third cookie")
+	if _, err := h.listen(access.User{ID: "gus"}, "his"); err != nil {
+		t.Errorf("another account: got %v", err)
+	}
+	h.leave(first)
+	if _, err := listen("cookie", 1); err != nil {
+		t.Errorf("in place of one that went: got %v", err)
+	}
+	for l := range h.listeners {
+		h.leave(l)
+	}
+	if len(h.streams) != 0 {
+		t.Errorf("when all went: got %v, want no count", h.streams)
 	}
 }

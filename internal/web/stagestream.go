@@ -17,7 +17,13 @@ func (s *Server) streamStage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stream := &stageStream{eventStream{server: s, r: r, w: w, control: http.NewResponseController(w)}, who}
-	stream.serve(r.Context())
+	l, err := s.hub.listen(who.user, proofOf(r))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer s.hub.leave(l)
+	stream.serve(r.Context(), l)
 }
 
 type stageStream struct {
@@ -25,11 +31,9 @@ type stageStream struct {
 	who visitor
 }
 
-func (e *stageStream) serve(ctx context.Context) {
+// serve tells what a listener hears. It listened before the past is read: nothing falls between.
+func (e *stageStream) serve(ctx context.Context, l *listener) {
 	e.begin()
-	// Listen first and read the past second: nothing falls between.
-	l := e.server.hub.listen(e.who.user)
-	defer e.server.hub.leave(l)
 	e.server.hub.follow(l, stageARN(e.r), e.who.view)
 	if !e.history() {
 		return
