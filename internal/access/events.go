@@ -10,6 +10,7 @@ import (
 
 const (
 	eventsListed  = 1000
+	keepRefusals  = 50 // of a participant: whoever has a dead token can knock for ever
 	keepEvents    = 7 * 24 * time.Hour
 	keepIssuances = 30 * 24 * time.Hour // after they expired
 )
@@ -32,7 +33,11 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 		return StoredEvent{}, err
 	}
 	e.UserID, e.Stage = string(i.User), i.Stage
-	return c.Store.AddEvent(ctx, StoredEvent{User: i.User, Event: e})
+	stored, err := c.Store.AddEvent(ctx, StoredEvent{User: i.User, Event: e})
+	if err == nil && e.Kind == stage.EventRefused {
+		err = c.Store.TrimRefusals(ctx, e.Participant, keepRefusals)
+	}
+	return stored, err
 }
 
 // EventsAfter lists a person's events with a greater ID that are not older than since, oldest first.

@@ -70,6 +70,8 @@ type Store interface {
 
 	// AddEvent gives the event an ID above that of every event that anybody has seen, and returns it.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
+	// TrimRefusals keeps the newest refusals of a participant.
+	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error
 	// Events lists a user's with a greater ID and not before since, oldest first, at most limit.
 	Events(ctx context.Context, user UserID, after int64, since time.Time, limit int) ([]StoredEvent, error)
 	// Unfinished lists the last event of every participant whose last event, since then, is no end and no refusal.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 func scanNumber(r row) (n int64, err error) {
@@ -28,6 +29,13 @@ func (q queries) AddEvent(ctx context.Context, e access.StoredEvent) (access.Sto
 			e.ID, string(e.User), ms(e.Time), string(e.Kind), string(e.Stage), string(e.Participant), e.Code, e.Detail)
 	})
 	return e, failure(err)
+}
+
+// TrimRefusals implements access.Store.
+func (q queries) TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error {
+	return q.do(ctx, `
+		DELETE FROM events WHERE kind = 'refused' AND participant = $1 AND id <=
+			(SELECT id FROM events WHERE kind = 'refused' AND participant = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)`, string(id), keep)
 }
 
 func scanEvent(r row) (access.StoredEvent, error) {

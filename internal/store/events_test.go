@@ -151,3 +151,20 @@ func TestACrashIsWrittenDown(t *testing.T) {
 		}
 	})
 }
+
+func TestRefusalsOfAParticipantAreBounded(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, arn := h.scene()
+		dead, other := h.issue(ana, arn).Participant.ID, h.issue(ana, arn).Participant.ID
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: dead}))(t)
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: other}))(t)
+		var last access.StoredEvent
+		for range 60 {
+			last = must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: dead}))(t)
+		}
+		all := must(h.EventsAfter(t.Context(), ana.User.ID, 0, h.clock.now().Add(-time.Hour)))(t)
+		if len(all) != 52 || all[0].Kind != stage.EventConnected || all[len(all)-1] != last {
+			t.Errorf("got %d events, want what happened, the other's refusal, and the newest 50", len(all))
+		}
+	})
+}

@@ -20,6 +20,9 @@ const (
 	presencePace = 2 * time.Second        // how often moving numbers are told
 	presenceWait = 100 * time.Millisecond // changes that come together are told together
 	eventQueue   = 1024
+	refusalQueue = eventQueue / 4  // refusals find no place in a queue that is longer: they are the first to be lost
+	knockPause   = 5 * time.Second // a participant that is refused again for the same reason is told of so seldom
+	maxKnocks    = 4096            // that are remembered
 	// A listener this far behind is cut; it comes back and resumes.
 	frameQueue = 256
 	queueBytes = 1 << 20
@@ -45,10 +48,17 @@ type hub struct {
 	dirty     map[stage.ARN]bool
 	asking    map[stage.ARN]bool // who is there is being found out
 	listeners map[*listener]bool
-	streams   map[string]int // how many listen, by account and by proof
+	knocks    map[knock]time.Time // when a refusal was last taken
+	streams   map[string]int      // how many listen, by account and by proof
 	docks     map[access.UserID]map[string]*Dock
 	heard     map[*Dock]time.Time
 	paces     map[access.UserID]*rate.Limiter // of the docks of an account
+}
+
+// A knock is what one refusal has in common with those that say nothing new.
+type knock struct {
+	participant stage.ParticipantID
+	code        string
 }
 
 // A listener is one open event stream.
@@ -80,7 +90,7 @@ func newHub(control *access.Control, moderator stage.Moderator, log *slog.Logger
 	return &hub{
 		control: control, stage: moderator, log: log, now: now,
 		events: make(chan stage.Event, eventQueue), changed: make(chan struct{}, 1),
-		dirty: map[stage.ARN]bool{}, asking: map[stage.ARN]bool{}, listeners: map[*listener]bool{}, streams: map[string]int{},
+		dirty: map[stage.ARN]bool{}, asking: map[stage.ARN]bool{}, listeners: map[*listener]bool{}, streams: map[string]int{}, knocks: map[knock]time.Time{},
 		docks: map[access.UserID]map[string]*Dock{}, heard: map[*Dock]time.Time{},
 		paces: map[access.UserID]*rate.Limiter{},
 	}
@@ -91,14 +101,45 @@ func (h *hub) tell(e stage.Event) {
 	if e.Time.IsZero() {
 		e.Time = h.now()
 	}
+	if e.Kind == stage.EventRefused {
+		h.tellRefusal(e)
+		return
+	}
+	h.queue(e)
+	h.stageChanged(e.Stage)
+}
+
+func (h *hub) queue(e stage.Event) {
 	select {
 	case h.events <- e:
 	default:
 		h.log.Error("an event was lost: the database is too slow", "kind", e.Kind, "participant", e.Participant)
 	}
-	if e.Kind != stage.EventRefused {
-		h.stageChanged(e.Stage)
+}
+
+// tellRefusal takes a refusal unless it says nothing new, or would be in the way of what happens on the stages: anybody with a
+// dead token can cause as many as they like.
+func (h *hub) tellRefusal(e stage.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k, now := knock{e.Participant, e.Code}, h.now()
+	if last, known := h.knocks[k]; known && now.Sub(last) < knockPause && !now.Before(last) {
+		return
 	}
+	if len(h.events) >= refusalQueue || len(h.knocks) >= maxKnocks {
+		h.log.Debug("a refusal was not told: there are too many", "participant", e.Participant, "code", e.Code)
+		return
+	}
+	h.knocks[k] = now
+	h.queue(e)
+}
+
+// forgetKnocks forgets the refusals that may be told again.
+func (h *hub) forgetKnocks() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	maps.DeleteFunc(h.knocks, func(_ knock, last time.Time) bool { return now.Sub(last) >= knockPause || now.Before(last) })
 }
 
 // stageChanged says that somebody came, went or changed.
@@ -149,6 +190,7 @@ func (h *hub) runPresence(ctx context.Context) {
 		case <-pace.C:
 			h.tellPresence(ctx, &asks, true)
 			h.forgetDocks()
+			h.forgetKnocks()
 		case <-ctx.Done():
 			return
 		}

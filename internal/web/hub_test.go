@@ -211,3 +211,42 @@ func TestStreamsAreCounted(t *testing.T) {
 		t.Errorf("when all went: got %v, want no count", h.streams)
 	}
 }
+
+func TestRefusalsOfOneParticipantAreToldSeldom(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	h := newHub(nil, slow{}, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	refuse := func(id stage.ParticipantID, code string, want int) {
+		t.Helper()
+		for range 100 {
+			h.tell(stage.Event{Kind: stage.EventRefused, Participant: id, Code: code})
+		}
+		if len(h.events) != want {
+			t.Errorf("got %d events queued, want %d", len(h.events), want)
+		}
+	}
+	refuse("ana", "token_revoked", 1)
+	refuse("ana", "no_h264", 2)
+	refuse("gus", "no_h264", 3)
+	now = now.Add(knockPause)
+	h.forgetKnocks()
+	if len(h.knocks) != 0 {
+		t.Errorf("got %d knocks remembered, want none", len(h.knocks))
+	}
+	refuse("ana", "token_revoked", 4)
+}
+
+func TestRefusalsAreTheFirstToBeLost(t *testing.T) {
+	t.Parallel()
+	h := newHub(nil, slow{}, slog.New(slog.DiscardHandler), time.Now)
+	for i := range 2 * eventQueue {
+		h.tell(stage.Event{Kind: stage.EventRefused, Participant: stage.ParticipantID(fmt.Sprint(i))})
+	}
+	if len(h.events) != refusalQueue {
+		t.Errorf("got %d refusals queued, want %d", len(h.events), refusalQueue)
+	}
+	h.tell(stage.Event{Kind: stage.EventConnected, Participant: "ana"})
+	if len(h.events) != refusalQueue+1 {
+		t.Error("what happens on a stage found no place")
+	}
+}
