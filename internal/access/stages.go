@@ -257,12 +257,15 @@ func (c *Control) SetGrant(ctx context.Context, by User, g Grant) error {
 	return c.disconnect(ctx, revoked, "The access to this stage was changed.")
 }
 
-// narrow revokes the open tokens that can more than the grant allows, those included that are being issued now.
+// narrow revokes the open tokens that can more than the grant allows, or live longer than one that is issued now, those included that are being issued now.
 func (c *Control) narrow(ctx context.Context, tx Store, account Account, g Grant) ([]Issuance, error) {
 	if err := tx.Advance(ctx, account.ID); err != nil {
 		return nil, err
 	}
-	return c.revokeOpen(ctx, tx, Revocation{User: account.ID, Stage: g.Stage, Beyond: effective(account.Role, g).Capabilities})
+	now := effective(account.Role, g)
+	return c.revokeOpen(ctx, tx, Revocation{
+		User: account.ID, Stage: g.Stage, Beyond: now.Capabilities, BeyondExpiry: c.Now().Add(now.MaxTTL + clockSkew), // AWS has a clock of its own
+	})
 }
 
 func checkGrant(g Grant) (Grant, error) {

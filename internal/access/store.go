@@ -136,11 +136,13 @@ type StageRecord struct {
 	EndpointsAt time.Time // when AWS was asked for the endpoints
 }
 
-// A Rate is a limit on a bucket: at most Limit tokens issued since. Limit 0 means none.
+// A Rate is a limit on a bucket: at most Limit tokens issued since, and not later than Until: those are of a clock that was
+// wrong. Limit 0 means none.
 type Rate struct {
 	Bucket string
 	Limit  int
 	Since  time.Time
+	Until  time.Time
 }
 
 // A Permit is what the decision about a token is made from.
@@ -157,7 +159,8 @@ type Revocation struct {
 	User         UserID
 	Stage        stage.ARN
 	Bucket       string
-	Beyond       stage.Capabilities // only those with a capability that is not among these
+	Beyond       stage.Capabilities // only those with a capability that is not among these,
+	BeyondExpiry time.Time          // or, if it is set, that expire later
 	ExpiresAfter time.Time
 }
 

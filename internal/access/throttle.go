@@ -41,17 +41,36 @@ type knock struct {
 func (c *Control) knock(ctx context.Context, key string, user UserID, from Client) (knock, error) {
 	k := knock{user: user, home: homeBucket(user, from.Address)}
 	now := c.Now()
+	var wait time.Duration
 	err := c.Store.Atomically(ctx, func(tx Store) error {
 		rows, err := k.rows(ctx, tx, key, from.Address)
 		if err != nil {
 			return err
 		}
-		if wait := longestWait(rows, now); wait > 0 {
-			return tooMany(wait)
+		if wait = longestWait(rows, now); wait > 0 {
+			return backToNow(ctx, tx, rows, now)
 		}
 		return countFailure(ctx, tx, rows, now)
 	})
+	if err == nil && wait > 0 {
+		err = tooMany(wait)
+	}
 	return k, err
+}
+
+// backToNow moves failures that lie in the future: the clock was set back, and the wait would else not begin to pass until it
+// is as late again.
+func backToNow(ctx context.Context, tx Store, rows []Attempts, now time.Time) error {
+	for _, row := range rows {
+		if !row.At.After(now) {
+			continue
+		}
+		row.At = now
+		if err := tx.PutAttempts(ctx, row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rows reads the rows that this knock counts on.
@@ -130,7 +149,8 @@ func tooMany(wait time.Duration) error {
 func longestWait(rows []Attempts, now time.Time) time.Duration {
 	var wait time.Duration
 	for _, row := range rows {
-		wait = max(wait, row.At.Add(delay(row)).Sub(now))
+		since := max(0, now.Sub(row.At)) // of a failure in the future: a clock was set back, or another replica's is ahead
+		wait = max(wait, delay(row)-since)
 	}
 	return wait
 }

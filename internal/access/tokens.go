@@ -13,6 +13,7 @@ import (
 const (
 	defaultTokenLimit  = 30
 	defaultTokenWindow = 10 * time.Minute
+	clockSkew          = time.Minute // by which the clocks of replicas may differ
 
 	tokensListed  = 500
 	tokensListAge = 14 * 24 * time.Hour
@@ -155,8 +156,10 @@ func cut(granted stage.Capabilities, purpose string) (stage.Capabilities, error)
 }
 
 func (c *Control) rate(bucket string) Rate {
-	window := cmp.Or(c.TokenWindow, defaultTokenWindow)
-	return Rate{Bucket: bucket, Limit: max(0, cmp.Or(c.TokenLimit, defaultTokenLimit)), Since: c.Now().Add(-window)}
+	window, now := cmp.Or(c.TokenWindow, defaultTokenWindow), c.Now()
+	return Rate{
+		Bucket: bucket, Limit: max(0, cmp.Or(c.TokenLimit, defaultTokenLimit)), Since: now.Add(-window), Until: now.Add(clockSkew),
+	}
 }
 
 func (c *Control) tooManyTokens(oldest time.Time, rate Rate) error {

@@ -136,9 +136,13 @@ type filter struct {
 }
 
 // add takes a condition with %s where the parameter stands.
-func (f *filter) add(condition string, value any) {
-	f.args = append(f.args, value)
-	f.parts = append(f.parts, fmt.Sprintf(condition, fmt.Sprint("$", len(f.args))))
+func (f *filter) add(condition string, values ...any) {
+	var places []any
+	for _, value := range values {
+		f.args = append(f.args, value)
+		places = append(places, fmt.Sprint("$", len(f.args)))
+	}
+	f.parts = append(f.parts, fmt.Sprintf(condition, places...))
 }
 
 func (f *filter) equal(column, value string) {

@@ -128,3 +128,30 @@ func TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
 		refused(t, change(), stage.ErrTooMany, "too_many_attempts")
 	})
 }
+
+func TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, arn := h.scene()
+		for range 30 {
+			h.issue(ana, arn)
+		}
+		stranger := from("198.51.100.7")
+		for range 7 {
+			h.guess("Olga", stranger)
+		}
+		h.clock.pass(-24 * time.Hour)
+
+		t.Log("who never failed comes in, and tokens of tomorrow use up nothing")
+		_, _, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		ok(t, err)
+		h.issue(ana, arn)
+
+		t.Log("who failed waits as long as ever, and not until tomorrow")
+		e := refused(t, h.guess("Olga", stranger), stage.ErrTooMany, "too_many_attempts")
+		if e.RetryAfter > 15*time.Minute {
+			t.Errorf("got Retry-After %v, want 15 minutes at most", e.RetryAfter)
+		}
+		h.clock.pass(e.RetryAfter)
+		refused(t, h.guess("Olga", stranger), stage.ErrUnauthorized, "wrong_password")
+	})
+}

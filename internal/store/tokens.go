@@ -11,17 +11,17 @@ import (
 
 // full finds the token that fills a rate, if there is one: the Limit-th youngest of its bucket. It reads no more of the
 // index than the limit, however many tokens there are.
-const full = `(SELECT issued_at FROM issuances WHERE user_id = u.id AND bucket = %s AND issued_at > %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
+const full = `(SELECT issued_at FROM issuances WHERE user_id = u.id AND bucket = %s AND issued_at > %s AND issued_at <= %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
 
 // rateArgs are the parameters of full. No bucket is empty: without a limit nothing is found.
 func rateArgs(rate access.Rate) []any {
 	if rate.Limit <= 0 {
-		return []any{"", int64(0), int64(0)}
+		return []any{"", int64(0), int64(0), int64(0)}
 	}
-	return []any{rate.Bucket, rate.Since.UnixMilli(), int64(rate.Limit - 1)}
+	return []any{rate.Bucket, rate.Since.UnixMilli(), rate.Until.UnixMilli(), int64(rate.Limit - 1)}
 }
 
-var permitText = `SELECT ` + accountColumns + `, s.arn IS NOT NULL, COALESCE(g.capabilities, 0), g.max_ttl, ` + fmt.Sprintf(full, "$3", "$4", "$5") + `
+var permitText = `SELECT ` + accountColumns + `, s.arn IS NOT NULL, COALESCE(g.capabilities, 0), g.max_ttl, ` + fmt.Sprintf(full, "$3", "$4", "$5", "$6") + `
 	FROM users u LEFT JOIN stages s ON s.arn = $2 LEFT JOIN grants g ON g.user_id = u.id AND g.stage = s.arn WHERE u.id = $1`
 
 func scanPermit(r row) (access.Permit, error) {
@@ -43,7 +43,7 @@ func (q queries) Permit(ctx context.Context, user access.UserID, arn stage.ARN, 
 // The row decides: nothing is inserted when the account has moved on or the rate is full.
 var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket, issued_at, expires_at, address)
 	SELECT $1, u.id, $3, $4, $5, $6, $7, $8, $9, $10 FROM users u
-	WHERE u.id = $2 AND u.revision = $11 AND ` + fmt.Sprintf(full, "$12", "$13", "$14") + ` IS NULL`
+	WHERE u.id = $2 AND u.revision = $11 AND ` + fmt.Sprintf(full, "$12", "$13", "$14", "$15") + ` IS NULL`
 
 // AddIssuance implements access.Store.
 func (q queries) AddIssuance(ctx context.Context, i access.Issuance, revision int64, rate access.Rate) error {
@@ -88,7 +88,10 @@ func (q queries) RevokeIssuances(ctx context.Context, match access.Revocation, w
 	f.equal("user_id", string(match.User))
 	f.equal("stage", string(match.Stage))
 	f.equal("bucket", match.Bucket)
-	if match.Beyond != 0 {
+	switch {
+	case match.Beyond != 0 && !match.BeyondExpiry.IsZero():
+		f.add("((capabilities & %s) <> 0 OR expires_at > %s)", int64(^match.Beyond), ms(match.BeyondExpiry))
+	case match.Beyond != 0:
 		f.add("(capabilities & %s) <> 0", int64(^match.Beyond))
 	}
 	if !match.ExpiresAfter.IsZero() {

@@ -541,3 +541,25 @@ func TestViewKeys(t *testing.T) {
 		}
 	})
 }
+
+func TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		issue := func(ttl time.Duration) stage.Participant {
+			return must(h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn, TTL: ttl}))(t).Participant
+		}
+		long, short := issue(14*24*time.Hour), issue(time.Hour)
+		h.paper.enter(long)
+		grant := access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish | stage.Subscribe}
+		ok(t, h.SetGrant(t.Context(), op.User, grant))
+		ok(t, h.Admit(t.Context(), long)) // nothing has changed
+
+		grant.MaxTTL = time.Hour
+		ok(t, h.SetGrant(t.Context(), op.User, grant))
+		refused(t, h.Admit(t.Context(), long), stage.ErrDenied, "token_revoked")
+		ok(t, h.Admit(t.Context(), short))
+		if away := h.paper.sentAway(); len(away) != 1 || away[0] != long.ID {
+			t.Errorf("sent away: got %v, want %v", away, long.ID)
+		}
+	})
+}
