@@ -30,6 +30,7 @@ type User struct {
 	CreatedAt  time.Time
 	LastSeenAt time.Time // zero: never signed in
 	Invited    bool      // has not chosen a password yet
+	ByKey      bool      // comes with an access key, which is good for its owner's own tokens and nothing else
 }
 
 // CommandLine is the operator at the machine itself, who needs no account: whoever may write the database may do everything.

@@ -12,7 +12,7 @@ func OperatorsOnly() error {
 }
 
 func requireOperator(who User) error {
-	if who.Role != Operator {
+	if who.Role != Operator || who.ByKey {
 		return OperatorsOnly()
 	}
 	return nil

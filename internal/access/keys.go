@@ -101,9 +101,11 @@ func (c *Control) deleteKey(ctx context.Context, s Store, kind Kind, who User, i
 	return nil
 }
 
-// AuthenticateKey finds whose access key it is. The key is good for Issue and for nothing else.
+// AuthenticateKey finds whose access key it is. The key is good for the tokens of its owner and for nothing
+// else: User.ByKey says so.
 func (c *Control) AuthenticateKey(ctx context.Context, secret stage.Secret) (User, error) {
 	_, account, err := c.useKey(ctx, kindAccess, secret)
+	account.ByKey = true
 	return account.User, err
 }
 

@@ -204,7 +204,7 @@ func (c *Control) Token(ctx context.Context, who User, id stage.ParticipantID) (
 	if err != nil {
 		return Issuance{}, notFoundIs(err, noSuch("token"))
 	}
-	if i.User != who.ID && who.Role != Operator {
+	if i.User != who.ID && requireOperator(who) != nil {
 		return Issuance{}, noSuch("token")
 	}
 	return i, nil
