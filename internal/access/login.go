@@ -157,8 +157,11 @@ func (c *Control) LogOut(ctx context.Context, login Login) error {
 	return nil
 }
 
-// ChangePassword ends every other login of the person.
-func (c *Control) ChangePassword(ctx context.Context, login Login, current, password stage.Secret) error {
+const passwordChanged = "The password of the account was changed."
+
+// ChangePassword ends every other login of the person. With endKeys it ends their keys and open tokens, too: by itself it does
+// not, since an OBS that nobody sits at would fall silent.
+func (c *Control) ChangePassword(ctx context.Context, login Login, current, password stage.Secret, endKeys bool) error {
 	account, err := c.Store.Account(ctx, login.User.ID)
 	if err != nil {
 		return err
@@ -173,6 +176,7 @@ func (c *Control) ChangePassword(ctx context.Context, login Login, current, pass
 	if err != nil {
 		return err
 	}
+	var revoked []Issuance
 	err = c.Store.Atomically(ctx, func(tx Store) error {
 		now, err := tx.Account(ctx, account.ID)
 		if err != nil {
@@ -181,13 +185,31 @@ func (c *Control) ChangePassword(ctx context.Context, login Login, current, pass
 		if now.Password != account.Password {
 			return currentIsWrong(wrongPassword())
 		}
+		if endKeys {
+			if revoked, err = c.endKeys(ctx, tx, account.ID); err != nil {
+				return err
+			}
+		}
 		return setPassword(ctx, tx, now, hash, login.ID)
 	})
 	if err != nil {
 		return err
 	}
 	c.changed(account.ID)
-	return nil
+	return c.disconnect(ctx, revoked, passwordChanged)
+}
+
+// endKeys takes from a person what could outlive their password: keys and open tokens, those included that are being issued now.
+func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
+	for _, kind := range []Kind{kindAccess, kindView} {
+		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.Advance(ctx, id); err != nil {
+		return nil, err
+	}
+	return c.revokeOpen(ctx, tx, Revocation{User: id})
 }
 
 // currentIsWrong says what was wrong to somebody who is signed in.

@@ -119,7 +119,8 @@ func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Acco
 	return account, nil
 }
 
-// AcceptInvite sets the password of the person invited, ends their logins and signs them in.
+// AcceptInvite sets the password of the person invited, ends their logins, keys and open tokens and signs them in: a password
+// that is forgotten may be one that somebody else knew.
 func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret, from Client) (Login, stage.Secret, error) {
 	account, err := c.invited(ctx, c.Store, code)
 	if err != nil {
@@ -132,7 +133,21 @@ func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret,
 		return Login{}, stage.Secret{}, err
 	}
 	account.Invited = false
-	return c.firstLogin(ctx, account, cleanClient(from), func(tx Store) error { return useInvite(ctx, tx, code) })
+	var revoked []Issuance
+	login, secret, err := c.firstLogin(ctx, account, cleanClient(from), func(tx Store) error {
+		if err := useInvite(ctx, tx, code); err != nil {
+			return err
+		}
+		revoked, err = c.endKeys(ctx, tx, account.ID)
+		return err
+	})
+	if err != nil {
+		return Login{}, stage.Secret{}, err
+	}
+	if err := c.disconnect(ctx, revoked, passwordChanged); err != nil && c.Log != nil { // who was invited is in, whatever a stage says
+		c.Log.Warn("sessions of an old password were not ended", "user", account.ID, "err", err)
+	}
+	return login, secret, nil
 }
 
 func useInvite(ctx context.Context, tx Store, code stage.Secret) error {

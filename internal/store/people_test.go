@@ -238,10 +238,10 @@ func TestALoginEnds(t *testing.T) {
 
 		login, secret = signIn()
 		kept, keptSecret := signIn()
-		err := h.ChangePassword(t.Context(), kept, password("not the password"), password("another good one"))
+		err := h.ChangePassword(t.Context(), kept, password("not the password"), password("another good one"), false)
 		refused(t, err, stage.ErrInvalid, "wrong_password")
-		refused(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("short")), stage.ErrInvalid, "weak_password")
-		ok(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("another good one")))
+		refused(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("short"), false), stage.ErrInvalid, "weak_password")
+		ok(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("another good one"), false))
 		gone(secret)
 		must(h.Authenticate(t.Context(), keptSecret))(t)
 		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), home)
@@ -379,5 +379,73 @@ func TestStrangeIDs(t *testing.T) {
 			}
 			refused(t, h.Admit(ctx, stage.Participant{ID: stage.ParticipantID(id), Stage: arn}), stage.ErrDenied, "token_revoked")
 		}
+	})
+}
+
+func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		type loot struct {
+			access, view stage.Secret
+			token        stage.Participant
+		}
+		steal := func() (l loot) {
+			var err error
+			_, l.access, err = h.CreateAccessKey(t.Context(), ana.User, "thief")
+			ok(t, err)
+			_, l.view, err = h.CreateViewKey(t.Context(), ana.User, arn, "stage")
+			ok(t, err)
+			l.token = h.issue(ana, arn).Participant
+			h.paper.enter(l.token)
+			return l
+		}
+		worthless := func(l loot) {
+			t.Helper()
+			_, err := h.AuthenticateKey(t.Context(), l.access)
+			refused(t, err, stage.ErrUnauthorized, "unauthorized")
+			_, err = h.AuthenticateViewKey(t.Context(), l.view)
+			refused(t, err, stage.ErrUnauthorized, "unauthorized")
+			refused(t, h.Admit(t.Context(), l.token), stage.ErrDenied, "token_revoked")
+			if away := h.paper.sentAway(); len(away) == 0 || away[len(away)-1] != l.token.ID {
+				t.Errorf("sent away: got %v, want %v last", away, l.token.ID)
+			}
+		}
+
+		t.Log("a new password alone leaves an OBS that nobody sits at to go on")
+		held := steal()
+		ok(t, h.ChangePassword(t.Context(), ana, password(goodPassword), password("another good one"), false))
+		must(h.AuthenticateKey(t.Context(), held.access))(t)
+		ok(t, h.Admit(t.Context(), held.token))
+
+		t.Log("who asks for it ends everything")
+		ok(t, h.ChangePassword(t.Context(), ana, password("another good one"), password(goodPassword), true))
+		worthless(held)
+
+		t.Log("a forgotten password ends everything, too")
+		held = steal()
+		_, code, _, err := h.Reinvite(t.Context(), op.User, ana.User.ID)
+		ok(t, err)
+		ok(t, h.Admit(t.Context(), held.token))
+		_, _, err = h.AcceptInvite(t.Context(), code, password("a wholly new one"), home)
+		ok(t, err)
+		worthless(held)
+	})
+}
+
+func TestAnOperatorsKeyIsNoOperator(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		_, secret, err := h.CreateAccessKey(t.Context(), op.User, "kiosk")
+		ok(t, err)
+		key := must(h.AuthenticateKey(t.Context(), secret))(t)
+		hers := h.issue(ana, arn).Participant.ID
+		_, err = h.Token(t.Context(), key, hers)
+		refused(t, err, stage.ErrNotFound, "")
+		refused(t, h.Revoke(t.Context(), key, hers), stage.ErrNotFound, "")
+		if _, err := h.Users(t.Context(), key); err == nil {
+			t.Error("a key lists people")
+		}
+		own := must(h.Issue(t.Context(), key, access.IssueRequest{Stage: arn}))(t).Participant.ID
+		ok(t, h.Revoke(t.Context(), key, own))
 	})
 }

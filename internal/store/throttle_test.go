@@ -120,7 +120,7 @@ func TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		ana, _ := h.broadcaster(h.operator(), "Ana")
 		change := func() error {
-			return h.ChangePassword(t.Context(), ana, password("a guess at it"), password("another good one"))
+			return h.ChangePassword(t.Context(), ana, password("a guess at it"), password("another good one"), false)
 		}
 		for range 5 {
 			refused(t, change(), stage.ErrInvalid, "wrong_password")

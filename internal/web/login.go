@@ -100,7 +100,7 @@ func (s *Server) changePassword(r *http.Request, who access.Login) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Control.ChangePassword(r.Context(), who, stage.NewSecret(in.Current), stage.NewSecret(in.New))
+	return nil, s.Control.ChangePassword(r.Context(), who, stage.NewSecret(in.Current), stage.NewSecret(in.New), in.EndKeys)
 }
 
 func (s *Server) inviteName(r *http.Request, _ access.Login) (any, error) {

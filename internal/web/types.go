@@ -36,6 +36,7 @@ type (
 	PasswordChange struct {
 		Current string `json:"current"`
 		New     string `json:"new"`
+		EndKeys bool   `json:"endKeys,omitempty"` // also access keys, viewing keys and open tokens
 	}
 	// A TokenRequest asks for a token.
 	TokenRequest struct {

@@ -30,6 +30,7 @@ export interface AcceptInvite {
 export interface PasswordChange {
   current: string;
   new: string;
+  endKeys?: boolean;
 }
 
 export interface TokenRequest {

@@ -34,7 +34,8 @@ function passwordCard() {
     form({ key: `password-${state.changed}`, submit: t('account.change'), ...state.password, onsubmit: changePassword },
       h('div', { className: 'unseen' }, field(t('sign.name'), { name: 'name', autocomplete: 'username', value: state.me?.name, readOnly: true, tabIndex: -1 })),
       field(t('account.current'), { name: 'current', type: 'password', autocomplete: 'current-password', required: true }),
-      ...passwordFields()));
+      ...passwordFields(),
+      h('label', { className: 'check' }, h('input', { type: 'checkbox', name: 'endKeys' }), h('span', null, t('account.endKeys')))));
 }
 
 /** @param {Record<string, string>} data */
@@ -45,7 +46,8 @@ async function changePassword(data) {
   draw();
   if (error) return;
   try {
-    await api('POST', 'api/password', { current: data.current, new: password });
+    await api('POST', 'api/password', { current: data.current, new: password, endKeys: data.endKeys === 'on' });
+    if (data.endKeys) await load();
     state.changed = true;
     state.password = { busy: false };
   } catch (err) {

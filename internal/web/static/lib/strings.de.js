@@ -277,6 +277,7 @@ export const de = {
   'account.role.broadcaster': 'Sendende',
   'account.password': 'Passwort ändern',
   'account.current': 'Jetziges Passwort',
+  'account.endKeys': 'Auch meine Zugangsschlüssel, Browserquellen und offenen Token beenden, auch eine laufende Sendung: Jemand anderes könnte sie haben.',
   'account.change': 'Ändern',
   'account.changed': 'Das Passwort ist geändert. Überall sonst wurdest du abgemeldet.',
   'account.logins': 'Wo du angemeldet bist',

@@ -277,6 +277,7 @@ export const es = {
   'account.role.broadcaster': 'emisor',
   'account.password': 'Cambiar la contraseña',
   'account.current': 'Contraseña actual',
+  'account.endKeys': 'Terminar también mis claves de acceso, fuentes de navegador y tokens abiertos, incluso una emisión en curso: otra persona podría tenerlos.',
   'account.change': 'Cambiar',
   'account.changed': 'La contraseña ha cambiado. Tus demás sesiones se cerraron.',
   'account.logins': 'Dónde tienes sesión abierta',

@@ -293,6 +293,7 @@ export const en = {
   'account.role.broadcaster': 'broadcaster',
   'account.password': 'Change the password',
   'account.current': 'Password now',
+  'account.endKeys': 'Also end my access keys, browser sources and open tokens, a running broadcast too: somebody else may have them.',
   'account.change': 'Change',
   'account.changed': 'The password is changed. You were signed out everywhere else.',
   'account.logins': 'Where you are signed in',
