@@ -109,8 +109,18 @@ func TestRemovalInTheTerminalEndsALiveSession(t *testing.T) {
 	}
 }
 
-// TestWatchingByALoginEndsWithTheGrant: there is no token that could be revoked.
+// Who watches by a login has no token that could be revoked.
 func TestWatchingByALoginEndsWithTheGrant(t *testing.T) {
+	watchingEnds(t, func(olga, ben *apptest.Client) {
+		olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(ben.Me().ID)+"/grants/"+url.PathEscape(olga.MainStage()), nil, nil)
+	})
+}
+
+func TestWatchingByALoginEndsWithTheLogin(t *testing.T) {
+	watchingEnds(t, func(_, ben *apptest.Client) { ben.Must(http.StatusNoContent, "DELETE", "/api/logins", nil, nil) })
+}
+
+func watchingEnds(t *testing.T, by func(olga, ben *apptest.Client)) {
 	t.Parallel()
 	a := apptest.Start(t)
 	olga := a.Operator()
@@ -133,7 +143,7 @@ func TestWatchingByALoginEndsWithTheGrant(t *testing.T) {
 	if err := viewer.WaitFrames(limit(t), 5); err != nil {
 		t.Fatal(err)
 	}
-	olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(ben.Me().ID)+"/grants/"+url.PathEscape(olga.MainStage()), nil, nil)
+	by(olga, ben)
 	select {
 	case <-viewer.Closed():
 	case <-limit(t).Done():

@@ -22,10 +22,14 @@ func (s *server) sweep(ctx context.Context) error {
 		limits[a.Stage.ARN] = a.Limits
 	}
 	s.limits.Store(&limits)
+	there := map[stage.ParticipantID]bool{}
 	for _, a := range stages {
 		if a.Stage.ARN.Local() {
-			err = errors.Join(err, s.sweepStage(ctx, a.Stage.ARN))
+			err = errors.Join(err, s.sweepStage(ctx, a.Stage.ARN, there))
 		}
+	}
+	if err == nil {
+		s.watchers.keep(there, time.Now())
 	}
 	return err
 }
@@ -54,11 +58,13 @@ func (s *server) limitsFor(arn stage.ARN) sfu.Limits {
 	}
 }
 
-func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
+// sweepStage sends away who may not stay, and notes who is there.
+func (s *server) sweepStage(ctx context.Context, arn stage.ARN, there map[stage.ParticipantID]bool) error {
 	present, err := s.signal.Participants(ctx, arn)
 	for _, p := range present {
+		there[p.Participant.ID] = true
 		if err := s.mayStay(ctx, p.Participant); errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
-			s.sendAway(ctx, p.Participant, "token_revoked", "The token was revoked, or the access to this stage was taken back.")
+			s.sendAway(ctx, p.Participant, "token_revoked", "The token was revoked, the sign-in has ended, or the access to this stage was taken back.")
 		}
 	}
 	return err
@@ -66,7 +72,7 @@ func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 
 func (s *server) mayStay(ctx context.Context, p stage.Participant) error {
 	if p.ExpiresAt.IsZero() { // watches by a login, without a token
-		return s.control.MayWatch(ctx, access.UserID(p.UserID), p.Stage)
+		return s.control.MayWatch(ctx, access.UserID(p.UserID), s.watchers.login(p.ID), p.Stage)
 	}
 	return s.control.Admit(ctx, p)
 }

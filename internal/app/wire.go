@@ -157,5 +157,10 @@ type logins struct{ *server }
 func (l logins) Login(r *http.Request) string { return l.web.LoginID(r) }
 
 func (l logins) Viewer(r *http.Request, publisher stage.ParticipantID) (stage.Participant, error) {
-	return l.web.Viewer(r, publisher)
+	login := l.web.LoginID(r) // before the decision: without a login there is none
+	p, err := l.web.Viewer(r, publisher)
+	if err == nil {
+		l.watchers.came(p.ID, login, time.Now())
+	}
+	return p, err
 }
