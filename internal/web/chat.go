@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +24,7 @@ const (
 	chatBurst   = 5                // messages that one person may send at once …
 	chatPace    = 2 * time.Second  // … and then one each
 	chatQuiet   = 15 * time.Minute // a stage session is over when nothing was said and nobody published for so long
+	chatID      = 128              // bytes of the user id of somebody who is muted
 	chatMembers = 1000             // who can be muted in a room; of so many paces those who rested are forgotten
 )
 
@@ -200,6 +203,9 @@ func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool, pre
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.room(arn, present)
+	if on && !r.knows(person, present) {
+		return stage.Errorf(stage.ErrNotFound, "Nobody with this user ID has an account, is on the stage or has written in its chat.")
+	}
 	if on && len(r.muted) >= chatMembers {
 		return stage.Errorf(stage.ErrConflict, "%d people are muted in this chat; let somebody speak again first.", len(r.muted))
 	}
@@ -210,6 +216,21 @@ func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool, pre
 	}
 	c.tell(arn, frame{name: "chat", newest: "chat"}) // every page is told its own
 	return nil
+}
+
+// knows says whether there is somebody to mute: an account, which alone has a name here, or a guest who is seen or heard.
+func (r *room) knows(person access.User, present []stage.Presence) bool {
+	id := string(person.ID)
+	switch {
+	case len(id) > chatID:
+		return false
+	case person.Name != "":
+		return true
+	}
+	return slices.ContainsFunc(r.messages, func(m ChatMessage) bool { return m.UserID == id }) ||
+		slices.ContainsFunc(present, func(p stage.Presence) bool {
+			return cmp.Or(p.Participant.UserID, string(p.Participant.ID)) == id
+		})
 }
 
 // nameOf is the account's name, or the one that a guest's messages bear.

@@ -151,3 +151,28 @@ func FuzzCleanMessage(f *testing.F) {
 		}
 	})
 }
+
+func TestNobodyIsMutedWhoIsNotThere(t *testing.T) {
+	t.Parallel()
+	c := newChat(time.Now, func(stage.ARN, frame) {})
+	olga := visitor{user: access.User{ID: "olga"}, moderates: true}
+	present := []stage.Presence{
+		{Participant: stage.Participant{ID: "p1", UserID: "seen"}}, {Participant: stage.Participant{ID: "nameless"}},
+	}
+	if _, err := c.post("arn", visitor{user: access.User{ID: "heard"}}, "text", present); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []access.UserID{"invented", access.UserID(strings.Repeat("x", 28000))} {
+		if err := c.mute("arn", olga, access.User{ID: id}, true, present); !errors.Is(err, stage.ErrNotFound) {
+			t.Errorf("%.10s: got %v, want that there is nobody", id, err)
+		}
+	}
+	for _, person := range []access.User{{ID: "heard"}, {ID: "seen"}, {ID: "nameless"}, {ID: "away", Name: "has an account"}} {
+		if err := c.mute("arn", olga, person, true, present); err != nil {
+			t.Errorf("%s: got %v", person.ID, err)
+		}
+	}
+	if err := c.mute("arn", olga, access.User{ID: "heard"}, false, nil); err != nil || len(c.rooms["arn"].muted) != 3 {
+		t.Errorf("to let somebody speak: got %v, %v", err, c.rooms["arn"].muted)
+	}
+}
