@@ -68,8 +68,8 @@ func (c *chat) room(arn stage.ARN, present []stage.Presence) *room {
 
 // paceOf is how fast somebody was of late; chat.mu is held. Whoever rested long enough may be forgotten: they are as one who
 // is new.
-func (c *chat) paceOf(r *room, who visitor) pace {
-	id := string(who.user.ID)
+func (c *chat) paceOf(r *room, who access.Visitor) pace {
+	id := string(who.User.ID)
 	p, known := r.paces[id]
 	if known {
 		return p
@@ -109,13 +109,13 @@ func (c *chat) sessionOver(r *room, present []stage.Presence) bool {
 }
 
 // history is the chat as a visitor sees it.
-func (c *chat) history(arn stage.ARN, who visitor, present []stage.Presence) ChatHistory {
+func (c *chat) history(arn stage.ARN, who access.Visitor, present []stage.Presence) ChatHistory {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.room(arn, present)
-	_, silenced := r.muted[string(who.user.ID)]
-	h := ChatHistory{Messages: append([]ChatMessage{}, r.messages...), Posts: who.posts() && !silenced, Moderates: who.moderates, Muted: []Person{}}
-	if who.moderates {
+	_, silenced := r.muted[string(who.User.ID)]
+	h := ChatHistory{Messages: append([]ChatMessage{}, r.messages...), Posts: who.MayPost() == nil && !silenced, Moderates: who.Moderates, Muted: []Person{}}
+	if who.Moderates {
 		for id, name := range r.muted {
 			h.Muted = append(h.Muted, Person{ID: access.UserID(id), Name: name})
 		}
@@ -124,7 +124,7 @@ func (c *chat) history(arn stage.ARN, who visitor, present []stage.Presence) Cha
 }
 
 // post says something, and tells it in the order in which it is kept.
-func (c *chat) post(arn stage.ARN, who visitor, text string, present []stage.Presence) (ChatMessage, error) {
+func (c *chat) post(arn stage.ARN, who access.Visitor, text string, present []stage.Presence) (ChatMessage, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.room(arn, present)
@@ -132,7 +132,7 @@ func (c *chat) post(arn stage.ARN, who visitor, text string, present []stage.Pre
 		return ChatMessage{}, err
 	}
 	r.active = c.now()
-	m := ChatMessage{ID: stage.NewID(), Time: r.active.UTC(), UserID: string(who.user.ID), Name: who.user.Name, Text: text}
+	m := ChatMessage{ID: stage.NewID(), Time: r.active.UTC(), UserID: string(who.User.ID), Name: who.User.Name, Text: text}
 	r.messages = append(r.messages, m)
 	r.messages = r.messages[max(0, len(r.messages)-chatKept):]
 	c.tell(arn, frame{name: "message", data: mustJSON(m)})
@@ -140,23 +140,18 @@ func (c *chat) post(arn stage.ARN, who visitor, text string, present []stage.Pre
 }
 
 // mayPost refuses the muted and the hasty; chat.mu is held.
-func (c *chat) mayPost(r *room, who visitor) error {
-	if !who.posts() {
-		return viewOnly()
+func (c *chat) mayPost(r *room, who access.Visitor) error {
+	if err := who.MayPost(); err != nil {
+		return err
 	}
-	if _, silenced := r.muted[string(who.user.ID)]; silenced {
+	if _, silenced := r.muted[string(who.User.ID)]; silenced {
 		return stage.Errorf(stage.ErrDenied, "You are muted in this chat; a moderator can let you speak again.").WithCode("muted")
 	}
 	return c.tooFast(c.paceOf(r, who).post, "send it again")
 }
 
-// viewOnly is what a browser source hears that wants to take part.
-func viewOnly() error {
-	return stage.Errorf(stage.ErrDenied, "A viewing key shows its view of the stage and takes no part in the chat.").WithCode("view_only")
-}
-
 // remove takes a message away: a moderator any, everybody their own.
-func (c *chat) remove(arn stage.ARN, who visitor, id string, present []stage.Presence) error {
+func (c *chat) remove(arn stage.ARN, who access.Visitor, id string, present []stage.Presence) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.room(arn, present)
@@ -167,8 +162,8 @@ func (c *chat) remove(arn stage.ARN, who visitor, id string, present []stage.Pre
 		if m.ID != id {
 			continue
 		}
-		if !who.moderates && (m.UserID != string(who.user.ID) || m.UserID == "") {
-			return notModerator()
+		if err := who.MayRemove(access.UserID(m.UserID)); err != nil {
+			return err
 		}
 		r.messages = append(r.messages[:i:i], r.messages[i+1:]...)
 		c.tell(arn, frame{name: "removed", data: mustJSON(ChatRemoved{ID: id})})
@@ -178,27 +173,21 @@ func (c *chat) remove(arn stage.ARN, who visitor, id string, present []stage.Pre
 }
 
 // mayRemove refuses views and the hasty; chat.mu is held. Who has to clean up is not held up.
-func (c *chat) mayRemove(r *room, who visitor) error {
-	switch {
-	case !who.posts():
-		return viewOnly()
-	case who.moderates:
-		return nil
+func (c *chat) mayRemove(r *room, who access.Visitor) error {
+	if err := who.MayPost(); err != nil || who.Moderates {
+		return err
 	}
 	return c.tooFast(c.paceOf(r, who).remove, "delete it then")
 }
 
-// mute silences somebody or lets them speak again. An operator is silenced by nobody.
-func (c *chat) mute(arn stage.ARN, who visitor, person access.User, on bool, present []stage.Presence) error {
-	switch {
-	case !who.posts():
-		return viewOnly()
-	case !who.moderates:
-		return notModerator()
-	case on && person.ID == who.user.ID:
-		return stage.Errorf(stage.ErrInvalid, "You cannot mute yourself.")
-	case on && person.Role == access.Operator:
-		return stage.Errorf(stage.ErrDenied, "An operator cannot be muted.")
+// mute silences somebody or lets them speak again.
+func (c *chat) mute(arn stage.ARN, who access.Visitor, person access.User, on bool, present []stage.Presence) error {
+	err := who.MayModerate()
+	if on {
+		err = who.MayMute(person)
+	}
+	if err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -246,10 +235,6 @@ func (r *room) nameOf(person access.User) string {
 	return string(person.ID)
 }
 
-func notModerator() error {
-	return stage.Errorf(stage.ErrDenied, "Only operators and broadcasters who may publish on this stage moderate its chat.").WithCode("no_moderator")
-}
-
 // cleanMessage leaves of a message what can be read.
 func cleanMessage(text string) (string, error) {
 	text = strings.TrimSpace(strings.Map(func(c rune) rune {
@@ -271,7 +256,7 @@ func cleanMessage(text string) (string, error) {
 func visible(c rune) bool { return unicode.IsGraphic(c) && !unicode.IsSpace(c) }
 
 // visiting serves an endpoint for visitors of a stage.
-func (s *Server) visiting(serve func(r *http.Request, who visitor) (any, error)) http.Handler {
+func (s *Server) visiting(serve func(r *http.Request, who access.Visitor) (any, error)) http.Handler {
 	return s.open(func(r *http.Request, _ access.Login) (any, error) {
 		who, err := s.visitor(r)
 		if err != nil {
@@ -281,7 +266,7 @@ func (s *Server) visiting(serve func(r *http.Request, who visitor) (any, error))
 	})
 }
 
-func (s *Server) postMessage(r *http.Request, who visitor) (any, error) {
+func (s *Server) postMessage(r *http.Request, who access.Visitor) (any, error) {
 	in, err := decode[NewMessage](r)
 	if err != nil {
 		return nil, err
@@ -297,11 +282,11 @@ func (s *Server) postMessage(r *http.Request, who visitor) (any, error) {
 	return created(m), nil
 }
 
-func (s *Server) removeMessage(r *http.Request, who visitor) (any, error) {
+func (s *Server) removeMessage(r *http.Request, who access.Visitor) (any, error) {
 	return nil, s.chat.remove(stageARN(r), who, r.PathValue("message"), s.present(r.Context(), stageARN(r)))
 }
 
-func (s *Server) mutePerson(r *http.Request, who visitor) (any, error) {
+func (s *Server) mutePerson(r *http.Request, who access.Visitor) (any, error) {
 	person := access.User{ID: access.UserID(r.PathValue("user"))}
 	people, err := s.Control.Users(r.Context(), access.CommandLine())
 	if err != nil {

@@ -45,7 +45,7 @@ func TestADatabaseThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
 	r.AddCookie(&http.Cookie{Name: cookieName, Value: "secret"})
 	told := httptest.NewRecorder()
 	e := &eventStream{server: s, r: r, w: told, control: http.NewResponseController(told)}
-	page := &stageStream{eventStream{server: s, r: r, w: told, control: http.NewResponseController(told)}, visitor{}}
+	page := &stageStream{eventStream{server: s, r: r, w: told, control: http.NewResponseController(told)}, access.Visitor{}}
 	l := &listener{stages: map[stage.ARN]bool{}, told: map[stage.ARN][]byte{}}
 	if !e.look(t.Context(), l) {
 		t.Fatal("a good login was not let in")

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -17,7 +18,7 @@ func (s *Server) streamStage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stream := &stageStream{eventStream{server: s, r: r, w: w, control: http.NewResponseController(w)}, who}
-	l, err := s.hub.listen(who.user, proofOf(r))
+	l, err := s.hub.listen(who.User, proofOf(r))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -28,13 +29,13 @@ func (s *Server) streamStage(w http.ResponseWriter, r *http.Request) {
 
 type stageStream struct {
 	eventStream
-	who visitor
+	who access.Visitor
 }
 
 // serve tells what a listener hears. It listened before the past is read: nothing falls between.
 func (e *stageStream) serve(ctx context.Context, l *listener) {
 	e.begin()
-	e.server.hub.follow(l, stageARN(e.r), e.who.view)
+	e.server.hub.follow(l, stageARN(e.r), e.who.View)
 	if !e.history() {
 		return
 	}
@@ -66,7 +67,7 @@ func (e *stageStream) pass(f frame) bool {
 	case "chat":
 		return e.history()
 	case "message", "removed":
-		return e.who.view != "" || e.tell(f)
+		return e.who.View != "" || e.tell(f)
 	case "presence", "bye":
 		return e.tell(f)
 	}
@@ -74,7 +75,7 @@ func (e *stageStream) pass(f frame) bool {
 }
 
 func (e *stageStream) history() bool {
-	if e.who.view != "" {
+	if e.who.View != "" {
 		return true
 	}
 	h := e.server.chat.history(stageARN(e.r), e.who, e.server.present(e.r.Context(), stageARN(e.r)))
@@ -89,7 +90,7 @@ func (e *stageStream) again() bool {
 	}
 	before := e.who
 	e.who = who
-	if who.moderates == before.moderates {
+	if who.Moderates == before.Moderates {
 		return true
 	}
 	return e.history()

@@ -9,19 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A visitor is somebody at a page of one stage: signed in, with a viewing key, or with a participant token. Who has only a
-// token is the person that the token says, unless a viewing key asked for it: then it is that key's view, and nobody.
-type visitor struct {
-	user      access.User // of a view: whose key it is
-	view      stage.View  // of a viewing key; empty for people
-	moderates bool
-}
-
-// posts says whether the visitor is somebody who can say something.
-func (v visitor) posts() bool { return v.view == "" }
-
 // visitor finds who asks, and whether they may be at the stage that the path names.
-func (s *Server) visitor(r *http.Request) (visitor, error) {
+func (s *Server) visitor(r *http.Request) (access.Visitor, error) {
 	secret := bearer(r)
 	switch {
 	case secret.Empty():
@@ -33,52 +22,41 @@ func (s *Server) visitor(r *http.Request) (visitor, error) {
 	}
 }
 
-// visitorByLogin lets in who has a grant. A broadcaster who may publish is a host there, and moderates.
-func (s *Server) visitorByLogin(r *http.Request) (visitor, error) {
+func (s *Server) visitorByLogin(r *http.Request) (access.Visitor, error) {
 	who, err := s.login(r)
 	if err != nil {
-		return visitor{}, err
+		return access.Visitor{}, err
 	}
-	stages, err := s.Control.Stages(r.Context(), who.User)
-	if err != nil {
-		return visitor{}, err
-	}
-	for _, a := range stages {
-		if a.Stage.ARN == stageARN(r) {
-			host := who.User.Role == access.Operator || a.Capabilities.Has(stage.Publish)
-			return visitor{user: who.User, moderates: host}, nil
-		}
-	}
-	return visitor{}, notYourStage()
+	return s.Control.Visit(r.Context(), who.User, stageARN(r))
 }
 
-func (s *Server) visitorByToken(r *http.Request, token stage.Secret) (visitor, error) {
+func (s *Server) visitorByToken(r *http.Request, token stage.Secret) (access.Visitor, error) {
 	verify := s.Control.AuthenticateToken // AWS keeps the keys of its tokens to itself
 	if stageARN(r).Local() {
 		verify = s.Tokens.Verify
 	}
 	p, err := verify(r.Context(), token)
 	if err != nil {
-		return visitor{}, err
+		return access.Visitor{}, err
 	}
 	if p.Stage != stageARN(r) {
-		return visitor{}, notYourStage()
+		return access.Visitor{}, notYourStage()
 	}
 	// IVS lets a token have no user id; then the participant is the person.
 	id := cmp.Or(p.UserID, string(p.ID))
-	return visitor{user: access.User{ID: access.UserID(id), Name: p.Name()}, view: p.View}, nil
+	return access.Visitor{User: access.User{ID: access.UserID(id), Name: p.Name()}, View: p.View}, nil
 }
 
 // visitorByKey lets a browser source see, and nothing else.
-func (s *Server) visitorByKey(r *http.Request, secret stage.Secret) (visitor, error) {
+func (s *Server) visitorByKey(r *http.Request, secret stage.Secret) (access.Visitor, error) {
 	key, err := s.Control.AuthenticateViewKey(r.Context(), secret)
 	if err != nil {
-		return visitor{}, err
+		return access.Visitor{}, err
 	}
 	if key.Stage != stageARN(r) {
-		return visitor{}, notYourStage()
+		return access.Visitor{}, notYourStage()
 	}
-	return visitor{user: access.User{ID: key.Owner.ID, Name: key.Owner.Name}, view: key.View}, nil
+	return access.Visitor{User: access.User{ID: key.Owner.ID, Name: key.Owner.Name}, View: key.View}, nil
 }
 
 func notYourStage() error {

@@ -1,0 +1,34 @@
+package access
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func TestWhatVisitorsMay(t *testing.T) {
+	t.Parallel()
+	olga, gus := User{ID: "olga", Role: Operator}, User{ID: "gus"}
+	host, guest, view := Visitor{User: User{ID: "ana"}, Moderates: true}, Visitor{User: gus}, Visitor{User: olga, View: "stage", Moderates: true}
+	nobody := Visitor{}
+	for what, c := range map[string]struct{ got, want error }{
+		"a guest writes":                      {guest.MayPost(), nil},
+		"a view writes":                       {view.MayPost(), stage.ErrDenied},
+		"a guest moderates":                   {guest.MayModerate(), stage.ErrDenied},
+		"a view moderates":                    {view.MayModerate(), stage.ErrDenied},
+		"a host mutes a guest":                {host.MayMute(gus), nil},
+		"a host mutes an operator":            {host.MayMute(olga), stage.ErrDenied},
+		"a host mutes themselves":             {host.MayMute(host.User), stage.ErrInvalid},
+		"a guest mutes":                       {guest.MayMute(gus), stage.ErrDenied},
+		"a guest takes back their own":        {guest.MayRemove("gus"), nil},
+		"a guest removes another's":           {guest.MayRemove("ana"), stage.ErrDenied},
+		"a host removes another's":            {host.MayRemove("gus"), nil},
+		"a view removes what its owner wrote": {view.MayRemove("olga"), stage.ErrDenied},
+		"nobody removes what nobody wrote":    {nobody.MayRemove(""), stage.ErrDenied},
+	} {
+		if !errors.Is(c.got, c.want) {
+			t.Errorf("%s: got %v, want %v", what, c.got, c.want)
+		}
+	}
+}
