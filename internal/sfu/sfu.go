@@ -36,7 +36,7 @@ type Config struct {
 
 	MaxPublishers int                    // of one stage; stage.MaxParticipants
 	MaxSessions   int                    // of the whole server; 2000. A tenth of them is kept for publishers
-	MaxViews      int                    // of one person, by user id, on one stage; 64, and half of them at most may still have to connect
+	MaxViews      int                    // of one person, by user id, on one stage; 128, and half of them at most may still have to connect
 	Silence       time.Duration          // a session that is not heard for so long is over; 30 s
 	MaxDuration   time.Duration          // no session is longer; stage.MaxSession
 	Linger        time.Duration          // viewers wait so long for a publisher who left to come back; 30 s
@@ -52,7 +52,7 @@ type Config struct {
 func (c *Config) setDefaults() {
 	c.MaxPublishers = cmp.Or(c.MaxPublishers, stage.MaxParticipants)
 	c.MaxSessions = cmp.Or(c.MaxSessions, 2000)
-	c.MaxViews = cmp.Or(c.MaxViews, 64)
+	c.MaxViews = cmp.Or(c.MaxViews, 128)
 	c.Silence = cmp.Or(c.Silence, 30*time.Second)
 	c.MaxDuration = cmp.Or(c.MaxDuration, stage.MaxSession)
 	c.Linger = cmp.Or(c.Linger, 30*time.Second)
