@@ -106,8 +106,8 @@ func troubles() []row {
 		{"live-lost", "trouble", readyOBS(asIs), (*dock).lost, "The broadcast ended, and neither OBS nor the stage says why."},
 		{"live-wont-stop", "trouble", readyOBS(asIs), (*dock).wontStop, "OBS does not stop. Press “Stop Streaming” in OBS itself"},
 		{"live-bad-picture", "live", readyOBS(asIs), (*dock).badPicture, "A full picture comes only every 8.3 s (at most 2 s is right)"},
-		{"live-no-sound", "live", readyOBS(asIs), func(d *dock) { d.receives("video") }, "The stage receives no sound."},
-		{"live-no-picture", "live", readyOBS(asIs), func(d *dock) { d.receives("audio") }, "The stage receives no picture."},
+		{"live-no-sound", "live", readyOBS(asIs), func(d *dock) { d.receives("video") }, "The stage receives no sound: look at the mixer in OBS"},
+		{"live-no-picture", "live", readyOBS(asIs), func(d *dock) { d.receives("audio") }, "The stage receives no picture: does OBS show one"},
 	}
 }
 
