@@ -356,15 +356,21 @@ func TestAClaimEndsNoBroadcast(t *testing.T) {
 	mustBe(t, err, stage.CodeSignature)
 }
 
-// OBS says that nothing runs while it connects, and would go live a moment after it was told to stop.
-func TestStopWhileOBSConnects(t *testing.T) {
-	t.Parallel()
-	b := ready(t, fakeobs.Options{})
+// connectsSlowly has the endpoint answer when the channel is closed.
+func (b *booth) connectsSlowly() chan struct{} {
 	open := make(chan struct{})
 	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
 		<-open
 		return fakeobs.Accept()(ctx, endpoint, token, opus)
 	})
+	return open
+}
+
+// OBS says that nothing runs while it connects, and would go live a moment after it was told to stop.
+func TestStopWhileOBSConnects(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	open := b.connectsSlowly()
 	b.StartByHand()
 	b.Wait(t, "the knock", func(s fakeobs.State) bool { return s.Attempts == 1 })
 	waits := b.b.Waits
@@ -386,11 +392,7 @@ func TestStopWhileOBSConnects(t *testing.T) {
 func TestGivingUpWhileStarting(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
-	open := make(chan struct{})
-	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
-		<-open
-		return fakeobs.Accept()(ctx, endpoint, token, opus)
-	})
+	open := b.connectsSlowly()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
