@@ -18,21 +18,23 @@ const module = "github.com/stagedoor/stagedoor/"
 var floors = map[string][]string{
 	// F0: the vocabulary. The standard library alone.
 	"internal/stage": {},
+	// What several HTTP packages need: bearers, CORS, client addresses, bounded maps.
+	"internal/httpkit": {"internal/stage"},
 
 	// F1: the rules, and the clients of other people's protocols. They know the vocabulary and not each other.
 	"internal/access": {"internal/stage"},
 	"internal/token":  {"internal/stage"},
-	"internal/whip":   {"internal/stage"},
-	"internal/ivs":    {"internal/stage"},
+	"internal/whip":   {"internal/stage", "internal/httpkit"},
+	"internal/ivs":    {"internal/stage", "internal/httpkit"},
 	"internal/obs":    {"internal/stage"},
 
 	// F2: the adapters. Each implements what a rule asks for, or shows a rule to the world.
 	"internal/keys":   {"internal/stage", "internal/token"},
 	"internal/sfu":    {"internal/stage", "internal/whip"},
-	"internal/signal": {"internal/stage", "internal/whip"},
+	"internal/signal": {"internal/stage", "internal/httpkit", "internal/whip"},
 	"internal/store":  {"internal/stage", "internal/access"},
-	"internal/ivsemu": {"internal/stage", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
-	"internal/web":    {"internal/stage", "internal/access"},
+	"internal/ivsemu": {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
+	"internal/web":    {"internal/stage", "internal/httpkit", "internal/access"},
 
 	// F3: wires everything, decides nothing.
 	"internal/app":  {"internal/..."},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/signal"
@@ -147,8 +148,7 @@ func localEndpoints(public *url.URL) stage.Endpoints {
 }
 
 func (s *server) address(r *http.Request) netip.Addr {
-	address, _ := netip.ParseAddr(web.ClientAddress(r, s.settings.TrustedProxies))
-	return address
+	return httpkit.Proxies(s.settings.TrustedProxies).Client(r)
 }
 
 // logins lets signed-in people watch by their cookie.

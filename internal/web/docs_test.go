@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 )
 
 const contract = "../../docs/http.md"
@@ -30,7 +32,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	}
 	for _, found := range regexp.MustCompile("`((?:GET|POST|PUT|PATCH|DELETE) /[^` ]*)`").FindAllStringSubmatch(docs(t), -1) {
 		_, path, _ := strings.Cut(found[1], " ")
-		if door := firstPart(path); door != "whip" && door != "whep" && door != "stage-events" { // told in TestTheDoorsAreAsDocumented
+		if door := httpkit.FirstSegment(path); door != "whip" && door != "whep" && door != "stage-events" { // told in TestTheDoorsAreAsDocumented
 			documented[shape(found[1])] = true
 		}
 	}

@@ -6,13 +6,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -32,8 +32,7 @@ type Config struct {
 	Now          func() time.Time
 	Ready        func(context.Context) error // for /healthz
 	AllowOrigins []string                    // whose pages may come with a participant token beside our own; "*" for all
-	// Proxies are the addresses whose X-Forwarded-For is believed. By default nobody's is.
-	Proxies []netip.Prefix
+	Proxies      httpkit.Proxies             // whose forwarding headers are believed; by default none
 }
 
 // A Verifier checks participant tokens; token.Verifier does.
@@ -179,7 +178,7 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // setup and invite links hold a code
-		switch firstPart(r.URL.Path) {
+		switch httpkit.FirstSegment(r.URL.Path) {
 		case "whip", "whep":
 			s.WHIP.ServeHTTP(w, r)
 		case "stage-events":
@@ -195,12 +194,6 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 // contentPolicy lets pages run our own modules alone; the two other addresses are OBS's WebSocket server on this computer.
 const contentPolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-
-// firstPart overlooks a slash too many, which ServeMux would answer with a redirect: OBS would lose its offer by it.
-func firstPart(path string) string {
-	part, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
-	return part
-}
 
 // recovered writes a fault of ours to the log, which net/http does not do at a level that operators read. The path may
 // hold the secret of a session; the pattern does not.
@@ -286,34 +279,7 @@ func (w *muxWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // client says where a request comes from.
 func (s *Server) client(r *http.Request) access.Client {
-	return access.Client{Address: ClientAddress(r, s.Proxies), Agent: clip(r.UserAgent(), 200)}
-}
-
-// ClientAddress is the address of the peer, or the last one in X-Forwarded-For that is not a trusted proxy's own.
-func ClientAddress(r *http.Request, trusted []netip.Prefix) string {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	address := peer.Addr().Unmap()
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && contains(trusted, address); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		address = hop.Unmap()
-	}
-	return address.String()
-}
-
-func contains(list []netip.Prefix, address netip.Addr) bool {
-	for _, p := range list {
-		if p.Contains(address) {
-			return true
-		}
-	}
-	return false
+	return access.Client{Address: s.Proxies.Client(r).String(), Agent: clip(r.UserAgent(), 200)}
 }
 
 func clip(s string, n int) string {

@@ -1,0 +1,91 @@
+package httpkit
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Proxies are the addresses of trusted reverse proxies. Without them, forwarding headers are ignored.
+type Proxies []netip.Prefix
+
+// Client returns the address of the client: the peer's, or behind trusted proxies the last address in
+// X-Forwarded-For that is not one of theirs. Without X-Forwarded-For it reads Forwarded (RFC 7239);
+// it never mixes the two, since a proxy that appends to one passes a forged other one on.
+// The result is invalid when the peer's address is unknown.
+func (p Proxies) Client(r *http.Request) netip.Addr {
+	client := parseHost(r.RemoteAddr)
+	hops := forwardedFor(r.Header)
+	for i := len(hops) - 1; i >= 0 && p.contain(client); i-- {
+		hop := parseHost(hops[i])
+		if !hop.IsValid() {
+			break
+		}
+		client = hop
+	}
+	return client
+}
+
+func (p Proxies) contain(a netip.Addr) bool {
+	for _, prefix := range p {
+		if prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// Network returns the address as a prefix, and for IPv6 the /64 that one customer has (RFC 6177):
+// the key for limits per client.
+func Network(a netip.Addr) netip.Prefix {
+	if a.Is6() {
+		prefix, _ := a.Prefix(64)
+		return prefix
+	}
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+// forwardedFor lists the addresses that proxies have noted, the nearest one last.
+func forwardedFor(h http.Header) []string {
+	if lines := h.Values("X-Forwarded-For"); len(lines) > 0 {
+		return strings.Split(strings.Join(lines, ","), ",")
+	}
+	var hops []string
+	for _, element := range splitQuoted(strings.Join(h.Values("Forwarded"), ","), ',') {
+		hop := "" // an element without "for" hides its client
+		for _, pair := range splitQuoted(element, ';') {
+			name, value, _ := strings.Cut(pair, "=")
+			if strings.EqualFold(strings.TrimSpace(name), "for") {
+				hop = strings.Trim(strings.TrimSpace(value), `"`)
+			}
+		}
+		hops = append(hops, hop)
+	}
+	return hops
+}
+
+// splitQuoted splits at separators outside of quoted strings (RFC 7239, 4).
+func splitQuoted(text string, separator rune) []string {
+	quoted := false
+	return strings.FieldsFunc(text, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return r == separator && !quoted
+	})
+}
+
+// parseHost reads an IP address with or without port: "192.0.2.1", "192.0.2.1:80", "2001:db8::1",
+// "[2001:db8::1]" and "[2001:db8::1]:80". Zones are dropped, since no prefix contains them.
+func parseHost(text string) netip.Addr {
+	text = strings.TrimSpace(text)
+	if a, err := netip.ParseAddrPort(text); err == nil {
+		return a.Addr().Unmap().WithZone("")
+	}
+	bare := strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+	a, err := netip.ParseAddr(bare)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Unmap().WithZone("")
+}

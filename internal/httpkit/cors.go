@@ -1,0 +1,47 @@
+package httpkit
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// preflightAge is for how many seconds a browser may keep a preflight; Chromium's maximum.
+const preflightAge = "7200"
+
+// CORS lets pages of other origins call from a browser (Fetch Standard, 3.3). It never allows
+// credentials: such a page sends a bearer, and a login cookie is good for our own pages only.
+type CORS struct {
+	Origins []string // such as "https://app.example.com"; "*" is every origin
+	Headers string   // request headers that a page may send
+	Expose  string   // response headers that a page may read
+}
+
+// Allows reports whether pages of the origin may call.
+func (c CORS) Allows(origin string) bool {
+	return origin != "" && (slices.Contains(c.Origins, origin) || slices.Contains(c.Origins, "*"))
+}
+
+// Allow lets the page that sent the request read the response, errors included, and reports whether
+// it may. Call it before the status is written.
+func (c CORS) Allow(w http.ResponseWriter, r *http.Request) bool {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if !c.Allows(origin) {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	if c.Expose != "" {
+		h.Set("Access-Control-Expose-Headers", c.Expose)
+	}
+	return true
+}
+
+// Preflight adds the response headers of a preflight (Fetch Standard, 3.3.2) that Allow has allowed.
+func (c CORS) Preflight(w http.ResponseWriter, methods ...string) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
+	h.Set("Access-Control-Allow-Headers", c.Headers)
+	h.Set("Access-Control-Max-Age", preflightAge)
+}
