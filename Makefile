@@ -50,7 +50,7 @@ types: ## types of the pages' JavaScript, by TypeScript
 	node_modules/.bin/tsc --project tsconfig.json
 
 js: ## unit tests of the pages' JavaScript
-	@tests=$$(find internal/web -name '*.test.js' -o -name '*.test.mjs' | sort); [ -n "$$tests" ] || { echo "there are no tests of the JavaScript"; exit 1; }; node --test $$tests
+	@tests=$$(find static -name '*.test.js' -o -name '*.test.mjs' | sort); [ -n "$$tests" ] || { echo "there are no tests of the JavaScript"; exit 1; }; node --test $$tests
 
 # One package at a time: they drive browsers, OBS and media against the clock, and two cores are soon too few.
 race: ## all Go tests, with the race detector: browsers, databases and a real OBS included

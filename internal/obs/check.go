@@ -75,7 +75,7 @@ func Ready(findings []Finding) bool {
 	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix || f.Blocks })
 }
 
-// Judge holds a reading against what a stage takes. The dock's copy of these rules is web/static/lib/obs-check.js.
+// Judge holds a reading against what a stage takes. The dock's copy of these rules is static/lib/obs-check.js.
 func Judge(r Reading, limits Limits) []Finding {
 	whip := judgeWHIP(r)
 	if whip.Level == Person {

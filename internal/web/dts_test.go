@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the generated files")
 // TestTypes holds static/types.d.ts, from which tsc checks the pages, to the types that the server really speaks.
 func TestTypes(t *testing.T) {
 	t.Parallel()
-	const path = "static/types.d.ts"
+	const path = "../../static/types.d.ts"
 	want := declarations(
 		web.Problem{},
 		web.Credentials{}, web.SetUp{}, web.InviteCode{}, web.AcceptInvite{}, web.PasswordChange{}, web.TokenRequest{}, web.NewUser{},

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
-	"embed"
 	"encoding/base64"
 	"fmt"
 	"io/fs"
@@ -12,10 +11,9 @@ import (
 	"path"
 	"strings"
 	"sync"
-)
 
-//go:embed static
-var embedded embed.FS
+	"github.com/stagedoor/stagedoor/static"
+)
 
 // A page that changes with the binary must not outlive it in a cache: every use asks again, and the ETag makes that cheap.
 const revalidate = "no-cache"
@@ -38,11 +36,11 @@ type assets map[string]*file
 
 func loadAssets() (assets, error) {
 	all := assets{}
-	err := fs.WalkDir(embedded, "static", func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(static.FS, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		all[strings.TrimPrefix(name, "static/")] = &file{kind: kindOf(name), wire: sync.OnceValue(func() wire { return packed(name) })}
+		all[name] = &file{kind: kindOf(name), wire: sync.OnceValue(func() wire { return packed(name) })}
 		return nil
 	})
 	return all, err
@@ -64,7 +62,7 @@ func kindOf(name string) string {
 }
 
 func packed(name string) wire {
-	text, err := embedded.ReadFile(name)
+	text, err := static.FS.ReadFile(name)
 	if err != nil {
 		panic("an embedded file cannot be read: " + err.Error())
 	}

@@ -96,7 +96,7 @@ func stageOf(arn, name string) object {
 
 func serve(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		text, err := os.ReadFile(path.Join("../static", path.Clean("/"+name)))
+		text, err := os.ReadFile(path.Join("../../../static", path.Clean("/"+name)))
 		if err != nil {
 			http.NotFound(w, r)
 			return

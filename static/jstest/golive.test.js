@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { readFileSync } from 'node:fs';
-import { createBroadcast, FINAL, SETTINGS } from '../static/lib/golive.js';
-import { setUpObs } from '../static/lib/obs-setup.js';
-import { createTokens } from '../static/lib/tokens.js';
-import { ApiError } from '../static/lib/api.js';
+import { createBroadcast, FINAL, SETTINGS } from '../lib/golive.js';
+import { setUpObs } from '../lib/obs-setup.js';
+import { createTokens } from '../lib/tokens.js';
+import { ApiError } from '../lib/api.js';
 import { fakeObs, memory, until } from './fake.js';
 
 const arn = 'arn:aws:ivs:local:000000000000:stage/main';
@@ -320,7 +320,7 @@ describe('While live', () => {
   });
 
   it('has the list of what is final in common with the terminal', () => {
-    const table = JSON.parse(readFileSync(new URL('../../obs/testdata/final.json', import.meta.url)));
+    const table = JSON.parse(readFileSync(new URL('../../internal/obs/testdata/final.json', import.meta.url)));
     assert.deepEqual([FINAL, SETTINGS], [[...table.final, ...table.settings], table.settings]);
   });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { createObs, obsAddress, ObsError, whyUnreachable } from '../static/lib/obs.js';
+import { createObs, obsAddress, ObsError, whyUnreachable } from '../lib/obs.js';
 import { until } from './fake.js';
 
 /** What obs-websocket-js is to obs.js: connects as `script` says, and leaves calls pending when the socket closes. */

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createClient } from '../static/lib/stage/client.js';
-import { openIvs } from '../static/lib/stage/ivs.js';
-import { loudness } from '../static/lib/stage/level.js';
-import { openLocal } from '../static/lib/stage/local.js';
-import { watchStage } from '../static/lib/stage/socket.js';
-import { idIn, viewOf } from '../static/lib/stage/view.js';
-import { cast, columns, createSpotlight } from '../static/source/layout.js';
-import { told } from '../static/stage/chat.js';
-import { audience, cards, choose, nextSize, readChoices } from '../static/stage/people.js';
-import { addToScene, keyIn, sourceName } from '../static/stage/scene.js';
+import { createClient } from '../lib/stage/client.js';
+import { openIvs } from '../lib/stage/ivs.js';
+import { loudness } from '../lib/stage/level.js';
+import { openLocal } from '../lib/stage/local.js';
+import { watchStage } from '../lib/stage/socket.js';
+import { idIn, viewOf } from '../lib/stage/view.js';
+import { cast, columns, createSpotlight } from '../source/layout.js';
+import { told } from '../stage/chat.js';
+import { audience, cards, choose, nextSize, readChoices } from '../stage/people.js';
+import { addToScene, keyIn, sourceName } from '../stage/scene.js';
 
 const person = (id, userId = id, publishing = true) => ({ id, userId, name: userId, publishing, audioMuted: false, videoMuted: false });
 const turn = () => new Promise((resolve) => setImmediate(resolve));

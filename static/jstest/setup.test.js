@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { check, isReady, PROFILE, readObs } from '../static/lib/obs-check.js';
-import { backToMyProfile, previousProfile, setUpObs } from '../static/lib/obs-setup.js';
+import { check, isReady, PROFILE, readObs } from '../lib/obs-check.js';
+import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { fakeObs } from './fake.js';
 
 const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };

@@ -3,7 +3,7 @@
  * encoders when a profile is activated, and answers CreateProfile before or after it is done. The faithful one, over a real
  * WebSocket, is internal/apptest/fakeobs.
  */
-import { ObsError } from '../static/lib/obs.js';
+import { ObsError } from '../lib/obs.js';
 
 const DEFAULTS = {
   'Output/Mode': 'Simple', 'Output/Reconnect': 'true', 'Output/RetryDelay': '2', 'Output/MaxRetries': '25', 'Output/DelayEnable': 'false',

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { en as house } from '../static/lib/strings.js';
-import { de } from '../static/stage/strings.de.js';
-import { es } from '../static/stage/strings.es.js';
-import { en } from '../static/stage/strings.js';
+import { en as house } from '../lib/strings.js';
+import { de } from '../stage/strings.de.js';
+import { es } from '../stage/strings.es.js';
+import { en } from '../stage/strings.js';
 
-const root = new URL('../static/', import.meta.url);
+const root = new URL('../', import.meta.url);
 const source = readdirSync(root, { recursive: true })
   .filter((name) => name.endsWith('.js') && /^(stage|source|lib\/stage)\//.test(name) && !name.includes('strings'))
   .map((name) => readFileSync(new URL(name, root), 'utf8')).join('\n');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { api, ApiError } from '../static/lib/api.js';
-import { growing, listen } from '../static/lib/events.js';
+import { api, ApiError } from '../lib/api.js';
+import { growing, listen } from '../lib/events.js';
 import { until } from './fake.js';
 
 const answer = (status, body, headers = {}) => async () => new Response(body === undefined ? null : JSON.stringify(body), { status, headers });

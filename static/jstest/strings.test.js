@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { de, server as inGerman } from '../static/lib/strings.de.js';
-import { es, server as inSpanish } from '../static/lib/strings.es.js';
-import { en } from '../static/lib/strings.js';
+import { de, server as inGerman } from '../lib/strings.de.js';
+import { es, server as inSpanish } from '../lib/strings.es.js';
+import { en } from '../lib/strings.js';
 
-const root = new URL('../static/', import.meta.url);
+const root = new URL('../', import.meta.url);
 const source = readdirSync(root, { recursive: true })
   // The stage's page and the browser source have words of their own, and a test of their own.
-  .filter((name) => name.endsWith('.js') && !/^(vendor|stage|source|lib\/stage)\//.test(name) && !name.includes('strings'))
+  .filter((name) => name.endsWith('.js') && !/^(vendor|jstest|stage|source|lib\/stage)\//.test(name) && !name.includes('strings'))
   .map((name) => readFileSync(new URL(name, root), 'utf8')).join('\n');
 const placeholders = (text) => [...text.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort().join();
 
@@ -53,9 +53,9 @@ describe('errors that a page shows', () => {
 
 /** What the server says, by its code: it says it in English, and the other languages go by the code. */
 describe('the server’s codes', () => {
-  const go = (folder) => readdirSync(new URL(`../../${folder}/`, import.meta.url))
+  const go = (folder) => readdirSync(new URL(`../../internal/${folder}/`, import.meta.url))
     .filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
-    .map((name) => readFileSync(new URL(`../../${folder}/${name}`, import.meta.url), 'utf8')).join('\n');
+    .map((name) => readFileSync(new URL(`../../internal/${folder}/${name}`, import.meta.url), 'utf8')).join('\n');
   const code = String.raw`\(\s*"([a-z][a-z0-9_]+)",?`;
   const said = ['access', 'app', 'ivs', 'sfu', 'token', 'web', 'whip'].map(go).join('\n');
   const found = new Set([
@@ -89,7 +89,7 @@ describe('the server’s codes', () => {
 });
 
 it('a language says the server’s no in its own words, with the wait and the operator’s reason, and English in the server’s', async () => {
-  const { serverSaid, useLanguage } = await import('../static/lib/strings.js');
+  const { serverSaid, useLanguage } = await import('../lib/strings.js');
   assert.equal(serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240), 'Try again in 4 minutes.');
   globalThis.document = { documentElement: {} };
   await useLanguage(['fr', 'de-AT']);

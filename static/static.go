@@ -1,0 +1,10 @@
+// Package static is the front end: pages, ES modules and styles, embedded as they are written.
+package static
+
+import "embed"
+
+// FS holds the files under the paths that the server serves below /static/.
+//
+//go:embed *.css *.html *.js *.svg
+//go:embed account dock invite lib operator setup source stage vendor watch
+var FS embed.FS
