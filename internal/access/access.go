@@ -30,26 +30,12 @@ type User struct {
 	CreatedAt  time.Time
 	LastSeenAt time.Time // zero: never signed in
 	Invited    bool      // has not chosen a password yet
-	ByKey      bool      // comes with an access key, which is good for its owner's own tokens and nothing else
 }
-
-// CommandLine is the operator at the machine itself, who needs no account: whoever may write the database may do everything.
-func CommandLine() User { return User{Name: "command line", Role: Operator} }
 
 // A Client is where a request came from, for throttling and for the person's own list of logins.
 type Client struct {
 	Address string // an IP address, with or without port
 	Agent   string // the User-Agent
-}
-
-// A Login is a signed-in browser.
-type Login struct {
-	ID        string
-	User      User
-	CreatedAt time.Time
-	ExpiresAt time.Time // moves on with use, see Control.LoginLife
-	Client    Client
-	Renewed   bool // ExpiresAt has just moved: the cookie wants to be sent again
 }
 
 // A Grant lets a broadcaster enter a stage.
@@ -94,6 +80,7 @@ type Control struct {
 	Store     Store
 	Issuer    stage.Issuer
 	Moderator stage.Moderator
+	Verifier  Verifier // of the tokens for local stages
 	Passwords *Passwords
 	Now       func() time.Time
 

@@ -6,16 +6,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// OperatorsOnly is what everybody else is told.
-func OperatorsOnly() error {
+func operatorsOnly() error {
 	return stage.Errorf(stage.ErrDenied, "Only an operator may do this.").WithCode("denied")
-}
-
-func requireOperator(who User) error {
-	if who.Role != Operator || who.ByKey {
-		return OperatorsOnly()
-	}
-	return nil
 }
 
 // cmpErr is the first error if there is one, else the other.

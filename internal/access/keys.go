@@ -32,24 +32,27 @@ type ViewKey struct {
 }
 
 // CreateAccessKey makes a key; its secret is told this once.
-func (c *Control) CreateAccessKey(ctx context.Context, who User, name string) (AccessKey, stage.Secret, error) {
+func (c *Control) CreateAccessKey(ctx context.Context, who Principal, name string) (AccessKey, stage.Secret, error) {
 	name, err := cleanName(name)
 	if err != nil {
 		return AccessKey{}, stage.Secret{}, err
 	}
-	cred, secret, err := c.newKey(ctx, who, accessKeyPrefix, Credential{Kind: kindAccess, Label: name})
+	cred, secret, err := c.newKey(ctx, who, accessKeyPrefix, Credential{Kind: KindAccessKey, Label: name})
 	return accessKeyOf(cred), secret, err
 }
 
 // newKey stores a key of a person who is still there.
-func (c *Control) newKey(ctx context.Context, who User, prefix string, cred Credential) (Credential, stage.Secret, error) {
+func (c *Control) newKey(ctx context.Context, who Principal, prefix string, cred Credential) (Credential, stage.Secret, error) {
+	if err := who.Require(ScopeAccount); err != nil {
+		return Credential{}, stage.Secret{}, err
+	}
 	secret := newSecret(prefix)
-	cred.ID, cred.Hash, cred.User, cred.CreatedAt = stage.NewID(), hashOf(secret), who.ID, c.Now()
+	cred.ID, cred.Hash, cred.User, cred.CreatedAt = stage.NewID(), hashOf(secret), who.User.ID, c.Now()
 	err := c.Store.Atomically(ctx, func(tx Store) error {
-		if _, err := accountOf(ctx, tx, who.ID); err != nil {
+		if _, err := accountOf(ctx, tx, who.User.ID); err != nil {
 			return err
 		}
-		keys, err := tx.Credentials(ctx, Match{Kind: cred.Kind, User: who.ID})
+		keys, err := tx.Credentials(ctx, Match{Kind: cred.Kind, User: who.User.ID})
 		if err != nil {
 			return err
 		}
@@ -69,8 +72,8 @@ func accessKeyOf(cred Credential) AccessKey {
 }
 
 // AccessKeys lists one's own, oldest first.
-func (c *Control) AccessKeys(ctx context.Context, who User) ([]AccessKey, error) {
-	creds, err := c.keysOf(ctx, kindAccess, who)
+func (c *Control) AccessKeys(ctx context.Context, who Principal) ([]AccessKey, error) {
+	creds, err := c.keysOf(ctx, KindAccessKey, who)
 	keys := []AccessKey{}
 	for _, cred := range creds {
 		keys = append(keys, accessKeyOf(cred))
@@ -78,35 +81,38 @@ func (c *Control) AccessKeys(ctx context.Context, who User) ([]AccessKey, error)
 	return keys, err
 }
 
-func (c *Control) keysOf(ctx context.Context, kind Kind, who User) ([]Credential, error) {
-	if who.ID == "" {
-		return nil, nil
+func (c *Control) keysOf(ctx context.Context, kind Kind, who Principal) ([]Credential, error) {
+	if err := who.Require(ScopeAccount); err != nil || who.User.ID == "" {
+		return nil, err
 	}
-	return c.Store.Credentials(ctx, Match{Kind: kind, User: who.ID})
+	return c.Store.Credentials(ctx, Match{Kind: kind, User: who.User.ID})
 }
 
 // RevokeAccessKey ends one's own key. Tokens that it issued stay good; revoke them by themselves.
-func (c *Control) RevokeAccessKey(ctx context.Context, who User, id string) error {
-	return c.deleteKey(ctx, c.Store, kindAccess, who, id)
+func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string) error {
+	return c.deleteKey(ctx, c.Store, KindAccessKey, who, id)
 }
 
-func (c *Control) deleteKey(ctx context.Context, s Store, kind Kind, who User, id string) error {
-	if !plainID(id) || who.ID == "" {
+func (c *Control) deleteKey(ctx context.Context, s Store, kind Kind, who Principal, id string) error {
+	if err := who.Require(ScopeAccount); err != nil {
+		return err
+	}
+	if !plainID(id) || who.User.ID == "" {
 		return noSuch("key")
 	}
-	n, err := s.DeleteCredentials(ctx, Match{Kind: kind, ID: id, User: who.ID})
+	n, err := s.DeleteCredentials(ctx, Match{Kind: kind, ID: id, User: who.User.ID})
 	if err != nil || n == 0 {
 		return cmpErr(err, noSuch("key"))
 	}
 	return nil
 }
 
-// AuthenticateKey finds whose access key it is. The key is good for the tokens of its owner and for nothing
-// else: User.ByKey says so.
-func (c *Control) AuthenticateKey(ctx context.Context, secret stage.Secret) (User, error) {
-	_, account, err := c.useKey(ctx, kindAccess, secret)
-	account.ByKey = true
-	return account.User, err
+func (c *Control) byAccessKey(ctx context.Context, secret stage.Secret) (Principal, error) {
+	cred, account, err := c.useKey(ctx, KindAccessKey, secret)
+	if err != nil {
+		return Principal{}, err
+	}
+	return principalOf(cred, account), nil
 }
 
 func (c *Control) useKey(ctx context.Context, kind Kind, secret stage.Secret) (Credential, Account, error) {
@@ -122,16 +128,16 @@ func (c *Control) useKey(ctx context.Context, kind Kind, secret stage.Secret) (C
 }
 
 // CreateViewKey makes a key for a browser source; its secret is told this once. Who makes it may subscribe to the stage.
-func (c *Control) CreateViewKey(ctx context.Context, who User, arn stage.ARN, what string) (ViewKey, stage.Secret, error) {
+func (c *Control) CreateViewKey(ctx context.Context, who Principal, arn stage.ARN, what string) (ViewKey, stage.Secret, error) {
 	view, err := stage.ParseView(what)
 	if err != nil {
 		return ViewKey{}, stage.Secret{}, err
 	}
-	if err := c.maySubscribe(ctx, who.ID, arn); err != nil {
+	if err := c.maySubscribe(ctx, who.User.ID, arn); err != nil {
 		return ViewKey{}, stage.Secret{}, err
 	}
-	cred, secret, err := c.newKey(ctx, who, viewKeyPrefix, Credential{Kind: kindView, Stage: arn, View: string(view)})
-	return viewKeyOf(cred, who), secret, err
+	cred, secret, err := c.newKey(ctx, who, viewKeyPrefix, Credential{Kind: KindViewKey, Stage: arn, View: string(view)})
+	return viewKeyOf(cred, who.User), secret, err
 }
 
 func (c *Control) maySubscribe(ctx context.Context, who UserID, arn stage.ARN) error {
@@ -151,27 +157,27 @@ func viewKeyOf(cred Credential, owner User) ViewKey {
 }
 
 // ViewKeys lists one's own, oldest first.
-func (c *Control) ViewKeys(ctx context.Context, who User) ([]ViewKey, error) {
-	creds, err := c.keysOf(ctx, kindView, who)
+func (c *Control) ViewKeys(ctx context.Context, who Principal) ([]ViewKey, error) {
+	creds, err := c.keysOf(ctx, KindViewKey, who)
 	keys := []ViewKey{}
 	for _, cred := range creds {
-		keys = append(keys, viewKeyOf(cred, who))
+		keys = append(keys, viewKeyOf(cred, who.User))
 	}
 	return keys, err
 }
 
 // RevokeViewKey ends one's own key and what it shows.
-func (c *Control) RevokeViewKey(ctx context.Context, who User, id string) error {
+func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
 	err := c.Store.Atomically(ctx, func(tx Store) error {
-		if err := c.deleteKey(ctx, tx, kindView, who, id); err != nil {
+		if err := c.deleteKey(ctx, tx, KindViewKey, who, id); err != nil {
 			return err
 		}
-		err := tx.Advance(ctx, who.ID)
+		err := tx.Advance(ctx, who.User.ID)
 		if err != nil {
 			return err
 		}
-		revoked, err = c.revokeOpen(ctx, tx, Revocation{User: who.ID, Bucket: id})
+		revoked, err = c.revokeOpen(ctx, tx, Revocation{User: who.User.ID, Bucket: id})
 		return err
 	})
 	if err != nil {
@@ -180,23 +186,40 @@ func (c *Control) RevokeViewKey(ctx context.Context, who User, id string) error 
 	return c.disconnect(ctx, revoked, "The viewing key was revoked.")
 }
 
-// AuthenticateViewKey finds a view key whose owner may still subscribe to its stage.
-func (c *Control) AuthenticateViewKey(ctx context.Context, secret stage.Secret) (ViewKey, error) {
-	cred, account, err := c.useKey(ctx, kindView, secret)
+// byViewKey finds a viewing key whose owner may still subscribe to its stage.
+func (c *Control) byViewKey(ctx context.Context, secret stage.Secret) (Principal, error) {
+	cred, account, err := c.useKey(ctx, KindViewKey, secret)
 	if err != nil {
-		return ViewKey{}, err
+		return Principal{}, err
 	}
 	if err := c.maySubscribe(ctx, account.ID, cred.Stage); err != nil {
-		return ViewKey{}, err
+		return Principal{}, err
 	}
-	return viewKeyOf(cred, account.User), nil
+	who := principalOf(cred, account)
+	who.User = User{ID: account.ID, Name: account.Name}
+	who.Stage, who.View, who.Capabilities = cred.Stage, stage.View(cred.View), stage.Subscribe
+	return who, nil
 }
 
-// IssueForView makes a token for a view key: it subscribes and nothing else, and counts on the key and not on its owner.
-func (c *Control) IssueForView(ctx context.Context, key ViewKey, address string) (stage.ParticipantToken, error) {
-	req := IssueRequest{Stage: key.Stage, For: "view", Address: address}
-	return c.issue(ctx, key.Owner.ID, key.ID, req, func() error {
-		left, err := c.Store.Credentials(ctx, Match{Kind: kindView, ID: key.ID})
+// ViewKey describes the viewing key of a principal.
+func (c *Control) ViewKey(who Principal) (ViewKey, error) {
+	if err := who.Require(ScopeView); err != nil {
+		return ViewKey{}, err
+	}
+	return ViewKey{
+		ID: who.CredentialID, Stage: who.Stage, View: who.View, Owner: who.User,
+		CreatedAt: who.CreatedAt, LastUsedAt: who.UsedAt,
+	}, nil
+}
+
+// IssueForView makes a token for a viewing key: it subscribes and nothing else, and counts on the key and not on its owner.
+func (c *Control) IssueForView(ctx context.Context, who Principal, address string) (stage.ParticipantToken, error) {
+	if err := who.Require(ScopeView); err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	req := IssueRequest{Stage: who.Stage, For: "view", Address: address}
+	return c.issue(ctx, who.User.ID, who.CredentialID, req, func() error {
+		left, err := c.Store.Credentials(ctx, Match{Kind: KindViewKey, ID: who.CredentialID})
 		if err != nil || len(left) == 0 {
 			return cmpErr(err, unknownKey())
 		}

@@ -20,15 +20,15 @@ const (
 func (c *Control) loginLife() time.Duration { return cmp.Or(c.LoginLife, defaultLoginLife) }
 
 // LogIn compares name and password. It says the same, after the same time, for a wrong name and a wrong password.
-func (c *Control) LogIn(ctx context.Context, name string, password stage.Secret, from Client) (Login, stage.Secret, error) {
+func (c *Control) LogIn(ctx context.Context, name string, password stage.Secret, from Client) (Principal, stage.Secret, error) {
 	from = cleanClient(from)
 	key := nameKey(cleanText(name, 4*maxName))
 	account, err := c.Store.AccountNamed(ctx, key)
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	if err := c.verify(ctx, account, key, password, from); err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	return c.newLogin(ctx, account, from)
 }
@@ -57,9 +57,9 @@ func wrongPassword() error {
 }
 
 // newLogin gives a browser its secret, unless the password was changed since it was compared.
-func (c *Control) newLogin(ctx context.Context, account Account, from Client) (Login, stage.Secret, error) {
+func (c *Control) newLogin(ctx context.Context, account Account, from Client) (Principal, stage.Secret, error) {
 	secret := newSecret("")
-	var login Login
+	var login Principal
 	err := c.Store.Atomically(ctx, func(tx Store) error {
 		now, err := tx.Account(ctx, account.ID)
 		if err != nil {
@@ -75,28 +75,32 @@ func (c *Control) newLogin(ctx context.Context, account Account, from Client) (L
 }
 
 // putLogin stores a new login inside a decision.
-func (c *Control) putLogin(ctx context.Context, tx Store, account Account, secret stage.Secret, from Client) (Login, error) {
+func (c *Control) putLogin(ctx context.Context, tx Store, account Account, secret stage.Secret, from Client) (Principal, error) {
 	now := c.Now()
 	cred := Credential{
-		ID: stage.NewID(), Kind: kindLogin, Hash: hashOf(secret), User: account.ID,
+		ID: stage.NewID(), Kind: KindLogin, Hash: hashOf(secret), User: account.ID,
 		CreatedAt: now, UsedAt: now, ExpiresAt: now.Add(c.loginLife()), Client: from,
 	}
 	if err := tx.PutCredential(ctx, cred); err != nil {
-		return Login{}, err
+		return Principal{}, err
 	}
 	if err := tx.Touch(ctx, cred); err != nil {
-		return Login{}, err
+		return Principal{}, err
 	}
 	account.LastSeenAt = now
-	return loginOf(cred, account), nil
+	return principalOf(cred, account), nil
 }
 
-func loginOf(cred Credential, account Account) Login {
-	return Login{ID: cred.ID, User: account.User, CreatedAt: cred.CreatedAt, ExpiresAt: cred.ExpiresAt, Client: cred.Client}
+// principalOf is the principal of a credential that acts for its account.
+func principalOf(cred Credential, account Account) Principal {
+	return Principal{
+		Kind: cred.Kind, CredentialID: cred.ID, User: account.User,
+		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt, Client: cred.Client,
+	}
 }
 
-// Authenticate finds the login of a cookie. With use a login moves its end on; Renewed says so.
-func (c *Control) Authenticate(ctx context.Context, secret stage.Secret) (Login, error) {
+// byLogin finds the login of a cookie. Use moves the expiry of a login; Renewed reports that.
+func (c *Control) byLogin(ctx context.Context, secret stage.Secret) (Principal, error) {
 	hash, now := hashOf(secret), c.Now()
 	seen, age, known := c.logins.recall(hash)
 	if known && now.Sub(seen.at) < believeLogin && now.Before(seen.login.ExpiresAt) {
@@ -105,7 +109,7 @@ func (c *Control) Authenticate(ctx context.Context, secret stage.Secret) (Login,
 	login, err := c.readLogin(ctx, hash, now)
 	if err != nil {
 		c.logins.forget(hash)
-		return Login{}, err
+		return Principal{}, err
 	}
 	again := login
 	again.Renewed = false
@@ -113,21 +117,21 @@ func (c *Control) Authenticate(ctx context.Context, secret stage.Secret) (Login,
 	return login, nil
 }
 
-func (c *Control) readLogin(ctx context.Context, hash string, now time.Time) (Login, error) {
-	cred, account, err := c.Store.Credential(ctx, kindLogin, hash)
+func (c *Control) readLogin(ctx context.Context, hash string, now time.Time) (Principal, error) {
+	cred, account, err := c.Store.Credential(ctx, KindLogin, hash)
 	if err != nil {
-		return Login{}, notFoundIs(err, signInAgain())
+		return Principal{}, notFoundIs(err, signInAgain())
 	}
 	if !now.Before(cred.ExpiresAt) {
-		return Login{}, signInAgain()
+		return Principal{}, signInAgain()
 	}
 	if now.Sub(cred.UsedAt) < touchEvery {
-		return loginOf(cred, account), nil
+		return principalOf(cred, account), nil
 	}
 	return c.renew(ctx, cred, account, now), nil
 }
 
-func (c *Control) renew(ctx context.Context, cred Credential, account Account, now time.Time) Login {
+func (c *Control) renew(ctx context.Context, cred Credential, account Account, now time.Time) Principal {
 	used := cred
 	used.UsedAt = now
 	renewed := now.Add(c.loginLife()).Sub(cred.ExpiresAt) >= renewEvery
@@ -135,10 +139,10 @@ func (c *Control) renew(ctx context.Context, cred Credential, account Account, n
 		used.ExpiresAt = now.Add(c.loginLife())
 	}
 	if !c.touch(ctx, used) {
-		return loginOf(cred, account)
+		return principalOf(cred, account)
 	}
 	account.LastSeenAt = now
-	login := loginOf(used, account)
+	login := principalOf(used, account)
 	login.Renewed = renewed
 	return login
 }
@@ -147,13 +151,16 @@ func signInAgain() error {
 	return stage.Errorf(stage.ErrUnauthorized, "Sign in first; this sign-in has ended.")
 }
 
-// LogOut ends a login.
-func (c *Control) LogOut(ctx context.Context, login Login) error {
-	_, err := c.Store.DeleteCredentials(ctx, Match{Kind: kindLogin, ID: login.ID, User: login.User.ID})
+// LogOut ends the login that asks for it.
+func (c *Control) LogOut(ctx context.Context, who Principal) error {
+	if err := who.Require(ScopeAccount); err != nil {
+		return err
+	}
+	_, err := c.Store.DeleteCredentials(ctx, Match{Kind: KindLogin, ID: who.CredentialID, User: who.User.ID})
 	if err != nil {
 		return err
 	}
-	c.changed(login.User.ID)
+	c.changed(who.User.ID)
 	return nil
 }
 
@@ -161,15 +168,18 @@ const passwordChanged = "The password of the account was changed."
 
 // ChangePassword ends every other login of the person. With endKeys it ends their keys and open tokens, too: by itself it does
 // not, since an OBS that nobody sits at would fall silent.
-func (c *Control) ChangePassword(ctx context.Context, login Login, current, password stage.Secret, endKeys bool) error {
-	account, err := c.Store.Account(ctx, login.User.ID)
+func (c *Control) ChangePassword(ctx context.Context, who Principal, current, password stage.Secret, endKeys bool) error {
+	if err := who.Require(ScopeAccount); err != nil {
+		return err
+	}
+	account, err := c.Store.Account(ctx, who.User.ID)
 	if err != nil {
 		return err
 	}
 	if err := checkPassword(password, account.Name); err != nil {
 		return err
 	}
-	if err := c.verify(ctx, account, account.Key, current, login.Client); err != nil {
+	if err := c.verify(ctx, account, account.Key, current, who.Client); err != nil {
 		return currentIsWrong(err)
 	}
 	hash, err := c.Passwords.Hash(ctx, password)
@@ -190,7 +200,7 @@ func (c *Control) ChangePassword(ctx context.Context, login Login, current, pass
 				return err
 			}
 		}
-		return setPassword(ctx, tx, now, hash, login.ID)
+		return setPassword(ctx, tx, now, hash, who.CredentialID)
 	})
 	if err != nil {
 		return err
@@ -201,7 +211,7 @@ func (c *Control) ChangePassword(ctx context.Context, login Login, current, pass
 
 // endKeys takes from a person what could outlive their password: keys and open tokens, those included that are being issued now.
 func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
-	for _, kind := range []Kind{kindAccess, kindView} {
+	for _, kind := range []Kind{KindAccessKey, KindViewKey} {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
 			return nil, err
 		}
@@ -226,7 +236,7 @@ func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLog
 	if err := tx.PutAccount(ctx, account); err != nil {
 		return err
 	}
-	if _, err := tx.DeleteCredentials(ctx, Match{Kind: kindLogin, User: account.ID, Except: exceptLogin}); err != nil {
+	if _, err := tx.DeleteCredentials(ctx, Match{Kind: KindLogin, User: account.ID, Except: exceptLogin}); err != nil {
 		return err
 	}
 	_, err := tx.DeleteCredentials(ctx, Match{Kind: kindInvite, User: account.ID})

@@ -56,7 +56,7 @@ const believeLogin = time.Second
 
 // A seenLogin is a login with the time when it was read.
 type seenLogin struct {
-	login Login
+	login Principal
 	at    time.Time
 }
 

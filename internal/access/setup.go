@@ -53,20 +53,20 @@ func (c *Control) NewSetupCode(ctx context.Context) (stage.Secret, error) {
 }
 
 // SetUp makes the first operator, of however many try at the same time.
-func (c *Control) SetUp(ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client) (Login, stage.Secret, error) {
+func (c *Control) SetUp(ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client) (Principal, stage.Secret, error) {
 	if err := c.checkSetup(ctx, code); err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	name, err := cleanName(name)
 	if err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	if err := checkPassword(password, name); err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	hash, err := c.Passwords.Hash(ctx, password)
 	if err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	account := c.newAccount(name, Operator)
 	account.Password = hash
@@ -94,9 +94,9 @@ func useSetup(ctx context.Context, tx Store, code stage.Secret) error {
 }
 
 // firstLogin stores an account with its new password, if a code lets it, and signs it in.
-func (c *Control) firstLogin(ctx context.Context, account Account, from Client, useCode func(Store) error) (Login, stage.Secret, error) {
+func (c *Control) firstLogin(ctx context.Context, account Account, from Client, useCode func(Store) error) (Principal, stage.Secret, error) {
 	secret := newSecret("")
-	var login Login
+	var login Principal
 	err := c.Store.Atomically(ctx, func(tx Store) error {
 		if err := useCode(tx); err != nil {
 			return err
@@ -112,7 +112,7 @@ func (c *Control) firstLogin(ctx context.Context, account Account, from Client, 
 		return err
 	})
 	if err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	c.changed(account.ID)
 	return login, secret, nil

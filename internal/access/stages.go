@@ -23,15 +23,18 @@ type StageAccess struct {
 }
 
 // Stages lists what a person may enter, by name: an operator everything.
-func (c *Control) Stages(ctx context.Context, who User) ([]StageAccess, error) {
+func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, error) {
+	if who.Stage != "" {
+		return nil, who.Require(ScopeSelf)
+	}
 	all, err := c.Store.Stages(ctx)
 	if err != nil {
 		return nil, err
 	}
 	granted := map[stage.ARN]Grant{}
-	if who.Role != Operator {
-		grants, err := c.Store.Grants(ctx, who.ID)
-		if who.ID == "" || err != nil {
+	if who.User.Role != Operator {
+		grants, err := c.Store.Grants(ctx, who.User.ID)
+		if who.User.ID == "" || err != nil {
 			return nil, err
 		}
 		for _, g := range grants {
@@ -40,7 +43,7 @@ func (c *Control) Stages(ctx context.Context, who User) ([]StageAccess, error) {
 	}
 	list := []StageAccess{}
 	for _, s := range all {
-		if g := effective(who.Role, granted[s.ARN]); g.Capabilities != 0 {
+		if g := effective(who.User.Role, granted[s.ARN]); g.Capabilities != 0 {
 			list = append(list, StageAccess{Stage: s.Stage, Limits: s.Limits, Capabilities: g.Capabilities, MaxTTL: g.MaxTTL, EndpointsAt: s.EndpointsAt})
 		}
 	}
@@ -75,8 +78,8 @@ func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
 }
 
 // AddLocalStage makes a stage that Stagedoor serves itself. Two local stages do not share a name.
-func (c *Control) AddLocalStage(ctx context.Context, by User, name string) (stage.Stage, error) {
-	if err := requireOperator(by); err != nil {
+func (c *Control) AddLocalStage(ctx context.Context, by Principal, name string) (stage.Stage, error) {
+	if err := by.Require(ScopeStages); err != nil {
 		return stage.Stage{}, err
 	}
 	name, err := cleanName(name)
@@ -93,8 +96,8 @@ func (c *Control) AddLocalStage(ctx context.Context, by User, name string) (stag
 }
 
 // AddStage adds a stage of AWS with the endpoints that AWS told just now.
-func (c *Control) AddStage(ctx context.Context, by User, s stage.Stage) error {
-	if err := requireOperator(by); err != nil {
+func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) error {
+	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
 	if _, err := stage.ParseARN(string(s.ARN)); err != nil {
@@ -139,8 +142,8 @@ func (c *Control) KeepEndpoints(ctx context.Context, arn stage.ARN, endpoints st
 }
 
 // UpdateStage names a stage anew and sets its limits; an empty name and nil limits stay as they are.
-func (c *Control) UpdateStage(ctx context.Context, by User, arn stage.ARN, name string, limits *Limits) error {
-	if err := requireOperator(by); err != nil {
+func (c *Control) UpdateStage(ctx context.Context, by Principal, arn stage.ARN, name string, limits *Limits) error {
+	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
 	err := c.editStage(ctx, arn, func(record *StageRecord) error {
@@ -201,8 +204,8 @@ func (l Limits) check() error {
 }
 
 // RemoveStage forgets a stage: its grants and view keys go, its tokens are revoked, everybody is disconnected.
-func (c *Control) RemoveStage(ctx context.Context, by User, arn stage.ARN) error {
-	if err := requireOperator(by); err != nil {
+func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) error {
+	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
 	var revoked []Issuance
@@ -230,8 +233,8 @@ func (c *Control) RemoveStage(ctx context.Context, by User, arn stage.ARN) error
 }
 
 // SetGrant lets a person enter a stage. Open tokens that can more than the grant now allows are revoked.
-func (c *Control) SetGrant(ctx context.Context, by User, g Grant) error {
-	if err := requireOperator(by); err != nil {
+func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
+	if err := by.Require(ScopeUsers); err != nil {
 		return err
 	}
 	g, err := checkGrant(g)
@@ -291,8 +294,8 @@ func grantee(ctx context.Context, tx Store, id UserID, arn stage.ARN) (Account, 
 }
 
 // RemoveGrant takes a grant back, and revokes the open tokens that rested on it. An operator keeps theirs: they need no grant.
-func (c *Control) RemoveGrant(ctx context.Context, by User, id UserID, arn stage.ARN) error {
-	if err := requireOperator(by); err != nil {
+func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn stage.ARN) error {
+	if err := by.Require(ScopeUsers); err != nil {
 		return err
 	}
 	var revoked []Issuance

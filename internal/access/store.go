@@ -92,13 +92,10 @@ type Account struct {
 // A Kind says what a credential is good for.
 type Kind string
 
-// The kinds of credential.
+// The kinds of single-use code. The other kinds of credential are those of a Principal.
 const (
-	kindSetup  Kind = "setup"  // makes the first operator, once
-	kindInvite Kind = "invite" // chooses a password, once
-	kindLogin  Kind = "login"  // the cookie of a browser
-	kindAccess Kind = "access" // issues tokens for programs
-	kindView   Kind = "view"   // a browser source of OBS
+	kindSetup  Kind = "setup"  // makes the first operator
+	kindInvite Kind = "invite" // chooses a password
 )
 
 // A Credential is a secret that was given to someone. Only the SHA-256 of the secret is kept: it is random, so that no slow

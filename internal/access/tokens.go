@@ -34,8 +34,11 @@ type IssueRequest struct {
 }
 
 // Issue is the one place where tokens come from: grant, life, limit, issuer, record.
-func (c *Control) Issue(ctx context.Context, who User, req IssueRequest) (stage.ParticipantToken, error) {
-	return c.issue(ctx, who.ID, string(who.ID), req, func() error { return nil })
+func (c *Control) Issue(ctx context.Context, who Principal, req IssueRequest) (stage.ParticipantToken, error) {
+	if err := who.Require(ScopeTokens); err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	return c.issue(ctx, who.User.ID, string(who.User.ID), req, func() error { return nil })
 }
 
 // issue decides, and decides again when what the decision rested on has changed. still says whether the way by which the
@@ -182,21 +185,25 @@ func (c *Control) record(p Permit, bucket string, token stage.ParticipantToken, 
 }
 
 // Tokens lists the records of the last 14 days, newest first: one's own, or everybody's for an operator who asks for all.
-func (c *Control) Tokens(ctx context.Context, who User, all bool) ([]Issuance, error) {
-	user := who.ID
+func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuance, error) {
+	user, scope := who.User.ID, ScopeAccount
 	if all {
-		if err := requireOperator(who); err != nil {
-			return nil, err
-		}
-		user = ""
-	} else if user == "" {
+		user, scope = "", ScopeAudit
+	}
+	if err := who.Require(scope); err != nil {
+		return nil, err
+	}
+	if user == "" && !all {
 		return nil, nil
 	}
 	return c.Store.Issuances(ctx, user, c.Now().Add(-tokensListAge), tokensListed)
 }
 
 // Token is the record of one token: one's own, or anybody's for an operator.
-func (c *Control) Token(ctx context.Context, who User, id stage.ParticipantID) (Issuance, error) {
+func (c *Control) Token(ctx context.Context, who Principal, id stage.ParticipantID) (Issuance, error) {
+	if err := who.Require(ScopeTokens); err != nil {
+		return Issuance{}, err
+	}
 	if !plainID(id) {
 		return Issuance{}, noSuch("token")
 	}
@@ -204,14 +211,14 @@ func (c *Control) Token(ctx context.Context, who User, id stage.ParticipantID) (
 	if err != nil {
 		return Issuance{}, notFoundIs(err, noSuch("token"))
 	}
-	if i.User != who.ID && requireOperator(who) != nil {
+	if i.User != who.User.ID && !who.Allows(ScopeAudit) {
 		return Issuance{}, noSuch("token")
 	}
 	return i, nil
 }
 
 // Revoke makes a token worthless and ends its session: one's own, or anybody's for an operator. Twice is once.
-func (c *Control) Revoke(ctx context.Context, who User, id stage.ParticipantID) error {
+func (c *Control) Revoke(ctx context.Context, who Principal, id stage.ParticipantID) error {
 	i, err := c.Token(ctx, who, id)
 	if err != nil {
 		return err
@@ -223,8 +230,8 @@ func (c *Control) Revoke(ctx context.Context, who User, id stage.ParticipantID) 
 }
 
 // Kick sends a participant away and bars the token. The participant need not be one of ours: on AWS others issue tokens, too.
-func (c *Control) Kick(ctx context.Context, who User, arn stage.ARN, id stage.ParticipantID, reason string) error {
-	if err := requireOperator(who); err != nil {
+func (c *Control) Kick(ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string) error {
+	if err := who.Require(ScopeStages); err != nil {
 		return err
 	}
 	if !plainID(id) {
@@ -313,10 +320,30 @@ func (c *Control) present(ctx context.Context, arn stage.ARN, ids []stage.Partic
 	return present
 }
 
-// Recognize decides about a token at the door, after its signature was checked: it was issued here and not revoked, its user
-// is still there, and may still do what it says. It answers the participant with the view to which a viewing key's token is
-// held: the token does not say that, and its record does.
-func (c *Control) Recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
+// A Verifier checks the signature and the claims of a token for a local stage. With an error the participant is at most
+// a claim: an ID and a stage that nothing proves.
+type Verifier interface {
+	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
+}
+
+// Verify checks a token for a local stage: its signature, its record, and the access on which it rests. The participant
+// carries the view of a viewing key's token, which only the record knows. With an error it is at most a claim, as of a
+// Verifier.
+func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
+	p, err := c.Verifier.Verify(ctx, bearer)
+	if err != nil {
+		return p, err
+	}
+	known, err := c.recognize(ctx, p)
+	if err != nil {
+		return stage.Participant{ID: p.ID, Stage: p.Stage}, err
+	}
+	return known, nil
+}
+
+// recognize decides about a participant whose token is genuine: it was issued here and is not revoked, its user still
+// exists and still has the access that it needs.
+func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
 	if !plainID(p.ID) {
 		return p, tokenRevoked()
 	}
@@ -327,6 +354,7 @@ func (c *Control) Recognize(ctx context.Context, p stage.Participant) (stage.Par
 	if !i.RevokedAt.IsZero() || i.Stage != p.Stage || !i.Capabilities.Has(p.Capabilities) {
 		return p, tokenRevoked()
 	}
+	p.Capabilities = cmp.Or(p.Capabilities, i.Capabilities) // a token for AWS is known by its hash alone
 	permit, err := c.Store.Permit(ctx, i.User, i.Stage, Rate{})
 	if err != nil {
 		return p, notFoundIs(err, tokenRevoked())
@@ -338,9 +366,9 @@ func (c *Control) Recognize(ctx context.Context, p stage.Participant) (stage.Par
 	return p, err
 }
 
-// Admit is Recognize for those who want to know whether, and not who.
-func (c *Control) Admit(ctx context.Context, p stage.Participant) error {
-	_, err := c.Recognize(ctx, p)
+// MayStay returns why a participant of a local stage may not stay there any more, or nil.
+func (c *Control) MayStay(ctx context.Context, p stage.Participant) error {
+	_, err := c.recognize(ctx, p)
 	return err
 }
 
@@ -349,7 +377,7 @@ func (c *Control) viewOf(ctx context.Context, i Issuance) (stage.View, error) {
 	if i.Bucket == string(i.User) {
 		return "", nil
 	}
-	keys, err := c.Store.Credentials(ctx, Match{Kind: kindView, ID: i.Bucket, User: i.User})
+	keys, err := c.Store.Credentials(ctx, Match{Kind: KindViewKey, ID: i.Bucket, User: i.User})
 	if err != nil || len(keys) == 0 {
 		return "", cmpErr(err, tokenRevoked())
 	}

@@ -25,11 +25,11 @@ func (c *Control) newAccount(name string, role Role) Account {
 }
 
 // AddUser makes an account without a password, and the code of the link by which the person chooses one.
-func (c *Control) AddUser(ctx context.Context, by User, name string, role Role) (User, stage.Secret, time.Time, error) {
+func (c *Control) AddUser(ctx context.Context, by Principal, name string, role Role) (User, stage.Secret, time.Time, error) {
 	fail := func(err error) (User, stage.Secret, time.Time, error) {
 		return User{}, stage.Secret{}, time.Time{}, err
 	}
-	if err := requireOperator(by); err != nil {
+	if err := by.Require(ScopeUsers); err != nil {
 		return fail(err)
 	}
 	role = cmp.Or(role, Broadcaster)
@@ -72,11 +72,11 @@ func (c *Control) newInvite(id UserID) (stage.Secret, Credential) {
 }
 
 // Reinvite makes a new code, for a lost link and for a forgotten password. The old password stays good until it is used.
-func (c *Control) Reinvite(ctx context.Context, by User, id UserID) (User, stage.Secret, time.Time, error) {
+func (c *Control) Reinvite(ctx context.Context, by Principal, id UserID) (User, stage.Secret, time.Time, error) {
 	fail := func(err error) (User, stage.Secret, time.Time, error) {
 		return User{}, stage.Secret{}, time.Time{}, err
 	}
-	if err := requireOperator(by); err != nil {
+	if err := by.Require(ScopeUsers); err != nil {
 		return fail(err)
 	}
 	code, cred := c.newInvite(id)
@@ -121,16 +121,16 @@ func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Acco
 
 // AcceptInvite sets the password of the person invited, ends their logins, keys and open tokens and signs them in: a password
 // that is forgotten may be one that somebody else knew.
-func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret, from Client) (Login, stage.Secret, error) {
+func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret, from Client) (Principal, stage.Secret, error) {
 	account, err := c.invited(ctx, c.Store, code)
 	if err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	if err := checkPassword(password, account.Name); err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	if account.Password, err = c.Passwords.Hash(ctx, password); err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	account.Invited = false
 	var revoked []Issuance
@@ -142,7 +142,7 @@ func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret,
 		return err
 	})
 	if err != nil {
-		return Login{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, err
 	}
 	if err := c.disconnect(ctx, revoked, passwordChanged); err != nil && c.Log != nil { // who was invited is in, whatever a stage says
 		c.Log.Warn("sessions of an old password were not ended", "user", account.ID, "err", err)
@@ -159,8 +159,8 @@ func useInvite(ctx context.Context, tx Store, code stage.Secret) error {
 }
 
 // Users lists everybody, by name.
-func (c *Control) Users(ctx context.Context, by User) ([]Person, error) {
-	if err := requireOperator(by); err != nil {
+func (c *Control) Users(ctx context.Context, by Principal) ([]Person, error) {
+	if err := by.Require(ScopeUsers); err != nil {
 		return nil, err
 	}
 	accounts, err := c.Store.Accounts(ctx)
@@ -185,8 +185,8 @@ func (c *Control) Users(ctx context.Context, by User) ([]Person, error) {
 
 // RemoveUser deletes an account: its logins end, its tokens are revoked, its sessions are closed. The last operator who can
 // sign in stays, else nobody could let anybody in again.
-func (c *Control) RemoveUser(ctx context.Context, by User, id UserID) error {
-	if err := requireOperator(by); err != nil {
+func (c *Control) RemoveUser(ctx context.Context, by Principal, id UserID) error {
+	if err := by.Require(ScopeUsers); err != nil {
 		return err
 	}
 	var revoked []Issuance
@@ -227,16 +227,18 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 }
 
 // EndLogins signs a person out everywhere: oneself, or by an operator. Their access keys and what they broadcast go on.
-func (c *Control) EndLogins(ctx context.Context, by User, id UserID) error {
-	if by.ID != id {
-		if err := requireOperator(by); err != nil {
-			return err
-		}
+func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error {
+	scope := ScopeUsers
+	if by.User.ID == id {
+		scope = ScopeAccount
+	}
+	if err := by.Require(scope); err != nil {
+		return err
 	}
 	if _, err := accountOf(ctx, c.Store, id); err != nil {
 		return err
 	}
-	if _, err := c.Store.DeleteCredentials(ctx, Match{Kind: kindLogin, User: id}); err != nil {
+	if _, err := c.Store.DeleteCredentials(ctx, Match{Kind: KindLogin, User: id}); err != nil {
 		return err
 	}
 	c.changed(id)

@@ -10,7 +10,7 @@ import (
 // login's ID the access to the stage alone is asked for.
 func (c *Control) MayWatch(ctx context.Context, who UserID, login string, arn stage.ARN) error {
 	if login != "" {
-		found, err := c.Store.Credentials(ctx, Match{Kind: kindLogin, ID: login, User: who})
+		found, err := c.Store.Credentials(ctx, Match{Kind: KindLogin, ID: login, User: who})
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,6 @@ import (
 	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
-	"github.com/stagedoor/stagedoor/internal/token"
 	"github.com/stagedoor/stagedoor/internal/web"
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
@@ -71,7 +70,6 @@ type server struct {
 	store    *store.Store
 	control  *access.Control
 	media    *sfu.SFU
-	tokens   *token.Verifier // of the local stages
 	whip     *whip.Handler
 	signal   *signal.Server
 	limits   atomic.Pointer[map[stage.ARN]access.Limits] // of all stages, as of the last sweep

@@ -74,7 +74,7 @@ func (s *server) mayStay(ctx context.Context, p stage.Participant) error {
 	if p.ExpiresAt.IsZero() { // watches by a login, without a token
 		return s.control.MayWatch(ctx, access.UserID(p.UserID), s.watchers.login(p.ID), p.Stage)
 	}
-	return s.control.Admit(ctx, p)
+	return s.control.MayStay(ctx, p)
 }
 
 // sendAway ends everything of a participant: the sessions, with a code that says why, and the place on the events socket.

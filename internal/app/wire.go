@@ -58,11 +58,11 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return portError(err, s.settings.Media, "--media")
 	}
-	s.tokens = &token.Verifier{
-		Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway, Admit: s.control.Recognize,
+	s.control.Verifier = &token.Verifier{
+		Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway,
 	}
 	s.whip = &whip.Handler{
-		Media: s.media, Tokens: s.tokens, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,
+		Media: s.media, Tokens: s.control, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,
 		Events:  func(e stage.Event) { s.web.StageEvent(e) },
 		Logins:  logins{s},
 		Address: s.address,
@@ -98,7 +98,7 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 
 func (s *server) wireWeb(stages stage.Moderator) (err error) {
 	cfg := web.Config{
-		Control: s.control, Stage: stages, WHIP: s.whip, Signal: s.signal, Tokens: s.tokens, PublicURL: s.public, Version: version(),
+		Control: s.control, Stage: stages, WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
 		AllowOrigins: s.settings.AllowOrigins,
 		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
 		Log:          s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,

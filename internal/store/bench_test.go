@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
 )
 
 // What a token costs beside its signature. Compare with BenchmarkSignature of the same run.
@@ -63,7 +65,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 			h := newHouse(b, engine.where(b))
 			_, secret := h.broadcaster(h.operator(), "Ana")
 			measured(b, func() {
-				must(h.Authenticate(b.Context(), secret))(b)
+				must(h.Authenticate(b.Context(), access.Presented{Login: secret}))(b)
 			})
 		})
 	}
@@ -76,7 +78,7 @@ func BenchmarkAdmit(b *testing.B) {
 			_, ana, arn := h.scene()
 			token := h.issue(ana, arn)
 			measured(b, func() {
-				ok(b, h.Admit(b.Context(), token.Participant))
+				ok(b, h.MayStay(b.Context(), token.Participant))
 			})
 		})
 	}

@@ -89,12 +89,12 @@ func TestEventsAppearInOrder(t *testing.T) {
 func TestPruning(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
-		token := must(h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn, TTL: time.Hour}))(t)
+		token := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: time.Hour}))(t)
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded, Participant: token.Participant.ID}))(t)
 		h.guess("nobody", from("198.51.100.7"))
 		rest := func() (events, tokens int) {
 			ok(t, h.Prune(t.Context()))
-			_, err := h.Token(t.Context(), op.User, token.Participant.ID)
+			_, err := h.Token(t.Context(), op, token.Participant.ID)
 			if err == nil {
 				tokens = 1
 			}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -12,46 +13,55 @@ import (
 func TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, local := h.scene()
-		ok(t, h.AddStage(t.Context(), op.User, stage.Stage{ARN: awsARN, Name: "talk"}))
-		h.grant(op, ana.User, awsARN, stage.Publish|stage.Subscribe)
+		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
+		h.grant(op, ana, awsARN, stage.Publish|stage.Subscribe)
 		issue := func(life time.Duration) stage.ParticipantToken {
-			return must(h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: awsARN, TTL: life}))(t)
+			return must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: awsARN, TTL: life}))(t)
 		}
 		token := issue(time.Hour)
-		p := must(h.AuthenticateToken(t.Context(), token.Secret))(t)
-		if p.ID != token.Participant.ID || p.Stage != awsARN || p.UserID != string(ana.User.ID) || p.Name() != ana.User.Name {
-			t.Errorf("AuthenticateToken: got %+v, want %+v", p, token.Participant)
+		p := must(h.Authenticate(t.Context(), access.Presented{Bearer: token.Secret}))(t)
+		if p.CredentialID != string(token.Participant.ID) || p.Stage != awsARN || p.User != (access.User{ID: ana.User.ID, Name: ana.User.Name}) || p.Capabilities != token.Participant.Capabilities {
+			t.Errorf("Authenticate: got %+v, want %+v", p, token.Participant)
 		}
-		must(h.replica().AuthenticateToken(t.Context(), token.Secret))(t)
+		must(h.replica().Authenticate(t.Context(), access.Presented{Bearer: token.Secret}))(t)
 
-		t.Log("the ID, which everybody on the stage sees, is no token; nor is a token of a local stage, which says itself whose it is")
-		for _, other := range []stage.Secret{stage.NewSecret(string(p.ID)), stage.NewSecret(""), h.issue(ana, local).Secret} {
-			_, err := h.AuthenticateToken(t.Context(), other)
-			refused(t, err, stage.ErrDenied, "token_revoked")
+		t.Log("the ID, which everybody on the stage sees, is no token; nor is anything made up")
+		for _, other := range []string{p.CredentialID, "", "token." + p.CredentialID + ".forged"} {
+			_, err := h.Authenticate(t.Context(), access.Presented{Bearer: stage.NewSecret(other)})
+			if !errors.Is(err, stage.ErrUnauthorized) {
+				t.Errorf("%q: got %v, want %v", other, err, stage.ErrUnauthorized)
+			}
 		}
+
+		t.Log("a local stage's token is known by its signature, and good for that stage alone")
+		here := must(h.Authenticate(t.Context(), access.Presented{Bearer: h.issue(ana, local).Secret}))(t)
+		must(h.OnStage(t.Context(), here, local))(t)
+		_, err := h.OnStage(t.Context(), here, awsARN)
+		refused(t, err, stage.ErrDenied, "no_grant")
 
 		t.Log("a viewing key's token is known for what it is")
-		key, _, err := h.CreateViewKey(t.Context(), ana.User, awsARN, "grid")
+		_, secret, err := h.CreateViewKey(t.Context(), ana, awsARN, "grid")
 		ok(t, err)
+		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		view := must(h.IssueForView(t.Context(), key, ""))(t)
-		if p := must(h.AuthenticateToken(t.Context(), view.Secret))(t); p.View != stage.ViewGrid {
+		if p := must(h.Authenticate(t.Context(), access.Presented{Bearer: view.Secret}))(t); p.View != stage.ViewGrid {
 			t.Errorf("the token of a viewing key: got %+v, want its view", p)
 		}
 
 		t.Log("revoked, expired, without a grant: not known any more")
 		revoked, short := issue(time.Hour), issue(time.Minute)
-		ok(t, h.Revoke(t.Context(), ana.User, revoked.Participant.ID))
-		_, err = h.AuthenticateToken(t.Context(), revoked.Secret)
+		ok(t, h.Revoke(t.Context(), ana, revoked.Participant.ID))
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: revoked.Secret})
 		refused(t, err, stage.ErrDenied, "token_revoked")
 		h.clock.pass(time.Minute)
-		_, err = h.AuthenticateToken(t.Context(), short.Secret)
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: short.Secret})
 		refused(t, err, stage.ErrUnauthorized, "token_expired")
 		h.clock.pass(time.Second)
 		ok(t, h.Prune(t.Context()))
-		_, err = h.AuthenticateToken(t.Context(), short.Secret)
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: short.Secret})
 		refused(t, err, stage.ErrDenied, "token_revoked")
-		ok(t, h.RemoveGrant(t.Context(), op.User, ana.User.ID, awsARN))
-		_, err = h.AuthenticateToken(t.Context(), token.Secret)
+		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, awsARN))
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: token.Secret})
 		refused(t, err, stage.ErrDenied, "token_revoked")
 	})
 }

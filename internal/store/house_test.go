@@ -71,7 +71,7 @@ func (h *house) open() {
 	quick := &access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 	h.store = s
 	h.Control = &access.Control{
-		Store: s, Issuer: h.paper, Moderator: h.paper, Now: h.clock.now, Passwords: access.NewPasswords(quick, 4),
+		Store: s, Issuer: h.paper, Verifier: h.paper, Moderator: h.paper, Now: h.clock.now, Passwords: access.NewPasswords(quick, 4),
 	}
 }
 
@@ -106,6 +106,7 @@ type paperStage struct {
 
 	mu      sync.Mutex
 	asked   []stage.TokenRequest
+	issued  map[string]stage.Participant // by secret
 	on      []stage.Participant
 	away    []stage.ParticipantID
 	reasons []string
@@ -126,13 +127,33 @@ func (p *paperStage) IssueToken(_ context.Context, req stage.TokenRequest) (stag
 		during()
 	}
 	id := stage.ParticipantID(stage.NewID())
-	until := p.now().Add(req.TTL)
-	return stage.ParticipantToken{
-		Participant: stage.Participant{
-			ID: id, Stage: req.Stage, UserID: req.UserID, Attributes: req.Attributes, Capabilities: req.Capabilities, ExpiresAt: until,
-		},
-		Secret: stage.NewSecret("token of " + string(id)), ExpiresAt: until,
-	}, fail
+	made := stage.Participant{
+		ID: id, Stage: req.Stage, UserID: req.UserID, Attributes: req.Attributes, Capabilities: req.Capabilities,
+		ExpiresAt: p.now().Add(req.TTL),
+	}
+	secret := "token." + string(id) + ".signature"
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.issued == nil {
+		p.issued = map[string]stage.Participant{}
+	}
+	p.issued[secret] = made
+	return stage.ParticipantToken{Participant: made, Secret: stage.NewSecret(secret), ExpiresAt: made.ExpiresAt}, fail
+}
+
+// Verify implements access.Verifier: as a real one, it knows tokens for local stages alone.
+func (p *paperStage) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	made := p.issued[bearer.Reveal()]
+	switch {
+	case !made.Stage.Local():
+		err := stage.Errorf(stage.ErrUnauthorized, "an unknown signature").WithCode(stage.CodeSignature)
+		return stage.Participant{ID: made.ID, Stage: made.Stage}, err
+	case !p.now().Before(made.ExpiresAt):
+		return stage.Participant{}, stage.Errorf(stage.ErrUnauthorized, "expired").WithCode("token_expired")
+	}
+	return made, nil
 }
 
 func (p *paperStage) Participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
@@ -189,7 +210,7 @@ var home = access.Client{Address: "192.0.2.1", Agent: "OBS-Browser/31"}
 func password(text string) stage.Secret { return stage.NewSecret(text) }
 
 // operator sets the house up.
-func (h *house) operator() access.Login {
+func (h *house) operator() access.Principal {
 	h.t.Helper()
 	code := must(h.NewSetupCode(h.t.Context()))(h.t)
 	login, _, err := h.SetUp(h.t.Context(), code, "Olga", password(goodPassword), home)
@@ -200,9 +221,9 @@ func (h *house) operator() access.Login {
 }
 
 // broadcaster adds somebody who has accepted the invitation.
-func (h *house) broadcaster(by access.Login, name string) (access.Login, stage.Secret) {
+func (h *house) broadcaster(by access.Principal, name string) (access.Principal, stage.Secret) {
 	h.t.Helper()
-	_, code, _, err := h.AddUser(h.t.Context(), by.User, name, access.Broadcaster)
+	_, code, _, err := h.AddUser(h.t.Context(), by, name, access.Broadcaster)
 	if err != nil {
 		h.t.Fatalf("AddUser: %v", err)
 	}
@@ -214,30 +235,30 @@ func (h *house) broadcaster(by access.Login, name string) (access.Login, stage.S
 }
 
 // studio makes a local stage.
-func (h *house) studio(by access.Login, name string) stage.ARN {
+func (h *house) studio(by access.Principal, name string) stage.ARN {
 	h.t.Helper()
-	return must(h.AddLocalStage(h.t.Context(), by.User, name))(h.t).ARN
+	return must(h.AddLocalStage(h.t.Context(), by, name))(h.t).ARN
 }
 
 // grant lets somebody enter.
-func (h *house) grant(by access.Login, who access.User, arn stage.ARN, can stage.Capabilities) {
+func (h *house) grant(by access.Principal, who access.Principal, arn stage.ARN, can stage.Capabilities) {
 	h.t.Helper()
-	ok(h.t, h.SetGrant(h.t.Context(), by.User, access.Grant{User: who.ID, Stage: arn, Capabilities: can}))
+	ok(h.t, h.SetGrant(h.t.Context(), by, access.Grant{User: who.User.ID, Stage: arn, Capabilities: can}))
 }
 
 // scene is the usual one: an operator, a broadcaster with all of a grant, a stage.
-func (h *house) scene() (op, ana access.Login, arn stage.ARN) {
+func (h *house) scene() (op, ana access.Principal, arn stage.ARN) {
 	h.t.Helper()
 	op = h.operator()
 	ana, _ = h.broadcaster(op, "Ana")
 	arn = h.studio(op, "main")
-	h.grant(op, ana.User, arn, stage.Publish|stage.Subscribe)
+	h.grant(op, ana, arn, stage.Publish|stage.Subscribe)
 	return op, ana, arn
 }
 
-func (h *house) issue(who access.Login, arn stage.ARN) stage.ParticipantToken {
+func (h *house) issue(who access.Principal, arn stage.ARN) stage.ParticipantToken {
 	h.t.Helper()
-	return must(h.Issue(h.t.Context(), who.User, access.IssueRequest{Stage: arn}))(h.t)
+	return must(h.Issue(h.t.Context(), who, access.IssueRequest{Stage: arn}))(h.t)
 }
 
 func must[T any](got T, err error) func(testing.TB) T {

@@ -28,7 +28,7 @@ func TestADatabaseIsThereAgain(t *testing.T) {
 		token := h.issue(ana, arn)
 		again := h.replica()
 		ok(t, again.store.Ping(t.Context()))
-		ok(t, again.Admit(t.Context(), token.Participant))
+		ok(t, again.MayStay(t.Context(), token.Participant))
 		_, _, err := again.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 	})
@@ -164,7 +164,7 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 	// At most the connections that were open fail; then it goes on.
 	var last error
 	for range 20 {
-		if _, last = h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn}); last == nil {
+		if _, last = h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn}); last == nil {
 			return
 		}
 		refused(t, last, stage.ErrUnavailable, "")
@@ -186,11 +186,11 @@ func TestManyWriters(t *testing.T) {
 				var err error
 				switch i % 8 {
 				case 0, 1:
-					_, _, _, err = on.AddUser(t.Context(), op.User, fmt.Sprint("user ", i, " ", n), access.Broadcaster)
+					_, _, _, err = on.AddUser(t.Context(), op, fmt.Sprint("user ", i, " ", n), access.Broadcaster)
 				case 2, 3:
 					_, err = on.RecordEvent(t.Context(), stage.Event{Kind: stage.EventWarning, Participant: token.Participant.ID})
 				default:
-					_, err = on.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
+					_, err = on.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 				}
 				if err != nil {
 					return err
@@ -201,7 +201,7 @@ func TestManyWriters(t *testing.T) {
 		if got := tally(errs); got[""] != 16 {
 			t.Errorf("16 writers: got %v, want all to succeed", got)
 		}
-		if got := len(must(h.Tokens(t.Context(), ana.User, false))(t)); got != 8*12+1 {
+		if got := len(must(h.Tokens(t.Context(), ana, false))(t)); got != 8*12+1 {
 			t.Errorf("records: got %d, want %d", got, 8*12+1)
 		}
 	})

@@ -30,10 +30,10 @@ func TestTheFirstOperator(t *testing.T) {
 		login, secret, err := h.SetUp(t.Context(), code, "  Olga ", password(goodPassword), home)
 		ok(t, err)
 		if login.User.Name != "Olga" || login.User.Role != access.Operator || login.User.Invited {
-			t.Errorf("SetUp: got %+v, want the operator Olga", login.User)
+			t.Errorf("SetUp: got %+v, want the operator Olga", login)
 		}
-		seen := must(h.Authenticate(t.Context(), secret))(t)
-		if seen.User.ID != login.User.ID || seen.ID != login.ID {
+		seen := must(h.Authenticate(t.Context(), access.Presented{Login: secret}))(t)
+		if seen.User.ID != login.User.ID || seen.CredentialID != login.CredentialID {
 			t.Errorf("Authenticate: got %+v, want %+v", seen, login)
 		}
 		refused(t, setUp(code, "Otto", goodPassword), stage.ErrConflict, "already_set_up")
@@ -68,7 +68,7 @@ func TestOneOfManyBecomesTheOperator(t *testing.T) {
 func TestAnInvitation(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op := h.operator()
-		user, code, until, err := h.AddUser(t.Context(), op.User, "Ana", "")
+		user, code, until, err := h.AddUser(t.Context(), op, "Ana", "")
 		ok(t, err)
 		if user.Role != access.Broadcaster || !user.Invited || !until.Equal(h.clock.now().Add(7*24*time.Hour)) {
 			t.Errorf("AddUser: got %+v until %v, want an invited broadcaster and 7 days", user, until)
@@ -78,7 +78,7 @@ func TestAnInvitation(t *testing.T) {
 		if name := must(h.InviteName(t.Context(), code))(t); name != "Ana" {
 			t.Errorf("InviteName: got %q, want Ana", name)
 		}
-		accept := func(code stage.Secret, secret string) (access.Login, stage.Secret, error) {
+		accept := func(code stage.Secret, secret string) (access.Principal, stage.Secret, error) {
 			return h.AcceptInvite(t.Context(), code, password(secret), home)
 		}
 		_, _, err = accept(code, "aNa")
@@ -86,7 +86,7 @@ func TestAnInvitation(t *testing.T) {
 		login, _, err := accept(code, goodPassword)
 		ok(t, err)
 		if login.User.ID != user.ID || login.User.Invited {
-			t.Errorf("AcceptInvite: got %+v, want %s, not invited any more", login.User, user.ID)
+			t.Errorf("AcceptInvite: got %+v, want %s, not invited any more", login, user.ID)
 		}
 		_, _, err = accept(code, goodPassword)
 		refused(t, err, stage.ErrInvalid, "bad_code")
@@ -98,9 +98,9 @@ func TestAnInvitation(t *testing.T) {
 func TestAnInvitationEnds(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op := h.operator()
-		ana, first, _, err := h.AddUser(t.Context(), op.User, "Ana", access.Broadcaster)
+		ana, first, _, err := h.AddUser(t.Context(), op, "Ana", access.Broadcaster)
 		ok(t, err)
-		_, second, _, err := h.Reinvite(t.Context(), op.User, ana.ID)
+		_, second, _, err := h.Reinvite(t.Context(), op, ana.ID)
 		ok(t, err)
 		_, err = h.InviteName(t.Context(), first)
 		refused(t, err, stage.ErrInvalid, "bad_code")
@@ -110,12 +110,12 @@ func TestAnInvitationEnds(t *testing.T) {
 		_, _, err = h.AcceptInvite(t.Context(), second, password(goodPassword), home)
 		refused(t, err, stage.ErrInvalid, "bad_code")
 
-		_, third, _, err := h.Reinvite(t.Context(), op.User, ana.ID)
+		_, third, _, err := h.Reinvite(t.Context(), op, ana.ID)
 		ok(t, err)
-		ok(t, h.RemoveUser(t.Context(), op.User, ana.ID))
+		ok(t, h.RemoveUser(t.Context(), op, ana.ID))
 		_, _, err = h.AcceptInvite(t.Context(), third, password(goodPassword), home)
 		refused(t, err, stage.ErrInvalid, "bad_code")
-		_, _, _, err = h.Reinvite(t.Context(), op.User, ana.ID)
+		_, _, _, err = h.Reinvite(t.Context(), op, ana.ID)
 		refused(t, err, stage.ErrNotFound, "")
 	})
 }
@@ -124,10 +124,10 @@ func TestAForgottenPassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op := h.operator()
 		ana, cookie := h.broadcaster(op, "Ana")
-		_, code, _, err := h.Reinvite(t.Context(), op.User, ana.User.ID)
+		_, code, _, err := h.Reinvite(t.Context(), op, ana.User.ID)
 		ok(t, err)
 		// Until the link is used, nothing changes: anybody could ask an operator for one.
-		must(h.Authenticate(t.Context(), cookie))(t)
+		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
 		errs := race(6, func(i int) error {
 			_, _, err := h.AcceptInvite(t.Context(), code, password(fmt.Sprint("my new password ", i)), home)
 			return err
@@ -135,7 +135,7 @@ func TestAForgottenPassword(t *testing.T) {
 		if got := tally(errs); got[""] != 1 || got["bad_code"] != 5 {
 			t.Errorf("one link accepted 6 times at once: got %v, want one success", got)
 		}
-		_, err = h.Authenticate(t.Context(), cookie)
+		_, err = h.Authenticate(t.Context(), access.Presented{Login: cookie})
 		refused(t, err, stage.ErrUnauthorized, "")
 		_, _, err = h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
@@ -171,9 +171,9 @@ func TestSigningIn(t *testing.T) {
 				t.Errorf("a wrong name and a wrong password are told apart: %q", said)
 			}
 		}
-		_, err := h.Authenticate(t.Context(), stage.NewSecret("made up"))
+		_, err := h.Authenticate(t.Context(), access.Presented{Login: stage.NewSecret("made up")})
 		refused(t, err, stage.ErrUnauthorized, "")
-		_, err = h.Authenticate(t.Context(), stage.Secret{})
+		_, err = h.Authenticate(t.Context(), access.Presented{Login: stage.Secret{}})
 		refused(t, err, stage.ErrUnauthorized, "")
 	})
 }
@@ -182,15 +182,15 @@ func TestALoginLastsWithUse(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		_, cookie := h.broadcaster(h.operator(), "Ana")
 		h.clock.pass(23 * time.Hour)
-		if login := must(h.Authenticate(t.Context(), cookie))(t); login.Renewed {
+		if login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t); login.Renewed {
 			t.Error("the end of a login moved within a day; each move costs a cookie")
 		}
 		h.clock.pass(time.Hour)
-		login := must(h.Authenticate(t.Context(), cookie))(t)
+		login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
 		if want := h.clock.now().Add(30 * 24 * time.Hour); !login.Renewed || !login.ExpiresAt.Equal(want) {
 			t.Errorf("after a day: got renewed %v until %v, want true until %v", login.Renewed, login.ExpiresAt, want)
 		}
-		if login := must(h.Authenticate(t.Context(), cookie))(t); login.Renewed {
+		if login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t); login.Renewed {
 			t.Error("the cookie is sent again by the next request, too")
 		}
 		people := must(h.Users(t.Context(), access.CommandLine()))(t)
@@ -198,9 +198,9 @@ func TestALoginLastsWithUse(t *testing.T) {
 			t.Errorf("LastSeenAt: got %v, want %v", seen, h.clock.now())
 		}
 		h.clock.pass(30*24*time.Hour - time.Second)
-		must(h.Authenticate(t.Context(), cookie))(t)
+		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
 		h.clock.pass(30 * 24 * time.Hour)
-		_, err := h.Authenticate(t.Context(), cookie)
+		_, err := h.Authenticate(t.Context(), access.Presented{Login: cookie})
 		refused(t, err, stage.ErrUnauthorized, "")
 	})
 }
@@ -210,29 +210,29 @@ func TestALoginEnds(t *testing.T) {
 		op := h.operator()
 		ana, first := h.broadcaster(op, "Ana")
 		other := h.replica()
-		signIn := func() (access.Login, stage.Secret) {
+		signIn := func() (access.Principal, stage.Secret) {
 			login, secret, err := h.LogIn(t.Context(), "ana", password(goodPassword), home)
 			ok(t, err)
-			must(h.Authenticate(t.Context(), secret))(t)
-			must(other.Authenticate(t.Context(), secret))(t)
+			must(h.Authenticate(t.Context(), access.Presented{Login: secret}))(t)
+			must(other.Authenticate(t.Context(), access.Presented{Login: secret}))(t)
 			return login, secret
 		}
 		// gone: here at once, at another replica within a second.
 		gone := func(secret stage.Secret) {
 			t.Helper()
-			_, err := h.Authenticate(t.Context(), secret)
+			_, err := h.Authenticate(t.Context(), access.Presented{Login: secret})
 			refused(t, err, stage.ErrUnauthorized, "")
 			h.clock.pass(time.Second)
-			_, err = other.Authenticate(t.Context(), secret)
+			_, err = other.Authenticate(t.Context(), access.Presented{Login: secret})
 			refused(t, err, stage.ErrUnauthorized, "")
 		}
 		login, secret := signIn()
 		ok(t, h.LogOut(t.Context(), login))
 		gone(secret)
-		must(h.Authenticate(t.Context(), first))(t)
+		must(h.Authenticate(t.Context(), access.Presented{Login: first}))(t)
 
 		_, secret = signIn()
-		ok(t, h.EndLogins(t.Context(), op.User, ana.User.ID))
+		ok(t, h.EndLogins(t.Context(), op, ana.User.ID))
 		gone(secret)
 		gone(first)
 
@@ -243,7 +243,7 @@ func TestALoginEnds(t *testing.T) {
 		refused(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("short"), false), stage.ErrInvalid, "weak_password")
 		ok(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("another good one"), false))
 		gone(secret)
-		must(h.Authenticate(t.Context(), keptSecret))(t)
+		must(h.Authenticate(t.Context(), access.Presented{Login: keptSecret}))(t)
 		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
 		_, _, err = h.LogIn(t.Context(), "ana", password("another good one"), home)
@@ -257,25 +257,25 @@ func TestNamesAreTakenOnce(t *testing.T) {
 		op, other := h.operator(), h.replica()
 		errs := race(6, func(i int) error {
 			on := []*house{h, other}[i%2]
-			_, _, _, err := on.AddUser(t.Context(), op.User, []string{"Ana", "ANA", "ana"}[i%3], access.Broadcaster)
+			_, _, _, err := on.AddUser(t.Context(), op, []string{"Ana", "ANA", "ana"}[i%3], access.Broadcaster)
 			return err
 		})
 		if got := tally(errs); got[""] != 1 || got["name_taken"] != 5 {
 			t.Errorf("one name six times: got %v, want one success", got)
 		}
 		for _, name := range []string{"", "   ", strings.Repeat("é", 65), "a\nb", "a\x00b", "\u202eanA", "\xff", "a\u2028b"} {
-			_, _, _, err := h.AddUser(t.Context(), op.User, name, access.Broadcaster)
+			_, _, _, err := h.AddUser(t.Context(), op, name, access.Broadcaster)
 			if refused(t, err, stage.ErrInvalid, ""); err == nil {
 				t.Errorf("AddUser %q: got no error", name)
 			}
 		}
 		for _, name := range []string{strings.Repeat("é", 64), "李小龍", "O'Brien-Smith", "👩‍🚀 Zoë"} {
-			_, _, _, err := h.AddUser(t.Context(), op.User, name, access.Broadcaster)
+			_, _, _, err := h.AddUser(t.Context(), op, name, access.Broadcaster)
 			if err != nil {
 				t.Errorf("AddUser %q: got %v, want none", name, err)
 			}
 		}
-		_, _, _, err := h.AddUser(t.Context(), op.User, "Bob", "king")
+		_, _, _, err := h.AddUser(t.Context(), op, "Bob", "king")
 		refused(t, err, stage.ErrInvalid, "")
 	})
 }
@@ -285,25 +285,25 @@ func TestRemovingAUser(t *testing.T) {
 		op, ana, arn := h.scene()
 		_, cookie, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
-		key, secret, err := h.CreateAccessKey(t.Context(), ana.User, "script")
+		key, secret, err := h.CreateAccessKey(t.Context(), ana, "script")
 		ok(t, err)
 		token := h.issue(ana, arn)
 		h.paper.enter(token.Participant)
-		ok(t, h.RemoveUser(t.Context(), op.User, ana.User.ID))
+		ok(t, h.RemoveUser(t.Context(), op, ana.User.ID))
 
-		_, err = h.Authenticate(t.Context(), cookie)
+		_, err = h.Authenticate(t.Context(), access.Presented{Login: cookie})
 		refused(t, err, stage.ErrUnauthorized, "")
-		_, err = h.AuthenticateKey(t.Context(), secret)
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
-		refused(t, h.Admit(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
-		_, err = h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
+		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
+		_, err = h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 		refused(t, err, stage.ErrUnauthorized, "")
 		if away := h.paper.sentAway(); len(away) != 1 || away[0] != token.Participant.ID {
 			t.Errorf("sent away: got %v, want %v", away, token.Participant.ID)
 		}
-		refused(t, h.RemoveUser(t.Context(), op.User, ana.User.ID), stage.ErrNotFound, "")
+		refused(t, h.RemoveUser(t.Context(), op, ana.User.ID), stage.ErrNotFound, "")
 		// What happened stays on record.
-		record := must(h.Token(t.Context(), op.User, token.Participant.ID))(t)
+		record := must(h.Token(t.Context(), op, token.Participant.ID))(t)
 		if record.UserName != "Ana" || record.RevokedAt.IsZero() {
 			t.Errorf("record: got %+v, want Ana's, revoked", record)
 		}
@@ -314,16 +314,16 @@ func TestRemovingAUser(t *testing.T) {
 func TestTheLastOperatorStays(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, other := h.operator(), h.replica()
-		refused(t, h.RemoveUser(t.Context(), op.User, op.User.ID), stage.ErrConflict, "conflict")
-		otto, code, _, err := h.AddUser(t.Context(), op.User, "Otto", access.Operator)
+		refused(t, h.RemoveUser(t.Context(), op, op.User.ID), stage.ErrConflict, "conflict")
+		_, code, _, err := h.AddUser(t.Context(), op, "Otto", access.Operator)
 		ok(t, err)
 		// One who has not accepted yet could not let anybody in.
-		refused(t, h.RemoveUser(t.Context(), op.User, op.User.ID), stage.ErrConflict, "conflict")
-		_, _, err = h.AcceptInvite(t.Context(), code, password(goodPassword), home)
+		refused(t, h.RemoveUser(t.Context(), op, op.User.ID), stage.ErrConflict, "conflict")
+		otto, _, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
 		ok(t, err)
 		errs := race(2, func(i int) error {
 			if i == 0 {
-				return h.RemoveUser(t.Context(), op.User, otto.ID)
+				return h.RemoveUser(t.Context(), op, otto.User.ID)
 			}
 			return other.RemoveUser(t.Context(), otto, op.User.ID)
 		})
@@ -336,18 +336,18 @@ func TestTheLastOperatorStays(t *testing.T) {
 func TestOnlyOperatorsMay(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
-		ctx, who := t.Context(), ana.User
+		ctx, who := t.Context(), ana
 		_, _, _, add := h.AddUser(ctx, who, "Bob", access.Operator)
-		_, _, _, again := h.Reinvite(ctx, who, who.ID)
+		_, _, _, again := h.Reinvite(ctx, who, who.User.ID)
 		_, users := h.Users(ctx, who)
 		_, local := h.AddLocalStage(ctx, who, "mine")
 		_, all := h.Tokens(ctx, who, true)
 		for what, err := range map[string]error{
 			"AddUser": add, "Reinvite": again, "Users": users, "AddLocalStage": local, "Tokens of all": all,
-			"RemoveUser":  h.RemoveUser(ctx, who, who.ID),
+			"RemoveUser":  h.RemoveUser(ctx, who, who.User.ID),
 			"EndLogins":   h.EndLogins(ctx, who, op.User.ID), // of another: one's own are one's own to end
-			"SetGrant":    h.SetGrant(ctx, who, access.Grant{User: who.ID, Stage: arn, Capabilities: stage.Publish}),
-			"RemoveGrant": h.RemoveGrant(ctx, who, who.ID, arn),
+			"SetGrant":    h.SetGrant(ctx, who, access.Grant{User: who.User.ID, Stage: arn, Capabilities: stage.Publish}),
+			"RemoveGrant": h.RemoveGrant(ctx, who, who.User.ID, arn),
 			"AddStage":    h.AddStage(ctx, who, stage.Stage{ARN: awsARN}),
 			"UpdateStage": h.UpdateStage(ctx, who, arn, "mine", nil),
 			"RemoveStage": h.RemoveStage(ctx, who, arn),
@@ -365,19 +365,19 @@ func TestStrangeIDs(t *testing.T) {
 		ctx := context.Background()
 		for _, id := range []string{"", "\x00", "\xff", "nobody", strings.Repeat("x", 1000), "a b", "'; DROP TABLE users; --"} {
 			for what, err := range map[string]error{
-				"RemoveUser":      h.RemoveUser(ctx, op.User, access.UserID(id)),
-				"EndLogins":       h.EndLogins(ctx, op.User, access.UserID(id)),
-				"SetGrant":        h.SetGrant(ctx, op.User, access.Grant{User: access.UserID(id), Stage: arn, Capabilities: stage.Publish}),
-				"RemoveGrant":     h.RemoveGrant(ctx, op.User, op.User.ID, stage.ARN(id)),
-				"RemoveStage":     h.RemoveStage(ctx, op.User, stage.ARN(id)),
-				"Revoke":          h.Revoke(ctx, op.User, stage.ParticipantID(id)),
-				"Kick":            h.Kick(ctx, op.User, arn, stage.ParticipantID(id), "\x00\xff"),
-				"RevokeAccessKey": h.RevokeAccessKey(ctx, op.User, id),
-				"RevokeViewKey":   h.RevokeViewKey(ctx, op.User, id),
+				"RemoveUser":      h.RemoveUser(ctx, op, access.UserID(id)),
+				"EndLogins":       h.EndLogins(ctx, op, access.UserID(id)),
+				"SetGrant":        h.SetGrant(ctx, op, access.Grant{User: access.UserID(id), Stage: arn, Capabilities: stage.Publish}),
+				"RemoveGrant":     h.RemoveGrant(ctx, op, op.User.ID, stage.ARN(id)),
+				"RemoveStage":     h.RemoveStage(ctx, op, stage.ARN(id)),
+				"Revoke":          h.Revoke(ctx, op, stage.ParticipantID(id)),
+				"Kick":            h.Kick(ctx, op, arn, stage.ParticipantID(id), "\x00\xff"),
+				"RevokeAccessKey": h.RevokeAccessKey(ctx, op, id),
+				"RevokeViewKey":   h.RevokeViewKey(ctx, op, id),
 			} {
 				t.Run(what, func(t *testing.T) { refused(t, err, stage.ErrNotFound, "") })
 			}
-			refused(t, h.Admit(ctx, stage.Participant{ID: stage.ParticipantID(id), Stage: arn}), stage.ErrDenied, "token_revoked")
+			refused(t, h.MayStay(ctx, stage.Participant{ID: stage.ParticipantID(id), Stage: arn}), stage.ErrDenied, "token_revoked")
 		}
 	})
 }
@@ -391,9 +391,9 @@ func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 		}
 		steal := func() (l loot) {
 			var err error
-			_, l.access, err = h.CreateAccessKey(t.Context(), ana.User, "thief")
+			_, l.access, err = h.CreateAccessKey(t.Context(), ana, "thief")
 			ok(t, err)
-			_, l.view, err = h.CreateViewKey(t.Context(), ana.User, arn, "stage")
+			_, l.view, err = h.CreateViewKey(t.Context(), ana, arn, "stage")
 			ok(t, err)
 			l.token = h.issue(ana, arn).Participant
 			h.paper.enter(l.token)
@@ -401,11 +401,11 @@ func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 		}
 		worthless := func(l loot) {
 			t.Helper()
-			_, err := h.AuthenticateKey(t.Context(), l.access)
+			_, err := h.Authenticate(t.Context(), access.Presented{Bearer: l.access})
 			refused(t, err, stage.ErrUnauthorized, "unauthorized")
-			_, err = h.AuthenticateViewKey(t.Context(), l.view)
+			_, err = h.Authenticate(t.Context(), access.Presented{Bearer: l.view})
 			refused(t, err, stage.ErrUnauthorized, "unauthorized")
-			refused(t, h.Admit(t.Context(), l.token), stage.ErrDenied, "token_revoked")
+			refused(t, h.MayStay(t.Context(), l.token), stage.ErrDenied, "token_revoked")
 			if away := h.paper.sentAway(); len(away) == 0 || away[len(away)-1] != l.token.ID {
 				t.Errorf("sent away: got %v, want %v last", away, l.token.ID)
 			}
@@ -414,8 +414,8 @@ func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 		t.Log("a new password alone leaves an OBS that nobody sits at to go on")
 		held := steal()
 		ok(t, h.ChangePassword(t.Context(), ana, password(goodPassword), password("another good one"), false))
-		must(h.AuthenticateKey(t.Context(), held.access))(t)
-		ok(t, h.Admit(t.Context(), held.token))
+		must(h.Authenticate(t.Context(), access.Presented{Bearer: held.access}))(t)
+		ok(t, h.MayStay(t.Context(), held.token))
 
 		t.Log("who asks for it ends everything")
 		ok(t, h.ChangePassword(t.Context(), ana, password("another good one"), password(goodPassword), true))
@@ -423,9 +423,9 @@ func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 
 		t.Log("a forgotten password ends everything, too")
 		held = steal()
-		_, code, _, err := h.Reinvite(t.Context(), op.User, ana.User.ID)
+		_, code, _, err := h.Reinvite(t.Context(), op, ana.User.ID)
 		ok(t, err)
-		ok(t, h.Admit(t.Context(), held.token))
+		ok(t, h.MayStay(t.Context(), held.token))
 		_, _, err = h.AcceptInvite(t.Context(), code, password("a wholly new one"), home)
 		ok(t, err)
 		worthless(held)
@@ -435,9 +435,9 @@ func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 func TestAnOperatorsKeyIsNoOperator(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
-		_, secret, err := h.CreateAccessKey(t.Context(), op.User, "kiosk")
+		_, secret, err := h.CreateAccessKey(t.Context(), op, "kiosk")
 		ok(t, err)
-		key := must(h.AuthenticateKey(t.Context(), secret))(t)
+		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		hers := h.issue(ana, arn).Participant.ID
 		_, err = h.Token(t.Context(), key, hers)
 		refused(t, err, stage.ErrNotFound, "")

@@ -21,10 +21,10 @@ func TestTheServerDecidesWhatATokenSays(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
 		ask := func(ttl time.Duration, purpose string) (stage.TokenRequest, stage.ParticipantToken, error) {
-			token, err := h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn, TTL: ttl, For: purpose, Address: home.Address})
+			token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: ttl, For: purpose, Address: home.Address})
 			return h.paper.lastAsked(), token, err
 		}
-		h.grant(op, ana.User, arn, both)
+		h.grant(op, ana, arn, both)
 		for _, c := range []struct {
 			ttl     time.Duration
 			purpose string
@@ -44,7 +44,7 @@ func TestTheServerDecidesWhatATokenSays(t *testing.T) {
 				t.Errorf("got user %q, attributes %v; want %q and the name", asked.UserID, asked.Attributes, ana.User.ID)
 			}
 		}
-		ok(t, h.SetGrant(t.Context(), op.User, access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish, MaxTTL: time.Hour}))
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish, MaxTTL: time.Hour}))
 		for _, ttl := range []time.Duration{0, 2 * time.Hour} {
 			if asked, _, err := ask(ttl, ""); err != nil || asked.TTL != time.Hour || asked.Capabilities != stage.Publish {
 				t.Errorf("under a grant of 1h to publish: got %v with %v, %v", asked.TTL, asked.Capabilities, err)
@@ -65,25 +65,26 @@ func TestNoTokenWithoutAGrant(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
 		bob, _ := h.broadcaster(op, "Bob")
-		issue := func(who access.User, arn stage.ARN) error {
+		issue := func(who access.Principal, arn stage.ARN) error {
 			_, err := h.Issue(t.Context(), who, access.IssueRequest{Stage: arn})
 			return err
 		}
-		refused(t, issue(bob.User, arn), stage.ErrDenied, "no_grant")
+		refused(t, issue(bob, arn), stage.ErrDenied, "no_grant")
 		// A stage that is not there looks to them like one that is not theirs.
-		refused(t, issue(ana.User, stage.LocalARN("nowhere")), stage.ErrDenied, "no_grant")
-		refused(t, issue(ana.User, "somewhere"), stage.ErrInvalid, "")
-		refused(t, issue(access.User{ID: "pretender", Role: access.Operator}, arn), stage.ErrUnauthorized, "")
+		refused(t, issue(ana, stage.LocalARN("nowhere")), stage.ErrDenied, "no_grant")
+		refused(t, issue(ana, "somewhere"), stage.ErrInvalid, "")
+		refused(t, issue(access.Principal{Kind: access.KindLogin, User: access.User{ID: "pretender", Role: access.Operator}}, arn), stage.ErrUnauthorized, "")
+		refused(t, issue(access.Principal{User: ana.User}, arn), stage.ErrUnauthorized, "")
 		// The role of the account counts, not the one that is claimed.
 		bob.User.Role = access.Operator
-		refused(t, issue(bob.User, arn), stage.ErrDenied, "no_grant")
+		refused(t, issue(bob, arn), stage.ErrDenied, "no_grant")
 
-		ok(t, issue(op.User, arn))
-		refused(t, issue(op.User, stage.LocalARN("nowhere")), stage.ErrNotFound, "")
+		ok(t, issue(op, arn))
+		refused(t, issue(op, stage.LocalARN("nowhere")), stage.ErrNotFound, "")
 		// A grant that comes is there at once.
-		h.grant(op, bob.User, arn, stage.Subscribe)
-		ok(t, issue(bob.User, arn))
-		h.grant(op, bob.User, arn, both)
+		h.grant(op, bob, arn, stage.Subscribe)
+		ok(t, issue(bob, arn))
+		h.grant(op, bob, arn, both)
 		if token := h.issue(bob, arn); token.Participant.Capabilities != both {
 			t.Errorf("after a wider grant: got %v, want both", token.Participant.Capabilities)
 		}
@@ -96,20 +97,20 @@ func TestThirtyTokensAndNotOneMore(t *testing.T) {
 		other := h.replica()
 		errs := race(45, func(i int) error {
 			on := []*house{h, other}[i%2]
-			_, err := on.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
+			_, err := on.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 			return err
 		})
 		if got := tally(errs); got[""] != 30 || got["too_many_tokens"] != 15 {
 			t.Errorf("45 at the same time: got %v, want 30 tokens and 15 refusals", got)
 		}
-		if records := must(h.Tokens(t.Context(), ana.User, false))(t); len(records) != 30 {
+		if records := must(h.Tokens(t.Context(), ana, false))(t); len(records) != 30 {
 			t.Errorf("records: got %d, want 30", len(records))
 		}
 		h.issue(op, arn) // others are not concerned
 		h.clock.pass(9*time.Minute + 59*time.Second)
 		asked := len(h.paper.asked)
 		for range 3 {
-			_, err := h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
+			_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 			if e := refused(t, err, stage.ErrTooMany, "too_many_tokens"); e.RetryAfter != time.Second {
 				t.Errorf("RetryAfter: got %v, want 1s", e.RetryAfter)
 			}
@@ -124,15 +125,15 @@ func TestThirtyTokensAndNotOneMore(t *testing.T) {
 
 // A token that is on its way while the right to it ends does not arrive, wherever the right was ended.
 func TestARightThatEndsMeanwhile(t *testing.T) {
-	for what, end := range map[string]func(h *house, op, ana access.Login, arn stage.ARN) error{
-		"grant taken back": func(h *house, op, ana access.Login, arn stage.ARN) error {
-			return h.RemoveGrant(h.t.Context(), op.User, ana.User.ID, arn)
+	for what, end := range map[string]func(h *house, op, ana access.Principal, arn stage.ARN) error{
+		"grant taken back": func(h *house, op, ana access.Principal, arn stage.ARN) error {
+			return h.RemoveGrant(h.t.Context(), op, ana.User.ID, arn)
 		},
-		"user removed": func(h *house, op, ana access.Login, arn stage.ARN) error {
-			return h.RemoveUser(h.t.Context(), op.User, ana.User.ID)
+		"user removed": func(h *house, op, ana access.Principal, arn stage.ARN) error {
+			return h.RemoveUser(h.t.Context(), op, ana.User.ID)
 		},
-		"stage removed": func(h *house, op, ana access.Login, arn stage.ARN) error {
-			return h.RemoveStage(h.t.Context(), op.User, arn)
+		"stage removed": func(h *house, op, ana access.Principal, arn stage.ARN) error {
+			return h.RemoveStage(h.t.Context(), op, arn)
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -141,11 +142,11 @@ func TestARightThatEndsMeanwhile(t *testing.T) {
 				other := h.replica()
 				h.issue(ana, arn) // what was decided once is remembered
 				h.paper.during = func() { ok(t, end(other, op, ana, arn)) }
-				token, err := h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
+				token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 				if err == nil || !token.Secret.Empty() {
 					t.Fatalf("got a token, error %v; want none", err)
 				}
-				for _, i := range must(h.Tokens(t.Context(), op.User, true))(t) {
+				for _, i := range must(h.Tokens(t.Context(), op, true))(t) {
 					if i.RevokedAt.IsZero() {
 						t.Errorf("open record left: %+v", i)
 					}
@@ -161,9 +162,9 @@ func TestARaceOfIssuingAndTakingBack(t *testing.T) {
 		other := h.replica()
 		errs := race(9, func(i int) error {
 			if i == 4 {
-				return other.RemoveGrant(t.Context(), op.User, ana.User.ID, arn)
+				return other.RemoveGrant(t.Context(), op, ana.User.ID, arn)
 			}
-			_, err := h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
+			_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 			return err
 		})
 		for kind, n := range tally(errs) {
@@ -171,7 +172,7 @@ func TestARaceOfIssuingAndTakingBack(t *testing.T) {
 				t.Errorf("got %q %d times, want success or no_grant", kind, n)
 			}
 		}
-		for _, i := range must(h.Tokens(t.Context(), ana.User, false))(t) {
+		for _, i := range must(h.Tokens(t.Context(), ana, false))(t) {
 			if i.RevokedAt.IsZero() {
 				t.Errorf("open token after the grant was taken back: %+v", i)
 			}
@@ -182,9 +183,9 @@ func TestARaceOfIssuingAndTakingBack(t *testing.T) {
 func TestARecordHasNoToken(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
-		token, err := h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn, Address: "192.0.2.1"})
+		token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, Address: "192.0.2.1"})
 		ok(t, err)
-		got := must(h.Token(t.Context(), ana.User, token.Participant.ID))(t)
+		got := must(h.Token(t.Context(), ana, token.Participant.ID))(t)
 		want := access.Issuance{
 			ID: token.Participant.ID, User: ana.User.ID, UserName: "Ana", Stage: arn, Capabilities: both, IssuedBy: "local key",
 			Bucket: string(ana.User.ID), IssuedAt: h.clock.now(), ExpiresAt: h.clock.now().Add(12 * time.Hour), Address: "192.0.2.1",
@@ -192,10 +193,10 @@ func TestARecordHasNoToken(t *testing.T) {
 		if got != want {
 			t.Errorf("record: got %+v, want %+v", got, want)
 		}
-		if list := must(h.Tokens(t.Context(), op.User, true))(t); len(list) != 1 || list[0] != want {
+		if list := must(h.Tokens(t.Context(), op, true))(t); len(list) != 1 || list[0] != want {
 			t.Errorf("all records: got %+v, want that one", list)
 		}
-		if list := must(h.Tokens(t.Context(), op.User, false))(t); len(list) != 0 {
+		if list := must(h.Tokens(t.Context(), op, false))(t); len(list) != 0 {
 			t.Errorf("the operator's own records: got %+v, want none", list)
 		}
 		for _, file := range []string{h.where, h.where + "-wal"} {
@@ -210,7 +211,7 @@ func TestARecordHasNoToken(t *testing.T) {
 			}
 		}
 		h.clock.pass(14*24*time.Hour + time.Second)
-		if list := must(h.Tokens(t.Context(), ana.User, false))(t); len(list) != 0 {
+		if list := must(h.Tokens(t.Context(), ana, false))(t); len(list) != 0 {
 			t.Errorf("records after 14 days: got %+v, want none in the list", list)
 		}
 	})
@@ -220,32 +221,32 @@ func TestRevoking(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
 		bob, _ := h.broadcaster(op, "Bob")
-		h.grant(op, bob.User, arn, both)
+		h.grant(op, bob, arn, both)
 		live, idle, bobs := h.issue(ana, arn), h.issue(ana, arn), h.issue(bob, arn)
 		h.paper.enter(live.Participant)
-		refused(t, h.Revoke(t.Context(), ana.User, bobs.Participant.ID), stage.ErrNotFound, "")
+		refused(t, h.Revoke(t.Context(), ana, bobs.Participant.ID), stage.ErrNotFound, "")
 		for _, token := range []stage.ParticipantToken{live, idle, live} { // twice is once
-			ok(t, h.Revoke(t.Context(), ana.User, token.Participant.ID))
-			refused(t, h.Admit(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
+			ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
+			refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		}
 		if away := h.paper.sentAway(); !slices.Equal(away, []stage.ParticipantID{live.Participant.ID}) {
 			t.Errorf("sent away: got %v, want %v", away, live.Participant.ID)
 		}
-		ok(t, h.Admit(t.Context(), bobs.Participant))
-		ok(t, h.Revoke(t.Context(), op.User, bobs.Participant.ID))
-		refused(t, h.Admit(t.Context(), bobs.Participant), stage.ErrDenied, "token_revoked")
+		ok(t, h.MayStay(t.Context(), bobs.Participant))
+		ok(t, h.Revoke(t.Context(), op, bobs.Participant.ID))
+		refused(t, h.MayStay(t.Context(), bobs.Participant), stage.ErrDenied, "token_revoked")
 	})
 }
 
 func TestWhoIsBarredAtAWS(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, local := h.scene()
-		ok(t, h.AddStage(t.Context(), op.User, stage.Stage{ARN: awsARN}))
-		h.grant(op, ana.User, awsARN, both)
+		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}))
+		h.grant(op, ana, awsARN, both)
 		h.issue(ana, local)
 		h.issue(op, awsARN)
 		gone := h.issue(ana, awsARN)
-		ok(t, h.replica().RemoveUser(t.Context(), op.User, ana.User.ID))
+		ok(t, h.replica().RemoveUser(t.Context(), op, ana.User.ID))
 		for _, c := range []struct {
 			later time.Duration
 			want  int
@@ -264,19 +265,19 @@ func TestAStageThatDoesNotAnswer(t *testing.T) {
 		_, ana, arn := h.scene()
 		token := h.issue(ana, arn)
 		h.paper.fail = errors.New("no route to host")
-		err := h.Revoke(t.Context(), ana.User, token.Participant.ID)
+		err := h.Revoke(t.Context(), ana, token.Participant.ID)
 		refused(t, err, stage.ErrUnavailable, "")
 		// It is barred all the same, and can be tried again.
-		refused(t, h.Admit(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
-		_, err = h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn})
+		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
+		_, err = h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 		if err == nil {
 			t.Error("a token was issued that the issuer did not give")
 		}
-		if n := len(must(h.Tokens(t.Context(), ana.User, false))(t)); n != 1 {
+		if n := len(must(h.Tokens(t.Context(), ana, false))(t)); n != 1 {
 			t.Errorf("records: got %d, want that of the first token only", n)
 		}
 		h.paper.fail = nil
-		ok(t, h.Revoke(t.Context(), ana.User, token.Participant.ID))
+		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 	})
 }
 
@@ -284,30 +285,30 @@ func TestGrantsChange(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
 		side := h.studio(op, "side")
-		h.grant(op, ana.User, side, both)
-		publish := must(h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn, For: "publish"}))(t)
-		view := must(h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn, For: "view"}))(t)
+		h.grant(op, ana, side, both)
+		publish := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "publish"}))(t)
+		view := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t)
 		elsewhere := h.issue(ana, side)
 		for _, token := range []stage.ParticipantToken{publish, view, elsewhere} {
 			h.paper.enter(token.Participant)
 		}
-		h.grant(op, ana.User, arn, stage.Subscribe) // narrower: who publishes goes
-		refused(t, h.Admit(t.Context(), publish.Participant), stage.ErrDenied, "token_revoked")
-		ok(t, h.Admit(t.Context(), view.Participant))
-		ok(t, h.RemoveGrant(t.Context(), op.User, ana.User.ID, arn))
-		refused(t, h.Admit(t.Context(), view.Participant), stage.ErrDenied, "token_revoked")
-		ok(t, h.Admit(t.Context(), elsewhere.Participant))
+		h.grant(op, ana, arn, stage.Subscribe) // narrower: who publishes goes
+		refused(t, h.MayStay(t.Context(), publish.Participant), stage.ErrDenied, "token_revoked")
+		ok(t, h.MayStay(t.Context(), view.Participant))
+		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
+		refused(t, h.MayStay(t.Context(), view.Participant), stage.ErrDenied, "token_revoked")
+		ok(t, h.MayStay(t.Context(), elsewhere.Participant))
 		if want := []stage.ParticipantID{publish.Participant.ID, view.Participant.ID}; !slices.Equal(h.paper.sentAway(), want) {
 			t.Errorf("sent away: got %v, want %v", h.paper.sentAway(), want)
 		}
-		refused(t, h.RemoveGrant(t.Context(), op.User, ana.User.ID, arn), stage.ErrNotFound, "")
+		refused(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn), stage.ErrNotFound, "")
 		for _, g := range []access.Grant{
 			{Capabilities: 0}, {Capabilities: 8}, {Capabilities: both, MaxTTL: time.Second}, {Capabilities: both, MaxTTL: 15 * 24 * time.Hour},
 		} {
 			g.User, g.Stage = ana.User.ID, arn
-			refused(t, h.SetGrant(t.Context(), op.User, g), stage.ErrInvalid, "")
+			refused(t, h.SetGrant(t.Context(), op, g), stage.ErrInvalid, "")
 		}
-		people := must(h.Users(t.Context(), op.User))(t)
+		people := must(h.Users(t.Context(), op))(t)
 		want := access.Grant{User: ana.User.ID, Stage: side, Capabilities: both, MaxTTL: 14 * 24 * time.Hour}
 		if len(people) != 2 || people[0].Name != "Ana" || !slices.Equal(people[0].Grants, []access.Grant{want}) {
 			t.Errorf("Users: got %+v, want Ana with %+v, and Olga", people, want)
@@ -321,14 +322,14 @@ func TestAdmitLooksAgain(t *testing.T) {
 		token := h.issue(ana, arn)
 		other := token.Participant
 		other.Stage = stage.LocalARN("elsewhere")
-		refused(t, h.Admit(t.Context(), other), stage.ErrDenied, "token_revoked")
-		view := must(h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn, For: "view"}))(t).Participant
+		refused(t, h.MayStay(t.Context(), other), stage.ErrDenied, "token_revoked")
+		view := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).Participant
 		view.Capabilities = both
-		refused(t, h.Admit(t.Context(), view), stage.ErrDenied, "token_revoked")
-		ok(t, h.Admit(t.Context(), token.Participant))
+		refused(t, h.MayStay(t.Context(), view), stage.ErrDenied, "token_revoked")
+		ok(t, h.MayStay(t.Context(), token.Participant))
 		// The clock is the verifier's matter, not Admit's.
 		h.clock.pass(13 * time.Hour)
-		ok(t, h.Admit(t.Context(), token.Participant))
+		ok(t, h.MayStay(t.Context(), token.Participant))
 	})
 }
 
@@ -338,7 +339,7 @@ func TestASessionOutlivesItsToken(t *testing.T) {
 		token := h.issue(ana, arn)
 		h.paper.enter(token.Participant)
 		h.clock.pass(12*time.Hour + 23*time.Hour) // the token has expired, the broadcast may still run
-		ok(t, h.RemoveGrant(t.Context(), op.User, ana.User.ID, arn))
+		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
 		if away := h.paper.sentAway(); len(away) != 1 {
 			t.Errorf("sent away: got %v, want the broadcast of the expired token", away)
 		}
@@ -350,18 +351,18 @@ func TestKicking(t *testing.T) {
 		op, ana, arn := h.scene()
 		token := h.issue(ana, arn)
 		h.paper.enter(token.Participant)
-		ok(t, h.Kick(t.Context(), op.User, arn, token.Participant.ID, "Please mind the time.\x00"))
-		refused(t, h.Admit(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
+		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, "Please mind the time.\x00"))
+		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		if got := h.paper.reasons; !slices.Equal(got, []string{"Please mind the time."}) {
 			t.Errorf("reason: got %q", got)
 		}
-		ok(t, h.Kick(t.Context(), op.User, arn, token.Participant.ID, "")) // gone already
+		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, "")) // gone already
 		// On AWS there are participants whose token somebody else issued.
 		foreign := stage.Participant{ID: "foreignOne", Stage: arn}
 		h.paper.enter(foreign)
-		ok(t, h.Kick(t.Context(), op.User, arn, foreign.ID, ""))
-		refused(t, h.Kick(t.Context(), op.User, arn, foreign.ID, ""), stage.ErrNotFound, "")
-		refused(t, h.Kick(t.Context(), op.User, stage.LocalARN("nowhere"), foreign.ID, ""), stage.ErrNotFound, "")
+		ok(t, h.Kick(t.Context(), op, arn, foreign.ID, ""))
+		refused(t, h.Kick(t.Context(), op, arn, foreign.ID, ""), stage.ErrNotFound, "")
+		refused(t, h.Kick(t.Context(), op, stage.LocalARN("nowhere"), foreign.ID, ""), stage.ErrNotFound, "")
 	})
 }
 
@@ -370,19 +371,19 @@ func TestStages(t *testing.T) {
 		op, ana, arn := h.scene()
 		other := h.replica()
 		errs := race(4, func(i int) error {
-			_, err := []*house{h, other}[i%2].AddLocalStage(t.Context(), op.User, "Side")
+			_, err := []*house{h, other}[i%2].AddLocalStage(t.Context(), op, "Side")
 			return err
 		})
 		if got := tally(errs); got[""] != 1 || got["name_taken"] != 3 {
 			t.Errorf("one stage four times: got %v, want one success", got)
 		}
-		_, err := h.AddLocalStage(t.Context(), op.User, "MAIN")
+		_, err := h.AddLocalStage(t.Context(), op, "MAIN")
 		refused(t, err, stage.ErrConflict, "name_taken")
 
 		endpoints := stage.Endpoints{WHIP: "https://whip.example", Events: "wss://events.example"}
-		ok(t, h.AddStage(t.Context(), op.User, stage.Stage{ARN: awsARN, Name: "main", Endpoints: endpoints}))
-		refused(t, h.AddStage(t.Context(), op.User, stage.Stage{ARN: awsARN}), stage.ErrConflict, "conflict")
-		refused(t, h.AddStage(t.Context(), op.User, stage.Stage{ARN: stage.LocalARN("x")}), stage.ErrInvalid, "")
+		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "main", Endpoints: endpoints}))
+		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}), stage.ErrConflict, "conflict")
+		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: stage.LocalARN("x")}), stage.ErrInvalid, "")
 		h.clock.pass(time.Hour)
 		ok(t, h.KeepEndpoints(t.Context(), awsARN, stage.Endpoints{WHIP: "https://new.example"}))
 		record := must(h.Stage(t.Context(), awsARN))(t)
@@ -391,17 +392,17 @@ func TestStages(t *testing.T) {
 		}
 
 		limits := access.Limits{MaxHeight: 1080, AdvisedBitrate: 4_000_000, MaxBitrate: 6_000_000, MaxKeyframeInterval: 2.5}
-		ok(t, h.UpdateStage(t.Context(), op.User, arn, "Hall", &limits))
-		ok(t, h.UpdateStage(t.Context(), op.User, arn, "", nil))
-		refused(t, h.UpdateStage(t.Context(), op.User, arn, "side", nil), stage.ErrConflict, "name_taken")
-		refused(t, h.UpdateStage(t.Context(), op.User, arn, "", &access.Limits{}), stage.ErrInvalid, "")
+		ok(t, h.UpdateStage(t.Context(), op, arn, "Hall", &limits))
+		ok(t, h.UpdateStage(t.Context(), op, arn, "", nil))
+		refused(t, h.UpdateStage(t.Context(), op, arn, "side", nil), stage.ErrConflict, "name_taken")
+		refused(t, h.UpdateStage(t.Context(), op, arn, "", &access.Limits{}), stage.ErrInvalid, "")
 
-		mine := must(h.Stages(t.Context(), ana.User))(t)
+		mine := must(h.Stages(t.Context(), ana))(t)
 		if len(mine) != 1 || mine[0].Stage.Name != "Hall" || mine[0].Limits != limits || mine[0].Capabilities != both {
 			t.Errorf("Ana's stages: got %+v, want the hall with its limits", mine)
 		}
 		var names []string
-		for _, s := range must(h.Stages(t.Context(), op.User))(t) {
+		for _, s := range must(h.Stages(t.Context(), op))(t) {
 			names = append(names, s.Stage.Name)
 			if s.Capabilities != both || s.MaxTTL != stage.MaxTTL {
 				t.Errorf("the operator on %s: got %v for %v, want everything", s.Stage.Name, s.Capabilities, s.MaxTTL)
@@ -418,7 +419,7 @@ func TestRemovingAStage(t *testing.T) {
 		op, ana, arn := h.scene()
 		var told []access.UserID
 		h.Changed = func(id access.UserID) { told = append(told, id) }
-		_, secret, err := h.CreateViewKey(t.Context(), ana.User, arn, "grid")
+		_, secret, err := h.CreateViewKey(t.Context(), ana, arn, "grid")
 		ok(t, err)
 		// More than are knocked at one by one: only who is there is sent away.
 		var last stage.ParticipantToken
@@ -426,17 +427,17 @@ func TestRemovingAStage(t *testing.T) {
 			last = h.issue(ana, arn)
 		}
 		h.paper.enter(last.Participant)
-		ok(t, h.RemoveStage(t.Context(), op.User, arn))
-		refused(t, h.Admit(t.Context(), last.Participant), stage.ErrDenied, "token_revoked")
+		ok(t, h.RemoveStage(t.Context(), op, arn))
+		refused(t, h.MayStay(t.Context(), last.Participant), stage.ErrDenied, "token_revoked")
 		if away := h.paper.sentAway(); !slices.Equal(away, []stage.ParticipantID{last.Participant.ID}) {
 			t.Errorf("sent away: got %v, want %v", away, last.Participant.ID)
 		}
-		if mine := must(h.Stages(t.Context(), ana.User))(t); len(mine) != 0 {
+		if mine := must(h.Stages(t.Context(), ana))(t); len(mine) != 0 {
 			t.Errorf("Ana's stages: got %+v, want none", mine)
 		}
-		_, err = h.AuthenticateViewKey(t.Context(), secret)
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
-		refused(t, h.RemoveStage(t.Context(), op.User, arn), stage.ErrNotFound, "")
+		refused(t, h.RemoveStage(t.Context(), op, arn), stage.ErrNotFound, "")
 		if !slices.Equal(told, []access.UserID{""}) {
 			t.Errorf("Changed: got %q, want everybody, once", told)
 		}
@@ -446,33 +447,34 @@ func TestRemovingAStage(t *testing.T) {
 func TestAccessKeys(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, _ := h.scene()
-		key, secret, err := h.CreateAccessKey(t.Context(), ana.User, "lecture hall")
+		key, secret, err := h.CreateAccessKey(t.Context(), ana, "lecture hall")
 		ok(t, err)
 		if text := secret.Reveal(); len(text) != 47 || text[:4] != "sdk_" {
 			t.Errorf("an access key looks like %d letters %q…, want sdk_ and 43 more", len(text), text[:4])
 		}
 		h.clock.pass(time.Hour)
-		if user := must(h.AuthenticateKey(t.Context(), secret))(t); user.ID != ana.User.ID {
-			t.Errorf("AuthenticateKey: got %+v, want Ana", user)
+		if user := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t); user.User.ID != ana.User.ID {
+			t.Errorf("Authenticate: got %+v, want Ana", user)
 		}
-		list := must(h.AccessKeys(t.Context(), ana.User))(t)
+		list := must(h.AccessKeys(t.Context(), ana))(t)
 		if len(list) != 1 || list[0].ID != key.ID || list[0].Name != "lecture hall" || !list[0].LastUsedAt.Equal(h.clock.now()) {
 			t.Errorf("AccessKeys: got %+v, want the one, used now", list)
 		}
 		// A key is no login and no viewing key.
-		_, err = h.Authenticate(t.Context(), secret)
+		_, err = h.Authenticate(t.Context(), access.Presented{Login: secret})
 		refused(t, err, stage.ErrUnauthorized, "")
-		_, err = h.AuthenticateViewKey(t.Context(), secret)
+		renamed := stage.NewSecret("sdv_" + secret.Reveal()[4:])
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: renamed})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
-		refused(t, h.RevokeAccessKey(t.Context(), op.User, key.ID), stage.ErrNotFound, "")
-		ok(t, h.RevokeAccessKey(t.Context(), ana.User, key.ID))
-		_, err = h.AuthenticateKey(t.Context(), secret)
+		refused(t, h.RevokeAccessKey(t.Context(), op, key.ID), stage.ErrNotFound, "")
+		ok(t, h.RevokeAccessKey(t.Context(), ana, key.ID))
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
 		for range 100 {
-			_, _, err = h.CreateAccessKey(t.Context(), ana.User, "many")
+			_, _, err = h.CreateAccessKey(t.Context(), ana, "many")
 			ok(t, err)
 		}
-		_, _, err = h.CreateAccessKey(t.Context(), ana.User, "too many")
+		_, _, err = h.CreateAccessKey(t.Context(), ana, "too many")
 		refused(t, err, stage.ErrConflict, "conflict")
 		_, _, err = h.CreateAccessKey(t.Context(), access.CommandLine(), "nobody's")
 		refused(t, err, stage.ErrNotFound, "")
@@ -483,21 +485,21 @@ func TestViewKeys(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
 		other := h.replica()
-		made, secret, err := h.CreateViewKey(t.Context(), ana.User, arn, "spotlight")
+		made, secret, err := h.CreateViewKey(t.Context(), ana, arn, "spotlight")
 		ok(t, err)
-		key := must(h.AuthenticateViewKey(t.Context(), secret))(t)
-		if key.ID != made.ID || key.Stage != arn || key.View != "spotlight" || key.Owner.ID != ana.User.ID {
-			t.Errorf("AuthenticateViewKey: got %+v, want %+v", key, made)
+		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		if key.CredentialID != made.ID || key.Stage != arn || key.View != "spotlight" || key.User.ID != ana.User.ID {
+			t.Errorf("Authenticate: got %+v, want %+v", key, made)
 		}
 		token, err := h.IssueForView(t.Context(), key, "192.0.2.1")
 		ok(t, err)
 		if token.Participant.Capabilities != stage.Subscribe || token.Participant.UserID != string(ana.User.ID) {
 			t.Errorf("IssueForView: got %+v, want Ana's, subscribe only", token.Participant)
 		}
-		if p := must(h.Recognize(t.Context(), token.Participant))(t); p.View != stage.ViewSpotlight {
+		if p := must(h.Verify(t.Context(), token.Secret))(t); p.View != stage.ViewSpotlight {
 			t.Errorf("at the door: got %+v, want the view of the key", p)
 		}
-		if p := must(h.Recognize(t.Context(), h.issue(ana, arn).Participant))(t); p.View != "" {
+		if p := must(h.Verify(t.Context(), h.issue(ana, arn).Secret))(t); p.View != "" {
 			t.Errorf("Ana's own token at the door: got the view %q, want none", p.View)
 		}
 		// Thirty for the key, and thirty for its owner.
@@ -511,32 +513,32 @@ func TestViewKeys(t *testing.T) {
 
 		h.paper.enter(token.Participant)
 		h.clock.pass(10 * time.Minute)
-		h.paper.during = func() { ok(t, other.RevokeViewKey(t.Context(), ana.User, key.ID)) }
+		h.paper.during = func() { ok(t, other.RevokeViewKey(t.Context(), ana, made.ID)) }
 		_, err = h.IssueForView(t.Context(), key, "")
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
-		refused(t, h.Admit(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
+		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		if away := h.paper.sentAway(); !slices.Contains(away, token.Participant.ID) {
 			t.Errorf("sent away: got %v, want the viewer of the key", away)
 		}
 
-		_, secret, err = h.CreateViewKey(t.Context(), ana.User, arn, string(op.User.ID))
+		_, secret, err = h.CreateViewKey(t.Context(), ana, arn, string(op.User.ID))
 		ok(t, err)
-		h.grant(op, ana.User, arn, stage.Publish)
-		_, err = h.AuthenticateViewKey(t.Context(), secret)
+		h.grant(op, ana, arn, stage.Publish)
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrDenied, "no_capability")
-		_, _, err = h.CreateViewKey(t.Context(), ana.User, arn, "grid")
+		_, _, err = h.CreateViewKey(t.Context(), ana, arn, "grid")
 		refused(t, err, stage.ErrDenied, "no_capability")
-		_, _, err = h.CreateViewKey(t.Context(), op.User, arn, "\x00")
+		_, _, err = h.CreateViewKey(t.Context(), op, arn, "\x00")
 		refused(t, err, stage.ErrInvalid, "")
 		// Guests have any user id, or none.
 		for _, view := range []string{"Bea <b>Müller</b> 'n \"co\" 👩‍🚀", "participant:Mx6c", "user:grid"} {
-			made, secret, err := h.CreateViewKey(t.Context(), op.User, arn, view)
+			made, secret, err := h.CreateViewKey(t.Context(), op, arn, view)
 			ok(t, err)
-			if key := must(h.AuthenticateViewKey(t.Context(), secret))(t); key.View != stage.View(view) || made.View != key.View {
+			if key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t); key.View != stage.View(view) || made.View != key.View {
 				t.Errorf("a key for %q: got %+v", view, key)
 			}
 		}
-		if keys := must(h.ViewKeys(t.Context(), ana.User))(t); len(keys) != 1 {
+		if keys := must(h.ViewKeys(t.Context(), ana))(t); len(keys) != 1 {
 			t.Errorf("ViewKeys: got %+v, want one", keys)
 		}
 	})
@@ -546,18 +548,18 @@ func TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
 		issue := func(ttl time.Duration) stage.Participant {
-			return must(h.Issue(t.Context(), ana.User, access.IssueRequest{Stage: arn, TTL: ttl}))(t).Participant
+			return must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: ttl}))(t).Participant
 		}
 		long, short := issue(14*24*time.Hour), issue(time.Hour)
 		h.paper.enter(long)
 		grant := access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish | stage.Subscribe}
-		ok(t, h.SetGrant(t.Context(), op.User, grant))
-		ok(t, h.Admit(t.Context(), long)) // nothing has changed
+		ok(t, h.SetGrant(t.Context(), op, grant))
+		ok(t, h.MayStay(t.Context(), long)) // nothing has changed
 
 		grant.MaxTTL = time.Hour
-		ok(t, h.SetGrant(t.Context(), op.User, grant))
-		refused(t, h.Admit(t.Context(), long), stage.ErrDenied, "token_revoked")
-		ok(t, h.Admit(t.Context(), short))
+		ok(t, h.SetGrant(t.Context(), op, grant))
+		refused(t, h.MayStay(t.Context(), long), stage.ErrDenied, "token_revoked")
+		ok(t, h.MayStay(t.Context(), short))
 		if away := h.paper.sentAway(); len(away) != 1 || away[0] != long.ID {
 			t.Errorf("sent away: got %v, want %v", away, long.ID)
 		}

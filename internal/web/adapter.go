@@ -21,7 +21,7 @@ import (
 const maxBody = 64 << 10
 
 // An endpoint answers with a value (200), a reply, nil (204) or an error. It never writes the response itself.
-type endpoint func(r *http.Request, who access.Login) (any, error)
+type endpoint func(r *http.Request, who access.Principal) (any, error)
 
 // A reply is an answer that is more than a value.
 type reply struct {
@@ -32,17 +32,17 @@ type reply struct {
 
 func created(body any) reply { return reply{status: http.StatusCreated, body: body} }
 
-// open serves an endpoint that needs no login.
+// open serves an endpoint that needs no credential.
 func (s *Server) open(serve endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.answer(w, r, serve, access.Login{})
+		s.answer(w, r, serve, access.Principal{})
 	})
 }
 
-// api serves an endpoint for whoever is signed in.
-func (s *Server) api(serve endpoint) http.Handler {
+// api serves an endpoint for principals whose credential allows a scope.
+func (s *Server) api(scope access.Scope, serve endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := s.login(r)
+		who, err := s.principalFor(r, scope)
 		if err != nil {
 			s.fail(w, r, err)
 			return
@@ -57,19 +57,7 @@ func (s *Server) api(serve endpoint) http.Handler {
 	})
 }
 
-// issuing serves an endpoint for a login or for an access key, which may issue tokens and look after them, no more.
-func (s *Server) issuing(serve endpoint) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := s.loginOrKey(r)
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		s.answer(w, r, serve, who)
-	})
-}
-
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, serve endpoint, who access.Login) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, serve endpoint, who access.Principal) {
 	got, err := serve(r, who)
 	if err != nil {
 		s.fail(w, r, err)

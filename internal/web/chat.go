@@ -68,7 +68,7 @@ func (c *chat) room(arn stage.ARN, present []stage.Presence) *room {
 
 // paceOf is how fast somebody was of late; chat.mu is held. Whoever rested long enough may be forgotten: they are as one who
 // is new.
-func (c *chat) paceOf(r *room, who access.Visitor) pace {
+func (c *chat) paceOf(r *room, who access.Principal) pace {
 	id := string(who.User.ID)
 	p, known := r.paces[id]
 	if known {
@@ -109,13 +109,13 @@ func (c *chat) sessionOver(r *room, present []stage.Presence) bool {
 }
 
 // history is the chat as a visitor sees it.
-func (c *chat) history(arn stage.ARN, who access.Visitor, present []stage.Presence) ChatHistory {
+func (c *chat) history(arn stage.ARN, who access.Principal, present []stage.Presence) ChatHistory {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.room(arn, present)
 	_, silenced := r.muted[string(who.User.ID)]
-	h := ChatHistory{Messages: append([]ChatMessage{}, r.messages...), Posts: who.MayPost() == nil && !silenced, Moderates: who.Moderates, Muted: []Person{}}
-	if who.Moderates {
+	h := ChatHistory{Messages: append([]ChatMessage{}, r.messages...), Posts: who.MayPost() == nil && !silenced, Moderates: who.Moderates(), Muted: []Person{}}
+	if who.Moderates() {
 		for id, name := range r.muted {
 			h.Muted = append(h.Muted, Person{ID: access.UserID(id), Name: name})
 		}
@@ -124,7 +124,7 @@ func (c *chat) history(arn stage.ARN, who access.Visitor, present []stage.Presen
 }
 
 // post says something, and tells it in the order in which it is kept.
-func (c *chat) post(arn stage.ARN, who access.Visitor, text string, present []stage.Presence) (ChatMessage, error) {
+func (c *chat) post(arn stage.ARN, who access.Principal, text string, present []stage.Presence) (ChatMessage, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.room(arn, present)
@@ -140,7 +140,7 @@ func (c *chat) post(arn stage.ARN, who access.Visitor, text string, present []st
 }
 
 // mayPost refuses the muted and the hasty; chat.mu is held.
-func (c *chat) mayPost(r *room, who access.Visitor) error {
+func (c *chat) mayPost(r *room, who access.Principal) error {
 	if err := who.MayPost(); err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (c *chat) mayPost(r *room, who access.Visitor) error {
 }
 
 // remove takes a message away: a moderator any, everybody their own.
-func (c *chat) remove(arn stage.ARN, who access.Visitor, id string, present []stage.Presence) error {
+func (c *chat) remove(arn stage.ARN, who access.Principal, id string, present []stage.Presence) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.room(arn, present)
@@ -173,15 +173,15 @@ func (c *chat) remove(arn stage.ARN, who access.Visitor, id string, present []st
 }
 
 // mayRemove refuses views and the hasty; chat.mu is held. Who has to clean up is not held up.
-func (c *chat) mayRemove(r *room, who access.Visitor) error {
-	if err := who.MayPost(); err != nil || who.Moderates {
+func (c *chat) mayRemove(r *room, who access.Principal) error {
+	if err := who.MayPost(); err != nil || who.Moderates() {
 		return err
 	}
 	return c.tooFast(c.paceOf(r, who).remove, "delete it then")
 }
 
 // mute silences somebody or lets them speak again.
-func (c *chat) mute(arn stage.ARN, who access.Visitor, person access.User, on bool, present []stage.Presence) error {
+func (c *chat) mute(arn stage.ARN, who access.Principal, person access.User, on bool, present []stage.Presence) error {
 	err := who.MayModerate()
 	if on {
 		err = who.MayMute(person)
@@ -256,9 +256,9 @@ func cleanMessage(text string) (string, error) {
 func visible(c rune) bool { return unicode.IsGraphic(c) && !unicode.IsSpace(c) }
 
 // visiting serves an endpoint for visitors of a stage.
-func (s *Server) visiting(serve func(r *http.Request, who access.Visitor) (any, error)) http.Handler {
-	return s.open(func(r *http.Request, _ access.Login) (any, error) {
-		who, err := s.visitor(r)
+func (s *Server) visiting(serve func(r *http.Request, who access.Principal) (any, error)) http.Handler {
+	return s.open(func(r *http.Request, _ access.Principal) (any, error) {
+		who, err := s.onStage(r)
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +266,7 @@ func (s *Server) visiting(serve func(r *http.Request, who access.Visitor) (any, 
 	})
 }
 
-func (s *Server) postMessage(r *http.Request, who access.Visitor) (any, error) {
+func (s *Server) postMessage(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[NewMessage](r)
 	if err != nil {
 		return nil, err
@@ -282,11 +282,11 @@ func (s *Server) postMessage(r *http.Request, who access.Visitor) (any, error) {
 	return created(m), nil
 }
 
-func (s *Server) removeMessage(r *http.Request, who access.Visitor) (any, error) {
+func (s *Server) removeMessage(r *http.Request, who access.Principal) (any, error) {
 	return nil, s.chat.remove(stageARN(r), who, r.PathValue("message"), s.present(r.Context(), stageARN(r)))
 }
 
-func (s *Server) mutePerson(r *http.Request, who access.Visitor) (any, error) {
+func (s *Server) mutePerson(r *http.Request, who access.Principal) (any, error) {
 	person := access.User{ID: access.UserID(r.PathValue("user"))}
 	people, err := s.Control.Users(r.Context(), access.CommandLine())
 	if err != nil {

@@ -29,7 +29,7 @@ const (
 var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
 
 // putDock keeps what a dock tells of its OBS: the server knows nothing of OBS but this.
-func (s *Server) putDock(r *http.Request, who access.Login) (any, error) {
+func (s *Server) putDock(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[DockState](r)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func checkFindings(list []Finding) error {
 	return nil
 }
 
-func (s *Server) removeDock(r *http.Request, who access.Login) (any, error) {
+func (s *Server) removeDock(r *http.Request, who access.Principal) (any, error) {
 	s.hub.dropDock(who.User.ID, r.PathValue("dock"))
 	return nil, nil
 }

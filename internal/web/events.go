@@ -21,7 +21,7 @@ const (
 
 // streamEvents serves the event stream of a signed-in page (WHATWG HTML, 9.2 Server-sent events).
 func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) {
-	who, err := s.login(r)
+	who, err := s.principalFor(r, access.ScopeAccount)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -67,7 +67,7 @@ func (e *eventStream) begin() {
 }
 
 // serve tells what a listener hears. It listened before the past is read: nothing falls between.
-func (e *eventStream) serve(ctx context.Context, who access.Login, l *listener) {
+func (e *eventStream) serve(ctx context.Context, who access.Principal, l *listener) {
 	e.begin()
 	if !e.backlog(ctx, who.User) || !e.look(ctx, l) {
 		return
@@ -113,11 +113,11 @@ func (e *eventStream) backlog(ctx context.Context, who access.User) bool {
 
 // look authenticates again and tells what one may do where that changed. It says whether the stream goes on.
 func (e *eventStream) look(ctx context.Context, l *listener) bool {
-	who, err := e.server.login(e.r)
+	who, err := e.server.principalFor(e.r, access.ScopeAccount)
 	if err != nil {
 		return e.stays(err) && e.me != nil // a page that knows nothing yet comes again
 	}
-	me, err := e.server.meOf(ctx, who.User)
+	me, err := e.server.meOf(ctx, who)
 	if err != nil {
 		return e.stays(err) && e.me != nil
 	}

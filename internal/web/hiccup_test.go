@@ -20,8 +20,9 @@ type sick struct {
 	touch error // of writing its use down
 }
 
-func (s *sick) Credential(context.Context, access.Kind, string) (access.Credential, access.Account, error) {
-	return access.Credential{ID: "login", User: "ana", ExpiresAt: time.Now().Add(365 * 24 * time.Hour)}, access.Account{User: access.User{ID: "ana"}}, s.err
+func (s *sick) Credential(_ context.Context, kind access.Kind, _ string) (access.Credential, access.Account, error) {
+	cred := access.Credential{ID: "login", Kind: kind, User: "ana", ExpiresAt: time.Now().Add(365 * 24 * time.Hour)}
+	return cred, access.Account{User: access.User{ID: "ana"}}, s.err
 }
 
 func (s *sick) Touch(context.Context, access.Credential) error { return s.touch }
@@ -45,7 +46,7 @@ func TestADatabaseThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
 	r.AddCookie(&http.Cookie{Name: cookieName, Value: "secret"})
 	told := httptest.NewRecorder()
 	e := &eventStream{server: s, r: r, w: told, control: http.NewResponseController(told)}
-	page := &stageStream{eventStream{server: s, r: r, w: told, control: http.NewResponseController(told)}, access.Visitor{}}
+	page := &stageStream{eventStream{server: s, r: r, w: told, control: http.NewResponseController(told)}, access.Principal{}}
 	l := &listener{stages: map[stage.ARN]bool{}, told: map[stage.ARN][]byte{}}
 	if !e.look(t.Context(), l) {
 		t.Fatal("a good login was not let in")
@@ -65,11 +66,11 @@ func TestALoginIsGoodAlthoughItsUseIsNotWrittenDown(t *testing.T) {
 	t.Parallel()
 	db := &sick{touch: stage.ErrUnavailable}
 	c := sickServer(db).Control
-	login, err := c.Authenticate(t.Context(), stage.NewSecret("secret"))
+	login, err := c.Authenticate(t.Context(), access.Presented{Login: stage.NewSecret("secret")})
 	if err != nil || login.Renewed {
 		t.Errorf("login: got %+v, %v, want it as it is stored", login, err)
 	}
-	if _, err := c.AuthenticateKey(t.Context(), stage.NewSecret("sdk_secret")); err != nil {
+	if _, err := c.Authenticate(t.Context(), access.Presented{Bearer: stage.NewSecret("sdk_secret")}); err != nil {
 		t.Errorf("key: got %v, want that it is let in", err)
 	}
 }

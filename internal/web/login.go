@@ -7,33 +7,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-const cookieName = "stagedoor_login"
-
-// login finds who is signed in.
-func (s *Server) login(r *http.Request) (access.Login, error) {
-	cookie, err := r.Cookie(cookieName)
-	switch {
-	case err != nil && !bearer(r).Empty():
-		return access.Login{}, stage.Errorf(stage.ErrUnauthorized, "An access key issues tokens and looks after them; this needs somebody who is signed in.")
-	case err != nil:
-		return access.Login{}, stage.Errorf(stage.ErrUnauthorized, "Sign in first.")
-	}
-	return s.Control.Authenticate(r.Context(), stage.NewSecret(cookie.Value))
-}
-
-// loginOrKey takes an access key where there is one: a request that carries a key means it.
-func (s *Server) loginOrKey(r *http.Request) (access.Login, error) {
-	key := bearer(r)
-	if key.Empty() {
-		return s.login(r)
-	}
-	user, err := s.Control.AuthenticateKey(r.Context(), key)
-	return access.Login{User: user}, err
-}
-
 // signedIn answers with a login's cookie. It has a Max-Age since OBS forgets session cookies when it exits.
-func (s *Server) signedIn(r *http.Request, status int, login access.Login, secret stage.Secret) (any, error) {
-	me, err := s.meOf(r.Context(), login.User)
+func (s *Server) signedIn(r *http.Request, status int, login access.Principal, secret stage.Secret) (any, error) {
+	me, err := s.meOf(r.Context(), login)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +17,7 @@ func (s *Server) signedIn(r *http.Request, status int, login access.Login, secre
 }
 
 // lifeLeft is how many seconds a login lives from now on.
-func (s *Server) lifeLeft(login access.Login) int {
+func (s *Server) lifeLeft(login access.Principal) int {
 	return int(login.ExpiresAt.Sub(s.Now()).Seconds())
 }
 
@@ -53,7 +29,7 @@ func (s *Server) cookie(r *http.Request, value string, maxAge int) *http.Cookie 
 	}
 }
 
-func (s *Server) setUp(r *http.Request, _ access.Login) (any, error) {
+func (s *Server) setUp(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[SetUp](r)
 	if err != nil {
 		return nil, err
@@ -65,7 +41,7 @@ func (s *Server) setUp(r *http.Request, _ access.Login) (any, error) {
 	return s.signedIn(r, http.StatusCreated, login, secret)
 }
 
-func (s *Server) logIn(r *http.Request, _ access.Login) (any, error) {
+func (s *Server) logIn(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[Credentials](r)
 	if err != nil {
 		return nil, err
@@ -77,25 +53,25 @@ func (s *Server) logIn(r *http.Request, _ access.Login) (any, error) {
 	return s.signedIn(r, http.StatusOK, login, secret)
 }
 
-func (s *Server) logOut(r *http.Request, who access.Login) (any, error) {
+func (s *Server) logOut(r *http.Request, who access.Principal) (any, error) {
 	if err := s.Control.LogOut(r.Context(), who); err != nil {
 		return nil, err
 	}
 	return reply{cookie: s.cookie(r, "", -1)}, nil
 }
 
-func (s *Server) logOutEverywhere(r *http.Request, who access.Login) (any, error) {
-	if err := s.Control.EndLogins(r.Context(), who.User, who.User.ID); err != nil {
+func (s *Server) logOutEverywhere(r *http.Request, who access.Principal) (any, error) {
+	if err := s.Control.EndLogins(r.Context(), who, who.User.ID); err != nil {
 		return nil, err
 	}
 	return reply{cookie: s.cookie(r, "", -1)}, nil
 }
 
-func (s *Server) me(r *http.Request, who access.Login) (any, error) {
-	return s.meOf(r.Context(), who.User)
+func (s *Server) me(r *http.Request, who access.Principal) (any, error) {
+	return s.meOf(r.Context(), who)
 }
 
-func (s *Server) changePassword(r *http.Request, who access.Login) (any, error) {
+func (s *Server) changePassword(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[PasswordChange](r)
 	if err != nil {
 		return nil, err
@@ -103,7 +79,7 @@ func (s *Server) changePassword(r *http.Request, who access.Login) (any, error) 
 	return nil, s.Control.ChangePassword(r.Context(), who, stage.NewSecret(in.Current), stage.NewSecret(in.New), in.EndKeys)
 }
 
-func (s *Server) inviteName(r *http.Request, _ access.Login) (any, error) {
+func (s *Server) inviteName(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[InviteCode](r)
 	if err != nil {
 		return nil, err
@@ -112,7 +88,7 @@ func (s *Server) inviteName(r *http.Request, _ access.Login) (any, error) {
 	return InviteName{name}, err
 }
 
-func (s *Server) acceptInvite(r *http.Request, _ access.Login) (any, error) {
+func (s *Server) acceptInvite(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[AcceptInvite](r)
 	if err != nil {
 		return nil, err
@@ -124,8 +100,8 @@ func (s *Server) acceptInvite(r *http.Request, _ access.Login) (any, error) {
 	return s.signedIn(r, http.StatusCreated, login, secret)
 }
 
-func (s *Server) accessKeys(r *http.Request, who access.Login) (any, error) {
-	keys, err := s.Control.AccessKeys(r.Context(), who.User)
+func (s *Server) accessKeys(r *http.Request, who access.Principal) (any, error) {
+	keys, err := s.Control.AccessKeys(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -136,18 +112,18 @@ func (s *Server) accessKeys(r *http.Request, who access.Login) (any, error) {
 	return out, nil
 }
 
-func (s *Server) createAccessKey(r *http.Request, who access.Login) (any, error) {
+func (s *Server) createAccessKey(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[NewKey](r)
 	if err != nil {
 		return nil, err
 	}
-	key, secret, err := s.Control.CreateAccessKey(r.Context(), who.User, in.Name)
+	key, secret, err := s.Control.CreateAccessKey(r.Context(), who, in.Name)
 	if err != nil {
 		return nil, err
 	}
 	return created(NewAccessKey{AccessKey: accessKey(key), Key: secret.Reveal()}), nil
 }
 
-func (s *Server) revokeAccessKey(r *http.Request, who access.Login) (any, error) {
-	return nil, s.Control.RevokeAccessKey(r.Context(), who.User, r.PathValue("id"))
+func (s *Server) revokeAccessKey(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.Control.RevokeAccessKey(r.Context(), who, r.PathValue("id"))
 }

@@ -22,7 +22,6 @@ type Config struct {
 	Stage        stage.Moderator // who is on the stages
 	WHIP         http.Handler    // serves /whip and /whep
 	Signal       http.Handler    // serves /stage-events, the stages' events socket
-	Tokens       Verifier        // checks the participant tokens of guests
 	SDK          SDK             // Amazon's web SDK, for stages of AWS
 	AWS          AWS             // stages of AWS; nil where none are served
 	AWSEvents    http.Handler    // takes what EventBridge posts; may be nil
@@ -33,11 +32,6 @@ type Config struct {
 	Ready        func(context.Context) error // for /healthz
 	AllowOrigins []string                    // whose pages may come with a participant token beside our own; "*" for all
 	Proxies      httpkit.Proxies             // whose forwarding headers are believed; by default none
-}
-
-// A Verifier checks participant tokens; token.Verifier does.
-type Verifier interface {
-	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
 }
 
 // A Server answers HTTP.
@@ -97,44 +91,44 @@ func (s *Server) table() []route {
 	return []route{
 		{"POST /api/setup", s.open(s.setUp)},
 		{"POST /api/login", s.open(s.logIn)},
-		{"DELETE /api/login", s.api(s.logOut)},
-		{"DELETE /api/logins", s.api(s.logOutEverywhere)},
-		{"GET /api/me", s.issuing(s.me)},
-		{"POST /api/password", s.api(s.changePassword)},
+		{"DELETE /api/login", s.api(access.ScopeAccount, s.logOut)},
+		{"DELETE /api/logins", s.api(access.ScopeAccount, s.logOutEverywhere)},
+		{"GET /api/me", s.api(access.ScopeSelf, s.me)},
+		{"POST /api/password", s.api(access.ScopeAccount, s.changePassword)},
 		{"POST /api/invite/name", s.open(s.inviteName)},
 		{"POST /api/invite", s.open(s.acceptInvite)},
-		{"GET /api/keys", s.api(s.accessKeys)},
-		{"POST /api/keys", s.api(s.createAccessKey)},
-		{"DELETE /api/keys/{id}", s.api(s.revokeAccessKey)},
+		{"GET /api/keys", s.api(access.ScopeAccount, s.accessKeys)},
+		{"POST /api/keys", s.api(access.ScopeAccount, s.createAccessKey)},
+		{"DELETE /api/keys/{id}", s.api(access.ScopeAccount, s.revokeAccessKey)},
 
-		{"POST /api/tokens", s.issuing(s.issueToken)},
-		{"GET /api/tokens", s.api(s.listTokens)},
-		{"GET /api/tokens/{participant}", s.issuing(s.tokenState)},
-		{"DELETE /api/tokens/{participant}", s.issuing(s.revokeToken)},
+		{"POST /api/tokens", s.api(access.ScopeTokens, s.issueToken)},
+		{"GET /api/tokens", s.api(access.ScopeAccount, s.listTokens)},
+		{"GET /api/tokens/{participant}", s.api(access.ScopeTokens, s.tokenState)},
+		{"DELETE /api/tokens/{participant}", s.api(access.ScopeTokens, s.revokeToken)},
 
 		{"GET /api/events", http.HandlerFunc(s.streamEvents)},
-		{"PUT /api/docks/{dock}", s.api(s.putDock)},
-		{"DELETE /api/docks/{dock}", s.api(s.removeDock)},
+		{"PUT /api/docks/{dock}", s.api(access.ScopeAccount, s.putDock)},
+		{"DELETE /api/docks/{dock}", s.api(access.ScopeAccount, s.removeDock)},
 
-		{"GET /api/users", s.api(s.listUsers)},
-		{"POST /api/users", s.api(s.addUser)},
-		{"DELETE /api/users/{id}", s.api(s.removeUser)},
-		{"POST /api/users/{id}/invite", s.api(s.reinvite)},
-		{"DELETE /api/users/{id}/logins", s.api(s.endLogins)},
-		{"PUT /api/users/{id}/grants/{arn}", s.api(s.setGrant)},
-		{"DELETE /api/users/{id}/grants/{arn}", s.api(s.removeGrant)},
-		{"GET /api/stages", s.api(s.listStages)},
-		{"POST /api/stages", s.api(s.addStage)},
-		{"PATCH /api/stages/{arn}", s.api(s.changeStage)},
-		{"DELETE /api/stages/{arn}", s.api(s.removeStage)},
-		{"GET /api/stages/{arn}/sessions", s.api(s.listSessions)},
-		{"DELETE /api/stages/{arn}/participants/{participant}", s.api(s.kick)},
+		{"GET /api/users", s.api(access.ScopeUsers, s.listUsers)},
+		{"POST /api/users", s.api(access.ScopeUsers, s.addUser)},
+		{"DELETE /api/users/{id}", s.api(access.ScopeUsers, s.removeUser)},
+		{"POST /api/users/{id}/invite", s.api(access.ScopeUsers, s.reinvite)},
+		{"DELETE /api/users/{id}/logins", s.api(access.ScopeUsers, s.endLogins)},
+		{"PUT /api/users/{id}/grants/{arn}", s.api(access.ScopeUsers, s.setGrant)},
+		{"DELETE /api/users/{id}/grants/{arn}", s.api(access.ScopeUsers, s.removeGrant)},
+		{"GET /api/stages", s.api(access.ScopeStages, s.listStages)},
+		{"POST /api/stages", s.api(access.ScopeStages, s.addStage)},
+		{"PATCH /api/stages/{arn}", s.api(access.ScopeStages, s.changeStage)},
+		{"DELETE /api/stages/{arn}", s.api(access.ScopeStages, s.removeStage)},
+		{"GET /api/stages/{arn}/sessions", s.api(access.ScopeStages, s.listSessions)},
+		{"DELETE /api/stages/{arn}/participants/{participant}", s.api(access.ScopeStages, s.kick)},
 
-		{"GET /api/views", s.api(s.listViews)},
-		{"POST /api/views", s.api(s.createView)},
-		{"DELETE /api/views/{id}", s.api(s.revokeView)},
-		{"GET /api/view", s.open(s.thisView)},
-		{"POST /api/views/token", s.open(s.issueViewToken)},
+		{"GET /api/views", s.api(access.ScopeAccount, s.listViews)},
+		{"POST /api/views", s.api(access.ScopeAccount, s.createView)},
+		{"DELETE /api/views/{id}", s.api(access.ScopeAccount, s.revokeView)},
+		{"GET /api/view", s.api(access.ScopeView, s.thisView)},
+		{"POST /api/views/token", s.api(access.ScopeView, s.issueViewToken)},
 		{"GET /api/ivs", s.open(s.ivsSDK)},
 		{"GET /api/stages/{arn}/events", http.HandlerFunc(s.streamStage)},
 		{"POST /api/stages/{arn}/chat", s.visiting(s.postMessage)},
@@ -142,7 +136,7 @@ func (s *Server) table() []route {
 		{"PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},
 		{"DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},
 
-		{"GET /api/aws/stages", s.api(s.listAWS)},
+		{"GET /api/aws/stages", s.api(access.ScopeStages, s.listAWS)},
 		{"POST /api/aws/events", http.HandlerFunc(s.takeAWSEvent)},
 
 		{"GET /healthz", http.HandlerFunc(s.health)},

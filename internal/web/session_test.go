@@ -19,7 +19,7 @@ func TestChatIsKeptForOneSessionOfTheStage(t *testing.T) {
 	now := start
 	c := newChat(func() time.Time { return now }, func(stage.ARN, frame) {})
 	arn := stage.LocalARN("main")
-	ana := access.Visitor{User: access.User{ID: "ana", Name: "ana"}, Moderates: true}
+	ana := access.Principal{User: access.User{ID: "ana", Name: "ana"}, Kind: access.KindLogin, Capabilities: stage.Publish}
 	kept := func(present ...stage.Presence) int { return len(c.history(arn, ana, present).Messages) }
 	onAir := stage.Presence{Publishing: true, Since: start.Add(-time.Hour)}
 
@@ -67,7 +67,7 @@ func TestARoomKeepsSoMuchAndNoMore(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
 	c := newChat(func() time.Time { return now }, func(stage.ARN, frame) {})
-	ana := access.Visitor{User: access.User{ID: "ana"}}
+	ana := access.Principal{User: access.User{ID: "ana"}}
 	for range chatKept + 10 {
 		now = now.Add(chatPace)
 		if _, err := c.post("arn", ana, "text", nil); err != nil {
@@ -83,7 +83,7 @@ func TestNothingThatIsDeletedMakesAnybodyFaster(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
 	c := newChat(func() time.Time { return now }, func(stage.ARN, frame) {})
-	gus, olga := access.Visitor{User: access.User{ID: "gus"}}, access.Visitor{User: access.User{ID: "olga"}, Moderates: true}
+	gus, olga := access.Principal{User: access.User{ID: "gus"}}, access.Principal{User: access.User{ID: "olga"}, Kind: access.KindLogin, Capabilities: stage.Publish}
 	post := func() (ids []string) {
 		for {
 			m, err := c.post("arn", gus, "text", nil)
@@ -115,7 +115,7 @@ func TestNothingThatIsDeletedMakesAnybodyFaster(t *testing.T) {
 
 	t.Log("a crowd does not make anybody faster either, and who rested is forgotten")
 	for i := range chatMembers + 1 {
-		if _, err := c.post("arn", access.Visitor{User: access.User{ID: access.UserID(fmt.Sprint("fan ", i))}}, "text", nil); err != nil {
+		if _, err := c.post("arn", access.Principal{User: access.User{ID: access.UserID(fmt.Sprint("fan ", i))}}, "text", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestNothingThatIsDeletedMakesAnybodyFaster(t *testing.T) {
 		t.Errorf("in a crowd: got %d messages, want none", len(again))
 	}
 	now = now.Add(chatBurst * chatPace)
-	if _, err := c.post("arn", access.Visitor{User: access.User{ID: "zoe"}}, "text", nil); err != nil {
+	if _, err := c.post("arn", access.Principal{User: access.User{ID: "zoe"}}, "text", nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(c.rooms["arn"].paces); n != 1 {
@@ -155,11 +155,11 @@ func FuzzCleanMessage(f *testing.F) {
 func TestNobodyIsMutedWhoIsNotThere(t *testing.T) {
 	t.Parallel()
 	c := newChat(time.Now, func(stage.ARN, frame) {})
-	olga := access.Visitor{User: access.User{ID: "olga"}, Moderates: true}
+	olga := access.Principal{User: access.User{ID: "olga"}, Kind: access.KindLogin, Capabilities: stage.Publish}
 	present := []stage.Presence{
 		{Participant: stage.Participant{ID: "p1", UserID: "seen"}}, {Participant: stage.Participant{ID: "nameless"}},
 	}
-	if _, err := c.post("arn", access.Visitor{User: access.User{ID: "heard"}}, "text", present); err != nil {
+	if _, err := c.post("arn", access.Principal{User: access.User{ID: "heard"}}, "text", present); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []access.UserID{"invented", access.UserID(strings.Repeat("x", 28000))} {

@@ -21,7 +21,7 @@ type SDK struct {
 const awsHosts = "https://*.live-video.net wss://*.live-video.net"
 
 // ivsSDK tells pages which SDK to load.
-func (s *Server) ivsSDK(*http.Request, access.Login) (any, error) {
+func (s *Server) ivsSDK(*http.Request, access.Principal) (any, error) {
 	return IVSSDK(s.SDK), nil
 }
 

@@ -11,11 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func (s *Server) listStages(r *http.Request, who access.Login) (any, error) {
-	if err := operatorOnly(who); err != nil {
-		return nil, err
-	}
-	stages, err := s.Control.Stages(r.Context(), who.User)
+func (s *Server) listStages(r *http.Request, who access.Principal) (any, error) {
+	stages, err := s.Control.Stages(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -44,22 +41,19 @@ func (s *Server) stageFor(ctx context.Context, a access.StageAccess, who access.
 	return out
 }
 
-func (s *Server) addStage(r *http.Request, who access.Login) (any, error) {
+func (s *Server) addStage(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[NewStage](r)
 	if err != nil {
 		return nil, err
 	}
-	if err := operatorOnly(who); err != nil {
-		return nil, err
-	}
-	st, err := s.newStage(r.Context(), who.User, in)
+	st, err := s.newStage(r.Context(), who, in)
 	if err != nil {
 		return nil, err
 	}
 	return created(s.stageFor(r.Context(), access.StageAccess{Stage: st, Limits: access.DefaultLimits()}, who.User)), nil
 }
 
-func (s *Server) newStage(ctx context.Context, who access.User, in NewStage) (stage.Stage, error) {
+func (s *Server) newStage(ctx context.Context, who access.Principal, in NewStage) (stage.Stage, error) {
 	if in.ARN == "" && in.Region == "" {
 		return s.Control.AddLocalStage(ctx, who, in.Name)
 	}
@@ -118,15 +112,12 @@ type AWS interface {
 
 // listAWS lists what AWS has, to choose from. One region that cannot be listed does not hide the others, nor that stages of
 // it may be named or made.
-func (s *Server) listAWS(r *http.Request, who access.Login) (any, error) {
-	if err := operatorOnly(who); err != nil {
-		return nil, err
-	}
+func (s *Server) listAWS(r *http.Request, who access.Principal) (any, error) {
 	out := AWSStages{Regions: []string{}, Stages: []AWSStage{}}
 	if s.AWS == nil {
 		return out, nil
 	}
-	known, err := s.Control.Stages(r.Context(), who.User)
+	known, err := s.Control.Stages(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -153,10 +144,7 @@ func (s *Server) listAWS(r *http.Request, who access.Login) (any, error) {
 }
 
 // listSessions says when there was somebody on a stage of AWS, which keeps that.
-func (s *Server) listSessions(r *http.Request, who access.Login) (any, error) {
-	if err := operatorOnly(who); err != nil {
-		return nil, err
-	}
+func (s *Server) listSessions(r *http.Request, who access.Principal) (any, error) {
 	arn := stageARN(r)
 	if s.AWS == nil || arn.Local() {
 		return nil, stage.Errorf(stage.ErrNotFound, "Only Amazon IVS keeps the sessions of a stage; what happened on this one is told at the tokens.")
@@ -172,27 +160,19 @@ func (s *Server) listSessions(r *http.Request, who access.Login) (any, error) {
 	return out, nil
 }
 
-// operatorOnly guards what is decided before a rule of package access sees it.
-func operatorOnly(who access.Login) error {
-	if who.User.Role != access.Operator {
-		return stage.Errorf(stage.ErrDenied, "Only operators may do this.")
-	}
-	return nil
-}
-
-func (s *Server) changeStage(r *http.Request, who access.Login) (any, error) {
+func (s *Server) changeStage(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[StageChange](r)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Control.UpdateStage(r.Context(), who.User, stageARN(r), in.Name, (*access.Limits)(in.Limits))
+	return nil, s.Control.UpdateStage(r.Context(), who, stageARN(r), in.Name, (*access.Limits)(in.Limits))
 }
 
-func (s *Server) removeStage(r *http.Request, who access.Login) (any, error) {
-	return nil, s.Control.RemoveStage(r.Context(), who.User, stageARN(r))
+func (s *Server) removeStage(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.Control.RemoveStage(r.Context(), who, stageARN(r))
 }
 
-func (s *Server) kick(r *http.Request, who access.Login) (any, error) {
+func (s *Server) kick(r *http.Request, who access.Principal) (any, error) {
 	reason := ""
 	if r.ContentLength != 0 {
 		in, err := decode[Removal](r)
@@ -201,5 +181,5 @@ func (s *Server) kick(r *http.Request, who access.Login) (any, error) {
 		}
 		reason = in.Reason
 	}
-	return nil, s.Control.Kick(r.Context(), who.User, stageARN(r), stage.ParticipantID(r.PathValue("participant")), reason)
+	return nil, s.Control.Kick(r.Context(), who, stageARN(r), stage.ParticipantID(r.PathValue("participant")), reason)
 }

@@ -12,7 +12,7 @@ import (
 // streamStage serves the events of one stage: who is there, and what is said. It is for everybody who may be at the stage,
 // with or without an account. A viewing key is told who is in its view, and nothing of what is said.
 func (s *Server) streamStage(w http.ResponseWriter, r *http.Request) {
-	who, err := s.visitor(r)
+	who, err := s.onStage(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -29,7 +29,7 @@ func (s *Server) streamStage(w http.ResponseWriter, r *http.Request) {
 
 type stageStream struct {
 	eventStream
-	who access.Visitor
+	who access.Principal
 }
 
 // serve tells what a listener hears. It listened before the past is read: nothing falls between.
@@ -84,13 +84,13 @@ func (e *stageStream) history() bool {
 
 // again looks who this is, since grants, logins, keys and tokens end while a stream goes on.
 func (e *stageStream) again() bool {
-	who, err := e.server.visitor(e.r)
+	who, err := e.server.onStage(e.r)
 	if err != nil {
 		return e.stays(err)
 	}
 	before := e.who
 	e.who = who
-	if who.Moderates == before.Moderates {
+	if who.Moderates() == before.Moderates() {
 		return true
 	}
 	return e.history()

@@ -8,7 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func (s *Server) issueToken(r *http.Request, who access.Login) (any, error) {
+func (s *Server) issueToken(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[TokenRequest](r)
 	if err != nil {
 		return nil, err
@@ -17,7 +17,7 @@ func (s *Server) issueToken(r *http.Request, who access.Login) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.Control.Issue(r.Context(), who.User, access.IssueRequest{
+	token, err := s.Control.Issue(r.Context(), who, access.IssueRequest{
 		Stage: in.Stage, TTL: ttl, For: in.For, Address: s.client(r).Address,
 	})
 	if err != nil {
@@ -37,8 +37,8 @@ func seconds(n *int64) (time.Duration, error) {
 	return time.Duration(*n) * time.Second, nil
 }
 
-func (s *Server) listTokens(r *http.Request, who access.Login) (any, error) {
-	issued, err := s.Control.Tokens(r.Context(), who.User, r.URL.Query().Get("all") == "1")
+func (s *Server) listTokens(r *http.Request, who access.Principal) (any, error) {
+	issued, err := s.Control.Tokens(r.Context(), who, r.URL.Query().Get("all") == "1")
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +50,8 @@ func (s *Server) listTokens(r *http.Request, who access.Login) (any, error) {
 }
 
 // tokenState lets a program without an event stream see what became of its token.
-func (s *Server) tokenState(r *http.Request, who access.Login) (any, error) {
-	issued, err := s.Control.Token(r.Context(), who.User, stage.ParticipantID(r.PathValue("participant")))
+func (s *Server) tokenState(r *http.Request, who access.Principal) (any, error) {
+	issued, err := s.Control.Token(r.Context(), who, stage.ParticipantID(r.PathValue("participant")))
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +76,8 @@ func (s *Server) tokenState(r *http.Request, who access.Login) (any, error) {
 	return state, nil
 }
 
-func (s *Server) revokeToken(r *http.Request, who access.Login) (any, error) {
-	if err := s.Control.Revoke(r.Context(), who.User, stage.ParticipantID(r.PathValue("participant"))); err != nil {
+func (s *Server) revokeToken(r *http.Request, who access.Principal) (any, error) {
+	if err := s.Control.Revoke(r.Context(), who, stage.ParticipantID(r.PathValue("participant"))); err != nil {
 		return nil, err
 	}
 	return reply{status: http.StatusNoContent}, nil

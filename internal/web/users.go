@@ -10,12 +10,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func (s *Server) meOf(ctx context.Context, who access.User) (Me, error) {
+func (s *Server) meOf(ctx context.Context, who access.Principal) (Me, error) {
 	stages, err := s.Control.Stages(ctx, who)
 	if err != nil {
 		return Me{}, err
 	}
-	me := Me{ID: who.ID, Name: who.Name, Role: who.Role, Version: s.Version, Stages: []MyStage{}}
+	me := Me{ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.Version, Stages: []MyStage{}}
 	for _, a := range stages {
 		me.Stages = append(me.Stages, MyStage{
 			ARN: a.Stage.ARN, Name: a.Stage.Name, Capabilities: a.Capabilities.Words(),
@@ -25,8 +25,8 @@ func (s *Server) meOf(ctx context.Context, who access.User) (Me, error) {
 	return me, nil
 }
 
-func (s *Server) listUsers(r *http.Request, who access.Login) (any, error) {
-	users, err := s.Control.Users(r.Context(), who.User)
+func (s *Server) listUsers(r *http.Request, who access.Principal) (any, error) {
+	users, err := s.Control.Users(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (s *Server) listUsers(r *http.Request, who access.Login) (any, error) {
 	return out, nil
 }
 
-func (s *Server) addUser(r *http.Request, who access.Login) (any, error) {
+func (s *Server) addUser(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[NewUser](r)
 	if err != nil {
 		return nil, err
@@ -52,15 +52,15 @@ func (s *Server) addUser(r *http.Request, who access.Login) (any, error) {
 	if in.Role == "" {
 		in.Role = access.Broadcaster
 	}
-	user, code, until, err := s.Control.AddUser(r.Context(), who.User, in.Name, in.Role)
+	user, code, until, err := s.Control.AddUser(r.Context(), who, in.Name, in.Role)
 	if err != nil {
 		return nil, err
 	}
 	return created(s.invited(user, code, until)), nil
 }
 
-func (s *Server) reinvite(r *http.Request, who access.Login) (any, error) {
-	user, code, until, err := s.Control.Reinvite(r.Context(), who.User, userID(r))
+func (s *Server) reinvite(r *http.Request, who access.Principal) (any, error) {
+	user, code, until, err := s.Control.Reinvite(r.Context(), who, userID(r))
 	if err != nil {
 		return nil, err
 	}
@@ -84,15 +84,15 @@ func SetupURL(public *url.URL, code stage.Secret) string {
 	return public.JoinPath("setup").String() + "?code=" + url.QueryEscape(code.Reveal())
 }
 
-func (s *Server) removeUser(r *http.Request, who access.Login) (any, error) {
-	return nil, s.Control.RemoveUser(r.Context(), who.User, userID(r))
+func (s *Server) removeUser(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.Control.RemoveUser(r.Context(), who, userID(r))
 }
 
-func (s *Server) endLogins(r *http.Request, who access.Login) (any, error) {
-	return nil, s.Control.EndLogins(r.Context(), who.User, userID(r))
+func (s *Server) endLogins(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.Control.EndLogins(r.Context(), who, userID(r))
 }
 
-func (s *Server) setGrant(r *http.Request, who access.Login) (any, error) {
+func (s *Server) setGrant(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[GrantRequest](r)
 	if err != nil {
 		return nil, err
@@ -106,11 +106,11 @@ func (s *Server) setGrant(r *http.Request, who access.Login) (any, error) {
 		return nil, err
 	}
 	grant := access.Grant{User: userID(r), Stage: stageARN(r), Capabilities: can, MaxTTL: life}
-	return nil, s.Control.SetGrant(r.Context(), who.User, grant)
+	return nil, s.Control.SetGrant(r.Context(), who, grant)
 }
 
-func (s *Server) removeGrant(r *http.Request, who access.Login) (any, error) {
-	return nil, s.Control.RemoveGrant(r.Context(), who.User, userID(r), stageARN(r))
+func (s *Server) removeGrant(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.Control.RemoveGrant(r.Context(), who, userID(r), stageARN(r))
 }
 
 func userID(r *http.Request) access.UserID { return access.UserID(r.PathValue("id")) }

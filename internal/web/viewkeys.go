@@ -9,8 +9,8 @@ import (
 )
 
 // listViews lists one's own viewing keys; their secrets were told once.
-func (s *Server) listViews(r *http.Request, who access.Login) (any, error) {
-	keys, err := s.Control.ViewKeys(r.Context(), who.User)
+func (s *Server) listViews(r *http.Request, who access.Principal) (any, error) {
+	keys, err := s.Control.ViewKeys(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -38,12 +38,12 @@ func (s *Server) namesOf(ctx context.Context, keys []access.ViewKey) (map[string
 	return names, err
 }
 
-func (s *Server) createView(r *http.Request, who access.Login) (any, error) {
+func (s *Server) createView(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[NewView](r)
 	if err != nil {
 		return nil, err
 	}
-	key, secret, err := s.Control.CreateViewKey(r.Context(), who.User, in.Stage, in.View)
+	key, secret, err := s.Control.CreateViewKey(r.Context(), who, in.Stage, in.View)
 	if err != nil {
 		return nil, err
 	}
@@ -61,36 +61,23 @@ func (s *Server) sourceURL(secret stage.Secret) string {
 	return u.String()
 }
 
-func (s *Server) revokeView(r *http.Request, who access.Login) (any, error) {
-	err := s.Control.RevokeViewKey(r.Context(), who.User, r.PathValue("id"))
+func (s *Server) revokeView(r *http.Request, who access.Principal) (any, error) {
+	err := s.Control.RevokeViewKey(r.Context(), who, r.PathValue("id"))
 	s.hub.recheck(who.User.ID) // the pages that it opened look again, and end
 	return nil, err
 }
 
-// viewKey finds the viewing key that a request carries as its bearer.
-func (s *Server) viewKey(r *http.Request) (access.ViewKey, error) {
-	key := bearer(r)
-	if key.Empty() {
-		return access.ViewKey{}, stage.Errorf(stage.ErrUnauthorized, "A browser source shows itself by its viewing key: Authorization: Bearer <key>.")
-	}
-	return s.Control.AuthenticateViewKey(r.Context(), key)
-}
-
-// thisView tells what a key shows, so that the dock finds out whether a source in OBS still works.
-func (s *Server) thisView(r *http.Request, _ access.Login) (any, error) {
-	key, err := s.viewKey(r)
+// thisView returns what a viewing key shows, so that the dock finds out whether a source in OBS still works.
+func (s *Server) thisView(_ *http.Request, who access.Principal) (any, error) {
+	key, err := s.Control.ViewKey(who)
 	return view(key, ""), err
 }
 
 // issueViewToken makes the token with which a browser source subscribes.
-func (s *Server) issueViewToken(r *http.Request, _ access.Login) (any, error) {
-	key, err := s.viewKey(r)
+func (s *Server) issueViewToken(r *http.Request, who access.Principal) (any, error) {
+	token, err := s.Control.IssueForView(r.Context(), who, s.client(r).Address)
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.Control.IssueForView(r.Context(), key, s.client(r).Address)
-	if err != nil {
-		return nil, err
-	}
-	return created(ViewToken{Token: tokenOf(token), View: string(key.View)}), nil
+	return created(ViewToken{Token: tokenOf(token), View: string(who.View)}), nil
 }

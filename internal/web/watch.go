@@ -9,20 +9,20 @@ import (
 
 // LoginID names the login behind a request, or is "".
 func (s *Server) LoginID(r *http.Request) string {
-	who, err := s.login(r)
+	who, err := s.principalFor(r, access.ScopeAccount)
 	if err != nil {
 		return ""
 	}
-	return who.ID
+	return who.CredentialID
 }
 
 // Viewer is the participant as whom a signed-in person watches a publisher: one who may subscribe to the publisher's stage.
 func (s *Server) Viewer(r *http.Request, publisher stage.ParticipantID) (stage.Participant, error) {
-	who, err := s.login(r)
+	who, err := s.principalFor(r, access.ScopeAccount)
 	if err != nil {
 		return stage.Participant{}, err
 	}
-	stages, err := s.Control.Stages(r.Context(), who.User)
+	stages, err := s.Control.Stages(r.Context(), who)
 	if err != nil {
 		return stage.Participant{}, err
 	}

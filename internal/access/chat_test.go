@@ -7,11 +7,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func TestWhatVisitorsMay(t *testing.T) {
+func TestWhoMayDoWhatInAChat(t *testing.T) {
 	t.Parallel()
 	olga, gus := User{ID: "olga", Role: Operator}, User{ID: "gus"}
-	host, guest, view := Visitor{User: User{ID: "ana"}, Moderates: true}, Visitor{User: gus}, Visitor{User: olga, View: "stage", Moderates: true}
-	nobody := Visitor{}
+	host := Principal{Kind: KindLogin, User: User{ID: "ana"}, Capabilities: stage.Publish}
+	guest, view := Principal{Kind: KindToken, User: gus}, Principal{Kind: KindLogin, User: olga, View: "stage"}
+	nobody := Principal{}
 	for what, c := range map[string]struct{ got, want error }{
 		"a guest writes":                      {guest.MayPost(), nil},
 		"a view writes":                       {view.MayPost(), stage.ErrDenied},

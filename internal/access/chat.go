@@ -1,0 +1,51 @@
+package access
+
+import "github.com/stagedoor/stagedoor/internal/stage"
+
+// Moderates reports whether a principal on a stage moderates its chat: an operator, and a broadcaster who may publish
+// there. A token does not moderate: it may be in a program's hands.
+func (p Principal) Moderates() bool {
+	return p.Kind == KindLogin && (p.User.Role == Operator || p.Capabilities.Has(stage.Publish))
+}
+
+// MayPost refuses viewing keys: they have no user who could post.
+func (p Principal) MayPost() error {
+	if p.View != "" {
+		return stage.Errorf(stage.ErrDenied, "A viewing key shows its view of the stage and takes no part in the chat.").WithCode("view_only")
+	}
+	return nil
+}
+
+// MayModerate refuses everybody but moderators.
+func (p Principal) MayModerate() error {
+	if err := p.MayPost(); err != nil {
+		return err
+	}
+	if !p.Moderates() {
+		return stage.Errorf(stage.ErrDenied, "Only operators and broadcasters who may publish on this stage moderate its chat.").WithCode("no_moderator")
+	}
+	return nil
+}
+
+// MayMute returns why a principal may not mute a user, or nil. Operators cannot be muted.
+func (p Principal) MayMute(person User) error {
+	if err := p.MayModerate(); err != nil {
+		return err
+	}
+	switch {
+	case person.ID == p.User.ID:
+		return stage.Errorf(stage.ErrInvalid, "You cannot mute yourself.")
+	case person.Role == Operator:
+		return stage.Errorf(stage.ErrDenied, "An operator cannot be muted.")
+	}
+	return nil
+}
+
+// MayRemove returns why a principal may not remove a message of that author, or nil: a moderator removes any message,
+// all others their own.
+func (p Principal) MayRemove(author UserID) error {
+	if author != "" && author == p.User.ID {
+		return p.MayPost()
+	}
+	return p.MayModerate()
+}

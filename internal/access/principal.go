@@ -1,0 +1,153 @@
+package access
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// Presented is what a request carries to identify itself. A bearer counts before the cookie: a request that carries
+// one means it.
+type Presented struct {
+	Login  stage.Secret // the cookie of a browser
+	Bearer stage.Secret // Authorization: Bearer
+}
+
+// A Principal is the result of Authenticate: the user and the credential behind a request. Everything that is decided
+// afterwards is decided from it.
+type Principal struct {
+	Kind         Kind
+	CredentialID string // of a participant token: the participant ID
+
+	// User is the account. With a viewing key or a participant token it is its ID and name alone, without the role:
+	// such a credential never acts for the account.
+	User User
+
+	// Stage, Capabilities and View are what the credential is confined to. Those of a login, an access key or the
+	// command line are empty until OnStage fills them in.
+	Stage        stage.ARN
+	Capabilities stage.Capabilities
+	View         stage.View // the view of a viewing key, and of a token that one requested
+
+	CreatedAt time.Time
+	UsedAt    time.Time // of a key
+	ExpiresAt time.Time // of a login it moves on with use, see Control.LoginLife; zero: never
+	Client    Client    // of a login
+	Renewed   bool      // ExpiresAt has just moved: send the cookie again
+}
+
+// The kinds of credential with which a request can identify itself. A new kind takes a constant here, its scopes in
+// Principal.Allows, and a case in Authenticate.
+const (
+	KindCommandLine Kind = "command line" // the operator at the machine itself; never of a request
+	KindLogin       Kind = "login"        // the cookie of a browser
+	KindAccessKey   Kind = "access"       // sdk_…: issues tokens for programs
+	KindViewKey     Kind = "view"         // sdv_…: a browser source of OBS
+	KindToken       Kind = "token"        // a participant token
+)
+
+// CommandLine is the operator at the machine itself, who needs no account: write access to the database permits
+// everything. Only the command line acts as it.
+func CommandLine() Principal {
+	return Principal{Kind: KindCommandLine, User: User{Name: "command line", Role: Operator}}
+}
+
+// A Scope is one kind of action. Each kind of credential is good for some of them.
+type Scope string
+
+// The scopes.
+const (
+	ScopeSelf    Scope = "self"    // read one's own account and stages
+	ScopeTokens  Scope = "tokens"  // issue tokens, read and revoke them
+	ScopeAccount Scope = "account" // one's password, logins, keys, docks, token list and event stream
+	ScopeStage   Scope = "stage"   // the presence and the chat of a stage
+	ScopeView    Scope = "view"    // what a viewing key shows, and its token
+	ScopeUsers   Scope = "users"   // accounts and grants; operators only
+	ScopeStages  Scope = "stages"  // stages, and who is kicked from them; operators only
+	ScopeAudit   Scope = "audit"   // the tokens of all users; operators only
+)
+
+// Allows reports whether the credential is good for a scope, and the user has the role that it needs.
+func (p Principal) Allows(scope Scope) bool {
+	switch p.Kind {
+	case KindCommandLine:
+		return scope != ScopeView
+	case KindLogin:
+		return scope != ScopeView && (p.User.Role == Operator || !scope.operators())
+	case KindAccessKey:
+		return scope == ScopeSelf || scope == ScopeTokens
+	case KindViewKey:
+		return scope == ScopeView || scope == ScopeStage
+	case KindToken:
+		return scope == ScopeStage
+	}
+	return false
+}
+
+func (s Scope) operators() bool { return s == ScopeUsers || s == ScopeStages || s == ScopeAudit }
+
+// Require returns an error that says why the credential does not allow a scope, or nil.
+func (p Principal) Require(scope Scope) error {
+	if p.Allows(scope) {
+		return nil
+	}
+	if scope == ScopeView {
+		return stage.Errorf(stage.ErrUnauthorized, "A browser source shows itself by its viewing key: Authorization: Bearer <key>.")
+	}
+	switch p.Kind {
+	case KindLogin:
+		return operatorsOnly()
+	case KindAccessKey:
+		return stage.Errorf(stage.ErrUnauthorized, "An access key issues tokens and looks after them; sign in for anything else.")
+	case KindViewKey:
+		return stage.Errorf(stage.ErrUnauthorized, "A viewing key shows its view of one stage; sign in for anything else.")
+	case KindToken:
+		return stage.Errorf(stage.ErrUnauthorized, "A participant token is good for its stage; sign in for anything else.")
+	}
+	return signInFirst()
+}
+
+// Authenticate finds the principal behind a request: the one place where a credential is recognized.
+func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
+	switch bearer := presented.Bearer.Reveal(); {
+	case bearer == "" && presented.Login.Empty():
+		return Principal{}, signInFirst()
+	case bearer == "":
+		return c.byLogin(ctx, presented.Login)
+	case strings.HasPrefix(bearer, accessKeyPrefix):
+		return c.byAccessKey(ctx, presented.Bearer)
+	case strings.HasPrefix(bearer, viewKeyPrefix):
+		return c.byViewKey(ctx, presented.Bearer)
+	case strings.Count(bearer, ".") == 2: // a JWT (RFC 7515, 3.1); keys have no dots
+		return c.byToken(ctx, presented.Bearer)
+	}
+	return Principal{}, unknownKey()
+}
+
+// OnStage narrows a principal to one stage: its capabilities there, or an error if it has none.
+func (c *Control) OnStage(ctx context.Context, who Principal, arn stage.ARN) (Principal, error) {
+	if err := who.Require(ScopeStage); err != nil {
+		return Principal{}, err
+	}
+	if who.Stage != "" {
+		if who.Stage != arn {
+			return Principal{}, noGrant()
+		}
+		return who, nil
+	}
+	stages, err := c.Stages(ctx, who)
+	if err != nil {
+		return Principal{}, err
+	}
+	for _, a := range stages {
+		if a.Stage.ARN == arn {
+			who.Stage, who.Capabilities = arn, a.Capabilities
+			return who, nil
+		}
+	}
+	return Principal{}, noGrant()
+}
+
+func signInFirst() error { return stage.Errorf(stage.ErrUnauthorized, "Sign in first.") }
