@@ -17,27 +17,28 @@ var arnPattern = regexp.MustCompile(`^arn:aws:ivs:[a-z0-9-]+:[0-9]+:stage/[a-zA-
 // An ARN names a stage. Its region decides who serves the stage.
 type ARN string
 
-// ParseARN checks the shape of an ARN that came from outside.
+// ParseARN checks the shape of an ARN from outside.
 func ParseARN(s string) (ARN, error) {
 	if len(s) > 128 || !arnPattern.MatchString(s) {
-		return "", Errorf(ErrInvalid, "A stage is named by its ARN, such as %sabcdABCDefgh or arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh.", localPrefix)
+		return "", Errorf(ErrInvalid, "A stage is named by its ARN, such as %sabcdABCDefgh "+
+			"or arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh.", localPrefix)
 	}
 	return ARN(s), nil
 }
 
-// LocalARN is the ARN of the local stage with that ID.
+// LocalARN returns the ARN of the local stage with that ID.
 func LocalARN(id string) ARN { return ARN(localPrefix + id) }
 
-// ID is the last part of the ARN and the "topic" claim of a token.
+// ID returns the last part of the ARN, which is also the claim "topic" of a token.
 func (a ARN) ID() string { return string(a[strings.LastIndexByte(string(a), '/')+1:]) }
 
-// Region is the AWS region of the stage, or LocalRegion.
+// Region returns the AWS region of the stage, or LocalRegion.
 func (a ARN) Region() string { return a.field(3) }
 
-// Account is the AWS account of the stage.
+// Account returns the AWS account of the stage.
 func (a ARN) Account() string { return a.field(4) }
 
-// Local says that Stagedoor serves the stage itself.
+// Local reports whether Stagedoor serves the stage itself.
 func (a ARN) Local() bool { return strings.HasPrefix(string(a), localPrefix) }
 
 func (a ARN) field(n int) string {
@@ -47,22 +48,26 @@ func (a ARN) field(n int) string {
 	return ""
 }
 
-// AWSRegions are those in which Amazon IVS has real-time stages (AWS General Reference, "Amazon IVS endpoints and quotas").
+// AWSRegions lists the regions in which Amazon IVS has real-time stages (AWS General Reference,
+// "Amazon IVS endpoints and quotas").
 func AWSRegions() []string {
-	return []string{"us-east-1", "us-west-2", "ap-south-1", "ap-northeast-1", "ap-northeast-2", "eu-central-1", "eu-west-1"}
+	return []string{
+		"us-east-1", "us-west-2", "ap-south-1", "ap-northeast-1", "ap-northeast-2", "eu-central-1",
+		"eu-west-1",
+	}
 }
 
 const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// NewID makes a random name of 12 letters and digits (71 bits), the shape of IVS's own stage and participant IDs.
-// IVS documents "_" and "-" too, but GetParticipant's pattern refuses the first.
+// NewID returns a random ID of 12 letters and digits (71 bits), the shape of IVS's own stage and
+// participant IDs. IVS documents "_" and "-" too, but GetParticipant's pattern refuses the first.
 func NewID() string {
 	var raw [32]byte
 	id := make([]byte, 0, 12)
 	for {
 		rand.Read(raw[:])
 		for _, b := range raw {
-			// 248 is the largest multiple of 62 in a byte: what lies above would favour the first letters.
+			// 248 is the largest multiple of 62 in a byte: higher values would favour some letters.
 			if b >= 248 {
 				continue
 			}

@@ -7,41 +7,43 @@ import (
 	"time"
 )
 
-// The kinds of error. The HTTP floor maps each to a status in one table; errors.Is finds them through every wrapping.
+// The kinds of error. Each HTTP package maps them to statuses in one table; errors.Is finds them
+// through every wrapping.
 var (
-	ErrInvalid      = errors.New("invalid")      // 400: the request says something that cannot be
-	ErrUnauthorized = errors.New("unauthorized") // 401: who are you?
-	ErrDenied       = errors.New("denied")       // 403: you may not
+	ErrInvalid      = errors.New("invalid")      // 400: malformed, or outside the limits
+	ErrUnauthorized = errors.New("unauthorized") // 401: no credential, or a wrong one
+	ErrDenied       = errors.New("denied")       // 403: the credential does not allow this
 	ErrNotFound     = errors.New("not found")    // 404
-	ErrConflict     = errors.New("conflict")     // 409: not as things stand
+	ErrConflict     = errors.New("conflict")     // 409: not possible in the present state
 	ErrTooLarge     = errors.New("too large")    // 413
 	ErrTooMany      = errors.New("too many")     // 429, with RetryAfter
 	ErrUnavailable  = errors.New("unavailable")  // 503, with RetryAfter where it is known
 )
 
-// An Error says its kind, a stable code for programs, a sentence fit for the person, and a cause for the log.
+// An Error has a kind, a stable code for programs, a sentence for people, and a cause for the log.
 type Error struct {
 	Kind       error
-	Code       string        // stable, snake_case; empty means that the kind says enough
-	Detail     string        // may be shown to the person
+	Code       string        // stable, snake_case; empty where the kind is specific enough
+	Detail     string        // may be shown
 	RetryAfter time.Duration // for ErrTooMany and ErrUnavailable
 	Cause      error         // for the log only
 }
 
-// Errorf makes an error whose text may be shown.
+// Errorf returns an error whose text may be shown.
 func Errorf(kind error, format string, args ...any) *Error {
 	return &Error{Kind: kind, Detail: fmt.Sprintf(format, args...)}
 }
 
-// WithCode gives the error its stable code.
+// WithCode sets the stable code.
 func (e *Error) WithCode(code string) *Error { e.Code = code; return e }
 
-// WithRetry says when to come back.
+// WithRetry sets the time after which a retry makes sense.
 func (e *Error) WithRetry(d time.Duration) *Error { e.RetryAfter = d; return e }
 
-// WithCause keeps what happened for the log.
+// WithCause sets the cause, which is logged and never shown.
 func (e *Error) WithCause(err error) *Error { e.Cause = err; return e }
 
+// Error returns the detail and the cause, for the log.
 func (e *Error) Error() string {
 	if e.Cause != nil {
 		return strings.TrimSuffix(e.Detail, ".") + ": " + e.Cause.Error()
@@ -49,7 +51,7 @@ func (e *Error) Error() string {
 	return e.Detail
 }
 
-// Unwrap makes errors.Is find the kind and the cause.
+// Unwrap returns the kind and the cause, for errors.Is.
 func (e *Error) Unwrap() []error {
 	if e.Cause != nil {
 		return []error{e.Kind, e.Cause}

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// A Secret is a text that never prints: not under any verb of fmt, not in a log, not as JSON.
-// The pointer hides it from reflection-based printers, too.
+// A Secret is a text that never prints: not with any verb of fmt, not in a log, not as JSON.
+// The pointer hides it from reflection-based printers as well.
 type Secret struct{ text *string }
 
 const hidden = "[secret]"
@@ -15,7 +15,7 @@ const hidden = "[secret]"
 // NewSecret wraps a text.
 func NewSecret(text string) Secret { return Secret{&text} }
 
-// Reveal returns the text. Call it only where the bytes leave us for their owner.
+// Reveal returns the text. Call it only to compare it or to send it to its owner.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -23,7 +23,7 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// Empty says whether there is no text.
+// Empty reports whether there is no text.
 func (s Secret) Empty() bool { return s.Reveal() == "" }
 
 // Equal compares in constant time.
@@ -31,12 +31,19 @@ func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
 
-func (s Secret) String() string       { return hidden }
-func (s Secret) GoString() string     { return hidden }
+// String hides the text from fmt.
+func (s Secret) String() string { return hidden }
+
+// GoString hides the text from the verb %#v.
+func (s Secret) GoString() string { return hidden }
+
+// LogValue hides the text from slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 
-// MarshalText refuses, so that no encoder writes a secret by accident.
-func (s Secret) MarshalText() ([]byte, error) { return nil, errors.New("a secret is not marshalled") }
+// MarshalText fails, so that no encoder writes a secret by accident.
+func (s Secret) MarshalText() ([]byte, error) {
+	return nil, errors.New("a secret cannot be marshalled")
+}
 
-// MarshalJSON refuses, like MarshalText.
+// MarshalJSON fails, like MarshalText.
 func (s Secret) MarshalJSON() ([]byte, error) { return s.MarshalText() }

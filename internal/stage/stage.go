@@ -1,16 +1,18 @@
-// Package stage is the vocabulary of the house: stages, participants, their tokens, and what happens to them.
+// Package stage defines the vocabulary of Stagedoor: stages, participants, tokens, errors, events.
 // It does no I/O and imports the standard library alone.
 package stage
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// The limits that IVS documents for participant tokens (CreateParticipantToken, "Distribute Tokens"). All issuers keep them.
+// The limits that IVS documents for participant tokens (CreateParticipantToken, "Distribute
+// Tokens"). All issuers keep them.
 const (
 	MinTTL          = time.Minute
 	MaxTTL          = 14 * 24 * time.Hour
@@ -21,20 +23,20 @@ const (
 	MaxParticipants = 12 // publishers on one stage
 )
 
-// Endpoints are the URLs of a stage. They are claims of its tokens.
+// Endpoints are the URLs of a stage, which are claims of its tokens.
 type Endpoints struct {
 	WHIP   string // whip_url
 	Events string // events_url
 }
 
-// A Stage is a place where participants see and hear each other.
+// A Stage is a virtual space in which participants exchange audio and video.
 type Stage struct {
 	ARN       ARN
 	Name      string
 	Endpoints Endpoints
 }
 
-// Capabilities say what a participant may do on the stage.
+// Capabilities are what a token permits.
 type Capabilities uint8
 
 // The capabilities of IVS.
@@ -43,10 +45,10 @@ const (
 	Subscribe
 )
 
-// Has says whether all of want are there.
+// Has reports whether c includes all of want.
 func (c Capabilities) Has(want Capabilities) bool { return c&want == want }
 
-// Words lists the capabilities as the JSON API of Stagedoor says them.
+// Words lists the capabilities in the words of the JSON API.
 func (c Capabilities) Words() []string {
 	words := []string{}
 	if c.Has(Publish) {
@@ -58,9 +60,10 @@ func (c Capabilities) Words() []string {
 	return words
 }
 
+// String joins the words with commas.
 func (c Capabilities) String() string { return strings.Join(c.Words(), ",") }
 
-// ParseCapabilities reads the words of the API, in any case (IVS writes them in capitals).
+// ParseCapabilities reads the words of the API in any case; IVS writes them in capitals.
 func ParseCapabilities(words []string) (Capabilities, error) {
 	var c Capabilities
 	for _, word := range words {
@@ -76,10 +79,17 @@ func ParseCapabilities(words []string) (Capabilities, error) {
 	return c, nil
 }
 
-// A ParticipantID is the "jti" claim of a token: one token, one participant.
+// A ParticipantID identifies a participant and is the claim "jti" of its token: each token is one
+// participant.
 type ParticipantID string
 
-// A Participant is who a token speaks for.
+// "jti: case-sensitive, at most 64 characters, letters, digits, _ and -" (Distribute Tokens).
+var participantPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// Valid reports whether the ID is one that IVS allows: 1 to 64 letters, digits, "_" and "-".
+func (id ParticipantID) Valid() bool { return participantPattern.MatchString(string(id)) }
+
+// A Participant is one token's presence on a stage.
 type Participant struct {
 	ID           ParticipantID
 	Stage        ARN
@@ -87,10 +97,10 @@ type Participant struct {
 	Attributes   map[string]string
 	Capabilities Capabilities
 	ExpiresAt    time.Time
-	View         View // of a token that came from a viewing key: whom it may receive
+	View         View // what the token of a viewing key may receive
 }
 
-// Name is what people call the participant.
+// Name returns the name to show: the attribute "name", else the user ID, else the participant ID.
 func (p Participant) Name() string {
 	if name := p.Attributes["name"]; name != "" {
 		return name
@@ -101,7 +111,7 @@ func (p Participant) Name() string {
 	return string(p.ID)
 }
 
-// A TokenRequest asks an Issuer for a token. The server fills it from the grant.
+// A TokenRequest is what an Issuer needs. It comes from the grant, never from a client.
 type TokenRequest struct {
 	Stage        ARN
 	UserID       string
@@ -110,13 +120,21 @@ type TokenRequest struct {
 	TTL          time.Duration
 }
 
-// Validate keeps the limits that IVS documents, for all issuers alike.
+// CheckTTL returns an error for a token life outside the limits of IVS.
+func CheckTTL(ttl time.Duration) error {
+	if ttl < MinTTL || ttl > MaxTTL {
+		return Errorf(ErrInvalid, "A token lives from 1 minute to 14 days.")
+	}
+	return nil
+}
+
+// Validate checks the limits that IVS documents, for all issuers alike.
 func (r TokenRequest) Validate() error {
 	if _, err := ParseARN(string(r.Stage)); err != nil {
 		return err
 	}
-	if r.TTL < MinTTL || r.TTL > MaxTTL {
-		return Errorf(ErrInvalid, "a token lives from 1 minute to 14 days")
+	if err := CheckTTL(r.TTL); err != nil {
+		return err
 	}
 	if r.Capabilities == 0 || r.Capabilities&^(Publish|Subscribe) != 0 {
 		return Errorf(ErrInvalid, "a token carries publish, subscribe or both")
@@ -132,38 +150,41 @@ func (r TokenRequest) Validate() error {
 		size += len(k) + len(v)
 	}
 	if size > MaxAttributes {
-		return Errorf(ErrInvalid, "attributes have at most %d bytes together, these have %d", MaxAttributes, size)
+		return Errorf(ErrInvalid, "attributes have at most %d bytes together, these have %d",
+			MaxAttributes, size)
 	}
 	return nil
 }
 
-// A ParticipantToken is what an Issuer answers.
+// A ParticipantToken is a new token with its participant.
 type ParticipantToken struct {
 	Participant  Participant
 	Secret       Secret
-	WHIPEndpoint string // what a WHIP client is given as its endpoint
+	WHIPEndpoint string // the URL for WHIP clients
 	ExpiresAt    time.Time
-	IssuedBy     string // "local key", "own key <kid>" or "AWS API", for the operator's list
+	IssuedBy     string // "local key", "own key <kid>" or "AWS API"
 }
 
-// An Issuer makes participant tokens. It validates the request, and it is safe for concurrent use.
+// An Issuer creates participant tokens. It validates the request and is safe for concurrent use.
 type Issuer interface {
 	IssueToken(ctx context.Context, req TokenRequest) (ParticipantToken, error)
 }
 
-// A Moderator sees who is on a stage and can send them away. Disconnect answers ErrNotFound for one who is not there.
+// A Moderator lists the participants of a stage and disconnects them. Disconnect returns
+// ErrNotFound for a participant that is not connected.
 type Moderator interface {
 	Participants(ctx context.Context, arn ARN) ([]Presence, error)
 	Disconnect(ctx context.Context, arn ARN, id ParticipantID, reason string) error
 }
 
-// A StageSession is a time in which somebody was on a stage, as IVS counts it; End is zero while it goes on.
+// A StageSession is the time from the first participant's arrival until the last one leaves, as IVS
+// counts it. End is zero while it lasts.
 type StageSession struct {
 	ID         string
 	Start, End time.Time
 }
 
-// A Presence is a participant on the stage now.
+// A Presence is a participant that is connected to a stage now.
 type Presence struct {
 	Participant Participant
 	Since       time.Time
@@ -171,68 +192,69 @@ type Presence struct {
 	AudioMuted  bool
 	VideoMuted  bool
 	Viewers     int        // sessions that receive this participant
-	Reception   *Reception // what the stage receives; nil where it cannot be measured
+	Reception   *Reception // nil where it cannot be measured
 }
 
-// Reception is what the stage receives from a publisher, measured from the media itself over the last seconds.
+// Reception is what the stage receives from a publisher, measured on the media over the last
+// seconds.
 type Reception struct {
 	Video *VideoReception `json:"video,omitempty"`
 	Audio *AudioReception `json:"audio,omitempty"`
-	Loss  float64         `json:"loss"` // share of packets that never came, 0 to 1
+	Loss  float64         `json:"loss"` // share of packets that were lost, 0 to 1
 	Since time.Time       `json:"since"`
 }
 
-// VideoReception describes the highest layer that comes in.
+// VideoReception describes the highest layer that is received.
 type VideoReception struct {
 	Codec            string  `json:"codec"`            // "H264"
-	Profile          string  `json:"profile"`          // "Constrained Baseline", "High" … from the SPS
+	Profile          string  `json:"profile"`          // of the SPS: "Constrained Baseline", …
 	Width            int     `json:"width"`            // pixels, from the SPS
 	Height           int     `json:"height"`           //
 	FPS              float64 `json:"fps"`              //
 	Bitrate          int     `json:"bitrate"`          // bit/s
-	KeyframeInterval float64 `json:"keyframeInterval"` // seconds between the last keyframes; 0 while there was only one
+	KeyframeInterval float64 `json:"keyframeInterval"` // seconds; 0 before the second
 	BFrames          bool    `json:"bFrames"`          // B slices were seen
-	Layers           int     `json:"layers"`           // simulcast layers that come in
+	Layers           int     `json:"layers"`           // simulcast layers that are received
 }
 
-// AudioReception describes the sound that comes in.
+// AudioReception describes the audio that is received.
 type AudioReception struct {
 	Codec   string `json:"codec"`   // "opus"
 	Bitrate int    `json:"bitrate"` // bit/s
-	Valid   bool   `json:"valid"`   // false: the payload is not Opus (OBS sends AAC when its encoder was not changed)
+	Valid   bool   `json:"valid"`   // false: not Opus; OBS can send AAC
 }
 
-// An EventKind says what happened to a participant.
+// An EventKind is the kind of a stage event.
 type EventKind string
 
 // The events of a participant.
 const (
-	EventRefused    EventKind = "refused"    // a knock at a door was turned away: Code and Detail say why
-	EventConnected  EventKind = "connected"  // the WHIP session is up, no media yet
+	EventRefused    EventKind = "refused"    // an attempt to join was rejected
+	EventConnected  EventKind = "connected"  // the WHIP session is connected, without media so far
 	EventPublishing EventKind = "publishing" // media arrives: LIVE
-	EventEnded      EventKind = "ended"      // the session is over: Code and Detail say why
-	EventWarning    EventKind = "warning"    // it goes on, but something is wrong with the media
+	EventEnded      EventKind = "ended"      // the session has ended
+	EventWarning    EventKind = "warning"    // the session continues with a problem in its media
 )
 
-// An Event tells what happened to a participant, for the dock and the operator.
+// An Event is something that happened to a participant, for its dock and the operator.
 type Event struct {
 	Time        time.Time
 	Kind        EventKind
 	Stage       ARN
 	Participant ParticipantID
 	UserID      string
-	Code        string // stable, snake_case: token_expired, no_h264, deleted, replaced, kicked, lost …
-	Detail      string // a sentence for the person
+	Code        string // stable, snake_case: token_expired, no_h264, kicked, lost …
+	Detail      string // a sentence for people
 }
 
-// Claimed says that the event is about a token whose signature is wrong: anybody could have written that participant into it.
-// It may explain to its owner what happened, and nothing follows from it.
+// Claimed reports that the event is about a token with a wrong signature: the participant is what
+// the token claims, which anybody could have written. Such an event may be shown and nothing more.
 func (e Event) Claimed() bool { return e.Kind == EventRefused && e.Code == CodeSignature }
 
 // CodeSignature is the code of a token whose signature is wrong.
 const CodeSignature = "token_signature"
 
-// SortPresences puts who came first first, so that lists do not jump.
+// SortPresences sorts by the time of joining, so that lists keep their order.
 func SortPresences(list []Presence) {
 	slices.SortFunc(list, func(a, b Presence) int {
 		if c := a.Since.Compare(b.Since); c != 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,9 @@ func TestASecretPrintsNowhere(t *testing.T) {
 	if got, err := json.Marshal(holder); err == nil {
 		t.Errorf("json.Marshal: got %s, want a refusal", got)
 	}
-	if s.Reveal() != text || !s.Equal(stage.NewSecret(text)) || s.Equal(stage.NewSecret("other")) || s.Empty() || !(stage.Secret{}).Empty() {
+	same, other := stage.NewSecret(text), stage.NewSecret("other")
+	if s.Reveal() != text || !s.Equal(same) || s.Equal(other) || s.Empty() ||
+		!(stage.Secret{}).Empty() {
 		t.Error("Reveal, Equal and Empty do not agree with the text")
 	}
 }
@@ -46,16 +49,20 @@ func TestARN(t *testing.T) {
 	local := stage.LocalARN("abcdABCDefgh")
 	aws := stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh")
 	for _, arn := range []stage.ARN{local, aws} {
-		if got, err := stage.ParseARN(string(arn)); got != arn || err != nil || got.ID() != "abcdABCDefgh" {
+		got, err := stage.ParseARN(string(arn))
+		if got != arn || err != nil || got.ID() != "abcdABCDefgh" {
 			t.Errorf("ParseARN(%s): got %s, %v", arn, got, err)
 		}
 	}
-	if !local.Local() || aws.Local() || aws.Region() != "us-west-2" || aws.Account() != "123456789012" {
+	if !local.Local() || aws.Local() || aws.Region() != "us-west-2" ||
+		aws.Account() != "123456789012" {
 		t.Errorf("the parts of %s and %s are wrong", local, aws)
 	}
 	for _, bad := range []string{
-		"", "main", "arn:aws:ivs:us-west-2:123456789012:stage/", "arn:aws:ivs:us-west-2:123456789012:stage/a_b", "arn:aws:ivs:us-west-2:account:stage/a",
-		"arn:aws:ivs:us-west-2:123456789012:public-key/abc", string(aws) + "\n", " " + string(aws), string(aws) + strings.Repeat("x", 128),
+		"", "main", "arn:aws:ivs:us-west-2:123456789012:stage/",
+		"arn:aws:ivs:us-west-2:123456789012:stage/a_b", "arn:aws:ivs:us-west-2:account:stage/a",
+		"arn:aws:ivs:us-west-2:123456789012:public-key/abc", string(aws) + "\n", " " + string(aws),
+		string(aws) + strings.Repeat("x", 128),
 	} {
 		if _, err := stage.ParseARN(bad); !errors.Is(err, stage.ErrInvalid) {
 			t.Errorf("ParseARN(%q): got %v, want it refused", bad, err)
@@ -65,10 +72,11 @@ func TestARN(t *testing.T) {
 
 func TestIDsAreRandomLettersAndDigits(t *testing.T) {
 	t.Parallel()
+	shape := regexp.MustCompile(`^[A-Za-z0-9]{12}$`)
 	seen := map[string]bool{}
 	for range 10_000 {
 		id := stage.NewID()
-		if len(id) != 12 || seen[id] || strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		if seen[id] || !shape.MatchString(id) || !stage.ParticipantID(id).Valid() {
 			t.Fatalf("got %q", id)
 		}
 		seen[id] = true
@@ -78,7 +86,8 @@ func TestIDsAreRandomLettersAndDigits(t *testing.T) {
 func TestATokenRequestKeepsTheLimitsOfIVS(t *testing.T) {
 	t.Parallel()
 	good := stage.TokenRequest{
-		Stage: stage.LocalARN("main"), UserID: strings.Repeat("ü", stage.MaxUserID), TTL: stage.MaxTTL, Capabilities: stage.Publish | stage.Subscribe,
+		Stage: stage.LocalARN("main"), UserID: strings.Repeat("ü", stage.MaxUserID),
+		TTL: stage.MaxTTL, Capabilities: stage.Publish | stage.Subscribe,
 		Attributes: map[string]string{"name": strings.Repeat("x", stage.MaxAttributes-4)},
 	}
 	if err := good.Validate(); err != nil {
@@ -95,7 +104,9 @@ func TestATokenRequestKeepsTheLimitsOfIVS(t *testing.T) {
 		"large attributes": func(r *stage.TokenRequest) {
 			r.Attributes = map[string]string{"name": strings.Repeat("x", stage.MaxAttributes-3)}
 		},
-		"broken attributes": func(r *stage.TokenRequest) { r.Attributes = map[string]string{"name": "\xff"} },
+		"broken attributes": func(r *stage.TokenRequest) {
+			r.Attributes = map[string]string{"name": "\xff"}
+		},
 	} {
 		r := good
 		change(&r)
@@ -122,15 +133,19 @@ func TestCapabilities(t *testing.T) {
 func TestAnErrorIsItsKindAndItsCause(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("disk full")
-	err := fmt.Errorf("grant: %w", stage.Errorf(stage.ErrUnavailable, "Try later.").WithCode("busy").WithRetry(time.Second).WithCause(cause))
+	err := fmt.Errorf("grant: %w", stage.Errorf(stage.ErrUnavailable, "Try later.").
+		WithCode("busy").WithRetry(time.Second).WithCause(cause))
 	var known *stage.Error
-	if !errors.As(err, &known) || known.Code != "busy" || known.Detail != "Try later." || known.RetryAfter != time.Second {
+	if !errors.As(err, &known) || known.Code != "busy" || known.Detail != "Try later." ||
+		known.RetryAfter != time.Second {
 		t.Errorf("got %+v", known)
 	}
-	if !errors.Is(err, stage.ErrUnavailable) || !errors.Is(err, cause) || errors.Is(err, stage.ErrDenied) {
+	if !errors.Is(err, stage.ErrUnavailable) || !errors.Is(err, cause) ||
+		errors.Is(err, stage.ErrDenied) {
 		t.Errorf("%v is not what it is made of", err)
 	}
-	if got := err.Error(); !strings.Contains(got, "Try later") || !strings.Contains(got, "disk full") {
+	got := err.Error()
+	if !strings.Contains(got, "Try later") || !strings.Contains(got, "disk full") {
 		t.Errorf("for the log: got %q", got)
 	}
 }
