@@ -138,7 +138,7 @@ function arrive(me) {
   signing.notice = undefined;
   know(me);
   events.stop();
-  events = listen({ event: serverEvent, signedOut, connected: (online) => { if (model.me && online !== model.online) set({ online }); if (online) report.soon(); } });
+  events = listen({ event: serverEvent, signedOut, connected });
   void findObs();
 }
 
@@ -194,6 +194,17 @@ async function blankToken() {
 
 /* ---- the server's events ---- */
 
+/** Stages whose people are known since the events (last) began. @type {Set<string>} */
+const known = new Set();
+
+/** @param {boolean} online */
+function connected(online) {
+  known.clear();
+  broadcast.online(online);
+  if (model.me && online !== model.online) set({ online });
+  if (online) report.soon();
+}
+
 /** @param {import('../lib/events.js').ServerEvent} e */
 function serverEvent({ event, data }) {
   if (event === 'stage') broadcast.stageEvent(data);
@@ -201,7 +212,10 @@ function serverEvent({ event, data }) {
   else if (event === 'docks') set({ others: data.docks.filter((/** @type {import('../lib/types.js').Dock} */ d) => d.id !== dockId) });
   else if (event === 'presence') {
     presence.set(data.stage, data.participants);
-    broadcast.presence(data.participants);
+    // Amazon's stages do not depend on this server: only its own can forget a broadcast.
+    const anew = data.stage === broadcast.state.stage && !known.has(data.stage) && data.stage.split(':')[3] === 'local';
+    known.add(data.stage);
+    broadcast.presence(data.participants, anew);
     set({ present: presence.get(model.stage?.arn ?? '') ?? [] });
   }
 }

@@ -44,7 +44,7 @@ function reportOf(m, version) {
       state: phase === 'ready' ? stateOf(m).replaceAll('-', '_') : phase,
       findings: (m.findings ?? []).map(({ id, level, text, values }) => ({ id, level, text: inEnglish(text, values).slice(0, LONGEST) })),
     } : null,
-    live: m.broadcast.phase === 'live',
+    live: m.broadcast.phase === 'live' || m.broadcast.phase === 'away',
     participantId: m.broadcast.phase === 'idle' ? '' : m.broadcast.participantId,
   };
 }

@@ -58,6 +58,7 @@ import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js'
 export function stateOf(m) {
   if (m.settingUp) return 'setting-up';
   if (m.obs.phase !== 'ready') return 'no-obs';
+  if (m.broadcast.phase === 'away') return 'checking'; // OBS is back, and not asked yet whether it streams
   if (m.broadcast.phase !== 'idle') return m.broadcast.phase;
   if (m.setupError) return 'setup-failed';
   if (!m.findings) return 'checking';
@@ -302,10 +303,10 @@ function ready(m, act) {
 /** @param {Model} m @param {Actions} act */
 function starting(m, act) {
   const steps = /** @type {const} */ (['token', 'settings', 'obs', 'stage']);
-  const at = steps.indexOf(m.broadcast.step ?? 'token');
+  const at = steps.indexOf(m.broadcast.step || 'token');
   return [
     title('busy', t('live.starting')),
-    m.broadcast.renewing && h('p', { className: 'lead' }, t('live.renewing')),
+    m.broadcast.renewing && h('p', { className: 'lead', key: 'renewing' }, m.broadcast.reason ? reasonText(m.broadcast.reason) : t('live.renewing')),
     h('ol', { className: 'progress' }, ...steps.map((step, i) => h('li', {
       className: i < at ? 'past' : i === at ? 'now' : '', key: step, 'aria-current': i === at && 'step',
     }, t(`live.step.${step}`)))),
@@ -368,7 +369,7 @@ function reconnecting(m, act) {
   return [
     title('busy', t('live.reconnecting')),
     m.broadcast.reason && h('p', { className: 'warning', key: 'reason' }, reasonText(m.broadcast.reason)),
-    h('p', { className: 'lead' }, t(m.broadcast.renewing ? 'live.renewing' : 'live.reconnectingText')),
+    h('p', { className: 'lead' }, t(m.broadcast.renewing && !m.broadcast.reason ? 'live.renewing' : 'live.reconnectingText')),
     button(t('live.stop'), act.stop, { className: 'danger wide', key: 'stop' }),
   ];
 }

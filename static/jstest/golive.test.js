@@ -5,6 +5,7 @@ import { createBroadcast, FINAL, SETTINGS } from '../lib/golive.js';
 import { setUpObs } from '../lib/obs-setup.js';
 import { createTokens } from '../lib/tokens.js';
 import { ApiError } from '../lib/api.js';
+import { ObsError } from '../lib/obs.js';
 import { fakeObs, memory, until } from './fake.js';
 
 const arn = 'arn:aws:ivs:local:000000000000:stage/main';
@@ -161,6 +162,20 @@ describe('Go live', () => {
   it('goes on when only the word was lost', async () => {
     await begin({ waits: { start: 50 } });
     obs.onStart = () => { obs.active.stream = true; };
+    const going = broadcast.go(arn);
+    await until(() => broadcast.state.step === 'stage');
+    said('publishing');
+    await going;
+    assert.equal(phase(), 'live');
+  });
+
+  it('is live with the stream that OBS’s own button started at the same moment', async () => {
+    const call = obs.call;
+    obs.call = async (request, data) => {
+      if (request !== 'StartStream') return call(request, data);
+      obs.state('STARTED', true);
+      throw new ObsError(500, '500', request);
+    };
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');
     said('publishing');
@@ -371,9 +386,58 @@ describe('While live', () => {
     assert.equal(phase(), 'live');
   });
 
-  it('tells the end of the connection to OBS apart from the end of the broadcast', () => {
+  it('keeps the end of the connection to OBS apart from the end of the broadcast', async () => {
     broadcast.obsClosed();
+    assert.equal(phase(), 'away');
+    await broadcast.resume();
     assert.equal(phase(), 'live');
+    assert.deepEqual(world.states.slice(-2).map((s) => s.phase), ['away', 'live'], 'and nothing between');
+  });
+
+  it('names the end of OBS, and never shows LIVE, when OBS crashed and came back', async () => {
+    broadcast.obsClosed();
+    obs.active.stream = false;
+    world.states = [];
+    await broadcast.resume();
+    assert.deepEqual([phase(), broadcast.state.reason.text, broadcast.state.sending], ['trouble', 'live.obsEnded', false]);
+    said('ended', 'lost', 'The connection was lost.');
+    assert.equal(broadcast.state.reason.text, 'live.obsEnded', 'the consequence is no reason');
+    assert.deepEqual(world.states.filter((s) => s.phase === 'live'), []);
+  });
+
+  it('starts again by itself when the server came back and does not know the broadcast', async () => {
+    broadcast.online(false);
+    broadcast.online(true);
+    broadcast.presence([], true);
+    await until(() => obs.count('StartStream') === 2 && phase() === 'live', () => broadcast.state);
+    const again = world.states.slice(world.states.findIndex((s) => s.phase === 'reconnecting'), -1);
+    assert.deepEqual([...new Set(again.map((s) => s.reason?.text))], ['live.forgotten'], 'and it is said all the time');
+    assert.deepEqual([world.minted.length, obs.count('StopStream'), obs.count('StartStream')], [1, 1, 2], 'with the same token');
+  });
+
+  it('leaves OBS alone when it reconnects by itself to a server that came back', async () => {
+    obs.reconnecting = true;
+    broadcast.presence([], true);
+    await reached('reconnecting');
+    assert.equal(obs.count('StopStream'), 0);
+  });
+
+  it('leaves a broadcast alone that the server knows, or whose events were not interrupted', async () => {
+    broadcast.presence([{ participantId: 'p1', publishing: true }], true);
+    broadcast.presence([]);
+    await new Promise(setImmediate);
+    assert.deepEqual([phase(), obs.count('StopStream')], ['live', 0]);
+  });
+
+  it('starts again when the broadcast ended while the server was away', async () => {
+    broadcast.online(false);
+    obs.state('STOPPED', false);
+    await reached('trouble');
+    assert.equal(broadcast.state.reason.text, 'live.serverGone');
+    broadcast.online(true);
+    broadcast.presence([], true);
+    await reached('live');
+    assert.equal(world.minted.length, 1);
   });
 });
 
