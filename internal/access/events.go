@@ -9,10 +9,18 @@ import (
 )
 
 const (
-	eventsListed  = 1000
-	keepRefusals  = 50 // of a participant: whoever has a dead token can knock for ever
-	keepEvents    = 7 * 24 * time.Hour
-	keepIssuances = 30 * 24 * time.Hour // after they expired
+	eventsListed = 1000
+	keepRefusals = 50 // of a participant: a dead token can be sent for ever
+	keepEvents   = 7 * 24 * time.Hour
+	// Records of tokens are kept until 30 days after the longest-lived of that day have expired.
+	keepIssuances = 30*24*time.Hour + stage.MaxTTL
+	keepOpen      = 2 * stage.MaxSession
+
+	unfinishedAtOnce = 1000
+	// batch is how many rows one transaction deletes or revokes: a writer waits for no more.
+	batch = 200
+	// pruneRest is how much longer Prune rests than it works.
+	pruneRest = 10
 )
 
 // RecordEvent keeps an event for the person whose token it is about. Of a token that we did not issue nothing is kept, and
@@ -45,30 +53,62 @@ func (c *Control) EventsAfter(ctx context.Context, user UserID, after int64, sin
 	return c.Store.Events(ctx, user, after, since, eventsListed)
 }
 
-// EndUnfinished writes down the end of the local sessions that a crash cut off: nobody else is left to tell of it. It is for
-// the start of the only server on a database.
+// EndUnfinished records the end of the local sessions that a crash left open. It is for the start of
+// the only server on a database.
 func (c *Control) EndUnfinished(ctx context.Context) error {
-	open, err := c.Store.Unfinished(ctx, c.Now().Add(-stage.MaxSession))
-	if err != nil {
-		return err
-	}
-	for _, e := range open {
-		if !e.Stage.Local() {
-			continue
+	var after stage.ParticipantID
+	for {
+		open, err := c.Store.Unfinished(ctx, after, unfinishedAtOnce)
+		if err != nil || len(open) == 0 {
+			return err
 		}
-		e.Kind, e.Time, e.Code, e.Detail = stage.EventEnded, c.Now(), "server_stopped", "The server stopped without warning."
-		if _, err := c.Store.AddEvent(ctx, e); err != nil {
+		after = open[len(open)-1].Participant
+		var ends []StoredEvent
+		for _, e := range open {
+			if e.Stage.Local() {
+				e.Kind, e.Time = stage.EventEnded, c.Now()
+				e.Code, e.Detail = "server_stopped", "The server stopped without warning."
+				ends = append(ends, e)
+			}
+		}
+		if _, err := c.Store.AddEvents(ctx, ends); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
-// Prune forgets what nobody needs any more. Run it now and then; several replicas may do so at the same time.
+// Prune deletes what is older than its retention, and finishes the removal of stages that was cut
+// off. It works in batches with pauses, so that requests do not wait for it. Several replicas may run
+// it at the same time.
 func (c *Control) Prune(ctx context.Context) error {
+	closed, err := c.Store.ClosedStages(ctx)
+	if err != nil {
+		return err
+	}
+	for _, arn := range closed {
+		revoked, err := c.clearStage(ctx, arn)
+		if err != nil {
+			return err
+		}
+		if err := c.disconnect(ctx, revoked, "The stage was removed."); err != nil {
+			return err
+		}
+	}
 	now := c.Now()
-	return c.Store.Prune(ctx, Retention{
+	old := Retention{
 		Now: now, Events: now.Add(-keepEvents), Issuances: now.Add(-keepIssuances),
-		Attempts: now.Add(-forgetAfter), Known: now.Add(-keepKnown),
-	})
+		Attempts: now.Add(-forgetAfter), Known: now.Add(-keepKnown), Open: now.Add(-keepOpen),
+	}
+	for {
+		start := c.Now()
+		more, err := c.Store.Prune(ctx, old, batch)
+		if err != nil || !more {
+			return err
+		}
+		select {
+		case <-time.After(pruneRest * c.Now().Sub(start)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }

@@ -22,22 +22,8 @@ func badCode() error {
 func (c *Control) NeedsSetup(ctx context.Context) (bool, error) { return needsSetup(ctx, c.Store) }
 
 func needsSetup(ctx context.Context, s Store) (bool, error) {
-	operators, err := operatorsOf(ctx, s)
+	operators, err := s.Operators(ctx)
 	return len(operators) == 0, err
-}
-
-func operatorsOf(ctx context.Context, s Store) ([]Account, error) {
-	all, err := s.Accounts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var operators []Account
-	for _, a := range all {
-		if a.Role == Operator {
-			operators = append(operators, a)
-		}
-	}
-	return operators, nil
 }
 
 // NewSetupCode makes the one-time code of the first operator. A new one replaces the old.

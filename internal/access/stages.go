@@ -87,7 +87,9 @@ func (c *Control) AddLocalStage(ctx context.Context, by Principal, name string) 
 		return stage.Stage{}, err
 	}
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
-	err = c.Store.PutStage(ctx, StageRecord{Stage: made, Key: nameKey(name), Limits: DefaultLimits(), CreatedAt: c.Now()})
+	err = c.Store.PutStage(ctx, StageRecord{
+		Stage: made, Key: nameKey(name), SortKey: nameKey(name), Limits: DefaultLimits(), CreatedAt: c.Now(),
+	})
 	if err != nil {
 		return stage.Stage{}, nameTaken(err, name)
 	}
@@ -116,7 +118,9 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 		if !errors.Is(err, stage.ErrNotFound) {
 			return err
 		}
-		return tx.PutStage(ctx, StageRecord{Stage: s, Limits: DefaultLimits(), CreatedAt: now, EndpointsAt: now})
+		return tx.PutStage(ctx, StageRecord{
+			Stage: s, SortKey: nameKey(s.Name), Limits: DefaultLimits(), CreatedAt: now, EndpointsAt: now,
+		})
 	})
 	if err != nil {
 		return err
@@ -181,7 +185,7 @@ func rename(record *StageRecord, name string) error {
 	if err != nil {
 		return err
 	}
-	record.Name = clean
+	record.Name, record.SortKey = clean, nameKey(clean)
 	if record.ARN.Local() {
 		record.Key = nameKey(clean)
 	}
@@ -203,33 +207,51 @@ func (l Limits) check() error {
 	return nil
 }
 
-// RemoveStage forgets a stage: its grants and view keys go, its tokens are revoked, everybody is disconnected.
+// RemoveStage forgets a stage: its grants and view keys are deleted, its tokens are revoked, and its
+// participants are disconnected.
 func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
-	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
-		if _, err := stageOf(ctx, tx, arn); err != nil {
-			return err
-		}
-		err := tx.Advance(ctx, "")
-		if err != nil {
-			return err
-		}
-		if revoked, err = c.revokeOpen(ctx, tx, Revocation{Stage: arn}); err != nil {
-			return err
-		}
-		return tx.DeleteStage(ctx, arn)
-	})
-	if err != nil {
-		return err
+	if _, err := stage.ParseARN(string(arn)); err != nil {
+		return noSuch("stage")
+	}
+	if err := c.Store.CloseStage(ctx, arn, c.Now()); err != nil {
+		return notFoundIs(err, noSuch("stage"))
 	}
 	c.changed("")
 	if c.Removed != nil {
 		c.Removed(arn)
 	}
+	// The stage is closed: what follows is done to its end, now or by the next Prune.
+	revoked, err := c.clearStage(context.WithoutCancel(ctx), arn)
+	if err != nil {
+		return err
+	}
 	return c.disconnect(ctx, revoked, "The stage was removed.")
+}
+
+// clearStage deletes what belongs to a closed stage, in short transactions: a token for another
+// stage waits for none of them long.
+func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, error) {
+	var revoked []Issuance
+	for {
+		some, err := c.revokeOpen(ctx, c.Store, Revocation{Stage: arn, Limit: batch})
+		if err != nil {
+			return revoked, err
+		}
+		revoked = append(revoked, some...)
+		if len(some) < batch {
+			break
+		}
+	}
+	for more := true; more; {
+		var err error
+		if more, err = c.Store.ClearStage(ctx, arn, batch); err != nil {
+			return revoked, err
+		}
+	}
+	return revoked, c.Store.DeleteStage(ctx, arn)
 }
 
 // SetGrant lets a person enter a stage. Open tokens that can more than the grant now allows are revoked.

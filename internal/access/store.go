@@ -17,7 +17,11 @@ type Store interface {
 	// do may run more than once, so it has no other effects. It uses tx only.
 	Atomically(ctx context.Context, do func(tx Store) error) error
 
-	Accounts(ctx context.Context) ([]Account, error)
+	// ListUsers lists by name; the filter's query is a key. Cursors are the store's own: it answers
+	// BadCursor for others.
+	ListUsers(ctx context.Context, f UserFilter, p Page) (PageOf[ListedUser], error)
+	// Operators lists the accounts with that role.
+	Operators(ctx context.Context) ([]Account, error)
 	Account(ctx context.Context, id UserID) (Account, error)
 	AccountNamed(ctx context.Context, key string) (Account, error)
 	// PutAccount adds an account, or replaces its name, role and password. It answers stage.ErrConflict when another account has that key.
@@ -40,14 +44,25 @@ type Store interface {
 	Stage(ctx context.Context, arn stage.ARN) (StageRecord, error)
 	// PutStage adds or replaces a stage. It answers stage.ErrConflict when another one has that key.
 	PutStage(ctx context.Context, s StageRecord) error
-	// DeleteStage takes grants and view keys with it.
+	// ListStages lists by name; the filter's query is a key.
+	ListStages(ctx context.Context, f StageFilter, p Page) (PageOf[ListedStage], error)
+	// CloseStage marks a stage as being removed, or answers stage.ErrNotFound. When it returns, no
+	// token for it is recorded any more. The other methods do not find a closed stage.
+	CloseStage(ctx context.Context, arn stage.ARN, at time.Time) error
+	// ClosedStages lists those that are marked and not deleted yet.
+	ClosedStages(ctx context.Context) ([]stage.ARN, error)
+	// ClearStage deletes at most limit grants and limit keys of a closed stage, and reports whether
+	// there may be more.
+	ClearStage(ctx context.Context, arn stage.ARN, limit int) (more bool, err error)
+	// DeleteStage deletes a closed stage.
 	DeleteStage(ctx context.Context, arn stage.ARN) error
 
-	// Grants lists a user's, or everybody's for "".
-	Grants(ctx context.Context, user UserID) ([]Grant, error)
+	// Grants lists those of these users.
+	Grants(ctx context.Context, users ...UserID) ([]Grant, error)
 	PutGrant(ctx context.Context, g Grant) error
 	DeleteGrant(ctx context.Context, user UserID, arn stage.ARN) error
-	// Advance moves the revision of an account on, or of all for "": tokens that are being decided on are decided on again.
+	// Advance increments the revision of an account: tokens that are being decided on are decided on
+	// again.
 	Advance(ctx context.Context, user UserID) error
 
 	// Permit reads what the decision about a token needs, at one moment.
@@ -55,8 +70,8 @@ type Store interface {
 	// AddIssuance records a token if the account still has that revision and the rate is not used up, else stage.ErrConflict.
 	AddIssuance(ctx context.Context, i Issuance, revision int64, rate Rate) error
 	Issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error)
-	// Issuances lists those of a user, or everybody's for "", that were issued since then, newest first, at most limit.
-	Issuances(ctx context.Context, user UserID, since time.Time, limit int) ([]Issuance, error)
+	// ListIssuances lists the newest first; the filter's query is a key of a part of a user's name.
+	ListIssuances(ctx context.Context, f TokenFilter, now time.Time, p Page) (PageOf[Issuance], error)
 	// RevokeIssuances marks those that match and are not revoked yet, and returns them.
 	RevokeIssuances(ctx context.Context, match Revocation, at time.Time) ([]Issuance, error)
 	// RevokedAtAWS lists the revoked ones for stages of AWS that expire after that time.
@@ -74,11 +89,18 @@ type Store interface {
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error
 	// Events lists a user's with a greater ID and not before since, oldest first, at most limit.
 	Events(ctx context.Context, user UserID, after int64, since time.Time, limit int) ([]StoredEvent, error)
-	// Unfinished lists the last event of every participant whose last event, since then, is no end and no refusal.
-	Unfinished(ctx context.Context, since time.Time) ([]StoredEvent, error)
+	// AddEvents is AddEvent for several.
+	AddEvents(ctx context.Context, events []StoredEvent) ([]StoredEvent, error)
+	// ListEvents lists the newest first.
+	ListEvents(ctx context.Context, f EventFilter, p Page) (PageOf[StoredEvent], error)
+	// Unfinished lists the open participants, at most limit: those whose last event that is not a
+	// refusal is not an end. Kind and detail of that event are left out. Participants with a
+	// smaller or the same ID as after are left out.
+	Unfinished(ctx context.Context, after stage.ParticipantID, limit int) ([]StoredEvent, error)
 
-	// Prune forgets what ended before these times.
-	Prune(ctx context.Context, before Retention) error
+	// Prune deletes at most limit rows of each kind that ended before these times, and reports
+	// whether there may be more.
+	Prune(ctx context.Context, before Retention, limit int) (more bool, err error)
 }
 
 // An Account is a User as it is remembered.
@@ -120,7 +142,6 @@ type Match struct {
 	ID     string
 	User   UserID
 	Hash   string
-	Stage  stage.ARN
 	Except string // an ID to spare
 }
 
@@ -128,6 +149,7 @@ type Match struct {
 type StageRecord struct {
 	stage.Stage
 	Key         string // the name of a local stage for comparison; empty for stages of AWS, whose names may repeat
+	SortKey     string // the name as lists compare it
 	Limits      Limits
 	CreatedAt   time.Time
 	EndpointsAt time.Time // when AWS was asked for the endpoints
@@ -159,6 +181,8 @@ type Revocation struct {
 	Beyond       stage.Capabilities // only those with a capability that is not among these,
 	BeyondExpiry time.Time          // or, if it is set, that expire later
 	ExpiresAfter time.Time
+	IssuedAfter  time.Time
+	Limit        int // at most so many; 0: all
 }
 
 // Attempts is a row of the throttle.
@@ -180,7 +204,8 @@ type StoredEvent struct {
 type Retention struct {
 	Now       time.Time // credentials that expired before
 	Events    time.Time
-	Issuances time.Time // that expired before
+	Issuances time.Time // issued before
 	Attempts  time.Time
 	Known     time.Time // addresses that a user did not come from since
+	Open      time.Time // participants whose session cannot last longer
 }

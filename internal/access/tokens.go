@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -184,19 +185,21 @@ func (c *Control) record(p Permit, bucket string, token stage.ParticipantToken, 
 	}
 }
 
-// Tokens lists the records of the last 14 days, newest first: one's own, or everybody's for an operator who asks for all.
+// Tokens lists the newest records: one's own, or everybody's for an operator who asks for all.
 func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuance, error) {
-	user, scope := who.User.ID, ScopeAccount
+	f, scope := TokenFilter{User: who.User.ID}, ScopeAccount
 	if all {
-		user, scope = "", ScopeAudit
+		f.User, scope = "", ScopeAudit
 	}
 	if err := who.Require(scope); err != nil {
 		return nil, err
 	}
-	if user == "" && !all {
+	if f.User == "" && !all {
 		return nil, nil
 	}
-	return c.Store.Issuances(ctx, user, c.Now().Add(-tokensListAge), tokensListed)
+	list, err := c.Store.ListIssuances(ctx, f, c.Now(), Page{Limit: tokensListed})
+	oldest := c.Now().Add(-tokensListAge)
+	return slices.DeleteFunc(list.Items, func(i Issuance) bool { return i.IssuedAt.Before(oldest) }), err
 }
 
 // Token is the record of one token: one's own, or anybody's for an operator.
@@ -273,6 +276,7 @@ func (c *Control) sendAway(ctx context.Context, arn stage.ARN, id stage.Particip
 func (c *Control) revokeOpen(ctx context.Context, tx Store, match Revocation) ([]Issuance, error) {
 	now := c.Now()
 	match.ExpiresAfter = now.Add(-stage.MaxSession)
+	match.IssuedAfter = match.ExpiresAfter.Add(-stage.MaxTTL - clockSkew)
 	return tx.RevokeIssuances(ctx, match, now)
 }
 

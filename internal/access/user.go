@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -158,16 +156,31 @@ func useInvite(ctx context.Context, tx Store, code stage.Secret) error {
 	return nil
 }
 
-// Users lists everybody, by name.
+// Users lists all users by name, with their grants. ListUsers reads a page of them.
 func (c *Control) Users(ctx context.Context, by Principal) ([]Person, error) {
-	if err := by.Require(ScopeUsers); err != nil {
-		return nil, err
+	people := []Person{}
+	for page := (Page{Limit: maxPage}); ; {
+		list, err := c.ListUsers(ctx, by, UserFilter{}, page)
+		if err != nil {
+			return nil, err
+		}
+		some, err := c.withGrants(ctx, list.Items)
+		if err != nil {
+			return nil, err
+		}
+		people = append(people, some...)
+		if page.After = list.Next; page.After == "" {
+			return people, nil
+		}
 	}
-	accounts, err := c.Store.Accounts(ctx)
-	if err != nil {
-		return nil, err
+}
+
+func (c *Control) withGrants(ctx context.Context, users []ListedUser) ([]Person, error) {
+	var ids []UserID
+	for _, u := range users {
+		ids = append(ids, u.ID)
 	}
-	grants, err := c.Store.Grants(ctx, "")
+	grants, err := c.Store.Grants(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
@@ -175,10 +188,9 @@ func (c *Control) Users(ctx context.Context, by Principal) ([]Person, error) {
 	for _, g := range grants {
 		of[g.User] = append(of[g.User], g)
 	}
-	slices.SortFunc(accounts, func(a, b Account) int { return strings.Compare(a.Key, b.Key) })
-	people := make([]Person, 0, len(accounts))
-	for _, a := range accounts {
-		people = append(people, Person{User: a.User, Grants: of[a.ID]})
+	var people []Person
+	for _, u := range users {
+		people = append(people, Person{User: u.User, Grants: of[u.ID]})
 	}
 	return people, nil
 }
@@ -214,7 +226,7 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 	if leaving.Role != Operator {
 		return nil
 	}
-	operators, err := operatorsOf(ctx, tx)
+	operators, err := tx.Operators(ctx)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,8 @@ package store
 
 import (
 	"context"
-	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -16,19 +17,135 @@ func scanNumber(r row) (n int64, err error) {
 
 // AddEvent implements access.Store.
 func (q queries) AddEvent(ctx context.Context, e access.StoredEvent) (access.StoredEvent, error) {
-	err := q.run.together(ctx, func(q queries) error {
-		var err error
-		// The row stays locked until the commit: who reads event 7 has been able to read 6.
-		e.ID, err = first(ctx, q, scanNumber, `
-			INSERT INTO counters (name, value) VALUES ('event', 1)
-			ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value`)
+	stored, err := q.AddEvents(ctx, []access.StoredEvent{e})
+	if err != nil {
+		return e, err
+	}
+	return stored[0], nil
+}
+
+// AddEvents implements access.Store.
+func (q queries) AddEvents(
+	ctx context.Context, events []access.StoredEvent,
+) ([]access.StoredEvent, error) {
+	var all []access.StoredEvent
+	for some := range slices.Chunk(events, eventsAtOnce) {
+		some = slices.Clone(some)
+		err := q.run.together(ctx, func(q queries) error { return q.addSome(ctx, some) })
+		if err != nil {
+			return all, failure(err)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// eventsAtOnce is how many events are stored in one transaction.
+const eventsAtOnce = 100
+
+// addSome stores events in a transaction, and sets their IDs.
+func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error {
+	// The row stays locked until the commit: whoever can read event 7 could read 6 before.
+	last, err := first(ctx, q, scanNumber, `
+		INSERT INTO counters (name, value) VALUES ('event', $1)
+		ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value`,
+		int64(len(events)))
+	if err != nil {
+		return err
+	}
+	for i := range events {
+		events[i].ID = last - int64(len(events)-1-i)
+	}
+	if err := q.insertEvents(ctx, events); err != nil {
+		return err
+	}
+	return q.keepOpen(ctx, events)
+}
+
+const insertEvent = `INSERT INTO events (id, user_id, at, kind, stage, participant, code, detail) VALUES `
+
+var (
+	insertOneEvent   = insertEvent + eventRows(1)
+	insertManyEvents = insertEvent + eventRows(eventsAtOnce)
+)
+
+// eventRows are the places of so many rows.
+func eventRows(n int) string {
+	var args arguments
+	var rows []string
+	for range n {
+		var row []string
+		for range 8 {
+			row = append(row, args.place(nil))
+		}
+		rows = append(rows, "("+strings.Join(row, ", ")+")")
+	}
+	return strings.Join(rows, ", ")
+}
+
+func eventArgs(e access.StoredEvent) []any {
+	return []any{
+		e.ID, string(e.User), ms(e.Time), string(e.Kind), string(e.Stage), string(e.Participant),
+		e.Code, e.Detail,
+	}
+}
+
+// insertEvents inserts one by one, or a full chunk with one statement.
+func (q queries) insertEvents(ctx context.Context, events []access.StoredEvent) error {
+	if len(events) == eventsAtOnce {
+		var args []any
+		for _, e := range events {
+			args = append(args, eventArgs(e)...)
+		}
+		return q.do(ctx, insertManyEvents, args...)
+	}
+	for _, e := range events {
+		if err := q.do(ctx, insertOneEvent, eventArgs(e)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepOpen notes whose sessions are open after these events, and whose are not.
+func (q queries) keepOpen(ctx context.Context, events []access.StoredEvent) error {
+	last := map[stage.ParticipantID]access.StoredEvent{}
+	for _, e := range events {
+		if e.Kind != stage.EventRefused {
+			last[e.Participant] = e
+		}
+	}
+	var ended []any
+	for id, e := range last {
+		if e.Kind == stage.EventEnded {
+			ended = append(ended, string(id))
+			continue
+		}
+		err := q.do(ctx, `
+			INSERT INTO open_participants (participant, event, user_id, stage, at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (participant) DO UPDATE SET event = excluded.event, at = excluded.at`,
+			string(id), e.ID, string(e.User), string(e.Stage), ms(e.Time))
 		if err != nil {
 			return err
 		}
-		return q.do(ctx, "INSERT INTO events (id, user_id, at, kind, stage, participant, code, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-			e.ID, string(e.User), ms(e.Time), string(e.Kind), string(e.Stage), string(e.Participant), e.Code, e.Detail)
-	})
-	return e, failure(err)
+	}
+	return q.close(ctx, ended)
+}
+
+var closeMany = "DELETE FROM open_participants WHERE participant IN (" + places(eventsAtOnce) + ")"
+
+// close forgets that these participants are open; they are one chunk at most.
+func (q queries) close(ctx context.Context, participants []any) error {
+	switch len(participants) {
+	case 0:
+		return nil
+	case 1:
+		return q.do(ctx, "DELETE FROM open_participants WHERE participant = $1", participants[0])
+	}
+	for len(participants) < eventsAtOnce {
+		participants = append(participants, "")
+	}
+	return q.do(ctx, closeMany, participants...)
 }
 
 // TrimRefusals implements access.Store.
@@ -38,6 +155,8 @@ func (q queries) TrimRefusals(ctx context.Context, id stage.ParticipantID, keep 
 			(SELECT id FROM events WHERE kind = 'refused' AND participant = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)`, string(id), keep)
 }
 
+const eventColumns = "e.id, e.user_id, e.at, e.kind, e.stage, e.participant, e.code, e.detail"
+
 func scanEvent(r row) (access.StoredEvent, error) {
 	var e access.StoredEvent
 	err := r.Scan(&e.ID, &e.User, at(&e.Time), &e.Kind, &e.Stage, &e.Participant, &e.Code, &e.Detail)
@@ -46,17 +165,23 @@ func scanEvent(r row) (access.StoredEvent, error) {
 }
 
 // Events implements access.Store.
-func (q queries) Events(ctx context.Context, user access.UserID, after int64, since time.Time, limit int) ([]access.StoredEvent, error) {
-	text := fmt.Sprintf(`SELECT id, user_id, at, kind, stage, participant, code, detail FROM events
-		WHERE user_id = $1 AND id > $2 AND at >= $3 ORDER BY id LIMIT %d`, limit)
-	return list(ctx, q, scanEvent, text, string(user), after, since.UnixMilli())
+func (q queries) Events(
+	ctx context.Context, user access.UserID, after int64, since time.Time, limit int,
+) ([]access.StoredEvent, error) {
+	return list(ctx, q, scanEvent, "SELECT "+eventColumns+` FROM events e
+		WHERE e.user_id = $1 AND e.id > $2 AND e.at >= $3 ORDER BY e.id LIMIT $4`,
+		string(user), after, since.UnixMilli(), int64(limit))
 }
 
 // Unfinished implements access.Store.
-func (q queries) Unfinished(ctx context.Context, since time.Time) ([]access.StoredEvent, error) {
-	return list(ctx, q, scanEvent, `SELECT id, user_id, at, kind, stage, participant, code, detail FROM events AS last
-		WHERE at >= $1 AND kind IN ('connected', 'publishing', 'warning')
-		AND NOT EXISTS (SELECT 1 FROM events AS later WHERE later.user_id = last.user_id AND later.participant = last.participant
-			AND later.id > last.id AND later.kind <> 'refused')
-		ORDER BY id`, since.UnixMilli())
+func (q queries) Unfinished(
+	ctx context.Context, after stage.ParticipantID, limit int,
+) ([]access.StoredEvent, error) {
+	scan := func(r row) (e access.StoredEvent, err error) {
+		err = r.Scan(&e.Participant, &e.ID, &e.User, &e.Stage, at(&e.Time))
+		e.UserID = string(e.User)
+		return e, err
+	}
+	return list(ctx, q, scan, `SELECT participant, event, user_id, stage, at FROM open_participants
+		WHERE participant > $1 ORDER BY participant LIMIT $2`, string(after), int64(limit))
 }

@@ -108,9 +108,13 @@ func TestPruning(t *testing.T) {
 		if events, tokens := rest(); events != 0 || tokens != 1 {
 			t.Errorf("after 7 days: got %d events, %d tokens, want the token only", events, tokens)
 		}
-		h.clock.pass(24 * 24 * time.Hour)
+		h.clock.pass(37*24*time.Hour - 2*time.Minute)
+		if _, tokens := rest(); tokens != 1 {
+			t.Error("the token's record is gone before 44 days")
+		}
+		h.clock.pass(2 * time.Minute)
 		if _, tokens := rest(); tokens != 0 {
-			t.Error("the token's record is kept 30 days after its end")
+			t.Error("the token's record is kept after 44 days")
 		}
 		// The address where Ana signed in stays hers.
 		for range 12 {

@@ -52,7 +52,7 @@ func TestReplicasStartTogether(t *testing.T) {
 					return err
 				}
 				defer s.Close()
-				_, err = s.Accounts(t.Context())
+				_, err = s.Operators(t.Context())
 				return err
 			}) {
 				if err != nil {
@@ -113,7 +113,7 @@ func TestADatabaseThatIsTorn(t *testing.T) {
 	ok(t, os.WriteFile(h.where, content, 0o600))
 	s, err := open(t, h.where)
 	if err == nil {
-		_, err = s.Accounts(t.Context())
+		_, err = s.Operators(t.Context())
 		ok(t, s.Close())
 	}
 	refused(t, err, stage.ErrUnavailable, "database_damaged")

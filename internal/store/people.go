@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"time"
+	"slices"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -21,9 +21,10 @@ func accountFields(a *access.Account) []any {
 	return []any{&a.ID, &a.Name, &a.Key, &a.Role, &a.Password, &a.Revision, at(&a.CreatedAt), at(&a.LastSeenAt)}
 }
 
-// Accounts implements access.Store.
-func (q queries) Accounts(ctx context.Context) ([]access.Account, error) {
-	return list(ctx, q, scanAccount, "SELECT "+accountColumns+" FROM users u ORDER BY u.created_at, u.id")
+// Operators implements access.Store.
+func (q queries) Operators(ctx context.Context) ([]access.Account, error) {
+	return list(ctx, q, scanAccount, "SELECT "+accountColumns+
+		" FROM users u WHERE u.role = 'operator' ORDER BY u.id")
 }
 
 // Account implements access.Store.
@@ -52,9 +53,7 @@ func (q queries) DeleteAccount(ctx context.Context, id access.UserID) error {
 
 // Advance implements access.Store.
 func (q queries) Advance(ctx context.Context, user access.UserID) error {
-	var f filter
-	f.equal("id", string(user))
-	return q.do(ctx, "UPDATE users SET revision = revision + 1"+f.where(), f.args...)
+	return q.do(ctx, "UPDATE users SET revision = revision + 1 WHERE id = $1", string(user))
 }
 
 const credentialColumns = `c.id, c.kind, c.hash, COALESCE(c.user_id, ''), c.label, COALESCE(c.stage, ''), c.view_name,
@@ -109,9 +108,10 @@ func matching(m access.Match) filter {
 
 // Credentials implements access.Store.
 func (q queries) Credentials(ctx context.Context, match access.Match) ([]access.Credential, error) {
-	f := matching(match)
-	return list(ctx, q, scanCredential,
-		"SELECT "+credentialColumns+" FROM credentials c"+f.where()+" ORDER BY c.created_at, c.id", f.args...)
+	var args arguments
+	text := "SELECT " + credentialColumns + " FROM credentials c" + matching(match).where(&args) +
+		" ORDER BY c.created_at, c.id"
+	return list(ctx, q, scanCredential, text, args...)
 }
 
 // PutCredential implements access.Store.
@@ -126,8 +126,8 @@ func (q queries) PutCredential(ctx context.Context, c access.Credential) error {
 
 // DeleteCredentials implements access.Store.
 func (q queries) DeleteCredentials(ctx context.Context, match access.Match) (int, error) {
-	f := matching(match)
-	return q.exec(ctx, "DELETE FROM credentials AS c"+f.where(), f.args...)
+	var args arguments
+	return q.exec(ctx, "DELETE FROM credentials AS c"+matching(match).where(&args), args...)
 }
 
 // Touch implements access.Store.
@@ -167,31 +167,37 @@ func (q queries) TrimAttempts(ctx context.Context, user access.UserID, keep int)
 			(SELECT bucket FROM attempts WHERE user_id = $1 ORDER BY at DESC, bucket LIMIT $2)`, string(user), keep)
 }
 
-// Prune implements access.Store.
-func (q queries) Prune(ctx context.Context, before access.Retention) error {
-	for _, old := range []struct {
-		text string
-		time time.Time
-	}{
-		{"DELETE FROM credentials WHERE expires_at < $1", before.Now},
-		{"DELETE FROM events WHERE at < $1", before.Events},
-		{"DELETE FROM issuances WHERE expires_at < $1", before.Issuances},
-		{"DELETE FROM attempts WHERE user_id IS NULL AND at < $1", before.Attempts},
-		{"DELETE FROM attempts WHERE at < $1", before.Known},
-	} {
-		if err := q.do(ctx, old.text, ms(old.time)); err != nil {
-			return err
+// Grants implements access.Store.
+func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.Grant, error) {
+	var all []access.Grant
+	for some := range slices.Chunk(users, grantsAtOnce) {
+		var args arguments
+		for _, user := range some {
+			args.place(string(user))
 		}
+		for len(some) > 1 && len(args) < grantsAtOnce {
+			args.place("") // so that there are two texts, and not one for each number
+		}
+		text := grantsText
+		if len(args) == 1 {
+			text = grantsOfOneText
+		}
+		found, err := list(ctx, q, scanGrant, text, args...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
 	}
-	return nil
+	return all, nil
 }
 
-// Grants implements access.Store.
-func (q queries) Grants(ctx context.Context, user access.UserID) ([]access.Grant, error) {
-	var f filter
-	f.equal("user_id", string(user))
-	return list(ctx, q, scanGrant, "SELECT user_id, stage, capabilities, max_ttl FROM grants"+f.where()+" ORDER BY user_id, stage", f.args...)
-}
+const grantsAtOnce = 50
+
+var (
+	grantsOfOneText = "SELECT user_id, stage, capabilities, max_ttl FROM grants WHERE user_id = $1 ORDER BY stage"
+	grantsText      = "SELECT user_id, stage, capabilities, max_ttl FROM grants WHERE user_id IN (" +
+		places(grantsAtOnce) + ") ORDER BY user_id, stage"
+)
 
 func scanGrant(r row) (access.Grant, error) {
 	var g access.Grant

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -129,21 +130,36 @@ func (s span) Scan(value any) error {
 	return nil
 }
 
-// A filter is the conditions that were asked for. Leaving out the others lets both engines use their indexes.
-type filter struct {
-	parts []string
-	args  []any
+// arguments are the parameters of a statement.
+type arguments []any
+
+// place adds a parameter and returns its place in the text.
+func (a *arguments) place(value any) string {
+	*a = append(*a, value)
+	return "$" + strconv.Itoa(len(*a))
 }
 
-// add takes a condition with %s where the parameter stands.
-func (f *filter) add(condition string, values ...any) {
-	var places []any
-	for _, value := range values {
-		f.args = append(f.args, value)
-		places = append(places, fmt.Sprint("$", len(f.args)))
+// places lists n parameters, from the first on.
+func places(n int) string {
+	var all arguments
+	var list []string
+	for range n {
+		list = append(list, all.place(nil))
 	}
-	f.parts = append(f.parts, fmt.Sprintf(condition, places...))
+	return strings.Join(list, ", ")
 }
+
+// A filter is the conditions of a statement. Leaving out those that were not asked for lets both
+// engines use their indexes.
+type filter []condition
+
+// A condition has %s where its parameters stand.
+type condition struct {
+	text   string
+	values []any
+}
+
+func (f *filter) add(text string, values ...any) { *f = append(*f, condition{text, values}) }
 
 func (f *filter) equal(column, value string) {
 	if value != "" {
@@ -151,9 +167,18 @@ func (f *filter) equal(column, value string) {
 	}
 }
 
-func (f *filter) where() string {
-	if len(f.parts) == 0 {
+// where is the clause, empty without a condition, and adds its parameters.
+func (f filter) where(args *arguments) string {
+	var parts []string
+	for _, c := range f {
+		var places []any
+		for _, value := range c.values {
+			places = append(places, args.place(value))
+		}
+		parts = append(parts, fmt.Sprintf(c.text, places...))
+	}
+	if len(parts) == 0 {
 		return ""
 	}
-	return " WHERE " + strings.Join(f.parts, " AND ")
+	return " WHERE " + strings.Join(parts, " AND ")
 }

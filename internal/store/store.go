@@ -56,7 +56,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Atomically implements access.Store.
 func (s *Store) Atomically(ctx context.Context, do func(tx access.Store) error) error {
-	return s.db.alone(ctx, func(tx *sql.Tx) error { return do(&transaction{queries{&inside{tx}}}) })
+	return s.db.alone(ctx, func(tx *sql.Tx) error { return do(&transaction{queries{&inside{tx, s.db.postgres}}}) })
 }
 
 // A transaction is the Store inside Atomically.
@@ -92,6 +92,9 @@ type runner interface {
 	change(ctx context.Context, text string, args ...any) (*sql.Rows, error) // a write that returns rows
 	// together runs several statements as one, which need not be durable. The rows that they write decide races.
 	together(ctx context.Context, do func(queries) error) error
+	// await runs a statement that waits for a lock. SQLite has one writer at a time, and nothing to
+	// wait for.
+	await(ctx context.Context, text string, args ...any) error
 	// inTurn runs a write that counts before it inserts, and need not be durable, after its like of the same turn.
 	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)
 }
@@ -109,11 +112,21 @@ func (d *database) change(ctx context.Context, text string, args ...any) (*sql.R
 }
 
 func (d *database) together(ctx context.Context, do func(queries) error) error {
-	return inTx(ctx, d.quick.db, nil, func(tx *sql.Tx) error { return do(queries{&inside{tx}}) })
+	return inTx(ctx, d.quick.db, nil, func(tx *sql.Tx) error { return do(queries{&inside{tx, d.postgres}}) })
+}
+
+func (d *database) await(ctx context.Context, text string, args ...any) error {
+	if !d.postgres {
+		return nil
+	}
+	return queries{d}.do(ctx, text, args...)
 }
 
 // A turn is a statement that locks a row: on PostgreSQL two writers would both count before either has inserted.
-type turn struct{ lock, row string }
+type turn struct {
+	lock string
+	args []any
+}
 
 func (d *database) inTurn(ctx context.Context, t turn, text string, args ...any) (n int, err error) {
 	if !d.postgres {
@@ -121,7 +134,7 @@ func (d *database) inTurn(ctx context.Context, t turn, text string, args ...any)
 		return d.batches.run(ctx, text, args)
 	}
 	err = d.together(ctx, func(q queries) error {
-		if err := q.do(ctx, t.lock, t.row); err != nil {
+		if err := q.do(ctx, t.lock, t.args...); err != nil {
 			return err
 		}
 		n, err = q.exec(ctx, text, args...)
@@ -132,7 +145,15 @@ func (d *database) inTurn(ctx context.Context, t turn, text string, args ...any)
 
 // inside runs statements in a transaction.
 type inside struct {
-	tx *sql.Tx
+	tx       *sql.Tx
+	postgres bool
+}
+
+func (i *inside) await(ctx context.Context, text string, args ...any) error {
+	if !i.postgres {
+		return nil
+	}
+	return queries{i}.do(ctx, text, args...)
 }
 
 func (i *inside) inTurn(ctx context.Context, t turn, text string, args ...any) (int, error) {

@@ -22,7 +22,8 @@ func rateArgs(rate access.Rate) []any {
 }
 
 var permitText = `SELECT ` + accountColumns + `, s.arn IS NOT NULL, COALESCE(g.capabilities, 0), g.max_ttl, ` + fmt.Sprintf(full, "$3", "$4", "$5", "$6") + `
-	FROM users u LEFT JOIN stages s ON s.arn = $2 LEFT JOIN grants g ON g.user_id = u.id AND g.stage = s.arn WHERE u.id = $1`
+	FROM users u LEFT JOIN stages s ON s.arn = $2 AND s.removed_at IS NULL
+	LEFT JOIN grants g ON g.user_id = u.id AND g.stage = s.arn WHERE u.id = $1`
 
 func scanPermit(r row) (access.Permit, error) {
 	var p access.Permit
@@ -40,10 +41,19 @@ func (q queries) Permit(ctx context.Context, user access.UserID, arn stage.ARN, 
 	return p, err
 }
 
-// The row decides: nothing is inserted when the account has moved on or the rate is full.
-var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket, issued_at, expires_at, address)
-	SELECT $1, u.id, $3, $4, $5, $6, $7, $8, $9, $10 FROM users u
+// The row decides: nothing is inserted when the account has another revision, the stage is being
+// removed or the rate is full.
+var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket,
+		issued_at, expires_at, address)
+	SELECT $1, u.id, $3, s.arn, $5, $6, $7, $8, $9, $10 FROM users u
+	JOIN stages s ON s.arn = $4 AND s.removed_at IS NULL
 	WHERE u.id = $2 AND u.revision = $11 AND ` + fmt.Sprintf(full, "$12", "$13", "$14", "$15") + ` IS NULL`
+
+// issueLock lets tokens of one user be recorded one after the other, since each counts the others.
+// It writes the row, which makes a serializable transaction that changes the user start again. The
+// lock on the stage is shared: CloseStage waits for it.
+const issueLock = `WITH locked AS (SELECT arn FROM stages WHERE arn = $2 FOR KEY SHARE)
+	UPDATE users SET revision = revision FROM locked WHERE id = $1`
 
 // AddIssuance implements access.Store.
 func (q queries) AddIssuance(ctx context.Context, i access.Issuance, revision int64, rate access.Rate) error {
@@ -51,14 +61,15 @@ func (q queries) AddIssuance(ctx context.Context, i access.Issuance, revision in
 		string(i.ID), string(i.User), i.UserName, string(i.Stage), int64(i.Capabilities), i.IssuedBy, i.Bucket,
 		ms(i.IssuedAt), ms(i.ExpiresAt), i.Address, revision,
 	}, rateArgs(rate)...)
-	n, err := q.run.inTurn(ctx, turn{"UPDATE users SET revision = revision WHERE id = $1", string(i.User)}, issueText, args...)
+	n, err := q.run.inTurn(ctx, turn{issueLock, []any{string(i.User), string(i.Stage)}}, issueText, args...)
 	if err == nil && n == 0 {
 		return stage.ErrConflict
 	}
 	return failure(err)
 }
 
-const issuanceColumns = `id, user_id, user_name, stage, capabilities, issued_by, bucket, issued_at, expires_at, revoked_at, address`
+const issuanceColumns = `id, user_id, user_name, stage, capabilities, issued_by, bucket,
+	issued_at, expires_at, revoked_at, address`
 
 func scanIssuance(r row) (access.Issuance, error) {
 	var i access.Issuance
@@ -72,18 +83,23 @@ func (q queries) Issuance(ctx context.Context, id stage.ParticipantID) (access.I
 	return first(ctx, q, scanIssuance, "SELECT "+issuanceColumns+" FROM issuances WHERE id = $1", string(id))
 }
 
-// Issuances implements access.Store.
-func (q queries) Issuances(ctx context.Context, user access.UserID, since time.Time, limit int) ([]access.Issuance, error) {
-	var f filter
-	f.add("issued_at >= %s", since.UnixMilli())
-	f.equal("user_id", string(user))
-	text := fmt.Sprintf("SELECT %s FROM issuances%s ORDER BY issued_at DESC, id LIMIT %d", issuanceColumns, f.where(), limit)
-	return list(ctx, q, scanIssuance, text, f.args...)
+// RevokeIssuances implements access.Store.
+func (q queries) RevokeIssuances(
+	ctx context.Context, match access.Revocation, when time.Time,
+) ([]access.Issuance, error) {
+	args := arguments{ms(when)}
+	text := "UPDATE issuances SET revoked_at = $1"
+	if match.Limit == 0 {
+		text += revocable(match).where(&args)
+	} else {
+		text += " WHERE id IN (SELECT id FROM issuances" + revocable(match).where(&args) +
+			" LIMIT " + args.place(int64(match.Limit)) + ")"
+	}
+	return change(ctx, q, scanIssuance, text+" RETURNING "+issuanceColumns, args...)
 }
 
-// RevokeIssuances implements access.Store.
-func (q queries) RevokeIssuances(ctx context.Context, match access.Revocation, when time.Time) ([]access.Issuance, error) {
-	f := filter{parts: []string{"revoked_at IS NULL"}, args: []any{ms(when)}}
+func revocable(match access.Revocation) filter {
+	f := filter{{text: "revoked_at IS NULL"}}
 	f.equal("id", string(match.ID))
 	f.equal("user_id", string(match.User))
 	f.equal("stage", string(match.Stage))
@@ -97,12 +113,16 @@ func (q queries) RevokeIssuances(ctx context.Context, match access.Revocation, w
 	if !match.ExpiresAfter.IsZero() {
 		f.add("expires_at > %s", ms(match.ExpiresAfter))
 	}
-	text := "UPDATE issuances SET revoked_at = $1" + f.where() + " RETURNING " + issuanceColumns
-	return change(ctx, q, scanIssuance, text, f.args...)
+	if !match.IssuedAfter.IsZero() {
+		f.add("issued_at > %s", ms(match.IssuedAfter))
+	}
+	return f
 }
 
 // RevokedAtAWS implements access.Store.
 func (q queries) RevokedAtAWS(ctx context.Context, expireAfter time.Time) ([]access.Issuance, error) {
-	text := "SELECT " + issuanceColumns + " FROM issuances WHERE revoked_at IS NOT NULL AND expires_at > $1 AND stage NOT LIKE $2 ORDER BY expires_at, id"
+	text := "SELECT " + issuanceColumns + ` FROM issuances
+		WHERE revoked_at IS NOT NULL AND expires_at > $1 AND stage NOT LIKE $2
+		ORDER BY expires_at, id`
 	return list(ctx, q, scanIssuance, text, ms(expireAfter), "arn:aws:ivs:"+stage.LocalRegion+":%")
 }

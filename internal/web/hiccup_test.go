@@ -27,8 +27,8 @@ func (s *sick) Credential(_ context.Context, kind access.Kind, _ string) (access
 
 func (s *sick) Touch(context.Context, access.Credential) error { return s.touch }
 
-func (*sick) Stages(context.Context) ([]access.StageRecord, error)          { return nil, nil }
-func (*sick) Grants(context.Context, access.UserID) ([]access.Grant, error) { return nil, nil }
+func (*sick) Stages(context.Context) ([]access.StageRecord, error)             { return nil, nil }
+func (*sick) Grants(context.Context, ...access.UserID) ([]access.Grant, error) { return nil, nil }
 
 // sickServer has a clock that moves on with each look at it: no login is believed for long.
 func sickServer(db *sick) *Server {

@@ -1,0 +1,209 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	// window is how many rows a filter reads for one page at most, and namesWindow the same for
+	// users and stages, whose rows are small and few.
+	window      = 5000
+	namesWindow = 10_000
+	// fewUsers is for how many users a search for a name reads the tokens of each user. A name that
+	// is more common is looked for among the newest tokens instead.
+	fewUsers = 20
+)
+
+// countOf counts grants, no more than MaxCount of them.
+func countOf(condition string) string {
+	return fmt.Sprintf("(SELECT COUNT(*) FROM (SELECT 1 FROM grants n WHERE %s LIMIT %d) counted)",
+		condition, access.MaxCount)
+}
+
+// grantOf is the columns of a grant that may be missing.
+const grantOf = "COALESCE(g.capabilities, 0), g.max_ttl"
+
+// scanGrantOf scans grantOf for that user and stage.
+func scanGrantOf(g *access.Grant) []any { return []any{&g.Capabilities, span{&g.MaxTTL}} }
+
+// ListUsers implements access.Store.
+func (q queries) ListUsers(
+	ctx context.Context, f access.UserFilter, p access.Page,
+) (access.PageOf[access.ListedUser], error) {
+	w := walk{
+		columns: accountColumns + ", " + countOf("n.user_id = u.id") + ", " + grantOf,
+		keys:    []key{{column: "u.name_key"}},
+		window:  namesWindow,
+	}
+	// The join finds no grant where the filter has no stage.
+	w.from = "users u LEFT JOIN grants g ON g.user_id = u.id AND g.stage = " +
+		w.args.place(string(f.Stage))
+	w.narrow.equal("u.role", string(f.Role))
+	if f.Query != "" {
+		w.narrow.add(`u.name_key LIKE %s ESCAPE '\'`, like(f.Query))
+	}
+	if f.Stage != "" {
+		w.narrow.add("g.stage IS NOT NULL")
+	}
+	return page(ctx, q, w, p, func(r row) (access.ListedUser, error) {
+		var a access.Account
+		var u access.ListedUser
+		err := r.Scan(append(append(accountFields(&a), &u.Stages), scanGrantOf(&u.Grant)...)...)
+		u.User = a.User
+		u.Invited = a.Password == ""
+		if u.Grant.Capabilities != 0 {
+			u.Grant.User, u.Grant.Stage = u.ID, f.Stage
+		}
+		return u, err
+	})
+}
+
+// ListStages implements access.Store.
+func (q queries) ListStages(
+	ctx context.Context, f access.StageFilter, p access.Page,
+) (access.PageOf[access.ListedStage], error) {
+	w := walk{
+		columns: stageColumns + ", " + countOf("n.stage = s.arn") + ", " + grantOf,
+		keys:    []key{{column: "s.sort_key"}, {column: "s.arn"}},
+		window:  namesWindow,
+	}
+	w.from = "stages s LEFT JOIN grants g ON g.stage = s.arn AND g.user_id = " +
+		w.args.place(string(f.User))
+	w.index.add("s.removed_at IS NULL")
+	if f.Query != "" {
+		w.narrow.add(`s.sort_key LIKE %s ESCAPE '\'`, like(f.Query))
+	}
+	if f.User != "" {
+		w.narrow.add("g.stage IS NOT NULL")
+	}
+	return page(ctx, q, w, p, func(r row) (access.ListedStage, error) {
+		var l access.ListedStage
+		more := append([]any{&l.Users}, scanGrantOf(&l.Grant)...)
+		s, err := scanStage(extended{r, more})
+		l.StageRecord = s
+		if l.Grant.Capabilities != 0 {
+			l.Grant.User, l.Grant.Stage = f.User, s.ARN
+		}
+		return l, err
+	})
+}
+
+// ListIssuances implements access.Store.
+func (q queries) ListIssuances(
+	ctx context.Context, f access.TokenFilter, now time.Time, p access.Page,
+) (access.PageOf[access.Issuance], error) {
+	if f.Query == "" || f.User != "" {
+		return page(ctx, q, issuances(f, now), p, scanIssuance)
+	}
+	named, err := q.ListUsers(ctx, access.UserFilter{Query: f.Query}, access.Page{Limit: fewUsers})
+	switch {
+	case err != nil:
+		return access.PageOf[access.Issuance]{}, err
+	case named.Next != "":
+		return page(ctx, q, issuances(f, now), p, scanIssuance)
+	}
+	return q.issuancesOfFew(ctx, named.Items, f, now, p)
+}
+
+// issuancesOfFew merges the lists of a few users.
+func (q queries) issuancesOfFew(
+	ctx context.Context, users []access.ListedUser, f access.TokenFilter, now time.Time, p access.Page,
+) (access.PageOf[access.Issuance], error) {
+	f.Query = ""
+	after, err := issuances(f, now).parse(p.After)
+	if err != nil {
+		return access.PageOf[access.Issuance]{}, err
+	}
+	var all []marked[access.Issuance]
+	var end mark
+	for _, u := range users {
+		f.User = u.ID
+		found, stopped, err := rows(ctx, q, issuances(f, now), after, p.Limit, scanIssuance)
+		if err != nil {
+			return access.PageOf[access.Issuance]{}, err
+		}
+		all = append(all, found...)
+		if stopped != nil && (end == nil || newer(stopped, end) < 0) {
+			end = stopped // what is older is not known of every user
+		}
+	}
+	slices.SortFunc(all, func(a, b marked[access.Issuance]) int { return newer(a.at, b.at) })
+	if end != nil {
+		all = slices.DeleteFunc(all, func(m marked[access.Issuance]) bool { return newer(m.at, end) > 0 })
+	}
+	return pageOf(all, end, p.Limit), nil
+}
+
+// newer compares marks of issuances, the newest first.
+func newer(a, b mark) int {
+	return cmp.Or(cmp.Compare(b[0].(int64), a[0].(int64)), cmp.Compare(b[1].(string), a[1].(string)))
+}
+
+// issuances is the walk of a filter: by the index of the user, of the stage, of the revoked or of
+// all.
+func issuances(f access.TokenFilter, now time.Time) walk {
+	w := walk{
+		columns: issuanceColumns, from: "issuances", newest: true, window: window,
+		keys: []key{{column: "issued_at", number: true}, {column: "id"}},
+	}
+	revoked := f.State == access.TokenRevoked
+	switch {
+	case f.User != "":
+		w.index.equal("user_id", string(f.User))
+		w.narrow.equal("stage", string(f.Stage))
+	case f.Stage != "":
+		w.index.equal("stage", string(f.Stage))
+	case revoked:
+		w.index.add("revoked_at IS NOT NULL")
+		revoked = false
+	}
+	switch f.State {
+	case access.TokenActive:
+		w.index.add("issued_at > %s", now.Add(-stage.MaxTTL-time.Minute).UnixMilli())
+		w.narrow.add("revoked_at IS NULL AND expires_at > %s", ms(now))
+	case access.TokenExpired:
+		w.narrow.add("revoked_at IS NULL AND expires_at <= %s", ms(now))
+	case access.TokenRevoked:
+		if revoked {
+			w.narrow.add("revoked_at IS NOT NULL")
+		}
+	}
+	if f.Query != "" {
+		w.narrow.add(`EXISTS (SELECT 1 FROM users u WHERE u.id = issuances.user_id AND
+			u.name_key LIKE %s ESCAPE '\')`, like(f.Query))
+	}
+	return w
+}
+
+// ListEvents implements access.Store.
+func (q queries) ListEvents(
+	ctx context.Context, f access.EventFilter, p access.Page,
+) (access.PageOf[access.StoredEvent], error) {
+	w := walk{
+		columns: eventColumns, from: "events e", newest: true, window: window,
+		keys: []key{{column: "e.id", number: true}},
+	}
+	switch {
+	case f.Participant != "":
+		w.index.equal("e.participant", string(f.Participant))
+		w.narrow.equal("e.user_id", string(f.User))
+		w.narrow.equal("e.stage", string(f.Stage))
+	case f.User != "":
+		w.index.equal("e.user_id", string(f.User))
+		w.narrow.equal("e.stage", string(f.Stage))
+	case f.Stage != "":
+		w.index.equal("e.stage", string(f.Stage))
+	}
+	w.narrow.equal("e.kind", string(f.Kind))
+	if f.Query != "" {
+		w.narrow.add(`(e.code = %s OR e.detail LIKE %s ESCAPE '\')`, f.Query, like(f.Query))
+	}
+	return page(ctx, q, w, p, scanEvent)
+}

@@ -1,0 +1,39 @@
+-- Lists are paged by their sort key, and what grows is deleted in the order of an index.
+
+-- +goose Up
+CREATE INDEX users_operators ON users (id) WHERE role = 'operator';
+
+ALTER TABLE stages ADD COLUMN sort_key TEXT NOT NULL DEFAULT '';
+UPDATE stages SET sort_key = COALESCE(name_key, lower(name));
+CREATE INDEX stages_sort ON stages (sort_key, arn);
+
+-- A stage that is being removed: no token is issued for it any more, and its records go in batches.
+ALTER TABLE stages ADD COLUMN removed_at BIGINT;
+CREATE INDEX stages_removed ON stages (removed_at) WHERE removed_at IS NOT NULL;
+
+-- The rate of a bucket is counted by the index that lists a user's tokens.
+CREATE INDEX issuances_user ON issuances (user_id, issued_at, id, bucket);
+DROP INDEX issuances_rate;
+CREATE INDEX issuances_stage ON issuances (stage, issued_at, id);
+CREATE INDEX issuances_time ON issuances (issued_at, id);
+CREATE INDEX issuances_revoked_time ON issuances (issued_at, id) WHERE revoked_at IS NOT NULL;
+
+CREATE INDEX attempts_at ON attempts (at);
+-- Of addresses that are nobody's, which are forgotten sooner.
+CREATE INDEX attempts_strangers ON attempts (at) WHERE user_id IS NULL;
+CREATE INDEX events_stage ON events (stage, id);
+CREATE INDEX events_participant ON events (participant, id);
+
+-- The last event of each participant that is neither an end nor a refusal: what a crash leaves open.
+CREATE TABLE open_participants (
+  participant TEXT PRIMARY KEY,
+  event       BIGINT NOT NULL,
+  user_id     TEXT NOT NULL,
+  stage       TEXT NOT NULL,
+  at          BIGINT NOT NULL
+);
+CREATE INDEX open_participants_at ON open_participants (at);
+INSERT INTO open_participants (participant, event, user_id, stage, at)
+SELECT participant, id, user_id, stage, at FROM events
+WHERE id IN (SELECT MAX(id) FROM events WHERE kind <> 'refused' GROUP BY participant)
+AND kind IN ('connected', 'publishing', 'warning');

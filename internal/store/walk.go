@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+)
+
+// A walk is a list in the order of an index, and of the rows that the index finds those that a
+// filter selects. Nothing is sorted or counted, and a filter reads one window of rows per page at
+// most, so a page costs the same however large the table is.
+type walk struct {
+	columns string
+	from    string // the table and its joins
+	args    arguments
+	keys    []key  // the order, which is unique
+	newest  bool   // descending
+	index   filter // the conditions that the index serves
+	narrow  filter // the other conditions
+	window  int    // rows that narrow may read per page
+}
+
+// A key is a column of the order.
+type key struct {
+	column string
+	number bool
+}
+
+// edge is a value beyond all values of the key.
+func (k key) edge(high bool) any {
+	switch {
+	case k.number && high:
+		return int64(math.MaxInt64)
+	case k.number:
+		return int64(math.MinInt64)
+	case high:
+		return strings.Repeat("\U0010FFFD", 4)
+	}
+	return ""
+}
+
+// variable is what the key is scanned into.
+func (k key) variable() any {
+	if k.number {
+		return new(int64)
+	}
+	return new(string)
+}
+
+// A mark is a place in the order of a walk: the values of its keys.
+type mark []any
+
+// start is the mark before the first row. A first page is read as any other: the database seeks in
+// the index, and there is one statement for both.
+func (w walk) start() mark {
+	var m mark
+	for _, k := range w.keys {
+		m = append(m, k.edge(w.newest))
+	}
+	return m
+}
+
+func (w walk) columnsOfOrder(suffix string) string {
+	var columns []string
+	for _, k := range w.keys {
+		columns = append(columns, k.column+suffix)
+	}
+	return strings.Join(columns, ", ")
+}
+
+func (w walk) order() string {
+	suffix := ""
+	if w.newest {
+		suffix = " DESC"
+	}
+	return " ORDER BY " + w.columnsOfOrder(suffix)
+}
+
+// compare is the condition that a row is on that side of a mark.
+func (w walk) compare(sign string, m mark) condition {
+	if len(w.keys) == 1 {
+		return condition{w.keys[0].column + " " + sign + " %s", m}
+	}
+	places := strings.TrimSuffix(strings.Repeat("%s, ", len(m)), ", ")
+	return condition{"(" + w.columnsOfOrder("") + ") " + sign + " (" + places + ")", m}
+}
+
+// A marked is a row with its place in the order.
+type marked[T any] struct {
+	item T
+	at   mark
+}
+
+// extended scans further columns behind those of a scan function.
+type extended struct {
+	row
+	more []any
+}
+
+// Scan implements row.
+func (e extended) Scan(dest ...any) error { return e.row.Scan(append(dest, e.more...)...) }
+
+func scanMarked[T any](w walk, scan func(row) (T, error)) func(row) (marked[T], error) {
+	return func(r row) (marked[T], error) {
+		var at mark
+		for _, k := range w.keys {
+			at = append(at, k.variable())
+		}
+		item, err := scan(extended{r, at})
+		for i, variable := range at {
+			switch v := variable.(type) {
+			case *int64:
+				at[i] = *v
+			case *string:
+				at[i] = *v
+			}
+		}
+		return marked[T]{item, at}, err
+	}
+}
+
+// rows reads a page of a walk after a mark, and one row more if there is one. Where a filter stops
+// before the end of the list, end is the last row that it has seen.
+func rows[T any](
+	ctx context.Context, q queries, w walk, after mark, limit int, scan func(row) (T, error),
+) (found []marked[T], end mark, err error) {
+	onward, until := ">", "<="
+	if w.newest {
+		onward, until = "<", ">="
+	}
+	f := append(slices.Clone(w.index), w.compare(onward, after))
+	if len(w.narrow) > 0 {
+		if end, err = w.endOfWindow(ctx, q, f); err != nil {
+			return nil, nil, err
+		}
+		if end != nil {
+			f = append(f, w.compare(until, end))
+		}
+		f = append(f, w.narrow...)
+	}
+	args := slices.Clone(w.args)
+	text := "SELECT " + w.columns + ", " + w.columnsOfOrder("") + " FROM " + w.from +
+		f.where(&args) + w.order() + " LIMIT " + args.place(int64(limit)+1)
+	found, err = list(ctx, q, scanMarked(w, scan), text, args...)
+	return found, end, err
+}
+
+// endOfWindow finds the last row that a page may read, or nil where the list ends before.
+func (w walk) endOfWindow(ctx context.Context, q queries, f filter) (mark, error) {
+	args := slices.Clone(w.args)
+	text := "SELECT " + w.columnsOfOrder("") + " FROM " + w.from + f.where(&args) + w.order() +
+		" LIMIT 1 OFFSET " + args.place(int64(w.window)-1)
+	nothing := func(r row) (struct{}, error) { return struct{}{}, r.Scan() }
+	last, err := list(ctx, q, scanMarked(w, nothing), text, args...)
+	if err != nil || len(last) == 0 {
+		return nil, err
+	}
+	return last[0].at, nil
+}
+
+// page reads one page of a walk.
+func page[T any](
+	ctx context.Context, q queries, w walk, p access.Page, scan func(row) (T, error),
+) (access.PageOf[T], error) {
+	after, err := w.parse(p.After)
+	if err != nil {
+		return access.PageOf[T]{}, err
+	}
+	found, end, err := rows(ctx, q, w, after, p.Limit, scan)
+	return pageOf(found, end, p.Limit), err
+}
+
+// pageOf cuts what was read to a page.
+func pageOf[T any](found []marked[T], end mark, limit int) access.PageOf[T] {
+	var got access.PageOf[T]
+	if len(found) > limit {
+		found = found[:limit]
+		end = found[limit-1].at
+	}
+	for _, m := range found {
+		got.Items = append(got.Items, m.item)
+	}
+	if end != nil {
+		got.Next = end.String()
+	}
+	return got
+}
+
+const markSeparator = "\x00" // in no name and in no ID
+
+// String is the cursor of a mark. It is opaque to clients.
+func (m mark) String() string {
+	var parts []string
+	for _, value := range m {
+		parts = append(parts, fmt.Sprint(value))
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(strings.Join(parts, markSeparator)))
+}
+
+// parse reads the cursor of a page.
+func (w walk) parse(cursor string) (mark, error) {
+	if cursor == "" {
+		return w.start(), nil
+	}
+	decoded, err := base64.RawURLEncoding.DecodeString(cursor)
+	parts := strings.Split(string(decoded), markSeparator)
+	if err != nil || len(parts) != len(w.keys) || !utf8.Valid(decoded) {
+		return nil, access.BadCursor()
+	}
+	var m mark
+	for i, part := range parts {
+		if !w.keys[i].number {
+			m = append(m, part)
+			continue
+		}
+		number, err := strconv.ParseInt(part, 10, 64)
+		if err != nil {
+			return nil, access.BadCursor()
+		}
+		m = append(m, number)
+	}
+	return m, nil
+}
+
+// like is the pattern with which LIKE finds a text anywhere. Its escape is the backslash.
+func like(text string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
+}
