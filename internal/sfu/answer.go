@@ -10,10 +10,14 @@ import (
 
 func itoa(n uint8) string { return strconv.Itoa(int(n)) }
 
-// answer writes the answer: the offer's sections in the offer's order (RFC 3264, 6), all candidates in it, as neither OBS nor IVS's web SDK trickles.
+// answer writes the answer: the offer's sections in the offer's order (RFC 3264, 6). All candidates
+// are in it, as neither OBS nor the IVS web SDK trickles.
 func (p *peer) answer(o *offer, candidates []candidate, plan *plan) string {
 	d := &sdp.SessionDescription{
-		Origin:           sdp.Origin{Username: "-", SessionID: uint64(p.since.UnixNano()), SessionVersion: 1, NetworkType: "IN", AddressType: "IP4", UnicastAddress: "0.0.0.0"},
+		Origin: sdp.Origin{
+			Username: "-", SessionID: uint64(p.since.UnixNano()), SessionVersion: 1,
+			NetworkType: "IN", AddressType: "IP4", UnicastAddress: "0.0.0.0",
+		},
 		SessionName:      "-",
 		TimeDescriptions: []sdp.TimeDescription{{}},
 	}
@@ -23,19 +27,12 @@ func (p *peer) answer(o *offer, candidates []candidate, plan *plan) string {
 		d.WithValueAttribute("group", strings.TrimSpace("BUNDLE "+group))
 	}
 	d.WithValueAttribute("msid-semantic", " WMS *")
-	transported := false
 	for _, s := range o.sections {
-		m := plan.of(s)
-		if m == nil {
+		if m := plan.of(s); m != nil {
+			d.WithMedia(p.accept(m, candidates, plan))
+		} else {
 			d.WithMedia(refuse(s))
-			continue
 		}
-		media := p.accept(m, plan)
-		if !transported { // bundled sections share the first one's candidates
-			addCandidates(media, candidates)
-			transported = true
-		}
-		d.WithMedia(media)
 	}
 	text, err := d.Marshal()
 	if err != nil { // of a description built here: cannot happen
@@ -56,7 +53,9 @@ func acceptedMids(o *offer, plan *plan) string {
 
 func refuse(s *section) *sdp.MediaDescription {
 	media := &sdp.MediaDescription{
-		MediaName:             sdp.MediaName{Media: s.kind, Protos: s.media.MediaName.Protos, Formats: s.media.MediaName.Formats},
+		MediaName: sdp.MediaName{
+			Media: s.kind, Protos: s.media.MediaName.Protos, Formats: s.media.MediaName.Formats,
+		},
 		ConnectionInformation: nowhere(),
 	}
 	if s.mid != "" {
@@ -66,13 +65,18 @@ func refuse(s *section) *sdp.MediaDescription {
 }
 
 func nowhere() *sdp.ConnectionInformation {
-	return &sdp.ConnectionInformation{NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"}}
+	return &sdp.ConnectionInformation{
+		NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
+	}
 }
 
-func (p *peer) accept(m *planned, plan *plan) *sdp.MediaDescription {
+func (p *peer) accept(m *planned, candidates []candidate, plan *plan) *sdp.MediaDescription {
 	s := m.section
 	media := &sdp.MediaDescription{
-		MediaName:             sdp.MediaName{Media: s.kind, Port: sdp.RangedPort{Value: 9}, Protos: s.media.MediaName.Protos, Formats: []string{itoa(m.codec.payloadType)}},
+		MediaName: sdp.MediaName{
+			Media: s.kind, Port: sdp.RangedPort{Value: 9}, Protos: s.media.MediaName.Protos,
+			Formats: []string{itoa(m.codec.payloadType)},
+		},
 		ConnectionInformation: nowhere(),
 	}
 	if s.mid != "" {
@@ -83,7 +87,7 @@ func (p *peer) accept(m *planned, plan *plan) *sdp.MediaDescription {
 		media.WithPropertyAttribute("rtcp-rsize")
 	}
 	media.WithICECredentials(p.ufrag, p.icePassword)
-	media.WithValueAttribute("setup", "passive")
+	media.WithValueAttribute("setup", p.setup())
 	media.WithPropertyAttribute(direction(m, plan))
 	addCodec(media, m, plan)
 	addExtensions(media, m, plan)
@@ -92,7 +96,17 @@ func (p *peer) accept(m *planned, plan *plan) *sdp.MediaDescription {
 	} else {
 		p.addSource(media, m)
 	}
+	addCandidates(media, candidates)
 	return media
+}
+
+// setup is our side of DTLS. Where the other side leaves the choice, we are the server, which has
+// nothing to do until a client comes.
+func (p *peer) setup() string {
+	if p.dtlsClient {
+		return "active"
+	}
+	return "passive"
 }
 
 func direction(m *planned, plan *plan) string {
@@ -112,15 +126,26 @@ func addCodec(media *sdp.MediaDescription, m *planned, plan *plan) {
 	} else {
 		media.WithValueAttribute("rtpmap", pt+" H264/90000")
 	}
-	if m.codec.fmtpLine != "" {
-		media.WithValueAttribute("fmtp", pt+" "+m.codec.fmtpLine)
+	if fmtp := m.fmtp(plan); fmtp != "" {
+		media.WithValueAttribute("fmtp", pt+" "+fmtp)
 	}
 	for _, name := range m.agreedFeedback(plan) {
 		media.WithValueAttribute("rtcp-fb", pt+" "+name)
 	}
 }
 
-// agreedFeedback: what was offered and what we do.
+// fmtp repeats the offer's parameters. From a publisher we also ask for stereo, without which
+// browsers send mono (RFC 7587, 6.1), unless the offer excludes it.
+func (m *planned) fmtp(plan *plan) string {
+	line := m.codec.fmtpLine
+	if m.section.kind != "audio" || !plan.publishing || m.codec.fmtp["stereo"] != "" ||
+		m.codec.fmtp["sprop-stereo"] == "0" {
+		return line
+	}
+	return strings.TrimPrefix(strings.TrimRight(line, "; ")+";stereo=1", ";")
+}
+
+// agreedFeedback is the feedback that is offered and supported.
 func (m *planned) agreedFeedback(plan *plan) (names []string) {
 	for _, name := range []string{"nack", "nack pli", "ccm fir", "transport-cc"} {
 		if m.feedback(name) && (name != "transport-cc" || m.transportCC(plan) != 0) {
@@ -130,44 +155,55 @@ func (m *planned) agreedFeedback(plan *plan) (names []string) {
 	return names
 }
 
-// transportCC is the extension's id when transport-wide feedback is agreed on, else 0. To viewers it is on the picture
-// alone: there the sequence number of one stream is the transport-wide number. Without layers nothing could follow from it.
+// transportCC is the extension's id when transport-wide feedback is agreed on, else 0. To viewers it
+// is on the picture alone: there the sequence number of one stream is the transport-wide number.
+// Without layers, the feedback would change nothing. What we send has one-byte headers, whose ids
+// end at 14 (RFC 8285, 4.2).
 func (m *planned) transportCC(plan *plan) uint8 {
-	if !plan.publishing && (m != plan.video || !plan.layered) || !m.feedback("transport-cc") {
+	id := m.ext(extTransportCC)
+	if !m.feedback("transport-cc") {
 		return 0
 	}
-	return m.ext(extTransportCC)
+	if !plan.publishing && (m != plan.video || !plan.layered || id > 14) {
+		return 0
+	}
+	return id
 }
 
 func addExtensions(media *sdp.MediaDescription, m *planned, plan *plan) {
-	add := func(uri string) {
-		if id := m.ext(uri); id != 0 {
-			media.WithValueAttribute("extmap", itoa(id)+" "+uri)
-		}
-	}
-	add(extMID)
+	uris := []string{extMID}
 	if plan.publishing && m.section.kind == "video" {
-		add(extRID)
-		add(extRepairedRID)
+		uris = append(uris, extRID, extRepairedRID)
 	}
 	if m.transportCC(plan) != 0 {
-		add(extTransportCC)
+		uris = append(uris, extTransportCC)
+	}
+	long := false
+	for _, uri := range uris {
+		if id := m.ext(uri); id != 0 {
+			media.WithValueAttribute("extmap", itoa(id)+" "+uri)
+			long = long || id > 14
+		}
+	}
+	if long && m.section.mixed { // ids above 14 need two-byte headers (RFC 8285, 4.3 and 6)
+		media.WithPropertyAttribute("extmap-allow-mixed")
 	}
 }
 
 // addSimulcast accepts all layers: OBS gives up unless exactly as many are accepted as it offered.
 func addSimulcast(media *sdp.MediaDescription, m *planned) {
-	if len(m.section.rids) == 0 {
+	rids := m.rids()
+	if len(rids) == 0 {
 		return
 	}
-	for _, rid := range m.section.rids {
+	for _, rid := range rids {
 		media.WithValueAttribute("rid", rid+" recv")
 	}
-	media.WithValueAttribute("simulcast", "recv "+strings.Join(m.section.rids, ";"))
+	media.WithValueAttribute("simulcast", "recv "+strings.Join(rids, ";"))
 }
 
-// addSource names the stream that we will send, so that it is recognised without an extension in each packet; one msid
-// and one CNAME put sound and picture in step.
+// addSource names the stream that we will send, so that the viewer recognises it without an
+// extension in each packet. One msid and one CNAME keep sound and picture in step.
 func (p *peer) addSource(media *sdp.MediaDescription, m *planned) {
 	if !m.active {
 		return
@@ -176,9 +212,12 @@ func (p *peer) addSource(media *sdp.MediaDescription, m *planned) {
 	media.WithValueAttribute("ssrc", fmt.Sprintf("%d cname:%s", m.ssrc, p.ufrag))
 }
 
+// addCandidates puts them into each section: browsers need those of the first alone, but aiortc
+// reads each section by itself.
 func addCandidates(media *sdp.MediaDescription, candidates []candidate) {
 	for i, c := range candidates {
-		media.WithValueAttribute("candidate", fmt.Sprintf("%d 1 udp %d %s %d typ host", i+1, c.priority, c.addr.Addr(), c.addr.Port()))
+		media.WithValueAttribute("candidate", fmt.Sprintf("%d 1 udp %d %s %d typ host",
+			i+1, c.priority, c.addr.Addr(), c.addr.Port()))
 	}
 	media.WithPropertyAttribute("end-of-candidates")
 }

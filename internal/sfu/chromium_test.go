@@ -24,6 +24,8 @@ func (h *house) openPage() *page {
 	h.t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "testdata/page.html") })
+	mux.HandleFunc("GET /whep.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "../../static/lib/whep.js") })
+	mux.HandleFunc("GET /api.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "../../static/lib/api.js") })
 	mux.HandleFunc("POST /whip/{id}", func(w http.ResponseWriter, r *http.Request) {
 		serveDoor(w, r, h.whip(stage.ParticipantID(r.PathValue("id"))))
 	})
@@ -158,4 +160,23 @@ func TestChromiumCatchesUp(t *testing.T) {
 	p.Pause(true)
 	page.Eval("view('cyd', 'obs')", nil)
 	page.waitStats("cyd", func(s browserStats) bool { return s.FirstFrame > 0 && s.Inbound.FramesDecoded > 80 })
+}
+
+// Stereo stays stereo: from OBS, and from a browser, which sends stereo only if the answer asks for
+// it.
+func TestChromiumHearsStereo(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	page := h.openPage()
+	h.publish("obs", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{LeftTone: true})})
+	page.Eval("publish('browser', {tone: true})", nil)
+	for _, publisher := range []stage.ParticipantID{"obs", "browser"} {
+		h.waitEvent(publisher, stage.EventPublishing, "")
+		viewer := "viewer-of-" + string(publisher)
+		page.Eval(fmt.Sprintf("view(%q, %q)", viewer, publisher), nil)
+		page.WaitFor(fmt.Sprintf(`loudness(%q).then(([left, right]) => {
+			window.heard = [left, right];
+			return left > 0.33 && left < 0.37 && right < 0.01;
+		})`, viewer))
+	}
 }

@@ -114,20 +114,26 @@ func (t dtlsTransport) RemoteAddr() net.Addr {
 func (t dtlsTransport) SetDeadline(at time.Time) error { return t.SetReadDeadline(at) }
 func (dtlsTransport) SetWriteDeadline(time.Time) error { return nil }
 
-// onDTLS hands the datagram to the handshake, which the first one starts.
+// onDTLS passes the datagram to the handshake. As a server, the first datagram starts it.
 func (p *peer) onDTLS(datagram []byte) {
-	if p.ctx.Err() != nil {
-		return
+	p.startDTLS()
+	if p.dtlsIn != nil {
+		p.dtlsIn.Write(datagram, nil) // a full buffer loses it; DTLS repeats
 	}
-	if p.dtlsIn == nil {
-		p.dtlsIn = packetio.NewBuffer()
-		p.dtlsIn.SetLimitCount(64)
-		p.sfu.handles.Go(p.runDTLS)
-	}
-	p.dtlsIn.Write(datagram, nil) // a full buffer loses it; DTLS repeats
 }
 
-// runDTLS shakes hands, keys SRTP, and then waits for either side to say goodbye.
+// startDTLS starts the handshake, once. As a client it is called when the first connectivity check
+// has shown where the remote side is.
+func (p *peer) startDTLS() {
+	if p.dtlsIn != nil || p.ctx.Err() != nil {
+		return
+	}
+	p.dtlsIn = packetio.NewBuffer()
+	p.dtlsIn.SetLimitCount(64)
+	p.sfu.handles.Go(p.runDTLS)
+}
+
+// runDTLS shakes hands, derives the SRTP keys, and then waits until either side closes.
 func (p *peer) runDTLS() {
 	defer p.dtlsIn.Close()
 	conn, err := p.handshake()
@@ -152,17 +158,7 @@ func (p *peer) runDTLS() {
 }
 
 func (p *peer) handshake() (*dtls.Conn, error) {
-	conn, err := dtls.ServerWithOptions(dtlsTransport{p.dtlsIn, p}, dtlsTransport{p.dtlsIn, p}.RemoteAddr(),
-		dtls.WithCertificates(p.sfu.cert.tls),
-		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
-		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
-		dtls.WithClientAuth(dtls.RequireAnyClientCert),
-		dtls.WithInsecureSkipVerify(true), // the fingerprint vouches (RFC 8827, 6.5), not a chain
-		dtls.WithVerifyPeerCertificate(p.verifyCertificate),
-		dtls.WithInsecureSkipVerifyHello(true), // the connectivity check has proved the address already
-		dtls.WithFlightInterval(250*time.Millisecond),
-		dtls.WithMTU(1200),
-	)
+	conn, err := p.newDTLS(dtlsTransport{p.dtlsIn, p})
 	if err != nil {
 		return nil, err
 	}
@@ -177,13 +173,40 @@ func (p *peer) handshake() (*dtls.Conn, error) {
 	return conn, nil
 }
 
+func (p *peer) newDTLS(transport dtlsTransport) (*dtls.Conn, error) {
+	either := []dtls.Option{
+		dtls.WithCertificates(p.sfu.cert.tls),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
+		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
+		dtls.WithInsecureSkipVerify(true), // the fingerprint decides (RFC 8827, 6.5), not a chain
+		dtls.WithVerifyPeerCertificate(p.verifyCertificate),
+		dtls.WithFlightInterval(250 * time.Millisecond),
+		dtls.WithMTU(1200),
+	}
+	if p.dtlsClient {
+		options := make([]dtls.ClientOption, len(either))
+		for i, o := range either {
+			options[i] = o
+		}
+		return dtls.ClientWithOptions(transport, transport.RemoteAddr(), options...)
+	}
+	options := []dtls.ServerOption{
+		dtls.WithClientAuth(dtls.RequireAnyClientCert),
+		dtls.WithInsecureSkipVerifyHello(true), // the connectivity check has proved the address
+	}
+	for _, o := range either {
+		options = append(options, o)
+	}
+	return dtls.ServerWithOptions(transport, transport.RemoteAddr(), options...)
+}
+
 func (p *peer) verifyCertificate(chain [][]byte, _ [][]*x509.Certificate) error {
 	for _, f := range p.fingerprints {
 		if len(chain) > 0 && f.matches(chain[0]) {
 			return nil
 		}
 	}
-	return errors.New("the certificate has not the fingerprint that the offer names")
+	return errors.New("the certificate does not match a fingerprint of the offer")
 }
 
 // keySRTP makes one context for each use, so that each has one owner: RTP goes out by a sender, RTCP by whoever reports.
@@ -197,7 +220,7 @@ func (p *peer) keySRTP(conn *dtls.Conn) error {
 		return errors.New("no DTLS state")
 	}
 	cfg := srtp.Config{Profile: srtp.ProtectionProfile(profile)}
-	if err := cfg.ExtractSessionKeysFromDTLS(&state, false); err != nil {
+	if err := cfg.ExtractSessionKeysFromDTLS(&state, p.dtlsClient); err != nil {
 		return err
 	}
 	k := cfg.Keys

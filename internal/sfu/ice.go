@@ -69,6 +69,9 @@ func (s *SFU) onCheck(p *peer, m *stun.Message, from netip.AddrPort, now time.Ti
 	case dest == nil:
 		p.setAddress(from)
 		p.destHeard = now
+		if p.dtlsClient {
+			p.startDTLS()
+		}
 	case dest.addrPort == from:
 		p.destHeard = now
 	case m.Contains(stun.AttrUseCandidate):

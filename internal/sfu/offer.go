@@ -14,16 +14,17 @@ const (
 	maxOffer    = 128 << 10
 	maxSections = 64 // m-lines; a browser that publishes has two
 
-	// A browser with all that it can has some 200 lines in a section, 8 parameters in a line, and 6 kinds of feedback.
+	// A browser's section has some 200 lines, 8 parameters in a line, and 6 kinds of feedback.
 	maxAttributes = 1024 // of a section, and of the session
 	maxParameters = 64   // of one a=fmtp
 	maxFeedback   = 32   // of one payload type
 )
 
-// An offer is what we need of a remote description.
+// An offer holds what is needed of a remote description.
 type offer struct {
 	ufrag        string
 	fingerprints []fingerprint
+	passive      bool // the remote side is the DTLS server (a=setup:passive, RFC 8842, 5.2)
 	bundle       []string
 	sections     []*section
 }
@@ -33,16 +34,16 @@ type section struct {
 	media    *sdp.MediaDescription
 	kind     string // audio, video, application …
 	mid      string
-	sends    bool // the remote side would send
-	receives bool // the remote side would receive
+	sends    bool // the remote side offers to send
+	receives bool // the remote side offers to receive
 	rejected bool // port 0 outside a bundle
 	codecs   []codec
 	extmap   map[string]uint8 // URI to id
-	ssrcs    []uint32
-	rids     []string // that it would send, in the order of a=simulcast
+	rids     []string         // offered to be sent, in the order of a=simulcast
 	rtcpMux  bool
 
 	reducedRTCP bool
+	mixed       bool // one-byte and two-byte header extensions may be mixed
 }
 
 type codec struct {
@@ -58,30 +59,46 @@ func badSDP(format string, args ...any) *stage.Error {
 	return stage.Errorf(stage.ErrInvalid, format, args...).WithCode("bad_sdp")
 }
 
-// parseOffer reads what a stranger sent.
+// parseOffer reads an offer. Its text is not trusted.
 func parseOffer(text string) (*offer, error) {
-	if len(text) > maxOffer {
-		return nil, stage.Errorf(stage.ErrTooLarge, "The offer is longer than %d bytes.", maxOffer).WithCode("bad_sdp")
-	}
-	var d sdp.SessionDescription
-	if err := d.UnmarshalString(text); err != nil {
-		return nil, badSDP("The offer is not an SDP session description.").WithCause(err)
+	d, err := parseSDP(text)
+	if err != nil {
+		return nil, err
 	}
 	if len(d.MediaDescriptions) == 0 || len(d.MediaDescriptions) > maxSections {
-		return nil, badSDP("The offer has %d media sections; 1 to %d are possible.", len(d.MediaDescriptions), maxSections)
+		return nil, badSDP("The offer has %d media sections; 1 to %d are possible.",
+			len(d.MediaDescriptions), maxSections)
 	}
 	if len(d.Attributes) > maxAttributes {
 		return nil, errAttributes()
 	}
-	o := &offer{bundle: bundleOf(&d)}
+	o := &offer{bundle: bundleOf(d)}
 	for _, m := range d.MediaDescriptions {
-		s, err := parseSection(&d, m)
+		s, err := parseSection(d, m)
 		if err != nil {
 			return nil, err
 		}
 		o.sections = append(o.sections, s)
 	}
-	return o, o.parseTransport(&d)
+	return o, o.parseTransport(d)
+}
+
+// parseSDP also takes a description whose last line has no end, as some HTTP clients strip it.
+func parseSDP(text string) (*sdp.SessionDescription, error) {
+	if len(text) > maxOffer {
+		return nil, stage.Errorf(stage.ErrTooLarge, "The offer is longer than %d bytes.", maxOffer).
+			WithCode("bad_sdp")
+	}
+	text = strings.TrimRight(text, "\r\n")
+	if strings.HasPrefix(text, "v=0") && !strings.ContainsAny(text, "\r\n") {
+		return nil, badSDP("The offer has lost its line ends, such as by `curl --data`; " +
+			"send it unchanged (`curl --data-binary`).")
+	}
+	d := &sdp.SessionDescription{}
+	if err := d.UnmarshalString(text + "\r\n"); err != nil {
+		return nil, badSDP("The offer is not an SDP session description.").WithCause(err)
+	}
+	return d, nil
 }
 
 func errAttributes() error {
@@ -97,7 +114,8 @@ func bundleOf(d *sdp.SessionDescription) []string {
 	return nil
 }
 
-// parseTransport reads ICE and DTLS: of the session, or of the section that all are bundled on (RFC 9143, 7.1.3).
+// parseTransport reads ICE and DTLS: of the session, or of the section that all others are bundled
+// on (RFC 9143, 7.1.3).
 func (o *offer) parseTransport(d *sdp.SessionDescription) error {
 	m := d.MediaDescriptions[0]
 	for i, s := range o.sections {
@@ -115,10 +133,15 @@ func (o *offer) parseTransport(d *sdp.SessionDescription) error {
 		}
 	}
 	if len(o.fingerprints) == 0 {
-		return badSDP("The offer has no fingerprint of a certificate (a=fingerprint): media here is always encrypted, by DTLS-SRTP.")
+		return badSDP("The offer has no fingerprint of a certificate (a=fingerprint): " +
+			"media here is always encrypted, by DTLS-SRTP.")
 	}
-	if setup := attribute(d, m, "setup"); setup == "passive" || setup == "holdconn" {
-		return badSDP("The offer says a=setup:%s; it must be actpass or active, as the server waits to be called.", setup)
+	switch setup := attribute(d, m, "setup"); setup {
+	case "", "actpass", "active":
+	case "passive": // as FFmpeg's WHIP muxer
+		o.passive = true
+	default:
+		return badSDP("The offer has a=setup:%s; it must be actpass, active or passive.", setup)
 	}
 	return nil
 }
@@ -147,6 +170,9 @@ func parseSection(d *sdp.SessionDescription, m *sdp.MediaDescription) (_ *sectio
 		s.parseAttribute(a)
 	}
 	s.rids = simulcastOrder(m, s.rids)
+	for _, a := range slices.Concat(m.Attributes, d.Attributes) {
+		s.mixed = s.mixed || a.Key == "extmap-allow-mixed"
+	}
 	return s, nil
 }
 
@@ -172,23 +198,27 @@ func (s *section) parseAttribute(a sdp.Attribute) {
 		s.rtcpMux = true
 	case "rtcp-rsize":
 		s.reducedRTCP = true
-	case "extmap": // "1 urn:…" or "1/sendonly urn:…" (RFC 8285, 8)
-		number, uri, _ := strings.Cut(a.Value, " ")
-		number, _, _ = strings.Cut(number, "/")
-		uri, _, _ = strings.Cut(uri, " ")
-		// Ids above 14 need two-byte headers, which nobody offers who has room below.
-		if id, err := strconv.ParseUint(number, 10, 8); err == nil && id >= 1 && id <= 14 {
-			s.extmap[uri] = uint8(id)
-		}
-	case "ssrc":
-		number, _, _ := strings.Cut(a.Value, " ")
-		if ssrc, err := strconv.ParseUint(number, 10, 32); err == nil && !slices.Contains(s.ssrcs, uint32(ssrc)) && len(s.ssrcs) < 32 {
-			s.ssrcs = append(s.ssrcs, uint32(ssrc))
-		}
+	case "extmap":
+		s.parseExtension(a.Value)
 	case "rid": // "low send …" (RFC 8851)
-		if fields := strings.Fields(a.Value); len(fields) >= 2 && fields[1] == "send" && validRID(fields[0]) && len(s.rids) < 8 {
+		fields := strings.Fields(a.Value)
+		if len(fields) >= 2 && fields[1] == "send" && validRID(fields[0]) && len(s.rids) < 8 {
 			s.rids = append(s.rids, fields[0])
 		}
+	}
+}
+
+// reservedExtension must not be an id in one-byte headers (RFC 8285, 4.2).
+const reservedExtension = 15
+
+// parseExtension reads "1 urn:…" or "1/sendonly urn:…" (RFC 8285, 8).
+func (s *section) parseExtension(value string) {
+	number, uri, _ := strings.Cut(value, " ")
+	number, _, _ = strings.Cut(number, "/")
+	uri, _, _ = strings.Cut(uri, " ")
+	id, err := strconv.ParseUint(number, 10, 8)
+	if err == nil && id >= 1 && id != reservedExtension {
+		s.extmap[uri] = uint8(id)
 	}
 }
 
@@ -199,7 +229,8 @@ func validRID(rid string) bool {
 	return rid != "" && len(rid) <= 16 && strings.IndexFunc(rid, func(r rune) bool { return !ok(r) }) < 0
 }
 
-// simulcastOrder keeps the rids that a=simulcast sends, in its order; without that line there is no simulcast (RFC 8853, 5.3).
+// simulcastOrder keeps the rids that a=simulcast sends, in its order; without that line there is no
+// simulcast (RFC 8853, 5.3).
 func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 	line, _ := m.Attribute("simulcast")
 	fields := strings.Fields(line)
@@ -218,8 +249,8 @@ func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 	return order
 }
 
-// parseCodecs reads each payload type once, in the order of the m-line: a small offer that names one a thousand times must not
-// cost a thousand times as much.
+// parseCodecs reads each payload type once, in the order of the m-line: a small offer that repeats
+// one a thousand times must not cost a thousand times as much.
 func parseCodecs(m *sdp.MediaDescription) (codecs []codec, err error) {
 	described, err := describeCodecs(m)
 	if err != nil {
@@ -245,7 +276,7 @@ func parseCodecs(m *sdp.MediaDescription) (codecs []codec, err error) {
 	return codecs, nil
 }
 
-// describeCodecs collects what the attributes say, by payload type as it is written; "*" is what goes for all.
+// describeCodecs collects the attributes by payload type as it is written; "*" applies to all.
 func describeCodecs(m *sdp.MediaDescription) (map[string]*codec, error) {
 	described := map[string]*codec{"*": {}}
 	for _, a := range m.Attributes {
@@ -268,7 +299,8 @@ func describeCodecs(m *sdp.MediaDescription) (map[string]*codec, error) {
 			c.fmtpLine = strings.TrimSpace(rest)
 		case "rtcp-fb":
 			if len(c.feedback) == maxFeedback {
-				return nil, badSDP("The offer has more than %d kinds of feedback for one codec (a=rtcp-fb).", maxFeedback)
+				return nil, badSDP("The offer has more than %d kinds of feedback for one codec "+
+					"(a=rtcp-fb).", maxFeedback)
 			}
 			c.feedback = append(c.feedback, strings.TrimSpace(rest))
 		}

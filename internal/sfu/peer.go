@@ -43,6 +43,7 @@ type peer struct {
 	icePassword  string
 	remoteUfrag  string
 	fingerprints []fingerprint
+	dtlsClient   bool   // we start the handshake; otherwise the remote side does
 	ssrc         uint32 // of our RTCP
 	reducedRTCP  bool   // RTCP packets may come alone (RFC 5506)
 
@@ -81,6 +82,7 @@ func newPeer(s *SFU, who stage.Participant, o *offer) *peer {
 		icePassword:  rand.Text(),
 		remoteUfrag:  o.ufrag,
 		fingerprints: o.fingerprints,
+		dtlsClient:   o.passive,
 		ssrc:         mathrand.Uint32(),
 		reducedRTCP:  !slices.ContainsFunc(o.sections, func(s *section) bool { return !s.reducedRTCP }),
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Header extensions that we know. Everything else a publisher sends along is not forwarded.
+// Header extensions that are negotiated. All others that a publisher sends are not forwarded.
 const (
 	extMID         = "urn:ietf:params:rtp-hdrext:sdes:mid"
 	extRID         = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
@@ -15,18 +15,19 @@ const (
 	extTransportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 )
 
-// A plan is what the answer will say: at most one audio and one video section are taken, all others are refused.
+// A plan is the content of the answer: at most one audio and one video section are accepted, all
+// others are refused.
 type plan struct {
 	publishing   bool
 	layered      bool // to a viewer: there are layers to choose from
 	audio, video *planned
 }
 
-// planned is one section that is taken.
+// planned is one section that is accepted.
 type planned struct {
 	section *section
 	codec   codec
-	active  bool // media flows, in the one direction that this session is for
+	active  bool // media flows, in the one direction that the session has
 	ssrc    uint32
 }
 
@@ -39,13 +40,19 @@ func (p *plan) of(s *section) *planned {
 	return nil
 }
 
-// planPublish takes H.264 and Opus. A broadcast without H.264 is refused as IVS does, also one that has no video at all.
+// planPublish accepts H.264 and Opus. It refuses a broadcast without H.264, as IVS does, also one
+// without any video; and one whose sound is in no codec that a viewer could play.
 func planPublish(o *offer) (*plan, error) {
 	p := &plan{publishing: true}
 	p.take(o, func(s *section) bool { return s.sends })
 	if p.video == nil {
-		return nil, stage.Errorf(stage.ErrInvalid, "The offer has no H.264 video (packetization-mode 1), and the stage takes nothing else; choose an H.264 encoder. "+
-			"To publish sound alone, offer an H.264 video track and send nothing on it.").WithCode("no_h264")
+		return nil, noCodec("no_h264", "The offer has no H.264 video (packetization-mode 1), and the "+
+			"stage takes nothing else; choose an H.264 encoder. To publish sound alone, offer an "+
+			"H.264 video track and send nothing on it.")
+	}
+	if p.audio == nil && wanted(o, "audio", func(s *section) bool { return s.sends }) {
+		return nil, noCodec("no_opus", "The offer has sound, but not as Opus, and the stage takes "+
+			"nothing else; choose Opus as the audio encoder.")
 	}
 	if !p.anyActive() {
 		return nil, badSDP("The offer sends neither sound nor picture.")
@@ -53,19 +60,32 @@ func planPublish(o *offer) (*plan, error) {
 	return p, p.checkTransport(o)
 }
 
+// planSubscribe refuses an offer that wants a kind of media in no codec that the stage has: with a
+// reason, a player's author knows what to change, and not if a section is refused in the answer.
 func planSubscribe(o *offer) (*plan, error) {
 	p := &plan{}
 	p.take(o, func(s *section) bool { return s.receives })
-	if p.audio == nil && p.video == nil {
-		if slices.ContainsFunc(o.sections, func(s *section) bool { return s.kind == "video" }) {
-			return nil, stage.Errorf(stage.ErrInvalid, "This player offers no H.264 video (packetization-mode 1).").WithCode("no_h264")
-		}
+	receives := func(s *section) bool { return s.receives }
+	switch {
+	case p.video == nil && wanted(o, "video", receives):
+		return nil, noCodec("no_h264", "This player offers no H.264 video (packetization-mode 1).")
+	case p.audio == nil && wanted(o, "audio", receives):
+		return nil, noCodec("no_opus", "This player offers no Opus audio.")
+	case !p.anyActive():
 		return nil, badSDP("The offer receives neither Opus sound nor H.264 video.")
 	}
-	if !p.anyActive() {
-		return nil, badSDP("The offer receives neither sound nor picture.")
-	}
 	return p, p.checkTransport(o)
+}
+
+func noCodec(code, detail string) error {
+	return stage.Errorf(stage.ErrInvalid, "%s", detail).WithCode(code)
+}
+
+// wanted reports whether a section of that kind is active.
+func wanted(o *offer, kind string, active func(*section) bool) bool {
+	return slices.ContainsFunc(o.sections, func(s *section) bool {
+		return s.kind == kind && !s.rejected && active(s)
+	})
 }
 
 // take prefers sections that are active.
@@ -96,8 +116,9 @@ func (p *plan) checkTransport(o *offer) error {
 		case m == nil:
 		case !m.section.rtcpMux:
 			return badSDP("The offer has no a=rtcp-mux; there is one port for everything.")
-		case len(o.sections) > 1 && p.audio != nil && p.video != nil && !m.section.bundled(o):
-			return badSDP("The offer does not bundle sound and picture (a=group:BUNDLE); there is one port for everything.")
+		case p.audio != nil && p.video != nil && !m.section.bundled(o):
+			return badSDP("The offer does not bundle sound and picture (a=group:BUNDLE); " +
+				"there is one port for everything.")
 		}
 	}
 	return nil
@@ -125,8 +146,9 @@ func pickOpus(s *section) *planned {
 	return nil
 }
 
-// pickH264 takes the payload type that most decoders can play: constrained baseline before baseline before the rest.
-// What the encoder really makes is another matter (OBS says 42e01f whatever it sends) and is measured.
+// pickH264 picks the payload type that most decoders play: constrained baseline before baseline
+// before the rest. It need not be what the encoder makes (OBS always offers 42e01f), so the profile
+// that arrives is measured.
 func pickH264(s *section) *planned {
 	var best *codec
 	for i := range s.codecs {
@@ -141,21 +163,41 @@ func pickH264(s *section) *planned {
 	return &planned{section: s, codec: *best}
 }
 
-// h264Rank reads profile-level-id (RFC 6184, 8.1): profile_idc, then the constraint flags, of which 0x40 makes baseline constrained.
+// h264Rank reads profile-level-id (RFC 6184, 8.1): profile_idc, then the constraint flags, of which
+// 0x40 makes baseline constrained. A payload type that does not name its packetization mode is the
+// last choice: by the RFC that means mode 0, but GStreamer leaves the parameters out and plays
+// mode 1 as well.
 func h264Rank(c codec) int {
-	if c.name != "H264" || c.clock != 90000 || c.fmtp["packetization-mode"] != "1" {
+	if c.name != "H264" || c.clock != 90000 {
+		return 0
+	}
+	switch c.fmtp["packetization-mode"] {
+	case "":
+		return 1
+	case "1":
+	default:
 		return 0
 	}
 	profile := strings.ToLower(c.fmtp["profile-level-id"])
+	baseline := len(profile) == 6 && profile[:2] == "42"
 	switch {
-	case len(profile) == 6 && profile[:2] == "42" && strings.ContainsRune("4567cdef", rune(profile[2])):
+	case baseline && strings.ContainsRune("4567cdef", rune(profile[2])):
+		return 4
+	case baseline, profile == "": // absent means baseline
 		return 3
-	case len(profile) == 6 && profile[:2] == "42", profile == "": // absent means baseline
-		return 2
 	}
-	return 1
+	return 2
 }
 
 func (p *planned) feedback(name string) bool { return slices.Contains(p.codec.feedback, name) }
 
+// ext is the extension's id, or 0.
 func (p *planned) ext(uri string) uint8 { return p.section.extmap[uri] }
+
+// rids are the layers that are accepted: none if packets could not name theirs.
+func (p *planned) rids() []string {
+	if p.ext(extRID) == 0 {
+		return nil
+	}
+	return p.section.rids
+}

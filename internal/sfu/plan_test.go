@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func answerTo(t *testing.T, name string, plans func(*offer) (*plan, error), chan
 	}
 	s := &SFU{}
 	s.cfg.setDefaults()
-	return newPeer(s, stage.Participant{}, o).answer(o, []candidate{}, plan), nil
+	return newPeer(s, stage.Participant{}, o).answer(o, []candidate{{netip.MustParseAddrPort("127.0.0.1:8189"), 1}}, plan), nil
 }
 
 // planLayered is a viewer of a simulcast.
@@ -47,6 +48,28 @@ func TestAnswers(t *testing.T) {
 		want  []string // lines, in this order
 		never []string
 	}{
+		{"publish-setup-passive", planPublish, []string{
+			"m=audio 9", "a=setup:active", "a=candidate:1", "a=end-of-candidates",
+			"m=video 9", "a=setup:active", "a=recvonly", "a=candidate:1", "a=end-of-candidates",
+		}, []string{"setup:passive", "actpass"}},
+		{"subscribe-setup-passive", planSubscribe, []string{"m=video 9", "a=setup:active", "a=sendonly"}, nil},
+		{"subscribe-h264-without-fmtp", planSubscribe, []string{
+			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=sendonly",
+			"m=video 9 UDP/TLS/RTP/SAVPF 103", "a=sendonly", "a=rtpmap:103 H264/90000", "a=candidate:1",
+		}, []string{"fmtp:103"}},
+		{"publish-rid-extension-id-17", planPublish, []string{
+			"a=extmap:16 urn:ietf:params:rtp-hdrext:sdes:mid", "a=extmap:17 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+			"a=extmap-allow-mixed", "a=rid:h recv", "a=rid:l recv", "a=simulcast:recv h;l",
+		}, nil},
+		{"publish-no-final-newline", planPublish, []string{"m=video 9 UDP/TLS/RTP/SAVPF 96", "a=recvonly"}, nil},
+		{"publish-simulcast-obs-like", planPublish, []string{"a=simulcast:recv 0;1;2"}, []string{"extmap-allow-mixed"}},
+		{"publish-firefox-like", planPublish, []string{
+			"m=audio 9 UDP/TLS/RTP/SAVPF 109", "a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1\r\n",
+			"m=video 9 UDP/TLS/RTP/SAVPF 126", "a=rtcp-fb:126 transport-cc",
+		}, nil},
+		{"publish-safari-like", planPublish, []string{
+			"a=fmtp:111 minptime=10;useinbandfec=1;stereo=1\r\n", "m=video 9 UDP/TLS/RTP/SAVPF 98",
+		}, nil},
 		{"obs-30.2", planPublish, []string{
 			"a=ice-lite", "a=group:BUNDLE 0 1",
 			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", "a=setup:passive", "a=recvonly", "a=rtpmap:111 opus/48000/2",
@@ -57,7 +80,7 @@ func TestAnswers(t *testing.T) {
 		}, []string{"a=simulcast", "a=rid"}},
 		{"obs-32.1-simulcast", planPublish, []string{"a=rid:0 recv", "a=rid:1 recv", "a=rid:2 recv", "a=simulcast:recv 0;1;2"}, nil},
 		{"chromium-publish-simulcast", planPublish, []string{
-			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 108", "a=recvonly", "a=rtpmap:108 H264/90000",
+			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "stereo=1", "m=video 9 UDP/TLS/RTP/SAVPF 108", "a=recvonly", "a=rtpmap:108 H264/90000",
 			"a=rtcp-fb:108 transport-cc", "repaired-rtp-stream-id", "transport-wide-cc", "a=simulcast:recv low;mid;hi",
 		}, []string{"VP8", "abs-send-time"}},
 		{"chromium-view", planSubscribe, []string{"m=audio", "m=video"}, []string{"transport"}},
@@ -108,7 +131,9 @@ func TestOffersRefused(t *testing.T) {
 		"not SDP":          {[]string{"v=0", "hello"}, "bad_sdp"},
 		"no fingerprint":   {[]string{"a=fingerprint", "a=finger"}, "bad_sdp"},
 		"no credentials":   {[]string{"a=ice-pwd", "a=ice-password"}, "bad_sdp"},
-		"passive":          {[]string{"setup:actpass", "setup:passive"}, "bad_sdp"},
+		"held":             {[]string{"setup:actpass", "setup:holdconn"}, "bad_sdp"},
+		"no Opus":          {[]string{"OPUS/48000", "PCMA/8000", "opus/48000", "PCMA/8000"}, "no_opus"},
+		"no line ends":     {[]string{"\r\n", ""}, "bad_sdp"},
 		"not bundled":      {[]string{"a=group:BUNDLE 0 1", "a=group:BUNDLE 0"}, "bad_sdp"},
 		"no rtcp-mux":      {[]string{"a=rtcp-mux", "a=rtcp"}, "bad_sdp"},
 		"sends nothing":    {[]string{"a=sendonly", "a=inactive"}, "bad_sdp"},
@@ -124,5 +149,46 @@ func TestOffersRefused(t *testing.T) {
 	}
 	if _, err := parseOffer(strings.Repeat("a=x\r\n", maxOffer)); err == nil {
 		t.Error("an endless offer was read")
+	}
+}
+
+// Layers whose packets could not name their layer are one layer.
+func TestLayersThatCannotBeToldApart(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string][]string{
+		"no extension":    {"a=extmap:17 ", "a=extmap:17x "},
+		"a reserved id":   {"a=extmap:17 ", "a=extmap:15 "},
+		"an id too large": {"a=extmap:17 ", "a=extmap:256 "},
+	} {
+		got, err := answerTo(t, "publish-rid-extension-id-17", planPublish, change...)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if strings.Contains(got, "simulcast") || strings.Contains(got, "a=rid") {
+			t.Errorf("%s: layers are accepted in\n%s", name, got)
+		}
+	}
+}
+
+// A section in a codec that the stage lacks refuses the whole offer: a refused section is easily
+// overlooked.
+func TestNoSectionIsRefusedInSilence(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		offer  string
+		plans  func(*offer) (*plan, error)
+		change []string
+		code   string
+	}{
+		{"publish-pcma-and-h264", planPublish, nil, "no_opus"},
+		{"chromium-view", planSubscribe, []string{"opus/48000", "PCMA/8000"}, "no_opus"},
+		{"chromium-view", planSubscribe, []string{"H264/90000", "VP8/90000"}, "no_h264"},
+		{"subscribe-h264-without-fmtp", planSubscribe, []string{"a=rtpmap:103", "a=fmtp:103 packetization-mode=0\r\na=rtpmap:103"}, "no_h264"},
+	} {
+		_, err := answerTo(t, test.offer, test.plans, test.change...)
+		var problem *stage.Error
+		if !errors.As(err, &problem) || problem.Code != test.code {
+			t.Errorf("%s: got %v, want %s", test.offer, err, test.code)
+		}
 	}
 }

@@ -40,7 +40,7 @@ func (pub *publication) currentSource() *publisher {
 func (pub *publication) layered() bool {
 	pub.mu.Lock()
 	defer pub.mu.Unlock()
-	return pub.source != nil && len(pub.source.plan.video.section.rids) > 1
+	return pub.source != nil && len(pub.source.plan.video.rids()) > 1
 }
 
 // setSource answers whom the new source replaces.

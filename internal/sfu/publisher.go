@@ -155,7 +155,7 @@ func (p *publisher) payloadType(video bool) uint8 {
 
 func (p *publisher) newLayer(h *rtp.Header) *track {
 	rid := ""
-	if rids := p.plan.video.section.rids; len(rids) > 0 {
+	if rids := p.plan.video.rids(); len(rids) > 0 {
 		rid = string(h.GetExtension(p.ridID))
 		if !slices.Contains(rids, rid) {
 			return nil // not told yet which one it is; it will be

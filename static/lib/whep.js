@@ -1,9 +1,6 @@
 /** Plays a participant by WHEP: one POST with an offer, one answer, and a DELETE at the end. */
 import { base, problem } from './api.js';
 
-/** Milliseconds for the candidates of the offer; the server's are all in its answer. */
-const GATHER = 1_000;
-
 /**
  * @param {string} participantId
  * @param {object} on
@@ -34,13 +31,16 @@ export async function play(participantId, on, { fetch = globalThis.fetch, Peer =
     peer.onconnectionstatechange = () => on.state?.(peer.connectionState);
     peer.addTransceiver('video', { direction: 'recvonly' });
     peer.addTransceiver('audio', { direction: 'recvonly' });
-    await peer.setLocalDescription();
-    await gathered(peer);
+    const sdp = inStereo((await peer.createOffer()).sdp ?? '');
     const response = await fetch(new URL(`whep/${encodeURIComponent(participantId)}`, base), {
-      method: 'POST', credentials: 'same-origin', headers: { 'Content-Type': 'application/sdp' }, body: peer.localDescription?.sdp,
+      method: 'POST', credentials: 'same-origin', headers: { 'Content-Type': 'application/sdp' }, body: sdp,
     });
     if (response.status !== 201) throw await problem(response);
     session = new URL(response.headers.get('Location') ?? '', response.url).href;
+    // Only now does the browser look for candidates: with the TURN servers of the answer among
+    // them. The server needs none in the offer, as it learns addresses from connectivity checks.
+    peer.setConfiguration({ iceServers: iceServers(response.headers.get('Link') ?? '') });
+    await peer.setLocalDescription({ type: 'offer', sdp });
     await peer.setRemoteDescription({ type: 'answer', sdp: await response.text() });
     return { stop, fit, peer };
   } catch (err) {
@@ -49,15 +49,35 @@ export async function play(participantId, on, { fetch = globalThis.fetch, Peer =
   }
 }
 
-/** @param {RTCPeerConnection} peer @returns {Promise<void>} */
-function gathered(peer) {
-  if (peer.iceGatheringState === 'complete') return Promise.resolve();
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, GATHER);
-    peer.addEventListener('icegatheringstatechange', () => {
-      if (peer.iceGatheringState !== 'complete') return;
-      clearTimeout(timer);
-      resolve();
-    });
+/**
+ * An offer whose Opus is received in stereo: without `stereo=1` in its own offer a browser mixes
+ * what comes down to mono (RFC 7587, 6.1).
+ * @param {string} sdp
+ */
+export function inStereo(sdp) {
+  const opus = /^a=rtpmap:(\d+) opus\/48000\/2\r?$/im.exec(sdp)?.[1];
+  if (!opus) return sdp;
+  const fmtp = new RegExp(`^(a=fmtp:${opus} )(.*?)(\r?)$`, 'm');
+  if (!fmtp.test(sdp)) return sdp.replace(/^(a=rtpmap:\d+ opus\/48000\/2)(\r?)$/im, `$1$2\na=fmtp:${opus} stereo=1$2`);
+  return sdp.replace(fmtp, (_, head, parameters, end) => {
+    const rest = parameters.split(';').filter((/** @type {string} */ p) => p && !/^\s*stereo=/.test(p));
+    return `${head}${[...rest, 'stereo=1'].join(';')}${end}`;
+  });
+}
+
+/**
+ * The STUN and TURN servers of a Link header (RFC 9725, 4.6). Links of other relations are no
+ * business of ours.
+ * @param {string} header
+ * @returns {RTCIceServer[]}
+ */
+export function iceServers(header) {
+  const links = header.matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^",;\s]+))*)/g);
+  return [...links].flatMap(([, urls, text]) => {
+    const parameters = Object.fromEntries([...text.matchAll(/([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]+))/g)]
+      .map(([, name, quoted, plain]) => [name.toLowerCase(), plain ?? quoted.replace(/\\(.)/g, '$1')]));
+    if (parameters.rel !== 'ice-server' || !/^(stun|turn)s?:/.test(urls)) return [];
+    const { username, credential } = parameters;
+    return [username ? { urls, username, credential } : { urls }];
   });
 }

@@ -33,6 +33,7 @@ type ClipOptions struct {
 	Length        time.Duration // of the loop; 2 s, but at least one keyframe interval
 	AAC           bool          // sound in AAC, which OBS sends as Opus when its encoder was not changed
 	Silent        bool          // silence in place of a tone
+	LeftTone      bool          // the tone on the left only, at half of full scale: RMS 0.353
 }
 
 func (o ClipOptions) withDefaults() ClipOptions {
@@ -114,6 +115,9 @@ func encode(dir string, o ClipOptions) error {
 		source = "anullsrc=sample_rate=48000"
 	}
 	sound := []string{"-f", "lavfi", "-i", source, "-t", seconds, "-ac", "2"}
+	if o.LeftTone { // ffmpeg's sine has an eighth of full scale
+		sound = append(sound, "-af", "volume=4,pan=stereo|c0=c0|c1=0*c0")
+	}
 	if o.AAC {
 		sound = append(sound, "-c:a", "aac", "-b:a", "96k", "-f", "adts", "audio.adts")
 	} else {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/interceptor"
@@ -67,8 +68,14 @@ func opus() webrtc.RTPCodecParameters {
 		SDPFmtpLine: "minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1"}}
 }
 
-// negotiate makes the offer, with candidates if asked for, knocks, and takes the answer.
-func negotiate(ctx context.Context, pc *webrtc.PeerConnection, door Door, withCandidates bool) (Answer, error) {
+// An offering is how an offer is made.
+type offering struct {
+	candidates bool // wait for them and put them into it
+	passive    bool // a=setup:passive
+}
+
+// negotiate sends the offer through the door and takes the answer.
+func negotiate(ctx context.Context, pc *webrtc.PeerConnection, door Door, o offering) (Answer, error) {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
 		return Answer{}, err
@@ -78,13 +85,16 @@ func negotiate(ctx context.Context, pc *webrtc.PeerConnection, door Door, withCa
 		return Answer{}, err
 	}
 	text := offer.SDP // OBS: no candidates in it since 30.2
-	if withCandidates {
+	if o.candidates {
 		select {
 		case <-gathered:
 		case <-ctx.Done():
 			return Answer{}, ctx.Err()
 		}
 		text = pc.LocalDescription().SDP
+	}
+	if o.passive { // pion takes the role that the answer leaves it
+		text = strings.ReplaceAll(text, "a=setup:actpass", "a=setup:passive")
 	}
 	answer, err := door(ctx, text)
 	if err != nil {

@@ -26,6 +26,7 @@ type PublishOptions struct {
 	NoAudio    bool
 	VP8        bool // the picture's m-line offers VP8 alone
 	Candidates bool // put candidates into the offer, as OBS before 30.2 did
+	Passive    bool // be the DTLS server (a=setup:passive), as FFmpeg's WHIP muxer
 }
 
 // A Publisher is a WHIP client that is connected and sends in real time until it is closed.
@@ -91,7 +92,7 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 		p.Offer = offer
 		return door(ctx, offer)
 	}
-	if p.Answer, err = negotiate(ctx, p.pc, knock, o.Candidates); err != nil {
+	if p.Answer, err = negotiate(ctx, p.pc, knock, offering{o.Candidates, o.Passive}); err != nil {
 		return err
 	}
 	select {

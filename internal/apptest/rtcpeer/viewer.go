@@ -22,6 +22,7 @@ type ViewOptions struct {
 	NoVideo, NoAudio bool
 	VP8              bool // offers VP8 first, H.264 second, as browsers do
 	NoTransportCC    bool // offers no transport-wide feedback, as plain players do
+	Passive          bool // is the DTLS server (a=setup:passive)
 
 	Patience time.Duration // how long it waits for a missing packet; 1.5 s
 }
@@ -106,7 +107,7 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 		return answer, err
 	}
 	var err error
-	if v.Answer, err = negotiate(ctx, v.pc, knock, false); err != nil {
+	if v.Answer, err = negotiate(ctx, v.pc, knock, offering{passive: o.Passive}); err != nil {
 		return err
 	}
 	select {
