@@ -52,7 +52,7 @@ var finalCodes = []string{
 	"kicked", "token_revoked", "replaced", "denied", "no_grant", "no_capability", "insufficient_capabilities",
 	"stage_deleted", "stage_gone", "stage_full", "quota_exceeded", "bad_sdp",
 	// What OBS sends is wrong, and will be again.
-	"no_h264", "bitrate_exceeded", "resolution_exceeded", "b_frame_present", "invalid_video_codec", "invalid_audio_codec", "invalid_input",
+	"no_h264", "no_opus", "bitrate_exceeded", "resolution_exceeded", "b_frame_present", "invalid_video_codec", "invalid_audio_codec", "invalid_input",
 }
 
 func (v Verdict) err() error {

@@ -33,7 +33,7 @@ func StatusOf(err error) Status {
 		switch e.Code {
 		case "token_expired":
 			return Status{http.StatusUnauthorized, ivsTokenExpired}
-		case "no_h264":
+		case "no_h264", "no_opus":
 			return Status{http.StatusBadRequest, ivsNoCodec}
 		case "stage_full": // 403, because the web SDK reads 2005 under 400 and 403 only
 			return Status{http.StatusForbidden, ivsStageFull}

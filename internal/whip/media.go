@@ -8,8 +8,8 @@ import (
 
 // Media is the plane behind the doors: it negotiates and carries the media of sessions. It is safe for concurrent use.
 //
-// Errors are *stage.Error: ErrInvalid with code "bad_sdp" for an offer that cannot be read, ErrInvalid "no_h264" for a
-// publisher whose offer has no H.264 (IVS: 2014), ErrNotFound "not_publishing" for a Subscribe to nobody,
+// Errors are *stage.Error: ErrInvalid with code "bad_sdp" for an offer that cannot be read, ErrInvalid "no_h264" or
+// "no_opus" for an offer that wants media in no codec of the stage (IVS: 2014), ErrNotFound "not_publishing" for a Subscribe to nobody,
 // ErrConflict "stage_full" when a limit of the stage is reached, ErrTooMany or ErrUnavailable when the server is full.
 //
 // Publish and Subscribe return when the answer is complete (candidates included). The session lives until Close is

@@ -7,7 +7,7 @@
  */
 
 /** Codes of a stage that ends what OBS sends: only other settings help. */
-export const SETTINGS = Object.freeze(['no_h264', 'bitrate_exceeded', 'resolution_exceeded', 'b_frame_present',
+export const SETTINGS = Object.freeze(['no_h264', 'no_opus', 'bitrate_exceeded', 'resolution_exceeded', 'b_frame_present',
   'invalid_video_codec', 'invalid_audio_codec', 'invalid_input']);
 
 /** Codes after which no new token is requested: it would not help, or it would defy a decision. */

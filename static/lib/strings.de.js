@@ -425,6 +425,7 @@ export const server = {
   'stage_full': 'Die Bühne ist voll. Erst muss jemand gehen.',
   'server_full': 'Der Server hat gerade zu viele Verbindungen. Versuche es gleich noch einmal.',
   'no_h264': 'OBS bietet kein H.264-Bild an, und die Bühne nimmt nichts anderes. Richte OBS neu ein.',
+  'no_opus': 'OBS bietet Ton an, aber nicht als Opus, und die Bühne nimmt nichts anderes. Richte OBS neu ein.',
   'bad_sdp': 'Die Bühne hat nicht verstanden, was OBS anbietet. Richte OBS neu ein; wenn das nicht hilft, zeige dies deinem Betreiber: {detail}',
   'replaced': 'Mit demselben Token hat eine andere Verbindung die Sendung übernommen. Sendest du noch von anderswo?',
   'negotiation_timeout': 'Die Verbindung kam nicht rechtzeitig zustande. Versuche es noch einmal.',

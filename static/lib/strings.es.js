@@ -425,6 +425,7 @@ export const server = {
   'stage_full': 'El escenario está lleno. Primero tiene que salir alguien.',
   'server_full': 'El servidor tiene ahora demasiadas conexiones. Inténtalo enseguida de nuevo.',
   'no_h264': 'OBS no ofrece vídeo H.264, y el escenario no admite otro. Prepara OBS de nuevo.',
+  'no_opus': 'OBS ofrece sonido, pero no como Opus, y el escenario no admite otro. Prepara OBS de nuevo.',
   'bad_sdp': 'El escenario no entendió lo que ofrece OBS. Prepara OBS de nuevo; si no ayuda, enseña esto a tu operador: {detail}',
   'replaced': 'Otra conexión con el mismo token tomó la emisión. ¿Emites también desde otro sitio?',
   'negotiation_timeout': 'La conexión no se acordó a tiempo. Inténtalo de nuevo.',
