@@ -72,7 +72,7 @@ var pens = []pen{
 	{code: []string{"github.com/aws/"}, in: []string{"internal/ivs", "internal/keys"}, tests: true},
 	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu/...", "internal/apptest/rtcpeer"}},
 	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose", "database/sql"}, in: []string{"internal/store", "internal/apptest/pg"}},
-	{code: []string{"github.com/golang-jwt/"}, in: []string{"internal/token"}, tests: true},
+	{code: []string{"github.com/golang-jwt/"}, tests: true},
 	{code: []string{"github.com/alexedwards/argon2id"}, in: []string{"internal/access"}},
 	{code: []string{"github.com/alecthomas/kong"}, in: []string{"internal/app"}},
 	{code: []string{"github.com/coder/websocket"}, in: []string{"internal/obs", "internal/signal", "internal/apptest/fakeobs"}, tests: true},

@@ -73,7 +73,7 @@ func ParseCapabilities(words []string) (Capabilities, error) {
 		case "subscribe":
 			c |= Subscribe
 		default:
-			return 0, Errorf(ErrInvalid, "a capability is publish or subscribe, not %q", word)
+			return 0, Errorf(ErrInvalid, "A capability is publish or subscribe, not %q.", word)
 		}
 	}
 	return c, nil
@@ -137,20 +137,20 @@ func (r TokenRequest) Validate() error {
 		return err
 	}
 	if r.Capabilities == 0 || r.Capabilities&^(Publish|Subscribe) != 0 {
-		return Errorf(ErrInvalid, "a token carries publish, subscribe or both")
+		return Errorf(ErrInvalid, "A token carries publish, subscribe or both.")
 	}
 	if !utf8.ValidString(r.UserID) || utf8.RuneCountInString(r.UserID) > MaxUserID {
-		return Errorf(ErrInvalid, "a user id has at most %d characters of UTF-8", MaxUserID)
+		return Errorf(ErrInvalid, "A user ID has at most %d characters of UTF-8.", MaxUserID)
 	}
 	size := 0
 	for k, v := range r.Attributes {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return Errorf(ErrInvalid, "attributes are UTF-8")
+			return Errorf(ErrInvalid, "Attributes are UTF-8.")
 		}
 		size += len(k) + len(v)
 	}
 	if size > MaxAttributes {
-		return Errorf(ErrInvalid, "attributes have at most %d bytes together, these have %d",
+		return Errorf(ErrInvalid, "Attributes have at most %d bytes together, these have %d.",
 			MaxAttributes, size)
 	}
 	return nil

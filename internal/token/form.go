@@ -9,73 +9,87 @@ import (
 	"encoding/asn1"
 	"errors"
 	"math/big"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 const scalar = 48 // bytes of a P-384 scalar
 
-var errCurve = errors.New("participant tokens are signed with a key on the curve P-384")
+var (
+	errCurve     = errors.New("participant tokens are signed with a key on the curve P-384")
+	errSignature = errors.New("the signature does not match")
+)
 
 // A Form is one of the two ways in which participant tokens are signed.
 type Form int
 
 const (
-	// SelfSigned is the form of tokens signed with an own key: alg ES384 with the key's ARN as kid, and the signature of
-	// RFC 7518, 3.4: the two scalars side by side.
+	// SelfSigned is the form of tokens signed with an own key: alg ES384 with the key's ARN as kid,
+	// and the signature of RFC 7518, 3.4: the two scalars side by side.
 	SelfSigned Form = iota
-	// APIMade is the form of CreateParticipantToken: alg "KMS", which no registry knows, no kid, and the signature in the
-	// DER that AWS KMS answers.
+	// APIMade is the form of CreateParticipantToken: alg "KMS", which no registry has, without kid,
+	// and the signature in the DER that AWS KMS returns.
 	APIMade
 )
 
-var _ jwt.SigningMethod = SelfSigned
-
-// Alg is the "alg" of the token's header.
-func (f Form) Alg() string {
+// algorithm is the "alg" of the token's header.
+func (f Form) algorithm() string {
 	if f == APIMade {
 		return "KMS"
 	}
 	return "ES384"
 }
 
-// Sign signs with a crypto.Signer, whose private half may be elsewhere, such as in AWS KMS.
-func (f Form) Sign(text string, key any) ([]byte, error) {
-	signer, ok := key.(crypto.Signer)
-	if !ok || !onP384(signer.Public()) {
+func formOf(algorithm string) (Form, bool) {
+	for _, f := range []Form{SelfSigned, APIMade} {
+		if algorithm == f.algorithm() {
+			return f, true
+		}
+	}
+	return 0, false
+}
+
+// sign signs with a crypto.Signer, whose private half may be elsewhere, such as in AWS KMS.
+func (f Form) sign(text string, key crypto.Signer) ([]byte, error) {
+	if !onP384(key.Public()) {
 		return nil, errCurve
 	}
 	digest := sha512.Sum384([]byte(text))
-	der, err := signer.Sign(rand.Reader, digest[:], crypto.SHA384)
+	der, err := key.Sign(rand.Reader, digest[:], crypto.SHA384)
 	if err != nil || f == APIMade {
 		return der, err
 	}
 	return raw(der)
 }
 
-// Verify checks a signature with an *ecdsa.PublicKey.
-func (f Form) Verify(text string, sig []byte, key any) error {
-	public, ok := key.(*ecdsa.PublicKey)
-	if !ok || !onP384(public) {
+func (f Form) verify(text string, sig []byte, key *ecdsa.PublicKey) error {
+	if !onP384(key) {
 		return errCurve
 	}
+	digest := sha512.Sum384([]byte(text))
 	if f == SelfSigned {
-		return jwt.SigningMethodES384.Verify(text, sig, public)
+		if len(sig) != 2*scalar {
+			return errSignature
+		}
+		r, s := new(big.Int).SetBytes(sig[:scalar]), new(big.Int).SetBytes(sig[scalar:])
+		if !ecdsa.Verify(key, digest[:], r, s) {
+			return errSignature
+		}
+		return nil
 	}
-	if digest := sha512.Sum384([]byte(text)); !ecdsa.VerifyASN1(public, digest[:], sig) {
-		return jwt.ErrECDSAVerification
+	if !ecdsa.VerifyASN1(key, digest[:], sig) {
+		return errSignature
 	}
 	return nil
 }
 
-// raw turns the DER that every crypto.Signer answers into r and s side by side.
+// raw turns the DER that every crypto.Signer returns into r and s side by side.
 func raw(der []byte) ([]byte, error) {
 	var sig struct{ R, S *big.Int }
 	if rest, err := asn1.Unmarshal(der, &sig); err != nil || len(rest) != 0 {
-		return nil, errors.New("the signer answered something other than an ECDSA signature in DER")
+		return nil, errors.New("the signer returned something other than an ECDSA signature in DER")
 	}
-	if sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > 8*scalar || sig.S.BitLen() > 8*scalar {
-		return nil, errors.New("the signer answered a signature that is not of P-384")
+	if sig.R.Sign() <= 0 || sig.S.Sign() <= 0 ||
+		sig.R.BitLen() > 8*scalar || sig.S.BitLen() > 8*scalar {
+		return nil, errors.New("the signer returned a signature that is not of P-384")
 	}
 	out := make([]byte, 2*scalar)
 	sig.R.FillBytes(out[:scalar])

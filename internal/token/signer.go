@@ -7,27 +7,25 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // A Signer issues participant tokens with an own key. It is safe for concurrent use.
 type Signer struct {
 	Key       crypto.Signer // on P-384
-	KeyID     string        // the ARN of the public key, as GetPublicKey answers it
-	Form      Form          // SelfSigned unless the token shall look like one of CreateParticipantToken
+	KeyID     string        // the ARN of the public key, as GetPublicKey returns it
+	Form      Form          // APIMade: as CreateParticipantToken makes them
 	Endpoints func(context.Context, stage.ARN) (stage.Endpoints, error)
 	Now       func() time.Time
 
-	WHIPEndpoint func(stage.Endpoints) string // what a WHIP client is given; nil: Endpoints.WHIP
+	WHIPEndpoint func(stage.Endpoints) string // the URL for WHIP clients; nil: Endpoints.WHIP
 	NewID        func() string                // nil: stage.NewID
-	Name         string                       // of the issuer in the operator's list; "": own key and its ID
+	Name         string                       // ParticipantToken.IssuedBy; "": own key and its ID
 }
 
 var _ stage.Issuer = (*Signer)(nil)
 
-// IssueToken makes a token for a new participant.
+// IssueToken creates a token for a new participant.
 func (s *Signer) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
 	if err := req.Validate(); err != nil {
 		return stage.ParticipantToken{}, err
@@ -36,7 +34,7 @@ func (s *Signer) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.
 	if err != nil {
 		return stage.ParticipantToken{}, fmt.Errorf("endpoints of %s: %w", req.Stage, err)
 	}
-	// Both times are whole seconds, so that the life of the token is exactly the TTL, of which 14 days are the limit.
+	// Both times are whole seconds, so that the token lives exactly its TTL: IVS allows 14 days.
 	now := s.Now().Truncate(time.Second)
 	p := stage.Participant{
 		ID:           stage.ParticipantID(s.newID()),
@@ -48,7 +46,8 @@ func (s *Signer) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.
 	}
 	text, err := s.sign(newClaims(p, endpoints, now))
 	if err != nil {
-		return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable, "the key that signs tokens cannot be used at the moment").WithCode("signing_failed").WithCause(err)
+		return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable,
+			"the key that signs tokens cannot be used at the moment").WithCode("signing_failed").WithCause(err)
 	}
 	return stage.ParticipantToken{
 		Participant:  p,
@@ -60,11 +59,11 @@ func (s *Signer) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.
 }
 
 func (s *Signer) sign(c claims) (string, error) {
-	t := jwt.NewWithClaims(s.Form, c)
+	h := header{Algorithm: s.Form.algorithm(), Type: "JWT"}
 	if s.Form == SelfSigned {
-		t.Header["kid"] = s.KeyID
+		h.KeyID = s.KeyID
 	}
-	return t.SignedString(s.Key)
+	return join(h, c, func(text string) ([]byte, error) { return s.Form.sign(text, s.Key) })
 }
 
 func (s *Signer) newID() string {

@@ -1,24 +1,27 @@
-// Package token makes and checks the participant tokens of stages, exactly as Amazon IVS has them: a JSON Web Token signed
-// with ES384 by one's own key ("Distribute Tokens", Amazon IVS Real-Time User Guide), so that the same code signs for
-// stages of AWS and for stages of our own. The one other form is that of CreateParticipantToken, which the emulator makes.
+// Package token creates and verifies the participant tokens of stages, exactly as Amazon IVS has
+// them: JSON Web Tokens (RFC 7519) signed with ES384 by an own key ("Distribute Tokens", Amazon IVS
+// Real-Time User Guide). So the same code signs for AWS stages and for local ones. The one other form
+// is that of CreateParticipantToken, which the emulator creates.
 package token
 
 import (
+	"encoding/json"
+	"errors"
+	"strings"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// version is the only one that IVS accepts in a self-signed token. It is "X.F" with F a set of flags, none of them set:
-// to a web SDK the flag 2 would mean to send silence while it only watches.
+// version is the only one that IVS accepts in a self-signed token. It is "X.F", where F is a set of
+// flags. The flag 2 would make a web SDK send silence while it only subscribes.
 const version = "1.0"
 
-// claims are the payload of a participant token. User ID and attributes are optional, all else is mandatory.
+// claims are the payload of a participant token. User ID and attributes are optional.
 type claims struct {
-	jwt.RegisteredClaims // exp, iat, jti: the other registered claims are not used
-
+	ExpiresAt    *float64          `json:"exp,omitempty"` // seconds since 1970, with a fraction or not
+	IssuedAt     *float64          `json:"iat,omitempty"`
+	ID           string            `json:"jti,omitempty"`
 	UserID       string            `json:"user_id,omitempty"`
 	Resource     string            `json:"resource"`
 	Topic        string            `json:"topic"`
@@ -29,7 +32,8 @@ type claims struct {
 	Version      string            `json:"version"`
 }
 
-// capabilities lists what is allowed and leaves out the rest: "For subscribe-only tokens, set only allow_subscribe to true".
+// capabilities has the permitted members alone: "For subscribe-only tokens, set only
+// allow_subscribe to true".
 type capabilities struct {
 	Publish   bool `json:"allow_publish,omitempty"`
 	Subscribe bool `json:"allow_subscribe,omitempty"`
@@ -37,19 +41,20 @@ type capabilities struct {
 
 func newClaims(p stage.Participant, e stage.Endpoints, issued time.Time) claims {
 	return claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			ID:        string(p.ID),
-			IssuedAt:  jwt.NewNumericDate(issued),
-			ExpiresAt: jwt.NewNumericDate(p.ExpiresAt),
+		ExpiresAt: seconds(p.ExpiresAt),
+		IssuedAt:  seconds(issued),
+		ID:        string(p.ID),
+		UserID:    p.UserID,
+		Resource:  string(p.Stage),
+		Topic:     p.Stage.ID(),
+		EventsURL: e.Events,
+		WHIPURL:   e.WHIP,
+		Capabilities: capabilities{
+			Publish:   p.Capabilities.Has(stage.Publish),
+			Subscribe: p.Capabilities.Has(stage.Subscribe),
 		},
-		UserID:       p.UserID,
-		Resource:     string(p.Stage),
-		Topic:        p.Stage.ID(),
-		EventsURL:    e.Events,
-		WHIPURL:      e.WHIP,
-		Capabilities: capabilities{Publish: p.Capabilities.Has(stage.Publish), Subscribe: p.Capabilities.Has(stage.Subscribe)},
-		Attributes:   p.Attributes,
-		Version:      version,
+		Attributes: p.Attributes,
+		Version:    version,
 	}
 }
 
@@ -61,4 +66,63 @@ func (c capabilities) set() (s stage.Capabilities) {
 		s |= stage.Subscribe
 	}
 	return s
+}
+
+func seconds(t time.Time) *float64 {
+	s := float64(t.Unix())
+	return &s
+}
+
+// maxSeconds is in the year 9999. Later times overflow a time.Duration in calculations.
+const maxSeconds = 253402300799
+
+// timeOf reads a NumericDate (RFC 7519, 2). It reports whether there is one within the calendar.
+func timeOf(s *float64) (time.Time, bool) {
+	if s == nil || *s < 0 || *s > maxSeconds {
+		return time.Time{}, false
+	}
+	whole := int64(*s)
+	return time.Unix(whole, int64((*s-float64(whole))*1e9)), true
+}
+
+// decodeClaims reads the payload. When a claim has a wrong type, it returns the others and an error
+// that names the claim.
+func decodeClaims(payload []byte) (c claims, wrong *stage.Error, err error) {
+	err = json.Unmarshal(payload, &c)
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) && mismatch.Field != "" {
+		return c, wrongType(mismatch), nil
+	}
+	if err != nil {
+		return claims{}, nil, err
+	}
+	return c, nil, nil
+}
+
+func wrongType(err *json.UnmarshalTypeError) *stage.Error {
+	kind, _, _ := strings.Cut(err.Value, " ") // "number 1e999" repeats the token's text
+	return refuse("token_malformed", "The token's claim %q must be %s, not %s.",
+		err.Field, wantedType(err.Field), jsonTypes[kind])
+}
+
+// jsonTypes translates the words of json.UnmarshalTypeError.
+var jsonTypes = map[string]string{
+	"string": "a text", "number": "a number", "bool": "true or false", "array": "a list",
+	"object": "an object",
+}
+
+func wantedType(claim string) string {
+	switch claim {
+	case "exp", "iat":
+		return "a number of seconds since 1970"
+	case "version":
+		return `the text "1.0", in quotation marks`
+	case "attributes":
+		return "an object whose values are all text"
+	case "capabilities":
+		return `an object such as {"allow_publish":true}`
+	case "capabilities.allow_publish", "capabilities.allow_subscribe":
+		return "true or false"
+	}
+	return "a text"
 }

@@ -172,10 +172,10 @@ func TestVerifyAdmitsWhatWasIssued(t *testing.T) {
 		tok := d.issue(t, request())
 		p, err := d.verifier.Verify(t.Context(), tok.Secret)
 		if err != nil {
-			t.Fatalf("%s: %v", form.Alg(), err)
+			t.Fatalf("form %d: %v", form, err)
 		}
 		if got, want := asJSON(t, p), asJSON(t, tok.Participant); got != want {
-			t.Errorf("%s: got %s, want %s", form.Alg(), got, want)
+			t.Errorf("form %d: got %s, want %s", form, got, want)
 		}
 	}
 }
@@ -244,6 +244,8 @@ func TestVerifyRefuses(t *testing.T) {
 		"no capability":            {d.forge(t, map[string]any{"capabilities": map[string]bool{"allow_publish": false}}), "token_malformed"},
 		"capabilities a list":      {d.forge(t, map[string]any{"capabilities": []string{"PUBLISH"}}), "token_malformed"},
 		"attributes over 1 KB":     {d.forge(t, map[string]any{"attributes": map[string]string{"a": strings.Repeat("x", 1024)}}), "token_malformed"},
+		"a critical extension":     {withHeader(`{"alg":"ES384","kid":"` + kid + `","crit":["b64"]}`), "token_malformed"},
+		"a line break":             {stage.NewSecret(good[:50] + "\n" + good[50:]), "token_malformed"},
 		"exp beyond all time":      {d.forge(t, map[string]any{"iat": hour, "exp": 1e300}), "token_not_yet_valid|token_malformed|token_expired"},
 	} {
 		p, err := d.verifier.Verify(t.Context(), c.bearer)
@@ -257,6 +259,53 @@ func TestVerifyRefuses(t *testing.T) {
 		if p.Capabilities != 0 || p.UserID != "" || p.Attributes != nil {
 			t.Errorf("%s: got %+v, want no more than the claimed ID and stage", name, p)
 		}
+	}
+}
+
+// TestWrongClaimIsNamed: a program that signs its own tokens learns which claim is wrong.
+func TestWrongClaimIsNamed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for _, c := range []struct {
+		claim string
+		value any
+		want  string
+	}{
+		{"version", 1.0, `The token's claim "version" must be the text "1.0", in quotation marks, not a number.`},
+		{"attributes", map[string]any{"seat": 12},
+			`The token's claim "attributes" must be an object whose values are all text, not a number.`},
+		{"capabilities", []string{"PUBLISH"},
+			`The token's claim "capabilities" must be an object such as {"allow_publish":true}, not a list.`},
+		{"capabilities", map[string]any{"allow_publish": "true"},
+			`The token's claim "capabilities.allow_publish" must be true or false, not a text.`},
+		{"exp", "2026-11-28", `The token's claim "exp" must be a number of seconds since 1970, not a text.`},
+		{"user_id", 7, `The token's claim "user_id" must be a text, not a number.`},
+		{"jti", "two words", `The token's claim "jti" names the participant: 1 to 64 letters, digits, _ and -.`},
+		{"exp", nil, `The token's claims "iat" and "exp" must say when it was issued and when it expires.`},
+		{"version", "1.2", `The token's claim "version" must be "1.0": no other version is known here.`},
+	} {
+		forged := d.forge(t, map[string]any{c.claim: c.value})
+		_, err := d.verifier.Verify(t.Context(), forged)
+		if got := detail(err); got != c.want {
+			t.Errorf("%s %v: got %q, want %q", c.claim, c.value, got, c.want)
+		}
+		// Without the right signature nothing is said about the claims.
+		parts := strings.Split(forged.Reveal(), ".")
+		_, err = d.verifier.Verify(t.Context(), stage.NewSecret(parts[0]+"."+parts[1]+"."+strings.Repeat("A", 128)))
+		if code(err) != stage.CodeSignature {
+			t.Errorf("%s %v, not signed: got %v, want %s", c.claim, c.value, err, stage.CodeSignature)
+		}
+	}
+}
+
+// TestTimesWithAFraction: a NumericDate may have one (RFC 7519, 2).
+func TestTimesWithAFraction(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	forged := d.forge(t, map[string]any{"exp": float64(issued.Unix()) + 3600.25})
+	p, err := d.verifier.Verify(t.Context(), forged)
+	if want := issued.Add(3600*time.Second + 250*time.Millisecond); err != nil || !p.ExpiresAt.Equal(want) {
+		t.Errorf("got %v, %v, want %v", p.ExpiresAt, err, want)
 	}
 }
 
@@ -339,6 +388,14 @@ func TestIssueTokenKeepsTheLimits(t *testing.T) {
 	if _, err := d.signer.IssueToken(t.Context(), request()); !errors.Is(err, stage.ErrUnavailable) {
 		t.Errorf("a key on P-256: got %v, want ErrUnavailable", err)
 	}
+}
+
+func detail(err error) string {
+	var e *stage.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	return e.Detail
 }
 
 func code(err error) string {

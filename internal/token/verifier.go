@@ -4,21 +4,15 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"errors"
-	"regexp"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxBearer is far above what a token with all that IVS allows needs (some 3 KB), and is checked before anything is parsed.
+// maxBearer is checked before anything is parsed. A token with all that IVS allows has some 3 KB.
 const maxBearer = 8 << 10
 
-// "jti: case-sensitive, at most 64 characters, letters, digits, _ and -" (Distribute Tokens).
-var participantPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
-// A Keyring knows the public keys whose tokens are accepted. It answers ErrNotFound for a key that it does not know.
+// A Keyring returns the public keys whose tokens are accepted, and ErrNotFound for all others.
 type Keyring interface {
 	PublicKey(ctx context.Context, kid string) (*ecdsa.PublicKey, error)
 }
@@ -28,7 +22,7 @@ type Keys map[string]*ecdsa.PublicKey
 
 var _ Keyring = Keys(nil)
 
-// PublicKey answers the key of that ID.
+// PublicKey returns the key of that ID.
 func (k Keys) PublicKey(_ context.Context, kid string) (*ecdsa.PublicKey, error) {
 	if key, ok := k[kid]; ok {
 		return key, nil
@@ -36,34 +30,36 @@ func (k Keys) PublicKey(_ context.Context, kid string) (*ecdsa.PublicKey, error)
 	return nil, stage.Errorf(stage.ErrNotFound, "there is no such key")
 }
 
-// A Verifier checks participant tokens at the door. It is safe for concurrent use.
+// A Verifier checks participant tokens. It is safe for concurrent use.
 type Verifier struct {
-	Keys      Keyring
-	Endpoints func(context.Context, stage.ARN) (stage.Endpoints, error) // ErrNotFound for a stage that is not served here
+	Keys Keyring
+	// Endpoints returns ErrNotFound for a stage that is not served here.
+	Endpoints func(context.Context, stage.ARN) (stage.Endpoints, error)
 	Now       func() time.Time
-	Leeway    time.Duration // by how much the clock that issued may be ahead of ours
+	Leeway    time.Duration // by how much the issuer's clock may be ahead
 
-	// Admit has the last word on a token that is right in itself: is it revoked, is the grant still there? It answers the
-	// participant with what the house knows and the token does not say. May be nil.
+	// Admit checks what the token cannot say, such as whether it is revoked, and completes the
+	// participant. It is called for valid tokens only and may be nil.
 	Admit func(context.Context, stage.Participant) (stage.Participant, error)
-	// APIKey also admits the tokens that a Signer makes in the form APIMade with this key. May be nil: they are refused.
+	// APIKey verifies tokens of the form APIMade. They are refused when it is nil.
 	APIKey *ecdsa.PublicKey
 }
 
-// Verify answers who the bearer speaks for.
+// Verify returns the participant of a token.
 //
-// With an error the participant is no more than a claim: at most ID and Stage are set, as somebody wrote them into a token
-// that is not to be believed. It serves one purpose: to tell the owner of that ID that somebody was turned away.
+// With an error, the participant is only what the token claims: its ID and Stage, or nothing. It may
+// be used to show a refusal to the owner of that ID, and for nothing else.
 func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
 	t, err := parse(bearer.Reveal())
 	claimed := t.claimed()
 	if err != nil {
 		return claimed, err
 	}
+	// The signature comes first: without it, anybody could have written the claims.
 	if err := v.checkSignature(ctx, t); err != nil {
 		return claimed, err
 	}
-	if err := v.checkClaims(ctx, t.claims); err != nil {
+	if err := v.checkClaims(ctx, t); err != nil {
 		return claimed, err
 	}
 	p := t.participant()
@@ -75,79 +71,75 @@ func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Parti
 	return p, nil
 }
 
-// parsed is a token of which nothing is proven yet.
+// parsed is a token of which nothing is proven.
 type parsed struct {
 	form      Form
 	kid       string
-	signed    string // the part that the signature covers
+	signed    string // what the signature covers
 	signature []byte
 	claims    claims
+	wrong     *stage.Error // a claim of a wrong type
 }
 
-// parse goes through the library's door for tokens that are verified elsewhere, because its parser finds a method by
-// the token's own "alg" in a global registry. Here the form is pinned first and decides the method.
-func parse(text string) (parsed, error) {
+// parse reads a token. The form follows from "alg", and nothing else does: it decides neither
+// whether there is a signature nor with which key it is verified (RFC 8725, 3.1).
+func parse(text string) (t parsed, err error) {
 	if text == "" {
-		return parsed{}, refuse("token_missing", "There is no token: put the participant token into the field Bearer Token.")
+		return t, refuse("token_missing",
+			"There is no token: put the participant token into the field Bearer Token.")
 	}
 	if len(text) > maxBearer {
-		return parsed{}, malformed(errors.New("over the size limit"))
+		return t, malformed(errors.New("over the size limit"))
 	}
-	var t parsed
-	parser := jwt.NewParser(jwt.WithStrictDecoding())
-	token, parts, err := parser.ParseUnverified(text, &t.claims)
-	if len(parts) == 3 && t.claimed().ID != "" {
-		if _, cut := parser.DecodeSegment(parts[2]); cut != nil {
-			return t, wrongSignature(cut) // whose it is was still there: the owner is told
-		}
+	c, err := split(text)
+	if err != nil {
+		return t, malformed(err)
 	}
-	if err != nil && !errors.Is(err, jwt.ErrTokenUnverifiable) {
-		return parsed{}, malformed(err)
+	form, known := formOf(c.header.Algorithm)
+	if !known {
+		return t, malformed(errors.New("alg is neither ES384 nor KMS"))
 	}
-	if t.signature, err = parser.DecodeSegment(parts[2]); err != nil {
-		return parsed{}, malformed(err)
+	t = parsed{form: form, kid: c.header.KeyID, signed: c.signed}
+	if t.claims, t.wrong, err = decodeClaims(c.payload); err != nil {
+		return t, malformed(err)
 	}
-	switch token.Header["alg"] {
-	case SelfSigned.Alg():
-		t.form = SelfSigned
-	case APIMade.Alg():
-		t.form = APIMade
-	default:
-		return parsed{}, malformed(errors.New("alg is neither ES384 nor KMS"))
+	if t.signature, err = decode(c.signature); err != nil {
+		return t, wrongSignature(err)
 	}
-	t.kid, _ = token.Header["kid"].(string)
-	t.signed = text[:len(parts[0])+1+len(parts[1])]
 	return t, nil
 }
 
-// claimed keeps what has the right shape, so that nothing wild travels on into logs and events.
+// claimed returns the claimed participant if it has the right shape: it gets into logs and events.
 func (t parsed) claimed() (p stage.Participant) {
-	if arn, err := stage.ParseARN(t.claims.Resource); err == nil && participantPattern.MatchString(t.claims.ID) {
-		p.ID, p.Stage = stage.ParticipantID(t.claims.ID), arn
+	id := stage.ParticipantID(t.claims.ID)
+	if arn, err := stage.ParseARN(t.claims.Resource); err == nil && id.Valid() {
+		p.ID, p.Stage = id, arn
 	}
 	return p
 }
 
 func (t parsed) participant() stage.Participant {
+	expires, _ := timeOf(t.claims.ExpiresAt)
 	return stage.Participant{
 		ID:           stage.ParticipantID(t.claims.ID),
 		Stage:        stage.ARN(t.claims.Resource),
 		UserID:       t.claims.UserID,
 		Attributes:   t.claims.Attributes,
 		Capabilities: t.claims.Capabilities.set(),
-		ExpiresAt:    t.claims.ExpiresAt.Time,
+		ExpiresAt:    expires,
 	}
 }
 
 func (v *Verifier) checkSignature(ctx context.Context, t parsed) error {
 	key, err := v.key(ctx, t)
 	if errors.Is(err, stage.ErrNotFound) {
-		return refuse(stage.CodeSignature, "The token is signed with a key that is not known here (any more): get a new token.")
+		return refuse(stage.CodeSignature,
+			"The token is signed with a key that is not known here (any more): get a new token.")
 	}
 	if err != nil {
 		return err
 	}
-	if err := t.form.Verify(t.signed, t.signature, key); err != nil {
+	if err := t.form.verify(t.signed, t.signature, key); err != nil {
 		return wrongSignature(err)
 	}
 	return nil
@@ -158,17 +150,23 @@ func (v *Verifier) key(ctx context.Context, t parsed) (*ecdsa.PublicKey, error) 
 		return v.Keys.PublicKey(ctx, t.kid)
 	}
 	if v.APIKey == nil {
-		return nil, stage.Errorf(stage.ErrNotFound, "tokens made by the API of IVS are not accepted here")
+		return nil, stage.Errorf(stage.ErrNotFound, "tokens of the IVS API are not accepted here")
 	}
 	return v.APIKey, nil
 }
 
-func (v *Verifier) checkClaims(ctx context.Context, c claims) error {
-	if c.Version != version {
-		return refuse("token_version", "The token is of a version that is not known here: it must be %q.", version)
+func (v *Verifier) checkClaims(ctx context.Context, t parsed) error {
+	c := t.claims
+	if t.wrong != nil {
+		return t.wrong
 	}
-	if !participantPattern.MatchString(c.ID) {
-		return refuse("token_malformed", "The token names no participant: its jti has 1 to 64 letters, digits, _ and -.")
+	if c.Version != version {
+		return refuse("token_version",
+			`The token's claim "version" must be %q: no other version is known here.`, version)
+	}
+	if !stage.ParticipantID(c.ID).Valid() {
+		return refuse("token_malformed",
+			`The token's claim "jti" names the participant: 1 to 64 letters, digits, _ and -.`)
 	}
 	if err := v.checkTimes(c); err != nil {
 		return err
@@ -177,26 +175,30 @@ func (v *Verifier) checkClaims(ctx context.Context, c claims) error {
 }
 
 func (v *Verifier) checkTimes(c claims) error {
-	if c.ExpiresAt == nil || c.IssuedAt == nil {
-		return refuse("token_malformed", "The token does not say when it was made and when it expires.")
+	expires, ok := timeOf(c.ExpiresAt)
+	issued, issuedOK := timeOf(c.IssuedAt)
+	if !ok || !issuedOK {
+		return refuse("token_malformed",
+			`The token's claims "iat" and "exp" must say when it was issued and when it expires.`)
 	}
 	now := v.Now()
-	if !now.Before(c.ExpiresAt.Time) {
+	if !now.Before(expires) {
 		return refuse("token_expired", "The token has expired: get a new one.")
 	}
-	if c.IssuedAt.After(now.Add(v.Leeway)) {
-		return refuse("token_not_yet_valid", "The token is dated in the future: the clock of the computer that made it is ahead.")
+	if issued.After(now.Add(v.Leeway)) {
+		return refuse("token_not_yet_valid",
+			"The token is dated in the future: the clock of the computer that issued it is ahead.")
 	}
 	request := stage.TokenRequest{
 		Stage:        stage.ARN(c.Resource),
 		UserID:       c.UserID,
 		Attributes:   c.Attributes,
 		Capabilities: c.Capabilities.set(),
-		// Nothing forbids a shorter life to those who sign on their own; some let a token live for the seconds of its use.
-		TTL: max(c.ExpiresAt.Sub(c.IssuedAt.Time), stage.MinTTL),
+		// Self-signed tokens may live shorter than those of the API.
+		TTL: max(expires.Sub(issued), stage.MinTTL),
 	}
 	if err := request.Validate(); err != nil {
-		return refuse("token_malformed", "The token is outside the limits: %v.", err)
+		return refuse("token_malformed", "The token is outside the limits. %v", err)
 	}
 	return nil
 }
@@ -205,23 +207,27 @@ func (v *Verifier) checkStage(ctx context.Context, c claims) error {
 	arn := stage.ARN(c.Resource)
 	endpoints, err := v.Endpoints(ctx, arn)
 	if errors.Is(err, stage.ErrNotFound) {
-		return refuse("stage_gone", "The token is for a stage that is not here (any more): get a new token.")
+		return refuse("stage_gone",
+			"The token is for a stage that is not here (any more): get a new token.")
 	}
 	if err != nil {
 		return err
 	}
 	if c.Topic != arn.ID() || c.WHIPURL != endpoints.WHIP || c.EventsURL != endpoints.Events {
-		return refuse("token_wrong_stage", "The token was made for another address of this stage: get a new token.")
+		return refuse("token_wrong_stage",
+			"The token was made for another address of this stage: get a new token.")
 	}
 	return nil
 }
 
 func wrongSignature(cause error) error {
-	return refuse(stage.CodeSignature, "The token's signature is wrong; it may have been cut or altered while it was copied. Copy it again in full.").WithCause(cause)
+	return refuse(stage.CodeSignature, "The token's signature is wrong; it may have been cut or "+
+		"altered while it was copied. Copy it again in full.").WithCause(cause)
 }
 
 func malformed(cause error) error {
-	return refuse("token_malformed", "This is not a participant token; it may have been cut while it was copied. Copy it again in full.").WithCause(cause)
+	return refuse("token_malformed", "This is not a participant token; it may have been cut while "+
+		"it was copied. Copy it again in full.").WithCause(cause)
 }
 
 func refuse(code, format string, args ...any) *stage.Error {
