@@ -54,7 +54,8 @@ type Issuance struct {
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	IssuedBy     string // "local key", "own key <kid>", "AWS API"
-	Bucket       string // what the rate limit counts it on: the user's ID or that of a view key
+	Bucket       string // what the rate limit counts it on: the user's ID or that of a viewing key
+	Credential   string // the login or viewing key that a view token rests on; empty: it rests on the grant alone
 	IssuedAt     time.Time
 	ExpiresAt    time.Time
 	RevokedAt    time.Time // zero: not revoked

@@ -148,7 +148,7 @@ func (c *Control) maySubscribe(ctx context.Context, who UserID, arn stage.ARN) e
 	if err != nil {
 		return notFoundIs(err, signInAgain())
 	}
-	_, err = decide(permit, IssueRequest{Stage: arn, For: "view"})
+	_, err = decide(permit, IssueRequest{Stage: arn, For: forView})
 	return err
 }
 
@@ -173,11 +173,8 @@ func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) e
 		if err := c.deleteKey(ctx, tx, KindViewKey, who, id); err != nil {
 			return err
 		}
-		err := tx.Advance(ctx, who.User.ID)
-		if err != nil {
-			return err
-		}
-		revoked, err = c.revokeOpen(ctx, tx, Revocation{User: who.User.ID, Bucket: id})
+		var err error
+		revoked, err = c.revokeOrphans(ctx, tx, who.User.ID)
 		return err
 	})
 	if err != nil {
@@ -217,14 +214,8 @@ func (c *Control) IssueForView(ctx context.Context, who Principal, address strin
 	if err := who.Require(ScopeView); err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	req := IssueRequest{Stage: who.Stage, For: "view", Address: address}
-	return c.issue(ctx, who.User.ID, who.CredentialID, req, func() error {
-		left, err := c.Store.Credentials(ctx, Match{Kind: KindViewKey, ID: who.CredentialID})
-		if err != nil || len(left) == 0 {
-			return cmpErr(err, unknownKey())
-		}
-		return nil
-	})
+	req := IssueRequest{Stage: who.Stage, For: forView, Address: address}
+	return c.issue(ctx, basis{user: who.User.ID, bucket: who.CredentialID, credential: who.CredentialID}, req)
 }
 
 func unknownKey() error {

@@ -156,12 +156,28 @@ func (c *Control) LogOut(ctx context.Context, who Principal) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
-	_, err := c.Store.DeleteCredentials(ctx, Match{Kind: KindLogin, ID: who.CredentialID, User: who.User.ID})
+	revoked, err := c.endLogins(ctx, Match{ID: who.CredentialID, User: who.User.ID})
 	if err != nil {
 		return err
 	}
 	c.changed(who.User.ID)
+	c.disconnectOrLog(ctx, revoked, signedOut)
 	return nil
+}
+
+const signedOut = "The login has ended."
+
+// endLogins deletes the logins that match, all of one user, and revokes the view tokens that rest on them.
+func (c *Control) endLogins(ctx context.Context, match Match) (revoked []Issuance, err error) {
+	match.Kind = KindLogin
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		if _, err := tx.DeleteCredentials(ctx, match); err != nil {
+			return err
+		}
+		revoked, err = c.revokeOrphans(ctx, tx, match.User)
+		return err
+	})
+	return revoked, err
 }
 
 const passwordChanged = "The password of the account was changed."
@@ -188,6 +204,7 @@ func (c *Control) ChangePassword(ctx context.Context, who Principal, current, pa
 	}
 	var revoked []Issuance
 	err = c.Store.Atomically(ctx, func(tx Store) error {
+		revoked = nil // this may run more than once
 		now, err := tx.Account(ctx, account.ID)
 		if err != nil {
 			return notFoundIs(err, signInAgain())
@@ -200,7 +217,12 @@ func (c *Control) ChangePassword(ctx context.Context, who Principal, current, pa
 				return err
 			}
 		}
-		return setPassword(ctx, tx, now, hash, who.CredentialID)
+		if err := setPassword(ctx, tx, now, hash, who.CredentialID); err != nil {
+			return err
+		}
+		orphans, err := c.revokeOrphans(ctx, tx, account.ID)
+		revoked = append(revoked, orphans...)
+		return err
 	})
 	if err != nil {
 		return err

@@ -136,7 +136,7 @@ type Credential struct {
 	Client    Client
 }
 
-// A Match picks credentials; empty fields match everything, but Kind is always said.
+// A Match picks credentials; empty fields match everything. It has a Kind or an ID.
 type Match struct {
 	Kind   Kind
 	ID     string
@@ -177,7 +177,7 @@ type Revocation struct {
 	ID           stage.ParticipantID
 	User         UserID
 	Stage        stage.ARN
-	Bucket       string
+	Orphaned     bool               // only those whose credential is gone
 	Beyond       stage.Capabilities // only those with a capability that is not among these,
 	BeyondExpiry time.Time          // or, if it is set, that expire later
 	ExpiresAfter time.Time

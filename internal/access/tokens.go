@@ -26,6 +26,9 @@ const (
 	fewParticipants = 10
 )
 
+// forView is the purpose of a view token.
+const forView = "view"
+
 // An IssueRequest asks for a token. All else is the server's to decide.
 type IssueRequest struct {
 	Stage   stage.ARN
@@ -39,21 +42,32 @@ func (c *Control) Issue(ctx context.Context, who Principal, req IssueRequest) (s
 	if err := who.Require(ScopeTokens); err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	return c.issue(ctx, who.User.ID, string(who.User.ID), req, func() error { return nil })
+	rests := basis{user: who.User.ID, bucket: string(who.User.ID)}
+	if who.Kind == KindLogin && req.For == forView {
+		rests.credential = who.CredentialID
+	}
+	return c.issue(ctx, rests, req)
 }
 
-// issue decides, and decides again when what the decision rested on has changed. still says whether the way by which the
-// request came is open.
+// A basis is what a token rests on beside the grant: its user, the bucket of the rate limit, and, of a view token, the
+// login or viewing key with which it ends.
+type basis struct {
+	user       UserID
+	bucket     string
+	credential string
+}
+
+// issue decides, and decides again when what the decision rested on has changed.
 //
 // The first decision rests on what is remembered of the account and its grant: the database refuses the record when the
 // account's revision has moved on. So a token costs one statement, and no replica is ever behind.
-func (c *Control) issue(ctx context.Context, who UserID, bucket string, req IssueRequest, still func() error) (stage.ParticipantToken, error) {
+func (c *Control) issue(ctx context.Context, rests basis, req IssueRequest) (stage.ParticipantToken, error) {
 	if _, err := stage.ParseARN(string(req.Stage)); err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	key := permitKey{who, req.Stage}
+	key := permitKey{rests.user, req.Stage}
 	if permit, _, known := c.permits.recall(key); known {
-		token, err := c.issueOn(ctx, permit, bucket, req, still)
+		token, err := c.issueOn(ctx, permit, rests, req)
 		if err == nil {
 			return token, nil
 		}
@@ -63,11 +77,11 @@ func (c *Control) issue(ctx context.Context, who UserID, bucket string, req Issu
 		}
 	}
 	for range issueTries {
-		permit, err := c.readPermit(ctx, key, bucket)
+		permit, err := c.readPermit(ctx, key, rests.bucket)
 		if err != nil {
 			return stage.ParticipantToken{}, err
 		}
-		token, err := c.issueOn(ctx, permit, bucket, req, still)
+		token, err := c.issueOn(ctx, permit, rests, req)
 		if !errors.Is(err, errDecideAgain) {
 			return token, err
 		}
@@ -96,8 +110,8 @@ func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) 
 }
 
 // issueOn asks the issuer and records what it gave.
-func (c *Control) issueOn(ctx context.Context, permit Permit, bucket string, req IssueRequest, still func() error) (stage.ParticipantToken, error) {
-	if err := still(); err != nil {
+func (c *Control) issueOn(ctx context.Context, permit Permit, rests basis, req IssueRequest) (stage.ParticipantToken, error) {
+	if err := c.still(ctx, rests); err != nil {
 		return stage.ParticipantToken{}, err
 	}
 	ask, err := decide(permit, req)
@@ -108,7 +122,7 @@ func (c *Control) issueOn(ctx context.Context, permit Permit, bucket string, req
 	if err != nil {
 		return stage.ParticipantToken{}, fmt.Errorf("token of %s for %s: %w", permit.Account.ID, req.Stage, err)
 	}
-	err = c.Store.AddIssuance(ctx, c.record(permit, bucket, token, req), permit.Account.Revision, c.rate(bucket))
+	err = c.Store.AddIssuance(ctx, c.record(permit, rests, token, req), permit.Account.Revision, c.rate(rests.bucket))
 	if errors.Is(err, stage.ErrConflict) {
 		return stage.ParticipantToken{}, errDecideAgain
 	}
@@ -149,7 +163,7 @@ func noGrant() error {
 
 // cut leaves of the granted capabilities what the token is for.
 func cut(granted stage.Capabilities, purpose string) (stage.Capabilities, error) {
-	want, ok := map[string]stage.Capabilities{"": granted, "publish": stage.Publish, "view": stage.Subscribe}[purpose]
+	want, ok := map[string]stage.Capabilities{"": granted, "publish": stage.Publish, forView: stage.Subscribe}[purpose]
 	if !ok {
 		return 0, stage.Errorf(stage.ErrInvalid, `A token is for "publish" or for "view", not for %q; leave it out for both.`, purpose)
 	}
@@ -173,14 +187,14 @@ func (c *Control) tooManyTokens(oldest time.Time, rate Rate) error {
 		WithCode("too_many_tokens").WithRetry(wait)
 }
 
-func (c *Control) record(p Permit, bucket string, token stage.ParticipantToken, req IssueRequest) Issuance {
+func (c *Control) record(p Permit, rests basis, token stage.ParticipantToken, req IssueRequest) Issuance {
 	by := token.IssuedBy
 	if by == "" && req.Stage.Local() {
 		by = "local key"
 	}
 	return Issuance{
 		ID: token.Participant.ID, User: p.Account.ID, UserName: p.Account.Name, Stage: req.Stage,
-		Capabilities: token.Participant.Capabilities, IssuedBy: by, Bucket: bucket,
+		Capabilities: token.Participant.Capabilities, IssuedBy: by, Bucket: rests.bucket, Credential: rests.credential,
 		IssuedAt: c.Now(), ExpiresAt: token.ExpiresAt, Address: cleanText(req.Address, 64),
 	}
 }
@@ -280,6 +294,21 @@ func (c *Control) revokeOpen(ctx context.Context, tx Store, match Revocation) ([
 	return tx.RevokeIssuances(ctx, match, now)
 }
 
+// revokeOrphans revokes a user's view tokens whose login or viewing key is gone, those included that are being issued now.
+func (c *Control) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
+	if err := tx.Advance(ctx, id); err != nil {
+		return nil, err
+	}
+	return c.revokeOpen(ctx, tx, Revocation{User: id, Orphaned: true})
+}
+
+// disconnectOrLog is disconnect where the caller has done what was asked, whatever becomes of the sessions.
+func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
+	if err := c.disconnect(ctx, revoked, reason); err != nil && c.Log != nil {
+		c.Log.Warn("sessions of revoked tokens were not ended", "user", revoked[0].User, "err", err)
+	}
+}
+
 // disconnect ends the sessions of tokens that were revoked, after the commit. It tries all before it reports what failed.
 func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
@@ -366,8 +395,14 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 	if !permit.Stage || !effective(permit.Account.Role, permit.Grant).Capabilities.Has(p.Capabilities) {
 		return p, noGrant()
 	}
-	p.View, err = c.viewOf(ctx, i)
-	return p, err
+	if i.Credential != "" {
+		cred, err := c.holds(ctx, i.User, i.Credential)
+		if err != nil {
+			return p, notFoundIs(err, tokenRevoked())
+		}
+		p.View = stage.View(cred.View)
+	}
+	return p, nil
 }
 
 // MayStay returns why a participant of a local stage may not stay there any more, or nil.
@@ -376,16 +411,29 @@ func (c *Control) MayStay(ctx context.Context, p stage.Participant) error {
 	return err
 }
 
-// viewOf is the view of the key that asked for a token. Without the key the token is worth nothing.
-func (c *Control) viewOf(ctx context.Context, i Issuance) (stage.View, error) {
-	if i.Bucket == string(i.User) {
-		return "", nil
+// still returns an error when the credential that asks for a view token has ended.
+func (c *Control) still(ctx context.Context, rests basis) error {
+	if rests.credential == "" {
+		return nil
 	}
-	keys, err := c.Store.Credentials(ctx, Match{Kind: KindViewKey, ID: i.Bucket, User: i.User})
-	if err != nil || len(keys) == 0 {
-		return "", cmpErr(err, tokenRevoked())
+	_, err := c.holds(ctx, rests.user, rests.credential)
+	return notFoundIs(err, credentialEnded())
+}
+
+// holds reads a credential of a user, or returns stage.ErrNotFound when it is gone or has expired.
+func (c *Control) holds(ctx context.Context, user UserID, id string) (Credential, error) {
+	found, err := c.Store.Credentials(ctx, Match{ID: id, User: user})
+	if err != nil {
+		return Credential{}, err
 	}
-	return stage.View(keys[0].View), nil
+	if len(found) == 0 || !found[0].ExpiresAt.IsZero() && !c.Now().Before(found[0].ExpiresAt) {
+		return Credential{}, stage.ErrNotFound
+	}
+	return found[0], nil
+}
+
+func credentialEnded() error {
+	return stage.Errorf(stage.ErrUnauthorized, "This sign-in or key has ended.").WithCode("unauthorized")
 }
 
 func tokenRevoked() error {

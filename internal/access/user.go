@@ -142,9 +142,7 @@ func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret,
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	if err := c.disconnect(ctx, revoked, passwordChanged); err != nil && c.Log != nil { // who was invited is in, whatever a stage says
-		c.Log.Warn("sessions of an old password were not ended", "user", account.ID, "err", err)
-	}
+	c.disconnectOrLog(ctx, revoked, passwordChanged)
 	return login, secret, nil
 }
 
@@ -238,7 +236,7 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 	return stage.Errorf(stage.ErrConflict, "%s is the last operator who can sign in; make another one first.", leaving.Name).WithCode("conflict")
 }
 
-// EndLogins signs a person out everywhere: oneself, or by an operator. Their access keys and what they broadcast go on.
+// EndLogins signs a person out everywhere: oneself, or by an operator. What they watch ends; their access keys and broadcasts go on.
 func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error {
 	scope := ScopeUsers
 	if by.User.ID == id {
@@ -250,9 +248,11 @@ func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error 
 	if _, err := accountOf(ctx, c.Store, id); err != nil {
 		return err
 	}
-	if _, err := c.Store.DeleteCredentials(ctx, Match{Kind: KindLogin, User: id}); err != nil {
+	revoked, err := c.endLogins(ctx, Match{User: id})
+	if err != nil {
 		return err
 	}
 	c.changed(id)
+	c.disconnectOrLog(ctx, revoked, signedOut)
 	return nil
 }

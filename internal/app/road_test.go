@@ -109,17 +109,21 @@ func TestRemovalInTheTerminalEndsALiveSession(t *testing.T) {
 	}
 }
 
-// Who watches by a login has no token that could be revoked.
-func TestWatchingByALoginEndsWithTheGrant(t *testing.T) {
+func TestWatchingEndsWithTheGrant(t *testing.T) {
 	watchingEnds(t, func(olga, ben *apptest.Client) {
 		olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(ben.Me().ID)+"/grants/"+url.PathEscape(olga.MainStage()), nil, nil)
 	})
 }
 
-func TestWatchingByALoginEndsWithTheLogin(t *testing.T) {
-	watchingEnds(t, func(_, ben *apptest.Client) { ben.Must(http.StatusNoContent, "DELETE", "/api/logins", nil, nil) })
+func TestWatchingEndsWithTheLogin(t *testing.T) {
+	for name, path := range map[string]string{"signed out": "/api/login", "signed out everywhere": "/api/logins"} {
+		t.Run(name, func(t *testing.T) {
+			watchingEnds(t, func(_, ben *apptest.Client) { ben.Must(http.StatusNoContent, "DELETE", path, nil, nil) })
+		})
+	}
 }
 
+// watchingEnds plays a stage with a view token that a login requested, and waits for the end that by brings about.
 func watchingEnds(t *testing.T, by func(olga, ben *apptest.Client)) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -129,14 +133,11 @@ func watchingEnds(t *testing.T, by func(olga, ben *apptest.Client)) {
 		t.Fatal(err)
 	}
 	ben := a.Broadcaster(olga, "ben", "subscribe")
-	byLogin := func(_ context.Context, offer string) (rtcpeer.Answer, error) {
-		status, _, answer := ben.Send("POST", "/whep/"+string(token.ParticipantID), "application/sdp", strings.NewReader(offer))
-		if status != http.StatusCreated {
-			t.Errorf("watching by a login: got %d %s", status, answer)
-		}
-		return rtcpeer.Answer{SDP: string(answer)}, nil
+	door := a.URL + "/whep/" + string(token.ParticipantID)
+	if status, _, answer := ben.Send("POST", "/whep/"+string(token.ParticipantID), "application/sdp", strings.NewReader("v=0")); status != http.StatusUnauthorized {
+		t.Errorf("watching by the cookie of a login: got %d %s, want 401", status, answer)
 	}
-	viewer, err := rtcpeer.View(t, byLogin, rtcpeer.ViewOptions{})
+	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(door, ben.Token("view").Token), rtcpeer.ViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,20 +67,19 @@ type server struct {
 	log      *slog.Logger
 	closers  []func() error
 
-	store    *store.Store
-	control  *access.Control
-	media    *sfu.SFU
-	whip     *whip.Handler
-	signal   *signal.Server
-	limits   atomic.Pointer[map[stage.ARN]access.Limits] // of all stages, as of the last sweep
-	aws      *aws                                        // nil where no region of AWS is served
-	web      *web.Server
-	watchers watchers
-	listen   net.Listener
-	http     *http.Server
-	tls      *tls.Config // nil: plain HTTP
-	public   *url.URL
-	local    stage.Endpoints // of all local stages, which share them: the token names the stage
+	store   *store.Store
+	control *access.Control
+	media   *sfu.SFU
+	whip    *whip.Handler
+	signal  *signal.Server
+	limits  atomic.Pointer[map[stage.ARN]access.Limits] // of all stages, as of the last sweep
+	aws     *aws                                        // nil where no region of AWS is served
+	web     *web.Server
+	listen  net.Listener
+	http    *http.Server
+	tls     *tls.Config // nil: plain HTTP
+	public  *url.URL
+	local   stage.Endpoints // of all local stages, which share them: the token names the stage
 }
 
 // open takes everything that can refuse: folder, lock, key, database, ports. What was taken is given back on failure.

@@ -22,14 +22,10 @@ func (s *server) sweep(ctx context.Context) error {
 		limits[a.Stage.ARN] = a.Limits
 	}
 	s.limits.Store(&limits)
-	there := map[stage.ParticipantID]bool{}
 	for _, a := range stages {
 		if a.Stage.ARN.Local() {
-			err = errors.Join(err, s.sweepStage(ctx, a.Stage.ARN, there))
+			err = errors.Join(err, s.sweepStage(ctx, a.Stage.ARN))
 		}
-	}
-	if err == nil {
-		s.watchers.keep(there, time.Now())
 	}
 	return err
 }
@@ -58,23 +54,15 @@ func (s *server) limitsFor(arn stage.ARN) sfu.Limits {
 	}
 }
 
-// sweepStage sends away who may not stay, and notes who is there.
-func (s *server) sweepStage(ctx context.Context, arn stage.ARN, there map[stage.ParticipantID]bool) error {
+// sweepStage disconnects the participants who may not stay.
+func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	present, err := s.signal.Participants(ctx, arn)
 	for _, p := range present {
-		there[p.Participant.ID] = true
-		if err := s.mayStay(ctx, p.Participant); errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
+		if err := s.control.MayStay(ctx, p.Participant); errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
 			s.sendAway(ctx, p.Participant, "token_revoked", "The token was revoked, the sign-in has ended, or the access to this stage was taken back.")
 		}
 	}
 	return err
-}
-
-func (s *server) mayStay(ctx context.Context, p stage.Participant) error {
-	if p.ExpiresAt.IsZero() { // watches by a login, without a token
-		return s.control.MayWatch(ctx, access.UserID(p.UserID), s.watchers.login(p.ID), p.Stage)
-	}
-	return s.control.MayStay(ctx, p)
 }
 
 // sendAway ends everything of a participant: the sessions, with a code that says why, and the place on the events socket.

@@ -64,7 +64,6 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	s.whip = &whip.Handler{
 		Media: s.media, Tokens: s.control, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,
 		Events:  func(e stage.Event) { s.web.StageEvent(e) },
-		Logins:  logins{s},
 		Address: s.address,
 	}
 	s.signal = signal.New(signal.Config{
@@ -149,18 +148,4 @@ func localEndpoints(public *url.URL) stage.Endpoints {
 
 func (s *server) address(r *http.Request) netip.Addr {
 	return httpkit.Proxies(s.settings.TrustedProxies).Client(r)
-}
-
-// logins lets signed-in people watch by their cookie.
-type logins struct{ *server }
-
-func (l logins) Login(r *http.Request) string { return l.web.LoginID(r) }
-
-func (l logins) Viewer(r *http.Request, publisher stage.ParticipantID) (stage.Participant, error) {
-	login := l.web.LoginID(r) // before the decision: without a login there is none
-	p, err := l.web.Viewer(r, publisher)
-	if err == nil {
-		l.watchers.came(p.ID, login, time.Now())
-	}
-	return p, err
 }

@@ -44,10 +44,10 @@ func (q queries) Permit(ctx context.Context, user access.UserID, arn stage.ARN, 
 // The row decides: nothing is inserted when the account has another revision, the stage is being
 // removed or the rate is full.
 var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket,
-		issued_at, expires_at, address)
-	SELECT $1, u.id, $3, s.arn, $5, $6, $7, $8, $9, $10 FROM users u
+		credential, issued_at, expires_at, address)
+	SELECT $1, u.id, $3, s.arn, $5, $6, $7, $8, $9, $10, $11 FROM users u
 	JOIN stages s ON s.arn = $4 AND s.removed_at IS NULL
-	WHERE u.id = $2 AND u.revision = $11 AND ` + fmt.Sprintf(full, "$12", "$13", "$14", "$15") + ` IS NULL`
+	WHERE u.id = $2 AND u.revision = $12 AND ` + fmt.Sprintf(full, "$13", "$14", "$15", "$16") + ` IS NULL`
 
 // issueLock lets tokens of one user be recorded one after the other, since each counts the others.
 // It writes the row, which makes a serializable transaction that changes the user start again. The
@@ -58,7 +58,7 @@ const issueLock = `WITH locked AS (SELECT arn FROM stages WHERE arn = $2 FOR KEY
 // AddIssuance implements access.Store.
 func (q queries) AddIssuance(ctx context.Context, i access.Issuance, revision int64, rate access.Rate) error {
 	args := append([]any{
-		string(i.ID), string(i.User), i.UserName, string(i.Stage), int64(i.Capabilities), i.IssuedBy, i.Bucket,
+		string(i.ID), string(i.User), i.UserName, string(i.Stage), int64(i.Capabilities), i.IssuedBy, i.Bucket, i.Credential,
 		ms(i.IssuedAt), ms(i.ExpiresAt), i.Address, revision,
 	}, rateArgs(rate)...)
 	n, err := q.run.inTurn(ctx, turn{issueLock, []any{string(i.User), string(i.Stage)}}, issueText, args...)
@@ -68,12 +68,12 @@ func (q queries) AddIssuance(ctx context.Context, i access.Issuance, revision in
 	return failure(err)
 }
 
-const issuanceColumns = `id, user_id, user_name, stage, capabilities, issued_by, bucket,
+const issuanceColumns = `id, user_id, user_name, stage, capabilities, issued_by, bucket, credential,
 	issued_at, expires_at, revoked_at, address`
 
 func scanIssuance(r row) (access.Issuance, error) {
 	var i access.Issuance
-	err := r.Scan(&i.ID, &i.User, &i.UserName, &i.Stage, &i.Capabilities, &i.IssuedBy, &i.Bucket,
+	err := r.Scan(&i.ID, &i.User, &i.UserName, &i.Stage, &i.Capabilities, &i.IssuedBy, &i.Bucket, &i.Credential,
 		at(&i.IssuedAt), at(&i.ExpiresAt), at(&i.RevokedAt), &i.Address)
 	return i, err
 }
@@ -103,7 +103,9 @@ func revocable(match access.Revocation) filter {
 	f.equal("id", string(match.ID))
 	f.equal("user_id", string(match.User))
 	f.equal("stage", string(match.Stage))
-	f.equal("bucket", match.Bucket)
+	if match.Orphaned {
+		f.add("credential <> '' AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.id = issuances.credential)")
+	}
 	switch {
 	case match.Beyond != 0 && !match.BeyondExpiry.IsZero():
 		f.add("((capabilities & %s) <> 0 OR expires_at > %s)", int64(^match.Beyond), ms(match.BeyondExpiry))

@@ -544,6 +544,76 @@ func TestViewKeys(t *testing.T) {
 	})
 }
 
+// TestAViewTokenEndsWithItsLogin: whatever ends the login ends what it watches, and nothing that it broadcasts.
+func TestAViewTokenEndsWithItsLogin(t *testing.T) {
+	ends := map[string]func(t *testing.T, h *house, op, ana access.Principal){
+		"signed out": func(t *testing.T, h *house, _, ana access.Principal) { ok(t, h.LogOut(t.Context(), ana)) },
+		"signed out everywhere": func(t *testing.T, h *house, _, ana access.Principal) {
+			ok(t, h.EndLogins(t.Context(), ana, ana.User.ID))
+		},
+		"by an operator": func(t *testing.T, h *house, op, ana access.Principal) {
+			ok(t, h.EndLogins(t.Context(), op, ana.User.ID))
+		},
+		"another login's new password": func(t *testing.T, h *house, _, ana access.Principal) {
+			other, _, err := h.LogIn(t.Context(), ana.User.Name, password(goodPassword), home)
+			ok(t, err)
+			ok(t, h.ChangePassword(t.Context(), other, password(goodPassword), password("a wholly new one"), false))
+		},
+	}
+	onBoth(t, func(t *testing.T, h *house) {
+		op, _, arn := h.scene()
+		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
+		for how, end := range ends {
+			t.Run(how, func(t *testing.T) {
+				bea, _ := h.broadcaster(op, "Bea "+how)
+				h.grant(op, bea, arn, stage.Publish|stage.Subscribe)
+				h.grant(op, bea, awsARN, stage.Publish|stage.Subscribe)
+				issue := func(arn stage.ARN, purpose string) stage.Participant {
+					p := must(h.Issue(t.Context(), bea, access.IssueRequest{Stage: arn, For: purpose}))(t).Participant
+					h.paper.enter(p)
+					return p
+				}
+				live, local, aws := issue(arn, "publish"), issue(arn, "view"), issue(awsARN, "view")
+				ok(t, h.MayStay(t.Context(), local))
+				end(t, h, op, bea)
+				refused(t, h.MayStay(t.Context(), local), stage.ErrDenied, "token_revoked")
+				ok(t, h.MayStay(t.Context(), live))
+				away := h.paper.sentAway()
+				if !slices.Contains(away, local.ID) || !slices.Contains(away, aws.ID) || slices.Contains(away, live.ID) {
+					t.Errorf("sent away: got %v, want %v and %v, not %v", away, local.ID, aws.ID, live.ID)
+				}
+			})
+		}
+	})
+}
+
+// TestNoViewTokenForALoginThatEnds: neither one that ended a moment ago on another replica nor one that ends meanwhile.
+func TestNoViewTokenForALoginThatEnds(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, arn := h.scene()
+		view := func() error {
+			_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"})
+			return err
+		}
+		ok(t, view())
+		h.paper.during = func() { ok(t, h.replica().LogOut(t.Context(), ana)) }
+		refused(t, view(), stage.ErrUnauthorized, "unauthorized")
+		refused(t, view(), stage.ErrUnauthorized, "unauthorized")
+	})
+}
+
+// TestAViewTokenEndsWhenItsLoginExpires, on local stages, where the server asks again who may stay.
+func TestAViewTokenEndsWhenItsLoginExpires(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, arn := h.scene()
+		h.clock.pass(ana.ExpiresAt.Sub(h.clock.now()) - time.Minute)
+		p := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).Participant
+		ok(t, h.MayStay(t.Context(), p))
+		h.clock.pass(time.Minute)
+		refused(t, h.MayStay(t.Context(), p), stage.ErrDenied, "token_revoked")
+	})
+}
+
 func TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()

@@ -300,7 +300,7 @@ func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	local := policyOf(apptest.Start(t, "--ivs-sdk", "https://cdn.example/sdk.js"))
 	policy := policyOf(apptest.Start(t, "--ivs-sdk", "https://cdn.example/sdk;1.js", "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t)))
 	narrow := policy("/")
-	for _, path := range []string{"/dock", "/dock/stage", "/source"} {
+	for _, path := range []string{"/dock", "/dock/stage", "/source", "/watch"} {
 		if got := local(path); got != narrow {
 			t.Errorf("the policy of %s where no AWS is served: got %q, want %q", path, got, narrow)
 		}
@@ -308,13 +308,13 @@ func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	if strings.Contains(narrow, "cdn.example") || strings.Contains(narrow, "live-video.net") || strings.Contains(narrow, "script-src") {
 		t.Errorf("the policy of /: got %q", narrow)
 	}
-	for _, path := range []string{"/watch", "/setup", "/invite", "/account", "/operator"} {
+	for _, path := range []string{"/setup", "/invite", "/account", "/operator"} {
 		if got := policy(path); got != narrow {
 			t.Errorf("the policy of %s: got %q, want %q", path, got, narrow)
 		}
 	}
 	const sdk, aws = "script-src 'self' https://cdn.example/sdk%3B1.js; ", " https://*.live-video.net wss://*.live-video.net"
-	for _, path := range []string{"/dock", "/dock/stage", "/source"} {
+	for _, path := range []string{"/dock", "/dock/stage", "/source", "/watch"} {
 		got := policy(path)
 		if rest := strings.Replace(strings.Replace(got, sdk, "", 1), aws, "", 1); !strings.Contains(got, sdk) || rest != narrow {
 			t.Errorf("the policy of %s: got %q, want that of / with %q and %q", path, got, sdk, aws)

@@ -146,7 +146,7 @@ func (s *Server) table() []route {
 		{"GET /dock", s.stagePage("dock/index.html")}, // its tab People joins stages
 		{"GET /dock/stage", s.stagePage("stage/index.html")},
 		{"GET /source", s.stagePage("source/index.html")},
-		{"GET /watch", s.assets.page("watch/index.html")},
+		{"GET /watch", s.stagePage("watch/index.html")},
 		{"GET /setup", s.assets.page("setup/index.html")},
 		{"GET /invite", s.assets.page("invite/index.html")},
 		{"GET /account", s.assets.page("account/index.html")},

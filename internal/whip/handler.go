@@ -31,15 +31,6 @@ type Tokens interface {
 	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
 }
 
-// Logins lets people watch who are signed in and have no bearer.
-type Logins interface {
-	// Login names the login behind the request, opaquely, or is "" if there is none. A session that it opened is its own to end.
-	Login(r *http.Request) string
-	// Viewer answers as whom the login watches the publisher. Two tabs of one person are two viewers: each call answers a
-	// new ParticipantID.
-	Viewer(r *http.Request, publisher stage.ParticipantID) (stage.Participant, error)
-}
-
 // A Handler serves /whip and /whep. Set its fields before the first request; it is safe for concurrent use.
 type Handler struct {
 	Media  Media
@@ -48,7 +39,6 @@ type Handler struct {
 	Now    func() time.Time
 	Events func(stage.Event) // is told of refusals; sessions tell of themselves. May be nil
 
-	Logins       Logins                         // may be nil: bearers only
 	AllowOrigins []string                       // whose pages may call from a browser beside our own, such as https://app.example; "*" for all
 	Address      func(*http.Request) netip.Addr // of the client, where proxies are in between; nil: RemoteAddr
 
@@ -148,31 +138,13 @@ func (h *Handler) publish(id stage.ParticipantID) door {
 // subscribe opens a subscription to a publisher.
 func (h *Handler) subscribe(publisher stage.ParticipantID) door {
 	return func(w http.ResponseWriter, r *http.Request) {
-		k, err := h.viewer(r, publisher)
+		bearer, p, err := h.bearer(r)
 		if err != nil {
-			h.fail(w, r, k.Participant, err)
+			h.fail(w, r, p, err)
 			return
 		}
-		h.open(w, r, k)
+		h.open(w, r, Knock{Participant: p, Bearer: bearer, Publisher: publisher})
 	}
-}
-
-func (h *Handler) viewer(r *http.Request, publisher stage.ParticipantID) (k Knock, err error) {
-	if login := h.login(r); login != "" {
-		p, err := h.Logins.Viewer(r, publisher)
-		again := func() error { _, err := h.Logins.Viewer(r, publisher); return err }
-		return Knock{Participant: p, Publisher: publisher, login: login, again: again}, err
-	}
-	bearer, p, err := h.bearer(r)
-	return Knock{Participant: p, Bearer: bearer, Publisher: publisher}, err
-}
-
-// login is that of a request without a bearer.
-func (h *Handler) login(r *http.Request) string {
-	if h.Logins == nil || r.Header.Get("Authorization") != "" {
-		return ""
-	}
-	return h.Logins.Login(r)
 }
 
 // open reads the offer, opens the session and answers as RFC 9725, 4.2 has it.
@@ -220,7 +192,7 @@ func (h *Handler) end(secret string) door {
 	}
 }
 
-// mayEnd asks for what opened the session: the same bearer, even if it has expired since, or the same login.
+// mayEnd requires the bearer that opened the session, even if it has expired since.
 func (h *Handler) mayEnd(w http.ResponseWriter, r *http.Request, s *session) error {
 	bearer, err := authorization(r)
 	if r.Method == http.MethodPost {
@@ -230,8 +202,6 @@ func (h *Handler) mayEnd(w http.ResponseWriter, r *http.Request, s *session) err
 	case err != nil:
 		return err
 	case !bearer.Empty() && s.openedBy(bearer):
-		return nil
-	case s.login != "" && h.login(r) == s.login:
 		return nil
 	case bearer.Empty():
 		return stage.Errorf(stage.ErrUnauthorized, "A session is ended with the token that opened it.").WithCode("token_missing")

@@ -26,10 +26,6 @@ type Knock struct {
 	Publisher   stage.ParticipantID // whom to receive; "" to publish
 	Offer       string
 	Highest     bool // of a simulcast, start with the highest layer; the IVS web SDK calls it InitialLayerPreference
-
-	// Without a bearer:
-	login string       // ends the session later
-	again func() error // may the login still watch?
 }
 
 // An Answer is an open session, as its owner is told of it. All URLs are absolute paths, and secrets.
@@ -57,8 +53,7 @@ func (a Answer) Link(rel string) string {
 type session struct {
 	participant stage.Participant
 	publisher   stage.ParticipantID
-	secret      string // in the URL and nowhere else
-	login       string
+	secret      string             // in the URL and nowhere else
 	cancel      context.CancelFunc // of the negotiation
 	settled     chan struct{}      // closed when the negotiation is over, whatever came of it
 	over        chan struct{}      // closed when nothing is left of the session
@@ -71,7 +66,7 @@ type session struct {
 
 func newSession(k Knock, cancel context.CancelFunc) *session {
 	return &session{
-		participant: k.Participant, publisher: k.Publisher, login: k.login,
+		participant: k.Participant, publisher: k.Publisher,
 		secret: rand.Text(), bearer: sha256.Sum256([]byte(k.Bearer.Reveal())),
 		cancel: cancel, settled: make(chan struct{}), over: make(chan struct{}),
 	}
@@ -137,9 +132,6 @@ func replaced() (code, detail string) {
 }
 
 func (h *Handler) stillGood(ctx context.Context, k Knock) error {
-	if k.again != nil {
-		return k.again()
-	}
 	_, err := h.Tokens.Verify(ctx, k.Bearer)
 	return err
 }
@@ -274,7 +266,7 @@ func (s *session) openedBy(bearer stage.Secret) bool {
 	sum := sha256.Sum256([]byte(bearer.Reveal()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.login == "" && subtle.ConstantTimeCompare(sum[:], s.bearer[:]) == 1
+	return subtle.ConstantTimeCompare(sum[:], s.bearer[:]) == 1
 }
 
 func (s *session) answer(sdp string) Answer {

@@ -45,7 +45,6 @@ func newHouse(t testing.TB) *house {
 	h.Handler = &whip.Handler{
 		Media:        h.media,
 		Tokens:       h,
-		Logins:       h,
 		Log:          slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:          h.clock,
 		Events:       func(e stage.Event) { h.tell("%s: %s %s", e.Participant, e.Kind, e.Code) },
@@ -121,21 +120,6 @@ func (h *house) Verify(_ context.Context, bearer stage.Secret) (stage.Participan
 		return stage.Participant{}, refuse("token_malformed", "This is not a participant token.")
 	}
 	return p, nil
-}
-
-func (h *house) Login(r *http.Request) string {
-	if c, err := r.Cookie("login"); err == nil {
-		return c.Value
-	}
-	return ""
-}
-
-func (h *house) Viewer(r *http.Request, _ stage.ParticipantID) (stage.Participant, error) {
-	login := h.Login(r)
-	if login == "stranger" {
-		return stage.Participant{}, stage.Errorf(stage.ErrDenied, "This stage is not yours to watch.").WithCode("no_grant")
-	}
-	return stage.Participant{ID: stage.ParticipantID("viewer" + login), Stage: studio, Capabilities: stage.Subscribe}, nil
 }
 
 // plane is a media plane without media.

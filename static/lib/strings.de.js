@@ -269,7 +269,6 @@ export const de = {
   'watch.connecting': 'Wird verbunden …',
   'watch.retrying': 'Das Bild ist abgebrochen. Neuer Versuch …',
   'watch.failed': 'Diese Sendung kann nicht gezeigt werden: {message}',
-  'watch.aws': 'Diese Bühne liegt bei Amazon IVS. Ihre Zuschauer sehen in deiner eigenen App zu.',
   'watch.muted': 'Ton aus',
   'watch.you': 'du',
   'watch.viewers': '{n} sehen zu',

@@ -269,7 +269,6 @@ export const es = {
   'watch.connecting': 'Conectando…',
   'watch.retrying': 'La imagen se cortó. Conectando de nuevo…',
   'watch.failed': 'Esta emisión no se puede ver: {message}',
-  'watch.aws': 'Este escenario está en Amazon IVS. Su público lo ve en tu propia aplicación.',
   'watch.muted': 'sin sonido',
   'watch.you': 'tú',
   'watch.viewers': '{n} mirando',

@@ -284,7 +284,6 @@ export const en = {
   'watch.connecting': 'Connecting…',
   'watch.retrying': 'The picture broke off. Connecting again…',
   'watch.failed': 'This broadcast cannot be played: {message}',
-  'watch.aws': 'This stage is on Amazon IVS. Its viewers watch in your own app.',
   'watch.muted': 'sound off',
   'watch.you': 'you',
   'watch.viewers': '{n} watching',

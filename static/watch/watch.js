@@ -1,155 +1,175 @@
-/** Who is on the stage, played as they come. The sound waits for a click, as browsers want it. */
+/** Plays everybody who publishes on a stage, local or of AWS. The sound waits for a click, as browsers require. */
+import { api, ApiError } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
-import { growing, listen } from '../lib/events.js';
+import { listen } from '../lib/events.js';
 import { followHeight } from '../lib/height.js';
 import { button, errorText, header, page, say, signedIn, signOut } from '../lib/page.js';
+import { createClient } from '../lib/stage/client.js';
 import { t } from '../lib/strings.js';
-import { play } from '../lib/whep.js';
 
-/** @typedef {import('../lib/types.js').Presence} Presence */
+/** @typedef {import('../lib/stage/client.js').Participant} Participant */
+/** @typedef {import('../lib/stage/client.js').Link} Link */
 
 const state = {
   /** @type {import('../lib/types.js').Me | null} */ me: null,
-  /** @type {string} the chosen stage */ stage: '',
+  /** @type {string} the ARN of the chosen stage */ stage: '',
+  /** @type {Participant[]} */ present: [],
+  /** @type {string} why the stage cannot be played */ error: '',
   sound: false, online: true,
 };
-/** @type {Map<string, Presence[]>} */
-const presence = new Map();
-/** @type {Map<string, ReturnType<typeof player>>} */
+/** The number of viewers by participant ID, as the server counts them. @type {Map<string, number>} */
+const viewers = new Map();
+/** @type {Map<string, ReturnType<typeof createPlayer>>} */
 const players = new Map();
 
+const client = createClient({
+  token: () => api('POST', 'api/tokens', { stage: state.stage, for: 'view' }),
+  wants: () => true,
+  on: {
+    participants(list) { announce(list); state.present = list; draw(); },
+    stream: (id, stream) => player(id).play(stream),
+    removed: (id) => players.get(id)?.play(null),
+    link(id, link) { player(id).link = link; draw(); },
+    state(phase, err) {
+      state.error = phase === 'joined' || !(err instanceof ApiError) ? '' : t('watch.failed', { message: errorText(err) });
+      draw();
+    },
+  },
+});
+
 const stages = () => state.me?.stages.filter((s) => s.capabilities.includes('subscribe')) ?? [];
-const here = () => presence.get(state.stage) ?? [];
+const publishing = () => state.present.filter((p) => p.publishing);
+
+/** @param {string} id */
+function player(id) {
+  const known = players.get(id) ?? createPlayer(id);
+  players.set(id, known);
+  return known;
+}
 
 function draw() {
   const list = stages();
   const stage = list.find((s) => s.arn === state.stage);
-  follow(stage?.served === 'aws' ? [] : here().filter((p) => p.publishing));
-  const shown = [...players.values()];
-  page(header(state.me, 'watch', { onSignOut: signOut }),
+  const shown = publishing();
+  for (const id of players.keys()) if (!state.present.some((p) => p.id === id)) drop(id);
+  page(header(state.me, 'watch', { onSignOut: leave }),
     !state.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
+    state.error && h('p', { className: 'notice', key: 'error' }, state.error),
     h('div', { className: 'row wrap', key: 'bar' },
       h('h1', null, t('watch.title')),
       list.length > 1 ? choice(list) : stage && h('span', { className: 'tag' }, stage.name),
-      shown.length > 0 && button(t(state.sound ? 'watch.mute' : 'watch.sound'), sound, { className: state.sound ? '' : 'primary', 'aria-pressed': state.sound, key: 'sound' })),
+      shown.length > 0 && soundButton()),
     h('main', { key: 'stage' },
       list.length === 0 && h('p', { className: 'card' }, t('watch.noStage')),
-      stage?.served === 'aws' && h('p', { className: 'card' }, t('watch.aws')),
-      stage?.served === 'local' && shown.length === 0 && h('p', { className: 'card', key: 'nobody' }, t('watch.nobody')),
-      h('div', { className: shown.length === 1 ? 'videos one' : 'videos', key: 'videos' }, ...shown.map((p) => p.view()))));
-  for (const p of shown) p.mount(); // a video that plays is never moved
+      stage && shown.length === 0 && h('p', { className: 'card', key: 'nobody' }, t('watch.nobody')),
+      h('div', { className: shown.length === 1 ? 'videos one' : 'videos', key: 'videos' }, ...shown.map(card))));
+  for (const p of shown) player(p.id).mount(); // a video that plays is never moved
 }
+
+const soundButton = () => button(t(state.sound ? 'watch.mute' : 'watch.sound'), () => setSound(!state.sound),
+  { className: state.sound ? '' : 'primary', 'aria-pressed': state.sound, key: 'sound' });
 
 /** @param {import('../lib/types.js').Stage[]} list */
-const choice = (list) => h('select', { 'aria-label': t('live.stage'), onchange: (/** @type {Event} */ e) => { state.stage = /** @type {HTMLSelectElement} */ (e.target).value; draw(); } },
+const choice = (list) => h('select', { 'aria-label': t('live.stage'), onchange: (/** @type {Event} */ e) => enter(/** @type {HTMLSelectElement} */ (e.target).value) },
   ...list.map((s) => h('option', { value: s.arn, selected: s.arn === state.stage, key: s.arn }, s.name)));
 
-/** One click is enough for all of them. */
-function sound() {
-  state.sound = !state.sound;
-  for (const p of players.values()) p.sound(state.sound);
-  draw();
+/** @param {Participant} p */
+function card(p) {
+  const { link } = player(p.id);
+  const count = viewers.get(p.id) ?? 0;
+  return h('article', { className: 'video', key: p.id },
+    h('div', { keep: true, id: `video-${p.id}` }),
+    h('div', { className: 'row' },
+      h('b', null, p.name),
+      p.userId !== '' && p.userId === state.me?.id && h('span', { className: 'tag' }, t('watch.you')),
+      p.audioMuted && h('span', { className: 'tag' }, t('watch.muted')),
+      link !== 'connected' ? h('span', { className: 'hint' }, t(`watch.${link}`))
+        : count > 0 && h('span', { className: 'hint' }, t('watch.viewers', { n: count }))));
 }
 
-/** Plays those who publish, and nobody else. @param {Presence[]} publishing */
-function follow(publishing) {
-  for (const [id, p] of players) {
-    if (!publishing.some((now) => now.participantId === id)) { p.stop(); players.delete(id); }
-  }
-  for (const p of publishing) {
-    const known = players.get(p.participantId);
-    if (known) known.know(p);
-    else players.set(p.participantId, player(p));
-  }
-}
-
-/** Somebody who is played. @param {Presence} who */
-function player(who) {
-  const video = h('video', { autoplay: true, playsInline: true, muted: true, 'aria-label': who.name });
-  let note = t('watch.connecting');
-  let stopped = false;
-  let tries = 0;
-  let timer = 0;
-  let height = 0;
-  let session = { stop() {}, fit(/** @type {number} */ _) {} };
-  const unfollow = followHeight(video, (lines) => { height = lines; session.fit(lines); });
+/** The video of one participant; it lives until the participant leaves the stage. @param {string} id */
+function createPlayer(id) {
+  const video = h('video', { autoplay: true, playsInline: true, muted: true });
   video.muted = !state.sound;
-  video.onplaying = () => { tries = 0; tell(''); };
-
-  /** @param {string} text */
-  function tell(text) {
-    if (text === note) return;
-    note = text;
-    draw();
-  }
-
-  /** @param {MediaStream} stream */
-  function showStream(stream) {
-    if (video.srcObject !== stream) video.srcObject = stream;
-    // A page that was not clicked yet may play without sound only.
-    video.play().catch(() => { video.muted = true; state.sound = false; return video.play(); }).catch(() => {});
-  }
-
-  async function connect() {
-    try {
-      const now = await play(who.participantId, {
-        stream: showStream,
-        state: (s) => { if (s === 'failed' || s === 'closed') again(t('watch.retrying')); },
-      });
-      if (stopped) return now.stop();
-      session = now;
-      if (height) session.fit(height);
-    } catch (err) {
-      again(t('watch.failed', { message: errorText(err) }));
-    }
-  }
-
-  /** @param {string} why */
-  function again(why) {
-    session.stop();
-    if (stopped) return;
-    tell(why);
-    timer = window.setTimeout(connect, growing(++tries, Math.random()));
-  }
-
-  void connect();
+  const unfollow = followHeight(video, (lines) => client.fit(id, lines));
+  // A page that was not clicked yet may play without sound only.
+  const start = () => video.play().catch((err) => {
+    if (err.name !== 'NotAllowedError') return; // a new stream came in between; its own play() follows
+    setSound(false);
+    return video.play();
+  }).catch(() => {});
   return {
-    view: () => h('article', { className: 'video', key: who.participantId },
-      h('div', { keep: true, id: `video-${who.participantId}` }),
-      h('div', { className: 'row' },
-        h('b', null, who.name),
-        who.you && h('span', { className: 'tag' }, t('watch.you')),
-        who.audioMuted && h('span', { className: 'tag' }, t('watch.muted')),
-        h('span', { className: 'hint' }, note || t('watch.viewers', { n: who.viewers })))),
+    /** @type {Link} */ link: 'connecting',
+    /** @param {MediaStream | null} stream */
+    play(stream) {
+      if (video.srcObject === stream) return;
+      video.srcObject = stream;
+      if (stream) void start();
+    },
     mount() {
-      const frame = byId(`video-${who.participantId}`);
+      video.ariaLabel = state.present.find((p) => p.id === id)?.name ?? '';
+      const frame = byId(`video-${id}`);
       if (video.parentNode !== frame) frame.append(video);
     },
-    /** @param {Presence} now */
-    know: (now) => { who = now; },
     /** @param {boolean} on */
-    sound: (on) => { video.muted = !on; void video.play().catch(() => {}); },
-    stop: () => { stopped = true; unfollow(); clearTimeout(timer); session.stop(); video.srcObject = null; },
+    sound(on) { video.muted = !on; if (on && video.srcObject) void start(); },
+    stop() { unfollow(); client.fit(id, 0); video.srcObject = null; },
   };
 }
 
-addEventListener('pagehide', () => { for (const p of players.values()) p.stop(); });
+/** One click is enough for all of them. @param {boolean} on */
+function setSound(on) {
+  state.sound = on;
+  for (const p of players.values()) p.sound(on);
+  draw();
+}
+
+/** @param {string} id */
+function drop(id) {
+  players.get(id)?.stop();
+  players.delete(id);
+}
+
+/** Says who publishes, when that has changed. @param {Participant[]} list */
+function announce(list) {
+  const names = (/** @type {Participant[]} */ all) => all.filter((p) => p.publishing).map((p) => p.name).join(', ');
+  if (names(list) !== names(state.present)) say(names(list));
+}
+
+/** Goes to a stage; without one, nowhere. @param {string} [arn] */
+function enter(arn = stages()[0]?.arn ?? '') {
+  client.leave();
+  for (const id of [...players.keys()]) drop(id);
+  Object.assign(state, { stage: arn, present: [], error: '' });
+  draw();
+  if (arn) client.join();
+}
+
+async function leave() {
+  client.leave();
+  await signOut();
+}
+
+/** @param {import('../lib/types.js').Me} me */
+function know(me) {
+  state.me = me;
+  if (!stages().some((s) => s.arn === state.stage)) enter();
+  else draw();
+}
+
+addEventListener('pagehide', () => client.leave());
+addEventListener('pageshow', (e) => { if (e.persisted && state.stage) client.join(); });
 
 void signedIn((me) => {
-  state.me = me;
-  state.stage = stages()[0]?.arn ?? '';
-  draw();
+  know(me);
   listen({
     connected: (online) => { state.online = online; draw(); },
     signedOut: () => location.reload(),
     event({ event, data }) {
-      if (event === 'presence') presence.set(data.stage, data.participants);
-      else if (event === 'me') {
-        state.me = data;
-        if (!stages().some((s) => s.arn === state.stage)) state.stage = stages()[0]?.arn ?? '';
-      } else return;
+      if (event === 'me') know(data);
+      if (event !== 'presence' || data.stage !== state.stage) return;
+      for (const p of data.participants) viewers.set(p.participantId, p.viewers);
       draw();
-      say(here().filter((p) => p.publishing).map((p) => p.name).join(', '));
     },
   });
 }, 'watch');

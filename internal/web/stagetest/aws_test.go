@@ -111,6 +111,22 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	h.ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
 	source.WaitFor(`document.documentElement.dataset.phase === 'refused'`)
 	transparent(source)
+
+	t.Log("/watch plays it as well, until the login ends")
+	watch := page.Tab()
+	watch.Goto(h.URL + "/watch")
+	watch.WaitVisible("h1")
+	pick(watch, studio)
+	moves(watch, "article.video")
+	watch.ClickText("Switch the sound on")
+	watch.WaitFor(`document.querySelector("article.video video").muted === false`)
+	h.ana.Must(http.StatusNoContent, "DELETE", "/api/logins", nil, nil)
+	watch.WaitVisible("#f-password")
+}
+
+// pick picks the stage from the list of /watch.
+func pick(page *browser.Page, st web.Stage) {
+	page.Eval(`(select => { select.value = '`+string(st.ARN)+`'; select.dispatchEvent(new Event('change')); })(document.querySelector('h1 + select'))`, nil)
 }
 
 // choose picks the stage from the list.
