@@ -75,6 +75,7 @@ var pens = []pen{
 	{code: []string{"github.com/golang-jwt/"}, tests: true},
 	{code: []string{"github.com/alexedwards/argon2id"}, in: []string{"internal/access"}},
 	{code: []string{"github.com/alecthomas/kong"}, in: []string{"internal/app"}},
+	{code: []string{"go.yaml.in/yaml"}, in: []string{"internal/app"}, tests: true},
 	{code: []string{"github.com/coder/websocket"}, in: []string{"internal/obs", "internal/signal", "internal/apptest/fakeobs"}, tests: true},
 	{code: []string{"github.com/chromedp/"}, in: []string{"internal/apptest/browser"}},
 	{code: []string{"testing", "net/http/httptest"}, in: []string{"internal/apptest/..."}, tests: true},

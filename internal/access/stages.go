@@ -298,7 +298,7 @@ func checkGrant(g Grant) (Grant, error) {
 		return g, stage.Errorf(stage.ErrInvalid, "A grant has publish, subscribe or both.")
 	}
 	if g.MaxTTL == 0 {
-		g.MaxTTL = stage.MaxTTL
+		g.MaxTTL = stage.DefaultTTL
 	}
 	if g.MaxTTL < stage.MinTTL || g.MaxTTL > stage.MaxTTL {
 		return g, stage.Errorf(stage.ErrInvalid, "The longest life of a token is from 1 minute to 14 days.")
