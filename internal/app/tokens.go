@@ -48,7 +48,9 @@ func (cmd *TokensCreateCommand) Run(ctx context.Context, p *process) error {
 		if err != nil {
 			return err
 		}
-		made, err := d.control.Issue(ctx, user.User, access.IssueRequest{
+		acting := access.CommandLine()
+		acting.User = user.User // the grants and the limit of that user count
+		made, err := d.control.Issue(ctx, acting, access.IssueRequest{
 			Stage: where.Stage.ARN, TTL: cmd.TTL, For: cmd.For,
 		})
 		if err != nil {
