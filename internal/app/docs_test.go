@@ -44,19 +44,18 @@ func TestOperateDocs(t *testing.T) {
 func settingsTables(t *testing.T) string {
 	t.Helper()
 	var cli commands
-	p := &process{env: map[string]string{"HOME": "~"}}
-	parser, err := newParser(&cli, p, func(int) {})
+	parser, err := newParser(&cli, &process{env: map[string]string{"HOME": "~"}}, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
 	for _, command := range parser.Model.Leaves(true) {
-		describe(&out, command, p.sources)
+		describe(&out, command)
 	}
 	return out.String()
 }
 
-func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
+func describe(out *bytes.Buffer, command *kong.Node) {
 	var arguments strings.Builder
 	for _, p := range command.Positional {
 		arguments.WriteString(" " + strings.ToUpper(p.Name))
@@ -67,14 +66,13 @@ func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
 	}
 	fmt.Fprint(out, "\n| flag | variable | default | what |\n|---|---|---|---|\n")
 	for _, f := range command.Flags {
-		n, ok := s.names[f.Value]
-		if !ok {
+		if f.Name == "help" {
 			continue
 		}
 		value := ""
 		if f.Default != "" {
 			value = "`" + f.Default + "`"
 		}
-		fmt.Fprintf(out, "| `--%s` | `%s` | %s | %s |\n", f.Name, n.variable, value, strings.ReplaceAll(f.Help, "|", "\\|"))
+		fmt.Fprintf(out, "| `--%s` | `%s` | %s | %s |\n", f.Name, variable(f.Name), value, strings.ReplaceAll(f.Help, "|", "\\|"))
 	}
 }

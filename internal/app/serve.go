@@ -54,9 +54,6 @@ func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
-	if err := s.publish(); err != nil {
-		return err
-	}
 	if err := s.greet(ctx, p); err != nil {
 		return err
 	}
@@ -145,7 +142,7 @@ func (s *server) openData(ctx context.Context) error {
 func (s *server) openPorts() error {
 	var err error
 	if s.listen, err = net.Listen("tcp", s.settings.Listen); err != nil {
-		return bothPorts(portError(err, s.settings.Listen, "--listen"), s.settings.Media)
+		return portError(err, s.settings.Listen, "--listen")
 	}
 	s.closers = append(s.closers, func() error { s.listen.Close(); return nil })
 	if s.public == nil {
@@ -153,17 +150,6 @@ func (s *server) openPorts() error {
 	}
 	s.local = localEndpoints(s.public)
 	return nil
-}
-
-// bothPorts adds to a complaint about the HTTP port what is wrong with the media port, so that
-// both are mended at once.
-func bothPorts(complaint error, media string) error {
-	probe, err := net.ListenPacket("udp", media)
-	if err != nil {
-		return fmt.Errorf("%w; and %w", complaint, portError(err, media+" (UDP)", "--media"))
-	}
-	probe.Close()
-	return complaint
 }
 
 func portError(err error, address, flag string) error {
