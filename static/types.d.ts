@@ -360,6 +360,11 @@ export interface PresenceEvent {
   participants: Presence[];
 }
 
+export interface PresencesEvent {
+  complete: boolean;
+  stages: PresenceEvent[];
+}
+
 export interface DocksEvent {
   docks: Dock[];
 }

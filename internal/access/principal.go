@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 type Presented struct {
 	Login  stage.Secret // the cookie of a browser
 	Bearer stage.Secret // Authorization: Bearer
-	From   Client       // where the request came from, for the audit trail
 }
 
 // A Principal is the result of Authenticate: the user and the credential behind a request. Everything that is decided
@@ -27,6 +25,9 @@ type Principal struct {
 	// such a credential never acts for the account.
 	User User
 
+	// Revision of the account moves on when what the account may do changes.
+	Revision int64
+
 	// Stage, Capabilities and View are what the credential is confined to. Those of a login, an access key or the
 	// command line are empty until OnStage fills them in.
 	Stage        stage.ARN
@@ -37,8 +38,6 @@ type Principal struct {
 	UsedAt    time.Time // of a key
 	ExpiresAt time.Time // of a login it moves on with use, see Control.LoginLife; zero: never
 	Client    Client    // of a login
-	From      Client    // of the request
-	Scopes    []Scope   // of an API key
 	Renewed   bool      // ExpiresAt has just moved: send the cookie again
 }
 
@@ -48,7 +47,6 @@ const (
 	KindCommandLine Kind = "command line" // the operator at the machine itself; never of a request
 	KindLogin       Kind = "login"        // the cookie of a browser
 	KindAccessKey   Kind = "access"       // sdk_…: issues tokens for programs
-	KindAPIKey      Kind = "api"          // sdo_…: an operator's program
 	KindViewKey     Kind = "view"         // sdv_…: a browser source of OBS
 	KindToken       Kind = "token"        // a participant token
 )
@@ -71,11 +69,7 @@ const (
 	ScopeView    Scope = "view"    // what a viewing key shows, and its token
 	ScopeUsers   Scope = "users"   // accounts and grants; operators only
 	ScopeStages  Scope = "stages"  // stages, and who is kicked from them; operators only
-	ScopeAudit   Scope = "audit"   // the tokens of all users and the audit trail; operators only
-
-	ScopeModerate Scope = "moderate" // kick from stages; operators, and moderators where they have access
-	ScopeWebhooks Scope = "webhooks" // webhooks and their deliveries; operators only
-	ScopeAPIKeys  Scope = "api-keys" // API keys; operators only, and no API key itself
+	ScopeAudit   Scope = "audit"   // the tokens of all users; operators only
 )
 
 // Allows reports whether the credential is good for a scope, and the user has the role that it needs.
@@ -84,9 +78,7 @@ func (p Principal) Allows(scope Scope) bool {
 	case KindCommandLine:
 		return scope != ScopeView
 	case KindLogin:
-		return scope != ScopeView && p.User.Role.allows(scope)
-	case KindAPIKey:
-		return scope == ScopeSelf || slices.Contains(p.Scopes, scope)
+		return scope != ScopeView && (p.User.Role == Operator || !scope.operators())
 	case KindAccessKey:
 		return scope == ScopeSelf || scope == ScopeTokens
 	case KindViewKey:
@@ -97,16 +89,7 @@ func (p Principal) Allows(scope Scope) bool {
 	return false
 }
 
-// allows reports whether a role includes a scope.
-func (r Role) allows(scope Scope) bool {
-	switch scope {
-	case ScopeUsers, ScopeStages, ScopeAudit, ScopeWebhooks, ScopeAPIKeys:
-		return r == Operator
-	case ScopeModerate:
-		return r == Operator || r == Moderator
-	}
-	return true
-}
+func (s Scope) operators() bool { return s == ScopeUsers || s == ScopeStages || s == ScopeAudit }
 
 // Require returns an error that says why the credential does not allow a scope, or nil.
 func (p Principal) Require(scope Scope) error {
@@ -119,8 +102,6 @@ func (p Principal) Require(scope Scope) error {
 	switch p.Kind {
 	case KindLogin:
 		return operatorsOnly()
-	case KindAPIKey:
-		return stage.Errorf(stage.ErrDenied, "This API key lacks the scope %q.", scope).WithCode("scope")
 	case KindAccessKey:
 		return stage.Errorf(stage.ErrUnauthorized, "An access key issues tokens and looks after them; sign in for anything else.")
 	case KindViewKey:
@@ -133,12 +114,6 @@ func (p Principal) Require(scope Scope) error {
 
 // Authenticate finds the principal behind a request: the one place where a credential is recognized.
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
-	who, err := c.authenticate(ctx, presented)
-	who.From = presented.From
-	return who, err
-}
-
-func (c *Control) authenticate(ctx context.Context, presented Presented) (Principal, error) {
 	switch bearer := presented.Bearer.Reveal(); {
 	case bearer == "" && presented.Login.Empty():
 		return Principal{}, signInFirst()
@@ -146,8 +121,6 @@ func (c *Control) authenticate(ctx context.Context, presented Presented) (Princi
 		return c.byLogin(ctx, presented.Login)
 	case strings.HasPrefix(bearer, accessKeyPrefix):
 		return c.byAccessKey(ctx, presented.Bearer)
-	case strings.HasPrefix(bearer, apiKeyPrefix):
-		return c.byAPIKey(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, viewKeyPrefix):
 		return c.byViewKey(ctx, presented.Bearer)
 	case strings.Count(bearer, ".") == 2: // a JWT (RFC 7515, 3.1); keys have no dots

@@ -31,8 +31,8 @@ func (c *Control) AddUser(ctx context.Context, by Principal, name string, role R
 		return fail(err)
 	}
 	role = cmp.Or(role, Broadcaster)
-	if role != Operator && role != Moderator && role != Broadcaster {
-		return fail(stage.Errorf(stage.ErrInvalid, "A role is operator, moderator or broadcaster."))
+	if role != Operator && role != Broadcaster {
+		return fail(stage.Errorf(stage.ErrInvalid, "A role is operator or broadcaster."))
 	}
 	name, err := cleanName(name)
 	if err != nil {
@@ -45,13 +45,7 @@ func (c *Control) AddUser(ctx context.Context, by Principal, name string, role R
 		if err := tx.PutAccount(ctx, account); err != nil {
 			return nameTaken(err, name)
 		}
-		if err := tx.PutCredential(ctx, cred); err != nil {
-			return err
-		}
-		if _, err := c.applyRules(ctx, tx, account, nil); err != nil {
-			return err
-		}
-		return c.note(ctx, tx, by, userEntry(ActionUserCreated, account))
+		return tx.PutCredential(ctx, cred)
 	})
 	if err != nil {
 		return fail(err)
@@ -90,10 +84,7 @@ func (c *Control) Reinvite(ctx context.Context, by Principal, id UserID) (User, 
 		if account, err = accountOf(ctx, tx, id); err != nil {
 			return err
 		}
-		if err := tx.PutCredential(ctx, cred); err != nil {
-			return err
-		}
-		return c.note(ctx, tx, by, userEntry(ActionUserInvited, account))
+		return tx.PutCredential(ctx, cred)
 	})
 	if err != nil {
 		return fail(err)
@@ -145,11 +136,8 @@ func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret,
 		if err := useInvite(ctx, tx, code); err != nil {
 			return err
 		}
-		if revoked, err = c.endKeys(ctx, tx, account.ID); err != nil {
-			return err
-		}
-		by := Principal{Kind: KindLogin, User: account.User, From: from}
-		return c.note(ctx, tx, by, userEntry(ActionPasswordChanged, account))
+		revoked, err = c.endKeys(ctx, tx, account.ID)
+		return err
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
@@ -223,9 +211,6 @@ func (c *Control) RemoveUser(ctx context.Context, by Principal, id UserID) error
 		if revoked, err = c.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
 			return err
 		}
-		if err := c.note(ctx, tx, by, userEntry(ActionUserRemoved, account)); err != nil {
-			return err
-		}
 		return tx.DeleteAccount(ctx, id)
 	})
 	if err != nil {
@@ -244,7 +229,7 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 		return err
 	}
 	for _, o := range operators {
-		if o.ID != leaving.ID && !o.Invited && o.SuspendedAt.IsZero() {
+		if o.ID != leaving.ID && !o.Invited {
 			return nil
 		}
 	}
@@ -260,20 +245,14 @@ func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error 
 	if err := by.Require(scope); err != nil {
 		return err
 	}
-	account, err := accountOf(ctx, c.Store, id)
-	if err != nil {
+	if _, err := accountOf(ctx, c.Store, id); err != nil {
 		return err
 	}
 	revoked, err := c.endLogins(ctx, Match{User: id})
 	if err != nil {
 		return err
 	}
-	c.noteLate(ctx, by, userEntry(ActionLoginEnded, account))
 	c.changed(id)
 	c.disconnectOrLog(ctx, revoked, signedOut)
 	return nil
-}
-
-func userEntry(action Action, account Account) Entry {
-	return Entry{Action: action, Target: string(account.ID), TargetName: account.Name}
 }

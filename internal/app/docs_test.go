@@ -44,18 +44,19 @@ func TestOperateDocs(t *testing.T) {
 func settingsTables(t *testing.T) string {
 	t.Helper()
 	var cli commands
-	parser, err := newParser(&cli, &process{env: map[string]string{"HOME": "~"}}, func(int) {})
+	p := &process{env: map[string]string{"HOME": "~"}}
+	parser, err := newParser(&cli, p, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
 	for _, command := range parser.Model.Leaves(true) {
-		describe(&out, command)
+		describe(&out, command, p.sources)
 	}
 	return out.String()
 }
 
-func describe(out *bytes.Buffer, command *kong.Node) {
+func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
 	var arguments strings.Builder
 	for _, p := range command.Positional {
 		arguments.WriteString(" " + strings.ToUpper(p.Name))
@@ -66,13 +67,14 @@ func describe(out *bytes.Buffer, command *kong.Node) {
 	}
 	fmt.Fprint(out, "\n| flag | variable | default | what |\n|---|---|---|---|\n")
 	for _, f := range command.Flags {
-		if f.Name == "help" {
+		n, ok := s.names[f.Value]
+		if !ok {
 			continue
 		}
 		value := ""
 		if f.Default != "" {
 			value = "`" + f.Default + "`"
 		}
-		fmt.Fprintf(out, "| `--%s` | `%s` | %s | %s |\n", f.Name, variable(f.Name), value, strings.ReplaceAll(f.Help, "|", "\\|"))
+		fmt.Fprintf(out, "| `--%s` | `%s` | %s | %s |\n", f.Name, n.variable, value, strings.ReplaceAll(f.Help, "|", "\\|"))
 	}
 }

@@ -23,19 +23,19 @@ import (
 // EmulateCommand is `stagedoor emulate`.
 type EmulateCommand struct {
 	LogSettings
-	Listen         string   `help:"Address for the API, WHIP and the events sockets." placeholder:"HOST:PORT" default:"127.0.0.1:4566"`
-	Media          string   `help:"UDP address for media; port 0 takes a free one." placeholder:"HOST:PORT" default:"127.0.0.1:0"`
-	AccessKey      string   `help:"Access key of the one key pair that signs requests; by default one is made for this run."`
-	SecretKey      string   `help:"Secret key of that pair. Prefer the variable."`
-	AnyCredentials bool     `help:"Take any signature, or none, from this computer."`
-	Account        string   `help:"AWS account that the ARNs name." default:"123456789012"`
-	Region         string   `help:"Region of requests that name none." default:"us-west-2"`
-	Quotas         bool     `help:"Also keep the request rates of AWS."`
-	Faults         []string `help:"Fail on purpose: throttle, expired-key, pending-verification, internal-error or slow; Operation=FAULT for one operation." placeholder:"FAULT,…"`
-	EventsURL      string   `help:"Where EventBridge events are posted." placeholder:"URL"`
-	EventsSecret   string   `help:"Secret sent along with these events. Prefer the variable."`
-	State          string   `help:"File that keeps everything from one run to the next; by default nothing is kept." placeholder:"FILE"`
-	AllowOrigins   []string `help:"Web origins whose pages may use the stages; by default all, as with AWS." placeholder:"ORIGIN,…"`
+	Listen         string   `help:"Address for the API, WHIP and the events sockets." placeholder:"HOST:PORT" default:"127.0.0.1:4566" own:"" old:""`
+	Media          string   `help:"UDP address for media; port 0 takes a free one." placeholder:"HOST:PORT" default:"127.0.0.1:0" own:"" old:""`
+	AccessKey      string   `help:"Access key of the one key pair that signs requests; by default one is made for this run." own:"" old:""`
+	SecretKey      string   `help:"Secret key of that pair. Prefer the variable." own:"" old:""`
+	AnyCredentials bool     `help:"Take any signature, or none, from this computer." own:"" old:""`
+	Account        string   `help:"AWS account that the ARNs name." default:"123456789012" own:"" old:""`
+	Region         string   `help:"Region of requests that name none." default:"us-west-2" own:"" old:""`
+	Quotas         bool     `help:"Also keep the request rates of AWS." own:"" old:""`
+	Faults         []string `help:"Fail on purpose: throttle, expired-key, pending-verification, internal-error or slow; Operation=FAULT for one operation." placeholder:"FAULT,…" own:"" old:""`
+	EventsURL      string   `help:"Where EventBridge events are posted." placeholder:"URL" own:"" old:""`
+	EventsSecret   string   `help:"Secret sent along with these events. Prefer the variable." own:"" old:""`
+	State          string   `help:"File that keeps everything from one run to the next; by default nothing is kept." placeholder:"FILE" own:"" old:""`
+	AllowOrigins   []string `help:"Web origins whose pages may use the stages; by default all, as with AWS." placeholder:"ORIGIN,…" own:"" old:""`
 }
 
 // Run emulates until ctx ends.

@@ -26,7 +26,7 @@ type KeysCommand struct {
 // KeySettings are those of every keys command.
 type KeySettings struct {
 	Data        string `help:"Folder of the server; the keys are in its folder keys." placeholder:"DIR" default:"${data}"`
-	Region      string `help:"AWS region of the key." required:"" placeholder:"REGION"`
+	Region      string `help:"AWS region of the key." required:"" placeholder:"REGION" old:""`
 	IVSEndpoint string `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
 	LogLevel    string `help:"What is logged: ${enum}. With debug also what AWS itself said." enum:"debug,info,warn,error" default:"warn"`
 }
@@ -81,8 +81,8 @@ func (cmd *KeysCreateCommand) Run(ctx context.Context, p *process) error {
 
 // SourceSettings say where a private half comes from.
 type SourceSettings struct {
-	PEM string `help:"File with the private key." type:"existingfile" name:"pem" xor:"source" placeholder:"FILE"`
-	KMS string `help:"ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS." name:"kms" xor:"source" placeholder:"KEY"`
+	PEM string `help:"File with the private key." type:"existingfile" name:"pem" xor:"source" placeholder:"FILE" old:""`
+	KMS string `help:"ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS." name:"kms" xor:"source" placeholder:"KEY" old:""`
 }
 
 func (s SourceSettings) source() (keys.Source, error) {

@@ -20,16 +20,16 @@ type OBSCommand struct {
 
 // OBSSettings say where OBS is.
 type OBSSettings struct {
-	OBS      string `help:"Address of OBS's WebSocket server." default:"ws://127.0.0.1:4455" placeholder:"URL"`
-	Password string `help:"Password of OBS's WebSocket server. Others on this machine can read command lines: prefer the variable." placeholder:"PASSWORD"`
-	JSON     bool   `help:"Answer in JSON, for scripts." name:"json"`
+	OBS      string `help:"Address of OBS's WebSocket server." default:"ws://127.0.0.1:4455" placeholder:"URL" old:""`
+	Password string `help:"Password of OBS's WebSocket server. Others on this machine can read command lines: prefer the variable." placeholder:"PASSWORD" old:""`
+	JSON     bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
 }
 
 // TokenSettings say where the token comes from.
 type TokenSettings struct {
-	Server string `help:"The Stagedoor that issues the token." default:"http://127.0.0.1:8080" placeholder:"URL"`
-	Key    string `help:"Access key of the broadcaster, made on the page /account of that Stagedoor. Prefer the variable." placeholder:"sdk_…"`
-	Stage  string `help:"Stage, by name or ARN; needed where the broadcaster has several."`
+	Server string `help:"The Stagedoor that issues the token." default:"http://127.0.0.1:8080" placeholder:"URL" old:""`
+	Key    string `help:"Access key of the broadcaster, made on the page /account of that Stagedoor. Prefer the variable." placeholder:"sdk_…" old:""`
+	Stage  string `help:"Stage, by name or ARN; needed where the broadcaster has several." old:""`
 }
 
 func (s OBSSettings) commands(p *process) *obs.Commands {
@@ -49,7 +49,7 @@ func (s TokenSettings) commands(o OBSSettings, p *process) *obs.Commands {
 type OBSSetupCommand struct {
 	OBSSettings
 	TokenSettings
-	Force bool `help:"Set OBS up even where it already looks right."`
+	Force bool `help:"Set OBS up even where it already looks right." old:""`
 }
 
 // Run sets OBS up.
@@ -61,7 +61,7 @@ func (cmd *OBSSetupCommand) Run(ctx context.Context, p *process) error {
 type OBSLiveCommand struct {
 	OBSSettings
 	TokenSettings
-	Stay bool `help:"Stay and watch over the broadcast until it is over; Ctrl+C stops it."`
+	Stay bool `help:"Stay and watch over the broadcast until it is over; Ctrl+C stops it." old:""`
 }
 
 // Run goes live.

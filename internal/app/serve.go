@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -28,9 +29,11 @@ import (
 )
 
 const (
-	stopLimit  = 10 * time.Second // for requests under way when the server stops
-	sweepEvery = 5 * time.Second  // how soon a revocation made elsewhere ends a live session
-	pruneEvery = time.Hour
+	stopLimit = 10 * time.Second // for requests under way when the server stops
+	// farewellLimit is for event streams whose clients do not read.
+	farewellLimit = 3 * time.Second
+	sweepEvery    = 5 * time.Second // how soon a revocation made elsewhere ends a live session
+	pruneEvery    = time.Hour
 )
 
 // ServeCommand is `stagedoor serve`.
@@ -54,6 +57,9 @@ func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
+	if err := s.publish(); err != nil {
+		return err
+	}
 	if err := s.greet(ctx, p); err != nil {
 		return err
 	}
@@ -74,6 +80,10 @@ type server struct {
 	signal  *signal.Server
 	limits  atomic.Pointer[map[stage.ARN]access.Limits] // of all stages, as of the last sweep
 	aws     *aws                                        // nil where no region of AWS is served
+	swept   uint64                                      // the stages as of the last sweep
+	stages  stage.Moderator                             // who is on the stages here
+	feed    *feed.Feed
+	docks   *feed.Docks
 	web     *web.Server
 	listen  net.Listener
 	http    *http.Server
@@ -142,7 +152,7 @@ func (s *server) openData(ctx context.Context) error {
 func (s *server) openPorts() error {
 	var err error
 	if s.listen, err = net.Listen("tcp", s.settings.Listen); err != nil {
-		return portError(err, s.settings.Listen, "--listen")
+		return bothPorts(portError(err, s.settings.Listen, "--listen"), s.settings.Media)
 	}
 	s.closers = append(s.closers, func() error { s.listen.Close(); return nil })
 	if s.public == nil {
@@ -150,6 +160,17 @@ func (s *server) openPorts() error {
 	}
 	s.local = localEndpoints(s.public)
 	return nil
+}
+
+// bothPorts adds to a complaint about the HTTP port what is wrong with the media port, so that
+// both are mended at once.
+func bothPorts(complaint error, media string) error {
+	probe, err := net.ListenPacket("udp", media)
+	if err != nil {
+		return fmt.Errorf("%w; and %w", complaint, portError(err, media+" (UDP)", "--media"))
+	}
+	probe.Close()
+	return complaint
 }
 
 func portError(err error, address, flag string) error {
@@ -195,7 +216,10 @@ func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	late, over := context.WithCancel(context.WithoutCancel(ctx))
 	var told errgroup.Group
-	told.Go(func() error { return s.web.Run(late) })
+	told.Go(func() error {
+		return s.feed.Run(late, feed.Sources{Record: s.control.RecordEvent, Participants: s.stages.Participants})
+	})
+	told.Go(func() error { return s.docks.Run(late) })
 
 	g.Go(s.serveHTTP)
 	g.Go(func() error { return s.media.Run(ctx) })
@@ -230,7 +254,9 @@ func (s *server) serveHTTP() error {
 func (s *server) stopHTTP(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
-	s.web.Stop()
+	farewell, over := context.WithTimeout(ctx, farewellLimit)
+	s.web.Stop(farewell)
+	over()
 	err := s.whip.Shutdown(ctx)
 	if slow := s.http.Shutdown(ctx); slow != nil {
 		s.log.Warn("requests that would not end were cut off", "err", slow)

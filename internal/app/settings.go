@@ -6,12 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"reflect"
 	"runtime"
-	"strings"
 	"time"
-
-	"github.com/alecthomas/kong"
 )
 
 // The table of settings: each field is a flag, an environment variable STAGEDOOR_… and a row of `--help` and of
@@ -20,7 +16,7 @@ import (
 // DataSettings say where Stagedoor keeps what it knows.
 type DataSettings struct {
 	Data     string `help:"Folder for the database and the keys; made with mode 0700." placeholder:"DIR" default:"${data}"`
-	Database string `help:"PostgreSQL to use instead of the SQLite file in the data folder." placeholder:"postgres://…"`
+	Database string `help:"PostgreSQL to use instead of the SQLite file in the data folder." placeholder:"postgres://…" secret:"password"`
 }
 
 // LogSettings say what is logged.
@@ -52,7 +48,7 @@ type ServeSettings struct {
 	IVSSDKIntegrity string `help:"Hash that the SDK must have, such as sha384-…; browsers refuse another file. By default it is not checked." placeholder:"HASH" name:"ivs-sdk-integrity"`
 
 	AWSSettings
-	IVSEventsSecret string `help:"Secret with which EventBridge posts events to /api/aws/events; without one nothing is taken." name:"ivs-events-secret"`
+	IVSEventsSecret string `help:"Secret with which EventBridge posts events to /api/aws/events; without one nothing is taken." name:"ivs-events-secret" secret:"all"`
 
 	TokenLimit  int           `help:"Tokens that a broadcaster may get within the token window; -1 for as many as they like." default:"30"`
 	TokenWindow time.Duration `help:"The window that the token limit counts in." default:"10m"`
@@ -103,52 +99,4 @@ func dataFolder(env map[string]string) string {
 	default:
 		return filepath.Join(home, ".local", "share", "stagedoor")
 	}
-}
-
-// variable names the environment variable of a flag.
-func variable(flag string) string {
-	return "STAGEDOOR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// fromEnvironment resolves flags that were not given by their variables.
-func fromEnvironment(env map[string]string) kong.Resolver {
-	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		// An empty variable is one that is not set, as in `STAGEDOOR_LISTEN=` of a compose file.
-		if value := env[variable(flag.Name)]; value != "" && flag.Name != "help" {
-			return value, nil
-		}
-		return nil, nil
-	})
-}
-
-// helpWithVariable writes the variable behind each flag's help.
-func helpWithVariable(v *kong.Value) string {
-	if v.Flag == nil || v.Flag.Name == "help" {
-		return v.Help
-	}
-	text := v.Help
-	if v.HasDefault && v.Flag.PlaceHolder != "" { // kong shows the placeholder in the default's place
-		text += " By default " + v.Default + "."
-	}
-	return text + " [" + variable(v.Flag.Name) + "]"
-}
-
-// prefixMapper reads a network in CIDR notation; a single address means itself.
-type prefixMapper struct{}
-
-func (prefixMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
-	var text string
-	if err := ctx.Scan.PopValueInto("network", &text); err != nil {
-		return err
-	}
-	if address, err := netip.ParseAddr(text); err == nil {
-		target.Set(reflect.ValueOf(netip.PrefixFrom(address, address.BitLen())))
-		return nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil {
-		return err
-	}
-	target.Set(reflect.ValueOf(prefix.Masked()))
-	return nil
 }

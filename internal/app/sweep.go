@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -17,6 +19,7 @@ func (s *server) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.noticeStages(stages)
 	limits := map[stage.ARN]access.Limits{}
 	for _, a := range stages {
 		limits[a.Stage.ARN] = a.Limits
@@ -28,6 +31,18 @@ func (s *server) sweep(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// noticeStages makes event streams read the stages again that another process changed.
+func (s *server) noticeStages(stages []access.StageAccess) {
+	h := fnv.New64a()
+	for _, a := range stages {
+		fmt.Fprintf(h, "%q %q %v\n", a.Stage.ARN, a.Stage.Name, a.Limits)
+	}
+	if s.swept != h.Sum64() {
+		s.swept = h.Sum64()
+		s.feed.Recheck("")
+	}
 }
 
 // settle puts in order what an earlier run left behind. With PostgreSQL another server may be at work: what is open is its own.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/sfu"
@@ -26,10 +27,12 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
+	s.feed = feed.New(feed.Config{Shared: feed.NewMemory(time.Now), Log: s.log, Now: time.Now})
+	s.docks = feed.NewDocks(s.feed)
 	s.control = &access.Control{
 		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
 		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
-		Changed: func(id access.UserID) { s.web.AccessChanged(id) },
+		Changed: s.feed.AccessChanged,
 		Removed: s.closeStage,
 	}
 	if err := s.wireLocal(keyID, key); err != nil {
@@ -43,7 +46,8 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		signal: s.signal, aws: s.aws,
 	}
 	s.control.Issuer, s.control.Moderator = stages, stages
-	return s.wireWeb(stages)
+	s.stages = stages
+	return s.wireWeb(s.feed.Everywhere(stages))
 }
 
 // wireLocal joins what serves local stages.
@@ -52,7 +56,7 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	s.media, err = sfu.New(sfu.Config{
 		Listen: s.settings.Media, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
 		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, LimitsFor: s.limitsFor, Now: time.Now, Log: s.log,
-		Events:  func(e stage.Event) { s.web.StageEvent(e) },
+		Events:  s.feed.StageEvent,
 		Changed: func(arn stage.ARN) { s.signal.MediaChanged(arn) },
 	})
 	if err != nil {
@@ -63,12 +67,12 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	}
 	s.whip = &whip.Handler{
 		Media: s.media, Tokens: s.control, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,
-		Events:  func(e stage.Event) { s.web.StageEvent(e) },
+		Events:  s.feed.StageEvent,
 		Address: s.address,
 	}
 	s.signal = signal.New(signal.Config{
 		Doors: s.whip, Media: s.media, Origin: s.public.String(), Now: time.Now, Log: s.log,
-		Changed: func(arn stage.ARN) { s.web.StageChanged(arn) },
+		Changed: s.feed.StageChanged,
 	})
 	return nil
 }
@@ -90,14 +94,14 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	}
 	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, ivs.Config{
 		Cache: endpointCache{s.control}, Log: s.log, Barred: s.control.Barred,
-		Events: func(e stage.Event) { s.web.StageEvent(e) },
+		Events: s.feed.StageEvent,
 	})
 	return err
 }
 
 func (s *server) wireWeb(stages stage.Moderator) (err error) {
 	cfg := web.Config{
-		Control: s.control, Stage: stages, WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
+		Control: s.control, Stage: stages, Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed), WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
 		AllowOrigins: s.settings.AllowOrigins,
 		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
 		Log:          s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,

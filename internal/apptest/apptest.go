@@ -306,8 +306,21 @@ func (e *EventStream) read() {
 			if f.Event != "" {
 				e.frames <- f
 			}
+			if f.Event == "presences" { // also one by one, as static/lib/events.js takes them apart
+				e.apart(f.Data)
+			}
 			f = Frame{}
 		}
+	}
+}
+
+func (e *EventStream) apart(data string) {
+	var all struct{ Stages []json.RawMessage }
+	if err := json.Unmarshal([]byte(data), &all); err != nil {
+		return
+	}
+	for _, one := range all.Stages {
+		e.frames <- Frame{Event: "presence", Data: string(one)}
 	}
 }
 

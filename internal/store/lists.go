@@ -56,7 +56,8 @@ func (q queries) ListUsers(
 		var a access.Account
 		var u access.ListedUser
 		err := r.Scan(append(append(accountFields(&a), &u.Stages), scanGrantOf(&u.Grant)...)...)
-		u.User = completed(a).User
+		u.User = a.User
+		u.Invited = a.Password == ""
 		if u.Grant.Capabilities != 0 {
 			u.Grant.User, u.Grant.Stage = u.ID, f.Stage
 		}

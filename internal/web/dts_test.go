@@ -25,7 +25,7 @@ func TestTypes(t *testing.T) {
 		web.GrantRequest{}, web.NewStage{}, web.StageChange{}, web.Removal{}, web.NewKey{}, web.NewView{}, web.NewMessage{}, web.DockState{},
 		web.Me{}, web.InviteName{}, web.Token{}, web.Tokens{}, web.TokenState{}, web.AccessKeys{}, web.NewAccessKey{}, web.Views{}, web.CreatedView{},
 		web.ViewToken{}, web.IVSSDK{}, web.Invited{},
-		web.Users{}, web.Stages{}, web.AWSStages{}, web.StageSessions{}, web.StageEvent{}, web.PresenceEvent{}, web.DocksEvent{}, web.ChatHistory{}, web.ChatRemoved{}, web.Bye{},
+		web.Users{}, web.Stages{}, web.AWSStages{}, web.StageSessions{}, web.StageEvent{}, web.PresenceEvent{}, web.PresencesEvent{}, web.DocksEvent{}, web.ChatHistory{}, web.ChatRemoved{}, web.Bye{},
 	)
 	if *update {
 		if err := os.WriteFile(path, want, 0o644); err != nil {

@@ -5,11 +5,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -27,15 +29,28 @@ func (s *sick) Credential(_ context.Context, kind access.Kind, _ string) (access
 
 func (s *sick) Touch(context.Context, access.Credential) error { return s.touch }
 
-func (*sick) Stages(context.Context) ([]access.StageRecord, error)             { return nil, nil }
-func (*sick) Grants(context.Context, ...access.UserID) ([]access.Grant, error) { return nil, nil }
+func (*sick) Stages(context.Context) ([]access.StageRecord, error) {
+	return []access.StageRecord{{Stage: stage.Stage{ARN: "arn:aws:ivs:local:000000000000:stage/main"}}}, nil
+}
+
+func (*sick) Grants(context.Context, ...access.UserID) ([]access.Grant, error) {
+	return []access.Grant{{Stage: "arn:aws:ivs:local:000000000000:stage/main", Capabilities: stage.Subscribe}}, nil
+}
 
 // sickServer has a clock that moves on with each look at it: no login is believed for long.
 func sickServer(db *sick) *Server {
 	now := time.Now()
 	clock := func() time.Time { now = now.Add(time.Minute); return now }
-	control, log := &access.Control{Store: db, Now: clock}, slog.New(slog.DiscardHandler)
-	return &Server{Config: Config{Control: control, Log: log, Now: clock}, hub: newHub(control, slow{}, log, clock)}
+	log := slog.New(slog.DiscardHandler)
+	f := feed.New(feed.Config{Shared: feed.NewMemory(clock), Log: log, Now: clock})
+	s, err := New(Config{
+		Control: &access.Control{Store: db, Now: clock}, Feed: f, Docks: feed.NewDocks(f), Chat: feed.NewChat(f),
+		PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"}, Log: log, Now: clock,
+	})
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 func TestADatabaseThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
@@ -44,21 +59,27 @@ func TestADatabaseThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
 	s := sickServer(db)
 	r := httptest.NewRequest("GET", "/api/events", nil)
 	r.AddCookie(&http.Cookie{Name: cookieName, Value: "secret"})
-	told := httptest.NewRecorder()
-	e := &eventStream{server: s, r: r, w: told, control: http.NewResponseController(told)}
-	page := &stageStream{eventStream{server: s, r: r, w: told, control: http.NewResponseController(told)}, access.Principal{}}
-	l := &listener{stages: map[stage.ARN]bool{}, told: map[stage.ARN][]byte{}}
-	if !e.look(t.Context(), l) {
-		t.Fatal("a good login was not let in")
-	}
-	for _, db.err = range []error{stage.ErrUnavailable, context.DeadlineExceeded} {
-		if !e.look(t.Context(), l) || !page.again() || strings.Contains(told.Body.String(), "bye") {
-			t.Errorf("%v: got %s, want that the streams go on", db.err, told.Body)
+	for _, arn := range []stage.ARN{"", "arn:aws:ivs:local:000000000000:stage/main"} {
+		db.err = nil
+		told := httptest.NewRecorder()
+		p := &openStream{streams: s.streams, presented: presented(r), stage: arn, line: openLine(told, r)}
+		stream, err := s.Feed.Listen(feed.Listener{User: "ana", Page: arn})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	db.err = stage.ErrNotFound
-	if e.look(t.Context(), l) || !strings.Contains(told.Body.String(), "signed_out") {
-		t.Errorf("a login that ended: got %s, want a farewell", told.Body)
+		p.stream = stream
+		if !p.look(t.Context(), true) {
+			t.Fatalf("%q: a good login was not let in", arn)
+		}
+		for _, db.err = range []error{stage.ErrUnavailable, context.DeadlineExceeded} {
+			if !p.look(t.Context(), true) || strings.Contains(told.Body.String(), "bye") {
+				t.Errorf("%q, %v: got %s, want that the stream goes on", arn, db.err, told.Body)
+			}
+		}
+		db.err = stage.ErrNotFound
+		if p.look(t.Context(), false) || !strings.Contains(told.Body.String(), "signed_out") {
+			t.Errorf("%q, a login that ended: got %s, want a farewell", arn, told.Body)
+		}
 	}
 }
 

@@ -42,6 +42,14 @@ func presented(r *http.Request) access.Presented {
 	return p
 }
 
+// keep copies credentials out of the request that carried them, whose memory they would hold.
+func keep(p access.Presented) access.Presented {
+	return access.Presented{
+		Login:  stage.NewSecret(strings.Clone(p.Login.Reveal())),
+		Bearer: stage.NewSecret(strings.Clone(p.Bearer.Reveal())),
+	}
+}
+
 // bearer returns the secret in the Authorization header of a request, or an empty one.
 func bearer(r *http.Request) stage.Secret {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -20,11 +21,14 @@ import (
 type Config struct {
 	Control      *access.Control
 	Stage        stage.Moderator // who is on the stages
-	WHIP         http.Handler    // serves /whip and /whep
-	Signal       http.Handler    // serves /stage-events, the stages' events socket
-	SDK          SDK             // Amazon's web SDK, for stages of AWS
-	AWS          AWS             // stages of AWS; nil where none are served
-	AWSEvents    http.Handler    // takes what EventBridge posts; may be nil
+	Feed         *feed.Feed
+	Docks        *feed.Docks
+	Chat         *feed.Chat
+	WHIP         http.Handler // serves /whip and /whep
+	Signal       http.Handler // serves /stage-events, the stages' events socket
+	SDK          SDK          // Amazon's web SDK, for stages of AWS
+	AWS          AWS          // stages of AWS; nil where none are served
+	AWSEvents    http.Handler // takes what EventBridge posts; may be nil
 	PublicURL    *url.URL
 	Version      string
 	Log          *slog.Logger
@@ -37,38 +41,28 @@ type Config struct {
 // A Server answers HTTP.
 type Server struct {
 	Config
-	hub    *hub
-	chat   *chat
-	assets assets
-	routes http.Handler
+	streams *streams
+	assets  assets
+	routes  http.Handler
 }
 
-// New makes a server. Run carries its events.
+// New makes a server.
 func New(c Config) (*Server, error) {
 	files, err := loadAssets()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: c, assets: files, hub: newHub(c.Control, c.Stage, c.Log, c.Now)}
-	s.chat = newChat(c.Now, s.hub.tellStage)
+	s := &Server{Config: c, assets: files}
+	s.streams = &streams{
+		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat, present: s.present, me: s.meOf,
+		fail: s.fail, log: c.Log, now: c.Now,
+	}
 	s.routes = s.guard(s.mux())
 	return s, nil
 }
 
-// Run carries events until ctx ends.
-func (s *Server) Run(ctx context.Context) error { return s.hub.run(ctx) }
-
-// Stop tells every open page that the server goes, so that their streams do not hold it back.
-func (s *Server) Stop() { s.hub.stop() }
-
-// StageEvent takes what happened to a participant. It does not block.
-func (s *Server) StageEvent(e stage.Event) { s.hub.tell(e) }
-
-// StageChanged takes that somebody came, went or changed. It does not block.
-func (s *Server) StageChanged(arn stage.ARN) { s.hub.stageChanged(arn) }
-
-// AccessChanged takes whose logins, grants or stages changed; "" stands for everybody.
-func (s *Server) AccessChanged(id access.UserID) { s.hub.recheck(id) }
+// Stop ends every event stream with a farewell. Those that have not ended when ctx does are cut.
+func (s *Server) Stop(ctx context.Context) { s.streams.stop(ctx) }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
 
@@ -106,7 +100,7 @@ func (s *Server) table() []route {
 		{"GET /api/tokens/{participant}", s.api(access.ScopeTokens, s.tokenState)},
 		{"DELETE /api/tokens/{participant}", s.api(access.ScopeTokens, s.revokeToken)},
 
-		{"GET /api/events", http.HandlerFunc(s.streamEvents)},
+		{"GET /api/events", http.HandlerFunc(s.streams.account)},
 		{"PUT /api/docks/{dock}", s.api(access.ScopeAccount, s.putDock)},
 		{"DELETE /api/docks/{dock}", s.api(access.ScopeAccount, s.removeDock)},
 
@@ -130,7 +124,7 @@ func (s *Server) table() []route {
 		{"GET /api/view", s.api(access.ScopeView, s.thisView)},
 		{"POST /api/views/token", s.api(access.ScopeView, s.issueViewToken)},
 		{"GET /api/ivs", s.open(s.ivsSDK)},
-		{"GET /api/stages/{arn}/events", http.HandlerFunc(s.streamStage)},
+		{"GET /api/stages/{arn}/events", http.HandlerFunc(s.streams.page)},
 		{"POST /api/stages/{arn}/chat", s.visiting(s.postMessage)},
 		{"DELETE /api/stages/{arn}/chat/{message}", s.visiting(s.removeMessage)},
 		{"PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -34,7 +35,7 @@ func (s *Server) stageFor(ctx context.Context, a access.StageAccess, who access.
 		out.Trouble = p.Detail
 		s.Log.Warn("who is on the stage is not known", "stage", a.Stage.ARN, "err", err)
 	}
-	out.Participants = presences(present, who)
+	out.Participants = feed.NewPresences(present, viewerOf(who))
 	if s.AWS != nil && !a.Stage.ARN.Local() {
 		out.IssuedBy = s.AWS.Why(ctx, a.Stage.ARN)
 	}

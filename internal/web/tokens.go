@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -58,7 +59,7 @@ func (s *Server) tokenState(r *http.Request, who access.Principal) (any, error) 
 	state := TokenState{IssuedToken: issuedToken(issued)}
 	for _, p := range s.present(r.Context(), issued.Stage) {
 		if p.Participant.ID == issued.ID {
-			seen := presence(p, who.User)
+			seen := feed.NewPresence(p, viewerOf(who.User))
 			state.Presence = &seen
 		}
 	}
@@ -70,7 +71,7 @@ func (s *Server) tokenState(r *http.Request, who access.Principal) (any, error) 
 		if e.Participant != issued.ID || e.Claimed() && state.LastEvent != nil && !state.LastEvent.Claimed {
 			continue // what anybody could have caused does not hide what is proven
 		}
-		last := stageEvent(e)
+		last := feed.NewStageEvent(e)
 		state.LastEvent = &last
 	}
 	return state, nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -151,11 +152,6 @@ type (
 		Presence  *Presence   `json:"presence,omitempty"`
 		LastEvent *StageEvent `json:"lastEvent,omitempty"`
 	}
-	// A Person is somebody's ID and name.
-	Person struct {
-		ID   access.UserID `json:"id"`
-		Name string        `json:"name"`
-	}
 	// An AccessKey lets a program issue tokens.
 	AccessKey struct {
 		ID         string     `json:"id"`
@@ -270,67 +266,10 @@ type (
 	Stages struct {
 		Stages []Stage `json:"stages"`
 	}
-	// An OBSState is what a dock knows of its OBS.
-	OBSState struct {
-		Version   string    `json:"version,omitempty"`
-		WebSocket string    `json:"websocket,omitempty"`
-		Platform  string    `json:"platform,omitempty"`
-		State     string    `json:"state,omitempty"`
-		Findings  []Finding `json:"findings,omitempty"`
-	}
-	// A Finding is something that the dock saw in OBS.
-	Finding struct {
-		ID    string `json:"id"`
-		Level string `json:"level"` // "fix", "person" or "ok"
-		Text  string `json:"text"`
-	}
 )
 
-// What the event stream says.
+// What event streams say beside what package feed defines.
 type (
-	// A StageEvent is something that happened to a participant.
-	StageEvent struct {
-		ID            int64               `json:"id"`
-		Time          time.Time           `json:"time"`
-		Kind          stage.EventKind     `json:"kind"`
-		Stage         stage.ARN           `json:"stage"`
-		ParticipantID stage.ParticipantID `json:"participantId"`
-		Code          string              `json:"code"`
-		Detail        string              `json:"detail"`
-		Claimed       bool                `json:"claimed,omitempty"` // of a token whose signature is wrong: it may explain, and proves nothing
-	}
-	// PresenceEvent tells who is on a stage.
-	PresenceEvent struct {
-		Stage        stage.ARN  `json:"stage"`
-		Participants []Presence `json:"participants"`
-	}
-	// A Presence is somebody on the stage.
-	Presence struct {
-		ParticipantID stage.ParticipantID `json:"participantId"`
-		UserID        string              `json:"userId"`
-		Name          string              `json:"name"`
-		You           bool                `json:"you"`
-		Since         time.Time           `json:"since"`
-		Publishing    bool                `json:"publishing"`
-		AudioMuted    bool                `json:"audioMuted"`
-		VideoMuted    bool                `json:"videoMuted"`
-		Viewers       int                 `json:"viewers"`
-		Reception     *stage.Reception    `json:"reception,omitempty"`
-	}
-	// A Dock is an open dock of an account.
-	Dock struct {
-		ID            string              `json:"id"`
-		Since         time.Time           `json:"since"`
-		Address       string              `json:"address"`
-		Agent         string              `json:"agent"`
-		OBS           *OBSState           `json:"obs"`
-		Live          bool                `json:"live"`
-		ParticipantID stage.ParticipantID `json:"participantId,omitempty"`
-	}
-	// DocksEvent lists the open docks of the account.
-	DocksEvent struct {
-		Docks []Dock `json:"docks"`
-	}
 	// A ChatHistory is the chat of a stage, as it is now and for the one who is told.
 	ChatHistory struct {
 		Messages  []ChatMessage `json:"messages"` // oldest first
@@ -338,22 +277,22 @@ type (
 		Moderates bool          `json:"moderates"`
 		Muted     []Person      `json:"muted"` // for moderators
 	}
-	// A ChatMessage is something that was said.
-	ChatMessage struct {
-		ID     string    `json:"id"`
-		Time   time.Time `json:"time"`
-		UserID string    `json:"userId"`
-		Name   string    `json:"name"`
-		Text   string    `json:"text"`
-	}
-	// A ChatRemoved takes a message back.
-	ChatRemoved struct {
-		ID string `json:"id"`
-	}
-	// A Bye ends the stream.
-	Bye struct {
-		Reason string `json:"reason"` // "signed_out" or "stopping"
-	}
+)
+
+// The types of package feed, as the generated declarations and other packages name them.
+type (
+	Presence       = feed.Presence
+	PresenceEvent  = feed.PresenceEvent
+	PresencesEvent = feed.PresencesEvent
+	StageEvent     = feed.StageEvent
+	Dock           = feed.Dock
+	DocksEvent     = feed.DocksEvent
+	OBSState       = feed.OBSState
+	Finding        = feed.Finding
+	ChatMessage    = feed.ChatMessage
+	ChatRemoved    = feed.ChatRemoved
+	Bye            = feed.Bye
+	Person         = feed.Person
 )
 
 func optional(t time.Time) *time.Time {
@@ -371,25 +310,8 @@ func served(arn stage.ARN) string {
 	return "aws"
 }
 
-func presence(p stage.Presence, who access.User) Presence {
-	out := Presence{
-		ParticipantID: p.Participant.ID, UserID: p.Participant.UserID, Name: p.Participant.Name(),
-		You: who.ID != "" && p.Participant.UserID == string(who.ID), Since: p.Since.UTC(), Publishing: p.Publishing,
-		AudioMuted: p.AudioMuted, VideoMuted: p.VideoMuted, Viewers: p.Viewers,
-	}
-	// How well somebody's picture arrives is theirs and the operator's to know.
-	if out.You || who.Role == access.Operator {
-		out.Reception = p.Reception
-	}
-	return out
-}
-
-func presences(list []stage.Presence, who access.User) []Presence {
-	out := make([]Presence, 0, len(list))
-	for _, p := range list {
-		out = append(out, presence(p, who))
-	}
-	return out
+func viewerOf(who access.User) feed.Viewer {
+	return feed.Viewer{User: who.ID, Operator: who.Role == access.Operator}
 }
 
 func tokenOf(t stage.ParticipantToken) Token {
@@ -401,7 +323,7 @@ func tokenOf(t stage.ParticipantToken) Token {
 
 func issuedToken(i access.Issuance) IssuedToken {
 	return IssuedToken{
-		ParticipantID: i.ID, User: Person{i.User, i.UserName}, Stage: i.Stage, Capabilities: i.Capabilities.Words(),
+		ParticipantID: i.ID, User: Person{ID: i.User, Name: i.UserName}, Stage: i.Stage, Capabilities: i.Capabilities.Words(),
 		IssuedBy: i.IssuedBy, IssuedAt: i.IssuedAt.UTC(), ExpiresAt: i.ExpiresAt.UTC(), RevokedAt: optional(i.RevokedAt), Address: i.Address,
 	}
 }
@@ -412,13 +334,6 @@ func accessKey(k access.AccessKey) AccessKey {
 
 func view(k access.ViewKey, name string) View {
 	return View{ID: k.ID, Stage: k.Stage, View: string(k.View), Name: name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt)}
-}
-
-func stageEvent(e access.StoredEvent) StageEvent {
-	return StageEvent{
-		ID: e.ID, Time: e.Time.UTC(), Kind: e.Kind, Stage: e.Stage,
-		ParticipantID: e.Participant, Code: e.Code, Detail: e.Detail, Claimed: e.Claimed(),
-	}
 }
 
 func mustJSON(v any) []byte {

@@ -30,11 +30,15 @@ func (s *Server) listUsers(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	docks, err := s.Docks.All(r.Context())
+	if err != nil {
+		return nil, err
+	}
 	out := Users{Users: []User{}}
 	for _, u := range users {
 		user := User{
 			ID: u.ID, Name: u.Name, Role: u.Role, CreatedAt: u.CreatedAt.UTC(), Invited: u.Invited,
-			LastSeenAt: optional(u.LastSeenAt), Grants: []Grant{}, Docks: s.hub.docksOf(u.ID),
+			LastSeenAt: optional(u.LastSeenAt), Grants: []Grant{}, Docks: append([]Dock{}, docks[u.ID]...),
 		}
 		for _, g := range u.Grants {
 			user.Grants = append(user.Grants, Grant{g.Stage, g.Capabilities.Words(), int64(g.MaxTTL / time.Second)})

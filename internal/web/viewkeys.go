@@ -63,7 +63,7 @@ func (s *Server) sourceURL(secret stage.Secret) string {
 
 func (s *Server) revokeView(r *http.Request, who access.Principal) (any, error) {
 	err := s.Control.RevokeViewKey(r.Context(), who, r.PathValue("id"))
-	s.hub.recheck(who.User.ID) // the pages that it opened look again, and end
+	s.Feed.AccessChanged(who.User.ID) // the pages that it opened look again, and end
 	return nil, err
 }
 

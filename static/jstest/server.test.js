@@ -75,6 +75,21 @@ describe('the event stream', () => {
     heard.stop();
   });
 
+  it('takes the presence of several stages apart', async () => {
+    const frame = (event, data) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+    const on = (stage, ...participants) => ({ stage, participants });
+    const heard = hear(server(
+      [frame('presences', { complete: true, stages: [on('a', 1), on('b', 2)] }), frame('presences', { complete: false, stages: [on('c', 3)] })],
+      [frame('presences', { complete: true, stages: [on('b', 2)] }), 'open'],
+    ));
+    await until(() => heard.events.length === 6);
+    assert.deepEqual(heard.events.slice(0, 3).map((e) => e.data), [on('a', 1), on('b', 2), on('c', 3)]);
+    // A stage that a complete one leaves out is empty now.
+    assert.deepEqual(heard.events.slice(3).map((e) => e.data), [on('b', 2), on('a'), on('c')]);
+    assert.deepEqual(new Set(heard.events.map((e) => e.event)), new Set(['presence']));
+    heard.stop();
+  });
+
   it('ends when the login does', async () => {
     assert.equal(await until(() => true), undefined);
     const refused = hear(server(401));

@@ -21,6 +21,7 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
 
   async function run() {
     let lastId = '';
+    const live = new Set();
     for (let tries = 0; !stop.signal.aborted; tries++) {
       if (tries > 0) await pause(growing(tries, random()));
       if (stop.signal.aborted) return;
@@ -48,7 +49,7 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
           const event = parse(message);
           if (!event) continue;
           if (event.event === 'bye' && event.data?.reason === 'signed_out') return on.signedOut();
-          on.event(event);
+          for (const each of presences(event, live)) on.event(each);
         }
       } catch {
         // a broken line: the loop knows what to do
@@ -60,6 +61,26 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
       }
     }
   }
+}
+
+/**
+ * Takes the presence of several stages apart. A complete one leaves out stages that are empty.
+ * @param {ServerEvent} event
+ * @param {Set<string>} live the stages that were not empty when last heard of
+ * @returns {ServerEvent[]}
+ */
+function presences({ event, data }, live) {
+  if (event !== 'presence' && event !== 'presences') return [{ event, data }];
+  const stages = event === 'presence' ? [data] : [...data.stages];
+  const named = new Set(stages.map((s) => s.stage));
+  for (const stage of data.complete ? live : []) {
+    if (!named.has(stage)) stages.push({ stage, participants: [] });
+  }
+  for (const { stage, participants } of stages) {
+    if (participants.length) live.add(stage);
+    else live.delete(stage);
+  }
+  return stages.map((s) => ({ event: 'presence', data: s }));
 }
 
 /**

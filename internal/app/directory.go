@@ -1,0 +1,141 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// withControl runs the rules over the database without a server around them.
+func withControl(
+	ctx context.Context, data DataSettings, p *process, do func(*access.Control) error,
+) error {
+	if err := makeDataFolder(data.Data); err != nil {
+		return err
+	}
+	db, err := openStore(ctx, data, newLog(LogSettings{LogLevel: "warn"}, p.err))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	control := &access.Control{
+		Store: db, Now: time.Now, Passwords: newPasswords(), Moderator: nobody{},
+	}
+	if err := firstStage(ctx, control); err != nil {
+		return err
+	}
+	return do(control)
+}
+
+// withDirectory is withControl on a database that exists, with its users and stages read.
+func withDirectory(
+	ctx context.Context, data DataSettings, p *process, do func(*directory) error,
+) error {
+	if err := checkDatabase(data); err != nil {
+		return err
+	}
+	return withControl(ctx, data, p, func(c *access.Control) error {
+		d := &directory{control: c}
+		var err error
+		if d.stages, err = c.Stages(ctx, access.CommandLine()); err != nil {
+			return err
+		}
+		if d.users, err = c.Users(ctx, access.CommandLine()); err != nil {
+			return err
+		}
+		return do(d)
+	})
+}
+
+// A directory finds users and stages by the names that people type.
+type directory struct {
+	control *access.Control
+	stages  []access.StageAccess
+	users   []access.Person
+}
+
+// user finds an account by its name or ID.
+func (d *directory) user(wanted string) (access.Person, error) {
+	wanted = strings.TrimSpace(wanted)
+	for _, u := range d.users {
+		if strings.EqualFold(u.Name, wanted) || string(u.ID) == wanted {
+			return u, nil
+		}
+	}
+	return access.Person{}, fmt.Errorf(
+		"there is no user %q; `stagedoor users list` lists all users", wanted)
+}
+
+// stage finds a stage by its name or ARN.
+func (d *directory) stage(wanted string) (access.StageAccess, error) {
+	names := make([]string, 0, len(d.stages))
+	var found []access.StageAccess
+	for _, s := range d.stages {
+		if string(s.Stage.ARN) == wanted {
+			return s, nil
+		}
+		if strings.EqualFold(s.Stage.Name, wanted) {
+			found = append(found, s)
+		}
+		names = append(names, s.Stage.Name)
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return access.StageAccess{}, fmt.Errorf(
+			"there is no stage %q; there are: %s", wanted, strings.Join(names, ", "))
+	default: // AWS stages may share a name
+		return access.StageAccess{}, fmt.Errorf(
+			"%d stages are called %q; name one by its ARN, as `stagedoor stages list` shows it",
+			len(found), wanted)
+	}
+}
+
+// stageName names a stage as the flags take it.
+func (d *directory) stageName(arn stage.ARN) string {
+	i := slices.IndexFunc(d.stages, func(s access.StageAccess) bool { return s.Stage.ARN == arn })
+	if i < 0 {
+		return string(arn)
+	}
+	return cmp.Or(d.stages[i].Stage.Name, string(arn))
+}
+
+// nobody is the moderator of a process that carries no media: a server that does reads the
+// database itself.
+type nobody struct{}
+
+func (nobody) Participants(context.Context, stage.ARN) ([]stage.Presence, error) { return nil, nil }
+
+func (nobody) Disconnect(context.Context, stage.ARN, stage.ParticipantID, string) error {
+	return stage.Errorf(stage.ErrNotFound, "no participant is connected here")
+}
+
+// LinkSettings say where links lead.
+type LinkSettings struct {
+	DataSettings
+	PublicURL string `help:"URL of the server, for links; by default the one with which the server of the data folder was started last." placeholder:"URL"`
+}
+
+// link returns the URL of the server, and reports whether it is a guess.
+func (s LinkSettings) link() (u *url.URL, guess bool, err error) {
+	text := s.PublicURL
+	if text == "" {
+		published, err := readPublished(s.Data)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, false, err
+		}
+		text, guess = cmp.Or(published.URL, "http://127.0.0.1:8080"), published.URL == ""
+	}
+	u, err = parsePublicURL(text)
+	return u, guess, err
+}

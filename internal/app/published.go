@@ -1,0 +1,56 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A published is what a server leaves in its data folder for the commands that run beside it.
+type published struct {
+	URL       string    `json:"url"`    // under which browsers and OBS reach the server
+	Listen    string    `json:"listen"` // address for HTTP
+	Media     string    `json:"media"`  // UDP address
+	Version   string    `json:"version"`
+	Process   int       `json:"process"`
+	StartedAt time.Time `json:"startedAt"`
+}
+
+func publishedFile(data string) string { return filepath.Join(data, "server.json") }
+
+// publish writes what the commands beside the server need to know. The file stays when the server
+// stops: its links work again after the next start.
+func (s *server) publish() error {
+	return writePublished(s.settings.Data, published{
+		URL: s.public.String(), Listen: s.listen.Addr().String(), Media: s.media.Addr().String(),
+		Version: version(), Process: os.Getpid(), StartedAt: time.Now(),
+	})
+}
+
+// writePublished replaces the file whole, so that no command reads half of it.
+func writePublished(data string, p published) error {
+	text, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	part := publishedFile(data) + ".part"
+	if err := os.WriteFile(part, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("the data folder %s cannot be written: %w", data, reason(err))
+	}
+	return os.Rename(part, publishedFile(data))
+}
+
+func readPublished(data string) (published, error) {
+	text, err := os.ReadFile(publishedFile(data))
+	if err != nil {
+		return published{}, fmt.Errorf("%s cannot be read: %w", publishedFile(data), err)
+	}
+	var p published
+	if err := json.Unmarshal(text, &p); err != nil {
+		return published{}, fmt.Errorf("%s is damaged: %w; the next start of the server writes it anew",
+			publishedFile(data), err)
+	}
+	return p, nil
+}

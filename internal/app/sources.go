@@ -1,0 +1,168 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// sources resolves the flags that are not on the command line: variable, then file, then default.
+// Each variable has one meaning: the settings of `serve` have bare names, such as
+// STAGEDOOR_LISTEN, wherever else they are flags; flags of other commands carry the command's
+// name, such as STAGEDOOR_OBS_STAGE. The bare names that those had before are still read, with a
+// warning.
+type sources struct {
+	env    map[string]string
+	warn   io.Writer
+	server map[string]*kong.Flag // the settings of serve by name, which a file may set
+	names  map[*kong.Value]names
+
+	file   *configFile           // nil until a command needs it
+	from   map[*kong.Flag]origin // where each flag that was resolved comes from
+	warned map[string]bool
+}
+
+// names are the variables of a flag.
+type names struct{ variable, old string }
+
+// An origin is the variable or the line of the file that set a flag.
+type origin string
+
+// learn names the variables of every flag.
+func (s *sources) learn(model *kong.Application) {
+	s.server, s.names = map[string]*kong.Flag{}, map[*kong.Value]names{}
+	s.from, s.warned = map[*kong.Flag]origin{}, map[string]bool{}
+	for _, command := range model.Children {
+		if command.Name == "serve" {
+			for _, flag := range command.Flags {
+				s.server[flag.Name] = flag
+			}
+		}
+	}
+	for _, flag := range model.Flags {
+		if flag.Name == "config" {
+			s.names[flag.Value] = names{variable: bareVariable(flag.Name)}
+		}
+	}
+	for _, group := range model.Children {
+		s.learnFlags(group.Name, group)
+	}
+}
+
+func (s *sources) learnFlags(group string, node *kong.Node) {
+	for _, flag := range node.Flags {
+		if flag.Name != "help" {
+			s.names[flag.Value] = s.namesOf(group, flag)
+		}
+	}
+	for _, child := range node.Children {
+		s.learnFlags(group, child)
+	}
+}
+
+func (s *sources) namesOf(group string, flag *kong.Flag) names {
+	bare := bareVariable(flag.Name)
+	if s.isSetting(flag) {
+		return names{variable: bare}
+	}
+	n := names{variable: bareVariable(group + "-" + flag.Name)}
+	if flag.Name == group {
+		n.variable = bare
+	} else if flag.Tag.Has("old") {
+		n.old = bare
+	}
+	return n
+}
+
+// isSetting reports whether the flag is a setting of serve. A flag of the same name with another
+// meaning has the tag own.
+func (s *sources) isSetting(flag *kong.Flag) bool {
+	return s.server[flag.Name] != nil && !flag.Tag.Has("own")
+}
+
+func bareVariable(flag string) string {
+	return "STAGEDOOR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// Validate implements kong.Resolver.
+func (s *sources) Validate(*kong.Application) error { return nil }
+
+// Resolve implements kong.Resolver.
+func (s *sources) Resolve(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	n, ok := s.names[flag.Value]
+	if !ok {
+		return nil, nil
+	}
+	if value, variable := s.lookUp(n); value != "" {
+		s.from[flag] = origin(variable)
+		return value, nil
+	}
+	if !s.isSetting(flag) {
+		return nil, nil
+	}
+	if err := s.openFile(c); err != nil || s.file == nil {
+		return nil, err
+	}
+	if entry, ok := s.file.entries[flag.Name]; ok {
+		s.from[flag] = origin(fmt.Sprintf("%s, line %d", s.file.path, entry.line))
+		return entry.value, nil
+	}
+	return nil, nil
+}
+
+// lookUp reads the first variable that is set. An empty one, as in `STAGEDOOR_LISTEN=` of a compose
+// file, counts as not set.
+func (s *sources) lookUp(n names) (value, variable string) {
+	if value := s.env[n.variable]; value != "" {
+		return value, n.variable
+	}
+	value = s.env[n.old]
+	if value != "" && !s.warned[n.old] {
+		s.warned[n.old] = true
+		fmt.Fprintf(s.warn, "stagedoor: %s is now called %s; the old name is read for this command "+
+			"until the next major version\n", n.old, n.variable)
+	}
+	return value, n.old
+}
+
+// openFile reads the file of --config at the first setting that looks for it.
+func (s *sources) openFile(c *kong.Context) (err error) {
+	path := s.env["STAGEDOOR_CONFIG"]
+	for _, flag := range c.Model.Flags {
+		if flag.Name == "config" {
+			given, _ := c.FlagValue(flag).(string)
+			path = cmp.Or(given, path)
+		}
+	}
+	if path == "" || s.file != nil {
+		return nil
+	}
+	s.file, err = readConfig(path, s.server)
+	return err
+}
+
+// where names the origin of the flag of a command, if it is not on the command line.
+func (s *sources) where(node *kong.Node, flag string) origin {
+	for _, f := range node.Flags {
+		if f.Name == flag {
+			return s.from[f]
+		}
+	}
+	return ""
+}
+
+// help writes the variable behind the help of each flag.
+func (s *sources) help(v *kong.Value) string {
+	text := v.Help
+	n, ok := s.names[v]
+	if !ok {
+		return text
+	}
+	if v.HasDefault && v.Flag.PlaceHolder != "" { // kong shows the placeholder instead of the default
+		text += " By default " + v.Default + "."
+	}
+	return text + " [" + n.variable + "]"
+}

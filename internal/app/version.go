@@ -1,0 +1,99 @@
+package app
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+)
+
+// The linker sets these in releases.
+var (
+	Version = "" // such as v1.2.3
+	Commit  = ""
+	Date    = "" // of the commit, RFC 3339
+)
+
+// A buildInfo says what was built, and how.
+type buildInfo struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit,omitempty"`
+	Date     string `json:"date,omitempty"` // of the commit
+	Modified bool   `json:"modified,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// readBuildInfo prefers what the linker set over what the toolchain recorded.
+func readBuildInfo() buildInfo {
+	b := buildInfo{
+		Version: Version, Commit: Commit, Date: Date,
+		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{}
+	}
+	b.Version = cmp.Or(b.Version, info.Main.Version, "(devel)")
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = cmp.Or(b.Commit, s.Value)
+		case "vcs.time":
+			b.Date = cmp.Or(b.Date, s.Value)
+		case "vcs.modified":
+			b.Modified = Commit == "" && s.Value == "true"
+		}
+	}
+	return b
+}
+
+// version is the release, or the commit that was built.
+func version() string { return readBuildInfo().Version }
+
+func (b buildInfo) print(w io.Writer) error {
+	commit := cmp.Or(b.Commit, "unknown")
+	if b.Modified {
+		commit += " with changes"
+	}
+	_, err := fmt.Fprintf(w, "stagedoor %s\ncommit    %s\ndate      %s\ngo        %s\nplatform  %s\n",
+		b.Version, commit, cmp.Or(b.Date, "unknown"), b.Go, b.Platform)
+	return err
+}
+
+// VersionCommand is `stagedoor version`.
+type VersionCommand struct {
+	JSON bool `help:"Answer in JSON, for scripts." name:"json"`
+}
+
+// Run prints the version.
+func (cmd VersionCommand) Run(p *process) error {
+	if cmd.JSON {
+		return printJSON(p.out, readBuildInfo())
+	}
+	return readBuildInfo().print(p.out)
+}
+
+// versionFlag is --version: it prints the same as the command and ends the program.
+type versionFlag bool
+
+// IgnoreDefault implements kong's interface of flags that act by themselves.
+func (versionFlag) IgnoreDefault() {}
+
+// BeforeReset runs before flags are checked, so that --version works beside mistakes.
+func (versionFlag) BeforeReset(k *kong.Kong) error {
+	err := readBuildInfo().print(k.Stdout)
+	k.Exit(0)
+	return err
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

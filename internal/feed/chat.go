@@ -1,0 +1,232 @@
+package feed
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/time/rate"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	chatKept   = 200              // messages of a stage
+	chatLength = 500              // characters of a message
+	chatBurst  = 5                // messages that one person may send at once …
+	chatPace   = 2 * time.Second  // … and then one each
+	chatQuiet  = 15 * time.Minute // without a message or a publisher, after which the chat is over
+	chatID     = 128              // bytes of the user ID of somebody who is muted
+	maxMuted   = 1000             // people of one stage
+	maxWriters = 10_000           // whose pace is remembered
+)
+
+// A Chat keeps what is written on stages. Each stage has one room, for one session of the stage
+// (docs/decisions/0080). Who may write, delete and mute is decided in package access.
+type Chat struct {
+	feed  *Feed
+	store ChatStore
+	posts httpkit.Map[writer, *rate.Limiter]
+	// A deletion has a pace of its own: it costs as much as a message.
+	deletions httpkit.Map[writer, *rate.Limiter]
+}
+
+type writer struct {
+	stage stage.ARN
+	user  access.UserID
+}
+
+// NewChat returns the chat of a feed.
+func NewChat(f *Feed) *Chat {
+	paces := func() httpkit.Map[writer, *rate.Limiter] {
+		return httpkit.Map[writer, *rate.Limiter]{Max: maxWriters, Life: chatBurst * chatPace}
+	}
+	return &Chat{feed: f, store: f.cfg.Shared, posts: paces(), deletions: paces()}
+}
+
+// Room returns the chat of a stage, emptied when another session has begun since the last message.
+func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence) (Room, error) {
+	r, err := c.store.Room(ctx, arn, chatKept)
+	if err != nil {
+		return Room{}, err
+	}
+	if len(r.Messages) > 0 && c.over(r, present) {
+		r.Messages, err = nil, c.store.DeleteMessages(ctx, arn, r.LastPost)
+	}
+	return r, err
+}
+
+// over reports whether the session of a room has ended: nothing was written for a while, and nobody
+// publishes who already did so by the end of that while.
+func (c *Chat) over(r Room, present []stage.Presence) bool {
+	end := r.LastPost.Add(chatQuiet)
+	return !c.feed.cfg.Now().Before(end) && !slices.ContainsFunc(present, func(p stage.Presence) bool {
+		return p.Publishing && p.Since.Before(end)
+	})
+}
+
+// Mutes reports whether somebody may not write.
+func (r Room) Mutes(id access.UserID) bool {
+	return slices.ContainsFunc(r.Muted, func(p Person) bool { return p.ID == id })
+}
+
+// Post adds a message. It refuses people who are muted or write too fast.
+func (c *Chat) Post(
+	ctx context.Context, arn stage.ARN, by Person, text string, present []stage.Presence,
+) (ChatMessage, error) {
+	text, err := cleanMessage(text)
+	if err != nil {
+		return ChatMessage{}, err
+	}
+	r, err := c.Room(ctx, arn, present)
+	if err != nil {
+		return ChatMessage{}, err
+	}
+	if r.Mutes(by.ID) {
+		return ChatMessage{}, stage.Errorf(stage.ErrDenied, "You are muted in this chat; a moderator can let you speak again.").WithCode("muted")
+	}
+	if err := c.tooFast(&c.posts, writer{arn, by.ID}, "send it again"); err != nil {
+		return ChatMessage{}, err
+	}
+	m := ChatMessage{ID: stage.NewID(), Time: c.feed.cfg.Now().UTC(), UserID: string(by.ID), Name: by.Name, Text: text}
+	if err := c.store.AddMessage(ctx, arn, m, chatKept); err != nil {
+		return ChatMessage{}, err
+	}
+	c.feed.send(Notice{Kind: KindMessage, Stage: arn, Data: mustJSON(m)})
+	return m, nil
+}
+
+// A Deletion removes a message.
+type Deletion struct {
+	Message string
+	By      access.UserID
+	Free    bool                      // whoever cleans up is not slowed down
+	May     func(access.UserID) error // whether By may delete a message of that author
+}
+
+// Delete removes a message.
+func (c *Chat) Delete(ctx context.Context, arn stage.ARN, d Deletion, present []stage.Presence) error {
+	if !d.Free {
+		if err := c.tooFast(&c.deletions, writer{arn, d.By}, "delete it then"); err != nil {
+			return err
+		}
+	}
+	r, err := c.Room(ctx, arn, present)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(r.Messages, func(m ChatMessage) bool { return m.ID == d.Message })
+	if i < 0 {
+		return noMessage()
+	}
+	if err := d.May(access.UserID(r.Messages[i].UserID)); err != nil {
+		return err
+	}
+	found, err := c.store.DeleteMessage(ctx, arn, d.Message)
+	if err != nil {
+		return err
+	}
+	if !found { // somebody was faster
+		return noMessage()
+	}
+	c.feed.send(Notice{Kind: KindRemoved, Stage: arn, Data: mustJSON(ChatRemoved{ID: d.Message})})
+	return nil
+}
+
+func noMessage() error {
+	return stage.Errorf(stage.ErrNotFound, "This message is not there any more.")
+}
+
+// Mute keeps a person from writing, or lets them write again. Without a name the person is a guest,
+// who has to be on the stage or in its chat.
+func (c *Chat) Mute(
+	ctx context.Context, arn stage.ARN, person Person, on bool, present []stage.Presence,
+) error {
+	r, err := c.Room(ctx, arn, present)
+	if err != nil {
+		return err
+	}
+	if on && !r.knows(person, present) {
+		return stage.Errorf(stage.ErrNotFound, "Nobody with this user ID has an account, is on the stage or has written in its chat.")
+	}
+	if on && len(r.Muted) >= maxMuted {
+		return stage.Errorf(stage.ErrConflict, "%d people are muted in this chat; let somebody speak again first.", len(r.Muted))
+	}
+	if err := c.store.Mute(ctx, arn, Person{person.ID, r.nameOf(person)}, on); err != nil {
+		return err
+	}
+	c.feed.send(Notice{Kind: KindChat, Stage: arn})
+	return nil
+}
+
+// tooFast returns nil as long as a person may do one more.
+func (c *Chat) tooFast(paces *httpkit.Map[writer, *rate.Limiter], who writer, again string) (err error) {
+	now := c.feed.cfg.Now()
+	paces.Update(who, now, func(pace *rate.Limiter, found bool) *rate.Limiter {
+		if !found {
+			pace = rate.NewLimiter(rate.Every(chatPace), chatBurst)
+		}
+		if !pace.AllowN(now, 1) {
+			err = stage.Errorf(stage.ErrTooMany, "That was quick: wait %d seconds and %s.", int(chatPace.Seconds()), again).
+				WithCode("too_many_messages").WithRetry(chatPace)
+		}
+		return pace
+	})
+	return err
+}
+
+// knows reports whether there is such a person: an account, which alone has a name here, or a guest
+// on the stage or in its chat.
+func (r Room) knows(person Person, present []stage.Presence) bool {
+	id := string(person.ID)
+	switch {
+	case len(id) > chatID:
+		return false
+	case person.Name != "":
+		return true
+	}
+	return slices.ContainsFunc(r.Messages, func(m ChatMessage) bool { return m.UserID == id }) ||
+		slices.ContainsFunc(present, func(p stage.Presence) bool {
+			return cmp.Or(p.Participant.UserID, string(p.Participant.ID)) == id
+		})
+}
+
+// nameOf returns the account's name, or that of a guest's messages.
+func (r Room) nameOf(person Person) string {
+	if person.Name != "" {
+		return person.Name
+	}
+	for _, m := range r.Messages {
+		if m.UserID == string(person.ID) {
+			return m.Name
+		}
+	}
+	return string(person.ID)
+}
+
+// cleanMessage keeps what can be read.
+func cleanMessage(text string) (string, error) {
+	text = strings.TrimSpace(strings.Map(func(c rune) rune {
+		// Marks that turn the direction of writing can make one person's text pass for another's
+		// (Unicode TR 36, 2.5).
+		if unicode.IsControl(c) && c != '\n' || unicode.In(c, unicode.Bidi_Control) {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(text, "")))
+	if !strings.ContainsFunc(text, visible) {
+		return "", stage.Errorf(stage.ErrInvalid, "Write something first.")
+	}
+	if n := utf8.RuneCountInString(text); n > chatLength {
+		return "", stage.Errorf(stage.ErrInvalid, "A message has at most %d characters, this one has %d.", chatLength, n)
+	}
+	return text, nil
+}
+
+func visible(c rune) bool { return unicode.IsGraphic(c) && !unicode.IsSpace(c) }

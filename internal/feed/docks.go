@@ -1,0 +1,176 @@
+package feed
+
+import (
+	"bytes"
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	dockSilence = 150 * time.Second // a dock reports at least once a minute
+	dockExpiry  = 5 * time.Second   // how often silent docks are looked for
+	maxDocks    = 16                // of one account
+	maxFindings = 64
+	maxText     = 500
+	maxWord     = 128      // bytes of everything else in a report
+	maxDock     = 32 << 10 // bytes of a dock as pages receive it
+	// A dock reports a change at once and its state in a while; all docks of an account together may
+	// report this often.
+	dockPace  = 100 * time.Millisecond
+	dockBurst = 4 * maxDocks
+	maxPaces  = 10_000
+)
+
+var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
+
+// Docks are the open docks of accounts: what each reports of its OBS, for the pages of its account
+// and for operators.
+type Docks struct {
+	feed  *Feed
+	store DockStore
+	paces httpkit.Map[access.UserID, *rate.Limiter]
+}
+
+// NewDocks returns the docks of a feed.
+func NewDocks(f *Feed) *Docks {
+	return &Docks{feed: f, store: f.cfg.Shared, paces: httpkit.Map[access.UserID, *rate.Limiter]{
+		Max: maxPaces, Life: dockBurst * dockPace,
+	}}
+}
+
+// Put takes the report of a dock. Since is set here.
+func (d *Docks) Put(ctx context.Context, user access.UserID, dock Dock) error {
+	if err := check(dock); err != nil {
+		return err
+	}
+	now := d.feed.cfg.Now()
+	if !d.mayReport(user, now) {
+		return stage.Errorf(stage.ErrTooMany, "The docks of this account report too often; report again in a second.").
+			WithCode("too_many_reports").WithRetry(time.Second)
+	}
+	docks, err := d.store.Docks(ctx, user)
+	if err != nil {
+		return err
+	}
+	dock.Since = now.UTC()
+	i := slices.IndexFunc(docks[user], func(other Dock) bool { return other.ID == dock.ID })
+	if i < 0 && len(docks[user]) >= maxDocks {
+		return stage.Errorf(stage.ErrConflict, "This account has %d docks open. Close one.", maxDocks).WithCode("too_many_docks")
+	}
+	if i >= 0 {
+		dock.Since = docks[user][i].Since
+	}
+	if err := d.store.PutDock(ctx, user, dock, now); err != nil {
+		return err
+	}
+	if i < 0 || !bytes.Equal(mustJSON(docks[user][i]), mustJSON(dock)) {
+		d.feed.send(Notice{Kind: KindDocks, User: user})
+	}
+	return nil
+}
+
+func (d *Docks) mayReport(user access.UserID, now time.Time) (ok bool) {
+	d.paces.Update(user, now, func(pace *rate.Limiter, found bool) *rate.Limiter {
+		if !found {
+			pace = rate.NewLimiter(rate.Every(dockPace), dockBurst)
+		}
+		ok = pace.AllowN(now, 1)
+		return pace
+	})
+	return ok
+}
+
+// Delete removes a dock that was closed.
+func (d *Docks) Delete(ctx context.Context, user access.UserID, id string) error {
+	found, err := d.store.DeleteDock(ctx, user, id)
+	if found {
+		d.feed.send(Notice{Kind: KindDocks, User: user})
+	}
+	return err
+}
+
+// Of returns the open docks of a user, the first one first.
+func (d *Docks) Of(ctx context.Context, user access.UserID) ([]Dock, error) {
+	docks, err := d.store.Docks(ctx, user)
+	return inOrder(docks[user]), err
+}
+
+// All returns the open docks of everybody.
+func (d *Docks) All(ctx context.Context) (map[access.UserID][]Dock, error) {
+	docks, err := d.store.Docks(ctx, "")
+	for user := range docks {
+		docks[user] = inOrder(docks[user])
+	}
+	return docks, err
+}
+
+func inOrder(docks []Dock) []Dock {
+	slices.SortFunc(docks, func(a, b Dock) int {
+		if c := a.Since.Compare(b.Since); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return docks
+}
+
+// Run removes docks that have gone silent, until ctx ends.
+func (d *Docks) Run(ctx context.Context) error {
+	for sleep(ctx, dockExpiry) {
+		gone, err := d.store.ExpireDocks(ctx, d.feed.cfg.Now().Add(-dockSilence))
+		if err != nil && ctx.Err() == nil {
+			d.feed.cfg.Log.Warn("silent docks are not removed", "err", err)
+		}
+		for _, user := range gone {
+			d.feed.send(Notice{Kind: KindDocks, User: user})
+		}
+	}
+	return nil
+}
+
+// check bounds what is kept of a dock: every page of the account receives all of it.
+func check(d Dock) error {
+	if !dockID.MatchString(d.ID) {
+		return stage.Errorf(stage.ErrInvalid, "A dock is named by 8 to 64 letters and digits.")
+	}
+	words := []string{string(d.ParticipantID)}
+	if d.OBS != nil {
+		words = append(words, d.OBS.Version, d.OBS.WebSocket, d.OBS.Platform, d.OBS.State)
+		if err := checkFindings(d.OBS.Findings); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(words, tooLong) {
+		return stage.Errorf(stage.ErrInvalid, "A dock tells at most %d bytes of each thing but a finding's text.", maxWord)
+	}
+	if len(mustJSON(d)) > maxDock {
+		return stage.Errorf(stage.ErrTooLarge, "A dock tells at most %d bytes.", maxDock)
+	}
+	return nil
+}
+
+func tooLong(word string) bool { return len(word) > maxWord }
+
+func checkFindings(list []Finding) error {
+	if len(list) > maxFindings || slices.ContainsFunc(list, func(f Finding) bool { return len(f.Text) > maxText }) {
+		return stage.Errorf(stage.ErrInvalid, "A dock tells at most %d findings of at most %d bytes.", maxFindings, maxText)
+	}
+	for _, f := range list {
+		if tooLong(f.ID) {
+			return stage.Errorf(stage.ErrInvalid, "The id of a finding has at most %d bytes.", maxWord)
+		}
+		if !slices.Contains([]string{"fix", "person", "ok"}, f.Level) {
+			return stage.Errorf(stage.ErrInvalid, `The level of a finding is "fix", "person" or "ok", not %q.`, f.Level)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+// Package feed carries what happens on stages to the pages that are open: stage events and presence
+// in, bounded streams out; docks and chat beside them. What replicas share is behind Shared.
+//
+// Package web renders streams as server-sent events, and decides who may open which.
+package feed
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// sendLimit is how long a notice may take to be on its way.
+const sendLimit = 5 * time.Second
+
+// Config is what a Feed needs to exist. What it asks others for comes with Run, so that those
+// others may be built on the feed.
+type Config struct {
+	Shared Shared
+	Log    *slog.Logger
+	Now    func() time.Time
+}
+
+// Sources are what a running Feed asks.
+type Sources struct {
+	// Record stores an event and finds its user; access.Control.RecordEvent does. An event without
+	// a user was not stored, and nobody receives it. On stage.ErrUnavailable it is called again.
+	Record func(context.Context, stage.Event) (access.StoredEvent, error)
+	// Participants returns who is on a stage here; stage.Moderator does. It may be slow.
+	Participants func(context.Context, stage.ARN) ([]stage.Presence, error)
+}
+
+// A Feed carries events and presence to streams. Its methods are safe for concurrent use. None waits
+// for a database, but for Run, and AccessChanged where replicas share one.
+type Feed struct {
+	cfg     Config
+	replica string // names this process on the Board
+
+	queue    chan stage.Event
+	refusals httpkit.Map[refusal, struct{}] // that were taken recently
+	changed  chan struct{}                  // wakes the presence loop: a stage is dirty
+
+	mu       sync.Mutex
+	stopped  bool
+	streams  map[*Stream]struct{}
+	counts   map[string]int // open streams, by account and by proof
+	accounts map[access.UserID]*account
+	stages   map[stage.ARN]*watched
+	posts    map[stage.ARN][]stage.Presence // what the other replicas reported last
+}
+
+// New returns a Feed that passes on nothing yet: Run does.
+func New(cfg Config) *Feed {
+	return &Feed{
+		cfg: cfg, replica: stage.NewID(),
+		queue:    make(chan stage.Event, queuedEvents),
+		refusals: httpkit.Map[refusal, struct{}]{Max: maxRefusals, Life: refusalPause},
+		changed:  make(chan struct{}, 1),
+		streams:  map[*Stream]struct{}{}, counts: map[string]int{},
+		accounts: map[access.UserID]*account{}, stages: map[stage.ARN]*watched{},
+	}
+}
+
+// Run carries events and presence until ctx ends, and then stores what is still queued.
+func (f *Feed) Run(ctx context.Context, from Sources) error {
+	var g errgroup.Group
+	g.Go(func() error { return f.cfg.Shared.Receive(ctx, f.deliver) })
+	g.Go(func() error { return f.runEvents(ctx, from.Record) })
+	g.Go(func() error { return f.runPresence(ctx, from.Participants) })
+	return g.Wait()
+}
+
+// AccessChanged makes the streams of a user, or everybody's for "", authenticate again.
+func (f *Feed) AccessChanged(id access.UserID) {
+	f.send(Notice{Kind: KindAccess, User: id})
+}
+
+// Recheck does what AccessChanged does, in this process alone: for changes that were found in the
+// database.
+func (f *Feed) Recheck(id access.UserID) { f.deliver(Notice{Kind: KindAccess, User: id}) }
+
+// Stop ends every stream with a Bye, those included that are opened from now on.
+func (f *Feed) Stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	for s := range f.streams {
+		s.dismiss()
+	}
+}
+
+// send passes a notice on; a failure is for the log alone, because pages authenticate and resume
+// by themselves after a while.
+func (f *Feed) send(n Notice) {
+	ctx, cancel := context.WithTimeout(context.Background(), sendLimit)
+	defer cancel()
+	if err := f.cfg.Shared.Send(ctx, n); err != nil {
+		f.cfg.Log.Warn("other replicas do not receive a notice", "kind", n.Kind, "err", err)
+	}
+}
+
+// deliver hands a notice to the streams that it concerns.
+func (f *Feed) deliver(n Notice) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch n.Kind {
+	case KindEvent:
+		f.toAccount(n.User, frameOfEvent(n))
+	case KindDocks:
+		f.toAccount(n.User, Frame{Name: FrameDocks})
+	case KindAccess:
+		for s := range f.streams {
+			if n.User == "" || s.User == n.User {
+				s.push(Frame{Name: FrameLook})
+			}
+		}
+	case KindChat:
+		f.toPages(n.Stage, Frame{Name: FrameChat})
+	case KindMessage, KindRemoved:
+		f.toPages(n.Stage, Frame{Name: string(n.Kind), Data: n.Data})
+	case KindGap:
+		for s := range f.streams {
+			s.cut()
+		}
+	}
+}
+
+// toAccount pushes to the streams of an account; mu is held.
+func (f *Feed) toAccount(id access.UserID, frame Frame) {
+	if a := f.accounts[id]; a != nil {
+		for s := range a.streams {
+			s.push(frame)
+		}
+	}
+}
+
+// toPages pushes to the pages of a stage. Viewing keys have no part in the chat. mu is held.
+func (f *Feed) toPages(arn stage.ARN, frame Frame) {
+	if w := f.stages[arn]; w != nil {
+		for s := range w.pages {
+			if s.View == "" {
+				s.push(frame)
+			}
+		}
+	}
+}

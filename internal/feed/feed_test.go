@@ -1,0 +1,348 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	mainStage = stage.ARN("arn:aws:ivs:local:000000000000:stage/main")
+	sideStage = stage.ARN("arn:aws:ivs:local:000000000000:stage/side")
+	awsStage  = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/abc")
+)
+
+// A world is a running feed and what it asks.
+type world struct {
+	*Feed
+	mu      sync.Mutex
+	present map[stage.ARN][]stage.Presence
+	reads   map[stage.ARN]int
+	events  []stage.Event
+	failure error // of recording
+}
+
+func newFeed(shared Shared) *Feed {
+	return New(Config{Shared: shared, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+}
+
+// start runs a feed within a synctest bubble.
+func start(t *testing.T, shared Shared) *world {
+	t.Helper()
+	w := &world{
+		Feed: newFeed(shared), present: map[stage.ARN][]stage.Presence{}, reads: map[stage.ARN]int{},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx, Sources{Record: w.record, Participants: w.participants}) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	synctest.Wait()
+	return w
+}
+
+func (w *world) record(_ context.Context, e stage.Event) (access.StoredEvent, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failure != nil {
+		return access.StoredEvent{}, w.failure
+	}
+	w.events = append(w.events, e)
+	return access.StoredEvent{ID: int64(len(w.events)), User: access.UserID(e.UserID), Event: e}, nil
+}
+
+func (w *world) participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reads[arn]++
+	return w.present[arn], nil
+}
+
+func (w *world) fails(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failure = err
+}
+
+// come puts people on a stage.
+func (w *world) come(arn stage.ARN, names ...string) {
+	w.mu.Lock()
+	w.present[arn] = nil
+	for _, name := range names {
+		w.present[arn] = append(w.present[arn], presenceOf(name, arn))
+	}
+	w.mu.Unlock()
+	w.StageChanged(arn)
+}
+
+func presenceOf(name string, arn stage.ARN) stage.Presence {
+	return stage.Presence{
+		Participant: stage.Participant{ID: stage.ParticipantID(name), UserID: name, Stage: arn},
+		Publishing:  true, Reception: &stage.Reception{Loss: 0.5},
+	}
+}
+
+// A page takes what a stream has whenever it is ready.
+type page struct {
+	*Stream
+	mu     sync.Mutex
+	frames []Frame
+	over   bool
+}
+
+// open opens a stream that takes its frames at once.
+func (f *Feed) open(t *testing.T, l Listener) *page {
+	t.Helper()
+	p := &page{}
+	l.Ready = func() { go p.take() }
+	s, err := f.Listen(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Stream = s
+	t.Cleanup(s.Close)
+	p.take()
+	return p
+}
+
+func (p *page) take() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		f, ok, over := p.Take()
+		if over {
+			p.over = true
+		}
+		if !ok {
+			return
+		}
+		p.frames = append(p.frames, f)
+	}
+}
+
+// got returns what arrived since the last call, once all is quiet.
+func (p *page) got() []Frame {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	frames := p.frames
+	p.frames = nil
+	return frames
+}
+
+// names are the frames that arrived since the last call.
+func (p *page) names() (names []string) {
+	for _, f := range p.got() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+func wantNames(t *testing.T, what string, p *page, want ...string) {
+	t.Helper()
+	if got := p.names(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func decode[T any](t *testing.T, f Frame) (v T) {
+	t.Helper()
+	if err := json.Unmarshal(f.Data, &v); err != nil {
+		t.Fatalf("%s: %v", f.Name, err)
+	}
+	return v
+}
+
+func TestAnEventIsStoredAndThenSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, NewMemory(time.Now))
+		ana, ben := w.open(t, Listener{User: "ana"}), w.open(t, Listener{User: "ben"})
+		w.StageEvent(stage.Event{Kind: stage.EventPublishing, Participant: "p1", UserID: "ana", Stage: mainStage})
+		w.StageEvent(stage.Event{Kind: stage.EventEnded, Participant: "p9", Stage: mainStage}) // of no user
+		frames := ana.got()
+		if len(frames) != 1 || frames[0].Name != "stage" || frames[0].ID != 1 {
+			t.Fatalf("ana: got %v, want one event with its ID", frames)
+		}
+		e := decode[StageEvent](t, frames[0])
+		if e.Kind != stage.EventPublishing || e.ParticipantID != "p1" || e.Time.IsZero() {
+			t.Errorf("got %+v", e)
+		}
+		wantNames(t, "ben", ben)
+	})
+}
+
+func TestEventsWaitForADatabaseThatIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, NewMemory(time.Now))
+		ana := w.open(t, Listener{User: "ana"})
+		w.fails(stage.ErrUnavailable)
+		for _, kind := range []stage.EventKind{stage.EventConnected, stage.EventPublishing} {
+			w.StageEvent(stage.Event{Kind: kind, UserID: "ana", Stage: mainStage})
+		}
+		time.Sleep(time.Minute)
+		wantNames(t, "meanwhile", ana)
+		w.fails(nil)
+		time.Sleep(maxRetry)
+		wantNames(t, "afterwards", ana, "stage", "stage")
+		w.fails(errors.New("this one cannot be stored"))
+		w.StageEvent(stage.Event{Kind: stage.EventEnded, UserID: "ana", Stage: mainStage})
+		synctest.Wait()
+		w.fails(nil)
+		w.StageEvent(stage.Event{Kind: stage.EventConnected, UserID: "ana", Stage: mainStage})
+		wantNames(t, "after one that cannot be stored", ana, "stage")
+	})
+}
+
+func TestWhatIsQueuedAtTheEndIsStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{Feed: newFeed(NewMemory(time.Now))}
+		for range 10 {
+			w.StageEvent(stage.Event{Kind: stage.EventEnded, UserID: "ana", Stage: mainStage})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := w.Run(ctx, Sources{Record: w.record, Participants: w.participants}); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.events) != 10 {
+			t.Errorf("got %d events, want 10", len(w.events))
+		}
+	})
+}
+
+func TestTheSameRefusalIsTakenSeldom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFeed(NewMemory(time.Now))
+		refuse := func(id stage.ParticipantID, code string, want int) {
+			t.Helper()
+			for range 100 {
+				f.StageEvent(stage.Event{Kind: stage.EventRefused, Participant: id, Code: code})
+			}
+			if len(f.queue) != want {
+				t.Errorf("got %d events queued, want %d", len(f.queue), want)
+			}
+		}
+		refuse("ana", "token_revoked", 1)
+		refuse("ana", "no_h264", 2)
+		refuse("gus", "no_h264", 3)
+		time.Sleep(refusalPause)
+		refuse("ana", "token_revoked", 4)
+	})
+}
+
+func TestRefusalsAreTheFirstToBeLost(t *testing.T) {
+	t.Parallel()
+	f := newFeed(NewMemory(time.Now))
+	for i := range 2 * queuedEvents {
+		f.StageEvent(stage.Event{Kind: stage.EventRefused, Participant: stage.ParticipantID(fmt.Sprint(i))})
+	}
+	if len(f.queue) != queuedRefusals {
+		t.Errorf("got %d refusals queued, want %d", len(f.queue), queuedRefusals)
+	}
+	f.StageEvent(stage.Event{Kind: stage.EventConnected, Participant: "ana"})
+	if len(f.queue) != queuedRefusals+1 {
+		t.Error("what happens on a stage found no place")
+	}
+}
+
+func TestAccessChangesReachTheStreamsThatTheyConcern(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, NewMemory(time.Now))
+		ana, anaPage := w.open(t, Listener{User: "ana"}), w.open(t, Listener{User: "ana", Page: mainStage})
+		ben := w.open(t, Listener{User: "ben"})
+		time.Sleep(time.Second)
+		anaPage.got() // its presence
+		w.AccessChanged("ana")
+		wantNames(t, "ana", ana, FrameLook)
+		wantNames(t, "her page", anaPage, FrameLook)
+		wantNames(t, "ben", ben)
+		w.AccessChanged("")
+		wantNames(t, "everybody", ben, FrameLook)
+	})
+}
+
+func TestStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, NewMemory(time.Now))
+		early := w.open(t, Listener{User: "ana"})
+		w.Stop()
+		for _, p := range []*page{early, w.open(t, Listener{User: "ana", Proof: "late"})} {
+			wantNames(t, "the last frame", p, "bye")
+			if !p.over {
+				t.Error("the stream goes on, and would hold the server back")
+			}
+		}
+	})
+}
+
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := NewMemory(time.Now)
+		a, b := start(t, shared), start(t, shared)
+		ana := b.open(t, Listener{User: "ana"})
+		ana.Watch(false, []stage.ARN{mainStage})
+		wantNames(t, "at first", ana, "presences")
+
+		t.Log("what happens on one replica reaches the pages of the other")
+		a.StageEvent(stage.Event{Kind: stage.EventPublishing, UserID: "ana", Stage: mainStage})
+		wantNames(t, "event", ana, "stage")
+		a.come(mainStage, "ben")
+		time.Sleep(3 * PostEvery)
+		frames := ana.got()
+		if len(frames) != 1 || len(decode[PresenceEvent](t, frames[0]).Participants) != 1 {
+			t.Fatalf("presence: got %v, want ben", frames)
+		}
+		if there, _ := b.Everywhere(silent{}).Participants(t.Context(), mainStage); len(there) != 1 {
+			t.Errorf("a moderator of the other replica sees %v, want ben", there)
+		}
+		a.AccessChanged("ana")
+		wantNames(t, "access", ana, FrameLook)
+
+		t.Log("who is on both is there once")
+		b.come(mainStage, "ben", "eve")
+		time.Sleep(3 * PostEvery)
+		frames = ana.got()
+		if len(frames) != 1 || len(decode[PresenceEvent](t, frames[0]).Participants) != 2 {
+			t.Errorf("presence: got %v, want ben and eve", frames)
+		}
+		b.come(mainStage)
+		a.come(mainStage)
+		time.Sleep(3 * PostEvery)
+		frames = ana.got()
+		if len(frames) == 0 || len(decode[PresenceEvent](t, frames[len(frames)-1]).Participants) != 0 {
+			t.Errorf("presence: got %v, want nobody at the end", frames)
+		}
+
+		t.Log("streams that may have missed something resume")
+		b.deliver(Notice{Kind: KindGap})
+		ana.got()
+		if !ana.over {
+			t.Error("the stream goes on with a gap")
+		}
+	})
+}
+
+// silent is a moderator of empty stages.
+type silent struct{ stage.Moderator }
+
+func (silent) Participants(context.Context, stage.ARN) ([]stage.Presence, error) { return nil, nil }

@@ -1,0 +1,304 @@
+package feed
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	presencePace = PostEvery              // how often moving numbers are read
+	presenceWait = 100 * time.Millisecond // changes that come together are sent together
+	// Stages that are empty here report that somebody came; they are read all the same once in so
+	// many paces.
+	emptyEvery = 15
+)
+
+// A watched is a stage that somebody watches, or on which somebody is here; Feed.mu owns it.
+type watched struct {
+	arn      stage.ARN
+	accounts map[*account]struct{}
+	pages    map[*Stream]struct{}
+	dirty    bool // changed since it was last read
+	reading  bool
+	known    bool             // it was read
+	own      []stage.Presence // on this replica
+	others   []stage.Presence
+	picture
+}
+
+// A picture is a list of participants, and its JSON for each class of viewers that asked for it.
+type picture struct {
+	arn   stage.ARN
+	list  []stage.Presence
+	users map[access.UserID]struct{} // who are on the stage
+	texts map[Viewer][]byte
+}
+
+func newPicture(arn stage.ARN, list []stage.Presence) picture {
+	p := picture{arn: arn, list: list, users: map[access.UserID]struct{}{}, texts: map[Viewer][]byte{}}
+	for _, present := range list {
+		p.users[access.UserID(present.Participant.UserID)] = struct{}{}
+	}
+	return p
+}
+
+// text returns the JSON for a viewer. Viewers who are not on the stage themselves share it.
+func (p *picture) text(v Viewer) []byte {
+	if v.View != "" {
+		v = Viewer{View: v.View}
+	} else if _, there := p.users[v.User]; !there {
+		v.User = ""
+	}
+	text := p.texts[v]
+	if text == nil {
+		text = mustJSON(PresenceEvent{Stage: p.arn, Participants: NewPresences(p.list, v)})
+		p.texts[v] = text
+	}
+	return text
+}
+
+// StageChanged takes that somebody came to a stage, left it or changed there.
+func (f *Feed) StageChanged(arn stage.ARN) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch(arn).dirty = true // although nobody here watches it: other replicas may
+	f.wake()
+}
+
+// watch returns the state of a stage, a new one if there is none; mu is held.
+func (f *Feed) watch(arn stage.ARN) *watched {
+	w := f.stages[arn]
+	if w == nil {
+		w = &watched{
+			arn: arn, accounts: map[*account]struct{}{}, pages: map[*Stream]struct{}{},
+			dirty: true, others: f.posts[arn], picture: newPicture(arn, nil),
+		}
+		f.stages[arn] = w
+		f.wake()
+	}
+	return w
+}
+
+// tidy forgets a stage that nobody watches and nobody is on here; mu is held.
+func (f *Feed) tidy(w *watched) {
+	if len(w.accounts)+len(w.pages)+len(w.own) == 0 && !w.dirty && !w.reading {
+		delete(f.stages, w.arn)
+	}
+}
+
+// wake makes the presence loop look at what is dirty.
+func (f *Feed) wake() {
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+type reader = func(context.Context, stage.ARN) ([]stage.Presence, error)
+
+// runPresence has a loop of its own: to ask who is on an AWS stage can take seconds, and what happens
+// on the others is sent meanwhile.
+func (f *Feed) runPresence(ctx context.Context, read reader) error {
+	var reads sync.WaitGroup
+	defer reads.Wait()
+	pace := time.NewTicker(presencePace)
+	defer pace.Stop()
+	for n := 1; ; {
+		select {
+		case <-f.changed:
+			if !sleep(ctx, presenceWait) {
+				return f.withdraw(ctx)
+			}
+			f.readAll(ctx, &reads, read, func(*watched) bool { return false })
+		case <-pace.C:
+			every := n%emptyEvery == 0
+			f.readAll(ctx, &reads, read, func(w *watched) bool { return every || len(w.own) > 0 || !w.arn.Local() })
+			f.exchange(ctx)
+			n++
+		case <-ctx.Done():
+			return f.withdraw(ctx)
+		}
+	}
+}
+
+// readAll reads the stages that changed, and those that are due. Each is read by one at a time, so
+// that nobody receives what is older than what they have.
+func (f *Feed) readAll(ctx context.Context, reads *sync.WaitGroup, read reader, due func(*watched) bool) {
+	for _, w := range f.toRead(due) {
+		reads.Go(func() {
+			present, err := read(ctx, w.arn)
+			if err != nil {
+				f.cfg.Log.Debug("who is on a stage is not known", "stage", w.arn, "err", err)
+			}
+			f.learn(w, present, err == nil)
+		})
+	}
+}
+
+func (f *Feed) toRead(due func(*watched) bool) (list []*watched) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range f.stages {
+		if (w.dirty || due(w)) && !w.reading {
+			w.dirty, w.reading = false, true
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+// learn takes who is on a stage here, where that is known.
+func (f *Feed) learn(w *watched, own []stage.Presence, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w.reading = false
+	if known {
+		w.own = own
+		f.show(w)
+	}
+	if w.dirty { // it changed meanwhile
+		f.wake()
+	}
+	f.tidy(w)
+}
+
+// show sends the presence of a stage to those for whom it changed; mu is held.
+func (f *Feed) show(w *watched) {
+	before, first := w.picture, !w.known
+	now := newPicture(w.arn, merge(w.own, w.others))
+	everything := Viewer{Operator: true}
+	if !first && bytes.Equal(before.text(everything), now.text(everything)) {
+		return
+	}
+	w.known, w.picture = true, now
+	for a := range w.accounts {
+		if !bytes.Equal(before.text(a.viewer), now.text(a.viewer)) {
+			f.sendPresence(a, w)
+		}
+	}
+	for s := range w.pages {
+		v := s.viewer()
+		if first || !bytes.Equal(before.text(v), now.text(v)) {
+			s.presence(w)
+		}
+	}
+}
+
+// sendPresence queues the presence of a stage for the streams of an account; mu is held.
+func (f *Feed) sendPresence(a *account, w *watched) {
+	for s := range a.streams {
+		s.presence(w)
+	}
+}
+
+// merge joins who is here and who is on other replicas. Who is on several is listed once.
+func merge(own, others []stage.Presence) []stage.Presence {
+	if len(others) == 0 {
+		return own
+	}
+	seen := map[stage.ParticipantID]bool{}
+	all := make([]stage.Presence, 0, len(own)+len(others))
+	for _, list := range [][]stage.Presence{own, others} {
+		for _, p := range list {
+			if !seen[p.Participant.ID] {
+				seen[p.Participant.ID] = true
+				all = append(all, p)
+			}
+		}
+	}
+	stage.SortPresences(all)
+	return all
+}
+
+func (s *Stream) viewer() Viewer { return Viewer{User: s.User, Operator: s.Operator, View: s.View} }
+
+// takePresence renders the stages that are dirty; mu is held. The first picture of an account is
+// complete: a PresencesEvent, even if it is empty.
+func (s *Stream) takePresence() Frame {
+	dirty, first := s.dirty, !s.begun
+	s.dirty, s.begun = nil, true
+	v := s.viewer()
+	if a := s.feed.accounts[s.User]; a != nil && s.Page == "" {
+		v = a.viewer
+	}
+	texts := make([][]byte, 0, len(dirty))
+	for w := range dirty {
+		texts = append(texts, w.text(v))
+	}
+	if len(texts) == 1 && (s.Page != "" || !first) {
+		return Frame{Name: "presence", Data: texts[0]}
+	}
+	head := fmt.Sprintf(`{"complete":%t,"stages":[`, first)
+	data := slices.Concat([]byte(head), bytes.Join(texts, []byte(",")), []byte("]}"))
+	return Frame{Name: "presences", Data: data}
+}
+
+// exchange posts who is on the local stages here, and reads what other replicas post.
+func (f *Feed) exchange(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, PostEvery)
+	defer cancel()
+	if err := f.cfg.Shared.Post(ctx, f.replica, f.here()); err != nil {
+		f.cfg.Log.Debug("presence is not shared with other replicas", "err", err)
+	}
+	posts, err := f.cfg.Shared.Posts(ctx, f.replica)
+	if err != nil {
+		f.cfg.Log.Debug("the presence of other replicas is not known", "err", err)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.posts = posts
+	for _, w := range f.stages {
+		if others := posts[w.arn]; len(others)+len(w.others) > 0 {
+			w.others = others
+			f.show(w)
+		}
+	}
+}
+
+func (f *Feed) here() map[stage.ARN][]stage.Presence {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	here := map[stage.ARN][]stage.Presence{}
+	for arn, w := range f.stages {
+		if arn.Local() && len(w.own) > 0 {
+			here[arn] = w.own
+		}
+	}
+	return here
+}
+
+// withdraw ends the post of this replica.
+func (f *Feed) withdraw(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), PostEvery)
+	defer cancel()
+	return f.cfg.Shared.Post(ctx, f.replica, nil)
+}
+
+// elsewhere returns who is on a stage on other replicas, as of a few seconds ago.
+func (f *Feed) elsewhere(arn stage.ARN) []stage.Presence {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.posts[arn]
+}
+
+// Everywhere returns a moderator that also sees who is on the stages of other replicas.
+func (f *Feed) Everywhere(here stage.Moderator) stage.Moderator { return everywhere{here, f} }
+
+type everywhere struct {
+	stage.Moderator
+	feed *Feed
+}
+
+// Participants implements stage.Moderator.
+func (e everywhere) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	own, err := e.Moderator.Participants(ctx, arn)
+	return merge(own, e.feed.elsewhere(arn)), err
+}

@@ -1,0 +1,289 @@
+package feed
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	// A stream that is this far behind is cut; its page comes back and resumes.
+	maxFrames = 256
+	maxBytes  = 1 << 20
+	// Sixteen docks, each with a page of its stage, and a browser source for every guest stay below.
+	maxStreams        = 64 // of one account
+	maxStreamsOfProof = 32 // of one login, key or token
+	streamsRetry      = 30 * time.Second
+)
+
+// A Frame is one server-sent event, or without data a request to its receiver: one of those below.
+type Frame struct {
+	Name string
+	ID   int64 // of a stage event, to resume from
+	Data []byte
+}
+
+// The frames without data. Several of a kind that wait in one stream become one.
+const (
+	FrameTick  = "tick"  // Nudge was called
+	FrameLook  = "look"  // authenticate again: access changed
+	FrameDocks = "docks" // send the docks of the account
+	FrameChat  = "chat"  // send the chat of the stage
+)
+
+// presenceFrame stands in the queue for all stages whose presence is to be sent.
+const presenceFrame = "presence"
+
+// A Listener describes who opens a stream.
+type Listener struct {
+	User     access.UserID
+	Operator bool
+	Proof    string     // identifies the credential, for a limit
+	Page     stage.ARN  // the stream is for this stage alone; else it is for the account
+	View     stage.View // of a viewing key
+	// Ready is called when there is something to take, or the stream is over, after Take has returned
+	// without a frame; then not again before Take does so once more. It must not block, and must not
+	// call the feed.
+	Ready func()
+}
+
+// A Stream receives the frames for one open page. Close it at the end.
+type Stream struct {
+	Listener
+	feed   *Feed
+	counts [2]string // what it counts on in Feed.counts
+
+	// Guarded by Feed.mu.
+	queue   []Frame               // oldest first
+	bytes   int                   // of the queue
+	dirty   map[*watched]struct{} // stages whose presence is to be sent
+	watches bool                  // Watch was called
+	begun   bool                  // the first presence was taken
+	over    bool                  // nothing more comes
+	pending bool                  // Ready was called, and Take has not returned false since
+}
+
+// An account is what the streams of one user have in common.
+type account struct {
+	viewer  Viewer
+	streams map[*Stream]struct{}
+	stages  []*watched
+}
+
+// Listen opens a stream. When a user or a credential has too many, it refuses the new one: to cut the
+// oldest would make two pages that come back cut each other for ever.
+//
+// The stream of an account receives the events and docks of the user from now on, and presence once
+// Watch has said of which stages. That of a page receives presence and chat of its stage.
+func (f *Feed) Listen(l Listener) (*Stream, error) {
+	s := &Stream{Listener: l, feed: f, pending: true, counts: [2]string{"account " + string(l.User), "proof " + l.Proof}}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, most := range []int{maxStreams, maxStreamsOfProof} {
+		if f.counts[s.counts[i]] >= most {
+			return nil, stage.Errorf(stage.ErrTooMany, "%d of your pages listen already; close some.", most).
+				WithCode("too_many_streams").WithRetry(streamsRetry)
+		}
+	}
+	for _, count := range s.counts {
+		f.counts[count]++
+	}
+	f.streams[s] = struct{}{}
+	f.attach(s)
+	if f.stopped { // came between Stop and the closing of the listener
+		s.dismiss()
+	}
+	return s, nil
+}
+
+// attach enters a stream where frames are distributed; mu is held.
+func (f *Feed) attach(s *Stream) {
+	if s.Page != "" {
+		w := f.watch(s.Page)
+		w.pages[s] = struct{}{}
+		if w.known {
+			s.presence(w)
+		}
+		return
+	}
+	a := f.accounts[s.User]
+	if a == nil {
+		a = &account{streams: map[*Stream]struct{}{}}
+		f.accounts[s.User] = a
+	}
+	a.viewer = Viewer{User: s.User, Operator: s.Operator}
+	a.streams[s] = struct{}{}
+}
+
+// Close ends a stream.
+func (s *Stream) Close() {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.counts[0] == "" {
+		return
+	}
+	for _, count := range s.counts {
+		if f.counts[count]--; f.counts[count] <= 0 {
+			delete(f.counts, count)
+		}
+	}
+	s.counts = [2]string{}
+	s.over, s.pending = true, true // Ready is not called any more
+	s.queue, s.dirty = nil, nil
+	f.detach(s)
+}
+
+// detach is the reverse of attach; mu is held.
+func (f *Feed) detach(s *Stream) {
+	delete(f.streams, s)
+	if w := f.stages[s.Page]; w != nil {
+		delete(w.pages, s)
+		f.tidy(w)
+	}
+	a := f.accounts[s.User]
+	if s.Page != "" || a == nil {
+		return
+	}
+	delete(a.streams, s)
+	if len(a.streams) > 0 {
+		return
+	}
+	delete(f.accounts, s.User)
+	for _, w := range a.stages {
+		delete(w.accounts, a)
+		f.tidy(w)
+	}
+}
+
+// Watch sets of which stages an account's streams receive presence, and whether as an operator. The
+// first call for a stream makes its first picture: one frame with every stage that is not empty.
+func (s *Stream) Watch(operator bool, stages []stage.ARN) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.accounts[s.User]
+	if s.over || s.Page != "" || a == nil {
+		return
+	}
+	f.rewatch(a, Viewer{User: s.User, Operator: operator}, stages)
+	if s.watches {
+		return
+	}
+	s.watches = true
+	s.dirty = map[*watched]struct{}{}
+	for _, w := range a.stages {
+		if len(w.list) > 0 {
+			s.dirty[w] = struct{}{}
+		}
+	}
+	s.push(Frame{Name: presenceFrame})
+}
+
+// rewatch replaces the stages of an account; mu is held.
+func (f *Feed) rewatch(a *account, viewer Viewer, stages []stage.ARN) {
+	same := func(w *watched, arn stage.ARN) bool { return w.arn == arn }
+	if a.viewer == viewer && slices.EqualFunc(a.stages, stages, same) {
+		return
+	}
+	gone := map[*watched]struct{}{}
+	for _, w := range a.stages {
+		gone[w] = struct{}{}
+	}
+	again := a.viewer != viewer
+	a.viewer, a.stages = viewer, make([]*watched, 0, len(stages))
+	for _, arn := range stages {
+		w := f.watch(arn)
+		_, before := gone[w]
+		delete(gone, w)
+		w.accounts[a] = struct{}{}
+		a.stages = append(a.stages, w)
+		if len(w.list) > 0 && (!before || again) {
+			f.sendPresence(a, w)
+		}
+	}
+	for w := range gone {
+		delete(w.accounts, a)
+		f.tidy(w)
+	}
+}
+
+// Nudge queues a FrameTick, for what the receiver does from time to time.
+func (s *Stream) Nudge() {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	s.push(Frame{Name: FrameTick})
+}
+
+// Take returns the oldest frame. Without one, the stream is either over or calls Ready later.
+func (s *Stream) Take() (frame Frame, ok, over bool) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(s.queue) == 0 {
+		s.queue = nil
+		s.pending = s.over
+		return Frame{}, false, s.over
+	}
+	frame = s.queue[0]
+	s.queue[0] = Frame{}
+	s.queue = s.queue[1:]
+	s.bytes -= len(frame.Data)
+	if isPresence(frame) {
+		frame = s.takePresence()
+	}
+	return frame, true, false
+}
+
+// push queues a frame; mu is held. A stream that does not keep up is cut, and resumes by the ID of
+// the last event that it has.
+func (s *Stream) push(frame Frame) {
+	if s.over {
+		return
+	}
+	if frame.Data == nil && slices.ContainsFunc(s.queue, func(q Frame) bool { return q.Data == nil && q.Name == frame.Name }) {
+		return
+	}
+	if len(s.queue) >= maxFrames || len(s.queue) > 0 && s.bytes+len(frame.Data) > maxBytes {
+		s.cut()
+		return
+	}
+	s.queue = append(s.queue, frame)
+	s.bytes += len(frame.Data)
+	s.ready()
+}
+
+// cut ends a stream once what is queued has been taken; mu is held.
+func (s *Stream) cut() {
+	s.over = true
+	s.ready()
+}
+
+func (s *Stream) ready() {
+	if !s.pending {
+		s.pending = true
+		s.Ready()
+	}
+}
+
+// dismiss ends a stream with a Bye; mu is held.
+func (s *Stream) dismiss() {
+	s.push(Frame{Name: "bye", Data: mustJSON(Bye{"stopping"})})
+	s.cut()
+}
+
+// presence marks a stage whose presence is to be sent; mu is held.
+func (s *Stream) presence(w *watched) {
+	if s.over || s.Page == "" && !s.watches {
+		return
+	}
+	if s.dirty == nil {
+		s.dirty = map[*watched]struct{}{}
+	}
+	s.dirty[w] = struct{}{}
+	s.push(Frame{Name: presenceFrame})
+}
+
+func isPresence(f Frame) bool { return f.Name == presenceFrame && f.Data == nil }

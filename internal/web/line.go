@@ -1,0 +1,134 @@
+package web
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/feed"
+)
+
+const writeLimit = 10 * time.Second
+
+// A line is the connection of one event stream (WHATWG HTML, 9.2 Server-sent events). One goroutine
+// writes; close is safe at any time.
+type line interface {
+	write(parts net.Buffers) error
+	finish()        // ends the response in order
+	waitForClient() // returns when the client has gone, or after close
+	close()
+}
+
+// openLine begins the response. A connection of HTTP/1 is taken over from net/http, which would keep
+// two goroutines and the buffers of a request for it. HTTP/2 shares its connection: there the
+// handler's goroutine stays.
+func openLine(w http.ResponseWriter, r *http.Request) line {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Time{}) // the server's ReadTimeout is for slow requests
+	w.WriteHeader(http.StatusOK)
+	control.Flush()
+	conn, _, err := control.Hijack()
+	if err != nil {
+		return &responseLine{
+			w: w, control: control, gone: r.Context().Done(), closed: make(chan struct{}),
+		}
+	}
+	return &connLine{conn: conn, chunked: r.ProtoAtLeast(1, 1)}
+}
+
+// A connLine writes to a connection of its own.
+type connLine struct {
+	conn    net.Conn
+	chunked bool // as the header of the response says (RFC 9112, 7.1)
+}
+
+func (l *connLine) write(parts net.Buffers) error {
+	l.conn.SetWriteDeadline(time.Now().Add(writeLimit))
+	if l.chunked {
+		parts = chunk(parts)
+	}
+	_, err := parts.WriteTo(l.conn)
+	return err
+}
+
+func chunk(parts net.Buffers) net.Buffers {
+	size := 0
+	for _, part := range parts {
+		size += len(part)
+	}
+	head := append(strconv.AppendInt(nil, int64(size), 16), "\r\n"...)
+	return append(append(net.Buffers{head}, parts...), []byte("\r\n"))
+}
+
+func (l *connLine) finish() {
+	if l.chunked {
+		l.conn.SetWriteDeadline(time.Now().Add(writeLimit))
+		l.conn.Write([]byte("0\r\n\r\n"))
+	}
+}
+
+// waitForClient reads. A client has nothing more to send on this connection.
+func (l *connLine) waitForClient() {
+	var b [1]byte
+	l.conn.Read(b[:])
+}
+
+func (l *connLine) close() { l.conn.Close() }
+
+// A responseLine writes through net/http.
+type responseLine struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	gone    <-chan struct{}
+	once    sync.Once
+	closed  chan struct{}
+	writing sync.Mutex
+}
+
+func (l *responseLine) write(parts net.Buffers) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	select {
+	case <-l.closed: // the handler may have returned
+		return net.ErrClosed
+	default:
+	}
+	l.control.SetWriteDeadline(time.Now().Add(writeLimit))
+	// A deadline that passes between two events would end a stream of HTTP/2.
+	defer l.control.SetWriteDeadline(time.Time{})
+	if _, err := parts.WriteTo(l.w); err != nil {
+		return err
+	}
+	return l.control.Flush()
+}
+
+func (l *responseLine) finish() {}
+
+// waitForClient also waits for a write under way, since the response ends with the handler.
+func (l *responseLine) waitForClient() {
+	select {
+	case <-l.gone:
+	case <-l.closed:
+	}
+	l.close()
+	l.writing.Lock()
+	defer l.writing.Unlock()
+}
+
+func (l *responseLine) close() { l.once.Do(func() { close(l.closed) }) }
+
+// sse is a frame as a server-sent event. The data is not copied: many streams share it.
+func sse(f feed.Frame) net.Buffers {
+	head := []byte{}
+	if f.ID != 0 {
+		head = append(strconv.AppendInt(append(head, "id: "...), f.ID, 10), '\n')
+	}
+	head = append(append(append(head, "event: "...), f.Name...), "\ndata: "...)
+	return net.Buffers{head, f.Data, []byte("\n\n")}
+}

@@ -1,0 +1,337 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	eventBacklog = 10 * time.Minute // of past events that a page receives which was just opened
+	keepAlive    = 15 * time.Second // below the idle limits of common proxies; each authenticates again
+	lookLimit    = 10 * time.Second // to authenticate and read what a stream sends
+)
+
+// streams serves the event streams: that of an account, and that of one stage. An idle stream costs
+// one goroutine with a small stack, which reads; what is written is written by a goroutine that
+// lives as long as there is something to write.
+type streams struct {
+	control *access.Control
+	feed    *feed.Feed
+	docks   *feed.Docks
+	chat    *feed.Chat
+	present func(context.Context, stage.ARN) []stage.Presence
+	me      func(context.Context, access.Principal) (Me, error)
+	fail    func(http.ResponseWriter, *http.Request, error)
+	log     *slog.Logger
+	now     func() time.Time
+
+	mu       sync.Mutex
+	open     map[*openStream]struct{} // guarded by mu
+	stopping chan struct{}            // guarded by mu: closed when the last open stream has ended
+}
+
+// account serves the event stream of a signed-in page.
+func (s *streams) account(w http.ResponseWriter, r *http.Request) {
+	s.serve(w, r, "")
+}
+
+// page serves the events of one stage: presence and chat. It is for everybody who may be on the
+// stage, with or without an account. A viewing key receives the presence in its view alone.
+func (s *streams) page(w http.ResponseWriter, r *http.Request) {
+	s.serve(w, r, stageARN(r))
+}
+
+func (s *streams) serve(w http.ResponseWriter, r *http.Request, arn stage.ARN) {
+	p := &openStream{streams: s, presented: keep(presented(r)), stage: arn}
+	who, err := p.authenticate(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p.who = who
+	p.stream, err = s.feed.Listen(feed.Listener{
+		User: who.User.ID, Operator: who.User.Role == access.Operator, Proof: p.proof(),
+		Page: arn, View: who.View, Ready: func() { go p.run() },
+	})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p.line = openLine(w, r)
+	after, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64)
+	s.enter(p)
+	if _, ours := p.line.(*connLine); ours {
+		go p.serve(after) // a stack of its own: that of net/http has grown
+		return
+	}
+	p.serve(after)
+}
+
+// An openStream is one open page.
+type openStream struct {
+	streams   *streams
+	presented access.Presented
+	stage     stage.ARN // of a page of one stage; else empty
+	stream    *feed.Stream
+	line      line
+	tick      *time.Timer
+
+	// Owned by the goroutine that writes; there is one at a time.
+	who  access.Principal
+	me   [sha256.Size]byte // the hash of what was sent last
+	last int64             // the last stored event that was sent
+}
+
+// serve sends what has to come first, and then waits for the client to go. It listened before the
+// past is read: nothing falls between.
+func (p *openStream) serve(after int64) {
+	defer p.streams.leave(p)
+	if !p.begin(after) {
+		p.end()
+		return
+	}
+	// Pages that came together, after a restart, come apart.
+	p.tick = time.AfterFunc(keepAlive-rand.N(keepAlive/3), p.stream.Nudge)
+	go p.run()
+	p.line.waitForClient()
+	p.end()
+}
+
+func (p *openStream) end() {
+	if p.tick != nil {
+		p.tick.Stop()
+	}
+	p.stream.Close()
+	p.line.close()
+}
+
+func (p *openStream) begin(after int64) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+	defer cancel()
+	if p.stage != "" {
+		return p.sendChat(ctx)
+	}
+	return p.backlog(ctx, after) && p.sendMe(ctx, p.who) && p.sendDocks(ctx)
+}
+
+// run sends what there is.
+func (p *openStream) run() {
+	defer p.recovered()
+	for {
+		f, ok, over := p.stream.Take()
+		switch {
+		case over:
+			p.line.finish()
+			p.line.close()
+			return
+		case !ok:
+			return
+		case !p.pass(f):
+			p.line.close()
+			return
+		}
+	}
+}
+
+// recovered keeps a fault of ours from ending the server, as net/http does for handlers.
+func (p *openStream) recovered() {
+	if fault := recover(); fault != nil {
+		p.streams.log.Error("a fault of ours in an event stream", "fault", fault, "stack", string(debug.Stack()))
+		p.line.close()
+	}
+}
+
+// pass sends a frame, or what a frame without data stands for. It reports whether the stream goes on.
+func (p *openStream) pass(f feed.Frame) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+	defer cancel()
+	switch {
+	case f.Data != nil:
+		return p.send(f)
+	case f.Name == feed.FrameTick:
+		p.tick.Reset(keepAlive)
+		return p.line.write(net.Buffers{[]byte(": still here\n\n")}) == nil && p.look(ctx, false)
+	case f.Name == feed.FrameLook:
+		return p.look(ctx, true)
+	case f.Name == feed.FrameDocks:
+		return p.sendDocks(ctx)
+	case f.Name == feed.FrameChat:
+		return p.sendChat(ctx)
+	}
+	return true
+}
+
+func (p *openStream) send(f feed.Frame) bool {
+	if f.ID != 0 {
+		if f.ID <= p.last {
+			return true
+		}
+		p.last = f.ID
+	}
+	return p.line.write(sse(f)) == nil
+}
+
+// backlog repeats the stored events that the page has not seen.
+func (p *openStream) backlog(ctx context.Context, after int64) bool {
+	p.last = after
+	past, err := p.streams.control.EventsAfter(ctx, p.who.User.ID, after, p.streams.now().Add(-eventBacklog))
+	if err != nil {
+		p.streams.log.Warn("past events cannot be read", "err", err)
+		return false
+	}
+	for _, e := range past {
+		if !p.send(feed.Frame{Name: "stage", ID: e.ID, Data: mustJSON(feed.NewStageEvent(e))}) {
+			return false
+		}
+	}
+	return true
+}
+
+// look authenticates again, since logins, grants, keys and tokens end while a stream goes on. It
+// reports whether the stream goes on. What the page may do is read again where access changed.
+func (p *openStream) look(ctx context.Context, changed bool) bool {
+	who, err := p.authenticate(ctx)
+	if err != nil {
+		return p.stays(err)
+	}
+	before := p.who
+	p.who = who
+	switch {
+	case p.stage != "":
+		return who.Moderates() == before.Moderates() || p.sendChat(ctx)
+	case changed || who.Revision != before.Revision || who.User.Name != before.User.Name || who.User.Role != before.User.Role:
+		return p.sendMe(ctx, who)
+	}
+	return true
+}
+
+func (p *openStream) authenticate(ctx context.Context) (access.Principal, error) {
+	who, err := p.streams.control.Authenticate(ctx, p.presented)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	if p.stage != "" {
+		return p.streams.control.OnStage(ctx, who, p.stage)
+	}
+	return who, who.Require(access.ScopeAccount)
+}
+
+// stays reports whether a stream goes on although authentication failed, and sends a Bye where it may
+// not. A page takes that for the end of the login and stops OBS: a database that does not answer is
+// asked again with the next look.
+func (p *openStream) stays(err error) bool {
+	if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrNotFound) {
+		p.send(feed.Frame{Name: "bye", Data: mustJSON(feed.Bye{Reason: "signed_out"})})
+		p.line.finish()
+		return false
+	}
+	p.streams.log.Warn("an event stream cannot authenticate again; it goes on", "err", err)
+	return true
+}
+
+// sendMe sends what a user may do, if it is new, and watches those stages.
+func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
+	me, err := p.streams.me(ctx, who)
+	if err != nil {
+		return p.stays(err) && p.me != [sha256.Size]byte{} // a page that knows nothing yet comes again
+	}
+	text, _ := json.Marshal(me)
+	hash := sha256.Sum256(text)
+	if hash == p.me {
+		return true
+	}
+	p.me = hash
+	stages := make([]stage.ARN, 0, len(me.Stages))
+	for _, st := range me.Stages {
+		stages = append(stages, st.ARN)
+	}
+	p.stream.Watch(who.User.Role == access.Operator, stages)
+	return p.send(feed.Frame{Name: "me", Data: text})
+}
+
+func (p *openStream) sendDocks(ctx context.Context) bool {
+	docks, err := p.streams.docks.Of(ctx, p.who.User.ID)
+	if err != nil {
+		p.streams.log.Warn("the docks of an account cannot be read", "err", err)
+		return false // the page comes again
+	}
+	return p.send(feed.Frame{Name: "docks", Data: mustJSON(feed.DocksEvent{Docks: docks})})
+}
+
+// sendChat sends the chat of the stage as the page may see it.
+func (p *openStream) sendChat(ctx context.Context) bool {
+	if p.who.View != "" {
+		return true
+	}
+	room, err := p.streams.chat.Room(ctx, p.stage, p.streams.present(ctx, p.stage))
+	if err != nil {
+		p.streams.log.Warn("the chat of a stage cannot be read", "err", err)
+		return false
+	}
+	return p.send(feed.Frame{Name: "chat", Data: mustJSON(chatHistory(room, p.who))})
+}
+
+// proof identifies the credential without keeping it.
+func (p *openStream) proof() string {
+	secret := p.presented.Bearer
+	if secret.Empty() {
+		secret = p.presented.Login
+	}
+	sum := sha256.Sum256([]byte(secret.Reveal()))
+	return string(sum[:])
+}
+
+func (s *streams) enter(p *openStream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[*openStream]struct{}{}
+	}
+	s.open[p] = struct{}{}
+}
+
+func (s *streams) leave(p *openStream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, p)
+	if s.stopping != nil && len(s.open) == 0 {
+		close(s.stopping)
+		s.stopping = nil
+	}
+}
+
+// stop ends all streams with a Bye. Those that have not ended when ctx does are cut.
+func (s *streams) stop(ctx context.Context) {
+	s.feed.Stop()
+	ended := make(chan struct{})
+	s.mu.Lock()
+	s.stopping = ended
+	empty := len(s.open) == 0
+	s.mu.Unlock()
+	if empty {
+		return
+	}
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for p := range s.open {
+			p.line.close()
+		}
+	}
+}
