@@ -31,14 +31,21 @@ var floors = map[string][]string{
 	"internal/ivs":    {"internal/stage", "internal/httpkit"},
 	"internal/obs":    {"internal/stage"},
 
+	// Signs people in with an OpenID Connect provider.
+	"internal/oidc": {"internal/stage"},
+
+	// Checks other people's WHIP endpoints: a client of its own, which shares nothing with our door.
+	"internal/whipcheck": {"internal/stage"},
+
 	// F2: the adapters. Each implements what a rule asks for, or shows a rule to the world.
-	"internal/keys":   {"internal/stage", "internal/token"},
-	"internal/sfu":    {"internal/stage", "internal/whip"},
-	"internal/signal": {"internal/stage", "internal/httpkit", "internal/whip"},
-	"internal/store":  {"internal/stage", "internal/access", "internal/feed"},
-	"internal/ivsemu": {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
-	"internal/feed":   {"internal/stage", "internal/httpkit", "internal/access"},
-	"internal/web":    {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "static"},
+	"internal/keys":    {"internal/stage", "internal/token"},
+	"internal/sfu":     {"internal/stage", "internal/whip"},
+	"internal/signal":  {"internal/stage", "internal/httpkit", "internal/whip"},
+	"internal/store":   {"internal/stage", "internal/access", "internal/feed"},
+	"internal/webhook": {"internal/stage", "internal/access"},
+	"internal/ivsemu":  {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
+	"internal/feed":    {"internal/stage", "internal/httpkit", "internal/access"},
+	"internal/web":     {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "static"},
 
 	// F3: wires everything, decides nothing.
 	"internal/app":  {"internal/..."},
@@ -72,9 +79,11 @@ type pen struct {
 
 var pens = []pen{
 	{code: []string{"github.com/aws/"}, in: []string{"internal/ivs", "internal/keys"}, tests: true},
-	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu/...", "internal/apptest/rtcpeer"}},
+	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu/...", "internal/apptest/rtcpeer", "internal/whipcheck"}},
 	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose", "database/sql"}, in: []string{"internal/store", "internal/apptest/pg"}},
 	{code: []string{"github.com/golang-jwt/"}, tests: true},
+	{code: []string{"github.com/coreos/go-oidc", "golang.org/x/oauth2"}, in: []string{"internal/oidc"}},
+	{code: []string{"github.com/standard-webhooks/"}, in: []string{"internal/webhook"}, tests: true},
 	{code: []string{"github.com/alexedwards/argon2id"}, in: []string{"internal/access"}},
 	{code: []string{"github.com/alecthomas/kong"}, in: []string{"internal/app"}},
 	{code: []string{"go.yaml.in/yaml"}, in: []string{"internal/app"}, tests: true},

@@ -19,6 +19,7 @@ type Role string
 // The roles.
 const (
 	Operator    Role = "operator"    // runs the service, and has every capability on every stage
+	Moderator   Role = "moderator"   // kicks and mutes on the stages that were granted
 	Broadcaster Role = "broadcaster" // enters the stages that were granted
 )
 
@@ -29,7 +30,9 @@ type User struct {
 	Role       Role
 	CreatedAt  time.Time
 	LastSeenAt time.Time // zero: never signed in
-	Invited    bool      // has not chosen a password yet
+	Invited    bool      // has not chosen a password yet, and is linked to no other way in
+	// SuspendedAt is when an operator suspended the account; zero: it is active.
+	SuspendedAt time.Time
 }
 
 // A Client is where a request came from, for throttling and for the person's own list of logins.
@@ -44,6 +47,7 @@ type Grant struct {
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration // the longest life of a token
+	ByRule       bool          // rules gave it, and rules take it away
 }
 
 // An Issuance is the record of a token. The token itself is kept nowhere.
@@ -91,6 +95,12 @@ type Control struct {
 	// Removed is told, after the commit, that a stage is gone, and says so to whoever is on it. It may be nil.
 	Removed func(stage.ARN)
 
+	// Queued is called when a message for a webhook was queued. It may be nil.
+	Queued func()
+
+	// External decides who may sign in with a provider, and as what.
+	External ExternalPolicy
+
 	// Log takes what fails without harm to anybody. It may be nil.
 	Log *slog.Logger
 
@@ -99,6 +109,10 @@ type Control struct {
 	TokenWindow time.Duration // (10 minutes)
 	LoginLife   time.Duration // a login ends when it was not used for so long (30 days)
 	InviteLife  time.Duration // (7 days)
+
+	AuditRetention time.Duration // how long entries of the audit trail are kept (1 year)
+
+	subscription subscription
 
 	logins  memory[string, seenLogin] // by the hash of the cookie
 	permits memory[permitKey, Permit] // AddIssuance asks the database whether they still hold

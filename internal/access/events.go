@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -41,7 +42,7 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 		return StoredEvent{}, err
 	}
 	e.UserID, e.Stage = string(i.User), i.Stage
-	stored, err := c.Store.AddEvent(ctx, StoredEvent{User: i.User, Event: e})
+	stored, err := c.addEvent(ctx, StoredEvent{User: i.User, Event: e})
 	if err == nil && e.Kind == stage.EventRefused {
 		err = c.Store.TrimRefusals(ctx, e.Participant, keepRefusals)
 	}
@@ -98,6 +99,7 @@ func (c *Control) Prune(ctx context.Context) error {
 	old := Retention{
 		Now: now, Events: now.Add(-keepEvents), Issuances: now.Add(-keepIssuances),
 		Attempts: now.Add(-forgetAfter), Known: now.Add(-keepKnown), Open: now.Add(-keepOpen),
+		Audit: now.Add(-cmp.Or(c.AuditRetention, defaultAuditRetention)), Dead: now.Add(-keepDead),
 	}
 	for {
 		start := c.Now()

@@ -59,7 +59,12 @@ func (c *Control) newKey(ctx context.Context, who Principal, prefix string, cred
 		if len(keys) >= maxKeys {
 			return stage.Errorf(stage.ErrConflict, "You have %d keys; revoke one that is not needed.", len(keys)).WithCode("conflict")
 		}
-		return tx.PutCredential(ctx, cred)
+		if err := tx.PutCredential(ctx, cred); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, Entry{
+			Action: ActionKeyCreated, Target: cred.ID, TargetName: cred.Label, Stage: cred.Stage, Detail: string(cred.Kind),
+		})
 	})
 	if err != nil {
 		return Credential{}, stage.Secret{}, err
@@ -90,7 +95,9 @@ func (c *Control) keysOf(ctx context.Context, kind Kind, who Principal) ([]Crede
 
 // RevokeAccessKey ends one's own key. Tokens that it issued stay good; revoke them by themselves.
 func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string) error {
-	return c.deleteKey(ctx, c.Store, KindAccessKey, who, id)
+	return c.Store.Atomically(ctx, func(tx Store) error {
+		return c.deleteKey(ctx, tx, KindAccessKey, who, id)
+	})
 }
 
 func (c *Control) deleteKey(ctx context.Context, s Store, kind Kind, who Principal, id string) error {
@@ -104,7 +111,7 @@ func (c *Control) deleteKey(ctx context.Context, s Store, kind Kind, who Princip
 	if err != nil || n == 0 {
 		return cmpErr(err, noSuch("key"))
 	}
-	return nil
+	return c.note(ctx, s, who, Entry{Action: ActionKeyRevoked, Target: id, Detail: string(kind)})
 }
 
 func (c *Control) byAccessKey(ctx context.Context, secret stage.Secret) (Principal, error) {
@@ -119,6 +126,12 @@ func (c *Control) useKey(ctx context.Context, kind Kind, secret stage.Secret) (C
 	cred, account, err := c.Store.Credential(ctx, kind, hashOf(secret))
 	if err != nil {
 		return Credential{}, Account{}, notFoundIs(err, unknownKey())
+	}
+	if !cred.ExpiresAt.IsZero() && !c.Now().Before(cred.ExpiresAt) {
+		return Credential{}, Account{}, unknownKey()
+	}
+	if err := account.active(); err != nil {
+		return Credential{}, Account{}, err
 	}
 	if now := c.Now(); now.Sub(cred.UsedAt) >= touchEvery {
 		cred.UsedAt = now

@@ -104,7 +104,7 @@ func (c *Control) ListUsers(
 	if err := by.Require(ScopeUsers); err != nil {
 		return PageOf[ListedUser]{}, err
 	}
-	if f.Role != "" && f.Role != Operator && f.Role != Broadcaster {
+	if f.Role != "" && f.Role != Operator && f.Role != Moderator && f.Role != Broadcaster {
 		return PageOf[ListedUser]{}, stage.Errorf(stage.ErrInvalid, "There is no role %q.", f.Role)
 	}
 	p, err := checkList(p, f.Query, f.Stage)

@@ -28,6 +28,9 @@ func (c *Control) LogIn(ctx context.Context, name string, password stage.Secret,
 		return Principal{}, stage.Secret{}, err
 	}
 	if err := c.verify(ctx, account, key, password, from); err != nil {
+		if errors.Is(err, stage.ErrUnauthorized) {
+			c.failedSignIn(ctx, cleanText(name, maxName), from, err)
+		}
 		return Principal{}, stage.Secret{}, err
 	}
 	return c.newLogin(ctx, account, from)
@@ -68,18 +71,30 @@ func (c *Control) newLogin(ctx context.Context, account Account, from Client) (P
 		if now.Password != account.Password {
 			return wrongPassword()
 		}
-		login, err = c.putLogin(ctx, tx, now, secret, from)
-		return err
+		if err := now.active(); err != nil {
+			return err
+		}
+		if login, err = c.putLogin(ctx, tx, now, secret, from); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, login, Entry{Action: ActionLogin, Target: string(now.ID), TargetName: now.Name})
 	})
 	return login, secret, err
 }
 
 // putLogin stores a new login inside a decision.
 func (c *Control) putLogin(ctx context.Context, tx Store, account Account, secret stage.Secret, from Client) (Principal, error) {
+	return c.putLoginFor(ctx, tx, account, secret, from, "", c.loginLife())
+}
+
+// putLoginFor stores a login of a certain life. A label marks those that use does not extend.
+func (c *Control) putLoginFor(
+	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client, label string, life time.Duration,
+) (Principal, error) {
 	now := c.Now()
 	cred := Credential{
-		ID: stage.NewID(), Kind: KindLogin, Hash: hashOf(secret), User: account.ID,
-		CreatedAt: now, UsedAt: now, ExpiresAt: now.Add(c.loginLife()), Client: from,
+		ID: stage.NewID(), Kind: KindLogin, Hash: hashOf(secret), User: account.ID, Label: label,
+		CreatedAt: now, UsedAt: now, ExpiresAt: now.Add(life), Client: from,
 	}
 	if err := tx.PutCredential(ctx, cred); err != nil {
 		return Principal{}, err
@@ -134,7 +149,7 @@ func (c *Control) readLogin(ctx context.Context, hash string, now time.Time) (Pr
 func (c *Control) renew(ctx context.Context, cred Credential, account Account, now time.Time) Principal {
 	used := cred
 	used.UsedAt = now
-	renewed := now.Add(c.loginLife()).Sub(cred.ExpiresAt) >= renewEvery
+	renewed := cred.Label != externalLabel && now.Add(c.loginLife()).Sub(cred.ExpiresAt) >= renewEvery
 	if renewed {
 		used.ExpiresAt = now.Add(c.loginLife())
 	}
@@ -221,8 +236,11 @@ func (c *Control) ChangePassword(ctx context.Context, who Principal, current, pa
 			return err
 		}
 		orphans, err := c.revokeOrphans(ctx, tx, account.ID)
+		if err != nil {
+			return err
+		}
 		revoked = append(revoked, orphans...)
-		return err
+		return c.note(ctx, tx, who, userEntry(ActionPasswordChanged, now))
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 type Presented struct {
 	Login  stage.Secret // the cookie of a browser
 	Bearer stage.Secret // Authorization: Bearer
+	From   Client       // where the request came from, for the audit trail
 }
 
 // A Principal is the result of Authenticate: the user and the credential behind a request. Everything that is decided
@@ -38,6 +40,8 @@ type Principal struct {
 	UsedAt    time.Time // of a key
 	ExpiresAt time.Time // of a login it moves on with use, see Control.LoginLife; zero: never
 	Client    Client    // of a login
+	From      Client    // of the request
+	Scopes    []Scope   // of an API key
 	Renewed   bool      // ExpiresAt has just moved: send the cookie again
 }
 
@@ -47,6 +51,7 @@ const (
 	KindCommandLine Kind = "command line" // the operator at the machine itself; never of a request
 	KindLogin       Kind = "login"        // the cookie of a browser
 	KindAccessKey   Kind = "access"       // sdk_…: issues tokens for programs
+	KindAPIKey      Kind = "api"          // sdo_…: an operator's program
 	KindViewKey     Kind = "view"         // sdv_…: a browser source of OBS
 	KindToken       Kind = "token"        // a participant token
 )
@@ -69,7 +74,11 @@ const (
 	ScopeView    Scope = "view"    // what a viewing key shows, and its token
 	ScopeUsers   Scope = "users"   // accounts and grants; operators only
 	ScopeStages  Scope = "stages"  // stages, and who is kicked from them; operators only
-	ScopeAudit   Scope = "audit"   // the tokens of all users; operators only
+	ScopeAudit   Scope = "audit"   // the tokens of all users and the audit trail; operators only
+
+	ScopeModerate Scope = "moderate" // kick from stages; operators, and moderators where they have access
+	ScopeWebhooks Scope = "webhooks" // webhooks and their deliveries; operators only
+	ScopeAPIKeys  Scope = "api-keys" // API keys; operators only, and no API key itself
 )
 
 // Allows reports whether the credential is good for a scope, and the user has the role that it needs.
@@ -78,7 +87,9 @@ func (p Principal) Allows(scope Scope) bool {
 	case KindCommandLine:
 		return scope != ScopeView
 	case KindLogin:
-		return scope != ScopeView && (p.User.Role == Operator || !scope.operators())
+		return scope != ScopeView && p.User.Role.allows(scope)
+	case KindAPIKey:
+		return scope == ScopeSelf || slices.Contains(p.Scopes, scope)
 	case KindAccessKey:
 		return scope == ScopeSelf || scope == ScopeTokens
 	case KindViewKey:
@@ -89,7 +100,16 @@ func (p Principal) Allows(scope Scope) bool {
 	return false
 }
 
-func (s Scope) operators() bool { return s == ScopeUsers || s == ScopeStages || s == ScopeAudit }
+// allows reports whether a role includes a scope.
+func (r Role) allows(scope Scope) bool {
+	switch scope {
+	case ScopeUsers, ScopeStages, ScopeAudit, ScopeWebhooks, ScopeAPIKeys:
+		return r == Operator
+	case ScopeModerate:
+		return r == Operator || r == Moderator
+	}
+	return true
+}
 
 // Require returns an error that says why the credential does not allow a scope, or nil.
 func (p Principal) Require(scope Scope) error {
@@ -102,6 +122,8 @@ func (p Principal) Require(scope Scope) error {
 	switch p.Kind {
 	case KindLogin:
 		return operatorsOnly()
+	case KindAPIKey:
+		return stage.Errorf(stage.ErrDenied, "This API key lacks the scope %q.", scope).WithCode("scope")
 	case KindAccessKey:
 		return stage.Errorf(stage.ErrUnauthorized, "An access key issues tokens and looks after them; sign in for anything else.")
 	case KindViewKey:
@@ -114,6 +136,12 @@ func (p Principal) Require(scope Scope) error {
 
 // Authenticate finds the principal behind a request: the one place where a credential is recognized.
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
+	who, err := c.authenticate(ctx, presented)
+	who.From = presented.From
+	return who, err
+}
+
+func (c *Control) authenticate(ctx context.Context, presented Presented) (Principal, error) {
 	switch bearer := presented.Bearer.Reveal(); {
 	case bearer == "" && presented.Login.Empty():
 		return Principal{}, signInFirst()
@@ -121,6 +149,8 @@ func (c *Control) Authenticate(ctx context.Context, presented Presented) (Princi
 		return c.byLogin(ctx, presented.Login)
 	case strings.HasPrefix(bearer, accessKeyPrefix):
 		return c.byAccessKey(ctx, presented.Bearer)
+	case strings.HasPrefix(bearer, apiKeyPrefix):
+		return c.byAPIKey(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, viewKeyPrefix):
 		return c.byViewKey(ctx, presented.Bearer)
 	case strings.Count(bearer, ".") == 2: // a JWT (RFC 7515, 3.1); keys have no dots

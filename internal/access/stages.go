@@ -87,8 +87,14 @@ func (c *Control) AddLocalStage(ctx context.Context, by Principal, name string) 
 		return stage.Stage{}, err
 	}
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
-	err = c.Store.PutStage(ctx, StageRecord{
-		Stage: made, Key: nameKey(name), SortKey: nameKey(name), Limits: DefaultLimits(), CreatedAt: c.Now(),
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		record := StageRecord{
+			Stage: made, Key: nameKey(name), SortKey: nameKey(name), Limits: DefaultLimits(), CreatedAt: c.Now(),
+		}
+		if err := tx.PutStage(ctx, record); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, stageEntry(ActionStageCreated, made))
 	})
 	if err != nil {
 		return stage.Stage{}, nameTaken(err, name)
@@ -118,9 +124,13 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 		if !errors.Is(err, stage.ErrNotFound) {
 			return err
 		}
-		return tx.PutStage(ctx, StageRecord{
+		record := StageRecord{
 			Stage: s, SortKey: nameKey(s.Name), Limits: DefaultLimits(), CreatedAt: now, EndpointsAt: now,
-		})
+		}
+		if err := tx.PutStage(ctx, record); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, stageEntry(ActionStageCreated, s))
 	})
 	if err != nil {
 		return err
@@ -139,7 +149,7 @@ func awsStageName(s stage.Stage) string {
 
 // KeepEndpoints remembers the endpoints of a stage of AWS, as AWS told them just now.
 func (c *Control) KeepEndpoints(ctx context.Context, arn stage.ARN, endpoints stage.Endpoints) error {
-	return c.editStage(ctx, arn, func(record *StageRecord) error {
+	return c.editStage(ctx, arn, func(_ Store, record *StageRecord) error {
 		record.Endpoints, record.EndpointsAt = endpoints, c.Now()
 		return nil
 	})
@@ -150,12 +160,17 @@ func (c *Control) UpdateStage(ctx context.Context, by Principal, arn stage.ARN, 
 	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
-	err := c.editStage(ctx, arn, func(record *StageRecord) error {
-		if err := rename(record, name); err != nil || limits == nil {
+	err := c.editStage(ctx, arn, func(tx Store, record *StageRecord) error {
+		if err := rename(record, name); err != nil {
 			return err
 		}
-		record.Limits = *limits
-		return limits.check()
+		if limits != nil {
+			record.Limits = *limits
+			if err := limits.check(); err != nil {
+				return err
+			}
+		}
+		return c.note(ctx, tx, by, stageEntry(ActionStageChanged, record.Stage))
 	})
 	if err != nil {
 		return nameTaken(err, name)
@@ -164,13 +179,13 @@ func (c *Control) UpdateStage(ctx context.Context, by Principal, arn stage.ARN, 
 	return nil
 }
 
-func (c *Control) editStage(ctx context.Context, arn stage.ARN, edit func(*StageRecord) error) error {
+func (c *Control) editStage(ctx context.Context, arn stage.ARN, edit func(Store, *StageRecord) error) error {
 	return c.Store.Atomically(ctx, func(tx Store) error {
 		record, err := stageOf(ctx, tx, arn)
 		if err != nil {
 			return err
 		}
-		if err := edit(&record); err != nil {
+		if err := edit(tx, &record); err != nil {
 			return err
 		}
 		return tx.PutStage(ctx, record)
@@ -213,12 +228,14 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
-	if _, err := stage.ParseARN(string(arn)); err != nil {
-		return noSuch("stage")
+	record, err := stageOf(ctx, c.Store, arn)
+	if err != nil {
+		return err
 	}
 	if err := c.Store.CloseStage(ctx, arn, c.Now()); err != nil {
 		return notFoundIs(err, noSuch("stage"))
 	}
+	c.noteLate(ctx, by, stageEntry(ActionStageRemoved, record.Stage))
 	c.changed("")
 	if c.Removed != nil {
 		c.Removed(arn)
@@ -265,14 +282,7 @@ func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
 	}
 	var revoked []Issuance
 	err = c.Store.Atomically(ctx, func(tx Store) error {
-		account, err := grantee(ctx, tx, g.User, g.Stage)
-		if err != nil {
-			return err
-		}
-		if err := tx.PutGrant(ctx, g); err != nil {
-			return err
-		}
-		revoked, err = c.narrow(ctx, tx, account, g)
+		revoked, err = c.putGrant(ctx, tx, by, g)
 		return err
 	})
 	if err != nil {
@@ -280,6 +290,25 @@ func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
 	}
 	c.changed(g.User)
 	return c.disconnect(ctx, revoked, "The access to this stage was changed.")
+}
+
+// putGrant gives access inside a decision, and returns the tokens that it revoked.
+func (c *Control) putGrant(ctx context.Context, tx Store, by Principal, g Grant) ([]Issuance, error) {
+	account, err := grantee(ctx, tx, g.User, g.Stage)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.PutGrant(ctx, g); err != nil {
+		return nil, err
+	}
+	revoked, err := c.narrow(ctx, tx, account, g)
+	if err != nil {
+		return nil, err
+	}
+	return revoked, c.note(ctx, tx, by, Entry{
+		Action: ActionAccessGiven, Target: string(account.ID), TargetName: account.Name, Stage: g.Stage,
+		Detail: g.Capabilities.String(),
+	})
 }
 
 // narrow revokes the open tokens that can more than the grant allows, or live longer than one that is issued now, those included that are being issued now.
@@ -329,12 +358,20 @@ func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn 
 		if err := tx.DeleteGrant(ctx, id, arn); err != nil {
 			return notFoundIs(err, noSuch("grant"))
 		}
-		revoked, err = c.narrow(ctx, tx, account, Grant{User: id, Stage: arn})
-		return err
+		if revoked, err = c.narrow(ctx, tx, account, Grant{User: id, Stage: arn}); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, Entry{
+			Action: ActionAccessRemoved, Target: string(id), TargetName: account.Name, Stage: arn,
+		})
 	})
 	if err != nil {
 		return err
 	}
 	c.changed(id)
 	return c.disconnect(ctx, revoked, "The access to this stage was taken back.")
+}
+
+func stageEntry(action Action, s stage.Stage) Entry {
+	return Entry{Action: action, Target: string(s.ARN), TargetName: s.Name, Stage: s.ARN}
 }

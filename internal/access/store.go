@@ -42,6 +42,8 @@ type Store interface {
 
 	Stages(ctx context.Context) ([]StageRecord, error)
 	Stage(ctx context.Context, arn stage.ARN) (StageRecord, error)
+	// StageNamed finds a local stage by the key of its name.
+	StageNamed(ctx context.Context, key string) (StageRecord, error)
 	// PutStage adds or replaces a stage. It answers stage.ErrConflict when another one has that key.
 	PutStage(ctx context.Context, s StageRecord) error
 	// ListStages lists by name; the filter's query is a key.
@@ -101,6 +103,12 @@ type Store interface {
 	// Prune deletes at most limit rows of each kind that ended before these times, and reports
 	// whether there may be more.
 	Prune(ctx context.Context, before Retention, limit int) (more bool, err error)
+
+	IdentityStore
+	RuleStore
+	DeviceStore
+	AuditStore
+	WebhookStore
 }
 
 // An Account is a User as it is remembered.
@@ -108,7 +116,9 @@ type Account struct {
 	User
 	Key      string // the name for comparison
 	Password string // the argon2id hash; empty: none chosen yet
-	Revision int64  // moves on when what the account may do changes
+	// LinkedAt is when another way in was linked, such as an OpenID Connect identity; zero: none.
+	LinkedAt time.Time
+	Revision int64 // moves on when what the account may do changes
 }
 
 // A Kind says what a credential is good for.
@@ -118,6 +128,10 @@ type Kind string
 const (
 	kindSetup  Kind = "setup"  // makes the first operator
 	kindInvite Kind = "invite" // chooses a password
+	// kindEnrolment signs in one dock of its user.
+	kindEnrolment Kind = "enrolment"
+	// kindDevice signs in the dock that holds it, once a user has approved it elsewhere (RFC 8628).
+	kindDevice Kind = "device"
 )
 
 // A Credential is a secret that was given to someone. Only the SHA-256 of the secret is kept: it is random, so that no slow
@@ -134,6 +148,7 @@ type Credential struct {
 	ExpiresAt time.Time // zero: never
 	UsedAt    time.Time
 	Client    Client
+	Scopes    []Scope // of an API key
 }
 
 // A Match picks credentials; empty fields match everything. It has a Kind or an ID.
@@ -208,4 +223,6 @@ type Retention struct {
 	Attempts  time.Time
 	Known     time.Time // addresses that a user did not come from since
 	Open      time.Time // participants whose session cannot last longer
+	Audit     time.Time
+	Dead      time.Time // deliveries that no receiver accepted
 }

@@ -122,21 +122,34 @@ func (c *Control) issueOn(ctx context.Context, permit Permit, rests basis, req I
 	if err != nil {
 		return stage.ParticipantToken{}, fmt.Errorf("token of %s for %s: %w", permit.Account.ID, req.Stage, err)
 	}
-	err = c.Store.AddIssuance(ctx, c.record(permit, rests, token, req), permit.Account.Revision, c.rate(rests.bucket))
+	issuance := c.record(permit, rests, token, req)
+	err = c.Store.AddIssuance(ctx, issuance, permit.Account.Revision, c.rate(rests.bucket))
 	if errors.Is(err, stage.ErrConflict) {
 		return stage.ParticipantToken{}, errDecideAgain
 	}
 	if err != nil {
 		return stage.ParticipantToken{}, err
 	}
+	c.announceToken(ctx, issuance)
 	return token, c.remember(ctx, permit, token)
 }
 
-func mayEnter(p Permit) bool { return p.Stage && effective(p.Account.Role, p.Grant).Capabilities != 0 }
+func mayEnter(p Permit) bool { return p.Stage && p.grant().Capabilities != 0 }
+
+// grant is what the account may do on the stage at present.
+func (p Permit) grant() Grant {
+	if !p.Account.SuspendedAt.IsZero() {
+		return Grant{}
+	}
+	return effective(p.Account.Role, p.Grant)
+}
 
 // decide turns what was asked for into what is given.
 func decide(p Permit, req IssueRequest) (stage.TokenRequest, error) {
-	grant := effective(p.Account.Role, p.Grant)
+	if err := p.Account.active(); err != nil {
+		return stage.TokenRequest{}, err
+	}
+	grant := p.grant()
 	if grant.Capabilities == 0 {
 		return stage.TokenRequest{}, noGrant()
 	}
@@ -240,7 +253,7 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 	if err != nil {
 		return err
 	}
-	if _, err := c.Store.RevokeIssuances(ctx, Revocation{ID: id}, c.Now()); err != nil {
+	if err := c.revokeOne(ctx, who, i); err != nil {
 		return err
 	}
 	return c.disconnect(ctx, []Issuance{i}, "The token was revoked.")
@@ -248,14 +261,11 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 
 // Kick sends a participant away and bars the token. The participant need not be one of ours: on AWS others issue tokens, too.
 func (c *Control) Kick(ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string) error {
-	if err := who.Require(ScopeStages); err != nil {
+	if err := c.mayKick(ctx, who, arn); err != nil {
 		return err
 	}
 	if !plainID(id) {
 		return noSuch("participant")
-	}
-	if _, err := stageOf(ctx, c.Store, arn); err != nil {
-		return err
 	}
 	i, err := c.Store.Issuance(ctx, id)
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
@@ -268,10 +278,53 @@ func (c *Control) Kick(ctx context.Context, who Principal, arn stage.ARN, id sta
 		}
 	}
 	err = c.sendAway(ctx, arn, id, kickReason(reason))
+	if err == nil || ours {
+		c.noteLate(ctx, who, Entry{
+			Action: ActionKicked, Target: string(id), TargetName: i.UserName, Stage: arn, Detail: kickReason(reason),
+		})
+	}
 	if ours {
 		return notFoundIs(err, nil)
 	}
 	return notFoundIs(err, noSuch("participant"))
+}
+
+// mayKick reports why a principal may not send participants away from a stage. A moderator may where
+// they have access.
+func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) error {
+	if err := who.Require(ScopeModerate); err != nil {
+		return err
+	}
+	if _, err := stageOf(ctx, c.Store, arn); err != nil {
+		return err
+	}
+	if who.User.Role == Operator {
+		return nil
+	}
+	permit, err := c.Store.Permit(ctx, who.User.ID, arn, Rate{})
+	if err != nil {
+		return notFoundIs(err, signInAgain())
+	}
+	if !mayEnter(permit) {
+		return noGrant()
+	}
+	return nil
+}
+
+// revokeOne marks a token as revoked, once.
+func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) error {
+	return c.Store.Atomically(ctx, func(tx Store) error {
+		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: i.ID}, c.Now())
+		if err != nil || len(revoked) == 0 {
+			return err
+		}
+		if err := c.announce(ctx, tx, MessageTokenRevoked, tokenMessage(i)); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, Entry{
+			Action: ActionTokenRevoked, Target: string(i.ID), TargetName: i.UserName, Stage: i.Stage,
+		})
+	})
 }
 
 // kickReason keeps within what DisconnectParticipant takes (0–128 characters).
@@ -392,7 +445,7 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 	if err != nil {
 		return p, notFoundIs(err, tokenRevoked())
 	}
-	if !permit.Stage || !effective(permit.Account.Role, permit.Grant).Capabilities.Has(p.Capabilities) {
+	if !permit.Stage || !permit.grant().Capabilities.Has(p.Capabilities) {
 		return p, noGrant()
 	}
 	if i.Credential != "" {

@@ -31,8 +31,8 @@ func (c *Control) AddUser(ctx context.Context, by Principal, name string, role R
 		return fail(err)
 	}
 	role = cmp.Or(role, Broadcaster)
-	if role != Operator && role != Broadcaster {
-		return fail(stage.Errorf(stage.ErrInvalid, "A role is operator or broadcaster."))
+	if role != Operator && role != Moderator && role != Broadcaster {
+		return fail(stage.Errorf(stage.ErrInvalid, "A role is operator, moderator or broadcaster."))
 	}
 	name, err := cleanName(name)
 	if err != nil {
@@ -45,7 +45,13 @@ func (c *Control) AddUser(ctx context.Context, by Principal, name string, role R
 		if err := tx.PutAccount(ctx, account); err != nil {
 			return nameTaken(err, name)
 		}
-		return tx.PutCredential(ctx, cred)
+		if err := tx.PutCredential(ctx, cred); err != nil {
+			return err
+		}
+		if _, err := c.applyRules(ctx, tx, account, nil); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, userEntry(ActionUserCreated, account))
 	})
 	if err != nil {
 		return fail(err)
@@ -84,7 +90,10 @@ func (c *Control) Reinvite(ctx context.Context, by Principal, id UserID) (User, 
 		if account, err = accountOf(ctx, tx, id); err != nil {
 			return err
 		}
-		return tx.PutCredential(ctx, cred)
+		if err := tx.PutCredential(ctx, cred); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, userEntry(ActionUserInvited, account))
 	})
 	if err != nil {
 		return fail(err)
@@ -136,8 +145,11 @@ func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret,
 		if err := useInvite(ctx, tx, code); err != nil {
 			return err
 		}
-		revoked, err = c.endKeys(ctx, tx, account.ID)
-		return err
+		if revoked, err = c.endKeys(ctx, tx, account.ID); err != nil {
+			return err
+		}
+		by := Principal{Kind: KindLogin, User: account.User, From: from}
+		return c.note(ctx, tx, by, userEntry(ActionPasswordChanged, account))
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
@@ -211,6 +223,9 @@ func (c *Control) RemoveUser(ctx context.Context, by Principal, id UserID) error
 		if revoked, err = c.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
 			return err
 		}
+		if err := c.note(ctx, tx, by, userEntry(ActionUserRemoved, account)); err != nil {
+			return err
+		}
 		return tx.DeleteAccount(ctx, id)
 	})
 	if err != nil {
@@ -229,7 +244,7 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 		return err
 	}
 	for _, o := range operators {
-		if o.ID != leaving.ID && !o.Invited {
+		if o.ID != leaving.ID && !o.Invited && o.SuspendedAt.IsZero() {
 			return nil
 		}
 	}
@@ -245,14 +260,20 @@ func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error 
 	if err := by.Require(scope); err != nil {
 		return err
 	}
-	if _, err := accountOf(ctx, c.Store, id); err != nil {
+	account, err := accountOf(ctx, c.Store, id)
+	if err != nil {
 		return err
 	}
 	revoked, err := c.endLogins(ctx, Match{User: id})
 	if err != nil {
 		return err
 	}
+	c.noteLate(ctx, by, userEntry(ActionLoginEnded, account))
 	c.changed(id)
 	c.disconnectOrLog(ctx, revoked, signedOut)
 	return nil
+}
+
+func userEntry(action Action, account Account) Entry {
+	return Entry{Action: action, Target: string(account.ID), TargetName: account.Name}
 }

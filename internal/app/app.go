@@ -20,6 +20,7 @@ type commands struct {
 	OBS      OBSCommand     `cmd:"" name:"obs" help:"Set up and run OBS from a terminal, as the dock does."`
 	Settings ConfigCommand  `cmd:"" name:"config" help:"Check the settings."`
 	Emulate  EmulateCommand `cmd:"" help:"Emulate the Amazon IVS real-time API, with real media behind it. Not IVS."`
+	WHIP     WHIPCommand    `cmd:"" name:"whip" help:"Check other WHIP endpoints."`
 	Version  VersionCommand `cmd:"" help:"Print the version and how it was built."`
 	Help     HelpCommand    `cmd:"" help:"Print the help of a command."`
 }

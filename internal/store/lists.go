@@ -56,8 +56,7 @@ func (q queries) ListUsers(
 		var a access.Account
 		var u access.ListedUser
 		err := r.Scan(append(append(accountFields(&a), &u.Stages), scanGrantOf(&u.Grant)...)...)
-		u.User = a.User
-		u.Invited = a.Password == ""
+		u.User = completed(a).User
 		if u.Grant.Capabilities != 0 {
 			u.Grant.User, u.Grant.Stage = u.ID, f.Stage
 		}

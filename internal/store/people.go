@@ -8,17 +8,24 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-const accountColumns = "u.id, u.name, u.name_key, u.role, u.password, u.revision, u.created_at, u.seen_at"
+const accountColumns = `u.id, u.name, u.name_key, u.role, u.password, u.revision, u.created_at, u.seen_at,
+	u.suspended_at, u.linked_at`
 
 func scanAccount(r row) (access.Account, error) {
 	var a access.Account
 	err := r.Scan(accountFields(&a)...)
-	a.Invited = a.Password == ""
-	return a, err
+	return completed(a), err
 }
 
 func accountFields(a *access.Account) []any {
-	return []any{&a.ID, &a.Name, &a.Key, &a.Role, &a.Password, &a.Revision, at(&a.CreatedAt), at(&a.LastSeenAt)}
+	return []any{&a.ID, &a.Name, &a.Key, &a.Role, &a.Password, &a.Revision, at(&a.CreatedAt), at(&a.LastSeenAt),
+		at(&a.SuspendedAt), at(&a.LinkedAt)}
+}
+
+// completed fills in what follows from the columns.
+func completed(a access.Account) access.Account {
+	a.Invited = a.Password == "" && a.LinkedAt.IsZero()
+	return a
 }
 
 // Operators implements access.Store.
@@ -40,10 +47,11 @@ func (q queries) AccountNamed(ctx context.Context, key string) (access.Account, 
 // PutAccount implements access.Store.
 func (q queries) PutAccount(ctx context.Context, a access.Account) error {
 	return q.do(ctx, `
-		INSERT INTO users (id, name, name_key, role, password, revision, created_at) VALUES ($1, $2, $3, $4, $5, 1, $6)
+		INSERT INTO users (id, name, name_key, role, password, revision, created_at, suspended_at, linked_at)
+		VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, name_key = excluded.name_key, role = excluded.role,
-			password = excluded.password`,
-		string(a.ID), a.Name, a.Key, string(a.Role), a.Password, ms(a.CreatedAt))
+			password = excluded.password, suspended_at = excluded.suspended_at, linked_at = excluded.linked_at`,
+		string(a.ID), a.Name, a.Key, string(a.Role), a.Password, ms(a.CreatedAt), ms(a.SuspendedAt), ms(a.LinkedAt))
 }
 
 // DeleteAccount implements access.Store.
@@ -57,12 +65,13 @@ func (q queries) Advance(ctx context.Context, user access.UserID) error {
 }
 
 const credentialColumns = `c.id, c.kind, c.hash, COALESCE(c.user_id, ''), c.label, COALESCE(c.stage, ''), c.view_name,
-	c.created_at, c.expires_at, c.used_at, c.address, c.agent`
+	c.created_at, c.expires_at, c.used_at, c.address, c.agent, c.scopes`
 
 func credentialFields(c *access.Credential) []any {
 	return []any{
 		&c.ID, &c.Kind, &c.Hash, &c.User, &c.Label, &c.Stage, &c.View,
 		at(&c.CreatedAt), at(&c.ExpiresAt), at(&c.UsedAt), &c.Client.Address, &c.Client.Agent,
+		scopes{&c.Scopes},
 	}
 }
 
@@ -81,7 +90,7 @@ type holding struct {
 func scanHolding(r row) (holding, error) {
 	var h holding
 	err := r.Scan(append(credentialFields(&h.credential), accountFields(&h.account)...)...)
-	h.account.Invited = h.account.Password == ""
+	h.account = completed(h.account)
 	return h, err
 }
 
@@ -89,7 +98,7 @@ func scanHolding(r row) (holding, error) {
 func (q queries) Credential(ctx context.Context, kind access.Kind, hash string) (access.Credential, access.Account, error) {
 	h, err := first(ctx, q, scanHolding, `
 		SELECT `+credentialColumns+`, COALESCE(u.id, ''), COALESCE(u.name, ''), COALESCE(u.name_key, ''), COALESCE(u.role, ''),
-			COALESCE(u.password, ''), COALESCE(u.revision, 0), u.created_at, u.seen_at
+			COALESCE(u.password, ''), COALESCE(u.revision, 0), u.created_at, u.seen_at, u.suspended_at, u.linked_at
 		FROM credentials c LEFT JOIN users u ON u.id = c.user_id WHERE c.hash = $1 AND c.kind = $2`, hash, string(kind))
 	return h.credential, h.account, err
 }
@@ -117,11 +126,11 @@ func (q queries) Credentials(ctx context.Context, match access.Match) ([]access.
 // PutCredential implements access.Store.
 func (q queries) PutCredential(ctx context.Context, c access.Credential) error {
 	return q.do(ctx, `
-		INSERT INTO credentials (id, kind, hash, user_id, label, stage, view_name, created_at, expires_at, used_at, address, agent)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		INSERT INTO credentials (id, kind, hash, user_id, label, stage, view_name, created_at, expires_at, used_at, address, agent, scopes)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, created_at = excluded.created_at, expires_at = excluded.expires_at`,
 		c.ID, string(c.Kind), c.Hash, null(c.User), c.Label, null(c.Stage), c.View,
-		ms(c.CreatedAt), ms(c.ExpiresAt), ms(c.UsedAt), c.Client.Address, c.Client.Agent)
+		ms(c.CreatedAt), ms(c.ExpiresAt), ms(c.UsedAt), c.Client.Address, c.Client.Agent, words(c.Scopes))
 }
 
 // DeleteCredentials implements access.Store.
@@ -194,23 +203,26 @@ func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.G
 const grantsAtOnce = 50
 
 var (
-	grantsOfOneText = "SELECT user_id, stage, capabilities, max_ttl FROM grants WHERE user_id = $1 ORDER BY stage"
-	grantsText      = "SELECT user_id, stage, capabilities, max_ttl FROM grants WHERE user_id IN (" +
+	grantsOfOneText = "SELECT user_id, stage, capabilities, max_ttl, by_rule FROM grants WHERE user_id = $1 ORDER BY stage"
+	grantsText      = "SELECT user_id, stage, capabilities, max_ttl, by_rule FROM grants WHERE user_id IN (" +
 		places(grantsAtOnce) + ") ORDER BY user_id, stage"
 )
 
 func scanGrant(r row) (access.Grant, error) {
 	var g access.Grant
-	err := r.Scan(&g.User, &g.Stage, &g.Capabilities, span{&g.MaxTTL})
+	var byRule int
+	err := r.Scan(&g.User, &g.Stage, &g.Capabilities, span{&g.MaxTTL}, &byRule)
+	g.ByRule = byRule != 0
 	return g, err
 }
 
 // PutGrant implements access.Store.
 func (q queries) PutGrant(ctx context.Context, g access.Grant) error {
 	return q.do(ctx, `
-		INSERT INTO grants (user_id, stage, capabilities, max_ttl) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (user_id, stage) DO UPDATE SET capabilities = excluded.capabilities, max_ttl = excluded.max_ttl`,
-		string(g.User), string(g.Stage), int64(g.Capabilities), g.MaxTTL.Milliseconds())
+		INSERT INTO grants (user_id, stage, capabilities, max_ttl, by_rule) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (user_id, stage) DO UPDATE SET capabilities = excluded.capabilities, max_ttl = excluded.max_ttl,
+			by_rule = excluded.by_rule`,
+		string(g.User), string(g.Stage), int64(g.Capabilities), g.MaxTTL.Milliseconds(), flag(g.ByRule))
 }
 
 // DeleteGrant implements access.Store.

@@ -26,6 +26,10 @@ func (q queries) Prune(ctx context.Context, before access.Retention, limit int) 
 			(SELECT bucket FROM attempts WHERE at < $1 ORDER BY at LIMIT $2)`, before.Known},
 		{`DELETE FROM open_participants WHERE participant IN
 			(SELECT participant FROM open_participants WHERE at < $1 ORDER BY at LIMIT $2)`, before.Open},
+		{`DELETE FROM audit WHERE id IN
+			(SELECT id FROM audit WHERE at < $1 ORDER BY at LIMIT $2)`, before.Audit},
+		{`DELETE FROM deliveries WHERE id IN
+			(SELECT id FROM deliveries WHERE dead_at < $1 ORDER BY dead_at LIMIT $2)`, before.Dead},
 	} {
 		n := 0
 		err := q.run.together(ctx, func(q queries) error {

@@ -35,6 +35,11 @@ func (q queries) Stage(ctx context.Context, arn stage.ARN) (access.StageRecord, 
 		" FROM stages s WHERE s.arn = $1 AND s.removed_at IS NULL", string(arn))
 }
 
+// StageNamed implements access.Store.
+func (q queries) StageNamed(ctx context.Context, key string) (access.StageRecord, error) {
+	return first(ctx, q, scanStage, "SELECT "+stageColumns+" FROM stages WHERE name_key = $1", key)
+}
+
 // PutStage implements access.Store.
 func (q queries) PutStage(ctx context.Context, s access.StageRecord) error {
 	return q.do(ctx, `

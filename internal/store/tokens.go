@@ -28,7 +28,7 @@ var permitText = `SELECT ` + accountColumns + `, s.arn IS NOT NULL, COALESCE(g.c
 func scanPermit(r row) (access.Permit, error) {
 	var p access.Permit
 	err := r.Scan(append(accountFields(&p.Account), &p.Stage, &p.Grant.Capabilities, span{&p.Grant.MaxTTL}, at(&p.Full))...)
-	p.Account.Invited = p.Account.Password == ""
+	p.Account = completed(p.Account)
 	return p, err
 }
 

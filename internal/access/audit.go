@@ -1,0 +1,155 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// defaultAuditRetention is how long entries are kept.
+const defaultAuditRetention = 365 * 24 * time.Hour
+
+// An Action names what happened, in the audit trail.
+type Action string
+
+// The actions of the audit trail. Tokens that were issued are in it, too, read from their own
+// records: ActionTokenIssued is never stored twice.
+const (
+	ActionSetUp           Action = "system.set_up"
+	ActionLogin           Action = "login.created"
+	ActionLoginFailed     Action = "login.failed"
+	ActionLoginEnded      Action = "login.ended"
+	ActionPasswordChanged Action = "password.changed"
+	ActionUserCreated     Action = "user.created"
+	ActionUserInvited     Action = "user.invited"
+	ActionUserChanged     Action = "user.changed"
+	ActionUserSuspended   Action = "user.suspended"
+	ActionUserRestored    Action = "user.restored"
+	ActionUserRemoved     Action = "user.removed"
+	ActionAccessGiven     Action = "access.given"
+	ActionAccessRemoved   Action = "access.removed"
+	ActionRuleChanged     Action = "rule.changed"
+	ActionRuleRemoved     Action = "rule.removed"
+	ActionStageCreated    Action = "stage.created"
+	ActionStageChanged    Action = "stage.changed"
+	ActionStageRemoved    Action = "stage.removed"
+	ActionKicked          Action = "participant.kicked"
+	ActionTokenIssued     Action = "token.issued"
+	ActionTokenRevoked    Action = "token.revoked"
+	ActionKeyCreated      Action = "key.created"
+	ActionKeyRevoked      Action = "key.revoked"
+	ActionWebhookCreated  Action = "webhook.created"
+	ActionWebhookDeleted  Action = "webhook.deleted"
+	ActionSettingChanged  Action = "setting.changed"
+)
+
+// An Entry of the audit trail says who did what to whom, from where, when, and by which credential.
+// It never holds a secret.
+type Entry struct {
+	ID         string
+	At         time.Time
+	Action     Action
+	Actor      UserID // empty: the command line, or an unknown name at a failed sign-in
+	ActorName  string
+	Credential Kind
+	Address    string // of the client; empty for the command line
+	Agent      string
+	Target     string // the ID of what the action changed
+	TargetName string
+	Stage      stage.ARN
+	Detail     string // a short sentence or a name, such as the reason of a kick
+}
+
+// An AuditFilter picks entries; empty members match everything.
+type AuditFilter struct {
+	Action Action
+	Actor  UserID
+	Target string
+	Stage  stage.ARN
+	Since  time.Time // not before
+	Until  time.Time // before
+}
+
+// An AuditStore stores the audit trail. Entries are only added, and pruned when they are old.
+type AuditStore interface {
+	AddEntry(ctx context.Context, e Entry) error
+	// Entries lists those that match, newest first.
+	Entries(ctx context.Context, f AuditFilter, p Page) (PageOf[Entry], error)
+}
+
+// Audit lists entries of the trail, newest first: all of them for an operator, those of a stage for
+// a moderator who has access to it.
+func (c *Control) Audit(ctx context.Context, by Principal, f AuditFilter, p Page) (PageOf[Entry], error) {
+	if !by.Allows(ScopeAudit) && by.Allows(ScopeModerate) && f.Stage != "" {
+		if err := c.mayKick(ctx, by, f.Stage); err != nil {
+			return PageOf[Entry]{}, err
+		}
+	} else if err := by.Require(ScopeAudit); err != nil {
+		return PageOf[Entry]{}, err
+	}
+	p, err := checkList(p, "", f.Stage, f.Actor)
+	if err != nil {
+		return PageOf[Entry]{}, err
+	}
+	if cleanText(f.Target+string(f.Action), 512) != f.Target+string(f.Action) {
+		return PageOf[Entry]{}, stage.Errorf(stage.ErrInvalid, "A filter of the list is not an ID.")
+	}
+	return c.Store.Entries(ctx, f, p)
+}
+
+// note adds an entry to the trail inside a decision: what is not stored has not happened. It also
+// queues the message for webhooks, where the action has one.
+func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) error {
+	from := by.From
+	if from == (Client{}) {
+		from = by.Client
+	}
+	e.ID, e.At = stage.NewID(), c.Now()
+	e.Actor, e.ActorName, e.Credential = by.User.ID, by.User.Name, by.Kind
+	e.Address, e.Agent = cleanText(from.Address, 64), cleanText(from.Agent, 256)
+	if err := tx.AddEntry(ctx, e); err != nil {
+		return err
+	}
+	if kind, ok := messageOf[e.Action]; ok {
+		return c.announce(ctx, tx, kind, userMessage{ID: e.Target, Name: e.TargetName})
+	}
+	return nil
+}
+
+// messageOf is the message type of an action about a user.
+var messageOf = map[Action]string{
+	ActionUserCreated:   MessageUserCreated,
+	ActionUserSuspended: MessageUserSuspended,
+}
+
+// A userMessage is the data of a message about a user.
+type userMessage struct {
+	ID   string `json:"userId"`
+	Name string `json:"name"`
+}
+
+// noteLate adds an entry about something that has happened already. A database that does not answer
+// undoes nothing: the log has the entry then.
+func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
+	err := c.note(context.WithoutCancel(ctx), c.Store, by, e)
+	if err != nil && c.Log != nil {
+		c.Log.Warn("an entry is missing in the audit trail", "action", e.Action, "actor", by.User.ID,
+			"target", e.Target, "err", err)
+	}
+}
+
+// failedSignIn notes an attempt that was refused.
+func (c *Control) failedSignIn(ctx context.Context, name string, from Client, cause error) {
+	by := Principal{Kind: KindLogin, User: User{Name: name}, From: from}
+	c.noteLate(ctx, by, Entry{Action: ActionLoginFailed, TargetName: name, Detail: detailOf(cause)})
+}
+
+func detailOf(err error) string {
+	var known *stage.Error
+	if errors.As(err, &known) {
+		return cleanText(known.Detail, 200)
+	}
+	return ""
+}

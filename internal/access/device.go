@@ -1,0 +1,215 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	deviceLife = 10 * time.Minute
+	// DeviceInterval is how often a dock asks whether its code was approved (RFC 8628 3.2).
+	DeviceInterval = 3 * time.Second
+
+	// The letters of a user code: no vowels, so that no words appear, and none that look alike
+	// (RFC 8628 6.1). Eight of them are 25 billion codes.
+	codeLetters  = "BCDFGHJKLMNPQRSTVWXZ"
+	codeLength   = 8
+	maxDevices   = 5000 // codes that are open at one time
+	maxOfAddress = 20
+	codeTries    = 5 // to find a user code that is free
+)
+
+// A DeviceStore stores docks that wait to be signed in. They are credentials of kind device.
+type DeviceStore interface {
+	// PutDevice adds one. It returns stage.ErrConflict where its user code is taken, and
+	// stage.ErrTooMany where there are too many of its address or altogether.
+	PutDevice(ctx context.Context, cred Credential, limits DeviceLimits) error
+	// DeviceByCode finds one by its user code.
+	DeviceByCode(ctx context.Context, userCode string) (Credential, error)
+	// GiveDevice sets the user who approved it.
+	GiveDevice(ctx context.Context, id string, user UserID) error
+}
+
+// DeviceLimits bound the docks that wait at one time.
+type DeviceLimits struct {
+	Address string // counts together; see network
+	Of, All int    // at most so many of that address, and of all
+	Now     time.Time
+}
+
+// A DeviceRequest is a dock that waits to be signed in with a code.
+type DeviceRequest struct {
+	UserCode  string
+	Client    Client // the dock that shows the code
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// BeginDevice starts a sign-in with a code. The secret stays with the dock that asked; the code is
+// for the person's eyes.
+func (c *Control) BeginDevice(ctx context.Context, from Client) (DeviceRequest, stage.Secret, error) {
+	from, now, secret := cleanClient(from), c.Now(), newSecret("")
+	cred := Credential{
+		ID: stage.NewID(), Kind: kindDevice, Hash: hashOf(secret), CreatedAt: now,
+		ExpiresAt: now.Add(deviceLife), Client: from, View: network(from.Address),
+	}
+	limits := DeviceLimits{Address: cred.View, Of: maxOfAddress, All: maxDevices, Now: now}
+	err := stage.ErrConflict
+	for try := 0; try < codeTries && errors.Is(err, stage.ErrConflict); try++ {
+		cred.Label = newUserCode()
+		err = c.Store.PutDevice(ctx, cred, limits)
+	}
+	if errors.Is(err, stage.ErrTooMany) {
+		err = stage.Errorf(stage.ErrTooMany, "Too many docks wait to be signed in; try again in a minute.").
+			WithCode("too_many_codes").WithRetry(time.Minute)
+	}
+	if err != nil {
+		return DeviceRequest{}, stage.Secret{}, err
+	}
+	return deviceOf(cred), secret, nil
+}
+
+func newUserCode() string {
+	var b strings.Builder
+	for b.Len() < codeLength {
+		var raw [1]byte
+		rand.Read(raw[:])
+		// 240 is the largest multiple of 20 below 256: no letter is more likely than another.
+		if raw[0] < 240 {
+			b.WriteByte(codeLetters[int(raw[0])%len(codeLetters)])
+		}
+	}
+	return b.String()
+}
+
+// cleanUserCode forgives what people type: small letters, spaces and hyphens.
+func cleanUserCode(code string) string {
+	keep := func(c rune) rune {
+		if strings.ContainsRune(codeLetters, c) {
+			return c
+		}
+		return -1
+	}
+	if len(code) > 4*codeLength {
+		return ""
+	}
+	return strings.Map(keep, strings.ToUpper(code))
+}
+
+func deviceOf(cred Credential) DeviceRequest {
+	return DeviceRequest{
+		UserCode: cred.Label[:codeLength/2] + "-" + cred.Label[codeLength/2:], Client: cred.Client,
+		CreatedAt: cred.CreatedAt, ExpiresAt: cred.ExpiresAt,
+	}
+}
+
+// Device describes the dock behind a user code to the person who is about to approve it.
+func (c *Control) Device(ctx context.Context, who Principal, userCode string) (DeviceRequest, error) {
+	var found DeviceRequest
+	err := c.onDevice(ctx, who, userCode, func(_ Store, cred Credential) error {
+		found = deviceOf(cred)
+		return nil
+	})
+	return found, err
+}
+
+// ApproveDevice signs in the dock behind a user code as the person who approves it.
+func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode string) error {
+	return c.onDevice(ctx, who, userCode, func(tx Store, cred Credential) error {
+		return tx.GiveDevice(ctx, cred.ID, who.User.ID)
+	})
+}
+
+// DenyDevice ends a request: the dock learns that it was refused.
+func (c *Control) DenyDevice(ctx context.Context, who Principal, userCode string) error {
+	return c.onDevice(ctx, who, userCode, func(tx Store, cred Credential) error {
+		_, err := tx.DeleteCredentials(ctx, Match{Kind: kindDevice, ID: cred.ID})
+		return err
+	})
+}
+
+// onDevice finds an open request and acts on it. Wrong codes are throttled like wrong passwords, by
+// the account that tries them.
+func (c *Control) onDevice(ctx context.Context, who Principal, userCode string, act func(Store, Credential) error) error {
+	if err := who.Require(ScopeAccount); err != nil {
+		return err
+	}
+	var refusal error
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		refusal = nil
+		now := c.Now()
+		rows, err := readAttempts(ctx, tx, []string{accountBucket("device " + string(who.User.ID))})
+		if err != nil {
+			return err
+		}
+		if wait := longestWait(rows, now); wait > 0 {
+			refusal = tooMany(wait)
+			return nil
+		}
+		cred, err := tx.DeviceByCode(ctx, cleanUserCode(userCode))
+		if errors.Is(err, stage.ErrNotFound) || err == nil && (cred.User != "" || !now.Before(cred.ExpiresAt)) {
+			refusal = badUserCode()
+			return countFailure(ctx, tx, rows, now)
+		}
+		if err != nil {
+			return err
+		}
+		return act(tx, cred)
+	})
+	return cmpErr(err, refusal)
+}
+
+func badUserCode() error {
+	return stage.Errorf(stage.ErrNotFound, "No dock shows this code, or the code is older than 10 minutes. "+
+		"Compare it with the dock, or get a new code there.").WithCode("bad_code")
+}
+
+// FinishDevice signs in the dock that holds the secret, once a person has approved its code.
+// Until then it returns an error with the code authorization_pending (RFC 8628 3.5).
+func (c *Control) FinishDevice(ctx context.Context, secret stage.Secret, from Client) (Principal, stage.Secret, error) {
+	cred, _, err := c.Store.Credential(ctx, kindDevice, hashOf(secret))
+	if err != nil {
+		return Principal{}, stage.Secret{}, notFoundIs(err, deviceGone())
+	}
+	if !c.Now().Before(cred.ExpiresAt) {
+		return Principal{}, stage.Secret{}, deviceExpired()
+	}
+	if cred.User == "" {
+		return Principal{}, stage.Secret{}, stage.Errorf(stage.ErrInvalid,
+			"The code is not approved yet.").WithCode("authorization_pending")
+	}
+	cookie := newSecret("")
+	var login Principal
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		used, err := tx.DeleteCredentials(ctx, Match{Kind: kindDevice, ID: cred.ID})
+		if err != nil || used == 0 {
+			return cmpErr(err, deviceGone())
+		}
+		account, err := tx.Account(ctx, cred.User)
+		if err != nil {
+			return notFoundIs(err, deviceGone())
+		}
+		if err := account.active(); err != nil {
+			return err
+		}
+		login, err = c.putLogin(ctx, tx, account, cookie, cleanClient(from))
+		return err
+	})
+	if err != nil {
+		return Principal{}, stage.Secret{}, err
+	}
+	return login, cookie, nil
+}
+
+func deviceGone() error {
+	return stage.Errorf(stage.ErrDenied, "The sign-in was refused, or the code was used already.").WithCode("access_denied")
+}
+
+func deviceExpired() error {
+	return stage.Errorf(stage.ErrInvalid, "The code is older than 10 minutes; ask for a new one.").WithCode("expired_token")
+}

@@ -1,0 +1,103 @@
+package access
+
+import (
+	"context"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// dockLinkLife is how long a dock link can be used: the person clicks it at once.
+const dockLinkLife = 10 * time.Minute
+
+// A DockLinkRequest registers a person of one's own application, and asks for a link for their dock.
+type DockLinkRequest struct {
+	ExternalID string // identifies the person in the application, for ever
+	Name       string
+	Grants     []Grant // exactly what the links of this application give; nil: leave it as it is
+}
+
+// A DockLink signs in one dock, once.
+type DockLink struct {
+	User      User
+	Code      stage.Secret
+	ExpiresAt time.Time
+}
+
+// CreateDockLink creates or updates the user behind an external ID and returns a code for their
+// dock. A suspended user gets none.
+func (c *Control) CreateDockLink(ctx context.Context, by Principal, req DockLinkRequest) (DockLink, error) {
+	if err := by.Require(ScopeUsers); err != nil {
+		return DockLink{}, err
+	}
+	if cleanText(req.ExternalID, 200) != req.ExternalID || req.ExternalID == "" {
+		return DockLink{}, stage.Errorf(stage.ErrInvalid, "externalId has 1 to 200 printable characters.")
+	}
+	grants, err := checkLinkGrants(req.Grants)
+	if err != nil {
+		return DockLink{}, err
+	}
+	var link DockLink
+	var revoked []Issuance
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		revoked = nil
+		account, err := c.linked(ctx, tx, External{Issuer: LinkedIssuer, Subject: req.ExternalID, Name: req.Name})
+		if err != nil {
+			return err
+		}
+		if account, err = c.renameLinked(ctx, tx, account, req.Name); err != nil {
+			return err
+		}
+		if revoked, err = c.applyRules(ctx, tx, account, nil); err != nil {
+			return err
+		}
+		for _, g := range grants {
+			g.User = account.ID
+			lost, err := c.putGrant(ctx, tx, by, g)
+			if err != nil {
+				return err
+			}
+			revoked = append(revoked, lost...)
+		}
+		link.User = account.User
+		link.Code, link.ExpiresAt, err = c.putEnrolment(ctx, tx, account.ID, dockLinkLife)
+		return err
+	})
+	if err != nil {
+		return DockLink{}, err
+	}
+	c.changed(link.User.ID)
+	return link, c.disconnect(ctx, revoked, "The access to this stage was changed.")
+}
+
+func checkLinkGrants(grants []Grant) ([]Grant, error) {
+	checked := make([]Grant, 0, len(grants))
+	for _, g := range grants {
+		if g.Capabilities == 0 {
+			g.Capabilities = everything
+		}
+		g, err := checkGrant(g)
+		if err != nil {
+			return nil, err
+		}
+		checked = append(checked, g)
+	}
+	return checked, nil
+}
+
+// renameLinked follows a name that changed in the application.
+func (c *Control) renameLinked(ctx context.Context, tx Store, account Account, name string) (Account, error) {
+	clean, err := cleanName(clipName(name))
+	if err != nil || nameKey(clean) == account.Key {
+		return account, nil
+	}
+	// "Ana (2)" stays while the application calls her Ana.
+	if base := nameKey(clean) + " ("; len(account.Key) > len(base) && account.Key[:len(base)] == base {
+		return account, nil
+	}
+	if account.Name, err = c.freeName(ctx, tx, clean); err != nil {
+		return account, err
+	}
+	account.Key = nameKey(account.Name)
+	return account, tx.PutAccount(ctx, account)
+}

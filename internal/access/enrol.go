@@ -1,0 +1,71 @@
+package access
+
+import (
+	"context"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// maxEnrolmentLife bounds an enrolment code: long enough to add a script to OBS and restart it.
+const maxEnrolmentLife = time.Hour
+
+// NewEnrolment makes a code that signs in one dock of a user, once: of one's own account, or of
+// anybody's for an operator. The code lives for at most an hour.
+func (c *Control) NewEnrolment(ctx context.Context, by Principal, id UserID, life time.Duration) (stage.Secret, time.Time, error) {
+	scope := ScopeUsers
+	if by.User.ID == id && id != "" {
+		scope = ScopeAccount
+	}
+	if err := by.Require(scope); err != nil {
+		return stage.Secret{}, time.Time{}, err
+	}
+	return c.putEnrolment(ctx, c.Store, id, life)
+}
+
+// putEnrolment stores a code inside a decision.
+func (c *Control) putEnrolment(ctx context.Context, s Store, id UserID, life time.Duration) (stage.Secret, time.Time, error) {
+	account, err := accountOf(ctx, s, id)
+	if err != nil {
+		return stage.Secret{}, time.Time{}, err
+	}
+	if err := account.active(); err != nil {
+		return stage.Secret{}, time.Time{}, err
+	}
+	code, now := newSecret(""), c.Now()
+	cred := Credential{
+		ID: stage.NewID(), Kind: kindEnrolment, Hash: hashOf(code), User: id,
+		CreatedAt: now, ExpiresAt: now.Add(min(life, maxEnrolmentLife)),
+	}
+	return code, cred.ExpiresAt, s.PutCredential(ctx, cred)
+}
+
+// Enrol signs in the dock that brings an enrolment code.
+func (c *Control) Enrol(ctx context.Context, code stage.Secret, from Client) (Principal, stage.Secret, error) {
+	from, secret := cleanClient(from), newSecret("")
+	var login Principal
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		cred, account, err := tx.Credential(ctx, kindEnrolment, hashOf(code))
+		if err != nil {
+			return notFoundIs(err, badEnrolment())
+		}
+		used, err := tx.DeleteCredentials(ctx, Match{Kind: kindEnrolment, ID: cred.ID})
+		if err != nil || used == 0 || !c.Now().Before(cred.ExpiresAt) {
+			return cmpErr(err, badEnrolment())
+		}
+		if err := account.active(); err != nil {
+			return err
+		}
+		login, err = c.putLogin(ctx, tx, account, secret, from)
+		return err
+	})
+	if err != nil {
+		return Principal{}, stage.Secret{}, err
+	}
+	return login, secret, nil
+}
+
+func badEnrolment() error {
+	return stage.Errorf(stage.ErrUnauthorized,
+		"This sign-in link was used already, or it is too old. Sign in here, or get a new one.").WithCode("bad_code")
+}

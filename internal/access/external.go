@@ -1,0 +1,268 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// LinkedIssuer is the issuer of the people whom an application registers by dock links.
+const LinkedIssuer = "dock-link"
+
+// An External identity is a person as somebody else vouches for them: an OpenID Connect provider, or
+// an application with an API key. Issuer and Subject identify the person for ever.
+type External struct {
+	Issuer        string
+	Subject       string
+	Name          string
+	Email         string
+	EmailVerified bool
+	Claims        map[string][]string
+}
+
+// A Claim is a claim and one of the values that it may have.
+type Claim struct {
+	Name  string
+	Value string
+}
+
+// ParseClaim reads NAME=VALUE.
+func ParseClaim(text string) (Claim, error) {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" || value == "" {
+		return Claim{}, fmt.Errorf("a claim is written as NAME=VALUE, not as %q", text)
+	}
+	return Claim{name, value}, nil
+}
+
+// Holds reports whether an identity has the claim.
+func (c Claim) Holds(claims map[string][]string) bool {
+	return slices.Contains(claims[c.Name], c.Value)
+}
+
+// An ExternalPolicy decides who may sign in with a provider, and as what. Its zero value lets
+// everybody in whom the provider vouches for, as a broadcaster.
+type ExternalPolicy struct {
+	Domains    []string // of a verified e-mail address; empty: any
+	Required   []Claim  // at least one of them; empty: none is needed
+	Operators  []Claim  // whoever has one of them is an operator
+	Moderators []Claim
+	// LoginLife is how long such a login lives: what the provider takes away is gone after that. Use
+	// does not extend it.
+	LoginLife time.Duration
+}
+
+// DefaultExternalLoginLife is a working day.
+const DefaultExternalLoginLife = 12 * time.Hour
+
+// An Identity is an External identity as it is stored, with its user.
+type Identity struct {
+	Issuer  string
+	Subject string
+	User    UserID
+	Email   string
+	Claims  map[string][]string
+	SeenAt  time.Time
+}
+
+// An IdentityStore stores which user an external identity belongs to.
+type IdentityStore interface {
+	// Identity returns stage.ErrNotFound for an unknown pair.
+	Identity(ctx context.Context, issuer, subject string) (Identity, error)
+	// PutIdentity adds an identity or replaces all but its user.
+	PutIdentity(ctx context.Context, i Identity) error
+	// IdentitiesOf lists those of a user.
+	IdentitiesOf(ctx context.Context, user UserID) ([]Identity, error)
+}
+
+// LogInExternal signs in the person behind an identity. Its first sign-in creates the account; each
+// one applies role and rules anew.
+func (c *Control) LogInExternal(ctx context.Context, e External, from Client) (Principal, stage.Secret, error) {
+	from, secret := cleanClient(from), newSecret("")
+	if err := c.External.admit(e); err != nil {
+		c.failedSignIn(ctx, cleanText(e.Name, maxName), from, err)
+		return Principal{}, stage.Secret{}, err
+	}
+	var login Principal
+	var revoked []Issuance
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		account, err := c.linked(ctx, tx, e)
+		if err != nil {
+			return err
+		}
+		if err := account.active(); err != nil {
+			return err
+		}
+		if account, err = c.applyRole(ctx, tx, account, e); err != nil {
+			return err
+		}
+		if revoked, err = c.applyRules(ctx, tx, account, e.Claims); err != nil {
+			return err
+		}
+		if login, err = c.putExternalLogin(ctx, tx, account, secret, from); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, login, Entry{Action: ActionLogin, Target: string(account.ID), TargetName: account.Name, Detail: e.Issuer})
+	})
+	if err != nil {
+		return Principal{}, stage.Secret{}, err
+	}
+	c.changed(login.User.ID)
+	if err := c.disconnect(ctx, revoked, "The access to this stage was changed."); err != nil && c.Log != nil {
+		c.Log.Warn("sessions without access were not ended", "user", login.User.ID, "err", err)
+	}
+	return login, secret, nil
+}
+
+// admit refuses identities that the policy does not let in.
+func (p ExternalPolicy) admit(e External) error {
+	if e.Issuer == "" || e.Subject == "" {
+		return stage.Errorf(stage.ErrUnauthorized, "The sign-in service did not say who signs in.").WithCode("oidc_refused")
+	}
+	if len(p.Domains) > 0 {
+		_, domain, _ := strings.Cut(e.Email, "@")
+		if !e.EmailVerified || !slices.ContainsFunc(p.Domains, func(d string) bool { return strings.EqualFold(d, domain) }) {
+			return stage.Errorf(stage.ErrDenied, "Only verified e-mail addresses of %s may sign in here.",
+				strings.Join(p.Domains, ", ")).WithCode("not_admitted")
+		}
+	}
+	if len(p.Required) > 0 && !holdsAny(p.Required, e.Claims) {
+		return stage.Errorf(stage.ErrDenied, "Your account may not sign in here; ask the operator.").WithCode("not_admitted")
+	}
+	return nil
+}
+
+func holdsAny(wanted []Claim, claims map[string][]string) bool {
+	return slices.ContainsFunc(wanted, func(c Claim) bool { return c.Holds(claims) })
+}
+
+// role is what the claims make of a person; "" where no claim decides about roles.
+func (p ExternalPolicy) role(claims map[string][]string) Role {
+	switch {
+	case len(p.Operators)+len(p.Moderators) == 0:
+		return ""
+	case holdsAny(p.Operators, claims):
+		return Operator
+	case holdsAny(p.Moderators, claims):
+		return Moderator
+	}
+	return Broadcaster
+}
+
+// linked finds the account of an identity, or creates it. Accounts are never found by an e-mail
+// address or a name: those can be chosen at the provider.
+func (c *Control) linked(ctx context.Context, tx Store, e External) (Account, error) {
+	known, err := tx.Identity(ctx, e.Issuer, e.Subject)
+	if err != nil && !errors.Is(err, stage.ErrNotFound) {
+		return Account{}, err
+	}
+	i := Identity{
+		Issuer: e.Issuer, Subject: e.Subject, User: known.User, Email: cleanText(e.Email, 254),
+		Claims: e.Claims, SeenAt: c.Now(),
+	}
+	if err == nil {
+		account, err := tx.Account(ctx, known.User)
+		if err != nil {
+			return Account{}, err
+		}
+		return account, tx.PutIdentity(ctx, i)
+	}
+	account, err := c.createLinked(ctx, tx, e.Name)
+	if err != nil {
+		return Account{}, err
+	}
+	i.User = account.ID
+	return account, tx.PutIdentity(ctx, i)
+}
+
+// createLinked creates an account without a password. A name that is taken gets a number.
+func (c *Control) createLinked(ctx context.Context, tx Store, wanted string) (Account, error) {
+	name, err := c.freeName(ctx, tx, wanted)
+	if err != nil {
+		return Account{}, err
+	}
+	account := c.newAccount(name, Broadcaster)
+	account.LinkedAt = c.Now()
+	if err := tx.PutAccount(ctx, account); err != nil {
+		return Account{}, err
+	}
+	by := Principal{Kind: KindLogin, User: account.User}
+	return account, c.note(ctx, tx, by, Entry{Action: ActionUserCreated, Target: string(account.ID), TargetName: name})
+}
+
+func (c *Control) freeName(ctx context.Context, tx Store, wanted string) (string, error) {
+	return freeName(wanted, func(key string) error {
+		_, err := tx.AccountNamed(ctx, key)
+		return err
+	})
+}
+
+const nameTries = 50
+
+// freeName is the wanted name, or with a number behind it where it is taken. find looks up a key.
+func freeName(wanted string, find func(key string) error) (string, error) {
+	name, err := cleanName(clipName(wanted))
+	if err != nil {
+		name = "Broadcaster"
+	}
+	for n := 1; n <= nameTries; n++ {
+		try := name
+		if n > 1 {
+			try = fmt.Sprintf("%s (%d)", name, n)
+		}
+		err := find(nameKey(try))
+		if errors.Is(err, stage.ErrNotFound) {
+			return try, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return name + " " + stage.NewID(), nil // very common names
+}
+
+// clipName leaves room for a number.
+func clipName(name string) string {
+	name = cleanText(name, 4*maxName)
+	if runes := []rune(name); len(runes) > maxName-16 {
+		return strings.TrimSpace(string(runes[:maxName-16]))
+	}
+	return name
+}
+
+func (c *Control) applyRole(ctx context.Context, tx Store, account Account, e External) (Account, error) {
+	role := c.External.role(e.Claims)
+	if role == "" || role == account.Role {
+		return account, nil
+	}
+	if account.Role == Operator {
+		if err := spareLastOperator(ctx, tx, account); err != nil {
+			return account, nil // the last operator stays one, whatever the claims say
+		}
+	}
+	account.Role = role
+	if err := tx.PutAccount(ctx, account); err != nil {
+		return account, err
+	}
+	by := Principal{Kind: KindLogin, User: account.User}
+	return account, c.note(ctx, tx, by, Entry{
+		Action: ActionUserChanged, Target: string(account.ID), TargetName: account.Name, Detail: "role " + string(role),
+	})
+}
+
+// putExternalLogin stores a login whose end does not move: after it the provider decides anew.
+func (c *Control) putExternalLogin(ctx context.Context, tx Store, account Account, secret stage.Secret, from Client) (Principal, error) {
+	life := c.External.LoginLife
+	if life <= 0 {
+		life = DefaultExternalLoginLife
+	}
+	return c.putLoginFor(ctx, tx, account, secret, from, externalLabel, life)
+}
+
+// externalLabel marks the logins that use does not extend.
+const externalLabel = "external"

@@ -1,0 +1,307 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	maxRules       = 500
+	maxClaimLength = 256
+	ruleBatch      = 200 // accounts that one decision applies the rules to
+)
+
+// A RuleID identifies a rule.
+type RuleID string
+
+// A Rule gives people access to a stage by what they are, not by name: to those who have a claim
+// with a value, or to every user.
+type Rule struct {
+	ID    RuleID
+	Claim Claim     // empty: every user
+	Stage stage.ARN // empty: a stage of one's own, see Own
+	// Own is the name of the stage that each person gets for themselves: {name} stands for theirs.
+	Own          string
+	Capabilities stage.Capabilities
+	MaxTTL       time.Duration
+	CreatedAt    time.Time
+}
+
+// A RuleStore stores rules, what they gave, and the stages that they created.
+type RuleStore interface {
+	// Rules lists them all, oldest first.
+	Rules(ctx context.Context) ([]Rule, error)
+	PutRule(ctx context.Context, r Rule) error
+	// DeleteRule returns stage.ErrNotFound for an unknown ID.
+	DeleteRule(ctx context.Context, id RuleID) error
+	// OwnStage is the stage that a rule created for a user; stage.ErrNotFound: none yet.
+	OwnStage(ctx context.Context, rule RuleID, user UserID) (stage.ARN, error)
+	PutOwnStage(ctx context.Context, rule RuleID, user UserID, arn stage.ARN) error
+	// AccountsAfter lists accounts by ID, at most limit.
+	AccountsAfter(ctx context.Context, after UserID, limit int) ([]Account, error)
+}
+
+// Rules lists the rules.
+func (c *Control) Rules(ctx context.Context, by Principal) ([]Rule, error) {
+	if err := by.Require(ScopeUsers); err != nil {
+		return nil, err
+	}
+	return c.Store.Rules(ctx)
+}
+
+// PutRule adds a rule, or changes the one with its ID, and applies it to everybody who is there.
+func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, error) {
+	if err := by.Require(ScopeUsers); err != nil {
+		return Rule{}, err
+	}
+	r, err := checkRule(r)
+	if err != nil {
+		return Rule{}, err
+	}
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		if r.Stage != "" {
+			if _, err := stageOf(ctx, tx, r.Stage); err != nil {
+				return err
+			}
+		}
+		if r, err = c.placeRule(ctx, tx, r); err != nil {
+			return err
+		}
+		if err := tx.PutRule(ctx, r); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, Entry{Action: ActionRuleChanged, Target: string(r.ID), Stage: r.Stage, Detail: r.describe()})
+	})
+	if err != nil {
+		return Rule{}, err
+	}
+	return r, c.applyToAll(ctx)
+}
+
+// placeRule gives a new rule its ID, and an old one the time of its creation.
+func (c *Control) placeRule(ctx context.Context, tx Store, r Rule) (Rule, error) {
+	rules, err := tx.Rules(ctx)
+	if err != nil {
+		return r, err
+	}
+	if r.ID == "" {
+		if len(rules) >= maxRules {
+			return r, stage.Errorf(stage.ErrConflict, "There are %d rules; remove one that is not needed.", maxRules)
+		}
+		r.ID, r.CreatedAt = RuleID(stage.NewID()), c.Now()
+		return r, nil
+	}
+	i := slices.IndexFunc(rules, func(old Rule) bool { return old.ID == r.ID })
+	if i < 0 {
+		return r, noSuch("rule")
+	}
+	r.CreatedAt = rules[i].CreatedAt
+	return r, nil
+}
+
+func checkRule(r Rule) (Rule, error) {
+	if (r.Claim.Name == "") != (r.Claim.Value == "") || len(r.Claim.Name) > maxClaimLength || len(r.Claim.Value) > maxClaimLength {
+		return r, stage.Errorf(stage.ErrInvalid, "A rule names a claim and its value, or neither for every user.")
+	}
+	if (r.Stage == "") == (r.Own == "") {
+		return r, stage.Errorf(stage.ErrInvalid, "A rule gives one stage, or a stage of one's own with a name such as \"{name}\".")
+	}
+	if r.Own != "" {
+		if _, err := cleanName(ownName(r.Own, "x")); err != nil {
+			return r, err
+		}
+		if !strings.Contains(r.Own, "{name}") {
+			return r, stage.Errorf(stage.ErrInvalid, "The name of a stage of one's own contains {name}.")
+		}
+	}
+	g, err := checkGrant(Grant{Stage: r.Stage, Capabilities: r.Capabilities, MaxTTL: r.MaxTTL})
+	r.MaxTTL = g.MaxTTL
+	return r, err
+}
+
+func ownName(pattern, name string) string { return strings.ReplaceAll(pattern, "{name}", name) }
+
+func (r Rule) describe() string {
+	who := "every user"
+	if r.Claim.Name != "" {
+		who = r.Claim.Name + "=" + r.Claim.Value
+	}
+	what := string(r.Stage)
+	if r.Own != "" {
+		what = "a stage of one's own, " + r.Own
+	}
+	return cleanText(who+" → "+what+" ("+r.Capabilities.String()+")", 400)
+}
+
+// RemoveRule deletes a rule and takes back what it alone gave.
+func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error {
+	if err := by.Require(ScopeUsers); err != nil {
+		return err
+	}
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		if err := tx.DeleteRule(ctx, id); err != nil {
+			return notFoundIs(err, noSuch("rule"))
+		}
+		return c.note(ctx, tx, by, Entry{Action: ActionRuleRemoved, Target: string(id)})
+	})
+	if err != nil {
+		return err
+	}
+	return c.applyToAll(ctx)
+}
+
+// applyToAll applies the rules to every account, in batches, so that tokens are issued in between.
+func (c *Control) applyToAll(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx) // the rule is stored: a browser that goes away does not stop it half-way
+	var revoked []Issuance
+	for last := UserID(""); ; {
+		var batch []Account
+		err := c.Store.Atomically(ctx, func(tx Store) error {
+			rules, err := tx.Rules(ctx)
+			if err != nil {
+				return err
+			}
+			if batch, err = tx.AccountsAfter(ctx, last, ruleBatch); err != nil {
+				return err
+			}
+			for _, account := range batch {
+				lost, err := c.applyStored(ctx, tx, rules, account)
+				if err != nil {
+					return err
+				}
+				revoked = append(revoked, lost...)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(batch) == 0 {
+			break
+		}
+		last = batch[len(batch)-1].ID
+	}
+	c.changed("")
+	return c.disconnect(ctx, revoked, "The access to this stage was changed.")
+}
+
+// applyStored applies the rules with the claims of the person's last sign-ins.
+func (c *Control) applyStored(ctx context.Context, tx Store, rules []Rule, account Account) ([]Issuance, error) {
+	identities, err := tx.IdentitiesOf(ctx, account.ID)
+	if err != nil {
+		return nil, err
+	}
+	claims := map[string][]string{}
+	for _, i := range identities {
+		for name, values := range i.Claims {
+			claims[name] = append(claims[name], values...)
+		}
+	}
+	return c.apply(ctx, tx, rules, account, claims)
+}
+
+// applyRules applies the rules to one account.
+func (c *Control) applyRules(ctx context.Context, tx Store, account Account, claims map[string][]string) ([]Issuance, error) {
+	rules, err := tx.Rules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.apply(ctx, tx, rules, account, claims)
+}
+
+// apply changes the grants that come from rules to what the rules say now. Grants by hand stay.
+func (c *Control) apply(ctx context.Context, tx Store, rules []Rule, account Account, claims map[string][]string) ([]Issuance, error) {
+	wanted, err := c.wanted(ctx, tx, rules, account, claims)
+	if err != nil {
+		return nil, err
+	}
+	there, err := tx.Grants(ctx, account.ID)
+	if err != nil {
+		return nil, err
+	}
+	var revoked []Issuance
+	for _, g := range there {
+		want, stays := wanted[g.Stage]
+		delete(wanted, g.Stage)
+		if !g.ByRule || stays && want == g {
+			continue
+		}
+		if !stays {
+			if err := tx.DeleteGrant(ctx, account.ID, g.Stage); err != nil {
+				return nil, err
+			}
+			want = Grant{User: account.ID, Stage: g.Stage}
+		} else if err := tx.PutGrant(ctx, want); err != nil {
+			return nil, err
+		}
+		lost, err := c.narrow(ctx, tx, account, want)
+		if err != nil {
+			return nil, err
+		}
+		revoked = append(revoked, lost...)
+	}
+	for _, g := range wanted {
+		if err := tx.PutGrant(ctx, g); err != nil {
+			return nil, err
+		}
+		if err := tx.Advance(ctx, account.ID); err != nil {
+			return nil, err
+		}
+	}
+	return revoked, nil
+}
+
+// wanted is what the rules give a person: of several rules for one stage, all capabilities and the
+// longest life together.
+func (c *Control) wanted(ctx context.Context, tx Store, rules []Rule, account Account, claims map[string][]string) (map[stage.ARN]Grant, error) {
+	grants := map[stage.ARN]Grant{}
+	for _, r := range rules {
+		if r.Claim.Name != "" && !r.Claim.Holds(claims) {
+			continue
+		}
+		arn := r.Stage
+		if r.Own != "" {
+			own, err := c.ownStage(ctx, tx, r, account)
+			if err != nil {
+				return nil, err
+			}
+			arn = own
+		}
+		g := grants[arn]
+		grants[arn] = Grant{
+			User: account.ID, Stage: arn, Capabilities: g.Capabilities | r.Capabilities,
+			MaxTTL: max(g.MaxTTL, r.MaxTTL), ByRule: true,
+		}
+	}
+	return grants, nil
+}
+
+// ownStage finds the stage that a rule gives to one person alone, or creates it.
+func (c *Control) ownStage(ctx context.Context, tx Store, r Rule, account Account) (stage.ARN, error) {
+	arn, err := tx.OwnStage(ctx, r.ID, account.ID)
+	if !errors.Is(err, stage.ErrNotFound) {
+		return arn, err
+	}
+	name, err := c.freeStageName(ctx, tx, ownName(r.Own, account.Name))
+	if err != nil {
+		return "", err
+	}
+	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
+	record := StageRecord{Stage: made, Key: nameKey(name), Limits: DefaultLimits(), CreatedAt: c.Now()}
+	if err := tx.PutStage(ctx, record); err != nil {
+		return "", err
+	}
+	return made.ARN, tx.PutOwnStage(ctx, r.ID, account.ID, made.ARN)
+}
+
+func (c *Control) freeStageName(ctx context.Context, tx Store, wanted string) (string, error) {
+	return freeName(wanted, func(key string) error {
+		_, err := tx.StageNamed(ctx, key)
+		return err
+	})
+}

@@ -1,0 +1,94 @@
+package access
+
+import (
+	"context"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// active returns why an account may do nothing at present, or nil.
+func (a Account) active() error {
+	if a.SuspendedAt.IsZero() {
+		return nil
+	}
+	return stage.Errorf(stage.ErrDenied, "This account is suspended; ask the operator.").WithCode("suspended")
+}
+
+// SuspendUser stops an account without removing it: its logins and codes end, its open tokens are
+// revoked, its sessions are closed, and its keys are refused until RestoreUser.
+func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reason string) error {
+	if err := by.Require(ScopeUsers); err != nil {
+		return err
+	}
+	if by.User.ID == id && id != "" {
+		return stage.Errorf(stage.ErrInvalid, "You cannot suspend yourself.")
+	}
+	var revoked []Issuance
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		account, err := accountOf(ctx, tx, id)
+		if err != nil || !account.SuspendedAt.IsZero() {
+			return err
+		}
+		if err := spareLastOperator(ctx, tx, account); err != nil {
+			return err
+		}
+		account.SuspendedAt = c.Now()
+		if err := tx.PutAccount(ctx, account); err != nil {
+			return err
+		}
+		if err := endLoginsAndCodes(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := tx.Advance(ctx, id); err != nil {
+			return err
+		}
+		if revoked, err = c.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, Entry{
+			Action: ActionUserSuspended, Target: string(id), TargetName: account.Name, Detail: cleanText(reason, 200),
+		})
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(id)
+	return c.disconnect(ctx, revoked, "The account was suspended.")
+}
+
+// endLoginsAndCodes ends every way in that a person holds at the moment, but not their keys.
+func endLoginsAndCodes(ctx context.Context, tx Store, id UserID) error {
+	for _, kind := range []Kind{KindLogin, kindInvite, kindEnrolment, kindDevice} {
+		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RestoreUser lets a suspended account in again. Its keys work again; its tokens stay revoked.
+func (c *Control) RestoreUser(ctx context.Context, by Principal, id UserID) error {
+	if err := by.Require(ScopeUsers); err != nil {
+		return err
+	}
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		account, err := accountOf(ctx, tx, id)
+		if err != nil || account.SuspendedAt.IsZero() {
+			return err
+		}
+		account.SuspendedAt = time.Time{}
+		if err := tx.PutAccount(ctx, account); err != nil {
+			return err
+		}
+		if err := tx.Advance(ctx, id); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, Entry{Action: ActionUserRestored, Target: string(id), TargetName: account.Name})
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(id)
+	return nil
+}

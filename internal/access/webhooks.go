@@ -1,0 +1,361 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	keepDead         = 30 * 24 * time.Hour
+	maxWebhooks      = 20
+	maxWebhookURL    = 2000
+	webhookSecretLen = 32 // bytes; Standard Webhooks asks for 24 to 64
+)
+
+// A WebhookID identifies a webhook.
+type WebhookID string
+
+// A Webhook is an HTTP endpoint that receives what happens.
+type Webhook struct {
+	ID         WebhookID
+	URL        string
+	Types      []string // the message types that it receives; never empty
+	Secret     stage.Secret
+	CreatedAt  time.Time
+	CreatedBy  string    // the name of the operator
+	DisabledAt time.Time // zero: it receives messages
+}
+
+// A Delivery is one message to one webhook, until its receiver has accepted it.
+type Delivery struct {
+	ID        string // the receiver sees it as webhook-id, the same in every attempt
+	Webhook   WebhookID
+	Type      string
+	Body      []byte
+	CreatedAt time.Time
+	NextAt    time.Time // when the next attempt is due
+	Attempts  int
+	Status    int       // HTTP status of the last attempt; 0: no answer
+	Reason    string    // why the last attempt failed
+	DeadAt    time.Time // zero: more attempts follow
+}
+
+// The message types of webhooks.
+const (
+	MessageParticipantPublished = "participant.published"
+	MessageParticipantEnded     = "participant.ended"
+	MessageParticipantRefused   = "participant.refused"
+	MessageTokenIssued          = "token.issued"
+	MessageTokenRevoked         = "token.revoked"
+	MessageUserCreated          = "user.created"
+	MessageUserSuspended        = "user.suspended"
+	MessageTest                 = "webhook.test" // only by TestWebhook
+)
+
+// MessageTypes lists the types that a webhook can ask for.
+func MessageTypes() []string {
+	return []string{
+		MessageParticipantPublished, MessageParticipantEnded, MessageParticipantRefused,
+		MessageTokenIssued, MessageTokenRevoked, MessageUserCreated, MessageUserSuspended,
+	}
+}
+
+// A WebhookStore stores webhooks and the deliveries to them.
+type WebhookStore interface {
+	// Webhooks lists them all, oldest first.
+	Webhooks(ctx context.Context) ([]Webhook, error)
+	PutWebhook(ctx context.Context, w Webhook) error
+	// DeleteWebhook deletes its deliveries, too. It returns stage.ErrNotFound for an unknown ID.
+	DeleteWebhook(ctx context.Context, id WebhookID) error
+
+	// AddDelivery queues a message.
+	AddDelivery(ctx context.Context, d Delivery) error
+	// DeadDeliveries lists those of a webhook that will not be tried again, newest first.
+	DeadDeliveries(ctx context.Context, id WebhookID, limit int) ([]Delivery, error)
+	// ReplayDeliveries makes dead deliveries of a webhook due, all of them for an empty delivery ID,
+	// and returns how many.
+	ReplayDeliveries(ctx context.Context, id WebhookID, delivery string, at time.Time) (int, error)
+}
+
+// CreateWebhook registers an endpoint. Its secret is returned this once.
+func (c *Control) CreateWebhook(ctx context.Context, by Principal, address string, types []string) (Webhook, error) {
+	if err := by.Require(ScopeWebhooks); err != nil {
+		return Webhook{}, err
+	}
+	if err := checkWebhook(address, types); err != nil {
+		return Webhook{}, err
+	}
+	secret, err := newWebhookSecret()
+	if err != nil {
+		return Webhook{}, err
+	}
+	w := Webhook{
+		ID: WebhookID(stage.NewID()), URL: address, Types: slices.Compact(slices.Sorted(slices.Values(types))),
+		Secret: secret, CreatedAt: c.Now(), CreatedBy: by.User.Name,
+	}
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		there, err := tx.Webhooks(ctx)
+		if err != nil {
+			return err
+		}
+		if len(there) >= maxWebhooks {
+			return stage.Errorf(stage.ErrConflict, "There are %d webhooks already; delete one first.", maxWebhooks)
+		}
+		return tx.PutWebhook(ctx, w)
+	})
+	return w, err
+}
+
+func checkWebhook(address string, types []string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || len(address) > maxWebhookURL {
+		return stage.Errorf(stage.ErrInvalid, "A webhook has an https URL, such as https://example.com/stagedoor.")
+	}
+	if u.User != nil {
+		return stage.Errorf(stage.ErrInvalid, "A webhook's URL has no user and password; its messages are signed.")
+	}
+	if len(types) == 0 {
+		return stage.Errorf(stage.ErrInvalid, "A webhook asks for one message type or more: %s.", typeList())
+	}
+	for _, t := range types {
+		if !slices.Contains(MessageTypes(), t) {
+			return stage.Errorf(stage.ErrInvalid, "%q is no message type; there are %s.", t, typeList())
+		}
+	}
+	return nil
+}
+
+func typeList() string { return strings.Join(MessageTypes(), ", ") }
+
+// newWebhookSecret is of the form that Standard Webhooks has: whsec_ and base64.
+func newWebhookSecret() (stage.Secret, error) {
+	key := make([]byte, webhookSecretLen)
+	if _, err := rand.Read(key); err != nil {
+		return stage.Secret{}, err
+	}
+	return stage.NewSecret("whsec_" + base64.StdEncoding.EncodeToString(key)), nil
+}
+
+// Webhooks lists the webhooks, without their secrets.
+func (c *Control) Webhooks(ctx context.Context, by Principal) ([]Webhook, error) {
+	if err := by.Require(ScopeWebhooks); err != nil {
+		return nil, err
+	}
+	hooks, err := c.Store.Webhooks(ctx)
+	for i := range hooks {
+		hooks[i].Secret = stage.Secret{}
+	}
+	return hooks, err
+}
+
+// DeleteWebhook deletes a webhook and what is still queued for it.
+func (c *Control) DeleteWebhook(ctx context.Context, by Principal, id WebhookID) error {
+	if err := by.Require(ScopeWebhooks); err != nil {
+		return err
+	}
+	return notFoundIs(c.Store.DeleteWebhook(ctx, id), noSuch("webhook"))
+}
+
+// TestWebhook queues a message of type webhook.test, and returns the ID of its delivery.
+func (c *Control) TestWebhook(ctx context.Context, by Principal, id WebhookID) (string, error) {
+	if err := by.Require(ScopeWebhooks); err != nil {
+		return "", err
+	}
+	hooks, err := c.Store.Webhooks(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range hooks {
+		if w.ID == id {
+			d, err := newDelivery(w.ID, MessageTest, c.Now(), map[string]string{"by": by.User.Name})
+			if err != nil {
+				return "", err
+			}
+			defer c.queued()
+			return d.ID, c.Store.AddDelivery(ctx, d)
+		}
+	}
+	return "", noSuch("webhook")
+}
+
+// maxDead is how many dead deliveries are listed.
+const maxDead = 200
+
+// DeadDeliveries lists the messages that a receiver did not accept.
+func (c *Control) DeadDeliveries(ctx context.Context, by Principal, id WebhookID) ([]Delivery, error) {
+	if err := by.Require(ScopeWebhooks); err != nil {
+		return nil, err
+	}
+	return c.Store.DeadDeliveries(ctx, id, maxDead)
+}
+
+// ReplayDeliveries sends dead deliveries again: one, or all of a webhook for an empty delivery ID.
+func (c *Control) ReplayDeliveries(ctx context.Context, by Principal, id WebhookID, delivery string) (int, error) {
+	if err := by.Require(ScopeWebhooks); err != nil {
+		return 0, err
+	}
+	n, err := c.Store.ReplayDeliveries(ctx, id, delivery, c.Now())
+	if err == nil && n == 0 && delivery != "" {
+		return 0, noSuch("delivery")
+	}
+	c.queued()
+	return n, err
+}
+
+// queued wakes the sender of webhooks.
+func (c *Control) queued() {
+	if c.Queued != nil {
+		c.Queued()
+	}
+}
+
+// A message is what a receiver reads (Standard Webhooks, "Payload structure").
+type message struct {
+	Type      string    `json:"type"`
+	Timestamp time.Time `json:"timestamp"`
+	Data      any       `json:"data"`
+}
+
+func newDelivery(id WebhookID, kind string, at time.Time, data any) (Delivery, error) {
+	body, err := json.Marshal(message{kind, at.UTC(), data})
+	if err != nil {
+		return Delivery{}, err
+	}
+	return Delivery{ID: "msg_" + stage.NewID(), Webhook: id, Type: kind, Body: body, CreatedAt: at, NextAt: at}, nil
+}
+
+// wantedFor is how long the types that webhooks ask for are believed: a token costs no statement for
+// webhooks that nobody registered.
+const wantedFor = 2 * time.Second
+
+// A subscription remembers which message types the webhooks ask for.
+type subscription struct {
+	mu    sync.Mutex
+	at    time.Time       // guarded by mu
+	types map[string]bool // guarded by mu
+}
+
+// subscribed reports whether a webhook asks for a type.
+func (c *Control) subscribed(ctx context.Context, kind string) bool {
+	s, now := &c.subscription, c.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.types != nil && now.Sub(s.at) < wantedFor && !now.Before(s.at) {
+		return s.types[kind]
+	}
+	hooks, err := c.Store.Webhooks(ctx)
+	if err != nil {
+		return s.types[kind]
+	}
+	s.at, s.types = now, map[string]bool{}
+	for _, w := range hooks {
+		for _, t := range w.Types {
+			s.types[t] = s.types[t] || w.DisabledAt.IsZero()
+		}
+	}
+	return s.types[kind]
+}
+
+// announceToken queues the message about a token that was issued and recorded.
+func (c *Control) announceToken(ctx context.Context, i Issuance) {
+	if !c.subscribed(ctx, MessageTokenIssued) {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := c.announce(ctx, c.Store, MessageTokenIssued, tokenMessage(i)); err != nil && c.Log != nil {
+		c.Log.Warn("the message about a token was not queued", "participant", i.ID, "err", err)
+	}
+	c.queued()
+}
+
+// messageOfEvent is the message type of an event on a stage, or "".
+func messageOfEvent(kind stage.EventKind) string {
+	switch kind {
+	case stage.EventPublishing:
+		return MessageParticipantPublished
+	case stage.EventEnded:
+		return MessageParticipantEnded
+	case stage.EventRefused:
+		return MessageParticipantRefused
+	}
+	return ""
+}
+
+// An eventData is the data of a message about a participant.
+type eventData struct {
+	Participant stage.ParticipantID `json:"participantId"`
+	Stage       stage.ARN           `json:"stage"`
+	User        UserID              `json:"userId,omitempty"`
+	Kind        string              `json:"kind"`
+	Code        string              `json:"code,omitempty"`
+	Detail      string              `json:"detail,omitempty"`
+	Time        time.Time           `json:"time"`
+}
+
+// addEvent stores an event, together with its message where a webhook asks for it.
+func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, error) {
+	kind := messageOfEvent(e.Kind)
+	if kind == "" || !c.subscribed(ctx, kind) {
+		return c.Store.AddEvent(ctx, e)
+	}
+	var stored StoredEvent
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		var err error
+		if stored, err = tx.AddEvent(ctx, e); err != nil {
+			return err
+		}
+		return c.announce(ctx, tx, kind, eventData{
+			e.Participant, e.Stage, e.User, string(e.Kind), e.Code, e.Detail, e.Time.UTC(),
+		})
+	})
+	if err == nil {
+		c.queued()
+	}
+	return stored, err
+}
+
+// announce queues a message for every webhook that asks for its type, inside a decision: it is sent
+// if and only if the decision is stored.
+func (c *Control) announce(ctx context.Context, tx Store, kind string, data any) error {
+	hooks, err := tx.Webhooks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range hooks {
+		if !w.DisabledAt.IsZero() || !slices.Contains(w.Types, kind) {
+			continue
+		}
+		d, err := newDelivery(w.ID, kind, c.Now(), data)
+		if err != nil {
+			return err
+		}
+		if err := tx.AddDelivery(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A tokenData is the data of a message about a token.
+type tokenData struct {
+	Participant stage.ParticipantID `json:"participantId"`
+	Stage       stage.ARN           `json:"stage"`
+	User        UserID              `json:"userId"`
+	Name        string              `json:"name"`
+	IssuedBy    string              `json:"issuedBy"`
+	IssuedAt    time.Time           `json:"issuedAt"`
+	ExpiresAt   time.Time           `json:"expiresAt"`
+}
+
+func tokenMessage(i Issuance) tokenData {
+	return tokenData{i.ID, i.Stage, i.User, i.UserName, i.IssuedBy, i.IssuedAt.UTC(), i.ExpiresAt.UTC()}
+}

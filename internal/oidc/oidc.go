@@ -1,0 +1,345 @@
+// Package oidc signs people in with an OpenID Connect provider: the authorization code flow with
+// PKCE (RFC 7636), state and nonce. It decides nothing about accounts: it returns an identity that
+// the provider vouches for.
+package oidc
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	requestTimeout = 10 * time.Second
+	leeway         = time.Minute // that the clocks of provider and server may differ
+	pendingLife    = 10 * time.Minute
+	retryPause     = 5 * time.Second // after a discovery that failed
+	maxAnswer      = 1 << 20
+)
+
+// Config describes a provider and the client that is registered there.
+type Config struct {
+	Issuer       string
+	ClientID     string
+	ClientSecret stage.Secret // empty for a public client
+	RedirectURL  string       // …/api/oidc/callback
+	Scopes       []string     // beside openid, profile and email
+	HTTP         *http.Client // nil: a client with a time limit
+	Now          func() time.Time
+	Log          *slog.Logger
+}
+
+// An Identity is a person as the provider describes them. Issuer and Subject identify the person
+// for ever; everything else may change.
+type Identity struct {
+	Issuer  string
+	Subject string
+	Name    string
+	Email   string
+	// EmailVerified is what the provider says. An address alone never identifies a person.
+	EmailVerified bool
+	Claims        map[string]any
+}
+
+// Values returns a claim as a list: of a string, of a list of strings, or of the words of a
+// space-separated string for the claim "scope". Other shapes return nothing.
+func (i Identity) Values(claim string) []string {
+	switch v := i.Claims[claim].(type) {
+	case string:
+		return []string{v}
+	case bool:
+		return []string{fmt.Sprint(v)}
+	case []any:
+		var list []string
+		for _, one := range v {
+			if s, ok := one.(string); ok {
+				list = append(list, s)
+			}
+		}
+		return list
+	}
+	return nil
+}
+
+// A Pending sign-in is what the browser keeps between the redirect to the provider and the return.
+type Pending struct {
+	State    string    `json:"state"`
+	Nonce    string    `json:"nonce"`
+	Verifier string    `json:"verifier"`
+	Until    time.Time `json:"until"`
+	Next     string    `json:"next,omitempty"` // the path to open afterwards
+}
+
+// Encode makes the value of a cookie.
+func (p Pending) Encode() string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and a time always encode
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// DecodePending reads what Encode wrote. Anything else is an empty Pending, which matches no state.
+func DecodePending(value string) (p Pending) {
+	text, err := base64.RawURLEncoding.DecodeString(value)
+	if err != nil || json.Unmarshal(text, &p) != nil {
+		return Pending{}
+	}
+	return p
+}
+
+// A Provider is one OpenID Connect provider. Its configuration is discovered at the first use, and
+// again after a failure, so that the server starts while the provider is away.
+type Provider struct {
+	Config
+
+	mu       sync.Mutex
+	found    *discovered // guarded by mu; nil: not discovered yet
+	failed   error       // guarded by mu; of the last discovery
+	failedAt time.Time   // guarded by mu
+}
+
+type discovered struct {
+	provider  *gooidc.Provider
+	endpoints struct {
+		EndSession string `json:"end_session_endpoint"`
+	}
+}
+
+// New returns a provider. It makes no request.
+func New(c Config) *Provider {
+	if c.HTTP == nil {
+		c.HTTP = &http.Client{Timeout: requestTimeout}
+	}
+	return &Provider{Config: c}
+}
+
+// Check discovers the provider's configuration, and returns why that fails.
+func (p *Provider) Check(ctx context.Context) error {
+	_, err := p.discover(ctx)
+	return err
+}
+
+// discover asks the provider once, however many sign-ins wait.
+func (p *Provider) discover(ctx context.Context) (*discovered, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.found != nil {
+		return p.found, nil
+	}
+	if p.failed != nil && p.Now().Sub(p.failedAt) < retryPause && !p.Now().Before(p.failedAt) {
+		return nil, p.failed
+	}
+	// The context of a discovered provider serves later key look-ups, so it must not end with the request.
+	ctx = gooidc.ClientContext(context.WithoutCancel(ctx), p.HTTP)
+	provider, err := gooidc.NewProvider(ctx, p.Issuer)
+	d := &discovered{provider: provider}
+	if err == nil {
+		err = provider.Claims(&d.endpoints)
+	}
+	if err != nil {
+		p.failed, p.failedAt = unavailable(err), p.Now()
+		p.Log.Warn("the OpenID Connect provider cannot be discovered", "issuer", p.Issuer, "err", err)
+		return nil, p.failed
+	}
+	p.found, p.failed = d, nil
+	return d, nil
+}
+
+func unavailable(cause error) error {
+	return stage.Errorf(stage.ErrUnavailable,
+		"The sign-in service does not answer. Try again in a minute, or tell the operator.").
+		WithCode("oidc_unavailable").WithCause(cause)
+}
+
+func (p *Provider) oauth(d *discovered) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID: p.ClientID, ClientSecret: p.ClientSecret.Reveal(), Endpoint: d.provider.Endpoint(),
+		RedirectURL: p.RedirectURL,
+		Scopes:      append([]string{gooidc.ScopeOpenID, "profile", "email"}, p.Scopes...),
+	}
+}
+
+// Begin starts a sign-in: the URL to send the browser to, and what it keeps meanwhile.
+func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, error) {
+	d, err := p.discover(ctx)
+	if err != nil {
+		return "", Pending{}, err
+	}
+	pending := Pending{
+		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
+		Until: p.Now().Add(pendingLife), Next: next,
+	}
+	address := p.oauth(d).AuthCodeURL(pending.State, gooidc.Nonce(pending.Nonce),
+		oauth2.S256ChallengeOption(pending.Verifier))
+	return address, pending, nil
+}
+
+// Finish ends a sign-in with the query that the provider sent the browser back with.
+func (p *Provider) Finish(ctx context.Context, pending Pending, query url.Values) (Identity, error) {
+	if err := p.checkReturn(pending, query); err != nil {
+		return Identity{}, err
+	}
+	d, err := p.discover(ctx)
+	if err != nil {
+		return Identity{}, err
+	}
+	ctx, cancel := context.WithTimeout(gooidc.ClientContext(ctx, p.HTTP), requestTimeout)
+	defer cancel()
+	tokens, err := p.oauth(d).Exchange(ctx, query.Get("code"), oauth2.VerifierOption(pending.Verifier))
+	if err != nil {
+		return Identity{}, exchangeFailed(err)
+	}
+	return p.identify(ctx, d, pending, tokens)
+}
+
+func (p *Provider) checkReturn(pending Pending, query url.Values) error {
+	state := query.Get("state")
+	if pending.State == "" || subtle.ConstantTimeCompare([]byte(state), []byte(pending.State)) != 1 {
+		return refused("This sign-in was not begun in this browser, or it was used already. Start again.", nil)
+	}
+	if p.Now().After(pending.Until) {
+		return refused("This sign-in took longer than 10 minutes. Start again.", nil)
+	}
+	if code := query.Get("error"); code != "" {
+		cause := fmt.Errorf("%s: %s", code, query.Get("error_description"))
+		if code == "access_denied" {
+			return refused("The sign-in was cancelled, or the sign-in service refuses this account.", cause)
+		}
+		return refused("The sign-in service refuses the sign-in. Tell the operator.", cause)
+	}
+	if query.Get("code") == "" {
+		return refused("The sign-in service sent no code. Start again.", nil)
+	}
+	return nil
+}
+
+func exchangeFailed(err error) error {
+	var answered *oauth2.RetrieveError
+	if !errors.As(err, &answered) {
+		return unavailable(err)
+	}
+	// The provider's description may repeat the code; its error code (RFC 6749 5.2) says enough.
+	err = fmt.Errorf("the token endpoint answered %q", answered.ErrorCode)
+	switch {
+	case answered.ErrorCode == "invalid_grant":
+		return refused("This sign-in was used already, or it is too old. Start again.", err)
+	case answered.ErrorCode == "invalid_client" || answered.ErrorCode == "unauthorized_client":
+		return refused("The sign-in service does not accept this server: its client ID or client secret is wrong. "+
+			"Tell the operator.", err)
+	}
+	return refused("The sign-in service refuses the sign-in. Tell the operator.", err)
+}
+
+// identify verifies the ID token and reads who it is about.
+func (p *Provider) identify(ctx context.Context, d *discovered, pending Pending, tokens *oauth2.Token) (Identity, error) {
+	raw, _ := tokens.Extra("id_token").(string)
+	if raw == "" {
+		return Identity{}, refused("The sign-in service sent no ID token. Tell the operator.", nil)
+	}
+	// The verifier compares the expiry with the earlier of two clocks; both directions get the leeway.
+	verifier := d.provider.Verifier(&gooidc.Config{
+		ClientID: p.ClientID, Now: func() time.Time { return p.Now().Add(-leeway) },
+	})
+	token, err := verifier.Verify(ctx, raw)
+	if err != nil {
+		return Identity{}, verifyFailed(err)
+	}
+	if subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(pending.Nonce)) != 1 {
+		return Identity{}, refused("The sign-in service answered another sign-in. Start again.", nil)
+	}
+	claims := map[string]any{}
+	if err := token.Claims(&claims); err != nil {
+		return Identity{}, refused("The ID token cannot be read. Tell the operator.", err)
+	}
+	p.addUserInfo(ctx, d, tokens, token.Subject, claims)
+	return identityOf(token, claims), nil
+}
+
+func verifyFailed(err error) error {
+	var expired *gooidc.TokenExpiredError
+	if errors.As(err, &expired) {
+		return refused("The ID token has expired already: the clocks of this server and of the sign-in service "+
+			"differ. Tell the operator.", err)
+	}
+	return refused("The ID token does not verify. Tell the operator.", err)
+}
+
+// addUserInfo completes the claims: some providers put groups into the user info alone. What the ID
+// token says stays.
+func (p *Provider) addUserInfo(ctx context.Context, d *discovered, tokens *oauth2.Token, subject string, claims map[string]any) {
+	if d.provider.UserInfoEndpoint() == "" {
+		return
+	}
+	info, err := d.provider.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
+	if err != nil || info.Subject != subject {
+		p.Log.Warn("the user info cannot be read; the claims of the ID token are used alone", "err", err)
+		return
+	}
+	more := map[string]any{}
+	if err := info.Claims(&more); err != nil {
+		return
+	}
+	for name, value := range more {
+		if _, known := claims[name]; !known {
+			claims[name] = value
+		}
+	}
+}
+
+func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {
+	i := Identity{Issuer: token.Issuer, Subject: token.Subject, Claims: claims}
+	text := func(name string) string {
+		s, _ := claims[name].(string)
+		return strings.TrimSpace(s)
+	}
+	i.Email = text("email")
+	i.EmailVerified = claims["email_verified"] == true || claims["email_verified"] == "true"
+	for _, name := range []string{"name", "preferred_username", "nickname", "cognito:username", "email"} {
+		if i.Name = text(name); i.Name != "" {
+			break
+		}
+	}
+	return i
+}
+
+// LogoutURL is where the browser signs out at the provider, or "" where it offers no such page.
+func (p *Provider) LogoutURL(back string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.found == nil || p.found.endpoints.EndSession == "" {
+		return ""
+	}
+	u, err := url.Parse(p.found.endpoints.EndSession)
+	if err != nil {
+		return ""
+	}
+	q := u.Query()
+	q.Set("client_id", p.ClientID)
+	q.Set("post_logout_redirect_uri", back)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+func refused(sentence string, cause error) error {
+	e := stage.Errorf(stage.ErrUnauthorized, "%s", sentence).WithCode("oidc_refused")
+	if cause == nil {
+		return e
+	}
+	return e.WithCause(cause)
+}

@@ -1,0 +1,236 @@
+package oidc_test
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oauth2-proxy/mockoidc"
+
+	"github.com/stagedoor/stagedoor/internal/oidc"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const back = "http://127.0.0.1/api/oidc/callback"
+
+// service is a provider in this process.
+func service(t *testing.T) *mockoidc.MockOIDC {
+	t.Helper()
+	m, err := mockoidc.Run() // on a free port of the loopback
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Shutdown() })
+	return m
+}
+
+func client(m *mockoidc.MockOIDC, change func(*oidc.Config)) *oidc.Provider {
+	c := oidc.Config{
+		Issuer: m.Issuer(), ClientID: m.Config().ClientID, ClientSecret: stage.NewSecret(m.Config().ClientSecret),
+		RedirectURL: back, Scopes: []string{"groups"}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&c)
+	}
+	return oidc.New(c)
+}
+
+// visit is the browser at the provider: it comes back with a query.
+func visit(t *testing.T, address string) url.Values {
+	t.Helper()
+	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := c.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	location, err := answer.Location()
+	if err != nil {
+		t.Fatalf("the provider answered %s: %v", answer.Status, err)
+	}
+	return location.Query()
+}
+
+func begin(t *testing.T, p *oidc.Provider) (oidc.Pending, url.Values) {
+	t.Helper()
+	address, pending, err := p.Begin(t.Context(), "/dock")
+	if err != nil {
+		t.Fatalf("Begin: %v", err)
+	}
+	// The browser keeps it in a cookie meanwhile.
+	return oidc.DecodePending(pending.Encode()), visit(t, address)
+}
+
+func TestSignIn(t *testing.T) {
+	t.Parallel()
+	m := service(t)
+	m.QueueUser(&mockoidc.MockUser{
+		Subject: "4711", Email: "ana@example.com", EmailVerified: true, PreferredUsername: "ana",
+		Groups: []string{"streamers", "staff"},
+	})
+	p := client(m, nil)
+	pending, query := begin(t, p)
+	got, err := p.Finish(t.Context(), pending, query)
+	if err != nil {
+		t.Fatalf("Finish: %v", err)
+	}
+	if got.Issuer != m.Issuer() || got.Subject != "4711" || got.Name != "ana" || got.Email != "ana@example.com" || !got.EmailVerified {
+		t.Errorf("the identity is %+v", got)
+	}
+	if groups := got.Values("groups"); !slices.Equal(groups, []string{"streamers", "staff"}) {
+		t.Errorf("the groups are %q", groups)
+	}
+	if pending.Next != "/dock" {
+		t.Errorf("the path to open afterwards is %q", pending.Next)
+	}
+}
+
+// The provider sees a challenge, the server alone has the verifier: a code that was caught on its
+// way is of no use.
+func TestACaughtCodeIsOfNoUse(t *testing.T) {
+	t.Parallel()
+	p := client(service(t), nil)
+	pending, query := begin(t, p)
+	pending.Verifier = strings.Repeat("x", 43)
+	refuse(t, p, pending, query, "oidc_refused")
+}
+
+func TestReturnsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*oidc.Pending, url.Values){
+		"state of another browser": func(_ *oidc.Pending, q url.Values) { q.Set("state", "other") },
+		"no state":                 func(_ *oidc.Pending, q url.Values) { q.Del("state") },
+		"no cookie":                func(p *oidc.Pending, _ url.Values) { *p = oidc.DecodePending("") },
+		"no cookie and no state":   func(p *oidc.Pending, q url.Values) { *p = oidc.Pending{}; q.Set("state", "") },
+		"other nonce":              func(p *oidc.Pending, _ url.Values) { p.Nonce = "other" },
+		"too late":                 func(p *oidc.Pending, _ url.Values) { p.Until = time.Now().Add(-time.Second) },
+		"no code":                  func(_ *oidc.Pending, q url.Values) { q.Del("code") },
+		"unknown code":             func(_ *oidc.Pending, q url.Values) { q.Set("code", "guessed") },
+		"cancelled":                func(_ *oidc.Pending, q url.Values) { q.Set("error", "access_denied") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := client(service(t), nil)
+			pending, query := begin(t, p)
+			spoil(&pending, query)
+			refuse(t, p, pending, query, "oidc_refused")
+		})
+	}
+}
+
+func TestACodeIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	p := client(service(t), nil)
+	pending, query := begin(t, p)
+	if _, err := p.Finish(t.Context(), pending, query); err != nil {
+		t.Fatal(err)
+	}
+	refuse(t, p, pending, query, "oidc_refused")
+}
+
+func TestWrongClientSecret(t *testing.T) {
+	t.Parallel()
+	p := client(service(t), func(c *oidc.Config) { c.ClientSecret = stage.NewSecret("wrong") })
+	pending, query := begin(t, p)
+	refuse(t, p, pending, query, "oidc_refused")
+}
+
+func TestClocksThatDiffer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		ahead time.Duration // of the provider
+		code  string
+	}{
+		{"a little behind", -time.Duration(10*time.Minute + 30*time.Second), ""},
+		{"far behind", -time.Hour, "oidc_refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := service(t)
+			p := client(m, nil)
+			pending, query := begin(t, p)
+			m.FastForward(c.ahead)
+			if c.code == "" {
+				if _, err := p.Finish(t.Context(), pending, query); err != nil {
+					t.Errorf("Finish: %v", err)
+				}
+				return
+			}
+			refuse(t, p, pending, query, c.code)
+		})
+	}
+}
+
+// The provider is away when the server starts, and comes back.
+func TestAProviderThatComesLater(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	now := time.Now()
+	m, err := mockoidc.NewServer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := oidc.New(oidc.Config{
+		Issuer: "http://" + address + "/oidc", ClientID: m.Config().ClientID, RedirectURL: back,
+		Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
+	})
+	if _, _, err := p.Begin(t.Context(), ""); code(err) != "oidc_unavailable" {
+		t.Fatalf("with no provider, Begin says %v", err)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("another program took the port meanwhile: %v", err)
+	}
+	if err := m.Start(l, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Shutdown() })
+	if err := p.Check(t.Context()); code(err) != "oidc_unavailable" {
+		t.Errorf("a provider that failed is asked again at once: %v", err)
+	}
+	now = now.Add(10 * time.Second)
+	if err := p.Check(t.Context()); err != nil {
+		t.Errorf("the provider is back: %v", err)
+	}
+}
+
+func refuse(t *testing.T, p *oidc.Provider, pending oidc.Pending, query url.Values, want string) {
+	t.Helper()
+	got, err := p.Finish(t.Context(), pending, query)
+	if err == nil {
+		t.Fatalf("Finish accepts it: %+v", got)
+	}
+	if code(err) != want {
+		t.Errorf("Finish says %v, want the code %s", err, want)
+	}
+	if strings.Contains(err.Error(), query.Get("code")) && query.Get("code") != "" {
+		t.Errorf("the error holds the code: %v", err)
+	}
+}
+
+func code(err error) string {
+	for ; err != nil; err = unwrap(err) {
+		if e, ok := err.(*stage.Error); ok {
+			return e.Code
+		}
+	}
+	return ""
+}
+
+func unwrap(err error) error {
+	if u, ok := err.(interface{ Unwrap() error }); ok {
+		return u.Unwrap()
+	}
+	return nil
+}

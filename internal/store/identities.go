@@ -1,0 +1,187 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// flag is how a truth is kept where there is no time to keep.
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// words is how a list of plain words is kept.
+func words(list []access.Scope) string {
+	var b strings.Builder
+	for i, word := range list {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(word))
+	}
+	return b.String()
+}
+
+// scopes scans what words wrote.
+type scopes struct{ list *[]access.Scope }
+
+// Scan implements sql.Scanner.
+func (s scopes) Scan(value any) error {
+	text, ok := value.(string)
+	if !ok {
+		return fmt.Errorf("scopes are kept as a text, not as %T", value)
+	}
+	*s.list = nil
+	for word := range strings.FieldsSeq(text) {
+		*s.list = append(*s.list, access.Scope(word))
+	}
+	return nil
+}
+
+const identityColumns = "issuer, subject, user_id, email, claims, seen_at"
+
+func scanIdentity(r row) (access.Identity, error) {
+	var i access.Identity
+	var claims string
+	if err := r.Scan(&i.Issuer, &i.Subject, &i.User, &i.Email, &claims, at(&i.SeenAt)); err != nil {
+		return i, err
+	}
+	return i, json.Unmarshal([]byte(claims), &i.Claims)
+}
+
+// Identity implements access.IdentityStore.
+func (q queries) Identity(ctx context.Context, issuer, subject string) (access.Identity, error) {
+	return first(ctx, q, scanIdentity,
+		"SELECT "+identityColumns+" FROM identities WHERE issuer = $1 AND subject = $2", issuer, subject)
+}
+
+// IdentitiesOf implements access.IdentityStore.
+func (q queries) IdentitiesOf(ctx context.Context, user access.UserID) ([]access.Identity, error) {
+	return list(ctx, q, scanIdentity,
+		"SELECT "+identityColumns+" FROM identities WHERE user_id = $1 ORDER BY issuer, subject", string(user))
+}
+
+// PutIdentity implements access.IdentityStore.
+func (q queries) PutIdentity(ctx context.Context, i access.Identity) error {
+	claims, err := json.Marshal(i.Claims)
+	if err != nil {
+		return err
+	}
+	return q.do(ctx, `
+		INSERT INTO identities (issuer, subject, user_id, email, claims, seen_at) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (issuer, subject) DO UPDATE SET email = excluded.email, claims = excluded.claims,
+			seen_at = excluded.seen_at`,
+		i.Issuer, i.Subject, string(i.User), i.Email, string(claims), ms(i.SeenAt))
+}
+
+const ruleColumns = "id, claim, value, COALESCE(stage, ''), own, capabilities, max_ttl, created_at"
+
+func scanRule(r row) (access.Rule, error) {
+	var rule access.Rule
+	err := r.Scan(&rule.ID, &rule.Claim.Name, &rule.Claim.Value, &rule.Stage, &rule.Own,
+		&rule.Capabilities, span{&rule.MaxTTL}, at(&rule.CreatedAt))
+	return rule, err
+}
+
+// Rules implements access.RuleStore.
+func (q queries) Rules(ctx context.Context) ([]access.Rule, error) {
+	return list(ctx, q, scanRule, "SELECT "+ruleColumns+" FROM rules ORDER BY created_at, id")
+}
+
+// PutRule implements access.RuleStore.
+func (q queries) PutRule(ctx context.Context, r access.Rule) error {
+	return q.do(ctx, `
+		INSERT INTO rules (id, claim, value, stage, own, capabilities, max_ttl, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (id) DO UPDATE SET claim = excluded.claim, value = excluded.value, stage = excluded.stage,
+			own = excluded.own, capabilities = excluded.capabilities, max_ttl = excluded.max_ttl`,
+		string(r.ID), r.Claim.Name, r.Claim.Value, null(r.Stage), r.Own, int64(r.Capabilities),
+		r.MaxTTL.Milliseconds(), ms(r.CreatedAt))
+}
+
+// DeleteRule implements access.RuleStore.
+func (q queries) DeleteRule(ctx context.Context, id access.RuleID) error {
+	n, err := q.exec(ctx, "DELETE FROM rules WHERE id = $1", string(id))
+	if err == nil && n == 0 {
+		return stage.ErrNotFound
+	}
+	return err
+}
+
+func scanARN(r row) (arn stage.ARN, err error) {
+	err = r.Scan(&arn)
+	return arn, err
+}
+
+// OwnStage implements access.RuleStore.
+func (q queries) OwnStage(ctx context.Context, rule access.RuleID, user access.UserID) (stage.ARN, error) {
+	return first(ctx, q, scanARN,
+		"SELECT stage FROM own_stages WHERE rule_id = $1 AND user_id = $2", string(rule), string(user))
+}
+
+// PutOwnStage implements access.RuleStore.
+func (q queries) PutOwnStage(ctx context.Context, rule access.RuleID, user access.UserID, arn stage.ARN) error {
+	return q.do(ctx, "INSERT INTO own_stages (rule_id, user_id, stage) VALUES ($1, $2, $3)",
+		string(rule), string(user), string(arn))
+}
+
+// AccountsAfter implements access.RuleStore.
+func (q queries) AccountsAfter(ctx context.Context, after access.UserID, limit int) ([]access.Account, error) {
+	return list(ctx, q, scanAccount,
+		"SELECT "+accountColumns+" FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2", string(after), limit)
+}
+
+// PutDevice implements access.DeviceStore. Conflicts are found without an error, which would end a
+// transaction of PostgreSQL.
+func (q queries) PutDevice(ctx context.Context, c access.Credential, l access.DeviceLimits) error {
+	const open = "SELECT COUNT(*) FROM credentials WHERE kind = 'device' AND expires_at > $1"
+	for _, limit := range []struct {
+		text string
+		args []any
+		most int
+	}{
+		{open, []any{ms(l.Now)}, l.All},
+		{open + " AND view_name = $2", []any{ms(l.Now), l.Address}, l.Of},
+	} {
+		n, err := first(ctx, q, scanNumber, limit.text, limit.args...)
+		if err != nil {
+			return err
+		}
+		if n >= int64(limit.most) {
+			return stage.ErrTooMany
+		}
+	}
+	n, err := q.exec(ctx, `
+		INSERT INTO credentials (id, kind, hash, label, view_name, created_at, expires_at, address, agent, scopes)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '')
+		ON CONFLICT DO NOTHING`,
+		c.ID, string(c.Kind), c.Hash, c.Label, c.View, ms(c.CreatedAt), ms(c.ExpiresAt), c.Client.Address, c.Client.Agent)
+	if err == nil && n == 0 {
+		return stage.ErrConflict
+	}
+	return err
+}
+
+// DeviceByCode implements access.DeviceStore.
+func (q queries) DeviceByCode(ctx context.Context, userCode string) (access.Credential, error) {
+	return first(ctx, q, scanCredential,
+		"SELECT "+credentialColumns+" FROM credentials c WHERE c.kind = 'device' AND c.label = $1", userCode)
+}
+
+// GiveDevice implements access.DeviceStore.
+func (q queries) GiveDevice(ctx context.Context, id string, user access.UserID) error {
+	n, err := q.exec(ctx, "UPDATE credentials SET user_id = $1 WHERE id = $2 AND kind = 'device' AND user_id IS NULL",
+		string(user), id)
+	if err == nil && n == 0 {
+		return stage.ErrNotFound
+	}
+	return err
+}

@@ -1,0 +1,45 @@
+-- Accounts of other services, rules about their claims, suspended accounts, scoped keys, docks that
+-- wait to be signed in with a code.
+
+-- +goose Up
+ALTER TABLE users ADD COLUMN suspended_at BIGINT;
+ALTER TABLE users ADD COLUMN linked_at BIGINT;
+ALTER TABLE credentials ADD COLUMN scopes TEXT NOT NULL DEFAULT '';
+ALTER TABLE grants ADD COLUMN by_rule BIGINT NOT NULL DEFAULT 0;
+
+-- A dock's user code is in label, the network of its address in view_name.
+CREATE UNIQUE INDEX credentials_device ON credentials (label) WHERE kind = 'device';
+CREATE INDEX credentials_devices_open ON credentials (expires_at, view_name) WHERE kind = 'device';
+
+CREATE TABLE identities (
+  issuer  TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  email   TEXT NOT NULL,
+  claims  TEXT NOT NULL,             -- JSON, of the last sign-in
+  seen_at BIGINT NOT NULL,
+  PRIMARY KEY (issuer, subject)
+);
+CREATE INDEX identities_user ON identities (user_id);
+
+CREATE TABLE rules (
+  id           TEXT PRIMARY KEY,
+  claim        TEXT NOT NULL,        -- empty: every user
+  value        TEXT NOT NULL,
+  stage        TEXT REFERENCES stages (arn) ON DELETE CASCADE,
+  own          TEXT NOT NULL,        -- the name of a stage of one's own; empty: the stage above
+  capabilities BIGINT NOT NULL,
+  max_ttl      BIGINT NOT NULL,      -- milliseconds
+  created_at   BIGINT NOT NULL
+);
+CREATE INDEX rules_stage ON rules (stage);
+
+-- The stages that a rule created, each for one user.
+CREATE TABLE own_stages (
+  rule_id TEXT NOT NULL REFERENCES rules (id) ON DELETE CASCADE,
+  user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  stage   TEXT NOT NULL REFERENCES stages (arn) ON DELETE CASCADE,
+  PRIMARY KEY (rule_id, user_id)
+);
+CREATE INDEX own_stages_user ON own_stages (user_id);
+CREATE INDEX own_stages_stage ON own_stages (stage);

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const webhookColumns = "id, url, types, secret, created_at, created_by, disabled_at"
+
+func scanWebhook(r row) (access.Webhook, error) {
+	var w access.Webhook
+	var types, secret string
+	err := r.Scan(&w.ID, &w.URL, &types, &secret, at(&w.CreatedAt), &w.CreatedBy, at(&w.DisabledAt))
+	w.Types, w.Secret = strings.Fields(types), stage.NewSecret(secret)
+	return w, err
+}
+
+// Webhooks implements access.WebhookStore.
+func (q queries) Webhooks(ctx context.Context) ([]access.Webhook, error) {
+	return list(ctx, q, scanWebhook, "SELECT "+webhookColumns+" FROM webhooks ORDER BY created_at, id")
+}
+
+// PutWebhook implements access.WebhookStore.
+func (q queries) PutWebhook(ctx context.Context, w access.Webhook) error {
+	return q.do(ctx, `
+		INSERT INTO webhooks (id, url, types, secret, created_at, created_by, disabled_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (id) DO UPDATE SET url = excluded.url, types = excluded.types,
+			disabled_at = excluded.disabled_at`,
+		string(w.ID), w.URL, strings.Join(w.Types, " "), w.Secret.Reveal(), ms(w.CreatedAt),
+		w.CreatedBy, ms(w.DisabledAt))
+}
+
+// DeleteWebhook implements access.WebhookStore.
+func (q queries) DeleteWebhook(ctx context.Context, id access.WebhookID) error {
+	n, err := q.exec(ctx, "DELETE FROM webhooks WHERE id = $1", string(id))
+	if err == nil && n == 0 {
+		return stage.ErrNotFound
+	}
+	return err
+}
+
+const deliveryColumns = "id, webhook, type, body, created_at, next_at, attempts, status, reason, dead_at"
+
+func scanDelivery(r row) (access.Delivery, error) {
+	var d access.Delivery
+	var body string
+	err := r.Scan(&d.ID, &d.Webhook, &d.Type, &body, at(&d.CreatedAt), at(&d.NextAt),
+		&d.Attempts, &d.Status, &d.Reason, at(&d.DeadAt))
+	d.Body = []byte(body)
+	return d, err
+}
+
+// AddDelivery implements access.WebhookStore.
+func (q queries) AddDelivery(ctx context.Context, d access.Delivery) error {
+	return q.do(ctx, `
+		INSERT INTO deliveries (id, webhook, type, body, created_at, next_at, attempts, status, reason, dead_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		d.ID, string(d.Webhook), d.Type, string(d.Body), ms(d.CreatedAt), ms(d.NextAt), d.Attempts,
+		d.Status, d.Reason, ms(d.DeadAt))
+}
+
+// PutDelivery implements webhook.Outbox. A webhook that was deleted meanwhile took its deliveries.
+func (q queries) PutDelivery(ctx context.Context, d access.Delivery) error {
+	return q.do(ctx, `
+		UPDATE deliveries SET next_at = $2, attempts = $3, status = $4, reason = $5, dead_at = $6
+		WHERE id = $1`,
+		d.ID, ms(d.NextAt), d.Attempts, d.Status, d.Reason, ms(d.DeadAt))
+}
+
+// FinishDelivery implements webhook.Outbox.
+func (q queries) FinishDelivery(ctx context.Context, id string) error {
+	return q.do(ctx, "DELETE FROM deliveries WHERE id = $1", id)
+}
+
+// ClaimDeliveries implements webhook.Outbox. The outer condition is checked again on a row that
+// another replica has just claimed.
+func (q queries) ClaimDeliveries(
+	ctx context.Context, id access.WebhookID, now, until time.Time, limit int,
+) ([]access.Delivery, error) {
+	claimed, err := change(ctx, q, scanDelivery, `
+		UPDATE deliveries SET next_at = $1
+		WHERE next_at <= $2 AND dead_at IS NULL AND id IN (
+			SELECT id FROM deliveries
+			WHERE webhook = $3 AND dead_at IS NULL AND next_at <= $2
+			ORDER BY next_at, id LIMIT $4)
+		RETURNING `+deliveryColumns, ms(until), ms(now), string(id), limit)
+	// RETURNING has no order, and what is given back is due at once.
+	for i := range claimed {
+		claimed[i].NextAt = now
+	}
+	sortDeliveries(claimed)
+	return claimed, err
+}
+
+// DeadDeliveries implements access.WebhookStore.
+func (q queries) DeadDeliveries(ctx context.Context, id access.WebhookID, limit int) ([]access.Delivery, error) {
+	return list(ctx, q, scanDelivery, "SELECT "+deliveryColumns+` FROM deliveries
+		WHERE webhook = $1 AND dead_at IS NOT NULL ORDER BY dead_at DESC, id LIMIT $2`, string(id), limit)
+}
+
+// ReplayDeliveries implements access.WebhookStore.
+func (q queries) ReplayDeliveries(
+	ctx context.Context, id access.WebhookID, delivery string, now time.Time,
+) (int, error) {
+	text := `UPDATE deliveries SET next_at = $1, attempts = 0, dead_at = NULL
+		WHERE webhook = $2 AND dead_at IS NOT NULL`
+	if delivery == "" {
+		return q.exec(ctx, text, ms(now), string(id))
+	}
+	return q.exec(ctx, text+" AND id = $3", ms(now), string(id), delivery)
+}
+
+func sortDeliveries(all []access.Delivery) {
+	slices.SortFunc(all, func(a, b access.Delivery) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+}

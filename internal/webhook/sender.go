@@ -1,0 +1,259 @@
+// Package webhook sends what happened to the HTTP endpoints that an operator registered, signed as
+// Standard Webhooks (https://www.standardwebhooks.com) has it. Deliveries come from an outbox in the
+// database: each is sent at least once, and a slow or dead receiver delays no other.
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	pollEvery   = 2 * time.Second  // finds what another replica queued, and what is due again
+	sendTimeout = 15 * time.Second // of one request, its answer included
+	// A claimed delivery is hidden from other senders for so long. It outlasts a claim of a whole
+	// batch to a receiver that hangs.
+	claimFor  = 5 * time.Minute
+	batch     = 16
+	maxAnswer = 4 << 10 // of a receiver's answer; the rest is not read
+)
+
+// pauses are the times between attempts. After the last one a delivery is dead until it is replayed.
+var pauses = []time.Duration{
+	5 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
+	10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+}
+
+// An Outbox stores deliveries until they are sent. It is safe for several replicas.
+type Outbox interface {
+	Webhooks(ctx context.Context) ([]access.Webhook, error)
+	// ClaimDeliveries returns deliveries of a webhook that are due, oldest first, and hides them from
+	// other senders until the given time.
+	ClaimDeliveries(ctx context.Context, id access.WebhookID, now, until time.Time, limit int) ([]access.Delivery, error)
+	// FinishDelivery removes a delivery that its receiver accepted.
+	FinishDelivery(ctx context.Context, id string) error
+	// PutDelivery stores the state of a delivery after an attempt.
+	PutDelivery(ctx context.Context, d access.Delivery) error
+}
+
+// A Sender sends what is in an outbox.
+type Sender struct {
+	Outbox Outbox
+	Client *http.Client // see NewClient
+	Now    func() time.Time
+	Log    *slog.Logger
+	// Observe receives the result of each attempt, for metrics; it may be nil.
+	Observe func(ok bool)
+
+	bell chan struct{}
+}
+
+// New returns a sender. Run makes it work.
+func New(outbox Outbox, client *http.Client, now func() time.Time, log *slog.Logger) *Sender {
+	return &Sender{Outbox: outbox, Client: client, Now: now, Log: log, bell: make(chan struct{}, 1)}
+}
+
+// Wake makes the sender look into the outbox at once. It does not block.
+func (s *Sender) Wake() {
+	select {
+	case s.bell <- struct{}{}:
+	default:
+	}
+}
+
+// Run sends until ctx ends. What is under way then is sent again later: a receiver sees it twice at
+// most, under the same ID.
+func (s *Sender) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	busy := newSet()
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for {
+		s.round(ctx, &workers, busy)
+		select {
+		case <-s.bell:
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// round starts a worker for each webhook that has none.
+func (s *Sender) round(ctx context.Context, workers *sync.WaitGroup, busy *set) {
+	hooks, err := s.Outbox.Webhooks(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.Log.Warn("the webhooks cannot be read", "err", err)
+		}
+		return
+	}
+	for _, hook := range hooks {
+		if !hook.DisabledAt.IsZero() || !busy.add(hook.ID) {
+			continue
+		}
+		workers.Go(func() {
+			defer busy.remove(hook.ID)
+			s.work(ctx, hook)
+		})
+	}
+}
+
+// work sends what is due to one webhook, in order, until nothing is left or an attempt fails. A
+// receiver that fails gets one attempt in a round.
+func (s *Sender) work(ctx context.Context, hook access.Webhook) {
+	for ctx.Err() == nil {
+		now := s.Now()
+		due, err := s.Outbox.ClaimDeliveries(ctx, hook.ID, now, now.Add(claimFor), batch)
+		if err != nil && ctx.Err() == nil {
+			s.Log.Warn("deliveries cannot be read", "webhook", hook.ID, "err", err)
+		}
+		if len(due) == 0 {
+			return
+		}
+		for i, d := range due {
+			if !s.deliver(ctx, hook, d) {
+				s.giveBack(ctx, due[i+1:])
+				return
+			}
+		}
+	}
+}
+
+// giveBack makes claimed deliveries due again.
+func (s *Sender) giveBack(ctx context.Context, rest []access.Delivery) {
+	for _, d := range rest {
+		if err := s.Outbox.PutDelivery(context.WithoutCancel(ctx), d); err != nil {
+			s.Log.Warn("a delivery was not given back; it is due again later", "delivery", d.ID, "err", err)
+		}
+	}
+}
+
+// deliver makes one attempt and stores its result.
+func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Delivery) bool {
+	status, err := s.send(ctx, hook, d)
+	if ctx.Err() != nil {
+		s.giveBack(ctx, []access.Delivery{d})
+		return false
+	}
+	if s.Observe != nil {
+		s.Observe(err == nil)
+	}
+	if err == nil {
+		if err := s.Outbox.FinishDelivery(ctx, d.ID); err != nil {
+			s.Log.Warn("a delivery that was accepted stays in the outbox", "delivery", d.ID, "err", err)
+			return false
+		}
+		return true
+	}
+	d = s.failed(d, status, err)
+	if err := s.Outbox.PutDelivery(ctx, d); err != nil {
+		s.Log.Warn("the result of a delivery was not stored", "delivery", d.ID, "err", err)
+	}
+	s.Log.Info("a webhook's receiver failed", "webhook", hook.ID, "delivery", d.ID,
+		"attempts", d.Attempts, "dead", !d.DeadAt.IsZero(), "reason", d.Reason)
+	return false
+}
+
+// failed is a delivery after a failed attempt. 410 Gone means that the receiver wants no more.
+func (s *Sender) failed(d access.Delivery, status int, cause error) access.Delivery {
+	now := s.Now()
+	d.Attempts++
+	d.Status, d.Reason = status, cause.Error()
+	if d.Attempts > len(pauses) || status == http.StatusGone {
+		d.DeadAt = now
+		return d
+	}
+	pause := pauses[d.Attempts-1]
+	d.NextAt = now.Add(pause + rand.N(pause/5+1)) // so that many do not come back at one moment
+	return d
+}
+
+// send makes the request. The error is fit for the operator's page: it repeats neither the secret
+// nor the receiver's answer.
+func (s *Sender) send(ctx context.Context, hook access.Webhook, d access.Delivery) (status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, hook.URL, bytes.NewReader(d.Body))
+	if err != nil {
+		return 0, err
+	}
+	if err := sign(q, hook.Secret, d, s.Now()); err != nil {
+		return 0, err
+	}
+	answer, err := s.Client.Do(q)
+	if err != nil {
+		return 0, fmt.Errorf("no answer: %s", reason(err))
+	}
+	defer answer.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer)) // so that the connection can be used again
+	if answer.StatusCode < 200 || answer.StatusCode > 299 {
+		return answer.StatusCode, fmt.Errorf("the receiver answered %d", answer.StatusCode)
+	}
+	return answer.StatusCode, nil
+}
+
+func sign(q *http.Request, secret stage.Secret, d access.Delivery, now time.Time) error {
+	signer, err := standardwebhooks.NewWebhook(secret.Reveal())
+	if err != nil {
+		return err
+	}
+	signature, err := signer.Sign(d.ID, now, d.Body)
+	if err != nil {
+		return err
+	}
+	q.Header.Set("Content-Type", "application/json")
+	q.Header.Set("User-Agent", "Stagedoor-Webhook")
+	q.Header.Set(standardwebhooks.HeaderWebhookID, d.ID)
+	q.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
+	q.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
+	return nil
+}
+
+// reason leaves out the URL, which may hold a secret of the receiver's.
+func reason(err error) string {
+	text := err.Error()
+	if _, cause, ok := strings.Cut(text, `": `); ok {
+		return cause
+	}
+	return text
+}
+
+// A set holds the webhooks that a worker sends to.
+type set struct {
+	mu sync.Mutex
+	m  map[access.WebhookID]bool // guarded by mu
+}
+
+func newSet() *set { return &set{m: map[access.WebhookID]bool{}} }
+
+func (s *set) add(id access.WebhookID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m[id] {
+		return false
+	}
+	s.m[id] = true
+	return true
+}
+
+func (s *set) remove(id access.WebhookID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, id)
+}

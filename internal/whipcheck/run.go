@@ -1,0 +1,97 @@
+package whipcheck
+
+import (
+	"fmt"
+	"net/url"
+	"time"
+
+	"cmp"
+)
+
+// A run is one check of an endpoint under way.
+type run struct {
+	Options
+	endpoint    *url.URL
+	found       map[string]Check
+	unreachable bool
+}
+
+func newRun(o Options, endpoint *url.URL) *run {
+	o.Publish = cmp.Or(o.Publish, DefaultPublish)
+	o.AnswerLimit = cmp.Or(o.AnswerLimit, DefaultAnswerLimit)
+	o.ConnectLimit = cmp.Or(o.ConnectLimit, DefaultConnectLimit)
+	return &run{Options: o, endpoint: endpoint, found: map[string]Check{}}
+}
+
+// set records the result of a check. The first result stays.
+func (r *run) set(id string, result Result, format string, args ...any) {
+	if _, known := r.found[id]; known {
+		return
+	}
+	e := entryOf(id)
+	c := Check{
+		ID: id, Title: e.title, Required: e.required, Result: result,
+		Detail: fmt.Sprintf(format, args...), Source: e.source,
+	}
+	if result == Failed || result == Warned {
+		c.Cure = e.cure
+	}
+	r.found[id] = c
+	if r.Progress != nil {
+		r.Progress(c)
+	}
+}
+
+// pass, warn, fail and skip record a result. fail of a recommendation is a warning.
+func (r *run) pass(id, format string, args ...any) { r.set(id, Passed, format, args...) }
+func (r *run) skip(id, format string, args ...any) { r.set(id, Skipped, format, args...) }
+func (r *run) warn(id, format string, args ...any) { r.set(id, Warned, format, args...) }
+
+func (r *run) fail(id, format string, args ...any) {
+	result := Warned
+	if entryOf(id).required {
+		result = Failed
+	}
+	r.set(id, result, format, args...)
+}
+
+// is records whether a demand is met.
+func (r *run) is(id string, ok bool, format string, args ...any) bool {
+	if ok {
+		r.pass(id, format, args...)
+	} else {
+		r.fail(id, format, args...)
+	}
+	return ok
+}
+
+// rest marks the checks that were not reached. A required one that was not made has not passed.
+func (r *run) rest() {
+	for _, e := range catalog {
+		r.skip(e.id, "Not reached: an earlier check failed.")
+	}
+}
+
+func (r *run) report() Report {
+	report := Report{URL: r.endpoint.String(), OK: true}
+	for _, e := range catalog {
+		c := r.found[e.id]
+		report.Checks = append(report.Checks, c)
+		if c.Required && c.Result != Passed {
+			report.OK = false
+		}
+	}
+	return report
+}
+
+// entryOf panics on an ID that the catalog lacks: that is a mistake in this package.
+func entryOf(id string) entry {
+	for _, e := range catalog {
+		if e.id == id {
+			return e
+		}
+	}
+	panic("whipcheck: the catalog has no check " + id)
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
