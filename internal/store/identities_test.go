@@ -1,0 +1,545 @@
+package store_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func external(subject, name string, groups ...string) access.External {
+	return access.External{
+		Issuer: "https://id.example", Subject: subject, Name: name, Email: strings.ToLower(name) + "@example.com",
+		EmailVerified: true, Claims: map[string][]string{"groups": groups},
+	}
+}
+
+// member signs somebody in with a provider.
+func (h *house) member(subject, name string, groups ...string) access.Principal {
+	h.t.Helper()
+	login, _, err := h.LogInExternal(h.t.Context(), external(subject, name, groups...), home)
+	ok(h.t, err)
+	return login
+}
+
+func TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.scene()
+		first := h.member("1", "Ben")
+		if again := h.member("1", "Benjamin"); again.User.ID != first.User.ID || again.User.Name != "Ben" {
+			t.Errorf("the second sign-in is %+v, want the user of the first", again.User)
+		}
+		t.Log("a name or an address that is the same makes nobody the same")
+		if other := h.member("2", "Ben"); other.User.ID == first.User.ID || other.User.Name != "Ben (2)" {
+			t.Errorf("another subject got %+v", other.User)
+		}
+		if stranger := h.member("3", "Olga"); stranger.User.Role != access.Broadcaster || stranger.User.Name != "Olga (2)" {
+			t.Errorf("who calls himself like the operator got %+v", stranger.User)
+		}
+		if first.User.Invited {
+			t.Error("somebody who signed in counts as invited")
+		}
+		_, _, err := h.LogIn(t.Context(), "Ben", password(""), home)
+		refused(t, err, stage.ErrUnauthorized, "wrong_password")
+	})
+}
+
+func TestALoginOfAProviderEndsByItself(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.operator()
+		h.External.LoginLife = time.Hour
+		_, secret, err := h.LogInExternal(t.Context(), external("1", "Ben"), home)
+		ok(t, err)
+		for range 5 {
+			h.clock.pass(11 * time.Minute)
+			must(h.Authenticate(t.Context(), access.Presented{Login: secret}))(t)
+		}
+		h.clock.pass(6 * time.Minute)
+		_, err = h.Authenticate(t.Context(), access.Presented{Login: secret})
+		if !errors.Is(err, stage.ErrUnauthorized) {
+			t.Errorf("after an hour of use: %v, want a new sign-in", err)
+		}
+	})
+}
+
+func TestWhoMaySignInIsPolicy(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op := h.operator()
+		h.External = access.ExternalPolicy{
+			Domains: []string{"example.com"}, Required: []access.Claim{{Name: "groups", Value: "staff"}},
+			Operators:  []access.Claim{{Name: "groups", Value: "admins"}},
+			Moderators: []access.Claim{{Name: "groups", Value: "mods"}},
+		}
+		unverified, elsewhere := external("4", "Eve", "staff"), external("5", "Eve", "staff")
+		unverified.EmailVerified = false
+		elsewhere.Email = "eve@example.com.evil.example"
+		for name, e := range map[string]access.External{
+			"no claim": external("3", "Eve"), "an address that nobody verified": unverified,
+			"another domain": elsewhere, "no subject": external("", "Eve", "staff"),
+		} {
+			if _, _, err := h.LogInExternal(t.Context(), e, home); err == nil {
+				t.Errorf("%s: signed in", name)
+			}
+		}
+		for groups, want := range map[string]access.Role{
+			"staff": access.Broadcaster, "staff admins": access.Operator, "staff mods": access.Moderator,
+		} {
+			if got := h.member("1", "Ann", strings.Fields(groups)...).User.Role; got != want {
+				t.Errorf("with %s: %s, want %s", groups, got, want)
+			}
+		}
+		t.Log("the last operator stays one, whatever the claims say")
+		h.member("1", "Ann", "staff", "admins")
+		ok(t, h.RemoveUser(t.Context(), h.member("1", "Ann", "staff", "admins"), op.User.ID))
+		if got := h.member("1", "Ann", "staff").User.Role; got != access.Operator {
+			t.Errorf("the only operator became %s", got)
+		}
+	})
+}
+
+func TestRulesGiveAccessAndTakeItAway(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, hall := h.scene()
+		studio := h.studio(op, "studio")
+		before := h.member("1", "Ben", "crew")
+		rule := must(h.PutRule(t.Context(), op, access.Rule{
+			Claim: access.Claim{Name: "groups", Value: "crew"}, Stage: studio,
+			Capabilities: stage.Publish, MaxTTL: time.Hour,
+		}))(t)
+		t.Log("a rule holds for people who are there already, and for nobody else")
+		token := h.issue(before, studio)
+		if left := token.ExpiresAt.Sub(h.clock.now()); left != time.Hour {
+			t.Errorf("the token lives for %v, want an hour", left)
+		}
+		_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: studio})
+		refused(t, err, stage.ErrDenied, "no_grant")
+		_, err = h.Issue(t.Context(), before, access.IssueRequest{Stage: hall})
+		refused(t, err, stage.ErrDenied, "no_grant")
+
+		t.Log("access by hand is another thing")
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: before.User.ID, Stage: hall, Capabilities: stage.Subscribe}))
+
+		t.Log("without the claim the access is gone at the next sign-in, with its open tokens")
+		h.paper.enter(token.Participant)
+		after := h.member("1", "Ben")
+		_, err = h.Issue(t.Context(), after, access.IssueRequest{Stage: studio})
+		refused(t, err, stage.ErrDenied, "no_grant")
+		if !slices.Contains(h.paper.sentAway(), token.Participant.ID) {
+			t.Error("the session of the token goes on")
+		}
+		h.issue(after, hall)
+
+		t.Log("a rule that is changed or removed changes what people have")
+		h.member("1", "Ben", "crew")
+		h.issue(before, studio)
+		rule.Capabilities = stage.Subscribe
+		must(h.PutRule(t.Context(), op, rule))(t)
+		_, err = h.Issue(t.Context(), before, access.IssueRequest{Stage: studio, For: "publish"})
+		refused(t, err, stage.ErrDenied, "no_capability")
+		ok(t, h.RemoveRule(t.Context(), op, rule.ID))
+		_, err = h.Issue(t.Context(), before, access.IssueRequest{Stage: studio})
+		refused(t, err, stage.ErrDenied, "no_grant")
+		refused(t, h.RemoveRule(t.Context(), op, rule.ID), stage.ErrNotFound, "")
+		_, err = h.PutRule(t.Context(), ana, rule)
+		refused(t, err, stage.ErrDenied, "denied")
+	})
+}
+
+func TestARuleGivesAStageOfOnesOwn(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, _ := h.scene()
+		h.studio(op, "Ben's stage")
+		must(h.PutRule(t.Context(), op, access.Rule{
+			Own: "{name}'s stage", Capabilities: stage.Publish | stage.Subscribe,
+		}))(t)
+		own := func(who access.Principal) string {
+			stages := must(h.Stages(t.Context(), who))(t)
+			names := []string{}
+			for _, s := range stages {
+				names = append(names, s.Stage.Name)
+			}
+			return strings.Join(names, ", ")
+		}
+		if got := own(ana); got != "Ana's stage, main" {
+			t.Errorf("Ana, who was there, enters %q", got)
+		}
+		h.member("1", "Ben")
+		if got := own(h.member("1", "Ben")); got != "Ben's stage (2)" {
+			t.Errorf("Ben, twice signed in, enters %q, want one stage with a free name", got)
+		}
+		for _, bad := range []access.Rule{
+			{Own: "stage", Capabilities: stage.Publish}, {Capabilities: stage.Publish}, {Own: "{name}"},
+			{Own: "{name}", Claim: access.Claim{Name: "groups"}, Capabilities: stage.Publish},
+		} {
+			_, err := h.PutRule(t.Context(), op, bad)
+			refused(t, err, stage.ErrInvalid, "")
+		}
+	})
+}
+
+func TestSignInWithACode(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, _ := h.scene()
+		dock := access.Client{Address: "198.51.100.7", Agent: "OBS"}
+		request, secret, err := h.BeginDevice(t.Context(), dock)
+		ok(t, err)
+		_, _, err = h.FinishDevice(t.Context(), secret, dock)
+		refused(t, err, stage.ErrInvalid, "authorization_pending")
+
+		t.Log("people type codes as they like, and see which dock asks")
+		typed := " " + strings.ToLower(request.UserCode)
+		if seen := must(h.Device(t.Context(), ana, typed))(t); seen.Client != dock {
+			t.Errorf("the person sees %+v", seen)
+		}
+		ok(t, h.ApproveDevice(t.Context(), ana, typed))
+		refused(t, h.ApproveDevice(t.Context(), op, typed), stage.ErrNotFound, "bad_code")
+		login, cookie, err := h.FinishDevice(t.Context(), secret, dock)
+		ok(t, err)
+		if login.User.ID != ana.User.ID || must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t).User.ID != ana.User.ID {
+			t.Errorf("the dock is %+v, want Ana", login.User)
+		}
+		_, _, err = h.FinishDevice(t.Context(), secret, dock)
+		refused(t, err, stage.ErrDenied, "access_denied")
+
+		t.Log("the code itself, which others may have seen, signs nobody in")
+		request, secret, err = h.BeginDevice(t.Context(), dock)
+		ok(t, err)
+		_, _, err = h.FinishDevice(t.Context(), stage.NewSecret(request.UserCode), dock)
+		refused(t, err, stage.ErrDenied, "access_denied")
+		ok(t, h.DenyDevice(t.Context(), ana, request.UserCode))
+		_, _, err = h.FinishDevice(t.Context(), secret, dock)
+		refused(t, err, stage.ErrDenied, "access_denied")
+
+		t.Log("ten minutes")
+		request, secret, err = h.BeginDevice(t.Context(), dock)
+		ok(t, err)
+		h.clock.pass(10 * time.Minute)
+		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrNotFound, "bad_code")
+		_, _, err = h.FinishDevice(t.Context(), secret, dock)
+		refused(t, err, stage.ErrInvalid, "expired_token")
+	})
+}
+
+func TestGuessingCodesIsSlow(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, _ := h.scene()
+		request, _, err := h.BeginDevice(t.Context(), home)
+		ok(t, err)
+		codes := tally(race(50, func(int) error {
+			return h.ApproveDevice(t.Context(), ana, "BBBB-BBBB")
+		}))
+		if codes["bad_code"] > 6 || codes["too_many_attempts"] < 44 {
+			t.Errorf("50 guesses: %v", codes)
+		}
+		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrTooMany, "too_many_attempts")
+
+		t.Log("an address has so many docks that wait")
+		last := error(nil)
+		for range 30 {
+			if _, _, err := h.BeginDevice(t.Context(), home); err != nil {
+				last = err
+			}
+		}
+		refused(t, last, stage.ErrTooMany, "too_many_codes")
+		_, _, err = h.BeginDevice(t.Context(), access.Client{Address: "203.0.113.9"})
+		ok(t, err)
+	})
+}
+
+func TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, _ := h.scene()
+		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, 10*time.Minute)
+		ok(t, err)
+		counts := tally(race(8, func(int) error {
+			_, _, err := h.Enrol(t.Context(), code, home)
+			return err
+		}))
+		if counts[""] != 1 || counts["bad_code"] != 7 {
+			t.Errorf("8 docks with one code: %v", counts)
+		}
+		_, _, err = h.NewEnrolment(t.Context(), ana, op.User.ID, time.Minute)
+		refused(t, err, stage.ErrDenied, "denied")
+		old, _, err := h.NewEnrolment(t.Context(), op, ana.User.ID, 24*time.Hour)
+		ok(t, err)
+		h.clock.pass(time.Hour)
+		for _, bad := range []stage.Secret{old, stage.NewSecret("guessed"), {}} {
+			_, _, err := h.Enrol(t.Context(), bad, home)
+			refused(t, err, stage.ErrUnauthorized, "bad_code")
+		}
+	})
+}
+
+func TestASuspendedUserIsOut(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		login, cookie, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		ok(t, err)
+		_, key, err := h.CreateAccessKey(t.Context(), login, "script")
+		ok(t, err)
+		token := h.issue(ana, arn)
+		h.paper.enter(token.Participant)
+		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+		ok(t, err)
+
+		refused(t, h.SuspendUser(t.Context(), op, op.User.ID, ""), stage.ErrInvalid, "")
+		refused(t, h.SuspendUser(t.Context(), ana, op.User.ID, ""), stage.ErrDenied, "denied")
+		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "unpaid"))
+		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "twice is once"))
+
+		if !slices.Contains(h.paper.sentAway(), token.Participant.ID) {
+			t.Error("the broadcast goes on")
+		}
+		for name, try := range map[string]func() error{
+			"cookie":   func() error { _, err := h.Authenticate(t.Context(), access.Presented{Login: cookie}); return err },
+			"key":      func() error { _, err := h.Authenticate(t.Context(), access.Presented{Bearer: key}); return err },
+			"password": func() error { _, _, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home); return err },
+			"code":     func() error { _, _, err := h.Enrol(t.Context(), code, home); return err },
+			"token":    func() error { _, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn}); return err },
+			"bearer":   func() error { _, err := h.Verify(t.Context(), token.Secret); return err },
+		} {
+			if try() == nil {
+				t.Errorf("the %s is good", name)
+			}
+		}
+		ok(t, h.RestoreUser(t.Context(), op, ana.User.ID))
+		must(h.Authenticate(t.Context(), access.Presented{Bearer: key}))(t)
+		_, _, err = h.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		ok(t, err)
+		if _, err := h.Verify(t.Context(), token.Secret); err == nil {
+			t.Error("the revoked token is good again")
+		}
+	})
+}
+
+func TestAPIKeysHaveScopes(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		made, secret, err := h.CreateAPIKey(t.Context(), op, "studio page", []access.Scope{access.ScopeUsers}, time.Hour)
+		ok(t, err)
+		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		_, err = h.ListUsers(t.Context(), key, access.UserFilter{}, access.Page{})
+		ok(t, err)
+		_, err = h.AddLocalStage(t.Context(), key, "other")
+		refused(t, err, stage.ErrDenied, "scope")
+		_, err = h.Issue(t.Context(), key, access.IssueRequest{Stage: arn})
+		refused(t, err, stage.ErrDenied, "scope")
+		t.Log("no key makes keys")
+		_, _, err = h.CreateAPIKey(t.Context(), key, "more", nil, 0)
+		refused(t, err, stage.ErrDenied, "scope")
+		_, _, err = h.CreateAPIKey(t.Context(), ana, "mine", nil, 0)
+		refused(t, err, stage.ErrDenied, "denied")
+		_, _, err = h.CreateAPIKey(t.Context(), op, "bad", []access.Scope{"everything"}, 0)
+		refused(t, err, stage.ErrInvalid, "")
+
+		t.Log("it outlives its operator's login, not its own end")
+		if keys := must(h.APIKeys(t.Context(), op))(t); len(keys) != 1 || keys[0].CreatedBy != "Olga" {
+			t.Errorf("the keys are %+v", keys)
+		}
+		h.clock.pass(time.Hour)
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
+		refused(t, err, stage.ErrUnauthorized, "unauthorized")
+		_, secret, err = h.CreateAPIKey(t.Context(), op, "for ever", nil, 0)
+		ok(t, err)
+		ok(t, h.RevokeAPIKey(t.Context(), op, must(h.APIKeys(t.Context(), op))(t)[1].ID))
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
+		refused(t, err, stage.ErrUnauthorized, "unauthorized")
+		refused(t, h.RevokeAPIKey(t.Context(), op, made.ID+"x"), stage.ErrNotFound, "")
+	})
+}
+
+func TestADockLinkRegistersAPerson(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, _, arn := h.scene()
+		_, secret, err := h.CreateAPIKey(t.Context(), op, "studio page", []access.Scope{access.ScopeUsers}, 0)
+		ok(t, err)
+		app := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		link := func(id, name string, can stage.Capabilities) access.DockLink {
+			return must(h.CreateDockLink(t.Context(), app, access.DockLinkRequest{
+				ExternalID: id, Name: name, Grants: []access.Grant{{Stage: arn, Capabilities: can}},
+			}))(t)
+		}
+		one := link("u-1", "Kim", stage.Publish)
+		login, _, err := h.Enrol(t.Context(), one.Code, home)
+		ok(t, err)
+		h.issue(login, arn)
+		two := link("u-1", "Kimberly", stage.Subscribe)
+		if two.User.ID != one.User.ID || two.User.Name != "Kimberly" {
+			t.Errorf("the second link is for %+v, want the same user under the new name", two.User)
+		}
+		_, err = h.Issue(t.Context(), login, access.IssueRequest{Stage: arn, For: "publish"})
+		refused(t, err, stage.ErrDenied, "no_capability")
+		ok(t, h.SuspendUser(t.Context(), op, one.User.ID, ""))
+		_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{ExternalID: "u-1", Name: "Kim"})
+		refused(t, err, stage.ErrDenied, "suspended")
+		_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{Name: "Kim"})
+		refused(t, err, stage.ErrInvalid, "")
+		_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{
+			ExternalID: "u-2", Name: "Lee", Grants: []access.Grant{{Stage: stage.LocalARN("missing0000")}},
+		})
+		refused(t, err, stage.ErrNotFound, "")
+		_, err = h.CreateDockLink(t.Context(), login, access.DockLinkRequest{ExternalID: "u-3", Name: "Eve"})
+		refused(t, err, stage.ErrDenied, "denied")
+	})
+}
+
+func TestModeratorsKickWhereTheyHaveAccess(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, hall := h.scene()
+		other := h.studio(op, "other")
+		_, code, _, err := h.AddUser(t.Context(), op, "Mo", access.Moderator)
+		ok(t, err)
+		mo, _, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
+		ok(t, err)
+		token := h.issue(ana, hall)
+		h.paper.enter(token.Participant)
+		refused(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, ""), stage.ErrDenied, "no_grant")
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: mo.User.ID, Stage: hall, Capabilities: stage.Subscribe}))
+		refused(t, h.Kick(t.Context(), mo, other, token.Participant.ID, ""), stage.ErrDenied, "no_grant")
+		refused(t, h.Kick(t.Context(), ana, hall, token.Participant.ID, ""), stage.ErrDenied, "denied")
+		h.clock.pass(time.Second)
+		ok(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, "time is up"))
+
+		t.Log("a moderator reads the trail of that stage, and no other")
+		trail := must(h.Audit(t.Context(), mo, access.AuditFilter{Stage: hall}, access.Page{}))(t)
+		if e := trail.Items[0]; e.Action != access.ActionKicked || e.ActorName != "Mo" || e.Detail != "time is up" || e.TargetName != "Ana" {
+			t.Errorf("the newest entry is %+v", e)
+		}
+		for _, f := range []access.AuditFilter{{}, {Stage: other}} {
+			if _, err := h.Audit(t.Context(), mo, f, access.Page{}); err == nil {
+				t.Errorf("a moderator reads %+v", f)
+			}
+		}
+	})
+}
+
+func TestTheTrailSaysWhoDidWhat(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		op.From = access.Client{Address: "203.0.113.5", Agent: "Firefox"}
+		_, _, err := h.LogIn(t.Context(), "Ana", password("a wrong password"), home)
+		refused(t, err, stage.ErrUnauthorized, "wrong_password")
+		ok(t, h.Revoke(t.Context(), op, h.issue(ana, arn).Participant.ID))
+		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
+		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "unpaid"))
+		ok(t, h.RemoveUser(t.Context(), op, ana.User.ID))
+
+		all := must(h.Audit(t.Context(), op, access.AuditFilter{}, access.Page{Limit: 100}))(t)
+		actions := map[access.Action]int{}
+		for _, e := range all.Items {
+			actions[e.Action]++
+			if text := e.Detail + e.TargetName + e.Target; strings.Contains(text, goodPassword) || strings.Contains(text, "a wrong password") {
+				t.Errorf("an entry holds a password: %+v", e)
+			}
+		}
+		for _, want := range []access.Action{
+			access.ActionUserCreated, access.ActionStageCreated, access.ActionAccessGiven, access.ActionAccessRemoved,
+			access.ActionLoginFailed, access.ActionTokenRevoked, access.ActionUserSuspended, access.ActionUserRemoved,
+		} {
+			if actions[want] == 0 {
+				t.Errorf("the trail has no %s: %v", want, actions)
+			}
+		}
+		about := must(h.Audit(t.Context(), op, access.AuditFilter{Target: string(ana.User.ID), Action: access.ActionUserSuspended}, access.Page{}))(t)
+		if len(about.Items) != 1 || about.Items[0].Address != "203.0.113.5" || about.Items[0].Detail != "unpaid" || about.Items[0].Credential != access.KindLogin {
+			t.Errorf("about Ana: %+v", about.Items)
+		}
+
+		t.Log("pages follow on each other")
+		seen, p := []string{}, access.Page{Limit: 3}
+		for {
+			page := must(h.Audit(t.Context(), op, access.AuditFilter{}, p))(t)
+			for _, e := range page.Items {
+				seen = append(seen, e.ID)
+			}
+			if page.Next == "" {
+				break
+			}
+			p.After = page.Next
+		}
+		if len(seen) != len(all.Items) {
+			t.Errorf("page by page there are %d entries, at once %d", len(seen), len(all.Items))
+		}
+
+		t.Log("old entries are pruned")
+		h.clock.pass(366 * 24 * time.Hour)
+		ok(t, h.Prune(t.Context()))
+		if left := must(h.Audit(t.Context(), op, access.AuditFilter{}, access.Page{}))(t); len(left.Items) != 0 {
+			t.Errorf("%d entries are left after a year", len(left.Items))
+		}
+	})
+}
+
+func TestMessagesAreQueuedForWebhooks(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		rung := 0
+		h.Queued = func() { rung++ }
+		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in", []string{
+			access.MessageUserSuspended, access.MessageTokenIssued, access.MessageTokenRevoked, access.MessageParticipantEnded,
+		}))(t)
+		if !strings.HasPrefix(hook.Secret.Reveal(), "whsec_") {
+			t.Error("the secret is not of the form that Standard Webhooks has")
+		}
+		if listed := must(h.Webhooks(t.Context(), op))(t); len(listed) != 1 || !listed[0].Secret.Empty() {
+			t.Errorf("the list is %+v, want one without its secret", listed)
+		}
+		h.clock.pass(5 * time.Second) // which types are asked for is believed for a moment
+		token := h.issue(ana, arn)
+		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: token.Participant.ID, Stage: arn}))(t)
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded, Participant: token.Participant.ID, Stage: arn, Code: "left"}))(t)
+		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, ""))
+		must(h.TestWebhook(t.Context(), op, hook.ID))(t)
+
+		now := h.clock.now()
+		due := must(h.store.ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute), 10))(t)
+		types := []string{}
+		for _, d := range due {
+			types = append(types, d.Type)
+			if !strings.Contains(string(d.Body), `"type":"`+d.Type+`"`) || strings.Contains(string(d.Body), token.Secret.Reveal()) {
+				t.Errorf("the body is %s", d.Body)
+			}
+		}
+		slices.Sort(types)
+		want := []string{"participant.ended", "token.issued", "token.revoked", "user.suspended", "webhook.test"}
+		if !slices.Equal(types, want) {
+			t.Errorf("queued: %v, want %v", types, want)
+		}
+		if rung == 0 {
+			t.Error("the sender was not woken")
+		}
+
+		t.Log("what one replica claims no other gets, until the claim is over")
+		if more := must(h.replica().store.ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute), 10))(t); len(more) != 0 {
+			t.Errorf("another replica got %d", len(more))
+		}
+		if again := must(h.store.ClaimDeliveries(t.Context(), hook.ID, now.Add(time.Minute), now.Add(2*time.Minute), 10))(t); len(again) != 5 {
+			t.Errorf("after the claim there are %d due, want 5", len(again))
+		}
+
+		t.Log("the dead are listed, and sent again on demand")
+		dead := due[0]
+		dead.DeadAt, dead.Reason, dead.Attempts = now, "the receiver answered 500", 11
+		ok(t, h.store.PutDelivery(t.Context(), dead))
+		if list := must(h.DeadDeliveries(t.Context(), op, hook.ID))(t); len(list) != 1 || list[0].Reason != dead.Reason {
+			t.Errorf("the dead are %+v", list)
+		}
+		if n := must(h.ReplayDeliveries(t.Context(), op, hook.ID, dead.ID))(t); n != 1 {
+			t.Errorf("%d are sent again", n)
+		}
+		refused(t, h.DeleteWebhook(t.Context(), ana, hook.ID), stage.ErrDenied, "denied")
+		ok(t, h.DeleteWebhook(t.Context(), op, hook.ID))
+		refused(t, h.DeleteWebhook(t.Context(), op, hook.ID), stage.ErrNotFound, "")
+		for _, bad := range []string{"", "hooks.example", "ftp://hooks.example", "https://user:pass@hooks.example"} {
+			_, err := h.CreateWebhook(t.Context(), op, bad, []string{access.MessageUserCreated})
+			refused(t, err, stage.ErrInvalid, "")
+		}
+		_, err := h.CreateWebhook(t.Context(), op, "https://hooks.example", []string{"everything"})
+		refused(t, err, stage.ErrInvalid, "")
+	})
+}
