@@ -243,7 +243,9 @@ func (h *house) studio(by access.Principal, name string) stage.ARN {
 // grant lets somebody enter.
 func (h *house) grant(by access.Principal, who access.Principal, arn stage.ARN, can stage.Capabilities) {
 	h.t.Helper()
-	ok(h.t, h.SetGrant(h.t.Context(), by, access.Grant{User: who.User.ID, Stage: arn, Capabilities: can}))
+	ok(h.t, h.SetGrant(h.t.Context(), by, access.Grant{
+		User: who.User.ID, Stage: arn, Capabilities: can, MaxTTL: stage.MaxTTL,
+	}))
 }
 
 // scene is the usual one: an operator, a broadcaster with all of a grant, a stage.

@@ -622,7 +622,7 @@ func TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
 		}
 		long, short := issue(14*24*time.Hour), issue(time.Hour)
 		h.paper.enter(long)
-		grant := access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish | stage.Subscribe}
+		grant := access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish | stage.Subscribe, MaxTTL: stage.MaxTTL}
 		ok(t, h.SetGrant(t.Context(), op, grant))
 		ok(t, h.MayStay(t.Context(), long)) // nothing has changed
 
@@ -632,6 +632,16 @@ func TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
 		ok(t, h.MayStay(t.Context(), short))
 		if away := h.paper.sentAway(); len(away) != 1 || away[0] != long.ID {
 			t.Errorf("sent away: got %v, want %v", away, long.ID)
+		}
+	})
+}
+
+func TestAGrantWithoutALifeHasTheDefault(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish}))
+		if got := must(h.Stages(t.Context(), ana))(t); got[0].MaxTTL != stage.DefaultTTL {
+			t.Errorf("longest life of a token: got %v, want %v", got[0].MaxTTL, stage.DefaultTTL)
 		}
 	})
 }
