@@ -2,6 +2,7 @@
 package stagedoor_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -204,4 +205,20 @@ func within(name string, list []string) bool {
 func standard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".")
+}
+
+// TestOnlyTheCommandLineActsAsIt: a request has a principal of its own, whatever it does.
+func TestOnlyTheCommandLineActsAsIt(t *testing.T) {
+	t.Parallel()
+	commands := []string{"internal/app/directory.go", "internal/app/stages.go", "internal/app/tokens.go", "internal/app/users.go"}
+	tree(t, func(path string, text []byte) {
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || slices.Contains(commands, path) {
+			return
+		}
+		for _, borrowed := range []string{"access.CommandLine", "access.KindCommandLine"} {
+			if bytes.Contains(text, []byte(borrowed)) {
+				t.Errorf("%s uses %s: add a narrow method with a rule of its own to access", path, borrowed)
+			}
+		}
+	})
 }

@@ -1,6 +1,11 @@
 package access
 
-import "github.com/stagedoor/stagedoor/internal/stage"
+import (
+	"context"
+	"errors"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
 
 // Moderates reports whether a principal on a stage moderates its chat: an operator, and a broadcaster who may publish
 // there. A token does not moderate: it may be in a program's hands.
@@ -39,6 +44,18 @@ func (p Principal) MayMute(person User) error {
 		return stage.Errorf(stage.ErrDenied, "An operator cannot be muted.")
 	}
 	return nil
+}
+
+// MuteTarget finds the user whom a moderator mutes or unmutes. For a guest, who has no account, it returns the ID alone.
+func (c *Control) MuteTarget(ctx context.Context, who Principal, id UserID) (User, error) {
+	if err := who.MayModerate(); err != nil {
+		return User{}, err
+	}
+	account, err := accountOf(ctx, c.Store, id)
+	if errors.Is(err, stage.ErrNotFound) {
+		return User{ID: id}, nil
+	}
+	return account.User, err
 }
 
 // MayRemove returns why a principal may not remove a message of that author, or nil: a moderator removes any message,

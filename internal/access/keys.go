@@ -26,6 +26,7 @@ type ViewKey struct {
 	ID         string
 	Stage      stage.ARN
 	View       stage.View
+	Shown      string // the name of the user whom it shows; empty for a layout, and for a guest
 	Owner      User
 	CreatedAt  time.Time
 	LastUsedAt time.Time
@@ -150,7 +151,30 @@ func (c *Control) CreateViewKey(ctx context.Context, who Principal, arn stage.AR
 		return ViewKey{}, stage.Secret{}, err
 	}
 	cred, secret, err := c.newKey(ctx, who, viewKeyPrefix, Credential{Kind: KindViewKey, Stage: arn, View: string(view)})
-	return viewKeyOf(cred, who.User), secret, err
+	if err != nil {
+		return ViewKey{}, stage.Secret{}, err
+	}
+	keys := []ViewKey{viewKeyOf(cred, who.User)}
+	err = c.nameShown(ctx, keys)
+	return keys[0], secret, err
+}
+
+// nameShown fills in the names of the users whom keys show.
+func (c *Control) nameShown(ctx context.Context, keys []ViewKey) error {
+	var ids []UserID
+	for _, k := range keys {
+		if id := UserID(k.View); plainID(id) {
+			ids = append(ids, id)
+		}
+	}
+	names, err := c.Store.Names(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	for i := range keys {
+		keys[i].Shown = names[UserID(keys[i].View)]
+	}
+	return nil
 }
 
 func (c *Control) maySubscribe(ctx context.Context, who UserID, arn stage.ARN) error {
@@ -176,7 +200,10 @@ func (c *Control) ViewKeys(ctx context.Context, who Principal) ([]ViewKey, error
 	for _, cred := range creds {
 		keys = append(keys, viewKeyOf(cred, who.User))
 	}
-	return keys, err
+	if err != nil {
+		return nil, err
+	}
+	return keys, c.nameShown(ctx, keys)
 }
 
 // RevokeViewKey ends one's own key and what it shows.

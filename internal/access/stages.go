@@ -77,11 +77,36 @@ func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
 	return record, notFoundIs(err, noSuch("stage"))
 }
 
+// Endpoints lists the endpoints of all stages, each pair once. They are no secret: the Content-Security-Policy of pages
+// that join stages names their origins.
+func (c *Control) Endpoints(ctx context.Context) ([]stage.Endpoints, error) {
+	return c.Store.Endpoints(ctx)
+}
+
+// AllStages lists every stage, for the server itself: it decides nothing about a request.
+func (c *Control) AllStages(ctx context.Context) ([]StageRecord, error) { return c.Store.Stages(ctx) }
+
+// FirstStage gives a database without stages its first one.
+func (c *Control) FirstStage(ctx context.Context, name string) error {
+	all, err := c.Store.Stages(ctx)
+	if err != nil || len(all) > 0 {
+		return err
+	}
+	if _, err = c.addLocalStage(ctx, CommandLine(), name); errors.Is(err, stage.ErrConflict) {
+		return nil // another replica was faster
+	}
+	return err
+}
+
 // AddLocalStage makes a stage that Stagedoor serves itself. Two local stages do not share a name.
 func (c *Control) AddLocalStage(ctx context.Context, by Principal, name string) (stage.Stage, error) {
 	if err := by.Require(ScopeStages); err != nil {
 		return stage.Stage{}, err
 	}
+	return c.addLocalStage(ctx, by, name)
+}
+
+func (c *Control) addLocalStage(ctx context.Context, by Principal, name string) (stage.Stage, error) {
 	name, err := cleanName(name)
 	if err != nil {
 		return stage.Stage{}, err

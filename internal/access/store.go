@@ -23,6 +23,8 @@ type Store interface {
 	// Operators lists the accounts with that role.
 	Operators(ctx context.Context) ([]Account, error)
 	Account(ctx context.Context, id UserID) (Account, error)
+	// Names returns the names of those accounts that exist among these IDs.
+	Names(ctx context.Context, ids ...UserID) (map[UserID]string, error)
 	AccountNamed(ctx context.Context, key string) (Account, error)
 	// PutAccount adds an account, or replaces its name, role and password. It answers stage.ErrConflict when another account has that key.
 	PutAccount(ctx context.Context, a Account) error
@@ -44,6 +46,8 @@ type Store interface {
 	Stage(ctx context.Context, arn stage.ARN) (StageRecord, error)
 	// StageNamed finds a local stage by the key of its name.
 	StageNamed(ctx context.Context, key string) (StageRecord, error)
+	// Endpoints lists the endpoints of all stages, each pair once.
+	Endpoints(ctx context.Context) ([]stage.Endpoints, error)
 	// PutStage adds or replaces a stage. It answers stage.ErrConflict when another one has that key.
 	PutStage(ctx context.Context, s StageRecord) error
 	// ListStages lists by name; the filter's query is a key.

@@ -30,7 +30,7 @@ func withControl(
 	control := &access.Control{
 		Store: db, Now: time.Now, Passwords: newPasswords(), Moderator: nobody{},
 	}
-	if err := firstStage(ctx, control); err != nil {
+	if err := control.FirstStage(ctx, "main"); err != nil {
 		return err
 	}
 	return do(control)

@@ -51,7 +51,7 @@ func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer s.close()
-	if err := firstStage(ctx, s.control); err != nil {
+	if err := s.control.FirstStage(ctx, "main"); err != nil {
 		return err
 	}
 	if err := s.settle(ctx); err != nil {
@@ -197,18 +197,6 @@ func (s *server) greet(ctx context.Context, p *process) error {
 	}
 	fmt.Fprintln(p.out, "Stop with Ctrl+C.")
 	return nil
-}
-
-// firstStage gives a new database its stage "main".
-func firstStage(ctx context.Context, c *access.Control) error {
-	known, err := c.Stages(ctx, access.CommandLine())
-	if err != nil || len(known) > 0 {
-		return err
-	}
-	if _, err = c.AddLocalStage(ctx, access.CommandLine(), "main"); errors.Is(err, stage.ErrConflict) {
-		return nil // another replica was faster
-	}
-	return err
 }
 
 // run serves until ctx ends or a part fails. Sessions end first, so that their last events are still stored.

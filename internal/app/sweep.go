@@ -15,29 +15,29 @@ import (
 // sweep takes over what another process changed, another replica or `stagedoor users remove`: the limits of stages, and
 // revocations, which end live sessions.
 func (s *server) sweep(ctx context.Context) error {
-	stages, err := s.control.Stages(ctx, access.CommandLine())
+	stages, err := s.control.AllStages(ctx)
 	if err != nil {
 		return err
 	}
 	s.noticeStages(stages)
 	limits := map[stage.ARN]access.Limits{}
-	for _, a := range stages {
-		limits[a.Stage.ARN] = a.Limits
+	for _, record := range stages {
+		limits[record.ARN] = record.Limits
 	}
 	s.limits.Store(&limits)
-	for _, a := range stages {
-		if a.Stage.ARN.Local() {
-			err = errors.Join(err, s.sweepStage(ctx, a.Stage.ARN))
+	for arn := range limits {
+		if arn.Local() {
+			err = errors.Join(err, s.sweepStage(ctx, arn))
 		}
 	}
 	return err
 }
 
 // noticeStages makes event streams read the stages again that another process changed.
-func (s *server) noticeStages(stages []access.StageAccess) {
+func (s *server) noticeStages(stages []access.StageRecord) {
 	h := fnv.New64a()
-	for _, a := range stages {
-		fmt.Fprintf(h, "%q %q %v\n", a.Stage.ARN, a.Stage.Name, a.Limits)
+	for _, record := range stages {
+		fmt.Fprintf(h, "%q %q %v\n", record.ARN, record.Name, record.Limits)
 	}
 	if s.swept != h.Sum64() {
 		s.swept = h.Sum64()

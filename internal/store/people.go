@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -37,6 +38,28 @@ func (q queries) Operators(ctx context.Context) ([]access.Account, error) {
 // Account implements access.Store.
 func (q queries) Account(ctx context.Context, id access.UserID) (access.Account, error) {
 	return first(ctx, q, scanAccount, "SELECT "+accountColumns+" FROM users u WHERE u.id = $1", string(id))
+}
+
+// Names implements access.Store.
+func (q queries) Names(ctx context.Context, ids ...access.UserID) (map[access.UserID]string, error) {
+	names := map[access.UserID]string{}
+	scan := func(r row) (u access.User, err error) { return u, r.Scan(&u.ID, &u.Name) }
+	for some := range slices.Chunk(ids, grantsAtOnce) {
+		var args arguments
+		var places []string
+		for _, id := range some {
+			places = append(places, args.place(string(id)))
+		}
+		found, err := list(ctx, q, scan,
+			"SELECT id, name FROM users WHERE id IN ("+strings.Join(places, ", ")+")", args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range found {
+			names[u.ID] = u.Name
+		}
+	}
+	return names, nil
 }
 
 // AccountNamed implements access.Store.

@@ -449,3 +449,49 @@ func TestAnOperatorsKeyIsNoOperator(t *testing.T) {
 		ok(t, h.Revoke(t.Context(), key, own))
 	})
 }
+
+func TestMuteTarget(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op, ana, arn := h.scene()
+		host := must(h.OnStage(t.Context(), ana, arn))(t)
+		if got := must(h.MuteTarget(t.Context(), host, op.User.ID))(t); got.Name != "Olga" || got.Role != access.Operator {
+			t.Errorf("an account: got %+v, want the operator Olga", got)
+		}
+		for _, guest := range []access.UserID{"guest-7", "Bea <b>Müller</b>", "\x00"} {
+			if got := must(h.MuteTarget(t.Context(), host, guest))(t); got != (access.User{ID: guest}) {
+				t.Errorf("a guest: got %+v, want the ID alone", got)
+			}
+		}
+		h.grant(op, ana, arn, stage.Subscribe)
+		_, err := h.MuteTarget(t.Context(), must(h.OnStage(t.Context(), ana, arn))(t), op.User.ID)
+		refused(t, err, stage.ErrDenied, "no_moderator")
+	})
+}
+
+func TestTheFirstStage(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		other := h.replica()
+		for _, err := range race(4, func(i int) error { return []*house{h, other}[i%2].FirstStage(t.Context(), "main") }) {
+			ok(t, err)
+		}
+		ok(t, h.FirstStage(t.Context(), "another"))
+		all := must(h.AllStages(t.Context()))(t)
+		if len(all) != 1 || !all[0].ARN.Local() || all[0].Name != "main" || all[0].Limits != access.DefaultLimits() {
+			t.Errorf("stages: got %+v, want the local stage main with the default limits", all)
+		}
+	})
+}
+
+func TestEndpoints(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		op := h.operator()
+		same := stage.Endpoints{WHIP: "https://a.global-bm.whip.live-video.net", Events: "wss://global.events.live-video.net"}
+		for _, id := range []string{"one", "two"} {
+			arn := stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/" + id)
+			ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: arn, Name: id, Endpoints: same}))
+		}
+		if got := must(h.Endpoints(t.Context()))(t); len(got) != 1 || got[0] != same {
+			t.Errorf("Endpoints: got %+v, want %+v once", got, same)
+		}
+	})
+}

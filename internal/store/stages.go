@@ -40,6 +40,13 @@ func (q queries) StageNamed(ctx context.Context, key string) (access.StageRecord
 	return first(ctx, q, scanStage, "SELECT "+stageColumns+" FROM stages s WHERE s.name_key = $1", key)
 }
 
+// Endpoints implements access.Store.
+func (q queries) Endpoints(ctx context.Context) ([]stage.Endpoints, error) {
+	scan := func(r row) (e stage.Endpoints, err error) { return e, r.Scan(&e.WHIP, &e.Events) }
+	return list(ctx, q, scan, `SELECT DISTINCT whip_endpoint, events_endpoint FROM stages
+		WHERE removed_at IS NULL ORDER BY whip_endpoint, events_endpoint`)
+}
+
 // PutStage implements access.Store.
 func (q queries) PutStage(ctx context.Context, s access.StageRecord) error {
 	return q.do(ctx, `

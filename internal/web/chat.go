@@ -58,23 +58,15 @@ func (s *Server) removeMessage(r *http.Request, who access.Principal) (any, erro
 }
 
 func (s *Server) mutePerson(r *http.Request, who access.Principal) (any, error) {
-	person := access.User{ID: access.UserID(r.PathValue("user"))}
-	people, err := s.Control.Users(r.Context(), access.CommandLine())
+	person, err := s.Control.MuteTarget(r.Context(), who, access.UserID(r.PathValue("user")))
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range people {
-		if p.ID == person.ID {
-			person = p.User
-		}
-	}
 	on := r.Method == http.MethodPut
-	may := who.MayModerate()
 	if on {
-		may = who.MayMute(person)
-	}
-	if may != nil {
-		return nil, may
+		if err := who.MayMute(person); err != nil {
+			return nil, err
+		}
 	}
 	present := s.present(r.Context(), stageARN(r))
 	return nil, s.Chat.Mute(r.Context(), stageARN(r), Person{ID: person.ID, Name: person.Name}, on, present)

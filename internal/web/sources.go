@@ -52,13 +52,13 @@ func (s *Server) stagePolicy(ctx context.Context) string {
 
 // stageOrigins lists the endpoints that are neither ours nor below awsHosts.
 func (s *Server) stageOrigins(ctx context.Context) []string {
-	stages, err := s.Control.Stages(ctx, access.CommandLine())
+	all, err := s.Control.Endpoints(ctx)
 	if err != nil {
-		s.Log.Warn("the stages' endpoints cannot be read", "err", err)
+		s.Log.Warn("read the stages' endpoints", "err", err)
 	}
 	origins := map[string]bool{}
-	for _, a := range stages {
-		for _, endpoint := range []string{a.Stage.Endpoints.WHIP, a.Stage.Endpoints.Events} {
+	for _, endpoints := range all {
+		for _, endpoint := range []string{endpoints.WHIP, endpoints.Events} {
 			if origin := originOf(endpoint); origin != "" && !strings.HasSuffix(origin, ".live-video.net") {
 				origins[origin] = true
 			}

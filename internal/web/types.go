@@ -332,8 +332,11 @@ func accessKey(k access.AccessKey) AccessKey {
 	return AccessKey{ID: k.ID, Name: k.Name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt)}
 }
 
-func view(k access.ViewKey, name string) View {
-	return View{ID: k.ID, Stage: k.Stage, View: string(k.View), Name: name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt)}
+func view(k access.ViewKey) View {
+	return View{
+		ID: k.ID, Stage: k.Stage, View: string(k.View), Name: k.Shown,
+		CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt),
+	}
 }
 
 func mustJSON(v any) []byte {

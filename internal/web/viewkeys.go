@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -14,28 +13,11 @@ func (s *Server) listViews(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := s.namesOf(r.Context(), keys)
-	if err != nil {
-		return nil, err
-	}
 	out := Views{Views: []View{}}
 	for _, k := range keys {
-		out.Views = append(out.Views, view(k, names[string(k.View)]))
+		out.Views = append(out.Views, view(k))
 	}
 	return out, nil
-}
-
-// namesOf finds what people are called whom keys show, on the stage or not.
-func (s *Server) namesOf(ctx context.Context, keys []access.ViewKey) (map[string]string, error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	names := map[string]string{}
-	people, err := s.Control.Users(ctx, access.CommandLine())
-	for _, p := range people {
-		names[string(p.ID)] = p.Name
-	}
-	return names, err
 }
 
 func (s *Server) createView(r *http.Request, who access.Principal) (any, error) {
@@ -47,11 +29,7 @@ func (s *Server) createView(r *http.Request, who access.Principal) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	names, err := s.namesOf(r.Context(), []access.ViewKey{key})
-	if err != nil {
-		return nil, err
-	}
-	return created(CreatedView{View: view(key, names[string(key.View)]), URL: s.sourceURL(secret)}), nil
+	return created(CreatedView{View: view(key), URL: s.sourceURL(secret)}), nil
 }
 
 // sourceURL is what goes into OBS. The key is in the fragment, which browsers send nowhere: no server, proxy or Referer sees it.
@@ -70,7 +48,7 @@ func (s *Server) revokeView(r *http.Request, who access.Principal) (any, error) 
 // thisView returns what a viewing key shows, so that the dock finds out whether a source in OBS still works.
 func (s *Server) thisView(_ *http.Request, who access.Principal) (any, error) {
 	key, err := s.Control.ViewKey(who)
-	return view(key, ""), err
+	return view(key), err
 }
 
 // issueViewToken makes the token with which a browser source subscribes.
