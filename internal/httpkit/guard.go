@@ -1,0 +1,153 @@
+package httpkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	freeFailures  = 30 // wrong credentials at once: a lecture room of OBSes with yesterday's tokens
+	failureEvery  = time.Second
+	maxNetworks   = 10_000
+	forgetNetwork = 10 * time.Minute
+	warnEvery     = time.Minute
+)
+
+// A Guard limits what wrong credentials cost, by the network of the client. It never refuses a right
+// one: each credential is verified, whatever others behind the same address send.
+//
+// A network has 30 failures at once and then one per second. Beyond them its credentials are verified
+// one at a time, and on one half of the processors together with those of all other such networks;
+// and the refusal becomes ErrTooMany with RetryAfter. To guess a signature is hopeless at any rate.
+//
+// A Guard is safe for concurrent use.
+type Guard struct {
+	now      func() time.Time
+	log      *slog.Logger
+	networks Map[netip.Prefix, *network]
+	slots    chan struct{}
+}
+
+// A network is what the Guard knows of the clients behind one address. The lock of Guard.networks
+// guards all but turn.
+type network struct {
+	free    float64 // failures, less those that are being verified
+	at      time.Time
+	refused int // since the last warning
+	warned  time.Time
+	turn    chan struct{} // holds one while a credential is verified beyond the free failures
+}
+
+// NewGuard returns a Guard that warns of networks with many wrong credentials.
+func NewGuard(now func() time.Time, log *slog.Logger) *Guard {
+	return &Guard{
+		now: now, log: log,
+		networks: Map[netip.Prefix, *network]{Max: maxNetworks, Life: forgetNetwork},
+		slots:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	}
+}
+
+// Verify calls verify, which returns ErrUnauthorized for a wrong credential.
+func (g *Guard) Verify(ctx context.Context, from netip.Addr, verify func() error) error {
+	prefix := Network(from)
+	turn, free := g.begin(prefix)
+	if !free {
+		leave, err := g.enter(ctx, turn)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	err := verify()
+	wrong := errors.Is(err, stage.ErrUnauthorized)
+	if free && !wrong {
+		g.giveBack(prefix)
+	}
+	if free || !wrong {
+		return err
+	}
+	return tooMany(err, g.refused(prefix))
+}
+
+// begin takes one of the free failures of a network, before anything is verified: so a thousand
+// requests at the same moment have no more of them than a thousand in a row.
+func (g *Guard) begin(prefix netip.Prefix) (turn chan struct{}, free bool) {
+	g.change(prefix, func(n *network) {
+		if free = n.free >= 1; free {
+			n.free--
+		}
+		turn = n.turn
+	})
+	return turn, free
+}
+
+func (g *Guard) giveBack(prefix netip.Prefix) {
+	g.change(prefix, func(n *network) { n.free = min(freeFailures, n.free+1) })
+}
+
+// refused returns how long it takes until the network has a free failure again.
+func (g *Guard) refused(prefix netip.Prefix) (wait time.Duration) {
+	g.change(prefix, func(n *network) {
+		wait = time.Duration((1 - n.free) * float64(failureEvery))
+		n.refused++
+		if now := g.now(); now.Sub(n.warned) >= warnEvery || now.Before(n.warned) {
+			g.log.Warn("many wrong credentials from one network", "network", prefix, "refused", n.refused)
+			n.warned, n.refused = now, 0
+		}
+	})
+	return max(0, wait)
+}
+
+func (g *Guard) change(prefix netip.Prefix, do func(*network)) {
+	now := g.now()
+	g.networks.Update(prefix, now, func(n *network, known bool) *network {
+		if !known {
+			n = &network{free: freeFailures, turn: make(chan struct{}, 1)}
+		} else if passed := now.Sub(n.at); passed > 0 {
+			n.free = min(freeFailures, n.free+passed.Seconds()/failureEvery.Seconds())
+		}
+		n.at = now
+		do(n)
+		return n
+	})
+}
+
+// enter waits for the turn of the network, and then for one of the slots of all networks.
+func (g *Guard) enter(ctx context.Context, turn chan struct{}) (leave func(), err error) {
+	for _, gate := range []chan struct{}{turn, g.slots} {
+		select {
+		case gate <- struct{}{}:
+			defer func() {
+				if err != nil {
+					<-gate
+				}
+			}()
+		case <-ctx.Done():
+			return nil, stage.Errorf(stage.ErrUnavailable, "The request ended before it was verified.").
+				WithCause(context.Cause(ctx))
+		}
+	}
+	return func() { <-g.slots; <-turn }, nil
+}
+
+// tooMany keeps the reason: a client with an expired token behind a busy address learns that it
+// needs a new one. It does not wrap err, which would still be ErrUnauthorized.
+func tooMany(err error, wait time.Duration) error {
+	detail := ""
+	var known *stage.Error
+	if errors.As(err, &known) && known.Detail != "" {
+		detail = strings.TrimSuffix(known.Detail, ".") + ". "
+	}
+	wait = max(wait.Round(time.Second), time.Second)
+	return stage.Errorf(stage.ErrTooMany, "%s", detail+fmt.Sprintf(
+		"Many wrong tokens come from this address; wait %d s before the next try.", int(wait.Seconds()))).
+		WithCode("too_many_attempts").WithRetry(wait)
+}
