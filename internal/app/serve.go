@@ -20,6 +20,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -76,6 +77,7 @@ type server struct {
 	store   *store.Store
 	control *access.Control
 	media   *sfu.SFU
+	guard   *httpkit.Guard // against wrong tokens, for everything that takes one
 	whip    *whip.Handler
 	signal  *signal.Server
 	limits  atomic.Pointer[map[stage.ARN]access.Limits] // of all stages, as of the last sweep

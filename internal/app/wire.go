@@ -29,6 +29,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	}
 	s.feed = feed.New(feed.Config{Shared: feed.NewMemory(time.Now), Log: s.log, Now: time.Now})
 	s.docks = feed.NewDocks(s.feed)
+	s.guard = httpkit.NewGuard(time.Now, s.log)
 	s.control = &access.Control{
 		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
 		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
@@ -65,11 +66,12 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	s.control.Verifier = &token.Verifier{
 		Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway,
 	}
-	s.whip = &whip.Handler{
-		Media: s.media, Tokens: s.control, Log: s.log, Now: time.Now, AllowOrigins: s.settings.AllowOrigins,
-		Events:  s.feed.StageEvent,
-		Address: s.address,
-	}
+	s.whip = whip.New(whip.Config{
+		Media: s.media, Tokens: s.control, Log: s.log, Now: time.Now, Guard: s.guard,
+		AllowOrigins: s.settings.AllowOrigins,
+		Events:       s.feed.StageEvent,
+		Address:      s.address,
+	})
 	s.signal = signal.New(signal.Config{
 		Doors: s.whip, Media: s.media, Origin: s.public.String(), Now: time.Now, Log: s.log,
 		Changed: s.feed.StageChanged,
@@ -104,7 +106,7 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 		Control: s.control, Stage: stages, Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed), WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
 		AllowOrigins: s.settings.AllowOrigins,
 		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
-		Log:          s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies,
+		Log:          s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies, Guard: s.guard,
 	}
 	if s.aws != nil {
 		cfg.AWS = s.aws

@@ -163,7 +163,7 @@ func (e *Emulator) open() error {
 		Admit:     e.admit,
 		APIKey:    &w.APIKey.PublicKey,
 	}
-	e.doors = &whip.Handler{
+	e.doors = whip.New(whip.Config{
 		Media:        recorder{e},
 		Tokens:       e.verifier,
 		Log:          e.cfg.Log,
@@ -171,7 +171,7 @@ func (e *Emulator) open() error {
 		Events:       e.Observe,
 		AllowOrigins: e.cfg.AllowOrigins,
 		Address:      e.cfg.Address,
-	}
+	})
 	// At once, so that a folder which is not there is not found out when the first stage is lost.
 	return e.save()
 }

@@ -63,15 +63,17 @@ func newTheatre(t *testing.T, features ...string) *theatre {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doors := &whip.Handler{Media: media, Log: log, Now: time.Now, Tokens: &token.Verifier{
+	doors := whip.New(whip.Config{Media: media, Log: log, Now: time.Now, Tokens: &token.Verifier{
 		Keys: token.Keys{"own": &key.PublicKey}, Endpoints: endpoints, Now: time.Now, Leeway: time.Second, Admit: th.admit,
-	}}
+	}})
 	th.Server = signal.New(signal.Config{Doors: doors, Media: media, Origin: origin, Now: time.Now, Log: log, Features: features, Grace: 2 * time.Second})
 	mux.Handle("GET /", http.FileServer(http.Dir("testdata")))
 	mux.HandleFunc("GET /sdk.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, sdkFile) })
 	mux.HandleFunc("POST /telemetry", func(http.ResponseWriter, *http.Request) {})
 	mux.Handle("GET /stage-events", th.Server)
-	web.Config.Handler = doors.Before(mux)
+	mux.Handle("/whip/", doors)
+	mux.Handle("/whip", doors)
+	web.Config.Handler = mux
 	web.Start()
 	t.Cleanup(web.Close)
 	th.run(media, doors)

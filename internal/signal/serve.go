@@ -255,7 +255,7 @@ func (c *client) negotiate(ctx context.Context, offer sdpOffer) {
 
 // answer opens a session exactly as the doors of HTTP do.
 func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
-	var k whip.Knock
+	var k whip.OpenRequest
 	c.member(func(m *member) { k.Participant, k.Bearer = m.participant, m.bearer })
 	k.Offer, k.Highest = offer.Content, offer.LayerPref == "highest"
 	var err error

@@ -20,7 +20,7 @@ import (
 // Doors are where sessions come and go, whether over HTTP or over the socket; *whip.Handler has them.
 type Doors interface {
 	Check(r *http.Request, bearer stage.Secret) (stage.Participant, error)
-	Open(ctx context.Context, k whip.Knock) (whip.Answer, error)
+	Open(ctx context.Context, k whip.OpenRequest) (whip.Answer, error)
 	Exchange(p stage.Participant, bearer stage.Secret)
 	Close(id stage.ParticipantID, code, detail string)
 	Refuse(r *http.Request, p stage.Participant, err error)

@@ -43,7 +43,7 @@ type venue struct {
 func newVenue(t *testing.T, change func(*signal.Config)) *venue {
 	v := &venue{media: &plane{flows: map[*flow]bool{}}}
 	log := slog.New(slog.DiscardHandler)
-	v.doors = &whip.Handler{Media: v.media, Tokens: tokens{}, Log: log, Now: time.Now, Events: v.refused}
+	v.doors = whip.New(whip.Config{Media: v.media, Tokens: tokens{}, Log: log, Now: time.Now, Events: v.refused})
 	cfg := signal.Config{Doors: v.doors, Media: v.media, Origin: "https://stage.example", Now: time.Now, Log: log}
 	if change != nil {
 		change(&cfg)
@@ -206,7 +206,7 @@ func (v *venue) publish(t *testing.T, bearer string) whip.Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := v.doors.Open(t.Context(), whip.Knock{Participant: p, Bearer: stage.NewSecret(bearer), Offer: "v=0"})
+	a, err := v.doors.Open(t.Context(), whip.OpenRequest{Participant: p, Bearer: stage.NewSecret(bearer), Offer: "v=0"})
 	if err != nil {
 		t.Fatal(err)
 	}

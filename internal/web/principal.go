@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -12,7 +13,24 @@ const cookieName = "stagedoor_login"
 
 // principal authenticates a request.
 func (s *Server) principal(r *http.Request) (access.Principal, error) {
-	return s.Control.Authenticate(r.Context(), presented(r))
+	return s.guarded(r, func(ctx context.Context) (access.Principal, error) {
+		return s.Control.Authenticate(ctx, presented(r))
+	})
+}
+
+// guarded authenticates a request under the limit for wrong bearers. Cookies are not limited: a page
+// must learn that its login has ended, whatever others behind the same address send.
+func (s *Server) guarded(
+	r *http.Request, authenticate func(context.Context) (access.Principal, error),
+) (who access.Principal, err error) {
+	if bearer(r).Empty() {
+		return authenticate(r.Context())
+	}
+	err = s.Guard.Verify(r.Context(), s.Proxies.Client(r), func() error {
+		who, err = authenticate(r.Context())
+		return err
+	})
+	return who, err
 }
 
 // principalFor authenticates a request for which the credential must allow a scope.

@@ -36,6 +36,7 @@ type Config struct {
 	Ready        func(context.Context) error // for /healthz
 	AllowOrigins []string                    // whose pages may come with a participant token beside our own; "*" for all
 	Proxies      httpkit.Proxies             // whose forwarding headers are believed; by default none
+	Guard        *httpkit.Guard              // against wrong bearers; shared with WHIP
 }
 
 // A Server answers HTTP.
@@ -52,10 +53,13 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Guard == nil {
+		c.Guard = httpkit.NewGuard(c.Now, c.Log)
+	}
 	s := &Server{Config: c, assets: files}
 	s.streams = &streams{
 		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat, present: s.present, me: s.meOf,
-		fail: s.fail, log: c.Log, now: c.Now,
+		fail: s.fail, guarded: s.guarded, log: c.Log, now: c.Now,
 	}
 	s.routes = s.guard(s.mux())
 	return s, nil

@@ -36,6 +36,7 @@ type streams struct {
 	present func(context.Context, stage.ARN) []stage.Presence
 	me      func(context.Context, access.Principal) (Me, error)
 	fail    func(http.ResponseWriter, *http.Request, error)
+	guarded func(*http.Request, func(context.Context) (access.Principal, error)) (access.Principal, error)
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -57,7 +58,7 @@ func (s *streams) page(w http.ResponseWriter, r *http.Request) {
 
 func (s *streams) serve(w http.ResponseWriter, r *http.Request, arn stage.ARN) {
 	p := &openStream{streams: s, presented: keep(presented(r)), stage: arn}
-	who, err := p.authenticate(r.Context())
+	who, err := s.guarded(r, p.authenticate)
 	if err != nil {
 		s.fail(w, r, err)
 		return

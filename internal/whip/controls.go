@@ -7,10 +7,55 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// layers lists the layers of a subscription, or chooses one: {"mediaId":"1","encodingId":"low"}, {} for automatic, and of our
-// own {"height":180} for automatic up to the size at which the picture is shown.
-// The URL is the secret here; the SDK's token may have been exchanged since.
-func (h *Handler) layers(secret string) door {
+// session serves the URL of a session: DELETE and a beacon end it, PATCH trickles.
+func (h *Handler) session(secret string) http.HandlerFunc {
+	patch := h.control(secret, h.patch)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPatch {
+			patch(w, r)
+			return
+		}
+		if err := h.end(w, r, secret); err != nil {
+			h.fail(w, r, stage.Participant{}, err)
+			return
+		}
+		w.WriteHeader(http.StatusOK) // the only status that OBS takes for success; RFC 9725, 4.2
+	}
+}
+
+// end ends a session. A session that has just ended by itself is ended again with success: OBS
+// closes its peer connection before it sends DELETE, and reports a failure otherwise.
+//
+// It needs the bearer that opened the session, even if that has expired since.
+func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) error {
+	bearer, err := authorization(r)
+	if r.Method == http.MethodPost {
+		bearer, err = beacon(w, r)
+	}
+	if err != nil {
+		return err
+	}
+	owner, known := h.sessions.owner(secret)
+	switch {
+	case !known:
+		return errNoSession()
+	case bearer.Empty():
+		return stage.Errorf(stage.ErrUnauthorized,
+			"A session is ended with the token that opened it.").WithCode("token_missing")
+	case !owner.is(bearer):
+		return stage.Errorf(stage.ErrDenied,
+			"The session was opened with another token.").WithCode("wrong_participant")
+	}
+	if s, ok := h.sessions.find(secret); ok {
+		s.end("deleted", "The broadcaster or viewer ended the session.")
+	}
+	return nil
+}
+
+// layers lists the layers of a subscription, or selects one: {"mediaId":"1","encodingId":"low"}, {}
+// for automatic, and of our own {"height":180} for automatic up to the size of the displayed video.
+// The URL is the secret here: the token of the SDK may have been exchanged since.
+func (h *Handler) layers(secret string) http.HandlerFunc {
 	return h.control(secret, func(w http.ResponseWriter, r *http.Request, s *session) error {
 		layered, ok := s.media.(Layered)
 		if !ok {
@@ -18,7 +63,8 @@ func (h *Handler) layers(secret string) door {
 		}
 		if r.Method == http.MethodGet {
 			w.Header().Set("Content-Type", "application/json")
-			return json.NewEncoder(w).Encode(map[string][]Layer{"layers": append([]Layer{}, layered.Layers()...)})
+			list := append([]Layer{}, layered.Layers()...) // never null
+			return json.NewEncoder(w).Encode(map[string][]Layer{"layers": list})
 		}
 		var choice struct {
 			EncodingID string `json:"encodingId"`
@@ -28,15 +74,16 @@ func (h *Handler) layers(secret string) door {
 			return err
 		}
 		if choice.Height < 0 {
-			return stage.Errorf(stage.ErrInvalid, "The height is the number of lines at which the picture is shown.").WithCode("bad_json")
+			return stage.Errorf(stage.ErrInvalid,
+				"The height is that of the displayed video, in lines.").WithCode("bad_json")
 		}
 		layered.FitHeight(choice.Height)
 		return layered.SelectLayer(choice.EncodingID)
 	})
 }
 
-// playback pauses media and goes on with them: {"pause":["1"]}, {"play":["1"]}, by mid.
-func (h *Handler) playback(secret string) door {
+// playback pauses and resumes media by mid: {"pause":["1"]}, {"play":["1"]}.
+func (h *Handler) playback(secret string) http.HandlerFunc {
 	return h.control(secret, func(w http.ResponseWriter, r *http.Request, s *session) error {
 		playable, ok := s.media.(Playable)
 		if !ok {
@@ -64,7 +111,9 @@ func playAll(p Playable, play, pause []string) error {
 	return nil
 }
 
-func (h *Handler) control(secret string, act func(http.ResponseWriter, *http.Request, *session) error) door {
+func (h *Handler) control(
+	secret string, act func(http.ResponseWriter, *http.Request, *session) error,
+) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s, ok := h.sessions.find(secret)
 		err := errNoSession()
@@ -75,15 +124,4 @@ func (h *Handler) control(secret string, act func(http.ResponseWriter, *http.Req
 			h.fail(w, r, stage.Participant{}, err)
 		}
 	}
-}
-
-func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
-	text, err := readBody(w, r, maxSmall)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal([]byte(text), into); err != nil {
-		return errJSON()
-	}
-	return nil
 }

@@ -6,34 +6,31 @@ import (
 	"strings"
 )
 
-// allowHeaders are those that the IVS web SDK 1.41.0 asks for before its requests, and If-Match of WHIP.
-const allowHeaders = "Authorization, Content-Type, If-Match, X-Stages-Initial-Layer-Pref, X-Stages-Options, X-Stages-Platform, " +
-	"X-Stages-Request-ID, X-Stages-SDK, X-Stages-Session-ID, X-Stages-Trace-ID, X-Stages-WHIP-Version"
+// allowHeaders are those that the IVS web SDK 1.41.0 sends, and If-Match of WHIP.
+const allowHeaders = "Authorization, Content-Type, If-Match, X-Stages-Initial-Layer-Pref, " +
+	"X-Stages-Options, X-Stages-Platform, X-Stages-Request-ID, X-Stages-SDK, " +
+	"X-Stages-Session-ID, X-Stages-Trace-ID, X-Stages-WHIP-Version"
 
-// allowOrigin lets pages of the configured origins read the answer, an error's, too. Bearers need no cookie, so that no
-// credentials are allowed: a login is good for our own pages only.
-func (h *Handler) allowOrigin(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Add("Vary", "Origin")
-	origin := r.Header.Get("Origin")
-	if origin == "" || !slices.Contains(h.AllowOrigins, origin) && !slices.Contains(h.AllowOrigins, "*") {
-		return
-	}
-	header.Set("Access-Control-Allow-Origin", origin)
-	header.Set("Access-Control-Expose-Headers", "Location, Link, ETag, Retry-After, WWW-Authenticate")
-}
+const exposeHeaders = "Location, Link, ETag, Accept-Post, Accept-Patch, Allow, Retry-After, " +
+	"WWW-Authenticate"
 
-// options answers RFC 9725, 4.2 (Accept-Post) and, for a page of another origin that may call, its preflight.
-func (h *Handler) options(w http.ResponseWriter, methods []string) {
+func allow(methods []string) string { return strings.Join(append(methods, "OPTIONS"), ", ") }
+
+// options tells what may be posted (RFC 9725, 4.2) and answers the preflight of a foreign page.
+//
+// A preflight lists all methods of all addresses: pages ask with OPTIONS themselves, and one that
+// sends PATCH takes its refusal better than that of its browser.
+func (h *Handler) options(w http.ResponseWriter, methods []string, foreign bool) {
 	header := w.Header()
-	header.Set("Allow", allowed(methods))
+	header.Set("Allow", allow(methods))
 	if slices.Equal(methods, []string{"POST"}) {
 		header.Set("Accept-Post", sdpType)
 	}
-	if header.Get("Access-Control-Allow-Origin") != "" {
-		header.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
-		header.Set("Access-Control-Allow-Headers", allowHeaders)
-		header.Set("Access-Control-Max-Age", "7200") // the most that Chromium keeps
+	if slices.Contains(methods, "PATCH") {
+		header.Set("Accept-Patch", fragmentType)
+	}
+	if foreign {
+		h.cors.Preflight(w, "POST", "PATCH", "DELETE", "GET", "OPTIONS")
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

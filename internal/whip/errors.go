@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The numbers of IVS for what went wrong. The web SDK acts on some of them, and only under the statuses given here.
+// The error numbers of IVS. The web SDK acts on some of them, and only with the statuses used here.
 const (
 	ivsUnspecified    = 2001
 	ivsTokenExpired   = 2002
@@ -23,10 +23,10 @@ const (
 	ivsNoCodec        = 2014
 )
 
-// A Status is how an error reads on the wire: the status of HTTP and the number of IVS in the body.
+// A Status is how an error is sent: the status of HTTP and the number of IVS in the body.
 type Status struct{ HTTP, IVS int }
 
-// StatusOf is the one table of errors: by code where the code says more than the kind, else by kind.
+// StatusOf is the one table of errors: by code where the code is more specific, else by kind.
 func StatusOf(err error) Status {
 	var e *stage.Error
 	if errors.As(err, &e) {
@@ -41,7 +41,11 @@ func StatusOf(err error) Status {
 			return Status{http.StatusMethodNotAllowed, ivsUnspecified}
 		case "not_acceptable":
 			return Status{http.StatusNotAcceptable, ivsUnspecified}
-		case "unsupported_media_type":
+		case "wrong_etag":
+			return Status{http.StatusPreconditionFailed, ivsUnspecified}
+		case "ice_restart": // RFC 9725, 4.3: of a server that has trickle ICE alone
+			return Status{http.StatusUnprocessableEntity, ivsUnspecified}
+		case "unsupported_media_type", "unsupported_encoding":
 			return Status{http.StatusUnsupportedMediaType, ivsUnspecified}
 		}
 	}
@@ -65,30 +69,33 @@ func StatusOf(err error) Status {
 	return Status{http.StatusInternalServerError, ivsInternal}
 }
 
-// Refuse tells of somebody who was turned away: the log, and whoever the token claims to be, so that a dock can show why.
+// Refuse reports a refusal: to the log, and as an event to the dock of the participant, if there is
+// one. The receiver of events drops repetitions.
 func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 	code, detail := Reason(err)
-	h.Log.Info("refused", "participant", p.ID, "stage", p.Stage, "code", code, "from", h.address(r), "err", err)
 	if p.ID == "" {
+		h.Log.Debug("refused", "code", code, "from", h.Address(r), "err", err)
 		return
 	}
-	now := h.Now()
+	h.Log.Info("refused", "participant", p.ID, "stage", p.Stage, "code", code, "from", h.Address(r),
+		"err", err)
 	if theirs(err) {
-		h.refusals.failed(whoIs(p), now)
+		h.paces.count(h.paces.refusals, p)
 	}
-	if h.Events == nil || h.told.again(refusal{p.Stage, p.ID, code}, now) {
-		return
+	if h.Events != nil {
+		h.Events(stage.Event{
+			Time: h.Now(), Kind: stage.EventRefused, Stage: p.Stage, Participant: p.ID,
+			UserID: p.UserID, Code: code, Detail: detail,
+		})
 	}
-	h.Events(stage.Event{
-		Time: now, Kind: stage.EventRefused, Stage: p.Stage, Participant: p.ID, UserID: p.UserID,
-		Code: code, Detail: detail,
-	})
 }
 
-// theirs says whether a refusal counts against the participant. A wrong token counts against its address; that the server is
-// full, or nobody publishes yet, is not the fault of whoever asks again.
+// theirs reports whether a refusal counts on the pace of the participant. Wrong tokens count on
+// their address; a full server, or a publisher that is not there yet, is no fault of the client.
 func theirs(err error) bool {
-	for _, kind := range []error{stage.ErrUnauthorized, stage.ErrUnavailable, stage.ErrTooMany, stage.ErrNotFound} {
+	for _, kind := range []error{
+		stage.ErrUnauthorized, stage.ErrUnavailable, stage.ErrTooMany, stage.ErrNotFound,
+	} {
 		if errors.Is(err, kind) {
 			return false
 		}
@@ -96,11 +103,11 @@ func theirs(err error) bool {
 	return true
 }
 
-// fail answers with {"code":N,"message":"…"}, as IVS does.
+// fail responds with {"code":N,"message":"…"}, as IVS does.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participant, err error) {
 	status := StatusOf(err)
 	if status.HTTP == http.StatusInternalServerError {
-		h.Log.Error("a fault of ours", "participant", p.ID, "err", err)
+		h.Log.Error("internal error", "participant", p.ID, "err", err)
 	}
 	h.Refuse(r, p, err)
 	_, detail := Reason(err)
@@ -121,11 +128,12 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participa
 	}{status.IVS, detail})
 }
 
-// Reason is the stable code of an error and its sentence for the person, without its cause, which is for the log.
+// Reason returns the stable code of an error and its sentence for people, without its cause, which
+// is for the log.
 func Reason(err error) (code, detail string) {
 	var e *stage.Error
 	if !errors.As(err, &e) {
-		return "internal", "Something went wrong here; the operator's log says what."
+		return "internal", "Something went wrong on the server; its log says what."
 	}
 	if code = e.Code; code == "" {
 		code = strings.ReplaceAll(e.Kind.Error(), " ", "_")
@@ -133,7 +141,8 @@ func Reason(err error) (code, detail string) {
 	return code, e.Detail
 }
 
-// challenge is what RFC 6750, 3 asks for: without a token just the scheme, else what was wrong with the token.
+// challenge is the WWW-Authenticate of RFC 6750, 3: without a token the scheme alone, else the
+// error.
 func challenge(err error, status int) string {
 	code, detail := Reason(err)
 	if code == "token_missing" {
@@ -143,10 +152,11 @@ func challenge(err error, status int) string {
 	if status == http.StatusForbidden {
 		kind = "insufficient_scope"
 	}
-	return `Bearer realm="stage", error="` + kind + `", error_description="` + quotable(detail) + `"`
+	return `Bearer realm="stage", error="` + kind +
+		`", error_description="` + quotable(detail) + `"`
 }
 
-// quotable keeps to the characters that RFC 6750, 3 allows in a description.
+// quotable replaces the characters that RFC 6750, 3 does not allow in a description.
 func quotable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' {
@@ -166,9 +176,11 @@ func retryAfter(err error) string {
 }
 
 func errNoSession() error {
-	return stage.Errorf(stage.ErrNotFound, "There is no such session (any more).").WithCode("no_session")
+	return stage.Errorf(stage.ErrNotFound, "There is no such session (any more).").
+		WithCode("no_session")
 }
 
 func errMethod(method string) error {
-	return stage.Errorf(stage.ErrInvalid, "This address does not know the method %.20q.", method).WithCode("method_not_allowed")
+	return stage.Errorf(stage.ErrInvalid, "This address does not have the method %.20q.", method).
+		WithCode("method_not_allowed")
 }

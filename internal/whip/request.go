@@ -6,55 +6,47 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// authorization is the bearer of the request, empty where there is none.
-func authorization(r *http.Request) (stage.Secret, error) {
-	value := r.Header.Get("Authorization")
-	if value == "" {
-		return stage.Secret{}, nil
-	}
-	scheme, text, _ := strings.Cut(value, " ")
-	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110, 11.1: a scheme is case-insensitive
-		return stage.Secret{}, stage.Errorf(stage.ErrUnauthorized, "The token is sent as a bearer: Authorization: Bearer <token>.").WithCode("token_missing")
-	}
-	return stage.NewSecret(strings.TrimSpace(text)), nil
-}
+const (
+	maxOffer = 64 << 10 // an offer with all codecs and simulcast of a browser has some 6 KB
+	maxSmall = 16 << 10 // all other bodies: a token, a layer, candidates
 
-// beacon reads the token that the IVS web SDK sends when its tab is closed: navigator.sendBeacon can neither set a
-// header nor use another method than POST.
+	sdpType      = "application/sdp"
+	fragmentType = "application/trickle-ice-sdpfrag" // RFC 8840
+)
+
+// beacon reads the token that the IVS web SDK sends when its tab is closed: navigator.sendBeacon
+// can neither set a header nor use another method than POST.
 func beacon(w http.ResponseWriter, r *http.Request) (stage.Secret, error) {
-	text, err := readBody(w, r, maxSmall)
-	if err != nil {
-		return stage.Secret{}, err
-	}
 	var body struct {
 		Authorization string `json:"authorization"`
 	}
-	if err := json.Unmarshal([]byte(text), &body); err != nil {
-		return stage.Secret{}, errJSON()
+	if err := readJSON(w, r, &body); err != nil {
+		return stage.Secret{}, err
 	}
 	return stage.NewSecret(body.Authorization), nil
 }
 
-// acceptable holds a POST to RFC 9725, 4.2: an SDP comes in, and an SDP must be welcome in return.
+// acceptable checks a POST by RFC 9725, 4.2: its body is an SDP, and it accepts one.
 func acceptable(r *http.Request) error {
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != sdpType {
-		return stage.Errorf(stage.ErrInvalid, "An offer is sent with Content-Type: %s.", sdpType).WithCode("unsupported_media_type")
+	if err := hasType(r, sdpType); err != nil {
+		return err
 	}
 	accept := strings.Join(r.Header.Values("Accept"), ",")
-	if accept != "" && !slices.ContainsFunc(strings.Split(accept, ","), welcomesSDP) {
-		return stage.Errorf(stage.ErrInvalid, "The answer is %s, and the request accepts something else only.", sdpType).WithCode("not_acceptable")
+	if accept != "" && !slices.ContainsFunc(strings.Split(accept, ","), acceptsSDP) {
+		return stage.Errorf(stage.ErrInvalid,
+			"The answer is %s, and the request accepts something else only.", sdpType).
+			WithCode("not_acceptable")
 	}
 	return nil
 }
 
-func welcomesSDP(item string) bool {
+func acceptsSDP(item string) bool {
 	mediaType, params, err := mime.ParseMediaType(strings.TrimSpace(item))
 	if err != nil || strings.TrimRight(params["q"], ".0") == "" && params["q"] != "" {
 		return false
@@ -62,27 +54,56 @@ func welcomesSDP(item string) bool {
 	return mediaType == sdpType || mediaType == "application/*" || mediaType == "*/*"
 }
 
+func hasType(r *http.Request, want string) error {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != want {
+		return stage.Errorf(stage.ErrInvalid, "The body is sent with Content-Type: %s.", want).
+			WithCode("unsupported_media_type")
+	}
+	return nil
+}
+
+// readSDP reads an offer. curl -d strips all line ends, of which an SDP without any is the trace;
+// the last line alone may go without its end.
+func readSDP(w http.ResponseWriter, r *http.Request) (string, error) {
+	sdp, err := readBody(w, r, maxOffer)
+	switch {
+	case err != nil:
+		return "", err
+	case strings.HasPrefix(sdp, "v=0o="):
+		return "", stage.Errorf(stage.ErrInvalid, "The lines of the offer have no ends. Send it "+
+			"as it is: curl does with --data-binary, not with -d.").WithCode("bad_sdp")
+	}
+	return sdp, nil
+}
+
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) (string, error) {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		w.Header().Set("Accept-Encoding", "identity") // RFC 9110, 15.5.16
+		return "", stage.Errorf(stage.ErrInvalid, "The body is sent as it is, without "+
+			"Content-Encoding: compressed bodies are not read.").WithCode("unsupported_encoding")
+	}
 	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return "", stage.Errorf(stage.ErrTooLarge, "The body has more than %d KiB.", limit>>10).WithCode("too_large")
+		return "", stage.Errorf(stage.ErrTooLarge, "The body has more than %d KiB.", limit>>10).
+			WithCode("too_large")
 	case err != nil:
-		return "", stage.Errorf(stage.ErrInvalid, "The body did not arrive in full.").WithCode("bad_body").WithCause(err)
+		return "", stage.Errorf(stage.ErrInvalid, "The body did not arrive in full.").
+			WithCode("bad_body").WithCause(err)
 	}
 	return string(content), nil
 }
 
-func errJSON() error {
-	return stage.Errorf(stage.ErrInvalid, "The body is not the JSON expected here.").WithCode("bad_json")
-}
-
-// address is the client's, for the throttle and the log.
-func (h *Handler) address(r *http.Request) netip.Addr {
-	if h.Address != nil {
-		return h.Address(r)
+func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
+	text, err := readBody(w, r, maxSmall)
+	if err != nil {
+		return err
 	}
-	from, _ := netip.ParseAddrPort(r.RemoteAddr)
-	return from.Addr().Unmap()
+	if json.Unmarshal([]byte(text), into) != nil {
+		return stage.Errorf(stage.ErrInvalid, "The body is not the JSON expected here.").
+			WithCode("bad_json")
+	}
+	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -19,16 +18,16 @@ const (
 	RelLayers   = "urn:ietf:params:whep:ext:core:layer"
 )
 
-// A Knock is somebody at a door with an offer, whichever way it came: over HTTP or over the stage's events socket.
-type Knock struct {
+// An OpenRequest asks for a session, over HTTP or over the events socket of a stage.
+type OpenRequest struct {
 	Participant stage.Participant   // verified
-	Bearer      stage.Secret        // what ends the session later
-	Publisher   stage.ParticipantID // whom to receive; "" to publish
+	Bearer      stage.Secret        // ends the session later
+	Publisher   stage.ParticipantID // to receive; "" to publish
 	Offer       string
-	Highest     bool // of a simulcast, start with the highest layer; the IVS web SDK calls it InitialLayerPreference
+	Highest     bool // start with the highest layer; the IVS web SDK's InitialLayerPreference
 }
 
-// An Answer is an open session, as its owner is told of it. All URLs are absolute paths, and secrets.
+// An Answer is an open session. All URLs are absolute paths, and secrets.
 type Answer struct {
 	SDP     string
 	Session string
@@ -39,7 +38,7 @@ type Answer struct {
 // A Link is a header of RFC 8288.
 type Link struct{ URL, Rel string }
 
-// Link is the URL of that relation, or "".
+// Link returns the URL of that relation, or "".
 func (a Answer) Link(rel string) string {
 	for _, link := range a.Links {
 		if link.Rel == rel {
@@ -49,44 +48,58 @@ func (a Answer) Link(rel string) string {
 	return ""
 }
 
-// A session is a knock that is being, or was, let in.
-type session struct {
-	participant stage.Participant
-	publisher   stage.ParticipantID
-	secret      string             // in the URL and nowhere else
-	cancel      context.CancelFunc // of the negotiation
-	settled     chan struct{}      // closed when the negotiation is over, whatever came of it
-	over        chan struct{}      // closed when nothing is left of the session
+// An owner is the hash of the bearer that may end a session. No bearer is kept.
+type owner [sha256.Size]byte
 
-	mu     sync.Mutex
-	bearer [sha256.Size]byte // guarded by mu: an exchange of tokens changes it
-	media  Session           // guarded by mu: nil while it negotiates
-	ended  *stage.Error      // guarded by mu: why it ends; nil as long as it shall live
+func ownerOf(bearer stage.Secret) owner { return sha256.Sum256([]byte(bearer.Reveal())) }
+
+// is compares in constant time.
+func (o owner) is(bearer stage.Secret) bool {
+	other := ownerOf(bearer)
+	return subtle.ConstantTimeCompare(o[:], other[:]) == 1
 }
 
-func newSession(k Knock, cancel context.CancelFunc) *session {
+// A session is open, or negotiates.
+type session struct {
+	participant   stage.Participant
+	publisher     stage.ParticipantID
+	secret        string // in the URL and nowhere else
+	etag          string
+	userFragments []string           // of ICE, as the client offered them
+	cancel        context.CancelFunc // of the negotiation
+	settled       chan struct{}      // closed when the negotiation has ended
+	over          chan struct{}      // closed when nothing is left of the session
+
+	mu    sync.Mutex
+	owner owner        // guarded by mu: an exchange of tokens changes it
+	media Session      // guarded by mu: nil while it negotiates
+	ended *stage.Error // guarded by mu: the reason of the end; nil before it
+}
+
+func newSession(o OpenRequest, cancel context.CancelFunc) *session {
 	return &session{
-		participant: k.Participant, publisher: k.Publisher,
-		secret: rand.Text(), bearer: sha256.Sum256([]byte(k.Bearer.Reveal())),
+		participant: o.Participant, publisher: o.Publisher, userFragments: userFragments(o.Offer),
+		secret: rand.Text(), etag: `"` + rand.Text() + `"`, owner: ownerOf(o.Bearer),
 		cancel: cancel, settled: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
-// Open lets a verified participant in: it takes over what the participant had before, negotiates, and keeps the session.
-func (h *Handler) Open(ctx context.Context, k Knock) (Answer, error) {
-	if err := permit(k); err != nil {
+// Open opens a session for a verified participant. It replaces the session that the participant has
+// in the same slot.
+func (h *Handler) Open(ctx context.Context, o OpenRequest) (Answer, error) {
+	if err := permit(o); err != nil {
 		return Answer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, negotiation)
 	defer cancel()
-	if err := h.inView(ctx, k); err != nil {
+	if err := h.inView(ctx, o); err != nil {
 		return Answer{}, err
 	}
-	s := newSession(k, cancel)
+	s := newSession(o, cancel)
 	if err := h.sessions.enter(s); err != nil {
 		return Answer{}, err
 	}
-	sdp, err := h.establish(ctx, k, s)
+	sdp, err := h.establish(ctx, o, s)
 	close(s.settled)
 	if err != nil {
 		h.sessions.leave(s)
@@ -99,29 +112,29 @@ func (h *Handler) Open(ctx context.Context, k Knock) (Answer, error) {
 	return s.answer(sdp), nil
 }
 
-func (h *Handler) establish(ctx context.Context, k Knock, s *session) (string, error) {
-	// Once more, now that Close would find the session: a revocation may have come between the door and here, and the
-	// sender of a slow body decides how long that is.
-	if err := h.stillGood(ctx, k); err != nil {
+func (h *Handler) establish(ctx context.Context, o OpenRequest, s *session) (string, error) {
+	// Verify again, now that Close would find the session: the token may have been revoked since
+	// the first check, and the sender of a slow body decides how long that is.
+	if _, err := h.Tokens.Verify(ctx, o.Bearer); err != nil {
 		return "", err
 	}
-	// Of two starts at once the later one is meant: OBS forgets its first when it is told twice to start.
+	// The later one of two starts counts: OBS forgets its first when it is started twice.
 	if rival := h.sessions.negotiates(s); rival != nil {
 		rival.end(replaced())
 		<-rival.settled
 	}
-	media, sdp, err := h.negotiate(ctx, k)
+	media, sdp, err := h.negotiate(ctx, o)
 	if err != nil {
 		return "", err
 	}
 	if err := s.start(media); err != nil {
 		return "", err
 	}
-	if eager, ok := media.(HighestFirst); ok && k.Highest {
+	if eager, ok := media.(HighestFirst); ok && o.Highest {
 		eager.StartHighest()
 	}
 	if earlier := h.sessions.started(s); earlier != nil {
-		h.refusals.failed(whoIs(k.Participant), h.Now()) // it costs as much as a refusal, and is told as often
+		h.paces.count(h.paces.takeovers, o.Participant)
 		earlier.end(replaced())
 	}
 	return sdp, nil
@@ -131,67 +144,67 @@ func replaced() (code, detail string) {
 	return "replaced", "A newer connection with the same token took over."
 }
 
-func (h *Handler) stillGood(ctx context.Context, k Knock) error {
-	_, err := h.Tokens.Verify(ctx, k.Bearer)
-	return err
-}
-
-// permit holds the door to what the token allows.
-func permit(k Knock) error {
+// permit checks the capabilities of the token.
+func permit(o OpenRequest) error {
+	can := o.Participant.Capabilities
 	switch {
-	case k.Publisher == "" && !k.Participant.Capabilities.Has(stage.Publish):
-		return stage.Errorf(stage.ErrDenied, "This token is for watching only: get one that may publish.").WithCode("no_capability")
-	case k.Publisher != "" && !k.Participant.Capabilities.Has(stage.Subscribe):
-		return stage.Errorf(stage.ErrDenied, "This token is for publishing only: get one that may watch.").WithCode("no_capability")
+	case o.Publisher == "" && !can.Has(stage.Publish):
+		return stage.Errorf(stage.ErrDenied,
+			"This token is for watching only: get one that may publish.").WithCode("no_capability")
+	case o.Publisher != "" && !can.Has(stage.Subscribe):
+		return stage.Errorf(stage.ErrDenied,
+			"This token is for publishing only: get one that may watch.").WithCode("no_capability")
 	}
 	return nil
 }
 
-// inView holds the token of a viewing key to its view. A token of that ID is always of that person, so that nothing changes
-// between here and the subscription.
-func (h *Handler) inView(ctx context.Context, k Knock) error {
-	if k.Publisher == "" || k.Participant.View == "" {
+// inView keeps the token of a viewing key to its view. A participant ID belongs to one user for
+// ever, so nothing changes between here and the subscription.
+func (h *Handler) inView(ctx context.Context, o OpenRequest) error {
+	if o.Publisher == "" || o.Participant.View == "" {
 		return nil
 	}
-	present, err := h.Media.Participants(ctx, k.Participant.Stage)
+	present, err := h.Media.Participants(ctx, o.Participant.Stage)
 	if err != nil {
 		return err
 	}
 	for _, p := range present {
-		if p.Participant.ID != k.Publisher {
+		if p.Participant.ID != o.Publisher {
 			continue
 		}
-		if !k.Participant.View.Shows(p.Participant) {
-			return stage.Errorf(stage.ErrDenied, "This viewing key shows somebody else.").WithCode("not_in_view")
+		if !o.Participant.View.Shows(p.Participant) {
+			return stage.Errorf(stage.ErrDenied, "This viewing key shows another participant.").
+				WithCode("not_in_view")
 		}
 		return nil
 	}
-	return stage.Errorf(stage.ErrNotFound, "This participant does not publish at the moment.").WithCode("not_publishing")
+	return stage.Errorf(stage.ErrNotFound, "This participant does not publish at the moment.").
+		WithCode("not_publishing")
 }
 
-func (h *Handler) negotiate(ctx context.Context, k Knock) (Session, string, error) {
-	if k.Publisher == "" {
-		return h.Media.Publish(ctx, k.Participant, k.Offer)
+func (h *Handler) negotiate(ctx context.Context, o OpenRequest) (Session, string, error) {
+	if o.Publisher == "" {
+		return h.Media.Publish(ctx, o.Participant, o.Offer)
 	}
-	return h.Media.Subscribe(ctx, k.Participant, k.Publisher, k.Offer)
+	return h.Media.Subscribe(ctx, o.Participant, o.Publisher, o.Offer)
 }
 
-// Close ends all sessions of a participant, one that negotiates included.
+// Close ends all sessions of a participant, including those that negotiate.
 func (h *Handler) Close(id stage.ParticipantID, code, detail string) {
 	for _, s := range h.sessions.of(id) {
 		s.end(code, detail)
 	}
 }
 
-// Exchange makes the sessions of a participant answer to a new token, after the web SDK has exchanged its own, and ends
-// those that the new token does not allow.
+// Exchange gives the sessions of a participant a new token, after the web SDK has exchanged its
+// own, and ends those that the new token does not allow.
 func (h *Handler) Exchange(p stage.Participant, bearer stage.Secret) {
 	for _, s := range h.sessions.of(p.ID) {
 		if s.participant.Stage != p.Stage {
 			continue
 		}
 		s.rekey(bearer)
-		if err := permit(Knock{Participant: p, Publisher: s.publisher}); err != nil {
+		if err := permit(OpenRequest{Participant: p, Publisher: s.publisher}); err != nil {
 			s.end(Reason(err))
 		}
 	}
@@ -213,7 +226,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// end ends the session with the reason that came first.
+// end ends the session. The first reason counts.
 func (s *session) end(code, detail string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,7 +240,7 @@ func (s *session) end(code, detail string) {
 	}
 }
 
-// start keeps the media, unless the session was ended while it negotiated.
+// start keeps the media, unless the session was ended during the negotiation.
 func (s *session) start(media Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,7 +253,7 @@ func (s *session) start(media Session) error {
 	return nil
 }
 
-// failed is why the session did not come about: that somebody ended it explains more than that its context is done.
+// failed returns why a session was not opened. Its end explains more than the end of its context.
 func (s *session) failed(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -248,9 +261,11 @@ func (s *session) failed(err error) error {
 	case s.ended != nil:
 		return s.ended
 	case errors.Is(err, context.DeadlineExceeded):
-		return stage.Errorf(stage.ErrUnavailable, "The connection was not negotiated in time: try again.").WithCode("negotiation_timeout").WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable, "The connection was not negotiated in time: "+
+			"try again.").WithCode("negotiation_timeout").WithCause(err)
 	case errors.Is(err, context.Canceled):
-		return stage.Errorf(stage.ErrUnavailable, "The client hung up before it had its answer.").WithCode("client_gone").WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable, "The client disconnected before it had its "+
+			"answer.").WithCode("client_gone").WithCause(err)
 	}
 	return err
 }
@@ -258,20 +273,18 @@ func (s *session) failed(err error) error {
 func (s *session) rekey(bearer stage.Secret) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bearer = sha256.Sum256([]byte(bearer.Reveal()))
+	s.owner = ownerOf(bearer)
 }
 
-// openedBy compares hashes, so that the time it takes tells nothing, and no token is kept.
-func (s *session) openedBy(bearer stage.Secret) bool {
-	sum := sha256.Sum256([]byte(bearer.Reveal()))
+func (s *session) ownedBy() owner {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return subtle.ConstantTimeCompare(sum[:], s.bearer[:]) == 1
+	return s.owner
 }
 
 func (s *session) answer(sdp string) Answer {
 	url := "/whip/s/" + s.secret
-	a := Answer{SDP: sdp, Session: url, ETag: `"` + rand.Text() + `"`, Links: []Link{{url, RelDelete}}}
+	a := Answer{SDP: sdp, Session: url, ETag: s.etag, Links: []Link{{url, RelDelete}}}
 	if _, ok := s.media.(Playable); ok {
 		a.Links = append(a.Links, Link{url + "/playback", RelPlayback})
 	}
@@ -281,104 +294,8 @@ func (s *session) answer(sdp string) Answer {
 	return a
 }
 
-// slot is what one participant has but once: its publication, or its subscription to one publisher. Who knocks again takes
-// over, be it an OBS that lost its network or a browser that lost its page.
-type slot struct {
-	stage                  stage.ARN
-	participant, publisher stage.ParticipantID
-}
-
-func (s *session) slot() slot { return slot{s.participant.Stage, s.participant.ID, s.publisher} }
-
-// registry keeps the sessions. Its zero value is ready.
-type registry struct {
-	mu          sync.Mutex
-	closed      bool                // guarded by mu
-	bySecret    map[string]*session // guarded by mu: all of them
-	negotiating map[slot]*session   // guarded by mu: the newest that negotiates
-	live        map[slot]*session   // guarded by mu
-}
-
-func (r *registry) enter(s *session) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").WithCode("shutdown").WithRetry(5 * time.Second)
-	}
-	if r.bySecret == nil {
-		r.bySecret, r.negotiating, r.live = map[string]*session{}, map[slot]*session{}, map[slot]*session{}
-	}
-	r.bySecret[s.secret] = s
-	return nil
-}
-
-// negotiates notes who negotiates for a slot, and answers who does so already.
-func (r *registry) negotiates(s *session) (rival *session) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	rival = r.negotiating[s.slot()]
-	r.negotiating[s.slot()] = s
-	return rival
-}
-
-// started gives the slot to the session, and answers who had it.
-func (r *registry) started(s *session) (earlier *session) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	earlier = r.live[s.slot()]
-	r.live[s.slot()] = s
-	forget(r.negotiating, s)
-	return earlier
-}
-
-// forget clears the slot, unless it is another's by now.
-func forget(slots map[slot]*session, s *session) {
-	if slots[s.slot()] == s {
-		delete(slots, s.slot())
-	}
-}
-
-// leave forgets the session and tells who waits for that.
-func (r *registry) leave(s *session) {
-	r.mu.Lock()
-	delete(r.bySecret, s.secret)
-	forget(r.negotiating, s)
-	forget(r.live, s)
-	r.mu.Unlock()
-	close(s.over)
-}
-
-// find answers the session of a URL, as long as it has not been ended.
-func (r *registry) find(secret string) (*session, bool) {
-	r.mu.Lock()
-	s, ok := r.bySecret[secret]
-	r.mu.Unlock()
-	return s, ok && s.live()
-}
-
 func (s *session) live() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.media != nil && s.ended == nil
-}
-
-func (r *registry) of(id stage.ParticipantID) (list []*session) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, s := range r.bySecret {
-		if s.participant.ID == id {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-func (r *registry) close() (list []*session) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
-	for _, s := range r.bySecret {
-		list = append(list, s)
-	}
-	return list
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,16 +43,31 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func newHouse(t testing.TB) *house {
 	h := &house{now: time.Unix(1_700_000_000, 0), gone: map[string]bool{}}
 	h.media = &plane{house: h, publishing: map[stage.ParticipantID]*flow{}}
-	h.Handler = &whip.Handler{
+	debug := &slog.HandlerOptions{Level: slog.LevelDebug}
+	h.Handler = whip.New(whip.Config{
 		Media:        h.media,
 		Tokens:       h,
-		Log:          slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:          slog.New(slog.NewTextHandler(&h.log, debug)),
 		Now:          h.clock,
 		Events:       func(e stage.Event) { h.tell("%s: %s %s", e.Participant, e.Kind, e.Code) },
 		AllowOrigins: []string{"https://app.example"},
-	}
-	nothing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "another floor", http.StatusTeapot) })
-	server := httptest.NewServer(h.Before(nothing))
+		Address: func(r *http.Request) netip.Addr {
+			if from, err := netip.ParseAddr(r.Header.Get("X-From")); err == nil {
+				return from
+			}
+			return netip.MustParseAddr("192.0.2.99")
+		},
+		ICEServers: func(p stage.Participant) []whip.ICEServer {
+			if p.ID != "tess" {
+				return nil
+			}
+			return []whip.ICEServer{
+				{URL: "stun:turn.example"},
+				{URL: "turn:turn.example?transport=tcp", Username: `te"ss`, Credential: stage.NewSecret(`p\w`)},
+			}
+		},
+	})
+	server := httptest.NewServer(h)
 	h.URL = server.URL
 	t.Cleanup(func() {
 		if err := h.Shutdown(context.Background()); err != nil {

@@ -411,6 +411,7 @@ export const server = {
   'too_many_tokens': 'Du hast in kurzer Zeit sehr viele Token geholt. Warte {wait} und versuche es dann noch einmal.',
   'too_many_docks': 'Von deinem Konto sind zu viele Docks offen. Schließe eines.',
   'too_many_reports': 'Die Docks deines Kontos melden sich zu oft. Gleich geht es weiter.',
+  'too_many_sessions': 'Mit diesem Token wurden zu viele Sitzungen kurz nacheinander geöffnet. Warte {wait}.',
   'too_many_streams': 'Von deinem Konto sind zu viele Seiten offen. Schließe einige.',
   'too_many_messages': 'Das ging schnell: Warte einen Augenblick und schicke es dann noch einmal.',
   'muted': 'Du bist in diesem Chat stummgeschaltet. Ein Moderator kann dich wieder zu Wort kommen lassen.',

@@ -411,6 +411,7 @@ export const server = {
   'too_many_tokens': 'Pediste muchísimos tokens en poco tiempo. Espera {wait} e inténtalo de nuevo.',
   'too_many_docks': 'Tu cuenta tiene demasiados paneles abiertos. Cierra uno.',
   'too_many_reports': 'Los paneles de tu cuenta informan demasiado a menudo. Enseguida continúa.',
+  'too_many_sessions': 'Con este token se han abierto demasiadas sesiones seguidas. Espera {wait}.',
   'too_many_streams': 'Tu cuenta tiene demasiadas páginas abiertas. Cierra algunas.',
   'too_many_messages': 'Demasiado rápido: espera un momento y envíalo de nuevo.',
   'muted': 'Estás silenciado en este chat. Un moderador puede devolverte la palabra.',

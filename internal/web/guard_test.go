@@ -1,0 +1,162 @@
+package web_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+)
+
+// A tokenDoor is one of the places that take a participant token.
+type tokenDoor struct {
+	name, method, path, contentType, body string
+	ok                                    int
+}
+
+func tokenDoors(t *testing.T, arn string) []tokenDoor {
+	t.Helper()
+	offer, err := os.ReadFile("../sfu/testdata/offers/publish-firefox-like.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage := "/api/stages/" + url.PathEscape(arn)
+	return []tokenDoor{
+		{"WHIP", "POST", "/whip", "application/sdp", string(offer), http.StatusCreated},
+		// A publisher that is not there: the token was good.
+		{"WHEP", "POST", "/whep/nobody", "application/sdp", string(offer), http.StatusNotFound},
+		{"chat", "POST", stage + "/chat", "application/json", `{"text":"hi"}`, http.StatusCreated},
+		{"stage events", "GET", stage + "/events", "", "", http.StatusOK},
+		{"tokens by key", "POST", "/api/tokens", "application/json", `{}`, http.StatusUnauthorized},
+	}
+}
+
+func (d tokenDoor) knock(t *testing.T, a *apptest.App, from, bearer string) (status int, body string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, d.method, a.URL+d.path, strings.NewReader(d.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", d.contentType)
+	r.Header.Set("X-Forwarded-For", from)
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusOK {
+		return res.StatusCode, "" // a stream, which does not end
+	}
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+// TestGoodTokenAlwaysOpens: one limit for wrong tokens holds everywhere, and refuses no good one,
+// whatever else comes from its address.
+func TestGoodTokenAlwaysOpens(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--trusted-proxies", "127.0.0.1")
+	olga := a.Operator()
+	arn := olga.MainStage()
+	token := olga.Token("").Token
+	wrong := token[:len(token)-4] + "AAAA"
+	doors := tokenDoors(t, arn)
+	for round := range 9 {
+		for i, d := range doors { // 45 wrong ones, each from another port
+			status, body := d.knock(t, a, "198.51.100.21:"+strconv.Itoa(40000+10*round+i), wrong)
+			if round < 6 && status != http.StatusUnauthorized {
+				t.Fatalf("%s, wrong token %d: got %d %s, want 401", d.name, 5*round+i+1, status, body)
+			}
+			// The limit recovers by one each second, and this machine may be slow.
+			if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
+				t.Fatalf("%s, wrong token %d: got %d %s, want 401 or 429", d.name, 5*round+i+1, status, body)
+			}
+		}
+	}
+	flood := func(stop <-chan struct{}, done chan<- int) {
+		limited := 0
+		for {
+			select {
+			case <-stop:
+				done <- limited
+				return
+			default:
+				if status, _ := doors[0].knock(t, a, "198.51.100.21", wrong); status == http.StatusTooManyRequests {
+					limited++
+				}
+			}
+		}
+	}
+	stop, done := make(chan struct{}), make(chan int)
+	for range 4 {
+		go flood(stop, done)
+	}
+	for _, from := range []string{"198.51.100.21", "198.51.100.22"} {
+		for _, d := range doors[:4] {
+			if status, body := d.knock(t, a, from, token); status != d.ok {
+				t.Errorf("%s, a good token from %s: got %d %s, want %d", d.name, from, status, body, d.ok)
+			}
+		}
+		joinEvents(t, a, from, token)
+	}
+	close(stop)
+	limited := 0
+	for range 4 {
+		limited += <-done
+	}
+	if limited == 0 {
+		t.Error("no wrong token of the flood was limited")
+	}
+}
+
+// joinEvents joins on the events socket of a stage and waits for its state.
+func joinEvents(t *testing.T, a *apptest.App, from, token string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	address := "ws" + strings.TrimPrefix(a.URL, "http") + "/stage-events"
+	conn, _, err := websocket.Dial(ctx, address, &websocket.DialOptions{
+		Subprotocols: []string{token}, HTTPHeader: http.Header{"X-Forwarded-For": {from}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	_, text, err := conn.Read(ctx)
+	if err != nil || !strings.Contains(string(text), "STAGE_STATE") {
+		t.Errorf("events socket, a good token from %s: got %s, %v, want the state", from, text, err)
+	}
+}
+
+// TestRequestsWithoutTokenHarmNobody: any web page can send them from its visitors' address.
+func TestRequestsWithoutTokenHarmNobody(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	token := olga.Token("publish").Token
+	publish := tokenDoors(t, olga.MainStage())[0]
+	for n := range 100 {
+		if status, body := publish.knock(t, a, "", ""); status != http.StatusUnauthorized {
+			t.Fatalf("request %d without a token: got %d %s, want 401", n+1, status, body)
+		}
+	}
+	if status, body := publish.knock(t, a, "", token); status != http.StatusCreated {
+		t.Errorf("a good token from there: got %d %s, want 201", status, body)
+	}
+}

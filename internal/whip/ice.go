@@ -1,0 +1,69 @@
+package whip
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// An ICEServer is a STUN or TURN server that clients may use (RFC 9725, 4.6).
+type ICEServer struct {
+	URL        string // such as turn:turn.example.com?transport=udp
+	Username   string // of TURN
+	Credential stage.Secret
+}
+
+// link is the server as a Link header, in the form that OBS and browser clients read.
+func (s ICEServer) link() string {
+	text := "<" + s.URL + `>; rel="ice-server"`
+	if s.Username != "" {
+		text += "; username=" + quoted(s.Username) +
+			"; credential=" + quoted(s.Credential.Reveal()) + `; credential-type="password"`
+	}
+	return text
+}
+
+// quoted writes a quoted-string (RFC 9110, 5.6.4).
+func quoted(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// patch takes the candidates of a trickling client (RFC 9725, 4.3.1) and ignores them: the answer
+// has all candidates of the stage, at which the client's own checks arrive. So the client
+// continues as if the server trickled. An ICE restart is refused with the status of 4.3.2 for a
+// server that has trickle ICE alone.
+//
+// The URL is the secret here: clients such as MediaMTX's send no token, and If-Match: *.
+func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *session) error {
+	if err := hasType(r, fragmentType); err != nil {
+		return err
+	}
+	fragment, err := readBody(w, r, maxSmall)
+	if err != nil {
+		return err
+	}
+	if tag := r.Header.Get("If-Match"); tag != "" && tag != "*" && tag != s.etag {
+		return stage.Errorf(stage.ErrConflict, "The ETag is not that of this session.").
+			WithCode("wrong_etag")
+	}
+	for _, fragment := range userFragments(fragment) {
+		if !slices.Contains(s.userFragments, fragment) {
+			return stage.Errorf(stage.ErrInvalid, "ICE restarts are not supported: open a "+
+				"new session with the same token, which takes over.").WithCode("ice_restart")
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// userFragments lists the ICE user names of an SDP or a fragment (RFC 8839, 5.4).
+func userFragments(sdp string) (list []string) {
+	for line := range strings.Lines(sdp) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "a=ice-ufrag:"); ok {
+			list = append(list, name)
+		}
+	}
+	return list
+}

@@ -1,0 +1,136 @@
+package whip
+
+import (
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	keepEnded = 5 * time.Minute // sessions whose DELETE may still come
+	maxEnded  = 10_000
+)
+
+// A slot is what a participant has once: its publication, or its subscription to one publisher. A
+// new session in a slot replaces the old one: an OBS that lost its network, a page that was
+// reloaded.
+type slot struct {
+	stage                  stage.ARN
+	participant, publisher stage.ParticipantID
+}
+
+func (s *session) slot() slot { return slot{s.participant.Stage, s.participant.ID, s.publisher} }
+
+// registry holds the sessions.
+type registry struct {
+	now   func() time.Time
+	ended httpkit.Map[string, owner] // by secret
+
+	mu          sync.Mutex
+	closed      bool                // guarded by mu
+	bySecret    map[string]*session // guarded by mu: all of them
+	negotiating map[slot]*session   // guarded by mu: the newest that negotiates
+	live        map[slot]*session   // guarded by mu
+}
+
+func newRegistry(now func() time.Time) *registry {
+	return &registry{
+		now:         now,
+		ended:       httpkit.Map[string, owner]{Max: maxEnded, Life: keepEnded},
+		bySecret:    map[string]*session{},
+		negotiating: map[slot]*session{},
+		live:        map[slot]*session{},
+	}
+}
+
+func (r *registry) enter(s *session) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").
+			WithCode("shutdown").WithRetry(5 * time.Second)
+	}
+	r.bySecret[s.secret] = s
+	return nil
+}
+
+// negotiates puts a session into its slot and returns the one that negotiates there already.
+func (r *registry) negotiates(s *session) (rival *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rival = r.negotiating[s.slot()]
+	r.negotiating[s.slot()] = s
+	return rival
+}
+
+// started gives the slot to the session and returns the one that had it.
+func (r *registry) started(s *session) (earlier *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	earlier = r.live[s.slot()]
+	r.live[s.slot()] = s
+	clearSlot(r.negotiating, s)
+	return earlier
+}
+
+// clearSlot clears the slot, unless another session has it by now.
+func clearSlot(slots map[slot]*session, s *session) {
+	if slots[s.slot()] == s {
+		delete(slots, s.slot())
+	}
+}
+
+// leave removes a session, and keeps the owner of one that was open.
+func (r *registry) leave(s *session) {
+	if s.media != nil {
+		r.ended.Put(s.secret, s.ownedBy(), r.now())
+	}
+	r.mu.Lock()
+	delete(r.bySecret, s.secret)
+	clearSlot(r.negotiating, s)
+	clearSlot(r.live, s)
+	r.mu.Unlock()
+	close(s.over)
+}
+
+// find returns the session of a URL, if it has not ended.
+func (r *registry) find(secret string) (*session, bool) {
+	r.mu.Lock()
+	s, ok := r.bySecret[secret]
+	r.mu.Unlock()
+	return s, ok && s.live()
+}
+
+// owner returns the owner of the session of a URL, which is open or has ended recently.
+func (r *registry) owner(secret string) (owner, bool) {
+	r.mu.Lock()
+	s, ok := r.bySecret[secret]
+	r.mu.Unlock()
+	if ok {
+		return s.ownedBy(), true
+	}
+	return r.ended.Get(secret, r.now())
+}
+
+func (r *registry) of(id stage.ParticipantID) (list []*session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.bySecret {
+		if s.participant.ID == id {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (r *registry) close() (list []*session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, s := range r.bySecret {
+		list = append(list, s)
+	}
+	return list
+}
