@@ -18,8 +18,8 @@ export function createPeopleTab(about) {
     failed = false;
     about.changed();
     try {
-      const [{ openPeople }] = await Promise.all([part(tries++), style('static/stage/stage.css')]);
-      if (me) people = await openPeople({ ...about, me });
+      const [{ createPeople }] = await Promise.all([part(tries++), style('static/stage/stage.css')]);
+      if (me) people = createPeople({ ...about, me });
       if (!me) leave(); // signed out meanwhile
     } catch {
       failed = true;

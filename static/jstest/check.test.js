@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { check, fitted, isReady, toFix, x264Options } from '../lib/obs-check.js';
-import { en } from '../lib/strings.js';
+import { en } from './words.js';
 
 // One table for both copies of the rules: the other is internal/obs.
 const table = JSON.parse(readFileSync(new URL('../../internal/obs/testdata/cases.json', import.meta.url)));

@@ -7,6 +7,7 @@ import { createTokens } from '../lib/tokens.js';
 import { ApiError } from '../lib/api.js';
 import { ObsError } from '../lib/obs.js';
 import { fakeObs, memory, until } from './fake.js';
+import './words.js';
 
 const arn = 'arn:aws:ivs:local:000000000000:stage/main';
 const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };

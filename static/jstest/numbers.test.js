@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createMeter, disagreements } from '../lib/numbers.js';
 import { fingerprint } from '../lib/tokens.js';
-import { en } from '../lib/strings.js';
+import { en } from './words.js';
 
 const stats = (n = {}) => ({ outputSkippedFrames: 0, outputTotalFrames: 0, renderSkippedFrames: 0, renderTotalFrames: 0, activeFps: 30, cpuUsage: 5, ...n });
 const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };

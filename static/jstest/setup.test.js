@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { check, isReady, PROFILE, readObs } from '../lib/obs-check.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { fakeObs } from './fake.js';
+import './words.js';
 
 const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
 const endpoint = async () => ({ server: 'https://stage.example/whip', bearer_token: 'secret' });
@@ -155,7 +156,7 @@ describe('Set up OBS', () => {
     const obs = fakeObs();
     const call = obs.call;
     obs.call = (request, data) => (request === 'SetProfileParameter' && data.parameterName === 'x264Settings' ? Promise.resolve() : call(request, data));
-    await assert.rejects(setUpObs(obs, options), (err) => err.text === 'setup.notKept' && err.values.what.startsWith('A full picture') && err.undone);
+    await assert.rejects(setUpObs(obs, options), (err) => err.text === 'setup.notKept' && err.values.what.startsWith('A keyframe') && err.undone);
   });
 });
 

@@ -1,21 +1,24 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { de, server as inGerman } from '../lib/strings.de.js';
-import { es, server as inSpanish } from '../lib/strings.es.js';
-import { en } from '../lib/strings.js';
+import { chosen, serverSaid } from '../lib/strings.js';
+import { de, en, es, speak } from './words.js';
 
 const root = new URL('../', import.meta.url);
-const source = readdirSync(root, { recursive: true })
-  // The stage's page and the browser source have words of their own, and a test of their own.
-  .filter((name) => name.endsWith('.js') && !/^(vendor|jstest|stage|source|lib\/stage)\//.test(name) && !name.includes('strings'))
-  .map((name) => readFileSync(new URL(name, root), 'utf8')).join('\n');
+const read = (folder, is) => readdirSync(folder, { recursive: true }).filter(is).map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
+const source = read(root, (name) => name.endsWith('.js') && !/^(vendor|jstest)\//.test(name));
+// The terminal has the sentences of the dock in common.
+const terminal = read(new URL('../../internal/obs/', import.meta.url), (name) => name.endsWith('.go') && !name.endsWith('_test.go'));
 const placeholders = (text) => [...text.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort().join();
+/** The sentences of the pages; the server's own are there by their codes, in the other languages. */
+const own = (words) => Object.fromEntries(Object.entries(words).filter(([key]) => !key.startsWith('server.')));
+const server = (words) => Object.fromEntries(Object.entries(words).filter(([key]) => key.startsWith('server.')).map(([key, text]) => [key.slice(7), text]));
+const [inGerman, inSpanish] = [server(de), server(es)];
 
 for (const [name, words] of Object.entries({ de, es })) {
   describe(name, () => {
-    it('says everything', () => assert.deepEqual(Object.keys(en).filter((key) => !words[key]), []));
-    it('says nothing that English does not', () => assert.deepEqual(Object.keys(words).filter((key) => !(key in en)), []));
+    it('has every sentence, in the order of English, and no other', () => assert.deepEqual(Object.keys(own(words)), Object.keys(en)));
+    it('has no empty one', () => assert.deepEqual(Object.entries(words).filter(([, text]) => !text.trim()), []));
     it('has the same blanks to fill', () => {
       for (const key of Object.keys(en)) assert.equal(placeholders(words[key]), placeholders(en[key]), key);
     });
@@ -25,15 +28,25 @@ for (const [name, words] of Object.entries({ de, es })) {
 describe('English', () => {
   // Keys that are put together at run time: `setup.step.${step}`.
   const prefixes = [...source.matchAll(/`([\w.]+[.])\$\{/g)].map((m) => m[1]);
-  it('has every text that is asked for', () => {
+  it('has every text that is requested', () => {
     const asked = [...source.matchAll(/\bt\('([^']+)'/g)].map((m) => m[1]);
-    assert.ok(asked.length > 100);
-    assert.deepEqual(asked.filter((key) => !(key in en)), []);
+    const keys = [...terminal.matchAll(/"((?:find|live|setup)\.[\w.]+)"/g)].map((m) => m[1]).filter((key) => !key.endsWith('.'));
+    assert.ok(asked.length > 150);
+    assert.deepEqual([...asked, ...keys].filter((key) => !(key in en)), []);
   });
-  it('has no text that nobody says', () => {
-    const unused = Object.keys(en).filter((key) => !source.includes(`'${key}'`) && !prefixes.some((p) => key.startsWith(p)));
+  it('has no text that is used nowhere', () => {
+    const unused = Object.keys(en).filter((key) => !source.includes(`'${key}'`) && !terminal.includes(`"${key}"`) && !prefixes.some((p) => key.startsWith(p)));
     assert.deepEqual(unused, []);
   });
+  it('has the words of OBS and Amazon IVS', () => {
+    for (const [key, text] of Object.entries(en)) {
+      assert.doesNotMatch(text, /\bbit rate|full picture|Let on|Take off|May go onto|\bLook\b(?! again| for| at)|\bwhoever\b|\bsomebody\b|\bknock/i, key);
+    }
+  });
+});
+
+it('the first language of the person that there is wins', () => {
+  assert.deepEqual([chosen(['fr', 'de-AT', 'en']), chosen(['es-419']), chosen(['fr']), chosen([])], ['de', 'es', 'en', 'en']);
 });
 
 describe('errors that a page shows', () => {
@@ -89,15 +102,14 @@ describe('the server’s codes', () => {
   });
 });
 
-it('a language says the server’s no in its own words, with the wait and the operator’s reason, and English in the server’s', async () => {
-  const { serverSaid, useLanguage } = await import('../lib/strings.js');
+it('a language has its own words for a refusal, with the wait and the operator’s reason; English has the server’s', () => {
   assert.equal(serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240), 'Try again in 4 minutes.');
-  globalThis.document = { documentElement: {} };
-  await useLanguage(['fr', 'de-AT']);
+  speak('de');
   assert.match(serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240), /Warte 4 Minuten und/);
   assert.match(serverSaid('too_many_tokens', 'Try again in 4 minutes.'), /Warte ein paar Minuten und/);
   assert.equal(serverSaid('kicked', 'The hall is closing.'), 'Der Betreiber hat deine Sendung beendet: The hall is closing.');
   assert.equal(serverSaid('something_new', 'A sentence.'), 'A sentence.');
-  await useLanguage(['es']);
+  speak('es');
   assert.match(serverSaid('too_many_attempts', '', 30), /Espera 30 segundos/);
+  speak('en');
 });

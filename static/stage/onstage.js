@@ -9,12 +9,11 @@ import { obsAddress } from '../lib/obs.js';
 import { errorText, href, say } from '../lib/page.js';
 import { createClient } from '../lib/stage/client.js';
 import { wakeMeters } from '../lib/stage/level.js';
-import { addWords, t } from '../lib/strings.js';
+import { t } from '../lib/strings.js';
 import { chatView, createChat } from './chat.js';
 import { audience, card, cards, choose, personOf, readChoices } from './people.js';
 import { addToScene, keyIn, sourceName } from './scene.js';
 import { LAYOUTS } from '../lib/stage/view.js';
-import { en } from './strings.js';
 import { createTile } from './tile.js';
 import { notices, peopleView, sourcesView, toolbar } from './views.js';
 
@@ -42,12 +41,6 @@ const AGAIN_AFTER = 500;
  *
  * @typedef {ReturnType<typeof createPeople>} People
  */
-
-/** Loads the words first. @param {About} about */
-export async function openPeople(about) {
-  await addWords(en, { de: async () => (await import('./strings.de.js')).de, es: async () => (await import('./strings.es.js')).es });
-  return createPeople(about);
-}
 
 /** On the stage from enter() to leave(), whether or not what view() answers can be seen. @param {About} about */
 export function createPeople(about) {

@@ -3,7 +3,7 @@ import { KEYS } from '../lib/memory.js';
 import { createObs, obsAddress } from '../lib/obs.js';
 import { header, page, signedIn, signOut } from '../lib/page.js';
 import { t } from '../lib/strings.js';
-import { openPeople } from './onstage.js';
+import { createPeople } from './onstage.js';
 
 const inObs = navigator.userAgent.includes('OBS/');
 
@@ -32,9 +32,9 @@ function findObs() {
   if (address) void obs.open(address.url, password ?? '');
 }
 
-void signedIn(async (who) => {
+void signedIn((who) => {
   me = who;
-  people = await openPeople({
+  people = createPeople({
     me: who, obs, changed: draw, stage: () => localStorage.getItem(KEYS.stage),
     connect: (url, password) => void obs.open(url, password),
     again() { people?.leave(); location.reload(); },

@@ -93,7 +93,7 @@ func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 
 	t.Log("and she lets Ana on")
 	op.WaitFor(choice + `.value === '` + string(studio.ARN) + `'`)
-	op.ClickText("Let on")
+	op.ClickText("Give access")
 	op.WaitText("tokens up to 12 hours")
 	shootPage(op, "operator-aws")
 
@@ -153,7 +153,7 @@ func operatorPage(t *testing.T, a *apptest.App) *browser.Page {
 	page := browser.Open(t, browser.Current, browser.Options{Width: 460, Height: 900})
 	page.Goto(a.URL + "/operator")
 	signInAs(page, "olga")
-	page.WaitText("Nobody is on it.") // the lists are there, and move nothing any more
+	page.WaitText("The stage is empty.") // the lists are there, and move nothing any more
 	return page
 }
 

@@ -96,7 +96,7 @@ func TestTheWholeRoad(t *testing.T) {
 	ana.ClickText("Make a key")
 	ana.WaitText("Copy the key now.")
 	ana.keep("account")
-	olga.WaitText("Nobody is on the stage now")
+	olga.WaitText("The stage is empty now")
 }
 
 func choosePassword(page *browser.Page) {
@@ -111,7 +111,7 @@ func inviteAna(olga *browser.Page) (link string) {
 	olga.ClickText("Invite")
 	olga.WaitVisible("#c-invite")
 	olga.Eval(`document.querySelector("#c-invite").value`, &link)
-	olga.ClickText("Let on")
+	olga.ClickText("Give access")
 	olga.WaitText("12 hours")
 	return link
 }
@@ -156,7 +156,7 @@ func TestSoundThatNobodyHears(t *testing.T) {
 	d.state("ready")
 	d.ClickText("Go live")
 	d.state("live")
-	d.WaitText("Nobody can hear you")
+	d.WaitText("Viewers cannot hear you")
 	d.ClickText("Stop, then set up OBS again")
 	d.state("ready")
 	if got := far.AudioCodecInUse(); got != "opus" {
@@ -165,7 +165,7 @@ func TestSoundThatNobodyHears(t *testing.T) {
 	d.ClickText("Go live")
 	d.state("live")
 	d.WaitText("Opus, ")
-	d.WaitNoText("Nobody can hear you")
+	d.WaitNoText("Viewers cannot hear you")
 }
 
 // TestTheOperatorHasTheLastWord kicks a broadcaster, whose OBS does not come back against it.
@@ -193,7 +193,7 @@ func TestTheOperatorHasTheLastWord(t *testing.T) {
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")
 	page.ClickText("Disconnect")
-	page.WaitText("Nobody is on it.")
+	page.WaitText("The stage is empty.")
 
 	d.state("trouble")
 	d.WaitText("The hall is closing.")

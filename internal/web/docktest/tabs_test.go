@@ -37,8 +37,8 @@ func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
 
 		t.Log("what is wrong is said where it can be seen and heard, and nothing moves for it")
 		d.liveBadly()
-		d.WaitFor(`document.querySelector('.air .worry')?.innerText.startsWith('Nobody can hear you')`)
-		d.WaitFor(`document.querySelector('#said').textContent.startsWith('Nobody can hear you')`)
+		d.WaitFor(`document.querySelector('.air .worry')?.innerText.startsWith('Viewers cannot hear you')`)
+		d.WaitFor(`document.querySelector('#said').textContent.startsWith('Viewers cannot hear you')`)
 		var now float64
 		d.Eval(`document.querySelector('#panel-people .bar').getBoundingClientRect().top`, &now)
 		if now != top {
@@ -208,5 +208,5 @@ func (d *dock) liveBadly() {
 	bad := reception()
 	bad["audio"] = object{"codec": "opus", "bitrate": 158000, "valid": false}
 	d.desk.present(bad)
-	d.WaitText("Nobody can hear you")
+	d.WaitText("Viewers cannot hear you")
 }

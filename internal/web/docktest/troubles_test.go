@@ -60,7 +60,7 @@ func troubles() []row {
 		}), func(d *dock) {
 			d.connected()
 			d.says("above 8500 the stage ends the broadcast. It becomes 2500.", "Opus does not start above 256. It becomes 160.", "They are switched off.",
-				"A stream delay is set", "OBS does not reconnect after a break. It will.", "OBS waits for 30 s before it calls again", "OBS sends 3 picture sizes at once (simulcast)",
+				"A stream delay is set", "OBS does not reconnect after a break. It will.", "OBS waits for 30 s before it connects again", "OBS sends 3 picture sizes at once (simulcast)",
 				"and would overwrite it. It is told.", "144 pictures a second; the stage takes 10 to 60. They become 30.")
 		}, "the stage takes even sizes up to 720p. It becomes 1280×536."},
 		{"found-mac", "not-set-up", freshOBS(func(o *fakeobs.Options) {
@@ -74,7 +74,7 @@ func troubles() []row {
 		{"found-hevc", "not-set-up", freshOBS(func(o *fakeobs.Options) { o.Encoder = "nvenc_hevc" }), (*dock).connected, "“nvenc_hevc” does not make H.264, the only codec that stages take. It becomes x264."},
 		{"found-advanced", "not-set-up", freshOBS(set("Output/Mode", "Advanced", "AdvOut/Encoder", "obs_nvenc_av1_tex", "AdvOut/ApplyServiceSettings", "false")), func(d *dock) {
 			d.connected()
-			d.says("“obs_nvenc_av1_tex” does not make H.264", "OBS is told to ignore what the service needs")
+			d.says("“obs_nvenc_av1_tex” does not make H.264", "OBS is set to ignore what the service requires")
 		}, "“Stagedoor” is made in Simple mode."},
 		{"ready-advanced", "ready", readyOBS(set("Output/Mode", "Advanced", "AdvOut/Encoder", "com.apple.videotoolbox.videoencoder.ave.avc")), func(d *dock) {
 			d.ready()
@@ -95,7 +95,7 @@ func troubles() []row {
 		{"setup-closed", "setup-failed", freshOBS(asIs), (*dock).setupClosed, "OBS closed the connection while it was set up."},
 		{"setup-refused", "setup-failed", freshOBS(asIs), (*dock).setupRefused, "OBS refused: 702. Try again; if that does not help, restart OBS."},
 		{"setup-not-undone", "setup-failed", freshOBS(asIs), (*dock).notUndone, "Not everything could be put back: look at the profile in OBS’s menu Profile."},
-		{"setup-not-kept", "setup-failed", freshOBS(asIs), (*dock).notKept, "OBS did not keep one of the settings: A full picture (keyframe) comes only every 8.3 s"},
+		{"setup-not-kept", "setup-failed", freshOBS(asIs), (*dock).notKept, "OBS did not keep one of the settings: A keyframe comes only every 8.3 s"},
 
 		// Going live, and being it.
 		{"live-running", "trouble", readyOBS(asIs), (*dock).runningAlready, "OBS is streaming already and refused (error 500). Press Stop, then go live again."},
@@ -105,7 +105,7 @@ func troubles() []row {
 		{"live-elsewhere", "trouble", readyOBS(asIs), (*dock).liveElsewhere, "OBS is streaming to another service."},
 		{"live-lost", "trouble", readyOBS(asIs), (*dock).lost, "The broadcast ended, and neither OBS nor the stage says why."},
 		{"live-wont-stop", "trouble", readyOBS(asIs), (*dock).wontStop, "OBS does not stop. Press “Stop Streaming” in OBS itself"},
-		{"live-bad-picture", "live", readyOBS(asIs), (*dock).badPicture, "A full picture comes only every 8.3 s (at most 2 s is right)"},
+		{"live-bad-picture", "live", readyOBS(asIs), (*dock).badPicture, "A keyframe comes only every 8.3 s (at most 2 s is right)"},
 		{"live-no-sound", "live", readyOBS(asIs), func(d *dock) { d.receives("video") }, "The stage receives no sound: look at the mixer in OBS"},
 		{"live-no-picture", "live", readyOBS(asIs), func(d *dock) { d.receives("audio") }, "The stage receives no picture: does OBS show one"},
 	}
@@ -323,7 +323,7 @@ func TestAdvancedModeIsForThePerson(t *testing.T) {
 	far := reception()
 	far["video"].(object)["keyframeInterval"] = 8.3
 	d.desk.present(far)
-	d.says("A full picture comes only every 8.3 s", "Keyframe Interval 1 or 2 s (not 0)")
+	d.says("A keyframe comes only every 8.3 s", "Keyframe Interval 1 or 2 s (not 0)")
 	d.WaitNoText("Stop, then set up OBS again")
 }
 

@@ -63,7 +63,7 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 
 	page := h.dock(browser.OBS30, "ana", browser.Options{Width: 460})
 	choose(page, studio)
-	page.WaitText("Nobody is on air")
+	page.WaitText("The stage is empty")
 	bea := goLive()
 	moves(page, tile(h.bea))
 	loud(page, tile(h.bea))

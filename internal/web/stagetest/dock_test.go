@@ -18,7 +18,7 @@ func TestABroadcasterSeesAndHearsTheStage(t *testing.T) {
 			t.Parallel()
 			h := open(t)
 			page := h.dock(engine, "ana", browser.Options{})
-			page.WaitText("Nobody is on air")
+			page.WaitText("The stage is empty")
 
 			t.Log("Bea comes: she is seen and heard at once")
 			bea := h.publish(h.bea, rtcpeer.PublishOptions{})

@@ -158,9 +158,9 @@ func TestTheDockPlaysStagesOfAWS(t *testing.T) {
 	studio := h.studio(t)
 	page := h.bothTabs(browser.OBS30, nil, browser.Options{Width: 460})
 	page.ClickText("People")
-	page.WaitText("Nobody is on air")
+	page.WaitText("The stage is empty")
 	choose(page, studio)
-	page.WaitText("Nobody is on air")
+	page.WaitText("The stage is empty")
 	var token web.Token
 	h.bea.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": studio.ARN, "for": "publish"}, &token)
 	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
