@@ -4,7 +4,6 @@ package app
 import (
 	"context"
 	"io"
-	"log/slog"
 	"strings"
 )
 
@@ -52,14 +51,4 @@ func Run(
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(p)
-}
-
-func newLog(s LogSettings, w io.Writer) *slog.Logger {
-	var level slog.Level
-	level.UnmarshalText([]byte(s.LogLevel)) // kong's enum admits no other value
-	options := &slog.HandlerOptions{Level: level}
-	if s.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }

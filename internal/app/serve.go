@@ -87,7 +87,7 @@ type server struct {
 	feed    *feed.Feed
 	docks   *feed.Docks
 	web     *web.Server
-	listen  net.Listener
+	listen  *httpkit.Listener
 	http    *http.Server
 	tls     *tls.Config // nil: plain HTTP
 	public  *url.URL
@@ -152,10 +152,12 @@ func (s *server) openData(ctx context.Context) error {
 }
 
 func (s *server) openPorts() error {
-	var err error
-	if s.listen, err = net.Listen("tcp", s.settings.Listen); err != nil {
+	tcp, err := net.Listen("tcp", s.settings.Listen)
+	if err != nil {
 		return bothPorts(portError(err, s.settings.Listen, "--listen"), s.settings.Media)
 	}
+	limits := connectionLimits(openFiles(), s.settings.TrustedProxies)
+	s.listen = httpkit.NewListener(tcp, limits, s.log)
 	s.closers = append(s.closers, func() error { s.listen.Close(); return nil })
 	if s.public == nil {
 		s.public = ownURL(s.listen.Addr().(*net.TCPAddr), s.tls != nil)

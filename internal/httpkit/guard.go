@@ -21,12 +21,13 @@ const (
 	warnEvery     = time.Minute
 )
 
-// A Guard limits what wrong credentials cost, by the network of the client. It never refuses a right
-// one: each credential is verified, whatever others behind the same address send.
+// A Guard limits what wrong credentials cost, by the network of the client. It never refuses a
+// right one: each credential is verified, whatever others behind the same address send.
 //
-// A network has 30 failures at once and then one per second. Beyond them its credentials are verified
-// one at a time, and on one half of the processors together with those of all other such networks;
-// and the refusal becomes ErrTooMany with RetryAfter. To guess a signature is hopeless at any rate.
+// A network has 30 failures at once and then one per second. Beyond them its credentials are
+// verified one at a time, and on one half of the processors together with those of all other such
+// networks; and the refusal becomes ErrTooMany with RetryAfter. To guess a signature is hopeless
+// at any rate.
 //
 // A Guard is safe for concurrent use.
 type Guard struct {

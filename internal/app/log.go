@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/stagedoor/stagedoor/internal/httpkit"
+)
+
+const (
+	logBurst = 50 // records with the same message at once, and then one per logEvery
+	logEvery = time.Second
+)
+
+func newLog(s LogSettings, w io.Writer) *slog.Logger {
+	var level slog.Level
+	level.UnmarshalText([]byte(s.LogLevel)) // kong's enum admits no other value
+	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	if s.LogFormat == "json" {
+		handler = slog.NewJSONHandler(w, options)
+	}
+	return slog.New(newPacedHandler(handler))
+}
+
+// A pacedHandler limits records of the same message, so that strangers cannot fill the log and push
+// out what matters. The next record says how many were left out. Records at debug are not limited:
+// they were asked for.
+type pacedHandler struct {
+	slog.Handler
+	messages *httpkit.Map[string, *messagePace]
+}
+
+// A messagePace is the limit of one message. The lock of pacedHandler.messages guards it.
+type messagePace struct {
+	limit   *rate.Limiter
+	leftOut int
+}
+
+func newPacedHandler(h slog.Handler) pacedHandler {
+	return pacedHandler{h, &httpkit.Map[string, *messagePace]{Max: 1000}}
+}
+
+// Handle implements slog.Handler.
+func (h pacedHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level < slog.LevelInfo {
+		return h.Handler.Handle(ctx, r)
+	}
+	allowed, leftOut := h.allow(r)
+	if !allowed {
+		return nil
+	}
+	if leftOut > 0 {
+		r = r.Clone()
+		r.AddAttrs(slog.Int("left_out", leftOut))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h pacedHandler) allow(r slog.Record) (allowed bool, leftOut int) {
+	h.messages.Update(r.Message, r.Time, func(p *messagePace, known bool) *messagePace {
+		if !known {
+			p = &messagePace{limit: rate.NewLimiter(rate.Every(logEvery), logBurst)}
+		}
+		if allowed = p.limit.AllowN(r.Time, 1); allowed {
+			leftOut, p.leftOut = p.leftOut, 0
+		} else {
+			p.leftOut++
+		}
+		return p
+	})
+	return allowed, leftOut
+}
+
+// WithAttrs implements slog.Handler.
+func (h pacedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return pacedHandler{h.Handler.WithAttrs(attrs), h.messages}
+}
+
+// WithGroup implements slog.Handler.
+func (h pacedHandler) WithGroup(name string) slog.Handler {
+	return pacedHandler{h.Handler.WithGroup(name), h.messages}
+}

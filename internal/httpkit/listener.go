@@ -1,0 +1,197 @@
+package httpkit
+
+import (
+	"container/list"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+)
+
+// ConnectionLimits are the most connections that a Listener keeps open.
+type ConnectionLimits struct {
+	PerNetwork int     // of one client network, see Network
+	Total      int     // of all of them, below the limit of the process for open files
+	Exempt     Proxies // count in the total alone
+}
+
+// A Listener limits connections by client network, so that one client cannot use up what the
+// process may have open. At a limit, the connection that has been idle for longest makes room: of
+// the same network, or of the one that has most. Where none is idle, the new connection is
+// refused.
+//
+// Set its ConnState as that of the http.Server, which tells it what is idle.
+type Listener struct {
+	net.Listener
+	limits ConnectionLimits
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	total    int                           // guarded by mu
+	networks map[netip.Prefix]*connections // guarded by mu
+}
+
+// connections are those of one network.
+type connections struct {
+	open int
+	idle list.List // of *conn: the longest idle first
+}
+
+// A conn embeds the TCP connection, so that net.Buffers and io.Copy find their fast paths.
+type conn struct {
+	*net.TCPConn
+	listener *Listener
+	network  netip.Prefix
+	place    *list.Element // in idle; guarded by Listener.mu
+	closed   bool          // guarded by Listener.mu
+}
+
+// NewListener limits the connections of a TCP listener.
+func NewListener(l net.Listener, limits ConnectionLimits, log *slog.Logger) *Listener {
+	return &Listener{
+		Listener: l, limits: limits, log: log, networks: map[netip.Prefix]*connections{},
+	}
+}
+
+// Accept returns the next connection within the limits.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		accepted, err := l.Listener.Accept()
+		if err != nil {
+			return nil, l.failed(err)
+		}
+		tcp, ok := accepted.(*net.TCPConn)
+		if !ok {
+			return accepted, nil
+		}
+		address := parseHost(tcp.RemoteAddr().String())
+		c := &conn{TCPConn: tcp, listener: l, network: Network(address)}
+		victim, ok := l.admit(c, l.limits.Exempt.contain(address))
+		if victim != nil {
+			victim.Close()
+		}
+		if ok {
+			return c, nil
+		}
+		l.log.Warn("a connection was refused: too many are open", "network", c.network)
+		tcp.Close()
+	}
+}
+
+// failed logs an error of accept, and makes room if the process has too many files open: net/http
+// tries again.
+func (l *Listener) failed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	l.log.Warn("a connection was not accepted", "err", err)
+	l.mu.Lock()
+	victim := l.longestIdle(l.largest())
+	l.mu.Unlock()
+	if victim != nil {
+		victim.Close()
+	}
+	return err
+}
+
+// admit counts a connection. It returns an idle one to close first, if the connection needs its
+// place, and whether there is a place.
+func (l *Listener) admit(c *conn, exempt bool) (victim *conn, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.networks[c.network]
+	if of == nil {
+		of = &connections{}
+		l.networks[c.network] = of
+	}
+	full := !exempt && of.open >= l.limits.PerNetwork
+	switch {
+	case full:
+		victim = l.longestIdle(of)
+	case l.total >= l.limits.Total:
+		full, victim = true, l.longestIdle(l.largest())
+	}
+	if full && victim == nil {
+		l.forgetEmpty(c.network)
+		return nil, false
+	}
+	of.open++
+	l.total++
+	// A connection without a request so far is idle: it holds its place and does nothing.
+	c.place = of.idle.PushBack(c)
+	return victim, true
+}
+
+func (l *Listener) forgetEmpty(network netip.Prefix) {
+	if of := l.networks[network]; of != nil && of.open == 0 {
+		delete(l.networks, network)
+	}
+}
+
+// largest returns the network with the most connections among those with idle ones.
+func (l *Listener) largest() (most *connections) {
+	for _, of := range l.networks {
+		if of.idle.Len() > 0 && (most == nil || of.open > most.open) {
+			most = of
+		}
+	}
+	return most
+}
+
+// longestIdle takes a connection out of the idle ones; the caller closes it without the lock.
+func (l *Listener) longestIdle(of *connections) *conn {
+	if of == nil || of.idle.Len() == 0 {
+		return nil
+	}
+	c := of.idle.Remove(of.idle.Front()).(*conn)
+	c.place = nil
+	return c
+}
+
+// ConnState notes which connections are idle.
+func (l *Listener) ConnState(of net.Conn, state http.ConnState) {
+	if secure, ok := of.(interface{ NetConn() net.Conn }); ok {
+		of = secure.NetConn()
+	}
+	c, ok := of.(*conn)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.closed {
+		return
+	}
+	if c.place != nil {
+		l.networks[c.network].idle.Remove(c.place)
+		c.place = nil
+	}
+	if state == http.StateIdle || state == http.StateNew {
+		c.place = l.networks[c.network].idle.PushBack(c)
+	}
+}
+
+// Close gives the place back.
+func (c *conn) Close() error {
+	c.listener.leave(c)
+	return c.TCPConn.Close()
+}
+
+func (l *Listener) leave(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	of := l.networks[c.network]
+	if c.place != nil {
+		of.idle.Remove(c.place)
+		c.place = nil
+	}
+	of.open--
+	l.total--
+	l.forgetEmpty(c.network)
+}

@@ -1,0 +1,209 @@
+package httpkit_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/httpkit"
+)
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// limited serves until the test ends: "/" at once, and "/slow" when slow is closed.
+func limited(t *testing.T, limits httpkit.ConnectionLimits) (address string, slow chan struct{}, log *lockedBuffer) {
+	t.Helper()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, slow = &lockedBuffer{}, make(chan struct{})
+	l := httpkit.NewListener(tcp, limits, slog.New(slog.NewTextHandler(log, nil)))
+	server := &http.Server{
+		ConnState: l.ConnState,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				io.WriteString(w, "wait")
+				http.NewResponseController(w).Flush()
+				<-slow
+			}
+		}),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return tcp.Addr().String(), slow, log
+}
+
+// dial connects from a loopback address of the test's own.
+func dial(t *testing.T, from, to string) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	c, err := d.DialContext(t.Context(), "tcp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(time.Minute))
+	return c
+}
+
+// get sends a request and reports whether the response began.
+func get(c net.Conn, path string) bool {
+	if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
+		return false
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	return err == nil && strings.Contains(line, "200")
+}
+
+func isClosed(c net.Conn) bool {
+	_, err := io.Copy(io.Discard, c)
+	var timeout net.Error
+	return !(errors.As(err, &timeout) && timeout.Timeout())
+}
+
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	t.Parallel()
+	address, _, _ := limited(t, httpkit.ConnectionLimits{PerNetwork: 5, Total: 1000})
+	var idle []net.Conn
+	for range 5 {
+		c := dial(t, "127.0.0.1", address)
+		if !get(c, "/") {
+			t.Fatal("a connection within the limit: no response")
+		}
+		idle = append(idle, c)
+	}
+	for i := range 20 {
+		if !get(dial(t, "127.0.0.1", address), "/") {
+			t.Fatalf("connection %d over the limit: no response, want that an idle one makes room", i+1)
+		}
+	}
+	for i, c := range idle {
+		if !isClosed(c) {
+			t.Errorf("idle connection %d is still open", i+1)
+		}
+	}
+}
+
+// TestOneNetworkShutsNobodyOut: neither with idle connections, nor with those that send nothing, nor
+// with busy ones.
+func TestOneNetworkShutsNobodyOut(t *testing.T) {
+	t.Parallel()
+	limits := httpkit.ConnectionLimits{PerNetwork: 10, Total: 12}
+	address, slow, log := limited(t, limits)
+	for range 10 {
+		if !get(dial(t, "127.0.0.1", address), "/slow") {
+			t.Fatal("a busy connection within the limit: no response")
+		}
+	}
+	if c := dial(t, "127.0.0.1", address); get(c, "/") {
+		t.Error("an 11th connection of the network: got a response, want it refused")
+	}
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "network=127.0.0.1/32") {
+		t.Errorf("log: got %q, want a warning that names the network", log)
+	}
+	for i := range 10 {
+		if !get(dial(t, "127.0.0.2", address), "/") {
+			t.Fatalf("another network, connection %d: no response", i+1)
+		}
+	}
+	close(slow)
+	mute := dial(t, "127.0.0.3", address) // sends nothing
+	for i := range 30 {
+		if !get(dial(t, "127.0.0.3", address), "/") {
+			t.Fatalf("a third network, connection %d: no response", i+1)
+		}
+	}
+	if !isClosed(mute) {
+		t.Error("a connection that sends nothing is still open")
+	}
+}
+
+func TestProxiesAreExempt(t *testing.T) {
+	t.Parallel()
+	proxies := httpkit.Proxies{netip.MustParsePrefix("127.0.0.1/32")}
+	address, slow, _ := limited(t, httpkit.ConnectionLimits{PerNetwork: 2, Total: 8, Exempt: proxies})
+	defer close(slow)
+	for i := range 8 {
+		if !get(dial(t, "127.0.0.1", address), "/slow") {
+			t.Fatalf("connection %d of a proxy: no response", i+1)
+		}
+	}
+	if get(dial(t, "127.0.0.1", address), "/") {
+		t.Error("a connection over the total: got a response, want it refused")
+	}
+}
+
+// A failing listener fails as one does when the process has too many files open.
+type failing struct {
+	net.Listener
+	left int
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	if f.left > 0 {
+		f.left--
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
+	}
+	return f.Listener.Accept()
+}
+
+func TestErrorsOfAcceptAreLogged(t *testing.T) {
+	t.Parallel()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log lockedBuffer
+	l := httpkit.NewListener(&failing{tcp, 2}, httpkit.ConnectionLimits{PerNetwork: 1, Total: 1},
+		slog.New(slog.NewTextHandler(&log, nil)))
+	server := &http.Server{ConnState: l.ConnState}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	c := dial(t, "127.0.0.1", tcp.Addr().String())
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+	if _, err := bufio.NewReader(c).ReadString('\n'); err != nil {
+		t.Errorf("after the errors: %v", err)
+	}
+	if err := server.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	<-served
+	if got := strings.Count(log.String(), "too many open files"); got != 2 ||
+		strings.Count(log.String(), "level=WARN") != 2 {
+		t.Errorf("log: got %q, want both errors as warnings and nothing else", &log)
+	}
+}
