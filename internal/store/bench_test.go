@@ -53,7 +53,7 @@ func BenchmarkIssueCounted(b *testing.B) {
 			_, ana, arn := h.scene()
 			measured(b, func() {
 				h.issue(ana, arn)
-				h.clock.pass(20 * time.Second) // the window always holds thirty
+				h.Clock.Pass(20 * time.Second) // the window always holds thirty
 			})
 		})
 	}

@@ -37,7 +37,7 @@ func all[T any](
 func (h *house) eventsOf(id stage.ParticipantID, kinds ...stage.EventKind) {
 	h.t.Helper()
 	for _, kind := range kinds {
-		h.clock.pass(time.Second)
+		h.Clock.Pass(time.Second)
 		must(h.RecordEvent(h.t.Context(), stage.Event{Kind: kind, Participant: id, Code: "c"}))(h.t)
 	}
 }
@@ -163,7 +163,7 @@ func TestListOfTokens(t *testing.T) {
 			return token.Participant.ID
 		}
 		short := issue(ana, arn, time.Minute)
-		h.clock.pass(2 * time.Minute)
+		h.Clock.Pass(2 * time.Minute)
 		revoked := issue(ana, arn, time.Hour)
 		ok(t, h.Revoke(t.Context(), ana, revoked))
 		// Of the same millisecond: the order is still one, and pages neither repeat nor miss.
@@ -172,7 +172,7 @@ func TestListOfTokens(t *testing.T) {
 			same = append(same, issue(bob, other, time.Hour))
 		}
 		slices.SortFunc(same, func(a, b stage.ParticipantID) int { return strings.Compare(string(b), string(a)) })
-		h.clock.pass(time.Second)
+		h.Clock.Pass(time.Second)
 		last := issue(op, arn, time.Hour)
 
 		every := append([]stage.ParticipantID{last}, append(same, revoked, short)...)
@@ -230,7 +230,7 @@ func TestListOfTokens(t *testing.T) {
 		for i := range 25 {
 			guest, _ := h.broadcaster(op, fmt.Sprint("Guest ", i))
 			h.grant(op, guest, arn, stage.Publish)
-			h.clock.pass(time.Second)
+			h.Clock.Pass(time.Second)
 			issue(guest, arn, time.Minute)
 		}
 		if got := ids(op, access.TokenFilter{Query: "guest"}); len(got) != 25 {

@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,7 +31,7 @@ func TestADatabaseIsThereAgain(t *testing.T) {
 		again := h.replica()
 		ok(t, again.store.Ping(t.Context()))
 		ok(t, again.MayStay(t.Context(), token.Participant))
-		_, _, err := again.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		_, _, err := again.LogIn(t.Context(), "Ana", password(goodPassword), access.Client{Address: "192.0.2.1"})
 		ok(t, err)
 	})
 }
@@ -198,11 +200,31 @@ func TestManyWriters(t *testing.T) {
 			}
 			return nil
 		})
-		if got := tally(errs); got[""] != 16 {
-			t.Errorf("16 writers: got %v, want all to succeed", got)
+		if err := errors.Join(errs...); err != nil {
+			t.Errorf("16 writers: got %v, want all to succeed", err)
 		}
 		if got := len(must(h.Tokens(t.Context(), ana, false))(t)); got != 8*12+1 {
 			t.Errorf("records: got %d, want %d", got, 8*12+1)
 		}
 	})
+}
+
+func TestNoSecretIsStored(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, databases["SQLite"](t))
+	_, ana, arn := h.scene()
+	token := h.issue(ana, arn)
+	_, key, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+	ok(t, err)
+	for _, file := range []string{h.where, h.where + "-wal"} {
+		content, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{token.Secret.Reveal(), key.Reveal(), goodPassword} {
+			if bytes.Contains(content, []byte(secret)) {
+				t.Errorf("%s holds %q", file, secret)
+			}
+		}
+	}
 }

@@ -1,6 +1,7 @@
-package store_test
+package accesstest
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -19,16 +20,16 @@ func external(subject, name string, groups ...string) access.External {
 }
 
 // member signs somebody in with a provider.
-func (h *house) member(subject, name string, groups ...string) access.Principal {
+func (h *House) member(subject, name string, groups ...string) access.Principal {
 	h.t.Helper()
 	login, _, err := h.LogInExternal(h.t.Context(), external(subject, name, groups...), home)
 	ok(h.t, err)
 	return login
 }
 
-func TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		h.scene()
+func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Scene()
 		first := h.member("1", "Ben")
 		if again := h.member("1", "Benjamin"); again.User.ID != first.User.ID || again.User.Name != "Ben" {
 			t.Errorf("the second sign-in is %+v, want the user of the first", again.User)
@@ -48,17 +49,17 @@ func TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
 	})
 }
 
-func TestALoginOfAProviderEndsByItself(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		h.operator()
+func (on rules) TestALoginOfAProviderEndsByItself(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Operator()
 		h.External.LoginLife = time.Hour
 		_, secret, err := h.LogInExternal(t.Context(), external("1", "Ben"), home)
 		ok(t, err)
 		for range 5 {
-			h.clock.pass(11 * time.Minute)
+			h.Clock.Pass(11 * time.Minute)
 			must(h.Authenticate(t.Context(), access.Presented{Login: secret}))(t)
 		}
-		h.clock.pass(6 * time.Minute)
+		h.Clock.Pass(6 * time.Minute)
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: secret})
 		if !errors.Is(err, stage.ErrUnauthorized) {
 			t.Errorf("after an hour of use: %v, want a new sign-in", err)
@@ -66,9 +67,9 @@ func TestALoginOfAProviderEndsByItself(t *testing.T) {
 	})
 }
 
-func TestWhoMaySignInIsPolicy(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op := h.operator()
+func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
 		h.External = access.ExternalPolicy{
 			Domains: []string{"example.com"}, Required: []access.Claim{{Name: "groups", Value: "staff"}},
 			Operators:  []access.Claim{{Name: "groups", Value: "admins"}},
@@ -101,18 +102,18 @@ func TestWhoMaySignInIsPolicy(t *testing.T) {
 	})
 }
 
-func TestRulesGiveAccessAndTakeItAway(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, hall := h.scene()
-		studio := h.studio(op, "studio")
+func (on rules) TestRulesGiveAccessAndTakeItAway(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, hall := h.Scene()
+		studio := h.Studio(op, "studio")
 		before := h.member("1", "Ben", "crew")
 		rule := must(h.PutRule(t.Context(), op, access.Rule{
 			Claim: access.Claim{Name: "groups", Value: "crew"}, Stage: studio,
 			Capabilities: stage.Publish, MaxTTL: time.Hour,
 		}))(t)
 		t.Log("a rule holds for people who are there already, and for nobody else")
-		token := h.issue(before, studio)
-		if left := token.ExpiresAt.Sub(h.clock.now()); left != time.Hour {
+		token := h.Issued(before, studio)
+		if left := token.ExpiresAt.Sub(h.Clock.Now()); left != time.Hour {
 			t.Errorf("the token lives for %v, want an hour", left)
 		}
 		_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: studio})
@@ -124,18 +125,18 @@ func TestRulesGiveAccessAndTakeItAway(t *testing.T) {
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: before.User.ID, Stage: hall, Capabilities: stage.Subscribe}))
 
 		t.Log("without the claim the access is gone at the next sign-in, with its open tokens")
-		h.paper.enter(token.Participant)
+		h.Paper.enter(token.Participant)
 		after := h.member("1", "Ben")
 		_, err = h.Issue(t.Context(), after, access.IssueRequest{Stage: studio})
 		refused(t, err, stage.ErrDenied, "no_grant")
-		if !slices.Contains(h.paper.sentAway(), token.Participant.ID) {
+		if !slices.Contains(h.Paper.sentAway(), token.Participant.ID) {
 			t.Error("the session of the token goes on")
 		}
-		h.issue(after, hall)
+		h.Issued(after, hall)
 
 		t.Log("a rule that is changed or removed changes what people have")
 		h.member("1", "Ben", "crew")
-		h.issue(before, studio)
+		h.Issued(before, studio)
 		rule.Capabilities = stage.Subscribe
 		must(h.PutRule(t.Context(), op, rule))(t)
 		_, err = h.Issue(t.Context(), before, access.IssueRequest{Stage: studio, For: "publish"})
@@ -149,10 +150,10 @@ func TestRulesGiveAccessAndTakeItAway(t *testing.T) {
 	})
 }
 
-func TestARuleGivesAStageOfOnesOwn(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, _ := h.scene()
-		h.studio(op, "Ben's stage")
+func (on rules) TestARuleGivesAStageOfOnesOwn(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, _ := h.Scene()
+		h.Studio(op, "Ben's stage")
 		must(h.PutRule(t.Context(), op, access.Rule{
 			Own: "{name}'s stage", Capabilities: stage.Publish | stage.Subscribe,
 		}))(t)
@@ -181,9 +182,9 @@ func TestARuleGivesAStageOfOnesOwn(t *testing.T) {
 	})
 }
 
-func TestSignInWithACode(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, _ := h.scene()
+func (on rules) TestSignInWithACode(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, _ := h.Scene()
 		dock := access.Client{Address: "198.51.100.7", Agent: "OBS"}
 		request, secret, err := h.BeginDevice(t.Context(), dock)
 		ok(t, err)
@@ -217,16 +218,16 @@ func TestSignInWithACode(t *testing.T) {
 		t.Log("ten minutes")
 		request, secret, err = h.BeginDevice(t.Context(), dock)
 		ok(t, err)
-		h.clock.pass(10 * time.Minute)
+		h.Clock.Pass(10 * time.Minute)
 		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrNotFound, "bad_code")
 		_, _, err = h.FinishDevice(t.Context(), secret, dock)
 		refused(t, err, stage.ErrInvalid, "expired_token")
 	})
 }
 
-func TestGuessingCodesIsSlow(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, _ := h.scene()
+func (on rules) TestGuessingCodesIsSlow(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, _ := h.Scene()
 		request, _, err := h.BeginDevice(t.Context(), home)
 		ok(t, err)
 		codes := tally(race(50, func(int) error {
@@ -250,9 +251,9 @@ func TestGuessingCodesIsSlow(t *testing.T) {
 	})
 }
 
-func TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, _ := h.scene()
+func (on rules) TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, _ := h.Scene()
 		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, 10*time.Minute)
 		ok(t, err)
 		counts := tally(race(8, func(int) error {
@@ -266,7 +267,7 @@ func TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
 		refused(t, err, stage.ErrDenied, "denied")
 		old, _, err := h.NewEnrolment(t.Context(), op, ana.User.ID, 24*time.Hour)
 		ok(t, err)
-		h.clock.pass(time.Hour)
+		h.Clock.Pass(time.Hour)
 		for _, bad := range []stage.Secret{old, stage.NewSecret("guessed"), {}} {
 			_, _, err := h.Enrol(t.Context(), bad, home)
 			refused(t, err, stage.ErrUnauthorized, "bad_code")
@@ -274,15 +275,15 @@ func TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
 	})
 }
 
-func TestASuspendedUserIsOut(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestASuspendedUserIsOut(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		login, cookie, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		_, key, err := h.CreateAccessKey(t.Context(), login, "script")
 		ok(t, err)
-		token := h.issue(ana, arn)
-		h.paper.enter(token.Participant)
+		token := h.Issued(ana, arn)
+		h.Paper.enter(token.Participant)
 		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
 		ok(t, err)
 
@@ -291,7 +292,7 @@ func TestASuspendedUserIsOut(t *testing.T) {
 		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "unpaid"))
 		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "twice is once"))
 
-		if !slices.Contains(h.paper.sentAway(), token.Participant.ID) {
+		if !slices.Contains(h.Paper.sentAway(), token.Participant.ID) {
 			t.Error("the broadcast goes on")
 		}
 		for name, try := range map[string]func() error{
@@ -316,9 +317,9 @@ func TestASuspendedUserIsOut(t *testing.T) {
 	})
 }
 
-func TestAPIKeysHaveScopes(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		made, secret, err := h.CreateAPIKey(t.Context(), op, "studio page", []access.Scope{access.ScopeUsers}, time.Hour)
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
@@ -340,7 +341,7 @@ func TestAPIKeysHaveScopes(t *testing.T) {
 		if keys := must(h.APIKeys(t.Context(), op))(t); len(keys) != 1 || keys[0].CreatedBy != "Olga" {
 			t.Errorf("the keys are %+v", keys)
 		}
-		h.clock.pass(time.Hour)
+		h.Clock.Pass(time.Hour)
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
 		_, secret, err = h.CreateAPIKey(t.Context(), op, "for ever", nil, 0)
@@ -352,9 +353,9 @@ func TestAPIKeysHaveScopes(t *testing.T) {
 	})
 }
 
-func TestADockLinkRegistersAPerson(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, _, arn := h.scene()
+func (on rules) TestADockLinkRegistersAPerson(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, _, arn := h.Scene()
 		_, secret, err := h.CreateAPIKey(t.Context(), op, "studio page", []access.Scope{access.ScopeUsers}, 0)
 		ok(t, err)
 		app := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
@@ -366,7 +367,7 @@ func TestADockLinkRegistersAPerson(t *testing.T) {
 		one := link("u-1", "Kim", stage.Publish)
 		login, _, err := h.Enrol(t.Context(), one.Code, home)
 		ok(t, err)
-		h.issue(login, arn)
+		h.Issued(login, arn)
 		two := link("u-1", "Kimberly", stage.Subscribe)
 		if two.User.ID != one.User.ID || two.User.Name != "Kimberly" {
 			t.Errorf("the second link is for %+v, want the same user under the new name", two.User)
@@ -387,21 +388,21 @@ func TestADockLinkRegistersAPerson(t *testing.T) {
 	})
 }
 
-func TestModeratorsKickWhereTheyHaveAccess(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, hall := h.scene()
-		other := h.studio(op, "other")
+func (on rules) TestModeratorsKickWhereTheyHaveAccess(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, hall := h.Scene()
+		other := h.Studio(op, "other")
 		_, code, _, err := h.AddUser(t.Context(), op, "Mo", access.Moderator)
 		ok(t, err)
 		mo, _, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
 		ok(t, err)
-		token := h.issue(ana, hall)
-		h.paper.enter(token.Participant)
+		token := h.Issued(ana, hall)
+		h.Paper.enter(token.Participant)
 		refused(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, ""), stage.ErrDenied, "no_grant")
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: mo.User.ID, Stage: hall, Capabilities: stage.Subscribe}))
 		refused(t, h.Kick(t.Context(), mo, other, token.Participant.ID, ""), stage.ErrDenied, "no_grant")
 		refused(t, h.Kick(t.Context(), ana, hall, token.Participant.ID, ""), stage.ErrDenied, "denied")
-		h.clock.pass(time.Second)
+		h.Clock.Pass(time.Second)
 		ok(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, "time is up"))
 
 		t.Log("a moderator reads the trail of that stage, and no other")
@@ -417,13 +418,13 @@ func TestModeratorsKickWhereTheyHaveAccess(t *testing.T) {
 	})
 }
 
-func TestTheTrailSaysWhoDidWhat(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestTheTrailSaysWhoDidWhat(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		op.From = access.Client{Address: "203.0.113.5", Agent: "Firefox"}
 		_, _, err := h.LogIn(t.Context(), "Ana", password("a wrong password"), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
-		ok(t, h.Revoke(t.Context(), op, h.issue(ana, arn).Participant.ID))
+		ok(t, h.Revoke(t.Context(), op, h.Issued(ana, arn).Participant.ID))
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
 		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "unpaid"))
 		ok(t, h.RemoveUser(t.Context(), op, ana.User.ID))
@@ -466,7 +467,7 @@ func TestTheTrailSaysWhoDidWhat(t *testing.T) {
 		}
 
 		t.Log("old entries are pruned")
-		h.clock.pass(366 * 24 * time.Hour)
+		h.Clock.Pass(366 * 24 * time.Hour)
 		ok(t, h.Prune(t.Context()))
 		if left := must(h.Audit(t.Context(), op, access.AuditFilter{}, access.Page{}))(t); len(left.Items) != 0 {
 			t.Errorf("%d entries are left after a year", len(left.Items))
@@ -474,9 +475,9 @@ func TestTheTrailSaysWhoDidWhat(t *testing.T) {
 	})
 }
 
-func TestMessagesAreQueuedForWebhooks(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		rung := 0
 		h.Queued = func() { rung++ }
 		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in", []string{
@@ -488,16 +489,16 @@ func TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		if listed := must(h.Webhooks(t.Context(), op))(t); len(listed) != 1 || !listed[0].Secret.Empty() {
 			t.Errorf("the list is %+v, want one without its secret", listed)
 		}
-		h.clock.pass(5 * time.Second) // which types are asked for is believed for a moment
-		token := h.issue(ana, arn)
+		h.Clock.Pass(5 * time.Second) // which types are asked for is believed for a moment
+		token := h.Issued(ana, arn)
 		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: token.Participant.ID, Stage: arn}))(t)
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded, Participant: token.Participant.ID, Stage: arn, Code: "left"}))(t)
 		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, ""))
 		must(h.TestWebhook(t.Context(), op, hook.ID))(t)
 
-		now := h.clock.now()
-		due := must(h.store.ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute), 10))(t)
+		now := h.Clock.Now()
+		due := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute), 10))(t)
 		types := []string{}
 		for _, d := range due {
 			types = append(types, d.Type)
@@ -515,17 +516,17 @@ func TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		}
 
 		t.Log("what one replica claims no other gets, until the claim is over")
-		if more := must(h.replica().store.ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute), 10))(t); len(more) != 0 {
+		if more := must(h.Replica().outbox().ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute), 10))(t); len(more) != 0 {
 			t.Errorf("another replica got %d", len(more))
 		}
-		if again := must(h.store.ClaimDeliveries(t.Context(), hook.ID, now.Add(time.Minute), now.Add(2*time.Minute), 10))(t); len(again) != 5 {
+		if again := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now.Add(time.Minute), now.Add(2*time.Minute), 10))(t); len(again) != 5 {
 			t.Errorf("after the claim there are %d due, want 5", len(again))
 		}
 
 		t.Log("the dead are listed, and sent again on demand")
 		dead := due[0]
 		dead.DeadAt, dead.Reason, dead.Attempts = now, "the receiver answered 500", 11
-		ok(t, h.store.PutDelivery(t.Context(), dead))
+		ok(t, h.outbox().PutDelivery(t.Context(), dead))
 		if list := must(h.DeadDeliveries(t.Context(), op, hook.ID))(t); len(list) != 1 || list[0].Reason != dead.Reason {
 			t.Errorf("the dead are %+v", list)
 		}
@@ -543,3 +544,13 @@ func TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		refused(t, err, stage.ErrInvalid, "")
 	})
 }
+
+// An outbox is what the sender of webhooks needs of a store.
+type outbox interface {
+	ClaimDeliveries(
+		ctx context.Context, id access.WebhookID, now, until time.Time, limit int,
+	) ([]access.Delivery, error)
+	PutDelivery(ctx context.Context, d access.Delivery) error
+}
+
+func (h *House) outbox() outbox { return h.Store.(outbox) }

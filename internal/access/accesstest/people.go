@@ -1,4 +1,4 @@
-package store_test
+package accesstest
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func TestTheFirstOperator(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
+func (on rules) TestTheFirstOperator(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
 		if needed := must(h.NeedsSetup(t.Context()))(t); !needed {
 			t.Fatal("NeedsSetup of an empty house: got false, want true")
 		}
@@ -45,12 +45,12 @@ func TestTheFirstOperator(t *testing.T) {
 	})
 }
 
-func TestOneOfManyBecomesTheOperator(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		other := h.replica()
+func (on rules) TestOneOfManyBecomesTheOperator(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		other := h.Replica()
 		code := must(h.NewSetupCode(t.Context()))(t)
 		errs := race(8, func(i int) error {
-			on := []*house{h, other}[i%2]
+			on := []*House{h, other}[i%2]
 			_, _, err := on.SetUp(t.Context(), code, fmt.Sprint("Olga ", i), password(goodPassword), home)
 			return err
 		})
@@ -65,12 +65,12 @@ func TestOneOfManyBecomesTheOperator(t *testing.T) {
 	})
 }
 
-func TestAnInvitation(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op := h.operator()
+func (on rules) TestAnInvitation(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
 		user, code, until, err := h.AddUser(t.Context(), op, "Ana", "")
 		ok(t, err)
-		if user.Role != access.Broadcaster || !user.Invited || !until.Equal(h.clock.now().Add(7*24*time.Hour)) {
+		if user.Role != access.Broadcaster || !user.Invited || !until.Equal(h.Clock.Now().Add(7*24*time.Hour)) {
 			t.Errorf("AddUser: got %+v until %v, want an invited broadcaster and 7 days", user, until)
 		}
 		_, _, err = h.LogIn(t.Context(), "Ana", password(""), home)
@@ -95,18 +95,18 @@ func TestAnInvitation(t *testing.T) {
 	})
 }
 
-func TestAnInvitationEnds(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op := h.operator()
+func (on rules) TestAnInvitationEnds(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
 		ana, first, _, err := h.AddUser(t.Context(), op, "Ana", access.Broadcaster)
 		ok(t, err)
 		_, second, _, err := h.Reinvite(t.Context(), op, ana.ID)
 		ok(t, err)
 		_, err = h.InviteName(t.Context(), first)
 		refused(t, err, stage.ErrInvalid, "bad_code")
-		h.clock.pass(7*24*time.Hour - time.Second)
+		h.Clock.Pass(7*24*time.Hour - time.Second)
 		must(h.InviteName(t.Context(), second))(t)
-		h.clock.pass(time.Second)
+		h.Clock.Pass(time.Second)
 		_, _, err = h.AcceptInvite(t.Context(), second, password(goodPassword), home)
 		refused(t, err, stage.ErrInvalid, "bad_code")
 
@@ -120,10 +120,10 @@ func TestAnInvitationEnds(t *testing.T) {
 	})
 }
 
-func TestAForgottenPassword(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op := h.operator()
-		ana, cookie := h.broadcaster(op, "Ana")
+func (on rules) TestAForgottenPassword(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		ana, cookie := h.Broadcaster(op, "Ana")
 		_, code, _, err := h.Reinvite(t.Context(), op, ana.User.ID)
 		ok(t, err)
 		// Until the link is used, nothing changes: anybody could ask an operator for one.
@@ -148,10 +148,10 @@ func TestAForgottenPassword(t *testing.T) {
 	})
 }
 
-func TestSigningIn(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op := h.operator()
-		h.broadcaster(op, "José  Ñandú")
+func (on rules) TestSigningIn(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		h.Broadcaster(op, "José  Ñandú")
 		for _, name := range []string{"José  Ñandú", "josé ñandú", "JOSÉ ÑANDÚ", " José Ñandu\u0301 ", "Jose\u0301 Ñandú"} {
 			login, _, err := h.LogIn(t.Context(), name, password(goodPassword), home)
 			if err != nil || login.Client != home {
@@ -178,38 +178,38 @@ func TestSigningIn(t *testing.T) {
 	})
 }
 
-func TestALoginLastsWithUse(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, cookie := h.broadcaster(h.operator(), "Ana")
-		h.clock.pass(23 * time.Hour)
+func (on rules) TestALoginLastsWithUse(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, cookie := h.Broadcaster(h.Operator(), "Ana")
+		h.Clock.Pass(23 * time.Hour)
 		if login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t); login.Renewed {
 			t.Error("the end of a login moved within a day; each move costs a cookie")
 		}
-		h.clock.pass(time.Hour)
+		h.Clock.Pass(time.Hour)
 		login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
-		if want := h.clock.now().Add(30 * 24 * time.Hour); !login.Renewed || !login.ExpiresAt.Equal(want) {
+		if want := h.Clock.Now().Add(30 * 24 * time.Hour); !login.Renewed || !login.ExpiresAt.Equal(want) {
 			t.Errorf("after a day: got renewed %v until %v, want true until %v", login.Renewed, login.ExpiresAt, want)
 		}
 		if login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t); login.Renewed {
 			t.Error("the cookie is sent again by the next request, too")
 		}
 		people := must(h.Users(t.Context(), access.CommandLine()))(t)
-		if seen := people[0].LastSeenAt; !seen.Equal(h.clock.now()) {
-			t.Errorf("LastSeenAt: got %v, want %v", seen, h.clock.now())
+		if seen := people[0].LastSeenAt; !seen.Equal(h.Clock.Now()) {
+			t.Errorf("LastSeenAt: got %v, want %v", seen, h.Clock.Now())
 		}
-		h.clock.pass(30*24*time.Hour - time.Second)
+		h.Clock.Pass(30*24*time.Hour - time.Second)
 		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
-		h.clock.pass(30 * 24 * time.Hour)
+		h.Clock.Pass(30 * 24 * time.Hour)
 		_, err := h.Authenticate(t.Context(), access.Presented{Login: cookie})
 		refused(t, err, stage.ErrUnauthorized, "")
 	})
 }
 
-func TestALoginEnds(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op := h.operator()
-		ana, first := h.broadcaster(op, "Ana")
-		other := h.replica()
+func (on rules) TestALoginEnds(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		ana, first := h.Broadcaster(op, "Ana")
+		other := h.Replica()
 		signIn := func() (access.Principal, stage.Secret) {
 			login, secret, err := h.LogIn(t.Context(), "ana", password(goodPassword), home)
 			ok(t, err)
@@ -222,7 +222,7 @@ func TestALoginEnds(t *testing.T) {
 			t.Helper()
 			_, err := h.Authenticate(t.Context(), access.Presented{Login: secret})
 			refused(t, err, stage.ErrUnauthorized, "")
-			h.clock.pass(time.Second)
+			h.Clock.Pass(time.Second)
 			_, err = other.Authenticate(t.Context(), access.Presented{Login: secret})
 			refused(t, err, stage.ErrUnauthorized, "")
 		}
@@ -252,11 +252,11 @@ func TestALoginEnds(t *testing.T) {
 	})
 }
 
-func TestNamesAreTakenOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, other := h.operator(), h.replica()
+func (on rules) TestNamesAreTakenOnce(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, other := h.Operator(), h.Replica()
 		errs := race(6, func(i int) error {
-			on := []*house{h, other}[i%2]
+			on := []*House{h, other}[i%2]
 			_, _, _, err := on.AddUser(t.Context(), op, []string{"Ana", "ANA", "ana"}[i%3], access.Broadcaster)
 			return err
 		})
@@ -280,15 +280,15 @@ func TestNamesAreTakenOnce(t *testing.T) {
 	})
 }
 
-func TestRemovingAUser(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestRemovingAUser(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		_, cookie, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		key, secret, err := h.CreateAccessKey(t.Context(), ana, "script")
 		ok(t, err)
-		token := h.issue(ana, arn)
-		h.paper.enter(token.Participant)
+		token := h.Issued(ana, arn)
+		h.Paper.enter(token.Participant)
 		ok(t, h.RemoveUser(t.Context(), op, ana.User.ID))
 
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: cookie})
@@ -298,7 +298,7 @@ func TestRemovingAUser(t *testing.T) {
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		_, err = h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 		refused(t, err, stage.ErrUnauthorized, "")
-		if away := h.paper.sentAway(); len(away) != 1 || away[0] != token.Participant.ID {
+		if away := h.Paper.sentAway(); len(away) != 1 || away[0] != token.Participant.ID {
 			t.Errorf("sent away: got %v, want %v", away, token.Participant.ID)
 		}
 		refused(t, h.RemoveUser(t.Context(), op, ana.User.ID), stage.ErrNotFound, "")
@@ -311,9 +311,9 @@ func TestRemovingAUser(t *testing.T) {
 	})
 }
 
-func TestTheLastOperatorStays(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, other := h.operator(), h.replica()
+func (on rules) TestTheLastOperatorStays(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, other := h.Operator(), h.Replica()
 		refused(t, h.RemoveUser(t.Context(), op, op.User.ID), stage.ErrConflict, "conflict")
 		_, code, _, err := h.AddUser(t.Context(), op, "Otto", access.Operator)
 		ok(t, err)
@@ -333,9 +333,9 @@ func TestTheLastOperatorStays(t *testing.T) {
 	})
 }
 
-func TestOnlyOperatorsMay(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestOnlyOperatorsMay(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		ctx, who := t.Context(), ana
 		_, _, _, add := h.AddUser(ctx, who, "Bob", access.Operator)
 		_, _, _, again := h.Reinvite(ctx, who, who.User.ID)
@@ -359,9 +359,9 @@ func TestOnlyOperatorsMay(t *testing.T) {
 }
 
 // What is no ID of ours is not there; PostgreSQL would otherwise stumble over the bytes.
-func TestStrangeIDs(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, _, arn := h.scene()
+func (on rules) TestStrangeIDs(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, _, arn := h.Scene()
 		ctx := context.Background()
 		for _, id := range []string{"", "\x00", "\xff", "nobody", strings.Repeat("x", 1000), "a b", "'; DROP TABLE users; --"} {
 			for what, err := range map[string]error{
@@ -382,9 +382,9 @@ func TestStrangeIDs(t *testing.T) {
 	})
 }
 
-func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		type loot struct {
 			access, view stage.Secret
 			token        stage.Participant
@@ -395,8 +395,8 @@ func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 			ok(t, err)
 			_, l.view, err = h.CreateViewKey(t.Context(), ana, arn, "stage")
 			ok(t, err)
-			l.token = h.issue(ana, arn).Participant
-			h.paper.enter(l.token)
+			l.token = h.Issued(ana, arn).Participant
+			h.Paper.enter(l.token)
 			return l
 		}
 		worthless := func(l loot) {
@@ -406,7 +406,7 @@ func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 			_, err = h.Authenticate(t.Context(), access.Presented{Bearer: l.view})
 			refused(t, err, stage.ErrUnauthorized, "unauthorized")
 			refused(t, h.MayStay(t.Context(), l.token), stage.ErrDenied, "token_revoked")
-			if away := h.paper.sentAway(); len(away) == 0 || away[len(away)-1] != l.token.ID {
+			if away := h.Paper.sentAway(); len(away) == 0 || away[len(away)-1] != l.token.ID {
 				t.Errorf("sent away: got %v, want %v last", away, l.token.ID)
 			}
 		}
@@ -432,13 +432,13 @@ func TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 	})
 }
 
-func TestAnOperatorsKeyIsNoOperator(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestAnOperatorsKeyIsNoOperator(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		_, secret, err := h.CreateAccessKey(t.Context(), op, "kiosk")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
-		hers := h.issue(ana, arn).Participant.ID
+		hers := h.Issued(ana, arn).Participant.ID
 		_, err = h.Token(t.Context(), key, hers)
 		refused(t, err, stage.ErrNotFound, "")
 		refused(t, h.Revoke(t.Context(), key, hers), stage.ErrNotFound, "")
@@ -450,9 +450,9 @@ func TestAnOperatorsKeyIsNoOperator(t *testing.T) {
 	})
 }
 
-func TestMuteTarget(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestMuteTarget(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		host := must(h.OnStage(t.Context(), ana, arn))(t)
 		if got := must(h.MuteTarget(t.Context(), host, op.User.ID))(t); got.Name != "Olga" || got.Role != access.Operator {
 			t.Errorf("an account: got %+v, want the operator Olga", got)
@@ -462,16 +462,16 @@ func TestMuteTarget(t *testing.T) {
 				t.Errorf("a guest: got %+v, want the ID alone", got)
 			}
 		}
-		h.grant(op, ana, arn, stage.Subscribe)
+		h.Grant(op, ana, arn, stage.Subscribe)
 		_, err := h.MuteTarget(t.Context(), must(h.OnStage(t.Context(), ana, arn))(t), op.User.ID)
 		refused(t, err, stage.ErrDenied, "no_moderator")
 	})
 }
 
-func TestTheFirstStage(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		other := h.replica()
-		for _, err := range race(4, func(i int) error { return []*house{h, other}[i%2].FirstStage(t.Context(), "main") }) {
+func (on rules) TestTheFirstStage(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		other := h.Replica()
+		for _, err := range race(4, func(i int) error { return []*House{h, other}[i%2].FirstStage(t.Context(), "main") }) {
 			ok(t, err)
 		}
 		ok(t, h.FirstStage(t.Context(), "another"))
@@ -482,9 +482,9 @@ func TestTheFirstStage(t *testing.T) {
 	})
 }
 
-func TestEndpoints(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op := h.operator()
+func (on rules) TestEndpoints(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
 		same := stage.Endpoints{WHIP: "https://a.global-bm.whip.live-video.net", Events: "wss://global.events.live-video.net"}
 		for _, id := range []string{"one", "two"} {
 			arn := stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/" + id)

@@ -1,9 +1,7 @@
-package store_test
+package accesstest
 
 import (
-	"bytes"
 	"errors"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -17,14 +15,14 @@ const (
 	awsARN = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh")
 )
 
-func TestTheServerDecidesWhatATokenSays(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestTheServerDecidesWhatATokenSays(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		ask := func(ttl time.Duration, purpose string) (stage.TokenRequest, stage.ParticipantToken, error) {
 			token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: ttl, For: purpose, Address: home.Address})
-			return h.paper.lastAsked(), token, err
+			return h.Paper.lastAsked(), token, err
 		}
-		h.grant(op, ana, arn, both)
+		h.Grant(op, ana, arn, both)
 		for _, c := range []struct {
 			ttl     time.Duration
 			purpose string
@@ -61,10 +59,10 @@ func TestTheServerDecidesWhatATokenSays(t *testing.T) {
 	})
 }
 
-func TestNoTokenWithoutAGrant(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		bob, _ := h.broadcaster(op, "Bob")
+func (on rules) TestNoTokenWithoutAGrant(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		bob, _ := h.Broadcaster(op, "Bob")
 		issue := func(who access.Principal, arn stage.ARN) error {
 			_, err := h.Issue(t.Context(), who, access.IssueRequest{Stage: arn})
 			return err
@@ -82,21 +80,21 @@ func TestNoTokenWithoutAGrant(t *testing.T) {
 		ok(t, issue(op, arn))
 		refused(t, issue(op, stage.LocalARN("nowhere")), stage.ErrNotFound, "")
 		// A grant that comes is there at once.
-		h.grant(op, bob, arn, stage.Subscribe)
+		h.Grant(op, bob, arn, stage.Subscribe)
 		ok(t, issue(bob, arn))
-		h.grant(op, bob, arn, both)
-		if token := h.issue(bob, arn); token.Participant.Capabilities != both {
+		h.Grant(op, bob, arn, both)
+		if token := h.Issued(bob, arn); token.Participant.Capabilities != both {
 			t.Errorf("after a wider grant: got %v, want both", token.Participant.Capabilities)
 		}
 	})
 }
 
-func TestThirtyTokensAndNotOneMore(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		other := h.replica()
+func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		other := h.Replica()
 		errs := race(45, func(i int) error {
-			on := []*house{h, other}[i%2]
+			on := []*House{h, other}[i%2]
 			_, err := on.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 			return err
 		})
@@ -106,42 +104,42 @@ func TestThirtyTokensAndNotOneMore(t *testing.T) {
 		if records := must(h.Tokens(t.Context(), ana, false))(t); len(records) != 30 {
 			t.Errorf("records: got %d, want 30", len(records))
 		}
-		h.issue(op, arn) // others are not concerned
-		h.clock.pass(9*time.Minute + 59*time.Second)
-		asked := len(h.paper.asked)
+		h.Issued(op, arn) // others are not concerned
+		h.Clock.Pass(9*time.Minute + 59*time.Second)
+		asked := len(h.Paper.asked)
 		for range 3 {
 			_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 			if e := refused(t, err, stage.ErrTooMany, "too_many_tokens"); e.RetryAfter != time.Second {
 				t.Errorf("RetryAfter: got %v, want 1s", e.RetryAfter)
 			}
 		}
-		if signed := len(h.paper.asked) - asked; signed > 1 {
+		if signed := len(h.Paper.asked) - asked; signed > 1 {
 			t.Errorf("3 refusals cost %d signatures", signed)
 		}
-		h.clock.pass(time.Second)
-		h.issue(ana, arn)
+		h.Clock.Pass(time.Second)
+		h.Issued(ana, arn)
 	})
 }
 
 // A token that is on its way while the right to it ends does not arrive, wherever the right was ended.
-func TestARightThatEndsMeanwhile(t *testing.T) {
-	for what, end := range map[string]func(h *house, op, ana access.Principal, arn stage.ARN) error{
-		"grant taken back": func(h *house, op, ana access.Principal, arn stage.ARN) error {
+func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
+	for what, end := range map[string]func(h *House, op, ana access.Principal, arn stage.ARN) error{
+		"grant taken back": func(h *House, op, ana access.Principal, arn stage.ARN) error {
 			return h.RemoveGrant(h.t.Context(), op, ana.User.ID, arn)
 		},
-		"user removed": func(h *house, op, ana access.Principal, arn stage.ARN) error {
+		"user removed": func(h *House, op, ana access.Principal, arn stage.ARN) error {
 			return h.RemoveUser(h.t.Context(), op, ana.User.ID)
 		},
-		"stage removed": func(h *house, op, ana access.Principal, arn stage.ARN) error {
+		"stage removed": func(h *House, op, ana access.Principal, arn stage.ARN) error {
 			return h.RemoveStage(h.t.Context(), op, arn)
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, h *house) {
-				op, ana, arn := h.scene()
-				other := h.replica()
-				h.issue(ana, arn) // what was decided once is remembered
-				h.paper.during = func() { ok(t, end(other, op, ana, arn)) }
+			on.each(t, func(t *testing.T, h *House) {
+				op, ana, arn := h.Scene()
+				other := h.Replica()
+				h.Issued(ana, arn) // what was decided once is remembered
+				h.Paper.during = func() { ok(t, end(other, op, ana, arn)) }
 				token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 				if err == nil || !token.Secret.Empty() {
 					t.Fatalf("got a token, error %v; want none", err)
@@ -156,10 +154,10 @@ func TestARightThatEndsMeanwhile(t *testing.T) {
 	}
 }
 
-func TestARaceOfIssuingAndTakingBack(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		other := h.replica()
+func (on rules) TestARaceOfIssuingAndTakingBack(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		other := h.Replica()
 		errs := race(9, func(i int) error {
 			if i == 4 {
 				return other.RemoveGrant(t.Context(), op, ana.User.ID, arn)
@@ -180,15 +178,15 @@ func TestARaceOfIssuingAndTakingBack(t *testing.T) {
 	})
 }
 
-func TestARecordHasNoToken(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestARecordHasNoToken(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, Address: "192.0.2.1"})
 		ok(t, err)
 		got := must(h.Token(t.Context(), ana, token.Participant.ID))(t)
 		want := access.Issuance{
 			ID: token.Participant.ID, User: ana.User.ID, UserName: "Ana", Stage: arn, Capabilities: both, IssuedBy: "local key",
-			Bucket: string(ana.User.ID), IssuedAt: h.clock.now(), ExpiresAt: h.clock.now().Add(12 * time.Hour), Address: "192.0.2.1",
+			Bucket: string(ana.User.ID), IssuedAt: h.Clock.Now(), ExpiresAt: h.Clock.Now().Add(12 * time.Hour), Address: "192.0.2.1",
 		}
 		if got != want {
 			t.Errorf("record: got %+v, want %+v", got, want)
@@ -199,37 +197,26 @@ func TestARecordHasNoToken(t *testing.T) {
 		if list := must(h.Tokens(t.Context(), op, false))(t); len(list) != 0 {
 			t.Errorf("the operator's own records: got %+v, want none", list)
 		}
-		for _, file := range []string{h.where, h.where + "-wal"} {
-			content, err := os.ReadFile(file)
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				t.Fatal(err)
-			}
-			for _, secret := range []string{token.Secret.Reveal(), goodPassword} {
-				if bytes.Contains(content, []byte(secret)) {
-					t.Errorf("%s holds %q", file, secret)
-				}
-			}
-		}
-		h.clock.pass(14*24*time.Hour + time.Second)
+		h.Clock.Pass(14*24*time.Hour + time.Second)
 		if list := must(h.Tokens(t.Context(), ana, false))(t); len(list) != 0 {
 			t.Errorf("records after 14 days: got %+v, want none in the list", list)
 		}
 	})
 }
 
-func TestRevoking(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		bob, _ := h.broadcaster(op, "Bob")
-		h.grant(op, bob, arn, both)
-		live, idle, bobs := h.issue(ana, arn), h.issue(ana, arn), h.issue(bob, arn)
-		h.paper.enter(live.Participant)
+func (on rules) TestRevoking(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		bob, _ := h.Broadcaster(op, "Bob")
+		h.Grant(op, bob, arn, both)
+		live, idle, bobs := h.Issued(ana, arn), h.Issued(ana, arn), h.Issued(bob, arn)
+		h.Paper.enter(live.Participant)
 		refused(t, h.Revoke(t.Context(), ana, bobs.Participant.ID), stage.ErrNotFound, "")
 		for _, token := range []stage.ParticipantToken{live, idle, live} { // twice is once
 			ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 			refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		}
-		if away := h.paper.sentAway(); !slices.Equal(away, []stage.ParticipantID{live.Participant.ID}) {
+		if away := h.Paper.sentAway(); !slices.Equal(away, []stage.ParticipantID{live.Participant.ID}) {
 			t.Errorf("sent away: got %v, want %v", away, live.Participant.ID)
 		}
 		ok(t, h.MayStay(t.Context(), bobs.Participant))
@@ -238,20 +225,20 @@ func TestRevoking(t *testing.T) {
 	})
 }
 
-func TestWhoIsBarredAtAWS(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, local := h.scene()
+func (on rules) TestWhoIsBarredAtAWS(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, local := h.Scene()
 		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}))
-		h.grant(op, ana, awsARN, both)
-		h.issue(ana, local)
-		h.issue(op, awsARN)
-		gone := h.issue(ana, awsARN)
-		ok(t, h.replica().RemoveUser(t.Context(), op, ana.User.ID))
+		h.Grant(op, ana, awsARN, both)
+		h.Issued(ana, local)
+		h.Issued(op, awsARN)
+		gone := h.Issued(ana, awsARN)
+		ok(t, h.Replica().RemoveUser(t.Context(), op, ana.User.ID))
 		for _, c := range []struct {
 			later time.Duration
 			want  int
 		}{{0, 1}, {stage.DefaultTTL, 1}, {stage.MaxSession, 0}} { // a session may have begun in the token's last moment
-			h.clock.pass(c.later)
+			h.Clock.Pass(c.later)
 			barred := must(h.Barred(t.Context()))(t)
 			if len(barred) != c.want || c.want == 1 && (barred[0].ID != gone.Participant.ID || barred[0].Stage != awsARN) {
 				t.Errorf("%v later: barred are %+v, want %d: %s", c.later, barred, c.want, gone.Participant.ID)
@@ -260,11 +247,11 @@ func TestWhoIsBarredAtAWS(t *testing.T) {
 	})
 }
 
-func TestAStageThatDoesNotAnswer(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
-		token := h.issue(ana, arn)
-		h.paper.fail = errors.New("no route to host")
+func (on rules) TestAStageThatDoesNotAnswer(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
+		token := h.Issued(ana, arn)
+		h.Paper.fail = errors.New("no route to host")
 		err := h.Revoke(t.Context(), ana, token.Participant.ID)
 		refused(t, err, stage.ErrUnavailable, "")
 		// It is barred all the same, and can be tried again.
@@ -276,30 +263,30 @@ func TestAStageThatDoesNotAnswer(t *testing.T) {
 		if n := len(must(h.Tokens(t.Context(), ana, false))(t)); n != 1 {
 			t.Errorf("records: got %d, want that of the first token only", n)
 		}
-		h.paper.fail = nil
+		h.Paper.fail = nil
 		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 	})
 }
 
-func TestGrantsChange(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		side := h.studio(op, "side")
-		h.grant(op, ana, side, both)
+func (on rules) TestGrantsChange(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		side := h.Studio(op, "side")
+		h.Grant(op, ana, side, both)
 		publish := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "publish"}))(t)
 		view := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t)
-		elsewhere := h.issue(ana, side)
+		elsewhere := h.Issued(ana, side)
 		for _, token := range []stage.ParticipantToken{publish, view, elsewhere} {
-			h.paper.enter(token.Participant)
+			h.Paper.enter(token.Participant)
 		}
-		h.grant(op, ana, arn, stage.Subscribe) // narrower: who publishes goes
+		h.Grant(op, ana, arn, stage.Subscribe) // narrower: who publishes goes
 		refused(t, h.MayStay(t.Context(), publish.Participant), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), view.Participant))
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
 		refused(t, h.MayStay(t.Context(), view.Participant), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), elsewhere.Participant))
-		if want := []stage.ParticipantID{publish.Participant.ID, view.Participant.ID}; !slices.Equal(h.paper.sentAway(), want) {
-			t.Errorf("sent away: got %v, want %v", h.paper.sentAway(), want)
+		if want := []stage.ParticipantID{publish.Participant.ID, view.Participant.ID}; !slices.Equal(h.Paper.sentAway(), want) {
+			t.Errorf("sent away: got %v, want %v", h.Paper.sentAway(), want)
 		}
 		refused(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn), stage.ErrNotFound, "")
 		for _, g := range []access.Grant{
@@ -316,10 +303,10 @@ func TestGrantsChange(t *testing.T) {
 	})
 }
 
-func TestAdmitLooksAgain(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
-		token := h.issue(ana, arn)
+func (on rules) TestAdmitLooksAgain(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
+		token := h.Issued(ana, arn)
 		other := token.Participant
 		other.Stage = stage.LocalARN("elsewhere")
 		refused(t, h.MayStay(t.Context(), other), stage.ErrDenied, "token_revoked")
@@ -328,50 +315,50 @@ func TestAdmitLooksAgain(t *testing.T) {
 		refused(t, h.MayStay(t.Context(), view), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), token.Participant))
 		// The clock is the verifier's matter, not Admit's.
-		h.clock.pass(13 * time.Hour)
+		h.Clock.Pass(13 * time.Hour)
 		ok(t, h.MayStay(t.Context(), token.Participant))
 	})
 }
 
-func TestASessionOutlivesItsToken(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		token := h.issue(ana, arn)
-		h.paper.enter(token.Participant)
-		h.clock.pass(12*time.Hour + 23*time.Hour) // the token has expired, the broadcast may still run
+func (on rules) TestASessionOutlivesItsToken(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		token := h.Issued(ana, arn)
+		h.Paper.enter(token.Participant)
+		h.Clock.Pass(12*time.Hour + 23*time.Hour) // the token has expired, the broadcast may still run
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
-		if away := h.paper.sentAway(); len(away) != 1 {
+		if away := h.Paper.sentAway(); len(away) != 1 {
 			t.Errorf("sent away: got %v, want the broadcast of the expired token", away)
 		}
 	})
 }
 
-func TestKicking(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		token := h.issue(ana, arn)
-		h.paper.enter(token.Participant)
+func (on rules) TestKicking(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		token := h.Issued(ana, arn)
+		h.Paper.enter(token.Participant)
 		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, "Please mind the time.\x00"))
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
-		if got := h.paper.reasons; !slices.Equal(got, []string{"Please mind the time."}) {
+		if got := h.Paper.reasons; !slices.Equal(got, []string{"Please mind the time."}) {
 			t.Errorf("reason: got %q", got)
 		}
 		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, "")) // gone already
 		// On AWS there are participants whose token somebody else issued.
 		foreign := stage.Participant{ID: "foreignOne", Stage: arn}
-		h.paper.enter(foreign)
+		h.Paper.enter(foreign)
 		ok(t, h.Kick(t.Context(), op, arn, foreign.ID, ""))
 		refused(t, h.Kick(t.Context(), op, arn, foreign.ID, ""), stage.ErrNotFound, "")
 		refused(t, h.Kick(t.Context(), op, stage.LocalARN("nowhere"), foreign.ID, ""), stage.ErrNotFound, "")
 	})
 }
 
-func TestStages(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		other := h.replica()
+func (on rules) TestStages(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		other := h.Replica()
 		errs := race(4, func(i int) error {
-			_, err := []*house{h, other}[i%2].AddLocalStage(t.Context(), op, "Side")
+			_, err := []*House{h, other}[i%2].AddLocalStage(t.Context(), op, "Side")
 			return err
 		})
 		if got := tally(errs); got[""] != 1 || got["name_taken"] != 3 {
@@ -384,10 +371,10 @@ func TestStages(t *testing.T) {
 		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "main", Endpoints: endpoints}))
 		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}), stage.ErrConflict, "conflict")
 		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: stage.LocalARN("x")}), stage.ErrInvalid, "")
-		h.clock.pass(time.Hour)
+		h.Clock.Pass(time.Hour)
 		ok(t, h.KeepEndpoints(t.Context(), awsARN, stage.Endpoints{WHIP: "https://new.example"}))
 		record := must(h.Stage(t.Context(), awsARN))(t)
-		if record.Endpoints.WHIP != "https://new.example" || !record.EndpointsAt.Equal(h.clock.now()) || record.Name != "main" {
+		if record.Endpoints.WHIP != "https://new.example" || !record.EndpointsAt.Equal(h.Clock.Now()) || record.Name != "main" {
 			t.Errorf("Stage: got %+v, want the new endpoints of now", record)
 		}
 
@@ -414,9 +401,9 @@ func TestStages(t *testing.T) {
 	})
 }
 
-func TestRemovingAStage(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestRemovingAStage(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		var told []access.UserID
 		h.Changed = func(id access.UserID) { told = append(told, id) }
 		_, secret, err := h.CreateViewKey(t.Context(), ana, arn, "grid")
@@ -424,12 +411,12 @@ func TestRemovingAStage(t *testing.T) {
 		// More than are knocked at one by one: only who is there is sent away.
 		var last stage.ParticipantToken
 		for range 12 {
-			last = h.issue(ana, arn)
+			last = h.Issued(ana, arn)
 		}
-		h.paper.enter(last.Participant)
+		h.Paper.enter(last.Participant)
 		ok(t, h.RemoveStage(t.Context(), op, arn))
 		refused(t, h.MayStay(t.Context(), last.Participant), stage.ErrDenied, "token_revoked")
-		if away := h.paper.sentAway(); !slices.Equal(away, []stage.ParticipantID{last.Participant.ID}) {
+		if away := h.Paper.sentAway(); !slices.Equal(away, []stage.ParticipantID{last.Participant.ID}) {
 			t.Errorf("sent away: got %v, want %v", away, last.Participant.ID)
 		}
 		if mine := must(h.Stages(t.Context(), ana))(t); len(mine) != 0 {
@@ -444,20 +431,20 @@ func TestRemovingAStage(t *testing.T) {
 	})
 }
 
-func TestAccessKeys(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, _ := h.scene()
+func (on rules) TestAccessKeys(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, _ := h.Scene()
 		key, secret, err := h.CreateAccessKey(t.Context(), ana, "lecture hall")
 		ok(t, err)
 		if text := secret.Reveal(); len(text) != 47 || text[:4] != "sdk_" {
 			t.Errorf("an access key looks like %d letters %q…, want sdk_ and 43 more", len(text), text[:4])
 		}
-		h.clock.pass(time.Hour)
+		h.Clock.Pass(time.Hour)
 		if user := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t); user.User.ID != ana.User.ID {
 			t.Errorf("Authenticate: got %+v, want Ana", user)
 		}
 		list := must(h.AccessKeys(t.Context(), ana))(t)
-		if len(list) != 1 || list[0].ID != key.ID || list[0].Name != "lecture hall" || !list[0].LastUsedAt.Equal(h.clock.now()) {
+		if len(list) != 1 || list[0].ID != key.ID || list[0].Name != "lecture hall" || !list[0].LastUsedAt.Equal(h.Clock.Now()) {
 			t.Errorf("AccessKeys: got %+v, want the one, used now", list)
 		}
 		// A key is no login and no viewing key.
@@ -481,10 +468,10 @@ func TestAccessKeys(t *testing.T) {
 	})
 }
 
-func TestViewKeys(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		other := h.replica()
+func (on rules) TestViewKeys(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		other := h.Replica()
 		made, secret, err := h.CreateViewKey(t.Context(), ana, arn, "spotlight")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
@@ -499,7 +486,7 @@ func TestViewKeys(t *testing.T) {
 		if p := must(h.Verify(t.Context(), token.Secret))(t); p.View != stage.ViewSpotlight {
 			t.Errorf("at the door: got %+v, want the view of the key", p)
 		}
-		if p := must(h.Verify(t.Context(), h.issue(ana, arn).Secret))(t); p.View != "" {
+		if p := must(h.Verify(t.Context(), h.Issued(ana, arn).Secret))(t); p.View != "" {
 			t.Errorf("Ana's own token at the door: got the view %q, want none", p.View)
 		}
 		// Thirty for the key, and thirty for its owner.
@@ -509,21 +496,21 @@ func TestViewKeys(t *testing.T) {
 		}
 		_, err = h.IssueForView(t.Context(), key, "")
 		refused(t, err, stage.ErrTooMany, "too_many_tokens")
-		h.issue(ana, arn)
+		h.Issued(ana, arn)
 
-		h.paper.enter(token.Participant)
-		h.clock.pass(10 * time.Minute)
-		h.paper.during = func() { ok(t, other.RevokeViewKey(t.Context(), ana, made.ID)) }
+		h.Paper.enter(token.Participant)
+		h.Clock.Pass(10 * time.Minute)
+		h.Paper.during = func() { ok(t, other.RevokeViewKey(t.Context(), ana, made.ID)) }
 		_, err = h.IssueForView(t.Context(), key, "")
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
-		if away := h.paper.sentAway(); !slices.Contains(away, token.Participant.ID) {
+		if away := h.Paper.sentAway(); !slices.Contains(away, token.Participant.ID) {
 			t.Errorf("sent away: got %v, want the viewer of the key", away)
 		}
 
 		_, secret, err = h.CreateViewKey(t.Context(), ana, arn, string(op.User.ID))
 		ok(t, err)
-		h.grant(op, ana, arn, stage.Publish)
+		h.Grant(op, ana, arn, stage.Publish)
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrDenied, "no_capability")
 		_, _, err = h.CreateViewKey(t.Context(), ana, arn, "grid")
@@ -545,32 +532,32 @@ func TestViewKeys(t *testing.T) {
 }
 
 // TestAViewTokenEndsWithItsLogin: whatever ends the login ends what it watches, and nothing that it broadcasts.
-func TestAViewTokenEndsWithItsLogin(t *testing.T) {
-	ends := map[string]func(t *testing.T, h *house, op, ana access.Principal){
-		"signed out": func(t *testing.T, h *house, _, ana access.Principal) { ok(t, h.LogOut(t.Context(), ana)) },
-		"signed out everywhere": func(t *testing.T, h *house, _, ana access.Principal) {
+func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
+	ends := map[string]func(t *testing.T, h *House, op, ana access.Principal){
+		"signed out": func(t *testing.T, h *House, _, ana access.Principal) { ok(t, h.LogOut(t.Context(), ana)) },
+		"signed out everywhere": func(t *testing.T, h *House, _, ana access.Principal) {
 			ok(t, h.EndLogins(t.Context(), ana, ana.User.ID))
 		},
-		"by an operator": func(t *testing.T, h *house, op, ana access.Principal) {
+		"by an operator": func(t *testing.T, h *House, op, ana access.Principal) {
 			ok(t, h.EndLogins(t.Context(), op, ana.User.ID))
 		},
-		"another login's new password": func(t *testing.T, h *house, _, ana access.Principal) {
+		"another login's new password": func(t *testing.T, h *House, _, ana access.Principal) {
 			other, _, err := h.LogIn(t.Context(), ana.User.Name, password(goodPassword), home)
 			ok(t, err)
 			ok(t, h.ChangePassword(t.Context(), other, password(goodPassword), password("a wholly new one"), false))
 		},
 	}
-	onBoth(t, func(t *testing.T, h *house) {
-		op, _, arn := h.scene()
+	on.each(t, func(t *testing.T, h *House) {
+		op, _, arn := h.Scene()
 		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
 		for how, end := range ends {
 			t.Run(how, func(t *testing.T) {
-				bea, _ := h.broadcaster(op, "Bea "+how)
-				h.grant(op, bea, arn, stage.Publish|stage.Subscribe)
-				h.grant(op, bea, awsARN, stage.Publish|stage.Subscribe)
+				bea, _ := h.Broadcaster(op, "Bea "+how)
+				h.Grant(op, bea, arn, stage.Publish|stage.Subscribe)
+				h.Grant(op, bea, awsARN, stage.Publish|stage.Subscribe)
 				issue := func(arn stage.ARN, purpose string) stage.Participant {
 					p := must(h.Issue(t.Context(), bea, access.IssueRequest{Stage: arn, For: purpose}))(t).Participant
-					h.paper.enter(p)
+					h.Paper.enter(p)
 					return p
 				}
 				live, local, aws := issue(arn, "publish"), issue(arn, "view"), issue(awsARN, "view")
@@ -578,7 +565,7 @@ func TestAViewTokenEndsWithItsLogin(t *testing.T) {
 				end(t, h, op, bea)
 				refused(t, h.MayStay(t.Context(), local), stage.ErrDenied, "token_revoked")
 				ok(t, h.MayStay(t.Context(), live))
-				away := h.paper.sentAway()
+				away := h.Paper.sentAway()
 				if !slices.Contains(away, local.ID) || !slices.Contains(away, aws.ID) || slices.Contains(away, live.ID) {
 					t.Errorf("sent away: got %v, want %v and %v, not %v", away, local.ID, aws.ID, live.ID)
 				}
@@ -588,40 +575,40 @@ func TestAViewTokenEndsWithItsLogin(t *testing.T) {
 }
 
 // TestNoViewTokenForALoginThatEnds: neither one that ended a moment ago on another replica nor one that ends meanwhile.
-func TestNoViewTokenForALoginThatEnds(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
+func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
 		view := func() error {
 			_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"})
 			return err
 		}
 		ok(t, view())
-		h.paper.during = func() { ok(t, h.replica().LogOut(t.Context(), ana)) }
+		h.Paper.during = func() { ok(t, h.Replica().LogOut(t.Context(), ana)) }
 		refused(t, view(), stage.ErrUnauthorized, "unauthorized")
 		refused(t, view(), stage.ErrUnauthorized, "unauthorized")
 	})
 }
 
 // TestAViewTokenEndsWhenItsLoginExpires, on local stages, where the server asks again who may stay.
-func TestAViewTokenEndsWhenItsLoginExpires(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
-		h.clock.pass(ana.ExpiresAt.Sub(h.clock.now()) - time.Minute)
+func (on rules) TestAViewTokenEndsWhenItsLoginExpires(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
+		h.Clock.Pass(ana.ExpiresAt.Sub(h.Clock.Now()) - time.Minute)
 		p := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).Participant
 		ok(t, h.MayStay(t.Context(), p))
-		h.clock.pass(time.Minute)
+		h.Clock.Pass(time.Minute)
 		refused(t, h.MayStay(t.Context(), p), stage.ErrDenied, "token_revoked")
 	})
 }
 
-func TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		issue := func(ttl time.Duration) stage.Participant {
 			return must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: ttl}))(t).Participant
 		}
 		long, short := issue(14*24*time.Hour), issue(time.Hour)
-		h.paper.enter(long)
+		h.Paper.enter(long)
 		grant := access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish | stage.Subscribe, MaxTTL: stage.MaxTTL}
 		ok(t, h.SetGrant(t.Context(), op, grant))
 		ok(t, h.MayStay(t.Context(), long)) // nothing has changed
@@ -630,15 +617,15 @@ func TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
 		ok(t, h.SetGrant(t.Context(), op, grant))
 		refused(t, h.MayStay(t.Context(), long), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), short))
-		if away := h.paper.sentAway(); len(away) != 1 || away[0] != long.ID {
+		if away := h.Paper.sentAway(); len(away) != 1 || away[0] != long.ID {
 			t.Errorf("sent away: got %v, want %v", away, long.ID)
 		}
 	})
 }
 
-func TestAGrantWithoutALifeHasTheDefault(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestAGrantWithoutALifeHasTheDefault(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish}))
 		if got := must(h.Stages(t.Context(), ana))(t); got[0].MaxTTL != stage.DefaultTTL {
 			t.Errorf("longest life of a token: got %v, want %v", got[0].MaxTTL, stage.DefaultTTL)

@@ -1,4 +1,4 @@
-package store_test
+package accesstest
 
 import (
 	"fmt"
@@ -12,14 +12,14 @@ import (
 func from(address string) access.Client { return access.Client{Address: address} }
 
 // guess tries a wrong password.
-func (h *house) guess(name string, client access.Client) error {
+func (h *House) guess(name string, client access.Client) error {
 	_, _, err := h.LogIn(h.t.Context(), name, password("wrong password"), client)
 	return err
 }
 
-func TestGuessingGetsSlower(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		h.broadcaster(h.operator(), "Ana")
+func (on rules) TestGuessingGetsSlower(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Broadcaster(h.Operator(), "Ana")
 		for _, name := range []string{"Ana", "nobody"} { // alike: else the throttle would tell who has an account
 			for range 5 {
 				refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized, "wrong_password")
@@ -31,20 +31,20 @@ func TestGuessingGetsSlower(t *testing.T) {
 						t.Errorf("%s from %s: got Retry-After %v, want %v", name, client, e.RetryAfter, wait)
 					}
 				}
-				h.clock.pass(wait)
+				h.Clock.Pass(wait)
 				refused(t, h.guess(name, from("203.0.113.9")), stage.ErrUnauthorized, "wrong_password")
 			}
-			h.clock.pass(24*time.Hour + time.Second)
+			h.Clock.Pass(24*time.Hour + time.Second)
 			refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized, "wrong_password")
 			refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized, "wrong_password")
-			h.clock.pass(25 * time.Hour)
+			h.Clock.Pass(25 * time.Hour)
 		}
 	})
 }
 
-func TestAStrangerLocksNobodyOut(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		h.broadcaster(h.operator(), "Ana")
+func (on rules) TestAStrangerLocksNobodyOut(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Broadcaster(h.Operator(), "Ana")
 		for i := range 12 {
 			h.guess("ana", from(fmt.Sprintf("198.51.100.%d", i)))
 		}
@@ -69,9 +69,9 @@ func TestAStrangerLocksNobodyOut(t *testing.T) {
 	})
 }
 
-func TestOneAddressTriesManyNames(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		h.operator()
+func (on rules) TestOneAddressTriesManyNames(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Operator()
 		for i := range 20 {
 			// One customer of IPv6 has a /64.
 			client := from(fmt.Sprintf("[2001:db8:1:2::%x]:%d", i+1, 4000+i))
@@ -86,12 +86,12 @@ func TestOneAddressTriesManyNames(t *testing.T) {
 	})
 }
 
-func TestGuessingAtOnceIsNotFaster(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		h.broadcaster(h.operator(), "Ana")
-		other := h.replica()
+func (on rules) TestGuessingAtOnceIsNotFaster(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Broadcaster(h.Operator(), "Ana")
+		other := h.Replica()
 		errs := race(20, func(i int) error {
-			on := []*house{h, other}[i%2]
+			on := []*House{h, other}[i%2]
 			return on.guess("ana", from(fmt.Sprintf("198.51.100.%d", i)))
 		})
 		if got := tally(errs); got["wrong_password"] != 5 || got["too_many_attempts"] != 15 {
@@ -100,15 +100,15 @@ func TestGuessingAtOnceIsNotFaster(t *testing.T) {
 	})
 }
 
-func TestAMistypedPasswordCostsNothingLater(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		h.broadcaster(h.operator(), "Ana")
+func (on rules) TestAMistypedPasswordCostsNothingLater(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Broadcaster(h.Operator(), "Ana")
 		for day := range 4 {
 			client := from(fmt.Sprintf("203.0.113.%d", day)) // travelling
 			refused(t, h.guess("ana", client), stage.ErrUnauthorized, "wrong_password")
 			_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), client)
 			ok(t, err)
-			h.clock.pass(8 * time.Hour)
+			h.Clock.Pass(8 * time.Hour)
 		}
 		_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), from("203.0.113.200"))
 		ok(t, err)
@@ -116,9 +116,9 @@ func TestAMistypedPasswordCostsNothingLater(t *testing.T) {
 }
 
 // The current password of a signed-in person is guessed under the same throttle: by whoever found the browser open.
-func TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		ana, _ := h.broadcaster(h.operator(), "Ana")
+func (on rules) TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		ana, _ := h.Broadcaster(h.Operator(), "Ana")
 		change := func() error {
 			return h.ChangePassword(t.Context(), ana, password("a guess at it"), password("another good one"), false)
 		}
@@ -129,29 +129,29 @@ func TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
 	})
 }
 
-func TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
+func (on rules) TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
 		for range 30 {
-			h.issue(ana, arn)
+			h.Issued(ana, arn)
 		}
 		stranger := from("198.51.100.7")
 		for range 7 {
 			h.guess("Olga", stranger)
 		}
-		h.clock.pass(-24 * time.Hour)
+		h.Clock.Pass(-24 * time.Hour)
 
 		t.Log("who never failed comes in, and tokens of tomorrow use up nothing")
 		_, _, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
-		h.issue(ana, arn)
+		h.Issued(ana, arn)
 
 		t.Log("who failed waits as long as ever, and not until tomorrow")
 		e := refused(t, h.guess("Olga", stranger), stage.ErrTooMany, "too_many_attempts")
 		if e.RetryAfter > 15*time.Minute {
 			t.Errorf("got Retry-After %v, want 15 minutes at most", e.RetryAfter)
 		}
-		h.clock.pass(e.RetryAfter)
+		h.Clock.Pass(e.RetryAfter)
 		refused(t, h.guess("Olga", stranger), stage.ErrUnauthorized, "wrong_password")
 	})
 }

@@ -1,4 +1,4 @@
-package store_test
+package accesstest
 
 import (
 	"errors"
@@ -10,11 +10,11 @@ import (
 )
 
 // TestTheBearerOfATokenOfAWSIsKnown is about our own doors at a stage of AWS, whose tokens AWS alone can verify.
-func TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, local := h.scene()
+func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, local := h.Scene()
 		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
-		h.grant(op, ana, awsARN, stage.Publish|stage.Subscribe)
+		h.Grant(op, ana, awsARN, stage.Publish|stage.Subscribe)
 		issue := func(life time.Duration) stage.ParticipantToken {
 			return must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: awsARN, TTL: life}))(t)
 		}
@@ -23,7 +23,7 @@ func TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 		if p.CredentialID != string(token.Participant.ID) || p.Stage != awsARN || p.User != (access.User{ID: ana.User.ID, Name: ana.User.Name}) || p.Capabilities != token.Participant.Capabilities {
 			t.Errorf("Authenticate: got %+v, want %+v", p, token.Participant)
 		}
-		must(h.replica().Authenticate(t.Context(), access.Presented{Bearer: token.Secret}))(t)
+		must(h.Replica().Authenticate(t.Context(), access.Presented{Bearer: token.Secret}))(t)
 
 		t.Log("the ID, which everybody on the stage sees, is no token; nor is anything made up")
 		for _, other := range []string{p.CredentialID, "", "token." + p.CredentialID + ".forged"} {
@@ -34,7 +34,7 @@ func TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 		}
 
 		t.Log("a local stage's token is known by its signature, and good for that stage alone")
-		here := must(h.Authenticate(t.Context(), access.Presented{Bearer: h.issue(ana, local).Secret}))(t)
+		here := must(h.Authenticate(t.Context(), access.Presented{Bearer: h.Issued(ana, local).Secret}))(t)
 		must(h.OnStage(t.Context(), here, local))(t)
 		_, err := h.OnStage(t.Context(), here, awsARN)
 		refused(t, err, stage.ErrDenied, "no_grant")
@@ -53,10 +53,10 @@ func TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 		ok(t, h.Revoke(t.Context(), ana, revoked.Participant.ID))
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: revoked.Secret})
 		refused(t, err, stage.ErrDenied, "token_revoked")
-		h.clock.pass(time.Minute)
+		h.Clock.Pass(time.Minute)
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: short.Secret})
 		refused(t, err, stage.ErrUnauthorized, "token_expired")
-		h.clock.pass(time.Second)
+		h.Clock.Pass(time.Second)
 		ok(t, h.Prune(t.Context()))
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: short.Secret})
 		refused(t, err, stage.ErrDenied, "token_revoked")

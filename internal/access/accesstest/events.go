@@ -1,4 +1,4 @@
-package store_test
+package accesstest
 
 import (
 	"testing"
@@ -8,18 +8,18 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func TestEventsAreTheirOwners(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
-		token := h.issue(ana, arn)
+func (on rules) TestEventsAreTheirOwners(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
+		token := h.Issued(ana, arn)
 		refusal := stage.Event{
 			Kind: stage.EventRefused, Stage: arn, Participant: token.Participant.ID, Code: "no_h264", Detail: "The offer has no H.264.\x00",
 		}
 		first := must(h.RecordEvent(t.Context(), refusal))(t)
-		if first.User != ana.User.ID || first.ID == 0 || !first.Time.Equal(h.clock.now()) {
+		if first.User != ana.User.ID || first.ID == 0 || !first.Time.Equal(h.Clock.Now()) {
 			t.Errorf("RecordEvent: got %+v, want Ana's, of now, with an ID", first)
 		}
-		h.clock.pass(time.Minute)
+		h.Clock.Pass(time.Minute)
 		second := must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: token.Participant.ID}))(t)
 		for _, id := range []stage.ParticipantID{"unknown", "", "\x00\xff"} {
 			stored := must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: id}))(t)
@@ -28,7 +28,7 @@ func TestEventsAreTheirOwners(t *testing.T) {
 			}
 		}
 		list := func(after int64, since time.Duration) []access.StoredEvent {
-			return must(h.EventsAfter(t.Context(), ana.User.ID, after, h.clock.now().Add(-since)))(t)
+			return must(h.EventsAfter(t.Context(), ana.User.ID, after, h.Clock.Now().Add(-since)))(t)
 		}
 		all := list(0, time.Hour)
 		if len(all) != 2 || all[0] != first || all[1] != second {
@@ -50,17 +50,17 @@ func TestEventsAreTheirOwners(t *testing.T) {
 }
 
 // Who resumes after an ID misses nothing: no smaller ID appears later, whichever replica gave it out.
-func TestEventsAppearInOrder(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
-		other := h.replica()
-		token := h.issue(ana, arn)
+func (on rules) TestEventsAppearInOrder(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
+		other := h.Replica()
+		token := h.Issued(ana, arn)
 		const writers, each = 4, 25
 		done := make(chan []error, 1)
 		go func() {
 			done <- race(writers, func(i int) error {
 				for range each {
-					on := []*house{h, other}[i%2]
+					on := []*House{h, other}[i%2]
 					_, err := on.RecordEvent(t.Context(), stage.Event{Kind: stage.EventWarning, Participant: token.Participant.ID})
 					if err != nil {
 						return err
@@ -86,9 +86,9 @@ func TestEventsAppearInOrder(t *testing.T) {
 	})
 }
 
-func TestPruning(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+func (on rules) TestPruning(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
 		token := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: time.Hour}))(t)
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded, Participant: token.Participant.ID}))(t)
 		h.guess("nobody", from("198.51.100.7"))
@@ -100,19 +100,19 @@ func TestPruning(t *testing.T) {
 			}
 			return len(must(h.EventsAfter(t.Context(), ana.User.ID, 0, time.Time{}))(t)), tokens
 		}
-		h.clock.pass(7*24*time.Hour - time.Minute)
+		h.Clock.Pass(7*24*time.Hour - time.Minute)
 		if events, tokens := rest(); events != 1 || tokens != 1 {
 			t.Errorf("within 7 days: got %d events, %d tokens, want both kept", events, tokens)
 		}
-		h.clock.pass(2 * time.Minute)
+		h.Clock.Pass(2 * time.Minute)
 		if events, tokens := rest(); events != 0 || tokens != 1 {
 			t.Errorf("after 7 days: got %d events, %d tokens, want the token only", events, tokens)
 		}
-		h.clock.pass(37*24*time.Hour - 2*time.Minute)
+		h.Clock.Pass(37*24*time.Hour - 2*time.Minute)
 		if _, tokens := rest(); tokens != 1 {
 			t.Error("the token's record is gone before 44 days")
 		}
-		h.clock.pass(2 * time.Minute)
+		h.Clock.Pass(2 * time.Minute)
 		if _, tokens := rest(); tokens != 0 {
 			t.Error("the token's record is kept after 44 days")
 		}
@@ -125,16 +125,16 @@ func TestPruning(t *testing.T) {
 	})
 }
 
-func TestACrashIsWrittenDown(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
+func (on rules) TestACrashIsWrittenDown(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
 		tell := func(id stage.ParticipantID, kinds ...stage.EventKind) {
 			for _, kind := range kinds {
-				h.clock.pass(time.Second)
+				h.Clock.Pass(time.Second)
 				must(h.RecordEvent(t.Context(), stage.Event{Kind: kind, Participant: id}))(t)
 			}
 		}
-		cut, over, turnedAway := h.issue(ana, arn).Participant.ID, h.issue(ana, arn).Participant.ID, h.issue(ana, arn).Participant.ID
+		cut, over, turnedAway := h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).Participant.ID
 		tell(cut, stage.EventConnected, stage.EventPublishing, stage.EventWarning, stage.EventRefused)
 		tell(over, stage.EventConnected, stage.EventPublishing, stage.EventEnded)
 		tell(turnedAway, stage.EventRefused)
@@ -156,17 +156,17 @@ func TestACrashIsWrittenDown(t *testing.T) {
 	})
 }
 
-func TestRefusalsOfAParticipantAreBounded(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
-		dead, other := h.issue(ana, arn).Participant.ID, h.issue(ana, arn).Participant.ID
+func (on rules) TestRefusalsOfAParticipantAreBounded(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
+		dead, other := h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).Participant.ID
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: dead}))(t)
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: other}))(t)
 		var last access.StoredEvent
 		for range 60 {
 			last = must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: dead}))(t)
 		}
-		all := must(h.EventsAfter(t.Context(), ana.User.ID, 0, h.clock.now().Add(-time.Hour)))(t)
+		all := must(h.EventsAfter(t.Context(), ana.User.ID, 0, h.Clock.Now().Add(-time.Hour)))(t)
 		if len(all) != 52 || all[0].Kind != stage.EventConnected || all[len(all)-1] != last {
 			t.Errorf("got %d events, want what happened, the other's refusal, and the newest 50", len(all))
 		}

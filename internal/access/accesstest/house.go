@@ -1,0 +1,335 @@
+// Package accesstest holds the tests of the rules of package access. The store runs them over its engines.
+package accesstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// An Engine is a kind of database under the rules.
+type Engine struct {
+	Name string
+	// New makes an empty database, and returns what opens it: each call is another process on it.
+	New func(t testing.TB) (open func(t testing.TB) access.Store)
+}
+
+// Run runs every test of the rules over each engine.
+func Run(t *testing.T, engines ...Engine) {
+	suite := reflect.ValueOf(rules{engines})
+	for i := range suite.NumMethod() {
+		test, ok := suite.Method(i).Interface().(func(*testing.T))
+		name, named := strings.CutPrefix(suite.Type().Method(i).Name, "Test")
+		if !ok || !named {
+			t.Fatalf("%s is no test", suite.Type().Method(i).Name)
+		}
+		t.Run(name, test)
+	}
+}
+
+// The rules are tests as methods, so that Run finds all of them.
+type rules struct{ engines []Engine }
+
+// each tells a story on each engine.
+func (on rules) each(t *testing.T, story func(t *testing.T, h *House)) {
+	t.Parallel()
+	for _, engine := range on.engines {
+		t.Run(engine.Name, func(t *testing.T) {
+			t.Parallel()
+			story(t, NewHouse(t, engine.New(t)))
+		})
+	}
+}
+
+// A House is the rules on a database, with a stage that is made of paper and a clock that stands still.
+type House struct {
+	*access.Control
+	Clock *Clock
+	Paper *PaperStage
+
+	t    testing.TB
+	open func(testing.TB) access.Store
+}
+
+// NewHouse opens the rules on a database.
+func NewHouse(t testing.TB, open func(testing.TB) access.Store) *House {
+	t.Helper()
+	h := &House{t: t, open: open, Clock: &Clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}
+	h.Paper = &PaperStage{now: h.Clock.Now}
+	h.enter()
+	return h
+}
+
+func (h *House) enter() {
+	h.t.Helper()
+	quick := &access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	h.Control = &access.Control{
+		Store: h.open(h.t), Issuer: h.Paper, Verifier: h.Paper, Moderator: h.Paper, Now: h.Clock.Now,
+		Passwords: access.NewPasswords(quick, 4),
+	}
+}
+
+// Replica is another process on the same database.
+func (h *House) Replica() *House {
+	h.t.Helper()
+	r := &House{t: h.t, open: h.open, Clock: h.Clock, Paper: h.Paper}
+	r.enter()
+	return r
+}
+
+// A Clock stands still until it is told to pass.
+type Clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *Clock) Pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// A PaperStage issues tokens that open nothing, and remembers who was sent away.
+type PaperStage struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	asked   []stage.TokenRequest
+	issued  map[string]stage.Participant // by secret
+	on      []stage.Participant
+	away    []stage.ParticipantID
+	reasons []string
+	fail    error
+	during  func() // runs while a token is being issued
+}
+
+func (p *PaperStage) IssueToken(_ context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+	if err := req.Validate(); err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	p.mu.Lock()
+	p.asked = append(p.asked, req)
+	fail, during := p.fail, p.during
+	p.during = nil
+	p.mu.Unlock()
+	if during != nil {
+		during()
+	}
+	id := stage.ParticipantID(stage.NewID())
+	made := stage.Participant{
+		ID: id, Stage: req.Stage, UserID: req.UserID, Attributes: req.Attributes, Capabilities: req.Capabilities,
+		ExpiresAt: p.now().Add(req.TTL),
+	}
+	secret := "token." + string(id) + ".signature"
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.issued == nil {
+		p.issued = map[string]stage.Participant{}
+	}
+	p.issued[secret] = made
+	return stage.ParticipantToken{Participant: made, Secret: stage.NewSecret(secret), ExpiresAt: made.ExpiresAt}, fail
+}
+
+// Verify implements access.Verifier: as a real one, it knows tokens for local stages alone.
+func (p *PaperStage) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	made := p.issued[bearer.Reveal()]
+	switch {
+	case !made.Stage.Local():
+		err := stage.Errorf(stage.ErrUnauthorized, "an unknown signature").WithCode(stage.CodeSignature)
+		return stage.Participant{ID: made.ID, Stage: made.Stage}, err
+	case !p.now().Before(made.ExpiresAt):
+		return stage.Participant{}, stage.Errorf(stage.ErrUnauthorized, "expired").WithCode("token_expired")
+	}
+	return made, nil
+}
+
+func (p *PaperStage) Participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var there []stage.Presence
+	for _, who := range p.on {
+		if who.Stage == arn {
+			there = append(there, stage.Presence{Participant: who})
+		}
+	}
+	return there, nil
+}
+
+func (p *PaperStage) Disconnect(_ context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fail != nil {
+		return p.fail
+	}
+	for i, who := range p.on {
+		if who.ID == id && who.Stage == arn {
+			p.on = slices.Delete(p.on, i, i+1)
+			p.away = append(p.away, id)
+			p.reasons = append(p.reasons, reason)
+			return nil
+		}
+	}
+	return stage.Errorf(stage.ErrNotFound, "nobody of that name")
+}
+
+func (p *PaperStage) enter(who stage.Participant) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.on = append(p.on, who)
+}
+
+func (p *PaperStage) sentAway() []stage.ParticipantID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.away)
+}
+
+func (p *PaperStage) lastAsked() stage.TokenRequest {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked[len(p.asked)-1]
+}
+
+// GoodPassword is the password of every user.
+const GoodPassword = "correct horse battery"
+
+const goodPassword = GoodPassword
+
+var home = access.Client{Address: "192.0.2.1", Agent: "OBS-Browser/31"}
+
+func password(text string) stage.Secret { return stage.NewSecret(text) }
+
+// Operator sets the house up.
+func (h *House) Operator() access.Principal {
+	h.t.Helper()
+	code := must(h.NewSetupCode(h.t.Context()))(h.t)
+	login, _, err := h.SetUp(h.t.Context(), code, "Olga", password(goodPassword), home)
+	if err != nil {
+		h.t.Fatalf("SetUp: %v", err)
+	}
+	return login
+}
+
+// Broadcaster adds somebody who has accepted the invitation.
+func (h *House) Broadcaster(by access.Principal, name string) (access.Principal, stage.Secret) {
+	h.t.Helper()
+	_, code, _, err := h.AddUser(h.t.Context(), by, name, access.Broadcaster)
+	if err != nil {
+		h.t.Fatalf("AddUser: %v", err)
+	}
+	login, secret, err := h.AcceptInvite(h.t.Context(), code, password(goodPassword), home)
+	if err != nil {
+		h.t.Fatalf("AcceptInvite: %v", err)
+	}
+	return login, secret
+}
+
+// Studio makes a local stage.
+func (h *House) Studio(by access.Principal, name string) stage.ARN {
+	h.t.Helper()
+	return must(h.AddLocalStage(h.t.Context(), by, name))(h.t).ARN
+}
+
+// Grant lets somebody enter.
+func (h *House) Grant(by access.Principal, who access.Principal, arn stage.ARN, can stage.Capabilities) {
+	h.t.Helper()
+	ok(h.t, h.SetGrant(h.t.Context(), by, access.Grant{
+		User: who.User.ID, Stage: arn, Capabilities: can, MaxTTL: stage.MaxTTL,
+	}))
+}
+
+// Scene is the usual one: an operator, a broadcaster with all of a grant, a stage.
+func (h *House) Scene() (op, ana access.Principal, arn stage.ARN) {
+	h.t.Helper()
+	op = h.Operator()
+	ana, _ = h.Broadcaster(op, "Ana")
+	arn = h.Studio(op, "main")
+	h.Grant(op, ana, arn, stage.Publish|stage.Subscribe)
+	return op, ana, arn
+}
+
+func (h *House) Issued(who access.Principal, arn stage.ARN) stage.ParticipantToken {
+	h.t.Helper()
+	return must(h.Issue(h.t.Context(), who, access.IssueRequest{Stage: arn}))(h.t)
+}
+
+func must[T any](got T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		ok(t, err)
+		return got
+	}
+}
+
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("got error %v, want none", err)
+	}
+}
+
+// refused checks kind and code, and that the person is told something.
+func refused(t testing.TB, err, kind error, code string) *stage.Error {
+	t.Helper()
+	var e *stage.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v, want a *stage.Error of kind %q", err, kind)
+	}
+	if !errors.Is(err, kind) || e.Code != code || e.Detail == "" {
+		t.Fatalf("got kind %v, code %q, detail %q; want kind %v, code %q and a sentence", e.Kind, e.Code, e.Detail, kind, code)
+	}
+	return e
+}
+
+// race runs n at the same moment and returns what each said.
+func race(n int, run func(i int) error) []error {
+	errs := make([]error, n)
+	var ready, done sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		ready.Add(1)
+		done.Go(func() {
+			ready.Done()
+			<-start
+			errs[i] = run(i)
+		})
+	}
+	ready.Wait()
+	close(start)
+	done.Wait()
+	return errs
+}
+
+// tally counts by code; "" is success.
+func tally(errs []error) map[string]int {
+	counts := map[string]int{}
+	for _, err := range errs {
+		var e *stage.Error
+		switch {
+		case err == nil:
+			counts[""]++
+		case errors.As(err, &e) && e.Code != "":
+			counts[e.Code]++
+		default:
+			counts[fmt.Sprint(err)]++
+		}
+	}
+	return counts
+}
