@@ -11,6 +11,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/ivsrealtime v1.30.0
 	github.com/aws/aws-sdk-go-v2/service/kms v1.46.0
 	github.com/aws/smithy-go v1.23.2
+	github.com/bluenviron/mediacommon/v2 v2.8.3
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
 	github.com/coder/websocket v1.8.15

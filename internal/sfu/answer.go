@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -138,11 +139,24 @@ func addCodec(media *sdp.MediaDescription, m *planned, plan *plan) {
 // browsers send mono (RFC 7587, 6.1), unless the offer excludes it.
 func (m *planned) fmtp(plan *plan) string {
 	line := m.codec.fmtpLine
-	if m.section.kind != "audio" || !plan.publishing || m.codec.fmtp["stereo"] != "" ||
+	if m.section.kind == "video" {
+		return withoutParameterSets(line) // those are the sender's
+	}
+	if !plan.publishing || m.codec.fmtp["stereo"] != "" ||
 		m.codec.fmtp["sprop-stereo"] == "0" {
 		return line
 	}
 	return strings.TrimPrefix(strings.TrimRight(line, "; ")+";stereo=1", ";")
+}
+
+func withoutParameterSets(line string) string {
+	if !strings.Contains(line, "sprop-parameter-sets") {
+		return line
+	}
+	parameters := slices.DeleteFunc(strings.Split(line, ";"), func(p string) bool {
+		return strings.HasPrefix(strings.TrimSpace(p), "sprop-parameter-sets")
+	})
+	return strings.Join(parameters, ";")
 }
 
 // agreedFeedback is the feedback that is offered and supported.

@@ -58,8 +58,8 @@ func FuzzPayload(f *testing.F) {
 	f.Add([]byte{0x61, 0x9a, 0x24})
 	f.Add([]byte{0xfc, 0xff, 0xfe})
 	f.Fuzz(func(_ *testing.T, payload []byte) {
-		if u := inspect(payload); u.sps != nil {
-			parseSPS(u.sps)
+		for _, nal := range inspect(payload).sets {
+			(&track{video: true}).learn(nal)
 		}
 		opusDuration(payload)
 		var h rtp.Header

@@ -1,56 +1,69 @@
 package sfu
 
-import "errors"
+import (
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
 
-// NAL unit types (H.264, table 7-1) and payload structures (RFC 6184, table 1).
-const (
-	nalSlice = 1
-	nalIDR   = 5
-	nalSPS   = 7
-	nalSTAPA = 24
-	nalFUA   = 28
+	"github.com/bluenviron/mediacommon/v2/pkg/bits"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// nalStarts walks the NAL units that begin in an RTP payload, as far as they are in it: of a fragmented one the first
-// fragment, with its header put together again. It stops where the lengths stop making sense.
-func nalStarts(payload []byte, yield func(kind byte, nal []byte) bool) {
+// Payload structures beside single NAL units (RFC 6184, table 1).
+const (
+	payloadSTAPA = 24
+	payloadFUA   = 28
+)
+
+func nalType(nal []byte) h264.NALUType { return h264.NALUType(nal[0] & 0x1f) }
+
+// nalStarts walks the NAL units that begin in an RTP payload, as far as they are in it: of a
+// fragmented one the first fragment. It stops where the lengths make no sense.
+func nalStarts(payload []byte, yield func(kind h264.NALUType, nal []byte) bool) {
 	if len(payload) < 2 {
 		return
 	}
-	switch kind := payload[0] & 0x1f; kind {
-	case nalSTAPA: // RFC 6184, 5.7.1
+	switch kind := nalType(payload); kind {
+	case payloadSTAPA: // RFC 6184, 5.7.1
 		for b := payload[1:]; len(b) > 2; {
 			size := int(b[0])<<8 | int(b[1])
 			b = b[2:]
-			if size == 0 || size > len(b) || !yield(b[0]&0x1f, b[:size]) {
+			if size == 0 || size > len(b) || !yield(nalType(b), b[:size]) {
 				return
 			}
 			b = b[size:]
 		}
-	case nalFUA: // 5.8; the second byte holds the start bit and the type
+	case payloadFUA: // 5.8; the second byte holds the start bit and the type
 		if payload[1]&0x80 != 0 {
-			yield(payload[1]&0x1f, payload[1:])
+			yield(h264.NALUType(payload[1]&0x1f), payload[1:])
 		}
 	default:
 		yield(kind, payload)
 	}
 }
 
-// An unit is what the payload of one packet says about the picture.
+// A unit is what the payload of one packet says about the picture.
 type unit struct {
-	keyframe bool   // parameter sets or an IDR picture begin in it
-	bSlice   bool   // a slice of B macroblocks begins in it
-	sps      []byte // nil if there is none
+	keyframe bool     // a sequence parameter set or an IDR picture begins in it
+	headed   bool     // a sequence parameter set is in it
+	bSlice   bool     // a slice of B macroblocks begins in it
+	sets     [][]byte // parameter sets
 }
 
 func inspect(payload []byte) (u unit) {
-	nalStarts(payload, func(kind byte, nal []byte) bool {
+	whole := len(payload) > 0 && nalType(payload) != payloadFUA
+	nalStarts(payload, func(kind h264.NALUType, nal []byte) bool {
 		switch kind {
-		case nalSPS:
-			u.keyframe, u.sps = true, nal
-		case nalIDR:
+		case h264.NALUTypeSPS, h264.NALUTypePPS:
+			sps := kind == h264.NALUTypeSPS
+			u.keyframe, u.headed = u.keyframe || sps, u.headed || sps
+			if whole {
+				u.sets = append(u.sets, nal)
+			}
+		case h264.NALUTypeIDR:
 			u.keyframe = true
-		case nalSlice:
+		case h264.NALUTypeNonIDR:
 			u.bSlice = u.bSlice || isBSlice(nal)
 		}
 		return true
@@ -58,12 +71,15 @@ func inspect(payload []byte) (u unit) {
 	return u
 }
 
-// isBSlice reads the slice header (H.264, 7.3.3): first_mb_in_slice, then slice_type, where 1 and 6 are B (table 7-6).
+// isBSlice reads the slice header (H.264, 7.3.3): first_mb_in_slice, then slice_type, where 1 and 6
+// are B (table 7-6).
 func isBSlice(nal []byte) bool {
-	r := bitReader{b: nal[1:]}
-	r.ue()
-	kind := r.ue()
-	return r.err == nil && (kind == 1 || kind == 6)
+	header, at := nal[1:min(len(nal), 12)], 0
+	if _, err := bits.ReadGolombUnsigned(header, &at); err != nil {
+		return false
+	}
+	kind, err := bits.ReadGolombUnsigned(header, &at)
+	return err == nil && (kind == 1 || kind == 6)
 }
 
 // A picture is what a sequence parameter set says.
@@ -72,76 +88,42 @@ type picture struct {
 	width, height int
 }
 
-var errBits = errors.New("the parameter set ends too early")
+// maxBlocks is the most macroblocks that a picture may be wide or high (16,384 pixels).
+const maxBlocks = 1024
 
-// parseSPS reads seq_parameter_set_data (H.264, 7.3.2.1.1) up to the cropping.
-func parseSPS(nal []byte) (p picture, err error) {
-	if len(nal) < 4 {
-		return p, errBits
+func parseSPS(nal []byte) (picture, error) {
+	var sps h264.SPS
+	if err := sps.Unmarshal(nal); err != nil {
+		return picture{}, err
 	}
-	idc, constraints := nal[1], nal[2]
-	p.profile = profileName(idc, constraints)
-	r := bitReader{b: nal[4:]}
-	r.ue() // seq_parameter_set_id
-	chroma := uint32(1)
-	if hasChroma(idc) {
-		chroma = r.chroma()
+	if sps.PicWidthInMbsMinus1 >= maxBlocks || sps.PicHeightInMapUnitsMinus1 >= maxBlocks {
+		return picture{}, errors.New("the parameter set names an impossible size")
 	}
-	r.ue() // log2_max_frame_num_minus4
-	r.pictureOrder()
-	r.ue() // max_num_ref_frames
-	r.u(1) // gaps_in_frame_num_value_allowed_flag
-	columns, rows := r.ue()+1, r.ue()+1
-	fields := 2 - r.u(1) // frame_mbs_only_flag
-	if fields == 2 {
-		r.u(1) // mb_adaptive_frame_field_flag
+	p := picture{profileName(&sps), sps.Width(), sps.Height()}
+	if p.width <= 0 || p.height <= 0 {
+		return picture{}, errors.New("the parameter set crops everything")
 	}
-	r.u(1) // direct_8x8_inference_flag
-	p.width, p.height = int(columns)*16, int(rows*fields)*16
-	if r.u(1) == 1 { // frame_cropping_flag
-		x, y := cropUnits(chroma, fields)
-		left, right, top, bottom := r.ue(), r.ue(), r.ue(), r.ue()
-		p.width -= int(left+right) * x
-		p.height -= int(top+bottom) * y
-	}
-	if r.err == nil && (p.width <= 0 || p.height <= 0 || columns > 1024 || rows > 1024) {
-		return p, errors.New("the parameter set names an impossible size")
-	}
-	return p, r.err
+	return p, nil
 }
 
-// hasChroma: profiles of which the set says more (7.3.2.1.1).
-func hasChroma(idc byte) bool {
-	switch idc {
-	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:
-		return true
-	}
-	return false
-}
+// Names of the profiles that every browser decodes.
+const (
+	profileBaseline            = "Baseline"
+	profileConstrainedBaseline = "Constrained Baseline"
+)
 
-func cropUnits(chroma, fields uint32) (x, y int) {
-	x, y = 1, int(fields)
-	if chroma == 1 || chroma == 2 { // 4:2:0 and 4:2:2 (table 6-1)
-		x = 2
-	}
-	if chroma == 1 {
-		y *= 2
-	}
-	return x, y
-}
-
-// profileName: constraint_set1_flag (0x40) makes baseline constrained (A.2.1.1).
-func profileName(idc, constraints byte) string {
-	switch {
-	case idc == 66 && constraints&0x40 != 0:
-		return "Constrained Baseline"
+// profileName names the profile (H.264, A.2).
+func profileName(sps *h264.SPS) string {
+	switch idc := sps.ProfileIdc; {
+	case idc == 66 && sps.ConstraintSet1Flag:
+		return profileConstrainedBaseline
 	case idc == 66:
-		return "Baseline"
+		return profileBaseline
 	case idc == 77:
 		return "Main"
 	case idc == 88:
 		return "Extended"
-	case idc == 100 && constraints&0x0c == 0x0c:
+	case idc == 100 && sps.ConstraintSet4Flag && sps.ConstraintSet5Flag:
 		return "Constrained High"
 	case idc == 100:
 		return "High"
@@ -155,113 +137,78 @@ func profileName(idc, constraints byte) string {
 	return "unknown"
 }
 
-// A bitReader reads a NAL unit's bits past the bytes that only prevent start codes (7.4.1.1). After the end it reads zeros
-// and remembers that it did.
-type bitReader struct {
-	b     []byte
-	at    int // the next byte
-	zeros int // before it
-	bits  uint32
-	n     int // how many of bits are left
-	err   error
+// parameterSets are the newest ones of a track, without which a decoder cannot start. Many encoders
+// send them with their first keyframe only, or in the offer.
+type parameterSets struct {
+	sps, pps []parameterSet
 }
 
-func (r *bitReader) bit() uint32 {
-	if r.n == 0 {
-		if r.at < len(r.b) && r.zeros >= 2 && r.b[r.at] == 3 {
-			r.at, r.zeros = r.at+1, 0
-		}
-		if r.at >= len(r.b) {
-			r.err = errBits
-			return 0
-		}
-		r.bits, r.n = uint32(r.b[r.at]), 8
-		if r.at++; r.bits == 0 {
-			r.zeros++
-		} else {
-			r.zeros = 0
-		}
-	}
-	r.n--
-	return r.bits >> r.n & 1
+type parameterSet struct {
+	id  uint32
+	nal []byte
 }
 
-func (r *bitReader) u(n int) (v uint32) {
-	for range n {
-		v = v<<1 | r.bit()
+const (
+	maxSets     = 4    // of a kind
+	maxSetsSize = 1100 // bytes of all: they travel in one packet
+)
+
+// learn keeps a parameter set in place of the earlier one with its id. It reports whether that is
+// new.
+func (p *parameterSets) learn(nal []byte) bool {
+	if len(nal) < 2 || len(nal) > maxSetsSize {
+		return false
 	}
-	return v
+	list, at := &p.pps, 8 // pic_parameter_set_id follows the header (H.264, 7.3.2.2)
+	if nalType(nal) == h264.NALUTypeSPS {
+		list, at = &p.sps, 32 // seq_parameter_set_id follows profile and level (7.3.2.1.1)
+	}
+	id, err := bits.ReadGolombUnsigned(nal, &at)
+	if err != nil {
+		return false
+	}
+	i := slices.IndexFunc(*list, func(s parameterSet) bool { return s.id == id })
+	if i >= 0 && slices.Equal((*list)[i].nal, nal) {
+		return false
+	}
+	if i < 0 && len(*list) == maxSets {
+		i = 0
+	}
+	if i >= 0 {
+		*list = slices.Delete(*list, i, i+1)
+	}
+	*list = append(*list, parameterSet{id, slices.Clone(nal)})
+	return true
 }
 
-// ue is an Exp-Golomb code (9.1).
-func (r *bitReader) ue() uint32 {
-	zeros := 0
-	for r.bit() == 0 {
-		if zeros++; zeros > 31 || r.err != nil {
-			r.err = errBits
-			return 0
-		}
+// complete reports whether a decoder can start with them.
+func (p *parameterSets) complete() bool { return len(p.sps) > 0 && len(p.pps) > 0 }
+
+// payload is one RTP payload with all of them (STAP-A, RFC 6184, 5.7.1); nil if they are not complete.
+func (p *parameterSets) payload() []byte {
+	if !p.complete() {
+		return nil
 	}
-	return 1<<zeros - 1 + r.u(zeros)
+	b := []byte{3<<5 | payloadSTAPA} // as important as can be
+	for _, s := range slices.Concat(p.sps, p.pps) {
+		b = append(append(b, byte(len(s.nal)>>8), byte(len(s.nal))), s.nal...)
+	}
+	if len(b) > maxSetsSize {
+		return nil
+	}
+	return b
 }
 
-func (r *bitReader) se() int32 {
-	v := r.ue()
-	if v&1 == 1 {
-		return int32(v/2 + 1)
-	}
-	return -int32(v / 2)
-}
-
-func (r *bitReader) chroma() uint32 {
-	format := r.ue() // chroma_format_idc
-	if format == 3 {
-		r.u(1) // separate_colour_plane_flag
-	}
-	r.ue()           // bit_depth_luma_minus8
-	r.ue()           // bit_depth_chroma_minus8
-	r.u(1)           // qpprime_y_zero_transform_bypass_flag
-	if r.u(1) == 1 { // seq_scaling_matrix_present_flag
-		lists := 8
-		if format == 3 {
-			lists = 12
-		}
-		r.scalingLists(lists)
-	}
-	return format
-}
-
-// scalingLists are read over (7.3.2.1.1.1).
-func (r *bitReader) scalingLists(lists int) {
-	for i := range lists {
-		if r.u(1) == 0 {
+// offeredSets are those of sprop-parameter-sets (RFC 6184, 8.1).
+func offeredSets(value string) (sets [][]byte) {
+	for text := range strings.SplitSeq(value, ",") {
+		nal, err := base64.StdEncoding.DecodeString(text)
+		if err != nil || len(nal) == 0 || len(sets) == 2*maxSets {
 			continue
 		}
-		size, last, next := 16, int32(8), int32(8)
-		if i >= 6 {
-			size = 64
-		}
-		for range size {
-			if next != 0 {
-				next = (last + r.se()) & 0xff
-			}
-			if next != 0 {
-				last = next
-			}
+		if kind := nalType(nal); kind == h264.NALUTypeSPS || kind == h264.NALUTypePPS {
+			sets = append(sets, nal)
 		}
 	}
-}
-
-func (r *bitReader) pictureOrder() {
-	switch r.ue() { // pic_order_cnt_type
-	case 0:
-		r.ue() // log2_max_pic_order_cnt_lsb_minus4
-	case 1:
-		r.u(1)
-		r.se()
-		r.se()
-		for n := r.ue(); n > 0 && r.err == nil; n-- {
-			r.se()
-		}
-	}
+	return sets
 }

@@ -19,14 +19,28 @@ var (
 func (p *publisher) living(now time.Time) []*track {
 	var list []*track
 	for _, t := range p.layers {
-		if alive(t, now) {
+		if alive(t, now) && !p.stopped(t, now) {
 			list = append(list, t)
 		}
 	}
 	slices.SortStableFunc(list, func(a, b *track) int {
-		return cmp.Or(cmp.Compare(a.picture.width*a.picture.height, b.picture.width*b.picture.height), cmp.Compare(a.lately.bitrate, b.lately.bitrate))
+		return cmp.Or(cmp.Compare(a.pixels(), b.pixels()), cmp.Compare(a.lately.bitrate, b.lately.bitrate))
 	})
 	return list
+}
+
+func (t *track) pixels() int { return t.picture.width * t.picture.height }
+
+// stoppedAfter is how long nothing must come of a layer, while others go on, until it has stopped.
+const stoppedAfter = 500 * time.Millisecond
+
+// stopped reports whether the layer sends nothing while another one does: browsers stop the highest
+// layer when their uplink is short. Two frames of the other must have begun since, so that a source
+// of one frame a second does not count as stopped between its frames. Call with pub.mu held.
+func (p *publisher) stopped(t *track, now time.Time) bool {
+	return now.Sub(t.receivedAt) > stoppedAfter && slices.ContainsFunc(p.layers, func(other *track) bool {
+		return other.beforeAt.After(t.receivedAt)
+	})
 }
 
 // follow attaches the streams to what the present source sends. Call with both locks.
@@ -46,13 +60,13 @@ func (v *viewer) follow(now time.Time) {
 	}
 }
 
-// lead gets the stream onto the track: at once if it comes from another session or from nowhere, at the next keyframe if
-// it only changes the layer.
+// lead gets the stream onto the track: at once if it comes from nowhere, from another session, or
+// from a layer that has stopped; at the next keyframe if it only changes the layer.
 func (v *viewer) lead(source *publisher, s *stream, want *track, now time.Time) {
 	switch {
 	case want == s.track:
 		s.target = nil
-	case !s.started || !slices.Contains(source.layers, s.track):
+	case !s.started || !slices.Contains(source.layers, s.track) || source.stopped(s.track, now):
 		s.attach(want)
 	case s.target != want:
 		s.target, s.targetFrom = want, want.history.end()

@@ -270,3 +270,45 @@ func TestChromiumSimulcast(t *testing.T) {
 		t.Errorf("%d packets are missing, want 0: sequence numbers must go on over a change of layer", s.Inbound.PacketsLost)
 	}
 }
+
+// The highest layer stops, as a browser's does whose uplink is short: its viewers go on with the
+// next one within half a second and a frame, not at its next keyframe.
+func TestHighestLayerStops(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	options := simulcast(t)
+	for i, l := range options.Layers {
+		l := l.Options
+		l.Keyint = 120 // 4 s: no keyframe comes in time
+		options.Layers[i] = rtcpeer.MakeClip(t, l)
+	}
+	p := h.publish("ana", options)
+	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 })
+	v, err := rtcpeer.View(t, h.fromTheTop("ben", "ana"), rtcpeer.ViewOptions{Patience: 8 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, 60*time.Second)
+	h.waitSelected(ctx, "ben", 720)
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { n := p.Frames() % 120; return s.Frames > 30 && n > 10 && n < 30 }); err != nil {
+		t.Fatal(err)
+	}
+	p.PauseLayer(0, true)
+	before, began := v.Stats(), p.Frames()
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Keyframes > before.Keyframes }); err != nil {
+		t.Fatal(err)
+	}
+	took := p.Frames() - began
+	t.Logf("a keyframe of the next layer came after %d frames", took)
+	if took > 60 { // half a second is 15 of them
+		t.Errorf("the layer changed after %d frames, want about 15", took)
+	}
+	if got := h.selected("ben"); got != 360 {
+		t.Errorf("receives %d lines, want 360", got)
+	}
+	if err := v.WaitFrames(ctx, v.Stats().Frames-v.Stats().Broken+30); err != nil {
+		t.Fatal(err)
+	}
+	p.PauseLayer(0, false)
+	h.waitSelected(ctx, "ben", 720)
+}

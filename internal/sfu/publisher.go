@@ -162,6 +162,11 @@ func (p *publisher) newLayer(h *rtp.Header) *track {
 		}
 	}
 	t := newTrack(true, rid, h.SSRC)
+	if rid == "" {
+		for _, nal := range offeredSets(p.plan.video.codec.fmtp["sprop-parameter-sets"]) {
+			t.learn(nal)
+		}
+	}
 	p.bySSRC[h.SSRC] = t
 	p.layers = slices.DeleteFunc(slices.Clone(p.layers), func(old *track) bool { return old.rid == rid })
 	p.layers = append(p.layers, t)

@@ -2,13 +2,14 @@ package sfu
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Limits are what a stage bears from one publisher. What goes beyond is warned of; with Enforce it ends the session, as
-// IVS ends it. Zero means no limit.
+// Limits are what a stage accepts of one publisher. What exceeds them causes a warning; with Enforce
+// it ends the session, as on IVS. Zero means no limit.
 type Limits struct {
 	MaxHeight           int     // pixels of the shorter side; the longer one may be 16/9 of it
 	AdvisedBitrate      int     // bit/s
@@ -20,13 +21,16 @@ type Limits struct {
 
 // DefaultLimits are those that IVS documents.
 func DefaultLimits() Limits {
-	return Limits{MaxHeight: 720, AdvisedBitrate: 2_500_000, MaxBitrate: 8_500_000, MaxKeyframeInterval: 2, NoBFrames: true}
+	return Limits{
+		MaxHeight: 720, AdvisedBitrate: 2_500_000, MaxBitrate: 8_500_000, MaxKeyframeInterval: 2,
+		NoBFrames: true,
+	}
 }
 
 // window is the time that is measured over.
 const window = 2 * time.Second
 
-// A measure is what came in lately, read off the history.
+// A measure is what came in within the window, taken from the history.
 type measure struct {
 	bitrate int
 	fps     float64
@@ -53,7 +57,8 @@ func (t *track) measure(now time.Time) (m measure) {
 	if m.packets < 2 {
 		return m
 	}
-	// From the first packet, so that a track that has just begun is measured right, too; the history may reach less far back than the window.
+	// From the first packet on: a track may have just begun, and the history may be shorter than the
+	// window.
 	span := max(now.Sub(oldest), 100*time.Millisecond).Seconds()
 	m.bitrate = int(float64(bytes*8) / span)
 	m.fps = float64(frames) / span
@@ -115,46 +120,92 @@ type finding struct {
 	fatal        bool
 }
 
-// judge looks for what a broadcaster should know, or what the stage does not bear. Call with pub.mu held.
-func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) (list []finding) {
-	add := func(warning, end, format string, args ...any) {
-		f := finding{code: warning, detail: fmt.Sprintf(format, args...)}
-		if end != "" && limits.Enforce {
-			f.code, f.fatal = end, true
-		}
-		list = append(list, f)
+// A jury collects findings. With end, a finding ends the session where the limits are enforced.
+type jury struct {
+	limits   Limits
+	findings []finding
+}
+
+func (j *jury) find(warning, end, format string, args ...any) {
+	f := finding{code: warning, detail: fmt.Sprintf(format, args...)}
+	if end != "" && j.limits.Enforce {
+		f.code, f.fatal = end, true
 	}
+	j.findings = append(j.findings, f)
+}
+
+// judge finds what a broadcaster should know and what the stage does not accept. Call with pub.mu
+// held.
+func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []finding {
+	j := &jury{limits: limits}
 	if a := r.Audio; a != nil && !a.Valid {
-		add("not_opus", "", "The sound is not Opus, so nobody can hear it: set OBS's audio encoder to Opus and start again.")
+		j.find("not_opus", "", "The sound is not Opus, so nobody can hear it: "+
+			"set OBS's audio encoder to Opus and start again.")
 	}
 	if v := r.Video; v != nil {
-		p.judgeVideo(v, limits, now, add)
+		p.judgeHeaders(j)
+		j.judgePicture(v)
+		p.judgeBitrate(j)
+		p.judgeKeyframes(j, now)
 	}
 	if r.Loss > 0.05 {
-		add("loss_high", "", "%.0f %% of what is sent does not arrive: the network on the way is too weak.", r.Loss*100)
+		j.find("loss_high", "", "%.0f %% of what is sent does not arrive: "+
+			"the network on the way is too weak.", r.Loss*100)
 	}
-	return list
+	return j.findings
 }
 
-func (p *publisher) judgeVideo(v *stage.VideoReception, l Limits, now time.Time, add func(warning, end, format string, args ...any)) {
-	if long, short := max(v.Width, v.Height), min(v.Width, v.Height); l.MaxHeight > 0 && (short > l.MaxHeight || long > (l.MaxHeight*16+8)/9) {
-		add("resolution_high", "resolution_exceeded", "The picture is %dx%d; the stage takes %dx%d at most.", v.Width, v.Height, (l.MaxHeight*16+8)/9, l.MaxHeight)
+// judgeHeaders looks for layers that no decoder can start with.
+func (p *publisher) judgeHeaders(j *jury) {
+	for _, t := range p.layers {
+		if t.history.keyed && !t.sets.complete() {
+			j.find("no_parameter_sets", "", "The encoder sends no parameter sets (SPS and PPS), so "+
+				"nobody can see the picture: have it repeat its headers with each keyframe.")
+			return
+		}
+	}
+}
+
+func (j *jury) judgePicture(v *stage.VideoReception) {
+	l := j.limits
+	long, short := max(v.Width, v.Height), min(v.Width, v.Height)
+	if widest := (l.MaxHeight*16 + 8) / 9; l.MaxHeight > 0 && (short > l.MaxHeight || long > widest) {
+		j.find("resolution_high", "resolution_exceeded",
+			"The picture is %dx%d; the stage takes %dx%d at most.", v.Width, v.Height, widest, l.MaxHeight)
 	}
 	if v.BFrames && l.NoBFrames {
-		add("b_frames", "b_frame_present", "The encoder makes B-frames, with which browsers show the picture jumping: switch B-frames off.")
+		j.find("b_frames", "b_frame_present", "The encoder makes B-frames, with which browsers show "+
+			"the picture jumping: switch B-frames off.")
 	}
-	switch rate := p.sustained(); {
-	case l.MaxBitrate > 0 && rate > l.MaxBitrate:
-		add("bitrate_high", "bitrate_exceeded", "%.1f Mb/s come in; the stage takes %.1f at most.", float64(rate)/1e6, float64(l.MaxBitrate)/1e6)
-	case l.AdvisedBitrate > 0 && rate > l.AdvisedBitrate*5/4:
-		add("bitrate_high", "", "%.1f Mb/s come in; %.1f are advised, as viewers with less would see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
-	}
-	if interval := p.keyframesApart(now); l.MaxKeyframeInterval > 0 && interval.Seconds() > l.MaxKeyframeInterval+0.5 {
-		add("keyframes_far_apart", "", "Keyframes come every %.0f s; set the encoder's keyframe interval to %.0f s, so that viewers who lose a packet do not wait so long.", interval.Seconds(), l.MaxKeyframeInterval)
+	baseline := v.Profile == profileBaseline || v.Profile == profileConstrainedBaseline
+	if v.Profile != "" && !baseline {
+		j.find("profile_not_baseline", "", "The H.264 profile is %s; stages are specified for "+
+			"Baseline, which every browser plays: set the encoder's profile to baseline.", v.Profile)
 	}
 }
 
-// keyframesApart is 0 for a publisher who makes keyframes when asked to: there they may be as far apart as they like.
+func (p *publisher) judgeBitrate(j *jury) {
+	rate, l := p.sustained(), j.limits
+	switch {
+	case l.MaxBitrate > 0 && rate > l.MaxBitrate:
+		j.find("bitrate_high", "bitrate_exceeded", "%.1f Mb/s come in; the stage takes %.1f at most.",
+			float64(rate)/1e6, float64(l.MaxBitrate)/1e6)
+	case l.AdvisedBitrate > 0 && rate > l.AdvisedBitrate*5/4:
+		j.find("bitrate_high", "", "%.1f Mb/s come in; %.1f are advised, as viewers with less would "+
+			"see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
+	}
+}
+
+func (p *publisher) judgeKeyframes(j *jury, now time.Time) {
+	interval, most := p.keyframesApart(now).Seconds(), j.limits.MaxKeyframeInterval
+	if most > 0 && interval > most+0.5 {
+		j.find("keyframes_far_apart", "", "Keyframes come every %.0f s; set the encoder's keyframe "+
+			"interval to %.0f s, so that viewers who lose a packet do not wait so long.", interval, most)
+	}
+}
+
+// keyframesApart is 0 for a publisher who makes keyframes when asked to: there they may be as far
+// apart as they like.
 func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	for _, t := range p.layers {
 		if since := t.arrival.origin; !t.obedient() && alive(t, now) {
@@ -167,22 +218,20 @@ func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	return longest
 }
 
-// rateSeconds is how long a bit rate must last to be held against a publisher: a keyframe is a burst.
+// rateSeconds is how long a bitrate must last to be held against a publisher: a keyframe, or a scene
+// that changes, is a burst.
 const rateSeconds = 5
 
-// sustained is the lowest bit rate of all measurements of the last seconds.
+// sustained is the lowest bitrate of the last seconds: what goes beyond a limit only now and then
+// neither causes a warning nor ends a session.
 func (p *publisher) sustained() int {
 	if len(p.rates) < rateSeconds {
 		return 0
 	}
-	total := 0
-	for _, rate := range p.rates {
-		total += rate
-	}
-	return total / len(p.rates)
+	return slices.Min(p.rates)
 }
 
-// examine measures, warns once of each thing, and answers what ends the session, if anything does.
+// examine measures, and returns warnings, each kind once, and what ends the session, if anything.
 func (p *publisher) examine(now time.Time) (news []finding, fatal *finding) {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()
@@ -219,7 +268,8 @@ func (p *publisher) countRate(since time.Duration) {
 	p.bytes = 0
 }
 
-// probeObedience asks for a keyframe where they are rare, to learn whether the publisher makes them when asked.
+// probeObedience asks for a keyframe where they are rare, to learn whether the publisher makes them
+// when asked.
 func (p *publisher) probeObedience(now time.Time) {
 	for _, t := range p.layers {
 		if t.asked < 2 && now.Sub(t.keyAt) > 2*time.Second {

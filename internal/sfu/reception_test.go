@@ -77,18 +77,19 @@ func TestLossIsMeasured(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	for code, options := range map[string]rtcpeer.ClipOptions{
-		"not_opus":            {AAC: true},
-		"b_frames":            {BFrames: 2},
-		"keyframes_far_apart": {Keyint: 240},
-		"resolution_high":     {Width: 1920, Height: 1080},
-		"bitrate_high":        {Bitrate: 4_000_000},
+		"not_opus":             {AAC: true},
+		"b_frames":             {BFrames: 2},
+		"keyframes_far_apart":  {Keyint: 240},
+		"resolution_high":      {Width: 1920, Height: 1080},
+		"bitrate_high":         {Bitrate: 4_000_000},
+		"profile_not_baseline": {Profile: "main"},
 	} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, options)})
-			if e := h.waitEvent("ana", stage.EventWarning, ""); e.Code != code || e.Detail == "" {
-				t.Errorf("got %s %q, want %s", e.Code, e.Detail, code)
+			if e := h.waitEvent("ana", stage.EventWarning, code); e.Detail == "" {
+				t.Error("the warning has no text")
 			}
 		})
 	}

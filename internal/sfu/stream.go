@@ -27,6 +27,8 @@ type stream struct {
 	starved  bool      // waits for a keyframe
 	asking   time.Time // since when a new one is waited for although there is an old one
 	firstSeq uint64    // what came before is not for this viewer
+	header   *packet   // parameter sets before the first keyframe, if that has none
+	headed   bool      // they were sent
 	seqShift uint16    // out = in + shift
 	tsShift  uint32
 	catchUp  catchUp
@@ -63,6 +65,11 @@ func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) 
 	if (!s.started || s.next < h.first) && !s.start(now) {
 		return list, false
 	}
+	if s.header != nil && !s.headed {
+		s.headed = true
+		ts, _ := s.place(s.header) // due at once, as the keyframe itself
+		list = append(list, s.outgoing(s.header, ts, now))
+	}
 	for ; s.next < h.end(); s.next++ {
 		p := h.at(s.next)
 		if p.seq < s.firstSeq {
@@ -72,13 +79,18 @@ func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) 
 		if at.After(now) {
 			return list, true
 		}
-		seq := uint16(p.seq) + s.seqShift
-		list = append(list, outgoing{s, p, seq, ts})
-		if int16(seq-s.lastSeq) > 0 {
-			s.lastSeq, s.lastTS, s.lastAt = seq, ts, now
-		}
+		list = append(list, s.outgoing(p, ts, now))
 	}
 	return list, false
+}
+
+// outgoing numbers a packet that is sent for the first time.
+func (s *stream) outgoing(p *packet, ts uint32, now time.Time) outgoing {
+	seq := uint16(p.seq) + s.seqShift
+	if int16(seq-s.lastSeq) > 0 {
+		s.lastSeq, s.lastTS, s.lastAt = seq, ts, now
+	}
+	return outgoing{s, p, seq, ts}
 }
 
 // place is the packet's timestamp for this viewer, and when it is due.
@@ -125,6 +137,10 @@ func (s *stream) splice(h *history, now time.Time) {
 	s.started = true
 	s.firstSeq = first.seq
 	s.seqShift = s.lastSeq + 1 - uint16(first.seq)
+	s.header, s.headed = s.track.header(first), false
+	if s.header != nil {
+		s.seqShift++
+	}
 	ts := s.lastTS
 	if !s.lastAt.IsZero() {
 		ts += max(1, uint32(now.Sub(s.lastAt).Seconds()*float64(s.clock)))
@@ -140,12 +156,23 @@ func (s *stream) sentPacket(seq uint16) (o outgoing, found bool) {
 		return outgoing{}, false
 	}
 	in := unwrap16(s.track.arrival.highest, seq-s.seqShift)
-	p := s.track.history.find(in)
-	if p == nil || in < s.firstSeq {
+	p := s.sent(in)
+	if p == nil {
 		return outgoing{}, false
 	}
 	ts, _ := s.place(p)
 	return outgoing{s, p, seq, ts}, true
+}
+
+// sent finds the packet of that number of the track.
+func (s *stream) sent(seq uint64) *packet {
+	switch {
+	case s.headed && s.header.seq == seq:
+		return s.header
+	case seq < s.firstSeq:
+		return nil
+	}
+	return s.track.history.find(seq)
 }
 
 // senderReport says which moment the stream is at, by the publisher's clock, so that a viewer plays sound and picture in step.

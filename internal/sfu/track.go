@@ -1,9 +1,9 @@
 package sfu
 
 import (
-	"bytes"
 	"time"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
@@ -26,13 +26,17 @@ type track struct {
 	asked       int       // how often one was
 	answered    int       // how many of the last requests in a row were answered at once
 	bFrames     bool
-	sps         []byte
+	sets        parameterSets
+	bare        bool // the last keyframe came without parameter sets
 	picture     picture
 	sound       soundCheck
 	lately      measure // renewed every second
 
 	report     senderReport
 	receivedAt time.Time // the last packet
+	frameTS    uint64    // of the newest frame
+	frameAt    time.Time // when its first packet came
+	beforeAt   time.Time // when the first packet of the frame before it came
 }
 
 // A senderReport pairs the publisher's clock with the track's (RFC 3550, 6.4.1).
@@ -58,6 +62,9 @@ func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
 		return false
 	}
 	t.receivedAt = now
+	if ts := t.arrival.highestTS; ts != t.frameTS {
+		t.frameTS, t.frameAt, t.beforeAt = ts, now, t.frameAt
+	}
 	if before != 0 {
 		t.repair.received(seq, before)
 	}
@@ -72,22 +79,42 @@ func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
 	return true
 }
 
-// look inspects one packet of a picture and says whether a keyframe starts with it: parameter sets and all slices of the
-// picture share its timestamp, and the first of them starts it.
+// look inspects one packet of a picture and reports whether a keyframe starts with it: parameter
+// sets and all slices of the picture share its timestamp, and the first of them starts it.
 func (t *track) look(p *packet) bool {
 	u := inspect(p.payload)
 	t.bFrames = t.bFrames || u.bSlice
-	if u.sps != nil && !bytes.Equal(u.sps, t.sps) {
-		t.sps = bytes.Clone(u.sps)
-		if picture, err := parseSPS(u.sps); err == nil {
-			t.picture = picture
-		}
+	for _, nal := range u.sets {
+		t.learn(nal)
 	}
 	if !u.keyframe || p.ts == t.keyTS {
 		return false
 	}
+	t.bare = !u.headed
 	t.keyframe(p)
 	return true
+}
+
+func (t *track) learn(nal []byte) {
+	if !t.sets.learn(nal) || nalType(nal) != h264.NALUTypeSPS {
+		return
+	}
+	if picture, err := parseSPS(nal); err == nil {
+		t.picture = picture
+	}
+}
+
+// header is a packet with the parameter sets that a viewer needs before the last keyframe, which
+// starts with that packet; nil if the keyframe has its own, or none are known.
+func (t *track) header(first *packet) *packet {
+	if !t.video || !t.bare {
+		return nil
+	}
+	payload := t.sets.payload()
+	if payload == nil {
+		return nil
+	}
+	return &packet{seq: first.seq - 1, ts: first.ts, at: first.at, payload: payload}
 }
 
 // answerWithin is how fast a keyframe must follow a request to count as the answer.

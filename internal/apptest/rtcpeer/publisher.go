@@ -2,9 +2,11 @@ package rtcpeer
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,7 +29,19 @@ type PublishOptions struct {
 	VP8        bool // the picture's m-line offers VP8 alone
 	Candidates bool // put candidates into the offer, as OBS before 30.2 did
 	Passive    bool // be the DTLS server (a=setup:passive), as FFmpeg's WHIP muxer
+	Headers    Headers
 }
+
+// Headers say where parameter sets (SPS and PPS) are.
+type Headers int
+
+// Where they are. OBS repeats them.
+const (
+	HeadersRepeated Headers = iota // with each keyframe
+	HeadersFirst                   // with the first keyframe only
+	HeadersOffered                 // in the offer only (sprop-parameter-sets)
+	HeadersMissing                 // nowhere
+)
 
 // A Publisher is a WHIP client that is connected and sends in real time until it is closed.
 type Publisher struct {
@@ -43,6 +57,7 @@ type Publisher struct {
 	nacks  atomic.Int64
 	paused atomic.Bool
 	frames atomic.Int64
+	layers []*layer
 }
 
 // Publish knocks, connects and starts to send. The error is a *StatusError if the door refused. The test's end closes it.
@@ -89,6 +104,9 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 		return err
 	}
 	knock := func(ctx context.Context, offer string) (Answer, error) {
+		if o.Headers == HeadersOffered {
+			offer = strings.Replace(offer, "a=fmtp:96 ", "a=fmtp:96 sprop-parameter-sets="+o.Layers[0].sprop()+";", 1)
+		}
 		p.Offer = offer
 		return door(ctx, offer)
 	}
@@ -102,11 +120,13 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 	case <-time.After(10 * time.Second):
 		return errors.New("the connection did not come up within 10 s")
 	}
+	p.layers = video
 	start := time.Now()
 	if audio != nil {
 		p.work.Go(func() { p.sendAudio(ctx, audio, o.Layers[0], start) })
 	}
 	for i, track := range video {
+		track.headers = o.Headers
 		p.work.Go(func() { p.sendVideo(ctx, track, o.Layers[i], start) })
 	}
 	return nil
@@ -118,6 +138,9 @@ type layer struct {
 	sender *webrtc.RTPSender
 	rid    string
 	first  bool
+	paused atomic.Bool
+
+	headers Headers
 }
 
 func (p *Publisher) addTracks(o PublishOptions) (audio *webrtc.TrackLocalStaticRTP, video []*layer, err error) {
@@ -216,12 +239,14 @@ func (p *Publisher) sendVideo(ctx context.Context, l *layer, clip *Clip, start t
 	for i := 0; waitUntil(ctx, start.Add(time.Duration(i)*each)); i++ {
 		frame := clip.Frames[i%len(clip.Frames)]
 		at := loop*time.Duration(i/len(clip.Frames)) + frame.PTS
-		for _, packet := range packetizer.Packetize(frame.annexB(), 0) {
+		for _, packet := range packetizer.Packetize(frame.annexB(l.withHeaders(i)), 0) {
 			packet.Timestamp = base + uint32(at.Seconds()*90000+0.5)
 			for id, value := range ids {
 				packet.SetExtension(id, []byte(value))
 			}
-			p.write(l.track, packet)
+			if !l.paused.Load() {
+				p.write(l.track, packet)
+			}
 		}
 		if l.first {
 			p.frames.Add(1)
@@ -246,11 +271,31 @@ func headerExtensions(l *layer) map[uint8]string {
 	return values
 }
 
-func (f Frame) annexB() (b []byte) {
+// withHeaders reports whether frame i is sent with the parameter sets that it has.
+func (l *layer) withHeaders(i int) bool {
+	return l.headers == HeadersRepeated || l.headers == HeadersFirst && i == 0
+}
+
+func isHeader(nal []byte) bool { return nal[0]&0x1f == 7 || nal[0]&0x1f == 8 }
+
+func (f Frame) annexB(headers bool) (b []byte) {
 	for _, nal := range f.NALs {
-		b = append(append(b, 0, 0, 0, 1), nal...)
+		if headers || !isHeader(nal) {
+			b = append(append(b, 0, 0, 0, 1), nal...)
+		}
 	}
 	return b
+}
+
+// sprop are the parameter sets of the first frame as an offer names them (RFC 6184, 8.1).
+func (c *Clip) sprop() string {
+	var sets []string
+	for _, nal := range c.Frames[0].NALs {
+		if isHeader(nal) {
+			sets = append(sets, base64.StdEncoding.EncodeToString(nal))
+		}
+	}
+	return strings.Join(sets, ",")
 }
 
 func (p *Publisher) write(track *webrtc.TrackLocalStaticRTP, packet *rtp.Packet) {
@@ -272,6 +317,9 @@ func waitUntil(ctx context.Context, at time.Time) bool {
 
 // Pause keeps the connection and sends nothing.
 func (p *Publisher) Pause(on bool) { p.paused.Store(on) }
+
+// PauseLayer has one layer of a simulcast send nothing, as a browser does whose uplink is short.
+func (p *Publisher) PauseLayer(i int, on bool) { p.layers[i].paused.Store(on) }
 
 // KeyframeRequests counts the PLIs and FIRs that came.
 func (p *Publisher) KeyframeRequests() int { return int(p.plis.Load()) }
