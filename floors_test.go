@@ -85,7 +85,6 @@ type pen struct {
 var pens = []pen{
 	{code: []string{"github.com/aws/"}, in: []string{"internal/ivs", "internal/keys"}, tests: true},
 	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu/...", "internal/apptest/rtcpeer", "internal/whipcheck"}},
-	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu/...", "internal/apptest/rtcpeer"}},
 	{code: []string{"github.com/bluenviron/mediacommon"}, in: []string{"internal/sfu"}},
 	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose", "database/sql"}, in: []string{"internal/store", "internal/apptest/pg"}},
 	{code: []string{"github.com/golang-jwt/"}, tests: true},
