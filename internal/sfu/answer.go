@@ -230,8 +230,7 @@ func (p *peer) addSource(media *sdp.MediaDescription, m *planned) {
 // reads each section by itself.
 func addCandidates(media *sdp.MediaDescription, candidates []candidate) {
 	for i, c := range candidates {
-		media.WithValueAttribute("candidate", fmt.Sprintf("%d 1 udp %d %s %d typ host",
-			i+1, c.priority, c.addr.Addr(), c.addr.Port()))
+		media.WithValueAttribute("candidate", fmt.Sprintf("%d %s", i+1, c))
 	}
 	media.WithPropertyAttribute("end-of-candidates")
 }

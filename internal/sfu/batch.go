@@ -47,6 +47,10 @@ func (b *batch) next() []byte { return b.buffers[b.used] }
 
 // add takes what was written into the buffer.
 func (b *batch) add(packet []byte, to *destination) {
+	if to.tcp != nil {
+		to.tcp.send(packet) // a copy: the buffer is free again
+		return
+	}
 	b.used++
 	if !b.join(packet, to) {
 		m := &b.messages[b.filled]
@@ -104,6 +108,6 @@ func (b *batch) sendSingly(m *message, err error) {
 		b.segments = false
 	}
 	for _, packet := range m.packets {
-		b.udp.WriteToUDPAddrPort(packet, m.to.addrPort)
+		b.udp.WriteToUDPAddrPort(packet, m.to.addr)
 	}
 }

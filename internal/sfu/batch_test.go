@@ -22,12 +22,12 @@ func TestBatchKeepsPacketsApart(t *testing.T) {
 				for v, viewer := range viewers {
 					packet := append(b.next(), bytes.Repeat([]byte{byte(16*v + i)}, size)...)
 					addr := viewer.LocalAddr().(*net.UDPAddr)
-					b.add(packet, &destination{addr.AddrPort(), addr})
+					b.add(packet, &destination{path{addr: addr.AddrPort()}, addr})
 					want[v] = append(want[v], bytes.Clone(packet))
 				}
 			}
 			// Many to one viewer in a row, more than one message may hold, and more than the batch.
-			to := &destination{viewers[0].LocalAddr().(*net.UDPAddr).AddrPort(), viewers[0].LocalAddr().(*net.UDPAddr)}
+			to := &destination{path{addr: viewers[0].LocalAddr().(*net.UDPAddr).AddrPort()}, viewers[0].LocalAddr().(*net.UDPAddr)}
 			for i := range 3 * maxSegments {
 				packet := append(b.next(), bytes.Repeat([]byte{byte(i)}, 500)...)
 				b.add(packet, to)

@@ -75,6 +75,7 @@ type browserStats struct {
 		QualityLimitationReason                string
 	}
 	Available float64
+	Protocol  string // of the nominated pair
 }
 
 func (p *page) stats(name string) browserStats {

@@ -99,7 +99,7 @@ func (t dtlsTransport) WriteTo(b []byte, _ net.Addr) (int, error) {
 	if dest == nil {
 		return 0, net.ErrClosed
 	}
-	return t.peer.sfu.conn.WriteToUDPAddrPort(b, dest.addrPort)
+	return len(b), t.peer.sfu.send(b, dest.path)
 }
 
 func (t dtlsTransport) LocalAddr() net.Addr { return t.peer.sfu.conn.LocalAddr() }

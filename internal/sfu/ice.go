@@ -3,16 +3,17 @@ package sfu
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/pion/stun/v4"
 )
 
-// maxAddresses bounds what one peer may occupy in the table of addresses; the oldest goes first.
-const maxAddresses = 16
+// maxPaths bounds how many paths one peer may have; the oldest goes first.
+const maxPaths = 16
 
-// goneAfter is how long nothing must come from an address until it may be given up for another.
+// goneAfter is how long nothing must come by a path until it may be given up for another.
 const goneAfter = 5 * time.Second
 
 var (
@@ -21,8 +22,30 @@ var (
 	bindingIndication = stun.NewType(stun.MethodBinding, stun.ClassIndication)
 )
 
-// onSTUN answers connectivity checks as a lite agent does (RFC 8445, 7.3). What carries no valid password of ours gets no answer.
-func (s *SFU) onSTUN(datagram []byte, from netip.AddrPort, now time.Time) {
+// A path is a way to a remote end and back: its address, by UDP or over a TCP connection.
+type path struct {
+	addr netip.AddrPort
+	tcp  *tcpConn // nil for UDP
+}
+
+// A destination is a path, with the address in the form that sending batches needs.
+type destination struct {
+	path
+	udp *net.UDPAddr
+}
+
+// send is best effort, as all datagrams are.
+func (s *SFU) send(datagram []byte, to path) error {
+	if to.tcp != nil {
+		return to.tcp.send(datagram)
+	}
+	_, err := s.conn.WriteToUDPAddrPort(datagram, to.addr)
+	return err
+}
+
+// onSTUN answers connectivity checks as a lite agent does (RFC 8445, 7.3). A request without a valid
+// password of ours gets no answer.
+func (s *SFU) onSTUN(datagram []byte, from path, now time.Time) {
 	m := stun.New()
 	if _, err := m.Write(datagram); err != nil {
 		return
@@ -36,7 +59,8 @@ func (s *SFU) onSTUN(datagram []byte, from netip.AddrPort, now time.Time) {
 	}
 }
 
-// authenticate finds the session by the username "ours:theirs" and checks the password (RFC 8445, 7.2.2).
+// authenticate finds the session by the username "ours:theirs" and checks the password (RFC 8445,
+// 7.2.2).
 func (s *SFU) authenticate(m *stun.Message) *peer {
 	var username stun.Username
 	if username.GetFrom(m) != nil {
@@ -55,44 +79,46 @@ func (s *SFU) authenticate(m *stun.Message) *peer {
 	return p
 }
 
-func (s *SFU) onCheck(p *peer, m *stun.Message, from netip.AddrPort, now time.Time) {
+func (s *SFU) onCheck(p *peer, m *stun.Message, from path, now time.Time) {
 	if m.Contains(stun.AttrICEControlled) {
-		// We are lite and thus always controlled; a peer that thinks so too must switch (RFC 8445, 7.3.1.1).
+		// A lite agent is always controlled; the other side must switch (RFC 8445, 7.3.1.1).
 		s.reply(p, from, m, bindingError, stun.CodeRoleConflict)
 		return
 	}
-	if !s.bindAddress(p, from, now) {
-		return // the pair does not work: nothing that came from there would reach the peer
+	if !s.bind(p, from, now) {
+		return // the pair does not work: nothing that comes by it would reach the peer
 	}
 	p.heard(now)
 	switch dest := p.address(); {
 	case dest == nil:
-		p.setAddress(from)
-		p.destHeard = now
+		p.setAddress(from, now)
 		if p.dtlsClient {
 			p.startDTLS()
 		}
-	case dest.addrPort == from:
+	case dest.path == from:
 		p.destHeard = now
 	case m.Contains(stun.AttrUseCandidate):
 		p.nominate(from, now)
 	}
-	s.reply(p, from, m, bindingSuccess, &stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())})
+	mapped := &stun.XORMappedAddress{IP: from.addr.Addr().AsSlice(), Port: int(from.addr.Port())}
+	s.reply(p, from, m, bindingSuccess, mapped)
 }
 
-func (s *SFU) reply(p *peer, to netip.AddrPort, request *stun.Message, kind stun.MessageType, what stun.Setter) {
-	response, err := stun.Build(stun.NewTransactionIDSetter(request.TransactionID), kind, what, p.password, stun.Fingerprint)
+func (s *SFU) reply(p *peer, to path, request *stun.Message, kind stun.MessageType, what stun.Setter) {
+	response, err := stun.Build(stun.NewTransactionIDSetter(request.TransactionID),
+		kind, what, p.password, stun.Fingerprint)
 	if err != nil {
 		s.cfg.Log.Debug("answering a connectivity check", "err", err)
 		return
 	}
-	s.conn.WriteToUDPAddrPort(response.Raw, to) // a lost answer is asked for again
+	s.send(response.Raw, to) // a lost answer is asked for again
 }
 
-// bindAddress lets what comes from that address reach the peer. The address of another peer who is there is not taken from it.
-func (s *SFU) bindAddress(p *peer, addr netip.AddrPort, now time.Time) bool {
+// bind lets what comes by that path reach the peer. It takes no path from another peer that is
+// heard.
+func (s *SFU) bind(p *peer, from path, now time.Time) bool {
 	s.mu.RLock()
-	known := s.byAddr[addr] == p
+	known := s.byPath[from] == p
 	s.mu.RUnlock()
 	if known {
 		return true
@@ -102,51 +128,63 @@ func (s *SFU) bindAddress(p *peer, addr netip.AddrPort, now time.Time) bool {
 	if s.byUfrag[p.ufrag] != p { // it ended meanwhile
 		return false
 	}
-	if other := s.byAddr[addr]; other != nil && other.silence(now) < goneAfter {
+	if other := s.byPath[from]; other != nil && other.silence(now) < goneAfter {
 		return false
 	}
-	if len(p.addrs) == maxAddresses {
-		if s.byAddr[p.addrs[0]] == p {
-			delete(s.byAddr, p.addrs[0])
-		}
-		p.addrs = p.addrs[1:]
+	if len(p.paths) == maxPaths {
+		s.unbind(p, p.paths[0])
 	}
-	p.addrs = append(p.addrs, addr)
-	s.byAddr[addr] = p
+	p.paths = append(p.paths, from)
+	s.byPath[from] = p
+	if from.tcp != nil {
+		s.tcp.bound(from.tcp)
+	}
 	return true
 }
 
-// A destination is the peer's address in the two forms that sending needs.
-type destination struct {
-	addrPort netip.AddrPort
-	udp      *net.UDPAddr
-}
-
-func (p *peer) address() *destination { return p.dest.Load() }
-
-func (p *peer) setAddress(addr netip.AddrPort) {
-	p.dest.Store(&destination{addr, net.UDPAddrFromAddrPort(addr)})
-}
-
-// nominate notes the pair that the controlling side wants from now on, such as a client that roams. Whoever saw a check can
-// send it again from anywhere; so media follows when something that only the peer can have made, and only once, comes from there,
-// or when nothing comes from the old address any more.
-func (p *peer) nominate(addr netip.AddrPort, now time.Time) {
-	if p.keys.Load() == nil || now.Sub(p.destHeard) > goneAfter {
-		p.setAddress(addr)
-		p.destHeard = now
+// unbind takes a path from the peer. The caller holds mu.
+func (s *SFU) unbind(p *peer, gone path) {
+	p.paths = slices.DeleteFunc(p.paths, func(known path) bool { return known == gone })
+	if s.byPath[gone] != p {
 		return
 	}
-	p.nominated = addr
+	delete(s.byPath, gone)
+	if gone.tcp != nil {
+		gone.tcp.finish()
+	}
 }
 
-// proved is called for what was protected and came for the first time.
-func (p *peer) proved(from netip.AddrPort, now time.Time) {
-	if from == p.nominated {
-		p.setAddress(from)
-		p.nominated = netip.AddrPort{}
+// address is where media goes; nil before the first connectivity check.
+func (p *peer) address() *destination { return p.dest.Load() }
+
+func (p *peer) setAddress(to path, now time.Time) {
+	p.dest.Store(&destination{to, net.UDPAddrFromAddrPort(to.addr)})
+	p.destHeard = now
+}
+
+// nominate notes the pair that the controlling side wants from now on, such as a client that roams.
+// A check that was recorded can be sent again from anywhere, so media follows at once only if the
+// present path is dead. Otherwise it waits for a packet by the new path that only the peer can have
+// made, and that comes for the first time.
+func (p *peer) nominate(to path, now time.Time) {
+	dead := now.Sub(p.destHeard) > goneAfter
+	if dest := p.address(); dest.tcp != nil && dest.tcp.closed() {
+		dead = true
 	}
-	if dest := p.address(); dest != nil && dest.addrPort == from {
+	if p.keys.Load() == nil || dead {
+		p.setAddress(to, now)
+		return
+	}
+	p.nominated = to
+}
+
+// proved is called for a packet that was protected and comes for the first time.
+func (p *peer) proved(from path, now time.Time) {
+	if from == p.nominated {
+		p.setAddress(from, now)
+		p.nominated = path{}
+	}
+	if dest := p.address(); dest != nil && dest.path == from {
 		p.destHeard = now
 	}
 }

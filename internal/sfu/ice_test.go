@@ -11,13 +11,13 @@ import (
 )
 
 var (
-	home      = netip.MustParseAddrPort("127.0.0.1:4001")
-	away      = netip.MustParseAddrPort("127.0.0.1:4002")
-	elsewhere = netip.MustParseAddrPort("127.0.0.1:4003")
+	home      = path{addr: netip.MustParseAddrPort("127.0.0.1:4001")}
+	away      = path{addr: netip.MustParseAddrPort("127.0.0.1:4002")}
+	elsewhere = path{addr: netip.MustParseAddrPort("127.0.0.1:4003")}
 )
 
 // newChecked is a peer that has come to a session, from home.
-func newChecked(t *testing.T, s *SFU, from netip.AddrPort) *peer {
+func newChecked(t *testing.T, s *SFU, from path) *peer {
 	t.Helper()
 	p := newPeer(s, stage.Participant{}, &offer{ufrag: "theirs"})
 	p.role = &bystander{}
@@ -28,7 +28,7 @@ func newChecked(t *testing.T, s *SFU, from netip.AddrPort) *peer {
 }
 
 // check nominates the pair of that address.
-func (p *peer) check(t *testing.T, from netip.AddrPort, now time.Time) {
+func (p *peer) check(t *testing.T, from path, now time.Time) {
 	t.Helper()
 	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ufrag+":theirs"),
 		stun.RawAttribute{Type: stun.AttrUseCandidate}, p.password, stun.Fingerprint)
@@ -54,21 +54,21 @@ func TestMediaFollowsWhatIsProved(t *testing.T) {
 	p := newChecked(t, newStill(t), home)
 	now := p.since.Add(time.Second)
 	p.check(t, elsewhere, now)
-	if got := p.address().addrPort; got != home {
+	if got := p.address().path; got != home {
 		t.Errorf("after a check alone: media goes to %v, want %v", got, home)
 	}
 	p.proved(home, now)
 	p.check(t, away, now)
 	p.proved(away, now)
-	if got := p.address().addrPort; got != away {
+	if got := p.address().path; got != away {
 		t.Errorf("after media from there: media goes to %v, want %v", got, away)
 	}
 	p.check(t, home, now.Add(4*time.Second))
-	if got := p.address().addrPort; got != away {
+	if got := p.address().path; got != away {
 		t.Errorf("4s later: media goes to %v, want %v", got, away)
 	}
 	p.check(t, home, now.Add(6*time.Second))
-	if got := p.address().addrPort; got != home {
+	if got := p.address().path; got != home {
 		t.Errorf("when nothing comes from there any more: media goes to %v, want %v", got, home)
 	}
 }
@@ -81,11 +81,11 @@ func TestAnAddressIsNotTakenAway(t *testing.T) {
 	ana := newChecked(t, s, home)
 	eve := newChecked(t, s, elsewhere)
 	eve.check(t, home, ana.since.Add(time.Second))
-	if s.byAddr[home] != ana {
+	if s.byPath[home] != ana {
 		t.Error("an address was taken from a peer who is there")
 	}
 	eve.check(t, home, ana.since.Add(6*time.Second))
-	if s.byAddr[home] != eve {
+	if s.byPath[home] != eve {
 		t.Error("the address of a peer who is gone for 6s is still that peer's")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	mathrand "math/rand/v2"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -55,13 +54,13 @@ type peer struct {
 	lastHeard atomic.Int64 // a time.Duration from since: a clock that is set must not silence anybody
 	keys      atomic.Pointer[keys]
 
-	addrs  []netip.AddrPort // guarded by sfu.mu
+	paths  []path           // guarded by sfu.mu
 	dtlsIn *packetio.Buffer // the reader's
 	early  []early          // the reader's: media that came before the keys
 	header rtp.Header       // the reader's
 
-	nominated netip.AddrPort // the reader's: where media shall go, as soon as that is proved
-	destHeard time.Time      // the reader's: when something came from where media goes
+	nominated path      // the reader's: where media is to go, as soon as that is proved
+	destHeard time.Time // the reader's: when something came by the path that media takes
 
 	rtcpMu sync.Mutex // guards keys.rtcpOut
 }
@@ -138,7 +137,7 @@ func (p *peer) tick(now time.Time) {
 }
 
 // onSRTP takes media in, as soon as there are keys. RTCP is told by its packet type (RFC 5761, 4).
-func (p *peer) onSRTP(datagram []byte, from netip.AddrPort, now time.Time) {
+func (p *peer) onSRTP(datagram []byte, from path, now time.Time) {
 	if p.ctx.Err() != nil {
 		return
 	}
@@ -158,19 +157,19 @@ func (p *peer) onSRTP(datagram []byte, from netip.AddrPort, now time.Time) {
 // send at once. It is often the only keyframe for seconds.
 type early struct {
 	datagram []byte
-	from     netip.AddrPort
+	from     path
 	at       time.Time
 }
 
 const maxEarly = 256
 
-func (p *peer) keepEarly(datagram []byte, from netip.AddrPort, now time.Time) {
+func (p *peer) keepEarly(datagram []byte, from path, now time.Time) {
 	if p.dtlsIn != nil && len(p.early) < maxEarly {
 		p.early = append(p.early, early{bytes.Clone(datagram), from, now})
 	}
 }
 
-func (p *peer) decrypt(k *keys, datagram []byte, from netip.AddrPort, now time.Time) {
+func (p *peer) decrypt(k *keys, datagram []byte, from path, now time.Time) {
 	if datagram[1] >= 192 && datagram[1] <= 223 {
 		p.onSRTCP(k, datagram, from, now)
 		return
@@ -213,7 +212,7 @@ func headerSize(b []byte) int {
 	return n
 }
 
-func (p *peer) onSRTCP(k *keys, datagram []byte, from netip.AddrPort, now time.Time) {
+func (p *peer) onSRTCP(k *keys, datagram []byte, from path, now time.Time) {
 	plain, err := k.in.DecryptRTCP(nil, datagram, nil)
 	if err != nil {
 		return
@@ -248,7 +247,7 @@ func (p *peer) sendRTCP(packets ...rtcp.Packet) {
 		p.sfu.cfg.Log.Debug("RTCP", "err", err)
 		return
 	}
-	p.sfu.conn.WriteToUDPAddrPort(sealed, dest.addrPort) // best effort, as all RTCP
+	p.sfu.send(sealed, dest.path)
 }
 
 func report(packet rtcp.Packet) bool {

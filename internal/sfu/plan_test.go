@@ -28,7 +28,7 @@ func answerTo(t *testing.T, name string, plans func(*offer) (*plan, error), chan
 	}
 	s := &SFU{}
 	s.cfg.setDefaults()
-	return newPeer(s, stage.Participant{}, o).answer(o, []candidate{{netip.MustParseAddrPort("127.0.0.1:8189"), 1}}, plan), nil
+	return newPeer(s, stage.Participant{}, o).answer(o, []candidate{{addr: netip.MustParseAddrPort("127.0.0.1:8189"), priority: 1}}, plan), nil
 }
 
 // planLayered is a viewer of a simulcast.

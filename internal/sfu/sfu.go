@@ -28,7 +28,8 @@ var (
 
 // Config says how to serve. Only Listen is needed; zero values mean the defaults that are named.
 type Config struct {
-	Listen string // UDP host:port of all media; port 0 picks a free one
+	Listen    string // UDP host:port of all media; port 0 picks a free one
+	ListenTCP string // TCP host:port for clients whose network blocks UDP; "" is off
 
 	// Hosts are the addresses or names, with or without a port, that answers announce: for machines behind NAT.
 	// By default the bound address, or every address of the machine if that is a wildcard.
@@ -84,10 +85,14 @@ type SFU struct {
 	mu           sync.RWMutex
 	stopped      bool
 	byUfrag      map[string]*peer
-	byAddr       map[netip.AddrPort]*peer
+	byPath       map[path]*peer
 	publications map[publicationKey]*publication
 
-	dirty []*publication // the reader's
+	tcp tcpListener
+
+	// Held while datagrams are taken in: whoever holds it is the reader, one at a time.
+	reading sync.Mutex
+	dirty   []*publication // the reader's
 }
 
 // New binds the socket. Sessions may be negotiated at once; their media is answered when Run runs.
@@ -106,15 +111,22 @@ func New(cfg Config) (*SFU, error) {
 		conn:         conn,
 		cert:         cert,
 		byUfrag:      make(map[string]*peer),
-		byAddr:       make(map[netip.AddrPort]*peer),
+		byPath:       make(map[path]*peer),
 		publications: make(map[publicationKey]*publication),
+	}
+	if err := s.tcp.listen(s, cfg.ListenTCP); err != nil {
+		conn.Close()
+		return nil, err
 	}
 	s.senders = newSenders(s)
 	return s, nil
 }
 
-// Addr is the bound address.
+// Addr is the bound UDP address.
 func (s *SFU) Addr() netip.AddrPort { return s.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// TCPAddr is the bound TCP address; the zero value if media over TCP is off.
+func (s *SFU) TCPAddr() netip.AddrPort { return s.tcp.addr() }
 
 // Run serves until ctx ends, then says goodbye to every session and waits for all of it.
 func (s *SFU) Run(ctx context.Context) error {
@@ -124,6 +136,7 @@ func (s *SFU) Run(ctx context.Context) error {
 	var failure error
 	reading.Go(func() { defer cancel(); failure = s.read(ctx) })
 	working.Go(func() { s.keepHouse(ctx) })
+	working.Go(func() { s.tcp.run(ctx) })
 	for _, sender := range s.senders {
 		working.Go(func() { sender.run(ctx) })
 	}
@@ -136,14 +149,18 @@ func (s *SFU) Run(ctx context.Context) error {
 	// The reader goes on until here: nothing adds to handles once it has stopped.
 	s.conn.SetReadDeadline(time.Unix(1, 0))
 	reading.Wait()
-	s.handles.Wait()
 	working.Wait()
+	s.tcp.close()
+	s.handles.Wait()
 	s.conn.Close()
 	return failure
 }
 
 // Close gives the port back if Run is never called.
-func (s *SFU) Close() error { return s.conn.Close() }
+func (s *SFU) Close() error {
+	s.tcp.close()
+	return s.conn.Close()
+}
 
 // stop lets nobody in any more.
 func (s *SFU) stop() {
@@ -364,10 +381,8 @@ func (s *SFU) forget(p *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byUfrag, p.ufrag)
-	for _, addr := range p.addrs {
-		if s.byAddr[addr] == p {
-			delete(s.byAddr, addr)
-		}
+	for len(p.paths) > 0 {
+		s.unbind(p, p.paths[0])
 	}
 }
 

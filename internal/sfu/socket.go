@@ -25,19 +25,30 @@ const (
 func listen(addr string) (*net.UDPConn, error) {
 	udp, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrInvalid, "%q is not an address to receive media on; it is HOST:PORT, such as 127.0.0.1:8189.", addr).WithCause(err)
+		return nil, badAddress(addr, err)
 	}
 	conn, err := net.ListenUDP("udp", udp)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, stage.Errorf(stage.ErrConflict, "UDP port %s is taken by another program; choose another one for media.", addr).WithCode("port_taken").WithCause(err)
-	}
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrUnavailable, "The media server cannot listen on UDP %s.", addr).WithCause(err)
+		return nil, listenError("UDP", addr, err)
 	}
 	// Smaller buffers than wished are no failure.
 	conn.SetReadBuffer(socketBuffer)
 	conn.SetWriteBuffer(socketBuffer)
 	return conn, nil
+}
+
+func badAddress(addr string, err error) error {
+	return stage.Errorf(stage.ErrInvalid, "%q is not an address to receive media on; "+
+		"it is HOST:PORT, such as 127.0.0.1:8189.", addr).WithCause(err)
+}
+
+func listenError(protocol, addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return stage.Errorf(stage.ErrConflict, "%s port %s is taken by another program; "+
+			"choose another one for media.", protocol, addr).WithCode("port_taken").WithCause(err)
+	}
+	return stage.Errorf(stage.ErrUnavailable, "The media server cannot listen on %s %s.", protocol, addr).
+		WithCause(err)
 }
 
 // read takes datagrams until ctx ends.
@@ -56,13 +67,19 @@ func (s *SFU) read(ctx context.Context) error {
 			s.cfg.Log.Debug("reading media", "err", err)
 			continue
 		}
-		now := s.cfg.Now()
-		for _, m := range messages[:n] {
-			from := m.Addr.(*net.UDPAddr).AddrPort()
-			s.dispatch(m.Buffers[0][:m.N], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), now)
-		}
-		s.flushDirty()
+		s.takeBatch(messages[:n])
 	}
+}
+
+func (s *SFU) takeBatch(messages []ipv4.Message) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	now := s.cfg.Now()
+	for _, m := range messages {
+		from := m.Addr.(*net.UDPAddr).AddrPort()
+		s.dispatch(m.Buffers[0][:m.N], path{addr: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}, now)
+	}
+	s.flushDirty()
 }
 
 func newMessages(n int) []ipv4.Message {
@@ -74,7 +91,7 @@ func newMessages(n int) []ipv4.Message {
 }
 
 // dispatch tells STUN, DTLS and SRTP apart by the first byte (RFC 7983, 7).
-func (s *SFU) dispatch(datagram []byte, from netip.AddrPort, now time.Time) {
+func (s *SFU) dispatch(datagram []byte, from path, now time.Time) {
 	if len(datagram) < 12 {
 		return
 	}
@@ -83,7 +100,7 @@ func (s *SFU) dispatch(datagram []byte, from netip.AddrPort, now time.Time) {
 		return
 	}
 	s.mu.RLock()
-	p := s.byAddr[from]
+	p := s.byPath[from]
 	s.mu.RUnlock()
 	if p == nil {
 		return
@@ -96,30 +113,59 @@ func (s *SFU) dispatch(datagram []byte, from netip.AddrPort, now time.Time) {
 	}
 }
 
-// A candidate is an address that we announce.
+// A candidate is an address that answers announce.
 type candidate struct {
 	addr     netip.AddrPort
 	priority uint32
+	tcp      bool
 }
 
-// candidates are found anew for each answer: interfaces come and go, and a name may move.
+// String is the value of its attribute (RFC 8839, 5.1; RFC 6544, 4.5).
+func (c candidate) String() string {
+	protocol, kind := "udp", ""
+	if c.tcp {
+		protocol, kind = "tcp", " tcptype passive"
+	}
+	return fmt.Sprintf("1 %s %d %s %d typ host%s", protocol, c.priority, c.addr.Addr(), c.addr.Port(), kind)
+}
+
+// Type preferences (RFC 8445, 5.1.2.1; RFC 6544, 4.2): TCP is for where UDP fails.
+const (
+	preferUDP        = 126
+	preferTCP        = 90
+	preferPassiveTCP = 4 << 13 // the direction, a part of the local preference
+)
+
+// candidates are found anew for each answer: interfaces come and go, and a name may move. Those of
+// UDP are first, as FFmpeg reads no further.
 func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
-	addrs, err := s.announced(ctx)
+	addrs, err := s.announced(ctx, s.Addr(), true)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]candidate, 0, len(addrs))
+	list := make([]candidate, 0, 2*len(addrs))
 	for i, addr := range addrs {
-		// RFC 8445, 5.1.2.1: a host candidate of component 1, earlier addresses preferred.
-		list = append(list, candidate{addr, 126<<24 | uint32(65535-i)<<8 | 255})
+		// A host candidate of component 1, earlier addresses preferred.
+		list = append(list, candidate{addr, preferUDP<<24 | uint32(65535-i)<<8 | 255, false})
+	}
+	if s.tcp.listener == nil {
+		return list, nil
+	}
+	if addrs, err = s.announced(ctx, s.TCPAddr(), false); err != nil {
+		return nil, err
+	}
+	for i, addr := range addrs {
+		local := uint32(preferPassiveTCP + 8191 - i)
+		list = append(list, candidate{addr, preferTCP<<24 | local<<8 | 255, true})
 	}
 	return list, nil
 }
 
-func (s *SFU) announced(ctx context.Context) ([]netip.AddrPort, error) {
-	bound := s.Addr()
+// announced are the addresses for what is bound there. ports says whether the configured hosts' own
+// ports, which are those of UDP, count.
+func (s *SFU) announced(ctx context.Context, bound netip.AddrPort, ports bool) ([]netip.AddrPort, error) {
 	if len(s.cfg.Hosts) > 0 {
-		return resolveHosts(ctx, s.cfg.Hosts, bound.Port())
+		return resolveHosts(ctx, s.cfg.Hosts, bound.Port(), ports)
 	}
 	if !bound.Addr().IsUnspecified() {
 		return []netip.AddrPort{netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())}, nil
@@ -127,12 +173,16 @@ func (s *SFU) announced(ctx context.Context) ([]netip.AddrPort, error) {
 	return interfaceAddresses(bound)
 }
 
-func resolveHosts(ctx context.Context, hosts []string, port uint16) (addrs []netip.AddrPort, err error) {
+func resolveHosts(ctx context.Context, hosts []string, bound uint16, ports bool) (addrs []netip.AddrPort, err error) {
 	for _, host := range hosts {
-		host, port := splitPort(host, port)
+		host, port := splitPort(host, bound)
+		if !ports {
+			port = bound
+		}
 		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		if err != nil {
-			return nil, stage.Errorf(stage.ErrUnavailable, "The announced media host %q cannot be resolved.", host).WithCause(err)
+			return nil, stage.Errorf(stage.ErrUnavailable,
+				"The announced media host %q cannot be resolved.", host).WithCause(err)
 		}
 		for _, ip := range found {
 			addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), port))
@@ -153,7 +203,7 @@ func splitPort(host string, fallback uint16) (string, uint16) {
 	return name, uint16(port)
 }
 
-// interfaceAddresses puts loopback last: it serves an OBS on this machine, and nobody else.
+// interfaceAddresses puts loopback last: it serves clients on this machine alone.
 func interfaceAddresses(bound netip.AddrPort) ([]netip.AddrPort, error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {

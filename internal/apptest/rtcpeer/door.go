@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -18,6 +19,31 @@ type Answer struct {
 	Location string                          // the session URL, absolute
 	Header   http.Header                     // of the 201
 	HangUp   func(ctx context.Context) error // ends the session as the protocol does; may be nil
+}
+
+// An ICEServer is a STUN or TURN server that an endpoint names.
+type ICEServer struct{ URL, Username, Credential string }
+
+// iceLink reads a Link header as OBS does: URL, then rel, username and credential in any order.
+var iceLink = regexp.MustCompile(`^<((?:stun|turn)s?:[^>]+)>\s*;(.*)$`)
+
+// ICEServers are those of the answer's Link headers (RFC 9725, 4.6), one for each header.
+func (a Answer) ICEServers() (servers []ICEServer) {
+	for _, link := range a.Header.Values("Link") {
+		parts := iceLink.FindStringSubmatch(link)
+		if parts == nil {
+			continue
+		}
+		parameters := make(map[string]string)
+		for part := range strings.SplitSeq(parts[2], ";") {
+			key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+			parameters[key] = strings.Trim(value, `"`)
+		}
+		if parameters["rel"] == "ice-server" {
+			servers = append(servers, ICEServer{parts[1], parameters["username"], parameters["credential"]})
+		}
+	}
+	return servers
 }
 
 // A StatusError is an answer other than 201.

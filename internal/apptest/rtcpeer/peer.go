@@ -12,18 +12,24 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// newConnection stays on loopback. It takes only that SRTP profile, and with transportCC it sends transport-wide feedback.
-func newConnection(profile dtls.SRTPProtectionProfile, transportCC bool, video, audio []webrtc.RTPCodecParameters) (*webrtc.PeerConnection, error) {
+// A connector makes connections that stay on loopback.
+type connector struct {
+	profile     dtls.SRTPProtectionProfile // the only one it accepts
+	transportCC bool                       // send transport-wide feedback
+	video       []webrtc.RTPCodecParameters
+	tcp         bool        // no UDP
+	relays      []ICEServer // if there are any, no other way
+}
+
+func (c connector) connect() (*webrtc.PeerConnection, error) {
 	engine := &webrtc.MediaEngine{}
-	for _, c := range video {
-		if err := engine.RegisterCodec(c, webrtc.RTPCodecTypeVideo); err != nil {
+	for _, codec := range c.video {
+		if err := engine.RegisterCodec(codec, webrtc.RTPCodecTypeVideo); err != nil {
 			return nil, err
 		}
 	}
-	for _, c := range audio {
-		if err := engine.RegisterCodec(c, webrtc.RTPCodecTypeAudio); err != nil {
-			return nil, err
-		}
+	if err := engine.RegisterCodec(opus(), webrtc.RTPCodecTypeAudio); err != nil {
+		return nil, err
 	}
 	registry := &interceptor.Registry{}
 	// The default is to remember 512 packets, which a late viewer's burst is past before one of them can be asked for again.
@@ -32,19 +38,33 @@ func newConnection(profile dtls.SRTPProtectionProfile, transportCC bool, video, 
 		webrtc.ConfigureNackWithOptions(engine, registry, []nack.GeneratorOption{nack.GeneratorSize(4096)}, nack.ResponderSize(4096)),
 		webrtc.ConfigureRTCPReports(registry),
 		webrtc.ConfigureSimulcastExtensionHeaders(engine))
-	if transportCC {
+	if c.transportCC {
 		err = errors.Join(err, webrtc.ConfigureTWCCSender(engine, registry))
 	}
 	if err != nil {
 		return nil, err
 	}
 	settings := webrtc.SettingEngine{}
-	settings.SetSRTPProtectionProfiles(profile)
+	settings.SetSRTPProtectionProfiles(c.profile)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetIPFilter(net.IP.IsLoopback)
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	network := webrtc.NetworkTypeUDP4
+	if c.tcp {
+		network = webrtc.NetworkTypeTCP4
+	}
+	settings.SetNetworkTypes([]webrtc.NetworkType{network})
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
-	return api.NewPeerConnection(webrtc.Configuration{})
+	return api.NewPeerConnection(c.configuration())
+}
+
+func (c connector) configuration() (config webrtc.Configuration) {
+	for _, relay := range c.relays {
+		config.ICETransportPolicy = webrtc.ICETransportPolicyRelay
+		config.ICEServers = append(config.ICEServers, webrtc.ICEServer{
+			URLs: []string{relay.URL}, Username: relay.Username, Credential: relay.Credential,
+		})
+	}
+	return config
 }
 
 func videoFeedback() []webrtc.RTCPFeedback {

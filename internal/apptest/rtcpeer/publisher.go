@@ -30,6 +30,8 @@ type PublishOptions struct {
 	Candidates bool // put candidates into the offer, as OBS before 30.2 did
 	Passive    bool // be the DTLS server (a=setup:passive), as FFmpeg's WHIP muxer
 	Headers    Headers
+	TCP        bool        // connect by TCP alone, as from a network that blocks UDP
+	Relays     []ICEServer // connect by these TURN servers alone
 }
 
 // Headers say where parameter sets (SPS and PPS) are.
@@ -74,7 +76,10 @@ func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
 		video = vp8()
 	}
 	// OBS is built with mbedTLS, which has no other profile.
-	pc, err := newConnection(dtls.SRTP_AES128_CM_HMAC_SHA1_80, true, []webrtc.RTPCodecParameters{video}, []webrtc.RTPCodecParameters{opus()})
+	pc, err := connector{
+		profile: dtls.SRTP_AES128_CM_HMAC_SHA1_80, transportCC: true,
+		video: []webrtc.RTPCodecParameters{video}, tcp: o.TCP, relays: o.Relays,
+	}.connect()
 	if err != nil {
 		return nil, err
 	}

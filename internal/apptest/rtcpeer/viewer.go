@@ -23,6 +23,8 @@ type ViewOptions struct {
 	VP8              bool // offers VP8 first, H.264 second, as browsers do
 	NoTransportCC    bool // offers no transport-wide feedback, as plain players do
 	Passive          bool // is the DTLS server (a=setup:passive)
+	TCP              bool // connects by TCP alone, as from a network that blocks UDP
+	Relays           []ICEServer
 
 	Patience time.Duration // how long it waits for a missing packet; 1.5 s
 }
@@ -64,7 +66,10 @@ func View(t testing.TB, door Door, o ViewOptions) (*Viewer, error) {
 	if o.VP8 {
 		video = []webrtc.RTPCodecParameters{vp8(), h264()}
 	}
-	pc, err := newConnection(dtls.SRTP_AEAD_AES_128_GCM, !o.NoTransportCC, video, []webrtc.RTPCodecParameters{opus()})
+	pc, err := connector{
+		profile: dtls.SRTP_AEAD_AES_128_GCM, transportCC: !o.NoTransportCC,
+		video: video, tcp: o.TCP, relays: o.Relays,
+	}.connect()
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,52 @@
+package sfu
+
+import (
+	"net"
+	"testing"
+)
+
+// One address takes only a share of the TCP connections that have not shown a password; a connection
+// that has shown one, or has ended, counts no more.
+func TestStrangersAreLimited(t *testing.T) {
+	t.Parallel()
+	s, err := New(Config{Listen: "127.0.0.1:0", ListenTCP: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	accept := func() *tcpConn {
+		client, err := net.Dial("tcp", s.TCPAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		conn, err := s.tcp.listener.AcceptTCP()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return s.tcp.add(conn)
+	}
+	var first, second *tcpConn
+	for i := range tcpStranger {
+		c := accept()
+		if c == nil {
+			t.Fatalf("connection %d was refused", i)
+		}
+		first, second = second, c
+	}
+	if accept() != nil {
+		t.Error("one connection too many was accepted")
+	}
+	s.tcp.bound(first)
+	if accept() == nil {
+		t.Error("a connection that showed a password still counts")
+	}
+	second.close()
+	if accept() == nil {
+		t.Error("a connection that ended still counts")
+	}
+	if accept() != nil {
+		t.Error("one connection too many was accepted in the end")
+	}
+}

@@ -1,0 +1,289 @@
+package sfu
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Media over TCP (RFC 6544), for clients whose network lets no UDP out. We listen ("passive"
+// candidates), and each datagram is preceded by its length (RFC 4571). Congestion is TCP's matter:
+// what does not fit into a connection's queue is lost, as it would be on the way by UDP.
+
+const (
+	tcpQueue    = 512                    // datagrams that wait for one connection
+	tcpBuffer   = 256 << 10              // of the kernel: a long queue there would be delay
+	tcpProve    = 10 * time.Second       // until a connection must have shown a session's password
+	tcpStalled  = 10 * time.Second       // a write that takes longer ends the connection
+	tcpLinger   = 500 * time.Millisecond // for the DTLS alert that says goodbye
+	tcpUnbound  = 512                    // connections that have not shown a password, of all …
+	tcpStranger = 64                     // … and of one address: a venue may share one
+)
+
+// A tcpListener accepts connections for media. Its zero value listens nowhere.
+type tcpListener struct {
+	sfu      *SFU
+	listener *net.TCPListener
+	work     sync.WaitGroup
+
+	mu        sync.Mutex
+	conns     map[*tcpConn]bool // whether a session's password was shown
+	unbound   int
+	strangers map[netip.Addr]int // connections without a password, by address
+}
+
+func (l *tcpListener) listen(s *SFU, addr string) error {
+	l.sfu, l.conns, l.strangers = s, make(map[*tcpConn]bool), make(map[netip.Addr]int)
+	if addr == "" {
+		return nil
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return badAddress(addr, err)
+	}
+	if l.listener, err = net.ListenTCP("tcp", tcp); err != nil {
+		return listenError("TCP", addr, err)
+	}
+	return nil
+}
+
+// addr is the zero value where nothing listens.
+func (l *tcpListener) addr() netip.AddrPort {
+	if l.listener == nil {
+		return netip.AddrPort{}
+	}
+	return l.listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// run accepts until ctx ends.
+func (l *tcpListener) run(ctx context.Context) {
+	if l.listener == nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { l.listener.Close() })
+	defer stop()
+	for {
+		conn, err := l.listener.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // such as too many open files
+			l.sfu.cfg.Log.Warn("accepting media over TCP", "err", err)
+			select {
+			case <-time.After(time.Second):
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if c := l.add(conn); c != nil {
+			l.work.Go(c.read)
+			l.work.Go(c.write)
+		} else {
+			conn.Close()
+		}
+	}
+}
+
+// close ends what is left, after the sessions have ended.
+func (l *tcpListener) close() {
+	if l.listener != nil {
+		l.listener.Close()
+	}
+	l.mu.Lock()
+	for c := range l.conns {
+		c.finish()
+	}
+	l.mu.Unlock()
+	l.work.Wait()
+}
+
+// add is nil for one connection too many.
+func (l *tcpListener) add(conn *net.TCPConn) *tcpConn {
+	conn.SetWriteBuffer(tcpBuffer)
+	addr := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	c := &tcpConn{
+		listener: l, conn: conn, addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()),
+		queue: make(chan []byte, tcpQueue), ended: make(chan struct{}), finished: make(chan struct{}),
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unbound >= tcpUnbound || l.strangers[c.addr.Addr()] >= tcpStranger {
+		return nil
+	}
+	l.conns[c] = false
+	l.countStranger(c, 1)
+	return c
+}
+
+// countStranger counts a connection without a password. The caller holds mu.
+func (l *tcpListener) countStranger(c *tcpConn, n int) {
+	l.unbound += n
+	if l.strangers[c.addr.Addr()] += n; l.strangers[c.addr.Addr()] == 0 {
+		delete(l.strangers, c.addr.Addr())
+	}
+}
+
+// bound notes that a session's password was shown.
+func (l *tcpListener) bound(c *tcpConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known, ok := l.conns[c]; ok && !known {
+		l.conns[c] = true
+		l.countStranger(c, -1)
+	}
+}
+
+func (l *tcpListener) isBound(c *tcpConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.conns[c]
+}
+
+func (l *tcpListener) remove(c *tcpConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known, ok := l.conns[c]; ok && !known {
+		l.countStranger(c, -1)
+	}
+	delete(l.conns, c)
+}
+
+// A tcpConn carries the datagrams of one remote end.
+type tcpConn struct {
+	listener *tcpListener
+	conn     *net.TCPConn
+	addr     netip.AddrPort
+	queue    chan []byte // framed
+
+	ending    sync.Once
+	ended     chan struct{} // the connection is closed
+	finishing sync.Once
+	finished  chan struct{} // nothing more will be sent but what is queued
+	readUntil time.Time     // read's: its deadline
+}
+
+var errQueueFull = errors.New("the connection's queue is full")
+
+// send queues a copy of the datagram. It does not block.
+func (c *tcpConn) send(datagram []byte) error {
+	frame := make([]byte, 2, 2+len(datagram))
+	binary.BigEndian.PutUint16(frame, uint16(len(datagram)))
+	select {
+	case c.queue <- append(frame, datagram...):
+		return nil
+	default:
+		return errQueueFull
+	}
+}
+
+// finish has the connection closed when its queue is empty and nothing was added for a moment.
+func (c *tcpConn) finish() { c.finishing.Do(func() { close(c.finished) }) }
+
+func (c *tcpConn) close() {
+	c.ending.Do(func() {
+		close(c.ended)
+		c.conn.Close()
+		c.listener.remove(c)
+		c.listener.sfu.lostPath(path{c.addr, c})
+	})
+}
+
+func (c *tcpConn) closed() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// read takes datagrams from the connection, and is the reader for each.
+func (c *tcpConn) read() {
+	defer c.close()
+	s := c.listener.sfu
+	r := bufio.NewReaderSize(c.conn, 16<<10)
+	datagram := make([]byte, maxDatagram)
+	for {
+		c.extend(s.cfg.Silence)
+		if _, err := io.ReadFull(r, datagram[:2]); err != nil {
+			return
+		}
+		size := int(binary.BigEndian.Uint16(datagram))
+		if size > len(datagram) {
+			s.cfg.Log.Debug("media over TCP: not a datagram", "from", c.addr)
+			return
+		}
+		if _, err := io.ReadFull(r, datagram[:size]); err != nil {
+			return
+		}
+		s.take(datagram[:size], path{c.addr, c})
+	}
+}
+
+// extend sets the deadline of the next datagrams, anew only when a second of it has passed.
+func (c *tcpConn) extend(silence time.Duration) {
+	now := time.Now() // deadlines of the network go by the machine's clock
+	if c.readUntil.IsZero() {
+		c.readUntil = now.Add(tcpProve)
+		c.conn.SetReadDeadline(c.readUntil)
+		return
+	}
+	if until := now.Add(silence); until.Sub(c.readUntil) > time.Second && c.listener.isBound(c) {
+		c.readUntil = until
+		c.conn.SetReadDeadline(until)
+	}
+}
+
+// write sends what is queued, as much of it as there is in one call.
+func (c *tcpConn) write() {
+	defer c.close()
+	linger := (<-chan time.Time)(nil)
+	finished := c.finished
+	var frames net.Buffers
+	for {
+		select {
+		case frame := <-c.queue:
+			frames = append(frames[:0], frame)
+		case <-finished:
+			finished, linger = nil, time.After(tcpLinger)
+			continue
+		case <-linger:
+			return
+		case <-c.ended:
+			return
+		}
+		for len(frames) < 64 && len(c.queue) > 0 {
+			frames = append(frames, <-c.queue)
+		}
+		c.conn.SetWriteDeadline(time.Now().Add(tcpStalled))
+		batch := frames // WriteTo consumes it
+		if _, err := batch.WriteTo(c.conn); err != nil {
+			return
+		}
+		clear(frames)
+	}
+}
+
+// take is the reader of one datagram.
+func (s *SFU) take(datagram []byte, from path) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.dispatch(datagram, from, s.cfg.Now())
+	s.flushDirty()
+}
+
+// lostPath forgets the path of a connection that ended.
+func (s *SFU) lostPath(gone path) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.byPath[gone]; p != nil {
+		s.unbind(p, gone)
+	}
+}
