@@ -191,6 +191,9 @@ func portError(err error, address, flag string) error {
 // greet prints where everything is.
 func (s *server) greet(ctx context.Context, p *process) error {
 	fmt.Fprintf(p.out, "Stagedoor serves on %s (HTTP %s, media %s)\n", s.public, s.listen.Addr(), s.media.Addr())
+	if tcp := s.media.TCPAddr(); tcp.IsValid() {
+		fmt.Fprintf(p.out, "Media over TCP: %s\n", tcp)
+	}
 	fmt.Fprintf(p.out, "Dock:  %s   (in OBS: Docks → Custom Browser Docks…)\n", s.public.JoinPath("dock"))
 	code, err := s.control.NewSetupCode(ctx)
 	switch {

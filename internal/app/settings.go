@@ -3,11 +3,15 @@ package app
 //go:generate go test -run TestOperateDocs -update .
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
+
+	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
 // The table of settings: each field is a flag, an environment variable STAGEDOOR_… and a row of `--help` and of
@@ -38,7 +42,12 @@ type ServeSettings struct {
 	AllowOrigins   []string       `help:"Web origins whose pages may call the WHIP, WHEP and events endpoints of local stages from a browser." placeholder:"ORIGIN,…"`
 
 	Media         string        `help:"UDP address for all media of the local stages." placeholder:"HOST:PORT" default:"127.0.0.1:8189"`
+	MediaTCP      string        `help:"TCP address for media, for browsers whose network blocks UDP; OBS has no media over TCP. By default there is none." placeholder:"HOST:PORT" name:"media-tcp"`
 	MediaHosts    []string      `help:"Addresses or host names announced for media, for a machine behind NAT." placeholder:"HOST,…"`
+	TURN          []string      `help:"STUN and TURN servers that WHIP and WHEP clients are given." placeholder:"turn:HOST:PORT,…" name:"turn"`
+	TURNSecret    string        `help:"Secret shared with the TURN servers, for names and passwords that expire (coturn: use-auth-secret)." name:"turn-secret" secret:"all"`
+	TURNUser      string        `help:"User of the TURN servers, where there is no such secret." name:"turn-user"`
+	TURNPassword  string        `help:"Password of that user." name:"turn-password" secret:"all"`
 	CutAtExpiry   bool          `help:"End a broadcast when its token expires. By default, as on IVS, a token is checked at the door alone."`
 	MaxPublishers int           `help:"Publishers on one local stage." default:"12"`
 	EnforceLimits bool          `help:"End a broadcast that goes beyond the limits of its local stage, as IVS does. By default it is warned of."`
@@ -80,6 +89,30 @@ func (s *ServeSettings) checkAddresses() error {
 		if err := checkAddress(a.flag, a.address); err != nil {
 			return err
 		}
+	}
+	if s.MediaTCP != "" {
+		if err := checkAddress("--media-tcp", s.MediaTCP); err != nil {
+			return err
+		}
+	}
+	return s.checkTURN()
+}
+
+// checkTURN refuses TURN servers without credentials: clients would ask in vain.
+func (s *ServeSettings) checkTURN() error {
+	turn := false
+	for _, server := range s.TURN {
+		if err := whip.ParseICEServer(server); err != nil {
+			return fmt.Errorf("--turn: %w", err)
+		}
+		turn = turn || strings.HasPrefix(server, "turn")
+	}
+	static := s.TURNUser != "" && s.TURNPassword != ""
+	switch {
+	case turn && s.TURNSecret == "" && !static:
+		return errors.New("--turn names a TURN server: add --turn-secret, or --turn-user and --turn-password")
+	case s.TURNSecret != "" && (s.TURNUser != "" || s.TURNPassword != ""):
+		return errors.New("--turn-secret makes users and passwords: leave out --turn-user and --turn-password")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/ecdsa"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -55,12 +56,15 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	var err error
 	s.media, err = sfu.New(sfu.Config{
-		Listen: s.settings.Media, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
+		Listen: s.settings.Media, ListenTCP: s.settings.MediaTCP, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
 		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, LimitsFor: s.limitsFor, Now: time.Now, Log: s.log,
 		Events:  s.feed.StageEvent,
 		Changed: func(arn stage.ARN) { s.signal.MediaChanged(arn) },
 	})
 	if err != nil {
+		if errors.Is(err, sfu.ErrTCP) {
+			return portError(err, s.settings.MediaTCP+" (TCP)", "--media-tcp")
+		}
 		return portError(err, s.settings.Media, "--media")
 	}
 	s.control.Verifier = &token.Verifier{
@@ -71,12 +75,25 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 		AllowOrigins: s.settings.AllowOrigins,
 		Events:       s.feed.StageEvent,
 		Address:      s.address,
+		ICEServers:   s.iceServers(),
 	})
 	s.signal = signal.New(signal.Config{
 		Doors: s.whip, Media: s.media, Origin: s.public.String(), Now: time.Now, Log: s.log,
 		Changed: s.feed.StageChanged,
 	})
 	return nil
+}
+
+// iceServers is nil where none are named.
+func (s *server) iceServers() func(stage.Participant) []whip.ICEServer {
+	if len(s.settings.TURN) == 0 {
+		return nil
+	}
+	servers := &whip.ICEServers{
+		URLs: s.settings.TURN, Secret: stage.NewSecret(s.settings.TURNSecret),
+		User: s.settings.TURNUser, Password: stage.NewSecret(s.settings.TURNPassword),
+	}
+	return func(p stage.Participant) []whip.ICEServer { return servers.For(p, time.Now()) }
 }
 
 // closeStage says goodbye to everybody on a local stage that is removed. A stage of AWS stays there.

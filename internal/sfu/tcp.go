@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -25,6 +26,9 @@ const (
 	tcpUnbound  = 512                    // connections that have not shown a password, of all …
 	tcpStranger = 64                     // … and of one address: a venue may share one
 )
+
+// ErrTCP marks that the TCP address is the one that cannot be listened on.
+var ErrTCP = errors.New("media over TCP")
 
 // A tcpListener accepts connections for media. Its zero value listens nowhere.
 type tcpListener struct {
@@ -48,7 +52,7 @@ func (l *tcpListener) listen(s *SFU, addr string) error {
 		return badAddress(addr, err)
 	}
 	if l.listener, err = net.ListenTCP("tcp", tcp); err != nil {
-		return listenError("TCP", addr, err)
+		return fmt.Errorf("%w: %w", ErrTCP, listenError("TCP", addr, err))
 	}
 	return nil
 }
