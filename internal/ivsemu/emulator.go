@@ -76,6 +76,7 @@ type Emulator struct {
 	doors      *whip.Handler
 	outbox     chan bridgeEvent
 	roll       *roll
+	crossSite  *http.CrossOriginProtection
 	sessions   sync.WaitGroup // one for each open WHIP or WHEP session
 
 	saving sync.Mutex // held while the state file is written; taken before mu
@@ -117,6 +118,7 @@ func New(cfg Config) (*Emulator, error) {
 		pages:      newPager(),
 		outbox:     make(chan bridgeEvent, 1000),
 		roll:       newRoll(),
+		crossSite:  http.NewCrossOriginProtection(),
 	}
 	return e, e.open()
 }

@@ -89,7 +89,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fromHere also looks at Host: a page of the web whose name was made to point at this computer is not from here.
+// fromHere also checks Host: it is not local where a name of the web was made to point at this computer.
 func fromHere(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !remote.Addr().Unmap().IsLoopback() {
@@ -101,6 +101,12 @@ func fromHere(r *http.Request) bool {
 }
 
 func (e *Emulator) api(w http.ResponseWriter, r *http.Request, name, escapedARN string) {
+	// Without signatures, every web page could call by the browser of a developer.
+	if e.cfg.AnyCredentials && e.crossSite.Check(r) != nil {
+		e.fail(w, common("AccessDeniedException", http.StatusForbidden,
+			"This request comes from a web page of another site. Start the emulator with a key pair to allow that."))
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		e.fail(w, common("RequestEntityTooLargeException", http.StatusRequestEntityTooLarge, "The body has more than %d bytes.", maxBody))
