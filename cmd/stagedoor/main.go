@@ -20,10 +20,10 @@ func main() {
 	var usage app.UsageError
 	switch {
 	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "stagedoor:", err)
+		fmt.Fprintln(os.Stderr, "stagedoor:", app.Printable(err.Error()))
 		os.Exit(2)
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "stagedoor:", err)
+		fmt.Fprintln(os.Stderr, "stagedoor:", app.Printable(err.Error()))
 		os.Exit(1)
 	}
 }

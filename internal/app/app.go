@@ -39,7 +39,10 @@ type process struct {
 func Run(
 	ctx context.Context, args, environ []string, in io.Reader, out, errOut io.Writer,
 ) error {
-	p := &process{env: map[string]string{}, in: in, out: out, err: errOut}
+	p := &process{
+		env: map[string]string{}, in: in,
+		out: &printableWriter{to: out}, err: &printableWriter{to: errOut},
+	}
 	for _, pair := range environ {
 		if name, value, ok := strings.Cut(pair, "="); ok {
 			p.env[name] = value

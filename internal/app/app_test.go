@@ -13,6 +13,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/app"
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
 // run runs a command line to its end.
@@ -238,5 +239,25 @@ func TestOBSFailsInOneSentence(t *testing.T) {
 	var told struct{ Error struct{ Code, Detail string } }
 	if json.Unmarshal([]byte(out), &told) != nil || err == nil || told.Error.Code != "obs_unreachable" || told.Error.Detail != err.Error() || strings.Contains(err.Error(), "dial") {
 		t.Errorf("got %q and %v", out, err)
+	}
+}
+
+// TestNamesOfOBSDoNotControlTheTerminal: they may come with a scene collection from anywhere.
+func TestNamesOfOBSDoNotControlTheTerminal(t *testing.T) {
+	t.Parallel()
+	const name = "Show\x1b]0;owned\a\u202e"
+	o := fakeobs.Start(t, fakeobs.Options{Profile: name})
+	for _, form := range []string{"--json", "text"} {
+		args := []string{"obs", "status", "--obs", o.URL(), "--server", "http://127.0.0.1:1"}
+		if form == "--json" {
+			args = append(args, form)
+		}
+		out, err := run(t, args...)
+		if err != nil {
+			out += app.Printable(err.Error())
+		}
+		if strings.ContainsAny(out, "\x1b\a\u202e") || !strings.Contains(out, `\u202e`) {
+			t.Errorf("%s: got %q, want the name with its control characters escaped", form, out)
+		}
 	}
 }
