@@ -18,10 +18,14 @@ type commands struct {
 	Keys     KeysCommand    `cmd:"" help:"Own keys that sign tokens for AWS stages."`
 	OBS      OBSCommand     `cmd:"" name:"obs" help:"Set up and run OBS from a terminal, as the dock does."`
 	Settings ConfigCommand  `cmd:"" name:"config" help:"Check the settings."`
+	Health   HealthCommand  `cmd:"" help:"Exit with 0 if the server of the data folder serves; for containers."`
 	Emulate  EmulateCommand `cmd:"" help:"Emulate the Amazon IVS real-time API, with real media behind it. Not IVS."`
 	WHIP     WHIPCommand    `cmd:"" name:"whip" help:"Check other WHIP endpoints."`
 	Version  VersionCommand `cmd:"" help:"Print the version and how it was built."`
 	Help     HelpCommand    `cmd:"" help:"Print the help of a command."`
+
+	Completion CompletionCommand `cmd:"" help:"Print a script that completes commands and flags in a shell."`
+	Manual     ManualCommand     `cmd:"" hidden:"" help:"Print the man page."`
 }
 
 // A UsageError is a command line that cannot be understood.

@@ -3,6 +3,8 @@ package app
 import (
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,6 +14,7 @@ import (
 type published struct {
 	URL       string    `json:"url"`    // under which browsers and OBS reach the server
 	Listen    string    `json:"listen"` // address for HTTP
+	TLS       bool      `json:"tls"`    // whether HTTP there is HTTPS
 	Media     string    `json:"media"`  // UDP address
 	Version   string    `json:"version"`
 	Process   int       `json:"process"`
@@ -24,8 +27,9 @@ func publishedFile(data string) string { return filepath.Join(data, "server.json
 // stops: its links work again after the next start.
 func (s *server) publish() error {
 	return writePublished(s.settings.Data, published{
-		URL: s.public.String(), Listen: s.listen.Addr().String(), Media: s.media.Addr().String(),
-		Version: version(), Process: os.Getpid(), StartedAt: time.Now(),
+		URL: s.public.String(), Listen: s.listen.Addr().String(), TLS: s.tls != nil,
+		Media: s.media.Addr().String(), Version: version(), Process: os.Getpid(),
+		StartedAt: time.Now(),
 	})
 }
 
@@ -40,6 +44,15 @@ func writePublished(data string, p published) error {
 		return fmt.Errorf("the data folder %s cannot be written: %w", data, reason(err))
 	}
 	return os.Rename(part, publishedFile(data))
+}
+
+// local is how this machine itself reaches the server.
+func (p published) local() (*url.URL, error) {
+	address, err := net.ResolveTCPAddr("tcp", p.Listen)
+	if err != nil {
+		return nil, err
+	}
+	return ownURL(address, p.TLS), nil
 }
 
 func readPublished(data string) (published, error) {

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"time"
+)
+
+// HealthCommand is `stagedoor health`, for containers and supervisors that have no HTTP client.
+type HealthCommand struct {
+	DataSettings
+}
+
+// Run asks the server that was started from the data folder whether it serves.
+func (cmd *HealthCommand) Run(ctx context.Context, p *process) error {
+	running, err := readPublished(cmd.Data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("no server was started from %s", cmd.Data)
+	}
+	if err != nil {
+		return err
+	}
+	u, err := running.local()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("healthz").String(), nil)
+	if err != nil {
+		return err
+	}
+	answer, err := localClient().Do(r)
+	if err != nil {
+		return fmt.Errorf("the server at %s does not answer: %w", running.Listen, reason(err))
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server at %s answers %s", running.Listen, answer.Status)
+	}
+	fmt.Fprintf(p.out, "the server at %s serves\n", running.Listen)
+	return nil
+}
+
+// localClient does not check the certificate: it is not for the address that the server listens
+// on, and the way there does not leave this machine.
+func localClient() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
