@@ -1,13 +1,13 @@
-# `make test` is all that a fresh machine with Go needs: it installs what is missing and runs everything once.
-# `make help` lists the rest.
+# `make test` is all that a fresh machine with Go needs: it installs what is missing and runs
+# everything once. `make help` lists the rest.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 
-# The race detector needs its own compiled packages. Whatever else looks at compiled packages is told to look at those,
-# or everything (SQLite in Go above all) would be compiled twice.
+# The race detector needs its own compiled packages. Whatever else looks at compiled packages uses
+# those, or everything (SQLite in Go above all) would be compiled twice.
 RACE := GOFLAGS="$$(go env GOFLAGS) -race"
 
 STATICCHECK := .cache/bin/staticcheck
@@ -16,11 +16,18 @@ BENCH_PACKAGES = grep -rlE '^func Benchmark' --include='*_test.go' cmd internal 
 SCREENSHOT_PACKAGES = grep -rlE 'flag.String\("screenshots"' --include='*_test.go' cmd internal | xargs -n1 dirname | sort -u
 FUZZ_TARGETS = grep -rnoHE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' cmd internal | sed -E 's|/[^/]*:[0-9]+:func |:|' | sort
 
+# Packages whose tests drive browsers or OBS against the clock, and all others.
+DRIVES := /internal/apptest/(browser|realobs)( |$$)
+PACKAGES = $(RACE) go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}} ' ./...
+DRIVING = $$($(PACKAGES) | grep -E '$(DRIVES)' | cut -d' ' -f1)
+OTHERS = $$($(PACKAGES) | grep -vE '$(DRIVES)' | cut -d' ' -f1)
+
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
-.PHONY: help install test check fmt vet staticcheck generate generated types js race tidy check-tidy bench fuzz screenshots build clean
+.PHONY: help install test check quick busy fmt vet staticcheck generate generated types js race tidy \
+	check-tidy bench fuzz screenshots build dist check-dist check-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -31,7 +38,7 @@ install: ## install what the tests need and this machine lacks
 test: install check ## install what is missing, then run everything once
 
 # In this order: what is quick and often wrong first, the Go tests and their summary last.
-check: fmt check-tidy js types vet staticcheck race ## everything that CI holds against a change, nothing installed
+check: fmt check-tidy js types vet staticcheck check-dist race ## everything that CI holds against a change, nothing installed
 
 fmt: ## gofmt
 	@unformatted=$$($(GO_FILES) | xargs gofmt -l); [ -z "$$unformatted" ] || { echo "gofmt these:"; echo "$$unformatted"; exit 1; }
@@ -50,11 +57,25 @@ types: ## types of the pages' JavaScript, by TypeScript
 	node_modules/.bin/tsc --project tsconfig.json
 
 js: ## unit tests of the pages' JavaScript
-	@tests=$$(find static -name '*.test.js' -o -name '*.test.mjs' | sort); [ -n "$$tests" ] || { echo "there are no tests of the JavaScript"; exit 1; }; node --test $$tests
+	@tests=$$(find static -name '*.test.js' -o -name '*.test.mjs' | sort); \
+	[ -n "$$tests" ] || { echo "there are no tests of the JavaScript"; exit 1; }; \
+	node --test $$tests
 
-# One package at a time: they drive browsers, OBS and media against the clock, and two cores are soon too few.
+quick: fmt js types ## before each commit: what needs no browser, database server or OBS
+	go test -race -short -timeout 5m ./...
+
+busy: ## the suite while two loops occupy both cores
+	@loops=; trap 'kill $$loops' EXIT; \
+	for core in 1 2; do (while :; do :; done) & loops="$$loops $$!"; done; \
+	$(MAKE) js race
+
+# Two packages at a time, but those that drive browsers and OBS one at a time: two cores are soon
+# too few for them.
 race: ## all Go tests, with the race detector: browsers, databases and a real OBS included
-	go test -race -p 1 -count=1 -timeout 20m ./...
+	@failed=; \
+	go test -race -p 2 -count=1 -timeout 20m $(OTHERS) || failed=1; \
+	go test -race -p 1 -count=1 -timeout 20m $(DRIVING) || failed=1; \
+	[ -z "$$failed" ]
 
 generate: ## write the docs and types that come from code
 	$(RACE) go generate ./...
@@ -84,5 +105,15 @@ screenshots: install ## a picture of every state of the pages, in screenshots/
 build: ## the program, bin/stagedoor: static and stripped
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/stagedoor/stagedoor/internal/app.Version=$(VERSION)' -o bin/stagedoor ./cmd/stagedoor
 
+dist: ## a release in dist/: binaries, packages, images, bills of materials, checksums
+	go -C tools/dist run . -root "$$PWD" -out "$$PWD/dist"
+
+check-dist: ## a release for one platform, twice: the same bytes
+	go -C tools/dist vet ./...
+	go -C tools/dist test -count=1 ./...
+
+check-packages: ## the packages in a clean Debian, the image, each build anew (as root, with debootstrap)
+	tools/check-packages
+
 clean: ## remove what is built here; .cache and node_modules stay
-	rm -rf bin screenshots
+	rm -rf bin dist screenshots

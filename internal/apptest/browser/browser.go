@@ -130,6 +130,9 @@ const startLimit = time.Minute
 // take turns.
 func Open(t testing.TB, engine Engine, options Options) *Page {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("make quick leaves browsers out")
+	}
 	path, err := engine.path()
 	if err != nil {
 		t.Fatalf("%s is not on this machine (%v): `make test` installs it", engine, err)

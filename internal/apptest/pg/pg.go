@@ -41,6 +41,9 @@ type Server struct {
 // Database makes an empty database and returns its URL. It is dropped after the test.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("make quick leaves PostgreSQL out")
+	}
 	s.once.Do(func() { s.err = s.start() })
 	if s.err != nil {
 		t.Fatalf("PostgreSQL does not start: %v", s.err)

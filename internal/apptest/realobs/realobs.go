@@ -34,6 +34,9 @@ type OBS struct {
 // installed: `make test` installs it.
 func Start(t testing.TB, password string) *OBS {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("make quick leaves OBS out")
+	}
 	home := t.TempDir()
 	o := &OBS{port: freePort(t), log: &buffer{}}
 	configure(t, home, o.port, password)
