@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -115,6 +117,8 @@ type Control struct {
 	subscription subscription
 
 	logins  memory[string, seenLogin] // by the hash of the cookie
+	stages  memory[struct{}, seenStages]
+	reading singleflight.Group        // of stages
 	permits memory[permitKey, Permit] // AddIssuance asks the database whether they still hold
 }
 
@@ -130,6 +134,7 @@ func (c *Control) touch(ctx context.Context, cred Credential) bool {
 
 func (c *Control) changed(id UserID) {
 	c.logins.forgetAll()
+	c.stages.forgetAll()
 	if c.Changed != nil {
 		c.Changed(id)
 	}

@@ -60,6 +60,12 @@ type seenLogin struct {
 	at    time.Time
 }
 
+// seenStages are all stages by name, with the time when they were read. Nobody changes the list.
+type seenStages struct {
+	byName []StageRecord
+	at     time.Time
+}
+
 // A permitKey is whose permit it is, and for what.
 type permitKey struct {
 	user  UserID

@@ -170,17 +170,12 @@ func (c *Control) OnStage(ctx context.Context, who Principal, arn stage.ARN) (Pr
 		}
 		return who, nil
 	}
-	stages, err := c.Stages(ctx, who)
+	granted, err := c.accessTo(ctx, who.User, arn)
 	if err != nil {
 		return Principal{}, err
 	}
-	for _, a := range stages {
-		if a.Stage.ARN == arn {
-			who.Stage, who.Capabilities = arn, a.Capabilities
-			return who, nil
-		}
-	}
-	return Principal{}, noGrant()
+	who.Stage, who.Capabilities = arn, granted.Capabilities
+	return who, nil
 }
 
 func signInFirst() error { return stage.Errorf(stage.ErrUnauthorized, "Sign in first.") }

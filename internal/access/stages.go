@@ -1,9 +1,11 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +29,7 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 	if who.Stage != "" {
 		return nil, who.Require(ScopeSelf)
 	}
-	all, err := c.Store.Stages(ctx)
+	all, err := c.allStages(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -41,19 +43,73 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 			granted[g.Stage] = g
 		}
 	}
-	list := []StageAccess{}
+	list := make([]StageAccess, 0, len(all))
 	for _, s := range all {
 		if g := effective(who.User.Role, granted[s.ARN]); g.Capabilities != 0 {
 			list = append(list, StageAccess{Stage: s.Stage, Limits: s.Limits, Capabilities: g.Capabilities, MaxTTL: g.MaxTTL, EndpointsAt: s.EndpointsAt})
 		}
 	}
-	slices.SortFunc(list, func(a, b StageAccess) int {
-		if d := strings.Compare(nameKey(a.Stage.Name), nameKey(b.Stage.Name)); d != 0 {
-			return d
-		}
-		return strings.Compare(string(a.Stage.ARN), string(b.Stage.ARN))
-	})
 	return list, nil
+}
+
+// allStages lists the stages by name. Event streams ask for them whenever access changed, so that a
+// list is shared for a moment, like logins.
+func (c *Control) allStages(ctx context.Context) ([]StageRecord, error) {
+	seen, age, known := c.stages.recall(struct{}{})
+	if since := c.Now().Sub(seen.at); known && since >= 0 && since < believeLogin {
+		return seen.byName, nil
+	}
+	// Of many at once one reads. Whoever gives up does not take the list from the others.
+	list, err, _ := c.reading.Do(strconv.Itoa(age), func() (any, error) {
+		at := c.Now()
+		byName, err := c.Store.Stages(context.WithoutCancel(ctx))
+		if err != nil {
+			return nil, err
+		}
+		sortByName(byName)
+		c.stages.keep(struct{}{}, seenStages{byName, at}, age)
+		return byName, nil
+	})
+	byName, _ := list.([]StageRecord)
+	return byName, err
+}
+
+func sortByName(list []StageRecord) {
+	keys := make(map[stage.ARN]string, len(list))
+	for _, s := range list {
+		keys[s.ARN] = nameKey(s.Name)
+	}
+	slices.SortFunc(list, func(a, b StageRecord) int {
+		return cmp.Or(strings.Compare(keys[a.ARN], keys[b.ARN]), strings.Compare(string(a.ARN), string(b.ARN)))
+	})
+}
+
+// accessTo returns what a user may do on one stage.
+func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant, error) {
+	all, err := c.allStages(ctx)
+	if err != nil {
+		return Grant{}, err
+	}
+	var granted Grant
+	if who.Role != Operator {
+		if who.ID == "" { // whose grants would be everybody's
+			return Grant{}, noGrant()
+		}
+		grants, err := c.Store.Grants(ctx, who.ID)
+		if err != nil {
+			return Grant{}, err
+		}
+		for _, g := range grants {
+			if g.Stage == arn {
+				granted = g
+			}
+		}
+	}
+	granted = effective(who.Role, granted)
+	if granted.Capabilities == 0 || !slices.ContainsFunc(all, func(s StageRecord) bool { return s.ARN == arn }) {
+		return Grant{}, noGrant()
+	}
+	return granted, nil
 }
 
 // effective is what a grant amounts to for a role.

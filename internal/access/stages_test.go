@@ -1,0 +1,95 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A shelf has stages and one grant, and counts how often the stages are read.
+type shelf struct {
+	Store
+	stages []StageRecord
+	reads  int
+}
+
+func (s *shelf) Stages(context.Context) ([]StageRecord, error) {
+	s.reads++
+	time.Sleep(time.Millisecond)
+	return append([]StageRecord{}, s.stages...), nil
+}
+
+func (s *shelf) Grants(_ context.Context, users ...UserID) ([]Grant, error) {
+	grants := []Grant{{User: "ana", Stage: "a", Capabilities: stage.Publish}}
+	if len(users) > 0 && users[0] == "ana" || len(users) == 0 || users[0] == "" {
+		return grants, nil
+	}
+	return nil, nil
+}
+
+func TestManyStreamsReadTheStagesOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		named := func(arn, name string) StageRecord {
+			return StageRecord{Stage: stage.Stage{ARN: stage.ARN(arn), Name: name}}
+		}
+		s := &shelf{stages: []StageRecord{named("b", "Side"), named("a", "main")}}
+		c := &Control{Store: s, Now: time.Now}
+		operator := Principal{Kind: KindLogin, User: User{ID: "olga", Role: Operator}}
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				list, err := c.Stages(t.Context(), operator)
+				if err != nil || len(list) != 2 || list[0].Stage.Name != "main" {
+					t.Errorf("got %v, %v, want the stages by name", list, err)
+				}
+			})
+		}
+		all.Wait()
+		if s.reads != 1 {
+			t.Errorf("the stages were read %d times, want once", s.reads)
+		}
+
+		t.Log("a change here is seen at once, one of another process after a second")
+		s.stages = append(s.stages, named("c", "third"))
+		c.changed("")
+		if list, _ := c.Stages(t.Context(), operator); len(list) != 3 {
+			t.Errorf("after a change: got %d stages, want 3", len(list))
+		}
+		s.stages = s.stages[:1]
+		time.Sleep(believeLogin)
+		if list, _ := c.Stages(t.Context(), operator); len(list) != 1 {
+			t.Errorf("after a second: got %d stages, want 1", len(list))
+		}
+	})
+}
+
+func TestOnStageNeedsAGrantOfItsOwn(t *testing.T) {
+	t.Parallel()
+	c := &Control{Now: time.Now, Store: &shelf{stages: []StageRecord{{Stage: stage.Stage{ARN: "a"}}}}}
+	for _, want := range []struct {
+		user    User
+		stage   stage.ARN
+		allowed bool
+	}{
+		{User{ID: "ana", Role: Broadcaster}, "a", true},
+		{User{ID: "ana", Role: Broadcaster}, "b", false},
+		{User{ID: "ben", Role: Broadcaster}, "a", false},
+		{User{Role: Broadcaster}, "a", false}, // grants of "" are everybody's
+		{User{ID: "olga", Role: Operator}, "a", true},
+		{User{ID: "olga", Role: Operator}, "gone", false},
+	} {
+		who, err := c.OnStage(t.Context(), Principal{Kind: KindLogin, User: want.user}, want.stage)
+		if allowed := err == nil && who.Stage == want.stage; allowed != want.allowed {
+			t.Errorf("%+v on %s: got %v, want allowed: %v", want.user, want.stage, err, want.allowed)
+		}
+		if err != nil && !errors.Is(err, stage.ErrDenied) {
+			t.Errorf("%+v: got %v, want %v", want.user, err, stage.ErrDenied)
+		}
+	}
+}
