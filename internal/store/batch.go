@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"database/sql/driver"
+	"database/sql"
 	"errors"
 	"runtime"
 	"sync"
@@ -13,8 +13,7 @@ import (
 // A batcher commits the writes of callers who come at the same time together: on SQLite the commit costs more than the row.
 // There is no goroutine of its own: the first who comes commits for all who have come meanwhile, and hands on to the next.
 type batcher struct {
-	pool   *pool
-	direct direct // of who commits
+	pool *pool
 
 	mu      sync.Mutex
 	busy    bool // somebody commits
@@ -24,9 +23,10 @@ type batcher struct {
 // A write is one caller's statement.
 type write struct {
 	text string
-	args []driver.NamedValue
+	args []any
 	// news tells the caller either that it is done, or that it is their turn to commit.
 	news chan turnOf
+	stmt *sql.Stmt
 	n    int
 	err  error
 }
@@ -40,11 +40,9 @@ const (
 
 const maxBatch = 64
 
-func (b *batcher) close() error { return errors.Join(b.direct.close(b.pool.db), b.pool.close()) }
-
 // run answers when the write is committed: how many rows it reached.
 func (b *batcher) run(ctx context.Context, text string, args []any) (int, error) {
-	w := &write{text: text, args: named(args), news: make(chan turnOf, 1)}
+	w := &write{text: text, args: args, news: make(chan turnOf, 1)}
 	if b.join(w) || <-w.news == yours {
 		b.lead(ctx)
 	}
@@ -66,8 +64,10 @@ func (b *batcher) lead(ctx context.Context) {
 	// Who is ready to run may join before the batch is closed; when nobody is, this costs nothing.
 	runtime.Gosched()
 	batch := b.take()
-	// The caller writes for others, whose requests are not cancelled. It takes microseconds.
-	b.commit(context.WithoutCancel(ctx), batch)
+	// The caller writes for others, whose requests are not cancelled.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	defer cancel()
+	b.commit(bounded, batch)
 	for _, w := range batch[1:] {
 		w.news <- done
 	}
@@ -93,14 +93,17 @@ func (b *batcher) handOn() {
 	b.waiting[0].news <- yours
 }
 
-// commit runs the batch, or tells everybody in it what kept it from being written.
+// commit runs the batch, or gives every writer in it the error that kept it from being written.
 func (b *batcher) commit(ctx context.Context, batch []*write) {
-	err := b.direct.on(ctx, b.pool.db, func() error {
-		if len(batch) == 1 {
-			return b.write(ctx, batch[0]) // SQLite commits a single statement by itself
-		}
-		return b.direct.together(ctx, func() error { return b.writeAll(ctx, batch) })
-	})
+	var err error
+	if len(batch) == 1 {
+		w := batch[0] // SQLite commits a single statement by itself
+		w.n, w.err = affected(b.pool.exec(ctx, w.text, w.args...))
+		return
+	}
+	if err = b.prepare(ctx, batch); err == nil {
+		err = inTx(ctx, b.pool.db, nil, func(tx *sql.Tx) error { return b.writeAll(ctx, tx, batch) })
+	}
 	if err != nil {
 		for _, w := range batch {
 			w.n, w.err = 0, failure(err)
@@ -108,20 +111,25 @@ func (b *batcher) commit(ctx context.Context, batch []*write) {
 	}
 }
 
-func (b *batcher) writeAll(ctx context.Context, batch []*write) error {
+// prepare parses the texts before the transaction takes the one connection.
+func (b *batcher) prepare(ctx context.Context, batch []*write) error {
 	for _, w := range batch {
-		if err := b.write(ctx, w); err != nil {
+		var err error
+		if w.stmt, err = b.pool.statement(ctx, w.text); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// write runs one statement. A row that cannot be is its writer's matter; everything else is everybody's.
-func (b *batcher) write(ctx context.Context, w *write) error {
-	w.n, w.err = b.direct.exec(ctx, w.text, w.args...)
-	if errors.Is(w.err, stage.ErrConflict) {
-		return nil
+// writeAll runs the statements of a batch. A row that is in conflict concerns its writer alone, and
+// any other error all of them.
+func (b *batcher) writeAll(ctx context.Context, tx *sql.Tx, batch []*write) error {
+	for _, w := range batch {
+		w.n, w.err = affected(tx.StmtContext(ctx, w.stmt).ExecContext(ctx, w.args...))
+		if w.err != nil && !errors.Is(w.err, stage.ErrConflict) {
+			return w.err
+		}
 	}
-	return w.err
+	return nil
 }

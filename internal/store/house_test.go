@@ -19,6 +19,9 @@ var postgres = &pg.Server{}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if code == 0 {
+		code = statements.check()
+	}
 	postgres.Stop()
 	os.Exit(code)
 }
@@ -73,7 +76,7 @@ func houseOf(t testing.TB, where string, h *accesstest.House) *house {
 // openAt opens a database until the test ends.
 func openAt(t testing.TB, where string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), where, slog.New(slog.DiscardHandler))
+	s, err := store.OpenSeen(t.Context(), where, slog.New(slog.DiscardHandler), statements.of(where))
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}

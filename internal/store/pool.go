@@ -9,7 +9,8 @@ import (
 
 // A pool is connections with prepared statements: parsing costs SQLite more than running.
 type pool struct {
-	db *sql.DB
+	db       *sql.DB
+	patience patience
 
 	mu       sync.RWMutex
 	prepared map[string]*sql.Stmt // by text; the texts are constants of this package

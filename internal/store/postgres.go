@@ -76,23 +76,33 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err e
 	}, nil
 }
 
-// alone runs do as if nobody else used the database. SQLite has one writer at a time anyhow; PostgreSQL finds out afterwards
-// (https://www.postgresql.org/docs/current/transaction-iso.html, "Serializable") and wants to be asked again.
-func (d *database) alone(ctx context.Context, do func(*sql.Tx) error) error {
+// alone runs do as if it were the only user of the database. SQLite has one writer at a time;
+// PostgreSQL detects collisions afterwards and wants the transaction again
+// (https://www.postgresql.org/docs/current/transaction-iso.html, "Serializable").
+func (d *database) alone(ctx context.Context, do func(queries) error) error {
 	if !d.postgres {
-		return failure(inTx(ctx, d.write.db, nil, do))
+		return failure(d.inTx(ctx, d.write, nil, do))
 	}
+	ctx, end, err := d.write.patience.begin(ctx)
+	if err != nil {
+		return err
+	}
+	return failure(end(d.again(ctx, do)))
+}
+
+// again runs a transaction until it does not collide with another one.
+func (d *database) again(ctx context.Context, do func(queries) error) error {
 	const tries = 100
 	for try := range tries {
-		err := inTx(ctx, d.write.db, &sql.TxOptions{Isolation: sql.LevelSerializable}, do)
+		err := d.tx(ctx, d.write, &sql.TxOptions{Isolation: sql.LevelSerializable}, do)
 		if !collided(err) {
-			return failure(err)
+			return err
 		}
-		if err := pause(ctx, try); err != nil {
-			return failure(err)
+		if pause(ctx, try) != nil {
+			break
 		}
 	}
-	return unavailable("Too many people change the same thing at this moment; try again.", nil)
+	return unavailable("Too many changes to the same thing at this moment; try again.", nil)
 }
 
 func collided(err error) bool {

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,54 +18,70 @@ type queries struct{ run runner }
 type row interface{ Scan(dest ...any) error }
 
 // list reads all rows.
-func list[T any](ctx context.Context, q queries, scan func(row) (T, error), text string, args ...any) ([]T, error) {
-	rows, err := q.run.query(ctx, text, args...)
-	return collect(rows, err, scan)
+func list[T any](
+	ctx context.Context, q queries, scan func(row) (T, error), text string, args ...any,
+) ([]T, error) {
+	return collect(ctx, q, false, scan, text, args)
 }
 
 // change runs a statement that writes, and reads the rows that it returns.
-func change[T any](ctx context.Context, q queries, scan func(row) (T, error), text string, args ...any) ([]T, error) {
-	rows, err := q.run.change(ctx, text, args...)
-	return collect(rows, err, scan)
+func change[T any](
+	ctx context.Context, q queries, scan func(row) (T, error), text string, args ...any,
+) ([]T, error) {
+	return collect(ctx, q, true, scan, text, args)
 }
 
-func collect[T any](rows *sql.Rows, err error, scan func(row) (T, error)) ([]T, error) {
+func collect[T any](
+	ctx context.Context, q queries, write bool, scan func(row) (T, error), text string, args []any,
+) ([]T, error) {
+	ctx, end, err := q.run.begin(ctx, write)
 	if err != nil {
-		return nil, failure(err)
+		return nil, err
 	}
-	defer rows.Close()
+	run := q.run.query
+	if write {
+		run = q.run.change
+	}
+	rows, err := run(ctx, text, args...)
+	if err != nil {
+		return nil, failure(end(err))
+	}
+	all, err := scanAll(rows, scan)
+	return all, failure(end(errors.Join(err, rows.Close())))
+}
+
+func scanAll[T any](rows *sql.Rows, scan func(row) (T, error)) ([]T, error) {
 	var all []T
 	for rows.Next() {
 		one, err := scan(rows)
 		if err != nil {
-			return nil, failure(err)
+			return nil, err
 		}
 		all = append(all, one)
 	}
-	return all, failure(rows.Err())
+	return all, rows.Err()
 }
 
-// first reads one row, or says stage.ErrNotFound.
-func first[T any](ctx context.Context, q queries, scan func(row) (T, error), text string, args ...any) (T, error) {
-	var got T
-	rows, err := q.run.query(ctx, text, args...)
-	if err != nil {
-		return got, failure(err)
+// first reads one row, or answers stage.ErrNotFound. Its statement finds few rows.
+func first[T any](
+	ctx context.Context, q queries, scan func(row) (T, error), text string, args ...any,
+) (T, error) {
+	all, err := list(ctx, q, scan, text, args...)
+	if len(all) == 0 {
+		var none T
+		return none, failure(cmp.Or(err, sql.ErrNoRows))
 	}
-	defer rows.Close()
-	if !rows.Next() {
-		if err := rows.Err(); err != nil {
-			return got, failure(err)
-		}
-		return got, failure(sql.ErrNoRows)
-	}
-	got, err = scan(rows)
-	return got, failure(err)
+	return all[0], nil
 }
 
-// exec runs a statement and says how many rows it reached.
+// exec runs a statement and reports how many rows it changed.
 func (q queries) exec(ctx context.Context, text string, args ...any) (int, error) {
-	return affected(q.run.exec(ctx, text, args...))
+	ctx, end, err := q.run.begin(ctx, true)
+	if err != nil {
+		return 0, err
+	}
+	result, err := q.run.exec(ctx, text, args...)
+	return affected(result, end(err))
 }
 
 func affected(result sql.Result, err error) (int, error) {

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -86,10 +87,10 @@ func (q queries) ClosedStages(ctx context.Context) ([]stage.ARN, error) {
 func (q queries) ClearStage(ctx context.Context, arn stage.ARN, limit int) (more bool, err error) {
 	for _, text := range []string{
 		`DELETE FROM grants WHERE stage = $1 AND user_id IN
-			(SELECT user_id FROM grants WHERE stage = $1 LIMIT $2)`,
-		`DELETE FROM credentials WHERE id IN (SELECT id FROM credentials WHERE stage = $1 LIMIT $2)`,
+			(SELECT user_id FROM grants WHERE stage = $1 LIMIT %d)`,
+		`DELETE FROM credentials WHERE id IN (SELECT id FROM credentials WHERE stage = $1 LIMIT %d)`,
 	} {
-		n, err := q.exec(ctx, text, string(arn), int64(limit))
+		n, err := q.exec(ctx, fmt.Sprintf(text, limit), string(arn))
 		if err != nil {
 			return false, err
 		}

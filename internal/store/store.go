@@ -2,13 +2,13 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 )
@@ -21,13 +21,19 @@ type Store struct {
 
 var _ access.Store = (*Store)(nil)
 
-// Open opens the database, makes it if it is a file that is not there, and brings its tables up to date.
-// where is the path of an SQLite file or a URL postgres://….
+// Open opens the database, creates it if it is a file that does not exist, and migrates it. where is
+// the path of an SQLite file or a URL postgres://….
 func Open(ctx context.Context, where string, log *slog.Logger) (*Store, error) {
+	return open(ctx, where, log, func(string) {})
+}
+
+// open is Open with a function that learns the text of every statement.
+func open(ctx context.Context, where string, log *slog.Logger, seen func(string)) (*Store, error) {
 	db, err := openDatabase(ctx, where)
 	if err != nil {
 		return nil, err
 	}
+	db.seen = seen
 	if err := db.migrate(ctx, log); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
@@ -45,10 +51,10 @@ func isPostgres(where string) bool {
 	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
 }
 
-// Close ends all connections. What was written is on disk.
+// Close ends all connections.
 func (s *Store) Close() error { return s.db.close() }
 
-// Ping says whether the database answers.
+// Ping returns an error if the database does not answer.
 func (s *Store) Ping(ctx context.Context) error {
 	_, err := first(ctx, s.queries, scanNumber, "SELECT 1")
 	return err
@@ -56,7 +62,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Atomically implements access.Store.
 func (s *Store) Atomically(ctx context.Context, do func(tx access.Store) error) error {
-	return s.db.alone(ctx, func(tx *sql.Tx) error { return do(&transaction{queries{&inside{tx, s.db.postgres}}}) })
+	return s.db.alone(ctx, func(q queries) error { return do(&transaction{q}) })
 }
 
 // A transaction is the Store inside Atomically.
@@ -67,52 +73,71 @@ func (t *transaction) Atomically(_ context.Context, do func(tx access.Store) err
 	return do(t)
 }
 
-// A database is where the statements run. SQLite has one writer at a time: two connections write, so that what must be
-// durable waits for the disk and what may be lost by a power cut does not, and others read meanwhile (docs/decisions/0030).
-// On PostgreSQL all three are the same.
+// A database is where the statements run. SQLite has one writer at a time: of its two connections that
+// write, one waits for the disk at each commit, the other does not and may lose its last commits with
+// the power; reads go on meanwhile (docs/decisions/0030). On PostgreSQL all three are the same.
 type database struct {
 	read, write, quick *pool
 	postgres           bool
 	batches            *batcher // of quick, on SQLite
+	seen               func(text string)
 }
 
 func (d *database) close() error {
 	err := d.read.close()
 	if !d.postgres {
 		// The writers last: closing the last connection moves the write-ahead log into the file.
-		err = cmp.Or(err, d.batches.close(), d.write.close())
+		err = errors.Join(err, d.quick.close(), d.write.close())
 	}
 	return err
 }
 
 // A runner runs statements: the database, or a transaction in it.
 type runner interface {
+	// begin bounds how long a call may take. The caller passes its result through end.
+	begin(ctx context.Context, write bool) (bounded context.Context, end func(error) error, err error)
+
 	query(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 	exec(ctx context.Context, text string, args ...any) (sql.Result, error)
-	change(ctx context.Context, text string, args ...any) (*sql.Rows, error) // a write that returns rows
-	// together runs several statements as one, which need not be durable. The rows that they write decide races.
+	// change runs a write that returns rows.
+	change(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+	// together runs several statements as one, which need not be durable. The rows that they write
+	// decide races.
 	together(ctx context.Context, do func(queries) error) error
 	// await runs a statement that waits for a lock. SQLite has one writer at a time, and nothing to
 	// wait for.
 	await(ctx context.Context, text string, args ...any) error
-	// inTurn runs a write that counts before it inserts, and need not be durable, after its like of the same turn.
+	// inTurn runs a write that counts before it inserts, and need not be durable, after others of the
+	// same turn.
 	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)
 }
 
+func (d *database) begin(
+	ctx context.Context, write bool,
+) (context.Context, func(error) error, error) {
+	if write {
+		return d.write.patience.begin(ctx)
+	}
+	return d.read.patience.begin(ctx)
+}
+
 func (d *database) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	d.seen(text)
 	return d.read.query(ctx, text, args...)
 }
 
 func (d *database) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	d.seen(text)
 	return d.write.exec(ctx, text, args...)
 }
 
 func (d *database) change(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	d.seen(text)
 	return d.write.query(ctx, text, args...)
 }
 
 func (d *database) together(ctx context.Context, do func(queries) error) error {
-	return inTx(ctx, d.quick.db, nil, func(tx *sql.Tx) error { return do(queries{&inside{tx, d.postgres}}) })
+	return d.inTx(ctx, d.quick, nil, do)
 }
 
 func (d *database) await(ctx context.Context, text string, args ...any) error {
@@ -122,7 +147,8 @@ func (d *database) await(ctx context.Context, text string, args ...any) error {
 	return queries{d}.do(ctx, text, args...)
 }
 
-// A turn is a statement that locks a row: on PostgreSQL two writers would both count before either has inserted.
+// A turn is a statement that locks a row: on PostgreSQL two writers would both count before either
+// has inserted.
 type turn struct {
 	lock string
 	args []any
@@ -130,8 +156,8 @@ type turn struct {
 
 func (d *database) inTurn(ctx context.Context, t turn, text string, args ...any) (n int, err error) {
 	if !d.postgres {
-		// One writer at a time anyhow.
-		return d.batches.run(ctx, text, args)
+		d.seen(text)
+		return d.inBatch(ctx, text, args)
 	}
 	err = d.together(ctx, func(q queries) error {
 		if err := q.do(ctx, t.lock, t.args...); err != nil {
@@ -143,28 +169,68 @@ func (d *database) inTurn(ctx context.Context, t turn, text string, args ...any)
 	return n, err
 }
 
+func (d *database) inBatch(ctx context.Context, text string, args []any) (int, error) {
+	ctx, end, err := d.quick.patience.begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := d.batches.run(ctx, text, args)
+	return n, end(err)
+}
+
+// inTx runs do in a transaction.
+func (d *database) inTx(
+	ctx context.Context, on *pool, options *sql.TxOptions, do func(queries) error,
+) error {
+	ctx, end, err := on.patience.begin(ctx)
+	if err != nil {
+		return err
+	}
+	return end(d.tx(ctx, on, options, do))
+}
+
+// tx is inTx for a call that is bounded.
+func (d *database) tx(
+	ctx context.Context, on *pool, options *sql.TxOptions, do func(queries) error,
+) error {
+	deadline, _ := ctx.Deadline()
+	return inTx(ctx, on.db, options, func(tx *sql.Tx) error {
+		return do(queries{&inside{tx, deadline, d}})
+	})
+}
+
 // inside runs statements in a transaction.
 type inside struct {
 	tx       *sql.Tx
-	postgres bool
+	deadline time.Time // of the transaction
+	db       *database
+}
+
+func (i *inside) begin(
+	ctx context.Context, _ bool,
+) (context.Context, func(error) error, error) {
+	bounded, cancel := context.WithDeadline(ctx, i.deadline)
+	return bounded, func(err error) error { cancel(); return err }, nil
 }
 
 func (i *inside) await(ctx context.Context, text string, args ...any) error {
-	if !i.postgres {
+	if !i.db.postgres {
 		return nil
 	}
 	return queries{i}.do(ctx, text, args...)
 }
 
-func (i *inside) inTurn(ctx context.Context, t turn, text string, args ...any) (int, error) {
+func (i *inside) inTurn(ctx context.Context, _ turn, text string, args ...any) (int, error) {
 	return queries{i}.exec(ctx, text, args...)
 }
 
 func (i *inside) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	i.db.seen(text)
 	return i.tx.QueryContext(ctx, text, args...)
 }
 
 func (i *inside) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	i.db.seen(text)
 	return i.tx.ExecContext(ctx, text, args...)
 }
 
@@ -174,13 +240,15 @@ func (i *inside) change(ctx context.Context, text string, args ...any) (*sql.Row
 
 func (i *inside) together(_ context.Context, do func(queries) error) error { return do(queries{i}) }
 
-func inTx(ctx context.Context, db *sql.DB, options *sql.TxOptions, do func(*sql.Tx) error) error {
+func inTx(
+	ctx context.Context, db *sql.DB, options *sql.TxOptions, do func(*sql.Tx) error,
+) error {
 	tx, err := db.BeginTx(ctx, options)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	if err := do(tx); err != nil {
-		// What went wrong is told; the rollback of a broken connection adds nothing.
+		// The error of a rollback on a broken connection adds nothing to the first one.
 		_ = tx.Rollback()
 		return err
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -93,7 +94,7 @@ func (q queries) RevokeIssuances(
 		text += revocable(match).where(&args)
 	} else {
 		text += " WHERE id IN (SELECT id FROM issuances" + revocable(match).where(&args) +
-			" LIMIT " + args.place(int64(match.Limit)) + ")"
+			" LIMIT " + strconv.Itoa(match.Limit) + ")"
 	}
 	return change(ctx, q, scanIssuance, text+" RETURNING "+issuanceColumns, args...)
 }

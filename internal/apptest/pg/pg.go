@@ -44,24 +44,34 @@ func (s *Server) Database(t testing.TB) string {
 	if testing.Short() {
 		t.Skip("make quick leaves PostgreSQL out")
 	}
+	where, drop, err := s.Create(context.Background())
+	if err != nil {
+		t.Fatalf("a PostgreSQL database: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := drop(); err != nil {
+			t.Errorf("drop the database: %v", err)
+		}
+	})
+	return where
+}
+
+// Create makes an empty database for what is no test.
+func (s *Server) Create(ctx context.Context) (url string, drop func() error, err error) {
 	s.once.Do(func() { s.err = s.start() })
 	if s.err != nil {
-		t.Fatalf("PostgreSQL does not start: %v", s.err)
+		return "", nil, s.err
 	}
 	s.mu.Lock()
 	s.databases++
 	name := fmt.Sprintf("test%d", s.databases)
 	s.mu.Unlock()
-	s.exec(t, "CREATE DATABASE "+name)
-	t.Cleanup(func() { s.exec(t, "DROP DATABASE "+name+" WITH (FORCE)") })
-	return s.url(name)
-}
-
-func (s *Server) exec(t testing.TB, text string) {
-	t.Helper()
-	if err := s.run(context.Background(), text); err != nil {
-		t.Fatalf("%s: %v", text, err)
+	if err := s.run(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", nil, err
 	}
+	return s.url(name), func() error {
+		return s.run(context.WithoutCancel(ctx), "DROP DATABASE "+name+" WITH (FORCE)")
+	}, nil
 }
 
 func (s *Server) run(ctx context.Context, text string) error {

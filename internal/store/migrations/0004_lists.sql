@@ -18,6 +18,7 @@ CREATE INDEX issuances_stage ON issuances (stage, issued_at, id);
 CREATE INDEX issuances_time ON issuances (issued_at, id);
 CREATE INDEX issuances_revoked_time ON issuances (issued_at, id) WHERE revoked_at IS NOT NULL;
 
+CREATE INDEX credentials_kind ON credentials (kind, created_at, id);
 CREATE INDEX attempts_at ON attempts (at);
 -- Of addresses that are nobody's, which are forgotten sooner.
 CREATE INDEX attempts_strangers ON attempts (at) WHERE user_id IS NULL;

@@ -20,7 +20,7 @@ CREATE TABLE identities (
   seen_at BIGINT NOT NULL,
   PRIMARY KEY (issuer, subject)
 );
-CREATE INDEX identities_user ON identities (user_id);
+CREATE INDEX identities_user ON identities (user_id, issuer, subject);
 
 CREATE TABLE rules (
   id           TEXT PRIMARY KEY,

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// callLimit is how long a statement or a transaction may take, its wait for a connection included.
+	callLimit = 5 * time.Second
+	// stallRest is how long a database that did not answer in time is left alone.
+	stallRest = time.Second
+)
+
+var errStalled = errors.New("the database has not answered for a while")
+
+// A patience bounds how long callers wait for the database. Once a call took too long, the others
+// fail at once, so that a request with several of them takes no multiple of the limit: after a rest,
+// one call at a time tries again, until one is answered.
+type patience struct {
+	mu      sync.Mutex
+	stalled bool
+	resting bool // while stalled: no call tries
+	trying  bool // while stalled: one call tries
+}
+
+// begin bounds a call. The caller passes its result through end.
+func (p *patience) begin(ctx context.Context) (bounded context.Context, end func(error) error, err error) {
+	tries, err := p.enter()
+	if err != nil {
+		return nil, nil, unavailable("The database does not answer; try again in a moment.", err)
+	}
+	bounded, cancel := context.WithTimeout(ctx, callLimit)
+	return bounded, func(err error) error {
+		late := errors.Is(err, context.DeadlineExceeded)
+		gaveUp := err != nil && ctx.Err() != nil // the caller, which says nothing about the database
+		cancel()
+		p.leave(tries, late, gaveUp)
+		return err
+	}, nil
+}
+
+func (p *patience) enter() (tries bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.stalled {
+		return false, nil
+	}
+	if p.resting || p.trying {
+		return false, errStalled
+	}
+	p.trying = true
+	return true, nil
+}
+
+func (p *patience) leave(tried, late, gaveUp bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if tried {
+		p.trying = false
+	}
+	if gaveUp {
+		return
+	}
+	p.stalled = late
+	if late && !p.resting {
+		p.resting = true
+		time.AfterFunc(stallRest, p.wake)
+	}
+}
+
+func (p *patience) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.resting = false
+}
