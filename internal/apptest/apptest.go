@@ -203,6 +203,23 @@ func (c *Client) Send(method, path, contentType string, body io.Reader) (int, ht
 	return answer.StatusCode, answer.Header, text
 }
 
+// Status sends a body and returns the status alone: an event stream has no end to read to.
+func (c *Client) Status(method, path, contentType, body string) (int, error) {
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("Content-Type", contentType)
+	if c.Key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	answer, err := c.HTTP.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	return answer.StatusCode, answer.Body.Close()
+}
+
 // Must sends a request that has to be answered with that status, and reads the answer into out (nil: not at all).
 func (c *Client) Must(status int, method, path string, body, out any) {
 	c.t.Helper()

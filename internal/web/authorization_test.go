@@ -1,0 +1,474 @@
+package web_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/store"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+//go:generate go test -run TestAuthorization -update .
+
+// TestAuthorization sends a request to every route with every kind of credential, for own and for foreign objects, and
+// compares the statuses with the table in testdata/authorization.txt. A route without requests in objects below fails.
+func TestAuthorization(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	patterns, err := web.Patterns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, extra := range []string{"POST /whip", "POST /whep/{participant}"} { // outside the router, in front of it
+		patterns = append(patterns, extra)
+	}
+	var table strings.Builder
+	lines := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprint(lines, "route\tobject")
+	for _, column := range columns {
+		fmt.Fprint(lines, "\t", column.name)
+	}
+	fmt.Fprintln(lines)
+	for _, pattern := range patterns {
+		method, path, _ := strings.Cut(pattern, " ")
+		targets, known := objects[pattern]
+		if !known && !strings.Contains(strings.TrimSuffix(path, "{$}"), "{") && method == http.MethodGet {
+			targets, known = []target{{request: at(path, nil)}}, true // a page, or a list without an object
+		}
+		if !known {
+			t.Errorf("%s has no row: say in objects what it is about", pattern)
+			continue
+		}
+		for _, target := range targets {
+			fmt.Fprintf(lines, "%s\t%s", pattern, target.name)
+			for _, column := range columns {
+				fmt.Fprintf(lines, "\t%d", w.try(column, method, target))
+			}
+			fmt.Fprintln(lines)
+		}
+	}
+	lines.Flush()
+	compare(t, "testdata/authorization.txt", header+table.String())
+}
+
+const header = `# The status of every route with every kind of credential, for own and for foreign objects.
+# Written by TestAuthorization; after a change that is meant: go generate ./internal/web
+#
+# none: no credential. operator, moderator, broadcaster: a login of that role, the broadcaster with publish and
+# subscribe on the stage main; viewer: a login with subscribe there; stranger: a login without access to any stage.
+# key, opkey: the access key of a broadcaster, of an operator. apikey: an API key with all scopes. viewkey: a viewing
+# key. token: a participant token for main; viewtoken: one for watching; keytoken: one that a viewing key requested.
+#
+# own: the caller's object, on the stage main. foreign: that of another broadcaster, on a stage to which the caller has
+# no access.
+`
+
+func compare(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Split(string(text), "\n")
+	for i, line := range strings.Split(got, "\n") {
+		if i >= len(want) || line != want[i] {
+			t.Errorf("line %d of %s:\ngot  %s\nwant %s", i+1, file, line, append(want, make([]string, i+1)...)[i])
+		}
+	}
+	if lines := strings.Count(got, "\n") + 1; lines < len(want) {
+		t.Errorf("%s has %d lines more than there are", file, len(want)-lines)
+	}
+}
+
+// TestEveryKindOfCredentialHasAColumn reads the kinds from the source.
+func TestEveryKindOfCredentialHasAColumn(t *testing.T) {
+	t.Parallel()
+	file, err := parser.ParseFile(token.NewFileSet(), "../access/principal.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Names) != 1 || !strings.HasPrefix(spec.Names[0].Name, "Kind") {
+			return true
+		}
+		found++
+		kind := access.Kind(strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`))
+		tested := slices.ContainsFunc(columns, func(c column) bool { return c.kind == kind })
+		if !tested && kind != access.KindCommandLine {
+			t.Errorf("no column of the authorization table has a credential of the kind %q", kind)
+		}
+		return true
+	})
+	if found < 5 {
+		t.Errorf("%d kinds were found: they are not read as they should be", found)
+	}
+}
+
+// A column is a kind of credential, and how its caller comes by it.
+type column struct {
+	name string
+	kind access.Kind // "": none
+	role access.Role
+	can  []string // capabilities on the stage main
+	give func(w *world, owner *apptest.Client) (bearer string)
+}
+
+var columns = []column{
+	{name: "none"},
+	{name: "operator", kind: access.KindLogin, role: access.Operator},
+	{name: "moderator", kind: access.KindLogin, role: access.Moderator, can: both},
+	{name: "broadcaster", kind: access.KindLogin, can: both},
+	{name: "viewer", kind: access.KindLogin, can: both[1:]},
+	{name: "stranger", kind: access.KindLogin},
+	{name: "key", kind: access.KindAccessKey, can: both, give: accessKey},
+	{name: "opkey", kind: access.KindAccessKey, role: access.Operator, give: accessKey},
+	{name: "apikey", kind: access.KindAPIKey, role: access.Operator, give: apiKey},
+	{name: "viewkey", kind: access.KindViewKey, can: both, give: viewKey},
+	{name: "token", kind: access.KindToken, can: both, give: func(w *world, o *apptest.Client) string { return o.Token("").Token }},
+	{name: "viewtoken", kind: access.KindToken, can: both, give: func(w *world, o *apptest.Client) string { return o.Token("view").Token }},
+	{name: "keytoken", kind: access.KindToken, can: both, give: func(w *world, o *apptest.Client) string {
+		source := w.Browser()
+		source.Key = viewKey(w, o)
+		var made web.ViewToken
+		source.Must(http.StatusCreated, "POST", "/api/views/token", nil, &made)
+		return made.Token.Token
+	}},
+}
+
+var both = []string{"publish", "subscribe"}
+
+func accessKey(w *world, owner *apptest.Client) string {
+	var made web.NewAccessKey
+	owner.Must(http.StatusCreated, "POST", "/api/keys", web.NewKey{Name: "table"}, &made)
+	return made.Key
+}
+
+func viewKey(w *world, owner *apptest.Client) string {
+	var made web.CreatedView
+	owner.Must(http.StatusCreated, "POST", "/api/views", web.NewView{Stage: w.main, View: "grid"}, &made)
+	address, err := url.Parse(made.URL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return address.Fragment
+}
+
+// apiKey makes one in the database, as the command line does.
+func apiKey(w *world, _ *apptest.Client) string {
+	db, err := store.Open(w.t.Context(), filepath.Join(w.Data, "stagedoor.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer db.Close()
+	control := &access.Control{Store: db, Now: time.Now}
+	_, secret, err := control.CreateAPIKey(w.t.Context(), access.CommandLine(), "table", nil, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return secret.Reveal()
+}
+
+// A caller has a credential. The owner is the login of the same user.
+type caller struct {
+	*apptest.Client
+	owner *apptest.Client
+	id    access.UserID
+}
+
+// A world is a server with two stages, an operator, and a broadcaster bea to whom foreign objects belong.
+type world struct {
+	*apptest.App
+	t          *testing.T
+	olga       *apptest.Client
+	bea        caller
+	main, side stage.ARN // callers have access to main alone
+	callers    map[string]caller
+	message    string // in the chat of main, from bea
+	users      int
+}
+
+func newWorld(t *testing.T) *world {
+	app := apptest.Start(t, "--token-limit", "-1")
+	w := &world{App: app, t: t, olga: app.Operator(), callers: map[string]caller{}}
+	w.main = stage.ARN(w.olga.MainStage())
+	var side web.Stage
+	w.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
+	w.side = side.ARN
+	w.bea = w.newUser("bea", "", both)
+	w.grant(w.bea.id, w.side, both)
+	return w
+}
+
+func (w *world) grant(id access.UserID, arn stage.ARN, can []string) {
+	w.olga.Must(http.StatusNoContent, "PUT", "/api/users/"+string(id)+"/grants/"+url.PathEscape(string(arn)), web.GrantRequest{Capabilities: can}, nil)
+}
+
+func (w *world) newUser(name string, role access.Role, can []string) caller {
+	w.users++
+	var invited web.Invited
+	w.olga.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: fmt.Sprint(name, " ", w.users), Role: role}, &invited)
+	if len(can) > 0 {
+		w.grant(invited.ID, w.main, can)
+	}
+	login := w.Browser()
+	login.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: codeOf(w.t, invited.Invite), Password: apptest.Password}, nil)
+	return caller{Client: login, owner: login, id: invited.ID}
+}
+
+func codeOf(t *testing.T, link string) string {
+	address, err := url.Parse(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address.Query().Get("code")
+}
+
+func (w *world) caller(c column) caller {
+	if known, ok := w.callers[c.name]; ok {
+		return known
+	}
+	made := w.newUser(c.name, c.role, c.can)
+	switch {
+	case c.kind == "":
+		made.Client = w.Browser()
+	case c.give != nil:
+		made.Client = w.Browser()
+		made.Client.Key = c.give(w, made.owner)
+	}
+	w.callers[c.name] = made
+	return made
+}
+
+// try sends one request. A caller whose credential it may have ended is made anew for the next.
+func (w *world) try(c column, method string, target target) int {
+	who := w.caller(c)
+	path, body := target.request(w, who)
+	status := who.status(w.t, method, path, body)
+	if status < 300 && target.ends {
+		delete(w.callers, c.name)
+	}
+	if status < 300 && target.name == "another's" {
+		w.message = ""
+	}
+	return status
+}
+
+// status sends a request and leaves the answer: an event stream has no end.
+func (c caller) status(t *testing.T, method, path string, body any) int {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, payload := "application/json", string(text)
+	if raw, ok := body.(string); ok {
+		kind, payload = "application/sdp", raw
+	}
+	status, err := c.Status(method, path, kind, payload)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return status
+}
+
+// A target is an object of a route, and the request about it.
+type target struct {
+	name    string
+	request func(w *world, who caller) (path string, body any)
+	ends    bool // success ends the caller's credential
+}
+
+// at is a request whose path is the same for all callers.
+func at(path string, body any) func(*world, caller) (string, any) {
+	return func(*world, caller) (string, any) { return strings.ReplaceAll(path, "{$}", ""), body }
+}
+
+// own and foreign are the same request about the caller's object and about bea's, on main and on side.
+func ownAndForeign(request func(w *world, of caller, arn string) (string, any)) []target {
+	return []target{
+		{name: "own", request: func(w *world, who caller) (string, any) {
+			return request(w, who, url.PathEscape(string(w.main)))
+		}},
+		{name: "foreign", request: func(w *world, _ caller) (string, any) {
+			return request(w, w.bea, url.PathEscape(string(w.side)))
+		}},
+	}
+}
+
+func one(path string, body any) []target { return []target{{request: at(path, body)}} }
+
+func ending(path string, body any) []target { return []target{{request: at(path, body), ends: true}} }
+
+// made is the member of what the owner made, or an ID of nothing where the owner may not make any.
+func made(of caller, member, path string, body any) string {
+	_, _, text := of.owner.Do("POST", path, body)
+	var out map[string]any
+	if json.Unmarshal(text, &out) == nil {
+		if id, ok := out[member].(string); ok {
+			return id
+		}
+	}
+	return "nothing"
+}
+
+func arnOf(escaped string) string {
+	arn, _ := url.PathUnescape(escaped)
+	return arn
+}
+
+func tokenID(w *world, of caller, arn string) string {
+	return made(of, "participantId", "/api/tokens", map[string]any{"stage": arnOf(arn)})
+}
+
+// objects says of each route with a body or a parameter what it is about.
+var objects = map[string][]target{
+	"POST /api/setup":       one("/api/setup", web.SetUp{Code: "used up", Name: "eve", Password: apptest.Password}),
+	"POST /api/login":       one("/api/login", web.Credentials{Name: "olga", Password: apptest.Password}),
+	"DELETE /api/login":     ending("/api/login", nil),
+	"DELETE /api/logins":    ending("/api/logins", nil),
+	"POST /api/password":    ending("/api/password", web.PasswordChange{Current: apptest.Password, New: "another good one"}),
+	"POST /api/invite/name": one("/api/invite/name", web.InviteCode{Code: "used up"}),
+	"POST /api/invite":      one("/api/invite", web.AcceptInvite{Code: "used up", Password: apptest.Password}),
+
+	"POST /api/keys": one("/api/keys", web.NewKey{Name: "kiosk"}),
+	"DELETE /api/keys/{id}": ownAndForeign(func(w *world, of caller, _ string) (string, any) {
+		return "/api/keys/" + made(of, "id", "/api/keys", web.NewKey{Name: "kiosk"}), nil
+	}),
+
+	"POST /api/tokens": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/tokens", map[string]any{"stage": arnOf(arn)}
+	}),
+	"GET /api/tokens/{participant}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/tokens/" + tokenID(w, of, arn), nil
+	}),
+	"DELETE /api/tokens/{participant}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/tokens/" + tokenID(w, of, arn), nil
+	}),
+
+	"PUT /api/docks/{dock}":    one("/api/docks/0123456789abcdef", web.DockState{}),
+	"DELETE /api/docks/{dock}": one("/api/docks/0123456789abcdef", nil),
+
+	"POST /api/users": {{request: func(w *world, _ caller) (string, any) {
+		w.users++
+		return "/api/users", web.NewUser{Name: fmt.Sprint("invited ", w.users)}
+	}}},
+	"DELETE /api/users/{id}":        ofUser("", nil),
+	"POST /api/users/{id}/invite":   ofUser("/invite", nil),
+	"DELETE /api/users/{id}/logins": ofUser("/logins", nil),
+	"PUT /api/users/{id}/grants/{arn}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/users/" + string(of.id) + "/grants/" + arn, web.GrantRequest{Capabilities: both}
+	}),
+	"DELETE /api/users/{id}/grants/{arn}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		guest := w.invite()
+		w.grant(guest, stage.ARN(arnOf(arn)), both)
+		return "/api/users/" + string(guest) + "/grants/" + arn, nil
+	}),
+
+	"POST /api/stages": {{request: func(w *world, _ caller) (string, any) {
+		w.users++
+		return "/api/stages", web.NewStage{Name: fmt.Sprint("stage ", w.users)}
+	}}},
+	"PATCH /api/stages/{arn}": ownAndForeign(func(w *world, _ caller, arn string) (string, any) {
+		return "/api/stages/" + arn, web.StageChange{}
+	}),
+	"DELETE /api/stages/{arn}": {{name: "foreign", request: func(w *world, _ caller) (string, any) {
+		w.users++
+		var made web.Stage
+		w.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: fmt.Sprint("stage ", w.users)}, &made)
+		return "/api/stages/" + url.PathEscape(string(made.ARN)), nil
+	}}},
+	"GET /api/stages/{arn}/sessions": onStage("/sessions", nil),
+	"DELETE /api/stages/{arn}/participants/{participant}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/stages/" + arn + "/participants/" + tokenID(w, w.bea, arn), web.Removal{}
+	}),
+
+	"POST /api/views": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/views", web.NewView{Stage: stage.ARN(arnOf(arn)), View: "grid"}
+	}),
+	"DELETE /api/views/{id}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/views/" + made(of, "id", "/api/views", web.NewView{Stage: stage.ARN(arnOf(arn)), View: "grid"}), nil
+	}),
+	"POST /api/views/token": one("/api/views/token", nil),
+
+	"GET /api/stages/{arn}/events": onStage("/events", nil),
+	"POST /api/stages/{arn}/chat":  onStage("/chat", web.NewMessage{Text: "hello"}),
+	"DELETE /api/stages/{arn}/chat/{message}": {
+		{name: "own", request: func(w *world, who caller) (string, any) {
+			chat := "/api/stages/" + url.PathEscape(string(w.main)) + "/chat"
+			return chat + "/" + made(who, "id", chat, web.NewMessage{Text: "mine"}), nil
+		}},
+		{name: "another's", request: func(w *world, _ caller) (string, any) {
+			chat := "/api/stages/" + url.PathEscape(string(w.main)) + "/chat"
+			return chat + "/" + w.anothers(chat), nil
+		}},
+		{name: "foreign", request: func(w *world, _ caller) (string, any) {
+			return "/api/stages/" + url.PathEscape(string(w.side)) + "/chat/nothing", nil
+		}},
+	},
+	"PUT /api/stages/{arn}/chat/muted/{user}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/stages/" + arn + "/chat/muted/" + string(w.invite()), nil
+	}),
+	"DELETE /api/stages/{arn}/chat/muted/{user}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/stages/" + arn + "/chat/muted/" + string(w.bea.id), nil
+	}),
+
+	"POST /api/aws/events":     one("/api/aws/events", map[string]string{}),
+	"GET /static/{path...}":    one("/static/style.css", nil),
+	"POST /whip":               one("/whip", "v=0"),
+	"POST /whep/{participant}": one("/whep/nothing", "v=0"),
+}
+
+func ofUser(rest string, body any) []target {
+	return []target{
+		{name: "own", ends: true, request: func(_ *world, who caller) (string, any) {
+			return "/api/users/" + string(who.id) + rest, body
+		}},
+		{name: "foreign", request: func(w *world, _ caller) (string, any) {
+			return "/api/users/" + string(w.invite()) + rest, body
+		}},
+	}
+}
+
+func onStage(rest string, body any) []target {
+	return ownAndForeign(func(_ *world, _ caller, arn string) (string, any) { return "/api/stages/" + arn + rest, body })
+}
+
+// invite makes a user who has not signed in yet.
+func (w *world) invite() access.UserID {
+	w.users++
+	var invited web.Invited
+	w.olga.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: fmt.Sprint("guest ", w.users)}, &invited)
+	return invited.ID
+}
+
+// anothers is a message of another user in the chat of main.
+func (w *world) anothers(chat string) string {
+	if w.message == "" {
+		w.message = made(w.newUser("writer", "", both), "id", chat, web.NewMessage{Text: "another's"})
+	}
+	return w.message
+}
