@@ -68,19 +68,6 @@ type Issuance struct {
 	Address      string
 }
 
-// Limits are what a stage bears, shown to the broadcaster and checked by the dock.
-type Limits struct {
-	MaxHeight           int     // pixels
-	AdvisedBitrate      int     // bit/s
-	MaxBitrate          int     // bit/s
-	MaxKeyframeInterval float64 // seconds
-}
-
-// DefaultLimits are those of IVS (reference: IVS real-time streaming, "Service Quotas" and "Publishing with OBS").
-func DefaultLimits() Limits {
-	return Limits{MaxHeight: 720, AdvisedBitrate: 2_500_000, MaxBitrate: 8_500_000, MaxKeyframeInterval: 2}
-}
-
 // Control is the rules. Its methods are safe for concurrent use; their errors are *stage.Error with a sentence for the person,
 // or wrap what the Store or the Issuer said.
 type Control struct {

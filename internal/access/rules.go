@@ -292,7 +292,7 @@ func (c *Control) ownStage(ctx context.Context, tx Store, r Rule, account Accoun
 		return "", err
 	}
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
-	record := StageRecord{Stage: made, Key: nameKey(name), Limits: DefaultLimits(), CreatedAt: c.Now()}
+	record := StageRecord{Stage: made, Key: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.Now()}
 	if err := tx.PutStage(ctx, record); err != nil {
 		return "", err
 	}

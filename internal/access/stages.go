@@ -18,7 +18,7 @@ const everything = stage.Publish | stage.Subscribe
 // A StageAccess is a stage as a person may enter it.
 type StageAccess struct {
 	Stage        stage.Stage
-	Limits       Limits
+	Limits       stage.Limits
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration
 	EndpointsAt  time.Time // when AWS was asked for the endpoints
@@ -170,7 +170,7 @@ func (c *Control) addLocalStage(ctx context.Context, by Principal, name string) 
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
 	err = c.Store.Atomically(ctx, func(tx Store) error {
 		record := StageRecord{
-			Stage: made, Key: nameKey(name), SortKey: nameKey(name), Limits: DefaultLimits(), CreatedAt: c.Now(),
+			Stage: made, Key: nameKey(name), SortKey: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.Now(),
 		}
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
@@ -206,7 +206,7 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 			return err
 		}
 		record := StageRecord{
-			Stage: s, SortKey: nameKey(s.Name), Limits: DefaultLimits(), CreatedAt: now, EndpointsAt: now,
+			Stage: s, SortKey: nameKey(s.Name), Limits: stage.DefaultLimits(), CreatedAt: now, EndpointsAt: now,
 		}
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
@@ -237,7 +237,7 @@ func (c *Control) KeepEndpoints(ctx context.Context, arn stage.ARN, endpoints st
 }
 
 // UpdateStage names a stage anew and sets its limits; an empty name and nil limits stay as they are.
-func (c *Control) UpdateStage(ctx context.Context, by Principal, arn stage.ARN, name string, limits *Limits) error {
+func (c *Control) UpdateStage(ctx context.Context, by Principal, arn stage.ARN, name string, limits *stage.Limits) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (c *Control) UpdateStage(ctx context.Context, by Principal, arn stage.ARN, 
 		}
 		if limits != nil {
 			record.Limits = *limits
-			if err := limits.check(); err != nil {
+			if err := limits.Check(); err != nil {
 				return err
 			}
 		}
@@ -284,21 +284,6 @@ func rename(record *StageRecord, name string) error {
 	record.Name, record.SortKey = clean, nameKey(clean)
 	if record.ARN.Local() {
 		record.Key = nameKey(clean)
-	}
-	return nil
-}
-
-// check keeps limits within what makes sense; IVS's own are far inside.
-func (l Limits) check() error {
-	switch {
-	case l.MaxHeight < 16 || l.MaxHeight > 8640:
-		return stage.Errorf(stage.ErrInvalid, "The greatest height is 16 to 8640 pixels.")
-	case l.MaxBitrate < 10_000 || l.MaxBitrate > 1_000_000_000:
-		return stage.Errorf(stage.ErrInvalid, "The greatest bit rate is 10000 to 1000000000 bit/s.")
-	case l.AdvisedBitrate < 10_000 || l.AdvisedBitrate > l.MaxBitrate:
-		return stage.Errorf(stage.ErrInvalid, "The advised bit rate is 10000 bit/s up to the greatest one.")
-	case !(l.MaxKeyframeInterval >= 0.1 && l.MaxKeyframeInterval <= 60):
-		return stage.Errorf(stage.ErrInvalid, "The greatest keyframe interval is 0.1 to 60 seconds.")
 	}
 	return nil
 }

@@ -169,7 +169,7 @@ type StageRecord struct {
 	stage.Stage
 	Key         string // the name of a local stage for comparison; empty for stages of AWS, whose names may repeat
 	SortKey     string // the name as lists compare it
-	Limits      Limits
+	Limits      stage.Limits
 	CreatedAt   time.Time
 	EndpointsAt time.Time // when AWS was asked for the endpoints
 }

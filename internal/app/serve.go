@@ -80,10 +80,10 @@ type server struct {
 	guard   *httpkit.Guard // against wrong tokens, for everything that takes one
 	whip    *whip.Handler
 	signal  *signal.Server
-	limits  atomic.Pointer[map[stage.ARN]access.Limits] // of all stages, as of the last sweep
-	aws     *aws                                        // nil where no region of AWS is served
-	swept   uint64                                      // the stages as of the last sweep
-	stages  stage.Moderator                             // who is on the stages here
+	limits  atomic.Pointer[map[stage.ARN]stage.Limits] // of all stages, as of the last sweep
+	aws     *aws                                       // nil where no region of AWS is served
+	swept   uint64                                     // the stages as of the last sweep
+	stages  stage.Moderator                            // who is on the stages here
 	feed    *feed.Feed
 	docks   *feed.Docks
 	web     *web.Server

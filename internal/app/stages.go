@@ -156,7 +156,7 @@ func (cmd *StagesSetCommand) Run(ctx context.Context, p *process) error {
 			return err
 		}
 		was := found.Limits
-		limits := access.Limits{
+		limits := stage.Limits{
 			MaxHeight:           cmp.Or(cmd.MaxHeight, was.MaxHeight),
 			MaxBitrate:          cmp.Or(cmd.MaxBitrate*1000, was.MaxBitrate),
 			AdvisedBitrate:      cmp.Or(cmd.AdvisedBitrate*1000, was.AdvisedBitrate),

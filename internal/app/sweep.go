@@ -20,7 +20,7 @@ func (s *server) sweep(ctx context.Context) error {
 		return err
 	}
 	s.noticeStages(stages)
-	limits := map[stage.ARN]access.Limits{}
+	limits := map[stage.ARN]stage.Limits{}
 	for _, record := range stages {
 		limits[record.ARN] = record.Limits
 	}
@@ -57,16 +57,13 @@ func (s *server) settle(ctx context.Context) error {
 
 // limitsFor serves the media plane, which asks often and must not wait for the database.
 func (s *server) limitsFor(arn stage.ARN) sfu.Limits {
-	limits := access.DefaultLimits()
+	limits := stage.DefaultLimits()
 	if known := s.limits.Load(); known != nil {
 		if set, ok := (*known)[arn]; ok {
 			limits = set
 		}
 	}
-	return sfu.Limits{
-		MaxHeight: limits.MaxHeight, AdvisedBitrate: limits.AdvisedBitrate, MaxBitrate: limits.MaxBitrate,
-		MaxKeyframeInterval: limits.MaxKeyframeInterval, NoBFrames: true, Enforce: s.settings.EnforceLimits,
-	}
+	return sfu.Limits{Limits: limits, NoBFrames: true, Enforce: s.settings.EnforceLimits}
 }
 
 // sweepStage disconnects the participants who may not stay.

@@ -250,7 +250,9 @@ func TestWhatTheStageDoesNotBearEndsWithACure(t *testing.T) {
 		"B-frames": {rtcpeer.ClipOptions{BFrames: 2}, nil, "b_frame_present", "B-frames"},
 		"1080p":    {rtcpeer.ClipOptions{Width: 1920, Height: 1080, FPS: 10}, nil, "resolution_exceeded", "1280×720"},
 		"too much": {rtcpeer.ClipOptions{}, func(cfg *sfu.Config) {
-			cfg.LimitsFor = func(stage.ARN) sfu.Limits { return sfu.Limits{MaxBitrate: 100_000, Enforce: true} }
+			cfg.LimitsFor = func(stage.ARN) sfu.Limits {
+				return sfu.Limits{Limits: stage.Limits{MaxBitrate: 100_000}, Enforce: true}
+			}
 		}, "bitrate_exceeded", "2,500 Kbps"},
 		"too long": {rtcpeer.ClipOptions{}, func(cfg *sfu.Config) { cfg.MaxDuration = 2 * time.Second }, "stream_duration_exceeded", "24 hours"},
 	} {

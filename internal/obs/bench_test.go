@@ -45,7 +45,7 @@ func BenchmarkSetUp(b *testing.B) {
 // BenchmarkGoLive is from "go live" until StartStream is sent; nobody answers the call that OBS makes then.
 func BenchmarkGoLive(b *testing.B) {
 	benches(b, func(b *testing.B, c *obs.Client) {
-		refused := obs.Target{Limits: obs.DefaultLimits(), Issue: func(context.Context) (obs.Pass, error) {
+		refused := obs.Target{Limits: stage.DefaultLimits(), Issue: func(context.Context) (obs.Pass, error) {
 			return obs.Pass{Endpoint: "rtmp://127.0.0.1:9/x", Bearer: stage.NewSecret(bearer)}, nil // refused at once, without a look-up
 		}}
 		if _, err := obs.SetUp(b.Context(), c, refused, quiet); err != nil {
@@ -54,7 +54,7 @@ func BenchmarkGoLive(b *testing.B) {
 		var spent time.Duration
 		for b.Loop() {
 			start := time.Now()
-			_, err := obs.GoLive(b.Context(), c, obs.Broadcast{Limits: obs.DefaultLimits(), Issue: refused.Issue, Now: time.Now, Progress: func(sentence string) {
+			_, err := obs.GoLive(b.Context(), c, obs.Broadcast{Limits: stage.DefaultLimits(), Issue: refused.Issue, Now: time.Now, Progress: func(sentence string) {
 				if sentence == "starting the stream" {
 					spent += time.Since(start)
 				}

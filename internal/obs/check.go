@@ -9,23 +9,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // Profile is the name of the profile that is ours.
 const Profile = "Stagedoor"
-
-// Limits are what a stage takes from a publisher, as the JSON API tells them.
-type Limits struct {
-	MaxHeight           int     `json:"maxHeight"`           // pixels of the short side
-	AdvisedBitrate      int     `json:"advisedBitrate"`      // bit/s
-	MaxBitrate          int     `json:"maxBitrate"`          // bit/s
-	MaxKeyframeInterval float64 `json:"maxKeyframeInterval"` // seconds
-}
-
-// DefaultLimits are those of Amazon IVS real-time stages.
-func DefaultLimits() Limits {
-	return Limits{MaxHeight: 720, AdvisedBitrate: 2_500_000, MaxBitrate: 8_500_000, MaxKeyframeInterval: 2}
-}
 
 // A Level says who can mend what was found.
 type Level string
@@ -62,7 +51,7 @@ const maxRetryDelay = 10
 const simpleGOP = 250
 
 // Check reads OBS and judges it.
-func Check(ctx context.Context, c *Client, limits Limits) ([]Finding, error) {
+func Check(ctx context.Context, c *Client, limits stage.Limits) ([]Finding, error) {
 	r, err := Read(ctx, c)
 	if err != nil {
 		return nil, err
@@ -76,7 +65,7 @@ func Ready(findings []Finding) bool {
 }
 
 // Judge holds a reading against what a stage takes. The dock's copy of these rules is static/lib/obs-check.js.
-func Judge(r Reading, limits Limits) []Finding {
+func Judge(r Reading, limits stage.Limits) []Finding {
 	whip := judgeWHIP(r)
 	if whip.Level == Person {
 		return []Finding{whip}
@@ -168,7 +157,7 @@ func judgeService(r Reading) Finding {
 	return ok("service", "OBS streams by WHIP.")
 }
 
-func judgeSimple(r Reading, limits Limits) []Finding {
+func judgeSimple(r Reading, limits stage.Limits) []Finding {
 	p := r.Params
 	findings := []Finding{
 		judgeAudio(p["SimpleOutput/StreamAudioEncoder"] == "opus"),
@@ -197,7 +186,7 @@ func judgeAudioBitrate(p map[string]string, name string) Finding {
 
 // judgeSimpleEncoder: Simple mode lets the keyframe interval be set for x264 alone. Apple's encoder makes B-frames there
 // (obs-studio#11237), and stages take nothing but H.264.
-func judgeSimpleEncoder(r Reading, limits Limits) []Finding {
+func judgeSimpleEncoder(r Reading, limits stage.Limits) []Finding {
 	encoder := cmp.Or(r.Params["SimpleOutput/StreamEncoder"], "x264")
 	options := ""
 	if r.Params["SimpleOutput/UseAdvanced"] == "true" {
@@ -210,7 +199,7 @@ func judgeSimpleEncoder(r Reading, limits Limits) []Finding {
 	return []Finding{ok("encoder", "Video is encoded by x264 (H.264)."), judgeKeyframes(options, r.Video, limits, wanted), judgeBFrames(options, wanted)}
 }
 
-func judgeHardware(encoder string, v Video, limits Limits, wanted Change) Finding {
+func judgeHardware(encoder string, v Video, limits stage.Limits, wanted Change) Finding {
 	wanted.Params["SimpleOutput/StreamEncoder"] = "x264"
 	every := simpleGOP / v.FPS()
 	switch {
@@ -224,7 +213,7 @@ func judgeHardware(encoder string, v Video, limits Limits, wanted Change) Findin
 	return fix("encoder", wanted, "The encoder “%s” makes a keyframe only every %.1f s, so viewers would wait for a picture. It becomes x264.", encoder, every)
 }
 
-func judgeKeyframes(options string, v Video, limits Limits, wanted Change) Finding {
+func judgeKeyframes(options string, v Video, limits stage.Limits, wanted Change) Finding {
 	keyint := float64(number(option(options, "keyint"), simpleGOP))
 	every := keyint / v.FPS()
 	if option(options, "keyint") != "" && every <= limits.MaxKeyframeInterval && every > 0 {
@@ -241,7 +230,7 @@ func judgeBFrames(options string, wanted Change) Finding {
 }
 
 // judgeAdvanced: in Advanced mode the video encoder's settings lie in a file that no request reads or writes (obs-websocket#1288).
-func judgeAdvanced(r Reading, limits Limits) []Finding {
+func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	p := r.Params
 	encoder := cmp.Or(p["AdvOut/Encoder"], "obs_x264")
 	findings := []Finding{
@@ -270,7 +259,7 @@ func judgeAdvancedEncoder(encoder string) Finding {
 	return ok("encoder", "Video is encoded by %s.", encoder)
 }
 
-func judgeBitrate(p map[string]string, limits Limits) Finding {
+func judgeBitrate(p map[string]string, limits stage.Limits) Finding {
 	kbits, advised := number(p["SimpleOutput/VBitrate"], 6000), limits.AdvisedBitrate/1000
 	change := params("SimpleOutput/VBitrate", strconv.Itoa(advised))
 	switch {
@@ -282,7 +271,7 @@ func judgeBitrate(p map[string]string, limits Limits) Finding {
 	return fix("bitrate", change, "Video has %d kb/s; at most %d are advised for this stage. It becomes %d.", kbits, advised, advised)
 }
 
-func judgeResolution(r Reading, limits Limits) Finding {
+func judgeResolution(r Reading, limits stage.Limits) Finding {
 	w, h := fitted(r.Video.OutputWidth, r.Video.OutputHeight, limits.MaxHeight)
 	if w == r.Video.OutputWidth && h == r.Video.OutputHeight {
 		return ok("resolution", "The picture has %d×%d.", w, h)
@@ -361,7 +350,7 @@ func judgeBusy(r Reading) (findings []Finding) {
 }
 
 // keyframes is the longest interval that the stage bears, in frames.
-func keyframes(v Video, limits Limits) int {
+func keyframes(v Video, limits stage.Limits) int {
 	return max(1, int(math.Floor(v.FPS()*limits.MaxKeyframeInterval)))
 }
 

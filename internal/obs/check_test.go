@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // table is testdata/cases.json, which the dock's copy of the rules is held to as well.
@@ -77,7 +78,7 @@ func TestRules(t *testing.T) {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
 			reading := as[obs.Reading](t, overlay(all.States[c.Like], c.With))
-			limits := as[obs.Limits](t, overlay(all.Limits, c.Limits))
+			limits := as[stage.Limits](t, overlay(all.Limits, c.Limits))
 			got, change := map[string]obs.Level{}, obs.Change{}
 			for _, f := range obs.Judge(reading, limits) {
 				if f.Text == "" {

@@ -202,8 +202,8 @@ func (c *Commands) status(ctx context.Context) error {
 		if c.JSON {
 			return c.encode(struct {
 				State
-				Limits   Limits `json:"limits"`
-				LimitsOf string `json:"limitsOf"`
+				Limits   stage.Limits `json:"limits"`
+				LimitsOf string       `json:"limitsOf"`
 			}{s, limits, of})
 		}
 		c.list(s.Findings)
@@ -222,14 +222,14 @@ const (
 
 // limits are the stage's where a key says whose. A server that does not answer is said, and OBS judged all the same: it is the
 // state of OBS that was asked for.
-func (c *Commands) limits(ctx context.Context) (Limits, string, error) {
+func (c *Commands) limits(ctx context.Context) (stage.Limits, string, error) {
 	if c.Key.Empty() {
-		return DefaultLimits(), ofIVS, nil
+		return stage.DefaultLimits(), ofIVS, nil
 	}
 	target, _, err := c.target(ctx)
 	if errors.Is(err, stage.ErrUnavailable) {
 		c.say("The limits of the stage are not known: %s.", strings.TrimSuffix(sentence(err), "."))
-		return DefaultLimits(), ofIVS, nil
+		return stage.DefaultLimits(), ofIVS, nil
 	}
 	return target.Limits, ofStage, err
 }

@@ -88,7 +88,7 @@ func TestCommands(t *testing.T) {
 		t.Errorf("status in JSON: got %s, %v", out.String(), err)
 	}
 	var judged struct {
-		Limits   obs.Limits
+		Limits   stage.Limits
 		LimitsOf string
 	}
 	if err := json.Unmarshal(out.Bytes(), &judged); err != nil || judged.LimitsOf != "stage" || judged.Limits.MaxHeight == 0 {

@@ -69,7 +69,7 @@ type Stage interface {
 
 // A Broadcast is what going live needs.
 type Broadcast struct {
-	Limits   Limits
+	Limits   stage.Limits
 	Issue    Issue
 	Stage    Stage // nil: OBS's word has to do
 	Waits    Waits
@@ -337,7 +337,7 @@ type State struct {
 }
 
 // Status tells what OBS is doing and what is found in it.
-func Status(ctx context.Context, c *Client, limits Limits) (State, error) {
+func Status(ctx context.Context, c *Client, limits stage.Limits) (State, error) {
 	r, err := Read(ctx, c)
 	if err != nil {
 		return State{}, err

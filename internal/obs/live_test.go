@@ -59,7 +59,7 @@ func newBooth(t *testing.T, opts fakeobs.Options) *booth {
 	b := &booth{OBS: fakeobs.Start(t, opts), far: far, judge: &judge{v: obs.Verdict{Publishing: true}}}
 	b.c = connect(t, b.URL(), opts.Password)
 	b.b = obs.Broadcast{
-		Limits: obs.DefaultLimits(), Issue: b.pass, Stage: b.judge, Now: time.Now, Progress: func(string) {},
+		Limits: stage.DefaultLimits(), Issue: b.pass, Stage: b.judge, Now: time.Now, Progress: func(string) {},
 		Waits: obs.Waits{Start: 2 * time.Second, Stage: time.Second, Stop: 2 * time.Second, Connect: 500 * time.Millisecond},
 	}
 	return b
@@ -94,7 +94,7 @@ func TestGoLiveAndStop(t *testing.T) {
 	if live := b.goLive(t); !live.Already || len(b.far.Calls()) != 1 {
 		t.Errorf("a second time: got %+v and %d calls", live, len(b.far.Calls()))
 	}
-	s, err := obs.Status(t.Context(), b.c, obs.DefaultLimits())
+	s, err := obs.Status(t.Context(), b.c, stage.DefaultLimits())
 	if err != nil || !s.Live || !s.Ready || s.Server != endpoint {
 		t.Errorf("Status: got %+v, %v", s, err)
 	}

@@ -25,19 +25,19 @@ var _ Stage = (*Server)(nil)
 
 // stageOf is one stage of *Me*.
 type stageOf struct {
-	ARN          stage.ARN `json:"arn"`
-	Name         string    `json:"name"`
-	Capabilities []string  `json:"capabilities"`
-	Limits       Limits    `json:"limits"`
+	ARN          stage.ARN    `json:"arn"`
+	Name         string       `json:"name"`
+	Capabilities []string     `json:"capabilities"`
+	Limits       stage.Limits `json:"limits"`
 }
 
 // Stage finds the stage by its name or ARN; without one, the only stage that may be published on.
-func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, Limits, error) {
+func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Limits, error) {
 	var me struct {
 		Stages []stageOf `json:"stages"`
 	}
 	if err := s.do(ctx, http.MethodGet, "/api/me", nil, &me); err != nil {
-		return "", Limits{}, err
+		return "", stage.Limits{}, err
 	}
 	var names []string
 	var found []stageOf
@@ -55,11 +55,11 @@ func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, Limits, e
 	case len(found) == 1:
 		return found[0].ARN, found[0].Limits, nil
 	case len(names) == 0:
-		return "", Limits{}, stage.Errorf(stage.ErrDenied, "there is no stage that you may publish on: ask the operator for a grant").WithCode("no_grant")
+		return "", stage.Limits{}, stage.Errorf(stage.ErrDenied, "there is no stage that you may publish on: ask the operator for a grant").WithCode("no_grant")
 	case len(found) == 0:
-		return "", Limits{}, stage.Errorf(stage.ErrNotFound, "there is no stage %q for you; --stage is one of: %s", wanted, strings.Join(names, ", ")).WithCode("no_stage")
+		return "", stage.Limits{}, stage.Errorf(stage.ErrNotFound, "there is no stage %q for you; --stage is one of: %s", wanted, strings.Join(names, ", ")).WithCode("no_stage")
 	}
-	return "", Limits{}, stage.Errorf(stage.ErrInvalid, "say which stage with --stage (by ARN where names are the same): %s", strings.Join(names, ", ")).WithCode("no_stage")
+	return "", stage.Limits{}, stage.Errorf(stage.ErrInvalid, "say which stage with --stage (by ARN where names are the same): %s", strings.Join(names, ", ")).WithCode("no_stage")
 }
 
 // Pass gets a token to publish with.

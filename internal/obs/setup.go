@@ -31,7 +31,7 @@ type Issue func(ctx context.Context) (Pass, error)
 
 // A Target is the stage that OBS is made ready for.
 type Target struct {
-	Limits Limits
+	Limits stage.Limits
 	Issue  Issue // asked only when there is something to set
 	Force  bool  // rebuild the encoders even if everything reads right: what OBS really runs cannot be read
 }

@@ -35,7 +35,7 @@ func issue(context.Context) (obs.Pass, error) {
 	return obs.Pass{Participant: "p1", Endpoint: endpoint, Bearer: stage.NewSecret(bearer), ExpiresAt: time.Now().Add(time.Hour)}, nil
 }
 
-func target() obs.Target { return obs.Target{Limits: obs.DefaultLimits(), Issue: issue} }
+func target() obs.Target { return obs.Target{Limits: stage.DefaultLimits(), Issue: issue} }
 
 func quiet(obs.Step) {}
 
@@ -308,7 +308,7 @@ func TestAdvancedModeOfOursStays(t *testing.T) {
 	}
 	call("CreateProfile", "Church")
 	o.Edit(func(params map[string]string, _ *fakeobs.Service) { params["Output/Mode"] = "Advanced" })
-	findings, err := obs.Check(t.Context(), c, obs.DefaultLimits())
+	findings, err := obs.Check(t.Context(), c, stage.DefaultLimits())
 	if err != nil || !slices.ContainsFunc(findings, func(f obs.Finding) bool {
 		return f.ID == "mode" && f.Level == obs.Fix && strings.Contains(f.Text, "has a mode of its own, which stays")
 	}) {

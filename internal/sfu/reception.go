@@ -11,20 +11,14 @@ import (
 // Limits are what a stage accepts of one publisher. What exceeds them causes a warning; with Enforce
 // it ends the session, as on IVS. Zero means no limit.
 type Limits struct {
-	MaxHeight           int     // pixels of the shorter side; the longer one may be 16/9 of it
-	AdvisedBitrate      int     // bit/s
-	MaxBitrate          int     // bit/s, of everything together
-	MaxKeyframeInterval float64 // seconds
-	NoBFrames           bool
-	Enforce             bool
+	stage.Limits // the longer side may be 16/9 of MaxHeight; MaxBitrate is of all layers together
+	NoBFrames    bool
+	Enforce      bool
 }
 
 // DefaultLimits are those that IVS documents.
 func DefaultLimits() Limits {
-	return Limits{
-		MaxHeight: 720, AdvisedBitrate: 2_500_000, MaxBitrate: 8_500_000, MaxKeyframeInterval: 2,
-		NoBFrames: true,
-	}
+	return Limits{Limits: stage.DefaultLimits(), NoBFrames: true}
 }
 
 // window is the time that is measured over.

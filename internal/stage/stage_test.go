@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"regexp"
 	"strings"
 	"testing"
@@ -147,5 +148,26 @@ func TestAnErrorIsItsKindAndItsCause(t *testing.T) {
 	got := err.Error()
 	if !strings.Contains(got, "Try later") || !strings.Contains(got, "disk full") {
 		t.Errorf("for the log: got %q", got)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	if err := stage.DefaultLimits().Check(); err != nil {
+		t.Errorf("the default: got %v", err)
+	}
+	for name, change := range map[string]func(*stage.Limits){
+		"no height":           func(l *stage.Limits) { l.MaxHeight = 0 },
+		"a huge height":       func(l *stage.Limits) { l.MaxHeight = 10_000 },
+		"no bitrate":          func(l *stage.Limits) { l.MaxBitrate = 0 },
+		"advised above most":  func(l *stage.Limits) { l.AdvisedBitrate = l.MaxBitrate + 1 },
+		"no keyframes":        func(l *stage.Limits) { l.MaxKeyframeInterval = 0 },
+		"an interval of none": func(l *stage.Limits) { l.MaxKeyframeInterval = math.NaN() },
+	} {
+		l := stage.DefaultLimits()
+		change(&l)
+		if err := l.Check(); !errors.Is(err, stage.ErrInvalid) {
+			t.Errorf("%s: got %v, want %v", name, err, stage.ErrInvalid)
+		}
 	}
 }

@@ -142,7 +142,7 @@ func TestListOfStages(t *testing.T) {
 			t.Errorf("Ana's own stages: got %q, want main", got)
 		}
 		list := must(h.ListStages(t.Context(), op, access.StageFilter{Query: "main"}, access.Page{}))(t)
-		if s := list.Items[0]; s.ARN != arn || s.Users != 1 || s.Limits != access.DefaultLimits() {
+		if s := list.Items[0]; s.ARN != arn || s.Users != 1 || s.Limits != stage.DefaultLimits() {
 			t.Errorf("a stage in the list: got %+v", s)
 		}
 		own := must(h.ListStages(t.Context(), ana, access.StageFilter{}, access.Page{}))(t)

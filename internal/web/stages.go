@@ -28,7 +28,7 @@ func (s *Server) listStages(r *http.Request, who access.Principal) (any, error) 
 
 // stageFor describes a stage to an operator. One stage out of reach does not hide the others.
 func (s *Server) stageFor(ctx context.Context, a access.StageAccess, who access.User) Stage {
-	out := Stage{ARN: a.Stage.ARN, Name: a.Stage.Name, Served: served(a.Stage.ARN), Limits: Limits(a.Limits)}
+	out := Stage{ARN: a.Stage.ARN, Name: a.Stage.Name, Served: served(a.Stage.ARN), Limits: a.Limits}
 	present, err := s.Stage.Participants(ctx, a.Stage.ARN)
 	if err != nil {
 		p, _ := problemOf(err)
@@ -51,7 +51,7 @@ func (s *Server) addStage(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return created(s.stageFor(r.Context(), access.StageAccess{Stage: st, Limits: access.DefaultLimits()}, who.User)), nil
+	return created(s.stageFor(r.Context(), access.StageAccess{Stage: st, Limits: stage.DefaultLimits()}, who.User)), nil
 }
 
 func (s *Server) newStage(ctx context.Context, who access.Principal, in NewStage) (stage.Stage, error) {
@@ -166,7 +166,7 @@ func (s *Server) changeStage(r *http.Request, who access.Principal) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Control.UpdateStage(r.Context(), who, stageARN(r), in.Name, (*access.Limits)(in.Limits))
+	return nil, s.Control.UpdateStage(r.Context(), who, stageARN(r), in.Name, in.Limits)
 }
 
 func (s *Server) removeStage(r *http.Request, who access.Principal) (any, error) {

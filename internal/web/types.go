@@ -63,8 +63,8 @@ type (
 	}
 	// A StageChange changes what it names.
 	StageChange struct {
-		Name   string  `json:"name,omitempty"`
-		Limits *Limits `json:"limits,omitempty"`
+		Name   string        `json:"name,omitempty"`
+		Limits *stage.Limits `json:"limits,omitempty"`
 	}
 	// A Removal may say why.
 	Removal struct {
@@ -103,19 +103,12 @@ type (
 	}
 	// MyStage is a stage and what one may do on it.
 	MyStage struct {
-		ARN          stage.ARN `json:"arn"`
-		Name         string    `json:"name"`
-		Capabilities []string  `json:"capabilities"`
-		MaxTTL       int64     `json:"maxTTL"` // seconds
-		Served       string    `json:"served"` // "local" or "aws"
-		Limits       Limits    `json:"limits"`
-	}
-	// Limits are what the stage takes from a publisher.
-	Limits struct {
-		MaxHeight           int     `json:"maxHeight"`           // pixels
-		AdvisedBitrate      int     `json:"advisedBitrate"`      // bit/s
-		MaxBitrate          int     `json:"maxBitrate"`          // bit/s
-		MaxKeyframeInterval float64 `json:"maxKeyframeInterval"` // seconds
+		ARN          stage.ARN    `json:"arn"`
+		Name         string       `json:"name"`
+		Capabilities []string     `json:"capabilities"`
+		MaxTTL       int64        `json:"maxTTL"` // seconds
+		Served       string       `json:"served"` // "local" or "aws"
+		Limits       stage.Limits `json:"limits"`
 	}
 	// InviteName is whom an invitation is for.
 	InviteName struct {
@@ -227,13 +220,13 @@ type (
 	}
 	// A Stage is one as the operator sees it.
 	Stage struct {
-		ARN          stage.ARN  `json:"arn"`
-		Name         string     `json:"name"`
-		Served       string     `json:"served"`
-		Limits       Limits     `json:"limits"`
-		Participants []Presence `json:"participants"`
-		Trouble      string     `json:"trouble,omitempty"`  // why it is not known who is there
-		IssuedBy     string     `json:"issuedBy,omitempty"` // who issues tokens for a stage of AWS, and why
+		ARN          stage.ARN    `json:"arn"`
+		Name         string       `json:"name"`
+		Served       string       `json:"served"`
+		Limits       stage.Limits `json:"limits"`
+		Participants []Presence   `json:"participants"`
+		Trouble      string       `json:"trouble,omitempty"`  // why it is not known who is there
+		IssuedBy     string       `json:"issuedBy,omitempty"` // who issues tokens for a stage of AWS, and why
 	}
 	// AWSStages are what AWS has, to choose from.
 	AWSStages struct {

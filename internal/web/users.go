@@ -19,7 +19,7 @@ func (s *Server) meOf(ctx context.Context, who access.Principal) (Me, error) {
 	for _, a := range stages {
 		me.Stages = append(me.Stages, MyStage{
 			ARN: a.Stage.ARN, Name: a.Stage.Name, Capabilities: a.Capabilities.Words(),
-			MaxTTL: int64(a.MaxTTL / time.Second), Served: served(a.Stage.ARN), Limits: Limits(a.Limits),
+			MaxTTL: int64(a.MaxTTL / time.Second), Served: served(a.Stage.ARN), Limits: a.Limits,
 		})
 	}
 	return me, nil

@@ -476,7 +476,7 @@ func (on rules) TestTheFirstStage(t *testing.T) {
 		}
 		ok(t, h.FirstStage(t.Context(), "another"))
 		all := must(h.AllStages(t.Context()))(t)
-		if len(all) != 1 || !all[0].ARN.Local() || all[0].Name != "main" || all[0].Limits != access.DefaultLimits() {
+		if len(all) != 1 || !all[0].ARN.Local() || all[0].Name != "main" || all[0].Limits != stage.DefaultLimits() {
 			t.Errorf("stages: got %+v, want the local stage main with the default limits", all)
 		}
 	})

@@ -378,11 +378,11 @@ func (on rules) TestStages(t *testing.T) {
 			t.Errorf("Stage: got %+v, want the new endpoints of now", record)
 		}
 
-		limits := access.Limits{MaxHeight: 1080, AdvisedBitrate: 4_000_000, MaxBitrate: 6_000_000, MaxKeyframeInterval: 2.5}
+		limits := stage.Limits{MaxHeight: 1080, AdvisedBitrate: 4_000_000, MaxBitrate: 6_000_000, MaxKeyframeInterval: 2.5}
 		ok(t, h.UpdateStage(t.Context(), op, arn, "Hall", &limits))
 		ok(t, h.UpdateStage(t.Context(), op, arn, "", nil))
 		refused(t, h.UpdateStage(t.Context(), op, arn, "side", nil), stage.ErrConflict, "name_taken")
-		refused(t, h.UpdateStage(t.Context(), op, arn, "", &access.Limits{}), stage.ErrInvalid, "")
+		refused(t, h.UpdateStage(t.Context(), op, arn, "", &stage.Limits{}), stage.ErrInvalid, "")
 
 		mine := must(h.Stages(t.Context(), ana))(t)
 		if len(mine) != 1 || mine[0].Stage.Name != "Hall" || mine[0].Limits != limits || mine[0].Capabilities != both {

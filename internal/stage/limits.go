@@ -1,0 +1,31 @@
+package stage
+
+// Limits are what a stage accepts from one publisher.
+type Limits struct {
+	MaxHeight           int     `json:"maxHeight"`           // pixels of the shorter side
+	AdvisedBitrate      int     `json:"advisedBitrate"`      // bit/s
+	MaxBitrate          int     `json:"maxBitrate"`          // bit/s
+	MaxKeyframeInterval float64 `json:"maxKeyframeInterval"` // seconds
+}
+
+// DefaultLimits returns those of IVS ("Service Quotas", "Publishing with OBS").
+func DefaultLimits() Limits {
+	return Limits{
+		MaxHeight: 720, AdvisedBitrate: 2_500_000, MaxBitrate: 8_500_000, MaxKeyframeInterval: 2,
+	}
+}
+
+// Check returns an error for limits that make no sense. Those of IVS are far inside.
+func (l Limits) Check() error {
+	switch {
+	case l.MaxHeight < 16 || l.MaxHeight > 8640:
+		return Errorf(ErrInvalid, "The greatest height is 16 to 8640 pixels.")
+	case l.MaxBitrate < 10_000 || l.MaxBitrate > 1_000_000_000:
+		return Errorf(ErrInvalid, "The greatest bitrate is 10000 to 1000000000 bit/s.")
+	case l.AdvisedBitrate < 10_000 || l.AdvisedBitrate > l.MaxBitrate:
+		return Errorf(ErrInvalid, "The advised bitrate is 10000 bit/s up to the greatest one.")
+	case !(l.MaxKeyframeInterval >= 0.1 && l.MaxKeyframeInterval <= 60):
+		return Errorf(ErrInvalid, "The greatest keyframe interval is 0.1 to 60 seconds.")
+	}
+	return nil
+}
