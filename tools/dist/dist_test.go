@@ -25,6 +25,7 @@ import (
 // TestRelease builds a release twice, in different folders and as different users would, and looks
 // into it. With STAGEDOOR_COLD=1 each build compiles everything anew.
 func TestRelease(t *testing.T) {
+	t.Parallel()
 	public, key, err := minisign.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
