@@ -37,10 +37,11 @@ type User struct {
 	SuspendedAt time.Time
 }
 
-// A Client is where a request came from, for throttling and for the person's own list of logins.
+// A Client is where a request came from, for the throttle and for the list of one's logins.
 type Client struct {
-	Address string // an IP address, with or without port
-	Agent   string // the User-Agent
+	Address string       // an IP address, with or without port
+	Agent   string       // the User-Agent
+	Browser stage.Secret // recognizes a browser that has signed in before; may be empty
 }
 
 // A Grant lets a broadcaster enter a stage.
@@ -90,7 +91,7 @@ type Control struct {
 	// External decides who may sign in with a provider, and as what.
 	External ExternalPolicy
 
-	// Log takes what fails without harm to anybody. It may be nil.
+	// Log receives security events, what operators do, and failures without harm. It may be nil.
 	Log *slog.Logger
 
 	// The settings; zero means the default in parentheses.

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -124,16 +123,16 @@ func TestPasswordsThatAreRefused(t *testing.T) {
 func TestAPasswordIsTheSameOnEveryKeyboard(t *testing.T) {
 	t.Parallel()
 	p := NewPasswords(quick, 1)
-	hash, err := p.Hash(t.Context(), stage.NewSecret("contrase\u00f1a larga"))
+	hash, err := p.hashInTurn(t.Context(), "ana", Client{}, stage.NewSecret("contrase\u00f1a larga"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]bool{"contrasen\u0303a larga": true, "contrasena larga": false, "": false} {
-		if got, err := p.Matches(t.Context(), stage.NewSecret(text), hash); got != want || err != nil {
+		if got, err := p.matches(stage.NewSecret(text), hash); got != want || err != nil {
 			t.Errorf("%q: got %v, %v; want %v", text, got, err, want)
 		}
 	}
-	if got, err := p.Matches(t.Context(), stage.NewSecret("nobody's password"), ""); got || err != nil {
+	if got, err := p.matches(stage.NewSecret("nobody's password"), ""); got || err != nil {
 		t.Errorf("no password chosen: got %v, %v; nothing matches that", got, err)
 	}
 }
@@ -143,13 +142,13 @@ func TestAPasswordIsTheSameOnEveryKeyboard(t *testing.T) {
 func TestNobodyTakesAsLong(t *testing.T) {
 	t.Parallel()
 	p := NewPasswords(&PasswordParams{Memory: 8 * 1024, Iterations: 3, Parallelism: 1, SaltLength: 16, KeyLength: 32}, 1)
-	hash, err := p.Hash(t.Context(), stage.NewSecret("correct horse battery"))
+	hash, err := p.hashInTurn(t.Context(), "ana", Client{}, stage.NewSecret("correct horse battery"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	run := func(hash string) time.Duration {
 		start := time.Now()
-		if same, err := p.Matches(t.Context(), stage.NewSecret("wrong password"), hash); same || err != nil {
+		if same, err := p.matches(stage.NewSecret("wrong password"), hash); same || err != nil {
 			t.Fatalf("Matches: got %v, %v", same, err)
 		}
 		return time.Since(start)
@@ -161,23 +160,6 @@ func TestNobodyTakesAsLong(t *testing.T) {
 	}
 	if unknown < known/3 || known < unknown/3 {
 		t.Errorf("a known name takes %v, an unknown one %v", known, unknown)
-	}
-}
-
-func TestPasswordsAreComparedAFewAtATime(t *testing.T) {
-	t.Parallel()
-	p := NewPasswords(quick, 1)
-	if err := p.enter(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := p.Hash(ctx, stage.NewSecret("correct horse battery")); !errors.Is(err, stage.ErrUnavailable) {
-		t.Errorf("a second one at the same time: got %v, want ErrUnavailable", err)
-	}
-	p.leave()
-	if _, err := p.Hash(t.Context(), stage.NewSecret("correct horse battery")); err != nil {
-		t.Errorf("after the first has gone: got %v, want none", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -112,6 +113,7 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 	if err := tx.AddEntry(ctx, e); err != nil {
 		return err
 	}
+	c.logEntry(ctx, e)
 	if kind, ok := messageOf[e.Action]; ok {
 		return c.announce(ctx, tx, kind, userMessage{ID: e.Target, Name: e.TargetName})
 	}
@@ -138,6 +140,32 @@ func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
 		c.Log.Warn("an entry is missing in the audit trail", "action", e.Action, "actor", by.User.ID,
 			"target", e.Target, "err", err)
 	}
+}
+
+// logEntry writes an entry to the log, under its action as the message: the log limits lines with
+// the same message, so that failed sign-ins do not push out what operators do. An entry whose decision
+// is run again, or not committed, is in the log and not in the trail.
+func (c *Control) logEntry(ctx context.Context, e Entry) {
+	if c.Log == nil {
+		return
+	}
+	level := slog.LevelInfo
+	if e.Action == ActionLoginFailed {
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{
+		slog.String("actor", string(e.Actor)), slog.String("by", string(e.Credential)),
+		slog.String("from", e.Address),
+	}
+	for _, a := range []slog.Attr{
+		slog.String("target", e.Target), slog.String("name", e.TargetName),
+		slog.String("stage", string(e.Stage)), slog.String("detail", e.Detail),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	c.Log.LogAttrs(ctx, level, string(e.Action), attrs...)
 }
 
 // failedSignIn notes an attempt that was refused.

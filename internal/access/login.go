@@ -15,6 +15,8 @@ const (
 	touchEvery = time.Minute
 	// The end of a login moves at most so often: each move costs a cookie.
 	renewEvery = 24 * time.Hour
+	// Logins of one account; the newest are kept.
+	maxLogins = 50
 )
 
 func (c *Control) loginLife() time.Duration { return cmp.Or(c.LoginLife, defaultLoginLife) }
@@ -27,10 +29,13 @@ func (c *Control) LogIn(ctx context.Context, name string, password stage.Secret,
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
 		return Principal{}, stage.Secret{}, err
 	}
-	if err := c.verify(ctx, account, key, password, from); err != nil {
-		if errors.Is(err, stage.ErrUnauthorized) {
-			c.failedSignIn(ctx, cleanText(name, maxName), from, err)
-		}
+	switch err := c.verify(ctx, account, key, password, from); {
+	case errors.Is(err, stage.ErrUnauthorized):
+		// An unknown name is not kept: it may be a password that was typed into the wrong field.
+		c.failedSignIn(ctx, account.Name, from, err)
+		return Principal{}, stage.Secret{}, err
+	case err != nil:
+		c.warnThrottled(account, from, err)
 		return Principal{}, stage.Secret{}, err
 	}
 	return c.newLogin(ctx, account, from)
@@ -41,18 +46,31 @@ func (c *Control) verify(ctx context.Context, account Account, key string, passw
 	if len(password.Reveal()) > maxPassword {
 		return wrongPassword()
 	}
-	k, err := c.knock(ctx, key, account.ID, from)
+	leave, err := c.Passwords.turns.enter(ctx, key, from.Address)
 	if err != nil {
 		return err
 	}
-	same, err := c.Passwords.Matches(ctx, password, account.Password)
+	defer leave()
+	a, err := c.begin(ctx, key, account.ID, from)
 	if err != nil {
+		return err
+	}
+	same, err := c.Passwords.matches(password, account.Password)
+	if err != nil {
+		c.abandoned(ctx, a)
 		return err
 	}
 	if !same {
 		return wrongPassword()
 	}
-	return c.succeeded(ctx, k)
+	return c.succeeded(ctx, a)
+}
+
+// warnThrottled logs a sign-in that was refused before its password was compared.
+func (c *Control) warnThrottled(account Account, from Client, err error) {
+	if errors.Is(err, stage.ErrTooMany) && c.Log != nil {
+		c.Log.Warn("sign-in throttled", "user", account.ID, "from", from.Address, "err", err)
+	}
 }
 
 func wrongPassword() error {
@@ -100,6 +118,9 @@ func (c *Control) putLoginFor(
 		return Principal{}, err
 	}
 	if err := tx.Touch(ctx, cred); err != nil {
+		return Principal{}, err
+	}
+	if err := tx.TrimLogins(ctx, account.ID, maxLogins); err != nil {
 		return Principal{}, err
 	}
 	account.LastSeenAt = now
@@ -213,7 +234,7 @@ func (c *Control) ChangePassword(ctx context.Context, who Principal, current, pa
 	if err := c.verify(ctx, account, account.Key, current, who.Client); err != nil {
 		return currentIsWrong(err)
 	}
-	hash, err := c.Passwords.Hash(ctx, password)
+	hash, err := c.Passwords.hashInTurn(ctx, account.Key, who.Client, password)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func nameKey(name string) string {
 
 // cleanClient makes what a stranger's headers say fit to be stored.
 func cleanClient(c Client) Client {
-	return Client{Address: cleanText(c.Address, 64), Agent: cleanText(c.Agent, 256)}
+	return Client{Address: cleanText(c.Address, 64), Agent: cleanText(c.Agent, 256), Browser: c.Browser}
 }
 
 // cleanText drops what PostgreSQL refuses in a text (NUL, invalid UTF-8) and other control characters, and cuts to a length.

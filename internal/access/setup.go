@@ -50,7 +50,7 @@ func (c *Control) SetUp(ctx context.Context, code stage.Secret, name string, pas
 	if err := checkPassword(password, name); err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	hash, err := c.Passwords.Hash(ctx, password)
+	hash, err := c.Passwords.hashInTurn(ctx, nameKey(name), from, password)
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
@@ -90,7 +90,7 @@ func (c *Control) firstLogin(ctx context.Context, account Account, from Client, 
 		if err := setPassword(ctx, tx, account, account.Password, ""); err != nil {
 			return err
 		}
-		if err := welcome(ctx, tx, account.ID, homeBucket(account.ID, from.Address), c.Now()); err != nil {
+		if err := welcome(ctx, tx, account.ID, from, c.Now()); err != nil {
 			return err
 		}
 		var err error

@@ -88,6 +88,8 @@ type Store interface {
 	PutAttempts(ctx context.Context, a Attempts) error
 	// TrimAttempts keeps a user's newest rows.
 	TrimAttempts(ctx context.Context, user UserID, keep int) error
+	// TrimLogins deletes all but the newest logins of a user.
+	TrimLogins(ctx context.Context, user UserID, keep int) error
 
 	// AddEvent gives the event an ID above that of every event that anybody has seen, and returns it.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)

@@ -4,24 +4,29 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The throttle counts failures on buckets. Who knocks from an address where that account signed in before has a bucket of
-// their own for that account and that address, so that strangers can lock nobody out of their usual place. Everybody else
-// shares two buckets: that of the account and that of the address.
+// The throttle counts failed sign-ins in buckets. A browser that has signed in to the account
+// before has a bucket of its own for that account, and so has a network from which the account has
+// signed in before. All others share two buckets: that of the account and that of the network. So
+// strangers do not lock an account out of its usual browsers and places, nor do neighbours behind
+// the same address lock it out of its usual browsers.
 //
-// Accounts (known or not) and addresses share a fixed number of buckets by their hash: the table cannot be made to grow.
+// Accounts (known or not) and networks share a fixed number of buckets by their hash: the table
+// cannot be made to grow.
 const (
 	accountBuckets = 1 << 12
 	addressBuckets = 1 << 16
-	knownAddresses = 16 // per account
+	knownPlaces    = 32 // browsers and networks of one account
 	keepKnown      = 90 * 24 * time.Hour
 
 	accountFree = 5  // failures without a delay
@@ -30,20 +35,21 @@ const (
 	forgetAfter = 24 * time.Hour
 )
 
-// A knock is an attempt to sign in that was let through to the comparison of passwords.
-type knock struct {
-	buckets []string
-	home    string // the bucket of this account at this address
+// An attempt is a sign-in whose password is being compared.
+type attempt struct {
 	user    UserID
+	from    Client
+	buckets []string // those on which it counts
 }
 
-// knock counts an attempt as a failure before it is known, so that a thousand at the same moment are a thousand failures.
-func (c *Control) knock(ctx context.Context, key string, user UserID, from Client) (knock, error) {
-	k := knock{user: user, home: homeBucket(user, from.Address)}
+// begin counts an attempt as a failure before its password is compared, so that a thousand at the
+// same moment are a thousand failures.
+func (c *Control) begin(ctx context.Context, key string, user UserID, from Client) (attempt, error) {
+	a := attempt{user: user, from: from}
 	now := c.Now()
 	var wait time.Duration
 	err := c.Store.Atomically(ctx, func(tx Store) error {
-		rows, err := k.rows(ctx, tx, key, from.Address)
+		rows, err := a.rows(ctx, tx, key)
 		if err != nil {
 			return err
 		}
@@ -55,11 +61,11 @@ func (c *Control) knock(ctx context.Context, key string, user UserID, from Clien
 	if err == nil && wait > 0 {
 		err = tooMany(wait)
 	}
-	return k, err
+	return a, err
 }
 
-// backToNow moves failures that lie in the future: the clock was set back, and the wait would else not begin to pass until it
-// is as late again.
+// backToNow moves failures that are in the future: after the clock was set back, the wait would not
+// pass until it is as late again.
 func backToNow(ctx context.Context, tx Store, rows []Attempts, now time.Time) error {
 	for _, row := range rows {
 		if !row.At.After(now) {
@@ -73,18 +79,21 @@ func backToNow(ctx context.Context, tx Store, rows []Attempts, now time.Time) er
 	return nil
 }
 
-// rows reads the rows that this knock counts on.
-func (k *knock) rows(ctx context.Context, tx Store, key, address string) ([]Attempts, error) {
-	k.buckets = []string{k.home}
-	home, err := tx.Attempts(ctx, k.home)
-	if err == nil {
-		return []Attempts{home}, nil
+// rows reads the buckets of an attempt: that of a known browser, else of a known network, else both
+// shared ones.
+func (a *attempt) rows(ctx context.Context, tx Store, key string) ([]Attempts, error) {
+	for _, known := range a.from.places(a.user) {
+		row, err := tx.Attempts(ctx, known)
+		if err == nil {
+			a.buckets = []string{known}
+			return []Attempts{row}, nil
+		}
+		if !errors.Is(err, stage.ErrNotFound) {
+			return nil, err
+		}
 	}
-	if !errors.Is(err, stage.ErrNotFound) {
-		return nil, err
-	}
-	k.buckets = []string{accountBucket(key), addressBucket(address)}
-	return readAttempts(ctx, tx, k.buckets)
+	a.buckets = []string{accountBucket(key), addressBucket(a.from.Address)}
+	return readAttempts(ctx, tx, a.buckets)
 }
 
 func readAttempts(ctx context.Context, tx Store, buckets []string) ([]Attempts, error) {
@@ -114,31 +123,76 @@ func countFailure(ctx context.Context, tx Store, rows []Attempts, now time.Time)
 	return nil
 }
 
-// succeeded takes the failure back that knock had counted, and makes the address one that is known for the account.
-// It leaves the other failures of the shared buckets: else one's own account would buy guesses at another.
-func (c *Control) succeeded(ctx context.Context, k knock) error {
-	now := c.Now()
-	return c.Store.Atomically(ctx, func(tx Store) error {
-		rows, err := readAttempts(ctx, tx, k.buckets)
-		if err != nil {
+// undo takes back the failure that begin has counted.
+func (a attempt) undo(ctx context.Context, tx Store) error {
+	rows, err := readAttempts(ctx, tx, a.buckets)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		row.Failures = max(0, row.Failures-1)
+		if err := tx.PutAttempts(ctx, row); err != nil {
 			return err
 		}
-		for _, row := range rows {
-			row.Failures = max(0, row.Failures-1)
-			if err := tx.PutAttempts(ctx, row); err != nil {
+	}
+	return nil
+}
+
+// succeeded takes the failure back, and makes browser and network known for the account. The other
+// failures of shared buckets stay: otherwise one's own account would buy guesses at another. So do
+// those of the network, if the browser was known: it may share the network with somebody who
+// guesses.
+func (c *Control) succeeded(ctx context.Context, a attempt) error {
+	now := c.Now()
+	return c.Store.Atomically(ctx, func(tx Store) error {
+		if err := a.undo(ctx, tx); err != nil {
+			return err
+		}
+		places := a.from.places(a.user)
+		if byBrowser := len(places) > 1 && a.buckets[0] == places[0]; byBrowser {
+			_, err := tx.Attempts(ctx, places[1])
+			if err == nil {
+				places = places[:1]
+			} else if !errors.Is(err, stage.ErrNotFound) {
 				return err
 			}
 		}
-		return welcome(ctx, tx, k.user, k.home, now)
+		return makeKnown(ctx, tx, a.user, places, now)
 	})
 }
 
-// welcome makes an address known for an account, with no failures.
-func welcome(ctx context.Context, tx Store, user UserID, home string, now time.Time) error {
-	if err := tx.PutAttempts(ctx, Attempts{Bucket: home, User: user, At: now}); err != nil {
-		return err
+func makeKnown(ctx context.Context, tx Store, user UserID, places []string, now time.Time) error {
+	for _, place := range places {
+		if err := tx.PutAttempts(ctx, Attempts{Bucket: place, User: user, At: now}); err != nil {
+			return err
+		}
 	}
-	return tx.TrimAttempts(ctx, user, knownAddresses)
+	return tx.TrimAttempts(ctx, user, knownPlaces)
+}
+
+// abandoned takes the failure of an attempt back whose password was not compared.
+func (c *Control) abandoned(ctx context.Context, a attempt) {
+	ctx = context.WithoutCancel(ctx)
+	err := c.Store.Atomically(ctx, func(tx Store) error { return a.undo(ctx, tx) })
+	if err != nil && c.Log != nil {
+		c.Log.Warn("a sign-in that was not finished counts as a failure", "user", a.user, "err", err)
+	}
+}
+
+// welcome makes browser and network known for an account that was created or invited from there.
+func welcome(ctx context.Context, tx Store, user UserID, from Client, now time.Time) error {
+	return makeKnown(ctx, tx, user, from.places(user), now)
+}
+
+// places are the buckets of the client for an account, if it is known there: its browser, if it
+// sent one, and its network.
+func (c Client) places(user UserID) []string {
+	network := fmt.Sprint("home ", user, " ", network(c.Address))
+	if c.Browser.Empty() {
+		return []string{network}
+	}
+	sum := sha256.Sum256([]byte(c.Browser.Reveal()))
+	return []string{fmt.Sprint("browser ", user, " ", hex.EncodeToString(sum[:16])), network}
 }
 
 func tooMany(wait time.Duration) error {
@@ -149,7 +203,8 @@ func tooMany(wait time.Duration) error {
 func longestWait(rows []Attempts, now time.Time) time.Duration {
 	var wait time.Duration
 	for _, row := range rows {
-		since := max(0, now.Sub(row.At)) // of a failure in the future: a clock was set back, or another replica's is ahead
+		// A failure in the future: a clock was set back, or another replica's is ahead.
+		since := max(0, now.Sub(row.At))
 		wait = max(wait, delay(row)-since)
 	}
 	return wait
@@ -158,7 +213,7 @@ func longestWait(rows []Attempts, now time.Time) time.Duration {
 // delay grows from one second to the maximum, doubling with every failure past the free ones.
 func delay(row Attempts) time.Duration {
 	free := accountFree
-	if isAddressBucket(row.Bucket) {
+	if strings.HasPrefix(row.Bucket, addressPrefix) {
 		free = addressFree
 	}
 	past := row.Failures - free
@@ -174,14 +229,9 @@ func delay(row Attempts) time.Duration {
 const addressPrefix = "address "
 
 func accountBucket(key string) string { return fmt.Sprint("account ", slot(key, accountBuckets)) }
+
 func addressBucket(address string) string {
 	return fmt.Sprint(addressPrefix, slot(network(address), addressBuckets))
-}
-func isAddressBucket(bucket string) bool {
-	return len(bucket) > len(addressPrefix) && bucket[:len(addressPrefix)] == addressPrefix
-}
-func homeBucket(user UserID, address string) string {
-	return fmt.Sprint("home ", user, " ", network(address))
 }
 
 func slot(text string, of uint64) uint64 {
@@ -189,7 +239,7 @@ func slot(text string, of uint64) uint64 {
 	return binary.BigEndian.Uint64(sum[:8]) % of
 }
 
-// network is what one stranger can be told by: an IPv4 address, or the /64 that a single customer of IPv6 gets (RFC 6177).
+// network is the IPv4 address, or the /64 that a single customer of IPv6 gets (RFC 6177).
 func network(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
@@ -210,7 +260,7 @@ func network(address string) string {
 	return prefix.String()
 }
 
-// inWords says how long, rounded up, as people say it.
+// inWords writes a duration as people say it, rounded up.
 func inWords(d time.Duration) string {
 	for _, unit := range []struct {
 		size time.Duration

@@ -136,7 +136,8 @@ func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret,
 	if err := checkPassword(password, account.Name); err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	if account.Password, err = c.Passwords.Hash(ctx, password); err != nil {
+	account.Password, err = c.Passwords.hashInTurn(ctx, account.Key, from, password)
+	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
 	account.Invited = false

@@ -199,6 +199,14 @@ func (q queries) TrimAttempts(ctx context.Context, user access.UserID, keep int)
 			(SELECT bucket FROM attempts WHERE user_id = $1 ORDER BY at DESC, bucket LIMIT $2)`, string(user), keep)
 }
 
+// TrimLogins implements access.Store.
+func (q queries) TrimLogins(ctx context.Context, user access.UserID, keep int) error {
+	return q.do(ctx, `
+		DELETE FROM credentials WHERE user_id = $1 AND kind = 'login' AND id NOT IN
+			(SELECT id FROM credentials WHERE user_id = $1 AND kind = 'login'
+			ORDER BY created_at DESC, id DESC LIMIT $2)`, string(user), keep)
+}
+
 // Grants implements access.Store.
 func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.Grant, error) {
 	var all []access.Grant

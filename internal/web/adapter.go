@@ -25,9 +25,9 @@ type endpoint func(r *http.Request, who access.Principal) (any, error)
 
 // A reply is an answer that is more than a value.
 type reply struct {
-	status int
-	body   any
-	cookie *http.Cookie
+	status  int
+	body    any
+	cookies []*http.Cookie
 }
 
 func created(body any) reply { return reply{status: http.StatusCreated, body: body} }
@@ -67,8 +67,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, serve endpoint, 
 	if !ok {
 		full = reply{status: http.StatusOK, body: got}
 	}
-	if full.cookie != nil {
-		http.SetCookie(w, full.cookie)
+	for _, cookie := range full.cookies {
+		http.SetCookie(w, cookie)
 	}
 	// Answers hold tokens, invitations and who is on the stage: no cache keeps them.
 	w.Header().Set("Cache-Control", "no-store")

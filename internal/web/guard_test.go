@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/web"
 )
 
 // A tokenDoor is one of the places that take a participant token.
@@ -158,5 +159,40 @@ func TestRequestsWithoutTokenHarmNobody(t *testing.T) {
 	}
 	if status, body := publish.knock(t, a, "", token); status != http.StatusCreated {
 		t.Errorf("a good token from there: got %d %s, want 201", status, body)
+	}
+}
+
+// TestANeighbourLocksNoBrowserOut: one who shares the address with Olga guesses at her password.
+func TestANeighbourLocksNoBrowserOut(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	neighbour := a.Browser()
+	for range 5 {
+		neighbour.Refused(http.StatusUnauthorized, "wrong_password", "POST", "/api/login",
+			web.Credentials{Name: "olga", Password: "a guess at it"})
+	}
+	right := web.Credentials{Name: "olga", Password: apptest.Password}
+	neighbour.Refused(http.StatusTooManyRequests, "too_many_attempts", "POST", "/api/login", right)
+	olga.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil) // her browser is still recognized
+	olga.Must(http.StatusOK, "POST", "/api/login", right, nil)
+
+	base, err := url.Parse(a.URL + "/api/login")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, header, _ := olga.Do("POST", "/api/login", right)
+	for _, line := range header.Values("Set-Cookie") {
+		cookie, err := http.ParseSetCookie(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cookie.Name == "stagedoor_browser" && (!cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode ||
+			cookie.Path != "/api" || cookie.MaxAge < 365*24*3600) {
+			t.Errorf("got %q", line)
+		}
+	}
+	if got := olga.HTTP.Jar.Cookies(base); len(got) != 2 {
+		t.Errorf("got %v, want the cookies of the login and of the browser", got)
 	}
 }

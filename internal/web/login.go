@@ -1,22 +1,28 @@
 package web
 
 import (
+	"crypto/rand"
 	"net/http"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// signedIn answers with a login's cookie. It has a Max-Age since OBS forgets session cookies when it exits.
-func (s *Server) signedIn(r *http.Request, status int, login access.Principal, secret stage.Secret) (any, error) {
+// signedIn responds with the cookies of a login and of its browser. They have a Max-Age since OBS
+// forgets session cookies when it exits.
+func (s *Server) signedIn(
+	r *http.Request, status int, from access.Client, login access.Principal, secret stage.Secret,
+) (any, error) {
 	me, err := s.meOf(r.Context(), login)
 	if err != nil {
 		return nil, err
 	}
-	return reply{status: status, body: me, cookie: s.cookie(r, secret.Reveal(), s.lifeLeft(login))}, nil
+	return reply{status: status, body: me, cookies: []*http.Cookie{
+		s.cookie(r, secret.Reveal(), s.lifeLeft(login)), s.browserCookie(r, from.Browser),
+	}}, nil
 }
 
-// lifeLeft is how many seconds a login lives from now on.
+// lifeLeft returns the seconds until a login expires.
 func (s *Server) lifeLeft(login access.Principal) int {
 	return int(login.ExpiresAt.Sub(s.Now()).Seconds())
 }
@@ -29,16 +35,41 @@ func (s *Server) cookie(r *http.Request, value string, maxAge int) *http.Cookie 
 	}
 }
 
+const (
+	// browserName is the cookie by which the throttle recognizes a browser that has signed in before.
+	browserName = "stagedoor_browser"
+	browserLife = 400 * 24 * 60 * 60 // seconds; Chromium keeps cookies no longer
+	browserSize = 26                 // characters of rand.Text
+)
+
+// signingIn is the client of a request that signs in, with a new identifier for a browser without one.
+func (s *Server) signingIn(r *http.Request) access.Client {
+	from := s.client(r)
+	from.Browser = stage.NewSecret(rand.Text())
+	if cookie, err := r.Cookie(browserName); err == nil && len(cookie.Value) == browserSize {
+		from.Browser = stage.NewSecret(cookie.Value)
+	}
+	return from
+}
+
+func (s *Server) browserCookie(r *http.Request, browser stage.Secret) *http.Cookie {
+	c := s.cookie(r, browser.Reveal(), browserLife)
+	c.Name, c.Path = browserName, "/api"
+	return c
+}
+
 func (s *Server) setUp(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[SetUp](r)
 	if err != nil {
 		return nil, err
 	}
-	login, secret, err := s.Control.SetUp(r.Context(), stage.NewSecret(in.Code), in.Name, stage.NewSecret(in.Password), s.client(r))
+	from := s.signingIn(r)
+	login, secret, err := s.Control.SetUp(
+		r.Context(), stage.NewSecret(in.Code), in.Name, stage.NewSecret(in.Password), from)
 	if err != nil {
 		return nil, err
 	}
-	return s.signedIn(r, http.StatusCreated, login, secret)
+	return s.signedIn(r, http.StatusCreated, from, login, secret)
 }
 
 func (s *Server) logIn(r *http.Request, _ access.Principal) (any, error) {
@@ -46,25 +77,26 @@ func (s *Server) logIn(r *http.Request, _ access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	login, secret, err := s.Control.LogIn(r.Context(), in.Name, stage.NewSecret(in.Password), s.client(r))
+	from := s.signingIn(r)
+	login, secret, err := s.Control.LogIn(r.Context(), in.Name, stage.NewSecret(in.Password), from)
 	if err != nil {
 		return nil, err
 	}
-	return s.signedIn(r, http.StatusOK, login, secret)
+	return s.signedIn(r, http.StatusOK, from, login, secret)
 }
 
 func (s *Server) logOut(r *http.Request, who access.Principal) (any, error) {
 	if err := s.Control.LogOut(r.Context(), who); err != nil {
 		return nil, err
 	}
-	return reply{cookie: s.cookie(r, "", -1)}, nil
+	return reply{cookies: []*http.Cookie{s.cookie(r, "", -1)}}, nil
 }
 
 func (s *Server) logOutEverywhere(r *http.Request, who access.Principal) (any, error) {
 	if err := s.Control.EndLogins(r.Context(), who, who.User.ID); err != nil {
 		return nil, err
 	}
-	return reply{cookie: s.cookie(r, "", -1)}, nil
+	return reply{cookies: []*http.Cookie{s.cookie(r, "", -1)}}, nil
 }
 
 func (s *Server) me(r *http.Request, who access.Principal) (any, error) {
@@ -93,11 +125,13 @@ func (s *Server) acceptInvite(r *http.Request, _ access.Principal) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	login, secret, err := s.Control.AcceptInvite(r.Context(), stage.NewSecret(in.Code), stage.NewSecret(in.Password), s.client(r))
+	from := s.signingIn(r)
+	login, secret, err := s.Control.AcceptInvite(
+		r.Context(), stage.NewSecret(in.Code), stage.NewSecret(in.Password), from)
 	if err != nil {
 		return nil, err
 	}
-	return s.signedIn(r, http.StatusCreated, login, secret)
+	return s.signedIn(r, http.StatusCreated, from, login, secret)
 }
 
 func (s *Server) accessKeys(r *http.Request, who access.Principal) (any, error) {

@@ -2,6 +2,8 @@ package accesstest
 
 import (
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,5 +155,94 @@ func (on rules) TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
 		}
 		h.Clock.Pass(e.RetryAfter)
 		refused(t, h.guess("Olga", stranger), stage.ErrUnauthorized, "wrong_password")
+	})
+}
+
+// A neighbour shares the address with Ana: the same office, the same home, the same NAT.
+func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Broadcaster(h.Operator(), "Ana") // at home, without a browser that is recognized
+		hers := access.Client{Address: home.Address, Browser: password("one of 26 letters")}
+		_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), hers)
+		ok(t, err)
+		neighbour := access.Client{Address: home.Address, Browser: password("another one")}
+		for _, client := range []access.Client{neighbour, from(home.Address)} {
+			for range 12 {
+				h.guess("ana", client)
+			}
+		}
+		refused(t, h.guess("ana", neighbour), stage.ErrTooMany, "too_many_attempts")
+		for range 3 {
+			_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), hers)
+			ok(t, err)
+			travelling := access.Client{Address: "203.0.113.77", Browser: hers.Browser}
+			_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), travelling)
+			ok(t, err)
+			// Her success buys the neighbour nothing.
+			refused(t, h.guess("ana", neighbour), stage.ErrTooMany, "too_many_attempts")
+		}
+		// Her browser has a budget like every other place, and is good for her account alone.
+		for range 5 {
+			refused(t, h.guess("ana", hers), stage.ErrUnauthorized, "wrong_password")
+		}
+		refused(t, h.guess("ana", hers), stage.ErrTooMany, "too_many_attempts")
+		refused(t, h.guess("olga", hers), stage.ErrUnauthorized, "wrong_password")
+	})
+}
+
+func (on rules) TestTheNewestLoginsAreKept(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, cookie := h.Broadcaster(h.Operator(), "Ana")
+		cookies := []stage.Secret{cookie}
+		for range 55 {
+			h.Clock.Pass(time.Second)
+			_, cookie, err := h.LogIn(t.Context(), "ana", password(goodPassword), home)
+			ok(t, err)
+			cookies = append(cookies, cookie)
+		}
+		h.Clock.Pass(time.Second)
+		for i, cookie := range cookies {
+			_, err := h.Authenticate(t.Context(), access.Presented{Login: cookie})
+			if kept := i >= len(cookies)-50; kept != (err == nil) {
+				t.Errorf("login %d of %d: got %v, want that the newest 50 are kept", i+1, len(cookies), err)
+			}
+		}
+	})
+}
+
+// What an operator has to see is one line of the log, without secrets.
+func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		var log strings.Builder
+		h.Log = slog.New(slog.NewTextHandler(&log, nil))
+		said := func(part string) {
+			t.Helper()
+			lines := 0
+			for line := range strings.Lines(log.String()) {
+				if strings.Contains(line, part) {
+					lines++
+				}
+			}
+			if lines != 1 {
+				t.Errorf("%s: got %d lines, want 1, of\n%s", part, lines, &log)
+			}
+		}
+		ana, _ := h.Broadcaster(h.Operator(), "Ana")
+		said("level=INFO msg=user.created")
+		_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), home)
+		ok(t, err)
+		h.guess("ana", from("198.51.100.7"))
+		said("level=WARN msg=login.failed actor=\"\" by=login from=198.51.100.7 name=Ana")
+		for range 6 {
+			h.guess("ana", from("198.51.100.7"))
+		}
+		if !strings.Contains(log.String(), `level=WARN msg="sign-in throttled" user=`+string(ana.User.ID)) {
+			t.Errorf("a throttled account: got no line of\n%s", &log)
+		}
+		// A password in the field of the name.
+		h.guess("correct horse staple", from("203.0.113.9"))
+		if strings.Contains(log.String(), "staple") || strings.Contains(log.String(), goodPassword) {
+			t.Errorf("got a password in\n%s", &log)
+		}
 	})
 }

@@ -1,0 +1,140 @@
+package access
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	maxTurnDelay   = 10 * time.Second
+	maxTurnsOfOne  = 64 // that wait for one account from one network
+	maxTurnHistory = 4096
+)
+
+// turns let a bounded number of password hashes run: each takes its memory. Only one at a time is
+// for the same account, and accounts and networks take turns, so that many sign-ins of one account
+// do not slow down those of others.
+type turns struct {
+	mu      sync.Mutex
+	free    int
+	waiting []*turn               // guarded by mu: in the order of their arrival
+	running map[string]bool       // guarded by mu: by account
+	served  map[turnOrigin]uint64 // guarded by mu: when the account or network had its last turn
+	count   uint64                // guarded by mu: of turns so far
+}
+
+// A turnOrigin is an account, or the network of a client.
+type turnOrigin struct{ account, network string }
+
+// A turn is what one hash waits for.
+type turn struct {
+	account, network string
+	ready            chan struct{}
+}
+
+func newTurns(parallel int) *turns {
+	return &turns{
+		free: max(1, parallel), running: map[string]bool{}, served: map[turnOrigin]uint64{},
+	}
+}
+
+// enter waits for a turn of an account, by its key, and of a client's address.
+func (t *turns) enter(ctx context.Context, account, address string) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, maxTurnDelay)
+	defer cancel()
+	own := &turn{account: account, network: network(address), ready: make(chan struct{})}
+	if err := t.arrive(own); err != nil {
+		return nil, err
+	}
+	select {
+	case <-own.ready:
+		return func() { t.leave(own) }, nil
+	case <-ctx.Done():
+		t.giveUp(own)
+		return nil, stage.Errorf(stage.ErrUnavailable,
+			"Too many people are signing in at this moment; try again shortly.").
+			WithRetry(maxTurnDelay).WithCause(context.Cause(ctx))
+	}
+}
+
+func (t *turns) arrive(own *turn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	same := 0
+	for _, other := range t.waiting {
+		if other.account == own.account && other.network == own.network {
+			same++
+		}
+	}
+	if same >= maxTurnsOfOne {
+		return stage.Errorf(stage.ErrTooMany, "This account is signing in many times at once; try "+
+			"again in a moment.").WithCode("too_many_attempts").WithRetry(time.Second)
+	}
+	t.waiting = append(t.waiting, own)
+	t.next()
+	return nil
+}
+
+func (t *turns) leave(own *turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.free++
+	delete(t.running, own.account)
+	t.next()
+}
+
+func (t *turns) giveUp(own *turn) {
+	t.mu.Lock()
+	i := slices.Index(t.waiting, own)
+	if i >= 0 {
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+	}
+	t.mu.Unlock()
+	if i < 0 { // it became ready at the same moment
+		t.leave(own)
+	}
+}
+
+// next starts what may run. The caller holds mu.
+func (t *turns) next() {
+	for t.free > 0 {
+		i := t.choose()
+		if i < 0 {
+			break
+		}
+		own := t.waiting[i]
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+		t.free--
+		t.count++
+		t.running[own.account] = true
+		t.served[turnOrigin{network: own.network}] = t.count
+		t.served[turnOrigin{account: own.account}] = t.count
+		close(own.ready)
+	}
+	if len(t.waiting)+len(t.running) == 0 || len(t.served) > maxTurnHistory {
+		clear(t.served)
+	}
+}
+
+// choose returns the turn whose network had its last turn longest ago, and of that network the
+// account; or -1. The caller holds mu.
+func (t *turns) choose() int {
+	best := -1
+	var bestNetwork, bestAccount uint64
+	for i, w := range t.waiting {
+		if t.running[w.account] {
+			continue
+		}
+		ofNetwork := t.served[turnOrigin{network: w.network}]
+		ofAccount := t.served[turnOrigin{account: w.account}]
+		if best < 0 || ofNetwork < bestNetwork ||
+			ofNetwork == bestNetwork && ofAccount < bestAccount {
+			best, bestNetwork, bestAccount = i, ofNetwork, ofAccount
+		}
+	}
+	return best
+}
