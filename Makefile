@@ -96,7 +96,7 @@ bench: ## every benchmark, one after the other, with its method and ratios
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	for target in $$($(FUZZ_TARGETS)); do \
 		echo "$$target"; \
-		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) "./$${target%%:*}"; \
+		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "./$${target%%:*}"; \
 	done
 
 screenshots: install ## a picture of every state of the pages, in screenshots/

@@ -52,7 +52,7 @@ func listenUDP(t *testing.T) *net.UDPConn {
 
 func receive(t *testing.T, conn *net.UDPConn, want [][]byte) {
 	t.Helper()
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
 	got := make([]byte, 2048)
 	for i, packet := range want {
 		n, err := conn.Read(got)

@@ -88,7 +88,7 @@ func (p *page) stats(name string) browserStats {
 // waitStats polls, as a browser has no event for it.
 func (p *page) waitStats(name string, wish func(browserStats) bool) browserStats {
 	p.t.Helper()
-	ctx := within(p.t, 20*time.Second)
+	ctx := patient(p.t)
 	for {
 		s := p.stats(name)
 		if wish(s) {
@@ -143,7 +143,7 @@ func TestChromiumCatchesUp(t *testing.T) {
 	p := h.publish("obs", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Keyint: keyint})})
 	clock := h.view("clock", "obs", rtcpeer.ViewOptions{})
 	midway := func(rtcpeer.Stats) bool { n := p.Frames() % keyint; return n > 90 && n < 150 }
-	ctx := within(t, 50*time.Second)
+	ctx := patient(t)
 	if err := clock.Wait(ctx, midway); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestParameterSetsReachEveryViewer(t *testing.T) {
 				t.Errorf("the answer repeats the sender's parameter sets:\n%s", p.Answer.SDP)
 			}
 			h.waitEvent("ana", stage.EventPublishing, "")
-			ctx := within(t, 60*time.Second)
+			ctx := patient(t)
 			for i := range 2 { // the second one comes when the first keyframe is gone
 				v := h.view(stage.ParticipantID(fmt.Sprint("viewer", i)), "ana", rtcpeer.ViewOptions{Patience: 8 * time.Second})
 				if err := v.WaitFrames(ctx, 45); err != nil {
@@ -57,7 +57,7 @@ func TestChromiumDecodesWithoutRepeatedHeaders(t *testing.T) {
 	h := newHouse(t)
 	h.publish("ana", rtcpeer.PublishOptions{Headers: rtcpeer.HeadersFirst})
 	clock := h.view("clock", "ana", rtcpeer.ViewOptions{})
-	if err := clock.WaitFrames(within(t, 60*time.Second), 60); err != nil {
+	if err := clock.WaitFrames(patient(t), 60); err != nil {
 		t.Fatal(err)
 	}
 	page := h.openPage()

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -22,7 +21,7 @@ func TestPassivePeers(t *testing.T) {
 	h.waitEvent("ana", stage.EventPublishing, "")
 	for id, passive := range map[stage.ParticipantID]bool{"passive": true, "active": false} {
 		v := h.view(id, "ana", rtcpeer.ViewOptions{Passive: passive})
-		ctx := within(t, 60*time.Second)
+		ctx := patient(t)
 		if err := v.WaitFrames(ctx, 10); err != nil {
 			t.Errorf("%s viewer: frames: %v", id, err)
 		}

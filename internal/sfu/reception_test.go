@@ -14,7 +14,7 @@ import (
 // waitReception polls until what the stage says it receives is as wished.
 func (h *house) waitReception(id stage.ParticipantID, wish func(*stage.Reception) bool) *stage.Reception {
 	h.t.Helper()
-	ctx := within(h.t, 15*time.Second)
+	ctx := patient(h.t)
 	var last *stage.Reception
 	for {
 		list, err := h.Participants(ctx, h.arn)

@@ -75,7 +75,7 @@ func TestOnePersonHasSoManyViews(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := v.WaitFrames(within(t, 20*time.Second), 1); err != nil {
+		if err := v.WaitFrames(patient(t), 1); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,7 +22,7 @@ func TestMediaOverTCP(t *testing.T) {
 	h := newHouse(t, overTCP)
 	p := h.publish("ana", rtcpeer.PublishOptions{TCP: true})
 	h.publish("bob", rtcpeer.PublishOptions{Passive: true})
-	ctx := within(t, 60*time.Second)
+	ctx := patient(t)
 	for id, from := range map[stage.ParticipantID]struct {
 		target stage.ParticipantID
 		tcp    bool

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/webrtc/v4"
 )
+
+// connectWithin is a limit and no measurement: a busy machine takes its time.
+const connectWithin = time.Minute
 
 // A connector makes connections that stay on loopback.
 type connector struct {

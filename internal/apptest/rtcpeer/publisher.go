@@ -122,8 +122,8 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 	case <-connected:
 	case <-p.closed:
 		return errors.New("the connection ended before it was up")
-	case <-time.After(10 * time.Second):
-		return errors.New("the connection did not come up within 10 s")
+	case <-time.After(connectWithin):
+		return errors.New("the connection did not come up in time")
 	}
 	p.layers = video
 	start := time.Now()

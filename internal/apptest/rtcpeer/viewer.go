@@ -26,7 +26,7 @@ type ViewOptions struct {
 	TCP              bool // connects by TCP alone, as from a network that blocks UDP
 	Relays           []ICEServer
 
-	Patience time.Duration // how long it waits for a missing packet; 1.5 s
+	Patience time.Duration // how long it waits for a missing packet; 5 s
 }
 
 // A Viewer is a WHEP client that is connected. It takes frames apart and checks that they can be decoded.
@@ -97,7 +97,7 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 		if track.Kind() == webrtc.RTPCodecTypeAudio {
 			v.begin(func() { v.readAudio(track) })
 		} else {
-			v.begin(func() { v.readVideo(track, cmp.Or(o.Patience, 1500*time.Millisecond)) })
+			v.begin(func() { v.readVideo(track, cmp.Or(o.Patience, 5*time.Second)) })
 		}
 	})
 	for _, kind := range o.kinds() {
@@ -120,8 +120,8 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 		return nil
 	case <-v.closed:
 		return errors.New("the connection ended before it was up")
-	case <-time.After(10 * time.Second):
-		return errors.New("the connection did not come up within 10 s")
+	case <-time.After(connectWithin):
+		return errors.New("the connection did not come up in time")
 	}
 }
 
