@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,9 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
-	"github.com/stagedoor/stagedoor/internal/token"
 )
 
 // makeDataFolder makes the data folder and finds out at once whether it can be written.
@@ -45,19 +42,6 @@ func lockDataFolder(dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("another stagedoor already serves from %s; stop it, or give this one a folder of its own with --data", dir)
 	}
 	return lock, nil
-}
-
-// localKey loads the key that signs for local stages, and makes it at the first start.
-func localKey(dir string) (*ecdsa.PrivateKey, error) {
-	path := filepath.Join(dir, "local-key.pem")
-	key, err := token.LoadKey(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return token.CreateKey(path)
-	}
-	if damaged := (*stage.Error)(nil); errors.As(err, &damaged) && damaged.Code == "key_damaged" {
-		return nil, fmt.Errorf("%w; restore it from a backup, or move it away: a new one is made then, and the open tokens of local stages end", err)
-	}
-	return key, err
 }
 
 // checkDatabase refuses to look into a database that is not there yet, rather than to make one.

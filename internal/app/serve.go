@@ -108,7 +108,7 @@ func (cmd *ServeCommand) open(ctx context.Context, p *process) (_ *server, err e
 	if err := s.openData(ctx); err != nil {
 		return nil, err
 	}
-	key, err := localKey(s.settings.Data)
+	key, err := s.localKey(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,10 @@ type LogSettings struct {
 // ServeSettings are those of `stagedoor serve`.
 type ServeSettings struct {
 	DataSettings
+	LocalKeySettings
 	LogSettings
+
+	NewLocalKey bool `help:"Replace the local key by the one in its file, or by a new one where there is none. The open tokens of local stages end."`
 
 	Listen         string         `help:"Address for HTTP." placeholder:"HOST:PORT" default:"127.0.0.1:8080"`
 	PublicURL      string         `help:"URL under which browsers and OBS reach this server; by default made of the listen address. It is part of every token of a local stage." placeholder:"URL"`

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -25,6 +24,7 @@ type TokensCommand struct {
 // TokensCreateCommand is `stagedoor tokens create`.
 type TokensCreateCommand struct {
 	LinkSettings
+	LocalKeySettings
 	AnswerSettings
 	IVSEndpoint string        `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
 	User        string        `help:"User whom the token is for." required:"" placeholder:"NAME"`
@@ -74,7 +74,7 @@ func (cmd *TokensCreateCommand) issuer(
 		}
 		return side.router, nil
 	}
-	key, err := token.LoadKey(filepath.Join(cmd.Data, "local-key.pem"))
+	key, err := token.LoadKey(cmd.LocalKeySettings.file(cmd.Data))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no key in %s: it is made when the server starts first",
 			cmd.Data)

@@ -119,3 +119,16 @@ func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err err
 	}
 	return func() { l.Unlock() }, nil
 }
+
+// Unchanged runs do while no process changes the keys of a folder.
+func Unchanged(ctx context.Context, dir string, do func() error) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return do()
+	}
+	unlock, err := New(Config{Dir: dir}).lock(ctx, "aws.json.lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return do()
+}

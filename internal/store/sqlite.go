@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -54,16 +53,11 @@ func makePrivate(path string) error {
 }
 
 func openFile(ctx context.Context, path string, connections int, pragmas ...string) (*pool, error) {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
 	settings := url.Values{
 		"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)"}, pragmas...),
 		"_txlock": {"immediate"},
 	}
-	dsn := url.URL{Scheme: "file", Path: absolute, RawQuery: settings.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
+	db, err := sql.Open("sqlite", fileURL(path, settings))
 	if err != nil {
 		return nil, err
 	}

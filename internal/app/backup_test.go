@@ -1,0 +1,190 @@
+package app_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// TestBackupWhileTokensAreIssued restores a backup that was written while tokens were: the server on it
+// knows every token that was issued before, and lets it in.
+func TestBackupWhileTokensAreIssued(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--token-limit=-1")
+	olga := a.Operator()
+	arn := olga.MainStage()
+	before := olga.Token("view")
+	ctx := t.Context()
+	var issuing sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		client := a.Browser()
+		client.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password}, nil)
+		issuing.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				status, _, text := client.Do("POST", "/api/tokens", map[string]any{"stage": arn})
+				if status != http.StatusCreated && ctx.Err() == nil {
+					t.Errorf("a token during the backup: got %d %s", status, text)
+				}
+			}
+		})
+	}
+	// A key of another folder below the data folder, as stagedoor keys and certificates make them.
+	must(t, os.MkdirAll(filepath.Join(a.Data, "keys"), 0o700))
+	must(t, os.WriteFile(filepath.Join(a.Data, "keys", "one.pem"), []byte("a key"), 0o600))
+
+	file := filepath.Join(t.TempDir(), "backup.tar.gz")
+	out, err := run(t, "backup", file, "--data", a.Data)
+	must(t, err)
+	close(stop)
+	issuing.Wait()
+	if !strings.Contains(out, file) {
+		t.Errorf("backup printed %q, want the file named", out)
+	}
+	private(t, file)
+	if _, err := run(t, "backup", file, "--data", a.Data); err == nil || !strings.Contains(err.Error(), "exists already") {
+		t.Errorf("a second backup to the same file: got %v, want it refused", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), ".stagedoor-*")); len(left) != 0 {
+		t.Errorf("the backup left %v", left)
+	}
+
+	data := filepath.Join(t.TempDir(), "restored")
+	out, err = run(t, "restore", file, "--data", data)
+	must(t, err)
+	if !strings.Contains(out, data) {
+		t.Errorf("restore printed %q, want the folder named", out)
+	}
+	private(t, filepath.Join(data, "stagedoor.db"), filepath.Join(data, "local-key.pem"), filepath.Join(data, "keys", "one.pem"))
+	if _, err := run(t, "restore", file, "--data", data); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("a restore over a database: got %v, want it refused", err)
+	}
+	if _, err := run(t, "restore", file, "--data", a.Data); err == nil || !strings.Contains(err.Error(), "already serves") {
+		t.Errorf("a restore under a running server: got %v, want it refused", err)
+	}
+
+	again := apptest.StartIn(t, data)
+	client := again.Browser()
+	client.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password}, nil)
+	client.Must(http.StatusOK, "GET", "/api/tokens/"+string(before.ParticipantID), nil, nil)
+	client.Token("publish") // signed with the key of the backup
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// private checks that nobody else can read the files.
+func private(t *testing.T, files ...string) {
+	t.Helper()
+	for _, file := range files {
+		info, err := os.Stat(file)
+		must(t, err)
+		if mode := info.Mode().Perm(); mode != 0o600 {
+			t.Errorf("%s: got mode %o, want 600", file, mode)
+		}
+	}
+}
+
+// archive packs entries as a backup does.
+func archive(t *testing.T, entries ...tar.Header) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	packed := gzip.NewWriter(&file)
+	to := tar.NewWriter(packed)
+	for _, header := range entries {
+		content := header.Linkname
+		header.Linkname, header.Size = "", int64(len(content))
+		must(t, to.WriteHeader(&header))
+		_, err := to.Write([]byte(content))
+		must(t, err)
+	}
+	must(t, to.Close())
+	must(t, packed.Close())
+	return file.Bytes()
+}
+
+func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(map[string]any{"format": 1, "database": "sqlite"})
+	must(t, err)
+	// The content stands in Linkname.
+	first := tar.Header{Name: "backup.json", Linkname: string(text)}
+	newer := tar.Header{Name: "backup.json", Linkname: `{"format": 2}`}
+	whole := archive(t, first, tar.Header{Name: "stagedoor.db", Linkname: strings.Repeat("no database ", 1000)})
+	for name, content := range map[string][]byte{
+		"an empty file":         nil,
+		"a text":                []byte("backup"),
+		"another archive":       archive(t, tar.Header{Name: "stagedoor.db"}),
+		"a newer format":        archive(t, newer),
+		"a way out":             archive(t, first, tar.Header{Name: "../stagedoor.db", Linkname: "x"}),
+		"a way to the root":     archive(t, first, tar.Header{Name: "/tmp/stagedoor.db", Linkname: "x"}),
+		"a damaged database":    whole,
+		"no database":           archive(t, first),
+		"a backup cut short":    whole[:len(whole)-9],
+		"a backup with a crack": append(bytes.Clone(whole[:len(whole)-8]), 1, 2, 3, 4, 5, 6, 7, 8),
+	} {
+		file, data := filepath.Join(t.TempDir(), "backup"), t.TempDir()
+		must(t, os.WriteFile(file, content, 0o600))
+		_, err := run(t, "restore", file, "--data", data)
+		if err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want one sentence", name, err)
+		}
+		must(t, filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && path != data && entry.Name() != "lock" {
+				t.Errorf("%s: it left %s", name, path)
+			}
+			return err
+		}))
+	}
+}
+
+func TestTheLocalKeyIsThatOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	olga.Token("publish")
+	a.Stop()
+	key := filepath.Join(a.Data, "local-key.pem")
+	elsewhere := filepath.Join(t.TempDir(), "key.pem")
+	must(t, os.Rename(key, elsewhere))
+	if got := refused(t, "--data", a.Data); !strings.Contains(got, "the local key is missing") || !strings.Contains(got, key) {
+		t.Errorf("without its key: got %q, want the missing file named", got)
+	}
+	if _, err := os.Stat(key); err == nil {
+		t.Error("a refused start made a key")
+	}
+	if got := refused(t, "--data", a.Data, "--local-key", elsewhere+"x"); !strings.Contains(got, "--local-key") {
+		t.Errorf("a key file that is not there: got %q", got)
+	}
+	other := apptest.Start(t)
+	other.Stop()
+	if got := refused(t, "--data", a.Data, "--local-key", filepath.Join(other.Data, "local-key.pem")); !strings.Contains(got, "is not the local key of this database") {
+		t.Errorf("the key of another database: got %q", got)
+	}
+	apptest.StartIn(t, a.Data, "--local-key", elsewhere).Stop()
+	apptest.StartIn(t, a.Data, "--new-local-key").Stop()
+	if got := refused(t, "--data", a.Data, "--local-key", elsewhere); !strings.Contains(got, "is not the local key") {
+		t.Errorf("the old key after it was replaced: got %q", got)
+	}
+	apptest.StartIn(t, a.Data).Stop()
+}

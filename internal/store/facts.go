@@ -1,0 +1,41 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+const localKeyFact = "local key"
+
+func scanText(r row) (text string, err error) {
+	err = r.Scan(&text)
+	return text, err
+}
+
+// LocalKey is the ID of the key that signs the tokens of local stages, or stage.ErrNotFound.
+func (s *Store) LocalKey(ctx context.Context) (keyID string, err error) {
+	return first(ctx, s.queries, scanText, "SELECT value FROM facts WHERE name = $1", localKeyFact)
+}
+
+// RegisterLocalKey registers the ID of the local key unless there is one, and returns the ID that is
+// registered: of several servers that start together, one is first. With replace the ID given wins.
+func (s *Store) RegisterLocalKey(
+	ctx context.Context, keyID string, now time.Time, replace bool,
+) (registered string, err error) {
+	text := "INSERT INTO facts (name, value, at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING"
+	if replace {
+		text = `INSERT INTO facts (name, value, at) VALUES ($1, $2, $3)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at`
+	}
+	if err := s.do(ctx, text, localKeyFact, keyID, ms(now)); err != nil {
+		return "", err
+	}
+	return s.LocalKey(ctx)
+}
+
+// Issued reports whether there is a record of a token.
+func (s *Store) Issued(ctx context.Context) (bool, error) {
+	issued, err := first(ctx, s.queries, scanNumber,
+		"SELECT CASE WHEN EXISTS (SELECT 1 FROM issuances LIMIT 1) THEN 1 ELSE 0 END")
+	return issued == 1, err
+}

@@ -1,0 +1,8 @@
+-- What all servers on a database agree on, such as the ID of the local key.
+
+-- +goose Up
+CREATE TABLE facts (
+  name  TEXT PRIMARY KEY,
+  value TEXT NOT NULL,
+  at    BIGINT NOT NULL
+);
