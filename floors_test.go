@@ -46,7 +46,7 @@ var floors = map[string][]string{
 	"internal/webhook": {"internal/stage", "internal/access"},
 	"internal/ivsemu":  {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
 	"internal/feed":    {"internal/stage", "internal/httpkit", "internal/access"},
-	"internal/web":     {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "static"},
+	"internal/web":     {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "internal/oidc", "static"},
 
 	// F3: wires everything, decides nothing.
 	"internal/app":  {"internal/..."},

@@ -1,5 +1,6 @@
 /** The address that people type: leads on. */
-import { copyField, header, href, page, signedIn, signOut } from './lib/page.js';
+import { copyField, header, href, page, signOut } from './lib/page.js';
+import { signedIn } from './lib/signin.js';
 import { h } from './lib/dom.js';
 import { t } from './lib/strings.js';
 

@@ -91,6 +91,9 @@ type Control struct {
 	// External decides who may sign in with a provider, and as what.
 	External ExternalPolicy
 
+	// NoPasswords refuses name and password: everybody signs in another way.
+	NoPasswords bool
+
 	// Log receives security events, what operators do, and failures without harm. It may be nil.
 	Log *slog.Logger
 

@@ -98,12 +98,18 @@ func (c *Control) LogInExternal(ctx context.Context, e External, from Client) (P
 		if err := account.active(); err != nil {
 			return err
 		}
+		before := account.Role
 		if account, err = c.applyRole(ctx, tx, account, e); err != nil {
 			return err
 		}
-		if revoked, err = c.applyRules(ctx, tx, account, e.Claims); err != nil {
+		if revoked, err = c.roleChanged(ctx, tx, before, account); err != nil {
 			return err
 		}
+		lost, err := c.applyRules(ctx, tx, account, e.Claims)
+		if err != nil {
+			return err
+		}
+		revoked = append(revoked, lost...)
 		if login, err = c.putExternalLogin(ctx, tx, account, secret, from); err != nil {
 			return err
 		}

@@ -231,27 +231,47 @@ func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuan
 
 // Token is the record of one token: one's own, or anybody's for an operator.
 func (c *Control) Token(ctx context.Context, who Principal, id stage.ParticipantID) (Issuance, error) {
-	if err := who.Require(ScopeTokens); err != nil {
+	if !who.Allows(ScopeAudit) {
+		if err := who.Require(ScopeTokens); err != nil {
+			return Issuance{}, err
+		}
+	}
+	i, err := c.issuance(ctx, id)
+	if err != nil {
 		return Issuance{}, err
 	}
-	if !plainID(id) {
-		return Issuance{}, noSuch("token")
-	}
-	i, err := c.Store.Issuance(ctx, id)
-	if err != nil {
-		return Issuance{}, notFoundIs(err, noSuch("token"))
-	}
-	if i.User != who.User.ID && !who.Allows(ScopeAudit) {
+	if !i.own(who) && !who.Allows(ScopeAudit) {
 		return Issuance{}, noSuch("token")
 	}
 	return i, nil
 }
 
-// Revoke makes a token worthless and ends its session: one's own, or anybody's for an operator. Twice is once.
+func (c *Control) issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error) {
+	if !plainID(id) {
+		return Issuance{}, noSuch("token")
+	}
+	i, err := c.Store.Issuance(ctx, id)
+	return i, notFoundIs(err, noSuch("token"))
+}
+
+// own reports whether a token was issued to the principal's user.
+func (i Issuance) own(who Principal) bool {
+	return who.User.ID != "" && i.User == who.User.ID && who.Allows(ScopeTokens)
+}
+
+// Revoke ends a token and its session: one's own, or anybody's for those who may kick. Twice is once.
 func (c *Control) Revoke(ctx context.Context, who Principal, id stage.ParticipantID) error {
-	i, err := c.Token(ctx, who, id)
+	if !who.Allows(ScopeModerate) {
+		if err := who.Require(ScopeTokens); err != nil {
+			return err
+		}
+	}
+	i, err := c.issuance(ctx, id)
 	if err != nil {
 		return err
+	}
+	if !i.own(who) && (who.User.Role != Operator || !who.Allows(ScopeModerate)) {
+		return noSuch("token")
 	}
 	if err := c.revokeOne(ctx, who, i); err != nil {
 		return err

@@ -278,3 +278,78 @@ func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error 
 func userEntry(action Action, account Account) Entry {
 	return Entry{Action: action, Target: string(account.ID), TargetName: account.Name}
 }
+
+// User reads one user and all access of theirs.
+func (c *Control) User(ctx context.Context, by Principal, id UserID) (Person, error) {
+	if err := by.Require(ScopeUsers); err != nil {
+		return Person{}, err
+	}
+	account, err := accountOf(ctx, c.Store, id)
+	if err != nil {
+		return Person{}, err
+	}
+	grants, err := c.Store.Grants(ctx, id)
+	return Person{User: account.User, Grants: grants}, err
+}
+
+// UpdateUser changes the name and the role of a user; empty means that it stays.
+func (c *Control) UpdateUser(ctx context.Context, by Principal, id UserID, name string, role Role) error {
+	if err := by.Require(ScopeUsers); err != nil {
+		return err
+	}
+	if role != "" && role != Operator && role != Moderator && role != Broadcaster {
+		return stage.Errorf(stage.ErrInvalid, "A role is operator, moderator or broadcaster.")
+	}
+	var revoked []Issuance
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		account, err := accountOf(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		changed, err := edited(ctx, tx, account, name, role)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutAccount(ctx, changed); err != nil {
+			return nameTaken(err, name)
+		}
+		if revoked, err = c.roleChanged(ctx, tx, account.Role, changed); err != nil {
+			return err
+		}
+		e := userEntry(ActionUserChanged, changed)
+		e.Detail = "name " + changed.Name + ", role " + string(changed.Role)
+		return c.note(ctx, tx, by, e)
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(id)
+	return c.disconnect(ctx, revoked, "The role of the account was changed.")
+}
+
+// roleChanged revokes the open tokens of a former operator, which may rest on no grant.
+func (c *Control) roleChanged(ctx context.Context, tx Store, before Role, account Account) ([]Issuance, error) {
+	if err := tx.Advance(ctx, account.ID); err != nil || before != Operator || account.Role == Operator {
+		return nil, err
+	}
+	return c.revokeOpen(ctx, tx, Revocation{User: account.ID})
+}
+
+// edited is an account with another name or role. The last operator stays one.
+func edited(ctx context.Context, tx Store, account Account, name string, role Role) (Account, error) {
+	if name != "" {
+		clean, err := cleanName(name)
+		if err != nil {
+			return account, err
+		}
+		account.Name, account.Key = clean, nameKey(clean)
+	}
+	if role == "" || role == account.Role {
+		return account, nil
+	}
+	if err := spareLastOperator(ctx, tx, account); err != nil {
+		return account, err
+	}
+	account.Role = role
+	return account, nil
+}

@@ -19,6 +19,7 @@ type commands struct {
 	OBS      OBSCommand     `cmd:"" name:"obs" help:"Set up and run OBS from a terminal, as the dock does."`
 	Backup   BackupCommand  `cmd:"" help:"Copy the database and the keys into one file, while the server runs."`
 	Restore  RestoreCommand `cmd:"" help:"Write the database and the keys of a backup into a new data folder."`
+	APIKeys  APIKeysCommand `cmd:"" name:"api-keys" help:"Create, list and revoke API keys for programs."`
 	Settings ConfigCommand  `cmd:"" name:"config" help:"Check the settings."`
 	Health   HealthCommand  `cmd:"" help:"Exit with 0 if the server of the data folder serves; for containers."`
 	Emulate  EmulateCommand `cmd:"" help:"Emulate the Amazon IVS real-time API, with real media behind it. Not IVS."`

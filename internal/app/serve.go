@@ -26,6 +26,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
 	"github.com/stagedoor/stagedoor/internal/web"
+	"github.com/stagedoor/stagedoor/internal/webhook"
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
@@ -74,24 +75,25 @@ type server struct {
 	log      *slog.Logger
 	closers  []func() error
 
-	store   *store.Store
-	control *access.Control
-	media   *sfu.SFU
-	guard   *httpkit.Guard // against wrong tokens, for everything that takes one
-	whip    *whip.Handler
-	signal  *signal.Server
-	limits  atomic.Pointer[map[stage.ARN]stage.Limits] // of all stages, as of the last sweep
-	aws     *aws                                       // nil where no region of AWS is served
-	swept   uint64                                     // the stages as of the last sweep
-	stages  stage.Moderator                            // who is on the stages here
-	feed    *feed.Feed
-	docks   *feed.Docks
-	web     *web.Server
-	listen  *httpkit.Listener
-	http    *http.Server
-	tls     *tls.Config // nil: plain HTTP
-	public  *url.URL
-	local   stage.Endpoints // of all local stages, which share them: the token names the stage
+	store    *store.Store
+	control  *access.Control
+	media    *sfu.SFU
+	guard    *httpkit.Guard // against wrong tokens, for everything that takes one
+	whip     *whip.Handler
+	signal   *signal.Server
+	limits   atomic.Pointer[map[stage.ARN]stage.Limits] // of all stages, as of the last sweep
+	aws      *aws                                       // nil where no region of AWS is served
+	swept    uint64                                     // the stages as of the last sweep
+	stages   stage.Moderator                            // who is on the stages here
+	feed     *feed.Feed
+	docks    *feed.Docks
+	web      *web.Server
+	webhooks *webhook.Sender
+	listen   *httpkit.Listener
+	http     *http.Server
+	tls      *tls.Config // nil: plain HTTP
+	public   *url.URL
+	local    stage.Endpoints // of all local stages, which share them: the token names the stage
 }
 
 // open takes everything that can refuse: folder, lock, key, database, ports. What was taken is given back on failure.
@@ -123,7 +125,7 @@ func (s *server) check() (err error) {
 	if s.tls, err = loadTLS(s.settings.TLSCert, s.settings.TLSKey); err != nil {
 		return err
 	}
-	for _, check := range []func() error{s.settings.checkNumbers, s.settings.checkAddresses, s.settings.AWSSettings.check} {
+	for _, check := range []func() error{s.settings.checkNumbers, s.settings.checkAddresses, s.settings.AWSSettings.check, s.settings.SignInSettings.check} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -223,6 +225,7 @@ func (s *server) run(ctx context.Context) error {
 		g.Go(func() error { return s.aws.Run(ctx) })
 		g.Go(func() error { return s.aws.keys.Run(ctx) })
 	}
+	g.Go(func() error { return s.webhooks.Run(ctx) })
 	g.Go(func() error { return s.every(ctx, sweepEvery, s.sweep) })
 	g.Go(func() error { return s.every(ctx, pruneEvery, s.control.Prune) })
 	g.Go(func() error {

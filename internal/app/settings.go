@@ -62,6 +62,13 @@ type ServeSettings struct {
 	AWSSettings
 	IVSEventsSecret string `help:"Secret with which EventBridge posts events to /api/aws/events; without one nothing is taken." name:"ivs-events-secret" secret:"all"`
 
+	SignInSettings
+
+	WebhookNetworks []netip.Prefix `help:"Private networks that webhooks may be sent to; by default none." placeholder:"CIDR,…"`
+	AuditRetention  time.Duration  `help:"How long entries of the audit trail are kept." default:"8760h"`
+	MetricsListen   string         `help:"Address for metrics of Prometheus (/metrics), apart from the public one; by default there are none." placeholder:"HOST:PORT"`
+	Profiling       bool           `help:"Serve Go's profiles (/debug/pprof) beside the metrics."`
+
 	TokenLimit  int           `help:"Tokens that a broadcaster may get within the token window; -1 for as many as they like." default:"30"`
 	TokenWindow time.Duration `help:"The window that the token limit counts in." default:"10m"`
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -79,8 +78,5 @@ func (cmd *WHIPCheckCommand) print(p *process, report whipcheck.Report) error {
 	if !cmd.JSON {
 		return report.Summary(p.out)
 	}
-	out := json.NewEncoder(p.out)
-	out.SetEscapeHTML(false)
-	out.SetIndent("", "  ")
-	return out.Encode(report)
+	return printJSON(p.out, report)
 }

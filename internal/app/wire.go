@@ -19,6 +19,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/token"
 	"github.com/stagedoor/stagedoor/internal/web"
+	"github.com/stagedoor/stagedoor/internal/webhook"
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
@@ -34,9 +35,12 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	s.control = &access.Control{
 		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
 		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
-		Changed: s.feed.AccessChanged,
-		Removed: s.closeStage,
+		Changed:        s.feed.AccessChanged,
+		Removed:        s.closeStage,
+		AuditRetention: s.settings.AuditRetention,
 	}
+	s.webhooks = webhook.New(s.store, webhook.NewClient(s.settings.WebhookNetworks), time.Now, s.log)
+	s.control.Queued = s.webhooks.Wake
 	if err := s.wireLocal(keyID, key); err != nil {
 		return err
 	}
@@ -119,7 +123,12 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 }
 
 func (s *server) wireWeb(stages stage.Moderator) (err error) {
+	ways, err := s.wireSignIn()
+	if err != nil {
+		return err
+	}
 	cfg := web.Config{
+		SignIn:  ways,
 		Control: s.control, Stage: stages, Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed), WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
 		AllowOrigins: s.settings.AllowOrigins,
 		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},

@@ -25,9 +25,11 @@ import (
 )
 
 const (
+	// PendingLife is how long a person may take at the provider.
+	PendingLife = 10 * time.Minute
+
 	requestTimeout = 10 * time.Second
-	leeway         = time.Minute // that the clocks of provider and server may differ
-	pendingLife    = 10 * time.Minute
+	leeway         = time.Minute     // that the clocks of provider and server may differ
 	retryPause     = 5 * time.Second // after a discovery that failed
 	maxAnswer      = 1 << 20
 )
@@ -183,7 +185,7 @@ func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, err
 	}
 	pending := Pending{
 		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
-		Until: p.Now().Add(pendingLife), Next: next,
+		Until: p.Now().Add(PendingLife), Next: next,
 	}
 	address := p.oauth(d).AuthCodeURL(pending.State, gooidc.Nonce(pending.Nonce),
 		oauth2.S256ChallengeOption(pending.Verifier))

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, serve endpoint, 
 	}
 	full, ok := got.(reply)
 	if !ok {
-		full = reply{status: http.StatusOK, body: got}
+		full = reply{body: got}
 	}
 	for _, cookie := range full.cookies {
 		http.SetCookie(w, cookie)
@@ -73,10 +74,18 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, serve endpoint, 
 	// Answers hold tokens, invitations and who is on the stage: no cache keeps them.
 	w.Header().Set("Cache-Control", "no-store")
 	if full.body == nil {
-		w.WriteHeader(http.StatusNoContent)
+		w.WriteHeader(cmp.Or(full.status, http.StatusNoContent))
 		return
 	}
-	writeJSON(w, full.status, "application/json", full.body)
+	if t, ok := full.body.(table); ok {
+		if t.next != "" {
+			w.Header().Set("Stagedoor-Next", t.next)
+		}
+		w.Header().Set("Content-Type", t.contentType+"; charset=utf-8")
+		w.Write(t.text)
+		return
+	}
+	writeJSON(w, cmp.Or(full.status, http.StatusOK), "application/json", full.body)
 }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {
@@ -188,6 +197,15 @@ func decode[T any](r *http.Request) (T, error) {
 		return v, stage.Errorf(stage.ErrInvalid, "The body holds more than one JSON value.").WithCode("bad_json")
 	}
 	return v, nil
+}
+
+// decodeIfAny is decode for a body that may be missing.
+func decodeIfAny[T any](r *http.Request) (T, error) {
+	if r.ContentLength == 0 {
+		var none T
+		return none, nil
+	}
+	return decode[T](r)
 }
 
 // jsonError says what is wrong with a body in words that name the member, and never what it held: it may be a password.

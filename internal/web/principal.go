@@ -14,7 +14,9 @@ const cookieName = "stagedoor_login"
 // principal authenticates a request.
 func (s *Server) principal(r *http.Request) (access.Principal, error) {
 	return s.guarded(r, func(ctx context.Context) (access.Principal, error) {
-		return s.Control.Authenticate(ctx, presented(r))
+		p := presented(r)
+		p.From = s.client(r)
+		return s.Control.Authenticate(ctx, p)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ type Config struct {
 	Chat         *feed.Chat
 	WHIP         http.Handler // serves /whip and /whep
 	Signal       http.Handler // serves /stage-events, the stages' events socket
+	SignIn       SignIn
 	SDK          SDK          // Amazon's web SDK, for stages of AWS
 	AWS          AWS          // stages of AWS; nil where none are served
 	AWSEvents    http.Handler // takes what EventBridge posts; may be nil
@@ -86,6 +88,13 @@ func (s *Server) mux() http.Handler {
 
 // table is every address but those of the stages themselves, which are in guard. docs/http.md describes them; a test holds it to that.
 func (s *Server) table() []route {
+	api := v1{s}
+	return slices.Concat(s.pages(), s.identityRoutes(), api.routes(),
+		[]route{openAPI(api.operations(), s.Version)})
+}
+
+// pages are the routes that the pages use, and the pages themselves.
+func (s *Server) pages() []route {
 	return []route{
 		{"POST /api/setup", s.open(s.setUp)},
 		{"POST /api/login", s.open(s.logIn)},
@@ -120,7 +129,7 @@ func (s *Server) table() []route {
 		{"PATCH /api/stages/{arn}", s.api(access.ScopeStages, s.changeStage)},
 		{"DELETE /api/stages/{arn}", s.api(access.ScopeStages, s.removeStage)},
 		{"GET /api/stages/{arn}/sessions", s.api(access.ScopeStages, s.listSessions)},
-		{"DELETE /api/stages/{arn}/participants/{participant}", s.api(access.ScopeStages, s.kick)},
+		{"DELETE /api/stages/{arn}/participants/{participant}", s.api(access.ScopeModerate, s.kick)},
 
 		{"GET /api/views", s.api(access.ScopeAccount, s.listViews)},
 		{"POST /api/views", s.api(access.ScopeAccount, s.createView)},
@@ -149,6 +158,7 @@ func (s *Server) table() []route {
 		{"GET /invite", s.assets.page("invite/index.html")},
 		{"GET /account", s.assets.page("account/index.html")},
 		{"GET /operator", s.assets.page("operator/index.html")},
+		{"GET /device", s.assets.page("device/index.html")},
 	}
 }
 

@@ -1,7 +1,8 @@
 /** One's own password, access keys and tokens. */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
-import { button, chosenPassword, copyField, errorLine, errorText, field, form, header, page, passwordFields, signedIn, signOut } from '../lib/page.js';
+import { button, chosenPassword, copyField, errorLine, errorText, field, form, header, page, passwordFields, signOut } from '../lib/page.js';
+import { signedIn } from '../lib/signin.js';
 import { t, time } from '../lib/strings.js';
 import { tokenItem } from '../operator/tokens.js';
 

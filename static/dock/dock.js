@@ -1,5 +1,5 @@
 /** The broadcaster's dock: keeps what is known, draws it, and carries out what is clicked. What is shown is in views.js. */
-import { api } from '../lib/api.js';
+import { api, ApiError } from '../lib/api.js';
 import { listen } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
 import { KEYS } from '../lib/memory.js';
@@ -7,7 +7,8 @@ import { createMeter } from '../lib/numbers.js';
 import { check, isReady, readObs } from '../lib/obs-check.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { createObs, obsAddress, whyUnreachable } from '../lib/obs.js';
-import { errorText, header, page, prepare, say, signInView, signOut, whoAmI } from '../lib/page.js';
+import { errorText, header, page, prepare, say, signOut, whoAmI } from '../lib/page.js';
+import { createWays, enrol, signInView } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
 import { createTokens } from '../lib/tokens.js';
 import { createPeopleTab } from './people.js';
@@ -66,7 +67,7 @@ let worried = '';
 function draw() {
   model.now = Date.now();
   model.dying = broadcast.dying();
-  if (!model.me) return page(header(null, 'dock'), signInView({ ...signing, onsubmit: signIn }));
+  if (!model.me) return page(header(null, 'dock'), signInView({ ...signing, ways, onsubmit: signIn }));
   document.documentElement.dataset.tab = tab;
   if (tab === 'people') people.open(model.me);
   page(header(model.me, 'dock', { onSignOut: leave, tabs: tabsView(tab, showTab) }),
@@ -120,6 +121,19 @@ function note(notice) {
 
 /* ---- signing in ---- */
 
+/** Signs in by a dock link. One that was used already leads to the form. */
+async function enrolled() {
+  try {
+    return await enrol();
+  } catch (err) {
+    if (!(err instanceof ApiError)) throw err;
+    signing.error = errorText(err);
+    return null;
+  }
+}
+
+const ways = createWays({ inDock: true, draw, arrived: arrive });
+
 /** @param {string} name @param {string} word */
 async function signIn(name, word) {
   Object.assign(signing, { busy: true, error: undefined });
@@ -136,6 +150,7 @@ async function signIn(name, word) {
 /** @param {import('../lib/types.js').Me} me */
 function arrive(me) {
   signing.notice = undefined;
+  ways.stop();
   know(me);
   events.stop();
   events = listen({ event: serverEvent, signedOut, connected });
@@ -448,9 +463,10 @@ async function start() {
   addEventListener('pagehide', () => { if (model.me) void report.end(); });
   for (;;) {
     try {
-      const me = await whoAmI();
+      const me = await enrolled() ?? await whoAmI();
       if (me) return arrive(me);
-      return draw();
+      draw();
+      return ways.load();
     } catch (err) {
       page(header(null, 'dock'), errorText(err));
       await new Promise((resolve) => setTimeout(resolve, 3_000));

@@ -10,7 +10,7 @@ import { has, said, serverSaid, t, useLanguage } from './strings.js';
 const THEME = 'stagedoor.theme';
 
 /** The pages made for docks of OBS: what they lead to opens elsewhere. */
-const DOCKS = Object.freeze(['dock', 'dock/stage']);
+export const DOCKS = Object.freeze(['dock', 'dock/stage']);
 
 /** Before the first drawing. */
 export async function prepare() {
@@ -145,51 +145,6 @@ function themeChoice() {
   return h('label', { className: 'choice' }, t('app.theme'),
     h('select', { onchange: (/** @type {Event} */ e) => setTheme(/** @type {HTMLSelectElement} */ (e.target).value) },
       ...['auto', 'dark', 'light'].map((theme) => h('option', { value: theme, selected: theme === now }, t(`app.theme.${theme}`)))));
-}
-
-/**
- * Signing in, for every page that needs it.
- * @param {{error?: string, notice?: string, busy: boolean, onsubmit: (name: string, password: string) => void}} about
- */
-export function signInView({ error, notice, busy, onsubmit }) {
-  return h('main', { className: 'card', key: 'sign-in' },
-    h('h1', null, t('sign.title')),
-    notice && h('p', { className: 'notice' }, notice),
-    form({ key: 'sign', submit: t('sign.in'), busy, error, onsubmit: (d) => onsubmit(d.name, d.password) },
-      field(t('sign.name'), { name: 'name', autocomplete: 'username', required: true, maxLength: 128 }),
-      field(t('sign.password'), { name: 'password', type: 'password', autocomplete: 'current-password', required: true })),
-    h('p', { className: 'hint' }, t('sign.forgot')));
-}
-
-/**
- * Asks for a login where there is none, and then calls ready.
- * @param {(me: Me) => void} ready @param {string} here
- */
-export async function signedIn(ready, here) {
-  await prepare();
-  /** @type {{error?: string, busy: boolean}} */
-  const state = { busy: false };
-  const draw = () => page(header(null, here), signInView({
-    ...state,
-    async onsubmit(name, password) {
-      Object.assign(state, { busy: true, error: undefined });
-      draw();
-      try {
-        const me = await api('POST', 'api/login', { name, password });
-        return ready(me);
-      } catch (err) {
-        Object.assign(state, { busy: false, error: errorText(err) });
-        draw();
-      }
-    },
-  }));
-  try {
-    const me = await whoAmI();
-    if (me) ready(me);
-    else draw();
-  } catch (err) {
-    page(header(null, here), h('main', { className: 'card' }, errorLine(errorText(err)), button(t('app.again'), () => location.reload())));
-  }
 }
 
 /** Ends this login and shows the way in again. */

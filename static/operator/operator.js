@@ -2,7 +2,8 @@
 import { api, escapeArn } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
-import { button, copyField, errorLine, errorText, field, form, header, page, say, signedIn, signOut } from '../lib/page.js';
+import { button, copyField, errorLine, errorText, field, form, header, page, say, signOut } from '../lib/page.js';
+import { signedIn } from '../lib/signin.js';
 import { has, number, t, time } from '../lib/strings.js';
 import { receives } from '../dock/views.js';
 import { awsCard } from './aws.js';

@@ -1,7 +1,8 @@
 /** The people of the stage in a dock, or a browser tab, of their own: with a connection to OBS of its own. */
 import { KEYS } from '../lib/memory.js';
 import { createObs, obsAddress } from '../lib/obs.js';
-import { header, page, signedIn, signOut } from '../lib/page.js';
+import { header, page, signOut } from '../lib/page.js';
+import { signedIn } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
 import { createPeople } from './onstage.js';
 

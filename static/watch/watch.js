@@ -3,7 +3,8 @@ import { api, ApiError } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
 import { followHeight } from '../lib/height.js';
-import { button, errorText, header, page, say, signedIn, signOut } from '../lib/page.js';
+import { button, errorText, header, page, say, signOut } from '../lib/page.js';
+import { signedIn } from '../lib/signin.js';
 import { createClient } from '../lib/stage/client.js';
 import { t } from '../lib/strings.js';
 

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+)
+
+// APIKeysCommand is `stagedoor api-keys`. It works on the database, whether a server runs or not.
+type APIKeysCommand struct {
+	Create APIKeysCreateCommand `cmd:"" help:"Create an API key for a program, and print it, once."`
+	List   APIKeysListCommand   `cmd:"" help:"List the API keys, without their secrets."`
+	Revoke APIKeysRevokeCommand `cmd:"" help:"Revoke an API key by its ID."`
+}
+
+// APIKeysCreateCommand is `stagedoor api-keys create`.
+type APIKeysCreateCommand struct {
+	DataSettings
+	AnswerSettings
+	Name   string         `arg:"" help:"What the key is for."`
+	Scopes []access.Scope `help:"What the key may do: users, stages, moderate, audit, webhooks. By default all." placeholder:"SCOPE,…"`
+	Days   int            `help:"Days until the key expires; 0: it never does." default:"0"`
+}
+
+// Run creates a key.
+func (cmd *APIKeysCreateCommand) Run(ctx context.Context, p *process) error {
+	if cmd.Days < 0 {
+		return UsageError{fmt.Errorf("--days is 0 or more, not %d", cmd.Days)}
+	}
+	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
+		life := time.Duration(cmd.Days) * 24 * time.Hour
+		key, secret, err := c.CreateAPIKey(ctx, access.CommandLine(), cmd.Name, cmd.Scopes, life)
+		if err != nil {
+			return forPerson(err)
+		}
+		if cmd.JSON {
+			return printJSON(p.out, map[string]any{"id": key.ID, "name": key.Name, "scopes": key.Scopes, "key": secret.Reveal()})
+		}
+		_, err = fmt.Fprintln(p.out, secret.Reveal())
+		return err
+	})
+}
+
+// APIKeysListCommand is `stagedoor api-keys list`.
+type APIKeysListCommand struct {
+	DataSettings
+	AnswerSettings
+}
+
+// Run lists the keys.
+func (cmd *APIKeysListCommand) Run(ctx context.Context, p *process) error {
+	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
+		keys, err := c.APIKeys(ctx, access.CommandLine())
+		if err != nil {
+			return forPerson(err)
+		}
+		if cmd.JSON {
+			return printJSON(p.out, map[string]any{"keys": keys})
+		}
+		w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tLAST USED")
+		for _, k := range keys {
+			fmt.Fprintf(w, "%s\t%s\t%v\t%s\t%s\n", k.ID, k.Name, k.Scopes, day(k.CreatedAt), day(k.LastUsedAt))
+		}
+		return w.Flush()
+	})
+}
+
+func day(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+// APIKeysRevokeCommand is `stagedoor api-keys revoke`.
+type APIKeysRevokeCommand struct {
+	DataSettings
+	ID string `arg:"" help:"ID of the key, as api-keys list prints it."`
+}
+
+// Run revokes a key.
+func (cmd *APIKeysRevokeCommand) Run(ctx context.Context, p *process) error {
+	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
+		if err := c.RevokeAPIKey(ctx, access.CommandLine(), cmd.ID); err != nil {
+			return forPerson(err)
+		}
+		_, err := fmt.Fprintln(p.out, "Revoked.")
+		return err
+	})
+}

@@ -1,0 +1,112 @@
+package app
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/oidc"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// SignInSettings say how people sign in.
+type SignInSettings struct {
+	Passwords bool `help:"Accept name and password. Switch it off (--no-passwords) where everybody signs in with the OpenID Connect provider." default:"true" negatable:""`
+
+	OIDCIssuer           string        `help:"Issuer of the OpenID Connect provider with whose accounts people sign in, as its discovery document names it." placeholder:"URL" name:"oidc-issuer"`
+	OIDCClientID         string        `help:"Client ID of this server at the provider. Its redirect URL there is the public URL with /api/oidc/callback behind it." placeholder:"ID" name:"oidc-client-id"`
+	OIDCClientSecret     string        `help:"Client secret; prefer the variable or the file. None for a public client." placeholder:"SECRET" name:"oidc-client-secret" secret:"all"`
+	OIDCClientSecretFile string        `help:"File with the client secret." placeholder:"FILE" name:"oidc-client-secret-file"`
+	OIDCName             string        `help:"Name of the provider on the sign-in button." placeholder:"NAME" default:"single sign-on" name:"oidc-name"`
+	OIDCScopes           []string      `help:"Scopes to ask for beside openid, profile and email." placeholder:"SCOPE,…" name:"oidc-scopes"`
+	OIDCDomains          []string      `help:"Domains of verified e-mail addresses that may sign in; by default any." placeholder:"DOMAIN,…" name:"oidc-domains"`
+	OIDCRequire          []string      `help:"Claims of which a person needs one to sign in, such as groups=streamers; by default none is needed." placeholder:"CLAIM=VALUE,…" name:"oidc-require"`
+	OIDCOperators        []string      `help:"Claims that make an operator, such as groups=stagedoor-admins. With this or --oidc-moderators, claims decide the role at each sign-in." placeholder:"CLAIM=VALUE,…" name:"oidc-operators"`
+	OIDCModerators       []string      `help:"Claims that make a moderator." placeholder:"CLAIM=VALUE,…" name:"oidc-moderators"`
+	OIDCLoginLife        time.Duration `help:"How long a sign-in with the provider lasts: what the provider takes away is gone after that." default:"12h" name:"oidc-login-life"`
+}
+
+// check refuses settings with which nobody could sign in, or which claims cannot decide.
+func (s *SignInSettings) check() error {
+	if s.OIDCIssuer == "" {
+		if !s.Passwords {
+			return fmt.Errorf("--no-passwords needs --oidc-issuer: nobody could sign in")
+		}
+		return nil
+	}
+	u, err := url.Parse(s.OIDCIssuer)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("--oidc-issuer is a URL such as https://login.example.com, not %q", s.OIDCIssuer)
+	}
+	if s.OIDCClientID == "" {
+		return fmt.Errorf("--oidc-issuer needs --oidc-client-id, as the provider has it")
+	}
+	if s.OIDCLoginLife < time.Minute {
+		return fmt.Errorf("--oidc-login-life is 1m or more, not %v", s.OIDCLoginLife)
+	}
+	_, err = s.policy()
+	return err
+}
+
+func (s *SignInSettings) policy() (access.ExternalPolicy, error) {
+	p := access.ExternalPolicy{Domains: s.OIDCDomains, LoginLife: s.OIDCLoginLife}
+	for _, list := range []struct {
+		flag  string
+		texts []string
+		into  *[]access.Claim
+	}{
+		{"--oidc-require", s.OIDCRequire, &p.Required},
+		{"--oidc-operators", s.OIDCOperators, &p.Operators},
+		{"--oidc-moderators", s.OIDCModerators, &p.Moderators},
+	} {
+		for _, text := range list.texts {
+			claim, err := access.ParseClaim(text)
+			if err != nil {
+				return p, fmt.Errorf("%s: %w", list.flag, err)
+			}
+			*list.into = append(*list.into, claim)
+		}
+	}
+	return p, nil
+}
+
+// secret is the client secret, from the setting or its file.
+func (s *SignInSettings) secret() (stage.Secret, error) {
+	if s.OIDCClientSecretFile == "" {
+		return stage.NewSecret(s.OIDCClientSecret), nil
+	}
+	text, err := os.ReadFile(s.OIDCClientSecretFile)
+	if err != nil {
+		return stage.Secret{}, fmt.Errorf("--oidc-client-secret-file cannot be read: %w", err)
+	}
+	return stage.NewSecret(strings.TrimSpace(string(text))), nil
+}
+
+// wireSignIn sets up how people sign in. The provider is asked for nothing yet: it may be away while
+// the server starts.
+func (s *server) wireSignIn() (web.SignIn, error) {
+	settings := &s.settings.SignInSettings
+	policy, err := settings.policy()
+	if err != nil {
+		return web.SignIn{}, err
+	}
+	s.control.External, s.control.NoPasswords = policy, !settings.Passwords
+	ways := web.SignIn{Passwords: settings.Passwords, Name: settings.OIDCName}
+	if settings.OIDCIssuer == "" {
+		return ways, nil
+	}
+	secret, err := settings.secret()
+	if err != nil {
+		return ways, err
+	}
+	ways.Provider = oidc.New(oidc.Config{
+		Issuer: settings.OIDCIssuer, ClientID: settings.OIDCClientID, ClientSecret: secret,
+		RedirectURL: s.public.JoinPath("api", "oidc", "callback").String(), Scopes: settings.OIDCScopes,
+		Now: time.Now, Log: s.log,
+	})
+	return ways, nil
+}

@@ -1,0 +1,392 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+	"github.com/oauth2-proxy/mockoidc"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// provider is an OpenID Connect provider in this process, and the flags to use it.
+func provider(t *testing.T, flags ...string) (*mockoidc.MockOIDC, []string) {
+	t.Helper()
+	m, err := mockoidc.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Shutdown() })
+	return m, append([]string{
+		"--oidc-issuer", m.Issuer(), "--oidc-client-id", m.Config().ClientID,
+		"--oidc-client-secret", m.Config().ClientSecret, "--oidc-scopes", "groups",
+	}, flags...)
+}
+
+// follow opens a path of the server, and follows redirects to the provider and back.
+func follow(t *testing.T, c *apptest.Client, address string) *url.URL {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.HTTP.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	return answer.Request.URL
+}
+
+func TestSignInWithAProvider(t *testing.T) {
+	t.Parallel()
+	m, flags := provider(t, "--oidc-require", "groups=streamers", "--oidc-operators", "groups=admins")
+	a := apptest.Start(t, flags...)
+	operator := a.Operator()
+	stage := operator.MainStage()
+	operator.Must(http.StatusCreated, "POST", "/api/v1/rules", web.V1Rule{
+		Claim: "groups", Value: "streamers", Stage: "", OwnStage: "{name}'s stage", Capabilities: []string{"publish", "subscribe"},
+	}, nil)
+
+	m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben", Groups: []string{"streamers"}})
+	ben := a.Browser()
+	if back := follow(t, ben, a.URL+"/api/oidc/login?next=/account"); back.Path != "/account" || back.Fragment != "" {
+		t.Errorf("the sign-in ends at %s", back)
+	}
+	me := ben.Me()
+	if me.Name != "ben" || me.Role != "broadcaster" || len(me.Stages) != 1 || me.Stages[0].Name != "ben's stage" {
+		t.Errorf("after the sign-in: %+v", me)
+	}
+	ben.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: me.Stages[0].ARN}, nil)
+	ben.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens", map[string]string{"stage": stage})
+
+	t.Log("who lacks the claim is led back with a code that the page explains")
+	m.QueueUser(&mockoidc.MockUser{Subject: "2", PreferredUsername: "eve", Groups: []string{"viewers"}})
+	if back := follow(t, a.Browser(), a.URL+"/api/oidc/login?next=/dock"); back.Path != "/dock" || back.Fragment != "sign-in=not_admitted" {
+		t.Errorf("the sign-in without the claim ends at %s", back)
+	}
+
+	t.Log("a claim makes an operator")
+	m.QueueUser(&mockoidc.MockUser{Subject: "3", PreferredUsername: "ada", Groups: []string{"streamers", "admins"}})
+	ada := a.Browser()
+	follow(t, ada, a.URL+"/api/oidc/login")
+	if got := ada.Me().Role; got != "operator" {
+		t.Errorf("ada is %s", got)
+	}
+
+	t.Log("a return that was not begun here, a second time, or leads elsewhere")
+	for address, want := range map[string]string{
+		"/api/oidc/callback?code=x&state=y":              "/dock#sign-in=oidc_refused",
+		"/api/oidc/login?next=https://evil.example/":     "/dock",
+		"/api/oidc/login?next=//evil.example/x":          "/dock",
+		"/api/oidc/login?next=/%5Cevil.example":          "/dock",
+		"/api/oidc/login?next=/watch%0d%0aSet-Cookie:x=": "/dock",
+	} {
+		m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben", Groups: []string{"streamers"}})
+		back := follow(t, a.Browser(), a.URL+address)
+		if got := strings.TrimPrefix(back.String(), a.URL); got != want {
+			t.Errorf("%s ends at %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestAProviderThatIsAwayAtTheStart(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	a := apptest.Start(t, "--oidc-issuer", gone.URL, "--oidc-client-id", "x")
+	if back := follow(t, a.Browser(), a.URL+"/api/oidc/login"); back.Fragment != "sign-in=oidc_unavailable" {
+		t.Errorf("the sign-in ends at %s", back)
+	}
+	a.Operator() // passwords go on
+}
+
+func TestPasswordsCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
+	_, flags := provider(t, "--no-passwords")
+	a := apptest.Start(t, flags...)
+	a.Operator()
+	b := a.Browser()
+	b.Refused(http.StatusForbidden, "no_passwords", "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password})
+	var ways web.SignInWays
+	b.Must(http.StatusOK, "GET", "/api/sign-in", nil, &ways)
+	if ways.Passwords || ways.Provider == "" || !ways.Codes {
+		t.Errorf("the ways are %+v", ways)
+	}
+}
+
+func TestADockIsSignedInWithACode(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	operator := a.Operator()
+	dock := a.Browser()
+	var code web.DeviceCode
+	dock.Must(http.StatusCreated, "POST", "/api/device", nil, &code)
+	if !strings.HasSuffix(code.VerificationURIComplete, "/device#"+code.UserCode) || !strings.HasPrefix(code.QR, "data:image/png;base64,") || code.ExpiresIn != 600 {
+		t.Errorf("the code is %+v", code)
+	}
+	token := web.DeviceToken{DeviceCode: code.DeviceCode}
+	dock.Refused(http.StatusBadRequest, "authorization_pending", "POST", "/api/device/token", token)
+	dock.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/device/approve", web.UserCode{UserCode: code.UserCode})
+	var asked web.DeviceRequest
+	operator.Must(http.StatusOK, "POST", "/api/device/lookup", web.UserCode{UserCode: code.UserCode}, &asked)
+	operator.Must(http.StatusNoContent, "POST", "/api/device/approve", web.UserCode{UserCode: code.UserCode}, nil)
+	dock.Must(http.StatusOK, "POST", "/api/device/token", token, nil)
+	if got := dock.Me().Name; got != "olga" {
+		t.Errorf("the dock is %s", got)
+	}
+	a.Browser().Refused(http.StatusForbidden, "access_denied", "POST", "/api/device/token", token)
+}
+
+// described calls the API, and holds each answer to the OpenAPI document.
+type described struct {
+	t      *testing.T
+	c      *apptest.Client
+	router routers.Router
+}
+
+func describe(t *testing.T, c *apptest.Client) *described {
+	t.Helper()
+	status, _, text := c.Do("GET", "/api/openapi.json", nil)
+	if status != http.StatusOK {
+		t.Fatalf("the OpenAPI document: %d", status)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(text)
+	if err != nil {
+		t.Fatalf("the OpenAPI document cannot be read: %v", err)
+	}
+	if err := doc.Validate(context.Background()); err != nil {
+		t.Fatalf("the OpenAPI document is not valid: %v", err)
+	}
+	router, err := legacy.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &described{t, c, router}
+}
+
+// call checks request and answer against the document, and decodes the answer.
+func (d *described) call(want int, method, path string, body, out any) {
+	d.t.Helper()
+	status, header, text := d.c.Do(method, path, body)
+	if status != want {
+		d.t.Fatalf("%s %s: %d %s, want %d", method, path, status, text, want)
+	}
+	r := httptest.NewRequest(method, strings.ReplaceAll(path, "%2F", "-"), nil) // the router reads the decoded path
+	route, parameters, err := d.router.FindRoute(r)
+	if err != nil {
+		d.t.Fatalf("%s %s is not in the OpenAPI document: %v", method, path, err)
+	}
+	in := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: parameters, Route: route},
+		Status:                 status, Header: header,
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	}
+	in.SetBodyBytes(text)
+	if err := openapi3filter.ValidateResponse(d.t.Context(), in); err != nil {
+		d.t.Errorf("the answer of %s %s is not as described: %v", method, path, err)
+	}
+	if out != nil {
+		if err := json.Unmarshal(text, out); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func TestTheAPIForPrograms(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--token-limit=-1")
+	operator := a.Operator()
+	var key web.V1CreatedAPIKey
+	describe(t, operator).call(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio", Days: 1}, &key)
+	program := a.Browser()
+	program.Key = key.Key
+	d := describe(t, program)
+
+	t.Log("users")
+	var made web.Invited
+	d.call(201, "POST", "/api/v1/users", web.NewUser{Name: "Kim"}, &made)
+	d.call(201, "POST", "/api/v1/users", web.NewUser{Name: "Lee", Role: "moderator"}, nil)
+	kim := "/api/v1/users/" + string(made.ID)
+	var page web.V1Users
+	d.call(200, "GET", "/api/v1/users?limit=1", nil, &page)
+	names := []string{page.Users[0].Name}
+	for page.Next != "" {
+		next := page.Next
+		page = web.V1Users{}
+		d.call(200, "GET", "/api/v1/users?limit=1&after="+url.QueryEscape(next), nil, &page)
+		for _, u := range page.Users {
+			names = append(names, u.Name)
+		}
+	}
+	if !slices.Equal(names, []string{"Kim", "Lee", "olga"}) {
+		t.Errorf("page by page: %v", names)
+	}
+	d.call(200, "GET", "/api/v1/users?q=ki", nil, &page)
+	if len(page.Users) != 1 {
+		t.Errorf("the search finds %+v", page.Users)
+	}
+	d.call(200, "PATCH", kim, web.V1UserChange{Name: "Kimberly"}, nil)
+	stage := operator.MainStage()
+	d.call(204, "PUT", kim+"/grants/"+url.PathEscape(stage), web.GrantRequest{Capabilities: []string{"publish"}}, nil)
+	var detail web.V1UserDetail
+	d.call(200, "GET", kim, nil, &detail)
+	if detail.Name != "Kimberly" || len(detail.Grants) != 1 || detail.Grants[0].ByRule {
+		t.Errorf("Kim is %+v", detail)
+	}
+	d.call(204, "POST", kim+"/suspend", web.V1Reason{Reason: "unpaid"}, nil)
+	d.call(204, "POST", kim+"/restore", nil, nil)
+
+	t.Log("stages, tokens, events")
+	d.call(201, "POST", "/api/v1/stages", web.NewStage{Name: "hall"}, nil)
+	d.call(200, "GET", "/api/v1/stages?q=hall", nil, nil)
+	token := operator.Token("publish")
+	d.call(200, "GET", "/api/v1/tokens?state=active", nil, nil)
+	d.call(204, "DELETE", "/api/v1/tokens/"+string(token.ParticipantID), nil, nil)
+	d.call(200, "GET", "/api/v1/events", nil, nil)
+
+	t.Log("rules")
+	var rule web.V1Rule
+	d.call(201, "POST", "/api/v1/rules", web.V1Rule{OwnStage: "{name}", Capabilities: []string{"publish"}}, &rule)
+	d.call(200, "PUT", "/api/v1/rules/"+string(rule.ID), web.V1Rule{OwnStage: "{name} live", Capabilities: []string{"publish"}}, nil)
+	d.call(200, "GET", "/api/v1/rules", nil, nil)
+	d.call(204, "DELETE", "/api/v1/rules/"+string(rule.ID), nil, nil)
+
+	t.Log("the trail, in three forms")
+	var trail web.V1Audit
+	d.call(200, "GET", "/api/v1/audit?limit=5", nil, &trail)
+	if len(trail.Entries) != 5 || trail.Next == "" || trail.Entries[0].Actor.Name != "studio" || trail.Entries[0].Credential != "api" {
+		t.Errorf("the trail begins with %+v", trail.Entries)
+	}
+	for kind, first := range map[string]string{"text/csv": "time,action,", "application/x-ndjson": `{"id":`} {
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", a.URL+"/api/v1/audit", nil)
+		r.Header.Set("Accept", kind)
+		r.Header.Set("Authorization", "Bearer "+key.Key)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if !strings.HasPrefix(string(text), first) || !strings.HasPrefix(answer.Header.Get("Content-Type"), kind) {
+			t.Errorf("%s: %s", kind, text)
+		}
+	}
+
+	t.Log("bad input")
+	for path, code := range map[string]string{
+		"/api/v1/users?limit=0": "invalid", "/api/v1/users?limit=x": "invalid", "/api/v1/users?limit=501": "invalid",
+		"/api/v1/users?after=x": "bad_cursor", "/api/v1/audit?since=yesterday": "invalid", "/api/v1/tokens?state=new": "invalid",
+	} {
+		program.Refused(http.StatusBadRequest, code, "GET", path, nil)
+	}
+
+	t.Log("no key makes keys, and a revoked one is refused at once")
+	program.Refused(http.StatusForbidden, "scope", "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "more"})
+	operator.Must(http.StatusNoContent, "DELETE", "/api/v1/api-keys/"+key.ID, nil, nil)
+	program.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/v1/users", nil)
+}
+
+// TestAServicePutsASignedInDockIntoOBS is the road of an application that knows its users.
+func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	operator := a.Operator()
+	var key web.V1CreatedAPIKey
+	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", map[string]any{"name": "studio", "scopes": []string{"users"}}, &key)
+	program := a.Browser()
+	program.Key = key.Key
+	d := describe(t, program)
+	var link web.V1DockLink
+	d.call(201, "POST", "/api/v1/dock-links", map[string]any{
+		"externalId": "u-17", "name": "Kim", "stages": []map[string]any{{"arn": operator.MainStage(), "capabilities": []string{"publish"}}},
+	}, &link)
+	address, err := url.Parse(link.URL)
+	if err != nil || address.Path != "/dock" || address.RawQuery != "" || !strings.HasPrefix(address.Fragment, "enrol=") {
+		t.Fatalf("the link is %s", link.URL)
+	}
+	if left := time.Until(link.ExpiresAt); left > 10*time.Minute || left < 5*time.Minute {
+		t.Errorf("the link is good for %v", left)
+	}
+	code, _ := url.QueryUnescape(strings.TrimPrefix(address.Fragment, "enrol="))
+	dock := a.Browser()
+	dock.Must(http.StatusCreated, "POST", "/api/enrol", web.EnrolCode{Code: code}, nil)
+	if me := dock.Me(); me.Name != "Kim" || len(me.Stages) != 1 {
+		t.Errorf("the dock is %+v", me)
+	}
+	a.Browser().Refused(http.StatusUnauthorized, "bad_code", "POST", "/api/enrol", web.EnrolCode{Code: code})
+	program.Refused(http.StatusForbidden, "scope", "GET", "/api/v1/stages", nil)
+}
+
+func TestWebhooksArrive(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--webhook-networks", "127.0.0.0/8")
+	operator := a.Operator()
+	type message struct {
+		header http.Header
+		body   []byte
+	}
+	arrived := make(chan message, 100)
+	var failures atomic.Int32
+	failures.Store(1) // the first attempt fails
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if failures.Add(-1) >= 0 {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		arrived <- message{r.Header, body}
+	}))
+	t.Cleanup(receiver.Close)
+	hang := make(chan struct{})
+	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	t.Cleanup(hanging.Close)
+	t.Cleanup(func() { close(hang) })
+
+	var hook web.V1CreatedWebhook
+	for _, target := range []string{hanging.URL, receiver.URL} { // a dead receiver delays nobody
+		operator.Must(http.StatusCreated, "POST", "/api/v1/webhooks", web.V1NewWebhook{URL: target, Types: []string{"user.created"}}, &hook)
+	}
+	operator.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: "Kim"}, nil)
+	verifier, err := standardwebhooks.NewWebhook(hook.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-arrived:
+		if err := verifier.Verify(got.body, got.header); err != nil {
+			t.Errorf("the signature: %v", err)
+		}
+		if text := string(got.body); !strings.Contains(text, `"type":"user.created"`) || !strings.Contains(text, `"name":"Kim"`) {
+			t.Errorf("the message is %s", text)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("no message arrived after a failure")
+	}
+	var queued web.V1Queued
+	operator.Must(http.StatusAccepted, "POST", fmt.Sprintf("/api/v1/webhooks/%s/test", hook.ID), nil, &queued)
+	select {
+	case got := <-arrived:
+		if id := got.header.Get("webhook-id"); id != queued.Delivery {
+			t.Errorf("the test message is %s, want %s", id, queued.Delivery)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the test message did not arrive")
+	}
+}

@@ -1,0 +1,266 @@
+package web
+
+import (
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// What requests to the API for programs say. Every list is a page: next is the parameter "after" of
+// the following one, and absent on the last.
+type (
+	// A V1User is a user.
+	V1User struct {
+		ID          access.UserID `json:"id"`
+		Name        string        `json:"name"`
+		Role        access.Role   `json:"role"`
+		CreatedAt   time.Time     `json:"createdAt"`
+		LastSeenAt  *time.Time    `json:"lastSeenAt,omitempty"`
+		Invited     bool          `json:"invited"`
+		SuspendedAt *time.Time    `json:"suspendedAt,omitempty"`
+		Stages      int           `json:"stages"` // how many the user has access to, at most 1000
+	}
+	// A V1Users is a page of users.
+	V1Users struct {
+		Users []V1User `json:"users"`
+		Next  string   `json:"next,omitempty"`
+	}
+	// A V1UserDetail is a user with all access.
+	V1UserDetail struct {
+		V1User
+		Grants []V1Grant `json:"grants"`
+	}
+	// A V1Grant is the access of a user to a stage.
+	V1Grant struct {
+		Stage        stage.ARN `json:"stage"`
+		Capabilities []string  `json:"capabilities"`
+		MaxTTL       int64     `json:"maxTTL"` // seconds
+		ByRule       bool      `json:"byRule"`
+	}
+	// A V1UserChange changes what it names.
+	V1UserChange struct {
+		Name string      `json:"name,omitempty"`
+		Role access.Role `json:"role,omitempty"`
+	}
+	// A V1Reason says why.
+	V1Reason struct {
+		Reason string `json:"reason,omitempty"`
+	}
+	// A V1Stage is a stage.
+	V1Stage struct {
+		ARN       stage.ARN    `json:"arn"`
+		Name      string       `json:"name"`
+		Served    string       `json:"served"`
+		Limits    stage.Limits `json:"limits"`
+		CreatedAt time.Time    `json:"createdAt"`
+		Users     int          `json:"users"` // how many have access, at most 1000
+	}
+	// A V1Stages is a page of stages.
+	V1Stages struct {
+		Stages []V1Stage `json:"stages"`
+		Next   string    `json:"next,omitempty"`
+	}
+	// A V1Token is the record of a token.
+	V1Token struct {
+		IssuedToken
+		State access.TokenState `json:"state"`
+	}
+	// A V1Tokens is a page of them, newest first.
+	V1Tokens struct {
+		Tokens []V1Token `json:"tokens"`
+		Next   string    `json:"next,omitempty"`
+	}
+	// A V1Event is something that happened to a participant.
+	V1Event struct {
+		ID            int64               `json:"id"`
+		Time          time.Time           `json:"time"`
+		Kind          string              `json:"kind"`
+		Stage         stage.ARN           `json:"stage"`
+		ParticipantID stage.ParticipantID `json:"participantId"`
+		User          access.UserID       `json:"userId,omitempty"`
+		Code          string              `json:"code,omitempty"`
+		Detail        string              `json:"detail,omitempty"`
+	}
+	// A V1Events is a page of them, newest first.
+	V1Events struct {
+		Events []V1Event `json:"events"`
+		Next   string    `json:"next,omitempty"`
+	}
+	// A V1Entry is an entry of the audit trail.
+	V1Entry struct {
+		ID         string        `json:"id"`
+		Time       time.Time     `json:"time"`
+		Action     access.Action `json:"action"`
+		Actor      Person        `json:"actor"`
+		Credential access.Kind   `json:"credential"`
+		Address    string        `json:"address,omitempty"`
+		Agent      string        `json:"agent,omitempty"`
+		Target     string        `json:"target,omitempty"`
+		TargetName string        `json:"targetName,omitempty"`
+		Stage      stage.ARN     `json:"stage,omitempty"`
+		Detail     string        `json:"detail,omitempty"`
+	}
+	// A V1Audit is a page of the audit trail, newest first.
+	V1Audit struct {
+		Entries []V1Entry `json:"audit"`
+		Next    string    `json:"next,omitempty"`
+	}
+	// A V1DockLinkRequest registers a person of one's own application.
+	V1DockLinkRequest struct {
+		ExternalID string        `json:"externalId"`
+		Name       string        `json:"name"`
+		Stages     []V1LinkStage `json:"stages,omitempty"`
+	}
+	// A V1LinkStage is a stage that the person gets access to: both capabilities, unless it says which.
+	V1LinkStage struct {
+		ARN          stage.ARN `json:"arn"`
+		Capabilities []string  `json:"capabilities,omitempty"`
+		MaxTTL       *int64    `json:"maxTTL,omitempty"` // seconds
+	}
+	// A V1DockLink signs in one dock, once.
+	V1DockLink struct {
+		URL       string    `json:"url"`
+		ExpiresAt time.Time `json:"expiresAt"`
+		User      Person    `json:"user"`
+	}
+	// A V1Rule gives access by a claim.
+	V1Rule struct {
+		ID           access.RuleID `json:"id,omitempty"`
+		Claim        string        `json:"claim,omitempty"` // empty: every user
+		Value        string        `json:"value,omitempty"`
+		Stage        stage.ARN     `json:"stage,omitempty"`
+		OwnStage     string        `json:"ownStage,omitempty"` // the name of a stage of one's own, with {name}
+		Capabilities []string      `json:"capabilities"`
+		MaxTTL       *int64        `json:"maxTTL,omitempty"` // seconds
+	}
+	// A V1Rules lists the rules.
+	V1Rules struct {
+		Rules []V1Rule `json:"rules"`
+	}
+	// A V1NewAPIKey asks for an API key.
+	V1NewAPIKey struct {
+		Name   string         `json:"name"`
+		Scopes []access.Scope `json:"scopes,omitempty"` // empty: all
+		Days   int            `json:"days,omitempty"`   // 0: it never expires
+	}
+	// A V1APIKey is an API key without its secret.
+	V1APIKey struct {
+		ID         string         `json:"id"`
+		Name       string         `json:"name"`
+		Scopes     []access.Scope `json:"scopes"`
+		CreatedAt  time.Time      `json:"createdAt"`
+		CreatedBy  string         `json:"createdBy"`
+		ExpiresAt  *time.Time     `json:"expiresAt,omitempty"`
+		LastUsedAt *time.Time     `json:"lastUsedAt,omitempty"`
+	}
+	// A V1CreatedAPIKey is one with its secret, which is returned this once.
+	V1CreatedAPIKey struct {
+		V1APIKey
+		Key string `json:"key"`
+	}
+	// A V1APIKeys lists the API keys.
+	V1APIKeys struct {
+		Keys []V1APIKey `json:"keys"`
+	}
+	// A V1NewWebhook registers an endpoint.
+	V1NewWebhook struct {
+		URL   string   `json:"url"`
+		Types []string `json:"types"`
+	}
+	// A V1Webhook is an endpoint that receives messages.
+	V1Webhook struct {
+		ID        access.WebhookID `json:"id"`
+		URL       string           `json:"url"`
+		Types     []string         `json:"types"`
+		CreatedAt time.Time        `json:"createdAt"`
+		CreatedBy string           `json:"createdBy"`
+	}
+	// A V1CreatedWebhook is one with its secret, which is returned this once.
+	V1CreatedWebhook struct {
+		V1Webhook
+		Secret string `json:"secret"`
+	}
+	// A V1Webhooks lists the webhooks, and the message types there are.
+	V1Webhooks struct {
+		Webhooks []V1Webhook `json:"webhooks"`
+		Types    []string    `json:"types"`
+	}
+	// A V1Delivery is a message that a receiver did not accept.
+	V1Delivery struct {
+		ID        string    `json:"id"`
+		Type      string    `json:"type"`
+		CreatedAt time.Time `json:"createdAt"`
+		Attempts  int       `json:"attempts"`
+		Status    int       `json:"status"` // HTTP status; 0: no answer
+		Reason    string    `json:"reason"`
+		DeadAt    time.Time `json:"deadAt"`
+	}
+	// A V1Deliveries lists the dead deliveries of a webhook, newest first.
+	V1Deliveries struct {
+		Deliveries []V1Delivery `json:"deliveries"`
+	}
+	// A V1Replayed says how many deliveries are sent again.
+	V1Replayed struct {
+		Replayed int `json:"replayed"`
+	}
+	// A V1Queued names a delivery that is on its way.
+	V1Queued struct {
+		Delivery string `json:"delivery"`
+	}
+)
+
+func v1User(u access.ListedUser) V1User {
+	return V1User{
+		ID: u.ID, Name: u.Name, Role: u.Role, CreatedAt: u.CreatedAt.UTC(), LastSeenAt: optional(u.LastSeenAt),
+		Invited: u.Invited, SuspendedAt: optional(u.SuspendedAt), Stages: u.Stages,
+	}
+}
+
+func v1Stage(s access.ListedStage) V1Stage {
+	return V1Stage{
+		ARN: s.ARN, Name: s.Name, Served: served(s.ARN), Limits: s.Limits,
+		CreatedAt: s.CreatedAt.UTC(), Users: s.Users,
+	}
+}
+
+func v1Event(e access.StoredEvent) V1Event {
+	return V1Event{
+		ID: e.ID, Time: e.Time.UTC(), Kind: string(e.Kind), Stage: e.Stage, ParticipantID: e.Participant,
+		User: e.User, Code: e.Code, Detail: e.Detail,
+	}
+}
+
+func v1Entry(e access.Entry) V1Entry {
+	return V1Entry{
+		ID: e.ID, Time: e.At.UTC(), Action: e.Action, Actor: Person{ID: e.Actor, Name: e.ActorName},
+		Credential: e.Credential, Address: e.Address, Agent: e.Agent, Target: e.Target,
+		TargetName: e.TargetName, Stage: e.Stage, Detail: e.Detail,
+	}
+}
+
+func v1Rule(r access.Rule) V1Rule {
+	life := int64(r.MaxTTL / time.Second)
+	return V1Rule{
+		ID: r.ID, Claim: r.Claim.Name, Value: r.Claim.Value, Stage: r.Stage, OwnStage: r.Own,
+		Capabilities: r.Capabilities.Words(), MaxTTL: &life,
+	}
+}
+
+func v1APIKey(k access.APIKey) V1APIKey {
+	return V1APIKey{
+		ID: k.ID, Name: k.Name, Scopes: k.Scopes, CreatedAt: k.CreatedAt.UTC(), CreatedBy: k.CreatedBy,
+		ExpiresAt: optional(k.ExpiresAt), LastUsedAt: optional(k.LastUsedAt),
+	}
+}
+
+func v1Webhook(w access.Webhook) V1Webhook {
+	return V1Webhook{ID: w.ID, URL: w.URL, Types: w.Types, CreatedAt: w.CreatedAt.UTC(), CreatedBy: w.CreatedBy}
+}
+
+func v1Delivery(d access.Delivery) V1Delivery {
+	return V1Delivery{
+		ID: d.ID, Type: d.Type, CreatedAt: d.CreatedAt.UTC(), Attempts: d.Attempts, Status: d.Status,
+		Reason: d.Reason, DeadAt: d.DeadAt.UTC(),
+	}
+}

@@ -1,0 +1,179 @@
+/** Signing in: name and password, a provider, a code, a dock link. */
+import { api, ApiError, base } from './api.js';
+import { h } from './dom.js';
+import { button, DOCKS, errorLine, errorText, field, form, header, page, prepare, whoAmI } from './page.js';
+import { has, t } from './strings.js';
+
+/** @typedef {import('./dom.js').Child} Child */
+/** @typedef {import('./types.js').Me} Me */
+/** @typedef {{passwords: boolean, provider?: string, codes: boolean}} Ways */
+/** @typedef {{deviceCode: string, userCode: string, verificationUri: string, verificationUriComplete: string, qr: string, expiresIn: number, interval: number}} Code */
+
+/**
+ * Takes a value out of the address's fragment, so that neither the history nor a screenshot keeps it.
+ * @param {string} name @returns {string}
+ */
+export function takeFragment(name) {
+  const url = new URL(location.href);
+  const values = new URLSearchParams(url.hash.slice(1));
+  const value = values.get(name) ?? '';
+  if (value) {
+    values.delete(name);
+    url.hash = [...values].length > 0 ? values.toString() : '';
+    history.replaceState(null, '', url);
+  }
+  return value;
+}
+
+let enrolment = '';
+
+/** Signs in with the code of a dock link, where the address has one. @returns {Promise<Me | null>} */
+export async function enrol() {
+  enrolment ||= takeFragment('enrol');
+  if (!enrolment) return null;
+  try {
+    const me = await api('POST', 'api/enrol', { code: enrolment });
+    enrolment = '';
+    return me;
+  } catch (err) {
+    if (err instanceof ApiError) enrolment = ''; // refused; without an answer it is tried again
+    throw err;
+  }
+}
+
+/** @param {string} code of a sign-in that the provider or the server refused */
+const failure = (code) => t(has(`ways.failed.${code}`) ? `ways.failed.${code}` : 'ways.failed');
+
+/**
+ * @param {{inDock: boolean, draw: () => void, arrived: (me: Me) => void}} about
+ */
+export function createWays({ inDock, draw, arrived }) {
+  /** @type {{ways: Ways, code: Code | null, busy: boolean, error?: string, timer: number}} */
+  const state = { ways: { passwords: true, codes: false }, code: null, busy: false, error: undefined, timer: 0 };
+
+  async function load() {
+    const failed = takeFragment('sign-in');
+    if (failed) state.error = failure(failed);
+    try {
+      state.ways = await api('GET', 'api/sign-in');
+    } catch {
+      // name and password stay
+    }
+    draw();
+  }
+
+  async function begin() {
+    if (state.busy) return;
+    Object.assign(state, { busy: true, error: undefined });
+    draw();
+    try {
+      state.code = await api('POST', 'api/device');
+      later(/** @type {Code} */ (state.code));
+    } catch (err) {
+      state.error = errorText(err);
+    }
+    state.busy = false;
+    draw();
+  }
+
+  /** @param {Code} code */
+  function later(code) {
+    state.timer = setTimeout(() => void poll(code), code.interval * 1000);
+  }
+
+  /** Asks whether the code was approved, until it was decided. @param {Code} code */
+  async function poll(code) {
+    if (code !== state.code) return;
+    try {
+      const me = await api('POST', 'api/device/token', { deviceCode: code.deviceCode });
+      stop();
+      return arrived(me);
+    } catch (err) {
+      const goesOn = !(err instanceof ApiError) || err.code === 'authorization_pending' || err.status >= 500;
+      if (goesOn) return later(code); // also while the network is away
+      Object.assign(state, { code: null, error: errorText(err) });
+      draw();
+    }
+  }
+
+  function stop() {
+    clearTimeout(state.timer);
+    Object.assign(state, { code: null, error: undefined });
+  }
+
+  const codeView = (/** @type {Code} */ code) => h('section', { className: 'ways', key: 'code' },
+    h('p', null, t('ways.codeLead')),
+    h('p', { className: 'code', role: 'status' }, code.userCode),
+    h('p', null, h('a', { href: code.verificationUri, target: '_blank', rel: 'noopener' }, code.verificationUri)),
+    h('img', { className: 'qr', src: code.qr, alt: t('ways.qr'), width: 132, height: 132 }),
+    h('p', { className: 'hint' }, t('ways.codeWait')),
+    button(t('ways.codeNew'), () => { stop(); void begin(); }, { className: 'small' }));
+
+  const provider = () => state.ways.provider && h('a', {
+    className: inDock ? 'button' : 'button primary', key: 'provider',
+    href: new URL(`api/oidc/login?next=${encodeURIComponent(location.pathname)}`, base).href,
+  }, t('ways.provider', { name: state.ways.provider }));
+
+  const codeButton = () => state.ways.codes && button(t('ways.code'), () => void begin(),
+    { key: 'begin', className: inDock && state.ways.provider ? 'primary' : '', 'aria-disabled': state.busy && 'true' });
+
+  return {
+    load, stop,
+    passwords: () => state.ways.passwords,
+    /** What stands above or below the form for name and password. @returns {Child} */
+    view() {
+      if (state.code) return codeView(state.code);
+      const first = inDock ? [codeButton(), provider()] : [provider(), codeButton()];
+      return h('section', { className: 'ways', key: 'ways' }, errorLine(state.error), ...first,
+        inDock && state.ways.provider && h('p', { className: 'hint', key: 'embedded' }, t('ways.embedded')));
+    },
+  };
+}
+
+/**
+ * Signing in, for every page that needs it. ways are those of lib/signin.js.
+ * @param {{error?: string, notice?: string, busy: boolean, onsubmit: (name: string, password: string) => void, ways: {view: () => Child, passwords: () => boolean}}} about
+ */
+export function signInView({ error, notice, busy, onsubmit, ways }) {
+  return h('main', { className: 'card', key: 'sign-in' },
+    h('h1', null, t('sign.title')),
+    notice && h('p', { className: 'notice' }, notice),
+    ways.view(),
+    ways.passwords() && form({ key: 'sign', submit: t('sign.in'), busy, error, onsubmit: (d) => onsubmit(d.name, d.password) },
+      field(t('sign.name'), { name: 'name', autocomplete: 'username', required: true, maxLength: 128 }),
+      field(t('sign.password'), { name: 'password', type: 'password', autocomplete: 'current-password', required: true })),
+    ways.passwords() && h('p', { className: 'hint', key: 'forgot' }, t('sign.forgot')));
+}
+
+/**
+ * Asks for a login where there is none, and then calls ready.
+ * @param {(me: Me) => void} ready @param {string} here
+ */
+export async function signedIn(ready, here) {
+  await prepare();
+  /** @type {{error?: string, busy: boolean}} */
+  const state = { busy: false };
+  const ways = createWays({ inDock: DOCKS.includes(here), draw: () => draw(), arrived: (me) => ready(me) });
+  const draw = () => page(header(null, here), signInView({
+    ...state, ways,
+    async onsubmit(name, password) {
+      Object.assign(state, { busy: true, error: undefined });
+      draw();
+      try {
+        const me = await api('POST', 'api/login', { name, password });
+        return ready(me);
+      } catch (err) {
+        Object.assign(state, { busy: false, error: errorText(err) });
+        draw();
+      }
+    },
+  }));
+  try {
+    const me = await whoAmI();
+    if (me) return ready(me);
+    draw();
+    await ways.load();
+  } catch (err) {
+    page(header(null, here), h('main', { className: 'card' }, errorLine(errorText(err)), button(t('app.again'), () => location.reload())));
+  }
+}
