@@ -142,7 +142,7 @@ func (q queries) AccountsAfter(ctx context.Context, after access.UserID, limit i
 // PutDevice implements access.DeviceStore. Conflicts are found without an error, which would end a
 // transaction of PostgreSQL.
 func (q queries) PutDevice(ctx context.Context, c access.Credential, l access.DeviceLimits) error {
-	const open = "SELECT COUNT(*) FROM credentials WHERE kind = 'device' AND expires_at > $1"
+	const open = "SELECT COUNT(*) FROM credentials WHERE kind = 'device' AND user_id IS NULL AND expires_at > $1"
 	for _, limit := range []struct {
 		text string
 		args []any

@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -345,7 +346,14 @@ func tokenID(w *world, of caller, arn string) string {
 }
 
 // objects says of each route with a body or a parameter what it is about.
-var objects = map[string][]target{
+var objects = func() map[string][]target {
+	all := maps.Clone(pageObjects)
+	maps.Copy(all, programObjects)
+	return all
+}()
+
+// pageObjects are those of the routes that pages use.
+var pageObjects = map[string][]target{
 	"POST /api/setup":       one("/api/setup", web.SetUp{Code: "used up", Name: "eve", Password: apptest.Password}),
 	"POST /api/login":       one("/api/login", web.Credentials{Name: "olga", Password: apptest.Password}),
 	"DELETE /api/login":     ending("/api/login", nil),

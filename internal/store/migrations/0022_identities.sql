@@ -9,7 +9,7 @@ ALTER TABLE grants ADD COLUMN by_rule BIGINT NOT NULL DEFAULT 0;
 
 -- A dock's user code is in label, the network of its address in view_name.
 CREATE UNIQUE INDEX credentials_device ON credentials (label) WHERE kind = 'device';
-CREATE INDEX credentials_devices_open ON credentials (expires_at, view_name) WHERE kind = 'device';
+CREATE INDEX credentials_devices_open ON credentials (expires_at, view_name) WHERE kind = 'device' AND user_id IS NULL;
 
 CREATE TABLE identities (
   issuer  TEXT NOT NULL,

@@ -1,0 +1,137 @@
+package web_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// programObjects are those of the API for programs, and of the ways to sign in.
+var programObjects = map[string][]target{
+	"GET /api/oidc/logout":     ending("/api/oidc/logout", nil),
+	"POST /api/device":         one("/api/device", nil),
+	"POST /api/device/token":   one("/api/device/token", web.DeviceToken{DeviceCode: "guessed"}),
+	"POST /api/device/lookup":  device("lookup"),
+	"POST /api/device/approve": device("approve"),
+	"POST /api/device/deny":    device("deny"),
+	"POST /api/enrol":          one("/api/enrol", web.EnrolCode{Code: "guessed"}),
+
+	"POST /api/v1/users": {{request: func(w *world, _ caller) (string, any) {
+		w.users++
+		return "/api/v1/users", web.NewUser{Name: fmt.Sprint("invited ", w.users)}
+	}}},
+	"GET /api/v1/users/{id}":                 v1User("", nil),
+	"PATCH /api/v1/users/{id}":               v1User("", web.V1UserChange{}),
+	"DELETE /api/v1/users/{id}":              v1User("", nil),
+	"POST /api/v1/users/{id}/invite":         v1User("/invite", nil),
+	"POST /api/v1/users/{id}/suspend":        v1User("/suspend", nil),
+	"POST /api/v1/users/{id}/restore":        v1User("/restore", nil),
+	"DELETE /api/v1/users/{id}/logins":       v1User("/logins", nil),
+	"PUT /api/v1/users/{id}/grants/{arn}":    v1(pageObjects["PUT /api/users/{id}/grants/{arn}"]),
+	"DELETE /api/v1/users/{id}/grants/{arn}": v1(pageObjects["DELETE /api/users/{id}/grants/{arn}"]),
+
+	"POST /api/v1/stages":         v1(pageObjects["POST /api/stages"]),
+	"PATCH /api/v1/stages/{arn}":  v1(pageObjects["PATCH /api/stages/{arn}"]),
+	"DELETE /api/v1/stages/{arn}": v1(pageObjects["DELETE /api/stages/{arn}"]),
+	"DELETE /api/v1/stages/{arn}/participants/{participant}": v1(
+		pageObjects["DELETE /api/stages/{arn}/participants/{participant}"]),
+	"DELETE /api/v1/tokens/{participant}": v1(pageObjects["DELETE /api/tokens/{participant}"]),
+	"GET /api/v1/audit": {
+		{name: "all", request: at("/api/v1/audit", nil)},
+		{name: "own", request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/audit?stage=" + url.QueryEscape(string(w.main)), nil
+		}},
+		{name: "foreign", request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/audit?stage=" + url.QueryEscape(string(w.side)), nil
+		}},
+	},
+
+	"POST /api/v1/dock-links":   one("/api/v1/dock-links", web.V1DockLinkRequest{ExternalID: "17", Name: "linked"}),
+	"POST /api/v1/rules":        ofRule("", "POST"),
+	"PUT /api/v1/rules/{id}":    ofRule("made", "PUT"),
+	"DELETE /api/v1/rules/{id}": ofRule("made", "DELETE"),
+
+	"POST /api/v1/api-keys": one("/api/v1/api-keys", web.V1NewAPIKey{Name: "more"}),
+	"DELETE /api/v1/api-keys/{id}": {{request: func(w *world, _ caller) (string, any) {
+		return "/api/v1/api-keys/" + w.makes("id", "/api/v1/api-keys", web.V1NewAPIKey{Name: "more"}), nil
+	}}},
+
+	"POST /api/v1/webhooks":             ofWebhook("", newHook),
+	"DELETE /api/v1/webhooks/{id}":      ofWebhook("/", nil),
+	"POST /api/v1/webhooks/{id}/test":   ofWebhook("/test", nil),
+	"GET /api/v1/webhooks/{id}/dead":    ofWebhook("/dead", nil),
+	"POST /api/v1/webhooks/{id}/replay": ofWebhook("/replay", nil),
+}
+
+var newHook = web.V1NewWebhook{URL: "https://hooks.example/in", Types: []string{"user.suspended"}}
+
+// makes is the member of what the operator made.
+func (w *world) makes(member, path string, body any) string {
+	return made(caller{owner: w.olga}, member, path, body)
+}
+
+// v1 sends the request of a page's route to the API for programs.
+func v1(pages []target) []target {
+	var list []target
+	for _, p := range pages {
+		request := p.request
+		p.request = func(w *world, who caller) (string, any) {
+			path, body := request(w, who)
+			return "/api/v1" + path[len("/api"):], body
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+func v1User(rest string, body any) []target { return v1(ofUser(rest, body)) }
+
+// device is about a dock that waits, for callers with a login: an address has few at one time.
+func device(act string) []target {
+	return []target{{request: func(w *world, who caller) (string, any) {
+		code := web.DeviceCode{UserCode: "BBBB-BBBB"}
+		if who.Key == "" && who.Client == who.owner {
+			w.Browser().Must(http.StatusCreated, "POST", "/api/device", nil, &code)
+		}
+		return "/api/device/" + act, web.UserCode{UserCode: code.UserCode}
+	}}}
+}
+
+func ofRule(id, method string) []target {
+	rule := func(w *world) web.V1Rule {
+		return web.V1Rule{Claim: "groups", Value: "crew", Stage: stage.ARN(w.side), Capabilities: both}
+	}
+	return []target{{request: func(w *world, _ caller) (string, any) {
+		path := "/api/v1/rules"
+		if id != "" {
+			path += "/" + w.makes("id", path, rule(w))
+		}
+		if method == "DELETE" {
+			return path, nil
+		}
+		return path, rule(w)
+	}}}
+}
+
+// ofWebhook is about a webhook that is deleted again: there are at most 20.
+func ofWebhook(rest string, body any) []target {
+	return []target{{request: func(w *world, _ caller) (string, any) {
+		var all web.V1Webhooks
+		w.olga.Must(http.StatusOK, "GET", "/api/v1/webhooks", nil, &all)
+		for _, hook := range all.Webhooks {
+			w.olga.Must(http.StatusNoContent, "DELETE", "/api/v1/webhooks/"+string(hook.ID), nil, nil)
+		}
+		path := "/api/v1/webhooks"
+		if rest == "" {
+			return path, body
+		}
+		path += "/" + w.makes("id", path, newHook)
+		if rest != "/" {
+			path += rest
+		}
+		return path, body
+	}}}
+}
