@@ -226,11 +226,12 @@ func (s *Server) finishDevice(r *http.Request, _ access.Principal) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	login, secret, err := s.Control.FinishDevice(r.Context(), stage.NewSecret(in.DeviceCode), s.client(r))
+	from := s.signingIn(r)
+	login, secret, err := s.Control.FinishDevice(r.Context(), stage.NewSecret(in.DeviceCode), from)
 	if err != nil {
 		return nil, err
 	}
-	return s.signedIn(r, http.StatusOK, login, secret)
+	return s.signedIn(r, http.StatusOK, from, login, secret)
 }
 
 func (s *Server) lookUpDevice(r *http.Request, who access.Principal) (any, error) {
@@ -270,11 +271,12 @@ func (s *Server) enrol(r *http.Request, _ access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	login, secret, err := s.Control.Enrol(r.Context(), stage.NewSecret(in.Code), s.client(r))
+	from := s.signingIn(r)
+	login, secret, err := s.Control.Enrol(r.Context(), stage.NewSecret(in.Code), from)
 	if err != nil {
 		return nil, err
 	}
-	return s.signedIn(r, http.StatusCreated, login, secret)
+	return s.signedIn(r, http.StatusCreated, from, login, secret)
 }
 
 // EnrolURL signs in the dock that opens it, once. The code is in the fragment, which browsers send
