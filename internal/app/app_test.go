@@ -159,7 +159,7 @@ func TestUsersFromTheTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, code, ok := strings.Cut(out, "/invite?code=")
+	_, code, ok := strings.Cut(out, "/invite#code=")
 	if !ok {
 		t.Fatalf("users add printed %s", out)
 	}

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -153,7 +153,7 @@ func startProcess(b testing.TB, binary string, env []string, flags ...string) *r
 	return startProcessIn(b, b.TempDir(), binary, env, flags...)
 }
 
-var printed = regexp.MustCompile(`\(HTTP (\S+), media|(http\S+/setup\?code=\S+)`)
+var printed = regexp.MustCompile(`\(HTTP (\S+), media|(http\S+/setup#code=\S+)`)
 
 func startProcessIn(b testing.TB, data, binary string, env []string, flags ...string) *running {
 	b.Helper()
@@ -204,8 +204,7 @@ func (p *running) stop(b testing.TB) {
 
 func (p *running) setUp(b testing.TB) (me web.Me) {
 	b.Helper()
-	link, _ := url.Parse(p.setup)
-	body, _ := json.Marshal(web.SetUp{Code: link.Query().Get("code"), Name: "olga", Password: "correct horse battery"})
+	body, _ := json.Marshal(web.SetUp{Code: apptest.Code(p.setup), Name: "olga", Password: "correct horse battery"})
 	answer, err := p.client.Post(p.url+"/api/setup", "application/json", bytes.NewReader(body))
 	if err != nil {
 		b.Fatal(err)

@@ -99,7 +99,7 @@ func TestEventsOverHTTP2(t *testing.T) {
 	a.URL = "https://" + link.Host
 	olga := a.Browser()
 	olga.HTTP.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
-	olga.Must(http.StatusCreated, "POST", "/api/setup", web.SetUp{Code: link.Query().Get("code"), Name: "olga", Password: apptest.Password}, nil)
+	olga.Must(http.StatusCreated, "POST", "/api/setup", web.SetUp{Code: apptest.Code(a.SetupURL), Name: "olga", Password: apptest.Password}, nil)
 
 	olga.HTTP.Timeout = 0
 	answer, err := olga.HTTP.Get(a.URL + "/api/events")

@@ -102,7 +102,7 @@ func start(t testing.TB, args []string) *App {
 var (
 	addressLine  = regexp.MustCompile(`\(HTTP (\S+), media (\S+)\)`)
 	endpointLine = regexp.MustCompile(`Endpoint:\s+(\S+)`)
-	setupLine    = regexp.MustCompile(`(http\S+/setup\?code=\S+)`)
+	setupLine    = regexp.MustCompile(`(http\S+/setup#code=\S+)`)
 )
 
 // readyLine is what the server prints last.
@@ -137,8 +137,7 @@ func (a *App) Browser() *Client {
 func (a *App) Operator() *Client {
 	a.t.Helper()
 	c := a.Browser()
-	link, _ := url.Parse(a.SetupURL)
-	c.Must(http.StatusCreated, "POST", "/api/setup", web.SetUp{Code: link.Query().Get("code"), Name: "olga", Password: Password}, nil)
+	c.Must(http.StatusCreated, "POST", "/api/setup", web.SetUp{Code: Code(a.SetupURL), Name: "olga", Password: Password}, nil)
 	return c
 }
 
@@ -149,10 +148,16 @@ func (a *App) Broadcaster(operator *Client, name string, can ...string) *Client 
 	operator.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &invited)
 	grant := "/api/users/" + string(invited.ID) + "/grants/" + url.PathEscape(string(operator.MainStage()))
 	operator.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: can}, nil)
-	link, _ := url.Parse(invited.Invite)
 	c := a.Browser()
-	c.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: link.Query().Get("code"), Password: Password}, nil)
+	c.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: Code(invited.Invite), Password: Password}, nil)
 	return c
+}
+
+// Code is the code in a setup link or an invitation.
+func Code(link string) string {
+	_, fragment, _ := strings.Cut(link, "#")
+	values, _ := url.ParseQuery(fragment)
+	return values.Get("code")
 }
 
 // A Client speaks to the server as a browser or a program does.

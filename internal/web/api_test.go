@@ -17,8 +17,7 @@ func TestFromSetupToToken(t *testing.T) {
 	olga := a.Operator()
 
 	t.Log("the link has served; nobody else becomes operator by it")
-	link, _ := url.Parse(a.SetupURL)
-	again := web.SetUp{Code: link.Query().Get("code"), Name: "mallory", Password: apptest.Password}
+	again := web.SetUp{Code: apptest.Code(a.SetupURL), Name: "mallory", Password: apptest.Password}
 	a.Browser().Refused(http.StatusConflict, "already_set_up", "POST", "/api/setup", again)
 
 	t.Log("the operator has every capability on the stage that a new server has")
@@ -112,7 +111,7 @@ func TestCookie(t *testing.T) {
 	if link.Host != "stage.example.com" {
 		t.Errorf("the setup link is %s, want it on the public URL", link)
 	}
-	in := web.SetUp{Code: link.Query().Get("code"), Name: "olga", Password: apptest.Password}
+	in := web.SetUp{Code: apptest.Code(b.SetupURL), Name: "olga", Password: apptest.Password}
 	if status, h, text := b.Browser().Do("POST", "/api/setup", in); status != http.StatusCreated || !strings.Contains(h.Get("Set-Cookie"), "Secure") {
 		t.Errorf("setup behind https: got %d %s, cookie %q", status, text, h.Get("Set-Cookie"))
 	}

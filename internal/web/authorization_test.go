@@ -236,16 +236,8 @@ func (w *world) newUser(name string, role access.Role, can []string) caller {
 		w.grant(invited.ID, w.main, can)
 	}
 	login := w.Browser()
-	login.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: codeOf(w.t, invited.Invite), Password: apptest.Password}, nil)
+	login.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: apptest.Code(invited.Invite), Password: apptest.Password}, nil)
 	return caller{Client: login, owner: login, id: invited.ID}
-}
-
-func codeOf(t *testing.T, link string) string {
-	address, err := url.Parse(link)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address.Query().Get("code")
 }
 
 func (w *world) caller(c column) caller {

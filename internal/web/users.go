@@ -78,14 +78,15 @@ func (s *Server) invited(user access.User, code stage.Secret, until time.Time) I
 	}
 }
 
-// InviteURL is the link that an invited person opens. It is the one secret that has to travel in a URL; it serves once.
+// InviteURL is the link that an invited person opens. The code is in the fragment, which browsers do
+// not send: no proxy logs it.
 func InviteURL(public *url.URL, code stage.Secret) string {
-	return public.JoinPath("invite").String() + "?code=" + url.QueryEscape(code.Reveal())
+	return public.JoinPath("invite").String() + "#code=" + url.QueryEscape(code.Reveal())
 }
 
-// SetupURL is the link that makes the operator.
+// SetupURL is the link that creates the first operator.
 func SetupURL(public *url.URL, code stage.Secret) string {
-	return public.JoinPath("setup").String() + "?code=" + url.QueryEscape(code.Reveal())
+	return public.JoinPath("setup").String() + "#code=" + url.QueryEscape(code.Reveal())
 }
 
 func (s *Server) removeUser(r *http.Request, who access.Principal) (any, error) {

@@ -154,14 +154,17 @@ export async function signOut() {
 }
 
 /**
- * Takes the code out of the address, so that neither the history nor a screenshot keeps it.
+ * Takes the code out of the address, so that neither the history nor a screenshot keeps it. Links have
+ * it in the fragment, which browsers do not send, so that no proxy logs it; the query is still read.
  * @returns {string}
  */
 export function takeCode() {
+  addEventListener('hashchange', () => location.reload()); // another link, opened in the same tab
   const url = new URL(location.href);
-  const code = url.searchParams.get('code') ?? '';
+  const code = new URLSearchParams(url.hash.slice(1)).get('code') ?? url.searchParams.get('code') ?? '';
   if (code) {
     url.searchParams.delete('code');
+    url.hash = '';
     history.replaceState(null, '', url);
   }
   return code;

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -171,9 +170,8 @@ func inState(page *browser.Page, name string) {
 func invited(a *apptest.App, operator *apptest.Client, name string) *apptest.Client {
 	var made web.Invited
 	operator.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &made)
-	link, _ := url.Parse(made.Invite)
 	c := a.Browser()
-	c.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: link.Query().Get("code"), Password: apptest.Password}, nil)
+	c.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: apptest.Code(made.Invite), Password: apptest.Password}, nil)
 	return c
 }
 
