@@ -73,8 +73,9 @@ func (s *sources) inForce(c *kong.Context) (list []settingInForce) {
 }
 
 // shown writes a value as a flag takes it, with secrets masked.
-func shown(flag *kong.Flag) string {
-	text := plain(flag.Target)
+func shown(flag *kong.Flag) string { return mask(flag, plain(flag.Target)) }
+
+func mask(flag *kong.Flag, text string) string {
 	switch {
 	case text == "" || !flag.Tag.Has("secret"):
 		return text

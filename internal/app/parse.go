@@ -28,6 +28,7 @@ func parse(p *process, args []string) (*kong.Context, error) {
 	case exited:
 		return nil, nil
 	case err == nil:
+		p.sources.warnOfSecrets(parsed)
 		return parsed, nil
 	}
 	var failed *kong.ParseError

@@ -110,6 +110,7 @@ func (cmd *ServeCommand) open(ctx context.Context, p *process) (_ *server, err e
 	if err := s.openData(ctx); err != nil {
 		return nil, err
 	}
+	s.warnOfExposure(p.sources.configWithSecrets())
 	key, err := s.localKey(ctx)
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ type ServeSettings struct {
 	IVSSDKIntegrity string `help:"Hash that the SDK must have, such as sha384-…; browsers refuse another file. By default it is not checked." placeholder:"HASH" name:"ivs-sdk-integrity"`
 
 	AWSSettings
-	IVSEventsSecret string `help:"Secret with which EventBridge posts events to /api/aws/events; without one nothing is taken." name:"ivs-events-secret" secret:"all"`
+	IVSEventsSecret string `help:"Secret with which EventBridge posts events to /api/aws/events, of 16 characters or more; without one nothing is taken." name:"ivs-events-secret" secret:"all"`
 
 	SignInSettings
 
@@ -76,6 +76,7 @@ type ServeSettings struct {
 const (
 	leastLostAfter   = 5 * time.Second // shorter ones end sessions over a lossy network
 	leastTokenWindow = time.Second
+	leastSecret      = 16 // characters of a secret that anybody on the web can guess at
 )
 
 // checkNumbers refuses the numbers with which the server would let nobody in, or nobody stay.
@@ -87,6 +88,9 @@ func (s *ServeSettings) checkNumbers() error {
 		return fmt.Errorf("--lost-after is %v or more, not %v", leastLostAfter, s.LostAfter)
 	case s.TokenLimit < -1 || s.TokenLimit == 0:
 		return fmt.Errorf("--token-limit is 1 or more, or -1 for as many as they like, not %d", s.TokenLimit)
+	case s.IVSEventsSecret != "" && len(s.IVSEventsSecret) < leastSecret:
+		return fmt.Errorf("--ivs-events-secret has at least %d characters; "+
+			"`openssl rand -hex 16` makes one", leastSecret)
 	case s.TokenWindow < leastTokenWindow:
 		return fmt.Errorf("--token-window is %v or more, not %v", leastTokenWindow, s.TokenWindow)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -96,7 +97,14 @@ func (s *sources) Resolve(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 	if !ok {
 		return nil, nil
 	}
-	if value, variable := s.lookUp(n); value != "" {
+	value, variable := s.lookUp(n)
+	if flag.Tag.Has("secret") && s.server[flag.Name+"-file"] == nil {
+		var err error
+		if value, variable, err = s.secretFile(n, value, variable); err != nil {
+			return nil, err
+		}
+	}
+	if value != "" {
 		s.from[flag] = origin(variable)
 		return value, nil
 	}
@@ -126,6 +134,53 @@ func (s *sources) lookUp(n names) (value, variable string) {
 			"until the next major version\n", n.old, n.variable)
 	}
 	return value, n.old
+}
+
+// secretFile reads a secret from the file that a variable with _FILE names, as containers and service
+// managers hand secrets over, where the variable itself is not set.
+func (s *sources) secretFile(n names, value, variable string) (string, string, error) {
+	byFile := n.variable + "_FILE"
+	path := s.env[byFile]
+	switch {
+	case path == "":
+		return value, variable, nil
+	case value != "":
+		return "", "", fmt.Errorf("%s and %s are both set: leave one of them out", variable, byFile)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", "", fmt.Errorf("the file of %s cannot be read: %w", byFile, err)
+	}
+	if value = strings.TrimSpace(string(text)); value == "" {
+		return "", "", fmt.Errorf("the file of %s, %s, is empty", byFile, path)
+	}
+	return value, byFile, nil
+}
+
+// configWithSecrets returns the path of the config file, if there are secrets in it.
+func (s *sources) configWithSecrets() string {
+	if s.file == nil {
+		return ""
+	}
+	for name, entry := range s.file.entries {
+		if flag := s.server[name]; flag.Tag.Has("secret") && mask(flag, entry.value) != entry.value {
+			return s.file.path
+		}
+	}
+	return ""
+}
+
+// warnOfSecrets warns of secrets on the command line, which others on the machine can read.
+func (s *sources) warnOfSecrets(parsed *kong.Context) {
+	for _, element := range parsed.Path {
+		flag := element.Flag
+		if flag == nil || element.Resolved || !flag.Tag.Has("secret") || shown(flag) == plain(flag.Target) {
+			continue
+		}
+		n := s.names[flag.Value]
+		fmt.Fprintf(s.warn, "stagedoor: others on this machine can read --%s on the command line: "+
+			"set %s, or %[2]s_FILE to the name of a file\n", flag.Name, n.variable)
+	}
 }
 
 // openFile reads the file of --config at the first setting that looks for it.

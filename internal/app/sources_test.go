@@ -85,7 +85,7 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 // TestConfigCheck prints what is in force and where it comes from; secrets are masked.
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
-	file := config(t, "ivs-events-secret: hush-hush\ndatabase: postgres://u:hunter2@db/s?sslpassword=hunter3\n")
+	file := config(t, "ivs-events-secret: hush-hush-hush-hush\ndatabase: postgres://u:hunter2@db/s?sslpassword=hunter3\n")
 	var out bytes.Buffer
 	err := Run(t.Context(), []string{"config", "check", "--config", file, "--token-limit", "7"}, []string{"STAGEDOOR_LOG_LEVEL=debug"}, nil, &out, &out)
 	if err != nil {
@@ -216,4 +216,39 @@ func parseInto(p *process, args []string) (*commands, *kong.Context, error) {
 	}
 	parsed, err := parser.Parse(args)
 	return &cli, parsed, err
+}
+
+// TestSecretsComeFromFiles: containers and service managers hand them over so.
+func TestSecretsComeFromFiles(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("hush-hush-hush-hush\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const byFile = "STAGEDOOR_IVS_EVENTS_SECRET_FILE="
+	s := parsed(t, []string{"serve"}, map[string]string{"STAGEDOOR_IVS_EVENTS_SECRET_FILE": file})
+	if got := s.Serve.IVSEventsSecret; got != "hush-hush-hush-hush" {
+		t.Errorf("got %q, want the content of the file", got)
+	}
+	var out bytes.Buffer
+	for want, env := range map[string][]string{
+		"cannot be read":       {byFile + file + "x"},
+		"are both set":         {byFile + file, "STAGEDOOR_IVS_EVENTS_SECRET=hush-hush-hush-hush"},
+		"at least 16":          {"STAGEDOOR_IVS_EVENTS_SECRET=hush"},
+		"no such file or dire": {"STAGEDOOR_TURN_SECRET_FILE=" + file + "x"},
+	} {
+		err := Run(t.Context(), []string{"config", "check"}, env, nil, &out, &out)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush-") {
+			t.Errorf("%q: got %v, want %q in it", env, err, want)
+		}
+	}
+	out.Reset()
+	args := []string{"config", "check", "--ivs-events-secret", "hush-hush-hush-hush", "--database", "postgres://db/s"}
+	if err := Run(t.Context(), args, nil, nil, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.Count(got, "on the command line: set") != 1 || strings.Contains(got, "hush-") ||
+		!strings.Contains(got, "set STAGEDOOR_IVS_EVENTS_SECRET, or STAGEDOOR_IVS_EVENTS_SECRET_FILE") {
+		t.Errorf("a secret on the command line: got %s, want one warning", got)
+	}
 }

@@ -123,8 +123,11 @@ var kinds = []struct {
 	{stage.ErrUnavailable, http.StatusServiceUnavailable, "unavailable"},
 }
 
-// errMediaType is the one error of the adapter that has no kind of its own.
-var errMediaType = errors.New("unsupported media type")
+// The errors of the adapter without a kind of their own.
+var (
+	errMediaType = errors.New("unsupported media type")
+	errEncoding  = errors.New("unsupported content encoding")
+)
 
 // fail writes the problem for an error; what is not meant for people goes to the log alone.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -149,6 +152,10 @@ func writeProblem(w http.ResponseWriter, p Problem) {
 func problemOf(err error) (Problem, time.Duration) {
 	if errors.Is(err, errMediaType) {
 		return problem(http.StatusUnsupportedMediaType, "unsupported_media_type", "Send the body as Content-Type: application/json."), 0
+	}
+	if errors.Is(err, errEncoding) {
+		return problem(http.StatusUnsupportedMediaType, "unsupported_encoding",
+			"Send the body as it is, without Content-Encoding: compressed bodies are not read."), 0
 	}
 	var known *stage.Error
 	if errors.As(err, &known) {
@@ -179,6 +186,9 @@ func decode[T any](r *http.Request) (T, error) {
 	var v T
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return v, errMediaType
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return v, errEncoding
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if err != nil {

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -178,6 +179,63 @@ func TestOtherOrigins(t *testing.T) {
 		}
 	}
 	olga.Me()
+
+	t.Log("nor may they read by a login, or use up event streams")
+	for _, c := range []struct {
+		header, value, path string
+		want                int
+	}{
+		{"Origin", "https://evil.example", "/api/me", http.StatusForbidden},
+		{"Origin", "https://evil.example", "/api/events", http.StatusForbidden},
+		{"Sec-Fetch-Site", "same-site", "/api/events", http.StatusForbidden},
+		{"Sec-Fetch-Site", "cross-site", "/api/users", http.StatusForbidden},
+		{"Sec-Fetch-Site", "same-origin", "/api/me", http.StatusOK},
+		{"Sec-Fetch-Site", "none", "/api/me", http.StatusOK},
+		{"Origin", a.URL, "/api/me", http.StatusOK},
+		{"Sec-Fetch-Site", "cross-site", "/dock", http.StatusOK}, // a link to a page
+	} {
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", a.URL+c.path, nil)
+		r.Header.Set(c.header, c.value)
+		answer, err := olga.HTTP.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != c.want {
+			t.Errorf("GET %s with %s: %s: got %s, want %d", c.path, c.header, c.value, answer.Status, c.want)
+		}
+	}
+}
+
+func TestStrictTransportSecurity(t *testing.T) {
+	t.Parallel()
+	const name = "Strict-Transport-Security"
+	plain, secure := apptest.Start(t), apptest.Start(t, "--public-url", "https://stage.example.com")
+	for _, path := range []string{"/", "/api/me", "/whip", "/healthz"} {
+		if _, h, _ := plain.Browser().Do("GET", path, nil); h.Get(name) != "" {
+			t.Errorf("%s on http: got %q, want none", path, h.Get(name))
+		}
+		if _, h, _ := secure.Browser().Do("GET", path, nil); !strings.HasPrefix(h.Get(name), "max-age=") {
+			t.Errorf("%s on https: got %q, want a max-age", path, h.Get(name))
+		}
+	}
+}
+
+func TestCompressedBodies(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	r, _ := http.NewRequestWithContext(t.Context(), "POST", a.URL+"/api/login", strings.NewReader("\x1f\x8b"))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Content-Encoding", "gzip")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	if answer.StatusCode != http.StatusUnsupportedMediaType || !strings.Contains(string(text), "Content-Encoding") {
+		t.Errorf("got %s %s, want 415 that names Content-Encoding", answer.Status, text)
+	}
 }
 
 func TestBroadcastersAreNotOperators(t *testing.T) {

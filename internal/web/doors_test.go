@@ -78,10 +78,15 @@ func TestEventBridgeIsToldWhatIsWrong(t *testing.T) {
 	closed := apptest.Start(t).Browser()
 	closed.Refused(http.StatusNotFound, "not_found", "POST", "/api/aws/events", map[string]string{})
 
-	open := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1", "--ivs-events-secret", "hush").Browser()
+	taking := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1",
+		"--ivs-events-secret", "hush-hush-hush-hush")
+	open := taking.Browser()
 	p := open.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/aws/events", map[string]string{})
 	if p.Detail != "The secret is missing or wrong." {
 		t.Errorf("got %q", p.Detail)
+	}
+	if log := taking.Output(); !strings.Contains(log, `level=WARN msg="event of AWS refused: wrong secret" from=127.0.0.1`) {
+		t.Errorf("log: got %s, want a line that names the address", log)
 	}
 	open.Refused(http.StatusMethodNotAllowed, "method_not_allowed", "GET", "/api/aws/events", nil)
 }

@@ -171,15 +171,26 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 	if err := cross.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
 		s.Log.Warn("the public URL is not an origin", "err", err)
 	}
-	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	foreign := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(http.StatusForbidden, "cross_origin", "This request comes from another site's page."))
+	})
+	cross.SetDenyHandler(foreign)
+	changes := cross.Handler(problems(mux))
+	own := s.guests(problems(mux), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if readsWithLogin(r) && cross.Check(asPost(r)) != nil {
+			foreign.ServeHTTP(w, r)
+			return
+		}
+		changes.ServeHTTP(w, r)
 	}))
-	own := s.guests(problems(mux), cross.Handler(problems(mux)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(r)
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // setup and invite links hold a code
+		if s.PublicURL.Scheme == "https" {
+			h.Set("Strict-Transport-Security", "max-age=31536000") // a year
+		}
 		switch httpkit.FirstSegment(r.URL.Path) {
 		case "whip", "whep":
 			s.WHIP.ServeHTTP(w, r)
@@ -191,6 +202,22 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 			own.ServeHTTP(w, r)
 		}
 	})
+}
+
+// readsWithLogin reports a request to the API that a login cookie identifies, and that is not the
+// address bar. A page of a sibling domain gets the cookie sent (SameSite is about sites), and although
+// it cannot read the response, it could use up the event streams of its visitor.
+func readsWithLogin(r *http.Request) bool {
+	_, err := r.Cookie(cookieName)
+	return err == nil && httpkit.FirstSegment(r.URL.Path) == "api" &&
+		r.Header.Get("Sec-Fetch-Mode") != "navigate"
+}
+
+// asPost is the request with a method for which http.CrossOriginProtection looks at the origin.
+func asPost(r *http.Request) *http.Request {
+	r = r.WithContext(r.Context())
+	r.Method = http.MethodPost
+	return r
 }
 
 // contentPolicy lets pages run our own modules alone; the two other addresses are OBS's WebSocket server on this computer.
@@ -216,7 +243,22 @@ func (s *Server) takeAWSEvent(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, stage.Errorf(stage.ErrNotFound, "Events of AWS are not taken here: start Stagedoor with --ivs-region and --ivs-events-secret."))
 		return
 	}
-	s.AWSEvents.ServeHTTP(w, r)
+	answer := &statusWriter{ResponseWriter: w}
+	s.AWSEvents.ServeHTTP(answer, r)
+	if answer.status == http.StatusUnauthorized {
+		s.Log.Warn("event of AWS refused: wrong secret", "from", s.client(r).Address)
+	}
+}
+
+// A statusWriter notes the status of a response.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // health says whether the server can do its work.

@@ -1,0 +1,34 @@
+package app
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+)
+
+// warnOfExposure warns of files with secrets that every user of the machine can read. It does not
+// refuse them: containers mount secrets with such modes.
+func (s *server) warnOfExposure(configWithSecrets string) {
+	type secret struct{ setting, path string }
+	files := []secret{{"--data", s.settings.Data}}
+	if s.settings.TLSKey != "" {
+		files = append(files, secret{"--tls-key", s.settings.TLSKey})
+	}
+	if configWithSecrets != "" {
+		files = append(files, secret{"--config", configWithSecrets})
+	}
+	for _, f := range files {
+		info, err := os.Stat(f.path)
+		if err != nil || !readByOthers(info) {
+			continue
+		}
+		s.log.Warn("others on this machine can read secrets of the server", "setting", f.setting,
+			"path", f.path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()),
+			"cure", "chmod o= "+f.path)
+	}
+}
+
+// readByOthers looks beyond owner and group: a group is how services share a certificate.
+func readByOthers(info os.FileInfo) bool {
+	return runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0
+}
