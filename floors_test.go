@@ -35,6 +35,9 @@ var floors = map[string][]string{
 	// Signs people in with an OpenID Connect provider.
 	"internal/oidc": {"internal/stage"},
 
+	// Counts what the server does, for Prometheus.
+	"internal/metrics": {"internal/stage"},
+
 	// Checks other people's WHIP endpoints: a client of its own, which shares nothing with our door.
 	"internal/whipcheck": {"internal/stage"},
 
@@ -89,6 +92,7 @@ var pens = []pen{
 	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose", "database/sql"}, in: []string{"internal/store", "internal/apptest/pg"}},
 	{code: []string{"github.com/golang-jwt/"}, tests: true},
 	{code: []string{"github.com/coreos/go-oidc", "golang.org/x/oauth2"}, in: []string{"internal/oidc"}},
+	{code: []string{"github.com/prometheus/"}, in: []string{"internal/metrics"}, tests: true},
 	{code: []string{"github.com/standard-webhooks/"}, in: []string{"internal/webhook"}, tests: true},
 	{code: []string{"github.com/alexedwards/argon2id"}, in: []string{"internal/access"}},
 	{code: []string{"github.com/alecthomas/kong"}, in: []string{"internal/app"}},

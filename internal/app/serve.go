@@ -21,6 +21,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/metrics"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -75,25 +76,27 @@ type server struct {
 	log      *slog.Logger
 	closers  []func() error
 
-	store    *store.Store
-	control  *access.Control
-	media    *sfu.SFU
-	guard    *httpkit.Guard // against wrong tokens, for everything that takes one
-	whip     *whip.Handler
-	signal   *signal.Server
-	limits   atomic.Pointer[map[stage.ARN]stage.Limits] // of all stages, as of the last sweep
-	aws      *aws                                       // nil where no region of AWS is served
-	swept    uint64                                     // the stages as of the last sweep
-	stages   stage.Moderator                            // who is on the stages here
-	feed     *feed.Feed
-	docks    *feed.Docks
-	web      *web.Server
-	webhooks *webhook.Sender
-	listen   *httpkit.Listener
-	http     *http.Server
-	tls      *tls.Config // nil: plain HTTP
-	public   *url.URL
-	local    stage.Endpoints // of all local stages, which share them: the token names the stage
+	store         *store.Store
+	control       *access.Control
+	media         *sfu.SFU
+	guard         *httpkit.Guard // against wrong tokens, for everything that takes one
+	whip          *whip.Handler
+	signal        *signal.Server
+	limits        atomic.Pointer[map[stage.ARN]stage.Limits] // of all stages, as of the last sweep
+	aws           *aws                                       // nil where no region of AWS is served
+	swept         uint64                                     // the stages as of the last sweep
+	stages        stage.Moderator                            // who is on the stages here
+	feed          *feed.Feed
+	docks         *feed.Docks
+	web           *web.Server
+	webhooks      *webhook.Sender
+	metrics       *metrics.Metrics
+	metricsListen net.Listener // nil: no metrics are served
+	listen        *httpkit.Listener
+	http          *http.Server
+	tls           *tls.Config // nil: plain HTTP
+	public        *url.URL
+	local         stage.Endpoints // of all local stages, which share them: the token names the stage
 }
 
 // open takes everything that can refuse: folder, lock, key, database, ports. What was taken is given back on failure.
@@ -116,6 +119,9 @@ func (cmd *ServeCommand) open(ctx context.Context, p *process) (_ *server, err e
 		return nil, err
 	}
 	if err := s.openPorts(); err != nil {
+		return nil, err
+	}
+	if err := s.openMetrics(); err != nil {
 		return nil, err
 	}
 	return s, s.wire(ctx, key)
@@ -197,6 +203,9 @@ func (s *server) greet(ctx context.Context, p *process) error {
 	if tcp := s.media.TCPAddr(); tcp.IsValid() {
 		fmt.Fprintf(p.out, "Media over TCP: %s\n", tcp)
 	}
+	if s.metricsListen != nil {
+		fmt.Fprintf(p.out, "Metrics: http://%s/metrics\n", s.metricsListen.Addr())
+	}
 	fmt.Fprintf(p.out, "Dock:  %s   (in OBS: Docks → Custom Browser Docks…)\n", s.public.JoinPath("dock"))
 	code, err := s.control.NewSetupCode(ctx)
 	switch {
@@ -227,6 +236,9 @@ func (s *server) run(ctx context.Context) error {
 		g.Go(func() error { return s.aws.keys.Run(ctx) })
 	}
 	g.Go(func() error { return s.webhooks.Run(ctx) })
+	if s.metricsListen != nil {
+		g.Go(func() error { return s.serveMetrics(ctx) })
+	}
 	g.Go(func() error { return s.every(ctx, sweepEvery, s.sweep) })
 	g.Go(func() error { return s.every(ctx, pruneEvery, s.control.Prune) })
 	g.Go(func() error {

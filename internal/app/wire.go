@@ -51,7 +51,8 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		signer: &token.Signer{Key: key, KeyID: keyID, Endpoints: s.endpoints, Now: time.Now, Name: "local key"},
 		signal: s.signal, aws: s.aws,
 	}
-	s.control.Issuer, s.control.Moderator = stages, stages
+	s.control.Issuer, s.control.Moderator = measured{stages, s.metrics}, stages
+	s.wireMetrics()
 	s.stages = stages
 	return s.wireWeb(s.feed.Everywhere(stages))
 }
@@ -62,7 +63,7 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	s.media, err = sfu.New(sfu.Config{
 		Listen: s.settings.Media, ListenTCP: s.settings.MediaTCP, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
 		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, LimitsFor: s.limitsFor, Now: time.Now, Log: s.log,
-		Events:  s.feed.StageEvent,
+		Events:  s.stageEvent,
 		Changed: func(arn stage.ARN) { s.signal.MediaChanged(arn) },
 	})
 	if err != nil {
@@ -77,7 +78,7 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	s.whip = whip.New(whip.Config{
 		Media: s.media, Tokens: s.control, Log: s.log, Now: time.Now, Guard: s.guard,
 		AllowOrigins: s.settings.AllowOrigins,
-		Events:       s.feed.StageEvent,
+		Events:       s.stageEvent,
 		Address:      s.address,
 		ICEServers:   s.iceServers(),
 	})
@@ -117,7 +118,7 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	}
 	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, ivs.Config{
 		Cache: endpointCache{s.control}, Log: s.log, Barred: s.control.Barred,
-		Events: s.feed.StageEvent,
+		Events: s.stageEvent,
 	})
 	return err
 }
@@ -127,12 +128,14 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 	if err != nil {
 		return err
 	}
+	ways.Observe = s.metrics.SignIn
 	cfg := web.Config{
 		SignIn:  ways,
 		Control: s.control, Stage: stages, Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed), WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
 		AllowOrigins: s.settings.AllowOrigins,
 		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
-		Log:          s.log, Now: time.Now, Ready: s.store.Ping, Proxies: s.settings.TrustedProxies, Guard: s.guard,
+		Log:          s.log, Now: time.Now, Ready: s.store.Ping,
+		Checks: []web.Check{{Name: "database", Run: s.store.Ping}, {Name: "media", Run: s.mediaReady}}, Proxies: s.settings.TrustedProxies, Guard: s.guard,
 	}
 	if s.aws != nil {
 		cfg.AWS = s.aws
@@ -144,7 +147,7 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 		return err
 	}
 	s.http = &http.Server{
-		Handler:           s.web,
+		Handler:           s.metrics.HTTP(s.web),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      2 * time.Minute, // event streams give themselves a new one with each event

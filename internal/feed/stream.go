@@ -287,3 +287,10 @@ func (s *Stream) presence(w *watched) {
 }
 
 func isPresence(f Frame) bool { return f.Name == presenceFrame && f.Data == nil }
+
+// Streams returns how many streams are open.
+func (f *Feed) Streams() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.streams)
+}

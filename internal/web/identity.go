@@ -21,6 +21,8 @@ type SignIn struct {
 	Provider  *oidc.Provider // nil: with no provider
 	Name      string         // of the provider, as the button shows it
 	Passwords bool           // whether name and password are accepted
+	// Observe receives the result of each attempt, by its way; it may be nil.
+	Observe func(way string, err error)
 }
 
 // pendingCookie keeps a sign-in that is under way at the provider.
@@ -63,6 +65,13 @@ type (
 		Code string `json:"code"`
 	}
 )
+
+// observe counts an attempt to sign in.
+func (s *Server) observe(way string, err error) {
+	if s.SignIn.Observe != nil {
+		s.SignIn.Observe(way, err)
+	}
+}
 
 func (s *Server) identityRoutes() []route {
 	return []route{
@@ -121,6 +130,7 @@ func (s *Server) finishOIDC(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	login, secret, err := s.logInOIDC(r, pending)
+	s.observe("oidc", err)
 	if err != nil {
 		s.backWith(w, r, next, err)
 		return
@@ -228,6 +238,9 @@ func (s *Server) finishDevice(r *http.Request, _ access.Principal) (any, error) 
 	}
 	from := s.signingIn(r)
 	login, secret, err := s.Control.FinishDevice(r.Context(), stage.NewSecret(in.DeviceCode), from)
+	if e := (*stage.Error)(nil); !errors.As(err, &e) || e.Code != "authorization_pending" {
+		s.observe("code", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -273,6 +286,7 @@ func (s *Server) enrol(r *http.Request, _ access.Principal) (any, error) {
 	}
 	from := s.signingIn(r)
 	login, secret, err := s.Control.Enrol(r.Context(), stage.NewSecret(in.Code), from)
+	s.observe("enrolment", err)
 	if err != nil {
 		return nil, err
 	}

@@ -79,6 +79,7 @@ func (s *Server) logIn(r *http.Request, _ access.Principal) (any, error) {
 	}
 	from := s.signingIn(r)
 	login, secret, err := s.Control.LogIn(r.Context(), in.Name, stage.NewSecret(in.Password), from)
+	s.observe("password", err)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type Config struct {
 	Log          *slog.Logger
 	Now          func() time.Time
 	Ready        func(context.Context) error // for /healthz
+	Checks       []Check                     // for /readyz
 	AllowOrigins []string                    // whose pages may come with a participant token beside our own; "*" for all
 	Proxies      httpkit.Proxies             // whose forwarding headers are believed; by default none
 	Guard        *httpkit.Guard              // against wrong bearers; shared with WHIP
@@ -147,6 +148,7 @@ func (s *Server) pages() []route {
 		{"POST /api/aws/events", http.HandlerFunc(s.takeAWSEvent)},
 
 		{"GET /healthz", http.HandlerFunc(s.health)},
+		{"GET /readyz", s.open(s.readiness)},
 		{"GET /static/{path...}", http.HandlerFunc(s.assets.serve)},
 
 		{"GET /{$}", s.assets.page("index.html")},

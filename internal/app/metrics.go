@@ -1,0 +1,133 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"runtime"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/metrics"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// openMetrics takes the port of the metrics, where one is set.
+func (s *server) openMetrics() error {
+	s.metrics = metrics.New(version(), runtime.Version())
+	if s.settings.MetricsListen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", s.settings.MetricsListen)
+	if err != nil {
+		return portError(err, s.settings.MetricsListen, "--metrics-listen")
+	}
+	s.metricsListen = l
+	s.closers = append(s.closers, func() error { l.Close(); return nil })
+	return nil
+}
+
+// wireMetrics adds what is read at each scrape.
+func (s *server) wireMetrics() {
+	s.metrics.WatchDatabase(s.store.Ping)
+	s.metrics.WatchParticipants(s.participants)
+	s.metrics.Gauge("stagedoor_event_streams", "Event streams of pages that are open.",
+		func() float64 { return float64(s.feed.Streams()) })
+	s.webhooks.Observe = s.metrics.Webhook
+}
+
+// stageEvent counts an event and passes it on.
+func (s *server) stageEvent(e stage.Event) {
+	s.metrics.StageEvent(e)
+	s.feed.StageEvent(e)
+}
+
+// participants sums up the local stages of this server.
+func (s *server) participants() metrics.Participants {
+	var sum metrics.Participants
+	stages := s.limits.Load()
+	if stages == nil {
+		return sum // before the first sweep
+	}
+	for arn := range *stages {
+		if !arn.Local() {
+			continue
+		}
+		there, err := s.media.Participants(context.Background(), arn)
+		if err != nil {
+			continue
+		}
+		for _, p := range there {
+			sum.Viewers += p.Viewers
+			if !p.Publishing {
+				continue
+			}
+			sum.Publishing++
+			if r := p.Reception; r != nil {
+				sum.Loss = max(sum.Loss, r.Loss)
+				if r.Video != nil {
+					sum.Bitrate += r.Video.Bitrate
+				}
+				if r.Audio != nil {
+					sum.Bitrate += r.Audio.Bitrate
+				}
+			}
+		}
+	}
+	return sum
+}
+
+// serveMetrics serves metrics, and profiles where they are allowed, until ctx ends. It has a port of
+// its own, so that a proxy in front of the public one cannot pass them on by mistake.
+func (s *server) serveMetrics(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	if s.settings.Profiling {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(s.metricsListen); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// measured is an issuer whose tokens are counted.
+type measured struct {
+	stage.Issuer
+	metrics *metrics.Metrics
+}
+
+func (m measured) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+	begin := time.Now()
+	token, err := m.Issuer.IssueToken(ctx, req)
+	m.metrics.Token(wayOf(req.Stage, token), time.Since(begin), err)
+	return token, err
+}
+
+// wayOf is how the token was made: with the local key, an own key, or by the AWS API.
+func wayOf(arn stage.ARN, token stage.ParticipantToken) string {
+	switch {
+	case arn.Local():
+		return "local_key"
+	case token.IssuedBy == "AWS API":
+		return "aws_api"
+	case token.IssuedBy == "":
+		return "aws"
+	}
+	return "own_key"
+}
+
+// mediaReady reports why the media port does not serve, or nil.
+func (s *server) mediaReady(context.Context) error {
+	if !s.media.Addr().IsValid() {
+		return errors.New("the media port is closed")
+	}
+	return nil
+}

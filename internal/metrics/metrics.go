@@ -1,0 +1,220 @@
+// Package metrics counts what the server does, for Prometheus. Labels come from fixed sets: no metric
+// grows with users, stages or what strangers send, and none holds a secret.
+package metrics
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// Metrics are the counters of one server.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	tokens       *prometheus.CounterVec
+	tokenSeconds *prometheus.HistogramVec
+	signIns      *prometheus.CounterVec
+	events       *prometheus.CounterVec
+	requests     *prometheus.CounterVec
+	requestTime  *prometheus.HistogramVec
+	webhooks     *prometheus.CounterVec
+	database     prometheus.Histogram
+}
+
+// New makes the metrics of a build.
+func New(version, goVersion string) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stagedoor_tokens_total", Help: "Tokens that were requested of an issuer.",
+		}, []string{"way", "result"}),
+		tokenSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "stagedoor_token_seconds", Help: "How long the issuer took.",
+			Buckets: []float64{.0005, .001, .005, .025, .1, .25, 1, 5, 20},
+		}, []string{"way"}),
+		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stagedoor_sign_ins_total", Help: "Attempts to sign in.",
+		}, []string{"way", "result"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stagedoor_participant_events_total", Help: "What happened to participants; reason is the code of the event.",
+		}, []string{"kind", "reason"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stagedoor_http_requests_total", Help: "HTTP requests by route and status.",
+		}, []string{"route", "status"}),
+		requestTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "stagedoor_http_request_seconds", Help: "How long requests took, event streams left out.",
+			Buckets: []float64{.001, .005, .025, .1, .5, 2, 10},
+		}, []string{"route"}),
+		webhooks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stagedoor_webhook_attempts_total", Help: "Attempts to deliver a message to a webhook.",
+		}, []string{"result"}),
+		database: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "stagedoor_database_seconds", Help: "How long the database took to answer a ping, at each scrape.",
+			Buckets: []float64{.0001, .0005, .002, .01, .05, .25, 1, 2},
+		}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "stagedoor_build_info", Help: "The build; always 1.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": goVersion},
+	})
+	build.Set(1)
+	m.registry.MustRegister(build, m.tokens, m.tokenSeconds, m.signIns, m.events, m.requests, m.requestTime,
+		m.webhooks, m.database, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Handler serves /metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// Gauge adds a value that is read at each scrape.
+func (m *Metrics) Gauge(name, help string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+}
+
+// Participants are those of the local stages of one server.
+type Participants struct {
+	Publishing int
+	Viewers    int
+	Bitrate    int     // bit/s received
+	Loss       float64 // the worst share of packets that a publisher loses
+}
+
+// WatchParticipants reads the local stages at each scrape.
+func (m *Metrics) WatchParticipants(read func() Participants) {
+	m.registry.MustRegister(participants{read: read})
+}
+
+type participants struct{ read func() Participants }
+
+var (
+	participantsDesc = prometheus.NewDesc("stagedoor_participants", "Participants of the local stages.", []string{"role"}, nil)
+	bitrateDesc      = prometheus.NewDesc("stagedoor_media_received_bits_per_second", "Media that publishers of the local stages send.", nil, nil)
+	lossDesc         = prometheus.NewDesc("stagedoor_media_worst_loss_ratio", "The worst share of lost packets among publishers.", nil, nil)
+)
+
+func (participants) Describe(out chan<- *prometheus.Desc) {
+	out <- participantsDesc
+	out <- bitrateDesc
+	out <- lossDesc
+}
+
+func (p participants) Collect(out chan<- prometheus.Metric) {
+	now := p.read()
+	out <- prometheus.MustNewConstMetric(participantsDesc, prometheus.GaugeValue, float64(now.Publishing), "publisher")
+	out <- prometheus.MustNewConstMetric(participantsDesc, prometheus.GaugeValue, float64(now.Viewers), "viewer")
+	out <- prometheus.MustNewConstMetric(bitrateDesc, prometheus.GaugeValue, float64(now.Bitrate))
+	out <- prometheus.MustNewConstMetric(lossDesc, prometheus.GaugeValue, now.Loss)
+}
+
+// WatchDatabase pings the database at each scrape: stagedoor_database_up is 1 where it answers.
+func (m *Metrics) WatchDatabase(ping func(context.Context) error) {
+	m.Gauge("stagedoor_database_up", "Whether the database answers.", func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		begin := time.Now()
+		if ping(ctx) != nil {
+			return 0
+		}
+		m.database.Observe(time.Since(begin).Seconds())
+		return 1
+	})
+}
+
+// Token counts a token that an issuer was asked for.
+func (m *Metrics) Token(way string, took time.Duration, err error) {
+	m.tokens.WithLabelValues(way, result(err)).Inc()
+	m.tokenSeconds.WithLabelValues(way).Observe(took.Seconds())
+}
+
+// SignIn counts an attempt to sign in.
+func (m *Metrics) SignIn(way string, err error) { m.signIns.WithLabelValues(way, result(err)).Inc() }
+
+// result is the kind of an error: refused by a rule, or failed.
+func result(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, stage.ErrUnavailable):
+		return "unavailable"
+	case errors.Is(err, stage.ErrTooMany):
+		return "throttled"
+	}
+	var known *stage.Error
+	if errors.As(err, &known) {
+		return "refused"
+	}
+	return "failed"
+}
+
+// StageEvent counts what happened to a participant. Codes of an event are a fixed set on local stages;
+// what Amazon IVS sends is counted without it.
+func (m *Metrics) StageEvent(e stage.Event) {
+	reason := ""
+	if e.Stage.Local() {
+		reason = e.Code
+	}
+	m.events.WithLabelValues(string(e.Kind), reason).Inc()
+}
+
+// Webhook counts an attempt to deliver a message.
+func (m *Metrics) Webhook(ok bool) {
+	text := "failed"
+	if ok {
+		text = "ok"
+	}
+	m.webhooks.WithLabelValues(text).Inc()
+}
+
+// HTTP counts the requests that next serves, by the pattern of their route.
+func (m *Metrics) HTTP(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		counted := &statusWriter{ResponseWriter: w}
+		defer func() {
+			route := r.Pattern
+			if route == "" {
+				route = "none" // the doors of the stages, and addresses that nothing serves
+			}
+			m.requests.WithLabelValues(route, strconv.Itoa(counted.status())).Inc()
+			if w.Header().Get("Content-Type") != "text/event-stream" {
+				m.requestTime.WithLabelValues(route).Observe(time.Since(begin).Seconds())
+			}
+		}()
+		next.ServeHTTP(counted, r)
+	})
+}
+
+// A statusWriter remembers the status that was written.
+type statusWriter struct {
+	http.ResponseWriter
+	written int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.written == 0 {
+		w.written = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) status() int {
+	if w.written == 0 {
+		return http.StatusOK
+	}
+	return w.written
+}
+
+// Unwrap gives http.ResponseController the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
