@@ -1,5 +1,5 @@
-// Package access holds the rules: who may sign in, who may enter which stage, and which tokens are given out.
-// It declares the Store it needs and decides everything itself; the store only remembers.
+// Package access holds the rules: who may sign in, who has access to which stage, and which tokens
+// are issued. It declares the Store that it needs; the store decides nothing but races.
 package access
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A UserID names an account for ever; it is the user id inside participant tokens, too.
+// A UserID identifies an account for ever. It is also the user ID inside participant tokens.
 type UserID string
 
 // A Role says what an account is for.
@@ -37,14 +37,14 @@ type User struct {
 	SuspendedAt time.Time
 }
 
-// A Client is where a request came from, for the throttle and for the list of one's logins.
+// A Client is the origin of a request, for the throttle and the audit trail.
 type Client struct {
 	Address string       // an IP address, with or without port
 	Agent   string       // the User-Agent
 	Browser stage.Secret // recognizes a browser that has signed in before; may be empty
 }
 
-// A Grant lets a broadcaster enter a stage.
+// A Grant is the permission of a user on a stage.
 type Grant struct {
 	User         UserID
 	Stage        stage.ARN
@@ -53,24 +53,24 @@ type Grant struct {
 	ByRule       bool          // rules gave it, and rules take it away
 }
 
-// An Issuance is the record of a token. The token itself is kept nowhere.
+// An Issuance is the record of a token. The token itself is never stored.
 type Issuance struct {
 	ID           stage.ParticipantID
 	User         UserID
-	UserName     string // on that day: the record outlives the account
+	UserName     string // when the token was issued: the record outlives the account
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	IssuedBy     string // "local key", "own key <kid>", "AWS API"
-	Bucket       string // what the rate limit counts it on: the user's ID or that of a viewing key
-	Credential   string // the login or viewing key that a view token rests on; empty: it rests on the grant alone
+	Bucket       string // of the rate limit: the ID of the user or of a viewing key
+	Credential   string // of a view token: the login or viewing key with which it ends
 	IssuedAt     time.Time
 	ExpiresAt    time.Time
 	RevokedAt    time.Time // zero: not revoked
 	Address      string
 }
 
-// Control is the rules. Its methods are safe for concurrent use; their errors are *stage.Error with a sentence for the person,
-// or wrap what the Store or the Issuer said.
+// A Control applies the rules. Its methods are safe for concurrent use. Their errors are a
+// *stage.Error with a sentence that may be shown, or wrap an error of the Store or the Issuer.
 type Control struct {
 	Store     Store
 	Issuer    stage.Issuer
@@ -79,10 +79,11 @@ type Control struct {
 	Passwords *Passwords
 	Now       func() time.Time
 
-	// Changed is told, after the commit, whose logins, grants or stages changed; "" stands for everybody. It may be nil.
+	// Changed is called after the commit with the user whose logins, grants or stages changed, or
+	// with "" for all users. It may be nil.
 	Changed func(UserID)
 
-	// Removed is told, after the commit, that a stage is gone, and says so to whoever is on it. It may be nil.
+	// Removed is called after a stage was removed, to disconnect its participants. It may be nil.
 	Removed func(stage.ARN)
 
 	// Queued is called when a message for a webhook was queued. It may be nil.
@@ -91,41 +92,43 @@ type Control struct {
 	// External decides who may sign in with a provider, and as what.
 	External ExternalPolicy
 
-	// NoPasswords refuses name and password: everybody signs in another way.
+	// NoPasswords refuses sign-in by name and password.
 	NoPasswords bool
 
-	// Log receives security events, what operators do, and failures without harm. It may be nil.
+	// Log takes security events, the actions of operators, and failures for which no caller waits. It
+	// may be nil.
 	Log *slog.Logger
 
 	// The settings; zero means the default in parentheses.
 	TokenLimit  int           // tokens per broadcaster and TokenWindow (30); negative: no limit
 	TokenWindow time.Duration // (10 minutes)
-	LoginLife   time.Duration // a login ends when it was not used for so long (30 days)
+	LoginLife   time.Duration // of a login, from its last use (30 days)
 	InviteLife  time.Duration // (7 days)
 
 	AuditRetention time.Duration // how long entries of the audit trail are kept (1 year)
 
 	subscription subscription
 
-	logins  memory[string, seenLogin] // by the hash of the cookie
-	stages  memory[struct{}, seenStages]
-	reading singleflight.Group        // of stages
-	permits memory[permitKey, Permit] // AddIssuance asks the database whether they still hold
+	logins  cache[string, cachedLogin] // by the hash of the cookie
+	stages  cache[struct{}, cachedStages]
+	reading singleflight.Group       // of stages
+	permits cache[permitKey, Permit] // AddIssuance checks in the database that they still hold
 }
 
-// touch writes down that a credential was used, and says whether that is stored. Who holds it is let in either way: a
-// database that is busy for a moment ends no broadcast.
+// touch records the use of a credential and reports whether that succeeded. The credential is good
+// either way: a busy database must not end a broadcast.
 func (c *Control) touch(ctx context.Context, cred Credential) bool {
 	err := c.Store.Touch(ctx, cred)
 	if err != nil && c.Log != nil {
-		c.Log.Warn("the use of a credential was not written down", "kind", cred.Kind, "user", cred.User, "err", err)
+		c.Log.Warn("record the use of a credential",
+			"kind", cred.Kind, "user", cred.User, "err", err)
 	}
 	return err == nil
 }
 
 func (c *Control) changed(id UserID) {
-	c.logins.forgetAll()
-	c.stages.forgetAll()
+	c.logins.clear()
+	c.stages.clear()
 	if c.Changed != nil {
 		c.Changed(id)
 	}

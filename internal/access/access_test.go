@@ -10,11 +10,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The stories of this package are told in internal/store, over both databases. Here are the small parts.
+// Here are tests of single functions. The tests of the rules are in accesstest; the store runs them
+// over its engines.
 
 var quick = &PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-func TestNamesThatPeopleTakeForTheSame(t *testing.T) {
+func TestNameKey(t *testing.T) {
 	t.Parallel()
 	for _, same := range [][2]string{
 		{"Ana", "ANA"}, {"José", "Jose\u0301"}, {"GROẞ", "groß"}, {"ＡＮＡ", "ana"}, {"a  b", "A\u00a0B"}, {"ſam", "Sam"},
@@ -80,7 +81,7 @@ func FuzzNetwork(f *testing.F) {
 	})
 }
 
-func TestWhatOneStrangerIsToldBy(t *testing.T) {
+func TestNetwork(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "192.0.2.1:4711": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",
@@ -106,7 +107,7 @@ func TestDurationsInWords(t *testing.T) {
 	}
 }
 
-func TestPasswordsThatAreRefused(t *testing.T) {
+func TestCheckPassword(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "ninechars", strings.Repeat("x", 1025), "\xff\xfe invalid text", "ANASTASIA LOPEZ"} {
 		if err := checkPassword(stage.NewSecret(text), "Anastasia Lopez"); !errors.Is(err, stage.ErrInvalid) {
@@ -132,14 +133,14 @@ func TestAPasswordIsTheSameOnEveryKeyboard(t *testing.T) {
 			t.Errorf("%q: got %v, %v; want %v", text, got, err, want)
 		}
 	}
-	if got, err := p.matches(stage.NewSecret("nobody's password"), ""); got || err != nil {
+	if got, err := p.matches(stage.NewSecret("the password of no account"), ""); got || err != nil {
 		t.Errorf("no password chosen: got %v, %v; nothing matches that", got, err)
 	}
 }
 
-// A name that is not there costs what one that is there costs. Both are run in turns and the fastest runs are compared: a
-// busy machine only ever makes a run slower.
-func TestNobodyTakesAsLong(t *testing.T) {
+// The time of a sign-in does not tell whether the name exists. Both are run in turns, and the
+// fastest runs are compared: a busy machine only makes a run slower.
+func TestUnknownNamesTakeAsLong(t *testing.T) {
 	t.Parallel()
 	p := NewPasswords(&PasswordParams{Memory: 8 * 1024, Iterations: 3, Parallelism: 1, SaltLength: 16, KeyLength: 32}, 1)
 	hash, err := p.hashInTurn(t.Context(), "ana", Client{}, stage.NewSecret("correct horse battery"))
@@ -153,7 +154,7 @@ func TestNobodyTakesAsLong(t *testing.T) {
 		}
 		return time.Since(start)
 	}
-	run("") // the hash of nobody's password is made once
+	run("") // makes the dummy hash
 	known, unknown := time.Hour, time.Hour
 	for range 15 {
 		known, unknown = min(known, run(hash)), min(unknown, run(""))
@@ -163,27 +164,27 @@ func TestNobodyTakesAsLong(t *testing.T) {
 	}
 }
 
-func TestAMemory(t *testing.T) {
+func TestCache(t *testing.T) {
 	t.Parallel()
-	var m memory[int, string]
-	_, age, known := m.recall(1)
-	if known {
-		t.Error("an empty memory knows something")
+	var m cache[int, string]
+	_, generation, found := m.get(1)
+	if found {
+		t.Error("an empty cache has an entry")
 	}
-	m.keep(1, "one", age)
-	if got, _, known := m.recall(1); !known || got != "one" {
-		t.Errorf("recall: got %q, %v", got, known)
+	m.put(1, "one", generation)
+	if got, _, found := m.get(1); !found || got != "one" {
+		t.Errorf("get: got %q, %v", got, found)
 	}
-	m.forgetAll()
-	m.keep(1, "old", age) // read before something changed
-	if _, _, known := m.recall(1); known {
-		t.Error("what was read before a change is believed after it")
+	m.clear()
+	m.put(1, "old", generation) // read before the change
+	if _, _, found := m.get(1); found {
+		t.Error("a value from before a change is used after it")
 	}
-	_, age, _ = m.recall(0)
-	for i := range 3 * memorySize {
-		m.keep(i, "x", age)
+	_, generation, _ = m.get(0)
+	for i := range 3 * cacheSize {
+		m.put(i, "x", generation)
 	}
-	if n := len(m.entries); n > memorySize {
-		t.Errorf("size: got %d, want at most %d", n, memorySize)
+	if n := len(m.entries); n > cacheSize {
+		t.Errorf("size: got %d, want at most %d", n, cacheSize)
 	}
 }

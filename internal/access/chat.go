@@ -7,27 +7,34 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Moderates reports whether a principal on a stage moderates its chat: an operator, and a broadcaster who may publish
-// there. A token does not moderate: it may be in a program's hands.
+// Moderates reports whether a principal moderates the chat of its stage: operators and moderators
+// do, and broadcasters who may publish there. A token does not: a program may hold it.
 func (p Principal) Moderates() bool {
-	return p.Kind == KindLogin && (p.User.Role == Operator || p.Capabilities.Has(stage.Publish))
+	if p.Kind != KindLogin || p.Stage == "" {
+		return false
+	}
+	return p.User.Role.allows(ScopeModerate) || p.Capabilities.Has(stage.Publish)
 }
 
 // MayPost refuses viewing keys: they have no user who could post.
 func (p Principal) MayPost() error {
 	if p.View != "" {
-		return stage.Errorf(stage.ErrDenied, "A viewing key shows its view of the stage and takes no part in the chat.").WithCode("view_only")
+		return stage.Errorf(stage.ErrDenied,
+			"A viewing key shows its view of the stage and takes no part in the chat.").
+			WithCode("view_only")
 	}
 	return nil
 }
 
-// MayModerate refuses everybody but moderators.
+// MayModerate refuses principals that do not moderate.
 func (p Principal) MayModerate() error {
 	if err := p.MayPost(); err != nil {
 		return err
 	}
 	if !p.Moderates() {
-		return stage.Errorf(stage.ErrDenied, "Only operators and broadcasters who may publish on this stage moderate its chat.").WithCode("no_moderator")
+		return stage.Errorf(stage.ErrDenied,
+			"Only operators, moderators and users who may publish here moderate this chat.").
+			WithCode("no_moderator")
 	}
 	return nil
 }
@@ -46,7 +53,8 @@ func (p Principal) MayMute(person User) error {
 	return nil
 }
 
-// MuteTarget finds the user whom a moderator mutes or unmutes. For a guest, who has no account, it returns the ID alone.
+// MuteTarget finds the user whom a moderator mutes or unmutes. For a guest, who has no account, it
+// returns the ID alone.
 func (c *Control) MuteTarget(ctx context.Context, who Principal, id UserID) (User, error) {
 	if err := who.MayModerate(); err != nil {
 		return User{}, err
@@ -58,8 +66,8 @@ func (c *Control) MuteTarget(ctx context.Context, who Principal, id UserID) (Use
 	return account.User, err
 }
 
-// MayRemove returns why a principal may not remove a message of that author, or nil: a moderator removes any message,
-// all others their own.
+// MayRemove returns why a principal may not remove a message of that author, or nil. A moderator
+// removes any message, everybody else their own.
 func (p Principal) MayRemove(author UserID) error {
 	if author != "" && author == p.User.ID {
 		return p.MayPost()

@@ -10,7 +10,7 @@ func operatorsOnly() error {
 	return stage.Errorf(stage.ErrDenied, "Only an operator may do this.").WithCode("denied")
 }
 
-// cmpErr is the first error if there is one, else the other.
+// cmpErr returns err unless it is nil, else otherwise.
 func cmpErr(err, otherwise error) error {
 	if err != nil {
 		return err
@@ -18,7 +18,7 @@ func cmpErr(err, otherwise error) error {
 	return otherwise
 }
 
-// notFoundIs says a missing row in the words of what was looked for.
+// notFoundIs replaces stage.ErrNotFound by an error that fits the caller.
 func notFoundIs(err, otherwise error) error {
 	if errors.Is(err, stage.ErrNotFound) {
 		return otherwise
@@ -26,4 +26,6 @@ func notFoundIs(err, otherwise error) error {
 	return err
 }
 
-func noSuch(what string) error { return stage.Errorf(stage.ErrNotFound, "There is no such %s.", what) }
+func noSuch(what string) error {
+	return stage.Errorf(stage.ErrNotFound, "There is no such %s.", what)
+}

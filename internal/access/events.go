@@ -24,8 +24,8 @@ const (
 	pruneRest = 10
 )
 
-// RecordEvent keeps an event for the person whose token it is about. Of a token that we did not issue nothing is kept, and
-// the answer has no User.
+// RecordEvent stores an event for the user whose token it is about. An event about a token that was
+// not issued here is not stored; then the result has no User.
 func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, error) {
 	if e.Time.IsZero() {
 		e.Time = c.Now()
@@ -49,13 +49,16 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 	return stored, err
 }
 
-// EventsAfter lists a person's events with a greater ID that are not older than since, oldest first.
-func (c *Control) EventsAfter(ctx context.Context, user UserID, after int64, since time.Time) ([]StoredEvent, error) {
+// EventsAfter lists the events of a user with a greater ID that are not older than since, oldest
+// first.
+func (c *Control) EventsAfter(
+	ctx context.Context, user UserID, after int64, since time.Time,
+) ([]StoredEvent, error) {
 	return c.Store.Events(ctx, user, after, since, eventsListed)
 }
 
-// EndUnfinished records the end of the local sessions that a crash left open. It is for the start of
-// the only server on a database.
+// EndUnfinished records the end of the local sessions that a crash left open. It is for the start
+// of the only server on a database.
 func (c *Control) EndUnfinished(ctx context.Context) error {
 	var after stage.ParticipantID
 	for {
@@ -79,8 +82,8 @@ func (c *Control) EndUnfinished(ctx context.Context) error {
 }
 
 // Prune deletes what is older than its retention, and finishes the removal of stages that was cut
-// off. It works in batches with pauses, so that requests do not wait for it. Several replicas may run
-// it at the same time.
+// off. It works in batches with pauses, so that requests do not wait for it. Several replicas may
+// run it at the same time.
 func (c *Control) Prune(ctx context.Context) error {
 	closed, err := c.Store.ClosedStages(ctx)
 	if err != nil {

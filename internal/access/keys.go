@@ -10,7 +10,7 @@ import (
 const (
 	accessKeyPrefix = "sdk_"
 	viewKeyPrefix   = "sdv_"
-	maxKeys         = 100 // of a kind and a person
+	maxKeys         = 100 // of a kind and a user
 )
 
 // An AccessKey lets a program issue tokens as its owner, and nothing else.
@@ -21,34 +21,41 @@ type AccessKey struct {
 	LastUsedAt time.Time
 }
 
-// A ViewKey lets a browser source see a stage, in one view. It ends with its owner's access to the stage.
+// A ViewKey lets a browser source show a stage in one view. It ends with its owner's access to the
+// stage.
 type ViewKey struct {
 	ID         string
 	Stage      stage.ARN
 	View       stage.View
-	Shown      string // the name of the user whom it shows; empty for a layout, and for a guest
+	Shown      string // name of the user in the view; empty for a layout and for a guest
 	Owner      User
 	CreatedAt  time.Time
 	LastUsedAt time.Time
 }
 
-// CreateAccessKey makes a key; its secret is told this once.
-func (c *Control) CreateAccessKey(ctx context.Context, who Principal, name string) (AccessKey, stage.Secret, error) {
+// CreateAccessKey creates a key. Its secret is returned only here.
+func (c *Control) CreateAccessKey(
+	ctx context.Context, who Principal, name string,
+) (AccessKey, stage.Secret, error) {
 	name, err := cleanName(name)
 	if err != nil {
 		return AccessKey{}, stage.Secret{}, err
 	}
-	cred, secret, err := c.newKey(ctx, who, accessKeyPrefix, Credential{Kind: KindAccessKey, Label: name})
+	key := Credential{Kind: KindAccessKey, Label: name}
+	cred, secret, err := c.newKey(ctx, who, accessKeyPrefix, key)
 	return accessKeyOf(cred), secret, err
 }
 
-// newKey stores a key of a person who is still there.
-func (c *Control) newKey(ctx context.Context, who Principal, prefix string, cred Credential) (Credential, stage.Secret, error) {
+// newKey stores a key, unless its user was removed meanwhile.
+func (c *Control) newKey(
+	ctx context.Context, who Principal, prefix string, cred Credential,
+) (Credential, stage.Secret, error) {
 	if err := who.Require(ScopeAccount); err != nil {
 		return Credential{}, stage.Secret{}, err
 	}
 	secret := newSecret(prefix)
-	cred.ID, cred.Hash, cred.User, cred.CreatedAt = stage.NewID(), hashOf(secret), who.User.ID, c.Now()
+	cred.ID, cred.Hash = stage.NewID(), hashOf(secret)
+	cred.User, cred.CreatedAt = who.User.ID, c.Now()
 	err := c.Store.Atomically(ctx, func(tx Store) error {
 		if _, err := accountOf(ctx, tx, who.User.ID); err != nil {
 			return err
@@ -58,13 +65,15 @@ func (c *Control) newKey(ctx context.Context, who Principal, prefix string, cred
 			return err
 		}
 		if len(keys) >= maxKeys {
-			return stage.Errorf(stage.ErrConflict, "You have %d keys; revoke one that is not needed.", len(keys)).WithCode("conflict")
+			return stage.Errorf(stage.ErrConflict,
+				"You have %d keys; revoke one that is not needed.", len(keys)).WithCode("conflict")
 		}
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, who, Entry{
-			Action: ActionKeyCreated, Target: cred.ID, TargetName: cred.Label, Stage: cred.Stage, Detail: string(cred.Kind),
+			Action: ActionKeyCreated, Target: cred.ID, TargetName: cred.Label, Stage: cred.Stage,
+			Detail: string(cred.Kind),
 		})
 	})
 	if err != nil {
@@ -74,10 +83,12 @@ func (c *Control) newKey(ctx context.Context, who Principal, prefix string, cred
 }
 
 func accessKeyOf(cred Credential) AccessKey {
-	return AccessKey{ID: cred.ID, Name: cred.Label, CreatedAt: cred.CreatedAt, LastUsedAt: cred.UsedAt}
+	return AccessKey{
+		ID: cred.ID, Name: cred.Label, CreatedAt: cred.CreatedAt, LastUsedAt: cred.UsedAt,
+	}
 }
 
-// AccessKeys lists one's own, oldest first.
+// AccessKeys lists the keys of the caller, oldest first.
 func (c *Control) AccessKeys(ctx context.Context, who Principal) ([]AccessKey, error) {
 	creds, err := c.keysOf(ctx, KindAccessKey, who)
 	keys := []AccessKey{}
@@ -94,14 +105,17 @@ func (c *Control) keysOf(ctx context.Context, kind Kind, who Principal) ([]Crede
 	return c.Store.Credentials(ctx, Match{Kind: kind, User: who.User.ID})
 }
 
-// RevokeAccessKey ends one's own key. Tokens that it issued stay good; revoke them by themselves.
+// RevokeAccessKey ends a key of the caller. The tokens that it issued stay good: they are revoked
+// one by one.
 func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string) error {
 	return c.Store.Atomically(ctx, func(tx Store) error {
 		return c.deleteKey(ctx, tx, KindAccessKey, who, id)
 	})
 }
 
-func (c *Control) deleteKey(ctx context.Context, s Store, kind Kind, who Principal, id string) error {
+func (c *Control) deleteKey(
+	ctx context.Context, s Store, kind Kind, who Principal, id string,
+) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
@@ -123,7 +137,9 @@ func (c *Control) byAccessKey(ctx context.Context, secret stage.Secret) (Princip
 	return principalOf(cred, account), nil
 }
 
-func (c *Control) useKey(ctx context.Context, kind Kind, secret stage.Secret) (Credential, Account, error) {
+func (c *Control) useKey(
+	ctx context.Context, kind Kind, secret stage.Secret,
+) (Credential, Account, error) {
 	cred, account, err := c.Store.Credential(ctx, kind, hashOf(secret))
 	if err != nil {
 		return Credential{}, Account{}, notFoundIs(err, unknownKey())
@@ -141,8 +157,11 @@ func (c *Control) useKey(ctx context.Context, kind Kind, secret stage.Secret) (C
 	return cred, account, nil
 }
 
-// CreateViewKey makes a key for a browser source; its secret is told this once. Who makes it may subscribe to the stage.
-func (c *Control) CreateViewKey(ctx context.Context, who Principal, arn stage.ARN, what string) (ViewKey, stage.Secret, error) {
+// CreateViewKey creates a key for a browser source of a stage to which the caller may subscribe.
+// Its secret is returned only here.
+func (c *Control) CreateViewKey(
+	ctx context.Context, who Principal, arn stage.ARN, what string,
+) (ViewKey, stage.Secret, error) {
 	view, err := stage.ParseView(what)
 	if err != nil {
 		return ViewKey{}, stage.Secret{}, err
@@ -150,7 +169,8 @@ func (c *Control) CreateViewKey(ctx context.Context, who Principal, arn stage.AR
 	if err := c.maySubscribe(ctx, who.User.ID, arn); err != nil {
 		return ViewKey{}, stage.Secret{}, err
 	}
-	cred, secret, err := c.newKey(ctx, who, viewKeyPrefix, Credential{Kind: KindViewKey, Stage: arn, View: string(view)})
+	key := Credential{Kind: KindViewKey, Stage: arn, View: string(view)}
+	cred, secret, err := c.newKey(ctx, who, viewKeyPrefix, key)
 	if err != nil {
 		return ViewKey{}, stage.Secret{}, err
 	}
@@ -190,10 +210,13 @@ func (c *Control) maySubscribe(ctx context.Context, who UserID, arn stage.ARN) e
 }
 
 func viewKeyOf(cred Credential, owner User) ViewKey {
-	return ViewKey{ID: cred.ID, Stage: cred.Stage, View: stage.View(cred.View), Owner: owner, CreatedAt: cred.CreatedAt, LastUsedAt: cred.UsedAt}
+	return ViewKey{
+		ID: cred.ID, Stage: cred.Stage, View: stage.View(cred.View), Owner: owner,
+		CreatedAt: cred.CreatedAt, LastUsedAt: cred.UsedAt,
+	}
 }
 
-// ViewKeys lists one's own, oldest first.
+// ViewKeys lists the viewing keys of the caller, oldest first.
 func (c *Control) ViewKeys(ctx context.Context, who Principal) ([]ViewKey, error) {
 	creds, err := c.keysOf(ctx, KindViewKey, who)
 	keys := []ViewKey{}
@@ -206,7 +229,7 @@ func (c *Control) ViewKeys(ctx context.Context, who Principal) ([]ViewKey, error
 	return keys, c.nameShown(ctx, keys)
 }
 
-// RevokeViewKey ends one's own key and what it shows.
+// RevokeViewKey ends a viewing key of the caller, and the sessions of its tokens.
 func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
 	err := c.Store.Atomically(ctx, func(tx Store) error {
@@ -239,25 +262,31 @@ func (c *Control) byViewKey(ctx context.Context, secret stage.Secret) (Principal
 }
 
 // ViewKey describes the viewing key of a principal.
-func (c *Control) ViewKey(who Principal) (ViewKey, error) {
-	if err := who.Require(ScopeView); err != nil {
+func (p Principal) ViewKey() (ViewKey, error) {
+	if err := p.Require(ScopeView); err != nil {
 		return ViewKey{}, err
 	}
 	return ViewKey{
-		ID: who.CredentialID, Stage: who.Stage, View: who.View, Owner: who.User,
-		CreatedAt: who.CreatedAt, LastUsedAt: who.UsedAt,
+		ID: p.CredentialID, Stage: p.Stage, View: p.View, Owner: p.User,
+		CreatedAt: p.CreatedAt, LastUsedAt: p.UsedAt,
 	}, nil
 }
 
-// IssueForView makes a token for a viewing key: it subscribes and nothing else, and counts on the key and not on its owner.
-func (c *Control) IssueForView(ctx context.Context, who Principal, address string) (stage.ParticipantToken, error) {
+// IssueForView issues a view token to a viewing key. The rate limit counts it on the key, not on
+// its owner.
+func (c *Control) IssueForView(
+	ctx context.Context, who Principal, address string,
+) (stage.ParticipantToken, error) {
 	if err := who.Require(ScopeView); err != nil {
 		return stage.ParticipantToken{}, err
 	}
 	req := IssueRequest{Stage: who.Stage, For: forView, Address: address}
-	return c.issue(ctx, basis{user: who.User.ID, bucket: who.CredentialID, credential: who.CredentialID}, req)
+	return c.issue(ctx, basis{
+		user: who.User.ID, bucket: who.CredentialID, credential: who.CredentialID,
+	}, req)
 }
 
 func unknownKey() error {
-	return stage.Errorf(stage.ErrUnauthorized, "This key is not known or was revoked.").WithCode("unauthorized")
+	return stage.Errorf(stage.ErrUnauthorized, "This key is unknown or was revoked.").
+		WithCode("unauthorized")
 }

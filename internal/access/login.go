@@ -11,18 +11,21 @@ import (
 
 const (
 	defaultLoginLife = 30 * 24 * time.Hour
-	// A use is written down at most so often: reading a page is not a write.
+	// touchEvery is how often a use is recorded: most requests must not write.
 	touchEvery = time.Minute
-	// The end of a login moves at most so often: each move costs a cookie.
+	// renewEvery is how often the expiry of a login moves: each time sends the cookie again.
 	renewEvery = 24 * time.Hour
-	// Logins of one account; the newest are kept.
+	// maxLogins is the number of logins of one account. The oldest end.
 	maxLogins = 50
 )
 
 func (c *Control) loginLife() time.Duration { return cmp.Or(c.LoginLife, defaultLoginLife) }
 
-// LogIn compares name and password. It says the same, after the same time, for a wrong name and a wrong password.
-func (c *Control) LogIn(ctx context.Context, name string, password stage.Secret, from Client) (Principal, stage.Secret, error) {
+// LogIn signs in with a name and a password. It returns the same error after the same time for a
+// wrong name and for a wrong password.
+func (c *Control) LogIn(
+	ctx context.Context, name string, password stage.Secret, from Client,
+) (Principal, stage.Secret, error) {
 	if c.NoPasswords {
 		return Principal{}, stage.Secret{}, stage.Errorf(stage.ErrDenied,
 			"Passwords are switched off here; sign in another way.").WithCode("no_passwords")
@@ -35,7 +38,7 @@ func (c *Control) LogIn(ctx context.Context, name string, password stage.Secret,
 	}
 	switch err := c.verify(ctx, account, key, password, from); {
 	case errors.Is(err, stage.ErrUnauthorized):
-		// An unknown name is not kept: it may be a password that was typed into the wrong field.
+		// An unknown name is not stored: it may be a password in the wrong field.
 		c.failedSignIn(ctx, account.Name, from, err)
 		return Principal{}, stage.Secret{}, err
 	case err != nil:
@@ -45,8 +48,11 @@ func (c *Control) LogIn(ctx context.Context, name string, password stage.Secret,
 	return c.newLogin(ctx, account, from)
 }
 
-// verify compares the password of an account, which may be empty, under the throttle.
-func (c *Control) verify(ctx context.Context, account Account, key string, password stage.Secret, from Client) error {
+// verify compares a password with that of an account, under the throttle. The account is empty for
+// an unknown name.
+func (c *Control) verify(
+	ctx context.Context, account Account, key string, password stage.Secret, from Client,
+) error {
 	if len(password.Reveal()) > maxPassword {
 		return wrongPassword()
 	}
@@ -78,11 +84,14 @@ func (c *Control) warnThrottled(account Account, from Client, err error) {
 }
 
 func wrongPassword() error {
-	return stage.Errorf(stage.ErrUnauthorized, "Name or password is wrong.").WithCode("wrong_password")
+	return stage.Errorf(stage.ErrUnauthorized,
+		"Name or password is wrong.").WithCode("wrong_password")
 }
 
-// newLogin gives a browser its secret, unless the password was changed since it was compared.
-func (c *Control) newLogin(ctx context.Context, account Account, from Client) (Principal, stage.Secret, error) {
+// newLogin creates a login, unless the password was changed since it was compared.
+func (c *Control) newLogin(
+	ctx context.Context, account Account, from Client,
+) (Principal, stage.Secret, error) {
 	secret := newSecret("")
 	var login Principal
 	err := c.Store.Atomically(ctx, func(tx Store) error {
@@ -99,19 +108,22 @@ func (c *Control) newLogin(ctx context.Context, account Account, from Client) (P
 		if login, err = c.putLogin(ctx, tx, now, secret, from); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, login, Entry{Action: ActionLogin, Target: string(now.ID), TargetName: now.Name})
+		return c.note(ctx, tx, login, userEntry(ActionLogin, now))
 	})
 	return login, secret, err
 }
 
-// putLogin stores a new login inside a decision.
-func (c *Control) putLogin(ctx context.Context, tx Store, account Account, secret stage.Secret, from Client) (Principal, error) {
+// putLogin stores a new login inside a transaction.
+func (c *Control) putLogin(
+	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
+) (Principal, error) {
 	return c.putLoginFor(ctx, tx, account, secret, from, "", c.loginLife())
 }
 
-// putLoginFor stores a login of a certain life. A label marks those that use does not extend.
+// putLoginFor stores a login with a certain life. Use does not extend those that have a label.
 func (c *Control) putLoginFor(
-	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client, label string, life time.Duration,
+	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
+	label string, life time.Duration,
 ) (Principal, error) {
 	now := c.Now()
 	cred := Credential{
@@ -124,36 +136,48 @@ func (c *Control) putLoginFor(
 	if err := tx.Touch(ctx, cred); err != nil {
 		return Principal{}, err
 	}
-	if err := tx.TrimLogins(ctx, account.ID, maxLogins); err != nil {
+	if err := c.trimLogins(ctx, tx, account.ID); err != nil {
 		return Principal{}, err
 	}
 	account.LastSeenAt = now
 	return principalOf(cred, account), nil
 }
 
-// principalOf is the principal of a credential that acts for its account.
+// trimLogins ends the oldest logins of a user with too many. Their view tokens are revoked, and the
+// sessions end with the next sweep of the server.
+func (c *Control) trimLogins(ctx context.Context, tx Store, id UserID) error {
+	ended, err := tx.TrimLogins(ctx, id, maxLogins)
+	if err != nil || ended == 0 {
+		return err
+	}
+	_, err = c.revokeOrphans(ctx, tx, id)
+	return err
+}
+
+// principalOf returns the principal of a credential that acts for its account.
 func principalOf(cred Credential, account Account) Principal {
 	return Principal{
 		Kind: cred.Kind, CredentialID: cred.ID, User: account.User, Revision: account.Revision,
-		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt, Client: cred.Client,
+		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt,
+		Client: cred.Client,
 	}
 }
 
 // byLogin finds the login of a cookie. Use moves the expiry of a login; Renewed reports that.
 func (c *Control) byLogin(ctx context.Context, secret stage.Secret) (Principal, error) {
 	hash, now := hashOf(secret), c.Now()
-	seen, age, known := c.logins.recall(hash)
-	if known && now.Sub(seen.at) < believeLogin && now.Before(seen.login.ExpiresAt) {
-		return seen.login, nil
+	cached, generation, found := c.logins.get(hash)
+	if found && now.Sub(cached.at) < cacheLife && now.Before(cached.login.ExpiresAt) {
+		return cached.login, nil
 	}
 	login, err := c.readLogin(ctx, hash, now)
 	if err != nil {
-		c.logins.forget(hash)
+		c.logins.drop(hash)
 		return Principal{}, err
 	}
 	again := login
 	again.Renewed = false
-	c.logins.keep(hash, seenLogin{again, now}, age)
+	c.logins.put(hash, cachedLogin{again, now}, generation)
 	return login, nil
 }
 
@@ -171,10 +195,13 @@ func (c *Control) readLogin(ctx context.Context, hash string, now time.Time) (Pr
 	return c.renew(ctx, cred, account, now), nil
 }
 
-func (c *Control) renew(ctx context.Context, cred Credential, account Account, now time.Time) Principal {
+func (c *Control) renew(
+	ctx context.Context, cred Credential, account Account, now time.Time,
+) Principal {
 	used := cred
 	used.UsedAt = now
-	renewed := cred.Label != externalLabel && now.Add(c.loginLife()).Sub(cred.ExpiresAt) >= renewEvery
+	gained := now.Add(c.loginLife()).Sub(cred.ExpiresAt)
+	renewed := cred.Label != externalLabel && gained >= renewEvery
 	if renewed {
 		used.ExpiresAt = now.Add(c.loginLife())
 	}
@@ -188,10 +215,10 @@ func (c *Control) renew(ctx context.Context, cred Credential, account Account, n
 }
 
 func signInAgain() error {
-	return stage.Errorf(stage.ErrUnauthorized, "Sign in first; this sign-in has ended.")
+	return stage.Errorf(stage.ErrUnauthorized, "Your login has ended; sign in again.")
 }
 
-// LogOut ends the login that asks for it.
+// LogOut ends the login of the caller.
 func (c *Control) LogOut(ctx context.Context, who Principal) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
@@ -207,7 +234,7 @@ func (c *Control) LogOut(ctx context.Context, who Principal) error {
 
 const signedOut = "The login has ended."
 
-// endLogins deletes the logins that match, all of one user, and revokes the view tokens that rest on them.
+// endLogins deletes the matching logins of one user, and revokes the view tokens that rest on them.
 func (c *Control) endLogins(ctx context.Context, match Match) (revoked []Issuance, err error) {
 	match.Kind = KindLogin
 	err = c.Store.Atomically(ctx, func(tx Store) error {
@@ -222,9 +249,11 @@ func (c *Control) endLogins(ctx context.Context, match Match) (revoked []Issuanc
 
 const passwordChanged = "The password of the account was changed."
 
-// ChangePassword ends every other login of the person. With endKeys it ends their keys and open tokens, too: by itself it does
-// not, since an OBS that nobody sits at would fall silent.
-func (c *Control) ChangePassword(ctx context.Context, who Principal, current, password stage.Secret, endKeys bool) error {
+// ChangePassword changes the password of the caller and ends the user's other logins. With endKeys
+// it also ends keys and open tokens; without, an unattended OBS goes on.
+func (c *Control) ChangePassword(
+	ctx context.Context, who Principal, current, password stage.Secret, endKeys bool,
+) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
@@ -244,7 +273,7 @@ func (c *Control) ChangePassword(ctx context.Context, who Principal, current, pa
 	}
 	var revoked []Issuance
 	err = c.Store.Atomically(ctx, func(tx Store) error {
-		revoked = nil // this may run more than once
+		revoked = nil // the transaction may run more than once
 		now, err := tx.Account(ctx, account.ID)
 		if err != nil {
 			return notFoundIs(err, signInAgain())
@@ -274,7 +303,8 @@ func (c *Control) ChangePassword(ctx context.Context, who Principal, current, pa
 	return c.disconnect(ctx, revoked, passwordChanged)
 }
 
-// endKeys takes from a person what could outlive their password: keys and open tokens, those included that are being issued now.
+// endKeys ends what could outlive the password of a user: keys and open tokens, including those
+// that are being issued at the moment.
 func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
 	for _, kind := range []Kind{KindAccessKey, KindViewKey} {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
@@ -287,21 +317,23 @@ func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance,
 	return c.revokeOpen(ctx, tx, Revocation{User: id})
 }
 
-// currentIsWrong says what was wrong to somebody who is signed in.
+// currentIsWrong replaces wrong_password by an error for a user who is signed in.
 func currentIsWrong(err error) error {
 	if !errors.Is(err, stage.ErrUnauthorized) {
 		return err
 	}
-	return stage.Errorf(stage.ErrInvalid, "The current password is wrong.").WithCode("wrong_password")
+	return stage.Errorf(stage.ErrInvalid,
+		"The current password is wrong.").WithCode("wrong_password")
 }
 
-// setPassword ends the logins but one, and the invitation: whoever had the old way in is out.
+// setPassword stores a password, and ends the invite and all logins but one.
 func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLogin string) error {
 	account.Password = hash
 	if err := tx.PutAccount(ctx, account); err != nil {
 		return err
 	}
-	if _, err := tx.DeleteCredentials(ctx, Match{Kind: KindLogin, User: account.ID, Except: exceptLogin}); err != nil {
+	logins := Match{Kind: KindLogin, User: account.ID, Except: exceptLogin}
+	if _, err := tx.DeleteCredentials(ctx, logins); err != nil {
 		return err
 	}
 	_, err := tx.DeleteCredentials(ctx, Match{Kind: kindInvite, User: account.ID})

@@ -12,39 +12,42 @@ import (
 
 const maxName = 64 // characters
 
-// cleanName makes a name fit to be shown, or says what is wrong with it.
+// cleanName returns a name that is fit to be shown, or an error.
 func cleanName(text string) (string, error) {
 	name := norm.NFC.String(strings.TrimSpace(text))
 	switch {
 	case !utf8.ValidString(text):
-		return "", stage.Errorf(stage.ErrInvalid, "A name is written in UTF-8.")
+		return "", stage.Errorf(stage.ErrInvalid, "A name must be valid UTF-8.")
 	case name == "" || utf8.RuneCountInString(name) > maxName:
 		return "", stage.Errorf(stage.ErrInvalid, "A name has 1 to %d characters.", maxName)
 	case strings.ContainsFunc(name, deceives):
-		return "", stage.Errorf(stage.ErrInvalid, "A name has no control characters and no line breaks.")
+		return "", stage.Errorf(stage.ErrInvalid,
+			"A name has no control characters and no line breaks.")
 	}
 	return name, nil
 }
 
-// deceives finds what makes a name look like another, or breaks a line of a terminal or a log: control characters, line and
-// paragraph separators, and the marks that turn the direction of writing (UAX #9, "Explicit Directional Formatting").
+// deceives reports whether a character can make a name look like another, or break a line of a
+// terminal or a log: control characters, line and paragraph separators, and marks that change the
+// direction of text (UAX #9, "Explicit Directional Formatting").
 func deceives(r rune) bool {
-	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || r == utf8.RuneError
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) ||
+		r == utf8.RuneError
 }
 
-// nameKey is what two names have in common that people take for the same: letters in another case, full-width letters,
-// other white space.
+// nameKey is equal for names that people take for the same: it ignores case, width and white space.
 func nameKey(name string) string {
 	words := strings.Fields(norm.NFKC.String(name))
 	return strings.ToLower(strings.ToUpper(strings.Join(words, " ")))
 }
 
-// cleanClient makes what a stranger's headers say fit to be stored.
+// cleanClient makes the headers of a request fit to be stored.
 func cleanClient(c Client) Client {
 	return Client{Address: cleanText(c.Address, 64), Agent: cleanText(c.Agent, 256), Browser: c.Browser}
 }
 
-// cleanText drops what PostgreSQL refuses in a text (NUL, invalid UTF-8) and other control characters, and cuts to a length.
+// cleanText removes control characters and what PostgreSQL refuses in a text (NUL, invalid UTF-8),
+// and cuts the rest to a length.
 func cleanText(text string, maxBytes int) string {
 	clean := strings.Map(func(r rune) rune {
 		if deceives(r) {
@@ -59,13 +62,14 @@ func cleanText(text string, maxBytes int) string {
 	return clean
 }
 
-// plainID says whether a text can be an ID of ours. What cannot be one is not looked for.
+// plainID reports whether a text can be an ID. Others are not looked up.
 func plainID[ID ~string](id ID) bool {
 	if id == "" || len(id) > 128 {
 		return false
 	}
 	for _, r := range string(id) {
-		if r > unicode.MaxASCII || !(unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '_') {
+		letter := unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '_'
+		if r > unicode.MaxASCII || !letter {
 			return false
 		}
 	}

@@ -39,7 +39,7 @@ func NewPasswords(params *PasswordParams, parallel int) *Passwords {
 		params: params,
 		turns:  newTurns(parallel),
 		dummy: sync.OnceValues(func() (string, error) {
-			return argon2id.CreateHash("nobody's password", params)
+			return argon2id.CreateHash("the password of no account", params)
 		}),
 	}
 }
@@ -61,7 +61,7 @@ func (p *Passwords) hashInTurn(
 func (p *Passwords) matches(password stage.Secret, hash string) (bool, error) {
 	dummy, err := p.dummy()
 	if err != nil {
-		return false, fmt.Errorf("hash of nobody's password: %w", err)
+		return false, fmt.Errorf("hash the dummy password: %w", err)
 	}
 	against := hash
 	if hash == "" {
@@ -88,11 +88,11 @@ func checkPassword(password stage.Secret, name string) error {
 	case len(text) > maxPassword:
 		return weak("A password has at most %d bytes.", maxPassword)
 	case !utf8.ValidString(text):
-		return weak("A password is written in UTF-8.")
+		return weak("A password must be valid UTF-8.")
 	case utf8.RuneCountInString(text) < minPassword:
 		return weak("A password has at least %d characters; a few words together are easy to remember.", minPassword)
 	case nameKey(text) == nameKey(name):
-		return weak("The password is your name; choose one that nobody can guess.")
+		return weak("The password is your name; choose one that is hard to guess.")
 	}
 	return nil
 }

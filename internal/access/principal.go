@@ -9,44 +9,43 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Presented is what a request carries to identify itself. A bearer counts before the cookie: a request that carries
-// one means it.
+// Presented are the credentials that a request carries. A bearer counts before the cookie.
 type Presented struct {
 	Login  stage.Secret // the cookie of a browser
 	Bearer stage.Secret // Authorization: Bearer
 	From   Client       // where the request came from, for the audit trail
 }
 
-// A Principal is the result of Authenticate: the user and the credential behind a request. Everything that is decided
-// afterwards is decided from it.
+// A Principal is the result of Authenticate: the user and the credential behind a request. All
+// rules decide from it.
 type Principal struct {
 	Kind         Kind
 	CredentialID string // of a participant token: the participant ID
 
-	// User is the account. With a viewing key or a participant token it is its ID and name alone, without the role:
-	// such a credential never acts for the account.
+	// User is the account. With a viewing key or a participant token it has the ID and the name
+	// alone, without the role: such a credential never acts for the account.
 	User User
 
-	// Revision of the account moves on when what the account may do changes.
+	// Revision of the account increases when its permissions change.
 	Revision int64
 
-	// Stage, Capabilities and View are what the credential is confined to. Those of a login, an access key or the
-	// command line are empty until OnStage fills them in.
+	// Stage, Capabilities and View limit the credential. They are empty for a login, an access key
+	// and the command line until OnStage fills them in.
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	View         stage.View // the view of a viewing key, and of a token that one requested
 
 	CreatedAt time.Time
 	UsedAt    time.Time // of a key
-	ExpiresAt time.Time // of a login it moves on with use, see Control.LoginLife; zero: never
+	ExpiresAt time.Time // moves with the use of a login, see Control.LoginLife; zero: never
 	Client    Client    // of a login
 	From      Client    // of the request
 	Scopes    []Scope   // of an API key
 	Renewed   bool      // ExpiresAt has just moved: send the cookie again
 }
 
-// The kinds of credential with which a request can identify itself. A new kind takes a constant here, its scopes in
-// Principal.Allows, and a case in Authenticate.
+// The kinds of credential that authenticate a request. A new kind takes a constant here, its scopes
+// in Principal.Allows, a case in authenticate, and a column in the authorization table of web.
 const (
 	KindCommandLine Kind = "command line" // the operator at the machine itself; never of a request
 	KindLogin       Kind = "login"        // the cookie of a browser
@@ -56,32 +55,32 @@ const (
 	KindToken       Kind = "token"        // a participant token
 )
 
-// CommandLine is the operator at the machine itself, who needs no account: write access to the database permits
-// everything. Only the command line acts as it.
+// CommandLine returns the principal of the command line. It needs no account: write access to the
+// database permits everything.
 func CommandLine() Principal {
 	return Principal{Kind: KindCommandLine, User: User{Name: "command line", Role: Operator}}
 }
 
-// A Scope is one kind of action. Each kind of credential is good for some of them.
+// A Scope is a group of actions. Each kind of credential allows some scopes.
 type Scope string
 
 // The scopes.
 const (
 	ScopeSelf    Scope = "self"    // read one's own account and stages
 	ScopeTokens  Scope = "tokens"  // issue tokens, read and revoke them
-	ScopeAccount Scope = "account" // one's password, logins, keys, docks, token list and event stream
+	ScopeAccount Scope = "account" // one's password, logins, keys, docks, tokens and event stream
 	ScopeStage   Scope = "stage"   // the presence and the chat of a stage
 	ScopeView    Scope = "view"    // what a viewing key shows, and its token
 	ScopeUsers   Scope = "users"   // accounts and grants; operators only
 	ScopeStages  Scope = "stages"  // stages, and who is kicked from them; operators only
 	ScopeAudit   Scope = "audit"   // the tokens of all users and the audit trail; operators only
 
-	ScopeModerate Scope = "moderate" // kick from stages; operators, and moderators where they have access
+	ScopeModerate Scope = "moderate" // kick from stages; operators and, with access, moderators
 	ScopeWebhooks Scope = "webhooks" // webhooks and their deliveries; operators only
 	ScopeAPIKeys  Scope = "api-keys" // API keys; operators only, and no API key itself
 )
 
-// Allows reports whether the credential is good for a scope, and the user has the role that it needs.
+// Allows reports whether the credential and the role of its user allow a scope.
 func (p Principal) Allows(scope Scope) bool {
 	switch p.Kind {
 	case KindCommandLine:
@@ -111,30 +110,35 @@ func (r Role) allows(scope Scope) bool {
 	return true
 }
 
-// Require returns an error that says why the credential does not allow a scope, or nil.
+// Require returns an error if the credential does not allow a scope.
 func (p Principal) Require(scope Scope) error {
 	if p.Allows(scope) {
 		return nil
 	}
 	if scope == ScopeView {
-		return stage.Errorf(stage.ErrUnauthorized, "A browser source shows itself by its viewing key: Authorization: Bearer <key>.")
+		return stage.Errorf(stage.ErrUnauthorized,
+			"This needs the viewing key of a browser source: Authorization: Bearer <key>.")
 	}
 	switch p.Kind {
 	case KindLogin:
 		return operatorsOnly()
 	case KindAPIKey:
-		return stage.Errorf(stage.ErrDenied, "This API key lacks the scope %q.", scope).WithCode("scope")
+		return stage.Errorf(stage.ErrDenied,
+			"This API key lacks the scope %q.", scope).WithCode("scope")
 	case KindAccessKey:
-		return stage.Errorf(stage.ErrUnauthorized, "An access key issues tokens and looks after them; sign in for anything else.")
+		return stage.Errorf(stage.ErrUnauthorized,
+			"An access key issues, reads and revokes tokens; sign in for anything else.")
 	case KindViewKey:
-		return stage.Errorf(stage.ErrUnauthorized, "A viewing key shows its view of one stage; sign in for anything else.")
+		return stage.Errorf(stage.ErrUnauthorized,
+			"A viewing key shows its view of one stage; sign in for anything else.")
 	case KindToken:
-		return stage.Errorf(stage.ErrUnauthorized, "A participant token is good for its stage; sign in for anything else.")
+		return stage.Errorf(stage.ErrUnauthorized,
+			"A participant token is good for its stage; sign in for anything else.")
 	}
 	return signInFirst()
 }
 
-// Authenticate finds the principal behind a request: the one place where a credential is recognized.
+// Authenticate finds the principal behind a request. Every credential is recognized here.
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
 	who, err := c.authenticate(ctx, presented)
 	who.From = presented.From
@@ -159,7 +163,7 @@ func (c *Control) authenticate(ctx context.Context, presented Presented) (Princi
 	return Principal{}, unknownKey()
 }
 
-// OnStage narrows a principal to one stage: its capabilities there, or an error if it has none.
+// OnStage limits a principal to one stage and fills in its capabilities there.
 func (c *Control) OnStage(ctx context.Context, who Principal, arn stage.ARN) (Principal, error) {
 	if err := who.Require(ScopeStage); err != nil {
 		return Principal{}, err

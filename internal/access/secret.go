@@ -9,15 +9,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// newSecret makes 256 random bits in letters that a URL and a cookie bear.
-// The prefix tells a person, and the scanners of code hosts, what was found.
+// newSecret returns 256 random bits in characters that need no escape in a URL or a cookie. The
+// prefix tells people and the secret scanners of code hosts what it is.
 func newSecret(prefix string) stage.Secret {
 	var raw [32]byte
 	rand.Read(raw[:])
 	return stage.NewSecret(prefix + base64.RawURLEncoding.EncodeToString(raw[:]))
 }
 
-// hashOf is what is kept of a secret.
+// hashOf returns the part of a secret that is stored.
 func hashOf(secret stage.Secret) string {
 	sum := sha256.Sum256([]byte(secret.Reveal()))
 	return hex.EncodeToString(sum[:])

@@ -6,19 +6,22 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// There is one setup code at a time: it has a fixed ID, and a new one replaces it.
+// setupID is the ID of the only setup code: a new one replaces it.
 const setupID = "setup"
 
 func alreadySetUp() error {
-	return stage.Errorf(stage.ErrConflict, "This Stagedoor has an operator already; sign in, or ask them for an invitation.").
+	return stage.Errorf(stage.ErrConflict,
+		"This Stagedoor has an operator already; sign in, or ask the operator for an invite.").
 		WithCode("already_set_up")
 }
 
 func badCode() error {
-	return stage.Errorf(stage.ErrInvalid, "This link is used up, too old or incomplete; ask for a new one.").WithCode("bad_code")
+	return stage.Errorf(stage.ErrInvalid,
+		"This link was used already, has expired or is incomplete; ask for a new one.").
+		WithCode("bad_code")
 }
 
-// NeedsSetup says whether there is no operator yet.
+// NeedsSetup reports whether there is no operator yet.
 func (c *Control) NeedsSetup(ctx context.Context) (bool, error) { return needsSetup(ctx, c.Store) }
 
 func needsSetup(ctx context.Context, s Store) (bool, error) {
@@ -26,20 +29,24 @@ func needsSetup(ctx context.Context, s Store) (bool, error) {
 	return len(operators) == 0, err
 }
 
-// NewSetupCode makes the one-time code of the first operator. A new one replaces the old.
+// NewSetupCode creates the setup code. It replaces an earlier one.
 func (c *Control) NewSetupCode(ctx context.Context) (stage.Secret, error) {
 	code := newSecret("")
 	err := c.Store.Atomically(ctx, func(tx Store) error {
 		if needed, err := needsSetup(ctx, tx); err != nil || !needed {
 			return cmpErr(err, alreadySetUp())
 		}
-		return tx.PutCredential(ctx, Credential{ID: setupID, Kind: kindSetup, Hash: hashOf(code), CreatedAt: c.Now()})
+		return tx.PutCredential(ctx, Credential{
+			ID: setupID, Kind: kindSetup, Hash: hashOf(code), CreatedAt: c.Now(),
+		})
 	})
 	return code, err
 }
 
-// SetUp makes the first operator, of however many try at the same time.
-func (c *Control) SetUp(ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client) (Principal, stage.Secret, error) {
+// SetUp creates the first operator. Of many calls at the same time one succeeds.
+func (c *Control) SetUp(
+	ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client,
+) (Principal, stage.Secret, error) {
 	if err := c.checkSetup(ctx, code); err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
@@ -56,10 +63,12 @@ func (c *Control) SetUp(ctx context.Context, code stage.Secret, name string, pas
 	}
 	account := c.newAccount(name, Operator)
 	account.Password = hash
-	return c.firstLogin(ctx, account, cleanClient(from), func(tx Store) error { return useSetup(ctx, tx, code) })
+	return c.firstLogin(ctx, account, cleanClient(from), func(tx Store) error {
+		return useSetup(ctx, tx, code)
+	})
 }
 
-// checkSetup turns a wrong code away before it costs anything; useSetup decides.
+// checkSetup refuses a wrong code before a password is hashed. useSetup decides.
 func (c *Control) checkSetup(ctx context.Context, code stage.Secret) error {
 	if needed, err := c.NeedsSetup(ctx); err != nil || !needed {
 		return cmpErr(err, alreadySetUp())
@@ -79,8 +88,10 @@ func useSetup(ctx context.Context, tx Store, code stage.Secret) error {
 	return nil
 }
 
-// firstLogin stores an account with its new password, if a code lets it, and signs it in.
-func (c *Control) firstLogin(ctx context.Context, account Account, from Client, useCode func(Store) error) (Principal, stage.Secret, error) {
+// firstLogin stores an account with its new password and signs it in, if useCode accepts its code.
+func (c *Control) firstLogin(
+	ctx context.Context, account Account, from Client, useCode func(Store) error,
+) (Principal, stage.Secret, error) {
 	secret := newSecret("")
 	var login Principal
 	err := c.Store.Atomically(ctx, func(tx Store) error {

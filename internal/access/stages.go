@@ -12,19 +12,19 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// everything is what an operator may do on every stage.
+// everything is the capabilities of an operator on every stage.
 const everything = stage.Publish | stage.Subscribe
 
-// A StageAccess is a stage as a person may enter it.
+// A StageAccess is a stage with the access of a user to it.
 type StageAccess struct {
 	Stage        stage.Stage
 	Limits       stage.Limits
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration
-	EndpointsAt  time.Time // when AWS was asked for the endpoints
+	EndpointsAt  time.Time // when the endpoints were read from AWS
 }
 
-// Stages lists what a person may enter, by name: an operator everything.
+// Stages lists the stages to which a principal has access, by name: all of them for an operator.
 func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, error) {
 	if who.Stage != "" {
 		return nil, who.Require(ScopeSelf)
@@ -46,28 +46,31 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 	list := make([]StageAccess, 0, len(all))
 	for _, s := range all {
 		if g := effective(who.User.Role, granted[s.ARN]); g.Capabilities != 0 {
-			list = append(list, StageAccess{Stage: s.Stage, Limits: s.Limits, Capabilities: g.Capabilities, MaxTTL: g.MaxTTL, EndpointsAt: s.EndpointsAt})
+			list = append(list, StageAccess{
+				Stage: s.Stage, Limits: s.Limits, Capabilities: g.Capabilities, MaxTTL: g.MaxTTL,
+				EndpointsAt: s.EndpointsAt,
+			})
 		}
 	}
 	return list, nil
 }
 
-// allStages lists the stages by name. Event streams ask for them whenever access changed, so that a
-// list is shared for a moment, like logins.
+// allStages lists the stages by name. Many event streams read them when access changes, so the list
+// is cached like logins.
 func (c *Control) allStages(ctx context.Context) ([]StageRecord, error) {
-	seen, age, known := c.stages.recall(struct{}{})
-	if since := c.Now().Sub(seen.at); known && since >= 0 && since < believeLogin {
-		return seen.byName, nil
+	cached, generation, found := c.stages.get(struct{}{})
+	if since := c.Now().Sub(cached.at); found && since >= 0 && since < cacheLife {
+		return cached.byName, nil
 	}
-	// Of many at once one reads. Whoever gives up does not take the list from the others.
-	list, err, _ := c.reading.Do(strconv.Itoa(age), func() (any, error) {
+	// One of many callers reads. It goes on when its own request ends, for the others.
+	list, err, _ := c.reading.Do(strconv.Itoa(generation), func() (any, error) {
 		at := c.Now()
 		byName, err := c.Store.Stages(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err
 		}
 		sortByName(byName)
-		c.stages.keep(struct{}{}, seenStages{byName, at}, age)
+		c.stages.put(struct{}{}, cachedStages{byName, at}, generation)
 		return byName, nil
 	})
 	byName, _ := list.([]StageRecord)
@@ -80,11 +83,13 @@ func sortByName(list []StageRecord) {
 		keys[s.ARN] = nameKey(s.Name)
 	}
 	slices.SortFunc(list, func(a, b StageRecord) int {
-		return cmp.Or(strings.Compare(keys[a.ARN], keys[b.ARN]), strings.Compare(string(a.ARN), string(b.ARN)))
+		return cmp.Or(
+			strings.Compare(keys[a.ARN], keys[b.ARN]),
+			strings.Compare(string(a.ARN), string(b.ARN)))
 	})
 }
 
-// accessTo returns what a user may do on one stage.
+// accessTo returns the grant of a user on one stage.
 func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant, error) {
 	all, err := c.allStages(ctx)
 	if err != nil {
@@ -92,7 +97,7 @@ func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant,
 	}
 	var granted Grant
 	if who.Role != Operator {
-		if who.ID == "" { // whose grants would be everybody's
+		if who.ID == "" { // no account
 			return Grant{}, noGrant()
 		}
 		grants, err := c.Store.Grants(ctx, who.ID)
@@ -106,13 +111,14 @@ func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant,
 		}
 	}
 	granted = effective(who.Role, granted)
-	if granted.Capabilities == 0 || !slices.ContainsFunc(all, func(s StageRecord) bool { return s.ARN == arn }) {
+	exists := slices.ContainsFunc(all, func(s StageRecord) bool { return s.ARN == arn })
+	if granted.Capabilities == 0 || !exists {
 		return Grant{}, noGrant()
 	}
 	return granted, nil
 }
 
-// effective is what a grant amounts to for a role.
+// effective returns the grant that a role turns a grant into.
 func effective(role Role, g Grant) Grant {
 	if role == Operator {
 		g.Capabilities, g.MaxTTL = everything, stage.MaxTTL
@@ -120,7 +126,7 @@ func effective(role Role, g Grant) Grant {
 	return g
 }
 
-// Stage reads a stage for the house itself: endpoints for the signer, limits for the media plane.
+// Stage reads a stage for the server itself: endpoints for the signer, limits for the media plane.
 func (c *Control) Stage(ctx context.Context, arn stage.ARN) (StageRecord, error) {
 	return stageOf(ctx, c.Store, arn)
 }
@@ -133,14 +139,16 @@ func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
 	return record, notFoundIs(err, noSuch("stage"))
 }
 
-// Endpoints lists the endpoints of all stages, each pair once. They are no secret: the Content-Security-Policy of pages
-// that join stages names their origins.
+// Endpoints lists the endpoints of all stages, each pair once. They are no secret: the
+// Content-Security-Policy of pages that join stages names their origins.
 func (c *Control) Endpoints(ctx context.Context) ([]stage.Endpoints, error) {
 	return c.Store.Endpoints(ctx)
 }
 
-// AllStages lists every stage, for the server itself: it decides nothing about a request.
-func (c *Control) AllStages(ctx context.Context) ([]StageRecord, error) { return c.Store.Stages(ctx) }
+// AllStages lists every stage, for the server itself. It is not for requests.
+func (c *Control) AllStages(ctx context.Context) ([]StageRecord, error) {
+	return c.Store.Stages(ctx)
+}
 
 // FirstStage gives a database without stages its first one.
 func (c *Control) FirstStage(ctx context.Context, name string) error {
@@ -154,15 +162,19 @@ func (c *Control) FirstStage(ctx context.Context, name string) error {
 	return err
 }
 
-// AddLocalStage makes a stage that Stagedoor serves itself. Two local stages do not share a name.
-func (c *Control) AddLocalStage(ctx context.Context, by Principal, name string) (stage.Stage, error) {
+// AddLocalStage adds a local stage. The names of local stages are unique.
+func (c *Control) AddLocalStage(
+	ctx context.Context, by Principal, name string,
+) (stage.Stage, error) {
 	if err := by.Require(ScopeStages); err != nil {
 		return stage.Stage{}, err
 	}
 	return c.addLocalStage(ctx, by, name)
 }
 
-func (c *Control) addLocalStage(ctx context.Context, by Principal, name string) (stage.Stage, error) {
+func (c *Control) addLocalStage(
+	ctx context.Context, by Principal, name string,
+) (stage.Stage, error) {
 	name, err := cleanName(name)
 	if err != nil {
 		return stage.Stage{}, err
@@ -170,7 +182,8 @@ func (c *Control) addLocalStage(ctx context.Context, by Principal, name string) 
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
 	err = c.Store.Atomically(ctx, func(tx Store) error {
 		record := StageRecord{
-			Stage: made, Key: nameKey(name), SortKey: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.Now(),
+			Stage: made, Key: nameKey(name), SortKey: nameKey(name),
+			Limits: stage.DefaultLimits(), CreatedAt: c.Now(),
 		}
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
@@ -184,7 +197,7 @@ func (c *Control) addLocalStage(ctx context.Context, by Principal, name string) 
 	return made, nil
 }
 
-// AddStage adds a stage of AWS with the endpoints that AWS told just now.
+// AddStage adds an AWS stage with the endpoints that were just read from AWS.
 func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err
@@ -193,20 +206,23 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 		return err
 	}
 	if s.ARN.Local() {
-		return stage.Errorf(stage.ErrInvalid, "A local stage is made here, it is not added by its ARN.")
+		return stage.Errorf(stage.ErrInvalid,
+			"A local stage is created by its name, not added by its ARN.")
 	}
 	now := c.Now()
 	s.Name = awsStageName(s)
 	err := c.Store.Atomically(ctx, func(tx Store) error {
 		_, err := tx.Stage(ctx, s.ARN)
 		if err == nil {
-			return stage.Errorf(stage.ErrConflict, "The stage is here already.").WithCode("conflict")
+			return stage.Errorf(stage.ErrConflict,
+				"This stage is added already.").WithCode("conflict")
 		}
 		if !errors.Is(err, stage.ErrNotFound) {
 			return err
 		}
 		record := StageRecord{
-			Stage: s, SortKey: nameKey(s.Name), Limits: stage.DefaultLimits(), CreatedAt: now, EndpointsAt: now,
+			Stage: s, SortKey: nameKey(s.Name), Limits: stage.DefaultLimits(),
+			CreatedAt: now, EndpointsAt: now,
 		}
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
@@ -220,7 +236,7 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 	return nil
 }
 
-// awsStageName is the name to show: IVS lets a stage have none, and names may repeat there.
+// awsStageName returns the name to show. In IVS a stage may have no name, and names may repeat.
 func awsStageName(s stage.Stage) string {
 	if name, err := cleanName(s.Name); err == nil {
 		return name
@@ -228,16 +244,21 @@ func awsStageName(s stage.Stage) string {
 	return s.ARN.ID()
 }
 
-// KeepEndpoints remembers the endpoints of a stage of AWS, as AWS told them just now.
-func (c *Control) KeepEndpoints(ctx context.Context, arn stage.ARN, endpoints stage.Endpoints) error {
+// KeepEndpoints stores the endpoints of an AWS stage that were just read from AWS.
+func (c *Control) KeepEndpoints(
+	ctx context.Context, arn stage.ARN, endpoints stage.Endpoints,
+) error {
 	return c.editStage(ctx, arn, func(_ Store, record *StageRecord) error {
 		record.Endpoints, record.EndpointsAt = endpoints, c.Now()
 		return nil
 	})
 }
 
-// UpdateStage names a stage anew and sets its limits; an empty name and nil limits stay as they are.
-func (c *Control) UpdateStage(ctx context.Context, by Principal, arn stage.ARN, name string, limits *stage.Limits) error {
+// UpdateStage changes the name and the limits of a stage. An empty name and nil limits change
+// nothing.
+func (c *Control) UpdateStage(
+	ctx context.Context, by Principal, arn stage.ARN, name string, limits *stage.Limits,
+) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
@@ -260,7 +281,9 @@ func (c *Control) UpdateStage(ctx context.Context, by Principal, arn stage.ARN, 
 	return nil
 }
 
-func (c *Control) editStage(ctx context.Context, arn stage.ARN, edit func(Store, *StageRecord) error) error {
+func (c *Control) editStage(
+	ctx context.Context, arn stage.ARN, edit func(Store, *StageRecord) error,
+) error {
 	return c.Store.Atomically(ctx, func(tx Store) error {
 		record, err := stageOf(ctx, tx, arn)
 		if err != nil {
@@ -288,8 +311,8 @@ func rename(record *StageRecord, name string) error {
 	return nil
 }
 
-// RemoveStage forgets a stage: its grants and view keys are deleted, its tokens are revoked, and its
-// participants are disconnected.
+// RemoveStage deletes a stage with its grants and viewing keys, revokes its tokens and disconnects
+// its participants.
 func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err
@@ -306,7 +329,7 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 	if c.Removed != nil {
 		c.Removed(arn)
 	}
-	// The stage is closed: what follows is done to its end, now or by the next Prune.
+	// The stage is closed. What is left of it is deleted now, or by the next Prune.
 	revoked, err := c.clearStage(context.WithoutCancel(ctx), arn)
 	if err != nil {
 		return err
@@ -314,8 +337,8 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 	return c.disconnect(ctx, revoked, "The stage was removed.")
 }
 
-// clearStage deletes what belongs to a closed stage, in short transactions: a token for another
-// stage waits for none of them long.
+// clearStage deletes what belongs to a closed stage, in transactions so short that tokens for other
+// stages hardly wait.
 func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, error) {
 	var revoked []Issuance
 	for {
@@ -337,7 +360,7 @@ func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, er
 	return revoked, c.Store.DeleteStage(ctx, arn)
 }
 
-// SetGrant lets a person enter a stage. Open tokens that can more than the grant now allows are revoked.
+// SetGrant gives a user access to a stage, and revokes the open tokens that exceed the new grant.
 func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
 	if err := by.Require(ScopeUsers); err != nil {
 		return err
@@ -358,8 +381,10 @@ func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
 	return c.disconnect(ctx, revoked, "The access to this stage was changed.")
 }
 
-// putGrant gives access inside a decision, and returns the tokens that it revoked.
-func (c *Control) putGrant(ctx context.Context, tx Store, by Principal, g Grant) ([]Issuance, error) {
+// putGrant is SetGrant inside a transaction. It returns the tokens that it revoked.
+func (c *Control) putGrant(
+	ctx context.Context, tx Store, by Principal, g Grant,
+) ([]Issuance, error) {
 	account, err := grantee(ctx, tx, g.User, g.Stage)
 	if err != nil {
 		return nil, err
@@ -372,31 +397,37 @@ func (c *Control) putGrant(ctx context.Context, tx Store, by Principal, g Grant)
 		return nil, err
 	}
 	return revoked, c.note(ctx, tx, by, Entry{
-		Action: ActionAccessGiven, Target: string(account.ID), TargetName: account.Name, Stage: g.Stage,
-		Detail: g.Capabilities.String(),
+		Action: ActionAccessGiven, Target: string(account.ID), TargetName: account.Name,
+		Stage: g.Stage, Detail: g.Capabilities.String(),
 	})
 }
 
-// narrow revokes the open tokens that can more than the grant allows, or live longer than one that is issued now, those included that are being issued now.
-func (c *Control) narrow(ctx context.Context, tx Store, account Account, g Grant) ([]Issuance, error) {
+// narrow revokes the open tokens that exceed a grant, in capabilities or life, including those that
+// are being issued at the moment.
+func (c *Control) narrow(
+	ctx context.Context, tx Store, account Account, g Grant,
+) ([]Issuance, error) {
 	if err := tx.Advance(ctx, account.ID); err != nil {
 		return nil, err
 	}
 	now := effective(account.Role, g)
 	return c.revokeOpen(ctx, tx, Revocation{
-		User: account.ID, Stage: g.Stage, Beyond: now.Capabilities, BeyondExpiry: c.Now().Add(now.MaxTTL + clockSkew), // AWS has a clock of its own
+		User: account.ID, Stage: g.Stage, Beyond: now.Capabilities,
+		BeyondExpiry: c.Now().Add(now.MaxTTL + clockSkew), // by the clock of the issuer
 	})
 }
 
 func checkGrant(g Grant) (Grant, error) {
 	if g.Capabilities == 0 || g.Capabilities&^everything != 0 {
-		return g, stage.Errorf(stage.ErrInvalid, "A grant has publish, subscribe or both.")
+		return g, stage.Errorf(stage.ErrInvalid,
+			"A grant needs the capability publish, subscribe or both.")
 	}
 	if g.MaxTTL == 0 {
 		g.MaxTTL = stage.DefaultTTL
 	}
 	if g.MaxTTL < stage.MinTTL || g.MaxTTL > stage.MaxTTL {
-		return g, stage.Errorf(stage.ErrInvalid, "The longest life of a token is from 1 minute to 14 days.")
+		return g, stage.Errorf(stage.ErrInvalid,
+			"The longest life of a token is from 1 minute to 14 days.")
 	}
 	return g, nil
 }
@@ -410,7 +441,8 @@ func grantee(ctx context.Context, tx Store, id UserID, arn stage.ARN) (Account, 
 	return account, err
 }
 
-// RemoveGrant takes a grant back, and revokes the open tokens that rested on it. An operator keeps theirs: they need no grant.
+// RemoveGrant removes a grant and revokes the open tokens that rest on it. Those of an operator
+// stay: they need no grant.
 func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn stage.ARN) error {
 	if err := by.Require(ScopeUsers); err != nil {
 		return err
@@ -435,7 +467,7 @@ func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn 
 		return err
 	}
 	c.changed(id)
-	return c.disconnect(ctx, revoked, "The access to this stage was taken back.")
+	return c.disconnect(ctx, revoked, "The access to this stage was removed.")
 }
 
 func stageEntry(action Action, s stage.Stage) Entry {

@@ -62,7 +62,7 @@ func TestManyStreamsReadTheStagesOnce(t *testing.T) {
 			t.Errorf("after a change: got %d stages, want 3", len(list))
 		}
 		s.stages = s.stages[:1]
-		time.Sleep(believeLogin)
+		time.Sleep(cacheLife)
 		if list, _ := c.Stages(t.Context(), operator); len(list) != 1 {
 			t.Errorf("after a second: got %d stages, want 1", len(list))
 		}

@@ -18,60 +18,66 @@ const (
 
 	tokensListed  = 500
 	tokensListAge = 14 * 24 * time.Hour
-	// A decision is made again when what it rested on changed before it was recorded; this often is somebody's joke.
+	// issueTries is the maximum of retries when the account changes between decision and insert.
 	issueTries = 10
-	// How long sending somebody away may take once it is decided, whatever becomes of the request that asked for it.
+	// disconnectLimit is the time to disconnect participants. It does not end with the request.
 	disconnectLimit = time.Minute
-	// Above this, ask who is there before knocking at every door: AWS takes 5 requests a second.
+	// fewParticipants are disconnected without a look at who is on the stage. AWS takes 5 requests
+	// per second.
 	fewParticipants = 10
 )
 
 // forView is the purpose of a view token.
 const forView = "view"
 
-// An IssueRequest asks for a token. All else is the server's to decide.
+// An IssueRequest is the part of a token that its user chooses.
 type IssueRequest struct {
 	Stage   stage.ARN
 	TTL     time.Duration // 0: the default
-	For     string        // "publish" or "view": that capability alone; "": all that the grant has
+	For     string        // "publish" or "view": that capability alone; "": all of the grant
 	Address string
 }
 
-// Issue is the one place where tokens come from: grant, life, limit, issuer, record.
-func (c *Control) Issue(ctx context.Context, who Principal, req IssueRequest) (stage.ParticipantToken, error) {
+// Issue issues a token to a user: it applies the grant and the rate limit, and records the token.
+func (c *Control) Issue(
+	ctx context.Context, who Principal, req IssueRequest,
+) (stage.ParticipantToken, error) {
 	if err := who.Require(ScopeTokens); err != nil {
 		return stage.ParticipantToken{}, err
 	}
 	rests := basis{user: who.User.ID, bucket: string(who.User.ID)}
 	if who.Kind == KindLogin && req.For == forView {
-		rests.credential = who.CredentialID
+		// A view token ends with its login. AWS knows the expiry alone.
+		left := max(who.ExpiresAt.Sub(c.Now()), stage.MinTTL)
+		rests.credential, req.TTL = who.CredentialID, min(cmp.Or(req.TTL, stage.DefaultTTL), left)
 	}
 	return c.issue(ctx, rests, req)
 }
 
-// A basis is what a token rests on beside the grant: its user, the bucket of the rate limit, and, of a view token, the
-// login or viewing key with which it ends.
+// A basis is what a token rests on beside its grant.
 type basis struct {
 	user       UserID
-	bucket     string
-	credential string
+	bucket     string // of the rate limit
+	credential string // of a view token: the login or viewing key with which it ends
 }
 
-// issue decides, and decides again when what the decision rested on has changed.
+// issue decides about a token, and again while the account changes between decision and insert.
 //
-// The first decision rests on what is remembered of the account and its grant: the database refuses the record when the
-// account's revision has moved on. So a token costs one statement, and no replica is ever behind.
-func (c *Control) issue(ctx context.Context, rests basis, req IssueRequest) (stage.ParticipantToken, error) {
+// The first decision uses the cached permit. The database refuses the record when the account has
+// another revision by now. So a token costs one statement, and no replica decides from old data.
+func (c *Control) issue(
+	ctx context.Context, rests basis, req IssueRequest,
+) (stage.ParticipantToken, error) {
 	if _, err := stage.ParseARN(string(req.Stage)); err != nil {
 		return stage.ParticipantToken{}, err
 	}
 	key := permitKey{rests.user, req.Stage}
-	if permit, _, known := c.permits.recall(key); known {
+	if permit, _, found := c.permits.get(key); found {
 		token, err := c.issueOn(ctx, permit, rests, req)
 		if err == nil {
 			return token, nil
 		}
-		c.permits.forget(key)
+		c.permits.drop(key)
 		if !errors.Is(err, errDecideAgain) && !errors.Is(err, stage.ErrDenied) {
 			return stage.ParticipantToken{}, err
 		}
@@ -86,32 +92,35 @@ func (c *Control) issue(ctx context.Context, rests basis, req IssueRequest) (sta
 			return token, err
 		}
 	}
-	return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable, "Too much changes at this moment; try again.").WithRetry(time.Second)
+	return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable,
+		"The account changes too often at the moment; try again.").WithRetry(time.Second)
 }
 
-var errDecideAgain = errors.New("what the decision rested on has changed")
+var errDecideAgain = errors.New("the account changed between decision and insert")
 
-// readPermit reads what the decision rests on, and refuses while the rate is used up: before anything is signed.
+// readPermit reads a permit, and refuses at the rate limit: before anything is signed.
 func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) (Permit, error) {
-	_, age, _ := c.permits.recall(key)
+	_, generation, _ := c.permits.get(key)
 	rate := c.rate(bucket)
 	permit, err := c.Store.Permit(ctx, key.user, key.stage, rate)
 	if err != nil {
 		return Permit{}, notFoundIs(err, signInAgain())
 	}
 	switch {
-	case !mayEnter(permit): // decide says why; it is not remembered, since only a record is checked against the revision
+	case !mayEnter(permit): // decide refuses; not cached, since only an insert checks the revision
 	case !permit.Full.IsZero():
 		return Permit{}, c.tooManyTokens(permit.Full, rate)
 	default:
-		c.permits.keep(key, permit, age)
+		c.permits.put(key, permit, generation)
 	}
 	return permit, nil
 }
 
-// issueOn asks the issuer and records what it gave.
-func (c *Control) issueOn(ctx context.Context, permit Permit, rests basis, req IssueRequest) (stage.ParticipantToken, error) {
-	if err := c.still(ctx, rests); err != nil {
+// issueOn issues and records a token on a permit.
+func (c *Control) issueOn(
+	ctx context.Context, permit Permit, rests basis, req IssueRequest,
+) (stage.ParticipantToken, error) {
+	if err := c.stillHeld(ctx, rests); err != nil {
 		return stage.ParticipantToken{}, err
 	}
 	ask, err := decide(permit, req)
@@ -120,7 +129,8 @@ func (c *Control) issueOn(ctx context.Context, permit Permit, rests basis, req I
 	}
 	token, err := c.Issuer.IssueToken(ctx, ask)
 	if err != nil {
-		return stage.ParticipantToken{}, fmt.Errorf("token of %s for %s: %w", permit.Account.ID, req.Stage, err)
+		return stage.ParticipantToken{},
+			fmt.Errorf("token of %s for %s: %w", permit.Account.ID, req.Stage, err)
 	}
 	issuance := c.record(permit, rests, token, req)
 	err = c.Store.AddIssuance(ctx, issuance, permit.Account.Revision, c.rate(rests.bucket))
@@ -131,7 +141,7 @@ func (c *Control) issueOn(ctx context.Context, permit Permit, rests basis, req I
 		return stage.ParticipantToken{}, err
 	}
 	c.announceToken(ctx, issuance)
-	return token, c.remember(ctx, permit, token)
+	return token, c.keepHash(ctx, permit, token)
 }
 
 func mayEnter(p Permit) bool { return p.Stage && p.grant().Capabilities != 0 }
@@ -144,7 +154,7 @@ func (p Permit) grant() Grant {
 	return effective(p.Account.Role, p.Grant)
 }
 
-// decide turns what was asked for into what is given.
+// decide turns a request into the token that the permit allows.
 func decide(p Permit, req IssueRequest) (stage.TokenRequest, error) {
 	if err := p.Account.active(); err != nil {
 		return stage.TokenRequest{}, err
@@ -162,26 +172,34 @@ func decide(p Permit, req IssueRequest) (stage.TokenRequest, error) {
 	}
 	ttl := cmp.Or(req.TTL, stage.DefaultTTL)
 	if ttl < stage.MinTTL {
-		return stage.TokenRequest{}, stage.Errorf(stage.ErrInvalid, "A token lives from 1 minute to 14 days.")
+		return stage.TokenRequest{}, stage.Errorf(stage.ErrInvalid,
+			"A token lives from 1 minute to 14 days.")
 	}
 	return stage.TokenRequest{
-		Stage: req.Stage, UserID: string(p.Account.ID), Attributes: map[string]string{"name": p.Account.Name},
-		Capabilities: capabilities, TTL: min(ttl, grant.MaxTTL, stage.MaxTTL),
+		Stage: req.Stage, UserID: string(p.Account.ID), Capabilities: capabilities,
+		Attributes: map[string]string{"name": p.Account.Name},
+		TTL:        min(ttl, grant.MaxTTL, stage.MaxTTL),
 	}, nil
 }
 
 func noGrant() error {
-	return stage.Errorf(stage.ErrDenied, "You have no access to this stage; ask the operator for it.").WithCode("no_grant")
+	return stage.Errorf(stage.ErrDenied,
+		"You have no access to this stage; ask the operator for it.").WithCode("no_grant")
 }
 
-// cut leaves of the granted capabilities what the token is for.
+// cut returns the capabilities of a token for a purpose.
 func cut(granted stage.Capabilities, purpose string) (stage.Capabilities, error) {
-	want, ok := map[string]stage.Capabilities{"": granted, "publish": stage.Publish, forView: stage.Subscribe}[purpose]
+	want, ok := map[string]stage.Capabilities{
+		"": granted, "publish": stage.Publish, forView: stage.Subscribe,
+	}[purpose]
 	if !ok {
-		return 0, stage.Errorf(stage.ErrInvalid, `A token is for "publish" or for "view", not for %q; leave it out for both.`, purpose)
+		return 0, stage.Errorf(stage.ErrInvalid,
+			`A token is for "publish" or for "view", not for %q; leave it out for both.`, purpose)
 	}
 	if !granted.Has(want) {
-		return 0, stage.Errorf(stage.ErrDenied, "Your access to this stage does not include %s; ask the operator for it.", want).WithCode("no_capability")
+		return 0, stage.Errorf(stage.ErrDenied,
+			"Your access to this stage does not include %s; ask the operator for it.", want).
+			WithCode("no_capability")
 	}
 	return want, nil
 }
@@ -189,30 +207,36 @@ func cut(granted stage.Capabilities, purpose string) (stage.Capabilities, error)
 func (c *Control) rate(bucket string) Rate {
 	window, now := cmp.Or(c.TokenWindow, defaultTokenWindow), c.Now()
 	return Rate{
-		Bucket: bucket, Limit: max(0, cmp.Or(c.TokenLimit, defaultTokenLimit)), Since: now.Add(-window), Until: now.Add(clockSkew),
+		Bucket: bucket, Limit: max(0, cmp.Or(c.TokenLimit, defaultTokenLimit)),
+		Since: now.Add(-window), Until: now.Add(clockSkew),
 	}
 }
 
 func (c *Control) tooManyTokens(oldest time.Time, rate Rate) error {
 	wait := max(time.Second, oldest.Sub(rate.Since))
 	window := cmp.Or(c.TokenWindow, defaultTokenWindow)
-	return stage.Errorf(stage.ErrTooMany, "%s in %s is the limit; try again in %s.", count(float64(rate.Limit), "token"), inWords(window), inWords(wait)).
+	return stage.Errorf(stage.ErrTooMany, "The limit is %s in %s; try again in %s.",
+		count(float64(rate.Limit), "token"), inWords(window), inWords(wait)).
 		WithCode("too_many_tokens").WithRetry(wait)
 }
 
-func (c *Control) record(p Permit, rests basis, token stage.ParticipantToken, req IssueRequest) Issuance {
+func (c *Control) record(
+	p Permit, rests basis, token stage.ParticipantToken, req IssueRequest,
+) Issuance {
 	by := token.IssuedBy
 	if by == "" && req.Stage.Local() {
 		by = "local key"
 	}
 	return Issuance{
 		ID: token.Participant.ID, User: p.Account.ID, UserName: p.Account.Name, Stage: req.Stage,
-		Capabilities: token.Participant.Capabilities, IssuedBy: by, Bucket: rests.bucket, Credential: rests.credential,
+		Capabilities: token.Participant.Capabilities, IssuedBy: by,
+		Bucket: rests.bucket, Credential: rests.credential,
 		IssuedAt: c.Now(), ExpiresAt: token.ExpiresAt, Address: cleanText(req.Address, 64),
 	}
 }
 
-// Tokens lists the newest records: one's own, or everybody's for an operator who asks for all.
+// Tokens lists the newest records: those of the caller, or with all those of all users, for an
+// operator.
 func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuance, error) {
 	f, scope := TokenFilter{User: who.User.ID}, ScopeAccount
 	if all {
@@ -226,11 +250,15 @@ func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuan
 	}
 	list, err := c.Store.ListIssuances(ctx, f, c.Now(), Page{Limit: tokensListed})
 	oldest := c.Now().Add(-tokensListAge)
-	return slices.DeleteFunc(list.Items, func(i Issuance) bool { return i.IssuedAt.Before(oldest) }), err
+	return slices.DeleteFunc(list.Items, func(i Issuance) bool {
+		return i.IssuedAt.Before(oldest)
+	}), err
 }
 
-// Token is the record of one token: one's own, or anybody's for an operator.
-func (c *Control) Token(ctx context.Context, who Principal, id stage.ParticipantID) (Issuance, error) {
+// Token returns the record of a token: one of the caller, or any for an operator.
+func (c *Control) Token(
+	ctx context.Context, who Principal, id stage.ParticipantID,
+) (Issuance, error) {
 	if !who.Allows(ScopeAudit) {
 		if err := who.Require(ScopeTokens); err != nil {
 			return Issuance{}, err
@@ -259,7 +287,8 @@ func (i Issuance) own(who Principal) bool {
 	return who.User.ID != "" && i.User == who.User.ID && who.Allows(ScopeTokens)
 }
 
-// Revoke ends a token and its session: one's own, or anybody's for those who may kick. Twice is once.
+// Revoke revokes a token and ends its session: one of the caller, or any for an operator. To revoke
+// it again is no error.
 func (c *Control) Revoke(ctx context.Context, who Principal, id stage.ParticipantID) error {
 	if !who.Allows(ScopeModerate) {
 		if err := who.Require(ScopeTokens); err != nil {
@@ -279,8 +308,11 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 	return c.disconnect(ctx, []Issuance{i}, "The token was revoked.")
 }
 
-// Kick sends a participant away and bars the token. The participant need not be one of ours: on AWS others issue tokens, too.
-func (c *Control) Kick(ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string) error {
+// Kick disconnects a participant and revokes the token. On an AWS stage the token may have been
+// issued elsewhere; then it stays good.
+func (c *Control) Kick(
+	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
 	if err := c.mayKick(ctx, who, arn); err != nil {
 		return err
 	}
@@ -297,10 +329,11 @@ func (c *Control) Kick(ctx context.Context, who Principal, arn stage.ARN, id sta
 			return err
 		}
 	}
-	err = c.sendAway(ctx, arn, id, kickReason(reason))
+	err = c.disconnectOne(ctx, arn, id, kickReason(reason))
 	if err == nil || ours {
 		c.noteLate(ctx, who, Entry{
-			Action: ActionKicked, Target: string(id), TargetName: i.UserName, Stage: arn, Detail: kickReason(reason),
+			Action: ActionKicked, Target: string(id), TargetName: i.UserName, Stage: arn,
+			Detail: kickReason(reason),
 		})
 	}
 	if ours {
@@ -309,8 +342,8 @@ func (c *Control) Kick(ctx context.Context, who Principal, arn stage.ARN, id sta
 	return notFoundIs(err, noSuch("participant"))
 }
 
-// mayKick reports why a principal may not send participants away from a stage. A moderator may where
-// they have access.
+// mayKick returns why a principal may not kick participants from a stage, or nil. A moderator may
+// where they have access.
 func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) error {
 	if err := who.Require(ScopeModerate); err != nil {
 		return err
@@ -342,32 +375,38 @@ func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) erro
 			return err
 		}
 		return c.note(ctx, tx, who, Entry{
-			Action: ActionTokenRevoked, Target: string(i.ID), TargetName: i.UserName, Stage: i.Stage,
+			Action: ActionTokenRevoked, Target: string(i.ID), TargetName: i.UserName,
+			Stage: i.Stage,
 		})
 	})
 }
 
-// kickReason keeps within what DisconnectParticipant takes (0–128 characters).
+// kickReason cuts a reason to the length that DisconnectParticipant takes (0–128 characters).
 func kickReason(reason string) string {
 	return cmp.Or(cleanText(reason, 128), "Removed by the operator.")
 }
 
-func (c *Control) sendAway(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+func (c *Control) disconnectOne(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
 	defer cancel()
 	return c.Moderator.Disconnect(ctx, arn, id, reason)
 }
 
-// revokeOpen marks the matching tokens that could still be used, or whose session may still run: a session outlives its
-// token's expiry by at most a session's longest life.
-func (c *Control) revokeOpen(ctx context.Context, tx Store, match Revocation) ([]Issuance, error) {
+// revokeOpen revokes the matching tokens that are good or whose session may still run: a session
+// outlives its token by at most stage.MaxSession.
+func (c *Control) revokeOpen(
+	ctx context.Context, tx Store, match Revocation,
+) ([]Issuance, error) {
 	now := c.Now()
 	match.ExpiresAfter = now.Add(-stage.MaxSession)
 	match.IssuedAfter = match.ExpiresAfter.Add(-stage.MaxTTL - clockSkew)
 	return tx.RevokeIssuances(ctx, match, now)
 }
 
-// revokeOrphans revokes a user's view tokens whose login or viewing key is gone, those included that are being issued now.
+// revokeOrphans revokes the view tokens of a user whose login or viewing key is gone, including
+// those that are being issued at the moment.
 func (c *Control) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
 	if err := tx.Advance(ctx, id); err != nil {
 		return nil, err
@@ -375,14 +414,15 @@ func (c *Control) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Iss
 	return c.revokeOpen(ctx, tx, Revocation{User: id, Orphaned: true})
 }
 
-// disconnectOrLog is disconnect where the caller has done what was asked, whatever becomes of the sessions.
+// disconnectOrLog is disconnect for callers that succeed even if a session goes on.
 func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
 	if err := c.disconnect(ctx, revoked, reason); err != nil && c.Log != nil {
-		c.Log.Warn("sessions of revoked tokens were not ended", "user", revoked[0].User, "err", err)
+		c.Log.Warn("disconnect the sessions of revoked tokens", "user", revoked[0].User, "err", err)
 	}
 }
 
-// disconnect ends the sessions of tokens that were revoked, after the commit. It tries all before it reports what failed.
+// disconnect ends the sessions of revoked tokens, after the commit. It tries all of them before it
+// returns an error.
 func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
 	defer cancel()
@@ -393,7 +433,8 @@ func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason str
 	var failed []error
 	for arn, ids := range of {
 		for _, id := range c.present(ctx, arn, ids) {
-			if err := c.Moderator.Disconnect(ctx, arn, id, reason); err != nil && !errors.Is(err, stage.ErrNotFound) {
+			err := c.Moderator.Disconnect(ctx, arn, id, reason)
+			if err != nil && !errors.Is(err, stage.ErrNotFound) {
 				failed = append(failed, fmt.Errorf("disconnect %s: %w", id, err))
 			}
 		}
@@ -401,11 +442,16 @@ func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason str
 	if len(failed) == 0 {
 		return nil
 	}
-	return stage.Errorf(stage.ErrUnavailable, "It is done, but a session that is running could not be ended; try again.").WithCause(errors.Join(failed...))
+	return stage.Errorf(stage.ErrUnavailable,
+		"It is done, but a running session could not be ended; try again.").
+		WithCause(errors.Join(failed...))
 }
 
-// present narrows many participants down to those who are on the stage, if the stage can be asked.
-func (c *Control) present(ctx context.Context, arn stage.ARN, ids []stage.ParticipantID) []stage.ParticipantID {
+// present returns those of many participants who are on the stage. It returns all of them if there
+// are few, or if the stage does not answer.
+func (c *Control) present(
+	ctx context.Context, arn stage.ARN, ids []stage.ParticipantID,
+) []stage.ParticipantID {
 	if len(ids) <= fewParticipants {
 		return ids
 	}
@@ -426,15 +472,15 @@ func (c *Control) present(ctx context.Context, arn stage.ARN, ids []stage.Partic
 	return present
 }
 
-// A Verifier checks the signature and the claims of a token for a local stage. With an error the participant is at most
-// a claim: an ID and a stage that nothing proves.
+// A Verifier checks the signature and the claims of a token for a local stage. With an error the
+// participant has at most the ID and the stage that the token claims.
 type Verifier interface {
 	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
 }
 
-// Verify checks a token for a local stage: its signature, its record, and the access on which it rests. The participant
-// carries the view of a viewing key's token, which only the record knows. With an error it is at most a claim, as of a
-// Verifier.
+// Verify checks a token for a local stage: its signature, its record, and the access on which it
+// rests. The participant has the View of a viewing key's token, which is not in the token. With an
+// error it has at most the ID and the stage that the token claims.
 func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
 	p, err := c.Verifier.Verify(ctx, bearer)
 	if err != nil {
@@ -447,8 +493,8 @@ func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Partic
 	return known, nil
 }
 
-// recognize decides about a participant whose token is genuine: it was issued here and is not revoked, its user still
-// exists and still has the access that it needs.
+// recognize checks a participant whose token is genuine: it was issued here and not revoked, and
+// its user still has the access that it needs.
 func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
 	if !plainID(p.ID) {
 		return p, tokenRevoked()
@@ -460,7 +506,7 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 	if !i.RevokedAt.IsZero() || i.Stage != p.Stage || !i.Capabilities.Has(p.Capabilities) {
 		return p, tokenRevoked()
 	}
-	p.Capabilities = cmp.Or(p.Capabilities, i.Capabilities) // a token for AWS is known by its hash alone
+	p.Capabilities = cmp.Or(p.Capabilities, i.Capabilities) // of an AWS token they are unknown
 	permit, err := c.Store.Permit(ctx, i.User, i.Stage, Rate{})
 	if err != nil {
 		return p, notFoundIs(err, tokenRevoked())
@@ -478,14 +524,14 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 	return p, nil
 }
 
-// MayStay returns why a participant of a local stage may not stay there any more, or nil.
+// MayStay returns why a participant may not stay on a local stage any more, or nil.
 func (c *Control) MayStay(ctx context.Context, p stage.Participant) error {
 	_, err := c.recognize(ctx, p)
 	return err
 }
 
-// still returns an error when the credential that asks for a view token has ended.
-func (c *Control) still(ctx context.Context, rests basis) error {
+// stillHeld returns an error if the credential that requests a view token has ended.
+func (c *Control) stillHeld(ctx context.Context, rests basis) error {
 	if rests.credential == "" {
 		return nil
 	}
@@ -493,7 +539,7 @@ func (c *Control) still(ctx context.Context, rests basis) error {
 	return notFoundIs(err, credentialEnded())
 }
 
-// holds reads a credential of a user, or returns stage.ErrNotFound when it is gone or has expired.
+// holds reads a credential of a user. One that is gone or has expired is stage.ErrNotFound.
 func (c *Control) holds(ctx context.Context, user UserID, id string) (Credential, error) {
 	found, err := c.Store.Credentials(ctx, Match{ID: id, User: user})
 	if err != nil {
@@ -506,9 +552,12 @@ func (c *Control) holds(ctx context.Context, user UserID, id string) (Credential
 }
 
 func credentialEnded() error {
-	return stage.Errorf(stage.ErrUnauthorized, "This sign-in or key has ended.").WithCode("unauthorized")
+	return stage.Errorf(stage.ErrUnauthorized,
+		"This login or key has ended.").WithCode("unauthorized")
 }
 
 func tokenRevoked() error {
-	return stage.Errorf(stage.ErrDenied, "This token was revoked or is not known here; get a new one from the dock.").WithCode("token_revoked")
+	return stage.Errorf(stage.ErrDenied,
+		"This token was revoked or is unknown; get a new one from the dock.").
+		WithCode("token_revoked")
 }

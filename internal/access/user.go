@@ -11,7 +11,7 @@ import (
 
 const defaultInviteLife = 7 * 24 * time.Hour
 
-// A Person is a user as the operator sees them.
+// A Person is a user with their grants.
 type Person struct {
 	User
 	Grants []Grant
@@ -22,8 +22,11 @@ func (c *Control) newAccount(name string, role Role) Account {
 	return Account{User: user, Key: nameKey(name)}
 }
 
-// AddUser makes an account without a password, and the code of the link by which the person chooses one.
-func (c *Control) AddUser(ctx context.Context, by Principal, name string, role Role) (User, stage.Secret, time.Time, error) {
+// AddUser creates an account without a password. It returns an invite, with which its user chooses
+// one, and the expiry of the invite.
+func (c *Control) AddUser(
+	ctx context.Context, by Principal, name string, role Role,
+) (User, stage.Secret, time.Time, error) {
 	fail := func(err error) (User, stage.Secret, time.Time, error) {
 		return User{}, stage.Secret{}, time.Time{}, err
 	}
@@ -61,12 +64,13 @@ func (c *Control) AddUser(ctx context.Context, by Principal, name string, role R
 
 func nameTaken(err error, name string) error {
 	if errors.Is(err, stage.ErrConflict) {
-		return stage.Errorf(stage.ErrConflict, "The name %q is taken; choose another.", name).WithCode("name_taken")
+		return stage.Errorf(stage.ErrConflict, "The name %q is taken; choose another.", name).
+			WithCode("name_taken")
 	}
 	return err
 }
 
-// newInvite makes a code. There is one invitation per person: it has an ID of theirs, and a new one replaces it.
+// newInvite creates an invite. Its ID is that of the user, so a new one replaces an earlier one.
 func (c *Control) newInvite(id UserID) (stage.Secret, Credential) {
 	code, now := newSecret(""), c.Now()
 	return code, Credential{
@@ -75,8 +79,11 @@ func (c *Control) newInvite(id UserID) (stage.Secret, Credential) {
 	}
 }
 
-// Reinvite makes a new code, for a lost link and for a forgotten password. The old password stays good until it is used.
-func (c *Control) Reinvite(ctx context.Context, by Principal, id UserID) (User, stage.Secret, time.Time, error) {
+// Reinvite creates a new invite, for a lost link or a forgotten password. The old password stays
+// good until the invite is used.
+func (c *Control) Reinvite(
+	ctx context.Context, by Principal, id UserID,
+) (User, stage.Secret, time.Time, error) {
 	fail := func(err error) (User, stage.Secret, time.Time, error) {
 		return User{}, stage.Secret{}, time.Time{}, err
 	}
@@ -109,7 +116,7 @@ func accountOf(ctx context.Context, s Store, id UserID) (Account, error) {
 	return account, notFoundIs(err, noSuch("user"))
 }
 
-// InviteName is the name of the person whom the code invites.
+// InviteName returns the name of the user whom a code invites.
 func (c *Control) InviteName(ctx context.Context, code stage.Secret) (string, error) {
 	account, err := c.invited(ctx, c.Store, code)
 	return account.Name, err
@@ -126,9 +133,11 @@ func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Acco
 	return account, nil
 }
 
-// AcceptInvite sets the password of the person invited, ends their logins, keys and open tokens and signs them in: a password
-// that is forgotten may be one that somebody else knew.
-func (c *Control) AcceptInvite(ctx context.Context, code, password stage.Secret, from Client) (Principal, stage.Secret, error) {
+// AcceptInvite sets the password of the invited user and signs them in. It ends all their logins,
+// keys and open tokens: somebody else may have known the forgotten password.
+func (c *Control) AcceptInvite(
+	ctx context.Context, code, password stage.Secret, from Client,
+) (Principal, stage.Secret, error) {
 	account, err := c.invited(ctx, c.Store, code)
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
@@ -206,8 +215,8 @@ func (c *Control) withGrants(ctx context.Context, users []ListedUser) ([]Person,
 	return people, nil
 }
 
-// RemoveUser deletes an account: its logins end, its tokens are revoked, its sessions are closed. The last operator who can
-// sign in stays, else nobody could let anybody in again.
+// RemoveUser deletes an account, ends its logins, revokes its tokens and disconnects its sessions.
+// The last operator who can sign in cannot be removed.
 func (c *Control) RemoveUser(ctx context.Context, by Principal, id UserID) error {
 	if err := by.Require(ScopeUsers); err != nil {
 		return err
@@ -249,10 +258,13 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 			return nil
 		}
 	}
-	return stage.Errorf(stage.ErrConflict, "%s is the last operator who can sign in; make another one first.", leaving.Name).WithCode("conflict")
+	return stage.Errorf(stage.ErrConflict,
+		"%s is the last operator who can sign in; add another operator first.", leaving.Name).
+		WithCode("conflict")
 }
 
-// EndLogins signs a person out everywhere: oneself, or by an operator. What they watch ends; their access keys and broadcasts go on.
+// EndLogins signs a user out everywhere: the caller, or any user for an operator. What the logins
+// watch ends. Access keys and broadcasts go on.
 func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error {
 	scope := ScopeUsers
 	if by.User.ID == id {

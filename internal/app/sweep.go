@@ -70,22 +70,24 @@ func (s *server) limitsFor(arn stage.ARN) sfu.Limits {
 func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	present, err := s.signal.Participants(ctx, arn)
 	for _, p := range present {
-		if err := s.control.MayStay(ctx, p.Participant); errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
-			s.sendAway(ctx, p.Participant, "token_revoked", "The token was revoked, the sign-in has ended, or the access to this stage was taken back.")
+		err := s.control.MayStay(ctx, p.Participant)
+		if errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
+			s.disconnect(ctx, p.Participant, "token_revoked",
+				"The token was revoked, the login has ended, or the access to this stage was removed.")
 		}
 	}
 	return err
 }
 
-// sendAway ends everything of a participant: the sessions, with a code that says why, and the place on the events socket.
-func (s *server) sendAway(ctx context.Context, p stage.Participant, code, detail string) {
+// disconnect ends the sessions of a participant with a code, and its connection to the events socket.
+func (s *server) disconnect(ctx context.Context, p stage.Participant, code, detail string) {
 	s.whip.Close(p.ID, code, detail)
 	if err := s.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil && !errors.Is(err, stage.ErrNotFound) {
-		s.log.Warn("a participant was not sent away", "participant", p.ID, "err", err)
+		s.log.Warn("disconnect a participant", "participant", p.ID, "err", err)
 	}
 }
 
-// every does a piece of housekeeping until ctx ends. A failure is not the end: the next round tries again.
+// every runs housekeeping until ctx ends. After a failure the next round tries again.
 func (s *server) every(ctx context.Context, pause time.Duration, do func(context.Context) error) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()

@@ -200,8 +200,8 @@ func (q queries) TrimAttempts(ctx context.Context, user access.UserID, keep int)
 }
 
 // TrimLogins implements access.Store.
-func (q queries) TrimLogins(ctx context.Context, user access.UserID, keep int) error {
-	return q.do(ctx, `
+func (q queries) TrimLogins(ctx context.Context, user access.UserID, keep int) (int, error) {
+	return q.exec(ctx, `
 		DELETE FROM credentials WHERE user_id = $1 AND kind = 'login' AND id NOT IN
 			(SELECT id FROM credentials WHERE user_id = $1 AND kind = 'login'
 			ORDER BY created_at DESC, id DESC LIMIT $2)`, string(user), keep)

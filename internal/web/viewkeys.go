@@ -47,7 +47,7 @@ func (s *Server) revokeView(r *http.Request, who access.Principal) (any, error) 
 
 // thisView returns what a viewing key shows, so that the dock finds out whether a source in OBS still works.
 func (s *Server) thisView(_ *http.Request, who access.Principal) (any, error) {
-	key, err := s.Control.ViewKey(who)
+	key, err := who.ViewKey()
 	return view(key), err
 }
 

@@ -574,6 +574,43 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	})
 }
 
+// TestAViewTokenExpiresWithItsLogin, since AWS knows nothing of the login. A token to publish does not.
+func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
+		h.Clock.Pass(ana.ExpiresAt.Sub(h.Clock.Now()) - time.Hour)
+		for purpose, want := range map[string]time.Duration{"view": time.Hour, "publish": 12 * time.Hour} {
+			must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: purpose}))(t)
+			if got := h.Paper.lastAsked().TTL; got != want {
+				t.Errorf("a token to %s an hour before the login ends: got %v, want %v", purpose, got, want)
+			}
+		}
+		h.Clock.Pass(time.Hour - time.Second)
+		must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t)
+		if got := h.Paper.lastAsked().TTL; got != stage.MinTTL {
+			t.Errorf("a second before: got %v, want the shortest life", got)
+		}
+	})
+}
+
+// TestTheOldestLoginsEnd, and what they watch with them.
+func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
+		p := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).Participant
+		for range 50 {
+			ok(t, h.MayStay(t.Context(), p))
+			h.Clock.Pass(time.Second)
+			_, _, err := h.LogIn(t.Context(), ana.User.Name, password(goodPassword), home)
+			ok(t, err)
+		}
+		refused(t, h.MayStay(t.Context(), p), stage.ErrDenied, "token_revoked")
+		if got := must(h.Token(t.Context(), ana, p.ID))(t); got.RevokedAt.IsZero() {
+			t.Errorf("the token: got %+v, want it revoked", got)
+		}
+	})
+}
+
 // TestNoViewTokenForALoginThatEnds: neither one that ended a moment ago on another replica nor one that ends meanwhile.
 func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {

@@ -1,0 +1,82 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// keepHash stores the hash of a token for an AWS stage until it expires. The chat and the events of
+// the stage recognize the token by it: AWS alone can verify it. A local stage's token is recognized
+// by its signature.
+func (c *Control) keepHash(ctx context.Context, permit Permit, token stage.ParticipantToken) error {
+	p := token.Participant
+	if p.Stage.Local() {
+		return nil
+	}
+	return c.Store.PutCredential(ctx, Credential{
+		ID: string(p.ID), Kind: KindToken, Hash: hashOf(token.Secret), User: permit.Account.ID,
+		Label: p.Name(), Stage: p.Stage, CreatedAt: c.Now(), ExpiresAt: token.ExpiresAt,
+	})
+}
+
+// byToken finds the participant of a token: for a local stage by the signature, for an AWS stage by
+// the hash that keepHash stored.
+func (c *Control) byToken(ctx context.Context, secret stage.Secret) (Principal, error) {
+	p, err := c.Verify(ctx, secret)
+	if errors.Is(err, stage.ErrUnauthorized) && !p.Stage.Local() {
+		if p.Stage != "" {
+			err = tokenRevoked()
+		}
+		p, err = c.verifyAWS(ctx, secret, err)
+	}
+	if err != nil {
+		return Principal{}, err
+	}
+	return Principal{
+		Kind: KindToken, CredentialID: string(p.ID),
+		// In IVS a token may have no user ID. Then the participant stands for the user.
+		User:  User{ID: UserID(cmp.Or(p.UserID, string(p.ID))), Name: p.Name()},
+		Stage: p.Stage, Capabilities: p.Capabilities, View: p.View, ExpiresAt: p.ExpiresAt,
+	}, nil
+}
+
+// verifyAWS finds the participant of a token that was issued here for an AWS stage. For any other
+// token it returns the error unknown.
+func (c *Control) verifyAWS(
+	ctx context.Context, secret stage.Secret, unknown error,
+) (stage.Participant, error) {
+	cred, account, err := c.Store.Credential(ctx, KindToken, hashOf(secret))
+	if err != nil {
+		return stage.Participant{}, notFoundIs(err, unknown)
+	}
+	if !c.Now().Before(cred.ExpiresAt) {
+		return stage.Participant{}, stage.Errorf(stage.ErrUnauthorized,
+			"The token has expired: get a new one.").WithCode("token_expired")
+	}
+	p := stage.Participant{
+		ID: stage.ParticipantID(cred.ID), Stage: cred.Stage, UserID: string(account.ID),
+		Attributes: map[string]string{"name": cred.Label}, ExpiresAt: cred.ExpiresAt,
+	}
+	return c.recognize(ctx, p)
+}
+
+// Barred lists the participants whose token for an AWS stage was revoked while AWS may still accept
+// it, or still has its session. Local stages refuse such tokens themselves. AWS has to be called
+// for each, by any server: the revocation may come from the command line, another replica, or an
+// earlier run.
+func (c *Control) Barred(ctx context.Context) ([]stage.Participant, error) {
+	revoked, err := c.Store.RevokedAtAWS(ctx, c.Now().Add(-stage.MaxSession))
+	if err != nil {
+		return nil, err
+	}
+	barred := make([]stage.Participant, 0, len(revoked))
+	for _, i := range revoked {
+		barred = append(barred, stage.Participant{
+			ID: i.ID, Stage: i.Stage, UserID: string(i.User), ExpiresAt: i.ExpiresAt,
+		})
+	}
+	return barred, nil
+}

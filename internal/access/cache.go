@@ -1,0 +1,74 @@
+package access
+
+import (
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A cache spares reading what was read a moment ago. It drops all entries when it is full, and when
+// something has changed.
+type cache[K comparable, V any] struct {
+	mu         sync.Mutex
+	generation int     // guarded by mu: counts how often all entries were dropped
+	entries    map[K]V // guarded by mu
+}
+
+const cacheSize = 4096
+
+// get also returns the generation of the cache, for put.
+func (c *cache[K, V]) get(key K) (value V, generation int, found bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	value, found = c.entries[key]
+	return value, c.generation, found
+}
+
+// put stores a value, unless the entries were dropped since get returned the generation: the value
+// may be older than the change.
+func (c *cache[K, V]) put(key K, value V, generation int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if generation != c.generation {
+		return
+	}
+	if c.entries == nil || len(c.entries) >= cacheSize {
+		c.entries = map[K]V{}
+	}
+	c.entries[key] = value
+}
+
+func (c *cache[K, V]) drop(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, key)
+}
+
+func (c *cache[K, V]) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	c.entries = nil
+}
+
+// cacheLife is how long logins and stages are used after they were read. This process drops what it
+// changes itself. A login that another replica ended reads pages for so long, but gets no token:
+// for those the database decides.
+const cacheLife = time.Second
+
+type cachedLogin struct {
+	login Principal
+	at    time.Time
+}
+
+// cachedStages are all stages by name. The list is shared and must not be changed.
+type cachedStages struct {
+	byName []StageRecord
+	at     time.Time
+}
+
+type permitKey struct {
+	user  UserID
+	stage stage.ARN
+}

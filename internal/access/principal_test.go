@@ -1,0 +1,45 @@
+package access
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestScopesOfEachKind is the table of Principal.Allows. A scope or a kind that it lacks fails.
+func TestScopesOfEachKind(t *testing.T) {
+	t.Parallel()
+	own := []Scope{ScopeSelf, ScopeTokens, ScopeAccount, ScopeStage}
+	operators := []Scope{
+		ScopeUsers, ScopeStages, ScopeAudit, ScopeModerate, ScopeWebhooks, ScopeAPIKeys,
+	}
+	every := slices.Concat(own, operators, []Scope{ScopeView})
+	login := func(r Role) Principal { return Principal{Kind: KindLogin, User: User{Role: r}} }
+	operator := User{ID: "olga", Role: Operator}
+	for name, want := range map[string]struct {
+		who    Principal
+		allows []Scope
+	}{
+		"nobody":           {Principal{User: operator}, nil},
+		"the command line": {CommandLine(), slices.Concat(own, operators)},
+		"an operator":      {login(Operator), slices.Concat(own, operators)},
+		"a moderator":      {login(Moderator), slices.Concat(own, []Scope{ScopeModerate})},
+		"a broadcaster":    {login(Broadcaster), own},
+		"an access key":    {Principal{Kind: KindAccessKey, User: operator}, own[:2]},
+		"a viewing key":    {Principal{Kind: KindViewKey}, []Scope{ScopeView, ScopeStage}},
+		"a token":          {Principal{Kind: KindToken, User: operator}, []Scope{ScopeStage}},
+		"an API key for users": {
+			Principal{Kind: KindAPIKey, User: operator, Scopes: []Scope{ScopeUsers}},
+			[]Scope{ScopeSelf, ScopeUsers},
+		},
+	} {
+		for _, scope := range every {
+			allowed := slices.Contains(want.allows, scope)
+			if got := want.who.Allows(scope); got != allowed {
+				t.Errorf("%s, %s: got %v, want %v", name, scope, got, allowed)
+			}
+			if err := want.who.Require(scope); (err == nil) != allowed {
+				t.Errorf("%s requires %s: got %v", name, scope, err)
+			}
+		}
+	}
+}
