@@ -30,7 +30,7 @@ var floors = map[string][]string{
 	"internal/token":  {"internal/stage"},
 	"internal/whip":   {"internal/stage", "internal/httpkit"},
 	"internal/ivs":    {"internal/stage", "internal/httpkit"},
-	"internal/obs":    {"internal/stage"},
+	"internal/obs":    {"internal/stage", "static"},
 
 	// Signs people in with an OpenID Connect provider.
 	"internal/oidc": {"internal/stage"},

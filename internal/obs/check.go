@@ -3,7 +3,7 @@ package obs
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -30,7 +30,7 @@ const (
 type Finding struct {
 	ID     string `json:"id"`
 	Level  Level  `json:"level"`
-	Text   string `json:"text"`
+	Text   string `json:"text"`             // in English; static/strings has it for every language
 	Change Change `json:"change,omitzero"`  // empty unless the level is Fix
 	Blocks bool   `json:"blocks,omitempty"` // nothing can be set up before the person has done it
 }
@@ -41,13 +41,18 @@ type Change struct {
 	Video  map[string]int    `json:"video,omitempty"`  // fields of SetVideoSettings
 }
 
-// maxOpus in kb/s: above it OBS's Opus encoder does not start, with a message about AAC (obs-studio#12753).
-const maxOpus = 256
+// minHeight is the lines of the smallest picture that Amazon IVS takes.
+const minHeight = 160
 
-// maxRetryDelay in seconds before OBS knocks again, which it makes half as long again each time; viewers wait for all of it.
+// maxAudio is the kb/s of audio that Amazon IVS takes at most. Above 256 OBS's Opus encoder does not even start
+// (obs-studio#12753).
+const maxAudio = 160
+
+// maxRetryDelay is the seconds before OBS connects again, which it makes half as long again each time; viewers wait for
+// all of it.
 const maxRetryDelay = 10
 
-// simpleGOP is the frames between keyframes of every encoder in Simple mode that is not told otherwise (x264, NVENC, AMF, QSV).
+// simpleGOP is the frames between keyframes of every encoder in Simple mode unless it is set (x264, NVENC, AMF, QSV).
 const simpleGOP = 250
 
 // Check reads OBS and judges it.
@@ -59,12 +64,13 @@ func Check(ctx context.Context, c *Client, limits stage.Limits) ([]Finding, erro
 	return Judge(r, limits), nil
 }
 
-// Ready says that nothing is to be fixed and nothing is in the way.
+// Ready reports that nothing is to be fixed and nothing is in the way.
 func Ready(findings []Finding) bool {
 	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix || f.Blocks })
 }
 
-// Judge holds a reading against what a stage takes. The dock's copy of these rules is static/lib/obs-check.js.
+// Judge holds a reading against what a stage takes. The dock has the same rules in static/lib/obs-check.js;
+// testdata/cases.json and a random test hold both together.
 func Judge(r Reading, limits stage.Limits) []Finding {
 	whip := judgeWHIP(r)
 	if whip.Level == Person {
@@ -75,6 +81,7 @@ func Judge(r Reading, limits stage.Limits) []Finding {
 		encoders = judgeAdvanced
 	}
 	findings := append([]Finding{judgeService(r)}, encoders(r, limits)...)
+	findings = append(findings, judgeChannels(r)...)
 	findings = append(findings, judgeResolution(r, limits), judgeFPS(r))
 	findings = append(findings, judgeReconnect(r)...)
 	findings = append(findings, judgeDelay(r), judgeLayers(r), judgeAccount(r))
@@ -90,16 +97,23 @@ func Judge(r Reading, limits stage.Limits) []Finding {
 	return findings
 }
 
-func ok(id, format string, args ...any) Finding {
-	return Finding{ID: id, Level: OK, Text: fmt.Sprintf(format, args...)}
+func ok(id, text string, values values) Finding {
+	return Finding{ID: id, Level: OK, Text: inEnglish(text, values)}
 }
 
-func fix(id string, change Change, format string, args ...any) Finding {
-	return Finding{ID: id, Level: Fix, Text: fmt.Sprintf(format, args...), Change: change}
+func fix(id, text string, values values, change Change) Finding {
+	return Finding{ID: id, Level: Fix, Text: inEnglish(text, values), Change: change}
 }
 
-func person(id string, blocks bool, format string, args ...any) Finding {
-	return Finding{ID: id, Level: Person, Text: fmt.Sprintf(format, args...), Blocks: blocks}
+func person(id, text string, values values) Finding {
+	return Finding{ID: id, Level: Person, Text: inEnglish(text, values)}
+}
+
+// blocking is what the person has to do before anything can be set up.
+func blocking(id, text string, values values) Finding {
+	f := person(id, text, values)
+	f.Blocks = true
+	return f
 }
 
 func params(pairs ...string) Change {
@@ -110,51 +124,102 @@ func params(pairs ...string) Change {
 	return c
 }
 
+// with is the change and one more parameter.
+func (c Change) with(name, value string) Change {
+	all := maps.Clone(c.Params)
+	all[name] = value
+	return Change{Params: all, Video: c.Video}
+}
+
+var wholeNumber = regexp.MustCompile(`^[+-]?\d{1,9}$`)
+
+// whole is a whole number as OBS writes it; anything else counts as not set.
+func whole(text string, otherwise int) int {
+	if n, err := strconv.Atoi(text); err == nil && wholeNumber.MatchString(text) {
+		return n
+	}
+	return otherwise
+}
+
+// isOn reads a switch as OBS does.
+func isOn(p map[string]string, name string, otherwise bool) bool {
+	text, set := p[name]
+	if !set {
+		return otherwise
+	}
+	return strings.EqualFold(text, "true") || whole(text, 0) != 0
+}
+
+// round is to one decimal.
+func round(n float64) float64 {
+	if math.IsNaN(n) || math.IsInf(n, 0) {
+		return 0
+	}
+	return math.Floor(n*10+0.5) / 10
+}
+
 // judgeWHIP: WHIP came with OBS 30; Ubuntu's and Debian's packages are built without it, which only status 700 tells.
 func judgeWHIP(r Reading) Finding {
 	switch {
 	case r.major() < 30:
-		return person("whip", true, "OBS %s is too old: WHIP came with OBS 30. Update OBS.", r.Version)
+		return blocking("whip", "find.whip.old", values{"version": r.Version})
 	case r.NoWHIP:
-		return person("whip", true, "This OBS has no WHIP: it was built without it, as the Ubuntu and Debian packages are. Install OBS from Flathub (Flatpak) or obsproject.com.")
+		return blocking("whip", "find.whip.missing", nil)
 	}
-	return ok("whip", "OBS %s is new enough for WHIP.", r.Version)
+	return ok("whip", "find.whip.ok", values{"version": r.Version})
 }
 
-// judgeMode: a profile of our own is made in Simple mode, whose settings can be read and set. Who has switched it to Advanced
-// mode, for a hardware encoder, is respected; from another profile nobody can see that.
+// judgeMode: our profile is made in Simple mode, whose settings can be read and set. Advanced mode in it, for a hardware
+// encoder, is a choice of the person and stays; from another profile it cannot be seen.
 func judgeMode(r Reading, toFix bool) Finding {
 	switch {
 	case r.Params["Output/Mode"] != "Advanced":
-		return ok("mode", "The output mode is Simple.")
+		return ok("mode", "find.mode.simple", nil)
 	case r.Profile == Profile || !toFix:
-		return ok("mode", "The output mode is Advanced.")
+		return ok("mode", "find.mode.advanced", nil)
+	case slices.Contains(r.Profiles, Profile):
+		return fix("mode", "find.mode.theirs", values{"ours": Profile}, Change{})
 	}
-	if slices.Contains(r.Profiles, Profile) {
-		return fix("mode", Change{}, "The output mode is Advanced. “%s” has a mode of its own, which stays.", Profile)
-	}
-	return fix("mode", params("Output/Mode", "Simple"), "The output mode is Advanced, whose encoder settings cannot be set from here. “%s” is made in Simple mode.", Profile)
+	return fix("mode", "find.mode.fix", values{"ours": Profile}, params("Output/Mode", "Simple"))
 }
 
 func judgeProfile(r Reading, toFix bool) Finding {
 	switch {
 	case r.Profile == Profile || !toFix:
-		return ok("profile", "The profile “%s” is in use.", r.Profile)
+		return ok("profile", "find.profile.ok", values{"profile": r.Profile})
 	case slices.Contains(r.Profiles, Profile):
-		return fix("profile", Change{}, "The profile “%s” will be selected, with the output mode that is set there; “%s” stays as it is.", Profile, r.Profile)
+		return fix("profile", "find.profile.select", values{"profile": r.Profile, "ours": Profile}, Change{})
 	}
-	return fix("profile", Change{}, "A profile “%s” will be made; “%s” stays as it is.", Profile, r.Profile)
+	return fix("profile", "find.profile.create", values{"profile": r.Profile, "ours": Profile}, Change{})
 }
 
-// judgeService wants the name, too: without it the settings dialog shows the first common service and, on OK, writes it over WHIP.
+// judgeService wants the name, too: without it the settings dialog shows the first common service and, on OK, writes it
+// over WHIP.
 func judgeService(r Reading) Finding {
+	name := r.Service.name()
 	switch {
+	case r.Service.Type != whipCustom && name != "":
+		return fix("service", "find.service.other", values{"service": name}, Change{})
 	case r.Service.Type != whipCustom:
-		return fix("service", Change{}, "OBS streams to “%s”. It will be given the stage's WHIP endpoint.", cmp.Or(r.Service.text("service"), r.Service.Type))
+		return fix("service", "find.service.none", nil, Change{})
 	case r.Service.text("service") != "WHIP":
-		return fix("service", Change{}, "OBS's settings window would not show the service as WHIP, and overwrite it. The name will be added.")
+		return fix("service", "find.service.name", nil, Change{})
 	}
-	return ok("service", "OBS streams by WHIP.")
+	return ok("service", "find.service.ok", nil)
+}
+
+var hostOf = regexp.MustCompile(`(?i)^[a-z]+://(?:[^/@]*@)?([^/:?#]+)`)
+
+// name is where OBS streams to: a service's name, or a server's host without the rest, which may hold a key. It is empty
+// for a service that was never set.
+func (s Service) name() string {
+	if name := s.text("service"); name != "" {
+		return name
+	}
+	if host := hostOf.FindStringSubmatch(s.text("server")); host != nil {
+		return host[1]
+	}
+	return ""
 }
 
 func judgeSimple(r Reading, limits stage.Limits) []Finding {
@@ -167,227 +232,293 @@ func judgeSimple(r Reading, limits stage.Limits) []Finding {
 	return append(findings, judgeBitrate(p, limits))
 }
 
-// judgeAudio: OBS labels whatever its encoder makes as Opus, and nobody hears AAC.
+// judgeAudio: OBS labels whatever its encoder makes as Opus, and browsers play no AAC there.
 func judgeAudio(opus bool) Finding {
 	if opus {
-		return ok("audio", "Sound is encoded as Opus.")
+		return ok("audio", "find.audio.ok", nil)
 	}
-	return fix("audio", params("SimpleOutput/StreamAudioEncoder", "opus", "AdvOut/AudioEncoder", "ffmpeg_opus"),
-		"Sound is encoded as AAC, which no viewer would hear over WHIP. It becomes Opus.")
+	return fix("audio", "find.audio.aac", nil, params("SimpleOutput/StreamAudioEncoder", "opus", "AdvOut/AudioEncoder", "ffmpeg_opus"))
 }
 
 func judgeAudioBitrate(p map[string]string, name string) Finding {
-	kbits := number(p[name], 160)
-	if kbits <= maxOpus {
-		return ok("audioBitrate", "Sound has %d kb/s.", kbits)
+	kbits := whole(p[name], maxAudio)
+	if kbits <= maxAudio {
+		return ok("audioBitrate", "find.audioBitrate.ok", values{"kbits": kbits})
 	}
-	return fix("audioBitrate", params(name, "160"), "Opus does not start in OBS above %d kb/s; sound has %d. It becomes 160.", maxOpus, kbits)
+	return fix("audioBitrate", "find.audioBitrate.high", values{"kbits": kbits, "most": maxAudio, "wanted": maxAudio}, params(name, strconv.Itoa(maxAudio)))
 }
 
-// judgeSimpleEncoder: Simple mode lets the keyframe interval be set for x264 alone. Apple's encoder makes B-frames there
-// (obs-studio#11237), and stages take nothing but H.264.
+// judgeSimpleEncoder: Simple mode lets the keyframe interval be set for x264 alone; the hardware encoders keep 250 frames
+// there, and the stage takes H.264 only. So x264 it is, unless 250 frames are few enough.
 func judgeSimpleEncoder(r Reading, limits stage.Limits) []Finding {
-	encoder := cmp.Or(r.Params["SimpleOutput/StreamEncoder"], "x264")
-	options := ""
-	if r.Params["SimpleOutput/UseAdvanced"] == "true" {
-		options = r.Params["SimpleOutput/x264Settings"]
+	encoder, preset, options := cmp.Or(r.Params["SimpleOutput/StreamEncoder"], "x264"), "", ""
+	if isOn(r.Params, "SimpleOutput/UseAdvanced", false) {
+		preset, options = r.Params["SimpleOutput/Preset"], r.Params["SimpleOutput/x264Settings"]
 	}
-	wanted := params("SimpleOutput/UseAdvanced", "true", "SimpleOutput/x264Settings", x264Options(options, keyframes(r.Video, limits)))
+	change := params("SimpleOutput/UseAdvanced", "true", "SimpleOutput/x264Settings", x264Options(options, keyframes(r.Video, limits)))
 	if !strings.HasPrefix(encoder, "x264") {
-		return []Finding{judgeHardware(encoder, r.Video, limits, wanted)}
+		return judgeHardware(encoder, r.Video, limits, change.with("SimpleOutput/StreamEncoder", "x264"))
 	}
-	return []Finding{ok("encoder", "Video is encoded by x264 (H.264)."), judgeKeyframes(options, r.Video, limits, wanted), judgeBFrames(options, wanted)}
+	findings := []Finding{
+		ok("encoder", "find.encoder.ok", nil),
+		judgePreset(preset, options, change),
+		judgeKeyframes(options, r.Video, limits, change),
+		judgeBFrames(options, change),
+	}
+	return append(findings, judgeOptions(options, change)...)
 }
 
-func judgeHardware(encoder string, v Video, limits stage.Limits, wanted Change) Finding {
-	wanted.Params["SimpleOutput/StreamEncoder"] = "x264"
+// judgeHardware: Apple's encoder sends B-frames in Simple mode (obs-studio#11237).
+func judgeHardware(encoder string, v Video, limits stage.Limits, change Change) []Finding {
 	every := simpleGOP / v.FPS()
 	switch {
 	case strings.Contains(encoder, "hevc"), strings.Contains(encoder, "av1"):
-		return fix("encoder", wanted, "The encoder “%s” does not make H.264, the only codec that stages take. It becomes x264.", encoder)
+		return []Finding{fix("encoder", "find.encoder.codec", values{"encoder": encoder}, change)}
 	case strings.HasPrefix(encoder, "apple"):
-		return fix("encoder", wanted, "Apple's encoder makes B-frames, which stutter on a stage. It becomes x264.")
-	case every <= limits.MaxKeyframeInterval:
-		return ok("encoder", "Video is encoded by %s, with a keyframe every %.1f s.", encoder, every)
+		return []Finding{fix("encoder", "find.encoder.apple", nil, change)}
+	case every > limits.MaxKeyframeInterval:
+		return []Finding{fix("encoder", "find.encoder.hardware", values{"encoder": encoder, "seconds": round(every)}, change)}
 	}
-	return fix("encoder", wanted, "The encoder “%s” makes a keyframe only every %.1f s, so viewers would wait for a picture. It becomes x264.", encoder, every)
+	return []Finding{
+		ok("encoder", "find.encoder.advanced", values{"encoder": encoder}),
+		ok("keyframes", "find.keyframes.ok", values{"seconds": round(every)}),
+	}
 }
 
-func judgeKeyframes(options string, v Video, limits stage.Limits, wanted Change) Finding {
-	keyint := float64(number(option(options, "keyint"), simpleGOP))
-	every := keyint / v.FPS()
-	if option(options, "keyint") != "" && every <= limits.MaxKeyframeInterval && every > 0 {
-		return ok("keyframes", "A keyframe comes every %.1f s.", every)
-	}
-	return fix("keyframes", wanted, "A keyframe comes only every %.1f s, so viewers would wait for a picture. It becomes %v s.", every, limits.MaxKeyframeInterval)
+// quick reports a preset of x264 that is as quick as the one that Amazon advises.
+func quick(preset string) bool {
+	return slices.Contains([]string{"ultrafast", "superfast", "veryfast"}, preset)
 }
 
-func judgeBFrames(options string, wanted Change) Finding {
-	if number(cmp.Or(option(options, "bframes"), option(options, "b")), 0) > 0 {
-		return fix("bframes", wanted, "x264 is told to make B-frames, which stutter on a stage. They are switched off.")
+func judgePreset(chosen, options string, change Change) Finding {
+	preset := cmp.Or(option(options, "preset"), chosen, "veryfast")
+	if quick(preset) {
+		return ok("preset", "find.preset.ok", values{"preset": preset})
 	}
-	return ok("bframes", "There are no B-frames.")
+	return fix("preset", "find.preset.slow", values{"preset": preset}, change.with("SimpleOutput/Preset", "veryfast"))
 }
 
-// judgeAdvanced: in Advanced mode the video encoder's settings lie in a file that no request reads or writes (obs-websocket#1288).
-func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
-	p := r.Params
-	encoder := cmp.Or(p["AdvOut/Encoder"], "obs_x264")
+func judgeKeyframes(options string, v Video, limits stage.Limits, change Change) Finding {
+	every := float64(whole(option(options, "keyint", "keyint-max"), 0)) / v.FPS()
+	if every > 0 && every <= limits.MaxKeyframeInterval {
+		return ok("keyframes", "find.keyframes.ok", values{"seconds": round(every)})
+	}
+	if every == 0 || math.IsNaN(every) {
+		every = simpleGOP / v.FPS()
+	}
+	return fix("keyframes", "find.keyframes.far", values{"seconds": round(every), "wanted": limits.MaxKeyframeInterval}, change)
+}
+
+func judgeBFrames(options string, change Change) Finding {
+	if whole(option(options, "bframes", "b"), 0) > 0 {
+		return fix("bframes", "find.bframes.set", nil, change)
+	}
+	return ok("bframes", "find.bframes.ok", nil)
+}
+
+// judgeOptions is what Amazon documents for x264: Baseline, tuned for low latency, without sliced threads.
+func judgeOptions(options string, change Change) []Finding {
+	profile := cmp.Or(option(options, "profile"), "High")
+	tunes := strings.FieldsFunc(option(options, "tune"), func(r rune) bool { return strings.ContainsRune(",./+-", r) })
+	tuned := slices.Contains(tunes, "zerolatency")
+	sliced := option(options, "sliced-threads")
+	if sliced == "" && tuned {
+		sliced = "1" // x264 slices when tuned so
+	}
 	findings := []Finding{
-		judgeAudio(p["AdvOut/AudioEncoder"] == "ffmpeg_opus"),
-		judgeAudioBitrate(p, "AdvOut/Track"+cmp.Or(p["AdvOut/TrackIndex"], "1")+"Bitrate"),
-		judgeAdvancedEncoder(encoder),
-		person("keyframes", false, "In Advanced mode only you can set the video encoder: under Settings → Output a keyframe interval of at most %v s, no B-frames, and at most %d kb/s.",
-			limits.MaxKeyframeInterval, limits.AdvisedBitrate/1000),
+		ok("h264Profile", "find.h264Profile.ok", nil),
+		ok("tune", "find.tune.ok", nil),
+		ok("slices", "find.slices.ok", nil),
 	}
-	lower := strings.ToLower(encoder)
-	switch {
-	case strings.Contains(lower, "videotoolbox"), strings.Contains(lower, "apple"):
-		findings = append(findings, person("bframes", false, "Untick “Use B-Frames” for Apple's encoder under Settings → Output."))
-	case p["AdvOut/ApplyServiceSettings"] == "false":
-		findings = append(findings, fix("bframes", params("AdvOut/ApplyServiceSettings", "true"), "OBS is told to ignore what WHIP asks of the encoder, so B-frames may be sent. It will keep to it."))
+	if profile != "baseline" {
+		findings[0] = fix("h264Profile", "find.h264Profile.other", values{"profile": profile}, change)
+	}
+	if !tuned {
+		findings[1] = fix("tune", "find.tune.off", nil, change)
+	}
+	if !slices.Contains([]string{"", "0", "false", "no"}, sliced) {
+		findings[2] = fix("slices", "find.slices.on", nil, change)
 	}
 	return findings
 }
 
-func judgeAdvancedEncoder(encoder string) Finding {
-	for _, other := range []string{"hevc", "h265", "av1", "aom", "svt"} {
-		if strings.Contains(strings.ToLower(encoder), other) {
-			return fix("encoder", params("AdvOut/Encoder", "obs_x264"), "The encoder “%s” does not make H.264, the only codec that stages take. It becomes x264.", encoder)
-		}
+var notH264, appleEncoder = regexp.MustCompile(`(?i)hevc|h265|av1|aom|svt`), regexp.MustCompile(`(?i)videotoolbox|apple`)
+
+// judgeAdvanced: in Advanced mode the video encoder's settings lie in a file that no request reads or writes
+// (obs-websocket#1288).
+func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
+	p := r.Params
+	encoder := cmp.Or(p["AdvOut/Encoder"], "obs_x264")
+	other := notH264.MatchString(encoder)
+	findings := []Finding{
+		judgeAudio(p["AdvOut/AudioEncoder"] == "ffmpeg_opus"),
+		judgeAudioBitrate(p, "AdvOut/Track"+cmp.Or(p["AdvOut/TrackIndex"], "1")+"Bitrate"),
+		ok("encoder", "find.encoder.advanced", values{"encoder": encoder}),
+		person("keyframes", "find.keyframes.advanced", values{"wanted": limits.MaxKeyframeInterval, "bitrate": limits.AdvisedBitrate / 1000}),
 	}
-	return ok("encoder", "Video is encoded by %s.", encoder)
+	if other {
+		findings[2] = fix("encoder", "find.encoder.codec", values{"encoder": encoder}, params("AdvOut/Encoder", "obs_x264"))
+	}
+	if other || strings.Contains(encoder, "x264") {
+		findings = append(findings, person("tune", "find.tune.advanced", nil))
+	}
+	switch {
+	case appleEncoder.MatchString(encoder):
+		findings = append(findings, person("bframes", "find.bframes.apple", nil))
+	case !isOn(p, "AdvOut/ApplyServiceSettings", true):
+		findings = append(findings, fix("bframes", "find.bframes.ignored", nil, params("AdvOut/ApplyServiceSettings", "true")))
+	}
+	return findings
 }
 
 func judgeBitrate(p map[string]string, limits stage.Limits) Finding {
-	kbits, advised := number(p["SimpleOutput/VBitrate"], 6000), limits.AdvisedBitrate/1000
-	change := params("SimpleOutput/VBitrate", strconv.Itoa(advised))
+	kbits, wanted := whole(p["SimpleOutput/VBitrate"], 6000), limits.AdvisedBitrate/1000
+	change := params("SimpleOutput/VBitrate", strconv.Itoa(wanted))
 	switch {
-	case kbits <= advised:
-		return ok("bitrate", "Video has %d kb/s.", kbits)
+	case kbits <= wanted:
+		return ok("bitrate", "find.bitrate.ok", values{"kbits": kbits})
 	case kbits*1000 > limits.MaxBitrate:
-		return fix("bitrate", change, "Video has %d kb/s; the stage ends broadcasts above %d. It becomes %d.", kbits, limits.MaxBitrate/1000, advised)
+		return fix("bitrate", "find.bitrate.forbidden", values{"kbits": kbits, "most": limits.MaxBitrate / 1000, "wanted": wanted}, change)
 	}
-	return fix("bitrate", change, "Video has %d kb/s; at most %d are advised for this stage. It becomes %d.", kbits, advised, advised)
+	return fix("bitrate", "find.bitrate.high", values{"kbits": kbits, "wanted": wanted}, change)
+}
+
+// judgeChannels: another number of channels makes OBS ask for a restart, so it is for the person.
+func judgeChannels(r Reading) []Finding {
+	channels := cmp.Or(r.Params["Audio/ChannelSetup"], "Stereo")
+	if channels == "Stereo" || channels == "Mono" {
+		return nil
+	}
+	return []Finding{person("channels", "find.channels", values{"channels": channels})}
 }
 
 func judgeResolution(r Reading, limits stage.Limits) Finding {
-	w, h := fitted(r.Video.OutputWidth, r.Video.OutputHeight, limits.MaxHeight)
-	if w == r.Video.OutputWidth && h == r.Video.OutputHeight {
-		return ok("resolution", "The picture has %d×%d.", w, h)
+	width, height := r.Video.OutputWidth, r.Video.OutputHeight
+	w, h := fitted(width, height, limits.MaxHeight)
+	if w == width && h == height {
+		return ok("resolution", "find.resolution.ok", values{"width": width, "height": height})
 	}
-	return fix("resolution", Change{Video: map[string]int{"outputWidth": w, "outputHeight": h}},
-		"The picture has %d×%d; the stage takes even sides and up to %dp. It becomes %d×%d.", r.Video.OutputWidth, r.Video.OutputHeight, limits.MaxHeight, w, h)
+	return fix("resolution", "find.resolution.large", values{"width": width, "height": height, "w": w, "h": h, "most": limits.MaxHeight},
+		Change{Video: map[string]int{"outputWidth": w, "outputHeight": h}})
 }
 
-// judgeFPS: IVS takes 10 to 60 frames a second.
+// judgeFPS: Amazon IVS takes 10 to 60 frames a second.
 func judgeFPS(r Reading) Finding {
-	if fps := r.Video.FPS(); fps < 10 || fps > 60.001 {
-		return fix("fps", Change{Video: map[string]int{"fpsNumerator": 30, "fpsDenominator": 1}}, "OBS makes %.4g frames a second; stages take 10 to 60. It becomes 30.", fps)
+	fps := values{"fps": round(r.Video.FPS())}
+	if rate := r.Video.FPS(); rate < 10 || rate > 60.001 {
+		return fix("fps", "find.fps.odd", fps, Change{Video: map[string]int{"fpsNumerator": 30, "fpsDenominator": 1}})
 	}
-	return ok("fps", "OBS makes %.4g frames a second.", r.Video.FPS())
+	return ok("fps", "find.fps.ok", fps)
 }
 
-// judgeReconnect: no retries are as good as none allowed (libobs, can_reconnect).
+// judgeReconnect: zero retries are the same as none allowed (libobs, can_reconnect).
 func judgeReconnect(r Reading) []Finding {
 	wanted := params()
-	if r.Params["Output/Reconnect"] == "false" {
+	if !isOn(r.Params, "Output/Reconnect", true) {
 		wanted.Params["Output/Reconnect"] = "true"
 	}
-	if number(r.Params["Output/MaxRetries"], 25) < 1 {
+	if whole(r.Params["Output/MaxRetries"], 25) < 1 {
 		wanted.Params["Output/MaxRetries"] = "25"
 	}
-	findings := []Finding{ok("reconnect", "OBS reconnects by itself.")}
+	findings := []Finding{ok("reconnect", "find.reconnect.ok", nil)}
 	if len(wanted.Params) > 0 {
-		findings[0] = fix("reconnect", wanted, "OBS would not reconnect by itself after a break. It will.")
+		findings[0] = fix("reconnect", "find.reconnect.off", nil, wanted)
 	}
-	if seconds := number(r.Params["Output/RetryDelay"], 2); seconds > maxRetryDelay {
-		findings = append(findings, fix("retryDelay", params("Output/RetryDelay", "2"), "After a break OBS waits for %d s before it calls again, and viewers with it. It becomes 2 s.", seconds))
+	if seconds := whole(r.Params["Output/RetryDelay"], 2); seconds > maxRetryDelay {
+		findings = append(findings, fix("retryDelay", "find.retryDelay", values{"seconds": seconds, "wanted": 2}, params("Output/RetryDelay", "2")))
 	}
 	return findings
 }
 
 func judgeDelay(r Reading) Finding {
-	if r.Params["Output/DelayEnable"] == "true" {
-		return fix("delay", params("Output/DelayEnable", "false"), "A stream delay is on. It is switched off: a stage is live.")
+	if isOn(r.Params, "Output/DelayEnable", false) {
+		return fix("delay", "find.delay", nil, params("Output/DelayEnable", "false"))
 	}
-	return ok("delay", "There is no stream delay.")
+	return ok("delay", "find.delay.ok", nil)
 }
 
 func judgeLayers(r Reading) Finding {
-	switch layers := number(r.Params["Stream1/WHIPSimulcastTotalLayers"], 1); {
+	switch layers := whole(r.Params["Stream1/WHIPSimulcastTotalLayers"], 1); {
 	case layers > 1:
-		return fix("layers", params("Stream1/WHIPSimulcastTotalLayers", "1"), "OBS would send %d simulcast layers, and stop if the stage takes fewer. It sends one.", layers)
-	case r.Params["Stream1/EnableMultitrackVideo"] == "true":
-		return fix("layers", params("Stream1/EnableMultitrackVideo", "false"), "Multitrack video is on, which is for Twitch alone. It is switched off.")
+		return fix("layers", "find.layers.many", values{"layers": layers}, params("Stream1/WHIPSimulcastTotalLayers", "1"))
+	case isOn(r.Params, "Stream1/EnableMultitrackVideo", false):
+		return fix("layers", "find.layers.multitrack", nil, params("Stream1/EnableMultitrackVideo", "false"))
 	}
-	return ok("layers", "One picture is sent.")
+	return ok("layers", "find.layers.ok", nil)
 }
 
-// judgeAccount: a linked account writes its stream key into whatever service is set, at every start. It belongs to the profile.
+// judgeAccount: a linked account writes its stream key into whatever service is set, at every start. It belongs to the
+// profile.
 func judgeAccount(r Reading) Finding {
 	account := r.Params["Auth/Type"]
 	switch {
 	case account == "" || account == "None":
-		return ok("account", "No account is linked to the profile.")
+		return ok("account", "find.account.ok", nil)
 	case r.Profile == Profile:
-		return person("account", true, "%s is linked to the profile “%s” and writes its stream key over ours: disconnect it under Settings → Stream.", account, Profile)
+		return blocking("account", "find.account.ours", values{"account": account})
 	}
-	return fix("account", Change{}, "%s is linked to the profile “%s”; the profile “%s” has no account.", account, r.Profile, Profile)
+	return fix("account", "find.account.linked", values{"account": account, "ours": Profile}, Change{})
 }
 
+// judgeBusy: the encoders are rebuilt only while nothing is active.
 func judgeBusy(r Reading) (findings []Finding) {
 	sentences := map[string]string{
-		"stream": "OBS is streaming: stop it first.",
-		"record": "OBS is recording: stop it first.",
-		"replay": "The replay buffer is on: stop it first.",
-		"camera": "The virtual camera is on: stop it first.",
+		"stream": "find.busy.stream", "record": "find.busy.record", "replay": "find.busy.replay", "camera": "find.busy.camera",
 	}
 	for _, name := range r.Active.names() {
-		findings = append(findings, person("busy."+name, true, "%s", sentences[name]))
+		findings = append(findings, blocking("busy."+name, sentences[name], nil))
 	}
 	return findings
 }
 
-// keyframes is the longest interval that the stage bears, in frames.
+// keyframes is the longest interval that the stage allows, in frames.
 func keyframes(v Video, limits stage.Limits) int {
 	return max(1, int(math.Floor(v.FPS()*limits.MaxKeyframeInterval)))
 }
 
-func option(options, name string) string {
-	for _, o := range strings.Fields(options) {
-		if value, found := strings.CutPrefix(o, name+"="); found {
-			return value
+// parsed splits the options at blanks, as OBS does; x264 takes "_" for "-".
+func parsed(options string) (all []struct{ name, value, text string }) {
+	for _, text := range strings.Split(options, " ") {
+		if text != "" {
+			name, value, _ := strings.Cut(text, "=")
+			all = append(all, struct{ name, value, text string }{strings.ReplaceAll(name, "_", "-"), value, text})
 		}
 	}
-	return ""
+	return all
 }
 
-var ourOptions = regexp.MustCompile(`^(keyint|bframes|b)=`)
+// option is the last value of an option, as x264 takes them.
+func option(options string, names ...string) (value string) {
+	for _, o := range parsed(options) {
+		if slices.Contains(names, o.name) {
+			value = o.value
+		}
+	}
+	return value
+}
 
-// x264Options puts our two options in and leaves the person's others alone.
+// x264Options puts our options in and leaves the person's others alone.
 func x264Options(options string, keyint int) string {
-	all := []string{"keyint=" + strconv.Itoa(keyint), "bframes=0"}
-	for _, o := range strings.Fields(options) {
-		if !ourOptions.MatchString(o) {
-			all = append(all, o)
+	ours := []string{"keyint", "keyint-max", "bframes", "b", "profile", "tune", "sliced-threads"}
+	all := []string{"keyint=" + strconv.Itoa(keyint), "bframes=0", "profile=baseline", "tune=zerolatency", "sliced-threads=0"}
+	for _, o := range parsed(options) {
+		if !slices.Contains(ours, o.name) && (o.name != "preset" || quick(o.value)) {
+			all = append(all, o.text)
 		}
 	}
 	return strings.Join(all, " ")
 }
 
-// fitted is the largest even size of the same shape whose short side is within the limit, and the long side within 16:9 of it.
+// fitted is the nearest even size of the same shape whose short side is within the limits, and the long side within 16:9
+// of them.
 func fitted(width, height, limit int) (int, int) {
 	w, h := float64(width), float64(height)
+	short := min(w, h)
+	if short <= 0 {
+		return width, height
+	}
 	long := math.Floor(float64(limit) * 16 / 9)
-	scale := min(1, float64(limit)/min(w, h), long/max(w, h))
+	scale := max(minHeight/short, min(1, float64(limit)/short, long/max(w, h)))
 	even := func(n float64) int { return max(8, int(math.Floor(n*scale/2+0.5))*2) }
 	return even(w), even(h)
-}
-
-func number(text string, otherwise int) int {
-	if n, err := strconv.Atoi(text); err == nil {
-		return n
-	}
-	return otherwise
 }

@@ -31,6 +31,7 @@ type Options struct {
 	Password stage.Secret  // empty where OBS asks for none
 	Timeout  time.Duration // for the connection and for each answer; 10 s if zero
 	Ready    time.Duration // how long an OBS that still loads (status 207) is waited for; 15 s if zero
+	Quiet    time.Duration // after a switch of profiles; 1 s if zero
 }
 
 // A Client is one identified connection. It is safe for concurrent use.
@@ -38,6 +39,8 @@ type Client struct {
 	opts Options
 	conn *websocket.Conn
 	done chan struct{} // closed when the reader has ended
+
+	turns *turns
 
 	mu       sync.Mutex
 	lastID   int
@@ -131,12 +134,13 @@ func Connect(ctx context.Context, opts Options) (*Client, error) {
 		return nil, unreachable(opts.URL, err)
 	}
 	conn.SetReadLimit(16 << 20) // GetVersion and scene lists grow with the installation; the peer is the person's own OBS
-	c := &Client{opts: opts, conn: conn, done: make(chan struct{}), pending: map[string]chan response{}}
+	c := &Client{opts: opts, conn: conn, done: make(chan struct{}), turns: newTurns(opts.Quiet), pending: map[string]chan response{}}
 	if err := c.identify(ctx); err != nil {
 		_ = conn.CloseNow()
 		return nil, err
 	}
 	go c.read()
+	c.announce()
 	return c, nil
 }
 
@@ -152,6 +156,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Ready == 0 {
 		o.Ready = 15 * time.Second
+	}
+	if o.Quiet == 0 {
+		o.Quiet = defaultQuiet
 	}
 	return o
 }
@@ -311,6 +318,9 @@ func (c *Client) tell(d json.RawMessage) {
 	if json.Unmarshal(d, &e) != nil {
 		return
 	}
+	if c.turns.heard(e) {
+		c.repeatClaim()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range c.watchers {
@@ -354,6 +364,9 @@ func (c *Client) callWithin(ctx context.Context, limit time.Duration, request st
 	ready, cancel := context.WithTimeout(ctx, c.opts.Ready)
 	defer cancel()
 	for {
+		if err := c.turns.wait(ctx, request); err != nil {
+			return c.broken(request, err)
+		}
 		err := c.call(ctx, limit, request, data, into)
 		if !IsStatus(err, statusNotReady) {
 			return err

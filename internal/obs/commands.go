@@ -111,8 +111,11 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 		return c.encode(report)
 	}
 	c.list(report.Findings)
-	if report.Changed {
+	switch {
+	case report.Changed && report.Previous != "":
 		return c.print("OBS is ready: profile “%s” is selected; “obs back” selects “%s” again.", Profile, report.Previous)
+	case report.Changed:
+		return c.print("OBS is ready: profile “%s” is selected.", Profile)
 	}
 	return c.print("OBS was ready; nothing was changed.")
 }

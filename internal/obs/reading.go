@@ -2,9 +2,9 @@ package obs
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -56,7 +56,7 @@ func parameters() []string {
 	return []string{
 		"Output/Mode", "Output/Reconnect", "Output/RetryDelay", "Output/MaxRetries", "Output/DelayEnable",
 		"SimpleOutput/StreamEncoder", "SimpleOutput/StreamAudioEncoder", "SimpleOutput/VBitrate", "SimpleOutput/ABitrate",
-		"SimpleOutput/UseAdvanced", "SimpleOutput/x264Settings",
+		"SimpleOutput/UseAdvanced", "SimpleOutput/Preset", "SimpleOutput/x264Settings",
 		"AdvOut/Encoder", "AdvOut/AudioEncoder", "AdvOut/ApplyServiceSettings", "AdvOut/TrackIndex",
 		"AdvOut/Track1Bitrate", "AdvOut/Track2Bitrate", "AdvOut/Track3Bitrate", "AdvOut/Track4Bitrate", "AdvOut/Track5Bitrate", "AdvOut/Track6Bitrate",
 		"Stream1/WHIPSimulcastTotalLayers", "Stream1/EnableMultitrackVideo",
@@ -238,8 +238,7 @@ func (a Active) names() (names []string) {
 	return names
 }
 
+var leadingNumber = regexp.MustCompile(`^\d{1,9}`)
+
 // major is the first number of the version; 0 if there is none.
-func (r Reading) major() (n int) {
-	_, _ = fmt.Sscanf(r.Version, "%d", &n)
-	return n
-}
+func (r Reading) major() int { return whole(leadingNumber.FindString(r.Version), 0) }

@@ -15,9 +15,6 @@ import (
 
 const whipCustom = "whip_custom"
 
-// profileLimit is long because switching may make OBS ask about its sound settings in a box, and its answer waits for the person.
-const profileLimit = time.Minute
-
 // A Pass is what lets OBS in: an endpoint and a participant token for it.
 type Pass struct {
 	Participant stage.ParticipantID
@@ -52,7 +49,7 @@ const (
 // A Report is what SetUp has done.
 type Report struct {
 	Changed  bool      `json:"changed"`
-	Previous string    `json:"previous"` // the profile that was current before
+	Previous string    `json:"previous"` // the profile that Back selects; empty where there is no other
 	Findings []Finding `json:"findings"`
 }
 
@@ -65,13 +62,21 @@ func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (
 		return Report{}, err
 	}
 	report := Report{Previous: before.Profile, Findings: Judge(before, target.Limits)}
+	if before.Profile == Profile {
+		report.Previous = previousProfile(ctx, c, before.Profiles)
+	}
 	if Ready(report.Findings) && !target.Force {
 		return report, nil
 	}
 	if err := inTheWay(before, report.Findings); err != nil {
 		return report, err
 	}
-	s := &setUp{c: c, target: target, before: before, progress: progress}
+	turn, err := c.takeTurn(ctx)
+	if err != nil {
+		return report, err
+	}
+	defer turn.end(context.WithoutCancel(ctx))
+	s := &setUp{c: c, target: target, before: before, progress: progress, turn: turn}
 	report.Findings, err = s.run(ctx)
 	if err != nil {
 		return report, errors.Join(s.explain(err), s.undo(context.WithoutCancel(ctx)))
@@ -103,6 +108,7 @@ type setUp struct {
 	target   Target
 	before   Reading
 	progress func(Step)
+	turn     turn
 	created  bool
 }
 
@@ -112,6 +118,9 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 		do   func(context.Context) error
 	}{{StepProfile, s.enter}, {StepSettings, s.settle}, {StepService, s.serve}, {StepRebuild, s.bounce}} {
 		s.progress(step.name)
+		if err := s.turn.renew(ctx); err != nil {
+			return nil, err
+		}
 		if err := step.do(ctx); err != nil {
 			return nil, err
 		}
@@ -157,9 +166,9 @@ func (s *setUp) inherit(ctx context.Context) error {
 	for _, name := range []string{"Audio/SampleRate", "Audio/ChannelSetup"} {
 		wanted[name] = s.before.Params[name]
 	}
-	// Who chose a low bit rate had a reason: the line.
-	if kbits := number(s.before.Params["SimpleOutput/VBitrate"], 0); s.before.Params["Output/Mode"] != "Advanced" &&
-		kbits >= 300 && kbits < number(now["SimpleOutput/VBitrate"], 6000) {
+	// Keep a lower bitrate: the uplink is probably slow.
+	if kbits := whole(s.before.Params["SimpleOutput/VBitrate"], 0); s.before.Params["Output/Mode"] != "Advanced" &&
+		kbits >= 300 && kbits < whole(now["SimpleOutput/VBitrate"], 6000) {
 		wanted["SimpleOutput/VBitrate"] = strconv.Itoa(kbits)
 	}
 	if err := setParams(ctx, s.c, now, wanted); err != nil {
@@ -236,14 +245,8 @@ func setService(ctx context.Context, c *Client, wanted Service) error {
 // bounce leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no other profile, one is made
 // and removed again: never the current one, which breaks OBS (Agash/ObsWebSocket#42).
 func (s *setUp) bounce(ctx context.Context) error {
-	_, all, err := readProfiles(ctx, s.c)
-	if err != nil {
-		return err
-	}
-	other := s.before.Profile
-	if other == Profile {
-		other = first(all, func(name string) bool { return name != Profile })
-	}
+	notOurs := func(name string) bool { return name != Profile }
+	other := first(append([]string{s.before.Profile}, s.before.Profiles...), notOurs)
 	if other != "" {
 		if err := changeProfile(ctx, s.c, "SetCurrentProfile", other); err != nil {
 			return err
@@ -267,25 +270,26 @@ func first(names []string, ok func(string) bool) string {
 	return ""
 }
 
-// changeProfile creates or selects. CreateProfile answers before the profile is there since obs-websocket 5.5.4
-// (obs-websocket#1283), and after it before; a switch to the current profile tells no event at all.
+// changeProfile creates or selects; another profile has to be current. CreateProfile answers before the profile is there
+// since obs-websocket 5.5.4 (obs-websocket#1283), and after it before; the event tells in both.
 func changeProfile(ctx context.Context, c *Client, request, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, profileLimit)
+	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
 	changed := c.Watch("CurrentProfileChanged")
 	defer changed.Stop()
-	if err := c.callWithin(ctx, profileLimit, request, map[string]any{"profileName": name}, nil); err != nil {
+	if err := c.callWithin(ctx, switchLimit, request, map[string]any{"profileName": name}, nil); err != nil {
 		return err
 	}
 	for {
-		current, _, err := readProfiles(ctx, c)
-		if err != nil || current == name {
-			return err
+		var e struct {
+			Name string `json:"profileName"`
 		}
-		if err := changed.Next(ctx, nil); err != nil {
-			if c.Err() != nil {
-				return c.Err()
-			}
+		switch err := changed.Next(ctx, &e); {
+		case err == nil && e.Name == name:
+			return nil
+		case c.Err() != nil:
+			return c.Err()
+		case err != nil:
 			return stage.Errorf(stage.ErrUnavailable, "OBS does not switch to the profile “%s”: look whether a question is open in its window", name).WithCode("obs_silent").WithCause(err)
 		}
 	}
@@ -340,7 +344,7 @@ func (s *setUp) explain(err error) error {
 
 // undo puts everything back as it was. It says so where it cannot.
 func (s *setUp) undo(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, profileLimit)
+	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
 	if err := s.restore(ctx); err != nil {
 		return stage.Errorf(stage.ErrConflict, "OBS could not be put back as it was: select your profile “%s” in OBS", s.before.Profile).WithCode("obs_not_undone").WithCause(err)
@@ -349,32 +353,40 @@ func (s *setUp) undo(ctx context.Context) error {
 }
 
 func (s *setUp) restore(ctx context.Context) error {
-	if s.before.Profile == Profile {
+	current, all, err := readProfiles(ctx, s.c)
+	if err != nil {
+		return err
+	}
+	if current != s.before.Profile {
+		if err := changeProfile(ctx, s.c, "SetCurrentProfile", s.before.Profile); err != nil {
+			return err
+		}
+	}
+	switch {
+	case s.before.Profile == Profile:
 		return s.restoreOurs(ctx)
+	case s.created && slices.Contains(all, Profile):
+		return s.c.Call(ctx, "RemoveProfile", map[string]any{"profileName": Profile}, nil)
 	}
-	if err := changeProfile(ctx, s.c, "SetCurrentProfile", s.before.Profile); err != nil {
-		return err
-	}
-	_, all, err := readProfiles(ctx, s.c)
-	if err != nil || !s.created || !slices.Contains(all, Profile) {
-		return err
-	}
-	return s.c.Call(ctx, "RemoveProfile", map[string]any{"profileName": Profile}, nil)
+	return nil
 }
 
-// restoreOurs takes back what was changed inside our own profile.
+// restoreOurs undoes what was changed inside our own profile.
 func (s *setUp) restoreOurs(ctx context.Context) error {
-	if err := changeProfile(ctx, s.c, "SetCurrentProfile", Profile); err != nil {
-		return err
-	}
 	now, err := readParams(ctx, s.c)
 	if err != nil {
 		return err
 	}
-	for name, value := range now {
-		if was, set := s.before.Params[name]; !set {
+	names := maps.Clone(now)
+	maps.Copy(names, s.before.Params)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		was, set := s.before.Params[name]
+		if value, there := now[name]; set == there && was == value {
+			continue
+		}
+		if !set {
 			err = setParam(ctx, s.c, name, nil)
-		} else if was != value {
+		} else {
 			err = setParam(ctx, s.c, name, was)
 		}
 		if err != nil {
@@ -445,14 +457,25 @@ func Back(ctx context.Context, c *Client) (string, error) {
 	if err != nil || current != Profile {
 		return current, err
 	}
-	previous := first(all, func(name string) bool { return name == remembered(ctx, c) })
+	previous := previousProfile(ctx, c, all)
 	if previous == "" {
-		previous = first(all, func(name string) bool { return name != Profile })
+		return "", stage.Errorf(stage.ErrNotFound, "%s", inEnglish("setup.noOther", nil)).WithCode("obs_no_profile")
 	}
-	if previous == "" {
-		return "", stage.Errorf(stage.ErrNotFound, "there is no other profile than “%s”", Profile).WithCode("obs_no_profile")
+	turn, err := c.takeTurn(ctx)
+	if err != nil {
+		return "", err
 	}
+	defer turn.end(context.WithoutCancel(ctx))
 	return previous, changeProfile(ctx, c, "SetCurrentProfile", previous)
+}
+
+// previousProfile is the one that Back selects when ours is current: the one that was remembered, else any other; "" where
+// there is none.
+func previousProfile(ctx context.Context, c *Client, all []string) string {
+	if name := remembered(ctx, c); slices.Contains(all, name) {
+		return name
+	}
+	return first(all, func(name string) bool { return name != Profile })
 }
 
 // remembered is "" when nothing is.

@@ -4,7 +4,8 @@ import { listen } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
 import { KEYS } from '../lib/memory.js';
 import { createMeter } from '../lib/numbers.js';
-import { check, isReady, readObs } from '../lib/obs-check.js';
+import { check, isReady } from '../lib/obs-check.js';
+import { readObs } from '../lib/obs-read.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { createObs, obsAddress, whyUnreachable } from '../lib/obs.js';
 import { errorText, header, page, prepare, say, signOut, whoAmI } from '../lib/page.js';
@@ -301,7 +302,7 @@ async function look() {
   keepFresh();
 }
 
-/** @param {import('../lib/obs-check.js').Reading} reading */
+/** @param {import('../lib/obs-read.js').Reading} reading */
 function judge(reading) {
   reading.noWhip = localStorage.getItem(KEYS.noWhip) === reading.version && reading.service.type !== 'whip_custom';
   model.findings = check(reading, model.stage?.limits);

@@ -315,7 +315,7 @@ function starting(m, act) {
 }
 
 /** What setting OBS up cannot cure in Advanced mode, where the findings say what the person can do. */
-const THEIRS = Object.freeze(['wrong.bitrate', 'wrong.bFrames', 'wrong.keyframes']);
+const THEIRS = Object.freeze(['wrong.bitrate', 'wrong.bFrames', 'wrong.keyframes', 'wrong.profile']);
 
 /** @param {Model} m @param {Actions} act */
 function live(m, act) {

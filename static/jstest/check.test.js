@@ -21,9 +21,8 @@ describe('what OBS is found to be', () => {
     it(c.name, () => {
       const findings = check(overlay(table.states[c.like], c.with), { ...table.limits, ...c.limits });
       assert.deepEqual(Object.fromEntries(findings.filter((f) => f.level !== 'ok').map((f) => [f.id, f.level])), c.want);
-      const changes = toFix(findings).flatMap((f) => f.change);
-      const params = Object.fromEntries(changes.filter((x) => x.what === 'param').map((x) => [x.name, x.value]));
-      const video = Object.assign({}, ...changes.filter((x) => x.what === 'video').map((x) => x.value));
+      const changes = toFix(findings).map((f) => f.change);
+      const [params, video] = ['params', 'video'].map((kind) => Object.assign({}, ...changes.map((change) => change[kind])));
       assert.deepEqual({ params, video }, { params: c.change.params ?? {}, video: c.change.video ?? {} });
       for (const f of findings) assert.ok(f.text in en, `${f.id} says ${f.text}, which nobody wrote`);
     });
@@ -45,5 +44,6 @@ it('a picture is fitted with its shape, and even', () => {
 });
 
 it('the person’s own x264 options stay', () => {
-  assert.equal(x264Options('tune=zerolatency keyint=250 bframes=2', 60), 'keyint=60 bframes=0 tune=zerolatency');
+  const ours = 'keyint=60 bframes=0 profile=baseline tune=zerolatency sliced-threads=0';
+  assert.equal(x264Options('tune=film keyint=250 bframes=2 rc-lookahead=0 preset=faster aq-mode=2', 60), `${ours} rc-lookahead=0 aq-mode=2`);
 });

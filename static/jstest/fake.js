@@ -52,6 +52,7 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
       }
       return answers[request](data);
     },
+    takeTurn: async () => ({ renew: async () => {}, end: async () => {} }),
     count: (request) => obs.calls.filter(([r]) => r === request).length,
   };
   const refuse = (code, request) => { throw new ObsError(code, `refused: ${request}`, request); };

@@ -6,7 +6,7 @@ import { en } from './words.js';
 
 const stats = (n = {}) => ({ outputSkippedFrames: 0, outputTotalFrames: 0, renderSkippedFrames: 0, renderTotalFrames: 0, activeFps: 30, cpuUsage: 5, ...n });
 const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
-const video = { codec: 'H264', profile: 'High', width: 1280, height: 720, fps: 30, bitrate: 2_400_000, keyframeInterval: 2, bFrames: false, layers: 1 };
+const video = { codec: 'H264', profile: 'Constrained Baseline', width: 1280, height: 720, fps: 30, bitrate: 2_400_000, keyframeInterval: 2, bFrames: false, layers: 1 };
 const audio = { codec: 'opus', bitrate: 160_000, valid: true };
 const sent = { bitrate: 2_500_000, encoderLag: 0, renderLag: 0 };
 const wrong = (reception, more = {}) => disagreements({ sent, seconds: 60, limits, presence: { publishing: true, reception }, ...more }).map((w) => w.text);
@@ -48,6 +48,10 @@ describe('OBS and the stage disagree', () => {
   it('when the picture is beyond the stage’s limits', () => {
     assert.deepEqual(wrong({ video: { ...video, bitrate: 9_000_000, width: 1920, height: 1080, bFrames: true, keyframeInterval: 8.3 }, audio, loss: 0 }), ['wrong.bitrate', 'wrong.height', 'wrong.bFrames', 'wrong.keyframes']);
     assert.deepEqual(wrong({ video: { ...video, width: 720, height: 1280, keyframeInterval: 2.1 }, audio, loss: 0 }), [], 'upright, and two seconds as they arrive');
+  });
+  it('when the picture has a profile that some browsers do not decode', () => {
+    assert.deepEqual(wrong({ video: { ...video, codec: 'H264', profile: 'High' }, audio, loss: 0 }), ['wrong.profile']);
+    for (const profile of ['Baseline', 'Constrained Baseline', '']) assert.deepEqual(wrong({ video: { ...video, codec: 'H264', profile }, audio, loss: 0 }), []);
   });
   it('when the line or the computer is too slow', () => {
     assert.deepEqual(wrong({ video, audio, loss: 0.05 }, { sent: { ...sent, encoderLag: 0.2, renderLag: 0.1 } }), ['wrong.loss', 'wrong.encoderLag', 'wrong.renderLag']);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { check, isReady, PROFILE, readObs } from '../lib/obs-check.js';
+import { check, isReady, PROFILE } from '../lib/obs-check.js';
+import { readObs } from '../lib/obs-read.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { fakeObs } from './fake.js';
 import './words.js';
@@ -26,8 +27,8 @@ for (const asyncCreate of [true, false]) {
       assert.deepEqual(obs.profiles.Untitled, before);
       const { params, video, service } = obs.now;
       assert.deepEqual(service, { type: 'whip_custom', settings: { service: 'WHIP', server: 'https://stage.example/whip', bearer_token: 'secret', use_auth: false, bwtest: false } });
-      assert.equal(params['SimpleOutput/x264Settings'], 'keyint=120 bframes=0');
-      assert.equal(params['SimpleOutput/VBitrate'], '1200', 'a low bit rate is the person’s choice');
+      assert.equal(params['SimpleOutput/x264Settings'], 'keyint=120 bframes=0 profile=baseline tune=zerolatency sliced-threads=0');
+      assert.equal(params['SimpleOutput/VBitrate'], '1200', 'a low bitrate is the person’s choice');
       assert.equal(params['Audio/SampleRate'], '44100', 'another one would make OBS ask for a restart');
       assert.deepEqual([video.baseWidth, video.baseHeight, video.outputWidth, video.outputHeight, video.fpsNumerator], [2560, 1440, 1280, 720, 60]);
     });

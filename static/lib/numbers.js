@@ -75,6 +75,7 @@ function videoWrong(video, limits) {
   if (video.bFrames) list.push({ text: 'wrong.bFrames', cure: 'setup' });
   // A tenth of grace: the interval is measured by arrival.
   if (video.keyframeInterval > limits.maxKeyframeInterval * 1.1) list.push({ text: 'wrong.keyframes', values: { seconds: Math.round(video.keyframeInterval * 10) / 10, most: limits.maxKeyframeInterval }, cure: 'setup' });
+  if (/^H\.?264$/i.test(video.codec) && video.profile && !/baseline/i.test(video.profile)) list.push({ text: 'wrong.profile', values: { profile: video.profile }, cure: 'setup' });
   return list;
 }
 

@@ -1,14 +1,14 @@
 /**
  * Makes OBS ready: a profile of our own, its settings, the service, and a bounce of the profile, because OBS builds its
  * encoders only when a profile is activated (switching the service over the WebSocket alone sends AAC as if it were Opus).
- * What goes wrong is taken back. Run twice it changes nothing.
+ * What goes wrong is undone. Run twice it changes nothing. internal/obs/setup.go does the same for the terminal, in the
+ * order that internal/obs/testdata/setup.json has for both.
  */
-import { check, isReady, PROFILE, readActive, readObs, readParams, readService, toFix } from './obs-check.js';
+import { check, isReady, PROFILE, toFix, whole } from './obs-check.js';
+import { readActive, readObs, readParams, readService } from './obs-read.js';
 import { CODE, expectEvent } from './obs.js';
+import { SWITCH_LIMIT } from './obs-turns.js';
 import { said, t } from './strings.js';
-
-/** A switch may make OBS ask about its audio settings in a box, and the answer waits for the person. */
-const PROFILE_LIMIT = 60_000;
 
 const SLOT = Object.freeze({ realm: 'OBS_WEBSOCKET_DATA_REALM_GLOBAL', slotName: 'stagedoor' });
 
@@ -30,14 +30,14 @@ export const STEPS = Object.freeze(/** @type {const} */ (['check', 'profile', 's
 
 /**
  * @typedef {import('./obs.js').ObsCaller} ObsCaller
- * @typedef {import('./obs-check.js').Reading} Reading
+ * @typedef {import('./obs-read.js').Reading} Reading
  * @typedef {import('./obs-check.js').Finding} Finding
  * @typedef {{server: string, bearer_token: string}} Endpoint
  * @typedef {object} SetUp
  * @property {import('./types.js').Limits} limits
  * @property {(settings: Record<string, any>) => Promise<Endpoint>} endpoint what OBS shall call, given what it has now
  * @property {(step: typeof STEPS[number]) => void} [onProgress]
- * @property {boolean} [force] rebuild the encoders even if everything reads right: the stage hears that they are not
+ * @property {boolean} [force] rebuild the encoders even if everything reads right: what OBS really runs cannot be read
  */
 
 /**
@@ -45,34 +45,47 @@ export const STEPS = Object.freeze(/** @type {const} */ (['check', 'profile', 's
  * @param {SetUp} options
  * @returns {Promise<{changed: boolean, reading: Reading, findings: Finding[]}>}
  */
-export async function setUpObs(obs, { limits, endpoint, onProgress = () => {}, force = false }) {
+export async function setUpObs(obs, options) {
+  const { limits, onProgress = () => {}, force = false } = options;
   onProgress('check');
   const before = await readObs(obs);
   const found = check(before, limits);
   if (isReady(found) && !force) return { changed: false, reading: before, findings: found };
+  mustBeIdle(before.active);
   const inTheWay = found.find((f) => f.blocks);
   if (inTheWay) throw new SetupError(inTheWay.text, inTheWay.values);
-  if (force) await requireIdle(obs);
+  const turn = await obs.takeTurn().catch((err) => { throw explain(err); });
   const undo = createUndo(obs, before);
   try {
-    onProgress('profile');
-    await enterProfile(obs, before, undo);
-    onProgress('settings');
-    await settle(obs, limits);
-    onProgress('service');
-    await setService(obs, endpoint);
-    onProgress('rebuild');
-    await bounce(obs, before.profile);
-    onProgress('verify');
-    const reading = await readObs(obs);
-    const findings = check(reading, limits);
-    if (!isReady(findings)) throw notKept(findings);
-    return { changed: true, reading, findings };
+    return { changed: true, ...(await run(obs, options, before, undo, turn)) };
   } catch (err) {
     const failure = explain(err);
     failure.undone = await undo.run();
     throw failure;
+  } finally {
+    await turn.end();
   }
+}
+
+/** @param {ObsCaller} obs @param {SetUp} options @param {Reading} before @param {ReturnType<typeof createUndo>} undo @param {import('./obs.js').Turn} turn */
+async function run(obs, { limits, endpoint, onProgress = () => {} }, before, undo, turn) {
+  /** @type {[typeof STEPS[number], () => Promise<void>][]} */
+  const steps = [
+    ['profile', () => enterProfile(obs, before, undo)],
+    ['settings', () => settle(obs, limits)],
+    ['service', () => setService(obs, endpoint)],
+    ['rebuild', () => bounce(obs, before)],
+  ];
+  for (const [name, work] of steps) {
+    onProgress(name);
+    await turn.renew();
+    await work();
+  }
+  onProgress('verify');
+  const reading = await readObs(obs);
+  const findings = check(reading, limits);
+  if (!isReady(findings)) throw notKept(findings);
+  return { reading, findings };
 }
 
 /** An account that is linked to our profile shows only when that is selected. @param {Finding[]} findings */
@@ -83,9 +96,8 @@ function notKept(findings) {
   return new SetupError('setup.notKept', { what: t(first.text, first.values) });
 }
 
-/** @param {ObsCaller} obs */
-async function requireIdle(obs) {
-  const active = await readActive(obs);
+/** @param {Reading['active']} active */
+function mustBeIdle(active) {
   const name = /** @type {const} */ (['stream', 'record', 'replay', 'camera']).find((n) => active[n]);
   if (name) throw new SetupError(`find.busy.${name}`);
 }
@@ -98,7 +110,6 @@ async function requireIdle(obs) {
 async function enterProfile(obs, before, undo) {
   if (before.profile === PROFILE) return;
   await remember(obs, before.profile);
-  undo.left();
   if (before.profiles.includes(PROFILE)) return changeProfile(obs, 'SetCurrentProfile', PROFILE);
   undo.created();
   await changeProfile(obs, 'CreateProfile', PROFILE);
@@ -108,15 +119,14 @@ async function enterProfile(obs, before, undo) {
 /** @param {ObsCaller} obs @param {Reading} before */
 async function inherit(obs, before) {
   const now = await readParams(obs);
+  /** @type {Record<string, string>} */
   const wanted = { ...pick(before.params, ['Audio/SampleRate', 'Audio/ChannelSetup']), 'Output/Mode': 'Simple' };
-  for (const [name, value] of Object.entries(wanted)) {
-    if (value !== now[name]) await setParam(obs, name, value);
+  // Keep a lower bitrate: the uplink is probably slow.
+  const kbits = whole(before.params['SimpleOutput/VBitrate'], 0);
+  if (before.params['Output/Mode'] !== 'Advanced' && kbits >= 300 && kbits < whole(now['SimpleOutput/VBitrate'], 6000)) {
+    wanted['SimpleOutput/VBitrate'] = String(kbits);
   }
-  // Who chose a low bit rate had a reason: the line.
-  const kbits = Number(before.params['SimpleOutput/VBitrate']);
-  if (before.params['Output/Mode'] !== 'Advanced' && kbits >= 300 && kbits < Number(now['SimpleOutput/VBitrate'] ?? 6000)) {
-    await setParam(obs, 'SimpleOutput/VBitrate', String(kbits));
-  }
+  await setParams(obs, now, wanted);
   await setVideo(obs, before.video);
 }
 
@@ -126,21 +136,25 @@ async function inherit(obs, before) {
  */
 async function settle(obs, limits) {
   for (let round = 0; round < 3; round++) {
-    const changes = toFix(check(await readObs(obs), limits)).flatMap((f) => f.change);
-    const settings = changes.filter((c) => c.what === 'param' || c.what === 'video');
-    if (settings.length === 0) return;
-    for (const change of settings) await apply(obs, change);
+    const now = await readObs(obs);
+    const changes = toFix(check(now, limits)).map((f) => f.change);
+    const params = Object.assign({}, ...changes.map((c) => c.params));
+    const video = Object.assign({}, ...changes.map((c) => c.video));
+    if (Object.keys(params).length + Object.keys(video).length === 0) return;
+    await setParams(obs, now.params, params);
+    await setVideo(obs, { ...now.video, ...video });
   }
-}
-
-/** @param {ObsCaller} obs @param {import('./obs-check.js').Change} change */
-async function apply(obs, change) {
-  if (change.what === 'param') await setParam(obs, change.name ?? '', change.value);
-  else await setVideo(obs, change.value);
 }
 
 /** What is there of these. @param {Record<string, string>} params @param {string[]} names @returns {Record<string, string>} */
 const pick = (params, names) => Object.fromEntries(Object.entries(params).filter(([name]) => names.includes(name)));
+
+/** @param {ObsCaller} obs @param {Record<string, string>} now @param {Record<string, string>} wanted */
+async function setParams(obs, now, wanted) {
+  for (const name of Object.keys(wanted).sort()) {
+    if (now[name] !== wanted[name]) await setParam(obs, name, wanted[name]);
+  }
+}
 
 /** @param {ObsCaller} obs @param {string} name @param {string | null} value null takes it away */
 async function setParam(obs, name, value) {
@@ -148,13 +162,13 @@ async function setParam(obs, name, value) {
   await obs.call('SetProfileParameter', { parameterCategory, parameterName, parameterValue: value });
 }
 
-/** @param {ObsCaller} obs @param {Partial<import('./obs-check.js').Video>} wanted */
+/** @param {ObsCaller} obs @param {import('./obs-read.js').Video} wanted */
 async function setVideo(obs, wanted) {
   const now = await obs.call('GetVideoSettings');
-  const next = { ...now, ...wanted };
-  const { baseWidth, baseHeight, outputWidth, outputHeight, fpsNumerator, fpsDenominator } = next;
-  if (['baseWidth', 'baseHeight', 'outputWidth', 'outputHeight', 'fpsNumerator', 'fpsDenominator'].every((k) => now[k] === next[k])) return;
-  await obs.call('SetVideoSettings', { baseWidth, baseHeight, outputWidth, outputHeight, fpsNumerator, fpsDenominator });
+  const { baseWidth, baseHeight, outputWidth, outputHeight, fpsNumerator, fpsDenominator } = wanted;
+  const next = { baseWidth, baseHeight, outputWidth, outputHeight, fpsNumerator, fpsDenominator };
+  if (Object.entries(next).every(([name, value]) => now[name] === value)) return;
+  await obs.call('SetVideoSettings', next);
 }
 
 /**
@@ -166,50 +180,53 @@ export const serviceSettings = ({ server, bearer_token }) => ({
   streamServiceSettings: { service: 'WHIP', server, bearer_token, use_auth: false, bwtest: false },
 });
 
-/** @param {ObsCaller} obs @param {SetUp['endpoint']} endpoint */
+/**
+ * Gives OBS the endpoint and the token, and reads them back: a linked account may have changed them.
+ * @param {ObsCaller} obs @param {SetUp['endpoint']} endpoint
+ */
 async function setService(obs, endpoint) {
-  const now = await obs.call('GetStreamServiceSettings');
-  const has = now.streamServiceType === 'whip_custom' ? now.streamServiceSettings ?? {} : {};
-  const wanted = await endpoint(has);
-  if (has.service === 'WHIP' && has.server === wanted.server && has.bearer_token === wanted.bearer_token) return;
+  const now = await readService(obs);
+  const wanted = await endpoint(now.type === 'whip_custom' ? now.settings : {});
+  if (hasService(now, wanted)) return;
   await obs.call('SetStreamServiceSettings', serviceSettings(wanted));
+  if (!hasService(await readService(obs), wanted)) throw new SetupError('live.notKept');
 }
 
+/** @param {Reading['service']} now @param {Endpoint} wanted */
+const hasService = ({ type, settings }, { server, bearer_token }) => (
+  type === 'whip_custom' && settings.service === 'WHIP' && settings.server === server && settings.bearer_token === bearer_token);
+
 /**
- * Leaves our profile and comes back, so that OBS builds its outputs anew.
- * @param {ObsCaller} obs @param {string} previous
+ * Leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no other profile, one is made and
+ * removed again: never the current one, which breaks OBS (Agash/ObsWebSocket#42).
+ * @param {ObsCaller} obs @param {Reading} before
  */
-async function bounce(obs, previous) {
-  const { profiles } = await obs.call('GetProfileList');
-  const other = previous !== PROFILE ? previous : profiles.find((/** @type {string} */ name) => name !== PROFILE);
+async function bounce(obs, before) {
+  const other = [before.profile, ...before.profiles].find((name) => name !== PROFILE);
   if (other) {
     await changeProfile(obs, 'SetCurrentProfile', other);
     return changeProfile(obs, 'SetCurrentProfile', PROFILE);
   }
-  const helper = `${PROFILE} (${Date.now()})`;
+  const helper = `${PROFILE} (bounce)`;
   await changeProfile(obs, 'CreateProfile', helper);
   await changeProfile(obs, 'SetCurrentProfile', PROFILE);
-  await obs.call('RemoveProfile', { profileName: helper }); // never the current one: OBS would break
+  await obs.call('RemoveProfile', { profileName: helper });
 }
 
 /**
- * CreateProfile answers before the profile is there since obs-websocket 5.5.4 (obs-websocket#1283), and after it before.
+ * Creates or selects; another profile has to be current. CreateProfile answers before the profile is there since obs-websocket
+ * 5.5.4 (obs-websocket#1283), and after it before; the event tells in both.
  * @param {ObsCaller} obs @param {'CreateProfile' | 'SetCurrentProfile'} request @param {string} profileName
  */
 async function changeProfile(obs, request, profileName) {
-  const changed = expectEvent(obs, 'CurrentProfileChanged', (e) => e?.profileName === profileName, PROFILE_LIMIT);
+  const changed = expectEvent(obs, 'CurrentProfileChanged', (e) => e?.profileName === profileName, SWITCH_LIMIT);
   try {
-    await obs.call(request, { profileName }, { limit: PROFILE_LIMIT });
-    if (await isCurrent(obs, profileName)) return;
-    await changed.done;
-    if (!(await isCurrent(obs, profileName))) throw new SetupError('setup.profile', { profile: profileName });
+    await obs.call(request, { profileName }, { limit: SWITCH_LIMIT });
+    if (!(await changed.done)) throw new SetupError('setup.profile', { profile: profileName });
   } finally {
     changed.cancel();
   }
 }
-
-/** @param {ObsCaller} obs @param {string} profileName */
-const isCurrent = async (obs, profileName) => (await obs.call('GetProfileList')).currentProfileName === profileName;
 
 /** @param {unknown} err @returns {SetupError} */
 function explain(err) {
@@ -227,25 +244,23 @@ function explain(err) {
 }
 
 /**
- * Remembers how to go back, and goes back as far as it can.
+ * Goes back as far as it can.
  * @param {ObsCaller} obs @param {Reading} before
  */
 function createUndo(obs, before) {
-  let hasLeft = false;
   let hasCreated = false;
   return {
-    left: () => { hasLeft = true; },
     created: () => { hasCreated = true; },
     /** @returns {Promise<boolean>} whether everything is as before */
     async run() {
       try {
-        if (!hasLeft) await restore(obs, before);
-        else if (!(await isCurrent(obs, before.profile))) await changeProfile(obs, 'SetCurrentProfile', before.profile);
-        const { profiles } = await obs.call('GetProfileList');
-        if (hasCreated && profiles.includes(PROFILE)) await obs.call('RemoveProfile', { profileName: PROFILE });
+        const { currentProfileName, profiles } = await obs.call('GetProfileList');
+        if (currentProfileName !== before.profile) await changeProfile(obs, 'SetCurrentProfile', before.profile);
+        if (before.profile === PROFILE) await restore(obs, before);
+        else if (hasCreated && profiles.includes(PROFILE)) await obs.call('RemoveProfile', { profileName: PROFILE });
         return true;
       } catch {
-        return false; // the person is told
+        return false; // the page says so
       }
     },
   };
@@ -253,9 +268,8 @@ function createUndo(obs, before) {
 
 /** Puts back what was changed inside our own profile. @param {ObsCaller} obs @param {Reading} before */
 async function restore(obs, before) {
-  if (!(await isCurrent(obs, before.profile))) await changeProfile(obs, 'SetCurrentProfile', before.profile);
   const now = await readParams(obs);
-  for (const name of new Set([...Object.keys(before.params), ...Object.keys(now)])) {
+  for (const name of [...new Set([...Object.keys(before.params), ...Object.keys(now)])].sort()) {
     if (now[name] !== before.params[name]) await setParam(obs, name, before.params[name] ?? null);
   }
   await setVideo(obs, before.video);
@@ -305,13 +319,16 @@ export async function previousProfile(obs) {
  * @returns {Promise<string>} the profile that is current now
  */
 export async function backToMyProfile(obs) {
-  await requireIdle(obs);
+  mustBeIdle(await readActive(obs));
   const profile = await previousProfile(obs);
   if (!profile) throw new SetupError('setup.noOther');
+  const turn = await obs.takeTurn().catch((err) => { throw explain(err); });
   try {
     await changeProfile(obs, 'SetCurrentProfile', profile);
   } catch (err) {
     throw explain(err);
+  } finally {
+    await turn.end();
   }
   return profile;
 }

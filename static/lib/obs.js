@@ -1,9 +1,10 @@
 /**
  * The one module that talks to OBS. Around obs-websocket-js it puts what a page that stays open for days needs: a time limit
  * on every request (the library's pending calls never settle when the socket closes), one request at a time (obs-websocket
- * answers out of order otherwise), and reconnection with growing pauses.
+ * answers out of order otherwise), reconnection, and turns (obs-turns.js).
  */
 import { growing, sleep } from './events.js';
+import { createTurns } from './obs-turns.js';
 
 /** General | Config | Outputs: obs-websocket's EventSubscription bits that a dock needs. */
 const SUBSCRIPTIONS = 67;
@@ -36,36 +37,37 @@ export class ObsError extends Error {
  * @typedef {object} ObsCaller
  * @property {(request: string, data?: Record<string, any>, options?: {limit?: number}) => Promise<any>} call
  * @property {(event: string, handler: (data: any) => void) => () => void} on
+ * @property {() => Promise<Turn>} takeTurn keeps the other Stagedoor clients of this OBS waiting
+ *
+ * @typedef {{renew: () => Promise<unknown>, end: () => Promise<unknown>}} Turn
  */
+
+/** Milliseconds between two looks for an OBS that has gone: it runs on this computer, and comes back at any moment. */
+const LOOK_AGAIN = 2_000;
 
 /**
- * @param {object} world
- * @param {new () => any} world.Socket the library's class
- * @param {(status: ObsStatus) => void} world.onStatus
- * @param {(ms: number) => Promise<void>} [world.pause]
- * @param {() => number} [world.now]
- * @param {() => number} [world.random]
- * @param {number} [world.limit] milliseconds for a request
- * @param {number} [world.connectLimit] milliseconds; long, because a browser may ask the person for permission meanwhile
+ * @typedef {object} World
+ * @property {new () => any} Socket the library's class
+ * @property {(status: ObsStatus) => void} onStatus
+ * @property {(ms: number) => Promise<void>} [pause]
+ * @property {() => number} [now]
+ * @property {() => number} [random]
+ * @property {number} [limit] milliseconds for a request
+ * @property {number} [connectLimit] milliseconds; long, because a browser may ask the person for permission meanwhile
+ * @property {number} [quiet] milliseconds after a switch of profiles
  */
-export function createObs({ Socket, onStatus, pause = sleep, now = Date.now, random = Math.random, limit = 10_000, connectLimit = 30_000 }) {
+
+/** @param {World} world */
+export function createObs(world) {
+  const { onStatus, pause = sleep, now = Date.now, random = Math.random } = world;
   /** @type {ObsStatus} */
   let status = { phase: 'off', url: '', attempts: 0, retryAt: 0, everReady: false, triedPassword: false };
-  /** @type {any} the library's object of the connection that stands */
-  let socket = null;
-  /** @type {ObsVersion | null} */
-  let version = null;
   let generation = 0; // open() and close() end what an earlier open() began
   let wake = () => {};
-  /** @type {Promise<unknown>} */
-  let queue = Promise.resolve();
-  /** @type {Map<string, Set<(data: any) => void>>} */
-  const handlers = new Map();
-  /** Rejects whatever waits for an answer of the connection that stands. @type {Set<(err: ObsError) => void>} */
-  const pending = new Set();
+  const line = createLine(world);
 
   /** @param {Partial<ObsStatus>} change */
-  function tell(change) {
+  function become(change) {
     status = { ...status, ...change };
     onStatus(status);
   }
@@ -74,43 +76,82 @@ export function createObs({ Socket, onStatus, pause = sleep, now = Date.now, ran
   async function open(url, password) {
     close();
     const mine = ++generation;
-    tell({ phase: 'connecting', url, attempts: 0, everReady: false, triedPassword: password !== '' });
+    become({ phase: 'connecting', url, attempts: 0, everReady: false, triedPassword: password !== '' });
     for (let attempts = 1; mine === generation; attempts++) {
-      const code = await session(url, password, () => mine === generation, () => { attempts = 1; });
+      const code = await line.session(url, password, {
+        current: () => mine === generation,
+        starting: () => become({ phase: 'starting' }),
+        ready() { attempts = 1; become({ phase: 'ready', attempts: 0, everReady: true }); },
+      });
       if (mine !== generation) return;
-      if (code === CLOSE.wrongPassword) return tell({ phase: 'password' });
-      if (code === CLOSE.kicked) return tell({ phase: 'kicked' });
-      if (code === CLOSE.badVersion) return tell({ phase: 'unsupported' });
-      const ms = growing(attempts + 1, random());
-      tell({ phase: 'lost', attempts, retryAt: now() + ms });
+      const end = ENDS[code];
+      if (end) return become({ phase: end });
+      const ms = Math.min(growing(attempts + 1, random()), LOOK_AGAIN + random() * 1_000);
+      become({ phase: 'lost', attempts, retryAt: now() + ms });
       await Promise.race([pause(ms), new Promise((resolve) => { wake = () => resolve(undefined); })]);
-      if (mine === generation) tell({ phase: 'connecting' });
+      if (mine === generation) become({ phase: 'connecting' });
     }
   }
 
+  function close() {
+    generation++;
+    wake();
+    line.close();
+    if (status.phase !== 'off') become({ phase: 'off', attempts: 0 });
+  }
+
+  return {
+    open,
+    close,
+    /** Tries now instead of at the end of the pause. */
+    hurry: () => wake(),
+    call: line.call,
+    on: line.on,
+    takeTurn: line.takeTurn,
+    get version() { return line.version; },
+    get status() { return status; },
+  };
+}
+
+/** What a close code means for the page; after any other OBS is looked for again. @type {Record<number, ObsPhase>} */
+const ENDS = Object.freeze({ [CLOSE.wrongPassword]: 'password', [CLOSE.kicked]: 'kicked', [CLOSE.badVersion]: 'unsupported' });
+
+/**
+ * The connections to one OBS, one after the other.
+ * @param {World} world
+ */
+function createLine({ Socket, pause = sleep, now = Date.now, limit = 10_000, connectLimit = 30_000, quiet }) {
+  /** @type {any} the library's object of the connection that stands */
+  let socket = null;
+  /** @type {ObsVersion | null} */
+  let version = null;
+  const handlers = createHandlers();
+  const say = (/** @type {object} */ eventData) => Promise.resolve(socket?.call('BroadcastCustomEvent', { eventData })).catch(() => {});
+  const turns = createTurns({ now, id: Math.random().toString(36).slice(2), repeat: () => void say(turns.claim), quiet });
+  const limits = createLimits();
+  const { call, send } = createCalls({ socket: () => socket, turns, limits, pause, limit });
+
   /**
    * One connection from open to close; answers the close code.
-   * @param {string} url @param {string} password @param {() => boolean} current @param {() => void} stood
+   * @param {string} url @param {string} password
+   * @param {{current: () => boolean, starting: () => void, ready: () => void}} on
    * @returns {Promise<number>}
    */
-  async function session(url, password, current, stood) {
+  async function session(url, password, on) {
     const ws = new Socket();
     /** @type {Promise<number>} */
     const closed = new Promise((resolve) => {
       ws.on('ConnectionClosed', (/** @type {{code: number}} */ e) => resolve(e?.code ?? 1006));
     });
-    const emit = ws.emit;
-    ws.emit = (/** @type {string} */ event, /** @type {any} */ data) => { // every event, without naming each
-      for (const handler of handlers.get(event) ?? []) handler(data);
-      return emit.call(ws, event, data);
-    };
+    everyEvent(ws, (event, data) => { turns.heard(event, data); handlers.tell(event, data); });
     try {
-      await within(connectLimit, 'connect', ws.connect(url, password || undefined, { rpcVersion: 1, eventSubscriptions: SUBSCRIPTIONS }));
-      if (!current()) return leave(ws);
+      await limits.within(connectLimit, 'connect', ws.connect(url, password || undefined, { rpcVersion: 1, eventSubscriptions: SUBSCRIPTIONS }));
+      if (!on.current()) return leave(ws);
       socket = ws;
-      version = await ready(current);
-      stood();
-      tell({ phase: 'ready', attempts: 0, everReady: true });
+      version = await loaded(closed, on);
+      turns.reset();
+      void say(turns.asks);
+      on.ready();
       return await closed;
     } catch (/** @type {any} */ err) {
       leave(ws);
@@ -118,55 +159,123 @@ export function createObs({ Socket, onStatus, pause = sleep, now = Date.now, ran
     } finally {
       if (socket === ws) drop();
     }
+  }
 
-    /** Asks until OBS has finished loading. @param {() => boolean} current @returns {Promise<ObsVersion>} */
-    async function ready(current) {
-      for (let tries = 1; ; tries++) {
-        try {
-          return await Promise.race([send('GetVersion', undefined, limit), closed.then((code) => { throw new ObsError(code, '', 'GetVersion'); })]);
-        } catch (/** @type {any} */ err) {
-          if (err.code !== CODE.notReady || !current()) throw err;
-          tell({ phase: 'starting' });
-          await pause(Math.min(250 * tries, 2000));
-        }
+  /** Asks until OBS has finished loading. @param {Promise<number>} closed @param {{current: () => boolean, starting: () => void}} on @returns {Promise<ObsVersion>} */
+  async function loaded(closed, on) {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await Promise.race([send('GetVersion', undefined, limit), closed.then((code) => { throw new ObsError(code, '', 'GetVersion'); })]);
+      } catch (/** @type {any} */ err) {
+        if (err.code !== CODE.notReady || !on.current()) throw err;
+        on.starting();
+        await pause(Math.min(250 * tries, 2000));
       }
     }
   }
 
-  /** @param {any} ws */
-  function leave(ws) {
-    void Promise.resolve(ws.disconnect?.()).catch(() => {});
-    return 1000;
-  }
-
   function drop() {
     socket = null;
-    for (const reject of [...pending]) reject(new ObsError('closed', 'obs.closed', ''));
-    pending.clear();
+    limits.fail();
   }
 
-  /**
-   * @template T
-   * @param {number} ms @param {string} request @param {Promise<T>} answer
-   * @returns {Promise<T>}
-   */
-  function within(ms, request, answer) {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => settle(() => reject(new ObsError('timeout', 'obs.timeout', request))), ms);
-      /** @param {() => void} how */
-      const settle = (how) => { clearTimeout(timer); pending.delete(onClosed); how(); };
-      /** @param {ObsError} err */
-      const onClosed = (err) => settle(() => reject(err));
-      if (request !== 'connect') pending.add(onClosed);
-      answer.then((value) => settle(() => resolve(value)), (err) => settle(() => reject(err)));
-    });
+  return {
+    session,
+    call,
+    on: handlers.on,
+    close() {
+      const ws = socket;
+      if (ws) { drop(); leave(ws); }
+    },
+    takeTurn: () => takeTurn(call, turns, pause),
+    get version() { return version; },
+  };
+}
+
+/**
+ * Waits until no other Stagedoor client sets OBS up, and keeps them waiting then.
+ * @param {ObsCaller['call']} call @param {ReturnType<typeof createTurns>} turns @param {(ms: number) => Promise<void>} pause
+ * @returns {Promise<Turn>}
+ */
+async function takeTurn(call, turns, pause) {
+  const claim = () => call('BroadcastCustomEvent', { eventData: turns.claim });
+  for (let tries = 0; !turns.mine && tries < 50; tries++) {
+    await claim();
+    if (!turns.mine) await pause(100); // its own event is on the way, or another client was first
   }
+  return { renew: claim, end: () => call('BroadcastCustomEvent', { eventData: turns.release }).catch(() => {}) };
+}
+
+/** Every event, without naming each. @param {any} ws @param {(event: string, data: any) => void} tell */
+function everyEvent(ws, tell) {
+  const emit = ws.emit;
+  ws.emit = (/** @type {string} */ event, /** @type {any} */ data) => {
+    tell(event, data);
+    return emit.call(ws, event, data);
+  };
+}
+
+/** @param {any} ws */
+function leave(ws) {
+  void Promise.resolve(ws.disconnect?.()).catch(() => {});
+  return 1000;
+}
+
+function createHandlers() {
+  /** @type {Map<string, Set<(data: any) => void>>} */
+  const handlers = new Map();
+  return {
+    /** @param {string} event @param {any} data */
+    tell(event, data) { for (const handler of handlers.get(event) ?? []) handler(data); },
+    /** @type {ObsCaller['on']} */
+    on(event, handler) {
+      const set = handlers.get(event) ?? new Set();
+      handlers.set(event, set.add(handler));
+      return () => set.delete(handler);
+    },
+  };
+}
+
+/** Time limits: the library's pending calls never settle when the socket closes. */
+function createLimits() {
+  /** Rejects whatever waits for an answer. @type {Set<(err: ObsError) => void>} */
+  const pending = new Set();
+  return {
+    /**
+     * @template T
+     * @param {number} ms @param {string} request @param {Promise<T>} answer
+     * @returns {Promise<T>}
+     */
+    within(ms, request, answer) {
+      return new Promise((resolve, reject) => {
+        const timer = setTimeout(() => settle(() => reject(new ObsError('timeout', 'obs.timeout', request))), ms);
+        /** @param {() => void} how */
+        const settle = (how) => { clearTimeout(timer); pending.delete(onClosed); how(); };
+        /** @param {ObsError} err */
+        const onClosed = (err) => settle(() => reject(err));
+        if (request !== 'connect') pending.add(onClosed);
+        answer.then((value) => settle(() => resolve(value)), (err) => settle(() => reject(err)));
+      });
+    },
+    fail() {
+      for (const reject of [...pending]) reject(new ObsError('closed', 'obs.closed', ''));
+      pending.clear();
+    },
+  };
+}
+
+/**
+ * @param {{socket: () => any, turns: ReturnType<typeof createTurns>, limits: ReturnType<typeof createLimits>, pause: (ms: number) => Promise<void>, limit: number}} world
+ */
+function createCalls({ socket, turns, limits, pause, limit }) {
+  /** @type {Promise<unknown>} */
+  let queue = Promise.resolve();
 
   /** @param {string} request @param {Record<string, any> | undefined} data @param {number} ms */
   async function send(request, data, ms) {
-    if (!socket) throw new ObsError('closed', 'obs.closed', request);
+    if (!socket()) throw new ObsError('closed', 'obs.closed', request);
     try {
-      return await within(ms, request, socket.call(request, data));
+      return await limits.within(ms, request, socket().call(request, data));
     } catch (/** @type {any} */ err) {
       if (err instanceof ObsError) throw err;
       const code = typeof err?.code === 'number' ? err.code : 'closed';
@@ -177,6 +286,7 @@ export function createObs({ Socket, onStatus, pause = sleep, now = Date.now, ran
   /** Waits while OBS changes its scene collection (207). @param {string} request @param {any} data @param {number} ms */
   async function patient(request, data, ms) {
     for (let tries = 1; ; tries++) {
+      await turns.wait(request);
       try {
         return await send(request, data, ms);
       } catch (/** @type {any} */ err) {
@@ -186,33 +296,14 @@ export function createObs({ Socket, onStatus, pause = sleep, now = Date.now, ran
     }
   }
 
-  function close() {
-    generation++;
-    wake();
-    const ws = socket;
-    if (ws) { drop(); leave(ws); }
-    if (status.phase !== 'off') tell({ phase: 'off', attempts: 0 });
-  }
-
   return {
-    open,
-    close,
-    /** Tries now instead of at the end of the pause. */
-    hurry: () => wake(),
+    send,
     /** @type {ObsCaller['call']} */
     call(request, data, options) {
       const answer = queue.then(() => patient(request, data, options?.limit ?? limit));
       queue = answer.catch(() => {});
       return answer;
     },
-    /** @type {ObsCaller['on']} */
-    on(event, handler) {
-      const set = handlers.get(event) ?? new Set();
-      handlers.set(event, set.add(handler));
-      return () => set.delete(handler);
-    },
-    get version() { return version; },
-    get status() { return status; },
   };
 }
 

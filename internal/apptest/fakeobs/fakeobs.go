@@ -39,6 +39,9 @@ type Options struct {
 	NoVirtualCam   bool // GetVirtualCamStatus gives 604
 	NoBrowser      bool // a build without obs-browser: browser_source gives 605
 
+	Settle   time.Duration // how long after a switch of profiles OBS crashes when it is asked about the stream; 0.9 s if zero
+	MayCrash bool          // the test wants OBS to crash: it does not fail for it
+
 	Output WHIPOutput    // where StartStream goes; without one every start is refused by the network
 	Second time.Duration // what OBS takes for a second between reconnects; 10 ms if zero
 }
@@ -76,7 +79,12 @@ func Start(t testing.TB, opts Options) *OBS {
 	if err := o.listen("127.0.0.1:0"); err != nil {
 		t.Fatalf("fakeobs: %v", err)
 	}
-	t.Cleanup(o.Quit)
+	t.Cleanup(func() {
+		o.Quit()
+		if cause := o.State().Cause; cause != "" && !opts.MayCrash {
+			t.Errorf("OBS crashed: %s", cause)
+		}
+	})
 	return o
 }
 
@@ -107,6 +115,9 @@ func (opts Options) withDefaults() Options {
 	}
 	if opts.Profile == "" {
 		opts.Profile = "Untitled"
+	}
+	if opts.Settle == 0 {
+		opts.Settle = 900 * time.Millisecond
 	}
 	if opts.Second == 0 {
 		opts.Second = 10 * time.Millisecond
@@ -243,7 +254,8 @@ func (o *OBS) Requests() []Request {
 type State struct {
 	Running  bool
 	Crashed  bool
-	Sessions int // identified
+	Cause    string // of the last crash
+	Sessions int    // identified
 	Profile  string
 	Profiles []string
 	Service  Service
@@ -262,7 +274,7 @@ func (o *OBS) State() State {
 
 func (o *OBS) snapshot() State {
 	return State{
-		Running: o.server != nil, Crashed: o.crashed, Sessions: o.identified(),
+		Running: o.server != nil, Crashed: o.crashed, Cause: o.cause, Sessions: o.identified(),
 		Profile: o.current.name, Profiles: o.profileNames(),
 		Service: o.current.service.clone(), Encoders: o.encoders,
 		Stream: strings.TrimPrefix(o.stream.state, statePrefix), Active: o.stream.active, Attempts: o.stream.attempts,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -15,7 +16,7 @@ import (
 
 func connect(t *testing.T, o *fakeobs.OBS, password string) *obs.Client {
 	t.Helper()
-	c, err := obs.Connect(t.Context(), obs.Options{URL: o.URL(), Password: stage.NewSecret(password)})
+	c, err := obs.Connect(t.Context(), obs.Options{URL: o.URL(), Password: stage.NewSecret(password), Quiet: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,12 +253,34 @@ func TestOpusTooHigh(t *testing.T) {
 // Section 5: the newer versions break when the current profile is removed.
 func TestRemovingTheCurrentProfile(t *testing.T) {
 	t.Parallel()
-	o := fakeobs.Start(t, fakeobs.Options{Version: fakeobs.OBS32_1})
+	o := fakeobs.Start(t, fakeobs.Options{Version: fakeobs.OBS32_1, MayCrash: true})
 	c := connect(t, o, "")
 	do(t, c, "CreateProfile", map[string]any{"profileName": "Other"})
 	o.Wait(t, "the profile", func(s fakeobs.State) bool { return s.Profile == "Other" })
 	_ = c.Call(t.Context(), "RemoveProfile", map[string]any{"profileName": "Other"}, nil)
 	o.Wait(t, "the crash", func(s fakeobs.State) bool { return s.Crashed && !s.Running })
+}
+
+// Section 0.2: OBS crashes when it is asked about the stream during a switch of profiles, or soon after.
+func TestAskedDuringASwitch(t *testing.T) {
+	t.Parallel()
+	for _, request := range []string{"GetStreamServiceSettings", "GetStreamStatus"} {
+		for _, version := range []fakeobs.Version{fakeobs.OBS29, fakeobs.OBS30_2, fakeobs.OBS31, fakeobs.OBS32_1} {
+			o := fakeobs.Start(t, fakeobs.Options{Version: version, MayCrash: true, Settle: 200 * time.Millisecond})
+			c := connect(t, o, "")
+			do(t, c, request, nil)
+			do(t, c, "CreateProfile", map[string]any{"profileName": "Other"})
+			o.Wait(t, "the profile", func(s fakeobs.State) bool { return s.Profile == "Other" })
+			do(t, c, "GetProfileParameter", map[string]any{"parameterCategory": "Output", "parameterName": "Mode"})
+			do(t, c, "GetProfileList", nil)
+			_ = c.Call(t.Context(), request, nil, nil)
+			if version != fakeobs.OBS29 {
+				o.Wait(t, "the crash", func(s fakeobs.State) bool { return s.Crashed && !s.Running })
+			} else if o.State().Crashed {
+				t.Errorf("%v crashed of %s", version, request)
+			}
+		}
+	}
 }
 
 // Sections 2.2 and 2.6: events come to those who asked for them, Reidentify changes that, a batch answers in one piece.

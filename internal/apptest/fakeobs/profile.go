@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // state is what OBS keeps; the lock of OBS guards it.
@@ -16,6 +17,8 @@ type state struct {
 	persistent map[string]any
 	scenes     scenes
 	crashed    bool
+	cause      string    // of the last crash
+	switched   time.Time // when a profile was last activated by a switch
 }
 
 // A profile is a folder with basic.ini, service.json and a persistent_data.json.
@@ -216,6 +219,7 @@ func (o *OBS) createProfile(c *call) (any, error) {
 // switchProfile tells the events in the order that was measured (0.1).
 func (o *OBS) switchProfile(to *profile, listChanged bool) {
 	o.emit(eventConfig, "CurrentProfileChanging", map[string]any{"profileName": o.current.name})
+	o.switched = time.Now()
 	o.activate(to)
 	if listChanged {
 		o.emit(eventConfig, "ProfileListChanged", map[string]any{"profiles": o.profileNames()})
@@ -255,13 +259,24 @@ func (o *OBS) removeProfile(c *call) (any, error) {
 		o.removeCurrent()
 		return nil, nil
 	case p == o.current:
-		o.crashed = true
-		c.later(func() { go o.Crash() })
+		o.collapse(c, "the current profile was removed")
 		return nil, nil
 	}
 	o.profiles = slices.DeleteFunc(o.profiles, func(q *profile) bool { return q == p })
 	o.emit(eventConfig, "ProfileListChanged", map[string]any{"profiles": o.profileNames()})
 	return nil, nil
+}
+
+// collapse is a crash after the answer, which a real one would not send. The lock is held.
+func (o *OBS) collapse(c *call, cause string) {
+	o.crashed, o.cause = true, cause
+	c.later(func() { go o.Crash() })
+}
+
+// disturbed reports whether OBS crashes of being asked about the stream: while it switches profiles, and for a while
+// after (0.2).
+func (o *OBS) disturbed(kind string) bool {
+	return (kind == "GetStreamServiceSettings" || kind == "GetStreamStatus") && o.opts.Version.behaviour().fragile && time.Since(o.switched) < o.opts.Settle
 }
 
 func (o *OBS) removeCurrent() {

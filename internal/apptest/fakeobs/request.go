@@ -188,6 +188,9 @@ func (o *OBS) handle(kind string, c *call) (any, error) {
 		return nil, fail(206, "")
 	case !known:
 		return nil, fail(204, "Your request type is not valid.")
+	case o.disturbed(kind):
+		o.collapse(c, fmt.Sprintf("%s came %d ms after a switch of profiles", kind, time.Since(o.switched).Milliseconds()))
+		return nil, nil
 	}
 	return h(o, c)
 }

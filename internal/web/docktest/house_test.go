@@ -145,7 +145,7 @@ func TestSoundThatNobodyHears(t *testing.T) {
 	// Written, but never built: no profile was activated since.
 	far.Edit(func(params map[string]string, service *fakeobs.Service) {
 		*service = fakeobs.Service{Type: "whip_custom", Settings: object{"service": "WHIP", "server": "x"}}
-		for name, value := range map[string]string{"StreamAudioEncoder": "opus", "UseAdvanced": "true", "x264Settings": "keyint=60", "VBitrate": "2500"} {
+		for name, value := range map[string]string{"StreamAudioEncoder": "opus", "UseAdvanced": "true", "x264Settings": "keyint=60 profile=baseline tune=zerolatency sliced-threads=0", "VBitrate": "2500"} {
 			params["SimpleOutput/"+name] = value
 		}
 	})

@@ -32,7 +32,7 @@ func rows() []row {
 		Service: fakeobs.Service{Type: "whip_custom", Settings: object{"service": "WHIP", "server": "", "bearer_token": ""}},
 		Params: map[string]string{
 			"SimpleOutput/StreamEncoder": "x264", "SimpleOutput/StreamAudioEncoder": "opus", "SimpleOutput/VBitrate": "2500",
-			"SimpleOutput/UseAdvanced": "true", "SimpleOutput/x264Settings": "keyint=60 bframes=0",
+			"SimpleOutput/UseAdvanced": "true", "SimpleOutput/x264Settings": "keyint=60 bframes=0 profile=baseline tune=zerolatency sliced-threads=0",
 		},
 		Screen: [2]int{1280, 720},
 	}
@@ -44,7 +44,7 @@ func rows() []row {
 		{"obs-password", "no-obs", fresh, func(d *dock) { d.signIn(); d.connect("") }, "It wants its WebSocket password"},
 		{"obs-wrong-password", "no-obs", fresh, func(d *dock) { d.signIn(); d.connect("not this one") }, "OBS did not take that password"},
 		{"obs-starting", "no-obs", with(fresh, func(o *fakeobs.Options) { o.NotReady = true }), (*dock).connected, "OBS is still starting"},
-		{"obs-kicked", "no-obs", fresh, (*dock).kicked, "somebody pressed “Kick”"},
+		{"obs-kicked", "no-obs", fresh, (*dock).kicked, "“Kick” was pressed"},
 		{"obs-elsewhere", "no-obs", fresh, (*dock).elsewhere, "browsers do not let a web page speak to OBS on another one"},
 		{"obs-gone", "no-obs", fresh, (*dock).gone, "As soon as it runs again"},
 		{"obs-too-old", "not-set-up", with(fresh, func(o *fakeobs.Options) { o.Version = fakeobs.OBS29 }), (*dock).connected, "OBS 29.0.2 is too old"},
@@ -55,7 +55,7 @@ func rows() []row {
 		{"setup-failed", "setup-failed", fresh, (*dock).setupFailed, "Everything is as it was before."},
 		{"ready", "ready", ready, (*dock).ready, "The token in OBS is valid until"},
 		{"no-stage", "no-stage", ready, (*dock).noStage, "Ask your operator for one"},
-		{"by-hand", "ready", ready, (*dock).byHand, "Whoever has the token can publish as you."},
+		{"by-hand", "ready", ready, (*dock).byHand, "Anyone with the token can publish as you."},
 		{"two-docks", "ready", ready, (*dock).twoDocks, "You are live from another place already"},
 		{"starting", "starting", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Hang() }), (*dock).goes, "OBS connects to the stage"},
 		{"live", "live", ready, (*dock).live, "Constrained Baseline"},

@@ -55,14 +55,14 @@ func troubles() []row {
 		{"found-many", "not-set-up", readyOBS(func(o *fakeobs.Options) {
 			o.Screen, o.FPS = [2]int{3440, 1440}, 144
 			o.Service.Settings = object{"server": "https://there.example/whip", "bearer_token": ""}
-			set("SimpleOutput/VBitrate", "12000", "SimpleOutput/ABitrate", "320", "SimpleOutput/x264Settings", "keyint=60 bframes=3", "Output/DelayEnable", "true",
+			set("SimpleOutput/VBitrate", "12000", "SimpleOutput/ABitrate", "320", "SimpleOutput/x264Settings", "keyint=60 bframes=3 profile=baseline", "Output/DelayEnable", "true",
 				"Output/Reconnect", "false", "Output/RetryDelay", "30", "Stream1/WHIPSimulcastTotalLayers", "3")(o)
 		}), func(d *dock) {
 			d.connected()
-			d.says("above 8500 the stage ends the broadcast. It becomes 2500.", "Opus does not start above 256. It becomes 160.", "They are switched off.",
+			d.says("above 8500 the stage ends the broadcast. It becomes 2500.", "stages take at most 160. It becomes 160.", "They are switched off.",
 				"A stream delay is set", "OBS does not reconnect after a break. It will.", "OBS waits for 30 s before it connects again", "OBS sends 3 picture sizes at once (simulcast)",
-				"and would overwrite it. It is told.", "144 pictures a second; the stage takes 10 to 60. They become 30.")
-		}, "the stage takes even sizes up to 720p. It becomes 1280×536."},
+				"would not show the service as WHIP, and overwrite it. The name is added.", "144 pictures a second; the stage takes 10 to 60. They become 30.")
+		}, "the stage takes even sizes from 160p to 720p. It becomes 1280×536."},
 		{"found-mac", "not-set-up", freshOBS(func(o *fakeobs.Options) {
 			o.Encoder, o.Platform = "apple_h264", "macos"
 			o.Service = fakeobs.Service{Type: "rtmp_common", Settings: object{"service": "Twitch"}}
@@ -80,7 +80,7 @@ func troubles() []row {
 			d.ready()
 			d.says("untick “Use B-Frames”")
 			d.WaitFor(`document.querySelectorAll('main .findings .person').length === 2 && document.querySelectorAll('.section .person').length === 0`)
-		}, "Keyframe Interval 1 or 2 s (not 0), bitrate up to 2500 kb/s."},
+		}, "Keyframe Interval 1 or 2 s (not 0), Profile baseline, Bitrate up to 2500 kb/s."},
 		{"found-account", "not-set-up", readyOBS(func(o *fakeobs.Options) { o.Account = "YouTube - RTMP" }), (*dock).connected, "linked with YouTube - RTMP, which writes its own key at every start. Disconnect the account in Settings → Stream."},
 		{"found-busy", "not-set-up", freshOBS(asIs), (*dock).busy, "The replay buffer runs. Stop it first"},
 		{"setup-without-outputs", "ready", freshOBS(func(o *fakeobs.Options) { o.NoReplayBuffer, o.NoVirtualCam = true, true }), func(d *dock) {

@@ -1,0 +1,179 @@
+package obs
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"sync"
+	"time"
+)
+
+// OBS 30.2 and 32.2 crash when they are asked about the stream while they switch profiles, so nothing is requested from
+// CurrentProfileChanging until some time after the last CurrentProfileChanged, whoever caused it. And two Stagedoor
+// clients on one OBS take turns: one that sets OBS up says so by a custom event, and the others wait. The dock does the
+// same in static/lib/obs-turns.js.
+
+// defaultQuiet is the time after the last CurrentProfileChanged; a new connection listens for a quarter of it, for a
+// client that sets OBS up to say so.
+const defaultQuiet = time.Second
+
+// switchLimit is long because switching may make OBS ask about its audio settings in a box, and its answer waits for the
+// person.
+const switchLimit = time.Minute
+
+// claimLife is how long a claim counts; it is renewed with each step.
+const claimLife = 20 * time.Second
+
+// turns knows when OBS may be asked.
+type turns struct {
+	id    string
+	quiet time.Duration
+
+	mu         sync.Mutex
+	quietUntil time.Time
+	owner      string
+	ownedUntil time.Time
+	changed    chan struct{} // closed and replaced when any of these changes
+}
+
+func newTurns(quiet time.Duration) *turns {
+	return &turns{id: rand.Text(), quiet: quiet, quietUntil: time.Now().Add(quiet / 4), changed: make(chan struct{})}
+}
+
+// A turnEvent is the data of a custom event.
+type turnEvent struct {
+	Stagedoor struct {
+		Claim   string `json:"claim,omitempty"`
+		Release string `json:"release,omitempty"`
+		Asks    string `json:"asks,omitempty"`
+	} `json:"stagedoor"`
+}
+
+// heard takes an event in. It reports whether a client that has just connected asks for the claim of this one.
+func (t *turns) heard(e Event) (repeat bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	switch e.Type {
+	case "CurrentProfileChanging":
+		t.quietUntil = now.Add(switchLimit)
+	case "CurrentProfileChanged":
+		t.quietUntil = now.Add(t.quiet)
+	case "CustomEvent":
+		var said turnEvent
+		if json.Unmarshal(e.Data, &said) != nil {
+			return false
+		}
+		repeat = said.Stagedoor.Asks != "" && t.owned(now) && t.owner == t.id
+		if said.Stagedoor.Release != "" && said.Stagedoor.Release == t.owner {
+			t.owner = ""
+		}
+		if claim := said.Stagedoor.Claim; claim != "" && (!t.owned(now) || t.owner == claim) {
+			t.owner, t.ownedUntil = claim, now.Add(claimLife)
+		}
+	default:
+		return false
+	}
+	close(t.changed)
+	t.changed = make(chan struct{})
+	return repeat
+}
+
+func (t *turns) owned(now time.Time) bool { return t.owner != "" && now.Before(t.ownedUntil) }
+
+func (t *turns) mine() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.owned(time.Now()) && t.owner == t.id
+}
+
+// left is the time until something may be requested; changed is closed when that has to be looked at again.
+func (t *turns) left() (time.Duration, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	wait := t.quietUntil.Sub(now)
+	if t.owned(now) && t.owner != t.id {
+		wait = max(wait, t.ownedUntil.Sub(now))
+	}
+	return wait, t.changed
+}
+
+// wait returns when the request may be sent. What switches profiles itself does not wait.
+func (t *turns) wait(ctx context.Context, request string) error {
+	if request == "SetCurrentProfile" || request == "CreateProfile" {
+		return nil
+	}
+	for {
+		wait, changed := t.left()
+		if wait <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-changed:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		timer.Stop()
+	}
+}
+
+// A turn is the time in which the other Stagedoor clients of an OBS wait.
+type turn struct{ c *Client }
+
+// takeTurn waits until no other client sets OBS up, and keeps them waiting then.
+func (c *Client) takeTurn(ctx context.Context) (turn, error) {
+	for range 50 {
+		if err := (turn{c}).renew(ctx); err != nil || c.turns.mine() {
+			return turn{c}, err
+		}
+		_, changed := c.turns.left()
+		select {
+		case <-changed: // its own event, or that of another client that was first
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return turn{c}, ctx.Err()
+		}
+		if c.turns.mine() {
+			break
+		}
+	}
+	return turn{c}, nil
+}
+
+func (t turn) renew(ctx context.Context) error {
+	var e turnEvent
+	e.Stagedoor.Claim = t.c.turns.id
+	return t.c.Call(ctx, "BroadcastCustomEvent", map[string]any{"eventData": e}, nil)
+}
+
+func (t turn) end(ctx context.Context) {
+	var e turnEvent
+	e.Stagedoor.Release = t.c.turns.id
+	_ = t.c.Call(ctx, "BroadcastCustomEvent", map[string]any{"eventData": e}, nil) // it expires by itself
+}
+
+// announce asks, on a new connection, whether another client sets OBS up. Nothing waits for an answer.
+func (c *Client) announce() {
+	var e turnEvent
+	e.Stagedoor.Asks = c.turns.id
+	c.broadcast(e)
+}
+
+// repeatClaim answers such a question.
+func (c *Client) repeatClaim() {
+	var e turnEvent
+	e.Stagedoor.Claim = c.turns.id
+	c.broadcast(e)
+}
+
+func (c *Client) broadcast(e turnEvent) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.opts.Timeout)
+	defer cancel()
+	_ = c.write(ctx, opRequest, map[string]any{
+		"requestType": "BroadcastCustomEvent", "requestId": "turn", "requestData": map[string]any{"eventData": e},
+	})
+}

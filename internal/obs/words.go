@@ -1,0 +1,47 @@
+package obs
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"sync"
+
+	"github.com/stagedoor/stagedoor/static"
+)
+
+// values fill the blanks of a sentence: text, whole numbers and numbers with one decimal.
+type values map[string]any
+
+// english has the sentences that the terminal shares with the dock.
+var english = sync.OnceValue(func() map[string]string {
+	text, err := static.FS.ReadFile("strings/en.json")
+	if err != nil {
+		panic("the sentences are not embedded: " + err.Error())
+	}
+	var words map[string]string
+	if err := json.Unmarshal(text, &words); err != nil {
+		panic("strings/en.json: " + err.Error())
+	}
+	return words
+})
+
+var blank = regexp.MustCompile(`\{\w+\}`)
+
+// inEnglish is the sentence of that key, with its blanks filled as the pages fill them.
+func inEnglish(key string, v values) string {
+	text, known := english()[key]
+	if !known {
+		text = key
+	}
+	return blank.ReplaceAllStringFunc(text, func(name string) string {
+		switch value := v[name[1:len(name)-1]].(type) {
+		case nil:
+			return name
+		case float64:
+			return strconv.FormatFloat(value, 'f', -1, 64)
+		default:
+			return fmt.Sprint(value)
+		}
+	})
+}

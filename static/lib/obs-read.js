@@ -1,0 +1,87 @@
+/** Reads from OBS what the rules of obs-check.js judge. Changes nothing. */
+import { CODE } from './obs.js';
+
+/** The profile parameters that matter, "category/name". */
+const PARAMETERS = Object.freeze([
+  'Output/Mode', 'Output/Reconnect', 'Output/RetryDelay', 'Output/MaxRetries', 'Output/DelayEnable',
+  'SimpleOutput/StreamEncoder', 'SimpleOutput/StreamAudioEncoder', 'SimpleOutput/VBitrate', 'SimpleOutput/ABitrate',
+  'SimpleOutput/UseAdvanced', 'SimpleOutput/Preset', 'SimpleOutput/x264Settings',
+  'AdvOut/Encoder', 'AdvOut/AudioEncoder', 'AdvOut/ApplyServiceSettings', 'AdvOut/TrackIndex',
+  'AdvOut/Track1Bitrate', 'AdvOut/Track2Bitrate', 'AdvOut/Track3Bitrate', 'AdvOut/Track4Bitrate', 'AdvOut/Track5Bitrate', 'AdvOut/Track6Bitrate',
+  'Stream1/WHIPSimulcastTotalLayers', 'Stream1/EnableMultitrackVideo',
+  'Audio/SampleRate', 'Audio/ChannelSetup', 'Auth/Type',
+]);
+
+/**
+ * @typedef {{baseWidth: number, baseHeight: number, outputWidth: number, outputHeight: number, fpsNumerator: number, fpsDenominator: number}} Video
+ * @typedef {'stream' | 'record' | 'replay' | 'camera'} OutputName
+ * @typedef {object} Reading
+ * @property {string} version OBS's
+ * @property {string} platform "windows", "macos", "ubuntu" …
+ * @property {{type: string, settings: Record<string, any>}} service
+ * @property {string} profile
+ * @property {string[]} profiles
+ * @property {Record<string, string>} params one that is neither set nor has a default is absent
+ * @property {Video} video
+ * @property {Record<OutputName, boolean>} active
+ * @property {boolean} [noWhip] OBS answered 700 when it was given the service
+ *
+ * @typedef {import('./obs.js').ObsCaller} ObsCaller
+ */
+
+/** Everything that `check` judges. @param {ObsCaller} obs @returns {Promise<Reading>} */
+export async function readObs(obs) {
+  const version = await obs.call('GetVersion');
+  const profiles = await obs.call('GetProfileList');
+  const service = await readService(obs);
+  const video = await obs.call('GetVideoSettings');
+  return {
+    version: version.obsVersion,
+    platform: version.platform,
+    service,
+    profile: profiles.currentProfileName,
+    profiles: profiles.profiles,
+    params: await readParams(obs),
+    video,
+    active: await readActive(obs),
+  };
+}
+
+/** @param {ObsCaller} obs @returns {Promise<Reading['service']>} */
+export async function readService(obs) {
+  const { streamServiceType, streamServiceSettings } = await obs.call('GetStreamServiceSettings');
+  return { type: streamServiceType, settings: streamServiceSettings ?? {} };
+}
+
+/** @param {ObsCaller} obs @returns {Promise<Record<string, string>>} */
+export async function readParams(obs) {
+  /** @type {Record<string, string>} */
+  const params = {};
+  for (const name of PARAMETERS) {
+    const [parameterCategory, parameterName] = name.split('/');
+    const got = await obs.call('GetProfileParameter', { parameterCategory, parameterName });
+    const value = got.parameterValue ?? got.defaultParameterValue;
+    if (value !== null && value !== undefined) params[name] = String(value);
+  }
+  return params;
+}
+
+/** @param {ObsCaller} obs @returns {Promise<Record<OutputName, boolean>>} */
+export async function readActive(obs) {
+  return {
+    stream: await active(obs, 'GetStreamStatus'),
+    record: await active(obs, 'GetRecordStatus'),
+    replay: await active(obs, 'GetReplayBufferStatus'),
+    camera: await active(obs, 'GetVirtualCamStatus'),
+  };
+}
+
+/** @param {ObsCaller} obs @param {string} request */
+async function active(obs, request) {
+  try {
+    return Boolean((await obs.call(request)).outputActive);
+  } catch (/** @type {any} */ err) {
+    if (err.code === CODE.notAvailable || err.code === CODE.unknownRequest) return false; // this OBS has no such output
+    throw err;
+  }
+}
