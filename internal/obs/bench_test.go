@@ -55,7 +55,7 @@ func BenchmarkGoLive(b *testing.B) {
 		for b.Loop() {
 			start := time.Now()
 			_, err := obs.GoLive(b.Context(), c, obs.Broadcast{Limits: stage.DefaultLimits(), Issue: refused.Issue, Now: time.Now, Progress: func(sentence string) {
-				if sentence == "starting the stream" {
+				if sentence == "OBS connects to the stage" {
 					spent += time.Since(start)
 				}
 			}})

@@ -1,134 +1,426 @@
 package obs
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// longLive is how long a broadcast has lasted before a dead token may be renewed again.
-const longLive = 5 * time.Minute
-
-// Keep goes live, tells so, and stays with the broadcast until it is over. It does what the dock does when it ends unasked: a
-// token that is dead in OBS's reconnect loop, or a stop that nobody asked for, is answered once with a fresh token and a new
-// start. A stop in OBS is respected. When ctx ends, the stream is stopped.
-func Keep(ctx context.Context, c *Client, b Broadcast, told func(Live) error) error {
-	k := &keeper{c: c, b: b}
-	for {
-		err := k.once(ctx, told)
-		if ctx.Err() != nil {
-			return quiet(context.WithoutCancel(ctx), c, b.Waits)
-		}
-		if !errors.Is(err, errDead) {
-			return err
-		}
-		b.Progress("the broadcast ended unasked; starting again with a fresh token")
-		if err := quiet(ctx, c, b.Waits); err != nil {
-			return err
-		}
-		k.renewed = true
-	}
+// Keep goes live, reports each broadcast that has come about, and stays with it until it is over. It follows the state
+// machine as the dock does, without a person to click: a stop that was not wanted, a dead token, or a server that forgot
+// the broadcast are answered with a new start, once. A stop in OBS is respected. When ctx ends, the stream is stopped.
+func Keep(ctx context.Context, c *Client, b Broadcast, report func(Live) error) error {
+	return newKeeper(c, b, report).run(ctx)
 }
 
+// GoLive puts a fresh token into OBS, starts the stream and returns when the stage reports media. What cannot become a
+// broadcast is stopped again.
+func GoLive(ctx context.Context, c *Client, b Broadcast) (Live, error) {
+	k := newKeeper(c, b, nil)
+	err := k.run(ctx)
+	return k.live, err
+}
+
+// A keeper carries out the effects of the state machine: requests to OBS, tokens from the server, and a timer.
 type keeper struct {
-	c       *Client
-	b       Broadcast
-	live    Live
-	since   time.Time // when the present token went live
-	renewed bool
+	c      *Client
+	b      Broadcast
+	report func(Live) error // nil: the first broadcast is all that is wanted
+
+	s     machineState
+	live  Live
+	told  bool   // live was reported
+	shown string // the last progress
+
+	pass   *Pass
+	spoilt stage.ParticipantID
+	timer  <-chan time.Time
+
+	verdict  Verdict // the last
+	polled   time.Time
+	offline  bool // the server does not answer
+	unknown  int  // verdicts in a row by which the stage does not know the broadcast
+	verdicts chan polled
+	polling  sync.WaitGroup
+	busy     bool // a poll is under way
 }
 
-// errDead is a broadcast that a fresh token may bring back.
-var errDead = errors.New("the broadcast ended unasked")
+type polled struct {
+	v   Verdict
+	err error
+}
 
-// once is one token's broadcast. The watch begins before it, so that no stop falls between.
-func (k *keeper) once(ctx context.Context, told func(Live) error) (err error) {
+func newKeeper(c *Client, b Broadcast, report func(Live) error) *keeper {
+	b.Waits = b.Waits.withDefaults()
+	k := &keeper{c: c, b: b, report: report, s: firstState(), verdicts: make(chan polled, 1)}
+	k.s.unattended = true
+	return k
+}
+
+// run begins to watch before it starts anything: no event falls between.
+func (k *keeper) run(ctx context.Context) error {
 	states := k.c.Watch("StreamStateChanged")
 	defer states.Stop()
-	if k.live, err = GoLive(ctx, k.c, k.b); err != nil {
-		return err
-	}
-	k.since = k.b.Now()
-	if err := told(k.live); err != nil {
-		return err
-	}
-	if !k.live.Already { // what came before belongs to an earlier stream
-		if _, err := nextState(ctx, states, "STARTED"); err != nil {
-			return err
-		}
-	}
-	return k.watch(ctx, states)
-}
-
-// watch returns nil when the stream was stopped in OBS, and errDead when it has to be started anew.
-func (k *keeper) watch(ctx context.Context, states *Watch) error {
-	for {
-		state, err := nextState(ctx, states, "STOPPING", "STOPPED", "RECONNECTING")
-		switch {
-		case err != nil:
-			return err
-		case state == "STOPPING":
-			return nil
-		}
-		v := k.reason(ctx)
-		switch {
-		case v.final():
-			return errors.Join(v.err(), quiet(ctx, k.c, k.b.Waits))
-		case state == "STOPPED", v.over() && v.Kind == stage.EventRefused, k.expired():
-			return k.again(ctx, v)
-		case v.over():
-			k.b.Progress("OBS reconnects: " + v.Detail)
-		}
-	}
-}
-
-func (k *keeper) expired() bool {
-	return !k.live.ExpiresAt.IsZero() && !k.b.Now().Before(k.live.ExpiresAt)
-}
-
-// reason waits a moment for the stage to say why: OBS notices the end of a session as soon as the stage writes it down.
-func (k *keeper) reason(ctx context.Context) Verdict {
-	ctx, cancel := context.WithTimeout(ctx, k.b.Waits.withDefaults().Reason)
+	pollCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer k.polling.Wait()
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	already, err := k.prepare(ctx)
+	switch {
+	case err != nil:
+		return err
+	case already && k.report == nil:
+		k.live = Live{Already: true}
+		return nil
+	case already:
+		k.live = Live{Already: true}
+		k.tell(ctx, fact{kind: "resume"})
+	default:
+		k.tell(ctx, fact{kind: "go"})
+	}
+	return k.loop(ctx, pollCtx, states)
+}
+
+func (k *keeper) loop(ctx, pollCtx context.Context, states *Watch) error {
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	ended := ctx.Done()
 	for {
-		v := k.verdict(ctx)
-		if v.over() || k.b.Stage == nil {
-			return v
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return v
-		}
-	}
-}
-
-// verdict is empty where the stage cannot be asked: OBS goes on by itself then.
-func (k *keeper) verdict(ctx context.Context) Verdict {
-	if k.b.Stage == nil || k.live.Participant == "" {
-		return Verdict{}
-	}
-	v, err := k.b.Stage.Verdict(ctx, k.live.Participant)
-	if err != nil {
-		return Verdict{}
-	}
-	return v
-}
-
-// again allows one renewal for each broadcast that lasted.
-func (k *keeper) again(ctx context.Context, v Verdict) error {
-	if k.renewed && k.b.Now().Sub(k.since) < longLive {
-		if err := quiet(ctx, k.c, k.b.Waits); err != nil {
+		if over, err := k.over(ctx); over {
 			return err
 		}
-		if v.over() {
-			return v.err()
+		k.poll(pollCtx)
+		select {
+		case e, open := <-states.events:
+			if !open {
+				return k.c.Err()
+			}
+			k.tell(ctx, fact{kind: "obs", state: outputState(e)})
+		case p := <-k.verdicts:
+			k.busy = false
+			k.judge(ctx, p)
+		case <-tick.C: // poll again
+		case <-k.timer:
+			k.timer = nil
+			k.tell(ctx, fact{kind: "timeout", turn: k.s.turn})
+		case <-ended:
+			ended = nil
+			k.tell(ctx, fact{kind: "stop"})
 		}
-		return stage.Errorf(stage.ErrUnavailable, "the broadcast ended again soon after a new start").WithCode("ended_again")
 	}
-	return errDead
+}
+
+func outputState(e Event) string {
+	var data struct {
+		State string `json:"outputState"`
+	}
+	_ = json.Unmarshal(e.Data, &data) // OBS's own events are well formed
+	return strings.TrimPrefix(data.State, "OBS_WEBSOCKET_OUTPUT_")
+}
+
+// prepare reports whether OBS is live already. One that is in its reconnect loop is not.
+func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
+	r, err := Read(ctx, k.c)
+	if err != nil {
+		return false, err
+	}
+	if r.Active.Stream {
+		if r.Service.Type != whipCustom {
+			return false, stage.Errorf(stage.ErrConflict, "OBS is streaming to “%s”: stop it first", cmp.Or(r.Service.name(), "another service")).WithCode("obs_busy")
+		}
+		s, err := readStream(ctx, k.c)
+		if err != nil || !s.Reconnecting {
+			return true, err
+		}
+	}
+	return false, mustBeReady(Judge(r, k.b.Limits))
+}
+
+// over reports whether the keeper is done, and tells of each broadcast that has come about.
+func (k *keeper) over(ctx context.Context) (bool, error) {
+	k.progress()
+	switch k.s.at {
+	case "live":
+		return k.arrived()
+	case "idle":
+		if k.report == nil {
+			return true, ctx.Err()
+		}
+		return true, nil
+	case "trouble":
+		err := k.failure()
+		if k.s.sending {
+			err = errors.Join(err, quiet(context.WithoutCancel(ctx), k.c, k.b.Waits))
+		}
+		return true, err
+	}
+	return false, nil
+}
+
+func (k *keeper) arrived() (bool, error) {
+	if k.told {
+		return false, nil
+	}
+	k.told = true
+	if k.pass != nil {
+		k.live = Live{Participant: k.pass.Participant, ExpiresAt: k.pass.ExpiresAt}
+	}
+	if k.report == nil {
+		return true, nil
+	}
+	if err := k.report(k.live); err != nil {
+		return true, err
+	}
+	return false, nil
+}
+
+// progress says what is waited for.
+func (k *keeper) progress() {
+	say := ""
+	switch {
+	case k.s.reason != nil && k.s.phase != "trouble":
+		say = k.sentence(k.s.reason)
+	case k.s.phase == "starting":
+		say = inEnglish("live.step."+k.s.step, nil)
+	case k.s.phase == "reconnecting" && k.s.renewing:
+		say = inEnglish("live.renewing", nil)
+	case k.s.phase == "reconnecting":
+		say = inEnglish("live.reconnectingText", nil)
+	}
+	if say = strings.TrimRight(say, ".… "); say != "" && say != k.shown {
+		k.b.Progress(say)
+	}
+	k.shown = say
+}
+
+// tell takes a fact in, carries out the effects and takes their answers in.
+func (k *keeper) tell(ctx context.Context, f fact) {
+	for facts := []fact{f}; len(facts) > 0; facts = facts[1:] {
+		now := facts[0]
+		now.now = k.b.Now().UnixMilli()
+		turn := k.s.turn
+		next, effects := step(k.s, now)
+		k.s = next
+		if k.s.turn != turn {
+			k.timer = nil
+			k.polled = time.Time{}
+		}
+		for _, e := range effects {
+			if answer, ok := k.carryOut(ctx, e); ok {
+				answer.turn = k.s.turn
+				facts = append(facts, answer)
+			}
+		}
+	}
+}
+
+// carryOut does what the machine wants. From StartStream on somebody has to know what became of it, so requests to OBS go
+// on when ctx ends; they have a limit of their own.
+func (k *keeper) carryOut(ctx context.Context, e effect) (fact, bool) {
+	toOBS := context.WithoutCancel(ctx)
+	var answer fact
+	var err error
+	switch e.do {
+	case "status":
+		var s Stream
+		s, err = readStream(toOBS, k.c)
+		answer = fact{kind: "status", active: s.Active, reconnecting: s.Reconnecting}
+	case "service":
+		answer, err = k.service(toOBS, e.fresh)
+	case "mint":
+		answer, err = k.mint(ctx)
+	case "put":
+		answer, err = k.put(toOBS)
+	case "start":
+		if err = k.c.Call(toOBS, "StartStream", nil, nil); err == nil {
+			return fact{}, false
+		}
+	case "stop":
+		err = k.c.Call(toOBS, "StopStream", nil, nil)
+		answer = fact{kind: "stopSent", running: err == nil}
+		if IsStatus(err, statusNotRunning) {
+			err = nil
+		}
+	case "timer":
+		k.timer = time.After(k.b.Waits.of(e.wait))
+		return fact{}, false
+	case "spoil":
+		k.spoilt = e.id
+		return fact{}, false
+	}
+	if err != nil {
+		return k.failed(err), true
+	}
+	return answer, true
+}
+
+func (k *keeper) failed(err error) fact {
+	if IsStatus(err, statusOutputRunning) {
+		sending := true
+		err = stage.Errorf(stage.ErrConflict, "OBS started to stream by itself just now").WithCode("obs_busy").WithCause(err)
+		return fact{kind: "failed", reason: &reason{err: err}, sending: &sending}
+	}
+	return fact{kind: "failed", reason: &reason{err: err}}
+}
+
+func (k *keeper) service(ctx context.Context, fresh bool) (fact, error) {
+	now, err := readService(ctx, k.c)
+	if err != nil {
+		return fact{}, err
+	}
+	f := fact{kind: "service", whip: now.Type == whipCustom}
+	if k.pass != nil && now.same(whipService(*k.pass)) {
+		mine := k.about()
+		f.mine = &mine
+		f.reusable = !fresh && k.pass.Participant != k.spoilt && k.b.Now().UnixMilli() < mine.renewAt
+	}
+	return f, nil
+}
+
+// about is the pass without its secret. It is renewed an hour before its end, or at three quarters of a short life.
+func (k *keeper) about() about {
+	if k.pass.ExpiresAt.IsZero() {
+		return about{participant: k.pass.Participant}
+	}
+	ends := k.pass.ExpiresAt.UnixMilli()
+	before := min(time.Hour.Milliseconds(), (ends-k.pass.issued.UnixMilli())/4)
+	return about{participant: k.pass.Participant, expiresAt: ends, renewAt: ends - before}
+}
+
+// mint gets a token. While a broadcast is started anew, a server that is away is waited for.
+func (k *keeper) mint(ctx context.Context) (fact, error) {
+	for {
+		pass, err := k.b.Issue(ctx)
+		if k.s.renewing && errors.Is(err, stage.ErrUnavailable) {
+			select {
+			case <-time.After(k.b.Waits.Poll):
+				continue
+			case <-ctx.Done():
+			}
+		}
+		if err != nil {
+			return fact{}, err
+		}
+		pass.issued = k.b.Now()
+		k.pass, k.verdict, k.told, k.unknown = &pass, Verdict{}, false, 0
+		a := k.about()
+		return fact{kind: "token", about: &a}, nil
+	}
+}
+
+func (k *keeper) put(ctx context.Context) (fact, error) {
+	err := setService(ctx, k.c, whipService(*k.pass))
+	var e *stage.Error
+	if errors.As(err, &e) && e.Code == codeNotKept {
+		return fact{kind: "put"}, nil
+	}
+	return fact{kind: "put", kept: true}, err
+}
+
+// poll asks the stage about the participant: there are no events for a program with an access key.
+func (k *keeper) poll(ctx context.Context) {
+	pace := 200 * time.Millisecond
+	if k.s.at == "live" {
+		pace = k.b.Waits.Poll
+	}
+	if k.busy || k.pass == nil || time.Since(k.polled) < pace {
+		return
+	}
+	k.busy, k.polled = true, time.Now()
+	id := k.pass.Participant
+	k.polling.Go(func() {
+		v, err := k.ask(ctx, id)
+		k.verdicts <- polled{v, err} // has room for one
+	})
+}
+
+func (k *keeper) ask(ctx context.Context, id stage.ParticipantID) (Verdict, error) {
+	if k.b.Stage != nil {
+		return k.b.Stage.Verdict(ctx, id)
+	}
+	s, err := readStream(ctx, k.c)
+	return Verdict{Publishing: s.Bytes > 0}, err // bytes count only when the tracks are open
+}
+
+// judge turns a verdict into facts.
+func (k *keeper) judge(ctx context.Context, p polled) {
+	if p.err != nil {
+		if !k.offline {
+			k.offline = true
+			k.tell(ctx, fact{kind: "events"})
+		}
+		return
+	}
+	if k.offline {
+		k.offline = false
+		k.tell(ctx, fact{kind: "events", online: true})
+	}
+	known := k.verdict
+	k.verdict = p.v
+	switch {
+	case p.v.Publishing:
+		k.unknown = 0
+		k.tell(ctx, fact{kind: "presence"})
+	case p.v.told():
+		k.unknown = 0
+		if p.v != known {
+			k.tell(ctx, p.v.fact())
+		}
+	case k.s.at == "live" && k.pass != nil && k.pass.Stage.Local():
+		// A stage of our own that was restarted; Amazon's do not depend on this server.
+		if k.unknown++; k.unknown >= 2 {
+			k.unknown = 0
+			k.tell(ctx, fact{kind: "absent"})
+		}
+	}
+}
+
+// fact is the verdict as an event.
+func (v Verdict) fact() fact {
+	f := fact{kind: "stage", event: &word{kind: string(v.Kind), code: v.Code, detail: v.Detail}}
+	if v.Claimed {
+		f.kind = "claim"
+	}
+	return f
+}
+
+// failure is the error of a trouble.
+func (k *keeper) failure() error {
+	r := k.s.reason
+	if r.err != nil {
+		return r.err
+	}
+	text := k.sentence(r)
+	if r.detail == "" {
+		return stage.Errorf(stage.ErrUnavailable, "%s", text).WithCode(codeOf(r.text, k.s.renewals))
+	}
+	return stage.Errorf(stage.ErrDenied, "%s", text).WithCode(r.code)
+}
+
+func (k *keeper) sentence(r *reason) string {
+	switch {
+	case r.detail == "":
+		return inEnglish(r.text, r.values)
+	case k.s.word != nil && k.s.word.kind == string(stage.EventEnded):
+		return "the stage ended the broadcast: " + r.detail
+	}
+	return "the stage refused: " + r.detail
+}
+
+// codeOf is the stable code of a sentence, for scripts.
+func codeOf(text string, renewals int) string {
+	if text == "live.ended" && renewals > 0 {
+		return "ended_again"
+	}
+	return map[string]string{
+		"live.unreachable": "obs_unreached", "live.lostAtOnce": "no_media", "live.noMedia": "no_media", "live.silent": "obs_silent",
+		"live.wontStop": "obs_silent", "live.notKept": codeNotKept, "live.notOurs": "obs_not_ready", "live.obsGone": "obs_closed",
+		"live.obsEnded": "obs_closed", "live.elsewhere": "obs_busy", "live.otherToken": "obs_busy", "live.ended": "ended",
+		"live.serverGone": "server_unreachable",
+	}[text]
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,13 +17,21 @@ import (
 
 // A judge is a stage in the hands of a test.
 type judge struct {
-	mu sync.Mutex
-	v  obs.Verdict
+	mu    sync.Mutex
+	v     obs.Verdict
+	asked int
+}
+
+func (j *judge) count() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.asked
 }
 
 func (j *judge) Verdict(context.Context, stage.ParticipantID) (obs.Verdict, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.asked++
 	return j.v, nil
 }
 
@@ -40,6 +49,8 @@ type booth struct {
 	c     *obs.Client
 	b     obs.Broadcast
 
+	local bool // the stage is served by Stagedoor itself
+
 	mu     sync.Mutex
 	passes int
 }
@@ -49,7 +60,11 @@ func (b *booth) pass(context.Context) (obs.Pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.passes++
-	return obs.Pass{Participant: "p1", Endpoint: endpoint, Bearer: stage.NewSecret(bearer + strings.Repeat("+", b.passes)), ExpiresAt: time.Now().Add(time.Hour)}, nil
+	arn := stage.ARN("arn:aws:ivs:eu-central-1:123456789012:stage/abc")
+	if b.local {
+		arn = "arn:aws:ivs:local:000000000000:stage/main"
+	}
+	return obs.Pass{Stage: arn, Participant: "p1", Endpoint: endpoint, Bearer: stage.NewSecret(bearer + strings.Repeat("+", b.passes)), ExpiresAt: time.Now().Add(time.Hour)}, nil
 }
 
 func newBooth(t *testing.T, opts fakeobs.Options) *booth {
@@ -60,7 +75,7 @@ func newBooth(t *testing.T, opts fakeobs.Options) *booth {
 	b.c = connect(t, b.URL(), opts.Password)
 	b.b = obs.Broadcast{
 		Limits: stage.DefaultLimits(), Issue: b.pass, Stage: b.judge, Now: time.Now, Progress: func(string) {},
-		Waits: obs.Waits{Start: 2 * time.Second, Stage: time.Second, Stop: 2 * time.Second, Connect: 500 * time.Millisecond},
+		Waits: obs.Waits{Start: 2 * time.Second, Stage: 30 * time.Second, Stop: 30 * time.Second, Connect: 500 * time.Millisecond, Poll: 50 * time.Millisecond},
 	}
 	return b
 }
@@ -121,7 +136,10 @@ func TestGoLiveFails(t *testing.T) {
 		"the stage refuses":                      {func(b *booth) { b.far.Answer(fakeobs.Refuse(401)); b.judge.say(refused) }, "token_expired", "The token has expired."},
 		"OBS fails before it starts, in silence": {func(b *booth) { b.FailNextStart(fakeobs.BeforeStart) }, "obs_silent", "did not start"},
 		"OBS fails after STARTING, in silence":   {func(b *booth) { b.FailNextStart(fakeobs.AfterStarting) }, "obs_silent", "did not start"},
-		"no media comes":                         {func(b *booth) { b.judge.say(obs.Verdict{Kind: stage.EventConnected}) }, "no_media", "no media"},
+		"no media comes": {func(b *booth) {
+			b.judge.say(obs.Verdict{Kind: stage.EventConnected})
+			b.b.Waits.Stage = time.Second
+		}, "no_media", "no picture or sound arrives"},
 		"the stage ends it at once": {func(b *booth) {
 			b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "b_frames", Detail: "B-frames."})
 		}, "b_frames", "B-frames."},
@@ -255,6 +273,7 @@ func TestKeepLetsOBSReconnectByItself(t *testing.T) {
 	b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "lost"})
 	b.far.Drop()
 	b.WaitStream(t, "RECONNECTED")
+	b.judge.say(obs.Verdict{Publishing: true})
 	if calls := b.far.Calls(); calls[len(calls)-1].Bearer != bearer+"+" {
 		t.Errorf("got %+v, want the first token again", calls)
 	}
@@ -295,7 +314,7 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 	})
 	t.Run("ended for what OBS sends", func(t *testing.T) {
 		t.Parallel()
-		b := ready(t, fakeobs.Options{})
+		b := ready(t, fakeobs.Options{Second: time.Second})
 		done, _ := b.keep(t)
 		b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "bitrate_exceeded", Detail: "9.0 Mb/s come in; the stage takes 8.5 at most."})
 		b.far.Drop()
@@ -408,4 +427,73 @@ func TestGivingUpWhileStarting(t *testing.T) {
 	if s := b.State(); s.Active {
 		t.Errorf("OBS streams on: %+v", s)
 	}
+}
+
+// forgets is a stage of our own after its server was killed: it does not know the broadcast.
+func (b *booth) forgets() { b.judge.say(obs.Verdict{Kind: stage.EventPublishing}) }
+
+func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	b.local = true
+	var mu sync.Mutex
+	var said []string
+	b.b.Progress = func(sentence string) {
+		mu.Lock()
+		defer mu.Unlock()
+		said = append(said, sentence)
+	}
+	done, end := b.keep(t)
+	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
+		b.judge.say(obs.Verdict{Publishing: true})
+		return fakeobs.Accept()(ctx, endpoint, token, opus)
+	})
+	b.forgets()
+	b.Wait(t, "a second start", func(s fakeobs.State) bool { return s.Stream == "STARTED" && s.Attempts == 2 })
+	if calls := b.far.Calls(); calls[1].Bearer != bearer+"+" {
+		t.Errorf("got %+v, want the first token again: it is good", calls)
+	}
+	end()
+	if err := <-done; err != nil {
+		t.Errorf("Keep: got %v", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, "does not know your broadcast") }) {
+		t.Errorf("it said %q, want the reason", said)
+	}
+}
+
+// A stage of Amazon does not depend on this server: what this one knows of it is no reason to stop.
+func TestKeepLeavesAStageOfAWSAlone(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	done, end := b.keep(t)
+	b.forgets()
+	asked := b.judge.count()
+	for deadline := time.Now().Add(30 * time.Second); b.judge.count() < asked+5 && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	end()
+	if err := <-done; err != nil || b.State().Attempts != 1 {
+		t.Errorf("Keep: got %v after %d starts, want one", err, b.State().Attempts)
+	}
+}
+
+// OBS answers StopStream, and tells STOPPED, before its output is inactive.
+func TestStopWaitsUntilOBSIsInactive(t *testing.T) {
+	t.Parallel()
+	b := ready(t, fakeobs.Options{})
+	b.goLive(t)
+	if err := obs.Stop(t.Context(), b.c, b.b.Waits); err != nil {
+		t.Fatal(err)
+	}
+	requests := b.Requests()
+	if last := requests[len(requests)-1]; last.Type != "GetStreamStatus" || b.State().Active {
+		t.Errorf("Stop returned after %s, active %v", last.Type, b.State().Active)
+	}
+	// A set-up right after it does not meet a stream.
+	target := target()
+	target.Force = true
+	setUp(t, b.c, target)
 }

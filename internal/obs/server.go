@@ -71,7 +71,7 @@ func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
 		ExpiresAt   time.Time           `json:"expiresAt"`
 	}
 	err := s.do(ctx, http.MethodPost, "/api/tokens", map[string]any{"stage": arn, "for": "publish"}, &token)
-	return Pass{token.Participant, token.Endpoint, stage.NewSecret(token.Token), token.ExpiresAt}, err
+	return Pass{Participant: token.Participant, Endpoint: token.Endpoint, Bearer: stage.NewSecret(token.Token), ExpiresAt: token.ExpiresAt, Stage: arn}, err
 }
 
 // Verdict asks what became of a token.

@@ -15,12 +15,18 @@ import (
 
 const whipCustom = "whip_custom"
 
+// codeNotKept is an OBS that has not what it was given.
+const codeNotKept = "obs_not_kept"
+
 // A Pass is what lets OBS in: an endpoint and a participant token for it.
 type Pass struct {
 	Participant stage.ParticipantID
 	Endpoint    string
 	Bearer      stage.Secret
 	ExpiresAt   time.Time
+	Stage       stage.ARN
+
+	issued time.Time // when this client got it
 }
 
 // An Issue gets a fresh pass.
@@ -132,7 +138,7 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 	}
 	for _, f := range findings {
 		if f.Level == Fix || f.Blocks {
-			return findings, stage.Errorf(stage.ErrConflict, "OBS did not keep the settings: %s", f.Text).WithCode("obs_not_kept")
+			return findings, stage.Errorf(stage.ErrConflict, "OBS did not keep the settings: %s", f.Text).WithCode(codeNotKept)
 		}
 	}
 	return findings, nil
@@ -209,11 +215,15 @@ func changes(findings []Finding) Change {
 
 // serve gives OBS the endpoint and the token.
 func (s *setUp) serve(ctx context.Context) error {
+	now, err := readService(ctx, s.c)
+	if err != nil {
+		return err
+	}
 	pass, err := s.target.Issue(ctx)
 	if err != nil {
 		return err
 	}
-	return setService(ctx, s.c, whipService(pass))
+	return giveService(ctx, s.c, now, whipService(pass))
 }
 
 // whipService is what OBS's own dialog would save. The name makes that dialog show WHIP instead of the first common service.
@@ -224,22 +234,28 @@ func whipService(p Pass) Service {
 	}
 }
 
-// setService sets what is not there yet, and reads it back: a linked account may have had other plans.
+// setService sets what is not there yet.
 func setService(ctx context.Context, c *Client, wanted Service) error {
 	now, err := readService(ctx, c)
-	if err != nil || now.same(wanted) {
+	if err != nil {
 		return err
+	}
+	return giveService(ctx, c, now, wanted)
+}
+
+// giveService sets what is not there yet, and reads it back: a linked account may have changed it.
+func giveService(ctx context.Context, c *Client, now, wanted Service) error {
+	if now.same(wanted) {
+		return nil
 	}
 	if err := c.Call(ctx, "SetStreamServiceSettings", wanted.request(), nil); err != nil {
 		return err
 	}
-	if now, err = readService(ctx, c); err != nil {
-		return err
+	now, err := readService(ctx, c)
+	if err == nil && !now.same(wanted) {
+		err = stage.Errorf(stage.ErrConflict, "%s", inEnglish("live.notKept", nil)).WithCode(codeNotKept)
 	}
-	if !now.same(wanted) {
-		return stage.Errorf(stage.ErrConflict, "OBS did not keep the endpoint and the token").WithCode("obs_not_kept")
-	}
-	return nil
+	return err
 }
 
 // bounce leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no other profile, one is made

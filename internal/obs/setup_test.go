@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -349,4 +350,71 @@ func TestLinkedAccount(t *testing.T) {
 func standingOf(r obs.Reading) string {
 	text, err := json.Marshal(r)
 	return fmt.Sprintf("%+v %#v %s %v", r, r, text, err)
+}
+
+// TestOrderOfSetUp holds the requests to OBS, in their order, to testdata/setup.json, as the dock's are.
+func TestOrderOfSetUp(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/setup.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs []struct {
+		Name     string
+		Profiles []string
+		Params   map[string]string
+		Fails    bool
+		Requests []string
+	}
+	if err := json.Unmarshal(text, &runs); err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range runs {
+		t.Run(run.Name, func(t *testing.T) {
+			t.Parallel()
+			o := fakeobs.Start(t, fakeobs.Options{Profile: run.Profiles[0], Params: run.Params, NoReplayBuffer: true})
+			c := connect(t, o.URL(), "")
+			for _, more := range run.Profiles[1:] {
+				do(t, c, "CreateProfile", more)
+				o.Wait(t, "the profile", func(s fakeobs.State) bool { return s.Profile == more })
+				do(t, c, "SetCurrentProfile", run.Profiles[0])
+			}
+			before := len(o.Requests())
+			target := target()
+			if run.Fails {
+				target.Issue = func(context.Context) (obs.Pass, error) { return obs.Pass{}, errors.New("no token") }
+			}
+			if _, err := obs.SetUp(t.Context(), c, target, quiet); (err != nil) != run.Fails {
+				t.Fatalf("SetUp: %v", err)
+			}
+			if got := written(o.Requests()[before:]); !slices.Equal(got, run.Requests) {
+				t.Errorf("got  %q\nwant %q", got, run.Requests)
+			}
+		})
+	}
+}
+
+func do(t *testing.T, c *obs.Client, request, profile string) {
+	t.Helper()
+	if err := c.Call(t.Context(), request, map[string]any{"profileName": profile}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// written are requests with what tells them apart; the many readings of parameters are one. The terminal's question for
+// the profile to go back to, which it prints, is left out.
+func written(requests []fakeobs.Request) (lines []string) {
+	for _, r := range requests {
+		line := r.Type
+		switch name, _ := r.Data["profileName"].(string); {
+		case line == "BroadcastCustomEvent", line == "GetPersistentData", line == "GetProfileParameter" && len(lines) > 0 && lines[len(lines)-1] == line:
+			continue
+		case line == "SetProfileParameter":
+			line += fmt.Sprintf(" %v/%v", r.Data["parameterCategory"], r.Data["parameterName"])
+		case name != "":
+			line += " " + name
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }

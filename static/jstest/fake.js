@@ -13,8 +13,8 @@ const DEFAULTS = {
 };
 const VIDEO = { baseWidth: 1920, baseHeight: 1080, outputWidth: 1920, outputHeight: 1080, fpsNumerator: 30, fpsDenominator: 1 };
 
-export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, video = {}, noWhip = false } = {}) {
-  const profile = () => ({ params: {}, video: { ...VIDEO }, service: { type: 'rtmp_common', settings: {} } });
+export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, video = {}, screen = {}, noWhip = false } = {}) {
+  const profile = () => ({ params: {}, video: { ...VIDEO, ...screen }, service: { type: 'rtmp_common', settings: {} } });
   const handlers = new Map();
   const slots = new Map();
   const obs = {

@@ -293,6 +293,18 @@ describe('While live', () => {
     assert.equal(world.minted.length, 1);
   });
 
+  it('is live again, and in no trouble between, though the stage ended the session before', async () => {
+    said('ended', 'lost', 'The connection was lost.');
+    obs.reconnecting = true;
+    obs.state('RECONNECTING', false);
+    world.states = [];
+    obs.reconnecting = false;
+    obs.state('RECONNECTED', true);
+    said('publishing');
+    await reached('live');
+    assert.deepEqual([...new Set(world.states.map((s) => s.phase))], ['starting', 'live']);
+  });
+
   for (const [what, prepare] of [
     ['an expired token', () => { world.now += 13 * hour; }],
     ['a refused token', () => setTimeout(() => said('refused', 'token_unknown', 'This token is not known.'), 5)],

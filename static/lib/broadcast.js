@@ -116,7 +116,7 @@ const NODES = {
       RECONNECTING: knock, STOPPED: lostAtOnce, timeout: noMedia, stop: halt, closed: gone,
     },
   },
-  hanging: { on: { STOPPED: ended, RECONNECTING: knock, timeout: hung, stop: halt, closed: gone } },
+  hanging: { on: { publishing: live, RECONNECTED: confirm, STOPPED: ended, RECONNECTING: knock, timeout: hung, stop: halt, closed: gone } },
 
   // On the stage.
   live: {
@@ -190,8 +190,8 @@ function note(s, { kind, state, event, online }) {
   if (kind !== 'obs') return stay(s);
   if (state === 'RECONNECTING' && s.word?.kind === 'publishing') return stay(s, { word: null });
   if (state === 'STOPPING' && s.at !== 'quieting') return stay(s, { unwanted: true }); // OBS's own button
-  const over = state === 'STARTED' || state === 'STOPPED' || state === 'RECONNECTED';
-  return stay(s, over ? { connecting: false } : {});
+  if (state === 'RECONNECTED') return stay(s, { connecting: false, word: null }); // it was about the session before
+  return stay(s, state === 'STARTED' || state === 'STOPPED' ? { connecting: false } : {});
 }
 
 /** @param {State} s @param {Partial<State>} [change] @param {...Effect} effects @returns {Move} */
@@ -318,7 +318,7 @@ function hang(s) {
 
 /** @param {State} s @returns {Move} */
 function hung(s) {
-  return trouble(s, said(/** @type {Word} */ (s.word), 'live.noMedia'), true);
+  return trouble(s, s.word ? said(s.word, 'live.noMedia') : { text: 'live.noMedia' }, true);
 }
 
 /* ---- on the stage ---- */
