@@ -93,7 +93,11 @@ func (s SourceSettings) source() (keys.Source, error) {
 	if err != nil {
 		return keys.Source{}, fmt.Errorf("%s cannot be read: %w", s.PEM, reason(err))
 	}
-	return keys.Source{PEM: stage.NewSecret(string(text))}, nil
+	private, err := keys.ParsePEM(stage.NewSecret(string(text)))
+	if err != nil {
+		return keys.Source{}, fmt.Errorf("%s: %w", s.PEM, forPerson(err))
+	}
+	return keys.Source{Private: private}, nil
 }
 
 // KeysImportCommand is `stagedoor keys import`.

@@ -169,16 +169,21 @@ func TestErrorsOfAWSSayWhatToDo(t *testing.T) {
 	_, base := emulator(t, nil)
 	s := service(t, base, func(cfg *ivs.Config) {
 		cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
-		cfg.MaxWait = 2 * time.Second
+		cfg.MaxWait = time.Minute // a limit, not a measurement: the answer comes at once
 	})
+	// Of a throttled one the answer comes when the wait is over.
+	throttled := service(t, base, func(cfg *ivs.Config) { cfg.MaxWait = 2 * time.Second })
 	for name, want := range map[string]string{
 		"expired-key":          "aws_credentials",
 		"pending-verification": "aws_unverified",
 		"internal-error":       "aws_error",
 		"throttle":             "aws_busy",
 	} {
-		made := create(t, s, name)
-		_, err := s.IssueToken(t.Context(), request(made.ARN))
+		made, asked := create(t, s, name), s
+		if name == "throttle" {
+			asked = throttled
+		}
+		_, err := asked.IssueToken(t.Context(), request(made.ARN))
 		var e *stage.Error
 		if !errors.As(err, &e) || e.Code != want || !errors.Is(err, stage.ErrUnavailable) {
 			t.Errorf("%s: got %v, want %s", name, err, want)
@@ -306,7 +311,7 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 		want         int
 	}{
 		{"wrong", published, 401}, {"", published, 401}, {"hush", published, 204}, {"hush", published, 204},
-		{"hush", `{"source":"aws.ec2"}`, 204}, {"hush", `{`, 400},
+		{"hush", `{"source":"aws.ec2","detail-type":"x"}`, 204}, {"hush", `{`, 400},
 		{"hush", strings.NewReplacer("us-west-2", "us-east-1", "db65fc17", "2").Replace(published), 204},
 	} {
 		if got := post(test.secret, test.body); got != test.want {
@@ -315,6 +320,36 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 	}
 	if len(events) != 1 || events[0].Kind != stage.EventPublishing || events[0].Participant != "03JY4smU3eXc" || events[0].UserID != "ana" {
 		t.Errorf("events: got %+v, want publishing, once", events)
+	}
+}
+
+// What reaches the webhook when the target of the rule does not send the matched event as it is.
+func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
+	t.Parallel()
+	_, base := emulator(t, nil)
+	var log bytes.Buffer
+	s := service(t, base, func(cfg *ivs.Config) { cfg.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	hook := s.Webhook(stage.NewSecret("hush"))
+	detail := `{"event_name":"Participant Published","user_id":"ana","participant_id":"03JY4smU3eXc"}`
+	for body, want := range map[string]string{
+		detail:                                   "the detail of an event alone",
+		`{"Type":"Notification","Message":"{}"}`: "Amazon SNS",
+		`{"source":"aws.ivs","detail-type":"IVS Stage Update","detail":` + detail + `}`: "lacks its resources",
+		`{"source":"aws.ivs","detail-type":"IVS Stage Update","resources":["arn:aws:ivs:us-west-2:123456789012:stage/a"],
+			"detail":{"event_name":"Participant Published"}}`: "or the participant",
+		`{"hello":"world"}`: "no source and no detail-type",
+		`"text"`:            "which is a JSON object",
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/hooks/ivs", strings.NewReader(body))
+		r.Header.Set("X-Stagedoor-Secret", "hush")
+		w := httptest.NewRecorder()
+		hook.ServeHTTP(w, r)
+		if w.Code != 400 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: got %d %q, want 400 with %q", body, w.Code, w.Body, want)
+		}
+	}
+	if lines := strings.Count(log.String(), "EventBridge posts what cannot be read"); lines != 1 {
+		t.Errorf("got %d lines in the log, want one:\n%s", lines, log.String())
 	}
 }
 

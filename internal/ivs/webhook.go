@@ -12,10 +12,12 @@ import (
 const (
 	maxBridgeBody = 256 << 10 // EventBridge sends at most 256 KB
 	rememberIDs   = 10_000
+	complainEvery = time.Minute // in the log, about bodies that are no events
 )
 
-// Webhook takes in the events that Amazon EventBridge posts through an API destination. The secret comes in the header
-// X-Stagedoor-Secret (a connection of the type API key), or as the password of one of the type Basic.
+// Webhook receives the events that Amazon EventBridge posts through an API destination. The secret is
+// in the header X-Stagedoor-Secret (a connection of the type API key), or it is the password of one of
+// the type Basic.
 func (s *Service) Webhook(secret stage.Secret) http.Handler {
 	return &webhook{secret: secret, service: s, seen: map[string]bool{}}
 }
@@ -24,9 +26,10 @@ type webhook struct {
 	secret  stage.Secret
 	service *Service
 
-	mu    sync.Mutex
-	seen  map[string]bool // IDs of events: EventBridge delivers at least once
-	order []string
+	mu         sync.Mutex
+	seen       map[string]bool // IDs of events: EventBridge delivers at least once
+	order      []string
+	complained time.Time // when the log had the last line about a body that is no event
 }
 
 // A bridgeEvent is the part that we read ("Using EventBridge with IVS Real-Time").
@@ -43,6 +46,41 @@ type bridgeEvent struct {
 		ParticipantID string    `json:"participant_id"`
 		ErrorCode     string    `json:"error_code"`
 	} `json:"detail"`
+
+	// What other services make of an event.
+	Type      string `json:"Type"`       // of a message of Amazon SNS
+	EventName string `json:"event_name"` // of the detail alone
+}
+
+// problem says why a body is not an event as EventBridge sends it, or is empty.
+func (e bridgeEvent) problem() string {
+	whole := "Let the target of the rule send the matched event, without an input path or transformer."
+	switch {
+	case e.Source != "" && e.DetailType != "":
+		if e.ours() && (len(e.Resources) == 0 || e.Detail.ParticipantID == "") {
+			return "The event lacks its resources or the participant. " + whole
+		}
+		return ""
+	case e.Type != "":
+		return "This is a message of Amazon SNS around an event. Let EventBridge post here itself, " +
+			"through an API destination."
+	case e.EventName != "":
+		return "This is the detail of an event alone. " + whole
+	}
+	return "The body is not an event of EventBridge: it has no source and no detail-type. " + whole
+}
+
+// ours reports whether it is an event of a participant, which we read.
+func (e bridgeEvent) ours() bool {
+	return e.Source == "aws.ivs" && e.DetailType == "IVS Stage Update" &&
+		bridgeNames[e.Detail.EventName] != ""
+}
+
+// bridgeNames are the names of events as the API lists them.
+var bridgeNames = map[string]string{
+	"Participant Published":     "PUBLISH_STARTED",
+	"Participant Unpublished":   "PUBLISH_STOPPED",
+	"Participant Publish Error": "PUBLISH_ERROR",
 }
 
 func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +95,11 @@ func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var event bridgeEvent
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBridgeBody)).Decode(&event); err != nil {
-		http.Error(w, "The body is not an event of EventBridge.", http.StatusBadRequest)
+		h.refuse(w, "The body is not an event of EventBridge, which is a JSON object.")
+		return
+	}
+	if problem := event.problem(); problem != "" {
+		h.refuse(w, problem)
 		return
 	}
 	if what, ok := event.happening(); ok && h.service.Serves(what.stage) && h.first(event.ID) {
@@ -74,7 +116,7 @@ func (h *webhook) trusted(r *http.Request) bool {
 	return !h.secret.Empty() && stage.NewSecret(given).Equal(h.secret)
 }
 
-// first says whether an event is new.
+// first reports whether an event is new.
 func (h *webhook) first(id string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -93,14 +135,10 @@ func (h *webhook) first(id string) bool {
 	return true
 }
 
-// happening reads the events of participants; others, such as those of compositions, are none of ours.
+// happening reads the events of participants; others, such as those of compositions, do not concern
+// us.
 func (e bridgeEvent) happening() (happening, bool) {
-	name := map[string]string{
-		"Participant Published":     "PUBLISH_STARTED",
-		"Participant Unpublished":   "PUBLISH_STOPPED",
-		"Participant Publish Error": "PUBLISH_ERROR",
-	}[e.Detail.EventName]
-	if name == "" || e.Source != "aws.ivs" || e.DetailType != "IVS Stage Update" || len(e.Resources) == 0 || e.Detail.ParticipantID == "" {
+	if !e.ours() {
 		return happening{}, false
 	}
 	arn, err := stage.ParseARN(e.Resources[0])
@@ -110,6 +148,26 @@ func (e bridgeEvent) happening() (happening, bool) {
 	}
 	return happening{
 		stage: arn, participant: stage.ParticipantID(e.Detail.ParticipantID), userID: e.Detail.UserID,
-		name: name, code: e.Detail.ErrorCode, at: at, bridge: true,
+		name: bridgeNames[e.Detail.EventName], code: e.Detail.ErrorCode, at: at, bridge: true,
 	}, err == nil
+}
+
+// refuse answers 400, and lets the operator know: EventBridge itself shows nobody what it was
+// answered.
+func (h *webhook) refuse(w http.ResponseWriter, problem string) {
+	if h.complains() {
+		h.service.cfg.Log.Warn("EventBridge posts what cannot be read", "problem", problem)
+	}
+	http.Error(w, problem, http.StatusBadRequest)
+}
+
+func (h *webhook) complains() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.service.cfg.Now()
+	if now.Sub(h.complained) < complainEvery {
+		return false
+	}
+	h.complained = now
+	return true
 }

@@ -2,30 +2,37 @@ package ivsemu
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 )
 
-// A fault is an error as the API answers it: a type that SDKs turn into a class of its own, and a message for people.
+// A fault is an error as the API answers it: a type that SDKs turn into a class, and a message.
 type fault struct {
 	Type    string
 	Status  int
 	Message string
-	// Modelled errors carry their text as exceptionMessage; the common errors of all AWS services, which no model of IVS
-	// names, carry it as message.
-	common bool
+	common  bool // an error of all AWS services, which the model of IVS does not name
 }
 
 func (f *fault) Error() string { return f.Type + ": " + f.Message }
 
-// body says the message under the name that the SDKs look for.
+// body has the message under both names under which clients read it: exceptionMessage is that of the
+// model, and message is what AWS CLI v1, boto3 and the JavaScript SDK read for any error.
 func (f *fault) body() []byte {
-	name := "exceptionMessage"
-	if f.common {
-		name = "message"
+	members := map[string]string{"message": f.Message}
+	if !f.common {
+		members["exceptionMessage"] = f.Message
 	}
-	text, _ := json.Marshal(map[string]string{name: f.Message}) // a map of strings always encodes
+	text, _ := json.Marshal(members) // a map of strings always encodes
 	return text
+}
+
+// missing reports whether an error says that there is no such resource. The model has no such error
+// for the operations that list sessions, participants, events and replicas: their lists are empty.
+func missing(err error) bool {
+	var f *fault
+	return errors.As(err, &f) && f.Type == "ResourceNotFoundException"
 }
 
 // The errors of the model (ivs-realtime, 2020-07-14) with their statuses.

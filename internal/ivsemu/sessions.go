@@ -25,6 +25,9 @@ func listStageSessions(e *Emulator, r *request, in *listSessionsIn) (*sessionsOu
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s, err := e.world.stage(r.region, *in.StageArn)
+	if missing(err) {
+		return &sessionsOut{StageSessions: []sessionShape{}}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +72,9 @@ func listParticipants(e *Emulator, r *request, in *listParticipantsIn) (*partici
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	session, err := e.world.sessionOf(r.region, &in.sessionIn)
+	if missing(err) {
+		return &participantsOut{Participants: []participantShape{}}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +153,9 @@ func listParticipantEvents(e *Emulator, r *request, in *listEventsIn) (*eventsOu
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p, err := e.world.participantOf(r.region, &in.participantIn)
+	if missing(err) {
+		return &eventsOut{Events: []eventShape{}}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +179,7 @@ func listParticipantEvents(e *Emulator, r *request, in *listEventsIn) (*eventsOu
 func listParticipantReplicas(e *Emulator, r *request, in *replicasIn) (*replicasOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, err := e.world.stage(r.region, *in.SourceStageArn); err != nil {
+	if _, err := e.world.stage(r.region, *in.SourceStageArn); err != nil && !missing(err) {
 		return nil, err
 	}
 	return &replicasOut{Replicas: []empty{}}, nil

@@ -5,6 +5,7 @@
 package keys
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -38,19 +39,12 @@ type AWS interface {
 	KMSKey(ctx context.Context, region, id string) (key crypto.Signer, arn string, err error)
 }
 
-// A Ledger knows the tokens that went out. LastExpiry answers when the last one of a key (its ARN, the "kid") expires,
-// zero if there is none.
-type Ledger interface {
-	LastExpiry(ctx context.Context, kid string) (time.Time, error)
-}
-
-// Config says where keys are. Ledger may be nil: the list of keys itself keeps a bound for the last expiry.
+// Config says where keys are.
 type Config struct {
-	Dir    string // <data>/keys
-	AWS    AWS
-	Ledger Ledger
-	Now    func() time.Time
-	Log    *slog.Logger
+	Dir string // <data>/keys
+	AWS AWS
+	Now func() time.Time
+	Log *slog.Logger
 }
 
 // A Manager manages the keys of a folder. It is safe for concurrent use, also by several processes.
@@ -74,10 +68,20 @@ func New(cfg Config) *Manager {
 	return &Manager{cfg: cfg, signers: map[string]crypto.Signer{}}
 }
 
-// A Source says where the private half comes from: nothing set makes a new one.
+// A Source says where the private half comes from. Its zero value makes a new one.
 type Source struct {
-	PEM stage.Secret // SEC 1 or PKCS #8, on P-384
-	KMS string       // the ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS
+	Private *ecdsa.PrivateKey // of ParsePEM
+	KMS     string            // the ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS
+}
+
+// ParsePEM reads a private key on P-384, as SEC 1 or PKCS #8. What has none is an error: a new key in
+// its place would look like the one that was asked for.
+func ParsePEM(text stage.Secret) (*ecdsa.PrivateKey, error) {
+	private, err := token.ParseKey([]byte(text.Reveal()))
+	if err != nil {
+		return nil, stage.Errorf(stage.ErrInvalid, "The key cannot be imported: %v.", err)
+	}
+	return private, nil
 }
 
 // List answers the keys, oldest first.
@@ -230,15 +234,19 @@ func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, error) {
 	// The name says when, and is unique: it is how an import is recognized whose answer was lost.
 	name := fmt.Sprintf("stagedoor-%s-%s-%s", region, m.cfg.Now().UTC().Format("20060102T150405"), strings.ToLower(stage.NewID()[:4]))
-	k := Key{Name: name, Region: region, KMS: from.KMS, State: StateNew, CreatedAt: m.cfg.Now().UTC().Truncate(time.Second)}
+	k := Key{
+		Name: name, Region: region, KMS: from.KMS, State: StateNew,
+		Imported:  from.Private != nil || from.KMS != "",
+		CreatedAt: m.cfg.Now().UTC().Truncate(time.Second),
+	}
 	if k.KMS != "" {
 		var err error
 		if _, k.KMS, err = m.cfg.AWS.KMSKey(ctx, region, k.KMS); err != nil {
 			return Key{}, err
 		}
 	}
-	if !from.PEM.Empty() {
-		if err := m.keep(k, from.PEM); err != nil {
+	if from.Private != nil {
+		if err := m.keep(k, from.Private); err != nil {
 			return Key{}, err
 		}
 	}
@@ -248,12 +256,8 @@ func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, e
 	return m.finish(ctx, k)
 }
 
-// keep writes a given key to its file, as PKCS #8 whatever it came as.
-func (m *Manager) keep(k Key, text stage.Secret) error {
-	private, err := token.ParseKey([]byte(text.Reveal()))
-	if err != nil {
-		return stage.Errorf(stage.ErrInvalid, "the key cannot be taken: %v", err)
-	}
+// keep writes an imported key to its file, as PKCS #8.
+func (m *Manager) keep(k Key, private *ecdsa.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return fmt.Errorf("write the key: %w", err)
@@ -370,10 +374,55 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 			return arn, nil // the answer to the import was lost
 		}
 	}
+	if arn, err := m.adopted(ctx, k, listed, material); arn != "" || err != nil {
+		return arn, err
+	}
 	if len(listed) >= maxKeys {
 		return "", stage.Errorf(stage.ErrConflict, "AWS holds %d public keys in %s (%s) and allows no more: wait until a retiring one is deleted, or delete one that nothing uses", maxKeys, k.Region, strings.Join(names(listed), ", ")).WithCode("key_limit")
 	}
 	return m.cfg.AWS.ImportPublicKey(ctx, k.Region, k.Name, material)
+}
+
+// adopted finds the public half under another name: it was imported in the AWS console or by another
+// program, and AWS takes a key once. A key made here is at AWS under its own name, if at all.
+func (m *Manager) adopted(
+	ctx context.Context, k Key, listed map[string]string, material string,
+) (string, error) {
+	if !k.Imported {
+		return "", nil
+	}
+	for _, arn := range slices.Sorted(maps.Keys(listed)) {
+		there, err := m.cfg.AWS.PublicKey(ctx, arn)
+		if errors.Is(err, stage.ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return "", err
+		}
+		if !sameKey(there, material) {
+			continue
+		}
+		s, err := m.read()
+		if err != nil {
+			return "", err
+		}
+		for _, other := range s.Keys {
+			if other.ARN == arn && other.Name != k.Name {
+				return "", stage.Errorf(stage.ErrConflict,
+					"This is the own key %s, which is %s: it cannot be imported again.", other.Name, other.State)
+			}
+		}
+		m.cfg.Log.Info("a public key that AWS has already is adopted", "key", k.Name, "arn", arn)
+		return arn, nil
+	}
+	return "", nil
+}
+
+// sameKey compares public keys in PEM, however their lines are broken.
+func sameKey(a, b string) bool {
+	one, _ := pem.Decode([]byte(a))
+	other, _ := pem.Decode([]byte(b))
+	return one != nil && other != nil && bytes.Equal(one.Bytes, other.Bytes)
 }
 
 func names(listed map[string]string) []string {
@@ -451,9 +500,8 @@ func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
 
 // tidy deletes in an order in which every step can be done again: at AWS, the file, the entry.
 func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
-	last, err := m.lastExpiry(ctx, k)
-	if err != nil || !m.cfg.Now().After(last) {
-		return false, err
+	if !m.cfg.Now().After(k.LastExpiry) {
+		return false, nil
 	}
 	if err := m.cfg.AWS.DeletePublicKey(ctx, k.ARN); err != nil && !errors.Is(err, stage.ErrNotFound) {
 		return false, err
@@ -463,22 +511,6 @@ func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
 	}
 	m.cfg.Log.Info("an own key is deleted: its last token has expired", "key", k.Name, "arn", k.ARN)
 	return true, m.drop(ctx, k)
-}
-
-// lastExpiry is the later one of what the list of keys bounds and what the ledger knows.
-func (m *Manager) lastExpiry(ctx context.Context, k Key) (time.Time, error) {
-	last := k.LastExpiry
-	if m.cfg.Ledger == nil {
-		return last, nil
-	}
-	recorded, err := m.cfg.Ledger.LastExpiry(ctx, k.ARN)
-	if err != nil {
-		return last, fmt.Errorf("the last token of %s: %w", k.Name, err)
-	}
-	if recorded.After(last) {
-		last = recorded
-	}
-	return last, nil
 }
 
 // Run finishes what was interrupted and deletes keys whose time has come, until ctx ends.

@@ -330,18 +330,31 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 	for kind, der := range map[string][]byte{"EC PRIVATE KEY": sec1, "PRIVATE KEY": pkcs8} {
 		h := newHouse(t).start()
 		text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-		h.must(h.keys.Add(t.Context(), region, keys.Source{PEM: stage.NewSecret(string(text))}))
+		parsed, err := keys.ParsePEM(stage.NewSecret(string(text)))
+		if err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+		h.must(h.keys.Add(t.Context(), region, keys.Source{Private: parsed}))
 		if err := h.accepted(h.issue(time.Hour)); err != nil {
 			t.Errorf("%s: got %v, want a token that is accepted", kind, err)
 		}
 	}
-	h := newHouse(t).start()
 	p256, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	der, _ := x509.MarshalECPrivateKey(p256)
-	text := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
-	if _, err := h.keys.Add(t.Context(), region, keys.Source{PEM: stage.NewSecret(string(text))}); !errors.Is(err, stage.ErrInvalid) {
-		t.Errorf("P-256: got %v, want a refusal", err)
+	public, _ := x509.MarshalPKIXPublicKey(&private.PublicKey)
+	block := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
+	for name, text := range map[string]string{
+		"nothing": "", "a text": "no key", "P-256": block("EC PRIVATE KEY", der), "a public key": block("PUBLIC KEY", public),
+		"a certificate": block("CERTIFICATE", []byte("x")), "a damaged key": block("PRIVATE KEY", sec1[:20]),
+		"an encrypted key": block("ENCRYPTED PRIVATE KEY", []byte("x")),
+	} {
+		if _, err := keys.ParsePEM(stage.NewSecret(text)); !errors.Is(err, stage.ErrInvalid) {
+			t.Errorf("%s: got %v, want a refusal", name, err)
+		}
+	}
+	h := newHouse(t).start()
 	h.aws.kms = private
 	k := h.must(h.keys.Add(t.Context(), region, keys.Source{KMS: "alias/stagedoor"}))
 	if err := h.accepted(h.issue(time.Hour)); err != nil {
@@ -352,6 +365,43 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 	}
 	if !strings.HasPrefix(k.KMS, "arn:aws:kms:") {
 		t.Errorf("KMS: the list says %q, want the ARN: an alias may be pointed at another key", k.KMS)
+	}
+}
+
+// The public half was imported in the AWS console, where it has another name and other line breaks.
+func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
+	t.Parallel()
+	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	material, err := token.PublicPEM(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range []string{"import", "rotate"} {
+		h := newHouse(t).start()
+		if way == "rotate" {
+			h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+		}
+		there, err := h.aws.ImportPublicKey(t.Context(), region, "of the console", strings.ReplaceAll(string(material), "\n", "\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		add := map[string]func(context.Context, string, keys.Source) (keys.Key, error){"import": h.keys.Add, "rotate": h.keys.Rotate}[way]
+		if k := h.must(add(t.Context(), region, keys.Source{Private: private})); k.ARN != there || k.State != keys.StateActive {
+			t.Errorf("%s: got %+v, want the active key %s", way, k, there)
+		}
+		if err := h.accepted(h.issue(time.Hour)); err != nil {
+			t.Errorf("%s: got %v, want a token that is accepted", way, err)
+		}
+		// A second import of the same key would delete it at AWS when the first retires.
+		if _, err := h.keys.Rotate(t.Context(), region, keys.Source{Private: private}); !errors.Is(err, stage.ErrConflict) {
+			t.Errorf("%s, then the same again: got %v, want a refusal", way, err)
+		}
+		if err := h.accepted(h.issue(time.Hour)); err != nil {
+			t.Errorf("%s, after that: got %v, want a token that is accepted", way, err)
+		}
 	}
 }
 
@@ -591,26 +641,6 @@ func TestRetiringAnUnfinishedKeyFreesItsPlace(t *testing.T) {
 	h.must(h.keys.Retire(t.Context(), region))
 	if list, err := h.keys.List(t.Context()); err != nil || len(list) != 0 || len(h.aws.names) != 0 {
 		t.Errorf("keys: got %+v, %v, and %v at AWS; want none", list, err, h.aws.names)
-	}
-}
-
-// A ledger knows of one token.
-type ledger time.Time
-
-func (l ledger) LastExpiry(context.Context, string) (time.Time, error) { return time.Time(l), nil }
-
-func TestTheLedgerHasAWord(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t).start()
-	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
-	h.must(h.keys.Retire(t.Context(), region))
-	wary := keys.New(keys.Config{Dir: h.dir, AWS: h.aws, Now: h.clock.now, Ledger: ledger(time.Now().Add(time.Hour))})
-	if gone, err := wary.Tidy(t.Context()); err != nil || len(gone) != 0 {
-		t.Errorf("a token is recorded: deleted %v, %v; want nothing", gone, err)
-	}
-	h.clock.advance(2 * time.Hour)
-	if gone, err := wary.Tidy(t.Context()); err != nil || len(gone) != 1 {
-		t.Errorf("it has expired: deleted %v, %v; want the key", gone, err)
 	}
 }
 

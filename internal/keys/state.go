@@ -32,6 +32,7 @@ type Key struct {
 	ARN        string    `json:"arn,omitempty"` // of the public half, once imported: the "kid" of tokens
 	KMS        string    `json:"kms,omitempty"` // the key in AWS KMS; "": a file
 	State      string    `json:"state"`
+	Imported   bool      `json:"imported,omitempty"` // not made here: AWS may have it already
 	CreatedAt  time.Time `json:"createdAt"`
 	LastExpiry time.Time `json:"lastExpiry,omitzero"` // no token of the key lives longer
 }
