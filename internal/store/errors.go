@@ -6,18 +6,23 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// failure gives what a driver says the kind that access.Store promises. What has a kind keeps it.
+// failure gives the error of a driver the kind that access.Store promises. An error that has a kind
+// keeps it.
 func failure(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ours := asError[*stage.Error](err); ours || errors.Is(err, stage.ErrNotFound) || errors.Is(err, stage.ErrConflict) {
+	_, ours := asError[*stage.Error](err)
+	if ours || errors.Is(err, stage.ErrNotFound) || errors.Is(err, stage.ErrConflict) {
 		return err
 	}
 	if errors.Is(err, sql.ErrNoRows) {
@@ -36,7 +41,9 @@ func brokenConnection(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return unavailable("The database did not answer in time; try again in a moment.", err)
-	case network, errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
+	case network, errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, sql.ErrTxDone), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, net.ErrClosed), pgconn.SafeToRetry(err):
 		return unavailable("The database does not answer; try again in a moment.", err)
 	}
 	return nil

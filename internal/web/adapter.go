@@ -132,7 +132,8 @@ var (
 // fail writes the problem for an error; what is not meant for people goes to the log alone.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, retry := problemOf(err)
-	if p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err()) {
+	failed := p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err())
+	if failed && s.faults.Add(p.Code+p.Detail, struct{}{}, s.Now()) {
 		s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	} else {
 		s.Log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.String("method", r.Method),

@@ -48,6 +48,7 @@ type Server struct {
 	streams *streams
 	assets  assets
 	routes  http.Handler
+	faults  *httpkit.Map[string, struct{}] // that are in the log: each once a second
 }
 
 // New makes a server.
@@ -59,7 +60,9 @@ func New(c Config) (*Server, error) {
 	if c.Guard == nil {
 		c.Guard = httpkit.NewGuard(c.Now, c.Log)
 	}
-	s := &Server{Config: c, assets: files}
+	s := &Server{
+		Config: c, assets: files, faults: &httpkit.Map[string, struct{}]{Max: 100, Life: time.Second},
+	}
 	s.streams = &streams{
 		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat, present: s.present, me: s.meOf,
 		fail: s.fail, guarded: s.guarded, log: c.Log, now: c.Now,
@@ -269,6 +272,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if err := s.Ready(ctx); err != nil {
 		s.Log.Error("not healthy", "err", err)
+		w.Header().Set("Retry-After", "1")
 		writeProblem(w, problem(http.StatusServiceUnavailable, "unavailable", "The database does not answer."))
 		return
 	}
