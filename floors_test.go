@@ -51,6 +51,9 @@ var floors = map[string][]string{
 	"internal/feed":    {"internal/stage", "internal/httpkit", "internal/access"},
 	"internal/web":     {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "internal/oidc", "static"},
 
+	// Certificates: from files, or by ACME.
+	"internal/certs": {},
+
 	// F3: wires everything, decides nothing.
 	"internal/app":  {"internal/..."},
 	"cmd/stagedoor": {"internal/app"},
@@ -58,6 +61,7 @@ var floors = map[string][]string{
 	// The test kit; imported by tests only.
 	"internal/access/accesstest":  {"internal/stage", "internal/access"},
 	"internal/apptest":            {"internal/..."},
+	"internal/apptest/acme":       {},
 	"internal/apptest/browser":    {},
 	"internal/apptest/fakeobs":    {},
 	"internal/apptest/httpscript": {},
@@ -96,6 +100,8 @@ var pens = []pen{
 	{code: []string{"github.com/standard-webhooks/"}, in: []string{"internal/webhook"}, tests: true},
 	{code: []string{"github.com/alexedwards/argon2id"}, in: []string{"internal/access"}},
 	{code: []string{"github.com/alecthomas/kong"}, in: []string{"internal/app"}},
+	{code: []string{"github.com/caddyserver/certmagic", "go.uber.org/zap"}, in: []string{"internal/certs"}},
+	{code: []string{"github.com/letsencrypt/pebble", "github.com/miekg/dns"}, in: []string{"internal/apptest/acme"}},
 	{code: []string{"go.yaml.in/yaml"}, in: []string{"internal/app"}, tests: true},
 	{code: []string{"github.com/coder/websocket"}, in: []string{"internal/obs", "internal/signal", "internal/apptest/fakeobs"}, tests: true},
 	{code: []string{"github.com/chromedp/"}, in: []string{"internal/apptest/browser"}},

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -79,21 +78,4 @@ func ownURL(address *net.TCPAddr, tls bool) *url.URL {
 	}
 	u.Host = net.JoinHostPort(host, strconv.Itoa(address.Port))
 	return u
-}
-
-// loadTLS loads the certificate, and nothing where none is set.
-func loadTLS(cert, key string) (*tls.Config, error) {
-	switch {
-	case cert == "" && key == "":
-		return nil, nil
-	case key == "":
-		return nil, errors.New("--tls-cert needs --tls-key, the file with the certificate's key")
-	case cert == "":
-		return nil, errors.New("--tls-key needs --tls-cert, the file with the certificate chain")
-	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("the certificate of --tls-cert %s and --tls-key %s cannot be used: %w", cert, key, err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}}, nil
 }

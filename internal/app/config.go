@@ -31,6 +31,7 @@ type settingInForce struct {
 
 // Run prints the settings; the error is what is wrong with them.
 func (cmd *ConfigCheckCommand) Run(c *kong.Context, p *process) error {
+	cmd.derive(p.sources.byDefault(c))
 	settings := p.sources.inForce(c)
 	wrong := (&server{settings: cmd.ServeSettings}).check()
 	if cmd.JSON {
@@ -51,14 +52,33 @@ func (cmd *ConfigCheckCommand) Run(c *kong.Context, p *process) error {
 	return cmp.Or(w.Flush(), wrong)
 }
 
-// inForce lists the settings of serve among the flags of the command.
-func (s *sources) inForce(c *kong.Context) (list []settingInForce) {
-	given := map[*kong.Flag]bool{}
+// given are the flags on the command line.
+func given(c *kong.Context) map[*kong.Flag]bool {
+	flags := map[*kong.Flag]bool{}
 	for _, step := range c.Path {
 		if step.Flag != nil && !step.Resolved {
-			given[step.Flag] = true
+			flags[step.Flag] = true
 		}
 	}
+	return flags
+}
+
+// byDefault reports whether a flag of the command has its default.
+func (s *sources) byDefault(c *kong.Context) func(flag string) bool {
+	given := given(c)
+	return func(name string) bool {
+		for _, flag := range c.Selected().Flags {
+			if flag.Name == name {
+				return !given[flag] && s.from[flag] == ""
+			}
+		}
+		return true
+	}
+}
+
+// inForce lists the settings of serve among the flags of the command.
+func (s *sources) inForce(c *kong.Context) (list []settingInForce) {
+	given := given(c)
 	for _, flag := range c.Selected().Flags {
 		if !s.isSetting(flag) || flag.Name == "help" {
 			continue
@@ -73,7 +93,7 @@ func (s *sources) inForce(c *kong.Context) (list []settingInForce) {
 }
 
 // shown writes a value as a flag takes it, with secrets masked.
-func shown(flag *kong.Flag) string { return mask(flag, plain(flag.Target)) }
+func shown(flag *kong.Flag) string { return mask(flag, plainText(flag.Target)) }
 
 func mask(flag *kong.Flag, text string) string {
 	switch {
@@ -100,11 +120,11 @@ func masked(u *url.URL) string {
 	return hidden.Redacted()
 }
 
-func plain(v reflect.Value) string {
+func plainText(v reflect.Value) string {
 	if v.Kind() == reflect.Slice {
 		items := make([]string, v.Len())
 		for i := range items {
-			items[i] = plain(v.Index(i))
+			items[i] = plainText(v.Index(i))
 		}
 		return strings.Join(items, ",")
 	}

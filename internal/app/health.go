@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -34,7 +36,7 @@ func (cmd *HealthCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	answer, err := localClient().Do(r)
+	answer, err := running.client().Do(r)
 	if err != nil {
 		return fmt.Errorf("the server at %s does not answer: %w", running.Listen, reason(err))
 	}
@@ -46,11 +48,15 @@ func (cmd *HealthCommand) Run(ctx context.Context, p *process) error {
 	return nil
 }
 
-// localClient does not check the certificate: it is not for the address that the server listens
-// on, and the way there does not leave this machine.
-func localClient() *http.Client {
+// client reaches the server from this machine. It does not check the certificate: that is not for
+// the address that the server listens on, and the way there does not leave this machine.
+func (p published) client() *http.Client {
+	insecure := &tls.Config{InsecureSkipVerify: true}
+	if u, err := url.Parse(p.URL); err == nil && net.ParseIP(u.Hostname()) == nil {
+		insecure.ServerName = u.Hostname() // by which the server chooses its certificate
+	}
 	return &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+		Transport:     &http.Transport{TLSClientConfig: insecure},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-var metricsLine = regexp.MustCompile(`Metrics: (\S+)`)
+var metricsLine = regexp.MustCompile(`Metrics:\s+(\S+)`)
 
 // scrape reads the metrics of a server that was started with --metrics-listen.
 func scrape(t *testing.T, a *apptest.App) string {

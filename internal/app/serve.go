@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -43,7 +43,8 @@ const (
 type ServeCommand struct{ ServeSettings }
 
 // Run serves until ctx ends.
-func (cmd *ServeCommand) Run(ctx context.Context, p *process) error {
+func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
+	cmd.derive(p.sources.byDefault(k))
 	// Our heap is so small that the collector would run every hundred tokens. Memory that nobody touches takes no place, and
 	// lets some 10 MB of garbage come together between two runs, however small the heap is; a large one hardly notices.
 	// It is made first, while memory comes fresh from the system: what was used before would be cleared, and so touched.
@@ -94,7 +95,8 @@ type server struct {
 	metricsListen net.Listener // nil: no metrics are served
 	listen        *httpkit.Listener
 	http          *http.Server
-	tls           *tls.Config // nil: plain HTTP
+	certs         certSource   // nil: plain HTTP
+	plain         net.Listener // sends browsers on to HTTPS; may be nil
 	public        *url.URL
 	local         stage.Endpoints // of all local stages, which share them: the token names the stage
 }
@@ -129,7 +131,7 @@ func (cmd *ServeCommand) open(ctx context.Context, p *process) (_ *server, err e
 
 // check reads the settings that can be wrong by themselves, before anything is taken or made.
 func (s *server) check() (err error) {
-	if s.tls, err = loadTLS(s.settings.TLSCert, s.settings.TLSKey); err != nil {
+	if s.certs, err = s.settings.checkTLS(s.log); err != nil {
 		return err
 	}
 	for _, check := range []func() error{s.settings.checkNumbers, s.settings.checkAddresses, s.settings.AWSSettings.check, s.settings.SignInSettings.check} {
@@ -169,10 +171,10 @@ func (s *server) openPorts() error {
 	s.listen = httpkit.NewListener(tcp, limits, s.log)
 	s.closers = append(s.closers, func() error { s.listen.Close(); return nil })
 	if s.public == nil {
-		s.public = ownURL(s.listen.Addr().(*net.TCPAddr), s.tls != nil)
+		s.public = s.settings.ownPublicURL(s.listen.Addr().(*net.TCPAddr))
 	}
 	s.local = localEndpoints(s.public)
-	return nil
+	return s.openTLS()
 }
 
 // bothPorts adds to a complaint about the HTTP port what is wrong with the media port, so that
@@ -197,27 +199,6 @@ func portError(err error, address, flag string) error {
 	}
 }
 
-// greet prints where everything is.
-func (s *server) greet(ctx context.Context, p *process) error {
-	fmt.Fprintf(p.out, "Stagedoor serves on %s (HTTP %s, media %s)\n", s.public, s.listen.Addr(), s.media.Addr())
-	if tcp := s.media.TCPAddr(); tcp.IsValid() {
-		fmt.Fprintf(p.out, "Media over TCP: %s\n", tcp)
-	}
-	if s.metricsListen != nil {
-		fmt.Fprintf(p.out, "Metrics: http://%s/metrics\n", s.metricsListen.Addr())
-	}
-	fmt.Fprintf(p.out, "Dock:  %s   (in OBS: Docks → Custom Browser Docks…)\n", s.public.JoinPath("dock"))
-	code, err := s.control.NewSetupCode(ctx)
-	switch {
-	case err == nil:
-		fmt.Fprintf(p.out, "Setup: %s\n       There is no operator yet: open this link once to become it.\n", web.SetupURL(s.public, code))
-	case !errors.Is(err, stage.ErrConflict):
-		return err
-	}
-	fmt.Fprintln(p.out, "Stop with Ctrl+C.")
-	return nil
-}
-
 // run serves until ctx ends or a part fails. Sessions end first, so that their last events are still stored.
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -229,6 +210,7 @@ func (s *server) run(ctx context.Context) error {
 	told.Go(func() error { return s.docks.Run(late) })
 
 	g.Go(s.serveHTTP)
+	s.runTLS(ctx, g)
 	g.Go(func() error { return s.media.Run(ctx) })
 	g.Go(func() error { return s.signal.Run(ctx) })
 	if s.aws != nil {
@@ -252,7 +234,8 @@ func (s *server) run(ctx context.Context) error {
 
 func (s *server) serveHTTP() error {
 	serve := s.http.Serve
-	if s.tls != nil {
+	if s.certs != nil {
+		s.http.TLSConfig = s.certs.TLS()
 		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
 	err := serve(s.listen)

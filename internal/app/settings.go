@@ -37,12 +37,12 @@ type ServeSettings struct {
 
 	NewLocalKey bool `help:"Replace the local key by the one in its file, or by a new one where there is none. The open tokens of local stages end."`
 
-	Listen         string         `help:"Address for HTTP." placeholder:"HOST:PORT" default:"127.0.0.1:8080"`
+	Listen         string         `help:"Address for HTTP, or HTTPS." placeholder:"HOST:PORT" default:"127.0.0.1:8080"`
 	PublicURL      string         `help:"URL under which browsers and OBS reach this server; by default made of the listen address. It is part of every token of a local stage." placeholder:"URL"`
-	TLSCert        string         `help:"Certificate chain (PEM), to serve HTTPS without a proxy in front." placeholder:"FILE" name:"tls-cert"`
-	TLSKey         string         `help:"Key of the certificate (PEM)." placeholder:"FILE" name:"tls-key"`
 	TrustedProxies []netip.Prefix `help:"Networks whose X-Forwarded-For is believed. By default nobody's is." placeholder:"CIDR,…"`
 	AllowOrigins   []string       `help:"Web origins whose pages may call the WHIP, WHEP and events endpoints of local stages from a browser." placeholder:"ORIGIN,…"`
+
+	TLSSettings
 
 	Media         string        `help:"UDP address for all media of the local stages." placeholder:"HOST:PORT" default:"127.0.0.1:8189"`
 	MediaTCP      string        `help:"TCP address for media, for browsers whose network blocks UDP; OBS has no media over TCP. By default there is none." placeholder:"HOST:PORT" name:"media-tcp"`

@@ -174,7 +174,7 @@ func (s *sources) configWithSecrets() string {
 func (s *sources) warnOfSecrets(parsed *kong.Context) {
 	for _, element := range parsed.Path {
 		flag := element.Flag
-		if flag == nil || element.Resolved || !flag.Tag.Has("secret") || shown(flag) == plain(flag.Target) {
+		if flag == nil || element.Resolved || !flag.Tag.Has("secret") || shown(flag) == plainText(flag.Target) {
 			continue
 		}
 		n := s.names[flag.Value]

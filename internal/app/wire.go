@@ -153,7 +153,6 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 		WriteTimeout:      2 * time.Minute, // event streams give themselves a new one with each event
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		TLSConfig:         s.tls,
 		ConnState:         s.listen.ConnState,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

@@ -1,0 +1,114 @@
+// Package certs holds the certificates that the server presents: from files that others renew, or
+// from a certificate authority by ACME (RFC 8555).
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// reloadEvery is how soon a renewed file is noticed.
+const reloadEvery = 5 * time.Second
+
+// Files presents the certificate of two PEM files, and loads them again when they change.
+type Files struct {
+	cert, key string
+	log       *slog.Logger
+	current   atomic.Pointer[loaded]
+}
+
+// A loaded is a certificate and the state of the files that it was read from.
+type loaded struct {
+	pair  tls.Certificate
+	state fileState
+}
+
+type fileState struct {
+	certTime, keyTime time.Time
+	certSize, keySize int64
+}
+
+// LoadFiles reads the certificate chain and its key.
+func LoadFiles(cert, key string, log *slog.Logger) (*Files, error) {
+	f := &Files{cert: cert, key: key, log: log}
+	if err := f.load(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *Files) load() error {
+	state, err := f.stat() // before the files are read: a change in between is noticed later
+	if err != nil {
+		return err
+	}
+	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+	if err != nil {
+		return err
+	}
+	f.current.Store(&loaded{pair, state})
+	return nil
+}
+
+func (f *Files) stat() (fileState, error) {
+	cert, err := os.Stat(f.cert)
+	if err != nil {
+		return fileState{}, err
+	}
+	key, err := os.Stat(f.key)
+	if err != nil {
+		return fileState{}, err
+	}
+	return fileState{cert.ModTime(), key.ModTime(), cert.Size(), key.Size()}, nil
+}
+
+// TLS is the configuration for a listener.
+func (f *Files) TLS() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return &f.current.Load().pair, nil
+		},
+	}
+}
+
+// Run loads the files again when they have changed, until ctx ends. A half-written pair is tried
+// again; until it fits, the earlier certificate stays.
+func (f *Files) Run(ctx context.Context) error {
+	tick := time.NewTicker(reloadEvery)
+	defer tick.Stop()
+	var complained fileState
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		complained = f.reload(complained)
+	}
+}
+
+// reload returns the state of the files about which it has complained.
+func (f *Files) reload(complained fileState) fileState {
+	state, err := f.stat()
+	if err == nil && state == f.current.Load().state {
+		return fileState{}
+	}
+	if err == nil {
+		err = f.load()
+	}
+	switch {
+	case err == nil:
+		f.log.Info("the certificate was loaded again", "file", f.cert)
+		return fileState{}
+	case state != complained || state == (fileState{}):
+		f.log.Warn("the changed certificate cannot be used; the earlier one stays",
+			"err", fmt.Errorf("%s, %s: %w", f.cert, f.key, err))
+	}
+	return state
+}
