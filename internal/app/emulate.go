@@ -88,7 +88,7 @@ func (cmd *EmulateCommand) wire(base string, log *slog.Logger) (*ivsemu.Emulator
 	if err != nil {
 		return nil, nil, nil, portError(err, cmd.Media, "--media")
 	}
-	socket = signal.New(signal.Config{Doors: e.Doors(), Media: media, Origin: base, Now: time.Now, Log: log, Changed: e.Changed})
+	socket = signal.New(signal.Config{Sessions: e.Doors(), Media: media, Origin: base, Now: time.Now, Log: log, Changed: e.Changed})
 	e.Media, e.Socket, e.Roster = media, socket, socket
 	e.Kicked = func(arn stage.ARN, id stage.ParticipantID, why string) {
 		// It is no error that the participant was not connected.

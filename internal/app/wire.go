@@ -83,7 +83,7 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 		ICEServers:   s.iceServers(),
 	})
 	s.signal = signal.New(signal.Config{
-		Doors: s.whip, Media: s.media, Origin: s.public.String(), Now: time.Now, Log: s.log,
+		Sessions: s.whip, Media: s.media, Origin: s.public.String(), Now: time.Now, Log: s.log,
 		Changed: s.feed.StageChanged,
 	})
 	return nil

@@ -6,7 +6,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The types of messages. A bare STAGE_STATE, PING, PONG and SET_STATE have no prefix.
+// The types of messages. Those without a prefix are of older clients.
 const (
 	typePing          = "PING"
 	typePong          = "PONG"
@@ -16,6 +16,7 @@ const (
 	typeSDPAnswer     = "aws:ivs:SDP_ANSWER"
 	typeExchangeToken = "aws:ivs:EXCHANGE_TOKEN"
 	typeStageState    = "aws:ivs:STAGE_STATE"
+	typeBareState     = "STAGE_STATE"
 	typeJoinError     = "aws:ivs:JOIN_ERROR"
 	typeDisconnect    = "aws:ivs:DISCONNECT"
 	typeSubscribers   = "aws:ivs:SUBSCRIBER_COUNT"
@@ -25,16 +26,16 @@ const (
 type incoming struct {
 	Type    string          `json:"type"`
 	Payload json.RawMessage `json:"payload"`
-	muting                  // V1 says it beside the type
+	muting                  // V1 sends it beside the type
 }
 
-// muting is what a participant says of its own media.
+// muting is the state of a client's own media.
 type muting struct {
 	AudioMuted   bool `json:"audioMuted"`
 	VideoStopped bool `json:"videoStopped"`
 }
 
-// setState is how V2 says it, and waits for the requestId.
+// setState is that of V2, which waits for the requestId.
 type setState struct {
 	muting
 	RequestID string `json:"requestId"`
@@ -67,7 +68,7 @@ type exchangeToken struct {
 	TraceID   string `json:"traceId"`
 }
 
-// exchanged has an error, or no such member at all.
+// exchanged has an error, or not even the member.
 type exchanged struct {
 	RequestID string        `json:"requestId"`
 	TraceID   string        `json:"traceId"`
@@ -78,7 +79,7 @@ type errorMessage struct {
 	Message string `json:"message"`
 }
 
-// participant has all members that the SDK reads, always: a missing one shows up as undefined in its events.
+// participant always has all members that the SDK reads: a missing one is undefined in its events.
 type participant struct {
 	ID           stage.ParticipantID `json:"id"`
 	UserID       string              `json:"userId"`
@@ -88,13 +89,13 @@ type participant struct {
 	VideoStopped bool                `json:"videoStopped"`
 }
 
-// stateOf lists who is on the stage: those who joined and those who publish, whichever way they came. It is a text, so
-// that two states can be compared.
+// stateOf lists the participants that joined and those that publish, by whichever way. It is a
+// text, so that two states can be compared.
 func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) string {
 	list := []participant{}
 	for _, p := range present {
 		if !p.Publishing && !joined(p.Participant.ID) {
-			continue // watches by WHEP: nobody's partner
+			continue // watches by plain WHEP
 		}
 		attributes := p.Participant.Attributes
 		if attributes == nil {
@@ -108,8 +109,8 @@ func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) st
 	return string(encode(list))
 }
 
-// inView leaves of those who are on the stage whom the token of a viewing key may see: who is in its view and on the air, and
-// itself.
+// inView picks the participants that the token of a viewing key may see: the publishers in its
+// view, and itself.
 func inView(who stage.Participant, present []stage.Presence) []stage.Presence {
 	var seen []stage.Presence
 	for _, p := range present {
@@ -120,7 +121,7 @@ func inView(who stage.Participant, present []stage.Presence) []stage.Presence {
 	return seen
 }
 
-// watching counts the subscribers: who is there and does not publish. IVS does not say what it counts.
+// watching counts the participants that do not publish. IVS does not document what it counts.
 func watching(present []stage.Presence) (n int) {
 	for _, p := range present {
 		if !p.Publishing {
@@ -130,13 +131,17 @@ func watching(present []stage.Presence) (n int) {
 	return n
 }
 
-func stageState(sequence int, participants string, features []string) []byte {
-	return message(typeStageState, struct {
-		SequenceNumber int             `json:"sequenceNumber"`
-		Participants   json.RawMessage `json:"participants"`
-		Disconnected   []string        `json:"disconnected"`
-		ServerFeatures []string        `json:"serverFeatures,omitempty"`
-	}{sequence, json.RawMessage(participants), []string{}, features})
+// stageState returns the messages of a state. Some clients know its type with the prefix, and some
+// without; the web SDK knows both, and takes the second one for the same state.
+func stageState(sequence int, participants string) (messages [][]byte) {
+	for _, kind := range []string{typeStageState, typeBareState} {
+		messages = append(messages, message(kind, struct {
+			SequenceNumber int             `json:"sequenceNumber"`
+			Participants   json.RawMessage `json:"participants"`
+			Disconnected   []string        `json:"disconnected"`
+		}{sequence, json.RawMessage(participants), []string{}}))
+	}
+	return messages
 }
 
 func subscriberCount(sequence, count int) []byte {
@@ -167,7 +172,7 @@ func message(kind string, payload any) []byte {
 	}{kind, payload})
 }
 
-// encode cannot fail: the messages are of strings, numbers and truths.
+// encode cannot fail: the messages consist of strings, numbers and booleans.
 func encode(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {

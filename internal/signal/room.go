@@ -9,16 +9,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A room is a stage that somebody joined. Server.mu guards it with everything in it.
+// A room is a stage with joined participants. Server.mu guards it with everything in it.
 type room struct {
 	members  map[stage.ParticipantID]*member
-	sequence int    // of the states; it grows as long as anybody is there to compare
-	state    string // the last one: its participants
-	counts   int    // the sequence of the subscriber counts
-	viewers  int    // the last of them
+	sequence int    // of the last state
+	state    string // the participants of the last state
+	counts   int    // sequence of the last subscriber count
+	viewers  int    // the last subscriber count
 }
 
-// A member is a participant who joined over the socket. It outlives its socket for a while.
+// A member is a participant that joined over the socket. It outlives its socket for a while.
 type member struct {
 	participant stage.Participant
 	bearer      stage.Secret
@@ -26,11 +26,11 @@ type member struct {
 	socket      *socket     // nil while it is lost
 	leave       *time.Timer // runs while the socket is lost
 
-	told                     bool // the participant has said what is muted
+	muteKnown                bool // the client has sent which media are muted
 	audioMuted, videoStopped bool
 }
 
-// stop ends the wait for a lost socket.
+// stop ends the grace of a lost socket.
 func (m *member) stop() {
 	if m.leave != nil {
 		m.leave.Stop()
@@ -38,7 +38,8 @@ func (m *member) stop() {
 	}
 }
 
-// join lets a participant in. Of two sockets with one token the last one wins, and the first is told.
+// join adds a participant. Of two sockets with one token the last one counts, and the first is
+// closed with a reason.
 func (s *Server) join(k *socket, p stage.Participant, bearer stage.Secret) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,18 +66,19 @@ func (s *Server) join(k *socket, p stage.Participant, bearer stage.Secret) error
 	return nil
 }
 
-// lost is called when a socket is closed. Who closed it on purpose has left; who lost it may come back.
+// lost handles the end of a socket. A client that closed it on purpose has left; others may come
+// back.
 func (s *Server) lost(k *socket, arn stage.ARN, id stage.ParticipantID, onPurpose bool) {
 	defer s.sockets.Done()
 	s.mu.Lock()
 	m := s.memberOf(k, arn, id)
 	switch {
-	case m == nil: // it has been replaced or sent away
+	case m == nil: // replaced or disconnected
 	case onPurpose || !s.running:
 		s.forget(arn, id)
 	default:
 		m.socket = nil
-		m.leave = time.AfterFunc(s.cfg.Grace, func() { s.expire(arn, id, m) })
+		m.leave = time.AfterFunc(s.timing.grace, func() { s.expire(arn, id, m) })
 	}
 	s.mu.Unlock()
 	s.changed(arn)
@@ -91,7 +93,7 @@ func (s *Server) expire(arn stage.ARN, id stage.ParticipantID, m *member) {
 	s.changed(arn)
 }
 
-// memberOf is the member that the socket still speaks for, or nil. The caller holds mu.
+// memberOf returns the member of a socket, or nil if the socket was replaced. The caller holds mu.
 func (s *Server) memberOf(k *socket, arn stage.ARN, id stage.ParticipantID) *member {
 	if r := s.rooms[arn]; r != nil {
 		if m := r.members[id]; m != nil && m.socket == k {
@@ -101,7 +103,7 @@ func (s *Server) memberOf(k *socket, arn stage.ARN, id stage.ParticipantID) *mem
 	return nil
 }
 
-// forget takes a member off the stage. The caller holds mu.
+// forget removes a member. The caller holds mu.
 func (s *Server) forget(arn stage.ARN, id stage.ParticipantID) {
 	r := s.rooms[arn]
 	if r == nil {
@@ -118,7 +120,8 @@ func (s *Server) forget(arn stage.ARN, id stage.ParticipantID) {
 
 func (r *room) joined(id stage.ParticipantID) bool { return r.members[id] != nil }
 
-// Participants are all who are on the stage: those who joined, and those who have a session without having joined.
+// Participants lists the participants that joined, and those that have a session without having
+// joined.
 func (s *Server) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	present, err := s.cfg.Media.Participants(ctx, arn)
 	if err != nil {
@@ -133,8 +136,9 @@ func (s *Server) Participants(ctx context.Context, arn stage.ARN) ([]stage.Prese
 	return r.merge(present), nil
 }
 
-// merge adds the members to those with sessions. What a member says of itself is newer than what its sessions know: who
-// muted a microphone goes on sending silence, and a token may have been exchanged since.
+// merge adds the members to the participants with sessions. What a member has sent is newer than
+// what its sessions show: a muted microphone still sends silence, and a token may have been
+// exchanged since.
 func (r *room) merge(sessions []stage.Presence) []stage.Presence {
 	all := slices.Clone(sessions)
 	seen := map[stage.ParticipantID]bool{}
@@ -142,35 +146,38 @@ func (r *room) merge(sessions []stage.Presence) []stage.Presence {
 		p := &all[i]
 		seen[p.Participant.ID] = true
 		if m := r.members[p.Participant.ID]; m != nil {
-			m.speak(p)
+			m.overlay(p)
 		}
 	}
 	for id, m := range r.members {
 		if !seen[id] {
-			all = append(all, stage.Presence{Participant: m.participant, Since: m.since, AudioMuted: true, VideoMuted: true})
+			all = append(all, stage.Presence{
+				Participant: m.participant, Since: m.since, AudioMuted: true, VideoMuted: true,
+			})
 		}
 	}
 	stage.SortPresences(all)
 	return all
 }
 
-func (m *member) speak(p *stage.Presence) {
+// overlay replaces what the member knows better than its sessions.
+func (m *member) overlay(p *stage.Presence) {
 	p.Participant = m.participant
 	if m.since.Before(p.Since) {
 		p.Since = m.since
 	}
-	if m.told && p.Publishing {
+	if m.muteKnown && p.Publishing {
 		p.AudioMuted, p.VideoMuted = m.audioMuted, m.videoStopped
 	}
 }
 
-// Disconnect sends a participant away: a joined SDK is told why and leaves, sessions end. That the token opens nothing any
-// more is for whoever admits tokens to see to.
+// Disconnect disconnects a participant: its sessions end, and a joined SDK receives the reason. It
+// does not revoke the token.
 func (s *Server) Disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
-	joined := s.sendAway(arn, id, disconnect("PARTICIPANT_DISCONNECTED", reason))
+	joined := s.remove(arn, id, disconnect("PARTICIPANT_DISCONNECTED", reason))
 	err := s.cfg.Media.Disconnect(ctx, arn, id, reason)
-	// The doors know those, too, who still negotiate.
-	s.cfg.Doors.Close(id, "kicked", cmp.Or(reason, "An operator ended the session."))
+	// Including sessions that negotiate, which Media does not have yet.
+	s.cfg.Sessions.Close(id, "kicked", cmp.Or(reason, "An operator ended the session."))
 	s.changed(arn)
 	if joined {
 		return nil
@@ -178,19 +185,19 @@ func (s *Server) Disconnect(ctx context.Context, arn stage.ARN, id stage.Partici
 	return err
 }
 
-// CloseStage sends everyone away because the stage is deleted.
+// CloseStage disconnects all participants because the stage is deleted.
 func (s *Server) CloseStage(ctx context.Context, arn stage.ARN) error {
 	present, err := s.Participants(ctx, arn)
 	for _, p := range present {
-		s.sendAway(arn, p.Participant.ID, disconnect("STAGE_DELETED", "The stage was deleted."))
-		s.cfg.Doors.Close(p.Participant.ID, "stage_deleted", "The stage was deleted.")
+		s.remove(arn, p.Participant.ID, disconnect("STAGE_DELETED", "The stage was deleted."))
+		s.cfg.Sessions.Close(p.Participant.ID, "stage_deleted", "The stage was deleted.")
 	}
 	s.changed(arn)
 	return err
 }
 
-// sendAway says goodbye to a member and forgets it; it answers whether there was one.
-func (s *Server) sendAway(arn stage.ARN, id stage.ParticipantID, goodbye []byte) bool {
+// remove removes a member after a last message. It reports whether there was one.
+func (s *Server) remove(arn stage.ARN, id stage.ParticipantID, last []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.rooms[arn]
@@ -198,27 +205,28 @@ func (s *Server) sendAway(arn stage.ARN, id stage.ParticipantID, goodbye []byte)
 		return false
 	}
 	if k := r.members[id].socket; k != nil {
-		k.send(goodbye)
+		k.send(last)
 		k.close()
 	}
 	s.forget(arn, id)
 	return true
 }
 
-// tell hands the state of the stage to everyone who does not have it yet, and answers whether it is a new one.
-func (s *Server) tell(ctx context.Context, arn stage.ARN) bool {
+// sendState sends the state of a stage to the sockets that do not have it. It reports whether it
+// is new.
+func (s *Server) sendState(ctx context.Context, arn stage.ARN) bool {
 	present, err := s.cfg.Media.Participants(ctx, arn)
 	if err != nil {
-		s.cfg.Log.Error("who is on the stage?", "stage", arn, "err", err)
+		s.cfg.Log.Error("the participants of a stage cannot be read", "stage", arn, "err", err)
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.rooms[arn]
-	return r != nil && r.tell(r.merge(present), s.cfg.Features)
+	return r != nil && r.send(r.merge(present))
 }
 
-func (r *room) tell(present []stage.Presence, features []string) (news bool) {
+func (r *room) send(present []stage.Presence) (news bool) {
 	if state := stateOf(present, r.joined); state != r.state {
 		r.state, news = state, true
 		r.sequence++
@@ -229,7 +237,7 @@ func (r *room) tell(present []stage.Presence, features []string) (news bool) {
 	}
 	for _, m := range r.members {
 		if k := m.socket; k != nil {
-			k.show(r.sequence, func() []byte { return stageState(r.sequence, r.stateFor(m, present), features) })
+			k.show(r.sequence, func() [][]byte { return stageState(r.sequence, r.stateFor(m, present)) })
 			if m.participant.View == "" {
 				k.count(r.counts, func() []byte { return subscriberCount(r.counts, r.viewers) })
 			}
@@ -238,7 +246,7 @@ func (r *room) tell(present []stage.Presence, features []string) (news bool) {
 	return news
 }
 
-// stateFor is the state as a member may see it.
+// stateFor returns the state as a member may see it.
 func (r *room) stateFor(m *member, present []stage.Presence) string {
 	if m.participant.View == "" {
 		return r.state

@@ -21,11 +21,12 @@ import (
 const (
 	perSecond = 20 // messages that a client may go on sending
 	burst     = 100
-	maxID     = 128 // bytes of a requestId or traceId, which go back to the client; those of the SDK are UUIDs
-	maxOffers = 32  // offers of one socket that negotiate at a time: more than there are publishers on a stage
+	maxID     = 128 // bytes of a requestId or traceId, which are sent back; the SDK's are UUIDs
+	maxOffers = 32  // that negotiate at a time on one socket; a stage has fewer publishers
 )
 
-// ServeHTTP is GET {events_url}?topic={stage}/publishers with the token as the only WebSocket subprotocol.
+// ServeHTTP is GET {events_url}?topic={stage}/publishers with the token as the only WebSocket
+// subprotocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	bearer := subprotocol(r)
 	wire := &wire{ResponseWriter: w}
@@ -40,10 +41,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.CloseNow()
-	k := newSocket(conn, wire.cut, s.cfg.Ping)
+	k := newSocket(conn, wire.cut, s.timing.ping)
 	p, err := s.enter(r, k, bearer)
 	if err != nil {
-		s.turnAway(r, k, p, err)
+		s.refuse(r, k, p, err)
 		return
 	}
 	s.changed(p.Stage)
@@ -51,7 +52,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.lost(k, p.Stage, p.ID, onPurpose)
 }
 
-// wire keeps the connection below a WebSocket, whose own ways to close wait for whoever does not read.
+// wire keeps the connection below a WebSocket, whose own ways to close wait for the client to read.
 type wire struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -72,7 +73,7 @@ func (s *Server) enter(r *http.Request, k *socket, bearer stage.Secret) (stage.P
 	if err := s.join(k, p, bearer); err != nil {
 		return p, err
 	}
-	// Once more, now that Disconnect would find the member: the participant may have been sent away in between.
+	// Again, now that Disconnect would find the member: it may have been disconnected in between.
 	if _, err := s.admit(r, bearer); err != nil {
 		s.lost(k, p.Stage, p.ID, true)
 		return p, err
@@ -80,37 +81,39 @@ func (s *Server) enter(r *http.Request, k *socket, bearer stage.Secret) (stage.P
 	return p, nil
 }
 
-// subprotocol is the token. http.Header joins nothing: a client that offers several protocols puts the token first.
+// subprotocol returns the token: the first protocol that the client offers.
 func subprotocol(r *http.Request) stage.Secret {
 	first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
 	return stage.NewSecret(strings.TrimSpace(first))
 }
 
 func (s *Server) admit(r *http.Request, bearer stage.Secret) (stage.Participant, error) {
-	p, err := s.cfg.Doors.Check(r, bearer)
+	p, err := s.cfg.Sessions.Check(r, bearer)
 	if err != nil {
 		return p, err
 	}
 	topic, _, _ := strings.Cut(r.URL.Query().Get("topic"), "/")
 	if topic != "" && topic != p.Stage.ID() {
-		return p, stage.Errorf(stage.ErrInvalid, "The topic of the address is that of another stage than the token's.").WithCode("wrong_topic")
+		return p, stage.Errorf(stage.ErrInvalid, "The topic of the address is that of another stage "+
+			"than the token's.").WithCode("wrong_topic")
 	}
 	return p, nil
 }
 
-// turnAway refuses over the socket. To an SDK a failed handshake is a network that may come back: it would try for a
-// minute, and then not know why.
-func (s *Server) turnAway(r *http.Request, k *socket, p stage.Participant, err error) {
-	s.cfg.Doors.Refuse(r, p, err)
+// refuse sends the reason over the socket. To an SDK, a failed handshake is a network that may come
+// back: it would try for a minute, and not know why.
+func (s *Server) refuse(r *http.Request, k *socket, p stage.Participant, err error) {
+	s.cfg.Sessions.Refuse(r, p, err)
 	_, detail := whip.Reason(err)
 	k.send(joinError(joinErrorCode(err), detail))
 	k.close()
 	ctx, cancel := context.WithTimeout(r.Context(), writingTime)
 	defer cancel()
-	k.write(k.conn.CloseRead(ctx)) // whoever does not wait for the reason does not get it
+	k.write(k.conn.CloseRead(ctx)) // fails if the client does not wait
 }
 
-// joinErrorCode maps to the codes that the SDK knows. INTERNAL makes it try again, with growing pauses.
+// joinErrorCode returns a code that the SDK knows. With INTERNAL it tries again, with growing
+// pauses.
 func joinErrorCode(err error) string {
 	code, _ := whip.Reason(err)
 	switch code {
@@ -126,7 +129,7 @@ func joinErrorCode(err error) string {
 	switch status := whip.StatusOf(err).HTTP; {
 	case status == http.StatusUnauthorized:
 		return "TOKEN_INVALID"
-	case status == http.StatusForbidden: // the token was good once
+	case status == http.StatusForbidden: // a token that was valid
 		return "PARTICIPANT_DISCONNECTED"
 	case status == http.StatusBadRequest:
 		return "BAD_REQUEST"
@@ -134,7 +137,8 @@ func joinErrorCode(err error) string {
 	return "INTERNAL"
 }
 
-// converse reads and writes until the socket ends, and answers whether the client closed it on purpose.
+// converse reads and writes until the socket ends. It reports whether the client closed it on
+// purpose.
 func (s *Server) converse(r *http.Request, k *socket, p stage.Participant) (onPurpose bool) {
 	ctx, cancel := context.WithCancel(r.Context())
 	var wg sync.WaitGroup
@@ -144,7 +148,10 @@ func (s *Server) converse(r *http.Request, k *socket, p stage.Participant) (onPu
 			s.cfg.Log.Debug("events socket", "participant", p.ID, "err", err)
 		}
 	})
-	c := &client{server: s, socket: k, request: r, stage: p.Stage, id: p.ID, offers: make(chan struct{}, maxOffers)}
+	c := &client{
+		server: s, socket: k, request: r, stage: p.Stage, id: p.ID,
+		offers: make(chan struct{}, maxOffers),
+	}
 	err := c.read(ctx)
 	cancel()
 	wg.Wait()
@@ -156,7 +163,7 @@ func (s *Server) converse(r *http.Request, k *socket, p stage.Participant) (onPu
 	return false
 }
 
-// client is one conversation.
+// client is one connected client.
 type client struct {
 	server       *Server
 	socket       *socket
@@ -178,7 +185,7 @@ func (c *client) read(ctx context.Context) error {
 			return err
 		}
 		var m incoming
-		if json.Unmarshal(text, &m) == nil { // what is none is ignored, as the SDK ignores what it does not know
+		if json.Unmarshal(text, &m) == nil { // else ignored, as the SDK ignores unknown messages
 			c.handle(ctx, m)
 		}
 	}
@@ -207,10 +214,10 @@ func (c *client) handle(ctx context.Context, m incoming) {
 	}
 }
 
-// identified: what goes back to the client has a sane length.
+// identified reports whether the IDs that are sent back have a sane length.
 func identified(payload json.RawMessage) bool {
 	var ids struct{ RequestID, TraceID string }
-	json.Unmarshal(payload, &ids) // what is none is found out by decode
+	json.Unmarshal(payload, &ids) // decode checks the rest
 	return len(ids.RequestID) <= maxID && len(ids.TraceID) <= maxID
 }
 
@@ -221,7 +228,7 @@ func decode[T any](payload json.RawMessage, handle func(T)) {
 	}
 }
 
-// member does something with the member that this conversation speaks for, if it still does.
+// member calls do with the member of this client, and reports whether there still is one.
 func (c *client) member(do func(*member)) bool {
 	s := c.server
 	s.mu.Lock()
@@ -234,12 +241,15 @@ func (c *client) member(do func(*member)) bool {
 }
 
 func (c *client) mute(v muting) {
-	if c.member(func(m *member) { m.told, m.audioMuted, m.videoStopped = true, v.AudioMuted, v.VideoStopped }) {
+	known := c.member(func(m *member) {
+		m.muteKnown, m.audioMuted, m.videoStopped = true, v.AudioMuted, v.VideoStopped
+	})
+	if known {
 		c.server.changed(c.stage)
 	}
 }
 
-// negotiate answers an offer without making the next message wait.
+// negotiate answers an offer; the next message does not wait for it.
 func (c *client) negotiate(ctx context.Context, offer sdpOffer) {
 	select {
 	case c.offers <- struct{}{}:
@@ -248,12 +258,13 @@ func (c *client) negotiate(ctx context.Context, offer sdpOffer) {
 			c.socket.send(message(typeSDPAnswer, c.answer(ctx, offer)))
 		})
 	default:
-		err := stage.Errorf(stage.ErrTooMany, "There are too many offers at once.").WithCode("too_many_offers")
+		err := stage.Errorf(stage.ErrTooMany, "There are too many offers at once.").
+			WithCode("too_many_offers")
 		c.socket.send(message(typeSDPAnswer, failure(offer, err)))
 	}
 }
 
-// answer opens a session exactly as the doors of HTTP do.
+// answer opens a session exactly as over HTTP.
 func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
 	var k whip.OpenRequest
 	c.member(func(m *member) { k.Participant, k.Bearer = m.participant, m.bearer })
@@ -262,9 +273,9 @@ func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
 	if k.Publisher, err = c.target(offer.WHIPURL); err != nil {
 		return failure(offer, err)
 	}
-	a, err := c.server.cfg.Doors.Open(ctx, k)
+	a, err := c.server.cfg.Sessions.Open(ctx, k)
 	if err != nil {
-		c.server.cfg.Doors.Refuse(c.request, k.Participant, err)
+		c.server.cfg.Sessions.Refuse(c.request, k.Participant, err)
 		return failure(offer, err)
 	}
 	return sdpAnswer{
@@ -276,7 +287,8 @@ func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
 	}
 }
 
-// target reads the address to which the SDK would have posted: …/publish/{own ID} or …/subscribe/{publisher}.
+// target reads the address to which the SDK would post: …/publish/{own ID} or
+// …/subscribe/{publisher}.
 func (c *client) target(address string) (publisher stage.ParticipantID, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -297,13 +309,17 @@ func (c *client) target(address string) (publisher stage.ParticipantID, err erro
 }
 
 func errTarget() error {
-	return stage.Errorf(stage.ErrDenied, "An offer is for the own publication or for the subscription to a participant.").WithCode("wrong_participant")
+	return stage.Errorf(stage.ErrDenied, "An offer is for the own publication or for the subscription "+
+		"to a participant.").WithCode("wrong_participant")
 }
 
 func failure(offer sdpOffer, err error) sdpAnswer {
 	status := whip.StatusOf(err)
 	_, detail := whip.Reason(err)
-	return sdpAnswer{RequestID: offer.RequestID, HTTPStatusCode: status.HTTP, ErrorCode: status.IVS, ErrorMessage: detail}
+	return sdpAnswer{
+		RequestID: offer.RequestID, HTTPStatusCode: status.HTTP, ErrorCode: status.IVS,
+		ErrorMessage: detail,
+	}
 }
 
 func (c *client) url(path string) string {
@@ -313,11 +329,11 @@ func (c *client) url(path string) string {
 	return c.server.cfg.Origin + path
 }
 
-// exchange takes a new token of the same participant on the same stage for the old one.
+// exchange replaces the token by a new one of the same participant on the same stage.
 func (c *client) exchange(v exchangeToken) {
 	reply := exchanged{RequestID: v.RequestID, TraceID: v.TraceID}
 	if err := c.take(v); err != nil {
-		c.server.cfg.Doors.Refuse(c.request, stage.Participant{ID: c.id, Stage: c.stage}, err)
+		c.server.cfg.Sessions.Refuse(c.request, stage.Participant{ID: c.id, Stage: c.stage}, err)
 		_, detail := whip.Reason(err)
 		reply.Error = &errorMessage{detail}
 	}
@@ -326,21 +342,23 @@ func (c *client) exchange(v exchangeToken) {
 
 func (c *client) take(v exchangeToken) error {
 	bearer := stage.NewSecret(v.NewToken)
-	p, err := c.server.cfg.Doors.Check(c.request, bearer)
+	p, err := c.server.cfg.Sessions.Check(c.request, bearer)
 	if err != nil {
 		return err
 	}
 	if p.ID != c.id || p.Stage != c.stage {
-		return stage.Errorf(stage.ErrDenied, "The new token is for another participant or stage.").WithCode("wrong_participant")
+		return stage.Errorf(stage.ErrDenied, "The new token is for another participant or stage.").
+			WithCode("wrong_participant")
 	}
-	err = stage.Errorf(stage.ErrDenied, "The old token is not the one that joined.").WithCode("wrong_participant")
+	err = stage.Errorf(stage.ErrDenied, "The old token is not the one that joined.").
+		WithCode("wrong_participant")
 	c.member(func(m *member) {
 		if m.bearer.Equal(stage.NewSecret(v.OldToken)) {
 			m.participant, m.bearer, err = p, bearer, nil
 		}
 	})
 	if err == nil {
-		c.server.cfg.Doors.Exchange(p, bearer)
+		c.server.cfg.Sessions.Exchange(p, bearer)
 		c.server.changed(c.stage)
 	}
 	return err

@@ -1,12 +1,12 @@
-// Package signal is the events socket of a stage: over it the stock IVS web SDK joins a stage, learns who is there, and is sent
-// away. It knows everyone on the stage, those who came by plain WHIP or WHEP as well, and is the stage.Moderator of the house.
+// Package signal is the events socket of a stage, over which the stock IVS web SDK joins, receives
+// the participants, and is disconnected. It has all participants of a stage, including those of
+// plain WHIP and WHEP, and is the stage.Moderator of local stages.
 //
-// AWS documents none of this. What is here was measured on amazon-ivs-web-broadcast 1.41.0 in its default signalling
-// implementation (V1) and in its newer one (V2); docs/decisions/0022-events-socket.md.
+// AWS documents none of this. It was measured on amazon-ivs-web-broadcast 1.41.0, in its default
+// signalling implementation (V1) and in its newer one (V2); docs/decisions/0022-events-socket.md.
 package signal
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -17,8 +17,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// Doors are where sessions come and go, whether over HTTP or over the socket; *whip.Handler has them.
-type Doors interface {
+const (
+	defaultGrace   = 15 * time.Second
+	defaultPing    = 20 * time.Second
+	defaultRefresh = 2 * time.Second
+)
+
+// Sessions opens and ends WHIP and WHEP sessions, over HTTP and over the socket alike.
+type Sessions interface {
 	Check(r *http.Request, bearer stage.Secret) (stage.Participant, error)
 	Open(ctx context.Context, k whip.OpenRequest) (whip.Answer, error)
 	Exchange(p stage.Participant, bearer stage.Secret)
@@ -26,70 +32,77 @@ type Doors interface {
 	Refuse(r *http.Request, p stage.Participant, err error)
 }
 
-var _ Doors = (*whip.Handler)(nil)
+var _ Sessions = (*whip.Handler)(nil)
 
-// Config says what a Server serves. Doors, Media, Origin, Now and Log are needed.
+// Config is what a Server needs. Changed may be nil.
 type Config struct {
-	Doors  Doors
-	Media  stage.Moderator // who has sessions; Server.MediaChanged must be called when that changes
-	Origin string          // of the URLs of sessions, such as https://stage.example: a socket has no address to resolve a path against
+	Sessions Sessions
+	// Media lists the participants with sessions. Server.MediaChanged must be called when they
+	// change.
+	Media stage.Moderator
+	// Origin of session URLs, such as https://stage.example: on a socket, clients have no address
+	// to resolve a path against.
+	Origin string
 	Now    func() time.Time
 	Log    *slog.Logger
 
-	Changed  func(stage.ARN) // who is on the stage, or what of them, changed; must not block. May be nil
-	Features []string        // told to clients; "xdp" makes a V1 SDK send its offers over the socket, too
-	Grace    time.Duration   // a lost socket may come back so long before its participant has left; 15 s
-	Ping     time.Duration   // a silent socket is asked so often whether it is still there; 20 s
-	Refresh  time.Duration   // the media plane is looked at so often even if it does not call; 2 s
+	// Changed is called when the presence of a stage has changed. It must not block.
+	Changed func(stage.ARN)
 }
 
 // A Server is the events socket of all stages. It is safe for concurrent use.
 type Server struct {
 	cfg     Config
+	timing  timing
 	wake    chan struct{}
 	sockets sync.WaitGroup
 
 	mu      sync.Mutex
 	running bool                   // guarded by mu
-	rooms   map[stage.ARN]*room    // guarded by mu: stages with somebody who joined
-	dirty   map[stage.ARN]struct{} // guarded by mu: stages to tell of
+	rooms   map[stage.ARN]*room    // guarded by mu: stages with a joined participant
+	dirty   map[stage.ARN]struct{} // guarded by mu: stages whose state is to be sent
+}
+
+// timing is the same for every server; tests shorten it.
+type timing struct {
+	grace   time.Duration // for a lost socket to come back before its participant has left
+	ping    time.Duration // between pings of a silent socket
+	refresh time.Duration // between looks at Media, even if it does not call
 }
 
 var _ stage.Moderator = (*Server)(nil)
 
-// New makes a Server. It admits nobody before Run.
+// New returns a Server. It refuses to join before Run.
 func New(cfg Config) *Server {
-	cfg.Grace = cmp.Or(cfg.Grace, 15*time.Second)
-	cfg.Ping = cmp.Or(cfg.Ping, 20*time.Second)
-	cfg.Refresh = cmp.Or(cfg.Refresh, 2*time.Second)
 	if cfg.Changed == nil {
 		cfg.Changed = func(stage.ARN) {}
 	}
 	return &Server{
-		cfg: cfg, wake: make(chan struct{}, 1),
+		cfg: cfg, timing: timing{defaultGrace, defaultPing, defaultRefresh},
+		wake:  make(chan struct{}, 1),
 		rooms: map[stage.ARN]*room{}, dirty: map[stage.ARN]struct{}{},
 	}
 }
 
-// Run tells everyone of every change until ctx ends; then it closes all sockets and waits for them, but not for those who
-// do not read.
+// Run sends changes to all sockets until ctx ends. Then it closes the sockets and waits for them,
+// but not for clients that do not read.
 //
-// It alone makes states and hands them out, so that each socket gets them in order: a V2 SDK applies an old state that
-// comes late.
+// It alone creates and queues states, so that each socket gets them in order: a V2 SDK applies an
+// old state that comes late.
 func (s *Server) Run(ctx context.Context) error {
 	s.setRunning(true)
-	tick := time.NewTicker(s.cfg.Refresh)
+	tick := time.NewTicker(s.timing.refresh)
 	defer tick.Stop()
 	for {
 		select {
 		case <-s.wake:
 			for _, arn := range s.takeDirty() {
-				s.tell(ctx, arn)
+				s.sendState(ctx, arn)
 				s.cfg.Changed(arn)
 			}
 		case <-tick.C:
 			for _, arn := range s.joined() {
-				if s.tell(ctx, arn) {
+				if s.sendState(ctx, arn) {
 					s.cfg.Changed(arn)
 				}
 			}
@@ -101,7 +114,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// MediaChanged notes that sessions of the stage came, went or changed. It does not block.
+// MediaChanged notes that the sessions of a stage have changed. It does not block.
 func (s *Server) MediaChanged(arn stage.ARN) { s.changed(arn) }
 
 func (s *Server) changed(arn stage.ARN) {
@@ -110,7 +123,7 @@ func (s *Server) changed(arn stage.ARN) {
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
-	default: // Run is about to look anyway
+	default: // Run is going to look anyway
 	}
 }
 
@@ -139,7 +152,7 @@ func (s *Server) setRunning(running bool) {
 	s.running = running
 }
 
-// closeAll makes the sockets of a server that stops come back by themselves to the next one.
+// closeAll closes all sockets without a message, after which the SDK connects to the next server.
 func (s *Server) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,13 +167,13 @@ func (s *Server) closeAll() {
 	}
 }
 
-// drain waits for the sockets. Those that are not read are cut by then; what hangs nevertheless holds nothing up.
+// drain waits for the sockets. Those of clients that do not read are cut by then.
 func (s *Server) drain() {
 	done := make(chan struct{})
 	go func() { s.sockets.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(drainTime + time.Second):
-		s.cfg.Log.Warn("some events sockets would not end")
+		s.cfg.Log.Warn("some events sockets have not ended")
 	}
 }

@@ -10,31 +10,31 @@ import (
 )
 
 const (
-	maxMessage  = 64 << 10 // an offer of a browser with all that it can has 6 KB, two tokens have 16
+	maxMessage  = 64 << 10 // an offer of a browser has up to 6 KB, two tokens have 16
 	maxQueue    = 256      // messages that a client may be behind
 	maxBehind   = 1 << 20  // bytes that a client may be behind
 	writingTime = 10 * time.Second
-	drainTime   = 3 * time.Second // for what is queued when a socket is to close
+	drainTime   = 3 * time.Second // for queued messages when a socket is to close
 )
 
 var errBehind = errors.New("the client does not read")
 
-// A socket is one connection of a client. What is sent is queued, and written by one goroutine, so that nobody waits for a
-// slow client and nothing is overtaken. Whoever is too far behind, or does not read what was left to say, is cut off.
+// A socket is one connection of a client. Messages are queued and written by one goroutine, in
+// order and without waiting for slow clients. A client that is too far behind is cut off.
 type socket struct {
 	conn *websocket.Conn
 	cut  func() // makes all reading and writing fail at once; does not block
 	ping time.Duration
 	wake chan struct{}
 
-	sequence, counts int // the newest that were queued; Server.mu guards them
+	sequence, counts int // of the newest that were queued; Server.mu guards them
 
 	mu      sync.Mutex
 	queue   [][]byte // guarded by mu
-	waiting int      // guarded by mu: messages that are not written yet, those that take gave out included
+	waiting int      // guarded by mu: messages that are not written yet, including those of take
 	bytes   int      // guarded by mu: of those messages
 	closing bool     // guarded by mu: close when the queue is written
-	behind  bool     // guarded by mu: it was too much
+	behind  bool     // guarded by mu: the queue was full
 }
 
 func newSocket(conn *websocket.Conn, cut func(), ping time.Duration) *socket {
@@ -45,7 +45,7 @@ func newSocket(conn *websocket.Conn, cut func(), ping time.Duration) *socket {
 // send queues a message.
 func (k *socket) send(text []byte) {
 	k.mu.Lock()
-	defer k.rouse()
+	defer k.notify()
 	defer k.mu.Unlock()
 	switch {
 	case k.closing || k.behind:
@@ -59,10 +59,10 @@ func (k *socket) send(text []byte) {
 	}
 }
 
-// close ends the connection after what has been queued, or soon if that is not read.
+// close ends the connection after the queued messages, or after drainTime.
 func (k *socket) close() {
 	k.mu.Lock()
-	defer k.rouse()
+	defer k.notify()
 	defer k.mu.Unlock()
 	if !k.closing {
 		k.closing = true
@@ -70,7 +70,7 @@ func (k *socket) close() {
 	}
 }
 
-func (k *socket) rouse() {
+func (k *socket) notify() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -94,11 +94,13 @@ func (k *socket) written(text []byte) {
 	k.bytes -= len(text)
 }
 
-// show queues a state, unless this one has been queued. The caller holds Server.mu.
-func (k *socket) show(sequence int, state func() []byte) {
+// show queues the messages of a state, unless they have been queued. The caller holds Server.mu.
+func (k *socket) show(sequence int, state func() [][]byte) {
 	if k.sequence != sequence {
 		k.sequence = sequence
-		k.send(state())
+		for _, text := range state() {
+			k.send(text)
+		}
 	}
 }
 
@@ -110,7 +112,8 @@ func (k *socket) count(sequence int, count func() []byte) {
 	}
 }
 
-// write writes until the socket is closed or ctx ends. It also finds out when the other end is gone without a word.
+// write writes until the socket is closed or ctx ends. By pings it notices a client that has
+// vanished.
 func (k *socket) write(ctx context.Context) error {
 	ping := time.NewTicker(k.ping)
 	defer ping.Stop()
@@ -131,7 +134,7 @@ func (k *socket) write(ctx context.Context) error {
 		select {
 		case <-k.wake:
 		case <-ping.C:
-			if err := k.askAlive(ctx); err != nil {
+			if err := k.sendPing(ctx); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -146,7 +149,7 @@ func (k *socket) writeOne(ctx context.Context, text []byte) error {
 	return k.conn.Write(ctx, websocket.MessageText, text)
 }
 
-func (k *socket) askAlive(ctx context.Context) error {
+func (k *socket) sendPing(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, writingTime)
 	defer cancel()
 	return k.conn.Ping(ctx)

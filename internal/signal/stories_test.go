@@ -105,7 +105,7 @@ func TestKeepAliveAndNoise(t *testing.T) {
 // TestOffersOverTheSocket go the way of HTTP: V2 of the SDK knows no other.
 func TestOffersOverTheSocket(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, func(c *signal.Config) { c.Features = []string{"xdp"} })
+	v := newVenue(t, nil)
 	ana, bob := v.join(t, "ana.Ana"), v.join(t, "bob.!watch")
 	offer := func(g *guest, id, url, content string) (answer struct {
 		RequestID, Content, ContentType, Location, SessionDeleteLink, SubscriberControlLink, VideoLayersLink, ErrorMessage string
@@ -169,11 +169,18 @@ func TestTheHighestLayerFirst(t *testing.T) {
 	}
 }
 
-func TestFeaturesAreTold(t *testing.T) {
+// TestStatesInBothSpellings: some clients look for the bare type, and some for the one with a prefix.
+func TestStatesInBothSpellings(t *testing.T) {
 	t.Parallel()
-	ana := newVenue(t, func(c *signal.Config) { c.Features = []string{"xdp"} }).join(t, "ana.Ana")
-	if got := ana.inOrder(ana.raw("aws:ivs:STAGE_STATE")); !slices.Equal(got.ServerFeatures, []string{"xdp"}) {
-		t.Errorf("serverFeatures: got %q, want xdp", got.ServerFeatures)
+	v := newVenue(t, nil)
+	for range 3 {
+		ana := v.join(t, "ana.Ana")
+		prefixed := string(ana.raw("aws:ivs:STAGE_STATE"))
+		bare := string(ana.raw("STAGE_STATE"))
+		if prefixed != bare || !strings.Contains(bare, `"id":"ana"`) {
+			t.Errorf("got %s and %s, want the same state twice", prefixed, bare)
+		}
+		ana.leaves()
 	}
 }
 
@@ -240,7 +247,7 @@ func TestKicked(t *testing.T) {
 // TestKickedAtTheDoor: between the check of the token and the joining there is a moment in which a kick finds nobody.
 func TestKickedAtTheDoor(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, func(c *signal.Config) { c.Doors = &fickle{Doors: c.Doors} })
+	v := newVenue(t, func(c *signal.Config) { c.Sessions = &fickle{Sessions: c.Sessions} })
 	ana := v.join(t, "ana.Ana")
 	if got := string(ana.hears("aws:ivs:JOIN_ERROR")); !strings.Contains(got, `"PARTICIPANT_DISCONNECTED"`) {
 		t.Errorf("got %s, want PARTICIPANT_DISCONNECTED", got)
@@ -253,12 +260,12 @@ func TestKickedAtTheDoor(t *testing.T) {
 
 // fickle admits a token once.
 type fickle struct {
-	signal.Doors
+	signal.Sessions
 	asked atomic.Bool
 }
 
 func (d *fickle) Check(r *http.Request, bearer stage.Secret) (stage.Participant, error) {
-	p, err := d.Doors.Check(r, bearer)
+	p, err := d.Sessions.Check(r, bearer)
 	if d.asked.Swap(true) {
 		return stage.Participant{ID: p.ID, Stage: p.Stage}, stage.Errorf(stage.ErrDenied, "You were sent away.").WithCode("token_revoked")
 	}
@@ -318,7 +325,8 @@ func TestLostSocket(t *testing.T) {
 
 func TestLostForGood(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, func(c *signal.Config) { c.Grace = 50 * time.Millisecond })
+	v := newVenue(t, nil)
+	v.SetGrace(50 * time.Millisecond)
 	bob, ana := v.join(t, "bob.Bob"), v.join(t, "ana.Ana")
 	bob.sees("ana:Ana", "bob:Bob")
 	ana.conn.CloseNow()
