@@ -10,7 +10,9 @@ import (
 )
 
 // visiting serves an endpoint for principals on the stage in the path.
-func (s *Server) visiting(serve func(r *http.Request, who access.Principal) (any, error)) http.Handler {
+func (s *Server) visiting(
+	serve func(r *http.Request, who access.Principal) (any, error),
+) http.Handler {
 	return s.open(func(r *http.Request, _ access.Principal) (any, error) {
 		who, err := s.onStage(r)
 		if err != nil {
@@ -72,7 +74,7 @@ func (s *Server) mutePerson(r *http.Request, who access.Principal) (any, error) 
 	return nil, s.Chat.Mute(r.Context(), stageARN(r), Person{ID: person.ID, Name: person.Name}, on, present)
 }
 
-// present lists who is on a stage; where that is not known, nobody.
+// present lists the presence of a stage. A stage that does not answer is empty.
 func (s *Server) present(ctx context.Context, arn stage.ARN) []stage.Presence {
 	present, err := s.Stage.Participants(ctx, arn)
 	if err != nil {

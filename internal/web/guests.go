@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// guests lets the pages of the configured origins reach the events and the chat of a stage, so that a team's own page with
-// the IVS web SDK has them, too. Such a page comes with a participant token; a login is good for our own pages only.
+// guests allows pages of the configured origins to call the events and the chat of a stage (CORS),
+// for pages of one's own with the IVS web SDK. They need a participant token: a cookie is removed.
 func (s *Server) guests(open, own http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
-		if !isGuestDoor(r) || !s.invites(origin) {
+		if !isGuestRoute(r) || !s.allowsOrigin(origin) {
 			own.ServeHTTP(w, r)
 			return
 		}
@@ -32,16 +32,17 @@ func (s *Server) guests(open, own http.Handler) http.Handler {
 	})
 }
 
-// invites says whether pages of another origin than ours may come.
-func (s *Server) invites(origin string) bool {
+// allowsOrigin reports whether pages of another origin may call.
+func (s *Server) allowsOrigin(origin string) bool {
 	if origin == "" || origin == originOf(s.PublicURL.String()) {
 		return false
 	}
 	return slices.Contains(s.AllowOrigins, origin) || slices.Contains(s.AllowOrigins, "*")
 }
 
-// isGuestDoor knows /api/stages/{arn}/events and what is below /api/stages/{arn}/chat. An ARN has a slash of its own, escaped.
-func isGuestDoor(r *http.Request) bool {
+// isGuestRoute reports whether a request is for /api/stages/{arn}/events or below
+// /api/stages/{arn}/chat. The slash inside an ARN is escaped.
+func isGuestRoute(r *http.Request) bool {
 	parts := strings.Split(r.URL.EscapedPath(), "/")
 	return len(parts) >= 5 && parts[1] == "api" && parts[2] == "stages" && (parts[4] == "chat" || parts[4] == "events" && len(parts) == 5)
 }

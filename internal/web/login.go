@@ -36,13 +36,15 @@ func (s *Server) cookie(r *http.Request, value string, maxAge int) *http.Cookie 
 }
 
 const (
-	// browserName is the cookie by which the throttle recognizes a browser that has signed in before.
+	// browserName is the cookie by which the throttle recognizes a browser that has signed in
+	// before.
 	browserName = "stagedoor_browser"
 	browserLife = 400 * 24 * 60 * 60 // seconds; Chromium keeps cookies no longer
 	browserSize = 26                 // characters of rand.Text
 )
 
-// signingIn is the client of a request that signs in, with a new identifier for a browser without one.
+// signingIn is the client of a request that signs in, with a new identifier for a browser without
+// one.
 func (s *Server) signingIn(r *http.Request) access.Client {
 	from := s.client(r)
 	from.Browser = stage.NewSecret(rand.Text())

@@ -20,8 +20,8 @@ func (s *Server) principal(r *http.Request) (access.Principal, error) {
 	})
 }
 
-// guarded authenticates a request under the limit for wrong bearers. Cookies are not limited: a page
-// must learn that its login has ended, whatever others behind the same address send.
+// guarded authenticates a request under the limit for wrong bearers. Cookies are not limited: a
+// page must learn that its login has ended, whatever others behind the same address send.
 func (s *Server) guarded(
 	r *http.Request, authenticate func(context.Context) (access.Principal, error),
 ) (who access.Principal, err error) {

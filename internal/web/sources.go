@@ -11,21 +11,23 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// The SDK is where pages load Amazon's web SDK from, for stages of AWS. It is AWS's to distribute, so it is not in the binary.
+// An SDK is the address of Amazon's web SDK, for AWS stages. Only AWS may distribute it, so it is
+// not in the binary.
 type SDK struct {
 	URL       string // of the UMD build
-	Integrity string // "sha384-…"; empty: not checked (W3C Subresource Integrity)
+	Integrity string // "sha384-…" (W3C Subresource Integrity); empty: not checked
 }
 
-// awsHosts are where the SDK goes: signalling, media, telemetry and its remote configuration.
+// awsHosts are the hosts that the SDK calls: signalling, media, telemetry and its configuration.
 const awsHosts = "https://*.live-video.net wss://*.live-video.net"
 
-// ivsSDK tells pages which SDK to load.
+// ivsSDK returns the SDK that pages load.
 func (s *Server) ivsSDK(*http.Request, access.Principal) (any, error) {
 	return IVSSDK(s.SDK), nil
 }
 
-// stagePage serves a page that joins stages: it may load the SDK and speak to the stages' endpoints.
+// stagePage serves a page that joins stages: it may load the SDK and connect to the stages'
+// endpoints.
 func (s *Server) stagePage(name string) http.Handler {
 	page := s.assets.page(name)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,8 +36,8 @@ func (s *Server) stagePage(name string) http.Handler {
 	})
 }
 
-// stagePolicy is contentPolicy, and where AWS (or an emulator) is served, opened for the one file that the SDK is and for the
-// endpoints of the stages.
+// stagePolicy is the Content-Security-Policy of pages that join stages. Where AWS stages are
+// served, it also allows the file of the SDK and the endpoints of the stages.
 func (s *Server) stagePolicy(ctx context.Context) string {
 	if s.AWS == nil {
 		return contentPolicy
@@ -50,7 +52,7 @@ func (s *Server) stagePolicy(ctx context.Context) string {
 	return strings.Replace(contentPolicy, "connect-src 'self'", script+"; connect-src 'self' "+connect, 1)
 }
 
-// stageOrigins lists the endpoints that are neither ours nor below awsHosts.
+// stageOrigins lists the origins of endpoints outside awsHosts.
 func (s *Server) stageOrigins(ctx context.Context) []string {
 	all, err := s.Control.Endpoints(ctx)
 	if err != nil {
@@ -67,7 +69,8 @@ func (s *Server) stageOrigins(ctx context.Context) []string {
 	return slices.Sorted(maps.Keys(origins))
 }
 
-// scriptSource names one script to a policy, in which commas and semicolons have a meaning (CSP Level 3, 2.3.1) and there is no query.
+// scriptSource returns the source expression of one script. It escapes commas and semicolons, which
+// separate directives, and has no query (CSP Level 3, 2.3.1).
 func scriptSource(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

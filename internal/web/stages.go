@@ -18,7 +18,7 @@ func (s *Server) listStages(r *http.Request, who access.Principal) (any, error) 
 		return nil, err
 	}
 	out := Stages{Stages: make([]Stage, len(stages))}
-	var asks sync.WaitGroup // all at once: an AWS that does not answer costs its time limit, and that once
+	var asks sync.WaitGroup // in parallel: stages that do not answer cost one time limit together
 	for i, a := range stages {
 		asks.Go(func() { out.Stages[i] = s.stageFor(r.Context(), a, who.User) })
 	}
@@ -26,7 +26,7 @@ func (s *Server) listStages(r *http.Request, who access.Principal) (any, error) 
 	return out, nil
 }
 
-// stageFor describes a stage to an operator. One stage out of reach does not hide the others.
+// stageFor describes a stage to an operator. A stage that does not answer has a Trouble.
 func (s *Server) stageFor(ctx context.Context, a access.StageAccess, who access.User) Stage {
 	out := Stage{ARN: a.Stage.ARN, Name: a.Stage.Name, Served: served(a.Stage.ARN), Limits: a.Limits}
 	present, err := s.Stage.Participants(ctx, a.Stage.ARN)
@@ -54,7 +54,9 @@ func (s *Server) addStage(r *http.Request, who access.Principal) (any, error) {
 	return created(s.stageFor(r.Context(), access.StageAccess{Stage: st, Limits: stage.DefaultLimits()}, who.User)), nil
 }
 
-func (s *Server) newStage(ctx context.Context, who access.Principal, in NewStage) (stage.Stage, error) {
+func (s *Server) newStage(
+	ctx context.Context, who access.Principal, in NewStage,
+) (stage.Stage, error) {
 	if in.ARN == "" && in.Region == "" {
 		return s.Control.AddLocalStage(ctx, who, in.Name)
 	}
@@ -62,7 +64,8 @@ func (s *Server) newStage(ctx context.Context, who access.Principal, in NewStage
 		return stage.Stage{}, err
 	}
 	if s.AWS == nil {
-		return stage.Stage{}, stage.Errorf(stage.ErrUnavailable, "No region of AWS is served: start Stagedoor with --ivs-region.")
+		return stage.Stage{}, stage.Errorf(stage.ErrUnavailable,
+			"No region of AWS is served: start Stagedoor with --ivs-region.")
 	}
 	found, err := s.fromAWS(ctx, in)
 	if err != nil {
@@ -71,11 +74,11 @@ func (s *Server) newStage(ctx context.Context, who access.Principal, in NewStage
 	if err := s.Control.AddStage(ctx, who, found); err != nil {
 		return stage.Stage{}, err
 	}
-	kept, err := s.Control.Stage(ctx, found.ARN) // with the name that it has here
+	kept, err := s.Control.Stage(ctx, found.ARN) // with the name that was stored
 	return kept.Stage, err
 }
 
-// checkRegion says what is right, where the region is not one of AWS.
+// checkRegion refuses a region without real-time stages.
 func checkRegion(in NewStage) error {
 	region := in.Region
 	if in.ARN != "" {
@@ -87,9 +90,11 @@ func checkRegion(in NewStage) error {
 	}
 	switch {
 	case region == stage.LocalRegion:
-		return stage.Errorf(stage.ErrInvalid, "A local stage is made here, by a name alone: leave the ARN and the region out.")
+		return stage.Errorf(stage.ErrInvalid,
+			"A local stage is made here, by a name alone: leave the ARN and the region out.")
 	case !slices.Contains(stage.AWSRegions(), region):
-		return stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s.", region, strings.Join(stage.AWSRegions(), ", "))
+		return stage.Errorf(stage.ErrInvalid,
+			"Amazon IVS has no real-time stages in %q; its regions are %s.", region, strings.Join(stage.AWSRegions(), ", "))
 	}
 	return nil
 }
@@ -101,18 +106,17 @@ func (s *Server) fromAWS(ctx context.Context, in NewStage) (stage.Stage, error) 
 	return s.AWS.Stage(ctx, in.ARN)
 }
 
-// AWS is where stages of AWS come from. Stage answers stage.ErrNotFound for one that does not exist.
+// AWS reads and creates AWS stages. A stage that does not exist is stage.ErrNotFound.
 type AWS interface {
 	Stage(ctx context.Context, arn stage.ARN) (stage.Stage, error)
 	StagesOf(ctx context.Context, region string) ([]stage.Stage, error)
 	CreateStage(ctx context.Context, region, name string) (stage.Stage, error)
 	Served() []string                              // regions
-	Why(ctx context.Context, arn stage.ARN) string // who issues tokens for a stage, and why
+	Why(ctx context.Context, arn stage.ARN) string // the issuer of a stage's tokens, and the reason
 	Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error)
 }
 
-// listAWS lists what AWS has, to choose from. One region that cannot be listed does not hide the others, nor that stages of
-// it may be named or made.
+// listAWS lists the stages at AWS that can be added. A region that does not answer has a Trouble.
 func (s *Server) listAWS(r *http.Request, who access.Principal) (any, error) {
 	out := AWSStages{Regions: []string{}, Stages: []AWSStage{}}
 	if s.AWS == nil {
@@ -144,11 +148,12 @@ func (s *Server) listAWS(r *http.Request, who access.Principal) (any, error) {
 	return out, nil
 }
 
-// listSessions says when there was somebody on a stage of AWS, which keeps that.
+// listSessions lists the stage sessions of an AWS stage. IVS keeps them.
 func (s *Server) listSessions(r *http.Request, who access.Principal) (any, error) {
 	arn := stageARN(r)
 	if s.AWS == nil || arn.Local() {
-		return nil, stage.Errorf(stage.ErrNotFound, "Only Amazon IVS keeps the sessions of a stage; what happened on this one is told at the tokens.")
+		return nil, stage.Errorf(stage.ErrNotFound,
+			"Only Amazon IVS keeps the sessions of a stage; what happened on this one is told at the tokens.")
 	}
 	sessions, err := s.AWS.Sessions(r.Context(), arn)
 	if err != nil {

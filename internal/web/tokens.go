@@ -27,13 +27,14 @@ func (s *Server) issueToken(r *http.Request, who access.Principal) (any, error) 
 	return created(tokenOf(token)), nil
 }
 
-// seconds reads a life in whole seconds; absent means that the server chooses, and 0 is a mistake, not a wish.
+// seconds reads a token life in seconds. Without one the server chooses; 0 is an error.
 func seconds(n *int64) (time.Duration, error) {
 	if n == nil {
 		return 0, nil
 	}
 	if *n < int64(stage.MinTTL/time.Second) || *n > int64(stage.MaxTTL/time.Second) {
-		return 0, stage.Errorf(stage.ErrInvalid, "A token lives from 60 seconds to %d (14 days).", stage.MaxTTL/time.Second)
+		return 0, stage.Errorf(stage.ErrInvalid,
+			"A token lives from 60 seconds to %d (14 days).", stage.MaxTTL/time.Second)
 	}
 	return time.Duration(*n) * time.Second, nil
 }
@@ -50,7 +51,8 @@ func (s *Server) listTokens(r *http.Request, who access.Principal) (any, error) 
 	return out, nil
 }
 
-// tokenState lets a program without an event stream see what became of its token.
+// tokenState returns a token with its presence and last event, for programs without an event
+// stream.
 func (s *Server) tokenState(r *http.Request, who access.Principal) (any, error) {
 	issued, err := s.Control.Token(r.Context(), who, stage.ParticipantID(r.PathValue("participant")))
 	if err != nil {
@@ -69,7 +71,7 @@ func (s *Server) tokenState(r *http.Request, who access.Principal) (any, error) 
 	}
 	for _, e := range events {
 		if e.Participant != issued.ID || e.Claimed() && state.LastEvent != nil && !state.LastEvent.Claimed {
-			continue // what anybody could have caused does not hide what is proven
+			continue // an unproven claim does not hide an event
 		}
 		last := feed.NewStageEvent(e)
 		state.LastEvent = &last

@@ -78,8 +78,8 @@ func (s *Server) invited(user access.User, code stage.Secret, until time.Time) I
 	}
 }
 
-// InviteURL is the link that an invited person opens. The code is in the fragment, which browsers do
-// not send: no proxy logs it.
+// InviteURL is the link that an invited person opens. The code is in the fragment, which browsers
+// do not send: no proxy logs it.
 func InviteURL(public *url.URL, code stage.Secret) string {
 	return public.JoinPath("invite").String() + "#code=" + url.QueryEscape(code.Reveal())
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// listViews lists one's own viewing keys; their secrets were told once.
+// listViews lists the viewing keys of the caller, without their secrets.
 func (s *Server) listViews(r *http.Request, who access.Principal) (any, error) {
 	keys, err := s.Control.ViewKeys(r.Context(), who)
 	if err != nil {
@@ -32,7 +32,8 @@ func (s *Server) createView(r *http.Request, who access.Principal) (any, error) 
 	return created(CreatedView{View: view(key), URL: s.sourceURL(secret)}), nil
 }
 
-// sourceURL is what goes into OBS. The key is in the fragment, which browsers send nowhere: no server, proxy or Referer sees it.
+// sourceURL is the URL of a browser source. The key is in the fragment, which browsers never send:
+// no server, proxy or Referer sees it.
 func (s *Server) sourceURL(secret stage.Secret) string {
 	u := s.PublicURL.JoinPath("source")
 	u.Fragment = secret.Reveal()
@@ -41,17 +42,17 @@ func (s *Server) sourceURL(secret stage.Secret) string {
 
 func (s *Server) revokeView(r *http.Request, who access.Principal) (any, error) {
 	err := s.Control.RevokeViewKey(r.Context(), who, r.PathValue("id"))
-	s.Feed.AccessChanged(who.User.ID) // the pages that it opened look again, and end
+	s.Feed.AccessChanged(who.User.ID) // the streams of the key authenticate again, and end
 	return nil, err
 }
 
-// thisView returns what a viewing key shows, so that the dock finds out whether a source in OBS still works.
+// thisView returns what a viewing key shows. The dock checks with it whether a source in OBS works.
 func (s *Server) thisView(_ *http.Request, who access.Principal) (any, error) {
 	key, err := who.ViewKey()
 	return view(key), err
 }
 
-// issueViewToken makes the token with which a browser source subscribes.
+// issueViewToken issues the token with which a browser source subscribes.
 func (s *Server) issueViewToken(r *http.Request, who access.Principal) (any, error) {
 	token, err := s.Control.IssueForView(r.Context(), who, s.client(r).Address)
 	if err != nil {

@@ -49,7 +49,8 @@ func (on rules) TestEventsAreTheirOwners(t *testing.T) {
 	})
 }
 
-// Who resumes after an ID misses nothing: no smaller ID appears later, whichever replica gave it out.
+// No event appears later with a smaller ID, on any replica: a reader that resumes after an ID
+// misses none.
 func (on rules) TestEventsAppearInOrder(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
@@ -116,7 +117,7 @@ func (on rules) TestPruning(t *testing.T) {
 		if _, tokens := rest(); tokens != 0 {
 			t.Error("the token's record is kept after 44 days")
 		}
-		// The address where Ana signed in stays hers.
+		// The address from which Ana signed in is still known.
 		for range 12 {
 			h.guess("ana", from("198.51.100.7"))
 		}
@@ -139,7 +140,7 @@ func (on rules) TestACrashIsWrittenDown(t *testing.T) {
 		tell(over, stage.EventConnected, stage.EventPublishing, stage.EventEnded)
 		tell(turnedAway, stage.EventRefused)
 
-		for range 2 { // the second start finds nothing left to do
+		for range 2 { // the second start finds nothing to do
 			if err := h.EndUnfinished(t.Context()); err != nil {
 				t.Fatal(err)
 			}

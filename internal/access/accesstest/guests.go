@@ -9,7 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// TestTheBearerOfATokenOfAWSIsKnown is about our own doors at a stage of AWS, whose tokens AWS alone can verify.
+// TestTheBearerOfATokenOfAWSIsKnown: tokens for an AWS stage are recognized, though only AWS can
+// verify them.
 func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, local := h.Scene()

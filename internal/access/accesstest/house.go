@@ -1,4 +1,5 @@
-// Package accesstest holds the tests of the rules of package access. The store runs them over its engines.
+// Package accesstest holds the tests of the rules of package access. The store runs them over its
+// engines.
 package accesstest
 
 import (
@@ -39,7 +40,7 @@ func Run(t *testing.T, engines ...Engine) {
 // The rules are tests as methods, so that Run finds all of them.
 type rules struct{ engines []Engine }
 
-// each tells a story on each engine.
+// each runs a test on each engine.
 func (on rules) each(t *testing.T, story func(t *testing.T, h *House)) {
 	t.Parallel()
 	for _, engine := range on.engines {
@@ -50,7 +51,7 @@ func (on rules) each(t *testing.T, story func(t *testing.T, h *House)) {
 	}
 }
 
-// A House is the rules on a database, with a stage that is made of paper and a clock that stands still.
+// A House is a Control on a database, with a fake stage and a clock that only Pass moves.
 type House struct {
 	*access.Control
 	Clock *Clock
@@ -60,7 +61,7 @@ type House struct {
 	open func(testing.TB) access.Store
 }
 
-// NewHouse opens the rules on a database.
+// NewHouse returns a House on a database.
 func NewHouse(t testing.TB, open func(testing.TB) access.Store) *House {
 	t.Helper()
 	h := &House{t: t, open: open, Clock: &Clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}
@@ -78,7 +79,7 @@ func (h *House) enter() {
 	}
 }
 
-// Replica is another process on the same database.
+// Replica returns another Control on the same database, as another process has it.
 func (h *House) Replica() *House {
 	h.t.Helper()
 	r := &House{t: h.t, open: h.open, Clock: h.Clock, Paper: h.Paper}
@@ -86,7 +87,7 @@ func (h *House) Replica() *House {
 	return r
 }
 
-// A Clock stands still until it is told to pass.
+// A Clock moves by Pass alone.
 type Clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -104,7 +105,8 @@ func (c *Clock) Pass(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// A PaperStage issues tokens that open nothing, and remembers who was sent away.
+// A PaperStage is a fake issuer, verifier and stage. It records which participants were
+// disconnected.
 type PaperStage struct {
 	now func() time.Time
 
@@ -118,7 +120,9 @@ type PaperStage struct {
 	during  func() // runs while a token is being issued
 }
 
-func (p *PaperStage) IssueToken(_ context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+func (p *PaperStage) IssueToken(
+	_ context.Context, req stage.TokenRequest,
+) (stage.ParticipantToken, error) {
 	if err := req.Validate(); err != nil {
 		return stage.ParticipantToken{}, err
 	}
@@ -145,17 +149,19 @@ func (p *PaperStage) IssueToken(_ context.Context, req stage.TokenRequest) (stag
 	return stage.ParticipantToken{Participant: made, Secret: stage.NewSecret(secret), ExpiresAt: made.ExpiresAt}, fail
 }
 
-// Verify implements access.Verifier: as a real one, it knows tokens for local stages alone.
+// Verify implements access.Verifier. As the real one, it verifies tokens for local stages alone.
 func (p *PaperStage) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	made := p.issued[bearer.Reveal()]
 	switch {
 	case !made.Stage.Local():
-		err := stage.Errorf(stage.ErrUnauthorized, "an unknown signature").WithCode(stage.CodeSignature)
+		err := stage.Errorf(stage.ErrUnauthorized,
+			"an unknown signature").WithCode(stage.CodeSignature)
 		return stage.Participant{ID: made.ID, Stage: made.Stage}, err
 	case !p.now().Before(made.ExpiresAt):
-		return stage.Participant{}, stage.Errorf(stage.ErrUnauthorized, "expired").WithCode("token_expired")
+		return stage.Participant{}, stage.Errorf(stage.ErrUnauthorized,
+			"expired").WithCode("token_expired")
 	}
 	return made, nil
 }
@@ -172,7 +178,9 @@ func (p *PaperStage) Participants(_ context.Context, arn stage.ARN) ([]stage.Pre
 	return there, nil
 }
 
-func (p *PaperStage) Disconnect(_ context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+func (p *PaperStage) Disconnect(
+	_ context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.fail != nil {
@@ -216,7 +224,7 @@ var home = access.Client{Address: "192.0.2.1", Agent: "OBS-Browser/31"}
 
 func password(text string) stage.Secret { return stage.NewSecret(text) }
 
-// Operator sets the house up.
+// Operator creates the first operator.
 func (h *House) Operator() access.Principal {
 	h.t.Helper()
 	code := must(h.NewSetupCode(h.t.Context()))(h.t)
@@ -227,7 +235,7 @@ func (h *House) Operator() access.Principal {
 	return login
 }
 
-// Broadcaster adds somebody who has accepted the invitation.
+// Broadcaster adds a broadcaster who has accepted the invite.
 func (h *House) Broadcaster(by access.Principal, name string) (access.Principal, stage.Secret) {
 	h.t.Helper()
 	_, code, _, err := h.AddUser(h.t.Context(), by, name, access.Broadcaster)
@@ -241,21 +249,23 @@ func (h *House) Broadcaster(by access.Principal, name string) (access.Principal,
 	return login, secret
 }
 
-// Studio makes a local stage.
+// Studio adds a local stage.
 func (h *House) Studio(by access.Principal, name string) stage.ARN {
 	h.t.Helper()
 	return must(h.AddLocalStage(h.t.Context(), by, name))(h.t).ARN
 }
 
-// Grant lets somebody enter.
-func (h *House) Grant(by access.Principal, who access.Principal, arn stage.ARN, can stage.Capabilities) {
+// Grant gives a user access to a stage, with the longest token life.
+func (h *House) Grant(
+	by access.Principal, who access.Principal, arn stage.ARN, can stage.Capabilities,
+) {
 	h.t.Helper()
 	ok(h.t, h.SetGrant(h.t.Context(), by, access.Grant{
 		User: who.User.ID, Stage: arn, Capabilities: can, MaxTTL: stage.MaxTTL,
 	}))
 }
 
-// Scene is the usual one: an operator, a broadcaster with all of a grant, a stage.
+// Scene creates an operator, a stage, and a broadcaster with all capabilities there.
 func (h *House) Scene() (op, ana access.Principal, arn stage.ARN) {
 	h.t.Helper()
 	op = h.Operator()
@@ -285,7 +295,7 @@ func ok(t testing.TB, err error) {
 	}
 }
 
-// refused checks kind and code, and that the person is told something.
+// refused checks the kind and the code of an error, and that it has a sentence.
 func refused(t testing.TB, err, kind error, code string) *stage.Error {
 	t.Helper()
 	var e *stage.Error
@@ -298,7 +308,7 @@ func refused(t testing.TB, err, kind error, code string) *stage.Error {
 	return e
 }
 
-// race runs n at the same moment and returns what each said.
+// race runs n at the same moment and returns their errors.
 func race(n int, run func(i int) error) []error {
 	errs := make([]error, n)
 	var ready, done sync.WaitGroup
@@ -317,7 +327,7 @@ func race(n int, run func(i int) error) []error {
 	return errs
 }
 
-// tally counts by code; "" is success.
+// tally counts errors by code; "" is success.
 func tally(errs []error) map[string]int {
 	counts := map[string]int{}
 	for _, err := range errs {

@@ -19,7 +19,7 @@ func external(subject, name string, groups ...string) access.External {
 	}
 }
 
-// member signs somebody in with a provider.
+// member is a user who signs in with a provider.
 func (h *House) member(subject, name string, groups ...string) access.Principal {
 	h.t.Helper()
 	login, _, err := h.LogInExternal(h.t.Context(), external(subject, name, groups...), home)
@@ -489,7 +489,7 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		if listed := must(h.Webhooks(t.Context(), op))(t); len(listed) != 1 || !listed[0].Secret.Empty() {
 			t.Errorf("the list is %+v, want one without its secret", listed)
 		}
-		h.Clock.Pass(5 * time.Second) // which types are asked for is believed for a moment
+		h.Clock.Pass(5 * time.Second) // the message types of webhooks are cached
 		token := h.Issued(ana, arn)
 		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: token.Participant.ID, Stage: arn}))(t)
@@ -545,7 +545,7 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 	})
 }
 
-// An outbox is what the sender of webhooks needs of a store.
+// An outbox is the part of a store that the sender of webhooks uses.
 type outbox interface {
 	ClaimDeliveries(
 		ctx context.Context, id access.WebhookID, now, until time.Time, limit int,

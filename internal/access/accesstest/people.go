@@ -126,7 +126,7 @@ func (on rules) TestAForgottenPassword(t *testing.T) {
 		ana, cookie := h.Broadcaster(op, "Ana")
 		_, code, _, err := h.Reinvite(t.Context(), op, ana.User.ID)
 		ok(t, err)
-		// Until the link is used, nothing changes: anybody could ask an operator for one.
+		// Nothing changes until the link is used: anybody could request one.
 		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
 		errs := race(6, func(i int) error {
 			_, _, err := h.AcceptInvite(t.Context(), code, password(fmt.Sprint("my new password ", i)), home)
@@ -217,7 +217,7 @@ func (on rules) TestALoginEnds(t *testing.T) {
 			must(other.Authenticate(t.Context(), access.Presented{Login: secret}))(t)
 			return login, secret
 		}
-		// gone: here at once, at another replica within a second.
+		// gone: here at once, on another replica within a second.
 		gone := func(secret stage.Secret) {
 			t.Helper()
 			_, err := h.Authenticate(t.Context(), access.Presented{Login: secret})
@@ -302,7 +302,7 @@ func (on rules) TestRemovingAUser(t *testing.T) {
 			t.Errorf("sent away: got %v, want %v", away, token.Participant.ID)
 		}
 		refused(t, h.RemoveUser(t.Context(), op, ana.User.ID), stage.ErrNotFound, "")
-		// What happened stays on record.
+		// The record stays.
 		record := must(h.Token(t.Context(), op, token.Participant.ID))(t)
 		if record.UserName != "Ana" || record.RevokedAt.IsZero() {
 			t.Errorf("record: got %+v, want Ana's, revoked", record)
@@ -317,7 +317,7 @@ func (on rules) TestTheLastOperatorStays(t *testing.T) {
 		refused(t, h.RemoveUser(t.Context(), op, op.User.ID), stage.ErrConflict, "conflict")
 		_, code, _, err := h.AddUser(t.Context(), op, "Otto", access.Operator)
 		ok(t, err)
-		// One who has not accepted yet could not let anybody in.
+		// An operator who has not accepted the invite cannot sign in.
 		refused(t, h.RemoveUser(t.Context(), op, op.User.ID), stage.ErrConflict, "conflict")
 		otto, _, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
 		ok(t, err)
@@ -345,7 +345,7 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 		for what, err := range map[string]error{
 			"AddUser": add, "Reinvite": again, "Users": users, "AddLocalStage": local, "Tokens of all": all,
 			"RemoveUser":  h.RemoveUser(ctx, who, who.User.ID),
-			"EndLogins":   h.EndLogins(ctx, who, op.User.ID), // of another: one's own are one's own to end
+			"EndLogins":   h.EndLogins(ctx, who, op.User.ID), // of another user
 			"SetGrant":    h.SetGrant(ctx, who, access.Grant{User: who.User.ID, Stage: arn, Capabilities: stage.Publish}),
 			"RemoveGrant": h.RemoveGrant(ctx, who, who.User.ID, arn),
 			"AddStage":    h.AddStage(ctx, who, stage.Stage{ARN: awsARN}),
@@ -358,7 +358,8 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 	})
 }
 
-// What is no ID of ours is not there; PostgreSQL would otherwise stumble over the bytes.
+// TestStrangeIDs: a text that cannot be an ID is not found. PostgreSQL would refuse some of the
+// bytes.
 func (on rules) TestStrangeIDs(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, _, arn := h.Scene()

@@ -22,7 +22,7 @@ func (h *House) guess(name string, client access.Client) error {
 func (on rules) TestGuessingGetsSlower(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Broadcaster(h.Operator(), "Ana")
-		for _, name := range []string{"Ana", "nobody"} { // alike: else the throttle would tell who has an account
+		for _, name := range []string{"Ana", "nobody"} { // the throttle must not tell which names exist
 			for range 5 {
 				refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized, "wrong_password")
 			}
@@ -52,10 +52,10 @@ func (on rules) TestAStrangerLocksNobodyOut(t *testing.T) {
 		}
 		_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), from("203.0.113.9"))
 		refused(t, err, stage.ErrTooMany, "too_many_attempts")
-		// Where Ana has signed in before nothing has happened.
+		// Ana's own address is not affected.
 		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), home)
 		ok(t, err)
-		// From there, too, guessing has a budget, which a success fills again.
+		// Guesses from there are limited as well. A success resets the limit.
 		for range 4 {
 			refused(t, h.guess("ana", home), stage.ErrUnauthorized, "wrong_password")
 		}
@@ -65,7 +65,7 @@ func (on rules) TestAStrangerLocksNobodyOut(t *testing.T) {
 			refused(t, h.guess("ana", home), stage.ErrUnauthorized, "wrong_password")
 		}
 		refused(t, h.guess("ana", home), stage.ErrTooMany, "too_many_attempts")
-		// Nor does Ana's trouble touch the operator at the same address.
+		// The operator at the same address is not affected.
 		_, _, err = h.LogIn(t.Context(), "olga", password(goodPassword), home)
 		ok(t, err)
 	})
@@ -75,13 +75,13 @@ func (on rules) TestOneAddressTriesManyNames(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Operator()
 		for i := range 20 {
-			// One customer of IPv6 has a /64.
+			// A customer of IPv6 has a /64.
 			client := from(fmt.Sprintf("[2001:db8:1:2::%x]:%d", i+1, 4000+i))
 			refused(t, h.guess(fmt.Sprint("name ", i), client), stage.ErrUnauthorized, "wrong_password")
 		}
 		refused(t, h.guess("one more", from("2001:db8:1:2:ffff::1")), stage.ErrTooMany, "too_many_attempts")
 		refused(t, h.guess("one more", from("2001:db8:1:3::1")), stage.ErrUnauthorized, "wrong_password")
-		// A success of one's own buys no guesses at others.
+		// A success at one account allows no more guesses at others.
 		_, _, err := h.LogIn(t.Context(), "olga", password(goodPassword), home)
 		ok(t, err)
 		refused(t, h.guess("one more", from("2001:db8:1:2::1")), stage.ErrTooMany, "too_many_attempts")
@@ -117,7 +117,7 @@ func (on rules) TestAMistypedPasswordCostsNothingLater(t *testing.T) {
 	})
 }
 
-// The current password of a signed-in person is guessed under the same throttle: by whoever found the browser open.
+// The throttle limits guesses at the current password as well: anybody may sit at an open browser.
 func (on rules) TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		ana, _ := h.Broadcaster(h.Operator(), "Ana")
@@ -158,7 +158,7 @@ func (on rules) TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
 	})
 }
 
-// A neighbour shares the address with Ana: the same office, the same home, the same NAT.
+// A neighbour has the same address as Ana: the same office or NAT.
 func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Broadcaster(h.Operator(), "Ana") // at home, without a browser that is recognized
@@ -178,10 +178,10 @@ func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
 			travelling := access.Client{Address: "203.0.113.77", Browser: hers.Browser}
 			_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), travelling)
 			ok(t, err)
-			// Her success buys the neighbour nothing.
+			// Ana's success allows the neighbour nothing.
 			refused(t, h.guess("ana", neighbour), stage.ErrTooMany, "too_many_attempts")
 		}
-		// Her browser has a budget like every other place, and is good for her account alone.
+		// Her browser has a limit like every other place, for her account alone.
 		for range 5 {
 			refused(t, h.guess("ana", hers), stage.ErrUnauthorized, "wrong_password")
 		}
@@ -210,7 +210,7 @@ func (on rules) TestTheNewestLoginsAreKept(t *testing.T) {
 	})
 }
 
-// What an operator has to see is one line of the log, without secrets.
+// A security event is one line of the log, without secrets.
 func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		var log strings.Builder
@@ -239,7 +239,7 @@ func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 		if !strings.Contains(log.String(), `level=WARN msg="sign-in throttled" user=`+string(ana.User.ID)) {
 			t.Errorf("a throttled account: got no line of\n%s", &log)
 		}
-		// A password in the field of the name.
+		// A password in the field for the name.
 		h.guess("correct horse staple", from("203.0.113.9"))
 		if strings.Contains(log.String(), "staple") || strings.Contains(log.String(), goodPassword) {
 			t.Errorf("got a password in\n%s", &log)

@@ -68,18 +68,18 @@ func (on rules) TestNoTokenWithoutAGrant(t *testing.T) {
 			return err
 		}
 		refused(t, issue(bob, arn), stage.ErrDenied, "no_grant")
-		// A stage that is not there looks to them like one that is not theirs.
+		// An unknown stage looks like one without access.
 		refused(t, issue(ana, stage.LocalARN("nowhere")), stage.ErrDenied, "no_grant")
 		refused(t, issue(ana, "somewhere"), stage.ErrInvalid, "")
 		refused(t, issue(access.Principal{Kind: access.KindLogin, User: access.User{ID: "pretender", Role: access.Operator}}, arn), stage.ErrUnauthorized, "")
 		refused(t, issue(access.Principal{User: ana.User}, arn), stage.ErrUnauthorized, "")
-		// The role of the account counts, not the one that is claimed.
+		// The stored role counts, not that of the principal.
 		bob.User.Role = access.Operator
 		refused(t, issue(bob, arn), stage.ErrDenied, "no_grant")
 
 		ok(t, issue(op, arn))
 		refused(t, issue(op, stage.LocalARN("nowhere")), stage.ErrNotFound, "")
-		// A grant that comes is there at once.
+		// A new grant counts at once.
 		h.Grant(op, bob, arn, stage.Subscribe)
 		ok(t, issue(bob, arn))
 		h.Grant(op, bob, arn, both)
@@ -104,7 +104,7 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 		if records := must(h.Tokens(t.Context(), ana, false))(t); len(records) != 30 {
 			t.Errorf("records: got %d, want 30", len(records))
 		}
-		h.Issued(op, arn) // others are not concerned
+		h.Issued(op, arn) // other users are not affected
 		h.Clock.Pass(9*time.Minute + 59*time.Second)
 		asked := len(h.Paper.asked)
 		for range 3 {
@@ -121,7 +121,7 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 	})
 }
 
-// A token that is on its way while the right to it ends does not arrive, wherever the right was ended.
+// A token is not issued when its access ends meanwhile, on any replica.
 func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
 	for what, end := range map[string]func(h *House, op, ana access.Principal, arn stage.ARN) error{
 		"grant taken back": func(h *House, op, ana access.Principal, arn stage.ARN) error {
@@ -138,7 +138,7 @@ func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
 			on.each(t, func(t *testing.T, h *House) {
 				op, ana, arn := h.Scene()
 				other := h.Replica()
-				h.Issued(ana, arn) // what was decided once is remembered
+				h.Issued(ana, arn) // the permit is cached
 				h.Paper.during = func() { ok(t, end(other, op, ana, arn)) }
 				token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 				if err == nil || !token.Secret.Empty() {
@@ -212,7 +212,7 @@ func (on rules) TestRevoking(t *testing.T) {
 		live, idle, bobs := h.Issued(ana, arn), h.Issued(ana, arn), h.Issued(bob, arn)
 		h.Paper.enter(live.Participant)
 		refused(t, h.Revoke(t.Context(), ana, bobs.Participant.ID), stage.ErrNotFound, "")
-		for _, token := range []stage.ParticipantToken{live, idle, live} { // twice is once
+		for _, token := range []stage.ParticipantToken{live, idle, live} { // a second time is no error
 			ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 			refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		}
@@ -237,7 +237,7 @@ func (on rules) TestWhoIsBarredAtAWS(t *testing.T) {
 		for _, c := range []struct {
 			later time.Duration
 			want  int
-		}{{0, 1}, {stage.DefaultTTL, 1}, {stage.MaxSession, 0}} { // a session may have begun in the token's last moment
+		}{{0, 1}, {stage.DefaultTTL, 1}, {stage.MaxSession, 0}} { // a session may have begun just before the token expired
 			h.Clock.Pass(c.later)
 			barred := must(h.Barred(t.Context()))(t)
 			if len(barred) != c.want || c.want == 1 && (barred[0].ID != gone.Participant.ID || barred[0].Stage != awsARN) {
@@ -254,7 +254,7 @@ func (on rules) TestAStageThatDoesNotAnswer(t *testing.T) {
 		h.Paper.fail = errors.New("no route to host")
 		err := h.Revoke(t.Context(), ana, token.Participant.ID)
 		refused(t, err, stage.ErrUnavailable, "")
-		// It is barred all the same, and can be tried again.
+		// The token is revoked all the same. The disconnect can be tried again.
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		_, err = h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 		if err == nil {
@@ -279,7 +279,7 @@ func (on rules) TestGrantsChange(t *testing.T) {
 		for _, token := range []stage.ParticipantToken{publish, view, elsewhere} {
 			h.Paper.enter(token.Participant)
 		}
-		h.Grant(op, ana, arn, stage.Subscribe) // narrower: who publishes goes
+		h.Grant(op, ana, arn, stage.Subscribe) // the token to publish exceeds it
 		refused(t, h.MayStay(t.Context(), publish.Participant), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), view.Participant))
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
@@ -314,7 +314,7 @@ func (on rules) TestAdmitLooksAgain(t *testing.T) {
 		view.Capabilities = both
 		refused(t, h.MayStay(t.Context(), view), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), token.Participant))
-		// The clock is the verifier's matter, not Admit's.
+		// The verifier checks the expiry, MayStay does not.
 		h.Clock.Pass(13 * time.Hour)
 		ok(t, h.MayStay(t.Context(), token.Participant))
 	})
@@ -344,7 +344,7 @@ func (on rules) TestKicking(t *testing.T) {
 			t.Errorf("reason: got %q", got)
 		}
 		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, "")) // gone already
-		// On AWS there are participants whose token somebody else issued.
+		// On an AWS stage, tokens may be issued elsewhere.
 		foreign := stage.Participant{ID: "foreignOne", Stage: arn}
 		h.Paper.enter(foreign)
 		ok(t, h.Kick(t.Context(), op, arn, foreign.ID, ""))
@@ -408,7 +408,7 @@ func (on rules) TestRemovingAStage(t *testing.T) {
 		h.Changed = func(id access.UserID) { told = append(told, id) }
 		_, secret, err := h.CreateViewKey(t.Context(), ana, arn, "grid")
 		ok(t, err)
-		// More than are knocked at one by one: only who is there is sent away.
+		// With many tokens, only the participants who are on the stage are disconnected.
 		var last stage.ParticipantToken
 		for range 12 {
 			last = h.Issued(ana, arn)
@@ -447,7 +447,7 @@ func (on rules) TestAccessKeys(t *testing.T) {
 		if len(list) != 1 || list[0].ID != key.ID || list[0].Name != "lecture hall" || !list[0].LastUsedAt.Equal(h.Clock.Now()) {
 			t.Errorf("AccessKeys: got %+v, want the one, used now", list)
 		}
-		// A key is no login and no viewing key.
+		// An access key is good neither as a login nor as a viewing key.
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: secret})
 		refused(t, err, stage.ErrUnauthorized, "")
 		renamed := stage.NewSecret("sdv_" + secret.Reveal()[4:])
@@ -489,7 +489,7 @@ func (on rules) TestViewKeys(t *testing.T) {
 		if p := must(h.Verify(t.Context(), h.Issued(ana, arn).Secret))(t); p.View != "" {
 			t.Errorf("Ana's own token at the door: got the view %q, want none", p.View)
 		}
-		// Thirty for the key, and thirty for its owner.
+		// The limit of the key and that of its owner are separate.
 		for range 29 {
 			_, err = h.IssueForView(t.Context(), key, "")
 			ok(t, err)
@@ -517,7 +517,7 @@ func (on rules) TestViewKeys(t *testing.T) {
 		refused(t, err, stage.ErrDenied, "no_capability")
 		_, _, err = h.CreateViewKey(t.Context(), op, arn, "\x00")
 		refused(t, err, stage.ErrInvalid, "")
-		// Guests have any user id, or none.
+		// The user ID of a guest may be any text, or missing.
 		for _, view := range []string{"Bea <b>Müller</b> 'n \"co\" 👩‍🚀", "participant:Mx6c", "user:grid"} {
 			made, secret, err := h.CreateViewKey(t.Context(), op, arn, view)
 			ok(t, err)
@@ -531,7 +531,7 @@ func (on rules) TestViewKeys(t *testing.T) {
 	})
 }
 
-// TestAViewTokenEndsWithItsLogin: whatever ends the login ends what it watches, and nothing that it broadcasts.
+// TestAViewTokenEndsWithItsLogin, however the login ends. Its broadcasts go on.
 func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	ends := map[string]func(t *testing.T, h *House, op, ana access.Principal){
 		"signed out": func(t *testing.T, h *House, _, ana access.Principal) { ok(t, h.LogOut(t.Context(), ana)) },
@@ -574,7 +574,7 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	})
 }
 
-// TestAViewTokenExpiresWithItsLogin, since AWS knows nothing of the login. A token to publish does not.
+// TestAViewTokenExpiresWithItsLogin, since AWS knows only the expiry. A token to publish lives on.
 func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
@@ -593,7 +593,7 @@ func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 	})
 }
 
-// TestTheOldestLoginsEnd, and what they watch with them.
+// TestTheOldestLoginsEnd when there are too many, and what they watch ends with them.
 func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
@@ -611,7 +611,7 @@ func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
 	})
 }
 
-// TestNoViewTokenForALoginThatEnds: neither one that ended a moment ago on another replica nor one that ends meanwhile.
+// TestNoViewTokenForALoginThatEnds, whether before or while the token is issued, on any replica.
 func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
@@ -626,7 +626,7 @@ func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
 	})
 }
 
-// TestAViewTokenEndsWhenItsLoginExpires, on local stages, where the server asks again who may stay.
+// TestAViewTokenEndsWhenItsLoginExpires on a local stage, where the server checks again.
 func (on rules) TestAViewTokenEndsWhenItsLoginExpires(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
