@@ -294,7 +294,7 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 	s := service(t, base, func(cfg *ivs.Config) {
 		cfg.Events = func(e stage.Event) { mu.Lock(); defer mu.Unlock(); events = append(events, e) }
 	})
-	hook := s.Webhook(stage.NewSecret("hush"))
+	hook := served(s.Webhook(stage.NewSecret("hush")))
 	post := func(secret, body string) int {
 		r := httptest.NewRequest(http.MethodPost, "/hooks/ivs", strings.NewReader(body))
 		r.Header.Set("X-Stagedoor-Secret", secret)
@@ -329,7 +329,7 @@ func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 	_, base := emulator(t, nil)
 	var log bytes.Buffer
 	s := service(t, base, func(cfg *ivs.Config) { cfg.Log = slog.New(slog.NewTextHandler(&log, nil)) })
-	hook := s.Webhook(stage.NewSecret("hush"))
+	hook := served(s.Webhook(stage.NewSecret("hush")))
 	detail := `{"event_name":"Participant Published","user_id":"ana","participant_id":"03JY4smU3eXc"}`
 	for body, want := range map[string]string{
 		detail:                                   "the detail of an event alone",
@@ -351,6 +351,22 @@ func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 	if lines := strings.Count(log.String(), "EventBridge posts what cannot be read"); lines != 1 {
 		t.Errorf("got %d lines in the log, want one:\n%s", lines, log.String())
 	}
+}
+
+// served is a webhook as package web serves it.
+func served(take func(*http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch err := take(r); {
+		case err == nil:
+			w.WriteHeader(http.StatusNoContent)
+		case errors.Is(err, stage.ErrUnauthorized):
+			w.WriteHeader(http.StatusUnauthorized)
+		case errors.Is(err, stage.ErrInvalid):
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		default:
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
 }
 
 func deleteStage(t testing.TB, base string, arn stage.ARN) {

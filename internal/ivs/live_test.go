@@ -61,7 +61,7 @@ func houseAt(t *testing.T, emulated func(*ivsemu.Config), change func(*ivs.Confi
 			change(cfg)
 		}
 	})
-	hook = h.Webhook(stage.NewSecret("hush"))
+	hook = served(h.Webhook(stage.NewSecret("hush")))
 	config := sfu.Config{Listen: "127.0.0.1:0", Events: h.emu.Observe}
 	if media != nil {
 		media(&config)

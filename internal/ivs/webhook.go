@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -15,20 +16,21 @@ const (
 	complainEvery = time.Minute // in the log, about bodies that are no events
 )
 
-// Webhook receives the events that Amazon EventBridge posts through an API destination. The secret is
+// Webhook returns a function that takes the events which Amazon EventBridge posts through an API destination. The secret is
 // in the header X-Stagedoor-Secret (a connection of the type API key), or it is the password of one of
-// the type Basic.
-func (s *Service) Webhook(secret stage.Secret) http.Handler {
-	return &webhook{secret: secret, service: s, seen: map[string]bool{}}
+// the type Basic. Events of no concern are no error: a retry would not change that.
+func (s *Service) Webhook(secret stage.Secret) func(*http.Request) error {
+	h := &webhook{secret: secret, service: s, seen: httpkit.Map[string, struct{}]{Max: rememberIDs}}
+	return h.take
 }
 
 type webhook struct {
 	secret  stage.Secret
 	service *Service
 
+	seen    httpkit.Map[string, struct{}] // IDs of events: EventBridge delivers at least once
+
 	mu         sync.Mutex
-	seen       map[string]bool // IDs of events: EventBridge delivers at least once
-	order      []string
 	complained time.Time // when the log had the last line about a body that is no event
 }
 
@@ -83,29 +85,22 @@ var bridgeNames = map[string]string{
 	"Participant Publish Error": "PUBLISH_ERROR",
 }
 
-func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "EventBridge posts here.", http.StatusMethodNotAllowed)
-		return
-	}
+func (h *webhook) take(r *http.Request) error {
 	if !h.trusted(r) {
-		http.Error(w, "The secret is missing or wrong.", http.StatusUnauthorized)
-		return
+		return stage.Errorf(stage.ErrUnauthorized, "The secret is missing or wrong.")
 	}
 	var event bridgeEvent
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBridgeBody)).Decode(&event); err != nil {
-		h.refuse(w, "The body is not an event of EventBridge, which is a JSON object.")
-		return
+	body := http.MaxBytesReader(nil, r.Body, maxBridgeBody)
+	if err := json.NewDecoder(body).Decode(&event); err != nil {
+		return h.refuse("The body is not an event of EventBridge, which is a JSON object.")
 	}
 	if problem := event.problem(); problem != "" {
-		h.refuse(w, problem)
-		return
+		return h.refuse(problem)
 	}
 	if what, ok := event.happening(); ok && h.service.Serves(what.stage) && h.first(event.ID) {
 		h.service.tracker.tell(what)
 	}
-	w.WriteHeader(http.StatusNoContent) // also for what does not concern us: a retry would not change that
+	return nil
 }
 
 func (h *webhook) trusted(r *http.Request) bool {
@@ -118,21 +113,7 @@ func (h *webhook) trusted(r *http.Request) bool {
 
 // first reports whether an event is new.
 func (h *webhook) first(id string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if id == "" {
-		return true
-	}
-	if h.seen[id] {
-		return false
-	}
-	if len(h.order) == rememberIDs {
-		delete(h.seen, h.order[0])
-		h.order = h.order[1:]
-	}
-	h.seen[id] = true
-	h.order = append(h.order, id)
-	return true
+	return id == "" || h.seen.Add(id, struct{}{}, h.service.cfg.Now())
 }
 
 // happening reads the events of participants; others, such as those of compositions, do not concern
@@ -152,13 +133,13 @@ func (e bridgeEvent) happening() (happening, bool) {
 	}, err == nil
 }
 
-// refuse answers 400, and lets the operator know: EventBridge itself shows nobody what it was
-// answered.
-func (h *webhook) refuse(w http.ResponseWriter, problem string) {
+// refuse returns the error for a body, and lets the operator know: EventBridge itself shows nobody
+// what it was answered.
+func (h *webhook) refuse(problem string) error {
 	if h.complains() {
 		h.service.cfg.Log.Warn("EventBridge posts what cannot be read", "problem", problem)
 	}
-	http.Error(w, problem, http.StatusBadRequest)
+	return stage.Errorf(stage.ErrInvalid, "%s", problem)
 }
 
 func (h *webhook) complains() bool {

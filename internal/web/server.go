@@ -4,6 +4,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -28,9 +29,9 @@ type Config struct {
 	WHIP         http.Handler // serves /whip and /whep
 	Signal       http.Handler // serves /stage-events, the stages' events socket
 	SignIn       SignIn
-	SDK          SDK          // Amazon's web SDK, for stages of AWS
-	AWS          AWS          // stages of AWS; nil where none are served
-	AWSEvents    http.Handler // takes what EventBridge posts; may be nil
+	SDK          SDK                       // Amazon's web SDK, for stages of AWS
+	AWS          AWS                       // stages of AWS; nil where none are served
+	AWSEvents    func(*http.Request) error // takes what EventBridge posts; may be nil
 	PublicURL    *url.URL
 	Version      string
 	Log          *slog.Logger
@@ -87,8 +88,12 @@ func (s *Server) mux() http.Handler {
 	for _, r := range s.table() {
 		mux.Handle(r.pattern, r.handler)
 	}
+	mux.Handle(anything, unknown(mux))
 	return mux
 }
+
+// anything is the pattern of what no route matches.
+const anything = "/"
 
 // table is every address but those of the stages themselves, which are in guard. docs/http.md describes them; a test holds it to that.
 func (s *Server) table() []route {
@@ -148,7 +153,7 @@ func (s *Server) pages() []route {
 		{"DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},
 
 		{"GET /api/aws/stages", s.api(access.ScopeStages, s.listAWS)},
-		{"POST /api/aws/events", http.HandlerFunc(s.takeAWSEvent)},
+		{"POST /api/aws/events", s.open(s.takeAWSEvent)},
 
 		{"GET /healthz", http.HandlerFunc(s.health)},
 		{"GET /readyz", s.open(s.readiness)},
@@ -180,8 +185,8 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 		writeProblem(w, problem(http.StatusForbidden, "cross_origin", "This request comes from another site's page."))
 	})
 	cross.SetDenyHandler(foreign)
-	changes := cross.Handler(problems(mux))
-	own := s.guests(problems(mux), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	changes := cross.Handler(mux)
+	own := s.guests(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if readsWithLogin(r) && cross.Check(asPost(r)) != nil {
 			foreign.ServeHTTP(w, r)
 			return
@@ -243,27 +248,15 @@ func (s *Server) recovered(r *http.Request) {
 }
 
 // takeAWSEvent passes on what EventBridge posts.
-func (s *Server) takeAWSEvent(w http.ResponseWriter, r *http.Request) {
+func (s *Server) takeAWSEvent(r *http.Request, _ access.Principal) (any, error) {
 	if s.AWSEvents == nil {
-		s.fail(w, r, stage.Errorf(stage.ErrNotFound, "Events of AWS are not taken here: start Stagedoor with --ivs-region and --ivs-events-secret."))
-		return
+		return nil, stage.Errorf(stage.ErrNotFound, "Events of AWS are not taken here: start Stagedoor with --ivs-region and --ivs-events-secret.")
 	}
-	answer := &statusWriter{ResponseWriter: w}
-	s.AWSEvents.ServeHTTP(answer, r)
-	if answer.status == http.StatusUnauthorized {
+	err := s.AWSEvents(r)
+	if errors.Is(err, stage.ErrUnauthorized) {
 		s.Log.Warn("event of AWS refused: wrong secret", "from", s.client(r).Address)
 	}
-}
-
-// A statusWriter notes the status of a response.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
+	return nil, err
 }
 
 // health says whether the server can do its work.
@@ -280,52 +273,27 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte("ok\n"))
 }
 
-// problems turns what others answer in plain text, the 404 and 405 of the mux above all, into problems like all others.
-func problems(mux http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(&muxWriter{ResponseWriter: w}, r)
-	})
-}
-
-// muxWriter knows such an answer by its media type: nothing of ours writes text/plain with an error status.
-type muxWriter struct {
-	http.ResponseWriter
-	status int // of an answer in plain text, whose text is still to come
-}
-
-func (w *muxWriter) WriteHeader(status int) {
-	if status >= 400 && strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
-		w.status = status
-		return
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *muxWriter) Write(text []byte) (int, error) {
-	if w.status == 0 {
-		return w.ResponseWriter.Write(text)
-	}
-	writeProblem(w.ResponseWriter, w.problem(strings.TrimSpace(string(text))))
-	return len(text), nil
-}
-
-func (w *muxWriter) problem(text string) Problem {
-	switch w.status {
-	case http.StatusNotFound:
-		return problem(w.status, "not_found", "There is nothing at this address.")
-	case http.StatusMethodNotAllowed:
-		return problem(w.status, "method_not_allowed", "This address takes "+w.Header().Get("Allow")+".")
-	}
-	for _, k := range kinds {
-		if k.status == w.status {
-			return problem(w.status, k.code, text)
+// unknown answers for addresses without a route: 405 where another method has one (RFC 9110,
+// 15.5.6), else 404.
+func unknown(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"} {
+			other := *r
+			other.Method = method
+			if _, pattern := mux.Handler(&other); pattern != anything {
+				allowed = append(allowed, method)
+			}
 		}
+		if allowed == nil {
+			writeProblem(w, problem(http.StatusNotFound, "not_found", "There is nothing at this address."))
+			return
+		}
+		allow := strings.Join(allowed, ", ")
+		w.Header().Set("Allow", allow)
+		writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", "This address takes "+allow+"."))
 	}
-	return problem(w.status, "internal", text)
 }
-
-// Unwrap gives http.ResponseController the connection.
-func (w *muxWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // client says where a request comes from.
 func (s *Server) client(r *http.Request) access.Client {
