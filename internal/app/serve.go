@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
@@ -45,11 +44,7 @@ type ServeCommand struct{ ServeSettings }
 // Run serves until ctx ends.
 func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
 	cmd.derive(p.sources.byDefault(k))
-	// Our heap is so small that the collector would run every hundred tokens. Memory that nobody touches takes no place, and
-	// lets some 10 MB of garbage come together between two runs, however small the heap is; a large one hardly notices.
-	// It is made first, while memory comes fresh from the system: what was used before would be cleared, and so touched.
-	ballast := make([]byte, 8<<20)
-	defer runtime.KeepAlive(ballast)
+	defer collectSeldom()()
 	s, err := cmd.open(ctx, p)
 	if err != nil {
 		return err
@@ -70,6 +65,22 @@ func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) e
 	debug.FreeOSMemory() // of what only the start needed
 	return s.run(ctx)
 }
+
+// collectSeldom lets some 10 MB of garbage come together between two collections, although a server
+// at rest has a heap so small that they would come every hundred tokens. It leaves a GOGC of the
+// operator as it is, and returns the way back.
+func collectSeldom() (undo func()) {
+	before := debug.SetGCPercent(smallHeapPercent)
+	if before != defaultPercent {
+		debug.SetGCPercent(before)
+	}
+	return func() { debug.SetGCPercent(before) }
+}
+
+const (
+	defaultPercent   = 100
+	smallHeapPercent = 300
+)
 
 // A server is the house, wired.
 type server struct {

@@ -28,7 +28,7 @@ type webhook struct {
 	secret  stage.Secret
 	service *Service
 
-	seen    httpkit.Map[string, struct{}] // IDs of events: EventBridge delivers at least once
+	seen httpkit.Map[string, struct{}] // IDs of events: EventBridge delivers at least once
 
 	mu         sync.Mutex
 	complained time.Time // when the log had the last line about a body that is no event
