@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -213,7 +214,7 @@ func (c *Commands) status(ctx context.Context) error {
 		if of == ofIVS {
 			c.say("Judged by the limits of Amazon IVS; --server and --key name a stage with its own.")
 		}
-		return c.print("OBS %s, profile “%s”, service %s: %s.", s.OBS, s.Profile, s.Service, s.sentence())
+		return c.print("OBS %s, profile “%s”, service %s: %s.", s.OBS, s.Profile, s.serviceName(), s.sentence())
 	})
 }
 
@@ -235,6 +236,14 @@ func (c *Commands) limits(ctx context.Context) (stage.Limits, string, error) {
 		return stage.DefaultLimits(), ofIVS, nil
 	}
 	return target.Limits, ofStage, err
+}
+
+// serviceName is for people; one that was never set has no name.
+func (s State) serviceName() string {
+	if s.Service == whipCustom {
+		return "WHIP"
+	}
+	return cmp.Or(s.name, "not set")
 }
 
 func (s State) sentence() string {

@@ -406,6 +406,8 @@ func (k *keeper) sentence(r *reason) string {
 	switch {
 	case r.detail == "":
 		return inEnglish(r.text, r.values)
+	case r.code == "kicked":
+		return "the operator ended the broadcast: " + r.detail
 	case k.s.word != nil && k.s.word.kind == string(stage.EventEnded):
 		return "the stage ended the broadcast: " + r.detail
 	}

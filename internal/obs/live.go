@@ -192,6 +192,8 @@ type State struct {
 	Live     bool      `json:"live"` // OBS streams by WHIP, and is not reconnecting
 	Stream   Stream    `json:"stream"`
 	Findings []Finding `json:"findings"`
+
+	name string // of the service, as OBS shows it
 }
 
 // Status tells what OBS is doing and what is found in it.
@@ -208,5 +210,6 @@ func Status(ctx context.Context, c *Client, limits stage.Limits) (State, error) 
 	return State{
 		OBS: r.Version, Platform: r.Platform, Profile: r.Profile, Service: r.Service.Type, Server: r.Service.text("server"),
 		Ready: Ready(findings), Live: s.Active && !s.Reconnecting && r.Service.Type == whipCustom, Stream: s, Findings: findings,
+		name: r.Service.name(),
 	}, nil
 }

@@ -58,6 +58,7 @@ let events = { stop() {} };
 let password = '';
 let permission = 'unknown';
 let looking = false;
+let noWhip = false; // OBS refused WHIP on this connection; another one may be to another build
 
 /* ---- drawing ---- */
 
@@ -254,6 +255,7 @@ function obsStatus(status) {
 }
 
 async function greeted() {
+  noWhip = false;
   if (model.remembered) localStorage.setItem(KEYS.password, password);
   await broadcast.resume();
   await look();
@@ -304,7 +306,7 @@ async function look() {
 
 /** @param {import('../lib/obs-read.js').Reading} reading */
 function judge(reading) {
-  reading.noWhip = localStorage.getItem(KEYS.noWhip) === reading.version && reading.service.type !== 'whip_custom';
+  reading.noWhip = noWhip && reading.service.type !== 'whip_custom';
   model.findings = check(reading, model.stage?.limits);
   const kept = tokens.inObs(reading.service.settings);
   if (model.broadcast.phase === 'idle') model.broadcast = { ...model.broadcast, expiresAt: kept?.expiresAt ?? 0 };
@@ -331,7 +333,7 @@ async function setUp(force) {
       onProgress: (step) => { say(t(`setup.step.${step}`)); set({ settingUp: { step } }); },
     });
     if (given) tokens.keep(given);
-    localStorage.removeItem(KEYS.noWhip);
+    noWhip = false;
     model.settingUp = null;
     judge(done.reading);
     note(t(done.changed ? 'setup.done' : 'setup.unchanged'));
@@ -344,7 +346,7 @@ async function setUp(force) {
 
 /** @param {any} err */
 function setupFailed(err) {
-  if (err.noWhip) localStorage.setItem(KEYS.noWhip, model.version); // the only test there is: shown as a finding from now on
+  if (err.noWhip) noWhip = true; // the only test there is: shown as a finding from now on
   if (err.noWhip && model.findings) return;
   const ours = err.name === 'SetupError';
   const cause = ours ? err.cause : err;
@@ -401,7 +403,7 @@ const actions = {
     localStorage.removeItem(KEYS.password);
     set({ remembered: false });
   },
-  look() { set({ readError: undefined }); localStorage.removeItem(KEYS.noWhip); void look(); },
+  look() { set({ readError: undefined }); noWhip = false; void look(); },
   setUp: (force = false) => void setUp(force),
   async back() {
     try {

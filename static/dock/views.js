@@ -157,7 +157,8 @@ function obsProblem(m) {
   if (m.obs.phase === 'password') return t(m.obs.triedPassword ? 'obs.wrongPassword' : 'obs.needsPassword');
   if (m.obs.phase === 'kicked') return t('obs.kicked');
   if (m.obs.phase === 'unsupported') return t('obs.unsupported');
-  if (m.obs.everReady) return t('obs.lost');
+  if (m.obs.phase === 'off' && m.obs.everReady && m.why !== 'other_computer') return t('obs.left');
+  if (m.obs.everReady && m.why !== 'other_computer') return t('obs.lost');
   return t(`obs.${m.why}`);
 }
 

@@ -7,6 +7,9 @@
 
 const LANGUAGES = Object.freeze(['en', 'de', 'es']);
 
+/** What the server says of a kick for which no reason was given. */
+const NO_REASON = /^(An operator ended the session\.?)?$/;
+
 /** Milliseconds before the file of a language is requested again. */
 const AGAIN_AFTER = 1_000;
 
@@ -58,11 +61,12 @@ export const t = (key, values) => fill(words[key] ?? english[key] ?? key, values
 export const said = (text) => (has(text) ? t(text) : text);
 
 /**
- * Why the server refused. Its detail is in English; the other languages go by the code.
+ * Why the server refused. Its detail is in English; the other languages go by the code. A kick names who acted in every
+ * language, with the reason that was given, if one was.
  * @param {string} code @param {string} detail @param {number} [wait] seconds, where the server named them
  */
 export function serverSaid(code, detail, wait = 0) {
-  const own = words[`server.${code}`];
+  const own = words[code === 'kicked' && NO_REASON.test(detail) ? 'server.kicked.plain' : `server.${code}`];
   return own ? fill(own, { detail, wait: wait > 0 ? duration(wait) : words['server.later'] }) : detail;
 }
 

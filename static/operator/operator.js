@@ -19,7 +19,8 @@ const state = {
   /** @type {User[]} */ users: [],
   /** @type {Stage[]} */ stages: [],
   /** @type {import('../lib/types.js').Issued[]} */ tokens: [],
-  /** @type {{name: string, invite: string, inviteExpiresAt: string} | null} */ invited: null,
+  /** A link that was made, until it is used. @type {{id: string, name: string, invite: string, inviteExpiresAt: string} | null} */ invited: null,
+  /** When the user of that link was last seen before. */ seen: '',
   /** What waits for "yes, do it". */ asked: '',
   /** What AWS has, once somebody looked. @type {import('../lib/types.js').AwsStages | null} */ aws: null,
   /** Of stages of AWS, by ARN, once somebody looked. @type {Map<string, import('../lib/types.js').StageSession[]>} */ sessions: new Map(),
@@ -79,6 +80,22 @@ async function act(method, path, body, where = '') {
 async function load() {
   const [users, stages, tokens] = await Promise.all([api('GET', 'api/users'), api('GET', 'api/stages'), api('GET', 'api/tokens?all=1')]);
   Object.assign(state, { users: users.users, stages: stages.stages, tokens: tokens.tokens, loaded: true });
+  forgetUsedLink();
+}
+
+/** A link is used when its user has chosen a password, or was seen after it was made. */
+function forgetUsedLink() {
+  const user = state.users.find(({ id }) => id === state.invited?.id);
+  if (!state.invited) return;
+  const seen = user?.lastSeenAt ?? '';
+  if (!user || Date.parse(state.invited.inviteExpiresAt) <= Date.now() || seen !== state.seen) state.invited = null;
+}
+
+/** @param {typeof state.invited} made */
+function showLink(made) {
+  state.invited = made;
+  state.seen = state.users.find(({ id }) => id === made?.id)?.lastSeenAt ?? '';
+  draw();
 }
 
 /** Asks what AWS has: when somebody opens the list, and after a change; AWS takes few questions a second. */
@@ -216,7 +233,7 @@ function peopleCard() {
 /** @param {Record<string, string>} d */
 async function invite({ newName, operator }) {
   const made = await act('POST', 'api/users', operator === 'on' ? { name: newName, role: 'operator' } : { name: newName });
-  if (made) state.invited = made;
+  if (made) showLink(made);
   draw();
 }
 
@@ -232,7 +249,7 @@ function userItem(user) {
     user.docks.map(dock),
     user.role === 'operator' ? h('p', { className: 'hint', key: 'all' }, `${t('op.grants')}: ${t('op.all')}`) : grants(user, path),
     !me && h('div', { className: 'row wrap', key: 'acts' },
-      button(t('op.newLink'), async () => { const made = await act('POST', `${path}/invite`); if (made) { state.invited = made; draw(); } }, about(t('op.newLink'))),
+      button(t('op.newLink'), async () => { const made = await act('POST', `${path}/invite`); if (made) showLink(made); }, about(t('op.newLink'))),
       button(t('op.signOut'), () => void act('DELETE', `${path}/logins`), about(t('op.signOut'))),
       asking(`user ${user.id}`, t('op.remove'), t('op.sureRemove', { name: user.name }), user.name, () => void act('DELETE', path))));
 }
