@@ -63,6 +63,11 @@ type Report struct {
 // encoders only when a profile is activated. What goes wrong is taken back; run twice it changes nothing.
 func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (Report, error) {
 	progress(StepCheck)
+	turn, err := c.takeTurn(ctx) // before the first look: what another client sets up meanwhile would make it wrong
+	if err != nil {
+		return Report{}, err
+	}
+	defer turn.end(context.WithoutCancel(ctx))
 	before, err := Read(ctx, c)
 	if err != nil {
 		return Report{}, err
@@ -77,11 +82,6 @@ func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (
 	if err := inTheWay(before, report.Findings); err != nil {
 		return report, err
 	}
-	turn, err := c.takeTurn(ctx)
-	if err != nil {
-		return report, err
-	}
-	defer turn.end(context.WithoutCancel(ctx))
 	s := &setUp{c: c, target: target, before: before, progress: progress, turn: turn}
 	report.Findings, err = s.run(ctx)
 	if err != nil {

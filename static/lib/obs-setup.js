@@ -48,22 +48,30 @@ export const STEPS = Object.freeze(/** @type {const} */ (['check', 'profile', 's
 export async function setUpObs(obs, options) {
   const { limits, onProgress = () => {}, force = false } = options;
   onProgress('check');
-  const before = await readObs(obs);
-  const found = check(before, limits);
-  if (isReady(found) && !force) return { changed: false, reading: before, findings: found };
-  mustBeIdle(before.active);
-  const inTheWay = found.find((f) => f.blocks);
-  if (inTheWay) throw new SetupError(inTheWay.text, inTheWay.values);
+  // Before the first look: what another client sets up meanwhile would make it wrong.
   const turn = await obs.takeTurn().catch((err) => { throw explain(err); });
+  try {
+    const before = await readObs(obs);
+    const found = check(before, limits);
+    if (isReady(found) && !force) return { changed: false, reading: before, findings: found };
+    mustBeIdle(before.active);
+    const inTheWay = found.find((f) => f.blocks);
+    if (inTheWay) throw new SetupError(inTheWay.text, inTheWay.values);
+    return { changed: true, ...(await runOrUndo(obs, options, before, turn)) };
+  } finally {
+    await turn.end();
+  }
+}
+
+/** @param {ObsCaller} obs @param {SetUp} options @param {Reading} before @param {import('./obs.js').Turn} turn */
+async function runOrUndo(obs, options, before, turn) {
   const undo = createUndo(obs, before);
   try {
-    return { changed: true, ...(await run(obs, options, before, undo, turn)) };
+    return await run(obs, options, before, undo, turn);
   } catch (err) {
     const failure = explain(err);
     failure.undone = await undo.run();
     throw failure;
-  } finally {
-    await turn.end();
   }
 }
 
