@@ -21,7 +21,7 @@ const (
 	// batch is how many rows one transaction deletes or revokes: a writer waits for no more.
 	batch = 200
 	// pruneRest is how much longer Prune rests than it works.
-	pruneRest = 10
+	pruneRest = 20
 )
 
 // RecordEvent stores an event for the user whose token it is about. An event about a token that was

@@ -50,23 +50,23 @@ func fill(ctx context.Context, db *sql.DB, s size, now time.Time) error {
 		{s.credentials, "credentials (id, kind, hash, user_id, label, view_name, stage, created_at, expires_at, address, agent)", []string{
 			"'credential-' || i", "CASE WHEN i % 4 = 0 THEN 'view' ELSE 'login' END", "'hash-' || i", of(user, "i", s.users), "''", "''",
 			"CASE WHEN i % 4 = 0 THEN " + of(arn, "i", s.stages) + " ELSE NULL END", fmt.Sprint(ms, " - i"),
-			fmt.Sprint(ms, " + i * 1000"), "'192.0.2.1'", "'OBS'",
+			fmt.Sprint(ms, " + CAST(i AS BIGINT) * 1000"), "'192.0.2.1'", "'OBS'",
 		}},
 		// Twelve hours each, over 44 days; one in a hundred is revoked.
 		{s.issuances, "issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket, issued_at, expires_at, revoked_at, address)", []string{
-			"'token-' || (10000000 + i)", of(user, "i * 7919", s.users), "'Person'", of(arn, "i * 104729", s.stages), "3", "'local key'",
-			of(user, "i * 7919", s.users), fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d", ms, 44*24*time.Hour.Milliseconds(), s.issuances, s.issuances),
+			"'token-' || (10000000 + i)", of(user, "CAST(i AS BIGINT) * 7919", s.users), "'Person'", of(arn, "CAST(i AS BIGINT) * 104729", s.stages), "3", "'local key'",
+			of(user, "CAST(i AS BIGINT) * 7919", s.users), fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d", ms, 44*24*time.Hour.Milliseconds(), s.issuances, s.issuances),
 			fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d + 43200000", ms, 44*24*time.Hour.Milliseconds(), s.issuances, s.issuances),
 			fmt.Sprintf("CASE WHEN i %% 100 = 0 THEN %d ELSE NULL END", ms), "'192.0.2.1'",
 		}},
 		{s.events, "events (id, user_id, at, kind, stage, participant, code, detail)", []string{
-			"i", of(user, "i * 7919", s.users),
+			"i", of(user, "CAST(i AS BIGINT) * 7919", s.users),
 			fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d", ms, 7*24*time.Hour.Milliseconds(), s.events, s.events),
 			"CASE i % 4 WHEN 0 THEN 'connected' WHEN 1 THEN 'publishing' WHEN 2 THEN 'refused' ELSE 'ended' END",
-			of(arn, "i * 104729", s.stages), "'token-' || (10000000 + i / 4)", "'code'", "'A sentence about what happened.'",
+			of(arn, "CAST(i AS BIGINT) * 104729", s.stages), "'token-' || (10000000 + i / 4)", "'code'", "'A sentence about what happened.'",
 		}},
 		{s.open, "open_participants (participant, event, user_id, stage, at)", []string{
-			"'token-' || (10000000 + i)", "i", of(user, "i * 7919", s.users), of(arn, "i * 104729", s.stages), fmt.Sprint(ms),
+			"'token-' || (10000000 + i)", "i", of(user, "CAST(i AS BIGINT) * 7919", s.users), of(arn, "CAST(i AS BIGINT) * 104729", s.stages), fmt.Sprint(ms),
 		}},
 		{s.users, "attempts (bucket, user_id, failures, at)", []string{
 			"'home ' || i", of(user, "i", s.users), "0", fmt.Sprint(ms, " - i"),
@@ -82,7 +82,7 @@ func fill(ctx context.Context, db *sql.DB, s size, now time.Time) error {
 			fmt.Sprintf("CASE WHEN i %% 2 = 0 THEN %d - i ELSE NULL END", ms),
 		}},
 		{s.events / 4, "audit (id, at, action, actor, actor_name, credential, address, agent, target, target_name, stage, detail)", []string{
-			"'entry-' || (10000000 + i)", fmt.Sprint(ms, " - 1000 * i"), "'token.issued'", of(user, "i", s.users), "'Person'", "'login'",
+			"'entry-' || (10000000 + i)", fmt.Sprint(ms, " - CAST(i AS BIGINT) * 1000"), "'token.issued'", of(user, "i", s.users), "'Person'", "'login'",
 			"'192.0.2.1'", "'OBS'", of(user, "i", s.users), "'Person'", of(arn, "i", s.stages), "''",
 		}},
 	} {

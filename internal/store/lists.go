@@ -101,19 +101,21 @@ func (q queries) ListIssuances(
 	if f.Query == "" || f.User != "" {
 		return page(ctx, q, issuances(f, now), p, scanIssuance)
 	}
-	named, err := q.ListUsers(ctx, access.UserFilter{Query: f.Query}, access.Page{Limit: fewUsers})
+	named, err := list(ctx, q, scanText, `
+		SELECT u.id FROM users u WHERE u.name_key > '' AND u.name_key LIKE $1 ESCAPE '\'
+		ORDER BY u.name_key LIMIT $2`, like(f.Query), int64(fewUsers+1))
 	switch {
 	case err != nil:
 		return access.PageOf[access.Issuance]{}, err
-	case named.Next != "":
+	case len(named) > fewUsers:
 		return page(ctx, q, issuances(f, now), p, scanIssuance)
 	}
-	return q.issuancesOfFew(ctx, named.Items, f, now, p)
+	return q.issuancesOfFew(ctx, named, f, now, p)
 }
 
 // issuancesOfFew merges the lists of a few users.
 func (q queries) issuancesOfFew(
-	ctx context.Context, users []access.ListedUser, f access.TokenFilter, now time.Time, p access.Page,
+	ctx context.Context, users []string, f access.TokenFilter, now time.Time, p access.Page,
 ) (access.PageOf[access.Issuance], error) {
 	f.Query = ""
 	after, err := issuances(f, now).parse(p.After)
@@ -123,7 +125,7 @@ func (q queries) issuancesOfFew(
 	var all []marked[access.Issuance]
 	var end mark
 	for _, u := range users {
-		f.User = u.ID
+		f.User = access.UserID(u)
 		found, stopped, err := rows(ctx, q, issuances(f, now), after, p.Limit, scanIssuance)
 		if err != nil {
 			return access.PageOf[access.Issuance]{}, err

@@ -1,0 +1,252 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/store"
+)
+
+// BenchmarkMuchData measures a database of 10,000 users, 1,000 stages, 1,000,000 issuances and 500,000
+// events: every list and deletion (p50, p99 and the longest), a start with 10,000 open sessions, and
+// tokens beside the pruning. It takes minutes, and needs 2 GB of disk; `make bench` runs it.
+func BenchmarkMuchData(b *testing.B) {
+	for _, engine := range engines() {
+		b.Run(engine.name, func(b *testing.B) {
+			where := engine.where(b)
+			now := time.Now()
+			h := newHouse(b, where)
+			h.TokenLimit = -1
+			h.Clock.Pass(now.Sub(h.Clock.Now()))
+			op, ana, arn := h.scene()
+			load(b, where, aMillion, now)
+			if engine.name == "SQLite" {
+				info, err := os.Stat(where)
+				ok(b, err)
+				b.ReportMetric(float64(info.Size())/1e6, "MB")
+			}
+			b.Run("lists of users and stages", func(b *testing.B) { benchNames(b, h, op) })
+			b.Run("lists of tokens", func(b *testing.B) { benchTokens(b, h, op) })
+			b.Run("lists of events", func(b *testing.B) { benchEvents(b, h, op) })
+			b.Run("deletions", func(b *testing.B) { benchDeletions(b, h, op) })
+			b.Run("start", func(b *testing.B) { benchStart(b, where, h) })
+			b.Run("prune", func(b *testing.B) { benchPrune(b, h, ana, arn) })
+			b.Run("remove a stage", func(b *testing.B) { benchRemoval(b, h, op, ana, arn) })
+		})
+	}
+}
+
+func load(b *testing.B, where string, s size, now time.Time) {
+	b.Helper()
+	db, err := sql.Open(driverOf(where), where)
+	ok(b, err)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	ok(b, fill(b.Context(), db, s, now))
+}
+
+// spread reports the middle, the 99th percentile and the longest of some durations.
+func spread(b *testing.B, name string, took []time.Duration) {
+	b.Helper()
+	slices.Sort(took)
+	at := func(share float64) time.Duration { return took[min(len(took)-1, int(share*float64(len(took))))] }
+	b.Logf("%-45s n=%-5d p50 %-10v p99 %-10v longest %v", name, len(took),
+		at(0.5).Round(10*time.Microsecond), at(0.99).Round(10*time.Microsecond), took[len(took)-1].Round(10*time.Microsecond))
+}
+
+func timed[T any](b *testing.B, pages int, read func(access.Page) (access.PageOf[T], error)) []time.Duration {
+	b.Helper()
+	var took []time.Duration
+	page := access.Page{Limit: 50}
+	for range pages {
+		start := time.Now()
+		got, err := read(page)
+		took = append(took, time.Since(start))
+		ok(b, err)
+		page.After = got.Next // the first page again after the last
+	}
+	return took
+}
+
+const (
+	pages   = 200
+	oneUser = access.UserID("user-100007")
+)
+
+var oneStage = stage.LocalARN("100007")
+
+func benchNames(b *testing.B, h *house, op access.Principal) {
+	for name, f := range map[string]access.UserFilter{
+		"users": {}, "users, a name": {Query: "son 1077"}, "users, no name": {Query: "nobody"}, "users of a stage": {Stage: oneStage},
+	} {
+		spread(b, name, timed(b, pages, func(p access.Page) (access.PageOf[access.ListedUser], error) {
+			return h.ListUsers(b.Context(), op, f, p)
+		}))
+	}
+	for name, f := range map[string]access.StageFilter{"stages": {}, "stages, a name": {Query: "77"}, "stages of a user": {User: oneUser}} {
+		spread(b, name, timed(b, pages, func(p access.Page) (access.PageOf[access.ListedStage], error) {
+			return h.ListStages(b.Context(), op, f, p)
+		}))
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func benchTokens(b *testing.B, h *house, op access.Principal) {
+	for name, f := range map[string]access.TokenFilter{
+		"tokens": {}, "tokens of a user": {User: oneUser}, "tokens of a stage": {Stage: oneStage},
+		"tokens, active": {State: access.TokenActive}, "tokens, expired": {State: access.TokenExpired},
+		"tokens, revoked": {State: access.TokenRevoked}, "tokens, revoked, of a stage": {State: access.TokenRevoked, Stage: oneStage},
+		"tokens, active, of a user": {State: access.TokenActive, User: oneUser},
+		"tokens, a rare name":       {Query: "person 107777"}, "tokens, a common name": {Query: "person 1"}, "tokens, no name": {Query: "nobody"},
+	} {
+		spread(b, name, timed(b, pages, func(p access.Page) (access.PageOf[access.Issuance], error) {
+			return h.ListTokens(b.Context(), op, f, p)
+		}))
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func benchEvents(b *testing.B, h *house, op access.Principal) {
+	for name, f := range map[string]access.EventFilter{
+		"events": {}, "events of a user": {User: oneUser}, "events of a stage": {Stage: oneStage},
+		"events, refusals": {Kind: stage.EventRefused}, "events, a text": {Query: "nothing"},
+	} {
+		spread(b, name, timed(b, pages, func(p access.Page) (access.PageOf[access.StoredEvent], error) {
+			return h.ListEvents(b.Context(), op, f, p)
+		}))
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func benchDeletions(b *testing.B, h *house, op access.Principal) {
+	var took []time.Duration
+	for i := range pages {
+		start := time.Now()
+		ok(b, h.Revoke(b.Context(), op, stage.ParticipantID(fmt.Sprint("token-", 10_000_000+997*(i+1)))))
+		took = append(took, time.Since(start))
+	}
+	spread(b, "revoke a token", took)
+	took = nil
+	for i := range 50 {
+		start := time.Now()
+		ok(b, h.RemoveUser(b.Context(), op, access.UserID(fmt.Sprint("user-", 105_000+i))))
+		took = append(took, time.Since(start))
+	}
+	spread(b, "remove a user", took)
+	took = nil
+	for i := range 20 {
+		start := time.Now()
+		ok(b, h.RemoveStage(b.Context(), op, stage.LocalARN(fmt.Sprint(100_500+i))))
+		took = append(took, time.Since(start))
+	}
+	spread(b, "remove a stage", took)
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchStart opens the database as a server does after a crash.
+func benchStart(b *testing.B, where string, h *house) {
+	start, busy := time.Now(), processorTime(b)
+	s, err := store.Open(b.Context(), where, slog.New(slog.DiscardHandler))
+	ok(b, err)
+	defer s.Close()
+	control := &access.Control{Store: s, Now: h.Clock.Now}
+	ok(b, control.FirstStage(b.Context(), "main"))
+	ok(b, control.EndUnfinished(b.Context()))
+	must(control.Stages(b.Context(), access.CommandLine()))(b)
+	b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms")
+	b.ReportMetric(float64(processorTime(b)-busy)/1e6, "cpu-ms")
+	b.ReportMetric(0, "ns/op")
+	if open := must(s.Unfinished(b.Context(), "", 10))(b); len(open) != 0 {
+		b.Errorf("still open after the start: %+v", open)
+	}
+}
+
+// issuing issues tokens from two callers for a while, and returns how many and how long each took.
+func issuing(b *testing.B, h *house, who access.Principal, arn stage.ARN, long time.Duration) (int, []time.Duration) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), long)
+	defer cancel()
+	var mu sync.Mutex
+	var took []time.Duration
+	var callers sync.WaitGroup
+	for range 2 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				start := time.Now()
+				if _, err := h.Issue(b.Context(), who, access.IssueRequest{Stage: arn}); err != nil {
+					b.Errorf("Issue: %v", err)
+					return
+				}
+				mu.Lock()
+				took = append(took, time.Since(start))
+				mu.Unlock()
+			}
+		})
+	}
+	callers.Wait()
+	return len(took), took
+}
+
+// benchPrune lets everything of the first 22 days become old, and issues tokens beside its deletion and
+// without, in turns.
+func benchPrune(b *testing.B, h *house, who access.Principal, arn stage.ARN) {
+	const turn = 3 * time.Second
+	h.Clock.Pass(22 * 24 * time.Hour)
+	// The rules rest by their clock, which stands still in tests.
+	started := time.Now()
+	pruning := &access.Control{
+		Store: h.store, Moderator: h.Paper,
+		Now: func() time.Time { return h.Clock.Now().Add(time.Since(started)) },
+	}
+	var alone, beside int
+	var waits, without []time.Duration
+	for range 4 {
+		n, took := issuing(b, h, who, arn, turn)
+		alone, without = alone+n, append(without, took...)
+		ctx, stop := context.WithCancel(b.Context())
+		var done atomic.Bool
+		var pruned sync.WaitGroup
+		pruned.Go(func() {
+			if err := pruning.Prune(ctx); err == nil {
+				done.Store(true)
+			}
+		})
+		n, took = issuing(b, h, who, arn, turn)
+		beside, waits = beside+n, append(waits, took...)
+		if done.Load() {
+			b.Error("the pruning ended within the measurement: it measures nothing")
+		}
+		stop()
+		pruned.Wait()
+	}
+	spread(b, "a token without pruning", without)
+	spread(b, "a token beside pruning", waits)
+	b.ReportMetric(float64(beside)/float64(alone), "ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchRemoval removes a stage with many tokens while others are issued.
+func benchRemoval(b *testing.B, h *house, op, who access.Principal, busy stage.ARN) {
+	arn := stage.LocalARN("100001")
+	var took []time.Duration
+	var tokens sync.WaitGroup
+	tokens.Go(func() { _, took = issuing(b, h, who, busy, 3*time.Second) })
+	time.Sleep(time.Second)
+	start := time.Now()
+	ok(b, h.RemoveStage(b.Context(), op, arn))
+	removal := time.Since(start)
+	tokens.Wait()
+	spread(b, "a token beside the removal of a stage", took)
+	b.ReportMetric(float64(removal.Milliseconds()), "ms")
+	b.ReportMetric(0, "ns/op")
+}
