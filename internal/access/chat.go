@@ -26,8 +26,8 @@ func (p Principal) MayPost() error {
 	return nil
 }
 
-// MayModerate refuses principals that do not moderate.
-func (p Principal) MayModerate() error {
+// mayModerate refuses principals that do not moderate.
+func (p Principal) mayModerate() error {
 	if err := p.MayPost(); err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (p Principal) MayModerate() error {
 
 // MayMute returns why a principal may not mute a user, or nil. Operators cannot be muted.
 func (p Principal) MayMute(person User) error {
-	if err := p.MayModerate(); err != nil {
+	if err := p.mayModerate(); err != nil {
 		return err
 	}
 	switch {
@@ -56,7 +56,7 @@ func (p Principal) MayMute(person User) error {
 // MuteTarget finds the user whom a moderator mutes or unmutes. For a guest, who has no account, it
 // returns the ID alone.
 func (c *Control) MuteTarget(ctx context.Context, who Principal, id UserID) (User, error) {
-	if err := who.MayModerate(); err != nil {
+	if err := who.mayModerate(); err != nil {
 		return User{}, err
 	}
 	account, err := accountOf(ctx, c.Store, id)
@@ -72,5 +72,5 @@ func (p Principal) MayRemove(author UserID) error {
 	if author != "" && author == p.User.ID {
 		return p.MayPost()
 	}
-	return p.MayModerate()
+	return p.mayModerate()
 }

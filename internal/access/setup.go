@@ -21,9 +21,7 @@ func badCode() error {
 		WithCode("bad_code")
 }
 
-// NeedsSetup reports whether there is no operator yet.
-func (c *Control) NeedsSetup(ctx context.Context) (bool, error) { return needsSetup(ctx, c.Store) }
-
+// needsSetup reports whether there is no operator yet.
 func needsSetup(ctx context.Context, s Store) (bool, error) {
 	operators, err := s.Operators(ctx)
 	return len(operators) == 0, err
@@ -70,7 +68,7 @@ func (c *Control) SetUp(
 
 // checkSetup refuses a wrong code before a password is hashed. useSetup decides.
 func (c *Control) checkSetup(ctx context.Context, code stage.Secret) error {
-	if needed, err := c.NeedsSetup(ctx); err != nil || !needed {
+	if needed, err := needsSetup(ctx, c.Store); err != nil || !needed {
 		return cmpErr(err, alreadySetUp())
 	}
 	_, _, err := c.Store.Credential(ctx, kindSetup, hashOf(code))

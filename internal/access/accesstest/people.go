@@ -13,9 +13,6 @@ import (
 
 func (on rules) TestTheFirstOperator(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
-		if needed := must(h.NeedsSetup(t.Context()))(t); !needed {
-			t.Fatal("NeedsSetup of an empty house: got false, want true")
-		}
 		old := must(h.NewSetupCode(t.Context()))(t)
 		code := must(h.NewSetupCode(t.Context()))(t)
 		setUp := func(code stage.Secret, name, secret string) error {
@@ -39,9 +36,6 @@ func (on rules) TestTheFirstOperator(t *testing.T) {
 		refused(t, setUp(code, "Otto", goodPassword), stage.ErrConflict, "already_set_up")
 		_, err = h.NewSetupCode(t.Context())
 		refused(t, err, stage.ErrConflict, "already_set_up")
-		if needed := must(h.NeedsSetup(t.Context()))(t); needed {
-			t.Error("NeedsSetup after SetUp: got true, want false")
-		}
 	})
 }
 
