@@ -283,10 +283,28 @@ export interface Invited {
   inviteExpiresAt: string;
 }
 
-export interface Grant {
+export interface V1User {
+  id: string;
+  name: string;
+  role: string;
+  createdAt: string;
+  lastSeenAt?: string;
+  invited: boolean;
+  suspendedAt?: string;
+  stages: number;
+}
+
+export interface V1Users {
+  users: V1User[];
+  next?: string;
+}
+
+export interface V1Grant {
   stage: string;
+  name: string;
   capabilities: string[];
   maxTTL: number;
+  byRule: boolean;
 }
 
 export interface Dock {
@@ -297,6 +315,155 @@ export interface Dock {
   obs: OBSState | null;
   live: boolean;
   participantId?: string;
+}
+
+export interface V1UserDetail {
+  id: string;
+  name: string;
+  role: string;
+  createdAt: string;
+  lastSeenAt?: string;
+  invited: boolean;
+  suspendedAt?: string;
+  stages: number;
+  grants: V1Grant[];
+  docks: Dock[];
+}
+
+export interface V1Stage {
+  arn: string;
+  name: string;
+  served: string;
+  limits: Limits;
+  createdAt: string;
+  users: number;
+  issuedBy?: string;
+}
+
+export interface V1Stages {
+  stages: V1Stage[];
+  next?: string;
+}
+
+export interface V1Token {
+  participantId: string;
+  user: Person;
+  stage: string;
+  capabilities: string[];
+  issuedBy: string;
+  issuedAt: string;
+  expiresAt: string;
+  revokedAt?: string;
+  address: string;
+  state: string;
+}
+
+export interface V1Tokens {
+  tokens: V1Token[];
+  next?: string;
+}
+
+export interface V1Entry {
+  id: string;
+  time: string;
+  action: string;
+  actor: Person;
+  credential: string;
+  address?: string;
+  agent?: string;
+  target?: string;
+  targetName?: string;
+  stage?: string;
+  detail?: string;
+}
+
+export interface V1Audit {
+  audit: V1Entry[];
+  next?: string;
+}
+
+export interface V1Rule {
+  id?: string;
+  claim?: string;
+  value?: string;
+  stage?: string;
+  ownStage?: string;
+  capabilities: string[];
+  maxTTL?: number;
+}
+
+export interface V1Rules {
+  rules: V1Rule[];
+}
+
+export interface V1APIKey {
+  id: string;
+  name: string;
+  scopes: string[];
+  createdAt: string;
+  createdBy: string;
+  expiresAt?: string;
+  lastUsedAt?: string;
+}
+
+export interface V1APIKeys {
+  keys: V1APIKey[];
+}
+
+export interface V1Webhook {
+  id: string;
+  url: string;
+  types: string[];
+  createdAt: string;
+  createdBy: string;
+}
+
+export interface V1Webhooks {
+  webhooks: V1Webhook[];
+  types: string[];
+}
+
+export interface V1Delivery {
+  id: string;
+  type: string;
+  createdAt: string;
+  attempts: number;
+  status: number;
+  reason: string;
+  deadAt: string;
+}
+
+export interface V1Deliveries {
+  deliveries: V1Delivery[];
+}
+
+export interface SignInWays {
+  passwords: boolean;
+  provider?: string;
+  codes: boolean;
+}
+
+export interface DeviceCode {
+  deviceCode: string;
+  userCode: string;
+  verificationUri: string;
+  verificationUriComplete: string;
+  qr: string;
+  expiresIn: number;
+  interval: number;
+}
+
+export interface DeviceRequest {
+  userCode: string;
+  agent: string;
+  address: string;
+  createdAt: string;
+}
+
+export interface Grant {
+  stage: string;
+  capabilities: string[];
+  maxTTL: number;
 }
 
 export interface User {

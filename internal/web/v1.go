@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -149,9 +150,15 @@ func (v v1) user(r *http.Request, who access.Principal) (any, error) {
 		V1User: v1User(access.ListedUser{User: person.User, Stages: len(person.Grants)}), Grants: []V1Grant{},
 	}
 	for _, g := range person.Grants {
-		out.Grants = append(out.Grants, V1Grant{g.Stage, g.Capabilities.Words(), int64(g.MaxTTL / time.Second), g.ByRule})
+		st, err := v.Control.Stage(r.Context(), g.Stage)
+		if err != nil && !errors.Is(err, stage.ErrNotFound) {
+			return nil, err
+		}
+		out.Grants = append(out.Grants, V1Grant{g.Stage, st.Name, g.Capabilities.Words(), int64(g.MaxTTL / time.Second), g.ByRule})
 	}
-	return out, nil
+	docks, err := v.Docks.Of(r.Context(), person.ID)
+	out.Docks = append([]Dock{}, docks...)
+	return out, err
 }
 
 func (v v1) changeUser(r *http.Request, who access.Principal) (any, error) {
@@ -185,7 +192,13 @@ func (v v1) listStages(r *http.Request, who access.Principal) (any, error) {
 	q := r.URL.Query()
 	f := access.StageFilter{Query: q.Get("q"), User: access.UserID(q.Get("user"))}
 	page, err := v.Control.ListStages(r.Context(), who, f, p)
-	return V1Stages{mapped(page.Items, v1Stage), page.Next}, err
+	return V1Stages{mapped(page.Items, func(s access.ListedStage) V1Stage {
+		out := v1Stage(s)
+		if v.AWS != nil && !s.ARN.Local() {
+			out.IssuedBy = v.AWS.Why(r.Context(), s.ARN)
+		}
+		return out
+	}), page.Next}, err
 }
 
 func (v v1) listTokens(r *http.Request, who access.Principal) (any, error) {

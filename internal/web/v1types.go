@@ -30,10 +30,12 @@ type (
 	V1UserDetail struct {
 		V1User
 		Grants []V1Grant `json:"grants"`
+		Docks  []Dock    `json:"docks"`
 	}
 	// A V1Grant is the access of a user to a stage.
 	V1Grant struct {
 		Stage        stage.ARN `json:"stage"`
+		Name         string    `json:"name"` // of the stage
 		Capabilities []string  `json:"capabilities"`
 		MaxTTL       int64     `json:"maxTTL"` // seconds
 		ByRule       bool      `json:"byRule"`
@@ -54,7 +56,8 @@ type (
 		Served    string       `json:"served"`
 		Limits    stage.Limits `json:"limits"`
 		CreatedAt time.Time    `json:"createdAt"`
-		Users     int          `json:"users"` // how many have access, at most 1000
+		Users     int          `json:"users"`              // how many have access, at most 1000
+		IssuedBy  string       `json:"issuedBy,omitempty"` // who issues tokens for an AWS stage, and why
 	}
 	// A V1Stages is a page of stages.
 	V1Stages struct {

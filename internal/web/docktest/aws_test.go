@@ -82,15 +82,18 @@ func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	op.ClickText("Add: studio")
 	op.WaitText("All of them are here already.")
 
-	t.Log("its limits are the operator's to set; what is half filled in elsewhere stays")
+	t.Log("its limits are the operator's to set")
 	choice := `document.getElementById('stage-` + string(ana.Me().ID) + `')`
-	op.Eval(choice+`.value = '`+string(studio.ARN)+`'`, nil)
 	op.Click(`.list > li:nth-child(2) > details:last-of-type > summary`)
 	op.Type(`[id="most-`+string(studio.ARN)+`"]`, "6000")
 	op.Press("Enter")
 	op.WaitFor(`(async () => (await (await fetch('api/stages')).json()).stages.some((s) => s.name === 'studio' && s.limits.maxBitrate === 6000000))()`)
 
 	t.Log("and she lets Ana on")
+	op.ClickText("People")
+	op.ClickText("Manage: ana")
+	op.WaitFor(choice + ` !== null`)
+	op.Eval(choice+`.value = '`+string(studio.ARN)+`'`, nil)
 	op.WaitFor(choice + `.value === '` + string(studio.ARN) + `'`)
 	op.ClickText("Give access")
 	op.WaitText("tokens up to 12 hours")
