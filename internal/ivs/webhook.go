@@ -92,10 +92,10 @@ func (h *webhook) take(r *http.Request) error {
 	var event bridgeEvent
 	body := http.MaxBytesReader(nil, r.Body, maxBridgeBody)
 	if err := json.NewDecoder(body).Decode(&event); err != nil {
-		return h.refuse("The body is not an event of EventBridge, which is a JSON object.")
+		return h.reject("The body is not an event of EventBridge, which is a JSON object.")
 	}
 	if problem := event.problem(); problem != "" {
-		return h.refuse(problem)
+		return h.reject(problem)
 	}
 	if what, ok := event.happening(); ok && h.service.Serves(what.stage) && h.first(event.ID) {
 		h.service.tracker.tell(what)
@@ -135,7 +135,7 @@ func (e bridgeEvent) happening() (happening, bool) {
 
 // refuse returns the error for a body, and lets the operator know: EventBridge itself shows nobody
 // what it was answered.
-func (h *webhook) refuse(problem string) error {
+func (h *webhook) reject(problem string) error {
 	if h.complains() {
 		h.service.cfg.Log.Warn("EventBridge posts what cannot be read", "problem", problem)
 	}
