@@ -80,15 +80,14 @@ func (cmd *EmulateCommand) wire(base string, log *slog.Logger) (*ivsemu.Emulator
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	var socket *signal.Server
 	media, err := sfu.New(sfu.Config{
 		Listen: cmd.Media, LimitsFor: asIVS, MaxViews: 2000, Now: time.Now, Log: log, Events: e.Observe,
-		Changed: func(arn stage.ARN) { socket.MediaChanged(arn) },
 	})
 	if err != nil {
 		return nil, nil, nil, portError(err, cmd.Media, "--media")
 	}
-	socket = signal.New(signal.Config{Sessions: e.Doors(), Media: media, Origin: base, Now: time.Now, Log: log, Changed: e.Changed})
+	socket := signal.New(signal.Config{Sessions: e.Doors(), Media: media, Origin: base, Now: time.Now, Log: log, Changed: e.Changed})
+	media.OnChange(socket.MediaChanged)
 	e.Media, e.Socket, e.Roster = media, socket, socket
 	e.Kicked = func(arn stage.ARN, id stage.ParticipantID, why string) {
 		// It is no error that the participant was not connected.

@@ -23,7 +23,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// wire joins the floors.
+// wire builds each part on those that it needs. What they report goes to the feed, which comes first.
 func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	keyID, err := token.LocalKeyID(&key.PublicKey)
 	if err != nil {
@@ -36,7 +36,6 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
 		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
 		Changed:        s.feed.AccessChanged,
-		Removed:        s.closeStage,
 		AuditRetention: s.settings.AuditRetention,
 	}
 	s.webhooks = webhook.New(s.store, webhook.NewClient(s.settings.WebhookNetworks), time.Now, s.log)
@@ -51,6 +50,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		signer: &token.Signer{Key: key, KeyID: keyID, Endpoints: s.endpoints, Now: time.Now, Name: "local key"},
 		signal: s.signal, aws: s.aws,
 	}
+	// The rest of control: what issues and moderates was built on it.
 	s.control.Issuer, s.control.Moderator = measured{stages, s.metrics}, stages
 	s.wireMetrics()
 	s.stages = stages
@@ -63,8 +63,7 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	s.media, err = sfu.New(sfu.Config{
 		Listen: s.settings.Media, ListenTCP: s.settings.MediaTCP, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
 		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, LimitsFor: s.limitsFor, Now: time.Now, Log: s.log,
-		Events:  s.stageEvent,
-		Changed: func(arn stage.ARN) { s.signal.MediaChanged(arn) },
+		Events: s.stageEvent,
 	})
 	if err != nil {
 		if errors.Is(err, sfu.ErrTCP) {
@@ -86,6 +85,8 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 		Sessions: s.whip, Media: s.media, Origin: s.public.String(), Now: time.Now, Log: s.log,
 		Changed: s.feed.StageChanged,
 	})
+	s.media.OnChange(s.signal.MediaChanged)
+	s.control.Removed = s.closeStage
 	return nil
 }
 

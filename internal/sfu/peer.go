@@ -103,7 +103,7 @@ func (p *peer) end(code, detail string) {
 		p.cancel() // runDTLS says goodbye
 		p.role.onEnd(code, detail)
 		p.sfu.cfg.Log.Debug("session ended", "participant", p.who.ID, "stage", p.who.Stage, "code", code)
-		p.sfu.cfg.Changed(p.who.Stage)
+		p.sfu.changed(p.who.Stage)
 	})
 }
 

@@ -192,7 +192,7 @@ func (p *publisher) announce() {
 	p.pub.mu.Unlock()
 	detail := fmt.Sprintf("The stage receives %s.", received(sound, picture))
 	p.event(stage.EventPublishing, "publishing", detail)
-	p.sfu.cfg.Changed(p.who.Stage)
+	p.sfu.changed(p.who.Stage)
 }
 
 func received(sound bool, layers int) string {

@@ -44,10 +44,9 @@ type Config struct {
 	LimitsFor     func(stage.ARN) Limits // DefaultLimits; called often, must not block
 	EndAtExpiry   bool                   // end a session when its token expires; IVS checks tokens at the door only
 
-	Now     func() time.Time
-	Log     *slog.Logger
-	Events  func(stage.Event) // what happens to publishers; called in order, must not block
-	Changed func(stage.ARN)   // the presence on a stage changed; must not block
+	Now    func() time.Time
+	Log    *slog.Logger
+	Events func(stage.Event) // what happens to publishers; called in order, must not block
 }
 
 func (c *Config) setDefaults() {
@@ -69,14 +68,12 @@ func (c *Config) setDefaults() {
 	if c.Events == nil {
 		c.Events = func(stage.Event) {}
 	}
-	if c.Changed == nil {
-		c.Changed = func(stage.ARN) {}
-	}
 }
 
 // An SFU is the media plane. It is safe for concurrent use.
 type SFU struct {
 	cfg     Config
+	changed func(stage.ARN)
 	conn    *net.UDPConn
 	cert    certificate
 	senders []*sender
@@ -108,6 +105,7 @@ func New(cfg Config) (*SFU, error) {
 	}
 	s := &SFU{
 		cfg:          cfg,
+		changed:      func(stage.ARN) {},
 		conn:         conn,
 		cert:         cert,
 		byUfrag:      make(map[string]*peer),
@@ -121,6 +119,10 @@ func New(cfg Config) (*SFU, error) {
 	s.senders = newSenders(s)
 	return s, nil
 }
+
+// OnChange sets what is called when the presence on a stage changes; it must not block. Call it before
+// the first session.
+func (s *SFU) OnChange(changed func(stage.ARN)) { s.changed = changed }
 
 // Addr is the bound UDP address.
 func (s *SFU) Addr() netip.AddrPort { return s.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
@@ -201,7 +203,7 @@ func (s *SFU) Publish(ctx context.Context, who stage.Participant, sdp string) (w
 	if earlier != nil {
 		earlier.Close("replaced", "The same participant started to publish again, and took over.")
 	}
-	s.cfg.Changed(who.Stage)
+	s.changed(who.Stage)
 	return p, p.answer(o, candidates, plan), nil
 }
 
@@ -227,7 +229,7 @@ func (s *SFU) Subscribe(ctx context.Context, who stage.Participant, target stage
 	if err := s.admitViewer(v, target); err != nil {
 		return nil, "", err
 	}
-	s.cfg.Changed(who.Stage)
+	s.changed(who.Stage)
 	return v, v.answer(o, candidates, plan), nil
 }
 

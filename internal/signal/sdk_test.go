@@ -60,7 +60,7 @@ func newTheatre(t *testing.T) *theatre {
 	th := &theatre{t: t, url: origin, barred: map[stage.ParticipantID]bool{}}
 	th.signer = &token.Signer{Key: key, KeyID: "own", Endpoints: endpoints, Now: time.Now}
 	log := slog.New(slog.DiscardHandler)
-	media, err := sfu.New(sfu.Config{Listen: "127.0.0.1:0", Log: log, Now: time.Now, Changed: func(arn stage.ARN) { th.MediaChanged(arn) }})
+	media, err := sfu.New(sfu.Config{Listen: "127.0.0.1:0", Log: log, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +70,7 @@ func newTheatre(t *testing.T) *theatre {
 	th.Server = signal.New(signal.Config{
 		Sessions: doors, Media: media, Origin: origin, Now: time.Now, Log: log,
 	})
+	media.OnChange(th.MediaChanged)
 	th.SetGrace(2 * time.Second)
 	mux.Handle("GET /", http.FileServer(http.Dir("testdata")))
 	mux.HandleFunc("GET /sdk.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, sdkFile) })
