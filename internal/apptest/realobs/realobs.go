@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -23,30 +24,116 @@ import (
 //go:embed testdata/loopback.c
 var loopbackSource []byte
 
-// An OBS is a running process with a configuration of its own.
+//go:embed testdata/loaded.lua
+var loadedScript string
+
+// An Install is the configuration of an OBS, which may be started several times.
+type Install struct {
+	Dir  string // OBS's folder
+	Port string // of its WebSocket server
+	home string
+	env  []string
+}
+
+// An OBS is a running process.
 type OBS struct {
-	port  string
-	log   *buffer
-	ended <-chan struct{}
+	port    string
+	log     *buffer
+	process *os.Process
+	ended   <-chan struct{}
+	failure *error // of the process; read after ended
 }
 
 // Start runs an OBS with a fresh configuration and that password until the test ends. It fails the test where OBS is not
 // installed: `make test` installs it.
 func Start(t testing.TB, password string) *OBS {
 	t.Helper()
+	i := Prepare(t)
+	i.WriteIni(t, fmt.Sprintf("[OBSWebSocket]\nFirstLoad=false\nServerEnabled=true\nServerPort=%s\nAuthRequired=%t\nServerPassword=%s\n",
+		i.Port, password != "", password))
+	o := i.launch(t)
+	o.Await(t)
+	return o
+}
+
+// Prepare makes a fresh configuration and a screen. Its WebSocket server is off, as in any fresh OBS.
+func Prepare(t testing.TB) *Install {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("make quick leaves OBS out")
 	}
 	home := t.TempDir()
-	o := &OBS{port: freePort(t), log: &buffer{}}
-	configure(t, home, o.port, password)
-	display := startScreen(t, home)
+	i := &Install{Dir: filepath.Join(home, "obs-studio"), Port: freePort(t), home: home}
 	// A session of its own for D-Bus and sockets: nothing of the desktop that runs the test is touched.
-	o.run(t, home, "obs", []string{"--multi", "--minimize-to-tray"},
-		"HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_RUNTIME_DIR="+home, "DISPLAY=:"+display,
-		"LD_PRELOAD="+loopbackOnly(t, home), "LIBGL_ALWAYS_SOFTWARE=1", "QT_QPA_PLATFORM=xcb", "PATH="+os.Getenv("PATH"), "LC_ALL=C.UTF-8")
-	o.await(t)
+	i.env = []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_RUNTIME_DIR=" + home, "DISPLAY=:" + startScreen(t, home),
+		"LD_PRELOAD=" + loopbackOnly(t, home), "LIBGL_ALWAYS_SOFTWARE=1", "QT_QPA_PLATFORM=xcb", "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"}
+	i.WriteIni(t, "")
+	i.Write(t, "../loaded.lua", loadedScript)
+	i.AddScripts(t)
+	return i
+}
+
+// AddScripts writes a scene collection with these scripts, as Tools → Scripts → + does.
+func (i *Install) AddScripts(t testing.TB, paths ...string) {
+	t.Helper()
+	var tool []map[string]any
+	for _, path := range append([]string{filepath.Join(i.home, "loaded.lua")}, paths...) {
+		tool = append(tool, map[string]any{"path": path, "settings": map[string]any{}})
+	}
+	text, err := json.Marshal(map[string]any{"name": "Untitled", "modules": map[string]any{"scripts-tool": tool}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Write(t, "basic/scenes/Untitled.json", string(text))
+}
+
+// WriteIni writes global.ini, where the WebSocket settings were before OBS 30.2. FirstRun skips the wizard.
+func (i *Install) WriteIni(t testing.TB, more string) {
+	t.Helper()
+	i.Write(t, "global.ini", "[General]\nFirstRun=true\n"+more)
+}
+
+// Write writes a file in OBS's folder.
+func (i *Install) Write(t testing.TB, name, text string) {
+	t.Helper()
+	path := filepath.Join(i.Dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Launch starts OBS and returns when it has loaded everything: OBS 29 crashes when it is ended earlier.
+func (i *Install) Launch(t testing.TB) *OBS {
+	t.Helper()
+	o := i.launch(t)
+	o.until(t, "has loaded", func() bool { return strings.Contains(o.Log(), "[Lua: loaded.lua] OBS has loaded") })
 	return o
+}
+
+func (i *Install) launch(t testing.TB) *OBS {
+	t.Helper()
+	o := &OBS{port: i.Port, log: &buffer{}, failure: new(error)}
+	o.run(t, i.home, "obs", []string{"--multi", "--minimize-to-tray"}, i.env...)
+	return o
+}
+
+// Quit ends OBS as its window does, and fails the test when OBS does not end cleanly.
+func (o *OBS) Quit(t testing.TB) {
+	t.Helper()
+	if err := o.process.Signal(syscall.SIGINT); err != nil {
+		t.Fatalf("OBS ended before it was told to: %v; its log:\n%s", err, o.Log())
+	}
+	select {
+	case <-o.ended:
+		if *o.failure != nil {
+			t.Fatalf("OBS ended with %v; its log:\n%s", *o.failure, o.Log())
+		}
+	case <-time.After(60 * time.Second):
+		t.Fatalf("OBS does not end; its log:\n%s", o.Log())
+	}
 }
 
 // URL is the address for a client.
@@ -87,20 +174,6 @@ func loopbackOnly(t testing.TB, dir string) string {
 	return library
 }
 
-// configure writes global.ini, where the WebSocket settings were before OBS 30.2. FirstRun skips the wizard.
-func configure(t testing.TB, home, port, password string) {
-	t.Helper()
-	dir := filepath.Join(home, "obs-studio")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	text := fmt.Sprintf("[General]\nFirstRun=true\n[OBSWebSocket]\nFirstLoad=false\nServerEnabled=true\nServerPort=%s\nAuthRequired=%t\nServerPassword=%s\n",
-		port, password != "", password)
-	if err := os.WriteFile(filepath.Join(dir, "global.ini"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // startScreen runs an X server that chooses a free display itself and says which.
 func startScreen(t testing.TB, dir string) string {
 	t.Helper()
@@ -110,7 +183,7 @@ func startScreen(t testing.TB, dir string) string {
 	}
 	cmd := exec.Command(program(t, "Xvfb"), "-displayfd", "3", "-screen", "0", "1280x800x24", "-nolisten", "tcp")
 	cmd.Dir, cmd.ExtraFiles = dir, []*os.File{w}
-	start(t, cmd)
+	start(t, cmd, new(error))
 	_ = w.Close()
 	_ = r.SetReadDeadline(time.Now().Add(20 * time.Second))
 	// The whole line: Xvfb writes it in two pieces, and dies of SIGPIPE where nobody reads the second.
@@ -126,12 +199,13 @@ func (o *OBS) run(t testing.TB, dir, name string, args []string, env ...string) 
 	t.Helper()
 	cmd := exec.Command(program(t, name), args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, o.log, o.log
-	o.ended = start(t, cmd)
+	o.ended = start(t, cmd, o.failure)
+	o.process = cmd.Process
 }
 
-// start runs a process that does not outlive the test, nor the test binary; the channel is closed when it has ended. The kernel
-// ties Pdeathsig to the thread that started the process, so that thread stays for as long.
-func start(t testing.TB, cmd *exec.Cmd) <-chan struct{} {
+// start runs a process that does not outlive the test, nor the test binary; the channel is closed when it has ended, and failure
+// set before. The kernel ties Pdeathsig to the thread that started the process, so that thread stays for as long.
+func start(t testing.TB, cmd *exec.Cmd, failure *error) <-chan struct{} {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second
@@ -142,7 +216,7 @@ func start(t testing.TB, cmd *exec.Cmd) <-chan struct{} {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait()
+			*failure = cmd.Wait()
 		}
 	}()
 	if err := <-started; err != nil {
@@ -155,24 +229,31 @@ func start(t testing.TB, cmd *exec.Cmd) <-chan struct{} {
 	return ended
 }
 
-// await returns when obs-websocket listens: 5.1 does that when OBS has finished loading.
-func (o *OBS) await(t testing.TB) {
+// Await returns when obs-websocket listens: 5.1 does that when OBS has finished loading.
+func (o *OBS) Await(t testing.TB) {
 	t.Helper()
-	tick, limit := time.NewTicker(50*time.Millisecond), time.After(60*time.Second)
-	defer tick.Stop()
-	for {
+	o.until(t, "listens", func() bool {
 		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+o.port, time.Second)
 		if err == nil {
 			_ = conn.Close()
-			o.mustKeepToLoopback(t)
-			return
 		}
+		return err == nil
+	})
+	o.mustKeepToLoopback(t)
+}
+
+// until returns when it is so. A process announces none of this, so it is asked again and again.
+func (o *OBS) until(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	tick, limit := time.NewTicker(50*time.Millisecond), time.After(60*time.Second)
+	defer tick.Stop()
+	for !so() {
 		select {
-		case <-tick.C: // a process tells nobody that it listens
+		case <-tick.C:
 		case <-o.ended:
-			t.Fatalf("OBS ended at once; its log:\n%s", o.Log())
+			t.Fatalf("OBS ended before it %s; its log:\n%s", what, o.Log())
 		case <-limit:
-			t.Fatalf("OBS did not listen within a minute; its log:\n%s", o.Log())
+			t.Fatalf("after a minute it is not so that OBS %s; its log:\n%s", what, o.Log())
 		}
 	}
 }

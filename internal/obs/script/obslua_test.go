@@ -1,0 +1,442 @@
+package script_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// A world is what a script sees of OBS: obslua over real files, with ini files in memory until
+// they are saved, as in OBS. The numbers of its events are our own.
+type world struct {
+	t       testing.TB
+	state   *lua.LState
+	dir     string // OBS's folder
+	version int
+	modules []string
+	kinds   []string // of services
+	encode  []string // encoders
+	user    *ini     // user.ini or global.ini
+	app     *ini     // nil before OBS 31
+	profile *ini
+	active  bool // streaming
+	now     float64
+
+	log       []string
+	callbacks []*lua.LFunction
+	timers    []*lua.LFunction
+	buttons   map[string]*lua.LFunction
+	status    string // the text in the pane
+	settings  *lua.LUserData
+}
+
+// events are those that the script listens to.
+var events = []string{"PROFILE_CHANGING", "PROFILE_CHANGED", "SCENE_COLLECTION_CHANGING", "EXIT", "SCRIPTING_SHUTDOWN"}
+
+// start runs the script as OBS does when it starts.
+func (o *world) start(script string) {
+	o.t.Helper()
+	o.log, o.callbacks, o.timers = nil, nil, nil
+	o.state = lua.NewState()
+	o.t.Cleanup(o.state.Close)
+	o.state.PreloadModule("bit", bitModule)
+	o.state.SetGlobal("obslua", o.module())
+	if o.settings == nil {
+		o.settings = o.wrap(&data{values: map[string]any{}})
+	}
+	if err := o.state.DoString(script); err != nil {
+		o.t.Fatal(err)
+	}
+	o.call(o.state.GetGlobal("script_load"), o.settings)
+}
+
+func (o *world) call(f lua.LValue, args ...lua.LValue) lua.LValue {
+	o.t.Helper()
+	if err := o.state.CallByParam(lua.P{Fn: f, NRet: 1, Protect: true}, args...); err != nil {
+		o.t.Fatal(err)
+	}
+	defer o.state.Pop(1)
+	return o.state.Get(-1)
+}
+
+func (o *world) event(name string) {
+	o.t.Helper()
+	for _, f := range o.callbacks {
+		o.call(f, lua.LNumber(slices.Index(events, name)))
+	}
+}
+
+// quit does what OBS does when it ends: it writes down its docks as it loaded them, then it
+// ends the scripts.
+func (o *world) quit(docks string) {
+	o.t.Helper()
+	o.event("EXIT")
+	o.user.set("BasicWindow", "ExtraBrowserDocks", docks)
+	o.event("SCRIPTING_SHUTDOWN")
+	o.user.save()
+}
+
+func (o *world) tick() {
+	o.t.Helper()
+	for _, f := range o.timers {
+		o.call(f)
+	}
+}
+
+func (o *world) press(button string) {
+	o.t.Helper()
+	properties := o.call(o.state.GetGlobal("script_properties"))
+	o.call(o.buttons[button], properties, lua.LNil)
+}
+
+func (o *world) wrap(v any) *lua.LUserData { return &lua.LUserData{Value: v} }
+
+func unwrap[T any](l *lua.LState, n int) (v T) {
+	if u, ok := l.Get(n).(*lua.LUserData); ok {
+		v, _ = u.Value.(T)
+	}
+	return v
+}
+
+// module is obslua.
+func (o *world) module() *lua.LTable {
+	m := o.state.NewTable()
+	for _, functions := range []map[string]func(*lua.LState) lua.LValue{o.core(), o.files(), o.configs(), o.datas(), o.pane()} {
+		for name, f := range functions {
+			m.RawSetString(name, o.state.NewFunction(func(l *lua.LState) int { l.Push(f(l)); return 1 }))
+		}
+	}
+	for i, name := range events {
+		m.RawSetString("OBS_FRONTEND_EVENT_"+name, lua.LNumber(i))
+	}
+	m.RawSetString("LOG_INFO", lua.LNumber(300))
+	m.RawSetString("OBS_TEXT_INFO", lua.LNumber(3))
+	return m
+}
+
+func (o *world) core() map[string]func(*lua.LState) lua.LValue {
+	none := func(*lua.LState) lua.LValue { return lua.LNil }
+	known := func(list []string, l *lua.LState) lua.LValue {
+		if name := l.CheckString(1); slices.Contains(list, name) {
+			return o.wrap(name)
+		}
+		return lua.LNil
+	}
+	return map[string]func(*lua.LState) lua.LValue{
+		"obs_get_version":     func(*lua.LState) lua.LValue { return lua.LNumber(o.version) },
+		"obs_get_module":      func(l *lua.LState) lua.LValue { return known(o.modules, l) },
+		"obs_service_create":  func(l *lua.LState) lua.LValue { return known(o.kinds, l) },
+		"obs_service_release": none,
+		"obs_module_get_config_path": func(l *lua.LState) lua.LValue {
+			return lua.LString(o.dir + "/plugin_config/" + unwrap[string](l, 1) + "/" + l.CheckString(2))
+		},
+		"obs_encoder_get_display_name":  func(l *lua.LState) lua.LValue { return known(o.encode, l) },
+		"obs_frontend_streaming_active": func(*lua.LState) lua.LValue { return lua.LBool(o.active) },
+		"obs_frontend_add_event_callback": func(l *lua.LState) lua.LValue {
+			o.callbacks = append(o.callbacks, l.CheckFunction(1))
+			return lua.LNil
+		},
+		"timer_add": func(l *lua.LState) lua.LValue {
+			o.timers = append(o.timers, l.CheckFunction(1))
+			return lua.LNil
+		},
+		"script_log": func(l *lua.LState) lua.LValue {
+			o.log = append(o.log, l.CheckString(2))
+			return lua.LNil
+		},
+		"os_gettime_ns": func(*lua.LState) lua.LValue { return lua.LNumber(o.now) },
+		"os_generate_uuid": func(*lua.LState) lua.LValue {
+			text, err := os.ReadFile("/proc/sys/kernel/random/uuid")
+			if err != nil {
+				o.t.Error(err)
+			}
+			return lua.LString(strings.TrimSpace(string(text)))
+		},
+	}
+}
+
+func (o *world) files() map[string]func(*lua.LState) lua.LValue {
+	return map[string]func(*lua.LState) lua.LValue{
+		"os_file_exists": func(l *lua.LState) lua.LValue {
+			_, err := os.Stat(l.CheckString(1))
+			return lua.LBool(err == nil)
+		},
+		"os_quick_read_utf8_file": func(l *lua.LState) lua.LValue {
+			text, err := os.ReadFile(l.CheckString(1))
+			if err != nil {
+				return lua.LNil
+			}
+			return lua.LString(text)
+		},
+		"os_quick_write_utf8_file_safe": func(l *lua.LState) lua.LValue {
+			text := l.CheckString(2)
+			if len(text) != l.CheckInt(3) || l.ToBool(4) {
+				o.t.Error("a file is written in part, or with a mark in front")
+			}
+			return lua.LBool(os.WriteFile(l.CheckString(1), []byte(text), 0o600) == nil)
+		},
+		"os_mkdirs": func(l *lua.LState) lua.LValue {
+			if err := os.MkdirAll(l.CheckString(1), 0o700); err != nil {
+				o.t.Error(err)
+			}
+			return lua.LNumber(0)
+		},
+		"os_unlink": func(l *lua.LState) lua.LValue { _ = os.Remove(l.CheckString(1)); return lua.LNumber(0) },
+		"os_rmdir":  func(l *lua.LState) lua.LValue { _ = os.Remove(l.CheckString(1)); return lua.LNumber(0) },
+		"os_opendir": func(l *lua.LState) lua.LValue {
+			entries, err := os.ReadDir(l.CheckString(1))
+			if err != nil {
+				return lua.LNil
+			}
+			return o.wrap(&entries)
+		},
+		"os_readdir": func(l *lua.LState) lua.LValue {
+			entries := unwrap[*[]os.DirEntry](l, 1)
+			if len(*entries) == 0 {
+				return lua.LNil
+			}
+			entry := l.NewTable()
+			entry.RawSetString("d_name", lua.LString((*entries)[0].Name()))
+			*entries = (*entries)[1:]
+			return entry
+		},
+		"os_closedir": func(*lua.LState) lua.LValue { return lua.LNil },
+	}
+}
+
+func (o *world) configs() map[string]func(*lua.LState) lua.LValue {
+	all := map[string]func(*lua.LState) lua.LValue{
+		"obs_frontend_get_profile_config": func(*lua.LState) lua.LValue { return o.wrap(o.profile) },
+		"config_get_string": func(l *lua.LState) lua.LValue {
+			if value, ok := unwrap[*ini](l, 1).get(l.CheckString(2), l.CheckString(3)); ok {
+				return lua.LString(value)
+			}
+			return lua.LNil
+		},
+		"config_has_user_value": func(l *lua.LState) lua.LValue {
+			_, ok := unwrap[*ini](l, 1).get(l.CheckString(2), l.CheckString(3))
+			return lua.LBool(ok)
+		},
+		"config_set_string": func(l *lua.LState) lua.LValue {
+			unwrap[*ini](l, 1).set(l.CheckString(2), l.CheckString(3), l.CheckString(4))
+			return lua.LNil
+		},
+		"config_remove_value": func(l *lua.LState) lua.LValue {
+			unwrap[*ini](l, 1).remove(l.CheckString(2), l.CheckString(3))
+			return lua.LTrue
+		},
+		"config_save_safe": func(l *lua.LState) lua.LValue {
+			unwrap[*ini](l, 1).save()
+			return lua.LNumber(0)
+		},
+	}
+	user := func(*lua.LState) lua.LValue { return o.wrap(o.user) }
+	if o.app != nil { // OBS 31 has both, and the dock list in user.ini alone
+		all["obs_frontend_get_user_config"] = user
+		all["obs_frontend_get_app_config"] = func(*lua.LState) lua.LValue { return o.wrap(o.app) }
+		all["obs_frontend_get_global_config"] = all["obs_frontend_get_app_config"]
+	} else {
+		all["obs_frontend_get_global_config"] = user
+	}
+	return all
+}
+
+// A data is an obs_data_t.
+type data struct{ values map[string]any }
+
+func (o *world) datas() map[string]func(*lua.LState) lua.LValue {
+	get := func(l *lua.LState) any {
+		if d := unwrap[*data](l, 1); d != nil {
+			return d.values[l.CheckString(2)]
+		}
+		return nil
+	}
+	set := func(value func(*lua.LState) any) func(*lua.LState) lua.LValue {
+		return func(l *lua.LState) lua.LValue {
+			if l.GetTop() != 3 {
+				o.t.Errorf("a setter takes three arguments, got %d", l.GetTop())
+			}
+			unwrap[*data](l, 1).values[l.CheckString(2)] = value(l)
+			return lua.LNil
+		}
+	}
+	return map[string]func(*lua.LState) lua.LValue{
+		"obs_data_create": func(*lua.LState) lua.LValue { return o.wrap(&data{map[string]any{}}) },
+		"obs_data_create_from_json": func(l *lua.LState) lua.LValue {
+			d := &data{}
+			if json.Unmarshal([]byte(l.CheckString(1)), &d.values) != nil {
+				return lua.LNil
+			}
+			return o.wrap(d)
+		},
+		"obs_data_get_json": func(l *lua.LState) lua.LValue {
+			text, err := json.Marshal(unwrap[*data](l, 1).values)
+			if err != nil {
+				o.t.Error(err)
+			}
+			return lua.LString(text)
+		},
+		"obs_data_release":        func(*lua.LState) lua.LValue { return lua.LNil },
+		"obs_data_has_user_value": func(l *lua.LState) lua.LValue { return lua.LBool(get(l) != nil) },
+		"obs_data_get_string": func(l *lua.LState) lua.LValue {
+			text, _ := get(l).(string)
+			return lua.LString(text)
+		},
+		"obs_data_get_bool": func(l *lua.LState) lua.LValue {
+			b, _ := get(l).(bool)
+			return lua.LBool(b)
+		},
+		"obs_data_get_int": func(l *lua.LState) lua.LValue {
+			switch n := get(l).(type) {
+			case float64:
+				return lua.LNumber(n)
+			case int64:
+				return lua.LNumber(n)
+			}
+			return lua.LNumber(0)
+		},
+		"obs_data_set_string": set(func(l *lua.LState) any { return l.CheckString(3) }),
+		"obs_data_set_bool":   set(func(l *lua.LState) any { return l.CheckBool(3) }),
+		"obs_data_set_int":    set(func(l *lua.LState) any { return l.CheckInt64(3) }),
+		"obs_data_set_double": set(func(l *lua.LState) any { return float64(l.CheckNumber(3)) }),
+	}
+}
+
+// pane is what the script shows under Tools → Scripts.
+func (o *world) pane() map[string]func(*lua.LState) lua.LValue {
+	o.buttons = map[string]*lua.LFunction{}
+	return map[string]func(*lua.LState) lua.LValue{
+		"obs_properties_create": func(*lua.LState) lua.LValue { return o.wrap("properties") },
+		"obs_properties_add_text": func(l *lua.LState) lua.LValue {
+			o.status = l.CheckString(3)
+			return lua.LNil
+		},
+		"obs_properties_add_button": func(l *lua.LState) lua.LValue {
+			o.buttons[l.CheckString(2)] = l.CheckFunction(4)
+			return lua.LNil
+		},
+		"obs_properties_get": func(l *lua.LState) lua.LValue { return o.wrap(l.CheckString(2)) },
+		"obs_property_set_description": func(l *lua.LState) lua.LValue {
+			o.status = l.CheckString(2)
+			return lua.LNil
+		},
+	}
+}
+
+// bitModule is LuaJIT's bit, as far as the script needs it.
+func bitModule(l *lua.LState) int {
+	m := l.NewTable()
+	add := func(name string, f func(a, b uint32) uint32) {
+		m.RawSetString(name, l.NewFunction(func(l *lua.LState) int {
+			word := func(n int) uint32 { return uint32(int64(l.CheckNumber(n))) }
+			value := word(1)
+			if l.GetTop() == 1 {
+				value = f(value, 0)
+			}
+			for n := 2; n <= l.GetTop(); n++ {
+				value = f(value, word(n))
+			}
+			l.Push(lua.LNumber(int32(value))) // signed, as LuaJIT's
+			return 1
+		}))
+	}
+	add("tobit", func(a, _ uint32) uint32 { return a })
+	add("bnot", func(a, _ uint32) uint32 { return ^a })
+	add("band", func(a, b uint32) uint32 { return a & b })
+	add("bxor", func(a, b uint32) uint32 { return a ^ b })
+	add("ror", func(a, b uint32) uint32 { return bits.RotateLeft32(a, -int(b)) })
+	add("rshift", func(a, b uint32) uint32 { return a >> b })
+	l.Push(m)
+	return 1
+}
+
+// An ini is a file of libobs's config-file.c: sections in their order, each with its items in theirs. It is in memory until it is saved.
+type ini struct {
+	path     string
+	sections []section
+}
+
+type section struct {
+	name  string
+	items [][2]string
+}
+
+const mark = "\xEF\xBB\xBF" // OBS begins its ini files with a byte order mark
+
+func readIni(t testing.TB, path string) *ini {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &ini{path: path}
+	for line := range strings.Lines(strings.TrimPrefix(string(text), mark)) {
+		line = strings.TrimRight(line, "\r\n")
+		if name, ok := strings.CutPrefix(line, "["); ok {
+			f.sections = append(f.sections, section{name: strings.TrimSuffix(name, "]")})
+		} else if key, value, ok := strings.Cut(line, "="); ok {
+			last := &f.sections[len(f.sections)-1]
+			last.items = append(last.items, [2]string{key, strings.ReplaceAll(value, `\\`, `\`)})
+		}
+	}
+	return f
+}
+
+func (f *ini) find(name, key string) (*section, int) {
+	for i := range f.sections {
+		if s := &f.sections[i]; s.name == name {
+			return s, slices.IndexFunc(s.items, func(item [2]string) bool { return item[0] == key })
+		}
+	}
+	return nil, -1
+}
+
+func (f *ini) get(name, key string) (string, bool) {
+	s, i := f.find(name, key)
+	if i < 0 {
+		return "", false
+	}
+	return s.items[i][1], true
+}
+
+func (f *ini) set(name, key, value string) {
+	s, i := f.find(name, key)
+	switch {
+	case s == nil:
+		f.sections = append(f.sections, section{name, [][2]string{{key, value}}})
+	case i < 0:
+		s.items = append(s.items, [2]string{key, value})
+	default:
+		s.items[i][1] = value
+	}
+}
+
+func (f *ini) remove(name, key string) {
+	if s, i := f.find(name, key); i >= 0 {
+		s.items = slices.Delete(s.items, i, i+1)
+	}
+}
+
+func (f *ini) save() {
+	var b strings.Builder
+	b.WriteString(mark)
+	for i, s := range f.sections {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "[%s]\n", s.name)
+		for _, item := range s.items {
+			fmt.Fprintf(&b, "%s=%s\n", item[0], strings.ReplaceAll(item[1], `\`, `\\`))
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err == nil {
+		_ = os.WriteFile(f.path, []byte(b.String()), 0o600)
+	}
+}

@@ -1,0 +1,313 @@
+package script_test
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/realobs"
+	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/obs/script"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+//go:embed testdata/newer.lua
+var newer string
+
+// A real is a real OBS with the script in its scene collection.
+type real struct {
+	*realobs.Install
+	t    *testing.T
+	home string
+}
+
+func newReal(t *testing.T, loader string) *real {
+	t.Helper()
+	r := &real{realobs.Prepare(t), t, ""}
+	r.home = filepath.Dir(r.Dir)
+	r.Write(t, "../stagedoor.lua", made(t, func(s *script.Script) {
+		s.Server = &url.URL{Scheme: "http", Host: "127.0.0.1:1"}
+	}))
+	if loader != "" {
+		r.Write(t, "../newer.lua", newer)
+	}
+	return r
+}
+
+func (r *real) install(name string) {
+	r.t.Helper()
+	r.AddScripts(r.t, filepath.Join(r.home, name))
+}
+
+func (r *real) read(name string) string {
+	r.t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.Dir, name))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (r *real) ini(key string) string {
+	for line := range strings.Lines(r.read("global.ini")) {
+		if value, ok := strings.CutPrefix(line, key+"="); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// stable are the files that Undo has to give back, without what OBS itself writes anew at each
+// start: where its windows are, and a fresh folder for downloaded lists.
+func (r *real) stable() map[string]string {
+	r.t.Helper()
+	all := snapshot(r.t, r.Dir)
+	moving := regexp.MustCompile(`(?m)^(geometry|DockState|LastVersion)=.*$`)
+	for name, text := range all {
+		if strings.HasPrefix(name, "/logs/") || strings.HasPrefix(name, "/profiler_data/") || strings.HasPrefix(name, "/plugin_config/rtmp-services/") ||
+			strings.HasSuffix(name, ".bak") {
+			delete(all, name)
+			continue
+		}
+		all[name] = moving.ReplaceAllString(text, "$1")
+	}
+	return all
+}
+
+// The whole road on a real OBS: the script is added, OBS is ended and started; the dock is
+// there, its password fits, it has the encoder's file written; Undo gives everything back.
+func TestTheScriptOnARealOBS(t *testing.T) {
+	t.Parallel()
+	r := newReal(t, "newer.lua")
+	// Before OBS 30.2 no script can switch the WebSocket server on; `stagedoor obs pair` can.
+	r.WriteIni(t, "[OBSWebSocket]\nServerEnabled=true\nServerPort="+r.Port+"\n")
+	r.install("newer.lua")
+	r.Write(t, "../press", "undo\n") // undone before it paired: an OBS as it was
+	r.Launch(t).Quit(t)
+	r.Launch(t).Quit(t)
+	before := r.stable()
+
+	r.Write(t, "../press", "pair\n")
+	r.Launch(t).Quit(t)
+	if docks := r.ini("ExtraBrowserDocks"); !strings.Contains(docks, `"url": "http://127.0.0.1:1/dock"`) {
+		t.Fatalf("after the first end of OBS the docks are %q", docks)
+	}
+	o := r.Launch(t)
+	o.Await(t)
+	handed := r.handed()
+	if got, want := handed.Get("password"), r.ini("ServerPassword"); got != want || got == "" {
+		t.Errorf("the dock is given the password %q, OBS has %q", got, want)
+	}
+	if handed.Get("obs") != r.Port || handed.Get("encoders") != "obs_x264" || handed.Get("code") != code {
+		t.Errorf("the dock is given %v", handed)
+	}
+	r.encode(o, handed)
+	o.Quit(t)
+	if docks := r.ini("ExtraBrowserDocks"); strings.Contains(docks, "#") {
+		t.Errorf("secrets are left in %q", docks)
+	}
+
+	r.Write(t, "../press", "undo\n")
+	r.Launch(t).Quit(t)
+	if _, err := os.Stat(r.Dir + "/basic/profiles/Stagedoor/streamEncoder.json"); err == nil {
+		t.Error("Undo left the encoder's file")
+	}
+	after := r.stable()
+	for name := range after {
+		if strings.HasPrefix(name, "/basic/profiles/Stagedoor/") {
+			delete(after, name) // the profile is the set-up's, not the script's
+		}
+	}
+	compare(t, after, before)
+}
+
+// handed is what OBS's memory gives the dock at the start.
+func (r *real) handed() url.Values {
+	r.t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.home, "docks.txt"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	var docks []struct{ URL string }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &docks); err != nil || len(docks) != 1 {
+		r.t.Fatalf("%v: %s", err, lines[len(lines)-1])
+	}
+	_, fragment, _ := strings.Cut(docks[0].URL, "#")
+	values, err := url.ParseQuery(fragment)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return values
+}
+
+// encode does what Set up OBS does for an encoder: profile, Advanced mode, the request, and a
+// bounce. Then it records with the stream's encoder and measures what came out.
+func (r *real) encode(o *realobs.OBS, handed url.Values) {
+	t := r.t
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	client, err := obs.Connect(ctx, obs.Options{URL: o.URL(), Password: stage.NewSecret(handed.Get("password"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	call := func(request string, data map[string]any, into any) {
+		t.Helper()
+		if err := client.Call(ctx, request, data, into); err != nil {
+			t.Fatalf("%s: %v", request, err)
+		}
+	}
+	set := func(name string, value any) {
+		t.Helper()
+		category, key, _ := strings.Cut(name, "/")
+		call("SetProfileParameter", map[string]any{"parameterCategory": category, "parameterName": key, "parameterValue": value}, nil)
+	}
+	call("CreateProfile", map[string]any{"profileName": "Stagedoor"}, nil)
+	for name, value := range map[string]string{
+		"Output/Mode": "Advanced", "AdvOut/Encoder": "obs_x264", "AdvOut/RecEncoder": "none",
+		"AdvOut/RecType": "Standard", "AdvOut/RecFilePath": r.home, "AdvOut/RecFormat": "mkv",
+	} {
+		set(name, value)
+	}
+	body := fmt.Sprintf(`{"at":%d,"do":"write","encoder":"obs_x264","bitrate":600,"keyint_sec":1}`, time.Now().UnixMilli())
+	set("Stagedoor/Ask", sign(handed.Get("secret"), "ask ", body))
+	began := time.Now()
+	var answer struct {
+		Value *string `json:"parameterValue"`
+	}
+	for answer.Value == nil {
+		if ctx.Err() != nil {
+			t.Fatalf("the script does not answer; OBS's log:\n%s", o.Log())
+		}
+		call("GetProfileParameter", map[string]any{"parameterCategory": "Stagedoor", "parameterName": "Answer"}, &answer)
+	}
+	t.Logf("the script answered after %v", time.Since(began).Round(time.Millisecond))
+	_, text, _ := strings.Cut(*answer.Value, " ")
+	if *answer.Value != sign(handed.Get("secret"), "answer ", text) || !strings.Contains(text, `"result":"done"`) {
+		t.Fatalf("the answer is %s", *answer.Value)
+	}
+	var settings map[string]any
+	if err := json.Unmarshal([]byte(r.read("basic/profiles/Stagedoor/streamEncoder.json")), &settings); err != nil {
+		t.Fatal(err)
+	}
+	if settings["keyint_sec"] != 1.0 || settings["bf"] != 0.0 || settings["profile"] != "baseline" || settings["rate_control"] != "CBR" {
+		t.Errorf("streamEncoder.json is %v", settings)
+	}
+	call("SetVideoSettings", map[string]any{"baseWidth": 320, "baseHeight": 180, "outputWidth": 320, "outputHeight": 180, "fpsNumerator": 30, "fpsDenominator": 1}, nil)
+	call("SetCurrentProfile", map[string]any{"profileName": "Untitled"}, nil)
+	call("SetCurrentProfile", map[string]any{"profileName": "Stagedoor"}, nil)
+	call("StartRecord", nil, nil)
+	var status struct {
+		Duration float64 `json:"outputDuration"` // ms
+	}
+	for status.Duration < 3500 {
+		if ctx.Err() != nil {
+			t.Fatalf("OBS does not record; its log:\n%s", o.Log())
+		}
+		call("GetRecordStatus", nil, &status)
+		time.Sleep(50 * time.Millisecond) // a question less often; the answer decides
+	}
+	stopped := client.Watch("RecordStateChanged")
+	defer stopped.Stop()
+	call("StopRecord", nil, nil)
+	var state struct {
+		State string `json:"outputState"`
+		Path  string `json:"outputPath"`
+	}
+	for state.State != "OBS_WEBSOCKET_OUTPUT_STOPPED" {
+		if err := stopped.Next(ctx, &state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.measure(state.Path)
+	call("SetCurrentProfile", map[string]any{"profileName": "Untitled"}, nil)
+}
+
+// measure fails unless there is a keyframe every second and no B-frame.
+func (r *real) measure(path string) {
+	t := r.t
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-select_streams", "v", "-show_entries",
+		"stream=profile,has_b_frames:frame=pict_type,best_effort_timestamp_time", "-of", "json", path).Output()
+	if err != nil {
+		t.Fatalf("ffprobe: %v", err)
+	}
+	var got struct {
+		Streams []struct {
+			Profile string
+			BFrames int `json:"has_b_frames"`
+		}
+		Frames []struct {
+			Kind string  `json:"pict_type"`
+			At   float64 `json:"best_effort_timestamp_time,string"`
+		}
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	var keyframes []float64
+	for _, f := range got.Frames {
+		switch f.Kind {
+		case "B":
+			t.Errorf("a B-frame at %.2f s", f.At)
+		case "I":
+			keyframes = append(keyframes, f.At)
+		}
+	}
+	if len(got.Streams) != 1 || got.Streams[0].BFrames != 0 || !strings.Contains(got.Streams[0].Profile, "Baseline") || len(keyframes) < 3 {
+		t.Fatalf("streams %+v, keyframes at %v", got.Streams, keyframes)
+	}
+	for i := 1; i < len(keyframes); i++ {
+		if apart := keyframes[i] - keyframes[i-1]; apart < 0.95 || apart > 1.05 {
+			t.Errorf("keyframes at %v, want one every second", keyframes)
+		}
+	}
+	t.Logf("%s, %d frames, keyframes at %v s", got.Streams[0].Profile, len(got.Frames), keyframes)
+}
+
+// A script that saves while OBS ends made OBS 29 crash when it did so in script_unload.
+func TestARealOBSEndsCleanlyWithTheScript(t *testing.T) {
+	t.Parallel()
+	r := newReal(t, "newer.lua")
+	r.install("newer.lua")
+	began := time.Now()
+	for range 20 {
+		r.Launch(t).Quit(t)
+	}
+	t.Logf("20 starts and ends took %v", time.Since(began).Round(time.Second))
+	if docks := r.ini("ExtraBrowserDocks"); strings.Count(docks, "127.0.0.1:1/dock") != 1 {
+		t.Errorf("docks are %q, want ours once", docks)
+	}
+}
+
+// Debian's OBS as it is: too old, without docks and WHIP. The script says so and changes nothing.
+func TestTheScriptInAnOBSThatIsTooOld(t *testing.T) {
+	t.Parallel()
+	r := newReal(t, "")
+	r.Launch(t).Quit(t)
+	before := r.stable()
+	r.install("stagedoor.lua")
+	o := r.Launch(t)
+	o.Quit(t)
+	if !strings.Contains(o.Log(), "[Lua: stagedoor.lua] This OBS is too old: WHIP came with OBS 30.") {
+		t.Errorf("OBS's log says nothing of it:\n%s", o.Log())
+	}
+	after := r.stable()
+	for name := range before {
+		if strings.Contains(name, "/scenes/") {
+			after[name] = before[name]
+		}
+	}
+	compare(t, after, before)
+}

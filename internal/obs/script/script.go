@@ -1,0 +1,81 @@
+// Package script makes stagedoor.lua, the script that pairs an OBS with a Stagedoor: OBS runs it
+// under Tools → Scripts.
+package script
+
+import (
+	_ "embed"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+//go:embed stagedoor.lua
+var template string
+
+// Name is the file name of the script.
+const Name = "stagedoor.lua"
+
+// A Script is what makes a script one person's.
+type Script struct {
+	Server   *url.URL     // where the dock is
+	ID       string       // of the Stagedoor, in hexadecimal: it stays when the address changes
+	User     string       // the name of the person
+	Code     stage.Secret // the enrolment code; empty: the dock is signed in by hand
+	Expires  time.Time    // of the code
+	Language string       // of the sentences: "en", "de" or "es"
+}
+
+// Lua returns the text of the script. It is an error when the server's pages would be sent in
+// clear over a network: the dock receives the password of OBS.
+func (s Script) Lua() (string, error) {
+	if s.Server.Scheme != "https" && !loopback(s.Server.Hostname()) {
+		return "", stage.Errorf(stage.ErrConflict,
+			"OBS is paired over https only; this server's address is %s.", s.Server).
+			WithCode("needs_https")
+	}
+	if strings.Trim(s.ID, "0123456789abcdef") != "" || s.ID == "" {
+		return "", fmt.Errorf("the ID of the server is not hexadecimal: %q", s.ID)
+	}
+	server := s.Server.Scheme + "://" + s.Server.Host
+	return strings.NewReplacer(
+		"{{name}}", plain(s.User),
+		"{{server}}", plain(server),
+		"{{id}}", s.ID,
+		"{{code}}", plain(s.Code.Reveal()),
+		"{{expires}}", fmt.Sprint(s.Expires.Unix()),
+		"{{until}}", s.Expires.UTC().Format("2006-01-02 15:04 MST"),
+		"{{sentences}}", table(s.Language, server),
+	).Replace(template), nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// plain takes out what would end a comment or a string of Lua.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '"' || r == '\\' || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// table is the sentences of a language as a table of Lua.
+func table(language, server string) string {
+	column := max(0, slices.Index(languages, language))
+	lines := []string{"{"}
+	for _, s := range sentences {
+		text := strings.ReplaceAll(s.text[column], "{server}", server)
+		lines = append(lines, fmt.Sprintf("  %s = \"%s\",", s.key, plain(text)))
+	}
+	return strings.Join(append(lines, "}"), "\n")
+}

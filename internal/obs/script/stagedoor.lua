@@ -1,0 +1,515 @@
+-- Stagedoor for OBS, made for {{name}} by {{server}}
+--
+-- What this script does, each time OBS starts:
+--   1. It keeps a dock named "Stagedoor" beside your other docks.
+--   2. It keeps OBS's WebSocket server on, with its port and password, so that the dock can
+--      reach this OBS. Where there is no password, it makes one.
+--   3. It gives the dock that password in the part of its address after "#", which browsers
+--      send to no server, and takes it out of OBS's files again when OBS ends.
+--   4. When that dock asks for it, it writes the encoder settings of the profile "Stagedoor".
+-- The script itself sends nothing. "Undo" in its pane takes everything back: press it before
+-- you remove the script, since OBS writes down its docks when it ends.
+--
+-- The code below signs in the dock, once, until {{until}}. Until then, give this
+-- file to nobody. There is no other secret in it.
+
+local obs, bit = obslua, require("bit")
+local server = "{{server}}"
+local id = "{{id}}" -- of that server: several can share an OBS
+local code, code_expires = "{{code}}", {{expires}} -- seconds since 1970
+local say = {{sentences}}
+
+local settings        -- of this script, kept in the scene collection
+local notes           -- what has to be taken back, and the secret shared with the dock
+local findings = {}   -- sentences for the pane
+local leaving         -- OBS ends, or loads another scene collection
+local quiet_until = 0 -- no look at the profile while OBS changes it
+local last_ask
+
+---- Files ----------------------------------------------------------------------------------
+
+-- OBS's folder, found by the settings of a module: in portable mode it is elsewhere.
+local function folder()
+  local module = obs.obs_get_module("obs-websocket")
+  local path = module and obs.obs_module_get_config_path(module, "config.json")
+  return path and path:match("^(.*)[/\\]plugin_config[/\\]")
+end
+
+local function own_file(name) return folder() .. "/plugin_config/stagedoor/" .. name end
+
+local function read(path)
+  if obs.os_file_exists(path) then return obs.os_quick_read_utf8_file(path) end
+end
+
+local function write(path, text)
+  obs.os_mkdirs(path:match("^(.*)/"))
+  return obs.os_quick_write_utf8_file_safe(path, text, #text, false, "tmp", nil)
+end
+
+-- Notes are a file of names and texts: what has to be taken back.
+local function load_notes(name)
+  local found, data = {}, obs.obs_data_create_from_json(read(own_file(name)) or "{}")
+  for _, key in ipairs { "secret", "asked_at", "docks", "adopted", "file", "before", "server_enabled",
+    "auth_required", "server_password", "first_load", "made_password" } do
+    if data and obs.obs_data_has_user_value(data, key) then
+      found[key] = obs.obs_data_get_string(data, key)
+    end
+  end
+  obs.obs_data_release(data)
+  return found
+end
+
+local function save_notes(name, texts)
+  local data = obs.obs_data_create()
+  for key, text in pairs(texts) do obs.obs_data_set_string(data, key, text) end
+  write(own_file(name), obs.obs_data_get_json(data))
+  obs.obs_data_release(data)
+end
+
+-- user.ini since OBS 31, global.ini before.
+local function user_config()
+  return (obs.obs_frontend_get_user_config or obs.obs_frontend_get_global_config)()
+end
+
+local function get_ini(section, name)
+  if obs.config_has_user_value(user_config(), section, name) then
+    return obs.config_get_string(user_config(), section, name)
+  end
+end
+
+local function set_ini(section, name, value)
+  if value then obs.config_set_string(user_config(), section, name, value)
+  else obs.config_remove_value(user_config(), section, name) end
+end
+
+local function save_ini() obs.config_save_safe(user_config(), "tmp", nil) end
+
+-- Random letters and digits, 122 bits for each UUID of the system's generator.
+local function random(uuids)
+  local text = ""
+  for _ = 1, uuids do text = text .. obs.os_generate_uuid():gsub("-", "") end
+  return text
+end
+
+---- OBS's WebSocket server -------------------------------------------------------------------
+
+-- Its settings are in a JSON file since OBS 30.2. Before, they are in global.ini, where a script
+-- can read them only: OBS writes them down when it ends, after its scripts.
+local in_json = obs.obs_get_version() >= 30 * 2 ^ 24 + 2 * 2 ^ 16
+local ini_name = { server_enabled = "ServerEnabled", auth_required = "AuthRequired",
+  server_password = "ServerPassword", server_port = "ServerPort" }
+
+local function websocket_file() return folder() .. "/plugin_config/obs-websocket/config.json" end
+
+-- A setting as a text; nil where there is none.
+local function get_websocket(name)
+  if not in_json then return get_ini("OBSWebSocket", ini_name[name]) end
+  local value, data = nil, obs.obs_data_create_from_json(read(websocket_file()) or "{}")
+  if data and obs.obs_data_has_user_value(data, name) then
+    if name == "server_password" then value = obs.obs_data_get_string(data, name)
+    elseif name == "server_port" then value = tostring(obs.obs_data_get_int(data, name))
+    else value = tostring(obs.obs_data_get_bool(data, name)) end
+  end
+  obs.obs_data_release(data)
+  return value
+end
+
+-- Changes a setting and nothing else in the file; nil removes it.
+local function set_websocket(name, value)
+  local text, found = read(websocket_file()) or "{}", 0
+  local place = '("' .. name .. '"%s*:%s*)"?%w*"?'
+  local new = name == "server_password" and '"' .. (value or "") .. '"' or value
+  if value then text, found = text:gsub(place, "%1" .. new, 1)
+  else text = text:gsub(place .. ",?%s*", "", 1) end
+  if value and found == 0 then
+    text = text:gsub("{", '{"' .. name .. '": ' .. new .. (text:find("{%s*}") and "" or ", "), 1)
+  end
+  write(websocket_file(), text)
+end
+
+local function start_websocket()
+  if get_websocket("server_enabled") == "true" then
+    return get_websocket("auth_required") == "false" and say.open_server or nil
+  elseif not in_json then
+    return say.enable_server
+  end
+  local before, change = load_notes("websocket.json"), { server_enabled = "true" }
+  if get_websocket("auth_required") == "false" then change.auth_required = "true" end
+  if (get_websocket("server_password") or "") == "" then
+    change.server_password, change.first_load = random(1), "false"
+    before.made_password = change.server_password
+  end
+  for name, value in pairs(change) do
+    before[name] = before[name] or get_websocket(name) or "none"
+    set_websocket(name, value)
+  end
+  save_notes("websocket.json", before)
+end
+
+local function stop_websocket()
+  local before = load_notes("websocket.json")
+  if get_websocket("server_password") ~= before.made_password then -- the person chose another
+    before.server_password, before.first_load = nil, nil
+  end
+  for _, name in ipairs { "server_enabled", "auth_required", "server_password", "first_load" } do
+    if before[name] == "none" then set_websocket(name, nil)
+    elseif before[name] then set_websocket(name, before[name]) end
+  end
+  obs.os_unlink(own_file("websocket.json"))
+end
+
+---- The dock -------------------------------------------------------------------------------
+
+-- Cuts a JSON array of objects into the texts of its objects.
+local function objects(array)
+  local list, depth, quoted, start, i = {}, 0, false, 1, 1
+  while i <= #array do
+    local c = array:sub(i, i)
+    if c == "\\" then i = i + 1
+    elseif c == '"' then quoted = not quoted
+    elseif not quoted and c == "{" then
+      depth = depth + 1
+      if depth == 1 then start = i end
+    elseif not quoted and c == "}" then
+      depth = depth - 1
+      if depth == 0 then table.insert(list, array:sub(start, i)) end
+    end
+    i = i + 1
+  end
+  return list
+end
+
+local function field(object, name)
+  local data = obs.obs_data_create_from_json(object)
+  local text = data and obs.obs_data_get_string(data, name) or ""
+  obs.obs_data_release(data)
+  return text
+end
+
+local function quote(text) return '"' .. text:gsub('[\\"]', "\\%0") .. '"' end
+
+local function entry(title, url, uuid)
+  return '{"title": ' .. quote(title) .. ', "url": ' .. quote(url) .. ', "uuid": ' .. quote(uuid) .. "}"
+end
+
+-- Our dock, or one that was added by hand for this server; the others stay as they are.
+local function is_ours(object)
+  return field(object, "uuid") == "stagedoor" .. id
+    or field(object, "url"):gsub("#.*", ""):gsub("/$", "") == server .. "/dock"
+end
+
+-- Writes our dock with that address into OBS's list; nil takes it out again.
+local function set_dock(url)
+  local list, found = {}, false
+  for _, object in ipairs(objects(get_ini("BasicWindow", "ExtraBrowserDocks") or "[]")) do
+    if not is_ours(object) then
+      table.insert(list, object)
+    elseif not found then
+      found = true
+      local title, uuid = field(object, "title"), field(object, "uuid")
+      if uuid ~= "stagedoor" .. id then notes.adopted = notes.adopted or object end
+      if url then table.insert(list, entry(title, url, uuid))
+      elseif notes.adopted then table.insert(list, notes.adopted) end
+    end
+  end
+  if url and not found then table.insert(list, entry("Stagedoor", url, "stagedoor" .. id)) end
+  notes.docks = notes.docks or get_ini("BasicWindow", "ExtraBrowserDocks") or "none"
+  local none = #list == 0 and notes.docks == "none"
+  set_ini("BasicWindow", "ExtraBrowserDocks", not none and "[" .. table.concat(list, ", ") .. "]" or nil)
+end
+
+---- The encoders: what makes each fit for WHIP ----------------------------------------------
+-- A keyframe every 1 or 2 s, no B-frames, a constant bitrate, little delay. In order of choice.
+
+local function fit(more)
+  return function(kbits, seconds)
+    local all = { rate_control = "CBR", bitrate = kbits, keyint_sec = seconds, bf = 0, profile = "baseline" }
+    for name, value in pairs(more) do all[name] = value end
+    if all.limit_bitrate then all.max_bitrate = kbits end
+    return all
+  end
+end
+
+local nvenc = { preset = "p4", preset2 = "p4", tune = "ll", multipass = "disabled", lookahead = false }
+local amf = { preset = "speed" }
+local apple = { rate_control = "ABR", limit_bitrate = true, max_bitrate_window = 1.0, bframes = false }
+local qsv = { target_usage = "TU4", latency = "low", bframes = 0 }
+local vaapi = { profile = 578 } -- FFmpeg's number of Constrained Baseline
+local encoders = {
+  { "obs_nvenc_h264_tex", fit(nvenc) }, -- OBS 31 and later
+  { "jim_nvenc", fit(nvenc) },          -- to OBS 30
+  { "h264_texture_amf", fit(amf) },
+  { "com.apple.videotoolbox.videoencoder.ave.avc", fit(apple) },  -- Apple silicon
+  { "com.apple.videotoolbox.videoencoder.h264.gva", fit(apple) }, -- Macs with Intel
+  { "obs_qsv11_v2", fit(qsv) },
+  { "ffmpeg_vaapi_tex", fit(vaapi) },   -- OBS 30.1 and later
+  { "ffmpeg_vaapi", fit(vaapi) },
+  { "obs_x264", fit { preset = "veryfast", tune = "zerolatency" } },
+}
+
+-- The IDs of those that this computer has.
+local function available()
+  local ids = {}
+  for _, encoder in ipairs(encoders) do
+    if obs.obs_encoder_get_display_name(encoder[1]) then table.insert(ids, encoder[1]) end
+  end
+  return ids
+end
+
+-- The encoder's file of the current profile, if that is ours.
+local function encoder_file()
+  if get_ini("Basic", "Profile") ~= "Stagedoor" then return nil end
+  local app = obs.obs_frontend_get_app_config and obs.obs_frontend_get_app_config()
+  local place = app and obs.config_get_string(app, "Locations", "Profiles")
+  local base = place and place ~= "" and place .. "/obs-studio" or folder()
+  local path = base .. "/basic/profiles/" .. get_ini("Basic", "ProfileDir")
+  return obs.os_file_exists(path .. "/basic.ini") and path .. "/streamEncoder.json" or nil
+end
+
+local function write_encoder(wanted, kbits, seconds)
+  local file = encoder_file()
+  if not file then return "not_our_profile" end
+  if obs.obs_frontend_streaming_active() then return "streaming" end
+  if kbits < 100 or kbits > 50000 or seconds < 1 or seconds > 4 then return "out_of_range" end
+  for _, encoder in ipairs(encoders) do
+    if encoder[1] == wanted and obs.obs_encoder_get_display_name(wanted) then
+      if not read(own_file("encoder.json")) then
+        save_notes("encoder.json", { file = file, before = read(file) or "none" })
+      end
+      local data = obs.obs_data_create()
+      for name, value in pairs(encoder[2](kbits, seconds)) do
+        if type(value) == "boolean" then obs.obs_data_set_bool(data, name, value)
+        elseif type(value) == "string" then obs.obs_data_set_string(data, name, value)
+        elseif name == "max_bitrate_window" then obs.obs_data_set_double(data, name, value)
+        else obs.obs_data_set_int(data, name, value) end
+      end
+      local written = write(file, obs.obs_data_get_json(data))
+      obs.obs_data_release(data)
+      return written and "done" or "not_written"
+    end
+  end
+  return "no_such_encoder"
+end
+
+local function restore_encoder()
+  local notes = load_notes("encoder.json")
+  if notes.before == "none" then obs.os_unlink(notes.file)
+  elseif notes.before then write(notes.file, notes.before) end
+  obs.os_unlink(own_file("encoder.json"))
+end
+
+---- The exchange with the dock --------------------------------------------------------------
+-- The dock sets Ask in section Stagedoor of the profile, through OBS's WebSocket server; the
+-- answer is set beside it. Both carry an HMAC-SHA256 (RFC 2104) of the shared secret: other
+-- programs that reach OBS can ask for nothing.
+
+local K = {} -- FIPS 180-4: the cube roots of the first 64 primes
+do
+  local n = 2
+  while #K < 64 do
+    local prime = true
+    for d = 2, math.sqrt(n) do prime = prime and n % d ~= 0 end
+    if prime then K[#K + 1] = bit.tobit(math.floor((n ^ (1 / 3) % 1) * 2 ^ 32)) end
+    n = n + 1
+  end
+end
+
+local function sha256(text)
+  local band, bnot, bxor, ror, shr = bit.band, bit.bnot, bit.bxor, bit.ror, bit.rshift
+  local H = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 }
+  local length = #text * 8
+  text = text .. "\128" .. ("\0"):rep((55 - #text) % 64) .. "\0\0\0\0"
+    .. string.char(shr(length, 24), band(shr(length, 16), 255), band(shr(length, 8), 255), band(length, 255))
+  for block = 1, #text, 64 do
+    local w = {}
+    for i = 1, 16 do
+      local a, b, c, d = text:byte(block + i * 4 - 4, block + i * 4 - 1)
+      w[i] = bit.tobit(a * 2 ^ 24 + b * 2 ^ 16 + c * 2 ^ 8 + d)
+    end
+    for i = 17, 64 do
+      local x, y = w[i - 15], w[i - 2]
+      w[i] = bit.tobit(w[i - 16] + bxor(ror(x, 7), ror(x, 18), shr(x, 3)) + w[i - 7]
+        + bxor(ror(y, 17), ror(y, 19), shr(y, 10)))
+    end
+    local a, b, c, d, e, f, g, h = unpack(H)
+    for i = 1, 64 do
+      local t1 = h + bxor(ror(e, 6), ror(e, 11), ror(e, 25)) + bxor(band(e, f), band(bnot(e), g)) + K[i] + w[i]
+      local t2 = bxor(ror(a, 2), ror(a, 13), ror(a, 22)) + bxor(band(a, b), band(a, c), band(b, c))
+      h, g, f, e, d, c, b, a = g, f, e, bit.tobit(d + t1), c, b, a, bit.tobit(t1 + t2)
+    end
+    for i, v in ipairs { a, b, c, d, e, f, g, h } do H[i] = bit.tobit(H[i] + v) end
+  end
+  local bytes = ""
+  for _, v in ipairs(H) do
+    bytes = bytes .. string.char(shr(v, 24), band(shr(v, 16), 255), band(shr(v, 8), 255), band(v, 255))
+  end
+  return bytes
+end
+
+local function hmac(text)
+  local function pad(byte)
+    return notes.secret:gsub(".", function(c) return string.char(bit.bxor(c:byte(), byte)) end)
+  end
+  local inner = sha256(pad(0x36) .. text)
+  return (sha256(pad(0x5c) .. inner):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+-- Serves a request of our dock. Its time only goes up: none is served twice.
+local function serve(body)
+  local data = obs.obs_data_create_from_json(body)
+  local at = data and obs.obs_data_get_int(data, "at") or 0
+  local answer = obs.obs_data_create()
+  obs.obs_data_set_int(answer, "at", at)
+  if at <= tonumber(notes.asked_at or 0) then
+    obs.obs_data_set_string(answer, "result", "too_old")
+  else
+    notes.asked_at = ("%d"):format(at)
+    save_notes(id .. ".json", notes)
+    if obs.obs_data_get_string(data, "do") == "write" then
+      obs.obs_data_set_string(answer, "result", write_encoder(obs.obs_data_get_string(data, "encoder"),
+        obs.obs_data_get_int(data, "bitrate"), obs.obs_data_get_int(data, "keyint_sec")))
+    end
+    local file = encoder_file()
+    obs.obs_data_set_string(answer, "settings", file and read(file) or "")
+    obs.obs_data_set_string(answer, "encoders", table.concat(available(), " "))
+  end
+  local text = obs.obs_data_get_json(answer)
+  obs.obs_data_release(answer)
+  obs.obs_data_release(data)
+  return text
+end
+
+local function look()
+  if leaving or not notes or notes.undone or obs.os_gettime_ns() < quiet_until then return end
+  local profile = obs.obs_frontend_get_profile_config()
+  local ask = profile and obs.config_get_string(profile, "Stagedoor", "Ask") or ""
+  if ask == last_ask then return end
+  last_ask = ask
+  local mac, body = ask:match("^(%x+) (.*)$")
+  if not mac or mac ~= hmac("ask " .. body) then return end
+  local answer = serve(body)
+  obs.config_set_string(profile, "Stagedoor", "Answer", hmac("answer " .. answer) .. " " .. answer)
+end
+
+---- Pairing and undoing ----------------------------------------------------------------------
+
+-- What stands after "#" in the dock's address.
+local function hand_over()
+  local parts = {}
+  local function add(name, value)
+    value = value:gsub("[^%w]", function(c) return ("%%%02X"):format(c:byte()) end)
+    table.insert(parts, name .. "=" .. value)
+  end
+  add("obs", get_websocket("server_port") or "4455")
+  add("password", get_websocket("server_password") or "")
+  add("secret", notes.secret)
+  add("encoders", table.concat(available(), " "))
+  if code ~= "" and os.time() < code_expires then add("code", code) end
+  return server .. "/dock#" .. table.concat(parts, "&")
+end
+
+-- The address with the secrets is for OBS's memory, where it reads its docks when it starts.
+local function pair(address)
+  notes = notes or load_notes(id .. ".json")
+  notes.secret = notes.secret or random(2)
+  local problem = start_websocket()
+  if obs.obs_get_module("obs-browser") then set_dock(address or hand_over()) end
+  save_notes(id .. ".json", notes)
+  return problem
+end
+
+-- The files of the other servers' scripts.
+local function others()
+  local count, dir = 0, obs.os_opendir(own_file(""))
+  local file = dir and obs.os_readdir(dir)
+  while file do
+    if file.d_name:match("^%x+%.json$") then count = count + 1 end
+    file = obs.os_readdir(dir)
+  end
+  if dir then obs.os_closedir(dir) end
+  return count
+end
+
+local function undo()
+  notes = notes or load_notes(id .. ".json")
+  notes.undone = true
+  set_dock(nil)
+  obs.os_unlink(own_file(id .. ".json"))
+  if others() == 0 then
+    stop_websocket()
+    restore_encoder()
+    obs.os_rmdir(own_file(""))
+  end
+end
+
+-- Says what is in the way. False: nothing can be done here.
+local function check()
+  local service = obs.obs_service_create("whip_custom", "stagedoor", nil, nil)
+  obs.obs_service_release(service)
+  local wayland = os.getenv("WAYLAND_DISPLAY") and os.getenv("QT_QPA_PLATFORM") ~= "xcb"
+  local blocked = obs.obs_get_version() < 30 * 2 ^ 24 and say.too_old
+    or not service and say.no_whip or not folder() and say.no_websocket
+  local limited = not obs.obs_get_module("obs-browser") and say.no_docks or wayland and say.wayland
+  findings = { blocked or limited or nil }
+  return not blocked
+end
+
+local function run()
+  local able = check()
+  if able and obs.obs_data_get_bool(settings, "undone") then
+    findings[#findings + 1] = say.undone
+  elseif able then
+    findings[#findings + 1] = read(own_file(id .. ".json")) and say.ready or say.restart
+    findings[#findings + 1] = pair()
+  end
+  for _, sentence in ipairs(findings) do obs.script_log(obs.LOG_INFO, sentence) end
+end
+
+local function on_event(event)
+  if event == obs.OBS_FRONTEND_EVENT_PROFILE_CHANGING then
+    quiet_until = math.huge
+  elseif event == obs.OBS_FRONTEND_EVENT_PROFILE_CHANGED then
+    quiet_until = obs.os_gettime_ns() + 1e9
+  elseif event == obs.OBS_FRONTEND_EVENT_SCENE_COLLECTION_CHANGING
+    or event == obs.OBS_FRONTEND_EVENT_EXIT then
+    leaving = true
+  elseif event == obs.OBS_FRONTEND_EVENT_SCRIPTING_SHUTDOWN then
+    leaving = true
+    if notes then -- OBS has just written down its docks, with the secrets
+      if notes.undone then undo() else pair(server .. "/dock") end
+      save_ini()
+    end
+  end
+end
+
+---- What OBS calls ----------------------------------------------------------------------------
+
+function script_description() return "<h3>Stagedoor</h3>" .. say.about end
+
+function script_load(given)
+  settings = given
+  run()
+  obs.obs_frontend_add_event_callback(on_event)
+  obs.timer_add(look, 250)
+end
+
+function script_properties()
+  local pane = obs.obs_properties_create()
+  local function status() return table.concat(findings, "\n\n") end
+  obs.obs_properties_add_text(pane, "status", status(), obs.OBS_TEXT_INFO)
+  local function button(name, label, undone)
+    obs.obs_properties_add_button(pane, name, label, function(properties)
+      if undone and folder() then
+        undo()
+        save_ini()
+      end
+      obs.obs_data_set_bool(settings, "undone", undone)
+      run()
+      obs.obs_property_set_description(obs.obs_properties_get(properties, "status"), status())
+      return true
+    end)
+  end
+  button("pair", say.pair, false)
+  button("undo", say.undo, true)
+  return pane
+end
