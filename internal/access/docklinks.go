@@ -60,7 +60,7 @@ func (c *Control) CreateDockLink(ctx context.Context, by Principal, req DockLink
 			revoked = append(revoked, lost...)
 		}
 		link.User = account.User
-		link.Code, link.ExpiresAt, err = c.putEnrolment(ctx, tx, account.ID, dockLinkLife)
+		link.Code, link.ExpiresAt, err = c.putEnrolment(ctx, tx, account.ID, dockLinkLife, "")
 		return err
 	})
 	if err != nil {

@@ -11,20 +11,31 @@ import (
 const maxEnrolmentLife = time.Hour
 
 // NewEnrolment makes a code that signs in one dock of a user, once: of one's own account, or of
-// anybody's for an operator. The code lives for at most an hour.
+// anybody's for an operator. The code lives for at most an hour. One's own access key may make one,
+// too: that dock has a broadcaster's rights and is signed out with the key.
 func (c *Control) NewEnrolment(ctx context.Context, by Principal, id UserID, life time.Duration) (stage.Secret, time.Time, error) {
-	scope := ScopeUsers
-	if by.User.ID == id && id != "" {
+	scope, label := ScopeUsers, ""
+	switch {
+	case by.User.ID == "" || by.User.ID != id:
+	case by.Kind == KindAccessKey:
+		scope, label = ScopeSelf, byKey+by.CredentialID
+	default:
 		scope = ScopeAccount
+	}
+	if by.Key != "" {
+		return stage.Secret{}, time.Time{}, signInYourself()
 	}
 	if err := by.Require(scope); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
-	return c.putEnrolment(ctx, c.Store, id, life)
+	return c.putEnrolment(ctx, c.Store, id, life, label)
 }
 
+// byKey is what the label of a login begins with that an access key made; the ID of the key follows.
+const byKey = "key:"
+
 // putEnrolment stores a code inside a decision.
-func (c *Control) putEnrolment(ctx context.Context, s Store, id UserID, life time.Duration) (stage.Secret, time.Time, error) {
+func (c *Control) putEnrolment(ctx context.Context, s Store, id UserID, life time.Duration, label string) (stage.Secret, time.Time, error) {
 	account, err := accountOf(ctx, s, id)
 	if err != nil {
 		return stage.Secret{}, time.Time{}, err
@@ -34,7 +45,7 @@ func (c *Control) putEnrolment(ctx context.Context, s Store, id UserID, life tim
 	}
 	code, now := newSecret(""), c.Now()
 	cred := Credential{
-		ID: stage.NewID(), Kind: kindEnrolment, Hash: hashOf(code), User: id,
+		ID: stage.NewID(), Kind: kindEnrolment, Hash: hashOf(code), User: id, Label: label,
 		CreatedAt: now, ExpiresAt: now.Add(min(life, maxEnrolmentLife)),
 	}
 	return code, cred.ExpiresAt, s.PutCredential(ctx, cred)
@@ -56,7 +67,7 @@ func (c *Control) Enrol(ctx context.Context, code stage.Secret, from Client) (Pr
 		if err := account.active(); err != nil {
 			return err
 		}
-		login, err = c.putLogin(ctx, tx, account, secret, from)
+		login, err = c.putLoginFor(ctx, tx, account, secret, from, cred.Label, c.loginLife())
 		return err
 	})
 	if err != nil {
@@ -65,7 +76,33 @@ func (c *Control) Enrol(ctx context.Context, code stage.Secret, from Client) (Pr
 	return login, secret, nil
 }
 
+// endEnrolled ends the logins, and the codes for logins, that a revoked access key made.
+func endEnrolled(ctx context.Context, tx Store, user UserID, key string) error {
+	for _, kind := range []Kind{KindLogin, kindEnrolment} {
+		creds, err := tx.Credentials(ctx, Match{Kind: kind, User: user})
+		if err != nil {
+			return err
+		}
+		for _, cred := range creds {
+			if cred.Label != byKey+key {
+				continue
+			}
+			if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, ID: cred.ID}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func badEnrolment() error {
 	return stage.Errorf(stage.ErrUnauthorized,
 		"This sign-in link was used already, or it is too old. Sign in here, or get a new one.").WithCode("bad_code")
+}
+
+// signInYourself refuses what could outlive the access key that signed a dock in.
+func signInYourself() error {
+	return stage.Errorf(stage.ErrDenied,
+		"This dock was signed in by an access key, which makes no access keys and no docks: sign in yourself first.").
+		WithCode("denied")
 }

@@ -37,6 +37,9 @@ type ViewKey struct {
 func (c *Control) CreateAccessKey(
 	ctx context.Context, who Principal, name string,
 ) (AccessKey, stage.Secret, error) {
+	if who.Key != "" {
+		return AccessKey{}, stage.Secret{}, signInYourself()
+	}
 	name, err := cleanName(name)
 	if err != nil {
 		return AccessKey{}, stage.Secret{}, err
@@ -105,12 +108,27 @@ func (c *Control) keysOf(ctx context.Context, kind Kind, who Principal) ([]Crede
 	return c.Store.Credentials(ctx, Match{Kind: kind, User: who.User.ID})
 }
 
-// RevokeAccessKey ends a key of the caller. The tokens that it issued stay good: they are revoked
-// one by one.
+// RevokeAccessKey ends a key of the caller and signs out the docks that it signed in. The tokens
+// that it issued stay good: they are revoked one by one.
 func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string) error {
-	return c.Store.Atomically(ctx, func(tx Store) error {
-		return c.deleteKey(ctx, tx, KindAccessKey, who, id)
+	var revoked []Issuance
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		err := c.deleteKey(ctx, tx, KindAccessKey, who, id)
+		if err != nil {
+			return err
+		}
+		if err := endEnrolled(ctx, tx, who.User.ID, id); err != nil {
+			return err
+		}
+		revoked, err = c.revokeOrphans(ctx, tx, who.User.ID)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	c.changed(who.User.ID)
+	c.disconnectOrLog(ctx, revoked, signedOut)
+	return nil
 }
 
 func (c *Control) deleteKey(

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -156,7 +157,14 @@ func (c *Control) trimLogins(ctx context.Context, tx Store, id UserID) error {
 
 // principalOf returns the principal of a credential that acts for its account.
 func principalOf(cred Credential, account Account) Principal {
+	key := ""
+	if cred.Kind == KindLogin {
+		if id, ok := strings.CutPrefix(cred.Label, byKey); ok {
+			key, account.Role = id, Broadcaster
+		}
+	}
 	return Principal{
+		Key:  key,
 		Kind: cred.Kind, CredentialID: cred.ID, User: account.User, Revision: account.Revision,
 		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt,
 		Client: cred.Client,
@@ -326,7 +334,7 @@ func currentIsWrong(err error) error {
 		"The current password is wrong.").WithCode("wrong_password")
 }
 
-// setPassword stores a password, and ends the invite and all logins but one.
+// setPassword ends the logins but one, and the codes that would sign in: the old ways in are closed.
 func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLogin string) error {
 	account.Password = hash
 	if err := tx.PutAccount(ctx, account); err != nil {
@@ -336,6 +344,10 @@ func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLog
 	if _, err := tx.DeleteCredentials(ctx, logins); err != nil {
 		return err
 	}
-	_, err := tx.DeleteCredentials(ctx, Match{Kind: kindInvite, User: account.ID})
-	return err
+	for _, kind := range []Kind{kindInvite, kindEnrolment} {
+		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: account.ID}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

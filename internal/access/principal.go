@@ -41,6 +41,7 @@ type Principal struct {
 	Client    Client    // of a login
 	From      Client    // of the request
 	Scopes    []Scope   // of an API key
+	Key       string    // the access key that made this login: it acts as a broadcaster's; empty: none
 	Renewed   bool      // ExpiresAt has just moved: send the cookie again
 }
 

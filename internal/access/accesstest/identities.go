@@ -275,6 +275,55 @@ func (on rules) TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
 	})
 }
 
+func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, _ := h.Scene()
+		made, secret, err := h.CreateAccessKey(t.Context(), op, "kiosk")
+		ok(t, err)
+		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		_, _, err = h.NewEnrolment(t.Context(), key, ana.User.ID, time.Minute)
+		refused(t, err, stage.ErrUnauthorized, "")
+		enrolled := func() (access.Principal, stage.Secret) {
+			code, _, err := h.NewEnrolment(t.Context(), key, op.User.ID, time.Minute)
+			ok(t, err)
+			login, cookie, err := h.Enrol(t.Context(), code, home)
+			ok(t, err)
+			return login, cookie
+		}
+		login, cookie := enrolled()
+		open, _, err := h.NewEnrolment(t.Context(), key, op.User.ID, time.Minute)
+		ok(t, err)
+		if again := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t); again.User.Role != access.Broadcaster || again.User.ID != op.User.ID {
+			t.Errorf("the dock acts as %+v, want the operator's account with a broadcaster's rights", again.User)
+		}
+		_, err = h.ListUsers(t.Context(), login, access.UserFilter{}, access.Page{})
+		refused(t, err, stage.ErrDenied, "denied")
+		_, _, err = h.CreateAccessKey(t.Context(), login, "another")
+		refused(t, err, stage.ErrDenied, "denied")
+		_, _, err = h.NewEnrolment(t.Context(), login, op.User.ID, time.Minute)
+		refused(t, err, stage.ErrDenied, "denied")
+
+		ok(t, h.RevokeAccessKey(t.Context(), op, made.ID))
+		_, err = h.Authenticate(t.Context(), access.Presented{Login: cookie})
+		refused(t, err, stage.ErrUnauthorized, "")
+		_, _, err = h.Enrol(t.Context(), open, home)
+		refused(t, err, stage.ErrUnauthorized, "bad_code")
+	})
+}
+
+func (on rules) TestAPasswordClosesTheCodesOfBefore(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, _ := h.Scene()
+		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+		ok(t, err)
+		login, _, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		ok(t, err)
+		ok(t, h.ChangePassword(t.Context(), login, password(goodPassword), password("another good password"), false))
+		_, _, err = h.Enrol(t.Context(), code, home)
+		refused(t, err, stage.ErrUnauthorized, "bad_code")
+	})
+}
+
 func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
