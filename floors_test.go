@@ -26,11 +26,12 @@ var floors = map[string][]string{
 	"static": {},
 
 	// F1: the rules, and the clients of other people's protocols. They know the vocabulary and not each other.
-	"internal/access": {"internal/stage"},
-	"internal/token":  {"internal/stage"},
-	"internal/whip":   {"internal/stage", "internal/httpkit"},
-	"internal/ivs":    {"internal/stage", "internal/httpkit"},
-	"internal/obs":    {"internal/stage", "static"},
+	"internal/access":     {"internal/stage"},
+	"internal/token":      {"internal/stage"},
+	"internal/whip":       {"internal/stage", "internal/httpkit"},
+	"internal/ivs":        {"internal/stage", "internal/httpkit"},
+	"internal/obs":        {"internal/stage", "static"},
+	"internal/obs/script": {"internal/stage"},
 
 	// Signs people in with an OpenID Connect provider.
 	"internal/oidc": {"internal/stage"},
@@ -49,7 +50,7 @@ var floors = map[string][]string{
 	"internal/webhook": {"internal/stage", "internal/access"},
 	"internal/ivsemu":  {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
 	"internal/feed":    {"internal/stage", "internal/httpkit", "internal/access"},
-	"internal/web":     {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "internal/oidc", "static"},
+	"internal/web":     {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "internal/oidc", "static", "internal/obs/script"},
 
 	// Certificates: from files, or by ACME.
 	"internal/certs": {},
@@ -105,6 +106,7 @@ var pens = []pen{
 	{code: []string{"go.yaml.in/yaml"}, in: []string{"internal/app"}, tests: true},
 	{code: []string{"github.com/coder/websocket"}, in: []string{"internal/obs", "internal/signal", "internal/apptest/fakeobs"}, tests: true},
 	{code: []string{"github.com/chromedp/"}, in: []string{"internal/apptest/browser"}},
+	{code: []string{"github.com/yuin/gopher-lua"}, in: []string{}, tests: true},
 	{code: []string{"testing", "net/http/httptest"}, in: kit, tests: true},
 }
 

@@ -10,6 +10,9 @@ import (
 // maxEnrolmentLife bounds an enrolment code: long enough to add a script to OBS and restart it.
 const maxEnrolmentLife = time.Hour
 
+// maxEnrolments is how many codes of a user are good at a time.
+const maxEnrolments = 10
+
 // NewEnrolment makes a code that signs in one dock of a user, once: of one's own account, or of
 // anybody's for an operator. The code lives for at most an hour. One's own access key may make one,
 // too: that dock has a broadcaster's rights and is signed out with the key.
@@ -43,12 +46,29 @@ func (c *Control) putEnrolment(ctx context.Context, s Store, id UserID, life tim
 	if err := account.active(); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
+	if err := trimEnrolments(ctx, s, id); err != nil {
+		return stage.Secret{}, time.Time{}, err
+	}
 	code, now := newSecret(""), c.Now()
 	cred := Credential{
 		ID: stage.NewID(), Kind: kindEnrolment, Hash: hashOf(code), User: id, Label: label,
 		CreatedAt: now, ExpiresAt: now.Add(min(life, maxEnrolmentLife)),
 	}
 	return code, cred.ExpiresAt, s.PutCredential(ctx, cred)
+}
+
+// trimEnrolments makes room for one more code: the oldest of too many goes.
+func trimEnrolments(ctx context.Context, s Store, user UserID) error {
+	open, err := s.Credentials(ctx, Match{Kind: kindEnrolment, User: user})
+	if err != nil {
+		return err
+	}
+	for _, cred := range open[:max(0, len(open)-maxEnrolments+1)] {
+		if _, err := s.DeleteCredentials(ctx, Match{Kind: kindEnrolment, ID: cred.ID}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Enrol signs in the dock that brings an enrolment code.

@@ -131,8 +131,9 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 	}
 	ways.Observe = s.metrics.SignIn
 	cfg := web.Config{
-		SignIn:  ways,
-		Control: s.control, Stage: stages, Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed), WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
+		SignIn:   ways,
+		ServerID: func(ctx context.Context) (string, error) { return s.store.ServerID(ctx, time.Now()) },
+		Control:  s.control, Stage: stages, Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed), WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
 		AllowOrigins: s.settings.AllowOrigins,
 		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
 		Log:          s.log, Now: time.Now, Ready: s.store.Ping,

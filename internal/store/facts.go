@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"time"
 )
 
@@ -38,4 +40,19 @@ func (s *Store) Issued(ctx context.Context) (bool, error) {
 	issued, err := first(ctx, s.queries, scanNumber,
 		"SELECT CASE WHEN EXISTS (SELECT 1 FROM issuances LIMIT 1) THEN 1 ELSE 0 END")
 	return issued == 1, err
+}
+
+const serverFact = "server"
+
+// ServerID is the ID of this Stagedoor, which stays when its address changes: all servers on a
+// database have one, and the first one that needs it makes it.
+func (s *Store) ServerID(ctx context.Context, now time.Time) (string, error) {
+	id := make([]byte, 16)
+	rand.Read(id)
+	err := s.do(ctx, "INSERT INTO facts (name, value, at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+		serverFact, hex.EncodeToString(id), ms(now))
+	if err != nil {
+		return "", err
+	}
+	return first(ctx, s.queries, scanText, "SELECT value FROM facts WHERE name = $1", serverFact)
 }

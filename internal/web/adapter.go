@@ -85,8 +85,17 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, serve endpoint, 
 		w.Write(t.text)
 		return
 	}
+	if f, ok := full.body.(attachment); ok {
+		w.Header().Set("Content-Type", f.contentType+"; charset=utf-8")
+		w.Header().Set("Content-Disposition", "attachment; filename="+f.name)
+		w.Write([]byte(f.text))
+		return
+	}
 	writeJSON(w, cmp.Or(full.status, http.StatusOK), "application/json", full.body)
 }
+
+// An attachment is an answer that browsers save as a file.
+type attachment struct{ name, contentType, text string }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {
 	text, err := json.Marshal(body)

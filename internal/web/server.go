@@ -36,11 +36,12 @@ type Config struct {
 	Version      string
 	Log          *slog.Logger
 	Now          func() time.Time
-	Ready        func(context.Context) error // for /healthz
-	Checks       []Check                     // for /readyz
-	AllowOrigins []string                    // whose pages may come with a participant token beside our own; "*" for all
-	Proxies      httpkit.Proxies             // whose forwarding headers are believed; by default none
-	Guard        *httpkit.Guard              // against wrong bearers; shared with WHIP
+	Ready        func(context.Context) error           // for /healthz
+	ServerID     func(context.Context) (string, error) // see store.Store.ServerID
+	Checks       []Check                               // for /readyz
+	AllowOrigins []string                              // whose pages may come with a participant token beside our own; "*" for all
+	Proxies      httpkit.Proxies                       // whose forwarding headers are believed; by default none
+	Guard        *httpkit.Guard                        // against wrong bearers; shared with WHIP
 }
 
 // A Server answers HTTP.
@@ -151,6 +152,8 @@ func (s *Server) pages() []route {
 		{"DELETE /api/stages/{arn}/chat/{message}", s.visiting(s.removeMessage)},
 		{"PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},
 		{"DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},
+
+		{"GET /api/obs/script", s.api(access.ScopeTokens, s.obsScript)},
 
 		{"GET /api/aws/stages", s.api(access.ScopeStages, s.listAWS)},
 		{"POST /api/aws/events", s.open(s.takeAWSEvent)},

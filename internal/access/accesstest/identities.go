@@ -311,6 +311,23 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 	})
 }
 
+func (on rules) TestOnlyTheNewestCodesAreGood(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, _ := h.Scene()
+		var codes []stage.Secret
+		for range 12 {
+			code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+			ok(t, err)
+			codes = append(codes, code)
+			h.Clock.Pass(time.Second)
+		}
+		_, _, err := h.Enrol(t.Context(), codes[1], home)
+		refused(t, err, stage.ErrUnauthorized, "bad_code")
+		_, _, err = h.Enrol(t.Context(), codes[2], home)
+		ok(t, err)
+	})
+}
+
 func (on rules) TestAPasswordClosesTheCodesOfBefore(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, _ := h.Scene()

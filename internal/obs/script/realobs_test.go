@@ -109,10 +109,10 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 	o = r.Launch(t)
 	o.Await(t)
 	handed := r.handed()
-	if got, want := handed.Get("password"), r.ini("ServerPassword"); got != want || got == "" {
+	if got, want := handed.Get("obs-password"), r.ini("ServerPassword"); got != want || got == "" {
 		t.Errorf("the dock is given the password %q, OBS has %q", got, want)
 	}
-	if handed.Get("obs") != r.Port || handed.Get("encoders") != "obs_x264" || handed.Get("code") != code {
+	if handed.Get("obs-port") != r.Port || handed.Get("obs-encoders") != "obs_x264" || handed.Get("enrol") != code {
 		t.Errorf("the dock is given %v", handed)
 	}
 	r.encode(o, handed)
@@ -156,7 +156,7 @@ func (r *real) handed() url.Values {
 func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	t := r.t
 	t.Helper()
-	call := r.connect(o, handed.Get("password"))
+	call := r.connect(o, handed.Get("obs-password"))
 	set := func(name string, value any) {
 		t.Helper()
 		category, key, _ := strings.Cut(name, "/")
@@ -170,7 +170,7 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 		set(name, value)
 	}
 	body := fmt.Sprintf(`{"at":%d,"do":"write","encoder":"obs_x264","bitrate":600,"keyint_sec":1}`, time.Now().UnixMilli())
-	set("Stagedoor/Ask", sign(handed.Get("secret"), "ask ", body))
+	set("Stagedoor/Ask", sign(handed.Get("obs-secret"), "ask ", body))
 	began := time.Now()
 	var answer struct {
 		Value *string `json:"parameterValue"`
@@ -180,7 +180,7 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	}
 	t.Logf("the script answered after %v", time.Since(began).Round(time.Millisecond))
 	_, text, _ := strings.Cut(*answer.Value, " ")
-	if *answer.Value != sign(handed.Get("secret"), "answer ", text) || !strings.Contains(text, `"result":"done"`) {
+	if *answer.Value != sign(handed.Get("obs-secret"), "answer ", text) || !strings.Contains(text, `"result":"done"`) {
 		t.Fatalf("the answer is %s", *answer.Value)
 	}
 	var settings map[string]any

@@ -42,7 +42,7 @@ func (s Script) Lua() (string, error) {
 	if strings.Trim(s.ID, "0123456789abcdef") != "" || s.ID == "" {
 		return "", fmt.Errorf("the ID of the server is not hexadecimal: %q", s.ID)
 	}
-	server := s.Server.Scheme + "://" + s.Server.Host
+	server := strings.TrimSuffix(s.Server.Scheme+"://"+s.Server.Host+s.Server.EscapedPath(), "/")
 	return strings.NewReplacer(
 		"{{name}}", plain(s.User),
 		"{{server}}", plain(server),

@@ -179,7 +179,7 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			o.start(made(t, nil))
 			handed := o.handed()
 			port := fmt.Sprint(o.websocket()["server_port"])
-			if handed.Get("password") != password || handed.Get("obs") != port || handed.Get("code") != code || len(handed.Get("secret")) != 64 {
+			if handed.Get("obs-password") != password || handed.Get("obs-port") != port || handed.Get("enrol") != code || len(handed.Get("obs-secret")) != 64 {
 				t.Errorf("the dock is given %v, want password %q, port %s, the code and a secret", handed, password, port)
 			}
 			loaded := o.docks()
@@ -244,7 +244,7 @@ func TestTheCodeIsGivenNoLongerThanItIsGood(t *testing.T) {
 	t.Parallel()
 	o := newOBS(t, "32")
 	o.start(made(t, func(s *script.Script) { s.Expires = time.Now().Add(-time.Minute) }))
-	if handed := o.handed(); handed.Has("code") || !handed.Has("password") {
+	if handed := o.handed(); handed.Has("enrol") || !handed.Has("obs-password") {
 		t.Errorf("the dock is given %v, want all but the code", handed)
 	}
 }
@@ -253,7 +253,7 @@ func TestAnotherPasswordIsGivenAtTheNextStart(t *testing.T) {
 	t.Parallel()
 	o := newOBS(t, "32")
 	o.start(made(t, nil))
-	if got, want := o.handed().Get("password"), "a #&=\"%+ß password"; got != want {
+	if got, want := o.handed().Get("obs-password"), "a #&=\"%+ß password"; got != want {
 		t.Errorf("the password is %q, want %q", got, want)
 	}
 	o.quit(o.docks())
@@ -262,7 +262,7 @@ func TestAnotherPasswordIsGivenAtTheNextStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.start(made(t, nil))
-	if got := o.handed().Get("password"); got != "another" {
+	if got := o.handed().Get("obs-password"); got != "another" {
 		t.Errorf("the password is %q, want the new one", got)
 	}
 }
@@ -276,7 +276,7 @@ func TestAPasswordChosenSinceStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chosen := strings.Replace(string(text), o.handed().Get("password"), `chosen, by \"me\"`, 1)
+	chosen := strings.Replace(string(text), o.handed().Get("obs-password"), `chosen, by \"me\"`, 1)
 	if err := os.WriteFile(path, []byte(chosen), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -411,8 +411,8 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 			o := newOBS(t, version)
 			o.encode = []string{"obs_nvenc_h264_tex", "obs_x264"}
 			o.start(made(t, nil))
-			secret := o.handed().Get("secret")
-			if got := o.handed().Get("encoders"); got != "obs_nvenc_h264_tex obs_x264" {
+			secret := o.handed().Get("obs-secret")
+			if got := o.handed().Get("obs-encoders"); got != "obs_nvenc_h264_tex obs_x264" {
 				t.Errorf("the dock is given the encoders %q", got)
 			}
 			write := map[string]any{"do": "write", "encoder": "obs_nvenc_h264_tex", "bitrate": 2500, "keyint_sec": 2}
@@ -486,7 +486,7 @@ func TestUndoGivesTheEncoderFileBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.start(made(t, nil))
-	secret := o.handed().Get("secret")
+	secret := o.handed().Get("obs-secret")
 	for at := range int64(2) { // the second time must not take the first for the person's
 		if got := o.ask(secret, at+1, map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900, "keyint_sec": 1}); got["result"] != "done" {
 			t.Fatalf("got %v", got)
@@ -517,8 +517,8 @@ func TestEveryEncoderIsMadeFitForWHIP(t *testing.T) {
 		o.encode = append(o.encode, id)
 	}
 	o.start(made(t, nil))
-	secret := o.handed().Get("secret")
-	if got := strings.Fields(o.handed().Get("encoders")); len(got) != len(own) || got[len(got)-1] != "obs_x264" {
+	secret := o.handed().Get("obs-secret")
+	if got := strings.Fields(o.handed().Get("obs-encoders")); len(got) != len(own) || got[len(got)-1] != "obs_x264" {
 		t.Errorf("encoders are %q, want all %d, x264 last", got, len(own))
 	}
 	o.selectProfile("Stagedoor")

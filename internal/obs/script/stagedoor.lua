@@ -400,11 +400,11 @@ local function hand_over()
     value = value:gsub("[^%w]", function(c) return ("%%%02X"):format(c:byte()) end)
     table.insert(parts, name .. "=" .. value)
   end
-  add("obs", get_websocket("server_port") or "4455")
-  add("password", get_websocket("server_password") or "")
-  add("secret", notes.secret)
-  add("encoders", table.concat(available(), " "))
-  if code ~= "" and os.time() < code_expires then add("code", code) end
+  add("obs-port", get_websocket("server_port") or "4455")
+  add("obs-password", get_websocket("server_password") or "")
+  add("obs-secret", notes.secret)
+  add("obs-encoders", table.concat(available(), " "))
+  if code ~= "" and os.time() < code_expires then add("enrol", code) end
   return server .. "/dock#" .. table.concat(parts, "&")
 end
 
