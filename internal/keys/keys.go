@@ -57,7 +57,7 @@ type Manager struct {
 	signers map[string]crypto.Signer // guarded by mu: by name
 }
 
-// New looks at nothing yet.
+// New returns a manager; it reads no file yet.
 func New(cfg Config) *Manager {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -84,13 +84,13 @@ func ParsePEM(text stage.Secret) (*ecdsa.PrivateKey, error) {
 	return private, nil
 }
 
-// List answers the keys, oldest first.
+// List returns the keys, oldest first.
 func (m *Manager) List(context.Context) ([]Key, error) {
 	s, err := m.read()
 	return s.Keys, err
 }
 
-// Add begins self-signing in a region that has no own key yet.
+// Add creates or imports the first own key of a region, which signs tokens from now on.
 func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
 		if k, ok := last(finished); ok {
@@ -117,8 +117,8 @@ func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, 
 	})
 }
 
-// Retire ends self-signing in a region: the API issues from now on, and the key is deleted when its last token has expired.
-// A key that was begun and never signed is given up.
+// Retire ends self-signing in a region: the API issues from now on, and the key is deleted when its
+// last token has expired. A key that was begun and never signed is given up.
 func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
@@ -182,7 +182,7 @@ func (m *Manager) forgetImport(ctx context.Context, k Key) error {
 	return nil
 }
 
-// cmpErr prefers what went wrong to what is not allowed.
+// cmpErr is the error if there is one, else the refusal.
 func cmpErr(err error, refusal *stage.Error) error {
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func cmpErr(err error, refusal *stage.Error) error {
 	return refusal
 }
 
-// exclusively does one piece of work on the keys of a region at a time, after what an interruption there left undone.
+// exclusively runs one change of the keys of a region at a time, after finishing an interrupted one.
 func (m *Manager) exclusively(ctx context.Context, region string, do func(finished []Key) (Key, error)) (Key, error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
@@ -211,8 +211,8 @@ func last(list []Key) (Key, bool) {
 	return list[len(list)-1], true
 }
 
-// current is the active key of the region in the account of our credentials, or a Key without a name. Keys of other
-// accounts, from before the credentials changed, are not in AWS's list.
+// current is the active key of the region in the account of our credentials, or a Key without a name.
+// Keys of other accounts, from before the credentials changed, are not in AWS's list.
 func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	s, err := m.read()
 	if err != nil {
@@ -230,9 +230,9 @@ func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	return Key{}, nil
 }
 
-// begin writes down the intention, then does it: whatever interrupts it, resume goes on from there.
+// begin stores the intention and then carries it out: after an interruption, resume goes on.
 func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, error) {
-	// The name says when, and is unique: it is how an import is recognized whose answer was lost.
+	// The name has the time and is unique: by it an import is found whose answer was lost.
 	name := fmt.Sprintf("stagedoor-%s-%s-%s", region, m.cfg.Now().UTC().Format("20060102T150405"), strings.ToLower(stage.NewID()[:4]))
 	k := Key{
 		Name: name, Region: region, KMS: from.KMS, State: StateNew,
@@ -271,8 +271,8 @@ func (m *Manager) keep(k Key, private *ecdsa.PrivateKey) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// resume finishes what was begun and interrupted, of the keys that are wanted. What cannot be done for one does not keep the
-// others.
+// resume finishes the interrupted changes of the keys that are wanted. A failure with one does not
+// stop it.
 func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished []Key, err error) {
 	s, err := m.read()
 	if err != nil {
@@ -306,7 +306,7 @@ func (m *Manager) finish(ctx context.Context, k Key) (Key, error) {
 	return done, err
 }
 
-// hopeless says that trying again changes nothing: AWS is full, or holds or wants something else.
+// hopeless reports whether trying again changes nothing: AWS has no room, or has another key.
 func hopeless(err error) bool {
 	return errors.Is(err, stage.ErrConflict) || errors.Is(err, stage.ErrInvalid)
 }
@@ -474,8 +474,8 @@ func (m *Manager) drop(ctx context.Context, k Key) error {
 	})
 }
 
-// Tidy deletes the retiring keys whose last token has expired, at AWS and here. It answers those. What cannot be done for one
-// key, such as that of an account whose credentials are gone, does not keep the others.
+// Tidy deletes the retiring keys whose last token has expired, at AWS and here, and returns them. A
+// failure with one key, such as that of an account whose credentials are gone, does not stop it.
 func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
@@ -531,7 +531,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
-// pending says whether there is anything to do, so that AWS is not asked in vain.
+// pending reports whether there is anything to do: else AWS is not called.
 func (m *Manager) pending() bool {
 	s, err := m.read()
 	return err == nil && slices.ContainsFunc(s.Keys, func(k Key) bool { return k.State != StateActive })

@@ -13,8 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// A Router issues the tokens of AWS stages: with the own key of the stage's account and region if there is one, else by the
-// API. It looks at the list of keys for every token, so that a key that a command has made or rotated meanwhile counts at once.
+// A Router issues the tokens of AWS stages: with the own key of the stage's account and region if there
+// is one, else by the API. It checks the list of keys for every token, so that a command that creates or
+// rotates a key takes effect at once.
 type Router struct {
 	Keys         *Manager
 	API          stage.Issuer
@@ -45,7 +46,7 @@ func (r *Router) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.
 	return made, err
 }
 
-// Why says who issues the tokens of a stage, and why, for the operator.
+// Why explains to the operator which issuer a stage has.
 func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 	where := arn.Region() + " of the account " + arn.Account()
 	k, found, err := r.Keys.active(arn)
@@ -64,8 +65,9 @@ func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 	return "Signed here with the own key " + k.Name + ", which is that of " + where + "."
 }
 
-// signer answers the active key of the stage's account and region for a token that expires then, or nil if there is none.
-// The list of keys says before any token does until when the key must not be deleted.
+// signer returns the active key of the stage's account and region for a token that expires then, or nil
+// if there is none. The list of keys has the expiry before the token exists, so that the key is not
+// deleted too soon.
 func (m *Manager) signer(ctx context.Context, arn stage.ARN, expires time.Time, ttl time.Duration) (Key, crypto.Signer, error) {
 	for range 3 { // a rotation may come between
 		k, found, err := m.active(arn)

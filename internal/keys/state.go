@@ -21,7 +21,7 @@ import (
 const (
 	StateNew      = "new"      // chosen, perhaps not yet imported: work goes on from here after an interruption
 	StateActive   = "active"   // signs
-	StateGivenUp  = "given up" // never signed; only ever told, not kept
+	StateGivenUp  = "given up" // never signed; an answer only, never stored
 	StateRetiring = "retiring" // signs no more; deleted when the last token that it signed has expired
 )
 
@@ -72,7 +72,7 @@ func (m *Manager) read() (state, error) {
 	return s, nil
 }
 
-// update changes the state under a lock that is held for this moment only: tokens wait for it, AWS never does.
+// update changes the state under a lock that is never held during a call to AWS: tokens wait for it.
 func (m *Manager) update(ctx context.Context, change func(*state) error) error {
 	unlock, err := m.lock(ctx, "aws.json.lock")
 	if err != nil {
@@ -107,7 +107,7 @@ func (m *Manager) write(s state) error {
 	return os.Rename(tmp.Name(), m.path())
 }
 
-// lock waits for other processes as long as ctx lasts, but not longer than a person would.
+// lock waits for other processes, a minute at most.
 func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err error) {
 	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the folder of keys: %w", err)

@@ -10,13 +10,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A batcher commits the writes of callers who come at the same time together: on SQLite the commit costs more than the row.
-// There is no goroutine of its own: the first who comes commits for all who have come meanwhile, and hands on to the next.
+// A batcher commits concurrent writes together: on SQLite a commit costs more than a row. It has no
+// goroutine of its own: the first caller commits for all that arrived meanwhile, and the first of those
+// that are left commits next.
 type batcher struct {
 	pool *pool
 
 	mu      sync.Mutex
-	busy    bool // somebody commits
+	busy    bool // a caller commits
 	waiting []*write
 }
 
@@ -24,7 +25,7 @@ type batcher struct {
 type write struct {
 	text string
 	args []any
-	// news tells the caller either that it is done, or that it is their turn to commit.
+	// news is done when the write is committed, or yours when its caller commits the next batch.
 	news chan turnOf
 	stmt *sql.Stmt
 	n    int
@@ -40,7 +41,7 @@ const (
 
 const maxBatch = 64
 
-// run answers when the write is committed: how many rows it reached.
+// run returns when the write is committed, with the number of rows that it changed.
 func (b *batcher) run(ctx context.Context, text string, args []any) (int, error) {
 	w := &write{text: text, args: args, news: make(chan turnOf, 1)}
 	if b.join(w) || <-w.news == yours {
@@ -49,7 +50,7 @@ func (b *batcher) run(ctx context.Context, text string, args []any) (int, error)
 	return w.n, w.err
 }
 
-// join says whether the caller leads.
+// join queues a write, and reports whether its caller commits.
 func (b *batcher) join(w *write) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,12 +60,12 @@ func (b *batcher) join(w *write) bool {
 	return leads
 }
 
-// lead commits a batch with the caller's own write in front, and wakes who is next.
+// lead commits a batch with the caller's own write in front, and wakes the next caller.
 func (b *batcher) lead(ctx context.Context) {
-	// Who is ready to run may join before the batch is closed; when nobody is, this costs nothing.
+	// Callers that are ready to run join before the batch is closed; without any this costs nothing.
 	runtime.Gosched()
 	batch := b.take()
-	// The caller writes for others, whose requests are not cancelled.
+	// The batch has writes of other requests, which are not cancelled with this one.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
 	b.commit(bounded, batch)

@@ -16,7 +16,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the tables up to date, once, however many replicas start together.
+// migrate runs the missing migrations, each once, however many replicas start together.
 func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	dialect := goose.DialectSQLite3
 	if d.postgres {
@@ -31,7 +31,8 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(dialect, d.write.db, files, goose.WithDisableGlobalRegistry(true), goose.WithSlog(log))
+	provider, err := goose.NewProvider(dialect, d.write.db, files,
+		goose.WithDisableGlobalRegistry(true), goose.WithSlog(log))
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
@@ -44,8 +45,9 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	return err
 }
 
-// Processes that open one new SQLite file together all try, each step is one transaction, and who comes second finds it done
-// when looking again. A lock beside the file would be one more thing to be left behind.
+// migrationTries is how often processes try that open one new SQLite file together. Each migration is
+// a transaction, and the process that loses finds it done at its next try. A lock file could be left
+// behind.
 const migrationTries = 20
 
 func isFinal(err error) bool {
@@ -59,14 +61,16 @@ func bringUp(ctx context.Context, provider *goose.Provider, log *slog.Logger) er
 		return failure(fmt.Errorf("version of the database: %w", err))
 	}
 	if current > target {
-		return stage.Errorf(stage.ErrConflict, "The database is of a newer Stagedoor (version %d, this one knows %d); start that one, or restore a backup.", current, target).
+		return stage.Errorf(stage.ErrConflict, "The database is of a newer Stagedoor (version %d, "+
+			"this one knows %d); start that one, or restore a backup.", current, target).
 			WithCode("database_newer")
 	}
 	if current == target {
 		return nil
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return failure(fmt.Errorf("migrate the database from version %d to %d: %w", current, target, err))
+		return failure(fmt.Errorf("migrate the database from version %d to %d: %w",
+			current, target, err))
 	}
 	log.Info("database brought up to date", "from", current, "to", target)
 	return nil

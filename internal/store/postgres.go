@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// The key of the advisory lock under which one replica migrates: "stagedr" in ASCII.
+	// migrationLock is the advisory lock of the replica that migrates: "stagedr" in ASCII.
 	migrationLock int64 = 0x73746167656472
 
 	serializationFailure = "40001" // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -32,16 +32,18 @@ func openPostgres(ctx context.Context, where string) (*database, error) {
 	config, err := pgx.ParseConfig(where)
 	if err != nil {
 		// pgx takes the password out of its message; the URL itself is not repeated here.
-		return nil, stage.Errorf(stage.ErrInvalid, "The database URL cannot be read; it looks like postgres://user:password@host:5432/name.").WithCause(err)
+		return nil, stage.Errorf(stage.ErrInvalid, "The database URL cannot be read; "+
+			"it looks like postgres://user:password@host:5432/name.").WithCause(err)
 	}
 	p := newPool(stdlib.OpenDB(*config), max(16, 4*runtime.GOMAXPROCS(0)))
 	if err := p.db.PingContext(ctx); err != nil {
-		return nil, stage.Errorf(stage.ErrUnavailable, "The database at %s:%d %s.", config.Host, config.Port, refusal(err)).WithCause(lastTry(err))
+		return nil, stage.Errorf(stage.ErrUnavailable, "The database at %s:%d %s.",
+			config.Host, config.Port, refusal(err)).WithCause(lastTry(err))
 	}
 	return &database{read: p, write: p, quick: p, postgres: true}, nil
 }
 
-// refusal says whether there was a database at all.
+// refusal is the end of a sentence: whether the database refused, or could not be reached.
 func refusal(err error) string {
 	var answer *pgconn.PgError
 	var network net.Error
@@ -54,13 +56,13 @@ func refusal(err error) string {
 	return "cannot be used"
 }
 
-// lastTry is the last line of what pgx says: it lists every address with and without TLS.
+// lastTry is the last line of an error of pgx, which has one for each address, with and without TLS.
 func lastTry(err error) error {
 	text := err.Error()
 	return errors.New(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]))
 }
 
-// lockMigrations waits until no other replica migrates.
+// lockMigrations waits until no other replica migrates, and holds the lock until unlock.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -110,7 +112,7 @@ func collided(err error) bool {
 	return ok && (e.Code == serializationFailure || e.Code == deadlockDetected)
 }
 
-// pause waits a random while that grows to 50 ms, so that those who collided do not collide again.
+// pause waits for a random time that grows to 50 ms, so that transactions do not collide again.
 func pause(ctx context.Context, try int) error {
 	select {
 	case <-time.After(rand.N(time.Millisecond * time.Duration(min(50, 2*try+1)))):
@@ -134,8 +136,10 @@ func postgresFailure(err error) error {
 		return err
 	case e.Code == uniqueViolation || e.Code == foreignKeyViolation:
 		return fmt.Errorf("%w: %w", stage.ErrConflict, err)
-	// Classes 08 connection, 53 resources, 57 operator intervention, 25006 read-only: the database's state, not our statement.
-	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "57"), e.Code == "25006":
+	// The state of the database, and not our statement: classes 08 (connection), 53 (resources) and
+	// 57 (operator intervention), and 25006 (read-only).
+	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"),
+		strings.HasPrefix(e.Code, "57"), e.Code == "25006":
 		return unavailable("The database does not answer; try again in a moment.", err)
 	}
 	return nil

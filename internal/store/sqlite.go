@@ -15,10 +15,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// openSQLite opens a file. The settings are in the DSN: by Exec they would reach one pooled connection only.
+// openSQLite opens a file. Settings are in the DSN, because Exec would set them on one pooled
+// connection only.
 func openSQLite(ctx context.Context, path string) (*database, error) {
 	if scheme, _, isURL := strings.Cut(path, "://"); isURL {
-		return nil, stage.Errorf(stage.ErrInvalid, "A database is a file of SQLite or a URL postgres://user:password@host:5432/name; %q is neither.", scheme)
+		return nil, stage.Errorf(stage.ErrInvalid, "A database is a file of SQLite or a URL "+
+			"postgres://user:password@host:5432/name; %q is neither.", scheme)
 	}
 	if err := makePrivate(path); err != nil {
 		return nil, err
@@ -27,7 +29,7 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	if err != nil {
 		return nil, fileFailure(path, err)
 	}
-	// On this connection only a checkpoint waits for the disk; 4000 pages are 16 MB of log between two of them.
+	// On this connection only a checkpoint waits for the disk. 4000 pages are 16 MB of log between two.
 	quick, err := openFile(ctx, path, 1, "synchronous(NORMAL)", "wal_autocheckpoint(4000)")
 	if err != nil {
 		return nil, fileFailure(path, err)
@@ -39,37 +41,57 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	return &database{read: read, write: write, quick: quick, batches: &batcher{pool: quick}}, nil
 }
 
-// makePrivate makes the file before SQLite does, which would let others read it; the files beside it get its mode.
+// makePrivate creates the file before SQLite does, which would let others read it. SQLite gives the
+// files beside it the same mode.
 func makePrivate(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be opened for writing; see to its folder and permissions.", path).WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be opened for writing; "+
+			"check its folder and permissions.", path).WithCause(err)
 	}
 	defer file.Close()
 	if err := file.Chmod(0o600); err != nil {
-		return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be made private (0600); it belongs to somebody else.", path).WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be made private (0600); "+
+			"it belongs to another user.", path).WithCause(err)
 	}
 	return nil
 }
 
 func openFile(ctx context.Context, path string, connections int, pragmas ...string) (*pool, error) {
 	settings := url.Values{
-		"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)"}, pragmas...),
+		"_pragma": append([]string{
+			"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)",
+		}, pragmas...),
 		"_txlock": {"immediate"},
 	}
 	db, err := sql.Open("sqlite", fileURL(path, settings))
 	if err != nil {
 		return nil, err
 	}
-	return newPool(db, connections), db.PingContext(ctx)
+	return newPool(db, connections), connect(ctx, db)
+}
+
+// connect opens the first connection. Setting the journal mode of a file that other processes open at
+// this moment is refused at once, whatever the busy timeout is, since waiting could be a deadlock.
+func connect(ctx context.Context, db *sql.DB) error {
+	var err error
+	for try := range migrationTries {
+		err = db.PingContext(ctx)
+		if sqliteCode(err) != sqlite3.SQLITE_BUSY || pause(ctx, try) != nil {
+			break
+		}
+	}
+	return err
 }
 
 func fileFailure(path string, err error) error {
 	if code := sqliteCode(err); code == sqlite3.SQLITE_NOTADB || code == sqlite3.SQLITE_CORRUPT {
-		return stage.Errorf(stage.ErrUnavailable, "The database file %s is damaged or is no database; restore a backup, or move it away to start afresh.", path).
+		return stage.Errorf(stage.ErrUnavailable, "The database file %s is damaged or is no database; "+
+			"restore a backup, or move it away to start afresh.", path).
 			WithCode("database_damaged").WithCause(err)
 	}
-	return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be opened.", path).WithCause(err)
+	return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be opened.", path).
+		WithCause(err)
 }
 
 // sqliteCode is the primary result code (https://sqlite.org/rescode.html): the low byte.
@@ -89,7 +111,9 @@ func sqliteFailure(err error) error {
 	case sqlite3.SQLITE_FULL:
 		return unavailable("The disk of the database is full; the operator has to make room.", err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return stage.Errorf(stage.ErrUnavailable, "The database is damaged; the operator has to restore a backup.").WithCode("database_damaged").WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable,
+			"The database is damaged; the operator has to restore a backup.").
+			WithCode("database_damaged").WithCause(err)
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		return unavailable("The database cannot be used; the operator finds the reason in the log.", err)
 	}
