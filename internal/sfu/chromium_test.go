@@ -16,7 +16,7 @@ import (
 // A page is a tab of a real Chromium that can publish and view.
 type page struct {
 	*browser.Page
-	t *testing.T
+	t testing.TB
 }
 
 // openPage starts the browser with a fake camera and shows it testdata/page.html, whose doors lead into the house.
@@ -61,6 +61,7 @@ type browserStats struct {
 	Inbound    struct {
 		FramesDecoded, FrameWidth, FrameHeight, KeyFramesDecoded, FreezeCount, PacketsLost, FramesDropped int
 		JitterBufferDelay, TotalFreezesDuration                                                           float64
+		JitterBufferEmittedCount, TotalDecodeTime                                                         float64
 		EstimatedPlayoutTimestamp                                                                         float64
 	}
 	Sound struct {

@@ -38,7 +38,7 @@ func (h *house) watches(user string, n int, target stage.ParticipantID) error {
 	return err
 }
 
-func readOffer(t *testing.T, name string) string {
+func readOffer(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/offers/" + name + ".sdp")
 	if err != nil {

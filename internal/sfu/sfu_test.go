@@ -17,7 +17,7 @@ import (
 // A house is an SFU that runs for one test.
 type house struct {
 	*sfu.SFU
-	t     *testing.T
+	t     testing.TB
 	arn   stage.ARN
 	stop  context.CancelFunc
 	ended chan error
@@ -31,7 +31,7 @@ type house struct {
 	news   chan struct{}
 }
 
-func newHouse(t *testing.T, change ...func(*sfu.Config)) *house {
+func newHouse(t testing.TB, change ...func(*sfu.Config)) *house {
 	t.Helper()
 	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1), news: make(chan struct{}), views: make(map[stage.ParticipantID]whip.Session),
 		doors: make(map[stage.ParticipantID]rtcpeer.Door)}
@@ -172,7 +172,7 @@ func (h *house) view(id, target stage.ParticipantID, o rtcpeer.ViewOptions) *rtc
 const patience = 2 * time.Minute
 
 // patient is the context of what a test waits for.
-func patient(t *testing.T) context.Context {
+func patient(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx

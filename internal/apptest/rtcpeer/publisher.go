@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +32,7 @@ type PublishOptions struct {
 	Candidates bool // put candidates into the offer, as OBS before 30.2 did
 	Passive    bool // be the DTLS server (a=setup:passive), as FFmpeg's WHIP muxer
 	Headers    Headers
+	Live       net.PacketConn // the picture comes from here as RTP, in place of the clip's
 	TCP        bool        // connect by TCP alone, as from a network that blocks UDP
 	Relays     []ICEServer // connect by these TURN servers alone
 }
@@ -132,7 +135,11 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 	}
 	for i, track := range video {
 		track.headers = o.Headers
-		p.work.Go(func() { p.sendVideo(ctx, track, o.Layers[i], start) })
+		if o.Live != nil {
+			p.work.Go(func() { p.forward(ctx, track, o.Live) })
+		} else {
+			p.work.Go(func() { p.sendVideo(ctx, track, o.Layers[i], start) })
+		}
 	}
 	return nil
 }
@@ -254,6 +261,28 @@ func (p *Publisher) sendVideo(ctx context.Context, l *layer, clip *Clip, start t
 			}
 		}
 		if l.first {
+			p.frames.Add(1)
+		}
+	}
+}
+
+// forward sends what an encoder packetises, as it comes.
+func (p *Publisher) forward(ctx context.Context, l *layer, live net.PacketConn) {
+	stop := context.AfterFunc(ctx, func() { live.Close() })
+	defer stop()
+	datagram := make([]byte, 1500)
+	for {
+		n, _, err := live.ReadFrom(datagram)
+		if err != nil {
+			return
+		}
+		packet := &rtp.Packet{}
+		if packet.Unmarshal(datagram[:n]) != nil {
+			continue
+		}
+		packet.Payload = slices.Clone(packet.Payload)
+		p.write(l.track, packet)
+		if packet.Marker {
 			p.frames.Add(1)
 		}
 	}
