@@ -33,8 +33,8 @@ type PublishOptions struct {
 	Passive    bool // be the DTLS server (a=setup:passive), as FFmpeg's WHIP muxer
 	Headers    Headers
 	Live       net.PacketConn // the picture comes from here as RTP, in place of the clip's
-	TCP        bool        // connect by TCP alone, as from a network that blocks UDP
-	Relays     []ICEServer // connect by these TURN servers alone
+	TCP        bool           // connect by TCP alone, as from a network that blocks UDP
+	Relays     []ICEServer    // connect by these TURN servers alone
 }
 
 // Headers say where parameter sets (SPS and PPS) are.
