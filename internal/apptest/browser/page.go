@@ -20,9 +20,10 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Every wait polls the page until its condition holds, or until the limit has passed.
+// Every wait polls the page until its condition holds, or until the limit has passed. The limit is no
+// measurement: the machine may be busy with three times as much as it can do.
 const (
-	waitLimit = 20 * time.Second
+	waitLimit = time.Minute
 	pollPause = 50 * time.Millisecond
 )
 
