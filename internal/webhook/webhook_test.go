@@ -1,0 +1,223 @@
+package webhook
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func TestPrivateAddressesAreRefused(t *testing.T) {
+	t.Parallel()
+	for address, ok := range map[string]bool{
+		"93.184.216.34:443": true, "[2606:2800:220:1::1]:443": true,
+		"127.0.0.1:80": false, "[::1]:80": false, "10.1.2.3:80": false, "172.16.0.1:80": false, "192.168.1.1:80": false,
+		"169.254.169.254:80": false, "100.64.0.1:80": false, "0.0.0.0:80": false, "[::]:80": false, "224.0.0.1:80": false,
+		"[fe80::1]:80": false, "[fc00::1]:80": false, "[::ffff:127.0.0.1]:80": false, "[64:ff9b::7f00:1]:80": false,
+		"[2002:7f00:1::]:80": false, "198.18.0.1:80": false, "240.0.0.1:80": false, "nonsense": false,
+	} {
+		if err := permit(address, nil); (err == nil) != ok {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	if err := permit("10.1.2.3:80", []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}); err != nil {
+		t.Errorf("an allowed network: %v", err)
+	}
+}
+
+// An outbox in memory, for one webhook.
+type outbox struct {
+	mu      sync.Mutex
+	hook    access.Webhook
+	waiting []access.Delivery
+	changed chan struct{}
+}
+
+func newOutbox(url string, types ...string) *outbox {
+	o := &outbox{changed: make(chan struct{}, 100), hook: access.Webhook{
+		ID: "hook", URL: url, Secret: stage.NewSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+	}}
+	for _, kind := range types {
+		o.waiting = append(o.waiting, access.Delivery{ID: "msg_" + kind, Webhook: "hook", Type: kind, Body: []byte(`{}`)})
+	}
+	return o
+}
+
+func (o *outbox) Webhooks(context.Context) ([]access.Webhook, error) {
+	return []access.Webhook{o.hook}, nil
+}
+
+func (o *outbox) ClaimDeliveries(_ context.Context, _ access.WebhookID, now, until time.Time, limit int) ([]access.Delivery, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var due []access.Delivery
+	for i, d := range o.waiting {
+		if d.DeadAt.IsZero() && !d.NextAt.After(now) && len(due) < limit {
+			due = append(due, d)
+			o.waiting[i].NextAt = until
+		}
+	}
+	return due, nil
+}
+
+func (o *outbox) FinishDelivery(_ context.Context, id string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting = slices.DeleteFunc(o.waiting, func(d access.Delivery) bool { return d.ID == id })
+	o.changed <- struct{}{}
+	return nil
+}
+
+func (o *outbox) PutDelivery(_ context.Context, put access.Delivery) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, d := range o.waiting {
+		if d.ID == put.ID {
+			o.waiting[i] = put
+		}
+	}
+	o.changed <- struct{}{}
+	return nil
+}
+
+func (o *outbox) state() []access.Delivery {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.waiting)
+}
+
+// run starts a sender whose clock the test moves.
+func run(t *testing.T, o *outbox, now func() time.Time) *Sender {
+	t.Helper()
+	s := New(o, NewClient([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}), now, slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx)
+	}()
+	t.Cleanup(func() { stop(); <-done })
+	return s
+}
+
+func (o *outbox) await(t *testing.T) {
+	t.Helper()
+	select {
+	case <-o.changed:
+	case <-time.After(time.Minute):
+		t.Fatal("the outbox did not change")
+	}
+}
+
+func TestAReceiverThatFailsGetsItAgainLaterAndThenNeverAgain(t *testing.T) {
+	t.Parallel()
+	var ids []string
+	var mu sync.Mutex
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		ids = append(ids, r.Header.Get("webhook-id"))
+		mu.Unlock()
+		w.WriteHeader(http.StatusInternalServerError)
+		io.Copy(w, io.LimitReader(endless{}, 10<<20)) // an answer of 10 MB is not read
+	}))
+	t.Cleanup(receiver.Close)
+	clock := &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	o := newOutbox(receiver.URL, "user.created")
+	s := run(t, o, clock.now)
+	for attempt := 1; attempt <= len(pauses)+1; attempt++ {
+		o.await(t)
+		d := o.state()[0]
+		if d.Attempts != attempt || d.Status != 500 {
+			t.Fatalf("after attempt %d: %+v", attempt, d)
+		}
+		if dead := !d.DeadAt.IsZero(); dead != (attempt > len(pauses)) {
+			t.Fatalf("after attempt %d it is dead: %v", attempt, dead)
+		}
+		clock.set(d.NextAt)
+		s.Wake()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(ids) != len(pauses)+1 || len(slices.Compact(slices.Clone(ids))) != 1 {
+		t.Errorf("the receiver saw %v, want one ID %d times", ids, len(pauses)+1)
+	}
+}
+
+func TestGoneIsFinal(t *testing.T) {
+	t.Parallel()
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }))
+	t.Cleanup(receiver.Close)
+	o := newOutbox(receiver.URL, "user.created")
+	run(t, o, time.Now)
+	o.await(t)
+	if d := o.state()[0]; d.DeadAt.IsZero() {
+		t.Errorf("after 410 it is tried again: %+v", d)
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	t.Cleanup(inside.Close)
+	receiver := httptest.NewServer(http.RedirectHandler(inside.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(receiver.Close)
+	o := newOutbox(receiver.URL+"/?key=secret-of-the-receiver", "user.created")
+	run(t, o, time.Now)
+	o.await(t)
+	if d := o.state()[0]; d.Status != http.StatusTemporaryRedirect || strings.Contains(d.Reason, "secret-of") {
+		t.Errorf("after a redirect: %+v", d)
+	}
+}
+
+func TestMessagesArriveInOrder(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var got []string
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, r.Header.Get("webhook-id"))
+	}))
+	t.Cleanup(receiver.Close)
+	o := newOutbox(receiver.URL, "a", "b", "c")
+	run(t, o, time.Now)
+	for range 3 {
+		o.await(t)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(got, []string{"msg_a", "msg_b", "msg_c"}) {
+		t.Errorf("the receiver saw %v", got)
+	}
+}
+
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = at
+}
+
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) { return len(b), nil }
