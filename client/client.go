@@ -1,0 +1,153 @@
+// Package client calls the API for programs of a Stagedoor server. GET /api/openapi.json of the server
+// describes every call; this package has the ones that applications need most, and Do for the rest.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// A Client calls one server with an API key.
+type Client struct {
+	URL  string       // the public URL of the server
+	Key  string       // sdo_…
+	HTTP *http.Client // nil: http.DefaultClient
+}
+
+// An Error is a problem that the server answered (RFC 9457).
+type Error struct {
+	Status int    `json:"status"`
+	Code   string `json:"code"` // stable, for programs
+	Detail string `json:"detail"`
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("stagedoor: %s (%d %s)", e.Detail, e.Status, e.Code)
+}
+
+// Do sends a request below /api/v1, such as "/users". in is the body and out receives the answer;
+// either may be nil.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+"/api/v1"+path, body)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+c.Key)
+	if in != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= 300 {
+		problem := &Error{Status: answer.StatusCode}
+		json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(problem) // a proxy's page has no detail
+		return problem
+	}
+	if out == nil || answer.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	return json.NewDecoder(answer.Body).Decode(out)
+}
+
+// A LinkStage is a stage that a dock link gives access to. No capabilities mean publish and subscribe.
+type LinkStage struct {
+	ARN          string   `json:"arn"`
+	Capabilities []string `json:"capabilities,omitempty"`
+	MaxTTL       int64    `json:"maxTTL,omitempty"` // seconds
+}
+
+// A DockLink signs in the dock that opens its URL, once.
+type DockLink struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expiresAt"`
+	User      struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	} `json:"user"`
+}
+
+// CreateDockLink creates or updates the user behind an external ID, and returns a link for their dock.
+// No stages leave the user's access as it is.
+func (c *Client) CreateDockLink(ctx context.Context, externalID, name string, stages ...LinkStage) (DockLink, error) {
+	in := struct {
+		ExternalID string      `json:"externalId"`
+		Name       string      `json:"name"`
+		Stages     []LinkStage `json:"stages,omitempty"`
+	}{externalID, name, stages}
+	var link DockLink
+	err := c.Do(ctx, http.MethodPost, "/dock-links", in, &link)
+	return link, err
+}
+
+// A User is a user in a list.
+type User struct {
+	ID          string     `json:"id"`
+	Name        string     `json:"name"`
+	Role        string     `json:"role"`
+	CreatedAt   time.Time  `json:"createdAt"`
+	LastSeenAt  *time.Time `json:"lastSeenAt"`
+	Invited     bool       `json:"invited"`
+	SuspendedAt *time.Time `json:"suspendedAt"`
+	Stages      int        `json:"stages"`
+}
+
+// Users iterates over all users whose name contains q, page by page. It stops at the first error.
+func (c *Client) Users(ctx context.Context, q string) iter.Seq2[User, error] {
+	return func(yield func(User, error) bool) {
+		for after := ""; ; {
+			var page struct {
+				Users []User `json:"users"`
+				Next  string `json:"next"`
+			}
+			query := url.Values{"q": {q}, "after": {after}, "limit": {"200"}}
+			if err := c.Do(ctx, http.MethodGet, "/users?"+query.Encode(), nil, &page); err != nil {
+				yield(User{}, err)
+				return
+			}
+			for _, u := range page.Users {
+				if !yield(u, nil) {
+					return
+				}
+			}
+			if after = page.Next; after == "" {
+				return
+			}
+		}
+	}
+}
+
+// Suspend ends a user's logins, tokens and broadcasts until Restore.
+func (c *Client) Suspend(ctx context.Context, user, reason string) error {
+	in := struct {
+		Reason string `json:"reason,omitempty"`
+	}{reason}
+	return c.Do(ctx, http.MethodPost, "/users/"+url.PathEscape(user)+"/suspend", in, nil)
+}
+
+// Restore lets a suspended user in again.
+func (c *Client) Restore(ctx context.Context, user string) error {
+	return c.Do(ctx, http.MethodPost, "/users/"+url.PathEscape(user)+"/restore", nil, nil)
+}
