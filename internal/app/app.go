@@ -21,6 +21,7 @@ type commands struct {
 	Restore  RestoreCommand `cmd:"" help:"Write the database and the keys of a backup into a new data folder."`
 	APIKeys  APIKeysCommand `cmd:"" name:"api-keys" help:"Create, list and revoke API keys for programs."`
 	Settings ConfigCommand  `cmd:"" name:"config" help:"Check the settings."`
+	Doctor   DoctorCommand  `cmd:"" help:"Check the set-up from the settings to the public URL: one line for each check, and what to do."`
 	Health   HealthCommand  `cmd:"" help:"Exit with 0 if the server of the data folder serves; for containers."`
 	Emulate  EmulateCommand `cmd:"" help:"Emulate the Amazon IVS real-time API, with real media behind it. Not IVS."`
 	WHIP     WHIPCommand    `cmd:"" name:"whip" help:"Check other WHIP endpoints."`

@@ -1,0 +1,408 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/stagedoor/stagedoor/internal/ivs"
+	"github.com/stagedoor/stagedoor/internal/token"
+)
+
+// DoctorCommand is `stagedoor doctor`. It takes the flags of serve.
+type DoctorCommand struct {
+	ServeSettings
+	AnswerSettings
+	Roots string `help:"Root certificates (PEM) to trust beside the system's, for a public URL with a certificate of your own authority." placeholder:"FILE"`
+}
+
+// A finding is the result of one check.
+type finding struct {
+	Check  string `json:"check"`
+	Level  string `json:"level"`            // ok, warning or error
+	Detail string `json:"detail"`           // what was found
+	Advice string `json:"advice,omitempty"` // what to do
+}
+
+const (
+	levelOK      = "ok"
+	levelWarning = "warning"
+	levelError   = "error"
+)
+
+// checkLimit is the time that one check may take.
+const checkLimit = 15 * time.Second
+
+// certificateSoon is how long a certificate has to be good at least.
+const certificateSoon = 14 * 24 * time.Hour
+
+// Run checks the set-up and prints one line for each finding. The error says how many are errors.
+func (cmd *DoctorCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
+	cmd.derive(p.sources.byDefault(k))
+	d := &doctor{settings: cmd.ServeSettings, roots: cmd.Roots}
+	findings := d.examine(ctx)
+	errorsFound := 0
+	for _, f := range findings {
+		if f.Level == levelError {
+			errorsFound++
+		}
+	}
+	if err := printFindings(p, findings, cmd.JSON); err != nil {
+		return err
+	}
+	if errorsFound > 0 {
+		return fmt.Errorf("%d of %d checks found an error", errorsFound, len(findings))
+	}
+	return nil
+}
+
+func printFindings(p *process, findings []finding, asJSON bool) error {
+	if asJSON {
+		return printJSON(p.out, map[string][]finding{"checks": findings})
+	}
+	for _, f := range findings {
+		line := fmt.Sprintf("%-8s %-13s %s", f.Level, f.Check, f.Detail)
+		if f.Advice != "" {
+			line += ": " + f.Advice
+		}
+		if _, err := fmt.Fprintln(p.out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A doctor examines the settings and what they lead to.
+type doctor struct {
+	settings ServeSettings
+	roots    string
+	running  *published // nil: no server runs on the data folder
+	public   *url.URL
+	client   *http.Client
+}
+
+func (d *doctor) examine(ctx context.Context) (list []finding) {
+	for _, check := range []struct {
+		name string
+		run  func(context.Context) finding
+	}{
+		{"settings", d.checkSettings}, {"data folder", d.checkData}, {"database", d.checkDatabase},
+		{"local key", d.checkKey}, {"server", d.checkServer}, {"media", d.checkMedia},
+		{"public URL", d.checkPublic}, {"certificate", d.checkCertificate}, {"clock", d.checkClock},
+		{"WebSocket", d.checkWebSocket}, {"AWS", d.checkAWS},
+	} {
+		limited, cancel := context.WithTimeout(ctx, checkLimit)
+		f := check.run(limited)
+		cancel()
+		if f.Level != "" { // else there is nothing to check
+			f.Check = check.name
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+func healthy(format string, args ...any) finding {
+	return finding{Level: levelOK, Detail: fmt.Sprintf(format, args...)}
+}
+
+func warning(advice, format string, args ...any) finding {
+	return finding{Level: levelWarning, Detail: fmt.Sprintf(format, args...), Advice: advice}
+}
+
+func broken(advice string, err error) finding {
+	return finding{Level: levelError, Detail: err.Error(), Advice: advice}
+}
+
+func (d *doctor) checkSettings(context.Context) finding {
+	s := &server{settings: d.settings, log: newLog(LogSettings{LogLevel: "error"}, io.Discard)}
+	if err := s.check(); err != nil {
+		return broken("", err)
+	}
+	d.public = s.public
+	return healthy("the settings go together")
+}
+
+func (d *doctor) checkData(context.Context) finding {
+	err := makeDataFolder(d.settings.Data)
+	if err != nil {
+		return broken("", err)
+	}
+	if running, err := readPublished(d.settings.Data); err == nil {
+		lock, err := lockDataFolder(d.settings.Data)
+		if err == nil { // the last server has stopped
+			lock.Unlock()
+		} else {
+			d.running = &running
+		}
+		if d.public == nil {
+			d.public, _ = url.Parse(running.URL)
+		}
+	}
+	return healthy("%s can be written", d.settings.Data)
+}
+
+func (d *doctor) checkDatabase(ctx context.Context) finding {
+	if d.settings.Database == "" {
+		if err := checkDatabase(d.settings.DataSettings); err != nil {
+			return warning("the first start makes one", "there is no database yet")
+		}
+	}
+	db, err := openStore(ctx, d.settings.DataSettings, newLog(LogSettings{LogLevel: "error"}, io.Discard))
+	if err != nil {
+		return broken("", err)
+	}
+	defer db.Close()
+	if err := db.Ping(ctx); err != nil {
+		return broken("", err)
+	}
+	return healthy("%s answers", d.settings.databaseName())
+}
+
+func (d *doctor) checkKey(context.Context) finding {
+	_, err := token.LoadKey(filepath.Join(d.settings.Data, "local-key.pem"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return warning("the first start makes one", "there is no key for local stages yet")
+	case err != nil:
+		return broken("restore it from a backup", err)
+	}
+	return healthy("tokens of local stages can be signed")
+}
+
+// checkServer asks the running server, or whether one could listen.
+func (d *doctor) checkServer(ctx context.Context) finding {
+	if d.running == nil {
+		if err := d.tryPorts(); err != nil {
+			return broken("", err)
+		}
+		return warning("start it to check what others reach", "no server runs on the data folder; its "+
+			"ports are free")
+	}
+	u, err := d.running.local()
+	if err != nil {
+		return broken("", err)
+	}
+	answer, err := get(ctx, d.running.client(), u.JoinPath("healthz"))
+	if err != nil {
+		return broken("look into its log", err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return broken("look into its log", fmt.Errorf("%s answers %s", u, answer.Status))
+	}
+	return healthy("serves on %s, media on %s", d.running.Listen, d.running.Media)
+}
+
+func (d *doctor) tryPorts() error {
+	tcp, err := net.Listen("tcp", d.settings.Listen)
+	if err != nil {
+		return bothPorts(portError(err, d.settings.Listen, "--listen"), d.settings.Media)
+	}
+	tcp.Close()
+	udp, err := net.ListenPacket("udp", d.settings.Media)
+	if err != nil {
+		return portError(err, d.settings.Media, "--media")
+	}
+	udp.Close()
+	return nil
+}
+
+// checkMedia judges whether clients elsewhere could send media to the addresses that are announced.
+func (d *doctor) checkMedia(ctx context.Context) finding {
+	if d.public != nil {
+		for _, missing := range d.settings.missing(d.public, interfaceAddresses()) {
+			if strings.HasPrefix(missing, "--media") {
+				return warning("", "%s", missing)
+			}
+		}
+	}
+	for _, host := range d.settings.MediaHosts {
+		if _, err := netip.ParseAddr(host); err == nil {
+			continue
+		}
+		if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+			return broken("correct --media-hosts", fmt.Errorf("%s has no address", host))
+		}
+	}
+	return healthy("%s; whether a firewall lets UDP through shows at the first broadcast", d.settings.Media)
+}
+
+// checkPublic opens the public URL as a browser elsewhere would.
+func (d *doctor) checkPublic(ctx context.Context) finding {
+	if d.running == nil || d.public == nil {
+		return finding{}
+	}
+	client, err := d.outside()
+	if err != nil {
+		return broken("correct --roots", err)
+	}
+	answer, err := get(ctx, client, d.public.JoinPath("healthz"))
+	switch {
+	case err != nil:
+		return broken("check DNS, the proxy and the firewall", fmt.Errorf("%s: %w", d.public, shortest(err)))
+	case answer.StatusCode != http.StatusOK:
+		return broken("let the proxy lead there", fmt.Errorf("%s answers %s to /healthz", d.public, answer.Status))
+	}
+	return healthy("%s leads to a server that serves", d.public)
+}
+
+// outside is a client that trusts what OBS trusts, and no more.
+func (d *doctor) outside() (*http.Client, error) {
+	if d.client != nil {
+		return d.client, nil
+	}
+	config := &tls.Config{}
+	if d.roots != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, err
+		}
+		text, err := os.ReadFile(d.roots)
+		if err != nil || !pool.AppendCertsFromPEM(text) {
+			return nil, errors.Join(fmt.Errorf("%s holds no certificate", d.roots), err)
+		}
+		config.RootCAs = pool
+	}
+	d.client = &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: config},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return d.client, nil
+}
+
+// checkCertificate verifies the chain as OBS does: it has no switch to accept another.
+func (d *doctor) checkCertificate(ctx context.Context) finding {
+	if d.running == nil || d.public == nil {
+		return finding{}
+	}
+	if d.public.Scheme != "https" {
+		if isLocal(d.public.Hostname()) {
+			return finding{}
+		}
+		return warning("use --tls-domain or a proxy with HTTPS", "%s is not encrypted", d.public)
+	}
+	client, err := d.outside()
+	if err != nil {
+		return broken("correct --roots", err)
+	}
+	answer, err := get(ctx, client, d.public.JoinPath("healthz"))
+	if err != nil {
+		return broken("OBS refuses it, too: present the whole chain of a known authority", shortest(err))
+	}
+	leaf := answer.TLS.PeerCertificates[0]
+	if left := time.Until(leaf.NotAfter); left < certificateSoon {
+		return warning("renew it", "the certificate ends on %s", leaf.NotAfter.Format("2 January 2006"))
+	}
+	return healthy("trusted until %s", leaf.NotAfter.Format("2 January 2006"))
+}
+
+// checkClock compares with the date of the answer from the public URL: a proxy in front, or the
+// server itself, has a clock of its own.
+func (d *doctor) checkClock(ctx context.Context) finding {
+	if now := time.Now(); now.Year() < 2025 {
+		return broken("set the clock", fmt.Errorf("it is %s here", now.Format(time.RFC3339)))
+	}
+	if d.running == nil || d.public == nil {
+		return healthy("%s", time.Now().UTC().Format("2006-01-02 15:04 MST"))
+	}
+	client, err := d.outside()
+	if err != nil {
+		return finding{}
+	}
+	answer, err := get(ctx, client, d.public.JoinPath("healthz"))
+	if err != nil {
+		return finding{} // said already
+	}
+	there, err := http.ParseTime(answer.Header.Get("Date"))
+	if err != nil {
+		return healthy("%s", time.Now().UTC().Format("2006-01-02 15:04 MST"))
+	}
+	if away := time.Since(there).Abs(); away > time.Minute {
+		return warning("synchronize both", "%s differs by %v", d.public.Host, away.Round(time.Second))
+	}
+	return healthy("agrees with %s", d.public.Host)
+}
+
+// checkWebSocket opens the events socket through whatever is in front. Without a token the server
+// closes it again, after the upgrade.
+func (d *doctor) checkWebSocket(ctx context.Context) finding {
+	if d.running == nil || d.public == nil {
+		return finding{}
+	}
+	client, err := d.outside()
+	if err != nil {
+		return finding{}
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.public.JoinPath("stage-events").String(), nil)
+	if err != nil {
+		return broken("", err)
+	}
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	r.Header.Set("Sec-WebSocket-Version", "13")
+	r.Header.Set("Sec-WebSocket-Key", "c3RhZ2Vkb29yIGRvY3Rvcg==")
+	answer, err := client.Do(r)
+	if err != nil {
+		return finding{} // said already
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		return broken("let the proxy pass the headers Upgrade and Connection, over HTTP/1.1",
+			fmt.Errorf("no upgrade through %s: it answers %s", d.public.Host, answer.Status))
+	}
+	return healthy("upgrades pass through %s", d.public.Host)
+}
+
+// checkAWS lists the stages of each region: that needs credentials and the first of the rights.
+func (d *doctor) checkAWS(ctx context.Context) finding {
+	if len(d.settings.IVSRegion) == 0 || d.settings.AWSSettings.check() != nil {
+		return finding{}
+	}
+	side, err := openAWS(ctx, d.settings.AWSSettings, d.settings.Data, ivs.Config{})
+	if err != nil {
+		return broken("see docs/ivs.md", forPerson(err))
+	}
+	for _, region := range d.settings.IVSRegion {
+		if _, err := side.StagesOf(ctx, region); err != nil {
+			return broken("see docs/ivs.md for the rights that are needed",
+				fmt.Errorf("%s: %w", region, forPerson(err)))
+		}
+	}
+	return healthy("stages can be listed in %s", strings.Join(d.settings.IVSRegion, ", "))
+}
+
+// get reads an answer to its end.
+func get(ctx context.Context, client *http.Client, u *url.URL) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	return answer, answer.Body.Close()
+}
+
+// shortest drops the method and the URL from an error of the HTTP client.
+func shortest(err error) error {
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
+}
