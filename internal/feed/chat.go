@@ -89,12 +89,15 @@ func (c *Chat) Post(
 		return ChatMessage{}, err
 	}
 	if r.Mutes(by.ID) {
-		return ChatMessage{}, stage.Errorf(stage.ErrDenied, "You are muted in this chat; a moderator can let you speak again.").WithCode("muted")
+		return ChatMessage{}, stage.Errorf(stage.ErrDenied,
+			"You are muted in this chat; a moderator can let you speak again.").WithCode("muted")
 	}
 	if err := c.tooFast(&c.posts, writer{arn, by.ID}, "send it again"); err != nil {
 		return ChatMessage{}, err
 	}
-	m := ChatMessage{ID: stage.NewID(), Time: c.feed.cfg.Now().UTC(), UserID: string(by.ID), Name: by.Name, Text: text}
+	m := ChatMessage{
+		ID: stage.NewID(), Time: c.feed.cfg.Now().UTC(), UserID: string(by.ID), Name: by.Name, Text: text,
+	}
 	if err := c.store.AddMessage(ctx, arn, m, chatKept); err != nil {
 		return ChatMessage{}, err
 	}
@@ -153,10 +156,12 @@ func (c *Chat) Mute(
 		return err
 	}
 	if on && !r.knows(person, present) {
-		return stage.Errorf(stage.ErrNotFound, "Nobody with this user ID has an account, is on the stage or has written in its chat.")
+		return stage.Errorf(stage.ErrNotFound,
+			"Nobody with this user ID has an account, is on the stage or has written in its chat.")
 	}
 	if on && len(r.Muted) >= maxMuted {
-		return stage.Errorf(stage.ErrConflict, "%d people are muted in this chat; let somebody speak again first.", len(r.Muted))
+		return stage.Errorf(stage.ErrConflict,
+			"%d people are muted in this chat; let somebody speak again first.", len(r.Muted))
 	}
 	if err := c.store.Mute(ctx, arn, Person{person.ID, r.nameOf(person)}, on); err != nil {
 		return err
@@ -166,14 +171,17 @@ func (c *Chat) Mute(
 }
 
 // tooFast returns nil as long as a person may do one more.
-func (c *Chat) tooFast(paces *httpkit.Map[writer, *rate.Limiter], who writer, again string) (err error) {
+func (c *Chat) tooFast(
+	paces *httpkit.Map[writer, *rate.Limiter], who writer, again string,
+) (err error) {
 	now := c.feed.cfg.Now()
 	paces.Update(who, now, func(pace *rate.Limiter, found bool) *rate.Limiter {
 		if !found {
 			pace = rate.NewLimiter(rate.Every(chatPace), chatBurst)
 		}
 		if !pace.AllowN(now, 1) {
-			err = stage.Errorf(stage.ErrTooMany, "That was quick: wait %d seconds and %s.", int(chatPace.Seconds()), again).
+			err = stage.Errorf(stage.ErrTooMany, "That was quick: wait %d seconds and %s.",
+				int(chatPace.Seconds()), again).
 				WithCode("too_many_messages").WithRetry(chatPace)
 		}
 		return pace
@@ -224,7 +232,8 @@ func cleanMessage(text string) (string, error) {
 		return "", stage.Errorf(stage.ErrInvalid, "Write something first.")
 	}
 	if n := utf8.RuneCountInString(text); n > chatLength {
-		return "", stage.Errorf(stage.ErrInvalid, "A message has at most %d characters, this one has %d.", chatLength, n)
+		return "", stage.Errorf(stage.ErrInvalid,
+			"A message has at most %d characters, this one has %d.", chatLength, n)
 	}
 	return text, nil
 }

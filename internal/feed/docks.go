@@ -54,7 +54,8 @@ func (d *Docks) Put(ctx context.Context, user access.UserID, dock Dock) error {
 	}
 	now := d.feed.cfg.Now()
 	if !d.mayReport(user, now) {
-		return stage.Errorf(stage.ErrTooMany, "The docks of this account report too often; report again in a second.").
+		return stage.Errorf(stage.ErrTooMany,
+			"The docks of this account report too often; report again in a second.").
 			WithCode("too_many_reports").WithRetry(time.Second)
 	}
 	docks, err := d.store.Docks(ctx, user)
@@ -64,7 +65,8 @@ func (d *Docks) Put(ctx context.Context, user access.UserID, dock Dock) error {
 	dock.Since = now.UTC()
 	i := slices.IndexFunc(docks[user], func(other Dock) bool { return other.ID == dock.ID })
 	if i < 0 && len(docks[user]) >= maxDocks {
-		return stage.Errorf(stage.ErrConflict, "This account has %d docks open. Close one.", maxDocks).WithCode("too_many_docks")
+		return stage.Errorf(stage.ErrConflict, "This account has %d docks open. Close one.", maxDocks).
+			WithCode("too_many_docks")
 	}
 	if i >= 0 {
 		dock.Since = docks[user][i].Since
@@ -150,7 +152,8 @@ func check(d Dock) error {
 		}
 	}
 	if slices.ContainsFunc(words, tooLong) {
-		return stage.Errorf(stage.ErrInvalid, "A dock tells at most %d bytes of each thing but a finding's text.", maxWord)
+		return stage.Errorf(stage.ErrInvalid,
+			"A dock tells at most %d bytes of each thing but a finding's text.", maxWord)
 	}
 	if len(mustJSON(d)) > maxDock {
 		return stage.Errorf(stage.ErrTooLarge, "A dock tells at most %d bytes.", maxDock)
@@ -161,15 +164,18 @@ func check(d Dock) error {
 func tooLong(word string) bool { return len(word) > maxWord }
 
 func checkFindings(list []Finding) error {
-	if len(list) > maxFindings || slices.ContainsFunc(list, func(f Finding) bool { return len(f.Text) > maxText }) {
-		return stage.Errorf(stage.ErrInvalid, "A dock tells at most %d findings of at most %d bytes.", maxFindings, maxText)
+	long := func(f Finding) bool { return len(f.Text) > maxText }
+	if len(list) > maxFindings || slices.ContainsFunc(list, long) {
+		return stage.Errorf(stage.ErrInvalid,
+			"A dock tells at most %d findings of at most %d bytes.", maxFindings, maxText)
 	}
 	for _, f := range list {
 		if tooLong(f.ID) {
 			return stage.Errorf(stage.ErrInvalid, "The id of a finding has at most %d bytes.", maxWord)
 		}
 		if !slices.Contains([]string{"fix", "person", "ok"}, f.Level) {
-			return stage.Errorf(stage.ErrInvalid, `The level of a finding is "fix", "person" or "ok", not %q.`, f.Level)
+			return stage.Errorf(stage.ErrInvalid,
+				`The level of a finding is "fix", "person" or "ok", not %q.`, f.Level)
 		}
 	}
 	return nil

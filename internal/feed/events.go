@@ -45,7 +45,8 @@ func (f *Feed) enqueue(e stage.Event) {
 	select {
 	case f.queue <- e:
 	default:
-		f.cfg.Log.Error("an event is lost: the database is too slow", "kind", e.Kind, "participant", e.Participant)
+		f.cfg.Log.Error("an event is lost: the database is too slow",
+			"kind", e.Kind, "participant", e.Participant)
 	}
 }
 
@@ -54,7 +55,8 @@ func (f *Feed) enqueue(e stage.Event) {
 func (f *Feed) takeRefusal(e stage.Event) {
 	full := len(f.queue) >= queuedRefusals || f.refusals.Len(f.cfg.Now()) >= maxRefusals
 	if full {
-		f.cfg.Log.Debug("a refusal is dropped: there are too many", "participant", e.Participant, "code", e.Code)
+		f.cfg.Log.Debug("a refusal is dropped: there are too many",
+			"participant", e.Participant, "code", e.Code)
 		return
 	}
 	if f.refusals.Add(refusal{e.Stage, e.Participant, e.Code}, struct{}{}, f.cfg.Now()) {
@@ -94,15 +96,19 @@ func (f *Feed) drain(ctx context.Context, record recorder) {
 // sent before. While the database is away it tries again, with growing pauses, until ctx ends.
 func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 	stored, err := record(context.WithoutCancel(ctx), e)
-	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); pause = min(2*pause, maxRetry) {
+	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {
 		stored, err = record(context.WithoutCancel(ctx), e)
+		pause = min(2*pause, maxRetry)
 	}
 	if err != nil {
-		f.cfg.Log.Warn("an event was not stored", "kind", e.Kind, "participant", e.Participant, "err", err)
+		f.cfg.Log.Warn("an event was not stored",
+			"kind", e.Kind, "participant", e.Participant, "err", err)
 		return
 	}
 	if stored.User != "" { // else the token is not one of ours
-		f.send(Notice{Kind: KindEvent, User: stored.User, Stage: stored.Stage, Data: mustJSON(NewStageEvent(stored))})
+		f.send(Notice{
+			Kind: KindEvent, User: stored.User, Stage: stored.Stage, Data: mustJSON(NewStageEvent(stored)),
+		})
 	}
 }
 

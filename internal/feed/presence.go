@@ -119,7 +119,9 @@ func (f *Feed) runPresence(ctx context.Context, read reader) error {
 			f.readAll(ctx, &reads, read, func(*watched) bool { return false })
 		case <-pace.C:
 			every := n%emptyEvery == 0
-			f.readAll(ctx, &reads, read, func(w *watched) bool { return every || len(w.own) > 0 || !w.arn.Local() })
+			f.readAll(ctx, &reads, read, func(w *watched) bool {
+				return every || len(w.own) > 0 || !w.arn.Local()
+			})
 			f.exchange(ctx)
 			n++
 		case <-ctx.Done():
@@ -130,7 +132,9 @@ func (f *Feed) runPresence(ctx context.Context, read reader) error {
 
 // readAll reads the stages that changed, and those that are due. Each is read by one at a time, so
 // that nobody receives what is older than what they have.
-func (f *Feed) readAll(ctx context.Context, reads *sync.WaitGroup, read reader, due func(*watched) bool) {
+func (f *Feed) readAll(
+	ctx context.Context, reads *sync.WaitGroup, read reader, due func(*watched) bool,
+) {
 	for _, w := range f.toRead(due) {
 		reads.Go(func() {
 			present, err := read(ctx, w.arn)

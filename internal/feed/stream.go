@@ -78,13 +78,16 @@ type account struct {
 // The stream of an account receives the events and docks of the user from now on, and presence once
 // Watch has said of which stages. That of a page receives presence and chat of its stage.
 func (f *Feed) Listen(l Listener) (*Stream, error) {
-	s := &Stream{Listener: l, feed: f, pending: true, counts: [2]string{"account " + string(l.User), "proof " + l.Proof}}
+	s := &Stream{
+		Listener: l, feed: f, pending: true,
+		counts: [2]string{"account " + string(l.User), "proof " + l.Proof},
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, most := range []int{maxStreams, maxStreamsOfProof} {
 		if f.counts[s.counts[i]] >= most {
-			return nil, stage.Errorf(stage.ErrTooMany, "%d of your pages listen already; close some.", most).
-				WithCode("too_many_streams").WithRetry(streamsRetry)
+			return nil, stage.Errorf(stage.ErrTooMany, "%d of your pages listen already; close some.",
+				most).WithCode("too_many_streams").WithRetry(streamsRetry)
 		}
 	}
 	for _, count := range s.counts {
@@ -243,7 +246,8 @@ func (s *Stream) push(frame Frame) {
 	if s.over {
 		return
 	}
-	if frame.Data == nil && slices.ContainsFunc(s.queue, func(q Frame) bool { return q.Data == nil && q.Name == frame.Name }) {
+	same := func(q Frame) bool { return q.Data == nil && q.Name == frame.Name }
+	if frame.Data == nil && slices.ContainsFunc(s.queue, same) {
 		return
 	}
 	if len(s.queue) >= maxFrames || len(s.queue) > 0 && s.bytes+len(frame.Data) > maxBytes {

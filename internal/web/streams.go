@@ -151,7 +151,8 @@ func (p *openStream) run() {
 // recovered keeps a fault of ours from ending the server, as net/http does for handlers.
 func (p *openStream) recovered() {
 	if fault := recover(); fault != nil {
-		p.streams.log.Error("a fault of ours in an event stream", "fault", fault, "stack", string(debug.Stack()))
+		p.streams.log.Error("a fault of ours in an event stream",
+			"fault", fault, "stack", string(debug.Stack()))
 		p.line.close()
 	}
 }
