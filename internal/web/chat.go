@@ -22,6 +22,13 @@ func (s *Server) visiting(
 	})
 }
 
+// chats serves the chat of stages. Each endpoint is for a principal on the stage in the path.
+type chats struct {
+	control *access.Control
+	chat    *feed.Chat
+	present func(context.Context, stage.ARN) []stage.Presence
+}
+
 // chatHistory is the chat of a stage as a principal may see it.
 func chatHistory(r feed.Room, who access.Principal) ChatHistory {
 	h := ChatHistory{
@@ -34,7 +41,7 @@ func chatHistory(r feed.Room, who access.Principal) ChatHistory {
 	return h
 }
 
-func (s *Server) postMessage(r *http.Request, who access.Principal) (any, error) {
+func (s *chats) post(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[NewMessage](r)
 	if err != nil {
 		return nil, err
@@ -43,24 +50,24 @@ func (s *Server) postMessage(r *http.Request, who access.Principal) (any, error)
 		return nil, err
 	}
 	by := Person{ID: who.User.ID, Name: who.User.Name}
-	m, err := s.Chat.Post(r.Context(), stageARN(r), by, in.Text, s.present(r.Context(), stageARN(r)))
+	m, err := s.chat.Post(r.Context(), stageARN(r), by, in.Text, s.present(r.Context(), stageARN(r)))
 	if err != nil {
 		return nil, err
 	}
 	return created(m), nil
 }
 
-func (s *Server) removeMessage(r *http.Request, who access.Principal) (any, error) {
+func (s *chats) remove(r *http.Request, who access.Principal) (any, error) {
 	if err := who.MayPost(); err != nil {
 		return nil, err
 	}
-	return nil, s.Chat.Delete(r.Context(), stageARN(r), feed.Deletion{
+	return nil, s.chat.Delete(r.Context(), stageARN(r), feed.Deletion{
 		Message: r.PathValue("message"), By: who.User.ID, Free: who.Moderates(), May: who.MayRemove,
 	}, s.present(r.Context(), stageARN(r)))
 }
 
-func (s *Server) mutePerson(r *http.Request, who access.Principal) (any, error) {
-	person, err := s.Control.MuteTarget(r.Context(), who, access.UserID(r.PathValue("user")))
+func (s *chats) mute(r *http.Request, who access.Principal) (any, error) {
+	person, err := s.control.MuteTarget(r.Context(), who, access.UserID(r.PathValue("user")))
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +78,7 @@ func (s *Server) mutePerson(r *http.Request, who access.Principal) (any, error) 
 		}
 	}
 	present := s.present(r.Context(), stageARN(r))
-	return nil, s.Chat.Mute(r.Context(), stageARN(r), Person{ID: person.ID, Name: person.Name}, on, present)
+	return nil, s.chat.Mute(r.Context(), stageARN(r), Person{ID: person.ID, Name: person.Name}, on, present)
 }
 
 // present lists the presence of a stage. A stage that does not answer is empty.

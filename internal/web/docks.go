@@ -7,19 +7,25 @@ import (
 	"github.com/stagedoor/stagedoor/internal/feed"
 )
 
-// putDock keeps what a dock reports of its OBS: the server knows nothing of OBS but this.
-func (s *Server) putDock(r *http.Request, who access.Principal) (any, error) {
+// docks serves the reports of docks.
+type docks struct {
+	open   *feed.Docks
+	client func(*http.Request) access.Client
+}
+
+// put keeps what a dock reports of its OBS: the server knows nothing of OBS but this.
+func (s *docks) put(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[DockState](r)
 	if err != nil {
 		return nil, err
 	}
 	from := s.client(r)
-	return nil, s.Docks.Put(r.Context(), who.User.ID, feed.Dock{
+	return nil, s.open.Put(r.Context(), who.User.ID, feed.Dock{
 		ID: r.PathValue("dock"), Address: from.Address, Agent: from.Agent,
 		OBS: in.OBS, Live: in.Live, ParticipantID: in.ParticipantID,
 	})
 }
 
-func (s *Server) removeDock(r *http.Request, who access.Principal) (any, error) {
-	return nil, s.Docks.Delete(r.Context(), who.User.ID, r.PathValue("dock"))
+func (s *docks) remove(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.open.Delete(r.Context(), who.User.ID, r.PathValue("dock"))
 }

@@ -105,6 +105,8 @@ func (s *Server) table() []route {
 
 // pages are the routes that the pages use, and the pages themselves.
 func (s *Server) pages() []route {
+	docks := docks{open: s.Docks, client: s.client}
+	chats := chats{control: s.Control, chat: s.Chat, present: s.present}
 	return []route{
 		{"POST /api/setup", s.open(s.setUp)},
 		{"POST /api/login", s.open(s.logIn)},
@@ -124,8 +126,8 @@ func (s *Server) pages() []route {
 		{"DELETE /api/tokens/{participant}", s.api(access.ScopeTokens, s.revokeToken)},
 
 		{"GET /api/events", http.HandlerFunc(s.streams.account)},
-		{"PUT /api/docks/{dock}", s.api(access.ScopeAccount, s.putDock)},
-		{"DELETE /api/docks/{dock}", s.api(access.ScopeAccount, s.removeDock)},
+		{"PUT /api/docks/{dock}", s.api(access.ScopeAccount, docks.put)},
+		{"DELETE /api/docks/{dock}", s.api(access.ScopeAccount, docks.remove)},
 
 		{"GET /api/users", s.api(access.ScopeUsers, s.listUsers)},
 		{"POST /api/users", s.api(access.ScopeUsers, s.addUser)},
@@ -148,10 +150,10 @@ func (s *Server) pages() []route {
 		{"POST /api/views/token", s.api(access.ScopeView, s.issueViewToken)},
 		{"GET /api/ivs", s.open(s.ivsSDK)},
 		{"GET /api/stages/{arn}/events", http.HandlerFunc(s.streams.page)},
-		{"POST /api/stages/{arn}/chat", s.visiting(s.postMessage)},
-		{"DELETE /api/stages/{arn}/chat/{message}", s.visiting(s.removeMessage)},
-		{"PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},
-		{"DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(s.mutePerson)},
+		{"POST /api/stages/{arn}/chat", s.visiting(chats.post)},
+		{"DELETE /api/stages/{arn}/chat/{message}", s.visiting(chats.remove)},
+		{"PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(chats.mute)},
+		{"DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(chats.mute)},
 
 		{"GET /api/obs/script", s.api(access.ScopeTokens, s.obsScript)},
 
