@@ -79,7 +79,7 @@ func TestBackupWhileTokensAreIssued(t *testing.T) {
 		t.Errorf("a restore under a running server: got %v, want it refused", err)
 	}
 
-	again := apptest.StartIn(t, data)
+	again := apptest.StartIn(t, data, "--token-limit=-1")
 	client := again.Browser()
 	client.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password}, nil)
 	client.Must(http.StatusOK, "GET", "/api/tokens/"+string(before.ParticipantID), nil, nil)
