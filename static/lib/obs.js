@@ -148,7 +148,7 @@ function createLine({ Socket, pause = sleep, now = Date.now, limit = 10_000, con
       await limits.within(connectLimit, 'connect', ws.connect(url, password || undefined, { rpcVersion: 1, eventSubscriptions: SUBSCRIPTIONS }));
       if (!on.current()) return leave(ws);
       socket = ws;
-      version = await loaded(closed, on);
+      version = await loaded(() => send('GetVersion', undefined, limit), closed, on, pause);
       turns.reset();
       void say(turns.asks);
       on.ready();
@@ -158,19 +158,6 @@ function createLine({ Socket, pause = sleep, now = Date.now, limit = 10_000, con
       return typeof err?.code === 'number' && err.code > 0 ? err.code : 1006;
     } finally {
       if (socket === ws) drop();
-    }
-  }
-
-  /** Asks until OBS has finished loading. @param {Promise<number>} closed @param {{current: () => boolean, starting: () => void}} on @returns {Promise<ObsVersion>} */
-  async function loaded(closed, on) {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await Promise.race([send('GetVersion', undefined, limit), closed.then((code) => { throw new ObsError(code, '', 'GetVersion'); })]);
-      } catch (/** @type {any} */ err) {
-        if (err.code !== CODE.notReady || !on.current()) throw err;
-        on.starting();
-        await pause(Math.min(250 * tries, 2000));
-      }
     }
   }
 
@@ -190,6 +177,24 @@ function createLine({ Socket, pause = sleep, now = Date.now, limit = 10_000, con
     takeTurn: () => takeTurn(call, turns, pause),
     get version() { return version; },
   };
+}
+
+/**
+ * Asks until OBS has finished loading.
+ * @param {() => Promise<ObsVersion>} ask @param {Promise<number>} closed
+ * @param {{current: () => boolean, starting: () => void}} on @param {(ms: number) => Promise<void>} pause
+ * @returns {Promise<ObsVersion>}
+ */
+async function loaded(ask, closed, on, pause) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await Promise.race([ask(), closed.then((code) => { throw new ObsError(code, '', 'GetVersion'); })]);
+    } catch (/** @type {any} */ err) {
+      if (err.code !== CODE.notReady || !on.current()) throw err;
+      on.starting();
+      await pause(Math.min(250 * tries, 2000));
+    }
+  }
 }
 
 /**

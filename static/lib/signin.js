@@ -77,9 +77,7 @@ export function createWays({ inDock, draw, arrived }) {
   }
 
   /** @param {Code} code */
-  function later(code) {
-    state.timer = setTimeout(() => void poll(code), code.interval * 1000);
-  }
+  const later = (code) => { state.timer = setTimeout(() => void poll(code), code.interval * 1000); };
 
   /** Asks whether the code was approved, until it was decided. @param {Code} code */
   async function poll(code) {
@@ -101,34 +99,38 @@ export function createWays({ inDock, draw, arrived }) {
     Object.assign(state, { code: null, error: undefined });
   }
 
-  const codeView = (/** @type {Code} */ code) => h('section', { className: 'ways', key: 'code' },
-    h('p', null, t('ways.codeLead')),
-    h('p', { className: 'code', role: 'status' }, code.userCode),
-    h('p', null, h('a', { href: code.verificationUri, target: '_blank', rel: 'noopener' }, code.verificationUri)),
-    h('img', { className: 'qr', src: code.qr, alt: t('ways.qr'), width: 132, height: 132 }),
-    h('p', { className: 'hint' }, t('ways.codeWait')),
-    button(t('ways.codeNew'), () => { stop(); void begin(); }, { className: 'small' }));
-
-  const provider = () => state.ways.provider && h('a', {
-    className: inDock ? 'button' : 'button primary', key: 'provider',
-    href: new URL(`api/oidc/login?next=${encodeURIComponent(location.pathname)}`, base).href,
-  }, t('ways.provider', { name: state.ways.provider }));
-
-  const codeButton = () => state.ways.codes && button(t('ways.code'), () => void begin(),
-    { key: 'begin', className: inDock && state.ways.provider ? 'primary' : '', 'aria-disabled': state.busy && 'true' });
-
   return {
     load, stop,
     passwords: () => state.ways.passwords,
     /** What stands above or below the form for name and password. @returns {Child} */
-    view() {
-      if (state.code) return codeView(state.code);
-      const first = inDock ? [codeButton(), provider()] : [provider(), codeButton()];
-      return h('section', { className: 'ways', key: 'ways' }, errorLine(state.error), ...first,
-        inDock && state.ways.provider && h('p', { className: 'hint', key: 'embedded' }, t('ways.embedded')));
-    },
+    view: () => waysView(state, { inDock, begin: () => void begin(), again: () => { stop(); void begin(); } }),
   };
 }
+
+/**
+ * @param {{ways: Ways, code: Code | null, busy: boolean, error?: string}} state
+ * @param {{inDock: boolean, begin: () => void, again: () => void}} about
+ */
+function waysView({ ways, code, busy, error }, { inDock, begin, again }) {
+  if (code) return codeView(code, again);
+  const provider = ways.provider && h('a', {
+    className: inDock ? 'button' : 'button primary', key: 'provider',
+    href: new URL(`api/oidc/login?next=${encodeURIComponent(location.pathname)}`, base).href,
+  }, t('ways.provider', { name: ways.provider }));
+  const codes = ways.codes && button(t('ways.code'), begin,
+    { key: 'begin', className: inDock && ways.provider ? 'primary' : '', 'aria-disabled': busy && 'true' });
+  return h('section', { className: 'ways', key: 'ways' }, errorLine(error), ...(inDock ? [codes, provider] : [provider, codes]),
+    inDock && ways.provider && h('p', { className: 'hint', key: 'embedded' }, t('ways.embedded')));
+}
+
+/** @param {Code} code @param {() => void} again */
+const codeView = (code, again) => h('section', { className: 'ways', key: 'code' },
+  h('p', null, t('ways.codeLead')),
+  h('p', { className: 'code', role: 'status' }, code.userCode),
+  h('p', null, h('a', { href: code.verificationUri, target: '_blank', rel: 'noopener' }, code.verificationUri)),
+  h('img', { className: 'qr', src: code.qr, alt: t('ways.qr'), width: 132, height: 132 }),
+  h('p', { className: 'hint' }, t('ways.codeWait')),
+  button(t('ways.codeNew'), again, { className: 'small' }));
 
 /**
  * Signing in, for every page that needs it. ways are those of lib/signin.js.

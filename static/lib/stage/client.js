@@ -44,21 +44,18 @@ const STEADY = 10_000;
 const TICK = 1_000;
 
 /**
- * @param {object} about
- * @param {() => Promise<Admission>} about.token fetches a fresh token
- * @param {(p: Participant) => boolean} about.wants whom to receive
- * @param {ClientEvents} about.on
- * @param {Open} [about.open]
+ * @typedef {object} About
+ * @property {() => Promise<Admission>} token fetches a fresh token
+ * @property {(p: Participant) => boolean} wants whom to receive
+ * @property {ClientEvents} on
+ * @property {Open} [open]
+ *
+ * @param {About} about
  * @param {{pause?: (ms: number) => Promise<void>, now?: () => number, random?: () => number}} [world]
  */
 export function createClient({ token, wants, on, open = openSession }, { pause = sleep, now = () => Date.now(), random = Math.random } = {}) {
   let joined = 0; // join() and leave() end what an earlier join() began
-  /** @type {ReturnType<typeof stay> | null} the newest session */
-  let newest = null;
-  /** At how many lines each is shown. @type {Map<string, number>} */
-  const heights = new Map();
-  /** @type {Set<Session>} */
-  const sessions = new Set();
+  const sessions = createSessions({ wants, on, open, now });
 
   async function join() {
     leave();
@@ -70,7 +67,7 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
       try {
         const admission = await token();
         if (mine !== joined) return;
-        const session = stay(admission);
+        const session = sessions.begin(admission);
         const why = await session.over;
         if (mine !== joined) return;
         if (why === 'renew' || now() - session.started > STEADY) tries = -1; // what follows is not another failed try
@@ -83,62 +80,9 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
     }
   }
 
-  /**
-   * One session, until it ends or its token is to be renewed.
-   * @param {Admission} admission
-   */
-  function stay(admission) {
-    const started = now();
-    const renewAt = started + (Date.parse(admission.expiresAt) - started) * RENEW;
-    const before = newest;
-    /** @type {Map<string, MediaStream>} */
-    const streams = new Map();
-    let there = false;
-    /** @type {(why: string) => void} */
-    let end = () => {};
-    /** @type {Promise<string>} */
-    const over = new Promise((resolve) => { end = resolve; });
-    const self = { over, streams, started, close };
-    newest = self;
-    const current = () => newest === self;
-
-    const session = open({ admission, wants, lines: (id) => heights.get(id) ?? 0, on: {
-      participants(list) {
-        if (!current()) return;
-        on.participants(list);
-        if (!there) { there = true; on.state('joined'); }
-      },
-      stream(id, stream) { streams.set(id, stream); if (current()) { on.stream(id, stream); overlapped(); } },
-      removed(id) { streams.delete(id); if (current()) on.removed(id); },
-      link(id, link) { if (current()) on.link?.(id, link); },
-      joined(is) { if (current() && there) on.state(is ? 'joined' : 'lost'); },
-      ended(why) { close(); end(why); },
-    } });
-    sessions.add(session);
-    const watch = setInterval(() => { if (now() >= renewAt) { clearInterval(watch); end('renew'); } }, TICK);
-    const late = setTimeout(() => before?.close(), OVERLAP);
-
-    /** The old session may go once everybody whom it plays comes by the new one, too. */
-    function overlapped() {
-      if (before && [...before.streams.keys()].every((id) => streams.has(id))) before.close();
-    }
-
-    function close() {
-      clearInterval(watch);
-      clearTimeout(late);
-      before?.close();
-      if (!sessions.delete(session)) return;
-      session.close();
-      if (current()) for (const id of streams.keys()) on.removed(id);
-      streams.clear();
-    }
-    return self;
-  }
-
   function leave() {
     joined++;
-    newest?.close();
-    newest = null;
+    sessions.end();
   }
 
   return {
@@ -146,13 +90,118 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
     /** Ends everything: the stage sees the page go. */
     leave,
     /** Asks again whom to receive. */
-    refresh: () => { for (const session of sessions) session.refresh(); },
+    refresh: sessions.refresh,
+    fit: sessions.fit,
+  };
+}
+
+/**
+ * The session that plays, and for a while the one before it.
+ * @param {Required<Omit<About, 'token'>> & {now: () => number}} about
+ */
+function createSessions({ wants, on, open, now }) {
+  /** @type {ReturnType<typeof createStay> | null} */
+  let newest = null;
+  /** At how many lines each is shown. @type {Map<string, number>} */
+  const heights = new Map();
+  /** @type {Set<Session>} */
+  const all = new Set();
+
+  return {
+    /** One session, until it ends or its token is to be renewed. @param {Admission} admission */
+    begin(admission) {
+      const stay = createStay({
+        admission, before: newest, now, on, all,
+        current: () => newest === stay,
+        open: (events) => open({ admission, wants, lines: (id) => heights.get(id) ?? 0, on: events }),
+      });
+      newest = stay;
+      stay.begin();
+      return stay;
+    },
+    end() {
+      newest?.close();
+      newest = null;
+    },
+    refresh: () => { for (const session of all) session.refresh(); },
     /** @param {string} id @param {number} lines at which the picture is shown; 0: not any more */
     fit(id, lines) {
       if (lines === 0) return void heights.delete(id);
       heights.set(id, lines);
-      for (const session of sessions) session.fit?.(id);
+      for (const session of all) session.fit?.(id);
     },
+  };
+}
+
+/**
+ * @typedef {{streams: Map<string, MediaStream>, close: () => void}} Before the session that this one replaces
+ *
+ * @param {object} about
+ * @param {Admission} about.admission
+ * @param {Before | null} about.before
+ * @param {() => number} about.now
+ * @param {ClientEvents} about.on
+ * @param {Set<Session>} about.all
+ * @param {() => boolean} about.current
+ * @param {(on: SessionEvents) => Session} about.open
+ */
+function createStay({ admission, before, now, on, all, current, open }) {
+  const started = now();
+  const renewAt = started + (Date.parse(admission.expiresAt) - started) * RENEW;
+  /** @type {Map<string, MediaStream>} */
+  const streams = new Map();
+  /** @type {Session} */
+  let session;
+  /** @type {ReturnType<typeof setTimeout>[]} */
+  let timers = [];
+  /** @type {(why: string) => void} */
+  let end = () => {};
+  /** @type {Promise<string>} */
+  const over = new Promise((resolve) => { end = resolve; });
+
+  function close() {
+    for (const timer of timers) clearInterval(timer);
+    before?.close();
+    if (!all.delete(session)) return;
+    session.close();
+    if (current()) for (const id of streams.keys()) on.removed(id);
+    streams.clear();
+  }
+
+  /** The old session may go once everybody whom it plays comes by the new one, too. */
+  function overlapped() {
+    if (before && [...before.streams.keys()].every((id) => streams.has(id))) before.close();
+  }
+
+  return {
+    over, streams, started, close,
+    begin() {
+      session = open(sessionEvents({ streams, current, on, overlapped, ended(why) { close(); end(why); } }));
+      all.add(session);
+      const watch = setInterval(() => { if (now() >= renewAt) { clearInterval(watch); end('renew'); } }, TICK);
+      timers = [watch, setTimeout(() => before?.close(), OVERLAP)];
+    },
+  };
+}
+
+/**
+ * What of a session's events is told: those of the newest one.
+ * @param {{streams: Map<string, MediaStream>, current: () => boolean, on: ClientEvents, overlapped: () => void, ended: (why: string) => void}} about
+ * @returns {SessionEvents}
+ */
+function sessionEvents({ streams, current, on, overlapped, ended }) {
+  let there = false;
+  return {
+    participants(list) {
+      if (!current()) return;
+      on.participants(list);
+      if (!there) { there = true; on.state('joined'); }
+    },
+    stream(id, stream) { streams.set(id, stream); if (current()) { on.stream(id, stream); overlapped(); } },
+    removed(id) { streams.delete(id); if (current()) on.removed(id); },
+    link(id, link) { if (current()) on.link?.(id, link); },
+    joined(is) { if (current() && there) on.state(is ? 'joined' : 'lost'); },
+    ended,
   };
 }
 
@@ -164,14 +213,4 @@ function openSession(about) {
   let closed = false;
   import('./ivs.js').then(({ openIvs }) => { if (!closed) session = openIvs(about); }, () => about.on.ended('unreachable'));
   return { refresh: () => session?.refresh(), close() { closed = true; session?.close(); } };
-}
-
-/**
- * What a token says of itself; the server checks it, we only read addresses.
- * @param {string} token a JWT
- * @returns {{events_url: string, whip_url: string, topic: string, jti: string, exp: number}}
- */
-export function claims(token) {
-  const bytes = Uint8Array.from(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
-  return JSON.parse(new TextDecoder().decode(bytes));
 }

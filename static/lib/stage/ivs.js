@@ -34,92 +34,111 @@ async function load() {
  * @returns {import('./client.js').Session}
  */
 export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {
+  const roster = createRoster(on);
+  /** @type {any} */
+  let stage = null;
+
+  async function join() {
+    try {
+      const lib = await sdk();
+      if (roster.closed) return;
+      stage = new lib.Stage(admission.token, strategy(lib.SubscribeType, (info) => wants(roster.known(info))));
+      listenTo(stage, lib, roster, on);
+      await stage.join();
+      if (roster.closed) return stage.leave();
+      roster.tell();
+    } catch (/** @type {any} */ err) {
+      roster.end(err?.message || String(err));
+    }
+  }
+
+  void join();
+  return {
+    // Later: the SDK must not be called while it reports an event.
+    refresh: () => { setTimeout(() => { if (!roster.closed) stage?.refreshStrategy(); }, 0); },
+    close() {
+      roster.close();
+      stage?.leave();
+    },
+  };
+}
+
+/** Receives, and publishes nothing. @param {any} SubscribeType @param {(info: any) => boolean} wants */
+function strategy({ AUDIO_VIDEO, NONE }, wants) {
+  return {
+    stageStreamsToPublish: () => [],
+    shouldPublishParticipant: () => false,
+    shouldSubscribeToParticipant: (/** @type {any} */ info) => (wants(info) ? AUDIO_VIDEO : NONE),
+  };
+}
+
+/** Who is there and what is received of them. @param {import('./client.js').SessionEvents} on */
+function createRoster(on) {
   /** @type {Map<string, {who: any, publishing: boolean}>} */
   const present = new Map();
   /** @type {Map<string, MediaStream>} */
   const streams = new Map();
-  /** @type {any} */
-  let stage = null;
   let closed = false;
 
   const known = (/** @type {any} */ info) => participant({ ...info, isPublishing: present.get(info.id)?.publishing ?? info.isPublishing });
   const tell = () => { if (!closed) on.participants([...present.values()].map(({ who }) => known(who))); };
-
-  /** @param {any} who @param {Partial<{publishing: boolean}>} [change] */
-  function know(who, change = {}) {
-    if (who.isLocal) return;
-    present.set(who.id, { publishing: Boolean(who.isPublishing), ...present.get(who.id), ...change, who });
-    tell();
-  }
 
   /** @param {string} id */
   function drop(id) {
     if (streams.delete(id) && !closed) on.removed(id);
   }
 
-  /** @param {any} sdkNow */
-  function strategy({ SubscribeType }) {
-    return {
-      stageStreamsToPublish: () => [],
-      shouldPublishParticipant: () => false,
-      shouldSubscribeToParticipant: (/** @type {any} */ info) => (wants(known(info)) ? SubscribeType.AUDIO_VIDEO : SubscribeType.NONE),
-    };
-  }
-
-  /** @param {any} lib */
-  function listenTo({ StageEvents: E, StageConnectionState: C }) {
-    stage.on(E.STAGE_CONNECTION_STATE_CHANGED, (/** @type {any} */ state) => {
-      if (!closed) on.joined(state === C.CONNECTED);
-    });
-    stage.on(E.STAGE_PARTICIPANT_JOINED, (/** @type {any} */ who) => know(who));
-    stage.on(E.STAGE_PARTICIPANT_METADATA_CHANGED, (/** @type {any} */ who) => know(who));
-    stage.on(E.STAGE_PARTICIPANT_LEFT, (/** @type {any} */ who) => { drop(who.id); present.delete(who.id); tell(); });
-    stage.on(E.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED, (/** @type {any} */ who, /** @type {string} */ state) => know(who, { publishing: state === 'published' }));
-    stage.on(E.STAGE_PARTICIPANT_SUBSCRIBE_STATE_CHANGED, (/** @type {any} */ who, /** @type {string} */ state) => {
-      if (closed || who.isLocal) return;
-      if (state === 'subscribed') on.link(who.id, 'connected');
-      else on.link(who.id, state === 'errored' ? 'retrying' : 'connecting');
-      if (state === 'errored') setTimeout(() => { if (!closed) stage.refreshStrategy(); }, 3_000); // the SDK gives up until it is asked again
-    });
-    stage.on(E.STAGE_STREAM_MUTE_CHANGED, (/** @type {any} */ who) => know(who));
-    stage.on(E.STAGE_PARTICIPANT_STREAMS_ADDED, (/** @type {any} */ who, /** @type {any[]} */ added) => {
+  return {
+    known, tell, drop,
+    get closed() { return closed; },
+    close() { closed = true; },
+    /** @param {string} why */
+    end(why) {
+      if (closed) return;
+      closed = true;
+      on.ended(why);
+    },
+    /** @param {any} who @param {Partial<{publishing: boolean}>} [change] */
+    know(who, change = {}) {
+      if (who.isLocal) return;
+      present.set(who.id, { publishing: Boolean(who.isPublishing), ...present.get(who.id), ...change, who });
+      tell();
+    },
+    /** @param {string} id */
+    left(id) {
+      drop(id);
+      present.delete(id);
+      tell();
+    },
+    /** @param {any} who @param {any[]} added */
+    add(who, added) {
       if (closed || who.isLocal) return;
       const stream = new MediaStream([...(streams.get(who.id)?.getTracks() ?? []), ...added.map((s) => s.mediaStreamTrack)]);
       streams.set(who.id, stream);
       on.stream(who.id, stream);
-    });
-    stage.on(E.STAGE_PARTICIPANT_STREAMS_REMOVED, (/** @type {any} */ who) => drop(who.id));
-    stage.on(E.STAGE_LEFT, (/** @type {string} */ reason) => end(reason));
-  }
-
-  /** @param {string} why */
-  function end(why) {
-    if (closed) return;
-    closed = true;
-    on.ended(why);
-  }
-
-  async function join() {
-    try {
-      const lib = await sdk();
-      if (closed) return;
-      stage = new lib.Stage(admission.token, strategy(lib));
-      listenTo(lib);
-      await stage.join();
-      if (closed) return stage.leave();
-      tell();
-    } catch (/** @type {any} */ err) {
-      end(err?.message || String(err));
-    }
-  }
-
-  void join();
-  return {
-    // Later: the SDK must not be asked in the middle of telling something.
-    refresh: () => { setTimeout(() => { if (!closed) stage?.refreshStrategy(); }, 0); },
-    close() {
-      closed = true;
-      stage?.leave();
     },
   };
+}
+
+/**
+ * @param {any} stage @param {any} lib @param {ReturnType<typeof createRoster>} roster @param {import('./client.js').SessionEvents} on
+ */
+function listenTo(stage, { StageEvents: E, StageConnectionState: C }, roster, on) {
+  stage.on(E.STAGE_CONNECTION_STATE_CHANGED, (/** @type {any} */ state) => {
+    if (!roster.closed) on.joined(state === C.CONNECTED);
+  });
+  for (const event of [E.STAGE_PARTICIPANT_JOINED, E.STAGE_PARTICIPANT_METADATA_CHANGED, E.STAGE_STREAM_MUTE_CHANGED]) {
+    stage.on(event, (/** @type {any} */ who) => roster.know(who));
+  }
+  stage.on(E.STAGE_PARTICIPANT_LEFT, (/** @type {any} */ who) => roster.left(who.id));
+  stage.on(E.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED, (/** @type {any} */ who, /** @type {string} */ state) => roster.know(who, { publishing: state === 'published' }));
+  stage.on(E.STAGE_PARTICIPANT_SUBSCRIBE_STATE_CHANGED, (/** @type {any} */ who, /** @type {string} */ state) => {
+    if (roster.closed || who.isLocal) return;
+    if (state === 'subscribed') on.link(who.id, 'connected');
+    else on.link(who.id, state === 'errored' ? 'retrying' : 'connecting');
+    if (state === 'errored') setTimeout(() => { if (!roster.closed) stage.refreshStrategy(); }, 3_000); // the SDK gives up until it is asked again
+  });
+  stage.on(E.STAGE_PARTICIPANT_STREAMS_ADDED, (/** @type {any} */ who, /** @type {any[]} */ added) => roster.add(who, added));
+  stage.on(E.STAGE_PARTICIPANT_STREAMS_REMOVED, (/** @type {any} */ who) => roster.drop(who.id));
+  stage.on(E.STAGE_LEFT, (/** @type {string} */ reason) => roster.end(reason));
 }

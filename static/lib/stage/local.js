@@ -14,7 +14,7 @@ const PATIENCE = 4_000;
  * @returns {import('./client.js').Session}
  */
 export function openLocal({ admission, wants, lines = () => 0, on }, { watch = watchStage, view = play, fetch = globalThis.fetch } = {}) {
-  /** @type {Map<string, ReturnType<typeof receive>>} */
+  /** @type {Map<string, ReturnType<typeof createReceiver>>} */
   const receiving = new Map();
   /** @type {Participant[]} */
   let present = [];
@@ -30,51 +30,7 @@ export function openLocal({ admission, wants, lines = () => 0, on }, { watch = w
       received.stop();
       on.removed(id);
     }
-    for (const id of wanted) if (!receiving.has(id)) receiving.set(id, receive(id));
-  }
-
-  /** Receives somebody until it is stopped, however often the line breaks. @param {string} id */
-  function receive(id) {
-    let stopped = false;
-    let tries = 0;
-    let timer = 0;
-    let session = { stop() {}, fit(/** @type {number} */ _) {} };
-
-    async function connect() {
-      on.link(id, tries === 0 ? 'connecting' : 'retrying');
-      try {
-        const now = await view(id, { stream: (stream) => { if (!stopped) on.stream(id, stream); }, state: linked }, { fetch: bearer });
-        if (stopped) return now.stop();
-        session = now;
-        fit();
-      } catch {
-        again(growing(++tries, Math.random())); // presence tells whether there is anybody to wait for
-      }
-    }
-
-    /** @param {RTCPeerConnectionState} state */
-    function linked(state) {
-      clearTimeout(timer);
-      if (stopped) return;
-      if (state === 'connected') { tries = 0; on.link(id, 'connected'); }
-      if (state === 'disconnected') again(PATIENCE);
-      if (state === 'failed' || state === 'closed') again(growing(++tries, Math.random()));
-    }
-
-    /** @param {number} ms */
-    function again(ms) {
-      if (stopped) return;
-      on.link(id, 'retrying');
-      timer = setTimeout(() => { session.stop(); void connect(); }, ms);
-    }
-
-    function fit() {
-      const shown = lines(id);
-      if (shown > 0) session.fit(shown);
-    }
-
-    void connect();
-    return { fit, stop: () => { stopped = true; clearTimeout(timer); session.stop(); } };
+    for (const id of wanted) if (!receiving.has(id)) receiving.set(id, createReceiver({ id, lines, on, view: (events) => view(id, events, { fetch: bearer }) }));
   }
 
   const presence = watch(admission.token, {
@@ -91,4 +47,55 @@ export function openLocal({ admission, wants, lines = () => 0, on }, { watch = w
       receiving.clear();
     },
   };
+}
+
+/**
+ * Receives one participant until it is stopped, however often the connection breaks.
+ * @param {object} about
+ * @param {string} about.id
+ * @param {(id: string) => number} about.lines
+ * @param {import('./client.js').SessionEvents} about.on
+ * @param {(events: Parameters<typeof play>[1]) => ReturnType<typeof play>} about.view
+ */
+function createReceiver({ id, lines, on, view }) {
+  let stopped = false;
+  let tries = 0;
+  let timer = 0;
+  let session = { stop() {}, fit(/** @type {number} */ _) {} };
+
+  async function connect() {
+    on.link(id, tries === 0 ? 'connecting' : 'retrying');
+    try {
+      const now = await view({ stream: (stream) => { if (!stopped) on.stream(id, stream); }, state: linked });
+      if (stopped) return now.stop();
+      session = now;
+      fit();
+    } catch {
+      again(growing(++tries, Math.random())); // presence shows whether there is anybody to wait for
+    }
+  }
+
+  /** @param {RTCPeerConnectionState} state */
+  function linked(state) {
+    clearTimeout(timer);
+    if (stopped) return;
+    if (state === 'connected') { tries = 0; on.link(id, 'connected'); }
+    if (state === 'disconnected') again(PATIENCE);
+    if (state === 'failed' || state === 'closed') again(growing(++tries, Math.random()));
+  }
+
+  /** @param {number} ms */
+  function again(ms) {
+    if (stopped) return;
+    on.link(id, 'retrying');
+    timer = setTimeout(() => { session.stop(); void connect(); }, ms);
+  }
+
+  function fit() {
+    const shown = lines(id);
+    if (shown > 0) session.fit(shown);
+  }
+
+  void connect();
+  return { fit, stop: () => { stopped = true; clearTimeout(timer); session.stop(); } };
 }

@@ -1,6 +1,6 @@
 /** The events socket of a stage: who is there, told by the server as IVS tells it. */
 import { growing, sleep } from '../events.js';
-import { claims } from './client.js';
+import { claims } from './claims.js';
 
 const PING_EVERY = 15_000;
 const SILENCE = 30_000;

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+
+const LONGEST = 60;
+const root = new URL('../', import.meta.url);
+const names = readdirSync(root, { recursive: true }).filter((name) => name.endsWith('.js') && !/^(vendor|jstest)\//.test(name));
+
+/** A source with comments, strings and regular expressions blanked out; the lines stay. @param {string} source */
+function blanked(source) {
+  const tokens = /\/\/[^\n]*|\/\*[^]*?\*\/|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|\$\{(?:[^{}`]|\{[^}]*\}|`[^`]*`)*\}|[^`\\])*`|(?<=[(,=:[!&|?;{}\n]\s*|return )\/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/[a-z]*/g;
+  return source.replace(tokens, (text) => text.replace(/[^\n]/g, '_'));
+}
+
+/** Where what opens at `from` closes; an expression ends before a comma, a semicolon or a bracket that it did not open. */
+function end(text, from, expression) {
+  for (let depth = 0, i = from; i < text.length; i++) {
+    if ('([{'.includes(text[i])) depth++;
+    else if (')]}'.includes(text[i])) depth--;
+    else if (expression && depth === 0 && ',;'.includes(text[i])) return i;
+    if (depth < 0 || (!expression && depth === 0)) return i;
+  }
+  return text.length;
+}
+
+/** Every function: [first line, number of lines]. @param {string} source */
+export function lengths(source) {
+  const text = blanked(source);
+  const lines = (from, to) => text.slice(from, to).split('\n').length;
+  const found = [];
+  for (const match of text.matchAll(/=>\s*(\{?)|(\b\w+\s*)?(\((?:[^()]|\([^()]*\))*\))\s*\{/g)) {
+    const [whole, brace, name = ''] = match;
+    if (brace === undefined && /^(if|for|while|switch|catch|with)\b/.test(name)) continue;
+    const at = match.index + whole.length;
+    const braced = brace !== '';
+    const to = braced ? end(text, at - 1, false) : end(text, at, true);
+    found.push([lines(0, match.index), lines(match.index, to)]);
+  }
+  return found;
+}
+
+describe('functions', () => {
+  it('are counted', () => {
+    const body = Array.from({ length: 70 }, (_, i) => `  if (a) { b('}', /[}/]{1}/, \`\${c({})}\`); } // } ${i}`).join('\n');
+    for (const source of [`function long(a, { b }) {\n${body}\n}\n`, `const long = (a) => {\n${body}\n};\n`, `x = {\n  long(a) {\n${body}\n  },\n};`]) {
+      assert.equal(Math.max(...lengths(source).map(([, n]) => n)), 72, source.slice(0, 20));
+    }
+    assert.deepEqual(lengths('const a = (b) => h(c,\n  d,\n);\nconst e = 1;\n').map(([, n]) => n), [3]);
+  });
+  it(`have at most ${LONGEST} lines`, () => {
+    const long = names.flatMap((name) => lengths(readFileSync(new URL(name, root), 'utf8')).filter(([, n]) => n > LONGEST).map(([line, n]) => `${name}:${line} has ${n}`));
+    assert.ok(names.length > 30);
+    assert.deepEqual(long, []);
+  });
+});
+
+describe('modules', () => {
+  it('import each other in no circle', () => {
+    const imports = Object.fromEntries(names.map((name) => {
+      const source = readFileSync(new URL(name, root), 'utf8');
+      return [name, [...source.matchAll(/^(?:import|export)[^;]*? from '(\.[^']+)'/gm)].map((m) => new URL(m[1], new URL(name, root)).href.slice(root.href.length))];
+    }));
+    const circles = [];
+    const visit = (name, path) => {
+      if (path.includes(name)) return void circles.push([...path, name].join(' → '));
+      for (const next of imports[name] ?? []) visit(next, [...path, name]);
+    };
+    for (const name of names) visit(name, []);
+    assert.ok(imports['dock/dock.js'].length > 10);
+    assert.deepEqual(circles, []);
+  });
+});

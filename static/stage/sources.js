@@ -1,0 +1,115 @@
+/** Browser sources in OBS: their viewing keys, and what is done with them. */
+import { api, problem } from '../lib/api.js';
+import { copy } from '../lib/copy.js';
+import { byId } from '../lib/dom.js';
+import { errorText, href } from '../lib/page.js';
+import { LAYOUTS } from '../lib/stage/view.js';
+import { t } from '../lib/strings.js';
+import { addToScene, keyIn, sourceName } from './scene.js';
+
+/**
+ * @param {object} about
+ * @param {import('./views.js').Model} about.model
+ * @param {import('./onstage.js').About['obs']} about.obs
+ * @param {() => void} about.changed
+ */
+export function createSources({ model, obs, changed }) {
+  const { note, load, working } = createWork(model, changed);
+
+  return {
+    note,
+    load,
+    /** @type {import('./views.js').Actions['add']} */
+    add(view, name) {
+      if (obs.status.phase !== 'ready') return openSources(note);
+      void working(async () => {
+        const ours = href('source');
+        const { done, scene } = await addToScene(obs, {
+          name: sourceName(name), stage: /** @type {import('../lib/types.js').Stage} */ (model.stage), view, canvas: LAYOUTS.includes(view),
+          ours: (url) => url.startsWith(`${ours}#`), shows, make: () => makeView(model, view),
+        });
+        note(t(`scene.done.${done}`, { name, scene }));
+      });
+    },
+    /** @type {import('./views.js').Actions['copy']} */
+    copy(view, name) {
+      void working(async () => {
+        const { url } = await makeView(model, view);
+        model.made = { label: t('scene.urlOf', { name }), url };
+        changed();
+        const how = await copy(/** @type {HTMLInputElement} */ (byId('c-source-url')), url);
+        note(how === 'copied' ? t('scene.copied') : t('app.select'));
+      });
+    },
+    /** @type {import('./views.js').Actions['revoke']} */
+    revoke(view) {
+      void working(async () => {
+        await api('DELETE', `api/views/${view.id}`);
+        model.made = null;
+        note(t('view.revoked'));
+      });
+    },
+  };
+}
+
+/** One piece of work at a time, with what came of it. @param {import('./views.js').Model} model @param {() => void} changed */
+function createWork(model, changed) {
+  /** Shows what was done, for a while. @param {string} text @param {boolean} [bad] */
+  function note(text, bad = false) {
+    const mine = { text, bad };
+    model.note = mine;
+    changed();
+    if (!bad) setTimeout(() => { if (model.note === mine) { model.note = null; changed(); } }, 6_000);
+  }
+
+  async function load() {
+    try {
+      const { views } = await api('GET', 'api/views');
+      model.views = views.filter((/** @type {import('../types.js').View} */ v) => v.stage === model.stage?.arn);
+      changed();
+    } catch {
+      // the list is read again after the next change
+    }
+  }
+
+  /** @param {() => Promise<void>} work */
+  async function working(work) {
+    if (model.working) return;
+    model.working = true;
+    model.note = null;
+    changed();
+    try {
+      await work();
+    } catch (/** @type {any} */ err) {
+      note(err.name === 'SceneError' ? t(err.text, err.values) : errorText(err), true);
+    }
+    model.working = false;
+    await load();
+    changed();
+  }
+
+  return { note, load, working };
+}
+
+/** @param {(text: string) => void} note */
+function openSources(note) {
+  const section = /** @type {HTMLDetailsElement} */ (byId('sources'));
+  section.open = true;
+  section.scrollIntoView({ block: 'nearest' });
+  note(t('scene.connectFirst'));
+}
+
+/** @param {import('./views.js').Model} model @param {string} view @returns {Promise<{url: string, discard: () => Promise<unknown>}>} */
+async function makeView(model, view) {
+  const made = await api('POST', 'api/views', { stage: model.stage?.arn, view });
+  return { url: made.url, discard: () => api('DELETE', `api/views/${made.id}`).catch(() => {}) };
+}
+
+/** What the key in an address shows, or null when it is not valid any more. @param {string} url */
+async function shows(url) {
+  const key = keyIn(url, href('source'));
+  const response = await fetch(href('api/view'), { headers: { Authorization: `Bearer ${key}` }, credentials: 'omit' });
+  if ([401, 403, 404].includes(response.status)) return null;
+  if (!response.ok) throw await problem(response); // a server that is busy says nothing about the key
+  return response.json();
+}
