@@ -42,7 +42,7 @@ func BenchmarkSetUp(b *testing.B) {
 	})
 }
 
-// BenchmarkGoLive is from "go live" until StartStream is sent; nobody answers the call that OBS makes then.
+// BenchmarkGoLive is from "go live" until StartStream is sent; nothing answers the request that OBS makes then.
 func BenchmarkGoLive(b *testing.B) {
 	benches(b, func(b *testing.B, c *obs.Client) {
 		refused := obs.Target{Limits: stage.DefaultLimits(), Issue: func(context.Context) (obs.Pass, error) {

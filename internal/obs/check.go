@@ -16,7 +16,7 @@ import (
 // Profile is the name of the profile that is ours.
 const Profile = "Stagedoor"
 
-// A Level says who can mend what was found.
+// A Level is who can fix what was found.
 type Level string
 
 // The levels of a finding.

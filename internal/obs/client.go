@@ -115,7 +115,7 @@ type response struct {
 	Data json.RawMessage `json:"responseData"`
 }
 
-// An Event is what OBS tells unasked.
+// An Event is what OBS sends unasked.
 type Event struct {
 	Type string          `json:"eventType"`
 	Data json.RawMessage `json:"eventData"`
@@ -236,7 +236,7 @@ func unreachable(addr string, cause error) error {
 		WithCode("obs_unreachable").WithCause(cause)
 }
 
-// reached says that somebody took the connection: net/http failed, and neither dialing nor the time was what failed it.
+// reached reports that something accepted the connection: net/http failed, neither in dialing nor by its time limit.
 func reached(err error) bool {
 	var exchange *url.Error
 	var network *net.OpError
@@ -327,7 +327,7 @@ func (c *Client) tell(d json.RawMessage) {
 		if e.Type == w.kind {
 			select {
 			case w.events <- e:
-			default: // nobody looks any more
+			default: // the watch is not read any more
 			}
 		}
 	}

@@ -37,7 +37,7 @@ func (c *Commands) told(err error) error {
 	return f
 }
 
-// sentence is what the person is told; two where an undo failed, too.
+// sentence is for the person; it is two where an undo failed, too.
 func sentence(err error) string {
 	var refused *RequestError
 	var e *stage.Error

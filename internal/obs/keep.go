@@ -219,8 +219,8 @@ func (k *keeper) tell(ctx context.Context, f fact) {
 	}
 }
 
-// carryOut does what the machine wants. From StartStream on somebody has to know what became of it, so requests to OBS go
-// on when ctx ends; they have a limit of their own.
+// carryOut does what the machine wants. What StartStream led to has to be known even when ctx ends, so requests to OBS go
+// on then; they have a limit of their own.
 func (k *keeper) carryOut(ctx context.Context, e effect) (fact, bool) {
 	toOBS := context.WithoutCancel(ctx)
 	var answer fact

@@ -41,21 +41,21 @@ func (w Waits) of(wait string) time.Duration {
 	return 100 * time.Millisecond
 }
 
-// A Verdict is what the stage says of a participant.
+// A Verdict is the state of a participant on the stage.
 type Verdict struct {
 	Publishing bool            // media arrives
 	Kind       stage.EventKind // of the last event, if there was one
 	Code       string
 	Detail     string // a sentence
-	Claimed    bool   // anybody could have caused the event: it explains, and nothing follows from it
+	Claimed    bool   // of a token with a wrong signature: it explains, and has no consequence
 }
 
-// told says that there is a reason why the participant is not on the stage.
+// told reports that the stage gave a reason why the participant is not on it.
 func (v Verdict) told() bool {
 	return !v.Publishing && (v.Kind == stage.EventRefused || v.Kind == stage.EventEnded)
 }
 
-// A Stage is asked what became of a participant; OBS itself tells nobody why a broadcast failed.
+// A Stage reports what became of a participant; OBS itself gives no reason when a broadcast fails.
 type Stage interface {
 	Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, error)
 }

@@ -185,7 +185,7 @@ func TestGoLiveLeavesAnotherStreamAlone(t *testing.T) {
 	}
 }
 
-// In the reconnect loop OBS would knock with the dead token for three hours, and refuse a new one.
+// In the reconnect loop OBS would try the dead token for three hours, and refuse a new one.
 func TestGoLiveCutsTheReconnectLoopShort(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -406,7 +406,7 @@ func TestStopWhileOBSConnects(t *testing.T) {
 	}
 }
 
-// Whoever gives up while OBS still connects leaves nothing running: StopStream is refused at that moment, so OBS is stopped
+// Giving up while OBS still connects leaves nothing running: StopStream is refused at that moment, so OBS is stopped
 // when it has started.
 func TestGivingUpWhileStarting(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,7 @@ type about struct {
 	stage       string
 }
 
-// A word is what the stage said about the participant.
+// A word is an event of the stage about the participant.
 type word struct{ kind, code, detail string }
 
 func (w *word) over() bool { return w != nil && (w.kind == "refused" || w.kind == "ended") }
@@ -71,7 +71,7 @@ type machineState struct {
 	now             int64 // unix milliseconds, of the last fact
 	turn            int   // grows with each move; an answer that bears an older one is ignored
 	stage           string
-	unattended      bool // nobody is there to click
+	unattended      bool // without a person to click
 	about           about
 	since           int64
 	sending         bool
@@ -150,7 +150,7 @@ func nodes() map[string]node {
 		return func(s machineState, _ fact) (machineState, []effect) { return f(s) }
 	}
 	idle, stop, closed, back := plain(machineState.toIdle), plain(machineState.halt), plain(machineState.gone), plain(machineState.resume)
-	over, knocking, confirm, live := plain(machineState.ended), plain(machineState.knock), plain(machineState.confirm), plain(machineState.goLive)
+	over, looping, confirm, live := plain(machineState.ended), plain(machineState.looped), plain(machineState.confirm), plain(machineState.goLive)
 	hang, leave, started := plain(machineState.hang), plain(machineState.away), plain(machineState.foundStarted)
 	known := plain(machineState.backLive)
 	return map[string]node{
@@ -166,19 +166,19 @@ func nodes() map[string]node {
 		"doubting": {phase: "starting", step: "obs", on: on{"status": doubted, "stop": stop, "closed": closed}},
 		"confirming": {phase: "starting", step: "stage", on: on{
 			"publishing": live, "presence": live, "ended": hang, "refused": hang,
-			"RECONNECTING": knocking, "STOPPED": plain(machineState.lostAtOnce), "timeout": plain(machineState.noMedia), "stop": stop, "closed": closed,
+			"RECONNECTING": looping, "STOPPED": plain(machineState.lostAtOnce), "timeout": plain(machineState.noMedia), "stop": stop, "closed": closed,
 		}},
-		"hanging": {on: on{"publishing": live, "RECONNECTED": confirm, "STOPPED": over, "RECONNECTING": knocking, "timeout": plain(machineState.hung), "stop": stop, "closed": closed}},
+		"hanging": {on: on{"publishing": live, "RECONNECTED": confirm, "STOPPED": over, "RECONNECTING": looping, "timeout": plain(machineState.hung), "stop": stop, "closed": closed}},
 
 		// On the stage.
 		"live": {phase: "live", on: on{
-			"presence": plain(machineState.lasting), "ended": judged, "RECONNECTING": knocking, "STOPPED": over,
+			"presence": plain(machineState.lasting), "ended": judged, "RECONNECTING": looping, "STOPPED": over,
 			"absent": plain(machineState.check), "stop": stop, "closed": leave, "resume": back,
 		}},
 		"checking": {phase: "live", defers: []string{"RECONNECTING", "STOPPED"}, on: on{"status": checked, "failed": known, "presence": known, "stop": stop, "closed": leave}},
 		"away":     {phase: "away", on: on{"resume": back, "stop": stop}},
 		"reconnecting": {phase: "reconnecting", on: on{
-			"RECONNECTING": knocking, "RECONNECTED": confirm, "STOPPED": over, "publishing": live, "ended": knocking, "refused": knocking,
+			"RECONNECTING": looping, "RECONNECTED": confirm, "STOPPED": over, "publishing": live, "ended": looping, "refused": looping,
 			"stop": stop, "closed": leave, "resume": back,
 		}},
 
@@ -192,7 +192,7 @@ func nodes() map[string]node {
 		}},
 		"trouble": {phase: "trouble", on: on{
 			"go": begin, "dismiss": idle, "resume": back, "stop": whileSending(machineState.halt, machineState.toIdle),
-			"STARTED": whileSending(keep, machineState.foundStarted), "RECONNECTING": whileSending(machineState.knock, keep),
+			"STARTED": whileSending(keep, machineState.foundStarted), "RECONNECTING": whileSending(machineState.looped, keep),
 			"RECONNECTED": whileSending(machineState.confirm, keep), "STOPPED": whileSending(machineState.endedInTrouble, keep),
 			"publishing": whileSending(machineState.goLive, keep), "presence": whileSending(machineState.goLive, keep),
 			"ended": judgedInTrouble, "refused": judgedInTrouble, "claim": explainedLate, "absent": plain(machineState.startOrphaned),
@@ -453,7 +453,7 @@ func checked(s machineState, f fact) (machineState, []effect) {
 		return s.ended()
 	case f.reconnecting:
 		s.word = nil
-		return s.knock()
+		return s.looped()
 	}
 	s.renewing = true
 	return s.quiet(afterStop{"start", &reason{text: "live.forgotten"}})
@@ -472,8 +472,8 @@ func judged(s machineState, f fact) (machineState, []effect) {
 	return s, nil
 }
 
-// knock is OBS in its reconnect loop; the stage may have a word about it.
-func (s machineState) knock() (machineState, []effect) {
+// looped is OBS in its reconnect loop; the stage may have given a reason.
+func (s machineState) looped() (machineState, []effect) {
 	over := s.word.over()
 	switch {
 	case over && final(s.word.code) && !s.renewable(*s.word):
@@ -678,7 +678,7 @@ func taken(s machineState, f fact) (machineState, []effect) {
 		}
 		s.about, s.stage, s.claim, s.sending = *f.mine, f.mine.stage, nil, true
 		if s.loop {
-			return s.knock()
+			return s.looped()
 		}
 		return s.confirm()
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // OBS 30.2 and 32.2 crash when they are asked about the stream while they switch profiles, so nothing is requested from
-// CurrentProfileChanging until some time after the last CurrentProfileChanged, whoever caused it. And two Stagedoor
+// CurrentProfileChanging until some time after the last CurrentProfileChanged, whatever caused it. And two Stagedoor
 // clients on one OBS take turns: one that sets OBS up says so by a custom event, and the others wait. The dock does the
 // same in static/lib/obs-turns.js.
 

@@ -18,7 +18,7 @@ import { focusTab, intoAddress, panel, tabOfAddress, tabsView } from './tabs.js'
 import { airView, dockView, headline, stateOf, worry } from './views.js';
 
 const TELL_EVERY = 45_000; // the server forgets a dock that is silent for longer than two minutes
-const LOOK_EVERY = 30_000; // no event tells that somebody changed OBS's settings
+const LOOK_EVERY = 30_000; // OBS has no event for a change of its settings
 const MEASURE_EVERY = 2_000;
 const FRESH_EVERY = 60_000;
 const ASK_AGAIN_AFTER = 3_000;
@@ -376,7 +376,7 @@ async function measure() {
   }
 }
 
-/** Whoever is ready and idle has a token that lasts. */
+/** While ready and idle, OBS has a token that lasts. */
 function keepFresh() {
   const ready = obs.status.phase === 'ready' && model.findings && isReady(model.findings) && !model.settingUp;
   if (ready && model.stage) void broadcast.keepFresh(model.stage.arn);

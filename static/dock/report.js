@@ -29,7 +29,7 @@ export function createReport({ id, model, version }) {
       clearTimeout(timer);
       timer = window.setTimeout(now, SOON);
     },
-    /** Also while the page goes. Nobody waits for what comes of it: the server forgets a silent dock by itself. */
+    /** Also while the page goes. Nothing waits for the answer: the server forgets a silent dock by itself. */
     end: () => fetch(new URL(path, base), { method: 'DELETE', keepalive: true, credentials: 'same-origin' }).catch(() => {}),
   };
 }

@@ -27,7 +27,7 @@ const LOOK_TRIES = 20;
  * @typedef {'' | 'token' | 'settings' | 'obs' | 'stage'} Step what "starting" waits for
  * @typedef {{text: string, values?: Record<string, any>, detail?: string, code?: string}} Reason
  * @typedef {{participantId: string, expiresAt: number, renewAt: number}} About a token, without its secret
- * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail'>} Word what the stage said
+ * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail'>} Word the last event of the stage
  * @typedef {{after: 'idle' | 'start' | 'renew' | 'trouble', reason: Reason | null}} Then what follows a stop
  *
  * @typedef {object} State
@@ -37,7 +37,7 @@ const LOOK_TRIES = 20;
  * @property {number} now milliseconds, of the last fact
  * @property {number} turn grows with each move; an answer that bears an older one is ignored
  * @property {string} stage
- * @property {boolean} unattended nobody is there to click: a terminal that stays with the broadcast
+ * @property {boolean} unattended without a person to click: a terminal that stays with the broadcast
  * @property {string} participantId
  * @property {number} expiresAt milliseconds; 0 when unknown
  * @property {number} renewAt milliseconds; after it the token would hardly survive a reconnect
@@ -113,22 +113,22 @@ const NODES = {
   confirming: {
     phase: 'starting', step: 'stage', on: {
       publishing: live, presence: live, ended: hang, refused: hang,
-      RECONNECTING: knock, STOPPED: lostAtOnce, timeout: noMedia, stop: halt, closed: gone,
+      RECONNECTING: looped, STOPPED: lostAtOnce, timeout: noMedia, stop: halt, closed: gone,
     },
   },
-  hanging: { on: { publishing: live, RECONNECTED: confirm, STOPPED: ended, RECONNECTING: knock, timeout: hung, stop: halt, closed: gone } },
+  hanging: { on: { publishing: live, RECONNECTED: confirm, STOPPED: ended, RECONNECTING: looped, timeout: hung, stop: halt, closed: gone } },
 
   // On the stage.
   live: {
     phase: 'live', on: {
-      presence: lasting, ended: judged, RECONNECTING: knock, STOPPED: ended, absent: check, stop: halt, closed: away, resume,
+      presence: lasting, ended: judged, RECONNECTING: looped, STOPPED: ended, absent: check, stop: halt, closed: away, resume,
     },
   },
   checking: { phase: 'live', defers: ['RECONNECTING', 'STOPPED'], on: { status: checked, failed: backLive, presence: backLive, stop: halt, closed: away } },
   away: { phase: 'away', on: { resume, stop: halt } },
   reconnecting: {
     phase: 'reconnecting', on: {
-      RECONNECTING: knock, RECONNECTED: confirm, STOPPED: ended, publishing: live, ended: knock, refused: knock,
+      RECONNECTING: looped, RECONNECTED: confirm, STOPPED: ended, publishing: live, ended: looped, refused: looped,
       stop: halt, closed: away, resume,
     },
   },
@@ -138,7 +138,7 @@ const NODES = {
   quieting: { defers: ['go'], on: { stopSent, STARTED: stopAgain, STOPPED: stopSeen, timeout: stopDoubted, status: stopChecked, stop: stopOnly } },
   trouble: {
     phase: 'trouble', on: {
-      go: begin, dismiss: toIdle, resume, stop: haltIfSending, STARTED: startedInTrouble, RECONNECTING: knockIfSending,
+      go: begin, dismiss: toIdle, resume, stop: haltIfSending, STARTED: startedInTrouble, RECONNECTING: loopedIfSending,
       RECONNECTED: confirmIfSending, STOPPED: endedInTrouble, publishing: liveIfSending, presence: liveIfSending,
       ended: judgedInTrouble, refused: judgedInTrouble, claim: explainedLate, absent: startOrphaned,
     },
@@ -341,7 +341,7 @@ function check(s) {
 /** @param {State} s @param {Fact} fact @returns {Move} */
 function checked(s, { active, reconnecting }) {
   if (!active) return ended({ ...s, deferred: [] });
-  if (reconnecting) return knock({ ...s, word: null });
+  if (reconnecting) return looped({ ...s, word: null });
   return quiet({ ...s, renewing: true }, { after: 'start', reason: { text: 'live.forgotten' } });
 }
 
@@ -363,7 +363,7 @@ function judged(s, fact) {
 }
 
 /** OBS is in its reconnect loop; the stage may have a word about it. @param {State} s @returns {Move} */
-function knock(s) {
+function looped(s) {
   const word = over(s);
   if (word && FINAL.includes(word.code) && !renewable(s, word)) return giveUp(s, word);
   if (s.expiresAt > 0 && s.expiresAt <= s.now && s.renewals === 0) return renew(s);
@@ -485,8 +485,8 @@ function startedInTrouble(s) {
 }
 
 /** @param {State} s @returns {Move} */
-function knockIfSending(s) {
-  return s.sending ? knock(s) : stay(s);
+function loopedIfSending(s) {
+  return s.sending ? looped(s) : stay(s);
 }
 
 /** @param {State} s @returns {Move} */
@@ -518,7 +518,7 @@ function explainedLate(s, fact) {
   return stay(s, { reason: said(/** @type {Word} */ (fact.event), 'live.ended') });
 }
 
-/** The server was away when the broadcast ended, and nobody wanted it to end. @param {State} s @returns {Move} */
+/** The server was away when the broadcast ended unasked. @param {State} s @returns {Move} */
 function startOrphaned(s) {
   if (!s.orphaned) return stay(s);
   return start({ ...s, renewing: true, reason: { text: 'live.forgotten' } }, false);
@@ -542,7 +542,7 @@ function taken(s, { whip, mine }) {
     const { participantId, expiresAt, renewAt, stage } = mine;
     const same = participantId === s.participantId;
     const known = { ...s, participantId, expiresAt, renewAt, stage, word: same ? s.word : null, claim: null, sending: true };
-    return s.loop ? knock(known) : confirm(known);
+    return s.loop ? looped(known) : confirm(known);
   }
   const foreign = { ...s, participantId: '', deferred: [] };
   if (whip && s.unattended) return live(foreign);

@@ -1,5 +1,5 @@
 /**
- * Copies what a field holds. OBS's docks refuse the clipboard API (there is nobody to ask for the permission), so the old
+ * Copies what a field holds. OBS's docks refuse the clipboard API (they cannot ask for the permission), so the old
  * command comes second, and the person's own Ctrl+C last.
  * @param {HTMLInputElement | HTMLTextAreaElement} field
  * @param {string} [text] what to copy, when the field shows it masked

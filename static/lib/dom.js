@@ -13,7 +13,7 @@ const given = new WeakMap();
 
 /**
  * Makes an element. Properties that begin with "on" are handlers; those with a dash, role and for are attributes; the
- * rest are properties. `key` tells siblings apart, `keep` leaves the element's children to whoever made them.
+ * rest are properties. `key` tells siblings apart, `keep` leaves the element's children alone.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Props | null} [props]

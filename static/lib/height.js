@@ -1,4 +1,4 @@
-/** How large a picture is shown: of a simulcast nobody needs more. */
+/** How large a picture is shown: no larger simulcast layer is needed. */
 
 const SETTLED = 300;
 

@@ -1,6 +1,6 @@
 /**
  * When OBS may be asked. OBS 30.2 and 32.2 crash when they are asked about the stream while they switch profiles, so
- * nothing is requested from CurrentProfileChanging until one second after the last CurrentProfileChanged, whoever
+ * nothing is requested from CurrentProfileChanging until one second after the last CurrentProfileChanged, whatever
  * caused it. And two Stagedoor clients on one OBS take turns: one that sets OBS up says so by a custom event, and the
  * others wait.
  */

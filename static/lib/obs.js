@@ -27,7 +27,7 @@ export class ObsError extends Error {
 }
 
 /**
- * off: nobody asked yet · connecting · starting: OBS answers 207 · ready · lost: tries again at `retryAt` ·
+ * off: not opened yet · connecting · starting: OBS answers 207 · ready · lost: tries again at `retryAt` ·
  * password: needs another one · kicked and unsupported: wait for the person
  * @typedef {'off' | 'connecting' | 'starting' | 'ready' | 'lost' | 'password' | 'kicked' | 'unsupported'} ObsPhase
  * @typedef {{phase: ObsPhase, url: string, attempts: number, retryAt: number, everReady: boolean, triedPassword: boolean}} ObsStatus
@@ -360,7 +360,7 @@ export function whyUnreachable({ origin, secure, chromium, permission, address, 
   // OBS up to 32.2 has a Chromium without Local Network Access, and a page from this very computer is not public.
   if (inObs || /^https?:\/\/(127\.|localhost|\[::1\])/.test(origin)) return 'off';
   // Local Network Access: WebSockets need the permission since Chrome 147. Pages without https cannot even ask for it: they
-  // are told "denied", but nobody could allow it.
+  // are told "denied", but there is nothing to allow.
   if (chromium >= 142 && (!secure || embedded)) return 'insecure';
   if (permission === 'denied') return 'blocked';
   if (chromium >= 142 && permission === 'prompt') return 'ask';

@@ -31,7 +31,7 @@ export function page(...children) {
   root.removeAttribute('aria-busy');
   const focused = document.activeElement;
   show(root, ...children);
-  // Whoever pressed a button that is gone goes on at the new heading, not at the top of the page.
+  // Focus moves from a button that is gone to the new heading, not to the top of the page.
   if (focused && focused !== document.body && !focused.isConnected) {
     const heading = [...root.querySelectorAll('h1')].find((h1) => h1.getClientRects().length > 0);
     heading?.setAttribute('tabindex', '-1');

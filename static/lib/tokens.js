@@ -1,9 +1,9 @@
 /**
  * Which token this dock put into OBS. The token itself stays in OBS; here lie its participant, its expiry and a fingerprint, so
- * that after a reload a token that is still good is recognised, and one that somebody else put there is not taken for ours.
+ * that after a reload a token that is still good is recognised, and one that was put there elsewhere is not taken for ours.
  */
 
-/** Milliseconds before its end at which a token is renewed, since whoever goes live may want to reconnect for a while. Of one
+/** Milliseconds before its end at which a token is renewed, since a broadcast may have to reconnect for a while. Of one
  * that lives only for a short time it is a quarter: else it would be renewed as soon as it is there. */
 const RENEW_BEFORE = 60 * 60 * 1000;
 const RENEW_SHARE = 1 / 4;

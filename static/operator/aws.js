@@ -7,7 +7,7 @@ import { t } from '../lib/strings.js';
 
 /**
  * @param {object} about
- * @param {AwsStages | null} about.aws null until somebody looked
+ * @param {AwsStages | null} about.aws null until the list was opened
  * @param {boolean} about.busy
  * @param {number} about.sent makes a form that was sent empty again
  * @param {import('../lib/dom.js').Child} about.error

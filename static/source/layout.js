@@ -3,7 +3,7 @@ import { viewOf } from '../lib/stage/view.js';
 
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
 
-/** Milliseconds that somebody keeps the spotlight at least: a cough does not switch. */
+/** Milliseconds that a participant keeps the spotlight at least: a cough does not switch. */
 const HOLD = 1_500;
 /** Louder than a room. */
 const SPEAKING = 0.35;

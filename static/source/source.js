@@ -68,7 +68,7 @@ function picture(id) {
   video.hidden = true;
   video.onloadeddata = video.onresize = arrange;
   stage.append(video);
-  // Whoever is about to speak shall not be blurred at first.
+  // The next speaker is not blurred at first.
   const unfollow = followHeight(video, (lines) => client.fit(id, kindOf(view) === 'spotlight' ? Math.ceil(innerHeight * devicePixelRatio) : lines));
   return { video, unfollow };
 }

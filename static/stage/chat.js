@@ -22,7 +22,7 @@ const EMPTY = Object.freeze({ messages: [], posts: false, moderates: false, mute
 export function told(chat, event, data) {
   switch (event) {
     case 'chat': return { ...chat, ...data };
-    // The history may hold already what is told again.
+    // The history may hold already what is sent again.
     case 'message': return chat.messages.some((m) => m.id === data.id) ? chat : { ...chat, messages: [...chat.messages, data].slice(-200) };
     case 'removed': return { ...chat, messages: chat.messages.filter((m) => m.id !== data.id) };
     default: return chat;
@@ -32,7 +32,7 @@ export function told(chat, event, data) {
 /**
  * @param {object} about
  * @param {() => void} about.changed
- * @param {(m: Message) => void} about.heard a new message of somebody
+ * @param {(m: Message) => void} about.heard a new message
  * @param {() => void} about.signedOut the login or its access to the stage has ended
  */
 export function createChat({ changed, heard, signedOut }) {

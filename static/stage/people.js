@@ -9,7 +9,7 @@ const KEPT = 200;
 /** @type {Size[]} */
 const SIZES = ['small', 'normal', 'large'];
 
-/** Who somebody is: the person where there is one, since tokens come and go. @param {Participant} p */
+/** The user of a participant, else the participant: tokens come and go. @param {Participant} p */
 export const personOf = (p) => p.userId || p.id;
 
 /**

@@ -25,7 +25,7 @@ async function leave() {
   await signOut();
 }
 
-/** By itself only where nobody is asked for a permission out of the blue. */
+/** By itself only where the browser does not ask for a permission. */
 function findObs() {
   const password = localStorage.getItem(KEYS.password);
   if (!inObs && password === null) return;

@@ -72,7 +72,7 @@ export function peopleView(m, act, about) {
     m.stage && m.phase !== 'idle' && m.cards.length === 0 && h('p', { className: 'card empty', key: 'nobody' }, t(m.phase === 'joined' ? 'stage.nobody' : 'stage.wait')),
     h('div', { className: shown.length === 1 ? 'tiles one' : 'tiles', key: 'tiles' }, ...shown.map((c) => tileView(c, act, about(c.participant.id)))),
     hidden.length > 0 && h('ul', { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') }, ...hidden.map((c) => hiddenView(c, act))),
-    // Always there, so that what is below does not jump away from the mouse whenever somebody looks in.
+    // Always there, so that what is below does not jump away from the mouse when a viewer joins.
     m.stage && h('p', { className: 'hint', key: 'audience' }, t('stage.audience', { names: m.audience.map((p) => p.name).join(', ') || t('stage.noOne') })));
 }
 

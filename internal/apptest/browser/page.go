@@ -351,7 +351,7 @@ const spotToClick = `async (how, what) => {
 	const x = box.x + box.width / 2, y = box.y + box.height / 2;
 	const top = document.elementFromPoint(x, y);
 	if (!top || !e.contains(top)) return {why: 'it is covered by ' + (top?.outerHTML ?? 'nothing').slice(0, 200)};
-	// The page may still move it before the mouse is there. Such a click reaches nobody, and is tried again.
+	// The page may still move it before the mouse is there. Such a click has no effect, and is tried again.
 	window.clickMissed = false;
 	const guard = event => {
 		if (event.type === 'pointerdown') window.clickMissed = !e.contains(event.target);

@@ -91,7 +91,7 @@ func (p *Page) note(format string, args ...any) {
 	p.notes = append(p.notes, fmt.Sprintf(format, args...))
 }
 
-// retire stops the collecting: what breaks while a browser closes breaks for nobody.
+// retire stops the collecting: what breaks while a browser closes does not count.
 func (p *Page) retire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Options say which OBS stands there. The zero value is a fresh OBS 32.1 with WHIP, no password and nobody to stream to.
+// Options describe the OBS. The zero value is a fresh OBS 32.1 with WHIP, no password and no endpoint.
 type Options struct {
 	Version  Version
 	Password string // empty: "Enable Authentication" is off

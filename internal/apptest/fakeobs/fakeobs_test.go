@@ -66,7 +66,7 @@ func TestOpusTakesEffectOnlyAfterABounce(t *testing.T) {
 	}
 }
 
-// Section 0.1: a clean close and a 401 from then on keep OBS knocking; settings are refused, StopStream ends it.
+// Section 0.1: a clean close and a 401 from then on keep OBS in its reconnect loop; settings are refused, StopStream ends it.
 func TestReconnectTrap(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()

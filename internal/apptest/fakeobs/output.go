@@ -11,7 +11,7 @@ func Accept() WHIPOutput {
 	return func(context.Context, string, string, bool) (Session, error) { return newLine(), nil }
 }
 
-// Refuse answers every POST with that status: OBS tells nobody which (4.5).
+// Refuse answers every POST with that status, which OBS does not report (4.5).
 func Refuse(status int) WHIPOutput {
 	return func(context.Context, string, string, bool) (Session, error) {
 		return nil, fmt.Errorf("HTTP endpoint returned response code %d", status)
@@ -34,13 +34,13 @@ type Far struct {
 	calls  []Call
 }
 
-// A Call is what OBS knocked with.
+// A Call is one POST of OBS.
 type Call struct {
 	Endpoint, Bearer string
 	Opus             bool
 }
 
-// NewFar accepts until it is told otherwise.
+// NewFar accepts until Answer changes that.
 func NewFar() *Far { return &Far{answer: Accept()} }
 
 // Output is for Options.
@@ -65,7 +65,7 @@ func (f *Far) Answer(a WHIPOutput) {
 	f.answer = a
 }
 
-// Calls lists the knocks so far.
+// Calls lists the POSTs so far.
 func (f *Far) Calls() []Call {
 	f.mu.Lock()
 	defer f.mu.Unlock()

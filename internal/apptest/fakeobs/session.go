@@ -124,7 +124,7 @@ func (o *OBS) hello(s *session) map[string]any {
 	return d
 }
 
-// write sends what is queued, in order, until it is told to close.
+// write sends what is queued, in order, until it is closed.
 func (s *session) write(ctx context.Context) {
 	for {
 		select {

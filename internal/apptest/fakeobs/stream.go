@@ -16,7 +16,7 @@ type WHIPOutput func(ctx context.Context, endpoint, bearer string, opus bool) (S
 
 // A Session is a WHIP session that got its 201.
 //
-// If it has Bytes() int64 that is what GetStreamStatus calls outputBytes, else the bit rates that are set make it up.
+// If it has Bytes() int64 that is what GetStreamStatus calls outputBytes, else it is computed from the bitrates that are set.
 // If it has Err() error and Err wraps ErrICE when it is done, the end was a failure of ICE and not a close by the server: OBS
 // does not reconnect after that (4.6).
 type Session interface {
@@ -240,7 +240,7 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	o.touch()
 	o.mu.Unlock()
 	if service == "rtmp_custom" && strings.HasPrefix(endpoint, "rtmp://") && !strings.HasPrefix(endpoint, "rtmp://127.0.0.1") {
-		// Some other service, which takes whatever comes. On this machine nobody listens for RTMP.
+		// Some other service, which takes whatever comes. On this machine nothing listens for RTMP.
 		return newLine(), nil
 	}
 	if output == nil || service != whipCustom {
@@ -273,7 +273,7 @@ func (o *OBS) stopped(n int) {
 	o.streamEvent("STOPPED", false)
 }
 
-// reconnect knocks with growing pauses, and gives up after MaxRetries or when the stream is stopped (4.6).
+// reconnect tries with growing pauses, and gives up after MaxRetries or when the stream is stopped (4.6).
 func (o *OBS) reconnect(ctx context.Context, lost Session) Session {
 	delay, tries := o.retries(lost)
 	for range tries {

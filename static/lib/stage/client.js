@@ -10,7 +10,7 @@ import { openLocal } from './local.js';
 
 /**
  * @typedef {{id: string, userId: string, name: string, publishing: boolean, audioMuted: boolean, videoMuted: boolean}} Participant
- * @typedef {'connecting' | 'connected' | 'retrying'} Link how somebody's picture arrives
+ * @typedef {'connecting' | 'connected' | 'retrying'} Link how a participant's picture arrives
  * @typedef {'idle' | 'joining' | 'joined' | 'lost' | 'refused'} Phase refused: only another login or key helps
  * @typedef {{token: string, stage: string, expiresAt: string}} Admission
  *
@@ -23,7 +23,7 @@ import { openLocal } from './local.js';
  * @property {(joined: boolean) => void} joined false: the line is lost and the session looks for it
  * @property {(why: string) => void} ended the session is over; another token may do better
  *
- * fit asks anew at how many lines somebody is shown; where the stage sees to that by itself there is none.
+ * fit requests the layer for the lines at which a participant is shown; where the stage sees to that by itself there is none.
  * @typedef {{refresh: () => void, fit?: (id: string) => void, close: () => void}} Session
  * @typedef {(about: {admission: Admission, wants: (p: Participant) => boolean, lines?: (id: string) => number, on: SessionEvents}) => Session} Open
  *
@@ -185,7 +185,7 @@ function createStay({ admission, before, now, on, all, current, open }) {
 }
 
 /**
- * What of a session's events is told: those of the newest one.
+ * The events of a session: those of the newest one count.
  * @param {{streams: Map<string, MediaStream>, current: () => boolean, on: ClientEvents, overlapped: () => void, ended: (why: string) => void}} about
  * @returns {SessionEvents}
  */

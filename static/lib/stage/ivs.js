@@ -1,6 +1,6 @@
 /**
  * A stage that AWS serves, by Amazon's own web SDK. The SDK is AWS's: it is loaded from where the operator's settings say, and
- * only when somebody joins such a stage.
+ * only when the page joins such a stage.
  */
 import { api } from '../api.js';
 import { participant } from './socket.js';

@@ -1,4 +1,4 @@
-/** How loud somebody is: one measure for every stream, whoever serves it. */
+/** The level of a stream's audio, whatever serves it. */
 
 /** @type {AudioContext | null} */
 let context = null;
