@@ -169,8 +169,8 @@ func (m *planned) agreedFeedback(plan *plan) (names []string) {
 	return names
 }
 
-// transportCC is the extension's id when transport-wide feedback is agreed on, else 0. To viewers it
-// is on the picture alone: there the sequence number of one stream is the transport-wide number.
+// transportCC is the extension's id when transport-wide feedback is agreed on, else 0. To viewers
+// it is on the picture alone: there the sequence number of one stream is the transport-wide number.
 // Without layers, the feedback would change nothing. What we send has one-byte headers, whose ids
 // end at 14 (RFC 8285, 4.2).
 func (m *planned) transportCC(plan *plan) uint8 {

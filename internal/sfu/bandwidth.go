@@ -7,10 +7,12 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A bandwidth decides how much of a simulcast one viewer's network bears. It goes by the viewer's transport-wide feedback
-// (an estimator), or, without it, by what every receiver reports once a second (RFC 3550, 6.4): loss, and the round trip,
-// which grows when a queue fills. Only where there is congestion is it known what the link carries, namely what arrived;
-// from below it is found out by trying the next layer after a calm while, and a try that fails makes the wait twice as long.
+// A bandwidth decides how much of a simulcast one viewer's network bears. It goes by the viewer's
+// transport-wide feedback (an estimator), or, without it, by what every receiver reports once a
+// second (RFC 3550, 6.4): loss, and the round trip, which grows when a queue fills. Only where
+// there is congestion is it known what the link carries, namely what arrived; from below it is
+// found out by trying the next layer after a calm while, and a try that fails makes the wait twice
+// as long.
 type bandwidth struct {
 	mu       sync.Mutex
 	level    int           // the highest layer that is tried, from 0 up
@@ -70,7 +72,8 @@ func (b *bandwidth) feedback(f *rtcp.TransportLayerCC, now time.Time) {
 	}
 }
 
-// report takes in what the viewer reports. loss is the share that was lost since the last report; roundTrip is 0 where it is not known.
+// report takes in what the viewer reports. loss is the share that was lost since the last report;
+// roundTrip is 0 where it is not known.
 func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -144,7 +147,8 @@ func (b *bandwidth) raise(rates []int, now time.Time) {
 	b.calm, b.carried, b.tried = now, 0, true
 }
 
-// knownToFit says whether the link has carried more than that. What failed once is not known: a link may bear a burst and no more.
+// knownToFit says whether the link has carried more than that. What failed once is not known: a
+// link may bear a burst and no more.
 func (b *bandwidth) knownToFit(rate int, now time.Time) bool {
 	return b.transport != nil && b.patience == firstPatience && rate > 0 && float64(b.transport.carriesLately(now)) > fitsWell*float64(rate)
 }

@@ -11,8 +11,8 @@ const (
 	outgoingMTU = maxDatagram + 64 // what came in, plus what we add
 )
 
-// A batch collects packets and hands them to the kernel in one call (sendmmsg). Packets of one size to one viewer, as the
-// fragments of a frame are, become one message that the kernel cuts up.
+// A batch collects packets and hands them to the kernel in one call (sendmmsg). Packets of one size
+// to one viewer, as the fragments of a frame are, become one message that the kernel cuts up.
 type batch struct {
 	udp      *net.UDPConn
 	conn     *ipv4.PacketConn
@@ -99,7 +99,8 @@ func (b *batch) flush() {
 	b.used, b.filled = 0, 0
 }
 
-// sendSingly is for a message that the kernel would not cut up, such as one of packets that the interface must fragment.
+// sendSingly is for a message that the kernel would not cut up, such as one of packets that the
+// interface must fragment.
 func (b *batch) sendSingly(m *message, err error) {
 	if len(m.packets) == 1 {
 		return

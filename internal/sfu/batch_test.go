@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Whatever is packed together comes out as it went in: each packet a datagram, in order, at its own viewer.
+// Whatever is packed together comes out as it went in: each packet a datagram, in order, at its own
+// viewer.
 func TestBatchKeepsPacketsApart(t *testing.T) {
 	t.Parallel()
 	for name, segments := range map[string]bool{"segmented": true, "one by one": false} {

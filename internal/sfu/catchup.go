@@ -2,10 +2,10 @@ package sfu
 
 import "time"
 
-// OBS does not answer a request for a keyframe. A viewer who comes in therefore starts at the last one, which may be
-// seconds old, and is shown what came since in fast motion until he is at the live edge. The timestamps he is given are
-// the moments at which the frames are sent: to his jitter buffer nothing is early or late, and the sound, which starts at
-// the live edge, never waits.
+// OBS does not answer a request for a keyframe. A new viewer therefore starts at the last one,
+// which may be seconds old, and is shown what came since in fast motion up to the live edge. The
+// timestamps that it is sent are the moments at which the frames are sent: to its jitter buffer
+// nothing is early or late, and the sound, which starts at the live edge, never waits.
 type catchUp struct {
 	from     uint64 // the timestamp of the first frame
 	behind   uint64 // how far from the live edge that was, in ticks of the clock
@@ -26,8 +26,9 @@ func newCatchUp(from, behind uint64, bytes int, clock uint32, now time.Time) cat
 	return catchUp{from: from, behind: behind, duration: min(duration, behind), began: now, clock: clock}
 }
 
-// place says how much later than by the live mapping the frame of that timestamp is shown, and when it is due; 0 at the
-// live edge. It answers the same for ever, as a packet that is repeated must be the same, bit for bit: its SRTP nonce is.
+// place says how much later than by the live mapping the frame of that timestamp is shown, and when
+// it is due; 0 at the live edge. It answers the same for ever, as a packet that is repeated must be
+// the same, bit for bit: its SRTP nonce is.
 func (c *catchUp) place(ts uint64) (later uint32, due time.Time) {
 	passed := uint64(0)
 	if ts > c.from { // with B-frames some come before the keyframe

@@ -19,7 +19,8 @@ type page struct {
 	t testing.TB
 }
 
-// openPage starts the browser with a fake camera and shows it testdata/page.html, whose doors lead into the house.
+// openPage starts the browser with a fake camera and shows it testdata/page.html, whose doors lead
+// into the house.
 func (h *house) openPage() *page {
 	h.t.Helper()
 	mux := http.NewServeMux()
@@ -116,7 +117,8 @@ func TestChromiumPublishesAndViews(t *testing.T) {
 	if s.Inbound.FrameWidth == 0 {
 		t.Errorf("no picture: %+v", s.Inbound)
 	}
-	// Without transport-wide feedback it stays at the 300 kb/s that it starts with. How far up it goes is a matter of the machine.
+	// Without transport-wide feedback it stays at the 300 kb/s that it starts with. How far up it
+	// goes is a matter of the machine.
 	page.waitStats("ana", func(s browserStats) bool { return s.Available > 310_000 })
 }
 

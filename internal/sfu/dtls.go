@@ -26,7 +26,8 @@ import (
 	"github.com/pion/transport/v5/packetio"
 )
 
-// A certificate is the server's: one for the life of the process, as its fingerprint in each answer vouches for it.
+// A certificate is the server's: one for the life of the process, as each answer has its
+// fingerprint.
 type certificate struct {
 	tls         tls.Certificate
 	fingerprint string
@@ -209,7 +210,8 @@ func (p *peer) verifyCertificate(chain [][]byte, _ [][]*x509.Certificate) error 
 	return errors.New("the certificate does not match a fingerprint of the offer")
 }
 
-// keySRTP makes one context for each use, so that each has one owner: RTP goes out by a sender, RTCP by whoever reports.
+// keySRTP makes one context for each use, so that each has one owner: senders write RTP, RTCP has a
+// lock.
 func (p *peer) keySRTP(conn *dtls.Conn) error {
 	profile, ok := conn.SelectedSRTPProtectionProfile()
 	if !ok {

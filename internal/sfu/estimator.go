@@ -7,12 +7,14 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// An estimator tells from a viewer's transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01) when the
-// link is full and what it then carries. It follows Google Congestion Control (draft-ietf-rmcat-gcc-02): bursts in place
-// of packets, a line through their delays, loss, 0.85 of what arrived. It differs where we differ from a sender that
-// encodes and paces. A keyframe leaves here at once and makes a queue on any link, so what counts is the queue that
-// stands, the least delay of a fifth of a second, and not each variation. And nothing is increased bit by bit, as there
-// is nothing to send between one layer and the next. It keeps no time of its own and must be called by one at a time.
+// An estimator finds out from a viewer's transport-wide feedback
+// (draft-holmer-rmcat-transport-wide-cc-extensions-01) when the link is full and what it then
+// carries. It follows Google Congestion Control (draft-ietf-rmcat-gcc-02): bursts in place of
+// packets, a line through their delays, loss, 0.85 of what arrived. It differs where we differ from
+// a sender that encodes and paces. A keyframe leaves here at once and makes a queue on any link, so
+// what counts is the queue that stands, the least delay of a fifth of a second, and not each
+// variation. And nothing is increased bit by bit, as there is nothing to send between one layer and
+// the next. It keeps no time of its own and must be called by one at a time.
 type estimator struct {
 	epoch time.Time // times are microseconds since then
 	sent  [sentKept]sentPacket
@@ -38,8 +40,8 @@ type estimator struct {
 	provenAt int64
 }
 
-// A sentPacket is what is remembered of a number. Nothing else has to be: the transport-wide number of a packet is its RTP
-// sequence number.
+// A sentPacket is what is remembered of a number. Nothing else has to be: the transport-wide number
+// of a packet is its RTP sequence number.
 type sentPacket struct {
 	at       int64
 	seq      uint16
@@ -118,8 +120,8 @@ func (e *estimator) record(seq uint16, size int, now time.Time) {
 	*p = sentPacket{at: e.micros(now), seq: seq, size: uint16(max(1, min(size, math.MaxUint16)))}
 }
 
-// restart judges only what is sent from now on, such as another layer: a queue that is there must first go away, or at
-// least have had the time to.
+// restart judges only what is sent from now on, such as another layer: a queue that is there must
+// first go away, or at least have had the time to.
 func (e *estimator) restart(now time.Time) {
 	e.settled = e.settled && (e.filled == 0 || e.bursts[e.filled-1].delay-e.empty() < standing)
 	e.from = e.micros(now)
@@ -134,11 +136,11 @@ func (e *estimator) carriesLately(now time.Time) int {
 	return e.proven
 }
 
-// feedback takes in one report. If it shows that the link is full, carries is the bit rate that it bears. What was sent
-// until then is not judged again.
+// feedback takes in one report. If it shows that the link is full, carries is the bit rate that it
+// bears. What was sent until then is not judged again.
 func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries int, full bool) {
 	if f.PacketStatusCount > sentKept {
-		return 0, false // tells of more than we remember
+		return 0, false // covers more than is remembered
 	}
 	e.follow(f)
 	at, seq, left, deltas := e.reference*64_000, f.BaseSequenceNumber, int(f.PacketStatusCount), f.RecvDeltas
@@ -178,7 +180,8 @@ func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries i
 	return carries, full
 }
 
-// follow continues the viewer's clock, of which 24 bits are sent, and notes whether feedback before this one got lost.
+// follow continues the viewer's clock, of which 24 bits are sent, and notes whether feedback before
+// this one got lost.
 func (e *estimator) follow(f *rtcp.TransportLayerCC) {
 	if !e.fed {
 		e.reference, e.count, e.fed = int64(f.ReferenceTime), f.FbPktCount, true
@@ -220,7 +223,7 @@ func (e *estimator) received(seq uint16, arrived int64) (carries int, full bool)
 	}
 	p.told = fateReceived
 	b := &e.burst
-	if p.repeated || b.packets > 0 && p.at < b.sent { // it took its share of the link, and tells nothing of the time
+	if p.repeated || b.packets > 0 && p.at < b.sent { // it used the link, but its time of sending is ambiguous
 		b.bytes += int(p.size)
 		return 0, false
 	}
@@ -274,7 +277,8 @@ func (e *estimator) since(span int64, atLeast int) []burst {
 	return nil
 }
 
-// prove notes what came through and left no queue. Keyframes and the burst of one who comes in late say more than the rest.
+// prove notes what came through and left no queue. Keyframes and the burst for a late viewer show
+// more than the rest.
 func (e *estimator) prove() {
 	list := e.since(provenTime, 2)
 	if list == nil || list[len(list)-1].delay-e.empty() > provenQueue {
@@ -324,7 +328,8 @@ func slope(list []burst) float64 {
 	return (n*xy - x*y) / max(1, n*xx-x*x)
 }
 
-// bitrate is that at which the bursts after the first arrived. Those that a hiccup pressed together do not count as faster than they were sent.
+// bitrate is that at which the bursts after the first arrived. Those that a hiccup pressed together
+// do not count as faster than they were sent.
 func bitrate(list []burst) int {
 	bytes, sending, arriving := 0, int64(0), int64(0)
 	for i, b := range list[1:] {
@@ -348,7 +353,8 @@ func (l *lossWindow) take(p *sentPacket, lost bool) {
 	}
 }
 
-// judgeLoss says whether more is lost than should be, two standard deviations more: the fewer packets, the more of them.
+// judgeLoss says whether more is lost than should be, two standard deviations more: the fewer
+// packets, the more of them.
 func (e *estimator) judgeLoss() (carries int, full bool) {
 	l := e.loss
 	span := l.to - l.from

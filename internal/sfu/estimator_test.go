@@ -9,7 +9,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A trace is a viewer behind a link, in a time of its own. Nothing in it depends on the clock or on chance.
+// A trace is a viewer behind a link, in a time of its own. Nothing in it depends on the clock or on
+// chance.
 type trace struct {
 	t         *testing.T
 	estimator *estimator
@@ -281,7 +282,8 @@ func TestOldLayerIsNotHeldAgainstTheNew(t *testing.T) {
 	tr.neverFull()
 }
 
-// A try of a layer that does not fit is over soon, and one that fits is not blamed for its keyframe.
+// A try of a layer that does not fit is over soon, and one that fits is not blamed for its
+// keyframe.
 func TestATryIsJudgedSoon(t *testing.T) {
 	t.Parallel()
 	try := func(rate int) *trace {
@@ -335,7 +337,8 @@ func TestBurstOfALateViewer(t *testing.T) {
 	}
 }
 
-// Reports on what was never sent, on too much, twice, and from a clock that is out of its mind change nothing.
+// Reports on what was never sent, on too much, twice, and from a clock that is out of its mind
+// change nothing.
 func TestNonsenseIsNoFeedback(t *testing.T) {
 	t.Parallel()
 	tr := newTrace(t)
@@ -359,7 +362,8 @@ func TestNonsenseIsNoFeedback(t *testing.T) {
 	tr.neverFull()
 }
 
-// The number of a repeated packet is not taken for a second packet, nor an old one's for a new one's.
+// The number of a repeated packet is not taken for a second packet, nor an old one's for a new
+// one's.
 func TestSentNumbers(t *testing.T) {
 	t.Parallel()
 	begin := time.Unix(0, 0)

@@ -13,7 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// FuzzOffer: whatever a stranger sends is either refused or answered with a description that can be read.
+// FuzzOffer: whatever a stranger sends is either refused or answered with a description that can be
+// read.
 func FuzzOffer(f *testing.F) {
 	names, err := filepath.Glob("testdata/offers/*.sdp")
 	if err != nil || len(names) == 0 {
@@ -70,8 +71,8 @@ func FuzzPayload(f *testing.F) {
 	})
 }
 
-// FuzzRTCP: whatever a viewer or a publisher reports, nothing breaks, and a viewer's transport-wide feedback ends in a
-// bit rate that can be.
+// FuzzRTCP: whatever a viewer or a publisher reports, nothing breaks, and a viewer's transport-wide
+// feedback ends in a bit rate that can be.
 func FuzzRTCP(f *testing.F) {
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.TransportLayerCC{

@@ -184,7 +184,8 @@ func (p *parameterSets) learn(nal []byte) bool {
 // complete reports whether a decoder can start with them.
 func (p *parameterSets) complete() bool { return len(p.sps) > 0 && len(p.pps) > 0 }
 
-// payload is one RTP payload with all of them (STAP-A, RFC 6184, 5.7.1); nil if they are not complete.
+// payload is one RTP payload with all of them (STAP-A, RFC 6184, 5.7.1); nil if they are not
+// complete.
 func (p *parameterSets) payload() []byte {
 	if !p.complete() {
 		return nil

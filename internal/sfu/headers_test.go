@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Encoders that send their parameter sets once, or in the offer, are seen by viewers who come later,
-// too.
+// Encoders that send their parameter sets once, or in the offer, are seen by viewers who come
+// later, too.
 func TestParameterSetsReachEveryViewer(t *testing.T) {
 	t.Parallel()
 	for name, headers := range map[string]rtcpeer.Headers{

@@ -18,8 +18,8 @@ const (
 	keepTime    = 12 * time.Second
 )
 
-// A history is what one track sent since its last keyframe, in order of arrival. Viewers hold an index into it, so it is
-// their queue, too: bounded, and shared. Indices never go back.
+// A history is what one track sent since its last keyframe, in order of arrival. Viewers hold an
+// index into it, so it is their queue, too: bounded, and shared. Indices never go back.
 type history struct {
 	packets  []*packet
 	first    uint64 // the index of packets[0]
@@ -46,7 +46,7 @@ func (h *history) add(p *packet, startsKeyframe bool) {
 		h.first++
 	}
 	if h.keyed && h.keyframe < h.first {
-		h.keyed = false // its beginning is gone: nobody can start from it
+		h.keyed = false // its beginning is gone: no viewer can start from it
 	}
 }
 

@@ -43,8 +43,8 @@ func (s *SFU) send(datagram []byte, to path) error {
 	return err
 }
 
-// onSTUN answers connectivity checks as a lite agent does (RFC 8445, 7.3). A request without a valid
-// password of ours gets no answer.
+// onSTUN answers connectivity checks as a lite agent does (RFC 8445, 7.3). A request without a
+// valid password of ours gets no answer.
 func (s *SFU) onSTUN(datagram []byte, from path, now time.Time) {
 	m := stun.New()
 	if _, err := m.Write(datagram); err != nil {

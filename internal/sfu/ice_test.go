@@ -48,7 +48,8 @@ func newStill(t *testing.T) *SFU {
 	return s
 }
 
-// A check that is sent again from another address takes no media there; a client that roams takes it along.
+// A check that is sent again from another address takes no media there; a client that roams takes
+// it along.
 func TestMediaFollowsWhatIsProved(t *testing.T) {
 	t.Parallel()
 	p := newChecked(t, newStill(t), home)
@@ -73,8 +74,8 @@ func TestMediaFollowsWhatIsProved(t *testing.T) {
 	}
 }
 
-// What comes from the address of a peer who is there stays that peer's, whoever claims the address; of one who is gone, it
-// is whoever's has it now.
+// What comes from the address of a peer who is there stays that peer's, whoever claims the address;
+// of one who is gone, it is whoever's has it now.
 func TestAnAddressIsNotTakenAway(t *testing.T) {
 	t.Parallel()
 	s := newStill(t)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A bitrate must last to be held against a publisher: one keyframe or one change of the scene, be it
-// ever so large, ends no broadcast.
+// A bitrate must last to be held against a publisher: one keyframe or one change of the scene, be
+// it ever so large, ends no broadcast.
 func TestOnlyALastingBitrateCounts(t *testing.T) {
 	t.Parallel()
 	limits := DefaultLimits()

@@ -40,10 +40,10 @@ const (
 )
 
 // BenchmarkLatency measures from a picture that is given to x264 to the moment at which Chromium
-// shows it, with the encoder, the publisher, the server and the browser in this machine. Flashes are
-// measured, 20 of each setting. The frames are a moving pattern of 640x360 at 30 a second, 2.5 Mb/s.
-// What OBS itself needs before its encoder is not in it. The jitter buffer is the mean over all of it;
-// the last row watches that for a minute.
+// shows it, with the encoder, the publisher, the server and the browser in this machine. Flashes
+// are measured, 20 of each setting. The frames are a moving pattern of 640x360 at 30 a second, 2.5
+// Mb/s. What OBS itself needs before its encoder is not in it. The jitter buffer is the mean over
+// all of it; the last row watches that for a minute.
 func BenchmarkLatency(b *testing.B) {
 	for _, e := range encodings {
 		b.Run(e.name, func(b *testing.B) {
@@ -238,9 +238,9 @@ func (e *encoder) delays(shown []float64) (delays []float64) {
 	return delays
 }
 
-// BenchmarkQuality measures what the same settings cost in picture quality: the mean SSIM and PSNR of
-// three sources at 2.5 Mb/s, 1280x720 at 30 frames a second, 10 seconds each. They are synthetic: a
-// test picture, a zoom into a fractal, and that with noise, which no encoder predicts.
+// BenchmarkQuality measures what the same settings cost in picture quality: the mean SSIM and PSNR
+// of three sources at 2.5 Mb/s, 1280x720 at 30 frames a second, 10 seconds each. They are
+// synthetic: a test picture, a zoom into a fractal, and that with noise, which no encoder predicts.
 func BenchmarkQuality(b *testing.B) {
 	for _, source := range []struct{ name, filter string }{
 		{"test-picture", "testsrc2=size=1280x720:rate=30"},

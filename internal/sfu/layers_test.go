@@ -91,7 +91,8 @@ func TestViewerChoosesALayer(t *testing.T) {
 	}
 }
 
-// A thumbnail needs no more than a small layer, whatever the network bears, and gets more when it grows.
+// A thumbnail needs no more than a small layer, whatever the network bears, and gets more when it
+// grows.
 func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -119,9 +120,9 @@ func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	h.waitSelected(ctx, "ben", 720)
 }
 
-// A viewer whose link narrows gets a layer that fits, and the best one again when it widens; another one beside him
-// notices nothing. With transport-wide feedback it takes about a second, most of it for the next keyframe; with receiver
-// reports alone a few.
+// A viewer whose link narrows gets a layer that fits, and the best one again when it widens;
+// another one beside him notices nothing. With transport-wide feedback it takes about a second,
+// most of it for the next keyframe; with receiver reports alone a few.
 func TestSlowViewerBesideAGoodOne(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -12,7 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// 200 viewers come and go: what they occupied is free again. Not parallel, as it counts what the whole process has.
+// 200 viewers come and go: what they occupied is free again. Not parallel, as it counts what the
+// whole process has.
 func TestJoinAndLeave200Times(t *testing.T) {
 	h := newHouse(t)
 	h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Bitrate: 300_000})})

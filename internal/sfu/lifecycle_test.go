@@ -31,7 +31,8 @@ func TestTakenPort(t *testing.T) {
 	}
 }
 
-// A wildcard address announces every address of the machine, and peers of either family come in by the one socket.
+// A wildcard address announces every address of the machine, and peers of either family come in by
+// the one socket.
 func TestWildcardAddress(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.Listen = ":0" })
@@ -93,7 +94,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The same participant publishes again, as OBS does after a network loss: the viewer goes on without a new negotiation.
+// The same participant publishes again, as OBS does after a network loss: the viewer goes on
+// without a new negotiation.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -238,7 +240,8 @@ func TestPresence(t *testing.T) {
 	}
 }
 
-// Both the way from the publisher and the way to the viewer lose packets; what is lost is asked for and sent again.
+// Both the way from the publisher and the way to the viewer lose packets; what is lost is asked for
+// and sent again.
 func TestLossIsRepaired(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -247,7 +250,8 @@ func TestLossIsRepaired(t *testing.T) {
 		t.Fatal(err)
 	}
 	down, viewing := h.link(h.whep("ben", "ana"), lossy.Options{})
-	// Patient, so that a packet that a busy machine repeats late is not taken for one that is not repeated.
+	// Patient, so that a packet that a busy machine repeats late is not taken for one that is not
+	// repeated.
 	v, err := rtcpeer.View(t, viewing, rtcpeer.ViewOptions{Patience: 8 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -267,8 +271,9 @@ func TestLossIsRepaired(t *testing.T) {
 	if sent.Lost == 0 || received.Lost == 0 {
 		t.Errorf("lost %d up and %d down: the network was too good", sent.Lost, received.Lost)
 	}
-	// Gaps are counted and not frames, as one gap breaks every frame up to the next keyframe. Without repair of either side
-	// a quarter of its losses and more are gaps: the others are of sound, or beside another.
+	// Gaps are counted and not frames, as one gap breaks every frame up to the next keyframe.
+	// Without repair of either side a quarter of its losses and more are gaps: the others are of
+	// sound, or beside another.
 	if s := v.Stats(); s.Gaps-before.Gaps > min(sent.Lost, received.Lost)/8 {
 		t.Errorf("%d packets were lost up and %d down, and %d gaps stayed", sent.Lost, received.Lost, s.Gaps-before.Gaps)
 	}
@@ -302,9 +307,9 @@ func TestPLIReachesThePublisher(t *testing.T) {
 	}
 }
 
-// OBS does not answer PLI: a viewer who comes late in a long keyframe interval must not wait for its end. The aims are
-// 300 ms to the first picture, which the benchmark measures, and 2 s to the live edge. Here frames are
-// counted, as a busy machine takes its time.
+// OBS does not answer PLI: a viewer who comes late in a long keyframe interval must not wait for
+// its end. The aims are 300 ms to the first picture, which the benchmark measures, and 2 s to the
+// live edge. Here frames are counted, as a busy machine takes its time.
 func TestFirstPictureFast(t *testing.T) {
 	t.Parallel()
 	const keyint, came = 120, 60 // 8 s, and the middle of them
@@ -316,8 +321,8 @@ func TestFirstPictureFast(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := h.view("late", "ana", rtcpeer.ViewOptions{})
-	// At the live edge, everything since the first keyframe has been seen, but for what is on its way. Who waits for the next
-	// keyframe never makes up for what was before it.
+	// At the live edge, everything since the first keyframe has been seen, but for what is on its
+	// way. Who waits for the next keyframe never makes up for what was before it.
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames >= p.Frames()-5 }); err != nil {
 		t.Fatalf("the viewer never catches up: %v", err)
 	}
@@ -325,8 +330,8 @@ func TestFirstPictureFast(t *testing.T) {
 	inStep(t, ctx, v)
 }
 
-// inStep waits until the moments that the last frame and the last sound stand for, by the sender reports, are as far
-// apart as their arrivals are.
+// inStep waits until the moments that the last frame and the last sound stand for, by the sender
+// reports, are as far apart as their arrivals are.
 func inStep(t *testing.T, ctx context.Context, v *rtcpeer.Viewer) {
 	t.Helper()
 	moment := func(r *rtcp.SenderReport, ts uint32, clock float64) float64 {

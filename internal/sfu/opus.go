@@ -1,7 +1,7 @@
 package sfu
 
-// opusDuration is how long the packet's sound is, in samples at 48 kHz, by its first byte (RFC 6716, 3.1), and whether the
-// packet is one at all (3.4).
+// opusDuration is how long the packet's sound is, in samples at 48 kHz, by its first byte (RFC
+// 6716, 3.1), and whether the packet is one at all (3.4).
 func opusDuration(payload []byte) (samples uint64, valid bool) {
 	if len(payload) == 0 {
 		return 0, false
@@ -33,8 +33,9 @@ func opusFrame(config byte) uint64 {
 	return [4]uint64{120, 240, 480, 960}[config%4] // CELT: 2.5, 5, 10, 20 ms
 }
 
-// soundCheck tells Opus from what merely is announced as Opus. OBS sends AAC under Opus's payload type when its encoder
-// was not changed: such a packet may look like Opus by chance, but it lasts 1024 samples, and no Opus packet does.
+// soundCheck distinguishes Opus from other codecs that are announced as Opus. OBS sends AAC under
+// Opus's payload type when its encoder was not changed: such a packet may look like Opus by chance,
+// but it lasts 1024 samples, and no Opus packet does.
 type soundCheck struct {
 	last    *packet
 	seen    int

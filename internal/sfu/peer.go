@@ -51,7 +51,7 @@ type peer struct {
 	ending sync.Once
 
 	dest      atomic.Pointer[destination]
-	lastHeard atomic.Int64 // a time.Duration from since: a clock that is set must not silence anybody
+	lastHeard atomic.Int64 // a time.Duration from since: a changed wall clock must not end sessions
 	keys      atomic.Pointer[keys]
 
 	paths  []path           // guarded by sfu.mu
@@ -136,7 +136,8 @@ func (p *peer) tick(now time.Time) {
 	}
 }
 
-// onSRTP takes media in, as soon as there are keys. RTCP is told by its packet type (RFC 5761, 4).
+// onSRTP decrypts media as soon as there are keys. RTCP is recognised by its packet type (RFC 5761,
+// 4).
 func (p *peer) onSRTP(datagram []byte, from path, now time.Time) {
 	if p.ctx.Err() != nil {
 		return
@@ -153,8 +154,8 @@ func (p *peer) onSRTP(datagram []byte, from path, now time.Time) {
 	p.decrypt(k, datagram, from, now)
 }
 
-// An early datagram came while our side of the handshake was still being finished: the other side is done first and may
-// send at once. It is often the only keyframe for seconds.
+// An early datagram came while our side of the handshake was still being finished: the other side
+// is done first and may send at once. It is often the only keyframe for seconds.
 type early struct {
 	datagram []byte
 	from     path
@@ -203,7 +204,8 @@ func stripPadding(h *rtp.Header, plain []byte) (payload []byte, ok bool) {
 	return payload[:len(payload)-padding], true
 }
 
-// headerSize is the length of the RTP header as it came; that it fits has been checked by the decryption.
+// headerSize is the length of the RTP header as it came; that it fits has been checked by the
+// decryption.
 func headerSize(b []byte) int {
 	n := 12 + 4*int(b[0]&0x0f)
 	if b[0]&0x10 != 0 {

@@ -110,7 +110,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// To a viewer the numbers of transport-wide feedback are those of the picture, so the sound must have none.
+// To a viewer the numbers of transport-wide feedback are those of the picture, so the sound must
+// have none.
 func TestViewerHasTransportFeedbackOfThePictureAlone(t *testing.T) {
 	t.Parallel()
 	got, err := answerTo(t, "chromium-view", planLayered)

@@ -13,14 +13,15 @@ type publicationKey struct {
 	id    stage.ParticipantID
 }
 
-// A publication is what a participant sends to a stage. It outlives the session that carries it: when the publisher comes
-// back, or takes over from another place, the viewers go on with the new session.
+// A publication is what a participant sends to a stage. It outlives the session that carries it:
+// when the publisher comes back, or takes over from another place, the viewers go on with the new
+// session.
 type publication struct {
 	sfu *SFU
 	key publicationKey
 
 	mu      sync.Mutex
-	source  *publisher  // nil while nobody publishes
+	source  *publisher  // nil while there is none
 	left    time.Time   // when the last source left
 	viewers [][]*viewer // by sender; the inner slices are replaced, never changed
 }
@@ -43,7 +44,7 @@ func (pub *publication) layered() bool {
 	return pub.source != nil && len(pub.source.plan.video.rids()) > 1
 }
 
-// setSource answers whom the new source replaces.
+// setSource returns the source that the new one replaces.
 func (pub *publication) setSource(p *publisher) (earlier *publisher) {
 	pub.mu.Lock()
 	defer pub.mu.Unlock()
@@ -93,7 +94,8 @@ func (pub *publication) everyViewer() []*viewer {
 	return slices.Concat(pub.viewers...)
 }
 
-// deserted: nobody publishes any more, and nobody waits for it or has waited long enough.
+// deserted reports whether the publication has no source, and no viewer or only viewers that have
+// waited long enough.
 func (pub *publication) deserted(now time.Time, linger time.Duration) bool {
 	pub.mu.Lock()
 	defer pub.mu.Unlock()

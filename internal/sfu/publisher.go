@@ -77,7 +77,7 @@ func (p *publisher) event(kind stage.EventKind, code, detail string) {
 	})
 }
 
-// idle: it had the time to send something, and has not.
+// idle reports whether nothing came although there was time for it.
 func (p *publisher) idle(now time.Time) bool {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()
@@ -95,7 +95,7 @@ func (p *publisher) onEnd(code, detail string) {
 	p.event(stage.EventEnded, code, detail)
 }
 
-// onRTP is the way of every packet that comes in.
+// onRTP takes in each packet.
 func (p *publisher) onRTP(h *rtp.Header, payload []byte, now time.Time) {
 	p.pub.mu.Lock()
 	p.recordTransport(h, now)
@@ -173,7 +173,8 @@ func (p *publisher) newLayer(h *rtp.Header) *track {
 	return t
 }
 
-// announces: LIVE is when a picture can be seen, or when sound alone comes for a while.
+// announces reports whether the publisher counts as live from now on: when a picture can be seen,
+// or when sound alone comes for a while.
 func (p *publisher) announces(now time.Time) bool {
 	if p.publishing {
 		return false
@@ -268,7 +269,8 @@ func (p *publisher) receiverReport(now time.Time) *rtcp.ReceiverReport {
 	return rr
 }
 
-// wantKeyframe asks the publisher for one, but not more often than it could sensibly make them. Call with pub.mu held.
+// wantKeyframe asks the publisher for one, but not more often than it could sensibly make them.
+// Call with pub.mu held.
 func (p *publisher) wantKeyframe(t *track, now time.Time) {
 	if now.Sub(t.askedAt) < keyframeEvery {
 		return

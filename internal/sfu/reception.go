@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Limits are what a stage accepts of one publisher. What exceeds them causes a warning; with Enforce
-// it ends the session, as on IVS. Zero means no limit.
+// Limits are what a stage accepts of one publisher. What exceeds them causes a warning; with
+// Enforce it ends the session, as on IVS. Zero means no limit.
 type Limits struct {
 	stage.Limits // the longer side may be 16/9 of MaxHeight; MaxBitrate is of all layers together
 	NoBFrames    bool
@@ -51,8 +51,8 @@ func (t *track) measure(now time.Time) (m measure) {
 	if m.packets < 2 {
 		return m
 	}
-	// From the first packet on: a track may have just begun, and the history may be shorter than the
-	// window.
+	// From the first packet on: a track may have just begun, and the history may be shorter than
+	// the window.
 	span := max(now.Sub(oldest), 100*time.Millisecond).Seconds()
 	m.bitrate = int(float64(bytes*8) / span)
 	m.fps = float64(frames) / span
@@ -212,8 +212,8 @@ func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	return longest
 }
 
-// rateSeconds is how long a bitrate must last to be held against a publisher: a keyframe, or a scene
-// that changes, is a burst.
+// rateSeconds is how long a bitrate must last to be held against a publisher: a keyframe, or a
+// scene that changes, is a burst.
 const rateSeconds = 5
 
 // sustained is the lowest bitrate of the last seconds: what goes beyond a limit only now and then

@@ -67,7 +67,8 @@ func TestLossIsMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.waitEvent("ana", stage.EventPublishing, "")
-	// Requests to repeat do not get through, or nothing would stay lost: RTCP is told from RTP by RFC 5761, 4.
+	// Requests to repeat do not get through, or nothing would stay lost: RTCP is told from RTP by
+	// RFC 5761, 4.
 	rtcp := func(b []byte) bool { return b[0]&0xc0 == 0x80 && b[1] >= 192 && b[1] <= 223 }
 	link.Set(lossy.Weather{Picks: everyNth(5)}, lossy.Weather{Picks: rtcp})
 	h.waitReception("ana", func(r *stage.Reception) bool { return r.Loss > 0.1 && r.Loss < 0.3 })

@@ -87,7 +87,8 @@ func TestOnePersonHasSoManyViews(t *testing.T) {
 	}
 }
 
-// However many ask to watch, there is room for those who publish; and who only asks takes a quarter at most.
+// However many ask to watch, there is room for those who publish; and who only asks takes a quarter
+// at most.
 func TestViewersLeaveRoom(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.MaxSessions = 20; c.MaxPublishers = 100 })

@@ -11,8 +11,9 @@ import (
 
 const paceEvery = 5 * time.Millisecond // the grain of catching up
 
-// A sender forwards to its share of all viewers. There is one for each processor: they share no viewer, so they share no
-// cipher state, and each has one batch of buffers that all its viewers' packets pass through.
+// A sender forwards to its share of all viewers. There is one for each processor: they share no
+// viewer, so they share no cipher state, and each has one batch of buffers that all its viewers'
+// packets pass through.
 type sender struct {
 	sfu   *SFU
 	index int
@@ -36,7 +37,8 @@ func newSenders(s *SFU) []*sender {
 	return list
 }
 
-// markDirty notes news, flushDirty tells them: once for all that came in one batch. Both are the reader's.
+// markDirty notes that a publication has news, flushDirty wakes its senders, once for each batch of
+// datagrams. Both are the reader's.
 func (s *SFU) markDirty(pub *publication) {
 	for _, known := range s.dirty {
 		if known == pub {

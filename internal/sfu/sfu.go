@@ -1,9 +1,11 @@
-// Package sfu is the media plane of the stages that Stagedoor serves itself: it receives each publisher once and
-// forwards what it receives, untouched, to every viewer.
+// Package sfu is the media plane of local stages. It receives each publisher once and forwards the
+// packets, with their payloads unchanged, to every viewer.
 //
-// One UDP socket carries everything. A peer of ours is an ICE-lite agent (RFC 8445, 2.5) that only ever answers: it
-// tells its sessions apart by the STUN username, then by the remote address, is the passive side of DTLS, and keys
-// SRTP from it (RFC 5764). docs/decisions/0010-media-plane.md says why this is not one PeerConnection per viewer.
+// One UDP socket carries everything; a TCP listener is optional. The server is an ICE-lite agent
+// (RFC 8445, 2.5), which only answers connectivity checks. It finds the session by the STUN
+// username, later by the path. It is the DTLS server unless the offer says that the remote side is,
+// and derives the SRTP keys from DTLS (RFC 5764). Decision 0010 explains why this is not one
+// PeerConnection per viewer.
 package sfu
 
 import (
@@ -31,16 +33,17 @@ type Config struct {
 	Listen    string // UDP host:port of all media; port 0 picks a free one
 	ListenTCP string // TCP host:port for clients whose network blocks UDP; "" is off
 
-	// Hosts are the addresses or names, with or without a port, that answers announce: for machines behind NAT.
-	// By default the bound address, or every address of the machine if that is a wildcard.
+	// Hosts are the addresses or names, with or without a port, that answers announce: for machines
+	// behind NAT. By default the bound address, or every address of the machine if that is a
+	// wildcard.
 	Hosts []string
 
 	MaxPublishers int                    // of one stage; stage.MaxParticipants
 	MaxSessions   int                    // of the whole server; 2000. A tenth of them is kept for publishers
 	MaxViews      int                    // of one person, by user id, on one stage; 128, and half of them at most may still have to connect
-	Silence       time.Duration          // a session that is not heard for so long is over; 30 s
+	Silence       time.Duration          // a session ends after receiving nothing for so long; 30 s
 	MaxDuration   time.Duration          // no session is longer; stage.MaxSession
-	Linger        time.Duration          // viewers wait so long for a publisher who left to come back; 30 s
+	Linger        time.Duration          // how long viewers stay after their publisher left; 30 s
 	LimitsFor     func(stage.ARN) Limits // DefaultLimits; called often, must not block
 	EndAtExpiry   bool                   // end a session when its token expires; IVS checks tokens at the door only
 
@@ -120,8 +123,8 @@ func New(cfg Config) (*SFU, error) {
 	return s, nil
 }
 
-// OnChange sets what is called when the presence on a stage changes; it must not block. Call it before
-// the first session.
+// OnChange sets what is called when the presence on a stage changes; it must not block. Call it
+// before the first session.
 func (s *SFU) OnChange(changed func(stage.ARN)) { s.changed = changed }
 
 // Addr is the bound UDP address.
@@ -164,7 +167,7 @@ func (s *SFU) Close() error {
 	return s.conn.Close()
 }
 
-// stop lets nobody in any more.
+// stop refuses new sessions from now on.
 func (s *SFU) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,7 +212,7 @@ func (s *SFU) Publish(ctx context.Context, who stage.Participant, sdp string) (w
 
 // Subscribe implements whip.Media.
 func (s *SFU) Subscribe(ctx context.Context, who stage.Participant, target stage.ParticipantID, sdp string) (whip.Session, string, error) {
-	if err := s.publishes(publicationKey{who.Stage, target}); err != nil { // before there is work to do for the offer
+	if err := s.publishes(publicationKey{who.Stage, target}); err != nil { // before the work of reading the offer
 		return nil, "", err
 	}
 	o, err := parseOffer(sdp)
@@ -241,7 +244,8 @@ func (s *SFU) admitPublisher(p *publisher) (earlier *publisher, err error) {
 	return earlier, err
 }
 
-// takePlace makes the publisher the source of its publication. On a full stage it takes the place of one who sends nothing.
+// takePlace makes the publisher the source of its publication. On a full stage it replaces a
+// publisher that has sent nothing.
 func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -267,7 +271,7 @@ func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 	case idle == nil:
 		return nil, nil, stage.Errorf(stage.ErrConflict, "%d participants publish on this stage already; no more fit.", others).WithCode("stage_full")
 	default:
-		idle.pub.dropSource(idle) // at once: nobody else shall count on the same place
+		idle.pub.dropSource(idle) // at once, so that the place is given away only once
 	}
 	pub := s.publications[key]
 	if pub == nil {
@@ -280,7 +284,8 @@ func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 	return earlier, idle, nil
 }
 
-// publishes is nil if there is something to view. admitViewer asks again: it may be gone when the offer has been read.
+// publishes is nil if there is something to view. admitViewer asks again: it may be gone when the
+// offer has been read.
 func (s *SFU) publishes(key publicationKey) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -328,8 +333,8 @@ func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 	return nil
 }
 
-// admitPerson keeps one person, and those who only ever ask and never connect, from taking everybody's room: each page of
-// somebody who is signed in is a participant of its own. The caller holds mu.
+// admitPerson limits the views of one user, as each page is a participant of its own, and the views
+// that have not connected. The caller holds mu.
 func (s *SFU) admitPerson(who stage.Participant) error {
 	views, connecting, everybodys := 0, 0, 0
 	for _, p := range s.byUfrag {

@@ -115,7 +115,8 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Door {
 	}
 }
 
-// link is a network of the test's own making between the house and one of its peers; the door leads through it.
+// link is a network of the test's own making between the house and one of its peers; the door leads
+// through it.
 func (h *house) link(door rtcpeer.Door, o lossy.Options) (*lossy.Link, rtcpeer.Door) {
 	h.t.Helper()
 	link := lossy.Open(h.t, h.Addr().String(), o)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// One address takes only a share of the TCP connections that have not shown a password; a connection
-// that has shown one, or has ended, counts no more.
+// One address takes only a share of the TCP connections that have not shown a password; a
+// connection that has shown one, or has ended, counts no more.
 func TestStrangersAreLimited(t *testing.T) {
 	t.Parallel()
 	s, err := New(Config{Listen: "127.0.0.1:0", ListenTCP: "127.0.0.1:0"})

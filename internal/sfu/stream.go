@@ -7,8 +7,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A stream is one RTP stream to one viewer. However often its source changes, it is one stream to the viewer: sequence
-// numbers and timestamps go on. Guarded by viewer.mu.
+// A stream is one RTP stream to one viewer. However often its source changes, it is one stream to
+// the viewer: sequence numbers and timestamps go on. Guarded by viewer.mu.
 type stream struct {
 	video       bool
 	mid         string
@@ -48,7 +48,7 @@ func (s *stream) attach(t *track) {
 	s.next = t.history.end()
 }
 
-// pause stops the stream, or has it start again as for one who comes in now.
+// pause stops the stream, or starts it again as for a new viewer.
 func (s *stream) pause(on bool) {
 	if s.paused && !on && s.track != nil {
 		s.attach(s.track)
@@ -118,8 +118,8 @@ func (s *stream) start(now time.Time) bool {
 	return true
 }
 
-// betterAsk: of a publisher who makes a keyframe when asked, a new one is better than seconds in fast motion; but it is
-// not waited for long.
+// betterAsk reports whether to wait for a new keyframe. Of a publisher that makes a keyframe when
+// asked, a new one is better than seconds in fast motion; but it is not waited for long.
 func (s *stream) betterAsk(now time.Time) bool {
 	if !s.track.obedient() || now.Sub(s.track.keyAt) < 2*time.Second {
 		return false
@@ -130,8 +130,8 @@ func (s *stream) betterAsk(now time.Time) bool {
 	return now.Sub(s.asking) < answerWithin
 }
 
-// splice chooses the shifts so that what comes next continues what was sent before, with the time that passed since, and
-// the live edge of the track is the present.
+// splice chooses the shifts so that what comes next continues what was sent before, with the time
+// that passed since, and the live edge of the track is the present.
 func (s *stream) splice(h *history, now time.Time) {
 	first := h.at(s.next)
 	s.started = true
@@ -150,7 +150,8 @@ func (s *stream) splice(h *history, now time.Time) {
 	s.catchUp = newCatchUp(first.ts, span, h.bytesFrom(s.next), s.clock, now)
 }
 
-// sentPacket finds what was sent under that number. Only what came after the last splice has the shifts of now.
+// sentPacket finds what was sent under that number. Only what came after the last splice has the
+// shifts of now.
 func (s *stream) sentPacket(seq uint16) (o outgoing, found bool) {
 	if s.track == nil || !s.started || int16(seq-s.lastSeq) > 0 {
 		return outgoing{}, false
@@ -175,7 +176,8 @@ func (s *stream) sent(seq uint64) *packet {
 	return s.track.history.find(seq)
 }
 
-// senderReport says which moment the stream is at, by the publisher's clock, so that a viewer plays sound and picture in step.
+// senderReport pairs the stream with the wall clock, by the publisher's clock, so that a viewer
+// plays sound and picture in step.
 func (s *stream) senderReport(now time.Time) *rtcp.SenderReport {
 	if s.track == nil || !s.started || s.track.report.at.IsZero() {
 		return nil
@@ -204,8 +206,9 @@ type outgoing struct {
 	ts     uint32
 }
 
-// write makes the RTP packet in b: the header anew, the payload as it came. The one extension there may be is the
-// transport-wide number, which is the sequence number again: so a repeated packet is the same, bit for bit.
+// write makes the RTP packet in b: the header anew, the payload as it came. The one extension there
+// may be is the transport-wide number, which is the sequence number again: so a repeated packet is
+// the same, bit for bit.
 func (o outgoing) write(b []byte) []byte {
 	s := o.stream
 	b = append(b, 0x80, s.payloadType)

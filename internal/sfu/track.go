@@ -8,7 +8,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// A track is one RTP stream that a publisher sends: the sound, or one layer of the picture. Guarded by publication.mu.
+// A track is one RTP stream that a publisher sends: the sound, or one layer of the picture. Guarded
+// by publication.mu.
 type track struct {
 	video bool
 	rid   string
@@ -54,7 +55,7 @@ func newTrack(video bool, rid string, ssrc uint32) *track {
 	return t
 }
 
-// receive takes one packet in and says whether it belongs into the history.
+// receive takes in one packet and reports whether it was added to the history.
 func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
 	before := t.arrival.highest
 	seq, fresh := t.arrival.take(h, t.clock, now)
@@ -135,7 +136,8 @@ func (t *track) keyframe(p *packet) {
 	}
 }
 
-// obedient: the publisher makes a keyframe when asked for one. Browsers do, OBS does not. Twice, as once may be chance.
+// obedient reports whether the publisher makes a keyframe when asked for one. Browsers do, OBS does
+// not. Twice, as once may be chance.
 func (t *track) obedient() bool { return t.answered >= 2 }
 
 // An arrival counts what comes in (RFC 3550, A.1, A.3, A.8).
@@ -153,7 +155,8 @@ type arrival struct {
 	reportedHighest uint64
 }
 
-// maxJump is how far a sequence number may lie off; after maxStrays packets in a row that do, the sender has started over.
+// maxJump is how far a sequence number may lie off; after maxStrays packets in a row that do, the
+// sender has started over.
 const (
 	maxJump   = 1 << 13
 	maxStrays = 32
@@ -248,7 +251,8 @@ const (
 	requestEvery = 100 * time.Millisecond
 )
 
-// received closes a gap, or notes the one that a packet leaves between itself and the highest before it.
+// received closes a gap, or notes the one that a packet leaves between itself and the highest
+// before it.
 func (r *repair) received(seq, highest uint64) {
 	delete(r.missing, seq)
 	if r.missing == nil {
@@ -259,7 +263,8 @@ func (r *repair) received(seq, highest uint64) {
 	}
 }
 
-// due lists what to ask for now. A gap that is younger than one tick may be mere disorder, so each is first asked for at a tick.
+// due lists what to ask for now. A gap that is younger than one tick may be mere disorder, so each
+// is first asked for at a tick.
 func (r *repair) due(now time.Time) (seqs []uint16) {
 	for seq, req := range r.missing {
 		if now.Sub(req.at) < requestEvery {

@@ -63,7 +63,7 @@ func (v *viewer) onOpen() { v.sender.wakeFor(v.pub) }
 
 func (v *viewer) onEnd(_, _ string) { v.pub.leave(v) }
 
-// onRTP: a viewer may send silence (the IVS web SDK does); nobody hears it.
+// onRTP: a viewer may send silence (the IVS web SDK does); it is not forwarded.
 func (v *viewer) onRTP(*rtp.Header, []byte, time.Time) {}
 
 func (v *viewer) onRTCP(packets []rtcp.Packet, now time.Time) {
@@ -94,7 +94,8 @@ func (v *viewer) onReports(reports []rtcp.ReceptionReport, now time.Time) {
 	}
 }
 
-// roundTrip is what passed since our last sender report, less what the viewer held it back (RFC 3550, 6.4.1).
+// roundTrip is what passed since our last sender report, less what the viewer held it back (RFC
+// 3550, 6.4.1).
 func (v *viewer) roundTrip(s *stream, r rtcp.ReceptionReport, now time.Time) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -1,11 +1,13 @@
-// Package lossy puts a bad network between two peers on this machine: a UDP relay that loses, delays, slows down and cuts.
+// Package lossy puts a bad network between two peers on this machine: a UDP relay that loses,
+// delays, slows down and cuts.
 //
 //	link := lossy.Open(t, mediaAddress, lossy.Options{Up: lossy.Weather{Loss: 0.02, Delay: 40 * time.Millisecond}})
 //	answer = link.Rewrite(answer) // the publisher now sends through the link
 //	…
 //	link.Cut()
 //
-// Which packets are lost depends on the seed and on their order alone, so that a run can be repeated.
+// Which packets are lost depends on the seed and on their order alone, so that a run can be
+// repeated.
 package lossy
 
 import (
@@ -21,7 +23,7 @@ import (
 
 // Options say how bad the link is in each direction. The zero value is a perfect link.
 type Options struct {
-	Up   Weather // from those who send to the link, to its target
+	Up   Weather // from the clients to the target
 	Down Weather // back
 	Seed uint64
 }

@@ -41,7 +41,8 @@ func dial(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// volley sends the numbers 0 to n-1, each when the fate of the one before is known, and returns those that come back.
+// volley sends the numbers 0 to n-1, each when the fate of the one before is known, and returns
+// those that come back.
 func volley(t *testing.T, link *lossy.Link, conn net.Conn, n int) (back []string) {
 	t.Helper()
 	upBefore, downBefore := link.Counts()

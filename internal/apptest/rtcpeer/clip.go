@@ -1,5 +1,6 @@
-// Package rtcpeer plays the remote ends of broadcasts in tests: a publisher that speaks WHIP as OBS does, with real H.264
-// and Opus made by ffmpeg, and a viewer that speaks WHEP and checks that what comes can be decoded. Both stay on 127.0.0.1.
+// Package rtcpeer plays the remote ends of broadcasts in tests: a publisher that speaks WHIP as OBS
+// does, with real H.264 and Opus made by ffmpeg, and a viewer that speaks WHEP and checks that what
+// comes can be decoded. Both stay on 127.0.0.1.
 package rtcpeer
 
 import (
@@ -61,7 +62,8 @@ type Frame struct {
 	PTS      time.Duration // within the loop
 }
 
-// MakeClip has ffmpeg make the clip, or takes it from the temporary folder where an earlier test left it.
+// MakeClip has ffmpeg make the clip, or takes it from the temporary folder where an earlier test
+// left it.
 func MakeClip(t testing.TB, o ClipOptions) *Clip {
 	t.Helper()
 	o = o.withDefaults()
@@ -79,7 +81,8 @@ func MakeClip(t testing.TB, o ClipOptions) *Clip {
 	return clip
 }
 
-// clipFiles makes the files under a name of their own and then renames the folder, as test binaries run side by side.
+// clipFiles makes the files under a name of their own and then renames the folder, as test binaries
+// run side by side.
 func clipFiles(o ClipOptions) (string, error) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "3 %+v", o))
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("stagedoor-clip-%x", sum[:8]))

@@ -36,8 +36,8 @@ func (c connector) connect() (*webrtc.PeerConnection, error) {
 		return nil, err
 	}
 	registry := &interceptor.Registry{}
-	// The default is to remember 512 packets, which a late viewer's burst is past before one of them can be asked for again.
-	// OBS keeps 4000 to answer with.
+	// The default is to remember 512 packets, which a late viewer's burst is past before one of
+	// them can be asked for again. OBS keeps 4000 to answer with.
 	err := errors.Join(
 		webrtc.ConfigureNackWithOptions(engine, registry, []nack.GeneratorOption{nack.GeneratorSize(4096)}, nack.ResponderSize(4096)),
 		webrtc.ConfigureRTCPReports(registry),

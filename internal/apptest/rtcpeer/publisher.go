@@ -65,7 +65,8 @@ type Publisher struct {
 	layers []*layer
 }
 
-// Publish knocks, connects and starts to send. The error is a *StatusError if the door refused. The test's end closes it.
+// Publish sends its offer, connects and starts to send media. The error is a *StatusError if the
+// offer was refused. The test's end closes it.
 func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
 	t.Helper()
 	if o.Clip == nil && len(o.Layers) == 0 {
@@ -91,7 +92,8 @@ func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
 		p.Close()
 		return nil, err
 	}
-	// Not before: a FakeOBS that reconnects publishes on a goroutine of its own, also while the test ends.
+	// Not before: a FakeOBS that reconnects publishes on a goroutine of its own, also while the
+	// test ends.
 	t.Cleanup(p.Close)
 	return p, nil
 }
@@ -210,7 +212,8 @@ func (p *Publisher) addVideo(o PublishOptions) (layers []*layer, err error) {
 	return layers, nil
 }
 
-// readRTCP counts what is asked of us. Like OBS, the publisher does not answer a PLI; NACKs are answered by pion.
+// readRTCP counts what is asked of us. Like OBS, the publisher does not answer a PLI; NACKs are
+// answered by pion.
 func (p *Publisher) readRTCP(sender *webrtc.RTPSender) {
 	for {
 		packets, _, err := sender.ReadRTCP()
@@ -361,7 +364,7 @@ func (p *Publisher) KeyframeRequests() int { return int(p.plis.Load()) }
 // Frames counts the frames that were sent, of the first layer.
 func (p *Publisher) Frames() int { return int(p.frames.Load()) }
 
-// Closed is closed when the connection has ended, whoever ended it.
+// Closed is closed when the connection has ended, by either side.
 func (p *Publisher) Closed() <-chan struct{} { return p.closed }
 
 // HangUp stops as OBS does: the connection is closed, then the session deleted.

@@ -29,7 +29,8 @@ type ViewOptions struct {
 	Patience time.Duration // how long it waits for a missing packet; 5 s
 }
 
-// A Viewer is a WHEP client that is connected. It takes frames apart and checks that they can be decoded.
+// A Viewer is a WHEP client that is connected. It takes frames apart and checks that they can be
+// decoded.
 type Viewer struct {
 	Offer    string
 	Answer   Answer
@@ -59,7 +60,8 @@ type Stats struct {
 	VideoReport, AudioReport   *rtcp.SenderReport
 }
 
-// View knocks and connects. The error is a *StatusError if the door refused. The test's end closes it.
+// View sends its offer and connects. The error is a *StatusError if the offer was refused. The
+// test's end closes it.
 func View(t testing.TB, door Door, o ViewOptions) (*Viewer, error) {
 	t.Helper()
 	video := []webrtc.RTPCodecParameters{h264()}
@@ -185,7 +187,8 @@ func (v *Viewer) readAudio(track *webrtc.TrackRemote) {
 	}
 }
 
-// readVideo builds frames. The builder waits for missing packets, which the viewer's NACKs bring, before it gives one up.
+// readVideo builds frames. The builder waits for missing packets, which the viewer's NACKs bring,
+// before it gives one up.
 func (v *Viewer) readVideo(track *webrtc.TrackRemote, patience time.Duration) {
 	builder := samplebuilder.New(2048, &codecs.H264Packet{}, 90000, samplebuilder.WithMaxTimeDelay(patience))
 	decodable := false
@@ -297,7 +300,7 @@ func (v *Viewer) AskKeyframe() error {
 	return errors.New("no picture to ask a keyframe of")
 }
 
-// Closed is closed when the connection has ended, whoever ended it.
+// Closed is closed when the connection has ended, by either side.
 func (v *Viewer) Closed() <-chan struct{} { return v.closed }
 
 // HangUp closes the connection and deletes the session.

@@ -61,7 +61,7 @@ var (
 	answerAddr  = regexp.MustCompile(`a=candidate:\S+ 1 udp \d+ (127\.0\.0\.1) (\d+)`)
 )
 
-// connect knocks at the URL and comes up.
+// connect posts an offer to the URL and returns when the connection is up.
 func connect(cert tls.Certificate, url, direction string, sampling bool) (*client, error) {
 	c := &client{ufrag: rand.Text()[:8], cert: cert, checked: make(chan struct{}), dtlsIn: packetio.NewBuffer(), sampling: sampling,
 		arrivals: twcc.NewRecorder(1)}
@@ -190,8 +190,8 @@ func (c *client) handshake() error {
 	return nil
 }
 
-// patience is how long a viewer who does not sample lets packets pile up: taking many at once leaves the processors to
-// what is measured.
+// patience is how long a viewer who does not sample lets packets pile up: taking many at once
+// leaves the processors to what is measured.
 const patience = 20 * time.Millisecond
 
 // drain counts.
@@ -244,7 +244,8 @@ func (c *client) read() {
 	}
 }
 
-// record notes the packet's transport-wide number, if it has one: an RTP header without CSRCs and with that one extension.
+// record notes the packet's transport-wide number, if it has one: an RTP header without CSRCs and
+// with that one extension.
 func (c *client) record(b []byte) {
 	if len(b) >= 20 && b[0] == 0x90 && b[16] == 3<<4|1 && c.arrivals != nil {
 		c.arrivals.Record(videoSSRC, binary.BigEndian.Uint16(b[17:]), time.Since(c.answered).Microseconds())

@@ -1,20 +1,22 @@
 // Command bench measures the media plane: go run ./internal/sfu/bench
 //
-// It measures fan-out (1x100 and 1x300: one publisher and his viewers) and a conversation (5x4: five participants, each
-// publishes and the four others view). Each row is a server process of its own and one process beside it that holds the
-// publishers (each 2.5 Mb/s of picture at 30 frames a second, 50 packets of sound a second) and all viewers. A viewer is a
-// socket that has done ICE and DTLS and then only counts, so that what receiving costs is in no row; one in ten decrypts, of
-// a few all do, to measure latency. A viewer offers transport-wide feedback and sends it every 50 ms, as Chromium does, to a
-// server that numbers its packets for it: ours does, pion's fan-out does not. The servers are:
+// It measures fan-out (1x100 and 1x300: one publisher and his viewers) and a conversation (5x4:
+// five participants, each publishes and the four others view). Each row is a server process of its
+// own and one process beside it that holds the publishers (each 2.5 Mb/s of picture at 30 frames a
+// second, 50 packets of sound a second) and all viewers. A viewer is a socket that has done ICE and
+// DTLS and then only counts, so that what receiving costs is in no row; one in ten decrypts, of a
+// few all do, to measure latency. A viewer offers transport-wide feedback and sends it every 50 ms,
+// as Chromium does, to a server that numbers its packets for it: ours does, pion's fan-out does
+// not. The servers are:
 //
 //	floor  for every packet and viewer AES-128-GCM and sendmmsg, and nothing else
 //	ours   this package
 //	pion   pion/webrtc: one PeerConnection and one TrackLocalStaticRTP for each viewer
 //
-// The ratio is of the time per packet: on a busy machine the publishers, which share it, may send less than they should.
-// CPU is user and system time of the server process over the measured seconds; on loopback that includes the kernel's
-// delivery to the viewers' sockets. RSS is that of the process at the end, and per viewer what it grew by from before the
-// viewers came.
+// The ratio is of the time per packet: on a busy machine the publishers, which share it, may send
+// less than they should. CPU is user and system time of the server process over the measured
+// seconds; on loopback that includes the kernel's delivery to the viewers' sockets. RSS is that of
+// the process at the end, and per viewer what it grew by from before the viewers came.
 package main
 
 import (

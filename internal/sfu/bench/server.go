@@ -50,7 +50,7 @@ func serve(kind string) error {
 	return nil
 }
 
-// negotiate publishes under that name, or views who does.
+// negotiate publishes under that name, or views that publisher.
 type negotiate func(publisher, offer string) (answer string, err error)
 
 func door(negotiate negotiate) http.HandlerFunc {
@@ -129,7 +129,7 @@ func plainPion(context.Context) (publish, view negotiate, err error) {
 	settings.SetSRTPProtectionProfiles(7) // AEAD_AES_128_GCM, as ours
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
 
-	published := map[string][]*webrtc.TrackLocalStaticRTP{} // the clients knock one after the other
+	published := map[string][]*webrtc.TrackLocalStaticRTP{} // the clients connect one after the other
 	publish = func(publisher, offer string) (string, error) {
 		tracks := make([]*webrtc.TrackLocalStaticRTP, 2)
 		for i, capability := range []webrtc.RTPCodecCapability{audio, video} {
@@ -201,8 +201,8 @@ func answer(api *webrtc.API, offer string, prepare func(*webrtc.PeerConnection) 
 	return pc.LocalDescription().SDP, nil
 }
 
-// A floor does for each packet and viewer what cannot be left out: encrypt it into a reused buffer, and send it in batches.
-// Its viewers are bare sockets.
+// A floor does for each packet and viewer what cannot be left out: encrypt it into a reused buffer,
+// and send it in batches. Its viewers are bare sockets.
 type floor struct {
 	conn     *ipv4.PacketConn
 	sealer   cipher.AEAD
@@ -212,7 +212,7 @@ type floor struct {
 	viewers []*net.UDPAddr
 }
 
-// bare has a floor for each publisher, who begins when the first viewer comes.
+// bare has a floor for each publisher, which begins with the first viewer.
 func bare(ctx context.Context) (publish, view negotiate, err error) {
 	floors := map[string]*floor{}
 	view = func(publisher, addr string) (string, error) {
