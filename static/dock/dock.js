@@ -3,6 +3,7 @@ import { api, ApiError } from '../lib/api.js';
 import { listen } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
 import { KEYS } from '../lib/memory.js';
+import { takePairing } from '../lib/pairing.js';
 import { createMeter } from '../lib/numbers.js';
 import { check, isReady } from '../lib/obs-check.js';
 import { readObs } from '../lib/obs-read.js';
@@ -37,6 +38,8 @@ const tokens = createTokens({ mint: (stage) => api('POST', 'api/tokens', { stage
 const obs = createObs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatus: obsStatus });
 const broadcast = createBroadcast({ obs, tokens, onChange: broadcastChanged });
 const meter = createMeter();
+
+takePairing();
 
 /** @type {import('./views.js').Model} */
 const model = {
@@ -400,7 +403,7 @@ const actions = {
   },
   disconnect: () => obs.close(),
   forget() {
-    localStorage.removeItem(KEYS.password);
+    for (const key of [KEYS.password, KEYS.secret, KEYS.encoders]) localStorage.removeItem(key);
     set({ remembered: false });
   },
   look() { set({ readError: undefined }); noWhip = false; void look(); },

@@ -5,6 +5,7 @@ import { disagreements, mbits, percent } from '../lib/numbers.js';
 import { STEPS } from '../lib/obs-setup.js';
 import { isReady, toFix } from '../lib/obs-check.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
+import { pairingView } from '../lib/pairing.js';
 import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js';
 
 /**
@@ -169,6 +170,7 @@ function noObs(m, act) {
   return [
     title(phase === 'password' || phase === 'kicked' ? 'warning' : 'off', t('obs.title')),
     h('p', { className: 'lead', key: 'problem' }, obsProblem(m)),
+    off && m.why === 'off' && !everReady && pairingView(),
     off && m.why === 'off' && !everReady && h('ol', { className: 'steps', key: 'how' }, ...[0, 1, 2, 3].map((n) => h('li', null, t(`obs.how.${n}`)))),
     phase === 'kicked'
       ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
