@@ -156,14 +156,18 @@ const (
 // learn keeps a parameter set in place of the earlier one with its id. It reports whether that is
 // new.
 func (p *parameterSets) learn(nal []byte) bool {
-	if len(nal) < 2 || len(nal) > maxSetsSize {
+	if len(nal) == 0 || len(nal) > maxSetsSize {
 		return false
 	}
-	list, at := &p.pps, 8 // pic_parameter_set_id follows the header (H.264, 7.3.2.2)
+	list, header := &p.pps, 1 // pic_parameter_set_id follows the header (H.264, 7.3.2.2)
 	if nalType(nal) == h264.NALUTypeSPS {
-		list, at = &p.sps, 32 // seq_parameter_set_id follows profile and level (7.3.2.1.1)
+		list, header = &p.sps, 4 // seq_parameter_set_id follows profile and level (7.3.2.1.1)
 	}
-	id, err := bits.ReadGolombUnsigned(nal, &at)
+	if len(nal) <= header { // the library panics if it starts beyond the end
+		return false
+	}
+	at := 0
+	id, err := bits.ReadGolombUnsigned(nal[header:], &at)
 	if err != nil {
 		return false
 	}
