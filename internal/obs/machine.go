@@ -184,7 +184,7 @@ func nodes() map[string]node {
 
 		// Finding out, and the end.
 		"explaining": {defers: []string{"go"}, on: on{
-			"ended": explained, "refused": explained, "claim": explained, "timeout": unexplained, "stop": idle, "closed": unexplained,
+			"ended": explained, "refused": explained, "claim": explained, "timeout": unexplained, "stop": idle, "closed": plain(machineState.obsEnded),
 		}},
 		"quieting": {defers: []string{"go"}, on: on{
 			"stopSent": stopSent, "STARTED": plain(machineState.stopAgain), "STOPPED": plain(machineState.stopSeen), "timeout": plain(machineState.stopDoubted),
@@ -527,6 +527,11 @@ func explained(s machineState, f fact) (machineState, []effect) {
 }
 
 func unexplained(s machineState, _ fact) (machineState, []effect) { return s.conclude(nil, s.fallback) }
+
+// obsEnded: OBS was closed, and stopped the broadcast first.
+func (s machineState) obsEnded() (machineState, []effect) {
+	return s.trouble(&reason{text: "live.obsEnded"}, false)
+}
 
 func (s machineState) conclude(w *word, text string) (machineState, []effect) {
 	orphaned := s.offline && text == "live.ended"

@@ -134,7 +134,7 @@ const NODES = {
   },
 
   // Finding out, and the end.
-  explaining: { defers: ['go'], on: { ended: explained, refused: explained, claim: explained, timeout: unexplained, stop: toIdle, closed: unexplained } },
+  explaining: { defers: ['go'], on: { ended: explained, refused: explained, claim: explained, timeout: unexplained, stop: toIdle, closed: obsEnded } },
   quieting: { defers: ['go'], on: { stopSent, STARTED: stopAgain, STOPPED: stopSeen, timeout: stopDoubted, status: stopChecked, stop: stopOnly } },
   trouble: {
     phase: 'trouble', on: {
@@ -404,6 +404,11 @@ function explained(s, fact) {
 /** @param {State} s @returns {Move} */
 function unexplained(s) {
   return conclude(s, null, s.fallback?.text ?? '');
+}
+
+/** OBS was closed: it stopped the broadcast first. @param {State} s @returns {Move} */
+function obsEnded(s) {
+  return trouble(s, { text: 'live.obsEnded' }, false);
 }
 
 /** @param {State} s @param {Word | null} word @param {string} text @returns {Move} */

@@ -71,6 +71,26 @@ func TestARestartedOBSIsFoundAgain(t *testing.T) {
 	d.state("not-set-up")
 }
 
+// TestTheEndOfOBSIsNamed: a crash while live is no LIVE when OBS is back, and what the person did is named as theirs.
+func TestTheEndOfOBSIsNamed(t *testing.T) {
+	t.Parallel()
+	d := unconnected(t, browser.OBS30, rowNamed("live").obs, browser.Options{})
+	d.live()
+	d.obs.Crash()
+	d.state("no-obs")
+	d.WaitText("As soon as it runs again")
+	d.WaitFor(`(window.states = [], new MutationObserver(() => states.push(document.documentElement.dataset.state)).observe(document.documentElement, { attributes: true }), true)`)
+	if err := d.obs.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	d.WaitText("it was closed, or it crashed")
+	d.WaitFor(`states.length > 0 && !states.includes('live')`)
+
+	d.WaitFor(`(document.querySelector('details.section').open = true)`)
+	d.ClickText("Disconnect")
+	d.WaitText("You disconnected this page from OBS")
+}
+
 // TestAPageWithoutHTTPS says why it may not reach OBS where browsers refuse that: in a tab, but not in OBS, whose Chromium is older.
 func TestAPageWithoutHTTPS(t *testing.T) {
 	t.Parallel()

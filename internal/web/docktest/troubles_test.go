@@ -284,6 +284,7 @@ func (d *dock) badPicture() {
 	bad["loss"] = 0.05
 	d.desk.present(bad)
 	d.says("The picture has 9.4 Mb/s; the stage takes at most 8.5.", "The picture is 1080p; the stage takes at most 720p.", "The picture has B-frames and may stutter for viewers.",
+		"The picture arrives in the H.264 profile High",
 		"5 % of what OBS sends gets lost on the way.", "Stop, then set up OBS again")
 }
 
