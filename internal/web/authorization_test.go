@@ -6,22 +6,18 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
-	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/stage"
-	"github.com/stagedoor/stagedoor/internal/store"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -176,19 +172,12 @@ func viewKey(w *world, owner *apptest.Client) string {
 	return address.Fragment
 }
 
-// apiKey makes one in the database, as the command line does.
 func apiKey(w *world, _ *apptest.Client) string {
-	db, err := store.Open(w.t.Context(), filepath.Join(w.Data, "stagedoor.db"), slog.New(slog.DiscardHandler))
-	if err != nil {
-		w.t.Fatal(err)
+	var made struct {
+		Key string `json:"key"`
 	}
-	defer db.Close()
-	control := &access.Control{Store: db, Now: time.Now}
-	_, secret, err := control.CreateAPIKey(w.t.Context(), access.CommandLine(), "table", nil, 0)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return secret.Reveal()
+	w.olga.Must(http.StatusCreated, "POST", "/api/v1/api-keys", map[string]string{"name": "table"}, &made)
+	return made.Key
 }
 
 // A caller has a credential. The owner is the login of the same user.
