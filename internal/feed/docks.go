@@ -28,6 +28,10 @@ const (
 	dockPace  = 100 * time.Millisecond
 	dockBurst = 4 * maxDocks
 	maxPaces  = 10_000
+	// A changed dock makes every page of the account receive all docks. An account may cause this
+	// many bytes for each of its pages, at once and per second.
+	dockBytesAtOnce    = 1 << 20
+	dockBytesPerSecond = 64 << 10
 )
 
 var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
@@ -37,13 +41,16 @@ var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
 type Docks struct {
 	feed  *Feed
 	store DockStore
-	paces httpkit.Map[access.UserID, *rate.Limiter]
+	paces httpkit.Map[access.UserID, *dockPaces]
 }
+
+// dockPaces limit the reports of an account, and the bytes that they make its pages receive.
+type dockPaces struct{ reports, bytes *rate.Limiter }
 
 // NewDocks returns the docks of a feed.
 func NewDocks(f *Feed) *Docks {
-	return &Docks{feed: f, store: f.cfg.Shared, paces: httpkit.Map[access.UserID, *rate.Limiter]{
-		Max: maxPaces, Life: dockBurst * dockPace,
+	return &Docks{feed: f, store: f.cfg.Shared, paces: httpkit.Map[access.UserID, *dockPaces]{
+		Max: maxPaces, Life: dockBytesAtOnce / dockBytesPerSecond * time.Second,
 	}}
 }
 
@@ -53,10 +60,8 @@ func (d *Docks) Put(ctx context.Context, user access.UserID, dock Dock) error {
 		return err
 	}
 	now := d.feed.cfg.Now()
-	if !d.mayReport(user, now) {
-		return stage.Errorf(stage.ErrTooMany,
-			"The docks of this account report too often; report again in a second.").
-			WithCode("too_many_reports").WithRetry(time.Second)
+	if !d.allow(user, now, func(p *dockPaces) *rate.Limiter { return p.reports }, 1) {
+		return tooManyReports(time.Second)
 	}
 	docks, err := d.store.Docks(ctx, user)
 	if err != nil {
@@ -71,22 +76,46 @@ func (d *Docks) Put(ctx context.Context, user access.UserID, dock Dock) error {
 	if i >= 0 {
 		dock.Since = docks[user][i].Since
 	}
+	changed := i < 0 || !bytes.Equal(mustJSON(docks[user][i]), mustJSON(dock))
+	if changed {
+		size := len(mustJSON(dock))
+		for j, other := range docks[user] {
+			if j != i {
+				size += len(mustJSON(other))
+			}
+		}
+		if !d.allow(user, now, func(p *dockPaces) *rate.Limiter { return p.bytes }, size) {
+			return tooManyReports(time.Duration(1+size/dockBytesPerSecond) * time.Second)
+		}
+	}
 	if err := d.store.PutDock(ctx, user, dock, now); err != nil {
 		return err
 	}
-	if i < 0 || !bytes.Equal(mustJSON(docks[user][i]), mustJSON(dock)) {
+	if changed {
 		d.feed.send(Notice{Kind: KindDocks, User: user})
 	}
 	return nil
 }
 
-func (d *Docks) mayReport(user access.UserID, now time.Time) (ok bool) {
-	d.paces.Update(user, now, func(pace *rate.Limiter, found bool) *rate.Limiter {
+func tooManyReports(wait time.Duration) error {
+	return stage.Errorf(stage.ErrTooMany,
+		"The docks of this account report too often; report again in a second.").
+		WithCode("too_many_reports").WithRetry(wait)
+}
+
+// allow takes n from one of the paces of an account.
+func (d *Docks) allow(
+	user access.UserID, now time.Time, which func(*dockPaces) *rate.Limiter, n int,
+) (ok bool) {
+	d.paces.Update(user, now, func(p *dockPaces, found bool) *dockPaces {
 		if !found {
-			pace = rate.NewLimiter(rate.Every(dockPace), dockBurst)
+			p = &dockPaces{
+				reports: rate.NewLimiter(rate.Every(dockPace), dockBurst),
+				bytes:   rate.NewLimiter(dockBytesPerSecond, dockBytesAtOnce),
+			}
 		}
-		ok = pace.AllowN(now, 1)
-		return pace
+		ok = which(p).AllowN(now, n)
+		return p
 	})
 	return ok
 }

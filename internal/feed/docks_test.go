@@ -115,3 +115,50 @@ func TestDockReportsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatDockReportsCauseIsBounded in bytes: each changed dock makes every page of the account
+// receive all of them.
+func TestWhatDockReportsCauseIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		docks := NewDocks(newFeed(NewMemory(time.Now)))
+		report := func(dock, live int) error {
+			large := make([]Finding, 50)
+			for i := range large {
+				large[i] = Finding{ID: fmt.Sprint(live), Level: "fix", Text: strings.Repeat("x", maxText)}
+			}
+			d := Dock{ID: fmt.Sprintf("dock%04d", dock), OBS: &OBSState{Findings: large}}
+			return docks.Put(t.Context(), "ana", d)
+		}
+		caused, size := 0, len(mustJSON(Dock{OBS: &OBSState{Findings: make([]Finding, 50)}}))+50*maxText
+		start := time.Now()
+		for n := range 600 { // ten a second for a minute, of 16 docks
+			if err := report(n%maxDocks, n); err == nil {
+				all, err := docks.Of(t.Context(), "ana")
+				if err != nil {
+					t.Fatal(err)
+				}
+				caused += len(all) * size
+			} else if !errors.Is(err, stage.ErrTooMany) {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		most := dockBytesAtOnce + int(time.Since(start).Seconds())*dockBytesPerSecond
+		if caused > most || caused < most/2 {
+			t.Errorf("a page received %d bytes, want some %d at most", caused, most)
+		}
+
+		t.Log("what did not change costs nothing")
+		time.Sleep(time.Minute)
+		if err := report(0, 1); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			if err := report(0, 1); err != nil {
+				t.Fatalf("the same again: got %v", err)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
