@@ -122,8 +122,8 @@ func TestNetwork(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", address, got, want)
 		}
 	}
-	if httpkit.Network(netip.Addr{}) != httpkit.Network(netip.Addr{}) {
-		t.Error("unknown addresses are not one network")
+	if got := httpkit.Network(netip.Addr{}); got != (netip.Prefix{}) {
+		t.Errorf("an unknown address is in the network %s, want the zero one", got)
 	}
 }
 
