@@ -21,25 +21,26 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/acme"
 )
 
-// TestACME obtains a certificate by each challenge alone, keeps it over a restart, and shares it
-// with a second server that has the same folder.
+// TestACME obtains a certificate by each challenge alone, and keeps it over a restart.
 func TestACME(t *testing.T) {
 	t.Parallel()
 	for name, plain := range map[string]bool{"HTTP-01": true, "TLS-ALPN-01": false} {
+		// One after the other: certmagic keeps the open challenges of a name for the whole process.
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			authority := acme.New(t)
 			folder := t.TempDir()
-			s := newServer(t, authority, folder, plain)
-			if plain {
-				authority.Serve(t, portOf(s.plain.Addr()), 0)
-			} else {
-				authority.Serve(t, 0, portOf(s.secure.Addr()))
-			}
+			// The authority serves before the first attempt: after a failed one there is a pause.
+			s := newServer(t, authority, folder, plain, func(s *server) {
+				if plain {
+					authority.Serve(t, portOf(s.plain.Addr()), 0)
+				} else {
+					authority.Serve(t, 0, portOf(s.secure.Addr()))
+				}
+			})
 			first := s.certificate(t, authority)
 			s.stop()
 
-			again := newServer(t, authority, folder, plain)
+			again := newServer(t, authority, folder, plain, func(*server) {})
 			if got := again.certificate(t, authority); got.SerialNumber.Cmp(first.SerialNumber) != 0 {
 				t.Error("the restart obtained another certificate")
 			}
@@ -55,7 +56,8 @@ type server struct {
 	stop          func()
 }
 
-func newServer(t *testing.T, authority *acme.Authority, folder string, plain bool) *server {
+// newServer starts a server; listening is called when it has its ports and before it asks for anything.
+func newServer(t *testing.T, authority *acme.Authority, folder string, plain bool, listening func(*server)) *server {
 	t.Helper()
 	listen := func() net.Listener {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -86,6 +88,7 @@ func newServer(t *testing.T, authority *acme.Authority, folder string, plain boo
 		go front.Serve(s.plain)
 		t.Cleanup(func() { front.Close() })
 	}
+	listening(s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

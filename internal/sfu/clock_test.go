@@ -23,7 +23,7 @@ func (b *bystander) onEnd(code, _ string)               { b.ended = code }
 // A clock that is set forward, as after a suspension or by NTP, ends nobody's session.
 func TestTheClockIsSet(t *testing.T) {
 	t.Parallel()
-	s := &SFU{cfg: Config{Listen: "127.0.0.1:0"}}
+	s := &SFU{cfg: Config{Listen: "127.0.0.1:0"}, changed: func(stage.ARN) {}}
 	s.cfg.setDefaults()
 	p := newPeer(s, stage.Participant{}, &offer{})
 	b := &bystander{}

@@ -48,7 +48,7 @@ type OBS struct {
 // installed: `make test` installs it.
 func Start(t testing.TB, password string) *OBS {
 	t.Helper()
-	i := Prepare(t)
+	i := fresh(t) // without scripts: Lua's timers and a client that switches profiles at once end OBS 29
 	i.WriteIni(t, fmt.Sprintf("[OBSWebSocket]\nFirstLoad=false\nServerEnabled=true\nServerPort=%s\nAuthRequired=%t\nServerPassword=%s\n",
 		i.Port, password != "", password))
 	o := i.launch(t)
@@ -56,8 +56,18 @@ func Start(t testing.TB, password string) *OBS {
 	return o
 }
 
-// Prepare makes a fresh configuration and a screen. Its WebSocket server is off, as in any fresh OBS.
+// Prepare makes a fresh configuration and a screen, with the script that says when OBS has loaded. Its
+// WebSocket server is off, as in any fresh OBS.
 func Prepare(t testing.TB) *Install {
+	t.Helper()
+	i := fresh(t)
+	i.WriteIni(t, "")
+	i.Write(t, "../loaded.lua", loadedScript)
+	i.AddScripts(t)
+	return i
+}
+
+func fresh(t testing.TB) *Install {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("make quick leaves OBS out")
@@ -67,9 +77,6 @@ func Prepare(t testing.TB) *Install {
 	// A session of its own for D-Bus and sockets: nothing of the desktop that runs the test is touched.
 	i.env = []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_RUNTIME_DIR=" + home, "DISPLAY=:" + startScreen(t, home),
 		"LD_PRELOAD=" + loopbackOnly(t, home), "LIBGL_ALWAYS_SOFTWARE=1", "QT_QPA_PLATFORM=xcb", "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"}
-	i.WriteIni(t, "")
-	i.Write(t, "../loaded.lua", loadedScript)
-	i.AddScripts(t)
 	return i
 }
 
