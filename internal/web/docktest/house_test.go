@@ -78,6 +78,8 @@ func TestTheWholeRoad(t *testing.T) {
 	ana.keep("dock-live")
 
 	olga.WaitText("640×360")
+	olga.Click(`a[href="#people"]`)
+	olga.ClickText("Manage: ana")
 	olga.WaitText("OBS 31.1.2")
 	keep(olga, "operator")
 	olga.Goto(app.URL + "/watch")
@@ -106,13 +108,15 @@ func choosePassword(page *browser.Page) {
 
 // inviteAna adds a broadcaster, lets her onto the stage, and answers her link.
 func inviteAna(olga *browser.Page) (link string) {
-	olga.WaitText("Invite")
-	olga.Type("#f-newName", "ana")
-	olga.ClickText("Invite")
-	olga.WaitVisible("#c-invite")
-	olga.Eval(`document.querySelector("#c-invite").value`, &link)
+	olga.Click(`a[href="#people"]`)
+	olga.Type("#new-names", "ana")
+	olga.Click(`details[open] form button[type="submit"]`)
+	olga.WaitVisible("#c-invite-ana")
+	olga.Eval(`document.querySelector("#c-invite-ana").value`, &link)
+	olga.ClickText("Manage: ana")
 	olga.ClickText("Give access")
 	olga.WaitText("12 hours")
+	olga.Click(`a[href="#stages"]`)
 	return link
 }
 
