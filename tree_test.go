@@ -20,10 +20,10 @@ func tree(t *testing.T, each func(path string, text []byte)) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() {
-			if slices.Contains(notOurs, path) {
-				return filepath.SkipDir
-			}
+		switch ours := !slices.Contains(notOurs, path); {
+		case entry.IsDir() && !ours:
+			return filepath.SkipDir
+		case entry.IsDir() || !ours: // a link or, in a worktree, the file .git
 			return nil
 		}
 		text, err := os.ReadFile(path)
