@@ -38,5 +38,6 @@ func (q queries) Prune(ctx context.Context, before access.Retention, limit int) 
 		}
 		more = more || n == limit
 	}
-	return more, nil
+	n, err := q.forgetLeases(ctx, limit)
+	return more || n == limit, failure(err)
 }

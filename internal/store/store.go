@@ -107,6 +107,8 @@ type runner interface {
 	// await runs a statement that waits for a lock. SQLite has one writer at a time, and nothing to
 	// wait for.
 	await(ctx context.Context, text string, args ...any) error
+	// clock is the time of the database in unix milliseconds, as SQL.
+	clock() string
 	// inTurn runs a write that counts before it inserts, and need not be durable, after others of the
 	// same turn.
 	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/lease"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+var _ lease.Store = (*Store)(nil)
+
+// leaseMemory is how long the last lease of a name stays after it expired: others see who had it.
+const leaseMemory = 24 * time.Hour
+
+// The clock of the database, in unix milliseconds, as of the beginning of the statement: one that waits
+// for a lock takes a lease for no longer than it asked for.
+const (
+	sqliteClock   = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+	postgresClock = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"
+)
+
+func clockOf(postgres bool) string {
+	if postgres {
+		return postgresClock
+	}
+	return sqliteClock
+}
+
+func (d *database) clock() string { return clockOf(d.postgres) }
+func (i *inside) clock() string   { return i.db.clock() }
+
+const leaseColumns = "name, holder, peer, fence, expires_at - "
+
+func scanLease(r row) (l lease.Lease, err error) {
+	err = r.Scan(&l.Name, &l.ID, &l.Peer, &l.Fence, span{&l.Left})
+	l.Held = l.Left > 0
+	return l, err
+}
+
+// Acquire implements lease.Store. A first fence is the time, so that a name that was forgotten and
+// comes back does not begin again with a small number.
+func (q queries) Acquire(
+	ctx context.Context, name string, by lease.Holder, life time.Duration,
+) (lease.Lease, bool, error) {
+	now := q.run.clock()
+	got, err := change(ctx, q, scanLease, `
+		INSERT INTO leases (name, holder, peer, fence, expires_at)
+		VALUES ($1, $2, $3, `+now+`, `+now+` + CAST($4 AS BIGINT))
+		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, peer = excluded.peer,
+			expires_at = excluded.expires_at,
+			fence = leases.fence + CASE WHEN leases.expires_at > `+now+` THEN 0 ELSE 1 END
+		WHERE leases.expires_at <= `+now+` OR leases.holder = excluded.holder
+		RETURNING `+leaseColumns+now, name, by.ID, by.Peer, life.Milliseconds())
+	if err != nil {
+		return lease.Lease{}, false, err
+	}
+	if len(got) == 1 {
+		return got[0], true, nil
+	}
+	l, _, err := q.Holder(ctx, name)
+	return l, false, err
+}
+
+// Renew implements lease.Store.
+func (q queries) Renew(
+	ctx context.Context, l lease.Lease, life time.Duration,
+) (lease.Lease, bool, error) {
+	now := q.run.clock()
+	got, err := change(ctx, q, scanLease, `
+		UPDATE leases SET expires_at = `+now+` + CAST($4 AS BIGINT)
+		WHERE name = $1 AND holder = $2 AND fence = $3 AND expires_at > `+now+`
+		RETURNING `+leaseColumns+now, l.Name, l.ID, l.Fence, life.Milliseconds())
+	if err != nil || len(got) == 0 {
+		return l, false, err
+	}
+	return got[0], true, nil
+}
+
+// RenewAll implements lease.Store.
+func (q queries) RenewAll(
+	ctx context.Context, holder string, life time.Duration,
+) ([]lease.Lease, error) {
+	now := q.run.clock()
+	return change(ctx, q, scanLease, `
+		UPDATE leases SET expires_at = `+now+` + CAST($2 AS BIGINT)
+		WHERE holder = $1 AND expires_at > `+now+` RETURNING `+leaseColumns+now,
+		holder, life.Milliseconds())
+}
+
+// Release implements lease.Store. The row stays, since its fence goes on.
+func (q queries) Release(ctx context.Context, l lease.Lease) error {
+	now := q.run.clock()
+	return q.do(ctx, `UPDATE leases SET expires_at = `+now+`
+		WHERE name = $1 AND holder = $2 AND fence = $3 AND expires_at > `+now,
+		l.Name, l.ID, l.Fence)
+}
+
+// ReleaseAll implements lease.Store.
+func (q queries) ReleaseAll(ctx context.Context, holder string) error {
+	now := q.run.clock()
+	return q.do(ctx, `UPDATE leases SET expires_at = `+now+`
+		WHERE holder = $1 AND expires_at > `+now, holder)
+}
+
+// Holder implements lease.Store.
+func (q queries) Holder(ctx context.Context, name string) (lease.Lease, bool, error) {
+	l, err := first(ctx, q, scanLease,
+		"SELECT "+leaseColumns+q.run.clock()+" FROM leases WHERE name = $1", name)
+	if errors.Is(err, stage.ErrNotFound) {
+		return lease.Lease{}, false, nil
+	}
+	return l, l.Held, err
+}
+
+// Leases implements lease.Store.
+func (q queries) Leases(ctx context.Context, prefix string) ([]lease.Lease, error) {
+	return list(ctx, q, scanLease, "SELECT "+leaseColumns+q.run.clock()+` FROM leases
+		WHERE name >= $1 AND name < $2 ORDER BY name`, prefix, prefix+"\U0010FFFD")
+}
+
+// forgetLeases deletes those that have not been held for a day, one by one: a condition on the row itself
+// is checked again when a holder takes it at that moment.
+func (q queries) forgetLeases(ctx context.Context, limit int) (int, error) {
+	before := q.run.clock() + " - $1"
+	names, err := list(ctx, q, scanText, "SELECT name FROM leases WHERE expires_at < "+before+
+		" ORDER BY expires_at LIMIT $2", leaseMemory.Milliseconds(), int64(limit))
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		err := q.do(ctx, "DELETE FROM leases WHERE expires_at < "+before+" AND name = $2",
+			leaseMemory.Milliseconds(), name)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return len(names), nil
+}

@@ -1,0 +1,128 @@
+package store_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/lease"
+)
+
+func TestALeaseHasOneHolder(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		a, b := h.store, h.replica().store
+		one, two := lease.Holder{ID: "a", Peer: "http://192.0.2.1:7000"}, lease.Holder{ID: "b"}
+		acquire := func(s lease.Store, by lease.Holder, life time.Duration) (lease.Lease, bool) {
+			t.Helper()
+			l, held, err := s.Acquire(t.Context(), "home x", by, life)
+			ok(t, err)
+			return l, held
+		}
+		if _, held, err := b.Holder(t.Context(), "home x"); held || err != nil {
+			t.Errorf("at first: got %v, %v, want that nobody holds it", held, err)
+		}
+		first, held := acquire(a, one, time.Hour)
+		if !held || first.Holder != one || !first.Held || first.Left < 59*time.Minute {
+			t.Fatalf("a free lease: got %+v, %v", first, held)
+		}
+		if l, held := acquire(b, two, time.Hour); held || l.Holder != one || l.Fence != first.Fence {
+			t.Errorf("a lease that is held: got %+v, %v, want whose it is", l, held)
+		}
+		again, held := acquire(a, one, 2*time.Hour)
+		if !held || again.Fence != first.Fence || again.Left < 119*time.Minute {
+			t.Errorf("once more by its holder: got %+v, %v", again, held)
+		}
+
+		t.Log("released, it is free at once, and the next holder has a higher fence")
+		ok(t, a.Release(t.Context(), first))
+		if l, held, err := b.Holder(t.Context(), "home x"); held || err != nil || l.Holder != one {
+			t.Errorf("released: got %+v, %v, %v, want who had it", l, held, err)
+		}
+		next, held := acquire(b, two, time.Hour)
+		if !held || next.Fence <= first.Fence || next.Peer != "" {
+			t.Errorf("the next holder: got %+v, %v", next, held)
+		}
+		if _, held, err := a.Renew(t.Context(), first, time.Hour); held || err != nil {
+			t.Errorf("renewed by the holder before: got %v, %v", held, err)
+		}
+		ok(t, a.Release(t.Context(), first))
+		if l, held, err := a.Renew(t.Context(), next, time.Minute); !held || err != nil || l.Left > time.Minute {
+			t.Errorf("renewed: got %+v, %v, %v", l, held, err)
+		}
+	})
+}
+
+func TestALeaseExpires(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		a, b := h.store, h.replica().store
+		first, _, err := a.Acquire(t.Context(), "poll", lease.Holder{ID: "a"}, 50*time.Millisecond)
+		ok(t, err)
+		for held := false; !held; {
+			var next lease.Lease
+			next, held, err = b.Acquire(t.Context(), "poll", lease.Holder{ID: "b"}, time.Hour)
+			ok(t, err)
+			if held && next.Fence <= first.Fence {
+				t.Errorf("fence: got %d after %d", next.Fence, first.Fence)
+			}
+		}
+		if _, held, err := a.Renew(t.Context(), first, time.Hour); held || err != nil {
+			t.Errorf("renewed too late: got %v, %v", held, err)
+		}
+	})
+}
+
+func TestLeasesOfAReplica(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		s := h.store
+		for _, name := range []string{"home 1", "home 2", "poll 1"} {
+			_, _, err := s.Acquire(t.Context(), name, lease.Holder{ID: "a"}, time.Minute)
+			ok(t, err)
+		}
+		_, _, err := s.Acquire(t.Context(), "home 3", lease.Holder{ID: "b"}, time.Minute)
+		ok(t, err)
+		names := func(list []lease.Lease, err error) (names []string, held int) {
+			t.Helper()
+			ok(t, err)
+			for _, l := range list {
+				names = append(names, l.Name)
+				if l.Held {
+					held++
+				}
+			}
+			return names, held
+		}
+		if all, held := names(s.RenewAll(t.Context(), "a", time.Hour)); len(all) != 3 || held != 3 {
+			t.Errorf("renewed: got %v", all)
+		}
+		if homes, _ := names(s.Leases(t.Context(), "home ")); len(homes) != 3 || homes[2] != "home 3" {
+			t.Errorf("homes: got %v", homes)
+		}
+		ok(t, s.ReleaseAll(t.Context(), "a"))
+		if homes, held := names(s.Leases(t.Context(), "home ")); len(homes) != 3 || held != 1 {
+			t.Errorf("homes: got %v, %d held, want those of before, and b's held", homes, held)
+		}
+		if all, _ := names(s.RenewAll(t.Context(), "a", time.Hour)); len(all) != 0 {
+			t.Errorf("renewed after the release: got %v", all)
+		}
+	})
+}
+
+func TestOneOfManyGetsALease(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		stores := []lease.Store{h.store, h.replica().store}
+		var holders atomic.Int64
+		for _, err := range race(12, func(i int) error {
+			_, held, err := stores[i%2].Acquire(t.Context(), "rotation",
+				lease.Holder{ID: string(rune('a' + i))}, time.Hour)
+			if held {
+				holders.Add(1)
+			}
+			return err
+		}) {
+			ok(t, err)
+		}
+		if n := holders.Load(); n != 1 {
+			t.Errorf("got %d holders, want one", n)
+		}
+	})
+}
