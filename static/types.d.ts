@@ -69,6 +69,7 @@ export interface StageChange {
 
 export interface Removal {
   reason?: string;
+  bar?: boolean;
 }
 
 export interface NewKey {
@@ -305,6 +306,8 @@ export interface V1Grant {
   capabilities: string[];
   maxTTL: number;
   byRule: boolean;
+  barredAt?: string;
+  barredReason?: string;
 }
 
 export interface Dock {

@@ -51,6 +51,8 @@ type Grant struct {
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration // the longest life of a token
 	ByRule       bool          // rules gave it, and rules take it away
+	BarredAt     time.Time     // set by KickAndBar; zero: not barred
+	BarredReason string
 }
 
 // An Issuance is the record of a token. The token itself is never stored.
@@ -91,6 +93,9 @@ type Control struct {
 
 	// External decides who may sign in with a provider, and as what.
 	External ExternalPolicy
+
+	// Brand is the branding of the settings.
+	Brand Branding
 
 	// NoPasswords refuses sign-in by name and password.
 	NoPasswords bool

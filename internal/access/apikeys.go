@@ -29,7 +29,7 @@ type APIKey struct {
 
 // APIKeyScopes lists the scopes that an API key can have.
 func APIKeyScopes() []Scope {
-	return []Scope{ScopeUsers, ScopeStages, ScopeModerate, ScopeAudit, ScopeWebhooks}
+	return []Scope{ScopeUsers, ScopeStages, ScopeModerate, ScopeAudit, ScopeWebhooks, ScopeSystem}
 }
 
 // CreateAPIKey makes a key with scopes (none: all of them) and a life (0: it never expires). Its

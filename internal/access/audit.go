@@ -37,10 +37,15 @@ const (
 	ActionStageChanged    Action = "stage.changed"
 	ActionStageRemoved    Action = "stage.removed"
 	ActionKicked          Action = "participant.kicked"
+	ActionBarred          Action = "participant.barred"
+	ActionUnbarred        Action = "participant.unbarred"
 	ActionTokenIssued     Action = "token.issued"
 	ActionTokenRevoked    Action = "token.revoked"
 	ActionKeyCreated      Action = "key.created"
 	ActionKeyRevoked      Action = "key.revoked"
+	ActionOwnKeyCreated   Action = "own_key.created"
+	ActionOwnKeyRotated   Action = "own_key.rotated"
+	ActionOwnKeyRetired   Action = "own_key.retired"
 	ActionWebhookCreated  Action = "webhook.created"
 	ActionWebhookDeleted  Action = "webhook.deleted"
 	ActionSettingChanged  Action = "setting.changed"
@@ -69,8 +74,9 @@ type AuditFilter struct {
 	Actor  UserID
 	Target string
 	Stage  stage.ARN
-	Since  time.Time // not before
-	Until  time.Time // before
+	Stages []stage.ARN // where Stage is empty: any of these; nil: all
+	Since  time.Time   // not before
+	Until  time.Time   // before
 }
 
 // An AuditStore stores the audit trail. Entries are only added, and pruned when they are old.
@@ -80,13 +86,15 @@ type AuditStore interface {
 	Entries(ctx context.Context, f AuditFilter, p Page) (PageOf[Entry], error)
 }
 
-// Audit lists entries of the trail, newest first: all of them for an operator, those of a stage for
-// a moderator who has access to it.
+// Audit lists entries of the trail, newest first: all of them for an operator, those of the stages to
+// which they have access for a moderator.
 func (c *Control) Audit(ctx context.Context, by Principal, f AuditFilter, p Page) (PageOf[Entry], error) {
-	if !by.Allows(ScopeAudit) && by.Allows(ScopeModerate) && f.Stage != "" {
-		if err := c.mayKick(ctx, by, f.Stage); err != nil {
+	if !by.Allows(ScopeAudit) && by.Allows(ScopeModerate) && by.User.Role == Moderator {
+		stages, err := c.moderated(ctx, by, f.Stage)
+		if err != nil || len(stages) == 0 {
 			return PageOf[Entry]{}, err
 		}
+		f.Stage, f.Stages = "", stages
 	} else if err := by.Require(ScopeAudit); err != nil {
 		return PageOf[Entry]{}, err
 	}

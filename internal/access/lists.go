@@ -95,6 +95,7 @@ type EventFilter struct {
 	Stage       stage.ARN
 	Participant stage.ParticipantID
 	Kind        stage.EventKind
+	Stages      []stage.ARN // where Stage is empty: any of these; nil: all
 }
 
 // ListUsers lists users by name, for an operator.

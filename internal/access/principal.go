@@ -79,6 +79,7 @@ const (
 	ScopeModerate Scope = "moderate" // kick from stages; operators and, with access, moderators
 	ScopeWebhooks Scope = "webhooks" // webhooks and their deliveries; operators only
 	ScopeAPIKeys  Scope = "api-keys" // API keys; operators only, and no API key itself
+	ScopeSystem   Scope = "system"   // settings, own keys and branding; operators only
 )
 
 // Allows reports whether the credential and the role of its user allow a scope.
@@ -103,7 +104,7 @@ func (p Principal) Allows(scope Scope) bool {
 // allows reports whether a role includes a scope.
 func (r Role) allows(scope Scope) bool {
 	switch scope {
-	case ScopeUsers, ScopeStages, ScopeAudit, ScopeWebhooks, ScopeAPIKeys:
+	case ScopeUsers, ScopeStages, ScopeAudit, ScopeWebhooks, ScopeAPIKeys, ScopeSystem:
 		return r == Operator
 	case ScopeModerate:
 		return r == Operator || r == Moderator

@@ -120,8 +120,11 @@ func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant,
 
 // effective returns the grant that a role turns a grant into.
 func effective(role Role, g Grant) Grant {
-	if role == Operator {
+	switch {
+	case role == Operator:
 		g.Capabilities, g.MaxTTL = everything, stage.MaxTTL
+	case !g.BarredAt.IsZero():
+		g.Capabilities = 0
 	}
 	return g
 }

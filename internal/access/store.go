@@ -80,6 +80,9 @@ type Store interface {
 	PutGrant(ctx context.Context, g Grant) error
 	// DeleteGrant deletes a grant.
 	DeleteGrant(ctx context.Context, user UserID, arn stage.ARN) error
+	// PutBar sets when and why the holder of a grant was barred from the stage; the zero time ends it.
+	// Without the grant it returns stage.ErrNotFound.
+	PutBar(ctx context.Context, user UserID, arn stage.ARN, at time.Time, reason string) error
 	// Advance increments the revision of an account, so that AddIssuance refuses the tokens that
 	// are being decided about at the moment.
 	Advance(ctx context.Context, user UserID) error
@@ -137,6 +140,7 @@ type Store interface {
 	DeviceStore
 	AuditStore
 	WebhookStore
+	BrandingStore
 }
 
 // An Account is a User as it is stored.

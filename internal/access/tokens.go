@@ -161,7 +161,7 @@ func decide(p Permit, req IssueRequest) (stage.TokenRequest, error) {
 	}
 	grant := p.grant()
 	if grant.Capabilities == 0 {
-		return stage.TokenRequest{}, noGrant()
+		return stage.TokenRequest{}, cmp.Or(p.Grant.barred(), noGrant())
 	}
 	if !p.Stage {
 		return stage.TokenRequest{}, noSuch("stage")

@@ -45,7 +45,7 @@ type ServeCommand struct{ ServeSettings }
 func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
 	cmd.derive(p.sources.byDefault(k))
 	defer collectSeldom()()
-	s, err := cmd.open(ctx, p)
+	s, err := cmd.open(ctx, p, p.sources.inForce(k))
 	if err != nil {
 		return err
 	}
@@ -85,6 +85,8 @@ const (
 // A server is the house, wired.
 type server struct {
 	settings ServeSettings
+	inForce  []settingInForce // of the settings, with secrets masked
+	keyID    string           // of the local key
 	log      *slog.Logger
 	closers  []func() error
 
@@ -113,8 +115,8 @@ type server struct {
 }
 
 // open takes everything that can refuse: folder, lock, key, database, ports. What was taken is given back on failure.
-func (cmd *ServeCommand) open(ctx context.Context, p *process) (_ *server, err error) {
-	s := &server{settings: cmd.ServeSettings, log: newLog(cmd.LogSettings, p.err)}
+func (cmd *ServeCommand) open(ctx context.Context, p *process, inForce []settingInForce) (_ *server, err error) {
+	s := &server{settings: cmd.ServeSettings, log: newLog(cmd.LogSettings, p.err), inForce: inForce}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -145,7 +147,7 @@ func (s *server) check() (err error) {
 	if s.certs, err = s.settings.checkTLS(s.log); err != nil {
 		return err
 	}
-	for _, check := range []func() error{s.settings.checkNumbers, s.settings.checkAddresses, s.settings.AWSSettings.check, s.settings.SignInSettings.check} {
+	for _, check := range []func() error{s.settings.checkNumbers, s.settings.checkAddresses, s.settings.AWSSettings.check, s.settings.SignInSettings.check, s.settings.BrandSettings.check} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -64,6 +64,8 @@ type ServeSettings struct {
 
 	SignInSettings
 
+	BrandSettings
+
 	WebhookNetworks []netip.Prefix `help:"Private networks that webhooks may be sent to; by default none." placeholder:"CIDR,…"`
 	AuditRetention  time.Duration  `help:"How long entries of the audit trail are kept." default:"8760h"`
 	MetricsListen   string         `help:"Address for metrics of Prometheus (/metrics), apart from the public one; by default there are none." placeholder:"HOST:PORT"`

@@ -29,6 +29,11 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
+	s.keyID = keyID
+	brand, err := s.settings.brand()
+	if err != nil {
+		return err
+	}
 	s.feed = feed.New(feed.Config{Shared: feed.NewMemory(time.Now), Log: s.log, Now: time.Now})
 	s.docks = feed.NewDocks(s.feed)
 	s.guard = httpkit.NewGuard(time.Now, s.log)
@@ -36,7 +41,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
 		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
 		Changed:        s.feed.AccessChanged,
-		AuditRetention: s.settings.AuditRetention,
+		AuditRetention: s.settings.AuditRetention, Brand: brand,
 	}
 	s.webhooks = webhook.New(s.store, webhook.NewClient(s.settings.WebhookNetworks), time.Now, s.log)
 	s.control.Queued = s.webhooks.Wake
@@ -137,7 +142,7 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 		AllowOrigins: s.settings.AllowOrigins,
 		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
 		Log:          s.log, Now: time.Now, Ready: s.store.Ping,
-		Checks: []web.Check{{Name: "database", Run: s.store.Ping}, {Name: "media", Run: s.mediaReady}}, Proxies: s.settings.TrustedProxies, Guard: s.guard,
+		Checks: []web.Check{{Name: "database", Run: s.store.Ping}, {Name: "media", Run: s.mediaReady}}, Proxies: s.settings.TrustedProxies, Guard: s.guard, About: s.about(),
 	}
 	if s.aws != nil {
 		cfg.AWS = s.aws

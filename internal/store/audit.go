@@ -26,10 +26,23 @@ func (q queries) AddEntry(ctx context.Context, e access.Entry) error {
 		e.Address, e.Agent, e.Target, e.TargetName, string(e.Stage), e.Detail)
 }
 
-// Entries implements access.AuditStore: by the index of the narrowest condition.
+// Entries implements access.AuditStore.
 func (q queries) Entries(
 	ctx context.Context, f access.AuditFilter, p access.Page,
 ) (access.PageOf[access.Entry], error) {
+	if f.Stage != "" || f.Stages == nil {
+		return page(ctx, q, entries(f), p, scanEntry)
+	}
+	var walks []walk
+	for _, arn := range f.Stages {
+		f.Stage = arn
+		walks = append(walks, entries(f))
+	}
+	return merged(ctx, q, walks, entries(f), p, scanEntry)
+}
+
+// entries is the walk of a filter: by the index of the narrowest condition.
+func entries(f access.AuditFilter) walk {
 	w := walk{
 		columns: auditColumns, from: "audit", newest: true, window: window,
 		keys: []key{{column: "at", number: true}, {column: "id"}},
@@ -55,5 +68,5 @@ func (q queries) Entries(
 	if !f.Until.IsZero() {
 		w.index.add("at < %s", ms(f.Until))
 	}
-	return page(ctx, q, w, p, scanEntry)
+	return w
 }

@@ -42,15 +42,26 @@ func (q queries) ListUsers(
 		keys:    []key{{column: "u.name_key"}},
 		window:  namesWindow,
 	}
+	crowded, err := q.crowded(ctx, f.Stage)
+	if err != nil {
+		return access.PageOf[access.ListedUser]{}, err
+	}
 	// The join finds no grant where the filter has no stage.
 	w.from = "users u LEFT JOIN grants g ON g.user_id = u.id AND g.stage = " +
 		w.args.place(string(f.Stage))
-	w.narrow.equal("u.role", string(f.Role))
-	if f.Query != "" {
-		w.narrow.add(`u.name_key LIKE %s ESCAPE '\'`, like(f.Query))
-	}
-	if f.Stage != "" {
+	others := &w.narrow
+	switch {
+	case f.Stage != "" && !crowded:
+		// Sorting the few with a grant costs less than to look for them among all names.
+		w.from, w.args = "grants g JOIN users u ON u.id = g.user_id", nil
+		w.index.equal("g.stage", string(f.Stage))
+		others = &w.index
+	case f.Stage != "":
 		w.narrow.add("g.stage IS NOT NULL")
+	}
+	others.equal("u.role", string(f.Role))
+	if f.Query != "" {
+		others.add(`u.name_key LIKE %s ESCAPE '\'`, like(f.Query))
 	}
 	return page(ctx, q, w, p, func(r row) (access.ListedUser, error) {
 		var a access.Account
@@ -62,6 +73,19 @@ func (q queries) ListUsers(
 		}
 		return u, err
 	})
+}
+
+// crowd is how many grants a stage has whose users are found soon in the list of all users.
+const crowd = 1000
+
+// crowded reports whether a stage has a crowd.
+func (q queries) crowded(ctx context.Context, arn stage.ARN) (bool, error) {
+	if arn == "" {
+		return false, nil
+	}
+	found, err := list(ctx, q, scanText,
+		"SELECT g.stage FROM grants g WHERE g.stage = $1 LIMIT 1 OFFSET $2", string(arn), int64(crowd))
+	return len(found) > 0, err
 }
 
 // ListStages implements access.Store.
@@ -118,33 +142,57 @@ func (q queries) issuancesOfFew(
 	ctx context.Context, users []string, f access.TokenFilter, now time.Time, p access.Page,
 ) (access.PageOf[access.Issuance], error) {
 	f.Query = ""
-	after, err := issuances(f, now).parse(p.After)
-	if err != nil {
-		return access.PageOf[access.Issuance]{}, err
-	}
-	var all []marked[access.Issuance]
-	var end mark
+	var walks []walk
 	for _, u := range users {
 		f.User = access.UserID(u)
-		found, stopped, err := rows(ctx, q, issuances(f, now), after, p.Limit, scanIssuance)
+		walks = append(walks, issuances(f, now))
+	}
+	return merged(ctx, q, walks, issuances(f, now), p, scanIssuance)
+}
+
+// merged is one page of several walks in the same order, the newest first: those of a few users or
+// stages, each by its index. like is one of them, or what they have in common.
+func merged[T any](
+	ctx context.Context, q queries, walks []walk, like walk, p access.Page, scan func(row) (T, error),
+) (access.PageOf[T], error) {
+	after, err := like.parse(p.After)
+	if err != nil {
+		return access.PageOf[T]{}, err
+	}
+	var all []marked[T]
+	var end mark
+	for _, w := range walks {
+		found, stopped, err := rows(ctx, q, w, after, p.Limit, scan)
 		if err != nil {
-			return access.PageOf[access.Issuance]{}, err
+			return access.PageOf[T]{}, err
 		}
 		all = append(all, found...)
 		if stopped != nil && (end == nil || newer(stopped, end) < 0) {
-			end = stopped // what is older is not known of every user
+			end = stopped // what is older is not known of every list
 		}
 	}
-	slices.SortFunc(all, func(a, b marked[access.Issuance]) int { return newer(a.at, b.at) })
+	slices.SortFunc(all, func(a, b marked[T]) int { return newer(a.at, b.at) })
 	if end != nil {
-		all = slices.DeleteFunc(all, func(m marked[access.Issuance]) bool { return newer(m.at, end) > 0 })
+		all = slices.DeleteFunc(all, func(m marked[T]) bool { return newer(m.at, end) > 0 })
 	}
 	return pageOf(all, end, p.Limit), nil
 }
 
-// newer compares marks of issuances, the newest first.
+// newer compares marks, the newest first.
 func newer(a, b mark) int {
-	return cmp.Or(cmp.Compare(b[0].(int64), a[0].(int64)), cmp.Compare(b[1].(string), a[1].(string)))
+	for i := range a {
+		order := 0
+		switch value := a[i].(type) {
+		case int64:
+			order = cmp.Compare(b[i].(int64), value)
+		case string:
+			order = cmp.Compare(b[i].(string), value)
+		}
+		if order != 0 {
+			return order
+		}
+	}
+	return 0
 }
 
 // issuances is the walk of a filter: by the index of the user, of the stage, of the revoked or of
@@ -188,10 +236,25 @@ func issuances(f access.TokenFilter, now time.Time) walk {
 func (q queries) ListEvents(
 	ctx context.Context, f access.EventFilter, p access.Page,
 ) (access.PageOf[access.StoredEvent], error) {
+	if f.Stage != "" || f.Stages == nil {
+		return page(ctx, q, events(f), p, scanEvent)
+	}
+	var walks []walk
+	for _, arn := range f.Stages {
+		f.Stage = arn
+		walks = append(walks, events(f))
+	}
+	return merged(ctx, q, walks, events(f), p, scanEvent)
+}
+
+// events is the walk of a filter: by the index of the participant, of the user, of the stage or of all.
+// Refusals, which are looked for among everything that happens, have indexes of their own.
+func events(f access.EventFilter) walk {
 	w := walk{
 		columns: eventColumns, from: "events e", newest: true, window: window,
 		keys: []key{{column: "e.id", number: true}},
 	}
+	refused := f.Kind == stage.EventRefused && f.Participant == "" && f.User == ""
 	switch {
 	case f.Participant != "":
 		w.index.equal("e.participant", string(f.Participant))
@@ -203,9 +266,13 @@ func (q queries) ListEvents(
 	case f.Stage != "":
 		w.index.equal("e.stage", string(f.Stage))
 	}
-	w.narrow.equal("e.kind", string(f.Kind))
+	if refused {
+		w.index.add("e.kind = 'refused'")
+	} else {
+		w.narrow.equal("e.kind", string(f.Kind))
+	}
 	if f.Query != "" {
 		w.narrow.add(`(e.code = %s OR e.detail LIKE %s ESCAPE '\')`, f.Query, like(f.Query))
 	}
-	return page(ctx, q, w, p, scanEvent)
+	return w
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -231,18 +232,21 @@ func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.G
 	return all, nil
 }
 
-const grantsAtOnce = 50
+const (
+	grantsAtOnce = 50
+	grantColumns = "user_id, stage, capabilities, max_ttl, by_rule, barred_at, barred_reason"
+)
 
 var (
-	grantsOfOneText = "SELECT user_id, stage, capabilities, max_ttl, by_rule FROM grants WHERE user_id = $1 ORDER BY stage"
-	grantsText      = "SELECT user_id, stage, capabilities, max_ttl, by_rule FROM grants WHERE user_id IN (" +
+	grantsOfOneText = "SELECT " + grantColumns + " FROM grants WHERE user_id = $1 ORDER BY stage"
+	grantsText      = "SELECT " + grantColumns + " FROM grants WHERE user_id IN (" +
 		places(grantsAtOnce) + ") ORDER BY user_id, stage"
 )
 
 func scanGrant(r row) (access.Grant, error) {
 	var g access.Grant
 	var byRule int
-	err := r.Scan(&g.User, &g.Stage, &g.Capabilities, span{&g.MaxTTL}, &byRule)
+	err := r.Scan(&g.User, &g.Stage, &g.Capabilities, span{&g.MaxTTL}, &byRule, at(&g.BarredAt), &g.BarredReason)
 	g.ByRule = byRule != 0
 	return g, err
 }
@@ -254,6 +258,18 @@ func (q queries) PutGrant(ctx context.Context, g access.Grant) error {
 		ON CONFLICT (user_id, stage) DO UPDATE SET capabilities = excluded.capabilities, max_ttl = excluded.max_ttl,
 			by_rule = excluded.by_rule`,
 		string(g.User), string(g.Stage), int64(g.Capabilities), g.MaxTTL.Milliseconds(), flag(g.ByRule))
+}
+
+// PutBar implements access.Store.
+func (q queries) PutBar(
+	ctx context.Context, user access.UserID, arn stage.ARN, when time.Time, reason string,
+) error {
+	n, err := q.exec(ctx, `UPDATE grants SET barred_at = $3, barred_reason = $4
+		WHERE user_id = $1 AND stage = $2`, string(user), string(arn), ms(when), reason)
+	if err == nil && n == 0 {
+		return stage.ErrNotFound
+	}
+	return err
 }
 
 // DeleteGrant implements access.Store.

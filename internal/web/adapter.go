@@ -85,6 +85,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, serve endpoint, 
 		w.Write(t.text)
 		return
 	}
+	if p, ok := full.body.(picture); ok {
+		p.write(w)
+		return
+	}
 	if f, ok := full.body.(attachment); ok {
 		w.Header().Set("Content-Type", f.contentType+"; charset=utf-8")
 		w.Header().Set("Content-Disposition", "attachment; filename="+f.name)
@@ -192,7 +196,9 @@ func problem(status int, code, detail string) Problem {
 }
 
 // decode reads a JSON body of exactly the shape T.
-func decode[T any](r *http.Request) (T, error) {
+func decode[T any](r *http.Request) (T, error) { return decodeUpTo[T](r, maxBody) }
+
+func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 	var v T
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return v, errMediaType
@@ -200,11 +206,11 @@ func decode[T any](r *http.Request) (T, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return v, errEncoding
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return v, stage.Errorf(stage.ErrTooLarge, "A body has at most %d bytes.", maxBody)
+			return v, stage.Errorf(stage.ErrTooLarge, "A body has at most %d bytes.", most)
 		}
 		return v, stage.Errorf(stage.ErrInvalid, "The body could not be read.").WithCause(err)
 	}

@@ -423,6 +423,8 @@ var pageObjects = map[string][]target{
 		return "/api/stages/" + arn + "/chat/muted/" + string(w.bea.id), nil
 	}),
 
+	"GET /operator/{page}": one("/operator/live", nil),
+
 	"POST /api/aws/events":     one("/api/aws/events", map[string]string{}),
 	"GET /static/{path...}":    one("/static/style.css", nil),
 	"POST /whip":               one("/whip", "v=0"),

@@ -49,6 +49,23 @@ var programObjects = map[string][]target{
 		}},
 	},
 
+	"DELETE /api/v1/users/{id}/grants/{arn}/bar": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/v1/users/" + string(of.id) + "/grants/" + arn + "/bar", nil
+	}),
+	"GET /api/v1/refusals": {
+		{name: "all", request: at("/api/v1/refusals", nil)},
+		{name: "own", request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/refusals?stage=" + url.QueryEscape(string(w.main)), nil
+		}},
+		{name: "foreign", request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/refusals?stage=" + url.QueryEscape(string(w.side)), nil
+		}},
+	},
+	"PUT /api/v1/branding":              one("/api/v1/branding", web.V1Branding{}),
+	"POST /api/v1/keys/{region}":        one("/api/v1/keys/eu-central-1", web.V1KeyChange{}),
+	"POST /api/v1/keys/{region}/rotate": one("/api/v1/keys/eu-central-1/rotate", web.V1KeyChange{}),
+	"DELETE /api/v1/keys/{region}":      one("/api/v1/keys/eu-central-1", nil),
+
 	"POST /api/v1/dock-links":   one("/api/v1/dock-links", web.V1DockLinkRequest{ExternalID: "17", Name: "linked"}),
 	"POST /api/v1/rules":        ofRule("", "POST"),
 	"PUT /api/v1/rules/{id}":    ofRule("made", "PUT"),

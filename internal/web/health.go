@@ -32,10 +32,19 @@ type (
 
 // readiness runs every check. It answers 503 as soon as one fails.
 func (s *Server) readiness(r *http.Request, _ access.Principal) (any, error) {
+	out := s.checkAll(r.Context())
+	status := http.StatusOK
+	if !out.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	return reply{status: status, body: out}, nil
+}
+
+func (s *Server) checkAll(ctx context.Context) Readiness {
 	out := Readiness{Ready: true, Checks: []CheckResult{}}
 	for _, c := range s.Checks {
-		ctx, cancel := context.WithTimeout(r.Context(), readyLimit)
-		err := c.Run(ctx)
+		limited, cancel := context.WithTimeout(ctx, readyLimit)
+		err := c.Run(limited)
 		cancel()
 		if err != nil {
 			s.Log.Warn("not ready", "check", c.Name, "err", err)
@@ -43,9 +52,5 @@ func (s *Server) readiness(r *http.Request, _ access.Principal) (any, error) {
 		out.Ready = out.Ready && err == nil
 		out.Checks = append(out.Checks, CheckResult{c.Name, err == nil})
 	}
-	status := http.StatusOK
-	if !out.Ready {
-		status = http.StatusServiceUnavailable
-	}
-	return reply{status: status, body: out}, nil
+	return out
 }

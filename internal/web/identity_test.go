@@ -34,8 +34,8 @@ func provider(t *testing.T, flags ...string) (*mockoidc.MockOIDC, []string) {
 	}
 	t.Cleanup(func() { m.Shutdown() })
 	return m, append([]string{
-		"--oidc-issuer", m.Issuer(), "--oidc-client-id", m.Config().ClientID,
-		"--oidc-client-secret", m.Config().ClientSecret, "--oidc-scopes", "groups",
+		"--oidc-issuer", m.Issuer(), "--oidc-client-id=" + m.Config().ClientID, // may begin with a dash
+		"--oidc-client-secret=" + m.Config().ClientSecret, "--oidc-scopes", "groups",
 	}, flags...)
 }
 

@@ -42,6 +42,7 @@ type Config struct {
 	AllowOrigins []string                              // whose pages may come with a participant token beside our own; "*" for all
 	Proxies      httpkit.Proxies                       // whose forwarding headers are believed; by default none
 	Guard        *httpkit.Guard                        // against wrong bearers; shared with WHIP
+	About        About
 }
 
 // A Server answers HTTP.
@@ -106,6 +107,7 @@ func (s *Server) table() []route {
 // pages are the routes that the pages use, and the pages themselves.
 func (s *Server) pages() []route {
 	docks := docks{open: s.Docks, client: s.client}
+	brand := branding{s.Control}
 	chats := chats{control: s.Control, chat: s.Chat, present: s.present}
 	return []route{
 		{"POST /api/setup", s.open(s.setUp)},
@@ -141,7 +143,7 @@ func (s *Server) pages() []route {
 		{"PATCH /api/stages/{arn}", s.api(access.ScopeStages, s.changeStage)},
 		{"DELETE /api/stages/{arn}", s.api(access.ScopeStages, s.removeStage)},
 		{"GET /api/stages/{arn}/sessions", s.api(access.ScopeStages, s.listSessions)},
-		{"DELETE /api/stages/{arn}/participants/{participant}", s.api(access.ScopeModerate, s.kick)},
+		{"DELETE /api/stages/{arn}/participants/{participant}", s.api(access.ScopeModerate, moderation{s.Control}.kick)},
 
 		{"GET /api/views", s.api(access.ScopeAccount, s.listViews)},
 		{"POST /api/views", s.api(access.ScopeAccount, s.createView)},
@@ -160,6 +162,9 @@ func (s *Server) pages() []route {
 		{"GET /api/aws/stages", s.api(access.ScopeStages, s.listAWS)},
 		{"POST /api/aws/events", s.open(s.takeAWSEvent)},
 
+		{"GET /api/branding", s.open(brand.get)},
+		{"GET /api/branding/logo", s.open(brand.logo)},
+
 		{"GET /healthz", http.HandlerFunc(s.health)},
 		{"GET /readyz", s.open(s.readiness)},
 		{"GET /static/{path...}", http.HandlerFunc(s.assets.serve)},
@@ -173,6 +178,7 @@ func (s *Server) pages() []route {
 		{"GET /invite", s.assets.page("invite/index.html")},
 		{"GET /account", s.assets.page("account/index.html")},
 		{"GET /operator", s.assets.page("operator/index.html")},
+		{"GET /operator/{page}", s.assets.page("operator/page.html")},
 		{"GET /device", s.assets.page("device/index.html")},
 	}
 }

@@ -177,15 +177,3 @@ func (s *Server) changeStage(r *http.Request, who access.Principal) (any, error)
 func (s *Server) removeStage(r *http.Request, who access.Principal) (any, error) {
 	return nil, s.Control.RemoveStage(r.Context(), who, stageARN(r))
 }
-
-func (s *Server) kick(r *http.Request, who access.Principal) (any, error) {
-	reason := ""
-	if r.ContentLength != 0 {
-		in, err := decode[Removal](r)
-		if err != nil {
-			return nil, err
-		}
-		reason = in.Reason
-	}
-	return nil, s.Control.Kick(r.Context(), who, stageARN(r), stage.ParticipantID(r.PathValue("participant")), reason)
-}

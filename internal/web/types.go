@@ -66,9 +66,10 @@ type (
 		Name   string        `json:"name,omitempty"`
 		Limits *stage.Limits `json:"limits,omitempty"`
 	}
-	// A Removal may say why.
+	// A Removal may say why, and keep the user out.
 	Removal struct {
 		Reason string `json:"reason,omitempty"`
+		Bar    bool   `json:"bar,omitempty"` // revoke all their tokens for the stage, and refuse new ones
 	}
 	// A NewKey names an access key.
 	NewKey struct {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,33 @@ var (
 func with(more []parameter, own ...parameter) []parameter { return append(own, more...) }
 
 func (v v1) operations() []operation {
+	return slices.Concat(v.lists(), v.console())
+}
+
+// console are the operations behind the pages of the console, beside the lists.
+func (v v1) console() []operation {
+	brand, watch := branding{v.Control}, moderation{v.Control}
+	sys := system{
+		control: v.Control, about: v.About, public: v.PublicURL.String(), version: v.Version, ready: v.checkAll,
+	}
+	created := http.StatusCreated
+	return []operation{
+		{"GET", "/refusals", access.ScopeModerate, "List what the stages refused within the last hour, newest first.", with(pageQuery,
+			parameter{"stage", "The ARN of a stage."}), nil, V1Refusals{}, 0, watch.refusals},
+		{"DELETE", "/stages/{arn}/participants/{participant}", access.ScopeModerate, "Kick a participant and revoke the token; with bar, keep the user out.", nil, Removal{}, nil, 0, watch.kick},
+		{"DELETE", "/users/{id}/grants/{arn}/bar", access.ScopeModerate, "Let a user who was barred enter the stage again.", nil, nil, nil, 0, watch.unbar},
+
+		{"GET", "/system", access.ScopeSystem, "Read the version, the checks of readiness, and the settings with secrets masked.", nil, nil, V1System{}, 0, sys.get},
+		{"GET", "/branding", access.ScopeSystem, "Read the branding that is set on the console.", nil, nil, V1Branding{}, 0, brand.own},
+		{"PUT", "/branding", access.ScopeSystem, "Change the branding of the pages.", nil, V1Branding{}, V1Branding{}, 0, brand.put},
+		{"GET", "/keys", access.ScopeSystem, "List the keys that sign tokens.", nil, nil, V1Keys{}, 0, sys.keys},
+		{"POST", "/keys/{region}", access.ScopeSystem, "Create an own key, or take one of AWS KMS.", nil, V1KeyChange{}, V1Keys{}, created, sys.createKey},
+		{"POST", "/keys/{region}/rotate", access.ScopeSystem, "Replace the own key of a region without breaking a token.", nil, V1KeyChange{}, V1Keys{}, 0, sys.rotateKey},
+		{"DELETE", "/keys/{region}", access.ScopeSystem, "Stop signing with the own key of a region; the AWS API issues again.", nil, nil, V1Keys{}, 0, sys.retireKey},
+	}
+}
+
+func (v v1) lists() []operation {
 	created := http.StatusCreated
 	return []operation{
 		{"GET", "/users", access.ScopeUsers, "List users by name.", with(searchQuery,
@@ -65,7 +93,6 @@ func (v v1) operations() []operation {
 		{"POST", "/stages", access.ScopeStages, "Create a stage, or add one of Amazon IVS.", nil, NewStage{}, Stage{}, created, v.addStage},
 		{"PATCH", "/stages/{arn}", access.ScopeStages, "Change the name or the limits of a stage.", nil, StageChange{}, nil, 0, v.changeStage},
 		{"DELETE", "/stages/{arn}", access.ScopeStages, "Remove a stage.", nil, nil, nil, 0, v.removeStage},
-		{"DELETE", "/stages/{arn}/participants/{participant}", access.ScopeModerate, "Kick a participant and revoke the token.", nil, Removal{}, nil, 0, v.kick},
 
 		{"GET", "/tokens", access.ScopeAudit, "List the records of tokens, newest first.", with(pageQuery,
 			parameter{"q", "A participant ID, or a part of the user's name."}, parameter{"user", "The ID of a user."},
@@ -154,7 +181,10 @@ func (v v1) user(r *http.Request, who access.Principal) (any, error) {
 		if err != nil && !errors.Is(err, stage.ErrNotFound) {
 			return nil, err
 		}
-		out.Grants = append(out.Grants, V1Grant{g.Stage, st.Name, g.Capabilities.Words(), int64(g.MaxTTL / time.Second), g.ByRule})
+		out.Grants = append(out.Grants, V1Grant{
+			g.Stage, st.Name, g.Capabilities.Words(), int64(g.MaxTTL / time.Second), g.ByRule,
+			optional(g.BarredAt), g.BarredReason,
+		})
 	}
 	docks, err := v.Docks.Of(r.Context(), person.ID)
 	out.Docks = append([]Dock{}, docks...)

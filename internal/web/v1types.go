@@ -39,6 +39,9 @@ type (
 		Capabilities []string  `json:"capabilities"`
 		MaxTTL       int64     `json:"maxTTL"` // seconds
 		ByRule       bool      `json:"byRule"`
+
+		BarredAt     *time.Time `json:"barredAt,omitempty"` // no token is issued for this stage since then
+		BarredReason string     `json:"barredReason,omitempty"`
 	}
 	// A V1UserChange changes what it names.
 	V1UserChange struct {

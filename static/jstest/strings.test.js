@@ -80,7 +80,7 @@ describe('the server’s codes', () => {
   ]);
   /** Who meets it is no broadcaster, or no person at all. */
   const notForThem = {
-    'the operator, in the terminal or on their pages': ['already_set_up', 'name_taken', 'key_gone', 'key_damaged', 'kms_key', 'port_taken', 'too_large'],
+    'the operator, in the terminal or on their pages': ['already_set_up', 'name_taken', 'contrast', 'key_gone', 'key_damaged', 'kms_key', 'port_taken', 'too_large'],
     'a browser source that goes beyond its view': ['view_only', 'not_in_view'],
     'a program that speaks to the server wrongly, which the pages and OBS do not': ['bad_json', 'bad_body', 'bad_cursor', 'scope', 'unknown_field', 'method_not_allowed', 'not_acceptable', 'unsupported_media_type', 'unsupported_encoding',
       'wrong_etag', 'ice_restart', 'too_many'],

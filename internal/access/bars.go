@@ -1,0 +1,105 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// KickAndBar disconnects a participant, revokes every open token of its user on the stage, and
+// refuses new ones until Unbar. The grant stays as it is.
+func (c *Control) KickAndBar(
+	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
+	if err := c.mayKick(ctx, who, arn); err != nil {
+		return err
+	}
+	if !plainID(id) {
+		return noSuch("participant")
+	}
+	i, err := c.Store.Issuance(ctx, id)
+	if err != nil {
+		return notFoundIs(err, noSuch("participant"))
+	}
+	if i.Stage != arn {
+		return noSuch("participant")
+	}
+	var revoked []Issuance
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		revoked, err = c.bar(ctx, tx, who, i, kickReason(reason))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(i.User)
+	// The token itself may have been revoked before, with its session still open.
+	err = c.disconnectOne(ctx, arn, id, kickReason(reason))
+	return cmp.Or(c.disconnect(ctx, revoked, kickReason(reason)), notFoundIs(err, nil))
+}
+
+func (c *Control) bar(
+	ctx context.Context, tx Store, who Principal, i Issuance, reason string,
+) ([]Issuance, error) {
+	account, err := accountOf(ctx, tx, i.User)
+	if err != nil {
+		return nil, err
+	}
+	if account.Role == Operator {
+		return nil, stage.Errorf(stage.ErrConflict,
+			"%s is an operator, who has access to every stage. Change the role first.", account.Name)
+	}
+	err = tx.PutBar(ctx, i.User, i.Stage, c.Now(), reason)
+	if err != nil && !errors.Is(err, stage.ErrNotFound) { // without a grant there is nothing to bar
+		return nil, err
+	}
+	if err := tx.Advance(ctx, i.User); err != nil {
+		return nil, err
+	}
+	revoked, err := c.revokeOpen(ctx, tx, Revocation{User: i.User, Stage: i.Stage})
+	if err != nil {
+		return nil, err
+	}
+	return revoked, c.note(ctx, tx, who, Entry{
+		Action: ActionBarred, Target: string(i.User), TargetName: account.Name, Stage: i.Stage,
+		Detail: reason,
+	})
+}
+
+// Unbar lets a user who was barred from a stage enter it again.
+func (c *Control) Unbar(ctx context.Context, who Principal, id UserID, arn stage.ARN) error {
+	if err := c.mayKick(ctx, who, arn); err != nil {
+		return err
+	}
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		account, err := accountOf(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutBar(ctx, id, arn, time.Time{}, ""); err != nil {
+			return notFoundIs(err, noSuch("grant"))
+		}
+		if err := tx.Advance(ctx, id); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, Entry{
+			Action: ActionUnbarred, Target: string(id), TargetName: account.Name, Stage: arn,
+		})
+	})
+	if err == nil {
+		c.changed(id)
+	}
+	return err
+}
+
+// barred returns why the holder of a grant gets no token, or nil.
+func (g Grant) barred() error {
+	if g.BarredAt.IsZero() {
+		return nil
+	}
+	return stage.Errorf(stage.ErrDenied, "You may not enter this stage at present: %s",
+		g.BarredReason).WithCode("barred")
+}

@@ -1,0 +1,190 @@
+package access
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image/jpeg"
+	"image/png"
+	"math"
+	"net/mail"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	maxLogo        = 48 << 10 // bytes; its base64 fits into a request
+	maxLogoSide    = 1024     // pixels
+	leastContrast  = 4.5      // of text (WCAG 2.2, 1.4.3)
+	maxBrandString = 300
+)
+
+// A Branding is how the pages look. Empty members leave Stagedoor's own.
+type Branding struct {
+	Name    string
+	Accent  string // #rrggbb, behind white text
+	Support string // an e-mail address or a URL
+	Imprint string // a URL
+	Logo    Logo
+}
+
+// A Logo is a small picture. No logo has no Type.
+type Logo struct {
+	Type string // image/png or image/jpeg
+	Data []byte
+}
+
+// A BrandingStore stores the branding that operators set on the console.
+type BrandingStore interface {
+	// Branding returns stage.ErrNotFound where none was set.
+	Branding(ctx context.Context) (Branding, error)
+	PutBranding(ctx context.Context, b Branding, at time.Time) error
+}
+
+// Branding is for everybody: the pages show it before sign-in. What operators set on the console
+// wins over the settings.
+func (c *Control) Branding(ctx context.Context) (Branding, error) {
+	set, err := c.ownBranding(ctx)
+	if err != nil {
+		return Branding{}, err
+	}
+	b := Branding{
+		Name: cmp.Or(set.Name, c.Brand.Name), Accent: cmp.Or(set.Accent, c.Brand.Accent),
+		Support: cmp.Or(set.Support, c.Brand.Support), Imprint: cmp.Or(set.Imprint, c.Brand.Imprint),
+		Logo: set.Logo,
+	}
+	if b.Logo.Type == "" {
+		b.Logo = c.Brand.Logo
+	}
+	return b, nil
+}
+
+func (c *Control) ownBranding(ctx context.Context) (Branding, error) {
+	set, err := c.Store.Branding(ctx)
+	return set, notFoundIs(err, nil)
+}
+
+// OwnBranding is what operators set on the console, without the settings.
+func (c *Control) OwnBranding(ctx context.Context, by Principal) (Branding, error) {
+	if err := by.Require(ScopeSystem); err != nil {
+		return Branding{}, err
+	}
+	return c.ownBranding(ctx)
+}
+
+// SetBranding replaces the branding. A nil logo leaves the one that is there.
+func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, logo *Logo) error {
+	if err := by.Require(ScopeSystem); err != nil {
+		return err
+	}
+	b, err := CheckBranding(b)
+	if err != nil {
+		return err
+	}
+	if logo != nil && len(logo.Data) > 0 {
+		checked, err := CheckLogo(logo.Data)
+		if err != nil {
+			return err
+		}
+		logo = &checked
+	}
+	return c.Store.Atomically(ctx, func(tx Store) error {
+		before, err := tx.Branding(ctx)
+		if err != nil && !errors.Is(err, stage.ErrNotFound) {
+			return err
+		}
+		b.Logo = before.Logo
+		if logo != nil {
+			b.Logo = *logo
+		}
+		if err := tx.PutBranding(ctx, b, c.Now()); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, Entry{Action: ActionSettingChanged, Target: "branding", Detail: b.Name})
+	})
+}
+
+// CheckBranding checks all but the logo, and returns it without what surrounds the values.
+func CheckBranding(b Branding) (Branding, error) {
+	for _, text := range []*string{&b.Name, &b.Accent, &b.Support, &b.Imprint} {
+		*text = strings.TrimSpace(*text)
+		if cleanText(*text, maxBrandString) != *text {
+			return b, stage.Errorf(stage.ErrInvalid, "Each text of the branding has at most %d printable characters.", maxBrandString)
+		}
+	}
+	if len([]rune(b.Name)) > 40 {
+		return b, stage.Errorf(stage.ErrInvalid, "The name has at most 40 characters.")
+	}
+	if err := checkAccent(b.Accent); err != nil {
+		return b, err
+	}
+	if b.Imprint != "" && !webAddress(b.Imprint) {
+		return b, stage.Errorf(stage.ErrInvalid, "The imprint is a URL such as https://example.com/imprint.")
+	}
+	if _, err := mail.ParseAddress(b.Support); b.Support != "" && err != nil && !webAddress(b.Support) {
+		return b, stage.Errorf(stage.ErrInvalid, "The support address is an e-mail address or a URL.")
+	}
+	return b, nil
+}
+
+// webAddress reports an address that a link may lead to: javascript: and data: would run on the page.
+func webAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
+
+func checkAccent(color string) error {
+	if color == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(strings.TrimPrefix(color, "#"), 16, 32)
+	if err != nil || len(color) != 7 || color[0] != '#' {
+		return stage.Errorf(stage.ErrInvalid, "The accent colour is written like #284cb8.")
+	}
+	if contrast := contrastWithWhite(uint32(n)); contrast < leastContrast {
+		return stage.Errorf(stage.ErrInvalid,
+			"White text on %s has a contrast of %s:1, and needs 4.5:1. Choose a darker colour.",
+			color, fmt.Sprintf("%.1f", math.Floor(contrast*10)/10)).WithCode("contrast")
+	}
+	return nil
+}
+
+// contrastWithWhite is the contrast ratio of a colour and white (WCAG 2.2, "contrast ratio").
+func contrastWithWhite(rgb uint32) float64 {
+	linear := func(channel uint32) float64 {
+		v := float64(channel&0xff) / 255
+		if v <= 0.04045 {
+			return v / 12.92
+		}
+		return math.Pow((v+0.055)/1.055, 2.4)
+	}
+	luminance := 0.2126*linear(rgb>>16) + 0.7152*linear(rgb>>8) + 0.0722*linear(rgb)
+	return 1.05 / (luminance + 0.05)
+}
+
+// CheckLogo reads the type of a picture from its content. SVG is refused: it can hold scripts.
+func CheckLogo(data []byte) (Logo, error) {
+	if len(data) > maxLogo {
+		return Logo{}, stage.Errorf(stage.ErrTooLarge, "A logo has at most %d KiB.", maxLogo>>10)
+	}
+	kind := "image/png"
+	size, err := png.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		kind = "image/jpeg"
+		size, err = jpeg.DecodeConfig(bytes.NewReader(data))
+	}
+	switch {
+	case err != nil:
+		return Logo{}, stage.Errorf(stage.ErrInvalid, "A logo is a PNG or JPEG picture.")
+	case size.Width > maxLogoSide || size.Height > maxLogoSide:
+		return Logo{}, stage.Errorf(stage.ErrInvalid, "A logo has at most %d × %[1]d pixels, not %d × %d.",
+			maxLogoSide, size.Width, size.Height)
+	}
+	return Logo{Type: kind, Data: data}, nil
+}

@@ -1,0 +1,72 @@
+package access
+
+import (
+	"context"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// refusalsFor is how long refusals are shown to those who moderate.
+const refusalsFor = time.Hour
+
+// Refusals lists what the stages refused within the last hour, newest first: of one stage, or of all
+// that the caller moderates.
+func (c *Control) Refusals(
+	ctx context.Context, by Principal, arn stage.ARN, p Page,
+) (PageOf[StoredEvent], error) {
+	stages, err := c.moderated(ctx, by, arn)
+	if err != nil {
+		return PageOf[StoredEvent]{}, err
+	}
+	p, err = checkList(p, "", arn)
+	if err != nil {
+		return PageOf[StoredEvent]{}, err
+	}
+	f := EventFilter{Kind: stage.EventRefused, Stages: stages}
+	if stages != nil && len(stages) == 0 {
+		return PageOf[StoredEvent]{}, nil
+	}
+	list, err := c.Store.ListEvents(ctx, f, p)
+	since := c.Now().Add(-refusalsFor)
+	for i, e := range list.Items {
+		if e.Time.Before(since) {
+			list.Items, list.Next = list.Items[:i], ""
+			break
+		}
+	}
+	return list, err
+}
+
+// moderated are the stages to which a list for moderators is narrowed: the one that was asked for, or
+// all that were granted. nil is every stage, which operators moderate.
+func (c *Control) moderated(ctx context.Context, by Principal, arn stage.ARN) ([]stage.ARN, error) {
+	if err := by.Require(ScopeModerate); err != nil {
+		return nil, err
+	}
+	if arn != "" {
+		return []stage.ARN{arn}, c.mayKick(ctx, by, arn)
+	}
+	if by.User.Role == Operator {
+		return nil, nil
+	}
+	grants, err := c.Store.Grants(ctx, by.User.ID)
+	stages := []stage.ARN{}
+	for _, g := range grants {
+		if effective(by.User.Role, g).Capabilities != 0 && len(stages) < maxModerated {
+			stages = append(stages, g.Stage)
+		}
+	}
+	return stages, err
+}
+
+// maxModerated bounds how many lists are merged into one page.
+const maxModerated = 100
+
+// NamesOf returns the names of users in a list that the caller was given.
+func (c *Control) NamesOf(ctx context.Context, by Principal, ids ...UserID) (map[UserID]string, error) {
+	if err := by.Require(ScopeModerate); err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return c.Store.Names(ctx, ids...)
+}

@@ -1,0 +1,13 @@
+-- How the pages look: one row. Empty columns leave what the settings say.
+
+-- +goose Up
+CREATE TABLE branding (
+  id         TEXT PRIMARY KEY,  -- 'pages'
+  name       TEXT NOT NULL,
+  accent     TEXT NOT NULL,     -- #rrggbb
+  support    TEXT NOT NULL,     -- e-mail address or URL
+  imprint    TEXT NOT NULL,     -- URL
+  logo       TEXT NOT NULL,     -- base64
+  logo_type  TEXT NOT NULL,
+  changed_at BIGINT NOT NULL
+);

@@ -1,0 +1,60 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+type (
+	// A V1Refusal is a refusal, with the name of the user.
+	V1Refusal struct {
+		V1Event
+		Name string `json:"name,omitempty"`
+	}
+	// A V1Refusals is a page of them, newest first.
+	V1Refusals struct {
+		Refusals []V1Refusal `json:"refusals"`
+		Next     string      `json:"next,omitempty"`
+	}
+)
+
+// moderation is what moderators do and see beside the event stream.
+type moderation struct{ control *access.Control }
+
+func (m moderation) refusals(r *http.Request, who access.Principal) (any, error) {
+	p, err := pageOf(r)
+	if err != nil {
+		return nil, err
+	}
+	list, err := m.control.Refusals(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")), p)
+	if err != nil {
+		return nil, err
+	}
+	var ids []access.UserID
+	for _, e := range list.Items {
+		ids = append(ids, e.User)
+	}
+	names, err := m.control.NamesOf(r.Context(), who, ids...)
+	return V1Refusals{mapped(list.Items, func(e access.StoredEvent) V1Refusal {
+		return V1Refusal{v1Event(e), names[e.User]}
+	}), list.Next}, err
+}
+
+// kick disconnects a participant; with bar it also keeps the user out.
+func (m moderation) kick(r *http.Request, who access.Principal) (any, error) {
+	in, err := decodeIfAny[Removal](r)
+	if err != nil {
+		return nil, err
+	}
+	kick := m.control.Kick
+	if in.Bar {
+		kick = m.control.KickAndBar
+	}
+	return nil, kick(r.Context(), who, stageARN(r), stage.ParticipantID(r.PathValue("participant")), in.Reason)
+}
+
+func (m moderation) unbar(r *http.Request, who access.Principal) (any, error) {
+	return nil, m.control.Unbar(r.Context(), who, userID(r), stageARN(r))
+}

@@ -1,0 +1,133 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// About is what the page System shows beside the checks of /readyz.
+type About struct {
+	Started    time.Time
+	Database   string
+	LocalKey   string    // the ID of the key that signs the tokens of local stages
+	Settings   []Setting // secrets are masked already
+	OwnKeys    OwnKeys   // nil where no region of AWS is served
+	OwnRegions []string
+}
+
+// A Setting is a setting in force, and where it comes from.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	From  string `json:"from"`
+}
+
+// OwnKeys are the key pairs whose public halves are imported into Amazon IVS. Changes return the name
+// of the key.
+type OwnKeys interface {
+	List(ctx context.Context) ([]OwnKey, error)
+	Create(ctx context.Context, region, kms string) (name string, err error)
+	Rotate(ctx context.Context, region, kms string) (name string, err error)
+	Retire(ctx context.Context, region string) (name string, err error)
+}
+
+type (
+	// A V1System is what the server runs with.
+	V1System struct {
+		Version   string    `json:"version"`
+		StartedAt time.Time `json:"startedAt"`
+		PublicURL string    `json:"publicUrl"`
+		Database  string    `json:"database"`
+		Readiness
+		Settings []Setting `json:"settings"`
+	}
+	// An OwnKey is a key pair of one region. Nothing of it is secret.
+	OwnKey struct {
+		Name       string     `json:"name"`
+		Region     string     `json:"region"`
+		ARN        string     `json:"arn,omitempty"` // of the public half
+		KMS        string     `json:"kms,omitempty"` // the key in AWS KMS; absent: a file
+		State      string     `json:"state"`         // new, active or retiring
+		CreatedAt  time.Time  `json:"createdAt"`
+		LastExpiry *time.Time `json:"lastExpiry,omitempty"` // of the last token that it signed
+	}
+	// A V1Keys lists the keys that sign tokens.
+	V1Keys struct {
+		LocalKey string   `json:"localKey"` // its ID
+		Regions  []string `json:"regions"`  // of AWS that are served
+		Keys     []OwnKey `json:"keys"`
+	}
+	// A V1KeyChange creates or rotates the own key of a region.
+	V1KeyChange struct {
+		KMS string `json:"kms,omitempty"` // a key in AWS KMS; absent: a new key in a file
+	}
+)
+
+// system serves what the server runs with, and the own keys, to operators.
+type system struct {
+	control *access.Control
+	about   About
+	public  string
+	version string
+	ready   func(context.Context) Readiness
+}
+
+func (s system) get(r *http.Request, _ access.Principal) (any, error) {
+	return V1System{
+		Version: s.version, StartedAt: s.about.Started.UTC(), PublicURL: s.public, Database: s.about.Database,
+		Readiness: s.ready(r.Context()), Settings: append([]Setting{}, s.about.Settings...),
+	}, nil
+}
+
+func (s system) keys(r *http.Request, _ access.Principal) (any, error) {
+	out := V1Keys{LocalKey: s.about.LocalKey, Regions: append([]string{}, s.about.OwnRegions...), Keys: []OwnKey{}}
+	if s.about.OwnKeys == nil {
+		return out, nil
+	}
+	list, err := s.about.OwnKeys.List(r.Context())
+	out.Keys = append(out.Keys, list...)
+	return out, err
+}
+
+func (s system) createKey(r *http.Request, who access.Principal) (any, error) {
+	body, err := s.changeKey(r, who, access.ActionOwnKeyCreated, OwnKeys.Create)
+	if err != nil {
+		return nil, err
+	}
+	return created(body), nil
+}
+
+func (s system) rotateKey(r *http.Request, who access.Principal) (any, error) {
+	return s.changeKey(r, who, access.ActionOwnKeyRotated, OwnKeys.Rotate)
+}
+
+func (s system) retireKey(r *http.Request, who access.Principal) (any, error) {
+	return s.changeKey(r, who, access.ActionOwnKeyRetired,
+		func(k OwnKeys, ctx context.Context, region, _ string) (string, error) { return k.Retire(ctx, region) })
+}
+
+func (s system) changeKey(
+	r *http.Request, who access.Principal, action access.Action,
+	change func(k OwnKeys, ctx context.Context, region, kms string) (string, error),
+) (any, error) {
+	in, err := decodeIfAny[V1KeyChange](r)
+	if err != nil {
+		return nil, err
+	}
+	region := r.PathValue("region")
+	if s.about.OwnKeys == nil {
+		return nil, stage.Errorf(stage.ErrUnavailable,
+			"No region of AWS is served: start Stagedoor with --ivs-region.")
+	}
+	err = s.control.ChangeOwnKey(r.Context(), who, action, region, func(ctx context.Context) (string, error) {
+		return change(s.about.OwnKeys, ctx, region, in.KMS)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.keys(r, who)
+}
