@@ -14,6 +14,7 @@ import { createWays, enrol, signInView } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
 import { createTokens } from '../lib/tokens.js';
 import { createPeopleTab } from './people.js';
+import { createPicturePart } from './picture.js';
 import { createReport } from './report.js';
 import { focusTab, intoAddress, panel, tabOfAddress, tabsView } from './tabs.js';
 import { airView, dockView, headline, stateOf, worry } from './views.js';
@@ -51,6 +52,7 @@ const model = {
 };
 
 const people = createPeopleTab({ obs, changed: draw, again: () => void askAgain(), stage: () => model.stage?.arn, toBroadcast: backToBroadcast });
+const picture = createPicturePart({ stage: () => model.stage, changed: draw });
 const report = createReport({ id: dockId, model, version: () => obs.version });
 
 /** @type {Map<string, import('../lib/types.js').Presence[]>} who is on each stage */
@@ -76,9 +78,10 @@ function draw() {
   document.documentElement.dataset.tab = tab;
   if (tab === 'people') people.open(model.me);
   page(header(model.me, 'dock', { onSignOut: leave, tabs: tabsView(tab, showTab) }),
-    panel('broadcast', tab, ...dockView(model, actions)),
+    panel('broadcast', tab, ...dockView(model, actions), ...picture.view(model.obs.phase === 'ready')),
     panel('people', tab, airView(model, actions, backToBroadcast), ...people.view()));
   people.drawn();
+  picture.drawn();
   tell();
 }
 
@@ -189,6 +192,7 @@ function signedOut() {
   events.stop();
   obs.close();
   presence.clear();
+  picture.stop();
   signing.notice = t('sign.expired');
   set({ me: null, hand: { token: null, shown: false, busy: false }, findings: null, others: [], present: [] });
   people.leave();
@@ -196,6 +200,7 @@ function signedOut() {
 
 async function leave() {
   if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await blankToken();
+  picture.stop();
   tokens.forget();
   await report.end();
   await signOut();
@@ -227,7 +232,7 @@ function connected(online) {
 
 /** @param {import('../lib/events.js').ServerEvent} e */
 function serverEvent({ event, data }) {
-  if (event === 'stage') broadcast.stageEvent(data);
+  if (event === 'stage') { broadcast.stageEvent(data); picture.stageEvent(data); }
   else if (event === 'me') know(data);
   else if (event === 'docks') set({ others: data.docks.filter((/** @type {import('../lib/types.js').Dock} */ d) => d.id !== dockId) });
   else if (event === 'presence') {
@@ -454,7 +459,7 @@ const every = (ms, work) => setInterval(() => { if (model.me) work(); }, ms);
 function second() {
   const { token } = model.hand;
   if (token && Date.parse(token.expiresAt) <= Date.now()) actions.handClear();
-  else if (model.broadcast.phase === 'live') draw();
+  else if (model.broadcast.phase === 'live' || picture.ticking) draw();
 }
 
 async function start() {
@@ -466,7 +471,7 @@ async function start() {
   every(FRESH_EVERY, keepFresh);
   every(TELL_EVERY, report.now);
   document.addEventListener('visibilitychange', () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });
-  addEventListener('pagehide', () => { if (model.me) void report.end(); });
+  addEventListener('pagehide', () => { picture.stop(); if (model.me) void report.end(); });
   for (;;) {
     try {
       const me = await enrolled() ?? await whoAmI();

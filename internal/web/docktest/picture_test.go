@@ -1,0 +1,68 @@
+package docktest
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// TestATestPictureWithoutOBS is the first minute of a person without OBS, in each engine: one click,
+// and a viewer sees and hears it. The operator ends the last one, and the page says so.
+func TestATestPictureWithoutOBS(t *testing.T) {
+	t.Parallel()
+	app := apptest.Start(t)
+	olga := app.Operator()
+	app.Broadcaster(olga, "ana", "publish", "subscribe")
+	watch := browser.Open(t, browser.Current, browser.Options{})
+	watch.Goto(app.URL + "/watch")
+	watch.Type("#f-name", "olga")
+	watch.Type("#f-password", apptest.Password)
+	watch.ClickText("Sign in")
+	watch.WaitText("The stage is empty now")
+	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31, browser.Current} {
+		d := &dock{Page: browser.Open(t, engine, browser.Options{Width: 320}), t: t}
+		d.Goto(app.URL + "/dock")
+		d.signInAs("ana", apptest.Password)
+		d.WaitText("No OBS at hand?")
+		d.keep("no-obs-at-hand")
+		d.ClickText("Send a test picture")
+		d.WaitText("Live on main")
+		d.keep("test-picture")
+
+		watch.WaitFor(`document.querySelector('video')?.videoWidth > 0`)
+		if engine == browser.OBS30 {
+			watch.ClickText("Switch the sound on") // it stays on
+		}
+		watch.WaitFor(moving)
+		watch.WaitFor(audible)
+		watch.WaitText("ana")
+		if engine != browser.Current {
+			d.ClickText("Stop the test picture")
+			d.WaitText("Send a test picture")
+			watch.WaitText("The stage is empty now")
+			continue
+		}
+		kick(t, olga, "Thank you, that is enough.")
+		d.WaitText("Thank you, that is enough.")
+		watch.WaitText("The stage is empty now")
+	}
+}
+
+// kick ends what the only publisher of the main stage sends.
+func kick(t *testing.T, olga *apptest.Client, reason string) {
+	t.Helper()
+	now := apptest.Await(olga.Events(), "presences", func(e feed.PresencesEvent) bool { return e.Complete })
+	var path string
+	for _, p := range now.Stages[0].Participants {
+		if p.Publishing {
+			path = "/api/stages/" + url.PathEscape(string(now.Stages[0].Stage)) +
+				"/participants/" + string(p.ParticipantID)
+		}
+	}
+	olga.Must(http.StatusNoContent, "DELETE", path, web.Removal{Reason: reason}, nil)
+}
