@@ -219,6 +219,19 @@ export interface TokenState {
   lastEvent?: StageEvent;
 }
 
+export interface Login {
+  id: string;
+  agent: string;
+  address: string;
+  createdAt: string;
+  lastUsedAt: string;
+  current: boolean;
+}
+
+export interface Logins {
+  logins: Login[];
+}
+
 export interface AccessKey {
   id: string;
   name: string;

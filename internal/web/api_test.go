@@ -78,6 +78,32 @@ func TestSigningInAndOut(t *testing.T) {
 	olga.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil)
 	olga.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 
+	t.Log("of several logins one can be ended")
+	home, hall := a.Browser(), a.Browser()
+	for _, b := range []*apptest.Client{home, hall} {
+		b.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "ana", Password: "another good one"}, nil)
+	}
+	var signed web.Logins
+	home.Must(http.StatusOK, "GET", "/api/logins", nil, &signed)
+	if n := len(signed.Logins); n != 2 {
+		t.Fatalf("the logins of ana: got %+v, want 2", signed.Logins)
+	}
+	for _, l := range signed.Logins {
+		if l.Address != "127.0.0.1" || l.Agent == "" || l.LastUsedAt.IsZero() {
+			t.Errorf("a login: got %+v, want its browser, address and last use", l)
+		}
+		if !l.Current {
+			olga.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password}, nil)
+			olga.Refused(http.StatusNotFound, "not_found", "DELETE", "/api/logins/"+l.ID, nil)
+			home.Must(http.StatusNoContent, "DELETE", "/api/logins/"+l.ID, nil, nil)
+		}
+	}
+	hall.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
+	home.Must(http.StatusOK, "GET", "/api/logins", nil, &signed)
+	if len(signed.Logins) != 1 || !signed.Logins[0].Current {
+		t.Errorf("after that: got %+v, want this one", signed.Logins)
+	}
+
 	t.Log("who has forgotten a login somewhere ends them all, and nobody else's")
 	here, there := a.Browser(), a.Browser()
 	for _, b := range []*apptest.Client{olga, here, there} {

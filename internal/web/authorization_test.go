@@ -324,6 +324,20 @@ func tokenID(w *world, of caller, arn string) string {
 	return made(of, "participantId", "/api/tokens", map[string]any{"stage": arnOf(arn)})
 }
 
+// anotherLogin is one that the owner does not use.
+func anotherLogin(w *world, of caller) string {
+	w.Browser().Must(http.StatusOK, "POST", "/api/login",
+		web.Credentials{Name: of.owner.Me().Name, Password: apptest.Password}, nil)
+	var all web.Logins
+	of.owner.Must(http.StatusOK, "GET", "/api/logins", nil, &all)
+	for _, login := range all.Logins {
+		if !login.Current {
+			return login.ID
+		}
+	}
+	return "nothing"
+}
+
 // objects says of each route with a body or a parameter what it is about.
 var objects = func() map[string][]target {
 	all := maps.Clone(pageObjects)
@@ -333,10 +347,13 @@ var objects = func() map[string][]target {
 
 // pageObjects are those of the routes that pages use.
 var pageObjects = map[string][]target{
-	"POST /api/setup":       one("/api/setup", web.SetUp{Code: "used up", Name: "eve", Password: apptest.Password}),
-	"POST /api/login":       one("/api/login", web.Credentials{Name: "olga", Password: apptest.Password}),
-	"DELETE /api/login":     ending("/api/login", nil),
-	"DELETE /api/logins":    ending("/api/logins", nil),
+	"POST /api/setup":    one("/api/setup", web.SetUp{Code: "used up", Name: "eve", Password: apptest.Password}),
+	"POST /api/login":    one("/api/login", web.Credentials{Name: "olga", Password: apptest.Password}),
+	"DELETE /api/login":  ending("/api/login", nil),
+	"DELETE /api/logins": ending("/api/logins", nil),
+	"DELETE /api/logins/{id}": ownAndForeign(func(w *world, of caller, _ string) (string, any) {
+		return "/api/logins/" + anotherLogin(w, of), nil
+	}),
 	"POST /api/password":    ending("/api/password", web.PasswordChange{Current: apptest.Password, New: "another good one"}),
 	"POST /api/invite/name": one("/api/invite/name", web.InviteCode{Code: "used up"}),
 	"POST /api/invite":      one("/api/invite", web.AcceptInvite{Code: "used up", Password: apptest.Password}),

@@ -23,7 +23,7 @@ func TestTypes(t *testing.T) {
 		web.Problem{},
 		web.Credentials{}, web.SetUp{}, web.InviteCode{}, web.AcceptInvite{}, web.PasswordChange{}, web.TokenRequest{}, web.NewUser{},
 		web.GrantRequest{}, web.NewStage{}, web.StageChange{}, web.Removal{}, web.NewKey{}, web.NewView{}, web.NewMessage{}, web.DockState{},
-		web.Me{}, web.InviteName{}, web.Token{}, web.Tokens{}, web.TokenState{}, web.AccessKeys{}, web.NewAccessKey{}, web.Views{}, web.CreatedView{},
+		web.Me{}, web.InviteName{}, web.Token{}, web.Tokens{}, web.TokenState{}, web.Logins{}, web.AccessKeys{}, web.NewAccessKey{}, web.Views{}, web.CreatedView{},
 		web.ViewToken{}, web.IVSSDK{}, web.Invited{},
 		web.V1Users{}, web.V1UserDetail{}, web.V1Stages{}, web.V1Tokens{}, web.V1Audit{}, web.V1Rules{}, web.V1APIKeys{}, web.V1Webhooks{},
 		web.V1Deliveries{}, web.SignInWays{}, web.DeviceCode{}, web.DeviceRequest{},

@@ -35,6 +35,9 @@ func (s *Server) cookie(r *http.Request, value string, maxAge int) *http.Cookie 
 	}
 }
 
+// forget takes the cookie of a login out of its browser.
+func (s *Server) forget(r *http.Request) *http.Cookie { return s.cookie(r, "", -1) }
+
 const (
 	// browserName is the cookie by which the throttle recognizes a browser that has signed in
 	// before.
@@ -92,14 +95,14 @@ func (s *Server) logOut(r *http.Request, who access.Principal) (any, error) {
 	if err := s.Control.LogOut(r.Context(), who); err != nil {
 		return nil, err
 	}
-	return reply{cookies: []*http.Cookie{s.cookie(r, "", -1)}}, nil
+	return reply{cookies: []*http.Cookie{s.forget(r)}}, nil
 }
 
 func (s *Server) logOutEverywhere(r *http.Request, who access.Principal) (any, error) {
 	if err := s.Control.EndLogins(r.Context(), who, who.User.ID); err != nil {
 		return nil, err
 	}
-	return reply{cookies: []*http.Cookie{s.cookie(r, "", -1)}}, nil
+	return reply{cookies: []*http.Cookie{s.forget(r)}}, nil
 }
 
 func (s *Server) me(r *http.Request, who access.Principal) (any, error) {

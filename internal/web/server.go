@@ -90,7 +90,7 @@ func (s *Server) mux() http.Handler {
 	for _, r := range s.table() {
 		mux.Handle(r.pattern, r.handler)
 	}
-	mux.Handle(anything, unknown(mux))
+	mux.Handle(anything, lost{routes: mux, page: s.assets["lost/index.html"].wire().plain})
 	return mux
 }
 
@@ -108,12 +108,15 @@ func (s *Server) table() []route {
 func (s *Server) pages() []route {
 	docks := docks{open: s.Docks, client: s.client}
 	brand := branding{s.Control}
+	logins := logins{control: s.Control, forget: s.forget}
 	chats := chats{control: s.Control, chat: s.Chat, present: s.present}
 	return []route{
 		{"POST /api/setup", s.open(s.setUp)},
 		{"POST /api/login", s.open(s.logIn)},
 		{"DELETE /api/login", s.api(access.ScopeAccount, s.logOut)},
 		{"DELETE /api/logins", s.api(access.ScopeAccount, s.logOutEverywhere)},
+		{"GET /api/logins", s.api(access.ScopeAccount, logins.list)},
+		{"DELETE /api/logins/{id}", s.api(access.ScopeAccount, logins.end)},
 		{"GET /api/me", s.api(access.ScopeSelf, s.me)},
 		{"POST /api/password", s.api(access.ScopeAccount, s.changePassword)},
 		{"POST /api/invite/name", s.open(s.inviteName)},
@@ -169,6 +172,7 @@ func (s *Server) pages() []route {
 		{"GET /readyz", s.open(s.readiness)},
 		{"GET /static/{path...}", http.HandlerFunc(s.assets.serve)},
 
+		{"GET /favicon.ico", s.assets.page("favicon.ico")},
 		{"GET /{$}", s.assets.page("index.html")},
 		{"GET /dock", s.stagePage("dock/index.html")}, // its tab People joins stages
 		{"GET /dock/stage", s.stagePage("stage/index.html")},
@@ -282,28 +286,6 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Write([]byte("ok\n"))
-}
-
-// unknown answers for addresses without a route: 405 where another method has one (RFC 9110,
-// 15.5.6), else 404.
-func unknown(mux *http.ServeMux) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var allowed []string
-		for _, method := range []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"} {
-			other := *r
-			other.Method = method
-			if _, pattern := mux.Handler(&other); pattern != anything {
-				allowed = append(allowed, method)
-			}
-		}
-		if allowed == nil {
-			writeProblem(w, problem(http.StatusNotFound, "not_found", "There is nothing at this address."))
-			return
-		}
-		allow := strings.Join(allowed, ", ")
-		w.Header().Set("Allow", allow)
-		writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", "This address takes "+allow+"."))
-	}
 }
 
 // client says where a request comes from.

@@ -59,6 +59,8 @@ func kindOf(name string) string {
 		return "application/json"
 	case ".svg":
 		return "image/svg+xml"
+	case ".ico":
+		return "image/x-icon"
 	}
 	return "text/plain; charset=utf-8"
 }

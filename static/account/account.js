@@ -1,6 +1,8 @@
 /** One's own password, access keys and tokens. */
+import { agentName } from '../lib/agent.js';
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
+import { listen } from '../lib/events.js';
 import { button, chosenPassword, copyField, errorLine, errorText, field, form, header, page, passwordFields, signOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t, time } from '../lib/strings.js';
@@ -10,13 +12,18 @@ import { tokenItem } from '../operator/tokens.js';
 
 const state = {
   /** @type {import('../lib/types.js').Me | null} */ me: null,
+  /** @type {import('../types').Login[]} */ logins: [],
   /** @type {Key[]} */ keys: [],
   /** @type {import('../lib/types.js').Issued[]} */ tokens: [],
   made: '', changed: false,
+  /** What waits for "yes, do it". */ asked: '',
   /** @type {string | undefined} */ error: undefined,
   /** @type {{busy: boolean, error?: string}} */ password: { busy: false },
   /** @type {{busy: boolean, error?: string}} */ key: { busy: false },
 };
+
+/** Who publishes on each stage now. @type {Map<string, string[]>} */
+const live = new Map();
 
 function draw() {
   const { me } = state;
@@ -60,8 +67,29 @@ async function changePassword(data) {
 function loginsCard() {
   return h('section', { className: 'card', key: 'logins' },
     h('h2', null, t('account.logins')),
-    h('p', { className: 'hint' }, t('account.everywhere')),
-    button(t('account.signOutAll'), signOutEverywhere, { key: 'all' }));
+    h('ul', { className: 'list', key: 'list' }, ...state.logins.map(loginItem)),
+    h('p', { className: 'hint', key: 'hint' }, t('account.everywhere')),
+    asking('everywhere', t('account.signOutAll'), t('account.sureSignOutAll'), '', () => void signOutEverywhere()));
+}
+
+/** @param {import('../types').Login} login */
+const loginItem = (login) => h('li', { className: 'item', key: login.id },
+  h('div', { className: 'head' }, h('b', { title: login.agent }, agentName(login.agent)),
+    login.current && h('span', { className: 'tag good' }, t('account.thisLogin'))),
+  h('p', { className: 'hint' }, t('account.loginUsed', { address: login.address, made: time(login.createdAt), used: time(login.lastUsedAt) })),
+  !login.current && button(t('menu.signOut'), () => void change('DELETE', `api/logins/${encodeURIComponent(login.id)}`),
+    { className: 'small', 'aria-label': `${t('menu.signOut')}: ${agentName(login.agent)}, ${login.address}` }));
+
+/**
+ * A button that asks before it does, with a second one in its place: a dialog box would stop the whole of OBS.
+ * @type {import('../operator/tokens.js').Asking}
+ */
+function asking(key, label, question, about, yes) {
+  const ask = (/** @type {string} */ what) => { state.asked = what; draw(); };
+  if (state.asked !== key) return button(label, () => ask(key), { className: 'small', key, 'aria-label': about ? `${label}: ${about}` : undefined });
+  return h('div', { className: 'notice warning row wrap', role: 'alertdialog', 'aria-label': question, key },
+    h('span', null, question), button(t('op.sure'), () => { ask(''); yes(); }, { className: 'danger small' }),
+    button(t('app.cancel'), () => ask(''), { className: 'small' }));
 }
 
 async function signOutEverywhere() {
@@ -80,7 +108,7 @@ function keysCard() {
     h('p', { className: 'hint' }, t('account.keysLead')),
     state.made && h('div', { className: 'notice good', key: 'made' }, h('p', null, t('account.keyOnce')), copyField({ key: 'key', label: t('account.keys'), text: state.made })),
     h('ul', { className: 'list' }, ...state.keys.map((k) => h('li', { className: 'item', key: k.id },
-      h('div', { className: 'head' }, h('b', null, k.name), h('span', { className: 'hint' }, k.lastUsedAt
+      h('div', { className: 'head' }, h('b', { dir: 'auto' }, k.name), h('span', { className: 'hint' }, k.lastUsedAt
         ? t('account.keyUsed', { made: time(k.createdAt), used: time(k.lastUsedAt) })
         : t('account.keyNever', { made: time(k.createdAt) }))),
       button(t('account.keyRevoke'), () => void change('DELETE', `api/keys/${encodeURIComponent(k.id)}`), { className: 'small', 'aria-label': `${t('account.keyRevoke')}: ${k.name}` })))),
@@ -108,8 +136,12 @@ function tokensCard() {
   return h('section', { className: 'card', key: 'tokens' },
     h('h2', null, t('account.tokens')),
     state.tokens.length === 0 && h('p', { className: 'hint' }, t('op.noTokens')),
-    h('ul', { className: 'list' }, ...state.tokens.map((k) => tokenItem(k, stages.get(k.stage) ?? k.stage, '', (id) => void change('DELETE', `api/tokens/${encodeURIComponent(id)}`)))));
+    h('ul', { className: 'list' }, ...state.tokens.map((k) => tokenItem(k, stages.get(k.stage) ?? k.stage, '',
+      (id) => void change('DELETE', `api/tokens/${encodeURIComponent(id)}`), { live: isLive(k.participantId), asking }))));
 }
+
+/** @param {string} id */
+const isLive = (id) => [...live.values()].some((ids) => ids.includes(id));
 
 /** @param {string} method @param {string} path */
 async function change(method, path) {
@@ -124,7 +156,8 @@ async function change(method, path) {
 }
 
 async function load() {
-  const [keys, tokens] = await Promise.all([api('GET', 'api/keys'), api('GET', 'api/tokens')]);
+  const [logins, keys, tokens] = await Promise.all(['api/logins', 'api/keys', 'api/tokens'].map((path) => api('GET', path)));
+  state.logins = logins.logins;
   state.keys = keys.keys;
   state.tokens = tokens.tokens;
 }
@@ -138,4 +171,12 @@ void signedIn(async (me) => {
     state.error = errorText(err);
   }
   draw();
+  listen({
+    signedOut: () => location.reload(),
+    event({ event, data }) {
+      if (event !== 'presence') return;
+      live.set(data.stage, data.participants.filter((/** @type {import('../lib/types.js').Presence} */ p) => p.publishing).map((/** @type {import('../lib/types.js').Presence} */ p) => p.participantId));
+      draw();
+    },
+  });
 }, 'account');

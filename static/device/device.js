@@ -1,4 +1,5 @@
 /** Approves a dock that shows a code: it is signed in as the person who approves. */
+import { agentName } from '../lib/agent.js';
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { button, errorLine, errorText, field, form, header, page, signOut } from '../lib/page.js';
@@ -34,7 +35,7 @@ const asked = (request, me) => h('section', { key: 'asked' },
   h('p', null, t('device.asks', { name: me.name })),
   h('p', { className: 'code' }, request.userCode),
   h('dl', { className: 'facts' },
-    h('dt', null, t('device.agent')), h('dd', null, request.agent),
+    h('dt', null, t('device.agent')), h('dd', { title: request.agent }, agentName(request.agent)),
     h('dt', null, t('device.address')), h('dd', null, request.address),
     h('dt', null, t('device.since')), h('dd', null, time(request.createdAt))),
   h('p', { className: 'notice' }, t('device.compare')),

@@ -1,5 +1,6 @@
 /** The broadcaster's dock: keeps what is known, draws it, and carries out what is clicked. What is shown is in views.js. */
 import { api, ApiError } from '../lib/api.js';
+import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
 import { KEYS } from '../lib/memory.js';
@@ -9,7 +10,7 @@ import { check, isReady } from '../lib/obs-check.js';
 import { readObs } from '../lib/obs-read.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { createObs, obsAddress, whyUnreachable } from '../lib/obs.js';
-import { errorText, header, page, prepare, say, signOut, whoAmI } from '../lib/page.js';
+import { errorLine, errorText, header, page, prepare, say, signOut, whoAmI } from '../lib/page.js';
 import { createWays, enrol, signInView } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
 import { createTokens } from '../lib/tokens.js';
@@ -78,8 +79,9 @@ function draw() {
   document.documentElement.dataset.tab = tab;
   if (tab === 'people') people.open(model.me);
   page(header(model.me, 'dock', { onSignOut: leave, tabs: tabsView(tab, showTab) }),
-    panel('broadcast', tab, ...dockView(model, actions), ...picture.view(model.obs.phase === 'ready')),
-    panel('people', tab, airView(model, actions, backToBroadcast), ...people.view()));
+    h('main', { className: 'panels', key: 'main' },
+      panel('broadcast', tab, ...dockView(model, actions), ...picture.view(model.obs.phase === 'ready')),
+      panel('people', tab, airView(model, actions, backToBroadcast), ...people.view())));
   people.drawn();
   picture.drawn();
   tell();
@@ -479,7 +481,7 @@ async function start() {
       draw();
       return ways.load();
     } catch (err) {
-      page(header(null, 'dock'), errorText(err));
+      page(header(null, 'dock'), h('main', { className: 'card', key: 'error' }, errorLine(errorText(err))));
       await new Promise((resolve) => setTimeout(resolve, 3_000));
     }
   }

@@ -74,7 +74,7 @@ export function dockView(m, act) {
   return [
     !m.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
     ...notices(m),
-    h('main', { className: `card state-${state}`, key: 'state' }, ...views[/** @type {keyof typeof views} */ (state)](m, act)),
+    h('section', { className: `card state-${state}`, key: 'state' }, ...views[/** @type {keyof typeof views} */ (state)](m, act)),
     m.obs.phase === 'ready' && obsSection(m, act),
     byHand(m, act),
   ];
@@ -276,11 +276,11 @@ function obsSection(m, act) {
 
 /** @param {Model} m @param {Actions} act */
 function stageChoice(m, act) {
-  if (m.stages.length === 1) return h('p', { className: 'stage', key: 'stage' }, h('span', { className: 'label' }, t('live.stage')), h('b', null, m.stage?.name));
+  if (m.stages.length === 1) return h('p', { className: 'stage', key: 'stage' }, h('span', { className: 'label' }, t('live.stage')), h('b', { dir: 'auto' }, m.stage?.name));
   return h('div', { className: 'field', key: 'stage' },
     h('label', { for: 'stage' }, t('live.stage')),
     h('select', { id: 'stage', onchange: (/** @type {Event} */ e) => act.choose(/** @type {HTMLSelectElement} */ (e.target).value) },
-      ...m.stages.map((s) => h('option', { value: s.arn, key: s.arn, selected: s.arn === m.stage?.arn }, s.name))));
+      ...m.stages.map((s) => h('option', { value: s.arn, key: s.arn, dir: 'auto', selected: s.arn === m.stage?.arn }, s.name))));
 }
 
 function noStage() {

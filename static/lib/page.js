@@ -110,9 +110,9 @@ export function header(me, here, { onSignOut, tabs } = {}) {
   const places = [['dock', 'menu.dock'], ['watch', 'menu.watch'], ['account', 'menu.account']];
   if (me?.role === 'operator') places.push(['operator', 'menu.operator']);
   return h('header', { key: 'header' },
-    h('a', { className: 'brand', href: href('') }, h('img', { src: href('static/icon.svg'), alt: '', width: 20, height: 20 }), t('app')),
+    h('a', { className: 'brand', href: href('') }, h('img', { src: href('static/icon.svg'), alt: '', width: 20, height: 20 }), h('span', null, t('app'))),
     me && h('details', { className: 'menu', onkeydown: closeOnEscape, ontoggle: closeElsewhere },
-      h('summary', { 'aria-label': `${t('app.menu')}: ${me.name}` }, h('span', { className: 'who' }, me.name)),
+      h('summary', { 'aria-label': `${t('app.menu')}: ${me.name}` }, h('span', { className: 'who', dir: 'auto' }, me.name)),
       h('nav', { 'aria-label': t('app.menu') },
         ...places.filter(([path]) => path !== here && !(inDock && path === 'dock')).map(([path, text]) => h('a', { href: href(path), target: inDock ? '_blank' : '' }, t(text))),
         themeChoice(),
@@ -195,9 +195,11 @@ async function copied(pressed, id, text) {
     if (field && !field.querySelector('.hint')) field.append(h('p', { className: 'hint' }, words));
     return;
   }
+  const name = pressed.getAttribute('aria-label') ?? '';
   pressed.textContent = words;
+  pressed.removeAttribute('aria-label'); // it would not say that it is done
   pressed.focus();
-  setTimeout(() => { pressed.textContent = t('app.copy'); say(''); }, 2000);
+  setTimeout(() => { pressed.textContent = t('app.copy'); pressed.setAttribute('aria-label', name); say(''); }, 2000);
 }
 
 /**

@@ -83,7 +83,13 @@ export const inEnglish = (key, values) => fill(english[key] ?? key, values);
 export const has = (key) => key in english;
 
 /** @param {string} text @param {Record<string, string | number>} [values] */
-const fill = (text, values = {}) => text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+const fill = (text, values = {}) => text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? isolated(String(values[name])) : whole));
+
+/** Letters that are written from right to left. */
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+
+/** A name from right to left would else pull what follows it to its other side: it stands between isolating marks. @param {string} value */
+const isolated = (value) => (RIGHT_TO_LEFT.test(value) ? `\u2068${value}\u2069` : value);
 
 /** A time of day, with the day when it is not today. @param {string | number | Date} when */
 export function time(when) {

@@ -21,6 +21,7 @@ const state = {
   /** Where the error belongs; '' for the top of the page. */ where: '',
   /** Makes a form that was sent empty again. */ sent: 0,
   /** Whether the event stream has said who is on the stages. */ connected: false,
+  /** Who publishes on each stage. */ live: /** @type {Map<string, Set<string>>} */ (new Map()),
 };
 
 const console = { state, draw, act, asking, errorAt, failed };
@@ -124,8 +125,9 @@ void signedIn(async (me) => {
       if (event !== 'presence' && event !== 'me') return;
       const first = !state.connected;
       state.connected = true;
+      if (event === 'presence') state.live.set(data.stage, new Set(data.participants.filter((/** @type {any} */ p) => p.publishing).map((/** @type {any} */ p) => p.participantId)));
       const shown = event === 'presence' && stages.presence(data.stage, data.participants);
-      if ((shown || first) && tabOf() === 'stages') drawSoon();
+      if (tabOf() === 'tokens' || ((shown || first) && tabOf() === 'stages')) drawSoon();
     },
   });
 }, 'operator');

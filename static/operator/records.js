@@ -13,7 +13,7 @@ const ACTIONS = ['login.created', 'login.failed', 'user.created', 'user.suspende
   'rule.changed', 'stage.created', 'stage.removed', 'participant.kicked', 'token.revoked', 'key.created', 'key.revoked'];
 
 /** @param {Console} console */
-export function createTokens({ act, draw }) {
+export function createTokens({ act, asking, draw, state }) {
   const list = createList({ path: 'api/v1/tokens', member: 'tokens', keyOf: (/** @type {import('../types').V1Token} */ k) => k.participantId, draw });
   return {
     load: list.load,
@@ -21,7 +21,8 @@ export function createTokens({ act, draw }) {
       h('h2', null, t('op.tokens')),
       ...list.view({
         search: t('op.searchTokens'), empty: t('op.noTokens'),
-        row: (k) => tokenItem(k, k.stage, k.user.name, (id) => void act('DELETE', `api/tokens/${encodeURIComponent(id)}`)),
+        row: (k) => tokenItem(k, k.stage, k.user.name, (id) => void act('DELETE', `api/tokens/${encodeURIComponent(id)}`),
+          { live: state.live.get(k.stage)?.has(k.participantId), asking }),
         more: [choice(t('op.tokenState'), 'state', [['', t('op.anyState')], ['active', t('op.active')], ['expired', t('op.expired')], ['revoked', t('op.revoked')]],
           list.state.filters.state ?? '', (state) => list.filter('state', state))],
       })),

@@ -112,10 +112,10 @@ function messageView(chat, m, me) {
     button('', onclick, { className: `icon ${look}`, title: label, 'aria-label': label });
   return h('li', { key: m.id, className: own ? 'own' : '' },
     h('div', { className: 'head' },
-      h('b', null, m.name), h('time', { dateTime: m.time }, time(m.time)),
+      h('b', { dir: 'auto' }, m.name), h('time', { dateTime: m.time }, time(m.time)),
       moderates && !own && icon('i-speak-off', t('chat.mute', { name: m.name }), () => void chat.mute(m.userId, true)),
       (moderates || own) && icon('i-remove', t('chat.remove', { name: m.name }), () => void chat.remove(m.id))),
-    h('p', null, m.text));
+    h('p', { dir: 'auto' }, m.text));
 }
 
 /** @param {SubmitEvent} e @param {ReturnType<typeof createChat>} chat */

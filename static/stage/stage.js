@@ -1,4 +1,5 @@
 /** The people of the stage in a dock, or a browser tab, of their own: with a connection to OBS of its own. */
+import { h } from '../lib/dom.js';
 import { KEYS } from '../lib/memory.js';
 import { createObs, obsAddress } from '../lib/obs.js';
 import { header, page, signOut } from '../lib/page.js';
@@ -16,7 +17,7 @@ const obs = createObs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatu
 
 function draw() {
   if (!people) return;
-  page(header(me, 'dock/stage', { onSignOut: leave }), ...people.view());
+  page(header(me, 'dock/stage', { onSignOut: leave }), h('main', { className: 'panels', key: 'main' }, ...people.view()));
   people.drawn();
 }
 

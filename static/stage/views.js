@@ -42,10 +42,11 @@ import { nextSize } from './people.js';
 /** @param {Model} m @param {Actions} act */
 export function toolbar(m, act) {
   return h('div', { className: 'bar', key: 'bar' },
+    m.stages.length > 1 && h('h1', { className: 'unseen', key: 'title' }, t('stage.title')),
     m.stages.length > 1
       ? h('select', { 'aria-label': t('stage.which'), onchange: (/** @type {Event} */ e) => act.pick(/** @type {HTMLSelectElement} */ (e.target).value) },
-        ...m.stages.map((s) => h('option', { value: s.arn, selected: s.arn === m.stage?.arn, key: s.arn }, s.name)))
-      : h('h1', null, m.stage?.name ?? t('stage.title')),
+        ...m.stages.map((s) => h('option', { value: s.arn, selected: s.arn === m.stage?.arn, key: s.arn, dir: 'auto' }, s.name)))
+      : h('h1', { dir: 'auto' }, m.stage?.name ?? t('stage.title')),
     h('span', { className: `phase ${m.phase}`, key: 'phase', role: 'status' }, t(`stage.phase.${m.phase}`)));
 }
 
@@ -68,7 +69,7 @@ export function notices(m, act) {
 export function peopleView(m, act, about) {
   const shown = m.cards.filter((c) => !c.hidden);
   const hidden = m.cards.filter((c) => c.hidden);
-  return h('main', { key: 'people', className: 'people' },
+  return h('section', { key: 'people', className: 'people', 'aria-label': t('tab.people') },
     m.stage && m.phase !== 'idle' && m.cards.length === 0 && h('p', { className: 'card empty', key: 'nobody' }, t(m.phase === 'joined' ? 'stage.nobody' : 'stage.wait')),
     h('div', { className: shown.length === 1 ? 'tiles one' : 'tiles', key: 'tiles' }, ...shown.map((c) => tileView(c, act, about(c.participant.id)))),
     hidden.length > 0 && h('ul', { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') }, ...hidden.map((c) => hiddenView(c, act))),
@@ -93,7 +94,7 @@ function tileView(c, act, { link, silent }) {
       quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet)),
     h('div', { className: 'meter', keep: true, id: `meter-${p.id}`, 'aria-hidden': 'true' }),
     h('div', { className: 'foot' },
-      h('b', { title: name }, name),
+      h('b', { title: name, dir: 'auto' }, name),
       h('span', { className: 'tools' },
         tool(c.muted ? 'i-sound-off' : 'i-sound', t(c.muted ? 'stage.unmute' : 'stage.mute', { name: p.name }), () => act.choose(c, { muted: !c.muted }), c.muted),
         tool('i-pin', t(c.pinned ? 'stage.unpin' : 'stage.pin', { name: p.name }), () => act.choose(c, { pinned: !c.pinned }), c.pinned),
@@ -108,7 +109,7 @@ const tool = (icon, label, onclick, pressed) =>
 
 /** @param {Card} c @param {Actions} act */
 const hiddenView = (c, act) => h('li', { key: c.participant.id, 'data-user': c.participant.userId },
-  h('b', null, nameOf(c)), h('span', { className: 'hint' }, t('stage.isHidden')),
+  h('b', { dir: 'auto' }, nameOf(c)), h('span', { className: 'hint' }, t('stage.isHidden')),
   button(t('app.show'), () => act.choose(c, { hidden: false }), { className: 'small', 'aria-label': t('stage.show', { name: c.participant.name }) }));
 
 /** @param {Model} m @param {Actions} act */
@@ -120,7 +121,7 @@ export function sourcesView(m, act) {
     !ready && (m.connects ? connectView(m, act) : elsewhereView(act)),
     h('ul', { className: 'list' },
       ...layouts().map(([view, name]) => h('li', { className: 'source', key: view }, h('b', null, name), sourceButtons(m, act, view, name))),
-      ...m.cards.map(({ participant: p }) => h('li', { className: 'source', key: `person ${p.id}` }, h('b', null, p.name), sourceButtons(m, act, viewOf(p), p.name)))),
+      ...m.cards.map(({ participant: p }) => h('li', { className: 'source', key: `person ${p.id}` }, h('b', { dir: 'auto' }, p.name), sourceButtons(m, act, viewOf(p), p.name)))),
     m.made && copyField({ key: 'source-url', label: m.made.label, text: m.made.url }),
     m.made && h('p', { className: 'hint', key: 'made' }, t('scene.secret')),
     m.views.length > 0 && h('h3', { key: 'keys-title' }, t('view.title')),
@@ -132,12 +133,12 @@ const layouts = () => [['grid', t('scene.grid')], ['spotlight', t('scene.spotlig
 
 /** @param {Model} m @param {Actions} act @param {string} view @param {string} name */
 const sourceButtons = (m, act, view, name) => h('span', { className: 'row' },
-  button(t('scene.add'), () => act.add(view, name), { className: 'small', 'aria-label': t('scene.addPerson', { name }), 'aria-disabled': (m.working || m.obs.phase !== 'ready') && 'true' }),
-  button(t('scene.copy'), () => act.copy(view, name), { className: 'small', 'aria-label': t('scene.copyPerson', { name }), 'aria-disabled': m.working && 'true' }));
+  button(t('scene.add'), () => act.add(view, name), { className: 'small', title: t('scene.addPerson', { name }), 'aria-label': `${t('scene.add')}: ${name}`, 'aria-disabled': (m.working || m.obs.phase !== 'ready') && 'true' }),
+  button(t('scene.copy'), () => act.copy(view, name), { className: 'small', title: t('scene.copyPerson', { name }), 'aria-label': `${t('scene.copy')}: ${name}`, 'aria-disabled': m.working && 'true' }));
 
 /** @param {View} v @param {string} name @param {Actions} act */
 const viewRow = (v, name, act) => h('li', { className: 'source', key: v.id },
-  h('span', null, h('b', null, name), ' ',
+  h('span', null, h('b', { dir: 'auto' }, name), ' ',
     h('span', { className: 'hint' }, v.lastUsedAt ? t('view.used', { time: time(v.lastUsedAt) }) : t('view.unused'))),
   button(t('view.revoke'), () => act.revoke(v), { className: 'small', 'aria-label': t('view.revokeOf', { name }) }));
 

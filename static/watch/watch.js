@@ -7,6 +7,14 @@ import { button, errorText, header, page, say, signOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { createClient } from '../lib/stage/client.js';
 import { t } from '../lib/strings.js';
+import { columns } from '../source/layout.js';
+
+/** Pixels between two pictures, and those that a picture is wide at least. */
+const GAP = 6;
+const SMALLEST = 100;
+
+/** What this browser remembers. */
+const VOLUME = 'stagedoor.watch.volume';
 
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
 /** @typedef {import('../lib/stage/client.js').Link} Link */
@@ -16,7 +24,7 @@ const state = {
   /** @type {string} the ARN of the chosen stage */ stage: '',
   /** @type {Participant[]} */ present: [],
   /** @type {string} why the stage cannot be played */ error: '',
-  sound: false, online: true,
+  sound: false, online: true, volume: Number(localStorage.getItem(VOLUME) ?? 1),
 };
 /** The number of viewers by participant ID, as the server counts them. @type {Map<string, number>} */
 const viewers = new Map();
@@ -53,45 +61,72 @@ function draw() {
   const stage = list.find((s) => s.arn === state.stage);
   const shown = publishing();
   for (const id of players.keys()) if (!state.present.some((p) => p.id === id)) drop(id);
-  page(header(state.me, 'watch', { onSignOut: leave }),
+  page(header(state.me, 'watch', { onSignOut: leave }), h('main', { key: 'main' },
     !state.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
     state.error && h('p', { className: 'notice', key: 'error' }, state.error),
-    h('div', { className: 'row wrap', key: 'bar' },
-      h('h1', null, t('watch.title')),
-      list.length > 1 ? choice(list) : stage && h('span', { className: 'tag' }, stage.name),
-      shown.length > 0 && soundButton()),
-    h('main', { key: 'stage' },
-      list.length === 0 && h('p', { className: 'card' }, t('watch.noStage')),
-      stage && shown.length === 0 && h('p', { className: 'card', key: 'nobody' }, t('watch.nobody')),
-      h('div', { className: shown.length === 1 ? 'videos one' : 'videos', key: 'videos' }, ...shown.map(card))));
+    h('div', { className: 'row wrap controls', key: 'bar' },
+      list.length === 1 && stage ? h('h1', { dir: 'auto' }, stage.name) : h('h1', null, t('watch.title')),
+      list.length > 1 && choice(list),
+      ...(shown.length > 0 ? controls() : [])),
+    list.length === 0 && h('p', { className: 'card', key: 'no-stage' }, t('watch.noStage')),
+    stage && shown.length === 0 && h('p', { className: 'card', key: 'nobody' }, t('watch.nobody')),
+    h('div', { className: 'wall', id: 'wall', key: 'wall' }, ...shown.map(card))));
   for (const p of shown) player(p.id).mount(); // a video that plays is never moved
+  fit();
 }
 
-const soundButton = () => button(t(state.sound ? 'watch.mute' : 'watch.sound'), () => setSound(!state.sound),
-  { className: state.sound ? '' : 'primary', 'aria-pressed': state.sound, key: 'sound' });
+/** Sound, volume, full screen. */
+const controls = () => [
+  button(t(state.sound ? 'watch.mute' : 'watch.sound'), () => setSound(!state.sound), { className: state.sound ? '' : 'primary', key: 'sound' }),
+  h('label', { className: 'volume', key: 'volume' }, h('span', null, t('watch.volume')),
+    h('input', { type: 'range', min: 0, max: 1, step: 0.05, value: String(state.volume), oninput: (/** @type {Event} */ e) => setVolume(Number(/** @type {HTMLInputElement} */ (e.target).value)) })),
+  document.fullscreenEnabled && button(t('watch.full'), () => enlarge(byId('wall')), { key: 'full' }),
+];
+
+/** Makes an element fill the screen; Escape ends that, and so does a second click. @param {Element} element */
+function enlarge(element) {
+  if (document.fullscreenElement === element) void document.exitFullscreen();
+  else void element.requestFullscreen().catch(() => {}); // the browser has said why
+}
+
+/** All pictures at once, as large as the window lets them be. */
+function fit() {
+  const wall = byId('wall');
+  const n = wall.childElementCount;
+  const { clientWidth: width, clientHeight: height } = wall;
+  const c = columns(n, width, height);
+  const rows = Math.ceil(n / c);
+  const side = Math.min((width - GAP * (c - 1)) / c, ((height - GAP * (rows - 1)) / rows) * 16 / 9);
+  wall.style.gridTemplateColumns = `repeat(${c}, ${Math.max(Math.floor(side), SMALLEST)}px)`;
+  wall.classList.toggle('small', side < 200);
+}
 
 /** @param {import('../lib/types.js').Stage[]} list */
-const choice = (list) => h('select', { 'aria-label': t('live.stage'), onchange: (/** @type {Event} */ e) => enter(/** @type {HTMLSelectElement} */ (e.target).value) },
-  ...list.map((s) => h('option', { value: s.arn, selected: s.arn === state.stage, key: s.arn }, s.name)));
+const choice = (list) => h('select', { key: 'stage', 'aria-label': t('live.stage'), onchange: (/** @type {Event} */ e) => enter(/** @type {HTMLSelectElement} */ (e.target).value) },
+  ...list.map((s) => h('option', { value: s.arn, selected: s.arn === state.stage, key: s.arn, dir: 'auto' }, s.name)));
 
 /** @param {Participant} p */
 function card(p) {
   const { link } = player(p.id);
   const count = viewers.get(p.id) ?? 0;
-  return h('article', { className: 'video', key: p.id },
-    h('div', { keep: true, id: `video-${p.id}` }),
-    h('div', { className: 'row' },
-      h('b', null, p.name),
+  return h('article', { className: `video${p.videoMuted ? ' no-picture' : ''}`, key: p.id, 'aria-label': p.name },
+    h('div', { keep: true, id: `video-${p.id}`, className: 'picture' }),
+    link !== 'connected' ? h('p', { className: 'over', key: 'over' }, t(`watch.${link}`))
+      : p.videoMuted && h('p', { className: 'over', key: 'over' }, t('stage.noPicture')),
+    document.fullscreenEnabled && button('', () => enlarge(byId(`video-${p.id}`).parentElement ?? byId('wall')),
+      { className: 'icon i-size', title: t('watch.fullOf', { name: p.name }), 'aria-label': t('watch.fullOf', { name: p.name }), key: 'full' }),
+    h('div', { className: 'caption', key: 'caption' },
+      h('b', { dir: 'auto', title: p.name }, p.name),
       p.userId !== '' && p.userId === state.me?.id && h('span', { className: 'tag' }, t('watch.you')),
       p.audioMuted && h('span', { className: 'tag' }, t('watch.muted')),
-      link !== 'connected' ? h('span', { className: 'hint' }, t(`watch.${link}`))
-        : count > 0 && h('span', { className: 'hint' }, t('watch.viewers', { n: count }))));
+      link === 'connected' && count > 0 && h('span', { className: 'count' }, t('watch.viewers', { n: count }))));
 }
 
 /** The video of one participant; it lives until the participant leaves the stage. @param {string} id */
 function createPlayer(id) {
   const video = h('video', { autoplay: true, playsInline: true, muted: true });
   video.muted = !state.sound;
+  video.volume = state.volume;
   const unfollow = followHeight(video, (lines) => client.fit(id, lines));
   // A page that was not clicked yet may play without sound only.
   const start = () => video.play().catch((err) => {
@@ -114,6 +149,8 @@ function createPlayer(id) {
     },
     /** @param {boolean} on */
     sound(on) { video.muted = !on; if (on && video.srcObject) void start(); },
+    /** @param {number} now */
+    volume(now) { video.volume = now; },
     stop() { unfollow(); client.fit(id, 0); video.srcObject = null; },
   };
 }
@@ -123,6 +160,14 @@ function setSound(on) {
   state.sound = on;
   for (const p of players.values()) p.sound(on);
   draw();
+}
+
+/** @param {number} volume from 0 to 1 */
+function setVolume(volume) {
+  state.volume = volume;
+  localStorage.setItem(VOLUME, String(volume));
+  for (const p of players.values()) p.volume(volume);
+  if (!state.sound && volume > 0) setSound(true); // the click is there that browsers wait for
 }
 
 /** @param {string} id */
@@ -158,6 +203,7 @@ function know(me) {
   else draw();
 }
 
+addEventListener('resize', () => { if (document.getElementById('wall')) fit(); });
 addEventListener('pagehide', () => client.leave());
 addEventListener('pageshow', (e) => { if (e.persisted && state.stage) client.join(); });
 

@@ -101,6 +101,7 @@ func (p *Page) retire() {
 // close ends the page with its test.
 func (p *Page) close(cancel context.CancelFunc) {
 	p.t.Helper()
+	p.examineAtEnd()
 	if p.t.Failed() {
 		p.t.Log(p.evidence())
 	}

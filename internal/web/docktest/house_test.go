@@ -89,6 +89,26 @@ func TestTheWholeRoad(t *testing.T) {
 	olga.WaitFor(audible)
 	keep(olga, "watch")
 	olga.WaitText("ana")
+	olga.Eval(`(() => {
+		const slider = document.querySelector('.volume input');
+		slider.value = 0.25;
+		slider.dispatchEvent(new Event('input'));
+	})()`, nil)
+	olga.WaitFor(`document.querySelector('video').volume === 0.25`)
+	olga.ClickText("Full screen")
+	olga.WaitFor(`document.fullscreenElement?.id === 'wall'`)
+	olga.Press("Escape")
+	olga.Eval(`document.exitFullscreen().catch(() => {})`, nil)
+	olga.WaitFor(`document.fullscreenElement === null`)
+
+	t.Log("her account says which token is live, and asks before it ends that")
+	account := ana.Tab()
+	account.Goto(app.URL + "/account")
+	account.WaitText("here, now")
+	account.WaitText("live now")
+	account.Click(`li[data-participant] button[aria-label="Revoke: main"]`)
+	account.WaitText("This token is live.")
+	account.ClickText("Cancel")
 
 	ana.Click("button.danger")
 	ana.state("ready")

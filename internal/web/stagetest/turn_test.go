@@ -33,7 +33,8 @@ func TestPagesUseTURN(t *testing.T) {
 			}
 			const bearer = (url, init) => fetch(url, {...init, headers: {...init.headers, Authorization: 'Bearer %s'}});
 			window.played = await play(%q, {stream: s => {
-				window.video ??= document.body.appendChild(Object.assign(document.createElement('video'), {autoplay: true, muted: true}));
+				window.video ??= document.body.appendChild(document.createElement('aside')).appendChild(
+					Object.assign(document.createElement('video'), {autoplay: true, muted: true}));
 				window.video.srcObject = s;
 			}}, {fetch: bearer, Peer});
 		})()`, token.Token, bea.ParticipantID), nil)

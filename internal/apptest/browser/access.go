@@ -1,0 +1,118 @@
+package browser
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/chromedp/chromedp"
+)
+
+// axe is axe-core, which finds what people with a screen reader, a keyboard or weak eyes cannot use.
+// It is evaluated by the debugger: no Content-Security-Policy has to let it in.
+var axe = sync.OnceValues(func() (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(filepath.Join(root, "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		return "", fmt.Errorf("%w: `make test` installs it", err)
+	}
+	return string(text), nil
+})
+
+// examined holds what was examined already, by its skeleton: most tests show the same few pages.
+var examined sync.Map
+
+// ours reports a page of Stagedoor; the pages of stock clients and of sign-in services are not ours to mend.
+const ours = `document.readyState === 'complete' &&
+	[...document.scripts].some(s => new URL(s.src || 'x:').pathname.includes('/static/'))`
+
+// skeleton is what the findings depend on: elements with their names, and how they look.
+const skeleton = `(() => {
+	const names = ['class', 'role', 'lang', 'dir', 'type', 'hidden', 'disabled', 'tabindex', 'open'];
+	const of = e => [e.tagName, ...names.map(n => e.getAttribute(n)), ...[...e.attributes].filter(a => a.name.startsWith('aria-')).map(a =>
+		/label$|valuenow|-text$/.test(a.name) ? a.name : a.name + a.value), e.childNodes.length > 0].join(' ');
+	return [location.pathname, document.title !== '', document.documentElement.dataset.theme, matchMedia('(prefers-color-scheme: light)').matches,
+		...[...document.querySelectorAll('*')].map(of)].join('\n');
+})()`
+
+// findings runs axe-core, and adds what it does not know: a name from right to left reads wrongly,
+// and loses its beginning where it is cut off, unless its element has its direction.
+const findings = `(async () => {
+	const enabled = { enabled: true };
+	const rules = { 'label-content-name-mismatch': enabled };
+	// A browser source is a picture in OBS: a heading would be in it.
+	if (location.pathname.endsWith('/source')) rules['page-has-heading-one'] = { enabled: false };
+	const { violations } = await axe.run(document, { resultTypes: ['violations'], rules });
+	const list = violations.flatMap(v => v.nodes.map(n =>
+		v.id + ': ' + n.target.join(' ') + ': ' + n.failureSummary.replace(/\s+/g, ' ') + ': ' + n.html.slice(0, 200)));
+	const own = e => [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data).join('').trim();
+	const backward = [...document.body.querySelectorAll('*')].filter(e =>
+		/^[\u0590-\u08ff]/.test(own(e)) && getComputedStyle(e).direction !== 'rtl');
+	return [...list, ...backward.map(e => 'dir="auto" is missing: ' + e.outerHTML.slice(0, 200))];
+})()`
+
+// Accessible fails the test for what axe-core finds on the page as it is now. Every page of
+// Stagedoor is examined at the end of its test in any case.
+func (p *Page) Accessible() {
+	p.t.Helper()
+	list, err := p.examine()
+	if err != nil {
+		p.fail("axe-core: %v", err)
+	}
+	for _, finding := range list {
+		p.t.Errorf("the page in %s is not accessible: %s", p.engine, finding)
+	}
+}
+
+// examine returns what axe-core finds on a page of ours that was not examined before.
+func (p *Page) examine() ([]string, error) {
+	script, err := axe()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
+	defer cancel()
+	if is, err := chromedp.Run(ctx, chromedp.Evaluate[bool](ours)); err != nil || !is {
+		return nil, err
+	}
+	bones, err := chromedp.Run(ctx, chromedp.Evaluate[string](skeleton))
+	if err != nil {
+		return nil, err
+	}
+	if _, known := examined.LoadOrStore(sha256.Sum256([]byte(bones)), true); known {
+		return nil, nil
+	}
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script+"\n;true")); err != nil {
+		return nil, err
+	}
+	return chromedp.Run(ctx, chromedp.Evaluate[[]string](findings, chromedp.EvalAwaitPromise))
+}
+
+// examineAtEnd examines a page that its test leaves. One that goes elsewhere at that moment, or
+// whose browser has gone, is not held against the test.
+func (p *Page) examineAtEnd() {
+	p.t.Helper()
+	p.mu.Lock()
+	closed := p.closing
+	p.mu.Unlock()
+	if closed || p.t.Failed() {
+		return
+	}
+	list, err := p.examine()
+	if err != nil {
+		if !strings.Contains(err.Error(), "context") && !strings.Contains(err.Error(), "navigat") {
+			p.t.Errorf("the page in %s cannot be examined: %v", p.engine, err)
+		}
+		return
+	}
+	for _, finding := range list {
+		p.t.Errorf("the page in %s is not accessible: %s", p.engine, finding)
+	}
+}

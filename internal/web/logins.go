@@ -1,0 +1,52 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+)
+
+// logins serves the list of the browsers in which a person is signed in.
+type logins struct {
+	control *access.Control
+	forget  func(*http.Request) *http.Cookie // takes the cookie of a login out of its browser
+}
+
+// Logins are where the caller is signed in.
+type Logins struct {
+	Logins []Login `json:"logins"`
+}
+
+// A Login is a signed-in browser.
+type Login struct {
+	ID         string    `json:"id"`
+	Agent      string    `json:"agent"`
+	Address    string    `json:"address"`
+	CreatedAt  time.Time `json:"createdAt"`
+	LastUsedAt time.Time `json:"lastUsedAt"`
+	Current    bool      `json:"current"`
+}
+
+func (l logins) list(r *http.Request, who access.Principal) (any, error) {
+	found, err := l.control.Logins(r.Context(), who, who.User.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := Logins{Logins: []Login{}}
+	for _, each := range found {
+		out.Logins = append(out.Logins, Login(each))
+	}
+	return out, nil
+}
+
+func (l logins) end(r *http.Request, who access.Principal) (any, error) {
+	id := r.PathValue("id")
+	if err := l.control.EndLogin(r.Context(), who, who.User.ID, id); err != nil {
+		return nil, err
+	}
+	if id == who.CredentialID {
+		return reply{cookies: []*http.Cookie{l.forget(r)}}, nil
+	}
+	return nil, nil
+}

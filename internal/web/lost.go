@@ -1,0 +1,63 @@
+package web
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/httpkit"
+)
+
+// lost answers for addresses without a route: 405 where another method has one (RFC 9110, 15.5.6),
+// else 404. Browsers get a page, programs a problem.
+type lost struct {
+	routes *http.ServeMux
+	page   []byte
+}
+
+func (l lost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if allow := l.allowed(r); allow != "" {
+		w.Header().Set("Allow", allow)
+		writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", "This address takes "+allow+"."))
+		return
+	}
+	if !browses(r) {
+		writeProblem(w, problem(http.StatusNotFound, "not_found", "There is nothing at this address."))
+		return
+	}
+	// The page's own links are relative, as a proxy may serve Stagedoor below a path of its own.
+	up := strings.Repeat("../", strings.Count(r.URL.EscapedPath(), "/")-1)
+	page := bytes.ReplaceAll(l.page, []byte(`="static/`), []byte(`="`+up+`static/`))
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(page)))
+	w.WriteHeader(http.StatusNotFound)
+	if r.Method != http.MethodHead {
+		w.Write(page)
+	}
+}
+
+// allowed returns the methods that have a route at the address of a request.
+func (l lost) allowed(r *http.Request) string {
+	var allowed []string
+	for _, method := range []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"} {
+		other := *r
+		other.Method = method
+		if _, pattern := l.routes.Handler(&other); pattern != anything {
+			allowed = append(allowed, method)
+		}
+	}
+	return strings.Join(allowed, ", ")
+}
+
+// browses reports a request of a person's browser for a page.
+func browses(r *http.Request) bool {
+	switch httpkit.FirstSegment(r.URL.Path) {
+	case "api", "static":
+		return false
+	}
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return get && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
