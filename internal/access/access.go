@@ -96,6 +96,8 @@ type Control struct {
 
 	// Brand is the branding of the settings.
 	Brand Branding
+	// NoLocalStages refuses to add local stages, where no media is served.
+	NoLocalStages bool
 
 	// NoPasswords refuses sign-in by name and password.
 	NoPasswords bool

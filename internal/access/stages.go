@@ -178,6 +178,9 @@ func (c *Control) AddLocalStage(
 func (c *Control) addLocalStage(
 	ctx context.Context, by Principal, name string,
 ) (stage.Stage, error) {
+	if c.NoLocalStages {
+		return stage.Stage{}, noLocalStages()
+	}
 	name, err := cleanName(name)
 	if err != nil {
 		return stage.Stage{}, err
@@ -198,6 +201,11 @@ func (c *Control) addLocalStage(
 	}
 	c.changed("")
 	return made, nil
+}
+
+func noLocalStages() error {
+	return stage.Errorf(stage.ErrInvalid, "This server has no local stages: it serves no media itself. "+
+		"Choose a region of AWS.")
 }
 
 // AddStage adds an AWS stage with the endpoints that were just read from AWS.

@@ -30,21 +30,9 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		return err
 	}
 	s.keyID = keyID
-	brand, err := s.settings.brand()
-	if err != nil {
+	if err := s.wireRules(); err != nil {
 		return err
 	}
-	s.feed = feed.New(feed.Config{Shared: feed.NewMemory(time.Now), Log: s.log, Now: time.Now})
-	s.docks = feed.NewDocks(s.feed)
-	s.guard = httpkit.NewGuard(time.Now, s.log)
-	s.control = &access.Control{
-		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
-		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
-		Changed:        s.feed.AccessChanged,
-		AuditRetention: s.settings.AuditRetention, Brand: brand,
-	}
-	s.webhooks = webhook.New(s.store, webhook.NewClient(s.settings.WebhookNetworks), time.Now, s.log)
-	s.control.Queued = s.webhooks.Wake
 	if err := s.wireLocal(keyID, key); err != nil {
 		return err
 	}
@@ -60,6 +48,26 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	s.wireMetrics()
 	s.stages = stages
 	return s.wireWeb(s.feed.Everywhere(stages))
+}
+
+// wireRules makes the rules and what they report to.
+func (s *server) wireRules() error {
+	brand, err := s.settings.brand()
+	if err != nil {
+		return err
+	}
+	s.feed = feed.New(feed.Config{Shared: feed.NewMemory(time.Now), Log: s.log, Now: time.Now})
+	s.docks = feed.NewDocks(s.feed)
+	s.guard = httpkit.NewGuard(time.Now, s.log)
+	s.control = &access.Control{
+		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
+		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
+		Changed:        s.feed.AccessChanged,
+		AuditRetention: s.settings.AuditRetention, Brand: brand,
+	}
+	s.webhooks = webhook.New(s.store, webhook.NewClient(s.settings.WebhookNetworks), time.Now, s.log)
+	s.control.Queued = s.webhooks.Wake
+	return nil
 }
 
 // wireLocal joins what serves local stages.
@@ -135,21 +143,9 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 		return err
 	}
 	ways.Observe = s.metrics.SignIn
-	cfg := web.Config{
-		SignIn:   ways,
-		ServerID: func(ctx context.Context) (string, error) { return s.store.ServerID(ctx, time.Now()) },
-		Control:  s.control, Stage: stages, Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed), WHIP: s.whip, Signal: s.signal, PublicURL: s.public, Version: version(),
-		AllowOrigins: s.settings.AllowOrigins,
-		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
-		Log:          s.log, Now: time.Now, Ready: s.store.Ping,
-		Checks: []web.Check{{Name: "database", Run: s.store.Ping}, {Name: "media", Run: s.mediaReady}}, Proxies: s.settings.TrustedProxies, Guard: s.guard, About: s.about(),
-	}
-	if s.aws != nil {
-		cfg.AWS = s.aws
-		if s.settings.IVSEventsSecret != "" {
-			cfg.AWSEvents = s.aws.Webhook(stage.NewSecret(s.settings.IVSEventsSecret))
-		}
-	}
+	cfg := s.webConfig(ways, stages)
+	cfg.WHIP, cfg.Signal = s.whip, s.signal
+	cfg.Checks = append(cfg.Checks, web.Check{Name: "media", Run: s.mediaReady})
 	if s.web, err = web.New(cfg); err != nil {
 		return err
 	}
@@ -165,6 +161,26 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
+}
+
+// webConfig is what the HTTP floor needs of a server with or without local stages.
+func (s *server) webConfig(ways web.SignIn, stages stage.Moderator) web.Config {
+	cfg := web.Config{
+		SignIn:   ways,
+		ServerID: func(ctx context.Context) (string, error) { return s.store.ServerID(ctx, time.Now()) },
+		Control:  s.control, Stage: stages, Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed), PublicURL: s.public, Version: version(),
+		AllowOrigins: s.settings.AllowOrigins,
+		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
+		Log:          s.log, Now: time.Now, Ready: s.store.Ping,
+		Checks: []web.Check{{Name: "database", Run: s.store.Ping}}, Proxies: s.settings.TrustedProxies, Guard: s.guard, About: s.about(),
+	}
+	if s.aws != nil {
+		cfg.AWS = s.aws
+		if s.settings.IVSEventsSecret != "" {
+			cfg.AWSEvents = s.aws.Webhook(stage.NewSecret(s.settings.IVSEventsSecret))
+		}
+	}
+	return cfg
 }
 
 // clockLeeway is for machines whose clocks differ a little.

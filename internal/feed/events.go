@@ -70,10 +70,30 @@ func (f *Feed) runEvents(ctx context.Context, record recorder) error {
 		select {
 		case e := <-f.queue:
 			f.store(ctx, record, e)
+		case stored := <-f.settle:
+			f.drain(ctx, record)
+			close(stored)
 		case <-ctx.Done():
 			f.drain(context.WithoutCancel(ctx), record)
 			return nil
 		}
+	}
+}
+
+// Settle returns when the events that were taken before are stored, for a process that may be
+// stopped after it. Run must be running.
+func (f *Feed) Settle(ctx context.Context) error {
+	stored := make(chan struct{})
+	select {
+	case f.settle <- stored:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-stored:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -44,6 +44,7 @@ type Feed struct {
 	replica string // names this process on the Board
 
 	queue    chan stage.Event
+	settle   chan chan<- struct{}           // Settle asks for the queue to be stored
 	refusals httpkit.Map[refusal, struct{}] // that were taken recently
 	changed  chan struct{}                  // wakes the presence loop: a stage is dirty
 
@@ -61,6 +62,7 @@ func New(cfg Config) *Feed {
 	return &Feed{
 		cfg: cfg, replica: stage.NewID(),
 		queue:    make(chan stage.Event, queuedEvents),
+		settle:   make(chan chan<- struct{}),
 		refusals: httpkit.Map[refusal, struct{}]{Max: maxRefusals, Life: refusalPause},
 		changed:  make(chan struct{}, 1),
 		streams:  map[*Stream]struct{}{}, counts: map[string]int{},

@@ -119,9 +119,9 @@ func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 	w.barred[id] = until
 }
 
-// keepOut tells AWS of the revocations that this process has not made: those of a command, of another replica, of an earlier
-// run, and of tokens that were too many to knock for.
-func (s *Service) keepOut(ctx context.Context) {
+// KeepOut disconnects the participants whose tokens were revoked elsewhere: by a command, by another
+// replica, or in an earlier run. Run calls it every few seconds.
+func (s *Service) KeepOut(ctx context.Context) {
 	list, err := s.cfg.Barred(ctx)
 	if err != nil {
 		s.cfg.Log.Warn("who is barred is not known", "err", err)
@@ -215,7 +215,7 @@ func (s *Service) keepOutUntil(ctx context.Context) error {
 	tick := time.NewTicker(barredPolls * s.cfg.Poll)
 	defer tick.Stop()
 	for {
-		s.keepOut(ctx)
+		s.KeepOut(ctx)
 		select {
 		case <-ctx.Done():
 			return nil

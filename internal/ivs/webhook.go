@@ -1,7 +1,9 @@
 package ivs
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -22,6 +24,13 @@ const (
 func (s *Service) Webhook(secret stage.Secret) func(*http.Request) error {
 	h := &webhook{secret: secret, service: s, seen: httpkit.Map[string, struct{}]{Max: rememberIDs}}
 	return h.take
+}
+
+// Bridge returns a function that takes events of Amazon EventBridge which invoked a Lambda function:
+// AWS IAM decides who may, and there is no secret.
+func (s *Service) Bridge() func(event []byte) error {
+	h := &webhook{service: s, seen: httpkit.Map[string, struct{}]{Max: rememberIDs}}
+	return func(event []byte) error { return h.read(bytes.NewReader(event)) }
 }
 
 type webhook struct {
@@ -89,8 +98,12 @@ func (h *webhook) take(r *http.Request) error {
 	if !h.trusted(r) {
 		return stage.Errorf(stage.ErrUnauthorized, "The secret is missing or wrong.")
 	}
+	return h.read(http.MaxBytesReader(nil, r.Body, maxBridgeBody))
+}
+
+// read takes the event in a body.
+func (h *webhook) read(body io.Reader) error {
 	var event bridgeEvent
-	body := http.MaxBytesReader(nil, r.Body, maxBridgeBody)
 	if err := json.NewDecoder(body).Decode(&event); err != nil {
 		return h.reject("The body is not an event of EventBridge, which is a JSON object.")
 	}

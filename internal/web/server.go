@@ -43,6 +43,7 @@ type Config struct {
 	Proxies      httpkit.Proxies                       // whose forwarding headers are believed; by default none
 	Guard        *httpkit.Guard                        // against wrong bearers; shared with WHIP
 	About        About
+	Short        ShortStreams // of event streams; by default they stay open
 }
 
 // A Server answers HTTP.
@@ -68,7 +69,7 @@ func New(c Config) (*Server, error) {
 	}
 	s.streams = &streams{
 		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat, present: s.present, me: s.meOf,
-		fail: s.fail, guarded: s.guarded, log: c.Log, now: c.Now,
+		fail: s.fail, guarded: s.guarded, log: c.Log, now: c.Now, short: c.Short,
 	}
 	s.routes = s.guard(s.mux())
 	return s, nil

@@ -39,11 +39,17 @@ type streams struct {
 	guarded func(*http.Request, func(context.Context) (access.Principal, error)) (access.Principal, error)
 	log     *slog.Logger
 	now     func() time.Time
+	short   ShortStreams
 
 	mu       sync.Mutex
 	open     map[*openStream]struct{} // guarded by mu
 	stopping chan struct{}            // guarded by mu: closed when the last open stream has ended
 }
+
+// ShortStreams are for a server that pays for every second of an open stream, as a Lambda function
+// does: a stream sends what is new, ends after Life, and the page comes back after Pause. The zero
+// value keeps streams open.
+type ShortStreams struct{ Life, Pause time.Duration }
 
 // account serves the event stream of a signed-in page.
 func (s *streams) account(w http.ResponseWriter, r *http.Request) {
@@ -105,11 +111,18 @@ func (p *openStream) serve(after int64) {
 		p.end()
 		return
 	}
-	// Pages that came together, after a restart, come apart.
-	p.tick = time.AfterFunc(keepAlive-rand.N(keepAlive/3), p.stream.Nudge)
+	p.tick = time.AfterFunc(p.firstTick(), p.stream.Nudge)
 	go p.run()
 	p.line.waitForClient()
 	p.end()
+}
+
+// firstTick spreads pages that came together, after a restart.
+func (p *openStream) firstTick() time.Duration {
+	if p.streams.short.Life > 0 {
+		return p.streams.short.Life
+	}
+	return keepAlive - rand.N(keepAlive/3)
 }
 
 func (p *openStream) end() {
@@ -123,10 +136,19 @@ func (p *openStream) end() {
 func (p *openStream) begin(after int64) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 	defer cancel()
+	if pause := p.streams.short.Pause; pause > 0 && !p.sendRetry(pause) {
+		return false
+	}
 	if p.stage != "" {
 		return p.sendChat(ctx)
 	}
 	return p.backlog(ctx, after) && p.sendMe(ctx, p.who) && p.sendDocks(ctx)
+}
+
+// sendRetry announces that the stream ends soon, and when to come back (WHATWG HTML, 9.2.6).
+func (p *openStream) sendRetry(pause time.Duration) bool {
+	field := strconv.AppendInt([]byte("retry: "), pause.Milliseconds(), 10)
+	return p.line.write(net.Buffers{append(field, "\n\n"...)}) == nil
 }
 
 // run sends what there is.
@@ -164,6 +186,9 @@ func (p *openStream) pass(f feed.Frame) bool {
 	switch {
 	case f.Data != nil:
 		return p.send(f)
+	case f.Name == feed.FrameTick && p.streams.short.Life > 0:
+		p.line.finish()
+		return false
 	case f.Name == feed.FrameTick:
 		p.tick.Reset(keepAlive)
 		return p.line.write(net.Buffers{[]byte(": still here\n\n")}) == nil && p.look(ctx, false)

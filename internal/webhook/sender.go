@@ -94,6 +94,13 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
+// SendDue sends what is due now, and returns. It is for a program that does not run all the time.
+func (s *Sender) SendDue(ctx context.Context) {
+	var workers sync.WaitGroup
+	s.round(ctx, &workers, newSet())
+	workers.Wait()
+}
+
 // round starts a worker for each webhook that has none.
 func (s *Sender) round(ctx context.Context, workers *sync.WaitGroup, busy *set) {
 	hooks, err := s.Outbox.Webhooks(ctx)

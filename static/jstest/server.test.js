@@ -75,6 +75,17 @@ describe('the event stream', () => {
     heard.stop();
   });
 
+  it('rests between short streams without a word of a broken line', async () => {
+    const frame = 'id: 9\nevent: stage\ndata: {}\n\n';
+    const s = server(['retry: 4000\n\n' + frame], ['retry: 4000\n\n' + frame], 503);
+    const heard = hear(s);
+    await until(() => s.asked.length === 4);
+    assert.deepEqual(heard.pauses, [4000, 4000, 1000]);
+    assert.deepEqual(heard.connected, [true, true, false]);
+    assert.equal(s.asked[1]['Last-Event-ID'], '9');
+    heard.stop();
+  });
+
   it('takes the presence of several stages apart', async () => {
     const frame = (event, data) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
     const on = (stage, ...participants) => ({ stage, participants });

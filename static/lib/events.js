@@ -21,10 +21,13 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
 
   async function run() {
     let lastId = '';
+    let rest = 0;
     const live = new Set();
     for (let tries = 0; !stop.signal.aborted; tries++) {
-      if (tries > 0) await pause(growing(tries, random()));
+      if (tries > 0) await pause(rest || growing(tries, random()));
       if (stop.signal.aborted) return;
+      rest = 0;
+      let retry = 0;
       const line = new AbortController();
       const abort = () => line.abort();
       stop.signal.addEventListener('abort', abort);
@@ -46,18 +49,20 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
         })) {
           tries = 0;
           if (message.id) lastId = message.id;
+          if (message.retry) retry = message.retry;
           const event = parse(message);
           if (!event) continue;
           if (event.event === 'bye' && event.data?.reason === 'signed_out') return on.signedOut();
           for (const each of presences(event, live)) on.event(each);
         }
+        rest = retry; // the server ended the stream in order
       } catch {
         // a broken line: the loop knows what to do
       } finally {
         clearTimeout(alive);
         stop.signal.removeEventListener('abort', abort);
         line.abort();
-        on.connected?.(false);
+        if (!rest) on.connected?.(false);
       }
     }
   }
@@ -112,7 +117,7 @@ function parse({ event, data }) {
 async function* messages(reader, heard) {
   const decoder = new TextDecoder();
   let rest = '';
-  let message = { id: '', event: '', data: '' };
+  let message = { id: '', event: '', data: '', retry: 0 };
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
@@ -122,13 +127,14 @@ async function* messages(reader, heard) {
     for (const line of lines) {
       if (line === '') {
         if (message.data) yield { ...message, event: message.event || 'message', data: message.data.slice(0, -1) };
-        message = { id: message.id, event: '', data: '' };
+        message = { id: message.id, event: '', data: '', retry: message.retry };
         continue;
       }
       const [, field, text] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
       if (field === 'data') message.data += text + '\n';
       else if (field === 'event') message.event = text;
       else if (field === 'id') message.id = text;
+      else if (field === 'retry') message.retry = Number(text) || 0;
     }
   }
 }
