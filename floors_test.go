@@ -36,6 +36,9 @@ var floors = map[string][]string{
 	// Which replica does what only one may do at a time.
 	"internal/lease": {},
 
+	// Gives each local stage one replica among several, and passes requests on to it.
+	"internal/homes": {"internal/stage", "internal/httpkit"},
+
 	// Signs people in with an OpenID Connect provider.
 	"internal/oidc": {"internal/stage"},
 
@@ -49,7 +52,7 @@ var floors = map[string][]string{
 	"internal/keys":    {"internal/stage", "internal/token"},
 	"internal/sfu":     {"internal/stage", "internal/whip"},
 	"internal/signal":  {"internal/stage", "internal/httpkit", "internal/whip"},
-	"internal/store":   {"internal/stage", "internal/access", "internal/feed", "internal/lease"},
+	"internal/store":   {"internal/stage", "internal/access", "internal/feed", "internal/lease", "internal/homes"},
 	"internal/webhook": {"internal/stage", "internal/access"},
 	"internal/ivsemu":  {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
 	"internal/feed":    {"internal/stage", "internal/httpkit", "internal/access"},

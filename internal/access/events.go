@@ -81,6 +81,35 @@ func (c *Control) EndUnfinished(ctx context.Context) error {
 	}
 }
 
+// EndSessionsOf records the end of the local sessions of a server that is gone, and returns these
+// events, and whether there may be more. Several servers may do so at once: each end is recorded
+// once.
+func (c *Control) EndSessionsOf(
+	ctx context.Context, server string,
+) (ended []StoredEvent, more bool, err error) {
+	open, err := c.Store.OpenAt(ctx, server, batch)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, e := range open {
+		e.Kind, e.Time = stage.EventEnded, c.Now()
+		e.Code, e.Detail = "server_lost", "The server that carried this broadcast is gone."
+		won := false
+		stored, err := c.addEventIf(ctx, e, func(tx Store) (bool, error) {
+			var err error
+			won, err = tx.CloseAt(ctx, e.Participant, server)
+			return won, err
+		})
+		if err != nil {
+			return ended, false, err
+		}
+		if won {
+			ended = append(ended, stored)
+		}
+	}
+	return ended, len(open) == batch, nil
+}
+
 // Prune deletes what is older than its retention, and finishes the removal of stages that was cut
 // off. It works in batches with pauses, so that requests do not wait for it. Several replicas may
 // run it at the same time.

@@ -130,6 +130,10 @@ type Store interface {
 	// Unfinished lists at most limit participants with an ID greater than after whose last event,
 	// refusals aside, is not an end. Kind and detail of the event are left out.
 	Unfinished(ctx context.Context, after stage.ParticipantID, limit int) ([]StoredEvent, error)
+	// OpenAt is Unfinished for the local sessions of one server among several.
+	OpenAt(ctx context.Context, server string, limit int) ([]StoredEvent, error)
+	// CloseAt takes a participant out of that list, and reports whether it was there.
+	CloseAt(ctx context.Context, id stage.ParticipantID, server string) (bool, error)
 
 	// Prune deletes at most limit rows of each kind that ended before these times, and reports
 	// whether there may be more.

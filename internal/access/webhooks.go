@@ -307,11 +307,25 @@ func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, err
 	if kind == "" || !c.subscribed(ctx, kind) {
 		return c.Store.AddEvent(ctx, e)
 	}
+	return c.addEventIf(ctx, e, func(Store) (bool, error) { return true, nil })
+}
+
+// addEventIf stores an event with its message, unless may answers no in the same transaction.
+func (c *Control) addEventIf(
+	ctx context.Context, e StoredEvent, may func(tx Store) (bool, error),
+) (StoredEvent, error) {
 	var stored StoredEvent
 	err := c.Store.Atomically(ctx, func(tx Store) error {
+		if ok, err := may(tx); err != nil || !ok {
+			return err
+		}
 		var err error
 		if stored, err = tx.AddEvent(ctx, e); err != nil {
 			return err
+		}
+		kind := messageOfEvent(e.Kind)
+		if kind == "" {
+			return nil
 		}
 		return c.announce(ctx, tx, kind, eventData{
 			e.Participant, e.Stage, e.User, string(e.Kind), e.Code, e.Detail, e.Time.UTC(),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/homes"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/keys"
 	"github.com/stagedoor/stagedoor/internal/signal"
@@ -74,6 +75,7 @@ type both struct {
 	signer *token.Signer
 	signal *signal.Server
 	aws    *aws
+	door   *homes.Door // nil where there are no other servers
 }
 
 var (
@@ -104,11 +106,25 @@ func (b *both) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presenc
 func (b *both) Disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
 	switch {
 	case arn.Local():
-		return b.signal.Disconnect(ctx, arn, id, reason)
+		return b.disconnectLocal(ctx, arn, id, reason)
 	case b.aws == nil:
 		return errNoAWS(arn)
 	}
 	return b.aws.Disconnect(ctx, arn, id, reason)
+}
+
+// disconnectLocal asks the other servers where the participant is not on this one. It needs no
+// database.
+func (b *both) disconnectLocal(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
+	err := b.signal.Disconnect(ctx, arn, id, reason)
+	if b.door == nil || !errors.Is(err, stage.ErrNotFound) {
+		return err
+	}
+	return b.door.Send(ctx, homes.Order{
+		Verb: homes.Disconnect, Stage: arn, Participant: id, Reason: reason,
+	})
 }
 
 func errNoAWS(arn stage.ARN) error {

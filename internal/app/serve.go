@@ -19,6 +19,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/homes"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/metrics"
 	"github.com/stagedoor/stagedoor/internal/sfu"
@@ -105,6 +106,9 @@ type server struct {
 	web           *web.Server
 	webhooks      *webhook.Sender
 	metrics       *metrics.Metrics
+	homes         *homes.Homes // nil on SQLite, where this server is the only one
+	door          *homes.Door  // nil where no other server reaches this one
+	peerListen    net.Listener // of the door
 	metricsListen net.Listener // nil: no metrics are served
 	listen        *httpkit.Listener
 	http          *http.Server
@@ -136,6 +140,9 @@ func (cmd *ServeCommand) open(ctx context.Context, p *process, inForce []setting
 	if err := s.openPorts(); err != nil {
 		return nil, err
 	}
+	if err := s.openPeers(); err != nil {
+		return nil, err
+	}
 	if err := s.openMetrics(); err != nil {
 		return nil, err
 	}
@@ -147,7 +154,10 @@ func (s *server) check() (err error) {
 	if s.certs, err = s.settings.checkTLS(s.log); err != nil {
 		return err
 	}
-	for _, check := range []func() error{s.settings.checkNumbers, s.settings.checkAddresses, s.settings.AWSSettings.check, s.settings.SignInSettings.check, s.settings.BrandSettings.check} {
+	for _, check := range []func() error{
+		s.settings.checkNumbers, s.settings.checkAddresses, s.settings.checkPeers,
+		s.settings.AWSSettings.check, s.settings.SignInSettings.check, s.settings.BrandSettings.check,
+	} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -230,6 +240,7 @@ func (s *server) run(ctx context.Context) error {
 		g.Go(func() error { return s.aws.Run(ctx) })
 		g.Go(func() error { return s.aws.keys.Run(ctx) })
 	}
+	s.runHomes(late, g, &told)
 	g.Go(func() error { return s.webhooks.Run(ctx) })
 	if s.metricsListen != nil {
 		g.Go(func() error { return s.serveMetrics(ctx) })
@@ -242,7 +253,13 @@ func (s *server) run(ctx context.Context) error {
 	})
 	err := g.Wait()
 	over()
-	return errors.Join(err, told.Wait())
+	err = errors.Join(err, told.Wait())
+	if s.homes != nil { // now that the ends of its sessions are stored
+		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellLimit)
+		s.homes.Leave(leave)
+		cancel()
+	}
+	return err
 }
 
 func (s *server) serveHTTP() error {
@@ -265,6 +282,9 @@ func (s *server) stopHTTP(ctx context.Context) error {
 	s.web.Stop(farewell)
 	over()
 	err := s.whip.Shutdown(ctx)
+	if s.door != nil {
+		s.door.Close(ctx)
+	}
 	if slow := s.http.Shutdown(ctx); slow != nil {
 		s.log.Warn("requests that would not end were cut off", "err", slow)
 		s.http.Close()

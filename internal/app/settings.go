@@ -56,6 +56,8 @@ type ServeSettings struct {
 	EnforceLimits bool          `help:"End a broadcast that goes beyond the limits of its local stage, as IVS does. By default it is warned of."`
 	LostAfter     time.Duration `help:"Silence after which a WHIP or WHEP session counts as lost; at least 5s." default:"30s"`
 
+	PeerSettings
+
 	IVSSDK          string `help:"Where pages load Amazon's web SDK from, for stages of AWS; with its version." placeholder:"URL" default:"https://web-broadcast.live-video.net/1.41.0/amazon-ivs-web-broadcast.js" name:"ivs-sdk"`
 	IVSSDKIntegrity string `help:"Hash that the SDK must have, such as sha384-…; browsers refuse another file. By default it is not checked." placeholder:"HASH" name:"ivs-sdk-integrity"`
 

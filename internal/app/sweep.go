@@ -45,10 +45,16 @@ func (s *server) noticeStages(stages []access.StageRecord) {
 	}
 }
 
-// settle puts in order what an earlier run left behind. With PostgreSQL another server may be at work: what is open is its own.
+// settle puts in order what an earlier run left behind. With PostgreSQL another server may be at
+// work: what is open there ends when its server is found to be gone.
 func (s *server) settle(ctx context.Context) error {
 	if s.settings.Database == "" {
 		if err := s.control.EndUnfinished(ctx); err != nil {
+			return err
+		}
+	}
+	if s.homes != nil {
+		if err := s.homes.Join(ctx); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/homes"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/sfu"
@@ -33,7 +34,11 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	if err := s.wireRules(); err != nil {
 		return err
 	}
+	s.wireHomes()
 	if err := s.wireLocal(keyID, key); err != nil {
+		return err
+	}
+	if err := s.wireDoor(key); err != nil {
 		return err
 	}
 	if err := s.wireAWS(ctx); err != nil {
@@ -41,7 +46,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	}
 	stages := &both{
 		signer: &token.Signer{Key: key, KeyID: keyID, Endpoints: s.endpoints, Now: time.Now, Name: "local key"},
-		signal: s.signal, aws: s.aws,
+		signal: s.signal, aws: s.aws, door: s.door,
 	}
 	// The rest of control: what issues and moderates was built on it.
 	s.control.Issuer, s.control.Moderator = measured{stages, s.metrics}, stages
@@ -87,8 +92,13 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 	s.control.Verifier = &token.Verifier{
 		Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway,
 	}
+	var tokens whip.Tokens = s.control
+	var prefix func() string
+	if s.peerListen != nil {
+		tokens, prefix = atHome{s.control, s.homes}, s.homes.SessionPrefix
+	}
 	s.whip = whip.New(whip.Config{
-		Media: s.media, Tokens: s.control, Log: s.log, Now: time.Now, Guard: s.guard,
+		Media: s.media, Tokens: tokens, SessionPrefix: prefix, Log: s.log, Now: time.Now, Guard: s.guard,
 		AllowOrigins: s.settings.AllowOrigins,
 		Events:       s.stageEvent,
 		Address:      s.address,
@@ -123,6 +133,13 @@ func (s *server) closeStage(arn stage.ARN) {
 	if err := s.signal.CloseStage(context.Background(), arn); err != nil {
 		s.log.Warn("a stage that is removed was not closed", "stage", arn, "err", err)
 	}
+	if s.door == nil {
+		return
+	}
+	err := s.door.Send(context.Background(), homes.Order{Verb: homes.CloseStage, Stage: arn})
+	if err != nil && !errors.Is(err, stage.ErrNotFound) {
+		s.log.Warn("a stage that is removed was not closed everywhere", "stage", arn, "err", err)
+	}
 }
 
 // wireAWS joins what serves stages of AWS, where a region is named.
@@ -146,6 +163,9 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 	cfg := s.webConfig(ways, stages)
 	cfg.WHIP, cfg.Signal = s.whip, s.signal
 	cfg.Checks = append(cfg.Checks, web.Check{Name: "media", Run: s.mediaReady})
+	if s.door != nil {
+		cfg.WHIP, cfg.Signal = s.door, s.door
+	}
 	if s.web, err = web.New(cfg); err != nil {
 		return err
 	}

@@ -126,10 +126,15 @@ func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 		return
 	}
 	if stored.User != "" { // else the token is not one of ours
-		f.send(Notice{
-			Kind: KindEvent, User: stored.User, Stage: stored.Stage, Data: mustJSON(NewStageEvent(stored)),
-		})
+		f.Announce(stored)
 	}
+}
+
+// Announce sends an event that is stored to the pages of its user.
+func (f *Feed) Announce(e access.StoredEvent) {
+	f.send(Notice{
+		Kind: KindEvent, User: e.User, Stage: e.Stage, Data: mustJSON(NewStageEvent(e)),
+	})
 }
 
 // frameOfEvent reads the ID back, which a stream resumes from.

@@ -28,7 +28,7 @@ const (
 // ServeHTTP is GET {events_url}?topic={stage}/publishers with the token as the only WebSocket
 // subprotocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	bearer := subprotocol(r)
+	bearer := Bearer(r)
 	wire := &wire{ResponseWriter: w}
 	conn, err := websocket.Accept(wire, r, &websocket.AcceptOptions{
 		// Browsers fail the handshake unless they get back exactly what they offered.
@@ -81,8 +81,8 @@ func (s *Server) enter(r *http.Request, k *socket, bearer stage.Secret) (stage.P
 	return p, nil
 }
 
-// subprotocol returns the token: the first protocol that the client offers.
-func subprotocol(r *http.Request) stage.Secret {
+// Bearer returns the token of a request: the first subprotocol that the client offers.
+func Bearer(r *http.Request) stage.Secret {
 	first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
 	return stage.NewSecret(strings.TrimSpace(first))
 }

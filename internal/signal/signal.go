@@ -9,7 +9,9 @@ package signal
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -154,9 +156,15 @@ func (s *Server) setRunning(running bool) {
 
 // closeAll closes all sockets without a message, after which the SDK connects to the next server.
 func (s *Server) closeAll() {
+	s.setRunning(false)
+	s.CloseSockets()
+}
+
+// CloseSockets closes all sockets without a message, and forgets their participants: another server
+// has their stages now.
+func (s *Server) CloseSockets() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.running = false
+	stages := slices.Collect(maps.Keys(s.rooms))
 	for _, r := range s.rooms {
 		for _, m := range r.members {
 			m.stop()
@@ -164,6 +172,11 @@ func (s *Server) closeAll() {
 				m.socket.close()
 			}
 		}
+	}
+	clear(s.rooms)
+	s.mu.Unlock()
+	for _, arn := range stages {
+		s.changed(arn)
 	}
 }
 

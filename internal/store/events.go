@@ -122,9 +122,11 @@ func (q queries) keepOpen(ctx context.Context, events []access.StoredEvent) erro
 			continue
 		}
 		err := q.do(ctx, `
-			INSERT INTO open_participants (participant, event, user_id, stage, at) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (participant) DO UPDATE SET event = excluded.event, at = excluded.at`,
-			string(id), e.ID, string(e.User), string(e.Stage), ms(e.Time))
+			INSERT INTO open_participants (participant, event, user_id, stage, at, peer)
+			VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (participant) DO UPDATE
+			SET event = excluded.event, at = excluded.at, peer = excluded.peer`,
+			string(id), e.ID, string(e.User), string(e.Stage), ms(e.Time), q.peerOf(e.Stage))
 		if err != nil {
 			return err
 		}
@@ -177,11 +179,14 @@ func (q queries) Events(
 func (q queries) Unfinished(
 	ctx context.Context, after stage.ParticipantID, limit int,
 ) ([]access.StoredEvent, error) {
-	scan := func(r row) (e access.StoredEvent, err error) {
-		err = r.Scan(&e.Participant, &e.ID, &e.User, &e.Stage, at(&e.Time))
-		e.UserID = string(e.User)
-		return e, err
-	}
-	return list(ctx, q, scan, `SELECT participant, event, user_id, stage, at FROM open_participants
+	return list(ctx, q, scanOpen, `SELECT participant, event, user_id, stage, at FROM open_participants
 		WHERE participant > $1 ORDER BY participant LIMIT $2`, string(after), int64(limit))
+}
+
+// peerOf is the server that has the session of a participant on a stage. AWS has those on its own.
+func (q queries) peerOf(arn stage.ARN) string {
+	if !arn.Local() {
+		return ""
+	}
+	return q.run.actor()
 }

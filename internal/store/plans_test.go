@@ -39,6 +39,7 @@ var wholeTable = map[string]string{
 // docks that wait to be signed in.
 var few = []string{
 	"rules", "webhooks", "users_operators", "stages_removed", "credentials_device", "credentials_devices_open",
+	"peers", "peers_pkey",
 }
 
 // smallSorts are the statements that sort, and why that is little.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -81,7 +82,17 @@ type database struct {
 	postgres           bool
 	batches            *batcher // of quick, on SQLite
 	seen               func(text string)
+	peer               atomic.Pointer[string] // see Store.ActAs
 }
+
+func (d *database) actor() string {
+	if peer := d.peer.Load(); peer != nil {
+		return *peer
+	}
+	return ""
+}
+
+func (i *inside) actor() string { return i.db.actor() }
 
 func (d *database) close() error {
 	err := d.read.close()
@@ -112,6 +123,8 @@ type runner interface {
 	// inTurn runs a write that counts before it inserts, and need not be durable, after others of the
 	// same turn.
 	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)
+	// actor is the server that ActAs has set.
+	actor() string
 }
 
 func (d *database) begin(

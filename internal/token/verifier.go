@@ -233,3 +233,10 @@ func malformed(cause error) error {
 func refuse(code, format string, args ...any) *stage.Error {
 	return stage.Errorf(stage.ErrUnauthorized, format, args...).WithCode(code)
 }
+
+// ClaimedStage returns the stage that a token claims, or "". Nothing of it is proven: it may decide
+// where a token is verified, and nothing else.
+func ClaimedStage(bearer stage.Secret) stage.ARN {
+	t, _ := parse(bearer.Reveal())
+	return t.claimed().Stage
+}

@@ -103,6 +103,12 @@ func theirs(err error) bool {
 	return true
 }
 
+// Fail responds to a request that does not reach ServeHTTP.
+func (h *Handler) Fail(w http.ResponseWriter, r *http.Request, err error) {
+	h.cors.Allow(w, r)
+	h.fail(w, r, stage.Participant{}, err)
+}
+
 // fail responds with {"code":N,"message":"…"}, as IVS does.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participant, err error) {
 	status := StatusOf(err)

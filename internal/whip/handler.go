@@ -43,6 +43,9 @@ type Config struct {
 	Address func(*http.Request) netip.Addr
 	// ICEServers are for clients in closed networks.
 	ICEServers func(stage.Participant) []ICEServer
+	// SessionPrefix returns what the secrets of sessions begin with: by it, servers find the session
+	// of a URL.
+	SessionPrefix func() string
 }
 
 // A Handler serves /whip and /whep. It is safe for concurrent use.
@@ -57,6 +60,9 @@ type Handler struct {
 func New(c Config) *Handler {
 	if c.Guard == nil {
 		c.Guard = httpkit.NewGuard(c.Now, c.Log)
+	}
+	if c.SessionPrefix == nil {
+		c.SessionPrefix = func() string { return "" }
 	}
 	if c.Address == nil {
 		c.Address = httpkit.Proxies(nil).Client

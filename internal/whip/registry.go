@@ -125,10 +125,16 @@ func (r *registry) of(id stage.ParticipantID) (list []*session) {
 	return list
 }
 
-func (r *registry) close() (list []*session) {
+func (r *registry) close() []*session {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	return r.all()
+}
+
+func (r *registry) all() (list []*session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
 	for _, s := range r.bySecret {
 		list = append(list, s)
 	}

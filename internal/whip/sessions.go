@@ -76,10 +76,10 @@ type session struct {
 	ended *stage.Error // guarded by mu: the reason of the end; nil before it
 }
 
-func newSession(o OpenRequest, cancel context.CancelFunc) *session {
+func newSession(o OpenRequest, prefix string, cancel context.CancelFunc) *session {
 	return &session{
 		participant: o.Participant, publisher: o.Publisher, userFragments: userFragments(o.Offer),
-		secret: rand.Text(), etag: `"` + rand.Text() + `"`, owner: ownerOf(o.Bearer),
+		secret: prefix + rand.Text(), etag: `"` + rand.Text() + `"`, owner: ownerOf(o.Bearer),
 		cancel: cancel, settled: make(chan struct{}), over: make(chan struct{}),
 	}
 }
@@ -95,7 +95,7 @@ func (h *Handler) Open(ctx context.Context, o OpenRequest) (Answer, error) {
 	if err := h.inView(ctx, o); err != nil {
 		return Answer{}, err
 	}
-	s := newSession(o, cancel)
+	s := newSession(o, h.SessionPrefix(), cancel)
 	if err := h.sessions.enter(s); err != nil {
 		return Answer{}, err
 	}
@@ -192,6 +192,13 @@ func (h *Handler) negotiate(ctx context.Context, o OpenRequest) (Session, string
 // Close ends all sessions of a participant, including those that negotiate.
 func (h *Handler) Close(id stage.ParticipantID, code, detail string) {
 	for _, s := range h.sessions.of(id) {
+		s.end(code, detail)
+	}
+}
+
+// CloseAll ends all sessions, including those that negotiate. New ones may follow.
+func (h *Handler) CloseAll(code, detail string) {
+	for _, s := range h.sessions.all() {
 		s.end(code, detail)
 	}
 }

@@ -75,6 +75,21 @@ func (s *Server) Create(ctx context.Context) (url string, drop func() error, err
 	}, nil
 }
 
+// Value reads one value from a database that Database made.
+func (s *Server) Value(t testing.TB, database, query string) (value string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.WithoutCancel(t.Context()), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	err = conn.QueryRow(context.WithoutCancel(t.Context()), query).Scan(&value)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return value
+}
+
 func (s *Server) run(ctx context.Context, text string) error {
 	conn, err := pgx.Connect(ctx, s.url("postgres"))
 	if err != nil {

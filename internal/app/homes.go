@@ -1,0 +1,191 @@
+package app
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stagedoor/stagedoor/internal/homes"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/signal"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/token"
+	"github.com/stagedoor/stagedoor/internal/whip"
+)
+
+// PeerSettings are for several replicas on one database.
+type PeerSettings struct {
+	PeerListen string `help:"Address for the other replicas on the same database, which pass on what is for a local stage of this one. By default there are none." placeholder:"HOST:PORT"`
+	PeerURL    string `help:"URL under which the other replicas reach that address; by default made of it." placeholder:"URL" name:"peer-url"`
+	PeerSecret string `help:"Secret by which the replicas know each other, of 16 characters or more; by default made of the local key." secret:"all"`
+}
+
+func (s *ServeSettings) checkPeers() error {
+	switch {
+	case s.PeerSecret != "" && len(s.PeerSecret) < leastSecret:
+		return fmt.Errorf("--peer-secret has at least %d characters; `openssl rand -hex 16` makes one",
+			leastSecret)
+	case s.PeerListen == "" && (s.PeerURL != "" || s.PeerSecret != ""):
+		return errors.New("--peer-url and --peer-secret need --peer-listen")
+	case s.PeerListen == "":
+		return nil
+	case s.Database == "":
+		return errors.New("--peer-listen is for several replicas on one PostgreSQL: add --database")
+	}
+	if u, err := url.Parse(s.PeerURL); s.PeerURL != "" && (err != nil || u.Port() == "" || u.Hostname() == "") {
+		return fmt.Errorf("--peer-url is a URL with a port like https://10.0.0.2:8444, not %q", s.PeerURL)
+	}
+	return checkAddress("--peer-listen", s.PeerListen)
+}
+
+// openPeers takes the port for the other replicas.
+func (s *server) openPeers() error {
+	if s.settings.PeerListen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", s.settings.PeerListen)
+	if err != nil {
+		return portError(err, s.settings.PeerListen, "--peer-listen")
+	}
+	s.peerListen = l
+	s.closers = append(s.closers, func() error { l.Close(); return nil })
+	if s.settings.PeerURL != "" {
+		return nil
+	}
+	at := l.Addr().(*net.TCPAddr)
+	if at.IP.IsUnspecified() {
+		return fmt.Errorf("--peer-listen %s is every address of this machine: say with --peer-url "+
+			"where the other replicas reach it", s.settings.PeerListen)
+	}
+	s.settings.PeerURL = "https://" + at.String()
+	return nil
+}
+
+// wireHomes makes this replica one of those on the database. A replica on SQLite is the only one.
+func (s *server) wireHomes() {
+	if s.settings.Database == "" {
+		return
+	}
+	s.homes = homes.New(homes.Config{
+		Store: s.store, URL: s.settings.PeerURL, Log: s.log,
+		Joined: s.store.ActAs, Lost: s.leaveStages, End: s.endSessionsOf, Idle: s.nobodyOn,
+	})
+}
+
+// leaveStages ends what is on local stages here: another replica has them from now on.
+func (s *server) leaveStages() {
+	s.whip.CloseAll("home_lost", "The server lost its connection to the others; connect again.")
+	s.signal.CloseSockets()
+}
+
+func (s *server) endSessionsOf(ctx context.Context, id string) (more bool, err error) {
+	ended, more, err := s.control.EndSessionsOf(ctx, id)
+	for _, e := range ended {
+		s.feed.Announce(e)
+	}
+	return more, err
+}
+
+func (s *server) nobodyOn(arn stage.ARN) bool {
+	present, err := s.signal.Participants(context.Background(), arn)
+	return err == nil && len(present) == 0
+}
+
+// wireDoor passes on what is for a stage of another replica, where there may be one.
+func (s *server) wireDoor(key *ecdsa.PrivateKey) (err error) {
+	if s.peerListen == nil {
+		return nil
+	}
+	secret := []byte(s.settings.PeerSecret)
+	if len(secret) == 0 {
+		if secret, err = key.Bytes(); err != nil {
+			return err
+		}
+	}
+	s.door, err = homes.NewDoor(homes.DoorConfig{
+		Homes: s.homes, Secret: secret, Here: http.HandlerFunc(s.serveStage), Stage: s.stageOf,
+		Address: s.address, Refuse: s.whip.Fail, Order: s.order,
+	})
+	return err
+}
+
+// serveStage serves /whip, /whep and /stage-events on this replica.
+func (s *server) serveStage(w http.ResponseWriter, r *http.Request) {
+	if httpkit.FirstSegment(r.URL.Path) == eventsPath {
+		s.signal.ServeHTTP(w, r)
+		return
+	}
+	s.whip.ServeHTTP(w, r)
+}
+
+const eventsPath = "stage-events"
+
+// stageOf is the local stage that the token of a request claims. Nothing is proven: it decides on
+// which replica the token is verified.
+func (s *server) stageOf(r *http.Request) stage.ARN {
+	bearer := httpkit.Bearer(r)
+	if httpkit.FirstSegment(r.URL.Path) == eventsPath {
+		bearer = signal.Bearer(r)
+	}
+	arn := token.ClaimedStage(bearer)
+	if !arn.Local() {
+		return ""
+	}
+	if limits := s.limits.Load(); limits != nil {
+		if _, known := (*limits)[arn]; known {
+			return arn
+		}
+	}
+	if _, err := s.control.Stage(r.Context(), arn); err != nil {
+		return ""
+	}
+	return arn
+}
+
+// order carries out what another replica asks for.
+func (s *server) order(ctx context.Context, o homes.Order) error {
+	switch o.Verb {
+	case homes.Disconnect:
+		return s.signal.Disconnect(ctx, o.Stage, o.Participant, o.Reason)
+	case homes.CloseStage:
+		return s.signal.CloseStage(ctx, o.Stage)
+	}
+	return stage.Errorf(stage.ErrInvalid, "This order is unknown here.")
+}
+
+// atHome verifies tokens, on the home of their stage alone.
+type atHome struct {
+	whip.Tokens
+	homes *homes.Homes
+}
+
+// Verify implements whip.Tokens.
+func (a atHome) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
+	p, err := a.Tokens.Verify(ctx, bearer)
+	if err == nil && !a.homes.Holds(p.Stage) {
+		return p, stage.Errorf(stage.ErrUnavailable,
+			"This stage is moving to another server: try again in a moment.").
+			WithCode("stage_moving").WithRetry(2 * time.Second)
+	}
+	return p, err
+}
+
+// runHomes keeps this replica among the others: until its events are stored, since the others record
+// the ends of a replica that falls silent.
+func (s *server) runHomes(late context.Context, g, told *errgroup.Group) {
+	if s.homes == nil {
+		return
+	}
+	told.Go(func() error { return s.homes.Run(late) })
+	if s.door == nil {
+		return
+	}
+	g.Go(func() error { return s.door.Serve(s.peerListen) })
+}

@@ -1,0 +1,288 @@
+package homes
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	// quietFor is how long nobody is on a stage until its home is free.
+	quietFor = 30 * time.Second
+	retry    = 2 * time.Second
+)
+
+// Holds reports whether this replica is the home of a stage at this moment. No two replicas are.
+func (h *Homes) Holds(arn stage.ARN) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.holds(arn)
+}
+
+// holds is Holds; mu is held.
+func (h *Homes) holds(arn stage.ARN) bool {
+	o := h.mine[arn]
+	return o != nil && !o.leaving && h.valid()
+}
+
+// valid reports whether this replica may be a home; mu is held.
+func (h *Homes) valid() bool {
+	return !h.lost && (time.Now().Before(h.until) || !h.rivals())
+}
+
+// Drain makes this replica take no stage any more: what arrives for one without a home is passed on.
+// A stage on which somebody is stays here until it is empty.
+func (h *Homes) Drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, beatLimit)
+	defer cancel()
+	h.mu.Lock()
+	h.draining = true
+	h.mu.Unlock()
+	if err := h.beat(ctx); err != nil {
+		h.cfg.Log.Warn("the other replicas are not told that this one stops", "err", err)
+		return
+	}
+	h.releaseIdle(ctx)
+}
+
+// Alone reports whether no other replica takes stages.
+func (h *Homes) Alone() bool {
+	_, ok := h.successor()
+	return !ok
+}
+
+// Others returns the replicas that can be reached, those that drain included.
+func (h *Homes) Others() (list []Peer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.peers {
+		if !p.Buried && p.URL != "" {
+			list = append(list, p.Peer)
+		}
+	}
+	return list
+}
+
+// A place is where a request is served: here, or at a peer.
+type place struct {
+	here bool
+	peer Peer
+	done func() // of a request that is served here
+}
+
+// find returns the home of a stage, and claims it where there is none. atHome is a request that a
+// peer passed on, which is not passed on again.
+func (h *Homes) find(ctx context.Context, arn stage.ARN, atHome bool) (place, error) {
+	if at, ok := h.known(arn); ok {
+		return at, nil
+	}
+	id, term, err := h.read(ctx, arn, atHome)
+	if err != nil {
+		return place{}, err
+	}
+	if !h.seen(id) { // it has just come
+		if err := h.look(ctx); err != nil {
+			return place{}, err
+		}
+	}
+	return h.settle(arn, id, term)
+}
+
+// seen reports whether a replica is this one, or one that was read.
+func (h *Homes) seen(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return id == h.id || h.peers[id] != nil
+}
+
+// known finds a home without the database.
+func (h *Homes) known(arn stage.ARN) (place, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.holds(arn) {
+		return place{here: true, done: h.begin(arn)}, true
+	}
+	was := h.holders[arn]
+	p := h.peers[was.id]
+	if p == nil || p.Buried || time.Since(was.at) > holderLife {
+		return place{}, false
+	}
+	return place{peer: p.Peer}, true
+}
+
+// begin counts a request that is under way at a stage of this replica; mu is held.
+func (h *Homes) begin(arn stage.ARN) (done func()) {
+	o := h.mine[arn]
+	o.requests++
+	o.begun++
+	o.quiet = time.Time{}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		o.requests--
+	}
+}
+
+// read asks the database for the home of a stage.
+func (h *Homes) read(
+	ctx context.Context, arn stage.ARN, atHome bool,
+) (id string, term int64, err error) {
+	h.mu.Lock()
+	own, draining := h.id, h.draining
+	leaving := h.mine[arn] != nil && h.mine[arn].leaving
+	h.mu.Unlock()
+	if leaving {
+		return "", 0, errSettling()
+	}
+	if !draining {
+		id, term, err = h.cfg.Store.Claim(ctx, arn, own)
+		if errors.Is(err, stage.ErrNotFound) {
+			return "", 0, errSettling()
+		}
+		return id, term, err
+	}
+	id, err = h.cfg.Store.Home(ctx, arn)
+	if err == nil && id == own { // held by this replica, and not in use
+		return "", 0, errStopping()
+	}
+	if !errors.Is(err, stage.ErrNotFound) {
+		return id, 0, err
+	}
+	next, ok := h.successor()
+	if atHome || !ok {
+		return "", 0, errStopping()
+	}
+	return next, 0, nil
+}
+
+// successor is a replica that takes stages.
+func (h *Homes) successor() (id string, ok bool) {
+	var list []string
+	for _, p := range h.Others() {
+		if !p.Draining {
+			list = append(list, p.ID)
+		}
+	}
+	if len(list) == 0 {
+		return "", false
+	}
+	return list[rand.N(len(list))], true
+}
+
+// settle keeps what the database answered.
+func (h *Homes) settle(arn stage.ARN, id string, term int64) (place, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if id == h.id {
+		o := h.mine[arn]
+		if !h.valid() || o != nil && o.leaving {
+			return place{}, errSettling()
+		}
+		if o == nil {
+			o = &own{}
+			h.mine[arn] = o
+		}
+		o.term = max(o.term, term)
+		return place{here: true, done: h.begin(arn)}, nil
+	}
+	p := h.peers[id]
+	if p == nil || p.Buried || p.URL == "" {
+		return place{}, errSettling()
+	}
+	h.holders[arn] = holding{id, time.Now()}
+	if len(h.holders) > maxHolders {
+		clear(h.holders)
+	}
+	return place{peer: p.Peer}, nil
+}
+
+const maxHolders = 10_000
+
+// mistaken drops what was read about the home of a stage.
+func (h *Homes) mistaken(arn stage.ARN) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.holders, arn)
+}
+
+// lookUp returns another replica by its ID, also one that has just come.
+func (h *Homes) lookUp(ctx context.Context, id string) (Peer, bool) {
+	if !h.seen(id) && h.look(ctx) != nil {
+		return Peer{}, false
+	}
+	return h.peer(id)
+}
+
+// peer returns a replica by its ID.
+func (h *Homes) peer(id string) (Peer, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.peers[id]
+	if p == nil || p.Buried || p.URL == "" {
+		return Peer{}, false
+	}
+	return p.Peer, true
+}
+
+// releaseIdle frees stages on which nobody has been for a while, or at once while this replica
+// drains, so that they find a home where they are needed next.
+func (h *Homes) releaseIdle(ctx context.Context) {
+	id := h.ID()
+	for arn, term := range h.quiet() {
+		if err := h.cfg.Store.LeaveHome(ctx, arn, id, term); err != nil {
+			h.cfg.Log.Debug("a stage is not free yet", "stage", arn, "err", err)
+		}
+		h.mu.Lock()
+		delete(h.mine, arn) // also after a failure: the next request claims it in a new term
+		h.mu.Unlock()
+	}
+}
+
+// quiet marks the stages on which nobody is, with their terms: they are about to be released.
+func (h *Homes) quiet() map[stage.ARN]int64 {
+	h.mu.Lock()
+	begun := map[stage.ARN]int{}
+	for arn, o := range h.mine {
+		begun[arn] = o.begun
+	}
+	h.mu.Unlock()
+	leaving := map[stage.ARN]int64{}
+	for arn, before := range begun {
+		idle := h.cfg.Idle(arn)
+		h.mu.Lock()
+		if o := h.mine[arn]; o != nil && h.over(o, idle && o.begun == before) {
+			o.leaving = true
+			leaving[arn] = o.term
+		}
+		h.mu.Unlock()
+	}
+	return leaving
+}
+
+// over reports whether a stage is free; mu is held.
+func (h *Homes) over(o *own, idle bool) bool {
+	switch {
+	case !idle || o.requests > 0:
+		o.quiet = time.Time{}
+		return false
+	case h.draining:
+		return true
+	case o.quiet.IsZero():
+		o.quiet = time.Now()
+	}
+	return time.Since(o.quiet) >= quietFor
+}
+
+func errSettling() error {
+	return stage.Errorf(stage.ErrUnavailable,
+		"This stage is moving to another server: try again in a moment.").
+		WithCode("stage_moving").WithRetry(retry)
+}
+
+func errStopping() error {
+	return stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").
+		WithCode("shutdown").WithRetry(retry)
+}

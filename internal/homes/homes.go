@@ -1,0 +1,354 @@
+// Package homes gives each local stage one replica, its home, among several on one database. What
+// arrives elsewhere is passed on to the home, so that any load balancer works: OBS has no cookie,
+// and browsers drop bearers on redirects. Media goes to the home's UDP port directly.
+//
+// A replica is alive while its beat in the database counts on. All times are those of one process's
+// own monotonic clock, so that the clocks of replicas may differ.
+package homes
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	// beatEvery is how often a replica renews its beat and reads those of the others.
+	beatEvery = time.Second
+	// holdFor is how long a replica stays a home after the start of its last beat that succeeded.
+	holdFor = 6 * time.Second
+	// deadAfter is how long a beat stands still until its replica is buried. It is longer than
+	// holdFor: by then that replica has given up.
+	deadAfter = 8 * time.Second
+	// beatLimit is how long one look at the database may take.
+	beatLimit = 4 * time.Second
+	// holderLife is how long the home of a stage is used after it was read.
+	holderLife = time.Second
+)
+
+// A Peer is one run of a replica.
+type Peer struct {
+	ID       string
+	URL      string // of its internal listener; empty: other replicas do not reach it
+	Beat     int64
+	Draining bool
+	Buried   bool
+}
+
+// A Store keeps the replicas and the homes. Several replicas use it at once, and its rows decide.
+type Store interface {
+	// Join adds a replica.
+	Join(ctx context.Context, p Peer) error
+	// Beat counts the beat of a replica on. A replica that is buried or gone is stage.ErrNotFound.
+	Beat(ctx context.Context, id string, draining bool) error
+	// Peers lists all replicas, the buried ones included.
+	Peers(ctx context.Context) ([]Peer, error)
+	// Bury marks a replica whose beat is still that one, and takes its homes from it. It reports
+	// whether this call did.
+	Bury(ctx context.Context, id string, beat int64) (bool, error)
+	// Forget deletes a replica that is buried.
+	Forget(ctx context.Context, id string) error
+	// Home returns the home of a stage, or stage.ErrNotFound.
+	Home(ctx context.Context, arn stage.ARN) (id string, err error)
+	// Claim makes a replica the home of a stage that has none, and returns the home. Each claim of
+	// the home itself has a new term. A replica that is buried gets none: stage.ErrNotFound.
+	Claim(ctx context.Context, arn stage.ARN, id string) (home string, term int64, err error)
+	// LeaveHome ends the home of a stage, where it is still that replica in that term: a release that
+	// the database carries out late ends no later claim.
+	LeaveHome(ctx context.Context, arn stage.ARN, id string, term int64) error
+}
+
+// Config is what Homes need.
+type Config struct {
+	Store Store
+	URL   string // where other replicas reach this one; empty: there is no passing on
+	Log   *slog.Logger
+
+	// Joined is called with each new ID of this replica, before it is in use.
+	Joined func(id string)
+	// Lost is called when this replica is not the home of any stage any more. It ends the sessions.
+	Lost func()
+	// End records the ends of the sessions that a buried replica left, and reports whether there may
+	// be more.
+	End func(ctx context.Context, id string) (more bool, err error)
+	// Idle reports whether nobody is on a stage here.
+	Idle func(stage.ARN) bool
+}
+
+// Homes is the membership of this replica. It is safe for concurrent use.
+type Homes struct {
+	cfg Config
+
+	mu       sync.Mutex
+	id       string                // guarded by mu: of this replica; "" before it has joined
+	until    time.Time             // guarded by mu: this replica may be a home until then
+	lost     bool                  // guarded by mu: Lost was called, and no beat has succeeded since
+	draining bool                  // guarded by mu
+	mine     map[stage.ARN]*own    // guarded by mu
+	peers    map[string]*sight     // guarded by mu: the others
+	holders  map[stage.ARN]holding // guarded by mu: read a moment ago
+}
+
+// An own is a stage whose home this replica is.
+type own struct {
+	term     int64
+	requests int       // under way
+	begun    int       // requests ever
+	quiet    time.Time // since when nobody is there; zero: somebody is, or it was not looked at
+	leaving  bool      // it is being released
+}
+
+// A sight is what this replica has seen of another one.
+type sight struct {
+	Peer
+	since time.Time // when the beat was first seen as it is
+}
+
+type holding struct {
+	id string
+	at time.Time
+}
+
+// New returns Homes; Join starts them.
+func New(cfg Config) *Homes {
+	return &Homes{
+		cfg: cfg, mine: map[stage.ARN]*own{}, peers: map[string]*sight{}, holders: map[stage.ARN]holding{},
+	}
+}
+
+// Join enters this replica among the others.
+func (h *Homes) Join(ctx context.Context) error {
+	start := time.Now()
+	p := Peer{ID: stage.NewID(), URL: h.cfg.URL}
+	h.cfg.Joined(p.ID)
+	if err := h.cfg.Store.Join(ctx, p); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.id, h.until, h.lost = p.ID, start.Add(holdFor), false
+	h.mu.Unlock()
+	return h.look(ctx)
+}
+
+// ID returns the ID of this run of the replica.
+func (h *Homes) ID() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.id
+}
+
+// Run renews the beat and buries replicas whose beat stands still, until ctx ends.
+func (h *Homes) Run(ctx context.Context) error {
+	var beats sync.WaitGroup
+	beats.Go(func() { h.watchOver(ctx) })
+	defer beats.Wait()
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	down := false
+	for {
+		select {
+		case <-tick.C:
+			err := h.round(ctx)
+			if err != nil && ctx.Err() == nil && !down {
+				h.cfg.Log.Warn("the other replicas are not seen: the database does not answer", "err", err)
+			}
+			if err == nil && down {
+				h.cfg.Log.Info("the other replicas are seen again")
+			}
+			down = err != nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// watchOver gives up the homes in time, also while the database hangs.
+func (h *Homes) watchOver(ctx context.Context) {
+	tick := time.NewTicker(beatEvery / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			h.giveUpLate()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (h *Homes) giveUpLate() {
+	h.mu.Lock()
+	late := !h.lost && h.rivals() && !time.Now().Before(h.until)
+	if late {
+		h.lost = true
+		clear(h.mine)
+	}
+	h.mu.Unlock()
+	if late {
+		h.cfg.Log.Error("this replica is not a home of stages any more: it could not renew that in time")
+		h.cfg.Lost()
+	}
+}
+
+// rivals reports whether another replica may become the home of a stage. A replica that was alone when
+// it last saw the database goes on without it. mu is held.
+func (h *Homes) rivals() bool {
+	for _, p := range h.peers {
+		if p.URL != "" && !p.Buried {
+			return h.cfg.URL != ""
+		}
+	}
+	return false
+}
+
+// round is one beat, and a look at the others.
+func (h *Homes) round(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, beatLimit)
+	defer cancel()
+	err := h.beat(ctx)
+	if errors.Is(err, stage.ErrNotFound) {
+		h.surrender()
+		err = h.Join(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if err := h.look(ctx); err != nil {
+		return err
+	}
+	h.bury(ctx)
+	h.releaseIdle(ctx)
+	return nil
+}
+
+func (h *Homes) beat(ctx context.Context) error {
+	start := time.Now()
+	h.mu.Lock()
+	id, draining := h.id, h.draining
+	h.mu.Unlock()
+	if err := h.cfg.Store.Beat(ctx, id, draining); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = start.Add(holdFor)
+	h.lost = false
+	return nil
+}
+
+// surrender gives up all homes of a replica that was buried.
+func (h *Homes) surrender() {
+	h.mu.Lock()
+	told := h.lost
+	h.lost, h.until = true, time.Time{}
+	clear(h.mine)
+	h.mu.Unlock()
+	if !told {
+		h.cfg.Log.Error("this replica is not a home of stages any more: the others took it for dead")
+		h.cfg.Lost()
+	}
+}
+
+// look reads the other replicas.
+func (h *Homes) look(ctx context.Context) error {
+	all, err := h.cfg.Store.Peers(ctx)
+	if err != nil {
+		h.forgive()
+		return err
+	}
+	now := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.peers
+	h.peers = map[string]*sight{}
+	for _, p := range all {
+		if p.ID == h.id {
+			continue
+		}
+		seen := &sight{Peer: p, since: now}
+		if old := before[p.ID]; old != nil && old.Beat == p.Beat {
+			seen.since = old.since
+		}
+		h.peers[p.ID] = seen
+	}
+	return nil
+}
+
+// forgive starts the watch over the others anew: while the database was away from here it may have
+// been away from them.
+func (h *Homes) forgive() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.peers {
+		p.since = time.Now()
+	}
+}
+
+// bury buries replicas whose beat stands still, and records the ends of their sessions. What fails is
+// done by the next round, or by another replica.
+func (h *Homes) bury(ctx context.Context) {
+	for _, p := range h.silent() {
+		if !p.Buried {
+			done, err := h.cfg.Store.Bury(ctx, p.ID, p.Beat)
+			if err != nil || !done {
+				continue
+			}
+			h.cfg.Log.Warn("a replica is gone; its local broadcasts have ended", "replica", p.ID, "url", p.URL)
+		}
+		h.finish(ctx, p.ID)
+	}
+}
+
+// finish records the ends of a buried replica, and forgets it.
+func (h *Homes) finish(ctx context.Context, id string) {
+	for {
+		more, err := h.cfg.End(ctx, id)
+		if err != nil {
+			h.cfg.Log.Warn("the ends of a replica that is gone are not recorded yet", "replica", id, "err", err)
+			return
+		}
+		if !more {
+			break
+		}
+	}
+	if err := h.cfg.Store.Forget(ctx, id); err != nil {
+		h.cfg.Log.Warn("a replica that is gone is not forgotten yet", "replica", id, "err", err)
+	}
+}
+
+func (h *Homes) silent() (list []Peer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.peers {
+		if p.Buried || time.Since(p.since) >= deadAfter {
+			list = append(list, p.Peer)
+		}
+	}
+	return list
+}
+
+// Leave takes this replica out, once its sessions have ended and their ends are stored.
+func (h *Homes) Leave(ctx context.Context) {
+	id := h.ID()
+	if id == "" {
+		return
+	}
+	peers, err := h.cfg.Store.Peers(ctx)
+	if err != nil {
+		h.cfg.Log.Warn("the other replicas are not told that this one stops", "err", err)
+		return
+	}
+	for _, p := range peers {
+		if p.ID == id && !p.Buried {
+			if _, err := h.cfg.Store.Bury(ctx, id, p.Beat); err != nil {
+				h.cfg.Log.Warn("the other replicas are not told that this one stops", "err", err)
+				return
+			}
+			h.finish(ctx, id)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package homes
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// TestOnlyReplicasReachThePeerListener: another secret, or no certificate, opens nothing; and what a
+// client of the public address writes into the header of replicas is not believed.
+func TestOnlyReplicasReachThePeerListener(t *testing.T) {
+	t.Parallel()
+	door := func(secret string, here http.HandlerFunc) *Door {
+		d, err := NewDoor(DoorConfig{
+			Homes: New(Config{}), Secret: []byte(secret), Here: here,
+			Stage:   func(*http.Request) stage.ARN { return "" },
+			Address: func(*http.Request) netip.Addr { return netip.MustParseAddr("203.0.113.9") },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	seen := make(chan *http.Request, 1)
+	home := door("one secret", func(_ http.ResponseWriter, r *http.Request) { seen <- r })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go home.Serve(l)
+	defer home.Close(t.Context())
+	peer := Peer{ID: "home", URL: "http://" + l.Addr().String()}
+
+	claim := func() *http.Request {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/whip", http.NoBody)
+		r.Header.Set(clientHeader, "192.0.2.1")
+		r.Header.Set("X-Forwarded-For", "192.0.2.1")
+		r.Header.Set("Cookie", "login=secret")
+		return r
+	}
+	if err := door("another secret", nil).pass(httptest.NewRecorder(), claim(), peer); err == nil {
+		t.Error("a replica with another secret is served")
+	}
+	if _, err := http.Get(peer.URL); err == nil {
+		if answer, _ := http.Get(peer.URL); answer.StatusCode != http.StatusBadRequest {
+			t.Errorf("plain HTTP: got %s, want 400", answer.Status)
+		}
+	}
+	select {
+	case r := <-seen:
+		t.Fatalf("served %v", r)
+	default:
+	}
+	if err := door("one secret", nil).pass(httptest.NewRecorder(), claim(), peer); err != nil {
+		t.Fatal(err)
+	}
+	r := <-seen
+	if r.RemoteAddr != "203.0.113.9:0" || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Cookie") != "" || r.Header.Get(clientHeader) != "" {
+		t.Errorf("got %s %v, want the address that the first replica saw, and no claims", r.RemoteAddr, r.Header)
+	}
+}
