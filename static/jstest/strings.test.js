@@ -70,9 +70,9 @@ describe('the server’s codes', () => {
     .filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
     .map((name) => readFileSync(new URL(`../../internal/${folder}/${name}`, import.meta.url), 'utf8')).join('\n');
   const code = String.raw`\(\s*"([a-z][a-z0-9_]+)",?`;
-  const said = ['access', 'app', 'ivs', 'oidc', 'sfu', 'token', 'web', 'whip'].map(go).join('\n');
+  const said = ['access', 'app', 'homes', 'ivs', 'oidc', 'sfu', 'token', 'web', 'whip'].map(go).join('\n');
   const found = new Set([
-    ...[...said.matchAll(new RegExp(String.raw`(?:WithCode|refuse|\.end|\.Close)${code}`, 'g'))].map((m) => m[1]),
+    ...[...said.matchAll(new RegExp(String.raw`(?:WithCode|refuse|\.end|\.Close(?:All)?)${code}`, 'g'))].map((m) => m[1]),
     ...[...go('ivs').matchAll(/return stage\.EventEnded, "(\w+)"/g)].map((m) => m[1]),
     ...[...go('ivs').matchAll(/case ("[A-Z_]+"(?:, "[A-Z_]+")*):\n\t\treturn "/g)].flatMap((m) => [...m[1].matchAll(/\w+/g)].map((x) => x[0].toLowerCase())),
     ...[...go('stage').matchAll(/Err\w+ += errors\.New\("([\w ]+)"\)/g)].map((m) => m[1].replaceAll(' ', '_')), // kinds, where there is no code
