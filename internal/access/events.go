@@ -13,6 +13,7 @@ const (
 	eventsListed = 1000
 	keepRefusals = 50 // of a participant: a dead token can be sent for ever
 	keepEvents   = 7 * 24 * time.Hour
+	keepChat     = 7 * 24 * time.Hour // a chat that is over is emptied before that
 	// Records of tokens are kept until 30 days after the longest-lived of that day have expired.
 	keepIssuances = 30*24*time.Hour + stage.MaxTTL
 	keepOpen      = 2 * stage.MaxSession
@@ -132,6 +133,7 @@ func (c *Control) Prune(ctx context.Context) error {
 		Now: now, Events: now.Add(-keepEvents), Issuances: now.Add(-keepIssuances),
 		Attempts: now.Add(-forgetAfter), Known: now.Add(-keepKnown), Open: now.Add(-keepOpen),
 		Audit: now.Add(-cmp.Or(c.AuditRetention, defaultAuditRetention)), Dead: now.Add(-keepDead),
+		Chat: now.Add(-keepChat),
 	}
 	for {
 		start := c.Now()

@@ -261,4 +261,5 @@ type Retention struct {
 	Open      time.Time // start of open participants
 	Audit     time.Time
 	Dead      time.Time // deliveries that no receiver accepted
+	Chat      time.Time // messages of a chat
 }

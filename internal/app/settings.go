@@ -35,6 +35,8 @@ type ServeSettings struct {
 	LocalKeySettings
 	LogSettings
 
+	DatabaseDirect string `help:"The same PostgreSQL without a connection pooler between, for its notifications; by default the database above." placeholder:"postgres://…" secret:"password"`
+
 	NewLocalKey bool `help:"Replace the local key by the one in its file, or by a new one where there is none. The open tokens of local stages end."`
 
 	Listen         string         `help:"Address for HTTP, or HTTPS." placeholder:"HOST:PORT" default:"127.0.0.1:8080"`

@@ -61,7 +61,11 @@ func (s *server) wireRules() error {
 	if err != nil {
 		return err
 	}
-	s.feed = feed.New(feed.Config{Shared: feed.NewMemory(time.Now), Log: s.log, Now: time.Now})
+	shared, err := s.store.Shared(s.settings.DatabaseDirect, time.Now, s.log)
+	if err != nil {
+		return err
+	}
+	s.feed = feed.New(feed.Config{Shared: shared, Log: s.log, Now: time.Now})
 	s.docks = feed.NewDocks(s.feed)
 	s.guard = httpkit.NewGuard(time.Now, s.log)
 	s.control = &access.Control{

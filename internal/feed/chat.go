@@ -95,8 +95,9 @@ func (c *Chat) Post(
 	if err := c.tooFast(&c.posts, writer{arn, by.ID}, "send it again"); err != nil {
 		return ChatMessage{}, err
 	}
-	m := ChatMessage{
-		ID: stage.NewID(), Time: c.feed.cfg.Now().UTC(), UserID: string(by.ID), Name: by.Name, Text: text,
+	m := ChatMessage{ // with the precision in which it is stored
+		ID: stage.NewID(), Time: c.feed.cfg.Now().UTC().Truncate(time.Millisecond),
+		UserID: string(by.ID), Name: by.Name, Text: text,
 	}
 	if err := c.store.AddMessage(ctx, arn, m, chatKept); err != nil {
 		return ChatMessage{}, err

@@ -125,16 +125,30 @@ func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 			"kind", e.Kind, "participant", e.Participant, "err", err)
 		return
 	}
-	if stored.User != "" { // else the token is not one of ours
-		f.Announce(stored)
+	if stored.User == "" { // the token is not one of ours
+		return
+	}
+	f.sendSurely(ctx, noticeOf(stored))
+}
+
+// sendSurely passes a notice on, also after the database was away: a page that is open would not see
+// the event before it resumes.
+func (f *Feed) sendSurely(ctx context.Context, n Notice) {
+	err := f.trySend(ctx, n)
+	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {
+		err = f.trySend(ctx, n)
+		pause = min(2*pause, maxRetry)
+	}
+	if err != nil {
+		f.cfg.Log.Warn("replicas do not receive a notice", "kind", n.Kind, "err", err)
 	}
 }
 
 // Announce sends an event that is stored to the pages of its user.
-func (f *Feed) Announce(e access.StoredEvent) {
-	f.send(Notice{
-		Kind: KindEvent, User: e.User, Stage: e.Stage, Data: mustJSON(NewStageEvent(e)),
-	})
+func (f *Feed) Announce(e access.StoredEvent) { f.send(noticeOf(e)) }
+
+func noticeOf(e access.StoredEvent) Notice {
+	return Notice{Kind: KindEvent, User: e.User, Stage: e.Stage, Data: mustJSON(NewStageEvent(e))}
 }
 
 // frameOfEvent reads the ID back, which a stream resumes from.

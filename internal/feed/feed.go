@@ -101,11 +101,15 @@ func (f *Feed) Stop() {
 // send passes a notice on; a failure is for the log alone, because pages authenticate and resume
 // by themselves after a while.
 func (f *Feed) send(n Notice) {
-	ctx, cancel := context.WithTimeout(context.Background(), sendLimit)
-	defer cancel()
-	if err := f.cfg.Shared.Send(ctx, n); err != nil {
-		f.cfg.Log.Warn("other replicas do not receive a notice", "kind", n.Kind, "err", err)
+	if err := f.trySend(context.Background(), n); err != nil {
+		f.cfg.Log.Warn("replicas do not receive a notice", "kind", n.Kind, "err", err)
 	}
+}
+
+func (f *Feed) trySend(ctx context.Context, n Notice) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendLimit)
+	defer cancel()
+	return f.cfg.Shared.Send(ctx, n)
 }
 
 // deliver hands a notice to the streams that it concerns.

@@ -85,6 +85,14 @@ func fill(ctx context.Context, db *sql.DB, s size, now time.Time) error {
 			"'entry-' || (10000000 + i)", fmt.Sprint(ms, " - CAST(i AS BIGINT) * 1000"), "'token.issued'", of(user, "i", s.users), "'Person'", "'login'",
 			"'192.0.2.1'", "'OBS'", of(user, "i", s.users), "'Person'", of(arn, "i", s.stages), "''",
 		}},
+		{20 * s.stages, "chat_messages (id, stage, n, at, user_id, name, text)", []string{
+			"'message-' || i", of(arn, "i", s.stages), "i", fmt.Sprint(ms, " - CAST(i AS BIGINT) * 1000"), "'user'", "'Person'", "'hello'",
+		}},
+		{20 * s.stages, "notices (id, at, notice)", []string{"i", fmt.Sprint(ms, " + i"), "'{}'"}},
+		{s.open, "leases (name, holder, peer, fence, expires_at)", []string{
+			"'lease-' || i", "'replica'", "''", "i", fmt.Sprint(ms, " + i"),
+		}},
+		{s.users, "docks (user_id, id, seen_at, dock)", []string{of(user, "i", s.users), "'dock'", fmt.Sprint(ms, " + i"), "'{}'"}},
 	} {
 		text := "INSERT INTO " + table.text + " WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n " +
 			fmt.Sprintf("WHERE i < %d) SELECT ", table.rows) + strings.Join(table.columns, ", ") + " FROM n"

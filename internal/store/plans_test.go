@@ -32,14 +32,15 @@ var statements = &recorder{seen: map[string]map[string]bool{"sqlite": {}, "pgx":
 var wholeTable = map[string]string{
 	"FROM stages s WHERE s.removed_at IS NULL ORDER BY s.created_at, s.arn": "the media plane keeps the limits of all stages",
 	"SELECT DISTINCT whip_endpoint":                                         "the page of a browser source may connect to the endpoints of any stage",
+	"SELECT user_id, dock FROM docks":                                       "operators see the open docks of everybody",
 	"FROM deliveries WHERE webhook = $1 AND dead_at IS NOT NULL":            "of few webhooks, either index will do",
 }
 
 // few are tables and indexes of few rows: what operators set up, the stages that are being removed, the
-// docks that wait to be signed in.
+// docks that wait to be signed in, the replicas.
 var few = []string{
 	"rules", "webhooks", "users_operators", "stages_removed", "credentials_device", "credentials_devices_open",
-	"peers", "peers_pkey",
+	"peers", "peers_pkey", "posts", "posts_pkey",
 }
 
 // smallSorts are the statements that sort, and why that is little.

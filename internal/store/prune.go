@@ -23,6 +23,7 @@ func (q queries) Prune(ctx context.Context, before access.Retention, limit int) 
 		{"open_participants", "participant", "", "at", before.Open},
 		{"audit", "id", "", "at", before.Audit},
 		{"deliveries", "id", "", "dead_at", before.Dead},
+		{"chat_messages", "id", "", "at", before.Chat},
 	} {
 		// The limit is part of the text: PostgreSQL plans for a tenth of the table where it is not known.
 		text := fmt.Sprintf(

@@ -101,5 +101,8 @@ func (q queries) ClearStage(ctx context.Context, arn stage.ARN, limit int) (more
 
 // DeleteStage implements access.Store.
 func (q queries) DeleteStage(ctx context.Context, arn stage.ARN) error {
+	if err := q.deleteChat(ctx, arn); err != nil {
+		return err
+	}
 	return q.do(ctx, "DELETE FROM stages WHERE arn = $1 AND removed_at IS NOT NULL", string(arn))
 }

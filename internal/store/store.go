@@ -17,7 +17,8 @@ import (
 // A Store is a database that is open.
 type Store struct {
 	queries
-	db *database
+	db    *database
+	where string
 }
 
 var _ access.Store = (*Store)(nil)
@@ -38,7 +39,7 @@ func open(ctx context.Context, where string, log *slog.Logger, seen func(string)
 	if err := db.migrate(ctx, log); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
-	return &Store{queries: queries{db}, db: db}, nil
+	return &Store{queries: queries{db}, db: db, where: where}, nil
 }
 
 func openDatabase(ctx context.Context, where string) (*database, error) {

@@ -1,0 +1,234 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	noticesAtOnce = 500
+	sendsAtOnce   = 100 // calls of Send that share a transaction
+	pollNotices   = time.Second
+	// pollDeaf is for a replica that no bell reaches.
+	pollDeaf     = pollNotices / 4
+	noticeMemory = 10 * time.Minute // what a replica that was away longer gets is a gap
+	tidyNotices  = time.Minute
+	deadPost     = time.Minute
+)
+
+// A relay is feed.Relay on PostgreSQL. Notices are rows with numbers that have no gaps: the row of the
+// counter stays locked until the commit, so that whoever reads 7 could read 6 before. A notification
+// only wakes the readers, who otherwise look once a second (docs/decisions/0171).
+type relay struct {
+	q    queries
+	bell *bell
+	log  *slog.Logger
+	turn chan struct{} // held by the call that writes for all
+
+	mu      sync.Mutex
+	waiting []*sending
+}
+
+type sending struct {
+	notices []string
+	done    chan error // of capacity 1
+}
+
+// A sentNotice is the JSON of a notice. The names are short, and read by the version before.
+type sentNotice struct {
+	Kind  feed.Kind       `json:"k"`
+	User  access.UserID   `json:"u,omitempty"`
+	Stage stage.ARN       `json:"s,omitempty"`
+	Data  json.RawMessage `json:"d,omitempty"`
+}
+
+// Send implements feed.Relay. Calls that come together share a transaction and a notification.
+func (r *relay) Send(ctx context.Context, notices ...feed.Notice) error {
+	s := &sending{done: make(chan error, 1)}
+	for _, n := range notices {
+		text, err := json.Marshal(sentNotice(n))
+		if err != nil {
+			return err
+		}
+		s.notices = append(s.notices, string(text))
+	}
+	r.mu.Lock()
+	r.waiting = append(r.waiting, s)
+	r.mu.Unlock()
+	for {
+		select {
+		case err := <-s.done:
+			return err
+		case <-ctx.Done():
+			return unavailable("The database did not answer in time; try again in a moment.", ctx.Err())
+		case r.turn <- struct{}{}:
+			r.writeAll(context.WithoutCancel(ctx))
+			<-r.turn
+		}
+	}
+}
+
+// writeAll writes what waits, for all who wait.
+func (r *relay) writeAll(ctx context.Context) {
+	r.mu.Lock()
+	n := min(len(r.waiting), sendsAtOnce)
+	batch := r.waiting[:n:n]
+	r.waiting = r.waiting[n:]
+	r.mu.Unlock()
+	var texts []string
+	for _, s := range batch {
+		texts = append(texts, s.notices...)
+	}
+	var err error
+	if len(texts) > 0 {
+		err = r.write(ctx, texts)
+	}
+	for _, s := range batch {
+		s.done <- err
+	}
+}
+
+func (r *relay) write(ctx context.Context, texts []string) error {
+	return r.q.do(ctx, `
+		WITH last AS (
+			INSERT INTO counters (name, value) VALUES ('notice', $2)
+			ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value
+		), written AS (
+			INSERT INTO notices (id, at, notice)
+			SELECT last.value - $2 + sent.n, `+r.q.run.clock()+`, sent.notice
+			FROM last, unnest(CAST($1 AS TEXT[])) WITH ORDINALITY AS sent (notice, n)
+		)
+		SELECT pg_notify('`+bellChannel+`', CAST(value AS TEXT)) FROM last`, texts, int64(len(texts)))
+}
+
+// Receive implements feed.Relay.
+func (r *relay) Receive(ctx context.Context, deliver func(feed.Notice)) error {
+	rings := make(chan struct{}, 1)
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	listening.Go(func() { r.bell.listen(ctx, rings) })
+
+	reader := &noticeReader{relay: r, deliver: deliver}
+	tidy := time.NewTicker(tidyNotices)
+	defer tidy.Stop()
+	poll := time.NewTimer(0)
+	defer poll.Stop()
+	for {
+		rung := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tidy.C:
+			r.tidy(ctx)
+			continue
+		case <-rings:
+			rung = true
+		case <-poll.C:
+		}
+		found, err := reader.read(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.log.Debug("notices of other replicas are not read", "err", err)
+		}
+		r.bell.useful(rung, found)
+		poll.Reset(r.bell.pollEvery())
+	}
+}
+
+// A noticeReader has read up to a number.
+type noticeReader struct {
+	*relay
+	deliver func(feed.Notice)
+	began   bool
+	missed  bool // the first try to begin failed
+	last    int64
+}
+
+// read delivers what is new, and reports whether there was something.
+func (r *noticeReader) read(ctx context.Context) (found bool, err error) {
+	newest, err := first(ctx, r.q, scanNumber, "SELECT value FROM counters WHERE name = 'notice'")
+	if err != nil && !errors.Is(err, stage.ErrNotFound) {
+		r.missed = r.missed || !r.began
+		return false, err
+	}
+	switch {
+	case !r.began:
+		r.began, r.last = true, newest
+		if r.missed {
+			r.gap()
+		}
+		return false, nil
+	case newest < r.last: // an older state of the database was restored
+		r.last = newest
+		r.gap()
+		return false, nil
+	}
+	for found = newest > r.last; r.last < newest; {
+		if err := r.readSome(ctx, newest); err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+type numbered struct {
+	id     int64
+	notice feed.Notice
+}
+
+func scanNotice(r row) (n numbered, err error) {
+	var text string
+	if err = r.Scan(&n.id, &text); err != nil {
+		return n, err
+	}
+	var sent sentNotice
+	err = json.Unmarshal([]byte(text), &sent)
+	n.notice = feed.Notice(sent)
+	return n, err
+}
+
+// readSome delivers the next notices, at least up to newest if there are not too many. What is
+// missing in the numbers was deleted before it was read.
+func (r *noticeReader) readSome(ctx context.Context, newest int64) error {
+	next, err := list(ctx, r.q, scanNotice,
+		"SELECT id, notice FROM notices WHERE id > $1 ORDER BY id LIMIT $2", r.last, int64(noticesAtOnce))
+	if err != nil {
+		return err
+	}
+	if len(next) == 0 {
+		r.last = newest
+		r.gap()
+		return nil
+	}
+	if next[0].id != r.last+1 {
+		r.gap()
+	}
+	for _, n := range next {
+		r.last = n.id
+		r.deliver(n.notice)
+	}
+	return nil
+}
+
+func (r *noticeReader) gap() { r.deliver(feed.Notice{Kind: feed.KindGap}) }
+
+// tidy deletes old notices, and the posts of replicas that are gone. The newest notice stays as far
+// as it matters in the counter.
+func (r *relay) tidy(ctx context.Context) {
+	for n := noticesAtOnce; n == noticesAtOnce && ctx.Err() == nil; {
+		var err error
+		n, err = r.q.exec(ctx, `DELETE FROM notices WHERE id IN (SELECT id FROM notices
+			WHERE at < `+r.q.run.clock()+" - $1 ORDER BY at LIMIT 500)", noticeMemory.Milliseconds())
+		if err != nil {
+			return // the next minute does it
+		}
+	}
+	_ = r.q.do(ctx, "DELETE FROM posts WHERE at < "+r.q.run.clock()+" - $1", deadPost.Milliseconds())
+}
