@@ -552,6 +552,10 @@ export interface DocksEvent {
   docks: Dock[];
 }
 
+export interface DockClosed {
+  id: string;
+}
+
 export interface ChatMessage {
   id: string;
   time: string;

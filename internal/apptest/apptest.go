@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -286,7 +287,11 @@ type EventStream struct {
 	t      testing.TB
 	lines  *bufio.Reader
 	frames chan Frame
+	bytes  atomic.Int64
 }
+
+// Bytes returns how much was received.
+func (e *EventStream) Bytes() int64 { return e.bytes.Load() }
 
 // A Frame is one server-sent event.
 type Frame struct{ Event, ID, Data string }
@@ -316,6 +321,7 @@ func (e *EventStream) read() {
 		if err != nil {
 			return
 		}
+		e.bytes.Add(int64(len(line)))
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		switch name {
 		case "event":

@@ -28,8 +28,8 @@ const (
 	dockPace  = 100 * time.Millisecond
 	dockBurst = 4 * maxDocks
 	maxPaces  = 10_000
-	// A changed dock makes every page of the account receive all docks. An account may cause this
-	// many bytes for each of its pages, at once and per second.
+	// Every page of the account receives a changed dock. An account may cause this many bytes for
+	// each of its pages, at once and per second.
 	dockBytesAtOnce    = 1 << 20
 	dockBytesPerSecond = 64 << 10
 )
@@ -79,11 +79,6 @@ func (d *Docks) Put(ctx context.Context, user access.UserID, dock Dock) error {
 	changed := i < 0 || !bytes.Equal(mustJSON(docks[user][i]), mustJSON(dock))
 	if changed {
 		size := len(mustJSON(dock))
-		for j, other := range docks[user] {
-			if j != i {
-				size += len(mustJSON(other))
-			}
-		}
 		if !d.allow(user, now, func(p *dockPaces) *rate.Limiter { return p.bytes }, size) {
 			return tooManyReports(time.Duration(1+size/dockBytesPerSecond) * time.Second)
 		}

@@ -69,9 +69,13 @@ type (
 		Level string `json:"level"` // "fix", "person" or "ok"
 		Text  string `json:"text"`
 	}
-	// DocksEvent lists the open docks of the account.
+	// DocksEvent lists the open docks of the account. Each that changes follows alone.
 	DocksEvent struct {
 		Docks []Dock `json:"docks"`
+	}
+	// A DockClosed names a dock that was closed or has gone silent.
+	DockClosed struct {
+		ID string `json:"id"`
 	}
 	// A ChatMessage is a message in the chat of a stage.
 	ChatMessage struct {

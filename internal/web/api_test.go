@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -327,7 +329,9 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock2", web.DockState{Live: true}, nil)
 	odd := &web.OBSState{Version: "31.0.0", State: "idle", Findings: []web.Finding{{ID: "audio-encoder", Level: "odd", Text: "Sound is sent as AAC."}}}
 	ana.Refused(http.StatusBadRequest, "invalid", "PUT", "/api/docks/dockdock1", web.DockState{OBS: odd})
-	apptest.Await(first, "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 2 && d.Docks[0].OBS != nil && d.Docks[1].Live })
+	apptest.Await(first, "dock", func(d feed.Dock) bool { return d.ID == "dockdock1" && d.OBS != nil })
+	apptest.Await(first, "dock", func(d feed.Dock) bool { return d.ID == "dockdock2" && d.Live })
+	apptest.Await(ana.Events(), "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 2 && d.Docks[0].OBS != nil && d.Docks[1].Live })
 
 	t.Log("the operator sees what the docks tell of OBS")
 	var users web.Users
@@ -338,7 +342,37 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 		}
 	}
 	ana.Must(http.StatusNoContent, "DELETE", "/api/docks/dockdock1", nil, nil)
-	apptest.Await(first, "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 1 })
+	apptest.Await(first, "dock_closed", func(d web.DockClosed) bool { return d.ID == "dockdock1" })
+}
+
+// TestOnlyTheDockThatChangedIsSent: an account has up to 16 docks of up to 32 KB and 64 pages.
+func TestOnlyTheDockThatChangedIsSent(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	ana := a.Broadcaster(a.Operator(), "ana", "publish")
+	text := strings.Repeat("x", 400)
+	report := func(dock int, state string) {
+		t.Helper()
+		obs := &web.OBSState{Version: "31.0.0", State: state}
+		for range 30 {
+			obs.Findings = append(obs.Findings, web.Finding{ID: "preset", Level: "fix", Text: text})
+		}
+		ana.Must(http.StatusNoContent, "PUT", fmt.Sprintf("/api/docks/dockdock%02d", dock), web.DockState{OBS: obs}, nil)
+	}
+	for dock := range 16 {
+		report(dock, "not_set_up")
+	}
+	page := ana.Events()
+	apptest.Await(page, "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 16 })
+	start := page.Bytes()
+	const changes = 10
+	for n := range changes {
+		report(3, fmt.Sprint("state", n))
+	}
+	apptest.Await(page, "dock", func(d feed.Dock) bool { return d.OBS.State == fmt.Sprint("state", changes-1) })
+	if got, most := page.Bytes()-start, int64(changes*30*500); got > most {
+		t.Errorf("%d changes of one dock: the page received %d bytes, want %d at most", changes, got, most)
+	}
 }
 
 func TestGrantsReachOpenPages(t *testing.T) {

@@ -98,9 +98,10 @@ type openStream struct {
 	tick      *time.Timer
 
 	// Owned by the goroutine that writes; there is one at a time.
-	who  access.Principal
-	me   [sha256.Size]byte // the hash of what was sent last
-	last int64             // the last stored event that was sent
+	who   access.Principal
+	me    [sha256.Size]byte // the hash of what was sent last
+	last  int64             // the last stored event that was sent
+	docks sentDocks
 }
 
 // serve sends what has to come first, and then waits for the client to go. It listened before the
@@ -288,15 +289,6 @@ func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	}
 	p.stream.Watch(who.User.Role == access.Operator, stages)
 	return p.send(feed.Frame{Name: "me", Data: text})
-}
-
-func (p *openStream) sendDocks(ctx context.Context) bool {
-	docks, err := p.streams.docks.Of(ctx, p.who.User.ID)
-	if err != nil {
-		p.streams.log.Warn("the docks of an account cannot be read", "err", err)
-		return false // the page comes again
-	}
-	return p.send(feed.Frame{Name: "docks", Data: mustJSON(feed.DocksEvent{Docks: docks})})
 }
 
 // sendChat sends the chat of the stage as the page may see it.

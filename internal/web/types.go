@@ -281,6 +281,7 @@ type (
 	StageEvent     = feed.StageEvent
 	Dock           = feed.Dock
 	DocksEvent     = feed.DocksEvent
+	DockClosed     = feed.DockClosed
 	OBSState       = feed.OBSState
 	Finding        = feed.Finding
 	ChatMessage    = feed.ChatMessage

@@ -236,7 +236,9 @@ function connected(online) {
 function serverEvent({ event, data }) {
   if (event === 'stage') { broadcast.stageEvent(data); picture.stageEvent(data); }
   else if (event === 'me') know(data);
-  else if (event === 'docks') set({ others: data.docks.filter((/** @type {import('../lib/types.js').Dock} */ d) => d.id !== dockId) });
+  else if (event === 'docks') others(data.docks);
+  else if (event === 'dock') others([...model.others.filter((d) => d.id !== data.id), data]);
+  else if (event === 'dock_closed') others(model.others.filter((d) => d.id !== data.id));
   else if (event === 'presence') {
     presence.set(data.stage, data.participants);
     // Amazon's stages do not depend on this server: only its own can forget a broadcast.
@@ -245,6 +247,12 @@ function serverEvent({ event, data }) {
     broadcast.presence(data.participants, anew);
     set({ present: presence.get(model.stage?.arn ?? '') ?? [] });
   }
+}
+
+/** The other docks of this account, the oldest first. @param {import('../lib/types.js').Dock[]} docks */
+function others(docks) {
+  const list = docks.filter((d) => d.id !== dockId);
+  if (list.length + model.others.length > 0) set({ others: list.sort((a, b) => a.since.localeCompare(b.since)) });
 }
 
 /* ---- OBS ---- */

@@ -1,0 +1,50 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+
+	"github.com/stagedoor/stagedoor/internal/feed"
+)
+
+// sentDocks are the docks of an account as one page has them, by ID: what has not changed is not
+// sent again. A report may have 32 KB, an account 16 docks, and its pages are up to 64.
+type sentDocks map[string][sha256.Size]byte
+
+// news returns what brings the page up to date: all docks at first, then those that have changed and
+// those that are gone.
+func (s *sentDocks) news(docks []feed.Dock) []feed.Frame {
+	now := make(sentDocks, len(docks))
+	var frames []feed.Frame
+	for _, dock := range docks {
+		text := mustJSON(dock)
+		now[dock.ID] = sha256.Sum256(text)
+		if before, known := (*s)[dock.ID]; !known || before != now[dock.ID] {
+			frames = append(frames, feed.Frame{Name: "dock", Data: text})
+		}
+	}
+	for id := range *s {
+		if _, open := now[id]; !open {
+			frames = append(frames, feed.Frame{Name: "dock_closed", Data: mustJSON(feed.DockClosed{ID: id})})
+		}
+	}
+	if *s == nil {
+		frames = []feed.Frame{{Name: "docks", Data: mustJSON(feed.DocksEvent{Docks: docks})}}
+	}
+	*s = now
+	return frames
+}
+
+func (p *openStream) sendDocks(ctx context.Context) bool {
+	docks, err := p.streams.docks.Of(ctx, p.who.User.ID)
+	if err != nil {
+		p.streams.log.Warn("the docks of an account cannot be read", "err", err)
+		return false // the page comes again
+	}
+	for _, frame := range p.docks.news(docks) {
+		if !p.send(frame) {
+			return false
+		}
+	}
+	return true
+}
