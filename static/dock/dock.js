@@ -13,6 +13,7 @@ import { createObs, obsAddress, whyUnreachable } from '../lib/obs.js';
 import { errorLine, errorText, header, page, prepare, say, signOut, whoAmI } from '../lib/page.js';
 import { createWays, enrol, signInView } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
+import { createTally } from '../lib/tally.js';
 import { createTokens } from '../lib/tokens.js';
 import { createPeopleTab } from './people.js';
 import { createPicturePart } from './picture.js';
@@ -40,6 +41,7 @@ const tokens = createTokens({ mint: (stage) => api('POST', 'api/tokens', { stage
 const obs = createObs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatus: obsStatus });
 const broadcast = createBroadcast({ obs, tokens, onChange: broadcastChanged });
 const meter = createMeter();
+const tally = createTally();
 
 takePairing();
 
@@ -48,7 +50,7 @@ const model = {
   me: null, online: true, stage: undefined, stages: [],
   obs: obs.status, why: 'off', address: localStorage.getItem(KEYS.address) ?? '', remembered: localStorage.getItem(KEYS.password) !== null,
   version: '', findings: null, previous: undefined, settingUp: null, setupError: null, notice: '',
-  broadcast: broadcast.state, dying: false, sent: null, present: [], others: [],
+  broadcast: broadcast.state, dying: false, summary: null, sent: null, present: [], others: [],
   hand: { token: null, shown: false, busy: false }, now: Date.now(),
 };
 
@@ -378,6 +380,8 @@ function setupFailed(err) {
 function broadcastChanged(state) {
   const before = model.broadcast.phase;
   model.broadcast = state;
+  const summary = tally.follow(state, Date.now());
+  if (summary || state.phase === 'starting') model.summary = summary;
   if (state.phase === 'live' && before !== 'live') meter.reset();
   if (state.phase === 'idle' && before !== 'idle') { model.sent = null; void look(); }
   draw();
@@ -388,7 +392,9 @@ async function measure() {
   try {
     const status = await obs.call('GetStreamStatus');
     const stats = await obs.call('GetStats');
-    set({ sent: meter.add(Date.now(), status, stats) });
+    const sent = meter.add(Date.now(), status, stats);
+    tally.sample(sent, model.present.find((p) => p.participantId === model.broadcast.participantId));
+    set({ sent });
   } catch {
     // the connection tells by itself
   }
@@ -442,6 +448,7 @@ const actions = {
     broadcast.dismiss();
     draw();
   },
+  dismissSummary: () => set({ summary: null }),
   choose(arn) {
     localStorage.setItem(KEYS.stage, arn);
     set({ stage: model.stages.find((s) => s.arn === arn), present: presence.get(arn) ?? [], hand: { token: null, shown: false, busy: false } });

@@ -7,6 +7,7 @@ import { isReady, toFix } from '../lib/obs-check.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
 import { pairingView } from '../lib/pairing.js';
 import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js';
+import { afterView } from './after.js';
 
 /**
  * @typedef {import('../lib/types.js').Me} Me
@@ -35,6 +36,7 @@ import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js'
  * @property {Presence[]} present on the chosen stage
  * @property {import('../lib/types.js').Dock[]} others other docks of this account
  * @property {{token: import('../lib/types.js').Token | null, shown: boolean, busy: boolean, error?: string}} hand
+ * @property {import('../lib/tally.js').Summary | null} summary of the broadcast that ended
  * @property {number} now
  *
  * @typedef {object} Actions what the person can do
@@ -49,6 +51,7 @@ import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js'
  * @property {() => void} stop
  * @property {() => void} stopAndSetUp
  * @property {() => void} dismiss
+ * @property {() => void} dismissSummary
  * @property {(arn: string) => void} choose
  * @property {() => void} handGet
  * @property {() => void} handShow
@@ -75,6 +78,7 @@ export function dockView(m, act) {
     !m.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
     ...notices(m),
     h('section', { className: `card state-${state}`, key: 'state' }, ...views[/** @type {keyof typeof views} */ (state)](m, act)),
+    afterView(m.summary, act.dismissSummary),
     m.obs.phase === 'ready' && obsSection(m, act),
     byHand(m, act),
   ];

@@ -60,6 +60,7 @@ func rows() []row {
 		{"starting", "starting", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Hang() }), (*dock).goes, "OBS connects to the stage"},
 		{"live", "live", ready, (*dock).live, "Constrained Baseline"},
 		{"live-wrong", "live", ready, (*dock).liveWrong, "Viewers cannot hear you"},
+		{"after", "ready", ready, (*dock).stopped, "It went well."},
 		{"live-dying", "live", ready, (*dock).dying, "Stop and go live again at the next pause."},
 		{"reconnecting", "reconnecting", with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).reconnecting, "OBS has lost the stage"},
 		{"refused", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(403) }), (*dock).refused, "You may not publish"},
@@ -190,6 +191,16 @@ func (d *dock) liveWrong() {
 	bad["audio"] = object{"codec": "opus", "bitrate": 158000, "valid": false}
 	bad["video"].(object)["keyframeInterval"] = 8.3
 	d.desk.present(bad)
+}
+
+// stopped is the end of a broadcast.
+func (d *dock) stopped() {
+	d.live()
+	if *screenshots != "" {
+		d.WaitNoText("being measured") // so that the picture has all lines
+	}
+	d.ClickText("Stop")
+	d.obs.WaitStream(d.t, "STOPPED")
 }
 
 // ageToken makes the time come at which the token in OBS is to be renewed.

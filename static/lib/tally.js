@@ -1,0 +1,79 @@
+/** How a broadcast went, from what the dock knows while it is on. Pure. */
+
+/**
+ * @typedef {object} Summary
+ * @property {number} seconds from the first picture to the end
+ * @property {number} reconnects
+ * @property {number} bitrate that OBS sent, on average; 0 when it was not measured
+ * @property {number} loss on the way to the stage, the share of packets on average
+ * @property {number} encoderLag the share of pictures that this computer left out, on average
+ * @property {number} renderLag
+ * @typedef {Pick<import('./broadcast.js').State, 'phase' | 'sending'>} Now
+ */
+
+/** The averages are of samples that come at the same pace. */
+export function createTally() {
+  let start = 0;
+  let broken = false;
+  let sums = { n: 0, received: 0, reconnects: 0, bitrate: 0, loss: 0, encoderLag: 0, renderLag: 0 };
+
+  /** @param {number} now @returns {Summary} */
+  function end(now) {
+    const { n, received, reconnects, bitrate, loss, encoderLag, renderLag } = sums;
+    const mean = (/** @type {number} */ sum, /** @type {number} */ of) => (of > 0 ? sum / of : 0);
+    const seconds = Math.max(0, (now - start) / 1000);
+    start = 0;
+    return { seconds, reconnects, bitrate: mean(bitrate, n), loss: mean(loss, received), encoderLag: mean(encoderLag, n), renderLag: mean(renderLag, n) };
+  }
+
+  return {
+    /**
+     * What the broadcast has become.
+     * @param {Now} state @param {number} now milliseconds @returns {Summary | null} once it is over
+     */
+    follow({ phase, sending }, now) {
+      if (start > 0 && (phase === 'idle' || (phase === 'trouble' && !sending))) return end(now);
+      if (phase === 'live') {
+        if (start === 0) {
+          start = now;
+          sums = { n: 0, received: 0, reconnects: 0, bitrate: 0, loss: 0, encoderLag: 0, renderLag: 0 };
+        }
+        broken = false;
+      } else if (start > 0 && phase === 'reconnecting' && !broken) {
+        broken = true;
+        sums.reconnects++;
+      }
+      return null;
+    },
+    /**
+     * A moment of it.
+     * @param {import('./numbers.js').Sent} sent @param {import('./types.js').Presence | undefined} presence
+     */
+    sample(sent, presence) {
+      if (start === 0) return;
+      if (sent.bitrate > 0) {
+        sums.n++;
+        sums.bitrate += sent.bitrate;
+        sums.encoderLag += sent.encoderLag;
+        sums.renderLag += sent.renderLag;
+      }
+      if (presence?.reception) {
+        sums.received++;
+        sums.loss += presence.reception.loss;
+      }
+      const since = Date.parse(presence?.since ?? '');
+      if (since < start) start = since; // the page was reloaded since
+    },
+  };
+}
+
+/** What stands out of a summary, the worst first; none when all went well. @param {Summary} s @returns {('reconnects' | 'loss' | 'encoderLag' | 'renderLag')[]} */
+export function stains({ reconnects, loss, encoderLag, renderLag }) {
+  /** @type {('reconnects' | 'loss' | 'encoderLag' | 'renderLag')[]} */
+  const list = [];
+  if (reconnects > 0) list.push('reconnects');
+  if (loss > 0.01) list.push('loss');
+  if (encoderLag > 0.01) list.push('encoderLag');
+  if (renderLag > 0.01) list.push('renderLag');
+  return list;
+}
