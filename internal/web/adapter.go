@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -33,35 +34,46 @@ type reply struct {
 
 func created(body any) reply { return reply{status: http.StatusCreated, body: body} }
 
+// An adapter turns endpoints into handlers: it authenticates, and writes answers and problems.
+type adapter struct {
+	control *access.Control
+	cookies cookies
+	proxies httpkit.Proxies
+	guard   *httpkit.Guard // against wrong bearers
+	log     *slog.Logger
+	now     func() time.Time
+	faults  *httpkit.Map[string, struct{}] // that are in the log: each once a second
+}
+
 // open serves an endpoint that needs no credential.
-func (s *Server) open(serve endpoint) http.Handler {
+func (a *adapter) open(serve endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.answer(w, r, serve, access.Principal{})
+		a.answer(w, r, serve, access.Principal{})
 	})
 }
 
 // api serves an endpoint for principals whose credential allows a scope.
-func (s *Server) api(scope access.Scope, serve endpoint) http.Handler {
+func (a *adapter) api(scope access.Scope, serve endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := s.principalFor(r, scope)
+		who, err := a.principalFor(r, scope)
 		if err != nil {
-			s.fail(w, r, err)
+			a.fail(w, r, err)
 			return
 		}
 		if who.Renewed {
 			// Sent before the answer, which may set a cookie of its own.
 			if cookie, err := r.Cookie(cookieName); err == nil {
-				http.SetCookie(w, s.cookie(r, cookie.Value, s.lifeLeft(who)))
+				http.SetCookie(w, a.cookies.login(r, cookie.Value, who.ExpiresAt))
 			}
 		}
-		s.answer(w, r, serve, who)
+		a.answer(w, r, serve, who)
 	})
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, serve endpoint, who access.Principal) {
+func (a *adapter) answer(w http.ResponseWriter, r *http.Request, serve endpoint, who access.Principal) {
 	got, err := serve(r, who)
 	if err != nil {
-		s.fail(w, r, err)
+		a.fail(w, r, err)
 		return
 	}
 	full, ok := got.(reply)
@@ -143,13 +155,13 @@ var (
 )
 
 // fail writes the problem for an error; what is not meant for people goes to the log alone.
-func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, retry := problemOf(err)
 	failed := p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err())
-	if failed && s.faults.Add(p.Code+p.Detail, struct{}{}, s.Now()) {
-		s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	if failed && a.faults.Add(p.Code+p.Detail, struct{}{}, a.now()) {
+		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	} else {
-		s.Log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.String("method", r.Method),
+		a.log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.String("method", r.Method),
 			slog.String("path", r.URL.Path), slog.Int("status", p.Status), slog.String("code", p.Code))
 	}
 	if retry > 0 {

@@ -33,6 +33,13 @@ type (
 // branding serves how the pages look. Everybody may see it: the page for signing in has it.
 type branding struct{ control *access.Control }
 
+func (b branding) routes(a *adapter) []route {
+	return []route{
+		{"GET /api/branding", a.open(b.get)},
+		{"GET /api/branding/logo", a.open(b.logo)},
+	}
+}
+
 func (b branding) get(r *http.Request, _ access.Principal) (any, error) {
 	brand, err := b.control.Branding(r.Context())
 	if err != nil {

@@ -1,32 +1,26 @@
 package web
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/feed"
-	"github.com/stagedoor/stagedoor/internal/stage"
 )
-
-// visiting serves an endpoint for principals on the stage in the path.
-func (s *Server) visiting(
-	serve func(r *http.Request, who access.Principal) (any, error),
-) http.Handler {
-	return s.open(func(r *http.Request, _ access.Principal) (any, error) {
-		who, err := s.onStage(r)
-		if err != nil {
-			return nil, err
-		}
-		return serve(r, who)
-	})
-}
 
 // chats serves the chat of stages. Each endpoint is for a principal on the stage in the path.
 type chats struct {
 	control *access.Control
 	chat    *feed.Chat
-	present func(context.Context, stage.ARN) []stage.Presence
+	present presenceOf
+}
+
+func (s *chats) routes(a *adapter) []route {
+	return []route{
+		{"POST /api/stages/{arn}/chat", a.visiting(s.post)},
+		{"DELETE /api/stages/{arn}/chat/{message}", a.visiting(s.remove)},
+		{"PUT /api/stages/{arn}/chat/muted/{user}", a.visiting(s.mute)},
+		{"DELETE /api/stages/{arn}/chat/muted/{user}", a.visiting(s.mute)},
+	}
 }
 
 // chatHistory is the chat of a stage as a principal may see it.
@@ -79,13 +73,4 @@ func (s *chats) mute(r *http.Request, who access.Principal) (any, error) {
 	}
 	present := s.present(r.Context(), stageARN(r))
 	return nil, s.chat.Mute(r.Context(), stageARN(r), Person{ID: person.ID, Name: person.Name}, on, present)
-}
-
-// present lists the presence of a stage. A stage that does not answer is empty.
-func (s *Server) present(ctx context.Context, arn stage.ARN) []stage.Presence {
-	present, err := s.Stage.Participants(ctx, arn)
-	if err != nil {
-		s.Log.Debug("who is on a stage is not known", "stage", arn, "err", err)
-	}
-	return present
 }

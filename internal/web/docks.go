@@ -10,7 +10,14 @@ import (
 // docks serves the reports of docks.
 type docks struct {
 	open   *feed.Docks
-	client func(*http.Request) access.Client
+	client clientOf
+}
+
+func (s *docks) routes(a *adapter) []route {
+	return []route{
+		{"PUT /api/docks/{dock}", a.api(access.ScopeAccount, s.put)},
+		{"DELETE /api/docks/{dock}", a.api(access.ScopeAccount, s.remove)},
+	}
 }
 
 // put keeps what a dock reports of its OBS: the server knows nothing of OBS but this.

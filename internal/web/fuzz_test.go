@@ -21,7 +21,7 @@ func FuzzBodies(f *testing.F) {
 	f.Add("text/plain", `{}`)
 	f.Add("application/json; charset=utf-8", `{"name":"ana"}`)
 	f.Add(`application/json; charset="`, `{"name":"ana"}`)
-	s := &Server{Config: Config{Log: quiet()}}
+	a := &adapter{log: quiet()}
 	f.Fuzz(func(t *testing.T, kind, body string) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodPost, "/api/setup", strings.NewReader(body))
@@ -33,7 +33,7 @@ func FuzzBodies(f *testing.F) {
 			}
 			return
 		}
-		s.fail(w, r, err)
+		a.fail(w, r, err)
 		var p Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status < 400 || p.Status > 499 || p.Code == "" || p.Detail == "" || w.Code != p.Status {
 			t.Errorf("body %q: got %d %s", body, w.Code, w.Body)

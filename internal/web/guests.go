@@ -2,16 +2,23 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
 
-// guests allows pages of the configured origins to call the events and the chat of a stage (CORS),
+// guests allows pages of other origins to use a stage.
+type guests struct {
+	public  *url.URL
+	origins []string // "*" for all
+}
+
+// wrap allows pages of the configured origins to call the events and the chat of a stage (CORS),
 // for pages of one's own with the IVS web SDK. They need a participant token: a cookie is removed.
-func (s *Server) guests(open, own http.Handler) http.Handler {
+func (g guests) wrap(open, own http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
-		if !isGuestRoute(r) || !s.allowsOrigin(origin) {
+		if !isGuestRoute(r) || !g.allows(origin) {
 			own.ServeHTTP(w, r)
 			return
 		}
@@ -32,12 +39,12 @@ func (s *Server) guests(open, own http.Handler) http.Handler {
 	})
 }
 
-// allowsOrigin reports whether pages of another origin may call.
-func (s *Server) allowsOrigin(origin string) bool {
-	if origin == "" || origin == originOf(s.PublicURL.String()) {
+// allows reports whether pages of another origin may call.
+func (g guests) allows(origin string) bool {
+	if origin == "" || origin == originOf(g.public.String()) {
 		return false
 	}
-	return slices.Contains(s.AllowOrigins, origin) || slices.Contains(s.AllowOrigins, "*")
+	return slices.Contains(g.origins, origin) || slices.Contains(g.origins, "*")
 }
 
 // isGuestRoute reports whether a request is for /api/stages/{arn}/events or below

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -30,8 +31,36 @@ type (
 	}
 )
 
+// health serves the addresses that monitors and load balancers request.
+type health struct {
+	ready  func(context.Context) error
+	checks []Check
+	log    *slog.Logger
+}
+
+func (s *health) routes(a *adapter) []route {
+	return []route{
+		{"GET /healthz", http.HandlerFunc(s.alive)},
+		{"GET /readyz", a.open(s.readiness)},
+	}
+}
+
+// alive reports whether the server can do its work.
+func (s *health) alive(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.ready(ctx); err != nil {
+		s.log.Error("not healthy", "err", err)
+		w.Header().Set("Retry-After", "1")
+		writeProblem(w, problem(http.StatusServiceUnavailable, "unavailable", "The database does not answer."))
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write([]byte("ok\n"))
+}
+
 // readiness runs every check. It answers 503 as soon as one fails.
-func (s *Server) readiness(r *http.Request, _ access.Principal) (any, error) {
+func (s *health) readiness(r *http.Request, _ access.Principal) (any, error) {
 	out := s.checkAll(r.Context())
 	status := http.StatusOK
 	if !out.Ready {
@@ -40,14 +69,14 @@ func (s *Server) readiness(r *http.Request, _ access.Principal) (any, error) {
 	return reply{status: status, body: out}, nil
 }
 
-func (s *Server) checkAll(ctx context.Context) Readiness {
+func (s *health) checkAll(ctx context.Context) Readiness {
 	out := Readiness{Ready: true, Checks: []CheckResult{}}
-	for _, c := range s.Checks {
+	for _, c := range s.checks {
 		limited, cancel := context.WithTimeout(ctx, readyLimit)
 		err := c.Run(limited)
 		cancel()
 		if err != nil {
-			s.Log.Warn("not ready", "check", c.Name, "err", err)
+			s.log.Warn("not ready", "check", c.Name, "err", err)
 		}
 		out.Ready = out.Ready && err == nil
 		out.Checks = append(out.Checks, CheckResult{c.Name, err == nil})

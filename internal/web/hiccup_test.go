@@ -63,7 +63,7 @@ func TestADatabaseThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
 		db.err = nil
 		told := httptest.NewRecorder()
 		p := &openStream{streams: s.streams, presented: presented(r), stage: arn, line: openLine(told, r)}
-		stream, err := s.Feed.Listen(feed.Listener{User: "ana", Page: arn})
+		stream, err := s.config.Feed.Listen(feed.Listener{User: "ana", Page: arn})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestADatabaseThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
 func TestALoginIsGoodAlthoughItsUseIsNotWrittenDown(t *testing.T) {
 	t.Parallel()
 	db := &sick{touch: stage.ErrUnavailable}
-	c := sickServer(db).Control
+	c := sickServer(db).config.Control
 	login, err := c.Authenticate(t.Context(), access.Presented{Login: stage.NewSecret("secret")})
 	if err != nil || login.Renewed {
 		t.Errorf("login: got %+v, %v, want it as it is stored", login, err)

@@ -66,82 +66,77 @@ type (
 	}
 )
 
-// observe counts an attempt to sign in.
-func (s *Server) observe(way string, err error) {
-	if s.SignIn.Observe != nil {
-		s.SignIn.Observe(way, err)
-	}
+// oidcLogins serves sign-in with the OpenID Connect provider.
+type oidcLogins struct {
+	*signIns
+	signIn SignIn
+	public *url.URL
 }
 
-func (s *Server) identityRoutes() []route {
+func (s *oidcLogins) routes() []route {
 	return []route{
-		{"GET /api/sign-in", s.open(s.signInWays)},
-		{"GET /api/oidc/login", http.HandlerFunc(s.beginOIDC)},
-		{"GET /api/oidc/callback", http.HandlerFunc(s.finishOIDC)},
-		{"GET /api/oidc/logout", http.HandlerFunc(s.leaveOIDC)},
-		{"POST /api/device", s.open(s.beginDevice)},
-		{"POST /api/device/token", s.open(s.finishDevice)},
-		{"POST /api/device/lookup", s.api(access.ScopeAccount, s.lookUpDevice)},
-		{"POST /api/device/approve", s.api(access.ScopeAccount, s.approveDevice)},
-		{"POST /api/device/deny", s.api(access.ScopeAccount, s.denyDevice)},
-		{"POST /api/enrol", s.open(s.enrol)},
+		{"GET /api/sign-in", s.open(s.ways)},
+		{"GET /api/oidc/login", http.HandlerFunc(s.begin)},
+		{"GET /api/oidc/callback", http.HandlerFunc(s.finish)},
+		{"GET /api/oidc/logout", http.HandlerFunc(s.leave)},
 	}
 }
 
-func (s *Server) signInWays(*http.Request, access.Principal) (any, error) {
-	ways := SignInWays{Passwords: s.SignIn.Passwords, Codes: true}
-	if s.SignIn.Provider != nil {
-		ways.Provider = s.SignIn.Name
+func (s *oidcLogins) ways(*http.Request, access.Principal) (any, error) {
+	ways := SignInWays{Passwords: s.signIn.Passwords, Codes: true}
+	if s.signIn.Provider != nil {
+		ways.Provider = s.signIn.Name
 	}
 	return ways, nil
 }
 
-// beginOIDC sends the browser to the provider.
-func (s *Server) beginOIDC(w http.ResponseWriter, r *http.Request) {
+// pending is the cookie of a sign-in that is under way at the provider.
+func (s *oidcLogins) pending(r *http.Request, value string, maxAge int) *http.Cookie {
+	return s.cookies.cookie(r, pendingCookie, "/api/oidc", value, maxAge)
+}
+
+// begin sends the browser to the provider.
+func (s *oidcLogins) begin(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
-	if s.SignIn.Provider == nil {
+	if s.signIn.Provider == nil {
 		s.backWith(w, r, next, stage.Errorf(stage.ErrNotFound, "No provider is set up.").WithCode("oidc_off"))
 		return
 	}
-	address, pending, err := s.SignIn.Provider.Begin(r.Context(), next)
+	address, pending, err := s.signIn.Provider.Begin(r.Context(), next)
 	if err != nil {
 		s.backWith(w, r, next, err)
 		return
 	}
-	cookie := s.cookie(r, pending.Encode(), int(oidc.PendingLife.Seconds()))
-	cookie.Name, cookie.Path = pendingCookie, "/api/oidc"
-	http.SetCookie(w, cookie)
+	http.SetCookie(w, s.pending(r, pending.Encode(), int(oidc.PendingLife.Seconds())))
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
 
-// finishOIDC takes the browser back from the provider. The cookie serves once.
-func (s *Server) finishOIDC(w http.ResponseWriter, r *http.Request) {
+// finish takes the browser back from the provider. The cookie serves once.
+func (s *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
 	pending := oidc.Pending{}
 	if cookie, err := r.Cookie(pendingCookie); err == nil {
 		pending = oidc.DecodePending(cookie.Value)
 	}
-	gone := s.cookie(r, "", -1)
-	gone.Name, gone.Path = pendingCookie, "/api/oidc"
-	http.SetCookie(w, gone)
+	http.SetCookie(w, s.pending(r, "", -1))
 	next := localPath(pending.Next)
-	if s.SignIn.Provider == nil {
+	if s.signIn.Provider == nil {
 		s.backWith(w, r, next, stage.Errorf(stage.ErrNotFound, "No provider is set up.").WithCode("oidc_off"))
 		return
 	}
-	login, secret, err := s.logInOIDC(r, pending)
-	s.observe("oidc", err)
+	login, secret, err := s.logIn(r, pending)
+	s.attempted("oidc", err)
 	if err != nil {
 		s.backWith(w, r, next, err)
 		return
 	}
-	http.SetCookie(w, s.cookie(r, secret.Reveal(), s.lifeLeft(login)))
+	http.SetCookie(w, s.cookies.login(r, secret.Reveal(), login.ExpiresAt))
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, s.PublicURL.String()+next, http.StatusSeeOther)
+	http.Redirect(w, r, s.public.String()+next, http.StatusSeeOther)
 }
 
-func (s *Server) logInOIDC(r *http.Request, pending oidc.Pending) (access.Principal, stage.Secret, error) {
-	who, err := s.SignIn.Provider.Finish(r.Context(), pending, r.URL.Query())
+func (s *oidcLogins) logIn(r *http.Request, pending oidc.Pending) (access.Principal, stage.Secret, error) {
+	who, err := s.signIn.Provider.Finish(r.Context(), pending, r.URL.Query())
 	if err != nil {
 		return access.Principal{}, stage.Secret{}, err
 	}
@@ -151,24 +146,24 @@ func (s *Server) logInOIDC(r *http.Request, pending oidc.Pending) (access.Princi
 			claims[name] = values
 		}
 	}
-	return s.Control.LogInExternal(r.Context(), access.External{
+	return s.control.LogInExternal(r.Context(), access.External{
 		Issuer: who.Issuer, Subject: who.Subject, Name: who.Name, Email: who.Email,
 		EmailVerified: who.EmailVerified, Claims: claims,
 	}, s.client(r))
 }
 
-// leaveOIDC signs out here, and at the provider where it offers that.
-func (s *Server) leaveOIDC(w http.ResponseWriter, r *http.Request) {
+// leave signs out here, and at the provider where it offers that.
+func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 	if who, err := s.principal(r); err == nil && who.Kind == access.KindLogin && sameSite(r) {
-		if err := s.Control.LogOut(context.WithoutCancel(r.Context()), who); err != nil {
+		if err := s.control.LogOut(context.WithoutCancel(r.Context()), who); err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		http.SetCookie(w, s.cookie(r, "", -1))
+		http.SetCookie(w, s.cookies.forget(r))
 	}
-	address := s.PublicURL.String() + "/"
-	if s.SignIn.Provider != nil {
-		if away := s.SignIn.Provider.LogoutURL(address); away != "" {
+	address := s.public.String() + "/"
+	if s.signIn.Provider != nil {
+		if away := s.signIn.Provider.LogoutURL(address); away != "" {
 			address = away
 		}
 	}
@@ -183,11 +178,11 @@ func sameSite(r *http.Request) bool {
 }
 
 // backWith leads back to a page, which shows why the sign-in failed: it knows the sentence by its code.
-func (s *Server) backWith(w http.ResponseWriter, r *http.Request, next string, err error) {
+func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next string, err error) {
 	p, _ := problemOf(err)
-	s.Log.Info("a sign-in with the provider failed", "code", p.Code, "address", s.client(r).Address, "err", err)
+	s.log.Info("a sign-in with the provider failed", "code", p.Code, "address", s.client(r).Address, "err", err)
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, s.PublicURL.String()+next+"#sign-in="+url.QueryEscape(p.Code), http.StatusSeeOther)
+	http.Redirect(w, r, s.public.String()+next+"#sign-in="+url.QueryEscape(p.Code), http.StatusSeeOther)
 }
 
 // localPath is a path of our own pages: a link must not lead elsewhere after a sign-in.
@@ -200,12 +195,29 @@ func localPath(next string) string {
 	return u.EscapedPath()
 }
 
-func (s *Server) beginDevice(r *http.Request, _ access.Principal) (any, error) {
-	request, secret, err := s.Control.BeginDevice(r.Context(), s.client(r))
+// deviceLogins serves sign-in of a dock: by a device code, or by an enrolment code.
+type deviceLogins struct {
+	*signIns
+	public *url.URL
+}
+
+func (s *deviceLogins) routes() []route {
+	return []route{
+		{"POST /api/device", s.open(s.begin)},
+		{"POST /api/device/token", s.open(s.finish)},
+		{"POST /api/device/lookup", s.api(access.ScopeAccount, s.lookUp)},
+		{"POST /api/device/approve", s.api(access.ScopeAccount, s.approve)},
+		{"POST /api/device/deny", s.api(access.ScopeAccount, s.deny)},
+		{"POST /api/enrol", s.open(s.enrol)},
+	}
+}
+
+func (s *deviceLogins) begin(r *http.Request, _ access.Principal) (any, error) {
+	request, secret, err := s.control.BeginDevice(r.Context(), s.client(r))
 	if err != nil {
 		return nil, err
 	}
-	address := s.PublicURL.JoinPath("device").String()
+	address := s.public.JoinPath("device").String()
 	complete := address + "#" + request.UserCode
 	picture, err := qrPicture(complete)
 	if err != nil {
@@ -231,15 +243,15 @@ func qrPicture(text string) (string, error) {
 	return b.String(), errors.Join(err, w.Close())
 }
 
-func (s *Server) finishDevice(r *http.Request, _ access.Principal) (any, error) {
+func (s *deviceLogins) finish(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[DeviceToken](r)
 	if err != nil {
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.Control.FinishDevice(r.Context(), stage.NewSecret(in.DeviceCode), from)
+	login, secret, err := s.control.FinishDevice(r.Context(), stage.NewSecret(in.DeviceCode), from)
 	if e := (*stage.Error)(nil); !errors.As(err, &e) || e.Code != "authorization_pending" {
-		s.observe("code", err)
+		s.attempted("code", err)
 	}
 	if err != nil {
 		return nil, err
@@ -247,12 +259,12 @@ func (s *Server) finishDevice(r *http.Request, _ access.Principal) (any, error) 
 	return s.signedIn(r, http.StatusOK, from, login, secret)
 }
 
-func (s *Server) lookUpDevice(r *http.Request, who access.Principal) (any, error) {
+func (s *deviceLogins) lookUp(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[UserCode](r)
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.Control.Device(r.Context(), who, in.UserCode)
+	d, err := s.control.Device(r.Context(), who, in.UserCode)
 	if err != nil {
 		return nil, err
 	}
@@ -262,31 +274,31 @@ func (s *Server) lookUpDevice(r *http.Request, who access.Principal) (any, error
 	}, nil
 }
 
-func (s *Server) approveDevice(r *http.Request, who access.Principal) (any, error) {
+func (s *deviceLogins) approve(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[UserCode](r)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Control.ApproveDevice(r.Context(), who, in.UserCode)
+	return nil, s.control.ApproveDevice(r.Context(), who, in.UserCode)
 }
 
-func (s *Server) denyDevice(r *http.Request, who access.Principal) (any, error) {
+func (s *deviceLogins) deny(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[UserCode](r)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Control.DenyDevice(r.Context(), who, in.UserCode)
+	return nil, s.control.DenyDevice(r.Context(), who, in.UserCode)
 }
 
 // enrol signs in a dock with an enrolment code.
-func (s *Server) enrol(r *http.Request, _ access.Principal) (any, error) {
+func (s *deviceLogins) enrol(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[EnrolCode](r)
 	if err != nil {
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.Control.Enrol(r.Context(), stage.NewSecret(in.Code), from)
-	s.observe("enrolment", err)
+	login, secret, err := s.control.Enrol(r.Context(), stage.NewSecret(in.Code), from)
+	s.attempted("enrolment", err)
 	if err != nil {
 		return nil, err
 	}

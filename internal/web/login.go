@@ -3,40 +3,35 @@ package web
 import (
 	"crypto/rand"
 	"net/http"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// signedIn responds with the cookies of a login and of its browser. They have a Max-Age since OBS
-// forgets session cookies when it exits.
-func (s *Server) signedIn(
-	r *http.Request, status int, from access.Client, login access.Principal, secret stage.Secret,
-) (any, error) {
-	me, err := s.meOf(r.Context(), login)
-	if err != nil {
-		return nil, err
-	}
-	return reply{status: status, body: me, cookies: []*http.Cookie{
-		s.cookie(r, secret.Reveal(), s.lifeLeft(login)), s.browserCookie(r, from.Browser),
-	}}, nil
+// cookies makes the cookies of logins. They have a Max-Age since OBS forgets session cookies when it
+// exits.
+type cookies struct {
+	secure bool // whether browsers reach the server over https
+	now    func() time.Time
 }
 
-// lifeLeft returns the seconds until a login expires.
-func (s *Server) lifeLeft(login access.Principal) int {
-	return int(login.ExpiresAt.Sub(s.Now()).Seconds())
+// login is the cookie of a login until it expires.
+func (c cookies) login(r *http.Request, secret string, expires time.Time) *http.Cookie {
+	return c.cookie(r, cookieName, "/", secret, int(expires.Sub(c.now()).Seconds()))
 }
 
-func (s *Server) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
+// forget deletes the cookie of a login.
+func (c cookies) forget(r *http.Request) *http.Cookie {
+	return c.cookie(r, cookieName, "/", "", -1)
+}
+
+func (c cookies) cookie(r *http.Request, name, path, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
-		Name: cookieName, Value: value, Path: "/", MaxAge: maxAge,
-		HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: r.TLS != nil || s.PublicURL.Scheme == "https",
+		Name: name, Value: value, Path: path, MaxAge: maxAge,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil || c.secure,
 	}
 }
-
-// forget takes the cookie of a login out of its browser.
-func (s *Server) forget(r *http.Request) *http.Cookie { return s.cookie(r, "", -1) }
 
 const (
 	// browserName is the cookie by which the throttle recognizes a browser that has signed in
@@ -46,9 +41,32 @@ const (
 	browserSize = 26                 // characters of rand.Text
 )
 
+// signIns serves sign-in with a password or an invite, and the login of the caller.
+type signIns struct {
+	*adapter
+	profiles profiles
+	observe  func(way string, err error) // receives the result of each attempt; may be nil
+}
+
+func (s *signIns) routes() []route {
+	others := logins{control: s.control, forget: s.cookies.forget}
+	return []route{
+		{"POST /api/setup", s.open(s.setUp)},
+		{"POST /api/login", s.open(s.logIn)},
+		{"DELETE /api/login", s.api(access.ScopeAccount, s.logOut)},
+		{"DELETE /api/logins", s.api(access.ScopeAccount, s.logOutEverywhere)},
+		{"GET /api/logins", s.api(access.ScopeAccount, others.list)},
+		{"DELETE /api/logins/{id}", s.api(access.ScopeAccount, others.end)},
+		{"GET /api/me", s.api(access.ScopeSelf, s.me)},
+		{"POST /api/password", s.api(access.ScopeAccount, s.changePassword)},
+		{"POST /api/invite/name", s.open(s.inviteName)},
+		{"POST /api/invite", s.open(s.acceptInvite)},
+	}
+}
+
 // signingIn is the client of a request that signs in, with a new identifier for a browser without
 // one.
-func (s *Server) signingIn(r *http.Request) access.Client {
+func (s *signIns) signingIn(r *http.Request) access.Client {
 	from := s.client(r)
 	from.Browser = stage.NewSecret(rand.Text())
 	if cookie, err := r.Cookie(browserName); err == nil && len(cookie.Value) == browserSize {
@@ -57,19 +75,34 @@ func (s *Server) signingIn(r *http.Request) access.Client {
 	return from
 }
 
-func (s *Server) browserCookie(r *http.Request, browser stage.Secret) *http.Cookie {
-	c := s.cookie(r, browser.Reveal(), browserLife)
-	c.Name, c.Path = browserName, "/api"
-	return c
+// signedIn responds with the cookies of a login and of its browser.
+func (s *signIns) signedIn(
+	r *http.Request, status int, from access.Client, login access.Principal, secret stage.Secret,
+) (any, error) {
+	me, err := s.profiles.of(r.Context(), login)
+	if err != nil {
+		return nil, err
+	}
+	return reply{status: status, body: me, cookies: []*http.Cookie{
+		s.cookies.login(r, secret.Reveal(), login.ExpiresAt),
+		s.cookies.cookie(r, browserName, "/api", from.Browser.Reveal(), browserLife),
+	}}, nil
 }
 
-func (s *Server) setUp(r *http.Request, _ access.Principal) (any, error) {
+// attempted reports the result of an attempt to sign in.
+func (s *signIns) attempted(way string, err error) {
+	if s.observe != nil {
+		s.observe(way, err)
+	}
+}
+
+func (s *signIns) setUp(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[SetUp](r)
 	if err != nil {
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.Control.SetUp(
+	login, secret, err := s.control.SetUp(
 		r.Context(), stage.NewSecret(in.Code), in.Name, stage.NewSecret(in.Password), from)
 	if err != nil {
 		return nil, err
@@ -77,93 +110,66 @@ func (s *Server) setUp(r *http.Request, _ access.Principal) (any, error) {
 	return s.signedIn(r, http.StatusCreated, from, login, secret)
 }
 
-func (s *Server) logIn(r *http.Request, _ access.Principal) (any, error) {
+func (s *signIns) logIn(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[Credentials](r)
 	if err != nil {
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.Control.LogIn(r.Context(), in.Name, stage.NewSecret(in.Password), from)
-	s.observe("password", err)
+	login, secret, err := s.control.LogIn(r.Context(), in.Name, stage.NewSecret(in.Password), from)
+	s.attempted("password", err)
 	if err != nil {
 		return nil, err
 	}
 	return s.signedIn(r, http.StatusOK, from, login, secret)
 }
 
-func (s *Server) logOut(r *http.Request, who access.Principal) (any, error) {
-	if err := s.Control.LogOut(r.Context(), who); err != nil {
+func (s *signIns) logOut(r *http.Request, who access.Principal) (any, error) {
+	if err := s.control.LogOut(r.Context(), who); err != nil {
 		return nil, err
 	}
-	return reply{cookies: []*http.Cookie{s.forget(r)}}, nil
+	return reply{cookies: []*http.Cookie{s.cookies.forget(r)}}, nil
 }
 
-func (s *Server) logOutEverywhere(r *http.Request, who access.Principal) (any, error) {
-	if err := s.Control.EndLogins(r.Context(), who, who.User.ID); err != nil {
+func (s *signIns) logOutEverywhere(r *http.Request, who access.Principal) (any, error) {
+	if err := s.control.EndLogins(r.Context(), who, who.User.ID); err != nil {
 		return nil, err
 	}
-	return reply{cookies: []*http.Cookie{s.forget(r)}}, nil
+	return reply{cookies: []*http.Cookie{s.cookies.forget(r)}}, nil
 }
 
-func (s *Server) me(r *http.Request, who access.Principal) (any, error) {
-	return s.meOf(r.Context(), who)
+func (s *signIns) me(r *http.Request, who access.Principal) (any, error) {
+	return s.profiles.of(r.Context(), who)
 }
 
-func (s *Server) changePassword(r *http.Request, who access.Principal) (any, error) {
+func (s *signIns) changePassword(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[PasswordChange](r)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Control.ChangePassword(r.Context(), who, stage.NewSecret(in.Current), stage.NewSecret(in.New), in.EndKeys)
+	return nil, s.control.ChangePassword(
+		r.Context(), who, stage.NewSecret(in.Current), stage.NewSecret(in.New), in.EndKeys)
 }
 
-func (s *Server) inviteName(r *http.Request, _ access.Principal) (any, error) {
+func (s *signIns) inviteName(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[InviteCode](r)
 	if err != nil {
 		return nil, err
 	}
-	name, err := s.Control.InviteName(r.Context(), stage.NewSecret(in.Code))
+	name, err := s.control.InviteName(r.Context(), stage.NewSecret(in.Code))
 	return InviteName{name}, err
 }
 
-func (s *Server) acceptInvite(r *http.Request, _ access.Principal) (any, error) {
+func (s *signIns) acceptInvite(r *http.Request, _ access.Principal) (any, error) {
 	in, err := decode[AcceptInvite](r)
 	if err != nil {
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.Control.AcceptInvite(
+	login, secret, err := s.control.AcceptInvite(
 		r.Context(), stage.NewSecret(in.Code), stage.NewSecret(in.Password), from)
 	if err != nil {
 		return nil, err
 	}
 	return s.signedIn(r, http.StatusCreated, from, login, secret)
-}
-
-func (s *Server) accessKeys(r *http.Request, who access.Principal) (any, error) {
-	keys, err := s.Control.AccessKeys(r.Context(), who)
-	if err != nil {
-		return nil, err
-	}
-	out := AccessKeys{Keys: []AccessKey{}}
-	for _, k := range keys {
-		out.Keys = append(out.Keys, accessKey(k))
-	}
-	return out, nil
-}
-
-func (s *Server) createAccessKey(r *http.Request, who access.Principal) (any, error) {
-	in, err := decode[NewKey](r)
-	if err != nil {
-		return nil, err
-	}
-	key, secret, err := s.Control.CreateAccessKey(r.Context(), who, in.Name)
-	if err != nil {
-		return nil, err
-	}
-	return created(NewAccessKey{AccessKey: accessKey(key), Key: secret.Reveal()}), nil
-}
-
-func (s *Server) revokeAccessKey(r *http.Request, who access.Principal) (any, error) {
-	return nil, s.Control.RevokeAccessKey(r.Context(), who, r.PathValue("id"))
 }

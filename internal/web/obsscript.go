@@ -1,7 +1,9 @@
 package web
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -12,21 +14,34 @@ import (
 // again.
 const scriptLife = 30 * time.Minute
 
-// obsScript makes the script that pairs an OBS with the dock of the person who downloads it. The
-// code in it is made for a GET alone: HEAD gives nobody a file.
-func (s *Server) obsScript(r *http.Request, who access.Principal) (any, error) {
-	id, err := s.ServerID(r.Context())
+// scripts serves the script for OBS.
+type scripts struct {
+	control  *access.Control
+	serverID func(context.Context) (string, error)
+	public   *url.URL
+	now      func() time.Time
+}
+
+func (s *scripts) routes(a *adapter) []route {
+	return []route{{"GET /api/obs/script", a.api(access.ScopeTokens, s.obs)}}
+}
+
+// obs makes the script that pairs an OBS with the dock of the caller. Only a GET creates the
+// enrolment code in it: HEAD has no body that could carry one.
+func (s *scripts) obs(r *http.Request, who access.Principal) (any, error) {
+	id, err := s.serverID(r.Context())
 	if err != nil {
 		return nil, err
 	}
 	made := script.Script{
-		Server: s.PublicURL, ID: id, User: who.User.Name, Expires: s.Now().Add(scriptLife),
+		Server: s.public, ID: id, User: who.User.Name, Expires: s.now().Add(scriptLife),
 		Language: r.URL.Query().Get("lang"),
 	}
 	if _, err := made.Lua(); err != nil || r.Method != http.MethodGet {
 		return attachment{script.Name, "text/x-lua", ""}, err
 	}
-	if made.Code, made.Expires, err = s.Control.NewEnrolment(r.Context(), who, who.User.ID, scriptLife); err != nil {
+	if made.Code, made.Expires, err = s.control.NewEnrolment(
+		r.Context(), who, who.User.ID, scriptLife); err != nil {
 		return nil, err
 	}
 	text, err := made.Lua()

@@ -12,23 +12,23 @@ import (
 const cookieName = "stagedoor_login"
 
 // principal authenticates a request.
-func (s *Server) principal(r *http.Request) (access.Principal, error) {
-	return s.guarded(r, func(ctx context.Context) (access.Principal, error) {
+func (a *adapter) principal(r *http.Request) (access.Principal, error) {
+	return a.guarded(r, func(ctx context.Context) (access.Principal, error) {
 		p := presented(r)
-		p.From = s.client(r)
-		return s.Control.Authenticate(ctx, p)
+		p.From = a.client(r)
+		return a.control.Authenticate(ctx, p)
 	})
 }
 
 // guarded authenticates a request under the limit for wrong bearers. Cookies are not limited: a
 // page must learn that its login has ended, whatever others behind the same address send.
-func (s *Server) guarded(
+func (a *adapter) guarded(
 	r *http.Request, authenticate func(context.Context) (access.Principal, error),
 ) (who access.Principal, err error) {
 	if bearer(r).Empty() {
 		return authenticate(r.Context())
 	}
-	err = s.Guard.Verify(r.Context(), s.Proxies.Client(r), func() error {
+	err = a.guard.Verify(r.Context(), a.proxies.Client(r), func() error {
 		who, err = authenticate(r.Context())
 		return err
 	})
@@ -36,8 +36,8 @@ func (s *Server) guarded(
 }
 
 // principalFor authenticates a request for which the credential must allow a scope.
-func (s *Server) principalFor(r *http.Request, scope access.Scope) (access.Principal, error) {
-	who, err := s.principal(r)
+func (a *adapter) principalFor(r *http.Request, scope access.Scope) (access.Principal, error) {
+	who, err := a.principal(r)
 	if err != nil {
 		return access.Principal{}, err
 	}
@@ -45,12 +45,38 @@ func (s *Server) principalFor(r *http.Request, scope access.Scope) (access.Princ
 }
 
 // onStage authenticates a request to the stage in its path.
-func (s *Server) onStage(r *http.Request) (access.Principal, error) {
-	who, err := s.principal(r)
+func (a *adapter) onStage(r *http.Request) (access.Principal, error) {
+	who, err := a.principal(r)
 	if err != nil {
 		return access.Principal{}, err
 	}
-	return s.Control.OnStage(r.Context(), who, stageARN(r))
+	return a.control.OnStage(r.Context(), who, stageARN(r))
+}
+
+// visiting serves an endpoint for principals on the stage in the path.
+func (a *adapter) visiting(serve endpoint) http.Handler {
+	return a.open(func(r *http.Request, _ access.Principal) (any, error) {
+		who, err := a.onStage(r)
+		if err != nil {
+			return nil, err
+		}
+		return serve(r, who)
+	})
+}
+
+// A clientOf returns the address and the agent of a request.
+type clientOf func(*http.Request) access.Client
+
+// client returns the address and the agent of a request.
+func (a *adapter) client(r *http.Request) access.Client {
+	return access.Client{Address: a.proxies.Client(r).String(), Agent: clip(r.UserAgent(), 200)}
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return strings.ToValidUTF8(s[:n], "")
+	}
+	return s
 }
 
 // presented returns the credentials that a request carries.

@@ -4,13 +4,11 @@ package web
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -46,13 +44,13 @@ type Config struct {
 	Short        ShortStreams // of event streams; by default they stay open
 }
 
-// A Server answers HTTP.
+// A Server answers HTTP. It mounts the routes of each subject.
 type Server struct {
-	Config
+	config  Config
+	adapter *adapter
 	streams *streams
 	assets  assets
-	routes  http.Handler
-	faults  *httpkit.Map[string, struct{}] // that are in the log: each once a second
+	handler http.Handler
 }
 
 // New makes a server.
@@ -64,21 +62,25 @@ func New(c Config) (*Server, error) {
 	if c.Guard == nil {
 		c.Guard = httpkit.NewGuard(c.Now, c.Log)
 	}
-	s := &Server{
-		Config: c, assets: files, faults: &httpkit.Map[string, struct{}]{Max: 100, Life: time.Second},
-	}
+	s := &Server{config: c, assets: files, adapter: &adapter{
+		control: c.Control, proxies: c.Proxies, guard: c.Guard, log: c.Log, now: c.Now,
+		cookies: cookies{secure: c.PublicURL.Scheme == "https", now: c.Now},
+		faults:  &httpkit.Map[string, struct{}]{Max: 100, Life: time.Second},
+	}}
 	s.streams = &streams{
-		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat, present: s.present, me: s.meOf,
-		fail: s.fail, guarded: s.guarded, log: c.Log, now: c.Now, short: c.Short,
+		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat,
+		present: s.stages().present, me: s.profiles().of,
+		fail: s.adapter.fail, guarded: s.adapter.guarded, log: c.Log, now: c.Now,
+		short: c.Short,
 	}
-	s.routes = s.guard(s.mux())
+	s.handler = s.guard(s.mux())
 	return s, nil
 }
 
 // Stop ends every event stream with a farewell. Those that have not ended when ctx does are cut.
 func (s *Server) Stop(ctx context.Context) { s.streams.stop(ctx) }
 
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // A route is a pattern of http.ServeMux and what serves it.
 type route struct {
@@ -98,94 +100,48 @@ func (s *Server) mux() http.Handler {
 // anything is the pattern of what no route matches.
 const anything = "/"
 
-// table is every address but those of the stages themselves, which are in guard. docs/http.md describes them; a test holds it to that.
-func (s *Server) table() []route {
-	api := v1{s}
-	return slices.Concat(s.pages(), s.identityRoutes(), api.routes(),
-		[]route{openAPI(api.operations(), s.Version)})
+func (s *Server) profiles() profiles { return profiles{s.config.Control, s.config.Version} }
+
+func (s *Server) stages() *stages {
+	c := s.config
+	return &stages{control: c.Control, moderator: c.Stage, aws: c.AWS, log: c.Log}
 }
 
-// pages are the routes that the pages use, and the pages themselves.
-func (s *Server) pages() []route {
-	docks := docks{open: s.Docks, client: s.client}
-	brand := branding{s.Control}
-	logins := logins{control: s.Control, forget: s.forget}
-	chats := chats{control: s.Control, chat: s.Chat, present: s.present}
-	return []route{
-		{"POST /api/setup", s.open(s.setUp)},
-		{"POST /api/login", s.open(s.logIn)},
-		{"DELETE /api/login", s.api(access.ScopeAccount, s.logOut)},
-		{"DELETE /api/logins", s.api(access.ScopeAccount, s.logOutEverywhere)},
-		{"GET /api/logins", s.api(access.ScopeAccount, logins.list)},
-		{"DELETE /api/logins/{id}", s.api(access.ScopeAccount, logins.end)},
-		{"GET /api/me", s.api(access.ScopeSelf, s.me)},
-		{"POST /api/password", s.api(access.ScopeAccount, s.changePassword)},
-		{"POST /api/invite/name", s.open(s.inviteName)},
-		{"POST /api/invite", s.open(s.acceptInvite)},
-		{"GET /api/keys", s.api(access.ScopeAccount, s.accessKeys)},
-		{"POST /api/keys", s.api(access.ScopeAccount, s.createAccessKey)},
-		{"DELETE /api/keys/{id}", s.api(access.ScopeAccount, s.revokeAccessKey)},
-
-		{"POST /api/tokens", s.api(access.ScopeTokens, s.issueToken)},
-		{"GET /api/tokens", s.api(access.ScopeAccount, s.listTokens)},
-		{"GET /api/tokens/{participant}", s.api(access.ScopeTokens, s.tokenState)},
-		{"DELETE /api/tokens/{participant}", s.api(access.ScopeTokens, s.revokeToken)},
-
-		{"GET /api/events", http.HandlerFunc(s.streams.account)},
-		{"PUT /api/docks/{dock}", s.api(access.ScopeAccount, docks.put)},
-		{"DELETE /api/docks/{dock}", s.api(access.ScopeAccount, docks.remove)},
-
-		{"GET /api/users", s.api(access.ScopeUsers, s.listUsers)},
-		{"POST /api/users", s.api(access.ScopeUsers, s.addUser)},
-		{"DELETE /api/users/{id}", s.api(access.ScopeUsers, s.removeUser)},
-		{"POST /api/users/{id}/invite", s.api(access.ScopeUsers, s.reinvite)},
-		{"DELETE /api/users/{id}/logins", s.api(access.ScopeUsers, s.endLogins)},
-		{"PUT /api/users/{id}/grants/{arn}", s.api(access.ScopeUsers, s.setGrant)},
-		{"DELETE /api/users/{id}/grants/{arn}", s.api(access.ScopeUsers, s.removeGrant)},
-		{"GET /api/stages", s.api(access.ScopeStages, s.listStages)},
-		{"POST /api/stages", s.api(access.ScopeStages, s.addStage)},
-		{"PATCH /api/stages/{arn}", s.api(access.ScopeStages, s.changeStage)},
-		{"DELETE /api/stages/{arn}", s.api(access.ScopeStages, s.removeStage)},
-		{"GET /api/stages/{arn}/sessions", s.api(access.ScopeStages, s.listSessions)},
-		{"DELETE /api/stages/{arn}/participants/{participant}", s.api(access.ScopeModerate, moderation{s.Control}.kick)},
-
-		{"GET /api/views", s.api(access.ScopeAccount, s.listViews)},
-		{"POST /api/views", s.api(access.ScopeAccount, s.createView)},
-		{"DELETE /api/views/{id}", s.api(access.ScopeAccount, s.revokeView)},
-		{"GET /api/view", s.api(access.ScopeView, s.thisView)},
-		{"POST /api/views/token", s.api(access.ScopeView, s.issueViewToken)},
-		{"GET /api/ivs", s.open(s.ivsSDK)},
-		{"GET /api/stages/{arn}/events", http.HandlerFunc(s.streams.page)},
-		{"POST /api/stages/{arn}/chat", s.visiting(chats.post)},
-		{"DELETE /api/stages/{arn}/chat/{message}", s.visiting(chats.remove)},
-		{"PUT /api/stages/{arn}/chat/muted/{user}", s.visiting(chats.mute)},
-		{"DELETE /api/stages/{arn}/chat/muted/{user}", s.visiting(chats.mute)},
-
-		{"GET /api/obs/script", s.api(access.ScopeTokens, s.obsScript)},
-
-		{"GET /api/aws/stages", s.api(access.ScopeStages, s.listAWS)},
-		{"POST /api/aws/events", s.open(s.takeAWSEvent)},
-
-		{"GET /api/branding", s.open(brand.get)},
-		{"GET /api/branding/logo", s.open(brand.logo)},
-
-		{"GET /healthz", http.HandlerFunc(s.health)},
-		{"GET /readyz", s.open(s.readiness)},
-		{"GET /static/{path...}", http.HandlerFunc(s.assets.serve)},
-
-		{"GET /favicon.ico", s.assets.page("favicon.ico")},
-		{"GET /{$}", s.assets.page("index.html")},
-		{"GET /dock", s.stagePage("dock/index.html")}, // its tab People joins stages
-		{"GET /dock/stage", s.stagePage("stage/index.html")},
-		{"GET /source", s.stagePage("source/index.html")},
-		{"GET /watch", s.stagePage("watch/index.html")},
-		{"GET /setup", s.assets.page("setup/index.html")},
-		{"GET /invite", s.assets.page("invite/index.html")},
-		{"GET /account", s.assets.page("account/index.html")},
-		{"GET /operator", s.assets.page("operator/index.html")},
-		{"GET /operator/{page}", s.assets.page("operator/page.html")},
-		{"GET /device", s.assets.page("device/index.html")},
+// table lists every address but those of the stages themselves, which are in guard. docs/http.md
+// describes them; a test compares the two.
+func (s *Server) table() []route {
+	c, a := s.config, s.adapter
+	stages := s.stages()
+	people := &people{c.Control, c.Docks, c.PublicURL}
+	tokens := &tokens{c.Control, stages.present, a.client}
+	signIns := &signIns{a, s.profiles(), c.SignIn.Observe}
+	health := &health{c.Ready, c.Checks, c.Log}
+	api := v1{
+		control: c.Control, docks: c.Docks, aws: c.AWS, public: c.PublicURL, now: c.Now,
+		people: people, stages: stages, tokens: tokens,
+		system: system{c.Control, c.About, c.PublicURL.String(), c.Version, health.checkAll},
 	}
+	return slices.Concat(
+		signIns.routes(),
+		(&oidcLogins{signIns, c.SignIn, c.PublicURL}).routes(),
+		(&deviceLogins{signIns, c.PublicURL}).routes(),
+		(&accessKeys{c.Control}).routes(a),
+		tokens.routes(a),
+		people.routes(a),
+		stages.routes(a),
+		(&viewKeys{c.Control, c.Feed, c.PublicURL, a.client}).routes(a),
+		(&docks{c.Docks, a.client}).routes(a),
+		s.streams.routes(),
+		(&chats{c.Control, c.Chat, stages.present}).routes(a),
+		(&scripts{c.Control, c.ServerID, c.PublicURL, c.Now}).routes(a),
+		(&awsEvents{c.AWSEvents, a.client, c.Log}).routes(a),
+		health.routes(a),
+		(&stagePages{c.Control, s.assets, c.SDK, c.AWS != nil, c.Log}).routes(a),
+		branding{c.Control}.routes(a),
+		s.assets.routes(),
+		api.routes(a),
+		[]route{openAPI(api.operations(), c.Version)},
+	)
 }
 
 // guard puts in front of every route what holds for all of them.
@@ -194,15 +150,15 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 	// WHIP carries a bearer and no cookie, so it has its own rule for origins.
 	cross := http.NewCrossOriginProtection()
 	// Old browsers on plain http say their Origin alone, and a proxy may have changed the Host that it would be compared with.
-	if err := cross.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
-		s.Log.Warn("the public URL is not an origin", "err", err)
+	if err := cross.AddTrustedOrigin(s.config.PublicURL.Scheme + "://" + s.config.PublicURL.Host); err != nil {
+		s.config.Log.Warn("the public URL is not an origin", "err", err)
 	}
 	foreign := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(http.StatusForbidden, "cross_origin", "This request comes from another site's page."))
 	})
 	cross.SetDenyHandler(foreign)
 	changes := cross.Handler(mux)
-	own := s.guests(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	own := guests{s.config.PublicURL, s.config.AllowOrigins}.wrap(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if readsWithLogin(r) && cross.Check(asPost(r)) != nil {
 			foreign.ServeHTTP(w, r)
 			return
@@ -214,14 +170,14 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // setup and invite links hold a code
-		if s.PublicURL.Scheme == "https" {
+		if s.config.PublicURL.Scheme == "https" {
 			h.Set("Strict-Transport-Security", "max-age=31536000") // a year
 		}
 		switch httpkit.FirstSegment(r.URL.Path) {
 		case "whip", "whep":
-			s.WHIP.ServeHTTP(w, r)
+			s.config.WHIP.ServeHTTP(w, r)
 		case "stage-events":
-			s.Signal.ServeHTTP(w, r)
+			s.config.Signal.ServeHTTP(w, r)
 		default:
 			h.Set("Content-Security-Policy", contentPolicy)
 			h.Set("X-Frame-Options", "DENY")
@@ -258,45 +214,7 @@ func (s *Server) recovered(r *http.Request) {
 		return
 	}
 	if fault != http.ErrAbortHandler {
-		s.Log.Error("a fault of ours", "method", r.Method, "pattern", r.Pattern, "fault", fault, "stack", string(debug.Stack()))
+		s.config.Log.Error("a fault of ours", "method", r.Method, "pattern", r.Pattern, "fault", fault, "stack", string(debug.Stack()))
 	}
 	panic(http.ErrAbortHandler) // the answer may have begun
-}
-
-// takeAWSEvent passes on what EventBridge posts.
-func (s *Server) takeAWSEvent(r *http.Request, _ access.Principal) (any, error) {
-	if s.AWSEvents == nil {
-		return nil, stage.Errorf(stage.ErrNotFound, "Events of AWS are not taken here: start Stagedoor with --ivs-region and --ivs-events-secret.")
-	}
-	err := s.AWSEvents(r)
-	if errors.Is(err, stage.ErrUnauthorized) {
-		s.Log.Warn("event of AWS refused: wrong secret", "from", s.client(r).Address)
-	}
-	return nil, err
-}
-
-// health says whether the server can do its work.
-func (s *Server) health(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	if err := s.Ready(ctx); err != nil {
-		s.Log.Error("not healthy", "err", err)
-		w.Header().Set("Retry-After", "1")
-		writeProblem(w, problem(http.StatusServiceUnavailable, "unavailable", "The database does not answer."))
-		return
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.Write([]byte("ok\n"))
-}
-
-// client says where a request comes from.
-func (s *Server) client(r *http.Request) access.Client {
-	return access.Client{Address: s.Proxies.Client(r).String(), Agent: clip(r.UserAgent(), 200)}
-}
-
-func clip(s string, n int) string {
-	if len(s) > n {
-		return strings.ToValidUTF8(s[:n], "")
-	}
-	return s
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -21,52 +22,71 @@ type SDK struct {
 // awsHosts are the hosts that the SDK calls: signalling, media, telemetry and its configuration.
 const awsHosts = "https://*.live-video.net wss://*.live-video.net"
 
-// ivsSDK returns the SDK that pages load.
-func (s *Server) ivsSDK(*http.Request, access.Principal) (any, error) {
-	return IVSSDK(s.SDK), nil
+// stagePages serves the pages that join stages.
+type stagePages struct {
+	control *access.Control
+	assets  assets
+	sdk     SDK
+	aws     bool // whether AWS stages are served
+	log     *slog.Logger
 }
 
-// stagePage serves a page that joins stages: it may load the SDK and connect to the stages'
+func (s *stagePages) routes(a *adapter) []route {
+	return []route{
+		{"GET /api/ivs", a.open(s.ivsSDK)},
+		{"GET /dock", s.page("dock/index.html")}, // its tab People joins stages
+		{"GET /dock/stage", s.page("stage/index.html")},
+		{"GET /source", s.page("source/index.html")},
+		{"GET /watch", s.page("watch/index.html")},
+	}
+}
+
+// ivsSDK returns the SDK that pages load.
+func (s *stagePages) ivsSDK(*http.Request, access.Principal) (any, error) {
+	return IVSSDK(s.sdk), nil
+}
+
+// page serves a page that joins stages: it may load the SDK and connect to the stages'
 // endpoints.
-func (s *Server) stagePage(name string) http.Handler {
+func (s *stagePages) page(name string) http.Handler {
 	page := s.assets.page(name)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", s.stagePolicy(r.Context()))
+		w.Header().Set("Content-Security-Policy", s.policy(r.Context()))
 		page.ServeHTTP(w, r)
 	})
 }
 
-// stagePolicy is the Content-Security-Policy of pages that join stages. Where AWS stages are
+// policy is the Content-Security-Policy of pages that join stages. Where AWS stages are
 // served, it also allows the file of the SDK and the endpoints of the stages.
-func (s *Server) stagePolicy(ctx context.Context) string {
-	if s.AWS == nil {
+func (s *stagePages) policy(ctx context.Context) string {
+	if !s.aws {
 		return contentPolicy
 	}
 	script, connect := "script-src 'self'", awsHosts
-	if source := scriptSource(s.SDK.URL); source != "" {
+	if source := scriptSource(s.sdk.URL); source != "" {
 		script += " " + source
 	}
-	for _, origin := range s.stageOrigins(ctx) {
+	for _, origin := range s.origins(ctx) {
 		connect += " " + origin
 	}
 	return strings.Replace(contentPolicy, "connect-src 'self'", script+"; connect-src 'self' "+connect, 1)
 }
 
-// stageOrigins lists the origins of endpoints outside awsHosts.
-func (s *Server) stageOrigins(ctx context.Context) []string {
-	all, err := s.Control.Endpoints(ctx)
+// origins lists the origins of endpoints outside awsHosts.
+func (s *stagePages) origins(ctx context.Context) []string {
+	all, err := s.control.Endpoints(ctx)
 	if err != nil {
-		s.Log.Warn("read the stages' endpoints", "err", err)
+		s.log.Warn("read the stages' endpoints", "err", err)
 	}
-	origins := map[string]bool{}
+	found := map[string]bool{}
 	for _, endpoints := range all {
 		for _, endpoint := range []string{endpoints.WHIP, endpoints.Events} {
 			if origin := originOf(endpoint); origin != "" && !strings.HasSuffix(origin, ".live-video.net") {
-				origins[origin] = true
+				found[origin] = true
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(origins))
+	return slices.Sorted(maps.Keys(found))
 }
 
 // scriptSource returns the source expression of one script. It escapes commas and semicolons, which

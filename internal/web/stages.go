@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,14 +13,57 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func (s *Server) listStages(r *http.Request, who access.Principal) (any, error) {
-	stages, err := s.Control.Stages(r.Context(), who)
+// AWS reads and creates AWS stages. A stage that does not exist is stage.ErrNotFound.
+type AWS interface {
+	Stage(ctx context.Context, arn stage.ARN) (stage.Stage, error)
+	StagesOf(ctx context.Context, region string) ([]stage.Stage, error)
+	CreateStage(ctx context.Context, region, name string) (stage.Stage, error)
+	Served() []string                              // regions
+	Why(ctx context.Context, arn stage.ARN) string // the issuer of a stage's tokens, and the reason
+	Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error)
+}
+
+// stages serves stages and what happens on them.
+type stages struct {
+	control   *access.Control
+	moderator stage.Moderator
+	aws       AWS // nil where no AWS stages are served
+	log       *slog.Logger
+}
+
+func (s *stages) routes(a *adapter) []route {
+	kicks := moderation{s.control}
+	return []route{
+		{"GET /api/stages", a.api(access.ScopeStages, s.list)},
+		{"POST /api/stages", a.api(access.ScopeStages, s.add)},
+		{"PATCH /api/stages/{arn}", a.api(access.ScopeStages, s.change)},
+		{"DELETE /api/stages/{arn}", a.api(access.ScopeStages, s.remove)},
+		{"GET /api/stages/{arn}/sessions", a.api(access.ScopeStages, s.sessions)},
+		{"DELETE /api/stages/{arn}/participants/{participant}", a.api(access.ScopeModerate, kicks.kick)},
+		{"GET /api/aws/stages", a.api(access.ScopeStages, s.listAWS)},
+	}
+}
+
+// A presenceOf lists the presence of a stage.
+type presenceOf func(context.Context, stage.ARN) []stage.Presence
+
+// present lists the presence of a stage. A stage that does not answer is empty.
+func (s *stages) present(ctx context.Context, arn stage.ARN) []stage.Presence {
+	present, err := s.moderator.Participants(ctx, arn)
+	if err != nil {
+		s.log.Debug("presence not known", "stage", arn, "err", err)
+	}
+	return present
+}
+
+func (s *stages) list(r *http.Request, who access.Principal) (any, error) {
+	found, err := s.control.Stages(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
-	out := Stages{Stages: make([]Stage, len(stages))}
+	out := Stages{Stages: make([]Stage, len(found))}
 	var asks sync.WaitGroup // in parallel: stages that do not answer cost one time limit together
-	for i, a := range stages {
+	for i, a := range found {
 		asks.Go(func() { out.Stages[i] = s.stageFor(r.Context(), a, who.User) })
 	}
 	asks.Wait()
@@ -27,22 +71,22 @@ func (s *Server) listStages(r *http.Request, who access.Principal) (any, error) 
 }
 
 // stageFor describes a stage to an operator. A stage that does not answer has a Trouble.
-func (s *Server) stageFor(ctx context.Context, a access.StageAccess, who access.User) Stage {
+func (s *stages) stageFor(ctx context.Context, a access.StageAccess, who access.User) Stage {
 	out := Stage{ARN: a.Stage.ARN, Name: a.Stage.Name, Served: served(a.Stage.ARN), Limits: a.Limits}
-	present, err := s.Stage.Participants(ctx, a.Stage.ARN)
+	present, err := s.moderator.Participants(ctx, a.Stage.ARN)
 	if err != nil {
 		p, _ := problemOf(err)
 		out.Trouble = p.Detail
-		s.Log.Warn("who is on the stage is not known", "stage", a.Stage.ARN, "err", err)
+		s.log.Warn("presence not known", "stage", a.Stage.ARN, "err", err)
 	}
 	out.Participants = feed.NewPresences(present, viewerOf(who))
-	if s.AWS != nil && !a.Stage.ARN.Local() {
-		out.IssuedBy = s.AWS.Why(ctx, a.Stage.ARN)
+	if s.aws != nil && !a.Stage.ARN.Local() {
+		out.IssuedBy = s.aws.Why(ctx, a.Stage.ARN)
 	}
 	return out
 }
 
-func (s *Server) addStage(r *http.Request, who access.Principal) (any, error) {
+func (s *stages) add(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[NewStage](r)
 	if err != nil {
 		return nil, err
@@ -51,19 +95,20 @@ func (s *Server) addStage(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return created(s.stageFor(r.Context(), access.StageAccess{Stage: st, Limits: stage.DefaultLimits()}, who.User)), nil
+	added := access.StageAccess{Stage: st, Limits: stage.DefaultLimits()}
+	return created(s.stageFor(r.Context(), added, who.User)), nil
 }
 
-func (s *Server) newStage(
+func (s *stages) newStage(
 	ctx context.Context, who access.Principal, in NewStage,
 ) (stage.Stage, error) {
 	if in.ARN == "" && in.Region == "" {
-		return s.Control.AddLocalStage(ctx, who, in.Name)
+		return s.control.AddLocalStage(ctx, who, in.Name)
 	}
 	if err := checkRegion(in); err != nil {
 		return stage.Stage{}, err
 	}
-	if s.AWS == nil {
+	if s.aws == nil {
 		return stage.Stage{}, stage.Errorf(stage.ErrUnavailable,
 			"No region of AWS is served: start Stagedoor with --ivs-region.")
 	}
@@ -71,10 +116,10 @@ func (s *Server) newStage(
 	if err != nil {
 		return stage.Stage{}, err
 	}
-	if err := s.Control.AddStage(ctx, who, found); err != nil {
+	if err := s.control.AddStage(ctx, who, found); err != nil {
 		return stage.Stage{}, err
 	}
-	kept, err := s.Control.Stage(ctx, found.ARN) // with the name that was stored
+	kept, err := s.control.Stage(ctx, found.ARN) // with the name that was stored
 	return kept.Stage, err
 }
 
@@ -99,46 +144,36 @@ func checkRegion(in NewStage) error {
 	return nil
 }
 
-func (s *Server) fromAWS(ctx context.Context, in NewStage) (stage.Stage, error) {
+func (s *stages) fromAWS(ctx context.Context, in NewStage) (stage.Stage, error) {
 	if in.ARN == "" {
-		return s.AWS.CreateStage(ctx, in.Region, in.Name)
+		return s.aws.CreateStage(ctx, in.Region, in.Name)
 	}
-	return s.AWS.Stage(ctx, in.ARN)
-}
-
-// AWS reads and creates AWS stages. A stage that does not exist is stage.ErrNotFound.
-type AWS interface {
-	Stage(ctx context.Context, arn stage.ARN) (stage.Stage, error)
-	StagesOf(ctx context.Context, region string) ([]stage.Stage, error)
-	CreateStage(ctx context.Context, region, name string) (stage.Stage, error)
-	Served() []string                              // regions
-	Why(ctx context.Context, arn stage.ARN) string // the issuer of a stage's tokens, and the reason
-	Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error)
+	return s.aws.Stage(ctx, in.ARN)
 }
 
 // listAWS lists the stages at AWS that can be added. A region that does not answer has a Trouble.
-func (s *Server) listAWS(r *http.Request, who access.Principal) (any, error) {
+func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 	out := AWSStages{Regions: []string{}, Stages: []AWSStage{}}
-	if s.AWS == nil {
+	if s.aws == nil {
 		return out, nil
 	}
-	known, err := s.Control.Stages(r.Context(), who)
+	known, err := s.control.Stages(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
-	out.Regions = s.AWS.Served()
+	out.Regions = s.aws.Served()
 	lists := make([][]stage.Stage, len(out.Regions))
 	failed := make([]error, len(out.Regions))
 	var asks sync.WaitGroup
 	for i, region := range out.Regions {
-		asks.Go(func() { lists[i], failed[i] = s.AWS.StagesOf(r.Context(), region) })
+		asks.Go(func() { lists[i], failed[i] = s.aws.StagesOf(r.Context(), region) })
 	}
 	asks.Wait()
 	for i, region := range out.Regions {
 		if err := failed[i]; err != nil {
 			p, _ := problemOf(err)
 			out.Troubles = append(out.Troubles, AWSTrouble{Region: region, Trouble: p.Detail})
-			s.Log.Warn("the stages of a region are not known", "region", region, "err", err)
+			s.log.Warn("the stages of a region are not known", "region", region, "err", err)
 		}
 		for _, st := range lists[i] {
 			added := slices.ContainsFunc(known, func(a access.StageAccess) bool { return a.Stage.ARN == st.ARN })
@@ -148,32 +183,32 @@ func (s *Server) listAWS(r *http.Request, who access.Principal) (any, error) {
 	return out, nil
 }
 
-// listSessions lists the stage sessions of an AWS stage. IVS keeps them.
-func (s *Server) listSessions(r *http.Request, who access.Principal) (any, error) {
+// sessions lists the stage sessions of an AWS stage. IVS keeps them.
+func (s *stages) sessions(r *http.Request, who access.Principal) (any, error) {
 	arn := stageARN(r)
-	if s.AWS == nil || arn.Local() {
+	if s.aws == nil || arn.Local() {
 		return nil, stage.Errorf(stage.ErrNotFound,
 			"Only Amazon IVS keeps the sessions of a stage; what happened on this one is told at the tokens.")
 	}
-	sessions, err := s.AWS.Sessions(r.Context(), arn)
+	found, err := s.aws.Sessions(r.Context(), arn)
 	if err != nil {
 		return nil, err
 	}
-	out := StageSessions{Sessions: make([]StageSession, len(sessions))}
-	for i, session := range sessions {
+	out := StageSessions{Sessions: make([]StageSession, len(found))}
+	for i, session := range found {
 		out.Sessions[i] = StageSession{ID: session.ID, StartedAt: session.Start, EndedAt: optional(session.End)}
 	}
 	return out, nil
 }
 
-func (s *Server) changeStage(r *http.Request, who access.Principal) (any, error) {
+func (s *stages) change(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[StageChange](r)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Control.UpdateStage(r.Context(), who, stageARN(r), in.Name, in.Limits)
+	return nil, s.control.UpdateStage(r.Context(), who, stageARN(r), in.Name, in.Limits)
 }
 
-func (s *Server) removeStage(r *http.Request, who access.Principal) (any, error) {
-	return nil, s.Control.RemoveStage(r.Context(), who, stageARN(r))
+func (s *stages) remove(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.control.RemoveStage(r.Context(), who, stageARN(r))
 }

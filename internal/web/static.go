@@ -104,6 +104,20 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (a assets) routes() []route {
+	return []route{
+		{"GET /static/{path...}", http.HandlerFunc(a.serve)},
+		{"GET /favicon.ico", a.page("favicon.ico")},
+		{"GET /{$}", a.page("index.html")},
+		{"GET /setup", a.page("setup/index.html")},
+		{"GET /invite", a.page("invite/index.html")},
+		{"GET /account", a.page("account/index.html")},
+		{"GET /operator", a.page("operator/index.html")},
+		{"GET /operator/{page}", a.page("operator/page.html")},
+		{"GET /device", a.page("device/index.html")},
+	}
+}
+
 // page serves an embedded page under an address of its own.
 func (a assets) page(name string) http.Handler {
 	f, ok := a[name]

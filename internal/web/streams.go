@@ -33,7 +33,7 @@ type streams struct {
 	feed    *feed.Feed
 	docks   *feed.Docks
 	chat    *feed.Chat
-	present func(context.Context, stage.ARN) []stage.Presence
+	present presenceOf
 	me      func(context.Context, access.Principal) (Me, error)
 	fail    func(http.ResponseWriter, *http.Request, error)
 	guarded func(*http.Request, func(context.Context) (access.Principal, error)) (access.Principal, error)
@@ -50,6 +50,13 @@ type streams struct {
 // does: a stream sends what is new, ends after Life, and the page comes back after Pause. The zero
 // value keeps streams open.
 type ShortStreams struct{ Life, Pause time.Duration }
+
+func (s *streams) routes() []route {
+	return []route{
+		{"GET /api/events", http.HandlerFunc(s.account)},
+		{"GET /api/stages/{arn}/events", http.HandlerFunc(s.page)},
+	}
+}
 
 // account serves the event stream of a signed-in page.
 func (s *streams) account(w http.ResponseWriter, r *http.Request) {

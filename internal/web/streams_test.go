@@ -25,7 +25,7 @@ import (
 )
 
 // streamServer serves package web alone, and returns the cookie of an operator.
-func streamServer(t *testing.T) (*web.Server, *httptest.Server, string) {
+func streamServer(t *testing.T) (*web.Server, *feed.Feed, *httptest.Server, string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "stagedoor.db"), log)
@@ -55,7 +55,7 @@ func streamServer(t *testing.T) (*web.Server, *httptest.Server, string) {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return s, server, "stagedoor_login=" + login.Reveal()
+	return s, f, server, "stagedoor_login=" + login.Reveal()
 }
 
 // readUntil reads lines until one begins like that.
@@ -105,7 +105,7 @@ func goroutines(t *testing.T) (streams, connections int) {
 
 // TestAStreamIsOneGoroutine is not parallel: it counts.
 func TestAStreamIsOneGoroutine(t *testing.T) {
-	_, server, cookie := streamServer(t)
+	_, _, server, cookie := streamServer(t)
 	const n = 20
 	before, reading := goroutines(t)
 	var open []net.Conn
@@ -135,7 +135,7 @@ func TestAStreamIsOneGoroutine(t *testing.T) {
 // TestStreamsOverEveryVersion: HTTP/1.0 is what nginx speaks unless it is told otherwise.
 func TestStreamsOverEveryVersion(t *testing.T) {
 	t.Parallel()
-	s, server, cookie := streamServer(t)
+	s, f, server, cookie := streamServer(t)
 	t.Run("2", func(t *testing.T) {
 		r, _ := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/api/events", nil)
 		r.Header.Set("Cookie", cookie)
@@ -149,7 +149,7 @@ func TestStreamsOverEveryVersion(t *testing.T) {
 		}
 		lines := bufio.NewReader(answer.Body)
 		readUntil(t, lines, "event: presences")
-		s.Feed.AccessChanged("")
+		f.AccessChanged("")
 	})
 	_, old := dial(t, server, "1.0", cookie)
 	_, chunked := dial(t, server, "1.1", cookie)

@@ -9,7 +9,23 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func (s *Server) issueToken(r *http.Request, who access.Principal) (any, error) {
+// tokens serves participant tokens.
+type tokens struct {
+	control *access.Control
+	present presenceOf
+	client  clientOf
+}
+
+func (s *tokens) routes(a *adapter) []route {
+	return []route{
+		{"POST /api/tokens", a.api(access.ScopeTokens, s.issue)},
+		{"GET /api/tokens", a.api(access.ScopeAccount, s.list)},
+		{"GET /api/tokens/{participant}", a.api(access.ScopeTokens, s.state)},
+		{"DELETE /api/tokens/{participant}", a.api(access.ScopeTokens, s.revoke)},
+	}
+}
+
+func (s *tokens) issue(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[TokenRequest](r)
 	if err != nil {
 		return nil, err
@@ -18,7 +34,7 @@ func (s *Server) issueToken(r *http.Request, who access.Principal) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.Control.Issue(r.Context(), who, access.IssueRequest{
+	token, err := s.control.Issue(r.Context(), who, access.IssueRequest{
 		Stage: in.Stage, TTL: ttl, For: in.For, Address: s.client(r).Address,
 	})
 	if err != nil {
@@ -39,8 +55,8 @@ func seconds(n *int64) (time.Duration, error) {
 	return time.Duration(*n) * time.Second, nil
 }
 
-func (s *Server) listTokens(r *http.Request, who access.Principal) (any, error) {
-	issued, err := s.Control.Tokens(r.Context(), who, r.URL.Query().Get("all") == "1")
+func (s *tokens) list(r *http.Request, who access.Principal) (any, error) {
+	issued, err := s.control.Tokens(r.Context(), who, r.URL.Query().Get("all") == "1")
 	if err != nil {
 		return nil, err
 	}
@@ -51,36 +67,36 @@ func (s *Server) listTokens(r *http.Request, who access.Principal) (any, error) 
 	return out, nil
 }
 
-// tokenState returns a token with its presence and last event, for programs without an event
+// state returns a token with its presence and last event, for programs without an event
 // stream.
-func (s *Server) tokenState(r *http.Request, who access.Principal) (any, error) {
-	issued, err := s.Control.Token(r.Context(), who, stage.ParticipantID(r.PathValue("participant")))
+func (s *tokens) state(r *http.Request, who access.Principal) (any, error) {
+	issued, err := s.control.Token(r.Context(), who, stage.ParticipantID(r.PathValue("participant")))
 	if err != nil {
 		return nil, err
 	}
-	state := TokenState{IssuedToken: issuedToken(issued)}
+	out := TokenState{IssuedToken: issuedToken(issued)}
 	for _, p := range s.present(r.Context(), issued.Stage) {
 		if p.Participant.ID == issued.ID {
 			seen := feed.NewPresence(p, viewerOf(who.User))
-			state.Presence = &seen
+			out.Presence = &seen
 		}
 	}
-	events, err := s.Control.EventsAfter(r.Context(), issued.User, 0, issued.IssuedAt)
+	events, err := s.control.EventsAfter(r.Context(), issued.User, 0, issued.IssuedAt)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range events {
-		if e.Participant != issued.ID || e.Claimed() && state.LastEvent != nil && !state.LastEvent.Claimed {
+		if e.Participant != issued.ID || e.Claimed() && out.LastEvent != nil && !out.LastEvent.Claimed {
 			continue // an unproven claim does not hide an event
 		}
 		last := feed.NewStageEvent(e)
-		state.LastEvent = &last
+		out.LastEvent = &last
 	}
-	return state, nil
+	return out, nil
 }
 
-func (s *Server) revokeToken(r *http.Request, who access.Principal) (any, error) {
-	if err := s.Control.Revoke(r.Context(), who, stage.ParticipantID(r.PathValue("participant"))); err != nil {
+func (s *tokens) revoke(r *http.Request, who access.Principal) (any, error) {
+	if err := s.control.Revoke(r.Context(), who, stage.ParticipantID(r.PathValue("participant"))); err != nil {
 		return nil, err
 	}
 	return reply{status: http.StatusNoContent}, nil

@@ -7,15 +7,26 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func (s *Server) meOf(ctx context.Context, who access.Principal) (Me, error) {
-	stages, err := s.Control.Stages(ctx, who)
+// profiles describes callers to their pages.
+type profiles struct {
+	control *access.Control
+	version string
+}
+
+// of returns what a page shows of the caller.
+func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
+	stages, err := s.control.Stages(ctx, who)
 	if err != nil {
 		return Me{}, err
 	}
-	me := Me{ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.Version, Stages: []MyStage{}}
+	me := Me{
+		ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.version,
+		Stages: []MyStage{},
+	}
 	for _, a := range stages {
 		me.Stages = append(me.Stages, MyStage{
 			ARN: a.Stage.ARN, Name: a.Stage.Name, Capabilities: a.Capabilities.Words(),
@@ -25,12 +36,31 @@ func (s *Server) meOf(ctx context.Context, who access.Principal) (Me, error) {
 	return me, nil
 }
 
-func (s *Server) listUsers(r *http.Request, who access.Principal) (any, error) {
-	users, err := s.Control.Users(r.Context(), who)
+// people serves users and their grants.
+type people struct {
+	control *access.Control
+	docks   *feed.Docks
+	public  *url.URL
+}
+
+func (s *people) routes(a *adapter) []route {
+	return []route{
+		{"GET /api/users", a.api(access.ScopeUsers, s.list)},
+		{"POST /api/users", a.api(access.ScopeUsers, s.add)},
+		{"DELETE /api/users/{id}", a.api(access.ScopeUsers, s.remove)},
+		{"POST /api/users/{id}/invite", a.api(access.ScopeUsers, s.reinvite)},
+		{"DELETE /api/users/{id}/logins", a.api(access.ScopeUsers, s.endLogins)},
+		{"PUT /api/users/{id}/grants/{arn}", a.api(access.ScopeUsers, s.setGrant)},
+		{"DELETE /api/users/{id}/grants/{arn}", a.api(access.ScopeUsers, s.removeGrant)},
+	}
+}
+
+func (s *people) list(r *http.Request, who access.Principal) (any, error) {
+	users, err := s.control.Users(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
-	docks, err := s.Docks.All(r.Context())
+	docks, err := s.docks.All(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +78,7 @@ func (s *Server) listUsers(r *http.Request, who access.Principal) (any, error) {
 	return out, nil
 }
 
-func (s *Server) addUser(r *http.Request, who access.Principal) (any, error) {
+func (s *people) add(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[NewUser](r)
 	if err != nil {
 		return nil, err
@@ -56,25 +86,25 @@ func (s *Server) addUser(r *http.Request, who access.Principal) (any, error) {
 	if in.Role == "" {
 		in.Role = access.Broadcaster
 	}
-	user, code, until, err := s.Control.AddUser(r.Context(), who, in.Name, in.Role)
+	user, code, until, err := s.control.AddUser(r.Context(), who, in.Name, in.Role)
 	if err != nil {
 		return nil, err
 	}
 	return created(s.invited(user, code, until)), nil
 }
 
-func (s *Server) reinvite(r *http.Request, who access.Principal) (any, error) {
-	user, code, until, err := s.Control.Reinvite(r.Context(), who, userID(r))
+func (s *people) reinvite(r *http.Request, who access.Principal) (any, error) {
+	user, code, until, err := s.control.Reinvite(r.Context(), who, userID(r))
 	if err != nil {
 		return nil, err
 	}
 	return created(s.invited(user, code, until)), nil
 }
 
-func (s *Server) invited(user access.User, code stage.Secret, until time.Time) Invited {
+func (s *people) invited(user access.User, code stage.Secret, until time.Time) Invited {
 	return Invited{
 		ID: user.ID, Name: user.Name, Role: user.Role, InviteExpiresAt: until.UTC(),
-		Invite: InviteURL(s.PublicURL, code),
+		Invite: InviteURL(s.public, code),
 	}
 }
 
@@ -89,15 +119,15 @@ func SetupURL(public *url.URL, code stage.Secret) string {
 	return public.JoinPath("setup").String() + "#code=" + url.QueryEscape(code.Reveal())
 }
 
-func (s *Server) removeUser(r *http.Request, who access.Principal) (any, error) {
-	return nil, s.Control.RemoveUser(r.Context(), who, userID(r))
+func (s *people) remove(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.control.RemoveUser(r.Context(), who, userID(r))
 }
 
-func (s *Server) endLogins(r *http.Request, who access.Principal) (any, error) {
-	return nil, s.Control.EndLogins(r.Context(), who, userID(r))
+func (s *people) endLogins(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.control.EndLogins(r.Context(), who, userID(r))
 }
 
-func (s *Server) setGrant(r *http.Request, who access.Principal) (any, error) {
+func (s *people) setGrant(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[GrantRequest](r)
 	if err != nil {
 		return nil, err
@@ -111,11 +141,11 @@ func (s *Server) setGrant(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	grant := access.Grant{User: userID(r), Stage: stageARN(r), Capabilities: can, MaxTTL: life}
-	return nil, s.Control.SetGrant(r.Context(), who, grant)
+	return nil, s.control.SetGrant(r.Context(), who, grant)
 }
 
-func (s *Server) removeGrant(r *http.Request, who access.Principal) (any, error) {
-	return nil, s.Control.RemoveGrant(r.Context(), who, userID(r), stageARN(r))
+func (s *people) removeGrant(r *http.Request, who access.Principal) (any, error) {
+	return nil, s.control.RemoveGrant(r.Context(), who, userID(r), stageARN(r))
 }
 
 func userID(r *http.Request) access.UserID { return access.UserID(r.PathValue("id")) }

@@ -2,14 +2,34 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// listViews lists the viewing keys of the caller, without their secrets.
-func (s *Server) listViews(r *http.Request, who access.Principal) (any, error) {
-	keys, err := s.Control.ViewKeys(r.Context(), who)
+// viewKeys serves viewing keys, and what a browser source may do with one.
+type viewKeys struct {
+	control *access.Control
+	feed    *feed.Feed
+	public  *url.URL
+	client  clientOf
+}
+
+func (s *viewKeys) routes(a *adapter) []route {
+	return []route{
+		{"GET /api/views", a.api(access.ScopeAccount, s.list)},
+		{"POST /api/views", a.api(access.ScopeAccount, s.create)},
+		{"DELETE /api/views/{id}", a.api(access.ScopeAccount, s.revoke)},
+		{"GET /api/view", a.api(access.ScopeView, s.this)},
+		{"POST /api/views/token", a.api(access.ScopeView, s.issueToken)},
+	}
+}
+
+// list lists the viewing keys of the caller, without their secrets.
+func (s *viewKeys) list(r *http.Request, who access.Principal) (any, error) {
+	keys, err := s.control.ViewKeys(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -20,12 +40,12 @@ func (s *Server) listViews(r *http.Request, who access.Principal) (any, error) {
 	return out, nil
 }
 
-func (s *Server) createView(r *http.Request, who access.Principal) (any, error) {
+func (s *viewKeys) create(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[NewView](r)
 	if err != nil {
 		return nil, err
 	}
-	key, secret, err := s.Control.CreateViewKey(r.Context(), who, in.Stage, in.View)
+	key, secret, err := s.control.CreateViewKey(r.Context(), who, in.Stage, in.View)
 	if err != nil {
 		return nil, err
 	}
@@ -34,27 +54,27 @@ func (s *Server) createView(r *http.Request, who access.Principal) (any, error) 
 
 // sourceURL is the URL of a browser source. The key is in the fragment, which browsers never send:
 // no server, proxy or Referer sees it.
-func (s *Server) sourceURL(secret stage.Secret) string {
-	u := s.PublicURL.JoinPath("source")
+func (s *viewKeys) sourceURL(secret stage.Secret) string {
+	u := s.public.JoinPath("source")
 	u.Fragment = secret.Reveal()
 	return u.String()
 }
 
-func (s *Server) revokeView(r *http.Request, who access.Principal) (any, error) {
-	err := s.Control.RevokeViewKey(r.Context(), who, r.PathValue("id"))
-	s.Feed.AccessChanged(who.User.ID) // the streams of the key authenticate again, and end
+func (s *viewKeys) revoke(r *http.Request, who access.Principal) (any, error) {
+	err := s.control.RevokeViewKey(r.Context(), who, r.PathValue("id"))
+	s.feed.AccessChanged(who.User.ID) // the streams of the key authenticate again, and end
 	return nil, err
 }
 
-// thisView returns what a viewing key shows. The dock checks with it whether a source in OBS works.
-func (s *Server) thisView(_ *http.Request, who access.Principal) (any, error) {
+// this returns what a viewing key shows. The dock checks with it whether a source in OBS works.
+func (s *viewKeys) this(_ *http.Request, who access.Principal) (any, error) {
 	key, err := who.ViewKey()
 	return view(key), err
 }
 
-// issueViewToken issues the token with which a browser source subscribes.
-func (s *Server) issueViewToken(r *http.Request, who access.Principal) (any, error) {
-	token, err := s.Control.IssueForView(r.Context(), who, s.client(r).Address)
+// issueToken issues the token with which a browser source subscribes.
+func (s *viewKeys) issueToken(r *http.Request, who access.Principal) (any, error) {
+	token, err := s.control.IssueForView(r.Context(), who, s.client(r).Address)
 	if err != nil {
 		return nil, err
 	}

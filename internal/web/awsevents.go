@@ -1,0 +1,33 @@
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// awsEvents receives the events of AWS stages.
+type awsEvents struct {
+	deliver func(*http.Request) error // nil where no events are received
+	client  clientOf
+	log     *slog.Logger
+}
+
+func (s *awsEvents) routes(a *adapter) []route {
+	return []route{{"POST /api/aws/events", a.open(s.take)}}
+}
+
+// take passes on what EventBridge posts.
+func (s *awsEvents) take(r *http.Request, _ access.Principal) (any, error) {
+	if s.deliver == nil {
+		return nil, stage.Errorf(stage.ErrNotFound, "Events of AWS are not taken here: start Stagedoor with --ivs-region and --ivs-events-secret.")
+	}
+	err := s.deliver(r)
+	if errors.Is(err, stage.ErrUnauthorized) {
+		s.log.Warn("event of AWS refused: wrong secret", "from", s.client(r).Address)
+	}
+	return nil, err
+}

@@ -1,0 +1,124 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// v1Rules serves the rules that give access.
+type v1Rules struct{ control *access.Control }
+
+func (v v1Rules) list(r *http.Request, who access.Principal) (any, error) {
+	rules, err := v.control.Rules(r.Context(), who)
+	return V1Rules{mapped(rules, v1Rule)}, err
+}
+
+func (v v1Rules) add(r *http.Request, who access.Principal) (any, error) {
+	rule, err := v.store(r, who, "")
+	if err != nil {
+		return nil, err
+	}
+	return created(v1Rule(rule)), nil
+}
+
+func (v v1Rules) put(r *http.Request, who access.Principal) (any, error) {
+	rule, err := v.store(r, who, access.RuleID(r.PathValue("id")))
+	if err != nil {
+		return nil, err
+	}
+	return v1Rule(rule), nil
+}
+
+func (v v1Rules) store(r *http.Request, who access.Principal, id access.RuleID) (access.Rule, error) {
+	in, err := decode[V1Rule](r)
+	if err != nil {
+		return access.Rule{}, err
+	}
+	can, err := stage.ParseCapabilities(in.Capabilities)
+	if err != nil {
+		return access.Rule{}, err
+	}
+	life, err := seconds(in.MaxTTL)
+	if err != nil {
+		return access.Rule{}, err
+	}
+	return v.control.PutRule(r.Context(), who, access.Rule{
+		ID: id, Claim: access.Claim{Name: in.Claim, Value: in.Value}, Stage: in.Stage, Own: in.OwnStage,
+		Capabilities: can, MaxTTL: life,
+	})
+}
+
+func (v v1Rules) remove(r *http.Request, who access.Principal) (any, error) {
+	return nil, v.control.RemoveRule(r.Context(), who, access.RuleID(r.PathValue("id")))
+}
+
+// v1APIKeys serves API keys.
+type v1APIKeys struct{ control *access.Control }
+
+func (v v1APIKeys) list(r *http.Request, who access.Principal) (any, error) {
+	keys, err := v.control.APIKeys(r.Context(), who)
+	return V1APIKeys{mapped(keys, v1APIKey)}, err
+}
+
+func (v v1APIKeys) create(r *http.Request, who access.Principal) (any, error) {
+	in, err := decode[V1NewAPIKey](r)
+	if err != nil {
+		return nil, err
+	}
+	if in.Days < 0 || in.Days > 3650 {
+		return nil, stage.Errorf(stage.ErrInvalid, "days is 1 to 3650, or left out for a key that never expires.")
+	}
+	key, secret, err := v.control.CreateAPIKey(r.Context(), who, in.Name, in.Scopes, time.Duration(in.Days)*24*time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	return created(V1CreatedAPIKey{v1APIKey(key), secret.Reveal()}), nil
+}
+
+func (v v1APIKeys) revoke(r *http.Request, who access.Principal) (any, error) {
+	return nil, v.control.RevokeAPIKey(r.Context(), who, r.PathValue("id"))
+}
+
+// v1Webhooks serves webhooks.
+type v1Webhooks struct{ control *access.Control }
+
+func (v v1Webhooks) list(r *http.Request, who access.Principal) (any, error) {
+	hooks, err := v.control.Webhooks(r.Context(), who)
+	return V1Webhooks{mapped(hooks, v1Webhook), access.MessageTypes()}, err
+}
+
+func (v v1Webhooks) create(r *http.Request, who access.Principal) (any, error) {
+	in, err := decode[V1NewWebhook](r)
+	if err != nil {
+		return nil, err
+	}
+	hook, err := v.control.CreateWebhook(r.Context(), who, in.URL, in.Types)
+	if err != nil {
+		return nil, err
+	}
+	return created(V1CreatedWebhook{v1Webhook(hook), hook.Secret.Reveal()}), nil
+}
+
+func webhookID(r *http.Request) access.WebhookID { return access.WebhookID(r.PathValue("id")) }
+
+func (v v1Webhooks) remove(r *http.Request, who access.Principal) (any, error) {
+	return nil, v.control.DeleteWebhook(r.Context(), who, webhookID(r))
+}
+
+func (v v1Webhooks) test(r *http.Request, who access.Principal) (any, error) {
+	id, err := v.control.TestWebhook(r.Context(), who, webhookID(r))
+	return reply{status: http.StatusAccepted, body: V1Queued{id}}, err
+}
+
+func (v v1Webhooks) dead(r *http.Request, who access.Principal) (any, error) {
+	found, err := v.control.DeadDeliveries(r.Context(), who, webhookID(r))
+	return V1Deliveries{mapped(found, v1Delivery)}, err
+}
+
+func (v v1Webhooks) replay(r *http.Request, who access.Principal) (any, error) {
+	n, err := v.control.ReplayDeliveries(r.Context(), who, webhookID(r), r.URL.Query().Get("delivery"))
+	return V1Replayed{n}, err
+}

@@ -1,0 +1,127 @@
+package web
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// v1Records serves the lists of what happened: tokens, events and the audit trail.
+type v1Records struct {
+	control *access.Control
+	now     func() time.Time
+}
+
+func (v v1Records) tokens(r *http.Request, who access.Principal) (any, error) {
+	p, err := pageOf(r)
+	if err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	page, err := v.control.ListTokens(r.Context(), who, access.TokenFilter{
+		Query: q.Get("q"), User: access.UserID(q.Get("user")), Stage: stage.ARN(q.Get("stage")),
+		State: access.TokenState(q.Get("state")),
+	}, p)
+	now := v.now()
+	return V1Tokens{mapped(page.Items, func(i access.Issuance) V1Token {
+		return V1Token{issuedToken(i), i.State(now)}
+	}), page.Next}, err
+}
+
+func (v v1Records) events(r *http.Request, who access.Principal) (any, error) {
+	p, err := pageOf(r)
+	if err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	page, err := v.control.ListEvents(r.Context(), who, access.EventFilter{
+		Query: q.Get("q"), User: access.UserID(q.Get("user")), Stage: stage.ARN(q.Get("stage")),
+		Participant: stage.ParticipantID(q.Get("participant")), Kind: stage.EventKind(q.Get("kind")),
+	}, p)
+	return V1Events{mapped(page.Items, v1Event), page.Next}, err
+}
+
+func (v v1Records) audit(r *http.Request, who access.Principal) (any, error) {
+	p, err := pageOf(r)
+	if err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	f := access.AuditFilter{
+		Action: access.Action(q.Get("action")), Actor: access.UserID(q.Get("actor")), Target: q.Get("target"),
+		Stage: stage.ARN(q.Get("stage")),
+	}
+	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
+		if text := q.Get(name); text != "" {
+			if *into, err = time.Parse(time.RFC3339, text); err != nil {
+				return nil, stage.Errorf(stage.ErrInvalid, "%s is a time such as 2026-03-01T12:00:00Z.", name)
+			}
+		}
+	}
+	page, err := v.control.Audit(r.Context(), who, f, p)
+	if err != nil {
+		return nil, err
+	}
+	out := V1Audit{mapped(page.Items, v1Entry), page.Next}
+	switch r.Header.Get("Accept") {
+	case csvType:
+		return table{csvType, auditCSV(out.Entries), out.Next}, nil
+	case linesType:
+		return table{linesType, auditLines(out.Entries), out.Next}, nil
+	}
+	return out, nil
+}
+
+// The forms of a list beside JSON.
+const (
+	csvType   = "text/csv"
+	linesType = "application/x-ndjson"
+)
+
+// A table is a page in a form for other programs. The header Stagedoor-Next is its "next".
+type table struct {
+	contentType string
+	text        []byte
+	next        string
+}
+
+func auditCSV(entries []V1Entry) []byte {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	w.Write([]string{"time", "action", "actor", "actorName", "credential", "address", "agent", "target", "targetName", "stage", "detail", "id"})
+	for _, e := range entries {
+		row := []string{
+			e.Time.Format(time.RFC3339Nano), string(e.Action), string(e.Actor.ID), e.Actor.Name, string(e.Credential),
+			e.Address, e.Agent, e.Target, e.TargetName, string(e.Stage), e.Detail, e.ID,
+		}
+		for i := range row {
+			row[i] = plainCell(row[i])
+		}
+		w.Write(row)
+	}
+	w.Flush()
+	return b.Bytes()
+}
+
+// plainCell keeps a spreadsheet from taking a name for a formula (OWASP, CSV injection).
+func plainCell(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}
+
+func auditLines(entries []V1Entry) []byte {
+	var b bytes.Buffer
+	out := json.NewEncoder(&b)
+	for _, e := range entries {
+		out.Encode(e) // a struct of texts and times always encodes
+	}
+	return b.Bytes()
+}
