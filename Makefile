@@ -27,7 +27,7 @@ FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
 .PHONY: help install test check quick busy fmt vet staticcheck generate generated types js race tidy \
-	check-tidy bench fuzz screenshots build dist check-dist check-packages clean
+	check-tidy bench fuzz screenshots build lambda dist check-dist check-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -104,6 +104,9 @@ screenshots: install ## a picture of every state of the pages, in screenshots/
 
 build: ## the program, bin/stagedoor: static and stripped
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/stagedoor/stagedoor/internal/app.Version=$(VERSION)' -o bin/stagedoor ./cmd/stagedoor
+
+lambda: ## the function for AWS Lambda, dist/lambda/bootstrap (arm64)
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -tags lambda.norpc -ldflags '-s -w -X github.com/stagedoor/stagedoor/internal/app.Version=$(VERSION)' -o dist/lambda/bootstrap ./cmd/stagedoor
 
 dist: ## a release in dist/: binaries, packages, images, bills of materials, checksums
 	go -C tools/dist run . -root "$$PWD" -out "$$PWD/dist"

@@ -58,6 +58,9 @@ var floors = map[string][]string{
 	"internal/feed":    {"internal/stage", "internal/httpkit", "internal/access"},
 	"internal/web":     {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "internal/oidc", "static", "internal/obs/script"},
 
+	// Serves a handler as an AWS Lambda function.
+	"internal/lambda": {},
+
 	// Certificates: from files, or by ACME.
 	"internal/certs": {},
 
@@ -73,6 +76,7 @@ var floors = map[string][]string{
 	"internal/apptest":            {"internal/..."},
 	"internal/apptest/acme":       {},
 	"internal/apptest/browser":    {},
+	"internal/apptest/fakekms":    {},
 	"internal/apptest/fakeobs":    {},
 	"internal/apptest/httpscript": {},
 	"internal/apptest/feedtest":   {"internal/stage", "internal/access", "internal/feed"},
@@ -100,7 +104,7 @@ type pen struct {
 }
 
 var pens = []pen{
-	{code: []string{"github.com/aws/"}, in: []string{"internal/ivs", "internal/keys"}, tests: true},
+	{code: []string{"github.com/aws/"}, in: []string{"internal/ivs", "internal/keys", "internal/lambda"}, tests: true},
 	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu/...", "internal/apptest/rtcpeer", "internal/whipcheck"}},
 	{code: []string{"github.com/bluenviron/mediacommon"}, in: []string{"internal/sfu"}},
 	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose", "database/sql"}, in: []string{"internal/store", "internal/apptest/pg"}},

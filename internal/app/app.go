@@ -25,6 +25,7 @@ type commands struct {
 	Health   HealthCommand  `cmd:"" help:"Exit with 0 if the server of the data folder serves; for containers."`
 	Emulate  EmulateCommand `cmd:"" help:"Emulate the Amazon IVS real-time API, with real media behind it. Not IVS."`
 	WHIP     WHIPCommand    `cmd:"" name:"whip" help:"Check other WHIP endpoints."`
+	Lambda   LambdaCommand  `cmd:"" help:"Serve AWS stages as a function on AWS Lambda."`
 	Version  VersionCommand `cmd:"" help:"Print the version and how it was built."`
 	Help     HelpCommand    `cmd:"" help:"Print the help of a command."`
 
@@ -55,6 +56,9 @@ func Run(
 		if name, value, ok := strings.Cut(pair, "="); ok {
 			p.env[name] = value
 		}
+	}
+	if len(args) == 0 && p.env["AWS_LAMBDA_RUNTIME_API"] != "" {
+		args = []string{"lambda"} // Lambda starts the program without arguments
 	}
 	parsed, err := parse(p, args)
 	if parsed == nil || err != nil {

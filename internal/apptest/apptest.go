@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,9 +131,18 @@ func (a *App) Stop() {
 func (a *App) Output() string { return a.out.String() }
 
 // Browser is a client with a cookie jar of its own.
-func (a *App) Browser() *Client {
+func (a *App) Browser() *Client { return NewClient(a.t, a.URL, nil) }
+
+// NewClient returns a client of a server that the kit did not start, with a cookie jar of its own.
+// It trusts the certificates in roots.
+func NewClient(t testing.TB, base string, roots *x509.CertPool) *Client {
 	jar, _ := cookiejar.New(nil)
-	return &Client{t: a.t, base: a.URL, HTTP: &http.Client{Jar: jar, Timeout: 30 * time.Second}}
+	h := &http.Client{Jar: jar, Timeout: 30 * time.Second}
+	if roots != nil {
+		h.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+		t.Cleanup(h.CloseIdleConnections)
+	}
+	return &Client{t: t, base: base, HTTP: h}
 }
 
 // Operator makes the operator "olga" by the setup link.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -15,7 +16,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/awslabs/goformation/v7/intrinsics"
+	"github.com/awslabs/goformation/v7/schema"
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -114,19 +118,115 @@ func TestComposeFile(t *testing.T) {
 	}
 }
 
-// knownVariables compares with the settings that docs/operate.md lists, which a test of the program
-// renders from the flags.
+// knownVariables compares with the settings that the documents list; a test of the program renders
+// those of docs/operate.md from the flags.
 func knownVariables(t *testing.T, names []string) {
 	t.Helper()
-	manual, err := os.ReadFile("../../docs/operate.md")
-	if err != nil {
-		t.Fatal(err)
+	var manual []byte
+	for _, name := range []string{"operate.md", "lambda.md"} {
+		text, err := os.ReadFile("../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manual = append(manual, text...)
 	}
 	for _, name := range names {
 		if !bytes.Contains(manual, []byte("`"+name+"`")) {
 			t.Errorf("there is no variable %s", name)
 		}
 	}
+}
+
+// TestTemplateOfTheFunction: the resources fit the schema of AWS SAM, the function may do no more
+// than docs/ivs.md explains, and every variable is one of Stagedoor's.
+func TestTemplateOfTheFunction(t *testing.T) {
+	t.Parallel()
+	resources := template(t)
+	schemas := jsonschema.NewCompiler()
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(schema.SamSchema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schemas.AddResource("sam.json", document); err != nil {
+		t.Fatal(err)
+	}
+	for name, resource := range resources {
+		kind, _ := resource.(map[string]any)["Type"].(string)
+		rules, err := schemas.Compile("sam.json#/definitions/" + kind)
+		if err != nil {
+			t.Fatalf("%s, %s: %v", name, kind, err)
+		}
+		if err := rules.Validate(resource); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	text, err := json.Marshal(resources["Function"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	guide, err := os.ReadFile("../../docs/ivs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, action := range regexp.MustCompile(`"(ivs|kms):[A-Za-z*]+"`).FindAll(text, -1) {
+		if name := strings.Trim(string(action), `"`); !bytes.Contains(guide, []byte("`"+name+"`")) {
+			t.Errorf("docs/ivs.md does not explain the action %s", name)
+		}
+	}
+	var names []string
+	for _, name := range regexp.MustCompile(`STAGEDOOR_[A-Z_]+`).FindAll(text, -1) {
+		names = append(names, string(name))
+	}
+	if len(names) < 2 {
+		t.Errorf("got the variables %v", names)
+	}
+	knownVariables(t, names)
+}
+
+// template returns the resources of the template of AWS SAM, its parameters filled in.
+func template(t *testing.T) map[string]any {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(deploy, "aws/template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	attribute := func(string, any, any) any { return "arn:aws:example:us-west-2:123456789012:one" }
+	text, err = intrinsics.ProcessYAML(text, &intrinsics.ProcessorOptions{
+		IntrinsicHandlerOverrides: map[string]intrinsics.IntrinsicHandler{"Fn::GetAtt": attribute},
+		ParameterOverrides: map[string]any{
+			"DatabaseSecret": "arn:aws:secretsmanager:us-west-2:123456789012:secret:database",
+			"PublicURL":      "https://stage.example.com",
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct{ Resources map[string]any }
+	if err := json.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	return withoutNothing(document.Resources).(map[string]any)
+}
+
+// withoutNothing drops what refers to AWS::NoValue.
+func withoutNothing(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			if v[key] = withoutNothing(value); v[key] == nil {
+				delete(v, key)
+			}
+		}
+	case []any:
+		kept := v[:0]
+		for _, value := range v {
+			if value = withoutNothing(value); value != nil {
+				kept = append(kept, value)
+			}
+		}
+		return kept
+	}
+	return v
 }
 
 // TestUnitIsHardened by the measure of systemd, and starts what the package installs.

@@ -1,0 +1,294 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/keys"
+	"github.com/stagedoor/stagedoor/internal/lambda"
+	"github.com/stagedoor/stagedoor/internal/metrics"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+const (
+	// A page reads what is new, and comes back after the pause: an open stream of a function costs as
+	// much as one that works.
+	functionStream = time.Second
+	functionPause  = 4 * time.Second
+	// functionData is the one folder that a function may write (AWS Lambda, "Ephemeral storage").
+	functionData = "/tmp/stagedoor"
+	// kmsRetries: of several instances that import one new key at the same time, one succeeds.
+	kmsRetries = 3
+)
+
+// LambdaCommand is `stagedoor lambda`: the settings of serve, without those of a machine.
+type LambdaCommand struct {
+	ServeSettings
+	KMSKey string `help:"Key in AWS KMS (ECC_NIST_P384, SIGN_VERIFY) that signs the participant tokens; its ID, alias or ARN. By default the AWS API creates them." placeholder:"KEY" name:"kms-key"`
+}
+
+// notInFunctions are the settings of serve that a function has no use for, and why.
+var notInFunctions = map[string]string{
+	"local-key": "local stages", "new-local-key": "local stages", "media": "local stages",
+	"media-tcp": "local stages", "media-hosts": "local stages", "turn": "local stages",
+	"turn-secret": "local stages", "turn-user": "local stages", "turn-password": "local stages",
+	"cut-at-expiry": "local stages", "max-publishers": "local stages",
+	"enforce-limits": "local stages", "lost-after": "local stages", "allow-origins": "local stages",
+	"listen": "a port", "tls-cert": "a port", "tls-key": "a port", "tls-domain": "a port",
+	"metrics-listen": "a port", "profiling": "a port", "peer-listen": "a port", "peer-url": "a port",
+	"drain": "a port",
+}
+
+// Run serves the invocations of a function. It does not return but for an error.
+func (cmd *LambdaCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
+	if p.env["AWS_LAMBDA_RUNTIME_API"] == "" {
+		return errors.New("stagedoor lambda runs in AWS Lambda; docs/lambda.md describes the set-up")
+	}
+	if err := cmd.check(p, p.sources.byDefault(k)); err != nil {
+		return err
+	}
+	f, err := cmd.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	f.start(ctx)
+	function := lambda.Function{
+		HTTP: f.handler, Event: f.event, Settle: f.feed.Settle, Log: f.log,
+		Operations: map[string]lambda.Operation{"setup": f.setUp, "housekeeping": f.housekeeping},
+	}
+	function.Run(ctx)
+	return nil
+}
+
+// check refuses settings that cannot work in a function, and completes the others.
+func (cmd *LambdaCommand) check(p *process, byDefault func(string) bool) error {
+	for flag, need := range notInFunctions {
+		if !byDefault(flag) {
+			return fmt.Errorf("--%s is for a server: a Lambda function has no %s; leave it out",
+				flag, strings.TrimPrefix(need, "a "))
+		}
+	}
+	if cmd.Database == "" {
+		return errors.New("a Lambda function keeps nothing on disk: name a PostgreSQL database with --database")
+	}
+	if region := p.env["AWS_REGION"]; len(cmd.IVSRegion) == 0 && region != "" {
+		cmd.IVSRegion = []string{region}
+	}
+	if byDefault("data") {
+		cmd.Data = functionData
+	}
+	if byDefault("log-format") {
+		cmd.LogFormat = "json" // what Amazon CloudWatch Logs can search
+	}
+	return nil
+}
+
+// A function is a server without ports and without local stages.
+type function struct {
+	server
+	kmsKey string
+	bridge func(event []byte) error
+
+	mu    sync.Mutex
+	sites map[string]http.Handler // guarded by mu: by public URL
+}
+
+func (cmd *LambdaCommand) open(ctx context.Context, p *process) (_ *function, err error) {
+	f := &function{kmsKey: cmd.KMSKey, sites: map[string]http.Handler{}}
+	f.settings, f.log = cmd.ServeSettings, newLog(cmd.LogSettings, p.err)
+	defer func() {
+		if err != nil {
+			f.close()
+		}
+	}()
+	for _, check := range []func() error{
+		f.settings.checkNumbers, f.settings.AWSSettings.check, f.settings.SignInSettings.check,
+	} {
+		if err := check(); err != nil {
+			return nil, err
+		}
+	}
+	if len(f.settings.IVSRegion) == 0 {
+		return nil, errors.New("a Lambda function serves stages on AWS alone: name their region with --ivs-region")
+	}
+	if f.settings.PublicURL != "" {
+		if _, err := parsePublicURL(f.settings.PublicURL); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(f.settings.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("the folder %s cannot be made: %w", f.settings.Data, reason(err))
+	}
+	if f.store, err = openStore(ctx, f.settings.DataSettings, f.log); err != nil {
+		return nil, err
+	}
+	f.closers = append(f.closers, f.store.Close)
+	return f, f.wire(ctx)
+}
+
+// wire builds each part on those that it needs, as that of the server does.
+func (f *function) wire(ctx context.Context) error {
+	f.metrics = metrics.New(version(), "")
+	if err := f.wireRules(); err != nil {
+		return err
+	}
+	f.control.NoLocalStages = true
+	if err := f.wireAWS(ctx); err != nil {
+		return err
+	}
+	stages := &both{aws: f.aws}
+	f.control.Issuer, f.control.Moderator = measured{&kmsIssuer{Issuer: stages, function: f}, f.metrics}, stages
+	f.stages = stages
+	f.bridge = f.aws.Bridge()
+	return nil
+}
+
+// start runs what works beside the invocations. Lambda stops it between them.
+func (f *function) start(ctx context.Context) {
+	part := func(name string, run func(context.Context) error) {
+		go func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				f.log.Error("a part of the function ended", "part", name, "err", err)
+			}
+		}()
+	}
+	part("events", func(ctx context.Context) error {
+		return f.feed.Run(ctx, feed.Sources{
+			Record: f.control.RecordEvent, Participants: f.stages.Participants,
+		})
+	})
+	part("docks", f.docks.Run)
+	part("stages", f.aws.Run)
+}
+
+// handler returns the pages and the API for the host of a Function URL, or of the public URL.
+func (f *function) handler(host string) (http.Handler, error) {
+	public := f.settings.PublicURL
+	if public == "" {
+		public = "https://" + host
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if site := f.sites[public]; site != nil {
+		return site, nil
+	}
+	if len(f.sites) >= maxSites {
+		return nil, fmt.Errorf("the function is called by more than %d names: set --public-url", maxSites)
+	}
+	site, err := f.site(public)
+	if err != nil {
+		return nil, err
+	}
+	f.sites[public] = site
+	return site, nil
+}
+
+// maxSites: a function has one Function URL, and may have some aliases.
+const maxSites = 10
+
+func (f *function) site(public string) (http.Handler, error) {
+	u, err := parsePublicURL(public)
+	if err != nil {
+		return nil, err
+	}
+	f.public = u
+	ways, err := f.wireSignIn()
+	if err != nil {
+		return nil, err
+	}
+	cfg := f.webConfig(ways, f.feed.Everywhere(f.stages))
+	cfg.WHIP, cfg.Signal = noMedia, noMedia
+	cfg.Short = web.ShortStreams{Life: functionStream, Pause: functionPause}
+	return web.New(cfg)
+}
+
+// noMedia answers for the WHIP, WHEP and events endpoints of local stages.
+var noMedia http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "This server has no local stages. OBS publishes to the endpoint of the AWS stage, "+
+		"which the dock shows.", http.StatusNotFound)
+})
+
+// event takes an event of EventBridge. One that is none of ours is no error: a retry changes nothing.
+func (f *function) event(_ context.Context, event json.RawMessage) error { return f.bridge(event) }
+
+// setUp creates the one-time link with which the first operator is created. AWS IAM decides who may
+// invoke it.
+func (f *function) setUp(ctx context.Context) (any, error) {
+	code, err := f.control.NewSetupCode(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f.settings.PublicURL == "" {
+		return map[string]string{"path": "setup#code=" + code.Reveal()}, nil
+	}
+	u, err := parsePublicURL(f.settings.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"url": web.SetupURL(u, code)}, nil
+}
+
+// housekeeping does what a server does in the background.
+func (f *function) housekeeping(ctx context.Context) (any, error) {
+	f.aws.KeepOut(ctx)
+	f.webhooks.SendDue(ctx)
+	return nil, f.control.Prune(ctx)
+}
+
+// A kmsIssuer makes the key in AWS KMS the own key of its region before the first token.
+type kmsIssuer struct {
+	stage.Issuer
+	function *function
+
+	mu    sync.Mutex
+	ready map[string]bool // guarded by mu: by region
+}
+
+// IssueToken implements stage.Issuer.
+func (i *kmsIssuer) IssueToken(
+	ctx context.Context, req stage.TokenRequest,
+) (stage.ParticipantToken, error) {
+	if i.function.kmsKey != "" && !req.Stage.Local() {
+		if err := i.prepare(ctx, req.Stage.Region()); err != nil {
+			i.function.log.Warn("the key in AWS KMS cannot be used; the AWS API creates the tokens",
+				"err", err)
+		}
+	}
+	return i.Issuer.IssueToken(ctx, req)
+}
+
+// prepare imports the public half of the key, or finds it where another instance imported it.
+func (i *kmsIssuer) prepare(ctx context.Context, region string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ready[region] {
+		return nil
+	}
+	var err error
+	for range kmsRetries {
+		_, err = i.function.aws.keys.Add(ctx, region, keys.Source{KMS: i.function.kmsKey})
+		if !errors.Is(err, stage.ErrConflict) {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if i.ready == nil {
+		i.ready = map[string]bool{}
+	}
+	i.ready[region] = true
+	return nil
+}

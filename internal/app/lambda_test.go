@@ -1,0 +1,327 @@
+package app_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/app"
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakekms"
+	"github.com/stagedoor/stagedoor/internal/apptest/pg"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+const lambdaRIE = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie"
+
+// A lambdaFront is what Lambda has in front of a function: it turns HTTP into events of a Function
+// URL and their streamed responses back. An instance handles one invocation at a time; several
+// instances take turns.
+type lambdaFront struct {
+	t         testing.TB
+	url       string
+	roots     *x509.CertPool
+	instances chan string // the address of each instance that is free
+}
+
+// startLambda runs a function in several instances of AWS's own emulator of the runtime API.
+func startLambda(t testing.TB, instances int, env ...string) *lambdaFront {
+	t.Helper()
+	rie := buildLambdaRIE(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var addresses []string
+	for range instances {
+		addresses = append(addresses, startInstance(t, rie, self, append(env, asProgram+"=1")))
+	}
+	return newLambdaFront(t, addresses...)
+}
+
+func buildLambdaRIE(t testing.TB) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "rie")
+	build := exec.Command("go", "-C", "../../tools/lambda", "build", "-o", path, lambdaRIE)
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("the emulator of Lambda: %v\n%s", err, said)
+	}
+	return path
+}
+
+func newLambdaFront(t testing.TB, instances ...string) *lambdaFront {
+	f := &lambdaFront{t: t, instances: make(chan string, len(instances)), roots: x509.NewCertPool()}
+	for _, address := range instances {
+		f.instances <- address
+	}
+	server := httptest.NewTLSServer(f)
+	t.Cleanup(server.Close)
+	f.url = server.URL
+	f.roots.AddCert(server.Certificate())
+	return f
+}
+
+func startInstance(t testing.TB, rie, program string, env []string) (address string) {
+	t.Helper()
+	address = closedPortOf(t)
+	out := &lockedBuffer{}
+	c := exec.Command(rie, "--runtime-interface-emulator-address", address,
+		"--runtime-api-address", closedPortOf(t), "--log-level", "error", program)
+	c.Env = append(os.Environ(), append(env, "HOME="+t.TempDir())...)
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Process.Signal(os.Interrupt)
+		c.Wait()
+		if t.Failed() {
+			t.Logf("an instance wrote:\n%s", out)
+		}
+	})
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+			return address
+		}
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("the emulator of Lambda does not listen: %v\n%s", err, out)
+		}
+	}
+}
+
+// closedPortOf is an address that was free a moment ago.
+func closedPortOf(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// invoke invokes the function as a schedule, EventBridge or an administrator does.
+func (f *lambdaFront) invoke(payload []byte) (answer []byte) {
+	f.t.Helper()
+	address := <-f.instances
+	defer func() { f.instances <- address }()
+	r, err := http.Post("http://"+address+"/2015-03-31/functions/function/invocations", "application/json", bytes.NewReader(payload))
+	if err != nil {
+		f.t.Errorf("invoke: %v", err)
+		return nil
+	}
+	defer r.Body.Close()
+	answer, err = io.ReadAll(r.Body)
+	if err != nil {
+		f.t.Errorf("invoke: %v", err)
+	}
+	return answer
+}
+
+// ServeHTTP is the Function URL ("Invoking Lambda function URLs", payload format 2.0).
+func (f *lambdaFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	headers := map[string]string{}
+	for name, values := range r.Header {
+		headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	delete(headers, "cookie") // only in the field of its own
+	var cookies []string
+	for _, c := range r.Cookies() {
+		cookies = append(cookies, c.Name+"="+c.Value)
+	}
+	client, _, _ := net.SplitHostPort(r.RemoteAddr)
+	payload, err := json.Marshal(map[string]any{
+		"version": "2.0", "rawPath": r.URL.EscapedPath(), "rawQueryString": r.URL.RawQuery,
+		"headers": headers, "cookies": cookies, "body": string(body),
+		"requestContext": map[string]any{
+			"domainName": r.Host,
+			"http": map[string]any{
+				"method": r.Method, "path": r.URL.Path, "sourceIp": client, "userAgent": r.UserAgent(),
+			},
+		},
+	})
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	f.respond(w, f.invoke(payload))
+}
+
+// respond writes a streamed response: a prelude, eight zero bytes, and the body.
+func (f *lambdaFront) respond(w http.ResponseWriter, answer []byte) {
+	head, body, ok := bytes.Cut(answer, make([]byte, 8))
+	var prelude struct {
+		StatusCode int
+		Headers    map[string]string
+		Cookies    []string
+	}
+	if err := json.Unmarshal(head, &prelude); err != nil || !ok {
+		f.t.Errorf("the function answered %q", answer)
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	for name, value := range prelude.Headers {
+		w.Header().Set(name, value)
+	}
+	for _, cookie := range prelude.Cookies {
+		w.Header().Add("Set-Cookie", cookie)
+	}
+	w.WriteHeader(prelude.StatusCode)
+	w.Write(body)
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// TestAFunctionOnLambda is the road of docs/lambda.md: two instances, PostgreSQL, and Amazon IVS and
+// AWS KMS emulated.
+func TestAFunctionOnLambda(t *testing.T) {
+	t.Parallel()
+	database := &pg.Server{}
+	t.Cleanup(database.Stop)
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := database.Database(t)
+	var front *lambdaFront // in front of the function, which the rule of EventBridge invokes
+	rule := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		event, _ := io.ReadAll(r.Body)
+		front.invoke(event)
+	}))
+	t.Cleanup(rule.Close)
+	emulator := apptest.Emulate(t, "--events-url", rule.URL)
+	front = startLambda(t, 2,
+		"AWS_REGION=us-west-2", "AWS_ENDPOINT_URL_KMS="+fakekms.Serve(t, key),
+		"STAGEDOOR_DATABASE="+where, "STAGEDOOR_IVS_ENDPOINT="+emulator,
+		"STAGEDOOR_LAMBDA_KMS_KEY=alias/stagedoor")
+	browser := func() *apptest.Client { return apptest.NewClient(t, front.url, front.roots) }
+
+	t.Log("an administrator invokes the set-up, and becomes the operator by the link")
+	var setup struct{ Path string }
+	if err := json.Unmarshal(front.invoke([]byte(`{"stagedoor":"setup"}`)), &setup); err != nil {
+		t.Fatal(err)
+	}
+	olga := browser()
+	olga.Must(http.StatusCreated, "POST", "/api/setup",
+		web.SetUp{Code: apptest.Code(setup.Path), Name: "olga", Password: apptest.Password}, nil)
+	if status, _, page := olga.Do("GET", "/dock", nil); status != http.StatusOK || !bytes.Contains(page, []byte("<title>")) {
+		t.Errorf("the dock: got %d %.80s", status, page)
+	}
+
+	t.Log("a stage on AWS; local ones are refused with a sentence")
+	p := olga.Refused(http.StatusBadRequest, "invalid", "POST", "/api/stages", web.NewStage{Name: "here"})
+	if !strings.Contains(p.Detail, "no local stages") {
+		t.Errorf("a local stage: got %q", p.Detail)
+	}
+	var made web.Stage
+	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+
+	t.Log("a token of the key in AWS KMS, and a broadcast that EventBridge reports")
+	token := awsToken(t, olga, made)
+	var tokens web.Tokens
+	olga.Must(http.StatusOK, "GET", "/api/tokens?all=1", nil, &tokens)
+	if by := tokens.Tokens[0].IssuedBy; !strings.HasPrefix(by, "own key arn:aws:ivs:us-west-2:") {
+		t.Errorf("the token was issued by %q, want the own key", by)
+	}
+	published, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := awaitEvent(t, olga, `"kind":"publishing"`); !strings.Contains(text, "retry: 4000") {
+		t.Errorf("the event stream: got %s, want when to come back", text)
+	}
+
+	t.Log("a kick ends the broadcast; the dock learns it from EventBridge")
+	olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(string(made.ARN))+
+		"/participants/"+string(token.ParticipantID), web.Removal{Reason: "time is up"}, nil)
+	<-published.Closed()
+	awaitEvent(t, olga, `"kind":"ended"`)
+
+	t.Log("the schedule's housekeeping, and a payload that is none")
+	if got := front.invoke([]byte(`{"stagedoor":"housekeeping"}`)); string(got) != "null" {
+		t.Errorf("housekeeping: got %s", got)
+	}
+	if got := front.invoke([]byte(`{"stagedoor":"nonsense"}`)); !bytes.Contains(got, []byte("nor an operation")) {
+		t.Errorf("nonsense: got %s", got)
+	}
+	if got := front.invoke([]byte(`{"stagedoor":"setup"}`)); !bytes.Contains(got, []byte("errorMessage")) {
+		t.Errorf("a second set-up: got %s", got)
+	}
+	if status, _, text := browser().Do("POST", "/whip", nil); status != http.StatusNotFound || !bytes.Contains(text, []byte("no local stages")) {
+		t.Errorf("/whip: got %d %s", status, text)
+	}
+}
+
+// awaitEvent reads short event streams until one has the text.
+func awaitEvent(t *testing.T, c *apptest.Client, want string) string {
+	t.Helper()
+	for begin := time.Now(); ; {
+		status, _, text := c.Do("GET", "/api/events", nil)
+		if status != http.StatusOK {
+			t.Fatalf("the event stream: got %d %s", status, text)
+		}
+		if strings.Contains(string(text), want) {
+			return string(text)
+		}
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("the event stream never had %s: %s", want, text)
+		}
+	}
+}
+
+// TestLambdaRefusesWhatIsOfAMachine: settings of a server that a function has no use for.
+func TestLambdaRefusesWhatIsOfAMachine(t *testing.T) {
+	t.Parallel()
+	env := func(more ...string) []string { return append([]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}, more...) }
+	for _, c := range []struct {
+		env  []string
+		want string
+	}{
+		{nil, "docs/lambda.md"},
+		{env(), "--database"},
+		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x", "STAGEDOOR_MEDIA=0.0.0.0:8189"), "no local stages"},
+		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x", "STAGEDOOR_LISTEN=0.0.0.0:80"), "no port"},
+		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x"), "--ivs-region"},
+		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x", "AWS_REGION=us-west-2"), "cannot be reached"},
+	} {
+		var b bytes.Buffer
+		err := app.Run(t.Context(), []string{"lambda"}, c.env, nil, &b, &b)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("with %v: got %v, want a sentence about %s", c.env, err, c.want)
+		}
+	}
+}

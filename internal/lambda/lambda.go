@@ -1,0 +1,142 @@
+// Package lambda serves a program as an AWS Lambda function: requests that arrive at its Function
+// URL, events of Amazon EventBridge, and operations that a schedule or an administrator invokes.
+package lambda
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdaurl"
+)
+
+// An Operation is invoked by the name in {"stagedoor": "name"}, and returns what is sent back as
+// JSON. Function URLs cannot invoke one: Lambda wraps their bodies.
+type Operation func(context.Context) (any, error)
+
+// A Function is what the invocations of a Lambda function are passed to.
+type Function struct {
+	// HTTP returns the handler of the requests that arrive at a host.
+	HTTP       func(host string) (http.Handler, error)
+	Event      func(ctx context.Context, event json.RawMessage) error // of EventBridge
+	Operations map[string]Operation
+	// Settle stores what an invocation left in memory. Lambda stops the process after the response.
+	Settle func(context.Context) error
+	Log    *slog.Logger
+}
+
+// Run serves invocations through the Lambda runtime API, and does not return.
+func (f *Function) Run(ctx context.Context) {
+	lambda.StartWithOptions(f.Invoke, lambda.WithContext(ctx))
+}
+
+// An invocation is the part of a payload that says what it is.
+type invocation struct {
+	RequestContext struct {
+		HTTP json.RawMessage `json:"http"`
+	} `json:"requestContext"` // of a Function URL
+	Source     string `json:"source"`      // of EventBridge
+	DetailType string `json:"detail-type"` // of EventBridge
+	Operation  string `json:"stagedoor"`
+}
+
+// Invoke handles one invocation.
+func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, error) {
+	var i invocation
+	if err := json.Unmarshal(payload, &i); err != nil {
+		return nil, errors.New("the payload is not a JSON object")
+	}
+	if i.RequestContext.HTTP != nil {
+		return f.request(ctx, payload)
+	}
+	answer, err := f.direct(ctx, i, payload)
+	return answer, errors.Join(err, f.Settle(ctx))
+}
+
+// direct handles what invoked the function without its URL.
+func (f *Function) direct(
+	ctx context.Context, i invocation, payload json.RawMessage,
+) (any, error) {
+	if i.Source != "" && i.DetailType != "" {
+		return nil, f.Event(ctx, payload)
+	}
+	operation := f.Operations[i.Operation]
+	if operation == nil {
+		return nil, fmt.Errorf("the payload is neither a request, nor an event, nor an operation: "+
+			"got {\"stagedoor\": %q}", i.Operation)
+	}
+	return operation(ctx)
+}
+
+// request serves a request of a Function URL with the invoke mode RESPONSE_STREAM.
+func (f *Function) request(ctx context.Context, payload json.RawMessage) (any, error) {
+	var r events.LambdaFunctionURLRequest
+	if err := json.Unmarshal(payload, &r); err != nil {
+		return nil, fmt.Errorf("the request cannot be read: %w", err)
+	}
+	handler, err := f.HTTP(r.RequestContext.DomainName)
+	if err != nil {
+		return nil, err
+	}
+	addCookies(&r)
+	return lambdaurl.Wrap(f.around(handler))(ctx, &r)
+}
+
+// addCookies copies the cookies into the header where it lacks them. Payload format 2.0 has them in
+// a field of their own ("Invoking Lambda function URLs", Request payload format).
+func addCookies(r *events.LambdaFunctionURLRequest) {
+	if r.Headers == nil {
+		r.Headers = map[string]string{}
+	}
+	if r.Headers["cookie"] == "" && len(r.Cookies) > 0 {
+		r.Headers["cookie"] = strings.Join(r.Cookies, "; ")
+	}
+}
+
+// around does what net/http does around a handler and lambdaurl does not: it survives a panic, which
+// would end the process. The response ends after Settle.
+func (f *Function) around(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := &streamed{ResponseWriter: w}
+		defer func() {
+			fault := recover()
+			if fault != nil && fault != http.ErrAbortHandler {
+				f.Log.Error("a fault in a handler", "fault", fault, "stack", string(debug.Stack()))
+			}
+			if fault != nil && !s.began {
+				http.Error(s, "internal error", http.StatusInternalServerError)
+			}
+			if err := f.Settle(r.Context()); err != nil {
+				f.Log.Warn("not everything of a request was stored", "err", err)
+			}
+		}()
+		r.Host = r.URL.Host
+		handler.ServeHTTP(s, r)
+	})
+}
+
+// streamed lets http.ResponseController flush: lambdaurl sends each write at once.
+type streamed struct {
+	http.ResponseWriter
+	began bool
+}
+
+func (s *streamed) WriteHeader(status int) {
+	s.began = true
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *streamed) Write(p []byte) (int, error) {
+	s.began = true
+	return s.ResponseWriter.Write(p)
+}
+
+// FlushError implements what http.ResponseController calls.
+func (s *streamed) FlushError() error { return nil }
