@@ -54,6 +54,7 @@ var floors = map[string][]string{
 	"internal/signal":  {"internal/stage", "internal/httpkit", "internal/whip"},
 	"internal/store":   {"internal/stage", "internal/access", "internal/feed", "internal/lease", "internal/homes"},
 	"internal/webhook": {"internal/stage", "internal/access"},
+	"internal/passkey": {"internal/stage", "internal/access"},
 	"internal/ivsemu":  {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
 	"internal/feed":    {"internal/stage", "internal/httpkit", "internal/access"},
 	"internal/web":     {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "internal/oidc", "static", "internal/obs/script"},
@@ -110,6 +111,7 @@ var pens = []pen{
 	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose", "database/sql"}, in: []string{"internal/store", "internal/apptest/pg"}},
 	{code: []string{"github.com/golang-jwt/"}, tests: true},
 	{code: []string{"github.com/coreos/go-oidc", "golang.org/x/oauth2"}, in: []string{"internal/oidc"}},
+	{code: []string{"github.com/go-webauthn/"}, in: []string{"internal/passkey"}},
 	{code: []string{"github.com/prometheus/"}, in: []string{"internal/metrics"}, tests: true},
 	{code: []string{"github.com/standard-webhooks/"}, in: []string{"internal/webhook"}, tests: true},
 	{code: []string{"github.com/alexedwards/argon2id"}, in: []string{"internal/access"}},

@@ -120,6 +120,7 @@ export interface Me {
   role: string;
   version: string;
   stages: MyStage[];
+  passkeyNeeded?: boolean;
 }
 
 export interface InviteName {
@@ -457,6 +458,7 @@ export interface SignInWays {
   passwords: boolean;
   provider?: string;
   codes: boolean;
+  passkeys?: string;
 }
 
 export interface DeviceCode {
@@ -474,6 +476,18 @@ export interface DeviceRequest {
   agent: string;
   address: string;
   createdAt: string;
+}
+
+export interface Passkey {
+  id: string;
+  name: string;
+  createdAt: string;
+  lastUsedAt?: string;
+}
+
+export interface Passkeys {
+  passkeys: Passkey[];
+  host?: string;
 }
 
 export interface Grant {

@@ -102,6 +102,12 @@ type Control struct {
 	// NoPasswords refuses sign-in by name and password.
 	NoPasswords bool
 
+	// Passkeys verifies passkeys; nil: there are none here.
+	Passkeys PasskeyVerifier
+
+	// OperatorPasskeys keeps from a login what only operators may, unless a passkey made it.
+	OperatorPasskeys bool
+
 	// Log takes security events, the actions of operators, and failures for which no caller waits. It
 	// may be nil.
 	Log *slog.Logger

@@ -31,8 +31,8 @@ type DeviceStore interface {
 	PutDevice(ctx context.Context, cred Credential, limits DeviceLimits) error
 	// DeviceByCode finds one by its user code.
 	DeviceByCode(ctx context.Context, userCode string) (Credential, error)
-	// GiveDevice sets the user who approved it.
-	GiveDevice(ctx context.Context, id string, user UserID) error
+	// GiveDevice sets the user who approved it, and the label of the login that it becomes.
+	GiveDevice(ctx context.Context, id string, user UserID, label string) error
 }
 
 // DeviceLimits bound the docks that wait at one time.
@@ -118,10 +118,18 @@ func (c *Control) Device(ctx context.Context, who Principal, userCode string) (D
 	return found, err
 }
 
-// ApproveDevice signs in the dock behind a user code as the person who approves it.
+// ApproveDevice signs in the dock behind a user code as the person who approves it. What made the
+// login of that person, a passkey or an access key, counts for the dock, too, and ends it.
 func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode string) error {
 	return c.onDevice(ctx, who, userCode, func(tx Store, cred Credential) error {
-		return tx.GiveDevice(ctx, cred.ID, who.User.ID)
+		label := ""
+		switch {
+		case who.Key != "":
+			label = byKey + who.Key
+		case who.Passkey != "":
+			label = byPasskey + who.Passkey
+		}
+		return tx.GiveDevice(ctx, cred.ID, who.User.ID, label)
 	})
 }
 
@@ -197,8 +205,10 @@ func (c *Control) FinishDevice(ctx context.Context, secret stage.Secret, from Cl
 		if err := account.active(); err != nil {
 			return err
 		}
-		login, err = c.putLogin(ctx, tx, account, cookie, cleanClient(from))
-		return err
+		if login, err = c.putLoginFor(ctx, tx, account, cookie, cleanClient(from), cred.View, c.loginLife()); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, login, loginEntry(account, "code"))
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err

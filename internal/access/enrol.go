@@ -34,9 +34,6 @@ func (c *Control) NewEnrolment(ctx context.Context, by Principal, id UserID, lif
 	return c.putEnrolment(ctx, c.Store, id, life, label)
 }
 
-// byKey is what the label of a login begins with that an access key made; the ID of the key follows.
-const byKey = "key:"
-
 // putEnrolment stores a code inside a decision.
 func (c *Control) putEnrolment(ctx context.Context, s Store, id UserID, life time.Duration, label string) (stage.Secret, time.Time, error) {
 	account, err := accountOf(ctx, s, id)
@@ -87,8 +84,10 @@ func (c *Control) Enrol(ctx context.Context, code stage.Secret, from Client) (Pr
 		if err := account.active(); err != nil {
 			return err
 		}
-		login, err = c.putLoginFor(ctx, tx, account, secret, from, cred.Label, c.loginLife())
-		return err
+		if login, err = c.putLoginFor(ctx, tx, account, secret, from, cred.Label, c.loginLife()); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, login, loginEntry(account, "sign-in link"))
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
@@ -104,7 +103,7 @@ func endEnrolled(ctx context.Context, tx Store, user UserID, key string) error {
 			return err
 		}
 		for _, cred := range creds {
-			if cred.Label != byKey+key {
+			if labelOf(cred.Label).key != key {
 				continue
 			}
 			if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, ID: cred.ID}); err != nil {

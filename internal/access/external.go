@@ -48,6 +48,9 @@ func (c Claim) Holds(claims map[string][]string) bool {
 // An ExternalPolicy decides who may sign in with a provider, and as what. Its zero value lets
 // everybody in whom the provider vouches for, as a broadcaster.
 type ExternalPolicy struct {
+	// Issuer is that of the provider. The logins of a person whom it vouches for end with LoginLife,
+	// also those that a code or a passkey made; empty: no provider.
+	Issuer     string
 	Domains    []string // of a verified e-mail address; empty: any
 	Required   []Claim  // at least one of them; empty: none is needed
 	Operators  []Claim  // whoever has one of them is an operator
@@ -263,12 +266,5 @@ func (c *Control) applyRole(ctx context.Context, tx Store, account Account, e Ex
 
 // putExternalLogin stores a login whose end does not move: after it the provider decides anew.
 func (c *Control) putExternalLogin(ctx context.Context, tx Store, account Account, secret stage.Secret, from Client) (Principal, error) {
-	life := c.External.LoginLife
-	if life <= 0 {
-		life = DefaultExternalLoginLife
-	}
-	return c.putLoginFor(ctx, tx, account, secret, from, externalLabel, life)
+	return c.putLoginFor(ctx, tx, account, secret, from, externalLabel, c.External.life())
 }
-
-// externalLabel marks the logins that use does not extend.
-const externalLabel = "external"

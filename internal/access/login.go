@@ -131,6 +131,17 @@ func (c *Control) putLoginFor(
 		ID: stage.NewID(), Kind: KindLogin, Hash: hashOf(secret), User: account.ID, Label: label,
 		CreatedAt: now, UsedAt: now, ExpiresAt: now.Add(life), Client: from,
 	}
+	until, err := c.vouchedUntil(ctx, tx, account)
+	if err != nil {
+		return Principal{}, err
+	}
+	if !until.IsZero() {
+		if !now.Before(until) {
+			return Principal{}, providerFirst()
+		}
+		cred.Label = strings.TrimSpace(externalLabel + " " + strings.TrimPrefix(label, externalLabel))
+		cred.ExpiresAt = earlier(cred.ExpiresAt, until)
+	}
 	if err := tx.PutCredential(ctx, cred); err != nil {
 		return Principal{}, err
 	}
@@ -141,7 +152,7 @@ func (c *Control) putLoginFor(
 		return Principal{}, err
 	}
 	account.LastSeenAt = now
-	return principalOf(cred, account), nil
+	return c.proven(principalOf(cred, account)), nil
 }
 
 // trimLogins ends the oldest logins of a user with too many. Their view tokens are revoked, and the
@@ -157,14 +168,14 @@ func (c *Control) trimLogins(ctx context.Context, tx Store, id UserID) error {
 
 // principalOf returns the principal of a credential that acts for its account.
 func principalOf(cred Credential, account Account) Principal {
-	key := ""
+	var label loginLabel
 	if cred.Kind == KindLogin {
-		if id, ok := strings.CutPrefix(cred.Label, byKey); ok {
-			key, account.Role = id, Broadcaster
+		if label = labelOf(cred.Label); label.key != "" {
+			account.Role = Broadcaster
 		}
 	}
 	return Principal{
-		Key:  key,
+		Key: label.key, Passkey: label.passkey,
 		Kind: cred.Kind, CredentialID: cred.ID, User: account.User, Revision: account.Revision,
 		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt,
 		Client: cred.Client,
@@ -209,7 +220,7 @@ func (c *Control) renew(
 	used := cred
 	used.UsedAt = now
 	gained := now.Add(c.loginLife()).Sub(cred.ExpiresAt)
-	renewed := cred.Label != externalLabel && gained >= renewEvery
+	renewed := !labelOf(cred.Label).external && gained >= renewEvery
 	if renewed {
 		used.ExpiresAt = now.Add(c.loginLife())
 	}

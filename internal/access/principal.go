@@ -42,6 +42,8 @@ type Principal struct {
 	From      Client    // of the request
 	Scopes    []Scope   // of an API key
 	Key       string    // the access key that made this login: it acts as a broadcaster's; empty: none
+	Passkey   string    // the passkey that made this login; empty: none
+	Unproven  bool      // of an operator, without the passkey that operators need: it acts as a broadcaster's
 	Renewed   bool      // ExpiresAt has just moved: send the cookie again
 }
 
@@ -123,6 +125,9 @@ func (p Principal) Require(scope Scope) error {
 	}
 	switch p.Kind {
 	case KindLogin:
+		if p.Unproven && Operator.allows(scope) {
+			return passkeyNeeded()
+		}
 		return operatorsOnly()
 	case KindAPIKey:
 		return stage.Errorf(stage.ErrDenied,
@@ -144,7 +149,15 @@ func (p Principal) Require(scope Scope) error {
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
 	who, err := c.authenticate(ctx, presented)
 	who.From = presented.From
-	return who, err
+	return c.proven(who), err
+}
+
+// proven takes the rights of an operator from a login without a passkey, where operators need one.
+func (c *Control) proven(who Principal) Principal {
+	if c.OperatorPasskeys && who.Kind == KindLogin && who.User.Role == Operator && who.Passkey == "" {
+		who.User.Role, who.Unproven = Broadcaster, true
+	}
+	return who
 }
 
 func (c *Control) authenticate(ctx context.Context, presented Presented) (Principal, error) {

@@ -140,6 +140,7 @@ type Store interface {
 	Prune(ctx context.Context, before Retention, limit int) (more bool, err error)
 
 	IdentityStore
+	PasskeyStore
 	RuleStore
 	DeviceStore
 	AuditStore
@@ -168,6 +169,8 @@ const (
 	kindEnrolment Kind = "enrolment"
 	// kindDevice signs in the dock that holds it, once a user has approved it elsewhere (RFC 8628).
 	kindDevice Kind = "device"
+	// kindChallenge is the challenge of a passkey that has served.
+	kindChallenge Kind = "challenge"
 )
 
 // A Credential is the record of a secret. Only the SHA-256 of the secret is stored. A slow hash is

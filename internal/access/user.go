@@ -158,6 +158,10 @@ func (c *Control) AcceptInvite(
 		if revoked, err = c.endKeys(ctx, tx, account.ID); err != nil {
 			return err
 		}
+		// A lost device is a reason for an invite, too.
+		if _, err := tx.DeletePasskeys(ctx, account.ID, ""); err != nil {
+			return err
+		}
 		by := Principal{Kind: KindLogin, User: account.User, From: from}
 		return c.note(ctx, tx, by, userEntry(ActionPasswordChanged, account))
 	})

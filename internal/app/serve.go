@@ -51,6 +51,9 @@ func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) e
 		return err
 	}
 	defer s.close()
+	if err := s.checkWayIn(ctx); err != nil {
+		return err
+	}
 	if err := s.control.FirstStage(ctx, "main"); err != nil {
 		return err
 	}

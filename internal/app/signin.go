@@ -1,6 +1,9 @@
 package app
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -9,13 +12,15 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/oidc"
+	"github.com/stagedoor/stagedoor/internal/passkey"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
 // SignInSettings say how people sign in.
 type SignInSettings struct {
-	Passwords bool `help:"Accept name and password. Switch it off (--no-passwords) where everybody signs in with the OpenID Connect provider." default:"true" negatable:""`
+	Passwords        bool `help:"Accept name and password. Switch it off (--no-passwords) where everybody signs in with the OpenID Connect provider or a passkey; the server refuses to start while no operator could." default:"true" negatable:""`
+	OperatorPasskeys bool `help:"Operators need a passkey: another sign-in of theirs has the rights of a broadcaster."`
 
 	OIDCIssuer           string        `help:"Issuer of the OpenID Connect provider with whose accounts people sign in, as its discovery document names it." placeholder:"URL" name:"oidc-issuer"`
 	OIDCClientID         string        `help:"Client ID of this server at the provider. Its redirect URL there is the public URL with /api/oidc/callback behind it." placeholder:"ID" name:"oidc-client-id"`
@@ -30,12 +35,9 @@ type SignInSettings struct {
 	OIDCLoginLife        time.Duration `help:"How long a sign-in with the provider lasts: what the provider takes away is gone after that." default:"12h" name:"oidc-login-life"`
 }
 
-// check refuses settings with which nobody could sign in, or which claims cannot decide.
+// check refuses settings which claims cannot decide.
 func (s *SignInSettings) check() error {
 	if s.OIDCIssuer == "" {
-		if !s.Passwords {
-			return fmt.Errorf("--no-passwords needs --oidc-issuer: nobody could sign in")
-		}
 		return nil
 	}
 	u, err := url.Parse(s.OIDCIssuer)
@@ -53,7 +55,7 @@ func (s *SignInSettings) check() error {
 }
 
 func (s *SignInSettings) policy() (access.ExternalPolicy, error) {
-	p := access.ExternalPolicy{Domains: s.OIDCDomains, LoginLife: s.OIDCLoginLife}
+	p := access.ExternalPolicy{Issuer: s.OIDCIssuer, Domains: s.OIDCDomains, LoginLife: s.OIDCLoginLife}
 	for _, list := range []struct {
 		flag  string
 		texts []string
@@ -84,6 +86,39 @@ func (s *SignInSettings) secret() (stage.Secret, error) {
 		return stage.Secret{}, fmt.Errorf("--oidc-client-secret-file cannot be read: %w", err)
 	}
 	return stage.NewSecret(strings.TrimSpace(string(text))), nil
+}
+
+// wirePasskeys sets up passkeys, where browsers bind them to the public URL.
+func (s *server) wirePasskeys(key *ecdsa.PrivateKey) error {
+	raw, err := key.Bytes()
+	if err != nil {
+		return err
+	}
+	passkeys, err := passkey.New(s.public, raw, time.Now)
+	s.control.OperatorPasskeys = s.settings.OperatorPasskeys
+	switch {
+	case err == nil:
+		s.control.Passkeys = passkeys
+	case s.settings.OperatorPasskeys:
+		return fmt.Errorf("--operator-passkeys: %w", err)
+	case !errors.Is(err, passkey.ErrNoDomain):
+		return err
+	}
+	return nil
+}
+
+// checkWayIn refuses to serve without passwords while no operator could sign in.
+func (s *server) checkWayIn(ctx context.Context) error {
+	if s.settings.Passwords {
+		return nil
+	}
+	ok, err := s.control.OperatorsWayIn(ctx)
+	if err != nil || ok {
+		return err
+	}
+	return errors.New("--no-passwords would lock every operator out: no operator has a passkey or an account " +
+		"of the OpenID Connect provider yet. Start without it, sign in, add a passkey on the account page, and " +
+		"start with it again; or name the claim that makes an operator with --oidc-operators")
 }
 
 // wireSignIn sets up how people sign in. The provider is asked for nothing yet: it may be away while

@@ -35,6 +35,9 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		return err
 	}
 	s.wireHomes()
+	if err := s.wirePasskeys(key); err != nil {
+		return err
+	}
 	if err := s.wireLocal(keyID, key); err != nil {
 		return err
 	}

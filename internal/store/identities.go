@@ -176,10 +176,12 @@ func (q queries) DeviceByCode(ctx context.Context, userCode string) (access.Cred
 		"SELECT "+credentialColumns+" FROM credentials c WHERE c.kind = 'device' AND c.label = $1", userCode)
 }
 
-// GiveDevice implements access.DeviceStore.
-func (q queries) GiveDevice(ctx context.Context, id string, user access.UserID) error {
-	n, err := q.exec(ctx, "UPDATE credentials SET user_id = $1 WHERE id = $2 AND kind = 'device' AND user_id IS NULL",
-		string(user), id)
+// GiveDevice implements access.DeviceStore. An approved dock counts for no network any more, so that
+// view_name is free for the label.
+func (q queries) GiveDevice(ctx context.Context, id string, user access.UserID, label string) error {
+	n, err := q.exec(ctx,
+		"UPDATE credentials SET user_id = $1, view_name = $2 WHERE id = $3 AND kind = 'device' AND user_id IS NULL",
+		string(user), label, id)
 	if err == nil && n == 0 {
 		return stage.ErrNotFound
 	}

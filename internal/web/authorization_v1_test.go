@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -18,6 +19,13 @@ var programObjects = map[string][]target{
 	"POST /api/device/approve": device("approve"),
 	"POST /api/device/deny":    device("deny"),
 	"POST /api/enrol":          one("/api/enrol", web.EnrolCode{Code: "guessed"}),
+
+	"POST /api/passkeys/options":      one("/api/passkeys/options", nil),
+	"POST /api/passkeys":              one("/api/passkeys", web.NewPasskey{Name: "phone", Answer: noAnswer}),
+	"PATCH /api/passkeys/{id}":        one("/api/passkeys/guessed", web.PasskeyName{Name: "phone"}),
+	"DELETE /api/passkeys/{id}":       one("/api/passkeys/guessed", nil),
+	"POST /api/login/passkey/options": one("/api/login/passkey/options", nil),
+	"POST /api/login/passkey":         one("/api/login/passkey", web.PasskeyAnswer{Answer: noAnswer}),
 
 	"POST /api/v1/users": {{request: func(w *world, _ caller) (string, any) {
 		w.users++
@@ -82,6 +90,9 @@ var programObjects = map[string][]target{
 	"GET /api/v1/webhooks/{id}/dead":    ofWebhook("/dead", nil),
 	"POST /api/v1/webhooks/{id}/replay": ofWebhook("/replay", nil),
 }
+
+// noAnswer is none that a browser gives.
+var noAnswer = json.RawMessage(`{}`)
 
 var newHook = web.V1NewWebhook{URL: "https://hooks.example/in", Types: []string{"user.suspended"}}
 

@@ -102,7 +102,7 @@ func documentedCodes(text string) map[string]bool {
 func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
 	t.Helper()
 	given, words = map[string]string{}, map[string]bool{}
-	for _, dir := range []string{"access", "token", "whip", "web", "feed", "oidc", "ivs", "sfu", "signal", "stage", "obs/script"} {
+	for _, dir := range []string{"access", "token", "whip", "web", "feed", "oidc", "passkey", "ivs", "sfu", "signal", "stage", "obs/script"} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

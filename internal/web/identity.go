@@ -34,6 +34,7 @@ type (
 		Passwords bool   `json:"passwords"`
 		Provider  string `json:"provider,omitempty"` // its name; absent: there is none
 		Codes     bool   `json:"codes"`
+		Passkeys  string `json:"passkeys,omitempty"` // the host name where they work; absent: nowhere
 	}
 	// A DeviceCode is what a dock shows while it waits (RFC 8628 3.2).
 	DeviceCode struct {
@@ -83,7 +84,7 @@ func (s *oidcLogins) routes() []route {
 }
 
 func (s *oidcLogins) ways(*http.Request, access.Principal) (any, error) {
-	ways := SignInWays{Passwords: s.signIn.Passwords, Codes: true}
+	ways := SignInWays{Passwords: s.signIn.Passwords, Codes: true, Passkeys: s.control.PasskeyHost()}
 	if s.signIn.Provider != nil {
 		ways.Provider = s.signIn.Name
 	}

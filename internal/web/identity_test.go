@@ -119,7 +119,7 @@ func TestAProviderThatIsAwayAtTheStart(t *testing.T) {
 
 func TestPasswordsCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
-	_, flags := provider(t, "--no-passwords")
+	_, flags := provider(t, "--no-passwords", "--oidc-operators", "groups=admins")
 	a := apptest.Start(t, flags...)
 	a.Operator()
 	b := a.Browser()

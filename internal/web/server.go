@@ -125,6 +125,7 @@ func (s *Server) table() []route {
 		signIns.routes(),
 		(&oidcLogins{signIns, c.SignIn, c.PublicURL}).routes(),
 		(&deviceLogins{signIns, c.PublicURL}).routes(),
+		(&passkeys{signIns}).routes(),
 		(&accessKeys{c.Control}).routes(a),
 		tokens.routes(a),
 		people.routes(a),

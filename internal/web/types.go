@@ -101,6 +101,8 @@ type (
 		Role    access.Role   `json:"role"`
 		Version string        `json:"version"`
 		Stages  []MyStage     `json:"stages"`
+		// PasskeyNeeded: an operator without the passkey that operators need here, who acts as a broadcaster.
+		PasskeyNeeded bool `json:"passkeyNeeded,omitempty"`
 	}
 	// MyStage is a stage and what one may do on it.
 	MyStage struct {

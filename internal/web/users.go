@@ -25,7 +25,7 @@ func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
 	}
 	me := Me{
 		ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.version,
-		Stages: []MyStage{},
+		Stages: []MyStage{}, PasskeyNeeded: who.Unproven,
 	}
 	for _, a := range stages {
 		me.Stages = append(me.Stages, MyStage{

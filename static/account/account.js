@@ -5,6 +5,7 @@ import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
 import { button, chosenPassword, copyField, errorLine, errorText, field, form, header, page, passwordFields, signOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
+import { createPasskeys } from './passkeys.js';
 import { t, time } from '../lib/strings.js';
 import { tokenItem } from '../operator/tokens.js';
 
@@ -25,6 +26,8 @@ const state = {
 /** Who publishes on each stage now. @type {Map<string, string[]>} */
 const live = new Map();
 
+const passkeys = createPasskeys({ draw: () => draw() });
+
 function draw() {
   const { me } = state;
   if (!me) return;
@@ -32,7 +35,7 @@ function draw() {
     h('h1', null, t('account.title')),
     h('p', null, t('account.signedInAs', { name: me.name, role: t(`account.role.${me.role}`) })),
     errorLine(state.error),
-    passwordCard(), loginsCard(), keysCard(), tokensCard()));
+    passwordCard(), passkeys.view(me.passkeyNeeded ?? false), loginsCard(), keysCard(), tokensCard()));
 }
 
 function passwordCard() {
@@ -158,6 +161,7 @@ async function change(method, path) {
 async function load() {
   const [logins, keys, tokens] = await Promise.all(['api/logins', 'api/keys', 'api/tokens'].map((path) => api('GET', path)));
   state.logins = logins.logins;
+  await passkeys.load();
   state.keys = keys.keys;
   state.tokens = tokens.tokens;
 }

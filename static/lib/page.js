@@ -108,7 +108,7 @@ export function header(me, here, { onSignOut, tabs } = {}) {
   const inDock = DOCKS.includes(here);
   /** @type {[string, string][]} */
   const places = [['dock', 'menu.dock'], ['watch', 'menu.watch'], ['account', 'menu.account']];
-  if (me?.role === 'operator') places.push(['operator', 'menu.operator']);
+  if (me?.role === 'operator' || me?.passkeyNeeded) places.push(['operator', 'menu.operator']);
   return h('header', { key: 'header' },
     h('a', { className: 'brand', href: href('') }, h('img', { src: href('static/icon.svg'), alt: '', width: 20, height: 20 }), h('span', null, t('app'))),
     me && h('details', { className: 'menu', onkeydown: closeOnEscape, ontoggle: closeElsewhere },

@@ -2,11 +2,12 @@
 import { api, ApiError, base } from './api.js';
 import { h } from './dom.js';
 import { button, DOCKS, errorLine, errorText, field, form, header, page, prepare, whoAmI } from './page.js';
+import { signInWithPasskey, usable } from './passkeys.js';
 import { has, t } from './strings.js';
 
 /** @typedef {import('./dom.js').Child} Child */
 /** @typedef {import('./types.js').Me} Me */
-/** @typedef {{passwords: boolean, provider?: string, codes: boolean}} Ways */
+/** @typedef {{passwords: boolean, provider?: string, codes: boolean, passkeys?: string}} Ways */
 /** @typedef {{deviceCode: string, userCode: string, verificationUri: string, verificationUriComplete: string, qr: string, expiresIn: number, interval: number}} Code */
 
 /**
@@ -103,15 +104,33 @@ export function createWays({ inDock, draw, arrived }) {
     load, stop,
     passwords: () => state.ways.passwords,
     /** What stands above or below the form for name and password. @returns {Child} */
-    view: () => waysView(state, { inDock, begin: () => void begin(), again: () => { stop(); void begin(); } }),
+    view: () => waysView(state, { inDock, begin: () => void begin(), passkey: () => void byPasskey(state, { draw, arrived }), again: () => { stop(); void begin(); } }),
   };
 }
 
 /**
- * @param {{ways: Ways, code: Code | null, busy: boolean, error?: string}} state
- * @param {{inDock: boolean, begin: () => void, again: () => void}} about
+ * @param {{busy: boolean, error?: string}} state
+ * @param {{draw: () => void, arrived: (me: Me) => void}} about
  */
-function waysView({ ways, code, busy, error }, { inDock, begin, again }) {
+async function byPasskey(state, { draw, arrived }) {
+  if (state.busy) return;
+  Object.assign(state, { busy: true, error: undefined });
+  draw();
+  try {
+    const me = await signInWithPasskey();
+    state.busy = false;
+    arrived(me);
+  } catch (err) {
+    Object.assign(state, { busy: false, error: errorText(err) });
+    draw();
+  }
+}
+
+/**
+ * @param {{ways: Ways, code: Code | null, busy: boolean, error?: string}} state
+ * @param {{inDock: boolean, begin: () => void, passkey: () => void, again: () => void}} about
+ */
+function waysView({ ways, code, busy, error }, { inDock, begin, passkey, again }) {
   if (code) return codeView(code, again);
   const provider = ways.provider && h('a', {
     className: inDock ? 'button' : 'button primary', key: 'provider',
@@ -119,7 +138,8 @@ function waysView({ ways, code, busy, error }, { inDock, begin, again }) {
   }, t('ways.provider', { name: ways.provider }));
   const codes = ways.codes && button(t('ways.code'), begin,
     { key: 'begin', className: inDock && ways.provider ? 'primary' : '', 'aria-disabled': busy && 'true' });
-  return h('section', { className: 'ways', key: 'ways' }, errorLine(error), ...(inDock ? [codes, provider] : [provider, codes]),
+  const key = usable(ways.passkeys) && button(t('ways.passkey'), passkey, { key: 'passkey', 'aria-disabled': busy && 'true' });
+  return h('section', { className: 'ways', key: 'ways' }, errorLine(error), ...(inDock ? [codes, provider] : [provider, key, codes]),
     inDock && ways.provider && h('p', { className: 'hint', key: 'embedded' }, t('ways.embedded')));
 }
 

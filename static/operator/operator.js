@@ -39,7 +39,7 @@ function draw() {
   const { me } = state;
   if (!me) return;
   const head = header(me, 'operator', { onSignOut: signOut });
-  if (me.role !== 'operator') return page(head, h('main', { className: 'card' }, h('p', null, t('op.denied'))));
+  if (me.role !== 'operator') return page(head, h('main', { className: 'card' }, h('p', null, me.passkeyNeeded ? t('passkeys.needed') : t('op.denied'))));
   const here = tabOf();
   page(head, h('main', { className: 'columns' },
     h('h1', null, t('op.title')),

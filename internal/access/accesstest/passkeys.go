@@ -1,0 +1,173 @@
+package accesstest
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// paperKeys verifies passkeys of paper: an answer is "KEY CHALLENGE", and needs no signature.
+type paperKeys struct{}
+
+type paperAnswer struct {
+	Key, Challenge string
+	Copied         bool
+}
+
+func (paperKeys) ID() string                    { return "localhost" }
+func (paperKeys) Ask() (json.RawMessage, error) { return json.RawMessage(`{}`), nil }
+func (paperKeys) Create(access.PasskeyUser) (json.RawMessage, error) {
+	return json.RawMessage(`{}`), nil
+}
+
+func (paperKeys) Created(_ access.PasskeyUser, answer []byte) (access.CheckedPasskey, error) {
+	var a paperAnswer
+	err := json.Unmarshal(answer, &a)
+	return access.CheckedPasskey{KeyID: a.Key, Record: "0", Challenge: a.Challenge, Copied: a.Copied}, err
+}
+
+func (k paperKeys) Answered(answer []byte, find func(string) (access.PasskeyUser, error)) (access.CheckedPasskey, error) {
+	checked, err := k.Created(access.PasskeyUser{}, answer)
+	if err == nil {
+		_, err = find(checked.KeyID)
+	}
+	return checked, err
+}
+
+func answer(key, challenge string) []byte {
+	text, _ := json.Marshal(paperAnswer{Key: key, Challenge: challenge}) // strings always encode
+	return text
+}
+
+func (on rules) TestPasskeysSignIn(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Passkeys = paperKeys{}
+		olga, ana, _ := h.Scene()
+		_, err := h.AddPasskey(t.Context(), ana, "", answer("k1", "c1"))
+		refused(t, err, stage.ErrInvalid, "")
+		made := must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
+		_, err = h.AddPasskey(t.Context(), ana, "again", answer("k1", "c2"))
+		refused(t, err, stage.ErrConflict, "")
+		_, err = h.AddPasskey(t.Context(), ana, "replayed", answer("k2", "c1"))
+		refused(t, err, stage.ErrInvalid, "passkey_refused")
+
+		login, secret, err := h.LogInPasskey(t.Context(), answer("k1", "c3"), home)
+		ok(t, err)
+		if login.User.ID != ana.User.ID || login.Passkey != made.ID {
+			t.Errorf("the login is %+v", login)
+		}
+		for text, code := range map[string]string{
+			string(answer("k1", "c3")): "passkey_refused", string(answer("k9", "c4")): "passkey_unknown",
+			`{"Key":"k1","Challenge":"c5","Copied":true}`: "passkey_copied",
+		} {
+			_, _, err = h.LogInPasskey(t.Context(), []byte(text), home)
+			refused(t, err, stage.ErrUnauthorized, code)
+		}
+
+		t.Log("somebody else's passkey is not to be found; a removed one ends its logins")
+		refused(t, h.RemovePasskey(t.Context(), olga, made.ID), stage.ErrNotFound, "")
+		ok(t, h.RenamePasskey(t.Context(), ana, made.ID, "old phone"))
+		ok(t, h.RemovePasskey(t.Context(), ana, made.ID))
+		_, err = h.Authenticate(t.Context(), access.Presented{Login: secret})
+		refused(t, err, stage.ErrUnauthorized, "")
+		if left := must(h.ListPasskeys(t.Context(), ana))(t); len(left) != 0 {
+			t.Errorf("left: %+v", left)
+		}
+
+		t.Log("a suspended account stays out; an invite, for a lost device, ends passkeys")
+		must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c6")))(t)
+		ok(t, h.SuspendUser(t.Context(), olga, ana.User.ID, ""))
+		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c7"), home)
+		refused(t, err, stage.ErrDenied, "suspended")
+		ok(t, h.RestoreUser(t.Context(), olga, ana.User.ID))
+		_, code, _, err := h.Reinvite(t.Context(), olga, ana.User.ID)
+		ok(t, err)
+		_, _, err = h.AcceptInvite(t.Context(), code, password(goodPassword), home)
+		ok(t, err)
+		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c8"), home)
+		refused(t, err, stage.ErrUnauthorized, "passkey_unknown")
+	})
+}
+
+func (on rules) TestOperatorsNeedAPasskey(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Passkeys, h.OperatorPasskeys = paperKeys{}, true
+		olga := h.Operator()
+		_, err := h.Users(t.Context(), olga)
+		refused(t, err, stage.ErrDenied, "passkey_needed")
+		must(h.AddPasskey(t.Context(), olga, "first", answer("k1", "c1")))(t)
+		_, err = h.AddPasskey(t.Context(), olga, "of a stolen password", answer("k2", "c2"))
+		refused(t, err, stage.ErrDenied, "passkey_needed")
+
+		proven, _, err := h.LogInPasskey(t.Context(), answer("k1", "c3"), home)
+		ok(t, err)
+		must(h.Users(t.Context(), proven))(t)
+		refused(t, h.RemovePasskey(t.Context(), proven, proven.Passkey), stage.ErrConflict, "last_passkey")
+		second := must(h.AddPasskey(t.Context(), proven, "second", answer("k2", "c4")))(t)
+		ok(t, h.RemovePasskey(t.Context(), proven, second.ID))
+
+		t.Log("a dock that the proven login approves is proven, too")
+		d, secret, err := h.BeginDevice(t.Context(), home)
+		ok(t, err)
+		ok(t, h.ApproveDevice(t.Context(), proven, d.UserCode))
+		dock, _, err := h.FinishDevice(t.Context(), secret, home)
+		ok(t, err)
+		must(h.Users(t.Context(), dock))(t)
+	})
+}
+
+func (on rules) TestNoLoginOutlivesTheProvidersWord(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Operator()
+		h.Passkeys = paperKeys{}
+		h.External = access.ExternalPolicy{Issuer: external("", "").Issuer, LoginLife: time.Hour}
+		ben := h.member("1", "Ben")
+		must(h.AddPasskey(t.Context(), ben, "phone", answer("k1", "c1")))(t)
+		h.Clock.Pass(50 * time.Minute)
+		d, code, err := h.BeginDevice(t.Context(), home)
+		ok(t, err)
+		ok(t, h.ApproveDevice(t.Context(), ben, d.UserCode))
+		_, dock, err := h.FinishDevice(t.Context(), code, home)
+		ok(t, err)
+		_, phone, err := h.LogInPasskey(t.Context(), answer("k1", "c2"), home)
+		ok(t, err)
+		h.Clock.Pass(11 * time.Minute)
+		for _, login := range []stage.Secret{dock, phone} {
+			if _, err := h.Authenticate(t.Context(), access.Presented{Login: login}); !errors.Is(err, stage.ErrUnauthorized) {
+				t.Errorf("an hour after the provider's word: %v, want a new sign-in", err)
+			}
+		}
+		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c3"), home)
+		refused(t, err, stage.ErrUnauthorized, "provider_first")
+		h.member("1", "Ben")
+		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c4"), home)
+		ok(t, err)
+	})
+}
+
+func (on rules) TestOperatorsAreNotLockedOut(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Passkeys = paperKeys{}
+		expect := func(want bool, when string) {
+			t.Helper()
+			if got := must(h.OperatorsWayIn(t.Context()))(t); got != want {
+				t.Errorf("%s: %v, want %v", when, got, want)
+			}
+		}
+		expect(false, "an empty server")
+		olga := h.Operator()
+		expect(false, "a password alone")
+		made := must(h.AddPasskey(t.Context(), olga, "phone", answer("k1", "c1")))(t)
+		expect(true, "a passkey")
+		h.NoPasswords = true
+		refused(t, h.RemovePasskey(t.Context(), olga, made.ID), stage.ErrConflict, "last_passkey")
+		h.NoPasswords = false
+		ok(t, h.RemovePasskey(t.Context(), olga, made.ID))
+		h.External = access.ExternalPolicy{Issuer: "https://id.example", Operators: []access.Claim{{Name: "groups", Value: "admins"}}}
+		expect(true, "a claim makes operators")
+	})
+}

@@ -1,0 +1,387 @@
+package access
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	maxPasskeys = 20 // of one account
+	// challengeLife is longer than any challenge is good: what served is remembered until then.
+	challengeLife = time.Hour
+)
+
+// A Passkey is a public key with which a user signs in (WebAuthn).
+type Passkey struct {
+	ID        string
+	User      UserID
+	KeyID     string // as the authenticator chose it
+	Name      string
+	Record    string // of the PasskeyVerifier
+	CreatedAt time.Time
+	UsedAt    time.Time // zero: never
+}
+
+// A PasskeyUser is an account with its passkeys.
+type PasskeyUser struct {
+	ID   UserID
+	Name string
+	Keys []Passkey
+}
+
+// A CheckedPasskey is the result of an answer that verified.
+type CheckedPasskey struct {
+	KeyID     string
+	Record    string // the new one
+	Challenge string // serves once: the caller sees to that
+	Copied    bool   // its counter went back: there may be a copy of the private key
+}
+
+// A PasskeyVerifier makes the questions for browsers, and checks the answers.
+type PasskeyVerifier interface {
+	// ID returns the host name to which browsers bind passkeys.
+	ID() string
+	// Create returns options for navigator.credentials.create.
+	Create(u PasskeyUser) (json.RawMessage, error)
+	// Created checks what it returned, for the same user.
+	Created(u PasskeyUser, answer []byte) (CheckedPasskey, error)
+	// Ask returns options for navigator.credentials.get.
+	Ask() (json.RawMessage, error)
+	// Answered checks what it returned. find returns the user with a key.
+	Answered(answer []byte, find func(keyID string) (PasskeyUser, error)) (CheckedPasskey, error)
+}
+
+// A PasskeyStore stores passkeys.
+type PasskeyStore interface {
+	// Passkeys lists those of a user, oldest first.
+	Passkeys(ctx context.Context, user UserID) ([]Passkey, error)
+	// PasskeyByKey finds one by its KeyID.
+	PasskeyByKey(ctx context.Context, keyID string) (Passkey, error)
+	// PutPasskey adds one, or replaces name, record and last use. It returns stage.ErrConflict where
+	// another one has that KeyID.
+	PutPasskey(ctx context.Context, k Passkey) error
+	// DeletePasskeys deletes one of a user, or all for an empty ID, and returns how many.
+	DeletePasskeys(ctx context.Context, user UserID, id string) (int, error)
+	// UseOnce stores a credential without a user; stage.ErrConflict: its hash is stored already.
+	UseOnce(ctx context.Context, cred Credential) error
+}
+
+func noPasskeys() error {
+	return stage.Errorf(stage.ErrNotFound,
+		"There are no passkeys here: they need https and a host name in the public URL.").WithCode("no_passkeys")
+}
+
+func passkeyNeeded() error {
+	return stage.Errorf(stage.ErrDenied, "Operators need a passkey here: sign in with yours, "+
+		"or add your first one on the account page, and sign in with it.").WithCode("passkey_needed")
+}
+
+// PasskeyHost returns the host name on which passkeys work; empty: nowhere.
+func (c *Control) PasskeyHost() string {
+	if c.Passkeys == nil {
+		return ""
+	}
+	return c.Passkeys.ID()
+}
+
+// ListPasskeys lists the passkeys of the caller, oldest first.
+func (c *Control) ListPasskeys(ctx context.Context, who Principal) ([]Passkey, error) {
+	if err := who.Require(ScopeAccount); err != nil {
+		return nil, err
+	}
+	return c.Store.Passkeys(ctx, who.User.ID)
+}
+
+// BeginPasskey returns the options with which the caller's browser creates a passkey.
+func (c *Control) BeginPasskey(ctx context.Context, who Principal) (json.RawMessage, error) {
+	u, err := c.mayChangePasskeys(ctx, c.Store, who)
+	if err != nil {
+		return nil, err
+	}
+	return c.Passkeys.Create(u)
+}
+
+// mayChangePasskeys returns the caller with their passkeys. Where operators need a passkey, a login
+// without one adds the first passkey alone: a stolen password must not become an operator's passkey.
+func (c *Control) mayChangePasskeys(ctx context.Context, s Store, who Principal) (PasskeyUser, error) {
+	if err := who.Require(ScopeAccount); err != nil {
+		return PasskeyUser{}, err
+	}
+	switch {
+	case c.Passkeys == nil:
+		return PasskeyUser{}, noPasskeys()
+	case who.Key != "":
+		return PasskeyUser{}, signInYourself()
+	}
+	keys, err := s.Passkeys(ctx, who.User.ID)
+	if err != nil {
+		return PasskeyUser{}, err
+	}
+	if who.Unproven && len(keys) > 0 {
+		return PasskeyUser{}, passkeyNeeded()
+	}
+	return PasskeyUser{ID: who.User.ID, Name: who.User.Name, Keys: keys}, nil
+}
+
+// AddPasskey stores the passkey that the caller's browser created.
+func (c *Control) AddPasskey(ctx context.Context, who Principal, name string, answer []byte) (Passkey, error) {
+	name, err := cleanName(name)
+	if err != nil {
+		return Passkey{}, err
+	}
+	var made Passkey
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		u, err := c.mayChangePasskeys(ctx, tx, who)
+		if err != nil {
+			return err
+		}
+		if len(u.Keys) >= maxPasskeys {
+			return stage.Errorf(stage.ErrConflict, "You have %d passkeys; remove one that is not needed.", len(u.Keys))
+		}
+		checked, err := c.Passkeys.Created(u, answer)
+		if err != nil {
+			return notVerified(err)
+		}
+		if err := c.useChallenge(ctx, tx, checked.Challenge); err != nil {
+			return notVerified(err)
+		}
+		made = Passkey{
+			ID: stage.NewID(), User: who.User.ID, KeyID: checked.KeyID, Name: name, Record: checked.Record,
+			CreatedAt: c.Now(),
+		}
+		err = tx.PutPasskey(ctx, made)
+		if errors.Is(err, stage.ErrConflict) {
+			return stage.Errorf(stage.ErrConflict, "This passkey is registered already.")
+		}
+		if err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, passkeyEntry(ActionPasskeyCreated, made))
+	})
+	return made, err
+}
+
+// notVerified is the refusal of an answer for a user who is signed in, and stays so.
+func notVerified(err error) error {
+	if !errors.Is(err, stage.ErrUnauthorized) {
+		return err
+	}
+	return stage.Errorf(stage.ErrInvalid, "This passkey does not verify. Try again.").
+		WithCode("passkey_refused").WithCause(err)
+}
+
+func passkeyEntry(action Action, k Passkey) Entry {
+	return Entry{Action: action, Target: k.ID, TargetName: k.Name}
+}
+
+// useChallenge refuses a challenge that has served already.
+func (c *Control) useChallenge(ctx context.Context, tx Store, challenge string) error {
+	now := c.Now()
+	err := tx.UseOnce(ctx, Credential{
+		ID: stage.NewID(), Kind: kindChallenge, Hash: hashOf(stage.NewSecret(challenge)), CreatedAt: now,
+		ExpiresAt: now.Add(challengeLife),
+	})
+	if errors.Is(err, stage.ErrConflict) {
+		return stage.Errorf(stage.ErrUnauthorized, "This answer was used already. Try again.").WithCode("passkey_refused")
+	}
+	return err
+}
+
+// RenamePasskey changes the name of a passkey of the caller.
+func (c *Control) RenamePasskey(ctx context.Context, who Principal, id, name string) error {
+	name, err := cleanName(name)
+	if err != nil {
+		return err
+	}
+	return c.onPasskey(ctx, who, id, func(tx Store, k Passkey, _ []Passkey) error {
+		k.Name = name
+		if err := tx.PutPasskey(ctx, k); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, passkeyEntry(ActionPasskeyChanged, k))
+	})
+}
+
+func (c *Control) onPasskey(
+	ctx context.Context, who Principal, id string, act func(tx Store, k Passkey, all []Passkey) error,
+) error {
+	return c.Store.Atomically(ctx, func(tx Store) error {
+		u, err := c.mayChangePasskeys(ctx, tx, who)
+		if err != nil {
+			return err
+		}
+		for _, k := range u.Keys {
+			if k.ID == id {
+				return act(tx, k, u.Keys)
+			}
+		}
+		return noSuch("passkey")
+	})
+}
+
+// RemovePasskey deletes a passkey of the caller, and ends the logins that it made, but for the
+// caller's own. It refuses to delete the last way in.
+func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) error {
+	var revoked []Issuance
+	err := c.onPasskey(ctx, who, id, func(tx Store, k Passkey, all []Passkey) error {
+		account, err := tx.Account(ctx, who.User.ID)
+		if err != nil {
+			return err
+		}
+		if len(all) == 1 {
+			if err := c.spareLastPasskey(account); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.DeletePasskeys(ctx, who.User.ID, k.ID); err != nil {
+			return err
+		}
+		if err := endLoginsOf(ctx, tx, who, k.ID); err != nil {
+			return err
+		}
+		if revoked, err = c.revokeOrphans(ctx, tx, who.User.ID); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, passkeyEntry(ActionPasskeyRemoved, k))
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(who.User.ID)
+	c.disconnectOrLog(ctx, revoked, signedOut)
+	return nil
+}
+
+// spareLastPasskey refuses to delete a passkey without which its user could not sign in any more, or
+// not as an operator.
+func (c *Control) spareLastPasskey(account Account) error {
+	switch {
+	case c.OperatorPasskeys && account.Role == Operator:
+		return stage.Errorf(stage.ErrConflict,
+			"Operators need a passkey here, and this is your last one: add another first.").WithCode("last_passkey")
+	case c.NoPasswords && account.LinkedAt.IsZero():
+		return stage.Errorf(stage.ErrConflict, "Passwords are switched off here, and this passkey is your last way in: "+
+			"add another first.").WithCode("last_passkey")
+	}
+	return nil
+}
+
+func endLoginsOf(ctx context.Context, tx Store, who Principal, passkey string) error {
+	logins, err := tx.Credentials(ctx, Match{Kind: KindLogin, User: who.User.ID})
+	if err != nil {
+		return err
+	}
+	for _, cred := range logins {
+		if labelOf(cred.Label).passkey != passkey || cred.ID == who.CredentialID {
+			continue
+		}
+		if _, err := tx.DeleteCredentials(ctx, Match{Kind: KindLogin, ID: cred.ID}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AskPasskey returns the options with which a browser signs in with a passkey.
+func (c *Control) AskPasskey() (json.RawMessage, error) {
+	if c.Passkeys == nil {
+		return nil, noPasskeys()
+	}
+	return c.Passkeys.Ask()
+}
+
+// LogInPasskey signs in with what a browser answered to AskPasskey.
+func (c *Control) LogInPasskey(ctx context.Context, answer []byte, from Client) (Principal, stage.Secret, error) {
+	if c.Passkeys == nil {
+		return Principal{}, stage.Secret{}, noPasskeys()
+	}
+	from, secret := cleanClient(from), newSecret("")
+	var login Principal
+	var account Account
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		account = Account{}
+		var used Passkey
+		checked, err := c.Passkeys.Answered(answer, func(keyID string) (PasskeyUser, error) {
+			var err error
+			used, account, err = passkeyOwner(ctx, tx, keyID)
+			return PasskeyUser{ID: account.ID, Name: account.Name, Keys: []Passkey{used}}, err
+		})
+		if err != nil {
+			return err
+		}
+		if err := c.useChallenge(ctx, tx, checked.Challenge); err != nil {
+			return err
+		}
+		if checked.Copied {
+			return stage.Errorf(stage.ErrUnauthorized, "This passkey may have been copied: its counter went back. "+
+				"Sign in another way, and remove it.").WithCode("passkey_copied")
+		}
+		if err := account.active(); err != nil {
+			return err
+		}
+		used.Record, used.UsedAt = checked.Record, c.Now()
+		if err := tx.PutPasskey(ctx, used); err != nil {
+			return err
+		}
+		if login, err = c.putLoginFor(ctx, tx, account, secret, from, byPasskey+used.ID, c.loginLife()); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, login, loginEntry(account, "passkey "+used.Name))
+	})
+	if err != nil {
+		if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) {
+			c.failedSignIn(ctx, account.Name, from, err)
+		}
+		return Principal{}, stage.Secret{}, err
+	}
+	return login, secret, nil
+}
+
+func passkeyOwner(ctx context.Context, tx Store, keyID string) (Passkey, Account, error) {
+	unknown := stage.Errorf(stage.ErrUnauthorized,
+		"This passkey is not registered here, or it was removed. Sign in another way.").WithCode("passkey_unknown")
+	k, err := tx.PasskeyByKey(ctx, keyID)
+	if err != nil {
+		return k, Account{}, notFoundIs(err, unknown)
+	}
+	account, err := tx.Account(ctx, k.User)
+	return k, account, notFoundIs(err, unknown)
+}
+
+// OperatorsWayIn reports whether an operator can sign in without a password: by a claim, with a
+// passkey, or with an identity at the provider. A server without operators has nobody to lock out yet.
+func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
+	if len(c.External.Operators) > 0 && c.External.Issuer != "" {
+		return true, nil
+	}
+	operators, err := c.Store.Operators(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, account := range operators {
+		if !account.SuspendedAt.IsZero() {
+			continue
+		}
+		keys, err := c.Store.Passkeys(ctx, account.ID)
+		if err != nil {
+			return false, err
+		}
+		identities, err := c.Store.IdentitiesOf(ctx, account.ID)
+		if err != nil {
+			return false, err
+		}
+		for _, i := range identities {
+			if c.External.Issuer != "" && sameIssuer(i.Issuer, c.External.Issuer) {
+				return true, nil
+			}
+		}
+		if len(keys) > 0 && c.Passkeys != nil {
+			return true, nil
+		}
+	}
+	return false, nil
+}
