@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +36,22 @@ type fleet struct {
 	url      string // of nginx
 	servers  []*member
 	flags    []string
+	callers  []*caller // with accounts of their own
+
+	mu       sync.Mutex
+	troubles []string // guarded by mu: what pages saw
+}
+
+func (f *fleet) failed(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.troubles = append(f.troubles, what)
+}
+
+func (f *fleet) failures() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.troubles)
 }
 
 // A member is a server of a fleet: it keeps its addresses and its folder from run to run.
@@ -95,7 +112,7 @@ func (m *member) start(flags ...string) {
 	args := append([]string{
 		"serve", "--data", m.data, "--database", m.database, "--local-key", m.fleet.key,
 		"--listen", m.listen, "--public-url", m.fleet.url, "--trusted-proxies", "127.0.0.0/8",
-		"--media", "127.0.0.1:0", "--peer-listen", m.peers, "--token-limit=-1",
+		"--media", "127.0.0.1:0", "--peer-listen", m.peers, "--token-limit=-1", "--log-level", "warn",
 	}, m.fleet.flags...)
 	cmd := exec.Command(m.program, append(args, flags...)...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
@@ -286,11 +303,12 @@ type caller struct {
 	t    testing.TB
 	base string
 	http *http.Client
+	main string // see stage
 }
 
 func (f *fleet) caller() *caller {
 	jar, _ := cookiejar.New(nil)
-	return &caller{f.t, f.url, &http.Client{Jar: jar, Timeout: 40 * time.Second}}
+	return &caller{t: f.t, base: f.url, http: &http.Client{Jar: jar, Timeout: 40 * time.Second}}
 }
 
 // at is the same caller at one server, past nginx. Cookies are those of any port.
@@ -338,14 +356,27 @@ func (c *caller) must(status int, method, path string, body, out any) {
 	}
 }
 
-// token issues a token for the first stage.
+// token issues a token for the stage "main".
 func (c *caller) token(use string) (token web.Token) {
 	c.t.Helper()
+	c.must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": c.stage(), "for": use}, &token)
+	return token
+}
+
+// stage is the ARN of the stage "main".
+func (c *caller) stage() string {
+	c.t.Helper()
+	if c.main != "" {
+		return c.main
+	}
 	var me web.Me
 	c.must(http.StatusOK, "GET", "/api/me", nil, &me)
-	c.must(http.StatusCreated, "POST", "/api/tokens",
-		map[string]any{"stage": me.Stages[0].ARN, "for": use}, &token)
-	return token
+	for _, s := range me.Stages {
+		if s.Name == "main" {
+			c.main = string(s.ARN)
+		}
+	}
+	return c.main
 }
 
 // eventually waits until something holds.

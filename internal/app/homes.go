@@ -22,13 +22,16 @@ import (
 
 // PeerSettings are for several replicas on one database.
 type PeerSettings struct {
-	PeerListen string `help:"Address for the other replicas on the same database, which pass on what is for a local stage of this one. By default there are none." placeholder:"HOST:PORT"`
-	PeerURL    string `help:"URL under which the other replicas reach that address; by default made of it." placeholder:"URL" name:"peer-url"`
-	PeerSecret string `help:"Secret by which the replicas know each other, of 16 characters or more; by default made of the local key." secret:"all"`
+	PeerListen string        `help:"Address for the other replicas on the same database, which pass on what is for a local stage of this one. By default there are none." placeholder:"HOST:PORT"`
+	PeerURL    string        `help:"URL under which the other replicas reach that address; by default made of it." placeholder:"URL" name:"peer-url"`
+	PeerSecret string        `help:"Secret by which the replicas know each other, of 16 characters or more; by default made of the local key." secret:"all"`
+	Drain      time.Duration `help:"How long broadcasts on local stages may go on after the server was asked to stop." default:"0s"`
 }
 
 func (s *ServeSettings) checkPeers() error {
 	switch {
+	case s.Drain < 0:
+		return fmt.Errorf("--drain is 0s or more, not %v", s.Drain)
 	case s.PeerSecret != "" && len(s.PeerSecret) < leastSecret:
 		return fmt.Errorf("--peer-secret has at least %d characters; `openssl rand -hex 16` makes one",
 			leastSecret)
@@ -75,7 +78,8 @@ func (s *server) wireHomes() {
 	}
 	s.homes = homes.New(homes.Config{
 		Store: s.store, URL: s.settings.PeerURL, Log: s.log,
-		Joined: s.store.ActAs, Lost: s.leaveStages, End: s.endSessionsOf, Idle: s.nobodyOn,
+		Joined: s.store.ActAs, Lost: s.leaveStages, End: s.endSessionsOf,
+		Idle: s.nobodyOn, Left: s.leaveStage,
 	})
 }
 
@@ -91,11 +95,6 @@ func (s *server) endSessionsOf(ctx context.Context, id string) (more bool, err e
 		s.feed.Announce(e)
 	}
 	return more, err
-}
-
-func (s *server) nobodyOn(arn stage.ARN) bool {
-	present, err := s.signal.Participants(context.Background(), arn)
-	return err == nil && len(present) == 0
 }
 
 // wireDoor passes on what is for a stage of another replica, where there may be one.

@@ -112,6 +112,7 @@ type server struct {
 	homes         *homes.Homes // nil on SQLite, where this server is the only one
 	door          *homes.Door  // nil where no other server reaches this one
 	peerListen    net.Listener // of the door
+	draining      atomic.Bool  // the server was asked to stop
 	metricsListen net.Listener // nil: no metrics are served
 	listen        *httpkit.Listener
 	http          *http.Server
@@ -225,9 +226,21 @@ func portError(err error, address, flag string) error {
 	}
 }
 
-// run serves until ctx ends or a part fails. Sessions end first, so that their last events are still stored.
-func (s *server) run(ctx context.Context) error {
+// run serves until asked ends or a part fails, and then as long as drain takes. Sessions end first, so
+// that their last events are still stored.
+func (s *server) run(asked context.Context) error {
+	ctx, stop := context.WithCancel(context.WithoutCancel(asked))
+	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		select {
+		case <-asked.Done():
+			s.drain(ctx)
+			stop()
+		case <-ctx.Done():
+		}
+		return nil
+	})
 	late, over := context.WithCancel(context.WithoutCancel(ctx))
 	var told errgroup.Group
 	told.Go(func() error {

@@ -169,7 +169,7 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 	ways.Observe = s.metrics.SignIn
 	cfg := s.webConfig(ways, stages)
 	cfg.WHIP, cfg.Signal = s.whip, s.signal
-	cfg.Checks = append(cfg.Checks, web.Check{Name: "media", Run: s.mediaReady})
+	cfg.Checks = append(cfg.Checks, web.Check{Name: "media", Run: s.mediaReady}, web.Check{Name: "running", Run: s.stopping})
 	if s.door != nil {
 		cfg.WHIP, cfg.Signal = s.door, s.door
 	}

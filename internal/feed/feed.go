@@ -7,6 +7,8 @@ package feed
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -97,6 +99,27 @@ func (f *Feed) Stop() {
 		s.dismiss()
 	}
 }
+
+// Move ends the streams that are open with a Bye, so many per second that their pages do not all come
+// back at once. Streams that are opened meanwhile stay.
+func (f *Feed) Move(ctx context.Context, perSecond int) {
+	f.mu.Lock()
+	open := slices.Collect(maps.Keys(f.streams))
+	f.mu.Unlock()
+	for some := range slices.Chunk(open, max(1, perSecond/movesInASecond)) {
+		f.mu.Lock()
+		for _, s := range some {
+			s.dismiss()
+		}
+		f.mu.Unlock()
+		if !sleep(ctx, time.Second/movesInASecond) {
+			return
+		}
+	}
+}
+
+// movesInASecond is in how many steps Move goes.
+const movesInASecond = 10
 
 // send passes a notice on; a failure is for the log alone, because pages authenticate and resume
 // by themselves after a while.

@@ -238,6 +238,7 @@ func (h *Homes) releaseIdle(ctx context.Context) {
 		h.mu.Lock()
 		delete(h.mine, arn) // also after a failure: the next request claims it in a new term
 		h.mu.Unlock()
+		h.cfg.Left(arn)
 	}
 }
 

@@ -75,8 +75,10 @@ type Config struct {
 	// End records the ends of the sessions that a buried replica left, and reports whether there may
 	// be more.
 	End func(ctx context.Context, id string) (more bool, err error)
-	// Idle reports whether nobody is on a stage here.
+	// Idle reports whether a stage may get another home.
 	Idle func(stage.ARN) bool
+	// Left is called when this replica has given up the home of a stage that was idle.
+	Left func(stage.ARN)
 }
 
 // Homes is the membership of this replica. It is safe for concurrent use.

@@ -9,9 +9,7 @@ package signal
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -157,27 +155,35 @@ func (s *Server) setRunning(running bool) {
 // closeAll closes all sockets without a message, after which the SDK connects to the next server.
 func (s *Server) closeAll() {
 	s.setRunning(false)
-	s.CloseSockets()
+	s.CloseSockets(s.joined()...)
 }
 
-// CloseSockets closes all sockets without a message, and forgets their participants: another server
-// has their stages now.
-func (s *Server) CloseSockets() {
-	s.mu.Lock()
-	stages := slices.Collect(maps.Keys(s.rooms))
-	for _, r := range s.rooms {
-		for _, m := range r.members {
-			m.stop()
-			if m.socket != nil {
-				m.socket.close()
-			}
-		}
+// CloseSockets closes the sockets of stages without a message, and forgets their participants:
+// another server has these stages now. Without a stage it is about all of them.
+func (s *Server) CloseSockets(stages ...stage.ARN) {
+	if len(stages) == 0 {
+		stages = s.joined()
 	}
-	clear(s.rooms)
-	s.mu.Unlock()
 	for _, arn := range stages {
+		s.closeRoom(arn)
 		s.changed(arn)
 	}
+}
+
+func (s *Server) closeRoom(arn stage.ARN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rooms[arn]
+	if r == nil {
+		return
+	}
+	for _, m := range r.members {
+		m.stop()
+		if m.socket != nil {
+			m.socket.close()
+		}
+	}
+	delete(s.rooms, arn)
 }
 
 // drain waits for the sockets. Those of clients that do not read are cut by then.

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/httpkit"
@@ -54,6 +55,7 @@ type Handler struct {
 	cors     httpkit.CORS
 	sessions *registry
 	paces    paces
+	draining atomic.Bool // see Drain
 }
 
 // New returns a Handler.

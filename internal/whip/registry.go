@@ -49,8 +49,7 @@ func (r *registry) enter(s *session) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").
-			WithCode("shutdown").WithRetry(5 * time.Second)
+		return errStopping()
 	}
 	r.bySecret[s.secret] = s
 	return nil

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -95,6 +97,9 @@ func (h *Handler) Open(ctx context.Context, o OpenRequest) (Answer, error) {
 	if err := h.inView(ctx, o); err != nil {
 		return Answer{}, err
 	}
+	if err := h.ending(ctx, o); err != nil {
+		return Answer{}, err
+	}
 	s := newSession(o, h.SessionPrefix(), cancel)
 	if err := h.sessions.enter(s); err != nil {
 		return Answer{}, err
@@ -180,6 +185,26 @@ func (h *Handler) inView(ctx context.Context, o OpenRequest) error {
 	}
 	return stage.Errorf(stage.ErrNotFound, "This participant does not publish at the moment.").
 		WithCode("not_publishing")
+}
+
+// Drain refuses publications from now on, but on a stage on which somebody publishes: a stage is on
+// one machine, and its show goes on.
+func (h *Handler) Drain() { h.draining.Store(true) }
+
+func (h *Handler) ending(ctx context.Context, o OpenRequest) error {
+	if !h.draining.Load() || o.Publisher != "" {
+		return nil
+	}
+	present, err := h.Media.Participants(ctx, o.Participant.Stage)
+	if err != nil || slices.ContainsFunc(present, func(p stage.Presence) bool { return p.Publishing }) {
+		return err
+	}
+	return errStopping()
+}
+
+func errStopping() error {
+	return stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").
+		WithCode("shutdown").WithRetry(5 * time.Second)
 }
 
 func (h *Handler) negotiate(ctx context.Context, o OpenRequest) (Session, string, error) {
