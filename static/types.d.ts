@@ -592,3 +592,84 @@ export interface ChatRemoved {
 export interface Bye {
   reason: string;
 }
+
+export interface V1Refusal {
+  id: number;
+  time: string;
+  kind: string;
+  stage: string;
+  participantId: string;
+  userId?: string;
+  code?: string;
+  detail?: string;
+  name?: string;
+}
+
+export interface V1Refusals {
+  refusals: V1Refusal[];
+  next?: string;
+}
+
+export interface V1Event {
+  id: number;
+  time: string;
+  kind: string;
+  stage: string;
+  participantId: string;
+  userId?: string;
+  code?: string;
+  detail?: string;
+}
+
+export interface CheckResult {
+  name: string;
+  ok: boolean;
+}
+
+export interface Setting {
+  name: string;
+  value: string;
+  from: string;
+}
+
+export interface V1System {
+  version: string;
+  startedAt: string;
+  publicUrl: string;
+  database: string;
+  ready: boolean;
+  checks: CheckResult[];
+  settings: Setting[];
+}
+
+export interface OwnKey {
+  name: string;
+  region: string;
+  arn?: string;
+  kms?: string;
+  state: string;
+  createdAt: string;
+  lastExpiry?: string;
+}
+
+export interface V1Keys {
+  localKey: string;
+  regions: string[];
+  keys: OwnKey[];
+}
+
+export interface Branding {
+  name?: string;
+  accent?: string;
+  support?: string;
+  imprint?: string;
+  logo?: string;
+}
+
+export interface V1Branding {
+  name: string;
+  accent: string;
+  support: string;
+  imprint: string;
+  logo?: string;
+}

@@ -78,7 +78,7 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, arn stage.ARN) {
 	}
 	p.who = who
 	p.stream, err = s.feed.Listen(feed.Listener{
-		User: who.User.ID, Operator: who.User.Role == access.Operator, Proof: p.proof(),
+		User: who.User.ID, Operator: seesReception(who.User), Proof: p.proof(),
 		Page: arn, View: who.View, Ready: func() { go p.run() },
 	})
 	if err != nil {
@@ -294,7 +294,7 @@ func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	for _, st := range me.Stages {
 		stages = append(stages, st.ARN)
 	}
-	p.stream.Watch(who.User.Role == access.Operator, stages)
+	p.stream.Watch(seesReception(who.User), stages)
 	return p.send(feed.Frame{Name: "me", Data: text})
 }
 

@@ -308,7 +308,13 @@ func served(arn stage.ARN) string {
 }
 
 func viewerOf(who access.User) feed.Viewer {
-	return feed.Viewer{User: who.ID, Operator: who.Role == access.Operator}
+	return feed.Viewer{User: who.ID, Operator: seesReception(who)}
+}
+
+// seesReception reports whether a user sees what stages receive from others: operators of all stages,
+// moderators of those that they see at all.
+func seesReception(who access.User) bool {
+	return who.Role == access.Operator || who.Role == access.Moderator
 }
 
 func tokenOf(t stage.ParticipantToken) Token {

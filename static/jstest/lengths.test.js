@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 
 const LONGEST = 60;
 /** Still to be split: the list only gets shorter. */
-const LONG = ['operator/list.js', 'operator/people.js', 'operator/stages.js'];
+const LONG = [];
 const root = new URL('../', import.meta.url);
 const names = readdirSync(root, { recursive: true }).filter((name) => name.endsWith('.js') && !/^(vendor|jstest)\//.test(name));
 

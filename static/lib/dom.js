@@ -82,6 +82,7 @@ const alike = (a, b) => a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
 
 /** @param {Node} old @param {Node} wanted */
 function update(old, wanted) {
+  if (old === wanted) return; // a row that was kept
   if (!(old instanceof Element) || !(wanted instanceof Element)) {
     if (old.nodeValue !== wanted.nodeValue) old.nodeValue = wanted.nodeValue;
     return;

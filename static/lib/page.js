@@ -2,7 +2,8 @@
 import { api, ApiError, base } from './api.js';
 import { copy } from './copy.js';
 import { byId, h, show } from './dom.js';
-import { has, said, serverSaid, t, useLanguage } from './strings.js';
+import { brand, footer, loadBrand } from './brand.js';
+import { chooseLanguage, has, inLanguage, languageNames, ownLanguage, said, serverSaid, t, useLanguage } from './strings.js';
 
 /** @typedef {import('./dom.js').Child} Child */
 /** @typedef {import('./types.js').Me} Me */
@@ -15,7 +16,10 @@ export const DOCKS = Object.freeze(['dock', 'dock/stage']);
 /** Before the first drawing. */
 export async function prepare() {
   setTheme(localStorage.getItem(THEME) ?? 'auto');
-  await useLanguage(navigator.languages ?? [navigator.language]);
+  await Promise.all([
+    useLanguage([ownLanguage(), ...(navigator.languages ?? [navigator.language])].filter(Boolean)),
+    loadBrand(),
+  ]);
 }
 
 /** @param {string} theme auto, dark or light */
@@ -30,7 +34,7 @@ export function page(...children) {
   const root = byId('page');
   root.removeAttribute('aria-busy');
   const focused = document.activeElement;
-  show(root, ...children);
+  show(root, ...children, footer());
   // Focus moves from a button that is gone to the new heading, not to the top of the page.
   if (focused && focused !== document.body && !focused.isConnected) {
     const heading = [...root.querySelectorAll('h1')].find((h1) => h1.getClientRects().length > 0);
@@ -108,14 +112,16 @@ export function header(me, here, { onSignOut, tabs } = {}) {
   const inDock = DOCKS.includes(here);
   /** @type {[string, string][]} */
   const places = [['dock', 'menu.dock'], ['watch', 'menu.watch'], ['account', 'menu.account']];
-  if (me?.role === 'operator' || me?.passkeyNeeded) places.push(['operator', 'menu.operator']);
+  if (me && (['operator', 'moderator'].includes(me.role) || me.passkeyNeeded)) places.push(['operator', 'menu.operator']);
   return h('header', { key: 'header' },
-    h('a', { className: 'brand', href: href('') }, h('img', { src: href('static/icon.svg'), alt: '', width: 20, height: 20 }), h('span', null, t('app'))),
+    h('a', { className: 'brand', href: href('') },
+      h('img', { src: brand().logo ? href(brand().logo ?? '') : href('static/icon.svg'), alt: '', height: 20, className: 'logo' }), h('span', { dir: 'auto' }, brand().name ?? t('app'))),
+    !me && languageChoice(),
     me && h('details', { className: 'menu', onkeydown: closeOnEscape, ontoggle: closeElsewhere },
       h('summary', { 'aria-label': `${t('app.menu')}: ${me.name}` }, h('span', { className: 'who', dir: 'auto' }, me.name)),
       h('nav', { 'aria-label': t('app.menu') },
         ...places.filter(([path]) => path !== here && !(inDock && path === 'dock')).map(([path, text]) => h('a', { href: href(path), target: inDock ? '_blank' : '' }, t(text))),
-        themeChoice(),
+        themeChoice(), languageChoice(),
         onSignOut && button(t('menu.signOut'), onSignOut))),
     tabs);
 }
@@ -147,11 +153,26 @@ function themeChoice() {
       ...['auto', 'dark', 'light'].map((theme) => h('option', { value: theme, selected: theme === now }, t(`app.theme.${theme}`)))));
 }
 
+/** The whole page is drawn again: a broadcast goes on, it is OBS that sends. */
+function languageChoice() {
+  return h('label', { className: 'choice', key: 'language' }, t('app.language'),
+    h('select', {
+      onchange: (/** @type {Event} */ e) => {
+        chooseLanguage(/** @type {HTMLSelectElement} */ (e.target).value);
+        if (taken) history.replaceState(null, '', `#code=${taken}`); // it is taken out again
+        location.reload();
+      },
+    }, ...languageNames.map(([tag, name]) => h('option', { value: tag, lang: tag, selected: tag === inLanguage() }, name))));
+}
+
 /** Ends this login and shows the way in again. */
 export async function signOut() {
   await api('DELETE', 'api/login').catch(() => {}); // ended already, or it ends by itself
   location.reload();
 }
+
+/** The code of the link that opened this page. */
+let taken = '';
 
 /**
  * Takes the code out of the address, so that neither the history nor a screenshot keeps it. Links have
@@ -162,6 +183,7 @@ export function takeCode() {
   addEventListener('hashchange', () => location.reload()); // another link, opened in the same tab
   const url = new URL(location.href);
   const code = new URLSearchParams(url.hash.slice(1)).get('code') ?? url.searchParams.get('code') ?? '';
+  taken = code;
   if (code) {
     url.searchParams.delete('code');
     url.hash = '';

@@ -22,6 +22,22 @@ let language = 'en';
 /** The first of these languages that Stagedoor has. @param {readonly string[]} wanted */
 export const chosen = (wanted) => wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => LANGUAGES.includes(tag)) ?? 'en';
 
+const CHOSEN = 'stagedoor.language';
+
+/** The languages, by their own names. @type {readonly [string, string][]} */
+export const languageNames = Object.freeze([['en', 'English'], ['de', 'Deutsch'], ['es', 'Español']]);
+
+/** The language that the person chose on a page; '' where the browser's is used. */
+export const ownLanguage = () => globalThis.localStorage?.getItem(CHOSEN) ?? '';
+
+/** The next page has it. @param {string} tag */
+export function chooseLanguage(tag) {
+  localStorage.setItem(CHOSEN, tag);
+}
+
+/** Which language is in use. */
+export const inLanguage = () => language;
+
 /** Loads the person's language. A page cannot do without: it waits for a server that does not answer. @param {readonly string[]} wanted */
 export async function useLanguage(wanted) {
   const tag = chosen(wanted);

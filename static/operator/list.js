@@ -10,79 +10,98 @@ const SEARCH_AFTER = 250; // milliseconds after the last key
 
 /**
  * @template T
- * @param {object} about
- * @param {string} about.path of the API, without a query
- * @param {string} about.member that holds the items
- * @param {(item: T) => string} about.keyOf
- * @param {() => void} about.draw
- * @param {Record<string, string>} [about.filters] more of the query
+ * @typedef {object} About
+ * @property {string} path of the API, without a query
+ * @property {string} member that holds the items
+ * @property {(item: T) => string} keyOf
+ * @property {() => void} draw
+ * @property {(query: Record<string, string>) => void} [onfilter] where the filter is remembered
+ * @property {Record<string, string>} [fixed] more of the query, which nobody changes
  */
-export function createList({ path, member, keyOf, draw, filters = {} }) {
-  const state = {
-    /** @type {T[]} */ items: [],
-    next: '', q: '', busy: false, loaded: false,
-    /** @type {string | undefined} */ error: undefined,
-    filters: { ...filters },
-    /** Of the newest request: an older answer is dropped. */ turn: 0,
-    timer: 0,
-  };
+
+/** @template T */
+export class List {
+  /** @type {T[]} */ items = [];
+  next = '';
+  loaded = false;
+  busy = false;
+  /** @type {string | undefined} */ error = undefined;
+  /** What the person asked for; q is the search. @type {Record<string, string>} */ filters = {};
+  /** Of the newest request: an older answer is dropped. */ #turn = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer = undefined;
+
+  /** @param {About<T>} about */
+  constructor(about) {
+    this.about = about;
+    this.fixed = about.fixed ?? {};
+  }
 
   /** @param {string} after */
-  const query = (after) => new URLSearchParams(
-    Object.entries({ q: state.q, ...state.filters, after }).filter(([, value]) => value)).toString();
+  #query(after) {
+    const all = Object.entries({ ...this.filters, ...this.fixed, after }).filter(([, value]) => value);
+    return new URLSearchParams(all).toString();
+  }
+
+  /** Reads the first page, by what the address asks for. @param {URLSearchParams} query */
+  enter(query) {
+    this.filters = Object.fromEntries(query);
+    return this.load();
+  }
 
   /** @param {boolean} [more] the page after those that are shown */
-  async function load(more = false) {
-    const turn = ++state.turn;
-    state.busy = true;
+  async load(more = false) {
+    const turn = ++this.#turn;
+    this.busy = true;
     try {
-      const answer = await api('GET', `${path}?${query(more ? state.next : '')}`);
-      if (turn !== state.turn) return;
-      state.items = more ? [...state.items, ...answer[member]] : answer[member];
-      state.next = answer.next ?? '';
-      Object.assign(state, { error: undefined, loaded: true });
+      const answer = await api('GET', `${this.about.path}?${this.#query(more ? this.next : '')}`);
+      if (turn !== this.#turn) return;
+      this.items = more ? [...this.items, ...answer[this.about.member]] : answer[this.about.member];
+      this.next = answer.next ?? '';
+      Object.assign(this, { error: undefined, loaded: true });
     } catch (err) {
-      if (turn !== state.turn) return;
-      state.error = errorText(err);
+      if (turn !== this.#turn) return;
+      this.error = errorText(err);
     }
-    state.busy = false;
-    draw();
+    this.busy = false;
+    this.about.draw();
+  }
+
+  /** @param {string} name @param {string} value */
+  filter(name, value) {
+    this.filters[name] = value;
+    this.about.onfilter?.(this.filters);
+    return this.load();
   }
 
   /** @param {string} q */
-  function search(q) {
-    state.q = q;
-    clearTimeout(state.timer);
-    state.timer = setTimeout(() => void load(), SEARCH_AFTER);
+  search(q) {
+    this.filters.q = q;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.filter('q', q), SEARCH_AFTER);
   }
 
-  return {
-    state, load, search,
-    /** @param {string} name @param {string} value */
-    filter(name, value) {
-      state.filters[name] = value;
-      void load();
-    },
-    /** @param {string} id @param {Partial<T>} change */
-    change(id, change) {
-      const item = state.items.find((each) => keyOf(each) === id);
-      if (item) Object.assign(item, change);
-    },
-    /**
-     * @param {{search?: string, empty: string, row: (item: T) => Child, more?: Child[]}} about
-     * @returns {Child[]}
-     */
-    view: ({ search: label, empty, row, more = [] }) => [
-      h('div', { className: 'inline', key: 'find' },
-        label && field(label, { name: `find-${member}`, type: 'search', maxLength: 100, oninput: (/** @type {Event} */ e) => search(/** @type {HTMLInputElement} */ (e.target).value) }),
-        ...more),
-      errorLine(state.error),
-      !state.loaded && !state.error && h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
-      state.loaded && state.items.length === 0 && h('p', { className: 'hint', key: 'empty' }, empty),
-      h('ul', { className: 'list', key: 'items' }, ...state.items.map(row)),
-      state.next && button(t('op.more'), () => { if (!state.busy) void load(true); }, { key: 'more', 'aria-disabled': state.busy && 'true' }),
-    ],
-  };
+  /**
+   * @param {{search?: string, empty: string, row: (item: T) => Child, more?: Child[], className?: string}} about
+   * @returns {Child[]}
+   */
+  view({ search: label, empty, row, more = [], className = 'lines' }) {
+    return [
+      (label || more.length > 0) && h('div', { className: 'inline', key: 'find', role: 'search' }, label && this.#field(label), ...more),
+      errorLine(this.error),
+      !this.loaded && !this.error && h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
+      this.loaded && this.items.length === 0 && h('p', { className: 'hint', key: 'empty' }, empty),
+      this.items.length > 0 && h('ul', { className, key: 'items' }, ...this.items.map(row)),
+      this.next && button(t('op.more'), () => { if (!this.busy) void this.load(true); }, { key: 'more', 'aria-disabled': this.busy && 'true' }),
+    ];
+  }
+
+  /** @param {string} label */
+  #field(label) {
+    return field(label, {
+      name: `find-${this.about.member}`, type: 'search', maxLength: 100, value: this.filters.q ?? '',
+      oninput: (/** @type {Event} */ e) => this.search(/** @type {HTMLInputElement} */ (e.target).value),
+    });
+  }
 }
 
 /**
@@ -94,3 +113,7 @@ export const choice = (label, name, options, value, onchange) => h('div', { clas
   h('label', { for: `choice-${name}` }, label),
   h('select', { id: `choice-${name}`, onchange: (/** @type {Event} */ e) => onchange(/** @type {HTMLSelectElement} */ (e.target).value) },
     ...options.map(([each, text]) => h('option', { value: each, key: each, selected: each === value }, text))));
+
+/** What narrows a list and came by a link: shown, and taken away with one click. @param {string} text @param {() => void} clear */
+export const chip = (text, clear) => h('p', { className: 'row chip', key: `chip ${text}` }, h('span', { dir: 'auto' }, text),
+  button('×', clear, { className: 'small', 'aria-label': `${t('op.clearFilter')}: ${text}` }));

@@ -1,52 +1,114 @@
-/** The operator's console. Each tab reads what it shows; the event stream changes rows and never redraws a list. */
-import { api } from '../lib/api.js';
+/**
+ * The console. Every page of it has an address of its own; what a list is filtered by is in the address, too. The event
+ * stream changes rows and never redraws a list.
+ */
+import { api, base } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
 import { button, errorLine, errorText, header, page, say, signOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
+import { createKeys } from './keys.js';
+import { createLive } from './live.js';
 import { createPeople } from './people.js';
-import { createPrograms, createRecords, createTokens } from './records.js';
+import { createPerson } from './person.js';
+import { createPrograms } from './programs.js';
+import { createRecords } from './records.js';
 import { createRules } from './rules.js';
 import { createStages } from './stages.js';
+import { createSystem } from './system.js';
+import { createTokens } from './tokens.js';
 
+/** @typedef {import('../lib/types.js').Me} Me */
+/** @typedef {import('../lib/types.js').Presence} Presence */
+/** @typedef {import('../lib/dom.js').Child} Child */
+/**
+ * A page of the console. load reads what the address asks for. presence is called when the event stream said who is on
+ * a stage, and answers whether the page shows it.
+ * @typedef {{load: (query: URLSearchParams) => Promise<void>, view: () => Child, presence?: (arn: string) => boolean, leave?: () => void}} Page
+ */
 /** @typedef {typeof console} Console */
 
-const DRAW_AFTER = 100; // milliseconds: changes that arrive together are drawn together
+const DRAW_AFTER = 250; // milliseconds: changes that arrive together are drawn together
 
 const state = {
-  /** @type {import('../lib/types.js').Me | null} */ me: null,
+  /** @type {Me | null} */ me: null,
   /** What waits for "yes, do it". */ asked: '',
   error: '', busy: false,
   /** Where the error belongs; '' for the top of the page. */ where: '',
   /** Makes a form that was sent empty again. */ sent: 0,
   /** Whether the event stream has said who is on the stages. */ connected: false,
-  /** Who publishes on each stage. */ live: /** @type {Map<string, Set<string>>} */ (new Map()),
+  /** Who is on which stage. @type {Map<string, Presence[]>} */ present: new Map(),
 };
 
-const console = { state, draw, act, asking, errorAt, failed };
-const stages = createStages(console);
+const console = { state, draw, act, asking, errorAt, failed, link, filterBy, stageName };
 
-/** @type {Record<string, {load: () => Promise<void>, view: () => HTMLElement}>} */
-const tabs = {
-  stages, people: createPeople(console), tokens: createTokens(console), rules: createRules(console),
-  records: createRecords(console), programs: createPrograms(console),
+/** @type {Record<string, Page>} */
+const pages = {
+  live: createLive(console), stages: createStages(console), people: createPeople(console), person: createPerson(console),
+  rules: createRules(console), tokens: createTokens(console), keys: createKeys(console), records: createRecords(console),
+  programs: createPrograms(console), system: createSystem(console),
 };
 
-const tabOf = () => (location.hash.slice(1) in tabs ? location.hash.slice(1) : 'stages');
+/** What each role has, in the order of the menu. A person's page is reached from others. @type {Record<string, string[]>} */
+const menus = {
+  operator: ['live', 'stages', 'people', 'rules', 'tokens', 'keys', 'records', 'programs', 'system'],
+  moderator: ['live', 'records'],
+};
+
+const menu = () => menus[state.me?.role ?? ''] ?? [];
+
+/** The page that the address names. */
+function here() {
+  const name = location.pathname.slice(base.pathname.length).split('/')[1] ?? '';
+  return menu().includes(name) || (name === 'person' && menu().includes('people')) ? name : 'live';
+}
+
+/** @param {string} name @param {Record<string, string>} [query] */
+function address(name, query = {}) {
+  const url = new URL(`operator/${name}`, base);
+  for (const [key, value] of Object.entries(query)) if (value) url.searchParams.set(key, value);
+  return url.href;
+}
+
+/**
+ * A link to a page of the console, which opens without loading everything again.
+ * @param {string} name @param {Record<string, string>} query @param {Child} text @param {Record<string, any>} [props]
+ */
+function link(name, query, text, props = {}) {
+  const href = address(name, query);
+  return h('a', {
+    href, key: href, ...props,
+    onclick: (/** @type {MouseEvent} */ e) => {
+      if (e.ctrlKey || e.metaKey || e.shiftKey || e.button !== 0) return;
+      e.preventDefault();
+      history.pushState(null, '', href);
+      show();
+      scrollTo(0, 0);
+    },
+  }, text);
+}
+
+/** Keeps what a list is filtered by in the address. @param {Record<string, string>} query */
+function filterBy(query) {
+  history.replaceState(null, '', address(here(), query));
+}
+
+/** @param {string} arn */
+function stageName(arn) {
+  return state.me?.stages.find((s) => s.arn === arn)?.name ?? arn.split('/').pop() ?? arn;
+}
 
 function draw() {
   const { me } = state;
   if (!me) return;
   const head = header(me, 'operator', { onSignOut: signOut });
-  if (me.role !== 'operator') return page(head, h('main', { className: 'card' }, h('p', null, me.passkeyNeeded ? t('passkeys.needed') : t('op.denied'))));
-  const here = tabOf();
-  page(head, h('main', { className: 'columns' },
-    h('h1', null, t('op.title')),
-    h('nav', { className: 'row wrap places', 'aria-label': t('op.title'), key: 'places' }, ...Object.keys(tabs).map((tab) =>
-      h('a', { href: `#${tab}`, key: tab, className: 'button', 'aria-current': tab === here && 'page' }, t(`op.tab.${tab}`)))),
-    errorAt(''),
-    tabs[here].view()));
+  if (menu().length === 0) return page(head, h('main', { className: 'card' }, h('p', null, t(me.passkeyNeeded ? 'passkeys.needed' : 'op.denied'))));
+  const name = here();
+  page(head, h('div', { className: 'console', key: 'console' },
+    h('nav', { className: 'places', 'aria-label': t('op.title'), key: 'places' }, ...menu().map((each) =>
+      link(each, {}, t(`op.tab.${each}`), { 'aria-current': (each === name || (each === 'people' && name === 'person')) && 'page' }))),
+    h('main', { className: 'columns', key: name }, errorAt(''), pages[name].view())));
 }
 
 /** @param {string} where */
@@ -62,6 +124,8 @@ function failed(err, where) {
   document.querySelector('.error')?.scrollIntoView({ block: 'nearest' });
 }
 
+const query = () => new URLSearchParams(location.search);
+
 /**
  * Does something on the server, then shows how things are.
  * @param {string} method @param {string} path @param {unknown} [body] @param {string} [where] it is shown if it fails
@@ -75,7 +139,7 @@ async function act(method, path, body, where = '') {
     const answer = await api(method, path, body);
     state.error = '';
     state.sent++;
-    await tabs[tabOf()].load();
+    await pages[here()].load(query());
     say(t('op.saved'));
     return answer ?? true;
   } catch (err) {
@@ -99,35 +163,45 @@ function asking(key, label, question, about, yes) {
 
 let timer = 0;
 
-/** Draws soon: many stages change at once. */
+/** Draws soon: many stages change at once. Nobody looks at a hidden page. */
 function drawSoon() {
+  if (document.hidden) return;
   timer ||= setTimeout(() => {
     timer = 0;
     draw();
   }, DRAW_AFTER);
 }
 
+let shown = '';
+
 function show() {
   Object.assign(state, { asked: '', error: '', where: '' });
+  if (shown && shown !== here()) pages[shown].leave?.();
+  shown = here();
   draw();
-  void tabs[tabOf()].load();
+  void pages[shown].load(query());
+}
+
+/** @param {import('../lib/events.js').ServerEvent} event */
+function heard({ event, data }) {
+  if (event === 'me') state.me = data;
+  if (event !== 'presence' && event !== 'me') return;
+  const first = !state.connected;
+  state.connected = true;
+  if (event === 'presence') {
+    if (data.participants.length > 0) state.present.set(data.stage, data.participants);
+    else state.present.delete(data.stage);
+  }
+  if (first || (event === 'presence' && pages[here()].presence?.(data.stage))) drawSoon();
 }
 
 void signedIn(async (me) => {
   state.me = me;
   draw();
-  if (me.role !== 'operator') return;
-  addEventListener('hashchange', show);
+  if (menu().length === 0) return;
+  addEventListener('popstate', show);
+  document.addEventListener('visibilitychange', drawSoon);
+  history.replaceState(null, '', address(here(), Object.fromEntries(query())));
   show();
-  listen({
-    signedOut: () => location.reload(),
-    event({ event, data }) {
-      if (event !== 'presence' && event !== 'me') return;
-      const first = !state.connected;
-      state.connected = true;
-      if (event === 'presence') state.live.set(data.stage, new Set(data.participants.filter((/** @type {any} */ p) => p.publishing).map((/** @type {any} */ p) => p.participantId)));
-      const shown = event === 'presence' && stages.presence(data.stage, data.participants);
-      if (tabOf() === 'tokens' || ((shown || first) && tabOf() === 'stages')) drawSoon();
-    },
-  });
+  listen({ signedOut: () => location.reload(), event: heard });
 }, 'operator');

@@ -1,111 +1,97 @@
-/** The console's records: the audit trail, tokens, and what programs use. */
-import { api, base } from '../lib/api.js';
+/** The console's records: the audit trail, filtered and saved as a file. */
+import { api, base, problem } from '../lib/api.js';
 import { h } from '../lib/dom.js';
-import { button, copyField, field, form } from '../lib/page.js';
-import { t, time } from '../lib/strings.js';
-import { choice, createList } from './list.js';
-import { tokenItem } from './tokens.js';
+import { button, field, say } from '../lib/page.js';
+import { number, t, time } from '../lib/strings.js';
+import { chip, choice, List } from './list.js';
 
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../types').V1Entry} Entry */
 
-const ACTIONS = ['login.created', 'login.failed', 'user.created', 'user.suspended', 'user.removed', 'access.given', 'access.removed',
-  'rule.changed', 'stage.created', 'stage.removed', 'participant.kicked', 'token.revoked', 'key.created', 'key.revoked'];
+const ACTIONS = ['login.created', 'login.failed', 'login.ended', 'password.changed', 'user.created', 'user.invited', 'user.changed', 'user.suspended', 'user.restored',
+  'user.removed', 'access.given', 'access.removed', 'rule.changed', 'rule.removed', 'stage.created', 'stage.changed', 'stage.removed', 'participant.kicked',
+  'participant.barred', 'participant.unbarred', 'token.revoked', 'key.created', 'key.revoked', 'own_key.created', 'own_key.rotated', 'own_key.retired',
+  'webhook.created', 'webhook.deleted', 'setting.changed'];
 
-/** @param {Console} console */
-export function createTokens({ act, asking, draw, state }) {
-  const list = createList({ path: 'api/v1/tokens', member: 'tokens', keyOf: (/** @type {import('../types').V1Token} */ k) => k.participantId, draw });
-  return {
-    load: list.load,
-    view: () => h('section', { className: 'card', key: 'tokens' },
-      h('h2', null, t('op.tokens')),
-      ...list.view({
-        search: t('op.searchTokens'), empty: t('op.noTokens'),
-        row: (k) => tokenItem(k, k.stage, k.user.name, (id) => void act('DELETE', `api/tokens/${encodeURIComponent(id)}`),
-          { live: state.live.get(k.stage)?.has(k.participantId), asking }),
-        more: [choice(t('op.tokenState'), 'state', [['', t('op.anyState')], ['active', t('op.active')], ['expired', t('op.expired')], ['revoked', t('op.revoked')]],
-          list.state.filters.state ?? '', (state) => list.filter('state', state))],
-      })),
-  };
+const MOST = 100_000; // entries in one file: more would not fit into a spreadsheet
+
+/** @param {Console} console @param {Entry} e */
+export function entryRow({ link, stageName, state }, e) {
+  const operator = state.me?.role === 'operator';
+  const actor = e.actor.name || t('op.unknownActor');
+  const person = operator && e.target && /^(user|access|login|password|participant\.(un)?barred)/.test(e.action);
+  return h('li', { key: e.id },
+    h('span', { className: 'hint' }, time(e.time)),
+    h('b', { className: 'action' }, e.action),
+    h('span', { dir: 'auto', className: 'main' }, operator && e.actor.id ? link('person', { id: e.actor.id }, actor) : actor,
+      e.targetName && h('span', { dir: 'auto', key: 'target' }, ' → ', person ? link('person', { id: e.target ?? '' }, e.targetName, { key: 'to' }) : e.targetName)),
+    e.stage && e.targetName !== stageName(e.stage) && h('span', { dir: 'auto', className: 'side', key: 'stage' }, stageName(e.stage)),
+    h('span', { className: 'hint rest clamp', title: e.agent ?? '' }, [e.detail, e.credential, e.address, e.agent].filter(Boolean).join(' · ')));
 }
 
-/** @param {Console} console */
-export function createRecords({ draw }) {
-  const list = createList({ path: 'api/v1/audit', member: 'audit', keyOf: (/** @type {Entry} */ e) => e.id, draw });
+/** Writes the pages of the trail that match into a file, the newest first. @param {Record<string, string>} filters @param {string} type @param {string} name */
+async function save(filters, type, name) {
+  /** @type {string[]} */
+  const parts = [];
+  let after = '';
+  let lines = 0;
+  do {
+    const query = new URLSearchParams({ ...filters, limit: '500', ...(after ? { after } : {}) });
+    const answer = await fetch(new URL(`api/v1/audit?${query}`, base), { headers: { Accept: type } });
+    if (!answer.ok) throw await problem(answer);
+    const text = await answer.text();
+    // Every page of a CSV has the line with the names of the columns.
+    parts.push(after && type === 'text/csv' ? text.slice(text.indexOf('\n') + 1) : text);
+    after = answer.headers.get('Stagedoor-Next') ?? '';
+    lines += 500;
+    say(t('op.saving', { n: number(lines) }));
+  } while (after && lines < MOST);
+  const url = URL.createObjectURL(new Blob(parts, { type }));
+  h('a', { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
 
-  /** Saves what is in the trail now, for a spreadsheet. */
-  async function save() {
-    const answer = await fetch(new URL('api/v1/audit?limit=500', base), { headers: { Accept: 'text/csv' } });
-    const url = URL.createObjectURL(await answer.blob());
-    h('a', { href: url, download: 'stagedoor-audit.csv' }).click();
-    URL.revokeObjectURL(url);
-  }
+/** The start of a day as people choose it, in the form of the API. @param {string} day @param {number} plus days */
+function instant(day, plus) {
+  const at = new Date(`${day}T00:00`);
+  if (Number.isNaN(at.getTime())) return '';
+  at.setDate(at.getDate() + plus);
+  return at.toISOString();
+}
 
-  /** @param {Entry} e */
-  const row = (e) => h('li', { className: 'item', key: e.id },
-    h('div', { className: 'head' }, h('b', null, e.action), h('span', { className: 'hint' }, time(e.time)),
-      h('span', { dir: 'auto' }, e.actor.name || t('op.unknownActor')), e.targetName && h('span', { dir: 'auto' }, `→ ${e.targetName}`)),
-    h('p', { className: 'hint' }, [e.detail, e.credential, e.address, e.agent].filter(Boolean).join(' · ')));
+/** @param {string} iso @param {number} plus days @returns {string} */
+function dayOf(iso, plus) {
+  const at = new Date(iso);
+  if (!iso || Number.isNaN(at.getTime())) return '';
+  at.setDate(at.getDate() + plus);
+  return `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, '0')}-${String(at.getDate()).padStart(2, '0')}`;
+}
 
+/** @param {Console} console @returns {import('./operator.js').Page} */
+export function createRecords(console) {
+  const { draw, failed, errorAt, filterBy, stageName } = console;
+  const list = new List({ path: 'api/v1/audit', member: 'audit', keyOf: (/** @type {Entry} */ e) => e.id, draw, onfilter: filterBy });
+  /** @param {string} type @param {string} name */
+  const saved = (type, name) => save(list.filters, type, name).catch((err) => failed(err, 'records'));
+  /** @param {string} label @param {string} name @param {number} plus */
+  const day = (label, name, plus) => field(label, { name, type: 'date', value: dayOf(list.filters[name] ?? '', -plus), onchange: (/** @type {Event} */ e) => void list.filter(name, instant(/** @type {HTMLInputElement} */ (e.target).value, plus)) });
   return {
-    load: list.load,
+    load: (query) => list.enter(query),
     view: () => h('section', { className: 'card', key: 'records' },
-      h('h2', null, t('op.tab.records')),
+      h('h1', null, t('op.tab.records')),
+      ...['actor', 'target'].filter((name) => list.filters[name]).map((name) => chip(t(`op.record.${name}`, { id: list.filters[name] }), () => void list.filter(name, ''))),
+      list.filters.stage && chip(t('op.ofStage', { name: stageName(list.filters.stage) }), () => void list.filter('stage', '')),
+      errorAt('records'),
       ...list.view({
-        empty: t('op.noRecords'), row,
+        empty: t('op.noRecords'), row: (e) => entryRow(console, e),
         more: [choice(t('op.action'), 'action', [['', t('op.anyAction')], ...ACTIONS.map((a) => /** @type {[string, string]} */ ([a, a]))],
-          list.state.filters.action ?? '', (action) => list.filter('action', action)),
-        button(t('op.csv'), () => void save(), { className: 'small', key: 'csv' })],
+          list.filters.action ?? '', (action) => void list.filter('action', action)),
+        day(t('op.since'), 'since', 0), day(t('op.untilDay'), 'until', 1),
+        button(t('op.csv'), () => void saved('text/csv', 'audit.csv'), { key: 'csv' }),
+        button(t('op.jsonl'), () => void saved('application/x-ndjson', 'audit.jsonl'), { key: 'jsonl' })],
       })),
   };
 }
 
-/** API keys and webhooks. @param {Console} console */
-export function createPrograms(console) {
-  const { act, asking, draw, errorAt, failed, state } = console;
-  /** @type {import('../types').V1APIKey[]} */
-  let keys = [];
-  /** @type {import('../types').V1Webhooks} */
-  let hooks = { webhooks: [], types: [] };
-  let secret = '';
-
-  async function load() {
-    try {
-      [{ keys }, hooks] = await Promise.all([api('GET', 'api/v1/api-keys'), api('GET', 'api/v1/webhooks')]);
-      draw();
-    } catch (err) {
-      failed(err, 'programs');
-    }
-  }
-
-  /** @param {string} path @param {unknown} body @param {string} member */
-  async function make(path, body, member) {
-    const made = await act('POST', path, body, 'programs');
-    if (made) secret = made[member];
-    draw();
-  }
-
-  return {
-    load,
-    view: () => h('div', { className: 'columns', key: 'programs' },
-      errorAt('programs'),
-      secret && h('div', { className: 'notice good', role: 'status', key: 'secret' }, h('p', null, t('op.secretOnce')), copyField({ key: 'secret', label: t('op.secret'), text: secret }),
-        button(t('app.done'), () => { secret = ''; draw(); }, { className: 'small' })),
-      h('section', { className: 'card', key: 'keys' }, h('h2', null, t('op.apiKeys')), h('p', { className: 'hint' }, t('op.apiKeysLead')),
-        h('ul', { className: 'list' }, ...keys.map((k) => h('li', { className: 'item', key: k.id },
-          h('div', { className: 'head' }, h('b', null, k.name), h('span', { className: 'hint' }, k.scopes.join(', ')), h('span', { className: 'hint' }, k.lastUsedAt ? t('op.seen', { time: time(k.lastUsedAt) }) : t('op.never'))),
-          asking(`key ${k.id}`, t('op.revoke'), t('op.sureKey', { name: k.name }), k.name, () => void act('DELETE', `api/v1/api-keys/${k.id}`, undefined, 'programs'))))),
-        form({ key: `key-${state.sent}`, submit: t('op.addKey'), busy: state.busy, className: 'inline', onsubmit: ({ keyName }) => void make('api/v1/api-keys', { name: keyName }, 'key') },
-          field(t('op.keyName'), { name: 'keyName', required: true, maxLength: 64 }))),
-      h('section', { className: 'card', key: 'hooks' }, h('h2', null, t('op.webhooks')), h('p', { className: 'hint' }, t('op.webhooksLead')),
-        h('ul', { className: 'list' }, ...hooks.webhooks.map((w) => h('li', { className: 'item', key: w.id },
-          h('div', { className: 'head' }, h('b', null, w.url), h('span', { className: 'hint' }, w.types.join(', '))),
-          h('div', { className: 'row wrap' },
-            button(t('op.test'), () => void act('POST', `api/v1/webhooks/${w.id}/test`, undefined, 'programs'), { className: 'small' }),
-            button(t('op.replay'), () => void act('POST', `api/v1/webhooks/${w.id}/replay`, undefined, 'programs'), { className: 'small' }),
-            asking(`hook ${w.id}`, t('op.remove'), t('op.sureHook'), w.url, () => void act('DELETE', `api/v1/webhooks/${w.id}`, undefined, 'programs')))))),
-        form({ key: `hook-${state.sent}`, submit: t('op.addHook'), busy: state.busy, onsubmit: (d) => void make('api/v1/webhooks', { url: d.hookUrl.trim(), types: hooks.types.filter((type) => d[type] === 'on') }, 'secret') },
-          field(t('op.hookUrl'), { name: 'hookUrl', type: 'url', required: true, placeholder: 'https://' }),
-          ...hooks.types.map((type) => h('label', { className: 'check', key: type }, h('input', { type: 'checkbox', name: type, defaultChecked: true }), h('span', null, type)))))),
-  };
-}
+/** @param {string} id @returns {Promise<{audit: Entry[], next?: string}>} what happened to somebody */
+export const historyOf = (id) => api('GET', `api/v1/audit?limit=20&target=${encodeURIComponent(id)}`);

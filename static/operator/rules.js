@@ -3,11 +3,11 @@ import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { field, form } from '../lib/page.js';
 import { t } from '../lib/strings.js';
-import { lasting } from './people.js';
+import { lasting } from './person.js';
 
 /** @typedef {import('./operator.js').Console} Console */
 
-/** @param {Console} console */
+/** @param {Console} console @returns {import('./operator.js').Page} */
 export function createRules(console) {
   const { act, asking, draw, errorAt, failed, state } = console;
   /** @type {import('../types').V1Rule[] | null} */
@@ -37,20 +37,21 @@ export function createRules(console) {
   function row(rule) {
     const who = rule.claim ? t('op.ruleClaim', { claim: rule.claim, value: rule.value ?? '' }) : t('op.ruleAll');
     const what = rule.stage ? stages.find((s) => s.arn === rule.stage)?.name ?? rule.stage : t('op.ruleOwn', { name: rule.ownStage ?? '' });
-    return h('li', { className: 'item', key: rule.id },
-      h('div', { className: 'head' }, h('b', null, who), h('span', null, '→'), h('span', { dir: 'auto' }, what),
-        h('span', { className: 'hint' }, `${t('op.longest')} ${lasting(rule.maxTTL ?? 0)}`)),
+    return h('li', { key: rule.id },
+      h('b', { dir: 'auto', className: 'main' }, who), h('span', null, '→'), h('span', { dir: 'auto', className: 'side' }, what),
+      ...rule.capabilities.map((c) => h('span', { className: 'tag', key: c }, t(`op.${c}`))),
+      h('span', { className: 'hint' }, `${t('op.longest')} ${lasting(rule.maxTTL ?? 0)}`),
       asking(`rule ${rule.id}`, t('op.remove'), t('op.sureRule'), who, () => void act('DELETE', `api/v1/rules/${rule.id}`, undefined, 'rules')));
   }
 
   return {
     load,
     view: () => h('section', { className: 'card', key: 'rules' },
-      h('h2', null, t('op.tab.rules')),
+      h('h1', null, t('op.tab.rules')),
       h('p', { className: 'hint' }, t('op.rulesLead')),
       errorAt('rules'),
       rules?.length === 0 && h('p', { className: 'hint', key: 'none' }, t('op.noRules')),
-      h('ul', { className: 'list', key: 'list' }, ...(rules ?? []).map(row)),
+      h('ul', { className: 'lines', key: 'list' }, ...(rules ?? []).map(row)),
       form({ key: `rule-${state.sent}`, submit: t('op.addRule'), busy: state.busy, onsubmit: (d) => void add(d) },
         h('div', { className: 'fields' },
           field(t('op.claim'), { name: 'claim', maxLength: 100, placeholder: 'groups' }, t('op.claimHint')),

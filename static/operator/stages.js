@@ -1,30 +1,49 @@
-/** The console's stages: who is on them, limits, sessions, and stages of Amazon IVS. */
+/** The console's stages: who has access, limits, sessions, and stages of Amazon IVS. */
 import { api, escapeArn } from '../lib/api.js';
 import { h } from '../lib/dom.js';
-import { button, field, form } from '../lib/page.js';
+import { field, form } from '../lib/page.js';
 import { t, time } from '../lib/strings.js';
-import { receives } from '../dock/views.js';
 import { awsCard } from './aws.js';
-import { createList } from './list.js';
+import { List } from './list.js';
 
 /** @typedef {import('../types').V1Stage} Stage */
-/** @typedef {import('../lib/types.js').Presence} Presence */
 /** @typedef {import('./operator.js').Console} Console */
 
-/** @param {Console} console */
-export function createStages(console) {
-  const { act, asking, draw, errorAt, failed, state } = console;
-  const list = createList({ path: 'api/v1/stages', member: 'stages', keyOf: (/** @type {Stage} */ s) => s.arn, draw });
-  /** Who is on a stage, as the event stream says. @type {Map<string, Presence[]>} */
-  const present = new Map();
-  /** Of AWS stages, once the operator looked. @type {Map<string, import('../lib/types.js').StageSession[]>} */
-  const sessions = new Map();
-  /** What AWS has, once the operator looked. @type {import('../lib/types.js').AwsStages | null} */
-  let aws = null;
+class Stages {
+  /** Of AWS stages, once the operator looked. @type {Map<string, import('../lib/types.js').StageSession[]>} */ sessions = new Map();
+  /** What AWS has, once the operator looked. @type {import('../lib/types.js').AwsStages | null} */ aws = null;
+  /** How many are on a stage, as the rows say it. @type {Map<string, string>} */ counts = new Map();
 
-  async function loadAws() {
+  /** The rows that are open. @type {Set<string>} */ open = new Set();
+
+  /** @param {Console} console */
+  constructor(console) {
+    this.console = console;
+    this.list = new List({ path: 'api/v1/stages', member: 'stages', keyOf: (/** @type {Stage} */ s) => s.arn, draw: console.draw, onfilter: console.filterBy });
+  }
+
+  /** @param {URLSearchParams} query */
+  load(query) {
+    return this.list.enter(query);
+  }
+
+  /** @param {string} arn */
+  presence(arn) {
+    const before = this.counts.get(arn) ?? '';
+    this.counts.set(arn, this.count(arn).join());
+    return this.counts.get(arn) !== before && this.list.items.some((s) => s.arn === arn);
+  }
+
+  /** Who publishes, and who is there. @param {string} arn */
+  count(arn) {
+    const there = this.console.state.present.get(arn) ?? [];
+    return [there.filter((p) => p.publishing).length, there.length];
+  }
+
+  async loadAws() {
+    const { state, draw, failed } = this.console;
     try {
-      aws = await api('GET', 'api/aws/stages');
+      this.aws = await api('GET', 'api/aws/stages');
       if (state.where === 'aws') state.error = '';
       draw();
     } catch (err) {
@@ -33,9 +52,10 @@ export function createStages(console) {
   }
 
   /** @param {string} arn */
-  async function loadSessions(arn) {
+  async loadSessions(arn) {
+    const { state, draw, failed } = this.console;
     try {
-      sessions.set(arn, (await api('GET', `api/stages/${escapeArn(arn)}/sessions`)).sessions);
+      this.sessions.set(arn, (await api('GET', `api/stages/${escapeArn(arn)}/sessions`)).sessions);
       if (state.where === arn) state.error = '';
       draw();
     } catch (err) {
@@ -44,59 +64,70 @@ export function createStages(console) {
   }
 
   /** @param {Record<string, string>} stage name, name and region, or arn @param {string} where */
-  async function add(stage, where) {
-    const made = await act('POST', 'api/stages', stage, where);
-    if (made && where === 'aws') await loadAws();
+  async add(stage, where) {
+    const made = await this.console.act('POST', 'api/v1/stages', stage, where);
+    if (made && where === 'aws') await this.loadAws();
   }
 
   /** @param {Stage} stage @param {string} path */
-  async function remove(stage, path) {
-    const gone = await act('DELETE', path, undefined, stage.arn);
-    if (gone && aws) await loadAws();
+  async remove(stage, path) {
+    const gone = await this.console.act('DELETE', path, undefined, stage.arn);
+    if (gone && this.aws) await this.loadAws();
+  }
+
+  view() {
+    const { state, errorAt } = this.console;
+    return h('section', { className: 'card', key: 'stages' },
+      h('h1', null, t('op.stages')),
+      ...this.list.view({ search: t('op.searchStages'), empty: t('op.noStages'), row: (stage) => this.row(stage) }),
+      form({ key: `add-stage-${state.sent}`, submit: t('op.addStage'), busy: state.busy, className: 'inline', onsubmit: ({ stageName }) => void this.add({ name: stageName }, 'stages') },
+        field(t('op.stageName'), { name: 'stageName', required: true, maxLength: 64 })),
+      errorAt('stages'),
+      awsCard({ aws: this.aws, busy: state.busy, sent: state.sent, error: errorAt('aws'), onopen: () => this.loadAws(), onadd: (stage) => void this.add(stage, 'aws') }));
   }
 
   /** @param {Stage} stage */
-  function row(stage) {
-    const path = `api/stages/${escapeArn(stage.arn)}`;
-    return h('li', { className: 'item', key: stage.arn },
-      h('div', { className: 'head' }, h('b', { dir: 'auto' }, stage.name), h('span', { className: 'tag' }, t(`op.served.${stage.served}`)),
-        h('span', { className: 'hint' }, t('op.users', { n: stage.users }))),
-      h('p', { className: 'hint' }, stage.arn),
-      stage.issuedBy && h('p', { className: 'hint', key: 'issued' }, t('op.issued', { why: stage.issuedBy })),
-      people(stage),
-      stage.served === 'aws' && sessionsOf(stage),
-      h('details', { key: 'limits' }, h('summary', null, t('op.limits')), limitsForm(stage, path)),
-      asking(`stage ${stage.arn}`, t('op.remove'), t(stage.served === 'aws' ? 'op.sureAWS' : 'op.sureStage', { name: stage.name }), stage.name, () => void remove(stage, path)),
+  row(stage) {
+    const { state, link, errorAt } = this.console;
+    const [live, there] = this.count(stage.arn);
+    return h('li', { key: stage.arn },
+      h('b', { dir: 'auto', className: 'main' }, stage.name),
+      h('span', { className: 'tag' }, t(`op.served.${stage.served}`)),
+      link('people', { stage: stage.arn }, t('op.users', { n: stage.users }), { className: 'side' }),
+      live > 0 && h('span', { className: 'tag live', key: 'live' }, t('op.liveCount', { n: live })),
+      h('span', { className: 'hint count', key: 'there' }, !state.connected ? '' : there === 0 ? t('op.nobody') : t('op.there', { n: there })),
+      stage.issuedBy && h('span', { className: 'hint rest', key: 'issued' }, t('op.issued', { why: stage.issuedBy })),
+      h('details', { key: 'more', className: 'rest', open: this.open.has(stage.arn), ontoggle: (/** @type {Event} */ e) => this.toggled(e, stage.arn) },
+        h('summary', { 'aria-label': `${t('op.manage')}: ${stage.name}` }, t('op.manage')),
+        this.open.has(stage.arn) && this.more(stage)),
       errorAt(stage.arn));
   }
 
-  /** @param {Stage} stage */
-  function people(stage) {
-    const there = present.get(stage.arn);
-    if (!there && !state.connected) return null;
-    if (!there?.length) return h('p', { className: 'hint' }, t('op.nobody'));
-    return h('ul', { className: 'list' }, ...there.map((p) => person(stage.arn, p)));
-  }
-
-  /** @param {string} arn @param {Presence} p */
-  function person(arn, p) {
-    const path = `api/stages/${escapeArn(arn)}/participants/${encodeURIComponent(p.participantId)}`;
-    const key = `kick ${p.participantId}`;
-    return h('li', { className: 'item', key: p.participantId },
-      h('div', { className: 'head' }, h('b', { dir: 'auto' }, p.name),
-        p.publishing && h('span', { className: 'tag live' }, t('live.live')),
-        h('span', { className: 'hint' }, t('live.since', { time: time(p.since) })), h('span', { className: 'hint' }, t('watch.viewers', { n: p.viewers }))),
-      p.reception && h('p', { className: 'hint' }, t('op.receives', { what: receives(p.reception).join(' · ') })),
-      state.asked === key
-        ? form({ key, submit: t('op.kick'), busy: state.busy, className: 'inline', onsubmit: ({ reason }) => void act('DELETE', path, reason ? { reason } : undefined) },
-          field(t('op.kickReason'), { name: 'reason', maxLength: 200 }))
-        : button(t('op.kick'), () => { state.asked = key; draw(); }, { className: 'small', key, 'aria-label': `${t('op.kick')}: ${p.name}` }));
+  /** @param {Event} e @param {string} arn */
+  toggled(e, arn) {
+    const details = /** @type {HTMLDetailsElement} */ (e.target);
+    if (details !== e.currentTarget || details.open === this.open.has(arn)) return;
+    if (details.open) this.open.add(arn);
+    else this.open.delete(arn);
+    this.console.draw();
   }
 
   /** @param {Stage} stage */
-  function sessionsOf({ arn }) {
-    const kept = sessions.get(arn);
-    return h('details', { key: 'sessions', ontoggle: (/** @type {Event} */ e) => { if (/** @type {HTMLDetailsElement} */ (e.target).open) void loadSessions(arn); } },
+  more(stage) {
+    const { link, asking } = this.console;
+    const path = `api/v1/stages/${escapeArn(stage.arn)}`;
+    return h('div', { className: 'columns', key: 'of' },
+      h('p', { className: 'hint' }, stage.arn),
+      h('div', { className: 'row wrap', key: 'links' }, link('tokens', { stage: stage.arn }, t('op.tokens')), link('records', { stage: stage.arn }, t('op.tab.records'))),
+      stage.served === 'aws' && this.sessionsOf(stage),
+      this.limits(stage, path),
+      asking(`stage ${stage.arn}`, t('op.remove'), t(stage.served === 'aws' ? 'op.sureAWS' : 'op.sureStage', { name: stage.name }), stage.name, () => void this.remove(stage, path)));
+  }
+
+  /** @param {Stage} stage */
+  sessionsOf({ arn }) {
+    const kept = this.sessions.get(arn);
+    return h('details', { key: 'sessions', ontoggle: (/** @type {Event} */ e) => { if (/** @type {HTMLDetailsElement} */ (e.target).open) void this.loadSessions(arn); } },
       h('summary', null, t('op.sessions')),
       !kept ? h('p', { className: 'hint', key: 'asking' }, t('op.awsAsking'))
         : kept.length === 0 ? h('p', { className: 'hint', key: 'none' }, t('op.noSessions'))
@@ -105,7 +136,8 @@ export function createStages(console) {
   }
 
   /** @param {Stage} stage @param {string} path */
-  function limitsForm(stage, path) {
+  limits(stage, path) {
+    const { act, state } = this.console;
     const { maxHeight, advisedBitrate, maxBitrate, maxKeyframeInterval } = stage.limits;
     const numeric = { type: 'number', required: true, min: 0, step: 'any' };
     /** @param {string} label @param {Record<string, any>} props */
@@ -123,20 +155,7 @@ export function createStages(console) {
       limit(t('op.most'), { ...numeric, name: 'most', defaultValue: maxBitrate / 1000 }),
       limit(t('op.keyframes'), { ...numeric, name: 'keyframes', defaultValue: maxKeyframeInterval })));
   }
-
-  return {
-    load: list.load,
-    /** The event stream says who is on a stage. @param {string} arn @param {Presence[]} participants @returns {boolean} whether the page shows it */
-    presence(arn, participants) {
-      present.set(arn, participants);
-      return list.state.items.some((s) => s.arn === arn);
-    },
-    view: () => h('section', { className: 'card', key: 'stages' },
-      h('h2', null, t('op.stages')),
-      ...list.view({ search: t('op.searchStages'), empty: t('op.noStages'), row }),
-      form({ key: `add-stage-${state.sent}`, submit: t('op.addStage'), busy: state.busy, className: 'inline', onsubmit: ({ stageName }) => void add({ name: stageName }, 'stages') },
-        field(t('op.stageName'), { name: 'stageName', required: true, maxLength: 64 })),
-      errorAt('stages'),
-      awsCard({ aws, busy: state.busy, sent: state.sent, error: errorAt('aws'), onopen: loadAws, onadd: (stage) => void add(stage, 'aws') })),
-  };
 }
+
+/** @param {Console} console @returns {import('./operator.js').Page} */
+export const createStages = (console) => new Stages(console);

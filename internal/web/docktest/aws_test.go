@@ -74,6 +74,7 @@ func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	shootPage(op, "operator-aws-refused")
 
 	t.Log("she removes it, when she was asked; AWS still has it, and she picks it from the list")
+	op.ClickText("Manage: studio")
 	op.ClickText("Remove: studio")
 	op.WaitText("At AWS the stage stays.")
 	op.ClickText("Yes, do it")
@@ -83,19 +84,20 @@ func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	op.WaitText("All of them are here already.")
 
 	t.Log("its limits are the operator's to set")
-	choice := `document.getElementById('stage-` + string(ana.Me().ID) + `')`
-	op.Click(`.list > li:nth-child(2) > details:last-of-type > summary`)
+	choice := `document.getElementById('grant-stage')`
+	op.WaitVisible(`[id="most-` + string(studio.ARN) + `"]`)
 	op.Type(`[id="most-`+string(studio.ARN)+`"]`, "6000")
 	op.Press("Enter")
-	op.WaitFor(`(async () => (await (await fetch('api/stages')).json()).stages.some((s) => s.name === 'studio' && s.limits.maxBitrate === 6000000))()`)
+	op.WaitFor(`(async () => (await (await fetch('../api/stages')).json()).stages.some((s) => s.name === 'studio' && s.limits.maxBitrate === 6000000))()`)
 
 	t.Log("and she lets Ana on")
-	op.ClickText("People")
-	op.ClickText("Manage: ana")
+	op.Click(`.places a[href$="/operator/people"]`)
+	op.ClickText("ana")
+	op.WaitFor(`location.search === '?id=` + string(ana.Me().ID) + `'`)
 	op.WaitFor(choice + ` !== null`)
 	op.Eval(choice+`.value = '`+string(studio.ARN)+`'`, nil)
 	op.WaitFor(choice + `.value === '` + string(studio.ARN) + `'`)
-	op.ClickText("Give access")
+	op.Click(`form button[type="submit"]`)
 	op.WaitText("tokens up to 12 hours")
 	shootPage(op, "operator-aws")
 
@@ -153,7 +155,7 @@ func TestAWSOutOfReach(t *testing.T) {
 func operatorPage(t *testing.T, a *apptest.App) *browser.Page {
 	t.Helper()
 	page := browser.Open(t, browser.Current, browser.Options{Width: 460, Height: 900})
-	page.Goto(a.URL + "/operator")
+	page.Goto(a.URL + "/operator/stages")
 	signInAs(page, "olga")
 	page.WaitText("The stage is empty.") // the lists are there, and move nothing any more
 	return page

@@ -25,7 +25,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 		olga.Must(http.StatusCreated, "POST", "/api/v1/stages", web.NewStage{Name: fmt.Sprintf("stage %02d", i)}, nil)
 	}
 	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
-	page.Goto(a.URL + "/operator#people")
+	page.Goto(a.URL + "/operator/people")
 	signInAs(page, "olga")
 	page.WaitText("person 000")
 	nodes := 0
@@ -39,44 +39,94 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.WaitText("person 098")
 	page.Type(`#f-find-users`, "person 299")
 	page.WaitText("person 299")
-	page.WaitFor(`document.querySelectorAll('.list > .item').length === 1`)
+	page.WaitFor(`document.querySelectorAll('.lines > li').length === 1`)
 
-	t.Log("access, suspension and a role, where the row is opened")
-	page.ClickText("Manage: person 299")
-	page.ClickText("Give access")
+	t.Log("what is looked for is in the address, and access and suspension are on a page of their own")
+	page.WaitFor(`location.search === '?q=person+299'`)
+	page.ClickText("person 299")
+	page.WaitFor(`location.pathname === '/operator/person'`)
+	page.WaitText("no access yet")
+	page.Click(`form button[type="submit"]`)
 	page.WaitText("tokens up to 12 hours")
 	shootConsole(page, "console-people")
 	page.ClickText("Suspend: person 299")
 	page.ClickText("Yes, do it")
 	page.WaitText("suspended")
+	page.Eval(`history.back()`, nil)
+	page.WaitFor(`document.querySelectorAll('.lines > li').length === 1`)
+	page.WaitText("Search people")
 
 	t.Log("a rule that gives everybody a stage of their own")
-	page.Click(`a[href="#rules"]`)
+	page.Click(`.places a[href$="/operator/rules"]`)
 	page.ClickText("Add rule")
 	page.WaitText("a stage of their own: {name}")
 	shootConsole(page, "console-rules")
 
 	t.Log("an API key is shown once; all of it is in the records")
-	page.Click(`a[href="#programs"]`)
+	page.Click(`.places a[href$="/operator/programs"]`)
 	page.Type(`#f-keyName`, "studio page")
 	page.ClickText("Create API key")
 	page.WaitText("This is shown this once.")
 	shootConsole(page, "console-programs")
-	page.Click(`a[href="#records"]`)
+	page.Click(`.places a[href$="/operator/records"]`)
 	page.WaitText("key.created")
 	page.WaitText("user.suspended")
 	shootConsole(page, "console-records")
-	page.Click(`a[href="#stages"]`)
+	page.Click(`.places a[href$="/operator/stages"]`)
 	page.Type(`#f-find-stages`, "stage 39") // behind the stages that the rule made
 	page.WaitText("stage 39")
 	shootConsole(page, "console-stages")
+
+	t.Log("the other pages, each at its address")
+	page.Click(`.places a[href$="/operator/live"]`)
+	page.WaitText("No stage refused a connection within the last hour.")
+	shootConsole(page, "console-live")
+	page.Click(`.places a[href$="/operator/keys"]`)
+	page.WaitText("start Stagedoor with --ivs-region")
+	shootConsole(page, "console-keys")
+	page.Click(`.places a[href$="/operator/tokens"]`)
+	page.WaitText("No tokens were issued.")
+	shootConsole(page, "console-tokens")
+	brandsThePages(t, a, page)
+}
+
+// brandsThePages: a colour that is hard to read is refused with the reason; name, colour and links
+// are on every page, before sign-in and in the dock, in the language of the person's choice.
+func brandsThePages(t *testing.T, a *apptest.App, page *browser.Page) {
+	t.Log("branding, and a language, on the page and before sign-in")
+	page.Click(`.places a[href$="/operator/system"]`)
+	page.WaitText("--token-limit")
+	page.Type(`#f-accent`, "#ffe000")
+	page.Click(`form[class=""] button[type="submit"]`)
+	page.WaitText("needs 4.5:1")
+	page.Type(`#f-accent`, "#8f0f25")
+	page.Type(`#f-brandName`, "Radio Nord")
+	page.Type(`#f-support`, "help@example.com")
+	page.Click(`form[class=""] button[type="submit"]`)
+	page.WaitFor(`document.querySelector('.brand').innerText === 'Radio Nord'`)
+	page.WaitFor(`document.documentElement.style.getPropertyValue('--primary') === '#8f0f25'`)
+	shootConsole(page, "console-system")
+	guest := browser.Open(t, browser.OBS30, browser.Options{Width: 250, Height: 600})
+	guest.Goto(a.URL + "/dock")
+	guest.WaitFor(`document.querySelector('.brand')?.innerText === 'Radio Nord'`)
+	guest.WaitFor(`document.querySelector('footer a')?.href === 'mailto:help@example.com'`)
+	guest.Eval(`(() => {
+		const select = document.querySelector('header select');
+		select.value = 'es';
+		select.dispatchEvent(new Event('change'));
+	})()`, nil)
+	guest.WaitFor(`document.documentElement.lang === 'es' && document.querySelector('h1')`)
+	if *screenshots != "" {
+		guest.Screenshot(filepath.Join(*screenshots, "branded-dock-250.png"))
+	}
 }
 
 func shootConsole(page *browser.Page, name string) {
+	page.Accessible()
 	if *screenshots == "" {
 		return
 	}
-	for _, width := range []int{320, 1280} {
+	for _, width := range []int{320, 460, 1280} {
 		page.Resize(width, 900)
 		page.Screenshot(filepath.Join(*screenshots, name+"-"+strconv.Itoa(width)+".png"))
 	}

@@ -62,6 +62,7 @@ func openDesk(t testing.TB) *desk {
 	mux.HandleFunc("GET /dock/stage", serve("stage/index.html"))
 	mux.HandleFunc("GET /{$}", serve("index.html"))
 	mux.HandleFunc("GET /static/{path...}", d.file)
+	mux.HandleFunc("GET /api/branding", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) })
 	mux.HandleFunc("GET /api/me", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return d.me, nil }))
 	mux.HandleFunc("POST /api/login", d.logIn)
 	mux.HandleFunc("DELETE /api/login", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { d.signedIn = false; return nil, nil }))

@@ -216,8 +216,8 @@ func TestTheOperatorHasTheLastWord(t *testing.T) {
 	page.ClickText("Sign in")
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")
-	page.ClickText("Disconnect")
-	page.WaitText("The stage is empty.")
+	page.Click(`form button[type="submit"]`)
+	page.WaitText("No stage has a broadcast at the moment.")
 
 	d.state("trouble")
 	d.WaitText("The hall is closing.")
