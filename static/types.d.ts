@@ -290,6 +290,59 @@ export interface IVSSDK {
   integrity: string;
 }
 
+export interface NewGuestLink {
+  stage: string;
+  role: string;
+  name?: string;
+  life?: number;
+  uses?: number;
+  user?: string;
+}
+
+export interface GuestLink {
+  id: string;
+  stage: string;
+  role: string;
+  name: string;
+  user: string;
+  uses: number;
+  maxUses: number;
+  createdAt: string;
+  expiresAt: string;
+  lastUsedAt?: string;
+}
+
+export interface GuestLinks {
+  links: GuestLink[];
+}
+
+export interface CreatedGuestLink {
+  id: string;
+  stage: string;
+  role: string;
+  name: string;
+  user: string;
+  uses: number;
+  maxUses: number;
+  createdAt: string;
+  expiresAt: string;
+  lastUsedAt?: string;
+  url: string;
+}
+
+export interface GuestInvitation {
+  stage: string;
+  stageName: string;
+  host: string;
+  role: string;
+  usesLeft: number;
+  expiresAt: string;
+}
+
+export interface GuestName {
+  name: string;
+}
+
 export interface Invited {
   id: string;
   name: string;

@@ -18,7 +18,7 @@ func (c *Control) keepHash(ctx context.Context, permit Permit, token stage.Parti
 	}
 	return c.Store.PutCredential(ctx, Credential{
 		ID: string(p.ID), Kind: KindToken, Hash: hashOf(token.Secret), User: permit.Account.ID,
-		Label: p.Name(), Stage: p.Stage, CreatedAt: c.Now(), ExpiresAt: token.ExpiresAt,
+		Label: p.Name(), View: guestID(p), Stage: p.Stage, CreatedAt: c.Now(), ExpiresAt: token.ExpiresAt,
 	})
 }
 
@@ -57,7 +57,8 @@ func (c *Control) verifyAWS(
 			"The token has expired: get a new one.").WithCode("token_expired")
 	}
 	p := stage.Participant{
-		ID: stage.ParticipantID(cred.ID), Stage: cred.Stage, UserID: string(account.ID),
+		ID: stage.ParticipantID(cred.ID), Stage: cred.Stage,
+		UserID:     cmp.Or(cred.View, string(account.ID)),
 		Attributes: map[string]string{"name": cred.Label}, ExpiresAt: cred.ExpiresAt,
 	}
 	return c.recognize(ctx, p)

@@ -44,6 +44,11 @@ func (c *Control) KickAndBar(
 func (c *Control) bar(
 	ctx context.Context, tx Store, who Principal, i Issuance, reason string,
 ) ([]Issuance, error) {
+	if i.guest() { // not its owner: the link opens nothing any more
+		match := Match{Kind: KindGuestLink, ID: i.Credential}
+		revoked, err := c.endGuestLink(ctx, tx, who, match, reason)
+		return revoked, notFoundIs(err, nil)
+	}
 	account, err := accountOf(ctx, tx, i.User)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,7 @@ type Principal struct {
 	Passkey   string    // the passkey that made this login; empty: none
 	Unproven  bool      // of an operator, without the passkey that operators need: it acts as a broadcaster's
 	Renewed   bool      // ExpiresAt has just moved: send the cookie again
+	guest     GuestLink // of a guest link
 }
 
 // The kinds of credential that authenticate a request. A new kind takes a constant here, its scopes
@@ -56,6 +57,7 @@ const (
 	KindAPIKey      Kind = "api"          // sdo_…: an operator's program
 	KindViewKey     Kind = "view"         // sdv_…: a browser source of OBS
 	KindToken       Kind = "token"        // a participant token
+	KindGuestLink   Kind = "guest"        // sdg_…: lets guests onto one stage
 )
 
 // CommandLine returns the principal of the command line. It needs no account: write access to the
@@ -74,6 +76,7 @@ const (
 	ScopeAccount Scope = "account" // one's password, logins, keys, docks, tokens and event stream
 	ScopeStage   Scope = "stage"   // the presence and the chat of a stage
 	ScopeView    Scope = "view"    // what a viewing key shows, and its token
+	ScopeGuest   Scope = "guest"   // what a guest link offers, and its tokens
 	ScopeUsers   Scope = "users"   // accounts and grants; operators only
 	ScopeStages  Scope = "stages"  // stages, and who is kicked from them; operators only
 	ScopeAudit   Scope = "audit"   // the tokens of all users and the audit trail; operators only
@@ -88,9 +91,9 @@ const (
 func (p Principal) Allows(scope Scope) bool {
 	switch p.Kind {
 	case KindCommandLine:
-		return scope != ScopeView
+		return scope != ScopeView && scope != ScopeGuest
 	case KindLogin:
-		return scope != ScopeView && p.User.Role.allows(scope)
+		return scope != ScopeView && scope != ScopeGuest && p.User.Role.allows(scope)
 	case KindAPIKey:
 		return scope == ScopeSelf || slices.Contains(p.Scopes, scope)
 	case KindAccessKey:
@@ -99,6 +102,8 @@ func (p Principal) Allows(scope Scope) bool {
 		return scope == ScopeView || scope == ScopeStage
 	case KindToken:
 		return scope == ScopeStage
+	case KindGuestLink:
+		return scope == ScopeGuest
 	}
 	return false
 }
@@ -123,6 +128,10 @@ func (p Principal) Require(scope Scope) error {
 		return stage.Errorf(stage.ErrUnauthorized,
 			"This needs the viewing key of a browser source: Authorization: Bearer <key>.")
 	}
+	if scope == ScopeGuest {
+		return stage.Errorf(stage.ErrUnauthorized,
+			"This needs the secret of a guest link: Authorization: Bearer <secret>.")
+	}
 	switch p.Kind {
 	case KindLogin:
 		if p.Unproven && Operator.allows(scope) {
@@ -141,6 +150,9 @@ func (p Principal) Require(scope Scope) error {
 	case KindToken:
 		return stage.Errorf(stage.ErrUnauthorized,
 			"A participant token is good for its stage; sign in for anything else.")
+	case KindGuestLink:
+		return stage.Errorf(stage.ErrUnauthorized,
+			"A guest link lets guests onto its stage; sign in for anything else.")
 	}
 	return signInFirst()
 }
@@ -172,6 +184,8 @@ func (c *Control) authenticate(ctx context.Context, presented Presented) (Princi
 		return c.byAPIKey(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, viewKeyPrefix):
 		return c.byViewKey(ctx, presented.Bearer)
+	case strings.HasPrefix(bearer, guestLinkPrefix):
+		return c.byGuestLink(ctx, presented.Bearer)
 	case strings.Count(bearer, ".") == 2: // a JWT (RFC 7515, 3.1); keys have no dots
 		return c.byToken(ctx, presented.Bearer)
 	}

@@ -47,6 +47,12 @@ type Store interface {
 	// DeleteCredentials deletes the matching credentials and returns their number: when two
 	// requests use the same code, one of them gets 1.
 	DeleteCredentials(ctx context.Context, match Match) (int, error)
+	// GuestLinks lists the newest guest links of a stage.
+	GuestLinks(ctx context.Context, arn stage.ARN, limit int) ([]Credential, error)
+	// UseGuestLink counts one use. If there is none left, it returns stage.ErrConflict.
+	UseGuestLink(ctx context.Context, id string, at time.Time) error
+	// ReturnGuestUse takes back a use that let nobody in.
+	ReturnGuestUse(ctx context.Context, id string) error
 	// Touch stores when a credential and its user were last used, and the new expiry.
 	Touch(ctx context.Context, cred Credential) error
 
@@ -187,7 +193,9 @@ type Credential struct {
 	ExpiresAt time.Time // zero: never
 	UsedAt    time.Time
 	Client    Client
-	Scopes    []Scope // of an API key
+	Scopes    []Scope // of an API key; of a guest link what it lets a guest do
+	MaxUses   int     // of a guest link
+	Uses      int     // of a guest link
 }
 
 // A Match selects credentials. Empty fields match all. It has a Kind or an ID.

@@ -36,6 +36,8 @@ type IssueRequest struct {
 	TTL     time.Duration // 0: the default
 	For     string        // "publish" or "view": that capability alone; "": all of the grant
 	Address string
+
+	Capabilities stage.Capabilities // of a guest: exactly these
 }
 
 // Issue issues a token to a user: it applies the grant and the rate limit, and records the token.
@@ -58,7 +60,8 @@ func (c *Control) Issue(
 type basis struct {
 	user       UserID
 	bucket     string // of the rate limit
-	credential string // of a view token: the login or viewing key with which it ends
+	credential string // the login, viewing key or guest link with which the token ends; may be empty
+	guest      string // the name of a guest; empty: the token is the user's own
 }
 
 // issue decides about a token, and again while the account changes between decision and insert.
@@ -124,6 +127,9 @@ func (c *Control) issueOn(
 		return stage.ParticipantToken{}, err
 	}
 	ask, err := decide(permit, req)
+	if err == nil && rests.guest != "" {
+		ask, err = askForGuest(ask, rests.guest, req.Capabilities)
+	}
 	if err != nil {
 		return stage.ParticipantToken{}, err
 	}
@@ -228,7 +234,8 @@ func (c *Control) record(
 		by = "local key"
 	}
 	return Issuance{
-		ID: token.Participant.ID, User: p.Account.ID, UserName: p.Account.Name, Stage: req.Stage,
+		ID: token.Participant.ID, User: p.Account.ID,
+		UserName: cmp.Or(rests.guest, p.Account.Name), Stage: req.Stage,
 		Capabilities: token.Participant.Capabilities, IssuedBy: by,
 		Bucket: rests.bucket, Credential: rests.credential,
 		IssuedAt: c.Now(), ExpiresAt: token.ExpiresAt, Address: cleanText(req.Address, 64),

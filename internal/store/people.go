@@ -89,13 +89,13 @@ func (q queries) Advance(ctx context.Context, user access.UserID) error {
 }
 
 const credentialColumns = `c.id, c.kind, c.hash, COALESCE(c.user_id, ''), c.label, COALESCE(c.stage, ''), c.view_name,
-	c.created_at, c.expires_at, c.used_at, c.address, c.agent, c.scopes`
+	c.created_at, c.expires_at, c.used_at, c.address, c.agent, c.scopes, c.max_uses, c.uses`
 
 func credentialFields(c *access.Credential) []any {
 	return []any{
 		&c.ID, &c.Kind, &c.Hash, &c.User, &c.Label, &c.Stage, &c.View,
 		at(&c.CreatedAt), at(&c.ExpiresAt), at(&c.UsedAt), &c.Client.Address, &c.Client.Agent,
-		scopes{&c.Scopes},
+		scopes{&c.Scopes}, &c.MaxUses, &c.Uses,
 	}
 }
 
@@ -150,11 +150,32 @@ func (q queries) Credentials(ctx context.Context, match access.Match) ([]access.
 // PutCredential implements access.Store.
 func (q queries) PutCredential(ctx context.Context, c access.Credential) error {
 	return q.do(ctx, `
-		INSERT INTO credentials (id, kind, hash, user_id, label, stage, view_name, created_at, expires_at, used_at, address, agent, scopes)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+		INSERT INTO credentials (id, kind, hash, user_id, label, stage, view_name, created_at, expires_at, used_at, address, agent, scopes, max_uses)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 		ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, created_at = excluded.created_at, expires_at = excluded.expires_at`,
 		c.ID, string(c.Kind), c.Hash, null(c.User), c.Label, null(c.Stage), c.View,
-		ms(c.CreatedAt), ms(c.ExpiresAt), ms(c.UsedAt), c.Client.Address, c.Client.Agent, words(c.Scopes))
+		ms(c.CreatedAt), ms(c.ExpiresAt), ms(c.UsedAt), c.Client.Address, c.Client.Agent, words(c.Scopes), c.MaxUses)
+}
+
+// GuestLinks implements access.Store.
+func (q queries) GuestLinks(ctx context.Context, arn stage.ARN, limit int) ([]access.Credential, error) {
+	return list(ctx, q, scanCredential, "SELECT "+credentialColumns+` FROM credentials c
+		WHERE c.kind = 'guest' AND c.stage = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT $2`, string(arn), limit)
+}
+
+// UseGuestLink implements access.Store. The row decides which of two guests had the last use.
+func (q queries) UseGuestLink(ctx context.Context, id string, when time.Time) error {
+	n, err := q.exec(ctx, `UPDATE credentials SET uses = uses + 1, used_at = $1
+		WHERE id = $2 AND kind = 'guest' AND uses < max_uses`, ms(when), id)
+	if err == nil && n == 0 {
+		return stage.ErrConflict
+	}
+	return err
+}
+
+// ReturnGuestUse implements access.Store.
+func (q queries) ReturnGuestUse(ctx context.Context, id string) error {
+	return q.do(ctx, "UPDATE credentials SET uses = uses - 1 WHERE id = $1 AND kind = 'guest' AND uses > 0", id)
 }
 
 // DeleteCredentials implements access.Store.

@@ -83,6 +83,7 @@ const header = `# The status of every route with every kind of credential, for o
 # subscribe on the stage main; viewer: a login with subscribe there; stranger: a login without access to any stage.
 # key, opkey: the access key of a broadcaster, of an operator. apikey: an API key with all scopes. viewkey: a viewing
 # key. token: a participant token for main; viewtoken: one for watching; keytoken: one that a viewing key requested.
+# guestlink: the secret of a guest link for main.
 #
 # own: the caller's object, on the stage main. foreign: that of another broadcaster, on a stage to which the caller has
 # no access.
@@ -166,6 +167,18 @@ var columns = []column{
 		source.Must(http.StatusCreated, "POST", "/api/views/token", nil, &made)
 		return made.Token.Token
 	}},
+	{name: "guestlink", kind: access.KindGuestLink, can: both, give: guestLink},
+}
+
+func guestLink(w *world, owner *apptest.Client) string {
+	var made web.CreatedGuestLink
+	owner.Must(http.StatusCreated, "POST", "/api/guest-links",
+		web.NewGuestLink{Stage: w.main, Role: access.GuestPublishes, Uses: 1000}, &made)
+	address, err := url.Parse(made.URL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return address.Fragment
 }
 
 var both = []string{"publish", "subscribe"}
@@ -431,6 +444,15 @@ var pageObjects = map[string][]target{
 		return "/api/views/" + made(of, "id", "/api/views", web.NewView{Stage: stage.ARN(arnOf(arn)), View: "grid"}), nil
 	}),
 	"POST /api/views/token": one("/api/views/token", nil),
+
+	"POST /api/guest": one("/api/guest", web.GuestName{Name: "gil"}),
+	"POST /api/guest-links": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/guest-links", web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}
+	}),
+	"DELETE /api/guest-links/{id}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/guest-links/" + made(of, "id", "/api/guest-links",
+			web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}), nil
+	}),
 
 	"GET /api/stages/{arn}/events": onStage("/events", nil),
 	"POST /api/stages/{arn}/chat":  onStage("/chat", web.NewMessage{Text: "hello"}),

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
@@ -69,6 +70,20 @@ var programObjects = map[string][]target{
 			return "/api/v1/refusals?stage=" + url.QueryEscape(string(w.side)), nil
 		}},
 	},
+	"GET /api/v1/guest-links": {
+		{name: "own", request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/guest-links?stage=" + url.QueryEscape(string(w.main)), nil
+		}},
+		{name: "foreign", request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/guest-links?stage=" + url.QueryEscape(string(w.side)), nil
+		}},
+	},
+	"POST /api/v1/guest-links": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+		return "/api/v1/guest-links", web.NewGuestLink{
+			Stage: stage.ARN(arnOf(arn)), Role: access.GuestViews, User: w.bea.id,
+		}
+	}),
+	"DELETE /api/v1/guest-links/{id}":   v1(pageObjects["DELETE /api/guest-links/{id}"]),
 	"PUT /api/v1/branding":              one("/api/v1/branding", web.V1Branding{}),
 	"POST /api/v1/keys/{region}":        one("/api/v1/keys/eu-central-1", web.V1KeyChange{}),
 	"POST /api/v1/keys/{region}/rotate": one("/api/v1/keys/eu-central-1/rotate", web.V1KeyChange{}),

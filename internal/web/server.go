@@ -115,10 +115,11 @@ func (s *Server) table() []route {
 	people := &people{c.Control, c.Docks, c.PublicURL}
 	tokens := &tokens{c.Control, stages.present, a.client}
 	signIns := &signIns{a, s.profiles(), c.SignIn.Observe}
+	guests := guestLinks{c.Control, a.client, c.PublicURL}
 	health := &health{c.Ready, c.Checks, c.Log}
 	api := v1{
 		control: c.Control, docks: c.Docks, aws: c.AWS, public: c.PublicURL, now: c.Now,
-		people: people, stages: stages, tokens: tokens,
+		people: people, stages: stages, tokens: tokens, guests: guests,
 		system: system{c.Control, c.About, c.PublicURL.String(), c.Version, health.checkAll},
 	}
 	return slices.Concat(
@@ -131,6 +132,7 @@ func (s *Server) table() []route {
 		people.routes(a),
 		stages.routes(a),
 		(&viewKeys{c.Control, c.Feed, c.PublicURL, a.client}).routes(a),
+		guests.routes(a),
 		(&docks{c.Docks, a.client}).routes(a),
 		s.streams.routes(),
 		(&chats{c.Control, c.Chat, stages.present}).routes(a),

@@ -38,6 +38,7 @@ func (s *stagePages) routes(a *adapter) []route {
 		{"GET /dock/stage", s.page("stage/index.html")},
 		{"GET /source", s.page("source/index.html")},
 		{"GET /watch", s.page("watch/index.html")},
+		{"GET /guest", s.page("guest/index.html")},
 	}
 }
 

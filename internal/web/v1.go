@@ -23,6 +23,7 @@ type v1 struct {
 	people  *people // the endpoints that the pages have, too
 	stages  *stages
 	tokens  *tokens
+	guests  guestLinks
 	system  system
 }
 
@@ -53,7 +54,7 @@ var (
 func with(more []parameter, own ...parameter) []parameter { return append(own, more...) }
 
 func (v v1) operations() []operation {
-	return slices.Concat(v.lists(), v.console())
+	return slices.Concat(v.lists(), v.console(), v.guests.operations())
 }
 
 // console are the operations behind the pages of the console, beside the lists.

@@ -11,6 +11,7 @@ import { wakeMeters } from '../lib/stage/level.js';
 import { t } from '../lib/strings.js';
 import { chatView, createChat } from './chat.js';
 import { audience, card, cards, choose, personOf, readChoices } from './people.js';
+import { createGuests } from './guests.js';
 import { createSources } from './sources.js';
 import { createTiles } from './tiles.js';
 import { notices, peopleView, sourcesView, toolbar } from './views.js';
@@ -242,6 +243,7 @@ function createActions({ about, model, tiles, sources, choices, client, enter })
  * @param {import('./views.js').Actions} world.actions
  */
 function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
+  const guests = createGuests({ changed: about.changed, stage: () => model.stage });
   let atEnd = true; // of the chat
   return {
     /** drawn() follows when it is drawn. */
@@ -256,7 +258,7 @@ function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
       return [toolbar(model, actions), ...notices(model, actions),
         h('div', { className: 'two', key: 'two' },
           peopleView(model, actions, tiles.get),
-          model.stage && h('div', { className: 'side', key: 'side' }, chatView(chat, model.me.id), sourcesView(model, actions)))];
+          model.stage && h('div', { className: 'side', key: 'side' }, chatView(chat, model.me.id), sourcesView(model, actions), guests.view(roster.present.filter((p) => p.guest).length)))];
     },
     drawn() {
       tiles.mount();

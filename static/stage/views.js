@@ -95,6 +95,7 @@ function tileView(c, act, { link, silent }) {
     h('div', { className: 'meter', keep: true, id: `meter-${p.id}`, 'aria-hidden': 'true' }),
     h('div', { className: 'foot' },
       h('b', { title: name, dir: 'auto' }, name),
+      p.guest && h('span', { className: 'tag', key: 'guest' }, t('guests.guest')),
       h('span', { className: 'tools' },
         tool(c.muted ? 'i-sound-off' : 'i-sound', t(c.muted ? 'stage.unmute' : 'stage.mute', { name: p.name }), () => act.choose(c, { muted: !c.muted }), c.muted),
         tool('i-pin', t(c.pinned ? 'stage.unpin' : 'stage.pin', { name: p.name }), () => act.choose(c, { pinned: !c.pinned }), c.pinned),

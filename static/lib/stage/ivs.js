@@ -73,7 +73,7 @@ function strategy({ AUDIO_VIDEO, NONE }, wants) {
 }
 
 /** Who is there and what is received of them. @param {import('./client.js').SessionEvents} on */
-function createRoster(on) {
+export function createRoster(on) {
   /** @type {Map<string, {who: any, publishing: boolean}>} */
   const present = new Map();
   /** @type {Map<string, MediaStream>} */
@@ -123,7 +123,7 @@ function createRoster(on) {
 /**
  * @param {any} stage @param {any} lib @param {ReturnType<typeof createRoster>} roster @param {import('./client.js').SessionEvents} on
  */
-function listenTo(stage, { StageEvents: E, StageConnectionState: C }, roster, on) {
+export function listenTo(stage, { StageEvents: E, StageConnectionState: C }, roster, on) {
   stage.on(E.STAGE_CONNECTION_STATE_CHANGED, (/** @type {any} */ state) => {
     if (!roster.closed) on.joined(state === C.CONNECTED);
   });

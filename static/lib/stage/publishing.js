@@ -89,7 +89,10 @@ function again(state, now, why) {
 /**
  * @typedef {{participantId: string, token: string, stage: string, expiresAt: string}} Admission
  * @typedef {{close: () => void}} Sending
- * @typedef {(about: {admission: Admission, stream: MediaStream, on: {link: (state: string) => void, ended: (code: string) => void}}) => Promise<Sending>} Send
+ * receive: who else is on the stage, where one session sends and receives (Amazon's SDK).
+ * @typedef {{admission: Admission, stream: MediaStream, receive?: Receive, on: {link: (state: string) => void, ended: (code: string) => void}}} About
+ * @typedef {Pick<import('./client.js').SessionEvents, 'participants' | 'stream' | 'removed' | 'link'>} Receive
+ * @typedef {(about: About) => Promise<Sending>} Send
  *
  * Runs the machine.
  * @param {object} about

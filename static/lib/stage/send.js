@@ -1,6 +1,6 @@
 /** Sends a stream to a stage: by WHIP where Stagedoor serves it, by Amazon's web SDK where AWS does. */
 import { publish } from '../whip.js';
-import { loadSdk } from './ivs.js';
+import { createRoster, listenTo, loadSdk } from './ivs.js';
 
 /** What the SDK calls the states of a publication, in the words of a peer connection. */
 const LINKS = Object.freeze({ attempting_publish: 'connecting', published: 'connected', not_published: 'connecting', errored: 'failed' });
@@ -15,29 +15,37 @@ async function sendLocal({ admission, stream, on }) {
 }
 
 /**
- * @param {Parameters<import('./publishing.js').Send>[0]} about
+ * @param {import('./publishing.js').About} about
  * @param {{sdk?: () => Promise<any>}} [world]
  */
-export async function sendIvs({ admission, stream, on }, { sdk = loadSdk } = {}) {
+export async function sendIvs({ admission, stream, receive, on }, { sdk = loadSdk } = {}) {
   const lib = await sdk();
   const streams = stream.getTracks().map((track) => new lib.LocalStageStream(track));
   const stage = new lib.Stage(admission.token, {
     stageStreamsToPublish: () => streams,
     shouldPublishParticipant: () => true,
-    shouldSubscribeToParticipant: () => lib.SubscribeType.NONE,
+    shouldSubscribeToParticipant: () => (receive ? lib.SubscribeType.AUDIO_VIDEO : lib.SubscribeType.NONE),
   });
   const { StageEvents: E } = lib;
   let closed = false;
   stage.on(E.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED, (/** @type {any} */ who, /** @type {keyof typeof LINKS} */ state) => {
     if (who.isLocal && !closed) on.link(LINKS[state] ?? 'connecting');
   });
-  stage.on(E.STAGE_LEFT, (/** @type {string} */ reason) => { if (!closed) on.ended(reason); });
-  const close = () => { closed = true; stage.leave(); };
+  const ended = (/** @type {string} */ reason) => { if (!closed) on.ended(reason); };
+  const roster = receive && createRoster({ ...receive, joined() {}, ended });
+  if (roster) listenTo(stage, lib, roster, { ...receive, joined() {}, ended });
+  else stage.on(E.STAGE_LEFT, ended);
+  const close = () => {
+    closed = true;
+    roster?.close();
+    stage.leave();
+  };
   try {
     await stage.join();
   } catch (err) {
     close();
     throw err;
   }
+  roster?.tell();
   return { close };
 }

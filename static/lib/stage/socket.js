@@ -76,5 +76,6 @@ function parse(text) {
 /** @param {any} p @returns {import('./client.js').Participant} */
 export const participant = (p) => ({
   id: p.id, userId: p.userId ?? '', name: p.attributes?.name || p.userId || p.id,
+  ...(p.attributes?.guest === 'true' && { guest: true }),
   publishing: Boolean(p.isPublishing), audioMuted: Boolean(p.audioMuted), videoMuted: Boolean(p.videoStopped),
 });

@@ -1,0 +1,169 @@
+package accesstest
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// invited is the principal of a guest link that was just made.
+func (h *House) invited(t *testing.T, by access.Principal, req access.GuestLinkRequest) (access.GuestLink, access.Principal) {
+	t.Helper()
+	link, secret, err := h.CreateGuestLink(t.Context(), by, req)
+	ok(t, err)
+	return link, must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+}
+
+func (on rules) TestAGuestByLink(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		link, guest := h.invited(t, ana, access.GuestLinkRequest{
+			Stage: arn, Role: access.GuestPublishes, Name: "interview", Uses: 2, Life: time.Hour,
+		})
+
+		t.Log("a guest has a name and an identity of their own, and what the link says")
+		token := must(h.AdmitGuest(t.Context(), guest, " Gil ", "192.0.2.7"))(t)
+		p := must(h.Verify(t.Context(), token.Secret))(t)
+		if p.Name() != "Gil" || p.UserID == string(ana.User.ID) || !p.Capabilities.Has(stage.Publish|stage.Subscribe) {
+			t.Errorf("a guest: got %+v", p)
+		}
+		h.Paper.enter(token.Participant)
+		if !token.ExpiresAt.Equal(link.ExpiresAt) {
+			t.Errorf("the token ends at %v, the link at %v", token.ExpiresAt, link.ExpiresAt)
+		}
+		if _, err := h.AdmitGuest(t.Context(), guest, "\u202e", ""); !errors.Is(err, stage.ErrInvalid) {
+			t.Errorf("a name that deceives: got %v", err)
+		}
+		h.Clock.Pass(time.Second)
+		h.Paper.enter(must(h.AdmitGuest(t.Context(), guest, "Gus", ""))(t).Participant)
+		_, err := h.AdmitGuest(t.Context(), guest, "Gina", "")
+		refused(t, err, stage.ErrDenied, "guest_link_used")
+
+		t.Log("listed with its uses, for its owner and for operators")
+		for _, who := range []access.Principal{ana, op} {
+			list := must(h.GuestLinks(t.Context(), who, arn))(t)
+			if len(list) != 1 || list[0].Uses != 2 || list[0].MaxUses != 2 || list[0].Name != "interview" {
+				t.Errorf("the links as %s sees them: got %+v", who.User.Name, list)
+			}
+		}
+
+		t.Log("in the trail, without the secret")
+		trail := must(h.Audit(t.Context(), op, access.AuditFilter{Action: access.ActionGuestAdmitted}, access.Page{}))(t)
+		if len(trail.Items) != 2 || trail.Items[1].TargetName != "Gil" || trail.Items[1].Detail != "interview" {
+			t.Errorf("the trail: got %+v", trail.Items)
+		}
+
+		t.Log("revoked: the guests are off the stage, and the link opens nothing")
+		ok(t, h.RevokeGuestLink(t.Context(), ana, link.ID))
+		if got := h.Paper.sentAway(); len(got) != 2 {
+			t.Errorf("disconnected: got %v, want both guests", got)
+		}
+		_, err = h.Verify(t.Context(), token.Secret)
+		refused(t, err, stage.ErrDenied, "token_revoked")
+		_, err = h.AdmitGuest(t.Context(), guest, "Gil", "")
+		if err == nil {
+			t.Error("a revoked link let a guest in")
+		}
+	})
+}
+
+func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		vera, _ := h.Broadcaster(op, "vera")
+		eve, _ := h.Broadcaster(op, "eve")
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: vera.User.ID, Stage: arn, Capabilities: stage.Subscribe}))
+		create := func(by access.Principal, req access.GuestLinkRequest) error {
+			req.Stage = arn
+			_, _, err := h.CreateGuestLink(t.Context(), by, req)
+			return err
+		}
+		refused(t, create(vera, access.GuestLinkRequest{Role: access.GuestPublishes}), stage.ErrDenied, "no_capability")
+		ok(t, create(vera, access.GuestLinkRequest{Role: access.GuestViews}))
+		refused(t, create(eve, access.GuestLinkRequest{Role: access.GuestViews}), stage.ErrDenied, "no_grant")
+		if err := create(ana, access.GuestLinkRequest{Role: access.GuestViews, Owner: vera.User.ID}); !errors.Is(err, stage.ErrDenied) {
+			t.Errorf("a link on another's access: got %v", err)
+		}
+		ok(t, create(op, access.GuestLinkRequest{Role: access.GuestViews, Owner: vera.User.ID}))
+		for _, bad := range []access.GuestLinkRequest{
+			{Role: "boss"}, {Role: access.GuestViews, Life: time.Second}, {Role: access.GuestViews, Uses: -1},
+			{Role: access.GuestViews, Uses: 1001}, {Role: access.GuestViews, Name: "a\nb"},
+		} {
+			if err := create(ana, bad); !errors.Is(err, stage.ErrInvalid) {
+				t.Errorf("%+v: got %v, want %v", bad, err, stage.ErrInvalid)
+			}
+		}
+
+		t.Log("the owner loses publish: so do the guests, at once")
+		_, guest := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestPublishes})
+		token := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t)
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Subscribe}))
+		_, err := h.Verify(t.Context(), token.Secret)
+		refused(t, err, stage.ErrDenied, "token_revoked")
+
+		t.Log("a link that only views gives no more")
+		_, viewer := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews})
+		seen := must(h.AdmitGuest(t.Context(), viewer, "Vic", ""))(t)
+		if got := seen.Participant.Capabilities; got != stage.Subscribe {
+			t.Errorf("a viewing guest: got %v", got)
+		}
+
+		t.Log("foreign links are not there, expired ones open nothing")
+		link, _ := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
+		if err := h.RevokeGuestLink(t.Context(), vera, link.ID); !errors.Is(err, stage.ErrNotFound) {
+			t.Errorf("another's link: got %v", err)
+		}
+		_, secret, err := h.CreateGuestLink(t.Context(), ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
+		ok(t, err)
+		h.Clock.Pass(time.Hour)
+		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
+		refused(t, err, stage.ErrUnauthorized, "guest_link")
+	})
+}
+
+// A moderator bars a guest: the link ends, and its owner keeps the access.
+func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		_, guest := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestPublishes, Uses: 9})
+		token := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t)
+		h.Paper.enter(token.Participant)
+		ok(t, h.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Enough."))
+		if got := h.Paper.sentAway(); len(got) != 1 || got[0] != token.Participant.ID {
+			t.Errorf("disconnected: got %v", got)
+		}
+		if _, err := h.AdmitGuest(t.Context(), guest, "Gil again", ""); err == nil {
+			t.Error("a guest came back by the link after being barred")
+		}
+		ok(t, h.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Enough."))
+		h.Issued(ana, arn)
+	})
+}
+
+// Two guests at the same moment, and one use left.
+func (on rules) TestTheLastUseIsOneGuests(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, arn := h.Scene()
+		other := h.Replica()
+		_, guest := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Uses: 3})
+		var in atomic.Int32
+		for _, err := range race(8, func(i int) error {
+			_, err := []*House{h, other}[i%2].AdmitGuest(t.Context(), guest, "Gil", "")
+			if err == nil {
+				in.Add(1)
+			} else if !errors.Is(err, stage.ErrDenied) {
+				return err
+			}
+			return nil
+		}) {
+			ok(t, err)
+		}
+		if in.Load() != 3 {
+			t.Errorf("%d guests came in by a link for 3", in.Load())
+		}
+	})
+}

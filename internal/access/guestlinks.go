@@ -1,0 +1,355 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	guestLinkPrefix  = "sdg_"
+	guestIDPrefix    = "guest:"
+	guestAttribute   = "guest" // of a token: the other participants see who is a guest
+	defaultGuestLife = 24 * time.Hour
+	minGuestLife     = 5 * time.Minute
+	maxGuestLife     = 30 * 24 * time.Hour
+	maxGuestUses     = 1000
+	guestLinksListed = 200
+)
+
+// A GuestRole is what a guest link lets a guest do.
+type GuestRole string
+
+// The roles of guests.
+const (
+	GuestPublishes GuestRole = "publish" // send picture and sound, and receive the others
+	GuestViews     GuestRole = "view"    // receive only
+)
+
+func (r GuestRole) capabilities() stage.Capabilities {
+	switch r {
+	case GuestPublishes:
+		return stage.Publish | stage.Subscribe
+	case GuestViews:
+		return stage.Subscribe
+	}
+	return 0
+}
+
+// A GuestLink lets people without an account onto one stage. It rests on the access of its owner,
+// and what it let in ends with it.
+type GuestLink struct {
+	ID         string
+	Stage      stage.ARN
+	Name       string // for its owner; may be empty
+	Role       GuestRole
+	Owner      UserID
+	MaxUses    int
+	Uses       int
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	LastUsedAt time.Time
+}
+
+// A GuestLinkRequest is the part of a guest link that its owner chooses.
+type GuestLinkRequest struct {
+	Stage stage.ARN
+	Name  string
+	Role  GuestRole
+	Life  time.Duration // 0: one day
+	Uses  int           // 0: one
+	Owner UserID        // "": the caller; another one only for operators and their programs
+}
+
+// CreateGuestLink creates a link for a stage on which its owner has at least what the link gives.
+// Its secret is returned only here.
+func (c *Control) CreateGuestLink(
+	ctx context.Context, by Principal, req GuestLinkRequest,
+) (GuestLink, stage.Secret, error) {
+	owner, err := guestOwner(by, req.Owner)
+	if err != nil {
+		return GuestLink{}, stage.Secret{}, err
+	}
+	if req, err = checkGuestLink(req); err != nil {
+		return GuestLink{}, stage.Secret{}, err
+	}
+	if err := c.mayAdmit(ctx, owner, req.Stage, req.Role); err != nil {
+		return GuestLink{}, stage.Secret{}, err
+	}
+	secret, now := newSecret(guestLinkPrefix), c.Now()
+	cred := Credential{
+		ID: stage.NewID(), Kind: KindGuestLink, Hash: hashOf(secret), User: owner, Label: req.Name,
+		Stage: req.Stage, Scopes: []Scope{Scope(req.Role)}, MaxUses: req.Uses,
+		CreatedAt: now, ExpiresAt: now.Add(req.Life),
+	}
+	err = c.Store.Atomically(ctx, func(tx Store) error {
+		there, err := tx.Credentials(ctx, Match{Kind: KindGuestLink, User: owner})
+		if err != nil {
+			return err
+		}
+		if len(there) >= maxKeys {
+			return stage.Errorf(stage.ErrConflict,
+				"There are %d guest links; revoke one that is not needed.", len(there)).WithCode("conflict")
+		}
+		if err := tx.PutCredential(ctx, cred); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, Entry{
+			Action: ActionGuestLinkMade, Target: cred.ID, TargetName: cred.Label, Stage: cred.Stage,
+			Detail: string(req.Role),
+		})
+	})
+	if err != nil {
+		return GuestLink{}, stage.Secret{}, err
+	}
+	return guestLinkOf(cred), secret, nil
+}
+
+// guestOwner returns on whose access a link rests: that of the caller, or for operators and their
+// programs that of anybody.
+func guestOwner(by Principal, wanted UserID) (UserID, error) {
+	if by.Key != "" {
+		return "", signInYourself()
+	}
+	if wanted == "" || wanted == by.User.ID {
+		if err := by.Require(ScopeAccount); err != nil && by.Kind != KindAPIKey {
+			return "", err
+		}
+		if by.User.ID == "" {
+			return "", stage.Errorf(stage.ErrInvalid,
+				"Name the user on whose access the link rests.")
+		}
+		return by.User.ID, nil
+	}
+	return wanted, by.Require(ScopeUsers)
+}
+
+func checkGuestLink(req GuestLinkRequest) (GuestLinkRequest, error) {
+	if req.Role.capabilities() == 0 {
+		return req, stage.Errorf(stage.ErrInvalid, `A guest link is for "publish" or for "view".`)
+	}
+	if req.Name != "" {
+		name, err := cleanName(req.Name)
+		if err != nil {
+			return req, err
+		}
+		req.Name = name
+	}
+	req.Life, req.Uses = cmp.Or(req.Life, defaultGuestLife), cmp.Or(req.Uses, 1)
+	if req.Life < minGuestLife || req.Life > maxGuestLife {
+		return req, stage.Errorf(stage.ErrInvalid, "A guest link lives from 5 minutes to 30 days.")
+	}
+	if req.Uses < 1 || req.Uses > maxGuestUses {
+		return req, stage.Errorf(stage.ErrInvalid,
+			"A guest link can be used 1 to %d times.", maxGuestUses)
+	}
+	return req, nil
+}
+
+// mayAdmit returns why a user may not let guests with a role onto a stage, or nil: nobody gives more
+// than they have.
+func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, role GuestRole) error {
+	if _, err := stage.ParseARN(string(arn)); err != nil {
+		return err
+	}
+	permit, err := c.Store.Permit(ctx, owner, arn, Rate{})
+	if err != nil {
+		return notFoundIs(err, noSuch("user"))
+	}
+	if _, err := decide(permit, IssueRequest{Stage: arn}); err != nil {
+		return err
+	}
+	if want := role.capabilities(); !permit.grant().Capabilities.Has(want) {
+		return stage.Errorf(stage.ErrDenied,
+			"This link needs access with %s to the stage; ask the operator for it.", want).
+			WithCode("no_capability")
+	}
+	return nil
+}
+
+// GuestLinks lists the links of the caller, newest first; of one stage, if it is named. Operators and
+// their programs name a stage and get the links of all users there.
+func (c *Control) GuestLinks(ctx context.Context, who Principal, arn stage.ARN) ([]GuestLink, error) {
+	if arn != "" && who.Allows(ScopeUsers) {
+		creds, err := c.Store.GuestLinks(ctx, arn, guestLinksListed)
+		return guestLinksOf(creds), err
+	}
+	if who.Kind == KindAPIKey && who.Allows(ScopeUsers) {
+		return nil, stage.Errorf(stage.ErrInvalid, "Name the stage: ?stage=ARN.")
+	}
+	creds, err := c.keysOf(ctx, KindGuestLink, who)
+	if err != nil {
+		return nil, err
+	}
+	var list []GuestLink
+	for _, link := range guestLinksOf(creds) {
+		if arn == "" || link.Stage == arn {
+			list = append([]GuestLink{link}, list...)
+		}
+	}
+	return list, nil
+}
+
+func guestLinksOf(creds []Credential) []GuestLink {
+	list := make([]GuestLink, 0, len(creds))
+	for _, cred := range creds {
+		list = append(list, guestLinkOf(cred))
+	}
+	return list
+}
+
+func guestLinkOf(cred Credential) GuestLink {
+	link := GuestLink{
+		ID: cred.ID, Stage: cred.Stage, Name: cred.Label, Owner: cred.User, MaxUses: cred.MaxUses,
+		Uses: cred.Uses, CreatedAt: cred.CreatedAt, ExpiresAt: cred.ExpiresAt, LastUsedAt: cred.UsedAt,
+	}
+	if len(cred.Scopes) == 1 {
+		link.Role = GuestRole(cred.Scopes[0])
+	}
+	return link
+}
+
+// RevokeGuestLink ends a link of the caller, or any for an operator, and disconnects the guests whom
+// it let in.
+func (c *Control) RevokeGuestLink(ctx context.Context, who Principal, id string) error {
+	scope := ScopeAccount
+	if who.Kind == KindAPIKey {
+		scope = ScopeUsers
+	}
+	if err := who.Require(scope); err != nil {
+		return err
+	}
+	if !plainID(id) {
+		return noSuch("guest link")
+	}
+	match := Match{Kind: KindGuestLink, ID: id}
+	if !who.Allows(ScopeUsers) {
+		match.User = who.User.ID
+	}
+	var revoked []Issuance
+	err := c.Store.Atomically(ctx, func(tx Store) (err error) {
+		revoked, err = c.endGuestLink(ctx, tx, who, match, "")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.disconnect(ctx, revoked, "The guest link was revoked.")
+}
+
+// endGuestLink deletes a link. It returns the tokens that it revoked.
+func (c *Control) endGuestLink(
+	ctx context.Context, tx Store, who Principal, match Match, reason string,
+) ([]Issuance, error) {
+	there, err := tx.Credentials(ctx, match)
+	if err != nil || len(there) == 0 {
+		return nil, cmpErr(err, noSuch("guest link"))
+	}
+	if _, err := tx.DeleteCredentials(ctx, match); err != nil {
+		return nil, err
+	}
+	revoked, err := c.revokeOrphans(ctx, tx, there[0].User)
+	if err != nil {
+		return nil, err
+	}
+	return revoked, c.note(ctx, tx, who, Entry{
+		Action: ActionGuestLinkEnded, Target: there[0].ID, TargetName: there[0].Label,
+		Stage: there[0].Stage, Detail: reason,
+	})
+}
+
+// guest reports whether a token was issued to a guest. The user is the owner of the link then.
+func (i Issuance) guest() bool { return strings.HasPrefix(i.Bucket, guestIDPrefix) }
+
+// byGuestLink finds a link that is good, with uses left or not: who is in may still ask about it.
+func (c *Control) byGuestLink(ctx context.Context, secret stage.Secret) (Principal, error) {
+	cred, account, err := c.Store.Credential(ctx, KindGuestLink, hashOf(secret))
+	if err != nil {
+		return Principal{}, notFoundIs(err, guestLinkEnded())
+	}
+	if !c.Now().Before(cred.ExpiresAt) {
+		return Principal{}, guestLinkEnded()
+	}
+	link := guestLinkOf(cred)
+	if err := c.mayAdmit(ctx, account.ID, link.Stage, link.Role); err != nil {
+		if errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrNotFound) {
+			return Principal{}, guestLinkEnded()
+		}
+		return Principal{}, err
+	}
+	who := principalOf(cred, account)
+	who.User = User{ID: account.ID, Name: account.Name}
+	who.Stage, who.Capabilities = link.Stage, link.Role.capabilities()
+	who.guest = link
+	return who, nil
+}
+
+func guestLinkEnded() error {
+	return stage.Errorf(stage.ErrUnauthorized,
+		"This guest link is not valid any more; ask the person who sent it for another one.").
+		WithCode("guest_link")
+}
+
+// GuestLink describes the link of a principal. Its owner is User.
+func (p Principal) GuestLink() (GuestLink, error) { return p.guest, p.Require(ScopeGuest) }
+
+// AdmitGuest issues a token to a guest who has a link, and counts the use. The rate limit counts it
+// on the link, not on its owner.
+func (c *Control) AdmitGuest(
+	ctx context.Context, who Principal, name, address string,
+) (stage.ParticipantToken, error) {
+	link, err := who.GuestLink()
+	if err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	if name, err = cleanName(name); err != nil {
+		return stage.ParticipantToken{}, err
+	}
+	if err := c.Store.UseGuestLink(ctx, link.ID, c.Now()); err != nil {
+		if errors.Is(err, stage.ErrConflict) {
+			err = stage.Errorf(stage.ErrDenied, "This guest link was used as often as it may be; "+
+				"ask the person who sent it for another one.").WithCode("guest_link_used")
+		}
+		return stage.ParticipantToken{}, err
+	}
+	token, err := c.issue(ctx, basis{
+		user: link.Owner, bucket: guestIDPrefix + link.ID, credential: link.ID, guest: name,
+	}, IssueRequest{
+		Stage: link.Stage, TTL: max(stage.MinTTL, min(link.ExpiresAt.Sub(c.Now()), stage.DefaultTTL)),
+		Address: address, Capabilities: link.Role.capabilities(),
+	})
+	if err != nil {
+		back := c.Store.ReturnGuestUse(context.WithoutCancel(ctx), link.ID)
+		return stage.ParticipantToken{}, errors.Join(err, back)
+	}
+	c.noteLate(ctx, who, Entry{
+		Action: ActionGuestAdmitted, Target: string(token.Participant.ID), TargetName: name,
+		Stage: link.Stage, Detail: link.Name,
+	})
+	return token, nil
+}
+
+// askForGuest turns the token of an owner into that of a guest: with an identity and a name of its
+// own, and no more than the link gives.
+func askForGuest(
+	ask stage.TokenRequest, name string, want stage.Capabilities,
+) (stage.TokenRequest, error) {
+	if want == 0 || !ask.Capabilities.Has(want) {
+		return ask, guestLinkEnded()
+	}
+	ask.Capabilities, ask.UserID = want, guestIDPrefix+stage.NewID()
+	ask.Attributes = map[string]string{"name": name, guestAttribute: "true"}
+	return ask, nil
+}
+
+// guestID returns the user ID of a guest, and "" for everybody else.
+func guestID(p stage.Participant) string {
+	if strings.HasPrefix(p.UserID, guestIDPrefix) {
+		return p.UserID
+	}
+	return ""
+}

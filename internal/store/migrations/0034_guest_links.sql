@@ -1,0 +1,6 @@
+-- How often a guest link may be used, and was: columns of its credential. Other kinds have none.
+
+-- +goose Up
+ALTER TABLE credentials ADD COLUMN max_uses BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE credentials ADD COLUMN uses BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX credentials_guests ON credentials (stage, created_at, id) WHERE kind = 'guest';

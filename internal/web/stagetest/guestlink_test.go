@@ -1,0 +1,134 @@
+package stagetest
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+var guestShots = flag.String("guest-screenshots", "", "folder for pictures of the guest's pages")
+
+func shoot(page *browser.Page, name string) {
+	if *guestShots == "" {
+		return
+	}
+	for _, width := range []int{250, 320, 460, 1280} {
+		page.Resize(width, 800)
+		page.FullScreenshot(filepath.Join(*guestShots, fmt.Sprintf("%s-%d.png", name, width)))
+	}
+}
+
+// join takes a guest through the door, with the fake camera of the browser.
+func join(page *browser.Page, link, name string) {
+	page.Goto(link)
+	page.WaitText("invites you to the stage")
+	page.ClickText("Check camera and microphone")
+	page.WaitFor(`document.querySelector('.preview')?.videoWidth > 0`)
+	page.WaitFor(`document.querySelectorAll('#choice-audio option, #choice-video option').length >= 2`)
+	page.Type("#f-guestName", name)
+	shoot(page, "guest-door")
+	page.ClickText("Join the stage")
+	page.WaitFor(`document.querySelector('.title.live') !== null`)
+}
+
+// TestAGuestByLink is an interview: ana makes a link in the tab People, a guest opens it in a browser,
+// is seen there and in a browser source, sees ana, stays the same guest after a reload, and is gone
+// when the link is revoked.
+func TestAGuestByLink(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.publish(h.ana, rtcpeer.PublishOptions{})
+	bea := h.dock(browser.OBS30, "bea", browser.Options{Width: 460})
+	bea.WaitText("joined")
+	bea.Click("#guests summary")
+	bea.ClickText("Make a guest link")
+	bea.WaitVisible("#c-guest-link")
+	var link string
+	bea.Eval(`document.querySelector('#c-guest-link').value`, &link)
+	shoot(bea, "guest-links")
+
+	gil := browser.Open(t, browser.Current, browser.Options{FakeMedia: true})
+	join(gil, link, "Gil")
+	moves(gil, "article.video")
+	shoot(gil, "guest-on-stage")
+	var address string
+	gil.Eval("location.href", &address)
+	if address != h.URL+"/guest" {
+		t.Errorf("the address keeps the secret: %s", address)
+	}
+
+	t.Log("seen and named in People, and as a browser source")
+	bea.WaitText("Gil")
+	moves(bea, `article[aria-label="Gil"]`)
+	var guest string
+	bea.Eval(`document.querySelector('article[aria-label="Gil"]').dataset.user`, &guest)
+	source, _ := h.source(browser.OBS31, h.bea, guest)
+	shows(source, 1)
+
+	t.Log("used up for others, but not for the same tab")
+	late := gil.Tab()
+	late.Allow("403")
+	late.Goto(link)
+	late.ClickText("Check camera and microphone")
+	late.WaitFor(`document.querySelector('.preview')?.videoWidth > 0`)
+	late.Type("#f-guestName", "Late")
+	late.ClickText("Join the stage")
+	late.WaitText("was used as often as it may be")
+	late.Goto("about:blank")
+	gil.Reload()
+	gil.ClickText("Check camera and microphone")
+	gil.WaitFor(`document.querySelector('.preview')?.videoWidth > 0`)
+	gil.ClickText("Join the stage")
+	gil.WaitFor(`document.querySelector('.title.live') !== null`)
+
+	t.Log("revoked")
+	gil.Allow("403", "401")
+	bea.WaitText("1 of 1 used")
+	bea.ClickText("Revoke this guest link and send its guests away")
+	gil.WaitText("Join again")
+	bea.WaitGone(`article[aria-label="Gil"]`)
+	gil.ClickText("Join again")
+	gil.WaitText("is not valid any more")
+	shoot(gil, "guest-ended")
+}
+
+// TestAGuestOnAStageOfAWS publishes and receives by Amazon's SDK, as /watch receives.
+func TestAGuestOnAStageOfAWS(t *testing.T) {
+	t.Parallel()
+	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),
+		"--ivs-sdk", sdkFrom(t, stockSDK), "--ivs-sdk-integrity", integrity(t, stockSDK))
+	studio := h.studio(t)
+	var made web.CreatedGuestLink
+	h.ana.Must(http.StatusCreated, "POST", "/api/guest-links",
+		web.NewGuestLink{Stage: studio.ARN, Role: access.GuestPublishes}, &made)
+	h.publishOn(h.bea, studio.ARN)
+	gil := browser.Open(t, browser.Current, browser.Options{FakeMedia: true})
+	gil.Allow("live-video.net", "Content Security Policy")
+	join(gil, made.URL, "Gil")
+	moves(gil, "article.video")
+
+	ana := h.dock(browser.OBS31, "ana", browser.Options{Width: 460})
+	choose(ana, studio)
+	moves(ana, `article[aria-label="Gil"]`)
+	gil.ClickText("Leave the stage")
+	ana.WaitGone(`article[aria-label="Gil"]`)
+}
+
+// publishOn puts somebody on the air on a certain stage.
+func (h *house) publishOn(who *apptest.Client, arn stage.ARN) {
+	h.t.Helper()
+	var token web.Token
+	who.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": arn, "for": "publish"}, &token)
+	if _, err := rtcpeer.Publish(h.t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+		h.t.Fatal(err)
+	}
+}

@@ -1,0 +1,172 @@
+/** A guest by link: enters a name, checks camera and microphone, and is on the stage. No account, no cookie. */
+import { api, ApiError } from '../lib/api.js';
+import { h } from '../lib/dom.js';
+import { errorText, header, page, prepare, say } from '../lib/page.js';
+import { createClient } from '../lib/stage/client.js';
+import { createPublishing } from '../lib/stage/publishing.js';
+import { send } from '../lib/stage/send.js';
+import { t } from '../lib/strings.js';
+import { createDevices } from './devices.js';
+import { createOthers } from './others.js';
+import { doorView, endedView, onStageView, whyText } from './views.js';
+
+/** A tab stays the same guest when it is loaded again: a link is not used up by that. */
+const KEYS = Object.freeze({ secret: 'stagedoor.guest', admission: 'stagedoor.guest.admission', name: 'stagedoor.guest.name' });
+
+/** The renewal of tokens is for people with an account: a guest stays with the one token. */
+const NEVER = '9999-01-01T00:00:00Z';
+
+/** @type {import('./views.js').Model} */
+const model = {
+  phase: 'loading', offer: null, name: localStorage.getItem(KEYS.name) ?? '', error: '', busy: false,
+  publishing: null, muted: false, hidden: false,
+};
+/** @type {import('../lib/stage/publishing.js').Admission | null} */
+let admission = null;
+
+const secret = (() => {
+  const own = takeSecret();
+  if (own && own !== sessionStorage.getItem(KEYS.secret)) {
+    sessionStorage.removeItem(KEYS.admission);
+    sessionStorage.setItem(KEYS.secret, own);
+  }
+  return own || (sessionStorage.getItem(KEYS.secret) ?? '');
+})();
+
+/** The secret is taken out of the address: guests share their screens. */
+function takeSecret() {
+  const own = location.hash.slice(1);
+  if (!/^sdg_[\w-]+$/.test(own)) return '';
+  history.replaceState(null, '', location.pathname);
+  return own;
+}
+
+/** @type {import('../lib/types.js').Fetch} */
+const bearer = (url, init = {}) => fetch(url, { ...init, credentials: 'omit', headers: { ...init.headers, Authorization: `Bearer ${secret}` } });
+
+const devices = createDevices({ changed: draw });
+const others = createOthers({ changed: draw, fit: (id, lines) => client.fit(id, lines) });
+const token = async () => /** @type {NonNullable<typeof admission>} */ (admission);
+const publishing = createPublishing({
+  token, stream: devices.stream,
+  send: (about) => send({ ...about, receive: others.on }),
+  changed(state) {
+    model.publishing = state;
+    if (state.phase === 'ended') end(whyText(state.why));
+    draw();
+  },
+});
+const client = createClient({
+  token: async () => ({ ...(await token()), expiresAt: NEVER }), wants: () => true,
+  on: {
+    ...others.on,
+    state(phase, err) {
+      if (phase === 'refused' || (phase === 'lost' && DONE.includes(err?.message))) end(whyText({ code: err?.message ?? '', detail: '' }));
+    },
+  },
+});
+
+/** Why the server sends a participant away for good. */
+const DONE = Object.freeze(['PARTICIPANT_DISCONNECTED', 'TOKEN_REVOKED', 'TOKEN_EXPIRED', 'STAGE_DELETED', 'kicked', 'token_revoked', 'token_expired']);
+
+const local = () => admission?.stage.split(':')[3] === 'local';
+const publishes = () => model.offer?.role === 'publish';
+
+function draw() {
+  const view = { loading: loadingView, door: doorView, stage: onStageView, ended: endedView }[model.phase];
+  page(header(null, 'guest'), ...view(model, actions, devices, others));
+  devices.mount();
+  if (model.phase === 'stage') others.mount();
+}
+
+const loadingView = () => [h('main', { className: 'card' }, h('p', null, t('app.loading')))];
+
+/** @type {import('./views.js').Actions} */
+const actions = {
+  check: () => void devices.open(),
+  choose: (kind, id) => void devices.choose(kind, id),
+  async join(name) {
+    if (model.busy) return;
+    Object.assign(model, { busy: true, error: '', name });
+    localStorage.setItem(KEYS.name, name);
+    draw();
+    try {
+      admission = await api('POST', 'api/guest', { name }, { fetch: bearer });
+      sessionStorage.setItem(KEYS.admission, JSON.stringify(admission));
+      enter();
+    } catch (err) {
+      model.error = errorText(err);
+    }
+    model.busy = false;
+    draw();
+  },
+  mute() {
+    model.muted = !model.muted;
+    devices.enable('audio', !model.muted);
+    draw();
+  },
+  hide() {
+    model.hidden = !model.hidden;
+    devices.enable('video', !model.hidden);
+    draw();
+  },
+  leave() {
+    sessionStorage.removeItem(KEYS.admission);
+    end(t('guest.left'));
+  },
+  again: () => location.reload(),
+};
+
+function enter() {
+  model.phase = 'stage';
+  say(t('guest.on', { stage: model.offer?.stageName ?? '' }));
+  if (publishes()) publishing.start();
+  // Amazon's SDK sends and receives in one: see send.js.
+  if (local() || !publishes()) client.join();
+  draw();
+}
+
+/** @param {string} why */
+function end(why) {
+  if (model.phase === 'ended') return;
+  Object.assign(model, { phase: 'ended', error: why });
+  sessionStorage.removeItem(KEYS.admission);
+  stop();
+  devices.close();
+  say(why);
+  draw();
+}
+
+function stop() {
+  publishing.stop();
+  client.leave();
+  others.clear();
+}
+
+async function start() {
+  await prepare();
+  document.title = `${t('guest.title')} – ${t('app')}`;
+  addEventListener('pagehide', stop);
+  addEventListener('pageshow', (e) => { if (e.persisted) location.reload(); });
+  addEventListener('hashchange', () => location.reload()); // another link, opened in the same tab
+  draw();
+  try {
+    model.offer = await api('GET', 'api/guest', undefined, { fetch: bearer });
+    model.phase = 'door';
+    resume();
+  } catch (err) {
+    Object.assign(model, { phase: 'ended', error: secret || !(err instanceof ApiError) ? errorText(err) : t('guest.noLink') });
+  }
+  draw();
+}
+
+/** After a reload: the token is still there, camera and microphone are to be checked again. */
+function resume() {
+  const kept = JSON.parse(sessionStorage.getItem(KEYS.admission) ?? 'null');
+  if (!kept || Date.parse(kept.expiresAt) <= Date.now()) return;
+  admission = kept;
+  actions.join = async () => enter();
+  if (!publishes()) enter();
+}
+
+void start();
