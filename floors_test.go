@@ -30,8 +30,11 @@ var floors = map[string][]string{
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/httpkit"},
 	"internal/ivs":        {"internal/stage", "internal/httpkit"},
-	"internal/obs":        {"internal/stage", "static"},
-	"internal/obs/script": {"internal/stage"},
+	"internal/obs":        {"internal/stage", "static", "internal/obs/encoders"},
+	"internal/obs/script": {"internal/stage", "internal/obs/encoders"},
+
+	// The table of encoders, which dock, terminal and script share.
+	"internal/obs/encoders": {"internal/stage", "static"},
 
 	// Which replica does what only one may do at a time.
 	"internal/lease": {},

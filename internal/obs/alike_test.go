@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -21,7 +22,9 @@ type judged struct {
 	Text   string            `json:"text"`
 	Params map[string]string `json:"params"`
 	Video  map[string]int    `json:"video"`
-	Blocks bool              `json:"blocks"`
+
+	Encoder *encoders.Request `json:"encoder"`
+	Blocks  bool              `json:"blocks"`
 }
 
 // TestRulesAlike runs the same random readings of OBS through the Go and the JavaScript rules: likely values, and
@@ -82,7 +85,7 @@ func node(t *testing.T, input *bytes.Buffer, script string) []string {
 
 func goFindings(findings []obs.Finding) (all []judged) {
 	for _, f := range findings {
-		j := judged{f.ID, f.Level, f.Text, f.Change.Params, f.Change.Video, f.Blocks}
+		j := judged{f.ID, f.Level, f.Text, f.Change.Params, f.Change.Video, f.Change.Encoder, f.Blocks}
 		if j.Params == nil {
 			j.Params = map[string]string{}
 		}
@@ -138,9 +141,24 @@ func randomReading(random *rand.Rand) obs.Reading {
 		}
 	}
 	if random.IntN(2) == 0 {
+		r.Encoder = randomEncoder(random)
+	}
+	if random.IntN(2) == 0 {
 		r.Params["SimpleOutput/x264Settings"] = randomOptions(random)
 	}
 	return r
+}
+
+func randomEncoder(random *rand.Rand) map[string]any {
+	settings := map[string]any{}
+	if e, found := encoders.Find(pick(random, "obs_x264", "obs_nvenc_h264_tex", "h264_texture_amf", "obs_qsv11_v2")); found {
+		settings = e.Fit(pick(random, 300, 2500, 9000), pick(random, 1, 2, 5))
+	}
+	for range random.IntN(3) {
+		name := pick(random, "keyint_sec", "bf", "bframes", "bitrate", "profile", "preset", "tune", "x264opts")
+		settings[name] = pick[any](random, 0.0, 1.0, 1.5, -1.0, 2500.0, "2", "baseline", "high", "", true, false, nil)
+	}
+	return settings
 }
 
 func randomOptions(random *rand.Rand) string {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -39,6 +40,8 @@ type Finding struct {
 type Change struct {
 	Params map[string]string `json:"params,omitempty"` // "Category/Name" in our profile
 	Video  map[string]int    `json:"video,omitempty"`  // fields of SetVideoSettings
+	// Encoder is what the script in OBS is asked to write.
+	Encoder *encoders.Request `json:"encoder,omitempty"`
 }
 
 // minHeight is the lines of the smallest picture that Amazon IVS takes.
@@ -128,7 +131,7 @@ func params(pairs ...string) Change {
 func (c Change) with(name, value string) Change {
 	all := maps.Clone(c.Params)
 	all[name] = value
-	return Change{Params: all, Video: c.Video}
+	return Change{Params: all, Video: c.Video, Encoder: c.Encoder}
 }
 
 var wholeNumber = regexp.MustCompile(`^[+-]?\d{1,9}$`)
@@ -349,6 +352,9 @@ var notH264, appleEncoder = regexp.MustCompile(`(?i)hevc|h265|av1|aom|svt`), reg
 func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	p := r.Params
 	encoder := cmp.Or(p["AdvOut/Encoder"], "obs_x264")
+	if known, found := encoders.Find(encoder); found && r.Encoder != nil {
+		return judgeKnown(p, known, r.Encoder, limits)
+	}
 	other := notH264.MatchString(encoder)
 	findings := []Finding{
 		judgeAudio(p["AdvOut/AudioEncoder"] == "ffmpeg_opus"),
@@ -367,6 +373,32 @@ func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 		findings = append(findings, person("bframes", "find.bframes.apple", nil))
 	case !isOn(p, "AdvOut/ApplyServiceSettings", true):
 		findings = append(findings, fix("bframes", "find.bframes.ignored", nil, params("AdvOut/ApplyServiceSettings", "true")))
+	}
+	return findings
+}
+
+// judgeKnown: an encoder of the table whose settings the script in OBS has sent.
+func judgeKnown(
+	p map[string]string, e encoders.Encoder, settings map[string]any, limits stage.Limits,
+) []Finding {
+	findings := []Finding{
+		judgeAudio(p["AdvOut/AudioEncoder"] == "ffmpeg_opus"),
+		judgeAudioBitrate(p, "AdvOut/Track"+cmp.Or(p["AdvOut/TrackIndex"], "1")+"Bitrate"),
+		ok("encoder", "find.encoder.advanced", values{"encoder": e.Name}),
+	}
+	if unfit := e.Unfit(settings, limits); len(unfit) > 0 {
+		request := e.Request(settings, limits)
+		findings = append(findings, fix("encoderFile", "find.encoderFile.unfit",
+			values{"encoder": e.Name, "settings": strings.Join(unfit, ", ")}, Change{Encoder: &request}))
+	} else {
+		seconds, _ := settings["keyint_sec"].(float64)
+		kbits, _ := settings["bitrate"].(float64)
+		findings = append(findings, ok("encoderFile", "find.encoderFile.ok",
+			values{"seconds": round(seconds), "kbits": int(kbits)}))
+	}
+	if !isOn(p, "AdvOut/ApplyServiceSettings", true) {
+		findings = append(findings, fix("bframes", "find.bframes.ignored", nil,
+			params("AdvOut/ApplyServiceSettings", "true")))
 	}
 	return findings
 }

@@ -32,6 +32,7 @@ type Options struct {
 	Timeout  time.Duration // for the connection and for each answer; 10 s if zero
 	Ready    time.Duration // how long an OBS that still loads (status 207) is waited for; 15 s if zero
 	Quiet    time.Duration // after a switch of profiles; 1 s if zero
+	Script   stage.Secret  // shared with the script in OBS; empty where it is not paired
 }
 
 // A Client is one identified connection. It is safe for concurrent use.
@@ -44,6 +45,7 @@ type Client struct {
 
 	mu       sync.Mutex
 	lastID   int
+	lastAsk  int64 // of the script in OBS
 	pending  map[string]chan response
 	watchers []*Watch
 	err      error // why the reader ended

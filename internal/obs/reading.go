@@ -20,6 +20,7 @@ type Reading struct {
 	Params   map[string]string `json:"params"` // "Category/Name"; one that is neither set nor has a default is absent
 	Video    Video             `json:"video"`
 	Active   Active            `json:"active"`
+	Encoder  map[string]any    `json:"encoder,omitzero"` // settings of Advanced mode's encoder; nil where no script tells them
 	NoWHIP   bool              `json:"noWhip,omitempty"` // OBS said 700 when it was given the service
 }
 
@@ -87,8 +88,15 @@ func Read(ctx context.Context, c *Client) (Reading, error) {
 	if r.Params, err = readParams(ctx, c); err != nil {
 		return r, err
 	}
-	r.Active, err = readActive(ctx, c)
-	return r, err
+	if r.Active, err = readActive(ctx, c); err != nil {
+		return r, err
+	}
+	if r.Profile == Profile && r.Params["Output/Mode"] == "Advanced" {
+		answer, err := c.ask(ctx, map[string]any{"do": "read"})
+		r.Encoder = answer.settings()
+		return r, err
+	}
+	return r, nil
 }
 
 func readProfiles(ctx context.Context, c *Client) (current string, all []string, err error) {

@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -36,7 +38,10 @@ type Issue func(ctx context.Context) (Pass, error)
 type Target struct {
 	Limits stage.Limits
 	Issue  Issue // asked only when there is something to set
-	Force  bool  // rebuild the encoders even if everything reads right: what OBS really runs cannot be read
+	// Encoder is the ID of one that the script in OBS can make fit, in Advanced mode; "auto" the best hardware
+	// encoder that OBS has; "x264" that of Simple mode. Empty: it stays as it is.
+	Encoder string
+	Force   bool // rebuild the encoders even if everything reads right: what OBS really runs cannot be read
 }
 
 // A Step is what SetUp does at the moment.
@@ -76,7 +81,7 @@ func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (
 	if before.Profile == Profile {
 		report.Previous = previousProfile(ctx, c, before.Profiles)
 	}
-	if Ready(report.Findings) && !target.Force {
+	if Ready(report.Findings) && !target.Force && hasEncoder(before, target.Encoder) {
 		return report, nil
 	}
 	if err := inTheWay(before, report.Findings); err != nil {
@@ -132,14 +137,18 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 		}
 	}
 	s.progress(StepVerify)
-	findings, err := Check(ctx, s.c, s.target.Limits)
+	now, err := Read(ctx, s.c)
 	if err != nil {
 		return nil, err
 	}
+	findings := Judge(now, s.target.Limits)
 	for _, f := range findings {
 		if f.Level == Fix || f.Blocks {
 			return findings, stage.Errorf(stage.ErrConflict, "OBS did not keep the settings: %s", f.Text).WithCode(codeNotKept)
 		}
+	}
+	if !hasEncoder(now, s.target.Encoder) || s.advanced() && now.Encoder == nil {
+		return findings, noScript()
 	}
 	return findings, nil
 }
@@ -185,14 +194,22 @@ func (s *setUp) inherit(ctx context.Context) error {
 
 // settle changes what is found until nothing is: one change may call for another, as a frame rate does for the keyframes.
 func (s *setUp) settle(ctx context.Context) error {
+	if err := s.chooseEncoder(ctx); err != nil {
+		return err
+	}
 	for range 3 {
 		r, err := Read(ctx, s.c)
 		if err != nil {
 			return err
 		}
 		change := changes(Judge(r, s.target.Limits))
-		if len(change.Params)+len(change.Video) == 0 {
+		if len(change.Params)+len(change.Video) == 0 && change.Encoder == nil {
 			return nil
+		}
+		if change.Encoder != nil {
+			if err := s.c.writeEncoder(ctx, *change.Encoder); err != nil {
+				return err
+			}
 		}
 		if err := setParams(ctx, s.c, r.Params, change.Params); err != nil {
 			return err
@@ -204,11 +221,73 @@ func (s *setUp) settle(ctx context.Context) error {
 	return nil
 }
 
+// The encoders that a Target may name beside IDs.
+const (
+	encoderAuto   = "auto"
+	encoderSimple = "x264"
+)
+
+// advanced reports that a hardware encoder or another one of Advanced mode is wanted.
+func (s *setUp) advanced() bool { return s.target.Encoder != "" && s.target.Encoder != encoderSimple }
+
+func hasEncoder(r Reading, wanted string) bool {
+	advanced := r.Params["Output/Mode"] == "Advanced"
+	switch wanted {
+	case "":
+		return true
+	case encoderSimple:
+		return r.Profile == Profile && !advanced
+	}
+	e, _ := encoders.Find(r.Params["AdvOut/Encoder"])
+	return r.Profile == Profile && advanced && (e.ID == wanted || wanted == encoderAuto && e.Hardware)
+}
+
+// chooseEncoder selects Advanced mode with the encoder that is wanted. The script writes its file when Judge
+// has found that unfit.
+func (s *setUp) chooseEncoder(ctx context.Context) error {
+	if s.target.Encoder == "" {
+		return nil
+	}
+	wanted := map[string]string{"Output/Mode": "Simple", "SimpleOutput/StreamEncoder": "x264"}
+	if s.advanced() {
+		a, err := s.c.ask(ctx, map[string]any{"do": "read"})
+		if err != nil {
+			return err
+		}
+		if a.At == 0 {
+			return noScript()
+		}
+		id, err := pickEncoder(s.target.Encoder, strings.Fields(a.Encoders))
+		if err != nil {
+			return err
+		}
+		wanted = map[string]string{"Output/Mode": "Advanced", "AdvOut/Encoder": id}
+	}
+	now, err := readParams(ctx, s.c)
+	if err != nil {
+		return err
+	}
+	return setParams(ctx, s.c, now, wanted)
+}
+
+func pickEncoder(wanted string, there []string) (string, error) {
+	if wanted == encoderAuto {
+		if best, found := encoders.BestHardware(there); found {
+			return best.ID, nil
+		}
+	} else if slices.Contains(there, wanted) {
+		return wanted, nil
+	}
+	return "", stage.Errorf(stage.ErrInvalid, "OBS has no such encoder on this computer; it has: %s",
+		strings.Join(there, ", ")).WithCode("obs_no_encoder")
+}
+
 func changes(findings []Finding) Change {
 	all := Change{Params: map[string]string{}, Video: map[string]int{}}
 	for _, f := range findings {
 		maps.Copy(all.Params, f.Change.Params)
 		maps.Copy(all.Video, f.Change.Video)
+		all.Encoder = cmp.Or(all.Encoder, f.Change.Encoder)
 	}
 	return all
 }

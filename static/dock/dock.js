@@ -8,6 +8,7 @@ import { takePairing } from '../lib/pairing.js';
 import { createMeter } from '../lib/numbers.js';
 import { check, isReady } from '../lib/obs-check.js';
 import { readObs } from '../lib/obs-read.js';
+import { createScript } from '../lib/obs-script.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { createObs, obsAddress, whyUnreachable } from '../lib/obs.js';
 import { errorLine, errorText, header, page, prepare, say, signOut, whoAmI } from '../lib/page.js';
@@ -43,13 +44,15 @@ const broadcast = createBroadcast({ obs, tokens, onChange: broadcastChanged });
 const meter = createMeter();
 const tally = createTally();
 
+const script = createScript();
+
 takePairing();
 
 /** @type {import('./views.js').Model} */
 const model = {
   me: null, online: true, stage: undefined, stages: [],
   obs: obs.status, why: 'off', address: localStorage.getItem(KEYS.address) ?? '', remembered: localStorage.getItem(KEYS.password) !== null,
-  version: '', findings: null, previous: undefined, settingUp: null, setupError: null, notice: '',
+  version: '', encoder: '', encoders: [], findings: null, previous: undefined, settingUp: null, setupError: null, notice: '',
   broadcast: broadcast.state, dying: false, summary: null, sent: null, present: [], others: [],
   hand: { token: null, shown: false, busy: false }, now: Date.now(),
 };
@@ -313,7 +316,7 @@ async function look() {
   if (looking || model.settingUp || obs.status.phase !== 'ready') return;
   looking = true;
   try {
-    judge(await readObs(obs));
+    judge(await readObs(obs, script));
     model.previous = await previousProfile(obs);
     model.readError = undefined;
   } catch (/** @type {any} */ err) {
@@ -328,6 +331,8 @@ async function look() {
 function judge(reading) {
   reading.noWhip = noWhip && reading.service.type !== 'whip_custom';
   model.findings = check(reading, model.stage?.limits);
+  model.encoder = reading.params['Output/Mode'] === 'Advanced' ? reading.params['AdvOut/Encoder'] : '';
+  model.encoders = script.encoders();
   const kept = tokens.inObs(reading.service.settings);
   if (model.broadcast.phase === 'idle') model.broadcast = { ...model.broadcast, expiresAt: kept?.expiresAt ?? 0 };
   report.soon();
@@ -339,8 +344,8 @@ async function endpoint(settings) {
   return tokens.reusable(settings, arn) ?? tokens.fresh(arn);
 }
 
-/** @param {boolean} force */
-async function setUp(force) {
+/** @param {boolean} force @param {string} [encoder] the one to set, or '' for x264 */
+async function setUp(force, encoder) {
   if (model.settingUp || !model.stage) return;
   broadcast.dismiss();
   set({ settingUp: { step: 'check' }, setupError: null });
@@ -348,7 +353,7 @@ async function setUp(force) {
   let given = null;
   try {
     const done = await setUpObs(obs, {
-      limits: model.stage.limits, force,
+      limits: model.stage.limits, force, script, encoder,
       endpoint: async (settings) => (given = await endpoint(settings)),
       onProgress: (step) => { say(t(`setup.step.${step}`)); set({ settingUp: { step } }); },
     });
@@ -428,7 +433,7 @@ const actions = {
     set({ remembered: false });
   },
   look() { set({ readError: undefined }); noWhip = false; void look(); },
-  setUp: (force = false) => void setUp(force),
+  setUp: (force = false, encoder) => void setUp(force, encoder),
   async back() {
     try {
       note(t('check.backDone', { profile: await backToMyProfile(obs) }));

@@ -3,6 +3,7 @@ import { h } from '../lib/dom.js';
 import { SETTINGS } from '../lib/golive.js';
 import { disagreements, mbits, percent } from '../lib/numbers.js';
 import { STEPS } from '../lib/obs-setup.js';
+import { bestHardware, encoderOf } from '../lib/encoders.js';
 import { isReady, toFix } from '../lib/obs-check.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
 import { pairingView } from '../lib/pairing.js';
@@ -24,6 +25,8 @@ import { afterView } from './after.js';
  * @property {string} address as typed
  * @property {boolean} remembered the password lies in this browser
  * @property {string} version OBS's
+ * @property {string} encoder the one of Advanced mode; '' in Simple mode
+ * @property {string[]} encoders the IDs of those that the script in OBS can make fit
  * @property {Finding[] | null} findings
  * @property {string} [readError]
  * @property {string | undefined} previous the profile to go back to
@@ -45,7 +48,7 @@ import { afterView } from './after.js';
  * @property {() => void} disconnect
  * @property {() => void} forget
  * @property {() => void} look
- * @property {(force?: boolean) => void} setUp
+ * @property {(force?: boolean, encoder?: string) => void} setUp
  * @property {() => void} back
  * @property {() => void} go
  * @property {() => void} stop
@@ -224,6 +227,7 @@ function notSetUp(m, act) {
     toFix(findings).length > 0 && h('p', { className: 'lead' }, t('check.lead')),
     blocking.length > 0 && h('ul', { className: 'findings', key: 'blocking' }, ...blocking.map(finding)),
     !hopeless && button(t('check.go'), () => act.setUp(), { className: 'primary wide', disabled: blocking.length > 0, key: 'setup', 'aria-describedby': blocking.length > 0 ? `finding-${blocking[0].id}` : undefined }),
+    !hopeless && blocking.length === 0 && encoderButton(m, act),
     list.length > 0 && h('ul', { className: 'findings', key: 'findings' }, ...list.map(finding)),
     fine > 1 && h('p', { className: 'hint', key: 'fine' }, t('check.fine', { n: fine })),
     m.stage && !hopeless && mayGoAnyway(findings) && button(t('check.anyway'), act.go, { className: 'link', key: 'anyway' }),
@@ -233,6 +237,15 @@ function notSetUp(m, act) {
 
 /** What is left is a matter of taste. @param {Finding[]} findings */
 const mayGoAnyway = (findings) => findings.every((f) => f.level === 'ok' || !['whip', 'service', 'audio', 'account', 'encoder', 'busy.stream'].includes(f.id));
+
+/** To the graphics card where the script in OBS can make it fit, and back to x264. @param {Model} m @param {Actions} act */
+function encoderButton(m, act) {
+  if (!m.stage) return null;
+  const hardware = bestHardware(m.encoders);
+  const inUse = encoderOf(m.encoder)?.hardware ?? false;
+  if (inUse && m.findings?.some((f) => f.id === 'encoderFile')) return button(t('encoder.processor'), () => act.setUp(false, ''), { className: 'wide', key: 'encoder' });
+  return hardware && !inUse && button(t('encoder.graphics', { encoder: hardware.name }), () => act.setUp(false, hardware.id), { className: 'wide', key: 'encoder' });
+}
 
 /** @param {Model} m */
 function settingUp(m) {
@@ -269,6 +282,7 @@ function obsSection(m, act) {
     h('summary', null, t('obs.connected', { version: m.version })),
     stateOf(m) !== 'not-set-up' && h('ul', { className: 'findings', 'aria-label': t('check.section') }, ...(m.findings ?? []).filter((f) => !above.includes(f)).map(finding)),
     !idle && h('p', { className: 'hint' }, t('check.stream')),
+    idle && stateOf(m) === 'ready' && encoderButton(m, act),
     h('div', { className: 'row wrap' },
       button(t('check.again'), act.look, { disabled: !idle }),
       m.previous && button(t('check.backTo', { profile: m.previous }), act.back, { disabled: !idle || m.settingUp !== null }),

@@ -3,6 +3,8 @@
  * encoders when a profile is activated, and answers CreateProfile before or after it is done. The faithful one, over a real
  * WebSocket, is internal/apptest/fakeobs.
  */
+import { ENCODERS } from '../lib/encoders.js';
+import { sign } from '../lib/obs-script.js';
 import { ObsError } from '../lib/obs.js';
 
 const DEFAULTS = {
@@ -13,8 +15,8 @@ const DEFAULTS = {
 };
 const VIDEO = { baseWidth: 1920, baseHeight: 1080, outputWidth: 1920, outputHeight: 1080, fpsNumerator: 30, fpsDenominator: 1 };
 
-export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, video = {}, screen = {}, noWhip = false } = {}) {
-  const profile = () => ({ params: {}, video: { ...VIDEO, ...screen }, service: { type: 'rtmp_common', settings: {} } });
+export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, video = {}, screen = {}, noWhip = false, secret = '', encoders = [] } = {}) {
+  const profile = () => ({ file: null, params: {}, video: { ...VIDEO, ...screen }, service: { type: 'rtmp_common', settings: {} } });
   const handlers = new Map();
   const slots = new Map();
   const obs = {
@@ -56,6 +58,21 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
     count: (request) => obs.calls.filter(([r]) => r === request).length,
   };
   const refuse = (code, request) => { throw new ObsError(code, `refused: ${request}`, request); };
+  /** The script in OBS, as internal/obs/script has it. */
+  async function serve(ask) {
+    const body = ask.slice(65);
+    if (ask !== `${await sign(secret, `ask ${body}`)} ${body}`) return '';
+    const { at, encoder: id, bitrate, keyint_sec, do: what } = JSON.parse(body);
+    const answer = { at, encoders: encoders.join(' ') };
+    const known = encoders.includes(id) && ENCODERS.find((e) => e.id === id);
+    if (what === 'write') answer.result = known ? 'done' : 'no_such_encoder';
+    if (what === 'write' && known) {
+      const fill = { '{kbits}': bitrate, '{seconds}': keyint_sec };
+      obs.now.file = Object.fromEntries(Object.entries(known.settings).map(([name, value]) => [name, fill[value] ?? value]));
+    }
+    answer.settings = obs.now.file ? JSON.stringify(obs.now.file) : '';
+    return `${await sign(secret, `answer ${JSON.stringify(answer)}`)} ${JSON.stringify(answer)}`;
+  }
   const answers = {
     GetVersion: () => ({ obsVersion: version, platform: 'windows', obsWebSocketVersion: '5.7.2', availableRequests: [] }),
     GetProfileList: () => ({ currentProfileName: obs.current, profiles: Object.keys(obs.profiles) }),
@@ -77,8 +94,9 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
       const name = `${parameterCategory}/${parameterName}`;
       return { parameterValue: obs.now.params[name] ?? DEFAULTS[name] ?? null, defaultParameterValue: DEFAULTS[name] ?? null };
     },
-    SetProfileParameter({ parameterCategory, parameterName, parameterValue }) {
+    async SetProfileParameter({ parameterCategory, parameterName, parameterValue }) {
       const name = `${parameterCategory}/${parameterName}`;
+      if (name === 'Stagedoor/Ask' && secret) obs.now.params['Stagedoor/Answer'] = await serve(parameterValue);
       if (parameterValue !== null) obs.now.params[name] = parameterValue;
       else if (!(name in obs.now.params)) refuse(600, 'SetProfileParameter');
       else delete obs.now.params[name];

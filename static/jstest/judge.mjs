@@ -11,6 +11,6 @@ const lines = [];
 for await (const line of createInterface({ input: process.stdin })) {
   const [reading, limits] = JSON.parse(line);
   lines.push(JSON.stringify(check(reading, limits).map(({ id, level, text, values, change, blocks = false }) => (
-    { id, level, text: inEnglish(text, values), params: change.params ?? {}, video: change.video ?? {}, blocks }))));
+    { id, level, text: inEnglish(text, values), params: change.params ?? {}, video: change.video ?? {}, encoder: change.encoder ?? null, blocks }))));
 }
 process.stdout.write(`${lines.join('\n')}\n`);

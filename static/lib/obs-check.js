@@ -6,8 +6,10 @@
  * static/strings, so that every language has it and the server gets it in English.
  */
 
-/** The name of our profile in OBS. */
-export const PROFILE = 'Stagedoor';
+import { encoderOf, request, unfit } from './encoders.js';
+import { PROFILE } from './obs-read.js';
+
+export { PROFILE };
 
 /** What Amazon IVS allows and advises; a stage's own limits come with it from the server. @type {import('./types.js').Limits} */
 const IVS_LIMITS = Object.freeze({ maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 });
@@ -35,7 +37,7 @@ const OURS = Object.freeze(['keyint', 'keyint-max', 'bframes', 'b', 'profile', '
  * @typedef {import('./obs-read.js').Video} Video
  * @typedef {import('./types.js').Limits} Limits
  *
- * @typedef {{params?: Record<string, string>, video?: Partial<Video>}} Change "category/name" in our profile, and fields of SetVideoSettings
+ * @typedef {{params?: Record<string, string>, video?: Partial<Video>, encoder?: import('./encoders.js').Request}} Change "category/name" in our profile, fields of SetVideoSettings, and what the script is asked for
  * @typedef {object} Finding
  * @property {string} id
  * @property {'fix' | 'person' | 'ok'} level
@@ -221,11 +223,16 @@ function checkOptions(options, change) {
   ];
 }
 
-/** The encoder settings of Advanced mode lie in a file that no request reads or writes. @param {Reading} obs @param {Limits} limits @returns {Finding[]} */
+/**
+ * The encoder settings of Advanced mode lie in a file that no request reads or writes; the script in OBS does.
+ * @param {Reading} obs @param {Limits} limits @returns {Finding[]}
+ */
 function advancedFindings(obs, limits) {
   const p = obs.params;
   const encoder = p['AdvOut/Encoder'] || 'obs_x264';
   const other = /hevc|h265|av1|aom|svt/i.test(encoder);
+  const known = encoderOf(encoder);
+  if (obs.encoder && known) return knownEncoder(p, known, obs.encoder, limits);
   const findings = [
     checkAudio(p['AdvOut/AudioEncoder'] === 'ffmpeg_opus'),
     checkAudioBitrate(p, `AdvOut/Track${p['AdvOut/TrackIndex'] || '1'}Bitrate`),
@@ -236,6 +243,25 @@ function advancedFindings(obs, limits) {
   if (/videotoolbox|apple/i.test(encoder)) findings.push(person('bframes', 'find.bframes.apple'));
   else if (!isOn(p['AdvOut/ApplyServiceSettings'], true)) findings.push(fix('bframes', 'find.bframes.ignored', {}, { params: { 'AdvOut/ApplyServiceSettings': 'true' } }));
   return findings;
+}
+
+/**
+ * An encoder of the table whose settings the script has told.
+ * @param {Record<string, string>} p @param {import('./encoders.js').Encoder} encoder @param {Record<string, any>} settings @param {Limits} limits
+ * @returns {Finding[]}
+ */
+function knownEncoder(p, encoder, settings, limits) {
+  const wrong = unfit(encoder, settings, limits);
+  const follows = isOn(p['AdvOut/ApplyServiceSettings'], true);
+  return [
+    checkAudio(p['AdvOut/AudioEncoder'] === 'ffmpeg_opus'),
+    checkAudioBitrate(p, `AdvOut/Track${p['AdvOut/TrackIndex'] || '1'}Bitrate`),
+    ok('encoder', 'find.encoder.advanced', { encoder: encoder.name }),
+    wrong.length > 0
+      ? fix('encoderFile', 'find.encoderFile.unfit', { encoder: encoder.name, settings: wrong.join(', ') }, { encoder: request(encoder, settings, limits) })
+      : ok('encoderFile', 'find.encoderFile.ok', { seconds: round(settings.keyint_sec), kbits: Math.floor(settings.bitrate) }),
+    ...(follows ? [] : [fix('bframes', 'find.bframes.ignored', {}, { params: { 'AdvOut/ApplyServiceSettings': 'true' } })]),
+  ];
 }
 
 /** @param {number} bits */

@@ -1,6 +1,9 @@
 /** Reads from OBS what the rules of obs-check.js judge. Changes nothing. */
 import { CODE } from './obs.js';
 
+/** The name of our profile in OBS. */
+export const PROFILE = 'Stagedoor';
+
 /** The profile parameters that matter, "category/name". */
 const PARAMETERS = Object.freeze([
   'Output/Mode', 'Output/Reconnect', 'Output/RetryDelay', 'Output/MaxRetries', 'Output/DelayEnable',
@@ -24,18 +27,24 @@ const PARAMETERS = Object.freeze([
  * @property {Record<string, string>} params one that is neither set nor has a default is absent
  * @property {Video} video
  * @property {Record<OutputName, boolean>} active
+ * @property {Record<string, any>} [encoder] the settings of Advanced mode's encoder; absent where no script tells them
  * @property {boolean} [noWhip] OBS answered 700 when it was given the service
  *
  * @typedef {import('./obs.js').ObsCaller} ObsCaller
  */
 
-/** Everything that `check` judges. @param {ObsCaller} obs @returns {Promise<Reading>} */
-export async function readObs(obs) {
+/**
+ * Everything that `check` judges.
+ * @param {ObsCaller} obs @param {import('./obs-script.js').Script} [script] the one in OBS, where it is paired
+ * @returns {Promise<Reading>}
+ */
+export async function readObs(obs, script) {
   const version = await obs.call('GetVersion');
   const profiles = await obs.call('GetProfileList');
   const service = await readService(obs);
   const video = await obs.call('GetVideoSettings');
-  return {
+  /** @type {Reading} */
+  const reading = {
     version: version.obsVersion,
     platform: version.platform,
     service,
@@ -45,6 +54,11 @@ export async function readObs(obs) {
     video,
     active: await readActive(obs),
   };
+  if (script && reading.profile === PROFILE && reading.params['Output/Mode'] === 'Advanced') {
+    const encoder = await script.settings(obs);
+    if (encoder) reading.encoder = encoder;
+  }
+  return reading;
 }
 
 /** @param {ObsCaller} obs @returns {Promise<Reading['service']>} */

@@ -37,6 +37,8 @@ export const STEPS = Object.freeze(/** @type {const} */ (['check', 'profile', 's
  * @property {import('./types.js').Limits} limits
  * @property {(settings: Record<string, any>) => Promise<Endpoint>} endpoint what OBS shall call, given what it has now
  * @property {(step: typeof STEPS[number]) => void} [onProgress]
+ * @property {import('./obs-script.js').Script} [script] the one in OBS, where it is paired
+ * @property {string} [encoder] the ID of one that the script can make fit, for Advanced mode; '' is x264 in Simple mode; absent: as it is
  * @property {boolean} [force] rebuild the encoders even if everything reads right: what OBS really runs cannot be read
  */
 
@@ -51,9 +53,9 @@ export async function setUpObs(obs, options) {
   // Before the first look: what another client sets up meanwhile would make it wrong.
   const turn = await obs.takeTurn().catch((err) => { throw explain(err); });
   try {
-    const before = await readObs(obs);
+    const before = await readObs(obs, options.script);
     const found = check(before, limits);
-    if (isReady(found) && !force) return { changed: false, reading: before, findings: found };
+    if (isReady(found) && !force && hasEncoder(before, options.encoder)) return { changed: false, reading: before, findings: found };
     mustBeIdle(before.active);
     const inTheWay = found.find((f) => f.blocks);
     if (inTheWay) throw new SetupError(inTheWay.text, inTheWay.values);
@@ -76,11 +78,12 @@ async function runOrUndo(obs, options, before, turn) {
 }
 
 /** @param {ObsCaller} obs @param {SetUp} options @param {Reading} before @param {ReturnType<typeof createUndo>} undo @param {import('./obs.js').Turn} turn */
-async function run(obs, { limits, endpoint, onProgress = () => {} }, before, undo, turn) {
+async function run(obs, options, before, undo, turn) {
+  const { limits, endpoint, onProgress = () => {}, script } = options;
   /** @type {[typeof STEPS[number], () => Promise<void>][]} */
   const steps = [
     ['profile', () => enterProfile(obs, before, undo)],
-    ['settings', () => settle(obs, limits)],
+    ['settings', () => settle(obs, options)],
     ['service', () => setService(obs, endpoint)],
     ['rebuild', () => bounce(obs, before)],
   ];
@@ -90,9 +93,10 @@ async function run(obs, { limits, endpoint, onProgress = () => {} }, before, und
     await work();
   }
   onProgress('verify');
-  const reading = await readObs(obs);
+  const reading = await readObs(obs, script);
   const findings = check(reading, limits);
   if (!isReady(findings)) throw notKept(findings);
+  if (!hasEncoder(reading, options.encoder) || (options.encoder && !reading.encoder)) throw new SetupError('setup.noScript');
   return { reading, findings };
 }
 
@@ -138,17 +142,41 @@ async function inherit(obs, before) {
   await setVideo(obs, before.video);
 }
 
+/** @param {Reading} reading @param {string | undefined} encoder as in SetUp */
+function hasEncoder({ profile, params }, encoder) {
+  if (encoder === undefined) return true;
+  const advanced = params['Output/Mode'] === 'Advanced';
+  return profile === PROFILE && (encoder ? advanced && params['AdvOut/Encoder'] === encoder : !advanced);
+}
+
+/** Advanced mode with that encoder, whose file the script writes when `check` has found it unfit. @param {ObsCaller} obs @param {string | undefined} encoder */
+async function chooseEncoder(obs, encoder) {
+  if (encoder === undefined) return;
+  /** @type {Record<string, string>} */
+  const wanted = encoder ? { 'Output/Mode': 'Advanced', 'AdvOut/Encoder': encoder } : { 'Output/Mode': 'Simple', 'SimpleOutput/StreamEncoder': 'x264' };
+  await setParams(obs, await readParams(obs), wanted);
+}
+
+/** @param {ObsCaller} obs @param {SetUp['script']} script @param {import('./encoders.js').Request} request */
+async function writeEncoder(obs, script, request) {
+  const result = await script?.write(obs, request);
+  if (result !== 'done') throw new SetupError(result ? 'setup.scriptRefused' : 'setup.noScript', { result: result ?? '' });
+}
+
 /**
  * Changes what `check` finds until it finds nothing: one change may call for another, as a frame rate does for the keyframes.
- * @param {ObsCaller} obs @param {import('./types.js').Limits} limits
+ * @param {ObsCaller} obs @param {SetUp} options
  */
-async function settle(obs, limits) {
+async function settle(obs, { limits, script, encoder }) {
+  await chooseEncoder(obs, encoder);
   for (let round = 0; round < 3; round++) {
-    const now = await readObs(obs);
+    const now = await readObs(obs, script);
     const changes = toFix(check(now, limits)).map((f) => f.change);
     const params = Object.assign({}, ...changes.map((c) => c.params));
     const video = Object.assign({}, ...changes.map((c) => c.video));
-    if (Object.keys(params).length + Object.keys(video).length === 0) return;
+    const file = changes.find((c) => c.encoder)?.encoder;
+    if (Object.keys(params).length + Object.keys(video).length === 0 && !file) return;
+    if (file) await writeEncoder(obs, script, file);
     await setParams(obs, now.params, params);
     await setVideo(obs, { ...now.video, ...video });
   }

@@ -39,6 +39,8 @@ type Options struct {
 	NoVirtualCam   bool // GetVirtualCamStatus gives 604
 	NoBrowser      bool // a build without obs-browser: browser_source gives 605
 
+	Script Script // stagedoor.lua; without a secret there is none
+
 	Settle   time.Duration // how long after a switch of profiles OBS crashes when it is asked about the stream; 0.9 s if zero
 	MayCrash bool          // the test wants OBS to crash: it does not fail for it
 

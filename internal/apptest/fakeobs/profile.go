@@ -15,6 +15,7 @@ type state struct {
 	stream     stream
 	outputs    map[Output]bool
 	persistent map[string]any
+	asked      int64 // when the script served its last request, as that says
 	scenes     scenes
 	crashed    bool
 	cause      string    // of the last crash
@@ -28,6 +29,8 @@ type profile struct {
 	video      map[string]float64
 	service    Service
 	persistent map[string]any
+
+	encoderFile map[string]any // streamEncoder.json, which no request reaches
 }
 
 // Encoders are the objects that ResetOutputs made when the profile was activated; parameters set since then have not touched
@@ -311,6 +314,9 @@ func (o *OBS) setProfileParameter(c *call) (any, error) {
 	switch v := c.data["parameterValue"].(type) {
 	case string:
 		o.current.params[key] = v
+		if key == "Stagedoor/Ask" {
+			o.lookAtAsk()
+		}
 	case nil:
 		if _, set := o.current.params[key]; !set {
 			return nil, fail(600, "There are no existing instances of that profile parameter.")

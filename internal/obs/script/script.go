@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -42,6 +43,10 @@ func (s Script) Lua() (string, error) {
 	if strings.Trim(s.ID, "0123456789abcdef") != "" || s.ID == "" {
 		return "", fmt.Errorf("the ID of the server is not hexadecimal: %q", s.ID)
 	}
+	table, err := encoders.Lua()
+	if err != nil {
+		return "", err
+	}
 	server := strings.TrimSuffix(s.Server.Scheme+"://"+s.Server.Host+s.Server.EscapedPath(), "/")
 	return strings.NewReplacer(
 		"{{name}}", plain(s.User),
@@ -50,7 +55,8 @@ func (s Script) Lua() (string, error) {
 		"{{code}}", plain(s.Code.Reveal()),
 		"{{expires}}", fmt.Sprint(s.Expires.Unix()),
 		"{{until}}", s.Expires.UTC().Format("2006-01-02 15:04 MST"),
-		"{{sentences}}", table(s.Language, server),
+		"{{sentences}}", sentencesIn(s.Language, server),
+		"{{encoders}}", table,
 	).Replace(template), nil
 }
 
@@ -69,8 +75,8 @@ func plain(text string) string {
 	}, text)
 }
 
-// table is the sentences of a language as a table of Lua.
-func table(language, server string) string {
+// sentencesIn is the sentences of a language as a table of Lua.
+func sentencesIn(language, server string) string {
 	column := max(0, slices.Index(languages, language))
 	lines := []string{"{"}
 	for _, s := range sentences {

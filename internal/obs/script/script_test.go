@@ -440,7 +440,7 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 			}
 
 			got := o.ask(secret, 4, write)
-			want := `{"bf":0,"bitrate":2500,"keyint_sec":2,"lookahead":false,"multipass":"disabled","preset":"p4","preset2":"p4","profile":"baseline","rate_control":"CBR","tune":"ll"}`
+			want := `{"bf":0,"bitrate":2500,"keyint_sec":2,"lookahead":false,"multipass":"disabled","preset":"p4","profile":"baseline","rate_control":"CBR","tune":"ll"}`
 			if text, _ := os.ReadFile(file); string(text) != want || got["result"] != "done" || got["settings"] != want || got["at"] != 4.0 {
 				t.Errorf("answer %v, file %s, want %s", got, text, want)
 			}

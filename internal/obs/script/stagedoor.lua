@@ -221,31 +221,7 @@ end
 ---- The encoders: what makes each fit for WHIP ----------------------------------------------
 -- A keyframe every 1 or 2 s, no B-frames, a constant bitrate, little delay. In order of choice.
 
-local function fit(more)
-  return function(kbits, seconds)
-    local all = { rate_control = "CBR", bitrate = kbits, keyint_sec = seconds, bf = 0, profile = "baseline" }
-    for name, value in pairs(more) do all[name] = value end
-    if all.limit_bitrate then all.max_bitrate = kbits end
-    return all
-  end
-end
-
-local nvenc = { preset = "p4", preset2 = "p4", tune = "ll", multipass = "disabled", lookahead = false }
-local amf = { preset = "speed" }
-local apple = { rate_control = "ABR", limit_bitrate = true, max_bitrate_window = 1.0, bframes = false }
-local qsv = { target_usage = "TU4", latency = "low", bframes = 0 }
-local vaapi = { profile = 578 } -- FFmpeg's number of Constrained Baseline
-local encoders = {
-  { "obs_nvenc_h264_tex", fit(nvenc) }, -- OBS 31 and later
-  { "jim_nvenc", fit(nvenc) },          -- to OBS 30
-  { "h264_texture_amf", fit(amf) },
-  { "com.apple.videotoolbox.videoencoder.ave.avc", fit(apple) },  -- Apple silicon
-  { "com.apple.videotoolbox.videoencoder.h264.gva", fit(apple) }, -- Macs with Intel
-  { "obs_qsv11_v2", fit(qsv) },
-  { "ffmpeg_vaapi_tex", fit(vaapi) },   -- OBS 30.1 and later
-  { "ffmpeg_vaapi", fit(vaapi) },
-  { "obs_x264", fit { preset = "veryfast", tune = "zerolatency" } },
-}
+local encoders = {{encoders}}
 
 -- The IDs of those that this computer has.
 local function available()
@@ -277,7 +253,8 @@ local function write_encoder(wanted, kbits, seconds)
         save_notes("encoder.json", { file = file, before = read(file) or "none" })
       end
       local data = obs.obs_data_create()
-      for name, value in pairs(encoder[2](kbits, seconds)) do
+      for name, value in pairs(encoder[2]) do
+        if value == "{kbits}" then value = kbits elseif value == "{seconds}" then value = seconds end
         if type(value) == "boolean" then obs.obs_data_set_bool(data, name, value)
         elseif type(value) == "string" then obs.obs_data_set_string(data, name, value)
         elseif name == "max_bitrate_window" then obs.obs_data_set_double(data, name, value)

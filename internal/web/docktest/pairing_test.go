@@ -9,6 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 )
 
 // The address that the script gives to OBS opens a dock that is signed in and connected.
@@ -20,7 +21,10 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 			app := apptest.Start(t)
 			ada := app.Broadcaster(app.Operator(), "Ada", "publish")
 			const odd = `a #&= "%+ß password`
-			far := fakeobs.Start(t, fakeobs.Options{Password: odd, Version: fakeobs.OBS31})
+			far := fakeobs.Start(t, fakeobs.Options{
+				Password: odd, Version: fakeobs.OBS31,
+				Script: fakeobs.Script{Secret: "shared", Encoders: []string{"jim_nvenc", "obs_x264"}, Fit: fit},
+			})
 			status, _, script := ada.Do(http.MethodGet, "/api/obs/script", nil)
 			code := regexp.MustCompile(`local code, code_expires = "([^"]+)"`).FindSubmatch(script)
 			if code == nil {
@@ -28,7 +32,7 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 			}
 			d := &dock{Page: browser.Open(t, engine, browser.Options{}), t: t, obs: far}
 			d.Goto(app.URL + "/dock#obs-port=" + far.Port() + "&obs-password=" + escaped(odd) +
-				"&obs-secret=s&obs-encoders=obs_x264&enrol=" + escaped(string(code[1])))
+				"&obs-secret=shared&obs-encoders=jim_nvenc%20obs_x264&enrol=" + escaped(string(code[1])))
 			d.state("not-set-up")
 			var address string
 			if d.Eval("location.href", &address); address != app.URL+"/dock" {
@@ -36,7 +40,33 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 			}
 			d.Reload()
 			d.state("not-set-up")
+			d.usesTheGraphicsCard()
 		})
+	}
+}
+
+func fit(id string, kbits, seconds int) map[string]any {
+	e, _ := encoders.Find(id)
+	return e.Fit(kbits, seconds)
+}
+
+// usesTheGraphicsCard sets OBS up for its hardware encoder, and back for x264.
+func (d *dock) usesTheGraphicsCard() {
+	d.t.Helper()
+	d.keep("dock-graphics-card")
+	d.ClickText("Use my graphics card (NVIDIA NVENC)")
+	d.state("ready")
+	file, built := d.obs.File("Stagedoor"), d.obs.State().Encoders
+	if file["keyint_sec"] != 2.0 || file["bf"] != 0.0 || built.Mode != "Advanced" || built.Audio != "opus" {
+		d.t.Errorf("the encoder's file is %v, OBS built %+v", file, built)
+	}
+	d.Click("details.section summary")
+	d.WaitText("The encoder’s file fits")
+	d.ClickText("Use x264 instead of the graphics card")
+	d.WaitText("Use my graphics card")
+	d.state("ready")
+	if built := d.obs.State().Encoders; built.Mode != "Simple" {
+		d.t.Errorf("OBS built %+v for x264", built)
 	}
 }
 

@@ -1,0 +1,75 @@
+package fakeobs
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// A Script is stagedoor.lua in OBS, as far as it serves a paired dock: it answers the signed parameter
+// Stagedoor/Ask of the profile in Stagedoor/Answer. The real one is tested in internal/obs/script.
+type Script struct {
+	Secret   string
+	Encoders []string                                           // the IDs of those that this computer has
+	Fit      func(id string, kbits, seconds int) map[string]any // what the script writes for one
+	Deaf     bool                                               // no script looks
+}
+
+// File returns streamEncoder.json of a profile; nil where there is none.
+func (o *OBS) File(profile string) map[string]any {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p := o.profile(profile); p != nil {
+		return p.encoderFile
+	}
+	return nil
+}
+
+// lookAtAsk is the script's look at the current profile. The lock is held.
+func (o *OBS) lookAtAsk() {
+	s := o.opts.Script
+	if s.Secret == "" || s.Deaf {
+		return
+	}
+	ask := o.current.params["Stagedoor/Ask"]
+	_, body, _ := strings.Cut(ask, " ")
+	var request struct {
+		At      int64  `json:"at"`
+		Do      string `json:"do"`
+		Encoder string `json:"encoder"`
+		Bitrate int    `json:"bitrate"`
+		Seconds int    `json:"keyint_sec"`
+	}
+	if ask != s.sign("ask ", body) || json.Unmarshal([]byte(body), &request) != nil {
+		return
+	}
+	answer := map[string]any{"at": request.At, "encoders": strings.Join(s.Encoders, " ")}
+	ours := o.current.name == "Stagedoor"
+	switch {
+	case request.At <= o.asked:
+		answer = map[string]any{"at": request.At, "result": "too_old"}
+	case request.Do == "write" && !ours:
+		answer["result"] = "not_our_profile"
+	case request.Do == "write" && !slices.Contains(s.Encoders, request.Encoder):
+		answer["result"] = "no_such_encoder"
+	case request.Do == "write":
+		o.current.encoderFile = s.Fit(request.Encoder, request.Bitrate, request.Seconds)
+		answer["result"] = "done"
+	}
+	if ours && o.current.encoderFile != nil {
+		text, _ := json.Marshal(o.current.encoderFile)
+		answer["settings"] = string(text)
+	}
+	o.asked = max(o.asked, request.At)
+	text, _ := json.Marshal(answer)
+	o.current.params["Stagedoor/Answer"] = s.sign("answer ", string(text))
+}
+
+func (s Script) sign(kind, text string) string {
+	mac := hmac.New(sha256.New, []byte(s.Secret))
+	mac.Write([]byte(kind + text))
+	return hex.EncodeToString(mac.Sum(nil)) + " " + text
+}

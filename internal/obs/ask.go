@@ -1,0 +1,128 @@
+package obs
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/obs/encoders"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// The script looks four times a second, and not within a second of a change of profile.
+const (
+	answerLimit = 4 * time.Second
+	answerPause = 100 * time.Millisecond
+)
+
+// An answer is what the script in OBS says. The zero value is no answer.
+type answer struct {
+	At       int64  `json:"at"`
+	Result   string `json:"result"`   // of a write: "done"
+	Settings string `json:"settings"` // the text of streamEncoder.json
+	Encoders string `json:"encoders"` // the IDs of those that OBS has
+}
+
+// settings is nil without an answer. A file that is not there, or that a person broke, has none.
+func (a answer) settings() map[string]any {
+	if a.At == 0 {
+		return nil
+	}
+	var settings map[string]any
+	if json.Unmarshal([]byte(a.Settings), &settings) != nil || settings == nil {
+		return map[string]any{}
+	}
+	return settings
+}
+
+// ask sends a request to the script, by a signed parameter of the profile (docs/decisions/0127). Without a
+// script, or without an answer in time, it returns the zero value.
+func (c *Client) ask(ctx context.Context, body map[string]any) (answer, error) {
+	if c.opts.Script.Empty() {
+		return answer{}, nil
+	}
+	body = maps.Clone(body)
+	at := c.askAt()
+	body["at"] = at
+	text, err := json.Marshal(body)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := setParam(ctx, c, "Stagedoor/Ask", c.sign("ask ", string(text))); err != nil {
+		return answer{}, err
+	}
+	limit := time.NewTimer(answerLimit)
+	defer limit.Stop()
+	for {
+		a, err := c.readAnswer(ctx)
+		if err != nil || a.At == at {
+			return a, err
+		}
+		select {
+		case <-limit.C:
+			return answer{}, nil
+		case <-ctx.Done():
+			return answer{}, ctx.Err()
+		case <-time.After(answerPause):
+		}
+	}
+}
+
+// askAt only goes up: the script serves no request twice.
+func (c *Client) askAt() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastAsk = max(time.Now().UnixMilli(), c.lastAsk+1)
+	return c.lastAsk
+}
+
+// readAnswer returns an answer that the script has signed.
+func (c *Client) readAnswer(ctx context.Context) (a answer, err error) {
+	var got struct {
+		Value string `json:"parameterValue"`
+	}
+	request := map[string]any{"parameterCategory": "Stagedoor", "parameterName": "Answer"}
+	if err := c.Call(ctx, "GetProfileParameter", request, &got); err != nil {
+		return answer{}, err
+	}
+	_, text, _ := strings.Cut(got.Value, " ")
+	if !hmac.Equal([]byte(got.Value), []byte(c.sign("answer ", text))) {
+		return answer{}, nil
+	}
+	if json.Unmarshal([]byte(text), &a) != nil {
+		return answer{}, nil
+	}
+	return a, nil
+}
+
+func (c *Client) sign(kind, text string) string {
+	mac := hmac.New(sha256.New, []byte(c.opts.Script.Reveal()))
+	mac.Write([]byte(kind + text))
+	return hex.EncodeToString(mac.Sum(nil)) + " " + text
+}
+
+// writeEncoder asks the script for the encoder's file.
+func (c *Client) writeEncoder(ctx context.Context, r encoders.Request) error {
+	a, err := c.ask(ctx, map[string]any{
+		"do": "write", "encoder": r.Encoder, "bitrate": r.Bitrate, "keyint_sec": r.Interval,
+	})
+	switch {
+	case err != nil:
+		return err
+	case a.At == 0:
+		return noScript()
+	case a.Result != "done":
+		return stage.Errorf(stage.ErrConflict, "%s", inEnglish("setup.scriptRefused", values{"result": a.Result})).
+			WithCode("obs_script_refused")
+	}
+	return nil
+}
+
+func noScript() error {
+	return stage.Errorf(stage.ErrConflict, "%s", inEnglish("setup.noScript", nil)).WithCode("obs_no_script")
+}

@@ -1,0 +1,64 @@
+package obs_test
+
+import (
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/obs/encoders"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func fitted(id string, kbits, seconds int) map[string]any {
+	e, _ := encoders.Find(id)
+	return e.Fit(kbits, seconds)
+}
+
+// The terminal asks the script for what the dock asks it for.
+func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
+	t.Parallel()
+	const card = "h264_texture_amf"
+	o := fakeobs.Start(t, fakeobs.Options{
+		Script: fakeobs.Script{Secret: "shared", Encoders: []string{card, "obs_x264"}, Fit: fitted},
+	})
+	dial := func(secret string) *obs.Client {
+		c, err := obs.Connect(t.Context(), obs.Options{URL: o.URL(), Script: stage.NewSecret(secret)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	want := target()
+	want.Encoder = "auto"
+	for _, secret := range []string{"", "another"} {
+		_, err := obs.SetUp(t.Context(), dial(secret), want, quiet)
+		mustBe(t, err, "obs_no_script")
+	}
+	c := dial("shared")
+	want.Encoder = "jim_nvenc"
+	_, err := obs.SetUp(t.Context(), c, want, quiet)
+	mustBe(t, err, "obs_no_encoder")
+	if s := o.State(); s.Profile != "Untitled" {
+		t.Fatalf("the profile is %s after set-ups that failed", s.Profile)
+	}
+
+	want.Encoder = "auto"
+	if report := setUp(t, c, want); !report.Changed || !obs.Ready(report.Findings) {
+		t.Errorf("%+v", report)
+	}
+	if file := o.File("Stagedoor"); file["keyint_sec"] != 2.0 || file["bf"] != 0.0 || file["bitrate"] != 2500.0 {
+		t.Errorf("the encoder's file is %v", file)
+	}
+	if report := setUp(t, c, want); report.Changed {
+		t.Error("the second set-up changed something")
+	}
+	want.Encoder = "x264"
+	if report := setUp(t, c, want); !report.Changed {
+		t.Error("nothing was changed for x264")
+	}
+	r, err := obs.Read(t.Context(), c)
+	if err != nil || r.Params["Output/Mode"] != "Simple" {
+		t.Errorf("%v, mode %s", err, r.Params["Output/Mode"])
+	}
+}
