@@ -33,6 +33,9 @@ var floors = map[string][]string{
 	"internal/obs":        {"internal/stage", "static", "internal/obs/encoders"},
 	"internal/obs/script": {"internal/stage", "internal/obs/encoders"},
 
+	// OBS's own files, while it is closed.
+	"internal/obs/folder": {"internal/stage"},
+
 	// The table of encoders, which dock, terminal and script share.
 	"internal/obs/encoders": {"internal/stage", "static"},
 

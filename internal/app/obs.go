@@ -2,10 +2,16 @@ package app
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/obs/folder"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -16,13 +22,15 @@ type OBSCommand struct {
 	Stop   OBSStopCommand   `cmd:"" help:"Stop streaming."`
 	Status OBSStatusCommand `cmd:"" help:"Say how OBS stands, and what is not right for the stage."`
 	Back   OBSBackCommand   `cmd:"" help:"Select the profile that was current before the set-up."`
+	Pair   OBSPairCommand   `cmd:"" help:"Pair a closed OBS with a Stagedoor: dock, script and WebSocket server, without OBS's dialogs."`
 }
 
 // OBSSettings say where OBS is.
 type OBSSettings struct {
-	OBS      string `help:"Address of OBS's WebSocket server." default:"ws://127.0.0.1:4455" placeholder:"URL" old:""`
-	Password string `help:"Password of OBS's WebSocket server. Others on this machine can read command lines: prefer the variable." placeholder:"PASSWORD" old:""`
-	JSON     bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
+	OBS       string `help:"Address of OBS's WebSocket server." default:"ws://127.0.0.1:4455" placeholder:"URL" old:""`
+	Password  string `help:"Password of OBS's WebSocket server. Others on this machine can read command lines: prefer the variable." placeholder:"PASSWORD" old:""`
+	OBSConfig string `help:"OBS's configuration folder, or a portable OBS. Port and password of the WebSocket server are read there when none is given." name:"obs-config" placeholder:"DIR" old:""`
+	JSON      bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
 }
 
 // TokenSettings say where the token comes from.
@@ -32,29 +40,72 @@ type TokenSettings struct {
 	Stage  string `help:"Stage, by name or ARN; needed where the broadcaster has several." old:""`
 }
 
-func (s OBSSettings) commands(p *process) *obs.Commands {
-	return &obs.Commands{
+// commands are for the OBS and, where there is one, the server that is named.
+func (s OBSSettings) commands(p *process, server string) (*obs.Commands, error) {
+	c := &obs.Commands{
 		OBS: obs.Options{URL: s.OBS, Password: stage.NewSecret(s.Password)}, JSON: s.JSON, Out: p.out, Now: time.Now,
 		HTTP: &http.Client{Timeout: 30 * time.Second},
 	}
+	return c, s.fromFolder(c, p, server)
 }
 
-func (s TokenSettings) commands(o OBSSettings, p *process) *obs.Commands {
-	c := o.commands(p)
+// fromFolder reads what is not given from OBS's own files. They are about this computer: an OBS elsewhere
+// gets nothing of them.
+func (s OBSSettings) fromFolder(c *obs.Commands, p *process, server string) error {
+	address, err := url.Parse(s.OBS)
+	if err != nil || !isLoopback(address.Hostname()) {
+		return nil
+	}
+	f, err := folder.Find(s.OBSConfig, runtime.GOOS, p.getenv)
+	if err != nil {
+		if s.OBSConfig != "" {
+			return err
+		}
+		return nil // no OBS here, or several
+	}
+	settings, err := f.WebSocket()
+	if err != nil {
+		return fmt.Errorf("the WebSocket server's settings in %s: %w", f.Dir, err)
+	}
+	if s.Password == "" {
+		c.OBS.Password = settings.Password
+	}
+	if s.OBS == obs.DefaultURL {
+		c.OBS.URL = fmt.Sprintf("ws://127.0.0.1:%d", settings.Port)
+	}
+	c.OBS.Script = f.Secret(strings.TrimSuffix(server, "/"))
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (p *process) getenv(name string) string { return p.env[name] }
+
+func (s TokenSettings) commands(o OBSSettings, p *process) (*obs.Commands, error) {
+	c, err := o.commands(p, s.Server)
 	c.Server, c.Key, c.Stage = s.Server, stage.NewSecret(s.Key), s.Stage
-	return c
+	return c, err
 }
 
 // OBSSetupCommand is `stagedoor obs setup`.
 type OBSSetupCommand struct {
 	OBSSettings
 	TokenSettings
-	Force bool `help:"Set OBS up even where it already looks right." old:""`
+	Force   bool   `help:"Set OBS up even where it already looks right." old:""`
+	Encoder string `help:"Video encoder: auto (the best hardware encoder of this computer), x264, or OBS's ID of one. All but x264 need the Stagedoor script in OBS." placeholder:"NAME" old:""`
 }
 
 // Run sets OBS up.
 func (cmd *OBSSetupCommand) Run(ctx context.Context, p *process) error {
-	return cmd.TokenSettings.commands(cmd.OBSSettings, p).SetUp(ctx, cmd.Force)
+	c, err := cmd.TokenSettings.commands(cmd.OBSSettings, p)
+	if err != nil {
+		return c.Tell(err, nil)
+	}
+	c.Encoder = cmd.Encoder
+	return c.SetUp(ctx, cmd.Force)
 }
 
 // OBSLiveCommand is `stagedoor obs live`.
@@ -66,7 +117,10 @@ type OBSLiveCommand struct {
 
 // Run goes live.
 func (cmd *OBSLiveCommand) Run(ctx context.Context, p *process) error {
-	c := cmd.TokenSettings.commands(cmd.OBSSettings, p)
+	c, err := cmd.TokenSettings.commands(cmd.OBSSettings, p)
+	if err != nil {
+		return c.Tell(err, nil)
+	}
 	c.Stay = cmd.Stay
 	return c.Live(ctx)
 }
@@ -76,7 +130,11 @@ type OBSStopCommand struct{ OBSSettings }
 
 // Run stops.
 func (cmd *OBSStopCommand) Run(ctx context.Context, p *process) error {
-	return cmd.commands(p).Stop(ctx)
+	c, err := cmd.commands(p, "")
+	if err != nil {
+		return c.Tell(err, nil)
+	}
+	return c.Stop(ctx)
 }
 
 // OBSStatusCommand is `stagedoor obs status`.
@@ -87,7 +145,11 @@ type OBSStatusCommand struct {
 
 // Run tells the status.
 func (cmd *OBSStatusCommand) Run(ctx context.Context, p *process) error {
-	return cmd.TokenSettings.commands(cmd.OBSSettings, p).Status(ctx)
+	c, err := cmd.TokenSettings.commands(cmd.OBSSettings, p)
+	if err != nil {
+		return c.Tell(err, nil)
+	}
+	return c.Status(ctx)
 }
 
 // OBSBackCommand is `stagedoor obs back`.
@@ -95,5 +157,46 @@ type OBSBackCommand struct{ OBSSettings }
 
 // Run selects the earlier profile.
 func (cmd *OBSBackCommand) Run(ctx context.Context, p *process) error {
-	return cmd.commands(p).Back(ctx)
+	c, err := cmd.commands(p, "")
+	if err != nil {
+		return c.Tell(err, nil)
+	}
+	return c.Back(ctx)
+}
+
+// OBSPairCommand is `stagedoor obs pair`: what the script does, for an OBS that is closed.
+type OBSPairCommand struct {
+	Server    string `help:"The Stagedoor that OBS is paired with." default:"http://127.0.0.1:8080" placeholder:"URL" old:""`
+	Key       string `help:"Access key of the broadcaster, made on the page /account of that Stagedoor. Prefer the variable." placeholder:"sdk_…" old:""`
+	OBSConfig string `help:"OBS's configuration folder, or a portable OBS; found by itself where there is one." name:"obs-config" placeholder:"DIR" old:""`
+	Undo      bool   `help:"Take the pairing back; --server says which, where there are several." old:""`
+	JSON      bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
+}
+
+// Run pairs, or undoes it.
+func (cmd *OBSPairCommand) Run(ctx context.Context, p *process) error {
+	c := &obs.Commands{JSON: cmd.JSON, Out: p.out}
+	f, err := folder.Find(cmd.OBSConfig, runtime.GOOS, p.getenv)
+	if err != nil {
+		return c.Tell(err, nil)
+	}
+	if cmd.Undo {
+		server, err := f.Undo(cmd.Server)
+		return c.Tell(err, map[string]string{"folder": f.Dir, "undone": server},
+			fmt.Sprintf("The pairing with %s is undone in %s.", server, f.Dir))
+	}
+	if cmd.Key == "" {
+		return c.Tell(stage.Errorf(stage.ErrInvalid,
+			"--key says who is signed in: an access key from your page Account there").WithCode("no_server"), nil)
+	}
+	server := &obs.Server{URL: cmd.Server, Key: stage.NewSecret(cmd.Key), HTTP: &http.Client{Timeout: 30 * time.Second}}
+	lua, err := server.Script(ctx)
+	if err != nil {
+		return c.Tell(err, nil)
+	}
+	did, err := f.Pair(lua)
+	return c.Tell(err, did, append(did.Warnings,
+		fmt.Sprintf("OBS in %s is paired with %s; its WebSocket server is on, port %d.", did.Folder, did.Server, did.Port),
+		fmt.Sprintf("Start OBS before %s: the dock Stagedoor signs itself in once.", did.SignInUntil.UTC().Format("15:04 MST")),
+		"stagedoor obs pair --undo takes it back, while OBS is closed.")...)
 }

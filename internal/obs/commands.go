@@ -78,16 +78,34 @@ func code(err error) string {
 
 // Commands are those of "stagedoor obs": an OBS at one end, a Stagedoor at the other, text for people or JSON for scripts between.
 type Commands struct {
-	OBS    Options
-	Server string       // URL of a Stagedoor; status and stop need none
-	Key    stage.Secret // access key of a broadcaster
-	Stage  string       // name or ARN; may be empty where there is only one
-	JSON   bool
-	Stay   bool // Live does not return while the broadcast lasts
-	Waits  Waits
-	HTTP   *http.Client
-	Now    func() time.Time
-	Out    io.Writer
+	OBS     Options
+	Server  string       // URL of a Stagedoor; status and stop need none
+	Key     stage.Secret // access key of a broadcaster
+	Stage   string       // name or ARN; may be empty where there is only one
+	JSON    bool
+	Encoder string // for SetUp, as in Target
+	Stay    bool   // Live does not return while the broadcast lasts
+	Waits   Waits
+	HTTP    *http.Client
+	Now     func() time.Time
+	Out     io.Writer
+}
+
+// Tell prints what a command has done: its sentences, or the value in JSON. It returns the command's error,
+// which is in the JSON too.
+func (c *Commands) Tell(err error, v any, sentences ...string) error {
+	if err != nil {
+		return c.told(err)
+	}
+	if c.JSON {
+		return c.encode(v)
+	}
+	for _, sentence := range sentences {
+		if err := c.print("%s", sentence); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SetUp is "obs setup".
@@ -103,7 +121,7 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 	if err != nil {
 		return err
 	}
-	target.Force = force
+	target.Force, target.Encoder = force, c.Encoder
 	report, err := SetUp(ctx, client, target, func(s Step) { c.say("%s …", s) })
 	if err != nil {
 		return err

@@ -97,17 +97,35 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 	return v, nil
 }
 
-// do sends one request and reads one JSON answer. Problems (RFC 9457) become errors with their own sentence.
+// Script gets stagedoor.lua, made for the owner of the key.
+func (s *Server) Script(ctx context.Context) (string, error) {
+	text, err := s.fetch(ctx, http.MethodGet, "/api/obs/script", nil)
+	return string(text), err
+}
+
+// do sends one request and reads one JSON answer.
 func (s *Server) do(ctx context.Context, method, path string, body, into any) error {
+	text, err := s.fetch(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return stage.Errorf(stage.ErrUnavailable, "what answers at %s is not a Stagedoor", s.URL).WithCode("server_unreachable").WithCause(err)
+	}
+	return nil
+}
+
+// fetch sends one request. Problems (RFC 9457) become errors with their own sentence.
+func (s *Server) fetch(ctx context.Context, method, path string, body any) ([]byte, error) {
 	payload := &bytes.Buffer{}
 	if body != nil {
 		if err := json.NewEncoder(payload).Encode(body); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(s.URL, "/")+path, payload)
 	if err != nil {
-		return stage.Errorf(stage.ErrInvalid, "--server is the address of a Stagedoor, such as https://stage.example").WithCause(err)
+		return nil, stage.Errorf(stage.ErrInvalid, "--server is the address of a Stagedoor, such as https://stage.example").WithCause(err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -115,20 +133,17 @@ func (s *Server) do(ctx context.Context, method, path string, body, into any) er
 	req.Header.Set("Authorization", "Bearer "+s.Key.Reveal())
 	res, err := s.HTTP.Do(req)
 	if err != nil {
-		return stage.Errorf(stage.ErrUnavailable, "Stagedoor is not reachable at %s", s.URL).WithCode("server_unreachable").WithCause(err)
+		return nil, stage.Errorf(stage.ErrUnavailable, "Stagedoor is not reachable at %s", s.URL).WithCode("server_unreachable").WithCause(err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
-		return stage.Errorf(stage.ErrUnavailable, "the answer of %s broke off", s.URL).WithCause(err)
+		return nil, stage.Errorf(stage.ErrUnavailable, "the answer of %s broke off", s.URL).WithCause(err)
 	}
 	if res.StatusCode >= 300 {
-		return problem(res.StatusCode, text)
+		return nil, problem(res.StatusCode, text)
 	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return stage.Errorf(stage.ErrUnavailable, "what answers at %s is not a Stagedoor", s.URL).WithCode("server_unreachable").WithCause(err)
-	}
-	return nil
+	return text, nil
 }
 
 func problem(status int, text []byte) error {

@@ -8,11 +8,14 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -111,6 +114,29 @@ func (i *Install) Write(t testing.TB, name, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Stable returns the files of OBS's folder by name, without what OBS itself writes anew at each start:
+// where its windows are, and a fresh folder for downloaded lists.
+func (i *Install) Stable(t testing.TB) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	moving := regexp.MustCompile(`(?m)^(geometry|DockState|LastVersion)=.*$`)
+	err := filepath.WalkDir(i.Dir, func(path string, e fs.DirEntry, err error) error {
+		name := strings.TrimPrefix(path, i.Dir)
+		own := slices.ContainsFunc([]string{"/logs/", "/profiler_data/", "/plugin_config/rtmp-services/"},
+			func(dir string) bool { return strings.HasPrefix(name, dir) })
+		if err != nil || e.IsDir() || own || strings.HasSuffix(name, ".bak") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all[name] = moving.ReplaceAllString(string(text), "$1")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // Launch starts OBS and returns when it has loaded everything: OBS 29 crashes when it is ended earlier.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -66,23 +65,6 @@ func (r *real) ini(key string) string {
 	return ""
 }
 
-// stable are the files that Undo has to give back, without what OBS itself writes anew at each
-// start: where its windows are, and a fresh folder for downloaded lists.
-func (r *real) stable() map[string]string {
-	r.t.Helper()
-	all := snapshot(r.t, r.Dir)
-	moving := regexp.MustCompile(`(?m)^(geometry|DockState|LastVersion)=.*$`)
-	for name, text := range all {
-		if strings.HasPrefix(name, "/logs/") || strings.HasPrefix(name, "/profiler_data/") || strings.HasPrefix(name, "/plugin_config/rtmp-services/") ||
-			strings.HasSuffix(name, ".bak") {
-			delete(all, name)
-			continue
-		}
-		all[name] = moving.ReplaceAllString(text, "$1")
-	}
-	return all
-}
-
 // The whole road on a real OBS: the script is added, OBS is ended and started; the dock is
 // there, its password fits, it has the encoder's file written; Undo gives everything back.
 func TestTheScriptOnARealOBS(t *testing.T) {
@@ -99,7 +81,7 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 	call("CreateProfile", map[string]any{"profileName": "Stagedoor"}, nil) // OBS writes more than the profile
 	call("SetCurrentProfile", map[string]any{"profileName": "Untitled"}, nil)
 	o.Quit(t)
-	before := r.stable()
+	before := r.Stable(t)
 
 	r.Write(t, "../press", "pair\n")
 	r.Launch(t).Quit(t)
@@ -126,7 +108,7 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 	if _, err := os.Stat(r.Dir + "/basic/profiles/Stagedoor/streamEncoder.json"); err == nil {
 		t.Error("Undo left the encoder's file")
 	}
-	after, profile := r.stable(), "/basic/profiles/Stagedoor/basic.ini"
+	after, profile := r.Stable(t), "/basic/profiles/Stagedoor/basic.ini"
 	after[profile] = before[profile] // the profile is the set-up's, not the script's
 	compare(t, after, before)
 }
@@ -293,14 +275,14 @@ func TestTheScriptInAnOBSThatIsTooOld(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "")
 	r.Launch(t).Quit(t)
-	before := r.stable()
+	before := r.Stable(t)
 	r.install("stagedoor.lua")
 	o := r.Launch(t)
 	o.Quit(t)
 	if !strings.Contains(o.Log(), "[Lua: stagedoor.lua] This OBS is too old: WHIP came with OBS 30.") {
 		t.Errorf("OBS's log says nothing of it:\n%s", o.Log())
 	}
-	after := r.stable()
+	after := r.Stable(t)
 	for name := range before {
 		if strings.Contains(name, "/scenes/") {
 			after[name] = before[name]

@@ -49,7 +49,7 @@ end
 -- Notes are a file of names and texts: what has to be taken back.
 local function load_notes(name)
   local found, data = {}, obs.obs_data_create_from_json(read(own_file(name)) or "{}")
-  for _, key in ipairs { "secret", "asked_at", "docks", "adopted", "file", "before", "server_enabled",
+  for _, key in ipairs { "secret", "server", "asked_at", "docks", "adopted", "file", "before", "server_enabled",
     "auth_required", "server_password", "first_load", "made_password" } do
     if data and obs.obs_data_has_user_value(data, key) then
       found[key] = obs.obs_data_get_string(data, key)
@@ -388,7 +388,7 @@ end
 -- The address with the secrets is for OBS's memory, where it reads its docks when it starts.
 local function pair(address)
   notes = notes or load_notes(id .. ".json")
-  notes.secret = notes.secret or random(2)
+  notes.secret, notes.server = notes.secret or random(2), server
   local problem = start_websocket()
   if obs.obs_get_module("obs-browser") then set_dock(address or hand_over()) end
   save_notes(id .. ".json", notes)

@@ -1,0 +1,179 @@
+// Package folder reads and changes OBS's configuration folder while OBS is closed: where it is, the
+// WebSocket server's settings, and the pairing that the script in OBS would make.
+package folder
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A Folder is OBS's configuration: basic/, plugin_config/ and user.ini or global.ini.
+type Folder struct{ Dir string }
+
+// Find returns OBS's folder. A directory that is given may be the folder itself or a portable OBS, whose
+// folder is config/obs-studio; without one it is where the system has it.
+func Find(given, goos string, env func(string) string) (Folder, error) {
+	places := systemPlaces(goos, env)
+	if given != "" {
+		places = []string{given, filepath.Join(given, "config", "obs-studio"), filepath.Join(given, "obs-studio")}
+	}
+	var found []string
+	for _, place := range places {
+		if given == "" && !filepath.IsAbs(place) {
+			continue // the system does not say where the home is
+		}
+		if isFolder(place) {
+			found = append(found, place)
+		}
+	}
+	switch {
+	case len(found) == 0 && given != "":
+		return Folder{}, noFolder("%s is no configuration of OBS: it has neither user.ini nor global.ini. Start OBS once and close it.", given)
+	case len(found) == 0:
+		return Folder{}, noFolder("OBS has no configuration here yet (%s). Start OBS once and close it, or say where it is with --obs-config.", strings.Join(places, ", "))
+	case len(found) > 1 && given == "":
+		return Folder{}, noFolder("There are several OBS here: %s. Say which with --obs-config.", strings.Join(found, ", "))
+	}
+	return Folder{found[0]}, nil
+}
+
+func noFolder(format string, values ...any) error {
+	return stage.Errorf(stage.ErrNotFound, format, values...).WithCode("obs_no_config")
+}
+
+func systemPlaces(goos string, env func(string) string) []string {
+	home := env("HOME")
+	switch goos {
+	case "windows":
+		return []string{filepath.Join(env("APPDATA"), "obs-studio")}
+	case "darwin":
+		return []string{filepath.Join(home, "Library", "Application Support", "obs-studio")}
+	}
+	config := env("XDG_CONFIG_HOME")
+	if config == "" {
+		config = filepath.Join(home, ".config")
+	}
+	return []string{
+		filepath.Join(config, "obs-studio"),
+		filepath.Join(home, ".var", "app", "com.obsproject.Studio", "config", "obs-studio"), // Flatpak
+	}
+}
+
+func isFolder(dir string) bool {
+	for _, name := range []string{"user.ini", "global.ini"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+			return true
+		}
+	}
+	return false
+}
+
+// A WebSocket is the settings of OBS's WebSocket server.
+type WebSocket struct {
+	Enabled  bool
+	Port     int
+	Auth     bool
+	Password stage.Secret
+}
+
+const defaultPort = 4455
+
+// websocketFile has the server's settings since OBS 30.2; before, they are in global.ini.
+const websocketFile = "plugin_config/obs-websocket/config.json"
+
+// WebSocket reads the settings of OBS's WebSocket server.
+func (f Folder) WebSocket() (WebSocket, error) {
+	text, err := f.read(websocketFile)
+	if err != nil {
+		return WebSocket{}, err
+	}
+	if text != "" {
+		return websocketOfJSON(text)
+	}
+	text, err = f.read("global.ini")
+	if err != nil {
+		return WebSocket{}, err
+	}
+	get := func(name, otherwise string) string {
+		if value, found := parseINI(text).get("OBSWebSocket", name); found {
+			return value
+		}
+		return otherwise
+	}
+	port, err := strconv.Atoi(get("ServerPort", strconv.Itoa(defaultPort)))
+	return WebSocket{
+		Enabled: get("ServerEnabled", "false") == "true", Port: port, Auth: get("AuthRequired", "true") != "false",
+		Password: stage.NewSecret(get("ServerPassword", "")),
+	}, err
+}
+
+// read returns a file's text; "" where there is none.
+func (f Folder) read(name string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(f.Dir, filepath.FromSlash(name)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(text), err
+}
+
+func (f Folder) exists(name string) bool {
+	_, err := os.Stat(filepath.Join(f.Dir, filepath.FromSlash(name)))
+	return err == nil
+}
+
+// write replaces a file as a whole, so that a crash leaves the old or the new one.
+func (f Folder) write(name, text string) error {
+	path := filepath.Join(f.Dir, filepath.FromSlash(name))
+	mode := fs.FileMode(0o600)
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	temporary := path + ".stagedoor"
+	if err := os.WriteFile(temporary, []byte(text), mode); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
+}
+
+func (f Folder) remove(name string) error {
+	err := os.Remove(filepath.Join(f.Dir, filepath.FromSlash(name)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Secret returns what the script in OBS and its dock share, for the pairing with that server; empty where
+// there is none. Without a server it is that of the only pairing.
+func (f Folder) Secret(server string) stage.Secret {
+	ids, _ := filepath.Glob(filepath.Join(f.Dir, "plugin_config", "stagedoor", "*.json"))
+	var secrets []string
+	for _, path := range ids {
+		name := strings.TrimSuffix(filepath.Base(path), ".json")
+		if strings.Trim(name, "0123456789abcdef") != "" {
+			continue // the script's other notes
+		}
+		var notes struct{ Secret, Server string }
+		text, err := os.ReadFile(path)
+		if err != nil || unmarshal(string(text), &notes) != nil || notes.Secret == "" {
+			continue
+		}
+		if server != "" && notes.Server == server {
+			return stage.NewSecret(notes.Secret)
+		}
+		secrets = append(secrets, notes.Secret)
+	}
+	if len(secrets) != 1 {
+		return stage.Secret{}
+	}
+	return stage.NewSecret(secrets[0])
+}

@@ -1,0 +1,286 @@
+package folder_test
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/obs/folder"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const server = "https://stage.example"
+
+// lua has the lines of stagedoor.lua that matter here; internal/web's tests have the server's own.
+func lua(server, id string) string {
+	return "-- Stagedoor for OBS\nlocal server = \"" + server + "\"\nlocal id = \"" + id +
+		"\" -- of that server\nlocal code, code_expires = \"once\", 1900000000 -- seconds\n"
+}
+
+// install copies a folder as a version of OBS writes it.
+func install(t *testing.T, version string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "obs-studio")
+	if err := os.CopyFS(dir, os.DirFS("../testdata/obs-"+version)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			text, failed := os.ReadFile(path)
+			all[strings.TrimPrefix(path, dir+"/")], err = string(text), failed
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func same(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s is\n%s\nwant\n%s", name, got[name], want[name])
+		}
+	}
+	for name := range maps.Keys(got) {
+		if _, there := want[name]; !there {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+func change(t *testing.T, dir, name, old, text string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	now, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(now), old) {
+		t.Fatalf("%v: no %q in %s: %s", err, old, name, now)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(now), old, text, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func code(err error) string {
+	var e *stage.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+func TestAPairingAndItsUndo(t *testing.T) {
+	t.Parallel()
+	for version, ini := range map[string]string{"30.2": "global.ini", "31": "user.ini", "32": "user.ini"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			dir := install(t, version)
+			before := snapshot(t, dir)
+			f := folder.Folder{Dir: dir}
+			did, err := f.Pair(lua(server, "ab12"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := snapshot(t, dir)
+			ws, err := f.WebSocket()
+			if err != nil || !ws.Enabled || !ws.Auth || ws.Password.Empty() || ws.Port != did.Port {
+				t.Errorf("%v, %+v", err, ws)
+			}
+			if strings.Count(after[ini], server+"/dock#obs-port=") != 1 || !strings.Contains(after[ini], "&enrol=once") {
+				t.Errorf("%s is %s", ini, after[ini])
+			}
+			for _, name := range []string{"basic/scenes/Untitled.json", "basic/scenes/Second.json"} {
+				if strings.Count(after[name], "plugin_config/stagedoor/ab12.lua") != 1 {
+					t.Errorf("%s is %s", name, after[name])
+				}
+			}
+			if len(did.Collections) != 2 || after["plugin_config/stagedoor/ab12.lua"] != lua(server, "ab12") {
+				t.Errorf("%+v", did)
+			}
+
+			if _, err := f.Pair(lua(server, "ab12")); err != nil {
+				t.Fatal(err)
+			}
+			same(t, snapshot(t, dir), after) // the second time changes nothing
+			if at, err := f.Undo(""); err != nil || at != server {
+				t.Fatalf("%s, %v", at, err)
+			}
+			same(t, snapshot(t, dir), before)
+			if _, err := f.Undo(""); code(err) != "obs_not_paired" {
+				t.Errorf("a second undo: %v", err)
+			}
+		})
+	}
+}
+
+// What OBS has written since stays, and ours goes.
+func TestUndoAfterOBSHasRun(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "32")
+	before := snapshot(t, dir)
+	f := folder.Folder{Dir: dir}
+	if _, err := f.Pair(lua(server, "ab12")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"user.ini", "basic/scenes/Untitled.json", "plugin_config/obs-websocket/config.json"} {
+		old, text := "AlwaysOnTop=false", "AlwaysOnTop=true"
+		switch filepath.Ext(name) {
+		case ".json":
+			old, text = "{", "{\"new\": 1, "
+		}
+		change(t, dir, name, old, text)
+	}
+	if _, err := f.Undo(server + "/"); err != nil {
+		t.Fatal(err)
+	}
+	after := snapshot(t, dir)
+	for name, text := range after {
+		if strings.Contains(text, "stagedoor") || strings.Contains(text, server) {
+			t.Errorf("%s has %s", name, text)
+		}
+	}
+	if want := strings.Replace(before["user.ini"], "AlwaysOnTop=false", "AlwaysOnTop=true", 1); after["user.ini"] != want {
+		t.Errorf("user.ini is %s, want %s", after["user.ini"], want)
+	}
+	if want := strings.Replace(before["basic/scenes/Untitled.json"], "{", "{\"new\": 1, ", 1); after["basic/scenes/Untitled.json"] != want {
+		t.Errorf("the scenes are %s, want %s", after["basic/scenes/Untitled.json"], want)
+	}
+	if ws, err := f.WebSocket(); err != nil || ws.Enabled != strings.Contains(before["plugin_config/obs-websocket/config.json"], `"server_enabled": true`) {
+		t.Errorf("%v %+v", err, ws)
+	}
+}
+
+func TestTwoServersShareAnOBS(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "31")
+	before := snapshot(t, dir)
+	f := folder.Folder{Dir: dir}
+	for id, at := range map[string]string{"ab12": server, "cd34": "https://other.example"} {
+		if _, err := f.Pair(lua(at, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Undo("https://nowhere.example"); code(err) != "obs_several_pairings" {
+		t.Errorf("undo of another server: %v", err)
+	}
+	if _, err := f.Undo(server); err != nil {
+		t.Fatal(err)
+	}
+	now := snapshot(t, dir)
+	if text := now["user.ini"]; strings.Contains(text, server) || !strings.Contains(text, "https://other.example/dock") {
+		t.Errorf("user.ini is %s", text)
+	}
+	if text := now["basic/scenes/Untitled.json"]; strings.Contains(text, "ab12.lua") || !strings.Contains(text, "cd34.lua") {
+		t.Errorf("the scenes are %s", text)
+	}
+	if _, err := f.Undo(""); err != nil {
+		t.Fatal(err)
+	}
+	if now := snapshot(t, dir); strings.Contains(now["user.ini"], "other.example") || now["basic/scenes/Untitled.json"] != before["basic/scenes/Untitled.json"] {
+		t.Errorf("user.ini is %s", now["user.ini"])
+	}
+}
+
+// A changed address of the same server replaces the dock.
+func TestPairingAgainWithANewAddress(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "32")
+	f := folder.Folder{Dir: dir}
+	for _, at := range []string{server, "https://new.example"} {
+		if _, err := f.Pair(lua(at, "ab12")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := snapshot(t, dir)["user.ini"]
+	if strings.Contains(text, server) || strings.Count(text, "https://new.example/dock") != 1 {
+		t.Errorf("user.ini is %s", text)
+	}
+}
+
+func TestAFolderIsFoundOnEverySystem(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	place := func(parts ...string) string {
+		dir := filepath.Join(append([]string{home}, parts...)...)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "global.ini"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	env := func(name string) string {
+		return map[string]string{"HOME": home, "APPDATA": filepath.Join(home, "Roaming")}[name]
+	}
+	if _, err := folder.Find("", "linux", env); code(err) != "obs_no_config" {
+		t.Errorf("without any: %v", err)
+	}
+	flatpak := place(".var", "app", "com.obsproject.Studio", "config", "obs-studio")
+	mac, windows := place("Library", "Application Support", "obs-studio"), place("Roaming", "obs-studio")
+	portable := place("Portable", "config", "obs-studio")
+	for _, tt := range []struct{ given, goos, want string }{
+		{"", "linux", flatpak}, {"", "darwin", mac}, {"", "windows", windows},
+		{filepath.Join(home, "Portable"), "windows", portable}, {portable, "linux", portable},
+		{home, "linux", ""},
+	} {
+		got, err := folder.Find(tt.given, tt.goos, env)
+		if got.Dir != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("%q on %s: %q, %v; want %q", tt.given, tt.goos, got.Dir, err, tt.want)
+		}
+	}
+	place(".config", "obs-studio")
+	if _, err := folder.Find("", "linux", env); code(err) != "obs_no_config" || !strings.Contains(err.Error(), flatpak) {
+		t.Errorf("with two: %v", err)
+	}
+}
+
+func TestNothingIsChangedWhileOBSRuns(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere any OBS counts")
+	}
+	dir := install(t, "32")
+	if err := os.MkdirAll(filepath.Join(dir, "logs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(dir, "logs", "now.txt")) // this process plays OBS
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, dir)
+	f := folder.Folder{Dir: dir}
+	if _, err := f.Pair(lua(server, "ab12")); code(err) != "obs_running" {
+		t.Errorf("pair: %v", err)
+	}
+	if _, err := f.Undo(""); code(err) != "obs_running" {
+		t.Errorf("undo: %v", err)
+	}
+	same(t, snapshot(t, dir), before)
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Pair(lua(server, "ab12")); err != nil {
+		t.Errorf("after OBS has ended: %v", err)
+	}
+}
+
+func TestAScriptThatIsNone(t *testing.T) {
+	t.Parallel()
+	if _, err := (folder.Folder{Dir: install(t, "32")}).Pair("<html>"); code(err) != "not_stagedoor" {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,153 @@
+package folder
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+func unmarshal(text string, into any) error { return json.Unmarshal([]byte(text), into) }
+
+func websocketOfJSON(text string) (WebSocket, error) {
+	settings := struct {
+		Enabled  bool   `json:"server_enabled"`
+		Port     int    `json:"server_port"`
+		Auth     bool   `json:"auth_required"`
+		Password string `json:"server_password"`
+	}{Port: defaultPort, Auth: true}
+	err := unmarshal(text, &settings)
+	return WebSocket{settings.Enabled, settings.Port, settings.Auth, stage.NewSecret(settings.Password)}, err
+}
+
+// An object is a JSON object whose members keep their text.
+type object map[string]json.RawMessage
+
+func parseObject(text string) (object, error) {
+	o := object{}
+	if strings.TrimSpace(text) == "" {
+		return o, nil
+	}
+	err := unmarshal(text, &o)
+	return o, err
+}
+
+// String is written as OBS writes it: sorted, four blanks.
+func (o object) String() string {
+	text, _ := json.MarshalIndent(o, "", "    ")
+	return string(text)
+}
+
+// An element is where one of a JSON array stands in a text.
+type element struct{ from, to int64 }
+
+// elements finds the array below these names. at is where a first element would be put in; -1 where there is
+// no such array. The rest of the text is not looked at, so that it stays byte for byte.
+func elements(text string, names ...string) (list []element, at int64, err error) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	for _, name := range names {
+		if found, err := enter(dec, name); err != nil || !found {
+			return nil, -1, err
+		}
+	}
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return nil, -1, err
+	}
+	at = dec.InputOffset()
+	for dec.More() {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return nil, -1, err
+		}
+		list = append(list, element{dec.InputOffset() - int64(len(raw)), dec.InputOffset()})
+	}
+	return list, at, nil
+}
+
+// enter reads an object up to the value of a member.
+func enter(dec *json.Decoder, name string) (bool, error) {
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return false, errors.Join(err, errors.New("no JSON object"))
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil || key == name {
+			return err == nil, err
+		}
+		var skipped json.RawMessage
+		if err := dec.Decode(&skipped); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// cut returns the text without the elements that match, and their commas.
+func cut(text string, match func(element string) bool, names ...string) (string, error) {
+	for {
+		list, _, err := elements(text, names...)
+		i := slices.IndexFunc(list, func(e element) bool { return match(text[e.from:e.to]) })
+		if err != nil || i < 0 {
+			return text, err
+		}
+		switch e := list[i]; {
+		case i+1 < len(list):
+			text = text[:e.from] + text[list[i+1].from:]
+		case i > 0:
+			text = text[:list[i-1].to] + text[e.to:]
+		default:
+			text = text[:e.from] + text[e.to:]
+		}
+	}
+}
+
+// insert returns the text with a first element, and with the array where there is none.
+func insert(text, element string, names ...string) (string, error) {
+	list, at, err := elements(text, names...)
+	if err != nil {
+		return text, err
+	}
+	if at >= 0 {
+		if len(list) > 0 {
+			element += ", "
+			at = list[0].from
+		}
+		return text[:at] + element + text[at:], nil
+	}
+	member := "[" + element + "]"
+	for depth := len(names) - 1; depth >= 0; depth-- {
+		member = quote(names[depth]) + ": " + member
+		dec := json.NewDecoder(strings.NewReader(text))
+		if opened(dec, names[:depth]) {
+			at := dec.InputOffset()
+			if dec.More() {
+				member += ", "
+			}
+			return text[:at] + member + text[at:], nil
+		}
+		member = "{" + member + "}"
+	}
+	return text, errors.New("no JSON object")
+}
+
+// opened reads up to the first member of the object below these names.
+func opened(dec *json.Decoder, names []string) bool {
+	for _, name := range names {
+		if found, err := enter(dec, name); err != nil || !found {
+			return false
+		}
+	}
+	t, err := dec.Token()
+	return err == nil && t == json.Delim('{')
+}
+
+// quote is a text in JSON, without the escapes that are for HTML.
+func quote(text string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(text)
+	return strings.TrimSpace(b.String())
+}
