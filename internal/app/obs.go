@@ -175,7 +175,10 @@ type OBSPairCommand struct {
 
 // Run pairs, or undoes it.
 func (cmd *OBSPairCommand) Run(ctx context.Context, p *process) error {
-	c := &obs.Commands{JSON: cmd.JSON, Out: p.out}
+	c := &obs.Commands{
+		JSON: cmd.JSON, Out: p.out, Server: cmd.Server, Key: stage.NewSecret(cmd.Key),
+		HTTP: &http.Client{Timeout: 30 * time.Second},
+	}
 	f, err := folder.Find(cmd.OBSConfig, runtime.GOOS, p.getenv)
 	if err != nil {
 		return c.Tell(err, nil)
@@ -185,12 +188,7 @@ func (cmd *OBSPairCommand) Run(ctx context.Context, p *process) error {
 		return c.Tell(err, map[string]string{"folder": f.Dir, "undone": server},
 			fmt.Sprintf("The pairing with %s is undone in %s.", server, f.Dir))
 	}
-	if cmd.Key == "" {
-		return c.Tell(stage.Errorf(stage.ErrInvalid,
-			"--key says who is signed in: an access key from your page Account there").WithCode("no_server"), nil)
-	}
-	server := &obs.Server{URL: cmd.Server, Key: stage.NewSecret(cmd.Key), HTTP: &http.Client{Timeout: 30 * time.Second}}
-	lua, err := server.Script(ctx)
+	lua, err := c.Script(ctx)
 	if err != nil {
 		return c.Tell(err, nil)
 	}

@@ -31,7 +31,7 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 		t.Errorf("with a wrong key: %v, %s", err, out)
 	}
 	out, err = run(t, "obs", "pair", "--server", a.URL, "--key", key.Key, "--obs-config", portable)
-	if err != nil || !strings.Contains(out, "its WebSocket server is on, port 4460") || strings.Contains(out, "#") {
+	if err != nil || !strings.Contains(out, "its WebSocket server is on, port 4455") || strings.Contains(out, "#") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	var settings struct {
@@ -43,7 +43,7 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 		t.Fatalf("%v: %s", err, text)
 	}
 	far := fakeobs.Start(t, fakeobs.Options{Password: settings.Password})
-	text = []byte(strings.Replace(string(text), `"server_port": 4460`, `"server_port": `+far.Port(), 1))
+	text = []byte(strings.Replace(string(text), `"server_port": 4455`, `"server_port": `+far.Port(), 1))
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -287,12 +287,24 @@ func (c *Commands) with(ctx context.Context, do func(*Client) error) error {
 
 func (c *Commands) target(ctx context.Context) (Target, *Server, error) {
 	if c.Server == "" || c.Key.Empty() {
-		return Target{}, nil, stage.Errorf(stage.ErrInvalid, "--server and --key say where the token comes from: the address of your Stagedoor, and an access key from your page there").WithCode("no_server")
+		return Target{}, nil, noServer()
 	}
 	server := &Server{URL: c.Server, Key: c.Key, HTTP: c.HTTP}
 	arn, limits, err := server.Stage(ctx, c.Stage)
 	issue := func(ctx context.Context) (Pass, error) { return server.Pass(ctx, arn) }
 	return Target{Limits: limits, Issue: issue}, server, err
+}
+
+// Script gets stagedoor.lua, made for the owner of the key.
+func (c *Commands) Script(ctx context.Context) (string, error) {
+	if c.Server == "" || c.Key.Empty() {
+		return "", noServer()
+	}
+	return (&Server{URL: c.Server, Key: c.Key, HTTP: c.HTTP}).Script(ctx)
+}
+
+func noServer() error {
+	return stage.Errorf(stage.ErrInvalid, "--server and --key say where the token comes from: the address of your Stagedoor, and an access key from your page there").WithCode("no_server")
 }
 
 func (c *Commands) list(findings []Finding) {
