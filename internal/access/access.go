@@ -120,7 +120,11 @@ type Control struct {
 
 	AuditRetention time.Duration // how long entries of the audit trail are kept (1 year)
 
+	// Present finds a participant that is on a stage now, without the database. It may be nil.
+	Present func(context.Context, stage.ParticipantID) (stage.Participant, bool)
+
 	subscription subscription
+	outage       outage
 
 	logins  cache[string, cachedLogin] // by the hash of the cookie
 	stages  cache[struct{}, cachedStages]
@@ -142,6 +146,8 @@ func (c *Control) touch(ctx context.Context, cred Credential) bool {
 func (c *Control) changed(id UserID) {
 	c.logins.clear()
 	c.stages.clear()
+	c.outage.principals.clear()
+	c.outage.permits.clear()
 	if c.Changed != nil {
 		c.Changed(id)
 	}

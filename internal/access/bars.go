@@ -14,7 +14,15 @@ import (
 func (c *Control) KickAndBar(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
-	if err := c.mayKick(ctx, who, arn); err != nil {
+	err := c.mayKick(ctx, who, arn)
+	if errors.Is(err, stage.ErrUnavailable) {
+		if err := c.kickWithout(ctx, who, arn, id, reason, err); err != nil {
+			return err
+		}
+		return stage.Errorf(stage.ErrUnavailable, "The participant is disconnected, and the token is "+
+			"revoked. The database does not answer: bar the user in a moment.").WithCause(err)
+	}
+	if err != nil {
 		return err
 	}
 	if !plainID(id) {

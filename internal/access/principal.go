@@ -161,7 +161,11 @@ func (p Principal) Require(scope Scope) error {
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
 	who, err := c.authenticate(ctx, presented)
 	who.From = presented.From
-	return c.proven(who), err
+	who = c.proven(who)
+	if err == nil {
+		c.remember(presented, who)
+	}
+	return who, err
 }
 
 // proven takes the rights of an operator from a login without a passkey, where operators need one.

@@ -303,13 +303,16 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 		}
 	}
 	i, err := c.issuance(ctx, id)
-	if err != nil {
-		return err
-	}
-	if !i.own(who) && (who.User.Role != Operator || !who.Allows(ScopeModerate)) {
+	if err == nil && !i.own(who) && (who.User.Role != Operator || !who.Allows(ScopeModerate)) {
 		return noSuch("token")
 	}
-	if err := c.revokeOne(ctx, who, i); err != nil {
+	if err == nil {
+		err = c.revokeOne(ctx, who, i)
+	}
+	switch {
+	case errors.Is(err, stage.ErrUnavailable):
+		return c.revokeWithout(ctx, who, id, err)
+	case err != nil:
 		return err
 	}
 	return c.disconnect(ctx, []Issuance{i}, "The token was revoked.")
@@ -320,22 +323,14 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 func (c *Control) Kick(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
-	if err := c.mayKick(ctx, who, arn); err != nil {
-		return err
-	}
-	if !plainID(id) {
-		return noSuch("participant")
-	}
-	i, err := c.Store.Issuance(ctx, id)
-	if err != nil && !errors.Is(err, stage.ErrNotFound) {
+	i, err := c.revokeKicked(ctx, who, arn, id)
+	switch {
+	case errors.Is(err, stage.ErrUnavailable):
+		return c.kickWithout(ctx, who, arn, id, reason, err)
+	case err != nil:
 		return err
 	}
 	ours := i.Stage == arn
-	if ours {
-		if _, err := c.Store.RevokeIssuances(ctx, Revocation{ID: id}, c.Now()); err != nil {
-			return err
-		}
-	}
 	err = c.disconnectOne(ctx, arn, id, kickReason(reason))
 	if err == nil || ours {
 		c.noteLate(ctx, who, Entry{
@@ -347,6 +342,24 @@ func (c *Control) Kick(
 		return notFoundIs(err, nil)
 	}
 	return notFoundIs(err, noSuch("participant"))
+}
+
+// revokeKicked revokes the token of a participant, where it was issued here for that stage.
+func (c *Control) revokeKicked(
+	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID,
+) (Issuance, error) {
+	if err := c.mayKick(ctx, who, arn); err != nil {
+		return Issuance{}, err
+	}
+	if !plainID(id) {
+		return Issuance{}, noSuch("participant")
+	}
+	i, err := c.Store.Issuance(ctx, id)
+	if err != nil || i.Stage != arn {
+		return i, notFoundIs(err, nil)
+	}
+	_, err = c.Store.RevokeIssuances(ctx, Revocation{ID: id}, c.Now())
+	return i, err
 }
 
 // mayKick returns why a principal may not kick participants from a stage, or nil. A moderator may
@@ -368,6 +381,9 @@ func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) err
 	if !mayEnter(permit) {
 		return noGrant()
 	}
+	key := permitKey{who.User.ID, arn}
+	_, generation, _ := c.outage.permits.get(key)
+	c.outage.permits.put(key, c.Now(), generation)
 	return nil
 }
 
@@ -503,7 +519,7 @@ func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Partic
 // recognize checks a participant whose token is genuine: it was issued here and not revoked, and
 // its user still has the access that it needs.
 func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
-	if !plainID(p.ID) {
+	if !plainID(p.ID) || c.owed(p.ID) {
 		return p, tokenRevoked()
 	}
 	i, err := c.Store.Issuance(ctx, p.ID)

@@ -97,6 +97,29 @@ func (s *server) endSessionsOf(ctx context.Context, id string) (more bool, err e
 	return more, err
 }
 
+// present finds a participant on the local stages, here or as other replicas last reported.
+func (s *server) present(
+	ctx context.Context, id stage.ParticipantID,
+) (stage.Participant, bool) {
+	stages := s.limits.Load()
+	if stages == nil {
+		return stage.Participant{}, false
+	}
+	everywhere := s.feed.Everywhere(s.signal)
+	for arn := range *stages {
+		if !arn.Local() {
+			continue
+		}
+		list, _ := everywhere.Participants(ctx, arn)
+		for _, p := range list {
+			if p.Participant.ID == id {
+				return p.Participant, true
+			}
+		}
+	}
+	return stage.Participant{}, false
+}
+
 // wireDoor passes on what is for a stage of another replica, where there may be one.
 func (s *server) wireDoor(key *ecdsa.PrivateKey) (err error) {
 	if s.peerListen == nil {

@@ -247,6 +247,7 @@ func (s *server) run(asked context.Context) error {
 		return s.feed.Run(late, feed.Sources{Record: s.control.RecordEvent, Participants: s.stages.Participants})
 	})
 	told.Go(func() error { return s.docks.Run(late) })
+	told.Go(func() error { return s.control.StoreLate(late) })
 
 	g.Go(s.serveHTTP)
 	s.runTLS(ctx, g)

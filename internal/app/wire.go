@@ -54,6 +54,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	// The rest of control: what issues and moderates was built on it.
 	s.control.Issuer, s.control.Moderator = measured{stages, s.metrics}, stages
 	s.wireMetrics()
+	s.control.Present = s.present
 	s.stages = stages
 	return s.wireWeb(s.feed.Everywhere(stages))
 }

@@ -1,0 +1,203 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// While the database does not answer, one thing goes on working, because it cannot wait: to end a
+// session. It is written down afterwards.
+
+const (
+	// recallFor is how long a principal may end sessions after it was authenticated last. A login
+	// that ended meanwhile on another replica still may for so long.
+	recallFor = 10 * time.Minute
+	// maxLate is how many revocations may wait for the database.
+	maxLate   = 1000
+	lateEvery = time.Second
+	lateLimit = 5 * time.Second // for the last try, when the server stops
+)
+
+// outage is what a Control remembers for that time.
+type outage struct {
+	principals cache[string, recalled]     // by the hash of the credential
+	permits    cache[permitKey, time.Time] // of moderators who may kick
+
+	mu   sync.Mutex
+	late map[stage.ParticipantID]late // guarded by mu
+}
+
+type recalled struct {
+	who Principal
+	at  time.Time
+}
+
+// late is a revocation that is in force and not stored yet.
+type late struct {
+	by    Principal
+	entry Entry
+}
+
+// remember keeps a principal that was authenticated and may end sessions.
+func (c *Control) remember(presented Presented, who Principal) {
+	if !who.Allows(ScopeModerate) && !who.Allows(ScopeTokens) {
+		return
+	}
+	key := presented.key()
+	_, generation, _ := c.outage.principals.get(key)
+	c.outage.principals.put(key, recalled{who, c.Now()}, generation)
+}
+
+// key identifies the credential without keeping it.
+func (p Presented) key() string {
+	if p.Bearer.Empty() {
+		return "login " + hashOf(p.Login)
+	}
+	return "bearer " + hashOf(p.Bearer)
+}
+
+// Recall returns a principal that authenticated a while ago. It is for ending sessions while the
+// database does not answer, and for nothing else.
+func (c *Control) Recall(presented Presented) (Principal, bool) {
+	known, _, found := c.outage.principals.get(presented.key())
+	now := c.Now()
+	if !found || now.Sub(known.at) > recallFor ||
+		!known.who.ExpiresAt.IsZero() && !now.Before(known.who.ExpiresAt) {
+		return Principal{}, false
+	}
+	known.who.From = presented.From
+	return known.who, true
+}
+
+// kickWithout is Kick while the database does not answer. It returns the error of that where it
+// cannot decide, or where the participant is on no server that can be reached.
+func (c *Control) kickWithout(
+	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
+	away error,
+) error {
+	may, _, found := c.outage.permits.get(permitKey{who.User.ID, arn})
+	known := found && c.Now().Sub(may) <= recallFor
+	if !plainID(id) || who.User.Role != Operator && !known {
+		return away
+	}
+	return c.endWithout(ctx, who, Entry{
+		Action: ActionKicked, Target: string(id), Stage: arn, Detail: kickReason(reason),
+	}, away)
+}
+
+// revokeWithout is Revoke while the database does not answer.
+func (c *Control) revokeWithout(
+	ctx context.Context, who Principal, id stage.ParticipantID, away error,
+) error {
+	if c.Present == nil || !plainID(id) {
+		return away
+	}
+	p, found := c.Present(ctx, id)
+	own := who.User.ID != "" && p.UserID == string(who.User.ID) && who.Allows(ScopeTokens)
+	if !found || !own && (who.User.Role != Operator || !who.Allows(ScopeModerate)) {
+		return away
+	}
+	return c.endWithout(ctx, who, Entry{
+		Action: ActionTokenRevoked, Target: string(id), Stage: p.Stage,
+		Detail: "The token was revoked.",
+	}, away)
+}
+
+func (c *Control) endWithout(ctx context.Context, who Principal, e Entry, away error) error {
+	id := stage.ParticipantID(e.Target)
+	if !c.owe(id, late{who, e}) {
+		return away
+	}
+	err := c.disconnectOne(ctx, e.Stage, id, e.Detail)
+	if errors.Is(err, stage.ErrNotFound) {
+		return away // it is revoked all the same, once the database answers
+	}
+	return err
+}
+
+// owe bars a participant at once, and has the revocation stored later.
+func (c *Control) owe(id stage.ParticipantID, l late) bool {
+	c.outage.mu.Lock()
+	defer c.outage.mu.Unlock()
+	if c.outage.late == nil {
+		c.outage.late = map[stage.ParticipantID]late{}
+	}
+	if len(c.outage.late) >= maxLate {
+		return false
+	}
+	c.outage.late[id] = l
+	return true
+}
+
+// owed reports whether a participant is revoked, although the database does not know it yet.
+func (c *Control) owed(id stage.ParticipantID) bool {
+	c.outage.mu.Lock()
+	defer c.outage.mu.Unlock()
+	_, found := c.outage.late[id]
+	return found
+}
+
+// StoreLate stores what was decided while the database did not answer, until ctx ends, and then once
+// more.
+func (c *Control) StoreLate(ctx context.Context) error {
+	tick := time.NewTicker(lateEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.storeLate(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateLimit)
+			defer cancel()
+			if left := c.storeLate(last); left > 0 && c.Log != nil {
+				c.Log.Error("revocations are lost: the database does not answer", "count", left)
+			}
+			return nil
+		}
+	}
+}
+
+func (c *Control) storeLate(ctx context.Context) (left int) {
+	c.outage.mu.Lock()
+	all := make(map[stage.ParticipantID]late, len(c.outage.late))
+	for id, l := range c.outage.late {
+		all[id] = l
+	}
+	c.outage.mu.Unlock()
+	for id, l := range all {
+		if err := c.storeOne(ctx, id, l); err != nil {
+			return len(all) // the next would wait as long
+		}
+		c.outage.mu.Lock()
+		delete(c.outage.late, id)
+		c.outage.mu.Unlock()
+	}
+	return 0
+}
+
+func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) error {
+	i, err := c.Store.Issuance(ctx, id)
+	if errors.Is(err, stage.ErrNotFound) || err == nil && i.Stage != l.entry.Stage {
+		return nil // a token that was issued elsewhere
+	}
+	if err != nil {
+		return err
+	}
+	l.entry.TargetName = i.UserName
+	return c.Store.Atomically(ctx, func(tx Store) error {
+		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, c.Now())
+		if err != nil {
+			return err
+		}
+		if len(revoked) > 0 {
+			if err := c.announce(ctx, tx, MessageTokenRevoked, tokenMessage(i)); err != nil {
+				return err
+			}
+		}
+		return c.note(ctx, tx, l.by, l.entry)
+	})
+}
