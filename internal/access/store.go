@@ -120,7 +120,7 @@ type Store interface {
 	TrimLogins(ctx context.Context, user UserID, keep int) (int, error)
 
 	// AddEvent stores an event. Its ID is greater than that of every event that was returned
-	// before.
+	// before. An event of an AWS stage that is stored already (Repeats) is returned without a user.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error

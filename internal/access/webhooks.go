@@ -324,7 +324,7 @@ func (c *Control) addEventIf(
 			return err
 		}
 		kind := messageOfEvent(e.Kind)
-		if kind == "" {
+		if kind == "" || stored.User == "" { // another server stored it before
 			return nil
 		}
 		return c.announce(ctx, tx, kind, eventData{

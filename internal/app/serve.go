@@ -21,6 +21,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/homes"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/lease"
 	"github.com/stagedoor/stagedoor/internal/metrics"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/signal"
@@ -94,6 +95,7 @@ type server struct {
 	log      *slog.Logger
 	closers  []func() error
 
+	lead          *lease.Lead // of what one of all servers does
 	store         *store.Store
 	control       *access.Control
 	media         *sfu.SFU
@@ -253,17 +255,13 @@ func (s *server) run(asked context.Context) error {
 	s.runTLS(ctx, g)
 	g.Go(func() error { return s.media.Run(ctx) })
 	g.Go(func() error { return s.signal.Run(ctx) })
-	if s.aws != nil {
-		g.Go(func() error { return s.aws.Run(ctx) })
-		g.Go(func() error { return s.aws.keys.Run(ctx) })
-	}
+	s.runLead(ctx, g)
 	s.runHomes(late, g, &told)
 	g.Go(func() error { return s.webhooks.Run(ctx) })
 	if s.metricsListen != nil {
 		g.Go(func() error { return s.serveMetrics(ctx) })
 	}
 	g.Go(func() error { return s.every(ctx, sweepEvery, s.sweep) })
-	g.Go(func() error { return s.every(ctx, pruneEvery, s.control.Prune) })
 	g.Go(func() error {
 		<-ctx.Done()
 		return s.stopHTTP(context.WithoutCancel(ctx))

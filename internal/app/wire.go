@@ -69,7 +69,10 @@ func (s *server) wireRules() error {
 	if err != nil {
 		return err
 	}
-	s.feed = feed.New(feed.Config{Shared: shared, Log: s.log, Now: time.Now})
+	s.wireLead()
+	s.feed = feed.New(feed.Config{
+		Shared: shared, Log: s.log, Now: time.Now, Asks: s.lead.Leads, PassedOn: s.passedOn,
+	})
 	s.docks = feed.NewDocks(s.feed)
 	s.guard = httpkit.NewGuard(time.Now, s.log)
 	s.control = &access.Control{
@@ -155,10 +158,14 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	if len(s.settings.IVSRegion) == 0 {
 		return nil
 	}
-	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, ivs.Config{
+	cfg := ivs.Config{
 		Cache: endpointCache{s.control}, Log: s.log, Barred: s.control.Barred,
-		Events: s.stageEvent,
-	})
+		Events: s.stageEvent, Leads: s.lead.Leads, Pass: s.pass,
+	}
+	if s.several() {
+		cfg.Budget = s.store
+	}
+	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, cfg)
 	return err
 }
 

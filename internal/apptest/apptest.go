@@ -181,6 +181,13 @@ type Client struct {
 	base string
 }
 
+// At is the same client at another server of the same database. Cookies are those of any port.
+func (c *Client) At(a *App) *Client {
+	other := *c
+	other.t, other.base = a.t, a.URL
+	return &other
+}
+
 // Do sends a JSON body (nil: none) and returns the status, the headers and the body.
 func (c *Client) Do(method, path string, body any) (int, http.Header, []byte) {
 	c.t.Helper()
@@ -310,7 +317,16 @@ type Frame struct{ Event, ID, Data string }
 // Events opens the event stream.
 func (c *Client) Events() *EventStream {
 	c.t.Helper()
+	return c.EventsAfter("")
+}
+
+// EventsAfter opens the event stream as a page does that has seen the events up to that ID.
+func (c *Client) EventsAfter(id string) *EventStream {
+	c.t.Helper()
 	r, _ := http.NewRequestWithContext(c.t.Context(), "GET", c.base+"/api/events", nil)
+	if id != "" {
+		r.Header.Set("Last-Event-ID", id)
+	}
 	answer, err := (&http.Client{Jar: c.HTTP.Jar}).Do(r)
 	if err != nil {
 		c.t.Fatal(err)

@@ -6,6 +6,7 @@ package feed
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"maps"
 	"slices"
@@ -28,6 +29,11 @@ type Config struct {
 	Shared Shared
 	Log    *slog.Logger
 	Now    func() time.Time
+	// Asks reports whether this replica is the one that asks who is on the stages of AWS, for all; nil
+	// is always. The others see what it posts, and post which of these stages are watched at theirs.
+	Asks func() bool
+	// PassedOn takes what Pass has sent, on every replica; it must not block. It may be nil.
+	PassedOn func(data json.RawMessage)
 }
 
 // Sources are what a running Feed asks.
@@ -135,8 +141,21 @@ func (f *Feed) trySend(ctx context.Context, n Notice) error {
 	return f.cfg.Shared.Send(ctx, n)
 }
 
+// Pass sends what concerns no page to all replicas, this one included.
+func (f *Feed) Pass(ctx context.Context, data json.RawMessage) error {
+	return f.trySend(ctx, Notice{Kind: KindPassed, Data: data})
+}
+
+func (f *Feed) asks() bool { return f.cfg.Asks == nil || f.cfg.Asks() }
+
 // deliver hands a notice to the streams that it concerns.
 func (f *Feed) deliver(n Notice) {
+	if n.Kind == KindPassed {
+		if f.cfg.PassedOn != nil { // it may call the feed
+			f.cfg.PassedOn(n.Data)
+		}
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch n.Kind {

@@ -28,6 +28,7 @@ type watched struct {
 	dirty    bool // changed since it was last read
 	reading  bool
 	known    bool             // it was read
+	wanted   bool             // a stage of AWS that is watched on another replica, which does not ask
 	own      []stage.Presence // on this replica
 	others   []stage.Presence
 	picture
@@ -88,7 +89,7 @@ func (f *Feed) watch(arn stage.ARN) *watched {
 
 // tidy forgets a stage that nobody watches and nobody is on here; mu is held.
 func (f *Feed) tidy(w *watched) {
-	if len(w.accounts)+len(w.pages)+len(w.own) == 0 && !w.dirty && !w.reading {
+	if len(w.accounts)+len(w.pages)+len(w.own) == 0 && !w.dirty && !w.reading && !w.wanted {
 		delete(f.stages, w.arn)
 	}
 }
@@ -137,6 +138,10 @@ func (f *Feed) readAll(
 ) {
 	for _, w := range f.toRead(due) {
 		reads.Go(func() {
+			if !w.arn.Local() && !f.asks() {
+				f.learn(w, nil, true) // another replica posts it
+				return
+			}
 			present, err := read(ctx, w.arn)
 			if err != nil {
 				f.cfg.Log.Debug("who is on a stage is not known", "stage", w.arn, "err", err)
@@ -256,9 +261,11 @@ func (f *Feed) exchange(ctx context.Context) {
 		f.cfg.Log.Debug("the presence of other replicas is not known", "err", err)
 		return
 	}
+	asks := f.asks()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.posts = posts
+	f.want(asks)
 	for _, w := range f.stages {
 		if others := posts[w.arn]; len(others)+len(w.others) > 0 {
 			w.others = others
@@ -267,12 +274,29 @@ func (f *Feed) exchange(ctx context.Context) {
 	}
 }
 
+// want makes the replica that asks about stages of AWS ask about those that others watch; mu is held.
+func (f *Feed) want(asks bool) {
+	for arn := range f.posts {
+		if asks && !arn.Local() {
+			f.watch(arn).wanted = true
+		}
+	}
+	for arn, w := range f.stages {
+		if _, posted := f.posts[arn]; w.wanted && !(asks && posted) {
+			w.wanted = false
+			f.tidy(w)
+		}
+	}
+}
+
+// here is who is on the stages here. A stage of AWS that is watched here is among them although it is
+// empty, or asked about elsewhere.
 func (f *Feed) here() map[stage.ARN][]stage.Presence {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	here := map[stage.ARN][]stage.Presence{}
 	for arn, w := range f.stages {
-		if arn.Local() && len(w.own) > 0 {
+		if len(w.own) > 0 || !arn.Local() && len(w.accounts)+len(w.pages) > 0 {
 			here[arn] = w.own
 		}
 	}
@@ -287,10 +311,11 @@ func (f *Feed) withdraw(ctx context.Context) error {
 }
 
 // elsewhere returns who is on a stage on other replicas, as of a few seconds ago.
-func (f *Feed) elsewhere(arn stage.ARN) []stage.Presence {
+func (f *Feed) elsewhere(arn stage.ARN) (present []stage.Presence, posted bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.posts[arn]
+	present, posted = f.posts[arn]
+	return present, posted
 }
 
 // Everywhere returns a moderator that also sees who is on the stages of other replicas.
@@ -303,6 +328,10 @@ type everywhere struct {
 
 // Participants implements stage.Moderator.
 func (e everywhere) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	others, posted := e.feed.elsewhere(arn)
+	if posted && !arn.Local() && !e.feed.asks() {
+		return others, nil // the replica that asks does so already
+	}
 	own, err := e.Moderator.Participants(ctx, arn)
-	return merge(own, e.feed.elsewhere(arn)), err
+	return merge(own, others), err
 }

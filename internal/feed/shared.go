@@ -52,6 +52,7 @@ const (
 	KindChat    Kind = "chat"    // somebody was muted or unmuted, or the chat was emptied
 	KindMessage Kind = "message" // a ChatMessage for the pages of Stage
 	KindRemoved Kind = "removed" // a ChatRemoved for the pages of Stage
+	KindPassed  Kind = "passed"  // what one replica passes on to the others, for no page
 	KindGap     Kind = "gap"     // notices may be missing: every stream has to resume
 )
 

@@ -200,7 +200,11 @@ func (s *Service) Run(ctx context.Context) error {
 			return looks.Wait()
 		case <-tick.C:
 			s.tracker.forget()
-			for _, w := range s.due() {
+			due := s.due()
+			if !s.cfg.Leads() {
+				continue
+			}
+			for _, w := range due {
 				looks.Go(func() error {
 					s.look(ctx, w) // its error waits in the watch for those who look
 					return nil
@@ -215,7 +219,9 @@ func (s *Service) keepOutUntil(ctx context.Context) error {
 	tick := time.NewTicker(barredPolls * s.cfg.Poll)
 	defer tick.Stop()
 	for {
-		s.KeepOut(ctx)
+		if s.cfg.Leads() {
+			s.KeepOut(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -48,8 +48,25 @@ type Config struct {
 	// matter of ours: other programs of the account put people on its stages, too. May be nil.
 	Barred func(context.Context) ([]stage.Participant, error)
 
+	// Of several processes that serve the same stages, Leads reports whether this is the one that
+	// polls them and keeps out who is barred; nil is always. The others give events of EventBridge to
+	// Pass, whose data the one that leads gives to Passed.
+	Leads func() bool
+	Pass  func([]byte) error
+	// Budget is shared by all processes that use the account; it may be nil.
+	Budget Budget
+
 	Now func() time.Time
 	Log *slog.Logger
+}
+
+// A Budget limits calls over several processes.
+type Budget interface {
+	// Take takes a call from a rate of one per every, and returns how long to wait until it is due. ok
+	// is false, and nothing taken, when that is longer than most.
+	Take(ctx context.Context, name string, every, most time.Duration) (wait time.Duration, ok bool, err error)
+	// Pause keeps every process from a rate for a while.
+	Pause(ctx context.Context, name string, d time.Duration) error
 }
 
 // Load finds credentials as every AWS program does: environment, shared files, SSO, container, instance.
@@ -88,7 +105,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		cfg:     cfg,
 		regions: map[string]*ivsrealtime.Client{},
-		limits:  &limits{queues: map[string]*queue{}},
+		limits:  &limits{budget: cfg.Budget, queues: map[string]*queue{}},
 		tracker: newTracker(cfg.Events, cfg.Now),
 		watches: map[stage.ARN]*watch{},
 	}
@@ -115,6 +132,9 @@ func (cfg *Config) setDefaults() {
 	}
 	if cfg.Events == nil {
 		cfg.Events = func(stage.Event) {}
+	}
+	if cfg.Leads == nil {
+		cfg.Leads = func() bool { return true }
 	}
 }
 
@@ -181,6 +201,7 @@ func noRegion(name string) error {
 
 // limits keeps every operation within its rate, in each region.
 type limits struct {
+	budget Budget // may be nil
 	mu     sync.Mutex
 	queues map[string]*queue
 }
@@ -209,18 +230,63 @@ func (l *limits) queue(region, operation string) *queue {
 // to puts the queue where every attempt passes, retries included.
 func (l *limits) to(region string) func(*middleware.Stack) error {
 	wait := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-		q := l.queue(region, middleware.GetOperationName(ctx))
+		operation := middleware.GetOperationName(ctx)
+		q := l.queue(region, operation)
 		if err := q.wait(ctx, callerOf(ctx)); err != nil {
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
+		}
+		name := "aws " + region + " " + operation
+		if err := l.share(ctx, q, name); err != nil {
 			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 		}
 		out, meta, err := next.HandleFinalize(ctx, in)
 		if throttled(err) {
-			q.pause(time.Second / 2)
+			q.pause(throttleRest)
+			l.pauseAll(ctx, name)
 		}
 		return out, meta, err
 	}
 	return func(stack *middleware.Stack) error {
 		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("StagedoorQueue", wait), "Retry", middleware.After)
+	}
+}
+
+// throttleRest is how long nobody calls after AWS has throttled.
+const throttleRest = time.Second / 2
+
+// share waits for a place in what all processes call together. Those who queue here meanwhile wait in
+// their own order. Without an answer of the budget this process keeps to its own rate.
+func (l *limits) share(ctx context.Context, q *queue, name string) error {
+	if l.budget == nil {
+		return nil
+	}
+	burst := time.Duration(q.burst-1) * q.every
+	most := time.Minute
+	if deadline, ok := ctx.Deadline(); ok {
+		most = time.Until(deadline)
+	}
+	wait, ok, err := l.budget.Take(ctx, name, q.every, most+burst)
+	switch {
+	case err != nil:
+		return nil
+	case !ok:
+		return busy(most)
+	case wait <= burst:
+		return nil
+	}
+	q.pause(wait - burst)
+	select {
+	case <-time.After(wait - burst):
+		return nil
+	case <-ctx.Done():
+		return busy(q.every)
+	}
+}
+
+func (l *limits) pauseAll(ctx context.Context, name string) {
+	if l.budget != nil {
+		// Without an answer, each process learns it from AWS by itself.
+		_ = l.budget.Pause(ctx, name, throttleRest)
 	}
 }
 

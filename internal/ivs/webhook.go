@@ -110,10 +110,37 @@ func (h *webhook) read(body io.Reader) error {
 	if problem := event.problem(); problem != "" {
 		return h.reject(problem)
 	}
-	if what, ok := event.happening(); ok && h.service.Serves(what.stage) && h.first(event.ID) {
+	what, ok := event.happening()
+	if !ok || !h.service.Serves(what.stage) {
+		return nil
+	}
+	if !h.service.cfg.Leads() && h.service.cfg.Pass != nil {
+		return h.service.passOn(event)
+	}
+	if h.first(event.ID) {
 		h.service.tracker.tell(what)
 	}
 	return nil
+}
+
+// passOn gives an event to the process that leads, which knows the rest of the story.
+func (s *Service) passOn(event bridgeEvent) error {
+	data, err := json.Marshal(event)
+	if err != nil {
+		return err
+	}
+	return s.cfg.Pass(data)
+}
+
+// Passed takes an event that another process passed on, if this one leads. It does not block.
+func (s *Service) Passed(data []byte) {
+	var event bridgeEvent
+	if err := json.Unmarshal(data, &event); err != nil || event.problem() != "" || !s.cfg.Leads() {
+		return
+	}
+	if what, ok := event.happening(); ok && s.Serves(what.stage) {
+		s.tracker.tell(what)
+	}
 }
 
 func (h *webhook) trusted(r *http.Request) bool {

@@ -53,13 +53,48 @@ func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error
 	if err != nil {
 		return err
 	}
+	fresh := make([]access.StoredEvent, 0, len(events))
 	for i := range events {
-		events[i].ID = last - int64(len(events)-1-i)
+		e := &events[i]
+		e.ID = last - int64(len(events)-1-i)
+		repeated, err := q.repeats(ctx, e)
+		if err != nil {
+			return err
+		}
+		if !repeated {
+			fresh = append(fresh, *e)
+		}
 	}
-	if err := q.insertEvents(ctx, events); err != nil {
+	if err := q.insertEvents(ctx, fresh); err != nil {
 		return err
 	}
-	return q.keepOpen(ctx, events)
+	return q.keepOpen(ctx, fresh)
+}
+
+// eventsCompared is how many events of a participant may be of the last minutes.
+const eventsCompared = 50
+
+// repeats reports whether an event of an AWS stage is stored already. It gets the ID of that one, and
+// no user unless it brought the reason.
+func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
+	if e.Stage.Local() {
+		return false, nil
+	}
+	known, err := list(ctx, q, scanEvent, "SELECT "+eventColumns+` FROM events e
+		WHERE e.participant = $1 ORDER BY e.id DESC LIMIT $2`, string(e.Participant), int64(eventsCompared))
+	if err != nil {
+		return false, err
+	}
+	same, better, found := access.Repeats(known, e.Event)
+	if !found {
+		return false, nil
+	}
+	e.ID = same.ID
+	if !better {
+		e.User = ""
+		return true, nil
+	}
+	return true, q.do(ctx, "UPDATE events SET code = $2, detail = $3 WHERE id = $1", e.ID, e.Code, e.Detail)
 }
 
 const insertEvent = `INSERT INTO events (id, user_id, at, kind, stage, participant, code, detail) VALUES `

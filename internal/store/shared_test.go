@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -268,4 +269,43 @@ func TestAPostEndsWithItsReplica(t *testing.T) {
 	if posts := must(b.Posts(t.Context(), "b"))(t); len(posts) != 1 {
 		t.Error("the post of a replica that is back is missing")
 	}
+}
+
+func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		begun := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
+		stores := []*store.Store{h.store, h.replica().store, h.replica().store}
+		report := func(kind stage.EventKind, code string, at time.Time) (users int) {
+			t.Helper()
+			var told atomic.Int64
+			for _, err := range race(len(stores), func(i int) error {
+				stored, err := stores[i].AddEvent(t.Context(), access.StoredEvent{User: "ana", Event: stage.Event{
+					Kind: kind, Code: code, Time: at, Stage: awsARN, Participant: "p1",
+				}})
+				if stored.User != "" {
+					told.Add(1)
+				}
+				return err
+			}) {
+				ok(t, err)
+			}
+			return int(told.Load())
+		}
+		if n := report(stage.EventPublishing, "", begun); n != 1 {
+			t.Errorf("a start: %d were told, want one", n)
+		}
+		if n := report(stage.EventEnded, "ended", begun.Add(time.Minute)); n != 1 {
+			t.Errorf("an end: %d were told, want one", n)
+		}
+		if n := report(stage.EventEnded, "kicked", begun.Add(time.Minute+3*time.Second)); n != 1 {
+			t.Errorf("its reason: %d were told, want one", n)
+		}
+		events := must(h.store.Events(t.Context(), "ana", 0, begun, 100))(t)
+		if len(events) != 2 || events[1].Code != "kicked" {
+			t.Errorf("got %+v, want a start and a kick", events)
+		}
+		if open := must(h.store.Unfinished(t.Context(), "", 10))(t); len(open) != 0 {
+			t.Errorf("open: got %v, want none", open)
+		}
+	})
 }

@@ -1,0 +1,54 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stagedoor/stagedoor/internal/lease"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// several reports whether other servers may be on the same database.
+func (s *server) several() bool { return s.settings.Database != "" }
+
+// wireLead makes this server one of those of which one at a time does what is done once for all:
+// observes the stages of AWS, keeps out who is barred there, rotates keys and prunes.
+func (s *server) wireLead() {
+	var leases lease.Store
+	if s.several() {
+		leases = s.store
+	}
+	by := lease.Holder{ID: stage.NewID(), Peer: s.settings.PeerURL}
+	s.lead = lease.NewLead(leases, "housekeeping", by, time.Now, s.log)
+}
+
+// runLead takes part in the election, and does what the one that leads does.
+func (s *server) runLead(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error { return s.lead.Run(ctx) })
+	g.Go(func() error { return s.every(ctx, pruneEvery, s.pruneIfLeading) })
+	if s.aws != nil {
+		g.Go(func() error { return s.aws.Run(ctx) })
+		g.Go(func() error { return s.lead.While(ctx, s.aws.keys.Run) })
+	}
+}
+
+func (s *server) pruneIfLeading(ctx context.Context) error {
+	if !s.lead.Leads() {
+		return nil
+	}
+	return s.control.Prune(ctx)
+}
+
+// pass gives an event of EventBridge to the server that leads.
+func (s *server) pass(event []byte) error {
+	return s.feed.Pass(context.Background(), event)
+}
+
+func (s *server) passedOn(event json.RawMessage) {
+	if s.aws != nil {
+		s.aws.Passed(event)
+	}
+}

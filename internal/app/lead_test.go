@@ -1,0 +1,97 @@
+package app_test
+
+import (
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/pg"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/token"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// TestThreeServersObserveAnAWSStage: one of them polls, all docks receive each event once, and a kick
+// keeps its reason wherever it was asked for. When the one that polls stops, another goes on.
+func TestThreeServersObserveAnAWSStage(t *testing.T) {
+	t.Parallel()
+	database := &pg.Server{}
+	t.Cleanup(database.Stop)
+	key := filepath.Join(t.TempDir(), "local-key.pem")
+	if _, err := token.CreateKey(key); err != nil {
+		t.Fatal(err)
+	}
+	flags := []string{
+		"--database", database.Database(t), "--local-key", key, "--public-url", "http://127.0.0.1:8080",
+		"--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),
+	}
+	first := apptest.Start(t, flags...) // leads: it was there first
+	olga := first.Operator()
+	var made web.Stage
+	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+	ana := first.Broadcaster(olga, "ana", "publish", "subscribe")
+	grant := "/api/users/" + string(ana.Me().ID) + "/grants/" + url.PathEscape(string(made.ARN))
+	olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
+	second, third := apptest.Start(t, flags...), apptest.Start(t, flags...)
+
+	docks := []*apptest.EventStream{ana.At(second).Events(), ana.At(third).Events()}
+	watchers := []*apptest.EventStream{ana.At(second).Events(), ana.At(third).Events()}
+	broadcast := func(end func(web.Token)) {
+		t.Helper()
+		token := awsToken(t, ana.At(third), made)
+		peer, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dock := range docks {
+			apptest.Await(dock, "stage", of(token, "publishing"))
+		}
+		for _, watcher := range watchers {
+			apptest.Await(watcher, "presence", func(e feed.PresenceEvent) bool {
+				return slices.ContainsFunc(e.Participants, func(p feed.Presence) bool {
+					return p.ParticipantID == token.ParticipantID && p.Publishing
+				})
+			})
+		}
+		end(token)
+		<-peer.Closed()
+	}
+	kick := func(at *apptest.App) func(web.Token) {
+		return func(token web.Token) {
+			olga.At(at).Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(string(made.ARN))+"/participants/"+
+				string(token.ParticipantID), web.Removal{Reason: "Your sound is off."}, nil)
+			for i, dock := range docks {
+				end := apptest.Await(dock, "stage", func(e web.StageEvent) bool {
+					return e.Kind == stage.EventEnded && e.Code == "kicked"
+				})
+				if end.ParticipantID != token.ParticipantID || end.Detail != "Your sound is off." {
+					t.Errorf("dock %d: got %+v, want the kick", i, end)
+				}
+			}
+		}
+	}
+	t.Log("a kick at a server that does not poll")
+	broadcast(kick(third))
+
+	t.Log("the server that polls stops")
+	first.Stop()
+	broadcast(kick(second))
+
+	t.Log("each was stored once")
+	var seen []string
+	all := ana.At(second).EventsAfter("0")
+	apptest.Await(all, "stage", func(e web.StageEvent) bool {
+		if e.Kind == stage.EventPublishing || e.Kind == stage.EventEnded {
+			seen = append(seen, string(e.Kind)+" "+e.Code)
+		}
+		return len(seen) == 4
+	})
+	if want := []string{"publishing ", "ended kicked", "publishing ", "ended kicked"}; !slices.Equal(seen, want) {
+		t.Errorf("stored: got %q, want %q", seen, want)
+	}
+}

@@ -1,0 +1,178 @@
+package lease
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// Life is how long the work of a replica that vanished waits for another.
+	Life = 6 * time.Second
+	// renewEvery leaves two further tries before a lease expires.
+	renewEvery  = 2 * time.Second
+	answerLimit = 2 * time.Second // of the database
+)
+
+// A Lead is one replica's part in the election of the one that does a certain thing. It is safe for
+// concurrent use.
+type Lead struct {
+	store Store
+	name  string
+	by    Holder
+	now   func() time.Time // with a monotonic clock
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	lease   Lease
+	until   time.Time     // it leads until then, or until it has renewed
+	changed chan struct{} // closed when it began to lead or lost it
+	leading bool          // as of changed
+	expiry  *time.Timer   // notices that the lease has expired
+}
+
+// NewLead returns a Lead that has to Run. Without a store it always leads: there is one process.
+func NewLead(store Store, name string, by Holder, now func() time.Time, log *slog.Logger) *Lead {
+	return &Lead{
+		store: store, name: name, by: by, now: now, log: log,
+		changed: make(chan struct{}), leading: store == nil,
+	}
+}
+
+// Leads reports whether this replica is the one. It is certain: a lease that could not be renewed is
+// given up before another replica can have it.
+func (l *Lead) Leads() bool {
+	if l.store == nil {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now().Before(l.until)
+}
+
+// Run takes part until ctx ends, and then lets another lead at once.
+func (l *Lead) Run(ctx context.Context) error {
+	if l.store == nil {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for {
+		l.ask(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return l.leave(context.WithoutCancel(ctx))
+		}
+	}
+}
+
+// ask acquires or renews, and counts from before it asked.
+func (l *Lead) ask(ctx context.Context) {
+	asked := l.now()
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	got, held, err := l.store.Acquire(ctx, l.name, l.by, Life)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err != nil:
+		l.log.Debug("a lease cannot be renewed", "lease", l.name, "err", err)
+	case held:
+		l.lease, l.until = got, asked.Add(Life)
+		l.watchExpiry()
+	default:
+		l.until = time.Time{}
+	}
+	l.notice(l.now().Before(l.until))
+}
+
+// watchExpiry makes While end what it runs in time; mu is held.
+func (l *Lead) watchExpiry() {
+	left := l.until.Sub(l.now())
+	if l.expiry != nil {
+		l.expiry.Reset(left)
+		return
+	}
+	l.expiry = time.AfterFunc(left, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.notice(l.now().Before(l.until))
+	})
+}
+
+// notice wakes those who wait for a change; mu is held.
+func (l *Lead) notice(leads bool) {
+	if leads != l.leading {
+		l.leading = leads
+		close(l.changed)
+		l.changed = make(chan struct{})
+		l.log.Info("housekeeping of all servers", "lease", l.name, "here", leads)
+	}
+}
+
+func (l *Lead) leave(ctx context.Context) error {
+	l.mu.Lock()
+	lease := l.lease
+	l.until = time.Time{}
+	if l.expiry != nil {
+		l.expiry.Stop()
+	}
+	l.notice(false)
+	l.mu.Unlock()
+	if lease.Name == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	if err := l.store.Release(ctx, lease); err != nil {
+		l.log.Debug("a lease is not given back; it expires", "lease", l.name, "err", err)
+	}
+	return nil
+}
+
+// While runs do whenever this replica leads, until ctx ends or do returns by itself: the context of do
+// ends when this replica leads no longer.
+func (l *Lead) While(ctx context.Context, do func(context.Context) error) error {
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		leads, changed := l.leading, l.changed
+		l.mu.Unlock()
+		if leads {
+			if err := l.during(ctx, changed, do); err != nil {
+				return err
+			}
+			select {
+			case <-changed:
+				continue
+			default:
+				return nil // it is done
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// during runs do until it returns, or changed is closed.
+func (l *Lead) during(
+	ctx context.Context, changed <-chan struct{}, do func(context.Context) error,
+) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-stop:
+		}
+	}()
+	return do(ctx)
+}
