@@ -62,11 +62,15 @@ func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
 		arguments.WriteString(" " + strings.ToUpper(p.Name))
 	}
 	fmt.Fprintf(out, "\n### `stagedoor %s%s`\n\n%s\n", strings.TrimPrefix(command.FullPath(), "stagedoor "), arguments.String(), command.Help)
-	if len(command.Flags) == 0 {
+	flags, settings := ownFlags(command, s)
+	if settings {
+		fmt.Fprint(out, "\nIt takes the settings of `stagedoor serve`, too.\n")
+	}
+	if len(flags) == 0 {
 		return
 	}
 	fmt.Fprint(out, "\n| flag | variable | default | what |\n|---|---|---|---|\n")
-	for _, f := range command.Flags {
+	for _, f := range flags {
 		n, ok := s.names[f.Value]
 		if !ok {
 			continue
@@ -77,4 +81,17 @@ func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
 		}
 		fmt.Fprintf(out, "| `--%s` | `%s` | %s | %s |\n", f.Name, n.variable, value, strings.ReplaceAll(f.Help, "|", "\\|"))
 	}
+}
+
+// ownFlags leaves out the settings of serve where another command takes all of them.
+func ownFlags(command *kong.Node, s *sources) (flags []*kong.Flag, settings bool) {
+	for _, f := range command.Flags {
+		settings = settings || f.Name == "listen" && s.isSetting(f) && command.Name != "serve"
+	}
+	for _, f := range command.Flags {
+		if _, named := s.names[f.Value]; named && !(settings && s.isSetting(f)) {
+			flags = append(flags, f)
+		}
+	}
+	return flags, settings
 }
