@@ -93,6 +93,7 @@ type doctor struct {
 	running  *published // nil: no server runs on the data folder
 	public   *url.URL
 	client   *http.Client
+	seen     *probed // what the server saw of a request through the public URL
 }
 
 func (d *doctor) examine(ctx context.Context) (list []finding) {
@@ -103,7 +104,9 @@ func (d *doctor) examine(ctx context.Context) (list []finding) {
 		{"settings", d.checkSettings}, {"data folder", d.checkData}, {"database", d.checkDatabase},
 		{"local key", d.checkKey}, {"server", d.checkServer}, {"media", d.checkMedia},
 		{"public URL", d.checkPublic}, {"certificate", d.checkCertificate}, {"clock", d.checkClock},
-		{"WebSocket", d.checkWebSocket}, {"AWS", d.checkAWS},
+		{"WebSocket", d.checkWebSocket}, {"proxy", d.checkProxy}, {"streaming", d.checkStreaming},
+		{"NAT", d.checkNAT}, {"AWS", d.checkAWS}, {"AWS policy", d.checkPolicy},
+		{"sign-in", d.checkProvider}, {"webhooks", d.checkWebhooks},
 	} {
 		limited, cancel := context.WithTimeout(ctx, checkLimit)
 		f := check.run(limited)

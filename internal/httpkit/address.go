@@ -16,7 +16,7 @@ type Proxies []netip.Prefix
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	client := parseHost(r.RemoteAddr)
 	hops := forwardedFor(r.Header)
-	for i := len(hops) - 1; i >= 0 && p.contain(client); i-- {
+	for i := len(hops) - 1; i >= 0 && p.Contain(client); i-- {
 		hop := parseHost(hops[i])
 		if !hop.IsValid() {
 			break
@@ -26,7 +26,8 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 	return client
 }
 
-func (p Proxies) contain(a netip.Addr) bool {
+// Contain reports whether an address is one of the trusted proxies.
+func (p Proxies) Contain(a netip.Addr) bool {
 	for _, prefix := range p {
 		if prefix.Contains(a) {
 			return true

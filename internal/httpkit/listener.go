@@ -68,7 +68,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		address := parseHost(tcp.RemoteAddr().String())
 		c := &conn{TCPConn: tcp, listener: l, network: Network(address)}
-		victim, ok := l.admit(c, l.limits.Exempt.contain(address))
+		victim, ok := l.admit(c, l.limits.Exempt.Contain(address))
 		if victim != nil {
 			victim.Close()
 		}

@@ -1,0 +1,225 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/ivs"
+	"github.com/stagedoor/stagedoor/internal/oidc"
+	"github.com/stagedoor/stagedoor/internal/sfu"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// leastGap lies between the two events of a probe that nothing buffers; the server waits a second.
+const leastGap = 300 * time.Millisecond
+
+// A probed is the answer to a probe through the public URL.
+type probed struct {
+	web.Probe
+	gap time.Duration // between its two events
+}
+
+// probe requests the probe once for all checks. It is nil where that fails, which checkPublic reports.
+func (d *doctor) probe(ctx context.Context) *probed {
+	if d.seen != nil || d.running == nil || d.public == nil {
+		return d.seen
+	}
+	client, err := d.outside()
+	if err != nil {
+		return nil
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.public.JoinPath("api", "probe").String(), nil)
+	if err != nil {
+		return nil
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return nil
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil
+	}
+	d.seen = readProbe(answer.Body)
+	return d.seen
+}
+
+func readProbe(body io.Reader) *probed {
+	var p probed
+	var first time.Time
+	for lines := bufio.NewScanner(body); lines.Scan(); {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		switch {
+		case !ok:
+		case first.IsZero():
+			first = time.Now()
+			if json.Unmarshal([]byte(data), &p.Probe) != nil {
+				return nil
+			}
+		default:
+			p.gap = time.Since(first)
+			return &p
+		}
+	}
+	return nil
+}
+
+// checkProxy judges whether the server sees who its clients are: all of a proxy's clients would share
+// the limits of one.
+func (d *doctor) checkProxy(ctx context.Context) finding {
+	p := d.probe(ctx)
+	switch {
+	case p == nil:
+		return finding{}
+	case p.Forwarding == "ignored":
+		return warning("add the proxy's network to --trusted-proxies, or limits count all clients as one",
+			"a proxy names its clients, and %s is not trusted", p.Address)
+	case p.Proxied && p.Forwarding == "none":
+		return warning("let it set X-Forwarded-For, or limits count all clients as one",
+			"the trusted proxy at %s does not name its clients", p.Address)
+	case d.public.Host != p.Host:
+		return warning("let the proxy pass the header Host: old browsers are refused without it",
+			"requests to %s arrive for %s", d.public.Host, p.Host)
+	case p.Proxied:
+		return healthy("the proxy names its clients; this machine is %s", p.Address)
+	}
+	return healthy("no proxy is in between; this machine is %s", p.Address)
+}
+
+// checkStreaming judges whether event streams pass through the proxy at once.
+func (d *doctor) checkStreaming(ctx context.Context) finding {
+	p := d.probe(ctx)
+	switch {
+	case p == nil:
+		return finding{}
+	case p.gap < leastGap:
+		return broken("switch its response buffering off for /api (nginx: proxy_buffering off)",
+			fmt.Errorf("events are held back on the way through %s: docks would learn everything late", d.public.Host))
+	}
+	return healthy("events pass through %s at once", d.public.Host)
+}
+
+// checkNAT compares the addresses that are announced for media with what a STUN server sees.
+func (d *doctor) checkNAT(ctx context.Context) finding {
+	i := slices.IndexFunc(d.settings.TURN, func(s string) bool { return strings.HasPrefix(s, "stun:") })
+	if i < 0 {
+		return finding{}
+	}
+	server := strings.TrimPrefix(d.settings.TURN[i], "stun:")
+	outer, err := sfu.OutsideAddress(ctx, server)
+	if err != nil {
+		return warning("check its name and that a firewall lets UDP through",
+			"the STUN server %s does not answer (%v)", server, shortest(err))
+	}
+	if slices.Contains(d.settings.MediaHosts, outer.String()) {
+		return healthy("media is announced at %s, which the STUN server sees", outer)
+	}
+	if len(d.settings.MediaHosts) == 0 && slices.Contains(interfaceAddresses(), outer) {
+		return healthy("this machine has the address %s, which the STUN server sees", outer)
+	}
+	return warning("name it with --media-hosts, and let the router pass the media port on",
+		"clients elsewhere see this machine at %s, and media is not announced there", outer)
+}
+
+// checkPolicy tries each action of the IAM policy that changes nothing.
+func (d *doctor) checkPolicy(ctx context.Context) finding {
+	if len(d.settings.IVSRegion) == 0 || d.settings.AWSSettings.check() != nil {
+		return finding{}
+	}
+	side, err := openAWS(ctx, d.settings.AWSSettings, d.settings.Data, ivs.Config{})
+	if err != nil {
+		return finding{} // said already
+	}
+	var missing, unknown []string
+	tried := 0
+	for _, region := range d.settings.IVSRegion {
+		list, err := side.Permissions(ctx, region)
+		if err != nil {
+			return broken("", forPerson(err))
+		}
+		for _, p := range list {
+			tried++
+			switch {
+			case p.Missing:
+				missing = append(missing, p.Action)
+			case p.Err != nil:
+				unknown = append(unknown, p.Action)
+			}
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return broken("add them to the policy, as docs/ivs.md lists them",
+			fmt.Errorf("AWS does not allow %s", strings.Join(missing, ", ")))
+	case len(unknown) > 0:
+		return warning("try again", "AWS did not say whether it allows %s", strings.Join(unknown, ", "))
+	}
+	return healthy("AWS allows the %d actions that change nothing; ivs:CreateStage and ivs:ImportPublicKey "+
+		"show at their first use", tried)
+}
+
+// checkProvider reads the discovery document of the OpenID Connect provider.
+func (d *doctor) checkProvider(ctx context.Context) finding {
+	settings := &d.settings.SignInSettings
+	if settings.OIDCIssuer == "" || settings.check() != nil {
+		return finding{}
+	}
+	provider := oidc.New(oidc.Config{
+		Issuer: settings.OIDCIssuer, ClientID: settings.OIDCClientID, Now: time.Now,
+		Log: newLog(LogSettings{LogLevel: "error"}, io.Discard),
+	})
+	if err := provider.Check(ctx); err != nil {
+		return broken("check --oidc-issuer against the provider's discovery document, and that this "+
+			"machine reaches it", forPerson(err))
+	}
+	return healthy("%s publishes what sign-in needs", settings.OIDCIssuer)
+}
+
+// checkWebhooks counts what receivers did not accept.
+func (d *doctor) checkWebhooks(ctx context.Context) finding {
+	if d.settings.Database == "" && checkDatabase(d.settings.DataSettings) != nil {
+		return finding{}
+	}
+	db, err := openStore(ctx, d.settings.DataSettings, newLog(LogSettings{LogLevel: "error"}, io.Discard))
+	if err != nil {
+		return finding{} // said already
+	}
+	defer db.Close()
+	hooks, err := db.Webhooks(ctx)
+	if err != nil || len(hooks) == 0 {
+		return finding{}
+	}
+	var troubled []string
+	for _, hook := range hooks {
+		dead, err := db.DeadDeliveries(ctx, hook.ID, 1)
+		switch {
+		case err != nil:
+			return broken("", err)
+		case len(dead) > 0:
+			troubled = append(troubled, deadHook(hook, dead[0]))
+		}
+	}
+	if len(troubled) > 0 {
+		return warning("mend the receiver, then send them again in the console (Webhooks)",
+			"messages were given up: %s", strings.Join(troubled, "; "))
+	}
+	return healthy("%d; no message was given up", len(hooks))
+}
+
+// deadHook names the host alone: the rest of a URL may be a secret of the receiver's.
+func deadHook(hook access.Webhook, newest access.Delivery) string {
+	host := "a receiver"
+	if u, err := url.Parse(hook.URL); err == nil {
+		host = u.Host
+	}
+	return host + " (" + newest.Reason + ")"
+}
