@@ -695,6 +695,17 @@ export interface V1System {
   settings: Setting[];
 }
 
+export interface V1Diagnosis {
+  check: string;
+  level: string;
+  detail: string;
+  advice?: string;
+}
+
+export interface V1Doctor {
+  checks: V1Diagnosis[];
+}
+
 export interface OwnKey {
   name: string;
   region: string;

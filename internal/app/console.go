@@ -56,10 +56,19 @@ func (s *server) about() web.About {
 	for _, each := range s.inForce {
 		a.Settings = append(a.Settings, web.Setting(each))
 	}
+	a.Examine = s.examine
 	if s.aws != nil {
 		a.OwnKeys, a.OwnRegions = ownKeys{s.aws.keys, s.aws.regions}, s.aws.regions
 	}
 	return a
+}
+
+// examine runs the checks of `stagedoor doctor` with the settings in force.
+func (s *server) examine(ctx context.Context) (list []web.V1Diagnosis) {
+	for _, f := range (&doctor{settings: s.settings}).examine(ctx) {
+		list = append(list, web.V1Diagnosis(f))
+	}
+	return list
 }
 
 // ownKeys lets the console change the own keys of the regions that are served.

@@ -13,7 +13,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -177,7 +176,7 @@ func (d *doctor) checkDatabase(ctx context.Context) finding {
 }
 
 func (d *doctor) checkKey(context.Context) finding {
-	_, err := token.LoadKey(filepath.Join(d.settings.Data, "local-key.pem"))
+	_, err := token.LoadKey(d.settings.LocalKeySettings.file(d.settings.Data))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return warning("the first start makes one", "there is no key for local stages yet")

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/ivs"
 )
 
 type finding struct{ Check, Level, Detail, Advice string }
@@ -41,7 +43,7 @@ func TestDoctorOfAHealthyServer(t *testing.T) {
 	if err != nil {
 		t.Errorf("got %v", err)
 	}
-	for _, check := range []string{"settings", "data folder", "database", "local key", "server", "media", "public URL", "clock", "WebSocket"} {
+	for _, check := range []string{"settings", "data folder", "database", "local key", "server", "media", "public URL", "clock", "WebSocket", "proxy", "streaming"} {
 		if found[check].Level != "ok" {
 			t.Errorf("%s: got %+v, want ok", check, found[check])
 		}
@@ -78,6 +80,23 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 		r.Out.Header.Del("Connection")
 	}})
 	t.Cleanup(withoutUpgrade.Close)
+	naming := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.SetXForwarded()
+	}})
+	t.Cleanup(naming.Close)
+	buffering := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, err := http.Get(a.URL + r.URL.Path)
+		if err != nil {
+			return // a client that has gone
+		}
+		defer answer.Body.Close()
+		body, _ := io.ReadAll(answer.Body)
+		w.WriteHeader(answer.StatusCode)
+		w.Write(body)
+	}))
+	t.Cleanup(buffering.Close)
+	denying := denyingAWS(t, apptest.Emulate(t))
 	elsewhere := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(elsewhere.Close)
 	wrongClock := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -107,6 +126,12 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 		{"a certificate of nobody known", "certificate", "error", "OBS", []string{"--data", a.Data, "--public-url", unknown.URL}},
 		{"a clock that differs", "clock", "warning", "1h", []string{"--data", a.Data, "--public-url", wrongClock.URL}},
 		{"a proxy without upgrades", "WebSocket", "error", "Upgrade", []string{"--data", a.Data, "--public-url", withoutUpgrade.URL}},
+		{"a proxy that is not trusted", "proxy", "warning", "--trusted-proxies", []string{"--data", a.Data, "--public-url", naming.URL}},
+		{"a proxy that holds events back", "streaming", "error", "buffering", []string{"--data", a.Data, "--public-url", buffering.URL}},
+		{"media that is not announced where clients see it", "NAT", "warning", "203.0.113.7", append(free, "--data", t.TempDir(), "--turn", "stun:"+stunServer(t))},
+		{"a STUN server that does not answer", "NAT", "warning", "UDP", append(free, "--data", t.TempDir(), "--turn", "stun:"+closedPort(t))},
+		{"an action that AWS does not allow", "AWS policy", "error", "ivs:DisconnectParticipant", append(free, "--data", t.TempDir(), "--ivs-region", "us-west-2", "--ivs-endpoint", denying)},
+		{"a provider that does not answer", "sign-in", "error", "--oidc-issuer", append(free, "--data", t.TempDir(), "--oidc-issuer", "http://"+closedPort(t), "--oidc-client-id", "stagedoor")},
 		{"AWS that does not answer", "AWS", "error", "us-west-2", append(free, "--data", t.TempDir(), "--ivs-region", "us-west-2", "--ivs-endpoint", "http://"+closedPort(t))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -125,4 +150,61 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 			}
 		})
 	}
+}
+
+// denyingAWS is Amazon IVS with one stage, and credentials that may not disconnect anybody.
+func denyingAWS(t *testing.T, emulator string) string {
+	t.Helper()
+	target, err := url.Parse(emulator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host }}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/DisconnectParticipant" {
+			forward.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("X-Amzn-ErrorType", "AccessDeniedException")
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"exceptionMessage":"not authorized"}`)
+	}))
+	t.Cleanup(server.Close)
+	loaded, err := ivs.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := ivs.New(ivs.Config{Regions: []string{"us-west-2"}, AWS: loaded, Endpoint: emulator})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := there.CreateStage(t.Context(), "us-west-2", "studio"); err != nil {
+		t.Fatal(err)
+	}
+	return server.URL
+}
+
+// stunServer sees every client at 203.0.113.7.
+func stunServer(t *testing.T) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		var b [1500]byte
+		for {
+			n, from, err := conn.ReadFrom(b[:])
+			if err != nil {
+				return
+			}
+			// RFC 8489: a success response with XOR-MAPPED-ADDRESS, family IPv4, port 4096.
+			answer := append([]byte{1, 1, 0, 12}, b[4:min(n, 20)]...)
+			answer = append(answer, 0, 0x20, 0, 8, 0, 1, 0x10^0x21, 0x00^0x12,
+				203^0x21, 0^0x12, 113^0xa4, 7^0x42)
+			conn.WriteTo(answer, from)
+		}
+	}()
+	return conn.LocalAddr().String()
 }

@@ -42,6 +42,7 @@ func (s *health) routes(a *adapter) []route {
 	return []route{
 		{"GET /healthz", http.HandlerFunc(s.alive)},
 		{"GET /readyz", a.open(s.readiness)},
+		{"GET /api/probe", probe(a.proxies)},
 	}
 }
 

@@ -17,6 +17,7 @@ type About struct {
 	Settings   []Setting // secrets are masked already
 	OwnKeys    OwnKeys   // nil where no region of AWS is served
 	OwnRegions []string
+	Examine    func(context.Context) []V1Diagnosis // nil: the checks of `stagedoor doctor` are not offered
 }
 
 // A Setting is a setting in force, and where it comes from.
@@ -44,6 +45,17 @@ type (
 		Database  string    `json:"database"`
 		Readiness
 		Settings []Setting `json:"settings"`
+	}
+	// V1Doctor is what `stagedoor doctor` finds on the server.
+	V1Doctor struct {
+		Checks []V1Diagnosis `json:"checks"`
+	}
+	// A V1Diagnosis is the result of one check.
+	V1Diagnosis struct {
+		Check  string `json:"check"`
+		Level  string `json:"level"` // ok, warning or error
+		Detail string `json:"detail"`
+		Advice string `json:"advice,omitempty"` // what to do
 	}
 	// An OwnKey is a key pair of one region. Nothing of it is secret.
 	OwnKey struct {
@@ -81,6 +93,14 @@ func (s system) get(r *http.Request, _ access.Principal) (any, error) {
 		Version: s.version, StartedAt: s.about.Started.UTC(), PublicURL: s.public, Database: s.about.Database,
 		Readiness: s.ready(r.Context()), Settings: append([]Setting{}, s.about.Settings...),
 	}, nil
+}
+
+func (s system) doctor(r *http.Request, _ access.Principal) (any, error) {
+	out := V1Doctor{Checks: []V1Diagnosis{}}
+	if s.about.Examine != nil {
+		out.Checks = append(out.Checks, s.about.Examine(r.Context())...)
+	}
+	return out, nil
 }
 
 func (s system) keys(r *http.Request, _ access.Principal) (any, error) {

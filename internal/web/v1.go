@@ -68,6 +68,7 @@ func (v v1) console() []operation {
 		{"DELETE", "/users/{id}/grants/{arn}/bar", access.ScopeModerate, "Let a user who was barred enter the stage again.", nil, nil, nil, 0, watch.unbar},
 
 		{"GET", "/system", access.ScopeSystem, "Read the version, the checks of readiness, and the settings with secrets masked.", nil, nil, V1System{}, 0, sys.get},
+		{"GET", "/doctor", access.ScopeSystem, "Run the checks of `stagedoor doctor` on the server; it may take a minute.", nil, nil, V1Doctor{}, 0, sys.doctor},
 		{"GET", "/branding", access.ScopeSystem, "Read the branding that is set on the console.", nil, nil, V1Branding{}, 0, brand.own},
 		{"PUT", "/branding", access.ScopeSystem, "Change the branding of the pages.", nil, V1Branding{}, V1Branding{}, 0, brand.put},
 		{"GET", "/keys", access.ScopeSystem, "List the keys that sign tokens.", nil, nil, V1Keys{}, 0, sys.keys},

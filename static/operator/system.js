@@ -8,10 +8,13 @@ import { t, time } from '../lib/strings.js';
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../types').V1System} System */
 /** @typedef {import('../types').V1Branding} Branding */
+/** @typedef {import('../types').V1Diagnosis} Diagnosis */
 
 class SystemPage {
   /** @type {System | null} */ system = null;
   /** @type {Branding | null} */ branding = null;
+  /** What the checks found; null before they ran. @type {Diagnosis[] | null} */ found = null;
+  checking = false;
   /** The logo that was chosen, in base64; '' takes it away. @type {string | undefined} */ logo = undefined;
 
   /** @param {Console} console */
@@ -36,6 +39,7 @@ class SystemPage {
       h('section', { className: 'card', key: 'health' },
         h('h1', null, t('op.tab.system')), errorAt('system'),
         !system ? h('p', { className: 'hint', key: 'loading' }, t('app.loading')) : this.health(system)),
+      this.doctorCard(),
       this.branding && this.brandCard(this.branding),
       system && h('section', { className: 'card', key: 'settings' },
         h('h2', null, t('op.settings')), h('p', { className: 'hint' }, t('op.settingsLead')),
@@ -50,6 +54,28 @@ class SystemPage {
     return h('dl', { className: 'facts', key: 'facts' },
       ...fact('op.version', system.version), ...fact('op.started', time(system.startedAt)), ...fact('op.publicUrl', system.publicUrl), ...fact('op.database', system.database),
       ...fact('op.health', h('span', null, ...system.checks.map((c) => h('span', { key: c.name, className: c.ok ? 'tag good' : 'tag bad' }, `${c.name}: ${t(c.ok ? 'op.ok' : 'op.failing')}`)))));
+  }
+
+  doctorCard() {
+    const tag = /** @type {Record<string, string>} */ ({ ok: 'tag good', warning: 'tag', error: 'tag bad' });
+    return h('section', { className: 'card', key: 'doctor', 'aria-busy': String(this.checking) },
+      h('h2', null, t('op.doctor')), h('p', { className: 'hint' }, t('op.doctorLead')), this.console.errorAt('doctor'),
+      this.found && h('ul', { className: 'lines', key: 'found' }, ...this.found.map((f) => h('li', { key: f.check },
+        h('span', { className: tag[f.level] }, t(`op.level.${f.level}`)), ' ', h('b', null, f.check), ' ', f.detail,
+        f.advice ? h('p', { className: 'hint', key: 'advice' }, f.advice) : null))),
+      button(t('op.doctorRun'), () => void this.examine(), { busy: this.checking, key: 'run' }));
+  }
+
+  async examine() {
+    this.checking = true;
+    this.console.draw();
+    try {
+      this.found = (await api('GET', 'api/v1/doctor', undefined, { timeout: 120_000 })).checks;
+    } catch (err) {
+      this.console.failed(err, 'doctor');
+    }
+    this.checking = false;
+    this.console.draw();
   }
 
   /** @param {Branding} b */
