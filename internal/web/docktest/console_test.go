@@ -96,6 +96,8 @@ func brandsThePages(t *testing.T, a *apptest.App, page *browser.Page) {
 	t.Log("branding, and a language, on the page and before sign-in")
 	page.Click(`.places a[href$="/operator/system"]`)
 	page.WaitText("--token-limit")
+	page.ClickText("Check now")
+	page.WaitText("events pass through")
 	page.Type(`#f-accent`, "#ffe000")
 	page.Click(`form[class=""] button[type="submit"]`)
 	page.WaitText("needs 4.5:1")
