@@ -240,6 +240,39 @@ func TestPresence(t *testing.T) {
 	}
 }
 
+// TestAStalledSenderHasNotSwitchedItsCameraOff: pages tell the two apart.
+func TestAStalledSenderHasNotSwitchedItsCameraOff(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	ana := h.publish("ana", rtcpeer.PublishOptions{})
+	h.waitEvent("ana", stage.EventPublishing, "")
+	stalled := func() map[stage.ParticipantID]bool {
+		list, err := h.Participants(context.Background(), h.arn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[stage.ParticipantID]bool{}
+		for _, p := range list {
+			found[p.Participant.ID] = p.Stalled
+		}
+		return found
+	}
+	if stalled()["ana"] {
+		t.Error("stalled while she sends")
+	}
+	ctx := patient(t)
+	for _, on := range []bool{true, false} {
+		ana.Pause(on)
+		for stalled()["ana"] != on {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+				t.Fatalf("paused %v: got %v", on, stalled())
+			}
+		}
+	}
+}
+
 // Both the way from the publisher and the way to the viewer lose packets; what is lost is asked for
 // and sent again.
 func TestLossIsRepaired(t *testing.T) {

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -77,9 +78,16 @@ func (p *publisher) describe(seen *stage.Presence, now time.Time) {
 	for _, t := range p.layers {
 		seen.VideoMuted = seen.VideoMuted && !alive(t, now)
 	}
+	seen.Stalled = p.publishing && seen.AudioMuted && seen.VideoMuted && p.sentBefore()
 	for _, list := range p.pub.viewers {
 		seen.Viewers += len(list)
 	}
+}
+
+// sentBefore reports whether anything has ever arrived; mu of the publication is held.
+func (p *publisher) sentBefore() bool {
+	sent := func(t *track) bool { return t != nil && !t.receivedAt.IsZero() }
+	return sent(p.audio) || slices.ContainsFunc(p.layers, sent)
 }
 
 func alive(t *track, now time.Time) bool { return t != nil && now.Sub(t.receivedAt) < mutedAfter }

@@ -87,6 +87,8 @@ type participant struct {
 	IsPublishing bool                `json:"isPublishing"`
 	AudioMuted   bool                `json:"audioMuted"`
 	VideoStopped bool                `json:"videoStopped"`
+	// Of Stagedoor alone, for its pages; IVS has no such member.
+	Stalled bool `json:"stalled,omitempty"`
 }
 
 // stateOf lists the participants that joined and those that publish, by whichever way. It is a
@@ -104,6 +106,7 @@ func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) st
 		list = append(list, participant{
 			ID: p.Participant.ID, UserID: p.Participant.UserID, Attributes: attributes,
 			IsPublishing: p.Publishing, AudioMuted: p.AudioMuted, VideoStopped: p.VideoMuted,
+			Stalled: p.Stalled,
 		})
 	}
 	return string(encode(list))

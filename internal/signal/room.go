@@ -168,6 +168,7 @@ func (m *member) overlay(p *stage.Presence) {
 	}
 	if m.muteKnown && p.Publishing {
 		p.AudioMuted, p.VideoMuted = m.audioMuted, m.videoStopped
+		p.Stalled = p.Stalled && !(m.audioMuted && m.videoStopped)
 	}
 }
 

@@ -191,6 +191,7 @@ type Presence struct {
 	Publishing  bool
 	AudioMuted  bool
 	VideoMuted  bool
+	Stalled     bool       // nothing arrives at all, and nothing was switched off: neither muted nor a camera off
 	Viewers     int        // sessions that receive this participant
 	Reception   *Reception // nil where it cannot be measured
 }

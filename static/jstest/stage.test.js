@@ -8,7 +8,7 @@ import { watchStage } from '../lib/stage/socket.js';
 import { idIn, viewOf } from '../lib/stage/view.js';
 import { cast, columns, createSpotlight } from '../source/layout.js';
 import { told } from '../stage/chat.js';
-import { audience, cards, choose, nextSize, readChoices } from '../stage/people.js';
+import { audience, cards, choose, crowded, nextSize, readChoices } from '../stage/people.js';
 import { addToScene, keyIn, sourceName } from '../stage/scene.js';
 
 const person = (id, userId = id, publishing = true) => ({ id, userId, name: userId, publishing, audioMuted: false, videoMuted: false });
@@ -31,6 +31,11 @@ describe('who is shown', () => {
   });
   it('does not break on what somebody else stored', () => {
     for (const text of [null, '', 'x', '[]', 'null', '7']) assert.deepEqual(readChoices(text), {});
+  });
+  it('is rows in a narrow dock where there are many, unless a size was chosen', () => {
+    const many = ['t1', 't2', 't3', 't4'].map((id) => person(id));
+    assert.deepEqual([crowded(many, 'me', {}, true), crowded(many, 'me', {}, false), crowded(many.slice(0, 2), 'me', {}, true)], [true, false, false]);
+    assert.deepEqual(cards(many, 'me', { t2: { size: 'large' } }, 'small').map((c) => c.size), ['small', 'large', 'small', 'small']);
   });
   it('goes round the sizes', () => assert.deepEqual(['small', 'normal', 'large'].map(nextSize), ['normal', 'large', 'small']));
 });

@@ -10,7 +10,7 @@ import { createClient } from '../lib/stage/client.js';
 import { wakeMeters } from '../lib/stage/level.js';
 import { t } from '../lib/strings.js';
 import { chatView, createChat } from './chat.js';
-import { audience, card, cards, choose, personOf, readChoices } from './people.js';
+import { audience, card, cards, choose, crowded, personOf, readChoices } from './people.js';
 import { createGuests } from './guests.js';
 import { createSources } from './sources.js';
 import { createTiles } from './tiles.js';
@@ -21,6 +21,9 @@ const KEYS = Object.freeze({ choices: 'stagedoor.stage.choices', watched: 'stage
 
 const METER_EVERY = 100;
 const AGAIN_AFTER = 500;
+
+/** One column, in a dock. */
+const narrow = matchMedia('(max-width: 519px)');
 
 /**
  * @typedef {import('../lib/stage/client.js').Participant} Participant
@@ -81,7 +84,7 @@ export function createPeople(about) {
     changed();
   }
 
-  listenToPage(gone.signal, model, client, tiles);
+  listenToPage(gone.signal, model, client, tiles, changed);
   stagesOf(model, about.me);
 
   return {
@@ -115,7 +118,7 @@ function createParts({ obs, changed }, model, choices) {
 /** @param {About} about @returns {import('./views.js').Model} */
 function firstModel({ me, obs, connect }) {
   return {
-    me, stage: undefined, stages: [], phase: 'idle', error: '', cards: [], audience: [], blocked: false,
+    me, stage: undefined, stages: [], phase: 'idle', error: '', cards: [], audience: [], crowded: false, blocked: false,
     obs: obs.status, connects: Boolean(connect), working: false, note: null, views: [], made: null,
   };
 }
@@ -252,7 +255,8 @@ function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
       // Hidden it has no height: it stays where it was.
       if (messages?.clientHeight) atEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
       model.obs = about.obs.status;
-      model.cards = cards(roster.present, model.me.id, choices.now);
+      model.crowded = crowded(roster.present, model.me.id, choices.now, narrow.matches);
+      model.cards = cards(roster.present, model.me.id, choices.now, model.crowded ? 'small' : 'normal');
       model.audience = audience(roster.present, model.me.id);
       tiles.follow(model.cards);
       return [toolbar(model, actions), ...notices(model, actions),
@@ -269,9 +273,10 @@ function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
 
 /**
  * @param {AbortSignal} signal @param {import('./views.js').Model} model
- * @param {{join: () => void, leave: () => void}} client @param {ReturnType<typeof createTiles>} tiles
+ * @param {{join: () => void, leave: () => void}} client @param {ReturnType<typeof createTiles>} tiles @param {() => void} changed
  */
-function listenToPage(signal, model, client, tiles) {
+function listenToPage(signal, model, client, tiles, changed) {
+  narrow.addEventListener('change', changed, { signal });
   const metering = setInterval(() => tiles.measure(model.blocked), METER_EVERY);
   signal.addEventListener('abort', () => clearInterval(metering));
   addEventListener('pagehide', () => client.leave(), { signal });

@@ -12,20 +12,29 @@ const SIZES = ['small', 'normal', 'large'];
 /** The user of a participant, else the participant: tokens come and go. @param {Participant} p */
 export const personOf = (p) => p.userId || p.id;
 
+/** In a narrow dock more than so many pictures would push the chat out of sight. */
+const ROOMY = 2;
+
+/**
+ * Whether people are rows and not pictures, where the person has not chosen.
+ * @param {Participant[]} list @param {string} me @param {Record<string, Choice>} choices @param {boolean} narrow
+ */
+export const crowded = (list, me, choices, narrow) => narrow && cards(list, me, choices).filter((c) => !c.hidden).length > ROOMY;
+
 /**
  * What is shown of those who publish, in the order in which they came: a picture that moves in the page stops playing, so
  * pinning is left to the style.
- * @param {Participant[]} list @param {string} me user id @param {Record<string, Choice>} choices
+ * @param {Participant[]} list @param {string} me user id @param {Record<string, Choice>} choices @param {Size} [usual] of those for whom none was chosen
  * @returns {Card[]}
  */
-export function cards(list, me, choices) {
-  return list.filter((p) => p.publishing).map((participant) => card(participant, me, choices));
+export function cards(list, me, choices, usual) {
+  return list.filter((p) => p.publishing).map((participant) => card(participant, me, choices, usual));
 }
 
-/** @param {Participant} participant @param {string} me @param {Record<string, Choice>} choices @returns {Card} */
-export function card(participant, me, choices) {
+/** @param {Participant} participant @param {string} me @param {Record<string, Choice>} choices @param {Size} [usual] @returns {Card} */
+export function card(participant, me, choices, usual = 'normal') {
   const you = participant.userId !== '' && participant.userId === me;
-  const { hidden = you, muted = false, pinned = false, size = 'normal' } = choices[personOf(participant)] ?? {};
+  const { hidden = you, muted = false, pinned = false, size = usual } = choices[personOf(participant)] ?? {};
   return { participant, you, hidden, muted, pinned, size }; // oneself is hidden at first: no echo
 }
 

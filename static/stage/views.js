@@ -18,6 +18,7 @@ import { nextSize } from './people.js';
  * @property {string} error
  * @property {Card[]} cards
  * @property {import('../lib/stage/client.js').Participant[]} audience
+ * @property {boolean} crowded people are rows, with a scroll bar of their own
  * @property {boolean} blocked the browser wants a click before there is sound
  * @property {import('../lib/obs.js').ObsStatus} obs
  * @property {boolean} connects the connection to OBS is made here, not in the tab Broadcast
@@ -69,7 +70,7 @@ export function notices(m, act) {
 export function peopleView(m, act, about) {
   const shown = m.cards.filter((c) => !c.hidden);
   const hidden = m.cards.filter((c) => c.hidden);
-  return h('section', { key: 'people', className: 'people', 'aria-label': t('tab.people') },
+  return h('section', { key: 'people', className: m.crowded ? 'people crowded' : 'people', 'aria-label': t('tab.people') },
     m.stage && m.phase !== 'idle' && m.cards.length === 0 && h('p', { className: 'card empty', key: 'nobody' }, t(m.phase === 'joined' ? 'stage.nobody' : 'stage.wait')),
     h('div', { className: shown.length === 1 ? 'tiles one' : 'tiles', key: 'tiles' }, ...shown.map((c) => tileView(c, act, about(c.participant.id)))),
     hidden.length > 0 && h('ul', { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') }, ...hidden.map((c) => hiddenView(c, act))),
@@ -84,12 +85,12 @@ const nameOf = (c) => (c.you ? t('stage.you', { name: c.participant.name }) : c.
 function tileView(c, act, { link, silent }) {
   const { participant: p } = c;
   const name = nameOf(c);
-  const quiet = p.audioMuted ? t('stage.audioMuted') : silent ? t('stage.silent') : '';
-  return h('article', { className: `tile size-${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted ? ' no-picture' : ''}${quiet ? ' quiet' : ''}`, key: p.id, 'aria-label': name, 'data-user': p.userId, 'data-link': link },
+  const quiet = p.stalled ? '' : p.audioMuted ? t('stage.audioMuted') : silent ? t('stage.silent') : '';
+  return h('article', { className: `tile size-${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted && !p.stalled ? ' no-picture' : ''}${quiet ? ' quiet' : ''}`, key: p.id, 'aria-label': name, 'data-user': p.userId, 'data-link': link },
     h('div', { className: 'screen' },
       h('div', { keep: true, id: `screen-${p.id}`, className: 'picture' }),
       link !== 'connected' && h('p', { className: 'over', key: 'over' }, t(`stage.link.${link}`)),
-      link === 'connected' && p.videoMuted && h('p', { className: 'over', key: 'over' }, t('stage.noPicture')),
+      link === 'connected' && p.videoMuted && h('p', { className: 'over', key: 'over' }, t(p.stalled ? 'stage.stalled' : 'stage.noPicture')),
       // On the picture, where it takes no room: in the foot it would push down what is below, away from the mouse.
       quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet)),
     h('div', { className: 'meter', keep: true, id: `meter-${p.id}`, 'aria-hidden': 'true' }),

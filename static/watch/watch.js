@@ -109,16 +109,16 @@ const choice = (list) => h('select', { key: 'stage', 'aria-label': t('live.stage
 function card(p) {
   const { link } = player(p.id);
   const count = viewers.get(p.id) ?? 0;
-  return h('article', { className: `video${p.videoMuted ? ' no-picture' : ''}`, key: p.id, 'aria-label': p.name },
+  return h('article', { className: `video${p.videoMuted && !p.stalled ? ' no-picture' : ''}`, key: p.id, 'aria-label': p.name },
     h('div', { keep: true, id: `video-${p.id}`, className: 'picture' }),
     link !== 'connected' ? h('p', { className: 'over', key: 'over' }, t(`watch.${link}`))
-      : p.videoMuted && h('p', { className: 'over', key: 'over' }, t('stage.noPicture')),
+      : p.videoMuted && h('p', { className: 'over', key: 'over' }, t(p.stalled ? 'stage.stalled' : 'stage.noPicture')),
     document.fullscreenEnabled && button('', () => enlarge(byId(`video-${p.id}`).parentElement ?? byId('wall')),
       { className: 'icon i-size', title: t('watch.fullOf', { name: p.name }), 'aria-label': t('watch.fullOf', { name: p.name }), key: 'full' }),
     h('div', { className: 'caption', key: 'caption' },
       h('b', { dir: 'auto', title: p.name }, p.name),
       p.userId !== '' && p.userId === state.me?.id && h('span', { className: 'tag' }, t('watch.you')),
-      p.audioMuted && h('span', { className: 'tag' }, t('watch.muted')),
+      p.audioMuted && !p.stalled && h('span', { className: 'tag' }, t('watch.muted')),
       link === 'connected' && count > 0 && h('span', { className: 'count' }, t('watch.viewers', { n: count }))));
 }
 

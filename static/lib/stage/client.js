@@ -9,7 +9,7 @@ import { growing, sleep } from '../events.js';
 import { openLocal } from './local.js';
 
 /**
- * @typedef {{id: string, userId: string, name: string, publishing: boolean, audioMuted: boolean, videoMuted: boolean, guest?: boolean}} Participant
+ * @typedef {{id: string, userId: string, name: string, publishing: boolean, audioMuted: boolean, videoMuted: boolean, guest?: boolean, stalled?: boolean}} Participant
  * @typedef {'connecting' | 'connected' | 'retrying'} Link how a participant's picture arrives
  * @typedef {'idle' | 'joining' | 'joined' | 'lost' | 'refused'} Phase refused: only another login or key helps
  * @typedef {{token: string, stage: string, expiresAt: string}} Admission

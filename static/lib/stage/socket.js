@@ -77,5 +77,5 @@ function parse(text) {
 export const participant = (p) => ({
   id: p.id, userId: p.userId ?? '', name: p.attributes?.name || p.userId || p.id,
   ...(p.attributes?.guest === 'true' && { guest: true }),
-  publishing: Boolean(p.isPublishing), audioMuted: Boolean(p.audioMuted), videoMuted: Boolean(p.videoStopped),
+  publishing: Boolean(p.isPublishing), audioMuted: Boolean(p.audioMuted), videoMuted: Boolean(p.videoStopped), ...(p.stalled ? { stalled: true } : {}),
 });

@@ -1,0 +1,35 @@
+package stagetest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+)
+
+// TestTheChatIsInSightHoweverManyAreThere in a narrow dock: people are rows that scroll by themselves.
+// One whose line is held up has not switched the camera off.
+func TestTheChatIsInSightHoweverManyAreThere(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	bea := h.publish(h.bea, rtcpeer.PublishOptions{})
+	page := h.dock(browser.OBS30, "ana", browser.Options{Width: 320, Height: 640})
+	moves(page, tile(h.bea))
+	page.WaitGone(".crowded")
+	for i := range 11 {
+		who := h.Broadcaster(h.olga, fmt.Sprint("guest ", i), "publish")
+		h.publish(who, rtcpeer.PublishOptions{NoAudio: true})
+	}
+	page.WaitFor(`document.querySelectorAll('.crowded article').length === 12`)
+	page.WaitFor(`document.querySelector('#say').getBoundingClientRect().bottom <= innerHeight`)
+	bea.Pause(true)
+	page.WaitFor(`document.querySelector('` + tile(h.bea) + ` .over')?.textContent === 'no signal at the moment'`)
+	bea.Pause(false)
+	moves(page, tile(h.bea))
+	page.WaitGone(tile(h.bea) + " .over")
+
+	t.Log("where there is room they are pictures again")
+	page.Resize(1000, 800)
+	page.WaitGone(".crowded")
+}
