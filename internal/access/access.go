@@ -115,8 +115,6 @@ type Control struct {
 	// The settings; zero means the default in parentheses.
 	TokenLimit  int           // tokens per broadcaster and TokenWindow (30); negative: no limit
 	TokenWindow time.Duration // (10 minutes)
-	LoginLife   time.Duration // of a login, from its last use (30 days)
-	InviteLife  time.Duration // (7 days)
 
 	AuditRetention time.Duration // how long entries of the audit trail are kept (1 year)
 

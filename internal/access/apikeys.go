@@ -120,7 +120,7 @@ func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) err
 	if err := by.Require(ScopeAPIKeys); err != nil {
 		return err
 	}
-	if !plainID(id) {
+	if !stage.ValidID(id) {
 		return noSuch("key")
 	}
 	return c.Store.Atomically(ctx, func(tx Store) error {

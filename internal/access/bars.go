@@ -25,7 +25,7 @@ func (c *Control) KickAndBar(
 	if err != nil {
 		return err
 	}
-	if !plainID(id) {
+	if !stage.ValidID(id) {
 		return noSuch("participant")
 	}
 	i, err := c.Store.Issuance(ctx, id)

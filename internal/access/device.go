@@ -205,7 +205,7 @@ func (c *Control) FinishDevice(ctx context.Context, secret stage.Secret, from Cl
 		if err := account.active(); err != nil {
 			return err
 		}
-		if login, err = c.putLoginFor(ctx, tx, account, cookie, cleanClient(from), cred.View, c.loginLife()); err != nil {
+		if login, err = c.putLoginFor(ctx, tx, account, cookie, cleanClient(from), cred.View, loginLife); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, login, loginEntry(account, "code"))

@@ -84,7 +84,7 @@ func (c *Control) Enrol(ctx context.Context, code stage.Secret, from Client) (Pr
 		if err := account.active(); err != nil {
 			return err
 		}
-		if login, err = c.putLoginFor(ctx, tx, account, secret, from, cred.Label, c.loginLife()); err != nil {
+		if login, err = c.putLoginFor(ctx, tx, account, secret, from, cred.Label, loginLife); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, login, loginEntry(account, "sign-in link"))

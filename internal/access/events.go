@@ -32,7 +32,7 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 		e.Time = c.Now()
 	}
 	e.Code, e.Detail = cleanText(e.Code, 64), cleanText(e.Detail, 1024)
-	if !plainID(e.Participant) {
+	if !stage.ValidID(e.Participant) {
 		return StoredEvent{Event: e}, nil
 	}
 	i, err := c.Store.Issuance(ctx, e.Participant)

@@ -223,7 +223,7 @@ func (c *Control) RevokeGuestLink(ctx context.Context, who Principal, id string)
 	if err := who.Require(scope); err != nil {
 		return err
 	}
-	if !plainID(id) {
+	if !stage.ValidID(id) {
 		return noSuch("guest link")
 	}
 	match := Match{Kind: KindGuestLink, ID: id}

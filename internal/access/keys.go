@@ -137,7 +137,7 @@ func (c *Control) deleteKey(
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
-	if !plainID(id) || who.User.ID == "" {
+	if !stage.ValidID(id) || who.User.ID == "" {
 		return noSuch("key")
 	}
 	n, err := s.DeleteCredentials(ctx, Match{Kind: kind, ID: id, User: who.User.ID})
@@ -201,7 +201,7 @@ func (c *Control) CreateViewKey(
 func (c *Control) nameShown(ctx context.Context, keys []ViewKey) error {
 	var ids []UserID
 	for _, k := range keys {
-		if id := UserID(k.View); plainID(id) {
+		if id := UserID(k.View); stage.ValidID(id) {
 			ids = append(ids, id)
 		}
 	}

@@ -160,7 +160,7 @@ func (c *Control) ListTokens(
 	if err != nil {
 		return PageOf[Issuance]{}, err
 	}
-	if id := stage.ParticipantID(f.Query); plainID(id) {
+	if id := stage.ParticipantID(f.Query); stage.ValidID(id) {
 		one, err := c.Store.Issuance(ctx, id)
 		if err == nil {
 			return c.onlyToken(one, f), nil
@@ -229,7 +229,7 @@ func checkList(p Page, query string, arn stage.ARN, ids ...UserID) (Page, error)
 		}
 	}
 	for _, id := range ids {
-		if id != "" && !plainID(id) {
+		if id != "" && !stage.ValidID(id) {
 			return p, stage.Errorf(stage.ErrInvalid, "A filter of the list is not an ID.")
 		}
 	}

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -11,7 +10,8 @@ import (
 )
 
 const (
-	defaultLoginLife = 30 * 24 * time.Hour
+	// loginLife is how long a login lives from its last use.
+	loginLife = 30 * 24 * time.Hour
 	// touchEvery is how often a use is recorded: most requests must not write.
 	touchEvery = time.Minute
 	// renewEvery is how often the expiry of a login moves: each time sends the cookie again.
@@ -19,8 +19,6 @@ const (
 	// maxLogins is the number of logins of one account. The oldest end.
 	maxLogins = 50
 )
-
-func (c *Control) loginLife() time.Duration { return cmp.Or(c.LoginLife, defaultLoginLife) }
 
 // LogIn signs in with a name and a password. It returns the same error after the same time for a
 // wrong name and for a wrong password.
@@ -118,7 +116,7 @@ func (c *Control) newLogin(
 func (c *Control) putLogin(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 ) (Principal, error) {
-	return c.putLoginFor(ctx, tx, account, secret, from, "", c.loginLife())
+	return c.putLoginFor(ctx, tx, account, secret, from, "", loginLife)
 }
 
 // putLoginFor stores a login with a certain life. Use does not extend those that have a label.
@@ -219,10 +217,10 @@ func (c *Control) renew(
 ) Principal {
 	used := cred
 	used.UsedAt = now
-	gained := now.Add(c.loginLife()).Sub(cred.ExpiresAt)
+	gained := now.Add(loginLife).Sub(cred.ExpiresAt)
 	renewed := !labelOf(cred.Label).external && gained >= renewEvery
 	if renewed {
-		used.ExpiresAt = now.Add(c.loginLife())
+		used.ExpiresAt = now.Add(loginLife)
 	}
 	if !c.touch(ctx, used) {
 		return principalOf(cred, account)

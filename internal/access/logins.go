@@ -56,7 +56,7 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 			"This dock was signed in by an access key, which ends no other login: sign in yourself first.").
 			WithCode("denied")
 	}
-	if !plainID(login) || id == "" {
+	if !stage.ValidID(login) || id == "" {
 		return noSuch("login")
 	}
 	var revoked []Issuance

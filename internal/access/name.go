@@ -61,17 +61,3 @@ func cleanText(text string, maxBytes int) string {
 	}
 	return clean
 }
-
-// plainID reports whether a text can be an ID. Others are not looked up.
-func plainID[ID ~string](id ID) bool {
-	if id == "" || len(id) > 128 {
-		return false
-	}
-	for _, r := range string(id) {
-		letter := unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '_'
-		if r > unicode.MaxASCII || !letter {
-			return false
-		}
-	}
-	return true
-}

@@ -81,7 +81,7 @@ func (c *Control) kickWithout(
 ) error {
 	may, _, found := c.outage.permits.get(permitKey{who.User.ID, arn})
 	known := found && c.Now().Sub(may) <= recallFor
-	if !plainID(id) || who.User.Role != Operator && !known {
+	if !stage.ValidID(id) || who.User.Role != Operator && !known {
 		return away
 	}
 	return c.endWithout(ctx, who, Entry{
@@ -93,7 +93,7 @@ func (c *Control) kickWithout(
 func (c *Control) revokeWithout(
 	ctx context.Context, who Principal, id stage.ParticipantID, away error,
 ) error {
-	if c.Present == nil || !plainID(id) {
+	if c.Present == nil || !stage.ValidID(id) {
 		return away
 	}
 	p, found := c.Present(ctx, id)

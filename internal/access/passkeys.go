@@ -327,7 +327,7 @@ func (c *Control) LogInPasskey(ctx context.Context, answer []byte, from Client) 
 		if err := tx.PutPasskey(ctx, used); err != nil {
 			return err
 		}
-		if login, err = c.putLoginFor(ctx, tx, account, secret, from, byPasskey+used.ID, c.loginLife()); err != nil {
+		if login, err = c.putLoginFor(ctx, tx, account, secret, from, byPasskey+used.ID, loginLife); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, login, loginEntry(account, "passkey "+used.Name))

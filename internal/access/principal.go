@@ -37,7 +37,7 @@ type Principal struct {
 
 	CreatedAt time.Time
 	UsedAt    time.Time // of a key
-	ExpiresAt time.Time // moves with the use of a login, see Control.LoginLife; zero: never
+	ExpiresAt time.Time // moves with the use of a login, see loginLife; zero: never
 	Client    Client    // of a login
 	From      Client    // of the request
 	Scopes    []Scope   // of an API key

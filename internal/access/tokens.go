@@ -282,7 +282,7 @@ func (c *Control) Token(
 }
 
 func (c *Control) issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error) {
-	if !plainID(id) {
+	if !stage.ValidID(id) {
 		return Issuance{}, noSuch("token")
 	}
 	i, err := c.Store.Issuance(ctx, id)
@@ -351,7 +351,7 @@ func (c *Control) revokeKicked(
 	if err := c.mayKick(ctx, who, arn); err != nil {
 		return Issuance{}, err
 	}
-	if !plainID(id) {
+	if !stage.ValidID(id) {
 		return Issuance{}, noSuch("participant")
 	}
 	i, err := c.Store.Issuance(ctx, id)
@@ -519,7 +519,7 @@ func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Partic
 // recognize checks a participant whose token is genuine: it was issued here and not revoked, and
 // its user still has the access that it needs.
 func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
-	if !plainID(p.ID) || c.owed(p.ID) {
+	if !stage.ValidID(p.ID) || c.owed(p.ID) {
 		return p, tokenRevoked()
 	}
 	i, err := c.Store.Issuance(ctx, p.ID)

@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-const defaultInviteLife = 7 * 24 * time.Hour
+const inviteLife = 7 * 24 * time.Hour
 
 // A Person is a user with their grants.
 type Person struct {
@@ -75,7 +75,7 @@ func (c *Control) newInvite(id UserID) (stage.Secret, Credential) {
 	code, now := newSecret(""), c.Now()
 	return code, Credential{
 		ID: "invite-" + string(id), Kind: kindInvite, Hash: hashOf(code), User: id,
-		CreatedAt: now, ExpiresAt: now.Add(cmp.Or(c.InviteLife, defaultInviteLife)),
+		CreatedAt: now, ExpiresAt: now.Add(inviteLife),
 	}
 }
 
@@ -109,7 +109,7 @@ func (c *Control) Reinvite(
 }
 
 func accountOf(ctx context.Context, s Store, id UserID) (Account, error) {
-	if !plainID(id) {
+	if !stage.ValidID(id) {
 		return Account{}, noSuch("user")
 	}
 	account, err := s.Account(ctx, id)

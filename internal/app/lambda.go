@@ -141,7 +141,7 @@ func (cmd *LambdaCommand) open(ctx context.Context, p *process) (_ *function, er
 // wire builds each part on those that it needs, as that of the server does.
 func (f *function) wire(ctx context.Context) error {
 	f.metrics = metrics.New(version(), "")
-	if err := f.wireRules(); err != nil {
+	if err := f.wireRules(nil); err != nil {
 		return err
 	}
 	f.control.NoLocalStages = true

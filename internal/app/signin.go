@@ -125,11 +125,6 @@ func (s *server) checkWayIn(ctx context.Context) error {
 // the server starts.
 func (s *server) wireSignIn() (web.SignIn, error) {
 	settings := &s.settings.SignInSettings
-	policy, err := settings.policy()
-	if err != nil {
-		return web.SignIn{}, err
-	}
-	s.control.External, s.control.NoPasswords = policy, !settings.Passwords
 	ways := web.SignIn{Passwords: settings.Passwords, Name: settings.OIDCName}
 	if settings.OIDCIssuer == "" {
 		return ways, nil

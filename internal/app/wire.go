@@ -31,14 +31,14 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		return err
 	}
 	s.keyID = keyID
-	if err := s.wireRules(); err != nil {
+	if err := s.wireRules(token.Keys{keyID: &key.PublicKey}); err != nil {
 		return err
 	}
 	s.wireHomes()
 	if err := s.wirePasskeys(key); err != nil {
 		return err
 	}
-	if err := s.wireLocal(keyID, key); err != nil {
+	if err := s.wireLocal(); err != nil {
 		return err
 	}
 	if err := s.wireDoor(key); err != nil {
@@ -51,17 +51,23 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 		signer: &token.Signer{Key: key, KeyID: keyID, Endpoints: s.endpoints, Now: time.Now, Name: "local key"},
 		signal: s.signal, aws: s.aws, door: s.door,
 	}
-	// The rest of control: what issues and moderates was built on it.
+	// The one ring: stages ask the rules who may enter, and the rules disconnect participants.
 	s.control.Issuer, s.control.Moderator = measured{stages, s.metrics}, stages
+	s.control.Removed = s.closeStage
 	s.wireMetrics()
 	s.control.Present = s.present
 	s.stages = stages
 	return s.wireWeb(s.feed.Everywhere(stages))
 }
 
-// wireRules makes the rules and what they report to.
-func (s *server) wireRules() error {
+// wireRules makes the rules and what they report to. Tokens of local stages are signed with one of
+// the local keys.
+func (s *server) wireRules(local token.Keys) error {
 	brand, err := s.settings.brand()
+	if err != nil {
+		return err
+	}
+	external, err := s.settings.policy()
 	if err != nil {
 		return err
 	}
@@ -75,19 +81,23 @@ func (s *server) wireRules() error {
 	})
 	s.docks = feed.NewDocks(s.feed)
 	s.guard = httpkit.NewGuard(time.Now, s.log)
+	s.webhooks = webhook.New(
+		s.store, webhook.NewClient(s.settings.WebhookNetworks), time.Now, s.log)
 	s.control = &access.Control{
 		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
+		Verifier: &token.Verifier{
+			Keys: local, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway,
+		},
+		External: external, NoPasswords: !s.settings.Passwords,
 		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
-		Changed:        s.feed.AccessChanged,
+		Changed: s.feed.AccessChanged, Queued: s.webhooks.Wake,
 		AuditRetention: s.settings.AuditRetention, Brand: brand,
 	}
-	s.webhooks = webhook.New(s.store, webhook.NewClient(s.settings.WebhookNetworks), time.Now, s.log)
-	s.control.Queued = s.webhooks.Wake
 	return nil
 }
 
 // wireLocal joins what serves local stages.
-func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
+func (s *server) wireLocal() error {
 	var err error
 	s.media, err = sfu.New(sfu.Config{
 		Listen: s.settings.Media, ListenTCP: s.settings.MediaTCP, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
@@ -99,9 +109,6 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 			return portError(err, s.settings.MediaTCP+" (TCP)", "--media-tcp")
 		}
 		return portError(err, s.settings.Media, "--media")
-	}
-	s.control.Verifier = &token.Verifier{
-		Keys: token.Keys{keyID: &key.PublicKey}, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway,
 	}
 	var tokens whip.Tokens = s.control
 	var prefix func() string
@@ -120,7 +127,6 @@ func (s *server) wireLocal(keyID string, key *ecdsa.PrivateKey) error {
 		Changed: s.feed.StageChanged,
 	})
 	s.media.OnChange(s.signal.MediaChanged)
-	s.control.Removed = s.closeStage
 	return nil
 }
 

@@ -4,7 +4,6 @@ package stage
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -83,11 +82,23 @@ func ParseCapabilities(words []string) (Capabilities, error) {
 // participant.
 type ParticipantID string
 
-// "jti: case-sensitive, at most 64 characters, letters, digits, _ and -" (Distribute Tokens).
-var participantPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+// Valid reports whether the ID is one that IVS allows.
+func (id ParticipantID) Valid() bool { return ValidID(id) }
 
-// Valid reports whether the ID is one that IVS allows: 1 to 64 letters, digits, "_" and "-".
-func (id ParticipantID) Valid() bool { return participantPattern.MatchString(string(id)) }
+// ValidID reports whether a text can be the ID of a participant or of any other thing: 1 to 64
+// letters, digits, "_" and "-", as IVS allows in the claim "jti" (Distribute Tokens).
+func ValidID[ID ~string](id ID) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // A Participant is one token's presence on a stage.
 type Participant struct {
