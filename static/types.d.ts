@@ -458,6 +458,7 @@ export interface V1Rule {
   value?: string;
   stage?: string;
   ownStage?: string;
+  region?: string;
   capabilities: string[];
   maxTTL?: number;
 }

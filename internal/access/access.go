@@ -91,6 +91,12 @@ type Control struct {
 	// Queued is called when a message for a webhook was queued. It may be nil.
 	Queued func()
 
+	// StageMaker creates stages of one's own at AWS; nil: no region is served.
+	StageMaker StageMaker
+
+	// Wanted is called when a stage of one's own may have become wanted. It may be nil.
+	Wanted func()
+
 	// External decides who may sign in with a provider, and as what.
 	External ExternalPolicy
 

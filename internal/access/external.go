@@ -122,6 +122,7 @@ func (c *Control) LogInExternal(ctx context.Context, e External, from Client) (P
 		return Principal{}, stage.Secret{}, err
 	}
 	c.changed(login.User.ID)
+	c.wakeMaker()
 	if err := c.disconnect(ctx, revoked, "The access to this stage was changed."); err != nil && c.Log != nil {
 		c.Log.Warn("sessions without access were not ended", "user", login.User.ID, "err", err)
 	}

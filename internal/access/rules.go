@@ -27,6 +27,7 @@ type Rule struct {
 	Stage stage.ARN // empty: a stage of one's own, see Own
 	// Own is the name of the stage that each person gets for themselves: {name} stands for theirs.
 	Own          string
+	Region       string // of AWS, for a stage of one's own there; empty: a local stage
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration
 	CreatedAt    time.Time
@@ -42,6 +43,14 @@ type RuleStore interface {
 	// OwnStage is the stage that a rule created for a user; stage.ErrNotFound: none yet.
 	OwnStage(ctx context.Context, rule RuleID, user UserID) (stage.ARN, error)
 	PutOwnStage(ctx context.Context, rule RuleID, user UserID, arn stage.ARN) error
+	// WantOwnStage stores that a stage is to be created at AWS, once.
+	WantOwnStage(ctx context.Context, rule RuleID, user UserID, now time.Time) error
+	// ClaimOwnStages returns those that are due, counts the attempt, and hides them until a time.
+	ClaimOwnStages(ctx context.Context, now, until time.Time, limit int) ([]OwnWanted, error)
+	// PostponeOwnStage makes one due at a later time.
+	PostponeOwnStage(ctx context.Context, w OwnWanted, until time.Time) error
+	// DropOwnStage deletes one that is there now, or not wanted.
+	DropOwnStage(ctx context.Context, w OwnWanted) error
 	// AccountsAfter lists accounts by ID, at most limit.
 	AccountsAfter(ctx context.Context, after UserID, limit int) ([]Account, error)
 }
@@ -63,6 +72,9 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 	if err != nil {
 		return Rule{}, err
 	}
+	if err := c.checkPlace(r); err != nil {
+		return Rule{}, err
+	}
 	err = c.Store.Atomically(ctx, func(tx Store) error {
 		if r.Stage != "" {
 			if _, err := stageOf(ctx, tx, r.Stage); err != nil {
@@ -80,7 +92,28 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 	if err != nil {
 		return Rule{}, err
 	}
-	return r, c.applyToAll(ctx)
+	err = c.applyToAll(ctx)
+	c.wakeMaker()
+	return r, err
+}
+
+// checkPlace refuses a stage of one's own where this server has none.
+func (c *Control) checkPlace(r Rule) error {
+	switch {
+	case r.Own == "" && r.Region != "":
+		return stage.Errorf(stage.ErrInvalid, "A region is for a stage of one's own.")
+	case r.Own != "" && r.Region == "" && c.NoLocalStages:
+		return noLocalStages()
+	case r.Region != "" && (c.StageMaker == nil || !c.StageMaker.ServesRegion(r.Region)):
+		return stage.Errorf(stage.ErrInvalid, "Stages of %s are not served here; start the server with --ivs-region.", r.Region)
+	}
+	return nil
+}
+
+func (c *Control) wakeMaker() {
+	if c.Wanted != nil {
+		c.Wanted()
+	}
 }
 
 // placeRule gives a new rule its ID, and an old one the time of its creation.
@@ -134,6 +167,9 @@ func (r Rule) describe() string {
 	what := string(r.Stage)
 	if r.Own != "" {
 		what = "a stage of one's own, " + r.Own
+		if r.Region != "" {
+			what += " in " + r.Region
+		}
 	}
 	return cleanText(who+" → "+what+" ("+r.Capabilities.String()+")", 400)
 }
@@ -270,6 +306,9 @@ func (c *Control) wanted(ctx context.Context, tx Store, rules []Rule, account Ac
 			if err != nil {
 				return nil, err
 			}
+			if own == "" {
+				continue // it is to be created at AWS first
+			}
 			arn = own
 		}
 		g := grants[arn]
@@ -281,11 +320,15 @@ func (c *Control) wanted(ctx context.Context, tx Store, rules []Rule, account Ac
 	return grants, nil
 }
 
-// ownStage finds the stage that a rule gives to one person alone, or creates it.
+// ownStage finds the stage that a rule gives to one person alone, or creates it. It is empty while
+// AWS has still to create it.
 func (c *Control) ownStage(ctx context.Context, tx Store, r Rule, account Account) (stage.ARN, error) {
 	arn, err := tx.OwnStage(ctx, r.ID, account.ID)
 	if !errors.Is(err, stage.ErrNotFound) {
 		return arn, err
+	}
+	if r.Region != "" {
+		return "", tx.WantOwnStage(ctx, r.ID, account.ID, c.Now())
 	}
 	name, err := c.freeStageName(ctx, tx, ownName(r.Own, account.Name))
 	if err != nil {

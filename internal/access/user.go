@@ -59,6 +59,7 @@ func (c *Control) AddUser(
 	if err != nil {
 		return fail(err)
 	}
+	c.wakeMaker()
 	return account.User, code, cred.ExpiresAt, nil
 }
 

@@ -3,6 +3,7 @@ package app_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -152,5 +153,33 @@ func TestKeysSayOnceWhatWentWrong(t *testing.T) {
 	flags[len(flags)-1] = strings.TrimPrefix(emulator, "http://")
 	if _, err := run(t, flags...); err == nil || !strings.Contains(err.Error(), "--ivs-endpoint is a URL") {
 		t.Errorf("an endpoint without http: got %v, want that it is a URL", err)
+	}
+}
+
+// TestARuleMakesStagesAtAWS: each person gets a stage of their own, with tags by which it is found.
+func TestARuleMakesStagesAtAWS(t *testing.T) {
+	t.Parallel()
+	emulator := apptest.Emulate(t)
+	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", emulator)
+	olga := a.Operator()
+	ana := a.Broadcaster(olga, "ana", "publish")
+	dock := ana.Events()
+	olga.Must(http.StatusCreated, "POST", "/api/v1/rules", web.V1Rule{OwnStage: "{name}", Region: "us-west-2", Capabilities: []string{"publish"}}, nil)
+	me := apptest.Await(dock, "me", func(me web.Me) bool { return len(me.Stages) == 2 })
+	own := me.Stages[slices.IndexFunc(me.Stages, func(s web.MyStage) bool { return s.Served == "aws" })]
+	if own.Name != "ana" {
+		t.Errorf("the stage is %+v", own)
+	}
+	ana.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: own.ARN}, nil)
+	var there web.AWSStages
+	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, &there)
+	var names []string
+	for _, s := range there.Stages {
+		if s.Added {
+			names = append(names, s.Name)
+		}
+	}
+	if !slices.Contains(names, "ana") {
+		t.Errorf("AWS has %v", there.Stages)
 	}
 }

@@ -83,6 +83,13 @@ func (cmd *LambdaCommand) check(p *process, byDefault func(string) bool) error {
 	if cmd.Database == "" {
 		return errors.New("a Lambda function keeps nothing on disk: name a PostgreSQL database with --database")
 	}
+	if cmd.OperatorPasskeys {
+		return errors.New("--operator-passkeys is for a server: a Lambda function has no passkeys; leave it out")
+	}
+	if !cmd.Passwords && (cmd.OIDCIssuer == "" || len(cmd.OIDCOperators) == 0) {
+		return errors.New("--no-passwords needs --oidc-issuer and --oidc-operators in a Lambda function: " +
+			"no operator could sign in")
+	}
 	if region := p.env["AWS_REGION"]; len(cmd.IVSRegion) == 0 && region != "" {
 		cmd.IVSRegion = []string{region}
 	}
@@ -244,6 +251,9 @@ func (f *function) setUp(ctx context.Context) (any, error) {
 func (f *function) housekeeping(ctx context.Context) (any, error) {
 	f.aws.KeepOut(ctx)
 	f.webhooks.SendDue(ctx)
+	if _, err := f.control.MakeOwnStages(ctx); err != nil {
+		return nil, err
+	}
 	return nil, f.control.Prune(ctx)
 }
 

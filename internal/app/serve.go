@@ -103,6 +103,7 @@ type server struct {
 	whip          *whip.Handler
 	signal        *signal.Server
 	limits        atomic.Pointer[map[stage.ARN]stage.Limits] // of all stages, as of the last sweep
+	ownStages     *ownStages                                 // nil where aws is
 	aws           *aws                                       // nil where no region of AWS is served
 	swept         uint64                                     // the stages as of the last sweep
 	stages        stage.Moderator                            // who is on the stages here
@@ -256,6 +257,9 @@ func (s *server) run(asked context.Context) error {
 	g.Go(func() error { return s.media.Run(ctx) })
 	g.Go(func() error { return s.signal.Run(ctx) })
 	s.runLead(ctx, g)
+	if s.ownStages != nil {
+		g.Go(func() error { return s.ownStages.run(ctx) })
+	}
 	s.runHomes(late, g, &told)
 	g.Go(func() error { return s.webhooks.Run(ctx) })
 	if s.metricsListen != nil {

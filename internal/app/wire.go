@@ -172,7 +172,14 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 		cfg.Budget = s.store
 	}
 	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, cfg)
-	return err
+	if err != nil {
+		return err
+	}
+	s.ownStages = &ownStages{bell: make(chan struct{}, 1), make: s.control.MakeOwnStages, fail: func(err error) {
+		s.log.Warn("stages of one's own cannot be looked up", "err", err)
+	}}
+	s.control.StageMaker, s.control.Wanted = s.aws, s.ownStages.wake
+	return nil
 }
 
 func (s *server) wireWeb(stages stage.Moderator) (err error) {

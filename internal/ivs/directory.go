@@ -97,9 +97,18 @@ func stageOf(s *types.Stage) stage.Stage {
 
 // StagesOf lists the stages of a region. Lists of AWS carry no endpoints.
 func (s *Service) StagesOf(ctx context.Context, region string) (found []stage.Stage, err error) {
+	err = s.eachStage(ctx, region, func(item types.StageSummary) bool {
+		found = append(found, stage.Stage{ARN: stage.ARN(aws.ToString(item.Arn)), Name: aws.ToString(item.Name)})
+		return true
+	})
+	return found, err
+}
+
+// eachStage lists the stages of a region until see returns false.
+func (s *Service) eachStage(ctx context.Context, region string, see func(types.StageSummary) bool) error {
 	client, err := s.region(region)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, listWait)
 	defer cancel()
@@ -107,21 +116,63 @@ func (s *Service) StagesOf(ctx context.Context, region string) (found []stage.St
 	for {
 		out, err := call(ctx, s, "", client.ListStages, in)
 		if err != nil {
-			return nil, fmt.Errorf("stages of %s: %w", region, err)
+			return fmt.Errorf("stages of %s: %w", region, err)
 		}
 		for _, item := range out.Stages {
-			found = append(found, stage.Stage{ARN: stage.ARN(aws.ToString(item.Arn)), Name: aws.ToString(item.Name)})
+			if !see(item) {
+				return nil
+			}
 		}
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
-			return found, nil
+			return nil
 		}
 	}
 }
 
 var stageName = regexp.MustCompile(`^[a-zA-Z0-9-_]{0,128}$`)
 
+// ServesRegion reports whether stages of a region are served.
+func (s *Service) ServesRegion(region string) bool {
+	_, err := s.region(region)
+	return err == nil
+}
+
+// EnsureStage makes a stage with tags. With again it first looks for one that has them: an attempt
+// that was interrupted may have made it.
+func (s *Service) EnsureStage(
+	ctx context.Context, region, name string, tags map[string]string, again bool,
+) (stage.Stage, error) {
+	if again {
+		there, err := s.tagged(ctx, region, tags)
+		if err != nil || there != "" {
+			return stage.Stage{ARN: there, Name: name}, err
+		}
+	}
+	return s.createStage(ctx, region, name, tags)
+}
+
+// tagged finds a stage by its tags, or "".
+func (s *Service) tagged(ctx context.Context, region string, tags map[string]string) (found stage.ARN, err error) {
+	err = s.eachStage(ctx, region, func(item types.StageSummary) bool {
+		for name, value := range tags {
+			if item.Tags[name] != value {
+				return true
+			}
+		}
+		found = stage.ARN(aws.ToString(item.Arn))
+		return false
+	})
+	return found, err
+}
+
 // CreateStage makes a new stage in a region.
 func (s *Service) CreateStage(ctx context.Context, region, name string) (stage.Stage, error) {
+	return s.createStage(ctx, region, name, nil)
+}
+
+func (s *Service) createStage(
+	ctx context.Context, region, name string, tags map[string]string,
+) (stage.Stage, error) {
 	if !stageName.MatchString(name) {
 		return stage.Stage{}, stage.Errorf(stage.ErrInvalid, "Amazon IVS takes names of at most 128 letters, digits, - and _ for its stages.").WithCode("invalid")
 	}
@@ -131,7 +182,7 @@ func (s *Service) CreateStage(ctx context.Context, region, name string) (stage.S
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
 	defer cancel()
-	out, err := call(ctx, s, "", client.CreateStage, &ivsrealtime.CreateStageInput{Name: &name})
+	out, err := call(ctx, s, "", client.CreateStage, &ivsrealtime.CreateStageInput{Name: &name, Tags: tags})
 	if err != nil {
 		return stage.Stage{}, fmt.Errorf("new stage in %s: %w", region, err)
 	}

@@ -82,11 +82,11 @@ func (q queries) PutIdentity(ctx context.Context, i access.Identity) error {
 		i.Issuer, i.Subject, string(i.User), i.Email, string(claims), ms(i.SeenAt))
 }
 
-const ruleColumns = "id, claim, value, COALESCE(stage, ''), own, capabilities, max_ttl, created_at"
+const ruleColumns = "id, claim, value, COALESCE(stage, ''), own, region, capabilities, max_ttl, created_at"
 
 func scanRule(r row) (access.Rule, error) {
 	var rule access.Rule
-	err := r.Scan(&rule.ID, &rule.Claim.Name, &rule.Claim.Value, &rule.Stage, &rule.Own,
+	err := r.Scan(&rule.ID, &rule.Claim.Name, &rule.Claim.Value, &rule.Stage, &rule.Own, &rule.Region,
 		&rule.Capabilities, span{&rule.MaxTTL}, at(&rule.CreatedAt))
 	return rule, err
 }
@@ -99,11 +99,11 @@ func (q queries) Rules(ctx context.Context) ([]access.Rule, error) {
 // PutRule implements access.RuleStore.
 func (q queries) PutRule(ctx context.Context, r access.Rule) error {
 	return q.do(ctx, `
-		INSERT INTO rules (id, claim, value, stage, own, capabilities, max_ttl, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		INSERT INTO rules (id, claim, value, stage, own, region, capabilities, max_ttl, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (id) DO UPDATE SET claim = excluded.claim, value = excluded.value, stage = excluded.stage,
-			own = excluded.own, capabilities = excluded.capabilities, max_ttl = excluded.max_ttl`,
-		string(r.ID), r.Claim.Name, r.Claim.Value, null(r.Stage), r.Own, int64(r.Capabilities),
+			own = excluded.own, region = excluded.region, capabilities = excluded.capabilities, max_ttl = excluded.max_ttl`,
+		string(r.ID), r.Claim.Name, r.Claim.Value, null(r.Stage), r.Own, r.Region, int64(r.Capabilities),
 		r.MaxTTL.Milliseconds(), ms(r.CreatedAt))
 }
 

@@ -36,11 +36,11 @@ var wholeTable = map[string]string{
 	"FROM deliveries WHERE webhook = $1 AND dead_at IS NOT NULL":            "of few webhooks, either index will do",
 }
 
-// few are tables and indexes of few rows: what operators set up, the stages that are being removed, the
-// docks that wait to be signed in, the replicas.
+// few are tables and indexes of few rows: what operators set up, the stages that are being removed or wait
+// for AWS, the docks that wait to be signed in, the replicas.
 var few = []string{
 	"rules", "webhooks", "users_operators", "stages_removed", "credentials_device", "credentials_devices_open",
-	"peers", "peers_pkey", "posts", "posts_pkey",
+	"own_wanted", "own_wanted_due", "own_wanted_user", "own_wanted_pkey", "peers", "peers_pkey", "posts", "posts_pkey",
 }
 
 // smallSorts are the statements that sort, and why that is little.

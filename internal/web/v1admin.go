@@ -46,7 +46,7 @@ func (v v1Rules) store(r *http.Request, who access.Principal, id access.RuleID) 
 		return access.Rule{}, err
 	}
 	return v.control.PutRule(r.Context(), who, access.Rule{
-		ID: id, Claim: access.Claim{Name: in.Claim, Value: in.Value}, Stage: in.Stage, Own: in.OwnStage,
+		ID: id, Claim: access.Claim{Name: in.Claim, Value: in.Value}, Stage: in.Stage, Own: in.OwnStage, Region: in.Region,
 		Capabilities: can, MaxTTL: life,
 	})
 }

@@ -137,6 +137,7 @@ type (
 		Value        string        `json:"value,omitempty"`
 		Stage        stage.ARN     `json:"stage,omitempty"`
 		OwnStage     string        `json:"ownStage,omitempty"` // the name of a stage of one's own, with {name}
+		Region       string        `json:"region,omitempty"`   // of AWS, for a stage of one's own there
 		Capabilities []string      `json:"capabilities"`
 		MaxTTL       *int64        `json:"maxTTL,omitempty"` // seconds
 	}
@@ -248,7 +249,7 @@ func v1Entry(e access.Entry) V1Entry {
 func v1Rule(r access.Rule) V1Rule {
 	life := int64(r.MaxTTL / time.Second)
 	return V1Rule{
-		ID: r.ID, Claim: r.Claim.Name, Value: r.Claim.Value, Stage: r.Stage, OwnStage: r.Own,
+		ID: r.ID, Claim: r.Claim.Name, Value: r.Claim.Value, Stage: r.Stage, OwnStage: r.Own, Region: r.Region,
 		Capabilities: r.Capabilities.Words(), MaxTTL: &life,
 	}
 }

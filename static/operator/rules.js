@@ -29,14 +29,14 @@ export function createRules(console) {
   /** @param {Record<string, string>} d */
   const add = (d) => act('POST', 'api/v1/rules', {
     ...(d.claim ? { claim: d.claim.trim(), value: d.value.trim() } : {}),
-    ...(d.ruleStage ? { stage: d.ruleStage } : { ownStage: d.own }),
+    ...(d.ruleStage ? { stage: d.ruleStage } : { ownStage: d.own, ...(d.ownRegion && { region: d.ownRegion.trim() }) }),
     capabilities: ['publish', 'subscribe'], maxTTL: Math.round(Number(d.ruleHours) * 3600),
   }, 'rules');
 
   /** @param {import('../types').V1Rule} rule */
   function row(rule) {
     const who = rule.claim ? t('op.ruleClaim', { claim: rule.claim, value: rule.value ?? '' }) : t('op.ruleAll');
-    const what = rule.stage ? stages.find((s) => s.arn === rule.stage)?.name ?? rule.stage : t('op.ruleOwn', { name: rule.ownStage ?? '' });
+    const what = rule.stage ? stages.find((s) => s.arn === rule.stage)?.name ?? rule.stage : t('op.ruleOwn', { name: rule.ownStage ?? '' }) + (rule.region ? ` (${rule.region})` : '');
     return h('li', { key: rule.id },
       h('b', { dir: 'auto', className: 'main' }, who), h('span', null, '→'), h('span', { dir: 'auto', className: 'side' }, what),
       ...rule.capabilities.map((c) => h('span', { className: 'tag', key: c }, t(`op.${c}`))),
@@ -59,6 +59,7 @@ export function createRules(console) {
           h('div', { className: 'field', key: 'stage' }, h('label', { for: 'rule-stage' }, t('live.stage')),
             h('select', { id: 'rule-stage', name: 'ruleStage' }, h('option', { value: '', key: '' }, t('op.ownStage')), ...stages.map((s) => h('option', { value: s.arn, key: s.arn }, s.name)))),
           field(t('op.ownName'), { name: 'own', defaultValue: '{name}', maxLength: 64 }),
+          field(t('op.ownRegion'), { name: 'ownRegion', maxLength: 32, placeholder: 'us-west-2' }, t('op.ownRegionHint')),
           field(`${t('op.longest')} (${t('op.hoursLabel')})`, { name: 'ruleHours', type: 'number', min: 1, max: 336, step: 'any', required: true, defaultValue: 12 })))),
   };
 }

@@ -1,0 +1,97 @@
+package accesstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// paperAWS creates stages of paper, and fails when it is asked to: before the stage is there, or after.
+type paperAWS struct {
+	made          map[string]stage.Stage // by the tag of the user
+	calls         int
+	before, after error
+}
+
+func (p *paperAWS) ServesRegion(region string) bool { return region == "us-west-2" }
+
+func (p *paperAWS) EnsureStage(
+	_ context.Context, region, name string, tags map[string]string, again bool,
+) (stage.Stage, error) {
+	p.calls++
+	if p.before != nil {
+		return stage.Stage{}, p.before
+	}
+	user := tags[access.TagUser]
+	if there, ok := p.made[user]; ok && again {
+		return there, nil
+	} else if ok {
+		return stage.Stage{}, fmt.Errorf("a second stage for %s", user)
+	}
+	s := stage.Stage{
+		ARN: stage.ARN(fmt.Sprintf("arn:aws:ivs:%s:123456789012:stage/own%d", region, len(p.made))), Name: name,
+	}
+	p.made[user] = s
+	return s, p.after
+}
+
+func (on rules) TestAStageOfOnesOwnAtAWS(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		aws := &paperAWS{made: map[string]stage.Stage{}}
+		op := h.Operator()
+		rule := access.Rule{Claim: access.Claim{Name: "groups", Value: "crew"}, Own: "{name}'s stage", Region: "us-west-2", Capabilities: stage.Publish}
+		_, err := h.PutRule(t.Context(), op, rule)
+		refused(t, err, stage.ErrInvalid, "")
+		h.StageMaker = aws
+		elsewhere := rule
+		elsewhere.Region = "mars-north-1"
+		_, err = h.PutRule(t.Context(), op, elsewhere)
+		refused(t, err, stage.ErrInvalid, "")
+		must(h.PutRule(t.Context(), op, rule))(t)
+
+		ben := h.member("1", "Ben", "crew")
+		stages := func(who access.Principal) int { return len(must(h.Stages(t.Context(), who))(t)) }
+		if n := stages(ben); n != 0 || aws.calls != 0 {
+			t.Errorf("before AWS was asked: %d stages, %d calls", n, aws.calls)
+		}
+		t.Log("AWS refuses, then the server stops between the stage and its record")
+		aws.before = errors.New("no quota")
+		must(h.MakeOwnStages(t.Context()))(t)
+		must(h.MakeOwnStages(t.Context()))(t)
+		if aws.calls != 1 {
+			t.Errorf("%d calls, want a pause after the first", aws.calls)
+		}
+		aws.before, aws.after = nil, errors.New("stopped")
+		h.Clock.Pass(time.Hour)
+		must(h.MakeOwnStages(t.Context()))(t)
+		aws.after = nil
+		h.Clock.Pass(time.Hour)
+		must(h.MakeOwnStages(t.Context()))(t)
+		got := must(h.Stages(t.Context(), ben))(t)
+		if len(got) != 1 || got[0].Stage.Name != "Ben's stage" || len(aws.made) != 1 {
+			t.Errorf("Ben has %+v, AWS %+v", got, aws.made)
+		}
+		if name := aws.made[string(ben.User.ID)].Name; name != "Ben-s-stage" {
+			t.Errorf("AWS calls it %q", name)
+		}
+		calls := aws.calls
+		h.member("1", "Ben", "crew")
+		must(h.MakeOwnStages(t.Context()))(t)
+		if aws.calls != calls {
+			t.Error("the next sign-in asks AWS again")
+		}
+
+		t.Log("who lost the claim before the stage was there gets no access to it")
+		eve := h.member("2", "Eve", "crew")
+		h.member("2", "Eve")
+		must(h.MakeOwnStages(t.Context()))(t)
+		if n := stages(eve); n != 0 {
+			t.Errorf("Eve has %d stages", n)
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	ownBatch = 20
+	// ownClaim hides what is being made from other replicas; it outlasts a batch in AWS's queue.
+	ownClaim = 10 * time.Minute
+	// ownPause is between two attempts; it grows with them up to ownPauseMax.
+	ownPause    = 10 * time.Second
+	ownPauseMax = 10 * time.Minute
+)
+
+// A StageMaker creates stages at Amazon IVS.
+type StageMaker interface {
+	// ServesRegion reports whether stages of the region are served.
+	ServesRegion(region string) bool
+	// EnsureStage creates a stage with these tags, or with again finds the one that has them.
+	EnsureStage(ctx context.Context, region, name string, tags map[string]string, again bool) (stage.Stage, error)
+}
+
+// The tags of a stage that a rule created, by which an interrupted attempt finds it.
+const (
+	TagRule = "stagedoor-rule"
+	TagUser = "stagedoor-user"
+)
+
+// An OwnWanted is a stage of one's own that is to be created at AWS.
+type OwnWanted struct {
+	Rule  RuleID
+	User  UserID
+	Tries int // begun, the one that claims it included
+}
+
+// MakeOwnStages creates the stages of people's own that are due, and returns whether there may be
+// more. One that AWS refuses is tried again after a pause, and delays no other.
+func (c *Control) MakeOwnStages(ctx context.Context) (more bool, err error) {
+	if c.StageMaker == nil {
+		return false, nil
+	}
+	now := c.Now()
+	due, err := c.Store.ClaimOwnStages(ctx, now, now.Add(ownClaim), ownBatch)
+	if err != nil || len(due) == 0 {
+		return false, err
+	}
+	rules, err := c.Store.Rules(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, w := range due {
+		err := c.makeOwnStage(ctx, rules, w)
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return false, ctx.Err() // the claim ends by itself
+		}
+		if c.Log != nil {
+			c.Log.Warn("a stage of one's own is not created yet", "rule", w.Rule, "user", w.User, "err", err)
+		}
+		pause := min(ownPause<<min(w.Tries, 10), ownPauseMax)
+		if err := c.Store.PostponeOwnStage(ctx, w, c.Now().Add(pause)); err != nil {
+			return false, err
+		}
+	}
+	return len(due) == ownBatch, nil
+}
+
+func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) error {
+	var rule Rule
+	for _, r := range rules {
+		if r.ID == w.Rule {
+			rule = r
+		}
+	}
+	account, err := c.Store.Account(ctx, w.User)
+	if rule.Region == "" || errors.Is(err, stage.ErrNotFound) {
+		return c.Store.DropOwnStage(ctx, w) // not wanted any more
+	}
+	if err != nil {
+		return err
+	}
+	name := ownName(rule.Own, account.Name)
+	made, err := c.StageMaker.EnsureStage(ctx, rule.Region, awsName(name),
+		map[string]string{TagRule: string(w.Rule), TagUser: string(w.User)}, w.Tries > 1)
+	if err != nil {
+		return err
+	}
+	if clean, err := cleanName(name); err == nil {
+		made.Name = clean
+	}
+	if err := c.keepOwnStage(ctx, w, made); err != nil {
+		return err
+	}
+	c.changed("")
+	return nil
+}
+
+// keepOwnStage records the stage, and gives the access that the rules say now: the person may have
+// lost the claim meanwhile.
+func (c *Control) keepOwnStage(ctx context.Context, w OwnWanted, made stage.Stage) error {
+	return c.Store.Atomically(ctx, func(tx Store) error {
+		now := c.Now()
+		account, err := tx.Account(ctx, w.User)
+		if err != nil {
+			return err
+		}
+		record := StageRecord{
+			Stage: made, SortKey: nameKey(made.Name), Limits: stage.DefaultLimits(), CreatedAt: now,
+		}
+		if made.Endpoints.WHIP != "" {
+			record.EndpointsAt = now
+		}
+		if err := tx.PutStage(ctx, record); err != nil {
+			return err
+		}
+		if err := tx.PutOwnStage(ctx, w.Rule, w.User, made.ARN); err != nil {
+			return err
+		}
+		if err := tx.DropOwnStage(ctx, w); err != nil {
+			return err
+		}
+		rules, err := tx.Rules(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := c.applyStored(ctx, tx, rules, account); err != nil {
+			return err
+		}
+		by := Principal{User: User{Name: "rule " + string(w.Rule)}}
+		e := stageEntry(ActionStageCreated, made)
+		e.Detail = "a stage of their own for " + account.Name
+		return c.note(ctx, tx, by, e)
+	})
+}
+
+// awsName is a name as Amazon IVS takes it: at most 128 letters, digits, - and _.
+func awsName(name string) string {
+	plain := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
+			return r
+		}
+		return '-'
+	}, name)
+	return plain[:min(len(plain), 128)]
+}
