@@ -4,6 +4,7 @@ import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
 import { button, chosenPassword, copyField, errorLine, errorText, field, form, header, page, passwordFields, signOut } from '../lib/page.js';
+import { pairingView } from '../lib/pairing.js';
 import { signedIn } from '../lib/signin.js';
 import { createPasskeys } from './passkeys.js';
 import { t, time } from '../lib/strings.js';
@@ -35,8 +36,11 @@ function draw() {
     h('h1', null, t('account.title')),
     h('p', null, t('account.signedInAs', { name: me.name, role: t(`account.role.${me.role}`) })),
     errorLine(state.error),
-    passwordCard(), passkeys.view(me.passkeyNeeded ?? false), loginsCard(), keysCard(), tokensCard()));
+    obsCard(), passwordCard(), passkeys.view(me.passkeyNeeded ?? false), loginsCard(), keysCard(), tokensCard()));
 }
+
+/** The script that connects an OBS, here as well: a dock saves no files. */
+const obsCard = () => h('section', { className: 'card', key: 'obs' }, h('h2', null, t('pair.title')), pairingView());
 
 function passwordCard() {
   return h('section', { className: 'card', key: 'password' },

@@ -3,9 +3,7 @@ import { api } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
 import { button, errorLine, href } from '../lib/page.js';
 import { createPublishing } from '../lib/stage/publishing.js';
-import { send } from '../lib/stage/send.js';
 import { has, serverSaid, span, t } from '../lib/strings.js';
-import { createTestPicture } from '../lib/test-picture.js';
 
 /**
  * @param {object} about
@@ -13,13 +11,14 @@ import { createTestPicture } from '../lib/test-picture.js';
  * @param {() => void} about.changed
  */
 export function createPicturePart({ stage, changed }) {
-  /** @type {ReturnType<typeof createTestPicture> | null} */
+  /** @type {ReturnType<typeof import('../lib/test-picture.js').createTestPicture> | null} */
   let picture = null;
+  let loading = false;
   let where = { arn: '', name: '' };
   const publishing = createPublishing({
     token: () => api('POST', 'api/tokens', { stage: where.arn, for: 'publish' }),
     stream: () => /** @type {NonNullable<typeof picture>} */ (picture).stream,
-    send,
+    send: async (about) => (await import('../lib/stage/send.js')).send(about), // with the dock only when it is needed
     changed({ phase }) {
       if (phase === 'ended' || phase === 'idle') drop();
       changed();
@@ -31,9 +30,11 @@ export function createPicturePart({ stage, changed }) {
     picture = null;
   }
 
-  function start() {
+  async function start() {
     const chosen = stage();
-    if (!chosen || picture) return;
+    if (!chosen || picture || loading) return;
+    loading = true;
+    const { createTestPicture } = await import('../lib/test-picture.js').finally(() => { loading = false; });
     where = { arn: chosen.arn, name: chosen.name };
     picture = createTestPicture(t('picture.on', { stage: chosen.name }));
     publishing.start();
@@ -47,7 +48,7 @@ export function createPicturePart({ stage, changed }) {
       const { phase, why, since } = publishing.state;
       const active = picture !== null;
       if (!stage() || (obs && !active && phase !== 'ended')) return [];
-      return [pictureView({ phase, since, active, error: why && whyText(why), stage: where.name, start, stop: publishing.stop })];
+      return [pictureView({ phase, since, active, error: why && whyText(why), stage: where.name, start: () => void start(), stop: publishing.stop })];
     },
     /** The canvas is never moved. */
     drawn() {

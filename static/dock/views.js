@@ -178,6 +178,7 @@ function noObs(m, act) {
     title(phase === 'password' || phase === 'kicked' ? 'warning' : 'off', t('obs.title')),
     h('p', { className: 'lead', key: 'problem' }, obsProblem(m)),
     off && m.why === 'off' && !everReady && pairingView(),
+    off && m.why === 'off' && !everReady && h('h2', { key: 'by-hand' }, t('pair.byHandTitle')),
     off && m.why === 'off' && !everReady && h('ol', { className: 'steps', key: 'how' }, ...[0, 1, 2, 3].map((n) => h('li', null, t(`obs.how.${n}`)))),
     phase === 'kicked'
       ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
@@ -185,6 +186,7 @@ function noObs(m, act) {
     // There from the beginning, so that nothing below jumps away from the mouse when the first try fails.
     ((off && (m.why === 'off' || m.obs.attempts > 0)) || phase === 'unsupported') && button(t('obs.retry'), act.retry, { className: 'wide', key: 'retry' }),
     m.remembered && button(t('obs.forget'), act.forget, { className: 'link', key: 'forget' }),
+    phase === 'password' && h('details', { className: 'section', key: 'again' }, h('summary', null, t('pair.title')), pairingView()),
   ];
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { takePairing } from '../lib/pairing.js';
+import { systemOf, takePairing } from '../lib/pairing.js';
 
 const handed = { 'obs-port': '4455', 'obs-password': 'a #&= word', 'obs-secret': 's', 'obs-encoders': 'obs_x264' };
 
@@ -16,6 +16,11 @@ function take(userAgent, fragment) {
   });
   return { taken, stored, left };
 }
+
+it('the pictures show the windows of the system', () => {
+  const of = { 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/127': 'windows', 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)': 'macos', 'Mozilla/5.0 (X11; Linux x86_64)': 'linux' };
+  for (const [agent, system] of Object.entries(of)) assert.equal(systemOf(agent), system);
+});
 
 describe('a pairing', () => {
   it('is taken over in a dock of OBS', () => {

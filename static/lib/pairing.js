@@ -19,9 +19,30 @@ export function takePairing(browser = navigator, storage = localStorage, take = 
   return true;
 }
 
-/** The first way to connect OBS: a script. OBS's docks save no files, so there it is a word about where. */
-export const pairingView = () => h('section', { className: 'pairing', key: 'pairing' },
-  h('p', null, t('pair.first')),
-  h('ol', { className: 'steps' }, h('li', null, t('pair.download')), h('li', null, t('pair.add')), h('li', null, t('pair.restart'))),
-  h('p', null, h('a', { className: 'button', href: `/api/obs/script?lang=${document.documentElement.lang}`, download: 'stagedoor.lua', target: '_blank' }, t('pair.get'))),
-  h('p', { className: 'muted' }, t('pair.byHand')));
+/**
+ * Which system's windows the pictures show: the script is downloaded on the computer that has OBS.
+ * @param {string} userAgent
+ */
+export const systemOf = (userAgent) => (/Windows/.test(userAgent) ? 'windows' : /Mac OS X|Macintosh/.test(userAgent) ? 'macos' : 'linux');
+
+/** @param {string} name @param {string} text what it shows, for those who do not see it */
+const picture = (name, text) => h('img', { src: `static/pictures/${name}.svg`, alt: text, width: 240, height: 132, loading: 'lazy' });
+
+/**
+ * The first way to connect OBS: a script, in two steps. OBS's docks save no files, so there it says where to.
+ * @param {{inObs?: boolean, userAgent?: string}} [about]
+ */
+export function pairingView({ userAgent = navigator.userAgent, inObs = / OBS\//.test(userAgent) } = {}) {
+  const system = systemOf(userAgent);
+  return h('div', { className: 'pairing', key: 'pairing' },
+    h('p', null, t('pair.first')),
+    inObs
+      ? h('p', { className: 'hint' }, t('pair.inObs', { address: location.origin + location.pathname }))
+      : h('p', null, h('a', { className: 'button primary', href: `api/obs/script?lang=${document.documentElement.lang}`, download: 'stagedoor.lua' }, t('pair.get'))),
+    h('ol', { className: 'steps' },
+      h('li', null, t(system === 'macos' ? 'pair.addMac' : 'pair.add'),
+        h('div', { className: 'pictures' }, picture(`menu-${system}`, t('pair.menuPicture')), picture('plus', t('pair.plusPicture')))),
+      h('li', null, t('pair.restart'),
+        h('div', { className: 'pictures' }, picture(`restart-${system}`, t('pair.restartPicture'))))),
+    h('p', { className: 'hint' }, t('pair.again')));
+}

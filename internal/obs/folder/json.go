@@ -34,10 +34,19 @@ func parseObject(text string) (object, error) {
 	return o, err
 }
 
-// String is written as OBS writes it: sorted, four blanks.
-func (o object) String() string {
-	text, _ := json.MarshalIndent(o, "", "    ")
-	return string(text)
+// like is written as another text is: sorted, with its indentation, which differs between versions of OBS.
+func (o object) like(text string) string {
+	_, second, lines := strings.Cut(text, "\n")
+	if text != "" && !lines {
+		compact, _ := json.Marshal(o)
+		return string(compact)
+	}
+	indent := second[:len(second)-len(strings.TrimLeft(second, " \t"))]
+	if indent == "" {
+		indent = "    "
+	}
+	wide, _ := json.MarshalIndent(o, "", indent)
+	return string(wide) + text[len(strings.TrimRight(text, "\r\n")):]
 }
 
 // An element is where one of a JSON array stands in a text.

@@ -62,6 +62,7 @@ type backup struct {
 	Script    string             `json:"script"` // its path
 	Files     map[string]saved   `json:"files"`
 	WebSocket map[string]*string `json:"websocket"` // settings before, as JSON; nil: not there
+	NoDocks   bool               `json:"noDocks"`   // there was no list of docks
 	Set       map[string]string  `json:"set"`       // the same as Pair set them
 }
 
@@ -178,7 +179,7 @@ func (p *pairing) switchOnJSON(change map[string]string) error {
 		p.remember(name, before, value)
 		o[name] = json.RawMessage(value)
 	}
-	p.files[websocketFile] = o.String()
+	p.files[websocketFile] = o.like(text)
 	return nil
 }
 
@@ -234,6 +235,7 @@ func (p *pairing) addDock() error {
 	if !there || strings.TrimSpace(docks) == "" {
 		docks = "[]"
 	}
+	p.backup.NoDocks = p.backup.NoDocks || !there
 	docks, err = cut(docks, p.backup.isOwnDock)
 	if err != nil {
 		return fmt.Errorf("the docks in %s: %w", name, err)

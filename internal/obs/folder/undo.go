@@ -115,7 +115,7 @@ func (b backup) withoutJSON(text string) (string, error) {
 	if !changed {
 		return text, nil
 	}
-	return o.String(), nil
+	return o.like(text), nil
 }
 
 func (b backup) withoutINI(text string) (string, error) {
@@ -125,7 +125,11 @@ func (b backup) withoutINI(text string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if clean != docks {
+		switch {
+		case clean == docks:
+		case b.NoDocks && strings.Trim(clean, "[] ") == "":
+			file = file.drop("BasicWindow", "ExtraBrowserDocks")
+		default:
 			file = file.set("BasicWindow", "ExtraBrowserDocks", clean)
 		}
 	}

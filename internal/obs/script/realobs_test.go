@@ -84,12 +84,14 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 	before := r.Stable(t)
 
 	r.Write(t, "../press", "pair\n")
+	began := time.Now()
 	r.Launch(t).Quit(t)
 	if docks := r.ini("ExtraBrowserDocks"); !strings.Contains(docks, `"url": "http://127.0.0.1:1/dock"`) {
 		t.Fatalf("after the first end of OBS the docks are %q", docks)
 	}
 	o = r.Launch(t)
 	o.Await(t)
+	t.Logf("from the first start to the dock's address in the second: %v", time.Since(began).Round(100*time.Millisecond))
 	handed := r.handed()
 	if got, want := handed.Get("obs-password"), r.ini("ServerPassword"); got != want || got == "" {
 		t.Errorf("the dock is given the password %q, OBS has %q", got, want)

@@ -560,6 +560,27 @@ func TestAScriptIsMadeForOnePersonAndNoCode(t *testing.T) {
 	}
 }
 
+// The address of the server has changed, and the old script is still in OBS: the newer one counts.
+func TestANewerScriptCounts(t *testing.T) {
+	t.Parallel()
+	o := newOBS(t, "32")
+	newer := made(t, func(s *script.Script) {
+		s.Server = &url.URL{Scheme: "https", Host: "new.example"}
+		s.Expires = s.Expires.Add(time.Hour)
+	})
+	o.start(newer)
+	o.quit(o.docks())
+	o.start(made(t, nil))
+	if !strings.Contains(o.status+strings.Join(o.log, ""), "A newer script") {
+		t.Errorf("the older script says %q, %q", o.status, o.log)
+	}
+	o.quit(o.docks())
+	o.start(newer)
+	if docks := o.docks(); strings.Contains(docks, server) || strings.Count(docks, "https://new.example/dock") != 1 {
+		t.Errorf("the docks are %s", docks)
+	}
+}
+
 func TestNoScriptForAServerInClear(t *testing.T) {
 	t.Parallel()
 	for address, ok := range map[string]bool{

@@ -27,6 +27,11 @@ var sentences = []struct {
 		"Alles ist zurückgenommen. Schließe OBS; danach kannst du dieses Skript entfernen.",
 		"Todo se ha deshecho. Cierra OBS; después puedes quitar este script.",
 	}},
+	{"older", [3]string{
+		"A newer script of this Stagedoor is in this OBS. Remove this one.",
+		"Ein neueres Skript dieses Stagedoor ist in diesem OBS. Entferne dieses hier.",
+		"En este OBS hay un script más reciente de este Stagedoor. Quita este.",
+	}},
 	{"too_old", [3]string{
 		"This OBS is too old: WHIP came with OBS 30. Update OBS. Nothing was changed.",
 		"Dieses OBS ist zu alt: WHIP kam mit OBS 30. Aktualisiere OBS. Nichts wurde geändert.",

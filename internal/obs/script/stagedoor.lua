@@ -49,7 +49,7 @@ end
 -- Notes are a file of names and texts: what has to be taken back.
 local function load_notes(name)
   local found, data = {}, obs.obs_data_create_from_json(read(own_file(name)) or "{}")
-  for _, key in ipairs { "secret", "server", "asked_at", "docks", "adopted", "file", "before", "server_enabled",
+  for _, key in ipairs { "secret", "server", "made", "asked_at", "docks", "adopted", "file", "before", "server_enabled",
     "auth_required", "server_password", "first_load", "made_password" } do
     if data and obs.obs_data_has_user_value(data, key) then
       found[key] = obs.obs_data_get_string(data, key)
@@ -389,6 +389,7 @@ end
 local function pair(address)
   notes = notes or load_notes(id .. ".json")
   notes.secret, notes.server = notes.secret or random(2), server
+  notes.made = ("%d"):format(code_expires)
   local problem = start_websocket()
   if obs.obs_get_module("obs-browser") then set_dock(address or hand_over()) end
   save_notes(id .. ".json", notes)
@@ -431,10 +432,16 @@ local function check()
   return not blocked
 end
 
+-- A newer script of this server, perhaps with another address of it, does all of this.
+local function superseded() return tonumber(load_notes(id .. ".json").made or 0) > code_expires end
+
 local function run()
   local able = check()
   if able and obs.obs_data_get_bool(settings, "undone") then
     findings[#findings + 1] = say.undone
+  elseif able and superseded() then
+    notes = nil
+    findings[#findings + 1] = say.older
   elseif able then
     findings[#findings + 1] = read(own_file(id .. ".json")) and say.ready or say.restart
     findings[#findings + 1] = pair()
@@ -452,7 +459,7 @@ local function on_event(event)
     leaving = true
   elseif event == obs.OBS_FRONTEND_EVENT_SCRIPTING_SHUTDOWN then
     leaving = true
-    if notes then -- OBS has just written down its docks, with the secrets
+    if notes and not superseded() then -- OBS has just written down its docks, with the secrets
       if notes.undone then undo() else pair(server .. "/dock") end
       save_ini()
     end

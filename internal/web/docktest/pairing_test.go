@@ -41,6 +41,9 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 			d.Reload()
 			d.state("not-set-up")
 			d.usesTheGraphicsCard()
+			d.Goto(app.URL + "/account")
+			d.WaitText("Docks save no files")
+			d.WaitFor(`[...document.querySelectorAll(".pictures img")].filter((i) => i.complete && i.naturalWidth > 0).length === 3`)
 		})
 	}
 }
