@@ -71,7 +71,7 @@ func New(c Config) (*Server, error) {
 		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat,
 		present: s.stages().present, me: s.profiles().of,
 		fail: s.adapter.fail, guarded: s.adapter.guarded, log: c.Log, now: c.Now,
-		short: c.Short,
+		short: c.Short, shared: newHerd[sharer, profile](profilesAtOnce),
 	}
 	s.handler = s.guard(s.mux())
 	return s, nil

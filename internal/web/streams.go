@@ -40,10 +40,46 @@ type streams struct {
 	log     *slog.Logger
 	now     func() time.Time
 	short   ShortStreams
+	shared  *herd[sharer, profile]
 
 	mu       sync.Mutex
 	open     map[*openStream]struct{} // guarded by mu
 	stopping chan struct{}            // guarded by mu: closed when the last open stream has ended
+}
+
+// A sharer is what streams have in common that are sent the same.
+type sharer struct {
+	proof, name string
+	role        access.Role
+	revision    int64
+}
+
+// A profile is a Me as it is sent.
+type profile struct {
+	text   []byte
+	hash   [sha256.Size]byte
+	stages []stage.ARN
+}
+
+// profilesAtOnce bounds what comes together when all pages come back: each may be of a thousand stages.
+const profilesAtOnce = 4
+
+// profile reads what a user may do. The streams of one credential share a reading
+// where they know the same of its user.
+func (p *openStream) profile(ctx context.Context, who access.Principal) (profile, error) {
+	key := sharer{p.proof(), who.User.Name, who.User.Role, who.Revision}
+	return p.streams.shared.get(ctx, key, func() (profile, error) {
+		me, err := p.streams.me(ctx, who)
+		if err != nil {
+			return profile{}, err
+		}
+		text, err := json.Marshal(me)
+		stages := make([]stage.ARN, 0, len(me.Stages))
+		for _, st := range me.Stages {
+			stages = append(stages, st.ARN)
+		}
+		return profile{text, sha256.Sum256(text), stages}, err
+	})
 }
 
 // ShortStreams are for a server that pays for every second of an open stream, as a Lambda function
@@ -280,22 +316,16 @@ func (p *openStream) stays(err error) bool {
 
 // sendMe sends what a user may do, if it is new, and watches those stages.
 func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
-	me, err := p.streams.me(ctx, who)
+	me, err := p.profile(ctx, who)
 	if err != nil {
 		return p.stays(err) && p.me != [sha256.Size]byte{} // a page that knows nothing yet comes again
 	}
-	text, _ := json.Marshal(me)
-	hash := sha256.Sum256(text)
-	if hash == p.me {
+	if me.hash == p.me {
 		return true
 	}
-	p.me = hash
-	stages := make([]stage.ARN, 0, len(me.Stages))
-	for _, st := range me.Stages {
-		stages = append(stages, st.ARN)
-	}
-	p.stream.Watch(seesReception(who.User), stages)
-	return p.send(feed.Frame{Name: "me", Data: text})
+	p.me = me.hash
+	p.stream.Watch(seesReception(who.User), me.stages)
+	return p.send(feed.Frame{Name: "me", Data: me.text})
 }
 
 // sendChat sends the chat of the stage as the page may see it.
