@@ -61,7 +61,7 @@ func BenchmarkStreams(b *testing.B) {
 }
 
 // populate makes a database with operators, a login each, and returns their cookies.
-func populate(b *testing.B, data string, stages, operators int) (logins []stage.Secret) {
+func populate(b testing.TB, data string, stages, operators int) (logins []stage.Secret) {
 	b.Helper()
 	ctx := context.Background()
 	db, err := store.Open(ctx, filepath.Join(data, "stagedoor.db"), slog.New(slog.DiscardHandler))
@@ -92,7 +92,7 @@ func populate(b *testing.B, data string, stages, operators int) (logins []stage.
 }
 
 // openStreams returns when every stream has received its first picture.
-func openStreams(b *testing.B, url string, logins []stage.Secret, n int) []net.Conn {
+func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.Conn {
 	b.Helper()
 	open := make([]net.Conn, n)
 	var wg sync.WaitGroup
