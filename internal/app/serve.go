@@ -266,6 +266,7 @@ func (s *server) run(asked context.Context) error {
 		g.Go(func() error { return s.serveMetrics(ctx) })
 	}
 	g.Go(func() error { return s.every(ctx, sweepEvery, s.sweep) })
+	g.Go(func() error { return s.every(ctx, giveBackEvery, s.giveBackMemory()) })
 	g.Go(func() error {
 		<-ctx.Done()
 		return s.stopHTTP(context.WithoutCancel(ctx))

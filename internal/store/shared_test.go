@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -306,6 +307,42 @@ func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
 		}
 		if open := must(h.store.Unfinished(t.Context(), "", 10))(t); len(open) != 0 {
 			t.Errorf("open: got %v, want none", open)
+		}
+	})
+}
+
+// TestADeliveryHasOneSender: replicas that look at the same time share what is due.
+func TestADeliveryHasOneSender(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		now := time.UnixMilli(1_800_000_000_000).UTC()
+		ok(t, h.store.PutWebhook(t.Context(), access.Webhook{ID: "hook", URL: "https://receiver.example", CreatedAt: now}))
+		const due = 40
+		for i := range due {
+			ok(t, h.store.AddDelivery(t.Context(), access.Delivery{
+				ID: fmt.Sprint("d", i), Webhook: "hook", Body: []byte("{}"), CreatedAt: now, NextAt: now,
+			}))
+		}
+		stores := []*store.Store{h.store, h.replica().store, h.replica().store}
+		var claimed sync.Map
+		for _, err := range race(12, func(i int) error {
+			for {
+				got, err := stores[i%3].ClaimDeliveries(t.Context(), "hook", now, now.Add(time.Minute), 3)
+				if err != nil || len(got) == 0 {
+					return err
+				}
+				for _, d := range got {
+					if _, twice := claimed.LoadOrStore(d.ID, i); twice {
+						t.Errorf("%s was claimed twice", d.ID)
+					}
+				}
+			}
+		}) {
+			ok(t, err)
+		}
+		n := 0
+		claimed.Range(func(any, any) bool { n++; return true })
+		if got := must(h.store.ClaimDeliveries(t.Context(), "hook", now, now.Add(time.Minute), due))(t); n+len(got) != due {
+			t.Errorf("%d were claimed, and %d later, want %d", n, len(got), due)
 		}
 	})
 }
