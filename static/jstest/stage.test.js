@@ -5,6 +5,7 @@ import { openIvs } from '../lib/stage/ivs.js';
 import { loudness } from '../lib/stage/level.js';
 import { openLocal } from '../lib/stage/local.js';
 import { watchStage } from '../lib/stage/socket.js';
+import { dressed, lookOf, readLook } from '../lib/stage/look.js';
 import { idIn, viewOf } from '../lib/stage/view.js';
 import { cast, columns, createSpotlight } from '../source/layout.js';
 import { told } from '../stage/chat.js';
@@ -177,6 +178,15 @@ describe('a source in the scene', () => {
   it('knows its key', () => {
     assert.equal(keyIn('https://h/source#sdv_1', 'https://h/source'), 'sdv_1');
     assert.equal(keyIn('https://h/sources#sdv_1', 'https://h/source'), '');
+    assert.equal(keyIn('https://h/source?names=1#sdv_1', 'https://h/source'), 'sdv_1');
+  });
+  it('looks as its address says', () => {
+    const look = { names: true, background: '#00b140' };
+    const url = dressed('https://h/source#sdv_1', look);
+    assert.equal(url, 'https://h/source?names=1&background=%2300b140#sdv_1');
+    assert.deepEqual(lookOf(new URL(url).search), look);
+    assert.equal(dressed(url, { names: false, background: '' }), 'https://h/source#sdv_1');
+    for (const text of [null, 'x', '{"background":"url(x)"}']) assert.deepEqual(readLook(text), { names: false, background: '' });
   });
 });
 

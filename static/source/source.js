@@ -3,10 +3,12 @@
  * long as it takes, and is transparent meanwhile.
  */
 import { base, problem } from '../lib/api.js';
-import { byId } from '../lib/dom.js';
+import { byId, h } from '../lib/dom.js';
 import { followHeight } from '../lib/height.js';
 import { createClient } from '../lib/stage/client.js';
 import { meter } from '../lib/stage/level.js';
+import { lookOf } from '../lib/stage/look.js';
+import { createHint } from './hint.js';
 import { cast, columns, createSpotlight, kindOf } from './layout.js';
 
 const LOOK_EVERY = 200;
@@ -14,11 +16,13 @@ const LOOK_EVERY = 200;
 const key = location.hash.slice(1);
 const stage = byId('stage');
 const spotlight = createSpotlight();
-/** @type {Map<string, {video: HTMLVideoElement, unfollow: () => void, sound: {level: () => number, stop: () => void}}>} */
+const look = lookOf(location.search);
+/** @type {Map<string, {frame: HTMLElement, video: HTMLVideoElement, unfollow: () => void, sound: {level: () => number, stop: () => void}}>} */
 const shown = new Map();
 /** @type {import('../lib/stage/client.js').Participant[]} */
 let present = [];
 let view = '';
+let phase = 'idle';
 
 async function token() {
   const response = await fetch(new URL('api/views/token', base), { method: 'POST', headers: { Authorization: `Bearer ${key}` }, credentials: 'omit' });
@@ -36,8 +40,8 @@ const client = createClient({
     participants(list) { present = list; arrange(); client.refresh(); },
     stream: play,
     removed: remove,
-    state(phase) {
-      document.documentElement.dataset.phase = phase;
+    state(now) {
+      document.documentElement.dataset.phase = phase = now;
       if (phase === 'refused') for (const id of [...shown.keys()]) remove(id); // the key was revoked
     },
   },
@@ -61,16 +65,16 @@ function play(id, stream) {
 
 /** @param {string} id */
 function picture(id) {
-  const video = document.createElement('video');
-  video.playsInline = true;
+  const video = h('video', { playsInline: true });
   video.dataset.participant = id;
   // Until there is a frame there is nothing to see, not a black box.
   video.hidden = true;
   video.onloadeddata = video.onresize = arrange;
-  stage.append(video);
+  const frame = h('figure', { hidden: true }, video, look.names && h('figcaption', { dir: 'auto' }));
+  stage.append(frame);
   // The next speaker is not blurred at first.
   const unfollow = followHeight(video, (lines) => client.fit(id, kindOf(view) === 'spotlight' ? Math.ceil(innerHeight * devicePixelRatio) : lines));
-  return { video, unfollow };
+  return { frame, video, unfollow };
 }
 
 /** @param {string} id */
@@ -79,7 +83,7 @@ function remove(id) {
   shown.delete(id);
   known?.sound.stop();
   known?.unfollow();
-  known?.video.remove();
+  known?.frame.remove();
   client.fit(id, 0);
   arrange();
 }
@@ -88,7 +92,10 @@ function remove(id) {
 function arrange() {
   const seen = cast(view, present).filter((p) => !p.videoMuted && (shown.get(p.id)?.video.videoWidth ?? 0) > 0).map((p) => p.id);
   const chosen = kindOf(view) === 'spotlight' ? seen.filter((id) => id === speaker(seen)) : seen;
-  for (const [id, { video }] of shown) video.hidden = !chosen.includes(id);
+  for (const [id, { frame, video }] of shown) {
+    frame.hidden = video.hidden = !chosen.includes(id);
+    if (look.names) frame.lastElementChild?.replaceChildren(present.find((p) => p.id === id)?.name ?? '');
+  }
   stage.style.gridTemplateColumns = `repeat(${columns(chosen.length, innerWidth, innerHeight)}, minmax(0, 1fr))`;
   stage.style.gridAutoRows = 'minmax(0, 1fr)';
 }
@@ -102,4 +109,14 @@ addEventListener('pageshow', (e) => { if (e.persisted) client.join(); });
 addEventListener('hashchange', () => location.reload()); // another key
 setInterval(() => { if (kindOf(view) === 'spotlight') arrange(); }, LOOK_EVERY);
 
+/** What a person who looks after the source should know. */
+function why() {
+  if (!key) return 'source.noKey';
+  if (phase === 'refused') return 'source.refused';
+  if (phase === 'joined') return [...shown.values()].some(({ video }) => !video.hidden) ? '' : 'source.waiting';
+  return 'source.lost';
+}
+
+if (look.background && CSS.supports('color', look.background)) document.body.style.backgroundColor = look.background;
+createHint(why);
 if (key) client.join();

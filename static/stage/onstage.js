@@ -8,6 +8,7 @@ import { obsAddress } from '../lib/obs.js';
 import { errorText, say } from '../lib/page.js';
 import { createClient } from '../lib/stage/client.js';
 import { wakeMeters } from '../lib/stage/level.js';
+import { readLook } from '../lib/stage/look.js';
 import { t } from '../lib/strings.js';
 import { chatView, createChat } from './chat.js';
 import { audience, card, cards, choose, crowded, personOf, readChoices } from './people.js';
@@ -17,7 +18,7 @@ import { createTiles } from './tiles.js';
 import { notices, peopleView, sourcesView, toolbar } from './views.js';
 
 /** What this browser remembers. */
-const KEYS = Object.freeze({ choices: 'stagedoor.stage.choices', watched: 'stagedoor.stage.watched' });
+const KEYS = Object.freeze({ choices: 'stagedoor.stage.choices', watched: 'stagedoor.stage.watched', look: 'stagedoor.source.look' });
 
 const METER_EVERY = 100;
 const AGAIN_AFTER = 500;
@@ -119,7 +120,7 @@ function createParts({ obs, changed }, model, choices) {
 function firstModel({ me, obs, connect }) {
   return {
     me, stage: undefined, stages: [], phase: 'idle', error: '', cards: [], audience: [], crowded: false, blocked: false,
-    obs: obs.status, connects: Boolean(connect), working: false, note: null, views: [], made: null,
+    obs: obs.status, connects: Boolean(connect), working: false, note: null, views: [], made: null, look: readLook(localStorage.getItem(KEYS.look)),
   };
 }
 
@@ -225,6 +226,11 @@ function createActions({ about, model, tiles, sources, choices, client, enter })
     add: sources.add,
     copy: sources.copy,
     revoke: sources.revoke,
+    dress(look) {
+      model.look = { ...model.look, ...look };
+      localStorage.setItem(KEYS.look, JSON.stringify(model.look));
+      changed();
+    },
     connect(text, password) {
       const address = obsAddress(text);
       if (!address) return sources.note(t('scene.badAddress'), true);

@@ -1,7 +1,7 @@
 /** Browser sources in OBS: makes one for a person or a layout, finds the one that is there, and never makes it twice. */
 
 /** @typedef {import('../lib/obs.js').ObsCaller} Obs */
-/** @typedef {'added' | 'updated' | 'there'} Done */
+/** @typedef {'added' | 'updated' | 'there' | 'looks'} Done */
 
 /** obs-websocket's RequestStatus. */
 const NOT_FOUND = 600;
@@ -21,7 +21,7 @@ export class SceneError extends Error {
 
 /**
  * @typedef {{stage: string, view: string}} Shown what the key in an address shows
- * @typedef {{name: string, shown: Shown | null}} Ours a source that shows a page of ours; null: its key is good no more
+ * @typedef {{name: string, url: string, shown: Shown | null}} Ours a source that shows a page of ours; null: its key is good no more
  *
  * @typedef {object} Source
  * @property {string} name what it is called, unless a source for something else is called so
@@ -30,6 +30,7 @@ export class SceneError extends Error {
  * @property {boolean} canvas as large as the canvas, instead of one picture
  * @property {(url: string) => boolean} ours
  * @property {(url: string) => Promise<Shown | null>} shows
+ * @property {(url: string) => string} [dress] the address with the look that was chosen
  * @property {() => Promise<{url: string, discard: () => Promise<unknown>}>} make makes a new address; discard takes it back
  */
 
@@ -54,10 +55,12 @@ export async function addToScene(obs, source) {
   if (!same) {
     await made(source, (url) => obs.call('SetInputSettings', { inputName: name, inputSettings: { url, reroute_audio: true }, overlay: true }));
   }
+  const looks = same && source.dress ? source.dress(same.url) : '';
+  if (same && looks && looks !== same.url) await obs.call('SetInputSettings', { inputName: name, inputSettings: { url: looks }, overlay: true });
   const { sceneItems } = await obs.call('GetSceneItemList', { sceneName: scene });
   const there = sceneItems.some((/** @type {any} */ item) => item.sourceName === name);
   if (!there) await obs.call('CreateSceneItem', { sceneName: scene, sourceName: name, sceneItemEnabled: true });
-  return { done: there ? (same ? 'there' : 'updated') : 'added', scene };
+  return { done: !there ? 'added' : !same ? 'updated' : looks && looks !== same.url ? 'looks' : 'there', scene };
 }
 
 /**
@@ -70,7 +73,7 @@ async function lookAt(obs, source, inputs) {
   for (const { inputName: name, inputKind } of inputs) {
     if (inputKind !== 'browser_source') continue;
     const url = await addressOf(obs, name);
-    if (source.ours(url)) found.push({ name, shown: await source.shows(url) });
+    if (source.ours(url)) found.push({ name, url, shown: await source.shows(url) });
   }
   return found;
 }
@@ -143,4 +146,7 @@ async function canvasSize(obs) {
 }
 
 /** The key in the address of a source, or ''. @param {string} url @param {string} page the address of our source page */
-export const keyIn = (url, page) => (url.startsWith(`${page}#`) ? url.slice(page.length + 1) : '');
+export function keyIn(url, page) {
+  const [address, key = ''] = url.split('#');
+  return address.split('?')[0] === page ? key : '';
+}

@@ -3,6 +3,7 @@ import { api, problem } from '../lib/api.js';
 import { copy } from '../lib/copy.js';
 import { byId } from '../lib/dom.js';
 import { errorText, href } from '../lib/page.js';
+import { dressed } from '../lib/stage/look.js';
 import { LAYOUTS } from '../lib/stage/view.js';
 import { t } from '../lib/strings.js';
 import { addToScene, keyIn, sourceName } from './scene.js';
@@ -26,7 +27,7 @@ export function createSources({ model, obs, changed }) {
         const ours = href('source');
         const { done, scene } = await addToScene(obs, {
           name: sourceName(name), stage: /** @type {import('../lib/types.js').Stage} */ (model.stage), view, canvas: LAYOUTS.includes(view),
-          ours: (url) => url.startsWith(`${ours}#`), shows, make: () => makeView(model, view),
+          ours: (url) => keyIn(url, ours) !== '', shows, dress: (url) => dressed(url, model.look), make: () => makeView(model, view),
         });
         note(t(`scene.done.${done}`, { name, scene }));
       });
@@ -102,7 +103,7 @@ function openSources(note) {
 /** @param {import('./views.js').Model} model @param {string} view @returns {Promise<{url: string, discard: () => Promise<unknown>}>} */
 async function makeView(model, view) {
   const made = await api('POST', 'api/views', { stage: model.stage?.arn, view });
-  return { url: made.url, discard: () => api('DELETE', `api/views/${made.id}`).catch(() => {}) };
+  return { url: dressed(made.url, model.look), discard: () => api('DELETE', `api/views/${made.id}`).catch(() => {}) };
 }
 
 /** What the key in an address shows, or null when it is not valid any more. @param {string} url */

@@ -1,6 +1,7 @@
 /** What is shown of the people of a stage. */
 import { h } from '../lib/dom.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
+import { BACKGROUNDS } from '../lib/stage/look.js';
 import { idIn, viewOf } from '../lib/stage/view.js';
 import { t, time } from '../lib/strings.js';
 import { nextSize } from './people.js';
@@ -26,6 +27,7 @@ import { nextSize } from './people.js';
  * @property {{text: string, bad: boolean} | null} note
  * @property {View[]} views
  * @property {{label: string, url: string} | null} made
+ * @property {import('../lib/stage/look.js').Look} look of sources that are made
  *
  * @typedef {object} Actions
  * @property {(arn: string) => void} pick
@@ -36,6 +38,7 @@ import { nextSize } from './people.js';
  * @property {(view: string, name: string) => void} add
  * @property {(view: string, name: string) => void} copy
  * @property {(view: View) => void} revoke
+ * @property {(look: Partial<import('../lib/stage/look.js').Look>) => void} dress
  * @property {(address: string, password: string) => void} connect
  * @property {() => void} toBroadcast
  */
@@ -121,6 +124,7 @@ export function sourcesView(m, act) {
     h('summary', null, t('scene.title')),
     h('p', { className: 'hint' }, t('scene.lead')),
     !ready && (m.connects ? connectView(m, act) : elsewhereView(act)),
+    lookView(m.look, act),
     h('ul', { className: 'list' },
       ...layouts().map(([view, name]) => h('li', { className: 'source', key: view }, h('b', null, name), sourceButtons(m, act, view, name))),
       ...m.cards.map(({ participant: p }) => h('li', { className: 'source', key: `person ${p.id}` }, h('b', { dir: 'auto' }, p.name), sourceButtons(m, act, viewOf(p), p.name)))),
@@ -129,6 +133,14 @@ export function sourcesView(m, act) {
     m.views.length > 0 && h('h3', { key: 'keys-title' }, t('view.title')),
     m.views.length > 0 && h('ul', { className: 'list keys', key: 'keys' }, ...m.views.map((v) => viewRow(v, viewName(v, m.cards), act))));
 }
+
+/** How new sources look. @param {import('../lib/stage/look.js').Look} look @param {Actions} act */
+const lookView = (look, act) => h('div', { className: 'look', key: 'look' },
+  h('label', { className: 'check' }, h('input', { type: 'checkbox', checked: look.names, onchange: (/** @type {Event} */ e) => act.dress({ names: /** @type {HTMLInputElement} */ (e.target).checked }) }),
+    h('span', null, t('scene.names'))),
+  h('label', { className: 'choice' }, h('span', null, t('scene.background')),
+    h('select', { onchange: (/** @type {Event} */ e) => act.dress({ background: /** @type {HTMLSelectElement} */ (e.target).value }) },
+      ...BACKGROUNDS.map((colour) => h('option', { value: colour, key: colour, selected: colour === look.background }, t(`scene.background.${colour.replace('#', '') || 'none'}`))))));
 
 /** @returns {[string, string][]} */
 const layouts = () => [['grid', t('scene.grid')], ['spotlight', t('scene.spotlight')]];

@@ -26,7 +26,7 @@ func connect(page *browser.Page, obs *fakeobs.OBS) {
 func (h *house) keyOf(settings map[string]any) *web.View {
 	h.t.Helper()
 	address, err := url.Parse(settings["url"].(string))
-	if err != nil || address.RawQuery != "" {
+	if err != nil || strings.Contains(address.RawQuery, "sdv_") {
 		h.t.Fatalf("the address of the source: got %v, want a key in its fragment alone", settings["url"])
 	}
 	key := h.Browser()
@@ -117,9 +117,19 @@ func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 		t.Errorf("the source of side: got the key %+v", v)
 	}
 
-	t.Log("a second click finds it by its key")
+	t.Log("a second click finds it by its key, and gives it the look that was chosen since")
 	page.ClickText("Add Everybody to the current scene")
 	page.WaitText("Everybody is in the scene “Scene” already.")
+	page.Click(".look input")
+	page.ClickText("Add Everybody to the current scene")
+	page.WaitText("Everybody in the scene “Scene” looks as chosen now.")
+	_, named, _ := obs.Input("Stagedoor: Everybody (side)")
+	if got, want := named["url"], strings.Replace(other["url"].(string), "#", "?names=1#", 1); got != want {
+		t.Errorf("with names: got %v, want %v", got, want)
+	}
+	if v := h.keyOf(named); v == nil || v.Stage != side.ARN {
+		t.Errorf("with names: got the key %+v", v)
+	}
 }
 
 func TestConnectCountsWhileThePageStillTriesAnOldAddress(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,13 @@ func TestASourceShowsOnePersonWheneverTheyAreThere(t *testing.T) {
 			transparent(page)
 			page.Reload()
 			page.WaitFor(`document.documentElement.dataset.phase === 'refused'`)
+			page.WaitGone("#hint")
+
+			t.Log("who opens Interact in OBS and moves the mouse reads why, for a moment")
+			page.Eval(`dispatchEvent(new MouseEvent('mousemove'))`, nil)
+			page.WaitText("the viewing key in this address is wrong, or it was revoked")
+			page.WaitGone("#hint")
+			transparent(page)
 		})
 	}
 }
@@ -78,12 +86,25 @@ func TestLayoutsAsSources(t *testing.T) {
 	shows(grid, 1)
 	shows(spotlight, 1)
 
+	t.Log("the options of the address are how it looks; all is well, so that there is no hint")
+	grid.Goto(dressed(h.view(h.ana, "grid").URL))
+	shows(grid, 1)
+	grid.WaitFor(`getComputedStyle(document.body).backgroundColor === 'rgb(0, 177, 64)'`)
+	grid.WaitFor(`document.querySelector('figcaption').innerText === 'bea'`)
+	grid.Eval(`dispatchEvent(new MouseEvent('mousemove'))`, nil)
+	grid.WaitGone("#hint")
+
 	t.Log("the grid shows both, the spotlight who speaks")
 	h.publish(h.ana, rtcpeer.PublishOptions{})
 	shows(grid, 2)
 	spotlight.WaitFor(`document.querySelectorAll('video').length === 2`)
 	shows(spotlight, 1)
 	spotlight.WaitFor(`[...document.querySelectorAll('video')].find(video => !video.hidden) === [...document.querySelectorAll('video')][1]`)
+}
+
+// dressed is the address with names and a green background.
+func dressed(address string) string {
+	return strings.Replace(address, "#", "?names=1&background=%2300b140#", 1)
 }
 
 // TestASourceURLIsGoodForItsViewAlone is about who took the URL out of OBS, or the token out of the source's page.

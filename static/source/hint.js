@@ -1,0 +1,33 @@
+/**
+ * What is wrong with a browser source, for the person who opens OBS's "Interact" and moves the mouse over it. Nobody else
+ * sees it: without a mouse or a keyboard over it there is nothing in the picture.
+ */
+import { byId } from '../lib/dom.js';
+import { t, useLanguage } from '../lib/strings.js';
+
+const SHOWN_FOR = 5_000;
+
+/** @param {() => string} why the key of a sentence, '' while all is well */
+export function createHint(why) {
+  let timer = 0;
+  let loaded = false;
+
+  async function show() {
+    clearTimeout(timer);
+    timer = window.setTimeout(hide, SHOWN_FOR);
+    if (!loaded) await useLanguage(navigator.languages ?? [navigator.language]);
+    loaded = true;
+    const key = why();
+    const hint = byId('hint');
+    hint.hidden = key === '';
+    hint.textContent = key && t(key);
+  }
+
+  function hide() {
+    byId('hint').hidden = true;
+  }
+
+  for (const event of ['mousemove', 'mousedown', 'keydown', 'focus']) addEventListener(event, () => void show());
+  addEventListener('blur', hide);
+  document.documentElement.addEventListener('mouseleave', hide);
+}
