@@ -4,11 +4,12 @@ import { h } from '../lib/dom.js';
 import { button, copyField, errorText, form } from '../lib/page.js';
 import { number, t, time } from '../lib/strings.js';
 import { copy } from '../lib/copy.js';
+import { watchLinks } from './links.js';
 import { chip, choice, List } from './list.js';
 
 /** @typedef {import('../types').V1User} User */
 /** @typedef {import('./operator.js').Console} Console */
-/** @typedef {{name: string, invite: string, inviteExpiresAt: string}} Link */
+/** @typedef {import('./links.js').Link} Link */
 
 export const ROLES = ['broadcaster', 'moderator', 'operator'];
 const FEW = 3; // links that are shown one by one
@@ -30,6 +31,15 @@ class Invitations {
   constructor(console, reload) {
     this.console = console;
     this.reload = reload;
+    this.watch = watchLinks(() => this.links, (link) => void this.forget(link));
+  }
+
+  /** A link that was used. @param {Link} link */
+  async forget(link) {
+    this.links = this.links.filter((l) => l !== link);
+    if (this.links.length + this.refused.length === 0 && this.done === this.total) this.total = 0;
+    await this.reload();
+    this.console.draw();
   }
 
   /** A pasted list invites many: one name on each line. One that is refused stops nothing. @param {Record<string, string>} d */
@@ -49,6 +59,7 @@ class Invitations {
     }
     Object.assign(state, { busy: false, sent: state.sent + 1 });
     await this.reload();
+    this.watch();
     draw();
   }
 
@@ -67,11 +78,11 @@ class Invitations {
     const { draw } = this.console;
     return h('div', { className: 'notice good columns', role: 'status', key: 'links' },
       this.done < this.total && h('p', { key: 'going' }, t('op.inviting', { n: number(this.done), total: number(this.total) })),
-      ...(this.links.length <= FEW ? this.links.map((l) => h('div', { key: l.name },
+      ...(this.links.length === 0 ? [] : this.links.length <= FEW ? this.links.map((l) => h('div', { key: l.name },
         h('p', null, t('op.inviteLink', { name: l.name, time: time(l.inviteExpiresAt) })),
         copyField({ key: `invite-${l.name}`, label: t('op.invite'), text: l.invite }))) : [this.many()]),
       this.refused.length > 0 && h('ul', { className: 'list', key: 'refused' }, ...this.refused.map((r) => h('li', { key: r.name }, h('b', { dir: 'auto' }, r.name), `: ${r.why}`))),
-      this.done === this.total && button(t('app.done'), () => { this.total = 0; draw(); }, { className: 'small', key: 'done' }));
+      this.done === this.total && button(t('app.done'), () => { Object.assign(this, { total: 0, links: [] }); draw(); }, { className: 'small', key: 'done' }));
   }
 
   many() {

@@ -8,6 +8,7 @@ import { readUser, unbarPath } from './live.js';
 import { roleOptions, standing } from './people.js';
 import { entryRow, historyOf } from './records.js';
 import { tokenRow } from './tokens.js';
+import { watchLinks } from './links.js';
 
 /** @typedef {import('../types').V1UserDetail} Detail */
 /** @typedef {import('./operator.js').Console} Console */
@@ -21,11 +22,12 @@ class Person {
   /** @type {import('../types').V1Event[]} */ events = [];
   /** @type {import('../types').V1Entry[]} */ entries = [];
   /** To choose from. @type {import('../types').V1Stage[]} */ stages = [];
-  /** @type {{name: string, invite: string, inviteExpiresAt: string} | null} */ invite = null;
+  /** @type {import('./links.js').Link | null} */ invite = null;
 
   /** @param {Console} console */
   constructor(console) {
     this.console = console;
+    this.watch = watchLinks(() => (this.invite ? [this.invite] : []), () => { this.invite = null; void this.console.draw(); });
   }
 
   path() {
@@ -57,7 +59,8 @@ class Person {
 
   async again() {
     const made = await this.console.act('POST', `${this.path()}/invite`, undefined, 'acts');
-    if (made) this.invite = made;
+    if (made) this.invite = { ...made, seen: this.user?.lastSeenAt };
+    this.watch();
     this.console.draw();
   }
 

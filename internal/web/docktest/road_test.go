@@ -77,6 +77,23 @@ func (d *dock) state(name string) {
 	d.WaitFor(`document.documentElement.dataset.state === "` + name + `"`)
 }
 
+// coversNothing holds where every button, link and field that is in sight can be clicked beside what
+// the selector shows.
+func (d *dock) coversNothing(selector string) {
+	d.t.Helper()
+	var covered []string
+	d.Eval(`(() => {
+		const box = e => e.getBoundingClientRect();
+		const meets = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+		return [...document.querySelectorAll('button, a, input, select, summary')].filter(e => box(e).width > 0 && (e.tagName === 'SUMMARY' || !e.closest('details:not([open])')))
+			.filter(e => [...document.querySelectorAll('`+selector+`')].some(over => !over.contains(e) && meets(box(e), box(over))))
+			.map(e => e.outerHTML.slice(0, 80));
+	})()`, &covered)
+	if len(covered) > 0 {
+		d.t.Errorf("%s covers %v", selector, covered)
+	}
+}
+
 func TestFromSignInToLive(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -86,6 +103,8 @@ func TestFromSignInToLive(t *testing.T) {
 		d.WaitText("Sound is encoded as AAC")
 		d.ClickText("Set up OBS")
 		d.state("ready")
+		d.WaitVisible(".toast")
+		d.coversNothing(".toast")
 		if got := d.obs.AudioCodecInUse(); got != "opus" {
 			t.Errorf("the encoder that OBS has built: got %q, want opus", got)
 		}

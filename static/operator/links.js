@@ -1,0 +1,44 @@
+/** Invite links on the console: one that was used, or has expired, is shown no longer. */
+import { api } from '../lib/api.js';
+
+/** @typedef {{id: string, name: string, invite: string, inviteExpiresAt: string, seen?: string}} Link seen: when its user was last seen before */
+
+const LOOK_EVERY = 5_000;
+const AT_ONCE = 3; // of hundreds, each has its turn
+
+/** Whoever uses a link is signed in by it, and so seen. @param {Link} link */
+async function isOver({ id, inviteExpiresAt, seen }) {
+  if (Date.parse(inviteExpiresAt) <= Date.now()) return true;
+  try {
+    const user = await api('GET', `api/v1/users/${encodeURIComponent(id)}`);
+    return user.lastSeenAt !== seen;
+  } catch (/** @type {any} */ err) {
+    return err.status === 404; // the user was removed
+  }
+}
+
+/**
+ * Looks after links while the page is looked at.
+ * @param {() => Link[]} links those that are shown @param {(link: Link) => void} forget
+ * @returns {() => void} to be called when there are new ones
+ */
+export function watchLinks(links, forget) {
+  let timer = 0;
+  let turn = 0;
+
+  async function look() {
+    const shown = document.hidden ? [] : links();
+    for (let i = 0; i < Math.min(AT_ONCE, shown.length); i++) {
+      const link = shown[turn++ % shown.length];
+      if (await isOver(link) && links().includes(link)) forget(link);
+    }
+    again();
+  }
+
+  function again() {
+    clearTimeout(timer);
+    if (links().length > 0) timer = setTimeout(() => void look(), LOOK_EVERY);
+  }
+
+  return again;
+}
