@@ -163,6 +163,29 @@ func TestUndoAfterOBSHasRun(t *testing.T) {
 	}
 }
 
+// The only script of a collection, written as OBS 32 writes it, leaves an empty list as OBS has it.
+func TestAnEmptyListOfScriptsStaysEmpty(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "32")
+	name := filepath.Join(dir, "basic", "scenes", "Untitled.json")
+	const was = "{\n    \"modules\": {\n        \"scripts-tool\": []\n    }\n}"
+	if err := os.WriteFile(name, []byte(was), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := folder.Folder{Dir: dir}
+	if _, err := f.Pair(lua(server, "ab12")); err != nil {
+		t.Fatal(err)
+	}
+	change(t, dir, "basic/scenes/Untitled.json", "[{", "[\n            {")
+	change(t, dir, "basic/scenes/Untitled.json", "}]", "}\n        ]")
+	if _, err := f.Undo(""); err != nil {
+		t.Fatal(err)
+	}
+	if got := snapshot(t, dir)["basic/scenes/Untitled.json"]; got != was {
+		t.Errorf("the scenes are %q, want %q", got, was)
+	}
+}
+
 func TestTwoServersShareAnOBS(t *testing.T) {
 	t.Parallel()
 	dir := install(t, "31")

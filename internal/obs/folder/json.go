@@ -106,8 +106,8 @@ func cut(text string, match func(element string) bool, names ...string) (string,
 			text = text[:e.from] + text[list[i+1].from:]
 		case i > 0:
 			text = text[:list[i-1].to] + text[e.to:]
-		default:
-			text = text[:e.from] + text[e.to:]
+		default: // OBS writes an empty list as []
+			text = strings.TrimRight(text[:e.from], " \t\r\n") + strings.TrimLeft(text[e.to:], " \t\r\n")
 		}
 	}
 }
