@@ -343,6 +343,12 @@ export interface GuestName {
   name: string;
 }
 
+export interface GuestSelf {
+  stage: string;
+  name: string;
+  capabilities: string[];
+}
+
 export interface Invited {
   id: string;
   name: string;

@@ -46,6 +46,8 @@ const (
 	ActionGuestLinkMade   Action = "guest_link.created"
 	ActionGuestLinkEnded  Action = "guest_link.revoked"
 	ActionGuestAdmitted   Action = "guest.admitted"
+	ActionPromoted        Action = "participant.promoted"
+	ActionDemoted         Action = "participant.demoted"
 	ActionOwnKeyCreated   Action = "own_key.created"
 	ActionOwnKeyRotated   Action = "own_key.rotated"
 	ActionOwnKeyRetired   Action = "own_key.retired"

@@ -100,6 +100,8 @@ type Store interface {
 	AddIssuance(ctx context.Context, i Issuance, revision int64, rate Rate) error
 	// Issuance reads the record of a token.
 	Issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error)
+	// SetCapabilities changes what a token that is not revoked permits, by its record.
+	SetCapabilities(ctx context.Context, id stage.ParticipantID, can stage.Capabilities) error
 	// ListIssuances lists records, newest first. The filter's query is a key of a part of a user's
 	// name.
 	ListIssuances(

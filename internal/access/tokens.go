@@ -526,6 +526,9 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 	if err != nil {
 		return p, notFoundIs(err, tokenRevoked())
 	}
+	if i.guest() && i.Stage.Local() {
+		p.Capabilities = i.Capabilities // a moderator may have changed them since, see SetGuestRole
+	}
 	if !i.RevokedAt.IsZero() || i.Stage != p.Stage || !i.Capabilities.Has(p.Capabilities) {
 		return p, tokenRevoked()
 	}

@@ -85,6 +85,12 @@ func (q queries) Issuance(ctx context.Context, id stage.ParticipantID) (access.I
 	return first(ctx, q, scanIssuance, "SELECT "+issuanceColumns+" FROM issuances WHERE id = $1", string(id))
 }
 
+// SetCapabilities implements access.Store.
+func (q queries) SetCapabilities(ctx context.Context, id stage.ParticipantID, can stage.Capabilities) error {
+	return q.do(ctx, "UPDATE issuances SET capabilities = $1 WHERE id = $2 AND revoked_at IS NULL",
+		int64(can), string(id))
+}
+
 // RevokeIssuances implements access.Store.
 func (q queries) RevokeIssuances(
 	ctx context.Context, match access.Revocation, when time.Time,

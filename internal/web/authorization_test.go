@@ -437,6 +437,10 @@ var pageObjects = map[string][]target{
 		return "/api/stages/" + arn + "/participants/" + tokenID(w, w.bea, arn), web.Removal{}
 	}),
 
+	"PUT /api/stages/{arn}/participants/{participant}/role": ownAndForeign(func(w *world, _ caller, arn string) (string, any) {
+		return "/api/stages/" + arn + "/participants/" + w.guest(arn) + "/role", web.GuestRole{Role: access.GuestViews}
+	}),
+
 	"POST /api/views": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
 		return "/api/views", web.NewView{Stage: stage.ARN(arnOf(arn)), View: "grid"}
 	}),
@@ -497,6 +501,22 @@ func ofUser(rest string, body any) []target {
 
 func onStage(rest string, body any) []target {
 	return ownAndForeign(func(_ *world, _ caller, arn string) (string, any) { return "/api/stages/" + arn + rest, body })
+}
+
+// guest is the participant ID of a guest whom bea let onto a stage.
+func (w *world) guest(arn string) string {
+	var link web.CreatedGuestLink
+	w.bea.Must(http.StatusCreated, "POST", "/api/guest-links",
+		web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}, &link)
+	address, err := url.Parse(link.URL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var token web.Token
+	guest := w.Browser()
+	guest.Key = address.Fragment
+	guest.Must(http.StatusCreated, "POST", "/api/guest", web.GuestName{Name: "gil"}, &token)
+	return string(token.ParticipantID)
 }
 
 // invite makes a user who has not signed in yet.

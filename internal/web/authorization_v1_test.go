@@ -83,6 +83,8 @@ var programObjects = map[string][]target{
 			Stage: stage.ARN(arnOf(arn)), Role: access.GuestViews, User: w.bea.id,
 		}
 	}),
+	"PUT /api/v1/stages/{arn}/participants/{participant}/role": v1(
+		pageObjects["PUT /api/stages/{arn}/participants/{participant}/role"]),
 	"DELETE /api/v1/guest-links/{id}":   v1(pageObjects["DELETE /api/guest-links/{id}"]),
 	"PUT /api/v1/branding":              one("/api/v1/branding", web.V1Branding{}),
 	"POST /api/v1/keys/{region}":        one("/api/v1/keys/eu-central-1", web.V1KeyChange{}),

@@ -25,7 +25,7 @@ func TestTypes(t *testing.T) {
 		web.GrantRequest{}, web.NewStage{}, web.StageChange{}, web.Removal{}, web.NewKey{}, web.NewView{}, web.NewMessage{}, web.DockState{},
 		web.Me{}, web.InviteName{}, web.Token{}, web.Tokens{}, web.TokenState{}, web.Logins{}, web.AccessKeys{}, web.NewAccessKey{}, web.Views{}, web.CreatedView{},
 		web.ViewToken{}, web.IVSSDK{}, web.NewGuestLink{}, web.GuestLinks{}, web.CreatedGuestLink{}, web.GuestInvitation{},
-		web.GuestName{}, web.Invited{},
+		web.GuestName{}, web.GuestSelf{}, web.Invited{},
 		web.V1Users{}, web.V1UserDetail{}, web.V1Stages{}, web.V1Tokens{}, web.V1Audit{}, web.V1Rules{}, web.V1APIKeys{}, web.V1Webhooks{},
 		web.V1Deliveries{}, web.SignInWays{}, web.DeviceCode{}, web.DeviceRequest{}, web.Passkeys{},
 		web.Users{}, web.Stages{}, web.AWSStages{}, web.StageSessions{}, web.StageEvent{}, web.PresenceEvent{}, web.PresencesEvent{}, web.DocksEvent{}, web.DockClosed{}, web.ChatHistory{}, web.ChatRemoved{}, web.Bye{},

@@ -51,6 +51,16 @@ type (
 		UsesLeft  int              `json:"usesLeft"`
 		ExpiresAt time.Time        `json:"expiresAt"`
 	}
+	// A GuestRole is what a guest is to be.
+	GuestRole struct {
+		Role access.GuestRole `json:"role"`
+	}
+	// A GuestSelf is what a guest may do now.
+	GuestSelf struct {
+		Stage        stage.ARN `json:"stage"`
+		Name         string    `json:"name"`
+		Capabilities []string  `json:"capabilities"`
+	}
 	// A GuestName is how a guest is called on the stage.
 	GuestName struct {
 		Name string `json:"name"`
@@ -120,6 +130,14 @@ func (g guestLinks) admit(r *http.Request, who access.Principal) (any, error) {
 	return created(tokenOf(token)), nil
 }
 
+// self returns what a token permits now: a moderator may have changed it.
+func (g guestLinks) self(_ *http.Request, who access.Principal) (any, error) {
+	if who.Kind != access.KindToken {
+		return nil, stage.Errorf(stage.ErrUnauthorized, "This needs a participant token.")
+	}
+	return GuestSelf{who.Stage, who.User.Name, who.Capabilities.Words()}, nil
+}
+
 func guestLink(l access.GuestLink) GuestLink {
 	return GuestLink{
 		ID: l.ID, Stage: l.Stage, Role: l.Role, Name: l.Name, User: l.Owner, Uses: l.Uses,
@@ -136,6 +154,7 @@ func (g guestLinks) routes(a *adapter) []route {
 		{"DELETE /api/guest-links/{id}", a.api(access.ScopeAccount, g.revoke)},
 		{"GET /api/guest", a.api(access.ScopeGuest, g.invitation)},
 		{"POST /api/guest", a.api(access.ScopeGuest, g.admit)},
+		{"GET /api/guest/self", a.api(access.ScopeStage, g.self)},
 	}
 }
 

@@ -55,6 +55,16 @@ func (m moderation) kick(r *http.Request, who access.Principal) (any, error) {
 	return nil, kick(r.Context(), who, stageARN(r), stage.ParticipantID(r.PathValue("participant")), in.Reason)
 }
 
+// role promotes or demotes a guest.
+func (m moderation) role(r *http.Request, who access.Principal) (any, error) {
+	in, err := decode[GuestRole](r)
+	if err != nil {
+		return nil, err
+	}
+	id := stage.ParticipantID(r.PathValue("participant"))
+	return nil, m.control.SetGuestRole(r.Context(), who, stageARN(r), id, in.Role)
+}
+
 func (m moderation) unbar(r *http.Request, who access.Principal) (any, error) {
 	return nil, m.control.Unbar(r.Context(), who, userID(r), stageARN(r))
 }

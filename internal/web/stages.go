@@ -40,6 +40,7 @@ func (s *stages) routes(a *adapter) []route {
 		{"DELETE /api/stages/{arn}", a.api(access.ScopeStages, s.remove)},
 		{"GET /api/stages/{arn}/sessions", a.api(access.ScopeStages, s.sessions)},
 		{"DELETE /api/stages/{arn}/participants/{participant}", a.api(access.ScopeModerate, kicks.kick)},
+		{"PUT /api/stages/{arn}/participants/{participant}/role", a.api(access.ScopeModerate, kicks.role)},
 		{"GET /api/aws/stages", a.api(access.ScopeStages, s.listAWS)},
 	}
 }

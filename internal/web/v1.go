@@ -65,6 +65,7 @@ func (v v1) console() []operation {
 		{"GET", "/refusals", access.ScopeModerate, "List what the stages refused within the last hour, newest first.", with(pageQuery,
 			parameter{"stage", "The ARN of a stage."}), nil, V1Refusals{}, 0, watch.refusals},
 		{"DELETE", "/stages/{arn}/participants/{participant}", access.ScopeModerate, "Kick a participant and revoke the token; with bar, keep the user out.", nil, Removal{}, nil, 0, watch.kick},
+		{"PUT", "/stages/{arn}/participants/{participant}/role", access.ScopeModerate, "Promote a guest of a local stage to publish, or demote one to view.", nil, GuestRole{}, nil, 0, watch.role},
 		{"DELETE", "/users/{id}/grants/{arn}/bar", access.ScopeModerate, "Let a user who was barred enter the stage again.", nil, nil, nil, 0, watch.unbar},
 
 		{"GET", "/system", access.ScopeSystem, "Read the version, the checks of readiness, and the settings with secrets masked.", nil, nil, V1System{}, 0, sys.get},

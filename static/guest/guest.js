@@ -19,7 +19,7 @@ const NEVER = '9999-01-01T00:00:00Z';
 /** @type {import('./views.js').Model} */
 const model = {
   phase: 'loading', offer: null, name: localStorage.getItem(KEYS.name) ?? '', error: '', busy: false,
-  publishing: null, muted: false, hidden: false,
+  publishing: null, muted: false, hidden: false, changed: '',
 };
 /** @type {import('../lib/stage/publishing.js').Admission | null} */
 let admission = null;
@@ -52,7 +52,7 @@ const publishing = createPublishing({
   send: (about) => send({ ...about, receive: others.on }),
   changed(state) {
     model.publishing = state;
-    if (state.phase === 'ended') end(whyText(state.why));
+    if (state.phase === 'ended' && model.phase === 'stage') void reconsider(whyText(state.why));
     draw();
   },
 });
@@ -61,7 +61,7 @@ const client = createClient({
   on: {
     ...others.on,
     state(phase, err) {
-      if (phase === 'refused' || (phase === 'lost' && DONE.includes(err?.message))) end(whyText({ code: err?.message ?? '', detail: '' }));
+      if (phase === 'refused' || (phase === 'lost' && DONE.includes(err?.message))) void reconsider(whyText({ code: err?.message ?? '', detail: '' }));
     },
   },
 });
@@ -87,6 +87,7 @@ const actions = {
   choose: (kind, id) => void devices.choose(kind, id),
   async join(name) {
     if (model.busy) return;
+    if (admission) return enter(); // the same guest: no other use of the link
     Object.assign(model, { busy: true, error: '', name });
     localStorage.setItem(KEYS.name, name);
     draw();
@@ -124,6 +125,41 @@ function enter() {
   // Amazon's SDK sends and receives in one: see send.js.
   if (local() || !publishes()) client.join();
   draw();
+}
+
+let asking = false;
+
+/** The sessions ended: for good, or because a moderator changed what the guest may do. @param {string} why */
+async function reconsider(why) {
+  if (asking || model.phase !== 'stage' || !admission) return;
+  asking = true;
+  stop();
+  const role = await roleNow(admission.token);
+  asking = false;
+  if (!role || !model.offer || role === model.offer.role) return end(why);
+  model.offer = { ...model.offer, role };
+  if (role === 'view') {
+    devices.close();
+    model.publishing = null;
+    enter();
+  } else {
+    model.phase = 'door'; // camera and microphone first
+  }
+  model.changed = t(`guest.now.${role}`);
+  say(model.changed);
+  draw();
+}
+
+/** @param {string} bearer @returns {Promise<import('../types.js').GuestInvitation['role'] | null>} null: the guest is off the stage */
+async function roleNow(bearer) {
+  try {
+    const self = await api('GET', 'api/guest/self', undefined, {
+      fetch: (url, init = {}) => fetch(url, { ...init, credentials: 'omit', headers: { Authorization: `Bearer ${bearer}` } }),
+    });
+    return self.capabilities.includes('publish') ? 'publish' : 'view';
+  } catch {
+    return null;
+  }
 }
 
 /** @param {string} why */
@@ -165,7 +201,6 @@ function resume() {
   const kept = JSON.parse(sessionStorage.getItem(KEYS.admission) ?? 'null');
   if (!kept || Date.parse(kept.expiresAt) <= Date.now()) return;
   admission = kept;
-  actions.join = async () => enter();
   if (!publishes()) enter();
 }
 

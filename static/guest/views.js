@@ -13,6 +13,7 @@ import { has, serverSaid, t, time } from '../lib/strings.js';
  * @property {import('../lib/stage/publishing.js').State | null} publishing
  * @property {boolean} muted
  * @property {boolean} hidden
+ * @property {string} changed what a moderator changed
  *
  * @typedef {object} Actions
  * @property {() => void} check
@@ -32,6 +33,7 @@ export function doorView(m, act, devices) {
   const publishes = offer.role === 'publish';
   const ready = !publishes || devices.state.phase === 'open';
   return [h('main', { className: 'card guest', key: 'door' },
+    m.changed && h('p', { className: 'notice good', key: 'changed' }, m.changed),
     h('h1', null, t('guest.invited', { host: offer.host, stage: offer.stageName })),
     h('p', { className: 'hint' }, t(publishes ? 'guest.willPublish' : 'guest.willView', { time: time(offer.expiresAt) })),
     publishes && devicesView(act, devices),
@@ -62,9 +64,10 @@ const choice = (kind, label, list, devices, act) => list.length > 0 && h('div', 
 
 /** @param {Model} m @param {Actions} act @param {Devices} devices @param {Others} others */
 export function onStageView(m, act, devices, others) {
-  const publishes = m.publishing !== null && m.publishing.phase !== 'idle';
+  const publishes = m.offer?.role === 'publish' && m.publishing !== null && m.publishing.phase !== 'idle';
   const people = others.publishing;
   return [h('main', { className: 'guest on-stage', key: 'stage' },
+    m.changed && h('p', { className: 'notice', key: 'changed' }, m.changed),
     h('h1', { className: `title ${m.publishing?.phase === 'live' ? 'live' : publishes ? 'busy' : 'good'}` },
       h('span', { className: 'dot', 'aria-hidden': 'true' }),
       h('span', { className: 'words', role: 'status' }, t(publishes && m.publishing?.phase !== 'live' ? 'guest.connecting' : 'guest.on', { stage: m.offer?.stageName ?? '' }))),

@@ -252,7 +252,7 @@ function createActions({ about, model, tiles, sources, choices, client, enter })
  * @param {import('./views.js').Actions} world.actions
  */
 function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
-  const guests = createGuests({ changed: about.changed, stage: () => model.stage });
+  const guests = createGuests({ changed: about.changed, stage: () => model.stage, moderates: () => ['operator', 'moderator'].includes(model.me.role) });
   let atEnd = true; // of the chat
   return {
     /** drawn() follows when it is drawn. */
@@ -268,7 +268,7 @@ function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
       return [toolbar(model, actions), ...notices(model, actions),
         h('div', { className: 'two', key: 'two' },
           peopleView(model, actions, tiles.get),
-          model.stage && h('div', { className: 'side', key: 'side' }, chatView(chat, model.me.id), sourcesView(model, actions), guests.view(roster.present.filter((p) => p.guest).length)))];
+          model.stage && h('div', { className: 'side', key: 'side' }, chatView(chat, model.me.id), sourcesView(model, actions), guests.view(roster.present.filter((p) => p.guest))))];
     },
     drawn() {
       tiles.mount();

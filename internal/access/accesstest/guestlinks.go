@@ -144,6 +144,47 @@ func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
 	})
 }
 
+// The same token publishes or not, as its record says.
+func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		_, guest := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews})
+		token := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t)
+		id := token.Participant.ID
+		can := func(want stage.Capabilities) {
+			t.Helper()
+			if p := must(h.Verify(t.Context(), token.Secret))(t); p.Capabilities != want {
+				t.Errorf("the guest may %v, want %v", p.Capabilities, want)
+			}
+		}
+		can(stage.Subscribe)
+		if err := h.SetGuestRole(t.Context(), ana, arn, id, access.GuestPublishes); !errors.Is(err, stage.ErrDenied) {
+			t.Errorf("promoted by a broadcaster: got %v", err)
+		}
+		h.Paper.enter(token.Participant)
+		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes))
+		can(stage.Publish | stage.Subscribe)
+		if got := h.Paper.sentAway(); len(got) != 1 {
+			t.Errorf("sessions that ended: got %v", got)
+		}
+		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes)) // again is no error
+		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestViews))
+		can(stage.Subscribe)
+
+		t.Log("an account's access decides for its own tokens")
+		own := h.Issued(ana, arn)
+		refused(t, h.SetGuestRole(t.Context(), op, arn, own.Participant.ID, access.GuestViews), stage.ErrConflict, "not_a_guest")
+		if err := h.SetGuestRole(t.Context(), op, arn, id, "boss"); !errors.Is(err, stage.ErrInvalid) {
+			t.Errorf("a role that is none: got %v", err)
+		}
+
+		t.Log("never more than the owner of the link has")
+		h.Grant(op, ana, arn, stage.Subscribe)
+		refused(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes), stage.ErrDenied, "no_capability")
+		can(stage.Subscribe)
+	})
+}
+
 // Two guests at the same moment, and one use left.
 func (on rules) TestTheLastUseIsOneGuests(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {

@@ -101,6 +101,44 @@ func TestAGuestByLink(t *testing.T) {
 	shoot(gil, "guest-ended")
 }
 
+// TestAGuestIsPromotedAndDemoted: a guest who only watches may send, then only watch again, all with
+// one token and one use of the link, and is kicked.
+func TestAGuestIsPromotedAndDemoted(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	var made web.CreatedGuestLink
+	h.ana.Must(http.StatusCreated, "POST", "/api/guest-links",
+		web.NewGuestLink{Stage: stage.ARN(h.ana.MainStage()), Role: access.GuestViews}, &made)
+	gil := browser.Open(t, browser.Current, browser.Options{FakeMedia: true})
+	gil.Allow("403")
+	gil.Goto(made.URL)
+	gil.Type("#f-guestName", "Gil")
+	gil.ClickText("Join the stage")
+	gil.WaitText("You are on the stage")
+
+	olga := h.dock(browser.OBS31, "olga", browser.Options{Width: 460})
+	olga.Click("#guests summary")
+	olga.ClickText("Let send: Gil")
+	gil.WaitText("You may send picture and sound now")
+	gil.ClickText("Check camera and microphone")
+	gil.WaitFor(`document.querySelector('.preview')?.videoWidth > 0`)
+	gil.ClickText("Join the stage")
+	moves(olga, `article[aria-label="Gil"]`)
+	shoot(olga, "guest-moderated")
+
+	olga.ClickText("Watch only: Gil")
+	gil.WaitText("A moderator took you off the air")
+	olga.WaitGone(`article[aria-label="Gil"]`)
+	gil.WaitText("You are on the stage")
+
+	olga.WaitVisible(`button[aria-label="Kick: Gil"]`)
+	olga.ClickText("Kick: Gil")
+	gil.WaitText("Join again")
+	gil.Allow("401")
+	gil.ClickText("Join again")
+	gil.WaitText("is not valid any more")
+}
+
 // TestAGuestOnAStageOfAWS publishes and receives by Amazon's SDK, as /watch receives.
 func TestAGuestOnAStageOfAWS(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,81 @@
+package access
+
+import (
+	"context"
+	"errors"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// roleChanged is the reason with which the sessions of a guest end whose role has changed. The guest's
+// page comes back with the same token at once.
+const roleChanged = "A moderator changed what you may do on this stage."
+
+// SetGuestRole promotes a guest of a local stage to publish, or demotes one to view. On local stages
+// the record of a token decides, so the guest keeps the token. The sessions of the guest end; the
+// guest's page opens new ones in the new role.
+func (c *Control) SetGuestRole(
+	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, role GuestRole,
+) error {
+	if err := c.mayKick(ctx, who, arn); err != nil {
+		return err
+	}
+	if !arn.Local() {
+		return stage.Errorf(stage.ErrInvalid, "The tokens of Amazon IVS cannot be changed: "+
+			"send the guest another link.").WithCode("not_local")
+	}
+	if role.capabilities() == 0 {
+		return stage.Errorf(stage.ErrInvalid, `A guest's role is "publish" or "view".`)
+	}
+	var changed bool
+	err := c.Store.Atomically(ctx, func(tx Store) (err error) {
+		changed, err = c.setGuestRole(ctx, tx, who, arn, id, role)
+		return err
+	})
+	if err != nil || !changed {
+		return err
+	}
+	return notFoundIs(c.disconnectOne(ctx, arn, id, roleChanged), nil)
+}
+
+func (c *Control) setGuestRole(
+	ctx context.Context, tx Store, who Principal, arn stage.ARN, id stage.ParticipantID, role GuestRole,
+) (changed bool, err error) {
+	if !stage.ValidID(id) {
+		return false, noSuch("participant")
+	}
+	i, err := tx.Issuance(ctx, id)
+	if err != nil || i.Stage != arn || !i.RevokedAt.IsZero() {
+		if err == nil || errors.Is(err, stage.ErrNotFound) {
+			err = noSuch("participant")
+		}
+		return false, err
+	}
+	if !i.guest() {
+		return false, stage.Errorf(stage.ErrConflict,
+			"Only guests are promoted and demoted: %s has an account, whose access decides.",
+			i.UserName).WithCode("not_a_guest")
+	}
+	permit, err := tx.Permit(ctx, i.User, arn, Rate{})
+	if err != nil {
+		return false, err
+	}
+	want := role.capabilities()
+	if !permit.grant().Capabilities.Has(want) {
+		return false, stage.Errorf(stage.ErrDenied,
+			"The owner of the guest link may not %s here.", role).WithCode("no_capability")
+	}
+	if i.Capabilities == want {
+		return false, nil
+	}
+	if err := tx.SetCapabilities(ctx, id, want); err != nil {
+		return false, err
+	}
+	action := ActionPromoted
+	if role == GuestViews {
+		action = ActionDemoted
+	}
+	return true, c.note(ctx, tx, who, Entry{
+		Action: action, Target: string(id), TargetName: i.UserName, Stage: arn,
+	})
+}
