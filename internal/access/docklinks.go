@@ -41,7 +41,7 @@ func (c *Control) CreateDockLink(ctx context.Context, by Principal, req DockLink
 	var revoked []Issuance
 	err = c.Store.Atomically(ctx, func(tx Store) error {
 		revoked = nil
-		account, err := c.linked(ctx, tx, External{Issuer: LinkedIssuer, Subject: req.ExternalID, Name: req.Name})
+		account, err := c.linked(ctx, tx, External{Issuer: linkedIssuer, Subject: req.ExternalID, Name: req.Name})
 		if err != nil {
 			return err
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// LinkedIssuer is the issuer of the people whom an application registers by dock links.
-const LinkedIssuer = "dock-link"
+// linkedIssuer is the issuer of the people whom an application registers by dock links.
+const linkedIssuer = "dock-link"
 
 // An External identity is a person as somebody else vouches for them: an OpenID Connect provider, or
 // an application with an API key. Issuer and Subject identify the person for ever.
@@ -60,8 +60,8 @@ type ExternalPolicy struct {
 	LoginLife time.Duration
 }
 
-// DefaultExternalLoginLife is a working day.
-const DefaultExternalLoginLife = 12 * time.Hour
+// externalLoginLife is a working day.
+const externalLoginLife = 12 * time.Hour
 
 // An Identity is an External identity as it is stored, with its user.
 type Identity struct {

@@ -68,7 +68,7 @@ func sameIssuer(a, b string) bool {
 
 func (p ExternalPolicy) life() time.Duration {
 	if p.LoginLife <= 0 {
-		return DefaultExternalLoginLife
+		return externalLoginLife
 	}
 	return p.LoginLife
 }

@@ -51,14 +51,14 @@ type Client struct {
 	err      error // why the reader ended
 }
 
-// A RequestError is an answer of OBS that is not "Success".
-type RequestError struct {
+// A requestError is an answer of OBS that is not "Success".
+type requestError struct {
 	Request string
 	Code    int
 	Comment string
 }
 
-func (e *RequestError) Error() string {
+func (e *requestError) Error() string {
 	return fmt.Sprintf("OBS answered %s with %d: %s", e.Request, e.Code, e.Comment)
 }
 
@@ -76,7 +76,7 @@ const (
 
 // IsStatus says whether OBS answered with that status.
 func IsStatus(err error, code int) bool {
-	var e *RequestError
+	var e *requestError
 	return errors.As(err, &e) && e.Code == code
 }
 
@@ -430,7 +430,7 @@ func (c *Client) broken(request string, cause error) error {
 
 func (r response) decode(request string, into any) error {
 	if !r.Status.Result {
-		return &RequestError{request, r.Status.Code, r.Status.Comment}
+		return &requestError{request, r.Status.Code, r.Status.Comment}
 	}
 	if into == nil {
 		return nil

@@ -39,7 +39,7 @@ func (c *Commands) told(err error) error {
 
 // sentence is for the person; it is two where an undo failed, too.
 func sentence(err error) string {
-	var refused *RequestError
+	var refused *requestError
 	var e *stage.Error
 	switch all, joined := err.(interface{ Unwrap() []error }); {
 	case errors.As(err, &e) && err == error(e):
@@ -62,7 +62,7 @@ func sentence(err error) string {
 
 func code(err error) string {
 	var e *stage.Error
-	var refused *RequestError
+	var refused *requestError
 	switch {
 	case errors.As(err, &e) && e.Code != "":
 		return e.Code

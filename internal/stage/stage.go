@@ -131,8 +131,8 @@ type TokenRequest struct {
 	TTL          time.Duration
 }
 
-// CheckTTL returns an error for a token life outside the limits of IVS.
-func CheckTTL(ttl time.Duration) error {
+// checkTTL returns an error for a token life outside the limits of IVS.
+func checkTTL(ttl time.Duration) error {
 	if ttl < MinTTL || ttl > MaxTTL {
 		return Errorf(ErrInvalid, "A token lives from 1 minute to 14 days.")
 	}
@@ -144,7 +144,7 @@ func (r TokenRequest) Validate() error {
 	if _, err := ParseARN(string(r.Stage)); err != nil {
 		return err
 	}
-	if err := CheckTTL(r.TTL); err != nil {
+	if err := checkTTL(r.TTL); err != nil {
 		return err
 	}
 	if r.Capabilities == 0 || r.Capabilities&^(Publish|Subscribe) != 0 {

@@ -57,8 +57,8 @@ func viewOfUser(id string) View {
 	return View(id)
 }
 
-// ViewOf returns the view that shows one participant.
-func ViewOf(p Participant) View {
+// viewOf returns the view that shows one participant.
+func viewOf(p Participant) View {
 	if p.UserID == "" {
 		return View(viewParticipant + string(p.ID))
 	}
@@ -67,7 +67,7 @@ func ViewOf(p Participant) View {
 
 // Shows reports whether a participant is in the view.
 func (v View) Shows(p Participant) bool {
-	return v == "" || v.layout() || v == ViewOf(p)
+	return v == "" || v.layout() || v == viewOf(p)
 }
 
 func (v View) layout() bool { return slices.Contains([]View{ViewGrid, ViewSpotlight}, v) }

@@ -40,7 +40,7 @@ func TestAViewOfOnePersonShowsNobodyElse(t *testing.T) {
 		{ID: "p7", UserID: "👩‍🚀 \"x\""},
 	}
 	for _, p := range people {
-		view := ViewOf(p)
+		view := viewOf(p)
 		if parsed, err := ParseView(string(view)); err != nil || parsed != view {
 			t.Errorf("the view of %+v: got %q, which reads as %q, %v", p, view, parsed, err)
 		}

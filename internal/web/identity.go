@@ -306,8 +306,8 @@ func (s *deviceLogins) enrol(r *http.Request, _ access.Principal) (any, error) {
 	return s.signedIn(r, http.StatusCreated, from, login, secret)
 }
 
-// EnrolURL signs in the dock that opens it, once. The code is in the fragment, which browsers send
+// enrolURL signs in the dock that opens it, once. The code is in the fragment, which browsers send
 // nowhere.
-func EnrolURL(public *url.URL, code stage.Secret) string {
+func enrolURL(public *url.URL, code stage.Secret) string {
 	return public.JoinPath("dock").String() + "#enrol=" + url.QueryEscape(code.Reveal())
 }

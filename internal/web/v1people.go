@@ -93,7 +93,7 @@ func (v v1People) dockLink(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	return created(V1DockLink{
-		URL: EnrolURL(v.public, link.Code), ExpiresAt: link.ExpiresAt.UTC(),
+		URL: enrolURL(v.public, link.Code), ExpiresAt: link.ExpiresAt.UTC(),
 		User: Person{ID: link.User.ID, Name: link.User.Name},
 	}), nil
 }

@@ -17,9 +17,9 @@ type run struct {
 }
 
 func newRun(o Options, endpoint *url.URL) *run {
-	o.Publish = cmp.Or(o.Publish, DefaultPublish)
-	o.AnswerLimit = cmp.Or(o.AnswerLimit, DefaultAnswerLimit)
-	o.ConnectLimit = cmp.Or(o.ConnectLimit, DefaultConnectLimit)
+	o.Publish = cmp.Or(o.Publish, defaultPublish)
+	o.AnswerLimit = cmp.Or(o.AnswerLimit, defaultAnswerLimit)
+	o.ConnectLimit = cmp.Or(o.ConnectLimit, defaultConnectLimit)
 	return &run{Options: o, endpoint: endpoint, found: map[string]Check{}}
 }
 

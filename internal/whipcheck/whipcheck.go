@@ -29,9 +29,9 @@ type Options struct {
 
 // The limits that OBS has itself.
 const (
-	DefaultPublish      = 5 * time.Second
-	DefaultAnswerLimit  = 8 * time.Second
-	DefaultConnectLimit = 10 * time.Second
+	defaultPublish      = 5 * time.Second
+	defaultAnswerLimit  = 8 * time.Second
+	defaultConnectLimit = 10 * time.Second
 )
 
 // A Result is the outcome of one check.
