@@ -34,7 +34,9 @@ func APIKeyScopes() []Scope {
 
 // CreateAPIKey makes a key with scopes (none: all of them) and a life (0: it never expires). Its
 // secret is returned this once.
-func (c *Control) CreateAPIKey(ctx context.Context, by Principal, name string, scopes []Scope, life time.Duration) (APIKey, stage.Secret, error) {
+func (c *Control) CreateAPIKey(
+	ctx context.Context, by Principal, name string, scopes []Scope, life time.Duration,
+) (APIKey, stage.Secret, error) {
 	if err := by.Require(ScopeAPIKeys); err != nil {
 		return APIKey{}, stage.Secret{}, err
 	}
@@ -46,7 +48,8 @@ func (c *Control) CreateAPIKey(ctx context.Context, by Principal, name string, s
 		return APIKey{}, stage.Secret{}, err
 	}
 	if life < 0 || life > maxKeyLife {
-		return APIKey{}, stage.Secret{}, stage.Errorf(stage.ErrInvalid, "An API key lives for up to 10 years.")
+		return APIKey{}, stage.Secret{}, stage.Errorf(stage.ErrInvalid,
+			"An API key lives for up to 10 years.")
 	}
 	secret, now := newSecret(apiKeyPrefix), c.Now()
 	cred := Credential{
@@ -62,12 +65,15 @@ func (c *Control) CreateAPIKey(ctx context.Context, by Principal, name string, s
 			return err
 		}
 		if len(there) >= maxAPIKeys {
-			return stage.Errorf(stage.ErrConflict, "There are %d API keys; revoke one that is not needed.", len(there))
+			return stage.Errorf(stage.ErrConflict,
+				"There are %d API keys; revoke one that is not needed.", len(there))
 		}
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{Action: ActionKeyCreated, Target: cred.ID, TargetName: name, Detail: scopeList(scopes)})
+		return c.note(ctx, tx, by, Entry{
+			Action: ActionKeyCreated, Target: cred.ID, TargetName: name, Detail: scopeList(scopes),
+		})
 	})
 	if err != nil {
 		return APIKey{}, stage.Secret{}, err
@@ -81,7 +87,8 @@ func checkScopes(scopes []Scope) ([]Scope, error) {
 	}
 	for _, s := range scopes {
 		if !slices.Contains(APIKeyScopes(), s) {
-			return nil, stage.Errorf(stage.ErrInvalid, "%q is no scope; there are %s.", s, scopeList(APIKeyScopes()))
+			return nil, stage.Errorf(stage.ErrInvalid, "%q is no scope; there are %s.", s,
+				scopeList(APIKeyScopes()))
 		}
 	}
 	return slices.Compact(slices.Sorted(slices.Values(scopes))), nil
@@ -131,7 +138,9 @@ func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) err
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: KindAPIKey, ID: id}); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label})
+		return c.note(ctx, tx, by, Entry{
+			Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label,
+		})
 	})
 }
 

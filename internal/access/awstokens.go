@@ -18,7 +18,8 @@ func (c *Control) keepHash(ctx context.Context, permit Permit, token stage.Parti
 	}
 	return c.Store.PutCredential(ctx, Credential{
 		ID: string(p.ID), Kind: KindToken, Hash: hashOf(token.Secret), User: permit.Account.ID,
-		Label: p.Name(), View: guestID(p), Stage: p.Stage, CreatedAt: c.Now(), ExpiresAt: token.ExpiresAt,
+		Label: p.Name(), View: guestID(p), Stage: p.Stage, CreatedAt: c.Now(),
+		ExpiresAt: token.ExpiresAt,
 	})
 }
 

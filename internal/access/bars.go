@@ -19,8 +19,9 @@ func (c *Control) KickAndBar(
 		if err := c.kickWithout(ctx, who, arn, id, reason, err); err != nil {
 			return err
 		}
-		return stage.Errorf(stage.ErrUnavailable, "The participant is disconnected, and the token is "+
-			"revoked. The database does not answer: bar the user in a moment.").WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable,
+			"The participant is disconnected, and the token is "+
+				"revoked. The database does not answer: bar the user in a moment.").WithCause(err)
 	}
 	if err != nil {
 		return err
@@ -63,7 +64,8 @@ func (c *Control) bar(
 	}
 	if account.Role == Operator {
 		return nil, stage.Errorf(stage.ErrConflict,
-			"%s is an operator, who has access to every stage. Change the role first.", account.Name)
+			"%s is an operator, who has access to every stage. Change the role first.",
+			account.Name)
 	}
 	err = tx.PutBar(ctx, i.User, i.Stage, c.Now(), reason)
 	if err != nil && !errors.Is(err, stage.ErrNotFound) { // without a grant there is nothing to bar

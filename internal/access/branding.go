@@ -56,8 +56,9 @@ func (c *Control) Branding(ctx context.Context) (Branding, error) {
 	}
 	b := Branding{
 		Name: cmp.Or(set.Name, c.Brand.Name), Accent: cmp.Or(set.Accent, c.Brand.Accent),
-		Support: cmp.Or(set.Support, c.Brand.Support), Imprint: cmp.Or(set.Imprint, c.Brand.Imprint),
-		Logo: set.Logo,
+		Support: cmp.Or(set.Support, c.Brand.Support),
+		Imprint: cmp.Or(set.Imprint, c.Brand.Imprint),
+		Logo:    set.Logo,
 	}
 	if b.Logo.Type == "" {
 		b.Logo = c.Brand.Logo
@@ -106,7 +107,9 @@ func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, log
 		if err := tx.PutBranding(ctx, b, c.Now()); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{Action: ActionSettingChanged, Target: "branding", Detail: b.Name})
+		return c.note(ctx, tx, by, Entry{
+			Action: ActionSettingChanged, Target: "branding", Detail: b.Name,
+		})
 	})
 }
 
@@ -115,7 +118,8 @@ func CheckBranding(b Branding) (Branding, error) {
 	for _, text := range []*string{&b.Name, &b.Accent, &b.Support, &b.Imprint} {
 		*text = strings.TrimSpace(*text)
 		if cleanText(*text, maxBrandString) != *text {
-			return b, stage.Errorf(stage.ErrInvalid, "Each text of the branding has at most %d printable characters.", maxBrandString)
+			return b, stage.Errorf(stage.ErrInvalid,
+				"Each text of the branding has at most %d printable characters.", maxBrandString)
 		}
 	}
 	if len([]rune(b.Name)) > 40 {
@@ -125,15 +129,19 @@ func CheckBranding(b Branding) (Branding, error) {
 		return b, err
 	}
 	if b.Imprint != "" && !webAddress(b.Imprint) {
-		return b, stage.Errorf(stage.ErrInvalid, "The imprint is a URL such as https://example.com/imprint.")
+		return b, stage.Errorf(stage.ErrInvalid,
+			"The imprint is a URL such as https://example.com/imprint.")
 	}
-	if _, err := mail.ParseAddress(b.Support); b.Support != "" && err != nil && !webAddress(b.Support) {
-		return b, stage.Errorf(stage.ErrInvalid, "The support address is an e-mail address or a URL.")
+	if _, err := mail.ParseAddress(b.Support); b.Support != "" && err != nil &&
+		!webAddress(b.Support) {
+		return b, stage.Errorf(stage.ErrInvalid,
+			"The support address is an e-mail address or a URL.")
 	}
 	return b, nil
 }
 
-// webAddress reports an address that a link may lead to: javascript: and data: would run on the page.
+// webAddress reports an address that a link may lead to: javascript: and data: would run on the
+// page.
 func webAddress(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
@@ -183,7 +191,8 @@ func CheckLogo(data []byte) (Logo, error) {
 	case err != nil:
 		return Logo{}, stage.Errorf(stage.ErrInvalid, "A logo is a PNG or JPEG picture.")
 	case size.Width > maxLogoSide || size.Height > maxLogoSide:
-		return Logo{}, stage.Errorf(stage.ErrInvalid, "A logo has at most %d × %[1]d pixels, not %d × %d.",
+		return Logo{}, stage.Errorf(stage.ErrInvalid,
+			"A logo has at most %d × %[1]d pixels, not %d × %d.",
 			maxLogoSide, size.Width, size.Height)
 	}
 	return Logo{Type: kind, Data: data}, nil

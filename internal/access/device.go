@@ -52,7 +52,9 @@ type DeviceRequest struct {
 
 // BeginDevice starts a sign-in with a code. The secret stays with the dock that asked; the code is
 // for the person's eyes.
-func (c *Control) BeginDevice(ctx context.Context, from Client) (DeviceRequest, stage.Secret, error) {
+func (c *Control) BeginDevice(
+	ctx context.Context, from Client,
+) (DeviceRequest, stage.Secret, error) {
 	from, now, secret := cleanClient(from), c.Now(), newSecret("")
 	cred := Credential{
 		ID: stage.NewID(), Kind: kindDevice, Hash: hashOf(secret), CreatedAt: now,
@@ -65,7 +67,8 @@ func (c *Control) BeginDevice(ctx context.Context, from Client) (DeviceRequest, 
 		err = c.Store.PutDevice(ctx, cred, limits)
 	}
 	if errors.Is(err, stage.ErrTooMany) {
-		err = stage.Errorf(stage.ErrTooMany, "Too many docks wait to be signed in; try again in a minute.").
+		err = stage.Errorf(stage.ErrTooMany,
+			"Too many docks wait to be signed in; try again in a minute.").
 			WithCode("too_many_codes").WithRetry(time.Minute)
 	}
 	if err != nil {
@@ -109,7 +112,9 @@ func deviceOf(cred Credential) DeviceRequest {
 }
 
 // Device describes the dock behind a user code to the person who is about to approve it.
-func (c *Control) Device(ctx context.Context, who Principal, userCode string) (DeviceRequest, error) {
+func (c *Control) Device(
+	ctx context.Context, who Principal, userCode string,
+) (DeviceRequest, error) {
 	var found DeviceRequest
 	err := c.onDevice(ctx, who, userCode, func(_ Store, cred Credential) error {
 		found = deviceOf(cred)
@@ -143,7 +148,9 @@ func (c *Control) DenyDevice(ctx context.Context, who Principal, userCode string
 
 // onDevice finds an open request and acts on it. Wrong codes are throttled like wrong passwords, by
 // the account that tries them.
-func (c *Control) onDevice(ctx context.Context, who Principal, userCode string, act func(Store, Credential) error) error {
+func (c *Control) onDevice(
+	ctx context.Context, who Principal, userCode string, act func(Store, Credential) error,
+) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
@@ -160,7 +167,8 @@ func (c *Control) onDevice(ctx context.Context, who Principal, userCode string, 
 			return nil
 		}
 		cred, err := tx.DeviceByCode(ctx, cleanUserCode(userCode))
-		if errors.Is(err, stage.ErrNotFound) || err == nil && (cred.User != "" || !now.Before(cred.ExpiresAt)) {
+		if errors.Is(err, stage.ErrNotFound) || err == nil &&
+			(cred.User != "" || !now.Before(cred.ExpiresAt)) {
 			refusal = badUserCode()
 			return countFailure(ctx, tx, rows, now)
 		}
@@ -173,13 +181,16 @@ func (c *Control) onDevice(ctx context.Context, who Principal, userCode string, 
 }
 
 func badUserCode() error {
-	return stage.Errorf(stage.ErrNotFound, "No dock shows this code, or the code is older than 10 minutes. "+
-		"Compare it with the dock, or get a new code there.").WithCode("bad_code")
+	return stage.Errorf(stage.ErrNotFound,
+		"No dock shows this code, or the code is older than 10 minutes. "+
+			"Compare it with the dock, or get a new code there.").WithCode("bad_code")
 }
 
 // FinishDevice signs in the dock that holds the secret, once a person has approved its code.
 // Until then it returns an error with the code authorization_pending (RFC 8628 3.5).
-func (c *Control) FinishDevice(ctx context.Context, secret stage.Secret, from Client) (Principal, stage.Secret, error) {
+func (c *Control) FinishDevice(
+	ctx context.Context, secret stage.Secret, from Client,
+) (Principal, stage.Secret, error) {
 	cred, _, err := c.Store.Credential(ctx, kindDevice, hashOf(secret))
 	if err != nil {
 		return Principal{}, stage.Secret{}, notFoundIs(err, deviceGone())
@@ -205,7 +216,8 @@ func (c *Control) FinishDevice(ctx context.Context, secret stage.Secret, from Cl
 		if err := account.active(); err != nil {
 			return err
 		}
-		if login, err = c.putLoginFor(ctx, tx, account, cookie, cleanClient(from), cred.View, loginLife); err != nil {
+		if login, err = c.putLoginFor(ctx, tx, account, cookie, cleanClient(from), cred.View,
+			loginLife); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, login, loginEntry(account, "code"))
@@ -217,9 +229,11 @@ func (c *Control) FinishDevice(ctx context.Context, secret stage.Secret, from Cl
 }
 
 func deviceGone() error {
-	return stage.Errorf(stage.ErrDenied, "The sign-in was refused, or the code was used already.").WithCode("access_denied")
+	return stage.Errorf(stage.ErrDenied, "The sign-in was refused, or the code was used already.").
+		WithCode("access_denied")
 }
 
 func deviceExpired() error {
-	return stage.Errorf(stage.ErrInvalid, "The code is older than 10 minutes; ask for a new one.").WithCode("expired_token")
+	return stage.Errorf(stage.ErrInvalid, "The code is older than 10 minutes; ask for a new one.").
+		WithCode("expired_token")
 }

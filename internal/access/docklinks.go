@@ -10,7 +10,8 @@ import (
 // dockLinkLife is how long a dock link can be used: the person clicks it at once.
 const dockLinkLife = 10 * time.Minute
 
-// A DockLinkRequest registers a person of one's own application, and asks for a link for their dock.
+// A DockLinkRequest registers a person of one's own application, and asks for a link for their
+// dock.
 type DockLinkRequest struct {
 	ExternalID string // identifies the person in the application, for ever
 	Name       string
@@ -26,12 +27,15 @@ type DockLink struct {
 
 // CreateDockLink creates or updates the user behind an external ID and returns a code for their
 // dock. A suspended user gets none.
-func (c *Control) CreateDockLink(ctx context.Context, by Principal, req DockLinkRequest) (DockLink, error) {
+func (c *Control) CreateDockLink(
+	ctx context.Context, by Principal, req DockLinkRequest,
+) (DockLink, error) {
 	if err := by.Require(ScopeUsers); err != nil {
 		return DockLink{}, err
 	}
 	if cleanText(req.ExternalID, 200) != req.ExternalID || req.ExternalID == "" {
-		return DockLink{}, stage.Errorf(stage.ErrInvalid, "externalId has 1 to 200 printable characters.")
+		return DockLink{}, stage.Errorf(stage.ErrInvalid,
+			"externalId has 1 to 200 printable characters.")
 	}
 	grants, err := checkLinkGrants(req.Grants)
 	if err != nil {
@@ -41,7 +45,9 @@ func (c *Control) CreateDockLink(ctx context.Context, by Principal, req DockLink
 	var revoked []Issuance
 	err = c.Store.Atomically(ctx, func(tx Store) error {
 		revoked = nil
-		account, err := c.linked(ctx, tx, External{Issuer: linkedIssuer, Subject: req.ExternalID, Name: req.Name})
+		account, err := c.linked(ctx, tx, External{
+			Issuer: linkedIssuer, Subject: req.ExternalID, Name: req.Name,
+		})
 		if err != nil {
 			return err
 		}
@@ -86,13 +92,16 @@ func checkLinkGrants(grants []Grant) ([]Grant, error) {
 }
 
 // renameLinked follows a name that changed in the application.
-func (c *Control) renameLinked(ctx context.Context, tx Store, account Account, name string) (Account, error) {
+func (c *Control) renameLinked(
+	ctx context.Context, tx Store, account Account, name string,
+) (Account, error) {
 	clean, err := cleanName(clipName(name))
 	if err != nil || nameKey(clean) == account.Key {
 		return account, nil
 	}
 	// "Ana (2)" stays while the application calls her Ana.
-	if base := nameKey(clean) + " ("; len(account.Key) > len(base) && account.Key[:len(base)] == base {
+	if base := nameKey(clean) + " ("; len(account.Key) > len(base) &&
+		account.Key[:len(base)] == base {
 		return account, nil
 	}
 	if account.Name, err = c.freeName(ctx, tx, clean); err != nil {

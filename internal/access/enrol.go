@@ -16,7 +16,9 @@ const maxEnrolments = 10
 // NewEnrolment makes a code that signs in one dock of a user, once: of one's own account, or of
 // anybody's for an operator. The code lives for at most an hour. One's own access key may make one,
 // too: that dock has a broadcaster's rights and is signed out with the key.
-func (c *Control) NewEnrolment(ctx context.Context, by Principal, id UserID, life time.Duration) (stage.Secret, time.Time, error) {
+func (c *Control) NewEnrolment(
+	ctx context.Context, by Principal, id UserID, life time.Duration,
+) (stage.Secret, time.Time, error) {
 	scope, label := ScopeUsers, ""
 	switch {
 	case by.User.ID == "" || by.User.ID != id:
@@ -35,7 +37,9 @@ func (c *Control) NewEnrolment(ctx context.Context, by Principal, id UserID, lif
 }
 
 // putEnrolment stores a code inside a decision.
-func (c *Control) putEnrolment(ctx context.Context, s Store, id UserID, life time.Duration, label string) (stage.Secret, time.Time, error) {
+func (c *Control) putEnrolment(
+	ctx context.Context, s Store, id UserID, life time.Duration, label string,
+) (stage.Secret, time.Time, error) {
 	account, err := accountOf(ctx, s, id)
 	if err != nil {
 		return stage.Secret{}, time.Time{}, err
@@ -69,7 +73,9 @@ func trimEnrolments(ctx context.Context, s Store, user UserID) error {
 }
 
 // Enrol signs in the dock that brings an enrolment code.
-func (c *Control) Enrol(ctx context.Context, code stage.Secret, from Client) (Principal, stage.Secret, error) {
+func (c *Control) Enrol(
+	ctx context.Context, code stage.Secret, from Client,
+) (Principal, stage.Secret, error) {
 	from, secret := cleanClient(from), newSecret("")
 	var login Principal
 	err := c.Store.Atomically(ctx, func(tx Store) error {
@@ -84,7 +90,8 @@ func (c *Control) Enrol(ctx context.Context, code stage.Secret, from Client) (Pr
 		if err := account.active(); err != nil {
 			return err
 		}
-		if login, err = c.putLoginFor(ctx, tx, account, secret, from, cred.Label, loginLife); err != nil {
+		if login, err = c.putLoginFor(ctx, tx, account, secret, from, cred.Label,
+			loginLife); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, login, loginEntry(account, "sign-in link"))
@@ -116,12 +123,14 @@ func endEnrolled(ctx context.Context, tx Store, user UserID, key string) error {
 
 func badEnrolment() error {
 	return stage.Errorf(stage.ErrUnauthorized,
-		"This sign-in link was used already, or it is too old. Sign in here, or get a new one.").WithCode("bad_code")
+		"This sign-in link was used already, or it is too old. Sign in here, or get a new one.").
+		WithCode("bad_code")
 }
 
 // signInYourself refuses what could outlive the access key that signed a dock in.
 func signInYourself() error {
 	return stage.Errorf(stage.ErrDenied,
-		"This dock was signed in by an access key, which makes no access keys and no docks: sign in yourself first.").
+		"This dock was signed in by an access key, which makes no access keys and no docks: sign "+
+			"in yourself first.").
 		WithCode("denied")
 }

@@ -93,7 +93,8 @@ func (c *Control) CreateGuestLink(
 		}
 		if len(there) >= maxKeys {
 			return stage.Errorf(stage.ErrConflict,
-				"There are %d guest links; revoke one that is not needed.", len(there)).WithCode("conflict")
+				"There are %d guest links; revoke one that is not needed.", len(there)).
+				WithCode("conflict")
 		}
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
@@ -150,8 +151,8 @@ func checkGuestLink(req GuestLinkRequest) (GuestLinkRequest, error) {
 	return req, nil
 }
 
-// mayAdmit returns why a user may not let guests with a role onto a stage, or nil: nobody gives more
-// than they have.
+// mayAdmit returns why a user may not let guests with a role onto a stage, or nil: nobody gives
+// more than they have.
 func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, role GuestRole) error {
 	if _, err := stage.ParseARN(string(arn)); err != nil {
 		return err
@@ -171,9 +172,11 @@ func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, rol
 	return nil
 }
 
-// GuestLinks lists the links of the caller, newest first; of one stage, if it is named. Operators and
-// their programs name a stage and get the links of all users there.
-func (c *Control) GuestLinks(ctx context.Context, who Principal, arn stage.ARN) ([]GuestLink, error) {
+// GuestLinks lists the links of the caller, newest first; of one stage, if it is named. Operators
+// and their programs name a stage and get the links of all users there.
+func (c *Control) GuestLinks(
+	ctx context.Context, who Principal, arn stage.ARN,
+) ([]GuestLink, error) {
 	if arn != "" && who.Allows(ScopeUsers) {
 		creds, err := c.Store.GuestLinks(ctx, arn, guestLinksListed)
 		return guestLinksOf(creds), err
@@ -205,7 +208,8 @@ func guestLinksOf(creds []Credential) []GuestLink {
 func guestLinkOf(cred Credential) GuestLink {
 	link := GuestLink{
 		ID: cred.ID, Stage: cred.Stage, Name: cred.Label, Owner: cred.User, MaxUses: cred.MaxUses,
-		Uses: cred.Uses, CreatedAt: cred.CreatedAt, ExpiresAt: cred.ExpiresAt, LastUsedAt: cred.UsedAt,
+		Uses: cred.Uses, CreatedAt: cred.CreatedAt, ExpiresAt: cred.ExpiresAt,
+		LastUsedAt: cred.UsedAt,
 	}
 	if len(cred.Scopes) == 1 {
 		link.Role = GuestRole(cred.Scopes[0])
@@ -213,8 +217,8 @@ func guestLinkOf(cred Credential) GuestLink {
 	return link
 }
 
-// RevokeGuestLink ends a link of the caller, or any for an operator, and disconnects the guests whom
-// it let in.
+// RevokeGuestLink ends a link of the caller, or any for an operator, and disconnects the guests
+// whom it let in.
 func (c *Control) RevokeGuestLink(ctx context.Context, who Principal, id string) error {
 	scope := ScopeAccount
 	if who.Kind == KindAPIKey {
@@ -319,7 +323,8 @@ func (c *Control) AdmitGuest(
 	token, err := c.issue(ctx, basis{
 		user: link.Owner, bucket: guestIDPrefix + link.ID, credential: link.ID, guest: name,
 	}, IssueRequest{
-		Stage: link.Stage, TTL: max(stage.MinTTL, min(link.ExpiresAt.Sub(c.Now()), stage.DefaultTTL)),
+		Stage: link.Stage, TTL: max(stage.MinTTL, min(link.ExpiresAt.Sub(c.Now()),
+			stage.DefaultTTL)),
 		Address: address, Capabilities: link.Role.capabilities(),
 	})
 	if err != nil {

@@ -41,9 +41,11 @@ func loginEntry(account Account, way string) Entry {
 	return e
 }
 
-// vouchedUntil returns when the logins of an account end at the latest, because it has no password and
-// belongs to a person whom the provider vouched for; zero: use alone decides.
-func (c *Control) vouchedUntil(ctx context.Context, tx Store, account Account) (until time.Time, err error) {
+// vouchedUntil returns when the logins of an account end at the latest, because it has no password
+// and belongs to a person whom the provider vouched for; zero: use alone decides.
+func (c *Control) vouchedUntil(
+	ctx context.Context, tx Store, account Account,
+) (until time.Time, err error) {
 	if c.External.Issuer == "" || account.Password != "" || account.LinkedAt.IsZero() {
 		return time.Time{}, nil
 	}

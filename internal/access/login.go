@@ -137,7 +137,8 @@ func (c *Control) putLoginFor(
 		if !now.Before(until) {
 			return Principal{}, providerFirst()
 		}
-		cred.Label = strings.TrimSpace(externalLabel + " " + strings.TrimPrefix(label, externalLabel))
+		cred.Label = strings.TrimSpace(externalLabel + " " + strings.TrimPrefix(label,
+			externalLabel))
 		cred.ExpiresAt = earlier(cred.ExpiresAt, until)
 	}
 	if err := tx.PutCredential(ctx, cred); err != nil {
@@ -343,7 +344,8 @@ func currentIsWrong(err error) error {
 		"The current password is wrong.").WithCode("wrong_password")
 }
 
-// setPassword ends the logins but one, and the codes that would sign in: the old ways in are closed.
+// setPassword ends the logins but one, and the codes that would sign in: the old ways in are
+// closed.
 func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLogin string) error {
 	account.Password = hash
 	if err := tx.PutAccount(ctx, account); err != nil {

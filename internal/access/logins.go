@@ -53,7 +53,8 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 	}
 	if by.Key != "" && login != by.CredentialID {
 		return stage.Errorf(stage.ErrDenied,
-			"This dock was signed in by an access key, which ends no other login: sign in yourself first.").
+			"This dock was signed in by an access key, which ends no other login: sign in "+
+				"yourself first.").
 			WithCode("denied")
 	}
 	if !stage.ValidID(login) || id == "" {

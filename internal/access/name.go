@@ -43,7 +43,9 @@ func nameKey(name string) string {
 
 // cleanClient makes the headers of a request fit to be stored.
 func cleanClient(c Client) Client {
-	return Client{Address: cleanText(c.Address, 64), Agent: cleanText(c.Agent, 256), Browser: c.Browser}
+	return Client{
+		Address: cleanText(c.Address, 64), Agent: cleanText(c.Agent, 256), Browser: c.Browser,
+	}
 }
 
 // cleanText removes control characters and what PostgreSQL refuses in a text (NUL, invalid UTF-8),

@@ -141,8 +141,8 @@ func (c *Control) owed(id stage.ParticipantID) bool {
 	return found
 }
 
-// StoreLate stores what was decided while the database did not answer, until ctx ends, and then once
-// more.
+// StoreLate stores what was decided while the database did not answer, until ctx ends, and then
+// once more.
 func (c *Control) StoreLate(ctx context.Context) error {
 	tick := time.NewTicker(lateEvery)
 	defer tick.Stop()

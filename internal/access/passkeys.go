@@ -61,8 +61,8 @@ type PasskeyStore interface {
 	Passkeys(ctx context.Context, user UserID) ([]Passkey, error)
 	// PasskeyByKey finds one by its KeyID.
 	PasskeyByKey(ctx context.Context, keyID string) (Passkey, error)
-	// PutPasskey adds one, or replaces name, record and last use. It returns stage.ErrConflict where
-	// another one has that KeyID.
+	// PutPasskey adds one, or replaces name, record and last use. It returns stage.ErrConflict
+	// where another one has that KeyID.
 	PutPasskey(ctx context.Context, k Passkey) error
 	// DeletePasskeys deletes one of a user, or all for an empty ID, and returns how many.
 	DeletePasskeys(ctx context.Context, user UserID, id string) (int, error)
@@ -72,12 +72,14 @@ type PasskeyStore interface {
 
 func noPasskeys() error {
 	return stage.Errorf(stage.ErrNotFound,
-		"There are no passkeys here: they need https and a host name in the public URL.").WithCode("no_passkeys")
+		"There are no passkeys here: they need https and a host name in the public URL.").
+		WithCode("no_passkeys")
 }
 
 func passkeyNeeded() error {
 	return stage.Errorf(stage.ErrDenied, "Operators need a passkey here: sign in with yours, "+
-		"or add your first one on the account page, and sign in with it.").WithCode("passkey_needed")
+		"or add your first one on the account page, and sign in with it.").
+		WithCode("passkey_needed")
 }
 
 // PasskeyHost returns the host name on which passkeys work; empty: nowhere.
@@ -106,8 +108,11 @@ func (c *Control) BeginPasskey(ctx context.Context, who Principal) (json.RawMess
 }
 
 // mayChangePasskeys returns the caller with their passkeys. Where operators need a passkey, a login
-// without one adds the first passkey alone: a stolen password must not become an operator's passkey.
-func (c *Control) mayChangePasskeys(ctx context.Context, s Store, who Principal) (PasskeyUser, error) {
+// without one adds the first passkey alone: a stolen password must not become an operator's
+// passkey.
+func (c *Control) mayChangePasskeys(
+	ctx context.Context, s Store, who Principal,
+) (PasskeyUser, error) {
 	if err := who.Require(ScopeAccount); err != nil {
 		return PasskeyUser{}, err
 	}
@@ -128,7 +133,9 @@ func (c *Control) mayChangePasskeys(ctx context.Context, s Store, who Principal)
 }
 
 // AddPasskey stores the passkey that the caller's browser created.
-func (c *Control) AddPasskey(ctx context.Context, who Principal, name string, answer []byte) (Passkey, error) {
+func (c *Control) AddPasskey(
+	ctx context.Context, who Principal, name string, answer []byte,
+) (Passkey, error) {
 	name, err := cleanName(name)
 	if err != nil {
 		return Passkey{}, err
@@ -140,7 +147,8 @@ func (c *Control) AddPasskey(ctx context.Context, who Principal, name string, an
 			return err
 		}
 		if len(u.Keys) >= maxPasskeys {
-			return stage.Errorf(stage.ErrConflict, "You have %d passkeys; remove one that is not needed.", len(u.Keys))
+			return stage.Errorf(stage.ErrConflict,
+				"You have %d passkeys; remove one that is not needed.", len(u.Keys))
 		}
 		checked, err := c.Passkeys.Created(u, answer)
 		if err != nil {
@@ -150,7 +158,8 @@ func (c *Control) AddPasskey(ctx context.Context, who Principal, name string, an
 			return notVerified(err)
 		}
 		made = Passkey{
-			ID: stage.NewID(), User: who.User.ID, KeyID: checked.KeyID, Name: name, Record: checked.Record,
+			ID: stage.NewID(), User: who.User.ID, KeyID: checked.KeyID, Name: name,
+			Record:    checked.Record,
 			CreatedAt: c.Now(),
 		}
 		err = tx.PutPasskey(ctx, made)
@@ -182,11 +191,13 @@ func passkeyEntry(action Action, k Passkey) Entry {
 func (c *Control) useChallenge(ctx context.Context, tx Store, challenge string) error {
 	now := c.Now()
 	err := tx.UseOnce(ctx, Credential{
-		ID: stage.NewID(), Kind: kindChallenge, Hash: hashOf(stage.NewSecret(challenge)), CreatedAt: now,
+		ID: stage.NewID(), Kind: kindChallenge, Hash: hashOf(stage.NewSecret(challenge)),
+		CreatedAt: now,
 		ExpiresAt: now.Add(challengeLife),
 	})
 	if errors.Is(err, stage.ErrConflict) {
-		return stage.Errorf(stage.ErrUnauthorized, "This answer was used already. Try again.").WithCode("passkey_refused")
+		return stage.Errorf(stage.ErrUnauthorized, "This answer was used already. Try again.").
+			WithCode("passkey_refused")
 	}
 	return err
 }
@@ -207,7 +218,8 @@ func (c *Control) RenamePasskey(ctx context.Context, who Principal, id, name str
 }
 
 func (c *Control) onPasskey(
-	ctx context.Context, who Principal, id string, act func(tx Store, k Passkey, all []Passkey) error,
+	ctx context.Context, who Principal, id string,
+	act func(tx Store, k Passkey, all []Passkey) error,
 ) error {
 	return c.Store.Atomically(ctx, func(tx Store) error {
 		u, err := c.mayChangePasskeys(ctx, tx, who)
@@ -256,16 +268,18 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 	return nil
 }
 
-// spareLastPasskey refuses to delete a passkey without which its user could not sign in any more, or
-// not as an operator.
+// spareLastPasskey refuses to delete a passkey without which its user could not sign in any more,
+// or not as an operator.
 func (c *Control) spareLastPasskey(account Account) error {
 	switch {
 	case c.OperatorPasskeys && account.Role == Operator:
 		return stage.Errorf(stage.ErrConflict,
-			"Operators need a passkey here, and this is your last one: add another first.").WithCode("last_passkey")
+			"Operators need a passkey here, and this is your last one: add another first.").
+			WithCode("last_passkey")
 	case c.NoPasswords && account.LinkedAt.IsZero():
-		return stage.Errorf(stage.ErrConflict, "Passwords are switched off here, and this passkey is your last way in: "+
-			"add another first.").WithCode("last_passkey")
+		return stage.Errorf(stage.ErrConflict,
+			"Passwords are switched off here, and this passkey is your last way in: "+
+				"add another first.").WithCode("last_passkey")
 	}
 	return nil
 }
@@ -295,7 +309,9 @@ func (c *Control) AskPasskey() (json.RawMessage, error) {
 }
 
 // LogInPasskey signs in with what a browser answered to AskPasskey.
-func (c *Control) LogInPasskey(ctx context.Context, answer []byte, from Client) (Principal, stage.Secret, error) {
+func (c *Control) LogInPasskey(
+	ctx context.Context, answer []byte, from Client,
+) (Principal, stage.Secret, error) {
 	if c.Passkeys == nil {
 		return Principal{}, stage.Secret{}, noPasskeys()
 	}
@@ -317,8 +333,9 @@ func (c *Control) LogInPasskey(ctx context.Context, answer []byte, from Client) 
 			return err
 		}
 		if checked.Copied {
-			return stage.Errorf(stage.ErrUnauthorized, "This passkey may have been copied: its counter went back. "+
-				"Sign in another way, and remove it.").WithCode("passkey_copied")
+			return stage.Errorf(stage.ErrUnauthorized,
+				"This passkey may have been copied: its counter went back. "+
+					"Sign in another way, and remove it.").WithCode("passkey_copied")
 		}
 		if err := account.active(); err != nil {
 			return err
@@ -327,7 +344,8 @@ func (c *Control) LogInPasskey(ctx context.Context, answer []byte, from Client) 
 		if err := tx.PutPasskey(ctx, used); err != nil {
 			return err
 		}
-		if login, err = c.putLoginFor(ctx, tx, account, secret, from, byPasskey+used.ID, loginLife); err != nil {
+		if login, err = c.putLoginFor(ctx, tx, account, secret, from, byPasskey+used.ID,
+			loginLife); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, login, loginEntry(account, "passkey "+used.Name))
@@ -343,7 +361,8 @@ func (c *Control) LogInPasskey(ctx context.Context, answer []byte, from Client) 
 
 func passkeyOwner(ctx context.Context, tx Store, keyID string) (Passkey, Account, error) {
 	unknown := stage.Errorf(stage.ErrUnauthorized,
-		"This passkey is not registered here, or it was removed. Sign in another way.").WithCode("passkey_unknown")
+		"This passkey is not registered here, or it was removed. Sign in another way.").
+		WithCode("passkey_unknown")
 	k, err := tx.PasskeyByKey(ctx, keyID)
 	if err != nil {
 		return k, Account{}, notFoundIs(err, unknown)
@@ -353,7 +372,8 @@ func passkeyOwner(ctx context.Context, tx Store, keyID string) (Passkey, Account
 }
 
 // OperatorsWayIn reports whether an operator can sign in without a password: by a claim, with a
-// passkey, or with an identity at the provider. A server without operators has nobody to lock out yet.
+// passkey, or with an identity at the provider. A server without operators has nobody to lock out
+// yet.
 func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
 	if len(c.External.Operators) > 0 && c.External.Issuer != "" {
 		return true, nil

@@ -23,7 +23,9 @@ type PasswordParams = argon2id.Params
 // DefaultPasswordParams are OWASP's ("Password Storage Cheat Sheet": m=19 MiB, t=2, p=1): little
 // memory per sign-in matters to a server that idles at 25 MB.
 func DefaultPasswordParams() *PasswordParams {
-	return &PasswordParams{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	return &PasswordParams{
+		Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32,
+	}
 }
 
 // Passwords hashes and compares passwords, in turns.
@@ -56,8 +58,8 @@ func (p *Passwords) hashInTurn(
 	return argon2id.CreateHash(normal(password), p.params)
 }
 
-// matches compares with a hash, and the caller has its turn. An empty hash matches nothing, and takes
-// as long as any other.
+// matches compares with a hash, and the caller has its turn. An empty hash matches nothing, and
+// takes as long as any other.
 func (p *Passwords) matches(password stage.Secret, hash string) (bool, error) {
 	dummy, err := p.dummy()
 	if err != nil {
@@ -90,7 +92,9 @@ func checkPassword(password stage.Secret, name string) error {
 	case !utf8.ValidString(text):
 		return weak("A password must be valid UTF-8.")
 	case utf8.RuneCountInString(text) < minPassword:
-		return weak("A password has at least %d characters; a few words together are easy to remember.", minPassword)
+		return weak(
+			"A password has at least %d characters; a few words together are easy to remember.",
+			minPassword)
 	case nameKey(text) == nameKey(name):
 		return weak("The password is your name; choose one that is hard to guess.")
 	}

@@ -41,11 +41,13 @@ type Principal struct {
 	Client    Client    // of a login
 	From      Client    // of the request
 	Scopes    []Scope   // of an API key
-	Key       string    // the access key that made this login: it acts as a broadcaster's; empty: none
-	Passkey   string    // the passkey that made this login; empty: none
-	Unproven  bool      // of an operator, without the passkey that operators need: it acts as a broadcaster's
-	Renewed   bool      // ExpiresAt has just moved: send the cookie again
-	guest     GuestLink // of a guest link
+	// the access key that made this login: it acts as a broadcaster's; empty: none
+	Key     string
+	Passkey string // the passkey that made this login; empty: none
+	// of an operator, without the passkey that operators need: it acts as a broadcaster's
+	Unproven bool
+	Renewed  bool      // ExpiresAt has just moved: send the cookie again
+	guest    GuestLink // of a guest link
 }
 
 // The kinds of credential that authenticate a request. A new kind takes a constant here, its scopes
@@ -170,7 +172,8 @@ func (c *Control) Authenticate(ctx context.Context, presented Presented) (Princi
 
 // proven takes the rights of an operator from a login without a passkey, where operators need one.
 func (c *Control) proven(who Principal) Principal {
-	if c.OperatorPasskeys && who.Kind == KindLogin && who.User.Role == Operator && who.Passkey == "" {
+	if c.OperatorPasskeys && who.Kind == KindLogin && who.User.Role == Operator &&
+		who.Passkey == "" {
 		who.User.Role, who.Unproven = Broadcaster, true
 	}
 	return who

@@ -10,8 +10,8 @@ import (
 // refusalsFor is how long refusals are shown to those who moderate.
 const refusalsFor = time.Hour
 
-// Refusals lists what the stages refused within the last hour, newest first: of one stage, or of all
-// that the caller moderates.
+// Refusals lists what the stages refused within the last hour, newest first: of one stage, or of
+// all that the caller moderates.
 func (c *Control) Refusals(
 	ctx context.Context, by Principal, arn stage.ARN, p Page,
 ) (PageOf[StoredEvent], error) {
@@ -38,8 +38,8 @@ func (c *Control) Refusals(
 	return list, err
 }
 
-// moderated are the stages to which a list for moderators is narrowed: the one that was asked for, or
-// all that were granted. nil is every stage, which operators moderate.
+// moderated are the stages to which a list for moderators is narrowed: the one that was asked for,
+// or all that were granted. nil is every stage, which operators moderate.
 func (c *Control) moderated(ctx context.Context, by Principal, arn stage.ARN) ([]stage.ARN, error) {
 	if err := by.Require(ScopeModerate); err != nil {
 		return nil, err
@@ -64,7 +64,9 @@ func (c *Control) moderated(ctx context.Context, by Principal, arn stage.ARN) ([
 const maxModerated = 100
 
 // NamesOf returns the names of users in a list that the caller was given.
-func (c *Control) NamesOf(ctx context.Context, by Principal, ids ...UserID) (map[UserID]string, error) {
+func (c *Control) NamesOf(
+	ctx context.Context, by Principal, ids ...UserID,
+) (map[UserID]string, error) {
 	if err := by.Require(ScopeModerate); err != nil || len(ids) == 0 {
 		return nil, err
 	}

@@ -7,15 +7,16 @@ import (
 )
 
 const (
-	// sameMoment is how far apart two reports of one happening may be: EventBridge reports whole seconds.
+	// sameMoment is how far apart two reports of one happening may be: EventBridge reports whole
+	// seconds.
 	sameMoment = 2 * time.Second
 	// aftermath is how long after an end another report of it may come, with another reason.
 	aftermath = time.Minute
 )
 
 // Repeats finds among the events of a participant the one that reports the same as e. Stages of AWS
-// are observed by several servers, one after the other and, where one kicks and another polls, at the
-// same time; a server that starts reads what the one before it has stored already.
+// are observed by several servers, one after the other and, where one kicks and another polls, at
+// the same time; a server that starts reads what the one before it has stored already.
 //
 // better reports that e knows the reason of an end that was stored without one.
 func Repeats(known []StoredEvent, e stage.Event) (same StoredEvent, better, found bool) {

@@ -204,8 +204,9 @@ func (c *Control) addLocalStage(
 }
 
 func noLocalStages() error {
-	return stage.Errorf(stage.ErrInvalid, "This server has no local stages: it serves no media itself. "+
-		"Choose a region of AWS.")
+	return stage.Errorf(stage.ErrInvalid,
+		"This server has no local stages: it serves no media itself. "+
+			"Choose a region of AWS.")
 }
 
 // AddStage adds an AWS stage with the endpoints that were just read from AWS.

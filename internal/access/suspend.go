@@ -12,7 +12,8 @@ func (a Account) active() error {
 	if a.SuspendedAt.IsZero() {
 		return nil
 	}
-	return stage.Errorf(stage.ErrDenied, "This account is suspended; ask the operator.").WithCode("suspended")
+	return stage.Errorf(stage.ErrDenied, "This account is suspended; ask the operator.").
+		WithCode("suspended")
 }
 
 // SuspendUser stops an account without removing it: its logins and codes end, its open tokens are
@@ -47,7 +48,8 @@ func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reas
 			return err
 		}
 		return c.note(ctx, tx, by, Entry{
-			Action: ActionUserSuspended, Target: string(id), TargetName: account.Name, Detail: cleanText(reason, 200),
+			Action: ActionUserSuspended, Target: string(id), TargetName: account.Name,
+			Detail: cleanText(reason, 200),
 		})
 	})
 	if err != nil {
@@ -84,7 +86,9 @@ func (c *Control) RestoreUser(ctx context.Context, by Principal, id UserID) erro
 		if err := tx.Advance(ctx, id); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{Action: ActionUserRestored, Target: string(id), TargetName: account.Name})
+		return c.note(ctx, tx, by, Entry{
+			Action: ActionUserRestored, Target: string(id), TargetName: account.Name,
+		})
 	})
 	if err != nil {
 		return err

@@ -44,7 +44,9 @@ type attempt struct {
 
 // begin counts an attempt as a failure before its password is compared, so that a thousand at the
 // same moment are a thousand failures.
-func (c *Control) begin(ctx context.Context, key string, user UserID, from Client) (attempt, error) {
+func (c *Control) begin(
+	ctx context.Context, key string, user UserID, from Client,
+) (attempt, error) {
 	a := attempt{user: user, from: from}
 	now := c.Now()
 	var wait time.Duration
@@ -175,7 +177,8 @@ func (c *Control) abandoned(ctx context.Context, a attempt) {
 	ctx = context.WithoutCancel(ctx)
 	err := c.Store.Atomically(ctx, func(tx Store) error { return a.undo(ctx, tx) })
 	if err != nil && c.Log != nil {
-		c.Log.Warn("a sign-in that was not finished counts as a failure", "user", a.user, "err", err)
+		c.Log.Warn("a sign-in that was not finished counts as a failure", "user", a.user, "err",
+			err)
 	}
 }
 
@@ -196,7 +199,8 @@ func (c Client) places(user UserID) []string {
 }
 
 func tooMany(wait time.Duration) error {
-	return stage.Errorf(stage.ErrTooMany, "Too many failed attempts; try again in %s.", inWords(wait)).
+	return stage.Errorf(stage.ErrTooMany, "Too many failed attempts; try again in %s.",
+		inWords(wait)).
 		WithCode("too_many_attempts").WithRetry(wait)
 }
 

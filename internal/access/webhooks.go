@@ -81,13 +81,15 @@ type WebhookStore interface {
 	AddDelivery(ctx context.Context, d Delivery) error
 	// DeadDeliveries lists those of a webhook that will not be tried again, newest first.
 	DeadDeliveries(ctx context.Context, id WebhookID, limit int) ([]Delivery, error)
-	// ReplayDeliveries makes dead deliveries of a webhook due, all of them for an empty delivery ID,
-	// and returns how many.
+	// ReplayDeliveries makes dead deliveries of a webhook due, all of them for an empty delivery
+	// ID, and returns how many.
 	ReplayDeliveries(ctx context.Context, id WebhookID, delivery string, at time.Time) (int, error)
 }
 
 // CreateWebhook registers an endpoint. Its secret is returned this once.
-func (c *Control) CreateWebhook(ctx context.Context, by Principal, address string, types []string) (Webhook, error) {
+func (c *Control) CreateWebhook(
+	ctx context.Context, by Principal, address string, types []string,
+) (Webhook, error) {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return Webhook{}, err
 	}
@@ -99,7 +101,8 @@ func (c *Control) CreateWebhook(ctx context.Context, by Principal, address strin
 		return Webhook{}, err
 	}
 	w := Webhook{
-		ID: WebhookID(stage.NewID()), URL: address, Types: slices.Compact(slices.Sorted(slices.Values(types))),
+		ID: WebhookID(stage.NewID()), URL: address,
+		Types:  slices.Compact(slices.Sorted(slices.Values(types))),
 		Secret: secret, CreatedAt: c.Now(), CreatedBy: by.User.Name,
 	}
 	err = c.Store.Atomically(ctx, func(tx Store) error {
@@ -108,7 +111,8 @@ func (c *Control) CreateWebhook(ctx context.Context, by Principal, address strin
 			return err
 		}
 		if len(there) >= maxWebhooks {
-			return stage.Errorf(stage.ErrConflict, "There are %d webhooks already; delete one first.", maxWebhooks)
+			return stage.Errorf(stage.ErrConflict,
+				"There are %d webhooks already; delete one first.", maxWebhooks)
 		}
 		return tx.PutWebhook(ctx, w)
 	})
@@ -117,18 +121,23 @@ func (c *Control) CreateWebhook(ctx context.Context, by Principal, address strin
 
 func checkWebhook(address string, types []string) error {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || len(address) > maxWebhookURL {
-		return stage.Errorf(stage.ErrInvalid, "A webhook has an https URL, such as https://example.com/stagedoor.")
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
+		len(address) > maxWebhookURL {
+		return stage.Errorf(stage.ErrInvalid,
+			"A webhook has an https URL, such as https://example.com/stagedoor.")
 	}
 	if u.User != nil {
-		return stage.Errorf(stage.ErrInvalid, "A webhook's URL has no user and password; its messages are signed.")
+		return stage.Errorf(stage.ErrInvalid,
+			"A webhook's URL has no user and password; its messages are signed.")
 	}
 	if len(types) == 0 {
-		return stage.Errorf(stage.ErrInvalid, "A webhook asks for one message type or more: %s.", typeList())
+		return stage.Errorf(stage.ErrInvalid, "A webhook asks for one message type or more: %s.",
+			typeList())
 	}
 	for _, t := range types {
 		if !slices.Contains(MessageTypes(), t) {
-			return stage.Errorf(stage.ErrInvalid, "%q is no message type; there are %s.", t, typeList())
+			return stage.Errorf(stage.ErrInvalid, "%q is no message type; there are %s.", t,
+				typeList())
 		}
 	}
 	return nil
@@ -191,7 +200,9 @@ func (c *Control) TestWebhook(ctx context.Context, by Principal, id WebhookID) (
 const maxDead = 200
 
 // DeadDeliveries lists the messages that a receiver did not accept.
-func (c *Control) DeadDeliveries(ctx context.Context, by Principal, id WebhookID) ([]Delivery, error) {
+func (c *Control) DeadDeliveries(
+	ctx context.Context, by Principal, id WebhookID,
+) ([]Delivery, error) {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return nil, err
 	}
@@ -199,7 +210,9 @@ func (c *Control) DeadDeliveries(ctx context.Context, by Principal, id WebhookID
 }
 
 // ReplayDeliveries sends dead deliveries again: one, or all of a webhook for an empty delivery ID.
-func (c *Control) ReplayDeliveries(ctx context.Context, by Principal, id WebhookID, delivery string) (int, error) {
+func (c *Control) ReplayDeliveries(
+	ctx context.Context, by Principal, id WebhookID, delivery string,
+) (int, error) {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return 0, err
 	}
@@ -230,11 +243,12 @@ func newDelivery(id WebhookID, kind string, at time.Time, data any) (Delivery, e
 	if err != nil {
 		return Delivery{}, err
 	}
-	return Delivery{ID: "msg_" + stage.NewID(), Webhook: id, Type: kind, Body: body, CreatedAt: at, NextAt: at}, nil
+	return Delivery{ID: "msg_" + stage.NewID(), Webhook: id, Type: kind, Body: body, CreatedAt: at,
+		NextAt: at}, nil
 }
 
-// wantedFor is how long the types that webhooks ask for are believed: a token costs no statement for
-// webhooks that nobody registered.
+// wantedFor is how long the types that webhooks ask for are believed: a token costs no statement
+// for webhooks that nobody registered.
 const wantedFor = 2 * time.Second
 
 // A subscription remembers which message types the webhooks ask for.
@@ -271,7 +285,8 @@ func (c *Control) announceToken(ctx context.Context, i Issuance) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := c.announce(ctx, c.Store, MessageTokenIssued, tokenMessage(i)); err != nil && c.Log != nil {
+	if err := c.announce(ctx, c.Store, MessageTokenIssued, tokenMessage(i)); err != nil &&
+		c.Log != nil {
 		c.Log.Warn("the message about a token was not queued", "participant", i.ID, "err", err)
 	}
 	c.queued()
@@ -371,5 +386,7 @@ type tokenData struct {
 }
 
 func tokenMessage(i Issuance) tokenData {
-	return tokenData{i.ID, i.Stage, i.User, i.UserName, i.IssuedBy, i.IssuedAt.UTC(), i.ExpiresAt.UTC()}
+	return tokenData{
+		i.ID, i.Stage, i.User, i.UserName, i.IssuedBy, i.IssuedAt.UTC(), i.ExpiresAt.UTC(),
+	}
 }

@@ -12,22 +12,28 @@ import (
 func parsePublicURL(text string) (*url.URL, error) {
 	u, err := parseOrigin(text)
 	if err != nil {
-		return nil, fmt.Errorf("--public-url is like https://stage.example.com, without a path, not %q", text)
+		return nil, fmt.Errorf(
+			"--public-url is like https://stage.example.com, without a path, not %q", text)
 	}
 	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsUnspecified() {
-		return nil, fmt.Errorf("--public-url is what browsers and OBS open; nobody can open %s: name the host, or one of its addresses", text)
+		return nil, fmt.Errorf(
+			"--public-url is what browsers and OBS open; nobody can open %s: name the host, or "+
+				"one of its addresses", text)
 	}
 	return u, nil
 }
 
-// checkOrigins refuses what no browser ever sends as its Origin, and what would silently allow nobody.
+// checkOrigins refuses what no browser ever sends as its Origin, and what would silently allow
+// nobody.
 func checkOrigins(origins []string) error {
 	for _, text := range origins {
 		if text == "*" {
 			continue
 		}
 		if u, err := parseOrigin(text); err != nil || u.String() != text {
-			return fmt.Errorf("--allow-origins takes origins like https://app.example.com, without a slash at the end, or *, not %q", text)
+			return fmt.Errorf(
+				"--allow-origins takes origins like https://app.example.com, without a slash at "+
+					"the end, or *, not %q", text)
 		}
 	}
 	return nil
@@ -35,13 +41,15 @@ func checkOrigins(origins []string) error {
 
 var errNoOrigin = errors.New("not scheme, host and port")
 
-// parseOrigin reads a scheme, a host and perhaps a port (RFC 6454, 6.2), and overlooks a slash at the end.
+// parseOrigin reads a scheme, a host and perhaps a port (RFC 6454, 6.2), and overlooks a slash at
+// the end.
 func parseOrigin(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
 		return nil, err
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil, u.Path != "" && u.Path != "/",
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil,
+		u.Path != "" && u.Path != "/",
 		u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return nil, errNoOrigin
 	}

@@ -37,7 +37,9 @@ func (cmd *APIKeysCreateCommand) Run(ctx context.Context, p *process) error {
 			return forPerson(err)
 		}
 		if cmd.JSON {
-			return printJSON(p.out, map[string]any{"id": key.ID, "name": key.Name, "scopes": key.Scopes, "key": secret.Reveal()})
+			return printJSON(p.out, map[string]any{
+				"id": key.ID, "name": key.Name, "scopes": key.Scopes, "key": secret.Reveal(),
+			})
 		}
 		_, err = fmt.Fprintln(p.out, secret.Reveal())
 		return err
@@ -63,7 +65,8 @@ func (cmd *APIKeysListCommand) Run(ctx context.Context, p *process) error {
 		w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tLAST USED")
 		for _, k := range keys {
-			fmt.Fprintf(w, "%s\t%s\t%v\t%s\t%s\n", k.ID, k.Name, k.Scopes, day(k.CreatedAt), day(k.LastUsedAt))
+			fmt.Fprintf(w, "%s\t%s\t%v\t%s\t%s\n", k.ID, k.Name, k.Scopes, day(k.CreatedAt),
+				day(k.LastUsedAt))
 		}
 		return w.Flush()
 	})

@@ -28,11 +28,14 @@ func (s AWSSettings) check() error {
 	if s.IVSEndpoint == "" {
 		return nil
 	}
-	if u, err := url.Parse(s.IVSEndpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("--ivs-endpoint is a URL like http://127.0.0.1:4566, not %q", s.IVSEndpoint)
+	if u, err := url.Parse(s.IVSEndpoint); err != nil || u.Host == "" ||
+		u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("--ivs-endpoint is a URL like http://127.0.0.1:4566, not %q",
+			s.IVSEndpoint)
 	}
 	if len(s.IVSRegion) == 0 {
-		return errors.New("--ivs-endpoint needs --ivs-region, the region whose stages are served from there")
+		return errors.New(
+			"--ivs-endpoint needs --ivs-region, the region whose stages are served from there")
 	}
 	return nil
 }
@@ -51,14 +54,18 @@ func openAWS(ctx context.Context, settings AWSSettings, data string, cfg ivs.Con
 	if err != nil {
 		return nil, err
 	}
-	cfg.Regions, cfg.Endpoint, cfg.AWS, cfg.Now = settings.IVSRegion, settings.IVSEndpoint, loaded, time.Now
+	cfg.Regions, cfg.Endpoint, cfg.AWS, cfg.Now = settings.IVSRegion, settings.IVSEndpoint, loaded,
+		time.Now
 	service, err := ivs.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	manager := keys.New(keys.Config{Dir: keysFolder(data), AWS: service, Now: time.Now, Log: cfg.Log})
+	manager := keys.New(keys.Config{
+		Dir: keysFolder(data), AWS: service, Now: time.Now, Log: cfg.Log,
+	})
 	return &aws{Service: service, regions: settings.IVSRegion, keys: manager, router: &keys.Router{
-		Keys: manager, API: service, Endpoints: service.Endpoints, WHIPEndpoint: service.WHIPEndpoint, Now: time.Now,
+		Keys: manager, API: service, Endpoints: service.Endpoints,
+		WHIPEndpoint: service.WHIPEndpoint, Now: time.Now,
 	}}, nil
 }
 
@@ -83,7 +90,9 @@ var (
 	_ stage.Moderator = (*both)(nil)
 )
 
-func (b *both) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+func (b *both) IssueToken(
+	ctx context.Context, req stage.TokenRequest,
+) (stage.ParticipantToken, error) {
 	switch {
 	case req.Stage.Local():
 		return b.signer.IssueToken(ctx, req)
@@ -103,7 +112,9 @@ func (b *both) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presenc
 	return b.aws.Participants(ctx, arn)
 }
 
-func (b *both) Disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+func (b *both) Disconnect(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
 	switch {
 	case arn.Local():
 		return b.disconnectLocal(ctx, arn, id, reason)
@@ -128,14 +139,18 @@ func (b *both) disconnectLocal(
 }
 
 func errNoAWS(arn stage.ARN) error {
-	return stage.Errorf(stage.ErrUnavailable, "This stage is one of AWS in %s, which this server does not serve at the moment; its operator starts it with --ivs-region %s.", arn.Region(), arn.Region())
+	return stage.Errorf(stage.ErrUnavailable,
+		"This stage is one of AWS in %s, which this server does not serve at the moment; its "+
+			"operator starts it with --ivs-region %s.", arn.Region(), arn.Region())
 }
 
 // endpointCache keeps the endpoints of AWS's stages in the database.
 type endpointCache struct{ *access.Control }
 
 // CachedStage implements ivs.Cache.
-func (c endpointCache) CachedStage(ctx context.Context, arn stage.ARN) (stage.Stage, time.Time, error) {
+func (c endpointCache) CachedStage(
+	ctx context.Context, arn stage.ARN,
+) (stage.Stage, time.Time, error) {
 	record, err := c.Stage(ctx, arn)
 	return record.Stage, record.EndpointsAt, err
 }

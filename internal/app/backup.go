@@ -60,9 +60,12 @@ func (cmd *BackupCommand) Run(ctx context.Context, p *process) error {
 		}
 		return fmt.Errorf("%s cannot be written: %w", cmd.File, linkReason(err))
 	}
-	fmt.Fprintf(p.out, "The backup is in %s. It holds the keys: keep it as private as the data folder.\n", cmd.File)
+	fmt.Fprintf(
+		p.out, "The backup is in %s. It holds the keys: keep it as private as the data folder.\n",
+		cmd.File)
 	if cmd.Database != "" {
-		fmt.Fprintln(p.out, "It holds the keys alone: the database is in PostgreSQL; run pg_dump for it.")
+		fmt.Fprintln(
+			p.out, "It holds the keys alone: the database is in PostgreSQL; run pg_dump for it.")
 	}
 	return nil
 }
@@ -75,7 +78,10 @@ func linkReason(err error) error {
 }
 
 func (cmd *BackupCommand) write(ctx context.Context, folder, part string) error {
-	m := manifest{Format: backupFormat, CreatedAt: time.Now().UTC(), Version: version(), Database: "postgresql"}
+	m := manifest{
+		Format: backupFormat, CreatedAt: time.Now().UTC(), Version: version(),
+		Database: "postgresql",
+	}
 	snapshot := ""
 	if cmd.Database == "" {
 		m.Database, snapshot = "sqlite", filepath.Join(folder, databaseEntry)
@@ -97,9 +103,11 @@ func (cmd *BackupCommand) write(ctx context.Context, folder, part string) error 
 	return nil
 }
 
-// pack writes the manifest, the database and what else is in the data folder. The keys come after the
-// database: no token in it was signed with a key that the backup lacks.
-func (cmd *BackupCommand) pack(ctx context.Context, to *tar.Writer, m manifest, snapshot string) error {
+// pack writes the manifest, the database and what else is in the data folder. The keys come after
+// the database: no token in it was signed with a key that the backup lacks.
+func (cmd *BackupCommand) pack(
+	ctx context.Context, to *tar.Writer, m manifest, snapshot string,
+) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
@@ -112,7 +120,8 @@ func (cmd *BackupCommand) pack(ctx context.Context, to *tar.Writer, m manifest, 
 			return err
 		}
 	}
-	return keys.Unchanged(ctx, keysFolder(cmd.Data), func() error { return packFolder(to, cmd.Data) })
+	return keys.Unchanged(ctx, keysFolder(cmd.Data),
+		func() error { return packFolder(to, cmd.Data) })
 }
 
 func packFolder(to *tar.Writer, data string) error {
@@ -135,8 +144,8 @@ func packFolder(to *tar.Writer, data string) error {
 	})
 }
 
-// kept reports whether a file of the data folder belongs in a backup: not the database, which is copied
-// otherwise, nor what a running server leaves there.
+// kept reports whether a file of the data folder belongs in a backup: not the database, which is
+// copied otherwise, nor what a running server leaves there.
 func kept(name string) bool {
 	running := name == "lock" || name == filepath.Base(publishedFile("")) ||
 		strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".part")
@@ -210,7 +219,8 @@ func (cmd *RestoreCommand) Run(ctx context.Context, p *process) error {
 		m.CreatedAt.Local().Format("2006-01-02 15:04:05"), m.Version, cmd.Data)
 	fmt.Fprintln(p.out, "Tokens that were issued after it are not known and will be refused.")
 	if m.Database != "sqlite" {
-		fmt.Fprintln(p.out, "It holds the keys alone: restore the PostgreSQL database with pg_restore.")
+		fmt.Fprintln(
+			p.out, "It holds the keys alone: restore the PostgreSQL database with pg_restore.")
 	}
 	return nil
 }
@@ -224,7 +234,9 @@ func (cmd *RestoreCommand) checkEmpty() error {
 		case err != nil:
 			return fmt.Errorf("the data folder %s cannot be read: %w", cmd.Data, reason(err))
 		default:
-			return fmt.Errorf("there is a %s in %s already; move it away, or restore into another folder with --data",
+			return fmt.Errorf(
+				"there is a %s in %s already; move it away, or restore into another folder "+
+					"with --data",
 				name, cmd.Data)
 		}
 	}
@@ -287,7 +299,8 @@ func readManifest(archive *tar.Reader, m *manifest) error {
 		return err
 	}
 	if m.Format != backupFormat {
-		return fmt.Errorf("it has the format %d, and this stagedoor reads %d", m.Format, backupFormat)
+		return fmt.Errorf("it has the format %d, and this stagedoor reads %d", m.Format,
+			backupFormat)
 	}
 	return nil
 }

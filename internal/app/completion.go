@@ -128,14 +128,16 @@ func fishCompletion(model *kong.Application) string {
 	eachCommand(model, func(path string, commands []*kong.Node, flags []*kong.Flag) {
 		at := quoted("test (__stagedoor_command) = " + quoted(path))
 		for _, command := range commands {
-			fmt.Fprintf(&lines, "complete -c stagedoor -f -n %s -a %s -d %s\n", at, command.Name, quoted(command.Help))
+			fmt.Fprintf(&lines, "complete -c stagedoor -f -n %s -a %s -d %s\n", at, command.Name,
+				quoted(command.Help))
 		}
 		for _, flag := range flags {
 			value := " -r"
 			if flag.IsBool() {
 				value = ""
 			}
-			fmt.Fprintf(&lines, "complete -c stagedoor -n %s -l %s%s -d %s\n", at, flag.Name, value, quoted(flag.Help))
+			fmt.Fprintf(&lines, "complete -c stagedoor -n %s -l %s%s -d %s\n", at, flag.Name, value,
+				quoted(flag.Help))
 		}
 	})
 	return `function __stagedoor_command

@@ -37,12 +37,16 @@ func readConfig(path string, known map[string]*kong.Flag) (*configFile, error) {
 		return nil, configError{fmt.Errorf("the config file %s cannot be read by this user: "+
 			"run the command as the user of the service", path)}
 	case err != nil:
-		return nil, configError{fmt.Errorf("the config file %s cannot be read: %w", path, reason(err))}
+		return nil, configError{
+			fmt.Errorf("the config file %s cannot be read: %w", path, reason(err)),
+		}
 	}
 	var document yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
-		return nil, configError{fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))}
+		return nil, configError{
+			fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: ")),
+		}
 	}
 	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
 		return nil, configError{fmt.Errorf("%s: one YAML document is read, there are more", path)}
@@ -78,7 +82,8 @@ func (f *configFile) read(root *yaml.Node, known map[string]*kong.Flag) error {
 	return nil
 }
 
-// value reads a scalar or a list of scalars; null, an empty text and an empty list count as not set.
+// value reads a scalar or a list of scalars; null, an empty text and an empty list count as not
+// set.
 func (f *configFile) value(key, value *yaml.Node, flag *kong.Flag) (string, bool, error) {
 	if value.Kind == yaml.AliasNode {
 		value = value.Alias
@@ -142,7 +147,9 @@ func distance(a, b string) int {
 			if a[i-1] == b[j-1] {
 				change = 0
 			}
-			rows[i][j] = slices.Min([]int{rows[i-1][j] + 1, rows[i][j-1] + 1, rows[i-1][j-1] + change})
+			rows[i][j] = slices.Min([]int{
+				rows[i-1][j] + 1, rows[i][j-1] + 1, rows[i-1][j-1] + change,
+			})
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
 				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
 			}

@@ -99,12 +99,18 @@ func (k ownKeys) List(ctx context.Context) ([]web.OwnKey, error) {
 
 // Create implements web.OwnKeys.
 func (k ownKeys) Create(ctx context.Context, region, kms string) (string, error) {
-	return k.change(region, func() (keys.Key, error) { return k.Manager.Add(ctx, region, keys.Source{KMS: kms}) })
+	return k.change(region, func() (keys.Key, error) {
+		return k.Manager.Add(ctx, region,
+			keys.Source{KMS: kms})
+	})
 }
 
 // Rotate implements web.OwnKeys.
 func (k ownKeys) Rotate(ctx context.Context, region, kms string) (string, error) {
-	return k.change(region, func() (keys.Key, error) { return k.Manager.Rotate(ctx, region, keys.Source{KMS: kms}) })
+	return k.change(region, func() (keys.Key, error) {
+		return k.Manager.Rotate(ctx, region,
+			keys.Source{KMS: kms})
+	})
 }
 
 // Retire implements web.OwnKeys.
@@ -114,7 +120,8 @@ func (k ownKeys) Retire(ctx context.Context, region string) (string, error) {
 
 func (k ownKeys) change(region string, do func() (keys.Key, error)) (string, error) {
 	if !slices.Contains(k.regions, region) {
-		return "", stage.Errorf(stage.ErrInvalid, "This server does not serve the region %q.", region)
+		return "", stage.Errorf(stage.ErrInvalid, "This server does not serve the region %q.",
+			region)
 	}
 	key, err := do()
 	return key.Name, err

@@ -21,17 +21,20 @@ func makeDataFolder(dir string) error {
 		return errors.New("--data names a folder; leave it out for the usual one")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("the data folder %s cannot be made: %w; choose another with --data", dir, reason(err))
+		return fmt.Errorf("the data folder %s cannot be made: %w; choose another with --data", dir,
+			reason(err))
 	}
 	probe, err := os.CreateTemp(dir, ".probe-*")
 	if err != nil {
-		return fmt.Errorf("the data folder %s cannot be written: %w; choose another with --data", dir, reason(err))
+		return fmt.Errorf("the data folder %s cannot be written: %w; choose another with --data",
+			dir, reason(err))
 	}
 	probe.Close()
 	return os.Remove(probe.Name())
 }
 
-// lockDataFolder keeps a second server off the same folder. The system releases the lock when the process ends, however it ends.
+// lockDataFolder keeps a second server off the same folder. The system releases the lock when the
+// process ends, however it ends.
 func lockDataFolder(dir string) (*flock.Flock, error) {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
 	held, err := lock.TryLock()
@@ -39,7 +42,9 @@ func lockDataFolder(dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("the data folder %s cannot be locked: %w", dir, reason(err))
 	}
 	if !held {
-		return nil, fmt.Errorf("another stagedoor already serves from %s; stop it, or give this one a folder of its own with --data", dir)
+		return nil, fmt.Errorf(
+			"another stagedoor already serves from %s; stop it, or give this one a folder of its "+
+				"own with --data", dir)
 	}
 	return lock, nil
 }
@@ -55,7 +60,9 @@ func checkDatabase(s DataSettings) error {
 	_, err := os.Stat(databaseFile(s))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no database in %s: name the data folder of the server with --data, or its PostgreSQL with --database; `stagedoor serve` makes a new one", s.Data)
+		return fmt.Errorf(
+			"there is no database in %s: name the data folder of the server with --data, or its "+
+				"PostgreSQL with --database; `stagedoor serve` makes a new one", s.Data)
 	case err != nil:
 		return fmt.Errorf("the data folder %s cannot be read: %w", s.Data, reason(err))
 	}

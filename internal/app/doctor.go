@@ -164,7 +164,8 @@ func (d *doctor) checkDatabase(ctx context.Context) finding {
 			return warning("the first start makes one", "there is no database yet")
 		}
 	}
-	db, err := openStore(ctx, d.settings.DataSettings, newLog(LogSettings{LogLevel: "error"}, io.Discard))
+	db, err := openStore(ctx, d.settings.DataSettings,
+		newLog(LogSettings{LogLevel: "error"}, io.Discard))
 	if err != nil {
 		return broken("", err)
 	}
@@ -192,8 +193,9 @@ func (d *doctor) checkServer(ctx context.Context) finding {
 		if err := d.tryPorts(); err != nil {
 			return broken("", err)
 		}
-		return warning("start it to check what others reach", "no server runs on the data folder; its "+
-			"ports are free")
+		return warning("start it to check what others reach",
+			"no server runs on the data folder; its "+
+				"ports are free")
 	}
 	u, err := d.running.local()
 	if err != nil {
@@ -240,7 +242,8 @@ func (d *doctor) checkMedia(ctx context.Context) finding {
 			return broken("correct --media-hosts", fmt.Errorf("%s has no address", host))
 		}
 	}
-	return healthy("%s; whether a firewall lets UDP through shows at the first broadcast", d.settings.Media)
+	return healthy("%s; whether a firewall lets UDP through shows at the first broadcast",
+		d.settings.Media)
 }
 
 // checkPublic opens the public URL as a browser elsewhere would.
@@ -255,9 +258,11 @@ func (d *doctor) checkPublic(ctx context.Context) finding {
 	answer, err := get(ctx, client, d.public.JoinPath("healthz"))
 	switch {
 	case err != nil:
-		return broken("check DNS, the proxy and the firewall", fmt.Errorf("%s: %w", d.public, shortest(err)))
+		return broken("check DNS, the proxy and the firewall",
+			fmt.Errorf("%s: %w", d.public, shortest(err)))
 	case answer.StatusCode != http.StatusOK:
-		return broken("let the proxy lead there", fmt.Errorf("%s answers %s to /healthz", d.public, answer.Status))
+		return broken("let the proxy lead there", fmt.Errorf("%s answers %s to /healthz", d.public,
+			answer.Status))
 	}
 	return healthy("%s leads to a server that serves", d.public)
 }
@@ -280,8 +285,11 @@ func (d *doctor) outside() (*http.Client, error) {
 		config.RootCAs = pool
 	}
 	d.client = &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: config},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{TLSClientConfig: config},
+		CheckRedirect: func(*http.Request,
+			[]*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 	return d.client, nil
 }
@@ -303,11 +311,13 @@ func (d *doctor) checkCertificate(ctx context.Context) finding {
 	}
 	answer, err := get(ctx, client, d.public.JoinPath("healthz"))
 	if err != nil {
-		return broken("OBS refuses it, too: present the whole chain of a known authority", shortest(err))
+		return broken("OBS refuses it, too: present the whole chain of a known authority",
+			shortest(err))
 	}
 	leaf := answer.TLS.PeerCertificates[0]
 	if left := time.Until(leaf.NotAfter); left < certificateSoon {
-		return warning("renew it", "the certificate ends on %s", leaf.NotAfter.Format("2 January 2006"))
+		return warning("renew it", "the certificate ends on %s",
+			leaf.NotAfter.Format("2 January 2006"))
 	}
 	return healthy("trusted until %s", leaf.NotAfter.Format("2 January 2006"))
 }
@@ -334,7 +344,8 @@ func (d *doctor) checkClock(ctx context.Context) finding {
 		return healthy("%s", time.Now().UTC().Format("2006-01-02 15:04 MST"))
 	}
 	if away := time.Since(there).Abs(); away > time.Minute {
-		return warning("synchronize both", "%s differs by %v", d.public.Host, away.Round(time.Second))
+		return warning("synchronize both", "%s differs by %v", d.public.Host,
+			away.Round(time.Second))
 	}
 	return healthy("agrees with %s", d.public.Host)
 }
@@ -349,7 +360,8 @@ func (d *doctor) checkWebSocket(ctx context.Context) finding {
 	if err != nil {
 		return finding{}
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.public.JoinPath("stage-events").String(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		d.public.JoinPath("stage-events").String(), nil)
 	if err != nil {
 		return broken("", err)
 	}

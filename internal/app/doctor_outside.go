@@ -28,7 +28,8 @@ type probed struct {
 	gap time.Duration // between its two events
 }
 
-// probe requests the probe once for all checks. It is nil where that fails, which checkPublic reports.
+// probe requests the probe once for all checks. It is nil where that fails, which checkPublic
+// reports.
 func (d *doctor) probe(ctx context.Context) *probed {
 	if d.seen != nil || d.running == nil || d.public == nil {
 		return d.seen
@@ -37,7 +38,8 @@ func (d *doctor) probe(ctx context.Context) *probed {
 	if err != nil {
 		return nil
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.public.JoinPath("api", "probe").String(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		d.public.JoinPath("api", "probe").String(), nil)
 	if err != nil {
 		return nil
 	}
@@ -73,15 +75,16 @@ func readProbe(body io.Reader) *probed {
 	return nil
 }
 
-// checkProxy judges whether the server sees who its clients are: all of a proxy's clients would share
-// the limits of one.
+// checkProxy judges whether the server sees who its clients are: all of a proxy's clients would
+// share the limits of one.
 func (d *doctor) checkProxy(ctx context.Context) finding {
 	p := d.probe(ctx)
 	switch {
 	case p == nil:
 		return finding{}
 	case p.Forwarding == "ignored":
-		return warning("add the proxy's network to --trusted-proxies, or limits count all clients as one",
+		return warning(
+			"add the proxy's network to --trusted-proxies, or limits count all clients as one",
 			"a proxy names its clients, and %s is not trusted", p.Address)
 	case p.Proxied && p.Forwarding == "none":
 		return warning("let it set X-Forwarded-For, or limits count all clients as one",
@@ -103,14 +106,19 @@ func (d *doctor) checkStreaming(ctx context.Context) finding {
 		return finding{}
 	case p.gap < leastGap:
 		return broken("switch its response buffering off for /api (nginx: proxy_buffering off)",
-			fmt.Errorf("events are held back on the way through %s: docks would learn everything late", d.public.Host))
+			fmt.Errorf(
+				"events are held back on the way through %s: docks would learn everything late",
+				d.public.Host))
 	}
 	return healthy("events pass through %s at once", d.public.Host)
 }
 
 // checkNAT compares the addresses that are announced for media with what a STUN server sees.
 func (d *doctor) checkNAT(ctx context.Context) finding {
-	i := slices.IndexFunc(d.settings.TURN, func(s string) bool { return strings.HasPrefix(s, "stun:") })
+	i := slices.IndexFunc(d.settings.TURN, func(s string) bool {
+		return strings.HasPrefix(s,
+			"stun:")
+	})
 	if i < 0 {
 		return finding{}
 	}
@@ -161,10 +169,12 @@ func (d *doctor) checkPolicy(ctx context.Context) finding {
 		return broken("add them to the policy, as docs/ivs.md lists them",
 			fmt.Errorf("AWS does not allow %s", strings.Join(missing, ", ")))
 	case len(unknown) > 0:
-		return warning("try again", "AWS did not say whether it allows %s", strings.Join(unknown, ", "))
+		return warning("try again", "AWS did not say whether it allows %s",
+			strings.Join(unknown, ", "))
 	}
-	return healthy("AWS allows the %d actions that change nothing; ivs:CreateStage and ivs:ImportPublicKey "+
-		"show at their first use", tried)
+	return healthy(
+		"AWS allows the %d actions that change nothing; ivs:CreateStage and ivs:ImportPublicKey "+
+			"show at their first use", tried)
 }
 
 // checkProvider reads the discovery document of the OpenID Connect provider.
@@ -178,8 +188,9 @@ func (d *doctor) checkProvider(ctx context.Context) finding {
 		Log: newLog(LogSettings{LogLevel: "error"}, io.Discard),
 	})
 	if err := provider.Check(ctx); err != nil {
-		return broken("check --oidc-issuer against the provider's discovery document, and that this "+
-			"machine reaches it", forPerson(err))
+		return broken(
+			"check --oidc-issuer against the provider's discovery document, and that this "+
+				"machine reaches it", forPerson(err))
 	}
 	return healthy("%s publishes what sign-in needs", settings.OIDCIssuer)
 }
@@ -189,7 +200,8 @@ func (d *doctor) checkWebhooks(ctx context.Context) finding {
 	if d.settings.Database == "" && checkDatabase(d.settings.DataSettings) != nil {
 		return finding{}
 	}
-	db, err := openStore(ctx, d.settings.DataSettings, newLog(LogSettings{LogLevel: "error"}, io.Discard))
+	db, err := openStore(ctx, d.settings.DataSettings,
+		newLog(LogSettings{LogLevel: "error"}, io.Discard))
 	if err != nil {
 		return finding{} // said already
 	}

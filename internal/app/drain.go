@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// movesPerSecond is how many pages a replica that stops sends to the others: they come back with
-	// several requests each.
+	// movesPerSecond is how many pages a replica that stops sends to the others: they come back
+	// with several requests each.
 	movesPerSecond = 200
 	// leastMove is how long a replica goes on serving after it was asked to stop, so that balancers
 	// that look at /readyz send nothing any more.
@@ -30,13 +30,14 @@ func (s *server) stopping(context.Context) error {
 	return nil
 }
 
-// drain prepares the end: it takes no new broadcast, moves pages to other replicas, and waits for the
-// local broadcasts that may finish. It ends at the latest when over does.
+// drain prepares the end: it takes no new broadcast, moves pages to other replicas, and waits for
+// the local broadcasts that may finish. It ends at the latest when over does.
 func (s *server) drain(over context.Context) {
 	s.draining.Store(true)
 	s.whip.Drain()
 	if s.settings.Drain > 0 {
-		s.log.Info("the server stops once nobody is live on its local stages", "latest", s.settings.Drain)
+		s.log.Info("the server stops once nobody is live on its local stages", "latest",
+			s.settings.Drain)
 	}
 	if s.door != nil {
 		begin := time.Now()

@@ -46,7 +46,8 @@ func (cmd *EmulateCommand) Run(ctx context.Context, p *process) error {
 	if cmd.AccessKey == "" && !cmd.AnyCredentials {
 		cmd.AccessKey, cmd.SecretKey = newKeyPair()
 	}
-	if err := cmp.Or(checkAddress("--listen", cmd.Listen), checkAddress("--media", cmd.Media)); err != nil {
+	if err := cmp.Or(checkAddress("--listen", cmd.Listen),
+		checkAddress("--media", cmd.Media)); err != nil {
 		return err
 	}
 	log := newLog(cmd.LogSettings, p.err)
@@ -70,28 +71,37 @@ func newKeyPair() (access, secret string) {
 	return "AKIA" + rand.Text()[:16], base64.StdEncoding.EncodeToString(raw)
 }
 
-func (cmd *EmulateCommand) wire(base string, log *slog.Logger) (*ivsemu.Emulator, *sfu.SFU, *signal.Server, error) {
+func (cmd *EmulateCommand) wire(
+	base string, log *slog.Logger,
+) (*ivsemu.Emulator, *sfu.SFU, *signal.Server, error) {
 	e, err := ivsemu.New(ivsemu.Config{
-		BaseURL: base, AccessKey: cmd.AccessKey, SecretKey: stage.NewSecret(cmd.SecretKey), AnyCredentials: cmd.AnyCredentials,
-		Account: cmd.Account, Region: cmd.Region, Quotas: cmd.Quotas, Faults: cmd.Faults,
-		EventsURL: cmd.EventsURL, EventsSecret: stage.NewSecret(cmd.EventsSecret), StateFile: cmd.State,
+		BaseURL: base, AccessKey: cmd.AccessKey, SecretKey: stage.NewSecret(cmd.SecretKey),
+		AnyCredentials: cmd.AnyCredentials,
+		Account:        cmd.Account, Region: cmd.Region, Quotas: cmd.Quotas, Faults: cmd.Faults,
+		EventsURL: cmd.EventsURL, EventsSecret: stage.NewSecret(cmd.EventsSecret),
+		StateFile:    cmd.State,
 		AllowOrigins: cmd.AllowOrigins, Now: time.Now, Log: log,
 	})
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	media, err := sfu.New(sfu.Config{
-		Listen: cmd.Media, LimitsFor: asIVS, MaxViews: 2000, Now: time.Now, Log: log, Events: e.Observe,
+		Listen: cmd.Media, LimitsFor: asIVS, MaxViews: 2000, Now: time.Now, Log: log,
+		Events: e.Observe,
 	})
 	if err != nil {
 		return nil, nil, nil, portError(err, cmd.Media, "--media")
 	}
-	socket := signal.New(signal.Config{Sessions: e.Doors(), Media: media, Origin: base, Now: time.Now, Log: log, Changed: e.Changed})
+	socket := signal.New(signal.Config{
+		Sessions: e.Doors(), Media: media, Origin: base, Now: time.Now, Log: log,
+		Changed: e.Changed,
+	})
 	media.OnChange(socket.MediaChanged)
 	e.Media, e.Socket, e.Roster = media, socket, socket
 	e.Kicked = func(arn stage.ARN, id stage.ParticipantID, why string) {
 		// It is no error that the participant was not connected.
-		if err := socket.Disconnect(context.Background(), arn, id, why); err != nil && !errors.Is(err, stage.ErrNotFound) {
+		if err := socket.Disconnect(context.Background(), arn, id, why); err != nil &&
+			!errors.Is(err, stage.ErrNotFound) {
 			log.Warn("a participant was not sent away", "participant", id, "err", err)
 		}
 	}
@@ -103,7 +113,8 @@ func (cmd *EmulateCommand) wire(base string, log *slog.Logger) (*ivsemu.Emulator
 	return e, media, socket, nil
 }
 
-// asIVS ends what IVS ends: over 720p or 8.5 Mb/s, or with B-frames ("Service Quotas", "IVS Stream Ingest").
+// asIVS ends what IVS ends: over 720p or 8.5 Mb/s, or with B-frames ("Service Quotas", "IVS Stream
+// Ingest").
 func asIVS(stage.ARN) sfu.Limits {
 	limits := sfu.DefaultLimits()
 	limits.Enforce = true
@@ -122,8 +133,14 @@ func (cmd *EmulateCommand) greet(p *process, listener net.Listener) {
 	fmt.Fprintln(p.out, "Stop with Ctrl+C.")
 }
 
-func serveEmulator(ctx context.Context, listener net.Listener, e *ivsemu.Emulator, media *sfu.SFU, socket *signal.Server) error {
-	server := &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+func serveEmulator(
+	ctx context.Context, listener net.Listener, e *ivsemu.Emulator, media *sfu.SFU,
+	socket *signal.Server,
+) error {
+	server := &http.Server{
+		Handler: e, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 32 << 10,
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(ctx) })
 	g.Go(func() error { return media.Run(ctx) })

@@ -105,16 +105,19 @@ func (s *ServeSettings) missing(public *url.URL, own []netip.Addr) (list []strin
 			", which only this machine can open")
 	}
 	if (listensOut || publicOut) && !mediaOut {
-		list = append(list, "--media: media reaches only this machine; --media 0.0.0.0"+portPart(s.Media)+
+		list = append(list, "--media: media reaches only this machine; --media 0.0.0.0"+portPart(
+			s.Media)+
 			" takes it from everywhere")
 	}
 	if publicOut && mediaOut && len(s.MediaHosts) == 0 && !hasPublic(own) {
-		list = append(list, "--media-hosts: this machine has private addresses alone; browsers and OBS "+
-			"elsewhere need its outer address")
+		list = append(
+			list, "--media-hosts: this machine has private addresses alone; browsers and OBS "+
+				"elsewhere need its outer address")
 	}
 	if publicOut && public.Scheme == "http" {
-		list = append(list, "HTTPS: passwords and tokens cross the network in the clear; --tls-domain "+
-			"obtains a certificate")
+		list = append(
+			list, "HTTPS: passwords and tokens cross the network in the clear; --tls-domain "+
+				"obtains a certificate")
 	}
 	return list
 }

@@ -56,7 +56,10 @@ func (p published) client() *http.Client {
 		insecure.ServerName = u.Hostname() // by which the server chooses its certificate
 	}
 	return &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: insecure},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{TLSClientConfig: insecure},
+		CheckRedirect: func(*http.Request,
+			[]*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }

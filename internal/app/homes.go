@@ -33,7 +33,8 @@ func (s *ServeSettings) checkPeers() error {
 	case s.Drain < 0:
 		return fmt.Errorf("--drain is 0s or more, not %v", s.Drain)
 	case s.PeerSecret != "" && len(s.PeerSecret) < leastSecret:
-		return fmt.Errorf("--peer-secret has at least %d characters; `openssl rand -hex 16` makes one",
+		return fmt.Errorf(
+			"--peer-secret has at least %d characters; `openssl rand -hex 16` makes one",
 			leastSecret)
 	case s.PeerListen == "" && (s.PeerURL != "" || s.PeerSecret != ""):
 		return errors.New("--peer-url and --peer-secret need --peer-listen")
@@ -42,8 +43,10 @@ func (s *ServeSettings) checkPeers() error {
 	case s.Database == "":
 		return errors.New("--peer-listen is for several replicas on one PostgreSQL: add --database")
 	}
-	if u, err := url.Parse(s.PeerURL); s.PeerURL != "" && (err != nil || u.Port() == "" || u.Hostname() == "") {
-		return fmt.Errorf("--peer-url is a URL with a port like https://10.0.0.2:8444, not %q", s.PeerURL)
+	if u, err := url.Parse(s.PeerURL); s.PeerURL != "" &&
+		(err != nil || u.Port() == "" || u.Hostname() == "") {
+		return fmt.Errorf("--peer-url is a URL with a port like https://10.0.0.2:8444, not %q",
+			s.PeerURL)
 	}
 	return checkAddress("--peer-listen", s.PeerListen)
 }
@@ -199,8 +202,8 @@ func (a atHome) Verify(ctx context.Context, bearer stage.Secret) (stage.Particip
 	return p, err
 }
 
-// runHomes keeps this replica among the others: until its events are stored, since the others record
-// the ends of a replica that falls silent.
+// runHomes keeps this replica among the others: until its events are stored, since the others
+// record the ends of a replica that falls silent.
 func (s *server) runHomes(late context.Context, g, told *errgroup.Group) {
 	if s.homes == nil {
 		return

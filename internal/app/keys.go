@@ -39,15 +39,19 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 	if err := makeDataFolder(s.Data); err != nil {
 		return nil, err
 	}
-	side, err := openAWS(ctx, settings, s.Data, ivs.Config{}) // its errors come back: no need to log them, too
+	// its errors come back: no need to log them, too
+	side, err := openAWS(ctx, settings, s.Data, ivs.Config{})
 	if err != nil {
 		return nil, err
 	}
-	return keys.New(keys.Config{Dir: keysFolder(s.Data), AWS: side.Service, Now: time.Now, Log: log}), nil
+	return keys.New(keys.Config{Dir: keysFolder(s.Data), AWS: side.Service, Now: time.Now,
+		Log: log}), nil
 }
 
 // do runs one change of the keys and says how things stand then.
-func (s KeySettings) do(ctx context.Context, p *process, change func(*keys.Manager) (keys.Key, error)) error {
+func (s KeySettings) do(
+	ctx context.Context, p *process, change func(*keys.Manager) (keys.Key, error),
+) error {
 	log := newLog(LogSettings{LogLevel: s.LogLevel}, p.err)
 	m, err := s.manager(ctx, log)
 	if err != nil {
@@ -76,7 +80,10 @@ type KeysCreateCommand struct{ KeySettings }
 
 // Run makes a key.
 func (cmd *KeysCreateCommand) Run(ctx context.Context, p *process) error {
-	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key, error) { return m.Add(ctx, cmd.Region, keys.Source{}) })
+	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key,
+		error) {
+		return m.Add(ctx, cmd.Region, keys.Source{})
+	})
 }
 
 // SourceSettings say where a private half comes from.
@@ -115,7 +122,10 @@ func (cmd *KeysImportCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key, error) { return m.Add(ctx, cmd.Region, from) })
+	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key,
+		error) {
+		return m.Add(ctx, cmd.Region, from)
+	})
 }
 
 // KeysRotateCommand is `stagedoor keys rotate`.
@@ -130,7 +140,10 @@ func (cmd *KeysRotateCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key, error) { return m.Rotate(ctx, cmd.Region, from) })
+	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key,
+		error) {
+		return m.Rotate(ctx, cmd.Region, from)
+	})
 }
 
 // KeysRetireCommand is `stagedoor keys retire`.
@@ -138,7 +151,10 @@ type KeysRetireCommand struct{ KeySettings }
 
 // Run retires.
 func (cmd *KeysRetireCommand) Run(ctx context.Context, p *process) error {
-	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key, error) { return m.Retire(ctx, cmd.Region) })
+	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key,
+		error) {
+		return m.Retire(ctx, cmd.Region)
+	})
 }
 
 // KeysListCommand is `stagedoor keys list`.

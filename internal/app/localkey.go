@@ -38,8 +38,9 @@ func (s *server) localKey(ctx context.Context) (*ecdsa.PrivateKey, error) {
 		key, err = s.newLocalKey(ctx, path)
 		created = err == nil
 	case errors.As(err, &damaged) && damaged.Code == "key_damaged":
-		err = fmt.Errorf("%w; restore it from a backup, or move it away and start with --new-local-key: "+
-			"the open tokens of local stages end then", err)
+		err = fmt.Errorf(
+			"%w; restore it from a backup, or move it away and start with --new-local-key: "+
+				"the open tokens of local stages end then", err)
 	}
 	if err != nil {
 		return nil, err
@@ -66,9 +67,11 @@ func (s *server) newLocalKey(ctx context.Context, path string) (*ecdsa.PrivateKe
 		return nil, err
 	}
 	if (keyID != "" || issued) && !s.settings.NewLocalKey {
-		return nil, fmt.Errorf("the local key is missing: the database has tokens that it signed, and there is "+
-			"no %s; restore it from a backup, name it with --local-key, or start with --new-local-key, "+
-			"which ends the open tokens of local stages", path)
+		return nil, fmt.Errorf(
+			"the local key is missing: the database has tokens that it signed, and there is "+
+				"no %s; restore it from a backup, name it with --local-key, or start with "+
+				"--new-local-key, "+
+				"which ends the open tokens of local stages", path)
 	}
 	return token.CreateKey(path)
 }
@@ -84,7 +87,9 @@ func (s *server) registerLocalKey(
 	if err != nil || registered == keyID {
 		return err
 	}
-	return fmt.Errorf("%s is not the local key of this database: its servers sign with %s, and this is %s; "+
-		"give this server their file with --local-key, or replace the key with --new-local-key, "+
-		"which ends the open tokens of local stages", path, registered, keyID)
+	return fmt.Errorf(
+		"%s is not the local key of this database: its servers sign with %s, and this is %s; "+
+			"give this server their file with --local-key, or replace the key with "+
+			"--new-local-key, "+
+			"which ends the open tokens of local stages", path, registered, keyID)
 }

@@ -41,7 +41,8 @@ func manual(model *kong.Application, s *sources) string {
 	}
 	page.WriteString(".SH FILES\n.TP\n.I /etc/stagedoor/stagedoor.yaml\n" +
 		"Settings of a packaged Stagedoor; read where no other file is named.\n" +
-		".SH EXIT STATUS\n0 on success, 1 on failure, 2 where the command line cannot be understood.\n")
+		".SH EXIT STATUS\n0 on success, 1 on failure, 2 where the command line cannot be " +
+		"understood.\n")
 	return page.String()
 }
 

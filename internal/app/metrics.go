@@ -78,8 +78,8 @@ func (s *server) participants() metrics.Participants {
 	return sum
 }
 
-// serveMetrics serves metrics, and profiles where they are allowed, until ctx ends. It has a port of
-// its own, so that a proxy in front of the public one cannot pass them on by mistake.
+// serveMetrics serves metrics, and profiles where they are allowed, until ctx ends. It has a port
+// of its own, so that a proxy in front of the public one cannot pass them on by mistake.
 func (s *server) serveMetrics(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
@@ -104,7 +104,9 @@ type measured struct {
 	metrics *metrics.Metrics
 }
 
-func (m measured) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+func (m measured) IssueToken(
+	ctx context.Context, req stage.TokenRequest,
+) (stage.ParticipantToken, error) {
 	begin := time.Now()
 	token, err := m.Issuer.IssueToken(ctx, req)
 	m.metrics.Token(wayOf(req.Stage, token), time.Since(begin), err)

@@ -43,14 +43,15 @@ type TokenSettings struct {
 // commands are for the OBS and, where there is one, the server that is named.
 func (s OBSSettings) commands(p *process, server string) (*obs.Commands, error) {
 	c := &obs.Commands{
-		OBS: obs.Options{URL: s.OBS, Password: stage.NewSecret(s.Password)}, JSON: s.JSON, Out: p.out, Now: time.Now,
+		OBS: obs.Options{URL: s.OBS, Password: stage.NewSecret(s.Password)}, JSON: s.JSON,
+		Out: p.out, Now: time.Now,
 		HTTP: &http.Client{Timeout: 30 * time.Second},
 	}
 	return c, s.fromFolder(c, p, server)
 }
 
-// fromFolder reads what is not given from OBS's own files. They are about this computer: an OBS elsewhere
-// gets nothing of them.
+// fromFolder reads what is not given from OBS's own files. They are about this computer: an OBS
+// elsewhere gets nothing of them.
 func (s OBSSettings) fromFolder(c *obs.Commands, p *process, server string) error {
 	address, err := url.Parse(s.OBS)
 	if err != nil || !isLoopback(address.Hostname()) {
@@ -194,7 +195,9 @@ func (cmd *OBSPairCommand) Run(ctx context.Context, p *process) error {
 	}
 	did, err := f.Pair(lua)
 	return c.Tell(err, did, append(did.Warnings,
-		fmt.Sprintf("OBS in %s is paired with %s; its WebSocket server is on, port %d.", did.Folder, did.Server, did.Port),
-		fmt.Sprintf("Start OBS before %s: the dock Stagedoor signs itself in once.", did.SignInUntil.UTC().Format("15:04 MST")),
+		fmt.Sprintf("OBS in %s is paired with %s; its WebSocket server is on, port %d.", did.Folder,
+			did.Server, did.Port),
+		fmt.Sprintf("Start OBS before %s: the dock Stagedoor signs itself in once.",
+			did.SignInUntil.UTC().Format("15:04 MST")),
 		"stagedoor obs pair --undo takes it back, while OBS is closed.")...)
 }

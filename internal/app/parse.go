@@ -85,7 +85,8 @@ func rewrite(args []string) []string {
 		if args[i] == "--" {
 			return append(joined, args[i:]...)
 		}
-		if i+1 < len(args) && longFlag.MatchString(args[i]) && negativeNumber.MatchString(args[i+1]) {
+		if i+1 < len(args) && longFlag.MatchString(args[i]) &&
+			negativeNumber.MatchString(args[i+1]) {
 			joined = append(joined, args[i]+"="+args[i+1])
 			i++
 			continue

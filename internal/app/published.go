@@ -62,7 +62,8 @@ func readPublished(data string) (published, error) {
 	}
 	var p published
 	if err := json.Unmarshal(text, &p); err != nil {
-		return published{}, fmt.Errorf("%s is damaged: %w; the next start of the server writes it anew",
+		return published{}, fmt.Errorf(
+			"%s is damaged: %w; the next start of the server writes it anew",
 			publishedFile(data), err)
 	}
 	return p, nil

@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// The table of settings: each field is a flag, an environment variable STAGEDOOR_… and a row of `--help` and of
-// docs/operate.md, which a test renders from here.
+// The table of settings: each field is a flag, an environment variable STAGEDOOR_… and a row of
+// `--help` and of docs/operate.md, which a test renders from here.
 
 // DataSettings say where Stagedoor keeps what it knows.
 type DataSettings struct {
@@ -93,7 +93,8 @@ func (s *ServeSettings) checkNumbers() error {
 	case s.LostAfter < leastLostAfter:
 		return fmt.Errorf("--lost-after is %v or more, not %v", leastLostAfter, s.LostAfter)
 	case s.TokenLimit < -1 || s.TokenLimit == 0:
-		return fmt.Errorf("--token-limit is 1 or more, or -1 for as many as they like, not %d", s.TokenLimit)
+		return fmt.Errorf("--token-limit is 1 or more, or -1 for as many as they like, not %d",
+			s.TokenLimit)
 	case s.IVSEventsSecret != "" && len(s.IVSEventsSecret) < leastSecret:
 		return fmt.Errorf("--ivs-events-secret has at least %d characters; "+
 			"`openssl rand -hex 16` makes one", leastSecret)
@@ -103,9 +104,11 @@ func (s *ServeSettings) checkNumbers() error {
 	return nil
 }
 
-// checkAddresses refuses addresses that are none: an empty one would be every address of the machine.
+// checkAddresses refuses addresses that are none: an empty one would be every address of the
+// machine.
 func (s *ServeSettings) checkAddresses() error {
-	for _, a := range []struct{ flag, address string }{{"--listen", s.Listen}, {"--media", s.Media}} {
+	for _, a := range []struct{ flag, address string }{{"--listen", s.Listen},
+		{"--media", s.Media}} {
 		if err := checkAddress(a.flag, a.address); err != nil {
 			return err
 		}
@@ -130,9 +133,11 @@ func (s *ServeSettings) checkTURN() error {
 	static := s.TURNUser != "" && s.TURNPassword != ""
 	switch {
 	case turn && s.TURNSecret == "" && !static:
-		return errors.New("--turn names a TURN server: add --turn-secret, or --turn-user and --turn-password")
+		return errors.New(
+			"--turn names a TURN server: add --turn-secret, or --turn-user and --turn-password")
 	case s.TURNSecret != "" && (s.TURNUser != "" || s.TURNPassword != ""):
-		return errors.New("--turn-secret makes users and passwords: leave out --turn-user and --turn-password")
+		return errors.New(
+			"--turn-secret makes users and passwords: leave out --turn-user and --turn-password")
 	}
 	return nil
 }

@@ -42,7 +42,8 @@ func (s *SignInSettings) check() error {
 	}
 	u, err := url.Parse(s.OIDCIssuer)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf("--oidc-issuer is a URL such as https://login.example.com, not %q", s.OIDCIssuer)
+		return fmt.Errorf("--oidc-issuer is a URL such as https://login.example.com, not %q",
+			s.OIDCIssuer)
 	}
 	if s.OIDCClientID == "" {
 		return fmt.Errorf("--oidc-issuer needs --oidc-client-id, as the provider has it")
@@ -55,7 +56,9 @@ func (s *SignInSettings) check() error {
 }
 
 func (s *SignInSettings) policy() (access.ExternalPolicy, error) {
-	p := access.ExternalPolicy{Issuer: s.OIDCIssuer, Domains: s.OIDCDomains, LoginLife: s.OIDCLoginLife}
+	p := access.ExternalPolicy{
+		Issuer: s.OIDCIssuer, Domains: s.OIDCDomains, LoginLife: s.OIDCLoginLife,
+	}
 	for _, list := range []struct {
 		flag  string
 		texts []string
@@ -116,13 +119,15 @@ func (s *server) checkWayIn(ctx context.Context) error {
 	if err != nil || ok {
 		return err
 	}
-	return errors.New("--no-passwords would lock every operator out: no operator has a passkey or an account " +
-		"of the OpenID Connect provider yet. Start without it, sign in, add a passkey on the account page, and " +
-		"start with it again; or name the claim that makes an operator with --oidc-operators")
+	return errors.New(
+		"--no-passwords would lock every operator out: no operator has a passkey or an account " +
+			"of the OpenID Connect provider yet. Start without it, sign in, add a passkey on the " +
+			"account page, and " +
+			"start with it again; or name the claim that makes an operator with --oidc-operators")
 }
 
-// wireSignIn sets up how people sign in. The provider is asked for nothing yet: it may be away while
-// the server starts.
+// wireSignIn sets up how people sign in. The provider is asked for nothing yet: it may be away
+// while the server starts.
 func (s *server) wireSignIn() (web.SignIn, error) {
 	settings := &s.settings.SignInSettings
 	ways := web.SignIn{Passwords: settings.Passwords, Name: settings.OIDCName}
@@ -135,8 +140,9 @@ func (s *server) wireSignIn() (web.SignIn, error) {
 	}
 	ways.Provider = oidc.New(oidc.Config{
 		Issuer: settings.OIDCIssuer, ClientID: settings.OIDCClientID, ClientSecret: secret,
-		RedirectURL: s.public.JoinPath("api", "oidc", "callback").String(), Scopes: settings.OIDCScopes,
-		Now: time.Now, Log: s.log,
+		RedirectURL: s.public.JoinPath("api", "oidc", "callback").String(),
+		Scopes:      settings.OIDCScopes,
+		Now:         time.Now, Log: s.log,
 	})
 	return ways, nil
 }

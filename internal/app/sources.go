@@ -130,14 +130,15 @@ func (s *sources) lookUp(n names) (value, variable string) {
 	value = s.env[n.old]
 	if value != "" && !s.warned[n.old] {
 		s.warned[n.old] = true
-		fmt.Fprintf(s.warn, "stagedoor: %s is now called %s; the old name is read for this command "+
-			"until the next major version\n", n.old, n.variable)
+		fmt.Fprintf(
+			s.warn, "stagedoor: %s is now called %s; the old name is read for this command "+
+				"until the next major version\n", n.old, n.variable)
 	}
 	return value, n.old
 }
 
-// secretFile reads a secret from the file that a variable with _FILE names, as containers and service
-// managers hand secrets over, where the variable itself is not set.
+// secretFile reads a secret from the file that a variable with _FILE names, as containers and
+// service managers hand secrets over, where the variable itself is not set.
 func (s *sources) secretFile(n names, value, variable string) (string, string, error) {
 	byFile := n.variable + "_FILE"
 	path := s.env[byFile]
@@ -163,7 +164,8 @@ func (s *sources) configWithSecrets() string {
 		return ""
 	}
 	for name, entry := range s.file.entries {
-		if flag := s.server[name]; flag.Tag.Has("secret") && mask(flag, entry.value) != entry.value {
+		if flag := s.server[name]; flag.Tag.Has("secret") &&
+			mask(flag, entry.value) != entry.value {
 			return s.file.path
 		}
 	}
@@ -174,7 +176,8 @@ func (s *sources) configWithSecrets() string {
 func (s *sources) warnOfSecrets(parsed *kong.Context) {
 	for _, element := range parsed.Path {
 		flag := element.Flag
-		if flag == nil || element.Resolved || !flag.Tag.Has("secret") || shown(flag) == plainText(flag.Target) {
+		if flag == nil || element.Resolved || !flag.Tag.Has("secret") ||
+			shown(flag) == plainText(flag.Target) {
 			continue
 		}
 		n := s.names[flag.Value]
@@ -216,7 +219,8 @@ func (s *sources) help(v *kong.Value) string {
 	if !ok {
 		return text
 	}
-	if v.HasDefault && v.Flag.PlaceHolder != "" { // kong shows the placeholder instead of the default
+	// kong shows the placeholder instead of the default
+	if v.HasDefault && v.Flag.PlaceHolder != "" {
 		text += " By default " + v.Default + "."
 	}
 	return text + " [" + n.variable + "]"

@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// sweep takes over what another process changed, another replica or `stagedoor users remove`: the limits of stages, and
-// revocations, which end live sessions.
+// sweep takes over what another process changed, another replica or `stagedoor users remove`: the
+// limits of stages, and revocations, which end live sessions.
 func (s *server) sweep(ctx context.Context) error {
 	stages, err := s.control.AllStages(ctx)
 	if err != nil {
@@ -79,22 +79,27 @@ func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 		err := s.control.MayStay(ctx, p.Participant)
 		if errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
 			s.disconnect(ctx, p.Participant, "token_revoked",
-				"The token was revoked, the login has ended, or the access to this stage was removed.")
+				"The token was revoked, the login has ended, or the access to this stage "+
+					"was removed.")
 		}
 	}
 	return err
 }
 
-// disconnect ends the sessions of a participant with a code, and its connection to the events socket.
+// disconnect ends the sessions of a participant with a code, and its connection to the events
+// socket.
 func (s *server) disconnect(ctx context.Context, p stage.Participant, code, detail string) {
 	s.whip.Close(p.ID, code, detail)
-	if err := s.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil && !errors.Is(err, stage.ErrNotFound) {
+	if err := s.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil &&
+		!errors.Is(err, stage.ErrNotFound) {
 		s.log.Warn("disconnect a participant", "participant", p.ID, "err", err)
 	}
 }
 
 // every runs housekeeping until ctx ends. After a failure the next round tries again.
-func (s *server) every(ctx context.Context, pause time.Duration, do func(context.Context) error) error {
+func (s *server) every(
+	ctx context.Context, pause time.Duration, do func(context.Context) error,
+) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {

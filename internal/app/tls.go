@@ -61,8 +61,9 @@ func (s *ServeSettings) checkTLS(log *slog.Logger) (certSource, error) {
 		return nil, errors.New("--tls-email, --tls-directory, --tls-roots and --tls-state need " +
 			"--tls-domain, the name to obtain a certificate for")
 	case s.ListenHTTP != "" && len(s.TLSDomain) == 0 && s.TLSCert == "":
-		return nil, errors.New("--listen-http sends browsers on to HTTPS: it needs --tls-domain or " +
-			"--tls-cert")
+		return nil, errors.New(
+			"--listen-http sends browsers on to HTTPS: it needs --tls-domain or " +
+				"--tls-cert")
 	case s.TLSCert == "" && s.TLSKey == "":
 		return nil, nil
 	case s.TLSKey == "":
@@ -72,7 +73,8 @@ func (s *ServeSettings) checkTLS(log *slog.Logger) (certSource, error) {
 	}
 	files, err := certs.LoadFiles(s.TLSCert, s.TLSKey, log)
 	if err != nil {
-		return nil, fmt.Errorf("the certificate of --tls-cert %s and --tls-key %s cannot be used: %w",
+		return nil, fmt.Errorf(
+			"the certificate of --tls-cert %s and --tls-key %s cannot be used: %w",
 			s.TLSCert, s.TLSKey, err)
 	}
 	return files, nil
@@ -96,7 +98,8 @@ func (s *server) openTLS() error {
 	acme, err := certs.NewACME(certs.ACMEConfig{
 		Domains: s.settings.TLSDomain, Email: s.settings.TLSEmail,
 		Directory: s.settings.TLSDirectory, Roots: s.settings.TLSRoots,
-		Folder: cmp.Or(s.settings.TLSState, filepath.Join(s.settings.Data, "certificates")), Log: s.log,
+		Folder: cmp.Or(s.settings.TLSState, filepath.Join(s.settings.Data, "certificates")),
+		Log:    s.log,
 	}, s.listen.Addr(), plain)
 	if err != nil {
 		return fmt.Errorf("certificates cannot be obtained: %w", err)

@@ -88,8 +88,9 @@ func (cmd *TokensCreateCommand) issuer(
 	}
 	public, guess, err := cmd.link()
 	if guess {
-		err = errors.New("the token would lead nowhere: start the server once, or name its address " +
-			"with --public-url")
+		err = errors.New(
+			"the token would lead nowhere: start the server once, or name its address " +
+				"with --public-url")
 	}
 	if err != nil {
 		return nil, err
@@ -164,7 +165,8 @@ func (cmd *TokensListCommand) Run(ctx context.Context, p *process) error {
 		fmt.Fprintln(w, "PARTICIPANT\tUSER\tSTAGE\tCAN\tISSUED\tSTATE")
 		for _, i := range list {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.UserName, d.stageName(i.Stage),
-				i.Capabilities, i.IssuedAt.Local().Format("2006-01-02 15:04"), tokenState(i, time.Now()))
+				i.Capabilities, i.IssuedAt.Local().Format("2006-01-02 15:04"),
+				tokenState(i, time.Now()))
 		}
 		return w.Flush()
 	})

@@ -56,7 +56,8 @@ func (cmd *UsersAddCommand) Run(ctx context.Context, p *process) error {
 		if err != nil {
 			return err
 		}
-		user, code, until, err := c.AddUser(ctx, access.CommandLine(), cmd.Name, access.Role(cmd.Role))
+		user, code, until, err := c.AddUser(ctx, access.CommandLine(), cmd.Name,
+			access.Role(cmd.Role))
 		if err != nil {
 			return err
 		}
@@ -64,7 +65,8 @@ func (cmd *UsersAddCommand) Run(ctx context.Context, p *process) error {
 			// Without its link the account would be of no use, and its name would be taken.
 			return errors.Join(err, c.RemoveUser(ctx, access.CommandLine(), user.ID))
 		}
-		return cmd.print(p, d, access.Person{User: user, Grants: grants}, invitation(public, guess, code, until))
+		return cmd.print(p, d, access.Person{User: user, Grants: grants},
+			invitation(public, guess, code, until))
 	})
 }
 
@@ -156,7 +158,8 @@ func (cmd *UsersListCommand) Run(ctx context.Context, p *process) error {
 		w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "NAME\tROLE\tSTAGES\tLAST SEEN")
 		for _, u := range d.users {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Role, d.grantWords(u.Grants), lastSeen(u.User))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Role, d.grantWords(u.Grants),
+				lastSeen(u.User))
 		}
 		return w.Flush()
 	})

@@ -60,7 +60,8 @@ func (b buildInfo) print(w io.Writer) error {
 	if b.Modified {
 		commit += " with changes"
 	}
-	_, err := fmt.Fprintf(w, "stagedoor %s\ncommit    %s\ndate      %s\ngo        %s\nplatform  %s\n",
+	_, err := fmt.Fprintf(
+		w, "stagedoor %s\ncommit    %s\ndate      %s\ngo        %s\nplatform  %s\n",
 		b.Version, commit, cmp.Or(b.Date, "unknown"), b.Go, b.Platform)
 	return err
 }

@@ -66,9 +66,10 @@ func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence
 // publishes who already did so by the end of that while.
 func (c *Chat) over(r Room, present []stage.Presence) bool {
 	end := r.LastPost.Add(chatQuiet)
-	return !c.feed.cfg.Now().Before(end) && !slices.ContainsFunc(present, func(p stage.Presence) bool {
-		return p.Publishing && p.Since.Before(end)
-	})
+	return !c.feed.cfg.Now().Before(end) && !slices.ContainsFunc(present,
+		func(p stage.Presence) bool {
+			return p.Publishing && p.Since.Before(end)
+		})
 }
 
 // Mutes reports whether somebody may not write.
@@ -115,7 +116,9 @@ type Deletion struct {
 }
 
 // Delete removes a message.
-func (c *Chat) Delete(ctx context.Context, arn stage.ARN, d Deletion, present []stage.Presence) error {
+func (c *Chat) Delete(
+	ctx context.Context, arn stage.ARN, d Deletion, present []stage.Presence,
+) error {
 	if !d.Free {
 		if err := c.tooFast(&c.deletions, writer{arn, d.By}, "delete it then"); err != nil {
 			return err

@@ -23,8 +23,8 @@ const (
 	maxText     = 500
 	maxWord     = 128      // bytes of everything else in a report
 	maxDock     = 32 << 10 // bytes of a dock as pages receive it
-	// A dock reports a change at once and its state in a while; all docks of an account together may
-	// report this often.
+	// A dock reports a change at once and its state in a while; all docks of an account together
+	// may report this often.
 	dockPace  = 100 * time.Millisecond
 	dockBurst = 4 * maxDocks
 	maxPaces  = 10_000
@@ -70,7 +70,8 @@ func (d *Docks) Put(ctx context.Context, user access.UserID, dock Dock) error {
 	dock.Since = now.UTC()
 	i := slices.IndexFunc(docks[user], func(other Dock) bool { return other.ID == dock.ID })
 	if i < 0 && len(docks[user]) >= maxDocks {
-		return stage.Errorf(stage.ErrConflict, "This account has %d docks open. Close one.", maxDocks).
+		return stage.Errorf(stage.ErrConflict, "This account has %d docks open. Close one.",
+			maxDocks).
 			WithCode("too_many_docks")
 	}
 	if i >= 0 {
@@ -195,7 +196,8 @@ func checkFindings(list []Finding) error {
 	}
 	for _, f := range list {
 		if tooLong(f.ID) {
-			return stage.Errorf(stage.ErrInvalid, "The id of a finding has at most %d bytes.", maxWord)
+			return stage.Errorf(stage.ErrInvalid, "The id of a finding has at most %d bytes.",
+				maxWord)
 		}
 		if !slices.Contains([]string{"fix", "person", "ok"}, f.Level) {
 			return stage.Errorf(stage.ErrInvalid,

@@ -50,8 +50,8 @@ func (f *Feed) enqueue(e stage.Event) {
 	}
 }
 
-// takeRefusal drops refusals that report nothing new, and all while the queue is long: anybody with a
-// dead token can cause as many as they like.
+// takeRefusal drops refusals that report nothing new, and all while the queue is long: anybody with
+// a dead token can cause as many as they like.
 func (f *Feed) takeRefusal(e stage.Event) {
 	full := len(f.queue) >= queuedRefusals || f.refusals.Len(f.cfg.Now()) >= maxRefusals
 	if full {
@@ -131,8 +131,8 @@ func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 	f.sendSurely(ctx, noticeOf(stored))
 }
 
-// sendSurely passes a notice on, also after the database was away: a page that is open would not see
-// the event before it resumes.
+// sendSurely passes a notice on, also after the database was away: a page that is open would not
+// see the event before it resumes.
 func (f *Feed) sendSurely(ctx context.Context, n Notice) {
 	err := f.trySend(ctx, n)
 	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {

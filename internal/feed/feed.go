@@ -29,8 +29,9 @@ type Config struct {
 	Shared Shared
 	Log    *slog.Logger
 	Now    func() time.Time
-	// Asks reports whether this replica is the one that asks who is on the stages of AWS, for all; nil
-	// is always. The others see what it posts, and post which of these stages are watched at theirs.
+	// Asks reports whether this replica is the one that asks who is on the stages of AWS, for all;
+	// nil is always. The others see what it posts, and post which of these stages are watched at
+	// theirs.
 	Asks func() bool
 	// PassedOn takes what Pass has sent, on every replica; it must not block. It may be nil.
 	PassedOn func(data json.RawMessage)
@@ -45,8 +46,8 @@ type Sources struct {
 	Participants func(context.Context, stage.ARN) ([]stage.Presence, error)
 }
 
-// A Feed carries events and presence to streams. Its methods are safe for concurrent use. None waits
-// for a database, but for Run, and AccessChanged where replicas share one.
+// A Feed carries events and presence to streams. Its methods are safe for concurrent use. None
+// waits for a database, but for Run, and AccessChanged where replicas share one.
 type Feed struct {
 	cfg     Config
 	replica string // names this process on the Board
@@ -106,8 +107,8 @@ func (f *Feed) Stop() {
 	}
 }
 
-// Move ends the streams that are open with a Bye, so many per second that their pages do not all come
-// back at once. Streams that are opened meanwhile stay.
+// Move ends the streams that are open with a Bye, so many per second that their pages do not all
+// come back at once. Streams that are opened meanwhile stay.
 func (f *Feed) Move(ctx context.Context, perSecond int) {
 	f.mu.Lock()
 	open := slices.Collect(maps.Keys(f.streams))

@@ -27,10 +27,11 @@ type watched struct {
 	pages    map[*Stream]struct{}
 	dirty    bool // changed since it was last read
 	reading  bool
-	known    bool             // it was read
-	wanted   bool             // a stage of AWS that is watched on another replica, which does not ask
-	own      []stage.Presence // on this replica
-	others   []stage.Presence
+	known    bool // it was read
+	// a stage of AWS that is watched on another replica, which does not ask
+	wanted bool
+	own    []stage.Presence // on this replica
+	others []stage.Presence
 	picture
 }
 
@@ -43,7 +44,8 @@ type picture struct {
 }
 
 func newPicture(arn stage.ARN, list []stage.Presence) picture {
-	p := picture{arn: arn, list: list, users: map[access.UserID]struct{}{}, texts: map[Viewer][]byte{}}
+	p := picture{arn: arn, list: list, users: map[access.UserID]struct{}{},
+		texts: map[Viewer][]byte{}}
 	for _, present := range list {
 		p.users[access.UserID(present.Participant.UserID)] = struct{}{}
 	}
@@ -104,8 +106,8 @@ func (f *Feed) wake() {
 
 type reader = func(context.Context, stage.ARN) ([]stage.Presence, error)
 
-// runPresence has a loop of its own: to ask who is on an AWS stage can take seconds, and what happens
-// on the others is sent meanwhile.
+// runPresence has a loop of its own: to ask who is on an AWS stage can take seconds, and what
+// happens on the others is sent meanwhile.
 func (f *Feed) runPresence(ctx context.Context, read reader) error {
 	var reads sync.WaitGroup
 	defer reads.Wait()
@@ -274,7 +276,8 @@ func (f *Feed) exchange(ctx context.Context) {
 	}
 }
 
-// want makes the replica that asks about stages of AWS ask about those that others watch; mu is held.
+// want makes the replica that asks about stages of AWS ask about those that others watch; mu is
+// held.
 func (f *Feed) want(asks bool) {
 	for arn := range f.posts {
 		if asks && !arn.Local() {
@@ -289,8 +292,8 @@ func (f *Feed) want(asks bool) {
 	}
 }
 
-// here is who is on the stages here. A stage of AWS that is watched here is among them although it is
-// empty, or asked about elsewhere.
+// here is who is on the stages here. A stage of AWS that is watched here is among them although it
+// is empty, or asked about elsewhere.
 func (f *Feed) here() map[stage.ARN][]stage.Presence {
 	f.mu.Lock()
 	defer f.mu.Unlock()

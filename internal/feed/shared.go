@@ -25,8 +25,8 @@ type Shared interface {
 type Relay interface {
 	// Send passes notices on to every replica, this one included. When it returns nil, each replica
 	// that runs receives each of them once, and all in one order. It may return before they arrive.
-	// A replica that cannot be reached for a while receives them when it is back, or, where that was
-	// too long ago to be known, the notice KindGap.
+	// A replica that cannot be reached for a while receives them when it is back, or, where that
+	// was too long ago to be known, the notice KindGap.
 	Send(ctx context.Context, notices ...Notice) error
 	// Receive calls deliver, never twice at the same time, until ctx ends. Notices that were sent
 	// before the first call to Receive are not delivered.
@@ -58,8 +58,8 @@ const (
 
 // A Board has the presence of every replica. It is soft state: a post that is not renewed ends.
 type Board interface {
-	// Post replaces what a replica reports. It is called at least every PostEvery; after three times
-	// that without a call the post ends. An empty post ends it at once.
+	// Post replaces what a replica reports. It is called at least every PostEvery; after three
+	// times that without a call the post ends. An empty post ends it at once.
 	Post(ctx context.Context, replica string, present map[stage.ARN][]stage.Presence) error
 	// Posts returns what the other replicas report.
 	Posts(ctx context.Context, except string) (map[stage.ARN][]stage.Presence, error)
@@ -68,7 +68,8 @@ type Board interface {
 // PostEvery is how often a replica renews its post.
 const PostEvery = 2 * time.Second
 
-// A DockStore keeps the open docks of accounts. Reports of one dock may arrive at different replicas.
+// A DockStore keeps the open docks of accounts. Reports of one dock may arrive at different
+// replicas.
 type DockStore interface {
 	// PutDock adds or replaces a dock of the same ID, seen at that time.
 	PutDock(ctx context.Context, user access.UserID, dock Dock, seen time.Time) error

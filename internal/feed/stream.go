@@ -12,7 +12,8 @@ const (
 	// A stream that is this far behind is cut; its page comes back and resumes.
 	maxFrames = 256
 	maxBytes  = 1 << 20
-	// Sixteen docks, each with a page of its stage, and a browser source for every guest stay below.
+	// Sixteen docks, each with a page of its stage, and a browser source for every guest stay
+	// below.
 	maxStreams        = 64 // of one account
 	maxStreamsOfProof = 32 // of one login, key or token
 	streamsRetry      = 30 * time.Second
@@ -43,9 +44,9 @@ type Listener struct {
 	Proof    string     // identifies the credential, for a limit
 	Page     stage.ARN  // the stream is for this stage alone; else it is for the account
 	View     stage.View // of a viewing key
-	// Ready is called when there is something to take, or the stream is over, after Take has returned
-	// without a frame; then not again before Take does so once more. It must not block, and must not
-	// call the feed.
+	// Ready is called when there is something to take, or the stream is over, after Take has
+	// returned without a frame; then not again before Take does so once more. It must not block,
+	// and must not call the feed.
 	Ready func()
 }
 
@@ -72,8 +73,8 @@ type account struct {
 	stages  []*watched
 }
 
-// Listen opens a stream. When a user or a credential has too many, it refuses the new one: to cut the
-// oldest would make two pages that come back cut each other for ever.
+// Listen opens a stream. When a user or a credential has too many, it refuses the new one: to cut
+// the oldest would make two pages that come back cut each other for ever.
 //
 // The stream of an account receives the events and docks of the user from now on, and presence once
 // Watch has said of which stages. That of a page receives presence and chat of its stage.
@@ -86,7 +87,8 @@ func (f *Feed) Listen(l Listener) (*Stream, error) {
 	defer f.mu.Unlock()
 	for i, most := range []int{maxStreams, maxStreamsOfProof} {
 		if f.counts[s.counts[i]] >= most {
-			return nil, stage.Errorf(stage.ErrTooMany, "%d of your pages listen already; close some.",
+			return nil, stage.Errorf(stage.ErrTooMany,
+				"%d of your pages listen already; close some.",
 				most).WithCode("too_many_streams").WithRetry(streamsRetry)
 		}
 	}

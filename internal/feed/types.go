@@ -19,7 +19,8 @@ type (
 		ParticipantID stage.ParticipantID `json:"participantId"`
 		Code          string              `json:"code"`
 		Detail        string              `json:"detail"`
-		// Claimed marks a token whose signature is wrong: the event may explain, and proves nothing.
+		// Claimed marks a token whose signature is wrong: the event may explain, and proves
+		// nothing.
 		Claimed bool `json:"claimed,omitempty"`
 	}
 	// A PresenceEvent lists who is on a stage.

@@ -6,12 +6,13 @@ import (
 	"strings"
 )
 
-// Proxies are the addresses of trusted reverse proxies. Without them, forwarding headers are ignored.
+// Proxies are the addresses of trusted reverse proxies. Without them, forwarding headers are
+// ignored.
 type Proxies []netip.Prefix
 
-// Client returns the address of the client: the peer's, or behind trusted proxies the last address in
-// X-Forwarded-For that is not one of theirs. Without X-Forwarded-For it reads Forwarded (RFC 7239);
-// it never mixes the two, since a proxy that appends to one passes a forged other one on.
+// Client returns the address of the client: the peer's, or behind trusted proxies the last address
+// in X-Forwarded-For that is not one of theirs. Without X-Forwarded-For it reads Forwarded (RFC
+// 7239); it never mixes the two, since a proxy that appends to one passes a forged other one on.
 // The result is invalid when the peer's address is unknown.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	client := parseHost(r.RemoteAddr)

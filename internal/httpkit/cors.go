@@ -38,7 +38,8 @@ func (c CORS) Allow(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// Preflight adds the response headers of a preflight (Fetch Standard, 3.3.2) that Allow has allowed.
+// Preflight adds the response headers of a preflight (Fetch Standard, 3.3.2) that Allow has
+// allowed.
 func (c CORS) Preflight(w http.ResponseWriter, methods ...string) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))

@@ -100,7 +100,8 @@ func (g *Guard) refused(prefix netip.Prefix) (wait time.Duration) {
 		wait = time.Duration((1 - n.free) * float64(failureEvery))
 		n.refused++
 		if now := g.now(); now.Sub(n.warned) >= warnEvery || now.Before(n.warned) {
-			g.log.Warn("many wrong credentials from one network", "network", prefix, "refused", n.refused)
+			g.log.Warn("many wrong credentials from one network", "network", prefix, "refused",
+				n.refused)
 			n.warned, n.refused = now, 0
 		}
 	})
@@ -132,7 +133,8 @@ func (g *Guard) enter(ctx context.Context, turn chan struct{}) (leave func(), er
 				}
 			}()
 		case <-ctx.Done():
-			return nil, stage.Errorf(stage.ErrUnavailable, "The request ended before it was verified.").
+			return nil, stage.Errorf(stage.ErrUnavailable,
+				"The request ended before it was verified.").
 				WithCause(context.Cause(ctx))
 		}
 	}
@@ -149,6 +151,7 @@ func tooMany(err error, wait time.Duration) error {
 	}
 	wait = max(wait.Round(time.Second), time.Second)
 	return stage.Errorf(stage.ErrTooMany, "%s", detail+fmt.Sprintf(
-		"Many wrong tokens come from this address; wait %d s before the next try.", int(wait.Seconds()))).
+		"Many wrong tokens come from this address; wait %d s before the next try.",
+		int(wait.Seconds()))).
 		WithCode("too_many_attempts").WithRetry(wait)
 }

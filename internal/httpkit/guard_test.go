@@ -107,7 +107,8 @@ func TestGuardVerifiesOneAtATime(t *testing.T) {
 			t.Errorf("another address: got %v, want nil", err)
 		}
 		if took := time.Since(start); took > time.Millisecond {
-			t.Errorf("another address: waited %v beside the flood, want none", took-time.Millisecond)
+			t.Errorf("another address: waited %v beside the flood, want none",
+				took-time.Millisecond)
 		}
 		if err := g.Verify(t.Context(), flooded, slowly(right)); err != nil {
 			t.Errorf("a right one in the flood: got %v, want nil", err)
@@ -141,7 +142,8 @@ func TestGuardWarnsOnceAMinute(t *testing.T) {
 		for range 1000 {
 			g.Verify(t.Context(), netip.MustParseAddr("192.0.2.1"), wrong)
 		}
-		if got := strings.Count(log.String(), "\n"); got != 1 || !strings.Contains(log.String(), "network=192.0.2.1/32") {
+		if got := strings.Count(log.String(), "\n"); got != 1 ||
+			!strings.Contains(log.String(), "network=192.0.2.1/32") {
 			t.Errorf("log: got %d lines, want 1 that names the network:\n%s", got, &log)
 		}
 		time.Sleep(time.Minute)

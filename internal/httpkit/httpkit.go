@@ -19,8 +19,8 @@ func Bearer(r *http.Request) stage.Secret {
 	return stage.NewSecret(strings.TrimSpace(secret))
 }
 
-// Segments splits a path at its slashes and drops empty parts, so that "//whip/" and "/whip" are the
-// same address. ServeMux would answer the first with a redirect, by which OBS loses its offer.
+// Segments splits a path at its slashes and drops empty parts, so that "//whip/" and "/whip" are
+// the same address. ServeMux would answer the first with a redirect, by which OBS loses its offer.
 func Segments(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }

@@ -28,7 +28,8 @@ func TestBearer(t *testing.T) {
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string][]string{
-		"": nil, "/": nil, "/whip": {"whip"}, "//whip/": {"whip"}, "/whip//s/x/": {"whip", "s", "x"},
+		"": nil, "/": nil, "/whip": {"whip"}, "//whip/": {"whip"},
+		"/whip//s/x/": {"whip", "s", "x"},
 	} {
 		got := httpkit.Segments(path)
 		if !slices.Equal(got, want) {
@@ -71,7 +72,8 @@ func TestClientAddress(t *testing.T) {
 		{"IPv6 in brackets", "10.0.0.1:5000", xff, "[2001:db8::7]", "2001:db8::7"},
 		{"IPv6 with a port", "10.0.0.1:5000", xff, "[2001:db8::7]:4711", "2001:db8::7"},
 		{"proxy with a zone", "[fe80::1%eth0]:5000", xff, "192.0.2.7", "192.0.2.7"},
-		{"proxy between with a port", "10.0.0.1:5000", xff, "192.0.2.7:1, [fd00::2]:2", "192.0.2.7"},
+		{"proxy between with a port", "10.0.0.1:5000", xff, "192.0.2.7:1, [fd00::2]:2",
+			"192.0.2.7"},
 		{"no address", "10.0.0.1:5000", xff, "192.0.2.7, unknown", "10.0.0.1"},
 		{"empty", "10.0.0.1:5000", xff, "", "10.0.0.1"},
 		{"Forwarded", "10.0.0.1:5000", forwarded, "for=192.0.2.7;proto=https", "192.0.2.7"},
@@ -103,7 +105,9 @@ func TestClientAddress(t *testing.T) {
 func FuzzClientAddress(f *testing.F) {
 	f.Add("192.0.2.1, [2001:db8::1]:80", `for="[2001:db8::7]:4711";by=_x`)
 	f.Fuzz(func(t *testing.T, list, forwarded string) {
-		everywhere := httpkit.Proxies{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+		everywhere := httpkit.Proxies{
+			netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),
+		}
 		for _, h := range []http.Header{{"X-Forwarded-For": {list}}, {"Forwarded": {forwarded}}} {
 			r := &http.Request{RemoteAddr: "127.0.0.1:80", Header: h}
 			if a := everywhere.Client(r); !a.IsValid() || a.Zone() != "" || a.Is4In6() {
@@ -129,7 +133,9 @@ func TestNetwork(t *testing.T) {
 
 func TestCORS(t *testing.T) {
 	t.Parallel()
-	app := httpkit.CORS{Origins: []string{"https://app.example"}, Headers: "Authorization", Expose: "ETag"}
+	app := httpkit.CORS{
+		Origins: []string{"https://app.example"}, Headers: "Authorization", Expose: "ETag",
+	}
 	for _, c := range []struct {
 		name   string
 		cors   httpkit.CORS
@@ -161,8 +167,9 @@ func TestCORS(t *testing.T) {
 	w := httptest.NewRecorder()
 	app.Preflight(w, "GET", "POST")
 	for name, want := range map[string]string{
-		"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": "Authorization",
-		"Access-Control-Max-Age": "7200",
+		"Access-Control-Allow-Methods": "GET, POST",
+		"Access-Control-Allow-Headers": "Authorization",
+		"Access-Control-Max-Age":       "7200",
 	} {
 		if got := w.Header().Get(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)

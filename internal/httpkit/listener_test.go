@@ -38,7 +38,9 @@ func (b *lockedBuffer) String() string {
 }
 
 // limited serves until the test ends: "/" at once, and "/slow" when slow is closed.
-func limited(t *testing.T, limits httpkit.ConnectionLimits) (address string, slow chan struct{}, log *lockedBuffer) {
+func limited(
+	t *testing.T, limits httpkit.ConnectionLimits,
+) (address string, slow chan struct{}, log *lockedBuffer) {
 	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -108,7 +110,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 	for i := range 20 {
 		if !get(dial(t, "127.0.0.1", address), "/") {
-			t.Fatalf("connection %d over the limit: no response, want that an idle one makes room", i+1)
+			t.Fatalf("connection %d over the limit: no response, want that an idle one makes room",
+				i+1)
 		}
 	}
 	for i, c := range idle {
@@ -118,8 +121,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestOneNetworkShutsNobodyOut: neither with idle connections, nor with those that send nothing, nor
-// with busy ones.
+// TestOneNetworkShutsNobodyOut: neither with idle connections, nor with those that send nothing,
+// nor with busy ones.
 func TestOneNetworkShutsNobodyOut(t *testing.T) {
 	t.Parallel()
 	limits := httpkit.ConnectionLimits{PerNetwork: 10, Total: 12}
@@ -132,7 +135,8 @@ func TestOneNetworkShutsNobodyOut(t *testing.T) {
 	if c := dial(t, "127.0.0.1", address); get(c, "/") {
 		t.Error("an 11th connection of the network: got a response, want it refused")
 	}
-	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "network=127.0.0.1/32") {
+	if !strings.Contains(log.String(), "level=WARN") ||
+		!strings.Contains(log.String(), "network=127.0.0.1/32") {
 		t.Errorf("log: got %q, want a warning that names the network", log)
 	}
 	for i := range 10 {
@@ -155,7 +159,9 @@ func TestOneNetworkShutsNobodyOut(t *testing.T) {
 func TestProxiesAreExempt(t *testing.T) {
 	t.Parallel()
 	proxies := httpkit.Proxies{netip.MustParsePrefix("127.0.0.1/32")}
-	address, slow, _ := limited(t, httpkit.ConnectionLimits{PerNetwork: 2, Total: 8, Exempt: proxies})
+	address, slow, _ := limited(t, httpkit.ConnectionLimits{
+		PerNetwork: 2, Total: 8, Exempt: proxies,
+	})
 	defer close(slow)
 	for i := range 8 {
 		if !get(dial(t, "127.0.0.1", address), "/slow") {

@@ -11,8 +11,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 )
 
-// BenchmarkTokensByAPI lets 200 broadcasters ask for a token each at the same moment, from an AWS that keeps its quota of 50
-// in a second. With one that asks for 200 more: nobody starves behind it.
+// BenchmarkTokensByAPI lets 200 broadcasters ask for a token each at the same moment, from an AWS
+// that keeps its quota of 50 in a second. With one that asks for 200 more: nobody starves behind
+// it.
 func BenchmarkTokensByAPI(b *testing.B) {
 	_, base := emulator(b, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	s := service(b, base, func(cfg *ivs.Config) { cfg.MaxWait = 15 * time.Second })

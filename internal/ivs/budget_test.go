@@ -16,7 +16,9 @@ type shared struct {
 	away bool
 }
 
-func (b *shared) Take(_ context.Context, _ string, every, most time.Duration) (time.Duration, bool, error) {
+func (b *shared) Take(
+	_ context.Context, _ string, every, most time.Duration,
+) (time.Duration, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.away {

@@ -18,11 +18,13 @@ import (
 )
 
 func throttled(err error) bool {
-	return err != nil && retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
+	return err != nil && retry.IsErrorThrottles(retry.DefaultThrottles).
+		IsErrorThrottle(err) == aws.TrueTernary
 }
 
-// explain turns an error of AWS into one that a person can act on. The subject is the resource in question, or "". What
-// AWS said goes to the log: as the cause, with the message that the SDK's own error leaves out.
+// explain turns an error of AWS into one that a person can act on. The subject is the resource in
+// question, or "". What AWS said goes to the log: as the cause, with the message that the SDK's own
+// error leaves out.
 func explain(err error, subject string) error {
 	var known *stage.Error
 	if errors.As(err, &known) {
@@ -79,30 +81,50 @@ func sentence(err error, operation, subject string) *stage.Error {
 	}
 	switch api.ErrorCode() {
 	case "AccessDeniedException":
-		return stage.Errorf(stage.ErrUnavailable, "Stagedoor's AWS credentials do not allow this. The operator adds to their IAM policy: %s.", policyLine(operation, subject)).WithCode("aws_access_denied")
+		return stage.Errorf(stage.ErrUnavailable,
+			"Stagedoor's AWS credentials do not allow this. The operator adds to their IAM "+
+				"policy: %s.", policyLine(operation, subject)).WithCode("aws_access_denied")
 	case "ResourceNotFoundException":
 		return gone(operation)
 	case "ServiceQuotaExceededException":
-		return stage.Errorf(stage.ErrUnavailable, "%s The operator finds the numbers in the AWS console under Service Quotas, Amazon Interactive Video Service.", quota(operation)).WithCode("aws_quota")
+		return stage.Errorf(stage.ErrUnavailable,
+			"%s The operator finds the numbers in the AWS console under Service Quotas, Amazon "+
+				"Interactive Video Service.", quota(operation)).WithCode("aws_quota")
 	case "PendingVerification":
-		return stage.Errorf(stage.ErrUnavailable, "AWS is still verifying the account of this stage; that can take a day. The operator asks AWS Support if it takes longer.").WithCode("aws_unverified")
+		return stage.Errorf(stage.ErrUnavailable,
+			"AWS is still verifying the account of this stage; that can take a day. The operator "+
+				"asks AWS Support if it takes longer.").WithCode("aws_unverified")
 	case "ConflictException":
-		return stage.Errorf(stage.ErrConflict, "Amazon IVS cannot do this as things stand: the resource is in use, or there already.").WithCode("aws_conflict")
+		return stage.Errorf(stage.ErrConflict,
+			"Amazon IVS cannot do this as things stand: the resource is in use, or there already.").
+			WithCode("aws_conflict")
 	case "ValidationException":
-		return stage.Errorf(stage.ErrInvalid, "Amazon IVS refused the request as invalid; the operator's log says what it did not like.").WithCode("aws_invalid")
+		return stage.Errorf(stage.ErrInvalid,
+			"Amazon IVS refused the request as invalid; the operator's log says what it "+
+				"did not like.").WithCode("aws_invalid")
 	case "ExpiredTokenException", "ExpiredToken", "RequestExpired":
 		return expired()
 	case "UnrecognizedClientException", "InvalidClientTokenId":
-		return credentials("AWS does not know Stagedoor's access key: the operator checks AWS_ACCESS_KEY_ID, or what the profile holds.")
-	case "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException", "MissingAuthenticationTokenException":
-		return credentials("AWS does not accept the signature of Stagedoor's requests: the operator checks the secret access key and the clock of the server.")
+		return credentials(
+			"AWS does not know Stagedoor's access key: the operator checks AWS_ACCESS_KEY_ID, or " +
+				"what the profile holds.")
+	case "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException",
+		"MissingAuthenticationTokenException":
+		return credentials(
+			"AWS does not accept the signature of Stagedoor's requests: the operator checks the " +
+				"secret access key and the clock of the server.")
 	case "NotEmulatedException":
-		return stage.Errorf(stage.ErrUnavailable, "This needs Amazon IVS itself: the emulator does not have it.").WithCode("not_emulated")
+		return stage.Errorf(stage.ErrUnavailable,
+			"This needs Amazon IVS itself: the emulator does not have it.").WithCode("not_emulated")
 	}
 	if throttled(err) {
-		return stage.Errorf(stage.ErrUnavailable, "Amazon IVS takes no more requests at the moment; try again in a few seconds.").WithCode("aws_busy").WithRetry(5 * time.Second)
+		return stage.Errorf(stage.ErrUnavailable,
+			"Amazon IVS takes no more requests at the moment; try again in a few seconds.").
+			WithCode("aws_busy").WithRetry(5 * time.Second)
 	}
-	return stage.Errorf(stage.ErrUnavailable, "Amazon IVS has a problem of its own; try again in a minute.").WithCode("aws_error").WithRetry(time.Minute)
+	return stage.Errorf(stage.ErrUnavailable,
+		"Amazon IVS has a problem of its own; try again in a minute.").WithCode("aws_error").
+		WithRetry(time.Minute)
 }
 
 func outOfTime(err error) bool {
@@ -111,12 +133,17 @@ func outOfTime(err error) bool {
 
 func unanswered(err error) *stage.Error {
 	if outOfTime(err) {
-		return stage.Errorf(stage.ErrUnavailable, "Amazon IVS did not answer in time; try again in a few seconds.").WithCode("aws_timeout").WithRetry(5 * time.Second)
+		return stage.Errorf(stage.ErrUnavailable,
+			"Amazon IVS did not answer in time; try again in a few seconds.").
+			WithCode("aws_timeout").WithRetry(5 * time.Second)
 	}
-	return stage.Errorf(stage.ErrUnavailable, "Amazon IVS cannot be reached from the server; try again in a few seconds.").WithCode("aws_unreachable").WithRetry(5 * time.Second)
+	return stage.Errorf(stage.ErrUnavailable,
+		"Amazon IVS cannot be reached from the server; try again in a few seconds.").
+		WithCode("aws_unreachable").WithRetry(5 * time.Second)
 }
 
-// withoutCredentials says why there are none: they have expired, AWS refuses to give any, or nobody has set them up.
+// withoutCredentials says why there are none: they have expired, AWS refuses to give any, or nobody
+// has set them up.
 func withoutCredentials(err error) *stage.Error {
 	var session *ssocreds.InvalidTokenError
 	var api smithy.APIError
@@ -126,30 +153,41 @@ func withoutCredentials(err error) *stage.Error {
 	case errors.As(err, &api) && endedToken(api.ErrorCode()):
 		return expired()
 	case errors.As(err, &api):
-		return credentials("AWS refuses to give Stagedoor credentials: the operator checks the profile and its role; the log says what AWS said.")
+		return credentials(
+			"AWS refuses to give Stagedoor credentials: the operator checks the profile and its " +
+				"role; the log says what AWS said.")
 	}
-	return credentials("Stagedoor has no AWS credentials: the operator sets AWS_PROFILE or AWS_ACCESS_KEY_ID, or gives the server a role.")
+	return credentials(
+		"Stagedoor has no AWS credentials: the operator sets AWS_PROFILE or AWS_ACCESS_KEY_ID, " +
+			"or gives the server a role.")
 }
 
-// endedSession knows the errors of the SDK's packages ssocreds and logincreds that have no type of their own.
+// endedSession knows the errors of the SDK's packages ssocreds and logincreds that have no type of
+// their own.
 func endedSession(text string) bool {
 	return strings.Contains(text, "SSO token") || strings.Contains(text, "please reauthenticate")
 }
 
-// endedToken knows what the services behind a sign-in (SSO, its OIDC, STS) say of a token whose time is over.
+// endedToken knows what the services behind a sign-in (SSO, its OIDC, STS) say of a token whose
+// time is over.
 func endedToken(code string) bool {
-	return slices.Contains([]string{"UnauthorizedException", "InvalidGrantException", "ExpiredTokenException", "ExpiredToken", "InvalidClientException", "UnauthorizedClientException"}, code)
+	return slices.Contains([]string{"UnauthorizedException", "InvalidGrantException",
+		"ExpiredTokenException", "ExpiredToken", "InvalidClientException",
+		"UnauthorizedClientException"}, code)
 }
 
 func expired() *stage.Error {
-	return credentials("Stagedoor's AWS credentials have expired: the operator renews them (aws sso login, or a new session).")
+	return credentials(
+		"Stagedoor's AWS credentials have expired: the operator renews them (aws sso login, or a " +
+			"new session).")
 }
 
 func credentials(sentence string) *stage.Error {
 	return stage.Errorf(stage.ErrUnavailable, "%s", sentence).WithCode("aws_credentials")
 }
 
-// policyLine is what is missing, as IAM writes it. Lists and creations name no resource of their own.
+// policyLine is what is missing, as IAM writes it. Lists and creations name no resource of their
+// own.
 func policyLine(operation, subject string) string {
 	if subject == "" {
 		subject = "*"
@@ -160,22 +198,30 @@ func policyLine(operation, subject string) string {
 func gone(operation string) *stage.Error {
 	switch operation {
 	case "GetPublicKey", "DeletePublicKey":
-		return stage.Errorf(stage.ErrNotFound, "The public key is gone from AWS.").WithCode("key_gone")
-	case "DisconnectParticipant", "GetParticipant", "ListParticipantEvents", "ListParticipants", "GetStageSession":
-		return stage.Errorf(stage.ErrNotFound, "The participant is not on the stage (any more).").WithCode("participant_gone")
+		return stage.Errorf(stage.ErrNotFound, "The public key is gone from AWS.").
+			WithCode("key_gone")
+	case "DisconnectParticipant", "GetParticipant", "ListParticipantEvents", "ListParticipants",
+		"GetStageSession":
+		return stage.Errorf(stage.ErrNotFound, "The participant is not on the stage (any more).").
+			WithCode("participant_gone")
 	}
-	return stage.Errorf(stage.ErrNotFound, "The stage is gone from AWS: somebody deleted it. The operator removes it here, too, or picks another.").WithCode("stage_gone")
+	return stage.Errorf(stage.ErrNotFound,
+		"The stage is gone from AWS: somebody deleted it. The operator removes it here, too, or "+
+			"picks another.").WithCode("stage_gone")
 }
 
 // quota names the quota behind a 402; the error itself does not.
 func quota(operation string) string {
 	switch operation {
 	case "CreateStage", "UpdateStage":
-		return "The AWS account has as many stages in this region as its quota allows (1,000 unless raised)."
+		return "The AWS account has as many stages in this region as its quota allows (1,000 " +
+			"unless raised)."
 	case "ImportPublicKey":
-		return "The AWS account has 3 public keys in this region, and AWS allows no more: retire one first."
+		return "The AWS account has 3 public keys in this region, and AWS allows no more: " +
+			"retire one first."
 	case "CreateParticipantToken":
-		return "The AWS account has used up a quota for participants: 12 publishers or 10,000 subscribers on a stage, or 1,000 publishers in the region."
+		return "The AWS account has used up a quota for participants: 12 publishers or 10,000 " +
+			"subscribers on a stage, or 1,000 publishers in the region."
 	}
 	return "The AWS account has used up a quota."
 }

@@ -16,9 +16,11 @@ import (
 // IssuedBy is what tokens of the API say in the operator's list.
 const IssuedBy = "AWS API"
 
-// IssueToken lets AWS make the token. The token is opaque ("do not build functionality based on token contents"): who it
-// speaks for and until when is taken from the answer.
-func (s *Service) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+// IssueToken lets AWS make the token. The token is opaque ("do not build functionality based on
+// token contents"): who it speaks for and until when is taken from the answer.
+func (s *Service) IssueToken(
+	ctx context.Context, req stage.TokenRequest,
+) (stage.ParticipantToken, error) {
 	if err := req.Validate(); err != nil {
 		return stage.ParticipantToken{}, err
 	}
@@ -39,7 +41,8 @@ func (s *Service) IssueToken(ctx context.Context, req stage.TokenRequest) (stage
 	}
 	made := out.ParticipantToken
 	if made == nil || aws.ToString(made.Token) == "" || aws.ToString(made.ParticipantId) == "" {
-		return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable, "Amazon IVS answered without a token; try again.").WithCode("aws_error")
+		return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable,
+			"Amazon IVS answered without a token; try again.").WithCode("aws_error")
 	}
 	expires := aws.ToTime(made.ExpirationTime)
 	if expires.IsZero() {
@@ -57,8 +60,11 @@ func (s *Service) IssueToken(ctx context.Context, req stage.TokenRequest) (stage
 	}, nil
 }
 
-// minutes are what the API counts in. A token never lives longer than was allowed, so that they are rounded down.
-func minutes(ttl time.Duration) time.Duration { return max(ttl.Truncate(time.Minute), stage.MinTTL) }
+// minutes are what the API counts in. A token never lives longer than was allowed, so that they are
+// rounded down.
+func minutes(ttl time.Duration) time.Duration {
+	return max(ttl.Truncate(time.Minute), stage.MinTTL)
+}
 
 func tokenInput(req stage.TokenRequest) *ivsrealtime.CreateParticipantTokenInput {
 	in := &ivsrealtime.CreateParticipantTokenInput{
@@ -70,7 +76,8 @@ func tokenInput(req stage.TokenRequest) *ivsrealtime.CreateParticipantTokenInput
 		in.UserId = &req.UserID
 	}
 	for _, word := range req.Capabilities.Words() {
-		in.Capabilities = append(in.Capabilities, types.ParticipantTokenCapability(strings.ToUpper(word)))
+		in.Capabilities = append(in.Capabilities, types.ParticipantTokenCapability(
+			strings.ToUpper(word)))
 	}
 	return in
 }

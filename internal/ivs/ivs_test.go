@@ -33,7 +33,10 @@ func emulator(t testing.TB, change func(*ivsemu.Config)) (*ivsemu.Emulator, stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := ivsemu.Config{BaseURL: "http://" + listener.Addr().String(), AccessKey: "AKID", SecretKey: stage.NewSecret("secret")}
+	cfg := ivsemu.Config{
+		BaseURL: "http://" + listener.Addr().String(), AccessKey: "AKID",
+		SecretKey: stage.NewSecret("secret"),
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -55,7 +58,9 @@ func service(t testing.TB, endpoint string, change func(*ivs.Config)) *ivs.Servi
 	cfg := ivs.Config{
 		Regions:  []string{region},
 		Endpoint: endpoint,
-		AWS:      aws.Config{Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")},
+		AWS: aws.Config{
+			Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
+		},
 	}
 	if change != nil {
 		change(&cfg)
@@ -77,7 +82,10 @@ func create(t testing.TB, s *ivs.Service, name string) stage.Stage {
 }
 
 func request(arn stage.ARN) stage.TokenRequest {
-	return stage.TokenRequest{Stage: arn, UserID: "ana", Attributes: map[string]string{"name": "Ana"}, Capabilities: stage.Publish, TTL: 90 * time.Second}
+	return stage.TokenRequest{
+		Stage: arn, UserID: "ana", Attributes: map[string]string{"name": "Ana"},
+		Capabilities: stage.Publish, TTL: 90 * time.Second,
+	}
 }
 
 func TestTokenIsWhatAWSAnswers(t *testing.T) {
@@ -90,14 +98,16 @@ func TestTokenIsWhatAWSAnswers(t *testing.T) {
 		t.Fatalf("IssueToken: got %v, want nil", err)
 	}
 	if got.WHIPEndpoint != e.WHIPEndpoint() {
-		t.Errorf("endpoint: got %s, want the emulator's global one, %s", got.WHIPEndpoint, e.WHIPEndpoint())
+		t.Errorf("endpoint: got %s, want the emulator's global one, %s", got.WHIPEndpoint,
+			e.WHIPEndpoint())
 	}
 	// 90 s are rounded down: a token must not outlive the grant.
 	if life := time.Until(got.ExpiresAt); life > time.Minute || life < 50*time.Second {
 		t.Errorf("life: got %v, want a minute", life)
 	}
 	p, err := e.Verifier().Verify(t.Context(), got.Secret)
-	if err != nil || p.ID != got.Participant.ID || !p.ExpiresAt.Equal(got.ExpiresAt) || p.UserID != "ana" || p.Attributes["name"] != "Ana" || p.Capabilities != stage.Publish {
+	if err != nil || p.ID != got.Participant.ID || !p.ExpiresAt.Equal(got.ExpiresAt) ||
+		p.UserID != "ana" || p.Attributes["name"] != "Ana" || p.Capabilities != stage.Publish {
 		t.Errorf("the token speaks for %+v, %v; want %+v", p, err, got.Participant)
 	}
 }
@@ -105,7 +115,10 @@ func TestTokenIsWhatAWSAnswers(t *testing.T) {
 func TestStagesOfAllRegionsAreListed(t *testing.T) {
 	t.Parallel()
 	_, base := emulator(t, func(cfg *ivsemu.Config) { cfg.Quotas = true })
-	s := service(t, base, func(cfg *ivs.Config) { cfg.Regions = []string{"us-west-2", "eu-west-1"} })
+	s := service(t, base, func(cfg *ivs.Config) {
+		cfg.Regions = []string{"us-west-2",
+			"eu-west-1"}
+	})
 	want := map[stage.ARN]bool{}
 	for i, where := range []string{"us-west-2", "us-west-2", "eu-west-1"} {
 		made, err := s.CreateStage(t.Context(), where, fmt.Sprint("stage-", i))
@@ -125,8 +138,10 @@ func TestStagesOfAllRegionsAreListed(t *testing.T) {
 			}
 		}
 	}
-	for where, advice := range map[string]string{"us-east-1": "--ivs-region us-east-1", "mars-north-1": "its regions are"} {
-		if _, err := s.StagesOf(t.Context(), where); err == nil || !strings.Contains(err.Error(), advice) {
+	for where, advice := range map[string]string{"us-east-1": "--ivs-region us-east-1",
+		"mars-north-1": "its regions are"} {
+		if _, err := s.StagesOf(t.Context(), where); err == nil ||
+			!strings.Contains(err.Error(), advice) {
 			t.Errorf("StagesOf %s: got %v, want the advice %q", where, err, advice)
 		}
 	}
@@ -139,7 +154,13 @@ func TestEndpointsAreCachedForAtMost14Days(t *testing.T) {
 	t.Parallel()
 	_, base := emulator(t, nil)
 	var ahead time.Duration
-	s := service(t, base, func(cfg *ivs.Config) { cfg.Now = func() time.Time { return time.Now().Add(ahead) } })
+	s := service(
+		t, base, func(cfg *ivs.Config) {
+			cfg.Now = func() time.Time {
+				return time.Now().
+					Add(ahead)
+			}
+		})
 	made := create(t, s, "main")
 	away := service(t, base, nil)
 	if _, err := away.Stage(t.Context(), made.ARN); err != nil {
@@ -187,7 +208,8 @@ func TestErrorsOfAWSSayWhatToDo(t *testing.T) {
 		var e *stage.Error
 		if !errors.As(err, &e) || e.Code != want || !errors.Is(err, stage.ErrUnavailable) {
 			t.Errorf("%s: got %v, want %s", name, err, want)
-		} else if strings.Contains(e.Detail, "operation error") || strings.Contains(e.Detail, "StatusCode") {
+		} else if strings.Contains(e.Detail, "operation error") ||
+			strings.Contains(e.Detail, "StatusCode") {
 			t.Errorf("%s: a raw AWS error reaches people: %s", name, e.Detail)
 		}
 	}
@@ -196,7 +218,8 @@ func TestErrorsOfAWSSayWhatToDo(t *testing.T) {
 	}
 }
 
-// answering is an AWS that answers the same to everything, for errors that the emulator does not make.
+// answering is an AWS that answers the same to everything, for errors that the emulator does not
+// make.
 func answering(t *testing.T, status int, kind, body string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -237,7 +260,11 @@ func TestWithoutCredentialsItSaysSo(t *testing.T) {
 	t.Parallel()
 	_, base := emulator(t, nil)
 	api := func(code string) error {
-		return &smithy.OperationError{ServiceID: "SSO OIDC", OperationName: "CreateToken", Err: &smithy.GenericAPIError{Code: code}}
+		return &smithy.OperationError{
+			ServiceID: "SSO OIDC", OperationName: "CreateToken", Err: &smithy.GenericAPIError{
+				Code: code,
+			},
+		}
 	}
 	for _, test := range []struct {
 		why  error
@@ -245,17 +272,25 @@ func TestWithoutCredentialsItSaysSo(t *testing.T) {
 	}{
 		{errors.New("no EC2 IMDS role found"), "no AWS credentials"},
 		{&ssocreds.InvalidTokenError{}, "have expired"},
-		{errors.New("refresh cached SSO token failed, cached SSO token is expired, or not present, and cannot be refreshed"), "have expired"},
-		{fmt.Errorf("refresh cached SSO token failed, unable to refresh SSO token, %w", api("InvalidGrantException")), "have expired"},
+		{errors.New(
+			"refresh cached SSO token failed, cached SSO token is expired, or not present, and " +
+				"cannot be refreshed"), "have expired"},
+		{fmt.Errorf("refresh cached SSO token failed, unable to refresh SSO token, %w",
+			api("InvalidGrantException")), "have expired"},
 		{api("UnauthorizedException"), "have expired"},
 		{api("AccessDenied"), "refuses to give"},
 	} {
 		s := service(t, base, func(cfg *ivs.Config) {
-			cfg.AWS.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, test.why })
+			cfg.AWS.Credentials = aws.CredentialsProviderFunc(
+				func(context.Context) (aws.Credentials, error) {
+					return aws.Credentials{},
+						test.why
+				})
 		})
 		_, err := s.CreateStage(t.Context(), region, "x")
 		var e *stage.Error
-		if !errors.As(err, &e) || e.Code != "aws_credentials" || !strings.Contains(e.Detail, test.want) {
+		if !errors.As(err, &e) || e.Code != "aws_credentials" ||
+			!strings.Contains(e.Detail, test.want) {
 			t.Errorf("%v: got %v, want that they say %q", test.why, err, test.want)
 		}
 	}
@@ -292,7 +327,12 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 	var mu sync.Mutex
 	var events []stage.Event
 	s := service(t, base, func(cfg *ivs.Config) {
-		cfg.Events = func(e stage.Event) { mu.Lock(); defer mu.Unlock(); events = append(events, e) }
+		cfg.Events = func(e stage.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			events = append(events,
+				e)
+		}
 	})
 	hook := served(s.Webhook(stage.NewSecret("hush")))
 	post := func(secret, body string) int {
@@ -310,15 +350,18 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 		secret, body string
 		want         int
 	}{
-		{"wrong", published, 401}, {"", published, 401}, {"hush", published, 204}, {"hush", published, 204},
+		{"wrong", published, 401}, {"", published, 401}, {"hush", published, 204},
+		{"hush", published, 204},
 		{"hush", `{"source":"aws.ec2","detail-type":"x"}`, 204}, {"hush", `{`, 400},
-		{"hush", strings.NewReplacer("us-west-2", "us-east-1", "db65fc17", "2").Replace(published), 204},
+		{"hush", strings.NewReplacer("us-west-2", "us-east-1", "db65fc17", "2").Replace(published),
+			204},
 	} {
 		if got := post(test.secret, test.body); got != test.want {
 			t.Errorf("%q with %.40s: got %d, want %d", test.secret, test.body, got, test.want)
 		}
 	}
-	if len(events) != 1 || events[0].Kind != stage.EventPublishing || events[0].Participant != "03JY4smU3eXc" || events[0].UserID != "ana" {
+	if len(events) != 1 || events[0].Kind != stage.EventPublishing ||
+		events[0].Participant != "03JY4smU3eXc" || events[0].UserID != "ana" {
 		t.Errorf("events: got %+v, want publishing, once", events)
 	}
 }
@@ -328,7 +371,10 @@ func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 	t.Parallel()
 	_, base := emulator(t, nil)
 	var log bytes.Buffer
-	s := service(t, base, func(cfg *ivs.Config) { cfg.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	s := service(t, base, func(cfg *ivs.Config) {
+		cfg.Log = slog.New(
+			slog.NewTextHandler(&log, nil))
+	})
 	hook := served(s.Webhook(stage.NewSecret("hush")))
 	detail := `{"event_name":"Participant Published","user_id":"ana","participant_id":"03JY4smU3eXc"}`
 	for body, want := range map[string]string{

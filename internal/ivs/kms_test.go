@@ -31,7 +31,8 @@ func TestAKeyInKMSSigns(t *testing.T) {
 	if err != nil || !ecdsa.VerifyASN1(&key.PublicKey, digest[:], signature) {
 		t.Errorf("Sign: got %x, %v; want a signature of the key", signature, err)
 	}
-	if _, _, err := s.KMSKey(t.Context(), region, "alias/other"); !errors.Is(err, stage.ErrUnavailable) {
+	if _, _, err := s.KMSKey(t.Context(), region, "alias/other"); !errors.Is(err,
+		stage.ErrUnavailable) {
 		t.Errorf("an unknown key: got %v, want that it is not to be had", err)
 	}
 }
@@ -44,7 +45,8 @@ func TestAKMSKeyOfAnotherCurveIsRefused(t *testing.T) {
 	}
 	endpoint := fakekms.Serve(t, key)
 	s := service(t, "http://127.0.0.1:1", func(cfg *ivs.Config) { cfg.KMSEndpoint = endpoint })
-	if _, _, err := s.KMSKey(t.Context(), region, "alias/stagedoor"); !errors.Is(err, stage.ErrInvalid) {
+	if _, _, err := s.KMSKey(t.Context(), region, "alias/stagedoor"); !errors.Is(err,
+		stage.ErrInvalid) {
 		t.Errorf("P-256: got %v, want a refusal", err)
 	}
 }

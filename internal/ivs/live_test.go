@@ -42,11 +42,14 @@ func newHouse(t *testing.T, change func(*ivs.Config), media func(*sfu.Config)) *
 }
 
 // houseAt is newHouse with an AWS of one's own.
-func houseAt(t *testing.T, emulated func(*ivsemu.Config), change func(*ivs.Config), media func(*sfu.Config)) *house {
+func houseAt(
+	t *testing.T, emulated func(*ivsemu.Config), change func(*ivs.Config), media func(*sfu.Config),
+) *house {
 	t.Helper()
 	h := &house{t: t, news: make(chan struct{})}
 	var hook http.Handler = http.NotFoundHandler()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hook.ServeHTTP(w, r) }))
+	server := httptest.NewServer(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) { hook.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	h.emu, h.base = emulator(t, func(cfg *ivsemu.Config) {
 		cfg.EventsURL, cfg.EventsSecret = server.URL, stage.NewSecret("hush")
@@ -131,14 +134,19 @@ func (h *house) token(ttl time.Duration) stage.ParticipantToken {
 	return made
 }
 
-func (h *house) publish(made stage.ParticipantToken, clip *rtcpeer.Clip) (*rtcpeer.Publisher, error) {
-	return rtcpeer.Publish(h.t, rtcpeer.HTTP(made.WHIPEndpoint, made.Secret.Reveal()), rtcpeer.PublishOptions{Clip: clip})
+func (h *house) publish(
+	made stage.ParticipantToken, clip *rtcpeer.Clip,
+) (*rtcpeer.Publisher, error) {
+	return rtcpeer.Publish(h.t, rtcpeer.HTTP(made.WHIPEndpoint, made.Secret.Reveal()),
+		rtcpeer.PublishOptions{Clip: clip})
 }
 
-// knock asks at the door with something that is no offer: 403 for who is barred, 400 for who is not.
+// knock asks at the door with something that is no offer: 403 for who is barred, 400 for who is
+// not.
 func (h *house) knock(made stage.ParticipantToken) int {
 	h.t.Helper()
-	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, made.WHIPEndpoint, strings.NewReader("no offer"))
+	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, made.WHIPEndpoint,
+		strings.NewReader("no offer"))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -164,7 +172,8 @@ func (h *house) eventually(what string, right func([]stage.Presence) bool) {
 		if time.Now().After(deadline) {
 			h.t.Fatalf("%s: got %+v, %v", what, list, err)
 		}
-		time.Sleep(50 * time.Millisecond) // the API has no event for this; the poller is what is tested
+		// the API has no event for this; the poller is what is tested
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
@@ -177,17 +186,24 @@ func TestABroadcastOnAnAWSStage(t *testing.T) {
 	}
 	h.wait(made.Participant.ID, stage.EventPublishing, "")
 	h.eventually("presence while live", func(list []stage.Presence) bool {
-		return len(list) == 1 && list[0].Publishing && list[0].Participant.Name() == "Ana" && list[0].Participant.ID == made.Participant.ID
+		return len(list) == 1 && list[0].Publishing && list[0].Participant.Name() == "Ana" &&
+			list[0].Participant.ID == made.Participant.ID
 	})
-	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID, strings.Repeat("Off you go. ", 20)); err != nil {
+	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID,
+		strings.Repeat("Off you go. ", 20)); err != nil {
 		t.Fatalf("Disconnect: got %v, want nil", err)
 	}
-	if e := h.wait(made.Participant.ID, stage.EventEnded, "kicked"); !strings.HasPrefix(e.Detail, "Off you go.") {
+	if e := h.wait(made.Participant.ID, stage.EventEnded, "kicked"); !strings.HasPrefix(e.Detail,
+		"Off you go.") {
 		t.Errorf("the end: got %+v, want the operator's reason", e)
 	}
-	h.eventually("presence after the kick", func(list []stage.Presence) bool { return len(list) == 0 })
+	h.eventually("presence after the kick", func(list []stage.Presence) bool {
+		return len(
+			list) == 0
+	})
 	var refused *rtcpeer.StatusError
-	if _, err := h.publish(made, nil); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+	if _, err := h.publish(made, nil); !errors.As(err, &refused) ||
+		refused.Status != http.StatusForbidden {
 		t.Errorf("the kicked token: got %v, want 403", err)
 	}
 	sessions, err := h.Sessions(t.Context(), h.stage.ARN)
@@ -201,7 +217,10 @@ func TestABroadcastOnAnAWSStage(t *testing.T) {
 func (h *house) checkRecord(session string, id stage.ParticipantID) {
 	h.t.Helper()
 	c := stock(h.base)
-	in := &ivsrealtime.ListParticipantEventsInput{StageArn: aws.String(string(h.stage.ARN)), SessionId: &session, ParticipantId: aws.String(string(id))}
+	in := &ivsrealtime.ListParticipantEventsInput{
+		StageArn: aws.String(string(h.stage.ARN)), SessionId: &session,
+		ParticipantId: aws.String(string(id)),
+	}
 	out, err := c.ListParticipantEvents(h.t.Context(), in)
 	if err != nil {
 		h.t.Fatal(err)
@@ -210,11 +229,15 @@ func (h *house) checkRecord(session string, id stage.ParticipantID) {
 	for _, event := range out.Events {
 		names = append(names, string(event.Name))
 	}
-	if got, want := strings.Join(names, " "), "LEFT PUBLISH_STOPPED PUBLISH_STARTED JOINED"; got != want {
+	if got, want := strings.Join(
+		names, " "), "LEFT PUBLISH_STOPPED PUBLISH_STARTED JOINED"; got != want {
 		h.t.Errorf("events: got %s, want %s", got, want)
 	}
-	p, err := c.GetParticipant(h.t.Context(), &ivsrealtime.GetParticipantInput{StageArn: in.StageArn, SessionId: &session, ParticipantId: in.ParticipantId})
-	if err != nil || p.Participant.Protocol != types.ParticipantProtocolWhip || !p.Participant.Published || p.Participant.State != types.ParticipantStateDisconnected {
+	p, err := c.GetParticipant(h.t.Context(), &ivsrealtime.GetParticipantInput{
+		StageArn: in.StageArn, SessionId: &session, ParticipantId: in.ParticipantId,
+	})
+	if err != nil || p.Participant.Protocol != types.ParticipantProtocolWhip ||
+		!p.Participant.Published || p.Participant.State != types.ParticipantStateDisconnected {
 		h.t.Errorf("GetParticipant: got %+v, %v; want one who published by WHIP and left", p, err)
 	}
 }
@@ -223,16 +246,19 @@ func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(cfg *ivs.Config) { cfg.Poll = time.Second }, nil)
 	made := h.token(time.Hour)
-	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID, ""); !errors.Is(err, stage.ErrNotFound) {
+	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID, ""); !errors.Is(err,
+		stage.ErrNotFound) {
 		t.Fatalf("who has not come yet: got %v, want not found", err)
 	}
 	h.eventually("somebody looks", func(list []stage.Presence) bool { return len(list) == 0 })
-	// AWS does not know of it and lets it in. It may be sent away before or after its connection is up.
+	// AWS does not know of it and lets it in. It may be sent away before or after its connection is
+	// up.
 	var refused *rtcpeer.StatusError
 	if _, err := h.publish(made, nil); errors.As(err, &refused) {
 		t.Errorf("the door: got %v, want that it opens", err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); h.knock(made) != http.StatusForbidden; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); h.knock(
+		made) != http.StatusForbidden; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the participant was not sent away")
 		}
@@ -248,18 +274,25 @@ func TestWhatTheStageDoesNotBearEndsWithACure(t *testing.T) {
 		cure   string
 	}{
 		"B-frames": {rtcpeer.ClipOptions{BFrames: 2}, nil, "b_frame_present", "B-frames"},
-		"1080p":    {rtcpeer.ClipOptions{Width: 1920, Height: 1080, FPS: 10}, nil, "resolution_exceeded", "1280×720"},
+		"1080p": {rtcpeer.ClipOptions{Width: 1920, Height: 1080, FPS: 10}, nil,
+			"resolution_exceeded", "1280×720"},
 		"too much": {rtcpeer.ClipOptions{}, func(cfg *sfu.Config) {
 			cfg.LimitsFor = func(stage.ARN) sfu.Limits {
 				return sfu.Limits{Limits: stage.Limits{MaxBitrate: 100_000}, Enforce: true}
 			}
 		}, "bitrate_exceeded", "2,500 Kbps"},
-		"too long": {rtcpeer.ClipOptions{}, func(cfg *sfu.Config) { cfg.MaxDuration = 2 * time.Second }, "stream_duration_exceeded", "24 hours"},
+		"too long": {rtcpeer.ClipOptions{},
+			func(cfg *sfu.Config) { cfg.MaxDuration = 2 * time.Second }, "stream_duration_exceeded",
+			"24 hours"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t, nil, func(cfg *sfu.Config) {
-				cfg.LimitsFor = func(stage.ARN) sfu.Limits { l := sfu.DefaultLimits(); l.Enforce = true; return l }
+				cfg.LimitsFor = func(stage.ARN) sfu.Limits {
+					l := sfu.DefaultLimits()
+					l.Enforce = true
+					return l
+				}
 				if test.change != nil {
 					test.change(cfg)
 				}
@@ -282,14 +315,16 @@ func TestWithoutH264TheDockIsToldWhy(t *testing.T) {
 	h := newHouse(t, nil, nil)
 	made := h.token(time.Hour)
 	var refused *rtcpeer.StatusError
-	_, err := rtcpeer.Publish(t, rtcpeer.HTTP(made.WHIPEndpoint, made.Secret.Reveal()), rtcpeer.PublishOptions{VP8: true})
+	_, err := rtcpeer.Publish(t, rtcpeer.HTTP(made.WHIPEndpoint, made.Secret.Reveal()),
+		rtcpeer.PublishOptions{VP8: true})
 	if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(refused.Body, `"code":2014`) {
 		t.Errorf("at the door: got %v, want 400 with code 2014", err)
 	}
 	h.wait(made.Participant.ID, stage.EventRefused, "invalid_video_codec")
 }
 
-// TestAnOwnKeyIsRotatedWhileTheBroadcastRuns is the road of an operator: API, own key, rotation, end of the old key.
+// TestAnOwnKeyIsRotatedWhileTheBroadcastRuns is the road of an operator: API, own key, rotation,
+// end of the old key.
 func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil, nil)
@@ -297,7 +332,10 @@ func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	var ahead time.Duration
 	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return time.Now().Add(ahead) }
 	manager := keys.New(keys.Config{Dir: t.TempDir(), AWS: h.Service, Now: now})
-	router := &keys.Router{Keys: manager, API: h.Service, Endpoints: h.Endpoints, WHIPEndpoint: h.WHIPEndpoint, Now: now}
+	router := &keys.Router{
+		Keys: manager, API: h.Service, Endpoints: h.Endpoints, WHIPEndpoint: h.WHIPEndpoint,
+		Now: now,
+	}
 	issue := func() stage.ParticipantToken {
 		t.Helper()
 		made, err := router.IssueToken(t.Context(), request(h.stage.ARN))
@@ -343,7 +381,8 @@ func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	}
 }
 
-// `stagedoor users remove` and other replicas write the revocation into the database, and nobody need look at the stage.
+// `stagedoor users remove` and other replicas write the revocation into the database, and nobody
+// need look at the stage.
 func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	t.Parallel()
 	revoked := make(chan stage.Participant, 1)
@@ -372,7 +411,8 @@ func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	}
 }
 
-// Whether AWS bars for good is not documented: whoever may not be there is sent away as often as they come back.
+// Whether AWS bars for good is not documented: whoever may not be there is sent away as often as
+// they come back.
 func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	t.Parallel()
 	h := houseAt(t, func(cfg *ivsemu.Config) { cfg.NoBar = true }, nil, nil)
@@ -382,7 +422,8 @@ func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.wait(made.Participant.ID, stage.EventPublishing, "")
-	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID, "Off you go."); err != nil {
+	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID,
+		"Off you go."); err != nil {
 		t.Fatal(err)
 	}
 	closed(t, first)
@@ -426,7 +467,8 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 			return slices.Clone(revoked), nil
 		}
 	}, nil)
-	other, err := stock(h.base).CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{StageArn: aws.String(string(h.stage.ARN))})
+	other, err := stock(h.base).CreateParticipantToken(t.Context(),
+		&ivsrealtime.CreateParticipantTokenInput{StageArn: aws.String(string(h.stage.ARN))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -434,7 +476,8 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 	mu.Lock()
 	revoked = append(revoked, ours.Participant) // in an earlier run: only the database knows
 	mu.Unlock()
-	guest, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.emu.WHIPEndpoint(), *other.ParticipantToken.Token), rtcpeer.PublishOptions{})
+	guest, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.emu.WHIPEndpoint(),
+		*other.ParticipantToken.Token), rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -442,9 +485,13 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 	if _, err := h.publish(ours, nil); errors.As(err, &refused) {
 		t.Errorf("the door: got %v, want that it opens", err)
 	}
-	h.eventually("somebody looks", func(list []stage.Presence) bool { return h.knock(ours) == http.StatusForbidden })
+	h.eventually("somebody looks", func(list []stage.Presence) bool {
+		return h.knock(
+			ours) == http.StatusForbidden
+	})
 	h.eventually("the guest alone", func(list []stage.Presence) bool {
-		return len(list) == 1 && string(list[0].Participant.ID) == *other.ParticipantToken.ParticipantId
+		return len(list) == 1 && string(
+			list[0].Participant.ID) == *other.ParticipantToken.ParticipantId
 	})
 	select {
 	case <-guest.Closed():

@@ -19,9 +19,11 @@ import (
 )
 
 const (
-	looking       = 15 * time.Second // a stage is watched for so long after somebody looked
-	barredPolls   = 5                // a stage on which only somebody barred may turn up is looked at so much less often
-	eventsPerLook = 5                // ListParticipantEvents is for 5 calls in a second, for all stages together
+	looking = 15 * time.Second // a stage is watched for so long after somebody looked
+	// a stage on which only somebody barred may turn up is looked at so much less often
+	barredPolls = 5
+	// ListParticipantEvents is for 5 calls in a second, for all stages together
+	eventsPerLook = 5
 )
 
 // A watch is one stage that somebody looks at. However many look, AWS is asked once.
@@ -34,7 +36,8 @@ type watch struct {
 	polled    time.Time // when it was over
 	presences []stage.Presence
 	err       error
-	barred    map[stage.ParticipantID]time.Time // sent away, perhaps before they came; until when that matters
+	// sent away, perhaps before they came; until when that matters
+	barred map[stage.ParticipantID]time.Time
 
 	// Of the look that goes on; flights lets one at a time.
 	session string
@@ -72,15 +75,21 @@ func (s *Service) watch(arn stage.ARN) *watch {
 	defer s.mu.Unlock()
 	w := s.watches[arn]
 	if w == nil {
-		w = &watch{arn: arn, barred: map[stage.ParticipantID]time.Time{}, people: map[stage.ParticipantID]*person{}}
+		w = &watch{
+			arn: arn, barred: map[stage.ParticipantID]time.Time{},
+			people: map[stage.ParticipantID]*person{},
+		}
 		s.watches[arn] = w
 	}
 	return w
 }
 
-// Disconnect sends a participant away, and tells that and why. It is not documented whether AWS refuses the token from then
-// on, and AWS only knows who has been on the stage: whoever turns up (again) is sent away, while this runs.
-func (s *Service) Disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+// Disconnect sends a participant away, and tells that and why. It is not documented whether AWS
+// refuses the token from then on, and AWS only knows who has been on the stage: whoever turns up
+// (again) is sent away, while this runs.
+func (s *Service) Disconnect(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
 	err := s.sendAway(ctx, arn, id, kicked(reason), true)
 	if err == nil || errors.Is(err, stage.ErrNotFound) {
 		s.bar(arn, id, s.cfg.Now().Add(stage.MaxTTL))
@@ -88,8 +97,11 @@ func (s *Service) Disconnect(ctx context.Context, arn stage.ARN, id stage.Partic
 	return err
 }
 
-// sendAway disconnects, and tells that. Without present it is no end of somebody who is not known to be there.
-func (s *Service) sendAway(ctx context.Context, arn stage.ARN, id stage.ParticipantID, why news, present bool) error {
+// sendAway disconnects, and tells that. Without present it is no end of somebody who is not known
+// to be there.
+func (s *Service) sendAway(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, why news, present bool,
+) error {
 	undo := s.tracker.sending(arn, id, why)
 	if err := s.disconnect(ctx, arn, id, why.detail); err != nil {
 		if !errors.Is(err, stage.ErrNotFound) {
@@ -108,7 +120,10 @@ func kicked(reason string) news {
 
 // revoked is the end of whose token was revoked elsewhere, as on a local stage.
 func revoked() news {
-	return news{stage.EventEnded, "token_revoked", "The token was revoked, or the access to this stage was taken back."}
+	return news{
+		stage.EventEnded, "token_revoked",
+		"The token was revoked, or the access to this stage was taken back.",
+	}
 }
 
 // bar makes a stage watched until then for somebody who must not be there.
@@ -119,8 +134,8 @@ func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 	w.barred[id] = until
 }
 
-// KeepOut disconnects the participants whose tokens were revoked elsewhere: by a command, by another
-// replica, or in an earlier run. Run calls it every few seconds.
+// KeepOut disconnects the participants whose tokens were revoked elsewhere: by a command, by
+// another replica, or in an earlier run. Run calls it every few seconds.
 func (s *Service) KeepOut(ctx context.Context) {
 	list, err := s.cfg.Barred(ctx)
 	if err != nil {
@@ -151,7 +166,8 @@ func (s *Service) untold(list []stage.Participant) (untold []stage.Participant) 
 	return untold
 }
 
-// tellAWS says whether it need not be done again: the stage is watched then for whoever turns up with that token.
+// tellAWS says whether it need not be done again: the stage is watched then for whoever turns up
+// with that token.
 func (s *Service) tellAWS(ctx context.Context, p stage.Participant) bool {
 	// Perhaps long gone: whoever is not known to be there has not just ended.
 	err := s.sendAway(as(ctx, "revoked"), p.Stage, p.ID, revoked(), false)
@@ -162,16 +178,20 @@ func (s *Service) tellAWS(ctx context.Context, p stage.Participant) bool {
 	return true
 }
 
-func (s *Service) disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+func (s *Service) disconnect(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
 	client, err := s.region(arn.Region())
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
 	defer cancel()
-	_, err = call(ctx, s, string(arn), client.DisconnectParticipant, &ivsrealtime.DisconnectParticipantInput{
-		StageArn: aws.String(string(arn)), ParticipantId: aws.String(string(id)), Reason: aws.String(shorten(reason)),
-	})
+	_, err = call(ctx, s, string(arn), client.DisconnectParticipant,
+		&ivsrealtime.DisconnectParticipantInput{
+			StageArn: aws.String(string(arn)), ParticipantId: aws.String(string(id)),
+			Reason: aws.String(shorten(reason)),
+		})
 	if err != nil {
 		return fmt.Errorf("disconnect %s from %s: %w", id, arn, err)
 	}
@@ -251,19 +271,24 @@ func (s *Service) due() []*watch {
 func (w *watch) needed(now time.Time, poll, barredEvery time.Duration) (needed, due bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	maps.DeleteFunc(w.barred, func(_ stage.ParticipantID, until time.Time) bool { return now.After(until) })
+	maps.DeleteFunc(w.barred, func(_ stage.ParticipantID,
+		until time.Time) bool {
+		return now.After(until)
+	})
 	seen := now.Sub(w.looked) < looking
 	wait := barredEvery
 	if seen {
 		wait = poll
 	}
-	return seen || len(w.barred) > 0, now.Sub(w.began) >= wait-poll/2 // a look begins a little after its tick
+	// a look begins a little after its tick
+	return seen || len(w.barred) > 0, now.Sub(w.began) >= wait-poll/2
 }
 
 // look asks AWS once for all who want to know at the same time.
 func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	found, err, _ := s.flights.Do("look "+string(w.arn), func() (any, error) {
-		bounded, cancel := context.WithTimeout(as(context.WithoutCancel(ctx), string(w.arn)), s.cfg.MaxWait)
+		bounded, cancel := context.WithTimeout(as(context.WithoutCancel(ctx), string(w.arn)),
+			s.cfg.MaxWait)
 		defer cancel()
 		w.mu.Lock()
 		w.began = s.cfg.Now()
@@ -318,7 +343,10 @@ func (s *Service) listPeople(ctx context.Context, w *watch) error {
 			}
 		}
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
-			maps.DeleteFunc(w.people, func(_ stage.ParticipantID, p *person) bool { return p.gone > 2 })
+			maps.DeleteFunc(w.people, func(_ stage.ParticipantID,
+				p *person) bool {
+				return p.gone > 2
+			})
 			return nil
 		}
 	}
@@ -340,16 +368,21 @@ func (s *Service) meet(ctx context.Context, w *watch, listed types.ParticipantSu
 }
 
 // introduce fetches what the list leaves out: the attributes.
-func (s *Service) introduce(ctx context.Context, w *watch, listed types.ParticipantSummary) (*person, error) {
+func (s *Service) introduce(
+	ctx context.Context, w *watch, listed types.ParticipantSummary,
+) (*person, error) {
 	p := &person{
 		participant: stage.Participant{
-			ID: stage.ParticipantID(aws.ToString(listed.ParticipantId)), Stage: w.arn, UserID: aws.ToString(listed.UserId),
+			ID: stage.ParticipantID(aws.ToString(listed.ParticipantId)), Stage: w.arn,
+			UserID: aws.ToString(listed.UserId),
 		},
 		joined: aws.ToTime(listed.FirstJoinTime),
 	}
-	out, err := call(ctx, s, string(w.arn), s.regions[w.arn.Region()].GetParticipant, &ivsrealtime.GetParticipantInput{
-		StageArn: aws.String(string(w.arn)), SessionId: &w.session, ParticipantId: listed.ParticipantId,
-	})
+	out, err := call(ctx, s, string(w.arn), s.regions[w.arn.Region()].GetParticipant,
+		&ivsrealtime.GetParticipantInput{
+			StageArn: aws.String(string(w.arn)), SessionId: &w.session,
+			ParticipantId: listed.ParticipantId,
+		})
 	switch {
 	case err != nil && !unknownToAWS(err):
 		return nil, err
@@ -359,14 +392,16 @@ func (s *Service) introduce(ctx context.Context, w *watch, listed types.Particip
 	return p, nil
 }
 
-// turnAway disconnects who may not be there, at every look: AWS bars nobody whose token was revoked before it was used, and
-// whether it bars the others for good is not documented.
+// turnAway disconnects who may not be there, at every look: AWS bars nobody whose token was revoked
+// before it was used, and whether it bars the others for good is not documented.
 func (s *Service) turnAway(ctx context.Context, w *watch, p *person) {
 	if !s.isBarred(w, p.participant.ID) {
 		return
 	}
-	if err := s.sendAway(ctx, w.arn, p.participant.ID, revoked(), true); err != nil && !errors.Is(err, stage.ErrNotFound) {
-		s.cfg.Log.Warn("somebody who was sent away is on the stage again", "participant", p.participant.ID, "stage", w.arn, "err", err)
+	if err := s.sendAway(ctx, w.arn, p.participant.ID, revoked(), true); err != nil &&
+		!errors.Is(err, stage.ErrNotFound) {
+		s.cfg.Log.Warn("somebody who was sent away is on the stage again", "participant",
+			p.participant.ID, "stage", w.arn, "err", err)
 	}
 }
 
@@ -380,7 +415,8 @@ func (s *Service) isBarred(w *watch, id stage.ParticipantID) bool {
 	return revoked || awaited
 }
 
-// readEvents asks for the events of a few: those who left first, then whoever was not asked about for longest.
+// readEvents asks for the events of a few: those who left first, then whoever was not asked about
+// for longest.
 func (s *Service) readEvents(ctx context.Context, w *watch) {
 	list := slices.SortedFunc(maps.Values(w.people), func(a, b *person) int {
 		return cmp.Or(cmp.Compare(b.gone, a.gone), a.asked.Compare(b.asked))
@@ -394,8 +430,8 @@ func (s *Service) readEvents(ctx context.Context, w *watch) {
 	}
 }
 
-// unknownToAWS says that AWS answers nothing about this participant: who left meanwhile, or whose ID has a "_", which tokens
-// may have and these operations refuse.
+// unknownToAWS says that AWS answers nothing about this participant: who left meanwhile, or whose
+// ID has a "_", which tokens may have and these operations refuse.
 func unknownToAWS(err error) bool {
 	return errors.Is(err, stage.ErrNotFound) || errors.Is(err, stage.ErrInvalid)
 }
@@ -407,7 +443,8 @@ const maxPages = 10
 func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	id := string(p.participant.ID)
 	in := &ivsrealtime.ListParticipantEventsInput{
-		StageArn: aws.String(string(w.arn)), SessionId: &w.session, ParticipantId: &id, MaxResults: aws.Int32(100),
+		StageArn: aws.String(string(w.arn)), SessionId: &w.session, ParticipantId: &id,
+		MaxResults: aws.Int32(100),
 	}
 	var events []types.Event
 	for range maxPages {
@@ -423,13 +460,15 @@ func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	for _, event := range oldestFirst(events) {
 		s.tracker.tell(happening{
 			stage: w.arn, participant: p.participant.ID, userID: p.participant.UserID,
-			name: string(event.Name), code: string(event.ErrorCode), at: aws.ToTime(event.EventTime),
+			name: string(event.Name), code: string(event.ErrorCode),
+			at: aws.ToTime(event.EventTime),
 		})
 	}
 	return nil
 }
 
-// oldestFirst also keeps the order of what happened in the same millisecond, such as an error and the end that it caused.
+// oldestFirst also keeps the order of what happened in the same millisecond, such as an error and
+// the end that it caused.
 func oldestFirst(events []types.Event) []types.Event {
 	at := func(i int) time.Time { return aws.ToTime(events[i].EventTime) }
 	if n := len(events); n > 1 && at(0).After(at(n-1)) {
@@ -448,7 +487,9 @@ func (s *Service) presences(w *watch) []stage.Presence {
 			continue
 		}
 		live, known := s.tracker.publishing(w.arn, id)
-		list = append(list, stage.Presence{Participant: p.participant, Since: p.joined, Publishing: live || !known && p.published})
+		list = append(list, stage.Presence{
+			Participant: p.participant, Since: p.joined, Publishing: live || !known && p.published,
+		})
 	}
 	stage.SortPresences(list)
 	return list
@@ -462,13 +503,17 @@ func (s *Service) Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSes
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
 	defer cancel()
-	out, err := call(ctx, s, string(arn), client.ListStageSessions, &ivsrealtime.ListStageSessionsInput{StageArn: aws.String(string(arn))})
+	out, err := call(ctx, s, string(arn), client.ListStageSessions,
+		&ivsrealtime.ListStageSessionsInput{StageArn: aws.String(string(arn))})
 	if err != nil {
 		return nil, fmt.Errorf("sessions of %s: %w", arn, err)
 	}
 	list := make([]stage.StageSession, len(out.StageSessions))
 	for i, found := range out.StageSessions {
-		list[i] = stage.StageSession{ID: aws.ToString(found.SessionId), Start: aws.ToTime(found.StartTime), End: aws.ToTime(found.EndTime)}
+		list[i] = stage.StageSession{
+			ID: aws.ToString(found.SessionId), Start: aws.ToTime(found.StartTime),
+			End: aws.ToTime(found.EndTime),
+		}
 	}
 	slices.SortFunc(list, func(a, b stage.StageSession) int { return b.Start.Compare(a.Start) })
 	return list, nil

@@ -17,9 +17,9 @@ type Permission struct {
 	Err     error  // why it is not known; nil where it is
 }
 
-// Permissions tries the actions that change nothing, on a stage and a participant that do not exist:
-// AWS denies an action before it looks for its resource. The account is that of a stage of the region.
-// Without a stage only the lists can be tried.
+// Permissions tries the actions that change nothing, on a stage and a participant that do not
+// exist: AWS denies an action before it looks for its resource. The account is that of a stage of
+// the region. Without a stage only the lists can be tried.
 func (s *Service) Permissions(ctx context.Context, region string) ([]Permission, error) {
 	client, err := s.region(region)
 	if err != nil {
@@ -31,7 +31,9 @@ func (s *Service) Permissions(ctx context.Context, region string) ([]Permission,
 			return err
 		}),
 		permission("ListPublicKeys", func() error {
-			_, err := client.ListPublicKeys(ctx, &ivsrealtime.ListPublicKeysInput{MaxResults: aws.Int32(1)})
+			_, err := client.ListPublicKeys(ctx, &ivsrealtime.ListPublicKeysInput{
+				MaxResults: aws.Int32(1),
+			})
 			return err
 		}),
 	}
@@ -46,7 +48,8 @@ func (s *Service) Permissions(ctx context.Context, region string) ([]Permission,
 func permissionsOnStages(
 	ctx context.Context, client *ivsrealtime.Client, like stage.ARN,
 ) []Permission {
-	arn := aws.String("arn:aws:ivs:" + like.Region() + ":" + like.Account() + ":stage/stagedoordoctor")
+	arn := aws.String("arn:aws:ivs:" + like.Region() + ":" + like.Account() +
+		":stage/stagedoordoctor")
 	nothing := aws.String("stagedoordoctor")
 	session := aws.String("st-stagedoordoctor")
 	return []Permission{
@@ -55,7 +58,9 @@ func permissionsOnStages(
 			return err
 		}),
 		permission("CreateParticipantToken", func() error {
-			_, err := client.CreateParticipantToken(ctx, &ivsrealtime.CreateParticipantTokenInput{StageArn: arn})
+			_, err := client.CreateParticipantToken(ctx, &ivsrealtime.CreateParticipantTokenInput{
+				StageArn: arn,
+			})
 			return err
 		}),
 		permission("DisconnectParticipant", func() error {
@@ -64,7 +69,9 @@ func permissionsOnStages(
 			return err
 		}),
 		permission("ListStageSessions", func() error {
-			_, err := client.ListStageSessions(ctx, &ivsrealtime.ListStageSessionsInput{StageArn: arn})
+			_, err := client.ListStageSessions(ctx, &ivsrealtime.ListStageSessionsInput{
+				StageArn: arn,
+			})
 			return err
 		}),
 		permission("ListParticipants", func() error {
@@ -74,12 +81,16 @@ func permissionsOnStages(
 		}),
 		permission("GetParticipant", func() error {
 			_, err := client.GetParticipant(ctx,
-				&ivsrealtime.GetParticipantInput{StageArn: arn, SessionId: session, ParticipantId: nothing})
+				&ivsrealtime.GetParticipantInput{
+					StageArn: arn, SessionId: session, ParticipantId: nothing,
+				})
 			return err
 		}),
 		permission("ListParticipantEvents", func() error {
 			_, err := client.ListParticipantEvents(ctx,
-				&ivsrealtime.ListParticipantEventsInput{StageArn: arn, SessionId: session, ParticipantId: nothing})
+				&ivsrealtime.ListParticipantEventsInput{
+					StageArn: arn, SessionId: session, ParticipantId: nothing,
+				})
 			return err
 		}),
 	}

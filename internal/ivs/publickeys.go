@@ -22,19 +22,24 @@ import (
 )
 
 // ImportPublicKey gives AWS the public half of a key (PEM), and answers its ARN.
-func (s *Service) ImportPublicKey(ctx context.Context, region, name, material string) (string, error) {
+func (s *Service) ImportPublicKey(
+	ctx context.Context, region, name, material string,
+) (string, error) {
 	client, err := s.region(region)
 	if err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
 	defer cancel()
-	out, err := call(ctx, s, "", client.ImportPublicKey, &ivsrealtime.ImportPublicKeyInput{Name: &name, PublicKeyMaterial: &material})
+	out, err := call(ctx, s, "", client.ImportPublicKey, &ivsrealtime.ImportPublicKeyInput{
+		Name: &name, PublicKeyMaterial: &material,
+	})
 	if err != nil {
 		return "", fmt.Errorf("import a public key into %s: %w", region, err)
 	}
 	if out.PublicKey == nil || aws.ToString(out.PublicKey.Arn) == "" {
-		return "", stage.Errorf(stage.ErrUnavailable, "Amazon IVS answered without the key's ARN; try again.").WithCode("aws_error")
+		return "", stage.Errorf(stage.ErrUnavailable,
+			"Amazon IVS answered without the key's ARN; try again.").WithCode("aws_error")
 	}
 	return *out.PublicKey.Arn, nil
 }
@@ -93,8 +98,9 @@ func (s *Service) DeletePublicKey(ctx context.Context, arn string) error {
 	return nil
 }
 
-// KMSKey is a key that never leaves AWS KMS: an ECC_NIST_P384 key for SIGN_VERIFY, by its ID, alias or ARN. It answers the
-// ARN, too, which stays when the alias moves on (KMS API Reference, GetPublicKey, "KeyId").
+// KMSKey is a key that never leaves AWS KMS: an ECC_NIST_P384 key for SIGN_VERIFY, by its ID, alias
+// or ARN. It answers the ARN, too, which stays when the alias moves on (KMS API Reference,
+// GetPublicKey, "KeyId").
 func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer, string, error) {
 	if strings.HasPrefix(id, "arn:") {
 		region = stage.ARN(id).Region()
@@ -110,19 +116,25 @@ func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer,
 	defer cancel()
 	out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &id})
 	if err != nil {
-		return nil, "", stage.Errorf(stage.ErrUnavailable, "AWS KMS does not give the public half of %s: check the key's ID and that the policy allows kms:GetPublicKey and kms:Sign on it.", id).WithCode("kms_key").WithCause(err)
+		return nil, "", stage.Errorf(stage.ErrUnavailable,
+			"AWS KMS does not give the public half of %s: check the key's ID and that the policy "+
+				"allows kms:GetPublicKey and kms:Sign on it.", id).WithCode("kms_key").
+			WithCause(err)
 	}
 	key, err := x509.ParsePKIXPublicKey(out.PublicKey)
 	public, ok := key.(*ecdsa.PublicKey)
-	if err != nil || !ok || public.Curve != elliptic.P384() || out.KeyUsage != kmstypes.KeyUsageTypeSignVerify {
-		return nil, "", stage.Errorf(stage.ErrInvalid, "the KMS key %s is not for signing on P-384: make one with the key spec ECC_NIST_P384 and the usage SIGN_VERIFY", id).WithCode("kms_key")
+	if err != nil || !ok || public.Curve != elliptic.P384() ||
+		out.KeyUsage != kmstypes.KeyUsageTypeSignVerify {
+		return nil, "", stage.Errorf(stage.ErrInvalid,
+			"the KMS key %s is not for signing on P-384: make one with the key spec "+
+				"ECC_NIST_P384 and the usage SIGN_VERIFY", id).WithCode("kms_key")
 	}
 	arn := cmp.Or(aws.ToString(out.KeyId), id)
 	return &kmsSigner{sign: client.Sign, id: arn, public: public, wait: s.cfg.MaxWait}, arn, nil
 }
 
-// A kmsSigner signs in AWS KMS. It holds the one operation: a client within a type that others hold as an interface keeps all
-// of its methods in the binary, which are 2 MB.
+// A kmsSigner signs in AWS KMS. It holds the one operation: a client within a type that others hold
+// as an interface keeps all of its methods in the binary, which are 2 MB.
 type kmsSigner struct {
 	sign   func(context.Context, *kms.SignInput, ...func(*kms.Options)) (*kms.SignOutput, error)
 	id     string

@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A queue keeps calls within a rate and is fair: callers take turns, however many calls each has waiting. It runs on the
-// clock of the machine, since it has to wait in it.
+// A queue keeps calls within a rate and is fair: callers take turns, however many calls each has
+// waiting. It runs on the clock of the machine, since it has to wait in it.
 type queue struct {
 	every time.Duration // between two calls
 	burst int           // calls that may come at once after a silence
@@ -31,7 +31,8 @@ func newQueue(perSecond int) *queue {
 	}
 }
 
-// wait returns when it is the caller's turn. It refuses at once when the turn would come after the deadline of ctx.
+// wait returns when it is the caller's turn. It refuses at once when the turn would come after the
+// deadline of ctx.
 func (q *queue) wait(ctx context.Context, caller string) error {
 	turn, err := q.enter(ctx, caller)
 	if turn == nil {
@@ -139,7 +140,8 @@ func (q *queue) leave(caller string, turn chan struct{}) {
 	}
 }
 
-// pause lets nobody through for a while: AWS has throttled, be it because others use the same account.
+// pause lets nobody through for a while: AWS has throttled, be it because others use the same
+// account.
 func (q *queue) pause(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -154,6 +156,7 @@ func busy(wait time.Duration) *stage.Error {
 	if seconds > time.Second {
 		in = fmt.Sprintf("%d seconds", int(seconds.Seconds()))
 	}
-	return stage.Errorf(stage.ErrUnavailable, "Too many requests to Amazon IVS are waiting at the moment; try again in %s.", in).
+	return stage.Errorf(stage.ErrUnavailable,
+		"Too many requests to Amazon IVS are waiting at the moment; try again in %s.", in).
 		WithCode("aws_busy").WithRetry(seconds)
 }

@@ -68,7 +68,8 @@ func TestQueueRefusesWhatWouldComeTooLate(t *testing.T) {
 				switch {
 				case err == nil:
 					served++
-				case errors.As(err, &e) && errors.Is(err, stage.ErrUnavailable) && e.RetryAfter >= time.Second:
+				case errors.As(err, &e) && errors.Is(err, stage.ErrUnavailable) &&
+					e.RetryAfter >= time.Second:
 					refused++
 					if waited := time.Since(began); waited != 0 {
 						t.Errorf("refused after %v, want at once", waited)
@@ -80,7 +81,9 @@ func TestQueueRefusesWhatWouldComeTooLate(t *testing.T) {
 		}
 		g.Wait()
 		if served < 100 || served > 110 || served+refused != 300 {
-			t.Errorf("in 2s: got %d served and %d refused, want about 105 served and the rest refused", served, refused)
+			t.Errorf(
+				"in 2s: got %d served and %d refused, want about 105 served and the rest refused",
+				served, refused)
 		}
 	})
 }

@@ -1,5 +1,6 @@
-// Package ivs is the real service behind the stages of AWS: tokens, stages, participants and public keys through the API of
-// Amazon IVS real-time, within its quotas, with its errors turned into sentences. AWS is known here and nowhere else.
+// Package ivs is the real service behind the stages of AWS: tokens, stages, participants and public
+// keys through the API of Amazon IVS real-time, within its quotas, with its errors turned into
+// sentences. AWS is known here and nowhere else.
 package ivs
 
 import (
@@ -25,8 +26,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// GlobalWHIP is what OBS is given for every stage of AWS: "Use https://global.whip.live-video.net. It returns a 307
-// Temporary Redirect" to the stage's own (AWS guide, "IVS WHIP Publishing").
+// GlobalWHIP is what OBS is given for every stage of AWS: "Use https://global.whip.live-video.net.
+// It returns a 307 Temporary Redirect" to the stage's own (AWS guide, "IVS WHIP Publishing").
 const GlobalWHIP = "https://global.whip.live-video.net"
 
 // Config says which part of AWS is ours. Regions and AWS are needed.
@@ -44,13 +45,14 @@ type Config struct {
 	Events func(stage.Event) // what happens to publishers; must not block. May be nil
 	Poll   time.Duration     // between two looks at a stage that somebody watches; 2 s
 
-	// Barred lists those whose token was issued here and revoked since, wherever that was done. Who was not issued here is no
-	// matter of ours: other programs of the account put people on its stages, too. May be nil.
+	// Barred lists those whose token was issued here and revoked since, wherever that was done. Who
+	// was not issued here is no matter of ours: other programs of the account put people on its
+	// stages, too. May be nil.
 	Barred func(context.Context) ([]stage.Participant, error)
 
 	// Of several processes that serve the same stages, Leads reports whether this is the one that
-	// polls them and keeps out who is barred; nil is always. The others give events of EventBridge to
-	// Pass, whose data the one that leads gives to Passed.
+	// polls them and keeps out who is barred; nil is always. The others give events of EventBridge
+	// to Pass, whose data the one that leads gives to Passed.
 	Leads func() bool
 	Pass  func([]byte) error
 	// Budget is shared by all processes that use the account; it may be nil.
@@ -62,18 +64,21 @@ type Config struct {
 
 // A Budget limits calls over several processes.
 type Budget interface {
-	// Take takes a call from a rate of one per every, and returns how long to wait until it is due. ok
-	// is false, and nothing taken, when that is longer than most.
-	Take(ctx context.Context, name string, every, most time.Duration) (wait time.Duration, ok bool, err error)
+	// Take takes a call from a rate of one per every, and returns how long to wait until it is due.
+	// ok is false, and nothing taken, when that is longer than most.
+	Take(ctx context.Context, name string, every, most time.Duration) (wait time.Duration, ok bool,
+		err error)
 	// Pause keeps every process from a rate for a while.
 	Pause(ctx context.Context, name string, d time.Duration) error
 }
 
-// Load finds credentials as every AWS program does: environment, shared files, SSO, container, instance.
+// Load finds credentials as every AWS program does: environment, shared files, SSO, container,
+// instance.
 func Load(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
-		return cfg, stage.Errorf(stage.ErrInvalid, "the AWS configuration cannot be read").WithCause(err)
+		return cfg, stage.Errorf(stage.ErrInvalid, "the AWS configuration cannot be read").
+			WithCause(err)
 	}
 	return cfg, nil
 }
@@ -100,7 +105,8 @@ var (
 func New(cfg Config) (*Service, error) {
 	cfg.setDefaults()
 	if len(cfg.Regions) == 0 {
-		return nil, stage.Errorf(stage.ErrInvalid, "name at least one AWS region, such as us-west-2")
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"name at least one AWS region, such as us-west-2")
 	}
 	s := &Service{
 		cfg:     cfg,
@@ -150,7 +156,8 @@ func (s *Service) client(region string) *ivsrealtime.Client {
 	})
 }
 
-// patience retries what the network or a server of AWS broke. Throttling is not for it: that waits in the queue.
+// patience retries what the network or a server of AWS broke. Throttling is not for it: that waits
+// in the queue.
 func patience() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
@@ -167,7 +174,9 @@ func patience() aws.Retryer {
 }
 
 // Serves says whether the stage is in one of our regions.
-func (s *Service) Serves(arn stage.ARN) bool { return !arn.Local() && s.regions[arn.Region()] != nil }
+func (s *Service) Serves(arn stage.ARN) bool {
+	return !arn.Local() && s.regions[arn.Region()] != nil
+}
 
 func (s *Service) region(name string) (*ivsrealtime.Client, error) {
 	if client := s.regions[name]; client != nil {
@@ -176,11 +185,14 @@ func (s *Service) region(name string) (*ivsrealtime.Client, error) {
 	if !slices.Contains(stage.AWSRegions(), name) {
 		return nil, noRegion(name)
 	}
-	return nil, stage.Errorf(stage.ErrUnavailable, "Stages of the AWS region %s are not served here: the operator adds --ivs-region %s.", name, name).WithCode("aws_region")
+	return nil, stage.Errorf(stage.ErrUnavailable,
+		"Stages of the AWS region %s are not served here: the operator adds --ivs-region %s.", name,
+		name).WithCode("aws_region")
 }
 
-// whipEndpoint is what a WHIP client is given. AWS has one global endpoint for all stages, in the domain of every stage's
-// own; whoever serves stages elsewhere, as the emulator does, has it at /whip.
+// whipEndpoint is what a WHIP client is given. AWS has one global endpoint for all stages, in the
+// domain of every stage's own; whoever serves stages elsewhere, as the emulator does, has it at
+// /whip.
 func (s *Service) whipEndpoint(e stage.Endpoints) string {
 	if s.cfg.WHIPEndpoint != "" {
 		return s.cfg.WHIPEndpoint
@@ -196,7 +208,9 @@ func (s *Service) whipEndpoint(e stage.Endpoints) string {
 func (s *Service) WHIPEndpoint(e stage.Endpoints) string { return s.whipEndpoint(e) }
 
 func noRegion(name string) error {
-	return stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s.", name, strings.Join(stage.AWSRegions(), ", "))
+	return stage.Errorf(stage.ErrInvalid,
+		"Amazon IVS has no real-time stages in %q; its regions are %s.", name,
+		strings.Join(stage.AWSRegions(), ", "))
 }
 
 // limits keeps every operation within its rate, in each region.
@@ -206,7 +220,8 @@ type limits struct {
 	queues map[string]*queue
 }
 
-// perSecond is the quota of an operation ("Service Quotas: Real-Time Streaming"); none can be raised.
+// perSecond is the quota of an operation ("Service Quotas: Real-Time Streaming"); none can be
+// raised.
 func perSecond(operation string) int {
 	switch {
 	case operation == "CreateParticipantToken":
@@ -229,7 +244,8 @@ func (l *limits) queue(region, operation string) *queue {
 
 // to puts the queue where every attempt passes, retries included.
 func (l *limits) to(region string) func(*middleware.Stack) error {
-	wait := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	wait := func(ctx context.Context, in middleware.FinalizeInput,
+		next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		operation := middleware.GetOperationName(ctx)
 		q := l.queue(region, operation)
 		if err := q.wait(ctx, callerOf(ctx)); err != nil {
@@ -247,15 +263,16 @@ func (l *limits) to(region string) func(*middleware.Stack) error {
 		return out, meta, err
 	}
 	return func(stack *middleware.Stack) error {
-		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("StagedoorQueue", wait), "Retry", middleware.After)
+		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("StagedoorQueue", wait),
+			"Retry", middleware.After)
 	}
 }
 
 // throttleRest is how long nobody calls after AWS has throttled.
 const throttleRest = time.Second / 2
 
-// share waits for a place in what all processes call together. Those who queue here meanwhile wait in
-// their own order. Without an answer of the budget this process keeps to its own rate.
+// share waits for a place in what all processes call together. Those who queue here meanwhile wait
+// in their own order. Without an answer of the budget this process keeps to its own rate.
 func (l *limits) share(ctx context.Context, q *queue, name string) error {
 	if l.budget == nil {
 		return nil
@@ -303,7 +320,9 @@ func callerOf(ctx context.Context) string {
 }
 
 // call calls an operation; when AWS throttles it queues again, as long as ctx lasts.
-func call[In, Out any](ctx context.Context, s *Service, subject string, do func(context.Context, *In, ...func(*ivsrealtime.Options)) (*Out, error), in *In) (*Out, error) {
+func call[In, Out any](ctx context.Context, s *Service, subject string,
+	do func(context.Context, *In, ...func(*ivsrealtime.Options)) (*Out, error), in *In) (*Out,
+	error) {
 	for {
 		out, err := do(ctx, in)
 		if err == nil {

@@ -8,8 +8,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// What happens to a participant reaches us by two ways: the events of the API, which we ask for while somebody looks, and
-// EventBridge, which may lose, delay and reorder. The tracker makes one story of both.
+// What happens to a participant reaches us by two ways: the events of the API, which we ask for
+// while somebody looks, and EventBridge, which may lose, delay and reorder. The tracker makes one
+// story of both.
 
 // A happening is one event of a participant, whichever way it came.
 type happening struct {
@@ -23,8 +24,10 @@ type happening struct {
 }
 
 const (
-	sameMoment  = 2 * time.Second     // an error and the end that it caused; the same event told by both ways
-	aftermath   = time.Minute         // so long after we or an error ended a broadcast, AWS's own word for it may come
+	// an error and the end that it caused; the same event told by both ways
+	sameMoment = 2 * time.Second
+	// so long after we or an error ended a broadcast, AWS's own word for it may come
+	aftermath   = time.Minute
 	staleAfter  = 10 * time.Minute    // what is older no longer concerns a dock
 	forgetAfter = 15 * 24 * time.Hour // no token lives longer than 14 days
 )
@@ -52,12 +55,13 @@ type news struct {
 
 // A life is what is known of a participant.
 type life struct {
-	told     []*entry // the API tells all of it again at every look
-	joined   bool
-	met      bool // came, went or published: something is known
-	live     bool // publishes
-	since    moment
-	takeover bool                 // since is that of a start while the broadcast before it ran: its end is still to come
+	told   []*entry // the API tells all of it again at every look
+	joined bool
+	met    bool // came, went or published: something is known
+	live   bool // publishes
+	since  moment
+	// since is that of a start while the broadcast before it ran: its end is still to come
+	takeover bool
 	ended    moment               // the latest end
 	quiet    time.Time            // until then a mere end is the one that was told
 	errors   map[string]time.Time // the latest of each code
@@ -100,8 +104,9 @@ func (t *tracker) tell(h happening) {
 	t.with(h, func(l *life) news { return l.take(h) })
 }
 
-// sending takes in that somebody is about to be disconnected, and why: AWS may tell of the end before it answers us. The
-// first reason stands, since a kick revokes the token, too. undo is for when AWS did not do it.
+// sending takes in that somebody is about to be disconnected, and why: AWS may tell of the end
+// before it answers us. The first reason stands, since a kick revokes the token, too. undo is for
+// when AWS did not do it.
 func (t *tracker) sending(arn stage.ARN, id stage.ParticipantID, why news) (undo func()) {
 	ours := &why
 	t.change(happening{stage: arn, participant: id}, func(l *life) news {
@@ -120,8 +125,9 @@ func (t *tracker) sending(arn stage.ARN, id stage.ParticipantID, why news) (undo
 	}
 }
 
-// sentAway takes in that we disconnected somebody, as said to sending. It is an end of what is known to run, and with present
-// also of somebody of whom nothing is known. What AWS tells of it later is the same end.
+// sentAway takes in that we disconnected somebody, as said to sending. It is an end of what is
+// known to run, and with present also of somebody of whom nothing is known. What AWS tells of it
+// later is the same end.
 func (t *tracker) sentAway(arn stage.ARN, id stage.ParticipantID, present bool) {
 	h := happening{stage: arn, participant: id, at: t.now()}
 	t.with(h, func(l *life) news { return l.sendAway(h.at, present) })
@@ -135,7 +141,8 @@ func (t *tracker) with(h happening, change func(*life) news) {
 		return
 	}
 	t.emit(stage.Event{
-		Time: h.at, Kind: n.kind, Stage: h.stage, Participant: h.participant, UserID: h.userID, Code: n.code, Detail: n.detail,
+		Time: h.at, Kind: n.kind, Stage: h.stage, Participant: h.participant, UserID: h.userID,
+		Code: n.code, Detail: n.detail,
 	})
 }
 
@@ -203,7 +210,8 @@ func (l *life) take(h happening) news {
 	return l.fail(h.code, at)
 }
 
-// find looks for what has been taken in already: the very same, or the nearest one that only the other way has told.
+// find looks for what has been taken in already: the very same, or the nearest one that only the
+// other way has told.
 func (l *life) find(name, code string, at moment) (nearest *entry) {
 	for _, e := range l.told {
 		if e.name != name || e.code != code {
@@ -213,15 +221,16 @@ func (l *life) find(name, code string, at moment) (nearest *entry) {
 			return e
 		}
 		apart := e.at.Sub(at.Time).Abs()
-		if e.at.coarse != at.coarse && !e.both && apart <= sameMoment && (nearest == nil || apart < nearest.at.Sub(at.Time).Abs()) {
+		if e.at.coarse != at.coarse && !e.both && apart <= sameMoment &&
+			(nearest == nil || apart < nearest.at.Sub(at.Time).Abs()) {
 			nearest = e
 		}
 	}
 	return nearest
 }
 
-// again takes in what was told before. It is no news, but the API's time is more exact: a start and an end within one second,
-// which EventBridge told in the wrong order, come right.
+// again takes in what was told before. It is no news, but the API's time is more exact: a start and
+// an end within one second, which EventBridge told in the wrong order, come right.
 func (l *life) again(e *entry, at moment) news {
 	if e.at.coarse == at.coarse {
 		return news{}
@@ -333,31 +342,40 @@ func (l *life) sendAway(at time.Time, present bool) news {
 func cure(code string) string {
 	switch code {
 	case "BITRATE_EXCEEDED":
-		return "The stage takes at most 8.5 Mb/s and ended the broadcast: set the video bitrate in OBS to 2,500 Kbps."
+		return "The stage takes at most 8.5 Mb/s and ended the broadcast: set the video bitrate " +
+			"in OBS to 2,500 Kbps."
 	case "RESOLUTION_EXCEEDED":
-		return "The stage takes at most 1280×720 and ended the broadcast: set the output resolution in OBS (Settings, Video) to 1280×720."
+		return "The stage takes at most 1280×720 and ended the broadcast: set the output " +
+			"resolution in OBS (Settings, Video) to 1280×720."
 	case "B_FRAME_PRESENT":
-		return "The stage takes no B-frames and ended the broadcast: set B-frames to 0, or the tune zerolatency, in OBS (Settings, Output)."
+		return "The stage takes no B-frames and ended the broadcast: set B-frames to 0, or the " +
+			"tune zerolatency, in OBS (Settings, Output)."
 	case "STREAM_DURATION_EXCEEDED":
 		return "A broadcast lasts at most 24 hours on Amazon IVS: start it again."
 	case "INVALID_VIDEO_CODEC":
-		return "The stage takes H.264 video only: choose an H.264 encoder in OBS (Settings, Output)."
+		return "The stage takes H.264 video only: choose an H.264 encoder in OBS " +
+			"(Settings, Output)."
 	case "INVALID_AUDIO_CODEC":
-		return "The stage takes Opus audio only: choose Opus as the audio encoder in OBS (Settings, Output)."
+		return "The stage takes Opus audio only: choose Opus as the audio encoder in OBS " +
+			"(Settings, Output)."
 	case "INSUFFICIENT_CAPABILITIES":
 		return "This token may not publish: get one that may, from the dock."
 	case "QUOTA_EXCEEDED":
-		return "The stage is full: 12 participants publish on it, or the account's quota of publishers is used up. Somebody has to leave first."
+		return "The stage is full: 12 participants publish on it, or the account's quota of " +
+			"publishers is used up. Somebody has to leave first."
 	case "INVALID_PROTOCOL":
-		return "The stage did not understand how the broadcast came in: use the service WHIP in OBS."
+		return "The stage did not understand how the broadcast came in: use the service " +
+			"WHIP in OBS."
 	case "INVALID_INPUT":
 		return "The stage could not read what OBS sent: set OBS up again from the dock."
 	case "INVALID_STREAM_KEY", "REUSE_OF_STREAM_KEY":
-		return "A stream key was wrong or used twice: use the service WHIP with a token from the dock."
+		return "A stream key was wrong or used twice: use the service WHIP with a token " +
+			"from the dock."
 	case "PUBLISHER_NOT_FOUND":
 		return "The other participant does not publish (any more)."
 	case "INTERNAL_SERVER_EXCEPTION":
 		return "Amazon IVS had a problem of its own: start the broadcast again."
 	}
-	return "Amazon IVS ended or refused the broadcast (" + strings.ToLower(code) + "): start it again; if that does not help, show this to the operator."
+	return "Amazon IVS ended or refused the broadcast (" + strings.ToLower(code) +
+		"): start it again; if that does not help, show this to the operator."
 }

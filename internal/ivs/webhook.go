@@ -18,16 +18,17 @@ const (
 	complainEvery = time.Minute // in the log, about bodies that are no events
 )
 
-// Webhook returns a function that takes the events which Amazon EventBridge posts through an API destination. The secret is
-// in the header X-Stagedoor-Secret (a connection of the type API key), or it is the password of one of
-// the type Basic. Events of no concern are no error: a retry would not change that.
+// Webhook returns a function that takes the events which Amazon EventBridge posts through an API
+// destination. The secret is in the header X-Stagedoor-Secret (a connection of the type API key),
+// or it is the password of one of the type Basic. Events of no concern are no error: a retry would
+// not change that.
 func (s *Service) Webhook(secret stage.Secret) func(*http.Request) error {
 	h := &webhook{secret: secret, service: s, seen: httpkit.Map[string, struct{}]{Max: rememberIDs}}
 	return h.take
 }
 
-// Bridge returns a function that takes events of Amazon EventBridge which invoked a Lambda function:
-// AWS IAM decides who may, and there is no secret.
+// Bridge returns a function that takes events of Amazon EventBridge which invoked a Lambda
+// function: AWS IAM decides who may, and there is no secret.
 func (s *Service) Bridge() func(event []byte) error {
 	h := &webhook{service: s, seen: httpkit.Map[string, struct{}]{Max: rememberIDs}}
 	return func(event []byte) error { return h.read(bytes.NewReader(event)) }
@@ -65,7 +66,8 @@ type bridgeEvent struct {
 
 // problem says why a body is not an event as EventBridge sends it, or is empty.
 func (e bridgeEvent) problem() string {
-	whole := "Let the target of the rule send the matched event, without an input path or transformer."
+	whole := "Let the target of the rule send the matched event, without an input path or " +
+		"transformer."
 	switch {
 	case e.Source != "" && e.DetailType != "":
 		if e.ours() && (len(e.Resources) == 0 || e.Detail.ParticipantID == "") {
@@ -168,8 +170,9 @@ func (e bridgeEvent) happening() (happening, bool) {
 		at = e.Time
 	}
 	return happening{
-		stage: arn, participant: stage.ParticipantID(e.Detail.ParticipantID), userID: e.Detail.UserID,
-		name: bridgeNames[e.Detail.EventName], code: e.Detail.ErrorCode, at: at, bridge: true,
+		stage: arn, participant: stage.ParticipantID(e.Detail.ParticipantID),
+		userID: e.Detail.UserID,
+		name:   bridgeNames[e.Detail.EventName], code: e.Detail.ErrorCode, at: at, bridge: true,
 	}, err == nil
 }
 

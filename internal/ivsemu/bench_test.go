@@ -6,7 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
 )
 
-// BenchmarkRequests is what the emulator answers in a second to stock clients that sign: one that reads, one that makes tokens.
+// BenchmarkRequests is what the emulator answers in a second to stock clients that sign: one that
+// reads, one that makes tokens.
 func BenchmarkRequests(b *testing.B) {
 	_, base := start(b, nil)
 	c := client(base, "us-west-2")
@@ -17,7 +18,10 @@ func BenchmarkRequests(b *testing.B) {
 			return err
 		},
 		"CreateParticipantToken": func() error {
-			_, err := c.CreateParticipantToken(b.Context(), &ivsrealtime.CreateParticipantTokenInput{StageArn: s.Arn})
+			_, err := c.CreateParticipantToken(b.Context(),
+				&ivsrealtime.CreateParticipantTokenInput{
+					StageArn: s.Arn,
+				})
 			return err
 		},
 	} {

@@ -14,7 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A bridgeEvent is what Amazon EventBridge delivers for a change on a stage ("Using EventBridge with IVS Real-Time").
+// A bridgeEvent is what Amazon EventBridge delivers for a change on a stage ("Using EventBridge
+// with IVS Real-Time").
 type bridgeEvent struct {
 	Version    string       `json:"version"`
 	ID         string       `json:"id"`
@@ -36,8 +37,11 @@ type bridgeDetail struct {
 	ErrorCode     string `json:"error_code,omitempty"`
 }
 
-// announce queues an event; it never blocks, since the stage goes on whoever listens. EventBridge is best effort, too.
-func (e *Emulator) announce(arn stage.ARN, session *sessionRecord, p *participantRecord, name, code string) {
+// announce queues an event; it never blocks, since the stage goes on whoever listens. EventBridge
+// is best effort, too.
+func (e *Emulator) announce(
+	arn stage.ARN, session *sessionRecord, p *participantRecord, name, code string,
+) {
 	if e.cfg.EventsURL == "" {
 		return
 	}
@@ -53,7 +57,8 @@ func (e *Emulator) announce(arn stage.ARN, session *sessionRecord, p *participan
 	select {
 	case e.outbox <- event:
 	default:
-		e.cfg.Log.Warn("an event is lost: too many wait to be delivered", "event", name, "stage", arn)
+		e.cfg.Log.Warn("an event is lost: too many wait to be delivered", "event", name, "stage",
+			arn)
 	}
 }
 
@@ -81,12 +86,14 @@ func (e *Emulator) post(ctx context.Context, client *http.Client, event bridgeEv
 		if err = e.postOnce(ctx, client, body); err == nil || ctx.Err() != nil {
 			return
 		}
-		e.cfg.Log.Warn("an event was not taken", "event", event.Detail.EventName, "try", try+1, "err", err)
+		e.cfg.Log.Warn("an event was not taken", "event", event.Detail.EventName, "try", try+1,
+			"err", err)
 	}
 }
 
 func (e *Emulator) postOnce(ctx context.Context, client *http.Client, body []byte) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.cfg.EventsURL, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.cfg.EventsURL,
+		bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

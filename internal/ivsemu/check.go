@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The patterns of the model (ivs-realtime 2020-07-14). Those that AWS publishes for the ARNs of tagged resources are
-// evidently wrong (one character for the kind) and not kept.
+// The patterns of the model (ivs-realtime 2020-07-14). Those that AWS publishes for the ARNs of
+// tagged resources are evidently wrong (one character for the kind) and not kept.
 var (
 	namePattern        = regexp.MustCompile(`^[a-zA-Z0-9-_]*$`)
 	participantPattern = regexp.MustCompile(`^[a-zA-Z0-9-]*$`)
@@ -33,11 +33,13 @@ func arnPattern(kind string) *regexp.Regexp {
 	return regexp.MustCompile(`^arn:aws:ivs:[a-z0-9-]+:[0-9]+:` + kind + `/[a-zA-Z0-9-]+$`)
 }
 
-// A checker collects what a request does against the model. AWS names all failures at once, so does this.
+// A checker collects what a request does against the model. AWS names all failures at once, so does
+// this.
 type checker struct{ failures []string }
 
 func (c *checker) fail(value any, field, format string, args ...any) {
-	c.failures = append(c.failures, fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: %s", shown(value), field, fmt.Sprintf(format, args...)))
+	c.failures = append(c.failures, fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: %s",
+		shown(value), field, fmt.Sprintf(format, args...)))
 }
 
 // shown quotes a value, and keeps an oversized one from coming back in full.
@@ -82,7 +84,8 @@ func (c *checker) length(field, value string, least, most int) {
 
 func (c *checker) pattern(field, value string, pattern *regexp.Regexp) {
 	if !pattern.MatchString(value) {
-		c.fail(value, field, "Member must satisfy regular expression pattern: %s", strings.Trim(pattern.String(), "^$"))
+		c.fail(value, field, "Member must satisfy regular expression pattern: %s",
+			strings.Trim(pattern.String(), "^$"))
 	}
 }
 
@@ -143,14 +146,16 @@ func (c *checker) participant(value *string) {
 	}
 }
 
-// attributes keeps "1 KB total". AWS does not say how it counts; here it is the bytes of all keys and values.
+// attributes keeps "1 KB total". AWS does not say how it counts; here it is the bytes of all keys
+// and values.
 func (c *checker) attributes(attributes map[string]string) {
 	size := 0
 	for k, v := range attributes {
 		size += len(k) + len(v)
 	}
 	if size > stage.MaxAttributes {
-		c.fail(fmt.Sprintf("%d bytes", size), "attributes", "Member must have at most %d bytes in total", stage.MaxAttributes)
+		c.fail(fmt.Sprintf("%d bytes", size), "attributes",
+			"Member must have at most %d bytes in total", stage.MaxAttributes)
 	}
 }
 

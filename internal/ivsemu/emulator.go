@@ -1,6 +1,7 @@
-// Package ivsemu emulates the Amazon IVS real-time API, so that a program written for it runs on a laptop, in CI or on a
-// plane: stages, participant tokens, public keys, participants, sessions, events, tags and ingest configurations, with the
-// validation, errors and quotas of the model, and a real stage behind it to which the tokens publish over WHIP.
+// Package ivsemu emulates the Amazon IVS real-time API, so that a program written for it runs on a
+// laptop, in CI or on a plane: stages, participant tokens, public keys, participants, sessions,
+// events, tags and ingest configurations, with the validation, errors and quotas of the model, and
+// a real stage behind it to which the tokens publish over WHIP.
 //
 // It is not Amazon IVS and not made by Amazon. What differs is listed in docs/ivs.md.
 package ivsemu
@@ -28,9 +29,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// Config says how to emulate. BaseURL is needed, and either a key pair or AnyCredentials; the rest has defaults.
+// Config says how to emulate. BaseURL is needed, and either a key pair or AnyCredentials; the rest
+// has defaults.
 type Config struct {
-	BaseURL string // as clients reach the emulator, such as http://127.0.0.1:4566; endpoints of stages lie below it
+	// as clients reach the emulator, such as http://127.0.0.1:4566; endpoints of stages lie below
+	// it
+	BaseURL string
 
 	AccessKey      string       // the one key pair that signs requests
 	SecretKey      stage.Secret //
@@ -39,31 +43,42 @@ type Config struct {
 	Account string // 123456789012, as in AWS's documentation
 	Region  string // of requests that name none (AnyCredentials); us-west-2
 
-	Quotas bool     // also keep the request rates of AWS; its counts (3 public keys …) are always kept
-	Faults []string // fail on purpose: throttle, expired-key, pending-verification, internal-error or slow; "Operation=fault" for one operation
+	// also keep the request rates of AWS; its counts (3 public keys …) are always kept
+	Quotas bool
+	// fail on purpose: throttle, expired-key, pending-verification, internal-error or slow;
+	// "Operation=fault" for one operation
+	Faults []string
 
 	EventsURL    string       // where EventBridge events are posted; "": nowhere
 	EventsSecret stage.Secret // sent along in X-Stagedoor-Secret
 
 	StateFile string // keeps everything from one run to the next; "": nothing is kept
 
-	NoBar bool // whom DisconnectParticipant sent away may come back: whether AWS lets them is not documented
+	// whom DisconnectParticipant sent away may come back: whether AWS lets them is not documented
+	NoBar bool
 
-	AllowOrigins []string                       // whose pages may use the WHIP endpoints; all, as with AWS
-	Address      func(*http.Request) netip.Addr // of the client, where proxies are in between; nil: RemoteAddr
-	SlowBy       time.Duration                  // what the fault "slow" adds; 3 s
-	Now          func() time.Time
-	Log          *slog.Logger
+	// whose pages may use the WHIP endpoints; all, as with AWS
+	AllowOrigins []string
+	// of the client, where proxies are in between; nil: RemoteAddr
+	Address func(*http.Request) netip.Addr
+	SlowBy  time.Duration // what the fault "slow" adds; 3 s
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
-// An Emulator is an http.Handler. Set Media, and Socket if there is one, before the first request: the media plane needs
-// Observe for its events, so that it comes second. Run must run for events to be delivered and sessions to end well.
+// An Emulator is an http.Handler. Set Media, and Socket if there is one, before the first request:
+// the media plane needs Observe for its events, so that it comes second. Run must run for events to
+// be delivered and sessions to end well.
 type Emulator struct {
-	Media  whip.Media                                   // the real stage behind the WHIP endpoints
-	Socket http.Handler                                 // the events socket of stages, below /events; may be nil
-	Roster stage.Moderator                              // knows who came by the socket; it calls Changed. May be nil
-	Kicked func(stage.ARN, stage.ParticipantID, string) // tells the socket who was sent away; may be nil
-	Closed func(stage.ARN)                              // tells the socket that a stage is deleted; may be nil
+	Media whip.Media // the real stage behind the WHIP endpoints
+	// the events socket of stages, below /events; may be nil
+	Socket http.Handler
+	// knows who came by the socket; it calls Changed. May be nil
+	Roster stage.Moderator
+	// tells the socket who was sent away; may be nil
+	Kicked func(stage.ARN, stage.ParticipantID, string)
+	// tells the socket that a stage is deleted; may be nil
+	Closed func(stage.ARN)
 
 	cfg        Config
 	base       *url.URL
@@ -90,19 +105,28 @@ func New(cfg Config) (*Emulator, error) {
 	cfg.setDefaults()
 	base, ok := parseURL(cfg.BaseURL)
 	if !ok || strings.Trim(base.Path, "/") != "" {
-		return nil, stage.Errorf(stage.ErrInvalid, "the emulator needs the URL at which it is reached, such as http://127.0.0.1:4566, not %q", cfg.BaseURL)
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"the emulator needs the URL at which it is reached, such as "+
+				"http://127.0.0.1:4566, not %q", cfg.BaseURL)
 	}
 	if !cfg.AnyCredentials && (cfg.AccessKey == "" || cfg.SecretKey.Empty()) {
-		return nil, stage.Errorf(stage.ErrInvalid, "the emulator needs an access key and its secret key, or to be told that any credentials will do")
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"the emulator needs an access key and its secret key, or to be told that any "+
+				"credentials will do")
 	}
 	if !slices.Contains(stage.AWSRegions(), cfg.Region) {
-		return nil, stage.Errorf(stage.ErrInvalid, "Amazon IVS has no real-time stages in %q; its regions are %s", cfg.Region, strings.Join(stage.AWSRegions(), ", "))
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"Amazon IVS has no real-time stages in %q; its regions are %s", cfg.Region,
+			strings.Join(stage.AWSRegions(), ", "))
 	}
 	if len(cfg.Account) != 12 || strings.Trim(cfg.Account, "0123456789") != "" {
-		return nil, stage.Errorf(stage.ErrInvalid, "an AWS account has 12 digits, such as 123456789012, and not %q", cfg.Account)
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"an AWS account has 12 digits, such as 123456789012, and not %q", cfg.Account)
 	}
 	if _, ok := parseURL(cfg.EventsURL); !ok && cfg.EventsURL != "" {
-		return nil, stage.Errorf(stage.ErrInvalid, "events are posted to a URL such as http://127.0.0.1:8080/api/aws/events, not to %q", cfg.EventsURL)
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"events are posted to a URL such as http://127.0.0.1:8080/api/aws/events, not to %q",
+			cfg.EventsURL)
 	}
 	faults, err := parseFaults(cfg.Faults)
 	if err != nil {

@@ -17,8 +17,8 @@ type fault struct {
 
 func (f *fault) Error() string { return f.Type + ": " + f.Message }
 
-// body has the message under both names under which clients read it: exceptionMessage is that of the
-// model, and message is what AWS CLI v1, boto3 and the JavaScript SDK read for any error.
+// body has the message under both names under which clients read it: exceptionMessage is that of
+// the model, and message is what AWS CLI v1, boto3 and the JavaScript SDK read for any error.
 func (f *fault) body() []byte {
 	members := map[string]string{"message": f.Message}
 	if !f.common {
@@ -38,30 +38,49 @@ func missing(err error) bool {
 // The errors of the model (ivs-realtime, 2020-07-14) with their statuses.
 
 func invalid(format string, args ...any) *fault {
-	return &fault{Type: "ValidationException", Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...)}
+	return &fault{
+		Type: "ValidationException", Status: http.StatusBadRequest,
+		Message: fmt.Sprintf(format, args...),
+	}
 }
 
 func overQuota(format string, args ...any) *fault {
-	return &fault{Type: "ServiceQuotaExceededException", Status: http.StatusPaymentRequired, Message: fmt.Sprintf(format, args...)}
+	return &fault{
+		Type: "ServiceQuotaExceededException", Status: http.StatusPaymentRequired,
+		Message: fmt.Sprintf(format, args...),
+	}
 }
 
 func notFound(format string, args ...any) *fault {
-	return &fault{Type: "ResourceNotFoundException", Status: http.StatusNotFound, Message: fmt.Sprintf(format, args...)}
+	return &fault{
+		Type: "ResourceNotFoundException", Status: http.StatusNotFound,
+		Message: fmt.Sprintf(format, args...),
+	}
 }
 
 func conflict(format string, args ...any) *fault {
-	return &fault{Type: "ConflictException", Status: http.StatusConflict, Message: fmt.Sprintf(format, args...)}
+	return &fault{
+		Type: "ConflictException", Status: http.StatusConflict,
+		Message: fmt.Sprintf(format, args...),
+	}
 }
 
 func pendingVerification() *fault {
-	return &fault{Type: "PendingVerification", Status: http.StatusForbidden, Message: "Your account is pending verification."}
+	return &fault{
+		Type: "PendingVerification", Status: http.StatusForbidden,
+		Message: "Your account is pending verification.",
+	}
 }
 
 func internalError() *fault {
-	return &fault{Type: "InternalServerException", Status: http.StatusInternalServerError, Message: "Internal server error."}
+	return &fault{
+		Type: "InternalServerException", Status: http.StatusInternalServerError,
+		Message: "Internal server error.",
+	}
 }
 
-// The errors that every AWS service has ("Common Errors"); their types and statuses here are those that SDKs treat as such.
+// The errors that every AWS service has ("Common Errors"); their types and statuses here are those
+// that SDKs treat as such.
 
 func common(kind string, status int, format string, args ...any) *fault {
 	return &fault{Type: kind, Status: status, Message: fmt.Sprintf(format, args...), common: true}
@@ -72,7 +91,8 @@ func throttled() *fault {
 }
 
 func expiredCredentials() *fault {
-	return common("ExpiredTokenException", http.StatusForbidden, "The security token included in the request is expired")
+	return common("ExpiredTokenException", http.StatusForbidden,
+		"The security token included in the request is expired")
 }
 
 func serialization(format string, args ...any) *fault {
@@ -80,10 +100,13 @@ func serialization(format string, args ...any) *fault {
 }
 
 func unknownOperation() *fault {
-	return common("UnknownOperationException", http.StatusNotFound, "The IVS real-time API has no such operation.")
+	return common("UnknownOperationException", http.StatusNotFound,
+		"The IVS real-time API has no such operation.")
 }
 
-// notEmulated is an answer that AWS never gives: an SDK must not mistake it for one that is worth a retry.
+// notEmulated is an answer that AWS never gives: an SDK must not mistake it for one that is worth a
+// retry.
 func notEmulated(operation string) *fault {
-	return common("NotEmulatedException", http.StatusNotImplemented, "%s exists in Amazon IVS, but this emulator does not have it.", operation)
+	return common("NotEmulatedException", http.StatusNotImplemented,
+		"%s exists in Amazon IVS, but this emulator does not have it.", operation)
 }

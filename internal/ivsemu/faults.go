@@ -7,9 +7,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The faults that can be asked for: by option for the whole emulator or one operation, or by the name of a stage. A stage
-// named like a fault, alone or followed by "-" and anything, fails every operation that names it as stageArn. Those that
-// name it as arn go on working, so that it can be looked at and deleted.
+// The faults that can be asked for: by option for the whole emulator or one operation, or by the
+// name of a stage. A stage named like a fault, alone or followed by "-" and anything, fails every
+// operation that names it as stageArn. Those that name it as arn go on working, so that it can be
+// looked at and deleted.
 const (
 	faultThrottle = "throttle"
 	faultExpired  = "expired-key"
@@ -31,10 +32,12 @@ func parseFaults(options []string) (map[string]string, error) {
 			operation, name = "", option
 		}
 		if faultNamed(name) != name {
-			return nil, stage.Errorf(stage.ErrInvalid, "there is no fault %q; there are %s", name, strings.Join(faultNames(), ", "))
+			return nil, stage.Errorf(stage.ErrInvalid, "there is no fault %q; there are %s", name,
+				strings.Join(faultNames(), ", "))
 		}
 		if _, ok := known[operation]; !ok && operation != "" {
-			return nil, stage.Errorf(stage.ErrInvalid, "there is no operation %q to fail", operation)
+			return nil, stage.Errorf(stage.ErrInvalid, "there is no operation %q to fail",
+				operation)
 		}
 		faults[operation] = name
 	}

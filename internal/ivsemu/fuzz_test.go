@@ -12,7 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// FuzzAPI sends anything anywhere: whatever comes back is an answer of the API, and never a fault of ours.
+// FuzzAPI sends anything anywhere: whatever comes back is an answer of the API, and never a fault
+// of ours.
 func FuzzAPI(f *testing.F) {
 	e, err := ivsemu.New(ivsemu.Config{BaseURL: "http://127.0.0.1:4566", AnyCredentials: true})
 	if err != nil {
@@ -32,8 +33,10 @@ func FuzzAPI(f *testing.F) {
 			return // no server would hand this on
 		}
 		r := &http.Request{
-			Method: method, URL: parsed, RequestURI: target, Host: "127.0.0.1:4566", RemoteAddr: "127.0.0.1:5000",
-			Header: http.Header{}, ContentLength: int64(len(body)), Body: http.NoBody, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Method: method, URL: parsed, RequestURI: target, Host: "127.0.0.1:4566",
+			RemoteAddr: "127.0.0.1:5000",
+			Header:     http.Header{}, ContentLength: int64(len(body)), Body: http.NoBody,
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		}
 		r = r.WithContext(t.Context())
 		r.Body = httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)).Body
@@ -42,7 +45,8 @@ func FuzzAPI(f *testing.F) {
 		if w.Code == http.StatusInternalServerError {
 			t.Errorf("%s %s %s: got 500: %s", method, target, body, w.Body)
 		}
-		if w.Header().Get("Content-Type") == "application/json" && w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
+		if w.Header().Get("Content-Type") == "application/json" && w.Body.Len() > 0 &&
+			!json.Valid(w.Body.Bytes()) {
 			t.Errorf("%s %s: got what is no JSON: %s", method, target, w.Body)
 		}
 	})
@@ -50,11 +54,14 @@ func FuzzAPI(f *testing.F) {
 
 // FuzzSignature sends any Authorization: none but the right one opens.
 func FuzzSignature(f *testing.F) {
-	e, err := ivsemu.New(ivsemu.Config{BaseURL: "http://127.0.0.1:4566", AccessKey: "AKID", SecretKey: stage.NewSecret("s")})
+	e, err := ivsemu.New(ivsemu.Config{
+		BaseURL: "http://127.0.0.1:4566", AccessKey: "AKID", SecretKey: stage.NewSecret("s"),
+	})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add("AWS4-HMAC-SHA256 Credential=AKID/20261122/us-west-2/ivs/aws4_request, SignedHeaders=host;x-amz-date, Signature=00ff", "20261122T000000Z", "a=b&c")
+	f.Add("AWS4-HMAC-SHA256 Credential=AKID/20261122/us-west-2/ivs/aws4_request, "+
+		"SignedHeaders=host;x-amz-date, Signature=00ff", "20261122T000000Z", "a=b&c")
 	f.Add("AWS4-HMAC-SHA256 ,,,=", "", "%")
 	f.Fuzz(func(t *testing.T, authorization, date, query string) {
 		r := httptest.NewRequest(http.MethodPost, "/ListStages", strings.NewReader("{}"))

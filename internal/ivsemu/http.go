@@ -18,7 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxBody is far above the largest request of the model (12 token configurations with 1 KB of attributes each).
+// maxBody is far above the largest request of the model (12 token configurations with 1 KB of
+// attributes each).
 const maxBody = 256 << 10
 
 // A request is what an operation knows of the call.
@@ -34,7 +35,8 @@ type request struct {
 // An operation answers a call.
 type operation func(e *Emulator, r *request) (any, error)
 
-// op makes an operation of a function on the shapes of the model: it decodes, validates, then calls.
+// op makes an operation of a function on the shapes of the model: it decodes, validates, then
+// calls.
 func op[In any, P interface {
 	*In
 	check(*checker)
@@ -53,7 +55,8 @@ func op[In any, P interface {
 	}
 }
 
-// decode ignores members that the model does not have: newer SDKs send some, and AWS ignores them, too.
+// decode ignores members that the model does not have: newer SDKs send some, and AWS ignores them,
+// too.
 func decode(body []byte, into any) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil // an operation without required members may come without a body
@@ -64,11 +67,13 @@ func decode(body []byte, into any) error {
 	return nil
 }
 
-// ServeHTTP sorts a request by its first words: the API, the WHIP doors, the events socket, the page for people.
+// ServeHTTP sorts a request by its first words: the API, the WHIP doors, the events socket, the
+// page for people.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "stagedoor-emulator (not Amazon IVS)")
 	if e.cfg.AnyCredentials && !fromHere(r) {
-		e.fail(w, common("AccessDeniedException", http.StatusForbidden, "With any credentials allowed, the emulator serves this computer only."))
+		e.fail(w, common("AccessDeniedException", http.StatusForbidden,
+			"With any credentials allowed, the emulator serves this computer only."))
 		return
 	}
 	path := rawPath(r)
@@ -89,7 +94,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fromHere also checks Host: it is not local where a name of the web was made to point at this computer.
+// fromHere also checks Host: it is not local where a name of the web was made to point at this
+// computer.
 func fromHere(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !remote.Addr().Unmap().IsLoopback() {
@@ -104,12 +110,14 @@ func (e *Emulator) api(w http.ResponseWriter, r *http.Request, name, escapedARN 
 	// Without signatures, every web page could call by the browser of a developer.
 	if e.cfg.AnyCredentials && e.crossSite.Check(r) != nil {
 		e.fail(w, common("AccessDeniedException", http.StatusForbidden,
-			"This request comes from a web page of another site. Start the emulator with a key pair to allow that."))
+			"This request comes from a web page of another site. Start the emulator with a key "+
+				"pair to allow that."))
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		e.fail(w, common("RequestEntityTooLargeException", http.StatusRequestEntityTooLarge, "The body has more than %d bytes.", maxBody))
+		e.fail(w, common("RequestEntityTooLargeException", http.StatusRequestEntityTooLarge,
+			"The body has more than %d bytes.", maxBody))
 		return
 	}
 	started := e.cfg.Now()
@@ -123,7 +131,8 @@ func (e *Emulator) api(w http.ResponseWriter, r *http.Request, name, escapedARN 
 	e.answer(w, http.StatusOK, "", answer)
 }
 
-// call does what every operation needs: who asks, how often, shall it fail, then the operation itself.
+// call does what every operation needs: who asks, how often, shall it fail, then the operation
+// itself.
 func (e *Emulator) call(r *http.Request, name, escapedARN string, body []byte) (any, error) {
 	region, err := e.authenticate(r, body)
 	if err != nil {
@@ -162,13 +171,16 @@ func (e *Emulator) authenticate(r *http.Request, body []byte) (region string, er
 		return "", err
 	}
 	if !slices.Contains(stage.AWSRegions(), region) {
-		return "", badSignature("Credential should be scoped to a valid region. Amazon IVS has no real-time stages in %.40q.", region)
+		return "", badSignature(
+			"Credential should be scoped to a valid region. Amazon IVS has no real-time "+
+				"stages in %.40q.", region)
 	}
 	return region, nil
 }
 
 func changes(operation string) bool {
-	return !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "List") && operation != "CreateParticipantToken"
+	return !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "List") &&
+		operation != "CreateParticipantToken"
 }
 
 func (e *Emulator) answer(w http.ResponseWriter, status int, errorType string, body any) {
@@ -196,7 +208,8 @@ func (e *Emulator) write(w http.ResponseWriter, status int, errorType string, bo
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Amzn-Requestid", uuid.NewString())
 	header.Set("Access-Control-Allow-Origin", "*")
-	header.Set("Access-Control-Expose-Headers", "Access-Control-Allow-Origin,Access-Control-Expose-Headers,Cache-Control,Content-Length,Content-Security-Policy,Content-Type,date,Server,Strict-Transport-Security,X-Amzn-ErrorType,X-Amzn-Requestid,X-Amz-Rid,X-Content-Type-Options,X-Frame-Options")
+	header.Set("Access-Control-Expose-Headers",
+		"Access-Control-Allow-Origin,Access-Control-Expose-Headers,Cache-Control,Content-Length,Content-Security-Policy,Content-Type,date,Server,Strict-Transport-Security,X-Amzn-ErrorType,X-Amzn-Requestid,X-Amz-Rid,X-Content-Type-Options,X-Frame-Options")
 	header.Set("Cache-Control", "no-store, no-cache")
 	header.Set("Content-Security-Policy", "default-src 'self'; upgrade-insecure-requests;")
 	header.Set("Strict-Transport-Security", "max-age:47304000; includeSubDomains")

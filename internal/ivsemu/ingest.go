@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Ingest configurations are kept as AWS keeps them. No RTMP server is behind them: their state is always INACTIVE.
+// Ingest configurations are kept as AWS keeps them. No RTMP server is behind them: their state is
+// always INACTIVE.
 
 func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*ingestOut, error) {
 	e.mu.Lock()
@@ -18,7 +19,9 @@ func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*in
 		}
 	}
 	if len(inRegion(e.world.Ingests, r.region)) >= maxIngests {
-		return nil, overQuota("Your account has %d ingest configurations in %s, which is the quota. Delete some, or ask AWS for more.", maxIngests, r.region)
+		return nil, overQuota(
+			"Your account has %d ingest configurations in %s, which is the quota. Delete some, "+
+				"or ask AWS for more.", maxIngests, r.region)
 	}
 	id := newID()
 	c := &ingestRecord{
@@ -27,8 +30,10 @@ func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*in
 			Name: deref(in.Name), Tags: tagsOf(in.Tags),
 		},
 		Shape: ingestShape{
-			IngestProtocol: *in.IngestProtocol, StreamKey: e.streamKey(r.region, id), StageArn: deref(in.StageArn),
-			ParticipantID: newID(), State: "INACTIVE", UserID: deref(in.UserID), Attributes: in.Attributes,
+			IngestProtocol: *in.IngestProtocol, StreamKey: e.streamKey(r.region, id),
+			StageArn:      deref(in.StageArn),
+			ParticipantID: newID(), State: "INACTIVE", UserID: deref(in.UserID),
+			Attributes: in.Attributes,
 		},
 	}
 	e.setRedundant(c, in.RedundantIngest)
@@ -45,8 +50,12 @@ func (e *Emulator) setRedundant(c *ingestRecord, redundant bool) {
 	c.Shape.RedundantIngest = redundant
 	c.Shape.RedundantIngestCredentials = nil
 	if redundant {
-		second := ingestCredential{ParticipantID: newID(), StreamKey: e.streamKey(c.Region, newID())}
-		c.Shape.RedundantIngestCredentials = []ingestCredential{{c.Shape.ParticipantID, c.Shape.StreamKey}, second}
+		second := ingestCredential{
+			ParticipantID: newID(), StreamKey: e.streamKey(c.Region, newID()),
+		}
+		c.Shape.RedundantIngestCredentials = []ingestCredential{
+			{c.Shape.ParticipantID, c.Shape.StreamKey}, second,
+		}
 	}
 }
 
@@ -58,7 +67,8 @@ func (c *ingestRecord) full() ingestShape {
 
 func (c *ingestRecord) summary() ingestShape {
 	shape := c.full()
-	shape.StreamKey, shape.Attributes, shape.Tags, shape.RedundantIngestCredentials = "", nil, nil, nil
+	shape.StreamKey, shape.Attributes, shape.Tags, shape.RedundantIngestCredentials = "", nil, nil,
+		nil
 	return shape
 }
 
@@ -80,12 +90,14 @@ func listIngestConfigurations(e *Emulator, r *request, in *listIngestsIn) (*inge
 	defer e.mu.Unlock()
 	var matching []*ingestRecord
 	for _, c := range inRegion(e.world.Ingests, r.region) {
-		if in.FilterByStageArn != nil && c.Shape.StageArn != *in.FilterByStageArn || in.FilterByState != nil && c.Shape.State != *in.FilterByState {
+		if in.FilterByStageArn != nil && c.Shape.StageArn != *in.FilterByStageArn ||
+			in.FilterByState != nil && c.Shape.State != *in.FilterByState {
 			continue
 		}
 		matching = append(matching, c)
 	}
-	name := strings.Join([]string{"ingests", r.region, deref(in.FilterByStageArn), deref(in.FilterByState)}, "/")
+	name := strings.Join([]string{"ingests", r.region, deref(in.FilterByStageArn),
+		deref(in.FilterByState)}, "/")
 	list, next, err := page(e.pages, name, in.paged, matching, seqOf[*ingestRecord])
 	if err != nil {
 		return nil, err

@@ -31,7 +31,9 @@ func importPublicKey(e *Emulator, r *request, in *importKeyIn) (*keyOut, error) 
 		}
 	}
 	if len(existing) >= maxKeys {
-		return nil, overQuota("Your account has %d public keys in %s, which is the quota and cannot be raised.", maxKeys, r.region)
+		return nil, overQuota(
+			"Your account has %d public keys in %s, which is the quota and cannot be raised.",
+			maxKeys, r.region)
 	}
 	k := &keyRecord{
 		record: record{
@@ -57,7 +59,8 @@ func getPublicKey(e *Emulator, r *request, in *keyArnIn) (*keyOut, error) {
 func listPublicKeys(e *Emulator, r *request, in *paged) (*keysOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list, next, err := page(e.pages, "keys/"+r.region, *in, inRegion(e.world.Keys, r.region), seqOf[*keyRecord])
+	list, next, err := page(e.pages, "keys/"+r.region, *in, inRegion(e.world.Keys, r.region),
+		seqOf[*keyRecord])
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +71,8 @@ func listPublicKeys(e *Emulator, r *request, in *paged) (*keysOut, error) {
 	return out, nil
 }
 
-// deletePublicKey "invalidates future participant tokens generated using the key pair's private key": they are refused at
-// the door from now on, while those who are inside stay.
+// deletePublicKey "invalidates future participant tokens generated using the key pair's private
+// key": they are refused at the door from now on, while those who are inside stay.
 func deletePublicKey(e *Emulator, r *request, in *keyArnIn) (*empty, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -101,7 +104,8 @@ func parsePublicKey(material string) (*ecdsa.PublicKey, error) {
 	return public, nil
 }
 
-// fingerprint has the shape of AWS's, 16 bytes in hex. How AWS computes it is not documented: it is none of the usual sums.
+// fingerprint has the shape of AWS's, 16 bytes in hex. How AWS computes it is not documented: it is
+// none of the usual sums.
 func fingerprint(material string) string {
 	sum := md5.Sum([]byte(material))
 	pairs := make([]string, len(sum))

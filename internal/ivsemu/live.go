@@ -11,7 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// What participants do on the real stage is written down here, as sessions, participants and events.
+// What participants do on the real stage is written down here, as sessions, participants and
+// events.
 
 // The events of participants, and their errors, as the model names them.
 const (
@@ -34,7 +35,8 @@ const (
 // errorCode is how IVS calls what the stage says went wrong, or "" for an end that is no error.
 func errorCode(code string) string {
 	switch code {
-	case "b_frame_present", "bitrate_exceeded", "resolution_exceeded", "stream_duration_exceeded", "invalid_audio_codec", "invalid_video_codec":
+	case "b_frame_present", "bitrate_exceeded", "resolution_exceeded", "stream_duration_exceeded",
+		"invalid_audio_codec", "invalid_video_codec":
 		return strings.ToUpper(code)
 	case "no_h264":
 		return "INVALID_VIDEO_CODEC"
@@ -55,8 +57,9 @@ func errorCode(code string) string {
 // isDoor says whether the rest of a path, behind the label of a stage, leads to its WHIP doors.
 func isDoor(rest string) bool { return rest == "whip" || strings.HasPrefix(rest, "whip/") }
 
-// door serves the global WHIP endpoint and those of the stages. "The global endpoint returns a 307 Temporary Redirect.
-// WHIP clients must handle 307 redirects correctly and persist headers" (AWS guide, "IVS WHIP Publishing").
+// door serves the global WHIP endpoint and those of the stages. "The global endpoint returns a 307
+// Temporary Redirect. WHIP clients must handle 307 redirects correctly and persist headers" (AWS
+// guide, "IVS WHIP Publishing").
 func (e *Emulator) door(w http.ResponseWriter, r *http.Request, first string) {
 	path := strings.Trim(r.URL.Path, "/")
 	if path == "whip" && r.Method == http.MethodPost {
@@ -70,13 +73,15 @@ func (e *Emulator) door(w http.ResponseWriter, r *http.Request, first string) {
 		r.URL.Path = strings.TrimPrefix(r.URL.Path, "/"+first)
 		r.URL.RawPath = ""
 	}
-	if r.Method == http.MethodPost && (path == first+"/whip" || strings.HasPrefix(r.URL.Path, "/whip/publish/")) {
+	if r.Method == http.MethodPost && (path == first+"/whip" ||
+		strings.HasPrefix(r.URL.Path, "/whip/publish/")) {
 		e.noteIncapable(r)
 	}
 	e.doors.ServeHTTP(w, r)
 }
 
-// noteIncapable writes down that somebody wants to publish whose token is for watching: the door will refuse that.
+// noteIncapable writes down that somebody wants to publish whose token is for watching: the door
+// will refuse that.
 func (e *Emulator) noteIncapable(r *http.Request) {
 	p, err := e.bearer(r)
 	if err != nil || p.Capabilities.Has(stage.Publish) {
@@ -92,7 +97,8 @@ func (e *Emulator) bearer(r *http.Request) (stage.Participant, error) {
 	return e.verifier.Verify(r.Context(), stage.NewSecret(strings.TrimSpace(bearer)))
 }
 
-// redirection is where the bearer's stage publishes. A bearer that does not verify is refused by the door itself.
+// redirection is where the bearer's stage publishes. A bearer that does not verify is refused by
+// the door itself.
 func (e *Emulator) redirection(r *http.Request) string {
 	p, err := e.bearer(r)
 	if err != nil {
@@ -110,7 +116,9 @@ func (e *Emulator) admit(_ context.Context, p stage.Participant) (stage.Particip
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s, err := e.world.anyStage(p.Stage); err == nil && s.Barred[string(p.ID)] {
-		return p, stage.Errorf(stage.ErrDenied, "The participant has been disconnected and cannot join again with this token.").WithCode("participant_disconnected")
+		return p, stage.Errorf(stage.ErrDenied,
+			"The participant has been disconnected and cannot join again with this token.").
+			WithCode("participant_disconnected")
 	}
 	return p, nil
 }
@@ -121,7 +129,9 @@ type recorder struct{ e *Emulator }
 var _ whip.Media = recorder{}
 
 // Publish lets a participant publish.
-func (m recorder) Publish(ctx context.Context, p stage.Participant, offer string) (whip.Session, string, error) {
+func (m recorder) Publish(
+	ctx context.Context, p stage.Participant, offer string,
+) (whip.Session, string, error) {
 	if m.e.Media == nil {
 		return nil, "", errNoMedia()
 	}
@@ -137,7 +147,9 @@ func (m recorder) Publish(ctx context.Context, p stage.Participant, offer string
 }
 
 // Subscribe lets a participant receive another.
-func (m recorder) Subscribe(ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string) (whip.Session, string, error) {
+func (m recorder) Subscribe(
+	ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string,
+) (whip.Session, string, error) {
 	if m.e.Media == nil {
 		return nil, "", errNoMedia()
 	}
@@ -175,7 +187,8 @@ func (e *Emulator) follow(s whip.Session, over func()) {
 }
 
 func errNoMedia() error {
-	return stage.Errorf(stage.ErrUnavailable, "This emulator was started without a stage behind it.").WithCode("unavailable")
+	return stage.Errorf(stage.ErrUnavailable,
+		"This emulator was started without a stage behind it.").WithCode("unavailable")
 }
 
 func errorCodeOf(err error) string {
@@ -188,7 +201,8 @@ func errorCodeOf(err error) string {
 	return "INTERNAL_SERVER_EXCEPTION"
 }
 
-// Observe is told by the media plane what happens to publishers, and by the doors who is turned away.
+// Observe is told by the media plane what happens to publishers, and by the doors who is turned
+// away.
 func (e *Emulator) Observe(event stage.Event) {
 	switch event.Kind {
 	case stage.EventPublishing:
@@ -217,8 +231,9 @@ func (e *Emulator) Join(p stage.Participant, protocol string) {
 	known := session.participant(string(p.ID))
 	if known == nil {
 		known = &participantRecord{
-			Seq: e.world.next(), ID: string(p.ID), UserID: p.UserID, Attributes: maps.Clone(p.Attributes),
-			Joined: e.cfg.Now(), Protocol: protocol,
+			Seq: e.world.next(), ID: string(p.ID), UserID: p.UserID,
+			Attributes: maps.Clone(p.Attributes),
+			Joined:     e.cfg.Now(), Protocol: protocol,
 		}
 		session.Participants = append(session.Participants, known)
 	}
@@ -230,7 +245,8 @@ func (e *Emulator) Join(p stage.Participant, protocol string) {
 	}
 }
 
-// Leave writes down that one connection of a participant is over. The session ends with the last participant.
+// Leave writes down that one connection of a participant is over. The session ends with the last
+// participant.
 func (e *Emulator) Leave(arn stage.ARN, id stage.ParticipantID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -252,7 +268,9 @@ func (e *Emulator) Leave(arn stage.ARN, id stage.ParticipantID) {
 }
 
 // present finds a participant of the session that goes on. e.mu is held.
-func (e *Emulator) present(arn stage.ARN, id stage.ParticipantID) (*sessionRecord, *participantRecord) {
+func (e *Emulator) present(
+	arn stage.ARN, id stage.ParticipantID,
+) (*sessionRecord, *participantRecord) {
 	s, err := e.world.anyStage(arn)
 	if err != nil {
 		return nil, nil
@@ -264,8 +282,11 @@ func (e *Emulator) present(arn stage.ARN, id stage.ParticipantID) (*sessionRecor
 	return session, session.participant(string(id))
 }
 
-// latest finds a participant of the last session, over or not: the reason of an end may come after the end. e.mu is held.
-func (e *Emulator) latest(arn stage.ARN, id stage.ParticipantID) (*sessionRecord, *participantRecord) {
+// latest finds a participant of the last session, over or not: the reason of an end may come after
+// the end. e.mu is held.
+func (e *Emulator) latest(
+	arn stage.ARN, id stage.ParticipantID,
+) (*sessionRecord, *participantRecord) {
 	s, err := e.world.anyStage(arn)
 	if err != nil || len(s.Sessions) == 0 {
 		return nil, nil
@@ -305,7 +326,9 @@ func (e *Emulator) unpublish(arn stage.ARN, session *sessionRecord, p *participa
 }
 
 // note writes down an event of a participant, and announces an error in publishing.
-func (e *Emulator) note(arn stage.ARN, id stage.ParticipantID, name, code string, remote stage.ParticipantID) {
+func (e *Emulator) note(
+	arn stage.ARN, id stage.ParticipantID, name, code string, remote stage.ParticipantID,
+) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	session, p := e.latest(arn, id)

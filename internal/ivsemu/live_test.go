@@ -16,7 +16,9 @@ import (
 
 func apiToken(t *testing.T, c *ivsrealtime.Client, s *types.Stage) *types.ParticipantToken {
 	t.Helper()
-	out, err := c.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{StageArn: s.Arn})
+	out, err := c.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{
+		StageArn: s.Arn,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,10 +32,12 @@ func TestAViewerSeesThePublisherAndBothAreRecorded(t *testing.T) {
 	c := client(base, "us-west-2")
 	s := newStage(t, c, "main")
 	ana, bob := apiToken(t, c, s), apiToken(t, c, s)
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), *ana.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), *ana.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(*s.Endpoints.Whip+"/subscribe/"+*ana.ParticipantId, *bob.Token), rtcpeer.ViewOptions{})
+	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(*s.Endpoints.Whip+"/subscribe/"+*ana.ParticipantId,
+		*bob.Token), rtcpeer.ViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +53,16 @@ func TestAViewerSeesThePublisherAndBothAreRecorded(t *testing.T) {
 	if got := eventNames(t, c, s, session, ana); got != "PUBLISH_STARTED JOINED" {
 		t.Errorf("the publisher's events: got %s, want PUBLISH_STARTED JOINED", got)
 	}
-	played, err := c.GetStageSession(t.Context(), &ivsrealtime.GetStageSessionInput{StageArn: s.Arn, SessionId: &session})
+	played, err := c.GetStageSession(t.Context(), &ivsrealtime.GetStageSessionInput{
+		StageArn: s.Arn, SessionId: &session,
+	})
 	if err != nil || played.StageSession.StartTime == nil || played.StageSession.EndTime != nil {
 		t.Errorf("GetStageSession: got %+v, %v; want one that goes on", played, err)
 	}
-	replicas, err := c.ListParticipantReplicas(t.Context(), &ivsrealtime.ListParticipantReplicasInput{SourceStageArn: s.Arn, ParticipantId: ana.ParticipantId})
+	replicas, err := c.ListParticipantReplicas(t.Context(),
+		&ivsrealtime.ListParticipantReplicasInput{
+			SourceStageArn: s.Arn, ParticipantId: ana.ParticipantId,
+		})
 	if err != nil || len(replicas.Replicas) != 0 {
 		t.Errorf("ListParticipantReplicas: got %+v, %v; want none", replicas, err)
 	}
@@ -80,9 +89,13 @@ func activeSession(t *testing.T, c *ivsrealtime.Client, s *types.Stage) string {
 	return *out.Stage.ActiveSessionId
 }
 
-func eventNames(t *testing.T, c *ivsrealtime.Client, s *types.Stage, session string, p *types.ParticipantToken) string {
+func eventNames(
+	t *testing.T, c *ivsrealtime.Client, s *types.Stage, session string, p *types.ParticipantToken,
+) string {
 	t.Helper()
-	out, err := c.ListParticipantEvents(t.Context(), &ivsrealtime.ListParticipantEventsInput{StageArn: s.Arn, SessionId: &session, ParticipantId: p.ParticipantId})
+	out, err := c.ListParticipantEvents(t.Context(), &ivsrealtime.ListParticipantEventsInput{
+		StageArn: s.Arn, SessionId: &session, ParticipantId: p.ParticipantId,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,24 +113,32 @@ func TestATokenForWatchingCannotPublishAndThatIsRecorded(t *testing.T) {
 	c := client(base, "us-west-2")
 	s := newStage(t, c, "main")
 	out, err := c.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{
-		StageArn: s.Arn, Capabilities: []types.ParticipantTokenCapability{types.ParticipantTokenCapabilitySubscribe},
+		StageArn: s.Arn, Capabilities: []types.ParticipantTokenCapability{
+			types.ParticipantTokenCapabilitySubscribe,
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var refused *rtcpeer.StatusError
-	_, err = rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), *out.ParticipantToken.Token), rtcpeer.PublishOptions{})
+	_, err = rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), *out.ParticipantToken.Token),
+		rtcpeer.PublishOptions{})
 	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
 		t.Fatalf("publish: got %v, want 403", err)
 	}
-	sessions, err := c.ListStageSessions(t.Context(), &ivsrealtime.ListStageSessionsInput{StageArn: s.Arn})
+	sessions, err := c.ListStageSessions(t.Context(), &ivsrealtime.ListStageSessionsInput{
+		StageArn: s.Arn,
+	})
 	if err != nil || len(sessions.StageSessions) != 1 {
 		t.Fatalf("sessions: got %+v, %v; want one", sessions, err)
 	}
 	events, err := c.ListParticipantEvents(t.Context(), &ivsrealtime.ListParticipantEventsInput{
-		StageArn: s.Arn, SessionId: sessions.StageSessions[0].SessionId, ParticipantId: out.ParticipantToken.ParticipantId,
+		StageArn: s.Arn, SessionId: sessions.StageSessions[0].SessionId,
+		ParticipantId: out.ParticipantToken.ParticipantId,
 	})
-	if err != nil || len(events.Events) != 3 || events.Events[1].ErrorCode != types.EventErrorCodeInsufficientCapabilities {
-		t.Errorf("events: got %+v, %v; want a PUBLISH_ERROR for want of the capability", events, err)
+	if err != nil || len(events.Events) != 3 ||
+		events.Events[1].ErrorCode != types.EventErrorCodeInsufficientCapabilities {
+		t.Errorf("events: got %+v, %v; want a PUBLISH_ERROR for want of the capability", events,
+			err)
 	}
 }

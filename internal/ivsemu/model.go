@@ -7,10 +7,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The shapes of the model (ivs-realtime 2020-07-14), as JSON names them. A pointer tells a member that was left out from an
-// empty one. Members that are not here are ignored, as AWS ignores them.
+// The shapes of the model (ivs-realtime 2020-07-14), as JSON names them. A pointer tells a member
+// that was left out from an empty one. Members that are not here are ignored, as AWS ignores them.
 
-// An instant is written in ISO 8601: the SDKs refuse the epoch numbers that restJson1 allows elsewhere.
+// An instant is written in ISO 8601: the SDKs refuse the epoch numbers that restJson1 allows
+// elsewhere.
 type instant struct{ time.Time }
 
 func at(t time.Time) *instant {
@@ -78,7 +79,8 @@ type createStageIn struct {
 func (in *createStageIn) check(c *checker) {
 	c.name(in.Name)
 	if n := len(in.ParticipantTokenConfigurations); n > 12 {
-		c.fail(n, "participantTokenConfigurations", "Member must have length less than or equal to 12")
+		c.fail(n, "participantTokenConfigurations",
+			"Member must have length less than or equal to 12")
 	}
 	for i := range in.ParticipantTokenConfigurations {
 		in.ParticipantTokenConfigurations[i].check(c)
@@ -155,11 +157,14 @@ func (in *recordingShape) check(c *checker) {
 	}
 	c.between(at+"recordingReconnectWindowSeconds", in.RecordingReconnectWindowSeconds, 0, 300)
 	if hls := in.HLSConfiguration; hls != nil {
-		c.between(at+"hlsConfiguration.targetSegmentDurationSeconds", hls.TargetSegmentDurationSeconds, 2, 10)
+		c.between(at+"hlsConfiguration.targetSegmentDurationSeconds",
+			hls.TargetSegmentDurationSeconds, 2, 10)
 	}
 	if thumbnail := in.ThumbnailConfiguration; thumbnail != nil {
-		c.between(at+"thumbnailConfiguration.targetIntervalSeconds", thumbnail.TargetIntervalSeconds, 1, 86400)
-		c.oneOf(at+"thumbnailConfiguration.recordingMode", thumbnail.RecordingMode, "INTERVAL", "DISABLED")
+		c.between(at+"thumbnailConfiguration.targetIntervalSeconds",
+			thumbnail.TargetIntervalSeconds, 1, 86400)
+		c.oneOf(at+"thumbnailConfiguration.recordingMode", thumbnail.RecordingMode, "INTERVAL",
+			"DISABLED")
 		for _, word := range thumbnail.Storage {
 			c.oneOf(at+"thumbnailConfiguration.storage", &word, "SEQUENTIAL", "LATEST")
 		}
@@ -255,7 +260,8 @@ type disconnectIn struct {
 func (in *disconnectIn) check(c *checker) {
 	c.arn("stageArn", in.StageArn, stagePattern)
 	if c.required("participantId", in.ParticipantID != nil) {
-		c.length("participantId", *in.ParticipantID, 0, 64) // no pattern here, unlike in GetParticipant
+		// no pattern here, unlike in GetParticipant
+		c.length("participantId", *in.ParticipantID, 0, 64)
 	}
 	if in.Reason != nil {
 		c.length("reason", *in.Reason, 0, 128)
@@ -318,12 +324,14 @@ func (in *listParticipantsIn) check(c *checker) {
 		c.length("filterByUserId", *in.FilterByUserID, 0, stage.MaxUserID)
 	}
 	c.oneOf("filterByState", in.FilterByState, stateConnected, stateDisconnected)
-	c.oneOf("filterByRecordingState", in.FilterByRecordingState, "STARTING", "ACTIVE", "STOPPING", "STOPPED", "FAILED")
+	c.oneOf("filterByRecordingState", in.FilterByRecordingState, "STARTING", "ACTIVE", "STOPPING",
+		"STOPPED", "FAILED")
 }
 
 // filters counts the filters; AWS allows one.
 func (in *listParticipantsIn) filters() (n int) {
-	for _, set := range []bool{in.FilterByUserID != nil, in.FilterByPublished != nil, in.FilterByState != nil, in.FilterByRecordingState != nil} {
+	for _, set := range []bool{in.FilterByUserID != nil, in.FilterByPublished != nil,
+		in.FilterByState != nil, in.FilterByRecordingState != nil} {
 		if set {
 			n++
 		}

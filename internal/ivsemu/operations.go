@@ -37,12 +37,15 @@ func operations() map[string]operation {
 	return table
 }
 
-// elsewhere lists what IVS has and the emulator has not: compositions and what they need, and replication between stages.
+// elsewhere lists what IVS has and the emulator has not: compositions and what they need, and
+// replication between stages.
 func elsewhere() []string {
 	return []string{
 		"StartComposition", "StopComposition", "GetComposition", "ListCompositions",
-		"CreateEncoderConfiguration", "GetEncoderConfiguration", "ListEncoderConfigurations", "DeleteEncoderConfiguration",
-		"CreateStorageConfiguration", "GetStorageConfiguration", "ListStorageConfigurations", "DeleteStorageConfiguration",
+		"CreateEncoderConfiguration", "GetEncoderConfiguration", "ListEncoderConfigurations",
+		"DeleteEncoderConfiguration",
+		"CreateStorageConfiguration", "GetStorageConfiguration", "ListStorageConfigurations",
+		"DeleteStorageConfiguration",
 		"StartParticipantReplication", "StopParticipantReplication",
 	}
 }

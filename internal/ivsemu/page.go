@@ -25,7 +25,8 @@ func (e *Emulator) page(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'")
 	err := startPage.Execute(w, map[string]any{
-		"API": e.cfg.BaseURL, "WHIP": e.WHIPEndpoint(), "Any": e.cfg.AnyCredentials, "Quotas": e.cfg.Quotas,
+		"API": e.cfg.BaseURL, "WHIP": e.WHIPEndpoint(), "Any": e.cfg.AnyCredentials,
+		"Quotas": e.cfg.Quotas,
 		"Faults": strings.Join(faultNames(), ", "), "Missing": strings.Join(elsewhere(), ", "),
 	})
 	if err != nil {

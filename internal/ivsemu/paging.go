@@ -40,9 +40,10 @@ func (p *pager) mac(list string, raw []byte) []byte {
 	return mac.Sum(nil)[:pageMAC]
 }
 
-// page cuts one page out of a list whose keys grow; list names it with everything that filters it. What was deleted or
-// added between two pages neither repeats nor hides others.
-func page[T any](p *pager, list string, in paged, items []T, key func(T) int) (out []T, next string, err error) {
+// page cuts one page out of a list whose keys grow; list names it with everything that filters it.
+// What was deleted or added between two pages neither repeats nor hides others.
+func page[T any](p *pager, list string, in paged, items []T, key func(T) int) (out []T, next string,
+	err error) {
 	size := 50
 	if in.MaxResults != nil {
 		size = *in.MaxResults

@@ -29,7 +29,8 @@ func tps(operation string) int {
 	return 5
 }
 
-// rates keeps a bucket for each region and operation. How AWS lets bursts through is not documented: here a second's worth.
+// rates keeps a bucket for each region and operation. How AWS lets bursts through is not
+// documented: here a second's worth.
 type rates struct {
 	now func() time.Time
 

@@ -46,8 +46,11 @@ func TestWhoJoinsOverTheSocketIsAParticipant(t *testing.T) {
 	e.Changed(arn)
 	session := func(over bool) *types.StageSessionSummary {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-			out, err := c.ListStageSessions(t.Context(), &ivsrealtime.ListStageSessionsInput{StageArn: s.Arn})
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(
+			5 * time.Millisecond) {
+			out, err := c.ListStageSessions(t.Context(), &ivsrealtime.ListStageSessionsInput{
+				StageArn: s.Arn,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,8 +62,11 @@ func TestWhoJoinsOverTheSocketIsAParticipant(t *testing.T) {
 		return nil
 	}
 	began := session(false)
-	out, err := c.ListParticipants(t.Context(), &ivsrealtime.ListParticipantsInput{StageArn: s.Arn, SessionId: began.SessionId})
-	if err != nil || len(out.Participants) != 1 || *out.Participants[0].UserId != "g" || out.Participants[0].State != types.ParticipantStateConnected {
+	out, err := c.ListParticipants(t.Context(), &ivsrealtime.ListParticipantsInput{
+		StageArn: s.Arn, SessionId: began.SessionId,
+	})
+	if err != nil || len(out.Participants) != 1 || *out.Participants[0].UserId != "g" ||
+		out.Participants[0].State != types.ParticipantStateConnected {
 		t.Errorf("ListParticipants: got %+v, %v; want the guest", out, err)
 	}
 	r.set()

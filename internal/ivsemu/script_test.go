@@ -9,7 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 )
 
-// TestScripts runs the conversations of testdata, each with an emulator of its own that takes any credentials.
+// TestScripts runs the conversations of testdata, each with an emulator of its own that takes any
+// credentials.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	httpscript.Run(t, "testdata", func(t *testing.T) httpscript.Conversation {

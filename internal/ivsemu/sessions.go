@@ -67,7 +67,9 @@ func (s *sessionRecord) shape() sessionShape {
 
 func listParticipants(e *Emulator, r *request, in *listParticipantsIn) (*participantsOut, error) {
 	if in.filters() > 1 {
-		return nil, invalid("Only one of filterByUserId, filterByPublished, filterByState and filterByRecordingState can be given.")
+		return nil, invalid(
+			"Only one of filterByUserId, filterByPublished, filterByState and " +
+				"filterByRecordingState can be given.")
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -78,8 +80,10 @@ func listParticipants(e *Emulator, r *request, in *listParticipantsIn) (*partici
 	if err != nil {
 		return nil, err
 	}
-	matching := slices.DeleteFunc(slices.Clone(session.Participants), func(p *participantRecord) bool { return !in.wants(p) })
-	list, next, err := page(e.pages, in.listName(), in.paged, matching, func(p *participantRecord) int { return p.Seq })
+	matching := slices.DeleteFunc(slices.Clone(session.Participants),
+		func(p *participantRecord) bool { return !in.wants(p) })
+	list, next, err := page(e.pages, in.listName(), in.paged, matching,
+		func(p *participantRecord) int { return p.Seq })
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +112,9 @@ func (in *listParticipantsIn) listName() string {
 	if in.FilterByPublished != nil {
 		published = strconv.FormatBool(*in.FilterByPublished)
 	}
-	return strings.Join([]string{"participants", *in.StageArn, *in.SessionID, deref(in.FilterByUserID), published, deref(in.FilterByState), deref(in.FilterByRecordingState)}, "/")
+	return strings.Join([]string{"participants", *in.StageArn, *in.SessionID,
+		deref(in.FilterByUserID), published, deref(in.FilterByState),
+		deref(in.FilterByRecordingState)}, "/")
 }
 
 func (p *participantRecord) state() string {
@@ -148,7 +154,8 @@ func (w *world) participantOf(region string, in *participantIn) (*participantRec
 	return nil, notFound("Resource: %s not found", *in.ParticipantID)
 }
 
-// listParticipantEvents answers the newest first, as the examples of the AWS CLI show it; the guide shows the oldest first.
+// listParticipantEvents answers the newest first, as the examples of the AWS CLI show it; the guide
+// shows the oldest first.
 func listParticipantEvents(e *Emulator, r *request, in *listEventsIn) (*eventsOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -185,8 +192,9 @@ func listParticipantReplicas(e *Emulator, r *request, in *replicasIn) (*replicas
 	return &replicasOut{Replicas: []empty{}}, nil
 }
 
-// disconnectParticipant kicks, and bars the token from now on: the web SDK knows the error "Participant has been
-// disconnected, unable to join". Who never came cannot be disconnected; AWS does not document this, either.
+// disconnectParticipant kicks, and bars the token from now on: the web SDK knows the error
+// "Participant has been disconnected, unable to join". Who never came cannot be disconnected; AWS
+// does not document this, either.
 func disconnectParticipant(e *Emulator, r *request, in *disconnectIn) (*empty, error) {
 	if err := e.bar(r.region, *in.StageArn, *in.ParticipantID); err != nil {
 		return nil, err
@@ -215,7 +223,11 @@ func (e *Emulator) bar(region, arn, participant string) error {
 			return nil
 		}
 	}
-	if !slices.ContainsFunc(s.Sessions, func(session *sessionRecord) bool { return session.participant(participant) != nil }) {
+	if !slices.ContainsFunc(
+		s.Sessions, func(session *sessionRecord) bool {
+			return session.participant(
+				participant) != nil
+		}) {
 		return notFound("Resource: %s not found", participant)
 	}
 	s.Barred[participant] = !e.cfg.NoBar

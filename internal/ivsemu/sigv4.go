@@ -28,7 +28,8 @@ type authorization struct {
 	signature                                  []byte
 }
 
-// A sigV4 checks Signature Version 4 ("Create a signed AWS API request", AWS IAM User Guide), header form only.
+// A sigV4 checks Signature Version 4 ("Create a signed AWS API request", AWS IAM User Guide),
+// header form only.
 type sigV4 struct {
 	accessKey string
 	secretKey stage.Secret
@@ -39,27 +40,32 @@ type sigV4 struct {
 func (s sigV4) verify(r *http.Request, body []byte) (region string, err error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
-		return "", common("MissingAuthenticationTokenException", http.StatusForbidden, "Missing Authentication Token")
+		return "", common("MissingAuthenticationTokenException", http.StatusForbidden,
+			"Missing Authentication Token")
 	}
 	auth, err := parseAuthorization(header)
 	if err != nil {
 		return "", err
 	}
 	if auth.accessKey != s.accessKey {
-		return "", common("UnrecognizedClientException", http.StatusForbidden, "The security token included in the request is invalid.")
+		return "", common("UnrecognizedClientException", http.StatusForbidden,
+			"The security token included in the request is invalid.")
 	}
 	if err := s.checkScope(r, auth); err != nil {
 		return "", err
 	}
 	if !hmac.Equal(auth.signature, s.sign(r, body, auth)) {
-		return "", badSignature("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.")
+		return "", badSignature(
+			"The request signature we calculated does not match the signature you provided. " +
+				"Check your AWS Secret Access Key and signing method.")
 	}
 	return auth.region, nil
 }
 
 // regionOf reads the region of a request whose signature is not checked.
 func regionOf(r *http.Request, otherwise string) string {
-	if auth, err := parseAuthorization(r.Header.Get("Authorization")); err == nil && auth.region != "" {
+	if auth, err := parseAuthorization(r.Header.Get("Authorization")); err == nil &&
+		auth.region != "" {
 		return auth.region
 	}
 	return otherwise
@@ -79,15 +85,18 @@ func parseAuthorization(header string) (authorization, error) {
 			if len(part) != 5 {
 				return authorization{}, incomplete("Credential must have 5 parts between slashes")
 			}
-			auth.accessKey, auth.date, auth.region, auth.service, auth.terminal = part[0], part[1], part[2], part[3], part[4]
+			auth.accessKey, auth.date, auth.region, auth.service, auth.terminal = part[0], part[1],
+				part[2], part[3], part[4]
 		case "SignedHeaders":
 			auth.signedHeaders = strings.Split(value, ";")
 		case "Signature":
-			auth.signature, _ = hex.DecodeString(value) // what is not hex is empty and so refused below
+			// what is not hex is empty and so refused below
+			auth.signature, _ = hex.DecodeString(value)
 		}
 	}
 	if auth.accessKey == "" || len(auth.signedHeaders) == 0 || len(auth.signature) == 0 {
-		return authorization{}, incomplete("Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters")
+		return authorization{}, incomplete(
+			"Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters")
 	}
 	return auth, nil
 }
@@ -101,15 +110,19 @@ func (s sigV4) checkScope(r *http.Request, auth authorization) error {
 		return incomplete("X-Amz-Date must be like %s", amzTime)
 	}
 	if !strings.HasPrefix(r.Header.Get("X-Amz-Date"), auth.date) {
-		return badSignature("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s'.", auth.date)
+		return badSignature(
+			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from "+
+				"HTTP: '%s'.", auth.date)
 	}
 	if skew := s.now().Sub(signedAt); skew > maxSkew || skew < -maxSkew {
-		return badSignature("Signature expired: %s is not within 5 minutes of %s. Check the clock.", signedAt.Format(amzTime), s.now().UTC().Format(amzTime))
+		return badSignature("Signature expired: %s is not within 5 minutes of %s. Check the clock.",
+			signedAt.Format(amzTime), s.now().UTC().Format(amzTime))
 	}
 	return checkSignedHeaders(r, auth.signedHeaders)
 }
 
-// checkSignedHeaders keeps a signature from covering less than the request: Host and every X-Amz header must be in it.
+// checkSignedHeaders keeps a signature from covering less than the request: Host and every X-Amz
+// header must be in it.
 func checkSignedHeaders(r *http.Request, signed []string) error {
 	if !slices.Contains(signed, "host") {
 		return badSignature("'Host' must be a 'SignedHeader' in the AWS Authorization.")
@@ -126,7 +139,8 @@ func checkSignedHeaders(r *http.Request, signed []string) error {
 func (s sigV4) sign(r *http.Request, body []byte, auth authorization) []byte {
 	scope := strings.Join([]string{auth.date, auth.region, auth.service, auth.terminal}, "/")
 	request := sha256.Sum256([]byte(canonicalRequest(r, body, auth.signedHeaders)))
-	text := strings.Join([]string{algorithm, r.Header.Get("X-Amz-Date"), scope, hex.EncodeToString(request[:])}, "\n")
+	text := strings.Join([]string{algorithm, r.Header.Get("X-Amz-Date"), scope,
+		hex.EncodeToString(request[:])}, "\n")
 	key := []byte("AWS4" + s.secretKey.Reveal())
 	for _, part := range []string{auth.date, auth.region, auth.service, auth.terminal, text} {
 		mac := hmac.New(sha256.New, key)
@@ -152,7 +166,8 @@ func canonicalRequest(r *http.Request, body []byte, signed []string) string {
 	}, "\n")
 }
 
-// rawPath is the path as it came over the wire: an ARN in /tags/… is percent-escaped, and its slash must not become one.
+// rawPath is the path as it came over the wire: an ARN in /tags/… is percent-escaped, and its slash
+// must not become one.
 func rawPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") {
@@ -195,13 +210,15 @@ func unescape(s string) string {
 	return s
 }
 
-// escape is the URI encoding of SigV4: everything but A-Z a-z 0-9 - . _ ~ and what is named besides.
+// escape is the URI encoding of SigV4: everything but A-Z a-z 0-9 - . _ ~ and what is named
+// besides.
 func escape(s, besides string) string {
 	const hexDigits = "0123456789ABCDEF"
 	var out strings.Builder
 	for i := range len(s) {
 		c := s[i]
-		if c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-._~"+besides, c) >= 0 {
+		if c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' ||
+			strings.IndexByte("-._~"+besides, c) >= 0 {
 			out.WriteByte(c)
 			continue
 		}

@@ -19,7 +19,9 @@ func createStage(e *Emulator, r *request, in *createStageIn) (*stageOut, error) 
 	e.mu.Lock()
 	if len(inRegion(e.world.Stages, r.region)) >= maxStages {
 		e.mu.Unlock()
-		return nil, overQuota("Your account has %d stages in %s, which is the quota. Delete some, or ask AWS for more.", maxStages, r.region)
+		return nil, overQuota(
+			"Your account has %d stages in %s, which is the quota. Delete some, or ask "+
+				"AWS for more.", maxStages, r.region)
 	}
 	s := &stageRecord{
 		record: record{
@@ -57,7 +59,8 @@ func getStage(e *Emulator, r *request, in *stageArnIn) (*stageOut, error) {
 func listStages(e *Emulator, r *request, in *paged) (*stagesOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list, next, err := page(e.pages, "stages/"+r.region, *in, inRegion(e.world.Stages, r.region), seqOf[*stageRecord])
+	list, next, err := page(e.pages, "stages/"+r.region, *in, inRegion(e.world.Stages, r.region),
+		seqOf[*stageRecord])
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +80,9 @@ func updateStage(e *Emulator, r *request, in *updateStageIn) (*stageOut, error) 
 	}
 	if recording := in.AutoParticipantRecordingConfiguration; recording != nil {
 		if s.active() != nil {
-			return nil, conflict("The recording configuration of %s cannot be changed while the stage is in use.", s.Arn)
+			return nil, conflict(
+				"The recording configuration of %s cannot be changed while the stage is in use.",
+				s.Arn)
 		}
 		s.Recording = recording
 	}
@@ -130,7 +135,8 @@ func (e *Emulator) stageShape(s *stageRecord) stageShape {
 	shape.Endpoints = &endpointsShape{
 		Events: endpoints.Events,
 		WHIP:   endpoints.WHIP,
-		// There is no RTMP behind the emulator: names that resolve nowhere (RFC 6761) say so soonest.
+		// There is no RTMP behind the emulator: names that resolve nowhere (RFC 6761) say so
+		// soonest.
 		RTMP:  "rtmp://" + s.Label + ".invalid/app/",
 		RTMPS: "rtmps://" + s.Label + ".invalid:443/app/",
 	}
@@ -145,10 +151,13 @@ func summary(s *stageRecord) stageShape {
 	return shape
 }
 
-// endpointsOf are the URLs of a stage. Like those of AWS, each stage has a WHIP endpoint of its own, and one global
-// endpoint redirects to them.
+// endpointsOf are the URLs of a stage. Like those of AWS, each stage has a WHIP endpoint of its
+// own, and one global endpoint redirects to them.
 func (e *Emulator) endpointsOf(s *stageRecord) stage.Endpoints {
-	events := url.URL{Scheme: "ws" + strings.TrimPrefix(e.base.Scheme, "http"), Host: e.base.Host, Path: "/events"}
+	events := url.URL{
+		Scheme: "ws" + strings.TrimPrefix(e.base.Scheme, "http"), Host: e.base.Host,
+		Path: "/events",
+	}
 	return stage.Endpoints{WHIP: e.cfg.BaseURL + "/" + s.Label + "/whip", Events: events.String()}
 }
 
@@ -158,7 +167,8 @@ func (e *Emulator) endpoints(_ context.Context, arn stage.ARN) (stage.Endpoints,
 	defer e.mu.Unlock()
 	s, err := e.world.anyStage(arn)
 	if err != nil {
-		return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound, "There is no such stage (any more).")
+		return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound,
+			"There is no such stage (any more).")
 	}
 	return e.endpointsOf(s), nil
 }
@@ -182,7 +192,9 @@ func createParticipantToken(e *Emulator, r *request, in *createTokenIn) (*create
 	return &createTokenOut{t}, nil
 }
 
-func (e *Emulator) makeToken(ctx context.Context, arn stage.ARN, in tokenConfig) (tokenShape, error) {
+func (e *Emulator) makeToken(
+	ctx context.Context, arn stage.ARN, in tokenConfig,
+) (tokenShape, error) {
 	capabilities, err := stage.ParseCapabilities(in.Capabilities)
 	if err != nil {
 		return tokenShape{}, err
@@ -194,7 +206,9 @@ func (e *Emulator) makeToken(ctx context.Context, arn stage.ARN, in tokenConfig)
 	if in.Duration != nil {
 		minutes = *in.Duration
 	}
-	signer := token.Signer{Key: e.world.APIKey, Form: token.APIMade, Endpoints: e.endpoints, Now: e.cfg.Now}
+	signer := token.Signer{
+		Key: e.world.APIKey, Form: token.APIMade, Endpoints: e.endpoints, Now: e.cfg.Now,
+	}
 	made, err := signer.IssueToken(ctx, stage.TokenRequest{
 		Stage: arn, UserID: deref(in.UserID), Attributes: in.Attributes,
 		Capabilities: capabilities, TTL: time.Duration(minutes) * time.Minute,

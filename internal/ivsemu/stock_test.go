@@ -22,7 +22,11 @@ func withMedia(t testing.TB, e *ivsemu.Emulator) {
 	t.Helper()
 	plane, err := sfu.New(sfu.Config{
 		Listen: "127.0.0.1:0", Events: e.Observe,
-		LimitsFor: func(stage.ARN) sfu.Limits { l := sfu.DefaultLimits(); l.Enforce = true; return l },
+		LimitsFor: func(stage.ARN) sfu.Limits {
+			l := sfu.DefaultLimits()
+			l.Enforce = true
+			return l
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -46,12 +50,14 @@ func program(t *testing.T, base, file string, args ...string) string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", append([]string{"stock/" + file}, args...)...)
 	cmd.Env = append(os.Environ(),
-		"AWS_ENDPOINT_URL_IVS_REALTIME="+base, "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey)
+		"AWS_ENDPOINT_URL_IVS_REALTIME="+base, "AWS_ACCESS_KEY_ID="+accessKey,
+		"AWS_SECRET_ACCESS_KEY="+secretKey)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v (make install brings Node and the client)\n%s%s", file, err, out, &complaints)
+		t.Fatalf("%s: %v (make install brings Node and the client)\n%s%s", file, err, out,
+			&complaints)
 	}
 	return strings.TrimSpace(string(out))
 }
@@ -62,7 +68,8 @@ func TestThePlainNodeProgramGetsATokenThatPublishes(t *testing.T) {
 	withMedia(t, e)
 	s := newStage(t, client(base, "us-west-2"), "main")
 	token := program(t, base, "token.mjs", *s.Arn)
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Errorf("publish: got %v, want nil", err)
 	}
 }
@@ -73,16 +80,20 @@ func TestEveryOperationOfTheNodeClient(t *testing.T) {
 	withMedia(t, e)
 	c := client(base, "us-west-2")
 	played := newStage(t, c, "played")
-	made, err := c.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{StageArn: played.Arn})
+	made, err := c.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{
+		StageArn: played.Arn,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), *made.ParticipantToken.Token), rtcpeer.PublishOptions{})
+	p, err := rtcpeer.Publish(t, rtcpeer.HTTP(e.WHIPEndpoint(), *made.ParticipantToken.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, material := newKey(t)
-	if got := program(t, base, "operations.mjs", material, *played.Arn); !strings.HasPrefix(got, "all is well") {
+	if got := program(t, base, "operations.mjs", material, *played.Arn); !strings.HasPrefix(got,
+		"all is well") {
 		t.Errorf("got %q, want that all is well", got)
 	}
 	select {
@@ -92,8 +103,8 @@ func TestEveryOperationOfTheNodeClient(t *testing.T) {
 	}
 }
 
-// TestEveryOperationOfTheGoClient calls whatever the client has: each answers, or says in a way that the client understands
-// why not.
+// TestEveryOperationOfTheGoClient calls whatever the client has: each answers, or says in a way
+// that the client understands why not.
 func TestEveryOperationOfTheGoClient(t *testing.T) {
 	t.Parallel()
 	_, base := start(t, nil)
@@ -112,10 +123,14 @@ func TestEveryOperationOfTheGoClient(t *testing.T) {
 		switch {
 		case err == nil:
 		case got == "NotEmulatedException" && status == 501:
-			if !strings.Contains(name, "Composition") && !strings.Contains(name, "EncoderConfiguration") && !strings.Contains(name, "StorageConfiguration") && !strings.Contains(name, "ParticipantReplication") {
+			if !strings.Contains(name, "Composition") &&
+				!strings.Contains(name, "EncoderConfiguration") &&
+				!strings.Contains(name, "StorageConfiguration") &&
+				!strings.Contains(name, "ParticipantReplication") {
 				t.Errorf("%s is not there", name)
 			}
-		case (got == "ValidationException" && status == 400) || (got == "ResourceNotFoundException" && status == 404):
+		case (got == "ValidationException" && status == 400) ||
+			(got == "ResourceNotFoundException" && status == 404):
 		default:
 			t.Errorf("%s: got %v, want an answer or an error of the model", name, err)
 		}

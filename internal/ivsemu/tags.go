@@ -4,7 +4,8 @@ import (
 	"maps"
 )
 
-// The tag operations name their resource in the path, where the ARN is percent-escaped: GET /tags/arn%3Aaws%3Aivs%3A….
+// The tag operations name their resource in the path, where the ARN is percent-escaped: GET
+// /tags/arn%3Aaws%3Aivs%3A….
 
 func listTags(e *Emulator, r *request) (any, error) {
 	e.mu.Lock()

@@ -83,7 +83,10 @@ func (w *world) next() int { w.Seq++; return w.Seq }
 
 // resource finds a record by its ARN, seen from a region: those of others do not exist there.
 func resource[T any](list []T, of func(T) *record, region, arn string) (T, bool) {
-	i := slices.IndexFunc(list, func(item T) bool { return of(item).Arn == arn && of(item).Region == region })
+	i := slices.IndexFunc(list, func(item T) bool {
+		return of(item).Arn == arn && of(item).
+			Region == region
+	})
 	if i < 0 {
 		var none T
 		return none, false
@@ -178,7 +181,8 @@ type saved struct {
 	APIKey []byte // PKCS #8
 }
 
-// loadWorld reads the state file; without one the world is empty. Nobody is connected after a start.
+// loadWorld reads the state file; without one the world is empty. Nobody is connected after a
+// start.
 func loadWorld(path string, now time.Time) (*world, error) {
 	if path == "" {
 		return &world{}, nil
@@ -192,12 +196,14 @@ func loadWorld(path string, now time.Time) (*world, error) {
 	}
 	var s saved
 	if err := json.Unmarshal(content, &s); err != nil || s.World == nil {
-		return nil, stage.Errorf(stage.ErrInvalid, "%s is not a state file of the emulator; remove it to start afresh", path)
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"%s is not a state file of the emulator; remove it to start afresh", path)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(s.APIKey)
 	private, ok := key.(*ecdsa.PrivateKey)
 	if err != nil || !ok {
-		return nil, stage.Errorf(stage.ErrInvalid, "%s has no usable key; remove it to start afresh", path)
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"%s has no usable key; remove it to start afresh", path)
 	}
 	s.World.APIKey = private
 	s.World.hangUp(now)
@@ -218,8 +224,8 @@ func (w *world) hangUp(now time.Time) {
 	}
 }
 
-// save writes the state file as a whole: a crash leaves the old or the new one. Writers take turns, so that the last one to
-// look at the world is the last one to write.
+// save writes the state file as a whole: a crash leaves the old or the new one. Writers take turns,
+// so that the last one to look at the world is the last one to write.
 func (e *Emulator) save() error {
 	if e.cfg.StateFile == "" {
 		return nil
@@ -231,7 +237,8 @@ func (e *Emulator) save() error {
 		return fmt.Errorf("save: %w", err)
 	}
 	if err := writeFile(e.cfg.StateFile, content); err != nil {
-		return stage.Errorf(stage.ErrUnavailable, "the state file %s cannot be written", e.cfg.StateFile).WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable, "the state file %s cannot be written",
+			e.cfg.StateFile).WithCause(err)
 	}
 	return nil
 }

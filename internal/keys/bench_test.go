@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// BenchmarkOwnKey compares tokens by own key for AWS stages, list of keys and all, with those of the local signer and with
-// nothing but the signature.
+// BenchmarkOwnKey compares tokens by own key for AWS stages, list of keys and all, with those of
+// the local signer and with nothing but the signature.
 func BenchmarkOwnKey(b *testing.B) {
 	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -27,9 +27,15 @@ func BenchmarkOwnKey(b *testing.B) {
 	if _, err := manager.Add(b.Context(), region, keys.Source{}); err != nil {
 		b.Fatal(err)
 	}
-	var routed stage.Issuer = &keys.Router{Keys: manager, API: api{}, Endpoints: endpoints, Now: time.Now}
-	var local stage.Issuer = &token.Signer{Key: private, KeyID: "k", Endpoints: endpoints, Now: time.Now}
-	req := stage.TokenRequest{Stage: arn, UserID: "u", Capabilities: stage.Publish, TTL: 12 * time.Hour}
+	var routed stage.Issuer = &keys.Router{
+		Keys: manager, API: api{}, Endpoints: endpoints, Now: time.Now,
+	}
+	var local stage.Issuer = &token.Signer{
+		Key: private, KeyID: "k", Endpoints: endpoints, Now: time.Now,
+	}
+	req := stage.TokenRequest{
+		Stage: arn, UserID: "u", Capabilities: stage.Publish, TTL: 12 * time.Hour,
+	}
 	issue := func(issuer stage.Issuer) func() error {
 		return func() error { _, err := issuer.IssueToken(b.Context(), req); return err }
 	}
@@ -37,7 +43,11 @@ func BenchmarkOwnKey(b *testing.B) {
 		name string
 		do   func() error
 	}{
-		{"bare signature", func() error { _, err := private.Sign(rand.Reader, digest[:], crypto.SHA384); return err }},
+		{"bare signature", func() error {
+			_, err := private.Sign(rand.Reader, digest[:],
+				crypto.SHA384)
+			return err
+		}},
 		{"local stage", issue(local)},
 		{"AWS stage", issue(routed)},
 	} {

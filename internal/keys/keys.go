@@ -1,5 +1,6 @@
-// Package keys keeps own keys for stages of AWS: it makes or takes them, gives AWS the public half, rotates them without
-// breaking a token, and chooses for each stage who issues its tokens, an own key or the API.
+// Package keys keeps own keys for stages of AWS: it makes or takes them, gives AWS the public half,
+// rotates them without breaking a token, and chooses for each stage who issues its tokens, an own
+// key or the API.
 //
 // The private half is in a file of mode 0600 or in AWS KMS, and nowhere else.
 package keys
@@ -26,16 +27,19 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// maxKeys is what AWS allows in an account and region; it cannot be raised ("Service Quotas: Real-Time Streaming").
+// maxKeys is what AWS allows in an account and region; it cannot be raised ("Service Quotas:
+// Real-Time Streaming").
 const maxKeys = 3
 
-// AWS is what keys need of Amazon IVS and AWS KMS. Errors are of package stage; stage.ErrNotFound for a key that is gone.
+// AWS is what keys need of Amazon IVS and AWS KMS. Errors are of package stage; stage.ErrNotFound
+// for a key that is gone.
 type AWS interface {
 	ImportPublicKey(ctx context.Context, region, name, material string) (arn string, err error)
 	PublicKeys(ctx context.Context, region string) (names map[string]string, err error) // by ARN
 	PublicKey(ctx context.Context, arn string) (material string, err error)
 	DeletePublicKey(ctx context.Context, arn string) error
-	// KMSKey finds a key by its ID, alias or ARN, and answers the ARN, too: an alias may be pointed at another key any day.
+	// KMSKey finds a key by its ID, alias or ARN, and answers the ARN, too: an alias may be pointed
+	// at another key any day.
 	KMSKey(ctx context.Context, region, id string) (key crypto.Signer, arn string, err error)
 }
 
@@ -74,8 +78,8 @@ type Source struct {
 	KMS     string            // the ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS
 }
 
-// ParsePEM reads a private key on P-384, as SEC 1 or PKCS #8. What has none is an error: a new key in
-// its place would look like the one that was asked for.
+// ParsePEM reads a private key on P-384, as SEC 1 or PKCS #8. What has none is an error: a new key
+// in its place would look like the one that was asked for.
 func ParsePEM(text stage.Secret) (*ecdsa.PrivateKey, error) {
 	private, err := token.ParseKey([]byte(text.Reveal()))
 	if err != nil {
@@ -97,21 +101,24 @@ func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, err
 			return k, nil // this is what was asked for, and interrupted
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
-			return k, cmpErr(err, stage.Errorf(stage.ErrConflict, "%s has the own key %s already: rotate it, or retire it first", region, k.Name))
+			return k, cmpErr(err, stage.Errorf(stage.ErrConflict,
+				"%s has the own key %s already: rotate it, or retire it first", region, k.Name))
 		}
 		return m.begin(ctx, region, from)
 	})
 }
 
-// Rotate replaces the key of a region: the new one is imported, then signs; the old one is kept until its last token has
-// expired. It returns when the new one signs; Tidy deletes the old one in its time.
+// Rotate replaces the key of a region: the new one is imported, then signs; the old one is kept
+// until its last token has expired. It returns when the new one signs; Tidy deletes the old one in
+// its time.
 func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
 		if k, ok := last(finished); ok {
 			return k, nil // as in Add
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name == "" {
-			return k, cmpErr(err, stage.Errorf(stage.ErrNotFound, "%s has no own key to rotate: create one first", region))
+			return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
+				"%s has no own key to rotate: create one first", region))
 		}
 		return m.begin(ctx, region, from)
 	})
@@ -134,7 +141,8 @@ func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	case k.Name == "" && dropped.Name != "":
 		return dropped, nil // whatever AWS says: there was nothing else
 	case err != nil || k.Name == "":
-		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound, "%s has no own key to retire", region))
+		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound, "%s has no own key to retire",
+			region))
 	}
 	err = m.update(ctx, func(s *state) error {
 		if found := s.find(k.Name); found != nil {
@@ -157,7 +165,9 @@ func (m *Manager) giveUp(ctx context.Context, region string) (dropped Key, err e
 			continue
 		}
 		if err := m.forgetImport(ctx, k); err != nil {
-			m.cfg.Log.Warn("AWS may hold the public half of a key that is given up; it verifies nothing any more", "key", k.Name, "err", err)
+			m.cfg.Log.Warn(
+				"AWS may hold the public half of a key that is given up; it verifies "+
+					"nothing any more", "key", k.Name, "err", err)
 		}
 		if err := m.abandon(ctx, k); err != nil {
 			return dropped, err
@@ -190,8 +200,11 @@ func cmpErr(err error, refusal *stage.Error) error {
 	return refusal
 }
 
-// exclusively runs one change of the keys of a region at a time, after finishing an interrupted one.
-func (m *Manager) exclusively(ctx context.Context, region string, do func(finished []Key) (Key, error)) (Key, error) {
+// exclusively runs one change of the keys of a region at a time, after finishing an interrupted
+// one.
+func (m *Manager) exclusively(
+	ctx context.Context, region string, do func(finished []Key) (Key, error),
+) (Key, error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
 		return Key{}, err
@@ -211,8 +224,8 @@ func last(list []Key) (Key, bool) {
 	return list[len(list)-1], true
 }
 
-// current is the active key of the region in the account of our credentials, or a Key without a name.
-// Keys of other accounts, from before the credentials changed, are not in AWS's list.
+// current is the active key of the region in the account of our credentials, or a Key without a
+// name. Keys of other accounts, from before the credentials changed, are not in AWS's list.
 func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	s, err := m.read()
 	if err != nil {
@@ -233,7 +246,8 @@ func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 // begin stores the intention and then carries it out: after an interruption, resume goes on.
 func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, error) {
 	// The name has the time and is unique: by it an import is found whose answer was lost.
-	name := fmt.Sprintf("stagedoor-%s-%s-%s", region, m.cfg.Now().UTC().Format("20060102T150405"), strings.ToLower(stage.NewID()[:4]))
+	name := fmt.Sprintf("stagedoor-%s-%s-%s", region, m.cfg.Now().UTC().Format("20060102T150405"),
+		strings.ToLower(stage.NewID()[:4]))
 	k := Key{
 		Name: name, Region: region, KMS: from.KMS, State: StateNew,
 		Imported:  from.Private != nil || from.KMS != "",
@@ -250,7 +264,11 @@ func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, e
 			return Key{}, err
 		}
 	}
-	if err := m.update(ctx, func(s *state) error { s.Keys = append(s.Keys, k); return nil }); err != nil {
+	if err := m.update(ctx, func(s *state) error {
+		s.Keys = append(s.Keys,
+			k)
+		return nil
+	}); err != nil {
 		return Key{}, err
 	}
 	return m.finish(ctx, k)
@@ -334,7 +352,8 @@ func (m *Manager) step(ctx context.Context, k Key) (Key, error) {
 	return k, m.activate(ctx, &k)
 }
 
-// confirm asks AWS for the key that it shall verify with: nothing is signed before AWS knows the right one.
+// confirm asks AWS for the key that it shall verify with: nothing is signed before AWS knows the
+// right one.
 func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) error {
 	material, err := m.cfg.AWS.PublicKey(ctx, k.ARN)
 	if err != nil {
@@ -342,10 +361,13 @@ func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) err
 	}
 	block, _ := pem.Decode([]byte(material))
 	if block == nil {
-		return stage.Errorf(stage.ErrUnavailable, "AWS answers something that is no key for %s; try again", k.ARN)
+		return stage.Errorf(stage.ErrUnavailable,
+			"AWS answers something that is no key for %s; try again", k.ARN)
 	}
 	if got, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil || !want.Equal(got) {
-		return stage.Errorf(stage.ErrConflict, "AWS holds another key under the name %s: delete it in the AWS console and try again", k.Name)
+		return stage.Errorf(stage.ErrConflict,
+			"AWS holds another key under the name %s: delete it in the AWS console and try again",
+			k.Name)
 	}
 	return nil
 }
@@ -378,13 +400,17 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 		return arn, err
 	}
 	if len(listed) >= maxKeys {
-		return "", stage.Errorf(stage.ErrConflict, "AWS holds %d public keys in %s (%s) and allows no more: wait until a retiring one is deleted, or delete one that nothing uses", maxKeys, k.Region, strings.Join(names(listed), ", ")).WithCode("key_limit")
+		return "", stage.Errorf(stage.ErrConflict,
+			"AWS holds %d public keys in %s (%s) and allows no more: wait until a retiring one "+
+				"is deleted, or delete one that nothing uses", maxKeys, k.Region,
+			strings.Join(names(listed), ", ")).WithCode("key_limit")
 	}
 	return m.cfg.AWS.ImportPublicKey(ctx, k.Region, k.Name, material)
 }
 
-// adopted finds the public half under another name: it was imported in the AWS console or by another
-// program, and AWS takes a key once. A key made here is at AWS under its own name, if at all.
+// adopted finds the public half under another name: it was imported in the AWS console or by
+// another program, and AWS takes a key once. A key made here is at AWS under its own name, if at
+// all.
 func (m *Manager) adopted(
 	ctx context.Context, k Key, listed map[string]string, material string,
 ) (string, error) {
@@ -409,7 +435,8 @@ func (m *Manager) adopted(
 		for _, other := range s.Keys {
 			if other.ARN == arn && other.Name != k.Name {
 				return "", stage.Errorf(stage.ErrConflict,
-					"This is the own key %s, which is %s: it cannot be imported again.", other.Name, other.State)
+					"This is the own key %s, which is %s: it cannot be imported again.", other.Name,
+					other.State)
 			}
 		}
 		m.cfg.Log.Info("a public key that AWS has already is adopted", "key", k.Name, "arn", arn)
@@ -445,7 +472,8 @@ func (m *Manager) activate(ctx context.Context, k *Key) error {
 			return stage.Errorf(stage.ErrConflict, "the key %s was removed meanwhile", k.Name)
 		}
 		for i := range s.Keys {
-			if other := &s.Keys[i]; other.State == StateActive && other.Region == k.Region && other.Account() == k.Account() {
+			if other := &s.Keys[i]; other.State == StateActive && other.Region == k.Region &&
+				other.Account() == k.Account() {
 				other.State = StateRetiring
 			}
 		}
@@ -503,7 +531,8 @@ func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
 	if !m.cfg.Now().After(k.LastExpiry) {
 		return false, nil
 	}
-	if err := m.cfg.AWS.DeletePublicKey(ctx, k.ARN); err != nil && !errors.Is(err, stage.ErrNotFound) {
+	if err := m.cfg.AWS.DeletePublicKey(ctx, k.ARN); err != nil &&
+		!errors.Is(err, stage.ErrNotFound) {
 		return false, err
 	}
 	if err := m.removeFile(k); err != nil {
@@ -534,5 +563,6 @@ func (m *Manager) Run(ctx context.Context) error {
 // pending reports whether there is anything to do: else AWS is not called.
 func (m *Manager) pending() bool {
 	s, err := m.read()
-	return err == nil && slices.ContainsFunc(s.Keys, func(k Key) bool { return k.State != StateActive })
+	return err == nil && slices.ContainsFunc(s.Keys,
+		func(k Key) bool { return k.State != StateActive })
 }

@@ -30,7 +30,8 @@ const (
 	arn     = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/main")
 )
 
-// An aws is Amazon as far as keys go, in memory. It can break before or after it has done what was asked.
+// An aws is Amazon as far as keys go, in memory. It can break before or after it has done what was
+// asked.
 type aws struct {
 	kms crypto.Signer
 
@@ -60,7 +61,9 @@ func (a *aws) do(f func() error) error {
 	return err
 }
 
-func (a *aws) ImportPublicKey(_ context.Context, region, name, material string) (arn string, err error) {
+func (a *aws) ImportPublicKey(
+	_ context.Context, region, name, material string,
+) (arn string, err error) {
 	err = a.do(func() error {
 		if len(a.names) >= 3 {
 			return stage.Errorf(stage.ErrUnavailable, "quota")
@@ -156,7 +159,8 @@ func (h *house) start() *house {
 }
 
 func endpoints(context.Context, stage.ARN) (stage.Endpoints, error) {
-	return stage.Endpoints{WHIP: "https://x.global-bm.whip.live-video.net", Events: "wss://global.events.live-video.net"}, nil
+	return stage.Endpoints{WHIP: "https://x.global-bm.whip.live-video.net",
+		Events: "wss://global.events.live-video.net"}, nil
 }
 
 type api struct{}
@@ -167,7 +171,9 @@ func (api) IssueToken(context.Context, stage.TokenRequest) (stage.ParticipantTok
 
 func (h *house) issue(ttl time.Duration) stage.ParticipantToken {
 	h.t.Helper()
-	made, err := h.router.IssueToken(h.t.Context(), stage.TokenRequest{Stage: arn, Capabilities: stage.Publish, TTL: ttl})
+	made, err := h.router.IssueToken(h.t.Context(), stage.TokenRequest{
+		Stage: arn, Capabilities: stage.Publish, TTL: ttl,
+	})
 	if err != nil {
 		h.t.Fatalf("IssueToken: got %v, want nil", err)
 	}
@@ -201,7 +207,8 @@ func TestAnOwnKeySignsAndTheOperatorSeesWhy(t *testing.T) {
 	k := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	made := h.issue(time.Hour)
 	if made.IssuedBy != "own key "+k.ARN || h.accepted(made) != nil {
-		t.Errorf("with a key: issued by %q, accepted: %v; want %s", made.IssuedBy, h.accepted(made), k.ARN)
+		t.Errorf("with a key: issued by %q, accepted: %v; want %s", made.IssuedBy, h.accepted(made),
+			k.ARN)
 	}
 	if made.WHIPEndpoint != "https://global.whip.live-video.net" {
 		t.Errorf("endpoint: got %s, want the global one", made.WHIPEndpoint)
@@ -209,11 +216,15 @@ func TestAnOwnKeySignsAndTheOperatorSeesWhy(t *testing.T) {
 	if why := h.router.Why(t.Context(), arn); !strings.Contains(why, k.Name) {
 		t.Errorf("why: got %q, want the key", why)
 	}
-	other, err := h.router.IssueToken(t.Context(), stage.TokenRequest{Stage: "arn:aws:ivs:us-west-2:999999999999:stage/x", Capabilities: stage.Publish, TTL: time.Hour})
+	other, err := h.router.IssueToken(t.Context(), stage.TokenRequest{
+		Stage: "arn:aws:ivs:us-west-2:999999999999:stage/x", Capabilities: stage.Publish,
+		TTL: time.Hour,
+	})
 	if err != nil || other.IssuedBy != "AWS API" {
 		t.Errorf("a stage of another account: got %q, %v; want the API", other.IssuedBy, err)
 	}
-	if _, err := h.keys.Add(t.Context(), region, keys.Source{}); !errors.Is(err, stage.ErrConflict) {
+	if _, err := h.keys.Add(t.Context(), region, keys.Source{}); !errors.Is(err,
+		stage.ErrConflict) {
 		t.Errorf("a second key: got %v, want a conflict", err)
 	}
 }
@@ -233,7 +244,8 @@ func TestThePrivateHalfIsInA0600FileOnly(t *testing.T) {
 		if !d.IsDir() && info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: got mode %o, want 600", path, info.Mode().Perm())
 		}
-		if text, _ := os.ReadFile(path); !strings.HasSuffix(path, ".pem") && strings.Contains(string(text), body) {
+		if text, _ := os.ReadFile(path); !strings.HasSuffix(path, ".pem") &&
+			strings.Contains(string(text), body) {
 			t.Errorf("%s holds the private key", path)
 		}
 		return nil
@@ -346,8 +358,10 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
 	for name, text := range map[string]string{
-		"nothing": "", "a text": "no key", "P-256": block("EC PRIVATE KEY", der), "a public key": block("PUBLIC KEY", public),
-		"a certificate": block("CERTIFICATE", []byte("x")), "a damaged key": block("PRIVATE KEY", sec1[:20]),
+		"nothing": "", "a text": "no key", "P-256": block("EC PRIVATE KEY", der),
+		"a public key":     block("PUBLIC KEY", public),
+		"a certificate":    block("CERTIFICATE", []byte("x")),
+		"a damaged key":    block("PRIVATE KEY", sec1[:20]),
 		"an encrypted key": block("ENCRYPTED PRIVATE KEY", []byte("x")),
 	} {
 		if _, err := keys.ParsePEM(stage.NewSecret(text)); !errors.Is(err, stage.ErrInvalid) {
@@ -364,7 +378,8 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 		t.Error("KMS: there is a file with a key, want none")
 	}
 	if !strings.HasPrefix(k.KMS, "arn:aws:kms:") {
-		t.Errorf("KMS: the list says %q, want the ARN: an alias may be pointed at another key", k.KMS)
+		t.Errorf("KMS: the list says %q, want the ARN: an alias may be pointed at another key",
+			k.KMS)
 	}
 }
 
@@ -384,19 +399,23 @@ func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
 		if way == "rotate" {
 			h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 		}
-		there, err := h.aws.ImportPublicKey(t.Context(), region, "of the console", strings.ReplaceAll(string(material), "\n", "\r\n"))
+		there, err := h.aws.ImportPublicKey(t.Context(), region, "of the console",
+			strings.ReplaceAll(string(material), "\n", "\r\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		add := map[string]func(context.Context, string, keys.Source) (keys.Key, error){"import": h.keys.Add, "rotate": h.keys.Rotate}[way]
-		if k := h.must(add(t.Context(), region, keys.Source{Private: private})); k.ARN != there || k.State != keys.StateActive {
+		add := map[string]func(context.Context, string, keys.Source) (keys.Key,
+			error){"import": h.keys.Add, "rotate": h.keys.Rotate}[way]
+		if k := h.must(add(t.Context(), region, keys.Source{Private: private})); k.ARN != there ||
+			k.State != keys.StateActive {
 			t.Errorf("%s: got %+v, want the active key %s", way, k, there)
 		}
 		if err := h.accepted(h.issue(time.Hour)); err != nil {
 			t.Errorf("%s: got %v, want a token that is accepted", way, err)
 		}
 		// A second import of the same key would delete it at AWS when the first retires.
-		if _, err := h.keys.Rotate(t.Context(), region, keys.Source{Private: private}); !errors.Is(err, stage.ErrConflict) {
+		if _, err := h.keys.Rotate(t.Context(), region, keys.Source{Private: private}); !errors.Is(
+			err, stage.ErrConflict) {
 			t.Errorf("%s, then the same again: got %v, want a refusal", way, err)
 		}
 		if err := h.accepted(h.issue(time.Hour)); err != nil {
@@ -407,8 +426,9 @@ func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
 
 var errCut = stage.Errorf(stage.ErrUnavailable, "cut")
 
-// TestAnInterruptedRotationGoesOn cuts a rotation at every call to AWS, once before it took effect and once after, and
-// kills the process there: the folder is that of the moment. Then the program starts again.
+// TestAnInterruptedRotationGoesOn cuts a rotation at every call to AWS, once before it took effect
+// and once after, and kills the process there: the folder is that of the moment. Then the program
+// starts again.
 func TestAnInterruptedRotationGoesOn(t *testing.T) {
 	t.Parallel()
 	reached := 0
@@ -471,7 +491,8 @@ func protect(t *testing.T, dir string) {
 func checkWhole(t *testing.T, when string, h *house, old stage.ParticipantToken) {
 	t.Helper()
 	h.keys.Tidy(t.Context())
-	// The old token is good as long as its key was not due to be deleted, which the clock, set back, says it is not.
+	// The old token is good as long as its key was not due to be deleted, which the clock, set
+	// back, says it is not.
 	if len(h.aws.names) == 2 {
 		if err := h.accepted(old); err != nil {
 			t.Errorf("%s: the token from before: got %v, want that it is accepted", when, err)
@@ -479,15 +500,18 @@ func checkWhole(t *testing.T, when string, h *house, old stage.ParticipantToken)
 	}
 	made := h.issue(time.Hour)
 	if err := h.accepted(made); made.IssuedBy == "AWS API" || err != nil {
-		t.Errorf("%s: a new token by %q: got %v, want that it is accepted", when, made.IssuedBy, err)
+		t.Errorf("%s: a new token by %q: got %v, want that it is accepted", when, made.IssuedBy,
+			err)
 	}
 	h.clock.advance(3 * time.Hour)
 	if _, err := h.keys.Tidy(t.Context()); err != nil {
 		t.Errorf("%s: Tidy: got %v, want nil", when, err)
 	}
 	list, err := h.keys.List(t.Context())
-	if err != nil || len(list) != 1 || list[0].State != keys.StateActive || len(h.aws.names) != 1 || h.aws.names[list[0].ARN] == "" {
-		t.Errorf("%s: in the end: got %+v and %v at AWS, want one active key", when, list, h.aws.names)
+	if err != nil || len(list) != 1 || list[0].State != keys.StateActive || len(h.aws.names) != 1 ||
+		h.aws.names[list[0].ARN] == "" {
+		t.Errorf("%s: in the end: got %+v and %v at AWS, want one active key", when, list,
+			h.aws.names)
 	}
 	files, _ := filepath.Glob(filepath.Join(h.dir, "*.pem"))
 	if len(files) != 1 {
@@ -553,7 +577,8 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	go func() { done <- h.keys.Run(ctx) }()
 	until(t, "the new key signs and the old one is deleted", func() bool {
 		list, err := h.keys.List(t.Context())
-		return err == nil && len(list) == 1 && list[0].State == keys.StateActive && list[0].Name != old.Name
+		return err == nil && len(list) == 1 && list[0].State == keys.StateActive &&
+			list[0].Name != old.Name
 	})
 	cancel()
 	if err := <-done; err != nil {
@@ -561,7 +586,8 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	}
 }
 
-// A rotation is killed before its import; until the server starts again, somebody has used up the last place at AWS.
+// A rotation is killed before its import; until the server starts again, somebody has used up the
+// last place at AWS.
 func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t).start()
@@ -593,7 +619,8 @@ func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	}
 }
 
-// A key of a region that does not answer, begun and not finished, keeps nobody from the keys of another region.
+// A key of a region that does not answer, begun and not finished, keeps nobody from the keys of
+// another region.
 func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t).start()
@@ -603,13 +630,15 @@ func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := h.keys.Add(t.Context(), "eu-west-1", keys.Source{}); !errors.Is(err, stage.ErrUnavailable) {
+	if _, err := h.keys.Add(t.Context(), "eu-west-1", keys.Source{}); !errors.Is(err,
+		stage.ErrUnavailable) {
 		t.Fatalf("a region that stops to answer: got %v, want that it is unavailable", err)
 	}
 	h.aws.broken, h.aws.down = nil, "eu-west-1"
 	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	h.must(h.keys.Rotate(t.Context(), region, keys.Source{}))
-	if _, err := h.keys.Rotate(t.Context(), "eu-west-1", keys.Source{}); !errors.Is(err, stage.ErrUnavailable) {
+	if _, err := h.keys.Rotate(t.Context(), "eu-west-1", keys.Source{}); !errors.Is(err,
+		stage.ErrUnavailable) {
 		t.Errorf("the region of the unfinished key: got %v, want that it is unavailable", err)
 	}
 	if k := h.must(h.keys.Retire(t.Context(), "eu-west-1")); k.State != keys.StateGivenUp {
@@ -634,12 +663,14 @@ func TestRetiringAnUnfinishedKeyFreesItsPlace(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := h.keys.Add(t.Context(), region, keys.Source{}); err == nil || len(h.aws.names) != 1 {
+	if _, err := h.keys.Add(t.Context(), region, keys.Source{}); err == nil ||
+		len(h.aws.names) != 1 {
 		t.Fatalf("the import: got %v and %v at AWS, want it cut when it was done", err, h.aws.names)
 	}
 	h.aws.broken = nil
 	h.must(h.keys.Retire(t.Context(), region))
-	if list, err := h.keys.List(t.Context()); err != nil || len(list) != 0 || len(h.aws.names) != 0 {
+	if list, err := h.keys.List(t.Context()); err != nil || len(list) != 0 ||
+		len(h.aws.names) != 0 {
 		t.Errorf("keys: got %+v, %v, and %v at AWS; want none", list, err, h.aws.names)
 	}
 }
@@ -655,7 +686,8 @@ func TestTheAPIStepsInForAKeyThatCannotBeUsed(t *testing.T) {
 	if made := h.issue(time.Hour); made.IssuedBy != "AWS API" {
 		t.Errorf("issued by %q, want the API", made.IssuedBy)
 	}
-	if why := h.router.Why(t.Context(), arn); !strings.Contains(why, "cannot be used") || !strings.Contains(why, k.Name) {
+	if why := h.router.Why(t.Context(), arn); !strings.Contains(why, "cannot be used") ||
+		!strings.Contains(why, k.Name) {
 		t.Errorf("why: got %q, want the key that cannot be used", why)
 	}
 }

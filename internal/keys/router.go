@@ -13,9 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// A Router issues the tokens of AWS stages: with the own key of the stage's account and region if there
-// is one, else by the API. It checks the list of keys for every token, so that a command that creates or
-// rotates a key takes effect at once.
+// A Router issues the tokens of AWS stages: with the own key of the stage's account and region if
+// there is one, else by the API. It checks the list of keys for every token, so that a command that
+// creates or rotates a key takes effect at once.
 type Router struct {
 	Keys         *Manager
 	API          stage.Issuer
@@ -27,18 +27,23 @@ type Router struct {
 var _ stage.Issuer = (*Router)(nil)
 
 // IssueToken chooses and issues.
-func (r *Router) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+func (r *Router) IssueToken(
+	ctx context.Context, req stage.TokenRequest,
+) (stage.ParticipantToken, error) {
 	if err := req.Validate(); err != nil {
 		return stage.ParticipantToken{}, err
 	}
 	k, signer, err := r.Keys.signer(ctx, req.Stage, r.Now().Add(req.TTL), req.TTL)
 	if err != nil {
-		r.Keys.cfg.Log.Warn("an own key cannot be used; the API issues instead", "stage", req.Stage, "err", err)
+		r.Keys.cfg.Log.Warn("an own key cannot be used; the API issues instead", "stage", req.Stage,
+			"err", err)
 	}
 	if signer == nil {
 		return r.API.IssueToken(ctx, req)
 	}
-	own := token.Signer{Key: signer, KeyID: k.ARN, Endpoints: r.Endpoints, Now: r.Now, WHIPEndpoint: r.WHIPEndpoint}
+	own := token.Signer{
+		Key: signer, KeyID: k.ARN, Endpoints: r.Endpoints, Now: r.Now, WHIPEndpoint: r.WHIPEndpoint,
+	}
 	made, err := own.IssueToken(ctx, req)
 	if err == nil {
 		made.IssuedBy = "own key " + k.ARN
@@ -60,15 +65,18 @@ func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 		return fmt.Sprintf("By the AWS API: the own key %s cannot be used (%v).", k.Name, err)
 	}
 	if k.KMS != "" {
-		return "Signed here with the own key " + k.Name + " in AWS KMS, which is that of " + where + "."
+		return "Signed here with the own key " + k.Name + " in AWS KMS, which is that of " + where +
+			"."
 	}
 	return "Signed here with the own key " + k.Name + ", which is that of " + where + "."
 }
 
-// signer returns the active key of the stage's account and region for a token that expires then, or nil
-// if there is none. The list of keys has the expiry before the token exists, so that the key is not
-// deleted too soon.
-func (m *Manager) signer(ctx context.Context, arn stage.ARN, expires time.Time, ttl time.Duration) (Key, crypto.Signer, error) {
+// signer returns the active key of the stage's account and region for a token that expires then, or
+// nil if there is none. The list of keys has the expiry before the token exists, so that the key is
+// not deleted too soon.
+func (m *Manager) signer(
+	ctx context.Context, arn stage.ARN, expires time.Time, ttl time.Duration,
+) (Key, crypto.Signer, error) {
 	for range 3 { // a rotation may come between
 		k, found, err := m.active(arn)
 		if err != nil || !found {
@@ -81,7 +89,8 @@ func (m *Manager) signer(ctx context.Context, arn stage.ARN, expires time.Time, 
 		if !expires.After(k.LastExpiry) {
 			return k, private, nil
 		}
-		// A tenth of the life in advance: ten writes in the life of a token, however many tokens there are.
+		// A tenth of the life in advance: ten writes in the life of a token, however many tokens
+		// there are.
 		if err := m.extend(ctx, k.Name, expires.Add(ttl/10+time.Second)); err == nil {
 			return k, private, nil
 		} else if !errors.Is(err, errRetired) {
@@ -127,7 +136,8 @@ func (m *Manager) view() (state, error) {
 		return state{}, nil
 	}
 	if err != nil {
-		return state{}, stage.Errorf(stage.ErrUnavailable, "the list of own keys, %s, cannot be read", m.path()).WithCause(err)
+		return state{}, stage.Errorf(stage.ErrUnavailable,
+			"the list of own keys, %s, cannot be read", m.path()).WithCause(err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

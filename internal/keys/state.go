@@ -19,10 +19,12 @@ import (
 
 // The steps of a key's life, in their order.
 const (
-	StateNew      = "new"      // chosen, perhaps not yet imported: work goes on from here after an interruption
-	StateActive   = "active"   // signs
-	StateGivenUp  = "given up" // never signed; an answer only, never stored
-	StateRetiring = "retiring" // signs no more; deleted when the last token that it signed has expired
+	// chosen, perhaps not yet imported: work goes on from here after an interruption
+	StateNew     = "new"
+	StateActive  = "active"   // signs
+	StateGivenUp = "given up" // never signed; an answer only, never stored
+	// signs no more; deleted when the last token that it signed has expired
+	StateRetiring = "retiring"
 )
 
 // A Key is an own key and where it stands. Nothing of it is secret.
@@ -40,7 +42,8 @@ type Key struct {
 // Account is the AWS account of the key, "" before it is imported.
 func (k Key) Account() string { return stage.ARN(k.ARN).Account() }
 
-// state is the file aws.json beside the keys. Several processes use it: the server, and the commands of an operator.
+// state is the file aws.json beside the keys. Several processes use it: the server, and the
+// commands of an operator.
 type state struct {
 	Keys []Key `json:"keys"`
 }
@@ -67,12 +70,14 @@ func (m *Manager) read() (state, error) {
 		err = json.Unmarshal(content, &s)
 	}
 	if err != nil {
-		return s, stage.Errorf(stage.ErrUnavailable, "the list of own keys, %s, cannot be read", m.path()).WithCause(err)
+		return s, stage.Errorf(stage.ErrUnavailable, "the list of own keys, %s, cannot be read",
+			m.path()).WithCause(err)
 	}
 	return s, nil
 }
 
-// update changes the state under a lock that is never held during a call to AWS: tokens wait for it.
+// update changes the state under a lock that is never held during a call to AWS: tokens wait for
+// it.
 func (m *Manager) update(ctx context.Context, change func(*state) error) error {
 	unlock, err := m.lock(ctx, "aws.json.lock")
 	if err != nil {
@@ -116,7 +121,9 @@ func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err err
 	defer cancel()
 	l := flock.New(filepath.Join(m.cfg.Dir, name), flock.SetPermissions(0o600))
 	if ok, err := l.TryLockContext(ctx, 20*time.Millisecond); err != nil || !ok {
-		return nil, stage.Errorf(stage.ErrUnavailable, "another command works on the keys; try again when it is done").WithCause(cmp.Or(err, errors.New("not locked")))
+		return nil, stage.Errorf(stage.ErrUnavailable,
+			"another command works on the keys; try again when it is done").
+			WithCause(cmp.Or(err, errors.New("not locked")))
 	}
 	return func() { l.Unlock() }, nil
 }

@@ -1,5 +1,5 @@
-// Package metrics counts what the server does, for Prometheus. Labels come from fixed sets: no metric
-// grows with users, stages or what strangers send, and none holds a secret.
+// Package metrics counts what the server does, for Prometheus. Labels come from fixed sets: no
+// metric grows with users, stages or what strangers send, and none holds a secret.
 package metrics
 
 import (
@@ -45,20 +45,24 @@ func New(version, goVersion string) *Metrics {
 			Name: "stagedoor_sign_ins_total", Help: "Attempts to sign in.",
 		}, []string{"way", "result"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stagedoor_participant_events_total", Help: "What happened to participants; reason is the code of the event.",
+			Name: "stagedoor_participant_events_total",
+			Help: "What happened to participants; reason is the code of the event.",
 		}, []string{"kind", "reason"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stagedoor_http_requests_total", Help: "HTTP requests by route and status.",
 		}, []string{"route", "status"}),
 		requestTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "stagedoor_http_request_seconds", Help: "How long requests took, event streams left out.",
+			Name:    "stagedoor_http_request_seconds",
+			Help:    "How long requests took, event streams left out.",
 			Buckets: []float64{.001, .005, .025, .1, .5, 2, 10},
 		}, []string{"route"}),
 		webhooks: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stagedoor_webhook_attempts_total", Help: "Attempts to deliver a message to a webhook.",
+			Name: "stagedoor_webhook_attempts_total",
+			Help: "Attempts to deliver a message to a webhook.",
 		}, []string{"result"}),
 		database: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "stagedoor_database_seconds", Help: "How long the database took to answer a ping, at each scrape.",
+			Name:    "stagedoor_database_seconds",
+			Help:    "How long the database took to answer a ping, at each scrape.",
 			Buckets: []float64{.0001, .0005, .002, .01, .05, .25, 1, 2},
 		}),
 	}
@@ -67,7 +71,8 @@ func New(version, goVersion string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "goversion": goVersion},
 	})
 	build.Set(1)
-	m.registry.MustRegister(build, m.tokens, m.tokenSeconds, m.signIns, m.events, m.requests, m.requestTime,
+	m.registry.MustRegister(build, m.tokens, m.tokenSeconds, m.signIns, m.events, m.requests,
+		m.requestTime,
 		m.webhooks, m.database, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -80,7 +85,8 @@ func (m *Metrics) Handler() http.Handler {
 
 // Gauge adds a value that is read at each scrape.
 func (m *Metrics) Gauge(name, help string, read func() float64) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+		read))
 }
 
 // Participants are those of the local stages of one server.
@@ -99,9 +105,12 @@ func (m *Metrics) WatchParticipants(read func() Participants) {
 type participants struct{ read func() Participants }
 
 var (
-	participantsDesc = prometheus.NewDesc("stagedoor_participants", "Participants of the local stages.", []string{"role"}, nil)
-	bitrateDesc      = prometheus.NewDesc("stagedoor_media_received_bits_per_second", "Media that publishers of the local stages send.", nil, nil)
-	lossDesc         = prometheus.NewDesc("stagedoor_media_worst_loss_ratio", "The worst share of lost packets among publishers.", nil, nil)
+	participantsDesc = prometheus.NewDesc("stagedoor_participants",
+		"Participants of the local stages.", []string{"role"}, nil)
+	bitrateDesc = prometheus.NewDesc("stagedoor_media_received_bits_per_second",
+		"Media that publishers of the local stages send.", nil, nil)
+	lossDesc = prometheus.NewDesc("stagedoor_media_worst_loss_ratio",
+		"The worst share of lost packets among publishers.", nil, nil)
 )
 
 func (participants) Describe(out chan<- *prometheus.Desc) {
@@ -112,8 +121,10 @@ func (participants) Describe(out chan<- *prometheus.Desc) {
 
 func (p participants) Collect(out chan<- prometheus.Metric) {
 	now := p.read()
-	out <- prometheus.MustNewConstMetric(participantsDesc, prometheus.GaugeValue, float64(now.Publishing), "publisher")
-	out <- prometheus.MustNewConstMetric(participantsDesc, prometheus.GaugeValue, float64(now.Viewers), "viewer")
+	out <- prometheus.MustNewConstMetric(participantsDesc, prometheus.GaugeValue,
+		float64(now.Publishing), "publisher")
+	out <- prometheus.MustNewConstMetric(participantsDesc, prometheus.GaugeValue,
+		float64(now.Viewers), "viewer")
 	out <- prometheus.MustNewConstMetric(bitrateDesc, prometheus.GaugeValue, float64(now.Bitrate))
 	out <- prometheus.MustNewConstMetric(lossDesc, prometheus.GaugeValue, now.Loss)
 }
@@ -139,7 +150,9 @@ func (m *Metrics) Token(way string, took time.Duration, err error) {
 }
 
 // SignIn counts an attempt to sign in.
-func (m *Metrics) SignIn(way string, err error) { m.signIns.WithLabelValues(way, result(err)).Inc() }
+func (m *Metrics) SignIn(way string, err error) {
+	m.signIns.WithLabelValues(way, result(err)).Inc()
+}
 
 // result is the kind of an error: refused by a rule, or failed.
 func result(err error) string {
@@ -158,8 +171,8 @@ func result(err error) string {
 	return "failed"
 }
 
-// StageEvent counts what happened to a participant. Codes of an event are a fixed set on local stages;
-// what Amazon IVS sends is counted without it.
+// StageEvent counts what happened to a participant. Codes of an event are a fixed set on local
+// stages; what Amazon IVS sends is counted without it.
 func (m *Metrics) StageEvent(e stage.Event) {
 	reason := ""
 	if e.Stage.Local() {

@@ -40,8 +40,8 @@ func (a answer) settings() map[string]any {
 	return settings
 }
 
-// ask sends a request to the script, by a signed parameter of the profile (docs/decisions/0127). Without a
-// script, or without an answer in time, it returns the zero value.
+// ask sends a request to the script, by a signed parameter of the profile (docs/decisions/0127).
+// Without a script, or without an answer in time, it returns the zero value.
 func (c *Client) ask(ctx context.Context, body map[string]any) (answer, error) {
 	if c.opts.Script.Empty() {
 		return answer{}, nil
@@ -117,12 +117,14 @@ func (c *Client) writeEncoder(ctx context.Context, r encoders.Request) error {
 	case a.At == 0:
 		return noScript()
 	case a.Result != "done":
-		return stage.Errorf(stage.ErrConflict, "%s", inEnglish("setup.scriptRefused", values{"result": a.Result})).
+		return stage.Errorf(stage.ErrConflict, "%s",
+			inEnglish("setup.scriptRefused", values{"result": a.Result})).
 			WithCode("obs_script_refused")
 	}
 	return nil
 }
 
 func noScript() error {
-	return stage.Errorf(stage.ErrConflict, "%s", inEnglish("setup.noScript", nil)).WithCode("obs_no_script")
+	return stage.Errorf(stage.ErrConflict, "%s", inEnglish("setup.noScript", nil)).
+		WithCode("obs_no_script")
 }

@@ -47,15 +47,16 @@ type Change struct {
 // minHeight is the lines of the smallest picture that Amazon IVS takes.
 const minHeight = 160
 
-// maxAudio is the kb/s of audio that Amazon IVS takes at most. Above 256 OBS's Opus encoder does not even start
-// (obs-studio#12753).
+// maxAudio is the kb/s of audio that Amazon IVS takes at most. Above 256 OBS's Opus encoder does
+// not even start (obs-studio#12753).
 const maxAudio = 160
 
-// maxRetryDelay is the seconds before OBS connects again, which it makes half as long again each time; viewers wait for
-// all of it.
+// maxRetryDelay is the seconds before OBS connects again, which it makes half as long again each
+// time; viewers wait for all of it.
 const maxRetryDelay = 10
 
-// simpleGOP is the frames between keyframes of every encoder in Simple mode unless it is set (x264, NVENC, AMF, QSV).
+// simpleGOP is the frames between keyframes of every encoder in Simple mode unless it is set (x264,
+// NVENC, AMF, QSV).
 const simpleGOP = 250
 
 // Check reads OBS and judges it.
@@ -69,11 +70,12 @@ func Check(ctx context.Context, c *Client, limits stage.Limits) ([]Finding, erro
 
 // Ready reports that nothing is to be fixed and nothing is in the way.
 func Ready(findings []Finding) bool {
-	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix || f.Blocks })
+	return len(findings) > 0 && !slices.ContainsFunc(findings,
+		func(f Finding) bool { return f.Level == Fix || f.Blocks })
 }
 
-// Judge holds a reading against what a stage takes. The dock has the same rules in static/lib/obs-check.js;
-// testdata/cases.json and a random test hold both together.
+// Judge holds a reading against what a stage takes. The dock has the same rules in
+// static/lib/obs-check.js; testdata/cases.json and a random test hold both together.
 func Judge(r Reading, limits stage.Limits) []Finding {
 	whip := judgeWHIP(r)
 	if whip.Level == Person {
@@ -90,8 +92,12 @@ func Judge(r Reading, limits stage.Limits) []Finding {
 	findings = append(findings, judgeDelay(r), judgeLayers(r), judgeAccount(r))
 	toFix := slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix })
 	if toFix && r.Profile != Profile {
-		// What only the person could set here does not matter once our profile is selected; what is set there shows then.
-		findings = slices.DeleteFunc(findings, func(f Finding) bool { return f.Level == Person && !f.Blocks })
+		// What only the person could set here does not matter once our profile is selected; what is
+		// set there shows then.
+		findings = slices.DeleteFunc(findings, func(f Finding) bool {
+			return f.Level == Person &&
+				!f.Blocks
+		})
 	}
 	findings = append([]Finding{whip, judgeProfile(r, toFix), judgeMode(r, toFix)}, findings...)
 	if toFix {
@@ -161,7 +167,8 @@ func round(n float64) float64 {
 	return math.Floor(n*10+0.5) / 10
 }
 
-// judgeWHIP: WHIP came with OBS 30; Ubuntu's and Debian's packages are built without it, which only status 700 tells.
+// judgeWHIP: WHIP came with OBS 30; Ubuntu's and Debian's packages are built without it, which only
+// status 700 tells.
 func judgeWHIP(r Reading) Finding {
 	switch {
 	case r.major() < 30:
@@ -172,8 +179,9 @@ func judgeWHIP(r Reading) Finding {
 	return ok("whip", "find.whip.ok", values{"version": r.Version})
 }
 
-// judgeMode: our profile is made in Simple mode, whose settings can be read and set. Advanced mode in it, for a hardware
-// encoder, is a choice of the person and stays; from another profile it cannot be seen.
+// judgeMode: our profile is made in Simple mode, whose settings can be read and set. Advanced mode
+// in it, for a hardware encoder, is a choice of the person and stays; from another profile it
+// cannot be seen.
 func judgeMode(r Reading, toFix bool) Finding {
 	switch {
 	case r.Params["Output/Mode"] != "Advanced":
@@ -191,13 +199,15 @@ func judgeProfile(r Reading, toFix bool) Finding {
 	case r.Profile == Profile || !toFix:
 		return ok("profile", "find.profile.ok", values{"profile": r.Profile})
 	case slices.Contains(r.Profiles, Profile):
-		return fix("profile", "find.profile.select", values{"profile": r.Profile, "ours": Profile}, Change{})
+		return fix("profile", "find.profile.select", values{"profile": r.Profile, "ours": Profile},
+			Change{})
 	}
-	return fix("profile", "find.profile.create", values{"profile": r.Profile, "ours": Profile}, Change{})
+	return fix("profile", "find.profile.create", values{"profile": r.Profile, "ours": Profile},
+		Change{})
 }
 
-// judgeService wants the name, too: without it the settings dialog shows the first common service and, on OK, writes it
-// over WHIP.
+// judgeService wants the name, too: without it the settings dialog shows the first common service
+// and, on OK, writes it over WHIP.
 func judgeService(r Reading) Finding {
 	name := r.Service.name()
 	switch {
@@ -213,8 +223,8 @@ func judgeService(r Reading) Finding {
 
 var hostOf = regexp.MustCompile(`(?i)^[a-z]+://(?:[^/@]*@)?([^/:?#]+)`)
 
-// name is where OBS streams to: a service's name, or a server's host without the rest, which may hold a key. It is empty
-// for a service that was never set.
+// name is where OBS streams to: a service's name, or a server's host without the rest, which may
+// hold a key. It is empty for a service that was never set.
 func (s Service) name() string {
 	if name := s.text("service"); name != "" {
 		return name
@@ -240,7 +250,8 @@ func judgeAudio(opus bool) Finding {
 	if opus {
 		return ok("audio", "find.audio.ok", nil)
 	}
-	return fix("audio", "find.audio.aac", nil, params("SimpleOutput/StreamAudioEncoder", "opus", "AdvOut/AudioEncoder", "ffmpeg_opus"))
+	return fix("audio", "find.audio.aac", nil, params("SimpleOutput/StreamAudioEncoder", "opus",
+		"AdvOut/AudioEncoder", "ffmpeg_opus"))
 }
 
 func judgeAudioBitrate(p map[string]string, name string) Finding {
@@ -248,19 +259,24 @@ func judgeAudioBitrate(p map[string]string, name string) Finding {
 	if kbits <= maxAudio {
 		return ok("audioBitrate", "find.audioBitrate.ok", values{"kbits": kbits})
 	}
-	return fix("audioBitrate", "find.audioBitrate.high", values{"kbits": kbits, "most": maxAudio, "wanted": maxAudio}, params(name, strconv.Itoa(maxAudio)))
+	return fix("audioBitrate", "find.audioBitrate.high",
+		values{"kbits": kbits, "most": maxAudio, "wanted": maxAudio},
+		params(name, strconv.Itoa(maxAudio)))
 }
 
-// judgeSimpleEncoder: Simple mode lets the keyframe interval be set for x264 alone; the hardware encoders keep 250 frames
-// there, and the stage takes H.264 only. So x264 it is, unless 250 frames are few enough.
+// judgeSimpleEncoder: Simple mode lets the keyframe interval be set for x264 alone; the hardware
+// encoders keep 250 frames there, and the stage takes H.264 only. So x264 it is, unless 250 frames
+// are few enough.
 func judgeSimpleEncoder(r Reading, limits stage.Limits) []Finding {
 	encoder, preset, options := cmp.Or(r.Params["SimpleOutput/StreamEncoder"], "x264"), "", ""
 	if isOn(r.Params, "SimpleOutput/UseAdvanced", false) {
 		preset, options = r.Params["SimpleOutput/Preset"], r.Params["SimpleOutput/x264Settings"]
 	}
-	change := params("SimpleOutput/UseAdvanced", "true", "SimpleOutput/x264Settings", x264Options(options, keyframes(r.Video, limits)))
+	change := params("SimpleOutput/UseAdvanced", "true", "SimpleOutput/x264Settings",
+		x264Options(options, keyframes(r.Video, limits)))
 	if !strings.HasPrefix(encoder, "x264") {
-		return judgeHardware(encoder, r.Video, limits, change.with("SimpleOutput/StreamEncoder", "x264"))
+		return judgeHardware(encoder, r.Video, limits,
+			change.with("SimpleOutput/StreamEncoder", "x264"))
 	}
 	findings := []Finding{
 		ok("encoder", "find.encoder.ok", nil),
@@ -280,7 +296,10 @@ func judgeHardware(encoder string, v Video, limits stage.Limits, change Change) 
 	case strings.HasPrefix(encoder, "apple"):
 		return []Finding{fix("encoder", "find.encoder.apple", nil, change)}
 	case every > limits.MaxKeyframeInterval:
-		return []Finding{fix("encoder", "find.encoder.hardware", values{"encoder": encoder, "seconds": round(every)}, change)}
+		return []Finding{
+			fix("encoder", "find.encoder.hardware",
+				values{"encoder": encoder, "seconds": round(every)}, change),
+		}
 	}
 	return []Finding{
 		ok("encoder", "find.encoder.advanced", values{"encoder": encoder}),
@@ -298,7 +317,8 @@ func judgePreset(chosen, options string, change Change) Finding {
 	if quick(preset) {
 		return ok("preset", "find.preset.ok", values{"preset": preset})
 	}
-	return fix("preset", "find.preset.slow", values{"preset": preset}, change.with("SimpleOutput/Preset", "veryfast"))
+	return fix("preset", "find.preset.slow", values{"preset": preset},
+		change.with("SimpleOutput/Preset", "veryfast"))
 }
 
 func judgeKeyframes(options string, v Video, limits stage.Limits, change Change) Finding {
@@ -309,7 +329,8 @@ func judgeKeyframes(options string, v Video, limits stage.Limits, change Change)
 	if every == 0 || math.IsNaN(every) {
 		every = simpleGOP / v.FPS()
 	}
-	return fix("keyframes", "find.keyframes.far", values{"seconds": round(every), "wanted": limits.MaxKeyframeInterval}, change)
+	return fix("keyframes", "find.keyframes.far", values{"seconds": round(every),
+		"wanted": limits.MaxKeyframeInterval}, change)
 }
 
 func judgeBFrames(options string, change Change) Finding {
@@ -319,10 +340,12 @@ func judgeBFrames(options string, change Change) Finding {
 	return ok("bframes", "find.bframes.ok", nil)
 }
 
-// judgeOptions is what Amazon documents for x264: Baseline, tuned for low latency, without sliced threads.
+// judgeOptions is what Amazon documents for x264: Baseline, tuned for low latency, without sliced
+// threads.
 func judgeOptions(options string, change Change) []Finding {
 	profile := cmp.Or(option(options, "profile"), "High")
-	tunes := strings.FieldsFunc(option(options, "tune"), func(r rune) bool { return strings.ContainsRune(",./+-", r) })
+	tunes := strings.FieldsFunc(option(options, "tune"),
+		func(r rune) bool { return strings.ContainsRune(",./+-", r) })
 	tuned := slices.Contains(tunes, "zerolatency")
 	sliced := option(options, "sliced-threads")
 	if sliced == "" && tuned {
@@ -334,7 +357,8 @@ func judgeOptions(options string, change Change) []Finding {
 		ok("slices", "find.slices.ok", nil),
 	}
 	if profile != "baseline" {
-		findings[0] = fix("h264Profile", "find.h264Profile.other", values{"profile": profile}, change)
+		findings[0] = fix("h264Profile", "find.h264Profile.other", values{"profile": profile},
+			change)
 	}
 	if !tuned {
 		findings[1] = fix("tune", "find.tune.off", nil, change)
@@ -347,8 +371,8 @@ func judgeOptions(options string, change Change) []Finding {
 
 var notH264, appleEncoder = regexp.MustCompile(`(?i)hevc|h265|av1|aom|svt`), regexp.MustCompile(`(?i)videotoolbox|apple`)
 
-// judgeAdvanced: in Advanced mode the video encoder's settings lie in a file that no request reads or writes
-// (obs-websocket#1288).
+// judgeAdvanced: in Advanced mode the video encoder's settings lie in a file that no request reads
+// or writes (obs-websocket#1288).
 func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	p := r.Params
 	encoder := cmp.Or(p["AdvOut/Encoder"], "obs_x264")
@@ -360,10 +384,13 @@ func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 		judgeAudio(p["AdvOut/AudioEncoder"] == "ffmpeg_opus"),
 		judgeAudioBitrate(p, "AdvOut/Track"+cmp.Or(p["AdvOut/TrackIndex"], "1")+"Bitrate"),
 		ok("encoder", "find.encoder.advanced", values{"encoder": encoder}),
-		person("keyframes", "find.keyframes.advanced", values{"wanted": limits.MaxKeyframeInterval, "bitrate": limits.AdvisedBitrate / 1000}),
+		person("keyframes", "find.keyframes.advanced", values{
+			"wanted": limits.MaxKeyframeInterval, "bitrate": limits.AdvisedBitrate / 1000,
+		}),
 	}
 	if other {
-		findings[2] = fix("encoder", "find.encoder.codec", values{"encoder": encoder}, params("AdvOut/Encoder", "obs_x264"))
+		findings[2] = fix("encoder", "find.encoder.codec", values{"encoder": encoder},
+			params("AdvOut/Encoder", "obs_x264"))
 	}
 	if other || strings.Contains(encoder, "x264") {
 		findings = append(findings, person("tune", "find.tune.advanced", nil))
@@ -372,7 +399,8 @@ func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	case appleEncoder.MatchString(encoder):
 		findings = append(findings, person("bframes", "find.bframes.apple", nil))
 	case !isOn(p, "AdvOut/ApplyServiceSettings", true):
-		findings = append(findings, fix("bframes", "find.bframes.ignored", nil, params("AdvOut/ApplyServiceSettings", "true")))
+		findings = append(findings, fix("bframes", "find.bframes.ignored", nil,
+			params("AdvOut/ApplyServiceSettings", "true")))
 	}
 	return findings
 }
@@ -389,7 +417,9 @@ func judgeKnown(
 	if unfit := e.Unfit(settings, limits); len(unfit) > 0 {
 		request := e.Request(settings, limits)
 		findings = append(findings, fix("encoderFile", "find.encoderFile.unfit",
-			values{"encoder": e.Name, "settings": strings.Join(unfit, ", ")}, Change{Encoder: &request}))
+			values{"encoder": e.Name, "settings": strings.Join(unfit, ", ")}, Change{
+				Encoder: &request,
+			}))
 	} else {
 		seconds, _ := settings["keyint_sec"].(float64)
 		kbits, _ := settings["bitrate"].(float64)
@@ -410,7 +440,8 @@ func judgeBitrate(p map[string]string, limits stage.Limits) Finding {
 	case kbits <= wanted:
 		return ok("bitrate", "find.bitrate.ok", values{"kbits": kbits})
 	case kbits*1000 > limits.MaxBitrate:
-		return fix("bitrate", "find.bitrate.forbidden", values{"kbits": kbits, "most": limits.MaxBitrate / 1000, "wanted": wanted}, change)
+		return fix("bitrate", "find.bitrate.forbidden",
+			values{"kbits": kbits, "most": limits.MaxBitrate / 1000, "wanted": wanted}, change)
 	}
 	return fix("bitrate", "find.bitrate.high", values{"kbits": kbits, "wanted": wanted}, change)
 }
@@ -430,7 +461,9 @@ func judgeResolution(r Reading, limits stage.Limits) Finding {
 	if w == width && h == height {
 		return ok("resolution", "find.resolution.ok", values{"width": width, "height": height})
 	}
-	return fix("resolution", "find.resolution.large", values{"width": width, "height": height, "w": w, "h": h, "most": limits.MaxHeight},
+	return fix("resolution", "find.resolution.large", values{
+		"width": width, "height": height, "w": w, "h": h, "most": limits.MaxHeight,
+	},
 		Change{Video: map[string]int{"outputWidth": w, "outputHeight": h}})
 }
 
@@ -438,7 +471,9 @@ func judgeResolution(r Reading, limits stage.Limits) Finding {
 func judgeFPS(r Reading) Finding {
 	fps := values{"fps": round(r.Video.FPS())}
 	if rate := r.Video.FPS(); rate < 10 || rate > 60.001 {
-		return fix("fps", "find.fps.odd", fps, Change{Video: map[string]int{"fpsNumerator": 30, "fpsDenominator": 1}})
+		return fix("fps", "find.fps.odd", fps, Change{
+			Video: map[string]int{"fpsNumerator": 30, "fpsDenominator": 1},
+		})
 	}
 	return ok("fps", "find.fps.ok", fps)
 }
@@ -457,7 +492,8 @@ func judgeReconnect(r Reading) []Finding {
 		findings[0] = fix("reconnect", "find.reconnect.off", nil, wanted)
 	}
 	if seconds := whole(r.Params["Output/RetryDelay"], 2); seconds > maxRetryDelay {
-		findings = append(findings, fix("retryDelay", "find.retryDelay", values{"seconds": seconds, "wanted": 2}, params("Output/RetryDelay", "2")))
+		findings = append(findings, fix("retryDelay", "find.retryDelay",
+			values{"seconds": seconds, "wanted": 2}, params("Output/RetryDelay", "2")))
 	}
 	return findings
 }
@@ -472,15 +508,17 @@ func judgeDelay(r Reading) Finding {
 func judgeLayers(r Reading) Finding {
 	switch layers := whole(r.Params["Stream1/WHIPSimulcastTotalLayers"], 1); {
 	case layers > 1:
-		return fix("layers", "find.layers.many", values{"layers": layers}, params("Stream1/WHIPSimulcastTotalLayers", "1"))
+		return fix("layers", "find.layers.many", values{"layers": layers},
+			params("Stream1/WHIPSimulcastTotalLayers", "1"))
 	case isOn(r.Params, "Stream1/EnableMultitrackVideo", false):
-		return fix("layers", "find.layers.multitrack", nil, params("Stream1/EnableMultitrackVideo", "false"))
+		return fix("layers", "find.layers.multitrack", nil,
+			params("Stream1/EnableMultitrackVideo", "false"))
 	}
 	return ok("layers", "find.layers.ok", nil)
 }
 
-// judgeAccount: a linked account writes its stream key into whatever service is set, at every start. It belongs to the
-// profile.
+// judgeAccount: a linked account writes its stream key into whatever service is set, at every
+// start. It belongs to the profile.
 func judgeAccount(r Reading) Finding {
 	account := r.Params["Auth/Type"]
 	switch {
@@ -489,13 +527,15 @@ func judgeAccount(r Reading) Finding {
 	case r.Profile == Profile:
 		return blocking("account", "find.account.ours", values{"account": account})
 	}
-	return fix("account", "find.account.linked", values{"account": account, "ours": Profile}, Change{})
+	return fix("account", "find.account.linked", values{"account": account, "ours": Profile},
+		Change{})
 }
 
 // judgeBusy: the encoders are rebuilt only while nothing is active.
 func judgeBusy(r Reading) (findings []Finding) {
 	sentences := map[string]string{
-		"stream": "find.busy.stream", "record": "find.busy.record", "replay": "find.busy.replay", "camera": "find.busy.camera",
+		"stream": "find.busy.stream", "record": "find.busy.record", "replay": "find.busy.replay",
+		"camera": "find.busy.camera",
 	}
 	for _, name := range r.Active.names() {
 		findings = append(findings, blocking("busy."+name, sentences[name], nil))
@@ -513,7 +553,8 @@ func parsed(options string) (all []struct{ name, value, text string }) {
 	for _, text := range strings.Split(options, " ") {
 		if text != "" {
 			name, value, _ := strings.Cut(text, "=")
-			all = append(all, struct{ name, value, text string }{strings.ReplaceAll(name, "_", "-"), value, text})
+			all = append(all, struct{ name, value, text string }{strings.ReplaceAll(name, "_", "-"),
+				value, text})
 		}
 	}
 	return all
@@ -532,7 +573,10 @@ func option(options string, names ...string) (value string) {
 // x264Options puts our options in and leaves the person's others alone.
 func x264Options(options string, keyint int) string {
 	ours := []string{"keyint", "keyint-max", "bframes", "b", "profile", "tune", "sliced-threads"}
-	all := []string{"keyint=" + strconv.Itoa(keyint), "bframes=0", "profile=baseline", "tune=zerolatency", "sliced-threads=0"}
+	all := []string{
+		"keyint=" + strconv.Itoa(keyint), "bframes=0", "profile=baseline", "tune=zerolatency",
+		"sliced-threads=0",
+	}
 	for _, o := range parsed(options) {
 		if !slices.Contains(ours, o.name) && (o.name != "preset" || quick(o.value)) {
 			all = append(all, o.text)
@@ -541,8 +585,8 @@ func x264Options(options string, keyint int) string {
 	return strings.Join(all, " ")
 }
 
-// fitted is the nearest even size of the same shape whose short side is within the limits, and the long side within 16:9
-// of them.
+// fitted is the nearest even size of the same shape whose short side is within the limits, and the
+// long side within 16:9 of them.
 func fitted(width, height, limit int) (int, int) {
 	w, h := float64(width), float64(height)
 	short := min(w, h)

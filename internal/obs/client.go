@@ -1,5 +1,6 @@
-// Package obs speaks to OBS Studio over obs-websocket 5 and knows what makes an OBS ready for a stage: it checks, sets up,
-// goes live and stops. The dock has the same rules in JavaScript; testdata/cases.json holds both to the same findings.
+// Package obs speaks to OBS Studio over obs-websocket 5 and knows what makes an OBS ready for a
+// stage: it checks, sets up, goes live and stops. The dock has the same rules in JavaScript;
+// testdata/cases.json holds both to the same findings.
 package obs
 
 import (
@@ -30,9 +31,10 @@ type Options struct {
 	URL      string        // DefaultURL if empty
 	Password stage.Secret  // empty where OBS asks for none
 	Timeout  time.Duration // for the connection and for each answer; 10 s if zero
-	Ready    time.Duration // how long an OBS that still loads (status 207) is waited for; 15 s if zero
-	Quiet    time.Duration // after a switch of profiles; 1 s if zero
-	Script   stage.Secret  // shared with the script in OBS; empty where it is not paired
+	// how long an OBS that still loads (status 207) is waited for; 15 s if zero
+	Ready  time.Duration
+	Quiet  time.Duration // after a switch of profiles; 1 s if zero
+	Script stage.Secret  // shared with the script in OBS; empty where it is not paired
 }
 
 // A Client is one identified connection. It is safe for concurrent use.
@@ -123,20 +125,25 @@ type Event struct {
 	Data json.RawMessage `json:"eventData"`
 }
 
-// Connect reaches OBS and identifies. Errors are *stage.Error, with what to do in OBS. Close ends the connection.
+// Connect reaches OBS and identifies. Errors are *stage.Error, with what to do in OBS. Close ends
+// the connection.
 func Connect(ctx context.Context, opts Options) (*Client, error) {
 	opts = opts.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
-	conn, answer, err := websocket.Dial(ctx, opts.URL, &websocket.DialOptions{Subprotocols: []string{"obswebsocket.json"}})
+	conn, answer, err := websocket.Dial(ctx, opts.URL, &websocket.DialOptions{
+		Subprotocols: []string{"obswebsocket.json"},
+	})
 	if err != nil && (answer != nil || reached(err)) {
 		return nil, notOBS(opts.URL, err)
 	}
 	if err != nil {
 		return nil, unreachable(opts.URL, err)
 	}
-	conn.SetReadLimit(16 << 20) // GetVersion and scene lists grow with the installation; the peer is the person's own OBS
-	c := &Client{opts: opts, conn: conn, done: make(chan struct{}), turns: newTurns(opts.Quiet), pending: map[string]chan response{}}
+	// GetVersion and scene lists grow with the installation; the peer is the person's own OBS
+	conn.SetReadLimit(16 << 20)
+	c := &Client{opts: opts, conn: conn, done: make(chan struct{}), turns: newTurns(opts.Quiet),
+		pending: map[string]chan response{}}
 	if err := c.identify(ctx); err != nil {
 		_ = conn.CloseNow()
 		return nil, err
@@ -173,7 +180,9 @@ func (c *Client) identify(ctx context.Context) error {
 	d := map[string]any{"rpcVersion": 1, "eventSubscriptions": subscriptions}
 	if a := h.Authentication; a != nil {
 		if c.opts.Password.Empty() {
-			return stage.Errorf(stage.ErrUnauthorized, "OBS asks for a password: it is shown in OBS under Tools → WebSocket Server Settings → Show Connect Info").WithCode("obs_password")
+			return stage.Errorf(stage.ErrUnauthorized,
+				"OBS asks for a password: it is shown in OBS under Tools → WebSocket Server "+
+					"Settings → Show Connect Info").WithCode("obs_password")
 		}
 		d["authentication"] = authentication(c.opts.Password, a.Salt, a.Challenge)
 	}
@@ -186,8 +195,8 @@ func (c *Client) identify(ctx context.Context) error {
 	return nil
 }
 
-// authentication follows protocol.md, "Creating an authentication string": the secret that is hashed with the challenge is
-// base64 text, not bytes.
+// authentication follows protocol.md, "Creating an authentication string": the secret that is
+// hashed with the challenge is base64 text, not bytes.
 func authentication(password stage.Secret, salt, challenge string) string {
 	hash := func(text string) string {
 		sum := sha256.Sum256([]byte(text))
@@ -218,7 +227,8 @@ func (c *Client) next(ctx context.Context) (m message, err error) {
 	return m, json.Unmarshal(text, &m)
 }
 
-// write does not give up half way when ctx ends: the library would close the connection, and a stream could no more be stopped.
+// write does not give up half way when ctx ends: the library would close the connection, and a
+// stream could no more be stopped.
 func (c *Client) write(ctx context.Context, op int, d any) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -234,22 +244,26 @@ func (c *Client) write(ctx context.Context, op int, d any) error {
 
 func unreachable(addr string, cause error) error {
 	return stage.Errorf(stage.ErrUnavailable,
-		"OBS is not reachable at %s: start OBS, then Tools → WebSocket Server Settings → Enable WebSocket server", addr).
+		"OBS is not reachable at %s: start OBS, then Tools → WebSocket Server Settings → Enable "+
+			"WebSocket server", addr).
 		WithCode("obs_unreachable").WithCause(cause)
 }
 
-// reached reports that something accepted the connection: net/http failed, neither in dialing nor by its time limit.
+// reached reports that something accepted the connection: net/http failed, neither in dialing nor
+// by its time limit.
 func reached(err error) bool {
 	var exchange *url.Error
 	var network *net.OpError
-	return errors.As(err, &exchange) && exchange.Op != "parse" && !exchange.Timeout() && !errors.Is(err, context.Canceled) &&
+	return errors.As(err, &exchange) && exchange.Op != "parse" && !exchange.Timeout() &&
+		!errors.Is(err, context.Canceled) &&
 		(!errors.As(err, &network) || network.Op != "dial")
 }
 
 // notOBS is another program on the port: a web server, or an obs-websocket of before OBS 28.
 func notOBS(addr string, cause error) error {
 	return stage.Errorf(stage.ErrUnavailable,
-		"something answers at %s, but it is not the WebSocket server of OBS 28 or later: its port is shown in OBS under Tools → WebSocket Server Settings", addr).
+		"something answers at %s, but it is not the WebSocket server of OBS 28 or later: its "+
+			"port is shown in OBS under Tools → WebSocket Server Settings", addr).
 		WithCode("not_obs").WithCause(cause)
 }
 
@@ -257,16 +271,24 @@ func notOBS(addr string, cause error) error {
 func (c *Client) refusal(err error) error {
 	switch websocket.CloseStatus(err) {
 	case 4009:
-		return stage.Errorf(stage.ErrUnauthorized, "OBS refused the password: the right one is shown in OBS under Tools → WebSocket Server Settings → Show Connect Info").WithCode("obs_password").WithCause(err)
+		return stage.Errorf(stage.ErrUnauthorized,
+			"OBS refused the password: the right one is shown in OBS under Tools → WebSocket "+
+				"Server Settings → Show Connect Info").WithCode("obs_password").WithCause(err)
 	case 4010:
-		return stage.Errorf(stage.ErrUnavailable, "this OBS speaks another version of obs-websocket: OBS 30 or later is needed").WithCode("obs_too_old").WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable,
+			"this OBS speaks another version of obs-websocket: OBS 30 or later is needed").
+			WithCode("obs_too_old").WithCause(err)
 	case 4011:
-		return stage.Errorf(stage.ErrDenied, "someone disconnected us in OBS (WebSocket Server Settings → Show Connected Sessions → Kick)").WithCode("obs_kicked").WithCause(err)
+		return stage.Errorf(stage.ErrDenied,
+			"someone disconnected us in OBS (WebSocket Server Settings → Show Connected "+
+				"Sessions → Kick)").WithCode("obs_kicked").WithCause(err)
 	case websocket.StatusGoingAway:
-		return stage.Errorf(stage.ErrUnavailable, "OBS was closed").WithCode("obs_closed").WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable, "OBS was closed").WithCode("obs_closed").
+			WithCause(err)
 	}
 	var notJSON *json.SyntaxError
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errProtocol) || errors.As(err, &notJSON) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errProtocol) ||
+		errors.As(err, &notJSON) {
 		return notOBS(c.opts.URL, err)
 	}
 	return unreachable(c.opts.URL, err)
@@ -339,7 +361,8 @@ func (c *Client) tell(d json.RawMessage) {
 func (c *Client) Close() error {
 	c.mu.Lock()
 	if c.err == nil {
-		c.err = stage.Errorf(stage.ErrUnavailable, "the connection to OBS was closed").WithCode("obs_closed")
+		c.err = stage.Errorf(stage.ErrUnavailable, "the connection to OBS was closed").
+			WithCode("obs_closed")
 	}
 	c.mu.Unlock()
 	err := c.conn.Close(websocket.StatusNormalClosure, "")
@@ -357,12 +380,15 @@ func (c *Client) Err() error {
 	return c.err
 }
 
-// Call asks OBS and decodes the answer into into, unless that is nil. An OBS that is still loading is asked again for a while.
+// Call asks OBS and decodes the answer into into, unless that is nil. An OBS that is still loading
+// is asked again for a while.
 func (c *Client) Call(ctx context.Context, request string, data, into any) error {
 	return c.callWithin(ctx, c.opts.Timeout, request, data, into)
 }
 
-func (c *Client) callWithin(ctx context.Context, limit time.Duration, request string, data, into any) error {
+func (c *Client) callWithin(
+	ctx context.Context, limit time.Duration, request string, data, into any,
+) error {
 	ready, cancel := context.WithTimeout(ctx, c.opts.Ready)
 	defer cancel()
 	for {
@@ -376,12 +402,16 @@ func (c *Client) callWithin(ctx context.Context, limit time.Duration, request st
 		select {
 		case <-time.After(100 * time.Millisecond): // there is no event for "loaded"
 		case <-ready.Done():
-			return stage.Errorf(stage.ErrUnavailable, "OBS is still loading; try again when its window is there").WithCode("obs_not_ready").WithCause(err)
+			return stage.Errorf(stage.ErrUnavailable,
+				"OBS is still loading; try again when its window is there").
+				WithCode("obs_not_ready").WithCause(err)
 		}
 	}
 }
 
-func (c *Client) call(ctx context.Context, limit time.Duration, request string, data, into any) error {
+func (c *Client) call(
+	ctx context.Context, limit time.Duration, request string, data, into any,
+) error {
 	id, reply := c.expectReply()
 	defer c.forget(id)
 	d := map[string]any{"requestType": request, "requestId": id}
@@ -425,7 +455,9 @@ func (c *Client) broken(request string, cause error) error {
 	if errors.Is(cause, context.Canceled) {
 		return cause
 	}
-	return stage.Errorf(stage.ErrUnavailable, "OBS does not answer (%s): look whether a question is open in its window", request).WithCode("obs_silent").WithCause(cause)
+	return stage.Errorf(stage.ErrUnavailable,
+		"OBS does not answer (%s): look whether a question is open in its window", request).
+		WithCode("obs_silent").WithCause(cause)
 }
 
 func (r response) decode(request string, into any) error {

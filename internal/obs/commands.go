@@ -14,7 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Failure is why a command failed, in one sentence for the person: what happened below it is for errors.Is and errors.As alone.
+// A Failure is why a command failed, in one sentence for the person: what happened below it is for
+// errors.Is and errors.As alone.
 type Failure struct {
 	Code, Detail string
 	err          error
@@ -76,7 +77,8 @@ func code(err error) string {
 	return "internal"
 }
 
-// Commands are those of "stagedoor obs": an OBS at one end, a Stagedoor at the other, text for people or JSON for scripts between.
+// Commands are those of "stagedoor obs": an OBS at one end, a Stagedoor at the other, text for
+// people or JSON for scripts between.
 type Commands struct {
 	OBS     Options
 	Server  string       // URL of a Stagedoor; status and stop need none
@@ -91,8 +93,8 @@ type Commands struct {
 	Out     io.Writer
 }
 
-// Tell prints what a command has done: its sentences, or the value in JSON. It returns the command's error,
-// which is in the JSON too.
+// Tell prints what a command has done: its sentences, or the value in JSON. It returns the
+// command's error, which is in the JSON too.
 func (c *Commands) Tell(err error, v any, sentences ...string) error {
 	if err != nil {
 		return c.told(err)
@@ -109,7 +111,9 @@ func (c *Commands) Tell(err error, v any, sentences ...string) error {
 }
 
 // SetUp is "obs setup".
-func (c *Commands) SetUp(ctx context.Context, force bool) error { return c.told(c.setUp(ctx, force)) }
+func (c *Commands) SetUp(ctx context.Context, force bool) error {
+	return c.told(c.setUp(ctx, force))
+}
 
 func (c *Commands) setUp(ctx context.Context, force bool) error {
 	client, err := Connect(ctx, c.OBS)
@@ -132,15 +136,16 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 	c.list(report.Findings)
 	switch {
 	case report.Changed && report.Previous != "":
-		return c.print("OBS is ready: profile “%s” is selected; “obs back” selects “%s” again.", Profile, report.Previous)
+		return c.print("OBS is ready: profile “%s” is selected; “obs back” selects “%s” again.",
+			Profile, report.Previous)
 	case report.Changed:
 		return c.print("OBS is ready: profile “%s” is selected.", Profile)
 	}
 	return c.print("OBS was ready; nothing was changed.")
 }
 
-// Live is "obs live". It returns when viewers can see the broadcast; with Stay it watches over it until it is over, or until
-// ctx ends, and then stops it.
+// Live is "obs live". It returns when viewers can see the broadcast; with Stay it watches over it
+// until it is over, or until ctx ends, and then stops it.
 func (c *Commands) Live(ctx context.Context) error { return c.told(c.live(ctx)) }
 
 func (c *Commands) live(ctx context.Context) error {
@@ -174,7 +179,8 @@ func (c *Commands) tellLive(live Live) error {
 	case live.Already:
 		return c.print("OBS was live already.")
 	}
-	return c.print("LIVE as participant %s; the token is good until %s.", live.Participant, live.ExpiresAt.UTC().Format("2006-01-02 15:04 MST"))
+	return c.print("LIVE as participant %s; the token is good until %s.", live.Participant,
+		live.ExpiresAt.UTC().Format("2006-01-02 15:04 MST"))
 }
 
 // Stop is "obs stop".
@@ -230,9 +236,11 @@ func (c *Commands) status(ctx context.Context) error {
 		}
 		c.list(s.Findings)
 		if of == ofIVS {
-			c.say("Judged by the limits of Amazon IVS; --server and --key name a stage with its own.")
+			c.say("Judged by the limits of Amazon IVS; --server and --key name a stage " +
+				"with its own.")
 		}
-		return c.print("OBS %s, profile “%s”, service %s: %s.", s.OBS, s.Profile, s.serviceName(), s.sentence())
+		return c.print("OBS %s, profile “%s”, service %s: %s.", s.OBS, s.Profile, s.serviceName(),
+			s.sentence())
 	})
 }
 
@@ -242,8 +250,8 @@ const (
 	ofStage = "stage"
 )
 
-// limits are the stage's where a key says whose. A server that does not answer is said, and OBS judged all the same: it is the
-// state of OBS that was asked for.
+// limits are the stage's where a key says whose. A server that does not answer is said, and OBS
+// judged all the same: it is the state of OBS that was asked for.
 func (c *Commands) limits(ctx context.Context) (stage.Limits, string, error) {
 	if c.Key.Empty() {
 		return stage.DefaultLimits(), ofIVS, nil
@@ -269,7 +277,8 @@ func (s State) sentence() string {
 	case s.Stream.Reconnecting:
 		return "reconnecting"
 	case s.Stream.Active:
-		return fmt.Sprintf("streaming for %d s, %d kB sent", s.Stream.Duration/1000, s.Stream.Bytes/1000)
+		return fmt.Sprintf("streaming for %d s, %d kB sent", s.Stream.Duration/1000,
+			s.Stream.Bytes/1000)
 	case s.Ready:
 		return "ready"
 	}
@@ -304,7 +313,9 @@ func (c *Commands) Script(ctx context.Context) (string, error) {
 }
 
 func noServer() error {
-	return stage.Errorf(stage.ErrInvalid, "--server and --key say where the token comes from: the address of your Stagedoor, and an access key from your page there").WithCode("no_server")
+	return stage.Errorf(stage.ErrInvalid,
+		"--server and --key say where the token comes from: the address of your Stagedoor, and "+
+			"an access key from your page there").WithCode("no_server")
 }
 
 func (c *Commands) list(findings []Finding) {

@@ -12,22 +12,24 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Keep goes live, reports each broadcast that has come about, and stays with it until it is over. It follows the state
-// machine as the dock does, without a person to click: a stop that was not wanted, a dead token, or a server that forgot
-// the broadcast are answered with a new start, once. A stop in OBS is respected. When ctx ends, the stream is stopped.
+// Keep goes live, reports each broadcast that has come about, and stays with it until it is over.
+// It follows the state machine as the dock does, without a person to click: a stop that was not
+// wanted, a dead token, or a server that forgot the broadcast are answered with a new start, once.
+// A stop in OBS is respected. When ctx ends, the stream is stopped.
 func Keep(ctx context.Context, c *Client, b Broadcast, report func(Live) error) error {
 	return newKeeper(c, b, report).run(ctx)
 }
 
-// GoLive puts a fresh token into OBS, starts the stream and returns when the stage reports media. What cannot become a
-// broadcast is stopped again.
+// GoLive puts a fresh token into OBS, starts the stream and returns when the stage reports media.
+// What cannot become a broadcast is stopped again.
 func GoLive(ctx context.Context, c *Client, b Broadcast) (Live, error) {
 	k := newKeeper(c, b, nil)
 	err := k.run(ctx)
 	return k.live, err
 }
 
-// A keeper carries out the effects of the state machine: requests to OBS, tokens from the server, and a timer.
+// A keeper carries out the effects of the state machine: requests to OBS, tokens from the server,
+// and a timer.
 type keeper struct {
 	c      *Client
 	b      Broadcast
@@ -131,7 +133,8 @@ func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	}
 	if r.Active.Stream {
 		if r.Service.Type != whipCustom {
-			return false, stage.Errorf(stage.ErrConflict, "OBS is streaming to “%s”: stop it first", cmp.Or(r.Service.name(), "another service")).WithCode("obs_busy")
+			return false, stage.Errorf(stage.ErrConflict, "OBS is streaming to “%s”: stop it first",
+				cmp.Or(r.Service.name(), "another service")).WithCode("obs_busy")
 		}
 		s, err := readStream(ctx, k.c)
 		if err != nil || !s.Reconnecting {
@@ -219,8 +222,8 @@ func (k *keeper) tell(ctx context.Context, f fact) {
 	}
 }
 
-// carryOut does what the machine wants. What StartStream led to has to be known even when ctx ends, so requests to OBS go
-// on then; they have a limit of their own.
+// carryOut does what the machine wants. What StartStream led to has to be known even when ctx ends,
+// so requests to OBS go on then; they have a limit of their own.
 func (k *keeper) carryOut(ctx context.Context, e effect) (fact, bool) {
 	toOBS := context.WithoutCancel(ctx)
 	var answer fact
@@ -262,7 +265,8 @@ func (k *keeper) carryOut(ctx context.Context, e effect) (fact, bool) {
 func (k *keeper) failed(err error) fact {
 	if IsStatus(err, statusOutputRunning) {
 		sending := true
-		err = stage.Errorf(stage.ErrConflict, "OBS started to stream by itself just now").WithCode("obs_busy").WithCause(err)
+		err = stage.Errorf(stage.ErrConflict, "OBS started to stream by itself just now").
+			WithCode("obs_busy").WithCause(err)
 		return fact{kind: "failed", reason: &reason{err: err}, sending: &sending}
 	}
 	return fact{kind: "failed", reason: &reason{err: err}}
@@ -277,12 +281,14 @@ func (k *keeper) service(ctx context.Context, fresh bool) (fact, error) {
 	if k.pass != nil && now.same(whipService(*k.pass)) {
 		mine := k.about()
 		f.mine = &mine
-		f.reusable = !fresh && k.pass.Participant != k.spoilt && k.b.Now().UnixMilli() < mine.renewAt
+		f.reusable = !fresh && k.pass.Participant != k.spoilt && k.b.Now().
+			UnixMilli() < mine.renewAt
 	}
 	return f, nil
 }
 
-// about is the pass without its secret. It is renewed an hour before its end, or at three quarters of a short life.
+// about is the pass without its secret. It is renewed an hour before its end, or at three quarters
+// of a short life.
 func (k *keeper) about() about {
 	if k.pass.ExpiresAt.IsZero() {
 		return about{participant: k.pass.Participant}
@@ -420,9 +426,12 @@ func codeOf(text string, renewals int) string {
 		return "ended_again"
 	}
 	return map[string]string{
-		"live.unreachable": "obs_unreached", "live.lostAtOnce": "no_media", "live.noMedia": "no_media", "live.silent": "obs_silent",
-		"live.wontStop": "obs_silent", "live.notKept": codeNotKept, "live.notOurs": "obs_not_ready", "live.obsGone": "obs_closed",
-		"live.obsEnded": "obs_closed", "live.elsewhere": "obs_busy", "live.otherToken": "obs_busy", "live.ended": "ended",
+		"live.unreachable": "obs_unreached", "live.lostAtOnce": "no_media",
+		"live.noMedia": "no_media", "live.silent": "obs_silent",
+		"live.wontStop": "obs_silent", "live.notKept": codeNotKept, "live.notOurs": "obs_not_ready",
+		"live.obsGone":  "obs_closed",
+		"live.obsEnded": "obs_closed", "live.elsewhere": "obs_busy", "live.otherToken": "obs_busy",
+		"live.ended":      "ended",
 		"live.serverGone": "server_unreachable",
 	}[text]
 }

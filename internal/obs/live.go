@@ -21,8 +21,10 @@ type Waits struct {
 
 func (w Waits) withDefaults() Waits {
 	return Waits{
-		Start: cmp.Or(w.Start, 15*time.Second), Stage: cmp.Or(w.Stage, 20*time.Second), Stop: cmp.Or(w.Stop, 15*time.Second),
-		Connect: cmp.Or(w.Connect, 9*time.Second), Reason: cmp.Or(w.Reason, 1500*time.Millisecond), Poll: cmp.Or(w.Poll, 2*time.Second),
+		Start: cmp.Or(w.Start, 15*time.Second), Stage: cmp.Or(w.Stage, 20*time.Second),
+		Stop:    cmp.Or(w.Stop, 15*time.Second),
+		Connect: cmp.Or(w.Connect, 9*time.Second), Reason: cmp.Or(w.Reason, 1500*time.Millisecond),
+		Poll: cmp.Or(w.Poll, 2*time.Second),
 	}
 }
 
@@ -80,7 +82,9 @@ type Live struct {
 func mustBeReady(findings []Finding) error {
 	for _, f := range findings {
 		if f.Level == Fix || f.Blocks {
-			return stage.Errorf(stage.ErrConflict, "OBS is not set up for the stage: %s Run “stagedoor obs setup”.", f.Text).WithCode("obs_not_ready")
+			return stage.Errorf(stage.ErrConflict,
+				"OBS is not set up for the stage: %s Run “stagedoor obs setup”.", f.Text).
+				WithCode("obs_not_ready")
 		}
 	}
 	return nil
@@ -123,8 +127,9 @@ func streaming(ctx context.Context, c *Client) (bool, error) {
 	return s.Active, err
 }
 
-// Stop ends the stream, also one that is only starting: while OBS connects it says that nothing runs, and goes live all the
-// same a moment later. So nothing is believed to run only when nothing has come for as long as OBS may connect.
+// Stop ends the stream, also one that is only starting: while OBS connects it says that nothing
+// runs, and goes live all the same a moment later. So nothing is believed to run only when nothing
+// has come for as long as OBS may connect.
 func Stop(ctx context.Context, c *Client, waits Waits) error {
 	waits = waits.withDefaults()
 	states := c.Watch("StreamStateChanged")
@@ -151,8 +156,8 @@ func quiet(ctx context.Context, c *Client, waits Waits) error {
 	return err
 }
 
-// halt ends a stream that runs and waits until it is inactive, which is later than OBS's answer and event. It reports
-// whether there was one.
+// halt ends a stream that runs and waits until it is inactive, which is later than OBS's answer and
+// event. It reports whether there was one.
 func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, waits.withDefaults().Stop)
 	defer cancel()
@@ -176,7 +181,8 @@ func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return true, stage.Errorf(stage.ErrUnavailable, "%s", inEnglish("live.wontStop", nil)).WithCode("obs_silent").WithCause(ctx.Err())
+			return true, stage.Errorf(stage.ErrUnavailable, "%s", inEnglish("live.wontStop", nil)).
+				WithCode("obs_silent").WithCause(ctx.Err())
 		}
 	}
 }
@@ -208,8 +214,10 @@ func Status(ctx context.Context, c *Client, limits stage.Limits) (State, error) 
 	}
 	findings := Judge(r, limits)
 	return State{
-		OBS: r.Version, Platform: r.Platform, Profile: r.Profile, Service: r.Service.Type, Server: r.Service.text("server"),
-		Ready: Ready(findings), Live: s.Active && !s.Reconnecting && r.Service.Type == whipCustom, Stream: s, Findings: findings,
+		OBS: r.Version, Platform: r.Platform, Profile: r.Profile, Service: r.Service.Type,
+		Server: r.Service.text("server"),
+		Ready:  Ready(findings), Live: s.Active && !s.Reconnecting && r.Service.Type == whipCustom,
+		Stream: s, Findings: findings,
 		name: r.Service.name(),
 	}, nil
 }

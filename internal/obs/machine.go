@@ -7,17 +7,18 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// This file is the course of a broadcast as a state machine: step(state, fact) returns the next state and the effects.
-// It is pure. static/lib/broadcast.js is the same machine for the dock; testdata/broadcast.json and a random test hold
-// both together.
+// This file is the course of a broadcast as a state machine: step(state, fact) returns the next
+// state and the effects. It is pure. static/lib/broadcast.js is the same machine for the dock;
+// testdata/broadcast.json and a random test hold both together.
 //
-// OBS's "started" only means that the endpoint answered 201, and OBS never says why a stream failed. So live is what
-// the stage confirms, and the stage's events give the reasons.
+// OBS's "started" only means that the endpoint answered 201, and OBS never says why a stream
+// failed. So live is what the stage confirms, and the stage's events give the reasons.
 
 // longLive is the time of a live broadcast after which a dead token is replaced again.
 const longLive = 5 * time.Minute
 
-// Limits of how often StopStream is sent, and how often GetStreamStatus, before OBS counts as stuck.
+// Limits of how often StopStream is sent, and how often GetStreamStatus, before OBS counts as
+// stuck.
 const (
 	stopTries = 4
 	lookTries = 20
@@ -25,12 +26,15 @@ const (
 
 // settingsCodes are those of a stage that ends what OBS sends: only other settings help.
 var settingsCodes = []string{
-	"no_h264", "no_opus", "bitrate_exceeded", "resolution_exceeded", "b_frame_present", "invalid_video_codec", "invalid_audio_codec", "invalid_input",
+	"no_h264", "no_opus", "bitrate_exceeded", "resolution_exceeded", "b_frame_present",
+	"invalid_video_codec", "invalid_audio_codec", "invalid_input",
 }
 
-// finalCodes are those after which no new token is requested: it would not help, or it would defy a decision.
+// finalCodes are those after which no new token is requested: it would not help, or it would defy a
+// decision.
 var finalCodes = append([]string{
-	"kicked", "token_revoked", "replaced", "denied", "no_grant", "no_capability", "insufficient_capabilities",
+	"kicked", "token_revoked", "replaced", "denied", "no_grant", "no_capability",
+	"insufficient_capabilities",
 	"stage_deleted", "stage_gone", "stage_full", "quota_exceeded", "bad_sdp",
 }, settingsCodes...)
 
@@ -57,7 +61,9 @@ type word struct{ kind, code, detail string }
 
 func (w *word) over() bool { return w != nil && (w.kind == "refused" || w.kind == "ended") }
 
-func (w word) reason(text string) *reason { return &reason{text: text, detail: w.detail, code: w.code} }
+func (w word) reason(text string) *reason {
+	return &reason{text: text, detail: w.detail, code: w.code}
+}
 
 // What follows a stop.
 type afterStop struct {
@@ -135,72 +141,97 @@ type effect struct {
 
 type row func(machineState, fact) (machineState, []effect)
 
-// A node is one place of the machine: what is shown there, and the facts that count. A busy one keeps the facts in
-// defers for the place that follows.
+// A node is one place of the machine: what is shown there, and the facts that count. A busy one
+// keeps the facts in defers for the place that follows.
 type node struct {
 	phase, step string
 	defers      []string
 	on          map[string]row
 }
 
-// nodes is the table. "failed" answers an effect that did not work; without a row it becomes trouble.
+// nodes is the table. "failed" answers an effect that did not work; without a row it becomes
+// trouble.
 func nodes() map[string]node {
 	type on = map[string]row
 	plain := func(f func(machineState) (machineState, []effect)) row {
 		return func(s machineState, _ fact) (machineState, []effect) { return f(s) }
 	}
-	idle, stop, closed, back := plain(machineState.toIdle), plain(machineState.halt), plain(machineState.gone), plain(machineState.resume)
-	over, looping, confirm, live := plain(machineState.ended), plain(machineState.looped), plain(machineState.confirm), plain(machineState.goLive)
-	hang, leave, started := plain(machineState.hang), plain(machineState.away), plain(machineState.foundStarted)
+	idle, stop, closed, back := plain(machineState.toIdle), plain(machineState.halt), plain(
+		machineState.gone), plain(machineState.resume)
+	over, looping, confirm, live := plain(machineState.ended), plain(machineState.looped), plain(
+		machineState.confirm), plain(machineState.goLive)
+	hang, leave, started := plain(machineState.hang), plain(machineState.away), plain(
+		machineState.foundStarted)
 	known := plain(machineState.backLive)
 	return map[string]node{
-		"idle":       {phase: "idle", on: on{"go": begin, "refresh": refresh, "resume": back, "STARTED": started}},
-		"refreshing": {phase: "idle", defers: []string{"go", "resume", "STARTED"}, on: on{"refreshed": refreshed, "failed": idle}},
+		"idle": {phase: "idle", on: on{"go": begin, "refresh": refresh, "resume": back,
+			"STARTED": started}},
+		"refreshing": {phase: "idle", defers: []string{"go", "resume", "STARTED"},
+			on: on{"refreshed": refreshed, "failed": idle}},
 
 		// Going live.
-		"asking":   {phase: "starting", step: "token", on: on{"status": asked, "stop": idle}},
-		"reading":  {phase: "starting", step: "token", on: on{"service": read, "stop": idle}},
-		"minting":  {phase: "starting", step: "token", on: on{"token": minted, "stop": idle}},
-		"putting":  {phase: "starting", step: "settings", on: on{"put": putIn, "stop": idle}},
-		"calling":  {phase: "starting", step: "obs", on: on{"STARTED": confirm, "STOPPED": plain(machineState.unreached), "timeout": plain(machineState.doubt), "stop": stop, "closed": closed}},
-		"doubting": {phase: "starting", step: "obs", on: on{"status": doubted, "stop": stop, "closed": closed}},
+		"asking":  {phase: "starting", step: "token", on: on{"status": asked, "stop": idle}},
+		"reading": {phase: "starting", step: "token", on: on{"service": read, "stop": idle}},
+		"minting": {phase: "starting", step: "token", on: on{"token": minted, "stop": idle}},
+		"putting": {phase: "starting", step: "settings", on: on{"put": putIn, "stop": idle}},
+		"calling": {phase: "starting", step: "obs",
+			on: on{"STARTED": confirm, "STOPPED": plain(machineState.unreached),
+				"timeout": plain(machineState.doubt), "stop": stop, "closed": closed}},
+		"doubting": {phase: "starting", step: "obs",
+			on: on{"status": doubted, "stop": stop, "closed": closed}},
 		"confirming": {phase: "starting", step: "stage", on: on{
 			"publishing": live, "presence": live, "ended": hang, "refused": hang,
-			"RECONNECTING": looping, "STOPPED": plain(machineState.lostAtOnce), "timeout": plain(machineState.noMedia), "stop": stop, "closed": closed,
+			"RECONNECTING": looping, "STOPPED": plain(machineState.lostAtOnce),
+			"timeout": plain(machineState.noMedia), "stop": stop, "closed": closed,
 		}},
-		"hanging": {on: on{"publishing": live, "RECONNECTED": confirm, "STOPPED": over, "RECONNECTING": looping, "timeout": plain(machineState.hung), "stop": stop, "closed": closed}},
+		"hanging": {on: on{"publishing": live, "RECONNECTED": confirm, "STOPPED": over,
+			"RECONNECTING": looping, "timeout": plain(machineState.hung), "stop": stop,
+			"closed": closed}},
 
 		// On the stage.
 		"live": {phase: "live", on: on{
-			"presence": plain(machineState.lasting), "ended": judged, "RECONNECTING": looping, "STOPPED": over,
-			"absent": plain(machineState.check), "stop": stop, "closed": leave, "resume": back,
+			"presence": plain(machineState.lasting), "ended": judged, "RECONNECTING": looping,
+			"STOPPED": over,
+			"absent":  plain(machineState.check), "stop": stop, "closed": leave, "resume": back,
 		}},
-		"checking": {phase: "live", defers: []string{"RECONNECTING", "STOPPED"}, on: on{"status": checked, "failed": known, "presence": known, "stop": stop, "closed": leave}},
-		"away":     {phase: "away", on: on{"resume": back, "stop": stop}},
+		"checking": {phase: "live", defers: []string{"RECONNECTING", "STOPPED"},
+			on: on{"status": checked, "failed": known, "presence": known, "stop": stop,
+				"closed": leave}},
+		"away": {phase: "away", on: on{"resume": back, "stop": stop}},
 		"reconnecting": {phase: "reconnecting", on: on{
-			"RECONNECTING": looping, "RECONNECTED": confirm, "STOPPED": over, "publishing": live, "ended": looping, "refused": looping,
+			"RECONNECTING": looping, "RECONNECTED": confirm, "STOPPED": over, "publishing": live,
+			"ended": looping, "refused": looping,
 			"stop": stop, "closed": leave, "resume": back,
 		}},
 
 		// Finding out, and the end.
 		"explaining": {defers: []string{"go"}, on: on{
-			"ended": explained, "refused": explained, "claim": explained, "timeout": unexplained, "stop": idle, "closed": plain(machineState.obsEnded),
+			"ended": explained, "refused": explained, "claim": explained, "timeout": unexplained,
+			"stop": idle, "closed": plain(machineState.obsEnded),
 		}},
 		"quieting": {defers: []string{"go"}, on: on{
-			"stopSent": stopSent, "STARTED": plain(machineState.stopAgain), "STOPPED": plain(machineState.stopSeen), "timeout": plain(machineState.stopDoubted),
+			"stopSent": stopSent, "STARTED": plain(machineState.stopAgain),
+			"STOPPED": plain(machineState.stopSeen), "timeout": plain(machineState.stopDoubted),
 			"status": stopChecked, "stop": plain(machineState.stopOnly),
 		}},
 		"trouble": {phase: "trouble", on: on{
-			"go": begin, "dismiss": idle, "resume": back, "stop": whileSending(machineState.halt, machineState.toIdle),
-			"STARTED": whileSending(keep, machineState.foundStarted), "RECONNECTING": whileSending(machineState.looped, keep),
-			"RECONNECTED": whileSending(machineState.confirm, keep), "STOPPED": whileSending(machineState.endedInTrouble, keep),
-			"publishing": whileSending(machineState.goLive, keep), "presence": whileSending(machineState.goLive, keep),
-			"ended": judgedInTrouble, "refused": judgedInTrouble, "claim": explainedLate, "absent": plain(machineState.startOrphaned),
+			"go": begin, "dismiss": idle, "resume": back,
+			"stop":         whileSending(machineState.halt, machineState.toIdle),
+			"STARTED":      whileSending(keep, machineState.foundStarted),
+			"RECONNECTING": whileSending(machineState.looped, keep),
+			"RECONNECTED":  whileSending(machineState.confirm, keep),
+			"STOPPED":      whileSending(machineState.endedInTrouble, keep),
+			"publishing":   whileSending(machineState.goLive, keep),
+			"presence":     whileSending(machineState.goLive, keep),
+			"ended":        judgedInTrouble, "refused": judgedInTrouble, "claim": explainedLate,
+			"absent": plain(machineState.startOrphaned),
 		}},
 
 		// A client that has just connected to OBS, or OBS's own button.
-		"resuming": {defers: []string{"go", "STARTED", "STOPPED"}, on: on{"status": resumed, "failed": plain(machineState.resumeFailed)}},
-		"taking":   {defers: []string{"go", "STOPPED", "RECONNECTING"}, on: on{"service": taken, "stop": stop}},
+		"resuming": {defers: []string{"go", "STARTED", "STOPPED"},
+			on: on{"status": resumed, "failed": plain(machineState.resumeFailed)}},
+		"taking": {defers: []string{"go", "STOPPED", "RECONNECTING"},
+			on: on{"service": taken, "stop": stop}},
 	}
 }
 
@@ -327,7 +358,8 @@ func begin(s machineState, f fact) (machineState, []effect) {
 
 func (s machineState) start(fresh bool) (machineState, []effect) {
 	s = s.to("asking")
-	s.fresh, s.sending, s.word, s.claim, s.connecting, s.loop, s.orphaned = fresh, false, nil, nil, false, false, false
+	s.fresh, s.sending, s.word, s.claim, s.connecting, s.loop, s.orphaned = fresh, false, nil, nil,
+		false, false, false
 	return do(s, effect{do: "status"})
 }
 
@@ -336,7 +368,8 @@ func asked(s machineState, f fact) (machineState, []effect) {
 	case !f.active:
 		return do(s.to("reading"), effect{do: "service", stage: s.stage, fresh: s.fresh})
 	case f.reconnecting && s.unattended:
-		// A reconnect loop with an unknown token may go on for three hours, and OBS refuses new settings all the time.
+		// A reconnect loop with an unknown token may go on for three hours, and OBS refuses new
+		// settings all the time.
 		s.sending = true
 		return s.quiet(afterStop{after: "renew"})
 	}
@@ -526,7 +559,9 @@ func explained(s machineState, f fact) (machineState, []effect) {
 	return s.conclude(f.event, s.fallback)
 }
 
-func unexplained(s machineState, _ fact) (machineState, []effect) { return s.conclude(nil, s.fallback) }
+func unexplained(s machineState, _ fact) (machineState, []effect) {
+	return s.conclude(nil, s.fallback)
+}
 
 // obsEnded: OBS was closed, and stopped the broadcast first.
 func (s machineState) obsEnded() (machineState, []effect) {
@@ -606,7 +641,9 @@ func stopChecked(s machineState, f fact) (machineState, []effect) {
 }
 
 func (s machineState) stopOnly() (machineState, []effect) {
-	s.unwanted, s.phase, s.renewing, s.reason, s.then = true, "stopping", false, nil, &afterStop{after: "idle"}
+	s.unwanted, s.phase, s.renewing, s.reason, s.then = true, "stopping", false, nil, &afterStop{
+		after: "idle",
+	}
 	return s, nil
 }
 

@@ -24,7 +24,8 @@ type Reading struct {
 	NoWHIP   bool              `json:"noWhip,omitempty"` // OBS said 700 when it was given the service
 }
 
-// A Service is what OBS streams to. Its secrets are kept apart from the settings, so that a reading may be printed.
+// A Service is what OBS streams to. Its secrets are kept apart from the settings, so that a reading
+// may be printed.
 type Service struct {
 	Type     string         `json:"type"`
 	Settings map[string]any `json:"settings"`
@@ -55,11 +56,14 @@ type Active struct {
 // parameters are those of the profile that matter.
 func parameters() []string {
 	return []string{
-		"Output/Mode", "Output/Reconnect", "Output/RetryDelay", "Output/MaxRetries", "Output/DelayEnable",
-		"SimpleOutput/StreamEncoder", "SimpleOutput/StreamAudioEncoder", "SimpleOutput/VBitrate", "SimpleOutput/ABitrate",
+		"Output/Mode", "Output/Reconnect", "Output/RetryDelay", "Output/MaxRetries",
+		"Output/DelayEnable",
+		"SimpleOutput/StreamEncoder", "SimpleOutput/StreamAudioEncoder", "SimpleOutput/VBitrate",
+		"SimpleOutput/ABitrate",
 		"SimpleOutput/UseAdvanced", "SimpleOutput/Preset", "SimpleOutput/x264Settings",
 		"AdvOut/Encoder", "AdvOut/AudioEncoder", "AdvOut/ApplyServiceSettings", "AdvOut/TrackIndex",
-		"AdvOut/Track1Bitrate", "AdvOut/Track2Bitrate", "AdvOut/Track3Bitrate", "AdvOut/Track4Bitrate", "AdvOut/Track5Bitrate", "AdvOut/Track6Bitrate",
+		"AdvOut/Track1Bitrate", "AdvOut/Track2Bitrate", "AdvOut/Track3Bitrate",
+		"AdvOut/Track4Bitrate", "AdvOut/Track5Bitrate", "AdvOut/Track6Bitrate",
 		"Stream1/WHIPSimulcastTotalLayers", "Stream1/EnableMultitrackVideo",
 		"Audio/SampleRate", "Audio/ChannelSetup", "Auth/Type",
 	}
@@ -202,7 +206,8 @@ func readParams(ctx context.Context, c *Client) (map[string]string, error) {
 			Default *string `json:"defaultParameterValue"`
 		}
 		category, key, _ := strings.Cut(name, "/")
-		err := c.Call(ctx, "GetProfileParameter", map[string]any{"parameterCategory": category, "parameterName": key}, &got)
+		err := c.Call(ctx, "GetProfileParameter", map[string]any{"parameterCategory": category,
+			"parameterName": key}, &got)
 		if err != nil {
 			return nil, err
 		}
@@ -220,12 +225,14 @@ func readActive(ctx context.Context, c *Client) (a Active, err error) {
 	for _, output := range []struct {
 		request string
 		into    *bool
-	}{{"GetStreamStatus", &a.Stream}, {"GetRecordStatus", &a.Record}, {"GetReplayBufferStatus", &a.Replay}, {"GetVirtualCamStatus", &a.Camera}} {
+	}{{"GetStreamStatus", &a.Stream}, {"GetRecordStatus", &a.Record},
+		{"GetReplayBufferStatus", &a.Replay}, {"GetVirtualCamStatus", &a.Camera}} {
 		var got struct {
 			Active bool `json:"outputActive"`
 		}
 		err := c.Call(ctx, output.request, nil, &got)
-		if err != nil && !IsStatus(err, statusBadState) && !IsStatus(err, statusUnknownRequest) { // those: this OBS has no such output
+		// those: this OBS has no such output
+		if err != nil && !IsStatus(err, statusBadState) && !IsStatus(err, statusUnknownRequest) {
 			return a, err
 		}
 		*output.into = got.Active

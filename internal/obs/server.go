@@ -14,7 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Server is a Stagedoor elsewhere, spoken to with an access key that may issue tokens and no more.
+// A Server is a Stagedoor elsewhere, spoken to with an access key that may issue tokens and no
+// more.
 type Server struct {
 	URL  string
 	Key  stage.Secret
@@ -55,11 +56,17 @@ func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Lim
 	case len(found) == 1:
 		return found[0].ARN, found[0].Limits, nil
 	case len(names) == 0:
-		return "", stage.Limits{}, stage.Errorf(stage.ErrDenied, "there is no stage that you may publish on: ask the operator for a grant").WithCode("no_grant")
+		return "", stage.Limits{}, stage.Errorf(stage.ErrDenied,
+			"there is no stage that you may publish on: ask the operator for a grant").
+			WithCode("no_grant")
 	case len(found) == 0:
-		return "", stage.Limits{}, stage.Errorf(stage.ErrNotFound, "there is no stage %q for you; --stage is one of: %s", wanted, strings.Join(names, ", ")).WithCode("no_stage")
+		return "", stage.Limits{}, stage.Errorf(stage.ErrNotFound,
+			"there is no stage %q for you; --stage is one of: %s", wanted,
+			strings.Join(names, ", ")).WithCode("no_stage")
 	}
-	return "", stage.Limits{}, stage.Errorf(stage.ErrInvalid, "say which stage with --stage (by ARN where names are the same): %s", strings.Join(names, ", ")).WithCode("no_stage")
+	return "", stage.Limits{}, stage.Errorf(stage.ErrInvalid,
+		"say which stage with --stage (by ARN where names are the same): %s",
+		strings.Join(names, ", ")).WithCode("no_stage")
 }
 
 // Pass gets a token to publish with.
@@ -70,8 +77,10 @@ func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
 		Endpoint    string              `json:"endpoint"`
 		ExpiresAt   time.Time           `json:"expiresAt"`
 	}
-	err := s.do(ctx, http.MethodPost, "/api/tokens", map[string]any{"stage": arn, "for": "publish"}, &token)
-	return Pass{Participant: token.Participant, Endpoint: token.Endpoint, Bearer: stage.NewSecret(token.Token), ExpiresAt: token.ExpiresAt, Stage: arn}, err
+	err := s.do(ctx, http.MethodPost, "/api/tokens", map[string]any{"stage": arn, "for": "publish"},
+		&token)
+	return Pass{Participant: token.Participant, Endpoint: token.Endpoint,
+		Bearer: stage.NewSecret(token.Token), ExpiresAt: token.ExpiresAt, Stage: arn}, err
 }
 
 // Verdict asks what became of a token.
@@ -87,7 +96,8 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 			Claimed bool            `json:"claimed"`
 		} `json:"lastEvent"`
 	}
-	if err := s.do(ctx, http.MethodGet, "/api/tokens/"+url.PathEscape(string(id)), nil, &state); err != nil {
+	if err := s.do(ctx, http.MethodGet, "/api/tokens/"+url.PathEscape(string(id)), nil,
+		&state); err != nil {
 		return Verdict{}, err
 	}
 	v := Verdict{Publishing: state.Presence != nil && state.Presence.Publishing}
@@ -110,7 +120,8 @@ func (s *Server) do(ctx context.Context, method, path string, body, into any) er
 		return err
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return stage.Errorf(stage.ErrUnavailable, "what answers at %s is not a Stagedoor", s.URL).WithCode("server_unreachable").WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable, "what answers at %s is not a Stagedoor", s.URL).
+			WithCode("server_unreachable").WithCause(err)
 	}
 	return nil
 }
@@ -125,7 +136,8 @@ func (s *Server) fetch(ctx context.Context, method, path string, body any) ([]by
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(s.URL, "/")+path, payload)
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrInvalid, "--server is the address of a Stagedoor, such as https://stage.example").WithCause(err)
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"--server is the address of a Stagedoor, such as https://stage.example").WithCause(err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -133,12 +145,14 @@ func (s *Server) fetch(ctx context.Context, method, path string, body any) ([]by
 	req.Header.Set("Authorization", "Bearer "+s.Key.Reveal())
 	res, err := s.HTTP.Do(req)
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrUnavailable, "Stagedoor is not reachable at %s", s.URL).WithCode("server_unreachable").WithCause(err)
+		return nil, stage.Errorf(stage.ErrUnavailable, "Stagedoor is not reachable at %s", s.URL).
+			WithCode("server_unreachable").WithCause(err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrUnavailable, "the answer of %s broke off", s.URL).WithCause(err)
+		return nil, stage.Errorf(stage.ErrUnavailable, "the answer of %s broke off", s.URL).
+			WithCause(err)
 	}
 	if res.StatusCode >= 300 {
 		return nil, problem(res.StatusCode, text)
@@ -158,7 +172,9 @@ func problem(status int, text []byte) error {
 	kind := stage.ErrUnavailable
 	switch status {
 	case http.StatusUnauthorized:
-		return stage.Errorf(stage.ErrUnauthorized, "Stagedoor does not know this access key: make one on your page and give it with --key").WithCode(p.Code)
+		return stage.Errorf(stage.ErrUnauthorized,
+			"Stagedoor does not know this access key: make one on your page and give it with --key").
+			WithCode(p.Code)
 	case http.StatusForbidden:
 		kind = stage.ErrDenied
 	case http.StatusNotFound:

@@ -38,10 +38,11 @@ type Issue func(ctx context.Context) (Pass, error)
 type Target struct {
 	Limits stage.Limits
 	Issue  Issue // asked only when there is something to set
-	// Encoder is the ID of one that the script in OBS can make fit, in Advanced mode; "auto" the best hardware
-	// encoder that OBS has; "x264" that of Simple mode. Empty: it stays as it is.
+	// Encoder is the ID of one that the script in OBS can make fit, in Advanced mode; "auto" the
+	// best hardware encoder that OBS has; "x264" that of Simple mode. Empty: it stays as it is.
 	Encoder string
-	Force   bool // rebuild the encoders even if everything reads right: what OBS really runs cannot be read
+	// rebuild the encoders even if everything reads right: what OBS really runs cannot be read
+	Force bool
 }
 
 // A Step is what SetUp does at the moment.
@@ -64,11 +65,13 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// SetUp makes OBS ready in a profile of our own: settings, service, and a bounce of the profile, because OBS builds its
-// encoders only when a profile is activated. What goes wrong is taken back; run twice it changes nothing.
+// SetUp makes OBS ready in a profile of our own: settings, service, and a bounce of the profile,
+// because OBS builds its encoders only when a profile is activated. What goes wrong is taken back;
+// run twice it changes nothing.
 func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (Report, error) {
 	progress(StepCheck)
-	turn, err := c.takeTurn(ctx) // before the first look: what another client sets up meanwhile would make it wrong
+	// before the first look: what another client sets up meanwhile would make it wrong
+	turn, err := c.takeTurn(ctx)
 	if err != nil {
 		return Report{}, err
 	}
@@ -96,7 +99,8 @@ func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (
 	return report, nil
 }
 
-// inTheWay is what the person has to do first. An account linked to our own profile shows only after it was selected.
+// inTheWay is what the person has to do first. An account linked to our own profile shows only
+// after it was selected.
 func inTheWay(r Reading, findings []Finding) error {
 	if busy := judgeBusy(r); len(busy) > 0 {
 		return notReady("obs_busy", busy[0])
@@ -127,7 +131,8 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 	for _, step := range []struct {
 		name Step
 		do   func(context.Context) error
-	}{{StepProfile, s.enter}, {StepSettings, s.settle}, {StepService, s.serve}, {StepRebuild, s.bounce}} {
+	}{{StepProfile, s.enter}, {StepSettings, s.settle}, {StepService, s.serve},
+		{StepRebuild, s.bounce}} {
 		s.progress(step.name)
 		if err := s.turn.renew(ctx); err != nil {
 			return nil, err
@@ -144,7 +149,8 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 	findings := Judge(now, s.target.Limits)
 	for _, f := range findings {
 		if f.Level == Fix || f.Blocks {
-			return findings, stage.Errorf(stage.ErrConflict, "OBS did not keep the settings: %s", f.Text).WithCode(codeNotKept)
+			return findings, stage.Errorf(stage.ErrConflict, "OBS did not keep the settings: %s",
+				f.Text).WithCode(codeNotKept)
 		}
 	}
 	if !hasEncoder(now, s.target.Encoder) || s.advanced() && now.Encoder == nil {
@@ -153,8 +159,9 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 	return findings, nil
 }
 
-// enter selects our profile. A new one gets the canvas, frame rate and sound format of the one before: scenes are laid out for
-// that canvas, and OBS wants to restart when the sound format changes.
+// enter selects our profile. A new one gets the canvas, frame rate and sound format of the one
+// before: scenes are laid out for that canvas, and OBS wants to restart when the sound format
+// changes.
 func (s *setUp) enter(ctx context.Context) error {
 	if s.before.Profile == Profile {
 		return nil
@@ -182,7 +189,8 @@ func (s *setUp) inherit(ctx context.Context) error {
 		wanted[name] = s.before.Params[name]
 	}
 	// Keep a lower bitrate: the uplink is probably slow.
-	if kbits := whole(s.before.Params["SimpleOutput/VBitrate"], 0); s.before.Params["Output/Mode"] != "Advanced" &&
+	if kbits := whole(s.before.Params["SimpleOutput/VBitrate"],
+		0); s.before.Params["Output/Mode"] != "Advanced" &&
 		kbits >= 300 && kbits < whole(now["SimpleOutput/VBitrate"], 6000) {
 		wanted["SimpleOutput/VBitrate"] = strconv.Itoa(kbits)
 	}
@@ -192,7 +200,8 @@ func (s *setUp) inherit(ctx context.Context) error {
 	return setVideo(ctx, s.c, s.before.Video)
 }
 
-// settle changes what is found until nothing is: one change may call for another, as a frame rate does for the keyframes.
+// settle changes what is found until nothing is: one change may call for another, as a frame rate
+// does for the keyframes.
 func (s *setUp) settle(ctx context.Context) error {
 	if err := s.chooseEncoder(ctx); err != nil {
 		return err
@@ -228,7 +237,9 @@ const (
 )
 
 // advanced reports that a hardware encoder or another one of Advanced mode is wanted.
-func (s *setUp) advanced() bool { return s.target.Encoder != "" && s.target.Encoder != encoderSimple }
+func (s *setUp) advanced() bool {
+	return s.target.Encoder != "" && s.target.Encoder != encoderSimple
+}
 
 func hasEncoder(r Reading, wanted string) bool {
 	advanced := r.Params["Output/Mode"] == "Advanced"
@@ -239,11 +250,12 @@ func hasEncoder(r Reading, wanted string) bool {
 		return r.Profile == Profile && !advanced
 	}
 	e, _ := encoders.Find(r.Params["AdvOut/Encoder"])
-	return r.Profile == Profile && advanced && (e.ID == wanted || wanted == encoderAuto && e.Hardware)
+	return r.Profile == Profile && advanced && (e.ID == wanted ||
+		wanted == encoderAuto && e.Hardware)
 }
 
-// chooseEncoder selects Advanced mode with the encoder that is wanted. The script writes its file when Judge
-// has found that unfit.
+// chooseEncoder selects Advanced mode with the encoder that is wanted. The script writes its file
+// when Judge has found that unfit.
 func (s *setUp) chooseEncoder(ctx context.Context) error {
 	if s.target.Encoder == "" {
 		return nil
@@ -278,7 +290,8 @@ func pickEncoder(wanted string, there []string) (string, error) {
 	} else if slices.Contains(there, wanted) {
 		return wanted, nil
 	}
-	return "", stage.Errorf(stage.ErrInvalid, "OBS has no such encoder on this computer; it has: %s",
+	return "", stage.Errorf(stage.ErrInvalid,
+		"OBS has no such encoder on this computer; it has: %s",
 		strings.Join(there, ", ")).WithCode("obs_no_encoder")
 }
 
@@ -305,7 +318,8 @@ func (s *setUp) serve(ctx context.Context) error {
 	return giveService(ctx, s.c, now, whipService(pass))
 }
 
-// whipService is what OBS's own dialog would save. The name makes that dialog show WHIP instead of the first common service.
+// whipService is what OBS's own dialog would save. The name makes that dialog show WHIP instead of
+// the first common service.
 func whipService(p Pass) Service {
 	return Service{whipCustom,
 		map[string]any{"service": "WHIP", "server": p.Endpoint, "use_auth": false, "bwtest": false},
@@ -332,13 +346,15 @@ func giveService(ctx context.Context, c *Client, now, wanted Service) error {
 	}
 	now, err := readService(ctx, c)
 	if err == nil && !now.same(wanted) {
-		err = stage.Errorf(stage.ErrConflict, "%s", inEnglish("live.notKept", nil)).WithCode(codeNotKept)
+		err = stage.Errorf(stage.ErrConflict, "%s", inEnglish("live.notKept", nil)).
+			WithCode(codeNotKept)
 	}
 	return err
 }
 
-// bounce leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no other profile, one is made
-// and removed again: never the current one, which breaks OBS (Agash/ObsWebSocket#42).
+// bounce leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no
+// other profile, one is made and removed again: never the current one, which breaks OBS
+// (Agash/ObsWebSocket#42).
 func (s *setUp) bounce(ctx context.Context) error {
 	notOurs := func(name string) bool { return name != Profile }
 	other := first(append([]string{s.before.Profile}, s.before.Profiles...), notOurs)
@@ -365,14 +381,16 @@ func first(names []string, ok func(string) bool) string {
 	return ""
 }
 
-// changeProfile creates or selects; another profile has to be current. CreateProfile answers before the profile is there
-// since obs-websocket 5.5.4 (obs-websocket#1283), and after it before; the event tells in both.
+// changeProfile creates or selects; another profile has to be current. CreateProfile answers before
+// the profile is there since obs-websocket 5.5.4 (obs-websocket#1283), and after it before; the
+// event tells in both.
 func changeProfile(ctx context.Context, c *Client, request, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
 	changed := c.Watch("CurrentProfileChanged")
 	defer changed.Stop()
-	if err := c.callWithin(ctx, switchLimit, request, map[string]any{"profileName": name}, nil); err != nil {
+	if err := c.callWithin(ctx, switchLimit, request, map[string]any{"profileName": name},
+		nil); err != nil {
 		return err
 	}
 	for {
@@ -385,7 +403,9 @@ func changeProfile(ctx context.Context, c *Client, request, name string) error {
 		case c.Err() != nil:
 			return c.Err()
 		case err != nil:
-			return stage.Errorf(stage.ErrUnavailable, "OBS does not switch to the profile “%s”: look whether a question is open in its window", name).WithCode("obs_silent").WithCause(err)
+			return stage.Errorf(stage.ErrUnavailable,
+				"OBS does not switch to the profile “%s”: look whether a question is open "+
+					"in its window", name).WithCode("obs_silent").WithCause(err)
 		}
 	}
 }
@@ -404,12 +424,14 @@ func setParams(ctx context.Context, c *Client, now, wanted map[string]string) er
 
 func setParam(ctx context.Context, c *Client, name string, value any) error {
 	category, key, _ := strings.Cut(name, "/")
-	return c.Call(ctx, "SetProfileParameter", map[string]any{"parameterCategory": category, "parameterName": key, "parameterValue": value}, nil)
+	return c.Call(ctx, "SetProfileParameter", map[string]any{"parameterCategory": category,
+		"parameterName": key, "parameterValue": value}, nil)
 }
 
 func (v Video) with(change map[string]int) Video {
 	for name, field := range map[string]*int{
-		"outputWidth": &v.OutputWidth, "outputHeight": &v.OutputHeight, "fpsNumerator": &v.FPSNumerator, "fpsDenominator": &v.FPSDenominator,
+		"outputWidth": &v.OutputWidth, "outputHeight": &v.OutputHeight,
+		"fpsNumerator": &v.FPSNumerator, "fpsDenominator": &v.FPSDenominator,
 	} {
 		if n, given := change[name]; given {
 			*field = n
@@ -432,7 +454,9 @@ func (s *setUp) explain(err error) error {
 	case IsStatus(err, statusNotCreated):
 		return notReady("obs_no_whip", judgeWHIP(Reading{Version: s.before.Version, NoWHIP: true}))
 	case IsStatus(err, statusOutputRunning):
-		return stage.Errorf(stage.ErrConflict, "An output of OBS was started meanwhile; its settings cannot be changed while one is active. Stop it and try again.").WithCode("obs_busy").WithCause(err)
+		return stage.Errorf(stage.ErrConflict,
+			"An output of OBS was started meanwhile; its settings cannot be changed while one is "+
+				"active. Stop it and try again.").WithCode("obs_busy").WithCause(err)
 	}
 	return err
 }
@@ -442,7 +466,9 @@ func (s *setUp) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
 	if err := s.restore(ctx); err != nil {
-		return stage.Errorf(stage.ErrConflict, "OBS could not be put back as it was: select your profile “%s” in OBS", s.before.Profile).WithCode("obs_not_undone").WithCause(err)
+		return stage.Errorf(stage.ErrConflict,
+			"OBS could not be put back as it was: select your profile “%s” in OBS",
+			s.before.Profile).WithCode("obs_not_undone").WithCause(err)
 	}
 	return nil
 }
@@ -494,8 +520,8 @@ func (s *setUp) restoreOurs(ctx context.Context) error {
 	return restoreService(ctx, s.c, s.before.Service)
 }
 
-// restoreService puts a service back. OBS takes no empty settings, and keeps what it has of the same type: what was not there
-// becomes blank, which is the same to OBS.
+// restoreService puts a service back. OBS takes no empty settings, and keeps what it has of the
+// same type: what was not there becomes blank, which is the same to OBS.
 func restoreService(ctx context.Context, c *Client, was Service) error {
 	now, err := readService(ctx, c)
 	if err != nil || now.equal(was) {
@@ -512,7 +538,9 @@ func restoreService(ctx context.Context, c *Client, was Service) error {
 	if len(settings) == 0 {
 		settings["bwtest"] = false
 	}
-	if err := c.Call(ctx, "SetStreamServiceSettings", map[string]any{"streamServiceType": was.Type, "streamServiceSettings": settings}, nil); err != nil {
+	if err := c.Call(ctx, "SetStreamServiceSettings",
+		map[string]any{"streamServiceType": was.Type, "streamServiceSettings": settings},
+		nil); err != nil {
 		return err
 	}
 	if now, err = readService(ctx, c); err == nil && !now.equal(was) {
@@ -536,7 +564,8 @@ func slot(more map[string]any) map[string]any {
 }
 
 func remember(ctx context.Context, c *Client, profile string) error {
-	return c.Call(ctx, "SetPersistentData", slot(map[string]any{"slotValue": map[string]string{"previousProfile": profile}}), nil)
+	return c.Call(ctx, "SetPersistentData", slot(
+		map[string]any{"slotValue": map[string]string{"previousProfile": profile}}), nil)
 }
 
 // Back selects the profile that was current before SetUp, and says which.
@@ -554,7 +583,8 @@ func Back(ctx context.Context, c *Client) (string, error) {
 	}
 	previous := previousProfile(ctx, c, all)
 	if previous == "" {
-		return "", stage.Errorf(stage.ErrNotFound, "%s", inEnglish("setup.noOther", nil)).WithCode("obs_no_profile")
+		return "", stage.Errorf(stage.ErrNotFound, "%s", inEnglish("setup.noOther", nil)).
+			WithCode("obs_no_profile")
 	}
 	turn, err := c.takeTurn(ctx)
 	if err != nil {
@@ -564,8 +594,8 @@ func Back(ctx context.Context, c *Client) (string, error) {
 	return previous, changeProfile(ctx, c, "SetCurrentProfile", previous)
 }
 
-// previousProfile is the one that Back selects when ours is current: the one that was remembered, else any other; "" where
-// there is none.
+// previousProfile is the one that Back selects when ours is current: the one that was remembered,
+// else any other; "" where there is none.
 func previousProfile(ctx context.Context, c *Client, all []string) string {
 	if name := remembered(ctx, c); slices.Contains(all, name) {
 		return name

@@ -8,17 +8,18 @@ import (
 	"time"
 )
 
-// OBS 30.2 and 32.2 crash when they are asked about the stream while they switch profiles, so nothing is requested from
-// CurrentProfileChanging until some time after the last CurrentProfileChanged, whatever caused it. And two Stagedoor
-// clients on one OBS take turns: one that sets OBS up says so by a custom event, and the others wait. The dock does the
-// same in static/lib/obs-turns.js.
+// OBS 30.2 and 32.2 crash when they are asked about the stream while they switch profiles, so
+// nothing is requested from CurrentProfileChanging until some time after the last
+// CurrentProfileChanged, whatever caused it. And two Stagedoor clients on one OBS take turns: one
+// that sets OBS up says so by a custom event, and the others wait. The dock does the same in
+// static/lib/obs-turns.js.
 
-// defaultQuiet is the time after the last CurrentProfileChanged; a new connection listens for a quarter of it, for a
-// client that sets OBS up to say so.
+// defaultQuiet is the time after the last CurrentProfileChanged; a new connection listens for a
+// quarter of it, for a client that sets OBS up to say so.
 const defaultQuiet = time.Second
 
-// switchLimit is long because switching may make OBS ask about its audio settings in a box, and its answer waits for the
-// person.
+// switchLimit is long because switching may make OBS ask about its audio settings in a box, and its
+// answer waits for the person.
 const switchLimit = time.Minute
 
 // claimLife is how long a claim counts; it is renewed with each step.
@@ -37,7 +38,8 @@ type turns struct {
 }
 
 func newTurns(quiet time.Duration) *turns {
-	return &turns{id: rand.Text(), quiet: quiet, quietUntil: time.Now().Add(quiet / 4), changed: make(chan struct{})}
+	return &turns{id: rand.Text(), quiet: quiet, quietUntil: time.Now().Add(quiet / 4),
+		changed: make(chan struct{})}
 }
 
 // A turnEvent is the data of a custom event.
@@ -49,7 +51,8 @@ type turnEvent struct {
 	} `json:"stagedoor"`
 }
 
-// heard takes an event in. It reports whether a client that has just connected asks for the claim of this one.
+// heard takes an event in. It reports whether a client that has just connected asks for the claim
+// of this one.
 func (t *turns) heard(e Event) (repeat bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,7 +90,8 @@ func (t *turns) mine() bool {
 	return t.owned(time.Now()) && t.owner == t.id
 }
 
-// left is the time until something may be requested; changed is closed when that has to be looked at again.
+// left is the time until something may be requested; changed is closed when that has to be looked
+// at again.
 func (t *turns) left() (time.Duration, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -153,10 +157,12 @@ func (t turn) renew(ctx context.Context) error {
 func (t turn) end(ctx context.Context) {
 	var e turnEvent
 	e.Stagedoor.Release = t.c.turns.id
-	_ = t.c.Call(ctx, "BroadcastCustomEvent", map[string]any{"eventData": e}, nil) // it expires by itself
+	// it expires by itself
+	_ = t.c.Call(ctx, "BroadcastCustomEvent", map[string]any{"eventData": e}, nil)
 }
 
-// announce asks, on a new connection, whether another client sets OBS up. Nothing waits for an answer.
+// announce asks, on a new connection, whether another client sets OBS up. Nothing waits for an
+// answer.
 func (c *Client) announce() {
 	var e turnEvent
 	e.Stagedoor.Asks = c.turns.id
@@ -174,6 +180,8 @@ func (c *Client) broadcast(e turnEvent) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.opts.Timeout)
 	defer cancel()
 	_ = c.write(ctx, opRequest, map[string]any{
-		"requestType": "BroadcastCustomEvent", "requestId": "turn", "requestData": map[string]any{"eventData": e},
+		"requestType": "BroadcastCustomEvent", "requestId": "turn", "requestData": map[string]any{
+			"eventData": e,
+		},
 	})
 }

@@ -147,7 +147,8 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	if p.failed != nil && p.Now().Sub(p.failedAt) < retryPause && !p.Now().Before(p.failedAt) {
 		return nil, p.failed
 	}
-	// The context of a discovered provider serves later key look-ups, so it must not end with the request.
+	// The context of a discovered provider serves later key look-ups, so it must not end with the
+	// request.
 	ctx = gooidc.ClientContext(context.WithoutCancel(ctx), p.HTTP)
 	provider, err := gooidc.NewProvider(ctx, p.Issuer)
 	d := &discovered{provider: provider}
@@ -156,7 +157,8 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	}
 	if err != nil {
 		p.failed, p.failedAt = unavailable(err), p.Now()
-		p.Log.Warn("the OpenID Connect provider cannot be discovered", "issuer", p.Issuer, "err", err)
+		p.Log.Warn("the OpenID Connect provider cannot be discovered", "issuer", p.Issuer, "err",
+			err)
 		return nil, p.failed
 	}
 	p.found, p.failed = d, nil
@@ -171,7 +173,8 @@ func unavailable(cause error) error {
 
 func (p *Provider) oauth(d *discovered) *oauth2.Config {
 	return &oauth2.Config{
-		ClientID: p.ClientID, ClientSecret: p.ClientSecret.Reveal(), Endpoint: d.provider.Endpoint(),
+		ClientID: p.ClientID, ClientSecret: p.ClientSecret.Reveal(),
+		Endpoint:    d.provider.Endpoint(),
 		RedirectURL: p.RedirectURL,
 		Scopes:      append([]string{gooidc.ScopeOpenID, "profile", "email"}, p.Scopes...),
 	}
@@ -193,7 +196,9 @@ func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, err
 }
 
 // Finish ends a sign-in with the query that the provider sent the browser back with.
-func (p *Provider) Finish(ctx context.Context, pending Pending, query url.Values) (Identity, error) {
+func (p *Provider) Finish(
+	ctx context.Context, pending Pending, query url.Values,
+) (Identity, error) {
 	if err := p.checkReturn(pending, query); err != nil {
 		return Identity{}, err
 	}
@@ -203,7 +208,8 @@ func (p *Provider) Finish(ctx context.Context, pending Pending, query url.Values
 	}
 	ctx, cancel := context.WithTimeout(gooidc.ClientContext(ctx, p.HTTP), requestTimeout)
 	defer cancel()
-	tokens, err := p.oauth(d).Exchange(ctx, query.Get("code"), oauth2.VerifierOption(pending.Verifier))
+	tokens, err := p.oauth(d).Exchange(ctx, query.Get("code"),
+		oauth2.VerifierOption(pending.Verifier))
 	if err != nil {
 		return Identity{}, exchangeFailed(err)
 	}
@@ -212,8 +218,10 @@ func (p *Provider) Finish(ctx context.Context, pending Pending, query url.Values
 
 func (p *Provider) checkReturn(pending Pending, query url.Values) error {
 	state := query.Get("state")
-	if pending.State == "" || subtle.ConstantTimeCompare([]byte(state), []byte(pending.State)) != 1 {
-		return refused("This sign-in was not begun in this browser, or it was used already. Start again.", nil)
+	if pending.State == "" || subtle.ConstantTimeCompare([]byte(state),
+		[]byte(pending.State)) != 1 {
+		return refused(
+			"This sign-in was not begun in this browser, or it was used already. Start again.", nil)
 	}
 	if p.Now().After(pending.Until) {
 		return refused("This sign-in took longer than 10 minutes. Start again.", nil)
@@ -221,7 +229,8 @@ func (p *Provider) checkReturn(pending Pending, query url.Values) error {
 	if code := query.Get("error"); code != "" {
 		cause := fmt.Errorf("%s: %s", code, query.Get("error_description"))
 		if code == "access_denied" {
-			return refused("The sign-in was cancelled, or the sign-in service refuses this account.", cause)
+			return refused(
+				"The sign-in was cancelled, or the sign-in service refuses this account.", cause)
 		}
 		return refused("The sign-in service refuses the sign-in. Tell the operator.", cause)
 	}
@@ -242,19 +251,24 @@ func exchangeFailed(err error) error {
 	case answered.ErrorCode == "invalid_grant":
 		return refused("This sign-in was used already, or it is too old. Start again.", err)
 	case answered.ErrorCode == "invalid_client" || answered.ErrorCode == "unauthorized_client":
-		return refused("The sign-in service does not accept this server: its client ID or client secret is wrong. "+
-			"Tell the operator.", err)
+		return refused(
+			"The sign-in service does not accept this server: its client ID or client "+
+				"secret is wrong. "+
+				"Tell the operator.", err)
 	}
 	return refused("The sign-in service refuses the sign-in. Tell the operator.", err)
 }
 
 // identify verifies the ID token and reads who it is about.
-func (p *Provider) identify(ctx context.Context, d *discovered, pending Pending, tokens *oauth2.Token) (Identity, error) {
+func (p *Provider) identify(
+	ctx context.Context, d *discovered, pending Pending, tokens *oauth2.Token,
+) (Identity, error) {
 	raw, _ := tokens.Extra("id_token").(string)
 	if raw == "" {
 		return Identity{}, refused("The sign-in service sent no ID token. Tell the operator.", nil)
 	}
-	// The verifier compares the expiry with the earlier of two clocks; both directions get the leeway.
+	// The verifier compares the expiry with the earlier of two clocks; both directions get the
+	// leeway.
 	verifier := d.provider.Verifier(&gooidc.Config{
 		ClientID: p.ClientID, Now: func() time.Time { return p.Now().Add(-leeway) },
 	})
@@ -263,7 +277,8 @@ func (p *Provider) identify(ctx context.Context, d *discovered, pending Pending,
 		return Identity{}, verifyFailed(err)
 	}
 	if subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(pending.Nonce)) != 1 {
-		return Identity{}, refused("The sign-in service answered another sign-in. Start again.", nil)
+		return Identity{}, refused("The sign-in service answered another sign-in. Start again.",
+			nil)
 	}
 	claims := map[string]any{}
 	if err := token.Claims(&claims); err != nil {
@@ -276,21 +291,26 @@ func (p *Provider) identify(ctx context.Context, d *discovered, pending Pending,
 func verifyFailed(err error) error {
 	var expired *gooidc.TokenExpiredError
 	if errors.As(err, &expired) {
-		return refused("The ID token has expired already: the clocks of this server and of the sign-in service "+
-			"differ. Tell the operator.", err)
+		return refused(
+			"The ID token has expired already: the clocks of this server and of the "+
+				"sign-in service "+
+				"differ. Tell the operator.", err)
 	}
 	return refused("The ID token does not verify. Tell the operator.", err)
 }
 
 // addUserInfo completes the claims: some providers put groups into the user info alone. What the ID
 // token says stays.
-func (p *Provider) addUserInfo(ctx context.Context, d *discovered, tokens *oauth2.Token, subject string, claims map[string]any) {
+func (p *Provider) addUserInfo(
+	ctx context.Context, d *discovered, tokens *oauth2.Token, subject string, claims map[string]any,
+) {
 	if d.provider.UserInfoEndpoint() == "" {
 		return
 	}
 	info, err := d.provider.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil || info.Subject != subject {
-		p.Log.Warn("the user info cannot be read; the claims of the ID token are used alone", "err", err)
+		p.Log.Warn("the user info cannot be read; the claims of the ID token are used alone", "err",
+			err)
 		return
 	}
 	more := map[string]any{}
@@ -312,7 +332,8 @@ func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {
 	}
 	i.Email = text("email")
 	i.EmailVerified = claims["email_verified"] == true || claims["email_verified"] == "true"
-	for _, name := range []string{"name", "preferred_username", "nickname", "cognito:username", "email"} {
+	for _, name := range []string{"name", "preferred_username", "nickname", "cognito:username",
+		"email"} {
 		if i.Name = text(name); i.Name != "" {
 			break
 		}

@@ -31,8 +31,10 @@ func service(t *testing.T) *mockoidc.MockOIDC {
 
 func client(m *mockoidc.MockOIDC, change func(*oidc.Config)) *oidc.Provider {
 	c := oidc.Config{
-		Issuer: m.Issuer(), ClientID: m.Config().ClientID, ClientSecret: stage.NewSecret(m.Config().ClientSecret),
-		RedirectURL: back, Scopes: []string{"groups"}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Issuer: m.Issuer(), ClientID: m.Config().ClientID,
+		ClientSecret: stage.NewSecret(m.Config().ClientSecret),
+		RedirectURL:  back, Scopes: []string{"groups"}, Now: time.Now,
+		Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&c)
@@ -43,7 +45,10 @@ func client(m *mockoidc.MockOIDC, change func(*oidc.Config)) *oidc.Provider {
 // visit is the browser at the provider: it comes back with a query.
 func visit(t *testing.T, address string) url.Values {
 	t.Helper()
-	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := &http.Client{CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	answer, err := c.Get(address)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +84,8 @@ func TestSignIn(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Finish: %v", err)
 	}
-	if got.Issuer != m.Issuer() || got.Subject != "4711" || got.Name != "ana" || got.Email != "ana@example.com" || !got.EmailVerified {
+	if got.Issuer != m.Issuer() || got.Subject != "4711" || got.Name != "ana" ||
+		got.Email != "ana@example.com" || !got.EmailVerified {
 		t.Errorf("the identity is %+v", got)
 	}
 	if groups := got.Values("groups"); !slices.Equal(groups, []string{"streamers", "staff"}) {
@@ -105,13 +111,29 @@ func TestReturnsThatAreRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*oidc.Pending, url.Values){
 		"state of another browser": func(_ *oidc.Pending, q url.Values) { q.Set("state", "other") },
 		"no state":                 func(_ *oidc.Pending, q url.Values) { q.Del("state") },
-		"no cookie":                func(p *oidc.Pending, _ url.Values) { *p = oidc.DecodePending("") },
-		"no cookie and no state":   func(p *oidc.Pending, q url.Values) { *p = oidc.Pending{}; q.Set("state", "") },
-		"other nonce":              func(p *oidc.Pending, _ url.Values) { p.Nonce = "other" },
-		"too late":                 func(p *oidc.Pending, _ url.Values) { p.Until = time.Now().Add(-time.Second) },
-		"no code":                  func(_ *oidc.Pending, q url.Values) { q.Del("code") },
-		"unknown code":             func(_ *oidc.Pending, q url.Values) { q.Set("code", "guessed") },
-		"cancelled":                func(_ *oidc.Pending, q url.Values) { q.Set("error", "access_denied") },
+		"no cookie": func(p *oidc.Pending,
+			_ url.Values) {
+			*p = oidc.DecodePending("")
+		},
+		"no cookie and no state": func(p *oidc.Pending,
+			q url.Values) {
+			*p = oidc.Pending{}
+			q.Set("state", "")
+		},
+		"other nonce": func(p *oidc.Pending, _ url.Values) { p.Nonce = "other" },
+		"too late": func(p *oidc.Pending,
+			_ url.Values) {
+			p.Until = time.Now().Add(-time.Second)
+		},
+		"no code": func(_ *oidc.Pending, q url.Values) { q.Del("code") },
+		"unknown code": func(_ *oidc.Pending,
+			q url.Values) {
+			q.Set("code", "guessed")
+		},
+		"cancelled": func(_ *oidc.Pending,
+			q url.Values) {
+			q.Set("error", "access_denied")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

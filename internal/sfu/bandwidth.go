@@ -83,7 +83,8 @@ func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, n
 	if roundTrip > 0 && (b.shortest == 0 || roundTrip < b.shortest) {
 		b.shortest = roundTrip
 	}
-	if first || !b.started || b.settling || now.Sub(b.calm) < settleTime || now.Sub(b.fedBack) < feedbackStale {
+	if first || !b.started || b.settling || now.Sub(b.calm) < settleTime ||
+		now.Sub(b.fedBack) < feedbackStale {
 		return
 	}
 	if b.queued++; roundTrip-b.shortest < queueTooLong {
@@ -140,7 +141,8 @@ func (b *bandwidth) raise(rates []int, now time.Time) {
 	if b.tried && calm > holdTime {
 		b.tried, b.patience = false, firstPatience
 	}
-	if b.settling || b.level == len(rates)-1 || calm <= quickPatience || calm <= b.patience && !b.knownToFit(rates[b.level+1], now) {
+	if b.settling || b.level == len(rates)-1 || calm <= quickPatience ||
+		calm <= b.patience && !b.knownToFit(rates[b.level+1], now) {
 		return
 	}
 	b.level++
@@ -150,5 +152,6 @@ func (b *bandwidth) raise(rates []int, now time.Time) {
 // knownToFit says whether the link has carried more than that. What failed once is not known: a
 // link may bear a burst and no more.
 func (b *bandwidth) knownToFit(rate int, now time.Time) bool {
-	return b.transport != nil && b.patience == firstPatience && rate > 0 && float64(b.transport.carriesLately(now)) > fitsWell*float64(rate)
+	return b.transport != nil && b.patience == firstPatience && rate > 0 &&
+		float64(b.transport.carriesLately(now)) > fitsWell*float64(rate)
 }

@@ -16,7 +16,11 @@ type viewing struct {
 }
 
 func newViewing(t *testing.T, transport bool) *viewing {
-	v := &viewing{bandwidth: &bandwidth{}, t: t, now: time.Unix(1_700_000_000, 0), rates: []int{100_000, 300_000, 1_000_000}}
+	v := &viewing{
+		bandwidth: &bandwidth{}, t: t, now: time.Unix(1_700_000_000, 0), rates: []int{
+			100_000, 300_000, 1_000_000,
+		},
+	}
 	if transport {
 		v.transport = newEstimator(v.now)
 	}

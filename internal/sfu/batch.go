@@ -35,7 +35,8 @@ type message struct {
 
 func newBatch(conn *net.UDPConn) batch {
 	b := batch{udp: conn, conn: ipv4.NewPacketConn(conn), segments: canSegment(conn),
-		buffers: make([][]byte, sendBatch), messages: make([]message, sendBatch), wire: make([]ipv4.Message, sendBatch)}
+		buffers: make([][]byte, sendBatch), messages: make([]message, sendBatch),
+		wire: make([]ipv4.Message, sendBatch)}
 	for i := range b.buffers {
 		b.buffers[i] = make([]byte, 0, outgoingMTU)
 	}

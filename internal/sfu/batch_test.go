@@ -28,7 +28,10 @@ func TestBatchKeepsPacketsApart(t *testing.T) {
 				}
 			}
 			// Many to one viewer in a row, more than one message may hold, and more than the batch.
-			to := &destination{path{addr: viewers[0].LocalAddr().(*net.UDPAddr).AddrPort()}, viewers[0].LocalAddr().(*net.UDPAddr)}
+			to := &destination{
+				path{addr: viewers[0].LocalAddr().(*net.UDPAddr).AddrPort()},
+				viewers[0].LocalAddr().(*net.UDPAddr),
+			}
 			for i := range 3 * maxSegments {
 				packet := append(b.next(), bytes.Repeat([]byte{byte(i)}, 500)...)
 				b.add(packet, to)
@@ -61,7 +64,8 @@ func receive(t *testing.T, conn *net.UDPConn, want [][]byte) {
 			t.Fatalf("packet %d of %d: %v", i, len(want), err)
 		}
 		if !bytes.Equal(got[:n], packet) {
-			t.Fatalf("packet %d: got %d bytes of %d, want %d of %d", i, n, got[0], len(packet), packet[0])
+			t.Fatalf("packet %d: got %d bytes of %d, want %d of %d", i, n, got[0], len(packet),
+				packet[0])
 		}
 	}
 }

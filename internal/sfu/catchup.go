@@ -23,7 +23,9 @@ const (
 func newCatchUp(from, behind uint64, bytes int, clock uint32, now time.Time) catchUp {
 	seconds := min(float64(bytes)/catchUpRate, catchUpMost.Seconds())
 	duration := max(uint64(seconds*float64(clock)), behind/catchUpFast)
-	return catchUp{from: from, behind: behind, duration: min(duration, behind), began: now, clock: clock}
+	return catchUp{
+		from: from, behind: behind, duration: min(duration, behind), began: now, clock: clock,
+	}
 }
 
 // place says how much later than by the live mapping the frame of that timestamp is shown, and when

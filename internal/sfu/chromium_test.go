@@ -24,14 +24,24 @@ type page struct {
 func (h *house) openPage() *page {
 	h.t.Helper()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "testdata/page.html") })
-	mux.HandleFunc("GET /whep.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "../../static/lib/whep.js") })
-	mux.HandleFunc("GET /api.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "../../static/lib/api.js") })
+	mux.HandleFunc("GET /", func(w http.ResponseWriter,
+		r *http.Request) {
+		http.ServeFile(w, r, "testdata/page.html")
+	})
+	mux.HandleFunc("GET /whep.js", func(w http.ResponseWriter,
+		r *http.Request) {
+		http.ServeFile(w, r, "../../static/lib/whep.js")
+	})
+	mux.HandleFunc("GET /api.js", func(w http.ResponseWriter,
+		r *http.Request) {
+		http.ServeFile(w, r, "../../static/lib/api.js")
+	})
 	mux.HandleFunc("POST /whip/{id}", func(w http.ResponseWriter, r *http.Request) {
 		serveDoor(w, r, h.whip(stage.ParticipantID(r.PathValue("id"))))
 	})
 	mux.HandleFunc("POST /whep/{id}", func(w http.ResponseWriter, r *http.Request) {
-		serveDoor(w, r, h.doorOf(stage.ParticipantID(r.FormValue("as")), stage.ParticipantID(r.PathValue("id"))))
+		serveDoor(w, r, h.doorOf(stage.ParticipantID(r.FormValue("as")),
+			stage.ParticipantID(r.PathValue("id"))))
 	})
 	server := httptest.NewServer(mux)
 	h.t.Cleanup(server.Close)
@@ -60,10 +70,13 @@ func serveDoor(w http.ResponseWriter, r *http.Request, door rtcpeer.Door) {
 type browserStats struct {
 	FirstFrame float64 // ms after the answer
 	Inbound    struct {
-		FramesDecoded, FrameWidth, FrameHeight, KeyFramesDecoded, FreezeCount, PacketsLost, FramesDropped int
-		JitterBufferDelay, TotalFreezesDuration                                                           float64
-		JitterBufferEmittedCount, TotalDecodeTime                                                         float64
-		EstimatedPlayoutTimestamp                                                                         float64
+		FramesDecoded, FrameWidth, FrameHeight, KeyFramesDecoded, FreezeCount, PacketsLost,
+		FramesDropped int
+		JitterBufferDelay,
+		TotalFreezesDuration float64
+		JitterBufferEmittedCount,
+		TotalDecodeTime float64
+		EstimatedPlayoutTimestamp float64
 	}
 	Sound struct {
 		PacketsReceived           int
@@ -112,7 +125,8 @@ func TestChromiumPublishesAndViews(t *testing.T) {
 	h.waitEvent("ana", stage.EventPublishing, "")
 	page.Eval("view('ben', 'ana')", nil)
 	s := page.waitStats("ben", func(s browserStats) bool {
-		return s.Inbound.FramesDecoded > 60 && s.Sound.PacketsReceived > 100 && s.Sound.AudioLevel > 0.01
+		return s.Inbound.FramesDecoded > 60 && s.Sound.PacketsReceived > 100 &&
+			s.Sound.AudioLevel > 0.01
 	})
 	if s.Inbound.FrameWidth == 0 {
 		t.Errorf("no picture: %+v", s.Inbound)
@@ -143,7 +157,9 @@ func TestChromiumCatchesUp(t *testing.T) {
 	const keyint = 240
 	h := newHouse(t)
 	page := h.openPage()
-	p := h.publish("obs", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Keyint: keyint})})
+	p := h.publish("obs", rtcpeer.PublishOptions{
+		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Keyint: keyint}),
+	})
 	clock := h.view("clock", "obs", rtcpeer.ViewOptions{})
 	midway := func(rtcpeer.Stats) bool { n := p.Frames() % keyint; return n > 90 && n < 150 }
 	ctx := patient(t)
@@ -155,7 +171,8 @@ func TestChromiumCatchesUp(t *testing.T) {
 		apart := s.Inbound.EstimatedPlayoutTimestamp - s.Sound.EstimatedPlayoutTimestamp
 		return s.Sound.EstimatedPlayoutTimestamp > 0 && apart < 80 && apart > -80
 	})
-	t.Logf("first frame after %.0f ms, %.0f ms in the jitter buffer on average", s.FirstFrame, 1000*s.Inbound.JitterBufferDelay/float64(s.Inbound.FramesDecoded))
+	t.Logf("first frame after %.0f ms, %.0f ms in the jitter buffer on average", s.FirstFrame,
+		1000*s.Inbound.JitterBufferDelay/float64(s.Inbound.FramesDecoded))
 
 	// Now nothing is sent any more: what comes is what came before.
 	if err := clock.Wait(ctx, midway); err != nil {
@@ -163,7 +180,10 @@ func TestChromiumCatchesUp(t *testing.T) {
 	}
 	p.Pause(true)
 	page.Eval("view('cyd', 'obs')", nil)
-	page.waitStats("cyd", func(s browserStats) bool { return s.FirstFrame > 0 && s.Inbound.FramesDecoded > 80 })
+	page.waitStats("cyd", func(s browserStats) bool {
+		return s.FirstFrame > 0 &&
+			s.Inbound.FramesDecoded > 80
+	})
 }
 
 // Stereo stays stereo: from OBS, and from a browser, which sends stereo only if the answer asks for
@@ -172,7 +192,9 @@ func TestChromiumHearsStereo(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	page := h.openPage()
-	h.publish("obs", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{LeftTone: true})})
+	h.publish("obs", rtcpeer.PublishOptions{
+		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{LeftTone: true}),
+	})
 	page.Eval("publish('browser', {tone: true})", nil)
 	for _, publisher := range []stage.ParticipantID{"obs", "browser"} {
 		h.waitEvent(publisher, stage.EventPublishing, "")

@@ -42,6 +42,7 @@ func TestTheClockIsSet(t *testing.T) {
 // setForward is the moment as a clock shows it that was set since the process began: the time of
 // the day is another, and the monotonic reading is not. Nothing in package time makes one.
 func setForward(moment time.Time, by time.Duration) time.Time {
-	*(*uint64)(unsafe.Pointer(&moment)) += uint64(by/time.Second) << 30 // the seconds, above 30 bits of nanoseconds
+	// the seconds, above 30 bits of nanoseconds
+	*(*uint64)(unsafe.Pointer(&moment)) += uint64(by/time.Second) << 30
 	return moment
 }

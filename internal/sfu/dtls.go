@@ -49,7 +49,8 @@ func newCertificate(now time.Time) (certificate, error) {
 		return certificate{}, fmt.Errorf("media certificate: %w", err)
 	}
 	sum := sha256.Sum256(der)
-	return certificate{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, colonHex(sum[:])}, nil
+	return certificate{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		colonHex(sum[:])}, nil
 }
 
 func colonHex(sum []byte) string {
@@ -66,7 +67,10 @@ type fingerprint struct {
 	sum  []byte
 }
 
-var hashNames = map[string]crypto.Hash{"sha-1": crypto.SHA1, "sha-256": crypto.SHA256, "sha-384": crypto.SHA384, "sha-512": crypto.SHA512}
+var hashNames = map[string]crypto.Hash{
+	"sha-1": crypto.SHA1, "sha-256": crypto.SHA256, "sha-384": crypto.SHA384,
+	"sha-512": crypto.SHA512,
+}
 
 func parseFingerprint(value string) (fingerprint, bool) {
 	name, text, _ := strings.Cut(value, " ")
@@ -177,7 +181,8 @@ func (p *peer) handshake() (*dtls.Conn, error) {
 func (p *peer) newDTLS(transport dtlsTransport) (*dtls.Conn, error) {
 	either := []dtls.Option{
 		dtls.WithCertificates(p.sfu.cert.tls),
-		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM,
+			dtls.SRTP_AES128_CM_HMAC_SHA1_80),
 		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
 		dtls.WithInsecureSkipVerify(true), // the fingerprint decides (RFC 8827, 6.5), not a chain
 		dtls.WithVerifyPeerCertificate(p.verifyCertificate),
@@ -226,7 +231,8 @@ func (p *peer) keySRTP(conn *dtls.Conn) error {
 		return err
 	}
 	k := cfg.Keys
-	in, err := srtp.CreateContext(k.RemoteMasterKey, k.RemoteMasterSalt, cfg.Profile, srtp.SRTPReplayProtection(2048), srtp.SRTCPReplayProtection(64))
+	in, err := srtp.CreateContext(k.RemoteMasterKey, k.RemoteMasterSalt, cfg.Profile,
+		srtp.SRTPReplayProtection(2048), srtp.SRTCPReplayProtection(64))
 	if err != nil {
 		return err
 	}

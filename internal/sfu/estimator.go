@@ -143,7 +143,8 @@ func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries i
 		return 0, false // covers more than is remembered
 	}
 	e.follow(f)
-	at, seq, left, deltas := e.reference*64_000, f.BaseSequenceNumber, int(f.PacketStatusCount), f.RecvDeltas
+	at, seq, left, deltas := e.reference*64_000, f.BaseSequenceNumber, int(
+		f.PacketStatusCount), f.RecvDeltas
 	take := func(symbol uint16) {
 		switch {
 		case symbol == rtcp.TypeTCCPacketNotReceived:
@@ -223,7 +224,8 @@ func (e *estimator) received(seq uint16, arrived int64) (carries int, full bool)
 	}
 	p.told = fateReceived
 	b := &e.burst
-	if p.repeated || b.packets > 0 && p.at < b.sent { // it used the link, but its time of sending is ambiguous
+	// it used the link, but its time of sending is ambiguous
+	if p.repeated || b.packets > 0 && p.at < b.sent {
 		b.bytes += int(p.size)
 		return 0, false
 	}
@@ -361,7 +363,8 @@ func (e *estimator) judgeLoss() (carries int, full bool) {
 	if span > lossForget {
 		e.loss = lossWindow{}
 	}
-	if l.told < lossPackets || span < lossTime || float64(l.lost)-2*math.Sqrt(float64(l.lost)) < lossHigh*float64(l.told) {
+	if l.told < lossPackets || span < lossTime || float64(l.lost)-2*math.Sqrt(
+		float64(l.lost)) < lossHigh*float64(l.told) {
 		return 0, false
 	}
 	rate := int(float64(l.bytes) * 8e6 / float64(span))

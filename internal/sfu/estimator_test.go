@@ -62,7 +62,8 @@ type verdict struct {
 
 func newTrace(t *testing.T) *trace {
 	begin := time.Unix(1_700_000_000, 0)
-	return &trace{t: t, estimator: newEstimator(begin), recorder: twcc.NewRecorder(1), chance: rand.New(rand.NewPCG(1, 2)), now: begin, begin: begin,
+	return &trace{t: t, estimator: newEstimator(begin), recorder: twcc.NewRecorder(1),
+		chance: rand.New(rand.NewPCG(1, 2)), now: begin, begin: begin,
 		seq: 65_000, video: 1_000_000, rate: 10_000_000, queue: 300 * time.Millisecond}
 }
 
@@ -138,7 +139,8 @@ func (tr *trace) deliver() {
 			waiting = append(waiting, a)
 			continue
 		}
-		tr.recorder.Record(1, a.seq, (tr.clock + time.Duration(float64(a.at)*(1+tr.drift))).Microseconds())
+		tr.recorder.Record(1, a.seq, (tr.clock + time.Duration(float64(a.at)*(1+tr.drift))).
+			Microseconds())
 	}
 	tr.onTheWay = waiting
 }
@@ -179,7 +181,8 @@ func (tr *trace) fullWithin(since time.Duration, limit time.Duration, least, mos
 			continue
 		}
 		if v.at-since > limit || v.carries < least || v.carries > most {
-			tr.t.Errorf("after %v: carries %d; want within %v %d to %d", v.at-since, v.carries, limit, least, most)
+			tr.t.Errorf("after %v: carries %d; want within %v %d to %d", v.at-since, v.carries,
+				limit, least, most)
 		}
 		return
 	}
@@ -345,11 +348,16 @@ func TestNonsenseIsNoFeedback(t *testing.T) {
 	tr.run(3 * time.Second)
 	before := tr.estimator.loss
 	for _, f := range []rtcp.TransportLayerCC{
-		{BaseSequenceNumber: tr.seq + 100, PacketStatusCount: 500, PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{RunLength: 500}}},
-		{BaseSequenceNumber: tr.seq - 300, PacketStatusCount: 60_000, PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{RunLength: 8191}}},
-		{BaseSequenceNumber: tr.seq - 300, PacketStatusCount: 200, PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{RunLength: 200}}},
+		{BaseSequenceNumber: tr.seq + 100, PacketStatusCount: 500,
+			PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{RunLength: 500}}},
+		{BaseSequenceNumber: tr.seq - 300, PacketStatusCount: 60_000,
+			PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{RunLength: 8191}}},
+		{BaseSequenceNumber: tr.seq - 300, PacketStatusCount: 200,
+			PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{RunLength: 200}}},
 		{PacketStatusCount: 100},
-		{BaseSequenceNumber: tr.seq - 10, PacketStatusCount: 5, PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 5}}},
+		{BaseSequenceNumber: tr.seq - 10, PacketStatusCount: 5,
+			PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta,
+				RunLength: 5}}},
 	} {
 		if _, full := tr.estimator.feedback(&f, tr.now); full {
 			t.Errorf("%+v: the link is full", f)

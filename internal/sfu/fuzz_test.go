@@ -43,8 +43,10 @@ func FuzzOffer(f *testing.F) {
 			}
 			answer := newPeer(s, stage.Participant{}, o).answer(o, nil, plan)
 			var d sdp.SessionDescription
-			if err := d.UnmarshalString(answer); err != nil || len(d.MediaDescriptions) != len(o.sections) {
-				t.Errorf("%d sections answered with %d: %v\n%s", len(o.sections), len(d.MediaDescriptions), err, answer)
+			if err := d.UnmarshalString(answer); err != nil ||
+				len(d.MediaDescriptions) != len(o.sections) {
+				t.Errorf("%d sections answered with %d: %v\n%s", len(o.sections),
+					len(d.MediaDescriptions), err, answer)
 			}
 		}
 	})
@@ -78,13 +80,23 @@ func FuzzPayload(f *testing.F) {
 func FuzzRTCP(f *testing.F) {
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.TransportLayerCC{
-			Header:             rtcp.Header{Count: rtcp.FormatTCC, Type: rtcp.TypeTransportSpecificFeedback, Length: 6},
+			Header: rtcp.Header{
+				Count: rtcp.FormatTCC, Type: rtcp.TypeTransportSpecificFeedback, Length: 6,
+			},
 			BaseSequenceNumber: 10, PacketStatusCount: 7, ReferenceTime: 5, FbPktCount: 1,
-			PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 5}, &rtcp.RunLengthChunk{RunLength: 2}},
-			RecvDeltas:   []*rtcp.RecvDelta{{Type: 1, Delta: 250}, {Type: 1}, {Type: 1, Delta: 500}, {Type: 1}, {Type: 1}},
+			PacketChunks: []rtcp.PacketStatusChunk{
+				&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta,
+					RunLength: 5}, &rtcp.RunLengthChunk{RunLength: 2},
+			},
+			RecvDeltas: []*rtcp.RecvDelta{
+				{Type: 1, Delta: 250}, {Type: 1}, {Type: 1, Delta: 500}, {Type: 1}, {Type: 1},
+			},
 		}},
-		{&rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 2, FractionLost: 200, TotalLost: 9}}}, &rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 2}},
-		{&rtcp.TransportLayerNack{SenderSSRC: 1, MediaSSRC: 2, Nacks: []rtcp.NackPair{{PacketID: 65000, LostPackets: 0xffff}}}},
+		{&rtcp.ReceiverReport{SSRC: 1,
+			Reports: []rtcp.ReceptionReport{{SSRC: 2, FractionLost: 200, TotalLost: 9}}},
+			&rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 2}},
+		{&rtcp.TransportLayerNack{SenderSSRC: 1, MediaSSRC: 2,
+			Nacks: []rtcp.NackPair{{PacketID: 65000, LostPackets: 0xffff}}}},
 	} {
 		raw, err := rtcp.Marshal(packets)
 		if err != nil {
@@ -116,7 +128,8 @@ func FuzzRTCP(f *testing.F) {
 		if err != nil {
 			return
 		}
-		session, _, err := s.Subscribe(t.Context(), stage.Participant{ID: "ben"}, ana.ID, string(viewing))
+		session, _, err := s.Subscribe(t.Context(), stage.Participant{ID: "ben"}, ana.ID,
+			string(viewing))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +138,8 @@ func FuzzRTCP(f *testing.F) {
 		v.bandwidth.transport = newEstimator(began)
 		v.bandwidth.choose([]int{1, 2, 3}, false, began)
 		for i := range 3 * sentKept {
-			v.bandwidth.transport.record(uint16(i), 1000, began.Add(time.Duration(i)*time.Millisecond))
+			v.bandwidth.transport.record(uint16(i), 1000,
+				began.Add(time.Duration(i)*time.Millisecond))
 		}
 		for i := range 3 {
 			now := began.Add(time.Duration(i) * time.Second)
@@ -133,7 +147,8 @@ func FuzzRTCP(f *testing.F) {
 			p.(*publisher).onRTCP(packets, now)
 		}
 		if v.bandwidth.carried < 0 || v.bandwidth.transport.carriesLately(began) < 0 {
-			t.Errorf("carries %d, or %d", v.bandwidth.carried, v.bandwidth.transport.carriesLately(began))
+			t.Errorf("carries %d, or %d", v.bandwidth.carried,
+				v.bandwidth.transport.carriesLately(began))
 		}
 	})
 }

@@ -19,7 +19,9 @@ func BenchmarkHandshake(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				began := time.Now()
-				p, err := rtcpeer.Publish(b, h.whip("ana"), rtcpeer.PublishOptions{Clip: clip, Passive: peerPassive})
+				p, err := rtcpeer.Publish(b, h.whip("ana"), rtcpeer.PublishOptions{
+					Clip: clip, Passive: peerPassive,
+				})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -28,7 +28,10 @@ func TestParameterSetsReachEveryViewer(t *testing.T) {
 			h.waitEvent("ana", stage.EventPublishing, "")
 			ctx := patient(t)
 			for i := range 2 { // the second one comes when the first keyframe is gone
-				v := h.view(stage.ParticipantID(fmt.Sprint("viewer", i)), "ana", rtcpeer.ViewOptions{Patience: 8 * time.Second})
+				v := h.view(stage.ParticipantID(fmt.Sprint("viewer", i)), "ana",
+					rtcpeer.ViewOptions{
+						Patience: 8 * time.Second,
+					})
 				if err := v.WaitFrames(ctx, 45); err != nil {
 					t.Fatalf("viewer %d: %v", i, err)
 				}
@@ -36,7 +39,10 @@ func TestParameterSetsReachEveryViewer(t *testing.T) {
 					t.Errorf("viewer %d: %d frames could not be decoded, want 0", i, s.Broken)
 				}
 			}
-			r := h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Height > 0 })
+			r := h.waitReception("ana", func(r *stage.Reception) bool {
+				return r.Video != nil &&
+					r.Video.Height > 0
+			})
 			if r.Video.Height != 360 || r.Video.Profile != "Constrained Baseline" {
 				t.Errorf("got %+v, want 360 lines of Constrained Baseline", r.Video)
 			}
@@ -62,5 +68,8 @@ func TestChromiumDecodesWithoutRepeatedHeaders(t *testing.T) {
 	}
 	page := h.openPage()
 	page.Eval("view('ben', 'ana')", nil)
-	page.waitStats("ben", func(s browserStats) bool { return s.Inbound.FramesDecoded > 30 && s.Inbound.FrameHeight == 360 })
+	page.waitStats("ben", func(s browserStats) bool {
+		return s.Inbound.FramesDecoded > 30 &&
+			s.Inbound.FrameHeight == 360
+	})
 }

@@ -12,10 +12,11 @@ type packet struct {
 }
 
 const (
-	keepPackets = 512     // at least so many are kept, to repeat what a viewer lost
-	keepBytes   = 8 << 20 // at most so much is kept since the last keyframe; 8.5 Mb/s fill it in 8 s
-	keepAtMost  = 1 << 14 // packets; however small they are
-	keepTime    = 12 * time.Second
+	keepPackets = 512 // at least so many are kept, to repeat what a viewer lost
+	// at most so much is kept since the last keyframe; 8.5 Mb/s fill it in 8 s
+	keepBytes  = 8 << 20
+	keepAtMost = 1 << 14 // packets; however small they are
+	keepTime   = 12 * time.Second
 )
 
 // A history is what one track sent since its last keyframe, in order of arrival. Viewers hold an

@@ -104,7 +104,9 @@ func (s *SFU) onCheck(p *peer, m *stun.Message, from path, now time.Time) {
 	s.reply(p, from, m, bindingSuccess, mapped)
 }
 
-func (s *SFU) reply(p *peer, to path, request *stun.Message, kind stun.MessageType, what stun.Setter) {
+func (s *SFU) reply(
+	p *peer, to path, request *stun.Message, kind stun.MessageType, what stun.Setter,
+) {
 	response, err := stun.Build(stun.NewTransactionIDSetter(request.TransactionID),
 		kind, what, p.password, stun.Fingerprint)
 	if err != nil {

@@ -30,7 +30,8 @@ func newChecked(t *testing.T, s *SFU, from path) *peer {
 // check nominates the pair of that address.
 func (p *peer) check(t *testing.T, from path, now time.Time) {
 	t.Helper()
-	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ufrag+":theirs"),
+	m, err := stun.Build(stun.TransactionID, stun.BindingRequest,
+		stun.NewUsername(p.ufrag+":theirs"),
 		stun.RawAttribute{Type: stun.AttrUseCandidate}, p.password, stun.Fingerprint)
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,10 @@ func TestALayerThatStops(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	low, high := newTrack(true, "low", 1), newTrack(true, "high", 2)
 	p := &publisher{layers: []*track{low, high}}
-	frame := func(l *track, at time.Time) { l.receivedAt, l.frameAt, l.beforeAt = at, at, l.frameAt }
+	frame := func(l *track, at time.Time) {
+		l.receivedAt, l.frameAt, l.beforeAt = at, at,
+			l.frameAt
+	}
 	now := start
 	for range 5 { // a frame a second, the layers 5 ms apart, in either order
 		frame(low, now)

@@ -95,7 +95,8 @@ func benchLatency(b *testing.B, args []string, longer time.Duration) {
 	b.ReportMetric(percentile(delays, 50), "ms-median")
 	b.ReportMetric(percentile(delays, 95), "ms-p95")
 	emitted := after.Inbound.JitterBufferEmittedCount - before.Inbound.JitterBufferEmittedCount
-	b.ReportMetric(1000*(after.Inbound.JitterBufferDelay-before.Inbound.JitterBufferDelay)/emitted, "ms-jitter-buffer")
+	b.ReportMetric(1000*(after.Inbound.JitterBufferDelay-before.Inbound.JitterBufferDelay)/emitted,
+		"ms-jitter-buffer")
 	b.ReportMetric(float64(after.Inbound.FreezeCount-before.Inbound.FreezeCount), "freezes")
 	b.ReportMetric(0, "ns/op")
 }
@@ -141,9 +142,12 @@ func startEncoder(b *testing.B, args []string) *encoder {
 		b.Fatal(err)
 	}
 	size := fmt.Sprintf("%dx%d", latencyWidth, latencyHeight)
-	all := append([]string{"-hide_banner", "-loglevel", "error", "-fflags", "nobuffer", "-probesize", "32",
-		"-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", size, "-framerate", strconv.Itoa(latencyFPS), "-i", "pipe:0",
-		"-c:v", "libx264", "-preset", "veryfast", "-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "2500k"}, args...)
+	all := append([]string{"-hide_banner", "-loglevel", "error", "-fflags", "nobuffer",
+		"-probesize", "32",
+		"-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", size, "-framerate",
+		strconv.Itoa(latencyFPS), "-i", "pipe:0",
+		"-c:v", "libx264", "-preset", "veryfast", "-b:v", "2500k", "-maxrate", "2500k", "-bufsize",
+		"2500k"}, args...)
 	all = append(all, "-f", "rtp", fmt.Sprintf("rtp://%s?pkt_size=1200", conn.LocalAddr()))
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, "ffmpeg", all...)
@@ -274,7 +278,8 @@ func benchQuality(b *testing.B, source string, args []string) {
 		return string(out)
 	}
 	run(append(append([]string{"-f", "lavfi", "-i", source, "-t", "10", "-pix_fmt", "yuv420p",
-		"-c:v", "libx264", "-preset", "veryfast", "-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "2500k"},
+		"-c:v", "libx264", "-preset", "veryfast", "-b:v", "2500k", "-maxrate", "2500k", "-bufsize",
+		"2500k"},
 		args...), "out.mkv")...)
 	out := run("-i", "out.mkv", "-f", "lavfi", "-t", "10", "-i", source+",format=yuv420p",
 		"-lavfi", "[0][1]ssim;[0][1]psnr", "-f", "null", "-")

@@ -24,7 +24,8 @@ func (p *publisher) living(now time.Time) []*track {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b *track) int {
-		return cmp.Or(cmp.Compare(a.pixels(), b.pixels()), cmp.Compare(a.lately.bitrate, b.lately.bitrate))
+		return cmp.Or(cmp.Compare(a.pixels(), b.pixels()),
+			cmp.Compare(a.lately.bitrate, b.lately.bitrate))
 	})
 	return list
 }
@@ -38,9 +39,10 @@ const stoppedAfter = 500 * time.Millisecond
 // layer when their uplink is short. Two frames of the other must have begun since, so that a source
 // of one frame a second does not count as stopped between its frames. Call with pub.mu held.
 func (p *publisher) stopped(t *track, now time.Time) bool {
-	return now.Sub(t.receivedAt) > stoppedAfter && slices.ContainsFunc(p.layers, func(other *track) bool {
-		return other.beforeAt.After(t.receivedAt)
-	})
+	return now.Sub(t.receivedAt) > stoppedAfter &&
+		slices.ContainsFunc(p.layers, func(other *track) bool {
+			return other.beforeAt.After(t.receivedAt)
+		})
 }
 
 // follow attaches the streams to what the present source sends. Call with both locks.
@@ -103,7 +105,8 @@ func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 // largest is the smallest layer with as many lines as are shown, smallest first.
 func (v *viewer) largest(layers []*track) int {
 	if v.lines > 0 {
-		if i := slices.IndexFunc(layers, func(t *track) bool { return t.picture.height >= v.lines }); i >= 0 {
+		if i := slices.IndexFunc(layers,
+			func(t *track) bool { return t.picture.height >= v.lines }); i >= 0 {
 			return i
 		}
 	}
@@ -145,7 +148,8 @@ func (v *viewer) SelectLayer(id string) error {
 	defer v.mu.Unlock()
 	v.pub.mu.Lock()
 	defer v.pub.mu.Unlock()
-	known := id == "" || v.pub.source != nil && slices.ContainsFunc(v.pub.source.layers, func(t *track) bool { return t.layerID() == id })
+	known := id == "" || v.pub.source != nil && slices.ContainsFunc(v.pub.source.layers,
+		func(t *track) bool { return t.layerID() == id })
 	if !known {
 		return stage.Errorf(stage.ErrNotFound, "There is no layer %q.", id).WithCode("not_found")
 	}

@@ -53,7 +53,10 @@ func TestViewerChoosesALayer(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.publish("ana", simulcast(t))
-	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 && r.Video.Height == 720 })
+	h.waitReception("ana", func(r *stage.Reception) bool {
+		return r.Video != nil &&
+			r.Video.Layers == 3 && r.Video.Height == 720
+	})
 	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
 	ctx := patient(t)
 	if err := v.WaitFrames(ctx, 10); err != nil {
@@ -61,7 +64,8 @@ func TestViewerChoosesALayer(t *testing.T) {
 	}
 	// Up by itself, as the network bears it.
 	h.waitSelected(ctx, "ben", 720)
-	for _, l := range []whip.Layer{{EncodingID: "2", Height: 180}, {EncodingID: "0", Height: 720}, {EncodingID: "1", Height: 360}} {
+	for _, l := range []whip.Layer{{EncodingID: "2", Height: 180}, {EncodingID: "0", Height: 720},
+		{EncodingID: "1", Height: 360}} {
 		if err := h.layered("ben").SelectLayer(l.EncodingID); err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +83,9 @@ func TestViewerChoosesALayer(t *testing.T) {
 	}
 	layers := h.layered("ben").Layers()
 	slices.SortFunc(layers, func(a, b whip.Layer) int { return a.Width - b.Width })
-	for i, want := range []whip.Layer{{EncodingID: "2", Width: 320, Height: 180}, {EncodingID: "1", Width: 640, Height: 360, Selected: true}, {EncodingID: "0", Width: 1280, Height: 720}} {
+	for i, want := range []whip.Layer{{EncodingID: "2", Width: 320, Height: 180},
+		{EncodingID: "1", Width: 640, Height: 360, Selected: true},
+		{EncodingID: "0", Width: 1280, Height: 720}} {
 		got := layers[i]
 		if got.Bitrate == 0 || got.FPS == 0 {
 			t.Errorf("got %+v, want a bit rate and a frame rate", got)
@@ -97,7 +103,10 @@ func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.publish("ana", simulcast(t))
-	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 && r.Video.Height == 720 })
+	h.waitReception("ana", func(r *stage.Reception) bool {
+		return r.Video != nil &&
+			r.Video.Layers == 3 && r.Video.Height == 720
+	})
 	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
 	ctx := patient(t)
 	if err := v.WaitFrames(ctx, 10); err != nil {
@@ -136,9 +145,14 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			p := h.publish("ana", simulcast(t))
-			h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 })
+			h.waitReception("ana", func(r *stage.Reception) bool {
+				return r.Video != nil &&
+					r.Video.Layers == 3
+			})
 			link, door := h.link(h.fromTheTop("slow", "ana"), lossy.Options{})
-			slow, err := rtcpeer.View(t, door, rtcpeer.ViewOptions{NoTransportCC: test.reportsAlone})
+			slow, err := rtcpeer.View(t, door, rtcpeer.ViewOptions{
+				NoTransportCC: test.reportsAlone,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -172,7 +186,8 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 			h.waitSelected(ctx, "good", 720)
 			_, down := link.Counts()
 			if s := good.Stats(); s.Gaps-goodBefore.Gaps > down.Queued/10 {
-				t.Errorf("the good viewer has %d gaps more; the slow one's link dropped %d packets", s.Gaps-goodBefore.Gaps, down.Queued)
+				t.Errorf("the good viewer has %d gaps more; the slow one's link dropped %d packets",
+					s.Gaps-goodBefore.Gaps, down.Queued)
 			}
 			link.Set(lossy.Weather{}, lossy.Weather{})
 			h.waitSelected(ctx, "slow", 720)
@@ -191,12 +206,18 @@ func TestChromiumOnANarrowLink(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	p := h.publish("ana", simulcast(t))
-	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 })
+	h.waitReception("ana", func(r *stage.Reception) bool {
+		return r.Video != nil &&
+			r.Video.Layers == 3
+	})
 	page := h.openPage()
 	link, door := h.link(h.fromTheTop("ben", "ana"), lossy.Options{})
 	h.through("ben", door)
 	page.Eval("view('ben', 'ana')", nil)
-	page.waitStats("ben", func(s browserStats) bool { return s.Inbound.FrameWidth == 1280 && s.Inbound.FramesDecoded > 60 })
+	page.waitStats("ben", func(s browserStats) bool {
+		return s.Inbound.FrameWidth == 1280 &&
+			s.Inbound.FramesDecoded > 60
+	})
 	link.Set(lossy.Weather{}, lossy.Weather{Rate: 550_000, Queue: 300 * time.Millisecond})
 	began := p.Frames()
 	h.waitSelected(patient(t), "ben", 360, 180)
@@ -204,7 +225,10 @@ func TestChromiumOnANarrowLink(t *testing.T) {
 	if !h.fedBack("ben") {
 		t.Error("no transport-wide feedback came")
 	}
-	page.waitStats("ben", func(s browserStats) bool { return s.Inbound.FrameWidth > 0 && s.Inbound.FrameWidth < 1280 })
+	page.waitStats("ben", func(s browserStats) bool {
+		return s.Inbound.FrameWidth > 0 &&
+			s.Inbound.FrameWidth < 1280
+	})
 }
 
 // fromTheTop is the door of a viewer who starts at the highest layer.
@@ -265,17 +289,25 @@ func TestChromiumSimulcast(t *testing.T) {
 	h := newHouse(t)
 	page := h.openPage()
 	page.Eval("publish('ana', {simulcast: true, width: 1280, height: 720})", nil)
-	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 })
+	h.waitReception("ana", func(r *stage.Reception) bool {
+		return r.Video != nil &&
+			r.Video.Layers == 3
+	})
 	page.Eval("view('ben', 'ana')", nil)
 	for id, width := range map[string]int{"low": 320, "hi": 1280, "mid": 640} {
 		if err := h.layered("ben").SelectLayer(id); err != nil {
 			t.Fatal(err)
 		}
 		before := page.stats("ben").Inbound.FramesDecoded
-		page.waitStats("ben", func(s browserStats) bool { return s.Inbound.FrameWidth == width && s.Inbound.FramesDecoded > before+10 })
+		page.waitStats("ben", func(s browserStats) bool {
+			return s.Inbound.FrameWidth == width &&
+				s.Inbound.FramesDecoded > before+10
+		})
 	}
 	if s := page.stats("ben"); s.Inbound.PacketsLost > 0 {
-		t.Errorf("%d packets are missing, want 0: sequence numbers must go on over a change of layer", s.Inbound.PacketsLost)
+		t.Errorf(
+			"%d packets are missing, want 0: sequence numbers must go on over a change of layer",
+			s.Inbound.PacketsLost)
 	}
 }
 
@@ -291,8 +323,13 @@ func TestHighestLayerStops(t *testing.T) {
 		options.Layers[i] = rtcpeer.MakeClip(t, l)
 	}
 	p := h.publish("ana", options)
-	h.waitReception("ana", func(r *stage.Reception) bool { return r.Video != nil && r.Video.Layers == 3 })
-	v, err := rtcpeer.View(t, h.fromTheTop("ben", "ana"), rtcpeer.ViewOptions{Patience: 8 * time.Second})
+	h.waitReception("ana", func(r *stage.Reception) bool {
+		return r.Video != nil &&
+			r.Video.Layers == 3
+	})
+	v, err := rtcpeer.View(t, h.fromTheTop("ben", "ana"), rtcpeer.ViewOptions{
+		Patience: 8 * time.Second,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,9 @@ import (
 // whole process has.
 func TestJoinAndLeave200Times(t *testing.T) {
 	h := newHouse(t)
-	h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Bitrate: 300_000})})
+	h.publish("ana", rtcpeer.PublishOptions{
+		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Bitrate: 300_000}),
+	})
 	h.waitEvent("ana", stage.EventPublishing, "")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // one after the other
 	defer cancel()
@@ -27,7 +29,8 @@ func TestJoinAndLeave200Times(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) { joinAndLeave(t, ctx, h, i, 10) })
 	}
 	goroutinesAfter, heapAfter := settle(ctx, h, goroutines)
-	t.Logf("goroutines %d → %d, heap %d → %d KB", goroutines, goroutinesAfter, heap>>10, heapAfter>>10)
+	t.Logf("goroutines %d → %d, heap %d → %d KB", goroutines, goroutinesAfter, heap>>10,
+		heapAfter>>10)
 	if goroutinesAfter > goroutines {
 		t.Errorf("%d goroutines, %d before", goroutinesAfter, goroutines)
 	}

@@ -26,7 +26,8 @@ func TestTakenPort(t *testing.T) {
 	h := newHouse(t)
 	_, err := sfu.New(sfu.Config{Listen: h.Addr().String()})
 	var problem *stage.Error
-	if !errors.As(err, &problem) || problem.Code != "port_taken" || !strings.Contains(problem.Detail, h.Addr().String()) {
+	if !errors.As(err, &problem) || problem.Code != "port_taken" ||
+		!strings.Contains(problem.Detail, h.Addr().String()) {
 		t.Errorf("got %v, want port_taken with the address", err)
 	}
 }
@@ -48,7 +49,10 @@ func TestWildcardAddress(t *testing.T) {
 
 func TestAnnouncedHosts(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sfu.Config) { c.Hosts = []string{"192.0.2.7", "198.51.100.1:5000", "localhost"} })
+	h := newHouse(t, func(c *sfu.Config) {
+		c.Hosts = []string{"192.0.2.7", "198.51.100.1:5000",
+			"localhost"}
+	})
 	offer, err := os.ReadFile("testdata/offers/obs-30.2.sdp")
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +62,8 @@ func TestAnnouncedHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := fmt.Sprint(h.Addr().Port())
-	for _, want := range []string{" 192.0.2.7 " + port + " typ host", " 198.51.100.1 5000 typ host", " 127.0.0.1 " + port + " typ host"} {
+	for _, want := range []string{" 192.0.2.7 " + port + " typ host", " 198.51.100.1 5000 typ host",
+		" 127.0.0.1 " + port + " typ host"} {
 		if !strings.Contains(answer, want) {
 			t.Errorf("%q is not announced in\n%s", want, answer)
 		}
@@ -82,13 +87,16 @@ func TestRefusals(t *testing.T) {
 		kind error
 		code string
 	}{
-		"no H.264":         {publish(rtcpeer.PublishOptions{VP8: true}), stage.ErrInvalid, "no_h264"},
-		"sound alone":      {publish(rtcpeer.PublishOptions{NoVideo: true}), stage.ErrInvalid, "no_h264"},
+		"no H.264": {publish(rtcpeer.PublishOptions{VP8: true}), stage.ErrInvalid,
+			"no_h264"},
+		"sound alone": {publish(rtcpeer.PublishOptions{NoVideo: true}), stage.ErrInvalid,
+			"no_h264"},
 		"one too many":     {publish(rtcpeer.PublishOptions{}), stage.ErrConflict, "stage_full"},
 		"nobody publishes": {view("nobody"), stage.ErrNotFound, "not_publishing"},
 	} {
 		var problem *stage.Error
-		if !errors.As(test.err, &problem) || !errors.Is(test.err, test.kind) || problem.Code != test.code {
+		if !errors.As(test.err, &problem) || !errors.Is(test.err, test.kind) ||
+			problem.Code != test.code {
 			t.Errorf("%s: got %v, want %v %s", name, test.err, test.kind, test.code)
 		}
 	}
@@ -125,7 +133,8 @@ func TestTakeover(t *testing.T) {
 
 func TestHowSessionsEnd(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sfu.Config) { c.Silence = 4 * time.Second; c.Linger = time.Millisecond })
+	h := newHouse(
+		t, func(c *sfu.Config) { c.Silence = 4 * time.Second; c.Linger = time.Millisecond })
 	ctx := patient(t)
 
 	leaves := h.publish("leaves", rtcpeer.PublishOptions{})
@@ -158,7 +167,8 @@ func TestHowSessionsEnd(t *testing.T) {
 	link.Cut()
 	h.waitEvent("lost", stage.EventEnded, "lost")
 
-	for name, closed := range map[string]<-chan struct{}{"deleted": deleted.Closed(), "kicked": kicked.Closed(), "the deserted viewer": watcher.Closed()} {
+	for name, closed := range map[string]<-chan struct{}{"deleted": deleted.Closed(),
+		"kicked": kicked.Closed(), "the deserted viewer": watcher.Closed()} {
 		select {
 		case <-closed:
 		case <-ctx.Done():
@@ -229,7 +239,8 @@ func TestPresence(t *testing.T) {
 	if err != nil || len(list) != 2 {
 		t.Fatalf("got %v %v, want two participants", list, err)
 	}
-	if p := list[0]; p.Participant.ID != "ana" || !p.Publishing || !p.AudioMuted || p.VideoMuted || p.Viewers != 1 {
+	if p := list[0]; p.Participant.ID != "ana" || !p.Publishing || !p.AudioMuted || p.VideoMuted ||
+		p.Viewers != 1 {
 		t.Errorf("got %+v, want ana who publishes the picture alone to one viewer", p)
 	}
 	if p := list[1]; p.Participant.ID != "ben" || p.Publishing {
@@ -296,7 +307,10 @@ func TestLossIsRepaired(t *testing.T) {
 	up.Set(lossy.Weather{Picks: everyNth(20)}, lossy.Weather{})
 	down.Set(lossy.Weather{}, lossy.Weather{Picks: everyNth(30)})
 	before := v.Stats()
-	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames > before.Frames+120 }); err != nil {
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
+		return s.Frames > before.Frames+
+			120
+	}); err != nil {
 		t.Fatal(err)
 	}
 	sent, _ := up.Counts()
@@ -308,7 +322,8 @@ func TestLossIsRepaired(t *testing.T) {
 	// Without repair of either side a quarter of its losses and more are gaps: the others are of
 	// sound, or beside another.
 	if s := v.Stats(); s.Gaps-before.Gaps > min(sent.Lost, received.Lost)/8 {
-		t.Errorf("%d packets were lost up and %d down, and %d gaps stayed", sent.Lost, received.Lost, s.Gaps-before.Gaps)
+		t.Errorf("%d packets were lost up and %d down, and %d gaps stayed", sent.Lost,
+			received.Lost, s.Gaps-before.Gaps)
 	}
 }
 
@@ -334,7 +349,8 @@ func TestPLIReachesThePublisher(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := v.Stats()
-		if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.AudioPackets > before.AudioPackets }); err != nil {
+		if err := v.Wait(
+			ctx, func(s rtcpeer.Stats) bool { return s.AudioPackets > before.AudioPackets }); err != nil {
 			t.Fatalf("no keyframe was asked for: %v", err)
 		}
 	}
@@ -347,7 +363,9 @@ func TestFirstPictureFast(t *testing.T) {
 	t.Parallel()
 	const keyint, came = 120, 60 // 8 s, and the middle of them
 	h := newHouse(t)
-	p := h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{FPS: 15, Keyint: keyint, Bitrate: 500_000})})
+	p := h.publish("ana", rtcpeer.PublishOptions{
+		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{FPS: 15, Keyint: keyint, Bitrate: 500_000}),
+	})
 	ctx := patient(t)
 	early := h.view("early", "ana", rtcpeer.ViewOptions{})
 	if err := early.WaitFrames(ctx, came); err != nil {
@@ -356,7 +374,9 @@ func TestFirstPictureFast(t *testing.T) {
 	v := h.view("late", "ana", rtcpeer.ViewOptions{})
 	// At the live edge, everything since the first keyframe has been seen, but for what is on its
 	// way. Who waits for the next keyframe never makes up for what was before it.
-	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.Frames >= p.Frames()-5 }); err != nil {
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
+		return s.Frames >= p.Frames()-5
+	}); err != nil {
 		t.Fatalf("the viewer never catches up: %v", err)
 	}
 	t.Logf("first frame after %v, live after %v", v.Stats().FirstFrame, time.Since(v.Answered))
@@ -368,13 +388,15 @@ func TestFirstPictureFast(t *testing.T) {
 func inStep(t *testing.T, ctx context.Context, v *rtcpeer.Viewer) {
 	t.Helper()
 	moment := func(r *rtcp.SenderReport, ts uint32, clock float64) float64 {
-		return float64(r.NTPTime>>32) + float64(r.NTPTime&0xffffffff)/(1<<32) + float64(int32(ts-r.RTPTime))/clock
+		return float64(r.NTPTime>>32) + float64(r.NTPTime&0xffffffff)/(1<<32) + float64(
+			int32(ts-r.RTPTime))/clock
 	}
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
 		if s.VideoReport == nil || s.AudioReport == nil {
 			return false
 		}
-		apart := moment(s.VideoReport, s.LastVideoTS, 90000) - moment(s.AudioReport, s.LastAudioTS, 48000) - s.LastVideo.Sub(s.LastAudio).Seconds()
+		apart := moment(s.VideoReport, s.LastVideoTS, 90000) - moment(s.AudioReport, s.LastAudioTS,
+			48000) - s.LastVideo.Sub(s.LastAudio).Seconds()
 		return apart < 0.08 && apart > -0.08
 	}); err != nil {
 		t.Errorf("sound and picture never come in step: %v", err)

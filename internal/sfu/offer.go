@@ -224,9 +224,11 @@ func (s *section) parseExtension(value string) {
 
 func validRID(rid string) bool {
 	ok := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' ||
+			r == '_'
 	}
-	return rid != "" && len(rid) <= 16 && strings.IndexFunc(rid, func(r rune) bool { return !ok(r) }) < 0
+	return rid != "" && len(rid) <= 16 && strings.IndexFunc(rid,
+		func(r rune) bool { return !ok(r) }) < 0
 }
 
 // simulcastOrder keeps the rids that a=simulcast sends, in its order; without that line there is no
@@ -311,7 +313,8 @@ func describeCodecs(m *sdp.MediaDescription) (map[string]*codec, error) {
 // parseFmtp is lenient: the IVS web SDK writes "a=fmtp:111 ;maxaveragebitrate=…".
 func parseFmtp(line string) (map[string]string, error) {
 	if strings.Count(line, ";") > maxParameters {
-		return nil, badSDP("The offer has more than %d parameters for one codec (a=fmtp).", maxParameters)
+		return nil, badSDP("The offer has more than %d parameters for one codec (a=fmtp).",
+			maxParameters)
 	}
 	params := make(map[string]string)
 	for part := range strings.SplitSeq(line, ";") {

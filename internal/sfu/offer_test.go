@@ -12,7 +12,8 @@ import (
 func swollen() map[string]string {
 	const size = 64 << 10
 	offer := func(formats, attributes string) string {
-		return "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF" + formats + "\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:0 H264/90000\r\n" + attributes
+		return "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF" +
+			formats + "\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:0 H264/90000\r\n" + attributes
 	}
 	var parameters, types strings.Builder
 	for i := 0; parameters.Len() < size/2; i++ {
@@ -23,13 +24,18 @@ func swollen() map[string]string {
 	}
 	often := strings.Repeat(" 0", size/4)
 	return map[string]string{
-		"parameters":           offer(often, "a=fmtp:0 "+parameters.String()+"\r\n"),
-		"feedback":             offer(often, strings.Repeat("a=rtcp-fb:* x\r\n", size/2/15)),
-		"both":                 offer(often, "a=fmtp:0 "+parameters.String()[:100]+"\r\n"+strings.Repeat("a=rtcp-fb:* x\r\n", maxFeedback)),
-		"types":                offer(often, types.String()+strings.Repeat("a=rtcp-fb:* x\r\n", maxFeedback)),
-		"attributes":           offer(" 0", strings.Repeat("a=x\r\n", size/5)),
-		"section upon section": offer(" 0", strings.Repeat("m=video 9 UDP/TLS/RTP/SAVPF 0\r\n", 60)+strings.Repeat("a=x\r\n", size/8)),
-		"of the session":       strings.Replace(offer(" 0", strings.Repeat("m=video 9 UDP/TLS/RTP/SAVPF 0\r\n", 60)), "m=", strings.Repeat("a=x\r\n", size/8)+"m=", 1),
+		"parameters": offer(often, "a=fmtp:0 "+parameters.String()+"\r\n"),
+		"feedback":   offer(often, strings.Repeat("a=rtcp-fb:* x\r\n", size/2/15)),
+		"both": offer(often, "a=fmtp:0 "+parameters.String()[:100]+"\r\n"+
+			strings.Repeat("a=rtcp-fb:* x\r\n", maxFeedback)),
+		"types": offer(often, types.String()+strings.Repeat("a=rtcp-fb:* x\r\n",
+			maxFeedback)),
+		"attributes": offer(" 0", strings.Repeat("a=x\r\n", size/5)),
+		"section upon section": offer(" 0", strings.Repeat("m=video 9 UDP/TLS/RTP/SAVPF 0\r\n", 60)+
+			strings.Repeat("a=x\r\n", size/8)),
+		"of the session": strings.Replace(offer(" 0",
+			strings.Repeat("m=video 9 UDP/TLS/RTP/SAVPF 0\r\n", 60)), "m=",
+			strings.Repeat("a=x\r\n", size/8)+"m=", 1),
 	}
 }
 
@@ -41,7 +47,8 @@ func TestSwollenOffersAreCheap(t *testing.T) {
 		_, err := parseOffer(text)
 		runtime.ReadMemStats(&after)
 		if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
-			t.Errorf("%s: %d bytes of offer took %d KB of memory, want at most 16 MB", name, len(text), got>>10)
+			t.Errorf("%s: %d bytes of offer took %d KB of memory, want at most 16 MB", name,
+				len(text), got>>10)
 		}
 		if err == nil {
 			t.Errorf("%s: got no error, want one", name)

@@ -22,12 +22,14 @@ import (
 
 // A role is what a peer is there for: to publish or to view.
 type role interface {
-	onReady()                                                // the connection is up; nothing has come or gone yet
-	onOpen()                                                 // now it may
-	onRTP(header *rtp.Header, payload []byte, now time.Time) // from the reader alone; payload is the role's to keep
-	onRTCP(packets []rtcp.Packet, now time.Time)             // from the reader alone
-	onTick(now time.Time)                                    // every tick once open
-	onEnd(code, detail string)                               // once
+	// the connection is up; nothing has come or gone yet
+	onReady()
+	onOpen() // now it may
+	// from the reader alone; payload is the role's to keep
+	onRTP(header *rtp.Header, payload []byte, now time.Time)
+	onRTCP(packets []rtcp.Packet, now time.Time) // from the reader alone
+	onTick(now time.Time)                        // every tick once open
+	onEnd(code, detail string)                   // once
 }
 
 // A peer is one remote end: ICE, DTLS and SRTP of one session.
@@ -83,7 +85,8 @@ func newPeer(s *SFU, who stage.Participant, o *offer) *peer {
 		fingerprints: o.fingerprints,
 		dtlsClient:   o.passive,
 		ssrc:         mathrand.Uint32(),
-		reducedRTCP:  !slices.ContainsFunc(o.sections, func(s *section) bool { return !s.reducedRTCP }),
+		reducedRTCP: !slices.ContainsFunc(o.sections,
+			func(s *section) bool { return !s.reducedRTCP }),
 	}
 	p.password = stun.NewShortTermIntegrity(p.icePassword)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -102,7 +105,8 @@ func (p *peer) end(code, detail string) {
 		p.sfu.forget(p)
 		p.cancel() // runDTLS says goodbye
 		p.role.onEnd(code, detail)
-		p.sfu.cfg.Log.Debug("session ended", "participant", p.who.ID, "stage", p.who.Stage, "code", code)
+		p.sfu.cfg.Log.Debug("session ended", "participant", p.who.ID, "stage", p.who.Stage, "code",
+			code)
 		p.sfu.changed(p.who.Stage)
 	})
 }
@@ -124,7 +128,8 @@ func (p *peer) tick(now time.Time) {
 	cfg, open := &p.sfu.cfg, p.keys.Load() != nil
 	switch silent := p.silence(now); {
 	case !open && now.Sub(p.since) > cfg.Silence:
-		p.end("never_connected", "The media connection never came about; a firewall may block UDP to the server.")
+		p.end("never_connected",
+			"The media connection never came about; a firewall may block UDP to the server.")
 	case silent > cfg.Silence:
 		p.end("lost", "The connection was lost.")
 	case now.Sub(p.since) > cfg.MaxDuration:
@@ -234,7 +239,8 @@ func (p *peer) sendRTCP(packets ...rtcp.Packet) {
 	if k == nil || dest == nil || len(packets) == 0 || p.ctx.Err() != nil {
 		return
 	}
-	if !p.reducedRTCP && !report(packets[0]) { // RFC 3550, 6.1: the first packet of a compound is a report
+	// RFC 3550, 6.1: the first packet of a compound is a report
+	if !p.reducedRTCP && !report(packets[0]) {
 		packets = slices.Insert(packets, 0, rtcp.Packet(&rtcp.ReceiverReport{SSRC: p.ssrc}))
 	}
 	plain, err := rtcp.Marshal(packets)

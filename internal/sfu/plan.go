@@ -46,9 +46,11 @@ func planPublish(o *offer) (*plan, error) {
 	p := &plan{publishing: true}
 	p.take(o, func(s *section) bool { return s.sends })
 	if p.video == nil {
-		return nil, noCodec("no_h264", "The offer has no H.264 video (packetization-mode 1), and the "+
-			"stage takes nothing else; choose an H.264 encoder. To publish sound alone, offer an "+
-			"H.264 video track and send nothing on it.")
+		return nil, noCodec(
+			"no_h264", "The offer has no H.264 video (packetization-mode 1), and the "+
+				"stage takes nothing else; choose an H.264 encoder. To publish sound "+
+				"alone, offer an "+
+				"H.264 video track and send nothing on it.")
 	}
 	if p.audio == nil && wanted(o, "audio", func(s *section) bool { return s.sends }) {
 		return nil, noCodec("no_opus", "The offer has sound, but not as Opus, and the stage takes "+

@@ -11,7 +11,9 @@ import (
 )
 
 // answerTo answers an offer of testdata/offers as the server would.
-func answerTo(t *testing.T, name string, plans func(*offer) (*plan, error), change ...string) (string, error) {
+func answerTo(
+	t *testing.T, name string, plans func(*offer) (*plan, error), change ...string,
+) (string, error) {
 	t.Helper()
 	raw, err := os.ReadFile("testdata/offers/" + name + ".sdp")
 	if err != nil {
@@ -28,7 +30,8 @@ func answerTo(t *testing.T, name string, plans func(*offer) (*plan, error), chan
 	}
 	s := &SFU{}
 	s.cfg.setDefaults()
-	return newPeer(s, stage.Participant{}, o).answer(o, []candidate{{addr: netip.MustParseAddrPort("127.0.0.1:8189"), priority: 1}}, plan), nil
+	return newPeer(s, stage.Participant{}, o).answer(o,
+		[]candidate{{addr: netip.MustParseAddrPort("127.0.0.1:8189"), priority: 1}}, plan), nil
 }
 
 // planLayered is a viewer of a simulcast.
@@ -52,19 +55,25 @@ func TestAnswers(t *testing.T) {
 			"m=audio 9", "a=setup:active", "a=candidate:1", "a=end-of-candidates",
 			"m=video 9", "a=setup:active", "a=recvonly", "a=candidate:1", "a=end-of-candidates",
 		}, []string{"setup:passive", "actpass"}},
-		{"subscribe-setup-passive", planSubscribe, []string{"m=video 9", "a=setup:active", "a=sendonly"}, nil},
+		{"subscribe-setup-passive", planSubscribe,
+			[]string{"m=video 9", "a=setup:active", "a=sendonly"}, nil},
 		{"subscribe-h264-without-fmtp", planSubscribe, []string{
 			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=sendonly",
-			"m=video 9 UDP/TLS/RTP/SAVPF 103", "a=sendonly", "a=rtpmap:103 H264/90000", "a=candidate:1",
+			"m=video 9 UDP/TLS/RTP/SAVPF 103", "a=sendonly", "a=rtpmap:103 H264/90000",
+			"a=candidate:1",
 		}, []string{"fmtp:103"}},
 		{"publish-rid-extension-id-17", planPublish, []string{
-			"a=extmap:16 urn:ietf:params:rtp-hdrext:sdes:mid", "a=extmap:17 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+			"a=extmap:16 urn:ietf:params:rtp-hdrext:sdes:mid",
+			"a=extmap:17 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
 			"a=extmap-allow-mixed", "a=rid:h recv", "a=rid:l recv", "a=simulcast:recv h;l",
 		}, nil},
-		{"publish-no-final-newline", planPublish, []string{"m=video 9 UDP/TLS/RTP/SAVPF 96", "a=recvonly"}, nil},
-		{"publish-simulcast-obs-like", planPublish, []string{"a=simulcast:recv 0;1;2"}, []string{"extmap-allow-mixed"}},
+		{"publish-no-final-newline", planPublish, []string{"m=video 9 UDP/TLS/RTP/SAVPF 96",
+			"a=recvonly"}, nil},
+		{"publish-simulcast-obs-like", planPublish, []string{"a=simulcast:recv 0;1;2"},
+			[]string{"extmap-allow-mixed"}},
 		{"publish-firefox-like", planPublish, []string{
-			"m=audio 9 UDP/TLS/RTP/SAVPF 109", "a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1\r\n",
+			"m=audio 9 UDP/TLS/RTP/SAVPF 109",
+			"a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1\r\n",
 			"m=video 9 UDP/TLS/RTP/SAVPF 126", "a=rtcp-fb:126 transport-cc",
 		}, nil},
 		{"publish-safari-like", planPublish, []string{
@@ -72,20 +81,27 @@ func TestAnswers(t *testing.T) {
 		}, nil},
 		{"obs-30.2", planPublish, []string{
 			"a=ice-lite", "a=group:BUNDLE 0 1",
-			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", "a=setup:passive", "a=recvonly", "a=rtpmap:111 opus/48000/2",
-			"m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=recvonly", "a=rtpmap:96 H264/90000", "a=rtcp-fb:96 nack", "a=rtcp-fb:96 nack pli",
+			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", "a=setup:passive", "a=recvonly",
+			"a=rtpmap:111 opus/48000/2",
+			"m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=recvonly", "a=rtpmap:96 H264/90000",
+			"a=rtcp-fb:96 nack", "a=rtcp-fb:96 nack pli",
 		}, []string{"a=simulcast", "transport-cc", "goog-remb"}},
 		{"obs-32.1", planPublish, []string{
-			"a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid", "a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+			"a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid",
+			"a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
 		}, []string{"a=simulcast", "a=rid"}},
-		{"obs-32.1-simulcast", planPublish, []string{"a=rid:0 recv", "a=rid:1 recv", "a=rid:2 recv", "a=simulcast:recv 0;1;2"}, nil},
+		{"obs-32.1-simulcast", planPublish, []string{"a=rid:0 recv", "a=rid:1 recv", "a=rid:2 recv",
+			"a=simulcast:recv 0;1;2"}, nil},
 		{"chromium-publish-simulcast", planPublish, []string{
-			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "stereo=1", "m=video 9 UDP/TLS/RTP/SAVPF 108", "a=recvonly", "a=rtpmap:108 H264/90000",
-			"a=rtcp-fb:108 transport-cc", "repaired-rtp-stream-id", "transport-wide-cc", "a=simulcast:recv low;mid;hi",
+			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "stereo=1", "m=video 9 UDP/TLS/RTP/SAVPF 108",
+			"a=recvonly", "a=rtpmap:108 H264/90000",
+			"a=rtcp-fb:108 transport-cc", "repaired-rtp-stream-id", "transport-wide-cc",
+			"a=simulcast:recv low;mid;hi",
 		}, []string{"VP8", "abs-send-time"}},
 		{"chromium-view", planSubscribe, []string{"m=audio", "m=video"}, []string{"transport"}},
 		{"chromium-view", planLayered, []string{
-			"a=sendonly", "a=msid:stage audio", "a=ssrc:", "m=video", "a=sendonly", "a=rtcp-fb:108 transport-cc", "transport-wide-cc", "a=msid:stage video",
+			"a=sendonly", "a=msid:stage audio", "a=ssrc:", "m=video", "a=sendonly",
+			"a=rtcp-fb:108 transport-cc", "transport-wide-cc", "a=msid:stage video",
 		}, []string{"VP8", "rtp-stream-id"}},
 	} {
 		got, err := answerTo(t, test.offer, test.plans)
@@ -129,11 +145,12 @@ func TestOffersRefused(t *testing.T) {
 		change []string
 		code   string
 	}{
-		"not SDP":          {[]string{"v=0", "hello"}, "bad_sdp"},
-		"no fingerprint":   {[]string{"a=fingerprint", "a=finger"}, "bad_sdp"},
-		"no credentials":   {[]string{"a=ice-pwd", "a=ice-password"}, "bad_sdp"},
-		"held":             {[]string{"setup:actpass", "setup:holdconn"}, "bad_sdp"},
-		"no Opus":          {[]string{"OPUS/48000", "PCMA/8000", "opus/48000", "PCMA/8000"}, "no_opus"},
+		"not SDP":        {[]string{"v=0", "hello"}, "bad_sdp"},
+		"no fingerprint": {[]string{"a=fingerprint", "a=finger"}, "bad_sdp"},
+		"no credentials": {[]string{"a=ice-pwd", "a=ice-password"}, "bad_sdp"},
+		"held":           {[]string{"setup:actpass", "setup:holdconn"}, "bad_sdp"},
+		"no Opus": {[]string{"OPUS/48000", "PCMA/8000", "opus/48000", "PCMA/8000"},
+			"no_opus"},
 		"no line ends":     {[]string{"\r\n", ""}, "bad_sdp"},
 		"not bundled":      {[]string{"a=group:BUNDLE 0 1", "a=group:BUNDLE 0"}, "bad_sdp"},
 		"no rtcp-mux":      {[]string{"a=rtcp-mux", "a=rtcp"}, "bad_sdp"},
@@ -184,7 +201,8 @@ func TestNoSectionIsRefusedInSilence(t *testing.T) {
 		{"publish-pcma-and-h264", planPublish, nil, "no_opus"},
 		{"chromium-view", planSubscribe, []string{"opus/48000", "PCMA/8000"}, "no_opus"},
 		{"chromium-view", planSubscribe, []string{"H264/90000", "VP8/90000"}, "no_h264"},
-		{"subscribe-h264-without-fmtp", planSubscribe, []string{"a=rtpmap:103", "a=fmtp:103 packetization-mode=0\r\na=rtpmap:103"}, "no_h264"},
+		{"subscribe-h264-without-fmtp", planSubscribe,
+			[]string{"a=rtpmap:103", "a=fmtp:103 packetization-mode=0\r\na=rtpmap:103"}, "no_h264"},
 	} {
 		_, err := answerTo(t, test.offer, test.plans, test.change...)
 		var problem *stage.Error

@@ -18,7 +18,9 @@ func (s *SFU) Participants(_ context.Context, arn stage.ARN) ([]stage.Presence, 
 	for _, p := range s.peersOn(arn) {
 		seen := found[p.who.ID]
 		if seen == nil {
-			seen = &stage.Presence{Participant: p.who, Since: p.since, AudioMuted: true, VideoMuted: true}
+			seen = &stage.Presence{
+				Participant: p.who, Since: p.since, AudioMuted: true, VideoMuted: true,
+			}
 			found[p.who.ID] = seen
 		}
 		if p.since.Before(seen.Since) {
@@ -37,7 +39,9 @@ func (s *SFU) Participants(_ context.Context, arn stage.ARN) ([]stage.Presence, 
 }
 
 // Disconnect implements stage.Moderator.
-func (s *SFU) Disconnect(_ context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+func (s *SFU) Disconnect(
+	_ context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
 	if reason == "" {
 		reason = "An operator ended the session."
 	}
@@ -49,7 +53,8 @@ func (s *SFU) Disconnect(_ context.Context, arn stage.ARN, id stage.ParticipantI
 		}
 	}
 	if !gone {
-		return stage.Errorf(stage.ErrNotFound, "This participant is not on the stage.").WithCode("not_found")
+		return stage.Errorf(stage.ErrNotFound, "This participant is not on the stage.").
+			WithCode("not_found")
 	}
 	return nil
 }

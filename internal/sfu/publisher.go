@@ -17,8 +17,9 @@ const (
 	reportEvery   = time.Second            // receiver reports, sender reports
 	feedbackEvery = 100 * time.Millisecond // transport-wide feedback
 	keyframeEvery = 500 * time.Millisecond // at most so often a publisher is asked for a keyframe
-	idleAfter     = 10 * time.Second       // without media: its place on a full stage may be another's
-	maxTracks     = 8                      // RTP streams of one publisher
+	// without media: its place on a full stage may be another's
+	idleAfter = 10 * time.Second
+	maxTracks = 8 // RTP streams of one publisher
 )
 
 // A publisher is a session that sends.
@@ -50,7 +51,10 @@ type publisher struct {
 }
 
 func newPublisher(s *SFU, who stage.Participant, o *offer, plan *plan) *publisher {
-	p := &publisher{peer: newPeer(s, who, o), plan: plan, bySSRC: make(map[uint32]*track), warned: make(map[string]bool)}
+	p := &publisher{
+		peer: newPeer(s, who, o), plan: plan, bySSRC: make(map[uint32]*track),
+		warned: make(map[string]bool),
+	}
 	p.peer.role = p
 	for _, m := range []*planned{plan.audio, plan.video} {
 		if m == nil {
@@ -73,7 +77,8 @@ func (p *publisher) event(kind stage.EventKind, code, detail string) {
 	}
 	p.ended = kind == stage.EventEnded
 	p.sfu.cfg.Events(stage.Event{
-		Time: p.sfu.cfg.Now(), Kind: kind, Stage: p.who.Stage, Participant: p.who.ID, UserID: p.who.UserID, Code: code, Detail: detail,
+		Time: p.sfu.cfg.Now(), Kind: kind, Stage: p.who.Stage, Participant: p.who.ID,
+		UserID: p.who.UserID, Code: code, Detail: detail,
 	})
 }
 
@@ -85,7 +90,8 @@ func (p *publisher) idle(now time.Time) bool {
 }
 
 func (p *publisher) onReady() {
-	p.event(stage.EventConnected, "connected", "The connection is up; waiting for sound and picture.")
+	p.event(stage.EventConnected, "connected",
+		"The connection is up; waiting for sound and picture.")
 }
 
 func (p *publisher) onOpen() {}
@@ -168,7 +174,8 @@ func (p *publisher) newLayer(h *rtp.Header) *track {
 		}
 	}
 	p.bySSRC[h.SSRC] = t
-	p.layers = slices.DeleteFunc(slices.Clone(p.layers), func(old *track) bool { return old.rid == rid })
+	p.layers = slices.DeleteFunc(slices.Clone(p.layers),
+		func(old *track) bool { return old.rid == rid })
 	p.layers = append(p.layers, t)
 	return t
 }
@@ -243,7 +250,10 @@ func (p *publisher) duePackets(now time.Time) (packets []rtcp.Packet) {
 	for _, t := range p.bySSRC {
 		if seqs := t.repair.due(now); len(seqs) > 0 && p.repeats(t.video) {
 			slices.SortFunc(seqs, func(a, b uint16) int { return int(int16(a - b)) })
-			packets = append(packets, &rtcp.TransportLayerNack{SenderSSRC: p.ssrc, MediaSSRC: t.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs)})
+			packets = append(packets, &rtcp.TransportLayerNack{
+				SenderSSRC: p.ssrc, MediaSSRC: t.ssrc,
+				Nacks: rtcp.NackPairsFromSequenceNumbers(seqs),
+			})
 		}
 	}
 	if p.twcc != nil && now.Sub(p.fedBack) >= feedbackEvery {

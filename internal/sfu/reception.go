@@ -83,7 +83,9 @@ func (p *publisher) reception(now time.Time) *stage.Reception {
 	if p.audio != nil {
 		m := p.audio.measure(now)
 		count(m)
-		r.Audio = &stage.AudioReception{Codec: "opus", Bitrate: m.bitrate, Valid: p.audio.sound.valid()}
+		r.Audio = &stage.AudioReception{
+			Codec: "opus", Bitrate: m.bitrate, Valid: p.audio.sound.valid(),
+		}
 	}
 	if packets > 0 {
 		r.Loss = lost / float64(packets)
@@ -94,7 +96,8 @@ func (p *publisher) reception(now time.Time) *stage.Reception {
 func (t *track) videoReception(m measure) *stage.VideoReception {
 	return &stage.VideoReception{
 		Codec: "H264", Profile: t.picture.profile, Width: t.picture.width, Height: t.picture.height,
-		FPS: m.fps, Bitrate: m.bitrate, KeyframeInterval: t.keyInterval.Seconds(), BFrames: t.bFrames,
+		FPS: m.fps, Bitrate: m.bitrate, KeyframeInterval: t.keyInterval.Seconds(),
+		BFrames: t.bFrames,
 	}
 }
 
@@ -153,8 +156,9 @@ func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []fi
 func (p *publisher) judgeHeaders(j *jury) {
 	for _, t := range p.layers {
 		if t.history.keyed && !t.sets.complete() {
-			j.find("no_parameter_sets", "", "The encoder sends no parameter sets (SPS and PPS), so "+
-				"nobody can see the picture: have it repeat its headers with each keyframe.")
+			j.find("no_parameter_sets", "",
+				"The encoder sends no parameter sets (SPS and PPS), so "+
+					"nobody can see the picture: have it repeat its headers with each keyframe.")
 			return
 		}
 	}
@@ -163,18 +167,22 @@ func (p *publisher) judgeHeaders(j *jury) {
 func (j *jury) judgePicture(v *stage.VideoReception) {
 	l := j.limits
 	long, short := max(v.Width, v.Height), min(v.Width, v.Height)
-	if widest := (l.MaxHeight*16 + 8) / 9; l.MaxHeight > 0 && (short > l.MaxHeight || long > widest) {
+	if widest := (l.MaxHeight*16 + 8) / 9; l.MaxHeight > 0 &&
+		(short > l.MaxHeight || long > widest) {
 		j.find("resolution_high", "resolution_exceeded",
-			"The picture is %dx%d; the stage takes %dx%d at most.", v.Width, v.Height, widest, l.MaxHeight)
+			"The picture is %dx%d; the stage takes %dx%d at most.", v.Width, v.Height, widest,
+			l.MaxHeight)
 	}
 	if v.BFrames && l.NoBFrames {
-		j.find("b_frames", "b_frame_present", "The encoder makes B-frames, with which browsers show "+
-			"the picture jumping: switch B-frames off.")
+		j.find("b_frames", "b_frame_present",
+			"The encoder makes B-frames, with which browsers show "+
+				"the picture jumping: switch B-frames off.")
 	}
 	baseline := v.Profile == profileBaseline || v.Profile == profileConstrainedBaseline
 	if v.Profile != "" && !baseline {
 		j.find("profile_not_baseline", "", "The H.264 profile is %s; stages are specified for "+
-			"Baseline, which every browser plays: set the encoder's profile to baseline.", v.Profile)
+			"Baseline, which every browser plays: set the encoder's profile to baseline.",
+			v.Profile)
 	}
 }
 
@@ -182,19 +190,24 @@ func (p *publisher) judgeBitrate(j *jury) {
 	rate, l := p.sustained(), j.limits
 	switch {
 	case l.MaxBitrate > 0 && rate > l.MaxBitrate:
-		j.find("bitrate_high", "bitrate_exceeded", "%.1f Mb/s come in; the stage takes %.1f at most.",
+		j.find("bitrate_high", "bitrate_exceeded",
+			"%.1f Mb/s come in; the stage takes %.1f at most.",
 			float64(rate)/1e6, float64(l.MaxBitrate)/1e6)
 	case l.AdvisedBitrate > 0 && rate > l.AdvisedBitrate*5/4:
-		j.find("bitrate_high", "", "%.1f Mb/s come in; %.1f are advised, as viewers with less would "+
-			"see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
+		j.find("bitrate_high",
+			"", "%.1f Mb/s come in; %.1f are advised, as viewers with less would "+
+				"see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
 	}
 }
 
 func (p *publisher) judgeKeyframes(j *jury, now time.Time) {
 	interval, most := p.keyframesApart(now).Seconds(), j.limits.MaxKeyframeInterval
 	if most > 0 && interval > most+0.5 {
-		j.find("keyframes_far_apart", "", "Keyframes come every %.0f s; set the encoder's keyframe "+
-			"interval to %.0f s, so that viewers who lose a packet do not wait so long.", interval, most)
+		j.find("keyframes_far_apart", "",
+			"Keyframes come every %.0f s; set the encoder's keyframe "+
+				"interval to %.0f s, so that viewers who lose a packet do not wait so long.",
+			interval,
+			most)
 	}
 }
 

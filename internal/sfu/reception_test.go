@@ -12,7 +12,9 @@ import (
 )
 
 // waitReception polls until what the stage says it receives is as wished.
-func (h *house) waitReception(id stage.ParticipantID, wish func(*stage.Reception) bool) *stage.Reception {
+func (h *house) waitReception(
+	id stage.ParticipantID, wish func(*stage.Reception) bool,
+) *stage.Reception {
 	h.t.Helper()
 	ctx := patient(h.t)
 	var last *stage.Reception
@@ -40,18 +42,23 @@ func (h *house) waitReception(id stage.ParticipantID, wish func(*stage.Reception
 func TestReceptionIsMeasured(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	clip := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 1024, Height: 640, FPS: 30, Bitrate: 1_500_000, Keyint: 60})
+	clip := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{
+		Width: 1024, Height: 640, FPS: 30, Bitrate: 1_500_000, Keyint: 60,
+	})
 	h.publish("ana", rtcpeer.PublishOptions{Clip: clip})
 	near := func(got, want, part float64) bool { return math.Abs(got-want) <= want*part }
 	r := h.waitReception("ana", func(r *stage.Reception) bool {
 		v := r.Video
-		return v != nil && near(v.FPS, 30, 0.1) && near(float64(v.Bitrate), 1_550_000, 0.15) && v.KeyframeInterval > 0
+		return v != nil && near(v.FPS, 30, 0.1) && near(float64(v.Bitrate), 1_550_000, 0.15) &&
+			v.KeyframeInterval > 0
 	})
 	v := r.Video
-	if v.Codec != "H264" || v.Profile != "Constrained Baseline" || v.Width != 1024 || v.Height != 640 || v.BFrames || v.Layers != 1 || !near(v.KeyframeInterval, 2, 0.01) {
+	if v.Codec != "H264" || v.Profile != "Constrained Baseline" || v.Width != 1024 ||
+		v.Height != 640 || v.BFrames || v.Layers != 1 || !near(v.KeyframeInterval, 2, 0.01) {
 		t.Errorf("got %+v", v)
 	}
-	if a := r.Audio; a == nil || a.Codec != "opus" || !a.Valid || a.Bitrate < 30_000 || a.Bitrate > 120_000 {
+	if a := r.Audio; a == nil || a.Codec != "opus" || !a.Valid || a.Bitrate < 30_000 ||
+		a.Bitrate > 120_000 {
 		t.Errorf("got %+v", a)
 	}
 	if r.Loss != 0 || r.Since.IsZero() {
@@ -108,7 +115,8 @@ func TestLimitsEndTheSession(t *testing.T) {
 	} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t, func(c *sfu.Config) { c.LimitsFor = func(stage.ARN) sfu.Limits { return limits } })
+			h := newHouse(
+				t, func(c *sfu.Config) { c.LimitsFor = func(stage.ARN) sfu.Limits { return limits } })
 			h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, options)})
 			h.waitEvent("ana", stage.EventEnded, code)
 		})

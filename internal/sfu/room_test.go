@@ -59,7 +59,8 @@ func TestOnePersonHasSoManyViews(t *testing.T) {
 	}
 	err := h.watches("eve", 2, "ana")
 	var e *stage.Error
-	if !errors.As(err, &e) || e.Code != "too_many" || !errors.Is(err, stage.ErrTooMany) || e.RetryAfter == 0 {
+	if !errors.As(err, &e) || e.Code != "too_many" || !errors.Is(err, stage.ErrTooMany) ||
+		e.RetryAfter == 0 {
 		t.Errorf("a third that has to connect: got %v, want too_many with a time", err)
 	}
 	for n := range 4 {
@@ -70,7 +71,11 @@ func TestOnePersonHasSoManyViews(t *testing.T) {
 			if err != nil {
 				return rtcpeer.Answer{}, err
 			}
-			return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error { s.Close("deleted", "Deleted."); return nil }}, nil
+			return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error {
+				s.Close("deleted",
+					"Deleted.")
+				return nil
+			}}, nil
 		}, rtcpeer.ViewOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -22,7 +22,10 @@ func canSegment(conn *net.UDPConn) bool {
 		return false
 	}
 	var failure error
-	err = raw.Control(func(fd uintptr) { _, failure = unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT) })
+	err = raw.Control(func(fd uintptr) {
+		_, failure = unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP,
+			unix.UDP_SEGMENT)
+	})
 	return err == nil && failure == nil
 }
 
@@ -40,5 +43,6 @@ func appendSegment(oob []byte, size int) []byte {
 // neverSegments says whether the error means that this way out does not do it at all, and not
 // merely this packet.
 func neverSegments(err error) bool {
-	return errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.EOPNOTSUPP)
+	return errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOPROTOOPT) ||
+		errors.Is(err, unix.EOPNOTSUPP)
 }

@@ -38,14 +38,18 @@ type Config struct {
 	// wildcard.
 	Hosts []string
 
-	MaxPublishers int                    // of one stage; stage.MaxParticipants
-	MaxSessions   int                    // of the whole server; 2000. A tenth of them is kept for publishers
-	MaxViews      int                    // of one person, by user id, on one stage; 128, and half of them at most may still have to connect
-	Silence       time.Duration          // a session ends after receiving nothing for so long; 30 s
-	MaxDuration   time.Duration          // no session is longer; stage.MaxSession
-	Linger        time.Duration          // how long viewers stay after their publisher left; 30 s
-	LimitsFor     func(stage.ARN) Limits // DefaultLimits; called often, must not block
-	EndAtExpiry   bool                   // end a session when its token expires; IVS checks tokens at the door only
+	MaxPublishers int // of one stage; stage.MaxParticipants
+	// of the whole server; 2000. A tenth of them is kept for publishers
+	MaxSessions int
+	// of one person, by user id, on one stage; 128, and half of them at most may still have to
+	// connect
+	MaxViews    int
+	Silence     time.Duration          // a session ends after receiving nothing for so long; 30 s
+	MaxDuration time.Duration          // no session is longer; stage.MaxSession
+	Linger      time.Duration          // how long viewers stay after their publisher left; 30 s
+	LimitsFor   func(stage.ARN) Limits // DefaultLimits; called often, must not block
+	// end a session when its token expires; IVS checks tokens at the door only
+	EndAtExpiry bool
 
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -185,7 +189,9 @@ func (s *SFU) peers() []*peer {
 }
 
 // Publish implements whip.Media.
-func (s *SFU) Publish(ctx context.Context, who stage.Participant, sdp string) (whip.Session, string, error) {
+func (s *SFU) Publish(
+	ctx context.Context, who stage.Participant, sdp string,
+) (whip.Session, string, error) {
 	o, err := parseOffer(sdp)
 	if err != nil {
 		return nil, "", err
@@ -211,8 +217,11 @@ func (s *SFU) Publish(ctx context.Context, who stage.Participant, sdp string) (w
 }
 
 // Subscribe implements whip.Media.
-func (s *SFU) Subscribe(ctx context.Context, who stage.Participant, target stage.ParticipantID, sdp string) (whip.Session, string, error) {
-	if err := s.publishes(publicationKey{who.Stage, target}); err != nil { // before the work of reading the offer
+func (s *SFU) Subscribe(
+	ctx context.Context, who stage.Participant, target stage.ParticipantID, sdp string,
+) (whip.Session, string, error) {
+	// before the work of reading the offer
+	if err := s.publishes(publicationKey{who.Stage, target}); err != nil {
 		return nil, "", err
 	}
 	o, err := parseOffer(sdp)
@@ -239,7 +248,9 @@ func (s *SFU) Subscribe(ctx context.Context, who stage.Participant, target stage
 func (s *SFU) admitPublisher(p *publisher) (earlier *publisher, err error) {
 	earlier, idle, err := s.takePlace(p)
 	if idle != nil {
-		idle.end("never_connected", "Nothing came for 10 seconds, and somebody else needed the place on the stage.")
+		idle.end(
+			"never_connected",
+			"Nothing came for 10 seconds, and somebody else needed the place on the stage.")
 	}
 	return earlier, err
 }
@@ -269,7 +280,9 @@ func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 	case others < s.cfg.MaxPublishers:
 		idle = nil
 	case idle == nil:
-		return nil, nil, stage.Errorf(stage.ErrConflict, "%d participants publish on this stage already; no more fit.", others).WithCode("stage_full")
+		return nil, nil, stage.Errorf(stage.ErrConflict,
+			"%d participants publish on this stage already; no more fit.", others).
+			WithCode("stage_full")
 	default:
 		idle.pub.dropSource(idle) // at once, so that the place is given away only once
 	}
@@ -303,7 +316,8 @@ func errStopped() error {
 }
 
 func errNotPublishing() error {
-	return stage.Errorf(stage.ErrNotFound, "This participant does not publish at the moment.").WithCode("not_publishing")
+	return stage.Errorf(stage.ErrNotFound, "This participant does not publish at the moment.").
+		WithCode("not_publishing")
 }
 
 // layered says whether there is a simulcast.
@@ -354,11 +368,17 @@ func (s *SFU) admitPerson(who stage.Participant) error {
 	}
 	switch {
 	case views >= s.cfg.MaxViews:
-		return stage.Errorf(stage.ErrTooMany, "You watch this stage %d times already; close a page or a source.", views).WithCode("too_many").WithRetry(10 * time.Second)
+		return stage.Errorf(stage.ErrTooMany,
+			"You watch this stage %d times already; close a page or a source.", views).
+			WithCode("too_many").WithRetry(10 * time.Second)
 	case connecting >= max(1, s.cfg.MaxViews/2):
-		return stage.Errorf(stage.ErrTooMany, "%d of your views of this stage have not connected yet; wait until they have.", connecting).WithCode("too_many").WithRetry(10 * time.Second)
+		return stage.Errorf(stage.ErrTooMany,
+			"%d of your views of this stage have not connected yet; wait until they have.",
+			connecting).WithCode("too_many").WithRetry(10 * time.Second)
 	case everybodys >= max(1, s.cfg.MaxSessions/4):
-		return stage.Errorf(stage.ErrUnavailable, "Too many viewers are connecting at this moment; try again later.").WithCode("server_full").WithRetry(10 * time.Second)
+		return stage.Errorf(stage.ErrUnavailable,
+			"Too many viewers are connecting at this moment; try again later.").
+			WithCode("server_full").WithRetry(10 * time.Second)
 	}
 	return nil
 }
@@ -377,7 +397,8 @@ func (s *SFU) admit(limit int) error {
 		return errStopped()
 	}
 	if len(s.byUfrag) >= limit {
-		return stage.Errorf(stage.ErrUnavailable, "The server carries %d sessions already; try again later.", len(s.byUfrag)).
+		return stage.Errorf(stage.ErrUnavailable,
+			"The server carries %d sessions already; try again later.", len(s.byUfrag)).
 			WithCode("server_full").WithRetry(30 * time.Second)
 	}
 	return nil

@@ -33,9 +33,13 @@ type house struct {
 
 func newHouse(t testing.TB, change ...func(*sfu.Config)) *house {
 	t.Helper()
-	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1), news: make(chan struct{}), views: make(map[stage.ParticipantID]whip.Session),
+	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1),
+		news: make(chan struct{}), views: make(map[stage.ParticipantID]whip.Session),
 		doors: make(map[stage.ParticipantID]rtcpeer.Door)}
-	cfg := sfu.Config{Listen: "127.0.0.1:0", Events: h.heard, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	cfg := sfu.Config{
+		Listen: "127.0.0.1:0", Events: h.heard, Log: slog.New(
+			slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -89,7 +93,10 @@ func (h *house) waitEvent(id stage.ParticipantID, kind stage.EventKind, code str
 }
 
 func (h *house) who(id stage.ParticipantID) stage.Participant {
-	return stage.Participant{ID: id, Stage: h.arn, UserID: string(id), ExpiresAt: h.expires, Capabilities: stage.Publish | stage.Subscribe}
+	return stage.Participant{
+		ID: id, Stage: h.arn, UserID: string(id), ExpiresAt: h.expires,
+		Capabilities: stage.Publish | stage.Subscribe,
+	}
 }
 
 func (h *house) whip(id stage.ParticipantID) rtcpeer.Door {
@@ -98,7 +105,11 @@ func (h *house) whip(id stage.ParticipantID) rtcpeer.Door {
 		if err != nil {
 			return rtcpeer.Answer{}, err
 		}
-		return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error { s.Close("deleted", "Deleted."); return nil }}, nil
+		return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error {
+			s.Close("deleted",
+				"Deleted.")
+			return nil
+		}}, nil
 	}
 }
 
@@ -111,7 +122,11 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Door {
 		h.mu.Lock()
 		h.views[id] = s
 		h.mu.Unlock()
-		return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error { s.Close("deleted", "Deleted."); return nil }}, nil
+		return rtcpeer.Answer{SDP: sdp, HangUp: func(context.Context) error {
+			s.Close("deleted",
+				"Deleted.")
+			return nil
+		}}, nil
 	}
 }
 
@@ -196,7 +211,10 @@ func TestViewerSeesAndHears(t *testing.T) {
 	if s := v.Stats(); s.Broken > 0 {
 		t.Errorf("%d frames could not be decoded, want 0", s.Broken)
 	}
-	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool { return s.VideoReport != nil && s.AudioReport != nil }); err != nil {
+	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
+		return s.VideoReport != nil &&
+			s.AudioReport != nil
+	}); err != nil {
 		t.Errorf("sender reports: %v", err)
 	}
 }

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	maxDatagram  = 1500    // what an Ethernet carries; peers fragment RTP at 1200
-	readBatch    = 32      // datagrams taken from the kernel at once
-	socketBuffer = 4 << 20 // a keyframe to hundreds of viewers is a burst; the kernel grants what it allows
+	maxDatagram = 1500 // what an Ethernet carries; peers fragment RTP at 1200
+	readBatch   = 32   // datagrams taken from the kernel at once
+	// a keyframe to hundreds of viewers is a burst; the kernel grants what it allows
+	socketBuffer = 4 << 20
 )
 
 func listen(addr string) (*net.UDPConn, error) {
@@ -47,7 +48,8 @@ func listenError(protocol, addr string, err error) error {
 		return stage.Errorf(stage.ErrConflict, "%s port %s is taken by another program; "+
 			"choose another one for media.", protocol, addr).WithCode("port_taken").WithCause(err)
 	}
-	return stage.Errorf(stage.ErrUnavailable, "The media server cannot listen on %s %s.", protocol, addr).
+	return stage.Errorf(stage.ErrUnavailable, "The media server cannot listen on %s %s.", protocol,
+		addr).
 		WithCause(err)
 }
 
@@ -77,7 +79,8 @@ func (s *SFU) takeBatch(messages []ipv4.Message) {
 	now := s.cfg.Now()
 	for _, m := range messages {
 		from := m.Addr.(*net.UDPAddr).AddrPort()
-		s.dispatch(m.Buffers[0][:m.N], path{addr: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}, now)
+		s.dispatch(m.Buffers[0][:m.N], path{addr: netip.AddrPortFrom(from.Addr().Unmap(),
+			from.Port())}, now)
 	}
 	s.flushDirty()
 }
@@ -126,7 +129,8 @@ func (c candidate) String() string {
 	if c.tcp {
 		protocol, kind = "tcp", " tcptype passive"
 	}
-	return fmt.Sprintf("1 %s %d %s %d typ host%s", protocol, c.priority, c.addr.Addr(), c.addr.Port(), kind)
+	return fmt.Sprintf("1 %s %d %s %d typ host%s", protocol, c.priority, c.addr.Addr(),
+		c.addr.Port(), kind)
 }
 
 // Type preferences (RFC 8445, 5.1.2.1; RFC 6544, 4.2): TCP is for where UDP fails.
@@ -163,7 +167,9 @@ func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 
 // announced are the addresses for what is bound there. ports says whether the configured hosts' own
 // ports, which are those of UDP, count.
-func (s *SFU) announced(ctx context.Context, bound netip.AddrPort, ports bool) ([]netip.AddrPort, error) {
+func (s *SFU) announced(
+	ctx context.Context, bound netip.AddrPort, ports bool,
+) ([]netip.AddrPort, error) {
 	if len(s.cfg.Hosts) > 0 {
 		return resolveHosts(ctx, s.cfg.Hosts, bound.Port(), ports)
 	}
@@ -173,7 +179,9 @@ func (s *SFU) announced(ctx context.Context, bound netip.AddrPort, ports bool) (
 	return interfaceAddresses(bound)
 }
 
-func resolveHosts(ctx context.Context, hosts []string, bound uint16, ports bool) (addrs []netip.AddrPort, err error) {
+func resolveHosts(
+	ctx context.Context, hosts []string, bound uint16, ports bool,
+) (addrs []netip.AddrPort, err error) {
 	for _, host := range hosts {
 		host, port := splitPort(host, bound)
 		if !ports {
@@ -207,7 +215,8 @@ func splitPort(host string, fallback uint16) (string, uint16) {
 func interfaceAddresses(bound netip.AddrPort) ([]netip.AddrPort, error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrUnavailable, "The addresses of this machine cannot be read.").WithCause(err)
+		return nil, stage.Errorf(stage.ErrUnavailable,
+			"The addresses of this machine cannot be read.").WithCause(err)
 	}
 	var outside, loopback []netip.AddrPort
 	for _, a := range all {

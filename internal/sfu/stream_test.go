@@ -13,17 +13,22 @@ import (
 func TestNumberedPackets(t *testing.T) {
 	t.Parallel()
 	s := &stream{video: true, ssrc: 7, payloadType: 108, transportCC: 3}
-	o := outgoing{s, &packet{payload: bytes.Repeat([]byte{0x61}, 1100), marker: true}, 0xabcd, 90_000}
+	o := outgoing{
+		s, &packet{payload: bytes.Repeat([]byte{0x61}, 1100), marker: true}, 0xabcd, 90_000,
+	}
 	b := o.write(nil)
 	var p rtp.Packet
 	if err := p.Unmarshal(b); err != nil {
 		t.Fatal(err)
 	}
 	var ext rtp.TransportCCExtension
-	if err := ext.Unmarshal(p.GetExtension(3)); err != nil || ext.TransportSequence != 0xabcd || p.SequenceNumber != 0xabcd {
-		t.Errorf("got number %#x of packet %#x (%v), want both %#x", ext.TransportSequence, p.SequenceNumber, err, 0xabcd)
+	if err := ext.Unmarshal(p.GetExtension(3)); err != nil || ext.TransportSequence != 0xabcd ||
+		p.SequenceNumber != 0xabcd {
+		t.Errorf("got number %#x of packet %#x (%v), want both %#x", ext.TransportSequence,
+			p.SequenceNumber, err, 0xabcd)
 	}
-	if !p.Marker || p.PayloadType != 108 || p.SSRC != 7 || p.Timestamp != 90_000 || !bytes.Equal(p.Payload, o.packet.payload) {
+	if !p.Marker || p.PayloadType != 108 || p.SSRC != 7 || p.Timestamp != 90_000 ||
+		!bytes.Equal(p.Payload, o.packet.payload) {
 		t.Errorf("got %v", p.Header)
 	}
 	if again := o.write(nil); !bytes.Equal(again, b) {

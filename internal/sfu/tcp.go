@@ -114,7 +114,8 @@ func (l *tcpListener) add(conn *net.TCPConn) *tcpConn {
 	addr := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
 	c := &tcpConn{
 		listener: l, conn: conn, addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()),
-		queue: make(chan []byte, tcpQueue), ended: make(chan struct{}), finished: make(chan struct{}),
+		queue: make(chan []byte, tcpQueue), ended: make(chan struct{}),
+		finished: make(chan struct{}),
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -27,7 +27,9 @@ func TestMediaOverTCP(t *testing.T) {
 		target stage.ParticipantID
 		tcp    bool
 	}{"tcp-of-tcp": {"ana", true}, "udp-of-tcp": {"ana", false}, "tcp-of-udp": {"bob", true}} {
-		v := h.view(id, from.target, rtcpeer.ViewOptions{TCP: from.tcp, Passive: from.tcp && from.target == "bob"})
+		v := h.view(id, from.target, rtcpeer.ViewOptions{
+			TCP: from.tcp, Passive: from.tcp && from.target == "bob",
+		})
 		if err := v.WaitFrames(ctx, 30); err != nil {
 			t.Errorf("%s: frames: %v", id, err)
 		}

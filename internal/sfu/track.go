@@ -69,7 +69,9 @@ func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
 	if before != 0 {
 		t.repair.received(seq, before)
 	}
-	p := &packet{seq: seq, ts: t.arrival.unwrapTS(h.Timestamp), at: now, payload: payload, marker: h.Marker}
+	p := &packet{
+		seq: seq, ts: t.arrival.unwrapTS(h.Timestamp), at: now, payload: payload, marker: h.Marker,
+	}
 	key := false
 	if t.video {
 		key = t.look(p)
@@ -123,7 +125,8 @@ const answerWithin = 400 * time.Millisecond
 
 func (t *track) keyframe(p *packet) {
 	if !t.keyAt.IsZero() {
-		t.keyInterval = max(0, time.Duration(int64(p.ts-t.keyTS))*time.Second/time.Duration(t.clock))
+		t.keyInterval = max(0, time.Duration(int64(p.ts-t.keyTS))*time.Second/time.Duration(
+			t.clock))
 	}
 	t.keyTS, t.keyAt = p.ts, p.at
 	if t.askedAt.IsZero() {

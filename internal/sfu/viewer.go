@@ -45,7 +45,8 @@ func newViewer(s *SFU, who stage.Participant, o *offer, plan *plan) *viewer {
 		if m != nil && m.active {
 			m.ssrc = rand.Uint32()
 			v.streams = append(v.streams, &stream{
-				video: m == plan.video, mid: m.section.mid, ssrc: m.ssrc, payloadType: m.codec.payloadType, clock: m.codec.clock,
+				video: m == plan.video, mid: m.section.mid, ssrc: m.ssrc,
+				payloadType: m.codec.payloadType, clock: m.codec.clock,
 				transportCC: m.transportCC(plan),
 				lastSeq:     uint16(rand.Uint32()) >> 1, lastTS: rand.Uint32(),
 			})
@@ -89,7 +90,8 @@ func (v *viewer) onRTCP(packets []rtcp.Packet, now time.Time) {
 func (v *viewer) onReports(reports []rtcp.ReceptionReport, now time.Time) {
 	for _, r := range reports {
 		if s := v.streamOf(r.SSRC); s != nil && s.video {
-			v.bandwidth.report(v.sent.Load(), float64(r.FractionLost)/256, v.roundTrip(s, r, now), now)
+			v.bandwidth.report(v.sent.Load(), float64(r.FractionLost)/256, v.roundTrip(s, r, now),
+				now)
 		}
 	}
 }
@@ -164,8 +166,10 @@ func (v *viewer) onTick(now time.Time) {
 	for _, s := range v.streams {
 		if sr := s.senderReport(now); sr != nil {
 			s.reported, s.reportedAt = uint32(sr.NTPTime>>16), now
-			packets = append(packets, sr, &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-				Source: s.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: v.ufrag}}}}})
+			packets = append(packets, sr,
+				&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+					Source: s.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME,
+						Text: v.ufrag}}}}})
 		}
 	}
 	v.pub.mu.Unlock()
@@ -198,7 +202,8 @@ func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	}
 	v.pub.mu.Unlock()
 	if v.bandwidth.transport != nil && len(list) > 0 {
-		v.bandwidth.record(list, v.sfu.cfg.Now()) // other viewers took their time since the sender began
+		// other viewers took their time since the sender began
+		v.bandwidth.record(list, v.sfu.cfg.Now())
 	}
 	for _, o := range list {
 		out.send(o, k, dest)

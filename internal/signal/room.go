@@ -44,7 +44,8 @@ func (s *Server) join(k *socket, p stage.Participant, bearer stage.Secret) error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.running {
-		return stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").WithCode("shutdown")
+		return stage.Errorf(stage.ErrUnavailable, "The server is stopping: try again in a moment.").
+			WithCode("shutdown")
 	}
 	r := s.rooms[p.Stage]
 	if r == nil {
@@ -174,7 +175,9 @@ func (m *member) overlay(p *stage.Presence) {
 
 // Disconnect disconnects a participant: its sessions end, and a joined SDK receives the reason. It
 // does not revoke the token.
-func (s *Server) Disconnect(ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string) error {
+func (s *Server) Disconnect(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
 	joined := s.remove(arn, id, disconnect("PARTICIPANT_DISCONNECTED", reason))
 	err := s.cfg.Media.Disconnect(ctx, arn, id, reason)
 	// Including sessions that negotiate, which Media does not have yet.
@@ -238,7 +241,10 @@ func (r *room) send(present []stage.Presence) (news bool) {
 	}
 	for _, m := range r.members {
 		if k := m.socket; k != nil {
-			k.show(r.sequence, func() [][]byte { return stageState(r.sequence, r.stateFor(m, present)) })
+			k.show(r.sequence, func() [][]byte {
+				return stageState(r.sequence,
+					r.stateFor(m, present))
+			})
 			if m.participant.View == "" {
 				k.count(r.counts, func() []byte { return subscriberCount(r.counts, r.viewers) })
 			}

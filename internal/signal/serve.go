@@ -94,8 +94,9 @@ func (s *Server) admit(r *http.Request, bearer stage.Secret) (stage.Participant,
 	}
 	topic, _, _ := strings.Cut(r.URL.Query().Get("topic"), "/")
 	if topic != "" && topic != p.Stage.ID() {
-		return p, stage.Errorf(stage.ErrInvalid, "The topic of the address is that of another stage "+
-			"than the token's.").WithCode("wrong_topic")
+		return p, stage.Errorf(stage.ErrInvalid,
+			"The topic of the address is that of another stage "+
+				"than the token's.").WithCode("wrong_topic")
 	}
 	return p, nil
 }
@@ -309,8 +310,9 @@ func (c *client) target(address string) (publisher stage.ParticipantID, err erro
 }
 
 func errTarget() error {
-	return stage.Errorf(stage.ErrDenied, "An offer is for the own publication or for the subscription "+
-		"to a participant.").WithCode("wrong_participant")
+	return stage.Errorf(stage.ErrDenied,
+		"An offer is for the own publication or for the subscription "+
+			"to a participant.").WithCode("wrong_participant")
 }
 
 func failure(offer sdpOffer, err error) sdpAnswer {

@@ -202,9 +202,10 @@ type Presence struct {
 	Publishing  bool
 	AudioMuted  bool
 	VideoMuted  bool
-	Stalled     bool       // nothing arrives at all, and nothing was switched off: neither muted nor a camera off
-	Viewers     int        // sessions that receive this participant
-	Reception   *Reception // nil where it cannot be measured
+	// nothing arrives at all, and nothing was switched off: neither muted nor a camera off
+	Stalled   bool
+	Viewers   int        // sessions that receive this participant
+	Reception *Reception // nil where it cannot be measured
 }
 
 // Reception is what the stage receives from a publisher, measured on the media over the last

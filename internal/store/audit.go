@@ -48,7 +48,8 @@ func entries(f access.AuditFilter) walk {
 		keys: []key{{column: "at", number: true}, {column: "id"}},
 	}
 	conditions := []struct{ column, value string }{
-		{"target", f.Target}, {"actor", string(f.Actor)}, {"stage", string(f.Stage)}, {"action", string(f.Action)},
+		{"target", f.Target}, {"actor", string(f.Actor)}, {"stage", string(f.Stage)},
+		{"action", string(f.Action)},
 	}
 	indexed := false
 	for _, c := range conditions {

@@ -11,8 +11,8 @@ import (
 )
 
 // A batcher commits concurrent writes together: on SQLite a commit costs more than a row. It has no
-// goroutine of its own: the first caller commits for all that arrived meanwhile, and the first of those
-// that are left commits next.
+// goroutine of its own: the first caller commits for all that arrived meanwhile, and the first of
+// those that are left commits next.
 type batcher struct {
 	pool *pool
 
@@ -62,7 +62,8 @@ func (b *batcher) join(w *write) bool {
 
 // lead commits a batch with the caller's own write in front, and wakes the next caller.
 func (b *batcher) lead(ctx context.Context) {
-	// Callers that are ready to run join before the batch is closed; without any this costs nothing.
+	// Callers that are ready to run join before the batch is closed; without any this costs
+	// nothing.
 	runtime.Gosched()
 	batch := b.take()
 	// The batch has writes of other requests, which are not cancelled with this one.
@@ -103,7 +104,10 @@ func (b *batcher) commit(ctx context.Context, batch []*write) {
 		return
 	}
 	if err = b.prepare(ctx, batch); err == nil {
-		err = inTx(ctx, b.pool.db, nil, func(tx *sql.Tx) error { return b.writeAll(ctx, tx, batch) })
+		err = inTx(ctx, b.pool.db, nil, func(tx *sql.Tx) error {
+			return b.writeAll(ctx, tx,
+				batch)
+		})
 	}
 	if err != nil {
 		for _, w := range batch {

@@ -16,7 +16,8 @@ const (
 	bellLimit   = 5 * time.Second  // to connect
 	bellRetry   = 2 * time.Second  // at first; it doubles …
 	bellRest    = 30 * time.Second // … up to this
-	// A poll that found what no bell announced may have been faster than it; so many in a row were not.
+	// A poll that found what no bell announced may have been faster than it; so many in a row were
+	// not.
 	deafAfter = 5
 )
 
@@ -37,8 +38,9 @@ func newBell(where, direct string, log *slog.Logger) (*bell, error) {
 	}
 	config, err := pgx.ParseConfig(direct)
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrInvalid, "The direct URL of the database cannot be read; "+
-			"it looks like postgres://user:password@host:5432/name.").WithCause(err)
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"The direct URL of the database cannot be read; "+
+				"it looks like postgres://user:password@host:5432/name.").WithCause(err)
 	}
 	return &bell{config: config, log: log}, nil
 }
@@ -97,8 +99,10 @@ func (b *bell) useful(rung, found bool) {
 	}
 	if b.silent >= deafAfter && !b.warned {
 		b.warned = true
-		b.log.Warn("notifications of the database do not arrive here, so that events of other replicas " +
-			"come a little later; behind a connection pooler, name the database itself with --database-direct")
+		b.log.Warn(
+			"notifications of the database do not arrive here, so that events of other replicas " +
+				"come a little later; behind a connection pooler, name the database itself with " +
+				"--database-direct")
 	}
 }
 

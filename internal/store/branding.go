@@ -23,7 +23,8 @@ func scanBranding(r row) (access.Branding, error) {
 // Branding implements access.BrandingStore.
 func (q queries) Branding(ctx context.Context) (access.Branding, error) {
 	return first(ctx, q, scanBranding,
-		"SELECT name, accent, support, imprint, logo, logo_type FROM branding WHERE id = $1", brandingID)
+		"SELECT name, accent, support, imprint, logo, logo_type FROM branding WHERE id = $1",
+		brandingID)
 }
 
 // PutBranding implements access.BrandingStore.

@@ -29,7 +29,8 @@ func (q queries) Room(ctx context.Context, arn stage.ARN, limit int) (feed.Room,
 	}
 	var room feed.Room
 	var err error
-	room.LastPost, err = first(ctx, q, lastPost, "SELECT last_post FROM chat_rooms WHERE stage = $1", string(arn))
+	room.LastPost, err = first(ctx, q, lastPost,
+		"SELECT last_post FROM chat_rooms WHERE stage = $1", string(arn))
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
 		return feed.Room{}, err
 	}
@@ -46,7 +47,9 @@ func (q queries) Room(ctx context.Context, arn stage.ARN, limit int) (feed.Room,
 
 // AddMessage implements feed.ChatStore. The row of the room is locked until the commit, so that
 // messages have one order.
-func (q queries) AddMessage(ctx context.Context, arn stage.ARN, m feed.ChatMessage, keep int) error {
+func (q queries) AddMessage(
+	ctx context.Context, arn stage.ARN, m feed.ChatMessage, keep int,
+) error {
 	return failure(q.run.together(ctx, func(q queries) error {
 		n, err := first(ctx, q, scanNumber, `
 			INSERT INTO chat_rooms (stage, messages, last_post) VALUES ($1, 1, $2)

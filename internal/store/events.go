@@ -74,8 +74,8 @@ func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error
 // eventsCompared is how many events of a participant may be of the last minutes.
 const eventsCompared = 50
 
-// repeats reports whether an event of an AWS stage is stored already. It gets the ID of that one, and
-// no user unless it brought the reason.
+// repeats reports whether an event of an AWS stage is stored already. It gets the ID of that one,
+// and no user unless it brought the reason.
 func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
 	if e.Stage.Local() {
 		return false, nil
@@ -94,7 +94,8 @@ func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, erro
 		e.User = ""
 		return true, nil
 	}
-	return true, q.do(ctx, "UPDATE events SET code = $2, detail = $3 WHERE id = $1", e.ID, e.Code, e.Detail)
+	return true, q.do(ctx, "UPDATE events SET code = $2, detail = $3 WHERE id = $1", e.ID, e.Code,
+		e.Detail)
 }
 
 const insertEvent = `INSERT INTO events (id, user_id, at, kind, stage, participant, code, detail) VALUES `
@@ -196,7 +197,8 @@ const eventColumns = "e.id, e.user_id, e.at, e.kind, e.stage, e.participant, e.c
 
 func scanEvent(r row) (access.StoredEvent, error) {
 	var e access.StoredEvent
-	err := r.Scan(&e.ID, &e.User, at(&e.Time), &e.Kind, &e.Stage, &e.Participant, &e.Code, &e.Detail)
+	err := r.Scan(&e.ID, &e.User, at(&e.Time), &e.Kind, &e.Stage, &e.Participant, &e.Code,
+		&e.Detail)
 	e.UserID = string(e.User)
 	return e, err
 }

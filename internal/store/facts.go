@@ -19,8 +19,9 @@ func (s *Store) LocalKey(ctx context.Context) (keyID string, err error) {
 	return first(ctx, s.queries, scanText, "SELECT value FROM facts WHERE name = $1", localKeyFact)
 }
 
-// RegisterLocalKey registers the ID of the local key unless there is one, and returns the ID that is
-// registered: of several servers that start together, one is first. With replace the ID given wins.
+// RegisterLocalKey registers the ID of the local key unless there is one, and returns the ID that
+// is registered: of several servers that start together, one is first. With replace the ID given
+// wins.
 func (s *Store) RegisterLocalKey(
 	ctx context.Context, keyID string, now time.Time, replace bool,
 ) (registered string, err error) {
@@ -49,7 +50,8 @@ const serverFact = "server"
 func (s *Store) ServerID(ctx context.Context, now time.Time) (string, error) {
 	id := make([]byte, 16)
 	rand.Read(id)
-	err := s.do(ctx, "INSERT INTO facts (name, value, at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+	err := s.do(
+		ctx, "INSERT INTO facts (name, value, at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
 		serverFact, hex.EncodeToString(id), ms(now))
 	if err != nil {
 		return "", err

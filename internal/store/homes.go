@@ -52,7 +52,8 @@ func (q queries) Peers(ctx context.Context) ([]homes.Peer, error) {
 func (q queries) Bury(ctx context.Context, id string, beat int64) (bool, error) {
 	n := 0
 	err := q.run.together(ctx, func(q queries) (err error) {
-		n, err = q.exec(ctx, "UPDATE peers SET buried = 1 WHERE id = $1 AND beat = $2 AND buried = 0",
+		n, err = q.exec(
+			ctx, "UPDATE peers SET buried = 1 WHERE id = $1 AND beat = $2 AND buried = 0",
 			id, beat)
 		if err != nil || n == 0 {
 			return err

@@ -14,8 +14,8 @@ var _ lease.Store = (*Store)(nil)
 // leaseMemory is how long the last lease of a name stays after it expired: others see who had it.
 const leaseMemory = 24 * time.Hour
 
-// The clock of the database, in unix milliseconds, as of the beginning of the statement: one that waits
-// for a lock takes a lease for no longer than it asked for.
+// The clock of the database, in unix milliseconds, as of the beginning of the statement: one that
+// waits for a lock takes a lease for no longer than it asked for.
 const (
 	sqliteClock   = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 	postgresClock = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"
@@ -120,8 +120,8 @@ func (q queries) Leases(ctx context.Context, prefix string) ([]lease.Lease, erro
 		WHERE name >= $1 AND name < $2 ORDER BY name`, prefix, prefix+"\U0010FFFD")
 }
 
-// forgetLeases deletes those that have not been held for a day, one by one: a condition on the row itself
-// is checked again when a holder takes it at that moment.
+// forgetLeases deletes those that have not been held for a day, one by one: a condition on the row
+// itself is checked again when a holder takes it at that moment.
 func (q queries) forgetLeases(ctx context.Context, limit int) (int, error) {
 	before := q.run.clock() + " - $1"
 	names, err := list(ctx, q, scanText, "SELECT name FROM leases WHERE expires_at < "+before+

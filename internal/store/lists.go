@@ -84,7 +84,8 @@ func (q queries) crowded(ctx context.Context, arn stage.ARN) (bool, error) {
 		return false, nil
 	}
 	found, err := list(ctx, q, scanText,
-		"SELECT g.stage FROM grants g WHERE g.stage = $1 LIMIT 1 OFFSET $2", string(arn), int64(crowd))
+		"SELECT g.stage FROM grants g WHERE g.stage = $1 LIMIT 1 OFFSET $2", string(arn), int64(
+			crowd))
 	return len(found) > 0, err
 }
 
@@ -153,7 +154,8 @@ func (q queries) issuancesOfFew(
 // merged is one page of several walks in the same order, the newest first: those of a few users or
 // stages, each by its index. like is one of them, or what they have in common.
 func merged[T any](
-	ctx context.Context, q queries, walks []walk, like walk, p access.Page, scan func(row) (T, error),
+	ctx context.Context, q queries, walks []walk, like walk, p access.Page,
+	scan func(row) (T, error),
 ) (access.PageOf[T], error) {
 	after, err := like.parse(p.After)
 	if err != nil {
@@ -247,8 +249,8 @@ func (q queries) ListEvents(
 	return merged(ctx, q, walks, events(f), p, scanEvent)
 }
 
-// events is the walk of a filter: by the index of the participant, of the user, of the stage or of all.
-// Refusals, which are looked for among everything that happens, have indexes of their own.
+// events is the walk of a filter: by the index of the participant, of the user, of the stage or of
+// all. Refusals, which are looked for among everything that happens, have indexes of their own.
 func events(f access.EventFilter) walk {
 	w := walk{
 		columns: eventColumns, from: "events e", newest: true, window: window,

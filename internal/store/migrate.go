@@ -45,9 +45,9 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	return err
 }
 
-// migrationTries is how often processes try that open one new SQLite file together. Each migration is
-// a transaction, and the process that loses finds it done at its next try. A lock file could be left
-// behind.
+// migrationTries is how often processes try that open one new SQLite file together. Each migration
+// is a transaction, and the process that loses finds it done at its next try. A lock file could be
+// left behind.
 const migrationTries = 20
 
 func isFinal(err error) bool {

@@ -18,16 +18,19 @@ func scanPasskey(r row) (access.Passkey, error) {
 // Passkeys implements access.PasskeyStore.
 func (q queries) Passkeys(ctx context.Context, user access.UserID) ([]access.Passkey, error) {
 	return list(ctx, q, scanPasskey,
-		"SELECT "+passkeyColumns+" FROM passkeys WHERE user_id = $1 ORDER BY created_at, id", string(user))
+		"SELECT "+
+			passkeyColumns+" FROM passkeys WHERE user_id = $1 ORDER BY created_at, id", string(
+			user))
 }
 
 // PasskeyByKey implements access.PasskeyStore.
 func (q queries) PasskeyByKey(ctx context.Context, keyID string) (access.Passkey, error) {
-	return first(ctx, q, scanPasskey, "SELECT "+passkeyColumns+" FROM passkeys WHERE key_id = $1", keyID)
+	return first(ctx, q, scanPasskey, "SELECT "+passkeyColumns+" FROM passkeys WHERE key_id = $1",
+		keyID)
 }
 
-// PutPasskey implements access.PasskeyStore. Conflicts are found without an error, which would end a
-// transaction of PostgreSQL.
+// PutPasskey implements access.PasskeyStore. Conflicts are found without an error, which would end
+// a transaction of PostgreSQL.
 func (q queries) PutPasskey(ctx context.Context, k access.Passkey) error {
 	n, err := q.exec(ctx, `
 		INSERT INTO passkeys (id, user_id, key_id, name, record, created_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $7)

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// callLimit is how long a statement or a transaction may take, its wait for a connection included.
+	// callLimit is how long a statement or a transaction may take, its wait for a connection
+	// included.
 	callLimit = 5 * time.Second
 	// stallRest is how long a database that did not answer in time is left alone.
 	stallRest = time.Second
@@ -17,8 +18,8 @@ const (
 var errStalled = errors.New("the database has not answered for a while")
 
 // A patience bounds how long callers wait for the database. Once a call took too long, the others
-// fail at once, so that a request with several of them takes no multiple of the limit: after a rest,
-// one call at a time tries again, until one is answered.
+// fail at once, so that a request with several of them takes no multiple of the limit: after a
+// rest, one call at a time tries again, until one is answered.
 type patience struct {
 	mu      sync.Mutex
 	stalled bool
@@ -27,7 +28,9 @@ type patience struct {
 }
 
 // begin bounds a call. The caller passes its result through end.
-func (p *patience) begin(ctx context.Context) (bounded context.Context, end func(error) error, err error) {
+func (p *patience) begin(
+	ctx context.Context,
+) (bounded context.Context, end func(error) error, err error) {
 	tries, err := p.enter()
 	if err != nil {
 		return nil, nil, unavailable("The database does not answer; try again in a moment.", err)
@@ -35,7 +38,8 @@ func (p *patience) begin(ctx context.Context) (bounded context.Context, end func
 	bounded, cancel := context.WithTimeout(ctx, callLimit)
 	return bounded, func(err error) error {
 		late := errors.Is(err, context.DeadlineExceeded)
-		gaveUp := err != nil && ctx.Err() != nil // the caller, which says nothing about the database
+		// the caller, which says nothing about the database
+		gaveUp := err != nil && ctx.Err() != nil
 		cancel()
 		p.leave(tries, late, gaveUp)
 		return err

@@ -20,7 +20,8 @@ func scanAccount(r row) (access.Account, error) {
 }
 
 func accountFields(a *access.Account) []any {
-	return []any{&a.ID, &a.Name, &a.Key, &a.Role, &a.Password, &a.Revision, at(&a.CreatedAt), at(&a.LastSeenAt),
+	return []any{&a.ID, &a.Name, &a.Key, &a.Role, &a.Password, &a.Revision, at(&a.CreatedAt),
+		at(&a.LastSeenAt),
 		at(&a.SuspendedAt), at(&a.LinkedAt)}
 }
 
@@ -38,11 +39,14 @@ func (q queries) Operators(ctx context.Context) ([]access.Account, error) {
 
 // Account implements access.Store.
 func (q queries) Account(ctx context.Context, id access.UserID) (access.Account, error) {
-	return first(ctx, q, scanAccount, "SELECT "+accountColumns+" FROM users u WHERE u.id = $1", string(id))
+	return first(ctx, q, scanAccount, "SELECT "+accountColumns+" FROM users u WHERE u.id = $1",
+		string(id))
 }
 
 // Names implements access.Store.
-func (q queries) Names(ctx context.Context, ids ...access.UserID) (map[access.UserID]string, error) {
+func (q queries) Names(
+	ctx context.Context, ids ...access.UserID,
+) (map[access.UserID]string, error) {
 	names := map[access.UserID]string{}
 	scan := func(r row) (u access.User, err error) { return u, r.Scan(&u.ID, &u.Name) }
 	for some := range slices.Chunk(ids, grantsAtOnce) {
@@ -65,7 +69,8 @@ func (q queries) Names(ctx context.Context, ids ...access.UserID) (map[access.Us
 
 // AccountNamed implements access.Store.
 func (q queries) AccountNamed(ctx context.Context, key string) (access.Account, error) {
-	return first(ctx, q, scanAccount, "SELECT "+accountColumns+" FROM users u WHERE u.name_key = $1", key)
+	return first(ctx, q, scanAccount, "SELECT "+accountColumns+
+		" FROM users u WHERE u.name_key = $1", key)
 }
 
 // PutAccount implements access.Store.
@@ -75,7 +80,8 @@ func (q queries) PutAccount(ctx context.Context, a access.Account) error {
 		VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, name_key = excluded.name_key, role = excluded.role,
 			password = excluded.password, suspended_at = excluded.suspended_at, linked_at = excluded.linked_at`,
-		string(a.ID), a.Name, a.Key, string(a.Role), a.Password, ms(a.CreatedAt), ms(a.SuspendedAt), ms(a.LinkedAt))
+		string(a.ID), a.Name, a.Key, string(a.Role), a.Password, ms(a.CreatedAt), ms(a.SuspendedAt),
+		ms(a.LinkedAt))
 }
 
 // DeleteAccount implements access.Store.
@@ -119,7 +125,9 @@ func scanHolding(r row) (holding, error) {
 }
 
 // Credential implements access.Store.
-func (q queries) Credential(ctx context.Context, kind access.Kind, hash string) (access.Credential, access.Account, error) {
+func (q queries) Credential(
+	ctx context.Context, kind access.Kind, hash string,
+) (access.Credential, access.Account, error) {
 	h, err := first(ctx, q, scanHolding, `
 		SELECT `+credentialColumns+`, COALESCE(u.id, ''), COALESCE(u.name, ''), COALESCE(u.name_key, ''), COALESCE(u.role, ''),
 			COALESCE(u.password, ''), COALESCE(u.revision, 0), u.created_at, u.seen_at, u.suspended_at, u.linked_at
@@ -154,11 +162,14 @@ func (q queries) PutCredential(ctx context.Context, c access.Credential) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 		ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, created_at = excluded.created_at, expires_at = excluded.expires_at`,
 		c.ID, string(c.Kind), c.Hash, null(c.User), c.Label, null(c.Stage), c.View,
-		ms(c.CreatedAt), ms(c.ExpiresAt), ms(c.UsedAt), c.Client.Address, c.Client.Agent, words(c.Scopes), c.MaxUses)
+		ms(c.CreatedAt), ms(c.ExpiresAt), ms(c.UsedAt), c.Client.Address, c.Client.Agent,
+		words(c.Scopes), c.MaxUses)
 }
 
 // GuestLinks implements access.Store.
-func (q queries) GuestLinks(ctx context.Context, arn stage.ARN, limit int) ([]access.Credential, error) {
+func (q queries) GuestLinks(
+	ctx context.Context, arn stage.ARN, limit int,
+) ([]access.Credential, error) {
 	return list(ctx, q, scanCredential, "SELECT "+credentialColumns+` FROM credentials c
 		WHERE c.kind = 'guest' AND c.stage = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT $2`, string(arn), limit)
 }
@@ -175,7 +186,9 @@ func (q queries) UseGuestLink(ctx context.Context, id string, when time.Time) er
 
 // ReturnGuestUse implements access.Store.
 func (q queries) ReturnGuestUse(ctx context.Context, id string) error {
-	return q.do(ctx, "UPDATE credentials SET uses = uses - 1 WHERE id = $1 AND kind = 'guest' AND uses > 0", id)
+	return q.do(
+		ctx, "UPDATE credentials SET uses = uses - 1 WHERE id = $1 AND kind = 'guest' AND uses > 0",
+		id)
 }
 
 // DeleteCredentials implements access.Store.
@@ -187,10 +200,12 @@ func (q queries) DeleteCredentials(ctx context.Context, match access.Match) (int
 // Touch implements access.Store.
 func (q queries) Touch(ctx context.Context, c access.Credential) error {
 	return failure(q.run.together(ctx, func(q queries) error {
-		if err := q.do(ctx, "UPDATE credentials SET used_at = $1, expires_at = $2 WHERE id = $3", ms(c.UsedAt), ms(c.ExpiresAt), c.ID); err != nil {
+		if err := q.do(ctx, "UPDATE credentials SET used_at = $1, expires_at = $2 WHERE id = $3",
+			ms(c.UsedAt), ms(c.ExpiresAt), c.ID); err != nil {
 			return err
 		}
-		return q.do(ctx, "UPDATE users SET seen_at = $1 WHERE id = $2", ms(c.UsedAt), string(c.User))
+		return q.do(ctx, "UPDATE users SET seen_at = $1 WHERE id = $2", ms(c.UsedAt),
+			string(c.User))
 	}))
 }
 
@@ -203,7 +218,8 @@ func scanAttempts(r row) (access.Attempts, error) {
 // Attempts implements access.Store.
 func (q queries) Attempts(ctx context.Context, bucket string) (access.Attempts, error) {
 	return first(ctx, q, scanAttempts,
-		"SELECT bucket, COALESCE(user_id, ''), failures, at FROM attempts WHERE bucket = $1", bucket)
+		"SELECT bucket, COALESCE(user_id, ''), failures, at FROM attempts WHERE bucket = $1",
+		bucket)
 }
 
 // PutAttempts implements access.Store.
@@ -267,7 +283,8 @@ var (
 func scanGrant(r row) (access.Grant, error) {
 	var g access.Grant
 	var byRule int
-	err := r.Scan(&g.User, &g.Stage, &g.Capabilities, span{&g.MaxTTL}, &byRule, at(&g.BarredAt), &g.BarredReason)
+	err := r.Scan(&g.User, &g.Stage, &g.Capabilities, span{&g.MaxTTL}, &byRule, at(&g.BarredAt),
+		&g.BarredReason)
 	g.ByRule = byRule != 0
 	return g, err
 }
@@ -278,7 +295,8 @@ func (q queries) PutGrant(ctx context.Context, g access.Grant) error {
 		INSERT INTO grants (user_id, stage, capabilities, max_ttl, by_rule) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (user_id, stage) DO UPDATE SET capabilities = excluded.capabilities, max_ttl = excluded.max_ttl,
 			by_rule = excluded.by_rule`,
-		string(g.User), string(g.Stage), int64(g.Capabilities), g.MaxTTL.Milliseconds(), flag(g.ByRule))
+		string(g.User), string(g.Stage), int64(g.Capabilities), g.MaxTTL.Milliseconds(),
+		flag(g.ByRule))
 }
 
 // PutBar implements access.Store.
@@ -295,7 +313,8 @@ func (q queries) PutBar(
 
 // DeleteGrant implements access.Store.
 func (q queries) DeleteGrant(ctx context.Context, user access.UserID, arn stage.ARN) error {
-	n, err := q.exec(ctx, "DELETE FROM grants WHERE user_id = $1 AND stage = $2", string(user), string(arn))
+	n, err := q.exec(ctx, "DELETE FROM grants WHERE user_id = $1 AND stage = $2", string(user),
+		string(arn))
 	if err == nil && n == 0 {
 		return stage.ErrNotFound
 	}

@@ -56,7 +56,8 @@ func refusal(err error) string {
 	return "cannot be used"
 }
 
-// lastTry is the last line of an error of pgx, which has one for each address, with and without TLS.
+// lastTry is the last line of an error of pgx, which has one for each address, with and without
+// TLS.
 func lastTry(err error) error {
 	text := err.Error()
 	return errors.New(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]))
@@ -73,7 +74,8 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err e
 	}
 	return func() error {
 		// The lock ends with the connection at the latest.
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)",
+			migrationLock)
 		return conn.Close()
 	}, nil
 }

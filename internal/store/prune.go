@@ -10,7 +10,9 @@ import (
 
 // Prune implements access.Store. Each kind is a short transaction of its own, which other writers
 // wait for and which a power cut may undo.
-func (q queries) Prune(ctx context.Context, before access.Retention, limit int) (more bool, err error) {
+func (q queries) Prune(
+	ctx context.Context, before access.Retention, limit int,
+) (more bool, err error) {
 	for _, old := range []struct {
 		table, key, where, time string
 		before                  time.Time
@@ -25,9 +27,11 @@ func (q queries) Prune(ctx context.Context, before access.Retention, limit int) 
 		{"deliveries", "id", "", "dead_at", before.Dead},
 		{"chat_messages", "id", "", "at", before.Chat},
 	} {
-		// The limit is part of the text: PostgreSQL plans for a tenth of the table where it is not known.
+		// The limit is part of the text: PostgreSQL plans for a tenth of the table where it is not
+		// known.
 		text := fmt.Sprintf(
-			"DELETE FROM %[1]s WHERE %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s%[4]s < $1 ORDER BY %[4]s LIMIT %[5]d)",
+			"DELETE FROM %[1]s WHERE %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s%[4]s < $1 "+
+				"ORDER BY %[4]s LIMIT %[5]d)",
 			old.table, old.key, old.where, old.time, limit)
 		n := 0
 		err := q.run.together(ctx, func(q queries) error {

@@ -24,9 +24,9 @@ const (
 	deadPost     = time.Minute
 )
 
-// A relay is feed.Relay on PostgreSQL. Notices are rows with numbers that have no gaps: the row of the
-// counter stays locked until the commit, so that whoever reads 7 could read 6 before. A notification
-// only wakes the readers, who otherwise look once a second (docs/decisions/0171).
+// A relay is feed.Relay on PostgreSQL. Notices are rows with numbers that have no gaps: the row of
+// the counter stays locked until the commit, so that whoever reads 7 could read 6 before. A
+// notification only wakes the readers, who otherwise look once a second (docs/decisions/0171).
 type relay struct {
 	q    queries
 	bell *bell
@@ -68,7 +68,8 @@ func (r *relay) Send(ctx context.Context, notices ...feed.Notice) error {
 		case err := <-s.done:
 			return err
 		case <-ctx.Done():
-			return unavailable("The database did not answer in time; try again in a moment.", ctx.Err())
+			return unavailable("The database did not answer in time; try again in a moment.",
+				ctx.Err())
 		case r.turn <- struct{}{}:
 			r.writeAll(context.WithoutCancel(ctx))
 			<-r.turn
@@ -198,7 +199,8 @@ func scanNotice(r row) (n numbered, err error) {
 // missing in the numbers was deleted before it was read.
 func (r *noticeReader) readSome(ctx context.Context, newest int64) error {
 	next, err := list(ctx, r.q, scanNotice,
-		"SELECT id, notice FROM notices WHERE id > $1 ORDER BY id LIMIT $2", r.last, int64(noticesAtOnce))
+		"SELECT id, notice FROM notices WHERE id > $1 ORDER BY id LIMIT $2", r.last,
+		int64(noticesAtOnce))
 	if err != nil {
 		return err
 	}
@@ -230,5 +232,6 @@ func (r *relay) tidy(ctx context.Context) {
 			return // the next minute does it
 		}
 	}
-	_ = r.q.do(ctx, "DELETE FROM posts WHERE at < "+r.q.run.clock()+" - $1", deadPost.Milliseconds())
+	_ = r.q.do(ctx, "DELETE FROM posts WHERE at < "+r.q.run.clock()+" - $1",
+		deadPost.Milliseconds())
 }

@@ -13,8 +13,8 @@ import (
 )
 
 // Shared returns what the replicas on this database have in common. On SQLite there is one process,
-// and the chat alone is stored. direct is a URL of the same PostgreSQL that leads around a connection
-// pooler, which notifications do not pass; it may be empty.
+// and the chat alone is stored. direct is a URL of the same PostgreSQL that leads around a
+// connection pooler, which notifications do not pass; it may be empty.
 func (s *Store) Shared(direct string, now func() time.Time, log *slog.Logger) (feed.Shared, error) {
 	if !s.db.postgres {
 		return inProcess{feed.NewMemory(now), s}, nil
@@ -24,7 +24,8 @@ func (s *Store) Shared(direct string, now func() time.Time, log *slog.Logger) (f
 		return nil, err
 	}
 	return &shared{
-		queries: s.queries, relay: &relay{q: s.queries, bell: bell, log: log, turn: make(chan struct{}, 1)},
+		queries: s.queries, relay: &relay{q: s.queries, bell: bell, log: log,
+			turn: make(chan struct{}, 1)},
 	}, nil
 }
 
@@ -113,7 +114,9 @@ func scanJSON[T any](r row) (value T, err error) {
 }
 
 // PutDock implements feed.DockStore.
-func (s *shared) PutDock(ctx context.Context, user access.UserID, d feed.Dock, seen time.Time) error {
+func (s *shared) PutDock(
+	ctx context.Context, user access.UserID, d feed.Dock, seen time.Time,
+) error {
 	text, err := json.Marshal(d)
 	if err != nil {
 		return err
@@ -130,7 +133,9 @@ func (s *shared) DeleteDock(ctx context.Context, user access.UserID, id string) 
 }
 
 // Docks implements feed.DockStore.
-func (s *shared) Docks(ctx context.Context, user access.UserID) (map[access.UserID][]feed.Dock, error) {
+func (s *shared) Docks(
+	ctx context.Context, user access.UserID,
+) (map[access.UserID][]feed.Dock, error) {
 	type owned struct {
 		user access.UserID
 		dock feed.Dock

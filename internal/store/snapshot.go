@@ -11,13 +11,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Snapshot copies the SQLite file at path to a new file, as it is at one moment, while others write to
-// it (https://sqlite.org/lang_vacuum.html, "VACUUM INTO").
+// Snapshot copies the SQLite file at path to a new file, as it is at one moment, while others write
+// to it (https://sqlite.org/lang_vacuum.html, "VACUUM INTO").
 func Snapshot(ctx context.Context, path, to string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fileFailure(path, err)
 	}
-	db, err := sql.Open("sqlite", fileURL(path, url.Values{"_pragma": {"busy_timeout(5000)", "query_only(0)"}}))
+	db, err := sql.Open("sqlite", fileURL(path, url.Values{
+		"_pragma": {"busy_timeout(5000)", "query_only(0)"},
+	}))
 	if err != nil {
 		return err
 	}

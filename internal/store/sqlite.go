@@ -29,7 +29,8 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	if err != nil {
 		return nil, fileFailure(path, err)
 	}
-	// On this connection only a checkpoint waits for the disk. 4000 pages are 16 MB of log between two.
+	// On this connection only a checkpoint waits for the disk. 4000 pages are 16 MB of log between
+	// two.
 	quick, err := openFile(ctx, path, 1, "synchronous(NORMAL)", "wal_autocheckpoint(4000)")
 	if err != nil {
 		return nil, fileFailure(path, err)
@@ -46,13 +47,15 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 func makePrivate(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be opened for writing; "+
-			"check its folder and permissions.", path).WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable,
+			"The database file %s cannot be opened for writing; "+
+				"check its folder and permissions.", path).WithCause(err)
 	}
 	defer file.Close()
 	if err := file.Chmod(0o600); err != nil {
-		return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be made private (0600); "+
-			"it belongs to another user.", path).WithCause(err)
+		return stage.Errorf(stage.ErrUnavailable,
+			"The database file %s cannot be made private (0600); "+
+				"it belongs to another user.", path).WithCause(err)
 	}
 	return nil
 }
@@ -71,8 +74,9 @@ func openFile(ctx context.Context, path string, connections int, pragmas ...stri
 	return newPool(db, connections), connect(ctx, db)
 }
 
-// connect opens the first connection. Setting the journal mode of a file that other processes open at
-// this moment is refused at once, whatever the busy timeout is, since waiting could be a deadlock.
+// connect opens the first connection. Setting the journal mode of a file that other processes open
+// at this moment is refused at once, whatever the busy timeout is, since waiting could be a
+// deadlock.
 func connect(ctx context.Context, db *sql.DB) error {
 	var err error
 	for try := range migrationTries {
@@ -86,8 +90,9 @@ func connect(ctx context.Context, db *sql.DB) error {
 
 func fileFailure(path string, err error) error {
 	if code := sqliteCode(err); code == sqlite3.SQLITE_NOTADB || code == sqlite3.SQLITE_CORRUPT {
-		return stage.Errorf(stage.ErrUnavailable, "The database file %s is damaged or is no database; "+
-			"restore a backup, or move it away to start afresh.", path).
+		return stage.Errorf(stage.ErrUnavailable,
+			"The database file %s is damaged or is no database; "+
+				"restore a backup, or move it away to start afresh.", path).
 			WithCode("database_damaged").WithCause(err)
 	}
 	return stage.Errorf(stage.ErrUnavailable, "The database file %s cannot be opened.", path).
@@ -115,7 +120,8 @@ func sqliteFailure(err error) error {
 			"The database is damaged; the operator has to restore a backup.").
 			WithCode("database_damaged").WithCause(err)
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
-		return unavailable("The database cannot be used; the operator finds the reason in the log.", err)
+		return unavailable("The database cannot be used; the operator finds the reason in the log.",
+			err)
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ func scanStage(r row) (access.StageRecord, error) {
 	var s access.StageRecord
 	var interval int64
 	err := r.Scan(&s.ARN, &s.Name, &s.Key, &s.SortKey, &s.Endpoints.WHIP, &s.Endpoints.Events,
-		at(&s.EndpointsAt), &s.Limits.MaxHeight, &s.Limits.AdvisedBitrate, &s.Limits.MaxBitrate, &interval, at(&s.CreatedAt))
+		at(&s.EndpointsAt), &s.Limits.MaxHeight, &s.Limits.AdvisedBitrate, &s.Limits.MaxBitrate,
+		&interval, at(&s.CreatedAt))
 	s.Limits.MaxKeyframeInterval = float64(interval) / 1000
 	return s, err
 }
@@ -38,7 +39,8 @@ func (q queries) Stage(ctx context.Context, arn stage.ARN) (access.StageRecord, 
 
 // StageNamed implements access.Store.
 func (q queries) StageNamed(ctx context.Context, key string) (access.StageRecord, error) {
-	return first(ctx, q, scanStage, "SELECT "+stageColumns+" FROM stages s WHERE s.name_key = $1", key)
+	return first(ctx, q, scanStage, "SELECT "+stageColumns+" FROM stages s WHERE s.name_key = $1",
+		key)
 }
 
 // Endpoints implements access.Store.
@@ -67,8 +69,8 @@ func (q queries) PutStage(ctx context.Context, s access.StageRecord) error {
 
 // CloseStage implements access.Store.
 func (q queries) CloseStage(ctx context.Context, arn stage.ARN, at time.Time) error {
-	// The name is free at once. This changes no key column that others refer to, so it does not wait
-	// for tokens that are being recorded, however many come.
+	// The name is free at once. This changes no key column that others refer to, so it does not
+	// wait for tokens that are being recorded, however many come.
 	n, err := q.exec(ctx, `UPDATE stages SET removed_at = $2, name_key = NULL
 		WHERE arn = $1 AND removed_at IS NULL`, string(arn), ms(at))
 	if err != nil || n == 0 {

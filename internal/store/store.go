@@ -23,8 +23,8 @@ type Store struct {
 
 var _ access.Store = (*Store)(nil)
 
-// Open opens the database, creates it if it is a file that does not exist, and migrates it. where is
-// the path of an SQLite file or a URL postgres://….
+// Open opens the database, creates it if it is a file that does not exist, and migrates it. where
+// is the path of an SQLite file or a URL postgres://….
 func Open(ctx context.Context, where string, log *slog.Logger) (*Store, error) {
 	return open(ctx, where, log, func(string) {})
 }
@@ -75,9 +75,10 @@ func (t *transaction) Atomically(_ context.Context, do func(tx access.Store) err
 	return do(t)
 }
 
-// A database is where the statements run. SQLite has one writer at a time: of its two connections that
-// write, one waits for the disk at each commit, the other does not and may lose its last commits with
-// the power; reads go on meanwhile (docs/decisions/0030). On PostgreSQL all three are the same.
+// A database is where the statements run. SQLite has one writer at a time: of its two connections
+// that write, one waits for the disk at each commit, the other does not and may lose its last
+// commits with the power; reads go on meanwhile (docs/decisions/0030). On PostgreSQL all three are
+// the same.
 type database struct {
 	read, write, quick *pool
 	postgres           bool
@@ -107,7 +108,8 @@ func (d *database) close() error {
 // A runner runs statements: the database, or a transaction in it.
 type runner interface {
 	// begin bounds how long a call may take. The caller passes its result through end.
-	begin(ctx context.Context, write bool) (bounded context.Context, end func(error) error, err error)
+	begin(ctx context.Context, write bool) (bounded context.Context, end func(error) error,
+		err error)
 
 	query(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 	exec(ctx context.Context, text string, args ...any) (sql.Result, error)
@@ -121,8 +123,8 @@ type runner interface {
 	await(ctx context.Context, text string, args ...any) error
 	// clock is the time of the database in unix milliseconds, as SQL.
 	clock() string
-	// inTurn runs a write that counts before it inserts, and need not be durable, after others of the
-	// same turn.
+	// inTurn runs a write that counts before it inserts, and need not be durable, after others of
+	// the same turn.
 	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)
 	// actor is the server that ActAs has set.
 	actor() string
@@ -170,7 +172,9 @@ type turn struct {
 	args []any
 }
 
-func (d *database) inTurn(ctx context.Context, t turn, text string, args ...any) (n int, err error) {
+func (d *database) inTurn(
+	ctx context.Context, t turn, text string, args ...any,
+) (n int, err error) {
 	if !d.postgres {
 		d.seen(text)
 		return d.inBatch(ctx, text, args)

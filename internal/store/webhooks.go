@@ -23,7 +23,8 @@ func scanWebhook(r row) (access.Webhook, error) {
 
 // Webhooks implements access.WebhookStore.
 func (q queries) Webhooks(ctx context.Context) ([]access.Webhook, error) {
-	return list(ctx, q, scanWebhook, "SELECT "+webhookColumns+" FROM webhooks ORDER BY created_at, id")
+	return list(ctx, q, scanWebhook, "SELECT "+webhookColumns+
+		" FROM webhooks ORDER BY created_at, id")
 }
 
 // PutWebhook implements access.WebhookStore.
@@ -46,7 +47,8 @@ func (q queries) DeleteWebhook(ctx context.Context, id access.WebhookID) error {
 	return err
 }
 
-const deliveryColumns = "id, webhook, type, body, created_at, next_at, attempts, status, reason, dead_at"
+const deliveryColumns = "id, webhook, type, body, created_at, next_at, attempts, status, " +
+	"reason, dead_at"
 
 func scanDelivery(r row) (access.Delivery, error) {
 	var d access.Delivery
@@ -100,7 +102,9 @@ func (q queries) ClaimDeliveries(
 }
 
 // DeadDeliveries implements access.WebhookStore.
-func (q queries) DeadDeliveries(ctx context.Context, id access.WebhookID, limit int) ([]access.Delivery, error) {
+func (q queries) DeadDeliveries(
+	ctx context.Context, id access.WebhookID, limit int,
+) ([]access.Delivery, error) {
 	return list(ctx, q, scanDelivery, "SELECT "+deliveryColumns+` FROM deliveries
 		WHERE webhook = $1 AND dead_at IS NOT NULL ORDER BY dead_at DESC, id LIMIT $2`, string(id), limit)
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// encoding is base64url without padding (RFC 7515, 2). Strict refuses stray bits at the end, by which
-// one token could be written in several ways.
+// encoding is base64url without padding (RFC 7515, 2). Strict refuses stray bits at the end, by
+// which one token could be written in several ways.
 var encoding = base64.RawURLEncoding.Strict()
 
 // header is the JOSE header of a token.

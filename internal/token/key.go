@@ -21,8 +21,8 @@ import (
 
 const localKeyPrefix = "arn:aws:ivs:" + stage.LocalRegion + ":000000000000:public-key/"
 
-// CreateKey makes a key and keeps it in a new file of mode 0600. A file that is there already is never touched: the error
-// is ErrConflict then.
+// CreateKey makes a key and keeps it in a new file of mode 0600. A file that is there already is
+// never touched: the error is ErrConflict then.
 func CreateKey(path string) (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -32,13 +32,15 @@ func CreateKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write a key: %w", err)
 	}
-	if err := writeNew(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
+	if err := writeNew(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY",
+		Bytes: der})); err != nil {
 		return nil, err
 	}
 	return key, nil
 }
 
-// writeNew brings the file into being as a whole or not at all: a link fails where a rename would overwrite.
+// writeNew brings the file into being as a whole or not at all: a link fails where a rename would
+// overwrite.
 func writeNew(path string, content []byte) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".key-*") // mode 0600
@@ -69,7 +71,8 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// LoadKey reads a key in PEM, as PKCS#8 or as the SEC1 that openssl ecparam writes. The file must be no one else's to read.
+// LoadKey reads a key in PEM, as PKCS#8 or as the SEC1 that openssl ecparam writes. The file must
+// be no one else's to read.
 func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -81,10 +84,13 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 		return nil, keyError(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, stage.Errorf(stage.ErrInvalid, "%s is to be the file of a key, and is a folder or something else: move it away", path)
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"%s is to be the file of a key, and is a folder or something else: move it away", path)
 	}
 	if exposed(info) {
-		return nil, stage.Errorf(stage.ErrInvalid, "the key %s can be read by others (mode %04o): run chmod 600 on it; if others may have seen it, make a new one", path, info.Mode().Perm())
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"the key %s can be read by others (mode %04o): run chmod 600 on it; if others may "+
+				"have seen it, make a new one", path, info.Mode().Perm())
 	}
 	content, err := io.ReadAll(io.LimitReader(f, 64<<10))
 	if err != nil {
@@ -92,7 +98,8 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	}
 	key, err := ParseKey(content)
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrInvalid, "the key %s: %v", path, err).WithCode("key_damaged")
+		return nil, stage.Errorf(stage.ErrInvalid, "the key %s: %v", path, err).
+			WithCode("key_damaged")
 	}
 	return key, nil
 }
@@ -124,24 +131,30 @@ func ParseKey(content []byte) (*ecdsa.PrivateKey, error) {
 			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			return p384(key, err)
 		default:
-			return nil, stage.Errorf(stage.ErrInvalid, "it holds a %s, not a private key", block.Type)
+			return nil, stage.Errorf(stage.ErrInvalid, "it holds a %s, not a private key",
+				block.Type)
 		}
 	}
 }
 
 func p384(key any, err error) (*ecdsa.PrivateKey, error) {
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrInvalid, "it is damaged, or not an EC key on the curve P-384")
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"it is damaged, or not an EC key on the curve P-384")
 	}
 	private, ok := key.(*ecdsa.PrivateKey)
 	if !ok || private.Curve != elliptic.P384() {
-		return nil, stage.Errorf(stage.ErrInvalid, "tokens are signed with an EC key on the curve P-384 (secp384r1), and this is another one")
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"tokens are signed with an EC key on the curve P-384 (secp384r1), and this is "+
+				"another one")
 	}
 	return private, nil
 }
 
 func errEncrypted() error {
-	return stage.Errorf(stage.ErrInvalid, "it is encrypted; write it without a passphrase (openssl pkcs8 -topk8 -nocrypt) and keep the file to yourself")
+	return stage.Errorf(stage.ErrInvalid,
+		"it is encrypted; write it without a passphrase (openssl pkcs8 -topk8 -nocrypt) and keep "+
+			"the file to yourself")
 }
 
 func keyError(path string, err error) error {
@@ -149,9 +162,12 @@ func keyError(path string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return stage.Errorf(stage.ErrNotFound, "there is no key at %s", path).WithCause(err)
 	case errors.Is(err, fs.ErrExist):
-		return stage.Errorf(stage.ErrConflict, "there is a file at %s already, and a key is never overwritten", path).WithCause(err)
+		return stage.Errorf(stage.ErrConflict,
+			"there is a file at %s already, and a key is never overwritten", path).WithCause(err)
 	case errors.Is(err, fs.ErrPermission):
-		return stage.Errorf(stage.ErrDenied, "the key %s is not ours to use: check who owns the file and its folder", path).WithCause(err)
+		return stage.Errorf(stage.ErrDenied,
+			"the key %s is not ours to use: check who owns the file and its folder", path).
+			WithCause(err)
 	}
 	return stage.Errorf(stage.ErrUnavailable, "the key %s cannot be used", path).WithCause(err)
 }
@@ -165,7 +181,8 @@ func PublicPEM(key *ecdsa.PublicKey) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
 }
 
-// LocalKeyID names a key that AWS has not named. It follows from the key itself, so that it needs no place to be kept.
+// LocalKeyID names a key that AWS has not named. It follows from the key itself, so that it needs
+// no place to be kept.
 func LocalKeyID(key *ecdsa.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {

@@ -101,9 +101,10 @@ func TestKeyOfOpenSSL(t *testing.T) {
 	t.Parallel()
 	key := sec1(t, elliptic.P384())
 	for name, path := range map[string]string{
-		"-noout":              write(t, 0o600, key),
-		"with its parameters": write(t, 0o600, &pem.Block{Type: "EC PARAMETERS", Bytes: []byte{6, 5, 43, 129, 4, 0, 34}}, key),
-		"read by a group":     write(t, 0o640, key),
+		"-noout": write(t, 0o600, key),
+		"with its parameters": write(t, 0o600, &pem.Block{Type: "EC PARAMETERS",
+			Bytes: []byte{6, 5, 43, 129, 4, 0, 34}}, key),
+		"read by a group": write(t, 0o640, key),
 	} {
 		if _, err := token.LoadKey(path); err != nil {
 			t.Errorf("%s: got %v, want nil", name, err)
@@ -124,18 +125,23 @@ func TestUnfitKeys(t *testing.T) {
 	encrypted := sec1(t, elliptic.P384())
 	encrypted.Headers = map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}
 	for name, c := range map[string]struct{ path, says string }{
-		"P-256":             {write(t, 0o600, sec1(t, elliptic.P256())), "P-384"},
-		"RSA":               {write(t, 0o600, &pem.Block{Type: "PRIVATE KEY", Bytes: rsaDER}), "P-384"},
-		"encrypted PKCS#8":  {write(t, 0o600, &pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}), "passphrase"},
-		"encrypted SEC1":    {write(t, 0o600, encrypted), "passphrase"},
-		"damaged":           {write(t, 0o600, &pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}), "damaged"},
-		"a public key":      {write(t, 0o600, &pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")}), "PUBLIC KEY"},
+		"P-256": {write(t, 0o600, sec1(t, elliptic.P256())), "P-384"},
+		"RSA": {write(t, 0o600, &pem.Block{Type: "PRIVATE KEY", Bytes: rsaDER}),
+			"P-384"},
+		"encrypted PKCS#8": {write(t, 0o600, &pem.Block{Type: "ENCRYPTED PRIVATE KEY",
+			Bytes: []byte("x")}), "passphrase"},
+		"encrypted SEC1": {write(t, 0o600, encrypted), "passphrase"},
+		"damaged": {write(t, 0o600, &pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}),
+			"damaged"},
+		"a public key": {write(t, 0o600, &pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")}),
+			"PUBLIC KEY"},
 		"empty":             {write(t, 0o600), "no private key"},
 		"read by everybody": {write(t, 0o644, sec1(t, elliptic.P384())), "chmod 600"},
 		"not there":         {filepath.Join(t.TempDir(), "none.pem"), "there is no key"},
 	} {
 		_, err := token.LoadKey(c.path)
-		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.path) {
+		if err == nil || !strings.Contains(err.Error(), c.says) ||
+			!strings.Contains(err.Error(), c.path) {
 			t.Errorf("%s: got %v, want the path and %q", name, err, c.says)
 		}
 	}

@@ -26,7 +26,9 @@ type Signer struct {
 var _ stage.Issuer = (*Signer)(nil)
 
 // IssueToken creates a token for a new participant.
-func (s *Signer) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.ParticipantToken, error) {
+func (s *Signer) IssueToken(
+	ctx context.Context, req stage.TokenRequest,
+) (stage.ParticipantToken, error) {
 	if err := req.Validate(); err != nil {
 		return stage.ParticipantToken{}, err
 	}
@@ -47,7 +49,8 @@ func (s *Signer) IssueToken(ctx context.Context, req stage.TokenRequest) (stage.
 	text, err := s.sign(newClaims(p, endpoints, now))
 	if err != nil {
 		return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable,
-			"the key that signs tokens cannot be used at the moment").WithCode("signing_failed").WithCause(err)
+			"the key that signs tokens cannot be used at the moment").WithCode("signing_failed").
+			WithCause(err)
 	}
 	return stage.ParticipantToken{
 		Participant:  p,

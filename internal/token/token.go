@@ -1,7 +1,7 @@
 // Package token creates and verifies the participant tokens of stages, exactly as Amazon IVS has
 // them: JSON Web Tokens (RFC 7519) signed with ES384 by an own key ("Distribute Tokens", Amazon IVS
-// Real-Time User Guide). So the same code signs for AWS stages and for local ones. The one other form
-// is that of CreateParticipantToken, which the emulator creates.
+// Real-Time User Guide). So the same code signs for AWS stages and for local ones. The one other
+// form is that of CreateParticipantToken, which the emulator creates.
 package token
 
 import (

@@ -27,7 +27,10 @@ const (
 // The times and the names are those of the example in "Distribute Tokens".
 var (
 	issued    = time.Unix(1697149263, 0)
-	endpoints = stage.Endpoints{WHIP: "https://114ddfabadaf.global-bm.whip.live-video.net", Events: "wss://global.events.live-video.net"}
+	endpoints = stage.Endpoints{
+		WHIP:   "https://114ddfabadaf.global-bm.whip.live-video.net",
+		Events: "wss://global.events.live-video.net",
+	}
 )
 
 // desk has an issuer and the door that admits its tokens.
@@ -51,8 +54,12 @@ func newDesk(t testing.TB) *desk {
 		}
 		return endpoints, nil
 	}
-	d.signer = &token.Signer{Key: key, KeyID: kid, Endpoints: stages, Now: func() time.Time { return d.now }, NewID: func() string { return "Mx6clRRHODPy" }}
-	d.verifier = &token.Verifier{Keys: token.Keys{kid: &key.PublicKey}, Endpoints: stages, Now: d.signer.Now, Leeway: 5 * time.Second}
+	d.signer = &token.Signer{Key: key, KeyID: kid, Endpoints: stages,
+		Now: func() time.Time { return d.now }, NewID: func() string { return "Mx6clRRHODPy" }}
+	d.verifier = &token.Verifier{
+		Keys: token.Keys{kid: &key.PublicKey}, Endpoints: stages, Now: d.signer.Now,
+		Leeway: 5 * time.Second,
+	}
 	return d
 }
 
@@ -76,7 +83,8 @@ func (d *desk) issue(t testing.TB, req stage.TokenRequest) stage.ParticipantToke
 func (d *desk) forge(t testing.TB, change map[string]any) stage.Secret {
 	t.Helper()
 	claims := jwt.MapClaims{
-		"exp": issued.Add(time.Hour).Unix(), "iat": issued.Unix(), "jti": "Mx6clRRHODPy", "resource": string(arn), "topic": arn.ID(),
+		"exp": issued.Add(time.Hour).Unix(), "iat": issued.Unix(), "jti": "Mx6clRRHODPy",
+		"resource": string(arn), "topic": arn.ID(),
 		"events_url": endpoints.Events, "whip_url": endpoints.WHIP, "version": "1.0",
 		"capabilities": map[string]bool{"allow_publish": true},
 	}
@@ -127,7 +135,8 @@ func TestTokenIsThatOfTheGuide(t *testing.T) {
 	if got, want := asJSON(t, part(t, tok, 1)), asJSON(t, want); got != want {
 		t.Errorf("claims:\n got %s\nwant %s", got, want)
 	}
-	if got, want := asJSON(t, part(t, tok, 0)), asJSON(t, map[string]any{"alg": "ES384", "typ": "JWT", "kid": kid}); got != want {
+	if got, want := asJSON(t, part(t, tok, 0)), asJSON(t,
+		map[string]any{"alg": "ES384", "typ": "JWT", "kid": kid}); got != want {
 		t.Errorf("header: got %s, want %s", got, want)
 	}
 	if got, want := tok.WHIPEndpoint, endpoints.WHIP; got != want {
@@ -150,13 +159,17 @@ func TestOnlyCapabilitiesThatAreGivenAreNamed(t *testing.T) {
 	}
 }
 
-// TestSignatureIsOfRFC7518 lets the library judge, and many signatures, because a scalar that begins with zeros is rare.
+// TestSignatureIsOfRFC7518 lets the library judge, and many signatures, because a scalar that
+// begins with zeros is rare.
 func TestSignatureIsOfRFC7518(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	for range 300 {
 		tok := d.issue(t, request())
-		_, err := jwt.Parse(tok.Secret.Reveal(), func(*jwt.Token) (any, error) { return &d.key.PublicKey, nil },
+		_, err := jwt.Parse(tok.Secret.Reveal(), func(*jwt.Token) (any,
+			error) {
+			return &d.key.PublicKey, nil
+		},
 			jwt.WithValidMethods([]string{"ES384"}), jwt.WithTimeFunc(d.signer.Now))
 		if err != nil {
 			t.Fatalf("jwt.Parse: %v", err)
@@ -200,53 +213,78 @@ func TestVerifyRefuses(t *testing.T) {
 	foreign := newDesk(t).issue(t, request()).Secret
 	pieces := strings.Split(good, ".")
 	withHeader := func(header string) stage.Secret {
-		return stage.NewSecret(base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + pieces[1] + "." + pieces[2])
+		return stage.NewSecret(base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+			pieces[1] + "." + pieces[2])
 	}
 	hour := issued.Add(time.Hour).Unix()
 	for name, c := range map[string]struct {
 		bearer stage.Secret
 		code   string
 	}{
-		"nothing":                  {stage.Secret{}, "token_missing"},
-		"not a token":              {stage.NewSecret("rt_123456789012_us-west-2_key"), "token_malformed"},
-		"a megabyte":               {stage.NewSecret(strings.Repeat("a", 1<<20)), "token_malformed"},
-		"a token padded over 8 KB": {d.forge(t, map[string]any{"user_id": strings.Repeat("u", 9<<10)}), "token_malformed"},
+		"nothing": {stage.Secret{}, "token_missing"},
+		"not a token": {stage.NewSecret("rt_123456789012_us-west-2_key"),
+			"token_malformed"},
+		"a megabyte": {stage.NewSecret(strings.Repeat("a", 1<<20)),
+			"token_malformed"},
+		"a token padded over 8 KB": {d.forge(t,
+			map[string]any{"user_id": strings.Repeat("u", 9<<10)}), "token_malformed"},
 		"four parts":               {stage.NewSecret(good + ".x"), "token_malformed"},
 		"cut in the signature":     {stage.NewSecret(good[:len(good)-20]), "token_signature"},
 		"cut to what is no base64": {stage.NewSecret(good[:len(good)-7]), "token_signature"},
 		"cut in the claims":        {stage.NewSecret(good[:200]), "token_malformed"},
-		"no signature":             {stage.NewSecret(pieces[0] + "." + pieces[1] + "."), "token_signature"},
-		"another's signature":      {stage.NewSecret(pieces[0] + "." + pieces[1] + "." + strings.Split(foreign.Reveal(), ".")[2]), "token_signature"},
-		"signed by another key":    {foreign, "token_signature"},
-		"alg none":                 {withHeader(`{"alg":"none","typ":"JWT"}`), "token_malformed"},
-		"alg HS256":                {withHeader(`{"alg":"HS256","kid":"` + kid + `"}`), "token_malformed"},
-		"alg ES256":                {withHeader(`{"alg":"ES256","kid":"` + kid + `"}`), "token_malformed"},
-		"alg KMS with its kid":     {withHeader(`{"alg":"KMS","kid":"` + kid + `"}`), "token_signature"},
-		"alg a number":             {withHeader(`{"alg":384}`), "token_malformed"},
-		"no kid":                   {withHeader(`{"alg":"ES384"}`), "token_signature"},
-		"unknown kid":              {withHeader(`{"alg":"ES384","kid":"arn:aws:ivs:us-west-2:1:public-key/other"}`), "token_signature"},
-		"expired":                  {d.forge(t, map[string]any{"iat": issued.Unix() - 60, "exp": issued.Unix()}), "token_expired"},
-		"no exp":                   {d.forge(t, map[string]any{"exp": nil}), "token_malformed"},
-		"no iat":                   {d.forge(t, map[string]any{"iat": nil}), "token_malformed"},
-		"exp a word":               {d.forge(t, map[string]any{"exp": "soon"}), "token_malformed"},
-		"of the future":            {d.forge(t, map[string]any{"iat": issued.Unix() + 6}), "token_not_yet_valid"},
-		"more than 14 days":        {d.forge(t, map[string]any{"exp": issued.Add(14*24*time.Hour + time.Second).Unix()}), "token_malformed"},
-		"no version":               {d.forge(t, map[string]any{"version": nil}), "token_version"},
-		"version 1.2":              {d.forge(t, map[string]any{"version": "1.2"}), "token_version"},
-		"jti with a slash":         {d.forge(t, map[string]any{"jti": "../../etc"}), "token_malformed"},
-		"jti too long":             {d.forge(t, map[string]any{"jti": strings.Repeat("j", 65)}), "token_malformed"},
-		"no jti":                   {d.forge(t, map[string]any{"jti": nil}), "token_malformed"},
-		"resource no ARN":          {d.forge(t, map[string]any{"resource": "main"}), "token_malformed"},
-		"stage that is gone":       {d.forge(t, map[string]any{"resource": string(arn) + "x", "topic": arn.ID() + "x"}), "stage_gone"},
-		"topic of another stage":   {d.forge(t, map[string]any{"topic": "other"}), "token_wrong_stage"},
-		"whip_url elsewhere":       {d.forge(t, map[string]any{"whip_url": "https://evil.example"}), "token_wrong_stage"},
-		"events_url elsewhere":     {d.forge(t, map[string]any{"events_url": "wss://evil.example"}), "token_wrong_stage"},
-		"no capability":            {d.forge(t, map[string]any{"capabilities": map[string]bool{"allow_publish": false}}), "token_malformed"},
-		"capabilities a list":      {d.forge(t, map[string]any{"capabilities": []string{"PUBLISH"}}), "token_malformed"},
-		"attributes over 1 KB":     {d.forge(t, map[string]any{"attributes": map[string]string{"a": strings.Repeat("x", 1024)}}), "token_malformed"},
-		"a critical extension":     {withHeader(`{"alg":"ES384","kid":"` + kid + `","crit":["b64"]}`), "token_malformed"},
-		"a line break":             {stage.NewSecret(good[:50] + "\n" + good[50:]), "token_malformed"},
-		"exp beyond all time":      {d.forge(t, map[string]any{"iat": hour, "exp": 1e300}), "token_not_yet_valid|token_malformed|token_expired"},
+		"no signature": {stage.NewSecret(pieces[0] + "." + pieces[1] + "."),
+			"token_signature"},
+		"another's signature": {stage.NewSecret(
+			pieces[0] + "." + pieces[1] + "." + strings.Split(foreign.Reveal(), ".")[2]),
+			"token_signature"},
+		"signed by another key": {foreign, "token_signature"},
+		"alg none":              {withHeader(`{"alg":"none","typ":"JWT"}`), "token_malformed"},
+		"alg HS256":             {withHeader(`{"alg":"HS256","kid":"` + kid + `"}`), "token_malformed"},
+		"alg ES256":             {withHeader(`{"alg":"ES256","kid":"` + kid + `"}`), "token_malformed"},
+		"alg KMS with its kid":  {withHeader(`{"alg":"KMS","kid":"` + kid + `"}`), "token_signature"},
+		"alg a number":          {withHeader(`{"alg":384}`), "token_malformed"},
+		"no kid":                {withHeader(`{"alg":"ES384"}`), "token_signature"},
+		"unknown kid":           {withHeader(`{"alg":"ES384","kid":"arn:aws:ivs:us-west-2:1:public-key/other"}`), "token_signature"},
+		"expired": {d.forge(t, map[string]any{"iat": issued.Unix() - 60,
+			"exp": issued.Unix()}), "token_expired"},
+		"no exp":     {d.forge(t, map[string]any{"exp": nil}), "token_malformed"},
+		"no iat":     {d.forge(t, map[string]any{"iat": nil}), "token_malformed"},
+		"exp a word": {d.forge(t, map[string]any{"exp": "soon"}), "token_malformed"},
+		"of the future": {d.forge(t, map[string]any{"iat": issued.Unix() + 6}),
+			"token_not_yet_valid"},
+		"more than 14 days": {d.forge(t,
+			map[string]any{"exp": issued.Add(14*24*time.Hour + time.Second).Unix()}),
+			"token_malformed"},
+		"no version":  {d.forge(t, map[string]any{"version": nil}), "token_version"},
+		"version 1.2": {d.forge(t, map[string]any{"version": "1.2"}), "token_version"},
+		"jti with a slash": {d.forge(t, map[string]any{"jti": "../../etc"}),
+			"token_malformed"},
+		"jti too long": {d.forge(t, map[string]any{"jti": strings.Repeat("j", 65)}),
+			"token_malformed"},
+		"no jti": {d.forge(t, map[string]any{"jti": nil}), "token_malformed"},
+		"resource no ARN": {d.forge(t, map[string]any{"resource": "main"}),
+			"token_malformed"},
+		"stage that is gone": {d.forge(t, map[string]any{"resource": string(arn) + "x",
+			"topic": arn.ID() + "x"}), "stage_gone"},
+		"topic of another stage": {d.forge(t, map[string]any{"topic": "other"}),
+			"token_wrong_stage"},
+		"whip_url elsewhere": {d.forge(t, map[string]any{"whip_url": "https://evil.example"}),
+			"token_wrong_stage"},
+		"events_url elsewhere": {d.forge(t, map[string]any{"events_url": "wss://evil.example"}),
+			"token_wrong_stage"},
+		"no capability": {d.forge(t,
+			map[string]any{"capabilities": map[string]bool{"allow_publish": false}}),
+			"token_malformed"},
+		"capabilities a list": {d.forge(t,
+			map[string]any{"capabilities": []string{"PUBLISH"}}), "token_malformed"},
+		"attributes over 1 KB": {d.forge(t,
+			map[string]any{"attributes": map[string]string{"a": strings.Repeat("x", 1024)}}),
+			"token_malformed"},
+		"a critical extension": {withHeader(`{"alg":"ES384","kid":"` + kid + `","crit":["b64"]}`), "token_malformed"},
+		"a line break": {stage.NewSecret(good[:50] + "\n" + good[50:]),
+			"token_malformed"},
+		"exp beyond all time": {d.forge(t, map[string]any{"iat": hour, "exp": 1e300}),
+			"token_not_yet_valid|token_malformed|token_expired"},
 	} {
 		p, err := d.verifier.Verify(t.Context(), c.bearer)
 		if !strings.Contains(c.code, code(err)) || err == nil {
@@ -291,9 +329,11 @@ func TestWrongClaimIsNamed(t *testing.T) {
 		}
 		// Without the right signature nothing is said about the claims.
 		parts := strings.Split(forged.Reveal(), ".")
-		_, err = d.verifier.Verify(t.Context(), stage.NewSecret(parts[0]+"."+parts[1]+"."+strings.Repeat("A", 128)))
+		_, err = d.verifier.Verify(t.Context(), stage.NewSecret(
+			parts[0]+"."+parts[1]+"."+strings.Repeat("A", 128)))
 		if code(err) != stage.CodeSignature {
-			t.Errorf("%s %v, not signed: got %v, want %s", c.claim, c.value, err, stage.CodeSignature)
+			t.Errorf("%s %v, not signed: got %v, want %s", c.claim, c.value, err,
+				stage.CodeSignature)
 		}
 	}
 }
@@ -304,12 +344,14 @@ func TestTimesWithAFraction(t *testing.T) {
 	d := newDesk(t)
 	forged := d.forge(t, map[string]any{"exp": float64(issued.Unix()) + 3600.25})
 	p, err := d.verifier.Verify(t.Context(), forged)
-	if want := issued.Add(3600*time.Second + 250*time.Millisecond); err != nil || !p.ExpiresAt.Equal(want) {
+	if want := issued.Add(3600*time.Second + 250*time.Millisecond); err != nil ||
+		!p.ExpiresAt.Equal(want) {
 		t.Errorf("got %v, %v, want %v", p.ExpiresAt, err, want)
 	}
 }
 
-// TestRefusedTokenTellsItsOwner: the dock of whoever the token names learns of the refusal, and no wild text travels on.
+// TestRefusedTokenTellsItsOwner: the dock of whoever the token names learns of the refusal, and no
+// wild text travels on.
 func TestRefusedTokenTellsItsOwner(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -317,7 +359,8 @@ func TestRefusedTokenTellsItsOwner(t *testing.T) {
 	d.now = issued.Add(48 * time.Hour)
 	p, err := d.verifier.Verify(t.Context(), expired)
 	if code(err) != "token_expired" || p.ID != "Mx6clRRHODPy" || p.Stage != arn {
-		t.Errorf("expired: got %s %s (%v), want the claimed participant and stage", p.ID, p.Stage, err)
+		t.Errorf("expired: got %s %s (%v), want the claimed participant and stage", p.ID, p.Stage,
+			err)
 	}
 	p, _ = d.verifier.Verify(t.Context(), d.forge(t, map[string]any{"jti": "a\nb"}))
 	if p.ID != "" || p.Stage != "" {
@@ -328,8 +371,10 @@ func TestRefusedTokenTellsItsOwner(t *testing.T) {
 func TestErrorsHoldNothingOfTheToken(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	secret := d.forge(t, map[string]any{"version": "SECRETVERSION", "capabilities": "SECRETCAP"}).Reveal()
-	for _, bearer := range []string{secret, secret[:300], "SECRETword.SECRETword.SECRETword", "Bearer " + secret} {
+	secret := d.forge(t, map[string]any{"version": "SECRETVERSION", "capabilities": "SECRETCAP"}).
+		Reveal()
+	for _, bearer := range []string{secret, secret[:300], "SECRETword.SECRETword.SECRETword",
+		"Bearer " + secret} {
 		_, err := d.verifier.Verify(t.Context(), stage.NewSecret(bearer))
 		for n := 0; n+12 <= len(bearer); n += 12 {
 			if strings.Contains(err.Error(), bearer[n:n+12]) {
@@ -348,7 +393,8 @@ func TestAdmitHasTheLastWord(t *testing.T) {
 	var asked stage.ParticipantID
 	d.verifier.Admit = func(_ context.Context, p stage.Participant) (stage.Participant, error) {
 		asked = p.ID
-		return p, stage.Errorf(stage.ErrUnauthorized, "The token was revoked.").WithCode("token_revoked")
+		return p, stage.Errorf(stage.ErrUnauthorized, "The token was revoked.").
+			WithCode("token_revoked")
 	}
 	p, err := d.verifier.Verify(t.Context(), d.issue(t, request()).Secret)
 	if code(err) != "token_revoked" || asked != "Mx6clRRHODPy" || p.ID != asked || p.UserID != "" {
@@ -362,7 +408,8 @@ func TestAdmitHasTheLastWord(t *testing.T) {
 		p.View = stage.ViewGrid
 		return p, nil
 	}
-	if p, err := d.verifier.Verify(t.Context(), d.issue(t, request()).Secret); err != nil || p.View != stage.ViewGrid {
+	if p, err := d.verifier.Verify(t.Context(), d.issue(t, request()).Secret); err != nil ||
+		p.View != stage.ViewGrid {
 		t.Errorf("what Admit knows of the participant: got %+v, %v, want the view", p, err)
 	}
 }
@@ -385,7 +432,8 @@ func TestIssueTokenKeepsTheLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.signer.Key = p256
-	if _, err := d.signer.IssueToken(t.Context(), request()); !errors.Is(err, stage.ErrUnavailable) {
+	if _, err := d.signer.IssueToken(t.Context(), request()); !errors.Is(err,
+		stage.ErrUnavailable) {
 		t.Errorf("a key on P-256: got %v, want ErrUnavailable", err)
 	}
 }
@@ -410,7 +458,8 @@ func code(err error) string {
 func FuzzVerify(f *testing.F) {
 	d := newDesk(f)
 	good := d.issue(f, request()).Secret.Reveal()
-	for _, seed := range []string{"", good, good[:100], good + ".", "..", "e30.e30.", "bnVsbA.bnVsbA.bnVsbA", d.forge(f, map[string]any{"exp": 1e300}).Reveal()} {
+	for _, seed := range []string{"", good, good[:100], good + ".", "..", "e30.e30.",
+		"bnVsbA.bnVsbA.bnVsbA", d.forge(f, map[string]any{"exp": 1e300}).Reveal()} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, bearer string) {

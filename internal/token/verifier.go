@@ -47,8 +47,8 @@ type Verifier struct {
 
 // Verify returns the participant of a token.
 //
-// With an error, the participant is only what the token claims: its ID and Stage, or nothing. It may
-// be used to show a refusal to the owner of that ID, and for nothing else.
+// With an error, the participant is only what the token claims: its ID and Stage, or nothing. It
+// may be used to show a refusal to the owner of that ID, and for nothing else.
 func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
 	t, err := parse(bearer.Reveal())
 	claimed := t.claimed()

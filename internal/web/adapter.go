@@ -22,7 +22,8 @@ import (
 // maxBody bounds every JSON body: the largest honest one has a few hundred bytes.
 const maxBody = 64 << 10
 
-// An endpoint answers with a value (200), a reply, nil (204) or an error. It never writes the response itself.
+// An endpoint answers with a value (200), a reply, nil (204) or an error. It never writes the
+// response itself.
 type endpoint func(r *http.Request, who access.Principal) (any, error)
 
 // A reply is an answer that is more than a value.
@@ -70,7 +71,9 @@ func (a *adapter) api(scope access.Scope, serve endpoint) http.Handler {
 	})
 }
 
-func (a *adapter) answer(w http.ResponseWriter, r *http.Request, serve endpoint, who access.Principal) {
+func (a *adapter) answer(
+	w http.ResponseWriter, r *http.Request, serve endpoint, who access.Principal,
+) {
 	got, err := serve(r, who)
 	if err != nil {
 		a.fail(w, r, err)
@@ -161,8 +164,10 @@ func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if failed && a.faults.Add(p.Code+p.Detail, struct{}{}, a.now()) {
 		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	} else {
-		a.log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.String("method", r.Method),
-			slog.String("path", r.URL.Path), slog.Int("status", p.Status), slog.String("code", p.Code))
+		a.log.LogAttrs(r.Context(), slog.LevelDebug, "request refused",
+			slog.String("method", r.Method),
+			slog.String("path", r.URL.Path), slog.Int("status", p.Status),
+			slog.String("code", p.Code))
 	}
 	if retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Seconds()))))
@@ -177,7 +182,8 @@ func writeProblem(w http.ResponseWriter, p Problem) {
 
 func problemOf(err error) (Problem, time.Duration) {
 	if errors.Is(err, errMediaType) {
-		return problem(http.StatusUnsupportedMediaType, "unsupported_media_type", "Send the body as Content-Type: application/json."), 0
+		return problem(http.StatusUnsupportedMediaType, "unsupported_media_type",
+			"Send the body as Content-Type: application/json."), 0
 	}
 	if errors.Is(err, errEncoding) {
 		return problem(http.StatusUnsupportedMediaType, "unsupported_encoding",
@@ -200,7 +206,8 @@ func problemOf(err error) (Problem, time.Duration) {
 			return problem(k.status, k.code, ""), 0
 		}
 	}
-	return problem(http.StatusInternalServerError, "internal", "Something went wrong on the server; its log says what."), 0
+	return problem(http.StatusInternalServerError, "internal",
+		"Something went wrong on the server; its log says what."), 0
 }
 
 func problem(status int, code, detail string) Problem {
@@ -212,7 +219,8 @@ func decode[T any](r *http.Request) (T, error) { return decodeUpTo[T](r, maxBody
 
 func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 	var v T
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		kind != "application/json" {
 		return v, errMediaType
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
@@ -232,7 +240,8 @@ func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 		return v, jsonError(err)
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return v, stage.Errorf(stage.ErrInvalid, "The body holds more than one JSON value.").WithCode("bad_json")
+		return v, stage.Errorf(stage.ErrInvalid, "The body holds more than one JSON value.").
+			WithCode("bad_json")
 	}
 	return v, nil
 }
@@ -246,18 +255,23 @@ func decodeIfAny[T any](r *http.Request) (T, error) {
 	return decode[T](r)
 }
 
-// jsonError says what is wrong with a body in words that name the member, and never what it held: it may be a password.
+// jsonError says what is wrong with a body in words that name the member, and never what it held:
+// it may be a password.
 func jsonError(err error) error {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong) && wrong.Field != "":
-		return stage.Errorf(stage.ErrInvalid, "The member %q must be %s.", wrong.Field, jsonKind(wrong.Type.Kind().String())).WithCode("bad_json")
+		return stage.Errorf(stage.ErrInvalid, "The member %q must be %s.", wrong.Field,
+			jsonKind(wrong.Type.Kind().String())).WithCode("bad_json")
 	case errors.As(err, &wrong):
-		return stage.Errorf(stage.ErrInvalid, "The body must be a JSON object.").WithCode("bad_json")
+		return stage.Errorf(stage.ErrInvalid, "The body must be a JSON object.").
+			WithCode("bad_json")
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		return stage.Errorf(stage.ErrInvalid, "The member %s is not known here.", strings.TrimPrefix(err.Error(), "json: unknown field ")).WithCode("unknown_field")
+		return stage.Errorf(stage.ErrInvalid, "The member %s is not known here.",
+			strings.TrimPrefix(err.Error(), "json: unknown field ")).WithCode("unknown_field")
 	default:
-		return stage.Errorf(stage.ErrInvalid, "The body is not JSON.").WithCode("bad_json").WithCause(err)
+		return stage.Errorf(stage.ErrInvalid, "The body is not JSON.").WithCode("bad_json").
+			WithCause(err)
 	}
 }
 

@@ -23,7 +23,9 @@ func (s *awsEvents) routes(a *adapter) []route {
 // take passes on what EventBridge posts.
 func (s *awsEvents) take(r *http.Request, _ access.Principal) (any, error) {
 	if s.deliver == nil {
-		return nil, stage.Errorf(stage.ErrNotFound, "Events of AWS are not taken here: start Stagedoor with --ivs-region and --ivs-events-secret.")
+		return nil, stage.Errorf(stage.ErrNotFound,
+			"Events of AWS are not taken here: start Stagedoor with --ivs-region and "+
+				"--ivs-events-secret.")
 	}
 	err := s.deliver(r)
 	if errors.Is(err, stage.ErrUnauthorized) {

@@ -20,7 +20,8 @@ type (
 		Imprint string `json:"imprint,omitempty"` // a link
 		Logo    string `json:"logo,omitempty"`    // its path below the public URL; changes with the picture
 	}
-	// A V1Branding is the branding that is set on the console. Empty members leave what the settings say.
+	// A V1Branding is the branding that is set on the console. Empty members leave what the
+	// settings say.
 	V1Branding struct {
 		Name    string  `json:"name"`
 		Accent  string  `json:"accent"`
@@ -45,7 +46,10 @@ func (b branding) get(r *http.Request, _ access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := Branding{Name: brand.Name, Accent: brand.Accent, Support: supportLink(brand.Support), Imprint: brand.Imprint}
+	out := Branding{
+		Name: brand.Name, Accent: brand.Accent, Support: supportLink(brand.Support),
+		Imprint: brand.Imprint,
+	}
 	if brand.Logo.Type != "" {
 		out.Logo = "api/branding/logo?" + logoTag(brand.Logo)
 	}
@@ -53,7 +57,8 @@ func (b branding) get(r *http.Request, _ access.Principal) (any, error) {
 }
 
 func supportLink(address string) string {
-	if address == "" || strings.HasPrefix(address, "http:") || strings.HasPrefix(address, "https:") {
+	if address == "" || strings.HasPrefix(address, "http:") ||
+		strings.HasPrefix(address, "https:") {
 		return address
 	}
 	return (&url.URL{Scheme: "mailto", Opaque: url.PathEscape(address)}).String()
@@ -114,12 +119,15 @@ func (b branding) put(r *http.Request, who access.Principal) (any, error) {
 		}
 		logo = &access.Logo{Data: data}
 	}
-	set := access.Branding{Name: in.Name, Accent: in.Accent, Support: in.Support, Imprint: in.Imprint}
+	set := access.Branding{
+		Name: in.Name, Accent: in.Accent, Support: in.Support, Imprint: in.Imprint,
+	}
 	if err := b.control.SetBranding(r.Context(), who, set, logo); err != nil {
 		return nil, err
 	}
 	return b.own(r, who)
 }
 
-// maxBranding bounds the body that holds a logo: one that is a little too large is refused in words.
+// maxBranding bounds the body that holds a logo: one that is a little too large is refused in
+// words.
 const maxBranding = 128 << 10

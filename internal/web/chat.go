@@ -44,7 +44,8 @@ func (s *chats) post(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	by := Person{ID: who.User.ID, Name: who.User.Name}
-	m, err := s.chat.Post(r.Context(), stageARN(r), by, in.Text, s.present(r.Context(), stageARN(r)))
+	m, err := s.chat.Post(r.Context(), stageARN(r), by, in.Text,
+		s.present(r.Context(), stageARN(r)))
 	if err != nil {
 		return nil, err
 	}
@@ -72,5 +73,6 @@ func (s *chats) mute(r *http.Request, who access.Principal) (any, error) {
 		}
 	}
 	present := s.present(r.Context(), stageARN(r))
-	return nil, s.chat.Mute(r.Context(), stageARN(r), Person{ID: person.ID, Name: person.Name}, on, present)
+	return nil, s.chat.Mute(r.Context(), stageARN(r), Person{ID: person.ID, Name: person.Name}, on,
+		present)
 }

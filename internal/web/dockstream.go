@@ -11,8 +11,8 @@ import (
 // sent again. A report may have 32 KB, an account 16 docks, and its pages are up to 64.
 type sentDocks map[string][sha256.Size]byte
 
-// news returns what brings the page up to date: all docks at first, then those that have changed and
-// those that are gone.
+// news returns what brings the page up to date: all docks at first, then those that have changed
+// and those that are gone.
 func (s *sentDocks) news(docks []feed.Dock) []feed.Frame {
 	now := make(sentDocks, len(docks))
 	var frames []feed.Frame
@@ -25,7 +25,9 @@ func (s *sentDocks) news(docks []feed.Dock) []feed.Frame {
 	}
 	for id := range *s {
 		if _, open := now[id]; !open {
-			frames = append(frames, feed.Frame{Name: "dock_closed", Data: mustJSON(feed.DockClosed{ID: id})})
+			frames = append(frames, feed.Frame{
+				Name: "dock_closed", Data: mustJSON(feed.DockClosed{ID: id}),
+			})
 		}
 	}
 	if *s == nil {

@@ -51,5 +51,6 @@ func (g guests) allows(origin string) bool {
 // /api/stages/{arn}/chat. The slash inside an ARN is escaped.
 func isGuestRoute(r *http.Request) bool {
 	parts := strings.Split(r.URL.EscapedPath(), "/")
-	return len(parts) >= 5 && parts[1] == "api" && parts[2] == "stages" && (parts[4] == "chat" || parts[4] == "events" && len(parts) == 5)
+	return len(parts) >= 5 && parts[1] == "api" && parts[2] == "stages" &&
+		(parts[4] == "chat" || parts[4] == "events" && len(parts) == 5)
 }

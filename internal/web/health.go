@@ -53,7 +53,8 @@ func (s *health) alive(w http.ResponseWriter, r *http.Request) {
 	if err := s.ready(ctx); err != nil {
 		s.log.Error("not healthy", "err", err)
 		w.Header().Set("Retry-After", "1")
-		writeProblem(w, problem(http.StatusServiceUnavailable, "unavailable", "The database does not answer."))
+		writeProblem(w, problem(http.StatusServiceUnavailable, "unavailable",
+			"The database does not answer."))
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")

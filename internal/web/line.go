@@ -21,8 +21,8 @@ type line interface {
 	close()
 }
 
-// openLine begins the response. A connection of HTTP/1 is taken over from net/http, which would keep
-// two goroutines and the buffers of a request for it. HTTP/2 shares its connection: there the
+// openLine begins the response. A connection of HTTP/1 is taken over from net/http, which would
+// keep two goroutines and the buffers of a request for it. HTTP/2 shares its connection: there the
 // handler's goroutine stays.
 func openLine(w http.ResponseWriter, r *http.Request) line {
 	h := w.Header()

@@ -19,11 +19,13 @@ type lost struct {
 func (l lost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if allow := l.allowed(r); allow != "" {
 		w.Header().Set("Allow", allow)
-		writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed", "This address takes "+allow+"."))
+		writeProblem(w, problem(http.StatusMethodNotAllowed, "method_not_allowed",
+			"This address takes "+allow+"."))
 		return
 	}
 	if !browses(r) {
-		writeProblem(w, problem(http.StatusNotFound, "not_found", "There is nothing at this address."))
+		writeProblem(w, problem(http.StatusNotFound, "not_found",
+			"There is nothing at this address."))
 		return
 	}
 	// The page's own links are relative, as a proxy may serve Stagedoor below a path of its own.

@@ -36,8 +36,9 @@ func openAPI(operations []operation, version string) route {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "Stagedoor", "version": version,
-			"description": "The API for programs. API keys have scopes: " + strings.Join(scopes, ", ") + ".",
-			"license":     object{"name": "MIT", "identifier": "MIT"},
+			"description": "The API for programs. API keys have scopes: " + strings.Join(scopes,
+				", ") + ".",
+			"license": object{"name": "MIT", "identifier": "MIT"},
 		},
 		"security": []any{object{"apiKey": []string{}}},
 		"paths":    paths,
@@ -45,18 +46,20 @@ func openAPI(operations []operation, version string) route {
 			"schemas": d.schemas,
 			"securitySchemes": object{"apiKey": object{
 				"type": "http", "scheme": "bearer",
-				"description": "An operator's API key, sdo_…: made on the console or by stagedoor api-keys create.",
+				"description": "An operator's API key, sdo_…: made on the console or by " +
+					"stagedoor api-keys create.",
 			}},
 		},
 	}, "", "  ")
 	if err != nil {
 		panic("the OpenAPI document cannot be written: " + err.Error())
 	}
-	return route{"GET /api/openapi.json", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-		w.Write(text)
-	})}
+	return route{"GET /api/openapi.json", http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+			w.Write(text)
+		})}
 }
 
 // A document collects the schemas of the types that it meets.
@@ -73,7 +76,9 @@ func (d *document) operation(o operation) object {
 	}
 	for _, p := range o.query {
 		parameters = append(parameters, object{
-			"name": p.name, "in": "query", "description": p.about, "schema": object{"type": "string"},
+			"name": p.name, "in": "query", "description": p.about, "schema": object{
+				"type": "string",
+			},
 		})
 	}
 	out := object{
@@ -85,13 +90,18 @@ func (d *document) operation(o operation) object {
 	}
 	if o.in != nil {
 		// A body of members that all may be missing may be missing itself.
-		out["requestBody"] = object{"required": !optionalBody(o.in), "content": d.content("application/json", o.in)}
+		out["requestBody"] = object{
+			"required": !optionalBody(o.in), "content": d.content("application/json", o.in),
+		}
 	}
 	return out
 }
 
 func operationID(o operation) string {
-	words := strings.FieldsFunc(o.path, func(r rune) bool { return strings.ContainsRune("/{}-", r) })
+	words := strings.FieldsFunc(o.path, func(r rune) bool {
+		return strings.ContainsRune("/{}-",
+			r)
+	})
 	var id strings.Builder
 	id.WriteString(strings.ToLower(o.method))
 	for _, w := range words {

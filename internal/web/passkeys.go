@@ -58,7 +58,9 @@ func (p *passkeys) routes() []route {
 }
 
 func passkeyOf(k access.Passkey) Passkey {
-	return Passkey{ID: k.ID, Name: k.Name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.UsedAt)}
+	return Passkey{
+		ID: k.ID, Name: k.Name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.UsedAt),
+	}
 }
 
 func (p *passkeys) list(r *http.Request, who access.Principal) (any, error) {

@@ -70,7 +70,8 @@ func (s *stagePages) policy(ctx context.Context) string {
 	for _, origin := range s.origins(ctx) {
 		connect += " " + origin
 	}
-	return strings.Replace(contentPolicy, "connect-src 'self'", script+"; connect-src 'self' "+connect, 1)
+	return strings.Replace(contentPolicy, "connect-src 'self'",
+		script+"; connect-src 'self' "+connect, 1)
 }
 
 // origins lists the origins of endpoints outside awsHosts.
@@ -82,7 +83,8 @@ func (s *stagePages) origins(ctx context.Context) []string {
 	found := map[string]bool{}
 	for _, endpoints := range all {
 		for _, endpoint := range []string{endpoints.WHIP, endpoints.Events} {
-			if origin := originOf(endpoint); origin != "" && !strings.HasSuffix(origin, ".live-video.net") {
+			if origin := originOf(endpoint); origin != "" &&
+				!strings.HasSuffix(origin, ".live-video.net") {
 				found[origin] = true
 			}
 		}

@@ -15,13 +15,15 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// A page that changes with the binary must not outlive it in a cache: every use asks again, and the ETag makes that cheap.
+// A page that changes with the binary must not outlive it in a cache: every use asks again, and the
+// ETag makes that cheap.
 const revalidate = "no-cache"
 
 // A file is an embedded file.
 type file struct {
 	kind string
-	// wire reads and packs it when it is first asked for: packing them all cost a start 46 MB of garbage.
+	// wire reads and packs it when it is first asked for: packing them all cost a start 46 MB of
+	// garbage.
 	wire func() wire
 }
 
@@ -40,13 +42,15 @@ func loadAssets() (assets, error) {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		all[name] = &file{kind: kindOf(name), wire: sync.OnceValue(func() wire { return packed(name) })}
+		all[name] = &file{kind: kindOf(name), wire: sync.OnceValue(
+			func() wire { return packed(name) })}
 		return nil
 	})
 	return all, err
 }
 
-// kindOf names the media types here: the tables of operating systems differ, and some call a module text/plain.
+// kindOf names the media types here: the tables of operating systems differ, and some call a module
+// text/plain.
 func kindOf(name string) string {
 	switch path.Ext(name) {
 	case ".js":

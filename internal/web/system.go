@@ -17,7 +17,8 @@ type About struct {
 	Settings   []Setting // secrets are masked already
 	OwnKeys    OwnKeys   // nil where no region of AWS is served
 	OwnRegions []string
-	Examine    func(context.Context) []V1Diagnosis // nil: the checks of `stagedoor doctor` are not offered
+	// nil: the checks of `stagedoor doctor` are not offered
+	Examine func(context.Context) []V1Diagnosis
 }
 
 // A Setting is a setting in force, and where it comes from.
@@ -27,8 +28,8 @@ type Setting struct {
 	From  string `json:"from"`
 }
 
-// OwnKeys are the key pairs whose public halves are imported into Amazon IVS. Changes return the name
-// of the key.
+// OwnKeys are the key pairs whose public halves are imported into Amazon IVS. Changes return the
+// name of the key.
 type OwnKeys interface {
 	List(ctx context.Context) ([]OwnKey, error)
 	Create(ctx context.Context, region, kms string) (name string, err error)
@@ -90,7 +91,8 @@ type system struct {
 
 func (s system) get(r *http.Request, _ access.Principal) (any, error) {
 	return V1System{
-		Version: s.version, StartedAt: s.about.Started.UTC(), PublicURL: s.public, Database: s.about.Database,
+		Version: s.version, StartedAt: s.about.Started.UTC(), PublicURL: s.public,
+		Database:  s.about.Database,
 		Readiness: s.ready(r.Context()), Settings: append([]Setting{}, s.about.Settings...),
 	}, nil
 }
@@ -104,7 +106,10 @@ func (s system) doctor(r *http.Request, _ access.Principal) (any, error) {
 }
 
 func (s system) keys(r *http.Request, _ access.Principal) (any, error) {
-	out := V1Keys{LocalKey: s.about.LocalKey, Regions: append([]string{}, s.about.OwnRegions...), Keys: []OwnKey{}}
+	out := V1Keys{
+		LocalKey: s.about.LocalKey, Regions: append([]string{}, s.about.OwnRegions...),
+		Keys: []OwnKey{},
+	}
 	if s.about.OwnKeys == nil {
 		return out, nil
 	}
@@ -127,7 +132,10 @@ func (s system) rotateKey(r *http.Request, who access.Principal) (any, error) {
 
 func (s system) retireKey(r *http.Request, who access.Principal) (any, error) {
 	return s.changeKey(r, who, access.ActionOwnKeyRetired,
-		func(k OwnKeys, ctx context.Context, region, _ string) (string, error) { return k.Retire(ctx, region) })
+		func(k OwnKeys, ctx context.Context, region, _ string) (string,
+			error) {
+			return k.Retire(ctx, region)
+		})
 }
 
 func (s system) changeKey(
@@ -143,9 +151,10 @@ func (s system) changeKey(
 		return nil, stage.Errorf(stage.ErrUnavailable,
 			"No region of AWS is served: start Stagedoor with --ivs-region.")
 	}
-	err = s.control.ChangeOwnKey(r.Context(), who, action, region, func(ctx context.Context) (string, error) {
-		return change(s.about.OwnKeys, ctx, region, in.KMS)
-	})
+	err = s.control.ChangeOwnKey(r.Context(), who, action, region,
+		func(ctx context.Context) (string, error) {
+			return change(s.about.OwnKeys, ctx, region, in.KMS)
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,8 @@ func (s *tokens) list(r *http.Request, who access.Principal) (any, error) {
 // state returns a token with its presence and last event, for programs without an event
 // stream.
 func (s *tokens) state(r *http.Request, who access.Principal) (any, error) {
-	issued, err := s.control.Token(r.Context(), who, stage.ParticipantID(r.PathValue("participant")))
+	issued, err := s.control.Token(r.Context(), who,
+		stage.ParticipantID(r.PathValue("participant")))
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,8 @@ func (s *tokens) state(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	for _, e := range events {
-		if e.Participant != issued.ID || e.Claimed() && out.LastEvent != nil && !out.LastEvent.Claimed {
+		if e.Participant != issued.ID || e.Claimed() && out.LastEvent != nil &&
+			!out.LastEvent.Claimed {
 			continue // an unproven claim does not hide an event
 		}
 		last := feed.NewStageEvent(e)
@@ -96,7 +98,8 @@ func (s *tokens) state(r *http.Request, who access.Principal) (any, error) {
 }
 
 func (s *tokens) revoke(r *http.Request, who access.Principal) (any, error) {
-	if err := s.control.Revoke(r.Context(), who, stage.ParticipantID(r.PathValue("participant"))); err != nil {
+	if err := s.control.Revoke(r.Context(), who, stage.ParticipantID(
+		r.PathValue("participant"))); err != nil {
 		return nil, err
 	}
 	return reply{status: http.StatusNoContent}, nil

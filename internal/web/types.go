@@ -55,7 +55,8 @@ type (
 		Capabilities []string `json:"capabilities"`
 		MaxTTL       *int64   `json:"maxTTL,omitempty"` // seconds
 	}
-	// A NewStage is a local stage to make by its name, a stage of AWS to make by name and region, or one to add by its ARN.
+	// A NewStage is a local stage to make by its name, a stage of AWS to make by name and region,
+	// or one to add by its ARN.
 	NewStage struct {
 		Name   string    `json:"name,omitempty"`
 		Region string    `json:"region,omitempty"`
@@ -101,7 +102,8 @@ type (
 		Role    access.Role   `json:"role"`
 		Version string        `json:"version"`
 		Stages  []MyStage     `json:"stages"`
-		// PasskeyNeeded: an operator without the passkey that operators need here, who acts as a broadcaster.
+		// PasskeyNeeded: an operator without the passkey that operators need here, who acts as a
+		// broadcaster.
 		PasskeyNeeded bool `json:"passkeyNeeded,omitempty"`
 	}
 	// MyStage is a stage and what one may do on it.
@@ -311,8 +313,8 @@ func viewerOf(who access.User) feed.Viewer {
 	return feed.Viewer{User: who.ID, Operator: seesReception(who)}
 }
 
-// seesReception reports whether a user sees what stages receive from others: operators of all stages,
-// moderators of those that they see at all.
+// seesReception reports whether a user sees what stages receive from others: operators of all
+// stages, moderators of those that they see at all.
 func seesReception(who access.User) bool {
 	return who.Role == access.Operator || who.Role == access.Moderator
 }
@@ -320,19 +322,24 @@ func seesReception(who access.User) bool {
 func tokenOf(t stage.ParticipantToken) Token {
 	return Token{
 		ParticipantID: t.Participant.ID, Token: t.Secret.Reveal(), Endpoint: t.WHIPEndpoint,
-		ExpiresAt: t.ExpiresAt.UTC(), Stage: t.Participant.Stage, Capabilities: t.Participant.Capabilities.Words(),
+		ExpiresAt: t.ExpiresAt.UTC(), Stage: t.Participant.Stage,
+		Capabilities: t.Participant.Capabilities.Words(),
 	}
 }
 
 func issuedToken(i access.Issuance) IssuedToken {
 	return IssuedToken{
-		ParticipantID: i.ID, User: Person{ID: i.User, Name: i.UserName}, Stage: i.Stage, Capabilities: i.Capabilities.Words(),
-		IssuedBy: i.IssuedBy, IssuedAt: i.IssuedAt.UTC(), ExpiresAt: i.ExpiresAt.UTC(), RevokedAt: optional(i.RevokedAt), Address: i.Address,
+		ParticipantID: i.ID, User: Person{ID: i.User, Name: i.UserName}, Stage: i.Stage,
+		Capabilities: i.Capabilities.Words(),
+		IssuedBy:     i.IssuedBy, IssuedAt: i.IssuedAt.UTC(), ExpiresAt: i.ExpiresAt.UTC(),
+		RevokedAt: optional(i.RevokedAt), Address: i.Address,
 	}
 }
 
 func accessKey(k access.AccessKey) AccessKey {
-	return AccessKey{ID: k.ID, Name: k.Name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt)}
+	return AccessKey{
+		ID: k.ID, Name: k.Name, CreatedAt: k.CreatedAt.UTC(), LastUsedAt: optional(k.LastUsedAt),
+	}
 }
 
 func view(k access.ViewKey) View {

@@ -68,10 +68,13 @@ func (s *people) list(r *http.Request, who access.Principal) (any, error) {
 	for _, u := range users {
 		user := User{
 			ID: u.ID, Name: u.Name, Role: u.Role, CreatedAt: u.CreatedAt.UTC(), Invited: u.Invited,
-			LastSeenAt: optional(u.LastSeenAt), Grants: []Grant{}, Docks: append([]Dock{}, docks[u.ID]...),
+			LastSeenAt: optional(u.LastSeenAt), Grants: []Grant{},
+			Docks: append([]Dock{}, docks[u.ID]...),
 		}
 		for _, g := range u.Grants {
-			user.Grants = append(user.Grants, Grant{g.Stage, g.Capabilities.Words(), int64(g.MaxTTL / time.Second)})
+			user.Grants = append(user.Grants, Grant{
+				g.Stage, g.Capabilities.Words(), int64(g.MaxTTL / time.Second),
+			})
 		}
 		out.Users = append(out.Users, user)
 	}

@@ -24,7 +24,9 @@ func (v v1People) list(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	q := r.URL.Query()
-	f := access.UserFilter{Query: q.Get("q"), Role: access.Role(q.Get("role")), Stage: stage.ARN(q.Get("stage"))}
+	f := access.UserFilter{
+		Query: q.Get("q"), Role: access.Role(q.Get("role")), Stage: stage.ARN(q.Get("stage")),
+	}
 	page, err := v.control.ListUsers(r.Context(), who, f, p)
 	return V1Users{mapped(page.Items, v1User), page.Next}, err
 }
@@ -35,7 +37,8 @@ func (v v1People) read(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	out := V1UserDetail{
-		V1User: v1User(access.ListedUser{User: person.User, Stages: len(person.Grants)}), Grants: []V1Grant{},
+		V1User: v1User(access.ListedUser{User: person.User, Stages: len(person.Grants)}),
+		Grants: []V1Grant{},
 	}
 	for _, g := range person.Grants {
 		st, err := v.control.Stage(r.Context(), g.Stage)

@@ -42,7 +42,8 @@ func (v v1Records) events(r *http.Request, who access.Principal) (any, error) {
 	q := r.URL.Query()
 	page, err := v.control.ListEvents(r.Context(), who, access.EventFilter{
 		Query: q.Get("q"), User: access.UserID(q.Get("user")), Stage: stage.ARN(q.Get("stage")),
-		Participant: stage.ParticipantID(q.Get("participant")), Kind: stage.EventKind(q.Get("kind")),
+		Participant: stage.ParticipantID(q.Get("participant")),
+		Kind:        stage.EventKind(q.Get("kind")),
 	}, p)
 	return V1Events{mapped(page.Items, v1Event), page.Next}, err
 }
@@ -54,13 +55,15 @@ func (v v1Records) audit(r *http.Request, who access.Principal) (any, error) {
 	}
 	q := r.URL.Query()
 	f := access.AuditFilter{
-		Action: access.Action(q.Get("action")), Actor: access.UserID(q.Get("actor")), Target: q.Get("target"),
-		Stage: stage.ARN(q.Get("stage")),
+		Action: access.Action(q.Get("action")), Actor: access.UserID(q.Get("actor")),
+		Target: q.Get("target"),
+		Stage:  stage.ARN(q.Get("stage")),
 	}
 	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
 		if text := q.Get(name); text != "" {
 			if *into, err = time.Parse(time.RFC3339, text); err != nil {
-				return nil, stage.Errorf(stage.ErrInvalid, "%s is a time such as 2026-03-01T12:00:00Z.", name)
+				return nil, stage.Errorf(stage.ErrInvalid,
+					"%s is a time such as 2026-03-01T12:00:00Z.", name)
 			}
 		}
 	}
@@ -94,10 +97,14 @@ type table struct {
 func auditCSV(entries []V1Entry) []byte {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	w.Write([]string{"time", "action", "actor", "actorName", "credential", "address", "agent", "target", "targetName", "stage", "detail", "id"})
+	w.Write([]string{
+		"time", "action", "actor", "actorName", "credential", "address", "agent", "target",
+		"targetName", "stage", "detail", "id",
+	})
 	for _, e := range entries {
 		row := []string{
-			e.Time.Format(time.RFC3339Nano), string(e.Action), string(e.Actor.ID), e.Actor.Name, string(e.Credential),
+			e.Time.Format(time.RFC3339Nano), string(e.Action), string(e.Actor.ID), e.Actor.Name,
+			string(e.Credential),
 			e.Address, e.Agent, e.Target, e.TargetName, string(e.Stage), e.Detail, e.ID,
 		}
 		for i := range row {

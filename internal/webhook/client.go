@@ -17,7 +17,10 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 	dialer := &net.Dialer{
 		Timeout: 5 * time.Second,
 		// After the name is resolved, so that no second look-up can answer differently.
-		Control: func(_, address string, _ syscall.RawConn) error { return permit(address, allowed) },
+		Control: func(_, address string, _ syscall.RawConn) error {
+			return permit(address,
+				allowed)
+		},
 	}
 	return &http.Client{
 		Timeout: sendTimeout,
@@ -30,7 +33,10 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 			MaxIdleConnsPerHost:    2,
 			IdleConnTimeout:        time.Minute,
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request,
+			[]*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package webhook sends what happened to the HTTP endpoints that an operator registered, signed as
-// Standard Webhooks (https://www.standardwebhooks.com) has it. Deliveries come from an outbox in the
-// database: each is sent at least once, and a slow or dead receiver delays no other.
+// Standard Webhooks (https://www.standardwebhooks.com) has it. Deliveries come from an outbox in
+// the database: each is sent at least once, and a slow or dead receiver delays no other.
 package webhook
 
 import (
@@ -32,7 +32,8 @@ const (
 	maxAnswer = 4 << 10 // of a receiver's answer; the rest is not read
 )
 
-// pauses are the times between attempts. After the last one a delivery is dead until it is replayed.
+// pauses are the times between attempts. After the last one a delivery is dead until it is
+// replayed.
 var pauses = []time.Duration{
 	5 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
 	10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
@@ -41,9 +42,10 @@ var pauses = []time.Duration{
 // An Outbox stores deliveries until they are sent. It is safe for several replicas.
 type Outbox interface {
 	Webhooks(ctx context.Context) ([]access.Webhook, error)
-	// ClaimDeliveries returns deliveries of a webhook that are due, oldest first, and hides them from
-	// other senders until the given time.
-	ClaimDeliveries(ctx context.Context, id access.WebhookID, now, until time.Time, limit int) ([]access.Delivery, error)
+	// ClaimDeliveries returns deliveries of a webhook that are due, oldest first, and hides them
+	// from other senders until the given time.
+	ClaimDeliveries(ctx context.Context, id access.WebhookID, now, until time.Time, limit int) (
+		[]access.Delivery, error)
 	// FinishDelivery removes a delivery that its receiver accepted.
 	FinishDelivery(ctx context.Context, id string) error
 	// PutDelivery stores the state of a delivery after an attempt.
@@ -146,7 +148,8 @@ func (s *Sender) work(ctx context.Context, hook access.Webhook) {
 func (s *Sender) giveBack(ctx context.Context, rest []access.Delivery) {
 	for _, d := range rest {
 		if err := s.Outbox.PutDelivery(context.WithoutCancel(ctx), d); err != nil {
-			s.Log.Warn("a delivery was not given back; it is due again later", "delivery", d.ID, "err", err)
+			s.Log.Warn("a delivery was not given back; it is due again later", "delivery", d.ID,
+				"err", err)
 		}
 	}
 }
@@ -163,7 +166,8 @@ func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Deli
 	}
 	if err == nil {
 		if err := s.Outbox.FinishDelivery(ctx, d.ID); err != nil {
-			s.Log.Warn("a delivery that was accepted stays in the outbox", "delivery", d.ID, "err", err)
+			s.Log.Warn("a delivery that was accepted stays in the outbox", "delivery", d.ID, "err",
+				err)
 			return false
 		}
 		return true
@@ -193,7 +197,9 @@ func (s *Sender) failed(d access.Delivery, status int, cause error) access.Deliv
 
 // send makes the request. The error is fit for the operator's page: it repeats neither the secret
 // nor the receiver's answer.
-func (s *Sender) send(ctx context.Context, hook access.Webhook, d access.Delivery) (status int, err error) {
+func (s *Sender) send(
+	ctx context.Context, hook access.Webhook, d access.Delivery,
+) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, hook.URL, bytes.NewReader(d.Body))
@@ -208,7 +214,8 @@ func (s *Sender) send(ctx context.Context, hook access.Webhook, d access.Deliver
 		return 0, fmt.Errorf("no answer: %s", reason(err))
 	}
 	defer answer.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer)) // so that the connection can be used again
+	// so that the connection can be used again
+	io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer))
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return answer.StatusCode, fmt.Errorf("the receiver answered %d", answer.StatusCode)
 	}

@@ -13,13 +13,16 @@ func code(err error) string {
 	return code
 }
 
-// FuzzHandler throws requests at the doors: nothing crashes, nothing redirects, and what is refused says so in JSON.
+// FuzzHandler throws requests at the doors: nothing crashes, nothing redirects, and what is refused
+// says so in JSON.
 func FuzzHandler(f *testing.F) {
 	h := newHouse(f)
 	session := h.publish(f, "ana-token").header.Get("Location")
-	watching := h.send(f, "POST", "/whep/ana", "v=0", "Authorization: Bearer eva-token", "Content-Type: application/sdp").header.Get("Location")
+	watching := h.send(f, "POST", "/whep/ana", "v=0", "Authorization: Bearer eva-token",
+		"Content-Type: application/sdp").header.Get("Location")
 	f.Add("POST", "/whip", "Bearer ana-token", "application/sdp", "*/*", "v=0 offer")
-	f.Add("POST", "/whip/publish/ana", "bearer  ana-token", "application/sdp; charset", "application/sdp;q=0.0", "v=0 VP8 only")
+	f.Add("POST", "/whip/publish/ana", "bearer  ana-token", "application/sdp; charset",
+		"application/sdp;q=0.0", "v=0 VP8 only")
 	f.Add("DELETE", session, "Bearer", "", "", "")
 	f.Add("POST", session, "", "text/plain", "", `{"authorization":null}`)
 	f.Add("GET", watching+"/layers", "", "", "", "")
@@ -29,14 +32,16 @@ func FuzzHandler(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, authorization, contentType, accept, body string) {
 		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
 		r.Method, r.URL.Path = method, path
-		r.Header["Authorization"], r.Header["Content-Type"], r.Header["Accept"] = []string{authorization}, []string{contentType}, []string{accept}
+		r.Header["Authorization"], r.Header["Content-Type"],
+			r.Header["Accept"] = []string{authorization}, []string{contentType}, []string{accept}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		switch {
 		case w.Code >= 300 && w.Code < 400:
 			t.Errorf("%s %q: redirects", method, path)
 		case w.Code >= 400 && !strings.HasPrefix(w.Body.String(), `{"code":2`):
-			t.Errorf("%s %q: got %d with %q, want JSON with a number of IVS", method, path, w.Code, w.Body)
+			t.Errorf("%s %q: got %d with %q, want JSON with a number of IVS", method, path, w.Code,
+				w.Body)
 		case w.Code == 201 && !strings.HasPrefix(w.Header().Get("Location"), "/whip/s/"):
 			t.Errorf("%s %q: 201 without a session", method, path)
 		}

@@ -44,8 +44,8 @@ type Config struct {
 	Address func(*http.Request) netip.Addr
 	// ICEServers are for clients in closed networks.
 	ICEServers func(stage.Participant) []ICEServer
-	// SessionPrefix returns what the secrets of sessions begin with: by it, servers find the session
-	// of a URL.
+	// SessionPrefix returns what the secrets of sessions begin with: by it, servers find the
+	// session of a URL.
 	SessionPrefix func() string
 }
 

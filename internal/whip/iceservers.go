@@ -22,8 +22,8 @@ type ICEServers struct {
 
 	// One of both, for the TURN servers among them:
 
-	// Secret is shared with the TURN servers. Each session gets a name and a password of its own that
-	// expire ("TURN REST API", coturn's use-auth-secret).
+	// Secret is shared with the TURN servers. Each session gets a name and a password of its own
+	// that expire ("TURN REST API", coturn's use-auth-secret).
 	Secret stage.Secret
 
 	// User and Password are the same for everybody (RFC 8489, 9.2).
@@ -72,7 +72,9 @@ func (s *ICEServers) For(p stage.Participant, now time.Time) (servers []ICEServe
 
 // credentials are those of the TURN servers. A name that expires is its expiry and the participant,
 // which the TURN server logs.
-func (s *ICEServers) credentials(p stage.Participant, now time.Time) (user string, password stage.Secret) {
+func (s *ICEServers) credentials(
+	p stage.Participant, now time.Time,
+) (user string, password stage.Secret) {
 	if s.Secret.Reveal() == "" {
 		return s.User, s.Password
 	}

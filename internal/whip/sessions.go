@@ -196,7 +196,8 @@ func (h *Handler) ending(ctx context.Context, o OpenRequest) error {
 		return nil
 	}
 	present, err := h.Media.Participants(ctx, o.Participant.Stage)
-	if err != nil || slices.ContainsFunc(present, func(p stage.Presence) bool { return p.Publishing }) {
+	if err != nil || slices.ContainsFunc(present,
+		func(p stage.Presence) bool { return p.Publishing }) {
 		return err
 	}
 	return errStopping()

@@ -22,9 +22,11 @@ func (m *plane) hold() (release func()) {
 
 func (h *house) request(name string) whip.OpenRequest {
 	return whip.OpenRequest{
-		Participant: stage.Participant{ID: stage.ParticipantID(name), Stage: studio, Capabilities: stage.Publish},
-		Bearer:      stage.NewSecret(name + "-token"),
-		Offer:       "v=0",
+		Participant: stage.Participant{
+			ID: stage.ParticipantID(name), Stage: studio, Capabilities: stage.Publish,
+		},
+		Bearer: stage.NewSecret(name + "-token"),
+		Offer:  "v=0",
 	}
 }
 
@@ -72,15 +74,18 @@ func TestCloseEndsEverythingOfAParticipant(t *testing.T) {
 	h := newHouse(t)
 	h.publish(t, "bob-token")
 	h.publish(t, "ana-token")
-	h.send(t, "POST", "/whep/bob", "v=0", "Authorization: Bearer ana-token", "Content-Type: application/sdp")
+	h.send(t, "POST", "/whep/bob", "v=0", "Authorization: Bearer ana-token",
+		"Content-Type: application/sdp")
 	h.read()
 	h.Close("ana", "kicked", "The operator ended the broadcast.")
-	if got, want := h.read(), []string{"ana: ended kicked", "ana: ended kicked"}; !slices.Equal(got, want) {
+	if got, want := h.read(), []string{"ana: ended kicked", "ana: ended kicked"}; !slices.Equal(got,
+		want) {
 		t.Errorf("happened: got %q, want %q", got, want)
 	}
 }
 
-// TestRevokedOnTheWay: the token is good at the door, and revoked while its owner dawdles over the body.
+// TestRevokedOnTheWay: the token is good at the door, and revoked while its owner dawdles over the
+// body.
 func TestRevokedOnTheWay(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -96,7 +101,8 @@ func TestRevokedOnTheWay(t *testing.T) {
 	}
 	req.Header.Set("Authorization", "Bearer ana-token")
 	req.Header.Set("Content-Type", "application/sdp")
-	req.Header.Set("Expect", "100-continue") // so that the body begins when the token has been checked
+	// so that the body begins when the token has been checked
+	req.Header.Set("Expect", "100-continue")
 	h.client.ExpectContinueTimeout = time.Minute
 	res, err := h.client.RoundTrip(req)
 	if err != nil {
@@ -124,17 +130,20 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	return b.text.Read(p)
 }
 
-// TestExchangedTokenEndsTheSession: after an exchange the web SDK uses its new token for everything.
+// TestExchangedTokenEndsTheSession: after an exchange the web SDK uses its new token for
+// everything.
 func TestExchangedTokenEndsTheSession(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	session := h.publish(t, "ana-token").header.Get("Location")
 	ana := stage.Participant{ID: "ana", Stage: studio, Capabilities: stage.Publish}
 	h.Exchange(ana, stage.NewSecret("ana-new-token"))
-	if got := h.send(t, "DELETE", session, "", "Authorization: Bearer ana-token"); got.status != 403 {
+	if got := h.send(t, "DELETE", session, "",
+		"Authorization: Bearer ana-token"); got.status != 403 {
 		t.Errorf("old token: got %d, want 403", got.status)
 	}
-	if got := h.send(t, "DELETE", session, "", "Authorization: Bearer ana-new-token"); got.status != 200 {
+	if got := h.send(t, "DELETE", session, "",
+		"Authorization: Bearer ana-new-token"); got.status != 200 {
 		t.Errorf("new token: got %d, want 200", got.status)
 	}
 }
@@ -145,7 +154,8 @@ func TestExchangeForLess(t *testing.T) {
 	h := newHouse(t)
 	h.publish(t, "ana-token")
 	h.read()
-	h.Exchange(stage.Participant{ID: "ana", Stage: studio, Capabilities: stage.Subscribe}, stage.NewSecret("ana-watch-token"))
+	h.Exchange(stage.Participant{ID: "ana", Stage: studio, Capabilities: stage.Subscribe},
+		stage.NewSecret("ana-watch-token"))
 	if got, want := h.read(), []string{"ana: ended no_capability"}; !slices.Equal(got, want) {
 		t.Errorf("happened: got %q, want %q", got, want)
 	}
@@ -181,7 +191,8 @@ func TestDeleteAfterTheEnd(t *testing.T) {
 	if fragment.status != 404 {
 		t.Errorf("PATCH: got %d, want 404", fragment.status)
 	}
-	if got, want := h.read(), []string{"ana: publishes", "ana: ended closed_by_peer"}; !slices.Equal(got, want) {
+	if got, want := h.read(), []string{"ana: publishes",
+		"ana: ended closed_by_peer"}; !slices.Equal(got, want) {
 		t.Errorf("happened: got %q, want %q", got, want)
 	}
 	h.pass(10 * time.Minute)
@@ -237,8 +248,10 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 		}
 	}
 	got := h.from(t, "2001:db8::ffff", "ana-expired-token")
-	if got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, "The token has expired: get a new one.") {
-		t.Errorf("over the limit: got Retry-After %q, %s, want 1 and the reason", got.header.Get("Retry-After"), got.body)
+	if got.header.Get("Retry-After") != "1" || !strings.Contains(got.body,
+		"The token has expired: get a new one.") {
+		t.Errorf("over the limit: got Retry-After %q, %s, want 1 and the reason",
+			got.header.Get("Retry-After"), got.body)
 	}
 	if got := h.from(t, "2001:db8::ffff", "ana-token"); got.status != 201 {
 		t.Errorf("a good token of the same /64: got %d %s, want 201", got.status, got.body)
@@ -281,8 +294,8 @@ func TestLogHasNoLineOfAnonymousRefusals(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreThrottled by participant: a token that was good once is refused so often and not more, and others of the
-// same address are not held up.
+// TestRefusalsAreThrottled by participant: a token that was good once is refused so often and not
+// more, and others of the same address are not held up.
 func TestRefusalsAreThrottled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -291,8 +304,10 @@ func TestRefusalsAreThrottled(t *testing.T) {
 			t.Fatalf("refusal %d: got %d, want 403", n+1, got.status)
 		}
 	}
-	if got := h.publish(t, "ana-watch-token"); got.status != 429 || got.header.Get("Retry-After") != "1" {
-		t.Errorf("after 30: got %d, Retry-After %q, want 429 and 1", got.status, got.header.Get("Retry-After"))
+	if got := h.publish(t, "ana-watch-token"); got.status != 429 ||
+		got.header.Get("Retry-After") != "1" {
+		t.Errorf("after 30: got %d, Retry-After %q, want 429 and 1", got.status,
+			got.header.Get("Retry-After"))
 	}
 	if got := h.publish(t, "bob-token"); got.status != 201 {
 		t.Errorf("somebody else: got %d, want 201", got.status)

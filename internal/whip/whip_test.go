@@ -24,7 +24,8 @@ import (
 
 const studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")
 
-// A house is a Handler in a real server with everything behind it made of memory. What happens is written down in news.
+// A house is a Handler in a real server with everything behind it made of memory. What happens is
+// written down in news.
 type house struct {
 	*whip.Handler
 	URL    string
@@ -108,10 +109,14 @@ func (h *house) read() []string {
 	return news
 }
 
-// Verify knows tokens such as ana-token and, with less in them, ana-watch-token, ana-publish-token, ana-expired-token.
+// Verify knows tokens such as ana-token and, with less in them, ana-watch-token, ana-publish-token,
+// ana-expired-token.
 func (h *house) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
 	name, rest, _ := strings.Cut(bearer.Reveal(), "-")
-	p := stage.Participant{ID: stage.ParticipantID(name), Stage: studio, UserID: "u-" + name, Capabilities: stage.Publish | stage.Subscribe}
+	p := stage.Participant{
+		ID: stage.ParticipantID(name), Stage: studio, UserID: "u-" + name,
+		Capabilities: stage.Publish | stage.Subscribe,
+	}
 	claimed := stage.Participant{ID: p.ID, Stage: p.Stage}
 	refuse := func(code, detail string) error {
 		return stage.Errorf(stage.ErrUnauthorized, "%s", detail).WithCode(code)
@@ -161,16 +166,20 @@ func (m *plane) refusal(ctx context.Context, offer string) error {
 	case strings.Contains(offer, "VP8 only"):
 		return stage.Errorf(stage.ErrInvalid, "The offer has no H.264.").WithCode("no_h264")
 	case strings.Contains(offer, "to a full stage"):
-		return stage.Errorf(stage.ErrConflict, "12 participants publish already.").WithCode("stage_full")
+		return stage.Errorf(stage.ErrConflict, "12 participants publish already.").
+			WithCode("stage_full")
 	case strings.Contains(offer, "to a full server"):
-		return stage.Errorf(stage.ErrUnavailable, "The server is full.").WithCode("server_full").WithRetry(30 * time.Second)
+		return stage.Errorf(stage.ErrUnavailable, "The server is full.").WithCode("server_full").
+			WithRetry(30 * time.Second)
 	case strings.Contains(offer, "to a broken server"):
 		return errors.New("no more file descriptors")
 	}
 	return nil
 }
 
-func (m *plane) Publish(ctx context.Context, p stage.Participant, offer string) (whip.Session, string, error) {
+func (m *plane) Publish(
+	ctx context.Context, p stage.Participant, offer string,
+) (whip.Session, string, error) {
 	if err := m.refusal(ctx, offer); err != nil {
 		return nil, "", err
 	}
@@ -182,7 +191,9 @@ func (m *plane) Publish(ctx context.Context, p stage.Participant, offer string) 
 	return f, "v=0 answer", nil
 }
 
-func (m *plane) Subscribe(ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string) (whip.Session, string, error) {
+func (m *plane) Subscribe(
+	ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string,
+) (whip.Session, string, error) {
 	if err := m.refusal(ctx, offer); err != nil {
 		return nil, "", err
 	}
@@ -190,7 +201,8 @@ func (m *plane) Subscribe(ctx context.Context, p stage.Participant, publisher st
 	_, ok := m.publishing[publisher]
 	m.mu.Unlock()
 	if !ok {
-		return nil, "", stage.Errorf(stage.ErrNotFound, "Nobody of that name publishes.").WithCode("not_publishing")
+		return nil, "", stage.Errorf(stage.ErrNotFound, "Nobody of that name publishes.").
+			WithCode("not_publishing")
 	}
 	m.house.tell("%s: watches %s", p.ID, publisher)
 	return &layeredFlow{m.newFlow(p.ID), p.ID}, "v=0 answer", nil
@@ -200,7 +212,10 @@ func (m *plane) Participants(context.Context, stage.ARN) (list []stage.Presence,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id := range m.publishing {
-		list = append(list, stage.Presence{Participant: stage.Participant{ID: id, Stage: studio, UserID: "u-" + string(id)}, Publishing: true})
+		list = append(list, stage.Presence{
+			Participant: stage.Participant{ID: id, Stage: studio, UserID: "u-" + string(id)},
+			Publishing:  true,
+		})
 	}
 	return list, nil
 }
@@ -232,7 +247,9 @@ type layeredFlow struct {
 }
 
 func (f *layeredFlow) Layers() []whip.Layer {
-	return []whip.Layer{{EncodingID: "hi", Bitrate: 2500, Width: 1280, Height: 720, FPS: 30, Selected: true}}
+	return []whip.Layer{
+		{EncodingID: "hi", Bitrate: 2500, Width: 1280, Height: 720, FPS: 30, Selected: true},
+	}
 }
 
 func (f *layeredFlow) SelectLayer(id string) error {
@@ -249,7 +266,9 @@ func (f *layeredFlow) FitHeight(lines int) {
 	}
 }
 
-func (f *layeredFlow) StartHighest() { f.plane.house.tell("%s: starts with the highest layer", f.id) }
+func (f *layeredFlow) StartHighest() {
+	f.plane.house.tell("%s: starts with the highest layer", f.id)
+}
 
 func (f *layeredFlow) Play(mid string, on bool) error {
 	f.plane.house.tell("%s: mid %s plays: %v", f.id, mid, on)
@@ -271,5 +290,6 @@ func (h *house) send(t testing.TB, method, path, body string, header ...string) 
 
 func (h *house) publish(t testing.TB, bearer string) reply {
 	t.Helper()
-	return h.send(t, "POST", "/whip", "v=0", "Authorization: Bearer "+bearer, "Content-Type: application/sdp")
+	return h.send(t, "POST", "/whip", "v=0", "Authorization: Bearer "+bearer,
+		"Content-Type: application/sdp")
 }

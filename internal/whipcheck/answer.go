@@ -42,7 +42,8 @@ func (r *run) judgeRedirects(x exchange) {
 		}
 	}
 	if len(x.hops) > 0 && x.at.Host != r.endpoint.Host {
-		r.warn("redirects", "The endpoint redirects to %s; OBS sends the bearer there.", r.clean(x.at.Host, 80))
+		r.warn("redirects", "The endpoint redirects to %s; OBS sends the bearer there.",
+			r.clean(x.at.Host, 80))
 	}
 	r.pass("redirects", "%d redirects.", len(x.hops))
 }
@@ -61,7 +62,8 @@ func (r *run) judgeLocation(x exchange) {
 	case bareLocation.MatchString(x.raw):
 		r.fail("location", "No space follows \"Location:\", so that OBS finds no URL in it.")
 	case !strings.HasPrefix(location, "/") && !strings.HasPrefix(strings.ToLower(location), "http"):
-		r.fail("location", "The Location is relative to the endpoint; OBS puts it at the root of the host.")
+		r.fail("location",
+			"The Location is relative to the endpoint; OBS puts it at the root of the host.")
 	default:
 		r.pass("location", "OBS can read it.")
 	}
@@ -123,7 +125,8 @@ func (r *run) judgeSDP(offer, answer string) bool {
 		r.fail("answer-sdp", "%v", err)
 		return false
 	}
-	r.pass("answer-sdp", "%d m-sections, each with ICE and DTLS parameters.", len(answered.MediaDescriptions))
+	r.pass("answer-sdp", "%d m-sections, each with ICE and DTLS parameters.",
+		len(answered.MediaDescriptions))
 	r.judgeSetup(&answered)
 	accepted := r.judgeCodecs(&offered, &answered)
 	r.judgeCandidates(&answered)
@@ -136,8 +139,10 @@ func complete(offered, answered *sdp.SessionDescription) error {
 		return fmt.Errorf("the offer has %d m-sections, the answer %d", want, got)
 	}
 	for i, m := range answered.MediaDescriptions {
-		if got, want := m.MediaName.Media, offered.MediaDescriptions[i].MediaName.Media; got != want {
-			return fmt.Errorf("m-section %d is %q in the answer and %q in the offer", i+1, got, want)
+		if got, want := m.MediaName.Media,
+			offered.MediaDescriptions[i].MediaName.Media; got != want {
+			return fmt.Errorf("m-section %d is %q in the answer and %q in the offer", i+1, got,
+				want)
 		}
 		if m.MediaName.Port.Value == 0 {
 			continue // refused: judgeCodecs says so
@@ -164,7 +169,8 @@ func (r *run) judgeSetup(answered *sdp.SessionDescription) {
 	for _, m := range answered.MediaDescriptions {
 		role := attribute(answered, m, "setup")
 		if m.MediaName.Port.Value != 0 && role != "active" && role != "passive" {
-			r.fail("setup-role", "The m-section %s has a=setup:%s.", m.MediaName.Media, r.clean(role, 20))
+			r.fail("setup-role", "The m-section %s has a=setup:%s.", m.MediaName.Media,
+				r.clean(role, 20))
 			return
 		}
 	}
@@ -177,14 +183,16 @@ func (r *run) judgeCodecs(offered, answered *sdp.SessionDescription) bool {
 	for i, m := range answered.MediaDescriptions {
 		kind := m.MediaName.Media
 		if m.MediaName.Port.Value == 0 {
-			return r.is("codecs", false, "The endpoint refuses the %s (port 0) and keeps the rest.", kind)
+			return r.is("codecs", false, "The endpoint refuses the %s (port 0) and keeps the rest.",
+				kind)
 		}
 		number, ok := numberOf(m, wanted[kind])
 		if !ok {
 			return r.is("codecs", false, "The answer has no %s for the %s.", wanted[kind], kind)
 		}
 		if want, _ := numberOf(offered.MediaDescriptions[i], wanted[kind]); number != want {
-			return r.is("payload-types", false, "%s is %s in the offer and %s in the answer.", wanted[kind], want, number)
+			return r.is("payload-types", false, "%s is %s in the offer and %s in the answer.",
+				wanted[kind], want, number)
 		}
 	}
 	r.pass("codecs", "H.264 and Opus.")

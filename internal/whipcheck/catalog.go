@@ -12,7 +12,8 @@ type entry struct {
 // catalog lists every check in the order of the report. docs/whip-check.md is held to it by a test.
 var catalog = []entry{
 	{"reachable", true, "The endpoint answers HTTP",
-		"Check the address, the firewall and the certificate. OBS accepts no self-signed certificate.",
+		"Check the address, the firewall and the certificate. OBS accepts no self-signed " +
+			"certificate.",
 		"OBS (libcurl verifies TLS)"},
 	{"preflight", false, "OPTIONS answers a browser's CORS preflight",
 		"Answer OPTIONS with 2xx and list POST, PATCH, DELETE and OPTIONS in " +

@@ -12,11 +12,12 @@ const someOrigin = "https://studio.example"
 
 // reachable sends OPTIONS, which every HTTP server answers somehow.
 func (r *run) reachable(ctx context.Context) bool {
-	x, err := r.do(ctx, request{method: http.MethodOptions, url: r.endpoint, header: map[string]string{
-		"Origin":                         someOrigin,
-		"Access-Control-Request-Method":  http.MethodPost,
-		"Access-Control-Request-Headers": "authorization,content-type",
-	}})
+	x, err := r.do(ctx, request{method: http.MethodOptions, url: r.endpoint,
+		header: map[string]string{
+			"Origin":                         someOrigin,
+			"Access-Control-Request-Method":  http.MethodPost,
+			"Access-Control-Request-Headers": "authorization,content-type",
+		}})
 	if err != nil {
 		r.unreachable = true
 		r.fail("reachable", "No answer: %s.", r.clean(err.Error(), 200))
@@ -33,8 +34,9 @@ func (r *run) judgePreflight(x exchange) {
 	case x.status < 200 || x.status > 299:
 		r.fail("preflight", "OPTIONS answered %s; a browser's page cannot publish.", r.said(x))
 	case x.header.Get("Access-Control-Allow-Origin") == "":
-		r.warn("preflight", "OPTIONS answered %d without CORS headers for %s. Only pages of origins "+
-			"that the endpoint allows can publish.", x.status, someOrigin)
+		r.warn("preflight",
+			"OPTIONS answered %d without CORS headers for %s. Only pages of origins "+
+				"that the endpoint allows can publish.", x.status, someOrigin)
 	case !strings.Contains(allowed, "POST") || !strings.Contains(allowed, "DELETE"):
 		r.fail("preflight", "Access-Control-Allow-Methods is %q.", r.clean(allowed, 80))
 	default:
@@ -43,7 +45,9 @@ func (r *run) judgePreflight(x exchange) {
 }
 
 func (r *run) methods(ctx context.Context) {
-	x, err := r.once(ctx, request{method: http.MethodGet, url: r.endpoint, bearer: r.Token.Reveal()})
+	x, err := r.once(ctx, request{
+		method: http.MethodGet, url: r.endpoint, bearer: r.Token.Reveal(),
+	})
 	if err != nil {
 		r.fail("methods", "GET: %s.", r.clean(err.Error(), 160))
 		return
@@ -115,14 +119,16 @@ func (r *run) bodies(ctx context.Context) {
 	if x, err := r.do(ctx, post); err != nil {
 		r.fail("wrong-type", "No answer: %s.", r.clean(err.Error(), 160))
 	} else {
-		r.is("wrong-type", x.status == http.StatusUnsupportedMediaType, "text/plain was answered %s.", r.said(x))
+		r.is("wrong-type", x.status == http.StatusUnsupportedMediaType,
+			"text/plain was answered %s.", r.said(x))
 		r.endQuietly(ctx, x)
 	}
 	post.contentType, post.body = sdpType, "v=0\r\nthis is no session description\r\n"
 	if x, err := r.do(ctx, post); err != nil {
 		r.fail("broken-offer", "No answer: %s.", r.clean(err.Error(), 160))
 	} else {
-		r.is("broken-offer", x.status >= 400 && x.status < 500, "A broken offer was answered %s.", r.said(x))
+		r.is("broken-offer", x.status >= 400 && x.status < 500, "A broken offer was answered %s.",
+			r.said(x))
 	}
 }
 

@@ -129,7 +129,8 @@ func (r *run) recording(head *recorder) http.RoundTripper {
 			config = &tls.Config{}
 		}
 		config.NextProtos = []string{"http/1.1"}
-		c, err := (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, network, address)
+		c, err := (&tls.Dialer{NetDialer: dialer, Config: config}).
+			DialContext(ctx, network, address)
 		return recordedConn{c, head}, err
 	}
 	return t
@@ -169,7 +170,9 @@ func (r *run) post(ctx context.Context, offer, bearer string) (exchange, error) 
 }
 
 // withOurs sends a request for a session, with the bearer of the publication.
-func (r *run) withOurs(ctx context.Context, method string, u *url.URL, q request) (exchange, error) {
+func (r *run) withOurs(
+	ctx context.Context, method string, u *url.URL, q request,
+) (exchange, error) {
 	q.method, q.url, q.bearer = method, u, r.Token.Reveal()
 	return r.once(ctx, q)
 }
@@ -189,7 +192,8 @@ func (r *run) clean(text string, most int) string {
 		text = strings.ReplaceAll(text, secret, "•••")
 	}
 	text = strings.Map(func(c rune) rune {
-		if c < ' ' || c >= 0x7f && c < 0xa0 || c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069 {
+		if c < ' ' || c >= 0x7f && c < 0xa0 || c >= 0x202a && c <= 0x202e ||
+			c >= 0x2066 && c <= 0x2069 {
 			return -1
 		}
 		return c

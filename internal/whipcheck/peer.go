@@ -72,18 +72,20 @@ func newPeer(rids ...string) (*peer, error) {
 }
 
 func h264() webrtc.RTPCodecParameters {
-	return webrtc.RTPCodecParameters{PayloadType: h264Type, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
-		SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}},
-	}}
+	return webrtc.RTPCodecParameters{PayloadType: h264Type,
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
+			SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+			RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}},
+		}}
 }
 
 func opus() webrtc.RTPCodecParameters {
-	return webrtc.RTPCodecParameters{PayloadType: opusType, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
-		SDPFmtpLine: "minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1",
-	}}
+	return webrtc.RTPCodecParameters{PayloadType: opusType,
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
+			SDPFmtpLine: "minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1",
+		}}
 }
 
 func (p *peer) changed(state webrtc.PeerConnectionState) {
@@ -101,7 +103,8 @@ func (p *peer) changed(state webrtc.PeerConnectionState) {
 }
 
 func (p *peer) addTracks(rids []string) (err error) {
-	if p.audio, err = webrtc.NewTrackLocalStaticRTP(opus().RTPCodecCapability, "audio", "obs"); err != nil {
+	if p.audio, err = webrtc.NewTrackLocalStaticRTP(opus().RTPCodecCapability, "audio",
+		"obs"); err != nil {
 		return err
 	}
 	if err := p.add(p.audio); err != nil {
@@ -195,7 +198,9 @@ func passive(offer string) string {
 
 // connect takes the answer and waits until media can flow.
 func (p *peer) connect(ctx context.Context, answer string, limit time.Duration) error {
-	err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
+	err := p.pc.SetRemoteDescription(webrtc.SessionDescription{
+		Type: webrtc.SDPTypeAnswer, SDP: answer,
+	})
 	if err != nil {
 		return err
 	}
@@ -207,7 +212,8 @@ func (p *peer) connect(ctx context.Context, answer string, limit time.Duration) 
 	case <-p.ended:
 		return errors.New("the connection failed")
 	case <-timer.C:
-		return fmt.Errorf("no connection within %s (ICE is %s)", seconds(limit), p.pc.ICEConnectionState())
+		return fmt.Errorf("no connection within %s (ICE is %s)", seconds(limit),
+			p.pc.ICEConnectionState())
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -233,7 +239,8 @@ func (p *peer) send(ctx context.Context, clip string, bFrames bool, d time.Durat
 }
 
 func (p *peer) sendPictures(ctx context.Context, pictures []picture) int {
-	packets := rtp.NewPacketizer(1200, h264Type, 1, &codecs.H264Payloader{}, rtp.NewRandomSequencer(), 90000)
+	packets := rtp.NewPacketizer(1200, h264Type, 1, &codecs.H264Payloader{},
+		rtp.NewRandomSequencer(), 90000)
 	base, start := rand.Uint32(), time.Now()
 	for i := 0; ; i++ {
 		if !p.wait(ctx, start.Add(time.Duration(i)*frameTime)) {
@@ -252,7 +259,8 @@ func (p *peer) sendPictures(ctx context.Context, pictures []picture) int {
 }
 
 func (p *peer) sendTone(ctx context.Context, tone [][]byte) {
-	packets := rtp.NewPacketizer(1200, opusType, 1, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(), 48000)
+	packets := rtp.NewPacketizer(1200, opusType, 1, &codecs.OpusPayloader{},
+		rtp.NewRandomSequencer(), 48000)
 	start := time.Now()
 	for i := 0; p.wait(ctx, start.Add(time.Duration(i)*packetTime)); i++ {
 		for _, packet := range packets.Packetize(tone[i%len(tone)], 960) {

@@ -85,7 +85,8 @@ func (r *run) judgePublication(ctx context.Context, s *session) {
 			frames, seconds(r.Publish), s.keyframes.Load())
 	}
 	n := s.reports.Load()
-	r.is("reports", n > 0, "%d receiver reports in %s; %d packets lost.", n, seconds(r.Publish), s.lost.Load())
+	r.is("reports", n > 0, "%d receiver reports in %s; %d packets lost.", n, seconds(r.Publish),
+		s.lost.Load())
 }
 
 // judgePatch sends the end of the candidates as a trickling client does.
@@ -94,15 +95,19 @@ func (r *run) judgePatch(ctx context.Context, s *session, answer string) {
 	fragment := strings.Join([]string{
 		"a=ice-ufrag:" + lineOf(local, "a=ice-ufrag:"),
 		"a=ice-pwd:" + lineOf(local, "a=ice-pwd:"),
-		"m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:" + lineOf(local, "a=mid:"), "a=end-of-candidates", "",
+		"m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:" + lineOf(local, "a=mid:"), "a=end-of-candidates",
+		"",
 	}, "\r\n")
-	x, err := r.withOurs(ctx, http.MethodPatch, s.url, request{contentType: fragType, body: fragment})
+	x, err := r.withOurs(ctx, http.MethodPatch, s.url, request{
+		contentType: fragType, body: fragment,
+	})
 	if err != nil {
 		r.fail("patch", "No answer: %s.", r.clean(err.Error(), 160))
 		return
 	}
 	// 405: no trickle ICE. 428 and 412: the endpoint wants the ETag of the ICE session.
-	clear := []int{http.StatusNoContent, http.StatusMethodNotAllowed, http.StatusPreconditionRequired,
+	clear := []int{http.StatusNoContent, http.StatusMethodNotAllowed,
+		http.StatusPreconditionRequired,
 		http.StatusPreconditionFailed}
 	r.is("patch", slices.Contains(clear, x.status), "PATCH answered %s.", r.said(x))
 }
@@ -120,8 +125,10 @@ func (r *run) judgeDelete(ctx context.Context, s *session) {
 		r.fail("delete", "No answer: %s.", r.clean(err.Error(), 160))
 		return
 	}
-	if r.is("delete", x.status == http.StatusOK, "DELETE answered %s.", r.said(x)) || x.status == http.StatusNoContent {
-		r.is("delete-ends", s.gone(ctx, deleteLimit), "The connection's end was waited for %s.", seconds(deleteLimit))
+	if r.is("delete", x.status == http.StatusOK, "DELETE answered %s.", r.said(x)) ||
+		x.status == http.StatusNoContent {
+		r.is("delete-ends", s.gone(ctx, deleteLimit), "The connection's end was waited for %s.",
+			seconds(deleteLimit))
 	}
 }
 
@@ -152,7 +159,9 @@ func same(offer string) string { return offer }
 
 // shortSession opens a further session and publishes for a moment. It returns nil where the
 // endpoint refuses, or does not connect.
-func (r *run) shortSession(ctx context.Context, id string, change func(string) string) (*session, exchange) {
+func (r *run) shortSession(
+	ctx context.Context, id string, change func(string) string,
+) (*session, exchange) {
 	p, x := r.offerAgain(ctx, id, change)
 	if p == nil {
 		return nil, x
@@ -166,7 +175,9 @@ func (r *run) shortSession(ctx context.Context, id string, change func(string) s
 	return &session{p, u}, x
 }
 
-func (r *run) offerAgain(ctx context.Context, id string, change func(string) string, rids ...string) (*peer, exchange) {
+func (r *run) offerAgain(
+	ctx context.Context, id string, change func(string) string, rids ...string,
+) (*peer, exchange) {
 	p, err := newPeer(rids...)
 	if err != nil {
 		r.fail(id, "No offer could be made: %v.", err)
@@ -175,7 +186,8 @@ func (r *run) offerAgain(ctx context.Context, id string, change func(string) str
 	offer, err := p.offer()
 	if err == nil {
 		var x exchange
-		if x, err = r.post(ctx, change(offer), r.Token.Reveal()); err == nil && x.status == http.StatusCreated {
+		if x, err = r.post(ctx, change(offer), r.Token.Reveal()); err == nil &&
+			x.status == http.StatusCreated {
 			return p, x
 		}
 		p.close()
@@ -201,7 +213,8 @@ func (r *run) bFrames(ctx context.Context) {
 	}
 	select {
 	case <-s.ended:
-		r.pass("b-frames", "The endpoint ends a publication with B-frames, here after %d frames.", frames)
+		r.pass("b-frames", "The endpoint ends a publication with B-frames, here after %d frames.",
+			frames)
 	default:
 		r.warn("b-frames", "The endpoint takes B-frames and passes them on.")
 	}

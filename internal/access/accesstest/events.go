@@ -13,28 +13,33 @@ func (on rules) TestEventsAreTheirOwners(t *testing.T) {
 		_, ana, arn := h.Scene()
 		token := h.Issued(ana, arn)
 		refusal := stage.Event{
-			Kind: stage.EventRefused, Stage: arn, Participant: token.Participant.ID, Code: "no_h264", Detail: "The offer has no H.264.\x00",
+			Kind: stage.EventRefused, Stage: arn, Participant: token.Participant.ID,
+			Code: "no_h264", Detail: "The offer has no H.264.\x00",
 		}
 		first := must(h.RecordEvent(t.Context(), refusal))(t)
 		if first.User != ana.User.ID || first.ID == 0 || !first.Time.Equal(h.Clock.Now()) {
 			t.Errorf("RecordEvent: got %+v, want Ana's, of now, with an ID", first)
 		}
 		h.Clock.Pass(time.Minute)
-		second := must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: token.Participant.ID}))(t)
+		second := must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected,
+			Participant: token.Participant.ID}))(t)
 		for _, id := range []stage.ParticipantID{"unknown", "", "\x00\xff"} {
-			stored := must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: id}))(t)
+			stored := must(h.RecordEvent(t.Context(),
+				stage.Event{Kind: stage.EventRefused, Participant: id}))(t)
 			if stored.User != "" || stored.ID != 0 {
 				t.Errorf("an event of nobody we know: got %+v, want it not stored", stored)
 			}
 		}
 		list := func(after int64, since time.Duration) []access.StoredEvent {
-			return must(h.EventsAfter(t.Context(), ana.User.ID, after, h.Clock.Now().Add(-since)))(t)
+			return must(h.EventsAfter(t.Context(), ana.User.ID, after, h.Clock.Now().Add(-since)))(
+				t)
 		}
 		all := list(0, time.Hour)
 		if len(all) != 2 || all[0] != first || all[1] != second {
 			t.Errorf("EventsAfter 0: got %+v, want %+v, %+v", all, first, second)
 		}
-		if all[0].Detail != "The offer has no H.264." || all[1].Stage != arn || all[1].UserID != string(ana.User.ID) {
+		if all[0].Detail != "The offer has no H.264." || all[1].Stage != arn ||
+			all[1].UserID != string(ana.User.ID) {
 			t.Errorf("EventsAfter 0: got %+v", all)
 		}
 		if got := list(first.ID, time.Hour); len(got) != 1 || got[0] != second {
@@ -62,7 +67,9 @@ func (on rules) TestEventsAppearInOrder(t *testing.T) {
 			done <- race(writers, func(i int) error {
 				for range each {
 					on := []*House{h, other}[i%2]
-					_, err := on.RecordEvent(t.Context(), stage.Event{Kind: stage.EventWarning, Participant: token.Participant.ID})
+					_, err := on.RecordEvent(t.Context(), stage.Event{
+						Kind: stage.EventWarning, Participant: token.Participant.ID,
+					})
 					if err != nil {
 						return err
 					}
@@ -72,7 +79,8 @@ func (on rules) TestEventsAppearInOrder(t *testing.T) {
 		}()
 		var last int64
 		seen := 0
-		for deadline := time.Now().Add(time.Minute); seen < writers*each && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); seen < writers*each &&
+			time.Now().Before(deadline); {
 			for _, e := range must(h.EventsAfter(t.Context(), ana.User.ID, last, time.Time{}))(t) {
 				last = e.ID
 				seen++
@@ -91,7 +99,8 @@ func (on rules) TestPruning(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
 		token := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: time.Hour}))(t)
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded, Participant: token.Participant.ID}))(t)
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded,
+			Participant: token.Participant.ID}))(t)
 		h.guess("nobody", from("198.51.100.7"))
 		rest := func() (events, tokens int) {
 			ok(t, h.Prune(t.Context()))
@@ -135,8 +144,10 @@ func (on rules) TestACrashIsWrittenDown(t *testing.T) {
 				must(h.RecordEvent(t.Context(), stage.Event{Kind: kind, Participant: id}))(t)
 			}
 		}
-		cut, over, turnedAway := h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).Participant.ID
-		tell(cut, stage.EventConnected, stage.EventPublishing, stage.EventWarning, stage.EventRefused)
+		cut, over, turnedAway := h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).
+			Participant.ID, h.Issued(ana, arn).Participant.ID
+		tell(cut, stage.EventConnected, stage.EventPublishing, stage.EventWarning,
+			stage.EventRefused)
 		tell(over, stage.EventConnected, stage.EventPublishing, stage.EventEnded)
 		tell(turnedAway, stage.EventRefused)
 
@@ -152,7 +163,9 @@ func (on rules) TestACrashIsWrittenDown(t *testing.T) {
 			}
 		}
 		if len(ends) != 2 || ends[cut] != 1 || ends[over] != 1 {
-			t.Errorf("ends: got %v, want one of the broadcast that was cut and the one that was there", ends)
+			t.Errorf(
+				"ends: got %v, want one of the broadcast that was cut and the one that was there",
+				ends)
 		}
 	})
 }
@@ -161,15 +174,19 @@ func (on rules) TestRefusalsOfAParticipantAreBounded(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
 		dead, other := h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).Participant.ID
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: dead}))(t)
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: other}))(t)
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected,
+			Participant: dead}))(t)
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: other}))(
+			t)
 		var last access.StoredEvent
 		for range 60 {
-			last = must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: dead}))(t)
+			last = must(h.RecordEvent(t.Context(),
+				stage.Event{Kind: stage.EventRefused, Participant: dead}))(t)
 		}
 		all := must(h.EventsAfter(t.Context(), ana.User.ID, 0, h.Clock.Now().Add(-time.Hour)))(t)
 		if len(all) != 52 || all[0].Kind != stage.EventConnected || all[len(all)-1] != last {
-			t.Errorf("got %d events, want what happened, the other's refusal, and the newest 50", len(all))
+			t.Errorf("got %d events, want what happened, the other's refusal, and the newest 50",
+				len(all))
 		}
 	})
 }

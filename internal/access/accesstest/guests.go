@@ -21,7 +21,9 @@ func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 		}
 		token := issue(time.Hour)
 		p := must(h.Authenticate(t.Context(), access.Presented{Bearer: token.Secret}))(t)
-		if p.CredentialID != string(token.Participant.ID) || p.Stage != awsARN || p.User != (access.User{ID: ana.User.ID, Name: ana.User.Name}) || p.Capabilities != token.Participant.Capabilities {
+		if p.CredentialID != string(token.Participant.ID) || p.Stage != awsARN ||
+			p.User != (access.User{ID: ana.User.ID, Name: ana.User.Name}) ||
+			p.Capabilities != token.Participant.Capabilities {
 			t.Errorf("Authenticate: got %+v, want %+v", p, token.Participant)
 		}
 		must(h.Replica().Authenticate(t.Context(), access.Presented{Bearer: token.Secret}))(t)
@@ -35,7 +37,8 @@ func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 		}
 
 		t.Log("a local stage's token is known by its signature, and good for that stage alone")
-		here := must(h.Authenticate(t.Context(), access.Presented{Bearer: h.Issued(ana, local).Secret}))(t)
+		here := must(h.Authenticate(t.Context(),
+			access.Presented{Bearer: h.Issued(ana, local).Secret}))(t)
 		must(h.OnStage(t.Context(), here, local))(t)
 		_, err := h.OnStage(t.Context(), here, awsARN)
 		refused(t, err, stage.ErrDenied, "no_grant")
@@ -45,7 +48,8 @@ func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		view := must(h.IssueForView(t.Context(), key, ""))(t)
-		if p := must(h.Authenticate(t.Context(), access.Presented{Bearer: view.Secret}))(t); p.View != stage.ViewGrid {
+		if p := must(h.Authenticate(t.Context(), access.Presented{Bearer: view.Secret}))(
+			t); p.View != stage.ViewGrid {
 			t.Errorf("the token of a viewing key: got %+v, want its view", p)
 		}
 

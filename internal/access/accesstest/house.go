@@ -72,9 +72,12 @@ func NewHouse(t testing.TB, open func(testing.TB) access.Store) *House {
 
 func (h *House) enter() {
 	h.t.Helper()
-	quick := &access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	quick := &access.PasswordParams{
+		Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32,
+	}
 	h.Control = &access.Control{
-		Store: h.open(h.t), Issuer: h.Paper, Verifier: h.Paper, Moderator: h.Paper, Now: h.Clock.Now,
+		Store: h.open(h.t), Issuer: h.Paper, Verifier: h.Paper, Moderator: h.Paper,
+		Now:       h.Clock.Now,
 		Passwords: access.NewPasswords(quick, 4),
 	}
 }
@@ -136,8 +139,9 @@ func (p *PaperStage) IssueToken(
 	}
 	id := stage.ParticipantID(stage.NewID())
 	made := stage.Participant{
-		ID: id, Stage: req.Stage, UserID: req.UserID, Attributes: req.Attributes, Capabilities: req.Capabilities,
-		ExpiresAt: p.now().Add(req.TTL),
+		ID: id, Stage: req.Stage, UserID: req.UserID, Attributes: req.Attributes,
+		Capabilities: req.Capabilities,
+		ExpiresAt:    p.now().Add(req.TTL),
 	}
 	secret := "token." + string(id) + ".signature"
 	p.mu.Lock()
@@ -146,7 +150,8 @@ func (p *PaperStage) IssueToken(
 		p.issued = map[string]stage.Participant{}
 	}
 	p.issued[secret] = made
-	return stage.ParticipantToken{Participant: made, Secret: stage.NewSecret(secret), ExpiresAt: made.ExpiresAt}, fail
+	return stage.ParticipantToken{Participant: made, Secret: stage.NewSecret(secret),
+		ExpiresAt: made.ExpiresAt}, fail
 }
 
 // Verify implements access.Verifier. As the real one, it verifies tokens for local stages alone.
@@ -303,7 +308,8 @@ func refused(t testing.TB, err, kind error, code string) *stage.Error {
 		t.Fatalf("got %v, want a *stage.Error of kind %q", err, kind)
 	}
 	if !errors.Is(err, kind) || e.Code != code || e.Detail == "" {
-		t.Fatalf("got kind %v, code %q, detail %q; want kind %v, code %q and a sentence", e.Kind, e.Code, e.Detail, kind, code)
+		t.Fatalf("got kind %v, code %q, detail %q; want kind %v, code %q and a sentence", e.Kind,
+			e.Code, e.Detail, kind, code)
 	}
 	return e
 }

@@ -14,7 +14,8 @@ import (
 
 func external(subject, name string, groups ...string) access.External {
 	return access.External{
-		Issuer: "https://id.example", Subject: subject, Name: name, Email: strings.ToLower(name) + "@example.com",
+		Issuer: "https://id.example", Subject: subject, Name: name,
+		Email:         strings.ToLower(name) + "@example.com",
 		EmailVerified: true, Claims: map[string][]string{"groups": groups},
 	}
 }
@@ -31,14 +32,17 @@ func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Scene()
 		first := h.member("1", "Ben")
-		if again := h.member("1", "Benjamin"); again.User.ID != first.User.ID || again.User.Name != "Ben" {
+		if again := h.member("1", "Benjamin"); again.User.ID != first.User.ID ||
+			again.User.Name != "Ben" {
 			t.Errorf("the second sign-in is %+v, want the user of the first", again.User)
 		}
 		t.Log("a name or an address that is the same makes nobody the same")
-		if other := h.member("2", "Ben"); other.User.ID == first.User.ID || other.User.Name != "Ben (2)" {
+		if other := h.member("2", "Ben"); other.User.ID == first.User.ID ||
+			other.User.Name != "Ben (2)" {
 			t.Errorf("another subject got %+v", other.User)
 		}
-		if stranger := h.member("3", "Olga"); stranger.User.Role != access.Broadcaster || stranger.User.Name != "Olga (2)" {
+		if stranger := h.member("3", "Olga"); stranger.User.Role != access.Broadcaster ||
+			stranger.User.Name != "Olga (2)" {
 			t.Errorf("who calls himself like the operator got %+v", stranger.User)
 		}
 		if first.User.Invited {
@@ -71,7 +75,9 @@ func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op := h.Operator()
 		h.External = access.ExternalPolicy{
-			Domains: []string{"example.com"}, Required: []access.Claim{{Name: "groups", Value: "staff"}},
+			Domains: []string{"example.com"}, Required: []access.Claim{
+				{Name: "groups", Value: "staff"},
+			},
 			Operators:  []access.Claim{{Name: "groups", Value: "admins"}},
 			Moderators: []access.Claim{{Name: "groups", Value: "mods"}},
 		}
@@ -87,7 +93,8 @@ func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
 			}
 		}
 		for groups, want := range map[string]access.Role{
-			"staff": access.Broadcaster, "staff admins": access.Operator, "staff mods": access.Moderator,
+			"staff": access.Broadcaster, "staff admins": access.Operator,
+			"staff mods": access.Moderator,
 		} {
 			if got := h.member("1", "Ann", strings.Fields(groups)...).User.Role; got != want {
 				t.Errorf("with %s: %s, want %s", groups, got, want)
@@ -122,7 +129,9 @@ func (on rules) TestRulesGiveAccessAndTakeItAway(t *testing.T) {
 		refused(t, err, stage.ErrDenied, "no_grant")
 
 		t.Log("access by hand is another thing")
-		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: before.User.ID, Stage: hall, Capabilities: stage.Subscribe}))
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{
+			User: before.User.ID, Stage: hall, Capabilities: stage.Subscribe,
+		}))
 
 		t.Log("without the claim the access is gone at the next sign-in, with its open tokens")
 		h.Paper.enter(token.Participant)
@@ -173,7 +182,8 @@ func (on rules) TestARuleGivesAStageOfOnesOwn(t *testing.T) {
 			t.Errorf("Ben, twice signed in, enters %q, want one stage with a free name", got)
 		}
 		for _, bad := range []access.Rule{
-			{Own: "stage", Capabilities: stage.Publish}, {Capabilities: stage.Publish}, {Own: "{name}"},
+			{Own: "stage", Capabilities: stage.Publish}, {Capabilities: stage.Publish},
+			{Own: "{name}"},
 			{Own: "{name}", Claim: access.Claim{Name: "groups"}, Capabilities: stage.Publish},
 		} {
 			_, err := h.PutRule(t.Context(), op, bad)
@@ -200,7 +210,8 @@ func (on rules) TestSignInWithACode(t *testing.T) {
 		refused(t, h.ApproveDevice(t.Context(), op, typed), stage.ErrNotFound, "bad_code")
 		login, cookie, err := h.FinishDevice(t.Context(), secret, dock)
 		ok(t, err)
-		if login.User.ID != ana.User.ID || must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t).User.ID != ana.User.ID {
+		if login.User.ID != ana.User.ID || must(h.Authenticate(t.Context(),
+			access.Presented{Login: cookie}))(t).User.ID != ana.User.ID {
 			t.Errorf("the dock is %+v, want Ana", login.User)
 		}
 		_, _, err = h.FinishDevice(t.Context(), secret, dock)
@@ -219,7 +230,8 @@ func (on rules) TestSignInWithACode(t *testing.T) {
 		request, secret, err = h.BeginDevice(t.Context(), dock)
 		ok(t, err)
 		h.Clock.Pass(10 * time.Minute)
-		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrNotFound, "bad_code")
+		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrNotFound,
+			"bad_code")
 		_, _, err = h.FinishDevice(t.Context(), secret, dock)
 		refused(t, err, stage.ErrInvalid, "expired_token")
 	})
@@ -236,7 +248,8 @@ func (on rules) TestGuessingCodesIsSlow(t *testing.T) {
 		if codes["bad_code"] > 6 || codes["too_many_attempts"] < 44 {
 			t.Errorf("50 guesses: %v", codes)
 		}
-		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrTooMany, "too_many_attempts")
+		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrTooMany,
+			"too_many_attempts")
 
 		t.Log("an address has so many docks that wait")
 		last := error(nil)
@@ -293,8 +306,11 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		login, cookie := enrolled()
 		open, _, err := h.NewEnrolment(t.Context(), key, op.User.ID, time.Minute)
 		ok(t, err)
-		if again := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t); again.User.Role != access.Broadcaster || again.User.ID != op.User.ID {
-			t.Errorf("the dock acts as %+v, want the operator's account with a broadcaster's rights", again.User)
+		if again := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(
+			t); again.User.Role != access.Broadcaster || again.User.ID != op.User.ID {
+			t.Errorf(
+				"the dock acts as %+v, want the operator's account with a broadcaster's rights",
+				again.User)
 		}
 		_, err = h.ListUsers(t.Context(), login, access.UserFilter{}, access.Page{})
 		refused(t, err, stage.ErrDenied, "denied")
@@ -335,7 +351,8 @@ func (on rules) TestAPasswordClosesTheCodesOfBefore(t *testing.T) {
 		ok(t, err)
 		login, _, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
-		ok(t, h.ChangePassword(t.Context(), login, password(goodPassword), password("another good password"), false))
+		ok(t, h.ChangePassword(t.Context(), login, password(goodPassword),
+			password("another good password"), false))
 		_, _, err = h.Enrol(t.Context(), code, home)
 		refused(t, err, stage.ErrUnauthorized, "bad_code")
 	})
@@ -362,12 +379,28 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 			t.Error("the broadcast goes on")
 		}
 		for name, try := range map[string]func() error{
-			"cookie":   func() error { _, err := h.Authenticate(t.Context(), access.Presented{Login: cookie}); return err },
-			"key":      func() error { _, err := h.Authenticate(t.Context(), access.Presented{Bearer: key}); return err },
-			"password": func() error { _, _, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home); return err },
-			"code":     func() error { _, _, err := h.Enrol(t.Context(), code, home); return err },
-			"token":    func() error { _, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn}); return err },
-			"bearer":   func() error { _, err := h.Verify(t.Context(), token.Secret); return err },
+			"cookie": func() error {
+				_, err := h.Authenticate(t.Context(),
+					access.Presented{Login: cookie})
+				return err
+			},
+			"key": func() error {
+				_, err := h.Authenticate(t.Context(),
+					access.Presented{Bearer: key})
+				return err
+			},
+			"password": func() error {
+				_, _, err := h.LogIn(t.Context(), "Ana",
+					password(goodPassword), home)
+				return err
+			},
+			"code": func() error { _, _, err := h.Enrol(t.Context(), code, home); return err },
+			"token": func() error {
+				_, err := h.Issue(t.Context(), ana,
+					access.IssueRequest{Stage: arn})
+				return err
+			},
+			"bearer": func() error { _, err := h.Verify(t.Context(), token.Secret); return err },
 		} {
 			if try() == nil {
 				t.Errorf("the %s is good", name)
@@ -386,7 +419,8 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
-		made, secret, err := h.CreateAPIKey(t.Context(), op, "studio page", []access.Scope{access.ScopeUsers}, time.Hour)
+		made, secret, err := h.CreateAPIKey(t.Context(), op, "studio page",
+			[]access.Scope{access.ScopeUsers}, time.Hour)
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		_, err = h.ListUsers(t.Context(), key, access.UserFilter{}, access.Page{})
@@ -404,7 +438,8 @@ func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
 		refused(t, err, stage.ErrInvalid, "")
 
 		t.Log("it outlives its operator's login, not its own end")
-		if keys := must(h.APIKeys(t.Context(), op))(t); len(keys) != 1 || keys[0].CreatedBy != "Olga" {
+		if keys := must(h.APIKeys(t.Context(), op))(t); len(keys) != 1 ||
+			keys[0].CreatedBy != "Olga" {
 			t.Errorf("the keys are %+v", keys)
 		}
 		h.Clock.Pass(time.Hour)
@@ -422,7 +457,8 @@ func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
 func (on rules) TestADockLinkRegistersAPerson(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, _, arn := h.Scene()
-		_, secret, err := h.CreateAPIKey(t.Context(), op, "studio page", []access.Scope{access.ScopeUsers}, 0)
+		_, secret, err := h.CreateAPIKey(t.Context(), op, "studio page",
+			[]access.Scope{access.ScopeUsers}, 0)
 		ok(t, err)
 		app := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		link := func(id, name string, can stage.Capabilities) access.DockLink {
@@ -441,15 +477,21 @@ func (on rules) TestADockLinkRegistersAPerson(t *testing.T) {
 		_, err = h.Issue(t.Context(), login, access.IssueRequest{Stage: arn, For: "publish"})
 		refused(t, err, stage.ErrDenied, "no_capability")
 		ok(t, h.SuspendUser(t.Context(), op, one.User.ID, ""))
-		_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{ExternalID: "u-1", Name: "Kim"})
+		_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{
+			ExternalID: "u-1", Name: "Kim",
+		})
 		refused(t, err, stage.ErrDenied, "suspended")
 		_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{Name: "Kim"})
 		refused(t, err, stage.ErrInvalid, "")
 		_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{
-			ExternalID: "u-2", Name: "Lee", Grants: []access.Grant{{Stage: stage.LocalARN("missing0000")}},
+			ExternalID: "u-2", Name: "Lee", Grants: []access.Grant{
+				{Stage: stage.LocalARN("missing0000")},
+			},
 		})
 		refused(t, err, stage.ErrNotFound, "")
-		_, err = h.CreateDockLink(t.Context(), login, access.DockLinkRequest{ExternalID: "u-3", Name: "Eve"})
+		_, err = h.CreateDockLink(t.Context(), login, access.DockLinkRequest{
+			ExternalID: "u-3", Name: "Eve",
+		})
 		refused(t, err, stage.ErrDenied, "denied")
 	})
 }
@@ -464,24 +506,32 @@ func (on rules) TestModeratorsKickWhereTheyHaveAccess(t *testing.T) {
 		ok(t, err)
 		token := h.Issued(ana, hall)
 		h.Paper.enter(token.Participant)
-		refused(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, ""), stage.ErrDenied, "no_grant")
-		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: mo.User.ID, Stage: hall, Capabilities: stage.Subscribe}))
-		refused(t, h.Kick(t.Context(), mo, other, token.Participant.ID, ""), stage.ErrDenied, "no_grant")
-		refused(t, h.Kick(t.Context(), ana, hall, token.Participant.ID, ""), stage.ErrDenied, "denied")
+		refused(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, ""), stage.ErrDenied,
+			"no_grant")
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{
+			User: mo.User.ID, Stage: hall, Capabilities: stage.Subscribe,
+		}))
+		refused(t, h.Kick(t.Context(), mo, other, token.Participant.ID, ""), stage.ErrDenied,
+			"no_grant")
+		refused(t, h.Kick(t.Context(), ana, hall, token.Participant.ID, ""), stage.ErrDenied,
+			"denied")
 		h.Clock.Pass(time.Second)
 		ok(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, "time is up"))
 
 		t.Log("a moderator reads the trail of that stage, and no other")
 		trail := must(h.Audit(t.Context(), mo, access.AuditFilter{Stage: hall}, access.Page{}))(t)
-		if e := trail.Items[0]; e.Action != access.ActionKicked || e.ActorName != "Mo" || e.Detail != "time is up" || e.TargetName != "Ana" {
+		if e := trail.Items[0]; e.Action != access.ActionKicked || e.ActorName != "Mo" ||
+			e.Detail != "time is up" || e.TargetName != "Ana" {
 			t.Errorf("the newest entry is %+v", e)
 		}
-		for _, e := range must(h.Audit(t.Context(), mo, access.AuditFilter{}, access.Page{}))(t).Items {
+		for _, e := range must(h.Audit(t.Context(), mo, access.AuditFilter{}, access.Page{}))(
+			t).Items {
 			if e.Stage != hall {
 				t.Errorf("a moderator reads %+v", e)
 			}
 		}
-		if _, err := h.Audit(t.Context(), mo, access.AuditFilter{Stage: other}, access.Page{}); err == nil {
+		if _, err := h.Audit(t.Context(), mo, access.AuditFilter{Stage: other},
+			access.Page{}); err == nil {
 			t.Error("a moderator reads the trail of a stage without access")
 		}
 	})
@@ -502,20 +552,25 @@ func (on rules) TestTheTrailSaysWhoDidWhat(t *testing.T) {
 		actions := map[access.Action]int{}
 		for _, e := range all.Items {
 			actions[e.Action]++
-			if text := e.Detail + e.TargetName + e.Target; strings.Contains(text, goodPassword) || strings.Contains(text, "a wrong password") {
+			if text := e.Detail + e.TargetName + e.Target; strings.Contains(text, goodPassword) ||
+				strings.Contains(text, "a wrong password") {
 				t.Errorf("an entry holds a password: %+v", e)
 			}
 		}
 		for _, want := range []access.Action{
-			access.ActionUserCreated, access.ActionStageCreated, access.ActionAccessGiven, access.ActionAccessRemoved,
-			access.ActionLoginFailed, access.ActionTokenRevoked, access.ActionUserSuspended, access.ActionUserRemoved,
+			access.ActionUserCreated, access.ActionStageCreated, access.ActionAccessGiven,
+			access.ActionAccessRemoved,
+			access.ActionLoginFailed, access.ActionTokenRevoked, access.ActionUserSuspended,
+			access.ActionUserRemoved,
 		} {
 			if actions[want] == 0 {
 				t.Errorf("the trail has no %s: %v", want, actions)
 			}
 		}
-		about := must(h.Audit(t.Context(), op, access.AuditFilter{Target: string(ana.User.ID), Action: access.ActionUserSuspended}, access.Page{}))(t)
-		if len(about.Items) != 1 || about.Items[0].Address != "203.0.113.5" || about.Items[0].Detail != "unpaid" || about.Items[0].Credential != access.KindLogin {
+		about := must(h.Audit(t.Context(), op, access.AuditFilter{Target: string(ana.User.ID),
+			Action: access.ActionUserSuspended}, access.Page{}))(t)
+		if len(about.Items) != 1 || about.Items[0].Address != "203.0.113.5" ||
+			about.Items[0].Detail != "unpaid" || about.Items[0].Credential != access.KindLogin {
 			t.Errorf("about Ana: %+v", about.Items)
 		}
 
@@ -538,7 +593,8 @@ func (on rules) TestTheTrailSaysWhoDidWhat(t *testing.T) {
 		t.Log("old entries are pruned")
 		h.Clock.Pass(366 * 24 * time.Hour)
 		ok(t, h.Prune(t.Context()))
-		if left := must(h.Audit(t.Context(), op, access.AuditFilter{}, access.Page{}))(t); len(left.Items) != 0 {
+		if left := must(h.Audit(t.Context(), op, access.AuditFilter{}, access.Page{}))(t); len(
+			left.Items) != 0 {
 			t.Errorf("%d entries are left after a year", len(left.Items))
 		}
 	})
@@ -550,24 +606,29 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		rung := 0
 		h.Queued = func() { rung++ }
 		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in", []string{
-			access.MessageUserSuspended, access.MessageTokenIssued, access.MessageTokenRevoked, access.MessageParticipantEnded,
+			access.MessageUserSuspended, access.MessageTokenIssued, access.MessageTokenRevoked,
+			access.MessageParticipantEnded,
 		}))(t)
 		if !strings.HasPrefix(hook.Secret.Reveal(), "whsec_") {
 			t.Error("the secret is not of the form that Standard Webhooks has")
 		}
-		if listed := must(h.Webhooks(t.Context(), op))(t); len(listed) != 1 || !listed[0].Secret.Empty() {
+		if listed := must(h.Webhooks(t.Context(), op))(t); len(listed) != 1 ||
+			!listed[0].Secret.Empty() {
 			t.Errorf("the list is %+v, want one without its secret", listed)
 		}
 		h.Clock.Pass(5 * time.Second) // the message types of webhooks are cached
 		token := h.Issued(ana, arn)
 		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected, Participant: token.Participant.ID, Stage: arn}))(t)
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded, Participant: token.Participant.ID, Stage: arn, Code: "left"}))(t)
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected,
+			Participant: token.Participant.ID, Stage: arn}))(t)
+		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded,
+			Participant: token.Participant.ID, Stage: arn, Code: "left"}))(t)
 		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, ""))
 		must(h.TestWebhook(t.Context(), op, hook.ID))(t)
 
 		now := h.Clock.Now()
-		due := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute), 10))(t)
+		due := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute),
+			10))(t)
 		types := []string{}
 		for _, d := range due {
 			types = append(types, d.Type)
@@ -576,7 +637,9 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 			}
 		}
 		slices.Sort(types)
-		want := []string{"participant.ended", "token.issued", "token.revoked", "user.suspended", "webhook.test"}
+		want := []string{
+			"participant.ended", "token.issued", "token.revoked", "user.suspended", "webhook.test",
+		}
 		if !slices.Equal(types, want) {
 			t.Errorf("queued: %v, want %v", types, want)
 		}
@@ -585,10 +648,12 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		}
 
 		t.Log("what one replica claims no other gets, until the claim is over")
-		if more := must(h.Replica().outbox().ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute), 10))(t); len(more) != 0 {
+		if more := must(h.Replica().outbox().ClaimDeliveries(t.Context(), hook.ID, now,
+			now.Add(time.Minute), 10))(t); len(more) != 0 {
 			t.Errorf("another replica got %d", len(more))
 		}
-		if again := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now.Add(time.Minute), now.Add(2*time.Minute), 10))(t); len(again) != 5 {
+		if again := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now.Add(time.Minute),
+			now.Add(2*time.Minute), 10))(t); len(again) != 5 {
 			t.Errorf("after the claim there are %d due, want 5", len(again))
 		}
 
@@ -596,7 +661,8 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		dead := due[0]
 		dead.DeadAt, dead.Reason, dead.Attempts = now, "the receiver answered 500", 11
 		ok(t, h.outbox().PutDelivery(t.Context(), dead))
-		if list := must(h.DeadDeliveries(t.Context(), op, hook.ID))(t); len(list) != 1 || list[0].Reason != dead.Reason {
+		if list := must(h.DeadDeliveries(t.Context(), op, hook.ID))(t); len(list) != 1 ||
+			list[0].Reason != dead.Reason {
 			t.Errorf("the dead are %+v", list)
 		}
 		if n := must(h.ReplayDeliveries(t.Context(), op, hook.ID, dead.ID))(t); n != 1 {
@@ -605,7 +671,8 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		refused(t, h.DeleteWebhook(t.Context(), ana, hook.ID), stage.ErrDenied, "denied")
 		ok(t, h.DeleteWebhook(t.Context(), op, hook.ID))
 		refused(t, h.DeleteWebhook(t.Context(), op, hook.ID), stage.ErrNotFound, "")
-		for _, bad := range []string{"", "hooks.example", "ftp://hooks.example", "https://user:pass@hooks.example"} {
+		for _, bad := range []string{"", "hooks.example", "ftp://hooks.example",
+			"https://user:pass@hooks.example"} {
 			_, err := h.CreateWebhook(t.Context(), op, bad, []string{access.MessageUserCreated})
 			refused(t, err, stage.ErrInvalid, "")
 		}

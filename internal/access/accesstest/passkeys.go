@@ -27,10 +27,13 @@ func (paperKeys) Create(access.PasskeyUser) (json.RawMessage, error) {
 func (paperKeys) Created(_ access.PasskeyUser, answer []byte) (access.CheckedPasskey, error) {
 	var a paperAnswer
 	err := json.Unmarshal(answer, &a)
-	return access.CheckedPasskey{KeyID: a.Key, Record: "0", Challenge: a.Challenge, Copied: a.Copied}, err
+	return access.CheckedPasskey{KeyID: a.Key, Record: "0", Challenge: a.Challenge,
+		Copied: a.Copied}, err
 }
 
-func (k paperKeys) Answered(answer []byte, find func(string) (access.PasskeyUser, error)) (access.CheckedPasskey, error) {
+func (k paperKeys) Answered(
+	answer []byte, find func(string) (access.PasskeyUser, error),
+) (access.CheckedPasskey, error) {
 	checked, err := k.Created(access.PasskeyUser{}, answer)
 	if err == nil {
 		_, err = find(checked.KeyID)
@@ -61,7 +64,8 @@ func (on rules) TestPasskeysSignIn(t *testing.T) {
 			t.Errorf("the login is %+v", login)
 		}
 		for text, code := range map[string]string{
-			string(answer("k1", "c3")): "passkey_refused", string(answer("k9", "c4")): "passkey_unknown",
+			string(answer("k1", "c3")):                    "passkey_refused",
+			string(answer("k9", "c4")):                    "passkey_unknown",
 			`{"Key":"k1","Challenge":"c5","Copied":true}`: "passkey_copied",
 		} {
 			_, _, err = h.LogInPasskey(t.Context(), []byte(text), home)
@@ -106,7 +110,8 @@ func (on rules) TestOperatorsNeedAPasskey(t *testing.T) {
 		proven, _, err := h.LogInPasskey(t.Context(), answer("k1", "c3"), home)
 		ok(t, err)
 		must(h.Users(t.Context(), proven))(t)
-		refused(t, h.RemovePasskey(t.Context(), proven, proven.Passkey), stage.ErrConflict, "last_passkey")
+		refused(t, h.RemovePasskey(t.Context(), proven, proven.Passkey), stage.ErrConflict,
+			"last_passkey")
 		second := must(h.AddPasskey(t.Context(), proven, "second", answer("k2", "c4")))(t)
 		ok(t, h.RemovePasskey(t.Context(), proven, second.ID))
 
@@ -137,7 +142,8 @@ func (on rules) TestNoLoginOutlivesTheProvidersWord(t *testing.T) {
 		ok(t, err)
 		h.Clock.Pass(11 * time.Minute)
 		for _, login := range []stage.Secret{dock, phone} {
-			if _, err := h.Authenticate(t.Context(), access.Presented{Login: login}); !errors.Is(err, stage.ErrUnauthorized) {
+			if _, err := h.Authenticate(t.Context(), access.Presented{Login: login}); !errors.Is(
+				err, stage.ErrUnauthorized) {
 				t.Errorf("an hour after the provider's word: %v, want a new sign-in", err)
 			}
 		}
@@ -167,7 +173,11 @@ func (on rules) TestOperatorsAreNotLockedOut(t *testing.T) {
 		refused(t, h.RemovePasskey(t.Context(), olga, made.ID), stage.ErrConflict, "last_passkey")
 		h.NoPasswords = false
 		ok(t, h.RemovePasskey(t.Context(), olga, made.ID))
-		h.External = access.ExternalPolicy{Issuer: "https://id.example", Operators: []access.Claim{{Name: "groups", Value: "admins"}}}
+		h.External = access.ExternalPolicy{
+			Issuer: "https://id.example", Operators: []access.Claim{
+				{Name: "groups", Value: "admins"},
+			},
+		}
 		expect(true, "a claim makes operators")
 	})
 }

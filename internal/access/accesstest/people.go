@@ -45,7 +45,8 @@ func (on rules) TestOneOfManyBecomesTheOperator(t *testing.T) {
 		code := must(h.NewSetupCode(t.Context()))(t)
 		errs := race(8, func(i int) error {
 			on := []*House{h, other}[i%2]
-			_, _, err := on.SetUp(t.Context(), code, fmt.Sprint("Olga ", i), password(goodPassword), home)
+			_, _, err := on.SetUp(t.Context(), code, fmt.Sprint("Olga ", i), password(goodPassword),
+				home)
 			return err
 		})
 		got := tally(errs)
@@ -64,8 +65,10 @@ func (on rules) TestAnInvitation(t *testing.T) {
 		op := h.Operator()
 		user, code, until, err := h.AddUser(t.Context(), op, "Ana", "")
 		ok(t, err)
-		if user.Role != access.Broadcaster || !user.Invited || !until.Equal(h.Clock.Now().Add(7*24*time.Hour)) {
-			t.Errorf("AddUser: got %+v until %v, want an invited broadcaster and 7 days", user, until)
+		if user.Role != access.Broadcaster || !user.Invited ||
+			!until.Equal(h.Clock.Now().Add(7*24*time.Hour)) {
+			t.Errorf("AddUser: got %+v until %v, want an invited broadcaster and 7 days", user,
+				until)
 		}
 		_, _, err = h.LogIn(t.Context(), "Ana", password(""), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
@@ -123,7 +126,8 @@ func (on rules) TestAForgottenPassword(t *testing.T) {
 		// Nothing changes until the link is used: anybody could request one.
 		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
 		errs := race(6, func(i int) error {
-			_, _, err := h.AcceptInvite(t.Context(), code, password(fmt.Sprint("my new password ", i)), home)
+			_, _, err := h.AcceptInvite(t.Context(), code,
+				password(fmt.Sprint("my new password ", i)), home)
 			return err
 		})
 		if got := tally(errs); got[""] != 1 || got["bad_code"] != 5 {
@@ -135,7 +139,8 @@ func (on rules) TestAForgottenPassword(t *testing.T) {
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
 		for i, err := range errs {
 			if err == nil {
-				_, _, err := h.LogIn(t.Context(), "Ana", password(fmt.Sprint("my new password ", i)), home)
+				_, _, err := h.LogIn(t.Context(), "Ana",
+					password(fmt.Sprint("my new password ", i)), home)
 				ok(t, err)
 			}
 		}
@@ -146,15 +151,19 @@ func (on rules) TestSigningIn(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op := h.Operator()
 		h.Broadcaster(op, "José  Ñandú")
-		for _, name := range []string{"José  Ñandú", "josé ñandú", "JOSÉ ÑANDÚ", " José Ñandu\u0301 ", "Jose\u0301 Ñandú"} {
+		for _, name := range []string{"José  Ñandú", "josé ñandú", "JOSÉ ÑANDÚ",
+			" José Ñandu\u0301 ", "Jose\u0301 Ñandú"} {
 			login, _, err := h.LogIn(t.Context(), name, password(goodPassword), home)
 			if err != nil || login.Client != home {
 				t.Errorf("LogIn %q: got %+v, %v; want a login of that client", name, login, err)
 			}
 		}
 		var said []string
-		for _, try := range [][2]string{{"José Ñandú", "wrong password"}, {"nobody", goodPassword}, {"", ""}, {"\x00\xff", "\x00"}, {"Olga", strings.Repeat("x", 5000)}} {
-			_, secret, err := h.LogIn(t.Context(), try[0], password(try[1]), access.Client{Address: "198.51.100.7", Agent: "\xff\x00"})
+		for _, try := range [][2]string{{"José Ñandú", "wrong password"}, {"nobody", goodPassword},
+			{"", ""}, {"\x00\xff", "\x00"}, {"Olga", strings.Repeat("x", 5000)}} {
+			_, secret, err := h.LogIn(t.Context(), try[0], password(try[1]), access.Client{
+				Address: "198.51.100.7", Agent: "\xff\x00",
+			})
 			said = append(said, refused(t, err, stage.ErrUnauthorized, "wrong_password").Detail)
 			if !secret.Empty() {
 				t.Errorf("LogIn %q: a refusal carries a secret", try[0])
@@ -176,15 +185,19 @@ func (on rules) TestALoginLastsWithUse(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, cookie := h.Broadcaster(h.Operator(), "Ana")
 		h.Clock.Pass(23 * time.Hour)
-		if login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t); login.Renewed {
+		if login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(
+			t); login.Renewed {
 			t.Error("the end of a login moved within a day; each move costs a cookie")
 		}
 		h.Clock.Pass(time.Hour)
 		login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
-		if want := h.Clock.Now().Add(30 * 24 * time.Hour); !login.Renewed || !login.ExpiresAt.Equal(want) {
-			t.Errorf("after a day: got renewed %v until %v, want true until %v", login.Renewed, login.ExpiresAt, want)
+		if want := h.Clock.Now().Add(30 * 24 * time.Hour); !login.Renewed ||
+			!login.ExpiresAt.Equal(want) {
+			t.Errorf("after a day: got renewed %v until %v, want true until %v", login.Renewed,
+				login.ExpiresAt, want)
 		}
-		if login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t); login.Renewed {
+		if login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(
+			t); login.Renewed {
 			t.Error("the cookie is sent again by the next request, too")
 		}
 		people := must(h.Users(t.Context(), access.CommandLine()))(t)
@@ -232,10 +245,13 @@ func (on rules) TestALoginEnds(t *testing.T) {
 
 		login, secret = signIn()
 		kept, keptSecret := signIn()
-		err := h.ChangePassword(t.Context(), kept, password("not the password"), password("another good one"), false)
+		err := h.ChangePassword(t.Context(), kept, password("not the password"),
+			password("another good one"), false)
 		refused(t, err, stage.ErrInvalid, "wrong_password")
-		refused(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("short"), false), stage.ErrInvalid, "weak_password")
-		ok(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("another good one"), false))
+		refused(t, h.ChangePassword(t.Context(), kept, password(goodPassword), password("short"),
+			false), stage.ErrInvalid, "weak_password")
+		ok(t, h.ChangePassword(t.Context(), kept, password(goodPassword),
+			password("another good one"), false))
 		gone(secret)
 		must(h.Authenticate(t.Context(), access.Presented{Login: keptSecret}))(t)
 		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), home)
@@ -251,13 +267,15 @@ func (on rules) TestNamesAreTakenOnce(t *testing.T) {
 		op, other := h.Operator(), h.Replica()
 		errs := race(6, func(i int) error {
 			on := []*House{h, other}[i%2]
-			_, _, _, err := on.AddUser(t.Context(), op, []string{"Ana", "ANA", "ana"}[i%3], access.Broadcaster)
+			_, _, _, err := on.AddUser(t.Context(), op, []string{"Ana", "ANA", "ana"}[i%3],
+				access.Broadcaster)
 			return err
 		})
 		if got := tally(errs); got[""] != 1 || got["name_taken"] != 5 {
 			t.Errorf("one name six times: got %v, want one success", got)
 		}
-		for _, name := range []string{"", "   ", strings.Repeat("é", 65), "a\nb", "a\x00b", "\u202eanA", "\xff", "a\u2028b"} {
+		for _, name := range []string{"", "   ", strings.Repeat("é", 65), "a\nb", "a\x00b",
+			"\u202eanA", "\xff", "a\u2028b"} {
 			_, _, _, err := h.AddUser(t.Context(), op, name, access.Broadcaster)
 			if refused(t, err, stage.ErrInvalid, ""); err == nil {
 				t.Errorf("AddUser %q: got no error", name)
@@ -337,10 +355,13 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 		_, local := h.AddLocalStage(ctx, who, "mine")
 		_, all := h.Tokens(ctx, who, true)
 		for what, err := range map[string]error{
-			"AddUser": add, "Reinvite": again, "Users": users, "AddLocalStage": local, "Tokens of all": all,
-			"RemoveUser":  h.RemoveUser(ctx, who, who.User.ID),
-			"EndLogins":   h.EndLogins(ctx, who, op.User.ID), // of another user
-			"SetGrant":    h.SetGrant(ctx, who, access.Grant{User: who.User.ID, Stage: arn, Capabilities: stage.Publish}),
+			"AddUser": add, "Reinvite": again, "Users": users, "AddLocalStage": local,
+			"Tokens of all": all,
+			"RemoveUser":    h.RemoveUser(ctx, who, who.User.ID),
+			"EndLogins":     h.EndLogins(ctx, who, op.User.ID), // of another user
+			"SetGrant": h.SetGrant(ctx, who, access.Grant{
+				User: who.User.ID, Stage: arn, Capabilities: stage.Publish,
+			}),
 			"RemoveGrant": h.RemoveGrant(ctx, who, who.User.ID, arn),
 			"AddStage":    h.AddStage(ctx, who, stage.Stage{ARN: awsARN}),
 			"UpdateStage": h.UpdateStage(ctx, who, arn, "mine", nil),
@@ -358,11 +379,14 @@ func (on rules) TestStrangeIDs(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, _, arn := h.Scene()
 		ctx := context.Background()
-		for _, id := range []string{"", "\x00", "\xff", "nobody", strings.Repeat("x", 1000), "a b", "'; DROP TABLE users; --"} {
+		for _, id := range []string{"", "\x00", "\xff", "nobody", strings.Repeat("x", 1000), "a b",
+			"'; DROP TABLE users; --"} {
 			for what, err := range map[string]error{
-				"RemoveUser":      h.RemoveUser(ctx, op, access.UserID(id)),
-				"EndLogins":       h.EndLogins(ctx, op, access.UserID(id)),
-				"SetGrant":        h.SetGrant(ctx, op, access.Grant{User: access.UserID(id), Stage: arn, Capabilities: stage.Publish}),
+				"RemoveUser": h.RemoveUser(ctx, op, access.UserID(id)),
+				"EndLogins":  h.EndLogins(ctx, op, access.UserID(id)),
+				"SetGrant": h.SetGrant(ctx, op, access.Grant{
+					User: access.UserID(id), Stage: arn, Capabilities: stage.Publish,
+				}),
 				"RemoveGrant":     h.RemoveGrant(ctx, op, op.User.ID, stage.ARN(id)),
 				"RemoveStage":     h.RemoveStage(ctx, op, stage.ARN(id)),
 				"Revoke":          h.Revoke(ctx, op, stage.ParticipantID(id)),
@@ -372,7 +396,8 @@ func (on rules) TestStrangeIDs(t *testing.T) {
 			} {
 				t.Run(what, func(t *testing.T) { refused(t, err, stage.ErrNotFound, "") })
 			}
-			refused(t, h.MayStay(ctx, stage.Participant{ID: stage.ParticipantID(id), Stage: arn}), stage.ErrDenied, "token_revoked")
+			refused(t, h.MayStay(ctx, stage.Participant{ID: stage.ParticipantID(id), Stage: arn}),
+				stage.ErrDenied, "token_revoked")
 		}
 	})
 }
@@ -408,12 +433,14 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 
 		t.Log("a new password alone leaves an OBS that nobody sits at to go on")
 		held := steal()
-		ok(t, h.ChangePassword(t.Context(), ana, password(goodPassword), password("another good one"), false))
+		ok(t, h.ChangePassword(t.Context(), ana, password(goodPassword),
+			password("another good one"), false))
 		must(h.Authenticate(t.Context(), access.Presented{Bearer: held.access}))(t)
 		ok(t, h.MayStay(t.Context(), held.token))
 
 		t.Log("who asks for it ends everything")
-		ok(t, h.ChangePassword(t.Context(), ana, password("another good one"), password(goodPassword), true))
+		ok(t, h.ChangePassword(t.Context(), ana, password("another good one"),
+			password(goodPassword), true))
 		worthless(held)
 
 		t.Log("a forgotten password ends everything, too")
@@ -449,7 +476,8 @@ func (on rules) TestMuteTarget(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
 		host := must(h.OnStage(t.Context(), ana, arn))(t)
-		if got := must(h.MuteTarget(t.Context(), host, op.User.ID))(t); got.Name != "Olga" || got.Role != access.Operator {
+		if got := must(h.MuteTarget(t.Context(), host, op.User.ID))(t); got.Name != "Olga" ||
+			got.Role != access.Operator {
 			t.Errorf("an account: got %+v, want the operator Olga", got)
 		}
 		for _, guest := range []access.UserID{"guest-7", "Bea <b>Müller</b>", "\x00"} {
@@ -466,12 +494,16 @@ func (on rules) TestMuteTarget(t *testing.T) {
 func (on rules) TestTheFirstStage(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		other := h.Replica()
-		for _, err := range race(4, func(i int) error { return []*House{h, other}[i%2].FirstStage(t.Context(), "main") }) {
+		for _, err := range race(4, func(i int) error {
+			return []*House{h, other}[i%2].FirstStage(
+				t.Context(), "main")
+		}) {
 			ok(t, err)
 		}
 		ok(t, h.FirstStage(t.Context(), "another"))
 		all := must(h.AllStages(t.Context()))(t)
-		if len(all) != 1 || !all[0].ARN.Local() || all[0].Name != "main" || all[0].Limits != stage.DefaultLimits() {
+		if len(all) != 1 || !all[0].ARN.Local() || all[0].Name != "main" ||
+			all[0].Limits != stage.DefaultLimits() {
 			t.Errorf("stages: got %+v, want the local stage main with the default limits", all)
 		}
 	})
@@ -480,7 +512,10 @@ func (on rules) TestTheFirstStage(t *testing.T) {
 func (on rules) TestEndpoints(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op := h.Operator()
-		same := stage.Endpoints{WHIP: "https://a.global-bm.whip.live-video.net", Events: "wss://global.events.live-video.net"}
+		same := stage.Endpoints{
+			WHIP:   "https://a.global-bm.whip.live-video.net",
+			Events: "wss://global.events.live-video.net",
+		}
 		for _, id := range []string{"one", "two"} {
 			arn := stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/" + id)
 			ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: arn, Name: id, Endpoints: same}))

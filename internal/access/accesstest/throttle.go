@@ -22,19 +22,24 @@ func (h *House) guess(name string, client access.Client) error {
 func (on rules) TestGuessingGetsSlower(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Broadcaster(h.Operator(), "Ana")
-		for _, name := range []string{"Ana", "nobody"} { // the throttle must not tell which names exist
+		// the throttle must not tell which names exist
+		for _, name := range []string{"Ana", "nobody"} {
 			for range 5 {
-				refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized, "wrong_password")
+				refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized,
+					"wrong_password")
 			}
 			for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900} {
 				wait *= time.Second
 				for _, client := range []string{"198.51.100.7", "203.0.113.9"} {
-					if e := refused(t, h.guess(name, from(client)), stage.ErrTooMany, "too_many_attempts"); e.RetryAfter != wait {
-						t.Errorf("%s from %s: got Retry-After %v, want %v", name, client, e.RetryAfter, wait)
+					if e := refused(t, h.guess(name, from(client)), stage.ErrTooMany,
+						"too_many_attempts"); e.RetryAfter != wait {
+						t.Errorf("%s from %s: got Retry-After %v, want %v", name, client,
+							e.RetryAfter, wait)
 					}
 				}
 				h.Clock.Pass(wait)
-				refused(t, h.guess(name, from("203.0.113.9")), stage.ErrUnauthorized, "wrong_password")
+				refused(t, h.guess(name, from("203.0.113.9")), stage.ErrUnauthorized,
+					"wrong_password")
 			}
 			h.Clock.Pass(24*time.Hour + time.Second)
 			refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized, "wrong_password")
@@ -77,14 +82,18 @@ func (on rules) TestOneAddressTriesManyNames(t *testing.T) {
 		for i := range 20 {
 			// A customer of IPv6 has a /64.
 			client := from(fmt.Sprintf("[2001:db8:1:2::%x]:%d", i+1, 4000+i))
-			refused(t, h.guess(fmt.Sprint("name ", i), client), stage.ErrUnauthorized, "wrong_password")
+			refused(t, h.guess(fmt.Sprint("name ", i), client), stage.ErrUnauthorized,
+				"wrong_password")
 		}
-		refused(t, h.guess("one more", from("2001:db8:1:2:ffff::1")), stage.ErrTooMany, "too_many_attempts")
-		refused(t, h.guess("one more", from("2001:db8:1:3::1")), stage.ErrUnauthorized, "wrong_password")
+		refused(t, h.guess("one more", from("2001:db8:1:2:ffff::1")), stage.ErrTooMany,
+			"too_many_attempts")
+		refused(t, h.guess("one more", from("2001:db8:1:3::1")), stage.ErrUnauthorized,
+			"wrong_password")
 		// A success at one account allows no more guesses at others.
 		_, _, err := h.LogIn(t.Context(), "olga", password(goodPassword), home)
 		ok(t, err)
-		refused(t, h.guess("one more", from("2001:db8:1:2::1")), stage.ErrTooMany, "too_many_attempts")
+		refused(t, h.guess("one more", from("2001:db8:1:2::1")), stage.ErrTooMany,
+			"too_many_attempts")
 	})
 }
 
@@ -122,7 +131,8 @@ func (on rules) TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		ana, _ := h.Broadcaster(h.Operator(), "Ana")
 		change := func() error {
-			return h.ChangePassword(t.Context(), ana, password("a guess at it"), password("another good one"), false)
+			return h.ChangePassword(t.Context(), ana, password("a guess at it"),
+				password("another good one"), false)
 		}
 		for range 5 {
 			refused(t, change(), stage.ErrInvalid, "wrong_password")
@@ -204,7 +214,8 @@ func (on rules) TestTheNewestLoginsAreKept(t *testing.T) {
 		for i, cookie := range cookies {
 			_, err := h.Authenticate(t.Context(), access.Presented{Login: cookie})
 			if kept := i >= len(cookies)-50; kept != (err == nil) {
-				t.Errorf("login %d of %d: got %v, want that the newest 50 are kept", i+1, len(cookies), err)
+				t.Errorf("login %d of %d: got %v, want that the newest 50 are kept", i+1,
+					len(cookies), err)
 			}
 		}
 	})
@@ -241,7 +252,8 @@ func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 		}
 		// A password in the field for the name.
 		h.guess("correct horse staple", from("203.0.113.9"))
-		if strings.Contains(log.String(), "staple") || strings.Contains(log.String(), goodPassword) {
+		if strings.Contains(log.String(), "staple") ||
+			strings.Contains(log.String(), goodPassword) {
 			t.Errorf("got a password in\n%s", &log)
 		}
 	})

@@ -18,8 +18,11 @@ const (
 func (on rules) TestTheServerDecidesWhatATokenSays(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
-		ask := func(ttl time.Duration, purpose string) (stage.TokenRequest, stage.ParticipantToken, error) {
-			token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: ttl, For: purpose, Address: home.Address})
+		ask := func(ttl time.Duration, purpose string) (stage.TokenRequest, stage.ParticipantToken,
+			error) {
+			token, err := h.Issue(t.Context(), ana, access.IssueRequest{
+				Stage: arn, TTL: ttl, For: purpose, Address: home.Address,
+			})
 			return h.Paper.lastAsked(), token, err
 		}
 		h.Grant(op, ana, arn, both)
@@ -35,17 +38,25 @@ func (on rules) TestTheServerDecidesWhatATokenSays(t *testing.T) {
 		} {
 			asked, token, err := ask(c.ttl, c.purpose)
 			ok(t, err)
-			if asked.TTL != c.want || asked.Capabilities != c.can || token.Participant.Capabilities != c.can {
-				t.Errorf("ttl %v for %q: got %v with %v, want %v with %v", c.ttl, c.purpose, asked.TTL, asked.Capabilities, c.want, c.can)
+			if asked.TTL != c.want || asked.Capabilities != c.can ||
+				token.Participant.Capabilities != c.can {
+				t.Errorf("ttl %v for %q: got %v with %v, want %v with %v", c.ttl, c.purpose,
+					asked.TTL, asked.Capabilities, c.want, c.can)
 			}
-			if asked.UserID != string(ana.User.ID) || asked.Attributes["name"] != "Ana" || len(asked.Attributes) != 1 {
-				t.Errorf("got user %q, attributes %v; want %q and the name", asked.UserID, asked.Attributes, ana.User.ID)
+			if asked.UserID != string(ana.User.ID) || asked.Attributes["name"] != "Ana" ||
+				len(asked.Attributes) != 1 {
+				t.Errorf("got user %q, attributes %v; want %q and the name", asked.UserID,
+					asked.Attributes, ana.User.ID)
 			}
 		}
-		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish, MaxTTL: time.Hour}))
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{
+			User: ana.User.ID, Stage: arn, Capabilities: stage.Publish, MaxTTL: time.Hour,
+		}))
 		for _, ttl := range []time.Duration{0, 2 * time.Hour} {
-			if asked, _, err := ask(ttl, ""); err != nil || asked.TTL != time.Hour || asked.Capabilities != stage.Publish {
-				t.Errorf("under a grant of 1h to publish: got %v with %v, %v", asked.TTL, asked.Capabilities, err)
+			if asked, _, err := ask(ttl, ""); err != nil || asked.TTL != time.Hour ||
+				asked.Capabilities != stage.Publish {
+				t.Errorf("under a grant of 1h to publish: got %v with %v, %v", asked.TTL,
+					asked.Capabilities, err)
 			}
 		}
 		_, _, err := ask(0, "view")
@@ -71,7 +82,9 @@ func (on rules) TestNoTokenWithoutAGrant(t *testing.T) {
 		// An unknown stage looks like one without access.
 		refused(t, issue(ana, stage.LocalARN("nowhere")), stage.ErrDenied, "no_grant")
 		refused(t, issue(ana, "somewhere"), stage.ErrInvalid, "")
-		refused(t, issue(access.Principal{Kind: access.KindLogin, User: access.User{ID: "pretender", Role: access.Operator}}, arn), stage.ErrUnauthorized, "")
+		refused(t, issue(access.Principal{Kind: access.KindLogin,
+			User: access.User{ID: "pretender", Role: access.Operator}}, arn), stage.ErrUnauthorized,
+			"")
 		refused(t, issue(access.Principal{User: ana.User}, arn), stage.ErrUnauthorized, "")
 		// The stored role counts, not that of the principal.
 		bob.User.Role = access.Operator
@@ -109,7 +122,8 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 		asked := len(h.Paper.asked)
 		for range 3 {
 			_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
-			if e := refused(t, err, stage.ErrTooMany, "too_many_tokens"); e.RetryAfter != time.Second {
+			if e := refused(t, err, stage.ErrTooMany,
+				"too_many_tokens"); e.RetryAfter != time.Second {
 				t.Errorf("RetryAfter: got %v, want 1s", e.RetryAfter)
 			}
 		}
@@ -181,12 +195,16 @@ func (on rules) TestARaceOfIssuingAndTakingBack(t *testing.T) {
 func (on rules) TestARecordHasNoToken(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
-		token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, Address: "192.0.2.1"})
+		token, err := h.Issue(t.Context(), ana, access.IssueRequest{
+			Stage: arn, Address: "192.0.2.1",
+		})
 		ok(t, err)
 		got := must(h.Token(t.Context(), ana, token.Participant.ID))(t)
 		want := access.Issuance{
-			ID: token.Participant.ID, User: ana.User.ID, UserName: "Ana", Stage: arn, Capabilities: both, IssuedBy: "local key",
-			Bucket: string(ana.User.ID), IssuedAt: h.Clock.Now(), ExpiresAt: h.Clock.Now().Add(12 * time.Hour), Address: "192.0.2.1",
+			ID: token.Participant.ID, User: ana.User.ID, UserName: "Ana", Stage: arn,
+			Capabilities: both, IssuedBy: "local key",
+			Bucket: string(ana.User.ID), IssuedAt: h.Clock.Now(),
+			ExpiresAt: h.Clock.Now().Add(12 * time.Hour), Address: "192.0.2.1",
 		}
 		if got != want {
 			t.Errorf("record: got %+v, want %+v", got, want)
@@ -212,11 +230,13 @@ func (on rules) TestRevoking(t *testing.T) {
 		live, idle, bobs := h.Issued(ana, arn), h.Issued(ana, arn), h.Issued(bob, arn)
 		h.Paper.enter(live.Participant)
 		refused(t, h.Revoke(t.Context(), ana, bobs.Participant.ID), stage.ErrNotFound, "")
-		for _, token := range []stage.ParticipantToken{live, idle, live} { // a second time is no error
+		// a second time is no error
+		for _, token := range []stage.ParticipantToken{live, idle, live} {
 			ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 			refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		}
-		if away := h.Paper.sentAway(); !slices.Equal(away, []stage.ParticipantID{live.Participant.ID}) {
+		if away := h.Paper.sentAway(); !slices.Equal(away,
+			[]stage.ParticipantID{live.Participant.ID}) {
 			t.Errorf("sent away: got %v, want %v", away, live.Participant.ID)
 		}
 		ok(t, h.MayStay(t.Context(), bobs.Participant))
@@ -240,8 +260,10 @@ func (on rules) TestWhoIsBarredAtAWS(t *testing.T) {
 		}{{0, 1}, {stage.DefaultTTL, 1}, {stage.MaxSession, 0}} { // a session may have begun just before the token expired
 			h.Clock.Pass(c.later)
 			barred := must(h.Barred(t.Context()))(t)
-			if len(barred) != c.want || c.want == 1 && (barred[0].ID != gone.Participant.ID || barred[0].Stage != awsARN) {
-				t.Errorf("%v later: barred are %+v, want %d: %s", c.later, barred, c.want, gone.Participant.ID)
+			if len(barred) != c.want || c.want == 1 &&
+				(barred[0].ID != gone.Participant.ID || barred[0].Stage != awsARN) {
+				t.Errorf("%v later: barred are %+v, want %d: %s", c.later, barred, c.want,
+					gone.Participant.ID)
 			}
 		}
 	})
@@ -273,7 +295,8 @@ func (on rules) TestGrantsChange(t *testing.T) {
 		op, ana, arn := h.Scene()
 		side := h.Studio(op, "side")
 		h.Grant(op, ana, side, both)
-		publish := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "publish"}))(t)
+		publish := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "publish"}))(
+			t)
 		view := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t)
 		elsewhere := h.Issued(ana, side)
 		for _, token := range []stage.ParticipantToken{publish, view, elsewhere} {
@@ -285,19 +308,24 @@ func (on rules) TestGrantsChange(t *testing.T) {
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
 		refused(t, h.MayStay(t.Context(), view.Participant), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), elsewhere.Participant))
-		if want := []stage.ParticipantID{publish.Participant.ID, view.Participant.ID}; !slices.Equal(h.Paper.sentAway(), want) {
+		if want := []stage.ParticipantID{publish.Participant.ID,
+			view.Participant.ID}; !slices.Equal(h.Paper.sentAway(), want) {
 			t.Errorf("sent away: got %v, want %v", h.Paper.sentAway(), want)
 		}
 		refused(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn), stage.ErrNotFound, "")
 		for _, g := range []access.Grant{
-			{Capabilities: 0}, {Capabilities: 8}, {Capabilities: both, MaxTTL: time.Second}, {Capabilities: both, MaxTTL: 15 * 24 * time.Hour},
+			{Capabilities: 0}, {Capabilities: 8}, {Capabilities: both, MaxTTL: time.Second},
+			{Capabilities: both, MaxTTL: 15 * 24 * time.Hour},
 		} {
 			g.User, g.Stage = ana.User.ID, arn
 			refused(t, h.SetGrant(t.Context(), op, g), stage.ErrInvalid, "")
 		}
 		people := must(h.Users(t.Context(), op))(t)
-		want := access.Grant{User: ana.User.ID, Stage: side, Capabilities: both, MaxTTL: 14 * 24 * time.Hour}
-		if len(people) != 2 || people[0].Name != "Ana" || !slices.Equal(people[0].Grants, []access.Grant{want}) {
+		want := access.Grant{
+			User: ana.User.ID, Stage: side, Capabilities: both, MaxTTL: 14 * 24 * time.Hour,
+		}
+		if len(people) != 2 || people[0].Name != "Ana" ||
+			!slices.Equal(people[0].Grants, []access.Grant{want}) {
 			t.Errorf("Users: got %+v, want Ana with %+v, and Olga", people, want)
 		}
 	})
@@ -310,7 +338,8 @@ func (on rules) TestAdmitLooksAgain(t *testing.T) {
 		other := token.Participant
 		other.Stage = stage.LocalARN("elsewhere")
 		refused(t, h.MayStay(t.Context(), other), stage.ErrDenied, "token_revoked")
-		view := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).Participant
+		view := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).
+			Participant
 		view.Capabilities = both
 		refused(t, h.MayStay(t.Context(), view), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), token.Participant))
@@ -325,7 +354,8 @@ func (on rules) TestASessionOutlivesItsToken(t *testing.T) {
 		op, ana, arn := h.Scene()
 		token := h.Issued(ana, arn)
 		h.Paper.enter(token.Participant)
-		h.Clock.Pass(12*time.Hour + 23*time.Hour) // the token has expired, the broadcast may still run
+		// the token has expired, the broadcast may still run
+		h.Clock.Pass(12*time.Hour + 23*time.Hour)
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
 		if away := h.Paper.sentAway(); len(away) != 1 {
 			t.Errorf("sent away: got %v, want the broadcast of the expired token", away)
@@ -349,7 +379,8 @@ func (on rules) TestKicking(t *testing.T) {
 		h.Paper.enter(foreign)
 		ok(t, h.Kick(t.Context(), op, arn, foreign.ID, ""))
 		refused(t, h.Kick(t.Context(), op, arn, foreign.ID, ""), stage.ErrNotFound, "")
-		refused(t, h.Kick(t.Context(), op, stage.LocalARN("nowhere"), foreign.ID, ""), stage.ErrNotFound, "")
+		refused(t, h.Kick(t.Context(), op, stage.LocalARN("nowhere"), foreign.ID, ""),
+			stage.ErrNotFound, "")
 	})
 }
 
@@ -368,31 +399,42 @@ func (on rules) TestStages(t *testing.T) {
 		refused(t, err, stage.ErrConflict, "name_taken")
 
 		endpoints := stage.Endpoints{WHIP: "https://whip.example", Events: "wss://events.example"}
-		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "main", Endpoints: endpoints}))
-		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}), stage.ErrConflict, "conflict")
-		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: stage.LocalARN("x")}), stage.ErrInvalid, "")
+		ok(t, h.AddStage(t.Context(), op, stage.Stage{
+			ARN: awsARN, Name: "main", Endpoints: endpoints,
+		}))
+		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}), stage.ErrConflict,
+			"conflict")
+		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: stage.LocalARN("x")}),
+			stage.ErrInvalid, "")
 		h.Clock.Pass(time.Hour)
 		ok(t, h.KeepEndpoints(t.Context(), awsARN, stage.Endpoints{WHIP: "https://new.example"}))
 		record := must(h.Stage(t.Context(), awsARN))(t)
-		if record.Endpoints.WHIP != "https://new.example" || !record.EndpointsAt.Equal(h.Clock.Now()) || record.Name != "main" {
+		if record.Endpoints.WHIP != "https://new.example" ||
+			!record.EndpointsAt.Equal(h.Clock.Now()) || record.Name != "main" {
 			t.Errorf("Stage: got %+v, want the new endpoints of now", record)
 		}
 
-		limits := stage.Limits{MaxHeight: 1080, AdvisedBitrate: 4_000_000, MaxBitrate: 6_000_000, MaxKeyframeInterval: 2.5}
+		limits := stage.Limits{
+			MaxHeight: 1080, AdvisedBitrate: 4_000_000, MaxBitrate: 6_000_000,
+			MaxKeyframeInterval: 2.5,
+		}
 		ok(t, h.UpdateStage(t.Context(), op, arn, "Hall", &limits))
 		ok(t, h.UpdateStage(t.Context(), op, arn, "", nil))
-		refused(t, h.UpdateStage(t.Context(), op, arn, "side", nil), stage.ErrConflict, "name_taken")
+		refused(t, h.UpdateStage(t.Context(), op, arn, "side", nil), stage.ErrConflict,
+			"name_taken")
 		refused(t, h.UpdateStage(t.Context(), op, arn, "", &stage.Limits{}), stage.ErrInvalid, "")
 
 		mine := must(h.Stages(t.Context(), ana))(t)
-		if len(mine) != 1 || mine[0].Stage.Name != "Hall" || mine[0].Limits != limits || mine[0].Capabilities != both {
+		if len(mine) != 1 || mine[0].Stage.Name != "Hall" || mine[0].Limits != limits ||
+			mine[0].Capabilities != both {
 			t.Errorf("Ana's stages: got %+v, want the hall with its limits", mine)
 		}
 		var names []string
 		for _, s := range must(h.Stages(t.Context(), op))(t) {
 			names = append(names, s.Stage.Name)
 			if s.Capabilities != both || s.MaxTTL != stage.MaxTTL {
-				t.Errorf("the operator on %s: got %v for %v, want everything", s.Stage.Name, s.Capabilities, s.MaxTTL)
+				t.Errorf("the operator on %s: got %v for %v, want everything", s.Stage.Name,
+					s.Capabilities, s.MaxTTL)
 			}
 		}
 		if want := []string{"Hall", "main", "Side"}; !slices.Equal(names, want) {
@@ -416,7 +458,8 @@ func (on rules) TestRemovingAStage(t *testing.T) {
 		h.Paper.enter(last.Participant)
 		ok(t, h.RemoveStage(t.Context(), op, arn))
 		refused(t, h.MayStay(t.Context(), last.Participant), stage.ErrDenied, "token_revoked")
-		if away := h.Paper.sentAway(); !slices.Equal(away, []stage.ParticipantID{last.Participant.ID}) {
+		if away := h.Paper.sentAway(); !slices.Equal(away,
+			[]stage.ParticipantID{last.Participant.ID}) {
 			t.Errorf("sent away: got %v, want %v", away, last.Participant.ID)
 		}
 		if mine := must(h.Stages(t.Context(), ana))(t); len(mine) != 0 {
@@ -437,14 +480,17 @@ func (on rules) TestAccessKeys(t *testing.T) {
 		key, secret, err := h.CreateAccessKey(t.Context(), ana, "lecture hall")
 		ok(t, err)
 		if text := secret.Reveal(); len(text) != 47 || text[:4] != "sdk_" {
-			t.Errorf("an access key looks like %d letters %q…, want sdk_ and 43 more", len(text), text[:4])
+			t.Errorf("an access key looks like %d letters %q…, want sdk_ and 43 more", len(text),
+				text[:4])
 		}
 		h.Clock.Pass(time.Hour)
-		if user := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t); user.User.ID != ana.User.ID {
+		if user := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(
+			t); user.User.ID != ana.User.ID {
 			t.Errorf("Authenticate: got %+v, want Ana", user)
 		}
 		list := must(h.AccessKeys(t.Context(), ana))(t)
-		if len(list) != 1 || list[0].ID != key.ID || list[0].Name != "lecture hall" || !list[0].LastUsedAt.Equal(h.Clock.Now()) {
+		if len(list) != 1 || list[0].ID != key.ID || list[0].Name != "lecture hall" ||
+			!list[0].LastUsedAt.Equal(h.Clock.Now()) {
 			t.Errorf("AccessKeys: got %+v, want the one, used now", list)
 		}
 		// An access key is good neither as a login nor as a viewing key.
@@ -475,12 +521,14 @@ func (on rules) TestViewKeys(t *testing.T) {
 		made, secret, err := h.CreateViewKey(t.Context(), ana, arn, "spotlight")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
-		if key.CredentialID != made.ID || key.Stage != arn || key.View != "spotlight" || key.User.ID != ana.User.ID {
+		if key.CredentialID != made.ID || key.Stage != arn || key.View != "spotlight" ||
+			key.User.ID != ana.User.ID {
 			t.Errorf("Authenticate: got %+v, want %+v", key, made)
 		}
 		token, err := h.IssueForView(t.Context(), key, "192.0.2.1")
 		ok(t, err)
-		if token.Participant.Capabilities != stage.Subscribe || token.Participant.UserID != string(ana.User.ID) {
+		if token.Participant.Capabilities != stage.Subscribe ||
+			token.Participant.UserID != string(ana.User.ID) {
 			t.Errorf("IssueForView: got %+v, want Ana's, subscribe only", token.Participant)
 		}
 		if p := must(h.Verify(t.Context(), token.Secret))(t); p.View != stage.ViewSpotlight {
@@ -518,14 +566,17 @@ func (on rules) TestViewKeys(t *testing.T) {
 		_, _, err = h.CreateViewKey(t.Context(), op, arn, "\x00")
 		refused(t, err, stage.ErrInvalid, "")
 		// The user ID of a guest may be any text, or missing.
-		for _, view := range []string{"Bea <b>Müller</b> 'n \"co\" 👩‍🚀", "participant:Mx6c", "user:grid"} {
+		for _, view := range []string{"Bea <b>Müller</b> 'n \"co\" 👩‍🚀", "participant:Mx6c",
+			"user:grid"} {
 			made, secret, err := h.CreateViewKey(t.Context(), op, arn, view)
 			ok(t, err)
-			if key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t); key.View != stage.View(view) || made.View != key.View {
+			if key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(
+				t); key.View != stage.View(view) || made.View != key.View {
 				t.Errorf("a key for %q: got %+v", view, key)
 			}
 		}
-		if keys := must(h.ViewKeys(t.Context(), ana))(t); len(keys) != 1 || keys[0].Shown != op.User.Name {
+		if keys := must(h.ViewKeys(t.Context(), ana))(t); len(keys) != 1 ||
+			keys[0].Shown != op.User.Name {
 			t.Errorf("ViewKeys: got %+v, want the one that shows %s", keys, op.User.Name)
 		}
 	})
@@ -534,7 +585,10 @@ func (on rules) TestViewKeys(t *testing.T) {
 // TestAViewTokenEndsWithItsLogin, however the login ends. Its broadcasts go on.
 func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	ends := map[string]func(t *testing.T, h *House, op, ana access.Principal){
-		"signed out": func(t *testing.T, h *House, _, ana access.Principal) { ok(t, h.LogOut(t.Context(), ana)) },
+		"signed out": func(t *testing.T, h *House, _,
+			ana access.Principal) {
+			ok(t, h.LogOut(t.Context(), ana))
+		},
 		"signed out everywhere": func(t *testing.T, h *House, _, ana access.Principal) {
 			ok(t, h.EndLogins(t.Context(), ana, ana.User.ID))
 		},
@@ -544,7 +598,8 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 		"another login's new password": func(t *testing.T, h *House, _, ana access.Principal) {
 			other, _, err := h.LogIn(t.Context(), ana.User.Name, password(goodPassword), home)
 			ok(t, err)
-			ok(t, h.ChangePassword(t.Context(), other, password(goodPassword), password("a wholly new one"), false))
+			ok(t, h.ChangePassword(t.Context(), other, password(goodPassword),
+				password("a wholly new one"), false))
 		},
 	}
 	on.each(t, func(t *testing.T, h *House) {
@@ -556,7 +611,8 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 				h.Grant(op, bea, arn, stage.Publish|stage.Subscribe)
 				h.Grant(op, bea, awsARN, stage.Publish|stage.Subscribe)
 				issue := func(arn stage.ARN, purpose string) stage.Participant {
-					p := must(h.Issue(t.Context(), bea, access.IssueRequest{Stage: arn, For: purpose}))(t).Participant
+					p := must(h.Issue(t.Context(), bea,
+						access.IssueRequest{Stage: arn, For: purpose}))(t).Participant
 					h.Paper.enter(p)
 					return p
 				}
@@ -566,8 +622,10 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 				refused(t, h.MayStay(t.Context(), local), stage.ErrDenied, "token_revoked")
 				ok(t, h.MayStay(t.Context(), live))
 				away := h.Paper.sentAway()
-				if !slices.Contains(away, local.ID) || !slices.Contains(away, aws.ID) || slices.Contains(away, live.ID) {
-					t.Errorf("sent away: got %v, want %v and %v, not %v", away, local.ID, aws.ID, live.ID)
+				if !slices.Contains(away, local.ID) || !slices.Contains(away, aws.ID) ||
+					slices.Contains(away, live.ID) {
+					t.Errorf("sent away: got %v, want %v and %v, not %v", away, local.ID, aws.ID,
+						live.ID)
 				}
 			})
 		}
@@ -579,10 +637,12 @@ func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
 		h.Clock.Pass(ana.ExpiresAt.Sub(h.Clock.Now()) - time.Hour)
-		for purpose, want := range map[string]time.Duration{"view": time.Hour, "publish": 12 * time.Hour} {
+		for purpose, want := range map[string]time.Duration{"view": time.Hour,
+			"publish": 12 * time.Hour} {
 			must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: purpose}))(t)
 			if got := h.Paper.lastAsked().TTL; got != want {
-				t.Errorf("a token to %s an hour before the login ends: got %v, want %v", purpose, got, want)
+				t.Errorf("a token to %s an hour before the login ends: got %v, want %v", purpose,
+					got, want)
 			}
 		}
 		h.Clock.Pass(time.Hour - time.Second)
@@ -597,7 +657,8 @@ func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
-		p := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).Participant
+		p := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).
+			Participant
 		for range 50 {
 			ok(t, h.MayStay(t.Context(), p))
 			h.Clock.Pass(time.Second)
@@ -631,7 +692,8 @@ func (on rules) TestAViewTokenEndsWhenItsLoginExpires(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
 		h.Clock.Pass(ana.ExpiresAt.Sub(h.Clock.Now()) - time.Minute)
-		p := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).Participant
+		p := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).
+			Participant
 		ok(t, h.MayStay(t.Context(), p))
 		h.Clock.Pass(time.Minute)
 		refused(t, h.MayStay(t.Context(), p), stage.ErrDenied, "token_revoked")
@@ -642,11 +704,15 @@ func (on rules) TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
 		issue := func(ttl time.Duration) stage.Participant {
-			return must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: ttl}))(t).Participant
+			return must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: ttl}))(t).
+				Participant
 		}
 		long, short := issue(14*24*time.Hour), issue(time.Hour)
 		h.Paper.enter(long)
-		grant := access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish | stage.Subscribe, MaxTTL: stage.MaxTTL}
+		grant := access.Grant{
+			User: ana.User.ID, Stage: arn, Capabilities: stage.Publish | stage.Subscribe,
+			MaxTTL: stage.MaxTTL,
+		}
 		ok(t, h.SetGrant(t.Context(), op, grant))
 		ok(t, h.MayStay(t.Context(), long)) // nothing has changed
 
@@ -663,7 +729,9 @@ func (on rules) TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
 func (on rules) TestAGrantWithoutALifeHasTheDefault(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
-		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Publish}))
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{
+			User: ana.User.ID, Stage: arn, Capabilities: stage.Publish,
+		}))
 		if got := must(h.Stages(t.Context(), ana))(t); got[0].MaxTTL != stage.DefaultTTL {
 			t.Errorf("longest life of a token: got %v, want %v", got[0].MaxTTL, stage.DefaultTTL)
 		}

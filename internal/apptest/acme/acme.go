@@ -49,10 +49,13 @@ func New(t testing.TB) *Authority {
 	t.Cleanup(func() { listener.Close() })
 	a := &Authority{
 		Directory: "https://" + listener.Addr().String() + wfe.DirectoryPath,
-		Roots:     filepath.Join(t.TempDir(), "roots.pem"), listener: listener, store: db.NewMemoryStore(),
+		Roots:     filepath.Join(t.TempDir(), "roots.pem"), listener: listener,
+		store: db.NewMemoryStore(),
 	}
 	a.pair = selfSigned(t, a.Roots)
-	a.ca = ca.New(quiet(), a.store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "default"}})
+	a.ca = ca.New(quiet(), a.store, "", "ecdsa", 0, 1, map[string]ca.Profile{
+		"default": {Description: "default"},
+	})
 	a.names = nameServer(t)
 	return a
 }
@@ -100,7 +103,8 @@ func answer(w dns.ResponseWriter, question *dns.Msg) {
 	m := new(dns.Msg).SetReply(question)
 	if q := question.Question[0]; q.Qtype == dns.TypeA {
 		m.Answer = append(m.Answer, &dns.A{
-			Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.IPv4(127, 0, 0, 1),
+			Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET},
+			A:   net.IPv4(127, 0, 0, 1),
 		})
 	}
 	w.WriteMsg(m)
@@ -114,7 +118,8 @@ func selfSigned(t testing.TB, path string) tls.Certificate {
 		t.Fatal(err)
 	}
 	about := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, about, about, &key.PublicKey, key)

@@ -12,8 +12,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// axe is axe-core, which finds what people with a screen reader, a keyboard or weak eyes cannot use.
-// It is evaluated by the debugger: no Content-Security-Policy has to let it in.
+// axe is axe-core, which finds what people with a screen reader, a keyboard or weak eyes cannot
+// use. It is evaluated by the debugger: no Content-Security-Policy has to let it in.
 var axe = sync.OnceValues(func() (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -29,7 +29,8 @@ var axe = sync.OnceValues(func() (string, error) {
 // examined holds what was examined already, by its skeleton: most tests show the same few pages.
 var examined sync.Map
 
-// ours reports a page of Stagedoor; the pages of stock clients and of sign-in services are not ours to mend.
+// ours reports a page of Stagedoor; the pages of stock clients and of sign-in services are not ours
+// to mend.
 const ours = `document.readyState === 'complete' &&
 	[...document.scripts].some(s => new URL(s.src || 'x:').pathname.includes('/static/'))`
 

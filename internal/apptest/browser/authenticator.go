@@ -5,19 +5,22 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Authenticator gives the page what makes passkeys: a device whose screen lock the person always opens.
-// Pages of the loopback interface are secure contexts under the name localhost alone.
+// Authenticator gives the page what makes passkeys: a device whose screen lock the person always
+// opens. Pages of the loopback interface are secure contexts under the name localhost alone.
 func (p *Page) Authenticator() {
 	p.t.Helper()
 	if _, err := chromedp.Call(p.ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
 		p.fail("the authenticator: %v", err)
 	}
-	_, err := chromedp.Call(p.ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{
-		Options: &webauthn.VirtualAuthenticatorOptions{
-			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
-			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
-		},
-	})
+	_, err := chromedp.Call(p.ctx, webauthn.AddVirtualAuthenticator,
+		webauthn.AddVirtualAuthenticatorParams{
+			Options: &webauthn.VirtualAuthenticatorOptions{
+				Protocol:       webauthn.AuthenticatorProtocolCtap2,
+				Transport:      webauthn.AuthenticatorTransportInternal,
+				HasResidentKey: true, HasUserVerification: true, IsUserVerified: true,
+				AutomaticPresenceSimulation: true,
+			},
+		})
 	if err != nil {
 		p.fail("the authenticator: %v", err)
 	}

@@ -1,4 +1,5 @@
-// Package browser drives real browsers in tests: the Chromium of today, and the two that the docks of OBS are made of.
+// Package browser drives real browsers in tests: the Chromium of today, and the two that the docks
+// of OBS are made of.
 //
 //	page := browser.Open(t, browser.OBS30, browser.Options{Width: 320, Height: 640})
 //	page.Goto(app.URL + "/dock")
@@ -6,8 +7,9 @@
 //	page.ClickText("Sign in")
 //	page.WaitText("Signed in as ana")
 //
-// Every page has a profile of its own and reaches this machine only. What a page logs as an error, throws and does not
-// catch, or is refused by its Content-Security-Policy fails the test at its end, unless Allow was told of it.
+// Every page has a profile of its own and reaches this machine only. What a page logs as an error,
+// throws and does not catch, or is refused by its Content-Security-Policy fails the test at its
+// end, unless Allow was told of it.
 package browser
 
 import (
@@ -90,14 +92,16 @@ func moduleRoot() (string, error) {
 	}
 }
 
-// Options say what the person's browser is like. The zero value is a dock of 320 × 640 in the engines of OBS, and a
-// window of 1280 × 800 in the current one.
+// Options say what the person's browser is like. The zero value is a dock of 320 × 640 in the
+// engines of OBS, and a window of 1280 × 800 in the current one.
 type Options struct {
 	Width, Height int
-	FakeMedia     bool   // a camera and a microphone that make a test picture and beeps, granted without asking
-	ColorScheme   string // "light" or "dark"
-	Lang          string // what the person reads: "de-AT"
-	UserAgent     string // added to the browser's own; "OBS/30.2.3" and the like by default in the engines of OBS
+	// a camera and a microphone that make a test picture and beeps, granted without asking
+	FakeMedia   bool
+	ColorScheme string // "light" or "dark"
+	Lang        string // what the person reads: "de-AT"
+	// added to the browser's own; "OBS/30.2.3" and the like by default in the engines of OBS
+	UserAgent string
 }
 
 func (o Options) withDefaults(e Engine) Options {
@@ -120,14 +124,15 @@ func (o Options) withDefaults(e Engine) Options {
 	return o
 }
 
-// machine is what all tests of one binary share: two cores hold two browsers that decode video, not ten.
+// machine is what all tests of one binary share: two cores hold two browsers that decode video, not
+// ten.
 var machine = newTurns(2)
 
 // startLimit is the time that a browser may need to start on a busy machine.
 const startLimit = time.Minute
 
-// Open starts a browser with a fresh profile and one blank page. It ends with the test. A test may open several; tests
-// take turns.
+// Open starts a browser with a fresh profile and one blank page. It ends with the test. A test may
+// open several; tests take turns.
 func Open(t testing.TB, engine Engine, options Options) *Page {
 	t.Helper()
 	if testing.Short() {
@@ -146,8 +151,9 @@ func Open(t testing.TB, engine Engine, options Options) *Page {
 	return p
 }
 
-// For opens a page for another test in the same browser, with a profile of its own: on a busy machine the start of a browser
-// costs more than most stories. The other test is a subtest that is not parallel: Open's turn is taken while it runs.
+// For opens a page for another test in the same browser, with a profile of its own: on a busy
+// machine the start of a browser costs more than most stories. The other test is a subtest that is
+// not parallel: Open's turn is taken while it runs.
 func (p *Page) For(t testing.TB, options Options) *Page {
 	t.Helper()
 	page := &Page{t: t, engine: p.engine, options: options.withDefaults(p.engine)}
@@ -155,10 +161,12 @@ func (p *Page) For(t testing.TB, options Options) *Page {
 	return page
 }
 
-// LAN is a name under which pages of this machine look like those of another one; without https they are no secure context.
+// LAN is a name under which pages of this machine look like those of another one; without https
+// they are no secure context.
 const LAN = "stagedoor.lan"
 
-// flags keep the browser on this machine and awake. See also https://peter.sh/experiments/chromium-command-line-switches/
+// flags keep the browser on this machine and awake. See also
+// https://peter.sh/experiments/chromium-command-line-switches/
 func flags(path string, o Options) []chromedp.ExecAllocatorOption {
 	list := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
@@ -167,12 +175,15 @@ func flags(path string, o Options) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
-		// No name resolves but this machine's: a page that loads from elsewhere fails here as it does without network.
-		// But LAN, which stands for a name of the network around: browsers trust it less than this machine.
-		chromedp.Flag("host-resolver-rules", "MAP "+LAN+" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"),
+		// No name resolves but this machine's: a page that loads from elsewhere fails here as it
+		// does without network. But LAN, which stands for a name of the network around: browsers
+		// trust it less than this machine.
+		chromedp.Flag("host-resolver-rules", "MAP "+LAN+
+			" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"),
 		// Media stays on the loopback interface, and no names are announced by multicast.
 		chromedp.Flag("allow-loopback-in-peer-connection", true),
-		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints"),
+		chromedp.Flag("disable-features",
+			"WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints"),
 	)
 	if o.FakeMedia {
 		list = append(list,
@@ -188,7 +199,8 @@ func (p *Page) open(parent context.Context, options ...chromedp.ContextOption) {
 	ctx, cancel := chromedp.NewContext(parent, append(options, chromedp.WithListener(p.listen))...)
 	p.ctx = ctx
 	p.t.Cleanup(func() { p.close(cancel) })
-	// The target lives as long as the context of the first action, so that one has no deadline; the timer stands in.
+	// The target lives as long as the context of the first action, so that one has no deadline; the
+	// timer stands in.
 	late := time.AfterFunc(startLimit, cancel)
 	err := chromedp.Do(ctx)
 	late.Stop()
@@ -211,20 +223,28 @@ func (p *Page) become(ctx context.Context) error {
 		agent += " " + p.options.UserAgent
 	}
 	if _, err := chromedp.Call(ctx, emulation.SetUserAgentOverride,
-		emulation.SetUserAgentOverrideParams{UserAgent: agent, AcceptLanguage: p.options.Lang}); err != nil {
+		emulation.SetUserAgentOverrideParams{UserAgent: agent,
+			AcceptLanguage: p.options.Lang}); err != nil {
 		return err
 	}
-	if _, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-		Width: int64(p.options.Width), Height: int64(p.options.Height), DeviceScaleFactor: 1}); err != nil {
+	if _, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride,
+		emulation.SetDeviceMetricsOverrideParams{
+			Width: int64(p.options.Width), Height: int64(p.options.Height),
+			DeviceScaleFactor: 1}); err != nil {
 		return err
 	}
-	// A page in the background must behave like the one a person looks at: several are open at once.
-	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+	// A page in the background must behave like the one a person looks at: several are open at
+	// once.
+	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled,
+		emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		return err
 	}
 	if p.options.ColorScheme != "" {
-		scheme := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: p.options.ColorScheme}}
-		if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: scheme}); err != nil {
+		scheme := []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: p.options.ColorScheme},
+		}
+		if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia,
+			emulation.SetEmulatedMediaParams{Features: scheme}); err != nil {
 			return err
 		}
 	}
@@ -237,6 +257,7 @@ func (p *Page) become(ctx context.Context) error {
 
 func (p *Page) permit(ctx context.Context, name string, setting browser.PermissionSetting) error {
 	_, err := chromedp.CallBrowser(ctx, browser.SetPermission, browser.SetPermissionParams{
-		Permission: &browser.PermissionDescriptor{Name: name}, Setting: setting, BrowserContextID: chromedp.FromContext(ctx).BrowserContextID})
+		Permission: &browser.PermissionDescriptor{Name: name}, Setting: setting,
+		BrowserContextID: chromedp.FromContext(ctx).BrowserContextID})
 	return err
 }

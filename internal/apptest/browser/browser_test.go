@@ -19,16 +19,21 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 )
 
-// serve is a small site with all that Stagedoor's pages use: modules, fetch, server-sent events, a WebSocket, a policy.
+// serve is a small site with all that Stagedoor's pages use: modules, fetch, server-sent events, a
+// WebSocket, a policy.
 func serve(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	files := http.FileServer(http.Dir("testdata"))
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		if !r.URL.Query().Has("free") {
-			w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws://127.0.0.1:*")
+			w.Header().Set("Content-Security-Policy",
+				"default-src 'self'; connect-src 'self' ws://127.0.0.1:*")
 		}
-		http.SetCookie(w, &http.Cookie{Name: "seen", Value: "yes", HttpOnly: true, Path: "/", MaxAge: 3600, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(w, &http.Cookie{
+			Name: "seen", Value: "yes", HttpOnly: true, Path: "/", MaxAge: 3600,
+			SameSite: http.SameSiteLaxMode,
+		})
 		files.ServeHTTP(w, r)
 	})
 	mux.HandleFunc("POST /greet", func(w http.ResponseWriter, r *http.Request) {
@@ -64,7 +69,10 @@ func echo(w http.ResponseWriter, r *http.Request) {
 }
 
 // inEach runs the test in every engine.
-func inEach(t *testing.T, options browser.Options, test func(t *testing.T, page *browser.Page, engine browser.Engine)) {
+func inEach(
+	t *testing.T, options browser.Options, test func(t *testing.T, page *browser.Page,
+		engine browser.Engine),
+) {
 	t.Helper()
 	for _, engine := range browser.Engines() {
 		t.Run(string(engine), func(t *testing.T) {
@@ -125,24 +133,25 @@ func TestTheEnginesAreThoseOfTheDocks(t *testing.T) {
 		browser.OBS30:   {"Chrome/103.", " OBS/30."},
 		browser.OBS31:   {"Chrome/127.", " OBS/32."},
 	}
-	inEach(t, browser.Options{Lang: "de-AT", ColorScheme: "dark", Width: 333, Height: 555}, func(t *testing.T, page *browser.Page, engine browser.Engine) {
-		page.Goto(url + "/page.html")
-		for _, part := range want[engine] {
-			if agent := page.UserAgent(); !strings.Contains(agent, part) {
-				t.Errorf("the user agent is %q, want %q in it", agent, part)
+	inEach(t, browser.Options{Lang: "de-AT", ColorScheme: "dark", Width: 333, Height: 555},
+		func(t *testing.T, page *browser.Page, engine browser.Engine) {
+			page.Goto(url + "/page.html")
+			for _, part := range want[engine] {
+				if agent := page.UserAgent(); !strings.Contains(agent, part) {
+					t.Errorf("the user agent is %q, want %q in it", agent, part)
+				}
 			}
-		}
-		var has bool
-		page.Eval(`CSS.supports('selector(:has(a))')`, &has)
-		if has != (engine != browser.OBS30) {
-			t.Errorf(":has() is there: %v", has)
-		}
-		var seen []any
-		page.Eval(`[navigator.language, matchMedia('(prefers-color-scheme: dark)').matches, innerWidth, innerHeight]`, &seen)
-		if got := fmt.Sprint(seen); got != "[de-AT true 333 555]" {
-			t.Errorf("the page sees %s", got)
-		}
-	})
+			var has bool
+			page.Eval(`CSS.supports('selector(:has(a))')`, &has)
+			if has != (engine != browser.OBS30) {
+				t.Errorf(":has() is there: %v", has)
+			}
+			var seen []any
+			page.Eval(`[navigator.language, matchMedia('(prefers-color-scheme: dark)').matches, innerWidth, innerHeight]`, &seen)
+			if got := fmt.Sprint(seen); got != "[de-AT true 333 555]" {
+				t.Errorf("the page sees %s", got)
+			}
+		})
 }
 
 func TestFakeCameraAndMicrophone(t *testing.T) {
@@ -170,9 +179,11 @@ func TestWhatAPageDoesWrongIsCollected(t *testing.T) {
 		page.Eval(`void setTimeout(() => { throw new Error('thrown by the page') })`, nil)
 		page.Eval(`void fetch('http://127.0.0.2:1/').catch(() => {})`, nil)
 
-		for _, want := range []string{"logged by the page 1 Error: with a cause", "thrown by the page", "Content Security Policy"} {
+		for _, want := range []string{"logged by the page 1 Error: with a cause",
+			"thrown by the page", "Content Security Policy"} {
 			waitFor(t, want, func() bool {
-				return slices.ContainsFunc(page.Problems(), func(p string) bool { return strings.Contains(p, want) })
+				return slices.ContainsFunc(page.Problems(),
+					func(p string) bool { return strings.Contains(p, want) })
 			})
 		}
 		if got := strings.Join(page.Problems(), "\n"); strings.Contains(got, "404") {
@@ -201,7 +212,8 @@ func TestProfilesAreFreshAndTabsShareOne(t *testing.T) {
 		page.Goto(url + "/page.html")
 		page.Eval(`localStorage.setItem('kept', 'here')`, nil)
 		cookies := page.Cookies()
-		if len(cookies) != 1 || cookies[0].Name != "seen" || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode || !cookies[0].Expires.After(time.Now()) {
+		if len(cookies) != 1 || cookies[0].Name != "seen" || !cookies[0].HttpOnly ||
+			cookies[0].SameSite != http.SameSiteLaxMode || !cookies[0].Expires.After(time.Now()) {
 			t.Errorf("cookies: got %v", cookies)
 		}
 		kept := func(p *browser.Page) (value *string) {
@@ -221,33 +233,34 @@ func TestProfilesAreFreshAndTabsShareOne(t *testing.T) {
 func TestScreenshotShowsThePageAtItsSize(t *testing.T) {
 	t.Parallel()
 	url := serve(t)
-	inEach(t, browser.Options{Width: 250, Height: 400}, func(t *testing.T, page *browser.Page, engine browser.Engine) {
-		page.Goto(url + "/page.html")
-		path := filepath.Join(t.TempDir(), "new", "page.png")
-		page.Screenshot(path)
-		file, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		picture, err := png.Decode(bytes.NewReader(file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if size := picture.Bounds().Size(); size.X != 250 || size.Y != 400 {
-			t.Errorf("the picture is %v, want 250 × 400", size)
-		}
-		first, colours := picture.At(0, 0), 0
-		for x := range 250 {
-			for y := range 400 {
-				if picture.At(x, y) != first {
-					colours++
+	inEach(t, browser.Options{Width: 250, Height: 400},
+		func(t *testing.T, page *browser.Page, engine browser.Engine) {
+			page.Goto(url + "/page.html")
+			path := filepath.Join(t.TempDir(), "new", "page.png")
+			page.Screenshot(path)
+			file, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			picture, err := png.Decode(bytes.NewReader(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size := picture.Bounds().Size(); size.X != 250 || size.Y != 400 {
+				t.Errorf("the picture is %v, want 250 × 400", size)
+			}
+			first, colours := picture.At(0, 0), 0
+			for x := range 250 {
+				for y := range 400 {
+					if picture.At(x, y) != first {
+						colours++
+					}
 				}
 			}
-		}
-		if colours < 100 {
-			t.Errorf("the picture is blank")
-		}
-	})
+			if colours < 100 {
+				t.Errorf("the picture is blank")
+			}
+		})
 }
 
 func waitFor(t *testing.T, what string, so func() bool) {

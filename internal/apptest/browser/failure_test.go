@@ -76,7 +76,8 @@ func TestAProblemFailsTheTestAtItsEnd(t *testing.T) {
 func TestAMissingBrowserIsNamed(t *testing.T) {
 	t.Parallel()
 	said := run(t, func(t testing.TB) { Open(t, "Chromium 1", Options{}) })
-	if !strings.HasPrefix(said, "Chromium 1 is not on this machine") || !strings.HasSuffix(said, "`make test` installs it") {
+	if !strings.HasPrefix(said, "Chromium 1 is not on this machine") ||
+		!strings.HasSuffix(said, "`make test` installs it") {
 		t.Errorf("got %q", said)
 	}
 }

@@ -20,15 +20,15 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Every wait polls the page until its condition holds, or until the limit has passed. The limit is no
-// measurement: the machine may be busy with three times as much as it can do.
+// Every wait polls the page until its condition holds, or until the limit has passed. The limit is
+// no measurement: the machine may be busy with three times as much as it can do.
 const (
 	waitLimit = time.Minute
 	pollPause = 50 * time.Millisecond
 )
 
-// A Page is one tab. Its methods fail the test when they cannot do what they say, with the text that the page shows and
-// a screenshot. They are for the goroutine of the test.
+// A Page is one tab. Its methods fail the test when they cannot do what they say, with the text
+// that the page shows and a screenshot. They are for the goroutine of the test.
 type Page struct {
 	t       testing.TB
 	engine  Engine
@@ -66,13 +66,15 @@ func (p *Page) Reload() {
 	}
 }
 
-// Click clicks the first visible element of the CSS selector with the mouse, when it is there, enabled and uncovered.
+// Click clicks the first visible element of the CSS selector with the mouse, when it is there,
+// enabled and uncovered.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
 	p.click("css", selector)
 }
 
-// ClickText clicks the button, link, tab, label or summary with exactly this text or accessible name.
+// ClickText clicks the button, link, tab, label or summary with exactly this text or accessible
+// name.
 func (p *Page) ClickText(text string) {
 	p.t.Helper()
 	p.click("text", text)
@@ -141,7 +143,8 @@ func (p *Page) WaitNoText(text string) {
 // WaitVisible waits until an element of the CSS selector can be seen.
 func (p *Page) WaitVisible(selector string) {
 	p.t.Helper()
-	p.wait(fmt.Sprintf("%q to be visible", selector), call(findVisible, "css", selector)+" !== undefined")
+	p.wait(fmt.Sprintf("%q to be visible", selector),
+		call(findVisible, "css", selector)+" !== undefined")
 }
 
 // WaitGone waits until no element of the CSS selector can be seen.
@@ -150,7 +153,8 @@ func (p *Page) WaitGone(selector string) {
 	p.wait(fmt.Sprintf("%q to go", selector), call(findVisible, "css", selector)+" === undefined")
 }
 
-// WaitFor waits until the JavaScript expression is truthy. A promise is awaited, what it throws counts as not yet.
+// WaitFor waits until the JavaScript expression is truthy. A promise is awaited, what it throws
+// counts as not yet.
 func (p *Page) WaitFor(expression string) {
 	p.t.Helper()
 	p.wait(expression, expression)
@@ -159,7 +163,8 @@ func (p *Page) WaitFor(expression string) {
 func (p *Page) wait(what, expression string) {
 	p.t.Helper()
 	p.poll("wait for "+what, func(ctx context.Context) (string, error) {
-		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](fmt.Sprintf("(async () => !!(await (%s)))()", expression), chromedp.EvalAwaitPromise))
+		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](
+			fmt.Sprintf("(async () => !!(await (%s)))()", expression), chromedp.EvalAwaitPromise))
 		if err != nil || holds {
 			return "", err
 		}
@@ -192,15 +197,16 @@ func (p *Page) poll(what string, ask func(context.Context) (why string, err erro
 	}
 }
 
-// Eval evaluates the JavaScript expression, awaits it when it is a promise, and decodes its value into out unless that is
-// nil. Several statements go into a function: (() => { … })().
+// Eval evaluates the JavaScript expression, awaits it when it is a promise, and decodes its value
+// into out unless that is nil. Several statements go into a function: (() => { … })().
 func (p *Page) Eval(expression string, out any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
 	defer cancel()
 	// As text through JSON, so that undefined and null are not errors.
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](
-		fmt.Sprintf("(async () => JSON.stringify(await (%s)) ?? 'null')()", strings.TrimRight(expression, "; \n")), chromedp.EvalAwaitPromise))
+		fmt.Sprintf("(async () => JSON.stringify(await (%s)) ?? 'null')()",
+			strings.TrimRight(expression, "; \n")), chromedp.EvalAwaitPromise))
 	if err != nil {
 		p.fail("evaluate %s: %v", expression, err)
 	}
@@ -265,8 +271,13 @@ func (p *Page) Cookies() []*http.Cookie {
 
 func cookie(c *network.Cookie) *http.Cookie {
 	sameSite := map[network.CookieSameSite]http.SameSite{
-		network.CookieSameSiteLax: http.SameSiteLaxMode, network.CookieSameSiteStrict: http.SameSiteStrictMode, network.CookieSameSiteNone: http.SameSiteNoneMode}
-	out := &http.Cookie{Name: c.Name, Value: c.Value, Path: c.Path, Domain: c.Domain, HttpOnly: c.HTTPOnly, Secure: c.Secure, SameSite: sameSite[c.SameSite]}
+		network.CookieSameSiteLax:    http.SameSiteLaxMode,
+		network.CookieSameSiteStrict: http.SameSiteStrictMode,
+		network.CookieSameSiteNone:   http.SameSiteNoneMode}
+	out := &http.Cookie{
+		Name: c.Name, Value: c.Value, Path: c.Path, Domain: c.Domain, HttpOnly: c.HTTPOnly,
+		Secure: c.Secure, SameSite: sameSite[c.SameSite],
+	}
 	if !c.Session {
 		out.Expires = time.Unix(int64(c.Expires), 0)
 	}
@@ -325,7 +336,8 @@ func call(function string, args ...any) string {
 	return fmt.Sprintf("(%s)(...%s)", function, list)
 }
 
-// findVisible answers the first visible element by CSS selector or by the text that people click on.
+// findVisible answers the first visible element by CSS selector or by the text that people click
+// on.
 const findVisible = `(how, what) => {
 	const visible = e => {
 		const box = e.getBoundingClientRect();

@@ -24,7 +24,8 @@ func (p *Page) Allow(texts ...string) {
 	p.allowed = append(p.allowed, texts...)
 }
 
-// Problems are the errors logged, exceptions not caught and policies violated so far, allowed ones included.
+// Problems are the errors logged, exceptions not caught and policies violated so far, allowed ones
+// included.
 func (p *Page) Problems() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -35,15 +36,17 @@ func (p *Page) Problems() []string {
 func (p *Page) listen(event any) {
 	switch event := event.(type) {
 	case *runtime.EventConsoleAPICalled:
-		if event.Type == runtime.ConsoleAPICalledTypeError || event.Type == runtime.ConsoleAPICalledTypeAssert {
+		if event.Type == runtime.ConsoleAPICalledTypeError ||
+			event.Type == runtime.ConsoleAPICalledTypeAssert {
 			p.problem("console: " + texts(event.Args))
 		}
 	case *runtime.EventExceptionThrown:
 		p.problem("uncaught: " + exception(event.ExceptionDetails))
 	case *cdplog.EventEntryAdded:
-		// What the network refused is no fault of the page, which cannot keep the browser from writing it down:
-		// an OBS that is not there yet, a 401 before signing in.
-		if event.Entry.Level == cdplog.EntryLevelError && event.Entry.Source != cdplog.EntrySourceNetwork {
+		// What the network refused is no fault of the page, which cannot keep the browser from
+		// writing it down: an OBS that is not there yet, a 401 before signing in.
+		if event.Entry.Level == cdplog.EntryLevelError &&
+			event.Entry.Source != cdplog.EntrySourceNetwork {
 			p.problem(string(event.Entry.Source) + ": " + event.Entry.Text)
 		}
 	}
@@ -81,7 +84,8 @@ func (p *Page) problem(text string) {
 	}
 }
 
-// note keeps what chromedp logs. Chromium 103 sends events of a shape that the protocol no longer has: that is no news.
+// note keeps what chromedp logs. Chromium 103 sends events of a shape that the protocol no longer
+// has: that is no news.
 func (p *Page) note(format string, args ...any) {
 	if strings.HasPrefix(format, "could not unmarshal event") {
 		return
@@ -107,7 +111,10 @@ func (p *Page) close(cancel context.CancelFunc) {
 	}
 	p.retire()
 	for _, problem := range p.problems {
-		if !slices.ContainsFunc(p.allowed, func(text string) bool { return strings.Contains(problem, text) }) {
+		if !slices.ContainsFunc(p.allowed, func(text string) bool {
+			return strings.Contains(problem,
+				text)
+		}) {
 			p.t.Errorf("the page in %s: %s", p.engine, problem)
 		}
 	}
@@ -134,7 +141,8 @@ func (p *Page) evidence() string {
 		text = "no answer: " + err.Error()
 	}
 	b.WriteString(indent(text))
-	if path, err := p.evidencePath(); err == nil && p.shoot(path, chromedp.CaptureScreenshot()) == nil {
+	if path, err := p.evidencePath(); err == nil &&
+		p.shoot(path, chromedp.CaptureScreenshot()) == nil {
 		fmt.Fprintf(&b, "screenshot: %s\n", path)
 	}
 	p.mu.Lock()
@@ -147,7 +155,8 @@ func (p *Page) evidence() string {
 
 func (p *Page) evidencePath() (string, error) {
 	root, err := moduleRoot()
-	name := strings.NewReplacer("/", "_", " ", "_").Replace(fmt.Sprintf("%s-%s-%d", p.t.Name(), p.engine, time.Now().UnixMilli()))
+	name := strings.NewReplacer("/", "_", " ", "_").
+		Replace(fmt.Sprintf("%s-%s-%d", p.t.Name(), p.engine, time.Now().UnixMilli()))
 	return filepath.Join(root, ".cache", "failures", name+".png"), err
 }
 

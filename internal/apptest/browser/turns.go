@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// turns limits how many tests have browsers open at once. A test that has a turn, or whose parent has one, opens further
-// browsers freely: two tests that each held one browser and waited for a second would wait for ever.
+// turns limits how many tests have browsers open at once. A test that has a turn, or whose parent
+// has one, opens further browsers freely: two tests that each held one browser and waited for a
+// second would wait for ever.
 type turns struct {
 	mu      sync.Mutex
 	changed *sync.Cond

@@ -36,7 +36,8 @@ func Serve(t testing.TB, key *ecdsa.PrivateKey) string {
 			fmt.Fprint(w, `{"__type":"NotFoundException","message":"Alias is not found."}`)
 		case r.Header.Get("X-Amz-Target") == "TrentService.GetPublicKey":
 			fmt.Fprintf(w, `{"KeyId":"`+ARN+`","KeyUsage":"SIGN_VERIFY","KeySpec":"ECC_NIST_P384","PublicKey":%q,"SigningAlgorithms":["ECDSA_SHA_384"]}`, base64.StdEncoding.EncodeToString(der))
-		case r.Header.Get("X-Amz-Target") == "TrentService.Sign" && in.KeyId == ARN && in.MessageType == "DIGEST" && in.SigningAlgorithm == "ECDSA_SHA_384":
+		case r.Header.Get("X-Amz-Target") == "TrentService.Sign" && in.KeyId == ARN &&
+			in.MessageType == "DIGEST" && in.SigningAlgorithm == "ECDSA_SHA_384":
 			digest, _ := base64.StdEncoding.DecodeString(in.Message)
 			signature, err := key.Sign(rand.Reader, digest, crypto.SHA384)
 			if err != nil {

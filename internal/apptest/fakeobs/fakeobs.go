@@ -1,6 +1,7 @@
-// Package fakeobs is OBS Studio as seen through obs-websocket 5: a server in the test's process that behaves as the real one was
-// measured and read to behave, version by version. The section numbers in its comments are those of the notes on OBS that the
-// fake was written from; docs/decisions/0051 says how it is held to a real OBS, by the contract in apptest/realobs.
+// Package fakeobs is OBS Studio as seen through obs-websocket 5: a server in the test's process
+// that behaves as the real one was measured and read to behave, version by version. The section
+// numbers in its comments are those of the notes on OBS that the fake was written from;
+// docs/decisions/0051 says how it is held to a real OBS, by the contract in apptest/realobs.
 package fakeobs
 
 import (
@@ -16,7 +17,8 @@ import (
 	"time"
 )
 
-// Options describe the OBS. The zero value is a fresh OBS 32.1 with WHIP, no password and no endpoint.
+// Options describe the OBS. The zero value is a fresh OBS 32.1 with WHIP, no password and no
+// endpoint.
 type Options struct {
 	Version  Version
 	Password string // empty: "Enable Authentication" is off
@@ -32,8 +34,10 @@ type Options struct {
 	Account  string            // [Auth] Type of that profile, such as "Twitch" or "YouTube - RTMP"
 	FPS      float64           // frames per second in that profile; 30 if zero
 	NotReady bool              // starts while loading: requests give 207 until SetReady(true)
-	OtherRPC bool              // an obs-websocket that speaks no version 1: Identify ends with 4010 (2.4)
-	Lag      float64           // share of the frames that the encoder and the renderer leave out, as GetStats counts them
+	// an obs-websocket that speaks no version 1: Identify ends with 4010 (2.4)
+	OtherRPC bool
+	// share of the frames that the encoder and the renderer leave out, as GetStats counts them
+	Lag float64
 
 	NoReplayBuffer bool // GetReplayBufferStatus gives 604
 	NoVirtualCam   bool // GetVirtualCamStatus gives 604
@@ -41,10 +45,13 @@ type Options struct {
 
 	Script Script // stagedoor.lua; without a secret there is none
 
-	Settle   time.Duration // how long after a switch of profiles OBS crashes when it is asked about the stream; 0.9 s if zero
-	MayCrash bool          // the test wants OBS to crash: it does not fail for it
+	// how long after a switch of profiles OBS crashes when it is asked about the stream; 0.9 s if
+	// zero
+	Settle   time.Duration
+	MayCrash bool // the test wants OBS to crash: it does not fail for it
 
-	Output WHIPOutput    // where StartStream goes; without one every start is refused by the network
+	// where StartStream goes; without one every start is refused by the network
+	Output WHIPOutput
 	Second time.Duration // what OBS takes for a second between reconnects; 10 ms if zero
 }
 
@@ -161,10 +168,12 @@ func (o *OBS) Connections() int {
 	return len(o.sessions)
 }
 
-// Kick closes every session as the button in OBS's "Connect Info" does: 4011, do not come back by yourself (2.4).
+// Kick closes every session as the button in OBS's "Connect Info" does: 4011, do not come back by
+// yourself (2.4).
 func (o *OBS) Kick() { o.drop(4011, "Your session has been invalidated.") }
 
-// Quit ends OBS: ExitStarted, the stream is cut, the sessions close with 1001 (2.4, 5). Restart brings it back.
+// Quit ends OBS: ExitStarted, the stream is cut, the sessions close with 1001 (2.4, 5). Restart
+// brings it back.
 func (o *OBS) Quit() {
 	o.mu.Lock()
 	o.emit(eventGeneral, "ExitStarted", nil)
@@ -190,8 +199,8 @@ func (o *OBS) shutDown(code int, reason string) {
 	o.wg.Wait()
 }
 
-// Restart runs OBS (again), on the same port once it had one. Profiles and settings are what they were; the current profile is
-// loaded anew, and with it the encoders.
+// Restart runs OBS (again), on the same port once it had one. Profiles and settings are what they
+// were; the current profile is loaded anew, and with it the encoders.
 func (o *OBS) Restart() error {
 	o.Quit()
 	o.mu.Lock()
@@ -205,7 +214,8 @@ func (o *OBS) Restart() error {
 	return o.listen(addr)
 }
 
-// SetReady is OBS finishing to load, or changing its scene collection: 207 and no events while not ready (2.1).
+// SetReady is OBS finishing to load, or changing its scene collection: 207 and no events while not
+// ready (2.1).
 func (o *OBS) SetReady(ready bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -213,8 +223,8 @@ func (o *OBS) SetReady(ready bool) {
 	o.touch()
 }
 
-// Hold keeps back the answers to requests of that type until the returned function is called: for time limits and for
-// answers out of order (2.1).
+// Hold keeps back the answers to requests of that type until the returned function is called: for
+// time limits and for answers out of order (2.1).
 func (o *OBS) Hold(requestType string) (release func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -230,8 +240,8 @@ func (o *OBS) Hold(requestType string) (release func()) {
 	})
 }
 
-// Pretend makes OBS answer requests of that type with that status from now on, and do nothing: 702 is a failure of its own, 100 a
-// success that is none. 0 ends it.
+// Pretend makes OBS answer requests of that type with that status from now on, and do nothing: 702
+// is a failure of its own, 100 a success that is none. 0 ends it.
 func (o *OBS) Pretend(requestType string, code int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -262,9 +272,11 @@ type State struct {
 	Profiles []string
 	Service  Service
 	Encoders Encoders
-	Stream   string // "", or the last of StreamStateChanged's words: STARTING, STARTED, STOPPING, STOPPED, RECONNECTING, RECONNECTED
-	Active   bool   // GetStreamStatus's outputActive
-	Attempts int    // calls to Output so far
+	// "", or the last of StreamStateChanged's words: STARTING, STARTED, STOPPING, STOPPED,
+	// RECONNECTING, RECONNECTED
+	Stream   string
+	Active   bool // GetStreamStatus's outputActive
+	Attempts int  // calls to Output so far
 }
 
 // State is a copy of what is.
@@ -279,22 +291,25 @@ func (o *OBS) snapshot() State {
 		Running: o.server != nil, Crashed: o.crashed, Cause: o.cause, Sessions: o.identified(),
 		Profile: o.current.name, Profiles: o.profileNames(),
 		Service: o.current.service.clone(), Encoders: o.encoders,
-		Stream: strings.TrimPrefix(o.stream.state, statePrefix), Active: o.stream.active, Attempts: o.stream.attempts,
+		Stream: strings.TrimPrefix(o.stream.state, statePrefix), Active: o.stream.active,
+		Attempts: o.stream.attempts,
 	}
 }
 
-// AudioCodecInUse is the codec of the encoder that stands behind the stream: "aac" or "opus". It changes when a profile is
-// activated, not when a parameter is set (1).
+// AudioCodecInUse is the codec of the encoder that stands behind the stream: "aac" or "opus". It
+// changes when a profile is activated, not when a parameter is set (1).
 func (o *OBS) AudioCodecInUse() string { return o.State().Encoders.Audio }
 
-// Param reads a parameter of the current profile as a person would find it in basic.ini: "" if it was never set.
+// Param reads a parameter of the current profile as a person would find it in basic.ini: "" if it
+// was never set.
 func (o *OBS) Param(category, name string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.current.params[category+"/"+name]
 }
 
-// Edit lets a test be the person in front of OBS: whatever f does to the current profile's parameters is set.
+// Edit lets a test be the person in front of OBS: whatever f does to the current profile's
+// parameters is set.
 func (o *OBS) Edit(f func(params map[string]string, service *Service)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -314,7 +329,8 @@ func (o *OBS) Wait(t testing.TB, what string, ok func(State) bool) State {
 	return s
 }
 
-// WaitRequest returns when a request of that type has been answered for the nth time (the first is 1).
+// WaitRequest returns when a request of that type has been answered for the nth time (the first is
+// 1).
 func (o *OBS) WaitRequest(t testing.TB, requestType string, nth int) Request {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)

@@ -16,7 +16,9 @@ import (
 
 func connect(t *testing.T, o *fakeobs.OBS, password string) *obs.Client {
 	t.Helper()
-	c, err := obs.Connect(t.Context(), obs.Options{URL: o.URL(), Password: stage.NewSecret(password), Quiet: time.Nanosecond})
+	c, err := obs.Connect(t.Context(), obs.Options{
+		URL: o.URL(), Password: stage.NewSecret(password), Quiet: time.Nanosecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,14 +43,20 @@ func whip(settings map[string]any) map[string]any {
 	return map[string]any{"streamServiceType": "whip_custom", "streamServiceSettings": settings}
 }
 
-// Section 0.1: on a clean profile OBS goes on sending AAC, labelled as Opus, until the profile is activated again.
+// Section 0.1: on a clean profile OBS goes on sending AAC, labelled as Opus, until the profile is
+// activated again.
 func TestOpusTakesEffectOnlyAfterABounce(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
 	o := fakeobs.Start(t, fakeobs.Options{Password: "secret", Output: far.Output})
 	c := connect(t, o, "secret")
-	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"server": "http://there/whip", "bearer_token": "abc"}))
-	do(t, c, "SetProfileParameter", map[string]any{"parameterCategory": "SimpleOutput", "parameterName": "StreamAudioEncoder", "parameterValue": "opus"})
+	do(t, c, "SetStreamServiceSettings", whip(map[string]any{
+		"server": "http://there/whip", "bearer_token": "abc",
+	}))
+	do(t, c, "SetProfileParameter", map[string]any{
+		"parameterCategory": "SimpleOutput", "parameterName": "StreamAudioEncoder",
+		"parameterValue": "opus",
+	})
 	do(t, c, "StartStream", nil)
 	o.WaitStream(t, "STARTED")
 	do(t, c, "StopStream", nil)
@@ -60,28 +68,36 @@ func TestOpusTakesEffectOnlyAfterABounce(t *testing.T) {
 	do(t, c, "StartStream", nil)
 	o.WaitStream(t, "STARTED")
 
-	want := []fakeobs.Call{{Endpoint: "http://there/whip", Bearer: "abc", Opus: false}, {Endpoint: "http://there/whip", Bearer: "abc", Opus: true}}
+	want := []fakeobs.Call{
+		{Endpoint: "http://there/whip", Bearer: "abc", Opus: false},
+		{Endpoint: "http://there/whip", Bearer: "abc", Opus: true},
+	}
 	if got := far.Calls(); len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("OBS called %+v, want %+v", got, want)
 	}
 }
 
-// Section 0.1: a clean close and a 401 from then on keep OBS in its reconnect loop; settings are refused, StopStream ends it.
+// Section 0.1: a clean close and a 401 from then on keep OBS in its reconnect loop; settings are
+// refused, StopStream ends it.
 func TestReconnectTrap(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
 	o := fakeobs.Start(t, fakeobs.Options{Output: far.Output})
 	c := connect(t, o, "")
-	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"server": "http://there/whip", "bearer_token": "old"}))
+	do(t, c, "SetStreamServiceSettings", whip(map[string]any{
+		"server": "http://there/whip", "bearer_token": "old",
+	}))
 	do(t, c, "StartStream", nil)
 	o.WaitStream(t, "STARTED")
 	far.Answer(fakeobs.Refuse(401))
 	far.Drop()
 	o.Wait(t, "three knocks", func(s fakeobs.State) bool { return s.Attempts > 3 })
-	if s := do(t, c, "GetStreamStatus", nil); s["outputActive"] != true || s["outputReconnecting"] != true || s["outputBytes"] != 0.0 {
+	if s := do(t, c, "GetStreamStatus", nil); s["outputActive"] != true ||
+		s["outputReconnecting"] != true || s["outputBytes"] != 0.0 {
 		t.Errorf("while reconnecting: got %v", s)
 	}
-	err := c.Call(t.Context(), "SetStreamServiceSettings", whip(map[string]any{"bearer_token": "new"}), nil)
+	err := c.Call(t.Context(), "SetStreamServiceSettings",
+		whip(map[string]any{"bearer_token": "new"}), nil)
 	if !obs.IsStatus(err, 500) {
 		t.Errorf("settings while reconnecting: got %v, want 500", err)
 	}
@@ -91,7 +107,8 @@ func TestReconnectTrap(t *testing.T) {
 	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"bearer_token": "new"}))
 	do(t, c, "StartStream", nil)
 	o.WaitStream(t, "STARTED")
-	if calls := far.Calls(); calls[len(calls)-1].Bearer != "new" || calls[len(calls)-1].Endpoint != "http://there/whip" {
+	if calls := far.Calls(); calls[len(calls)-1].Bearer != "new" ||
+		calls[len(calls)-1].Endpoint != "http://there/whip" {
 		t.Errorf("after renewal OBS called %+v", calls[len(calls)-1])
 	}
 }
@@ -123,16 +140,22 @@ func TestQuitRestartAndKick(t *testing.T) {
 // Section 5: CreateProfile answers before it acts since obs-websocket 5.5.4, and after it before.
 func TestCreateProfileByVersion(t *testing.T) {
 	t.Parallel()
-	for version, async := range map[fakeobs.Version]bool{fakeobs.OBS29: false, fakeobs.OBS30_2: false, fakeobs.OBS31: true, fakeobs.OBS32_1: true} {
+	for version, async := range map[fakeobs.Version]bool{fakeobs.OBS29: false,
+		fakeobs.OBS30_2: false, fakeobs.OBS31: true, fakeobs.OBS32_1: true} {
 		w := identified(t, fakeobs.Start(t, fakeobs.Options{Version: version}), 2)
 		w.request("CreateProfile", `{"profileName":"Stagedoor"}`)
 		var kinds []string
 		for len(kinds) < 4 {
 			kinds = append(kinds, w.next())
 		}
-		want := []string{"CurrentProfileChanging", "ProfileListChanged", "CurrentProfileChanged", "answer 100"}
+		want := []string{
+			"CurrentProfileChanging", "ProfileListChanged", "CurrentProfileChanged", "answer 100",
+		}
 		if async {
-			want = []string{"answer 100", "CurrentProfileChanging", "ProfileListChanged", "CurrentProfileChanged"}
+			want = []string{
+				"answer 100", "CurrentProfileChanging", "ProfileListChanged",
+				"CurrentProfileChanged",
+			}
 		}
 		if !slices.Equal(kinds, want) {
 			t.Errorf("%v: got %v, want %v", version, kinds, want)
@@ -143,12 +166,15 @@ func TestCreateProfileByVersion(t *testing.T) {
 // Section 3: the order of checks, merge, replace, and 700 where WHIP is missing.
 func TestServiceSettings(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string]fakeobs.Options{"OBS 29": {Version: fakeobs.OBS29}, "Ubuntu": {NoWHIP: true}} {
+	for name, opts := range map[string]fakeobs.Options{"OBS 29": {Version: fakeobs.OBS29},
+		"Ubuntu": {NoWHIP: true}} {
 		c := connect(t, fakeobs.Start(t, opts), "")
-		if err := c.Call(t.Context(), "SetStreamServiceSettings", whip(map[string]any{"server": "x"}), nil); !obs.IsStatus(err, 700) {
+		if err := c.Call(t.Context(), "SetStreamServiceSettings",
+			whip(map[string]any{"server": "x"}), nil); !obs.IsStatus(err, 700) {
 			t.Errorf("%s: got %v, want 700", name, err)
 		}
-		if got := do(t, c, "GetStreamServiceSettings", nil)["streamServiceType"]; got != "rtmp_common" {
+		if got := do(t, c, "GetStreamServiceSettings",
+			nil)["streamServiceType"]; got != "rtmp_common" {
 			t.Errorf("%s: the service became %v", name, got)
 		}
 	}
@@ -159,13 +185,16 @@ func TestServiceSettings(t *testing.T) {
 	if got["server"] != "x" || got["bearer_token"] != "b" {
 		t.Errorf("merged: got %v", got)
 	}
-	do(t, c, "SetStreamServiceSettings", map[string]any{"streamServiceType": "rtmp_custom", "streamServiceSettings": map[string]any{"key": "k"}})
+	do(t, c, "SetStreamServiceSettings", map[string]any{
+		"streamServiceType": "rtmp_custom", "streamServiceSettings": map[string]any{"key": "k"},
+	})
 	if got := do(t, c, "GetStreamServiceSettings", nil)["streamServiceSettings"].(map[string]any); len(got) != 1 {
 		t.Errorf("replaced: got %v", got)
 	}
 }
 
-// Section 3: a linked account writes its key over whatever is there; YouTube's does not start at all.
+// Section 3: a linked account writes its key over whatever is there; YouTube's does not start at
+// all.
 func TestLinkedAccounts(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
@@ -187,7 +216,8 @@ func TestLinkedAccounts(t *testing.T) {
 	}
 }
 
-// Section 3 and 0.1: while connecting StopStream gives 501, settings are accepted, and a second StartStream calls again.
+// Section 3 and 0.1: while connecting StopStream gives 501, settings are accepted, and a second
+// StartStream calls again.
 func TestWhileConnecting(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
@@ -211,12 +241,17 @@ func TestWhileConnecting(t *testing.T) {
 	o.WaitStream(t, "STOPPED")
 }
 
-// Section 4.6: a failure of ICE is not reconnected; Output/Reconnect=false reconnects nothing; the loop has an end.
+// Section 4.6: a failure of ICE is not reconnected; Output/Reconnect=false reconnects nothing; the
+// loop has an end.
 func TestWhatIsNotReconnected(t *testing.T) {
 	t.Parallel()
 	live := func(params map[string]string) (*fakeobs.OBS, *fakeobs.Far) {
 		far := fakeobs.NewFar()
-		o := fakeobs.Start(t, fakeobs.Options{Output: far.Output, Params: params, Service: fakeobs.Service{Type: "whip_custom", Settings: map[string]any{"server": "x"}}})
+		o := fakeobs.Start(t, fakeobs.Options{
+			Output: far.Output, Params: params, Service: fakeobs.Service{
+				Type: "whip_custom", Settings: map[string]any{"server": "x"},
+			},
+		})
 		o.StartByHand()
 		o.WaitStream(t, "STARTED")
 		return o, far
@@ -239,7 +274,9 @@ func TestWhatIsNotReconnected(t *testing.T) {
 func TestOpusTooHigh(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{
-		Output: fakeobs.Accept(), Params: map[string]string{"SimpleOutput/ABitrate": "320", "SimpleOutput/StreamAudioEncoder": "opus"},
+		Output: fakeobs.Accept(), Params: map[string]string{
+			"SimpleOutput/ABitrate": "320", "SimpleOutput/StreamAudioEncoder": "opus",
+		},
 		Service: fakeobs.Service{Type: "whip_custom", Settings: map[string]any{"server": "x"}},
 	})
 	c := connect(t, o, "")
@@ -261,21 +298,30 @@ func TestRemovingTheCurrentProfile(t *testing.T) {
 	o.Wait(t, "the crash", func(s fakeobs.State) bool { return s.Crashed && !s.Running })
 }
 
-// Section 0.2: OBS crashes when it is asked about the stream during a switch of profiles, or soon after.
+// Section 0.2: OBS crashes when it is asked about the stream during a switch of profiles, or soon
+// after.
 func TestAskedDuringASwitch(t *testing.T) {
 	t.Parallel()
 	for _, request := range []string{"GetStreamServiceSettings", "GetStreamStatus"} {
-		for _, version := range []fakeobs.Version{fakeobs.OBS29, fakeobs.OBS30_2, fakeobs.OBS31, fakeobs.OBS32_1} {
-			o := fakeobs.Start(t, fakeobs.Options{Version: version, MayCrash: true, Settle: 200 * time.Millisecond})
+		for _, version := range []fakeobs.Version{fakeobs.OBS29, fakeobs.OBS30_2, fakeobs.OBS31,
+			fakeobs.OBS32_1} {
+			o := fakeobs.Start(t, fakeobs.Options{
+				Version: version, MayCrash: true, Settle: 200 * time.Millisecond,
+			})
 			c := connect(t, o, "")
 			do(t, c, request, nil)
 			do(t, c, "CreateProfile", map[string]any{"profileName": "Other"})
 			o.Wait(t, "the profile", func(s fakeobs.State) bool { return s.Profile == "Other" })
-			do(t, c, "GetProfileParameter", map[string]any{"parameterCategory": "Output", "parameterName": "Mode"})
+			do(t, c, "GetProfileParameter", map[string]any{
+				"parameterCategory": "Output", "parameterName": "Mode",
+			})
 			do(t, c, "GetProfileList", nil)
 			_ = c.Call(t.Context(), request, nil, nil)
 			if version != fakeobs.OBS29 {
-				o.Wait(t, "the crash", func(s fakeobs.State) bool { return s.Crashed && !s.Running })
+				o.Wait(t, "the crash", func(s fakeobs.State) bool {
+					return s.Crashed &&
+						!s.Running
+				})
 			} else if o.State().Crashed {
 				t.Errorf("%v crashed of %s", version, request)
 			}
@@ -283,7 +329,8 @@ func TestAskedDuringASwitch(t *testing.T) {
 	}
 }
 
-// Sections 2.2 and 2.6: events come to those who asked for them, Reidentify changes that, a batch answers in one piece.
+// Sections 2.2 and 2.6: events come to those who asked for them, Reidentify changes that, a batch
+// answers in one piece.
 func TestSubscriptionsAndBatches(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
@@ -310,15 +357,24 @@ func TestBrowserSources(t *testing.T) {
 	o := fakeobs.Start(t, fakeobs.Options{})
 	c := connect(t, o, "")
 	scene := do(t, c, "GetCurrentProgramScene", nil)["sceneName"]
-	source := map[string]any{"sceneName": scene, "inputName": "Ben", "inputKind": "browser_source", "inputSettings": map[string]any{"url": "https://there/1", "width": 640}}
+	source := map[string]any{
+		"sceneName": scene, "inputName": "Ben", "inputKind": "browser_source",
+		"inputSettings": map[string]any{"url": "https://there/1", "width": 640},
+	}
 	do(t, c, "CreateInput", source)
 	if err := c.Call(t.Context(), "CreateInput", source, nil); !obs.IsStatus(err, 601) {
 		t.Errorf("twice: got %v, want 601", err)
 	}
-	do(t, c, "SetInputSettings", map[string]any{"inputName": "Ben", "inputSettings": map[string]any{"url": "https://there/2"}})
-	do(t, c, "PressInputPropertiesButton", map[string]any{"inputName": "Ben", "propertyName": "refreshnocache"})
+	do(t, c, "SetInputSettings", map[string]any{
+		"inputName": "Ben", "inputSettings": map[string]any{"url": "https://there/2"},
+	})
+	do(t, c, "PressInputPropertiesButton", map[string]any{
+		"inputName": "Ben", "propertyName": "refreshnocache",
+	})
 	kind, settings, in := o.Input("Ben")
-	if kind != "browser_source" || settings["url"] != "https://there/2" || settings["width"] != 640.0 || !slices.Equal(in, []string{"Scene"}) || len(o.Pressed("Ben")) != 1 {
+	if kind != "browser_source" || settings["url"] != "https://there/2" ||
+		settings["width"] != 640.0 || !slices.Equal(in, []string{"Scene"}) ||
+		len(o.Pressed("Ben")) != 1 {
 		t.Errorf("got %s %v in %v, pressed %v", kind, settings, in, o.Pressed("Ben"))
 	}
 	without := connect(t, fakeobs.Start(t, fakeobs.Options{NoBrowser: true}), "")
@@ -330,7 +386,9 @@ func TestBrowserSources(t *testing.T) {
 // Section 2.3's computed vector.
 func TestAuthenticationVector(t *testing.T) {
 	t.Parallel()
-	got := fakeobs.Authentication("supersecretpassword", "lM1GncleQOaCu9lT1yeUZhFYnqhsLLP1G5lAGo3ixaI=", "+IxH4CnCiqpX1rM9scsNynZzbOe4KhDeYcTNS3PDaeY=")
+	got := fakeobs.Authentication("supersecretpassword",
+		"lM1GncleQOaCu9lT1yeUZhFYnqhsLLP1G5lAGo3ixaI=",
+		"+IxH4CnCiqpX1rM9scsNynZzbOe4KhDeYcTNS3PDaeY=")
 	if want := "1Ct943GAT+6YQUUX47Ia/ncufilbe6+oD6lY+5kaCu4="; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

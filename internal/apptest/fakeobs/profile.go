@@ -33,8 +33,8 @@ type profile struct {
 	encoderFile map[string]any // streamEncoder.json, which no request reaches
 }
 
-// Encoders are the objects that ResetOutputs made when the profile was activated; parameters set since then have not touched
-// them (1, table of 5).
+// Encoders are the objects that ResetOutputs made when the profile was activated; parameters set
+// since then have not touched them (1, table of 5).
 type Encoders struct {
 	Mode     string // "Simple" or "Advanced"
 	Video    string
@@ -66,7 +66,8 @@ func newState(opts Options) state {
 	return s
 }
 
-// enforceOpus is what LoadService does for a WHIP service at startup and when a profile is loaded, and at no other time (1).
+// enforceOpus is what LoadService does for a WHIP service at startup and when a profile is loaded,
+// and at no other time (1).
 func (p *profile) enforceOpus() {
 	if p.service.Type == whipCustom {
 		p.params["SimpleOutput/StreamAudioEncoder"] = "opus"
@@ -74,7 +75,8 @@ func (p *profile) enforceOpus() {
 	}
 }
 
-// newProfile is a clean one: the canvas of the screen, scaled down to at most 1280x720 of area, 30 fps, no choice of encoder (5).
+// newProfile is a clean one: the canvas of the screen, scaled down to at most 1280x720 of area, 30
+// fps, no choice of encoder (5).
 func newProfile(opts Options, name string) *profile {
 	w, h := float64(opts.Screen[0]), float64(opts.Screen[1])
 	scale := 1.0
@@ -87,7 +89,8 @@ func newProfile(opts Options, name string) *profile {
 		name: name, params: map[string]string{}, persistent: map[string]any{},
 		service: Service{"rtmp_common", map[string]any{}},
 		video: map[string]float64{
-			"baseWidth": w, "baseHeight": h, "outputWidth": aligned(w/scale, 4), "outputHeight": aligned(h/scale, 2),
+			"baseWidth": w, "baseHeight": h, "outputWidth": aligned(w/scale, 4),
+			"outputHeight": aligned(h/scale, 2),
 			"fpsNumerator": 30, "fpsDenominator": 1,
 		},
 	}
@@ -102,21 +105,29 @@ func (s Service) clone() Service {
 	return c
 }
 
-// defaults are those of section 5's table, and what 29.0.2 was seen to have. What is not named here has none.
+// defaults are those of section 5's table, and what 29.0.2 was seen to have. What is not named here
+// has none.
 func defaults(opts Options) map[string]string {
 	all := map[string]string{
-		"Output/Mode": "Simple", "Output/Reconnect": "true", "Output/RetryDelay": "2", "Output/MaxRetries": "25", "Output/DelayEnable": "false",
+		"Output/Mode": "Simple", "Output/Reconnect": "true", "Output/RetryDelay": "2",
+		"Output/MaxRetries": "25", "Output/DelayEnable": "false",
 		"SimpleOutput/StreamEncoder": opts.Encoder, "SimpleOutput/StreamAudioEncoder": "aac",
 		"SimpleOutput/VBitrate": opts.Version.behaviour().bitrate, "SimpleOutput/ABitrate": "160",
-		"SimpleOutput/Preset": "veryfast", "SimpleOutput/NVENCPreset2": "p5", "SimpleOutput/UseAdvanced": "false",
-		"AdvOut/Encoder": "obs_x264", "AdvOut/AudioEncoder": "ffmpeg_aac", "AdvOut/ApplyServiceSettings": "true",
-		"AdvOut/TrackIndex": "1", "AdvOut/Track1Bitrate": "160", "AdvOut/Track2Bitrate": "160", "AdvOut/Track3Bitrate": "160",
+		"SimpleOutput/Preset": "veryfast", "SimpleOutput/NVENCPreset2": "p5",
+		"SimpleOutput/UseAdvanced": "false",
+		"AdvOut/Encoder":           "obs_x264", "AdvOut/AudioEncoder": "ffmpeg_aac",
+		"AdvOut/ApplyServiceSettings": "true",
+		"AdvOut/TrackIndex":           "1", "AdvOut/Track1Bitrate": "160",
+		"AdvOut/Track2Bitrate": "160",
+		"AdvOut/Track3Bitrate": "160",
 		"AdvOut/Track4Bitrate": "160", "AdvOut/Track5Bitrate": "160", "AdvOut/Track6Bitrate": "160",
 		"Stream1/IgnoreRecommended": "false", "Stream1/EnableMultitrackVideo": "false",
 		"Audio/SampleRate": "48000", "Audio/ChannelSetup": "Stereo",
 	}
-	if opts.Version == OBS29 { // before there was a choice of audio encoder, and of multitrack video
-		for _, key := range []string{"SimpleOutput/StreamAudioEncoder", "AdvOut/AudioEncoder", "Stream1/EnableMultitrackVideo"} {
+	// before there was a choice of audio encoder, and of multitrack video
+	if opts.Version == OBS29 {
+		for _, key := range []string{"SimpleOutput/StreamAudioEncoder", "AdvOut/AudioEncoder",
+			"Stream1/EnableMultitrackVideo"} {
 			delete(all, key)
 		}
 	}
@@ -131,7 +142,10 @@ func (p *profile) param(opts Options, key string) string {
 }
 
 func (p *profile) encoders(opts Options) Encoders {
-	e := Encoders{Mode: p.param(opts, "Output/Mode"), Layers: p.param(opts, "Stream1/WHIPSimulcastTotalLayers"), Audio: "aac"}
+	e := Encoders{
+		Mode: p.param(opts, "Output/Mode"), Layers: p.param(opts,
+			"Stream1/WHIPSimulcastTotalLayers"), Audio: "aac",
+	}
 	e.Video = p.param(opts, "SimpleOutput/StreamEncoder")
 	audio := p.param(opts, "SimpleOutput/StreamAudioEncoder")
 	if e.Mode == "Advanced" {
@@ -143,7 +157,8 @@ func (p *profile) encoders(opts Options) Encoders {
 	return e
 }
 
-// activate is loading a profile: LoadService, then ResetOutputs, which rebuilds the encoders unless an output is active (1; 5). The lock is held.
+// activate is loading a profile: LoadService, then ResetOutputs, which rebuilds the encoders unless
+// an output is active (1; 5). The lock is held.
 func (o *OBS) activate(p *profile) {
 	o.current = p
 	p.enforceOpus()
@@ -194,7 +209,8 @@ func (o *OBS) getProfileList(*call) (any, error) {
 	return map[string]any{"currentProfileName": o.current.name, "profiles": o.profileNames()}, nil
 }
 
-// createProfile acts before it answers in obs-websocket up to 5.5.3, and after it since 5.5.4 (0.1, 5).
+// createProfile acts before it answers in obs-websocket up to 5.5.3, and after it since 5.5.4 (0.1,
+// 5).
 func (o *OBS) createProfile(c *call) (any, error) {
 	name, err := c.text("profileName")
 	if err != nil {
@@ -207,7 +223,10 @@ func (o *OBS) createProfile(c *call) (any, error) {
 		if o.profile(name) == nil {
 			made := newProfile(o.opts, name)
 			o.profiles = append(o.profiles, made)
-			slices.SortFunc(o.profiles, func(a, b *profile) int { return strings.Compare(a.name, b.name) })
+			slices.SortFunc(o.profiles, func(a, b *profile) int {
+				return strings.Compare(a.name,
+					b.name)
+			})
 			o.switchProfile(made, true)
 		}
 	}
@@ -245,8 +264,8 @@ func (o *OBS) setCurrentProfile(c *call) (any, error) {
 	return nil, nil
 }
 
-// removeProfile of the current one selects another first in 29.0.2 (measured) and breaks 32.2.2 (5); here everything newer
-// crashes, so that no test misses it.
+// removeProfile of the current one selects another first in 29.0.2 (measured) and breaks 32.2.2
+// (5); here everything newer crashes, so that no test misses it.
 func (o *OBS) removeProfile(c *call) (any, error) {
 	name, err := c.text("profileName")
 	if err != nil {
@@ -276,10 +295,11 @@ func (o *OBS) collapse(c *call, cause string) {
 	c.later(func() { go o.Crash() })
 }
 
-// disturbed reports whether OBS crashes of being asked about the stream: while it switches profiles, and for a while
-// after (0.2).
+// disturbed reports whether OBS crashes of being asked about the stream: while it switches
+// profiles, and for a while after (0.2).
 func (o *OBS) disturbed(kind string) bool {
-	return (kind == "GetStreamServiceSettings" || kind == "GetStreamStatus") && o.opts.Version.behaviour().fragile && time.Since(o.switched) < o.opts.Settle
+	return (kind == "GetStreamServiceSettings" || kind == "GetStreamStatus") &&
+		o.opts.Version.behaviour().fragile && time.Since(o.switched) < o.opts.Settle
 }
 
 func (o *OBS) removeCurrent() {
@@ -304,7 +324,8 @@ func (o *OBS) getProfileParameter(c *call) (any, error) {
 	return answer, nil
 }
 
-// setProfileParameter writes basic.ini and nothing else: what has been built stays as it is. A null takes the value away.
+// setProfileParameter writes basic.ini and nothing else: what has been built stays as it is. A null
+// takes the value away.
 func (o *OBS) setProfileParameter(c *call) (any, error) {
 	names, err := c.texts("parameterCategory", "parameterName")
 	if err != nil {
@@ -341,7 +362,8 @@ func (o *OBS) setVideoSettings(c *call) (any, error) {
 		a, b string
 		low  float64
 		high float64
-	}{{"fpsNumerator", "fpsDenominator", 1, 1 << 31}, {"baseWidth", "baseHeight", 8, 4096}, {"outputWidth", "outputHeight", 8, 4096}} {
+	}{{"fpsNumerator", "fpsDenominator", 1, 1 << 31}, {"baseWidth", "baseHeight", 8, 4096},
+		{"outputWidth", "outputHeight", 8, 4096}} {
 		if c.data[pair.a] == nil || c.data[pair.b] == nil {
 			continue
 		}
@@ -356,16 +378,19 @@ func (o *OBS) setVideoSettings(c *call) (any, error) {
 	if !changed {
 		return nil, fail(300, "You must specify at least one video-changing pair.")
 	}
-	next["outputWidth"], next["outputHeight"] = aligned(next["outputWidth"], 4), aligned(next["outputHeight"], 2)
+	next["outputWidth"], next["outputHeight"] = aligned(next["outputWidth"], 4), aligned(
+		next["outputHeight"], 2)
 	o.current.video = next
 	return nil, nil
 }
 
 func (o *OBS) getStreamServiceSettings(*call) (any, error) {
-	return map[string]any{"streamServiceType": o.current.service.Type, "streamServiceSettings": maps.Clone(o.current.service.Settings)}, nil
+	return map[string]any{"streamServiceType": o.current.service.Type,
+		"streamServiceSettings": maps.Clone(o.current.service.Settings)}, nil
 }
 
-// setStreamServiceSettings keeps the order of checks of section 3. The same type merges, another type replaces.
+// setStreamServiceSettings keeps the order of checks of section 3. The same type merges, another
+// type replaces.
 func (o *OBS) setStreamServiceSettings(c *call) (any, error) {
 	if o.stream.active {
 		return nil, fail(500, "You cannot change stream service settings while streaming.")
@@ -379,7 +404,9 @@ func (o *OBS) setStreamServiceSettings(c *call) (any, error) {
 		return nil, err
 	}
 	if !o.hasService(kind) {
-		return nil, fail(700, "Failed to create the stream service with the requested streamServiceType. It may be an invalid type.")
+		return nil, fail(
+			700, "Failed to create the stream service with the requested streamServiceType. It "+
+				"may be an invalid type.")
 	}
 	next := Service{kind, map[string]any{}}
 	if kind == o.current.service.Type {

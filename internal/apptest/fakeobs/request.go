@@ -90,9 +90,11 @@ func (c *call) number(key string, low, high float64) (float64, error) {
 	}
 	switch {
 	case f < low:
-		return 0, fail(402, fmt.Sprintf("The field value of `%s` is below the minimum of `%f`", key, low))
+		return 0, fail(402, fmt.Sprintf("The field value of `%s` is below the minimum of `%f`", key,
+			low))
 	case f > high:
-		return 0, fail(402, fmt.Sprintf("The field value of `%s` is above the maximum of `%f`", key, high))
+		return 0, fail(402, fmt.Sprintf("The field value of `%s` is above the maximum of `%f`", key,
+			high))
 	}
 	return f, nil
 }
@@ -109,7 +111,8 @@ func handlers() map[string]handler {
 		"GetPersistentData":    (*OBS).getPersistentData,
 		"SetPersistentData":    (*OBS).setPersistentData,
 	}
-	for _, more := range []map[string]handler{profileHandlers(), streamHandlers(), sceneHandlers()} {
+	for _, more := range []map[string]handler{profileHandlers(), streamHandlers(),
+		sceneHandlers()} {
 		maps.Copy(all, more)
 	}
 	return all
@@ -125,7 +128,9 @@ func (s *session) request(d map[string]any) *closing {
 	}
 	s.obs.wg.Go(func() {
 		status, data, after := s.obs.do(kind, d["requestData"])
-		answer := map[string]any{"requestType": kind, "requestId": d["requestId"], "requestStatus": status}
+		answer := map[string]any{
+			"requestType": kind, "requestId": d["requestId"], "requestStatus": status,
+		}
 		if data != nil {
 			answer["responseData"] = data
 		}
@@ -143,7 +148,8 @@ func finish(after []func()) {
 	}
 }
 
-// do runs one request and records it; what the handler put off is for the caller to run, with the lock held, after answering.
+// do runs one request and records it; what the handler put off is for the caller to run, with the
+// lock held, after answering.
 func (o *OBS) do(kind string, data any) (status, response any, after []func()) {
 	o.mu.Lock()
 	gate, life := o.holds[kind], o.life
@@ -189,7 +195,8 @@ func (o *OBS) handle(kind string, c *call) (any, error) {
 	case !known:
 		return nil, fail(204, "Your request type is not valid.")
 	case o.disturbed(kind):
-		o.collapse(c, fmt.Sprintf("%s came %d ms after a switch of profiles", kind, time.Since(o.switched).Milliseconds()))
+		o.collapse(c, fmt.Sprintf("%s came %d ms after a switch of profiles", kind,
+			time.Since(o.switched).Milliseconds()))
 		return nil, nil
 	}
 	return h(o, c)
@@ -219,7 +226,9 @@ func (s *session) batch(d map[string]any) *closing {
 		results, after := s.obs.batch(requests, halt)
 		s.obs.mu.Lock()
 		defer s.obs.mu.Unlock()
-		s.send(opRequestBatchResponse, map[string]any{"requestId": d["requestId"], "results": results})
+		s.send(opRequestBatchResponse, map[string]any{
+			"requestId": d["requestId"], "results": results,
+		})
 		finish(after)
 	})
 	return nil
@@ -263,7 +272,8 @@ func (o *OBS) getVersion(*call) (any, error) {
 		"obsVersion": b.obs, "obsWebSocketVersion": b.websocket, "rpcVersion": 1,
 		"availableRequests":     slices.Sorted(maps.Keys(handlers())),
 		"supportedImageFormats": []string{"bmp", "jpeg", "jpg", "png"},
-		"platform":              o.opts.Platform, "platformDescription": "fakeobs on " + o.opts.Platform,
+		"platform":              o.opts.Platform, "platformDescription": "fakeobs on " +
+			o.opts.Platform,
 	}, nil
 }
 
@@ -275,7 +285,8 @@ func (o *OBS) getStats(*call) (any, error) {
 		"activeFps": 30.0, "averageFrameRenderTime": 1.2,
 		"renderSkippedFrames": lost, "renderTotalFrames": frames,
 		"outputSkippedFrames": lost, "outputTotalFrames": frames,
-		"webSocketSessionIncomingMessages": len(o.requests), "webSocketSessionOutgoingMessages": len(o.requests),
+		"webSocketSessionIncomingMessages": len(o.requests),
+		"webSocketSessionOutgoingMessages": len(o.requests),
 	}, nil
 }
 
@@ -297,7 +308,8 @@ func (o *OBS) callVendorRequest(c *call) (any, error) {
 	if o.opts.NoBrowser || names[0] != "obs-browser" || names[1] != "emit_event" {
 		return nil, fail(600, "No vendor was found by that name.")
 	}
-	return map[string]any{"vendorName": names[0], "requestType": names[1], "responseData": map[string]any{}}, nil
+	return map[string]any{"vendorName": names[0], "requestType": names[1],
+		"responseData": map[string]any{}}, nil
 }
 
 func (o *OBS) slots(c *call) (map[string]any, string, error) {

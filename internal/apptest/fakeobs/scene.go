@@ -110,11 +110,14 @@ func (o *OBS) findInput(c *call) (*input, error) {
 func (o *OBS) getSceneList(*call) (any, error) {
 	list := []any{}
 	for i, s := range o.scenes.list {
-		list = append(list, map[string]any{"sceneIndex": len(o.scenes.list) - 1 - i, "sceneName": s.name})
+		list = append(list, map[string]any{
+			"sceneIndex": len(o.scenes.list) - 1 - i, "sceneName": s.name,
+		})
 	}
 	slices.Reverse(list) // lowest index first
 	return map[string]any{
-		"currentProgramSceneName": o.scenes.current.name, "currentPreviewSceneName": nil, "scenes": list,
+		"currentProgramSceneName": o.scenes.current.name, "currentPreviewSceneName": nil,
+		"scenes": list,
 	}, nil
 }
 
@@ -170,7 +173,8 @@ func (o *OBS) add(s *scene, in *input, enabled bool) int {
 	o.scenes.nextID++
 	s.items = append(s.items, item{o.scenes.nextID, in, enabled})
 	o.emit(eventSceneItems, "SceneItemCreated", map[string]any{
-		"sceneName": s.name, "sourceName": in.name, "sceneItemId": o.scenes.nextID, "sceneItemIndex": len(s.items) - 1,
+		"sceneName": s.name, "sourceName": in.name, "sceneItemId": o.scenes.nextID,
+		"sceneItemIndex": len(s.items) - 1,
 	})
 	return o.scenes.nextID
 }
@@ -211,7 +215,10 @@ func (o *OBS) getInputList(c *call) (any, error) {
 		if kind, given := c.data["inputKind"].(string); given && kind != in.kind {
 			continue
 		}
-		list = append(list, o.named("inputUuid", in, map[string]any{"inputName": in.name, "inputKind": in.kind, "unversionedInputKind": unversioned(in.kind)}))
+		list = append(list, o.named("inputUuid", in, map[string]any{
+			"inputName": in.name, "inputKind": in.kind,
+			"unversionedInputKind": unversioned(in.kind),
+		}))
 	}
 	return map[string]any{"inputs": list}, nil
 }
@@ -248,7 +255,9 @@ func (o *OBS) createInput(c *call) (any, error) {
 		return nil, fail(601, "A source already exists by that input name.")
 	}
 	if !slices.Contains(o.kinds(), names[1]) {
-		return nil, fail(605, "Your specified input kind is not supported by OBS. Check that your specified kind is properly versioned and that any necessary plugins are loaded.")
+		return nil, fail(
+			605, "Your specified input kind is not supported by OBS. Check that your specified "+
+				"kind is properly versioned and that any necessary plugins are loaded.")
 	}
 	settings, _ := c.data["inputSettings"].(map[string]any)
 	in := &input{name: names[0], uuid: rand.Text(), kind: names[1], settings: maps.Clone(settings)}
@@ -257,7 +266,8 @@ func (o *OBS) createInput(c *call) (any, error) {
 	}
 	o.scenes.inputs[in.name] = in
 	o.emit(eventInputs, "InputCreated", o.named("inputUuid", in, map[string]any{
-		"inputName": in.name, "inputKind": in.kind, "unversionedInputKind": unversioned(in.kind), "inputSettings": in.settings,
+		"inputName": in.name, "inputKind": in.kind, "unversionedInputKind": unversioned(in.kind),
+		"inputSettings": in.settings,
 	}))
 	return o.named("inputUuid", in, map[string]any{"sceneItemId": o.add(s, in, enabled(c))}), nil
 }
@@ -271,7 +281,9 @@ func (o *OBS) removeInput(c *call) (any, error) {
 	for _, s := range o.scenes.list {
 		s.items = slices.DeleteFunc(s.items, func(it item) bool { return it.input == in })
 	}
-	o.emit(eventInputs, "InputRemoved", o.named("inputUuid", in, map[string]any{"inputName": in.name}))
+	o.emit(eventInputs, "InputRemoved", o.named("inputUuid", in, map[string]any{
+		"inputName": in.name,
+	}))
 	return nil, nil
 }
 
@@ -306,7 +318,9 @@ func (o *OBS) setInputSettings(c *call) (any, error) {
 	if !o.opts.Version.behaviour().uuids { // this event came with the UUIDs, too
 		return nil, nil
 	}
-	o.emit(eventInputs, "InputSettingsChanged", o.named("inputUuid", in, map[string]any{"inputName": in.name, "inputSettings": next}))
+	o.emit(eventInputs, "InputSettingsChanged", o.named("inputUuid", in, map[string]any{
+		"inputName": in.name, "inputSettings": next,
+	}))
 	return nil, nil
 }
 

@@ -9,11 +9,13 @@ import (
 	"strings"
 )
 
-// A Script is stagedoor.lua in OBS, as far as it serves a paired dock: it answers the signed parameter
-// Stagedoor/Ask of the profile in Stagedoor/Answer. The real one is tested in internal/obs/script.
+// A Script is stagedoor.lua in OBS, as far as it serves a paired dock: it answers the signed
+// parameter Stagedoor/Ask of the profile in Stagedoor/Answer. The real one is tested in
+// internal/obs/script.
 type Script struct {
-	Secret   string
-	Encoders []string                                           // the IDs of those that this computer has
+	Secret string
+	// the IDs of those that this computer has
+	Encoders []string
 	Fit      func(id string, kbits, seconds int) map[string]any // what the script writes for one
 	Deaf     bool                                               // no script looks
 }

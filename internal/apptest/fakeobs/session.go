@@ -77,7 +77,8 @@ func (o *OBS) serve(w http.ResponseWriter, r *http.Request) {
 	conn.SetReadLimit(16 << 20) // no message limit of its own (2.1)
 	nonce := make([]byte, 32)
 	rand.Read(nonce)
-	s := &session{obs: o, conn: conn, out: make(chan any, 4096), gone: make(chan struct{}), challenge: base64.StdEncoding.EncodeToString(nonce)}
+	s := &session{obs: o, conn: conn, out: make(chan any, 4096), gone: make(chan struct{}),
+		challenge: base64.StdEncoding.EncodeToString(nonce)}
 	o.run(s)
 }
 
@@ -154,7 +155,8 @@ func (s *session) close(end closing) {
 	_ = s.conn.Close(websocket.StatusCode(end.code), end.reason)
 }
 
-// read takes messages until the session ends, and says how it has to be closed if the client is still there.
+// read takes messages until the session ends, and says how it has to be closed if the client is
+// still there.
 func (s *session) read(ctx context.Context) *closing {
 	for {
 		kind, text, err := s.conn.Read(ctx)
@@ -162,7 +164,9 @@ func (s *session) read(ctx context.Context) *closing {
 			return nil
 		}
 		if kind != websocket.MessageText {
-			return &closing{4002, "Your session encoding is set to Json, but a binary message was received."}
+			return &closing{
+				4002, "Your session encoding is set to Json, but a binary message was received.",
+			}
 		}
 		if end := s.message(text); end != nil {
 			return end
@@ -215,7 +219,8 @@ func (s *session) isIdentified() bool {
 	return s.identified
 }
 
-// identify keeps the order of checks of WebSocketServer_Protocol.cpp: the password comes before the version.
+// identify keeps the order of checks of WebSocketServer_Protocol.cpp: the password comes before the
+// version.
 func (s *session) identify(d map[string]any) *closing {
 	if s.isIdentified() {
 		return &closing{4008, "You are already Identified with the obs-websocket server."}
@@ -270,7 +275,10 @@ func (s *session) authenticate(d map[string]any) *closing {
 	}
 	given, there := d["authentication"]
 	if !there {
-		return &closing{4009, "Your payload's data is missing an `authentication` string, however authentication is required."}
+		return &closing{
+			4009, "Your payload's data is missing an `authentication` string, however " +
+				"authentication is required.",
+		}
 	}
 	if given != Authentication(s.obs.opts.Password, s.obs.salt, s.challenge) {
 		return &closing{4009, "Authentication failed."}

@@ -9,16 +9,17 @@ import (
 	"time"
 )
 
-// A WHIPOutput is the network behind StartStream: it POSTs an offer to the endpoint with the bearer, and returns at the 201.
-// opus is false when the encoder in use is AAC: OBS then sends AAC frames labelled as Opus (0.1), and so should a real publisher.
-// Any error is a connection that OBS reports as STOPPED without a word (1). ctx ends when the stream is stopped.
+// A WHIPOutput is the network behind StartStream: it POSTs an offer to the endpoint with the
+// bearer, and returns at the 201. opus is false when the encoder in use is AAC: OBS then sends AAC
+// frames labelled as Opus (0.1), and so should a real publisher. Any error is a connection that OBS
+// reports as STOPPED without a word (1). ctx ends when the stream is stopped.
 type WHIPOutput func(ctx context.Context, endpoint, bearer string, opus bool) (Session, error)
 
 // A Session is a WHIP session that got its 201.
 //
-// If it has Bytes() int64 that is what GetStreamStatus calls outputBytes, else it is computed from the bitrates that are set.
-// If it has Err() error and Err wraps ErrICE when it is done, the end was a failure of ICE and not a close by the server: OBS
-// does not reconnect after that (4.6).
+// If it has Bytes() int64 that is what GetStreamStatus calls outputBytes, else it is computed from
+// the bitrates that are set. If it has Err() error and Err wraps ErrICE when it is done, the end
+// was a failure of ICE and not a close by the server: OBS does not reconnect after that (4.6).
 type Session interface {
 	Done() <-chan struct{} // closed when the far end has closed the peer connection
 	Close() error          // hangs up: DELETE on the session URL
@@ -41,15 +42,17 @@ const (
 
 // stream is the state machine of 4.6 and 5.
 type stream struct {
-	state    string // the last event
-	active   bool   // obs_frontend_streaming_active: from the first 201 to the stop, reconnects included
-	attempts int    // calls to the output
-	latest   int    // the StartStream that counts; an earlier one still in flight never completes (0.1)
-	ctx      context.Context
-	cancel   context.CancelFunc
-	session  Session
-	since    time.Time // of the last 201; zero while reconnecting
-	silent   silence
+	state string // the last event
+	// obs_frontend_streaming_active: from the first 201 to the stop, reconnects included
+	active   bool
+	attempts int // calls to the output
+	// the StartStream that counts; an earlier one still in flight never completes (0.1)
+	latest  int
+	ctx     context.Context
+	cancel  context.CancelFunc
+	session Session
+	since   time.Time // of the last 201; zero while reconnecting
+	silent  silence
 }
 
 // A silence is a start that fails without telling (5).
@@ -74,7 +77,10 @@ func (o *OBS) SetOutput(out Output, on bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.outputs[out] = on
-	o.emit(eventOutputs, string(out)+"StateChanged", map[string]any{"outputActive": on, "outputState": statePrefix + map[bool]string{true: "STARTED", false: "STOPPED"}[on]})
+	o.emit(eventOutputs, string(out)+"StateChanged", map[string]any{
+		"outputActive": on, "outputState": statePrefix + map[bool]string{true: "STARTED",
+			false: "STOPPED"}[on],
+	})
 }
 
 // StopByHand is the person who presses "Stop Streaming" in OBS.
@@ -104,7 +110,8 @@ func streamHandlers() map[string]handler {
 }
 
 func (o *OBS) busy() bool {
-	return o.stream.active || o.stream.ctx != nil || o.outputs[Recording] || o.outputs[ReplayBuffer] || o.outputs[VirtualCam]
+	return o.stream.active || o.stream.ctx != nil || o.outputs[Recording] ||
+		o.outputs[ReplayBuffer] || o.outputs[VirtualCam]
 }
 
 func (o *OBS) startStream(c *call) (any, error) {
@@ -151,8 +158,8 @@ func (o *OBS) start() {
 	o.wg.Go(func() { o.broadcast(ctx, n) })
 }
 
-// linkAccount is OAuthStreamKey::OnStreamConfig, which writes its key into whatever service is there; YouTube's opens a box
-// that asks for a broadcast, and nothing starts (3).
+// linkAccount is OAuthStreamKey::OnStreamConfig, which writes its key into whatever service is
+// there; YouTube's opens a box that asks for a broadcast, and nothing starts (3).
 func (o *OBS) linkAccount() bool {
 	account := o.current.params["Auth/Type"]
 	if account == "" {
@@ -236,10 +243,12 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	o.mu.Lock()
 	o.stream.attempts++
 	service, output := o.current.service.Type, o.opts.Output
-	endpoint, bearer, opus := o.setting("server"), o.setting("bearer_token"), o.encoders.Audio == "opus"
+	endpoint, bearer, opus := o.setting("server"), o.setting(
+		"bearer_token"), o.encoders.Audio == "opus"
 	o.touch()
 	o.mu.Unlock()
-	if service == "rtmp_custom" && strings.HasPrefix(endpoint, "rtmp://") && !strings.HasPrefix(endpoint, "rtmp://127.0.0.1") {
+	if service == "rtmp_custom" && strings.HasPrefix(endpoint, "rtmp://") &&
+		!strings.HasPrefix(endpoint, "rtmp://127.0.0.1") {
 		// Some other service, which takes whatever comes. On this machine nothing listens for RTMP.
 		return newLine(), nil
 	}
@@ -249,8 +258,8 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	return output(ctx, endpoint, bearer, opus)
 }
 
-// started is the output's "start" signal, right after the 201 and before ICE connects (4.6). It says no to an attempt that a
-// second StartStream has overtaken.
+// started is the output's "start" signal, right after the 201 and before ICE connects (4.6). It
+// says no to an attempt that a second StartStream has overtaken.
 func (o *OBS) started(n int, session Session, event string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -273,7 +282,8 @@ func (o *OBS) stopped(n int) {
 	o.streamEvent("STOPPED", false)
 }
 
-// reconnect tries with growing pauses, and gives up after MaxRetries or when the stream is stopped (4.6).
+// reconnect tries with growing pauses, and gives up after MaxRetries or when the stream is stopped
+// (4.6).
 func (o *OBS) reconnect(ctx context.Context, lost Session) Session {
 	delay, tries := o.retries(lost)
 	for range tries {
@@ -308,16 +318,20 @@ func (o *OBS) retries(lost Session) (delay time.Duration, tries int) {
 	return time.Duration(seconds) * o.opts.Second, tries
 }
 
-// streamEvent is StreamStateChanged; outputActive is false while reconnecting, unlike in GetStreamStatus (5). The lock is held.
+// streamEvent is StreamStateChanged; outputActive is false while reconnecting, unlike in
+// GetStreamStatus (5). The lock is held.
 func (o *OBS) streamEvent(state string, active bool) {
 	o.stream.state = statePrefix + state
-	o.emit(eventOutputs, "StreamStateChanged", map[string]any{"outputActive": active, "outputState": o.stream.state})
+	o.emit(eventOutputs, "StreamStateChanged", map[string]any{
+		"outputActive": active, "outputState": o.stream.state,
+	})
 }
 
 func (o *OBS) getStreamStatus(*call) (any, error) {
 	elapsed := o.elapsed()
 	return map[string]any{
-		"outputActive": o.stream.active, "outputReconnecting": o.stream.active && o.stream.since.IsZero(),
+		"outputActive": o.stream.active, "outputReconnecting": o.stream.active &&
+			o.stream.since.IsZero(),
 		"outputTimecode": timecode(elapsed), "outputDuration": elapsed.Milliseconds(),
 		"outputCongestion": 0.0, "outputSkippedFrames": 0, // always 0 with WHIP (1)
 		"outputBytes": o.bytes(), "outputTotalFrames": o.frames(),
@@ -332,7 +346,8 @@ func (o *OBS) elapsed() time.Duration {
 }
 
 func (o *OBS) frames() int {
-	return int(o.elapsed().Seconds() * o.current.video["fpsNumerator"] / o.current.video["fpsDenominator"])
+	return int(
+		o.elapsed().Seconds() * o.current.video["fpsNumerator"] / o.current.video["fpsDenominator"])
 }
 
 // bytes starts from 0 at every reconnect (5).
@@ -346,11 +361,13 @@ func (o *OBS) bytes() int64 {
 }
 
 func timecode(d time.Duration) string {
-	return fmt.Sprintf("%02d:%02d:%02d.%03d", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60, d.Milliseconds()%1000)
+	return fmt.Sprintf("%02d:%02d:%02d.%03d", int(d.Hours()), int(d.Minutes())%60,
+		int(d.Seconds())%60, d.Milliseconds()%1000)
 }
 
 func (o *OBS) getRecordStatus(*call) (any, error) {
-	return map[string]any{"outputActive": o.outputs[Recording], "outputPaused": false, "outputTimecode": timecode(0), "outputDuration": 0, "outputBytes": 0}, nil
+	return map[string]any{"outputActive": o.outputs[Recording], "outputPaused": false,
+		"outputTimecode": timecode(0), "outputDuration": 0, "outputBytes": 0}, nil
 }
 
 func (o *OBS) getReplayBufferStatus(*call) (any, error) {

@@ -14,13 +14,14 @@ const (
 // A behaviour is how a version differs from the others (0.1, 4.3).
 type behaviour struct {
 	obs, websocket string
-	whip           bool   // since OBS 30.0
-	notReady       bool   // 207 since obs-websocket 5.3.0
-	helloOBS       bool   // obsStudioVersion in Hello since 5.6.0
-	uuids          bool   // inputUuid and the like since 5.4.0
-	asyncCreate    bool   // CreateProfile answers before it acts since 5.5.4
-	fragile        bool   // crashes when it is asked about the stream during a switch of profiles (0.2)
-	bitrate        string // SimpleOutput/VBitrate of a clean profile
+	whip           bool // since OBS 30.0
+	notReady       bool // 207 since obs-websocket 5.3.0
+	helloOBS       bool // obsStudioVersion in Hello since 5.6.0
+	uuids          bool // inputUuid and the like since 5.4.0
+	asyncCreate    bool // CreateProfile answers before it acts since 5.5.4
+	// crashes when it is asked about the stream during a switch of profiles (0.2)
+	fragile bool
+	bitrate string // SimpleOutput/VBitrate of a clean profile
 }
 
 func (v Version) behaviour() behaviour {
@@ -28,11 +29,20 @@ func (v Version) behaviour() behaviour {
 	case OBS29:
 		return behaviour{obs: "29.0.2", websocket: "5.1.0", bitrate: "2500"}
 	case OBS30_2:
-		return behaviour{obs: "30.2.3", websocket: "5.5.2", whip: true, notReady: true, uuids: true, fragile: true, bitrate: "2500"}
+		return behaviour{
+			obs: "30.2.3", websocket: "5.5.2", whip: true, notReady: true, uuids: true,
+			fragile: true, bitrate: "2500",
+		}
 	case OBS31:
-		return behaviour{obs: "31.1.2", websocket: "5.6.2", whip: true, notReady: true, uuids: true, helloOBS: true, asyncCreate: true, fragile: true, bitrate: "6000"}
+		return behaviour{
+			obs: "31.1.2", websocket: "5.6.2", whip: true, notReady: true, uuids: true,
+			helloOBS: true, asyncCreate: true, fragile: true, bitrate: "6000",
+		}
 	default:
-		return behaviour{obs: "32.1.2", websocket: "5.7.2", whip: true, notReady: true, uuids: true, helloOBS: true, asyncCreate: true, fragile: true, bitrate: "6000"}
+		return behaviour{
+			obs: "32.1.2", websocket: "5.7.2", whip: true, notReady: true, uuids: true,
+			helloOBS: true, asyncCreate: true, fragile: true, bitrate: "6000",
+		}
 	}
 }
 

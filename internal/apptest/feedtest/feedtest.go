@@ -123,7 +123,8 @@ func relay(t *testing.T, a, b feed.Shared) {
 	for _, in := range []*inbox{one, two} {
 		in.await(t, func(all []feed.Notice) bool {
 			return slices.ContainsFunc(all, func(n feed.Notice) bool {
-				return n.Kind == full.Kind && n.User == full.User && n.Stage == full.Stage && string(n.Data) == string(full.Data)
+				return n.Kind == full.Kind && n.User == full.User && n.Stage == full.Stage &&
+					string(n.Data) == string(full.Data)
 			}) && slices.ContainsFunc(all, func(n feed.Notice) bool {
 				return n.Kind == feed.KindAccess && n.User == "" && n.Data == nil
 			})
@@ -135,7 +136,8 @@ func relay(t *testing.T, a, b feed.Shared) {
 		senders.Go(func() {
 			for n := range each {
 				word, _ := json.Marshal(fmt.Sprintf("%d %d %s", i, n, strings.Repeat("x", 10_000)))
-				if err := s.Send(context.Background(), feed.Notice{Kind: feed.KindMessage, Data: word}); err != nil {
+				if err := s.Send(context.Background(),
+					feed.Notice{Kind: feed.KindMessage, Data: word}); err != nil {
 					t.Errorf("Send: got %v", err)
 				}
 			}
@@ -163,7 +165,9 @@ func board(t *testing.T, a, b feed.Shared) {
 			ID: "p1", UserID: "ana", Stage: arn, Attributes: map[string]string{"name": "Ana"},
 			Capabilities: stage.Publish, ExpiresAt: since.Add(time.Hour), View: stage.ViewGrid,
 		},
-		Since: since, Publishing: true, VideoMuted: true, Viewers: 3, Reception: &stage.Reception{Loss: 0.5},
+		Since: since, Publishing: true, VideoMuted: true, Viewers: 3, Reception: &stage.Reception{
+			Loss: 0.5,
+		},
 	}
 	post := func(s feed.Shared, replica string, present map[stage.ARN][]stage.Presence) {
 		t.Helper()
@@ -201,8 +205,11 @@ func docks(t *testing.T, a, b feed.Shared) {
 	ctx := t.Context()
 	opened := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
 	dock := feed.Dock{
-		ID: "dock0001", Since: opened, Address: "192.0.2.1", Agent: "OBS", Live: true, ParticipantID: "p1",
-		OBS: &feed.OBSState{Version: "32", Findings: []feed.Finding{{ID: "a", Level: "ok", Text: "ä"}}},
+		ID: "dock0001", Since: opened, Address: "192.0.2.1", Agent: "OBS", Live: true,
+		ParticipantID: "p1",
+		OBS: &feed.OBSState{
+			Version: "32", Findings: []feed.Finding{{ID: "a", Level: "ok", Text: "ä"}},
+		},
 	}
 	put := func(user access.UserID, d feed.Dock, seen time.Time) {
 		t.Helper()
@@ -255,7 +262,8 @@ func chat(t *testing.T, a, b feed.Shared) {
 	begun := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
 	message := func(i int) feed.ChatMessage {
 		return feed.ChatMessage{
-			ID: fmt.Sprint("m", i), Time: begun.Add(time.Duration(i) * time.Second), UserID: "ana", Name: "Ana", Text: "ä",
+			ID: fmt.Sprint("m", i), Time: begun.Add(time.Duration(i) * time.Second), UserID: "ana",
+			Name: "Ana", Text: "ä",
 		}
 	}
 	want := func(arn stage.ARN, limit int, want feed.Room) {
@@ -264,7 +272,8 @@ func chat(t *testing.T, a, b feed.Shared) {
 		if err != nil {
 			t.Fatalf("Room: got %v", err)
 		}
-		if !slices.Equal(got.Messages, want.Messages) || !slices.Equal(got.Muted, want.Muted) || !got.LastPost.Equal(want.LastPost) {
+		if !slices.Equal(got.Messages, want.Messages) || !slices.Equal(got.Muted, want.Muted) ||
+			!got.LastPost.Equal(want.LastPost) {
 			t.Errorf("room: got %+v, want %+v", got, want)
 		}
 	}
@@ -281,7 +290,9 @@ func chat(t *testing.T, a, b feed.Shared) {
 	}
 	last := message(5).Time
 	check("AddMessage elsewhere", a.AddMessage(ctx, another, message(9), 4))
-	want(arn, 3, feed.Room{Messages: []feed.ChatMessage{message(3), message(4), message(5)}, LastPost: last})
+	want(arn, 3, feed.Room{
+		Messages: []feed.ChatMessage{message(3), message(4), message(5)}, LastPost: last,
+	})
 	found, err := a.DeleteMessage(ctx, arn, "m5")
 	if check("DeleteMessage", err); !found {
 		t.Error("DeleteMessage: the message was not there")
@@ -297,12 +308,17 @@ func chat(t *testing.T, a, b feed.Shared) {
 		check("Mute", a.Mute(ctx, arn, p, true))
 	}
 	r, err := b.Room(ctx, arn, 1)
-	if check("Room", err); len(r.Muted) != 2 || !slices.Contains(r.Muted, gus) || !slices.Contains(r.Muted, eve) {
+	if check("Room", err); len(r.Muted) != 2 || !slices.Contains(r.Muted, gus) ||
+		!slices.Contains(r.Muted, eve) {
 		t.Errorf("muted: got %v, want gus and eve once", r.Muted)
 	}
 	check("Mute", a.Mute(ctx, arn, gus, false))
 	check("Mute", a.Mute(ctx, arn, gus, false))
 	check("DeleteMessages", a.DeleteMessages(ctx, arn, message(3).Time))
-	want(arn, 10, feed.Room{Messages: []feed.ChatMessage{message(4)}, Muted: []feed.Person{eve}, LastPost: last})
-	want(another, 10, feed.Room{Messages: []feed.ChatMessage{message(9)}, LastPost: message(9).Time})
+	want(arn, 10, feed.Room{
+		Messages: []feed.ChatMessage{message(4)}, Muted: []feed.Person{eve}, LastPost: last,
+	})
+	want(another, 10, feed.Room{
+		Messages: []feed.ChatMessage{message(9)}, LastPost: message(9).Time,
+	})
 }

@@ -1,4 +1,5 @@
-// Package httpscript runs HTTP conversations that are written down as text: they are tests, and read as a protocol's manual.
+// Package httpscript runs HTTP conversations that are written down as text: they are tests, and
+// read as a protocol's manual.
 //
 // A line tells by its first character what it is:
 //
@@ -23,9 +24,12 @@ import (
 
 // A Conversation is the other side of one script.
 type Conversation struct {
-	Send     func(t testing.TB, method, path string, header []string, body string) Answer // headers as "Name: value"
-	Happened func() []string                                                              // since the last request; nil where nothing is told
-	Known    map[string]string                                                            // what names stand for from the beginning
+	// headers as "Name: value"
+	Send func(t testing.TB, method, path string, header []string, body string) Answer
+	// since the last request; nil where nothing is told
+	Happened func() []string
+	// what names stand for from the beginning
+	Known map[string]string
 }
 
 // An Answer is what came back.
@@ -36,10 +40,13 @@ type Answer struct {
 }
 
 // To sends to a server, and follows no redirect.
-func To(base string, client http.RoundTripper) func(t testing.TB, method, path string, header []string, body string) Answer {
+func To(
+	base string, client http.RoundTripper,
+) func(t testing.TB, method, path string, header []string, body string) Answer {
 	return func(t testing.TB, method, path string, header []string, body string) Answer {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), method, base+path,
+			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,5 @@
-// Package issuertest is the contract of stage.Issuer as a test, for every way in which Stagedoor issues tokens.
+// Package issuertest is the contract of stage.Issuer as a test, for every way in which Stagedoor
+// issues tokens.
 package issuertest
 
 import (
@@ -73,8 +74,10 @@ func (s Subject) enter(t *testing.T, made stage.ParticipantToken) stage.Particip
 func lets(t *testing.T, s Subject) {
 	req := s.request()
 	made := s.issue(t, req)
-	for what, p := range map[string]stage.Participant{"the answer": made.Participant, "the door": s.enter(t, made)} {
-		if p.ID == "" || p.ID != made.Participant.ID || p.Stage != req.Stage || p.UserID != req.UserID || !maps.Equal(p.Attributes, req.Attributes) {
+	for what, p := range map[string]stage.Participant{"the answer": made.Participant,
+		"the door": s.enter(t, made)} {
+		if p.ID == "" || p.ID != made.Participant.ID || p.Stage != req.Stage ||
+			p.UserID != req.UserID || !maps.Equal(p.Attributes, req.Attributes) {
 			t.Errorf("%s says: got %+v, want %+v", what, p, req)
 		}
 		if !p.ExpiresAt.Equal(made.ExpiresAt) {
@@ -90,7 +93,8 @@ func lets(t *testing.T, s Subject) {
 }
 
 func capabilities(t *testing.T, s Subject) {
-	for _, want := range []stage.Capabilities{stage.Publish, stage.Subscribe, stage.Publish | stage.Subscribe} {
+	for _, want := range []stage.Capabilities{stage.Publish, stage.Subscribe,
+		stage.Publish | stage.Subscribe} {
 		req := s.request()
 		req.Capabilities = want
 		if got := s.enter(t, s.issue(t, req)).Capabilities; got != want {
@@ -99,9 +103,11 @@ func capabilities(t *testing.T, s Subject) {
 	}
 }
 
-// lives allows for the minutes that the API of AWS counts in, downwards: a token never lives longer than its grant.
+// lives allows for the minutes that the API of AWS counts in, downwards: a token never lives longer
+// than its grant.
 func lives(t *testing.T, s Subject) {
-	for _, ttl := range []time.Duration{time.Minute, 90 * time.Second, 12 * time.Hour, stage.MaxTTL} {
+	for _, ttl := range []time.Duration{time.Minute, 90 * time.Second, 12 * time.Hour,
+		stage.MaxTTL} {
 		req := s.request()
 		req.TTL = ttl
 		before := time.Now()
@@ -109,7 +115,8 @@ func lives(t *testing.T, s Subject) {
 		if longest := time.Now().Add(ttl + time.Second); made.ExpiresAt.After(longest) {
 			t.Errorf("%v: expires %v, want not after %v", ttl, made.ExpiresAt, longest)
 		}
-		if shortest := before.Add(ttl.Truncate(time.Minute) - 2*time.Second); made.ExpiresAt.Before(shortest) {
+		if shortest := before.Add(ttl.Truncate(time.Minute) - 2*time.Second); made.ExpiresAt.Before(
+			shortest) {
 			t.Errorf("%v: expires %v, want not before %v", ttl, made.ExpiresAt, shortest)
 		}
 	}
@@ -119,7 +126,8 @@ func longest(t *testing.T, s Subject) {
 	req := s.request()
 	req.UserID = strings.Repeat("ü", stage.MaxUserID)
 	req.Attributes = map[string]string{"key": strings.Repeat("x", stage.MaxAttributes-3)}
-	if p := s.enter(t, s.issue(t, req)); p.UserID != req.UserID || !maps.Equal(p.Attributes, req.Attributes) {
+	if p := s.enter(t, s.issue(t, req)); p.UserID != req.UserID ||
+		!maps.Equal(p.Attributes, req.Attributes) {
 		t.Errorf("got %+v, want all of it", p)
 	}
 	req.UserID, req.Attributes = "", nil
@@ -130,13 +138,16 @@ func longest(t *testing.T, s Subject) {
 
 func refuses(t *testing.T, s Subject) {
 	for name, change := range map[string]func(*stage.TokenRequest){
-		"no stage":             func(r *stage.TokenRequest) { r.Stage = "" },
-		"a channel":            func(r *stage.TokenRequest) { r.Stage = "arn:aws:ivs:us-west-2:123456789012:channel/abc" },
-		"59 seconds":           func(r *stage.TokenRequest) { r.TTL = 59 * time.Second },
-		"over 14 days":         func(r *stage.TokenRequest) { r.TTL = stage.MaxTTL + time.Second },
-		"no capability":        func(r *stage.TokenRequest) { r.Capabilities = 0 },
-		"an unknown one":       func(r *stage.TokenRequest) { r.Capabilities = 1 << 5 },
-		"a user id of 129":     func(r *stage.TokenRequest) { r.UserID = strings.Repeat("a", stage.MaxUserID+1) },
+		"no stage":       func(r *stage.TokenRequest) { r.Stage = "" },
+		"a channel":      func(r *stage.TokenRequest) { r.Stage = "arn:aws:ivs:us-west-2:123456789012:channel/abc" },
+		"59 seconds":     func(r *stage.TokenRequest) { r.TTL = 59 * time.Second },
+		"over 14 days":   func(r *stage.TokenRequest) { r.TTL = stage.MaxTTL + time.Second },
+		"no capability":  func(r *stage.TokenRequest) { r.Capabilities = 0 },
+		"an unknown one": func(r *stage.TokenRequest) { r.Capabilities = 1 << 5 },
+		"a user id of 129": func(r *stage.TokenRequest) {
+			r.UserID = strings.Repeat("a",
+				stage.MaxUserID+1)
+		},
 		"a user id of no text": func(r *stage.TokenRequest) { r.UserID = "\xff" },
 		"1025 bytes": func(r *stage.TokenRequest) {
 			r.Attributes = map[string]string{"k": strings.Repeat("x", stage.MaxAttributes)}
@@ -172,7 +183,8 @@ func unique(t *testing.T, s Subject) {
 			req.UserID = fmt.Sprint("u-", i)
 			made, err := s.Issuer.IssueToken(t.Context(), req)
 			if err != nil || made.Participant.UserID != req.UserID {
-				t.Errorf("token %d: got %+v, %v; want one for %s", i, made.Participant, err, req.UserID)
+				t.Errorf("token %d: got %+v, %v; want one for %s", i, made.Participant, err,
+					req.UserID)
 			}
 			mu.Lock()
 			defer mu.Unlock()

@@ -37,13 +37,19 @@ func TestLocalSigner(t *testing.T) {
 			if arn != here {
 				return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound, "there is no such stage")
 			}
-			return stage.Endpoints{WHIP: "http://127.0.0.1:8080/whip", Events: "ws://127.0.0.1:8080/events"}, nil
+			return stage.Endpoints{WHIP: "http://127.0.0.1:8080/whip",
+				Events: "ws://127.0.0.1:8080/events"}, nil
 		}
-		verifier := token.Verifier{Keys: token.Keys{"k": &key.PublicKey}, Endpoints: endpoints, Now: time.Now}
+		verifier := token.Verifier{
+			Keys: token.Keys{"k": &key.PublicKey}, Endpoints: endpoints, Now: time.Now,
+		}
 		return issuertest.Subject{
-			Issuer: &token.Signer{Key: key, KeyID: "k", Endpoints: endpoints, Now: time.Now, Name: "local key"},
-			Stage:  here, Gone: stage.LocalARN("nobody"),
-			Enter: func(ctx context.Context, made stage.ParticipantToken) (stage.Participant, error) {
+			Issuer: &token.Signer{
+				Key: key, KeyID: "k", Endpoints: endpoints, Now: time.Now, Name: "local key",
+			},
+			Stage: here, Gone: stage.LocalARN("nobody"),
+			Enter: func(ctx context.Context, made stage.ParticipantToken) (stage.Participant,
+				error) {
 				return verifier.Verify(ctx, made.Secret)
 			},
 		}
@@ -58,7 +64,9 @@ func amazon(t *testing.T) (*ivsemu.Emulator, *ivs.Service, stage.ARN) {
 		t.Fatal(err)
 	}
 	base := "http://" + listener.Addr().String()
-	e, err := ivsemu.New(ivsemu.Config{BaseURL: base, AccessKey: "AKID", SecretKey: stage.NewSecret("s"), Quotas: true})
+	e, err := ivsemu.New(ivsemu.Config{
+		BaseURL: base, AccessKey: "AKID", SecretKey: stage.NewSecret("s"), Quotas: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,15 +87,18 @@ func amazon(t *testing.T) (*ivsemu.Emulator, *ivs.Service, stage.ARN) {
 	return e, service, made.ARN
 }
 
-// overWHIP shows a token at the global WHIP endpoint, which sends on to the stage's own: whoever is let in is told that the
-// offer is none (400), or that it may not publish (403).
-func overWHIP(e *ivsemu.Emulator) func(context.Context, stage.ParticipantToken) (stage.Participant, error) {
+// overWHIP shows a token at the global WHIP endpoint, which sends on to the stage's own: whoever is
+// let in is told that the offer is none (400), or that it may not publish (403).
+func overWHIP(
+	e *ivsemu.Emulator,
+) func(context.Context, stage.ParticipantToken) (stage.Participant, error) {
 	return func(ctx context.Context, made stage.ParticipantToken) (stage.Participant, error) {
 		p, err := e.Verifier().Verify(ctx, made.Secret)
 		if err != nil {
 			return p, err
 		}
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, made.WHIPEndpoint, strings.NewReader("v=0"))
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, made.WHIPEndpoint,
+			strings.NewReader("v=0"))
 		if err != nil {
 			return p, err
 		}
@@ -127,7 +138,10 @@ func TestOwnKey(t *testing.T) {
 		if _, err := manager.Add(t.Context(), "us-west-2", keys.Source{}); err != nil {
 			t.Fatal(err)
 		}
-		router := &keys.Router{Keys: manager, API: never{}, Endpoints: service.Endpoints, WHIPEndpoint: service.WHIPEndpoint, Now: time.Now}
+		router := &keys.Router{
+			Keys: manager, API: never{}, Endpoints: service.Endpoints,
+			WHIPEndpoint: service.WHIPEndpoint, Now: time.Now,
+		}
 		return issuertest.Subject{Issuer: router, Stage: arn, Gone: nobody, Enter: overWHIP(e)}
 	})
 }

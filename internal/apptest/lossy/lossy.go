@@ -65,7 +65,10 @@ func Open(t testing.TB, target string, options Options) *Link {
 	if err != nil {
 		t.Fatalf("lossy: %v", err)
 	}
-	l := &Link{target: to, front: front, seed: options.Seed, up: options.Up, down: options.Down, paths: map[netip.AddrPort]*path{}}
+	l := &Link{
+		target: to, front: front, seed: options.Seed, up: options.Up, down: options.Down,
+		paths: map[netip.AddrPort]*path{},
+	}
 	l.wg.Go(l.accept)
 	t.Cleanup(l.close)
 	return l
@@ -158,7 +161,10 @@ func (l *Link) pathOf(peer net.Addr) (*path, error) {
 	p := &path{peer: peer, back: back}
 	number := uint64(len(l.paths))
 	p.up = newLane(l, upward, number, func(packet []byte) { _, _ = back.Write(packet) })
-	p.down = newLane(l, downward, number, func(packet []byte) { _, _ = l.front.WriteTo(packet, peer) })
+	p.down = newLane(l, downward, number, func(packet []byte) {
+		_,
+			_ = l.front.WriteTo(packet, peer)
+	})
 	l.paths[key] = p
 	l.wg.Go(p.up.deliver)
 	l.wg.Go(p.down.deliver)

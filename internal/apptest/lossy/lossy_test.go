@@ -53,7 +53,8 @@ func volley(t *testing.T, link *lossy.Link, conn net.Conn, n int) (back []string
 		}
 		await(t, "the fate of a packet", func() bool {
 			up, down := link.Counts()
-			return decided(up)-decided(upBefore) == i+1 && decided(down)-decided(downBefore) == up.Passed-upBefore.Passed
+			return decided(up)-decided(upBefore) == i+1 &&
+				decided(down)-decided(downBefore) == up.Passed-upBefore.Passed
 		})
 		if _, down := link.Counts(); down.Passed-downBefore.Passed == len(back) {
 			continue // lost on the way
@@ -90,7 +91,9 @@ func TestAPerfectLinkPassesAll(t *testing.T) {
 func TestLossIsTheSameForTheSameSeed(t *testing.T) {
 	t.Parallel()
 	run := func(seed uint64) string {
-		link := lossy.Open(t, echo(t), lossy.Options{Up: lossy.Weather{Loss: 0.1}, Down: lossy.Weather{Loss: 0.1}, Seed: seed})
+		link := lossy.Open(t, echo(t), lossy.Options{
+			Up: lossy.Weather{Loss: 0.1}, Down: lossy.Weather{Loss: 0.1}, Seed: seed,
+		})
 		back := volley(t, link, dial(t, link.Addr()), 500)
 		if len(back) < 350 || len(back) > 450 {
 			t.Errorf("%d of 500 came back, want about 405", len(back))
@@ -110,7 +113,8 @@ func TestPickedPacketsAreLost(t *testing.T) {
 	t.Parallel()
 	even := func(packet []byte) bool { return (packet[len(packet)-1]-'0')%2 == 0 }
 	link := lossy.Open(t, echo(t), lossy.Options{Down: lossy.Weather{Picks: even}})
-	if got, want := strings.Join(volley(t, link, dial(t, link.Addr()), 6), " "), "1 3 5"; got != want {
+	if got, want := strings.Join(volley(t, link, dial(t, link.Addr()), 6),
+		" "), "1 3 5"; got != want {
 		t.Errorf("came back: got %s, want %s", got, want)
 	}
 }
@@ -165,7 +169,8 @@ func TestRewriteLeadsCandidatesThroughTheLink(t *testing.T) {
 	link := lossy.Open(t, target, lossy.Options{})
 	_, port, _ := net.SplitHostPort(target)
 	_, through, _ := net.SplitHostPort(link.Addr())
-	sdp := "a=candidate:1 1 udp 2130706431 127.0.0.1 %s typ host\r\na=candidate:2 1 udp 1 192.0.2.1 9 typ host\r\n"
+	sdp := "a=candidate:1 1 udp 2130706431 127.0.0.1 %s typ host\r\na=candidate:2 1 udp 1 " +
+		"192.0.2.1 9 typ host\r\n"
 	if got, want := link.Rewrite(fmt.Sprintf(sdp, port)), fmt.Sprintf(sdp, through); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

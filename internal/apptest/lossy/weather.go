@@ -7,11 +7,13 @@ import (
 
 // Weather is how bad one direction is.
 type Weather struct {
-	Loss  float64           // share of packets lost by chance, 0 to 1
-	Picks func([]byte) bool // whether this very packet is lost; nil leaves it to chance. Peers' packets may ask at once
-	Delay time.Duration     // one way
-	Rate  int               // bit/s; 0 is no limit
-	Queue time.Duration     // how long packets may wait for the rate before they are dropped; 0 is a quarter of a second
+	Loss float64 // share of packets lost by chance, 0 to 1
+	// whether this very packet is lost; nil leaves it to chance. Peers' packets may ask at once
+	Picks func([]byte) bool
+	Delay time.Duration // one way
+	Rate  int           // bit/s; 0 is no limit
+	// how long packets may wait for the rate before they are dropped; 0 is a quarter of a second
+	Queue time.Duration
 }
 
 const defaultQueue = 250 * time.Millisecond

@@ -17,7 +17,8 @@ func TestARateSpreadsPacketsAndDropsWhatWaitsTooLong(t *testing.T) {
 			continue
 		}
 		arrived++
-		if want := now.Add(time.Duration(i+1)*10*time.Millisecond + weather.Delay); !due.Equal(want) {
+		if want := now.Add(time.Duration(i+1)*10*time.Millisecond + weather.Delay); !due.Equal(
+			want) {
 			t.Fatalf("packet %d arrives after %v, want %v", i, due.Sub(now), want.Sub(now))
 		}
 	}

@@ -17,13 +17,15 @@ import (
 
 const password = "a good password"
 
-// The contract: the fake OBS 29 and a real one are told the same, and answer the same. What the fake does not know differs by
-// plan: comments of statuses that the protocol leaves open, bitmaps of scenes, and numbers that are measurements.
+// The contract: the fake OBS 29 and a real one are told the same, and answer the same. What the
+// fake does not know differs by plan: comments of statuses that the protocol leaves open, bitmaps
+// of scenes, and numbers that are measurements.
 func TestTheFakeIsLikeTheRealOne(t *testing.T) {
 	t.Parallel()
 	real := realobs.Start(t, password)
 	fake := fakeobs.Start(t, fakeobs.Options{
-		Version: fakeobs.OBS29, Password: password, Screen: [2]int{1280, 800}, NoReplayBuffer: true, NoVirtualCam: true, NoBrowser: true,
+		Version: fakeobs.OBS29, Password: password, Screen: [2]int{1280, 800}, NoReplayBuffer: true,
+		NoVirtualCam: true, NoBrowser: true,
 	})
 	t.Run("requests", func(t *testing.T) {
 		compare(t, tell(t, real.URL(), stories()), tell(t, fake.URL(), stories()))
@@ -31,7 +33,8 @@ func TestTheFakeIsLikeTheRealOne(t *testing.T) {
 	t.Run("closing", func(t *testing.T) {
 		compare(t, offend(t, real.URL()), offend(t, fake.URL()))
 	})
-	t.Run("failing start", func(t *testing.T) { // last: OBS may crash when it is started twice while it connects
+	// last: OBS may crash when it is started twice while it connects
+	t.Run("failing start", func(t *testing.T) {
 		story := []step{
 			{"SetStreamServiceSettings", `{"streamServiceType":"rtmp_custom","streamServiceSettings":{"server":"rtmp://127.0.0.1:9/x","key":"k"}}`, ""},
 			{"StartStream", ``, "OBS_WEBSOCKET_OUTPUT_STOPPED"},
@@ -79,8 +82,10 @@ func stories() []step {
 	}
 	steps := []step{
 		{"Nope", "", ""}, {"Sleep", `{"sleepMillis":1}`, ""},
-		{"GetProfileList", "", ""}, {"GetStreamServiceSettings", "", ""}, {"GetVideoSettings", "", ""},
-		{"GetStreamStatus", "", ""}, {"GetRecordStatus", "", ""}, {"GetReplayBufferStatus", "", ""}, {"GetVirtualCamStatus", "", ""}, {"StopStream", "", ""},
+		{"GetProfileList", "", ""}, {"GetStreamServiceSettings", "", ""},
+		{"GetVideoSettings", "", ""},
+		{"GetStreamStatus", "", ""}, {"GetRecordStatus", "", ""}, {"GetReplayBufferStatus", "", ""},
+		{"GetVirtualCamStatus", "", ""}, {"StopStream", "", ""},
 		// Section 3: the order of checks, merge and replace, 700.
 		{"SetStreamServiceSettings", "", ""}, {"SetStreamServiceSettings", `{}`, ""}, {"SetStreamServiceSettings", `[]`, ""},
 		{"SetStreamServiceSettings", `{"streamServiceType":5}`, ""}, {"SetStreamServiceSettings", `{"streamServiceType":""}`, ""},
@@ -102,16 +107,24 @@ func stories() []step {
 		{"SetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_GLOBAL","slotName":"s","slotValue":{"a":1}}`, ""}, {"GetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_GLOBAL","slotName":"s"}`, ""},
 		{"SetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_GLOBAL","slotName":"s"}`, ""},
 		// Section 5: profiles and their events.
-		{"SetCurrentProfile", profile("nobody"), ""}, {"SetCurrentProfile", profile("Untitled"), ""}, {"RemoveProfile", profile("Untitled"), ""}, {"RemoveProfile", profile("nobody"), ""},
-		{"CreateProfile", profile("Untitled"), ""}, {"CreateProfile", profile("Stagedoor"), ""}, {"GetProfileList", "", ""},
+		{"SetCurrentProfile", profile("nobody"), ""},
+		{"SetCurrentProfile", profile("Untitled"), ""}, {"RemoveProfile", profile("Untitled"), ""},
+		{"RemoveProfile", profile("nobody"), ""},
+		{"CreateProfile", profile("Untitled"), ""}, {"CreateProfile", profile("Stagedoor"), ""},
+		{"GetProfileList", "", ""},
 		{"GetVideoSettings", "", ""}, {"GetStreamServiceSettings", "", ""}, {"SetProfileParameter", param("SimpleOutput/StreamAudioEncoder", `"opus"`), ""},
 		{"SetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_PROFILE","slotName":"p","slotValue":"q"}`, ""},
-		{"SetCurrentProfile", profile("Untitled"), ""}, {"GetVideoSettings", "", ""}, {"GetStreamServiceSettings", "", ""}, {"GetProfileParameter", param("SimpleOutput/StreamAudioEncoder", ""), ""},
+		{"SetCurrentProfile", profile("Untitled"), ""}, {"GetVideoSettings", "", ""},
+		{"GetStreamServiceSettings", "", ""}, {"GetProfileParameter",
+			param("SimpleOutput/StreamAudioEncoder", ""), ""},
 		{"GetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_PROFILE","slotName":"p"}`, ""},
-		{"SetCurrentProfile", profile("Stagedoor"), ""}, {"GetProfileParameter", param("SimpleOutput/StreamAudioEncoder", ""), ""},
+		{"SetCurrentProfile", profile("Stagedoor"), ""},
+		{"GetProfileParameter", param("SimpleOutput/StreamAudioEncoder", ""), ""},
 		{"GetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_PROFILE","slotName":"p"}`, ""},
-		{"SetCurrentProfile", profile("Untitled"), ""}, {"RemoveProfile", profile("Stagedoor"), ""}, {"GetProfileList", "", ""},
-		{"CreateProfile", profile("Brief"), ""}, {"RemoveProfile", profile("Brief"), ""}, {"GetProfileList", "", ""},
+		{"SetCurrentProfile", profile("Untitled"), ""}, {"RemoveProfile", profile("Stagedoor"), ""},
+		{"GetProfileList", "", ""},
+		{"CreateProfile", profile("Brief"), ""}, {"RemoveProfile", profile("Brief"), ""},
+		{"GetProfileList", "", ""},
 		// Scenes and inputs.
 		{"GetSceneList", "", ""}, {"GetCurrentProgramScene", "", ""},
 		{"CreateInput", `{"sceneName":"Scene","inputName":"b","inputKind":"browser_source","inputSettings":{"url":"http://x"}}`, ""},
@@ -127,10 +140,14 @@ func stories() []step {
 		{"BroadcastCustomEvent", `{"eventData":{"a":1}}`, ""}, {"BroadcastCustomEvent", ``, ""}, {"BroadcastCustomEvent", `{"eventData":{}}`, ""},
 	}
 	for _, key := range []string{
-		"Output/Mode", "Output/Reconnect", "Output/RetryDelay", "Output/MaxRetries", "Output/DelayEnable", "SimpleOutput/StreamEncoder", "SimpleOutput/StreamAudioEncoder",
-		"SimpleOutput/VBitrate", "SimpleOutput/ABitrate", "SimpleOutput/UseAdvanced", "SimpleOutput/Preset", "SimpleOutput/NVENCPreset2", "SimpleOutput/x264Settings",
-		"AdvOut/Encoder", "AdvOut/AudioEncoder", "AdvOut/ApplyServiceSettings", "AdvOut/TrackIndex", "AdvOut/Track1Bitrate", "AdvOut/Track6Bitrate",
-		"Stream1/IgnoreRecommended", "Stream1/WHIPSimulcastTotalLayers", "Stream1/EnableMultitrackVideo", "Audio/SampleRate", "Audio/ChannelSetup", "Auth/Type",
+		"Output/Mode", "Output/Reconnect", "Output/RetryDelay", "Output/MaxRetries",
+		"Output/DelayEnable", "SimpleOutput/StreamEncoder", "SimpleOutput/StreamAudioEncoder",
+		"SimpleOutput/VBitrate", "SimpleOutput/ABitrate", "SimpleOutput/UseAdvanced",
+		"SimpleOutput/Preset", "SimpleOutput/NVENCPreset2", "SimpleOutput/x264Settings",
+		"AdvOut/Encoder", "AdvOut/AudioEncoder", "AdvOut/ApplyServiceSettings", "AdvOut/TrackIndex",
+		"AdvOut/Track1Bitrate", "AdvOut/Track6Bitrate",
+		"Stream1/IgnoreRecommended", "Stream1/WHIPSimulcastTotalLayers",
+		"Stream1/EnableMultitrackVideo", "Audio/SampleRate", "Audio/ChannelSetup", "Auth/Type",
 	} {
 		steps = append(steps, step{"GetProfileParameter", param(key, ""), ""})
 	}
@@ -150,7 +167,9 @@ type packet struct {
 
 func dial(t *testing.T, url string) (*wire, map[string]any) {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{Subprotocols: []string{"obswebsocket.json"}})
+	conn, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{
+		Subprotocols: []string{"obswebsocket.json"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,8 +207,9 @@ func identify(hello map[string]any) string {
 		fakeobs.Authentication(password, a["salt"].(string), a["challenge"].(string)))
 }
 
-// tell runs a story and writes down everything that came, one line each: first the answers, then the events. Between the two
-// there is no order: in the real OBS an answer may overtake the event that it causes.
+// tell runs a story and writes down everything that came, one line each: first the answers, then
+// the events. Between the two there is no order: in the real OBS an answer may overtake the event
+// that it causes.
 func tell(t *testing.T, url string, story []step) (lines []string) {
 	t.Helper()
 	w, hello := dial(t, url)
@@ -253,7 +273,8 @@ func offend(t *testing.T, url string) (lines []string) {
 		{`{{{`}, {`[]`}, {`"x"`}, {`{"d":{}}`}, {`{"op":"1","d":{}}`}, {`{"op":1}`}, {`{"op":1,"d":null}`}, {`{"op":1,"d":[]}`},
 		{`{"op":6,"d":{"requestType":"GetVersion","requestId":"1"}}`}, {`{"op":77,"d":{}}`},
 		{`{"op":1,"d":{"rpcVersion":1}}`}, {`{"op":1,"d":{"rpcVersion":1,"authentication":"x"}}`}, {`{"op":1,"d":{"authentication":"x"}}`},
-		{"no version"}, {"version text"}, {"version 2"}, {"subscriptions 1.5"}, {"subscriptions -1"}, {"identify", "identify"},
+		{"no version"}, {"version text"}, {"version 2"}, {"subscriptions 1.5"},
+		{"subscriptions -1"}, {"identify", "identify"},
 		after(`{"op":77,"d":{}}`), after(`{"op":0,"d":{}}`), after(`{"op":6,"d":{"requestId":"1"}}`), after(`{"op":6,"d":{"requestType":"GetVersion"}}`),
 		after(`{"op":8,"d":{"requestId":"1"}}`), after(`{"op":8,"d":{"requestId":"1","executionType":9,"requests":[]}}`), after(`{"op":3,"d":{"eventSubscriptions":1.5}}`),
 	} {

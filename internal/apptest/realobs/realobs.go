@@ -1,5 +1,6 @@
-// Package realobs runs a real OBS Studio on a virtual screen, for what a fake cannot promise. Debian 12's is 29.0.2 with
-// obs-websocket 5.1: profiles, parameters, outputs and close codes are real there, and it has no WHIP.
+// Package realobs runs a real OBS Studio on a virtual screen, for what a fake cannot promise.
+// Debian 12's is 29.0.2 with obs-websocket 5.1: profiles, parameters, outputs and close codes are
+// real there, and it has no WHIP.
 package realobs
 
 import (
@@ -48,20 +49,23 @@ type OBS struct {
 	failure *error // of the process; read after ended
 }
 
-// Start runs an OBS with a fresh configuration and that password until the test ends. It fails the test where OBS is not
-// installed: `make test` installs it.
+// Start runs an OBS with a fresh configuration and that password until the test ends. It fails the
+// test where OBS is not installed: `make test` installs it.
 func Start(t testing.TB, password string) *OBS {
 	t.Helper()
-	i := fresh(t) // without scripts: Lua's timers and a client that switches profiles at once end OBS 29
-	i.WriteIni(t, fmt.Sprintf("[OBSWebSocket]\nFirstLoad=false\nServerEnabled=true\nServerPort=%s\nAuthRequired=%t\nServerPassword=%s\n",
-		i.Port, password != "", password))
+	// without scripts: Lua's timers and a client that switches profiles at once end OBS 29
+	i := fresh(t)
+	i.WriteIni(
+		t, fmt.Sprintf(
+			"[OBSWebSocket]\nFirstLoad=false\nServerEnabled=true\nServerPort=%s\nAuthRequired=%t\nServerPassword=%s\n",
+			i.Port, password != "", password))
 	o := i.launch(t)
 	o.Await(t)
 	return o
 }
 
-// Prepare makes a fresh configuration and a screen, with the script that says when OBS has loaded. Its
-// WebSocket server is off, as in any fresh OBS.
+// Prepare makes a fresh configuration and a screen, with the script that says when OBS has loaded.
+// Its WebSocket server is off, as in any fresh OBS.
 func Prepare(t testing.TB) *Install {
 	t.Helper()
 	i := fresh(t)
@@ -78,9 +82,12 @@ func fresh(t testing.TB) *Install {
 	}
 	home := t.TempDir()
 	i := &Install{Dir: filepath.Join(home, "obs-studio"), Port: freePort(t), home: home}
-	// A session of its own for D-Bus and sockets: nothing of the desktop that runs the test is touched.
-	i.env = []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_RUNTIME_DIR=" + home, "DISPLAY=:" + startScreen(t, home),
-		"LD_PRELOAD=" + loopbackOnly(t, home), "LIBGL_ALWAYS_SOFTWARE=1", "QT_QPA_PLATFORM=xcb", "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"}
+	// A session of its own for D-Bus and sockets: nothing of the desktop that runs the test is
+	// touched.
+	i.env = []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_RUNTIME_DIR=" + home,
+		"DISPLAY=:" + startScreen(t, home),
+		"LD_PRELOAD=" + loopbackOnly(t, home), "LIBGL_ALWAYS_SOFTWARE=1", "QT_QPA_PLATFORM=xcb",
+		"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"}
 	return i
 }
 
@@ -91,14 +98,17 @@ func (i *Install) AddScripts(t testing.TB, paths ...string) {
 	for _, path := range append([]string{filepath.Join(i.home, "loaded.lua")}, paths...) {
 		tool = append(tool, map[string]any{"path": path, "settings": map[string]any{}})
 	}
-	text, err := json.Marshal(map[string]any{"name": "Untitled", "modules": map[string]any{"scripts-tool": tool}})
+	text, err := json.Marshal(map[string]any{
+		"name": "Untitled", "modules": map[string]any{"scripts-tool": tool},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	i.Write(t, "basic/scenes/Untitled.json", string(text))
 }
 
-// WriteIni writes global.ini, where the WebSocket settings were before OBS 30.2. FirstRun skips the wizard.
+// WriteIni writes global.ini, where the WebSocket settings were before OBS 30.2. FirstRun skips the
+// wizard.
 func (i *Install) WriteIni(t testing.TB, more string) {
 	t.Helper()
 	i.Write(t, "global.ini", "[General]\nFirstRun=true\n"+more)
@@ -116,15 +126,17 @@ func (i *Install) Write(t testing.TB, name, text string) {
 	}
 }
 
-// Stable returns the files of OBS's folder by name, without what OBS itself writes anew at each start:
-// where its windows are, and a fresh folder for downloaded lists.
+// Stable returns the files of OBS's folder by name, without what OBS itself writes anew at each
+// start: where its windows are, and a fresh folder for downloaded lists.
 func (i *Install) Stable(t testing.TB) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	moving := regexp.MustCompile(`(?m)^(geometry|DockState|LastVersion)=.*$`)
 	err := filepath.WalkDir(i.Dir, func(path string, e fs.DirEntry, err error) error {
 		name := strings.TrimPrefix(path, i.Dir)
-		own := slices.ContainsFunc([]string{"/logs/", "/profiler_data/", "/plugin_config/rtmp-services/"},
+		own := slices.ContainsFunc([]string{
+			"/logs/", "/profiler_data/", "/plugin_config/rtmp-services/",
+		},
 			func(dir string) bool { return strings.HasPrefix(name, dir) })
 		if err != nil || e.IsDir() || own || strings.HasSuffix(name, ".bak") {
 			return err
@@ -139,7 +151,8 @@ func (i *Install) Stable(t testing.TB) map[string]string {
 	return all
 }
 
-// Launch starts OBS and returns when it has loaded everything: OBS 29 crashes when it is ended earlier.
+// Launch starts OBS and returns when it has loaded everything: OBS 29 crashes when it is ended
+// earlier.
 func (i *Install) Launch(t testing.TB) *OBS {
 	t.Helper()
 	o := i.launch(t)
@@ -156,9 +169,9 @@ func (i *Install) launch(t testing.TB) *OBS {
 	return o
 }
 
-// Quit closes OBS's window, and fails the test when OBS does not end cleanly. Only an OBS of Launch can
-// be closed: its script does it. SIGINT would end OBS 29 inside the signal's handler, where it hangs or
-// crashes by chance (docs/decisions/0160).
+// Quit closes OBS's window, and fails the test when OBS does not end cleanly. Only an OBS of Launch
+// can be closed: its script does it. SIGINT would end OBS 29 inside the signal's handler, where it
+// hangs or crashes by chance (docs/decisions/0160).
 func (o *OBS) Quit(t testing.TB) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(o.home, "close"), nil, 0o600); err != nil {
@@ -219,12 +232,14 @@ func startScreen(t testing.TB, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program(t, "Xvfb"), "-displayfd", "3", "-screen", "0", "1280x800x24", "-nolisten", "tcp")
+	cmd := exec.Command(program(t, "Xvfb"), "-displayfd", "3", "-screen", "0", "1280x800x24",
+		"-nolisten", "tcp")
 	cmd.Dir, cmd.ExtraFiles = dir, []*os.File{w}
 	start(t, cmd, new(error))
 	_ = w.Close()
 	_ = r.SetReadDeadline(time.Now().Add(20 * time.Second))
-	// The whole line: Xvfb writes it in two pieces, and dies of SIGPIPE where nobody reads the second.
+	// The whole line: Xvfb writes it in two pieces, and dies of SIGPIPE where nobody reads the
+	// second.
 	line, err := bufio.NewReader(r).ReadString('\n')
 	_ = r.Close()
 	if err != nil {
@@ -241,8 +256,9 @@ func (o *OBS) run(t testing.TB, dir, name string, args []string, env ...string) 
 	o.process = cmd.Process
 }
 
-// start runs a process that does not outlive the test, nor the test binary; the channel is closed when it has ended, and failure
-// set before. The kernel ties Pdeathsig to the thread that started the process, so that thread stays for as long.
+// start runs a process that does not outlive the test, nor the test binary; the channel is closed
+// when it has ended, and failure set before. The kernel ties Pdeathsig to the thread that started
+// the process, so that thread stays for as long.
 func start(t testing.TB, cmd *exec.Cmd, failure *error) <-chan struct{} {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -296,8 +312,8 @@ func (o *OBS) until(t testing.TB, what string, so func() bool) {
 	}
 }
 
-// mustKeepToLoopback fails the test when the kernel's tables (proc(5): address:port in hexadecimal, 0A is LISTEN) have another
-// address for the port than 127.0.0.1, as IPv4 or mapped into IPv6.
+// mustKeepToLoopback fails the test when the kernel's tables (proc(5): address:port in hexadecimal,
+// 0A is LISTEN) have another address for the port than 127.0.0.1, as IPv4 or mapped into IPv6.
 func (o *OBS) mustKeepToLoopback(t testing.TB) {
 	t.Helper()
 	number, _ := strconv.Atoi(o.port)
@@ -309,7 +325,8 @@ func (o *OBS) mustKeepToLoopback(t testing.TB) {
 		for line := range strings.Lines(string(text)) {
 			fields := strings.Fields(line)
 			local, port, _ := strings.Cut(fields[1], ":")
-			if port == fmt.Sprintf("%04X", number) && fields[3] == "0A" && !strings.HasSuffix(local, "0100007F") {
+			if port == fmt.Sprintf("%04X", number) && fields[3] == "0A" &&
+				!strings.HasSuffix(local, "0100007F") {
 				t.Fatalf("OBS listens on %s in %s, want loopback only", local, table)
 			}
 		}

@@ -32,19 +32,22 @@ type ClipOptions struct {
 	BFrames       int           // in a row; 0
 	Profile       string        // baseline, main or high; baseline
 	Length        time.Duration // of the loop; 2 s, but at least one keyframe interval
-	AAC           bool          // sound in AAC, which OBS sends as Opus when its encoder was not changed
-	Silent        bool          // silence in place of a tone
-	LeftTone      bool          // the tone on the left only, at half of full scale: RMS 0.353
+	// sound in AAC, which OBS sends as Opus when its encoder was not changed
+	AAC      bool
+	Silent   bool // silence in place of a tone
+	LeftTone bool // the tone on the left only, at half of full scale: RMS 0.353
 }
 
 func (o ClipOptions) withDefaults() ClipOptions {
 	o.Width, o.Height = cmp.Or(o.Width, 640), cmp.Or(o.Height, 360)
-	o.FPS, o.Bitrate, o.Keyint = cmp.Or(o.FPS, 30), cmp.Or(o.Bitrate, 1_000_000), cmp.Or(o.Keyint, 30)
+	o.FPS, o.Bitrate, o.Keyint = cmp.Or(o.FPS, 30), cmp.Or(o.Bitrate, 1_000_000), cmp.Or(o.Keyint,
+		30)
 	o.Profile = cmp.Or(o.Profile, "baseline")
 	if o.BFrames > 0 && o.Profile == "baseline" {
 		o.Profile = "main"
 	}
-	o.Length = max(o.Length, 2*time.Second, time.Duration(o.Keyint)*time.Second/time.Duration(o.FPS))
+	o.Length = max(o.Length, 2*time.Second, time.Duration(o.Keyint)*time.Second/time.Duration(
+		o.FPS))
 	return o
 }
 
@@ -111,12 +114,19 @@ func encode(dir string, o ClipOptions) error {
 	if o.Profile != "baseline" {
 		cabac = 1
 	}
-	video := []string{"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%dx%d:rate=%d", o.Width, o.Height, o.FPS), "-t", seconds,
-		"-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", o.Profile, "-b:v", strconv.Itoa(o.Bitrate),
-		"-x264-params", fmt.Sprintf("keyint=%d:min-keyint=%d:scenecut=0:bframes=%d:b-adapt=0:repeat-headers=1:sliced-threads=0:nal-hrd=cbr:vbv-maxrate=%d:vbv-bufsize=%d:cabac=%d",
+	video := []string{"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%dx%d:rate=%d", o.Width,
+		o.Height, o.FPS), "-t", seconds,
+		"-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", o.Profile,
+		"-b:v", strconv.Itoa(o.Bitrate),
+		"-x264-params",
+		fmt.Sprintf(
+			"keyint=%d:min-keyint=%d:scenecut=0:bframes=%d:b-adapt=0:repeat-headers=1:sliced-threads=0:nal-hrd=cbr:vbv-maxrate=%d:vbv-bufsize=%d:cabac=%d",
 			o.Keyint, o.Keyint, o.BFrames, o.Bitrate/1000, o.Bitrate/2000, cabac),
 		"video.mkv"}
-	annexB := []string{"-i", "video.mkv", "-c", "copy", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert", "-f", "h264", "video.h264"}
+	annexB := []string{
+		"-i", "video.mkv", "-c", "copy", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert",
+		"-f", "h264", "video.h264",
+	}
 	source := "sine=frequency=440:sample_rate=48000"
 	if o.Silent {
 		source = "anullsrc=sample_rate=48000"
@@ -128,14 +138,17 @@ func encode(dir string, o ClipOptions) error {
 	if o.AAC {
 		sound = append(sound, "-c:a", "aac", "-b:a", "96k", "-f", "adts", "audio.adts")
 	} else {
-		sound = append(sound, "-c:a", "libopus", "-b:a", "64k", "-frame_duration", "20", "-page_duration", "1", "audio.ogg")
+		sound = append(sound, "-c:a", "libopus", "-b:a", "64k", "-frame_duration", "20",
+			"-page_duration", "1", "audio.ogg")
 	}
 	for _, args := range [][]string{video, annexB, sound} {
-		if err := run(dir, "ffmpeg", append([]string{"-hide_banner", "-loglevel", "error", "-y"}, args...)...); err != nil {
+		if err := run(dir, "ffmpeg", append([]string{"-hide_banner", "-loglevel", "error", "-y"},
+			args...)...); err != nil {
 			return err
 		}
 	}
-	return run(dir, "ffprobe", "-loglevel", "error", "-show_entries", "packet=pts_time,flags", "-of", "csv=p=0", "-o", "packets.csv", "video.mkv")
+	return run(dir, "ffprobe", "-loglevel", "error", "-show_entries", "packet=pts_time,flags",
+		"-of", "csv=p=0", "-o", "packets.csv", "video.mkv")
 }
 
 func run(dir, name string, args ...string) error {

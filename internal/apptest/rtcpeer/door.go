@@ -40,7 +40,9 @@ func (a Answer) ICEServers() (servers []ICEServer) {
 			parameters[key] = strings.Trim(value, `"`)
 		}
 		if parameters["rel"] == "ice-server" {
-			servers = append(servers, ICEServer{parts[1], parameters["username"], parameters["credential"]})
+			servers = append(servers, ICEServer{
+				parts[1], parameters["username"], parameters["credential"],
+			})
 		}
 	}
 	return servers
@@ -58,7 +60,8 @@ func (e *StatusError) Error() string { return fmt.Sprintf("status %d: %s", e.Sta
 // HTTP is the door at a WHIP or WHEP endpoint.
 func HTTP(endpoint, bearer string) Door {
 	return func(ctx context.Context, offer string) (Answer, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(offer))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint,
+			strings.NewReader(offer))
 		if err != nil {
 			return Answer{}, err
 		}
@@ -85,9 +88,10 @@ func httpAnswer(resp *http.Response, sdp, bearer string) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("the 201 has no usable Location: %w", err)
 	}
-	return Answer{SDP: sdp, Location: location.String(), Header: resp.Header, HangUp: func(ctx context.Context) error {
-		return hangUp(ctx, location, bearer)
-	}}, nil
+	return Answer{SDP: sdp, Location: location.String(), Header: resp.Header,
+		HangUp: func(ctx context.Context) error {
+			return hangUp(ctx, location, bearer)
+		}}, nil
 }
 
 // hangUp is content with 200 alone, as OBS is.

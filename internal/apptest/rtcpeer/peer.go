@@ -39,7 +39,8 @@ func (c connector) connect() (*webrtc.PeerConnection, error) {
 	// The default is to remember 512 packets, which a late viewer's burst is past before one of
 	// them can be asked for again. OBS keeps 4000 to answer with.
 	err := errors.Join(
-		webrtc.ConfigureNackWithOptions(engine, registry, []nack.GeneratorOption{nack.GeneratorSize(4096)}, nack.ResponderSize(4096)),
+		webrtc.ConfigureNackWithOptions(engine, registry,
+			[]nack.GeneratorOption{nack.GeneratorSize(4096)}, nack.ResponderSize(4096)),
 		webrtc.ConfigureRTCPReports(registry),
 		webrtc.ConfigureSimulcastExtensionHeaders(engine))
 	if c.transportCC {
@@ -57,7 +58,8 @@ func (c connector) connect() (*webrtc.PeerConnection, error) {
 		network = webrtc.NetworkTypeTCP4
 	}
 	settings.SetNetworkTypes([]webrtc.NetworkType{network})
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
+		webrtc.WithSettingEngine(settings))
 	return api.NewPeerConnection(c.configuration())
 }
 
@@ -72,7 +74,9 @@ func (c connector) configuration() (config webrtc.Configuration) {
 }
 
 func videoFeedback() []webrtc.RTCPFeedback {
-	return []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
+	return []webrtc.RTCPFeedback{
+		{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"},
+	}
 }
 
 func h264() webrtc.RTPCodecParameters {
@@ -87,9 +91,10 @@ func vp8() webrtc.RTPCodecParameters {
 }
 
 func opus() webrtc.RTPCodecParameters {
-	return webrtc.RTPCodecParameters{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
-		SDPFmtpLine: "minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1"}}
+	return webrtc.RTPCodecParameters{PayloadType: 111,
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
+			SDPFmtpLine: "minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1"}}
 }
 
 // An offering is how an offer is made.
@@ -99,7 +104,9 @@ type offering struct {
 }
 
 // negotiate sends the offer through the door and takes the answer.
-func negotiate(ctx context.Context, pc *webrtc.PeerConnection, door Door, o offering) (Answer, error) {
+func negotiate(
+	ctx context.Context, pc *webrtc.PeerConnection, door Door, o offering,
+) (Answer, error) {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
 		return Answer{}, err
@@ -124,5 +131,7 @@ func negotiate(ctx context.Context, pc *webrtc.PeerConnection, door Door, o offe
 	if err != nil {
 		return Answer{}, err
 	}
-	return answer, pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDP})
+	return answer, pc.SetRemoteDescription(webrtc.SessionDescription{
+		Type: webrtc.SDPTypeAnswer, SDP: answer.SDP,
+	})
 }

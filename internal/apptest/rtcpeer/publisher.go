@@ -105,7 +105,8 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
 			close(connected)
-		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateDisconnected:
+		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed,
+			webrtc.PeerConnectionStateDisconnected:
 			p.once.Do(func() { close(p.closed) })
 		}
 	})
@@ -115,7 +116,8 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 	}
 	knock := func(ctx context.Context, offer string) (Answer, error) {
 		if o.Headers == HeadersOffered {
-			offer = strings.Replace(offer, "a=fmtp:96 ", "a=fmtp:96 sprop-parameter-sets="+o.Layers[0].sprop()+";", 1)
+			offer = strings.Replace(offer, "a=fmtp:96 ",
+				"a=fmtp:96 sprop-parameter-sets="+o.Layers[0].sprop()+";", 1)
 		}
 		p.Offer = offer
 		return door(ctx, offer)
@@ -157,9 +159,12 @@ type layer struct {
 	headers Headers
 }
 
-func (p *Publisher) addTracks(o PublishOptions) (audio *webrtc.TrackLocalStaticRTP, video []*layer, err error) {
+func (p *Publisher) addTracks(
+	o PublishOptions,
+) (audio *webrtc.TrackLocalStaticRTP, video []*layer, err error) {
 	if !o.NoAudio {
-		if audio, err = webrtc.NewTrackLocalStaticRTP(opus().RTPCodecCapability, "audio", "obs"); err != nil {
+		if audio, err = webrtc.NewTrackLocalStaticRTP(opus().RTPCodecCapability, "audio",
+			"obs"); err != nil {
 			return nil, nil, err
 		}
 		if _, err := p.pc.AddTransceiverFromTrack(audio, sendOnly()); err != nil {
@@ -191,7 +196,8 @@ func (p *Publisher) addVideo(o PublishOptions) (layers []*layer, err error) {
 			}
 			options = append(options, webrtc.WithRTPStreamID(l.rid))
 		}
-		if l.track, err = webrtc.NewTrackLocalStaticRTP(capability, "video", "obs", options...); err != nil {
+		if l.track, err = webrtc.NewTrackLocalStaticRTP(capability, "video", "obs",
+			options...); err != nil {
 			return nil, err
 		}
 		if i == 0 {
@@ -231,11 +237,15 @@ func (p *Publisher) readRTCP(sender *webrtc.RTPSender) {
 	}
 }
 
-func (p *Publisher) sendAudio(ctx context.Context, track *webrtc.TrackLocalStaticRTP, clip *Clip, start time.Time) {
-	packetizer := rtp.NewPacketizer(1200, 111, 1, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(), 48000)
+func (p *Publisher) sendAudio(
+	ctx context.Context, track *webrtc.TrackLocalStaticRTP, clip *Clip, start time.Time,
+) {
+	packetizer := rtp.NewPacketizer(1200, 111, 1, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(),
+		48000)
 	samples := uint32(960)
 	if clip.Options.AAC {
-		samples = 1024 // a frame of AAC: OBS sends it under Opus's payload type with the timestamps of AAC
+		// a frame of AAC: OBS sends it under Opus's payload type with the timestamps of AAC
+		samples = 1024
 	}
 	each := time.Duration(samples) * time.Second / 48000
 	for i := 0; waitUntil(ctx, start.Add(time.Duration(i)*each)); i++ {
@@ -249,7 +259,8 @@ func (p *Publisher) sendVideo(ctx context.Context, l *layer, clip *Clip, start t
 	each := time.Second / time.Duration(clip.Options.FPS)
 	loop := each * time.Duration(len(clip.Frames))
 	base := rand.Uint32()
-	packetizer := rtp.NewPacketizer(1200, 96, 1, &codecs.H264Payloader{}, rtp.NewRandomSequencer(), 90000)
+	packetizer := rtp.NewPacketizer(1200, 96, 1, &codecs.H264Payloader{}, rtp.NewRandomSequencer(),
+		90000)
 	ids := headerExtensions(l)
 	for i := 0; waitUntil(ctx, start.Add(time.Duration(i)*each)); i++ {
 		frame := clip.Frames[i%len(clip.Frames)]

@@ -30,7 +30,8 @@ func StartTURN(t testing.TB, secret string) *TURN {
 		Realm:         "stage",
 		LoggerFactory: logs,
 		AuthHandler:   turn.LongTermTURNRESTAuthHandler(secret, logs.NewLogger("turn")),
-		EventHandler: turn.EventHandler{OnAllocationCreated: func(_, _ net.Addr, _, _, _ string, _ net.Addr, _ int) {
+		EventHandler: turn.EventHandler{OnAllocationCreated: func(_, _ net.Addr, _, _, _ string,
+			_ net.Addr, _ int) {
 			s.allocations.Add(1)
 		}},
 		PacketConnConfigs: []turn.PacketConnConfig{{

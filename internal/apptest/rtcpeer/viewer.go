@@ -51,13 +51,15 @@ type Viewer struct {
 type Stats struct {
 	VideoPackets, AudioPackets int
 	Frames, Keyframes          int
-	Broken                     int           // frames that cannot be decoded: a packet before them is missing, or no keyframe came first
-	Gaps                       int           // places at which packets are missing for good
-	FirstFrame                 time.Duration // from the answer to the first frame that can be decoded
-	LastVideoTS, LastAudioTS   uint32
-	LastVideo, LastAudio       time.Time
-	Payload                    []byte // of the last audio packet
-	VideoReport, AudioReport   *rtcp.SenderReport
+	// frames that cannot be decoded: a packet before them is missing, or no keyframe came first
+	Broken int
+	Gaps   int // places at which packets are missing for good
+	// from the answer to the first frame that can be decoded
+	FirstFrame               time.Duration
+	LastVideoTS, LastAudioTS uint32
+	LastVideo, LastAudio     time.Time
+	Payload                  []byte // of the last audio packet
+	VideoReport, AudioReport *rtcp.SenderReport
 }
 
 // View sends its offer and connects. The error is a *StatusError if the offer was refused. The
@@ -90,7 +92,8 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
 			close(connected)
-		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateDisconnected:
+		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed,
+			webrtc.PeerConnectionStateDisconnected:
 			v.once.Do(func() { close(v.closed) })
 		}
 	})
@@ -103,7 +106,8 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 		}
 	})
 	for _, kind := range o.kinds() {
-		if _, err := v.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		if _, err := v.pc.AddTransceiverFromKind(kind,
+			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 			return err
 		}
 	}
@@ -190,7 +194,8 @@ func (v *Viewer) readAudio(track *webrtc.TrackRemote) {
 // readVideo builds frames. The builder waits for missing packets, which the viewer's NACKs bring,
 // before it gives one up.
 func (v *Viewer) readVideo(track *webrtc.TrackRemote, patience time.Duration) {
-	builder := samplebuilder.New(2048, &codecs.H264Packet{}, 90000, samplebuilder.WithMaxTimeDelay(patience))
+	builder := samplebuilder.New(2048, &codecs.H264Packet{}, 90000,
+		samplebuilder.WithMaxTimeDelay(patience))
 	decodable := false
 	for {
 		packet, _, err := track.ReadRTP()
@@ -294,7 +299,9 @@ func (v *Viewer) WaitAudio(ctx context.Context, n int) error {
 func (v *Viewer) AskKeyframe() error {
 	for _, receiver := range v.pc.GetReceivers() {
 		if track := receiver.Track(); track != nil && track.Kind() == webrtc.RTPCodecTypeVideo {
-			return v.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
+			return v.pc.WriteRTCP([]rtcp.Packet{
+				&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())},
+			})
 		}
 	}
 	return errors.New("no picture to ask a keyframe of")
