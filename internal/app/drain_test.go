@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,7 +85,7 @@ func TestARollingRestart(t *testing.T) {
 	var pages []*page
 	for i := range *docks {
 		if i%perLogin == 0 && i > 0 { // more than one login may have open
-			f.broadcaster(olga, "b"+strconv.Itoa(i))
+			f.broadcasterOn(olga, "b"+strconv.Itoa(i), olga.stage())
 		}
 		if i < perLogin {
 			pages = append(pages, f.open(olga))
@@ -168,18 +167,6 @@ func (f *fleet) broadcastToAWS(olga *caller) *rtcpeer.Publisher {
 		f.t.Fatal(err)
 	}
 	return live
-}
-
-// broadcaster adds an account, which callers has then.
-func (f *fleet) broadcaster(olga *caller, name string) {
-	f.t.Helper()
-	var invited web.Invited
-	olga.must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &invited)
-	grant := "/api/users/" + string(invited.ID) + "/grants/" + url.PathEscape(olga.stage())
-	olga.must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
-	c := f.caller()
-	c.must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: apptest.Code(invited.Invite), Password: apptest.Password}, nil)
-	f.callers = append(f.callers, c)
 }
 
 // A page is an open event stream that comes back as static/lib/events.js does.

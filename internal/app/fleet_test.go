@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,23 +73,36 @@ type member struct {
 // startFleet starts so many servers, and nginx before them.
 func startFleet(t testing.TB, n int, flags ...string) *fleet {
 	t.Helper()
-	f := &fleet{t: t, db: &pg.Server{}, flags: flags, key: filepath.Join(t.TempDir(), "local-key.pem")}
-	t.Cleanup(f.db.Stop)
-	f.database = f.db.Database(t)
+	f := &fleet{t: t, flags: flags}
+	f.prepare(n)
+	f.startAll()
+	return f
+}
+
+// prepare makes everything but the servers.
+func (f *fleet) prepare(n int) {
+	f.t.Helper()
+	f.db, f.key = &pg.Server{}, filepath.Join(f.t.TempDir(), "local-key.pem")
+	f.t.Cleanup(f.db.Stop)
+	f.database = f.db.Database(f.t)
+	f.t.Cleanup(func() { f.db.Thaw() })
 	if _, err := token.CreateKey(f.key); err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	front := freeAddress(t)
+	front := freeAddress(f.t)
 	f.url = "http://" + front
 	for range n {
 		f.add()
 	}
 	f.nginx(front)
+}
+
+func (f *fleet) startAll() {
+	f.t.Helper()
 	for _, m := range f.servers {
 		m.start()
 		m.ready()
 	}
-	return f
 }
 
 func (f *fleet) add() *member {
@@ -296,6 +310,18 @@ func (f *fleet) operator() *caller {
 		Code: strings.TrimSpace(code), Name: "olga", Password: apptest.Password,
 	}, nil)
 	return c
+}
+
+// broadcasterOn adds an account with access to a stage.
+func (f *fleet) broadcasterOn(olga *caller, name, arn string) {
+	f.t.Helper()
+	var invited web.Invited
+	olga.must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &invited)
+	grant := "/api/users/" + string(invited.ID) + "/grants/" + url.PathEscape(arn)
+	olga.must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
+	c := f.caller()
+	c.must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: apptest.Code(invited.Invite), Password: apptest.Password}, nil)
+	f.callers = append(f.callers, c)
 }
 
 // A caller is a client of the fleet with a cookie jar.

@@ -231,8 +231,9 @@ func (s *server) webConfig(ways web.SignIn, stages stage.Moderator) web.Config {
 	return cfg
 }
 
-// clockLeeway is for machines whose clocks differ a little.
-const clockLeeway = 5 * time.Second
+// clockLeeway is for replicas whose clocks differ: a token from one with a clock that is ahead is good
+// on the others at once.
+const clockLeeway = time.Minute + 5*time.Second
 
 // newPasswords hashes at most two passwords at a time, so that a crowd at the door does not eat the memory.
 func newPasswords() *access.Passwords {

@@ -2,6 +2,7 @@
 package pg
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,16 +120,49 @@ func (s *Server) Stop() {
 // Thaw.
 func (s *Server) Freeze() error { return s.signal(syscall.SIGSTOP) }
 
-// Thaw lets the server go on.
-func (s *Server) Thaw() error { return s.signal(syscall.SIGCONT) }
-
-func (s *Server) signal(sig syscall.Signal) error {
-	content, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
+// Crash kills one of the server's processes, after which PostgreSQL ends all connections and recovers
+// from its log, as after a loss of power.
+func (s *Server) Crash() error {
+	main, err := s.main()
 	if err != nil {
 		return err
 	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", main, main))
+	if err != nil {
+		return err
+	}
+	for _, child := range strings.Fields(string(children)) {
+		name, err := os.ReadFile("/proc/" + child + "/cmdline")
+		if err != nil || !bytes.Contains(name, []byte(superuser)) {
+			continue // no backend
+		}
+		id, err := strconv.Atoi(child)
+		if err != nil {
+			return err
+		}
+		return syscall.Kill(id, syscall.SIGKILL)
+	}
+	return errors.New("PostgreSQL has no connection to kill")
+}
+
+// Socket is the path of the server's socket.
+func (s *Server) Socket() string { return filepath.Join(s.folder, ".s.PGSQL.5432") }
+
+// Thaw lets the server go on.
+func (s *Server) Thaw() error { return s.signal(syscall.SIGCONT) }
+
+// main is the ID of the main process.
+func (s *Server) main() (int, error) {
+	content, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
 	first, _, _ := strings.Cut(string(content), "\n")
-	main, err := strconv.Atoi(first)
+	return strconv.Atoi(first)
+}
+
+func (s *Server) signal(sig syscall.Signal) error {
+	main, err := s.main()
 	if err != nil {
 		return err
 	}
