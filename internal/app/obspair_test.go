@@ -10,6 +10,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -42,13 +43,32 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 	if err != nil || json.Unmarshal(text, &settings) != nil || settings.Password == "" {
 		t.Fatalf("%v: %s", err, text)
 	}
-	far := fakeobs.Start(t, fakeobs.Options{Password: settings.Password})
+	const card = "obs_nvenc_h264_tex"
+	far := fakeobs.Start(t, fakeobs.Options{Password: settings.Password, Script: fakeobs.Script{
+		Secret: "shared", Encoders: []string{card, "obs_x264"},
+		Fit: func(id string, kbits, seconds int) map[string]any {
+			e, _ := encoders.Find(id)
+			return e.Fit(kbits, seconds)
+		},
+	}})
 	text = []byte(strings.Replace(string(text), `"server_port": 4455`, `"server_port": `+far.Port(), 1))
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := run(t, "obs", "status", "--obs-config", portable); err != nil || !strings.Contains(out, "OBS 32.1.2") {
 		t.Errorf("port and password from OBS's own file: %v, %s", err, out)
+	}
+	// The secret of the script is in its notes; another server's script has another one.
+	for id, notes := range map[string]string{
+		"ab12": `{"secret": "shared", "server": "` + a.URL + `"}`, "cd34": `{"secret": "foreign", "server": "https://other.example"}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "plugin_config", "stagedoor", id+".json"), []byte(notes), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err = run(t, "obs", "setup", "--encoder", "auto", "--server", a.URL, "--key", key.Key, "--obs-config", portable)
+	if mode := far.State().Encoders.Mode; err != nil || mode != "Advanced" || far.File("Stagedoor")["keyint_sec"] != 2.0 {
+		t.Errorf("setup --encoder auto: %v, %s; mode %s, file %v", err, out, mode, far.File("Stagedoor"))
 	}
 	if out, err := run(t, "obs", "pair", "--undo", "--obs-config", portable, "--json"); err != nil || !strings.Contains(out, `"undone"`) {
 		t.Errorf("%v: %s", err, out)
