@@ -151,3 +151,41 @@ func (c *Client) Suspend(ctx context.Context, user, reason string) error {
 func (c *Client) Restore(ctx context.Context, user string) error {
 	return c.Do(ctx, http.MethodPost, "/users/"+url.PathEscape(user)+"/restore", nil, nil)
 }
+
+// Kick disconnects a participant and revokes the token. With bar, every token of the user for the
+// stage is revoked, and new ones are refused until Unbar.
+func (c *Client) Kick(ctx context.Context, stage, participant, reason string, bar bool) error {
+	in := struct {
+		Reason string `json:"reason,omitempty"`
+		Bar    bool   `json:"bar,omitempty"`
+	}{reason, bar}
+	path := "/stages/" + url.PathEscape(stage) + "/participants/" + url.PathEscape(participant)
+	return c.Do(ctx, http.MethodDelete, path, in, nil)
+}
+
+// Unbar lets a user who was barred enter the stage again.
+func (c *Client) Unbar(ctx context.Context, user, stage string) error {
+	path := "/users/" + url.PathEscape(user) + "/grants/" + url.PathEscape(stage) + "/bar"
+	return c.Do(ctx, http.MethodDelete, path, nil, nil)
+}
+
+// A Refusal is a connection that a stage refused.
+type Refusal struct {
+	Time          time.Time `json:"time"`
+	Stage         string    `json:"stage"`
+	ParticipantID string    `json:"participantId"`
+	UserID        string    `json:"userId"`
+	Name          string    `json:"name"` // of the user
+	Code          string    `json:"code"` // stable, for programs
+	Detail        string    `json:"detail"`
+}
+
+// Refusals lists the newest refusals within the last hour, of one stage or of all ("").
+func (c *Client) Refusals(ctx context.Context, stage string) ([]Refusal, error) {
+	var page struct {
+		Refusals []Refusal `json:"refusals"`
+	}
+	query := url.Values{"stage": {stage}}
+	err := c.Do(ctx, http.MethodGet, "/refusals?"+query.Encode(), nil, &page)
+	return page.Refusals, err
+}

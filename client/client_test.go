@@ -30,6 +30,19 @@ func TestAnApplicationUsesTheClient(t *testing.T) {
 	dock := a.Browser()
 	dock.Must(http.StatusCreated, "POST", "/api/enrol", web.EnrolCode{Code: code}, nil)
 
+	token := dock.Token("")
+	if err := c.Kick(t.Context(), string(token.Stage), string(token.ParticipantID), "time is up", true); err != nil {
+		t.Fatal(err)
+	}
+	dock.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens", web.TokenRequest{Stage: token.Stage})
+	if err := c.Unbar(t.Context(), link.User.ID, string(token.Stage)); err != nil {
+		t.Fatal(err)
+	}
+	dock.Token("")
+	if refusals, err := c.Refusals(t.Context(), string(token.Stage)); err != nil || len(refusals) != 0 {
+		t.Errorf("refusals: %v %v", refusals, err)
+	}
+
 	for i := range 205 { // more than a page
 		if err := c.Do(t.Context(), "POST", "/users", map[string]string{"name": fmt.Sprint("guest ", i)}, nil); err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/apptest/bigdata"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
 )
@@ -29,7 +30,7 @@ func BenchmarkMuchData(b *testing.B) {
 			h.TokenLimit = -1
 			h.Clock.Pass(now.Sub(h.Clock.Now()))
 			op, ana, arn := h.scene()
-			load(b, where, aMillion, now)
+			load(b, where, bigdata.AMillion, now)
 			if engine.name == "SQLite" {
 				info, err := os.Stat(where)
 				ok(b, err)
@@ -46,13 +47,13 @@ func BenchmarkMuchData(b *testing.B) {
 	}
 }
 
-func load(b *testing.B, where string, s size, now time.Time) {
+func load(b *testing.B, where string, s bigdata.Size, now time.Time) {
 	b.Helper()
 	db, err := sql.Open(driverOf(where), where)
 	ok(b, err)
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	ok(b, fill(b.Context(), db, s, now))
+	ok(b, bigdata.Fill(b.Context(), db, s, now))
 }
 
 // spread reports the middle, the 99th percentile and the longest of some durations.

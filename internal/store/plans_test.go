@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/apptest/bigdata"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
 )
@@ -115,7 +116,7 @@ func explainAll(ctx context.Context, driver string, texts []string) (problems []
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if err := fill(ctx, db, fewThousand, time.Now()); err != nil {
+	if err := bigdata.Fill(ctx, db, bigdata.FewThousand, time.Now()); err != nil {
 		return nil, err
 	}
 	explain := explainSQLite

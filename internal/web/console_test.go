@@ -89,9 +89,12 @@ func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	olga.Must(http.StatusOK, "PATCH", "/api/v1/users/"+string(mia.Me().ID), web.V1UserChange{Role: access.Moderator}, nil)
 	arn := url.PathEscape(olga.MainStage())
 	first, second := ana.Token(""), ana.Token("")
+	page := ana.Events()
+	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 1 })
 
 	t.Log("kicked with the bar: every token is revoked, and a new one is refused with the reason")
 	mia.Must(http.StatusNoContent, "DELETE", "/api/v1/stages/"+arn+"/participants/"+string(first.ParticipantID), web.Removal{Reason: "language", Bar: true}, nil)
+	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 0 }) // and no bye
 	var state web.TokenState
 	ana.Must(http.StatusOK, "GET", "/api/tokens/"+string(second.ParticipantID), nil, &state)
 	if state.RevokedAt == nil {

@@ -113,7 +113,17 @@ export function time(when) {
   const today = date.toDateString() === new Date().toDateString();
   /** @type {Intl.DateTimeFormatOptions} */
   const shape = today ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' };
-  return new Intl.DateTimeFormat(language, shape).format(date);
+  return formatter(`time ${today}`, () => new Intl.DateTimeFormat(language, shape)).format(date);
+}
+
+/** Making one costs more than using it a hundred times. @type {Map<string, any>} */
+const formatters = new Map();
+
+/** @template T @param {string} name @param {() => T} make @returns {T} */
+function formatter(name, make) {
+  const key = `${language} ${name}`;
+  if (!formatters.has(key)) formatters.set(key, make());
+  return formatters.get(key);
 }
 
 /** @param {number} seconds */
@@ -124,4 +134,4 @@ export function span(seconds) {
 }
 
 /** A number as the language writes it. @param {number} n */
-export const number = (n) => new Intl.NumberFormat(language, { maximumFractionDigits: 1 }).format(n);
+export const number = (n) => formatter('number', () => new Intl.NumberFormat(language, { maximumFractionDigits: 1 })).format(n);

@@ -1,6 +1,6 @@
 /** The console's first page: who broadcasts on all stages, what the stages receive, and whom they refused. */
 import { api, escapeArn } from '../lib/api.js';
-import { h } from '../lib/dom.js';
+import { h, show } from '../lib/dom.js';
 import { button, field } from '../lib/page.js';
 import { serverSaid, t, time } from '../lib/strings.js';
 import { receives } from '../dock/views.js';
@@ -54,6 +54,8 @@ class Live {
     const { state } = this.console;
     const found = this.found();
     const stages = new Set(found.map((f) => f.arn)).size;
+    const there = new Set(found.map((f) => f.p.participantId));
+    for (const id of this.kept.keys()) if (!there.has(id)) this.kept.delete(id);
     return h('div', { className: 'columns', key: 'live' },
       h('section', { className: 'card', key: 'now' },
         h('h1', null, t('op.tab.live')),
@@ -61,7 +63,7 @@ class Live {
           field(t('op.searchLive'), { name: 'find-live', type: 'search', maxLength: 100, oninput: (/** @type {Event} */ e) => { this.q = /** @type {HTMLInputElement} */ (e.target).value; this.console.draw(); } }),
           choice(t('op.live.who'), 'who', [['live', t('op.live.publishers')], ['all', t('op.live.all')]], this.all ? 'all' : 'live', (who) => { this.all = who === 'all'; this.console.draw(); })),
         h('p', { className: 'hint', key: 'count' }, !state.connected ? t('app.loading') : found.length === 0 ? t('op.live.none') : t('op.live.count', { n: found.length, stages })),
-        found.length > 0 && h('ul', { className: 'lines', key: 'rows' }, ...found.slice(0, this.rows).map((f) => this.row(f))),
+        found.length > 0 && h('ul', { className: 'lines many', key: 'rows' }, ...found.slice(0, this.rows).map((f) => this.row(f))),
         found.length > this.rows && button(t('op.more'), () => { this.rows += ROWS; this.console.draw(); }, { key: 'more' })),
       h('section', { className: 'card', key: 'refusals' },
         h('h2', null, t('op.refusals')),
@@ -77,8 +79,9 @@ class Live {
     const kept = this.kept.get(p.participantId);
     if (kept?.of === of) return kept.row;
     const row = this.drawn({ arn, stage, p }, what, asked);
-    this.kept.set(p.participantId, { of, row });
-    return row;
+    if (kept) show(kept.row, ...row.childNodes); // the one on the page stays, with what is typed there
+    this.kept.set(p.participantId, { of, row: kept?.row ?? row });
+    return kept?.row ?? row;
   }
 
   /** @param {{arn: string, stage: string, p: Presence}} about @param {string} what @param {boolean} asked */
@@ -93,8 +96,9 @@ class Live {
       p.publishing && (p.audioMuted || p.videoMuted) && h('span', { className: 'tag', key: 'muted' }, t(p.videoMuted ? 'op.live.noPicture' : 'op.live.noSound')),
       h('span', { className: 'hint' }, t('live.since', { time: time(p.since) })),
       h('span', { className: 'hint' }, t('watch.viewers', { n: p.viewers })),
+      !asked && button(t('op.kick'), () => { state.asked = key; draw(); document.getElementById('f-reason')?.focus(); }, { className: 'small', key: 'kick', 'aria-label': `${t('op.kick')}: ${p.name}` }),
       what && h('span', { className: 'hint rest', key: 'what' }, t('op.receives', { what })),
-      asked ? this.kickForm(arn, p) : button(t('op.kick'), () => { state.asked = key; draw(); document.getElementById('f-reason')?.focus(); }, { className: 'small', key: 'kick', 'aria-label': `${t('op.kick')}: ${p.name}` }),
+      asked && this.kickForm(arn, p),
       asked && errorAt(key));
   }
 

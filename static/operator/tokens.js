@@ -40,8 +40,8 @@ export function tokenRow({ link, stageName, asking, act, state: { present } }, k
     live && h('span', { className: 'tag live', key: 'live' }, t('op.liveNow')),
     h('span', { className: 'hint' }, time(k.issuedAt)),
     h('span', { className: k.state === 'active' ? 'tag good' : 'tag' }, state),
-    h('span', { className: 'hint rest' }, [k.capabilities.map((c) => t(`op.${c}`)).join(', '), k.issuedBy, k.address, k.participantId].filter(Boolean).join(' · ')),
-    k.state === 'active' && asking(`token ${k.participantId}`, t('op.revoke'), t(live ? 'op.sureRevoke' : 'op.sureToken'), `${k.user.name}, ${time(k.issuedAt)}`, () => void act('DELETE', path)));
+    k.state === 'active' && asking(`token ${k.participantId}`, t('op.revoke'), t(live ? 'op.sureRevoke' : 'op.sureToken'), `${k.user.name}, ${time(k.issuedAt)}`, () => void act('DELETE', path)),
+    h('span', { className: 'hint rest' }, [k.capabilities.map((c) => t(`op.${c}`)).join(', '), k.issuedBy, k.address, k.participantId].filter(Boolean).join(' · ')));
 }
 
 /** @param {Console} console @returns {import('./operator.js').Page} */

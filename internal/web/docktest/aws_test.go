@@ -129,6 +129,24 @@ func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	page.Click("button.danger")
 	obs.WaitStream(t, "STOPPED")
 	inState(page, "ready")
+
+	t.Log("the operator creates an own key for the region, rotates it, and stops using it")
+	op.Click(`.places a[href$="/operator/keys"]`)
+	op.ClickText("Create a key")
+	op.WaitText("An own key signs the tokens of this region")
+	var first string
+	op.Eval(`document.querySelector('.lines .main').innerText`, &first)
+	op.ClickText("Rotate")
+	op.WaitFor(`[...document.querySelectorAll('.lines > li')].some((row) => row.innerText.includes('signs') && !row.innerText.includes('` + first + `'))`)
+	op.Accessible()
+	shootPage(op, "console-own-keys")
+	op.ClickText("Stop using it: us-west-2")
+	op.ClickText("Yes, do it")
+	op.WaitText("The API of AWS issues the tokens of this region.")
+	op.Click(`.places a[href$="/operator/records"]`)
+	for _, action := range []string{"own_key.created", "own_key.rotated", "own_key.retired"} {
+		op.WaitText(action)
+	}
 }
 
 // TestAWSOutOfReach: the page says what the server says, the local stages are all there, and one may still name a stage.

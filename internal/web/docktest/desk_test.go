@@ -59,6 +59,10 @@ func openDesk(t testing.TB) *desk {
 	for _, page := range []string{"dock", "watch", "setup", "invite", "account", "operator"} {
 		mux.HandleFunc("GET /"+page, serve(page+"/index.html"))
 	}
+	mux.HandleFunc("GET /operator/{page}", serve("operator/page.html"))
+	mux.HandleFunc("GET /api/v1/{list}", func(w http.ResponseWriter, r *http.Request) { // of nothing
+		json.NewEncoder(w).Encode(object{r.PathValue("list"): []any{}})
+	})
 	mux.HandleFunc("GET /dock/stage", serve("stage/index.html"))
 	mux.HandleFunc("GET /{$}", serve("index.html"))
 	mux.HandleFunc("GET /static/{path...}", d.file)

@@ -2,13 +2,16 @@ package docktest
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
 )
 
 // A sender is what FakeOBS has in place of libdatachannel: a publisher with real H.264, and AAC where OBS's encoder is AAC.
@@ -192,8 +195,8 @@ func TestSoundThatNobodyHears(t *testing.T) {
 	d.WaitNoText("Viewers cannot hear you")
 }
 
-// TestTheOperatorHasTheLastWord kicks a broadcaster, whose OBS does not come back against it.
-func TestTheOperatorHasTheLastWord(t *testing.T) {
+// TestAModeratorHasTheLastWord bars a broadcaster, whose OBS does not come back against it.
+func TestAModeratorHasTheLastWord(t *testing.T) {
 	t.Parallel()
 	app := apptest.Start(t)
 	olga := app.Operator()
@@ -210,16 +213,27 @@ func TestTheOperatorHasTheLastWord(t *testing.T) {
 	d.state("live")
 
 	page := browser.Open(t, browser.Current, browser.Options{})
+	mia := app.Broadcaster(olga, "mia", "subscribe")
+	olga.Must(http.StatusOK, "PATCH", "/api/v1/users/"+string(mia.Me().ID), web.V1UserChange{Role: access.Moderator}, nil)
 	page.Goto(app.URL + "/operator")
-	page.Type("#f-name", "olga")
+	page.Type("#f-name", "mia")
 	page.Type("#f-password", apptest.Password)
 	page.ClickText("Sign in")
+	page.WaitText("receives 640×360")
+	var menu string
+	page.Eval(`document.querySelector('.places').innerText.replaceAll('\n', ' ')`, &menu)
+	if menu != "Live Records" {
+		t.Errorf("a moderator's menu: %q", menu)
+	}
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")
-	page.Click(`form button[type="submit"]`)
+	page.Accessible()
+	page.ClickText("Disconnect and bar")
 	page.WaitText("No stage has a broadcast at the moment.")
 
 	d.state("trouble")
 	d.WaitText("The hall is closing.")
+	page.Click(`.places a[href$="/operator/records"]`)
+	page.WaitText("participant.barred")
 	far.Wait(t, "OBS to be quiet", func(s fakeobs.State) bool { return !s.Active && s.Stream == "STOPPED" })
 }

@@ -1,0 +1,204 @@
+package docktest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/bigdata"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/pg"
+)
+
+// BenchmarkConsole has 10,000 people, 1,000 stages and 1,000,000 issuances. For every list it reports
+// the median and the 99th percentile over HTTP, each divided by that of reading one token by its
+// primary key, which is asked in turns with it: what the machine does beside it is in both. For every
+// page it reports the time from the navigation until its list is there, in Chromium.
+func BenchmarkConsole(b *testing.B) {
+	var postgres pg.Server
+	defer postgres.Stop()
+	for engine, driver := range map[string]string{"SQLite": "sqlite", "PostgreSQL": "pgx"} {
+		b.Run(engine, func(b *testing.B) {
+			var flags []string
+			where := ""
+			if driver == "pgx" {
+				where = postgres.Database(b)
+				flags = []string{"--database", where}
+			}
+			a := apptest.Start(b, flags...)
+			if where == "" {
+				where = filepath.Join(a.Data, "stagedoor.db")
+			}
+			olga := a.Operator()
+			if err := bigdata.FillAt(b.Context(), driver, where, bigdata.AMillion, time.Now()); err != nil {
+				b.Fatal(err)
+			}
+			b.Run("lists", func(b *testing.B) { benchLists(b, olga) })
+			b.Run("pages", func(b *testing.B) { benchPages(b, a) })
+		})
+	}
+}
+
+// lists are the requests of the console's pages, and the searches that cost most.
+var lists = []string{
+	"users", "users?q=son+1077", "users?q=nobody", "users?stage=" + stage7, "users?role=operator",
+	"stages", "stages?q=77", "tokens", "tokens?q=person+107777", "tokens?q=nobody", "tokens?state=active", "tokens?state=expired",
+	"tokens?state=revoked", "tokens?user=user-100007", "tokens?stage=" + stage7, "tokens?state=revoked&stage=" + stage7,
+	"audit", "audit?action=token.issued", "audit?target=user-100007", "audit?stage=" + stage7, "refusals", "refusals?stage=" + stage7,
+	"events?kind=ended", "events?user=user-100007", "users/user-100007",
+}
+
+const stage7 = "arn%3Aaws%3Aivs%3Alocal%3A000000000000%3Astage%2F100007"
+
+func benchLists(b *testing.B, olga *apptest.Client) {
+	const rounds = 200
+	took := map[string][]time.Duration{}
+	ask := func(path string) {
+		start := time.Now()
+		if status, _, text := olga.Do("GET", path, nil); status != http.StatusOK {
+			b.Fatalf("%s: %d %s", path, status, text)
+		}
+		took[path] = append(took[path], time.Since(start))
+	}
+	const floor = "/api/tokens/token-10500000"
+	for range rounds {
+		for _, list := range lists {
+			ask(floor)
+			ask("/api/v1/" + list)
+		}
+	}
+	at := func(path string, share float64) time.Duration {
+		slices.Sort(took[path])
+		return took[path][int(share*float64(len(took[path])-1))]
+	}
+	worst50, worst99 := 0.0, 0.0
+	for _, list := range append([]string{""}, lists...) {
+		path := "/api/v1/" + list
+		if list == "" {
+			path = floor
+		}
+		half, most := at(path, 0.5), at(path, 0.99)
+		ratio50, ratio99 := float64(half)/float64(at(floor, 0.5)), float64(most)/float64(at(floor, 0.99))
+		worst50, worst99 = max(worst50, ratio50), max(worst99, ratio99)
+		name, _ := url.QueryUnescape(strings.TrimPrefix(path, "/api/"))
+		fmt.Printf("%-75s p50 %-9v (×%4.1f)  p99 %-9v (×%4.1f)\n", name, half.Round(10*time.Microsecond), ratio50,
+			most.Round(10*time.Microsecond), ratio99)
+	}
+	b.ReportMetric(worst50, "worst-p50/floor")
+	b.ReportMetric(worst99, "worst-p99/floor")
+	b.ReportMetric(0, "ns/op")
+}
+
+// consolePages are the pages, and what is there when one can be used.
+var consolePages = []struct{ page, ready string }{
+	{"live", `document.querySelectorAll('.card').length === 2 && !document.body.innerText.includes('Loading')`},
+	{"stages", `document.querySelectorAll('.lines > li').length === 50`},
+	{"people", `document.querySelectorAll('.lines > li').length === 50`},
+	{"person?id=user-100007", `document.querySelectorAll('.lines > li').length > 20`},
+	{"rules", `document.querySelector('#rule-stage option:nth-child(2)')`},
+	{"tokens", `document.querySelectorAll('.lines > li').length === 50`},
+	{"tokens?stage=" + stage7, `document.querySelectorAll('.lines > li').length > 5`},
+	{"keys", `document.querySelector('code')`},
+	{"records", `document.querySelectorAll('.lines > li').length === 50`},
+	{"programs", `document.querySelector('#f-hookUrl') && document.querySelector('[name="token.issued"]')`},
+	{"system", `document.querySelector('.settings')`},
+}
+
+func benchPages(b *testing.B, a *apptest.App) {
+	page := browser.Open(b, browser.Current, browser.Options{Width: 1280, Height: 900})
+	page.Goto(a.URL + "/operator")
+	signInAs(page, "olga")
+	page.WaitText("Refused within the last hour")
+	slowest := 0.0
+	for _, each := range consolePages {
+		var took []float64
+		for range 3 {
+			page.Goto(a.URL + "/operator/" + each.page)
+			var ms float64
+			page.Eval(`(async () => {
+				while (!(`+each.ready+`)) await new Promise((resolve) => setTimeout(resolve, 4));
+				return performance.now();
+			})()`, &ms)
+			took = append(took, ms)
+		}
+		slices.Sort(took)
+		slowest = max(slowest, took[1])
+		fmt.Printf("%-75s usable after %.0f ms (%.0f, %.0f, %.0f)\n", each.page, took[1], took[0], took[1], took[2])
+		if *screenshots != "" {
+			name, _, _ := strings.Cut(each.page, "?")
+			shootLarge(page, name)
+		}
+	}
+	b.ReportMetric(slowest, "ms-slowest-page")
+	b.ReportMetric(0, "ns/op")
+}
+
+func shootLarge(page *browser.Page, name string) {
+	for _, width := range []int{320, 460, 1280} {
+		page.Resize(width, 900)
+		page.Screenshot(filepath.Join(*screenshots, fmt.Sprintf("large-%s-%d.png", name, width)))
+	}
+}
+
+// BenchmarkConsoleLive is what an open page costs while 100 people are live on 20 stages and all their
+// figures move every two seconds, in hundredths of a core: the page that shows them, and one that does
+// not. The thread's own time is counted, so other load does not matter.
+func BenchmarkConsoleLive(b *testing.B) {
+	d := openDesk(b)
+	var stages []any
+	for i := range 1000 {
+		stages = append(stages, stageOf(liveARN(i), fmt.Sprintf("Stage %03d", i)))
+	}
+	d.become(func() {
+		d.signedIn = true
+		d.me["role"], d.me["stages"] = "operator", stages
+	})
+	page := browser.Open(b, browser.Current, browser.Options{Width: 1280, Height: 900})
+	for _, name := range []string{"live", "stages"} {
+		page.Goto(d.URL + "/operator/" + name)
+		d.awaitPage()
+		d.tell("presences", hundredLive(0))
+		if name == "live" {
+			page.WaitFor(`document.querySelectorAll('.lines > li').length >= 100`)
+			if *screenshots != "" {
+				shootLarge(page, "live-100")
+			}
+		}
+		const beats = 10
+		before, start := page.CPU(), time.Now()
+		for beat := range beats {
+			time.Sleep(2 * time.Second)
+			d.tell("presences", hundredLive(beat))
+		}
+		share := 100 * float64(page.CPU()-before) / float64(time.Since(start))
+		b.ReportMetric(share, "%core-"+name)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func liveARN(i int) string { return fmt.Sprintf("arn:aws:ivs:local:000000000000:stage/%03d", i) }
+
+// hundredLive are five people on each of 20 stages.
+func hundredLive(beat int) object {
+	var stages []any
+	for i := range 20 {
+		var people []any
+		for k := range 5 {
+			r := reception()
+			r["video"].(object)["bitrate"] = 2_400_000 + 1000*beat + 10_000*k
+			people = append(people, object{
+				"participantId": fmt.Sprintf("p-%d-%d", i, k), "userId": fmt.Sprintf("u-%d-%d", i, k),
+				"name": fmt.Sprintf("Person %d of %d", k, i), "since": time.Now().UTC(), "publishing": true,
+				"viewers": 10 + beat, "reception": r,
+			})
+		}
+		stages = append(stages, object{"stage": liveARN(i), "participants": people})
+	}
+	return object{"complete": true, "stages": stages}
+}
