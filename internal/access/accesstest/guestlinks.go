@@ -119,7 +119,11 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 		}
 		_, secret, err := h.CreateGuestLink(t.Context(), ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
 		ok(t, err)
+		short := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		in := must(h.AdmitGuest(t.Context(), short, "Gus", ""))(t)
+		ok(t, h.MayStay(t.Context(), in.Participant))
 		h.Clock.Pass(time.Hour)
+		refused(t, h.MayStay(t.Context(), in.Participant), stage.ErrDenied, "token_revoked")
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrUnauthorized, "guest_link")
 	})

@@ -34,6 +34,16 @@ func join(page *browser.Page, link, name string) {
 	page.ClickText("Check camera and microphone")
 	page.WaitFor(`document.querySelector('.preview')?.videoWidth > 0`)
 	page.WaitFor(`document.querySelectorAll('#choice-audio option, #choice-video option').length >= 2`)
+	// Choosing another device opens it, and the preview goes on.
+	page.Eval(`(() => {
+		const list = document.querySelector('#choice-audio');
+		list.selectedIndex = list.options.length - 1;
+		window.before = document.querySelector('.preview').srcObject.getAudioTracks()[0].id;
+		list.dispatchEvent(new Event('change'));
+	})()`, nil)
+	page.WaitFor(`document.querySelector('.preview')?.videoWidth > 0 &&
+		document.querySelector('.preview').srcObject.getAudioTracks()[0]?.id !== window.before`)
+	page.WaitVisible("#f-guestName")
 	page.Type("#f-guestName", name)
 	shoot(page, "guest-door")
 	page.ClickText("Join the stage")
@@ -149,7 +159,7 @@ func TestAGuestOnAStageOfAWS(t *testing.T) {
 	h.ana.Must(http.StatusCreated, "POST", "/api/guest-links",
 		web.NewGuestLink{Stage: studio.ARN, Role: access.GuestPublishes}, &made)
 	h.publishOn(h.bea, studio.ARN)
-	gil := browser.Open(t, browser.Current, browser.Options{FakeMedia: true})
+	gil := browser.Open(t, browser.OBS30, browser.Options{FakeMedia: true, Width: 460}) // the oldest engine
 	gil.Allow("live-video.net", "Content Security Policy")
 	join(gil, made.URL, "Gil")
 	moves(gil, "article.video")
