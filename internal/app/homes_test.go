@@ -83,10 +83,10 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	if !killed {
 		t.Fatalf("no server is the home %q", home)
 	}
-	gone := time.Now()
-	eventually(t, 15*time.Second, "the end is recorded", func() bool { return lastEvent(olga, last) == "ended" })
+	gone := time.Now() // nine seconds, and more on a busy machine
+	eventually(t, 30*time.Second, "the end is recorded", func() bool { return lastEvent(olga, last) == "ended" })
 	t.Logf("the end was recorded %v after the kill", time.Since(gone))
-	eventually(t, 15*time.Second, "the next broadcast finds a home", func() bool {
+	eventually(t, 30*time.Second, "the next broadcast finds a home", func() bool {
 		_, err := publish(f.url, last)
 		return err == nil
 	})

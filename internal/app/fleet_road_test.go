@@ -1,0 +1,155 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+var kills = flag.Int("kills", 2, "how often a server is killed while docks are live, once every 20 seconds")
+
+const (
+	obsPassword = "supersecretpassword"
+	killEvery   = 20 * time.Second
+)
+
+// TestTheRoadOverAFleet: people sign in, set up OBS and go live from the dock, on a local stage and on
+// one of AWS, behind nginx and three servers, one of which is killed every 20 seconds. The local
+// broadcast comes back by itself, with its picture at the viewer's; that to AWS notices nothing.
+func TestTheRoadOverAFleet(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 3, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
+	olga := f.operator()
+	var studio web.Stage
+	olga.must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Region: "us-west-2", Name: "studio"}, &studio)
+	f.broadcasterOn(olga, "ana", olga.stage())
+	f.broadcasterOn(olga, "bea", string(studio.ARN))
+
+	ana, bea := f.dock("ana"), f.dock("bea")
+	watch := browser.Open(t, browser.Current, browser.Options{})
+	watch.Goto(f.url + "/watch")
+	signInAs(watch, "olga")
+	for _, d := range []*fleetDock{ana, bea} {
+		d.ClickText("Set up OBS")
+		d.state("ready")
+		d.ClickText("Go live")
+		d.state("live")
+	}
+	watch.WaitFor(moving)
+
+	for i := range *kills {
+		next := time.Now().Add(killEvery)
+		m := f.home(olga.stage())
+		if i%2 == 1 || m == nil {
+			m = f.servers[i%len(f.servers)]
+		}
+		t.Logf("server %s is killed", m.listen)
+		m.kill(syscall.SIGKILL)
+		m.start()
+		m.ready()
+		eventually(t, 3*killEvery, "the local broadcast is back", func() bool {
+			return f.db.Value(t, f.database, "SELECT count(*)::text FROM open_participants o JOIN peers p ON p.id = o.peer WHERE p.buried = 0") == "1"
+		})
+		ana.state("live")
+		bea.state("live")
+		time.Sleep(time.Until(next))
+	}
+	watch.WaitFor(moving)
+	if calls := bea.calls.Load(); calls != 1 {
+		t.Errorf("OBS called AWS %d times, want once: the broadcast is none of our servers'", calls)
+	}
+	for _, d := range []*fleetDock{ana, bea} {
+		d.Click("button.danger")
+		d.obs.WaitStream(t, "STOPPED")
+		d.state("ready")
+	}
+}
+
+// home is the server that carries a stage, or nil.
+func (f *fleet) home(arn string) *member {
+	at := f.db.Value(f.t, f.database, "SELECT p.url FROM homes h JOIN peers p ON p.id = h.peer WHERE h.stage = '"+arn+"'")
+	for _, m := range f.servers {
+		if at == "https://"+m.peers {
+			return m
+		}
+	}
+	return nil
+}
+
+// A fleetDock is a dock of a fleet with its OBS.
+type fleetDock struct {
+	*browser.Page
+	obs   *fakeobs.OBS
+	calls atomic.Int64 // of the stage, by OBS
+}
+
+func (f *fleet) dock(name string) *fleetDock {
+	f.t.Helper()
+	d := &fleetDock{}
+	clip := rtcpeer.MakeClip(f.t, rtcpeer.ClipOptions{})
+	d.obs = fakeobs.Start(f.t, fakeobs.Options{
+		Password: obsPassword,
+		Output: func(_ context.Context, endpoint, bearer string, opus bool) (fakeobs.Session, error) {
+			if !opus {
+				return nil, errors.New("AAC labelled as Opus")
+			}
+			d.calls.Add(1)
+			p, err := rtcpeer.Publish(f.t, rtcpeer.HTTP(endpoint, bearer), rtcpeer.PublishOptions{Clip: clip})
+			if err != nil {
+				return nil, err
+			}
+			return hangsUp{p}, nil
+		},
+	})
+	// Chromium 127 forgets its cookies after 30 seconds here, when it writes them down.
+	d.Page = browser.Open(f.t, browser.Current, browser.Options{Width: 320, Height: 640})
+	d.Goto(f.url + "/dock")
+	signInAs(d.Page, name)
+	d.WaitVisible(`input[name="obsPassword"]`)
+	d.Type(`input[name="address"]`, "127.0.0.1:"+d.obs.Port())
+	d.Type(`input[name="obsPassword"]`, obsPassword)
+	d.Click(`.card form button[type="submit"]`)
+	return d
+}
+
+func (d *fleetDock) state(name string) {
+	d.WaitFor(`document.documentElement.dataset.state === ` + strconv.Quote(name))
+}
+
+// A hangsUp ends as OBS ends its broadcast.
+type hangsUp struct{ *rtcpeer.Publisher }
+
+func (h hangsUp) Done() <-chan struct{} { return h.Closed() }
+func (h hangsUp) Close() error {
+	defer h.Publisher.Close()
+	return h.HangUp(context.Background())
+}
+
+func signInAs(page *browser.Page, name string) {
+	page.WaitVisible(`input[name="name"]`)
+	page.Type(`input[name="name"]`, name)
+	page.Type(`input[name="password"]`, apptest.Password)
+	page.Click(`button[type="submit"]`)
+}
+
+// moving holds while the video shows new pictures.
+const moving = `(async () => {
+	const video = document.querySelector('video');
+	if (!video) return false;
+	const frames = () => video.getVideoPlaybackQuality().totalVideoFrames;
+	const before = frames();
+	await new Promise(resolve => setTimeout(resolve, 300));
+	return frames() > before;
+})()`
