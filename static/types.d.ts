@@ -516,6 +516,7 @@ export interface V1Deliveries {
 
 export interface SignInWays {
   passwords: boolean;
+  setUp?: boolean;
   provider?: string;
   codes: boolean;
   passkeys?: string;

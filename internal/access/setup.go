@@ -45,7 +45,7 @@ func (c *Control) NewSetupCode(ctx context.Context) (stage.Secret, error) {
 func (c *Control) SetUp(
 	ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
-	if err := c.checkSetup(ctx, code); err != nil {
+	if err := c.CheckSetup(ctx, code); err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
 	name, err := cleanName(name)
@@ -66,8 +66,11 @@ func (c *Control) SetUp(
 	})
 }
 
-// checkSetup refuses a wrong code before a password is hashed. useSetup decides.
-func (c *Control) checkSetup(ctx context.Context, code stage.Secret) error {
+// NeedsSetup reports whether there is no operator yet.
+func (c *Control) NeedsSetup(ctx context.Context) (bool, error) { return needsSetup(ctx, c.Store) }
+
+// CheckSetup refuses a code that SetUp would refuse, before a password is chosen and hashed.
+func (c *Control) CheckSetup(ctx context.Context, code stage.Secret) error {
 	if needed, err := needsSetup(ctx, c.Store); err != nil || !needed {
 		return cmpErr(err, alreadySetUp())
 	}

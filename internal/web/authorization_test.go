@@ -374,10 +374,11 @@ var objects = func() map[string][]target {
 
 // pageObjects are those of the routes that pages use.
 var pageObjects = map[string][]target{
-	"POST /api/setup":    one("/api/setup", web.SetUp{Code: "used up", Name: "eve", Password: apptest.Password}),
-	"POST /api/login":    one("/api/login", web.Credentials{Name: "olga", Password: apptest.Password}),
-	"DELETE /api/login":  ending("/api/login", nil),
-	"DELETE /api/logins": ending("/api/logins", nil),
+	"POST /api/setup/check": one("/api/setup/check", web.InviteCode{Code: "used up"}),
+	"POST /api/setup":       one("/api/setup", web.SetUp{Code: "used up", Name: "eve", Password: apptest.Password}),
+	"POST /api/login":       one("/api/login", web.Credentials{Name: "olga", Password: apptest.Password}),
+	"DELETE /api/login":     ending("/api/login", nil),
+	"DELETE /api/logins":    ending("/api/logins", nil),
 	"DELETE /api/logins/{id}": ownAndForeign(func(w *world, of caller, _ string) (string, any) {
 		return "/api/logins/" + anotherLogin(w, of), nil
 	}),

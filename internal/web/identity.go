@@ -32,6 +32,7 @@ type (
 	// SignInWays tells a page how people may sign in.
 	SignInWays struct {
 		Passwords bool   `json:"passwords"`
+		SetUp     bool   `json:"setUp,omitempty"`    // there is no operator yet: nobody can sign in
 		Provider  string `json:"provider,omitempty"` // its name; absent: there is none
 		Codes     bool   `json:"codes"`
 		Passkeys  string `json:"passkeys,omitempty"` // the host name where they work; absent: nowhere
@@ -83,8 +84,12 @@ func (s *oidcLogins) routes() []route {
 	}
 }
 
-func (s *oidcLogins) ways(*http.Request, access.Principal) (any, error) {
+func (s *oidcLogins) ways(r *http.Request, _ access.Principal) (any, error) {
 	ways := SignInWays{Passwords: s.signIn.Passwords, Codes: true, Passkeys: s.control.PasskeyHost()}
+	var err error
+	if ways.SetUp, err = s.control.NeedsSetup(r.Context()); err != nil {
+		return nil, err
+	}
 	if s.signIn.Provider != nil {
 		ways.Provider = s.signIn.Name
 	}

@@ -52,6 +52,7 @@ func (s *signIns) routes() []route {
 	others := logins{control: s.control, forget: s.cookies.forget}
 	return []route{
 		{"POST /api/setup", s.open(s.setUp)},
+		{"POST /api/setup/check", s.open(s.checkSetUp)},
 		{"POST /api/login", s.open(s.logIn)},
 		{"DELETE /api/login", s.api(access.ScopeAccount, s.logOut)},
 		{"DELETE /api/logins", s.api(access.ScopeAccount, s.logOutEverywhere)},
@@ -108,6 +109,14 @@ func (s *signIns) setUp(r *http.Request, _ access.Principal) (any, error) {
 		return nil, err
 	}
 	return s.signedIn(r, http.StatusCreated, from, login, secret)
+}
+
+func (s *signIns) checkSetUp(r *http.Request, _ access.Principal) (any, error) {
+	in, err := decode[InviteCode](r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.control.CheckSetup(r.Context(), stage.NewSecret(in.Code))
 }
 
 func (s *signIns) logIn(r *http.Request, _ access.Principal) (any, error) {

@@ -7,7 +7,7 @@ import { has, t } from './strings.js';
 
 /** @typedef {import('./dom.js').Child} Child */
 /** @typedef {import('./types.js').Me} Me */
-/** @typedef {{passwords: boolean, provider?: string, codes: boolean, passkeys?: string}} Ways */
+/** @typedef {{passwords: boolean, setUp?: boolean, provider?: string, codes: boolean, passkeys?: string}} Ways */
 /** @typedef {{deviceCode: string, userCode: string, verificationUri: string, verificationUriComplete: string, qr: string, expiresIn: number, interval: number}} Code */
 
 /**
@@ -103,6 +103,7 @@ export function createWays({ inDock, draw, arrived }) {
   return {
     load, stop,
     passwords: () => state.ways.passwords,
+    noOperator: () => state.ways.setUp === true,
     /** What stands above or below the form for name and password. @returns {Child} */
     view: () => waysView(state, { inDock, begin: () => void begin(), passkey: () => void byPasskey(state, { draw, arrived }), again: () => { stop(); void begin(); } }),
   };
@@ -154,9 +155,12 @@ const codeView = (code, again) => h('section', { className: 'ways', key: 'code' 
 
 /**
  * Signing in, for every page that needs it. ways are those of lib/signin.js.
- * @param {{error?: string, notice?: string, busy: boolean, onsubmit: (name: string, password: string) => void, ways: {view: () => Child, passwords: () => boolean}}} about
+ * @param {{error?: string, notice?: string, busy: boolean, onsubmit: (name: string, password: string) => void, ways: {view: () => Child, passwords: () => boolean, noOperator?: () => boolean}}} about
  */
 export function signInView({ error, notice, busy, onsubmit, ways }) {
+  if (ways.noOperator?.()) {
+    return h('main', { className: 'card', key: 'no-operator' }, h('h1', null, t('app')), h('p', { className: 'notice' }, t('sign.noOperator')));
+  }
   return h('main', { className: 'card', key: 'sign-in' },
     h('h1', null, t('sign.title')),
     notice && h('p', { className: 'notice' }, notice),

@@ -5,17 +5,35 @@ import { chosenPassword, errorText, field, form, header, href, page, passwordFie
 import { t } from '../lib/strings.js';
 
 const code = takeCode();
-/** @type {{busy: boolean, error?: string}} */
-const state = { busy: false };
+/** refused is why the link does not work. @type {{busy: boolean, checked: boolean, error?: string, refused?: string}} */
+const state = { busy: false, checked: false };
 
 function draw() {
   page(header(null, 'setup'), h('main', { className: 'card' },
     h('h1', null, t('setup.title')),
-    code
-      ? [h('p', null, t('setup.lead')), form({ key: 'setup', submit: t('setup.go'), ...state, onsubmit: setUp },
-        field(t('sign.name'), { name: 'name', autocomplete: 'username', required: true, maxLength: 128 }),
-        ...passwordFields())]
-      : h('p', { className: 'error' }, t('setup.noCode'))));
+    ...(state.checked ? checked() : [h('p', { className: 'hint' }, t('setup.checking'))])));
+}
+
+function checked() {
+  const { busy, error, refused } = state;
+  if (refused) return [h('p', { className: 'error' }, refused), h('p', null, t('setup.again'))];
+  return [h('p', null, t('setup.lead')), form({ key: 'setup', submit: t('setup.go'), busy, error, onsubmit: setUp },
+    field(t('sign.name'), { name: 'name', autocomplete: 'username', required: true, maxLength: 128, autofocus: true }),
+    ...passwordFields())];
+}
+
+/** The code is checked before a password is chosen for nothing. */
+async function start() {
+  await prepare();
+  draw();
+  try {
+    if (code) await api('POST', 'api/setup/check', { code });
+    else state.refused = t('setup.noCode');
+  } catch (err) {
+    state.refused = t('setup.badLink', { reason: errorText(err) });
+  }
+  state.checked = true;
+  draw();
 }
 
 /** @param {Record<string, string>} data */
@@ -26,11 +44,11 @@ async function setUp(data) {
   if (error) return;
   try {
     await api('POST', 'api/setup', { code, name: data.name, password });
-    location.replace(href('operator'));
+    location.replace(href(''));
   } catch (err) {
     Object.assign(state, { busy: false, error: errorText(err) });
     draw();
   }
 }
 
-void prepare().then(draw);
+void start();

@@ -58,6 +58,9 @@ func TestTheWholeRoad(t *testing.T) {
 	choosePassword(olga)
 	keep(olga, "setup")
 	olga.ClickText("Make the operator")
+	olga.WaitText("What comes next")
+	keep(olga, "first-hour")
+	olga.ClickText("Invite a broadcaster")
 	invite := inviteAna(olga)
 
 	ana := &dock{Page: browser.Open(t, browser.OBS31, browser.Options{ColorScheme: "dark"}), t: t, obs: far}
@@ -81,8 +84,8 @@ func TestTheWholeRoad(t *testing.T) {
 	ana.keep("dock-live")
 
 	olga.WaitText("640×360")
-	olga.Click(`a[href="#people"]`)
-	olga.ClickText("Manage: ana")
+	olga.Click(`.places a[href$="/operator/people"]`)
+	olga.ClickText("ana")
 	olga.WaitText("OBS 31.1.2")
 	keep(olga, "operator")
 	olga.Goto(app.URL + "/watch")
@@ -131,15 +134,15 @@ func choosePassword(page *browser.Page) {
 
 // inviteAna adds a broadcaster, lets her onto the stage, and answers her link.
 func inviteAna(olga *browser.Page) (link string) {
-	olga.Click(`a[href="#people"]`)
 	olga.Type("#new-names", "ana")
 	olga.Click(`details[open] form button[type="submit"]`)
 	olga.WaitVisible("#c-invite-ana")
 	olga.Eval(`document.querySelector("#c-invite-ana").value`, &link)
-	olga.ClickText("Manage: ana")
-	olga.ClickText("Give access")
+	olga.ClickText("ana")
+	olga.WaitText("no access yet")
+	olga.Click(`form button[type="submit"]`)
 	olga.WaitText("12 hours")
-	olga.Click(`a[href="#stages"]`)
+	olga.Click(`.places a[href$="/operator/live"]`)
 	return link
 }
 
