@@ -14,7 +14,7 @@ const (
 	aftermath = time.Minute
 )
 
-// Repeats finds among the events of a participant the one that reports the same as e. Stages of AWS
+// Repeats finds among the events of a participant the one that reports the same as e. AWS stages
 // are observed by several servers, one after the other and, where one kicks and another polls, at
 // the same time; a server that starts reads what the one before it has stored already.
 //

@@ -248,7 +248,7 @@ func newDelivery(id WebhookID, kind string, at time.Time, data any) (Delivery, e
 }
 
 // wantedFor is how long the types that webhooks ask for are believed: a token costs no statement
-// for webhooks that nobody registered.
+// for types without a webhook.
 const wantedFor = 2 * time.Second
 
 // A subscription remembers which message types the webhooks ask for.

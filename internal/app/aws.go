@@ -40,7 +40,7 @@ func (s AWSSettings) check() error {
 	return nil
 }
 
-// An aws is the side of the server that serves stages of AWS.
+// An aws is the side of the server that serves AWS stages.
 type aws struct {
 	*ivs.Service
 	regions []string

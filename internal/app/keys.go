@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// KeysCommand is `stagedoor keys`: own keys that sign tokens for stages of AWS.
+// KeysCommand is `stagedoor keys`: own keys that sign tokens for AWS stages.
 type KeysCommand struct {
 	Create KeysCreateCommand `cmd:"" help:"Make a key, give AWS its public half, and sign with it from now on."`
 	Import KeysImportCommand `cmd:"" help:"Sign with a key that exists: a PEM file (SEC1 or PKCS#8, P-384) or a key in AWS KMS."`

@@ -15,7 +15,7 @@ import (
 func (s *server) several() bool { return s.settings.Database != "" }
 
 // wireLead makes this server one of those of which one at a time does what is done once for all:
-// observes the stages of AWS, keeps out who is barred there, rotates keys and prunes.
+// observes the AWS stages, keeps out who is barred there, rotates keys and prunes.
 func (s *server) wireLead() {
 	var leases lease.Store
 	if s.several() {

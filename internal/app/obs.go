@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// OBSCommand is `stagedoor obs`: what the dock does, for an OBS that nobody sits at.
+// OBSCommand is `stagedoor obs`: what the dock does, for an unattended OBS.
 type OBSCommand struct {
 	Setup  OBSSetupCommand  `cmd:"" help:"Make OBS fit for the stage, in a profile of its own; run twice it changes nothing."`
 	Live   OBSLiveCommand   `cmd:"" help:"Get a token, set it in OBS, start, and wait until the stage receives the broadcast."`

@@ -41,7 +41,7 @@ type ServeSettings struct {
 
 	Listen         string         `help:"Address for HTTP, or HTTPS." placeholder:"HOST:PORT" default:"127.0.0.1:8080"`
 	PublicURL      string         `help:"URL under which browsers and OBS reach this server; by default made of the listen address. It is part of every token of a local stage." placeholder:"URL"`
-	TrustedProxies []netip.Prefix `help:"Networks whose X-Forwarded-For is believed. By default nobody's is." placeholder:"CIDR,…"`
+	TrustedProxies []netip.Prefix `help:"Networks whose X-Forwarded-For is believed. By default none is." placeholder:"CIDR,…"`
 	AllowOrigins   []string       `help:"Web origins whose pages may call the WHIP, WHEP and events endpoints of local stages from a browser." placeholder:"ORIGIN,…"`
 
 	TLSSettings
@@ -60,7 +60,7 @@ type ServeSettings struct {
 
 	PeerSettings
 
-	IVSSDK          string `help:"Where pages load Amazon's web SDK from, for stages of AWS; with its version." placeholder:"URL" default:"https://web-broadcast.live-video.net/1.41.0/amazon-ivs-web-broadcast.js" name:"ivs-sdk"`
+	IVSSDK          string `help:"Where pages load Amazon's web SDK from, for AWS stages; with its version." placeholder:"URL" default:"https://web-broadcast.live-video.net/1.41.0/amazon-ivs-web-broadcast.js" name:"ivs-sdk"`
 	IVSSDKIntegrity string `help:"Hash that the SDK must have, such as sha384-…; browsers refuse another file. By default it is not checked." placeholder:"HASH" name:"ivs-sdk-integrity"`
 
 	AWSSettings

@@ -22,7 +22,7 @@ const (
 	chatBurst  = 5                // messages that one person may send at once …
 	chatPace   = 2 * time.Second  // … and then one each
 	chatQuiet  = 15 * time.Minute // without a message or a publisher, after which the chat is over
-	chatID     = 128              // bytes of the user ID of somebody who is muted
+	chatID     = 128              // bytes of the ID of a muted user
 	maxMuted   = 1000             // people of one stage
 	maxWriters = 10_000           // whose pace is remembered
 )
@@ -72,7 +72,7 @@ func (c *Chat) over(r Room, present []stage.Presence) bool {
 		})
 }
 
-// Mutes reports whether somebody may not write.
+// Mutes reports whether a user is muted.
 func (r Room) Mutes(id access.UserID) bool {
 	return slices.ContainsFunc(r.Muted, func(p Person) bool { return p.ID == id })
 }
@@ -111,7 +111,7 @@ func (c *Chat) Post(
 type Deletion struct {
 	Message string
 	By      access.UserID
-	Free    bool                      // whoever cleans up is not slowed down
+	Free    bool                      // from the rate limit
 	May     func(access.UserID) error // whether By may delete a message of that author
 }
 
@@ -139,7 +139,7 @@ func (c *Chat) Delete(
 	if err != nil {
 		return err
 	}
-	if !found { // somebody was faster
+	if !found { // deleted meanwhile
 		return noMessage()
 	}
 	c.feed.send(Notice{Kind: KindRemoved, Stage: arn, Data: mustJSON(ChatRemoved{ID: d.Message})})

@@ -29,7 +29,7 @@ type Config struct {
 	Shared Shared
 	Log    *slog.Logger
 	Now    func() time.Time
-	// Asks reports whether this replica is the one that asks who is on the stages of AWS, for all;
+	// Asks reports whether this replica is the one that asks who is on the AWS stages, for all;
 	// nil is always. The others see what it posts, and post which of these stages are watched at
 	// theirs.
 	Asks func() bool
@@ -40,7 +40,7 @@ type Config struct {
 // Sources are what a running Feed asks.
 type Sources struct {
 	// Record stores an event and finds its user; access.Control.RecordEvent does. An event without
-	// a user was not stored, and nobody receives it. On stage.ErrUnavailable it is called again.
+	// a user was not stored, and no stream receives it. On stage.ErrUnavailable it is called again.
 	Record func(context.Context, stage.Event) (access.StoredEvent, error)
 	// Participants returns who is on a stage here; stage.Moderator does. It may be slow.
 	Participants func(context.Context, stage.ARN) ([]stage.Presence, error)

@@ -15,12 +15,12 @@ import (
 const (
 	presencePace = PostEvery              // how often moving numbers are read
 	presenceWait = 100 * time.Millisecond // changes that come together are sent together
-	// Stages that are empty here report that somebody came; they are read all the same once in so
-	// many paces.
+	// Stages that are empty here report a participant who joins; they are read all the same once in
+	// so many paces.
 	emptyEvery = 15
 )
 
-// A watched is a stage that somebody watches, or on which somebody is here; Feed.mu owns it.
+// A watched is a stage that pages watch, or that has participants here; Feed.mu owns it.
 type watched struct {
 	arn      stage.ARN
 	accounts map[*account]struct{}
@@ -28,7 +28,7 @@ type watched struct {
 	dirty    bool // changed since it was last read
 	reading  bool
 	known    bool // it was read
-	// a stage of AWS that is watched on another replica, which does not ask
+	// an AWS stage that is watched on another replica, which does not ask
 	wanted bool
 	own    []stage.Presence // on this replica
 	others []stage.Presence
@@ -67,11 +67,11 @@ func (p *picture) text(v Viewer) []byte {
 	return text
 }
 
-// StageChanged takes that somebody came to a stage, left it or changed there.
+// StageChanged takes that a participant joined a stage, left it or changed there.
 func (f *Feed) StageChanged(arn stage.ARN) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.watch(arn).dirty = true // although nobody here watches it: other replicas may
+	f.watch(arn).dirty = true // even without watchers here: other replicas may have some
 	f.wake()
 }
 
@@ -89,7 +89,7 @@ func (f *Feed) watch(arn stage.ARN) *watched {
 	return w
 }
 
-// tidy forgets a stage that nobody watches and nobody is on here; mu is held.
+// tidy forgets a stage without watchers and without participants here; mu is held.
 func (f *Feed) tidy(w *watched) {
 	if len(w.accounts)+len(w.pages)+len(w.own) == 0 && !w.dirty && !w.reading && !w.wanted {
 		delete(f.stages, w.arn)
@@ -276,7 +276,7 @@ func (f *Feed) exchange(ctx context.Context) {
 	}
 }
 
-// want makes the replica that asks about stages of AWS ask about those that others watch; mu is
+// want makes the replica that asks about AWS stages ask about those that others watch; mu is
 // held.
 func (f *Feed) want(asks bool) {
 	for arn := range f.posts {
@@ -292,7 +292,7 @@ func (f *Feed) want(asks bool) {
 	}
 }
 
-// here is who is on the stages here. A stage of AWS that is watched here is among them although it
+// here is who is on the stages here. An AWS stage that is watched here is among them although it
 // is empty, or asked about elsewhere.
 func (f *Feed) here() map[stage.ARN][]stage.Presence {
 	f.mu.Lock()

@@ -49,7 +49,7 @@ const (
 	KindEvent   Kind = "event"   // a stage event was stored: a StageEvent for the pages of User
 	KindAccess  Kind = "access"  // logins, grants or stages of User changed
 	KindDocks   Kind = "docks"   // the docks of User changed
-	KindChat    Kind = "chat"    // somebody was muted or unmuted, or the chat was emptied
+	KindChat    Kind = "chat"    // a user was muted or unmuted, or the chat was emptied
 	KindMessage Kind = "message" // a ChatMessage for the pages of Stage
 	KindRemoved Kind = "removed" // a ChatRemoved for the pages of Stage
 	KindPassed  Kind = "passed"  // what one replica passes on to the others, for no page
@@ -92,7 +92,7 @@ type ChatStore interface {
 	DeleteMessage(ctx context.Context, arn stage.ARN, id string) (bool, error)
 	// DeleteMessages empties the chat of messages up to that time; who is muted stays muted.
 	DeleteMessages(ctx context.Context, arn stage.ARN, upTo time.Time) error
-	// Mute adds or removes somebody who may not write.
+	// Mute adds or removes a muted user.
 	Mute(ctx context.Context, arn stage.ARN, who Person, on bool) error
 }
 

@@ -113,7 +113,7 @@ func NewStageEvent(e access.StoredEvent) StageEvent {
 type Viewer struct {
 	User     access.UserID
 	Operator bool
-	View     stage.View // of a viewing key: only its participants are visible, and nobody is "you"
+	View     stage.View // of a viewing key: only its participants are visible, and none is "you"
 }
 
 // NewPresence returns a participant as the viewer may see it: how well a picture arrives is for its

@@ -22,7 +22,7 @@ func throttled(err error) bool {
 		IsErrorThrottle(err) == aws.TrueTernary
 }
 
-// explain turns an error of AWS into one that a person can act on. The subject is the resource in
+// explain turns an AWS error into one that a person can act on. The subject is the resource in
 // question, or "". What AWS said goes to the log: as the cause, with the message that the SDK's own
 // error leaves out.
 func explain(err error, subject string) error {

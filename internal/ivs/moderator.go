@@ -19,19 +19,19 @@ import (
 )
 
 const (
-	looking = 15 * time.Second // a stage is watched for so long after somebody looked
+	looking = 15 * time.Second // a stage is watched for so long after a page looked
 	// a stage on which only somebody barred may turn up is looked at so much less often
 	barredPolls = 5
 	// ListParticipantEvents is for 5 calls in a second, for all stages together
 	eventsPerLook = 5
 )
 
-// A watch is one stage that somebody looks at. However many look, AWS is asked once.
+// A watch is one stage that pages look at. AWS is polled once for all of them.
 type watch struct {
 	arn stage.ARN
 
 	mu        sync.Mutex
-	looked    time.Time // when somebody last did
+	looked    time.Time // when a page last did
 	began     time.Time // of the latest look
 	polled    time.Time // when it was over
 	presences []stage.Presence

@@ -20,7 +20,7 @@ type queue struct {
 	free    time.Time // when the next call would be due, had there been no burst
 	turns   []string  // callers with calls waiting; the first is next
 	waiting map[string][]chan struct{}
-	timer   *time.Timer // set while somebody waits
+	timer   *time.Timer // set while a call waits
 }
 
 func newQueue(perSecond int) *queue {
@@ -125,7 +125,7 @@ func (q *queue) keep(caller string, calls []chan struct{}) {
 	q.waiting[caller] = calls
 }
 
-// leave gives up a place. The turn may have come meanwhile: then it is lost, which harms nobody.
+// leave gives up a place. The turn may have come meanwhile: then it is lost, which does no harm.
 func (q *queue) leave(caller string, turn chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -140,7 +140,7 @@ func (q *queue) leave(caller string, turn chan struct{}) {
 	}
 }
 
-// pause lets nobody through for a while: AWS has throttled, be it because others use the same
+// pause lets no call through for a while: AWS has throttled, be it because others use the same
 // account.
 func (q *queue) pause(d time.Duration) {
 	q.mu.Lock()

@@ -1,4 +1,4 @@
-// Package ivs is the real service behind the stages of AWS: tokens, stages, participants and public
+// Package ivs is the real service behind the AWS stages: tokens, stages, participants and public
 // keys through the API of Amazon IVS real-time, within its quotas, with its errors turned into
 // sentences. AWS is known here and nowhere else.
 package ivs
@@ -26,7 +26,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// GlobalWHIP is what OBS is given for every stage of AWS: "Use https://global.whip.live-video.net.
+// GlobalWHIP is what OBS is given for every AWS stage: "Use https://global.whip.live-video.net.
 // It returns a 307 Temporary Redirect" to the stage's own (AWS guide, "IVS WHIP Publishing").
 const GlobalWHIP = "https://global.whip.live-video.net"
 
@@ -43,7 +43,7 @@ type Config struct {
 	MaxWait time.Duration // a token waits so long for its turn, then 503; 10 s
 
 	Events func(stage.Event) // what happens to publishers; must not block. May be nil
-	Poll   time.Duration     // between two looks at a stage that somebody watches; 2 s
+	Poll   time.Duration     // between two looks at a watched stage; 2 s
 
 	// Barred lists those whose token was issued here and revoked since, wherever that was done. Who
 	// was not issued here is no matter of ours: other programs of the account put people on its
@@ -204,7 +204,7 @@ func (s *Service) whipEndpoint(e stage.Endpoints) string {
 	return own.Scheme + "://" + own.Host + "/whip"
 }
 
-// WHIPEndpoint serves token.Signer, which signs for stages of AWS.
+// WHIPEndpoint serves token.Signer, which signs for AWS stages.
 func (s *Service) WHIPEndpoint(e stage.Endpoints) string { return s.whipEndpoint(e) }
 
 func noRegion(name string) error {
@@ -268,7 +268,7 @@ func (l *limits) to(region string) func(*middleware.Stack) error {
 	}
 }
 
-// throttleRest is how long nobody calls after AWS has throttled.
+// throttleRest is the pause of all calls after AWS has throttled.
 const throttleRest = time.Second / 2
 
 // share waits for a place in what all processes call together. Those who queue here meanwhile wait
@@ -309,7 +309,7 @@ func (l *limits) pauseAll(ctx context.Context, name string) {
 
 type callerKey struct{}
 
-// as says for whom a call is made, so that nobody's calls crowd out another's.
+// as says for whom a call is made, so that no user's calls crowd out another's.
 func as(ctx context.Context, caller string) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // What happens to a participant reaches us by two ways: the events of the API, which we ask for
-// while somebody looks, and EventBridge, which may lose, delay and reorder. The tracker makes one
+// while a page looks, and EventBridge, which may lose, delay and reorder. The tracker makes one
 // story of both.
 
 // A happening is one event of a participant, whichever way it came.
@@ -47,7 +47,7 @@ type lifeKey struct {
 	participant stage.ParticipantID
 }
 
-// news is what a dock is told; the zero value is none.
+// news is what a dock receives; the zero value is none.
 type news struct {
 	kind         stage.EventKind
 	code, detail string
@@ -76,7 +76,7 @@ type entry struct {
 	both       bool
 }
 
-// A moment is as exact as whoever told it.
+// A moment is as exact as its source.
 type moment struct {
 	time.Time
 	coarse bool // to the second

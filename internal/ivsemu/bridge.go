@@ -37,7 +37,7 @@ type bridgeDetail struct {
 	ErrorCode     string `json:"error_code,omitempty"`
 }
 
-// announce queues an event; it never blocks, since the stage goes on whoever listens. EventBridge
+// announce queues an event; it never blocks, since the stage goes on without listeners. EventBridge
 // is best effort, too.
 func (e *Emulator) announce(
 	arn stage.ARN, session *sessionRecord, p *participantRecord, name, code string,

@@ -80,7 +80,7 @@ func (e *Emulator) door(w http.ResponseWriter, r *http.Request, first string) {
 	e.doors.ServeHTTP(w, r)
 }
 
-// noteIncapable writes down that somebody wants to publish whose token is for watching: the door
+// noteIncapable records an attempt to publish with a token for watching: the door
 // will refuse that.
 func (e *Emulator) noteIncapable(r *http.Request) {
 	p, err := e.bearer(r)
@@ -201,8 +201,8 @@ func errorCodeOf(err error) string {
 	return "INTERNAL_SERVER_EXCEPTION"
 }
 
-// Observe is told by the media plane what happens to publishers, and by the doors who is turned
-// away.
+// Observe receives from the media plane what happens to publishers, and from WHIP and WHEP who is
+// turned away.
 func (e *Emulator) Observe(event stage.Event) {
 	switch event.Kind {
 	case stage.EventPublishing:

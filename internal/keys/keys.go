@@ -1,4 +1,4 @@
-// Package keys keeps own keys for stages of AWS: it makes or takes them, gives AWS the public half,
+// Package keys keeps own keys for AWS stages: it makes or takes them, gives AWS the public half,
 // rotates them without breaking a token, and chooses for each stage who issues its tokens, an own
 // key or the API.
 //

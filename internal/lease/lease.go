@@ -17,18 +17,19 @@ type Holder struct {
 type Lease struct {
 	Name string
 	Holder
-	// Fence grows with every new holder of the name, and each time that a lease had expired. Whoever
-	// writes for a lease gives it along, so that a holder that was away too long changes nothing.
+	// Fence grows with every new holder of the name, and each time that a lease had expired.
+	// Whoever writes for a lease gives it along, so that a holder that was away too long changes
+	// nothing.
 	Fence int64
 	Held  bool          // it had not expired when it was read
 	Left  time.Duration // until it expires, as of then; negative since it expired
 }
 
-// A Store keeps leases. An error says nothing about who holds what; a holder that cannot renew stops
-// when its lease has expired, counted from before it asked last.
+// A Store keeps leases. An error says nothing about who holds what; a holder that cannot renew
+// stops when its lease has expired, counted from before it asked last.
 type Store interface {
 	// Acquire takes a lease that is free or expired, or renews one that the holder has. It reports
-	// whether the holder has it now, and returns the lease of whoever has it.
+	// whether the holder has it now, and returns the lease of its holder.
 	Acquire(ctx context.Context, name string, by Holder, life time.Duration) (Lease, bool, error)
 	// Renew extends a lease that has not expired, and reports whether it still is the holder's.
 	Renew(ctx context.Context, l Lease, life time.Duration) (Lease, bool, error)

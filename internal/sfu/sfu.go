@@ -94,7 +94,7 @@ type SFU struct {
 
 	tcp tcpListener
 
-	// Held while datagrams are taken in: whoever holds it is the reader, one at a time.
+	// Held while datagrams are taken in: its holder is the reader, one at a time.
 	reading sync.Mutex
 	dirty   []*publication // the reader's
 }

@@ -45,7 +45,7 @@ const eventsAtOnce = 100
 
 // addSome stores events in a transaction, and sets their IDs.
 func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error {
-	// The row stays locked until the commit: whoever can read event 7 could read 6 before.
+	// The row stays locked until the commit: a reader of event 7 could read 6 before.
 	last, err := first(ctx, q, scanNumber, `
 		INSERT INTO counters (name, value) VALUES ('event', $1)
 		ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value`,

@@ -25,7 +25,7 @@ const (
 )
 
 // A relay is feed.Relay on PostgreSQL. Notices are rows with numbers that have no gaps: the row of
-// the counter stays locked until the commit, so that whoever reads 7 could read 6 before. A
+// the counter stays locked until the commit, so that a reader of 7 could read 6 before. A
 // notification only wakes the readers, who otherwise look once a second (docs/decisions/0171).
 type relay struct {
 	q    queries

@@ -15,7 +15,7 @@ type About struct {
 	Database   string
 	LocalKey   string    // the ID of the key that signs the tokens of local stages
 	Settings   []Setting // secrets are masked already
-	OwnKeys    OwnKeys   // nil where no region of AWS is served
+	OwnKeys    OwnKeys   // nil where no AWS region is served
 	OwnRegions []string
 	// nil: the checks of `stagedoor doctor` are not offered
 	Examine func(context.Context) []V1Diagnosis

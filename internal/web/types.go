@@ -45,17 +45,17 @@ type (
 		TTL   *int64    `json:"ttl,omitempty"` // seconds
 		For   string    `json:"for,omitempty"` // "publish" or "view"
 	}
-	// A NewUser is somebody to invite.
+	// A NewUser is a user to invite.
 	NewUser struct {
 		Name string      `json:"name"`
 		Role access.Role `json:"role,omitempty"`
 	}
-	// A GrantRequest lets somebody onto a stage.
+	// A GrantRequest gives a user access to a stage.
 	GrantRequest struct {
 		Capabilities []string `json:"capabilities"`
 		MaxTTL       *int64   `json:"maxTTL,omitempty"` // seconds
 	}
-	// A NewStage is a local stage to make by its name, a stage of AWS to make by name and region,
+	// A NewStage is a local stage to make by its name, an AWS stage to make by name and region,
 	// or one to add by its ARN.
 	NewStage struct {
 		Name   string    `json:"name,omitempty"`
@@ -194,7 +194,7 @@ type (
 		URL       string `json:"url"`
 		Integrity string `json:"integrity"`
 	}
-	// An Invited is somebody new, with the link to send them.
+	// An Invited is a new user, with the link to send them.
 	Invited struct {
 		ID              access.UserID `json:"id"`
 		Name            string        `json:"name"`
@@ -202,7 +202,7 @@ type (
 		Invite          string        `json:"invite"` // told once
 		InviteExpiresAt time.Time     `json:"inviteExpiresAt"`
 	}
-	// A User is somebody as the operator sees them.
+	// A User is an account as operators see it.
 	User struct {
 		ID         access.UserID `json:"id"`
 		Name       string        `json:"name"`
@@ -217,7 +217,7 @@ type (
 	Users struct {
 		Users []User `json:"users"`
 	}
-	// A Grant lets somebody onto a stage.
+	// A Grant is the access of a user to a stage.
 	Grant struct {
 		Stage        stage.ARN `json:"stage"`
 		Capabilities []string  `json:"capabilities"`
@@ -231,7 +231,7 @@ type (
 		Limits       stage.Limits `json:"limits"`
 		Participants []Presence   `json:"participants"`
 		Trouble      string       `json:"trouble,omitempty"`  // why it is not known who is there
-		IssuedBy     string       `json:"issuedBy,omitempty"` // who issues tokens for a stage of AWS, and why
+		IssuedBy     string       `json:"issuedBy,omitempty"` // who issues tokens for an AWS stage, and why
 	}
 	// AWSStages are what AWS has, to choose from.
 	AWSStages struct {
@@ -250,7 +250,7 @@ type (
 		Name  string    `json:"name"`
 		Added bool      `json:"added"`
 	}
-	// A StageSession is a time in which somebody was on a stage of AWS.
+	// A StageSession is the time from the first arrival on an AWS stage until the last one left.
 	StageSession struct {
 		ID        string     `json:"id"`
 		StartedAt time.Time  `json:"startedAt"`
@@ -268,7 +268,7 @@ type (
 
 // What event streams say beside what package feed defines.
 type (
-	// A ChatHistory is the chat of a stage, as it is now and for the one who is told.
+	// A ChatHistory is the chat of a stage, as it is now and for one caller.
 	ChatHistory struct {
 		Messages  []ChatMessage `json:"messages"` // oldest first
 		Posts     bool          `json:"posts"`

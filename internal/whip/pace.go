@@ -16,7 +16,7 @@ const (
 )
 
 // paces limit what one valid token can cause: refusals, which are stored for the dock of its owner,
-// and takeovers, each of which ends a session. They are counted by participant, so that nobody is
+// and takeovers, each of which ends a session. They are counted by participant, so that none is
 // limited by others.
 type paces struct {
 	now       func() time.Time

@@ -77,7 +77,7 @@ describe('publishing from a page', () => {
   });
 });
 
-describe('publishing to a stage of AWS', () => {
+describe('publishing to an AWS stage', () => {
   const fakeSdk = (told) => async () => ({
     SubscribeType: { NONE: 'none' }, StageEvents: { STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED: 'publish', STAGE_LEFT: 'left' },
     LocalStageStream: class { constructor(track) { this.track = track; } },
