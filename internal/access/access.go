@@ -114,8 +114,8 @@ type Control struct {
 	// OperatorPasskeys keeps from a login what only operators may, unless a passkey made it.
 	OperatorPasskeys bool
 
-	// Log takes security events, the actions of operators, and failures for which no caller waits. It
-	// may be nil.
+	// Log takes security events, the actions of operators, and failures for which no caller waits.
+	// It may be nil.
 	Log *slog.Logger
 
 	// The settings; zero means the default in parentheses.

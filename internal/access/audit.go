@@ -94,9 +94,11 @@ type AuditStore interface {
 	Entries(ctx context.Context, f AuditFilter, p Page) (PageOf[Entry], error)
 }
 
-// Audit lists entries of the trail, newest first: all of them for an operator, those of the stages to
-// which they have access for a moderator.
-func (c *Control) Audit(ctx context.Context, by Principal, f AuditFilter, p Page) (PageOf[Entry], error) {
+// Audit lists entries of the trail, newest first: all of them for an operator, those of the stages
+// to which they have access for a moderator.
+func (c *Control) Audit(
+	ctx context.Context, by Principal, f AuditFilter, p Page,
+) (PageOf[Entry], error) {
 	if !by.Allows(ScopeAudit) && by.Allows(ScopeModerate) && by.User.Role == Moderator {
 		stages, err := c.moderated(ctx, by, f.Stage)
 		if err != nil || len(stages) == 0 {
@@ -153,14 +155,15 @@ type userMessage struct {
 func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
 	err := c.note(context.WithoutCancel(ctx), c.Store, by, e)
 	if err != nil && c.Log != nil {
-		c.Log.Warn("an entry is missing in the audit trail", "action", e.Action, "actor", by.User.ID,
+		c.Log.Warn("an entry is missing in the audit trail", "action", e.Action,
+			"actor", by.User.ID,
 			"target", e.Target, "err", err)
 	}
 }
 
 // logEntry writes an entry to the log, under its action as the message: the log limits lines with
-// the same message, so that failed sign-ins do not push out what operators do. An entry whose decision
-// is run again, or not committed, is in the log and not in the trail.
+// the same message, so that failed sign-ins do not push out what operators do. An entry whose
+// decision is run again, or not committed, is in the log and not in the trail.
 func (c *Control) logEntry(ctx context.Context, e Entry) {
 	if c.Log == nil {
 		return

@@ -14,8 +14,8 @@ import (
 // linkedIssuer is the issuer of the people whom an application registers by dock links.
 const linkedIssuer = "dock-link"
 
-// An External identity is a person as somebody else vouches for them: an OpenID Connect provider, or
-// an application with an API key. Issuer and Subject identify the person for ever.
+// An External identity is a person as another party vouches for them: an OpenID Connect provider,
+// or an application with an API key. Issuer and Subject identify the person for ever.
 type External struct {
 	Issuer        string
 	Subject       string
@@ -48,15 +48,15 @@ func (c Claim) Holds(claims map[string][]string) bool {
 // An ExternalPolicy decides who may sign in with a provider, and as what. Its zero value lets
 // everybody in whom the provider vouches for, as a broadcaster.
 type ExternalPolicy struct {
-	// Issuer is that of the provider. The logins of a person whom it vouches for end with LoginLife,
-	// also those that a code or a passkey made; empty: no provider.
+	// Issuer is that of the provider. The logins of a person whom it vouches for end with
+	// LoginLife, also those that a code or a passkey made; empty: no provider.
 	Issuer     string
 	Domains    []string // of a verified e-mail address; empty: any
 	Required   []Claim  // at least one of them; empty: none is needed
-	Operators  []Claim  // whoever has one of them is an operator
+	Operators  []Claim  // one of them makes an operator
 	Moderators []Claim
-	// LoginLife is how long such a login lives: what the provider takes away is gone after that. Use
-	// does not extend it.
+	// LoginLife is how long such a login lives: what the provider takes away is gone after that.
+	// Use does not extend it.
 	LoginLife time.Duration
 }
 
@@ -85,7 +85,9 @@ type IdentityStore interface {
 
 // LogInExternal signs in the person behind an identity. Its first sign-in creates the account; each
 // one applies role and rules anew.
-func (c *Control) LogInExternal(ctx context.Context, e External, from Client) (Principal, stage.Secret, error) {
+func (c *Control) LogInExternal(
+	ctx context.Context, e External, from Client,
+) (Principal, stage.Secret, error) {
 	from, secret := cleanClient(from), newSecret("")
 	if err := c.External.admit(e); err != nil {
 		c.failedSignIn(ctx, cleanText(e.Name, maxName), from, err)
@@ -116,14 +118,18 @@ func (c *Control) LogInExternal(ctx context.Context, e External, from Client) (P
 		if login, err = c.putExternalLogin(ctx, tx, account, secret, from); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, login, Entry{Action: ActionLogin, Target: string(account.ID), TargetName: account.Name, Detail: e.Issuer})
+		return c.note(ctx, tx, login, Entry{
+			Action: ActionLogin, Target: string(account.ID), TargetName: account.Name,
+			Detail: e.Issuer,
+		})
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
 	c.changed(login.User.ID)
 	c.wakeMaker()
-	if err := c.disconnect(ctx, revoked, "The access to this stage was changed."); err != nil && c.Log != nil {
+	if err := c.disconnect(ctx, revoked, "The access to this stage was changed."); err != nil &&
+		c.Log != nil {
 		c.Log.Warn("sessions without access were not ended", "user", login.User.ID, "err", err)
 	}
 	return login, secret, nil
@@ -132,17 +138,21 @@ func (c *Control) LogInExternal(ctx context.Context, e External, from Client) (P
 // admit refuses identities that the policy does not let in.
 func (p ExternalPolicy) admit(e External) error {
 	if e.Issuer == "" || e.Subject == "" {
-		return stage.Errorf(stage.ErrUnauthorized, "The sign-in service did not say who signs in.").WithCode("oidc_refused")
+		return stage.Errorf(stage.ErrUnauthorized, "The sign-in service did not say who signs in.").
+			WithCode("oidc_refused")
 	}
 	if len(p.Domains) > 0 {
 		_, domain, _ := strings.Cut(e.Email, "@")
-		if !e.EmailVerified || !slices.ContainsFunc(p.Domains, func(d string) bool { return strings.EqualFold(d, domain) }) {
-			return stage.Errorf(stage.ErrDenied, "Only verified e-mail addresses of %s may sign in here.",
+		if !e.EmailVerified || !slices.ContainsFunc(p.Domains,
+			func(d string) bool { return strings.EqualFold(d, domain) }) {
+			return stage.Errorf(stage.ErrDenied,
+				"Only verified e-mail addresses of %s may sign in here.",
 				strings.Join(p.Domains, ", ")).WithCode("not_admitted")
 		}
 	}
 	if len(p.Required) > 0 && !holdsAny(p.Required, e.Claims) {
-		return stage.Errorf(stage.ErrDenied, "Your account may not sign in here; ask the operator.").WithCode("not_admitted")
+		return stage.Errorf(stage.ErrDenied,
+			"Your account may not sign in here; ask the operator.").WithCode("not_admitted")
 	}
 	return nil
 }
@@ -202,7 +212,9 @@ func (c *Control) createLinked(ctx context.Context, tx Store, wanted string) (Ac
 		return Account{}, err
 	}
 	by := Principal{Kind: KindLogin, User: account.User}
-	return account, c.note(ctx, tx, by, Entry{Action: ActionUserCreated, Target: string(account.ID), TargetName: name})
+	return account, c.note(ctx, tx, by, Entry{
+		Action: ActionUserCreated, Target: string(account.ID), TargetName: name,
+	})
 }
 
 func (c *Control) freeName(ctx context.Context, tx Store, wanted string) (string, error) {
@@ -245,7 +257,9 @@ func clipName(name string) string {
 	return name
 }
 
-func (c *Control) applyRole(ctx context.Context, tx Store, account Account, e External) (Account, error) {
+func (c *Control) applyRole(
+	ctx context.Context, tx Store, account Account, e External,
+) (Account, error) {
 	role := c.External.role(e.Claims)
 	if role == "" || role == account.Role {
 		return account, nil
@@ -261,11 +275,14 @@ func (c *Control) applyRole(ctx context.Context, tx Store, account Account, e Ex
 	}
 	by := Principal{Kind: KindLogin, User: account.User}
 	return account, c.note(ctx, tx, by, Entry{
-		Action: ActionUserChanged, Target: string(account.ID), TargetName: account.Name, Detail: "role " + string(role),
+		Action: ActionUserChanged, Target: string(account.ID), TargetName: account.Name,
+		Detail: "role " + string(role),
 	})
 }
 
 // putExternalLogin stores a login whose end does not move: after it the provider decides anew.
-func (c *Control) putExternalLogin(ctx context.Context, tx Store, account Account, secret stage.Secret, from Client) (Principal, error) {
+func (c *Control) putExternalLogin(
+	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
+) (Principal, error) {
 	return c.putLoginFor(ctx, tx, account, secret, from, externalLabel, c.External.life())
 }

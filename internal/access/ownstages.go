@@ -23,7 +23,8 @@ type StageMaker interface {
 	// ServesRegion reports whether stages of the region are served.
 	ServesRegion(region string) bool
 	// EnsureStage creates a stage with these tags, or with again finds the one that has them.
-	EnsureStage(ctx context.Context, region, name string, tags map[string]string, again bool) (stage.Stage, error)
+	EnsureStage(ctx context.Context, region, name string, tags map[string]string, again bool) (
+		stage.Stage, error)
 }
 
 // The tags of a stage that a rule created, by which an interrupted attempt finds it.
@@ -63,7 +64,8 @@ func (c *Control) MakeOwnStages(ctx context.Context) (more bool, err error) {
 			return false, ctx.Err() // the claim ends by itself
 		}
 		if c.Log != nil {
-			c.Log.Warn("a stage of one's own is not created yet", "rule", w.Rule, "user", w.User, "err", err)
+			c.Log.Warn("a stage of one's own is not created yet", "rule", w.Rule, "user",
+				w.User, "err", err)
 		}
 		pause := min(ownPause<<min(w.Tries, 10), ownPauseMax)
 		if err := c.Store.PostponeOwnStage(ctx, w, c.Now().Add(pause)); err != nil {

@@ -87,7 +87,9 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 		if err := tx.PutRule(ctx, r); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{Action: ActionRuleChanged, Target: string(r.ID), Stage: r.Stage, Detail: r.describe()})
+		return c.note(ctx, tx, by, Entry{
+			Action: ActionRuleChanged, Target: string(r.ID), Stage: r.Stage, Detail: r.describe(),
+		})
 	})
 	if err != nil {
 		return Rule{}, err
@@ -105,7 +107,8 @@ func (c *Control) checkPlace(r Rule) error {
 	case r.Own != "" && r.Region == "" && c.NoLocalStages:
 		return noLocalStages()
 	case r.Region != "" && (c.StageMaker == nil || !c.StageMaker.ServesRegion(r.Region)):
-		return stage.Errorf(stage.ErrInvalid, "Stages of %s are not served here; start the server with --ivs-region.", r.Region)
+		return stage.Errorf(stage.ErrInvalid,
+			"Stages of %s are not served here; start the server with --ivs-region.", r.Region)
 	}
 	return nil
 }
@@ -124,7 +127,8 @@ func (c *Control) placeRule(ctx context.Context, tx Store, r Rule) (Rule, error)
 	}
 	if r.ID == "" {
 		if len(rules) >= maxRules {
-			return r, stage.Errorf(stage.ErrConflict, "There are %d rules; remove one that is not needed.", maxRules)
+			return r, stage.Errorf(stage.ErrConflict,
+				"There are %d rules; remove one that is not needed.", maxRules)
 		}
 		r.ID, r.CreatedAt = RuleID(stage.NewID()), c.Now()
 		return r, nil
@@ -138,18 +142,22 @@ func (c *Control) placeRule(ctx context.Context, tx Store, r Rule) (Rule, error)
 }
 
 func checkRule(r Rule) (Rule, error) {
-	if (r.Claim.Name == "") != (r.Claim.Value == "") || len(r.Claim.Name) > maxClaimLength || len(r.Claim.Value) > maxClaimLength {
-		return r, stage.Errorf(stage.ErrInvalid, "A rule names a claim and its value, or neither for every user.")
+	if (r.Claim.Name == "") != (r.Claim.Value == "") || len(r.Claim.Name) > maxClaimLength ||
+		len(r.Claim.Value) > maxClaimLength {
+		return r, stage.Errorf(stage.ErrInvalid,
+			"A rule names a claim and its value, or neither for every user.")
 	}
 	if (r.Stage == "") == (r.Own == "") {
-		return r, stage.Errorf(stage.ErrInvalid, "A rule gives one stage, or a stage of one's own with a name such as \"{name}\".")
+		return r, stage.Errorf(stage.ErrInvalid,
+			"A rule gives one stage, or a stage of one's own with a name such as \"{name}\".")
 	}
 	if r.Own != "" {
 		if _, err := cleanName(ownName(r.Own, "x")); err != nil {
 			return r, err
 		}
 		if !strings.Contains(r.Own, "{name}") {
-			return r, stage.Errorf(stage.ErrInvalid, "The name of a stage of one's own contains {name}.")
+			return r, stage.Errorf(stage.ErrInvalid,
+				"The name of a stage of one's own contains {name}.")
 		}
 	}
 	g, err := checkGrant(Grant{Stage: r.Stage, Capabilities: r.Capabilities, MaxTTL: r.MaxTTL})
@@ -193,7 +201,8 @@ func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error
 
 // applyToAll applies the rules to every account, in batches, so that tokens are issued in between.
 func (c *Control) applyToAll(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx) // the rule is stored: a browser that goes away does not stop it half-way
+	// the rule is stored: a browser that goes away does not stop it half-way
+	ctx = context.WithoutCancel(ctx)
 	var revoked []Issuance
 	for last := UserID(""); ; {
 		var batch []Account
@@ -227,7 +236,9 @@ func (c *Control) applyToAll(ctx context.Context) error {
 }
 
 // applyStored applies the rules with the claims of the person's last sign-ins.
-func (c *Control) applyStored(ctx context.Context, tx Store, rules []Rule, account Account) ([]Issuance, error) {
+func (c *Control) applyStored(
+	ctx context.Context, tx Store, rules []Rule, account Account,
+) ([]Issuance, error) {
 	identities, err := tx.IdentitiesOf(ctx, account.ID)
 	if err != nil {
 		return nil, err
@@ -242,7 +253,9 @@ func (c *Control) applyStored(ctx context.Context, tx Store, rules []Rule, accou
 }
 
 // applyRules applies the rules to one account.
-func (c *Control) applyRules(ctx context.Context, tx Store, account Account, claims map[string][]string) ([]Issuance, error) {
+func (c *Control) applyRules(
+	ctx context.Context, tx Store, account Account, claims map[string][]string,
+) ([]Issuance, error) {
 	rules, err := tx.Rules(ctx)
 	if err != nil {
 		return nil, err
@@ -251,7 +264,9 @@ func (c *Control) applyRules(ctx context.Context, tx Store, account Account, cla
 }
 
 // apply changes the grants that come from rules to what the rules say now. Grants by hand stay.
-func (c *Control) apply(ctx context.Context, tx Store, rules []Rule, account Account, claims map[string][]string) ([]Issuance, error) {
+func (c *Control) apply(
+	ctx context.Context, tx Store, rules []Rule, account Account, claims map[string][]string,
+) ([]Issuance, error) {
 	wanted, err := c.wanted(ctx, tx, rules, account, claims)
 	if err != nil {
 		return nil, err
@@ -294,7 +309,9 @@ func (c *Control) apply(ctx context.Context, tx Store, rules []Rule, account Acc
 
 // wanted is what the rules give a person: of several rules for one stage, all capabilities and the
 // longest life together.
-func (c *Control) wanted(ctx context.Context, tx Store, rules []Rule, account Account, claims map[string][]string) (map[stage.ARN]Grant, error) {
+func (c *Control) wanted(
+	ctx context.Context, tx Store, rules []Rule, account Account, claims map[string][]string,
+) (map[stage.ARN]Grant, error) {
 	grants := map[stage.ARN]Grant{}
 	for _, r := range rules {
 		if r.Claim.Name != "" && !r.Claim.Holds(claims) {
@@ -322,7 +339,9 @@ func (c *Control) wanted(ctx context.Context, tx Store, rules []Rule, account Ac
 
 // ownStage finds the stage that a rule gives to one person alone, or creates it. It is empty while
 // AWS has still to create it.
-func (c *Control) ownStage(ctx context.Context, tx Store, r Rule, account Account) (stage.ARN, error) {
+func (c *Control) ownStage(
+	ctx context.Context, tx Store, r Rule, account Account,
+) (stage.ARN, error) {
 	arn, err := tx.OwnStage(ctx, r.ID, account.ID)
 	if !errors.Is(err, stage.ErrNotFound) {
 		return arn, err
@@ -335,7 +354,9 @@ func (c *Control) ownStage(ctx context.Context, tx Store, r Rule, account Accoun
 		return "", err
 	}
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
-	record := StageRecord{Stage: made, Key: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.Now()}
+	record := StageRecord{
+		Stage: made, Key: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.Now(),
+	}
 	if err := tx.PutStage(ctx, record); err != nil {
 		return "", err
 	}

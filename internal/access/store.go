@@ -51,7 +51,7 @@ type Store interface {
 	GuestLinks(ctx context.Context, arn stage.ARN, limit int) ([]Credential, error)
 	// UseGuestLink counts one use. If there is none left, it returns stage.ErrConflict.
 	UseGuestLink(ctx context.Context, id string, at time.Time) error
-	// ReturnGuestUse takes back a use that let nobody in.
+	// ReturnGuestUse takes back a use that admitted no guest.
 	ReturnGuestUse(ctx context.Context, id string) error
 	// Touch stores when a credential and its user were last used, and the new expiry.
 	Touch(ctx context.Context, cred Credential) error
@@ -86,8 +86,8 @@ type Store interface {
 	PutGrant(ctx context.Context, g Grant) error
 	// DeleteGrant deletes a grant.
 	DeleteGrant(ctx context.Context, user UserID, arn stage.ARN) error
-	// PutBar sets when and why the holder of a grant was barred from the stage; the zero time ends it.
-	// Without the grant it returns stage.ErrNotFound.
+	// PutBar sets when and why the holder of a grant was barred from the stage; the zero time ends
+	// it. Without the grant it returns stage.ErrNotFound.
 	PutBar(ctx context.Context, user UserID, arn stage.ARN, at time.Time, reason string) error
 	// Advance increments the revision of an account, so that AddIssuance refuses the tokens that
 	// are being decided about at the moment.

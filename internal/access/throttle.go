@@ -177,8 +177,8 @@ func (c *Control) abandoned(ctx context.Context, a attempt) {
 	ctx = context.WithoutCancel(ctx)
 	err := c.Store.Atomically(ctx, func(tx Store) error { return a.undo(ctx, tx) })
 	if err != nil && c.Log != nil {
-		c.Log.Warn("a sign-in that was not finished counts as a failure", "user", a.user, "err",
-			err)
+		c.Log.Warn("a sign-in that was not finished counts as a failure", "user",
+			a.user, "err", err)
 	}
 }
 

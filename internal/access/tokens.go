@@ -58,9 +58,10 @@ func (c *Control) Issue(
 
 // A basis is what a token rests on beside its grant.
 type basis struct {
-	user       UserID
-	bucket     string // of the rate limit
-	credential string // the login, viewing key or guest link with which the token ends; may be empty
+	user   UserID
+	bucket string // of the rate limit
+	// the login, viewing key or guest link with which the token ends; may be empty
+	credential string
 	guest      string // the name of a guest; empty: the token is the user's own
 }
 

@@ -135,7 +135,7 @@ func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Acco
 }
 
 // AcceptInvite sets the password of the invited user and signs them in. It ends all their logins,
-// keys and open tokens: somebody else may have known the forgotten password.
+// keys and open tokens: another person may have known the forgotten password.
 func (c *Control) AcceptInvite(
 	ctx context.Context, code, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
@@ -310,7 +310,9 @@ func (c *Control) User(ctx context.Context, by Principal, id UserID) (Person, er
 }
 
 // UpdateUser changes the name and the role of a user; empty means that it stays.
-func (c *Control) UpdateUser(ctx context.Context, by Principal, id UserID, name string, role Role) error {
+func (c *Control) UpdateUser(
+	ctx context.Context, by Principal, id UserID, name string, role Role,
+) error {
 	if err := by.Require(ScopeUsers); err != nil {
 		return err
 	}
@@ -345,15 +347,20 @@ func (c *Control) UpdateUser(ctx context.Context, by Principal, id UserID, name 
 }
 
 // roleChanged revokes the open tokens of a former operator, which may rest on no grant.
-func (c *Control) roleChanged(ctx context.Context, tx Store, before Role, account Account) ([]Issuance, error) {
-	if err := tx.Advance(ctx, account.ID); err != nil || before != Operator || account.Role == Operator {
+func (c *Control) roleChanged(
+	ctx context.Context, tx Store, before Role, account Account,
+) ([]Issuance, error) {
+	if err := tx.Advance(ctx, account.ID); err != nil || before != Operator ||
+		account.Role == Operator {
 		return nil, err
 	}
 	return c.revokeOpen(ctx, tx, Revocation{User: account.ID})
 }
 
 // edited is an account with another name or role. The last operator stays one.
-func edited(ctx context.Context, tx Store, account Account, name string, role Role) (Account, error) {
+func edited(
+	ctx context.Context, tx Store, account Account, name string, role Role,
+) (Account, error) {
 	if name != "" {
 		clean, err := cleanName(name)
 		if err != nil {

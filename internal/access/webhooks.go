@@ -136,8 +136,8 @@ func checkWebhook(address string, types []string) error {
 	}
 	for _, t := range types {
 		if !slices.Contains(MessageTypes(), t) {
-			return stage.Errorf(stage.ErrInvalid, "%q is no message type; there are %s.", t,
-				typeList())
+			return stage.Errorf(stage.ErrInvalid, "%q is no message type; there are %s.",
+				t, typeList())
 		}
 	}
 	return nil

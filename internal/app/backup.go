@@ -299,8 +299,8 @@ func readManifest(archive *tar.Reader, m *manifest) error {
 		return err
 	}
 	if m.Format != backupFormat {
-		return fmt.Errorf("it has the format %d, and this stagedoor reads %d", m.Format,
-			backupFormat)
+		return fmt.Errorf("it has the format %d, and this stagedoor reads %d",
+			m.Format, backupFormat)
 	}
 	return nil
 }

@@ -120,8 +120,8 @@ func (k ownKeys) Retire(ctx context.Context, region string) (string, error) {
 
 func (k ownKeys) change(region string, do func() (keys.Key, error)) (string, error) {
 	if !slices.Contains(k.regions, region) {
-		return "", stage.Errorf(stage.ErrInvalid, "This server does not serve the region %q.",
-			region)
+		return "", stage.Errorf(stage.ErrInvalid,
+			"This server does not serve the region %q.", region)
 	}
 	key, err := do()
 	return key.Name, err

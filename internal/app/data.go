@@ -21,8 +21,8 @@ func makeDataFolder(dir string) error {
 		return errors.New("--data names a folder; leave it out for the usual one")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("the data folder %s cannot be made: %w; choose another with --data", dir,
-			reason(err))
+		return fmt.Errorf("the data folder %s cannot be made: %w; choose another with --data",
+			dir, reason(err))
 	}
 	probe, err := os.CreateTemp(dir, ".probe-*")
 	if err != nil {

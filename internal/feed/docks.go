@@ -196,8 +196,8 @@ func checkFindings(list []Finding) error {
 	}
 	for _, f := range list {
 		if tooLong(f.ID) {
-			return stage.Errorf(stage.ErrInvalid, "The id of a finding has at most %d bytes.",
-				maxWord)
+			return stage.Errorf(stage.ErrInvalid,
+				"The id of a finding has at most %d bytes.", maxWord)
 		}
 		if !slices.Contains([]string{"fix", "person", "ok"}, f.Level) {
 			return stage.Errorf(stage.ErrInvalid,

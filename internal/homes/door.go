@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// clientHeader has the address of the client, from replica to replica. The public address neither
-	// reads it nor passes it on.
+	// clientHeader has the address of the client, from replica to replica. The public address
+	// neither reads it nor passes it on.
 	clientHeader = "Stagedoor-Client"
 
 	maxBody  = 64<<10 + 1 // the largest that WHIP reads, and one byte with which it is refused
@@ -121,15 +121,16 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func withBody(r *http.Request, body []byte) *http.Request {
 	out := r.Clone(r.Context())
-	out.Body, out.ContentLength, out.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	out.Body, out.ContentLength, out.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(
+		len(body)), nil
 	if len(body) == 0 {
 		out.Body = http.NoBody
 	}
 	return out
 }
 
-// finder returns what finds the home of a request, or nil if it can be served anywhere: a preflight,
-// or one that will be refused.
+// finder returns what finds the home of a request, or nil if it can be served anywhere: a
+// preflight, or one that will be refused.
 func (d *Door) finder(r *http.Request) func() (place, error) {
 	if r.Method == http.MethodOptions {
 		return nil

@@ -33,8 +33,8 @@ func (h *Homes) valid() bool {
 	return !h.lost && (time.Now().Before(h.until) || !h.rivals())
 }
 
-// Drain makes this replica take no stage any more: what arrives for one without a home is passed on.
-// A stage on which somebody is stays here until it is empty.
+// Drain makes this replica take no stage any more: what arrives for one without a home is passed
+// on. A stage on which somebody is stays here until it is empty.
 func (h *Homes) Drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()

@@ -57,8 +57,8 @@ type Store interface {
 	// Claim makes a replica the home of a stage that has none, and returns the home. Each claim of
 	// the home itself has a new term. A replica that is buried gets none: stage.ErrNotFound.
 	Claim(ctx context.Context, arn stage.ARN, id string) (home string, term int64, err error)
-	// LeaveHome ends the home of a stage, where it is still that replica in that term: a release that
-	// the database carries out late ends no later claim.
+	// LeaveHome ends the home of a stage, where it is still that replica in that term: a release
+	// that the database carries out late ends no later claim.
 	LeaveHome(ctx context.Context, arn stage.ARN, id string, term int64) error
 }
 
@@ -72,8 +72,8 @@ type Config struct {
 	Joined func(id string)
 	// Lost is called when this replica is not the home of any stage any more. It ends the sessions.
 	Lost func()
-	// End records the ends of the sessions that a buried replica left, and reports whether there may
-	// be more.
+	// End records the ends of the sessions that a buried replica left, and reports whether there
+	// may be more.
 	End func(ctx context.Context, id string) (more bool, err error)
 	// Idle reports whether a stage may get another home.
 	Idle func(stage.ARN) bool
@@ -85,10 +85,11 @@ type Config struct {
 type Homes struct {
 	cfg Config
 
-	mu       sync.Mutex
-	id       string                // guarded by mu: of this replica; "" before it has joined
-	until    time.Time             // guarded by mu: this replica may be a home until then
-	lost     bool                  // guarded by mu: Lost was called, and no beat has succeeded since
+	mu    sync.Mutex
+	id    string    // guarded by mu: of this replica; "" before it has joined
+	until time.Time // guarded by mu: this replica may be a home until then
+	// guarded by mu: Lost was called, and no beat has succeeded since
+	lost     bool
 	draining bool                  // guarded by mu
 	mine     map[stage.ARN]*own    // guarded by mu
 	peers    map[string]*sight     // guarded by mu: the others
@@ -118,7 +119,8 @@ type holding struct {
 // New returns Homes; Join starts them.
 func New(cfg Config) *Homes {
 	return &Homes{
-		cfg: cfg, mine: map[stage.ARN]*own{}, peers: map[string]*sight{}, holders: map[stage.ARN]holding{},
+		cfg: cfg, mine: map[stage.ARN]*own{}, peers: map[string]*sight{},
+		holders: map[stage.ARN]holding{},
 	}
 }
 
@@ -156,7 +158,8 @@ func (h *Homes) Run(ctx context.Context) error {
 		case <-tick.C:
 			err := h.round(ctx)
 			if err != nil && ctx.Err() == nil && !down {
-				h.cfg.Log.Warn("the other replicas are not seen: the database does not answer", "err", err)
+				h.cfg.Log.Warn("the other replicas are not seen: the database does not answer",
+					"err", err)
 			}
 			if err == nil && down {
 				h.cfg.Log.Info("the other replicas are seen again")
@@ -191,13 +194,14 @@ func (h *Homes) giveUpLate() {
 	}
 	h.mu.Unlock()
 	if late {
-		h.cfg.Log.Error("this replica is not a home of stages any more: it could not renew that in time")
+		h.cfg.Log.Error(
+			"this replica is not a home of stages any more: it could not renew that in time")
 		h.cfg.Lost()
 	}
 }
 
-// rivals reports whether another replica may become the home of a stage. A replica that was alone when
-// it last saw the database goes on without it. mu is held.
+// rivals reports whether another replica may become the home of a stage. A replica that was alone
+// when it last saw the database goes on without it. mu is held.
 func (h *Homes) rivals() bool {
 	for _, p := range h.peers {
 		if p.URL != "" && !p.Buried {
@@ -250,7 +254,8 @@ func (h *Homes) surrender() {
 	clear(h.mine)
 	h.mu.Unlock()
 	if !told {
-		h.cfg.Log.Error("this replica is not a home of stages any more: the others took it for dead")
+		h.cfg.Log.Error(
+			"this replica is not a home of stages any more: the others took it for dead")
 		h.cfg.Lost()
 	}
 }
@@ -290,8 +295,8 @@ func (h *Homes) forgive() {
 	}
 }
 
-// bury buries replicas whose beat stands still, and records the ends of their sessions. What fails is
-// done by the next round, or by another replica.
+// bury buries replicas whose beat stands still, and records the ends of their sessions. What fails
+// is done by the next round, or by another replica.
 func (h *Homes) bury(ctx context.Context) {
 	for _, p := range h.silent() {
 		if !p.Buried {
@@ -299,7 +304,8 @@ func (h *Homes) bury(ctx context.Context) {
 			if err != nil || !done {
 				continue
 			}
-			h.cfg.Log.Warn("a replica is gone; its local broadcasts have ended", "replica", p.ID, "url", p.URL)
+			h.cfg.Log.Warn("a replica is gone; its local broadcasts have ended", "replica",
+				p.ID, "url", p.URL)
 		}
 		h.finish(ctx, p.ID)
 	}
@@ -310,7 +316,8 @@ func (h *Homes) finish(ctx context.Context, id string) {
 	for {
 		more, err := h.cfg.End(ctx, id)
 		if err != nil {
-			h.cfg.Log.Warn("the ends of a replica that is gone are not recorded yet", "replica", id, "err", err)
+			h.cfg.Log.Warn("the ends of a replica that is gone are not recorded yet", "replica",
+				id, "err", err)
 			return
 		}
 		if !more {

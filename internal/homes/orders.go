@@ -34,8 +34,8 @@ const (
 )
 
 // Send sends an order to all other replicas at once: it also reaches a home that nobody knows of
-// while the database is away. It succeeds if one replica carried it out, and is stage.ErrNotFound if
-// all answered that there is nothing to do.
+// while the database is away. It succeeds if one replica carried it out, and is stage.ErrNotFound
+// if all answered that there is nothing to do.
 func (d *Door) Send(ctx context.Context, o Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderLimit)
 	defer cancel()

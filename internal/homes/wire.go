@@ -31,7 +31,8 @@ var errStranger = errors.New("this is not a replica of the same database: its ke
 
 // wireTLS returns the settings of both ends of a connection between replicas.
 func wireTLS(secret []byte) (*tls.Config, error) {
-	seed, err := hkdf.Key(sha256.New, secret, nil, "stagedoor: servers on one database", ed25519.SeedSize)
+	seed, err := hkdf.Key(sha256.New, secret, nil, "stagedoor: servers on one database",
+		ed25519.SeedSize)
 	if err != nil {
 		return nil, err
 	}

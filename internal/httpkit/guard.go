@@ -100,8 +100,8 @@ func (g *Guard) refused(prefix netip.Prefix) (wait time.Duration) {
 		wait = time.Duration((1 - n.free) * float64(failureEvery))
 		n.refused++
 		if now := g.now(); now.Sub(n.warned) >= warnEvery || now.Before(n.warned) {
-			g.log.Warn("many wrong credentials from one network", "network", prefix, "refused",
-				n.refused)
+			g.log.Warn("many wrong credentials from one network", "network", prefix,
+				"refused", n.refused)
 			n.warned, n.refused = now, 0
 		}
 	})

@@ -119,7 +119,8 @@ func (m *Map[K, V]) put(key K, value V, now time.Time) {
 // expire removes what has ended. Each entry is removed once, so that a change costs constant time
 // on average.
 func (m *Map[K, V]) expire(now time.Time) {
-	for e := m.order.Front(); e != nil && m.ended(e.Value.(*entry[K, V]), now); e = m.order.Front() {
+	for e := m.order.Front(); e != nil && m.ended(e.Value.(*entry[K, V]),
+		now); e = m.order.Front() {
 		m.remove(e)
 	}
 }

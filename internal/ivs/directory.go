@@ -23,8 +23,8 @@ const (
 	listWait = time.Minute // for all pages of a list at 5 calls in a second
 )
 
-// A Cache remembers stages, so that GetStage with its 5 calls in a second is not in the way of tokens. It is safe for
-// concurrent use.
+// A Cache remembers stages, so that GetStage with its 5 calls in a second is not in the way of
+// tokens. It is safe for concurrent use.
 type Cache interface {
 	// CachedStage answers stage.ErrNotFound for a stage that is not remembered.
 	CachedStage(ctx context.Context, arn stage.ARN) (s stage.Stage, fetched time.Time, err error)
@@ -74,12 +74,15 @@ func (s *Service) getStage(ctx context.Context, arn stage.ARN) (*types.Stage, er
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(ctx, s, string(arn), client.GetStage, &ivsrealtime.GetStageInput{Arn: aws.String(string(arn))})
+	out, err := call(ctx, s, string(arn), client.GetStage, &ivsrealtime.GetStageInput{
+		Arn: aws.String(string(arn)),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("stage %s: %w", arn, err)
 	}
 	if out.Stage == nil || out.Stage.Endpoints == nil {
-		return nil, stage.Errorf(stage.ErrUnavailable, "Amazon IVS answered without the stage's endpoints; try again.").WithCode("aws_error")
+		return nil, stage.Errorf(stage.ErrUnavailable,
+			"Amazon IVS answered without the stage's endpoints; try again.").WithCode("aws_error")
 	}
 	if err := s.cfg.Cache.CacheStage(ctx, stageOf(out.Stage), s.cfg.Now()); err != nil {
 		s.cfg.Log.Warn("a stage is not cached", "stage", arn, "err", err)
@@ -90,7 +93,9 @@ func (s *Service) getStage(ctx context.Context, arn stage.ARN) (*types.Stage, er
 func stageOf(s *types.Stage) stage.Stage {
 	found := stage.Stage{ARN: stage.ARN(aws.ToString(s.Arn)), Name: aws.ToString(s.Name)}
 	if s.Endpoints != nil {
-		found.Endpoints = stage.Endpoints{WHIP: aws.ToString(s.Endpoints.Whip), Events: aws.ToString(s.Endpoints.Events)}
+		found.Endpoints = stage.Endpoints{
+			WHIP: aws.ToString(s.Endpoints.Whip), Events: aws.ToString(s.Endpoints.Events),
+		}
 	}
 	return found
 }
@@ -98,14 +103,18 @@ func stageOf(s *types.Stage) stage.Stage {
 // StagesOf lists the stages of a region. Lists of AWS carry no endpoints.
 func (s *Service) StagesOf(ctx context.Context, region string) (found []stage.Stage, err error) {
 	err = s.eachStage(ctx, region, func(item types.StageSummary) bool {
-		found = append(found, stage.Stage{ARN: stage.ARN(aws.ToString(item.Arn)), Name: aws.ToString(item.Name)})
+		found = append(found, stage.Stage{
+			ARN: stage.ARN(aws.ToString(item.Arn)), Name: aws.ToString(item.Name),
+		})
 		return true
 	})
 	return found, err
 }
 
 // eachStage lists the stages of a region until see returns false.
-func (s *Service) eachStage(ctx context.Context, region string, see func(types.StageSummary) bool) error {
+func (s *Service) eachStage(
+	ctx context.Context, region string, see func(types.StageSummary) bool,
+) error {
 	client, err := s.region(region)
 	if err != nil {
 		return err
@@ -152,7 +161,9 @@ func (s *Service) EnsureStage(
 }
 
 // tagged finds a stage by its tags, or "".
-func (s *Service) tagged(ctx context.Context, region string, tags map[string]string) (found stage.ARN, err error) {
+func (s *Service) tagged(
+	ctx context.Context, region string, tags map[string]string,
+) (found stage.ARN, err error) {
 	err = s.eachStage(ctx, region, func(item types.StageSummary) bool {
 		for name, value := range tags {
 			if item.Tags[name] != value {
@@ -174,7 +185,9 @@ func (s *Service) createStage(
 	ctx context.Context, region, name string, tags map[string]string,
 ) (stage.Stage, error) {
 	if !stageName.MatchString(name) {
-		return stage.Stage{}, stage.Errorf(stage.ErrInvalid, "Amazon IVS takes names of at most 128 letters, digits, - and _ for its stages.").WithCode("invalid")
+		return stage.Stage{}, stage.Errorf(stage.ErrInvalid,
+			"Amazon IVS takes names of at most 128 letters, digits, - and _ for its stages.").
+			WithCode("invalid")
 	}
 	client, err := s.region(region)
 	if err != nil {
@@ -182,7 +195,9 @@ func (s *Service) createStage(
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.MaxWait)
 	defer cancel()
-	out, err := call(ctx, s, "", client.CreateStage, &ivsrealtime.CreateStageInput{Name: &name, Tags: tags})
+	out, err := call(ctx, s, "", client.CreateStage, &ivsrealtime.CreateStageInput{
+		Name: &name, Tags: tags,
+	})
 	if err != nil {
 		return stage.Stage{}, fmt.Errorf("new stage in %s: %w", region, err)
 	}

@@ -57,8 +57,8 @@ func (e *Emulator) announce(
 	select {
 	case e.outbox <- event:
 	default:
-		e.cfg.Log.Warn("an event is lost: too many wait to be delivered", "event", name, "stage",
-			arn)
+		e.cfg.Log.Warn("an event is lost: too many wait to be delivered", "event",
+			name, "stage", arn)
 	}
 }
 
@@ -86,8 +86,8 @@ func (e *Emulator) post(ctx context.Context, client *http.Client, event bridgeEv
 		if err = e.postOnce(ctx, client, body); err == nil || ctx.Err() != nil {
 			return
 		}
-		e.cfg.Log.Warn("an event was not taken", "event", event.Detail.EventName, "try", try+1,
-			"err", err)
+		e.cfg.Log.Warn("an event was not taken", "event", event.Detail.EventName, "try",
+			try+1, "err", err)
 	}
 }
 

@@ -195,8 +195,8 @@ func TestTokensHaveWhatTheRequestSays(t *testing.T) {
 		t.Errorf("life: got %v, want 15 minutes", life)
 	}
 	if !p.ExpiresAt.Equal(*made.ExpirationTime) {
-		t.Errorf("expirationTime: got %v, want that of the token, %v", made.ExpirationTime,
-			p.ExpiresAt)
+		t.Errorf("expirationTime: got %v, want that of the token, %v",
+			made.ExpirationTime, p.ExpiresAt)
 	}
 }
 
@@ -262,8 +262,8 @@ func TestSignaturesAreChecked(t *testing.T) {
 		t.Errorf("the right key: got %v, want nil", err)
 	}
 	wantError(t, "a wrong secret", list(key(accessKey, "wrong")), "InvalidSignatureException", 403)
-	wantError(t, "an unknown key", list(key("AKIDOTHER", secretKey)), "UnrecognizedClientException",
-		403)
+	wantError(t, "an unknown key", list(key("AKIDOTHER", secretKey)),
+		"UnrecognizedClientException", 403)
 	wantError(t, "a region without stages", list(
 		func(o *ivsrealtime.Options) { o.Region = "eu-west-2" }), "InvalidSignatureException", 403)
 	answer, err := http.Post(base+"/ListStages", "application/json", strings.NewReader("{}"))

@@ -36,8 +36,8 @@ func parseFaults(options []string) (map[string]string, error) {
 				strings.Join(faultNames(), ", "))
 		}
 		if _, ok := known[operation]; !ok && operation != "" {
-			return nil, stage.Errorf(stage.ErrInvalid, "there is no operation %q to fail",
-				operation)
+			return nil, stage.Errorf(stage.ErrInvalid,
+				"there is no operation %q to fail", operation)
 		}
 		faults[operation] = name
 	}

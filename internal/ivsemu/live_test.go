@@ -138,7 +138,7 @@ func TestATokenForWatchingCannotPublishAndThatIsRecorded(t *testing.T) {
 	})
 	if err != nil || len(events.Events) != 3 ||
 		events.Events[1].ErrorCode != types.EventErrorCodeInsufficientCapabilities {
-		t.Errorf("events: got %+v, %v; want a PUBLISH_ERROR for want of the capability", events,
-			err)
+		t.Errorf("events: got %+v, %v; want a PUBLISH_ERROR for want of the capability",
+			events, err)
 	}
 }

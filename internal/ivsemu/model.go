@@ -163,8 +163,8 @@ func (in *recordingShape) check(c *checker) {
 	if thumbnail := in.ThumbnailConfiguration; thumbnail != nil {
 		c.between(at+"thumbnailConfiguration.targetIntervalSeconds",
 			thumbnail.TargetIntervalSeconds, 1, 86400)
-		c.oneOf(at+"thumbnailConfiguration.recordingMode", thumbnail.RecordingMode, "INTERVAL",
-			"DISABLED")
+		c.oneOf(at+"thumbnailConfiguration.recordingMode", thumbnail.RecordingMode,
+			"INTERVAL", "DISABLED")
 		for _, word := range thumbnail.Storage {
 			c.oneOf(at+"thumbnailConfiguration.storage", &word, "SEQUENTIAL", "LATEST")
 		}

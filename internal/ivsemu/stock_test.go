@@ -56,8 +56,8 @@ func program(t *testing.T, base, file string, args ...string) string {
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v (make install brings Node and the client)\n%s%s", file, err, out,
-			&complaints)
+		t.Fatalf("%s: %v (make install brings Node and the client)\n%s%s", file, err,
+			out, &complaints)
 	}
 	return strings.TrimSpace(string(out))
 }
@@ -118,7 +118,8 @@ func TestEveryOperationOfTheGoClient(t *testing.T) {
 		operations++
 		in := reflect.New(call.Type().In(1).Elem())
 		fill(in.Elem())
-		err, _ := call.Call([]reflect.Value{reflect.ValueOf(t.Context()), in})[1].Interface().(error)
+		err, _ := call.Call([]reflect.Value{reflect.ValueOf(t.Context()),
+			in})[1].Interface().(error)
 		got, status := code(err)
 		switch {
 		case err == nil:

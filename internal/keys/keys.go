@@ -141,8 +141,8 @@ func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	case k.Name == "" && dropped.Name != "":
 		return dropped, nil // whatever AWS says: there was nothing else
 	case err != nil || k.Name == "":
-		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound, "%s has no own key to retire",
-			region))
+		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
+			"%s has no own key to retire", region))
 	}
 	err = m.update(ctx, func(s *state) error {
 		if found := s.find(k.Name); found != nil {

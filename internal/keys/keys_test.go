@@ -207,8 +207,8 @@ func TestAnOwnKeySignsAndTheOperatorSeesWhy(t *testing.T) {
 	k := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	made := h.issue(time.Hour)
 	if made.IssuedBy != "own key "+k.ARN || h.accepted(made) != nil {
-		t.Errorf("with a key: issued by %q, accepted: %v; want %s", made.IssuedBy, h.accepted(made),
-			k.ARN)
+		t.Errorf("with a key: issued by %q, accepted: %v; want %s", made.IssuedBy,
+			h.accepted(made), k.ARN)
 	}
 	if made.WHIPEndpoint != "https://global.whip.live-video.net" {
 		t.Errorf("endpoint: got %s, want the global one", made.WHIPEndpoint)
@@ -500,8 +500,8 @@ func checkWhole(t *testing.T, when string, h *house, old stage.ParticipantToken)
 	}
 	made := h.issue(time.Hour)
 	if err := h.accepted(made); made.IssuedBy == "AWS API" || err != nil {
-		t.Errorf("%s: a new token by %q: got %v, want that it is accepted", when, made.IssuedBy,
-			err)
+		t.Errorf("%s: a new token by %q: got %v, want that it is accepted", when,
+			made.IssuedBy, err)
 	}
 	h.clock.advance(3 * time.Hour)
 	if _, err := h.keys.Tidy(t.Context()); err != nil {
@@ -510,8 +510,8 @@ func checkWhole(t *testing.T, when string, h *house, old stage.ParticipantToken)
 	list, err := h.keys.List(t.Context())
 	if err != nil || len(list) != 1 || list[0].State != keys.StateActive || len(h.aws.names) != 1 ||
 		h.aws.names[list[0].ARN] == "" {
-		t.Errorf("%s: in the end: got %+v and %v at AWS, want one active key", when, list,
-			h.aws.names)
+		t.Errorf("%s: in the end: got %+v and %v at AWS, want one active key", when,
+			list, h.aws.names)
 	}
 	files, _ := filepath.Glob(filepath.Join(h.dir, "*.pem"))
 	if len(files) != 1 {

@@ -35,8 +35,8 @@ func (r *Router) IssueToken(
 	}
 	k, signer, err := r.Keys.signer(ctx, req.Stage, r.Now().Add(req.TTL), req.TTL)
 	if err != nil {
-		r.Keys.cfg.Log.Warn("an own key cannot be used; the API issues instead", "stage", req.Stage,
-			"err", err)
+		r.Keys.cfg.Log.Warn("an own key cannot be used; the API issues instead", "stage",
+			req.Stage, "err", err)
 	}
 	if signer == nil {
 		return r.API.IssueToken(ctx, req)

@@ -40,8 +40,8 @@ func NewLead(store Store, name string, by Holder, now func() time.Time, log *slo
 	}
 }
 
-// Leads reports whether this replica is the one. It is certain: a lease that could not be renewed is
-// given up before another replica can have it.
+// Leads reports whether this replica is the one. It is certain: a lease that could not be renewed
+// is given up before another replica can have it.
 func (l *Lead) Leads() bool {
 	if l.store == nil {
 		return true
@@ -133,8 +133,8 @@ func (l *Lead) leave(ctx context.Context) error {
 	return nil
 }
 
-// While runs do whenever this replica leads, until ctx ends or do returns by itself: the context of do
-// ends when this replica leads no longer.
+// While runs do whenever this replica leads, until ctx ends or do returns by itself: the context of
+// do ends when this replica leads no longer.
 func (l *Lead) While(ctx context.Context, do func(context.Context) error) error {
 	for ctx.Err() == nil {
 		l.mu.Lock()

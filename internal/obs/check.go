@@ -199,11 +199,11 @@ func judgeProfile(r Reading, toFix bool) Finding {
 	case r.Profile == Profile || !toFix:
 		return ok("profile", "find.profile.ok", values{"profile": r.Profile})
 	case slices.Contains(r.Profiles, Profile):
-		return fix("profile", "find.profile.select", values{"profile": r.Profile, "ours": Profile},
-			Change{})
+		return fix("profile", "find.profile.select",
+			values{"profile": r.Profile, "ours": Profile}, Change{})
 	}
-	return fix("profile", "find.profile.create", values{"profile": r.Profile, "ours": Profile},
-		Change{})
+	return fix("profile", "find.profile.create", values{"profile": r.Profile,
+		"ours": Profile}, Change{})
 }
 
 // judgeService wants the name, too: without it the settings dialog shows the first common service
@@ -357,8 +357,8 @@ func judgeOptions(options string, change Change) []Finding {
 		ok("slices", "find.slices.ok", nil),
 	}
 	if profile != "baseline" {
-		findings[0] = fix("h264Profile", "find.h264Profile.other", values{"profile": profile},
-			change)
+		findings[0] = fix("h264Profile", "find.h264Profile.other",
+			values{"profile": profile}, change)
 	}
 	if !tuned {
 		findings[1] = fix("tune", "find.tune.off", nil, change)
@@ -527,8 +527,8 @@ func judgeAccount(r Reading) Finding {
 	case r.Profile == Profile:
 		return blocking("account", "find.account.ours", values{"account": account})
 	}
-	return fix("account", "find.account.linked", values{"account": account, "ours": Profile},
-		Change{})
+	return fix("account", "find.account.linked", values{"account": account,
+		"ours": Profile}, Change{})
 }
 
 // judgeBusy: the encoders are rebuilt only while nothing is active.
@@ -553,8 +553,10 @@ func parsed(options string) (all []struct{ name, value, text string }) {
 	for _, text := range strings.Split(options, " ") {
 		if text != "" {
 			name, value, _ := strings.Cut(text, "=")
-			all = append(all, struct{ name, value, text string }{strings.ReplaceAll(name, "_", "-"),
-				value, text})
+			all = append(all, struct {
+				name, value,
+				text string
+			}{strings.ReplaceAll(name, "_", "-"), value, text})
 		}
 	}
 	return all

@@ -239,8 +239,8 @@ func (c *Commands) status(ctx context.Context) error {
 			c.say("Judged by the limits of Amazon IVS; --server and --key name a stage " +
 				"with its own.")
 		}
-		return c.print("OBS %s, profile “%s”, service %s: %s.", s.OBS, s.Profile, s.serviceName(),
-			s.sentence())
+		return c.print("OBS %s, profile “%s”, service %s: %s.", s.OBS, s.Profile,
+			s.serviceName(), s.sentence())
 	})
 }
 

@@ -77,8 +77,8 @@ func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
 		Endpoint    string              `json:"endpoint"`
 		ExpiresAt   time.Time           `json:"expiresAt"`
 	}
-	err := s.do(ctx, http.MethodPost, "/api/tokens", map[string]any{"stage": arn, "for": "publish"},
-		&token)
+	err := s.do(ctx, http.MethodPost, "/api/tokens",
+		map[string]any{"stage": arn, "for": "publish"}, &token)
 	return Pass{Participant: token.Participant, Endpoint: token.Endpoint,
 		Bearer: stage.NewSecret(token.Token), ExpiresAt: token.ExpiresAt, Stage: arn}, err
 }

@@ -157,8 +157,8 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	}
 	if err != nil {
 		p.failed, p.failedAt = unavailable(err), p.Now()
-		p.Log.Warn("the OpenID Connect provider cannot be discovered", "issuer", p.Issuer, "err",
-			err)
+		p.Log.Warn("the OpenID Connect provider cannot be discovered", "issuer",
+			p.Issuer, "err", err)
 		return nil, p.failed
 	}
 	p.found, p.failed = d, nil
@@ -309,8 +309,8 @@ func (p *Provider) addUserInfo(
 	}
 	info, err := d.provider.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil || info.Subject != subject {
-		p.Log.Warn("the user info cannot be read; the claims of the ID token are used alone", "err",
-			err)
+		p.Log.Warn("the user info cannot be read; the claims of the ID token are used alone",
+			"err", err)
 		return
 	}
 	more := map[string]any{}

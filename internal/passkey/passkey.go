@@ -1,6 +1,6 @@
-// Package passkey registers and verifies passkeys (Web Authentication Level 3). It stores nothing and
-// decides nothing about accounts: a challenge is signed instead of stored, and a registered key is a
-// text that the caller keeps.
+// Package passkey registers and verifies passkeys (Web Authentication Level 3). It stores nothing
+// and decides nothing about accounts: a challenge is signed instead of stored, and a registered key
+// is a text that the caller keeps.
 package passkey
 
 import (
@@ -38,10 +38,11 @@ type Relying struct {
 var _ access.PasskeyVerifier = (*Relying)(nil)
 
 // ErrNoDomain reports a public URL to which browsers bind no passkeys.
-var ErrNoDomain = errors.New("passkeys need a public URL with a host name, such as https://stage.example.com")
+var ErrNoDomain = errors.New(
+	"passkeys need a public URL with a host name, such as https://stage.example.com")
 
-// New makes the relying party of a public URL. A loopback address stands for localhost, since browsers
-// bind passkeys to names alone. The secret signs challenges; replicas share it.
+// New makes the relying party of a public URL. A loopback address stands for localhost, since
+// browsers bind passkeys to names alone. The secret signs challenges; replicas share it.
 func New(public *url.URL, secret []byte, now func() time.Time) (*Relying, error) {
 	origin := *public
 	if ip, err := netip.ParseAddr(public.Hostname()); err == nil {
@@ -60,9 +61,11 @@ func New(public *url.URL, secret []byte, now func() time.Time) (*Relying, error)
 	web, err := webauthn.New(&webauthn.Config{
 		RPID: origin.Hostname(), RPDisplayName: "Stagedoor", RPOrigins: []string{origin.String()},
 		AttestationPreference: protocol.PreferNoAttestation,
-		// The person proves to be there by a PIN, a finger or a face: a passkey replaces the password.
+		// The person proves to be there by a PIN, a finger or a face: a passkey replaces the
+		// password.
 		AuthenticatorSelection: protocol.AuthenticatorSelection{
-			ResidentKey: protocol.ResidentKeyRequirementRequired, UserVerification: protocol.VerificationRequired,
+			ResidentKey:      protocol.ResidentKeyRequirementRequired,
+			UserVerification: protocol.VerificationRequired,
 		},
 		// Some browsers return outputs that were not requested; none of them is read here.
 		ExtensionsUnsolicitedOutputPolicy: protocol.UnsolicitedOutputPolicyIgnore,
@@ -85,7 +88,9 @@ func (r *Relying) Create(u access.PasskeyUser) (json.RawMessage, error) {
 	return json.Marshal(creation.Response)
 }
 
-func (r *Relying) create(u access.PasskeyUser, challenge []byte) (*protocol.CredentialCreation, *webauthn.SessionData, error) {
+func (r *Relying) create(
+	u access.PasskeyUser, challenge []byte,
+) (*protocol.CredentialCreation, *webauthn.SessionData, error) {
 	known, err := read(u)
 	if err != nil {
 		return nil, nil, err
@@ -122,7 +127,8 @@ func (r *Relying) Created(u access.PasskeyUser, answer []byte) (access.CheckedPa
 		return access.CheckedPasskey{}, refused(err)
 	}
 	record, err := json.Marshal(key)
-	return access.CheckedPasskey{KeyID: encode(key.ID), Record: string(record), Challenge: encode(challenge)}, err
+	return access.CheckedPasskey{KeyID: encode(key.ID), Record: string(record),
+		Challenge: encode(challenge)}, err
 }
 
 // Ask returns the options with which a browser signs in with any passkey that it has.
@@ -134,13 +140,15 @@ func (r *Relying) Ask() (json.RawMessage, error) {
 	return json.Marshal(assertion.Response)
 }
 
-func (r *Relying) ask(challenge []byte) (*protocol.CredentialAssertion, *webauthn.SessionData, error) {
+func (r *Relying) ask(
+	challenge []byte,
+) (*protocol.CredentialAssertion, *webauthn.SessionData, error) {
 	return r.web.BeginDiscoverableLogin(webauthn.WithChallenge(challenge),
 		webauthn.WithUserVerification(protocol.VerificationRequired))
 }
 
-// Answered checks what a browser answered to Ask. find returns the user with the passkey of that ID.
-// The result has the new record of the passkey.
+// Answered checks what a browser answered to Ask. find returns the user with the passkey of that
+// ID. The result has the new record of the passkey.
 func (r *Relying) Answered(answer []byte, find func(keyID string) (access.PasskeyUser, error)) (
 	access.CheckedPasskey, error,
 ) {
@@ -164,7 +172,10 @@ func (r *Relying) Answered(answer []byte, find func(keyID string) (access.Passke
 	if err != nil {
 		return access.CheckedPasskey{}, err
 	}
-	key, err := r.web.ValidateDiscoverableLogin(func(_, _ []byte) (webauthn.User, error) { return known, nil }, *session, parsed)
+	key, err := r.web.ValidateDiscoverableLogin(func(_, _ []byte) (webauthn.User,
+		error) {
+		return known, nil
+	}, *session, parsed)
 	if err != nil {
 		return access.CheckedPasskey{}, refused(err)
 	}
@@ -176,7 +187,8 @@ func (r *Relying) Answered(answer []byte, find func(keyID string) (access.Passke
 }
 
 func refused(cause error) error {
-	return stage.Errorf(stage.ErrUnauthorized, "This passkey does not verify. Try again, or sign in another way.").
+	return stage.Errorf(stage.ErrUnauthorized,
+		"This passkey does not verify. Try again, or sign in another way.").
 		WithCode("passkey_refused").WithCause(cause)
 }
 
@@ -205,8 +217,8 @@ func (u user) WebAuthnName() string                       { return u.Name }
 func (u user) WebAuthnDisplayName() string                { return u.Name }
 func (u user) WebAuthnCredentials() []webauthn.Credential { return u.credentials }
 
-// A challenge has 16 random bytes, the time until which it is good, and a signature over both and the
-// user that it is for. So requests of strangers store nothing.
+// A challenge has 16 random bytes, the time until which it is good, and a signature over both and
+// the user that it is for. So requests of strangers store nothing.
 const (
 	randomBytes = 16
 	timeBytes   = 8
@@ -227,15 +239,18 @@ func (r *Relying) sign(c []byte, user string) []byte {
 	return mac.Sum(nil)
 }
 
-// checkChallenge returns the bytes of a challenge that this server made for a user, while it is good.
+// checkChallenge returns the bytes of a challenge that this server made for a user, while it is
+// good.
 func (r *Relying) checkChallenge(text, user string) ([]byte, error) {
 	c, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(c) != signedBytes+sha256.Size || !hmac.Equal(c[signedBytes:], r.sign(c[:signedBytes], user)) {
+	if err != nil || len(c) != signedBytes+sha256.Size ||
+		!hmac.Equal(c[signedBytes:], r.sign(c[:signedBytes], user)) {
 		return nil, refused(errors.New("the challenge is not one of this server"))
 	}
 	until := time.UnixMilli(int64(binary.BigEndian.Uint64(c[randomBytes:signedBytes])))
 	if !r.now().Before(until) {
-		return nil, stage.Errorf(stage.ErrUnauthorized, "This took longer than 5 minutes. Try again.").WithCode("passkey_refused")
+		return nil, stage.Errorf(stage.ErrUnauthorized,
+			"This took longer than 5 minutes. Try again.").WithCode("passkey_refused")
 	}
 	return c, nil
 }

@@ -64,8 +64,8 @@ func receive(t *testing.T, conn *net.UDPConn, want [][]byte) {
 			t.Fatalf("packet %d of %d: %v", i, len(want), err)
 		}
 		if !bytes.Equal(got[:n], packet) {
-			t.Fatalf("packet %d: got %d bytes of %d, want %d of %d", i, n, got[0], len(packet),
-				packet[0])
+			t.Fatalf("packet %d: got %d bytes of %d, want %d of %d", i, n, got[0],
+				len(packet), packet[0])
 		}
 	}
 }

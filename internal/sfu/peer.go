@@ -105,8 +105,8 @@ func (p *peer) end(code, detail string) {
 		p.sfu.forget(p)
 		p.cancel() // runDTLS says goodbye
 		p.role.onEnd(code, detail)
-		p.sfu.cfg.Log.Debug("session ended", "participant", p.who.ID, "stage", p.who.Stage, "code",
-			code)
+		p.sfu.cfg.Log.Debug("session ended", "participant", p.who.ID, "stage",
+			p.who.Stage, "code", code)
 		p.sfu.changed(p.who.Stage)
 	})
 }

@@ -90,8 +90,8 @@ func (v *viewer) onRTCP(packets []rtcp.Packet, now time.Time) {
 func (v *viewer) onReports(reports []rtcp.ReceptionReport, now time.Time) {
 	for _, r := range reports {
 		if s := v.streamOf(r.SSRC); s != nil && s.video {
-			v.bandwidth.report(v.sent.Load(), float64(r.FractionLost)/256, v.roundTrip(s, r, now),
-				now)
+			v.bandwidth.report(v.sent.Load(), float64(r.FractionLost)/256,
+				v.roundTrip(s, r, now), now)
 		}
 	}
 }

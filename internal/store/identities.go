@@ -60,13 +60,16 @@ func scanIdentity(r row) (access.Identity, error) {
 // Identity implements access.IdentityStore.
 func (q queries) Identity(ctx context.Context, issuer, subject string) (access.Identity, error) {
 	return first(ctx, q, scanIdentity,
-		"SELECT "+identityColumns+" FROM identities WHERE issuer = $1 AND subject = $2", issuer, subject)
+		"SELECT "+
+			identityColumns+" FROM identities WHERE issuer = $1 AND subject = $2", issuer, subject)
 }
 
 // IdentitiesOf implements access.IdentityStore.
 func (q queries) IdentitiesOf(ctx context.Context, user access.UserID) ([]access.Identity, error) {
 	return list(ctx, q, scanIdentity,
-		"SELECT "+identityColumns+" FROM identities WHERE user_id = $1 ORDER BY issuer, subject", string(user))
+		"SELECT "+
+			identityColumns+" FROM identities WHERE user_id = $1 ORDER BY issuer, subject", string(
+			user))
 }
 
 // PutIdentity implements access.IdentityStore.
@@ -82,11 +85,13 @@ func (q queries) PutIdentity(ctx context.Context, i access.Identity) error {
 		i.Issuer, i.Subject, string(i.User), i.Email, string(claims), ms(i.SeenAt))
 }
 
-const ruleColumns = "id, claim, value, COALESCE(stage, ''), own, region, capabilities, max_ttl, created_at"
+const ruleColumns = "id, claim, value, COALESCE(stage, ''), own, region, capabilities, " +
+	"max_ttl, created_at"
 
 func scanRule(r row) (access.Rule, error) {
 	var rule access.Rule
-	err := r.Scan(&rule.ID, &rule.Claim.Name, &rule.Claim.Value, &rule.Stage, &rule.Own, &rule.Region,
+	err := r.Scan(&rule.ID, &rule.Claim.Name, &rule.Claim.Value, &rule.Stage,
+		&rule.Own, &rule.Region,
 		&rule.Capabilities, span{&rule.MaxTTL}, at(&rule.CreatedAt))
 	return rule, err
 }
@@ -103,7 +108,8 @@ func (q queries) PutRule(ctx context.Context, r access.Rule) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (id) DO UPDATE SET claim = excluded.claim, value = excluded.value, stage = excluded.stage,
 			own = excluded.own, region = excluded.region, capabilities = excluded.capabilities, max_ttl = excluded.max_ttl`,
-		string(r.ID), r.Claim.Name, r.Claim.Value, null(r.Stage), r.Own, r.Region, int64(r.Capabilities),
+		string(r.ID), r.Claim.Name, r.Claim.Value, null(r.Stage), r.Own, r.Region,
+		int64(r.Capabilities),
 		r.MaxTTL.Milliseconds(), ms(r.CreatedAt))
 }
 
@@ -122,27 +128,36 @@ func scanARN(r row) (arn stage.ARN, err error) {
 }
 
 // OwnStage implements access.RuleStore.
-func (q queries) OwnStage(ctx context.Context, rule access.RuleID, user access.UserID) (stage.ARN, error) {
+func (q queries) OwnStage(
+	ctx context.Context, rule access.RuleID, user access.UserID,
+) (stage.ARN, error) {
 	return first(ctx, q, scanARN,
-		"SELECT stage FROM own_stages WHERE rule_id = $1 AND user_id = $2", string(rule), string(user))
+		"SELECT stage FROM own_stages WHERE rule_id = $1 AND user_id = $2", string(
+			rule), string(user))
 }
 
 // PutOwnStage implements access.RuleStore.
-func (q queries) PutOwnStage(ctx context.Context, rule access.RuleID, user access.UserID, arn stage.ARN) error {
+func (q queries) PutOwnStage(
+	ctx context.Context, rule access.RuleID, user access.UserID, arn stage.ARN,
+) error {
 	return q.do(ctx, "INSERT INTO own_stages (rule_id, user_id, stage) VALUES ($1, $2, $3)",
 		string(rule), string(user), string(arn))
 }
 
 // AccountsAfter implements access.RuleStore.
-func (q queries) AccountsAfter(ctx context.Context, after access.UserID, limit int) ([]access.Account, error) {
+func (q queries) AccountsAfter(
+	ctx context.Context, after access.UserID, limit int,
+) ([]access.Account, error) {
 	return list(ctx, q, scanAccount,
-		"SELECT "+accountColumns+" FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2", string(after), limit)
+		"SELECT "+accountColumns+" FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2",
+		string(after), limit)
 }
 
 // PutDevice implements access.DeviceStore. Conflicts are found without an error, which would end a
 // transaction of PostgreSQL.
 func (q queries) PutDevice(ctx context.Context, c access.Credential, l access.DeviceLimits) error {
-	const open = "SELECT COUNT(*) FROM credentials WHERE kind = 'device' AND user_id IS NULL AND expires_at > $1"
+	const open = "SELECT COUNT(*) FROM credentials WHERE kind = 'device' AND user_id IS NULL AND " +
+		"expires_at > $1"
 	for _, limit := range []struct {
 		text string
 		args []any
@@ -163,7 +178,8 @@ func (q queries) PutDevice(ctx context.Context, c access.Credential, l access.De
 		INSERT INTO credentials (id, kind, hash, label, view_name, created_at, expires_at, address, agent, scopes)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '')
 		ON CONFLICT DO NOTHING`,
-		c.ID, string(c.Kind), c.Hash, c.Label, c.View, ms(c.CreatedAt), ms(c.ExpiresAt), c.Client.Address, c.Client.Agent)
+		c.ID, string(c.Kind), c.Hash, c.Label, c.View, ms(c.CreatedAt), ms(c.ExpiresAt),
+		c.Client.Address, c.Client.Agent)
 	if err == nil && n == 0 {
 		return stage.ErrConflict
 	}
@@ -173,14 +189,19 @@ func (q queries) PutDevice(ctx context.Context, c access.Credential, l access.De
 // DeviceByCode implements access.DeviceStore.
 func (q queries) DeviceByCode(ctx context.Context, userCode string) (access.Credential, error) {
 	return first(ctx, q, scanCredential,
-		"SELECT "+credentialColumns+" FROM credentials c WHERE c.kind = 'device' AND c.label = $1", userCode)
+		"SELECT "+
+			credentialColumns+
+			" FROM credentials c WHERE c.kind = 'device' AND c.label = $1", userCode)
 }
 
-// GiveDevice implements access.DeviceStore. An approved dock counts for no network any more, so that
-// view_name is free for the label.
-func (q queries) GiveDevice(ctx context.Context, id string, user access.UserID, label string) error {
+// GiveDevice implements access.DeviceStore. An approved dock counts for no network any more, so
+// that view_name is free for the label.
+func (q queries) GiveDevice(
+	ctx context.Context, id string, user access.UserID, label string,
+) error {
 	n, err := q.exec(ctx,
-		"UPDATE credentials SET user_id = $1, view_name = $2 WHERE id = $3 AND kind = 'device' AND user_id IS NULL",
+		"UPDATE credentials SET user_id = $1, view_name = $2 WHERE id = $3 AND kind = 'device' "+
+			"AND user_id IS NULL",
 		string(user), label, id)
 	if err == nil && n == 0 {
 		return stage.ErrNotFound

@@ -228,8 +228,7 @@ func issuances(f access.TokenFilter, now time.Time) walk {
 	}
 	if f.Query != "" {
 		// Read row by row: as a join, PostgreSQL would read all users first.
-		w.narrow.add(`(SELECT u.name_key FROM users u WHERE u.id = issuances.user_id) LIKE %s ESCAPE '\'`,
-			like(f.Query))
+		w.narrow.add(`(SELECT u.name_key FROM users u WHERE u.id = issuances.user_id) LIKE %s ESCAPE '\'`, like(f.Query))
 	}
 	return w
 }

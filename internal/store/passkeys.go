@@ -25,8 +25,8 @@ func (q queries) Passkeys(ctx context.Context, user access.UserID) ([]access.Pas
 
 // PasskeyByKey implements access.PasskeyStore.
 func (q queries) PasskeyByKey(ctx context.Context, keyID string) (access.Passkey, error) {
-	return first(ctx, q, scanPasskey, "SELECT "+passkeyColumns+" FROM passkeys WHERE key_id = $1",
-		keyID)
+	return first(ctx, q, scanPasskey, "SELECT "+passkeyColumns+
+		" FROM passkeys WHERE key_id = $1", keyID)
 }
 
 // PutPasskey implements access.PasskeyStore. Conflicts are found without an error, which would end

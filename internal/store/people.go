@@ -39,8 +39,8 @@ func (q queries) Operators(ctx context.Context) ([]access.Account, error) {
 
 // Account implements access.Store.
 func (q queries) Account(ctx context.Context, id access.UserID) (access.Account, error) {
-	return first(ctx, q, scanAccount, "SELECT "+accountColumns+" FROM users u WHERE u.id = $1",
-		string(id))
+	return first(ctx, q, scanAccount, "SELECT "+accountColumns+
+		" FROM users u WHERE u.id = $1", string(id))
 }
 
 // Names implements access.Store.
@@ -313,8 +313,8 @@ func (q queries) PutBar(
 
 // DeleteGrant implements access.Store.
 func (q queries) DeleteGrant(ctx context.Context, user access.UserID, arn stage.ARN) error {
-	n, err := q.exec(ctx, "DELETE FROM grants WHERE user_id = $1 AND stage = $2", string(user),
-		string(arn))
+	n, err := q.exec(ctx, "DELETE FROM grants WHERE user_id = $1 AND stage = $2",
+		string(user), string(arn))
 	if err == nil && n == 0 {
 		return stage.ErrNotFound
 	}

@@ -39,8 +39,8 @@ func (q queries) Stage(ctx context.Context, arn stage.ARN) (access.StageRecord, 
 
 // StageNamed implements access.Store.
 func (q queries) StageNamed(ctx context.Context, key string) (access.StageRecord, error) {
-	return first(ctx, q, scanStage, "SELECT "+stageColumns+" FROM stages s WHERE s.name_key = $1",
-		key)
+	return first(ctx, q, scanStage, "SELECT "+stageColumns+
+		" FROM stages s WHERE s.name_key = $1", key)
 }
 
 // Endpoints implements access.Store.

@@ -108,8 +108,8 @@ func (d *database) close() error {
 // A runner runs statements: the database, or a transaction in it.
 type runner interface {
 	// begin bounds how long a call may take. The caller passes its result through end.
-	begin(ctx context.Context, write bool) (bounded context.Context, end func(error) error,
-		err error)
+	begin(ctx context.Context, write bool) (bounded context.Context,
+		end func(error) error, err error)
 
 	query(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 	exec(ctx context.Context, text string, args ...any) (sql.Result, error)

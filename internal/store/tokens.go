@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// full finds the token that fills a rate, if there is one: the Limit-th youngest of its bucket. It reads no more of the
-// index than the limit, however many tokens there are.
+// full finds the token that fills a rate, if there is one: the Limit-th youngest of its bucket. It
+// reads no more of the index than the limit, however many tokens there are.
 const full = `(SELECT issued_at FROM issuances WHERE user_id = u.id AND bucket = %s AND issued_at > %s AND issued_at <= %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
 
 // rateArgs are the parameters of full. No bucket is empty: without a limit nothing is found.
@@ -28,15 +28,20 @@ var permitText = `SELECT ` + accountColumns + `, s.arn IS NOT NULL, COALESCE(g.c
 
 func scanPermit(r row) (access.Permit, error) {
 	var p access.Permit
-	err := r.Scan(append(accountFields(&p.Account), &p.Stage, &p.Grant.Capabilities, span{&p.Grant.MaxTTL},
+	err := r.Scan(append(accountFields(&p.Account), &p.Stage, &p.Grant.Capabilities, span{
+		&p.Grant.MaxTTL,
+	},
 		at(&p.Grant.BarredAt), &p.Grant.BarredReason, at(&p.Full))...)
 	p.Account = completed(p.Account)
 	return p, err
 }
 
 // Permit implements access.Store.
-func (q queries) Permit(ctx context.Context, user access.UserID, arn stage.ARN, rate access.Rate) (access.Permit, error) {
-	p, err := first(ctx, q, scanPermit, permitText, append([]any{string(user), string(arn)}, rateArgs(rate)...)...)
+func (q queries) Permit(
+	ctx context.Context, user access.UserID, arn stage.ARN, rate access.Rate,
+) (access.Permit, error) {
+	p, err := first(ctx, q, scanPermit, permitText,
+		append([]any{string(user), string(arn)}, rateArgs(rate)...)...)
 	if p.Grant.Capabilities != 0 {
 		p.Grant.User, p.Grant.Stage = user, arn
 	}
@@ -58,12 +63,16 @@ const issueLock = `WITH locked AS (SELECT arn FROM stages WHERE arn = $2 FOR KEY
 	UPDATE users SET revision = revision FROM locked WHERE id = $1`
 
 // AddIssuance implements access.Store.
-func (q queries) AddIssuance(ctx context.Context, i access.Issuance, revision int64, rate access.Rate) error {
+func (q queries) AddIssuance(
+	ctx context.Context, i access.Issuance, revision int64, rate access.Rate,
+) error {
 	args := append([]any{
-		string(i.ID), string(i.User), i.UserName, string(i.Stage), int64(i.Capabilities), i.IssuedBy, i.Bucket, i.Credential,
+		string(i.ID), string(i.User), i.UserName, string(i.Stage), int64(i.Capabilities),
+		i.IssuedBy, i.Bucket, i.Credential,
 		ms(i.IssuedAt), ms(i.ExpiresAt), i.Address, revision,
 	}, rateArgs(rate)...)
-	n, err := q.run.inTurn(ctx, turn{issueLock, []any{string(i.User), string(i.Stage)}}, issueText, args...)
+	n, err := q.run.inTurn(ctx, turn{issueLock, []any{string(i.User), string(i.Stage)}},
+		issueText, args...)
 	if err == nil && n == 0 {
 		return stage.ErrConflict
 	}
@@ -75,18 +84,22 @@ const issuanceColumns = `id, user_id, user_name, stage, capabilities, issued_by,
 
 func scanIssuance(r row) (access.Issuance, error) {
 	var i access.Issuance
-	err := r.Scan(&i.ID, &i.User, &i.UserName, &i.Stage, &i.Capabilities, &i.IssuedBy, &i.Bucket, &i.Credential,
+	err := r.Scan(&i.ID, &i.User, &i.UserName, &i.Stage, &i.Capabilities, &i.IssuedBy, &i.Bucket,
+		&i.Credential,
 		at(&i.IssuedAt), at(&i.ExpiresAt), at(&i.RevokedAt), &i.Address)
 	return i, err
 }
 
 // Issuance implements access.Store.
 func (q queries) Issuance(ctx context.Context, id stage.ParticipantID) (access.Issuance, error) {
-	return first(ctx, q, scanIssuance, "SELECT "+issuanceColumns+" FROM issuances WHERE id = $1", string(id))
+	return first(ctx, q, scanIssuance, "SELECT "+issuanceColumns+
+		" FROM issuances WHERE id = $1", string(id))
 }
 
 // SetCapabilities implements access.Store.
-func (q queries) SetCapabilities(ctx context.Context, id stage.ParticipantID, can stage.Capabilities) error {
+func (q queries) SetCapabilities(
+	ctx context.Context, id stage.ParticipantID, can stage.Capabilities,
+) error {
 	return q.do(ctx, "UPDATE issuances SET capabilities = $1 WHERE id = $2 AND revoked_at IS NULL",
 		int64(can), string(id))
 }
@@ -112,11 +125,13 @@ func revocable(match access.Revocation) filter {
 	f.equal("user_id", string(match.User))
 	f.equal("stage", string(match.Stage))
 	if match.Orphaned {
-		f.add("credential <> '' AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.id = issuances.credential)")
+		f.add("credential <> '' AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.id = " +
+			"issuances.credential)")
 	}
 	switch {
 	case match.Beyond != 0 && !match.BeyondExpiry.IsZero():
-		f.add("((capabilities & %s) <> 0 OR expires_at > %s)", int64(^match.Beyond), ms(match.BeyondExpiry))
+		f.add("((capabilities & %s) <> 0 OR expires_at > %s)", int64(^match.Beyond),
+			ms(match.BeyondExpiry))
 	case match.Beyond != 0:
 		f.add("(capabilities & %s) <> 0", int64(^match.Beyond))
 	}
@@ -130,7 +145,9 @@ func revocable(match access.Revocation) filter {
 }
 
 // RevokedAtAWS implements access.Store.
-func (q queries) RevokedAtAWS(ctx context.Context, expireAfter time.Time) ([]access.Issuance, error) {
+func (q queries) RevokedAtAWS(
+	ctx context.Context, expireAfter time.Time,
+) ([]access.Issuance, error) {
 	text := "SELECT " + issuanceColumns + ` FROM issuances
 		WHERE revoked_at IS NOT NULL AND expires_at > $1 AND stage NOT LIKE $2
 		ORDER BY expires_at, id`

@@ -131,8 +131,8 @@ func ParseKey(content []byte) (*ecdsa.PrivateKey, error) {
 			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			return p384(key, err)
 		default:
-			return nil, stage.Errorf(stage.ErrInvalid, "it holds a %s, not a private key",
-				block.Type)
+			return nil, stage.Errorf(stage.ErrInvalid,
+				"it holds a %s, not a private key", block.Type)
 		}
 	}
 }

@@ -359,8 +359,8 @@ func TestRefusedTokenTellsItsOwner(t *testing.T) {
 	d.now = issued.Add(48 * time.Hour)
 	p, err := d.verifier.Verify(t.Context(), expired)
 	if code(err) != "token_expired" || p.ID != "Mx6clRRHODPy" || p.Stage != arn {
-		t.Errorf("expired: got %s %s (%v), want the claimed participant and stage", p.ID, p.Stage,
-			err)
+		t.Errorf("expired: got %s %s (%v), want the claimed participant and stage",
+			p.ID, p.Stage, err)
 	}
 	p, _ = d.verifier.Verify(t.Context(), d.forge(t, map[string]any{"jti": "a\nb"}))
 	if p.ID != "" || p.Stage != "" {

@@ -73,6 +73,6 @@ func (s *chats) mute(r *http.Request, who access.Principal) (any, error) {
 		}
 	}
 	present := s.present(r.Context(), stageARN(r))
-	return nil, s.chat.Mute(r.Context(), stageARN(r), Person{ID: person.ID, Name: person.Name}, on,
-		present)
+	return nil, s.chat.Mute(r.Context(), stageARN(r),
+		Person{ID: person.ID, Name: person.Name}, on, present)
 }

@@ -161,11 +161,14 @@ func (g guestLinks) routes(a *adapter) []route {
 // operations are those of programs.
 func (g guestLinks) operations() []operation {
 	return []operation{
-		{"GET", "/guest-links", access.ScopeUsers, "List the guest links of a stage, newest first, at most 200.",
+		{"GET", "/guest-links", access.ScopeUsers,
+			"List the guest links of a stage, newest first, at most 200.",
 			[]parameter{{"stage", "The ARN of a stage."}}, nil, GuestLinks{}, 0, g.list},
-		{"POST", "/guest-links", access.ScopeUsers, "Create a guest link that rests on the access of a user.",
+		{"POST", "/guest-links", access.ScopeUsers,
+			"Create a guest link that rests on the access of a user.",
 			nil, NewGuestLink{}, CreatedGuestLink{}, http.StatusCreated, g.create},
-		{"DELETE", "/guest-links/{id}", access.ScopeUsers, "Revoke a guest link and disconnect its guests.",
+		{"DELETE", "/guest-links/{id}", access.ScopeUsers,
+			"Revoke a guest link and disconnect its guests.",
 			nil, nil, nil, 0, g.revoke},
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// A herd makes callers that ask for the same at the same time share one reading: after a restart, all
-// pages of an account come back at once. A reading begins after its callers have asked, so that none
-// receives what was true before it asked. At most cap(slots) readings run at a time, which bounds the
-// memory that they take.
+// A herd makes callers that ask for the same at the same time share one reading: after a restart,
+// all pages of an account come back at once. A reading begins after its callers have asked, so that
+// none receives what was true before it asked. At most cap(slots) readings run at a time, which
+// bounds the memory that they take.
 type herd[K comparable, V any] struct {
 	slots chan struct{}
 
@@ -53,7 +53,8 @@ func (h *herd[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V,
 	return r.value, r.err
 }
 
-// join returns the reading of a caller, the one that has to end first, and whether the caller reads.
+// join returns the reading of a caller, the one that has to end first, and whether the caller
+// reads.
 func (h *herd[K, V]) join(key K) (r, before *reading[V], leads bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

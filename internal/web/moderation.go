@@ -52,7 +52,8 @@ func (m moderation) kick(r *http.Request, who access.Principal) (any, error) {
 	if in.Bar {
 		kick = m.control.KickAndBar
 	}
-	return nil, kick(r.Context(), who, stageARN(r), stage.ParticipantID(r.PathValue("participant")), in.Reason)
+	return nil, kick(r.Context(), who, stageARN(r),
+		stage.ParticipantID(r.PathValue("participant")), in.Reason)
 }
 
 // role promotes or demotes a guest.

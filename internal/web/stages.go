@@ -39,8 +39,10 @@ func (s *stages) routes(a *adapter) []route {
 		{"PATCH /api/stages/{arn}", a.api(access.ScopeStages, s.change)},
 		{"DELETE /api/stages/{arn}", a.api(access.ScopeStages, s.remove)},
 		{"GET /api/stages/{arn}/sessions", a.api(access.ScopeStages, s.sessions)},
-		{"DELETE /api/stages/{arn}/participants/{participant}", a.api(access.ScopeModerate, kicks.kick)},
-		{"PUT /api/stages/{arn}/participants/{participant}/role", a.api(access.ScopeModerate, kicks.role)},
+		{"DELETE /api/stages/{arn}/participants/{participant}",
+			a.api(access.ScopeModerate, kicks.kick)},
+		{"PUT /api/stages/{arn}/participants/{participant}/role",
+			a.api(access.ScopeModerate, kicks.role)},
 		{"GET /api/aws/stages", a.api(access.ScopeStages, s.listAWS)},
 	}
 }
@@ -73,7 +75,9 @@ func (s *stages) list(r *http.Request, who access.Principal) (any, error) {
 
 // stageFor describes a stage to an operator. A stage that does not answer has a Trouble.
 func (s *stages) stageFor(ctx context.Context, a access.StageAccess, who access.User) Stage {
-	out := Stage{ARN: a.Stage.ARN, Name: a.Stage.Name, Served: served(a.Stage.ARN), Limits: a.Limits}
+	out := Stage{
+		ARN: a.Stage.ARN, Name: a.Stage.Name, Served: served(a.Stage.ARN), Limits: a.Limits,
+	}
 	present, err := s.moderator.Participants(ctx, a.Stage.ARN)
 	if err != nil {
 		p, _ := problemOf(err)
@@ -140,7 +144,8 @@ func checkRegion(in NewStage) error {
 			"A local stage is made here, by a name alone: leave the ARN and the region out.")
 	case !slices.Contains(stage.AWSRegions(), region):
 		return stage.Errorf(stage.ErrInvalid,
-			"Amazon IVS has no real-time stages in %q; its regions are %s.", region, strings.Join(stage.AWSRegions(), ", "))
+			"Amazon IVS has no real-time stages in %q; its regions are %s.", region,
+			strings.Join(stage.AWSRegions(), ", "))
 	}
 	return nil
 }
@@ -177,7 +182,8 @@ func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 			s.log.Warn("the stages of a region are not known", "region", region, "err", err)
 		}
 		for _, st := range lists[i] {
-			added := slices.ContainsFunc(known, func(a access.StageAccess) bool { return a.Stage.ARN == st.ARN })
+			added := slices.ContainsFunc(known,
+				func(a access.StageAccess) bool { return a.Stage.ARN == st.ARN })
 			out.Stages = append(out.Stages, AWSStage{ARN: st.ARN, Name: st.Name, Added: added})
 		}
 	}
@@ -189,7 +195,8 @@ func (s *stages) sessions(r *http.Request, who access.Principal) (any, error) {
 	arn := stageARN(r)
 	if s.aws == nil || arn.Local() {
 		return nil, stage.Errorf(stage.ErrNotFound,
-			"Only Amazon IVS keeps the sessions of a stage; what happened on this one is told at the tokens.")
+			"Only Amazon IVS keeps the sessions of a stage; what happened on this one is told at "+
+				"the tokens.")
 	}
 	found, err := s.aws.Sessions(r.Context(), arn)
 	if err != nil {
@@ -197,7 +204,9 @@ func (s *stages) sessions(r *http.Request, who access.Principal) (any, error) {
 	}
 	out := StageSessions{Sessions: make([]StageSession, len(found))}
 	for i, session := range found {
-		out.Sessions[i] = StageSession{ID: session.ID, StartedAt: session.Start, EndedAt: optional(session.End)}
+		out.Sessions[i] = StageSession{
+			ID: session.ID, StartedAt: session.Start, EndedAt: optional(session.End),
+		}
 	}
 	return out, nil
 }

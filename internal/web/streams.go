@@ -21,8 +21,9 @@ import (
 
 const (
 	eventBacklog = 10 * time.Minute // of past events that a page receives which was just opened
-	keepAlive    = 15 * time.Second // below the idle limits of common proxies; each authenticates again
-	lookLimit    = 10 * time.Second // to authenticate and read what a stream sends
+	// below the idle limits of common proxies; each authenticates again
+	keepAlive = 15 * time.Second
+	lookLimit = 10 * time.Second // to authenticate and read what a stream sends
 )
 
 // streams serves the event streams: that of an account, and that of one stage. An idle stream costs
@@ -36,11 +37,12 @@ type streams struct {
 	present presenceOf
 	me      func(context.Context, access.Principal) (Me, error)
 	fail    func(http.ResponseWriter, *http.Request, error)
-	guarded func(*http.Request, func(context.Context) (access.Principal, error)) (access.Principal, error)
-	log     *slog.Logger
-	now     func() time.Time
-	short   ShortStreams
-	shared  *herd[sharer, profile]
+	guarded func(*http.Request, func(context.Context) (access.Principal, error)) (
+		access.Principal, error)
+	log    *slog.Logger
+	now    func() time.Time
+	short  ShortStreams
+	shared *herd[sharer, profile]
 
 	mu       sync.Mutex
 	open     map[*openStream]struct{} // guarded by mu
@@ -61,7 +63,8 @@ type profile struct {
 	stages []stage.ARN
 }
 
-// profilesAtOnce bounds what comes together when all pages come back: each may be of a thousand stages.
+// profilesAtOnce bounds what comes together when all pages come back: each may be of a thousand
+// stages.
 const profilesAtOnce = 4
 
 // profile reads what a user may do. The streams of one credential share a reading
@@ -223,7 +226,8 @@ func (p *openStream) recovered() {
 	}
 }
 
-// pass sends a frame, or what a frame without data stands for. It reports whether the stream goes on.
+// pass sends a frame, or what a frame without data stands for. It reports whether the stream goes
+// on.
 func (p *openStream) pass(f feed.Frame) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 	defer cancel()
@@ -259,7 +263,8 @@ func (p *openStream) send(f feed.Frame) bool {
 // backlog repeats the stored events that the page has not seen.
 func (p *openStream) backlog(ctx context.Context, after int64) bool {
 	p.last = after
-	past, err := p.streams.control.EventsAfter(ctx, p.who.User.ID, after, p.streams.now().Add(-eventBacklog))
+	past, err := p.streams.control.EventsAfter(ctx, p.who.User.ID, after,
+		p.streams.now().Add(-eventBacklog))
 	if err != nil {
 		p.streams.log.Warn("past events cannot be read", "err", err)
 		return false
@@ -284,7 +289,8 @@ func (p *openStream) look(ctx context.Context, changed bool) bool {
 	switch {
 	case p.stage != "":
 		return who.Moderates() == before.Moderates() || p.sendChat(ctx)
-	case changed || who.Revision != before.Revision || who.User.Name != before.User.Name || who.User.Role != before.User.Role:
+	case changed || who.Revision != before.Revision || who.User.Name != before.User.Name ||
+		who.User.Role != before.User.Role:
 		return p.sendMe(ctx, who)
 	}
 	return true
@@ -301,11 +307,12 @@ func (p *openStream) authenticate(ctx context.Context) (access.Principal, error)
 	return who, who.Require(access.ScopeAccount)
 }
 
-// stays reports whether a stream goes on although authentication failed, and sends a Bye where it may
-// not. A page takes that for the end of the login and stops OBS: a database that does not answer is
-// asked again with the next look.
+// stays reports whether a stream goes on although authentication failed, and sends a Bye where it
+// may not. A page takes that for the end of the login and stops OBS: a database that does not
+// answer is asked again with the next look.
 func (p *openStream) stays(err error) bool {
-	if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrNotFound) {
+	if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) ||
+		errors.Is(err, stage.ErrNotFound) {
 		p.send(feed.Frame{Name: "bye", Data: mustJSON(feed.Bye{Reason: "signed_out"})})
 		p.line.finish()
 		return false
@@ -318,7 +325,8 @@ func (p *openStream) stays(err error) bool {
 func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	me, err := p.profile(ctx, who)
 	if err != nil {
-		return p.stays(err) && p.me != [sha256.Size]byte{} // a page that knows nothing yet comes again
+		// a page that knows nothing yet comes again
+		return p.stays(err) && p.me != [sha256.Size]byte{}
 	}
 	if me.hash == p.me {
 		return true

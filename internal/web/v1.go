@@ -54,7 +54,7 @@ var (
 func with(more []parameter, own ...parameter) []parameter { return append(own, more...) }
 
 func (v v1) operations() []operation {
-	return slices.Concat(v.lists(), v.console(), v.guests.operations())
+	return slices.Concat(v.accounts(), v.records(), v.programs(), v.console(), v.guests.operations())
 }
 
 // console are the operations behind the pages of the console, beside the lists.
@@ -62,79 +62,165 @@ func (v v1) console() []operation {
 	brand, watch, sys := branding{v.control}, moderation{v.control}, v.system
 	created := http.StatusCreated
 	return []operation{
-		{"GET", "/refusals", access.ScopeModerate, "List what the stages refused within the last hour, newest first.", with(pageQuery,
-			parameter{"stage", "The ARN of a stage."}), nil, V1Refusals{}, 0, watch.refusals},
-		{"DELETE", "/stages/{arn}/participants/{participant}", access.ScopeModerate, "Kick a participant and revoke the token; with bar, keep the user out.", nil, Removal{}, nil, 0, watch.kick},
-		{"PUT", "/stages/{arn}/participants/{participant}/role", access.ScopeModerate, "Promote a guest of a local stage to publish, or demote one to view.", nil, GuestRole{}, nil, 0, watch.role},
-		{"DELETE", "/users/{id}/grants/{arn}/bar", access.ScopeModerate, "Let a user who was barred enter the stage again.", nil, nil, nil, 0, watch.unbar},
+		{"GET", "/refusals", access.ScopeModerate,
+			"List what the stages refused within the last hour, newest first.", with(pageQuery,
+				parameter{"stage", "The ARN of a stage."}), nil, V1Refusals{}, 0, watch.refusals},
+		{"DELETE", "/stages/{arn}/participants/{participant}", access.ScopeModerate,
+			"Kick a participant and revoke the token; with bar, keep the user out.", nil, Removal{},
+			nil, 0, watch.kick},
+		{"PUT", "/stages/{arn}/participants/{participant}/role", access.ScopeModerate,
+			"Promote a guest of a local stage to publish, or demote one to view.", nil, GuestRole{},
+			nil, 0, watch.role},
+		{"DELETE", "/users/{id}/grants/{arn}/bar", access.ScopeModerate,
+			"Let a user who was barred enter the stage again.", nil, nil, nil, 0, watch.unbar},
 
-		{"GET", "/system", access.ScopeSystem, "Read the version, the checks of readiness, and the settings with secrets masked.", nil, nil, V1System{}, 0, sys.get},
-		{"GET", "/doctor", access.ScopeSystem, "Run the checks of `stagedoor doctor` on the server; it may take a minute.", nil, nil, V1Doctor{}, 0, sys.doctor},
-		{"GET", "/branding", access.ScopeSystem, "Read the branding that is set on the console.", nil, nil, V1Branding{}, 0, brand.own},
-		{"PUT", "/branding", access.ScopeSystem, "Change the branding of the pages.", nil, V1Branding{}, V1Branding{}, 0, brand.put},
-		{"GET", "/keys", access.ScopeSystem, "List the keys that sign tokens.", nil, nil, V1Keys{}, 0, sys.keys},
-		{"POST", "/keys/{region}", access.ScopeSystem, "Create an own key, or take one of AWS KMS.", nil, V1KeyChange{}, V1Keys{}, created, sys.createKey},
-		{"POST", "/keys/{region}/rotate", access.ScopeSystem, "Replace the own key of a region without breaking a token.", nil, V1KeyChange{}, V1Keys{}, 0, sys.rotateKey},
-		{"DELETE", "/keys/{region}", access.ScopeSystem, "Stop signing with the own key of a region; the AWS API issues again.", nil, nil, V1Keys{}, 0, sys.retireKey},
+		{"GET", "/system", access.ScopeSystem,
+			"Read the version, the checks of readiness, and the settings with secrets masked.", nil,
+			nil, V1System{}, 0, sys.get},
+		{"GET", "/doctor", access.ScopeSystem,
+			"Run the checks of `stagedoor doctor` on the server; it may take a minute.", nil, nil,
+			V1Doctor{}, 0, sys.doctor},
+		{"GET", "/branding", access.ScopeSystem, "Read the branding that is set on the console.",
+			nil, nil, V1Branding{}, 0, brand.own},
+		{"PUT", "/branding", access.ScopeSystem, "Change the branding of the pages.", nil,
+			V1Branding{}, V1Branding{}, 0, brand.put},
+		{"GET", "/keys", access.ScopeSystem, "List the keys that sign tokens.", nil, nil,
+			V1Keys{}, 0, sys.keys},
+		{"POST", "/keys/{region}", access.ScopeSystem, "Create an own key, or take one of AWS KMS.",
+			nil, V1KeyChange{}, V1Keys{}, created, sys.createKey},
+		{"POST", "/keys/{region}/rotate", access.ScopeSystem,
+			"Replace the own key of a region without breaking a token.", nil, V1KeyChange{},
+			V1Keys{}, 0, sys.rotateKey},
+		{"DELETE", "/keys/{region}", access.ScopeSystem,
+			"Stop signing with the own key of a region; the AWS API issues again.", nil, nil,
+			V1Keys{}, 0, sys.retireKey},
 	}
 }
 
-func (v v1) lists() []operation {
+// accounts are the operations on users and stages.
+func (v v1) accounts() []operation {
 	created := http.StatusCreated
 	people := v1People{v.control, v.docks, v.public}
 	stages := v1Stages{v.control, v.aws}
-	records := v1Records{v.control, v.now}
-	rules, keys := v1Rules{v.control}, v1APIKeys{v.control}
-	hooks := v1Webhooks{v.control}
 	return []operation{
 		{"GET", "/users", access.ScopeUsers, "List users by name.", with(searchQuery,
-			parameter{"role", "operator, moderator or broadcaster."}, parameter{"stage", "The ARN of a stage that they have access to."}),
+			parameter{"role", "operator, moderator or broadcaster."}, parameter{
+				"stage", "The ARN of a stage that they have access to.",
+			}),
 			nil, V1Users{}, 0, people.list},
-		{"POST", "/users", access.ScopeUsers, "Create a user; the answer holds the link for the invitation.", nil, NewUser{}, Invited{}, created, v.people.add},
-		{"GET", "/users/{id}", access.ScopeUsers, "Read a user and all access of theirs.", nil, nil, V1UserDetail{}, 0, people.read},
-		{"PATCH", "/users/{id}", access.ScopeUsers, "Change the name or the role of a user.", nil, V1UserChange{}, V1UserDetail{}, 0, people.change},
-		{"DELETE", "/users/{id}", access.ScopeUsers, "Remove a user.", nil, nil, nil, 0, v.people.remove},
-		{"POST", "/users/{id}/invite", access.ScopeUsers, "Create a new link for the invitation.", nil, nil, Invited{}, created, v.people.reinvite},
-		{"POST", "/users/{id}/suspend", access.ScopeUsers, "Suspend a user: logins, tokens and sessions end.", nil, V1Reason{}, nil, 0, people.suspend},
-		{"POST", "/users/{id}/restore", access.ScopeUsers, "Let a suspended user in again.", nil, nil, nil, 0, people.restore},
-		{"DELETE", "/users/{id}/logins", access.ScopeUsers, "Sign a user out everywhere.", nil, nil, nil, 0, v.people.endLogins},
-		{"PUT", "/users/{id}/grants/{arn}", access.ScopeUsers, "Give a user access to a stage.", nil, GrantRequest{}, nil, 0, v.people.setGrant},
-		{"DELETE", "/users/{id}/grants/{arn}", access.ScopeUsers, "Remove the access of a user to a stage.", nil, nil, nil, 0, v.people.removeGrant},
+		{"POST", "/users", access.ScopeUsers,
+			"Create a user; the answer holds the link for the invitation.", nil, NewUser{},
+			Invited{}, created, v.people.add},
+		{"GET", "/users/{id}", access.ScopeUsers, "Read a user and all access of theirs.", nil, nil,
+			V1UserDetail{}, 0, people.read},
+		{"PATCH", "/users/{id}", access.ScopeUsers, "Change the name or the role of a user.", nil,
+			V1UserChange{}, V1UserDetail{}, 0, people.change},
+		{"DELETE", "/users/{id}", access.ScopeUsers, "Remove a user.", nil, nil, nil, 0,
+			v.people.remove},
+		{"POST", "/users/{id}/invite", access.ScopeUsers, "Create a new link for the invitation.",
+			nil, nil, Invited{}, created, v.people.reinvite},
+		{"POST", "/users/{id}/suspend", access.ScopeUsers,
+			"Suspend a user: logins, tokens and sessions end.", nil, V1Reason{}, nil, 0,
+			people.suspend},
+		{"POST", "/users/{id}/restore", access.ScopeUsers, "Let a suspended user in again.", nil,
+			nil, nil, 0, people.restore},
+		{"DELETE", "/users/{id}/logins", access.ScopeUsers, "Sign a user out everywhere.", nil, nil,
+			nil, 0, v.people.endLogins},
+		{"PUT", "/users/{id}/grants/{arn}", access.ScopeUsers, "Give a user access to a stage.",
+			nil, GrantRequest{}, nil, 0, v.people.setGrant},
+		{"DELETE", "/users/{id}/grants/{arn}", access.ScopeUsers,
+			"Remove the access of a user to a stage.", nil, nil, nil, 0, v.people.removeGrant},
 
-		{"GET", "/stages", access.ScopeStages, "List stages by name.", with(searchQuery, parameter{"user", "The ID of a user with access."}), nil, V1Stages{}, 0, stages.list},
-		{"POST", "/stages", access.ScopeStages, "Create a stage, or add one of Amazon IVS.", nil, NewStage{}, Stage{}, created, v.stages.add},
-		{"PATCH", "/stages/{arn}", access.ScopeStages, "Change the name or the limits of a stage.", nil, StageChange{}, nil, 0, v.stages.change},
-		{"DELETE", "/stages/{arn}", access.ScopeStages, "Remove a stage.", nil, nil, nil, 0, v.stages.remove},
+		{"GET", "/stages", access.ScopeStages, "List stages by name.",
+			with(searchQuery, parameter{"user", "The ID of a user with access."}), nil, V1Stages{},
+			0, stages.list},
+		{"POST", "/stages", access.ScopeStages, "Create a stage, or add one of Amazon IVS.", nil,
+			NewStage{}, Stage{}, created, v.stages.add},
+		{"PATCH", "/stages/{arn}", access.ScopeStages, "Change the name or the limits of a stage.",
+			nil, StageChange{}, nil, 0, v.stages.change},
+		{"DELETE", "/stages/{arn}", access.ScopeStages, "Remove a stage.", nil, nil, nil, 0,
+			v.stages.remove},
+	}
+}
 
-		{"GET", "/tokens", access.ScopeAudit, "List the records of tokens, newest first.", with(pageQuery,
-			parameter{"q", "A participant ID, or a part of the user's name."}, parameter{"user", "The ID of a user."},
-			parameter{"stage", "The ARN of a stage."}, parameter{"state", "active, expired or revoked."}), nil, V1Tokens{}, 0, records.tokens},
-		{"DELETE", "/tokens/{participant}", access.ScopeModerate, "Revoke a token and end its session.", nil, nil, nil, 0, v.tokens.revoke},
-		{"GET", "/events", access.ScopeAudit, "List what happened to participants, newest first.", with(pageQuery,
-			parameter{"q", "The code, or a part of the detail."}, parameter{"user", "The ID of a user."}, parameter{"stage", "The ARN of a stage."},
-			parameter{"participant", "A participant ID."}, parameter{"kind", "connected, publishing, warning, refused or ended."}), nil, V1Events{}, 0, records.events},
+// records are the lists of what happened, and the rules that give access.
+func (v v1) records() []operation {
+	created := http.StatusCreated
+	people := v1People{v.control, v.docks, v.public}
+	records := v1Records{v.control, v.now}
+	rules := v1Rules{v.control}
+	return []operation{
+		{"GET", "/tokens", access.ScopeAudit, "List the records of tokens, newest first.",
+			with(pageQuery,
+				parameter{"q", "A participant ID, or a part of the user's name."}, parameter{
+					"user", "The ID of a user.",
+				},
+				parameter{"stage", "The ARN of a stage."},
+				parameter{"state", "active, expired or revoked."}), nil, V1Tokens{}, 0,
+			records.tokens},
+		{"DELETE", "/tokens/{participant}", access.ScopeModerate,
+			"Revoke a token and end its session.", nil, nil, nil, 0, v.tokens.revoke},
+		{"GET", "/events", access.ScopeAudit, "List what happened to participants, newest first.",
+			with(pageQuery,
+				parameter{"q", "The code, or a part of the detail."},
+				parameter{"user", "The ID of a user."}, parameter{"stage", "The ARN of a stage."},
+				parameter{"participant", "A participant ID."},
+				parameter{"kind", "connected, publishing, warning, refused or ended."}), nil,
+			V1Events{}, 0, records.events},
 		{"GET", "/audit", access.ScopeSelf, // Control decides: moderators read that of their stages
-			"List the audit trail, newest first. With Accept: text/csv or application/x-ndjson a page in that form.", with(pageQuery,
-				parameter{"action", "An action, such as user.created."}, parameter{"actor", "The ID of the user who acted."},
-				parameter{"target", "The ID of what was changed."}, parameter{"stage", "The ARN of a stage."},
-				parameter{"since", "Not before this time (RFC 3339)."}, parameter{"until", "Before this time (RFC 3339)."}), nil, V1Audit{}, 0, records.audit},
+			"List the audit trail, newest first. With Accept: text/csv or application/x-ndjson a " +
+				"page in that form.", with(pageQuery,
+				parameter{"action", "An action, such as user.created."}, parameter{
+					"actor", "The ID of the user who acted.",
+				},
+				parameter{"target", "The ID of what was changed."}, parameter{
+					"stage", "The ARN of a stage.",
+				},
+				parameter{"since", "Not before this time (RFC 3339)."},
+				parameter{"until", "Before this time (RFC 3339)."}), nil, V1Audit{}, 0,
+			records.audit},
 
-		{"POST", "/dock-links", access.ScopeUsers, "Register a person of one's own application, and get a link that signs in their dock.", nil, V1DockLinkRequest{}, V1DockLink{}, created, people.dockLink},
-		{"GET", "/rules", access.ScopeUsers, "List the rules that give access.", nil, nil, V1Rules{}, 0, rules.list},
-		{"POST", "/rules", access.ScopeUsers, "Add a rule, and apply it to everybody.", nil, V1Rule{}, V1Rule{}, created, rules.add},
-		{"PUT", "/rules/{id}", access.ScopeUsers, "Change a rule, and apply it to everybody.", nil, V1Rule{}, V1Rule{}, 0, rules.put},
-		{"DELETE", "/rules/{id}", access.ScopeUsers, "Remove a rule and the access that it alone gave.", nil, nil, nil, 0, rules.remove},
+		{"POST", "/dock-links", access.ScopeUsers,
+			"Register a person of one's own application, and get a link that signs in their dock.",
+			nil, V1DockLinkRequest{}, V1DockLink{}, created, people.dockLink},
+		{"GET", "/rules", access.ScopeUsers, "List the rules that give access.", nil, nil,
+			V1Rules{}, 0, rules.list},
+		{"POST", "/rules", access.ScopeUsers, "Add a rule, and apply it to everybody.", nil,
+			V1Rule{}, V1Rule{}, created, rules.add},
+		{"PUT", "/rules/{id}", access.ScopeUsers, "Change a rule, and apply it to everybody.", nil,
+			V1Rule{}, V1Rule{}, 0, rules.put},
+		{"DELETE", "/rules/{id}", access.ScopeUsers,
+			"Remove a rule and the access that it alone gave.", nil, nil, nil, 0, rules.remove},
+	}
+}
 
-		{"GET", "/api-keys", access.ScopeAPIKeys, "List API keys. No API key may.", nil, nil, V1APIKeys{}, 0, keys.list},
-		{"POST", "/api-keys", access.ScopeAPIKeys, "Create an API key. No API key may.", nil, V1NewAPIKey{}, V1CreatedAPIKey{}, created, keys.create},
-		{"DELETE", "/api-keys/{id}", access.ScopeAPIKeys, "Revoke an API key. No API key may.", nil, nil, nil, 0, keys.revoke},
+// programs are the operations on API keys and webhooks.
+func (v v1) programs() []operation {
+	created := http.StatusCreated
+	keys, hooks := v1APIKeys{v.control}, v1Webhooks{v.control}
+	return []operation{
+		{"GET", "/api-keys", access.ScopeAPIKeys, "List API keys. No API key may.", nil, nil,
+			V1APIKeys{}, 0, keys.list},
+		{"POST", "/api-keys", access.ScopeAPIKeys, "Create an API key. No API key may.", nil,
+			V1NewAPIKey{}, V1CreatedAPIKey{}, created, keys.create},
+		{"DELETE", "/api-keys/{id}", access.ScopeAPIKeys, "Revoke an API key. No API key may.", nil,
+			nil, nil, 0, keys.revoke},
 
-		{"GET", "/webhooks", access.ScopeWebhooks, "List webhooks and the message types there are.", nil, nil, V1Webhooks{}, 0, hooks.list},
-		{"POST", "/webhooks", access.ScopeWebhooks, "Register a webhook.", nil, V1NewWebhook{}, V1CreatedWebhook{}, created, hooks.create},
-		{"DELETE", "/webhooks/{id}", access.ScopeWebhooks, "Delete a webhook and what is queued for it.", nil, nil, nil, 0, hooks.remove},
-		{"POST", "/webhooks/{id}/test", access.ScopeWebhooks, "Send a message of the type webhook.test.", nil, nil, V1Queued{}, http.StatusAccepted, hooks.test},
-		{"GET", "/webhooks/{id}/dead", access.ScopeWebhooks, "List the deliveries that are not tried again.", nil, nil, V1Deliveries{}, 0, hooks.dead},
-		{"POST", "/webhooks/{id}/replay", access.ScopeWebhooks, "Send dead deliveries again.", []parameter{{"delivery", "One of them; all by default."}}, nil, V1Replayed{}, 0, hooks.replay},
+		{"GET", "/webhooks", access.ScopeWebhooks, "List webhooks and the message types there are.",
+			nil, nil, V1Webhooks{}, 0, hooks.list},
+		{"POST", "/webhooks", access.ScopeWebhooks, "Register a webhook.", nil, V1NewWebhook{},
+			V1CreatedWebhook{}, created, hooks.create},
+		{"DELETE", "/webhooks/{id}", access.ScopeWebhooks,
+			"Delete a webhook and what is queued for it.", nil, nil, nil, 0, hooks.remove},
+		{"POST", "/webhooks/{id}/test", access.ScopeWebhooks,
+			"Send a message of the type webhook.test.", nil, nil, V1Queued{},
+			http.StatusAccepted, hooks.test},
+		{"GET", "/webhooks/{id}/dead", access.ScopeWebhooks,
+			"List the deliveries that are not tried again.", nil, nil, V1Deliveries{},
+			0, hooks.dead},
+		{"POST", "/webhooks/{id}/replay", access.ScopeWebhooks, "Send dead deliveries again.",
+			[]parameter{{"delivery", "One of them; all by default."}}, nil, V1Replayed{}, 0,
+			hooks.replay},
 	}
 }
 

@@ -32,7 +32,9 @@ func (v v1Rules) put(r *http.Request, who access.Principal) (any, error) {
 	return v1Rule(rule), nil
 }
 
-func (v v1Rules) store(r *http.Request, who access.Principal, id access.RuleID) (access.Rule, error) {
+func (v v1Rules) store(
+	r *http.Request, who access.Principal, id access.RuleID,
+) (access.Rule, error) {
 	in, err := decode[V1Rule](r)
 	if err != nil {
 		return access.Rule{}, err
@@ -46,7 +48,8 @@ func (v v1Rules) store(r *http.Request, who access.Principal, id access.RuleID) 
 		return access.Rule{}, err
 	}
 	return v.control.PutRule(r.Context(), who, access.Rule{
-		ID: id, Claim: access.Claim{Name: in.Claim, Value: in.Value}, Stage: in.Stage, Own: in.OwnStage, Region: in.Region,
+		ID: id, Claim: access.Claim{Name: in.Claim, Value: in.Value}, Stage: in.Stage,
+		Own: in.OwnStage, Region: in.Region,
 		Capabilities: can, MaxTTL: life,
 	})
 }
@@ -69,9 +72,11 @@ func (v v1APIKeys) create(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	if in.Days < 0 || in.Days > 3650 {
-		return nil, stage.Errorf(stage.ErrInvalid, "days is 1 to 3650, or left out for a key that never expires.")
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"days is 1 to 3650, or left out for a key that never expires.")
 	}
-	key, secret, err := v.control.CreateAPIKey(r.Context(), who, in.Name, in.Scopes, time.Duration(in.Days)*24*time.Hour)
+	key, secret, err := v.control.CreateAPIKey(r.Context(), who, in.Name, in.Scopes,
+		time.Duration(in.Days)*24*time.Hour)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +124,7 @@ func (v v1Webhooks) dead(r *http.Request, who access.Principal) (any, error) {
 }
 
 func (v v1Webhooks) replay(r *http.Request, who access.Principal) (any, error) {
-	n, err := v.control.ReplayDeliveries(r.Context(), who, webhookID(r), r.URL.Query().Get("delivery"))
+	n, err := v.control.ReplayDeliveries(r.Context(), who, webhookID(r),
+		r.URL.Query().Get("delivery"))
 	return V1Replayed{n}, err
 }

@@ -118,7 +118,8 @@ type (
 		Name       string        `json:"name"`
 		Stages     []V1LinkStage `json:"stages,omitempty"`
 	}
-	// A V1LinkStage is a stage that the person gets access to: both capabilities, unless it says which.
+	// A V1LinkStage is a stage that the person gets access to: both capabilities, unless it says
+	// which.
 	V1LinkStage struct {
 		ARN          stage.ARN `json:"arn"`
 		Capabilities []string  `json:"capabilities,omitempty"`
@@ -219,8 +220,9 @@ type (
 
 func v1User(u access.ListedUser) V1User {
 	return V1User{
-		ID: u.ID, Name: u.Name, Role: u.Role, CreatedAt: u.CreatedAt.UTC(), LastSeenAt: optional(u.LastSeenAt),
-		Invited: u.Invited, SuspendedAt: optional(u.SuspendedAt), Stages: u.Stages,
+		ID: u.ID, Name: u.Name, Role: u.Role, CreatedAt: u.CreatedAt.UTC(),
+		LastSeenAt: optional(u.LastSeenAt),
+		Invited:    u.Invited, SuspendedAt: optional(u.SuspendedAt), Stages: u.Stages,
 	}
 }
 
@@ -233,8 +235,9 @@ func v1Stage(s access.ListedStage) V1Stage {
 
 func v1Event(e access.StoredEvent) V1Event {
 	return V1Event{
-		ID: e.ID, Time: e.Time.UTC(), Kind: string(e.Kind), Stage: e.Stage, ParticipantID: e.Participant,
-		User: e.User, Code: e.Code, Detail: e.Detail,
+		ID: e.ID, Time: e.Time.UTC(), Kind: string(e.Kind), Stage: e.Stage,
+		ParticipantID: e.Participant,
+		User:          e.User, Code: e.Code, Detail: e.Detail,
 	}
 }
 
@@ -249,25 +252,30 @@ func v1Entry(e access.Entry) V1Entry {
 func v1Rule(r access.Rule) V1Rule {
 	life := int64(r.MaxTTL / time.Second)
 	return V1Rule{
-		ID: r.ID, Claim: r.Claim.Name, Value: r.Claim.Value, Stage: r.Stage, OwnStage: r.Own, Region: r.Region,
+		ID: r.ID, Claim: r.Claim.Name, Value: r.Claim.Value, Stage: r.Stage, OwnStage: r.Own,
+		Region:       r.Region,
 		Capabilities: r.Capabilities.Words(), MaxTTL: &life,
 	}
 }
 
 func v1APIKey(k access.APIKey) V1APIKey {
 	return V1APIKey{
-		ID: k.ID, Name: k.Name, Scopes: k.Scopes, CreatedAt: k.CreatedAt.UTC(), CreatedBy: k.CreatedBy,
+		ID: k.ID, Name: k.Name, Scopes: k.Scopes, CreatedAt: k.CreatedAt.UTC(),
+		CreatedBy: k.CreatedBy,
 		ExpiresAt: optional(k.ExpiresAt), LastUsedAt: optional(k.LastUsedAt),
 	}
 }
 
 func v1Webhook(w access.Webhook) V1Webhook {
-	return V1Webhook{ID: w.ID, URL: w.URL, Types: w.Types, CreatedAt: w.CreatedAt.UTC(), CreatedBy: w.CreatedBy}
+	return V1Webhook{
+		ID: w.ID, URL: w.URL, Types: w.Types, CreatedAt: w.CreatedAt.UTC(), CreatedBy: w.CreatedBy,
+	}
 }
 
 func v1Delivery(d access.Delivery) V1Delivery {
 	return V1Delivery{
-		ID: d.ID, Type: d.Type, CreatedAt: d.CreatedAt.UTC(), Attempts: d.Attempts, Status: d.Status,
+		ID: d.ID, Type: d.Type, CreatedAt: d.CreatedAt.UTC(), Attempts: d.Attempts,
+		Status: d.Status,
 		Reason: d.Reason, DeadAt: d.DeadAt.UTC(),
 	}
 }

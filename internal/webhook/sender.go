@@ -148,8 +148,8 @@ func (s *Sender) work(ctx context.Context, hook access.Webhook) {
 func (s *Sender) giveBack(ctx context.Context, rest []access.Delivery) {
 	for _, d := range rest {
 		if err := s.Outbox.PutDelivery(context.WithoutCancel(ctx), d); err != nil {
-			s.Log.Warn("a delivery was not given back; it is due again later", "delivery", d.ID,
-				"err", err)
+			s.Log.Warn("a delivery was not given back; it is due again later", "delivery",
+				d.ID, "err", err)
 		}
 	}
 }
@@ -166,8 +166,8 @@ func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Deli
 	}
 	if err == nil {
 		if err := s.Outbox.FinishDelivery(ctx, d.ID); err != nil {
-			s.Log.Warn("a delivery that was accepted stays in the outbox", "delivery", d.ID, "err",
-				err)
+			s.Log.Warn("a delivery that was accepted stays in the outbox", "delivery",
+				d.ID, "err", err)
 			return false
 		}
 		return true

@@ -77,8 +77,8 @@ func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 		h.Log.Debug("refused", "code", code, "from", h.Address(r), "err", err)
 		return
 	}
-	h.Log.Info("refused", "participant", p.ID, "stage", p.Stage, "code", code, "from", h.Address(r),
-		"err", err)
+	h.Log.Info("refused", "participant", p.ID, "stage", p.Stage, "code", code, "from",
+		h.Address(r), "err", err)
 	if theirs(err) {
 		h.paces.count(h.paces.refusals, p)
 	}

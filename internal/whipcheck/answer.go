@@ -141,8 +141,8 @@ func complete(offered, answered *sdp.SessionDescription) error {
 	for i, m := range answered.MediaDescriptions {
 		if got, want := m.MediaName.Media,
 			offered.MediaDescriptions[i].MediaName.Media; got != want {
-			return fmt.Errorf("m-section %d is %q in the answer and %q in the offer", i+1, got,
-				want)
+			return fmt.Errorf("m-section %d is %q in the answer and %q in the offer",
+				i+1, got, want)
 		}
 		if m.MediaName.Port.Value == 0 {
 			continue // refused: judgeCodecs says so

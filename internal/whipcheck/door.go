@@ -127,8 +127,8 @@ func (r *run) bodies(ctx context.Context) {
 	if x, err := r.do(ctx, post); err != nil {
 		r.fail("broken-offer", "No answer: %s.", r.clean(err.Error(), 160))
 	} else {
-		r.is("broken-offer", x.status >= 400 && x.status < 500, "A broken offer was answered %s.",
-			r.said(x))
+		r.is("broken-offer", x.status >= 400 && x.status < 500,
+			"A broken offer was answered %s.", r.said(x))
 	}
 }
 

@@ -230,8 +230,8 @@ func (on rules) TestSignInWithACode(t *testing.T) {
 		request, secret, err = h.BeginDevice(t.Context(), dock)
 		ok(t, err)
 		h.Clock.Pass(10 * time.Minute)
-		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrNotFound,
-			"bad_code")
+		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode),
+			stage.ErrNotFound, "bad_code")
 		_, _, err = h.FinishDevice(t.Context(), secret, dock)
 		refused(t, err, stage.ErrInvalid, "expired_token")
 	})
@@ -506,15 +506,15 @@ func (on rules) TestModeratorsKickWhereTheyHaveAccess(t *testing.T) {
 		ok(t, err)
 		token := h.Issued(ana, hall)
 		h.Paper.enter(token.Participant)
-		refused(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, ""), stage.ErrDenied,
-			"no_grant")
+		refused(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, ""),
+			stage.ErrDenied, "no_grant")
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{
 			User: mo.User.ID, Stage: hall, Capabilities: stage.Subscribe,
 		}))
-		refused(t, h.Kick(t.Context(), mo, other, token.Participant.ID, ""), stage.ErrDenied,
-			"no_grant")
-		refused(t, h.Kick(t.Context(), ana, hall, token.Participant.ID, ""), stage.ErrDenied,
-			"denied")
+		refused(t, h.Kick(t.Context(), mo, other, token.Participant.ID, ""),
+			stage.ErrDenied, "no_grant")
+		refused(t, h.Kick(t.Context(), ana, hall, token.Participant.ID, ""),
+			stage.ErrDenied, "denied")
 		h.Clock.Pass(time.Second)
 		ok(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, "time is up"))
 
@@ -627,8 +627,8 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		must(h.TestWebhook(t.Context(), op, hook.ID))(t)
 
 		now := h.Clock.Now()
-		due := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute),
-			10))(t)
+		due := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now,
+			now.Add(time.Minute), 10))(t)
 		types := []string{}
 		for _, d := range due {
 			types = append(types, d.Type)

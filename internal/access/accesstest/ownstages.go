@@ -11,7 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// paperAWS creates stages of paper, and fails when it is asked to: before the stage is there, or after.
+// paperAWS creates stages of paper, and fails when it is asked to: before the stage is there, or
+// after.
 type paperAWS struct {
 	made          map[string]stage.Stage // by the tag of the user
 	calls         int
@@ -34,7 +35,8 @@ func (p *paperAWS) EnsureStage(
 		return stage.Stage{}, fmt.Errorf("a second stage for %s", user)
 	}
 	s := stage.Stage{
-		ARN: stage.ARN(fmt.Sprintf("arn:aws:ivs:%s:123456789012:stage/own%d", region, len(p.made))), Name: name,
+		ARN: stage.ARN(fmt.Sprintf("arn:aws:ivs:%s:123456789012:stage/own%d", region,
+			len(p.made))), Name: name,
 	}
 	p.made[user] = s
 	return s, p.after
@@ -44,7 +46,10 @@ func (on rules) TestAStageOfOnesOwnAtAWS(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		aws := &paperAWS{made: map[string]stage.Stage{}}
 		op := h.Operator()
-		rule := access.Rule{Claim: access.Claim{Name: "groups", Value: "crew"}, Own: "{name}'s stage", Region: "us-west-2", Capabilities: stage.Publish}
+		rule := access.Rule{
+			Claim: access.Claim{Name: "groups", Value: "crew"}, Own: "{name}'s stage",
+			Region: "us-west-2", Capabilities: stage.Publish,
+		}
 		_, err := h.PutRule(t.Context(), op, rule)
 		refused(t, err, stage.ErrInvalid, "")
 		h.StageMaker = aws

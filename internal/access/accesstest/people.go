@@ -45,8 +45,8 @@ func (on rules) TestOneOfManyBecomesTheOperator(t *testing.T) {
 		code := must(h.NewSetupCode(t.Context()))(t)
 		errs := race(8, func(i int) error {
 			on := []*House{h, other}[i%2]
-			_, _, err := on.SetUp(t.Context(), code, fmt.Sprint("Olga ", i), password(goodPassword),
-				home)
+			_, _, err := on.SetUp(t.Context(), code, fmt.Sprint("Olga ", i),
+				password(goodPassword), home)
 			return err
 		})
 		got := tally(errs)
@@ -67,8 +67,8 @@ func (on rules) TestAnInvitation(t *testing.T) {
 		ok(t, err)
 		if user.Role != access.Broadcaster || !user.Invited ||
 			!until.Equal(h.Clock.Now().Add(7*24*time.Hour)) {
-			t.Errorf("AddUser: got %+v until %v, want an invited broadcaster and 7 days", user,
-				until)
+			t.Errorf("AddUser: got %+v until %v, want an invited broadcaster and 7 days",
+				user, until)
 		}
 		_, _, err = h.LogIn(t.Context(), "Ana", password(""), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")

@@ -402,8 +402,8 @@ func (on rules) TestStages(t *testing.T) {
 		ok(t, h.AddStage(t.Context(), op, stage.Stage{
 			ARN: awsARN, Name: "main", Endpoints: endpoints,
 		}))
-		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}), stage.ErrConflict,
-			"conflict")
+		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}),
+			stage.ErrConflict, "conflict")
 		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: stage.LocalARN("x")}),
 			stage.ErrInvalid, "")
 		h.Clock.Pass(time.Hour)
@@ -420,8 +420,8 @@ func (on rules) TestStages(t *testing.T) {
 		}
 		ok(t, h.UpdateStage(t.Context(), op, arn, "Hall", &limits))
 		ok(t, h.UpdateStage(t.Context(), op, arn, "", nil))
-		refused(t, h.UpdateStage(t.Context(), op, arn, "side", nil), stage.ErrConflict,
-			"name_taken")
+		refused(t, h.UpdateStage(t.Context(), op, arn, "side", nil),
+			stage.ErrConflict, "name_taken")
 		refused(t, h.UpdateStage(t.Context(), op, arn, "", &stage.Limits{}), stage.ErrInvalid, "")
 
 		mine := must(h.Stages(t.Context(), ana))(t)
@@ -480,8 +480,8 @@ func (on rules) TestAccessKeys(t *testing.T) {
 		key, secret, err := h.CreateAccessKey(t.Context(), ana, "lecture hall")
 		ok(t, err)
 		if text := secret.Reveal(); len(text) != 47 || text[:4] != "sdk_" {
-			t.Errorf("an access key looks like %d letters %q…, want sdk_ and 43 more", len(text),
-				text[:4])
+			t.Errorf("an access key looks like %d letters %q…, want sdk_ and 43 more",
+				len(text), text[:4])
 		}
 		h.Clock.Pass(time.Hour)
 		if user := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(
@@ -624,8 +624,8 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 				away := h.Paper.sentAway()
 				if !slices.Contains(away, local.ID) || !slices.Contains(away, aws.ID) ||
 					slices.Contains(away, live.ID) {
-					t.Errorf("sent away: got %v, want %v and %v, not %v", away, local.ID, aws.ID,
-						live.ID)
+					t.Errorf("sent away: got %v, want %v and %v, not %v", away, local.ID,
+						aws.ID, live.ID)
 				}
 			})
 		}
@@ -641,8 +641,8 @@ func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 			"publish": 12 * time.Hour} {
 			must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: purpose}))(t)
 			if got := h.Paper.lastAsked().TTL; got != want {
-				t.Errorf("a token to %s an hour before the login ends: got %v, want %v", purpose,
-					got, want)
+				t.Errorf("a token to %s an hour before the login ends: got %v, want %v",
+					purpose, got, want)
 			}
 		}
 		h.Clock.Pass(time.Hour - time.Second)

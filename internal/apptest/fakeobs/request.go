@@ -90,11 +90,11 @@ func (c *call) number(key string, low, high float64) (float64, error) {
 	}
 	switch {
 	case f < low:
-		return 0, fail(402, fmt.Sprintf("The field value of `%s` is below the minimum of `%f`", key,
-			low))
+		return 0, fail(402, fmt.Sprintf("The field value of `%s` is below the minimum of `%f`",
+			key, low))
 	case f > high:
-		return 0, fail(402, fmt.Sprintf("The field value of `%s` is above the maximum of `%f`", key,
-			high))
+		return 0, fail(402, fmt.Sprintf("The field value of `%s` is above the maximum of `%f`",
+			key, high))
 	}
 	return f, nil
 }

@@ -183,8 +183,8 @@ func unique(t *testing.T, s Subject) {
 			req.UserID = fmt.Sprint("u-", i)
 			made, err := s.Issuer.IssueToken(t.Context(), req)
 			if err != nil || made.Participant.UserID != req.UserID {
-				t.Errorf("token %d: got %+v, %v; want one for %s", i, made.Participant, err,
-					req.UserID)
+				t.Errorf("token %d: got %+v, %v; want one for %s", i, made.Participant,
+					err, req.UserID)
 			}
 			mu.Lock()
 			defer mu.Unlock()

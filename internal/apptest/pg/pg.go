@@ -1,4 +1,5 @@
-// Package pg gives tests a real PostgreSQL: a private server from the system's binaries, on a socket in a temporary folder.
+// Package pg gives tests a real PostgreSQL: a private server from the system's binaries, on a
+// socket in a temporary folder.
 package pg
 
 import (
@@ -27,7 +28,8 @@ const (
 	startLimit = time.Minute
 )
 
-// A Server starts with the first Database and runs until Stop, which TestMain calls. Its zero value is ready.
+// A Server starts with the first Database and runs until Stop, which TestMain calls. Its zero value
+// is ready.
 type Server struct {
 	once   sync.Once
 	folder string
@@ -101,7 +103,10 @@ func (s *Server) run(ctx context.Context, text string) error {
 }
 
 func (s *Server) url(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: url.Values{"host": {s.folder}}.Encode()}
+	u := url.URL{
+		Scheme: "postgres", User: url.User(superuser), Path: "/" + database,
+		RawQuery: url.Values{"host": {s.folder}}.Encode(),
+	}
 	return u.String()
 }
 
@@ -120,8 +125,8 @@ func (s *Server) Stop() {
 // Thaw.
 func (s *Server) Freeze() error { return s.signal(syscall.SIGSTOP) }
 
-// Crash kills one of the server's processes, after which PostgreSQL ends all connections and recovers
-// from its log, as after a loss of power.
+// Crash kills one of the server's processes, after which PostgreSQL ends all connections and
+// recovers from its log, as after a loss of power.
 func (s *Server) Crash() error {
 	main, err := s.main()
 	if err != nil {
@@ -199,7 +204,8 @@ func (s *Server) start() error {
 		return err
 	}
 	data := filepath.Join(s.folder, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", superuser, "-A", "trust",
+		"-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
 	initdb.SysProcAttr = who
 	initdb.Dir = s.folder
 	if output, err := initdb.CombinedOutput(); err != nil {
@@ -211,13 +217,15 @@ func (s *Server) start() error {
 	return s.await()
 }
 
-// The server ends when the pipe does: also when the test binary is killed, which could not stop it any more.
+// The server ends when the pipe does: also when the test binary is killed, which could not stop it
+// any more.
 const untilPipeEnds = `"$@" & server=$!; cat >/dev/null; kill -INT $server; wait $server`
 
 func (s *Server) launch(bin, data string, who *syscall.SysProcAttr) error {
 	cmd := exec.Command("sh", "-c", untilPipeEnds, "sh", filepath.Join(bin, "postgres"), "-D", data,
 		"-c", "listen_addresses=", "-c", "unix_socket_directories="+s.folder,
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=500", "-c", "shared_buffers=32MB")
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=500", "-c",
+		"shared_buffers=32MB")
 	cmd.SysProcAttr = who
 	cmd.Dir = s.folder
 	stdin, err := cmd.StdinPipe()
@@ -272,7 +280,8 @@ func binaries() (string, error) {
 	return "", errors.New("it is not installed; run the tests by `make test`, which installs it")
 }
 
-// unprivileged makes root's tests run PostgreSQL as somebody else, who owns the folder: it refuses root.
+// unprivileged makes root's tests run PostgreSQL as somebody else, who owns the folder: it refuses
+// root.
 func unprivileged(folder string) (*syscall.SysProcAttr, error) {
 	if os.Getuid() != 0 {
 		return &syscall.SysProcAttr{}, nil
@@ -294,5 +303,6 @@ func unprivileged(folder string) (*syscall.SysProcAttr, error) {
 	if err := os.Chown(folder, int(uid), int(gid)); err != nil {
 		return nil, err
 	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid),
+		Gid: uint32(gid)}}, nil
 }

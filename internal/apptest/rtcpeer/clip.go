@@ -40,8 +40,8 @@ type ClipOptions struct {
 
 func (o ClipOptions) withDefaults() ClipOptions {
 	o.Width, o.Height = cmp.Or(o.Width, 640), cmp.Or(o.Height, 360)
-	o.FPS, o.Bitrate, o.Keyint = cmp.Or(o.FPS, 30), cmp.Or(o.Bitrate, 1_000_000), cmp.Or(o.Keyint,
-		30)
+	o.FPS, o.Bitrate, o.Keyint = cmp.Or(o.FPS, 30), cmp.Or(o.Bitrate,
+		1_000_000), cmp.Or(o.Keyint, 30)
 	o.Profile = cmp.Or(o.Profile, "baseline")
 	if o.BFrames > 0 && o.Profile == "baseline" {
 		o.Profile = "main"

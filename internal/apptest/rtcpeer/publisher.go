@@ -240,8 +240,8 @@ func (p *Publisher) readRTCP(sender *webrtc.RTPSender) {
 func (p *Publisher) sendAudio(
 	ctx context.Context, track *webrtc.TrackLocalStaticRTP, clip *Clip, start time.Time,
 ) {
-	packetizer := rtp.NewPacketizer(1200, 111, 1, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(),
-		48000)
+	packetizer := rtp.NewPacketizer(1200, 111, 1, &codecs.OpusPayloader{},
+		rtp.NewRandomSequencer(), 48000)
 	samples := uint32(960)
 	if clip.Options.AAC {
 		// a frame of AAC: OBS sends it under Opus's payload type with the timestamps of AAC
@@ -259,8 +259,8 @@ func (p *Publisher) sendVideo(ctx context.Context, l *layer, clip *Clip, start t
 	each := time.Second / time.Duration(clip.Options.FPS)
 	loop := each * time.Duration(len(clip.Frames))
 	base := rand.Uint32()
-	packetizer := rtp.NewPacketizer(1200, 96, 1, &codecs.H264Payloader{}, rtp.NewRandomSequencer(),
-		90000)
+	packetizer := rtp.NewPacketizer(1200, 96, 1, &codecs.H264Payloader{},
+		rtp.NewRandomSequencer(), 90000)
 	ids := headerExtensions(l)
 	for i := 0; waitUntil(ctx, start.Add(time.Duration(i)*each)); i++ {
 		frame := clip.Frames[i%len(clip.Frames)]
