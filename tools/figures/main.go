@@ -1,6 +1,4 @@
-//go:build ignore
-
-// Command figures counts what the figures in docs/develop.md are about: go run tools/figures.go
+// Command figures counts the figures in docs/develop.md: go run ./tools/figures
 package main
 
 import (
