@@ -31,7 +31,7 @@ const enter = () => form({ key: 'code', submit: t('device.look'), busy: state.bu
   field(t('device.code'), { name: 'code', value: state.code, required: true, maxLength: 20, autocapitalize: 'characters', autofocus: true }));
 
 /** @param {Request} request @param {import('../lib/types.js').Me} me */
-const asked = (request, me) => h('section', { key: 'asked' },
+const asked = (request, me) => h('section', { key: 'asked', className: 'asked' },
   h('p', null, t('device.asks', { name: me.name })),
   h('p', { className: 'code' }, request.userCode),
   h('dl', { className: 'facts' },

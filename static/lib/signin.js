@@ -102,10 +102,11 @@ export function createWays({ inDock, draw, arrived }) {
 
   return {
     load, stop,
-    passwords: () => state.ways.passwords,
+    /** While a code waits, there is one thing to do. */
+    passwords: () => state.ways.passwords && !state.code,
     noOperator: () => state.ways.setUp === true,
     /** What stands above or below the form for name and password. @returns {Child} */
-    view: () => waysView(state, { inDock, begin: () => void begin(), passkey: () => void byPasskey(state, { draw, arrived }), again: () => { stop(); void begin(); } }),
+    view: () => waysView(state, { inDock, begin: () => void begin(), passkey: () => void byPasskey(state, { draw, arrived }), again: () => { stop(); void begin(); }, cancel: () => { stop(); draw(); } }),
   };
 }
 
@@ -129,10 +130,10 @@ async function byPasskey(state, { draw, arrived }) {
 
 /**
  * @param {{ways: Ways, code: Code | null, busy: boolean, error?: string}} state
- * @param {{inDock: boolean, begin: () => void, passkey: () => void, again: () => void}} about
+ * @param {{inDock: boolean, begin: () => void, passkey: () => void, again: () => void, cancel: () => void}} about
  */
-function waysView({ ways, code, busy, error }, { inDock, begin, passkey, again }) {
-  if (code) return codeView(code, again);
+function waysView({ ways, code, busy, error }, { inDock, begin, passkey, again, cancel }) {
+  if (code) return codeView(code, again, cancel);
   const provider = ways.provider && h('a', {
     className: inDock ? 'button' : 'button primary', key: 'provider',
     href: new URL(`api/oidc/login?next=${encodeURIComponent(location.pathname)}`, base).href,
@@ -141,17 +142,18 @@ function waysView({ ways, code, busy, error }, { inDock, begin, passkey, again }
     { key: 'begin', className: inDock && ways.provider ? 'primary' : '', 'aria-disabled': busy && 'true' });
   const key = usable(ways.passkeys) && button(t('ways.passkey'), passkey, { key: 'passkey', 'aria-disabled': busy && 'true' });
   return h('section', { className: 'ways', key: 'ways' }, errorLine(error), ...(inDock ? [codes, provider] : [provider, key, codes]),
-    inDock && ways.provider && h('p', { className: 'hint', key: 'embedded' }, t('ways.embedded')));
+    inDock && ways.provider && h('p', { className: 'hint', key: 'embedded' }, t('ways.embedded')),
+    ways.passwords && (ways.provider || ways.codes) && h('p', { className: 'or', key: 'or' }, t('ways.or')));
 }
 
-/** @param {Code} code @param {() => void} again */
-const codeView = (code, again) => h('section', { className: 'ways', key: 'code' },
+/** @param {Code} code @param {() => void} again @param {() => void} cancel */
+const codeView = (code, again, cancel) => h('section', { className: 'ways', key: 'code' },
   h('p', null, t('ways.codeLead')),
   h('p', { className: 'code', role: 'status' }, code.userCode),
   h('p', null, h('a', { href: code.verificationUri, target: '_blank', rel: 'noopener' }, code.verificationUri)),
   h('img', { className: 'qr', src: code.qr, alt: t('ways.qr'), width: 132, height: 132 }),
   h('p', { className: 'hint' }, t('ways.codeWait')),
-  button(t('ways.codeNew'), again, { className: 'small' }));
+  h('div', { className: 'row' }, button(t('ways.codeNew'), again, { className: 'small' }), button(t('app.cancel'), cancel, { className: 'small' })));
 
 /**
  * Signing in, for every page that needs it. ways are those of lib/signin.js.
