@@ -29,6 +29,18 @@ func TestTheChatIsInSightHoweverManyAreThere(t *testing.T) {
 	moves(page, tile(h.bea))
 	page.WaitGone(tile(h.bea) + " .over")
 
+	t.Log("everybody is on one screen of /watch, with a name, in a dock and on a desk")
+	watch := page.Tab()
+	watch.Goto(h.URL + "/watch")
+	for _, size := range [][2]int{{320, 640}, {1280, 720}} {
+		watch.Resize(size[0], size[1])
+		watch.WaitFor(`(pictures => pictures.length === 12 && pictures.every(p => {
+			const box = p.getBoundingClientRect();
+			return box.top >= 0 && box.bottom <= innerHeight && box.right <= innerWidth && p.querySelector('b').clientWidth > 20;
+		}))([...document.querySelectorAll('#wall article')])`)
+	}
+	watch.Goto("about:blank")
+
 	t.Log("where there is room they are pictures again")
 	page.Resize(1000, 800)
 	page.WaitGone(".crowded")
