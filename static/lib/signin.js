@@ -102,8 +102,7 @@ export function createWays({ inDock, draw, arrived }) {
 
   return {
     load, stop,
-    /** While a code waits, there is one thing to do. */
-    passwords: () => state.ways.passwords && !state.code,
+    passwords: () => state.ways.passwords && !state.code, // while a code waits, there is one thing to do
     noOperator: () => state.ways.setUp === true,
     /** What stands above or below the form for name and password. @returns {Child} */
     view: () => waysView(state, { inDock, begin: () => void begin(), passkey: () => void byPasskey(state, { draw, arrived }), again: () => { stop(); void begin(); }, cancel: () => { stop(); draw(); } }),
