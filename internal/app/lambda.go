@@ -16,6 +16,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/keys"
 	"github.com/stagedoor/stagedoor/internal/lambda"
+	"github.com/stagedoor/stagedoor/internal/lease"
 	"github.com/stagedoor/stagedoor/internal/metrics"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/web"
@@ -148,6 +149,7 @@ func (cmd *LambdaCommand) open(ctx context.Context, p *process) (_ *function, er
 // wire builds each part on those that it needs, as that of the server does.
 func (f *function) wire(ctx context.Context) error {
 	f.metrics = metrics.New(version(), "")
+	f.lead = lease.NewLead(nil, "", lease.Holder{}, time.Now, f.log)
 	if err := f.wireRules(nil); err != nil {
 		return err
 	}

@@ -16,7 +16,13 @@ func (s *server) several() bool { return s.settings.Database != "" }
 
 // wireLead makes this server one of those of which one at a time does what is done once for all:
 // observes the AWS stages, keeps out who is barred there, rotates keys and prunes.
+//
+// A function has no election: each instance does what it is invoked for, and what several of them
+// observe is stored once (access.Repeats).
 func (s *server) wireLead() {
+	if s.lead != nil {
+		return
+	}
 	var leases lease.Store
 	if s.several() {
 		leases = s.store
