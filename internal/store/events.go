@@ -74,8 +74,9 @@ func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error
 // eventsCompared is how many events of a participant may be of the last minutes.
 const eventsCompared = 50
 
-// repeats reports whether an event of an AWS stage is stored already. It gets the ID of that one,
-// and no user unless it brought the reason.
+// repeats reports whether an event of an AWS stage is stored already; one that is has no user then.
+// One that brings the reason of an end takes the place of that, with a new ID: pages that have the
+// old one receive it.
 func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
 	if e.Stage.Local() {
 		return false, nil
@@ -89,13 +90,12 @@ func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, erro
 	if !found {
 		return false, nil
 	}
-	e.ID = same.ID
 	if !better {
-		e.User = ""
+		e.ID, e.User = same.ID, ""
 		return true, nil
 	}
-	return true, q.do(ctx, "UPDATE events SET code = $2, detail = $3 WHERE id = $1", e.ID, e.Code,
-		e.Detail)
+	return true, q.do(ctx, "UPDATE events SET id = $2, code = $3, detail = $4 WHERE id = $1",
+		same.ID, e.ID, e.Code, e.Detail)
 }
 
 const insertEvent = `INSERT INTO events (id, user_id, at, kind, stage, participant, code, detail) VALUES `

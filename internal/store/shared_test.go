@@ -302,7 +302,7 @@ func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
 			t.Errorf("its reason: %d were told, want one", n)
 		}
 		events := must(h.store.Events(t.Context(), "ana", 0, begun, 100))(t)
-		if len(events) != 2 || events[1].Code != "kicked" {
+		if len(events) != 2 || events[1].Code != "kicked" || events[1].ID <= events[0].ID+1 {
 			t.Errorf("got %+v, want a start and a kick", events)
 		}
 		if open := must(h.store.Unfinished(t.Context(), "", 10))(t); len(open) != 0 {
