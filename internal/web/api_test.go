@@ -324,6 +324,7 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 	olga := a.Operator()
 	ana := a.Broadcaster(olga, "ana", "publish")
 	first := ana.Events()
+	apptest.Await(first, "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 0 })
 	obs := &web.OBSState{Version: "31.0.0", State: "idle", Findings: []web.Finding{{ID: "audio-encoder", Level: "fix", Text: "Sound is sent as AAC."}}}
 	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock1", web.DockState{OBS: obs}, nil)
 	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock2", web.DockState{Live: true}, nil)
