@@ -5,6 +5,7 @@ export interface Problem {
   status: number;
   code: string;
   detail?: string;
+  requestId?: string;
 }
 
 export interface Credentials {

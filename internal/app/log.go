@@ -47,6 +47,10 @@ func newPacedHandler(h slog.Handler) pacedHandler {
 
 // Handle implements slog.Handler.
 func (h pacedHandler) Handle(ctx context.Context, r slog.Record) error {
+	if id := httpkit.RequestID(ctx); id != "" {
+		r = r.Clone()
+		r.AddAttrs(slog.String("request", id))
+	}
 	if r.Level < slog.LevelInfo {
 		return h.Handler.Handle(ctx, r)
 	}

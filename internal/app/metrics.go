@@ -2,6 +2,9 @@ package app
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"net"
 	"net/http"
@@ -35,6 +38,10 @@ func (s *server) wireMetrics() {
 	s.metrics.Gauge("stagedoor_event_streams", "Event streams of pages that are open.",
 		func() float64 { return float64(s.feed.Streams()) })
 	s.webhooks.Observe = s.metrics.Webhook
+	if s.aws != nil {
+		s.metrics.Gauge("stagedoor_aws_queue_calls", "Calls to Amazon IVS that wait for their turn.",
+			func() float64 { return float64(s.aws.Waiting()) })
+	}
 }
 
 // stageEvent counts an event and passes it on.
@@ -63,19 +70,26 @@ func (s *server) participants() metrics.Participants {
 			if !p.Publishing {
 				continue
 			}
+			sum.Sent += p.Viewers * received(p.Reception)
 			sum.Publishing++
 			if r := p.Reception; r != nil {
 				sum.Loss = max(sum.Loss, r.Loss)
-				if r.Video != nil {
-					sum.Bitrate += r.Video.Bitrate
-				}
-				if r.Audio != nil {
-					sum.Bitrate += r.Audio.Bitrate
-				}
+				sum.Bitrate += received(r)
 			}
 		}
 	}
 	return sum
+}
+
+// received is the bitrate that arrives from a publisher.
+func received(r *stage.Reception) (bits int) {
+	if r != nil && r.Video != nil {
+		bits += r.Video.Bitrate
+	}
+	if r != nil && r.Audio != nil {
+		bits += r.Audio.Bitrate
+	}
+	return bits
 }
 
 // serveMetrics serves metrics, and profiles where they are allowed, until ctx ends. It has a port
@@ -124,6 +138,18 @@ func wayOf(arn stage.ARN, token stage.ParticipantToken) string {
 		return "aws"
 	}
 	return "own_key"
+}
+
+// signs returns a check whether a key signs what its public half verifies.
+func signs(key *ecdsa.PrivateKey) func(context.Context) error {
+	digest := sha256.Sum256([]byte("ready"))
+	return func(context.Context) error {
+		signature, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+		if err == nil && !ecdsa.VerifyASN1(&key.PublicKey, digest[:], signature) {
+			err = errors.New("the local key signs what its public half does not verify")
+		}
+		return err
+	}
 }
 
 // mediaReady reports why the media port does not serve, or nil.

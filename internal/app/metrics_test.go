@@ -111,7 +111,7 @@ func TestReadiness(t *testing.T) {
 	a := apptest.Start(t)
 	var got web.Readiness
 	a.Browser().Must(http.StatusOK, "GET", "/readyz", nil, &got)
-	if !got.Ready || len(got.Checks) != 3 {
+	if !got.Ready || len(got.Checks) != 4 {
 		t.Errorf("a server that serves says %+v", got)
 	}
 }

@@ -103,6 +103,7 @@ type server struct {
 	whip          *whip.Handler
 	signal        *signal.Server
 	limits        atomic.Pointer[map[stage.ARN]stage.Limits] // of all stages, as of the last sweep
+	keyReady      func(context.Context) error                // of the local key
 	ownStages     *ownStages                                 // nil where aws is
 	aws           *aws                                       // nil where no region of AWS is served
 	swept         uint64                                     // the stages as of the last sweep

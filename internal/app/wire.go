@@ -30,7 +30,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	s.keyID = keyID
+	s.keyID, s.keyReady = keyID, signs(key)
 	if err := s.wireRules(token.Keys{keyID: &key.PublicKey}); err != nil {
 		return err
 	}
@@ -167,6 +167,7 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	cfg := ivs.Config{
 		Cache: endpointCache{s.control}, Log: s.log, Barred: s.control.Barred,
 		Events: s.stageEvent, Leads: s.lead.Leads, Pass: s.pass,
+		Waited: s.metrics.AWSWait,
 	}
 	if s.several() {
 		cfg.Budget = s.store
@@ -190,7 +191,7 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 	ways.Observe = s.metrics.SignIn
 	cfg := s.webConfig(ways, stages)
 	cfg.WHIP, cfg.Signal = s.whip, s.signal
-	cfg.Checks = append(cfg.Checks, web.Check{Name: "media", Run: s.mediaReady}, web.Check{Name: "running", Run: s.stopping})
+	cfg.Checks = append(cfg.Checks, web.Check{Name: "media", Run: s.mediaReady}, web.Check{Name: "signing key", Run: s.keyReady}, web.Check{Name: "running", Run: s.stopping})
 	if s.door != nil {
 		cfg.WHIP, cfg.Signal = s.door, s.door
 	}
@@ -198,7 +199,7 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 		return err
 	}
 	s.http = &http.Server{
-		Handler:           s.metrics.HTTP(s.web),
+		Handler:           httpkit.RequestIDs(s.metrics.HTTP(s.web), httpkit.Proxies(s.settings.TrustedProxies)),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      2 * time.Minute, // event streams give themselves a new one with each event
@@ -224,6 +225,7 @@ func (s *server) webConfig(ways web.SignIn, stages stage.Moderator) web.Config {
 	}
 	if s.aws != nil {
 		cfg.AWS = s.aws
+		cfg.Checks = append(cfg.Checks, web.Check{Name: "aws credentials", Run: s.aws.Credentials})
 		if s.settings.IVSEventsSecret != "" {
 			cfg.AWSEvents = s.aws.Webhook(stage.NewSecret(s.settings.IVSEventsSecret))
 		}

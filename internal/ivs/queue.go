@@ -125,6 +125,16 @@ func (q *queue) keep(caller string, calls []chan struct{}) {
 	q.waiting[caller] = calls
 }
 
+// length is how many calls wait.
+func (q *queue) length() (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, calls := range q.waiting {
+		n += len(calls)
+	}
+	return n
+}
+
 // leave gives up a place. The turn may have come meanwhile: then it is lost, which does no harm.
 func (q *queue) leave(caller string, turn chan struct{}) {
 	q.mu.Lock()

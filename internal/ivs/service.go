@@ -57,6 +57,8 @@ type Config struct {
 	Pass  func([]byte) error
 	// Budget is shared by all processes that use the account; it may be nil.
 	Budget Budget
+	// Waited receives how long each call waited for its turn; it may be nil.
+	Waited func(operation string, d time.Duration)
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -111,7 +113,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		cfg:     cfg,
 		regions: map[string]*ivsrealtime.Client{},
-		limits:  &limits{budget: cfg.Budget, queues: map[string]*queue{}},
+		limits:  &limits{budget: cfg.Budget, waited: cfg.Waited, queues: map[string]*queue{}},
 		tracker: newTracker(cfg.Events, cfg.Now),
 		watches: map[stage.ARN]*watch{},
 	}
@@ -216,6 +218,7 @@ func noRegion(name string) error {
 // limits keeps every operation within its rate, in each region.
 type limits struct {
 	budget Budget // may be nil
+	waited func(operation string, d time.Duration)
 	mu     sync.Mutex
 	queues map[string]*queue
 }
@@ -242,13 +245,38 @@ func (l *limits) queue(region, operation string) *queue {
 	return l.queues[key]
 }
 
+// Waiting returns how many calls wait for their turn.
+func (s *Service) Waiting() (n int) {
+	s.limits.mu.Lock()
+	defer s.limits.mu.Unlock()
+	for _, q := range s.limits.queues {
+		n += q.length()
+	}
+	return n
+}
+
+// Credentials returns why there are none to call AWS with, or nil. The SDK keeps them until they
+// expire: asking often costs nothing.
+func (s *Service) Credentials(ctx context.Context) error {
+	if s.cfg.AWS.Credentials == nil {
+		return errors.New("no AWS credentials are configured")
+	}
+	_, err := s.cfg.AWS.Credentials.Retrieve(ctx)
+	return err
+}
+
 // to puts the queue where every attempt passes, retries included.
 func (l *limits) to(region string) func(*middleware.Stack) error {
 	wait := func(ctx context.Context, in middleware.FinalizeInput,
 		next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		operation := middleware.GetOperationName(ctx)
 		q := l.queue(region, operation)
-		if err := q.wait(ctx, callerOf(ctx)); err != nil {
+		begin := time.Now()
+		err := q.wait(ctx, callerOf(ctx))
+		if l.waited != nil {
+			l.waited(operation, time.Since(begin))
+		}
+		if err != nil {
 			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 		}
 		name := "aws " + region + " " + operation

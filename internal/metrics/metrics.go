@@ -28,6 +28,7 @@ type Metrics struct {
 	requestTime  *prometheus.HistogramVec
 	webhooks     *prometheus.CounterVec
 	database     prometheus.Histogram
+	awsWait      *prometheus.HistogramVec
 }
 
 // New makes the metrics of a build.
@@ -66,6 +67,10 @@ func New(version, goVersion string) *Metrics {
 			Buckets: []float64{.0001, .0005, .002, .01, .05, .25, 1, 2},
 		}),
 	}
+	m.awsWait = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "stagedoor_aws_queue_seconds", Help: "How long calls to Amazon IVS waited for their turn.",
+		Buckets: []float64{.001, .02, .2, 1, 5, 20, 60},
+	}, []string{"operation"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "stagedoor_build_info", Help: "The build; always 1.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": goVersion},
@@ -73,7 +78,7 @@ func New(version, goVersion string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(build, m.tokens, m.tokenSeconds, m.signIns, m.events, m.requests,
 		m.requestTime,
-		m.webhooks, m.database, collectors.NewGoCollector(),
+		m.webhooks, m.database, m.awsWait, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -94,6 +99,7 @@ type Participants struct {
 	Publishing int
 	Viewers    int
 	Bitrate    int     // bit/s received
+	Sent       int     // bit/s to viewers, as many as receive each publisher
 	Loss       float64 // the worst share of packets that a publisher loses
 }
 
@@ -109,6 +115,8 @@ var (
 		"Participants of the local stages.", []string{"role"}, nil)
 	bitrateDesc = prometheus.NewDesc("stagedoor_media_received_bits_per_second",
 		"Media that publishers of the local stages send.", nil, nil)
+	sentDesc = prometheus.NewDesc("stagedoor_media_sent_bits_per_second",
+		"Media that the local stages send: what each publisher sends, times its viewers.", nil, nil)
 	lossDesc = prometheus.NewDesc("stagedoor_media_worst_loss_ratio",
 		"The worst share of lost packets among publishers.", nil, nil)
 )
@@ -116,6 +124,7 @@ var (
 func (participants) Describe(out chan<- *prometheus.Desc) {
 	out <- participantsDesc
 	out <- bitrateDesc
+	out <- sentDesc
 	out <- lossDesc
 }
 
@@ -126,6 +135,7 @@ func (p participants) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(participantsDesc, prometheus.GaugeValue,
 		float64(now.Viewers), "viewer")
 	out <- prometheus.MustNewConstMetric(bitrateDesc, prometheus.GaugeValue, float64(now.Bitrate))
+	out <- prometheus.MustNewConstMetric(sentDesc, prometheus.GaugeValue, float64(now.Sent))
 	out <- prometheus.MustNewConstMetric(lossDesc, prometheus.GaugeValue, now.Loss)
 }
 
@@ -147,6 +157,11 @@ func (m *Metrics) WatchDatabase(ping func(context.Context) error) {
 func (m *Metrics) Token(way string, took time.Duration, err error) {
 	m.tokens.WithLabelValues(way, result(err)).Inc()
 	m.tokenSeconds.WithLabelValues(way).Observe(took.Seconds())
+}
+
+// AWSWait observes how long a call to Amazon IVS waited for its turn.
+func (m *Metrics) AWSWait(operation string, d time.Duration) {
+	m.awsWait.WithLabelValues(operation).Observe(d.Seconds())
 }
 
 // SignIn counts an attempt to sign in.

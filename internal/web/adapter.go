@@ -133,6 +133,8 @@ type Problem struct {
 	Status int    `json:"status"`
 	Code   string `json:"code"`
 	Detail string `json:"detail,omitempty"`
+	// RequestID finds the request in the log.
+	RequestID string `json:"requestId,omitempty"`
 }
 
 // kinds is the one table from error kinds to statuses.
@@ -162,7 +164,7 @@ func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, retry := problemOf(err)
 	failed := p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err())
 	if failed && a.faults.Add(p.Code+p.Detail, struct{}{}, a.now()) {
-		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	} else {
 		a.log.LogAttrs(r.Context(), slog.LevelDebug, "request refused",
 			slog.String("method", r.Method),
@@ -177,6 +179,7 @@ func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 func writeProblem(w http.ResponseWriter, p Problem) {
 	w.Header().Set("Cache-Control", "no-store")
+	p.RequestID = w.Header().Get(httpkit.RequestIDHeader)
 	writeJSON(w, p.Status, "application/problem+json", p)
 }
 

@@ -217,7 +217,7 @@ func (s *Server) recovered(r *http.Request) {
 		return
 	}
 	if fault != http.ErrAbortHandler {
-		s.config.Log.Error("a fault of ours", "method", r.Method, "pattern", r.Pattern, "fault", fault, "stack", string(debug.Stack()))
+		s.config.Log.ErrorContext(r.Context(), "a fault of ours", "method", r.Method, "pattern", r.Pattern, "fault", fault, "stack", string(debug.Stack()))
 	}
 	panic(http.ErrAbortHandler) // the answer may have begun
 }

@@ -1,0 +1,60 @@
+package app_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// TestARefusalIsFoundInTheLog: by the ID that the person was shown.
+func TestARefusalIsFoundInTheLog(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	a.Operator()
+	_, header, text := a.Browser().Do("POST", "/api/login", web.Credentials{Name: "olga", Password: "not her password"})
+	var p web.Problem
+	if err := json.Unmarshal(text, &p); err != nil {
+		t.Fatal(err)
+	}
+	if id := header.Get("X-Request-Id"); id == "" || p.RequestID != id || !strings.Contains(a.Output(), "request="+id) {
+		t.Errorf("the response has %q, the problem %+v, the log %s", id, p, a.Output())
+	}
+	if strings.Contains(a.Output(), "not her password") {
+		t.Error("the log holds the password")
+	}
+	_, header, _ = a.Browser().Send("POST", "/whip", "application/sdp", strings.NewReader("v=0"))
+	if header.Get("X-Request-Id") == "" {
+		t.Error("the WHIP endpoint answers without an ID")
+	}
+	status, _, _ := a.Browser().Do("GET", "/readyz", nil)
+	if status != http.StatusOK {
+		t.Errorf("/readyz: %d", status)
+	}
+}
+
+// TestAWSIsWatched: its queue is in the metrics, its credentials in the readiness.
+func TestAWSIsWatched(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--metrics-listen", "127.0.0.1:0")
+	olga := a.Operator()
+	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, nil)
+	text := scrape(t, a)
+	for _, want := range []string{`stagedoor_aws_queue_calls 0`, `stagedoor_aws_queue_seconds_count{operation="ListStages"} 1`, `stagedoor_media_sent_bits_per_second 0`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	var ready web.Readiness
+	a.Browser().Must(http.StatusOK, "GET", "/readyz", nil, &ready)
+	var names []string
+	for _, c := range ready.Checks {
+		names = append(names, c.Name)
+	}
+	if got := strings.Join(names, ", "); got != "database, aws credentials, media, signing key, running" {
+		t.Errorf("the checks are %s", got)
+	}
+}

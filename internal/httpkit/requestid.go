@@ -1,0 +1,34 @@
+package httpkit
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"regexp"
+)
+
+// RequestIDHeader names a request in its response, its problem and the log.
+const RequestIDHeader = "X-Request-Id"
+
+// saneID is what is taken over from a trusted proxy.
+var saneID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
+
+type requestID struct{}
+
+// RequestIDs gives each request an ID: that of a trusted proxy, if it looks like one, or a new one.
+func RequestIDs(next http.Handler, trusted Proxies) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(RequestIDHeader)
+		if !saneID.MatchString(id) || !trusted.Contain(parseHost(r.RemoteAddr)) {
+			id = rand.Text()
+		}
+		w.Header().Set(RequestIDHeader, id)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestID{}, id)))
+	})
+}
+
+// RequestID returns the ID of the request that a context belongs to, or "".
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestID{}).(string)
+	return id
+}
