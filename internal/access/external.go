@@ -23,6 +23,8 @@ type External struct {
 	Email         string
 	EmailVerified bool
 	Claims        map[string][]string
+	// Partial: a part of the claims could not be read, so that a missing claim may still be there.
+	Partial bool
 }
 
 // A Claim is a claim and one of the values that it may have.
@@ -70,7 +72,7 @@ type Identity struct {
 	User    UserID
 	Email   string
 	Claims  map[string][]string
-	SeenAt  time.Time
+	SeenAt  time.Time // of the last sign-in; 1970: it was refused
 }
 
 // An IdentityStore stores which user an external identity belongs to.
@@ -84,13 +86,17 @@ type IdentityStore interface {
 }
 
 // LogInExternal signs in the person behind an identity. Its first sign-in creates the account; each
-// one applies role and rules anew.
+// one applies role and rules anew. A person who was admitted before and is refused now loses what
+// the provider vouched for.
 func (c *Control) LogInExternal(
 	ctx context.Context, e External, from Client,
 ) (Principal, stage.Secret, error) {
 	from, secret := cleanClient(from), newSecret("")
 	if err := c.External.admit(e); err != nil {
 		c.failedSignIn(ctx, cleanText(e.Name, maxName), from, err)
+		if failed := c.withdraw(context.WithoutCancel(ctx), e, from); failed != nil {
+			err = fmt.Errorf("withdraw what the provider vouched for: %w", failed)
+		}
 		return Principal{}, stage.Secret{}, err
 	}
 	var login Principal

@@ -395,7 +395,7 @@ func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		for _, i := range identities {
-			if c.External.Issuer != "" && sameIssuer(i.Issuer, c.External.Issuer) {
+			if c.External.Issuer != "" && sameIssuer(i.Issuer, c.External.Issuer) && !i.refused() {
 				return true, nil
 			}
 		}

@@ -243,6 +243,9 @@ func (c *Control) applyStored(
 	if err != nil {
 		return nil, err
 	}
+	if account.Password == "" && allRefused(identities) {
+		rules = nil // not even those for every user
+	}
 	claims := map[string][]string{}
 	for _, i := range identities {
 		for name, values := range i.Claims {

@@ -56,6 +56,8 @@ type Identity struct {
 	// EmailVerified is what the provider says. An address alone never identifies a person.
 	EmailVerified bool
 	Claims        map[string]any
+	// Partial: the user info could not be read; Claims are those of the ID token alone.
+	Partial bool
 }
 
 // Values returns a claim as a list: of a string, of a list of strings, or of the words of a
@@ -284,8 +286,10 @@ func (p *Provider) identify(
 	if err := token.Claims(&claims); err != nil {
 		return Identity{}, refused("The ID token cannot be read. Tell the operator.", err)
 	}
-	p.addUserInfo(ctx, d, tokens, token.Subject, claims)
-	return identityOf(token, claims), nil
+	complete := p.addUserInfo(ctx, d, tokens, token.Subject, claims)
+	who := identityOf(token, claims)
+	who.Partial = !complete
+	return who, nil
 }
 
 func verifyFailed(err error) error {
@@ -300,28 +304,29 @@ func verifyFailed(err error) error {
 }
 
 // addUserInfo completes the claims: some providers put groups into the user info alone. What the ID
-// token says stays.
+// token says stays. It reports whether the user info is in the claims, or there is none.
 func (p *Provider) addUserInfo(
 	ctx context.Context, d *discovered, tokens *oauth2.Token, subject string, claims map[string]any,
-) {
+) bool {
 	if d.provider.UserInfoEndpoint() == "" {
-		return
+		return true
 	}
 	info, err := d.provider.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil || info.Subject != subject {
 		p.Log.Warn("the user info cannot be read; the claims of the ID token are used alone",
 			"err", err)
-		return
+		return false
 	}
 	more := map[string]any{}
 	if err := info.Claims(&more); err != nil {
-		return
+		return false
 	}
 	for name, value := range more {
 		if _, known := claims[name]; !known {
 			claims[name] = value
 		}
 	}
+	return true
 }
 
 func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {

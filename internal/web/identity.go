@@ -154,7 +154,7 @@ func (s *oidcLogins) logIn(r *http.Request, pending oidc.Pending) (access.Princi
 	}
 	return s.control.LogInExternal(r.Context(), access.External{
 		Issuer: who.Issuer, Subject: who.Subject, Name: who.Name, Email: who.Email,
-		EmailVerified: who.EmailVerified, Claims: claims,
+		EmailVerified: who.EmailVerified, Claims: claims, Partial: who.Partial,
 	}, s.client(r))
 }
 

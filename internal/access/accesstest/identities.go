@@ -109,6 +109,124 @@ func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
 	})
 }
 
+func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, _, hall := h.Scene()
+		studio, club := h.Studio(op, "studio"), h.Studio(op, "club")
+		h.External = access.ExternalPolicy{
+			Issuer:   external("", "").Issuer,
+			Required: []access.Claim{{Name: "groups", Value: "staff"}},
+		}
+		for _, r := range []access.Rule{
+			{Claim: access.Claim{Name: "groups", Value: "staff"}, Stage: studio},
+			{Stage: club}, // every user
+		} {
+			r.Capabilities = stage.Publish | stage.Subscribe
+			must(h.PutRule(t.Context(), op, r))(t)
+		}
+		ben, browser, err := h.LogInExternal(t.Context(), external("1", "Ben", "staff"), home)
+		ok(t, err)
+		request, device, err := h.BeginDevice(t.Context(), home)
+		ok(t, err)
+		ok(t, h.ApproveDevice(t.Context(), ben, request.UserCode))
+		_, dock, err := h.FinishDevice(t.Context(), device, home)
+		ok(t, err)
+		_, secret, err := h.CreateAccessKey(t.Context(), ben, "script")
+		ok(t, err)
+		ok(t, h.SetGrant(t.Context(), op, access.Grant{
+			User: ben.User.ID, Stage: hall, Capabilities: stage.Publish,
+		}))
+		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		token := h.Issued(key, studio)
+		h.Paper.enter(token.Participant)
+		signedIn := func() (n int) {
+			for _, login := range []stage.Secret{browser, dock} {
+				if _, err := h.Authenticate(t.Context(), access.Presented{Login: login}); err == nil {
+					n++
+				}
+			}
+			return n
+		}
+		refuse := func(e access.External) {
+			t.Helper()
+			_, _, err := h.LogInExternal(t.Context(), e, home)
+			refused(t, err, stage.ErrDenied, "not_admitted")
+		}
+		count := func(action access.Action) int {
+			return len(must(h.Audit(t.Context(), op, access.AuditFilter{
+				Action: action, Target: string(ben.User.ID),
+			}, access.Page{}))(t).Items)
+		}
+
+		t.Log("neither another person's refusal nor a half answer takes anything")
+		refuse(external("2", "Ben"))
+		partial := external("1", "Ben")
+		partial.Partial = true
+		refuse(partial)
+		if n := signedIn(); n != 2 {
+			t.Fatalf("%d of 2 logins are left", n)
+		}
+		h.Issued(key, studio)
+
+		t.Log("the person's own refusal ends logins and access by rule at once, on record")
+		refuse(external("1", "Ben"))
+		if n := signedIn(); n != 0 {
+			t.Errorf("%d logins go on", n)
+		}
+		if !slices.Contains(h.Paper.sentAway(), token.Participant.ID) {
+			t.Error("the session of the token goes on")
+		}
+		key = must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		for _, arn := range []stage.ARN{studio, club} {
+			_, err = h.Issue(t.Context(), key, access.IssueRequest{Stage: arn})
+			refused(t, err, stage.ErrDenied, "no_grant")
+		}
+		h.Issued(key, hall)
+		refuse(external("1", "Ben")) // again: nothing is left to end
+		if count(access.ActionLoginEnded) != 1 || count(access.ActionAccessRemoved) != 2 {
+			t.Errorf("the trail has %d ended logins and %d removed accesses, want 1 and 2",
+				count(access.ActionLoginEnded), count(access.ActionAccessRemoved))
+		}
+
+		t.Log("a change of the rules gives nothing back, the next good sign-in does")
+		must(h.PutRule(t.Context(), op, access.Rule{
+			Stage: club, Capabilities: stage.Subscribe,
+		}))(t)
+		_, err = h.Issue(t.Context(), key, access.IssueRequest{Stage: club})
+		refused(t, err, stage.ErrDenied, "no_grant")
+		back := h.member("1", "Ben", "staff")
+		h.Issued(back, studio)
+		h.Issued(back, club)
+	})
+}
+
+func (on rules) TestARefusedSignInLeavesWhatRestsOnAPassword(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		h.External = access.ExternalPolicy{
+			Issuer: external("", "").Issuer, Domains: []string{"example.com"},
+			Operators: []access.Claim{{Name: "groups", Value: "admins"}},
+		}
+		ann := h.member("1", "Ann", "admins")
+		_, code, _, err := h.Reinvite(t.Context(), op, ann.User.ID)
+		ok(t, err)
+		_, own, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
+		ok(t, err)
+		_, vouched, err := h.LogInExternal(t.Context(), external("1", "Ann", "admins"), home)
+		ok(t, err)
+		elsewhere := external("1", "Ann", "admins")
+		elsewhere.Email = "ann@elsewhere.example"
+		_, _, err = h.LogInExternal(t.Context(), elsewhere, home)
+		refused(t, err, stage.ErrDenied, "not_admitted")
+		_, err = h.Authenticate(t.Context(), access.Presented{Login: vouched})
+		refused(t, err, stage.ErrUnauthorized, "")
+		left := must(h.Authenticate(t.Context(), access.Presented{Login: own}))(t)
+		if left.User.Role != access.Broadcaster {
+			t.Errorf("the role by claim is %s still", left.User.Role)
+		}
+	})
+}
+
 func (on rules) TestRulesGiveAccessAndTakeItAway(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, hall := h.Scene()

@@ -1,0 +1,156 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const notVouched = "The sign-in service does not admit the account any more."
+
+// unvouched is the SeenAt of an identity that the policy refused at its last sign-in.
+func unvouched() time.Time { return time.UnixMilli(0) }
+
+func (i Identity) refused() bool { return !i.SeenAt.After(unvouched()) }
+
+// allRefused reports whether no identity of a list is good. An empty list has none to refuse.
+func allRefused(identities []Identity) bool {
+	for _, i := range identities {
+		if !i.refused() {
+			return false
+		}
+	}
+	return len(identities) > 0
+}
+
+// withdraw takes back what the provider vouched for, after it described a person whom the policy
+// does not let in: logins, the role that claims gave, and access by rules. A password is vouched
+// for by its user, so logins and rules for every user stay with an account that has one.
+func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
+	if e.Issuer == "" || e.Subject == "" || e.Partial {
+		return nil
+	}
+	var id UserID
+	var revoked []Issuance
+	err := c.Store.Atomically(ctx, func(tx Store) error {
+		known, err := tx.Identity(ctx, e.Issuer, e.Subject)
+		if errors.Is(err, stage.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		id, revoked, err = c.withdrawn(ctx, tx, known, from)
+		return err
+	})
+	if err != nil || id == "" {
+		return err
+	}
+	c.changed(id)
+	c.disconnectOrLog(ctx, revoked, notVouched)
+	return nil
+}
+
+func (c *Control) withdrawn(
+	ctx context.Context, tx Store, known Identity, from Client,
+) (UserID, []Issuance, error) {
+	account, err := tx.Account(ctx, known.User)
+	if err != nil {
+		return "", nil, err
+	}
+	known.Claims, known.SeenAt = nil, unvouched()
+	if err := tx.PutIdentity(ctx, known); err != nil {
+		return "", nil, err
+	}
+	by := Principal{Kind: KindLogin, User: account.User, From: from}
+	if err := c.endVouchedLogins(ctx, tx, by, account); err != nil {
+		return "", nil, err
+	}
+	before := account.Role
+	if account, err = c.applyRole(ctx, tx, account, External{}); err != nil {
+		return "", nil, err
+	}
+	revoked, err := c.roleChanged(ctx, tx, before, account)
+	if err != nil {
+		return "", nil, err
+	}
+	orphans, err := c.revokeOrphans(ctx, tx, account.ID)
+	if err != nil {
+		return "", nil, err
+	}
+	lost, err := c.endRuledAccess(ctx, tx, by, account)
+	return account.ID, append(append(revoked, orphans...), lost...), err
+}
+
+// endVouchedLogins ends the logins that rest on the provider, and the codes that would make more.
+func (c *Control) endVouchedLogins(
+	ctx context.Context, tx Store, by Principal, account Account,
+) error {
+	logins, err := tx.Credentials(ctx, Match{Kind: KindLogin, User: account.ID})
+	if err != nil {
+		return err
+	}
+	ended := 0
+	for _, login := range logins {
+		if account.Password != "" && !labelOf(login.Label).external {
+			continue
+		}
+		n, err := tx.DeleteCredentials(ctx, Match{
+			Kind: KindLogin, ID: login.ID, User: account.ID,
+		})
+		if err != nil {
+			return err
+		}
+		ended += n
+	}
+	for _, kind := range []Kind{kindEnrolment, kindDevice} {
+		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: account.ID}); err != nil {
+			return err
+		}
+	}
+	if ended == 0 {
+		return nil
+	}
+	entry := userEntry(ActionLoginEnded, account)
+	entry.Detail = notVouched
+	return c.note(ctx, tx, by, entry)
+}
+
+// endRuledAccess applies the rules without the claims that are gone, and notes each loss.
+func (c *Control) endRuledAccess(
+	ctx context.Context, tx Store, by Principal, account Account,
+) ([]Issuance, error) {
+	before, err := tx.Grants(ctx, account.ID)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := tx.Rules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	revoked, err := c.applyStored(ctx, tx, rules, account)
+	if err != nil {
+		return nil, err
+	}
+	after, err := tx.Grants(ctx, account.ID)
+	if err != nil {
+		return nil, err
+	}
+	left := map[stage.ARN]bool{}
+	for _, g := range after {
+		left[g.Stage] = true
+	}
+	for _, g := range before {
+		if left[g.Stage] {
+			continue
+		}
+		entry := userEntry(ActionAccessRemoved, account)
+		entry.Stage, entry.Detail = g.Stage, notVouched
+		if err := c.note(ctx, tx, by, entry); err != nil {
+			return nil, err
+		}
+	}
+	return revoked, nil
+}
