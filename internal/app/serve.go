@@ -23,6 +23,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/lease"
 	"github.com/stagedoor/stagedoor/internal/metrics"
+	"github.com/stagedoor/stagedoor/internal/oidc"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -111,6 +112,7 @@ type server struct {
 	feed          *feed.Feed
 	docks         *feed.Docks
 	web           *web.Server
+	provider      *oidc.Provider // nil: with no provider
 	webhooks      *webhook.Sender
 	metrics       *metrics.Metrics
 	homes         *homes.Homes // nil on SQLite, where this server is the only one
@@ -255,6 +257,7 @@ func (s *server) run(asked context.Context) error {
 
 	g.Go(s.serveHTTP)
 	s.runTLS(ctx, g)
+	s.runProvider(ctx, g)
 	g.Go(func() error { return s.media.Run(ctx) })
 	g.Go(func() error { return s.signal.Run(ctx) })
 	s.runLead(ctx, g)

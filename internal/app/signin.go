@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/oidc"
 	"github.com/stagedoor/stagedoor/internal/passkey"
@@ -126,8 +128,14 @@ func (s *server) checkWayIn(ctx context.Context) error {
 			"start with it again; or name the claim that makes an operator with --oidc-operators")
 }
 
-// wireSignIn sets up how people sign in. The provider is asked for nothing yet: it may be away
-// while the server starts.
+// runProvider asks the provider for its configuration. It may be away while the server starts.
+func (s *server) runProvider(ctx context.Context, g *errgroup.Group) {
+	if s.provider != nil {
+		g.Go(func() error { return s.provider.Run(ctx) })
+	}
+}
+
+// wireSignIn sets up how people sign in. It makes no request to the provider.
 func (s *server) wireSignIn() (web.SignIn, error) {
 	settings := &s.settings.SignInSettings
 	ways := web.SignIn{Passwords: settings.Passwords, Name: settings.OIDCName}
@@ -138,11 +146,12 @@ func (s *server) wireSignIn() (web.SignIn, error) {
 	if err != nil {
 		return ways, err
 	}
-	ways.Provider = oidc.New(oidc.Config{
+	s.provider = oidc.New(oidc.Config{
 		Issuer: settings.OIDCIssuer, ClientID: settings.OIDCClientID, ClientSecret: secret,
 		RedirectURL: s.public.JoinPath("api", "oidc", "callback").String(),
 		Scopes:      settings.OIDCScopes,
 		Now:         time.Now, Log: s.log,
 	})
+	ways.Provider = s.provider
 	return ways, nil
 }

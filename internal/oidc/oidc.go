@@ -31,6 +31,7 @@ const (
 	requestTimeout = 10 * time.Second
 	leeway         = time.Minute     // that the clocks of provider and server may differ
 	retryPause     = 5 * time.Second // after a discovery that failed
+	maxRetryPause  = time.Minute
 	maxAnswer      = 1 << 20
 )
 
@@ -128,15 +129,41 @@ type discovered struct {
 // New returns a provider. It makes no request.
 func New(c Config) *Provider {
 	if c.HTTP == nil {
-		c.HTTP = &http.Client{Timeout: requestTimeout}
+		c.HTTP = &http.Client{Timeout: requestTimeout, Transport: bounded{http.DefaultTransport}}
 	}
 	return &Provider{Config: c}
+}
+
+// bounded reads no more than maxAnswer of an answer: nothing that a provider sends is that long.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		answer.Body = http.MaxBytesReader(nil, answer.Body, maxAnswer)
+	}
+	return answer, err
 }
 
 // Check discovers the provider's configuration, and returns why that fails.
 func (p *Provider) Check(ctx context.Context) error {
 	_, err := p.discover(ctx)
 	return err
+}
+
+// Run discovers the provider's configuration before the first sign-in needs it. Until the provider
+// answers, it logs why not, and asks again in growing pauses.
+func (p *Provider) Run(ctx context.Context) error {
+	for pause := retryPause; ; pause = min(2*pause, maxRetryPause) {
+		if p.Check(ctx) == nil {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // discover asks the provider once, however many sign-ins wait.
@@ -149,19 +176,22 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	if p.failed != nil && p.Now().Sub(p.failedAt) < retryPause && !p.Now().Before(p.failedAt) {
 		return nil, p.failed
 	}
-	// The context of a discovered provider serves later key look-ups, so it must not end with the
-	// request.
-	ctx = gooidc.ClientContext(context.WithoutCancel(ctx), p.HTTP)
-	provider, err := gooidc.NewProvider(ctx, p.Issuer)
+	provider, err := gooidc.NewProvider(gooidc.ClientContext(ctx, p.HTTP), p.Issuer)
 	d := &discovered{provider: provider}
 	if err == nil {
 		err = provider.Claims(&d.endpoints)
+	}
+	if ctx.Err() != nil {
+		return nil, unavailable(err) // the server stops; it says nothing about the provider
 	}
 	if err != nil {
 		p.failed, p.failedAt = unavailable(err), p.Now()
 		p.Log.Warn("the OpenID Connect provider cannot be discovered", "issuer",
 			p.Issuer, "err", err)
 		return nil, p.failed
+	}
+	if p.failed != nil {
+		p.Log.Info("the OpenID Connect provider answers", "issuer", p.Issuer)
 	}
 	p.found, p.failed = d, nil
 	return d, nil
@@ -184,7 +214,8 @@ func (p *Provider) oauth(d *discovered) *oauth2.Config {
 
 // Begin starts a sign-in: the URL to send the browser to, and what it keeps meanwhile.
 func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, error) {
-	d, err := p.discover(ctx)
+	// A browser that goes away is no failure of the provider, which others would get for a while.
+	d, err := p.discover(context.WithoutCancel(ctx))
 	if err != nil {
 		return "", Pending{}, err
 	}
@@ -204,7 +235,7 @@ func (p *Provider) Finish(
 	if err := p.checkReturn(pending, query); err != nil {
 		return Identity{}, err
 	}
-	d, err := p.discover(ctx)
+	d, err := p.discover(context.WithoutCancel(ctx))
 	if err != nil {
 		return Identity{}, err
 	}

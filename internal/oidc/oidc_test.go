@@ -1,9 +1,11 @@
 package oidc_test
 
 import (
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -188,6 +190,30 @@ func TestClocksThatDiffer(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAnswerWithoutEndIsNotRead(t *testing.T) {
+	t.Parallel()
+	sent := make(chan int64, 1)
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		n, _ := io.Copy(w, io.LimitReader(zeros{}, 1<<30))
+		sent <- n
+	}))
+	t.Cleanup(endless.Close)
+	p := oidc.New(oidc.Config{
+		Issuer: endless.URL, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	if err := p.Check(t.Context()); code(err) != "oidc_unavailable" {
+		t.Errorf("Check says %v", err)
+	}
+	if n := <-sent; n == 1<<30 {
+		t.Error("the client read a gigabyte")
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 // The provider is away when the server starts, and comes back.
 func TestAProviderThatComesLater(t *testing.T) {

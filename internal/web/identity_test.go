@@ -106,17 +106,6 @@ func TestSignInWithAProvider(t *testing.T) {
 	}
 }
 
-func TestAProviderThatIsAwayAtTheStart(t *testing.T) {
-	t.Parallel()
-	gone := httptest.NewServer(nil)
-	gone.Close()
-	a := apptest.Start(t, "--oidc-issuer", gone.URL, "--oidc-client-id", "x")
-	if back := follow(t, a.Browser(), a.URL+"/api/oidc/login"); back.Fragment != "sign-in=oidc_unavailable" {
-		t.Errorf("the sign-in ends at %s", back)
-	}
-	a.Operator() // passwords go on
-}
-
 func TestPasswordsCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
 	_, flags := provider(t, "--no-passwords", "--oidc-operators", "groups=admins")

@@ -1,0 +1,213 @@
+package web_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+)
+
+// A foreign is a provider that is not ours: the program oidc-provider, behind an address that is there first: the
+// provider has to know the server, and the server the provider.
+type foreign struct {
+	t      *testing.T
+	issuer string
+	people string // a file
+	door   atomic.Pointer[httputil.ReverseProxy]
+}
+
+func newForeign(t *testing.T) *foreign {
+	f := &foreign{t: t, people: filepath.Join(t.TempDir(), "people.json")}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if door := f.door.Load(); door != nil {
+			door.ServeHTTP(w, r)
+			return
+		}
+		panic(http.ErrAbortHandler) // as a program that is not there, to those who ask
+	}))
+	t.Cleanup(s.Close)
+	f.issuer = s.URL
+	return f
+}
+
+// has gives the provider its people and their groups.
+func (f *foreign) has(groups map[string][]string) {
+	f.t.Helper()
+	text, err := json.Marshal(groups)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := os.WriteFile(f.people, text, 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// start runs the program until the test ends.
+func (f *foreign) start(server string) {
+	f.t.Helper()
+	cmd := exec.CommandContext(f.t.Context(), "node",
+		"testdata/provider.mjs", f.issuer, server, f.people)
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		f.t.Fatalf("node (see make install): %v", err)
+	}
+	port, err := bufio.NewReader(out).ReadString('\n')
+	f.t.Cleanup(func() { cmd.Wait() }) // the context of the test ended it
+	if err != nil {
+		cmd.Wait()
+		f.t.Fatalf("the provider printed no port: %v\n%s", err, &complaints)
+	}
+	f.door.Store(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + strings.TrimSpace(port)})
+		r.Out.Host = r.In.Host
+	}})
+}
+
+var (
+	formAction = regexp.MustCompile(`<form[^>]* action="([^"]+)"`)
+	formHidden = regexp.MustCompile(`<input type="hidden" name="(\w+)" value="([^"]*)"`)
+)
+
+// A page is what a browser shows in the end.
+type page struct {
+	address *url.URL
+	text    string
+}
+
+// open follows a link, or sends a form where there is one.
+func open(t *testing.T, c *apptest.Client, address string, form url.Values) page {
+	t.Helper()
+	method, body := http.MethodGet, io.Reader(nil)
+	if form != nil {
+		method, body = http.MethodPost, strings.NewReader(form.Encode())
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, address, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	answer, err := c.HTTP.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page{answer.Request.URL, string(text)}
+}
+
+// submit sends the form of a page, with more fields.
+func (p page) submit(t *testing.T, c *apptest.Client, fields ...string) page {
+	t.Helper()
+	found := formAction.FindStringSubmatch(p.text)
+	if found == nil {
+		t.Fatalf("there is no form at %s:\n%s", p.address, p.text)
+	}
+	action, err := p.address.Parse(found[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{}
+	for _, hidden := range formHidden.FindAllStringSubmatch(p.text, -1) {
+		form.Set(hidden[1], hidden[2])
+	}
+	for i := 0; i < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	return open(t, c, action.String(), form)
+}
+
+// asksWho reports whether the page is the provider's sign-in form.
+func (p page) asksWho() bool { return strings.Contains(p.text, `name="login"`) }
+
+// TestAForeignProvider takes the road of an operator and a broadcaster through oidc-provider, which
+// is away when the server starts.
+func TestAForeignProvider(t *testing.T) {
+	t.Parallel()
+	f := newForeign(t)
+	f.has(map[string][]string{"ada": {"streamers", "admins"}, "ben": {"streamers"}})
+	a := apptest.Start(t, "--oidc-issuer", f.issuer, "--oidc-client-id", "stagedoor",
+		"--oidc-client-secret", "the secret of the client", "--oidc-scopes", "groups",
+		"--oidc-require", "groups=streamers", "--oidc-operators", "groups=admins")
+	a.Operator() // passwords work meanwhile
+	login := a.URL + "/api/oidc/login?next=/account"
+	ada := a.Browser()
+	if at := open(t, ada, login, nil).address; at.Fragment != "sign-in=oidc_unavailable" {
+		t.Errorf("without the provider the sign-in ends at %s", at)
+	}
+	if !strings.Contains(a.Output(), "the OpenID Connect provider cannot be discovered") {
+		t.Errorf("the log does not say that the provider is away:\n%s", a.Output())
+	}
+
+	t.Log("it comes")
+	f.start(a.URL)
+	p := open(t, ada, login, nil)
+	for patience := time.Now().Add(time.Minute); !p.asksWho(); p = open(t, ada, login, nil) {
+		if time.Now().After(patience) {
+			t.Fatalf("the provider is there, and the sign-in ends at %s:\n%s", p.address, p.text)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	signIn := func(c *apptest.Client, p page, name string) page {
+		t.Helper()
+		return p.submit(t, c, "login", name, "password", "x").submit(t, c)
+	}
+	if at := signIn(ada, p, "ada").address; at.String() != a.URL+"/account" {
+		t.Fatalf("the sign-in ends at %s", at)
+	}
+	if me := ada.Me(); me.Name != "ada" || me.Role != "operator" {
+		t.Errorf("after the sign-in: %+v", me)
+	}
+	ben, elsewhere := a.Browser(), a.Browser()
+	for _, c := range []*apptest.Client{ben, elsewhere} {
+		signIn(c, open(t, c, login, nil), "ben")
+		if me := c.Me(); me.Name != "ben" || me.Role != "broadcaster" {
+			t.Errorf("after the sign-in: %+v", me)
+		}
+	}
+
+	t.Log("who is signed in at the provider is asked nothing, until the log-out there")
+	if at := open(t, ada, login, nil).address; at.Path != "/account" {
+		t.Errorf("the second sign-in ends at %s", at)
+	}
+	p = open(t, ada, a.URL+"/api/oidc/logout", nil)
+	if at := p.submit(t, ada, "logout", "yes").address; at.String() != a.URL+"/" {
+		t.Errorf("the log-out ends at %s", at)
+	}
+	ada.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
+	if p = open(t, ada, login, nil); !p.asksWho() {
+		t.Errorf("after the log-out the sign-in goes on at %s", p.address)
+	}
+
+	t.Log("a claim that is gone ends what it gave, at the next sign-in and everywhere")
+	f.has(map[string][]string{"ben": {"viewers"}})
+	if at := open(t, ben, login, nil).address; at.Fragment != "sign-in=not_admitted" {
+		t.Errorf("without the claim the sign-in ends at %s", at)
+	}
+	for _, c := range []*apptest.Client{ben, elsewhere} {
+		c.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
+	}
+}
