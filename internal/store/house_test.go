@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -19,6 +20,12 @@ var postgres = &pg.Server{}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if *record != "" {
+		if err := statements.keep(*record); err != nil {
+			fmt.Println(err)
+			code = 1
+		}
+	}
 	if code == 0 {
 		code = statements.check()
 	}
