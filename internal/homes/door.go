@@ -3,6 +3,7 @@ package homes
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log"
@@ -62,7 +63,9 @@ func NewDoor(cfg DoorConfig) (*Door, error) {
 	mux.HandleFunc("POST "+orderPath, d.takeOrder)
 	mux.HandleFunc("/", d.serveAtHome)
 	d.server = &http.Server{
-		Handler: mux, TLSConfig: config, ReadHeaderTimeout: dialLimit,
+		Handler: mux, ReadHeaderTimeout: dialLimit,
+		// net/http adds HTTP/2 to the configuration of its server, which the client must not offer.
+		TLSConfig: config.Clone(), TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		ErrorLog: log.New(io.Discard, "", 0), // strangers who try
 	}
 	return d, nil
