@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -98,6 +99,27 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
+func TestClaimsOfOddShapesAreNoValues(t *testing.T) {
+	t.Parallel()
+	var claims map[string]any
+	err := json.Unmarshal([]byte(`{
+		"groups": ["staff", 7, null, {"name": "admins"}, ["admins"]], "number": 7, "none": null,
+		"realm": {"roles": ["admins"]}, "one": "staff", "yes": true, "empty": []
+	}`), &claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := oidc.Identity{Claims: claims}
+	for claim, want := range map[string][]string{
+		"groups": {"staff"}, "one": {"staff"}, "yes": {"true"},
+		"number": nil, "none": nil, "realm": nil, "empty": nil, "unknown": nil,
+	} {
+		if got := who.Values(claim); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", claim, got, want)
+		}
+	}
+}
+
 // The provider sees a challenge, the server alone has the verifier: a code that was caught on its
 // way is of no use.
 func TestACaughtCodeIsOfNoUse(t *testing.T) {
@@ -173,6 +195,8 @@ func TestClocksThatDiffer(t *testing.T) {
 	}{
 		{"a little behind", -time.Duration(10*time.Minute + 30*time.Second), ""},
 		{"far behind", -time.Hour, "oidc_refused"},
+		{"a little ahead", 30 * time.Second, ""},
+		{"far ahead", time.Hour, "oidc_refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

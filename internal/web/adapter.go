@@ -235,6 +235,9 @@ func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 		if errors.As(err, &large) {
 			return v, stage.Errorf(stage.ErrTooLarge, "A body has at most %d bytes.", most)
 		}
+		if known := new(stage.Error); errors.As(err, &known) {
+			return v, err // of the second authentication
+		}
 		return v, stage.Errorf(stage.ErrInvalid, "The body could not be read.").WithCause(err)
 	}
 	d := json.NewDecoder(strings.NewReader(string(text)))

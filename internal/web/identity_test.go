@@ -1,10 +1,12 @@
 package web_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -90,7 +92,36 @@ func TestSignInWithAProvider(t *testing.T) {
 		t.Errorf("ada is %s", got)
 	}
 
-	t.Log("a return that was not begun here, a second time, or leads elsewhere")
+	t.Log("a return that is replayed, with and without the cookie of the sign-in")
+	m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben", Groups: []string{"streamers"}})
+	replayed := a.Browser()
+	var pending *http.Cookie
+	var used *url.URL
+	replayed.HTTP.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if r.URL.Path == "/api/oidc/callback" {
+			used = r.URL
+			for _, c := range replayed.HTTP.Jar.Cookies(r.URL) {
+				if c.Name == "stagedoor_oidc" {
+					pending = c
+				}
+			}
+		}
+		return nil
+	}
+	follow(t, replayed, a.URL+"/api/oidc/login")
+	if used == nil || pending == nil {
+		t.Fatalf("the sign-in came back with %v and the cookie %v", used, pending)
+	}
+	thief := a.Browser()
+	for range 2 {
+		if back := follow(t, thief, used.String()); back.Fragment != "sign-in=oidc_refused" {
+			t.Errorf("the replayed return ends at %s", back)
+		}
+		pending.Path = "/api/oidc"
+		thief.HTTP.Jar.SetCookies(used, []*http.Cookie{pending})
+	}
+
+	t.Log("a return that was not begun here, or leads elsewhere")
 	for address, want := range map[string]string{
 		"/api/oidc/callback?code=x&state=y":              "/dock#sign-in=oidc_refused",
 		"/api/oidc/login?next=https://evil.example/":     "/dock",
@@ -290,6 +321,46 @@ func TestTheAPIForPrograms(t *testing.T) {
 	program.Refused(http.StatusForbidden, "scope", "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "more"})
 	operator.Must(http.StatusNoContent, "DELETE", "/api/v1/api-keys/"+key.ID, nil, nil)
 	program.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/v1/users", nil)
+}
+
+// A request holds the rights of its key only as long as the key does.
+func TestAKeyIsRevokedWhileItsRequestIsUnderWay(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	operator := a.Operator()
+	var key web.V1CreatedAPIKey
+	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio"}, &key)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(a.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	const body = `{"name":"Mallory"}`
+	fmt.Fprintf(conn, "POST /api/v1/users HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", strings.TrimPrefix(a.URL, "http://"), key.Key, len(body))
+	from := bufio.NewReader(conn)
+	interim, err := http.ReadResponse(from, nil)
+	if err != nil || interim.StatusCode != http.StatusContinue { // the server has authenticated, and reads
+		t.Fatalf("the server answers %+v, %v", interim, err)
+	}
+	fmt.Fprint(conn, body[:5])
+	operator.Must(http.StatusNoContent, "DELETE", "/api/v1/api-keys/"+key.ID, nil, nil)
+	time.Sleep(300 * time.Millisecond) // longer than a body may take
+	fmt.Fprint(conn, body[5:])
+	answer, err := http.ReadResponse(from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("after the key was revoked, the request is answered %s", answer.Status)
+	}
+	var found web.V1Users
+	operator.Must(http.StatusOK, "GET", "/api/v1/users?q=mallory", nil, &found)
+	if len(found.Users) != 0 {
+		t.Errorf("the request created %+v", found.Users)
+	}
 }
 
 // TestAServicePutsASignedInDockIntoOBS is the road of an application that knows its users.

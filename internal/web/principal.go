@@ -38,6 +38,12 @@ func (a *adapter) guarded(
 
 // principalFor authenticates a request for which the credential must allow a scope.
 func (a *adapter) principalFor(r *http.Request, scope access.Scope) (access.Principal, error) {
+	who, err := a.allowed(r, scope)
+	a.recheck(r, func() error { _, err := a.allowed(r, scope); return err })
+	return who, err
+}
+
+func (a *adapter) allowed(r *http.Request, scope access.Scope) (access.Principal, error) {
 	who, err := a.principal(r)
 	if errors.Is(err, stage.ErrUnavailable) && endsSession(r) {
 		p := presented(r)
@@ -62,6 +68,12 @@ func endsSession(r *http.Request) bool {
 
 // onStage authenticates a request to the stage in its path.
 func (a *adapter) onStage(r *http.Request) (access.Principal, error) {
+	who, err := a.enters(r)
+	a.recheck(r, func() error { _, err := a.enters(r); return err })
+	return who, err
+}
+
+func (a *adapter) enters(r *http.Request) (access.Principal, error) {
 	who, err := a.principal(r)
 	if err != nil {
 		return access.Principal{}, err

@@ -1,9 +1,11 @@
 package webhook
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -150,6 +153,53 @@ func TestAReceiverThatFailsGetsItAgainLaterAndThenNeverAgain(t *testing.T) {
 	defer mu.Unlock()
 	if len(ids) != len(pauses)+1 || len(slices.Compact(slices.Clone(ids))) != 1 {
 		t.Errorf("the receiver saw %v, want one ID %d times", ids, len(pauses)+1)
+	}
+}
+
+// Receivers that hang or lie take no more than the time and the bytes of one attempt.
+func TestReceiversThatHangOrLie(t *testing.T) {
+	t.Parallel()
+	const accepted = "HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n"
+	for name, c := range map[string]struct {
+		answer func(net.Conn)
+		ok     bool
+	}{
+		"no answer":  {func(net.Conn) {}, false},
+		"not HTTP":   {func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n\r\n"); c.Close() }, false},
+		"hangs up":   {func(c net.Conn) { c.Close() }, false},
+		"1 MB above": {func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)) }, false},
+		// What comes after an answer that accepts is not the receiver's word any more.
+		"a length that is a lie": {func(c net.Conn) { io.WriteString(c, accepted+"x"); c.Close() }, true},
+		"a body that hangs":      {func(c net.Conn) { io.WriteString(c, accepted+"x") }, true},
+		"10 MB":                  {func(c net.Conn) { io.WriteString(c, accepted); io.Copy(c, io.LimitReader(endless{}, 10<<20)) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := NewClient(nil)
+				transport := client.Transport.(*http.Transport)
+				transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					t.Cleanup(func() { theirs.Close() })
+					go func() {
+						http.ReadRequest(bufio.NewReader(theirs))
+						c.answer(theirs)
+					}()
+					return ours, nil
+				}
+				t.Cleanup(transport.CloseIdleConnections)
+				o := newOutbox("http://receiver.example", "user.created")
+				began := time.Now()
+				New(o, client, time.Now, slog.New(slog.DiscardHandler)).SendDue(t.Context())
+				if took := time.Since(began); took > sendTimeout {
+					t.Errorf("the attempt took %v, want %v at most", took, sendTimeout)
+				}
+				left := o.state()
+				if ok := len(left) == 0; ok != c.ok {
+					t.Errorf("accepted: %v, want %v; left: %+v", ok, c.ok, left)
+				}
+			})
+		})
 	}
 }
 

@@ -1,0 +1,39 @@
+package web
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// bodyPatience is how long a body may take before its sender is authenticated again. Most bodies
+// arrive with their header.
+const bodyPatience = 250 * time.Millisecond
+
+// A slowBody authenticates its request again at the end of a body that took long: a key that was
+// revoked meanwhile changes nothing any more.
+type slowBody struct {
+	io.ReadCloser
+	now   func() time.Time
+	since time.Time // of the last authentication
+	again func() error
+}
+
+// recheck makes a request that was authenticated now be authenticated again when its body is late.
+func (a *adapter) recheck(r *http.Request, again func() error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = &slowBody{r.Body, a.now, a.now(), again}
+	}
+}
+
+// Read implements io.Reader.
+func (b *slowBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) && b.now().Sub(b.since) > bodyPatience {
+		if refused := b.again(); refused != nil {
+			return 0, refused
+		}
+	}
+	return n, err
+}
