@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,38 @@ func TestDocks(t *testing.T) {
 		wantNames(t, "a dock that is not there", ana)
 		if all, err := docks.All(t.Context()); err != nil || len(all) != 0 {
 			t.Errorf("at the end: got %v, %v, want none", all, err)
+		}
+	})
+}
+
+// TestDocksOfSkewedClocks: a server whose clock is a minute ahead does not remove a dock that reports
+// to another once a minute.
+func TestDocksOfSkewedClocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := NewMemory(time.Now)
+		clock := func(skew time.Duration) func() time.Time {
+			return func() time.Time { return time.Now().Add(skew) }
+		}
+		var docks []*Docks
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		for _, skew := range []time.Duration{0, time.Minute} {
+			d := NewDocks(New(Config{
+				Shared: shared, Log: slog.New(slog.DiscardHandler), Now: clock(skew),
+			}))
+			go d.Run(ctx)
+			docks = append(docks, d)
+		}
+		for range 10 {
+			if err := docks[0].Put(t.Context(), "ana", Dock{ID: "dock0001"}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if list, err := docks[1].Of(t.Context(), "ana"); err != nil || len(list) != 1 {
+				t.Fatalf("got %v, %v, want the dock", list, err)
+			}
 		}
 	})
 }

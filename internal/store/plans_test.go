@@ -20,6 +20,8 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest/bigdata"
+	"github.com/stagedoor/stagedoor/internal/homes"
+	"github.com/stagedoor/stagedoor/internal/lease"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
 )
@@ -266,37 +268,43 @@ func (n node) costly(steps []step) []step {
 	return steps
 }
 
-// TestEveryMethodOfTheStore calls each of them with all arguments set, so that the statements of a new
-// one are explained, too.
+// TestEveryMethodOfTheStore calls each of them, so that the statements of a new one are explained, too:
+// those of the rules, of the homes and of the leases.
 func TestEveryMethodOfTheStore(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.scene()
-		methods := reflect.TypeFor[access.Store]()
-		for i := range methods.NumMethod() {
-			method := methods.Method(i)
-			if method.Name == "Atomically" {
-				continue
-			}
-			call := reflect.ValueOf(h.store).MethodByName(method.Name)
-			arguments := []reflect.Value{reflect.ValueOf(t.Context())}
-			for i := 1; i < method.Type.NumIn(); i++ {
-				argument := reflect.New(method.Type.In(i)).Elem()
-				set(argument)
-				arguments = append(arguments, argument)
-			}
-			do := call.Call
-			if method.Type.IsVariadic() {
-				do = call.CallSlice
-			}
-			results := do(arguments)
-			err, _ := results[len(results)-1].Interface().(error)
-			expected := slices.ContainsFunc([]error{nil, stage.ErrNotFound, stage.ErrConflict, stage.ErrTooMany, stage.ErrInvalid},
-				func(kind error) bool { return errors.Is(err, kind) })
-			if !expected {
-				t.Errorf("%s: %v", method.Name, err)
+		for _, methods := range []reflect.Type{
+			reflect.TypeFor[access.Store](), reflect.TypeFor[homes.Store](), reflect.TypeFor[lease.Store](),
+		} {
+			for i := range methods.NumMethod() {
+				if method := methods.Method(i); method.Name != "Atomically" {
+					h.call(method)
+				}
 			}
 		}
 	})
+}
+
+// call calls a method of the store with all arguments set.
+func (h *house) call(method reflect.Method) {
+	h.t.Helper()
+	arguments := []reflect.Value{reflect.ValueOf(h.t.Context())}
+	for i := 1; i < method.Type.NumIn(); i++ {
+		argument := reflect.New(method.Type.In(i)).Elem()
+		set(argument)
+		arguments = append(arguments, argument)
+	}
+	call := reflect.ValueOf(h.store).MethodByName(method.Name)
+	do := call.Call
+	if method.Type.IsVariadic() {
+		do = call.CallSlice
+	}
+	results := do(arguments)
+	err, _ := results[len(results)-1].Interface().(error)
+	expected := []error{nil, stage.ErrNotFound, stage.ErrConflict, stage.ErrTooMany, stage.ErrInvalid}
+	if !slices.ContainsFunc(expected, func(kind error) bool { return errors.Is(err, kind) }) {
+		h.t.Errorf("%s: %v", method.Name, err)
+	}
 }
 
 // set gives a value and all its fields something that is not zero.

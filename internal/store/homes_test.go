@@ -1,0 +1,133 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/homes"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// TestAStageHasOneHome until that has left, or was buried.
+func TestAStageHasOneHome(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, _, arn := h.scene()
+		a, b := h.store, h.replica().store
+		ok(t, a.Join(t.Context(), homes.Peer{ID: "a", URL: "https://192.0.2.1:8444"}))
+		ok(t, b.Join(t.Context(), homes.Peer{ID: "b"}))
+		claim := func(s homes.Store, id string) (home string, term int64) {
+			t.Helper()
+			home, term, err := s.Claim(t.Context(), arn, id)
+			ok(t, err)
+			return home, term
+		}
+		home, first := claim(a, "a")
+		if home != "a" || first == 0 {
+			t.Fatalf("got the home %q in term %d, want a", home, first)
+		}
+		if home, term := claim(b, "b"); home != "a" || term != 0 {
+			t.Errorf("claimed by another: got %q in term %d, want a's", home, term)
+		}
+		if home, again := claim(a, "a"); home != "a" || again <= first {
+			t.Errorf("claimed again: got %q in term %d after %d", home, again, first)
+		}
+
+		t.Log("a release of an earlier term is late")
+		ok(t, a.LeaveHome(t.Context(), arn, "a", first))
+		if home := must(b.Home(t.Context(), arn))(t); home != "a" {
+			t.Errorf("got the home %q, want a still", home)
+		}
+
+		t.Log("who has beaten since is not dead")
+		ok(t, a.Beat(t.Context(), "a", true))
+		if done := must(b.Bury(t.Context(), "a", 0))(t); done {
+			t.Error("a replica whose beat counts on was buried")
+		}
+		if done := must(b.Bury(t.Context(), "a", 1))(t); !done {
+			t.Error("a replica whose beat stands still was not buried")
+		}
+		if done := must(b.Bury(t.Context(), "a", 1))(t); done {
+			t.Error("a replica was buried twice")
+		}
+		missing(t, a.Beat(t.Context(), "a", false))
+		_, _, err := a.Claim(t.Context(), arn, "a")
+		missing(t, err)
+		_, err = b.Home(t.Context(), arn)
+		missing(t, err)
+		peers := must(b.Peers(t.Context()))(t)
+		if len(peers) != 2 {
+			t.Fatalf("got the replicas %+v, want two", peers)
+		}
+		for _, p := range peers {
+			if p.ID == "a" && (!p.Buried || !p.Draining || p.Beat != 1 || p.URL != "https://192.0.2.1:8444") {
+				t.Errorf("got %+v, want that it is buried", p)
+			}
+		}
+		if home, _ := claim(b, "b"); home != "b" {
+			t.Errorf("got the home %q, want b", home)
+		}
+		ok(t, b.Forget(t.Context(), "a"))
+		ok(t, b.Forget(t.Context(), "b")) // it lives
+		if peers := must(b.Peers(t.Context()))(t); len(peers) != 1 || peers[0].ID != "b" {
+			t.Errorf("got the replicas %+v, want b alone", peers)
+		}
+	})
+}
+
+// TestTheEndsOfAServerAreRecordedOnce, by the servers that notice, and not for those on others.
+func TestTheEndsOfAServerAreRecordedOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, ana, arn := h.scene()
+		b := h.replica()
+		publish := func(on *house) stage.ParticipantID {
+			t.Helper()
+			id := on.issue(ana, arn).Participant.ID
+			must(on.RecordEvent(t.Context(), stage.Event{
+				Kind: stage.EventPublishing, Stage: arn, Participant: id, Time: h.Clock.Now(),
+			}))(t)
+			return id
+		}
+		h.store.ActAs("a")
+		b.store.ActAs("b")
+		lost, kept := publish(h), publish(b)
+		open := func(server string) (ids []stage.ParticipantID) {
+			t.Helper()
+			for _, e := range must(h.store.OpenAt(t.Context(), server, 10))(t) {
+				ids = append(ids, e.Participant)
+			}
+			return ids
+		}
+		if got := open("a"); len(got) != 1 || got[0] != lost {
+			t.Errorf("open at a: got %v, want %v", got, lost)
+		}
+		if closed := must(h.store.CloseAt(t.Context(), lost, "b"))(t); closed {
+			t.Error("a session of another server was closed")
+		}
+
+		counts := make([]int, 6)
+		for _, err := range race(len(counts), func(i int) error {
+			ended, _, err := []*house{h, b}[i%2].EndSessionsOf(t.Context(), "a")
+			counts[i] = len(ended)
+			return err
+		}) {
+			ok(t, err)
+		}
+		ends := 0
+		for _, n := range counts {
+			ends += n
+		}
+		if ends != 1 || len(open("a")) != 0 {
+			t.Errorf("got %d ends, want one", ends)
+		}
+		if got := open("b"); len(got) != 1 || got[0] != kept {
+			t.Errorf("open at b: got %v, want %v", got, kept)
+		}
+	})
+}
+
+func missing(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, stage.ErrNotFound) {
+		t.Errorf("got %v, want that it is not there", err)
+	}
+}
