@@ -4,9 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,10 +21,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/awslabs/goformation/v7/intrinsics"
 	"github.com/awslabs/goformation/v7/schema"
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -82,8 +90,118 @@ func TestManifestsFitTheKubernetesAPI(t *testing.T) {
 // TestComposeFile: the schema of compose holds, and every variable is one of Stagedoor's.
 func TestComposeFile(t *testing.T) {
 	t.Parallel()
-	options, err := cli.NewProjectOptions([]string{filepath.Join(deploy, "compose/compose.yaml")}, cli.WithEnv([]string{
-		"STAGEDOOR_VERSION=v1.2.3", "STAGEDOOR_DOMAIN=stage.example.com", "STAGEDOOR_ADDRESS=203.0.113.7", "POSTGRES_PASSWORD=secret",
+	project := compose(t, "compose.yaml")
+	if got := slices.Sorted(slices.Values(project.ServiceNames())); !slices.Equal(got, []string{"caddy", "postgres", "stagedoor"}) {
+		t.Errorf("got the services %v", got)
+	}
+	knownVariables(t, variables(project.Services["stagedoor"]))
+}
+
+// TestComposeFileOfReplicas: each has a name, a media port and a folder of its own, one key and one
+// database, and time to drain; nginx has the addresses of all.
+func TestComposeFileOfReplicas(t *testing.T) {
+	t.Parallel()
+	project := compose(t, "compose.replicas.yaml")
+	replicas := []string{"replica1", "replica2", "replica3"}
+	if got := slices.Sorted(slices.Values(project.ServiceNames())); !slices.Equal(got, append([]string{"nginx", "postgres"}, replicas...)) {
+		t.Errorf("got the services %v", got)
+	}
+	var upstream []string
+	own := map[string]bool{}
+	alone := func(name, what string) {
+		t.Helper()
+		if own[what] || what == "" {
+			t.Errorf("%s: %q is not its own", name, what)
+		}
+		own[what] = true
+	}
+	for _, name := range replicas {
+		s := project.Services[name]
+		knownVariables(t, variables(s))
+		setting := func(variable string) string { return *s.Environment["STAGEDOOR_"+variable] }
+		if got, want := setting("PEER_URL"), "https://"+name+":8444"; got != want || setting("PEER_LISTEN") != "0.0.0.0:8444" {
+			t.Errorf("%s: got the peer URL %s, want %s", name, got, want)
+		}
+		if port := s.Ports[0]; port.Published != strconv.Itoa(int(port.Target)) ||
+			setting("MEDIA") != "0.0.0.0:"+port.Published || port.Protocol != "udp" {
+			t.Errorf("%s: media is at %s, and %s is open", name, setting("MEDIA"), port.Published)
+		}
+		alone(name, setting("MEDIA"))
+		alone(name, s.Volumes[0].Source)
+		if got := setting("LOCAL_KEY"); len(s.Secrets) != 1 || got != "/run/secrets/"+s.Secrets[0].Source {
+			t.Errorf("%s: got the key %s", name, got)
+		}
+		drain, err := time.ParseDuration(setting("DRAIN"))
+		if err != nil || time.Duration(*s.StopGracePeriod) < drain+20*time.Second {
+			t.Errorf("%s: %v are too short for a drain of %v (%v)", name, s.StopGracePeriod, drain, err)
+		}
+		if !s.ReadOnly || len(s.CapDrop) != 1 || setting("TRUSTED_PROXIES") != address(project, "nginx") {
+			t.Errorf("%s has more rights than it needs, or trusts others than nginx", name)
+		}
+		upstream = append(upstream, address(project, name)+":8080")
+	}
+	config, err := os.ReadFile(filepath.Join(deploy, "proxy/nginx.replicas.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var passed []string
+	for _, server := range regexp.MustCompile(`(?m)^\s*server ([0-9.:]+) `).FindAllSubmatch(config, -1) {
+		passed = append(passed, string(server[1]))
+	}
+	if !slices.Equal(passed, upstream) {
+		t.Errorf("nginx passes on to %v, the replicas are %v", passed, upstream)
+	}
+	checkNginx(t, string(config))
+}
+
+// checkNginx lets nginx read a file, with certificates and sockets of the test.
+func checkNginx(t *testing.T, config string) {
+	t.Helper()
+	if _, err := exec.LookPath("nginx"); err != nil {
+		t.Fatal("nginx is not on this machine: `make test` installs it")
+	}
+	folder := t.TempDir()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"stage.example.com"}}
+	certificate, err := x509.CreateCertificate(rand.Reader, about, about, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sockets := 0
+	config = regexp.MustCompile(`listen \d+`).ReplaceAllStringFunc(config, func(string) string {
+		sockets++
+		return fmt.Sprintf("listen unix:%s/%d", folder, sockets)
+	})
+	if sockets != 2 {
+		t.Errorf("nginx listens at %d ports, want those of HTTP and HTTPS", sockets)
+	}
+	for name, text := range map[string][]byte{
+		"fullchain.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		"privkey.pem":   pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
+		"nginx.conf": []byte("pid " + folder + "/pid; events {} http { access_log off;\n" +
+			strings.ReplaceAll(config, "/etc/nginx/certificates", folder) + "}"),
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said, err := exec.CommandContext(t.Context(), "nginx", "-t", "-q", "-e", "stderr",
+		"-c", filepath.Join(folder, "nginx.conf")).CombinedOutput()
+	if err != nil {
+		t.Errorf("nginx -t: %v: %s", err, said)
+	}
+}
+
+// compose reads a compose file: what it mounts is there, and .env.example has its variables.
+func compose(t *testing.T, file string) *types.Project {
+	t.Helper()
+	folder := filepath.Join(deploy, "compose")
+	options, err := cli.NewProjectOptions([]string{filepath.Join(folder, file)}, cli.WithEnv([]string{
+		"STAGEDOOR_VERSION=v1.2.3", "STAGEDOOR_DOMAIN=stage.example.com", "STAGEDOOR_ADDRESS=203.0.113.7",
+		"STAGEDOOR_CERTIFICATES=./certificates", "POSTGRES_PASSWORD=secret",
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -92,22 +210,16 @@ func TestComposeFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := project.ServiceNames(); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"caddy", "postgres", "stagedoor"}) {
-		t.Errorf("got the services %v", got)
-	}
-	var names []string
-	for name := range project.Services["stagedoor"].Environment {
-		names = append(names, name)
-	}
-	knownVariables(t, names)
-	if _, err := os.Stat(filepath.Join(deploy, "proxy/Caddyfile")); err != nil {
-		t.Error("the compose file mounts a Caddyfile that is not there")
-	}
-	example, err := os.ReadFile(filepath.Join(deploy, "compose/.env.example"))
+	text, err := os.ReadFile(filepath.Join(folder, file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(deploy, "compose/compose.yaml"))
+	for _, mounted := range regexp.MustCompile(`- (\.\./[^:]+):`).FindAllSubmatch(text, -1) {
+		if _, err := os.Stat(filepath.Join(folder, string(mounted[1]))); err != nil {
+			t.Errorf("%s mounts a file that is not there: %v", file, err)
+		}
+	}
+	example, err := os.ReadFile(filepath.Join(folder, ".env.example"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +228,19 @@ func TestComposeFile(t *testing.T) {
 			t.Errorf(".env.example lacks %s", match[1])
 		}
 	}
+	return project
+}
+
+func variables(s types.ServiceConfig) (names []string) {
+	for name := range s.Environment {
+		names = append(names, name)
+	}
+	return names
+}
+
+// address is that of a service in the network of a compose file.
+func address(project *types.Project, service string) string {
+	return project.Services[service].Networks["inside"].Ipv4Address
 }
 
 // knownVariables compares with the settings that the documents list; a test of the program renders
