@@ -21,13 +21,13 @@ import (
 // During a roll the version before runs beside this one, on the tables of this one. testdata has
 // what it sends to PostgreSQL (docs/decisions/0178):
 //
-//   - schema-22.story.jsonl: the statements of a story, with their arguments and how many rows
+//   - story-22.jsonl: the statements of a story, with their arguments and how many rows
 //     each found or changed. Olga sets up, Ana signs in, gets tokens, and broadcasts.
-//   - schema-22.statements.sql: each statement that its tests run, one on a line, as -record
+//   - statements-22.sql: each statement that its tests run, one on a line, as -record
 //     writes them.
 const (
-	storyBefore      = "testdata/schema-22.story.jsonl"
-	statementsBefore = "testdata/schema-22.statements.sql"
+	storyBefore      = "testdata/story-22.jsonl"
+	statementsBefore = "testdata/statements-22.sql"
 )
 
 var record = flag.String("record", "", "file that receives the statements for PostgreSQL")
