@@ -33,8 +33,10 @@ describe('the JSON API', () => {
 /** A server that answers each request with the next of these: a status, or pieces of an event stream. */
 function server(...answers) {
   const asked = [];
+  const signals = [];
   const fetch = async (_url, { headers, signal }) => {
     asked.push(headers);
+    signals.push(signal);
     const next = answers.shift();
     if (next === undefined) return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     if (typeof next === 'number') return new Response(null, { status: next });
@@ -47,7 +49,7 @@ function server(...answers) {
       },
     }));
   };
-  return { fetch, asked };
+  return { fetch, asked, signals };
 }
 
 describe('the event stream', () => {
@@ -119,6 +121,24 @@ describe('the event stream', () => {
     await until(() => heard.out); // the second request is the last, however late this looks
     assert.deepEqual(heard.connected.slice(0, 2), [true, false]);
     assert.equal(s.asked.length, 2);
+  });
+
+  it('holds no connection for a page that was left, and resumes at once when the person is back', async () => {
+    const page = new EventTarget();
+    const frame = 'id: 9\nevent: stage\ndata: {}\n\n';
+    const s = server([frame, 'open'], [frame, 'open']);
+    const heard = hear(s, { page });
+    page.dispatchEvent(new Event('pageshow')); // as every page that has loaded
+    await until(() => heard.events.length === 1);
+    page.dispatchEvent(new Event('pagehide'));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const released = s.signals[0].aborted;
+    if (!released) heard.stop();
+    assert.deepEqual([released, s.asked.length], [true, 1]);
+    page.dispatchEvent(new Event('pageshow'));
+    await until(() => heard.events.length === 2);
+    assert.deepEqual([heard.pauses, heard.connected, s.asked[1]['Last-Event-ID']], [[], [true, true], '9']);
+    heard.stop();
   });
 });
 

@@ -11,11 +11,12 @@ import { base } from './api.js';
  * @param {(event: ServerEvent) => void} on.event
  * @param {(connected: boolean) => void} [on.connected]
  * @param {() => void} on.signedOut
- * @param {{path?: string, headers?: Record<string, string>, fetch?: import('./types.js').Fetch, pause?: (ms: number) => Promise<void>, random?: () => number, silence?: number}} [world]
+ * @param {{path?: string, headers?: Record<string, string>, fetch?: import('./types.js').Fetch, pause?: (ms: number) => Promise<void>, random?: () => number, silence?: number, page?: EventTarget}} [world]
  * @returns {{stop: () => void}}
  */
-export function listen(on, { path = 'api/events', headers = {}, fetch = globalThis.fetch, pause = sleep, random = Math.random, silence = 45_000 } = {}) {
+export function listen(on, { path = 'api/events', headers = {}, fetch = globalThis.fetch, pause = sleep, random = Math.random, silence = 45_000, page = globalThis.window ?? new EventTarget() } = {}) {
   const stop = new AbortController();
+  const visit = watchVisit(page, stop.signal);
   run().catch(() => {}); // run ends by itself; what it throws on being stopped is of no use
   return { stop: () => stop.abort() };
 
@@ -24,13 +25,15 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
     let rest = 0;
     const live = new Set();
     for (let tries = 0; !stop.signal.aborted; tries++) {
-      if (tries > 0) await pause(rest || growing(tries, random()));
+      if (tries > 0 && !visit.left()) await pause(rest || growing(tries, random()));
+      await visit.back();
       if (stop.signal.aborted) return;
       rest = 0;
       let retry = 0;
       const line = new AbortController();
       const abort = () => line.abort();
-      stop.signal.addEventListener('abort', abort);
+      stop.signal.addEventListener('abort', abort, { signal: line.signal });
+      page.addEventListener('pagehide', abort, { signal: line.signal });
       // The server speaks at least every 15 seconds; a laptop that slept leaves a line that is open and dead.
       let alive = setTimeout(abort, silence);
       try {
@@ -60,12 +63,32 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
         // a broken line: the loop knows what to do
       } finally {
         clearTimeout(alive);
-        stop.signal.removeEventListener('abort', abort);
         line.abort();
-        if (!rest) on.connected?.(false);
+        if (!rest && !visit.left()) on.connected?.(false);
       }
     }
   }
+}
+
+/**
+ * Says whether the person has left the page. The browser keeps a page for "Back" together with its open requests, and has
+ * six connections to a server: after six pages, the next one would wait for a minute. So a page that was left does not listen.
+ * @param {EventTarget} page @param {AbortSignal} signal
+ */
+function watchVisit(page, signal) {
+  let left = false;
+  let back = Promise.resolve();
+  let resume = () => {};
+  page.addEventListener('pagehide', () => {
+    if (left) return;
+    left = true;
+    back = new Promise((resolve) => { resume = resolve; });
+  }, { signal });
+  page.addEventListener('pageshow', () => {
+    left = false;
+    resume();
+  }, { signal });
+  return { left: () => left, back: () => back };
 }
 
 /**

@@ -314,11 +314,13 @@ func (d *desk) become(f func()) {
 // awaitPage returns when a page listens to the events.
 func (d *desk) awaitPage() {
 	d.t.Helper()
-	poll(d.t, "a page that listens", func() bool {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return len(d.pages) > 0
-	})
+	poll(d.t, "a page that listens", func() bool { return d.listeners() > 0 })
+}
+
+func (d *desk) listeners() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.pages)
 }
 
 func poll(t testing.TB, what string, ok func() bool) {
