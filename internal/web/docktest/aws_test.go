@@ -142,7 +142,7 @@ func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	shootPage(op, "console-own-keys")
 	op.ClickText("Stop using it: us-west-2")
 	op.ClickText("Yes, do it")
-	op.WaitText("The API of AWS issues the tokens of this region.")
+	op.WaitText("The AWS API issues the tokens of this region.")
 	op.Click(`.places a[href$="/operator/records"]`)
 	for _, action := range []string{"own_key.created", "own_key.rotated", "own_key.retired"} {
 		op.WaitText(action)

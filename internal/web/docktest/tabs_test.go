@@ -110,7 +110,7 @@ func TestTabs(t *testing.T) {
 		d.WaitVisible("#panel-people .phase.joined")
 		d.WaitFor(`location.hash === '#people'`)
 		d.ClickText("Broadcast")
-		d.WaitVisible("#panel-broadcast main")
+		d.WaitVisible("#panel-broadcast .card")
 		d.Eval(`location.hash = 'people'`, nil)
 		d.WaitVisible("#panel-people .phase.joined")
 	})
