@@ -354,7 +354,11 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, error) {
 	var revoked []Issuance
 	for {
-		some, err := c.revokeOpen(ctx, c.Store, Revocation{Stage: arn, Limit: batch})
+		var some []Issuance
+		err := c.Store.Atomically(ctx, func(tx Store) (err error) {
+			some, err = c.revokeOpen(ctx, tx, Revocation{Stage: arn, Limit: batch})
+			return err
+		})
 		if err != nil {
 			return revoked, err
 		}

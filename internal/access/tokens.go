@@ -359,8 +359,13 @@ func (c *Control) revokeKicked(
 	if err != nil || i.Stage != arn {
 		return i, notFoundIs(err, nil)
 	}
-	_, err = c.Store.RevokeIssuances(ctx, Revocation{ID: id}, c.Now())
-	return i, err
+	return i, c.Store.Atomically(ctx, func(tx Store) error {
+		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, c.Now())
+		if err != nil {
+			return err
+		}
+		return c.announceRevoked(ctx, tx, revoked)
+	})
 }
 
 // mayKick returns why a principal may not kick participants from a stage, or nil. A moderator may
@@ -419,14 +424,18 @@ func (c *Control) disconnectOne(
 }
 
 // revokeOpen revokes the matching tokens that are good or whose session may still run: a session
-// outlives its token by at most stage.MaxSession.
+// outlives its token by at most stage.MaxSession. Each of them is a message for webhooks.
 func (c *Control) revokeOpen(
 	ctx context.Context, tx Store, match Revocation,
 ) ([]Issuance, error) {
 	now := c.Now()
 	match.ExpiresAfter = now.Add(-stage.MaxSession)
 	match.IssuedAfter = match.ExpiresAfter.Add(-stage.MaxTTL - clockSkew)
-	return tx.RevokeIssuances(ctx, match, now)
+	revoked, err := tx.RevokeIssuances(ctx, match, now)
+	if err != nil {
+		return nil, err
+	}
+	return revoked, c.announceRevoked(ctx, tx, revoked)
 }
 
 // revokeOrphans revokes the view tokens of a user whose login or viewing key is gone, including

@@ -114,7 +114,10 @@ func (c *Control) CreateWebhook(
 			return stage.Errorf(stage.ErrConflict,
 				"There are %d webhooks already; delete one first.", maxWebhooks)
 		}
-		return tx.PutWebhook(ctx, w)
+		if err := tx.PutWebhook(ctx, w); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, webhookEntry(ActionWebhookCreated, w))
 	})
 	return w, err
 }
@@ -171,7 +174,33 @@ func (c *Control) DeleteWebhook(ctx context.Context, by Principal, id WebhookID)
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return err
 	}
-	return notFoundIs(c.Store.DeleteWebhook(ctx, id), noSuch("webhook"))
+	return c.Store.Atomically(ctx, func(tx Store) error {
+		hooks, err := tx.Webhooks(ctx)
+		if err != nil {
+			return err
+		}
+		for _, w := range hooks {
+			if w.ID == id {
+				if err := tx.DeleteWebhook(ctx, id); err != nil {
+					return err
+				}
+				return c.note(ctx, tx, by, webhookEntry(ActionWebhookDeleted, w))
+			}
+		}
+		return noSuch("webhook")
+	})
+}
+
+// webhookEntry names the host of a webhook: the rest of its URL may hold a secret of the receiver.
+func webhookEntry(action Action, w Webhook) Entry {
+	e := Entry{Action: action, Target: string(w.ID)}
+	if u, err := url.Parse(w.URL); err == nil {
+		e.TargetName = cleanText(u.Host, 256)
+	}
+	if action == ActionWebhookCreated {
+		e.Detail = cleanText(strings.Join(w.Types, ", "), 400)
+	}
+	return e
 }
 
 // TestWebhook queues a message of type webhook.test, and returns the ID of its delivery.
@@ -354,7 +383,7 @@ func (c *Control) addEventIf(
 
 // announce queues a message for every webhook that asks for its type, inside a decision: it is sent
 // if and only if the decision is stored.
-func (c *Control) announce(ctx context.Context, tx Store, kind string, data any) error {
+func (c *Control) announce(ctx context.Context, tx Store, kind string, data ...any) error {
 	hooks, err := tx.Webhooks(ctx)
 	if err != nil {
 		return err
@@ -363,15 +392,29 @@ func (c *Control) announce(ctx context.Context, tx Store, kind string, data any)
 		if !w.DisabledAt.IsZero() || !slices.Contains(w.Types, kind) {
 			continue
 		}
-		d, err := newDelivery(w.ID, kind, c.Now(), data)
-		if err != nil {
-			return err
-		}
-		if err := tx.AddDelivery(ctx, d); err != nil {
-			return err
+		for _, one := range data {
+			d, err := newDelivery(w.ID, kind, c.Now(), one)
+			if err != nil {
+				return err
+			}
+			if err := tx.AddDelivery(ctx, d); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// announceRevoked queues the messages about tokens that were revoked together.
+func (c *Control) announceRevoked(ctx context.Context, tx Store, revoked []Issuance) error {
+	if len(revoked) == 0 {
+		return nil
+	}
+	data := make([]any, len(revoked))
+	for n, i := range revoked {
+		data[n] = tokenMessage(i)
+	}
+	return c.announce(ctx, tx, MessageTokenRevoked, data...)
 }
 
 // A tokenData is the data of a message about a token.

@@ -1,0 +1,190 @@
+package web_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oauth2-proxy/mockoidc"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// A mailbox receives the messages of one webhook, and checks their signatures.
+type mailbox struct {
+	t        *testing.T
+	address  string
+	verifier *standardwebhooks.Webhook
+	arrived  chan received
+}
+
+type received struct {
+	header http.Header
+	body   []byte
+}
+
+func newMailbox(t *testing.T) *mailbox {
+	m := &mailbox{t: t, arrived: make(chan received, 100)}
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		m.arrived <- received{r.Header, body}
+	}))
+	t.Cleanup(s.Close)
+	m.address = s.URL
+	return m
+}
+
+// await reads until each of the types has arrived, about something that has these words.
+func (m *mailbox) await(wanted map[string]string) {
+	m.t.Helper()
+	patience := time.After(time.Minute)
+	for len(wanted) > 0 {
+		select {
+		case got := <-m.arrived:
+			if err := m.verifier.Verify(got.body, got.header); err != nil {
+				m.t.Errorf("the signature of %s: %v", got.body, err)
+			}
+			var message struct {
+				Type string `json:"type"`
+			}
+			if err := json.Unmarshal(got.body, &message); err != nil {
+				m.t.Errorf("%s: %v", got.body, err)
+			}
+			word, open := wanted[message.Type]
+			if open && bytes.Contains(got.body, []byte(word)) {
+				delete(wanted, message.Type)
+			}
+		case <-patience:
+			m.t.Fatalf("these messages did not arrive: %v", wanted)
+		}
+	}
+}
+
+var metricsAddress = regexp.MustCompile(`Metrics:\s+(\S+)`)
+
+// TestTheRoadOfANewOperator: a provider, a rule that gives everybody their own stage, a dock that a
+// code signs in, a broadcast, and a moderator who ends it. Trail, metrics and a webhook have it all.
+func TestTheRoadOfANewOperator(t *testing.T) {
+	t.Parallel()
+	m, flags := provider(t, "--oidc-require", "groups=staff", "--oidc-moderators", "groups=mods",
+		"--webhook-networks", "127.0.0.0/8", "--metrics-listen", "127.0.0.1:0")
+	a := apptest.Start(t, flags...)
+	olga := a.Operator()
+	box := newMailbox(t)
+	var hook web.V1CreatedWebhook
+	olga.Must(http.StatusCreated, "POST", "/api/v1/webhooks", web.V1NewWebhook{
+		URL: box.address, Types: []string{"user.created", "token.issued", "token.revoked",
+			"participant.published", "participant.ended"},
+	}, &hook)
+	var err error
+	if box.verifier, err = standardwebhooks.NewWebhook(hook.Secret); err != nil {
+		t.Fatal(err)
+	}
+	olga.Must(http.StatusCreated, "POST", "/api/v1/rules", web.V1Rule{
+		OwnStage: "{name}'s stage", Capabilities: []string{"publish", "subscribe"},
+	}, nil)
+
+	t.Log("ben signs in where he always does, and lets his dock in by its code")
+	signIn := func(name string, groups ...string) *apptest.Client {
+		t.Helper()
+		m.QueueUser(&mockoidc.MockUser{Subject: name, PreferredUsername: name, Groups: groups})
+		c := a.Browser()
+		if at := follow(t, c, a.URL+"/api/oidc/login?next=/account"); at.Path != "/account" || at.Fragment != "" {
+			t.Fatalf("the sign-in of %s ends at %s", name, at)
+		}
+		return c
+	}
+	ben, dock := signIn("ben", "staff"), a.Browser()
+	var code web.DeviceCode
+	dock.Must(http.StatusCreated, "POST", "/api/device", nil, &code)
+	ben.Must(http.StatusNoContent, "POST", "/api/device/approve", web.UserCode{UserCode: code.UserCode}, nil)
+	dock.Must(http.StatusOK, "POST", "/api/device/token", web.DeviceToken{DeviceCode: code.DeviceCode}, nil)
+	me := dock.Me()
+	if me.Name != "ben" || len(me.Stages) != 1 || me.Stages[0].Name != "ben's stage" {
+		t.Fatalf("the dock is %+v", me)
+	}
+
+	t.Log("he goes live")
+	page, arn := dock.Events(), me.Stages[0].ARN
+	var token web.Token
+	dock.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: arn}, &token)
+	live, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := func(kind string) func(web.StageEvent) bool {
+		return func(e web.StageEvent) bool {
+			return e.ParticipantID == token.ParticipantID && string(e.Kind) == kind
+		}
+	}
+	apptest.Await(page, "stage", on("publishing"))
+
+	t.Log("a moderator of that stage ends it, and keeps him out")
+	mia := signIn("mia", "staff", "mods")
+	path := url.PathEscape(string(arn))
+	olga.Must(http.StatusNoContent, "PUT", "/api/v1/users/"+string(mia.Me().ID)+"/grants/"+path,
+		web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
+	mia.Must(http.StatusNoContent, "DELETE", "/api/v1/stages/"+path+"/participants/"+string(token.ParticipantID),
+		web.Removal{Reason: "language", Bar: true}, nil)
+	select {
+	case <-live.Closed():
+	case <-time.After(time.Minute):
+		t.Fatal("the broadcast goes on")
+	}
+	dock.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens", web.TokenRequest{Stage: arn})
+	_, err = rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+	if err == nil {
+		t.Error("the old token opens the door")
+	}
+
+	t.Log("the webhook, the trail and the metrics have it")
+	id := string(token.ParticipantID)
+	box.await(map[string]string{
+		"user.created": `"ben"`, "token.issued": id, "participant.published": id,
+		"token.revoked": id, "participant.ended": id,
+	})
+	var trail web.V1Audit
+	olga.Must(http.StatusOK, "GET", "/api/v1/audit?limit=100", nil, &trail)
+	did := map[string]bool{}
+	for _, e := range trail.Entries {
+		did[e.Actor.Name+" "+string(e.Action)] = true
+	}
+	for _, want := range []string{
+		"olga webhook.created", "olga rule.changed", "ben user.created", "ben login.created",
+		"mia login.created", "olga access.given", "mia participant.barred",
+	} {
+		if !did[want] {
+			t.Errorf("the trail lacks %q: %v", want, did)
+		}
+	}
+	answer, err := http.Get(metricsAddress.FindStringSubmatch(a.Output())[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	metrics, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`stagedoor_sign_ins_total{result="ok",way="oidc"} 2`,
+		`stagedoor_sign_ins_total{result="ok",way="code"} 1`,
+		`stagedoor_tokens_total{result="ok",way="local_key"}`,
+		`stagedoor_participant_events_total{kind="publishing"`,
+		`stagedoor_webhook_attempts_total{result="ok"}`,
+	} {
+		if !strings.Contains(string(metrics), want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+}
