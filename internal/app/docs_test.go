@@ -2,9 +2,14 @@ package app
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,4 +99,72 @@ func ownFlags(command *kong.Node, s *sources) (flags []*kong.Flag, settings bool
 		}
 	}
 	return flags, settings
+}
+
+var (
+	shellBlock = regexp.MustCompile("(?ms)^ *```(?:sh|shell|bash)?\n(.*?)^ *```")
+	shellEnd   = regexp.MustCompile(` (?:#|\||>|<|&&|;).*$`)
+)
+
+// TestCommandsOfTheDocumentsExist parses every command line of Stagedoor in a block of code: it names
+// a command and flags that there are.
+func TestCommandsOfTheDocumentsExist(t *testing.T) {
+	t.Parallel()
+	paths := []string{"../../README.md", "../../deploy/README.md"}
+	for _, pattern := range []string{"../../docs/*.md", "../../docs/guides/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, found...)
+	}
+	commands := 0
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
+			for line := range strings.Lines(strings.ReplaceAll(block[1], "\\\n", " ")) {
+				_, command, ok := strings.Cut(" "+strings.TrimSpace(line), " stagedoor ")
+				if !ok || !startsCommand(line) {
+					continue
+				}
+				commands++
+				if err := parses(command); err != nil {
+					t.Errorf("%s: stagedoor %s: %v", filepath.Base(path), command, err)
+				}
+			}
+		}
+	}
+	if commands < 20 {
+		t.Errorf("got %d commands, want those of all documents", commands)
+	}
+}
+
+// startsCommand reports whether a line runs Stagedoor, rather than to mention it.
+func startsCommand(line string) bool {
+	line = strings.TrimPrefix(strings.TrimSpace(line), "sudo ")
+	for strings.Contains(strings.SplitN(line, " ", 2)[0], "=") { // variables before it
+		_, line, _ = strings.Cut(line, " ")
+	}
+	return strings.HasPrefix(line, "stagedoor ") || strings.HasPrefix(line, "go run ./cmd/stagedoor ")
+}
+
+func parses(command string) error {
+	command = shellEnd.ReplaceAllString(" "+command, "")
+	args := strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(command))
+	if slices.Contains(args, "--help") || slices.Contains(args, "--version") {
+		return nil // they end the program
+	}
+	var cli commands
+	parser, err := newParser(&cli, &process{env: map[string]string{"HOME": "/"}}, func(int) {})
+	if err != nil {
+		return err
+	}
+	_, err = parser.Parse(args)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the reader has that file
+	}
+	return err
 }
