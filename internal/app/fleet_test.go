@@ -266,11 +266,19 @@ http {
 }
 `
 
+// givenPorts are those that freeAddress returned: two servers that start at the same time would
+// otherwise get one port now and then.
+var givenPorts sync.Map
+
 // freeAddress is below the ports that the system hands out: nothing else takes it meanwhile.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.N(12_000)))
+		port := 20_000 + rand.N(12_000)
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}

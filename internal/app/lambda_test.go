@@ -79,10 +79,10 @@ func newLambdaFront(t testing.TB, instances ...string) *lambdaFront {
 
 func startInstance(t testing.TB, rie, program string, env []string) (address string) {
 	t.Helper()
-	address = closedPortOf(t)
+	address = freeAddress(t)
 	out := &lockedBuffer{}
 	c := exec.Command(rie, "--runtime-interface-emulator-address", address,
-		"--runtime-api-address", closedPortOf(t), "--log-level", "error", program)
+		"--runtime-api-address", freeAddress(t), "--log-level", "error", program)
 	c.Env = append(os.Environ(), append(env, "HOME="+t.TempDir())...)
 	c.Stdout, c.Stderr = out, out
 	if err := c.Start(); err != nil {
@@ -105,17 +105,6 @@ func startInstance(t testing.TB, rie, program string, env []string) (address str
 			t.Fatalf("the emulator of Lambda does not listen: %v\n%s", err, out)
 		}
 	}
-}
-
-// closedPortOf is an address that was free a moment ago.
-func closedPortOf(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // invoke invokes the function as a schedule, EventBridge or an administrator does.
