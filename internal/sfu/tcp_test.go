@@ -40,8 +40,13 @@ func TestMediaOverTCP(t *testing.T) {
 	if !strings.Contains(p.Answer.SDP, "tcptype passive") {
 		t.Errorf("no TCP candidate in\n%s", p.Answer.SDP)
 	}
+	// The peer says goodbye before it closes its TCP connection. A connection that is closed while
+	// something is unread is reset, and a reset may drop what was sent before (RFC 1122, 4.2.2.13):
+	// then the session ends by its silence.
 	p.Close()
-	h.waitEvent("ana", stage.EventEnded, "closed_by_peer")
+	if e := h.waitEvent("ana", stage.EventEnded, ""); e.Code != "closed_by_peer" && e.Code != "lost" {
+		t.Errorf("the session ended as %q, want closed_by_peer or lost", e.Code)
+	}
 }
 
 // The end of a session reaches a peer over TCP, too.
