@@ -71,9 +71,8 @@ type Issuance struct {
 	Address      string
 }
 
-// A Control applies the rules. Its methods are safe for concurrent use. Their errors are a
-// *stage.Error with a sentence that may be shown, or wrap an error of the Store or the Issuer.
-type Control struct {
+// Config is what the rules need. It is complete before the first call: New copies it.
+type Config struct {
 	Store     Store
 	Issuer    stage.Issuer
 	Moderator stage.Moderator
@@ -126,6 +125,12 @@ type Control struct {
 
 	// Present finds a participant that is on a stage now, without the database. It may be nil.
 	Present func(context.Context, stage.ParticipantID) (stage.Participant, bool)
+}
+
+// A Control applies the rules. Its methods are safe for concurrent use. Their errors are a
+// *stage.Error with a sentence that may be shown, or wrap an error of the Store or the Issuer.
+type Control struct {
+	cfg Config
 
 	subscription subscription
 	outage       outage
@@ -136,12 +141,15 @@ type Control struct {
 	permits cache[permitKey, Permit] // AddIssuance checks in the database that they still hold
 }
 
+// New returns a Control.
+func New(cfg Config) *Control { return &Control{cfg: cfg} }
+
 // touch records the use of a credential and reports whether that succeeded. The credential is good
 // either way: a busy database must not end a broadcast.
 func (c *Control) touch(ctx context.Context, cred Credential) bool {
-	err := c.Store.Touch(ctx, cred)
-	if err != nil && c.Log != nil {
-		c.Log.Warn("record the use of a credential",
+	err := c.cfg.Store.Touch(ctx, cred)
+	if err != nil && c.cfg.Log != nil {
+		c.cfg.Log.Warn("record the use of a credential",
 			"kind", cred.Kind, "user", cred.User, "err", err)
 	}
 	return err == nil
@@ -152,7 +160,7 @@ func (c *Control) changed(id UserID) {
 	c.stages.clear()
 	c.outage.principals.clear()
 	c.outage.permits.clear()
-	if c.Changed != nil {
-		c.Changed(id)
+	if c.cfg.Changed != nil {
+		c.cfg.Changed(id)
 	}
 }

@@ -51,7 +51,7 @@ func (c *Control) CreateAPIKey(
 		return APIKey{}, stage.Secret{}, stage.Errorf(stage.ErrInvalid,
 			"An API key lives for up to 10 years.")
 	}
-	secret, now := newSecret(apiKeyPrefix), c.Now()
+	secret, now := newSecret(apiKeyPrefix), c.cfg.Now()
 	cred := Credential{
 		ID: stage.NewID(), Kind: KindAPIKey, Hash: hashOf(secret), Label: name, View: by.User.Name,
 		Scopes: scopes, CreatedAt: now,
@@ -59,7 +59,7 @@ func (c *Control) CreateAPIKey(
 	if life > 0 {
 		cred.ExpiresAt = now.Add(life)
 	}
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		there, err := tx.Credentials(ctx, Match{Kind: KindAPIKey})
 		if err != nil {
 			return err
@@ -114,7 +114,7 @@ func (c *Control) APIKeys(ctx context.Context, by Principal) ([]APIKey, error) {
 	if err := by.Require(ScopeAPIKeys); err != nil {
 		return nil, err
 	}
-	creds, err := c.Store.Credentials(ctx, Match{Kind: KindAPIKey})
+	creds, err := c.cfg.Store.Credentials(ctx, Match{Kind: KindAPIKey})
 	keys := []APIKey{}
 	for _, cred := range creds {
 		keys = append(keys, apiKeyOf(cred))
@@ -130,7 +130,7 @@ func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) err
 	if !stage.ValidID(id) {
 		return noSuch("key")
 	}
-	return c.Store.Atomically(ctx, func(tx Store) error {
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		there, err := tx.Credentials(ctx, Match{Kind: KindAPIKey, ID: id})
 		if err != nil || len(there) == 0 {
 			return cmpErr(err, noSuch("key"))

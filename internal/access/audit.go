@@ -115,7 +115,7 @@ func (c *Control) Audit(
 	if cleanText(f.Target+string(f.Action), 512) != f.Target+string(f.Action) {
 		return PageOf[Entry]{}, stage.Errorf(stage.ErrInvalid, "A filter of the list is not an ID.")
 	}
-	return c.Store.Entries(ctx, f, p)
+	return c.cfg.Store.Entries(ctx, f, p)
 }
 
 // note adds an entry to the trail inside a decision: what is not stored has not happened. It also
@@ -125,7 +125,7 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 	if from == (Client{}) {
 		from = by.Client
 	}
-	e.ID, e.At = stage.NewID(), c.Now()
+	e.ID, e.At = stage.NewID(), c.cfg.Now()
 	e.Actor, e.ActorName, e.Credential = by.User.ID, by.User.Name, by.Kind
 	e.Address, e.Agent = cleanText(from.Address, 64), cleanText(from.Agent, 256)
 	if err := tx.AddEntry(ctx, e); err != nil {
@@ -153,9 +153,9 @@ type userMessage struct {
 // noteLate adds an entry about something that has happened already. A database that does not answer
 // undoes nothing: the log has the entry then.
 func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
-	err := c.note(context.WithoutCancel(ctx), c.Store, by, e)
-	if err != nil && c.Log != nil {
-		c.Log.Warn("an entry is missing in the audit trail", "action", e.Action,
+	err := c.note(context.WithoutCancel(ctx), c.cfg.Store, by, e)
+	if err != nil && c.cfg.Log != nil {
+		c.cfg.Log.Warn("an entry is missing in the audit trail", "action", e.Action,
 			"actor", by.User.ID,
 			"target", e.Target, "err", err)
 	}
@@ -165,7 +165,7 @@ func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
 // the same message, so that failed sign-ins do not push out what operators do. An entry whose
 // decision is run again, or not committed, is in the log and not in the trail.
 func (c *Control) logEntry(ctx context.Context, e Entry) {
-	if c.Log == nil {
+	if c.cfg.Log == nil {
 		return
 	}
 	level := slog.LevelInfo
@@ -184,7 +184,7 @@ func (c *Control) logEntry(ctx context.Context, e Entry) {
 			attrs = append(attrs, a)
 		}
 	}
-	c.Log.LogAttrs(ctx, level, string(e.Action), attrs...)
+	c.cfg.Log.LogAttrs(ctx, level, string(e.Action), attrs...)
 }
 
 // failedSignIn notes an attempt that was refused.

@@ -16,9 +16,9 @@ func (c *Control) keepHash(ctx context.Context, permit Permit, token stage.Parti
 	if p.Stage.Local() {
 		return nil
 	}
-	return c.Store.PutCredential(ctx, Credential{
+	return c.cfg.Store.PutCredential(ctx, Credential{
 		ID: string(p.ID), Kind: KindToken, Hash: hashOf(token.Secret), User: permit.Account.ID,
-		Label: p.Name(), View: guestID(p), Stage: p.Stage, CreatedAt: c.Now(),
+		Label: p.Name(), View: guestID(p), Stage: p.Stage, CreatedAt: c.cfg.Now(),
 		ExpiresAt: token.ExpiresAt,
 	})
 }
@@ -49,11 +49,11 @@ func (c *Control) byToken(ctx context.Context, secret stage.Secret) (Principal, 
 func (c *Control) verifyAWS(
 	ctx context.Context, secret stage.Secret, unknown error,
 ) (stage.Participant, error) {
-	cred, account, err := c.Store.Credential(ctx, KindToken, hashOf(secret))
+	cred, account, err := c.cfg.Store.Credential(ctx, KindToken, hashOf(secret))
 	if err != nil {
 		return stage.Participant{}, notFoundIs(err, unknown)
 	}
-	if !c.Now().Before(cred.ExpiresAt) {
+	if !c.cfg.Now().Before(cred.ExpiresAt) {
 		return stage.Participant{}, stage.Errorf(stage.ErrUnauthorized,
 			"The token has expired: get a new one.").WithCode("token_expired")
 	}
@@ -70,7 +70,7 @@ func (c *Control) verifyAWS(
 // for each, by any server: the revocation may come from the command line, another replica, or an
 // earlier run.
 func (c *Control) Barred(ctx context.Context) ([]stage.Participant, error) {
-	revoked, err := c.Store.RevokedAtAWS(ctx, c.Now().Add(-stage.MaxSession))
+	revoked, err := c.cfg.Store.RevokedAtAWS(ctx, c.cfg.Now().Add(-stage.MaxSession))
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func (c *Control) KickAndBar(
 	if !stage.ValidID(id) {
 		return noSuch("participant")
 	}
-	i, err := c.Store.Issuance(ctx, id)
+	i, err := c.cfg.Store.Issuance(ctx, id)
 	if err != nil {
 		return notFoundIs(err, noSuch("participant"))
 	}
@@ -37,7 +37,7 @@ func (c *Control) KickAndBar(
 		return noSuch("participant")
 	}
 	var revoked []Issuance
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		revoked, err = c.bar(ctx, tx, who, i, kickReason(reason))
 		return err
 	})
@@ -67,7 +67,7 @@ func (c *Control) bar(
 			"%s is an operator, who has access to every stage. Change the role first.",
 			account.Name)
 	}
-	err = tx.PutBar(ctx, i.User, i.Stage, c.Now(), reason)
+	err = tx.PutBar(ctx, i.User, i.Stage, c.cfg.Now(), reason)
 	if err != nil && !errors.Is(err, stage.ErrNotFound) { // without a grant there is nothing to bar
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (c *Control) Unbar(ctx context.Context, who Principal, id UserID, arn stage
 	if err := c.mayKick(ctx, who, arn); err != nil {
 		return err
 	}
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account, err := accountOf(ctx, tx, id)
 		if err != nil {
 			return err

@@ -55,19 +55,19 @@ func (c *Control) Branding(ctx context.Context) (Branding, error) {
 		return Branding{}, err
 	}
 	b := Branding{
-		Name: cmp.Or(set.Name, c.Brand.Name), Accent: cmp.Or(set.Accent, c.Brand.Accent),
-		Support: cmp.Or(set.Support, c.Brand.Support),
-		Imprint: cmp.Or(set.Imprint, c.Brand.Imprint),
+		Name: cmp.Or(set.Name, c.cfg.Brand.Name), Accent: cmp.Or(set.Accent, c.cfg.Brand.Accent),
+		Support: cmp.Or(set.Support, c.cfg.Brand.Support),
+		Imprint: cmp.Or(set.Imprint, c.cfg.Brand.Imprint),
 		Logo:    set.Logo,
 	}
 	if b.Logo.Type == "" {
-		b.Logo = c.Brand.Logo
+		b.Logo = c.cfg.Brand.Logo
 	}
 	return b, nil
 }
 
 func (c *Control) ownBranding(ctx context.Context) (Branding, error) {
-	set, err := c.Store.Branding(ctx)
+	set, err := c.cfg.Store.Branding(ctx)
 	return set, notFoundIs(err, nil)
 }
 
@@ -95,7 +95,7 @@ func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, log
 		}
 		logo = &checked
 	}
-	return c.Store.Atomically(ctx, func(tx Store) error {
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		before, err := tx.Branding(ctx)
 		if err != nil && !errors.Is(err, stage.ErrNotFound) {
 			return err
@@ -104,7 +104,7 @@ func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, log
 		if logo != nil {
 			b.Logo = *logo
 		}
-		if err := tx.PutBranding(ctx, b, c.Now()); err != nil {
+		if err := tx.PutBranding(ctx, b, c.cfg.Now()); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, by, Entry{

@@ -59,7 +59,7 @@ func (c *Control) MuteTarget(ctx context.Context, who Principal, id UserID) (Use
 	if err := who.mayModerate(); err != nil {
 		return User{}, err
 	}
-	account, err := accountOf(ctx, c.Store, id)
+	account, err := accountOf(ctx, c.cfg.Store, id)
 	if errors.Is(err, stage.ErrNotFound) {
 		return User{ID: id}, nil
 	}

@@ -55,7 +55,7 @@ type DeviceRequest struct {
 func (c *Control) BeginDevice(
 	ctx context.Context, from Client,
 ) (DeviceRequest, stage.Secret, error) {
-	from, now, secret := cleanClient(from), c.Now(), newSecret("")
+	from, now, secret := cleanClient(from), c.cfg.Now(), newSecret("")
 	cred := Credential{
 		ID: stage.NewID(), Kind: kindDevice, Hash: hashOf(secret), CreatedAt: now,
 		ExpiresAt: now.Add(deviceLife), Client: from, View: network(from.Address),
@@ -64,7 +64,7 @@ func (c *Control) BeginDevice(
 	err := stage.ErrConflict
 	for try := 0; try < codeTries && errors.Is(err, stage.ErrConflict); try++ {
 		cred.Label = newUserCode()
-		err = c.Store.PutDevice(ctx, cred, limits)
+		err = c.cfg.Store.PutDevice(ctx, cred, limits)
 	}
 	if errors.Is(err, stage.ErrTooMany) {
 		err = stage.Errorf(stage.ErrTooMany,
@@ -155,9 +155,9 @@ func (c *Control) onDevice(
 		return err
 	}
 	var refusal error
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		refusal = nil
-		now := c.Now()
+		now := c.cfg.Now()
 		rows, err := readAttempts(ctx, tx, []string{accountBucket("device " + string(who.User.ID))})
 		if err != nil {
 			return err
@@ -191,11 +191,11 @@ func badUserCode() error {
 func (c *Control) FinishDevice(
 	ctx context.Context, secret stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
-	cred, _, err := c.Store.Credential(ctx, kindDevice, hashOf(secret))
+	cred, _, err := c.cfg.Store.Credential(ctx, kindDevice, hashOf(secret))
 	if err != nil {
 		return Principal{}, stage.Secret{}, notFoundIs(err, deviceGone())
 	}
-	if !c.Now().Before(cred.ExpiresAt) {
+	if !c.cfg.Now().Before(cred.ExpiresAt) {
 		return Principal{}, stage.Secret{}, deviceExpired()
 	}
 	if cred.User == "" {
@@ -204,7 +204,7 @@ func (c *Control) FinishDevice(
 	}
 	cookie := newSecret("")
 	var login Principal
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		used, err := tx.DeleteCredentials(ctx, Match{Kind: kindDevice, ID: cred.ID})
 		if err != nil || used == 0 {
 			return cmpErr(err, deviceGone())

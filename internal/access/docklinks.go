@@ -43,7 +43,7 @@ func (c *Control) CreateDockLink(
 	}
 	var link DockLink
 	var revoked []Issuance
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		revoked = nil
 		account, err := c.linked(ctx, tx, External{
 			Issuer: linkedIssuer, Subject: req.ExternalID, Name: req.Name,

@@ -33,7 +33,7 @@ func (c *Control) NewEnrolment(
 	if err := by.Require(scope); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
-	return c.putEnrolment(ctx, c.Store, id, life, label)
+	return c.putEnrolment(ctx, c.cfg.Store, id, life, label)
 }
 
 // putEnrolment stores a code inside a decision.
@@ -50,7 +50,7 @@ func (c *Control) putEnrolment(
 	if err := trimEnrolments(ctx, s, id); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
-	code, now := newSecret(""), c.Now()
+	code, now := newSecret(""), c.cfg.Now()
 	cred := Credential{
 		ID: stage.NewID(), Kind: kindEnrolment, Hash: hashOf(code), User: id, Label: label,
 		CreatedAt: now, ExpiresAt: now.Add(min(life, maxEnrolmentLife)),
@@ -78,13 +78,13 @@ func (c *Control) Enrol(
 ) (Principal, stage.Secret, error) {
 	from, secret := cleanClient(from), newSecret("")
 	var login Principal
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		cred, account, err := tx.Credential(ctx, kindEnrolment, hashOf(code))
 		if err != nil {
 			return notFoundIs(err, badEnrolment())
 		}
 		used, err := tx.DeleteCredentials(ctx, Match{Kind: kindEnrolment, ID: cred.ID})
-		if err != nil || used == 0 || !c.Now().Before(cred.ExpiresAt) {
+		if err != nil || used == 0 || !c.cfg.Now().Before(cred.ExpiresAt) {
 			return cmpErr(err, badEnrolment())
 		}
 		if err := account.active(); err != nil {

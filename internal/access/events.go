@@ -29,13 +29,13 @@ const (
 // not issued here is not stored; then the result has no User.
 func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, error) {
 	if e.Time.IsZero() {
-		e.Time = c.Now()
+		e.Time = c.cfg.Now()
 	}
 	e.Code, e.Detail = cleanText(e.Code, 64), cleanText(e.Detail, 1024)
 	if !stage.ValidID(e.Participant) {
 		return StoredEvent{Event: e}, nil
 	}
-	i, err := c.Store.Issuance(ctx, e.Participant)
+	i, err := c.cfg.Store.Issuance(ctx, e.Participant)
 	if errors.Is(err, stage.ErrNotFound) {
 		return StoredEvent{Event: e}, nil
 	}
@@ -45,7 +45,7 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 	e.UserID, e.Stage = string(i.User), i.Stage
 	stored, err := c.addEvent(ctx, StoredEvent{User: i.User, Event: e})
 	if err == nil && e.Kind == stage.EventRefused {
-		err = c.Store.TrimRefusals(ctx, e.Participant, keepRefusals)
+		err = c.cfg.Store.TrimRefusals(ctx, e.Participant, keepRefusals)
 	}
 	return stored, err
 }
@@ -55,7 +55,7 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 func (c *Control) EventsAfter(
 	ctx context.Context, user UserID, after int64, since time.Time,
 ) ([]StoredEvent, error) {
-	return c.Store.Events(ctx, user, after, since, eventsListed)
+	return c.cfg.Store.Events(ctx, user, after, since, eventsListed)
 }
 
 // EndUnfinished records the end of the local sessions that a crash left open. It is for the start
@@ -63,7 +63,7 @@ func (c *Control) EventsAfter(
 func (c *Control) EndUnfinished(ctx context.Context) error {
 	var after stage.ParticipantID
 	for {
-		open, err := c.Store.Unfinished(ctx, after, unfinishedAtOnce)
+		open, err := c.cfg.Store.Unfinished(ctx, after, unfinishedAtOnce)
 		if err != nil || len(open) == 0 {
 			return err
 		}
@@ -71,12 +71,12 @@ func (c *Control) EndUnfinished(ctx context.Context) error {
 		var ends []StoredEvent
 		for _, e := range open {
 			if e.Stage.Local() {
-				e.Kind, e.Time = stage.EventEnded, c.Now()
+				e.Kind, e.Time = stage.EventEnded, c.cfg.Now()
 				e.Code, e.Detail = "server_stopped", "The server stopped without warning."
 				ends = append(ends, e)
 			}
 		}
-		if _, err := c.Store.AddEvents(ctx, ends); err != nil {
+		if _, err := c.cfg.Store.AddEvents(ctx, ends); err != nil {
 			return err
 		}
 	}
@@ -88,12 +88,12 @@ func (c *Control) EndUnfinished(ctx context.Context) error {
 func (c *Control) EndSessionsOf(
 	ctx context.Context, server string,
 ) (ended []StoredEvent, more bool, err error) {
-	open, err := c.Store.OpenAt(ctx, server, batch)
+	open, err := c.cfg.Store.OpenAt(ctx, server, batch)
 	if err != nil {
 		return nil, false, err
 	}
 	for _, e := range open {
-		e.Kind, e.Time = stage.EventEnded, c.Now()
+		e.Kind, e.Time = stage.EventEnded, c.cfg.Now()
 		e.Code, e.Detail = "server_lost", "The server that carried this broadcast is gone."
 		won := false
 		stored, err := c.addEventIf(ctx, e, func(tx Store) (bool, error) {
@@ -115,7 +115,7 @@ func (c *Control) EndSessionsOf(
 // off. It works in batches with pauses, so that requests do not wait for it. Several replicas may
 // run it at the same time.
 func (c *Control) Prune(ctx context.Context) error {
-	closed, err := c.Store.ClosedStages(ctx)
+	closed, err := c.cfg.Store.ClosedStages(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,21 +128,21 @@ func (c *Control) Prune(ctx context.Context) error {
 			return err
 		}
 	}
-	now := c.Now()
+	now := c.cfg.Now()
 	old := Retention{
 		Now: now, Events: now.Add(-keepEvents), Issuances: now.Add(-keepIssuances),
 		Attempts: now.Add(-forgetAfter), Known: now.Add(-keepKnown), Open: now.Add(-keepOpen),
-		Audit: now.Add(-cmp.Or(c.AuditRetention, defaultAuditRetention)), Dead: now.Add(-keepDead),
+		Audit: now.Add(-cmp.Or(c.cfg.AuditRetention, defaultAuditRetention)), Dead: now.Add(-keepDead),
 		Chat: now.Add(-keepChat),
 	}
 	for {
-		start := c.Now()
-		more, err := c.Store.Prune(ctx, old, batch)
+		start := c.cfg.Now()
+		more, err := c.cfg.Store.Prune(ctx, old, batch)
 		if err != nil || !more {
 			return err
 		}
 		select {
-		case <-time.After(pruneRest * c.Now().Sub(start)):
+		case <-time.After(pruneRest * c.cfg.Now().Sub(start)):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

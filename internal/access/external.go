@@ -92,7 +92,7 @@ func (c *Control) LogInExternal(
 	ctx context.Context, e External, from Client,
 ) (Principal, stage.Secret, error) {
 	from, secret := cleanClient(from), newSecret("")
-	if err := c.External.admit(e); err != nil {
+	if err := c.cfg.External.admit(e); err != nil {
 		c.failedSignIn(ctx, cleanText(e.Name, maxName), from, err)
 		if failed := c.withdraw(context.WithoutCancel(ctx), e, from); failed != nil {
 			err = fmt.Errorf("withdraw what the provider vouched for: %w", failed)
@@ -101,7 +101,7 @@ func (c *Control) LogInExternal(
 	}
 	var login Principal
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account, err := c.linked(ctx, tx, e)
 		if err != nil {
 			return err
@@ -135,8 +135,8 @@ func (c *Control) LogInExternal(
 	c.changed(login.User.ID)
 	c.wakeMaker()
 	if err := c.disconnect(ctx, revoked, "The access to this stage was changed."); err != nil &&
-		c.Log != nil {
-		c.Log.Warn("sessions without access were not ended", "user", login.User.ID, "err", err)
+		c.cfg.Log != nil {
+		c.cfg.Log.Warn("sessions without access were not ended", "user", login.User.ID, "err", err)
 	}
 	return login, secret, nil
 }
@@ -189,7 +189,7 @@ func (c *Control) linked(ctx context.Context, tx Store, e External) (Account, er
 	}
 	i := Identity{
 		Issuer: e.Issuer, Subject: e.Subject, User: known.User, Email: cleanText(e.Email, 254),
-		Claims: e.Claims, SeenAt: c.Now(),
+		Claims: e.Claims, SeenAt: c.cfg.Now(),
 	}
 	if err == nil {
 		account, err := tx.Account(ctx, known.User)
@@ -213,7 +213,7 @@ func (c *Control) createLinked(ctx context.Context, tx Store, wanted string) (Ac
 		return Account{}, err
 	}
 	account := c.newAccount(name, Broadcaster)
-	account.LinkedAt = c.Now()
+	account.LinkedAt = c.cfg.Now()
 	if err := tx.PutAccount(ctx, account); err != nil {
 		return Account{}, err
 	}
@@ -266,7 +266,7 @@ func clipName(name string) string {
 func (c *Control) applyRole(
 	ctx context.Context, tx Store, account Account, e External,
 ) (Account, error) {
-	role := c.External.role(e.Claims)
+	role := c.cfg.External.role(e.Claims)
 	if role == "" || role == account.Role {
 		return account, nil
 	}
@@ -290,5 +290,5 @@ func (c *Control) applyRole(
 func (c *Control) putExternalLogin(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 ) (Principal, error) {
-	return c.putLoginFor(ctx, tx, account, secret, from, externalLabel, c.External.life())
+	return c.putLoginFor(ctx, tx, account, secret, from, externalLabel, c.cfg.External.life())
 }

@@ -80,13 +80,13 @@ func (c *Control) CreateGuestLink(
 	if err := c.mayAdmit(ctx, owner, req.Stage, req.Role); err != nil {
 		return GuestLink{}, stage.Secret{}, err
 	}
-	secret, now := newSecret(guestLinkPrefix), c.Now()
+	secret, now := newSecret(guestLinkPrefix), c.cfg.Now()
 	cred := Credential{
 		ID: stage.NewID(), Kind: KindGuestLink, Hash: hashOf(secret), User: owner, Label: req.Name,
 		Stage: req.Stage, Scopes: []Scope{Scope(req.Role)}, MaxUses: req.Uses,
 		CreatedAt: now, ExpiresAt: now.Add(req.Life),
 	}
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		there, err := tx.Credentials(ctx, Match{Kind: KindGuestLink, User: owner})
 		if err != nil {
 			return err
@@ -157,7 +157,7 @@ func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, rol
 	if _, err := stage.ParseARN(string(arn)); err != nil {
 		return err
 	}
-	permit, err := c.Store.Permit(ctx, owner, arn, Rate{})
+	permit, err := c.cfg.Store.Permit(ctx, owner, arn, Rate{})
 	if err != nil {
 		return notFoundIs(err, noSuch("user"))
 	}
@@ -178,7 +178,7 @@ func (c *Control) GuestLinks(
 	ctx context.Context, who Principal, arn stage.ARN,
 ) ([]GuestLink, error) {
 	if arn != "" && who.Allows(ScopeUsers) {
-		creds, err := c.Store.GuestLinks(ctx, arn, guestLinksListed)
+		creds, err := c.cfg.Store.GuestLinks(ctx, arn, guestLinksListed)
 		return guestLinksOf(creds), err
 	}
 	if who.Kind == KindAPIKey && who.Allows(ScopeUsers) {
@@ -235,7 +235,7 @@ func (c *Control) RevokeGuestLink(ctx context.Context, who Principal, id string)
 		match.User = who.User.ID
 	}
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) (err error) {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {
 		revoked, err = c.endGuestLink(ctx, tx, who, match, "")
 		return err
 	})
@@ -271,11 +271,11 @@ func (i Issuance) guest() bool { return strings.HasPrefix(i.Bucket, guestIDPrefi
 
 // byGuestLink finds a link that is good, with uses left or not: who is in may still ask about it.
 func (c *Control) byGuestLink(ctx context.Context, secret stage.Secret) (Principal, error) {
-	cred, account, err := c.Store.Credential(ctx, KindGuestLink, hashOf(secret))
+	cred, account, err := c.cfg.Store.Credential(ctx, KindGuestLink, hashOf(secret))
 	if err != nil {
 		return Principal{}, notFoundIs(err, guestLinkEnded())
 	}
-	if !c.Now().Before(cred.ExpiresAt) {
+	if !c.cfg.Now().Before(cred.ExpiresAt) {
 		return Principal{}, guestLinkEnded()
 	}
 	link := guestLinkOf(cred)
@@ -313,7 +313,7 @@ func (c *Control) AdmitGuest(
 	if name, err = cleanName(name); err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	if err := c.Store.UseGuestLink(ctx, link.ID, c.Now()); err != nil {
+	if err := c.cfg.Store.UseGuestLink(ctx, link.ID, c.cfg.Now()); err != nil {
 		if errors.Is(err, stage.ErrConflict) {
 			err = stage.Errorf(stage.ErrDenied, "This guest link was used as often as it may be; "+
 				"ask the person who sent it for another one.").WithCode("guest_link_used")
@@ -323,12 +323,12 @@ func (c *Control) AdmitGuest(
 	token, err := c.issue(ctx, basis{
 		user: link.Owner, bucket: guestIDPrefix + link.ID, credential: link.ID, guest: name,
 	}, IssueRequest{
-		Stage: link.Stage, TTL: max(stage.MinTTL, min(link.ExpiresAt.Sub(c.Now()),
+		Stage: link.Stage, TTL: max(stage.MinTTL, min(link.ExpiresAt.Sub(c.cfg.Now()),
 			stage.DefaultTTL)),
 		Address: address, Capabilities: link.Role.capabilities(),
 	})
 	if err != nil {
-		back := c.Store.ReturnGuestUse(context.WithoutCancel(ctx), link.ID)
+		back := c.cfg.Store.ReturnGuestUse(context.WithoutCancel(ctx), link.ID)
 		return stage.ParticipantToken{}, errors.Join(err, back)
 	}
 	c.noteLate(ctx, who, Entry{

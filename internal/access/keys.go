@@ -58,8 +58,8 @@ func (c *Control) newKey(
 	}
 	secret := newSecret(prefix)
 	cred.ID, cred.Hash = stage.NewID(), hashOf(secret)
-	cred.User, cred.CreatedAt = who.User.ID, c.Now()
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	cred.User, cred.CreatedAt = who.User.ID, c.cfg.Now()
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if _, err := accountOf(ctx, tx, who.User.ID); err != nil {
 			return err
 		}
@@ -105,14 +105,14 @@ func (c *Control) keysOf(ctx context.Context, kind Kind, who Principal) ([]Crede
 	if err := who.Require(ScopeAccount); err != nil || who.User.ID == "" {
 		return nil, err
 	}
-	return c.Store.Credentials(ctx, Match{Kind: kind, User: who.User.ID})
+	return c.cfg.Store.Credentials(ctx, Match{Kind: kind, User: who.User.ID})
 }
 
 // RevokeAccessKey ends a key of the caller and signs out the docks that it signed in. The tokens
 // that it issued stay good: they are revoked one by one.
 func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		err := c.deleteKey(ctx, tx, KindAccessKey, who, id)
 		if err != nil {
 			return err
@@ -158,17 +158,17 @@ func (c *Control) byAccessKey(ctx context.Context, secret stage.Secret) (Princip
 func (c *Control) useKey(
 	ctx context.Context, kind Kind, secret stage.Secret,
 ) (Credential, Account, error) {
-	cred, account, err := c.Store.Credential(ctx, kind, hashOf(secret))
+	cred, account, err := c.cfg.Store.Credential(ctx, kind, hashOf(secret))
 	if err != nil {
 		return Credential{}, Account{}, notFoundIs(err, unknownKey())
 	}
-	if !cred.ExpiresAt.IsZero() && !c.Now().Before(cred.ExpiresAt) {
+	if !cred.ExpiresAt.IsZero() && !c.cfg.Now().Before(cred.ExpiresAt) {
 		return Credential{}, Account{}, unknownKey()
 	}
 	if err := account.active(); err != nil {
 		return Credential{}, Account{}, err
 	}
-	if now := c.Now(); now.Sub(cred.UsedAt) >= touchEvery {
+	if now := c.cfg.Now(); now.Sub(cred.UsedAt) >= touchEvery {
 		cred.UsedAt = now
 		c.touch(ctx, cred)
 	}
@@ -205,7 +205,7 @@ func (c *Control) nameShown(ctx context.Context, keys []ViewKey) error {
 			ids = append(ids, id)
 		}
 	}
-	names, err := c.Store.Names(ctx, ids...)
+	names, err := c.cfg.Store.Names(ctx, ids...)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (c *Control) maySubscribe(ctx context.Context, who UserID, arn stage.ARN) e
 	if _, err := stage.ParseARN(string(arn)); err != nil {
 		return err
 	}
-	permit, err := c.Store.Permit(ctx, who, arn, Rate{})
+	permit, err := c.cfg.Store.Permit(ctx, who, arn, Rate{})
 	if err != nil {
 		return notFoundIs(err, signInAgain())
 	}
@@ -250,7 +250,7 @@ func (c *Control) ViewKeys(ctx context.Context, who Principal) ([]ViewKey, error
 // RevokeViewKey ends a viewing key of the caller, and the sessions of its tokens.
 func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if err := c.deleteKey(ctx, tx, KindViewKey, who, id); err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func loginEntry(account Account, way string) Entry {
 func (c *Control) vouchedUntil(
 	ctx context.Context, tx Store, account Account,
 ) (until time.Time, err error) {
-	if c.External.Issuer == "" || account.Password != "" || account.LinkedAt.IsZero() {
+	if c.cfg.External.Issuer == "" || account.Password != "" || account.LinkedAt.IsZero() {
 		return time.Time{}, nil
 	}
 	identities, err := tx.IdentitiesOf(ctx, account.ID)
@@ -54,8 +54,8 @@ func (c *Control) vouchedUntil(
 		return time.Time{}, err
 	}
 	for _, i := range identities {
-		if sameIssuer(i.Issuer, c.External.Issuer) {
-			if end := i.SeenAt.Add(c.External.life()); end.After(until) {
+		if sameIssuer(i.Issuer, c.cfg.External.Issuer) {
+			if end := i.SeenAt.Add(c.cfg.External.life()); end.After(until) {
 				until = end
 			}
 		}

@@ -113,7 +113,7 @@ func (c *Control) ListUsers(
 		return PageOf[ListedUser]{}, err
 	}
 	f.Query = nameKey(f.Query)
-	return c.Store.ListUsers(ctx, f, p)
+	return c.cfg.Store.ListUsers(ctx, f, p)
 }
 
 // ListStages lists stages by name: all of them for an operator, those with a grant for a
@@ -131,7 +131,7 @@ func (c *Control) ListStages(
 		return PageOf[ListedStage]{}, err
 	}
 	f.Query = nameKey(f.Query)
-	list, err := c.Store.ListStages(ctx, f, p)
+	list, err := c.cfg.Store.ListStages(ctx, f, p)
 	for i := range list.Items {
 		if !by.Allows(ScopeStages) {
 			list.Items[i].Users = 0
@@ -161,7 +161,7 @@ func (c *Control) ListTokens(
 		return PageOf[Issuance]{}, err
 	}
 	if id := stage.ParticipantID(f.Query); stage.ValidID(id) {
-		one, err := c.Store.Issuance(ctx, id)
+		one, err := c.cfg.Store.Issuance(ctx, id)
 		if err == nil {
 			return c.onlyToken(one, f), nil
 		}
@@ -170,13 +170,13 @@ func (c *Control) ListTokens(
 		}
 	}
 	f.Query = nameKey(f.Query)
-	return c.Store.ListIssuances(ctx, f, c.Now(), p)
+	return c.cfg.Store.ListIssuances(ctx, f, c.cfg.Now(), p)
 }
 
 // onlyToken is the list that has this token alone, if the rest of the filter selects it.
 func (c *Control) onlyToken(i Issuance, f TokenFilter) PageOf[Issuance] {
 	matches := (f.User == "" || f.User == i.User) && (f.Stage == "" || f.Stage == i.Stage) &&
-		(f.State == "" || f.State == i.State(c.Now()))
+		(f.State == "" || f.State == i.State(c.cfg.Now()))
 	if !matches {
 		return PageOf[Issuance]{}
 	}
@@ -197,7 +197,7 @@ func (c *Control) ListEvents(
 	if err != nil {
 		return PageOf[StoredEvent]{}, err
 	}
-	return c.Store.ListEvents(ctx, f, p)
+	return c.cfg.Store.ListEvents(ctx, f, p)
 }
 
 // ownOrAll is the user to whom a list is narrowed: the one asked for with the scope for all of the

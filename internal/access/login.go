@@ -25,13 +25,13 @@ const (
 func (c *Control) LogIn(
 	ctx context.Context, name string, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
-	if c.NoPasswords {
+	if c.cfg.NoPasswords {
 		return Principal{}, stage.Secret{}, stage.Errorf(stage.ErrDenied,
 			"Passwords are switched off here; sign in another way.").WithCode("no_passwords")
 	}
 	from = cleanClient(from)
 	key := nameKey(cleanText(name, 4*maxName))
-	account, err := c.Store.AccountNamed(ctx, key)
+	account, err := c.cfg.Store.AccountNamed(ctx, key)
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
 		return Principal{}, stage.Secret{}, err
 	}
@@ -55,7 +55,7 @@ func (c *Control) verify(
 	if len(password.Reveal()) > maxPassword {
 		return wrongPassword()
 	}
-	leave, err := c.Passwords.turns.enter(ctx, key, from.Address)
+	leave, err := c.cfg.Passwords.turns.enter(ctx, key, from.Address)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (c *Control) verify(
 	if err != nil {
 		return err
 	}
-	same, err := c.Passwords.matches(password, account.Password)
+	same, err := c.cfg.Passwords.matches(password, account.Password)
 	if err != nil {
 		c.abandoned(ctx, a)
 		return err
@@ -77,8 +77,8 @@ func (c *Control) verify(
 
 // warnThrottled logs a sign-in that was refused before its password was compared.
 func (c *Control) warnThrottled(account Account, from Client, err error) {
-	if errors.Is(err, stage.ErrTooMany) && c.Log != nil {
-		c.Log.Warn("sign-in throttled", "user", account.ID, "from", from.Address, "err", err)
+	if errors.Is(err, stage.ErrTooMany) && c.cfg.Log != nil {
+		c.cfg.Log.Warn("sign-in throttled", "user", account.ID, "from", from.Address, "err", err)
 	}
 }
 
@@ -93,7 +93,7 @@ func (c *Control) newLogin(
 ) (Principal, stage.Secret, error) {
 	secret := newSecret("")
 	var login Principal
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		now, err := tx.Account(ctx, account.ID)
 		if err != nil {
 			return notFoundIs(err, wrongPassword())
@@ -124,7 +124,7 @@ func (c *Control) putLoginFor(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 	label string, life time.Duration,
 ) (Principal, error) {
-	now := c.Now()
+	now := c.cfg.Now()
 	cred := Credential{
 		ID: stage.NewID(), Kind: KindLogin, Hash: hashOf(secret), User: account.ID, Label: label,
 		CreatedAt: now, UsedAt: now, ExpiresAt: now.Add(life), Client: from,
@@ -183,7 +183,7 @@ func principalOf(cred Credential, account Account) Principal {
 
 // byLogin finds the login of a cookie. Use moves the expiry of a login; Renewed reports that.
 func (c *Control) byLogin(ctx context.Context, secret stage.Secret) (Principal, error) {
-	hash, now := hashOf(secret), c.Now()
+	hash, now := hashOf(secret), c.cfg.Now()
 	cached, generation, found := c.logins.get(hash)
 	if found && now.Sub(cached.at) < cacheLife && now.Before(cached.login.ExpiresAt) {
 		return cached.login, nil
@@ -200,7 +200,7 @@ func (c *Control) byLogin(ctx context.Context, secret stage.Secret) (Principal, 
 }
 
 func (c *Control) readLogin(ctx context.Context, hash string, now time.Time) (Principal, error) {
-	cred, account, err := c.Store.Credential(ctx, KindLogin, hash)
+	cred, account, err := c.cfg.Store.Credential(ctx, KindLogin, hash)
 	if err != nil {
 		return Principal{}, notFoundIs(err, signInAgain())
 	}
@@ -255,7 +255,7 @@ const signedOut = "The login has ended."
 // endLogins deletes the matching logins of one user, and revokes the view tokens that rest on them.
 func (c *Control) endLogins(ctx context.Context, match Match) (revoked []Issuance, err error) {
 	match.Kind = KindLogin
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if _, err := tx.DeleteCredentials(ctx, match); err != nil {
 			return err
 		}
@@ -275,7 +275,7 @@ func (c *Control) ChangePassword(
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
-	account, err := c.Store.Account(ctx, who.User.ID)
+	account, err := c.cfg.Store.Account(ctx, who.User.ID)
 	if err != nil {
 		return err
 	}
@@ -285,12 +285,12 @@ func (c *Control) ChangePassword(
 	if err := c.verify(ctx, account, account.Key, current, who.Client); err != nil {
 		return currentIsWrong(err)
 	}
-	hash, err := c.Passwords.hashInTurn(ctx, account.Key, who.Client, password)
+	hash, err := c.cfg.Passwords.hashInTurn(ctx, account.Key, who.Client, password)
 	if err != nil {
 		return err
 	}
 	var revoked []Issuance
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		revoked = nil // the transaction may run more than once
 		now, err := tx.Account(ctx, account.ID)
 		if err != nil {

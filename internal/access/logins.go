@@ -25,13 +25,13 @@ func (c *Control) Logins(ctx context.Context, by Principal, id UserID) ([]Login,
 	if err := mayEndLogins(by, id); err != nil {
 		return nil, err
 	}
-	creds, err := c.Store.Credentials(ctx, Match{Kind: KindLogin, User: id})
+	creds, err := c.cfg.Store.Credentials(ctx, Match{Kind: KindLogin, User: id})
 	if err != nil {
 		return nil, err
 	}
 	logins := []Login{}
 	for _, cred := range creds {
-		if !c.Now().Before(cred.ExpiresAt) {
+		if !c.cfg.Now().Before(cred.ExpiresAt) {
 			continue
 		}
 		logins = append(logins, Login{
@@ -61,7 +61,7 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 		return noSuch("login")
 	}
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account, err := accountOf(ctx, tx, id)
 		if err != nil {
 			return err

@@ -49,7 +49,7 @@ func (c *Control) remember(presented Presented, who Principal) {
 	}
 	key := presented.key()
 	_, generation, _ := c.outage.principals.get(key)
-	c.outage.principals.put(key, recalled{who, c.Now()}, generation)
+	c.outage.principals.put(key, recalled{who, c.cfg.Now()}, generation)
 }
 
 // key identifies the credential without keeping it.
@@ -64,7 +64,7 @@ func (p Presented) key() string {
 // database does not answer, and for nothing else.
 func (c *Control) Recall(presented Presented) (Principal, bool) {
 	known, _, found := c.outage.principals.get(presented.key())
-	now := c.Now()
+	now := c.cfg.Now()
 	if !found || now.Sub(known.at) > recallFor ||
 		!known.who.ExpiresAt.IsZero() && !now.Before(known.who.ExpiresAt) {
 		return Principal{}, false
@@ -80,7 +80,7 @@ func (c *Control) kickWithout(
 	away error,
 ) error {
 	may, _, found := c.outage.permits.get(permitKey{who.User.ID, arn})
-	known := found && c.Now().Sub(may) <= recallFor
+	known := found && c.cfg.Now().Sub(may) <= recallFor
 	if !stage.ValidID(id) || who.User.Role != Operator && !known {
 		return away
 	}
@@ -93,10 +93,10 @@ func (c *Control) kickWithout(
 func (c *Control) revokeWithout(
 	ctx context.Context, who Principal, id stage.ParticipantID, away error,
 ) error {
-	if c.Present == nil || !stage.ValidID(id) {
+	if c.cfg.Present == nil || !stage.ValidID(id) {
 		return away
 	}
-	p, found := c.Present(ctx, id)
+	p, found := c.cfg.Present(ctx, id)
 	own := who.User.ID != "" && p.UserID == string(who.User.ID) && who.Allows(ScopeTokens)
 	if !found || !own && (who.User.Role != Operator || !who.Allows(ScopeModerate)) {
 		return away
@@ -153,8 +153,8 @@ func (c *Control) StoreLate(ctx context.Context) error {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateLimit)
 			defer cancel()
-			if left := c.storeLate(last); left > 0 && c.Log != nil {
-				c.Log.Error("revocations are lost: the database does not answer", "count", left)
+			if left := c.storeLate(last); left > 0 && c.cfg.Log != nil {
+				c.cfg.Log.Error("revocations are lost: the database does not answer", "count", left)
 			}
 			return nil
 		}
@@ -180,7 +180,7 @@ func (c *Control) storeLate(ctx context.Context) (left int) {
 }
 
 func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) error {
-	i, err := c.Store.Issuance(ctx, id)
+	i, err := c.cfg.Store.Issuance(ctx, id)
 	if errors.Is(err, stage.ErrNotFound) || err == nil && i.Stage != l.entry.Stage {
 		return nil // a token that was issued elsewhere
 	}
@@ -188,8 +188,8 @@ func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) 
 		return err
 	}
 	l.entry.TargetName = i.UserName
-	return c.Store.Atomically(ctx, func(tx Store) error {
-		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, c.Now())
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, c.cfg.Now())
 		if err != nil {
 			return err
 		}

@@ -43,15 +43,15 @@ type OwnWanted struct {
 // MakeOwnStages creates the stages of people's own that are due, and returns whether there may be
 // more. One that AWS refuses is tried again after a pause, and delays no other.
 func (c *Control) MakeOwnStages(ctx context.Context) (more bool, err error) {
-	if c.StageMaker == nil {
+	if c.cfg.StageMaker == nil {
 		return false, nil
 	}
-	now := c.Now()
-	due, err := c.Store.ClaimOwnStages(ctx, now, now.Add(ownClaim), ownBatch)
+	now := c.cfg.Now()
+	due, err := c.cfg.Store.ClaimOwnStages(ctx, now, now.Add(ownClaim), ownBatch)
 	if err != nil || len(due) == 0 {
 		return false, err
 	}
-	rules, err := c.Store.Rules(ctx)
+	rules, err := c.cfg.Store.Rules(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -63,12 +63,12 @@ func (c *Control) MakeOwnStages(ctx context.Context) (more bool, err error) {
 		if ctx.Err() != nil {
 			return false, ctx.Err() // the claim ends by itself
 		}
-		if c.Log != nil {
-			c.Log.Warn("a stage of one's own is not created yet", "rule", w.Rule, "user",
+		if c.cfg.Log != nil {
+			c.cfg.Log.Warn("a stage of one's own is not created yet", "rule", w.Rule, "user",
 				w.User, "err", err)
 		}
 		pause := min(ownPause<<min(w.Tries, 10), ownPauseMax)
-		if err := c.Store.PostponeOwnStage(ctx, w, c.Now().Add(pause)); err != nil {
+		if err := c.cfg.Store.PostponeOwnStage(ctx, w, c.cfg.Now().Add(pause)); err != nil {
 			return false, err
 		}
 	}
@@ -82,15 +82,15 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 			rule = r
 		}
 	}
-	account, err := c.Store.Account(ctx, w.User)
+	account, err := c.cfg.Store.Account(ctx, w.User)
 	if rule.Region == "" || errors.Is(err, stage.ErrNotFound) {
-		return c.Store.DropOwnStage(ctx, w) // not wanted any more
+		return c.cfg.Store.DropOwnStage(ctx, w) // not wanted any more
 	}
 	if err != nil {
 		return err
 	}
 	name := ownName(rule.Own, account.Name)
-	made, err := c.StageMaker.EnsureStage(ctx, rule.Region, awsName(name),
+	made, err := c.cfg.StageMaker.EnsureStage(ctx, rule.Region, awsName(name),
 		map[string]string{TagRule: string(w.Rule), TagUser: string(w.User)}, w.Tries > 1)
 	if err != nil {
 		return err
@@ -108,8 +108,8 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 // keepOwnStage records the stage, and gives the access that the rules say now: the person may have
 // lost the claim meanwhile.
 func (c *Control) keepOwnStage(ctx context.Context, w OwnWanted, made stage.Stage) error {
-	return c.Store.Atomically(ctx, func(tx Store) error {
-		now := c.Now()
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		now := c.cfg.Now()
 		account, err := tx.Account(ctx, w.User)
 		if err != nil {
 			return err

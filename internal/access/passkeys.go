@@ -84,10 +84,10 @@ func passkeyNeeded() error {
 
 // PasskeyHost returns the host name on which passkeys work; empty: nowhere.
 func (c *Control) PasskeyHost() string {
-	if c.Passkeys == nil {
+	if c.cfg.Passkeys == nil {
 		return ""
 	}
-	return c.Passkeys.ID()
+	return c.cfg.Passkeys.ID()
 }
 
 // ListPasskeys lists the passkeys of the caller, oldest first.
@@ -95,16 +95,16 @@ func (c *Control) ListPasskeys(ctx context.Context, who Principal) ([]Passkey, e
 	if err := who.Require(ScopeAccount); err != nil {
 		return nil, err
 	}
-	return c.Store.Passkeys(ctx, who.User.ID)
+	return c.cfg.Store.Passkeys(ctx, who.User.ID)
 }
 
 // BeginPasskey returns the options with which the caller's browser creates a passkey.
 func (c *Control) BeginPasskey(ctx context.Context, who Principal) (json.RawMessage, error) {
-	u, err := c.mayChangePasskeys(ctx, c.Store, who)
+	u, err := c.mayChangePasskeys(ctx, c.cfg.Store, who)
 	if err != nil {
 		return nil, err
 	}
-	return c.Passkeys.Create(u)
+	return c.cfg.Passkeys.Create(u)
 }
 
 // mayChangePasskeys returns the caller with their passkeys. Where operators need a passkey, a login
@@ -117,7 +117,7 @@ func (c *Control) mayChangePasskeys(
 		return PasskeyUser{}, err
 	}
 	switch {
-	case c.Passkeys == nil:
+	case c.cfg.Passkeys == nil:
 		return PasskeyUser{}, noPasskeys()
 	case who.Key != "":
 		return PasskeyUser{}, signInYourself()
@@ -141,7 +141,7 @@ func (c *Control) AddPasskey(
 		return Passkey{}, err
 	}
 	var made Passkey
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		u, err := c.mayChangePasskeys(ctx, tx, who)
 		if err != nil {
 			return err
@@ -150,7 +150,7 @@ func (c *Control) AddPasskey(
 			return stage.Errorf(stage.ErrConflict,
 				"You have %d passkeys; remove one that is not needed.", len(u.Keys))
 		}
-		checked, err := c.Passkeys.Created(u, answer)
+		checked, err := c.cfg.Passkeys.Created(u, answer)
 		if err != nil {
 			return notVerified(err)
 		}
@@ -160,7 +160,7 @@ func (c *Control) AddPasskey(
 		made = Passkey{
 			ID: stage.NewID(), User: who.User.ID, KeyID: checked.KeyID, Name: name,
 			Record:    checked.Record,
-			CreatedAt: c.Now(),
+			CreatedAt: c.cfg.Now(),
 		}
 		err = tx.PutPasskey(ctx, made)
 		if errors.Is(err, stage.ErrConflict) {
@@ -189,7 +189,7 @@ func passkeyEntry(action Action, k Passkey) Entry {
 
 // useChallenge refuses a challenge that has served already.
 func (c *Control) useChallenge(ctx context.Context, tx Store, challenge string) error {
-	now := c.Now()
+	now := c.cfg.Now()
 	err := tx.UseOnce(ctx, Credential{
 		ID: stage.NewID(), Kind: kindChallenge, Hash: hashOf(stage.NewSecret(challenge)),
 		CreatedAt: now,
@@ -221,7 +221,7 @@ func (c *Control) onPasskey(
 	ctx context.Context, who Principal, id string,
 	act func(tx Store, k Passkey, all []Passkey) error,
 ) error {
-	return c.Store.Atomically(ctx, func(tx Store) error {
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		u, err := c.mayChangePasskeys(ctx, tx, who)
 		if err != nil {
 			return err
@@ -272,11 +272,11 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 // or not as an operator.
 func (c *Control) spareLastPasskey(account Account) error {
 	switch {
-	case c.OperatorPasskeys && account.Role == Operator:
+	case c.cfg.OperatorPasskeys && account.Role == Operator:
 		return stage.Errorf(stage.ErrConflict,
 			"Operators need a passkey here, and this is your last one: add another first.").
 			WithCode("last_passkey")
-	case c.NoPasswords && account.LinkedAt.IsZero():
+	case c.cfg.NoPasswords && account.LinkedAt.IsZero():
 		return stage.Errorf(stage.ErrConflict,
 			"Passwords are switched off here, and this passkey is your last way in: "+
 				"add another first.").WithCode("last_passkey")
@@ -302,26 +302,26 @@ func endLoginsOf(ctx context.Context, tx Store, who Principal, passkey string) e
 
 // AskPasskey returns the options with which a browser signs in with a passkey.
 func (c *Control) AskPasskey() (json.RawMessage, error) {
-	if c.Passkeys == nil {
+	if c.cfg.Passkeys == nil {
 		return nil, noPasskeys()
 	}
-	return c.Passkeys.Ask()
+	return c.cfg.Passkeys.Ask()
 }
 
 // LogInPasskey signs in with what a browser answered to AskPasskey.
 func (c *Control) LogInPasskey(
 	ctx context.Context, answer []byte, from Client,
 ) (Principal, stage.Secret, error) {
-	if c.Passkeys == nil {
+	if c.cfg.Passkeys == nil {
 		return Principal{}, stage.Secret{}, noPasskeys()
 	}
 	from, secret := cleanClient(from), newSecret("")
 	var login Principal
 	var account Account
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account = Account{}
 		var used Passkey
-		checked, err := c.Passkeys.Answered(answer, func(keyID string) (PasskeyUser, error) {
+		checked, err := c.cfg.Passkeys.Answered(answer, func(keyID string) (PasskeyUser, error) {
 			var err error
 			used, account, err = passkeyOwner(ctx, tx, keyID)
 			return PasskeyUser{ID: account.ID, Name: account.Name, Keys: []Passkey{used}}, err
@@ -340,7 +340,7 @@ func (c *Control) LogInPasskey(
 		if err := account.active(); err != nil {
 			return err
 		}
-		used.Record, used.UsedAt = checked.Record, c.Now()
+		used.Record, used.UsedAt = checked.Record, c.cfg.Now()
 		if err := tx.PutPasskey(ctx, used); err != nil {
 			return err
 		}
@@ -375,10 +375,10 @@ func passkeyOwner(ctx context.Context, tx Store, keyID string) (Passkey, Account
 // passkey, or with an identity at the provider. A server without operators has nobody to lock out
 // yet.
 func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
-	if len(c.External.Operators) > 0 && c.External.Issuer != "" {
+	if len(c.cfg.External.Operators) > 0 && c.cfg.External.Issuer != "" {
 		return true, nil
 	}
-	operators, err := c.Store.Operators(ctx)
+	operators, err := c.cfg.Store.Operators(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -386,20 +386,20 @@ func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
 		if !account.SuspendedAt.IsZero() {
 			continue
 		}
-		keys, err := c.Store.Passkeys(ctx, account.ID)
+		keys, err := c.cfg.Store.Passkeys(ctx, account.ID)
 		if err != nil {
 			return false, err
 		}
-		identities, err := c.Store.IdentitiesOf(ctx, account.ID)
+		identities, err := c.cfg.Store.IdentitiesOf(ctx, account.ID)
 		if err != nil {
 			return false, err
 		}
 		for _, i := range identities {
-			if c.External.Issuer != "" && sameIssuer(i.Issuer, c.External.Issuer) && !i.refused() {
+			if c.cfg.External.Issuer != "" && sameIssuer(i.Issuer, c.cfg.External.Issuer) && !i.refused() {
 				return true, nil
 			}
 		}
-		if len(keys) > 0 && c.Passkeys != nil {
+		if len(keys) > 0 && c.cfg.Passkeys != nil {
 			return true, nil
 		}
 	}

@@ -172,7 +172,7 @@ func (c *Control) Authenticate(ctx context.Context, presented Presented) (Princi
 
 // proven takes the rights of an operator from a login without a passkey, where operators need one.
 func (c *Control) proven(who Principal) Principal {
-	if c.OperatorPasskeys && who.Kind == KindLogin && who.User.Role == Operator &&
+	if c.cfg.OperatorPasskeys && who.Kind == KindLogin && who.User.Role == Operator &&
 		who.Passkey == "" {
 		who.User.Role, who.Unproven = Broadcaster, true
 	}

@@ -28,7 +28,7 @@ func (c *Control) SetGuestRole(
 		return stage.Errorf(stage.ErrInvalid, `A guest's role is "publish" or "view".`)
 	}
 	var changed bool
-	err := c.Store.Atomically(ctx, func(tx Store) (err error) {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {
 		changed, err = c.setGuestRole(ctx, tx, who, arn, id, role)
 		return err
 	})

@@ -27,8 +27,8 @@ func (c *Control) Refusals(
 	if stages != nil && len(stages) == 0 {
 		return PageOf[StoredEvent]{}, nil
 	}
-	list, err := c.Store.ListEvents(ctx, f, p)
-	since := c.Now().Add(-refusalsFor)
+	list, err := c.cfg.Store.ListEvents(ctx, f, p)
+	since := c.cfg.Now().Add(-refusalsFor)
 	for i, e := range list.Items {
 		if e.Time.Before(since) {
 			list.Items, list.Next = list.Items[:i], ""
@@ -50,7 +50,7 @@ func (c *Control) moderated(ctx context.Context, by Principal, arn stage.ARN) ([
 	if by.User.Role == Operator {
 		return nil, nil
 	}
-	grants, err := c.Store.Grants(ctx, by.User.ID)
+	grants, err := c.cfg.Store.Grants(ctx, by.User.ID)
 	stages := []stage.ARN{}
 	for _, g := range grants {
 		if effective(by.User.Role, g).Capabilities != 0 && len(stages) < maxModerated {
@@ -70,5 +70,5 @@ func (c *Control) NamesOf(
 	if err := by.Require(ScopeModerate); err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return c.Store.Names(ctx, ids...)
+	return c.cfg.Store.Names(ctx, ids...)
 }

@@ -60,7 +60,7 @@ func (c *Control) Rules(ctx context.Context, by Principal) ([]Rule, error) {
 	if err := by.Require(ScopeUsers); err != nil {
 		return nil, err
 	}
-	return c.Store.Rules(ctx)
+	return c.cfg.Store.Rules(ctx)
 }
 
 // PutRule adds a rule, or changes the one with its ID, and applies it to everybody who is there.
@@ -75,7 +75,7 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 	if err := c.checkPlace(r); err != nil {
 		return Rule{}, err
 	}
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if r.Stage != "" {
 			if _, err := stageOf(ctx, tx, r.Stage); err != nil {
 				return err
@@ -104,9 +104,9 @@ func (c *Control) checkPlace(r Rule) error {
 	switch {
 	case r.Own == "" && r.Region != "":
 		return stage.Errorf(stage.ErrInvalid, "A region is for a stage of one's own.")
-	case r.Own != "" && r.Region == "" && c.NoLocalStages:
+	case r.Own != "" && r.Region == "" && c.cfg.NoLocalStages:
 		return noLocalStages()
-	case r.Region != "" && (c.StageMaker == nil || !c.StageMaker.ServesRegion(r.Region)):
+	case r.Region != "" && (c.cfg.StageMaker == nil || !c.cfg.StageMaker.ServesRegion(r.Region)):
 		return stage.Errorf(stage.ErrInvalid,
 			"Stages of %s are not served here; start the server with --ivs-region.", r.Region)
 	}
@@ -114,8 +114,8 @@ func (c *Control) checkPlace(r Rule) error {
 }
 
 func (c *Control) wakeMaker() {
-	if c.Wanted != nil {
-		c.Wanted()
+	if c.cfg.Wanted != nil {
+		c.cfg.Wanted()
 	}
 }
 
@@ -130,7 +130,7 @@ func (c *Control) placeRule(ctx context.Context, tx Store, r Rule) (Rule, error)
 			return r, stage.Errorf(stage.ErrConflict,
 				"There are %d rules; remove one that is not needed.", maxRules)
 		}
-		r.ID, r.CreatedAt = RuleID(stage.NewID()), c.Now()
+		r.ID, r.CreatedAt = RuleID(stage.NewID()), c.cfg.Now()
 		return r, nil
 	}
 	i := slices.IndexFunc(rules, func(old Rule) bool { return old.ID == r.ID })
@@ -187,7 +187,7 @@ func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error
 	if err := by.Require(ScopeUsers); err != nil {
 		return err
 	}
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if err := tx.DeleteRule(ctx, id); err != nil {
 			return notFoundIs(err, noSuch("rule"))
 		}
@@ -206,7 +206,7 @@ func (c *Control) applyToAll(ctx context.Context) error {
 	var revoked []Issuance
 	for last := UserID(""); ; {
 		var batch []Account
-		err := c.Store.Atomically(ctx, func(tx Store) error {
+		err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 			rules, err := tx.Rules(ctx)
 			if err != nil {
 				return err
@@ -350,7 +350,7 @@ func (c *Control) ownStage(
 		return arn, err
 	}
 	if r.Region != "" {
-		return "", tx.WantOwnStage(ctx, r.ID, account.ID, c.Now())
+		return "", tx.WantOwnStage(ctx, r.ID, account.ID, c.cfg.Now())
 	}
 	name, err := c.freeStageName(ctx, tx, ownName(r.Own, account.Name))
 	if err != nil {
@@ -358,7 +358,7 @@ func (c *Control) ownStage(
 	}
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
 	record := StageRecord{
-		Stage: made, Key: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.Now(),
+		Stage: made, Key: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.cfg.Now(),
 	}
 	if err := tx.PutStage(ctx, record); err != nil {
 		return "", err

@@ -30,12 +30,12 @@ func needsSetup(ctx context.Context, s Store) (bool, error) {
 // NewSetupCode creates the setup code. It replaces an earlier one.
 func (c *Control) NewSetupCode(ctx context.Context) (stage.Secret, error) {
 	code := newSecret("")
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if needed, err := needsSetup(ctx, tx); err != nil || !needed {
 			return cmpErr(err, alreadySetUp())
 		}
 		return tx.PutCredential(ctx, Credential{
-			ID: setupID, Kind: kindSetup, Hash: hashOf(code), CreatedAt: c.Now(),
+			ID: setupID, Kind: kindSetup, Hash: hashOf(code), CreatedAt: c.cfg.Now(),
 		})
 	})
 	return code, err
@@ -55,7 +55,7 @@ func (c *Control) SetUp(
 	if err := checkPassword(password, name); err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	hash, err := c.Passwords.hashInTurn(ctx, nameKey(name), from, password)
+	hash, err := c.cfg.Passwords.hashInTurn(ctx, nameKey(name), from, password)
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
@@ -67,14 +67,14 @@ func (c *Control) SetUp(
 }
 
 // NeedsSetup reports whether there is no operator yet.
-func (c *Control) NeedsSetup(ctx context.Context) (bool, error) { return needsSetup(ctx, c.Store) }
+func (c *Control) NeedsSetup(ctx context.Context) (bool, error) { return needsSetup(ctx, c.cfg.Store) }
 
 // CheckSetup refuses a code that SetUp would refuse, before a password is chosen and hashed.
 func (c *Control) CheckSetup(ctx context.Context, code stage.Secret) error {
-	if needed, err := needsSetup(ctx, c.Store); err != nil || !needed {
+	if needed, err := needsSetup(ctx, c.cfg.Store); err != nil || !needed {
 		return cmpErr(err, alreadySetUp())
 	}
-	_, _, err := c.Store.Credential(ctx, kindSetup, hashOf(code))
+	_, _, err := c.cfg.Store.Credential(ctx, kindSetup, hashOf(code))
 	return notFoundIs(err, badCode())
 }
 
@@ -95,14 +95,14 @@ func (c *Control) firstLogin(
 ) (Principal, stage.Secret, error) {
 	secret := newSecret("")
 	var login Principal
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if err := useCode(tx); err != nil {
 			return err
 		}
 		if err := setPassword(ctx, tx, account, account.Password, ""); err != nil {
 			return err
 		}
-		if err := welcome(ctx, tx, account.ID, from, c.Now()); err != nil {
+		if err := welcome(ctx, tx, account.ID, from, c.cfg.Now()); err != nil {
 			return err
 		}
 		var err error

@@ -35,7 +35,7 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 	}
 	granted := map[stage.ARN]Grant{}
 	if who.User.Role != Operator {
-		grants, err := c.Store.Grants(ctx, who.User.ID)
+		grants, err := c.cfg.Store.Grants(ctx, who.User.ID)
 		if who.User.ID == "" || err != nil {
 			return nil, err
 		}
@@ -59,13 +59,13 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 // is cached like logins.
 func (c *Control) allStages(ctx context.Context) ([]StageRecord, error) {
 	cached, generation, found := c.stages.get(struct{}{})
-	if since := c.Now().Sub(cached.at); found && since >= 0 && since < cacheLife {
+	if since := c.cfg.Now().Sub(cached.at); found && since >= 0 && since < cacheLife {
 		return cached.byName, nil
 	}
 	// One of many callers reads. It goes on when its own request ends, for the others.
 	list, err, _ := c.reading.Do(strconv.Itoa(generation), func() (any, error) {
-		at := c.Now()
-		byName, err := c.Store.Stages(context.WithoutCancel(ctx))
+		at := c.cfg.Now()
+		byName, err := c.cfg.Store.Stages(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +100,7 @@ func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant,
 		if who.ID == "" { // no account
 			return Grant{}, noGrant()
 		}
-		grants, err := c.Store.Grants(ctx, who.ID)
+		grants, err := c.cfg.Store.Grants(ctx, who.ID)
 		if err != nil {
 			return Grant{}, err
 		}
@@ -131,7 +131,7 @@ func effective(role Role, g Grant) Grant {
 
 // Stage reads a stage for the server itself: endpoints for the signer, limits for the media plane.
 func (c *Control) Stage(ctx context.Context, arn stage.ARN) (StageRecord, error) {
-	return stageOf(ctx, c.Store, arn)
+	return stageOf(ctx, c.cfg.Store, arn)
 }
 
 func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
@@ -145,17 +145,17 @@ func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
 // Endpoints lists the endpoints of all stages, each pair once. They are no secret: the
 // Content-Security-Policy of pages that join stages names their origins.
 func (c *Control) Endpoints(ctx context.Context) ([]stage.Endpoints, error) {
-	return c.Store.Endpoints(ctx)
+	return c.cfg.Store.Endpoints(ctx)
 }
 
 // AllStages lists every stage, for the server itself. It is not for requests.
 func (c *Control) AllStages(ctx context.Context) ([]StageRecord, error) {
-	return c.Store.Stages(ctx)
+	return c.cfg.Store.Stages(ctx)
 }
 
 // FirstStage gives a database without stages its first one.
 func (c *Control) FirstStage(ctx context.Context, name string) error {
-	all, err := c.Store.Stages(ctx)
+	all, err := c.cfg.Store.Stages(ctx)
 	if err != nil || len(all) > 0 {
 		return err
 	}
@@ -178,7 +178,7 @@ func (c *Control) AddLocalStage(
 func (c *Control) addLocalStage(
 	ctx context.Context, by Principal, name string,
 ) (stage.Stage, error) {
-	if c.NoLocalStages {
+	if c.cfg.NoLocalStages {
 		return stage.Stage{}, noLocalStages()
 	}
 	name, err := cleanName(name)
@@ -186,10 +186,10 @@ func (c *Control) addLocalStage(
 		return stage.Stage{}, err
 	}
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		record := StageRecord{
 			Stage: made, Key: nameKey(name), SortKey: nameKey(name),
-			Limits: stage.DefaultLimits(), CreatedAt: c.Now(),
+			Limits: stage.DefaultLimits(), CreatedAt: c.cfg.Now(),
 		}
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
@@ -221,9 +221,9 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 		return stage.Errorf(stage.ErrInvalid,
 			"A local stage is created by its name, not added by its ARN.")
 	}
-	now := c.Now()
+	now := c.cfg.Now()
 	s.Name = awsStageName(s)
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		_, err := tx.Stage(ctx, s.ARN)
 		if err == nil {
 			return stage.Errorf(stage.ErrConflict,
@@ -261,7 +261,7 @@ func (c *Control) KeepEndpoints(
 	ctx context.Context, arn stage.ARN, endpoints stage.Endpoints,
 ) error {
 	return c.editStage(ctx, arn, func(_ Store, record *StageRecord) error {
-		record.Endpoints, record.EndpointsAt = endpoints, c.Now()
+		record.Endpoints, record.EndpointsAt = endpoints, c.cfg.Now()
 		return nil
 	})
 }
@@ -296,7 +296,7 @@ func (c *Control) UpdateStage(
 func (c *Control) editStage(
 	ctx context.Context, arn stage.ARN, edit func(Store, *StageRecord) error,
 ) error {
-	return c.Store.Atomically(ctx, func(tx Store) error {
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		record, err := stageOf(ctx, tx, arn)
 		if err != nil {
 			return err
@@ -329,17 +329,17 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
-	record, err := stageOf(ctx, c.Store, arn)
+	record, err := stageOf(ctx, c.cfg.Store, arn)
 	if err != nil {
 		return err
 	}
-	if err := c.Store.CloseStage(ctx, arn, c.Now()); err != nil {
+	if err := c.cfg.Store.CloseStage(ctx, arn, c.cfg.Now()); err != nil {
 		return notFoundIs(err, noSuch("stage"))
 	}
 	c.noteLate(ctx, by, stageEntry(ActionStageRemoved, record.Stage))
 	c.changed("")
-	if c.Removed != nil {
-		c.Removed(arn)
+	if c.cfg.Removed != nil {
+		c.cfg.Removed(arn)
 	}
 	// The stage is closed. What is left of it is deleted now, or by the next Prune.
 	revoked, err := c.clearStage(context.WithoutCancel(ctx), arn)
@@ -355,7 +355,7 @@ func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, er
 	var revoked []Issuance
 	for {
 		var some []Issuance
-		err := c.Store.Atomically(ctx, func(tx Store) (err error) {
+		err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {
 			some, err = c.revokeOpen(ctx, tx, Revocation{Stage: arn, Limit: batch})
 			return err
 		})
@@ -369,11 +369,11 @@ func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, er
 	}
 	for more := true; more; {
 		var err error
-		if more, err = c.Store.ClearStage(ctx, arn, batch); err != nil {
+		if more, err = c.cfg.Store.ClearStage(ctx, arn, batch); err != nil {
 			return revoked, err
 		}
 	}
-	return revoked, c.Store.DeleteStage(ctx, arn)
+	return revoked, c.cfg.Store.DeleteStage(ctx, arn)
 }
 
 // SetGrant gives a user access to a stage, and revokes the open tokens that exceed the new grant.
@@ -386,7 +386,7 @@ func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
 		return err
 	}
 	var revoked []Issuance
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		revoked, err = c.putGrant(ctx, tx, by, g)
 		return err
 	})
@@ -429,7 +429,7 @@ func (c *Control) narrow(
 	now := effective(account.Role, g)
 	return c.revokeOpen(ctx, tx, Revocation{
 		User: account.ID, Stage: g.Stage, Beyond: now.Capabilities,
-		BeyondExpiry: c.Now().Add(now.MaxTTL + clockSkew), // by the clock of the issuer
+		BeyondExpiry: c.cfg.Now().Add(now.MaxTTL + clockSkew), // by the clock of the issuer
 	})
 }
 
@@ -464,7 +464,7 @@ func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn 
 		return err
 	}
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account, err := grantee(ctx, tx, id, arn)
 		if err != nil {
 			return err

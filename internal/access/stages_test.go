@@ -39,7 +39,7 @@ func TestManyStreamsReadTheStagesOnce(t *testing.T) {
 			return StageRecord{Stage: stage.Stage{ARN: stage.ARN(arn), Name: name}}
 		}
 		s := &shelf{stages: []StageRecord{named("b", "Side"), named("a", "main")}}
-		c := &Control{Store: s, Now: time.Now}
+		c := New(Config{Store: s, Now: time.Now})
 		operator := Principal{Kind: KindLogin, User: User{ID: "olga", Role: Operator}}
 		var all sync.WaitGroup
 		for range 100 {
@@ -71,7 +71,9 @@ func TestManyStreamsReadTheStagesOnce(t *testing.T) {
 
 func TestOnStageNeedsAGrantOfItsOwn(t *testing.T) {
 	t.Parallel()
-	c := &Control{Now: time.Now, Store: &shelf{stages: []StageRecord{{Stage: stage.Stage{ARN: "a"}}}}}
+	c := New(Config{
+		Now: time.Now, Store: &shelf{stages: []StageRecord{{Stage: stage.Stage{ARN: "a"}}}},
+	})
 	for _, want := range []struct {
 		user    User
 		stage   stage.ARN

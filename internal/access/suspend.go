@@ -26,7 +26,7 @@ func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reas
 		return stage.Errorf(stage.ErrInvalid, "You cannot suspend yourself.")
 	}
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account, err := accountOf(ctx, tx, id)
 		if err != nil || !account.SuspendedAt.IsZero() {
 			return err
@@ -34,7 +34,7 @@ func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reas
 		if err := spareLastOperator(ctx, tx, account); err != nil {
 			return err
 		}
-		account.SuspendedAt = c.Now()
+		account.SuspendedAt = c.cfg.Now()
 		if err := tx.PutAccount(ctx, account); err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ func (c *Control) RestoreUser(ctx context.Context, by Principal, id UserID) erro
 	if err := by.Require(ScopeUsers); err != nil {
 		return err
 	}
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account, err := accountOf(ctx, tx, id)
 		if err != nil || account.SuspendedAt.IsZero() {
 			return err

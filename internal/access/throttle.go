@@ -48,9 +48,9 @@ func (c *Control) begin(
 	ctx context.Context, key string, user UserID, from Client,
 ) (attempt, error) {
 	a := attempt{user: user, from: from}
-	now := c.Now()
+	now := c.cfg.Now()
 	var wait time.Duration
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		rows, err := a.rows(ctx, tx, key)
 		if err != nil {
 			return err
@@ -145,8 +145,8 @@ func (a attempt) undo(ctx context.Context, tx Store) error {
 // those of the network, if the browser was known: it may share the network with somebody who
 // guesses.
 func (c *Control) succeeded(ctx context.Context, a attempt) error {
-	now := c.Now()
-	return c.Store.Atomically(ctx, func(tx Store) error {
+	now := c.cfg.Now()
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if err := a.undo(ctx, tx); err != nil {
 			return err
 		}
@@ -175,9 +175,9 @@ func makeKnown(ctx context.Context, tx Store, user UserID, places []string, now 
 // abandoned takes the failure of an attempt back whose password was not compared.
 func (c *Control) abandoned(ctx context.Context, a attempt) {
 	ctx = context.WithoutCancel(ctx)
-	err := c.Store.Atomically(ctx, func(tx Store) error { return a.undo(ctx, tx) })
-	if err != nil && c.Log != nil {
-		c.Log.Warn("a sign-in that was not finished counts as a failure", "user",
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error { return a.undo(ctx, tx) })
+	if err != nil && c.cfg.Log != nil {
+		c.cfg.Log.Warn("a sign-in that was not finished counts as a failure", "user",
 			a.user, "err", err)
 	}
 }

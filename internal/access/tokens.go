@@ -50,7 +50,7 @@ func (c *Control) Issue(
 	rests := basis{user: who.User.ID, bucket: string(who.User.ID)}
 	if who.Kind == KindLogin && req.For == forView {
 		// A view token ends with its login. AWS knows the expiry alone.
-		left := max(who.ExpiresAt.Sub(c.Now()), stage.MinTTL)
+		left := max(who.ExpiresAt.Sub(c.cfg.Now()), stage.MinTTL)
 		rests.credential, req.TTL = who.CredentialID, min(cmp.Or(req.TTL, stage.DefaultTTL), left)
 	}
 	return c.issue(ctx, rests, req)
@@ -106,7 +106,7 @@ var errDecideAgain = errors.New("the account changed between decision and insert
 func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) (Permit, error) {
 	_, generation, _ := c.permits.get(key)
 	rate := c.rate(bucket)
-	permit, err := c.Store.Permit(ctx, key.user, key.stage, rate)
+	permit, err := c.cfg.Store.Permit(ctx, key.user, key.stage, rate)
 	if err != nil {
 		return Permit{}, notFoundIs(err, signInAgain())
 	}
@@ -134,13 +134,13 @@ func (c *Control) issueOn(
 	if err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	token, err := c.Issuer.IssueToken(ctx, ask)
+	token, err := c.cfg.Issuer.IssueToken(ctx, ask)
 	if err != nil {
 		return stage.ParticipantToken{},
 			fmt.Errorf("token of %s for %s: %w", permit.Account.ID, req.Stage, err)
 	}
 	issuance := c.record(permit, rests, token, req)
-	err = c.Store.AddIssuance(ctx, issuance, permit.Account.Revision, c.rate(rests.bucket))
+	err = c.cfg.Store.AddIssuance(ctx, issuance, permit.Account.Revision, c.rate(rests.bucket))
 	if errors.Is(err, stage.ErrConflict) {
 		return stage.ParticipantToken{}, errDecideAgain
 	}
@@ -212,16 +212,16 @@ func cut(granted stage.Capabilities, purpose string) (stage.Capabilities, error)
 }
 
 func (c *Control) rate(bucket string) Rate {
-	window, now := cmp.Or(c.TokenWindow, defaultTokenWindow), c.Now()
+	window, now := cmp.Or(c.cfg.TokenWindow, defaultTokenWindow), c.cfg.Now()
 	return Rate{
-		Bucket: bucket, Limit: max(0, cmp.Or(c.TokenLimit, defaultTokenLimit)),
+		Bucket: bucket, Limit: max(0, cmp.Or(c.cfg.TokenLimit, defaultTokenLimit)),
 		Since: now.Add(-window), Until: now.Add(clockSkew),
 	}
 }
 
 func (c *Control) tooManyTokens(oldest time.Time, rate Rate) error {
 	wait := max(time.Second, oldest.Sub(rate.Since))
-	window := cmp.Or(c.TokenWindow, defaultTokenWindow)
+	window := cmp.Or(c.cfg.TokenWindow, defaultTokenWindow)
 	return stage.Errorf(stage.ErrTooMany, "The limit is %s in %s; try again in %s.",
 		count(float64(rate.Limit), "token"), inWords(window), inWords(wait)).
 		WithCode("too_many_tokens").WithRetry(wait)
@@ -239,7 +239,7 @@ func (c *Control) record(
 		UserName: cmp.Or(rests.guest, p.Account.Name), Stage: req.Stage,
 		Capabilities: token.Participant.Capabilities, IssuedBy: by,
 		Bucket: rests.bucket, Credential: rests.credential,
-		IssuedAt: c.Now(), ExpiresAt: token.ExpiresAt, Address: cleanText(req.Address, 64),
+		IssuedAt: c.cfg.Now(), ExpiresAt: token.ExpiresAt, Address: cleanText(req.Address, 64),
 	}
 }
 
@@ -256,8 +256,8 @@ func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuan
 	if f.User == "" && !all {
 		return nil, nil
 	}
-	list, err := c.Store.ListIssuances(ctx, f, c.Now(), Page{Limit: tokensListed})
-	oldest := c.Now().Add(-tokensListAge)
+	list, err := c.cfg.Store.ListIssuances(ctx, f, c.cfg.Now(), Page{Limit: tokensListed})
+	oldest := c.cfg.Now().Add(-tokensListAge)
 	return slices.DeleteFunc(list.Items, func(i Issuance) bool {
 		return i.IssuedAt.Before(oldest)
 	}), err
@@ -286,7 +286,7 @@ func (c *Control) issuance(ctx context.Context, id stage.ParticipantID) (Issuanc
 	if !stage.ValidID(id) {
 		return Issuance{}, noSuch("token")
 	}
-	i, err := c.Store.Issuance(ctx, id)
+	i, err := c.cfg.Store.Issuance(ctx, id)
 	return i, notFoundIs(err, noSuch("token"))
 }
 
@@ -355,12 +355,12 @@ func (c *Control) revokeKicked(
 	if !stage.ValidID(id) {
 		return Issuance{}, noSuch("participant")
 	}
-	i, err := c.Store.Issuance(ctx, id)
+	i, err := c.cfg.Store.Issuance(ctx, id)
 	if err != nil || i.Stage != arn {
 		return i, notFoundIs(err, nil)
 	}
-	return i, c.Store.Atomically(ctx, func(tx Store) error {
-		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, c.Now())
+	return i, c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, c.cfg.Now())
 		if err != nil {
 			return err
 		}
@@ -374,13 +374,13 @@ func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) err
 	if err := who.Require(ScopeModerate); err != nil {
 		return err
 	}
-	if _, err := stageOf(ctx, c.Store, arn); err != nil {
+	if _, err := stageOf(ctx, c.cfg.Store, arn); err != nil {
 		return err
 	}
 	if who.User.Role == Operator {
 		return nil
 	}
-	permit, err := c.Store.Permit(ctx, who.User.ID, arn, Rate{})
+	permit, err := c.cfg.Store.Permit(ctx, who.User.ID, arn, Rate{})
 	if err != nil {
 		return notFoundIs(err, signInAgain())
 	}
@@ -389,14 +389,14 @@ func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) err
 	}
 	key := permitKey{who.User.ID, arn}
 	_, generation, _ := c.outage.permits.get(key)
-	c.outage.permits.put(key, c.Now(), generation)
+	c.outage.permits.put(key, c.cfg.Now(), generation)
 	return nil
 }
 
 // revokeOne marks a token as revoked, once.
 func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) error {
-	return c.Store.Atomically(ctx, func(tx Store) error {
-		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: i.ID}, c.Now())
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: i.ID}, c.cfg.Now())
 		if err != nil || len(revoked) == 0 {
 			return err
 		}
@@ -420,7 +420,7 @@ func (c *Control) disconnectOne(
 ) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
 	defer cancel()
-	return c.Moderator.Disconnect(ctx, arn, id, reason)
+	return c.cfg.Moderator.Disconnect(ctx, arn, id, reason)
 }
 
 // revokeOpen revokes the matching tokens that are good or whose session may still run: a session
@@ -428,7 +428,7 @@ func (c *Control) disconnectOne(
 func (c *Control) revokeOpen(
 	ctx context.Context, tx Store, match Revocation,
 ) ([]Issuance, error) {
-	now := c.Now()
+	now := c.cfg.Now()
 	match.ExpiresAfter = now.Add(-stage.MaxSession)
 	match.IssuedAfter = match.ExpiresAfter.Add(-stage.MaxTTL - clockSkew)
 	revoked, err := tx.RevokeIssuances(ctx, match, now)
@@ -449,8 +449,8 @@ func (c *Control) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Iss
 
 // disconnectOrLog is disconnect for callers that succeed even if a session goes on.
 func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
-	if err := c.disconnect(ctx, revoked, reason); err != nil && c.Log != nil {
-		c.Log.Warn("disconnect the sessions of revoked tokens", "user", revoked[0].User, "err", err)
+	if err := c.disconnect(ctx, revoked, reason); err != nil && c.cfg.Log != nil {
+		c.cfg.Log.Warn("disconnect the sessions of revoked tokens", "user", revoked[0].User, "err", err)
 	}
 }
 
@@ -466,7 +466,7 @@ func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason str
 	var failed []error
 	for arn, ids := range of {
 		for _, id := range c.present(ctx, arn, ids) {
-			err := c.Moderator.Disconnect(ctx, arn, id, reason)
+			err := c.cfg.Moderator.Disconnect(ctx, arn, id, reason)
 			if err != nil && !errors.Is(err, stage.ErrNotFound) {
 				failed = append(failed, fmt.Errorf("disconnect %s: %w", id, err))
 			}
@@ -488,7 +488,7 @@ func (c *Control) present(
 	if len(ids) <= fewParticipants {
 		return ids
 	}
-	there, err := c.Moderator.Participants(ctx, arn)
+	there, err := c.cfg.Moderator.Participants(ctx, arn)
 	if err != nil {
 		return ids
 	}
@@ -515,7 +515,7 @@ type Verifier interface {
 // rests. The participant has the View of a viewing key's token, which is not in the token. With an
 // error it has at most the ID and the stage that the token claims.
 func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
-	p, err := c.Verifier.Verify(ctx, bearer)
+	p, err := c.cfg.Verifier.Verify(ctx, bearer)
 	if err != nil {
 		return p, err
 	}
@@ -532,7 +532,7 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 	if !stage.ValidID(p.ID) || c.owed(p.ID) {
 		return p, tokenRevoked()
 	}
-	i, err := c.Store.Issuance(ctx, p.ID)
+	i, err := c.cfg.Store.Issuance(ctx, p.ID)
 	if err != nil {
 		return p, notFoundIs(err, tokenRevoked())
 	}
@@ -543,7 +543,7 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 		return p, tokenRevoked()
 	}
 	p.Capabilities = cmp.Or(p.Capabilities, i.Capabilities) // of an AWS token they are unknown
-	permit, err := c.Store.Permit(ctx, i.User, i.Stage, Rate{})
+	permit, err := c.cfg.Store.Permit(ctx, i.User, i.Stage, Rate{})
 	if err != nil {
 		return p, notFoundIs(err, tokenRevoked())
 	}
@@ -577,11 +577,11 @@ func (c *Control) stillHeld(ctx context.Context, rests basis) error {
 
 // holds reads a credential of a user. One that is gone or has expired is stage.ErrNotFound.
 func (c *Control) holds(ctx context.Context, user UserID, id string) (Credential, error) {
-	found, err := c.Store.Credentials(ctx, Match{ID: id, User: user})
+	found, err := c.cfg.Store.Credentials(ctx, Match{ID: id, User: user})
 	if err != nil {
 		return Credential{}, err
 	}
-	if len(found) == 0 || !found[0].ExpiresAt.IsZero() && !c.Now().Before(found[0].ExpiresAt) {
+	if len(found) == 0 || !found[0].ExpiresAt.IsZero() && !c.cfg.Now().Before(found[0].ExpiresAt) {
 		return Credential{}, stage.ErrNotFound
 	}
 	return found[0], nil

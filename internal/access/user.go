@@ -18,7 +18,7 @@ type Person struct {
 }
 
 func (c *Control) newAccount(name string, role Role) Account {
-	user := User{ID: UserID(stage.NewID()), Name: name, Role: role, CreatedAt: c.Now()}
+	user := User{ID: UserID(stage.NewID()), Name: name, Role: role, CreatedAt: c.cfg.Now()}
 	return Account{User: user, Key: nameKey(name)}
 }
 
@@ -44,7 +44,7 @@ func (c *Control) AddUser(
 	account := c.newAccount(name, role)
 	account.Invited = true
 	code, cred := c.newInvite(account.ID)
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if err := tx.PutAccount(ctx, account); err != nil {
 			return nameTaken(err, name)
 		}
@@ -73,7 +73,7 @@ func nameTaken(err error, name string) error {
 
 // newInvite creates an invite. Its ID is that of the user, so a new one replaces an earlier one.
 func (c *Control) newInvite(id UserID) (stage.Secret, Credential) {
-	code, now := newSecret(""), c.Now()
+	code, now := newSecret(""), c.cfg.Now()
 	return code, Credential{
 		ID: "invite-" + string(id), Kind: kindInvite, Hash: hashOf(code), User: id,
 		CreatedAt: now, ExpiresAt: now.Add(inviteLife),
@@ -93,7 +93,7 @@ func (c *Control) Reinvite(
 	}
 	code, cred := c.newInvite(id)
 	var account Account
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		var err error
 		if account, err = accountOf(ctx, tx, id); err != nil {
 			return err
@@ -119,7 +119,7 @@ func accountOf(ctx context.Context, s Store, id UserID) (Account, error) {
 
 // InviteName returns the name of the user whom a code invites.
 func (c *Control) InviteName(ctx context.Context, code stage.Secret) (string, error) {
-	account, err := c.invited(ctx, c.Store, code)
+	account, err := c.invited(ctx, c.cfg.Store, code)
 	return account.Name, err
 }
 
@@ -128,7 +128,7 @@ func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Acco
 	if err != nil {
 		return Account{}, notFoundIs(err, badCode())
 	}
-	if !c.Now().Before(cred.ExpiresAt) {
+	if !c.cfg.Now().Before(cred.ExpiresAt) {
 		return Account{}, badCode()
 	}
 	return account, nil
@@ -139,14 +139,14 @@ func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Acco
 func (c *Control) AcceptInvite(
 	ctx context.Context, code, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
-	account, err := c.invited(ctx, c.Store, code)
+	account, err := c.invited(ctx, c.cfg.Store, code)
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
 	if err := checkPassword(password, account.Name); err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	account.Password, err = c.Passwords.hashInTurn(ctx, account.Key, from, password)
+	account.Password, err = c.cfg.Passwords.hashInTurn(ctx, account.Key, from, password)
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
@@ -205,7 +205,7 @@ func (c *Control) withGrants(ctx context.Context, users []ListedUser) ([]Person,
 	for _, u := range users {
 		ids = append(ids, u.ID)
 	}
-	grants, err := c.Store.Grants(ctx, ids...)
+	grants, err := c.cfg.Store.Grants(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func (c *Control) RemoveUser(ctx context.Context, by Principal, id UserID) error
 		return err
 	}
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account, err := accountOf(ctx, tx, id)
 		if err != nil {
 			return err
@@ -278,7 +278,7 @@ func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error 
 	if err := by.Require(scope); err != nil {
 		return err
 	}
-	account, err := accountOf(ctx, c.Store, id)
+	account, err := accountOf(ctx, c.cfg.Store, id)
 	if err != nil {
 		return err
 	}
@@ -301,11 +301,11 @@ func (c *Control) User(ctx context.Context, by Principal, id UserID) (Person, er
 	if err := by.Require(ScopeUsers); err != nil {
 		return Person{}, err
 	}
-	account, err := accountOf(ctx, c.Store, id)
+	account, err := accountOf(ctx, c.cfg.Store, id)
 	if err != nil {
 		return Person{}, err
 	}
-	grants, err := c.Store.Grants(ctx, id)
+	grants, err := c.cfg.Store.Grants(ctx, id)
 	return Person{User: account.User, Grants: grants}, err
 }
 
@@ -320,7 +320,7 @@ func (c *Control) UpdateUser(
 		return stage.Errorf(stage.ErrInvalid, "A role is operator, moderator or broadcaster.")
 	}
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account, err := accountOf(ctx, tx, id)
 		if err != nil {
 			return err

@@ -103,9 +103,9 @@ func (c *Control) CreateWebhook(
 	w := Webhook{
 		ID: WebhookID(stage.NewID()), URL: address,
 		Types:  slices.Compact(slices.Sorted(slices.Values(types))),
-		Secret: secret, CreatedAt: c.Now(), CreatedBy: by.User.Name,
+		Secret: secret, CreatedAt: c.cfg.Now(), CreatedBy: by.User.Name,
 	}
-	err = c.Store.Atomically(ctx, func(tx Store) error {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		there, err := tx.Webhooks(ctx)
 		if err != nil {
 			return err
@@ -162,7 +162,7 @@ func (c *Control) Webhooks(ctx context.Context, by Principal) ([]Webhook, error)
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return nil, err
 	}
-	hooks, err := c.Store.Webhooks(ctx)
+	hooks, err := c.cfg.Store.Webhooks(ctx)
 	for i := range hooks {
 		hooks[i].Secret = stage.Secret{}
 	}
@@ -174,7 +174,7 @@ func (c *Control) DeleteWebhook(ctx context.Context, by Principal, id WebhookID)
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return err
 	}
-	return c.Store.Atomically(ctx, func(tx Store) error {
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		hooks, err := tx.Webhooks(ctx)
 		if err != nil {
 			return err
@@ -208,18 +208,18 @@ func (c *Control) TestWebhook(ctx context.Context, by Principal, id WebhookID) (
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return "", err
 	}
-	hooks, err := c.Store.Webhooks(ctx)
+	hooks, err := c.cfg.Store.Webhooks(ctx)
 	if err != nil {
 		return "", err
 	}
 	for _, w := range hooks {
 		if w.ID == id {
-			d, err := newDelivery(w.ID, MessageTest, c.Now(), map[string]string{"by": by.User.Name})
+			d, err := newDelivery(w.ID, MessageTest, c.cfg.Now(), map[string]string{"by": by.User.Name})
 			if err != nil {
 				return "", err
 			}
 			defer c.queued()
-			return d.ID, c.Store.AddDelivery(ctx, d)
+			return d.ID, c.cfg.Store.AddDelivery(ctx, d)
 		}
 	}
 	return "", noSuch("webhook")
@@ -235,7 +235,7 @@ func (c *Control) DeadDeliveries(
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return nil, err
 	}
-	return c.Store.DeadDeliveries(ctx, id, maxDead)
+	return c.cfg.Store.DeadDeliveries(ctx, id, maxDead)
 }
 
 // ReplayDeliveries sends dead deliveries again: one, or all of a webhook for an empty delivery ID.
@@ -245,7 +245,7 @@ func (c *Control) ReplayDeliveries(
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return 0, err
 	}
-	n, err := c.Store.ReplayDeliveries(ctx, id, delivery, c.Now())
+	n, err := c.cfg.Store.ReplayDeliveries(ctx, id, delivery, c.cfg.Now())
 	if err == nil && n == 0 && delivery != "" {
 		return 0, noSuch("delivery")
 	}
@@ -255,8 +255,8 @@ func (c *Control) ReplayDeliveries(
 
 // queued wakes the sender of webhooks.
 func (c *Control) queued() {
-	if c.Queued != nil {
-		c.Queued()
+	if c.cfg.Queued != nil {
+		c.cfg.Queued()
 	}
 }
 
@@ -289,13 +289,13 @@ type subscription struct {
 
 // subscribed reports whether a webhook asks for a type.
 func (c *Control) subscribed(ctx context.Context, kind string) bool {
-	s, now := &c.subscription, c.Now()
+	s, now := &c.subscription, c.cfg.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.types != nil && now.Sub(s.at) < wantedFor && !now.Before(s.at) {
 		return s.types[kind]
 	}
-	hooks, err := c.Store.Webhooks(ctx)
+	hooks, err := c.cfg.Store.Webhooks(ctx)
 	if err != nil {
 		return s.types[kind]
 	}
@@ -314,9 +314,9 @@ func (c *Control) announceToken(ctx context.Context, i Issuance) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := c.announce(ctx, c.Store, MessageTokenIssued, tokenMessage(i)); err != nil &&
-		c.Log != nil {
-		c.Log.Warn("the message about a token was not queued", "participant", i.ID, "err", err)
+	if err := c.announce(ctx, c.cfg.Store, MessageTokenIssued, tokenMessage(i)); err != nil &&
+		c.cfg.Log != nil {
+		c.cfg.Log.Warn("the message about a token was not queued", "participant", i.ID, "err", err)
 	}
 	c.queued()
 }
@@ -349,7 +349,7 @@ type eventData struct {
 func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, error) {
 	kind := messageOfEvent(e.Kind)
 	if kind == "" || !c.subscribed(ctx, kind) {
-		return c.Store.AddEvent(ctx, e)
+		return c.cfg.Store.AddEvent(ctx, e)
 	}
 	return c.addEventIf(ctx, e, func(Store) (bool, error) { return true, nil })
 }
@@ -359,7 +359,7 @@ func (c *Control) addEventIf(
 	ctx context.Context, e StoredEvent, may func(tx Store) (bool, error),
 ) (StoredEvent, error) {
 	var stored StoredEvent
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if ok, err := may(tx); err != nil || !ok {
 			return err
 		}
@@ -393,7 +393,7 @@ func (c *Control) announce(ctx context.Context, tx Store, kind string, data ...a
 			continue
 		}
 		for _, one := range data {
-			d, err := newDelivery(w.ID, kind, c.Now(), one)
+			d, err := newDelivery(w.ID, kind, c.cfg.Now(), one)
 			if err != nil {
 				return err
 			}

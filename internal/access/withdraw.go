@@ -34,7 +34,7 @@ func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
 	}
 	var id UserID
 	var revoked []Issuance
-	err := c.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		known, err := tx.Identity(ctx, e.Issuer, e.Subject)
 		if errors.Is(err, stage.ErrNotFound) {
 			return nil

@@ -9,12 +9,9 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
-	"github.com/stagedoor/stagedoor/internal/homes"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/keys"
-	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
-	"github.com/stagedoor/stagedoor/internal/token"
 )
 
 // AWSSettings say which part of AWS is ours. Credentials come by the default chain of AWS's SDK.
@@ -76,73 +73,6 @@ func (a *aws) Served() []string { return a.regions }
 
 // Why says who issues the tokens of a stage.
 func (a *aws) Why(ctx context.Context, arn stage.ARN) string { return a.router.Why(ctx, arn) }
-
-// both serves stages of both kinds: the ARN decides. aws is nil where no region is served.
-type both struct {
-	signer *token.Signer
-	signal *signal.Server
-	aws    *aws
-	door   *homes.Door // nil where there are no other servers
-}
-
-var (
-	_ stage.Issuer    = (*both)(nil)
-	_ stage.Moderator = (*both)(nil)
-)
-
-func (b *both) IssueToken(
-	ctx context.Context, req stage.TokenRequest,
-) (stage.ParticipantToken, error) {
-	switch {
-	case req.Stage.Local():
-		return b.signer.IssueToken(ctx, req)
-	case b.aws == nil:
-		return stage.ParticipantToken{}, errNoAWS(req.Stage)
-	}
-	return b.aws.router.IssueToken(ctx, req)
-}
-
-func (b *both) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
-	switch {
-	case arn.Local():
-		return b.signal.Participants(ctx, arn)
-	case b.aws == nil:
-		return nil, errNoAWS(arn)
-	}
-	return b.aws.Participants(ctx, arn)
-}
-
-func (b *both) Disconnect(
-	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
-) error {
-	switch {
-	case arn.Local():
-		return b.disconnectLocal(ctx, arn, id, reason)
-	case b.aws == nil:
-		return errNoAWS(arn)
-	}
-	return b.aws.Disconnect(ctx, arn, id, reason)
-}
-
-// disconnectLocal asks the other servers where the participant is not on this one. It needs no
-// database.
-func (b *both) disconnectLocal(
-	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
-) error {
-	err := b.signal.Disconnect(ctx, arn, id, reason)
-	if b.door == nil || !errors.Is(err, stage.ErrNotFound) {
-		return err
-	}
-	return b.door.Send(ctx, homes.Order{
-		Verb: homes.Disconnect, Stage: arn, Participant: id, Reason: reason,
-	})
-}
-
-func errNoAWS(arn stage.ARN) error {
-	return stage.Errorf(stage.ErrUnavailable,
-		"This stage is one of AWS in %s, which this server does not serve at the moment; its "+
-			"operator starts it with --ivs-region %s.", arn.Region(), arn.Region())
-}
 
 // endpointCache keeps the endpoints of AWS's stages in the database.
 type endpointCache struct{ *access.Control }

@@ -15,9 +15,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// withControl runs the rules over the database without a server around them.
-func withControl(
-	ctx context.Context, data DataSettings, p *process, do func(*access.Control) error,
+// withRules opens the database, and passes on what the rules are without a server around them: they
+// issue no token, and no participant is connected.
+func withRules(
+	ctx context.Context, data DataSettings, p *process, do func(access.Config) error,
 ) error {
 	if err := makeDataFolder(data.Data); err != nil {
 		return err
@@ -27,13 +28,22 @@ func withControl(
 		return err
 	}
 	defer db.Close()
-	control := &access.Control{
+	rules := access.Config{
 		Store: db, Now: time.Now, Passwords: newPasswords(), Moderator: nobody{},
 	}
-	if err := control.FirstStage(ctx, "main"); err != nil {
+	if err := access.New(rules).FirstStage(ctx, "main"); err != nil {
 		return err
 	}
-	return do(control)
+	return do(rules)
+}
+
+// withControl runs the rules of withRules.
+func withControl(
+	ctx context.Context, data DataSettings, p *process, do func(*access.Control) error,
+) error {
+	return withRules(ctx, data, p, func(rules access.Config) error {
+		return do(access.New(rules))
+	})
 }
 
 // withDirectory is withControl on a database that exists, with its users and stages read.
@@ -43,13 +53,13 @@ func withDirectory(
 	if err := checkDatabase(data); err != nil {
 		return err
 	}
-	return withControl(ctx, data, p, func(c *access.Control) error {
-		d := &directory{control: c}
+	return withRules(ctx, data, p, func(rules access.Config) error {
+		d := &directory{rules: rules, control: access.New(rules)}
 		var err error
-		if d.stages, err = c.Stages(ctx, access.CommandLine()); err != nil {
+		if d.stages, err = d.control.Stages(ctx, access.CommandLine()); err != nil {
 			return err
 		}
-		if d.users, err = c.Users(ctx, access.CommandLine()); err != nil {
+		if d.users, err = d.control.Users(ctx, access.CommandLine()); err != nil {
 			return err
 		}
 		return do(d)
@@ -58,6 +68,7 @@ func withDirectory(
 
 // A directory finds users and stages by the names that people type.
 type directory struct {
+	rules   access.Config // of control
 	control *access.Control
 	stages  []access.StageAccess
 	users   []access.Person

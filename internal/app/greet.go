@@ -18,13 +18,13 @@ import (
 // greet prints where everything is, what is still missing, and the next step.
 func (s *server) greet(ctx context.Context, p *process) error {
 	fmt.Fprintf(p.out, "Stagedoor %s serves on %s (HTTP %s, media %s)\n",
-		version(), s.public, s.listen.Addr(), s.media.Addr())
+		version(), s.public, s.listen.Addr(), s.local.media.Addr())
 	w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "Data:\t%s, %s\n", s.settings.Data, s.settings.databaseName())
 	if s.plain != nil {
 		fmt.Fprintf(w, "Also:\tHTTP → HTTPS %s\n", s.plain.Addr())
 	}
-	if tcp := s.media.TCPAddr(); tcp.IsValid() {
+	if tcp := s.local.media.TCPAddr(); tcp.IsValid() {
 		fmt.Fprintf(w, "Also:\tmedia over TCP %s\n", tcp)
 	}
 	if s.metricsListen != nil {

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/homes"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/signal"
@@ -80,81 +82,72 @@ func (s *server) wireHomes() {
 		return
 	}
 	s.homes = homes.New(homes.Config{
-		Store: s.store, URL: s.settings.PeerURL, Log: s.log,
-		Joined: s.store.ActAs, Lost: s.leaveStages, End: s.endSessionsOf,
-		Idle: s.nobodyOn, Left: s.leaveStage,
+		Store: s.store, URL: s.settings.PeerURL, Log: s.log, Joined: s.store.ActAs,
+		End:  sessionEnds{s.control, s.feed}.record,
+		Lost: s.registry.lost, Idle: s.registry.idle, Left: s.registry.left,
 	})
 }
 
-// leaveStages ends what is on local stages here: another replica has them from now on.
-func (s *server) leaveStages() {
-	s.whip.CloseAll("home_lost", "The server lost its connection to the others; connect again.")
-	s.signal.CloseSockets()
+// sessionEnds record the ends of sessions that a replica left when it vanished.
+type sessionEnds struct {
+	control *access.Control
+	feed    *feed.Feed
 }
 
-func (s *server) endSessionsOf(ctx context.Context, id string) (more bool, err error) {
-	ended, more, err := s.control.EndSessionsOf(ctx, id)
-	for _, e := range ended {
-		s.feed.Announce(e)
+func (e sessionEnds) record(ctx context.Context, replica string) (more bool, err error) {
+	ended, more, err := e.control.EndSessionsOf(ctx, replica)
+	for _, event := range ended {
+		e.feed.Announce(event)
 	}
 	return more, err
 }
 
-// present finds a participant on the local stages, here or as other replicas last reported.
-func (s *server) present(
-	ctx context.Context, id stage.ParticipantID,
-) (stage.Participant, bool) {
-	stages := s.limits.Load()
-	if stages == nil {
-		return stage.Participant{}, false
-	}
-	everywhere := s.feed.Everywhere(s.signal)
-	for arn := range *stages {
-		if !arn.Local() {
-			continue
-		}
-		list, _ := everywhere.Participants(ctx, arn)
-		for _, p := range list {
-			if p.Participant.ID == id {
-				return p.Participant, true
-			}
-		}
-	}
-	return stage.Participant{}, false
-}
-
 // wireDoor passes on what is for a stage of another replica, where there may be one.
-func (s *server) wireDoor(key *ecdsa.PrivateKey) (err error) {
+func (s *server) wireDoor(
+	key *ecdsa.PrivateKey, media *whip.Handler, events *signal.Server,
+) (*homes.Door, error) {
 	if s.peerListen == nil {
-		return nil
+		return nil, nil
 	}
 	secret := []byte(s.settings.PeerSecret)
 	if len(secret) == 0 {
+		var err error
 		if secret, err = key.Bytes(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	s.door, err = homes.NewDoor(homes.DoorConfig{
-		Homes: s.homes, Secret: secret, Here: http.HandlerFunc(s.serveStage), Stage: s.stageOf,
-		Address: s.address, Refuse: s.whip.Fail, Order: s.order,
+	return homes.NewDoor(homes.DoorConfig{
+		Homes: s.homes, Secret: secret, Here: mediaEndpoints{media, events},
+		Stage: claims{s.known, s.control}.stage, Address: s.proxies().Client,
+		Refuse: media.Fail, Order: orders{events}.carryOut,
 	})
-	return err
 }
 
-// serveStage serves /whip, /whep and /stage-events on this replica.
-func (s *server) serveStage(w http.ResponseWriter, r *http.Request) {
+// mediaEndpoints serve /whip, /whep and /stage-events on this replica.
+type mediaEndpoints struct {
+	media  *whip.Handler
+	events *signal.Server
+}
+
+func (m mediaEndpoints) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if httpkit.FirstSegment(r.URL.Path) == eventsPath {
-		s.signal.ServeHTTP(w, r)
+		m.events.ServeHTTP(w, r)
 		return
 	}
-	s.whip.ServeHTTP(w, r)
+	m.media.ServeHTTP(w, r)
 }
 
 const eventsPath = "stage-events"
 
-// stageOf is the local stage that the token of a request claims. Nothing is proven: it decides on
+// claims read from a token which stage it is for.
+type claims struct {
+	known   *knownStages
+	control *access.Control
+}
+
+// stage is the local stage that the token of a request claims. Nothing is proven: it decides on
 // which replica the token is verified.
-func (s *server) stageOf(r *http.Request) stage.ARN {
+func (c claims) stage(r *http.Request) stage.ARN {
 	bearer := httpkit.Bearer(r)
 	if httpkit.FirstSegment(r.URL.Path) == eventsPath {
 		bearer = signal.Bearer(r)
@@ -163,24 +156,24 @@ func (s *server) stageOf(r *http.Request) stage.ARN {
 	if !arn.Local() {
 		return ""
 	}
-	if limits := s.limits.Load(); limits != nil {
-		if _, known := (*limits)[arn]; known {
-			return arn
-		}
+	if _, known := c.known.find(arn); known {
+		return arn
 	}
-	if _, err := s.control.Stage(r.Context(), arn); err != nil {
+	if _, err := c.control.Stage(r.Context(), arn); err != nil {
 		return ""
 	}
 	return arn
 }
 
-// order carries out what another replica asks for.
-func (s *server) order(ctx context.Context, o homes.Order) error {
-	switch o.Verb {
+// orders of other replicas are carried out on the sessions of this one.
+type orders struct{ events *signal.Server }
+
+func (o orders) carryOut(ctx context.Context, order homes.Order) error {
+	switch order.Verb {
 	case homes.Disconnect:
-		return s.signal.Disconnect(ctx, o.Stage, o.Participant, o.Reason)
+		return o.events.Disconnect(ctx, order.Stage, order.Participant, order.Reason)
 	case homes.CloseStage:
-		return s.signal.CloseStage(ctx, o.Stage)
+		return o.events.CloseStage(ctx, order.Stage)
 	}
 	return stage.Errorf(stage.ErrInvalid, "This order is unknown here.")
 }
@@ -209,8 +202,8 @@ func (s *server) runHomes(late context.Context, g, told *errgroup.Group) {
 		return
 	}
 	told.Go(func() error { return s.homes.Run(late) })
-	if s.door == nil {
+	if s.local.door == nil {
 		return
 	}
-	g.Go(func() error { return s.door.Serve(s.peerListen) })
+	g.Go(func() error { return s.local.door.Serve(s.peerListen) })
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -13,7 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/keys"
 	"github.com/stagedoor/stagedoor/internal/lambda"
 	"github.com/stagedoor/stagedoor/internal/lease"
@@ -150,16 +151,21 @@ func (cmd *LambdaCommand) open(ctx context.Context, p *process) (_ *function, er
 func (f *function) wire(ctx context.Context) error {
 	f.metrics = metrics.New(version(), "")
 	f.lead = lease.NewLead(nil, "", lease.Holder{}, time.Now, f.log)
-	if err := f.wireRules(nil); err != nil {
+	if err := f.wireLeaves(); err != nil {
 		return err
 	}
-	f.control.NoLocalStages = true
+	issuer := &kmsIssuer{registry: f.registry, key: f.kmsKey, log: f.log}
+	err := f.wireRules(access.Config{
+		Issuer:        measured{issuer, f.metrics},
+		Verifier:      verifier(nil, localOnly(stage.Endpoints{})),
+		NoLocalStages: true,
+	})
+	if err != nil {
+		return err
+	}
 	if err := f.wireAWS(ctx); err != nil {
 		return err
 	}
-	stages := &both{aws: f.aws}
-	f.control.Issuer, f.control.Moderator = measured{&kmsIssuer{Issuer: stages, function: f}, f.metrics}, stages
-	f.stages = stages
 	f.bridge = f.aws.Bridge()
 	return nil
 }
@@ -174,9 +180,7 @@ func (f *function) start(ctx context.Context) {
 		}()
 	}
 	part("events", func(ctx context.Context) error {
-		return f.feed.Run(ctx, feed.Sources{
-			Record: f.control.RecordEvent, Participants: f.stages.Participants,
-		})
+		return f.feed.Run(ctx, f.sources())
 	})
 	part("docks", f.docks.Run)
 	part("stages", f.aws.Run)
@@ -217,7 +221,7 @@ func (f *function) site(public string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := f.webConfig(ways, f.feed.Everywhere(f.stages))
+	cfg := f.webConfig(ways)
 	cfg.WHIP, cfg.Signal = noMedia, noMedia
 	cfg.Short = web.ShortStreams{Life: functionStream, Pause: functionPause}
 	return web.New(cfg)
@@ -261,8 +265,9 @@ func (f *function) housekeeping(ctx context.Context) (any, error) {
 
 // A kmsIssuer makes the key in AWS KMS the own key of its region before the first token.
 type kmsIssuer struct {
-	stage.Issuer
-	function *function
+	registry *registry
+	key      string // in AWS KMS; empty: there is none
+	log      *slog.Logger
 
 	mu    sync.Mutex
 	ready map[string]bool // guarded by mu: by region
@@ -272,25 +277,30 @@ type kmsIssuer struct {
 func (i *kmsIssuer) IssueToken(
 	ctx context.Context, req stage.TokenRequest,
 ) (stage.ParticipantToken, error) {
-	if i.function.kmsKey != "" && !req.Stage.Local() {
-		if err := i.prepare(ctx, req.Stage.Region()); err != nil {
-			i.function.log.Warn("the key in AWS KMS cannot be used; the AWS API creates the tokens",
+	if i.key != "" && !req.Stage.Local() {
+		if err := i.prepare(ctx, req.Stage); err != nil {
+			i.log.Warn("the key in AWS KMS cannot be used; the AWS API creates the tokens",
 				"err", err)
 		}
 	}
-	return i.Issuer.IssueToken(ctx, req)
+	return i.registry.IssueToken(ctx, req)
 }
 
 // prepare imports the public half of the key, or finds it where another instance imported it.
-func (i *kmsIssuer) prepare(ctx context.Context, region string) error {
+func (i *kmsIssuer) prepare(ctx context.Context, arn stage.ARN) error {
+	region := arn.Region()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.ready[region] {
 		return nil
 	}
+	aws := i.registry.aws.Load()
+	if aws == nil {
+		return errNotServed(arn)
+	}
 	var err error
 	for range kmsRetries {
-		_, err = i.function.aws.keys.Add(ctx, region, keys.Source{KMS: i.function.kmsKey})
+		_, err = aws.keys.Add(ctx, region, keys.Source{KMS: i.key})
 		if !errors.Is(err, stage.ErrConflict) {
 			break
 		}

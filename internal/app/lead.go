@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/lease"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -48,13 +49,14 @@ func (s *server) pruneIfLeading(ctx context.Context) error {
 	return s.control.Prune(ctx)
 }
 
-// pass gives an event of EventBridge to the server that leads.
-func (s *server) pass(event []byte) error {
-	return s.feed.Pass(context.Background(), event)
-}
-
-func (s *server) passedOn(event json.RawMessage) {
-	if s.aws != nil {
-		s.aws.Passed(event)
+// sources are what the feed asks while it runs.
+func (s *server) sources() feed.Sources {
+	from := feed.Sources{
+		Record: s.control.RecordEvent, Participants: s.registry.Participants,
 	}
+	if s.aws != nil {
+		aws := s.aws
+		from.PassedOn = func(event json.RawMessage) { aws.Passed(event) } // of EventBridge
+	}
+	return from
 }

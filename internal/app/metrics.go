@@ -34,62 +34,13 @@ func (s *server) openMetrics() error {
 // wireMetrics adds what is read at each scrape.
 func (s *server) wireMetrics() {
 	s.metrics.WatchDatabase(s.store.Ping)
-	s.metrics.WatchParticipants(s.participants)
+	s.metrics.WatchParticipants(s.local.participants)
 	s.metrics.Gauge("stagedoor_event_streams", "Event streams of pages that are open.",
 		func() float64 { return float64(s.feed.Streams()) })
-	s.webhooks.Observe = s.metrics.Webhook
 	if s.aws != nil {
 		s.metrics.Gauge("stagedoor_aws_queue_calls", "Calls to Amazon IVS that wait for their turn.",
 			func() float64 { return float64(s.aws.Waiting()) })
 	}
-}
-
-// stageEvent counts an event and passes it on.
-func (s *server) stageEvent(e stage.Event) {
-	s.metrics.StageEvent(e)
-	s.feed.StageEvent(e)
-}
-
-// participants sums up the local stages of this server.
-func (s *server) participants() metrics.Participants {
-	var sum metrics.Participants
-	stages := s.limits.Load()
-	if stages == nil {
-		return sum // before the first sweep
-	}
-	for arn := range *stages {
-		if !arn.Local() {
-			continue
-		}
-		there, err := s.media.Participants(context.Background(), arn)
-		if err != nil {
-			continue
-		}
-		for _, p := range there {
-			sum.Viewers += p.Viewers
-			if !p.Publishing {
-				continue
-			}
-			sum.Sent += p.Viewers * received(p.Reception)
-			sum.Publishing++
-			if r := p.Reception; r != nil {
-				sum.Loss = max(sum.Loss, r.Loss)
-				sum.Bitrate += received(r)
-			}
-		}
-	}
-	return sum
-}
-
-// received is the bitrate that arrives from a publisher.
-func received(r *stage.Reception) (bits int) {
-	if r != nil && r.Video != nil {
-		bits += r.Video.Bitrate
-	}
-	if r != nil && r.Audio != nil {
-		bits += r.Audio.Bitrate
-	}
-	return bits
 }
 
 // serveMetrics serves metrics, and profiles where they are allowed, until ctx ends. It has a port
@@ -150,12 +101,4 @@ func signs(key *ecdsa.PrivateKey) func(context.Context) error {
 		}
 		return err
 	}
-}
-
-// mediaReady reports why the media port does not serve, or nil.
-func (s *server) mediaReady(context.Context) error {
-	if !s.media.Addr().IsValid() {
-		return errors.New("the media port is closed")
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -11,8 +12,11 @@ const ownEvery = 10 * time.Second
 // ownStages creates the stages of one's own that rules want at AWS.
 type ownStages struct {
 	bell chan struct{}
-	make func(context.Context) (more bool, err error)
-	fail func(error)
+	log  *slog.Logger
+}
+
+func newOwnStages(log *slog.Logger) *ownStages {
+	return &ownStages{bell: make(chan struct{}, 1), log: log}
 }
 
 // wake looks at once. It does not block.
@@ -23,13 +27,16 @@ func (o *ownStages) wake() {
 	}
 }
 
-func (o *ownStages) run(ctx context.Context) error {
+// run creates what is due until ctx ends. create creates some, and reports whether there are more.
+func (o *ownStages) run(
+	ctx context.Context, create func(context.Context) (more bool, err error),
+) error {
 	ticker := time.NewTicker(ownEvery)
 	defer ticker.Stop()
 	for {
-		more, err := o.make(ctx)
+		more, err := create(ctx)
 		if err != nil && ctx.Err() == nil {
-			o.fail(err)
+			o.log.Warn("stages of one's own cannot be looked up", "err", err)
 		}
 		if more && err == nil {
 			continue

@@ -28,7 +28,7 @@ func publishedFile(data string) string { return filepath.Join(data, "server.json
 func (s *server) publish() error {
 	return writePublished(s.settings.Data, published{
 		URL: s.public.String(), Listen: s.listen.Addr().String(), TLS: s.certs != nil,
-		Media: s.media.Addr().String(), Version: version(), Process: os.Getpid(),
+		Media: s.local.media.Addr().String(), Version: version(), Process: os.Getpid(),
 		StartedAt: time.Now(),
 	})
 }

@@ -24,13 +24,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/lease"
 	"github.com/stagedoor/stagedoor/internal/metrics"
 	"github.com/stagedoor/stagedoor/internal/oidc"
-	"github.com/stagedoor/stagedoor/internal/sfu"
-	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
 	"github.com/stagedoor/stagedoor/internal/web"
 	"github.com/stagedoor/stagedoor/internal/webhook"
-	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
 const (
@@ -88,7 +85,8 @@ const (
 	smallHeapPercent = 300
 )
 
-// A server is the house, wired.
+// A server is `stagedoor serve`. Its parts are made by wire, in the order in which they need each
+// other.
 type server struct {
 	settings ServeSettings
 	inForce  []settingInForce // of the settings, with secrets masked
@@ -98,17 +96,15 @@ type server struct {
 
 	lead          *lease.Lead // of what one of all servers does
 	store         *store.Store
+	registry      *registry // of what serves stages here
+	known         *knownStages
 	control       *access.Control
-	media         *sfu.SFU
-	guard         *httpkit.Guard // against wrong tokens, for everything that takes one
-	whip          *whip.Handler
-	signal        *signal.Server
-	limits        atomic.Pointer[map[stage.ARN]stage.Limits] // of all stages, as of the last sweep
-	keyReady      func(context.Context) error                // of the local key
-	ownStages     *ownStages                                 // nil where aws is
-	aws           *aws                                       // nil where no region of AWS is served
-	swept         uint64                                     // the stages as of the last sweep
-	stages        stage.Moderator                            // who is on the stages here
+	guard         *httpkit.Guard              // against wrong tokens, for everything that takes one
+	keyReady      func(context.Context) error // of the local key
+	local         *localStages                // nil in a function
+	aws           *aws                        // nil where no region of AWS is served
+	ownStages     *ownStages                  // nil where aws is
+	swept         uint64                      // the stages as of the last sweep
 	feed          *feed.Feed
 	docks         *feed.Docks
 	web           *web.Server
@@ -116,8 +112,7 @@ type server struct {
 	webhooks      *webhook.Sender
 	metrics       *metrics.Metrics
 	homes         *homes.Homes // nil on SQLite, where this server is the only one
-	door          *homes.Door  // nil where no other server reaches this one
-	peerListen    net.Listener // of the door
+	peerListen    net.Listener // for other replicas; nil where none reaches this one
 	draining      atomic.Bool  // the server was asked to stop
 	metricsListen net.Listener // nil: no metrics are served
 	listen        *httpkit.Listener
@@ -125,7 +120,7 @@ type server struct {
 	certs         certSource   // nil: plain HTTP
 	plain         net.Listener // sends browsers on to HTTPS; may be nil
 	public        *url.URL
-	local         stage.Endpoints // of all local stages, which share them: the token names the stage
+	endpoints     stage.Endpoints // in the tokens of all local stages
 }
 
 // open takes everything that can refuse: folder, lock, key, database, ports. What was taken is given back on failure.
@@ -206,7 +201,7 @@ func (s *server) openPorts() error {
 	if s.public == nil {
 		s.public = s.settings.ownPublicURL(s.listen.Addr().(*net.TCPAddr))
 	}
-	s.local = localEndpoints(s.public)
+	s.endpoints = localEndpoints(s.public)
 	return s.openTLS()
 }
 
@@ -250,7 +245,7 @@ func (s *server) run(asked context.Context) error {
 	late, over := context.WithCancel(context.WithoutCancel(ctx))
 	var told errgroup.Group
 	told.Go(func() error {
-		return s.feed.Run(late, feed.Sources{Record: s.control.RecordEvent, Participants: s.stages.Participants})
+		return s.feed.Run(late, s.sources())
 	})
 	told.Go(func() error { return s.docks.Run(late) })
 	told.Go(func() error { return s.control.StoreLate(late) })
@@ -258,11 +253,11 @@ func (s *server) run(asked context.Context) error {
 	g.Go(s.serveHTTP)
 	s.runTLS(ctx, g)
 	s.runProvider(ctx, g)
-	g.Go(func() error { return s.media.Run(ctx) })
-	g.Go(func() error { return s.signal.Run(ctx) })
+	g.Go(func() error { return s.local.media.Run(ctx) })
+	g.Go(func() error { return s.local.signal.Run(ctx) })
 	s.runLead(ctx, g)
 	if s.ownStages != nil {
-		g.Go(func() error { return s.ownStages.run(ctx) })
+		g.Go(func() error { return s.ownStages.run(ctx, s.control.MakeOwnStages) })
 	}
 	s.runHomes(late, g, &told)
 	g.Go(func() error { return s.webhooks.Run(ctx) })
@@ -289,7 +284,6 @@ func (s *server) run(asked context.Context) error {
 func (s *server) serveHTTP() error {
 	serve := s.http.Serve
 	if s.certs != nil {
-		s.http.TLSConfig = s.certs.TLS()
 		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
 	err := serve(s.listen)
@@ -305,9 +299,9 @@ func (s *server) stopHTTP(ctx context.Context) error {
 	farewell, over := context.WithTimeout(ctx, farewellLimit)
 	s.web.Stop(farewell)
 	over()
-	err := s.whip.Shutdown(ctx)
-	if s.door != nil {
-		s.door.Close(ctx)
+	err := s.local.whip.Shutdown(ctx)
+	if s.local.door != nil {
+		s.local.door.Close(ctx)
 	}
 	if slow := s.http.Shutdown(ctx); slow != nil {
 		s.log.Warn("requests that would not end were cut off", "err", slow)

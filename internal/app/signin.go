@@ -93,23 +93,22 @@ func (s *SignInSettings) secret() (stage.Secret, error) {
 	return stage.NewSecret(strings.TrimSpace(string(text))), nil
 }
 
-// wirePasskeys sets up passkeys, where browsers bind them to the public URL.
-func (s *server) wirePasskeys(key *ecdsa.PrivateKey) error {
+// passkeys verifies passkeys, where browsers bind them to the public URL; elsewhere it is nil.
+func (s *server) passkeys(key *ecdsa.PrivateKey) (access.PasskeyVerifier, error) {
 	raw, err := key.Bytes()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	passkeys, err := passkey.New(s.public, raw, time.Now)
-	s.control.OperatorPasskeys = s.settings.OperatorPasskeys
+	verifier, err := passkey.New(s.public, raw, time.Now)
 	switch {
 	case err == nil:
-		s.control.Passkeys = passkeys
+		return verifier, nil
 	case s.settings.OperatorPasskeys:
-		return fmt.Errorf("--operator-passkeys: %w", err)
-	case !errors.Is(err, passkey.ErrNoDomain):
-		return err
+		return nil, fmt.Errorf("--operator-passkeys: %w", err)
+	case errors.Is(err, passkey.ErrNoDomain):
+		return nil, nil
 	}
-	return nil
+	return nil, err
 }
 
 // checkWayIn refuses to serve without passwords while no operator could sign in.

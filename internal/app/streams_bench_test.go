@@ -70,7 +70,9 @@ func populate(b testing.TB, data string, stages, operators int) (logins []stage.
 	}
 	defer db.Close()
 	cheap := access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-	c := &access.Control{Store: db, Passwords: access.NewPasswords(&cheap, 2), Now: time.Now}
+	c := access.New(access.Config{
+		Store: db, Passwords: access.NewPasswords(&cheap, 2), Now: time.Now,
+	})
 	must := func(err error) {
 		if err != nil {
 			b.Helper()

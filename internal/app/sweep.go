@@ -24,7 +24,7 @@ func (s *server) sweep(ctx context.Context) error {
 	for _, record := range stages {
 		limits[record.ARN] = record.Limits
 	}
-	s.limits.Store(&limits)
+	s.known.set(limits)
 	for arn := range limits {
 		if arn.Local() {
 			err = errors.Join(err, s.sweepStage(ctx, arn))
@@ -61,39 +61,29 @@ func (s *server) settle(ctx context.Context) error {
 	return s.sweep(ctx)
 }
 
-// limitsFor serves the media plane, which asks often and must not wait for the database.
-func (s *server) limitsFor(arn stage.ARN) sfu.Limits {
-	limits := stage.DefaultLimits()
-	if known := s.limits.Load(); known != nil {
-		if set, ok := (*known)[arn]; ok {
-			limits = set
+// limitsFor returns what the media plane asks often, and must not wait for the database for.
+func limitsFor(known *knownStages, enforce bool) func(stage.ARN) sfu.Limits {
+	return func(arn stage.ARN) sfu.Limits {
+		limits, ok := known.find(arn)
+		if !ok {
+			limits = stage.DefaultLimits()
 		}
+		return sfu.Limits{Limits: limits, NoBFrames: true, Enforce: enforce}
 	}
-	return sfu.Limits{Limits: limits, NoBFrames: true, Enforce: s.settings.EnforceLimits}
 }
 
 // sweepStage disconnects the participants who may not stay.
 func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
-	present, err := s.signal.Participants(ctx, arn)
+	present, err := s.local.signal.Participants(ctx, arn)
 	for _, p := range present {
 		err := s.control.MayStay(ctx, p.Participant)
 		if errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrUnauthorized) {
-			s.disconnect(ctx, p.Participant, "token_revoked",
+			s.local.end(ctx, p.Participant, "token_revoked",
 				"The token was revoked, the login has ended, or the access to this stage "+
 					"was removed.")
 		}
 	}
 	return err
-}
-
-// disconnect ends the sessions of a participant with a code, and its connection to the events
-// socket.
-func (s *server) disconnect(ctx context.Context, p stage.Participant, code, detail string) {
-	s.whip.Close(p.ID, code, detail)
-	if err := s.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil &&
-		!errors.Is(err, stage.ErrNotFound) {
-		s.log.Warn("disconnect a participant", "participant", p.ID, "err", err)
-	}
 }
 
 // every runs housekeeping until ctx ends. After a failure the next round tries again.

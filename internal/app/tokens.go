@@ -44,13 +44,14 @@ func (cmd *TokensCreateCommand) Run(ctx context.Context, p *process) error {
 		if err != nil {
 			return err
 		}
-		d.control.Issuer, err = cmd.issuer(ctx, d.control, where.Stage.ARN)
+		rules := d.rules
+		rules.Issuer, err = cmd.issuer(ctx, d.control, where.Stage.ARN)
 		if err != nil {
 			return err
 		}
 		acting := access.CommandLine()
 		acting.User = user.User // the grants and the limit of that user count
-		made, err := d.control.Issue(ctx, acting, access.IssueRequest{
+		made, err := access.New(rules).Issue(ctx, acting, access.IssueRequest{
 			Stage: where.Stage.ARN, TTL: cmd.TTL, For: cmd.For,
 		})
 		if err != nil {

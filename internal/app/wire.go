@@ -3,16 +3,15 @@ package app
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/feed"
-	"github.com/stagedoor/stagedoor/internal/homes"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/sfu"
@@ -24,85 +23,107 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// wire builds each part on those that it needs. What they report goes to the feed, which comes first.
+// wire builds each part on parts that are complete. The two rings of the server go through the
+// registry, which exists before both sides: the rules disconnect participants from stages, and
+// what serves stages is built on the rules.
 func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	keyID, err := token.LocalKeyID(&key.PublicKey)
 	if err != nil {
 		return err
 	}
 	s.keyID, s.keyReady = keyID, signs(key)
-	if err := s.wireRules(token.Keys{keyID: &key.PublicKey}); err != nil {
+	if err := s.wireLeaves(); err != nil {
+		return err
+	}
+	passkeys, err := s.passkeys(key)
+	if err != nil {
+		return err
+	}
+	endpoints := localOnly(s.endpoints)
+	err = s.wireRules(access.Config{
+		Issuer:           measured{s.registry, s.metrics},
+		Verifier:         verifier(token.Keys{keyID: &key.PublicKey}, endpoints),
+		Passkeys:         passkeys,
+		OperatorPasskeys: s.settings.OperatorPasskeys,
+		Present:          finder{s.known, s.feed.Everywhere(s.registry)}.find,
+	})
+	if err != nil {
 		return err
 	}
 	s.wireHomes()
-	if err := s.wirePasskeys(key); err != nil {
-		return err
-	}
-	if err := s.wireLocal(); err != nil {
-		return err
-	}
-	if err := s.wireDoor(key); err != nil {
+	err = s.wireLocal(key, &token.Signer{
+		Key: key, KeyID: keyID, Endpoints: endpoints, Now: time.Now, Name: "local key",
+	})
+	if err != nil {
 		return err
 	}
 	if err := s.wireAWS(ctx); err != nil {
 		return err
 	}
-	stages := &both{
-		signer: &token.Signer{Key: key, KeyID: keyID, Endpoints: s.endpoints, Now: time.Now, Name: "local key"},
-		signal: s.signal, aws: s.aws, door: s.door,
-	}
-	// The one ring: stages ask the rules who may enter, and the rules disconnect participants.
-	s.control.Issuer, s.control.Moderator = measured{stages, s.metrics}, stages
-	s.control.Removed = s.closeStage
 	s.wireMetrics()
-	s.control.Present = s.present
-	s.stages = stages
-	return s.wireWeb(s.feed.Everywhere(stages))
+	return s.wireWeb()
 }
 
-// wireRules makes the rules and what they report to. Tokens of local stages are signed with one of
-// the local keys.
-func (s *server) wireRules(local token.Keys) error {
-	brand, err := s.settings.brand()
-	if err != nil {
-		return err
-	}
-	external, err := s.settings.policy()
-	if err != nil {
-		return err
-	}
+// wireLeaves makes what the rules report to, and what needs no rules.
+func (s *server) wireLeaves() error {
 	shared, err := s.store.Shared(s.settings.DatabaseDirect, time.Now, s.log)
 	if err != nil {
 		return err
 	}
+	s.registry, s.known = new(registry), new(knownStages)
 	s.wireLead()
 	s.feed = feed.New(feed.Config{
-		Shared: shared, Log: s.log, Now: time.Now, Asks: s.lead.Leads, PassedOn: s.passedOn,
+		Shared: shared, Log: s.log, Now: time.Now, Asks: s.lead.Leads,
 	})
 	s.docks = feed.NewDocks(s.feed)
 	s.guard = httpkit.NewGuard(time.Now, s.log)
-	s.webhooks = webhook.New(
-		s.store, webhook.NewClient(s.settings.WebhookNetworks), time.Now, s.log)
-	s.control = &access.Control{
-		Store: s.store, Passwords: newPasswords(), Now: time.Now, Log: s.log,
-		Verifier: &token.Verifier{
-			Keys: local, Endpoints: s.endpoints, Now: time.Now, Leeway: clockLeeway,
-		},
-		External: external, NoPasswords: !s.settings.Passwords,
-		TokenLimit: s.settings.TokenLimit, TokenWindow: s.settings.TokenWindow,
-		Changed: s.feed.AccessChanged, Queued: s.webhooks.Wake,
-		AuditRetention: s.settings.AuditRetention, Brand: brand,
+	s.webhooks = webhook.New(webhook.Config{
+		Outbox: s.store, Client: webhook.NewClient(s.settings.WebhookNetworks),
+		Now: time.Now, Log: s.log, Observe: s.metrics.Webhook,
+	})
+	if len(s.settings.IVSRegion) > 0 {
+		s.ownStages = newOwnStages(s.log)
 	}
 	return nil
 }
 
+// wireRules makes the rules, of which servers and functions each give a part.
+func (s *server) wireRules(rules access.Config) (err error) {
+	if rules.Brand, err = s.settings.brand(); err != nil {
+		return err
+	}
+	if rules.External, err = s.settings.policy(); err != nil {
+		return err
+	}
+	rules.Store, rules.Passwords, rules.Now, rules.Log = s.store, newPasswords(), time.Now, s.log
+	rules.NoPasswords = !s.settings.Passwords
+	rules.TokenLimit, rules.TokenWindow = s.settings.TokenLimit, s.settings.TokenWindow
+	rules.AuditRetention = s.settings.AuditRetention
+	rules.Changed, rules.Queued = s.feed.AccessChanged, s.webhooks.Wake
+	rules.Moderator, rules.Removed = s.registry, s.registry.removed
+	if s.ownStages != nil {
+		rules.StageMaker, rules.Wanted = s.registry, s.ownStages.wake
+	}
+	s.control = access.New(rules)
+	return nil
+}
+
+// verifier verifies tokens of local stages.
+func verifier(keys token.Keys, endpoints endpointsOf) *token.Verifier {
+	return &token.Verifier{
+		Keys: keys, Endpoints: endpoints, Now: time.Now, Leeway: clockLeeway,
+	}
+}
+
 // wireLocal joins what serves local stages.
-func (s *server) wireLocal() error {
-	var err error
-	s.media, err = sfu.New(sfu.Config{
-		Listen: s.settings.Media, ListenTCP: s.settings.MediaTCP, Hosts: s.settings.MediaHosts, MaxPublishers: s.settings.MaxPublishers,
-		Silence: s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry, LimitsFor: s.limitsFor, Now: time.Now, Log: s.log,
-		Events: s.stageEvent,
+func (s *server) wireLocal(key *ecdsa.PrivateKey, signer *token.Signer) error {
+	events := stageEvents{s.metrics, s.feed}.add
+	media, err := sfu.New(sfu.Config{
+		Listen: s.settings.Media, ListenTCP: s.settings.MediaTCP, Hosts: s.settings.MediaHosts,
+		MaxPublishers: s.settings.MaxPublishers,
+		Silence:       s.settings.LostAfter, EndAtExpiry: s.settings.CutAtExpiry,
+		LimitsFor: limitsFor(s.known, s.settings.EnforceLimits),
+		Now:       time.Now, Log: s.log, Events: events,
 	})
 	if err != nil {
 		if errors.Is(err, sfu.ErrTCP) {
@@ -115,18 +136,25 @@ func (s *server) wireLocal() error {
 	if s.peerListen != nil {
 		tokens, prefix = atHome{s.control, s.homes}, s.homes.SessionPrefix
 	}
-	s.whip = whip.New(whip.Config{
-		Media: s.media, Tokens: tokens, SessionPrefix: prefix, Log: s.log, Now: time.Now, Guard: s.guard,
-		AllowOrigins: s.settings.AllowOrigins,
-		Events:       s.stageEvent,
-		Address:      s.address,
-		ICEServers:   s.iceServers(),
+	handler := whip.New(whip.Config{
+		Media: media, Tokens: tokens, SessionPrefix: prefix, Log: s.log, Now: time.Now,
+		Guard: s.guard, AllowOrigins: s.settings.AllowOrigins, Events: events,
+		Address: s.proxies().Client, ICEServers: s.iceServers(),
 	})
-	s.signal = signal.New(signal.Config{
-		Sessions: s.whip, Media: s.media, Origin: s.public.String(), Now: time.Now, Log: s.log,
+	socket := signal.New(signal.Config{
+		Sessions: handler, Media: media, Origin: s.public.String(), Now: time.Now, Log: s.log,
 		Changed: s.feed.StageChanged,
 	})
-	s.media.OnChange(s.signal.MediaChanged)
+	media.OnChange(socket.MediaChanged)
+	door, err := s.wireDoor(key, handler, socket)
+	if err != nil {
+		return err
+	}
+	s.local = &localStages{
+		known: s.known, signer: signer, media: media, whip: handler, signal: socket, door: door,
+		draining: &s.draining, log: s.log,
+	}
+	s.registry.local.Store(s.local)
 	return nil
 }
 
@@ -142,23 +170,6 @@ func (s *server) iceServers() func(stage.Participant) []whip.ICEServer {
 	return func(p stage.Participant) []whip.ICEServer { return servers.For(p, time.Now()) }
 }
 
-// closeStage says goodbye to everybody on a local stage that is removed. A stage of AWS stays there.
-func (s *server) closeStage(arn stage.ARN) {
-	if !arn.Local() {
-		return
-	}
-	if err := s.signal.CloseStage(context.Background(), arn); err != nil {
-		s.log.Warn("a stage that is removed was not closed", "stage", arn, "err", err)
-	}
-	if s.door == nil {
-		return
-	}
-	err := s.door.Send(context.Background(), homes.Order{Verb: homes.CloseStage, Stage: arn})
-	if err != nil && !errors.Is(err, stage.ErrNotFound) {
-		s.log.Warn("a stage that is removed was not closed everywhere", "stage", arn, "err", err)
-	}
-}
-
 // wireAWS joins what serves stages of AWS, where a region is named.
 func (s *server) wireAWS(ctx context.Context) (err error) {
 	if len(s.settings.IVSRegion) == 0 {
@@ -166,7 +177,7 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	}
 	cfg := ivs.Config{
 		Cache: endpointCache{s.control}, Log: s.log, Barred: s.control.Barred,
-		Events: s.stageEvent, Leads: s.lead.Leads, Pass: s.pass,
+		Events: stageEvents{s.metrics, s.feed}.add, Leads: s.lead.Leads, Pass: passTo(s.feed),
 		Waited: s.metrics.AWSWait,
 	}
 	if s.several() {
@@ -176,30 +187,40 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.ownStages = &ownStages{bell: make(chan struct{}, 1), make: s.control.MakeOwnStages, fail: func(err error) {
-		s.log.Warn("stages of one's own cannot be looked up", "err", err)
-	}}
-	s.control.StageMaker, s.control.Wanted = s.aws, s.ownStages.wake
+	s.registry.aws.Store(s.aws)
 	return nil
 }
 
-func (s *server) wireWeb(stages stage.Moderator) (err error) {
+// passTo gives an event of EventBridge to the server that leads.
+func passTo(f *feed.Feed) func(event []byte) error {
+	return func(event []byte) error { return f.Pass(context.Background(), event) }
+}
+
+func (s *server) wireWeb() (err error) {
 	ways, err := s.wireSignIn()
 	if err != nil {
 		return err
 	}
 	ways.Observe = s.metrics.SignIn
-	cfg := s.webConfig(ways, stages)
-	cfg.WHIP, cfg.Signal = s.whip, s.signal
-	cfg.Checks = append(cfg.Checks, web.Check{Name: "media", Run: s.mediaReady}, web.Check{Name: "signing key", Run: s.keyReady}, web.Check{Name: "running", Run: s.stopping})
-	if s.door != nil {
-		cfg.WHIP, cfg.Signal = s.door, s.door
+	cfg := s.webConfig(ways)
+	cfg.WHIP, cfg.Signal = s.local.whip, s.local.signal
+	if s.local.door != nil {
+		cfg.WHIP, cfg.Signal = s.local.door, s.local.door
 	}
+	cfg.Checks = append(cfg.Checks,
+		web.Check{Name: "media", Run: s.local.ready},
+		web.Check{Name: "signing key", Run: s.keyReady},
+		web.Check{Name: "running", Run: running(&s.draining)})
 	if s.web, err = web.New(cfg); err != nil {
 		return err
 	}
+	var secure *tls.Config
+	if s.certs != nil {
+		secure = s.certs.TLS()
+	}
 	s.http = &http.Server{
-		Handler:           httpkit.RequestIDs(s.metrics.HTTP(s.web), httpkit.Proxies(s.settings.TrustedProxies)),
+		TLSConfig:         secure,
+		Handler:           httpkit.RequestIDs(s.metrics.HTTP(s.web), s.proxies()),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      2 * time.Minute, // event streams give themselves a new one with each event
@@ -213,15 +234,18 @@ func (s *server) wireWeb(stages stage.Moderator) (err error) {
 }
 
 // webConfig is what the HTTP floor needs of a server with or without local stages.
-func (s *server) webConfig(ways web.SignIn, stages stage.Moderator) web.Config {
+func (s *server) webConfig(ways web.SignIn) web.Config {
+	db := s.store
 	cfg := web.Config{
 		SignIn:   ways,
-		ServerID: func(ctx context.Context) (string, error) { return s.store.ServerID(ctx, time.Now()) },
-		Control:  s.control, Stage: stages, Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed), PublicURL: s.public, Version: version(),
-		AllowOrigins: s.settings.AllowOrigins,
-		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
-		Log:          s.log, Now: time.Now, Ready: s.store.Ping,
-		Checks: []web.Check{{Name: "database", Run: s.store.Ping}}, Proxies: s.settings.TrustedProxies, Guard: s.guard, About: s.about(),
+		ServerID: func(ctx context.Context) (string, error) { return db.ServerID(ctx, time.Now()) },
+		Control:  s.control, Stage: s.feed.Everywhere(s.registry),
+		Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed),
+		PublicURL: s.public, Version: version(), AllowOrigins: s.settings.AllowOrigins,
+		SDK: web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
+		Log: s.log, Now: time.Now, Ready: db.Ping,
+		Checks:  []web.Check{{Name: "database", Run: db.Ping}},
+		Proxies: s.settings.TrustedProxies, Guard: s.guard, About: s.about(),
 	}
 	if s.aws != nil {
 		cfg.AWS = s.aws
@@ -237,25 +261,34 @@ func (s *server) webConfig(ways web.SignIn, stages stage.Moderator) web.Config {
 // on the others at once.
 const clockLeeway = time.Minute + 5*time.Second
 
-// newPasswords hashes at most two passwords at a time, so that a crowd at the door does not eat the memory.
+// newPasswords hashes at most two passwords at a time: each takes megabytes of memory.
 func newPasswords() *access.Passwords {
 	return access.NewPasswords(access.DefaultPasswordParams(), 2)
 }
 
-// endpoints are the claims of tokens for the stages served here.
-func (s *server) endpoints(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
-	if !arn.Local() {
-		return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound, "The stage %s is not served here.", arn)
+// endpointsOf returns the claims of tokens for a stage.
+type endpointsOf = func(context.Context, stage.ARN) (stage.Endpoints, error)
+
+// localOnly returns the claims of tokens for local stages, which share them: the token names the
+// stage.
+func localOnly(endpoints stage.Endpoints) endpointsOf {
+	return func(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
+		if !arn.Local() {
+			return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound,
+				"The stage %s is not served here.", arn)
+		}
+		return endpoints, nil
 	}
-	return s.local, nil
 }
 
 func localEndpoints(public *url.URL) stage.Endpoints {
 	events := *public
 	events.Scheme = map[string]string{"http": "ws", "https": "wss"}[public.Scheme]
-	return stage.Endpoints{WHIP: public.JoinPath("whip").String(), Events: events.JoinPath("stage-events").String()}
+	return stage.Endpoints{
+		WHIP:   public.JoinPath("whip").String(),
+		Events: events.JoinPath(eventsPath).String(),
+	}
 }
 
-func (s *server) address(r *http.Request) netip.Addr {
-	return httpkit.Proxies(s.settings.TrustedProxies).Client(r)
-}
+// proxies find the address of a client behind the proxies that are trusted.
+func (s *server) proxies() httpkit.Proxies { return httpkit.Proxies(s.settings.TrustedProxies) }

@@ -33,8 +33,6 @@ type Config struct {
 	// nil is always. The others see what it posts, and post which of these stages are watched at
 	// theirs.
 	Asks func() bool
-	// PassedOn takes what Pass has sent, on every replica; it must not block. It may be nil.
-	PassedOn func(data json.RawMessage)
 }
 
 // Sources are what a running Feed asks.
@@ -44,6 +42,8 @@ type Sources struct {
 	Record func(context.Context, stage.Event) (access.StoredEvent, error)
 	// Participants returns who is on a stage here; stage.Moderator does. It may be slow.
 	Participants func(context.Context, stage.ARN) ([]stage.Presence, error)
+	// PassedOn takes what Pass has sent, on every replica; it must not block. It may be nil.
+	PassedOn func(data json.RawMessage)
 }
 
 // A Feed carries events and presence to streams. Its methods are safe for concurrent use. None
@@ -82,10 +82,22 @@ func New(cfg Config) *Feed {
 // Run carries events and presence until ctx ends, and then stores what is still queued.
 func (f *Feed) Run(ctx context.Context, from Sources) error {
 	var g errgroup.Group
-	g.Go(func() error { return f.cfg.Shared.Receive(ctx, f.deliver) })
+	g.Go(func() error { return f.receive(ctx, from.PassedOn) })
 	g.Go(func() error { return f.runEvents(ctx, from.Record) })
 	g.Go(func() error { return f.runPresence(ctx, from.Participants) })
 	return g.Wait()
+}
+
+// receive delivers notices, and hands what Pass sent to passedOn.
+func (f *Feed) receive(ctx context.Context, passedOn func(json.RawMessage)) error {
+	return f.cfg.Shared.Receive(ctx, func(n Notice) {
+		switch {
+		case n.Kind != KindPassed:
+			f.deliver(n)
+		case passedOn != nil:
+			passedOn(n.Data)
+		}
+	})
 }
 
 // AccessChanged makes the streams of a user, or everybody's for "", authenticate again.
@@ -151,12 +163,6 @@ func (f *Feed) asks() bool { return f.cfg.Asks == nil || f.cfg.Asks() }
 
 // deliver hands a notice to the streams that it concerns.
 func (f *Feed) deliver(n Notice) {
-	if n.Kind == KindPassed {
-		if f.cfg.PassedOn != nil { // it may call the feed
-			f.cfg.PassedOn(n.Data)
-		}
-		return
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch n.Kind {

@@ -17,7 +17,7 @@ func BenchmarkIssue(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
 			h := newHouse(b, engine.where(b))
-			h.TokenLimit = -1
+			h.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 			_, ana, arn := h.scene()
 			measured(b, func() {
 				h.issue(ana, arn)
@@ -31,7 +31,7 @@ func BenchmarkIssueTogether(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
 			h := newHouse(b, engine.where(b))
-			h.TokenLimit = -1
+			h.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 			_, ana, arn := h.scene()
 			b.SetParallelism(16)
 			before := processorTime(b)

@@ -128,7 +128,7 @@ func BenchmarkFleet(b *testing.B) {
 					fleet = append(fleet, h.replica())
 				}
 				for _, r := range fleet {
-					r.TokenLimit = -1
+					r.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 				}
 				floor := together(b, callers*replicas, lasting, commits(b, h.where))
 				tokens := together(b, callers*replicas, lasting, func(i int) error {

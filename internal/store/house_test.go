@@ -77,7 +77,7 @@ func newHouse(t testing.TB, where string) *house {
 }
 
 func houseOf(t testing.TB, where string, h *accesstest.House) *house {
-	return &house{House: h, t: t, where: where, store: h.Store.(*store.Store)}
+	return &house{House: h, t: t, where: where, store: h.Config.Store.(*store.Store)}
 }
 
 // openAt opens a database until the test ends.

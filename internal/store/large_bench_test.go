@@ -27,7 +27,7 @@ func BenchmarkMuchData(b *testing.B) {
 			where := engine.where(b)
 			now := time.Now()
 			h := newHouse(b, where)
-			h.TokenLimit = -1
+			h.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 			h.Clock.Pass(now.Sub(h.Clock.Now()))
 			op, ana, arn := h.scene()
 			load(b, where, bigdata.AMillion, now)
@@ -160,7 +160,7 @@ func benchStart(b *testing.B, where string, h *house) {
 	s, err := store.Open(b.Context(), where, slog.New(slog.DiscardHandler))
 	ok(b, err)
 	defer s.Close()
-	control := &access.Control{Store: s, Now: h.Clock.Now}
+	control := access.New(access.Config{Store: s, Now: h.Clock.Now})
 	ok(b, control.FirstStage(b.Context(), "main"))
 	ok(b, control.EndUnfinished(b.Context()))
 	must(control.Stages(b.Context(), access.CommandLine()))(b)
@@ -205,10 +205,10 @@ func benchPrune(b *testing.B, h *house, who access.Principal, arn stage.ARN) {
 	h.Clock.Pass(22 * 24 * time.Hour)
 	// The rules rest by their clock, which stands still in tests.
 	started := time.Now()
-	pruning := &access.Control{
+	pruning := access.New(access.Config{
 		Store: h.store, Moderator: h.Paper,
 		Now: func() time.Time { return h.Clock.Now().Add(time.Since(started)) },
-	}
+	})
 	var alone, beside int
 	var waits, without []time.Duration
 	for range 4 {

@@ -178,9 +178,9 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 func TestManyWriters(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
-		h.TokenLimit = -1
+		h.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 		other := h.replica()
-		other.TokenLimit = -1
+		other.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 		token := h.issue(ana, arn)
 		errs := race(16, func(i int) error {
 			on := []*house{h, other}[i%2]

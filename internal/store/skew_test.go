@@ -29,13 +29,15 @@ func skewed(t *testing.T) (behind, ahead *house) {
 		}, nil
 	}
 	for _, h := range []*house{behind, ahead} {
-		h.Issuer = &token.Signer{
-			Key: key, KeyID: "local", Endpoints: endpoints, Now: h.Clock.Now, Name: "local key",
-		}
-		h.Verifier = &token.Verifier{ // as the server makes it
-			Keys: token.Keys{"local": &key.PublicKey}, Endpoints: endpoints, Now: h.Clock.Now,
-			Leeway: time.Minute + 5*time.Second,
-		}
+		h.Configure(func(c *access.Config) {
+			c.Issuer = &token.Signer{
+				Key: key, KeyID: "local", Endpoints: endpoints, Now: h.Clock.Now, Name: "local key",
+			}
+			c.Verifier = &token.Verifier{ // as the server makes it
+				Keys: token.Keys{"local": &key.PublicKey}, Endpoints: endpoints, Now: h.Clock.Now,
+				Leeway: time.Minute + 5*time.Second,
+			}
+		})
 	}
 	return behind, ahead
 }
@@ -85,7 +87,9 @@ func TestClocksAMinuteApart(t *testing.T) {
 	t.Log("the limit counts the tokens of both")
 	ana, _, err := behind.LogIn(t.Context(), "Ana", password(goodPassword), from)
 	ok(t, err)
-	behind.TokenLimit, ahead.TokenLimit = 4, 4
+	for _, h := range []*house{behind, ahead} {
+		h.Configure(func(c *access.Config) { c.TokenLimit = 4 })
+	}
 	behind.issue(ana, arn)
 	ahead.issue(ana, arn)
 	for _, h := range []*house{behind, ahead} {

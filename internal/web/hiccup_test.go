@@ -44,7 +44,7 @@ func sickServer(db *sick) *Server {
 	log := slog.New(slog.DiscardHandler)
 	f := feed.New(feed.Config{Shared: feed.NewMemory(clock), Log: log, Now: clock})
 	s, err := New(Config{
-		Control: &access.Control{Store: db, Now: clock}, Feed: f, Docks: feed.NewDocks(f), Chat: feed.NewChat(f),
+		Control: access.New(access.Config{Store: db, Now: clock}), Feed: f, Docks: feed.NewDocks(f), Chat: feed.NewChat(f),
 		PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"}, Log: log, Now: clock,
 	})
 	if err != nil {

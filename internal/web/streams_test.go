@@ -34,7 +34,9 @@ func streamServer(t *testing.T) (*web.Server, *feed.Feed, *httptest.Server, stri
 	}
 	t.Cleanup(func() { db.Close() })
 	cheap := access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-	c := &access.Control{Store: db, Passwords: access.NewPasswords(&cheap, 2), Now: time.Now}
+	c := access.New(access.Config{
+		Store: db, Passwords: access.NewPasswords(&cheap, 2), Now: time.Now,
+	})
 	code, err := c.NewSetupCode(t.Context())
 	if err != nil {
 		t.Fatal(err)

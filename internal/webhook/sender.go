@@ -52,22 +52,24 @@ type Outbox interface {
 	PutDelivery(ctx context.Context, d access.Delivery) error
 }
 
-// A Sender sends what is in an outbox.
-type Sender struct {
+// Config is what a Sender needs.
+type Config struct {
 	Outbox Outbox
 	Client *http.Client // see NewClient
 	Now    func() time.Time
 	Log    *slog.Logger
 	// Observe receives the result of each attempt, for metrics; it may be nil.
 	Observe func(ok bool)
+}
 
+// A Sender sends what is in an outbox.
+type Sender struct {
+	cfg  Config
 	bell chan struct{}
 }
 
-// New returns a sender. Run makes it work.
-func New(outbox Outbox, client *http.Client, now func() time.Time, log *slog.Logger) *Sender {
-	return &Sender{Outbox: outbox, Client: client, Now: now, Log: log, bell: make(chan struct{}, 1)}
-}
+// New returns a Sender. Run makes it work.
+func New(cfg Config) *Sender { return &Sender{cfg: cfg, bell: make(chan struct{}, 1)} }
 
 // Wake makes the sender look into the outbox at once. It does not block.
 func (s *Sender) Wake() {
@@ -105,10 +107,10 @@ func (s *Sender) SendDue(ctx context.Context) {
 
 // round starts a worker for each webhook that has none.
 func (s *Sender) round(ctx context.Context, workers *sync.WaitGroup, busy *set) {
-	hooks, err := s.Outbox.Webhooks(ctx)
+	hooks, err := s.cfg.Outbox.Webhooks(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.Log.Warn("the webhooks cannot be read", "err", err)
+			s.cfg.Log.Warn("the webhooks cannot be read", "err", err)
 		}
 		return
 	}
@@ -127,10 +129,10 @@ func (s *Sender) round(ctx context.Context, workers *sync.WaitGroup, busy *set) 
 // receiver that fails gets one attempt in a round.
 func (s *Sender) work(ctx context.Context, hook access.Webhook) {
 	for ctx.Err() == nil {
-		now := s.Now()
-		due, err := s.Outbox.ClaimDeliveries(ctx, hook.ID, now, now.Add(claimFor), batch)
+		now := s.cfg.Now()
+		due, err := s.cfg.Outbox.ClaimDeliveries(ctx, hook.ID, now, now.Add(claimFor), batch)
 		if err != nil && ctx.Err() == nil {
-			s.Log.Warn("deliveries cannot be read", "webhook", hook.ID, "err", err)
+			s.cfg.Log.Warn("deliveries cannot be read", "webhook", hook.ID, "err", err)
 		}
 		if len(due) == 0 {
 			return
@@ -147,8 +149,8 @@ func (s *Sender) work(ctx context.Context, hook access.Webhook) {
 // giveBack makes claimed deliveries due again.
 func (s *Sender) giveBack(ctx context.Context, rest []access.Delivery) {
 	for _, d := range rest {
-		if err := s.Outbox.PutDelivery(context.WithoutCancel(ctx), d); err != nil {
-			s.Log.Warn("a delivery was not given back; it is due again later", "delivery",
+		if err := s.cfg.Outbox.PutDelivery(context.WithoutCancel(ctx), d); err != nil {
+			s.cfg.Log.Warn("a delivery was not given back; it is due again later", "delivery",
 				d.ID, "err", err)
 		}
 	}
@@ -161,29 +163,29 @@ func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Deli
 		s.giveBack(ctx, []access.Delivery{d})
 		return false
 	}
-	if s.Observe != nil {
-		s.Observe(err == nil)
+	if s.cfg.Observe != nil {
+		s.cfg.Observe(err == nil)
 	}
 	if err == nil {
-		if err := s.Outbox.FinishDelivery(ctx, d.ID); err != nil {
-			s.Log.Warn("a delivery that was accepted stays in the outbox", "delivery",
+		if err := s.cfg.Outbox.FinishDelivery(ctx, d.ID); err != nil {
+			s.cfg.Log.Warn("a delivery that was accepted stays in the outbox", "delivery",
 				d.ID, "err", err)
 			return false
 		}
 		return true
 	}
 	d = s.failed(d, status, err)
-	if err := s.Outbox.PutDelivery(ctx, d); err != nil {
-		s.Log.Warn("the result of a delivery was not stored", "delivery", d.ID, "err", err)
+	if err := s.cfg.Outbox.PutDelivery(ctx, d); err != nil {
+		s.cfg.Log.Warn("the result of a delivery was not stored", "delivery", d.ID, "err", err)
 	}
-	s.Log.Info("a webhook's receiver failed", "webhook", hook.ID, "delivery", d.ID,
+	s.cfg.Log.Info("a webhook's receiver failed", "webhook", hook.ID, "delivery", d.ID,
 		"attempts", d.Attempts, "dead", !d.DeadAt.IsZero(), "reason", d.Reason)
 	return false
 }
 
 // failed is a delivery after a failed attempt. 410 Gone means that the receiver wants no more.
 func (s *Sender) failed(d access.Delivery, status int, cause error) access.Delivery {
-	now := s.Now()
+	now := s.cfg.Now()
 	d.Attempts++
 	d.Status, d.Reason = status, cause.Error()
 	if d.Attempts > len(pauses) || status == http.StatusGone {
@@ -206,10 +208,10 @@ func (s *Sender) send(
 	if err != nil {
 		return 0, err
 	}
-	if err := sign(q, hook.Secret, d, s.Now()); err != nil {
+	if err := sign(q, hook.Secret, d, s.cfg.Now()); err != nil {
 		return 0, err
 	}
-	answer, err := s.Client.Do(q)
+	answer, err := s.cfg.Client.Do(q)
 	if err != nil {
 		return 0, fmt.Errorf("no answer: %s", reason(err))
 	}

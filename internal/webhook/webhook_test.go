@@ -102,7 +102,10 @@ func (o *outbox) state() []access.Delivery {
 // run starts a sender whose clock the test moves.
 func run(t *testing.T, o *outbox, now func() time.Time) *Sender {
 	t.Helper()
-	s := New(o, NewClient([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}), now, slog.New(slog.DiscardHandler))
+	s := New(Config{
+		Outbox: o, Client: NewClient([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}),
+		Now: now, Log: slog.New(slog.DiscardHandler),
+	})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -189,8 +192,11 @@ func TestReceiversThatHangOrLie(t *testing.T) {
 				}
 				t.Cleanup(transport.CloseIdleConnections)
 				o := newOutbox("http://receiver.example", "user.created")
+				sender := New(Config{
+					Outbox: o, Client: client, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+				})
 				began := time.Now()
-				New(o, client, time.Now, slog.New(slog.DiscardHandler)).SendDue(t.Context())
+				sender.SendDue(t.Context())
 				if took := time.Since(began); took > sendTimeout {
 					t.Errorf("the attempt took %v, want %v at most", took, sendTimeout)
 				}

@@ -54,8 +54,9 @@ func (on rules) each(t *testing.T, story func(t *testing.T, h *House)) {
 // A House is a Control on a database, with a fake stage and a clock that only Pass moves.
 type House struct {
 	*access.Control
-	Clock *Clock
-	Paper *PaperStage
+	Config access.Config // of the Control; see Configure
+	Clock  *Clock
+	Paper  *PaperStage
 
 	t    testing.TB
 	open func(testing.TB) access.Store
@@ -75,11 +76,18 @@ func (h *House) enter() {
 	quick := &access.PasswordParams{
 		Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32,
 	}
-	h.Control = &access.Control{
+	h.Config = access.Config{
 		Store: h.open(h.t), Issuer: h.Paper, Verifier: h.Paper, Moderator: h.Paper,
 		Now:       h.Clock.Now,
 		Passwords: access.NewPasswords(quick, 4),
 	}
+	h.Control = access.New(h.Config)
+}
+
+// Configure starts the Control anew on the same database, with another configuration.
+func (h *House) Configure(change func(*access.Config)) {
+	change(&h.Config)
+	h.Control = access.New(h.Config)
 }
 
 // Replica returns another Control on the same database, as another process has it.

@@ -56,7 +56,7 @@ func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
 func (on rules) TestALoginOfAProviderEndsByItself(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Operator()
-		h.External.LoginLife = time.Hour
+		h.Configure(func(c *access.Config) { c.External.LoginLife = time.Hour })
 		_, secret, err := h.LogInExternal(t.Context(), external("1", "Ben"), home)
 		ok(t, err)
 		for range 5 {
@@ -74,13 +74,15 @@ func (on rules) TestALoginOfAProviderEndsByItself(t *testing.T) {
 func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op := h.Operator()
-		h.External = access.ExternalPolicy{
-			Domains: []string{"example.com"}, Required: []access.Claim{
-				{Name: "groups", Value: "staff"},
-			},
-			Operators:  []access.Claim{{Name: "groups", Value: "admins"}},
-			Moderators: []access.Claim{{Name: "groups", Value: "mods"}},
-		}
+		h.Configure(func(c *access.Config) {
+			c.External = access.ExternalPolicy{
+				Domains: []string{"example.com"}, Required: []access.Claim{
+					{Name: "groups", Value: "staff"},
+				},
+				Operators:  []access.Claim{{Name: "groups", Value: "admins"}},
+				Moderators: []access.Claim{{Name: "groups", Value: "mods"}},
+			}
+		})
 		unverified, elsewhere := external("4", "Eve", "staff"), external("5", "Eve", "staff")
 		unverified.EmailVerified = false
 		elsewhere.Email = "eve@example.com.evil.example"
@@ -113,10 +115,12 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 	on.each(t, func(t *testing.T, h *House) {
 		op, _, hall := h.Scene()
 		studio, club := h.Studio(op, "studio"), h.Studio(op, "club")
-		h.External = access.ExternalPolicy{
-			Issuer:   external("", "").Issuer,
-			Required: []access.Claim{{Name: "groups", Value: "staff"}},
-		}
+		h.Configure(func(c *access.Config) {
+			c.External = access.ExternalPolicy{
+				Issuer:   external("", "").Issuer,
+				Required: []access.Claim{{Name: "groups", Value: "staff"}},
+			}
+		})
 		for _, r := range []access.Rule{
 			{Claim: access.Claim{Name: "groups", Value: "staff"}, Stage: studio},
 			{Stage: club}, // every user
@@ -203,10 +207,12 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 func (on rules) TestARefusedSignInLeavesWhatRestsOnAPassword(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op := h.Operator()
-		h.External = access.ExternalPolicy{
-			Issuer: external("", "").Issuer, Domains: []string{"example.com"},
-			Operators: []access.Claim{{Name: "groups", Value: "admins"}},
-		}
+		h.Configure(func(c *access.Config) {
+			c.External = access.ExternalPolicy{
+				Issuer: external("", "").Issuer, Domains: []string{"example.com"},
+				Operators: []access.Claim{{Name: "groups", Value: "admins"}},
+			}
+		})
 		ann := h.member("1", "Ann", "admins")
 		_, code, _, err := h.Reinvite(t.Context(), op, ann.User.ID)
 		ok(t, err)
@@ -722,7 +728,7 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
 		rung := 0
-		h.Queued = func() { rung++ }
+		h.Configure(func(c *access.Config) { c.Queued = func() { rung++ } })
 		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in", []string{
 			access.MessageUserSuspended, access.MessageTokenIssued, access.MessageTokenRevoked,
 			access.MessageParticipantEnded,
@@ -807,4 +813,4 @@ type outbox interface {
 	PutDelivery(ctx context.Context, d access.Delivery) error
 }
 
-func (h *House) outbox() outbox { return h.Store.(outbox) }
+func (h *House) outbox() outbox { return h.Config.Store.(outbox) }

@@ -52,7 +52,7 @@ func (on rules) TestAStageOfOnesOwnAtAWS(t *testing.T) {
 		}
 		_, err := h.PutRule(t.Context(), op, rule)
 		refused(t, err, stage.ErrInvalid, "")
-		h.StageMaker = aws
+		h.Configure(func(c *access.Config) { c.StageMaker = aws })
 		elsewhere := rule
 		elsewhere.Region = "mars-north-1"
 		_, err = h.PutRule(t.Context(), op, elsewhere)

@@ -48,7 +48,7 @@ func answer(key, challenge string) []byte {
 
 func (on rules) TestPasskeysSignIn(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
-		h.Passkeys = paperKeys{}
+		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
 		olga, ana, _ := h.Scene()
 		_, err := h.AddPasskey(t.Context(), ana, "", answer("k1", "c1"))
 		refused(t, err, stage.ErrInvalid, "")
@@ -99,7 +99,7 @@ func (on rules) TestPasskeysSignIn(t *testing.T) {
 
 func (on rules) TestOperatorsNeedAPasskey(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
-		h.Passkeys, h.OperatorPasskeys = paperKeys{}, true
+		h.Configure(func(c *access.Config) { c.Passkeys, c.OperatorPasskeys = paperKeys{}, true })
 		olga := h.Operator()
 		_, err := h.Users(t.Context(), olga)
 		refused(t, err, stage.ErrDenied, "passkey_needed")
@@ -128,8 +128,10 @@ func (on rules) TestOperatorsNeedAPasskey(t *testing.T) {
 func (on rules) TestNoLoginOutlivesTheProvidersWord(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Operator()
-		h.Passkeys = paperKeys{}
-		h.External = access.ExternalPolicy{Issuer: external("", "").Issuer, LoginLife: time.Hour}
+		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+		h.Configure(func(c *access.Config) {
+			c.External = access.ExternalPolicy{Issuer: external("", "").Issuer, LoginLife: time.Hour}
+		})
 		ben := h.member("1", "Ben")
 		must(h.AddPasskey(t.Context(), ben, "phone", answer("k1", "c1")))(t)
 		h.Clock.Pass(50 * time.Minute)
@@ -157,7 +159,7 @@ func (on rules) TestNoLoginOutlivesTheProvidersWord(t *testing.T) {
 
 func (on rules) TestOperatorsAreNotLockedOut(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
-		h.Passkeys = paperKeys{}
+		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
 		expect := func(want bool, when string) {
 			t.Helper()
 			if got := must(h.OperatorsWayIn(t.Context()))(t); got != want {
@@ -169,15 +171,17 @@ func (on rules) TestOperatorsAreNotLockedOut(t *testing.T) {
 		expect(false, "a password alone")
 		made := must(h.AddPasskey(t.Context(), olga, "phone", answer("k1", "c1")))(t)
 		expect(true, "a passkey")
-		h.NoPasswords = true
+		h.Configure(func(c *access.Config) { c.NoPasswords = true })
 		refused(t, h.RemovePasskey(t.Context(), olga, made.ID), stage.ErrConflict, "last_passkey")
-		h.NoPasswords = false
+		h.Configure(func(c *access.Config) { c.NoPasswords = false })
 		ok(t, h.RemovePasskey(t.Context(), olga, made.ID))
-		h.External = access.ExternalPolicy{
-			Issuer: "https://id.example", Operators: []access.Claim{
-				{Name: "groups", Value: "admins"},
-			},
-		}
+		h.Configure(func(c *access.Config) {
+			c.External = access.ExternalPolicy{
+				Issuer: "https://id.example", Operators: []access.Claim{
+					{Name: "groups", Value: "admins"},
+				},
+			}
+		})
 		expect(true, "a claim makes operators")
 	})
 }

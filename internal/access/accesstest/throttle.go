@@ -225,7 +225,7 @@ func (on rules) TestTheNewestLoginsAreKept(t *testing.T) {
 func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		var log strings.Builder
-		h.Log = slog.New(slog.NewTextHandler(&log, nil))
+		h.Configure(func(c *access.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 		said := func(part string) {
 			t.Helper()
 			lines := 0

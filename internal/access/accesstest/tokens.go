@@ -447,7 +447,9 @@ func (on rules) TestRemovingAStage(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
 		var told []access.UserID
-		h.Changed = func(id access.UserID) { told = append(told, id) }
+		h.Configure(func(c *access.Config) {
+			c.Changed = func(id access.UserID) { told = append(told, id) }
+		})
 		_, secret, err := h.CreateViewKey(t.Context(), ana, arn, "grid")
 		ok(t, err)
 		// With many tokens, only the participants who are on the stage are disconnected.

@@ -1,0 +1,137 @@
+package app
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/feed"
+	"github.com/stagedoor/stagedoor/internal/metrics"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A registry knows what serves the stages of this process: the region of an ARN decides. The rules
+// issue tokens and disconnect participants through it, and what serves stages is built on the
+// rules. So the registry is built before both, and each side enters itself once it is complete.
+// Until then its stages are not served, and nobody is on them.
+type registry struct {
+	local atomic.Pointer[localStages]
+	aws   atomic.Pointer[aws]
+}
+
+var (
+	_ stage.Issuer      = (*registry)(nil)
+	_ stage.Moderator   = (*registry)(nil)
+	_ access.StageMaker = (*registry)(nil)
+)
+
+// IssueToken implements stage.Issuer.
+func (r *registry) IssueToken(
+	ctx context.Context, req stage.TokenRequest,
+) (stage.ParticipantToken, error) {
+	local, aws := r.local.Load(), r.aws.Load()
+	switch {
+	case req.Stage.Local() && local != nil:
+		return local.signer.IssueToken(ctx, req)
+	case !req.Stage.Local() && aws != nil:
+		return aws.router.IssueToken(ctx, req)
+	}
+	return stage.ParticipantToken{}, errNotServed(req.Stage)
+}
+
+// Participants implements stage.Moderator.
+func (r *registry) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	local, aws := r.local.Load(), r.aws.Load()
+	switch {
+	case arn.Local() && local != nil:
+		return local.signal.Participants(ctx, arn)
+	case arn.Local():
+		return nil, nil
+	case aws != nil:
+		return aws.Participants(ctx, arn)
+	}
+	return nil, errNotServed(arn)
+}
+
+// Disconnect implements stage.Moderator.
+func (r *registry) Disconnect(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
+	local, aws := r.local.Load(), r.aws.Load()
+	switch {
+	case arn.Local() && local != nil:
+		return local.disconnect(ctx, arn, id, reason)
+	case arn.Local():
+		return stage.Errorf(stage.ErrNotFound, "No participant is connected here.")
+	case aws != nil:
+		return aws.Disconnect(ctx, arn, id, reason)
+	}
+	return errNotServed(arn)
+}
+
+func errNotServed(arn stage.ARN) error {
+	if arn.Local() {
+		return stage.Errorf(stage.ErrUnavailable, "The stage %s is not served here.", arn)
+	}
+	return stage.Errorf(stage.ErrUnavailable,
+		"This stage is one of AWS in %s, which this server does not serve at the moment; its "+
+			"operator starts it with --ivs-region %s.", arn.Region(), arn.Region())
+}
+
+// ServesRegion implements access.StageMaker.
+func (r *registry) ServesRegion(region string) bool {
+	aws := r.aws.Load()
+	return aws != nil && aws.ServesRegion(region)
+}
+
+// EnsureStage implements access.StageMaker.
+func (r *registry) EnsureStage(
+	ctx context.Context, region, name string, tags map[string]string, again bool,
+) (stage.Stage, error) {
+	aws := r.aws.Load()
+	if aws == nil {
+		return stage.Stage{}, stage.Errorf(stage.ErrUnavailable,
+			"This server does not serve the region %s at the moment.", region)
+	}
+	return aws.EnsureStage(ctx, region, name, tags, again)
+}
+
+// removed disconnects everybody from a local stage that was removed. A stage of AWS goes on there.
+func (r *registry) removed(arn stage.ARN) {
+	if local := r.local.Load(); local != nil && arn.Local() {
+		local.close(arn)
+	}
+}
+
+// The three below are for homes.
+
+// lost ends what is on local stages here: another replica has them from now on.
+func (r *registry) lost() {
+	if local := r.local.Load(); local != nil {
+		local.closeAll()
+	}
+}
+
+// idle reports whether a stage may get another home.
+func (r *registry) idle(arn stage.ARN) bool {
+	local := r.local.Load()
+	return local == nil || local.idle(arn)
+}
+
+// left sends the viewers of a stage to its next home.
+func (r *registry) left(arn stage.ARN) {
+	if local := r.local.Load(); local != nil {
+		local.leave(arn)
+	}
+}
+
+// stageEvents count an event and pass it on.
+type stageEvents struct {
+	metrics *metrics.Metrics
+	feed    *feed.Feed
+}
+
+func (s stageEvents) add(e stage.Event) {
+	s.metrics.StageEvent(e)
+	s.feed.StageEvent(e)
+}
