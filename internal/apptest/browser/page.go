@@ -105,11 +105,7 @@ func (p *Page) click(how, what string) {
 func (p *Page) Type(selector, text string) {
 	p.t.Helper()
 	p.Click(selector)
-	p.Eval(`document.activeElement.select?.()`, nil)
-	_, err := chromedp.Call(p.ctx, input.InsertText, input.InsertTextParams{Text: text})
-	if err != nil {
-		p.fail("type into %q: %v", selector, err)
-	}
+	p.Write(text)
 }
 
 var keys = map[string]string{
@@ -126,6 +122,57 @@ func (p *Page) Press(key string) {
 	if err := p.do(chromedp.KeyEvent(key)); err != nil {
 		p.fail("press %q: %v", key, err)
 	}
+}
+
+// Write types text into the field that has the focus, in place of what it holds.
+func (p *Page) Write(text string) {
+	p.t.Helper()
+	p.Eval(`document.activeElement.select?.()`, nil)
+	_, err := chromedp.Call(p.ctx, input.InsertText, input.InsertTextParams{Text: text})
+	if err != nil {
+		p.fail("write %q: %v", text, err)
+	}
+}
+
+// inFocus answers what has the focus if it is not the element wanted, and whether its focus can be
+// seen. An element is wanted by its CSS selector, or by its label word for word.
+const inFocus = `wanted => {
+	const at = document.activeElement;
+	if (!at || at === document.body) return { name: 'nothing', seen: true }; // it is still loading
+	const style = getComputedStyle(at);
+	const label = (at.getAttribute('aria-label') || at.innerText || '').trim();
+	const fits = /[#[]/.test(wanted) ? at.matches(wanted) : label === wanted;
+	const seen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0 ||
+		style.boxShadow !== 'none';
+	const box = at.getBoundingClientRect();
+	const within = box.bottom > 0 && box.top < innerHeight;
+	return { fits, seen: seen && within, name: at.tagName.toLowerCase() + ' ' + (label || at.id || at.name || '') };
+}`
+
+// TabTo presses Tab until the element has the focus, and fails if the keyboard does not lead there
+// or if the focus cannot be seen on the way.
+func (p *Page) TabTo(wanted string) {
+	p.t.Helper()
+	var way []string
+	p.poll("Tab to "+wanted, func(context.Context) (string, error) {
+		way = nil
+		for range 80 {
+			p.Press("Tab")
+			var at struct {
+				Fits, Seen bool
+				Name       string
+			}
+			p.Eval(call(inFocus, wanted), &at)
+			if !at.Seen {
+				p.fail("%s has the focus, and nobody can see it", at.Name)
+			}
+			if at.Fits {
+				return "", nil
+			}
+			way = append(way, strings.Join(strings.Fields(at.Name), " "))
+		}
+		return strings.Join(way, ", "), nil
+	})
 }
 
 // WaitText waits until the page shows the text.
