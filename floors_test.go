@@ -92,6 +92,7 @@ var floors = map[string][]string{
 	"internal/apptest/lossy":      {},
 	"internal/apptest/pg":         {},
 	"internal/apptest/realobs":    {},
+	"internal/apptest/replicas":   {"internal/token", "internal/apptest", "internal/apptest/pg"},
 	"internal/apptest/rtcpeer":    {},
 
 	// Tests without a package of their own, and a benchmark with a program of its own.

@@ -33,7 +33,7 @@ import (
 // busy (the server's clients are the other half of the load), since cores that share an execution unit are slower then.
 // Aim: a ratio of at least 0.75. With TOKEN_PROFILE=file the server writes a CPU profile.
 func BenchmarkTokens(b *testing.B) {
-	p := startProcess(b, os.Args[0], []string{asProgram + "=1", cpuProfileTo + "=" + os.Getenv("TOKEN_PROFILE")}, "--token-limit=-1")
+	p := startProcess(b, os.Args[0], []string{apptest.AsProgram + "=1", apptest.CPUProfileTo + "=" + os.Getenv("TOKEN_PROFILE")}, "--token-limit=-1")
 	me := p.setUp(b)
 	body, _ := json.Marshal(map[string]string{"stage": string(me.Stages[0].ARN), "for": "publish"})
 	key, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)

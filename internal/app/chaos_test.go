@@ -64,22 +64,21 @@ type chaos struct {
 
 func startChaos(t *testing.T, random *rand.Rand) *chaos {
 	c := &chaos{
-		fleet: &fleet{t: t}, random: random, order: []int{0, 1, 2, 3, 4, 5},
+		fleet: prepareFleet(t, 3), random: random, order: []int{0, 1, 2, 3, 4, 5},
 		issued: map[stage.ParticipantID]bool{}, live: map[stage.ParticipantID]*rtcpeer.Publisher{},
 		revoked: map[stage.ParticipantID]bool{},
 	}
-	c.fleet.prepare(3)
-	for _, m := range c.servers {
-		r := startRelay(t, c.db.Socket())
+	for _, m := range c.Servers {
+		r := startRelay(t, c.DB.Socket())
 		c.relays = append(c.relays, r)
-		u, err := url.Parse(c.database)
+		u, err := url.Parse(c.Database)
 		if err != nil {
 			t.Fatal(err)
 		}
 		u.Host, u.RawQuery = r.listener.Addr().String(), "sslmode=disable"
-		m.database = u.String()
+		m.Database = u.String()
 	}
-	c.startAll()
+	c.StartAll()
 	c.olga = c.operator()
 	c.stages = []stage.ARN{stage.ARN(c.olga.stage())}
 	var second web.Stage
@@ -153,7 +152,7 @@ func (c *chaos) broadcast(arn stage.ARN, clip *rtcpeer.Clip, over *atomic.Bool) 
 	if !ok {
 		return
 	}
-	live, err := rtcpeer.Publish(c.t, rtcpeer.HTTP(c.url+"/whip", token.Token), rtcpeer.PublishOptions{Clip: clip})
+	live, err := rtcpeer.Publish(c.t, rtcpeer.HTTP(c.URL+"/whip", token.Token), rtcpeer.PublishOptions{Clip: clip})
 	var refused *rtcpeer.StatusError
 	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError {
 		c.t.Errorf("a broadcast: %v", err)
@@ -202,22 +201,22 @@ func (c *chaos) revokeOne() {
 
 // fault is one fault, with its repair.
 func (c *chaos) fault() {
-	i := c.random.IntN(len(c.servers))
-	m, r := c.servers[i], c.relays[i]
+	i := c.random.IntN(len(c.Servers))
+	m, r := c.Servers[i], c.relays[i]
 	faults := []struct {
 		name string
 		do   func()
 	}{
 		{"kill -9 of replica", func() {
-			m.kill(syscall.SIGKILL)
+			m.Kill(syscall.SIGKILL)
 			time.Sleep(time.Second)
-			m.start()
-			m.ready()
+			m.Start()
+			m.Ready()
 		}},
 		{"SIGSTOP of replica", func() {
-			m.signal(syscall.SIGSTOP)
+			m.Signal(syscall.SIGSTOP)
 			time.Sleep(10 * time.Second) // the others bury it
-			m.signal(syscall.SIGCONT)
+			m.Signal(syscall.SIGCONT)
 		}},
 		{"no packets between the database and replica", func() {
 			r.hold(true)
@@ -229,11 +228,11 @@ func (c *chaos) fault() {
 			time.Sleep(3 * time.Second)
 			r.cut(false)
 		}},
-		{"PostgreSQL crashes, not", func() { c.must(c.db.Crash()) }},
+		{"PostgreSQL crashes, not", func() { c.must(c.DB.Crash()) }},
 		{"PostgreSQL hangs, not", func() {
-			c.must(c.db.Freeze())
+			c.must(c.DB.Freeze())
 			time.Sleep(min(25*time.Second, max(7*time.Second, *chaosTime/10)))
-			c.must(c.db.Thaw())
+			c.must(c.DB.Thaw())
 		}},
 	}
 	// Each kind once, before any comes again.
@@ -254,8 +253,8 @@ func (c *chaos) must(err error) {
 }
 
 func (c *chaos) check() {
-	for _, m := range c.servers {
-		m.ready()
+	for _, m := range c.Servers {
+		m.Ready()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,7 +263,7 @@ func (c *chaos) check() {
 		c.t.Error("nothing went on")
 	}
 	for id := range c.issued {
-		if got := c.db.Value(c.t, c.database, "SELECT id FROM issuances WHERE id = '"+string(id)+"'"); got == "" {
+		if got := c.DB.Value(c.t, c.Database, "SELECT id FROM issuances WHERE id = '"+string(id)+"'"); got == "" {
 			c.t.Errorf("the token %s was answered with 201, and is missing", id)
 		}
 	}
@@ -274,7 +273,7 @@ func (c *chaos) check() {
 		case <-time.After(30 * time.Second):
 			c.t.Errorf("%s was revoked, and is live", id)
 		}
-		if got := c.db.Value(c.t, c.database, "SELECT id FROM issuances WHERE revoked_at IS NULL AND id = '"+string(id)+"'"); got != "" {
+		if got := c.DB.Value(c.t, c.Database, "SELECT id FROM issuances WHERE revoked_at IS NULL AND id = '"+string(id)+"'"); got != "" {
 			c.t.Errorf("the revocation of %s is not stored", id)
 		}
 	}
@@ -282,10 +281,10 @@ func (c *chaos) check() {
 		live.Close()
 	}
 	eventually(c.t, time.Minute, "every broadcast has its end", func() bool {
-		return c.db.Value(c.t, c.database, "SELECT count(*)::text FROM open_participants") == "0"
+		return c.DB.Value(c.t, c.Database, "SELECT count(*)::text FROM open_participants") == "0"
 	})
 	for id := range c.live {
-		last := c.db.Value(c.t, c.database, "SELECT kind FROM events WHERE kind <> 'refused' AND participant = '"+string(id)+"' ORDER BY id DESC LIMIT 1")
+		last := c.DB.Value(c.t, c.Database, "SELECT kind FROM events WHERE kind <> 'refused' AND participant = '"+string(id)+"' ORDER BY id DESC LIMIT 1")
 		if last != "ended" && last != "" { // "": it was killed before its first event was stored
 			c.t.Errorf("the last event of %s is %q", id, last)
 		}

@@ -112,7 +112,7 @@ func TestARollingRestart(t *testing.T) {
 	work.Go(func() {
 		for !stop.Load() {
 			// A token for watching that publishes is refused, which is an event.
-			r, _ := http.NewRequest("POST", f.url+"/whip", strings.NewReader("v=0\r\n"))
+			r, _ := http.NewRequest("POST", f.URL+"/whip", strings.NewReader("v=0\r\n"))
 			r.Header.Set("Authorization", "Bearer "+olga.token("view").Token)
 			r.Header.Set("Content-Type", "application/sdp")
 			answer, err := http.DefaultClient.Do(r)
@@ -128,10 +128,10 @@ func TestARollingRestart(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 	})
-	for _, m := range f.servers {
-		m.kill(syscall.SIGTERM)
-		m.start()
-		m.ready()
+	for _, m := range f.Servers {
+		m.Kill(syscall.SIGTERM)
+		m.Start()
+		m.Ready()
 	}
 	stop.Store(true)
 	work.Wait()

@@ -39,7 +39,7 @@ func TestTheRoadOverAFleet(t *testing.T) {
 
 	ana, bea := f.dock("ana"), f.dock("bea")
 	watch := browser.Open(t, browser.Current, browser.Options{})
-	watch.Goto(f.url + "/watch")
+	watch.Goto(f.URL + "/watch")
 	signInAs(watch, "olga")
 	for _, d := range []*fleetDock{ana, bea} {
 		d.ClickText("Set up OBS")
@@ -51,16 +51,16 @@ func TestTheRoadOverAFleet(t *testing.T) {
 
 	for i := range *kills {
 		next := time.Now().Add(killEvery)
-		m := f.home(olga.stage())
+		m := f.Home(olga.stage())
 		if i%2 == 1 || m == nil {
-			m = f.servers[i%len(f.servers)]
+			m = f.Servers[i%len(f.Servers)]
 		}
-		t.Logf("server %s is killed", m.listen)
-		m.kill(syscall.SIGKILL)
-		m.start()
-		m.ready()
+		t.Logf("server %s is killed", m.Listen)
+		m.Kill(syscall.SIGKILL)
+		m.Start()
+		m.Ready()
 		eventually(t, 3*killEvery, "the local broadcast is back", func() bool {
-			return f.db.Value(t, f.database, "SELECT count(*)::text FROM open_participants o JOIN peers p ON p.id = o.peer WHERE p.buried = 0") == "1"
+			return f.DB.Value(t, f.Database, "SELECT count(*)::text FROM open_participants o JOIN peers p ON p.id = o.peer WHERE p.buried = 0") == "1"
 		})
 		ana.state("live")
 		bea.state("live")
@@ -75,17 +75,6 @@ func TestTheRoadOverAFleet(t *testing.T) {
 		d.obs.WaitStream(t, "STOPPED")
 		d.state("ready")
 	}
-}
-
-// home is the server that carries a stage, or nil.
-func (f *fleet) home(arn string) *member {
-	at := f.db.Value(f.t, f.database, "SELECT p.url FROM homes h JOIN peers p ON p.id = h.peer WHERE h.stage = '"+arn+"'")
-	for _, m := range f.servers {
-		if at == "https://"+m.peers {
-			return m
-		}
-	}
-	return nil
 }
 
 // A fleetDock is a dock of a fleet with its OBS.
@@ -113,9 +102,8 @@ func (f *fleet) dock(name string) *fleetDock {
 			return hangsUp{p}, nil
 		},
 	})
-	// Chromium 127 forgets its cookies after 30 seconds here, when it writes them down.
-	d.Page = browser.Open(f.t, browser.Current, browser.Options{Width: 320, Height: 640})
-	d.Goto(f.url + "/dock")
+	d.Page = browser.Open(f.t, browser.OBS31, browser.Options{})
+	d.Goto(f.URL + "/dock")
 	signInAs(d.Page, name)
 	d.WaitVisible(`input[name="obsPassword"]`)
 	d.Type(`input[name="address"]`, "127.0.0.1:"+d.obs.Port())

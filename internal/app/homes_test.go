@@ -25,33 +25,33 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	}
 
 	first, view := olga.token("publish"), olga.token("view")
-	live, err := publish(f.url, first)
+	live, err := publish(f.URL, first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range f.servers {
-		viewer, err := rtcpeer.View(t, rtcpeer.HTTP("http://"+m.listen+"/whep/"+string(first.ParticipantID), view.Token), rtcpeer.ViewOptions{})
+	for _, m := range f.Servers {
+		viewer, err := rtcpeer.View(t, rtcpeer.HTTP("http://"+m.Listen+"/whep/"+string(first.ParticipantID), view.Token), rtcpeer.ViewOptions{})
 		if err != nil {
-			t.Fatalf("a viewer at %s: %v", m.listen, err)
+			t.Fatalf("a viewer at %s: %v", m.Listen, err)
 		}
 		if err := viewer.Wait(t.Context(), func(s rtcpeer.Stats) bool { return s.Frames > 5 }); err != nil {
-			t.Errorf("a viewer at %s: %v", m.listen, err)
+			t.Errorf("a viewer at %s: %v", m.Listen, err)
 		}
 		if err := viewer.Answer.HangUp(t.Context()); err != nil {
-			t.Errorf("a viewer at %s hangs up: %v", m.listen, err)
+			t.Errorf("a viewer at %s hangs up: %v", m.Listen, err)
 		}
-		next := join(t, "ws"+strings.TrimPrefix("http://"+m.listen, "http")+"/stage-events", olga.token("view").Token)
+		next := join(t, "ws"+strings.TrimPrefix("http://"+m.Listen, "http")+"/stage-events", olga.token("view").Token)
 		if state := next(); !strings.Contains(state, string(first.ParticipantID)) {
-			t.Errorf("the events socket at %s: got %s, want the broadcast", m.listen, state)
+			t.Errorf("the events socket at %s: got %s, want the broadcast", m.Listen, state)
 		}
 	}
 	if err := live.HangUp(t.Context()); err != nil {
 		t.Errorf("hang up: %v", err)
 	}
 
-	for _, m := range f.servers {
+	for _, m := range f.Servers {
 		token := olga.token("publish")
-		live, err := publish(f.url, token)
+		live, err := publish(f.URL, token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,24 +59,24 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 		select {
 		case <-live.Closed():
 		case <-time.After(20 * time.Second):
-			t.Errorf("a token revoked at %s: its broadcast goes on", m.listen)
+			t.Errorf("a token revoked at %s: its broadcast goes on", m.Listen)
 		}
-		if _, err := publish(f.url, token); err == nil {
+		if _, err := publish(f.URL, token); err == nil {
 			t.Errorf("a revoked token publishes again")
 		}
 	}
 
 	last := olga.token("publish")
-	if live, err = publish(f.url, last); err != nil {
+	if live, err = publish(f.URL, last); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 20*time.Second, "it is known to be live", func() bool { return lastEvent(olga, last) == "publishing" })
-	home := strings.TrimPrefix(live.Answer.Location, f.url+"/whip/s/")
+	home := strings.TrimPrefix(live.Answer.Location, f.URL+"/whip/s/")
 	home, _, _ = strings.Cut(home, "-")
 	killed := false
-	for _, m := range f.servers {
-		if f.db.Value(t, f.database, "SELECT url FROM peers WHERE id = '"+home+"'") == "https://"+m.peers {
-			m.kill(syscall.SIGKILL)
+	for _, m := range f.Servers {
+		if f.DB.Value(t, f.Database, "SELECT url FROM peers WHERE id = '"+home+"'") == "https://"+m.Peers {
+			m.Kill(syscall.SIGKILL)
 			killed = true
 		}
 	}
@@ -87,9 +87,40 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	eventually(t, 30*time.Second, "the end is recorded", func() bool { return lastEvent(olga, last) == "ended" })
 	t.Logf("the end was recorded %v after the kill", time.Since(gone))
 	eventually(t, 30*time.Second, "the next broadcast finds a home", func() bool {
-		_, err := publish(f.url, last)
+		_, err := publish(f.URL, last)
 		return err == nil
 	})
+}
+
+// TestAServerThatCrashedIsBackAtOnce: one that is started again at once knows that its last run has
+// ended. The end is recorded and the stage free without anybody waiting for a beat, and an offer
+// that comes meanwhile is answered by the next home.
+func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 2)
+	olga := f.operator()
+	clip := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{})
+	first, second := olga.token("publish"), olga.token("publish")
+	for _, token := range []web.Token{first, second} {
+		live, err := rtcpeer.Publish(t, rtcpeer.HTTP(f.URL+"/whip", token.Token), rtcpeer.PublishOptions{Clip: clip})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 20*time.Second, "it is known to be live", func() bool { return lastEvent(olga, token) == "publishing" })
+		m := f.Home(olga.stage())
+		m.Kill(syscall.SIGKILL)
+		killed := time.Now()
+		m.Start()
+		eventually(t, 20*time.Second, "the end is recorded", func() bool { return lastEvent(olga, token) == "ended" })
+		t.Logf("the end was recorded %v after the kill", time.Since(killed))
+		live.Close()
+		m.Ready()
+	}
+	for _, m := range f.Servers {
+		if out := m.Out.String(); strings.Contains(out, "a replica is gone") {
+			t.Errorf("a server waited for the beat of another one: %s", out)
+		}
+	}
 }
 
 // lastEvent is the kind of the last event of a token.

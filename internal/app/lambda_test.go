@@ -24,6 +24,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakekms"
 	"github.com/stagedoor/stagedoor/internal/apptest/pg"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
@@ -50,7 +51,7 @@ func startLambda(t testing.TB, instances int, env ...string) *lambdaFront {
 	}
 	var addresses []string
 	for range instances {
-		addresses = append(addresses, startInstance(t, rie, self, append(env, asProgram+"=1")))
+		addresses = append(addresses, startInstance(t, rie, self, append(env, apptest.AsProgram+"=1")))
 	}
 	return newLambdaFront(t, addresses...)
 }
@@ -79,10 +80,10 @@ func newLambdaFront(t testing.TB, instances ...string) *lambdaFront {
 
 func startInstance(t testing.TB, rie, program string, env []string) (address string) {
 	t.Helper()
-	address = freeAddress(t)
+	address = replicas.FreeAddress(t)
 	out := &lockedBuffer{}
 	c := exec.Command(rie, "--runtime-interface-emulator-address", address,
-		"--runtime-api-address", freeAddress(t), "--log-level", "error", program)
+		"--runtime-api-address", replicas.FreeAddress(t), "--log-level", "error", program)
 	c.Env = append(os.Environ(), append(env, "HOME="+t.TempDir())...)
 	c.Stdout, c.Stderr = out, out
 	if err := c.Start(); err != nil {

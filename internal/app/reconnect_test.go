@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
 // TestEveryPageComesBack is BenchmarkReconnect in small: after a kill −9 all pages are back, and
@@ -40,7 +42,7 @@ func comeBack(tb testing.TB, streams, stages int) (took time.Duration, failures 
 	tb.Helper()
 	data := tb.TempDir()
 	logins := populate(tb, data, stages, (streams+streamsOfLogin-1)/streamsOfLogin)
-	env := []string{asProgram + "=1"}
+	env := []string{apptest.AsProgram + "=1"}
 	first := startProcessIn(tb, data, os.Args[0], env)
 	open := openStreams(tb, first.url, logins, streams)
 	first.cmd.Process.Kill()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
 )
@@ -34,7 +35,7 @@ func BenchmarkStreams(b *testing.B) {
 		b.Run(fmt.Sprintf("stages=%d", stages), func(b *testing.B) {
 			data := b.TempDir()
 			logins := populate(b, data, stages, (streams+streamsOfLogin-1)/streamsOfLogin)
-			p := startProcessIn(b, data, os.Args[0], []string{asProgram + "=1", cpuProfileTo + "=" + os.Getenv("STREAMS_PROFILE")})
+			p := startProcessIn(b, data, os.Args[0], []string{apptest.AsProgram + "=1", apptest.CPUProfileTo + "=" + os.Getenv("STREAMS_PROFILE")})
 			before := residentMB(b, p.pid)
 			start, cpu := time.Now(), cpuOf(b, p.pid)
 			open := openStreams(b, p.url, logins, streams)

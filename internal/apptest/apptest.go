@@ -35,10 +35,27 @@ type App struct {
 	SetupURL string // the one-time link
 	Data     string // its data folder
 
-	t    testing.TB
-	out  *output
-	stop context.CancelFunc
-	done chan error
+	t     testing.TB
+	out   *output
+	stop  context.CancelFunc
+	done  chan error
+	again func(flags ...string) *App
+	fleet bool // of several servers, any of which may go
+}
+
+// At is a server that another kit runs at that address. The kit stops it, and starts it again with
+// other flags.
+func At(t testing.TB, url, setup string, stop func(), again func(flags ...string) *App) *App {
+	done := make(chan error)
+	close(done)
+	return &App{URL: url, SetupURL: setup, t: t, out: newOutput(), stop: stop, done: done, again: again,
+		fleet: true}
+}
+
+// Again starts a server that was stopped, with these flags, at its address and on its data.
+func (a *App) Again(flags ...string) *App {
+	a.t.Helper()
+	return a.again(flags...)
 }
 
 // The key pair of the emulator, for AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a test binary.
@@ -78,6 +95,9 @@ func StartIn(t testing.TB, data string, flags ...string) *App {
 	a.URL = "http://" + found[1]
 	if link := setupLine.FindStringSubmatch(a.Output()); link != nil {
 		a.SetupURL = link[1]
+	}
+	a.again = func(flags ...string) *App {
+		return StartIn(t, data, append([]string{"--listen", found[1]}, flags...)...)
 	}
 	return a
 }
@@ -131,7 +151,11 @@ func (a *App) Stop() {
 func (a *App) Output() string { return a.out.String() }
 
 // Browser is a client with a cookie jar of its own.
-func (a *App) Browser() *Client { return NewClient(a.t, a.URL, nil) }
+func (a *App) Browser() *Client {
+	c := NewClient(a.t, a.URL, nil)
+	c.returns = a.fleet
+	return c
+}
 
 // NewClient returns a client of a server that the kit did not start, with a cookie jar of its own.
 // It trusts the certificates in roots.
@@ -177,8 +201,9 @@ type Client struct {
 	HTTP *http.Client
 	Key  string // an access key, sent as bearer
 
-	t    testing.TB
-	base string
+	t       testing.TB
+	base    string
+	returns bool // its event streams come back when they end, as a page's do
 }
 
 // At is the same client at another server of the same database. Cookies are those of any port.
@@ -303,8 +328,8 @@ func (c *Client) Token(use string) web.Token {
 // An EventStream is an open /api/events.
 type EventStream struct {
 	t      testing.TB
-	lines  *bufio.Reader
 	frames chan Frame
+	last   string // the ID of the last frame that had one; of the reading goroutine
 	bytes  atomic.Int64
 }
 
@@ -323,28 +348,47 @@ func (c *Client) Events() *EventStream {
 // EventsAfter opens the event stream as a page does that has seen the events up to that ID.
 func (c *Client) EventsAfter(id string) *EventStream {
 	c.t.Helper()
-	r, _ := http.NewRequestWithContext(c.t.Context(), "GET", c.base+"/api/events", nil)
-	if id != "" {
-		r.Header.Set("Last-Event-ID", id)
-	}
-	answer, err := (&http.Client{Jar: c.HTTP.Jar}).Do(r)
+	body, err := c.openEvents(id)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if answer.StatusCode != http.StatusOK {
-		c.t.Fatalf("GET /api/events: got %s", answer.Status)
-	}
-	c.t.Cleanup(func() { answer.Body.Close() })
-	e := &EventStream{t: c.t, lines: bufio.NewReader(answer.Body), frames: make(chan Frame, 256)}
-	go e.read()
+	e := &EventStream{t: c.t, frames: make(chan Frame, 256), last: id}
+	go func() {
+		defer close(e.frames)
+		e.read(body)
+		for c.returns && c.t.Context().Err() == nil {
+			time.Sleep(200 * time.Millisecond)
+			if body, err := c.openEvents(e.last); err == nil {
+				e.read(body)
+			}
+		}
+	}()
 	return e
 }
 
-func (e *EventStream) read() {
-	defer close(e.frames)
+func (c *Client) openEvents(after string) (io.ReadCloser, error) {
+	r, _ := http.NewRequestWithContext(c.t.Context(), "GET", c.base+"/api/events", nil)
+	if after != "" {
+		r.Header.Set("Last-Event-ID", after)
+	}
+	answer, err := (&http.Client{Jar: c.HTTP.Jar}).Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		answer.Body.Close()
+		return nil, fmt.Errorf("GET /api/events: got %s", answer.Status)
+	}
+	return answer.Body, nil
+}
+
+// read reads until the stream or the test ends.
+func (e *EventStream) read(body io.ReadCloser) {
+	defer body.Close()
+	lines := bufio.NewReader(body)
 	var f Frame
 	for {
-		line, err := e.lines.ReadString('\n')
+		line, err := lines.ReadString('\n')
 		if err != nil {
 			return
 		}
@@ -354,7 +398,7 @@ func (e *EventStream) read() {
 		case "event":
 			f.Event = value
 		case "id":
-			f.ID = value
+			f.ID, e.last = value, value
 		case "data":
 			f.Data = value
 		case "":

@@ -144,7 +144,7 @@ func Open(t testing.TB, engine Engine, options Options) *Page {
 	}
 	t.Cleanup(machine.take(t.Name()))
 
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), flags(path, options)...)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), flags(engine, path, options)...)
 	t.Cleanup(stop)
 	p := &Page{t: t, engine: engine, options: options.withDefaults(engine)}
 	p.open(allocator, chromedp.WithErrorf(p.note), chromedp.WithLogf(p.note))
@@ -167,7 +167,7 @@ const LAN = "stagedoor.lan"
 
 // flags keep the browser on this machine and awake. See also
 // https://peter.sh/experiments/chromium-command-line-switches/
-func flags(path string, o Options) []chromedp.ExecAllocatorOption {
+func flags(e Engine, path string, o Options) []chromedp.ExecAllocatorOption {
 	list := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox,
@@ -185,6 +185,10 @@ func flags(path string, o Options) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("disable-features",
 			"WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints"),
 	)
+	if e == OBS31 {
+		// This build drops all cookies when it first writes them to disk, after 30 seconds.
+		list = append(list, chromedp.Flag("incognito", true))
+	}
 	if o.FakeMedia {
 		list = append(list,
 			chromedp.Flag("use-fake-device-for-media-stream", true),

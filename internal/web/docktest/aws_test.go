@@ -12,6 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
@@ -52,7 +53,10 @@ func (b broadcast) Close() error          { return b.HangUp(context.Background()
 // TestAnAWSStageFromTheOperatorsPageToLive is the road of an AWS stage with nothing but the two pages, on the emulator.
 func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
+	anAWSStageToLive(t, replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t)))
+}
+
+func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	olga := a.Operator()
 	ana := invited(a, olga, "ana")
 	op := operatorPage(t, a)
@@ -152,7 +156,7 @@ func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 // TestAWSOutOfReach: the page says what the server says, the local stages are all there, and one may still name a stage.
 func TestAWSOutOfReach(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1")
+	a := replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1")
 	a.Operator()
 	op := operatorPage(t, a)
 	op.ClickText("Stages on Amazon IVS")
@@ -163,7 +167,7 @@ func TestAWSOutOfReach(t *testing.T) {
 	op.WaitText("main")
 
 	t.Log("and where AWS is not served, how it would be")
-	b := apptest.Start(t)
+	b := replicas.App(t)
 	b.Operator()
 	other := operatorPage(t, b)
 	other.ClickText("Stages on Amazon IVS")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -16,7 +17,7 @@ import (
 // finds the others.
 func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t)
+	a := replicas.App(t)
 	olga := a.Operator()
 	for i := range 300 {
 		olga.Must(http.StatusCreated, "POST", "/api/v1/users", web.NewUser{Name: fmt.Sprintf("person %03d", i)}, nil)

@@ -6,8 +6,8 @@ import (
 
 	"github.com/oauth2-proxy/mockoidc"
 
-	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
 // TestAPhoneSignsInTheDock with the code that the dock shows, where a provider, codes and passwords
@@ -19,7 +19,7 @@ func TestAPhoneSignsInTheDock(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Shutdown() })
-	a := apptest.Start(t, "--oidc-issuer", m.Issuer(), "--oidc-client-id="+m.Config().ClientID,
+	a := replicas.App(t, "--oidc-issuer", m.Issuer(), "--oidc-client-id="+m.Config().ClientID,
 		"--oidc-client-secret="+m.Config().ClientSecret, "--oidc-name", "Example Login")
 	a.Broadcaster(a.Operator(), "ana", "publish", "subscribe")
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
@@ -43,7 +44,32 @@ func sending(t *testing.T) fakeobs.WHIPOutput {
 // TestTheWholeRoad goes from the printed link to a viewer who sees and hears, as people do, on the real server.
 func TestTheWholeRoad(t *testing.T) {
 	t.Parallel()
-	app := apptest.Start(t)
+	theWholeRoad(t, replicas.App(t))
+}
+
+// TestStoriesOnAFleet runs some of the stories on three servers behind nginx, one of which is killed
+// every 20 seconds; -fleet runs them all so.
+func TestStoriesOnAFleet(t *testing.T) {
+	t.Parallel()
+	if replicas.Chosen() {
+		return // they all do
+	}
+	stories := map[string]func(*testing.T){
+		"road":      func(t *testing.T) { theWholeRoad(t, replicas.AppOnFleet(t)) },
+		"moderator": func(t *testing.T) { aModeratorHasTheLastWord(t, replicas.AppOnFleet(t)) },
+		"AWS": func(t *testing.T) {
+			anAWSStageToLive(t, replicas.AppOnFleet(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t)))
+		},
+	}
+	for name, story := range stories {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			story(t)
+		})
+	}
+}
+
+func theWholeRoad(t *testing.T, app *apptest.App) {
 	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Version: fakeobs.OBS31, Output: sending(t)})
 
 	olga := browser.Open(t, browser.Current, browser.Options{ColorScheme: "dark"})
@@ -169,7 +195,7 @@ const audible = `(async () => {
 // TestSoundThatNobodyHears is OBS with the service switched by another tool: AAC as if it were Opus. The dock finds out from the stage.
 func TestSoundThatNobodyHears(t *testing.T) {
 	t.Parallel()
-	app := apptest.Start(t)
+	app := replicas.App(t)
 	app.Broadcaster(app.Operator(), "ana", "publish", "subscribe")
 	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Profile: "Stagedoor", Screen: [2]int{1280, 720}, Output: sending(t)})
 	// Written, but never built: no profile was activated since.
@@ -201,7 +227,10 @@ func TestSoundThatNobodyHears(t *testing.T) {
 // TestAModeratorHasTheLastWord bars a broadcaster, whose OBS does not come back against it.
 func TestAModeratorHasTheLastWord(t *testing.T) {
 	t.Parallel()
-	app := apptest.Start(t)
+	aModeratorHasTheLastWord(t, replicas.App(t))
+}
+
+func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 	olga := app.Operator()
 	app.Broadcaster(olga, "ana", "publish", "subscribe")
 	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Output: sending(t)})

@@ -6,13 +6,14 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
 // TestAUsedInviteLinkIsShownNoLonger on the operator's page, and the others stay.
 func TestAUsedInviteLinkIsShownNoLonger(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t)
+	a := replicas.App(t)
 	a.Operator()
 	page := browser.Open(t, browser.Current, browser.Options{})
 	page.Goto(a.URL + "/operator/people")

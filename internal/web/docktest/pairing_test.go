@@ -6,9 +6,9 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 )
 
@@ -18,7 +18,7 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31} {
 		t.Run(string(engine), func(t *testing.T) {
 			t.Parallel()
-			app := apptest.Start(t)
+			app := replicas.App(t)
 			ada := app.Broadcaster(app.Operator(), "Ada", "publish")
 			const odd = `a #&= "%+ß password`
 			far := fakeobs.Start(t, fakeobs.Options{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -17,8 +18,7 @@ import (
 // is added, serves, cannot be taken away unawares, and passwords are switched off.
 func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	t.Parallel()
-	data := t.TempDir()
-	a := apptest.StartIn(t, data, "--operator-passkeys")
+	a := replicas.App(t, "--operator-passkeys")
 	olga := a.Operator()
 	if me := olga.Me(); !me.PasskeyNeeded || me.Role != "broadcaster" {
 		t.Errorf("an operator with a password alone is %+v", me)
@@ -80,7 +80,7 @@ func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 
 	t.Log("without passwords the passkey is the way in")
 	a.Stop()
-	b := apptest.StartIn(t, data, "--no-passwords")
+	b := a.Again("--no-passwords")
 	b.Browser().Refused(http.StatusForbidden, "no_passwords", "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password})
 	page.Goto(named(b.URL) + "/account")
 	signOutOf(page)

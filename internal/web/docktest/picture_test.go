@@ -3,10 +3,12 @@ package docktest
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
@@ -15,7 +17,7 @@ import (
 // and a viewer sees and hears it. The operator ends the last one, and the page says so.
 func TestATestPictureWithoutOBS(t *testing.T) {
 	t.Parallel()
-	app := apptest.Start(t)
+	app := replicas.App(t)
 	olga := app.Operator()
 	app.Broadcaster(olga, "ana", "publish", "subscribe")
 	watch := browser.Open(t, browser.Current, browser.Options{})
@@ -56,13 +58,11 @@ func TestATestPictureWithoutOBS(t *testing.T) {
 // kick ends what the only publisher of the main stage sends.
 func kick(t *testing.T, olga *apptest.Client, reason string) {
 	t.Helper()
-	now := apptest.Await(olga.Events(), "presences", func(e feed.PresencesEvent) bool { return e.Complete })
-	var path string
-	for _, p := range now.Stages[0].Participants {
-		if p.Publishing {
-			path = "/api/stages/" + url.PathEscape(string(now.Stages[0].Stage)) +
-				"/participants/" + string(p.ParticipantID)
-		}
-	}
+	publishes := func(p feed.Presence) bool { return p.Publishing }
+	now := apptest.Await(olga.Events(), "presence", func(e feed.PresenceEvent) bool {
+		return slices.ContainsFunc(e.Participants, publishes)
+	})
+	who := now.Participants[slices.IndexFunc(now.Participants, publishes)].ParticipantID
+	path := "/api/stages/" + url.PathEscape(string(now.Stage)) + "/participants/" + string(who)
 	olga.Must(http.StatusNoContent, "DELETE", path, web.Removal{Reason: reason}, nil)
 }

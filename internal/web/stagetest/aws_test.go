@@ -16,12 +16,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-func TestMain(m *testing.M) {
-	// AWS's default chain of credentials looks at the environment first; the emulator has this pair.
-	os.Setenv("AWS_ACCESS_KEY_ID", apptest.AccessKey)
-	os.Setenv("AWS_SECRET_ACCESS_KEY", apptest.SecretKey)
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(apptest.Main(m)) }
 
 // sdkFrom serves the stock SDK as AWS's CDN does. Its host is not that of the pages.
 func sdkFrom(t *testing.T, path string) string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
@@ -20,7 +21,7 @@ type house struct {
 
 func open(t testing.TB, flags ...string) *house {
 	t.Helper()
-	app := apptest.Start(t, flags...)
+	app := replicas.App(t, flags...)
 	olga := app.Operator()
 	return &house{App: app, t: t, olga: olga, ana: app.Broadcaster(olga, "ana", "publish", "subscribe"), bea: app.Broadcaster(olga, "bea", "publish", "subscribe")}
 }

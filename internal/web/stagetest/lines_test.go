@@ -26,7 +26,7 @@ func TestThePagesComeBackAfterALossOfTheServer(t *testing.T) {
 	page.WaitText("line lost, trying again…")
 
 	t.Log("it comes again at its address, and Bea, too: everything is as before, by itself")
-	again := apptest.StartIn(t, h.Data, "--listen", strings.TrimPrefix(h.URL, "http://"))
+	again := h.Again()
 	if again.URL != h.URL {
 		t.Fatalf("the server is at %s now, was at %s", again.URL, h.URL)
 	}

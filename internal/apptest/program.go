@@ -1,0 +1,60 @@
+package apptest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime/pprof"
+	"syscall"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/app"
+)
+
+// The variables that make a test binary behave as the program, so that a test or benchmark has a
+// process of its own.
+const (
+	AsProgram    = "TEST_AS_STAGEDOOR"
+	CPUProfileTo = "TEST_CPU_PROFILE"
+)
+
+// Main runs the tests of a package, or the program where a test started its own binary by Program.
+// TestMain passes its result to os.Exit.
+func Main(m *testing.M) int {
+	if os.Getenv(AsProgram) != "" {
+		return program()
+	}
+	// AWS's default chain of credentials looks at the environment first; the emulator has this pair.
+	os.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
+	os.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
+	return m.Run()
+}
+
+// Program is the test binary as the program. It ends with the test binary.
+func Program(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), AsProgram+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+func program() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if path := os.Getenv(CPUProfileTo); path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			panic(err)
+		}
+		defer f.Close()
+		pprof.StartCPUProfile(f)
+		defer pprof.StopCPUProfile()
+	}
+	if err := app.Run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "stagedoor:", err)
+		return 1
+	}
+	return 0
+}

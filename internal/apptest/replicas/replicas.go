@@ -1,0 +1,383 @@
+// Package replicas is several servers on one PostgreSQL behind a plain round-robin nginx, for tests.
+// Each server is a process of its own, which can be killed. The package that uses it passes its
+// TestMain to apptest.Main.
+package replicas
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/pg"
+	"github.com/stagedoor/stagedoor/internal/token"
+)
+
+// A Fleet is several servers on one database behind nginx.
+type Fleet struct {
+	DB       *pg.Server
+	Database string // the URL of the database
+	Key      string // the file of the local key
+	URL      string // of nginx
+	Servers  []*Member
+	Flags    []string // of every server
+
+	t    testing.TB
+	keys string // the folder of own keys, which all servers have mounted
+}
+
+// A Member is a server of a fleet: it keeps its addresses and its folder from run to run.
+type Member struct {
+	Command  func(args ...string) *exec.Cmd // nil: apptest.Program
+	Database string                         // as in Fleet, or by a way of its own
+	Listen   string                         // where nginx reaches it
+	Peers    string                         // where the others do
+	Out      *Lines                         // what it writes
+
+	fleet *Fleet
+	data  string
+
+	mu      sync.Mutex
+	process *os.Process   // guarded by mu: of the present run
+	done    chan struct{} // guarded by mu: closed when that has ended
+}
+
+// Start starts so many servers, and nginx before them.
+func Start(t testing.TB, n int, flags ...string) *Fleet {
+	t.Helper()
+	f := Prepare(t, n, flags...)
+	f.StartAll()
+	return f
+}
+
+// Prepare makes everything but the servers.
+func Prepare(t testing.TB, n int, flags ...string) *Fleet {
+	t.Helper()
+	f := &Fleet{
+		t: t, DB: &pg.Server{}, Key: filepath.Join(t.TempDir(), "local-key.pem"), Flags: flags,
+		keys: t.TempDir(),
+	}
+	t.Cleanup(f.DB.Stop)
+	f.Database = f.DB.Database(t)
+	t.Cleanup(func() { f.DB.Thaw() })
+	if _, err := token.CreateKey(f.Key); err != nil {
+		t.Fatal(err)
+	}
+	front := FreeAddress(t)
+	f.URL = "http://" + front
+	for range n {
+		f.add()
+	}
+	f.nginx(front)
+	return f
+}
+
+// StartAll starts the servers one after the other.
+func (f *Fleet) StartAll() {
+	f.t.Helper()
+	for _, m := range f.Servers {
+		m.Start()
+		m.Ready()
+	}
+}
+
+func (f *Fleet) add() {
+	m := &Member{
+		fleet: f, Database: f.Database, data: f.t.TempDir(), Out: &Lines{},
+		Listen: FreeAddress(f.t), Peers: FreeAddress(f.t),
+	}
+	f.Servers = append(f.Servers, m)
+	if err := os.Symlink(f.keys, filepath.Join(m.data, "keys")); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() {
+		m.Kill(syscall.SIGKILL)
+		if f.t.Failed() {
+			f.t.Logf("server %s said:\n%s", m.Listen, m.Out)
+		}
+	})
+}
+
+// Start starts the server; Ready waits for it.
+func (m *Member) Start(flags ...string) {
+	m.fleet.t.Helper()
+	if err := m.launch(flags...); err != nil {
+		m.fleet.t.Fatal(err)
+	}
+}
+
+func (m *Member) launch(flags ...string) error {
+	args := append([]string{
+		"serve", "--data", m.data, "--database", m.Database, "--local-key", m.fleet.Key,
+		"--listen", m.Listen, "--public-url", m.fleet.URL, "--trusted-proxies", "127.0.0.0/8",
+		"--media", "127.0.0.1:0", "--peer-listen", m.Peers, "--log-level", "warn",
+	}, m.fleet.Flags...)
+	command := m.Command
+	if command == nil {
+		command = apptest.Program
+	}
+	cmd := command(append(args, flags...)...)
+	cmd.Stdout, cmd.Stderr = m.Out, m.Out
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(done)
+	}()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.process, m.done = cmd.Process, done
+	return nil
+}
+
+// Ready waits until the server says that it serves.
+func (m *Member) Ready() {
+	m.fleet.t.Helper()
+	if err := m.await(); err != nil {
+		m.fleet.t.Fatal(err)
+	}
+}
+
+func (m *Member) await() error {
+	m.mu.Lock()
+	done := m.done
+	m.mu.Unlock()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if m.Status("/readyz") == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-done:
+			return fmt.Errorf("the server at %s ended: %s", m.Listen, m.Out)
+		default:
+		}
+	}
+	return fmt.Errorf("the server at %s is not ready: %s", m.Listen, m.Out)
+}
+
+// Status asks the server itself, past nginx. No answer is 0.
+func (m *Member) Status(path string) int {
+	client := http.Client{Timeout: 5 * time.Second}
+	answer, err := client.Get("http://" + m.Listen + path)
+	if err != nil {
+		return 0
+	}
+	answer.Body.Close()
+	return answer.StatusCode
+}
+
+// Signal sends a signal to the process, which may go on.
+func (m *Member) Signal(sig syscall.Signal) (done <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.process != nil {
+		m.process.Signal(sig)
+	}
+	return m.done
+}
+
+// Kill sends a signal and waits for the end.
+func (m *Member) Kill(sig syscall.Signal) {
+	if done := m.Signal(sig); done != nil {
+		<-done
+	}
+}
+
+// Home is the server that carries a local stage, or nil.
+func (f *Fleet) Home(arn string) *Member {
+	at := f.DB.Value(f.t, f.Database, "SELECT p.url FROM homes h JOIN peers p ON p.id = h.peer WHERE h.stage = '"+arn+"'")
+	for _, m := range f.Servers {
+		if at == "https://"+m.Peers {
+			return m
+		}
+	}
+	return nil
+}
+
+var setupLine = regexp.MustCompile(`(http\S+/setup#code=\S+)`)
+
+// SetupURL is the one-time link that the last server printed: each start makes a new one.
+func (f *Fleet) SetupURL() string {
+	last := f.Servers[len(f.Servers)-1].Out.String()
+	if link := setupLine.FindString(last); link != "" {
+		return link
+	}
+	f.t.Fatalf("the last server printed no link: %s", last)
+	return ""
+}
+
+// settled reports whether there is an operator.
+func (f *Fleet) settled() bool {
+	return f.DB.Value(f.t, f.Database, "SELECT count(*)::text FROM users") != "0"
+}
+
+// KillEvery kills one server after the other, so often, until the test ends or stop is called. Each
+// is started again at once, as a supervisor does. The first one dies some time after there is an
+// operator (a server that starts replaces the one-time link), by chance, so that stories are hit
+// anywhere.
+func (f *Fleet) KillEvery(interval time.Duration) (stop func()) {
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		wait := time.Duration(rand.Int64N(int64(interval)))
+		for i := rand.N(len(f.Servers)); ; {
+			select {
+			case <-over:
+				return
+			case <-time.After(wait):
+			}
+			if wait = time.Second; !f.settled() {
+				continue
+			}
+			begun := time.Now()
+			m := f.Servers[i%len(f.Servers)]
+			i++
+			m.Kill(syscall.SIGKILL)
+			if err := errors.Join(m.launch(), m.await()); err != nil {
+				f.t.Error(err)
+				return
+			}
+			f.t.Logf("server %s was killed at %s, and was back after %v", m.Listen,
+				begun.Format("15:04:05.000"), time.Since(begun).Round(time.Millisecond))
+			wait = max(0, interval-time.Since(begun))
+		}
+	}()
+	stop = sync.OnceFunc(func() {
+		close(over)
+		<-ended
+	})
+	f.t.Cleanup(stop)
+	return stop
+}
+
+// nginx passes requests on in turn, as in docs/scale.md.
+func (f *Fleet) nginx(listen string) {
+	f.t.Helper()
+	path, err := exec.LookPath("nginx")
+	if err != nil {
+		f.t.Fatalf("nginx is not installed; run the tests by `make test`, which installs it")
+	}
+	dir := f.t.TempDir()
+	var upstream strings.Builder
+	for _, m := range f.Servers {
+		fmt.Fprintf(&upstream, "    server %s max_fails=0;\n", m.Listen)
+	}
+	config := fmt.Sprintf(nginxConfig, dir, upstream.String(), listen)
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+	var out Lines
+	cmd := exec.Command(path, "-p", dir, "-c", file, "-e", "stderr")
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+	})
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", listen)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("nginx does not start: %s", out.String())
+		}
+	}
+}
+
+const nginxConfig = `
+daemon off;
+worker_processes 1;
+pid %[1]s/nginx.pid;
+error_log stderr error;
+events { worker_connections 8192; }
+http {
+  access_log off;
+  client_body_temp_path %[1]s/body;
+  proxy_temp_path %[1]s/proxy;
+  fastcgi_temp_path %[1]s/fastcgi;
+  uwsgi_temp_path %[1]s/uwsgi;
+  scgi_temp_path %[1]s/scgi;
+  map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+  upstream stagedoor {
+%[2]s  }
+  server {
+    listen %[3]s;
+    location / {
+      proxy_pass http://stagedoor;
+      proxy_http_version 1.1;
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      proxy_next_upstream error timeout http_503 non_idempotent;
+      proxy_next_upstream_timeout 10s;
+      proxy_connect_timeout 2s;
+      proxy_buffering off;
+      proxy_read_timeout 1h;
+    }
+  }
+}
+`
+
+// givenPorts are those that FreeAddress returned: two servers that start at the same time would
+// otherwise get one port now and then.
+var givenPorts sync.Map
+
+// FreeAddress is below the ports that the system hands out: nothing else takes it meanwhile.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	for range 1000 {
+		port := 20_000 + rand.N(12_000)
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return l.Addr().String()
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
+// Lines collects what a process writes.
+type Lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *Lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// String is everything so far.
+func (l *Lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
