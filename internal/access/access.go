@@ -101,6 +101,9 @@ type Config struct {
 
 	// Brand is the branding of the settings.
 	Brand Branding
+	// Replicated says that other processes change the database, too. They make this one call Refresh.
+	Replicated bool
+
 	// NoLocalStages refuses to add local stages, where no media is served.
 	NoLocalStages bool
 
@@ -155,11 +158,16 @@ func (c *Control) touch(ctx context.Context, cred Credential) bool {
 	return err == nil
 }
 
-func (c *Control) changed(id UserID) {
+// Refresh drops what was cached of logins, grants and stages: they changed, here or elsewhere.
+func (c *Control) Refresh() {
 	c.logins.clear()
 	c.stages.clear()
 	c.outage.principals.clear()
 	c.outage.permits.clear()
+}
+
+func (c *Control) changed(id UserID) {
+	c.Refresh()
 	if c.cfg.Changed != nil {
 		c.cfg.Changed(id)
 	}

@@ -26,10 +26,26 @@ type StageAccess struct {
 
 // Stages lists the stages to which a principal has access, by name: all of them for an operator.
 func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, error) {
+	read := c.cachedStages
+	if c.cfg.Replicated { // the caller may have just changed them at another replica
+		read = c.readStages
+	}
+	return c.stagesOf(ctx, who, read)
+}
+
+// StagesOfStream is Stages for an event stream, which reads again when access changed: the list may
+// have been read for another stream a moment ago.
+func (c *Control) StagesOfStream(ctx context.Context, who Principal) ([]StageAccess, error) {
+	return c.stagesOf(ctx, who, c.cachedStages)
+}
+
+func (c *Control) stagesOf(
+	ctx context.Context, who Principal, read func(context.Context) ([]StageRecord, error),
+) ([]StageAccess, error) {
 	if who.Stage != "" {
 		return nil, who.Require(ScopeSelf)
 	}
-	all, err := c.allStages(ctx)
+	all, err := read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +71,9 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 	return list, nil
 }
 
-// allStages lists the stages by name. Many event streams read them when access changes, so the list
-// is cached like logins.
-func (c *Control) allStages(ctx context.Context) ([]StageRecord, error) {
+// cachedStages lists the stages by name. Many event streams read them when access changes, so the
+// list is cached like logins.
+func (c *Control) cachedStages(ctx context.Context) ([]StageRecord, error) {
 	cached, generation, found := c.stages.get(struct{}{})
 	if since := c.cfg.Now().Sub(cached.at); found && since >= 0 && since < cacheLife {
 		return cached.byName, nil
@@ -65,15 +81,20 @@ func (c *Control) allStages(ctx context.Context) ([]StageRecord, error) {
 	// One of many callers reads. It goes on when its own request ends, for the others.
 	list, err, _ := c.reading.Do(strconv.Itoa(generation), func() (any, error) {
 		at := c.cfg.Now()
-		byName, err := c.cfg.Store.Stages(context.WithoutCancel(ctx))
+		byName, err := c.readStages(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err
 		}
-		sortByName(byName)
 		c.stages.put(struct{}{}, cachedStages{byName, at}, generation)
 		return byName, nil
 	})
 	byName, _ := list.([]StageRecord)
+	return byName, err
+}
+
+func (c *Control) readStages(ctx context.Context) ([]StageRecord, error) {
+	byName, err := c.cfg.Store.Stages(ctx)
+	sortByName(byName)
 	return byName, err
 }
 
@@ -91,7 +112,7 @@ func sortByName(list []StageRecord) {
 
 // accessTo returns the grant of a user on one stage.
 func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant, error) {
-	all, err := c.allStages(ctx)
+	exists, err := c.exists(ctx, arn)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -111,11 +132,21 @@ func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant,
 		}
 	}
 	granted = effective(who.Role, granted)
-	exists := slices.ContainsFunc(all, func(s StageRecord) bool { return s.ARN == arn })
 	if granted.Capabilities == 0 || !exists {
 		return Grant{}, noGrant()
 	}
 	return granted, nil
+}
+
+// exists reports whether there is such a stage. Another replica may have just added it, so that only
+// a stage that exists is cached.
+func (c *Control) exists(ctx context.Context, arn stage.ARN) (bool, error) {
+	isIt := func(s StageRecord) bool { return s.ARN == arn }
+	all, err := c.cachedStages(ctx)
+	if err == nil && c.cfg.Replicated && !slices.ContainsFunc(all, isIt) {
+		all, err = c.readStages(ctx)
+	}
+	return slices.ContainsFunc(all, isIt), err
 }
 
 // effective returns the grant that a role turns a grant into.

@@ -39,6 +39,7 @@ func (s *server) runLead(ctx context.Context, g *errgroup.Group) {
 	if s.aws != nil {
 		g.Go(func() error { return s.aws.Run(ctx) })
 		g.Go(func() error { return s.lead.While(ctx, s.aws.keys.Run) })
+		g.Go(func() error { return s.lead.While(ctx, s.recall) })
 	}
 }
 
@@ -49,10 +50,18 @@ func (s *server) pruneIfLeading(ctx context.Context) error {
 	return s.control.Prune(ctx)
 }
 
+// recall takes up what EventBridge posted while no server led.
+func (s *server) recall(ctx context.Context) error {
+	s.aws.Recall()
+	<-ctx.Done()
+	return nil
+}
+
 // sources are what the feed asks while it runs.
 func (s *server) sources() feed.Sources {
 	from := feed.Sources{
 		Record: s.control.RecordEvent, Participants: s.registry.Participants,
+		Refresh: s.control.Refresh,
 	}
 	if s.aws != nil {
 		aws := s.aws

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -93,5 +94,45 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	})
 	if want := []string{"publishing ", "ended kicked", "publishing ", "ended kicked"}; !slices.Equal(seen, want) {
 		t.Errorf("stored: got %q, want %q", seen, want)
+	}
+}
+
+// TestAReadAfterAWriteAtAnotherServer finds what was written: a balancer sends each request of a page
+// elsewhere. And the pages at the other server receive it.
+func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
+	t.Parallel()
+	database := &pg.Server{}
+	t.Cleanup(database.Stop)
+	key := filepath.Join(t.TempDir(), "local-key.pem")
+	if _, err := token.CreateKey(key); err != nil {
+		t.Fatal(err)
+	}
+	flags := []string{
+		"--database", database.Database(t), "--local-key", key, "--public-url", "http://127.0.0.1:8080",
+		"--token-limit=-1",
+	}
+	first := apptest.Start(t, flags...)
+	olga := first.Operator()
+	second := apptest.Start(t, flags...)
+	there := olga.At(second)
+	page := there.Events()
+	for i := range 10 {
+		name := fmt.Sprint("stage ", i)
+		there.Must(http.StatusOK, "GET", "/api/stages", nil, nil) // as of a moment before
+		var made web.Stage
+		olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: name}, &made)
+		if me := there.Me(); !slices.ContainsFunc(me.Stages, func(s web.MyStage) bool { return s.Name == name }) {
+			t.Errorf("/api/me at the other server lacks %q: %+v", name, me.Stages)
+		}
+		var list web.Stages
+		there.Must(http.StatusOK, "GET", "/api/stages", nil, &list)
+		if !slices.ContainsFunc(list.Stages, func(s web.Stage) bool { return s.ARN == made.ARN }) {
+			t.Errorf("/api/stages at the other server lacks %q", name)
+		}
+		there.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: made.ARN}, nil)
+		there.Must(http.StatusCreated, "POST", "/api/stages/"+url.PathEscape(string(made.ARN))+"/chat", map[string]any{"text": "hello"}, nil)
+		apptest.Await(page, "me", func(me web.Me) bool {
+			return slices.ContainsFunc(me.Stages, func(s web.MyStage) bool { return s.Name == name })
+		})
 	}
 }

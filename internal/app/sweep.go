@@ -41,6 +41,7 @@ func (s *server) noticeStages(stages []access.StageRecord) {
 	}
 	if s.swept != h.Sum64() {
 		s.swept = h.Sum64()
+		s.control.Refresh()
 		s.feed.Recheck("")
 	}
 }

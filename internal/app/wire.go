@@ -96,6 +96,7 @@ func (s *server) wireRules(rules access.Config) (err error) {
 		return err
 	}
 	rules.Store, rules.Passwords, rules.Now, rules.Log = s.store, newPasswords(), time.Now, s.log
+	rules.Replicated = s.several()
 	rules.NoPasswords = !s.settings.Passwords
 	rules.TokenLimit, rules.TokenWindow = s.settings.TokenLimit, s.settings.TokenWindow
 	rules.AuditRetention = s.settings.AuditRetention
@@ -177,11 +178,14 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	}
 	cfg := ivs.Config{
 		Cache: endpointCache{s.control}, Log: s.log, Barred: s.control.Barred,
-		Events: stageEvents{s.metrics, s.feed}.add, Leads: s.lead.Leads, Pass: passTo(s.feed),
+		Events: stageEvents{s.metrics, s.feed}.add, Leads: s.lead.Leads,
 		Waited: s.metrics.AWSWait,
 	}
 	if s.several() {
 		cfg.Budget = s.store
+	}
+	if s.lead.Elected() {
+		cfg.Pass = passTo(s.feed)
 	}
 	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, cfg)
 	if err != nil {
@@ -191,7 +195,7 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	return nil
 }
 
-// passTo gives an event of EventBridge to the server that leads.
+// passTo gives an event of EventBridge to all servers.
 func passTo(f *feed.Feed) func(event []byte) error {
 	return func(event []byte) error { return f.Pass(context.Background(), event) }
 }

@@ -42,6 +42,9 @@ type Sources struct {
 	Record func(context.Context, stage.Event) (access.StoredEvent, error)
 	// Participants returns who is on a stage here; stage.Moderator does. It may be slow.
 	Participants func(context.Context, stage.ARN) ([]stage.Presence, error)
+	// Refresh is called when access changed on any replica, before streams authenticate again; it
+	// must not block. It may be nil.
+	Refresh func()
 	// PassedOn takes what Pass has sent, on every replica; it must not block. It may be nil.
 	PassedOn func(data json.RawMessage)
 }
@@ -82,21 +85,25 @@ func New(cfg Config) *Feed {
 // Run carries events and presence until ctx ends, and then stores what is still queued.
 func (f *Feed) Run(ctx context.Context, from Sources) error {
 	var g errgroup.Group
-	g.Go(func() error { return f.receive(ctx, from.PassedOn) })
+	g.Go(func() error { return f.receive(ctx, from) })
 	g.Go(func() error { return f.runEvents(ctx, from.Record) })
 	g.Go(func() error { return f.runPresence(ctx, from.Participants) })
 	return g.Wait()
 }
 
-// receive delivers notices, and hands what Pass sent to passedOn.
-func (f *Feed) receive(ctx context.Context, passedOn func(json.RawMessage)) error {
+// receive delivers notices, and hands what Pass sent to PassedOn.
+func (f *Feed) receive(ctx context.Context, from Sources) error {
 	return f.cfg.Shared.Receive(ctx, func(n Notice) {
-		switch {
-		case n.Kind != KindPassed:
-			f.deliver(n)
-		case passedOn != nil:
-			passedOn(n.Data)
+		if n.Kind == KindPassed {
+			if from.PassedOn != nil {
+				from.PassedOn(n.Data)
+			}
+			return
 		}
+		if (n.Kind == KindAccess || n.Kind == KindGap) && from.Refresh != nil {
+			from.Refresh()
+		}
+		f.deliver(n)
 	})
 }
 

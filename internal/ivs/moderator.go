@@ -103,9 +103,15 @@ func (s *Service) sendAway(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, why news, present bool,
 ) error {
 	undo := s.tracker.sending(arn, id, why)
+	reason := passedReason{
+		Stage: arn, Participant: id, Kind: why.kind, Code: why.code, Detail: why.detail,
+	}
+	s.passReason(reason)
 	if err := s.disconnect(ctx, arn, id, why.detail); err != nil {
 		if !errors.Is(err, stage.ErrNotFound) {
 			undo()
+			reason.Undone = true
+			s.passReason(reason)
 		}
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -51,8 +52,9 @@ type Config struct {
 	Barred func(context.Context) ([]stage.Participant, error)
 
 	// Of several processes that serve the same stages, Leads reports whether this is the one that
-	// polls them and keeps out who is barred; nil is always. The others give events of EventBridge
-	// to Pass, whose data the one that leads gives to Passed.
+	// polls them and keeps out who is barred; nil is always. Each gives the events of EventBridge to
+	// Pass, if there is one; its data comes to Passed, at all of them. One that begins to lead is
+	// made to Recall.
 	Leads func() bool
 	Pass  func([]byte) error
 	// Budget is shared by all processes that use the account; it may be nil.
@@ -92,6 +94,8 @@ type Service struct {
 	limits  *limits
 	flights singleflight.Group // one GetStage or look at a time for a stage
 	tracker *tracker
+	passed  passedEvents
+	told    httpkit.Map[string, struct{}] // IDs of events of EventBridge that were taken in
 
 	mu      sync.Mutex
 	watches map[stage.ARN]*watch         // guarded by mu
@@ -115,6 +119,7 @@ func New(cfg Config) (*Service, error) {
 		regions: map[string]*ivsrealtime.Client{},
 		limits:  &limits{budget: cfg.Budget, waited: cfg.Waited, queues: map[string]*queue{}},
 		tracker: newTracker(cfg.Events, cfg.Now),
+		told:    httpkit.Map[string, struct{}]{Max: rememberIDs},
 		watches: map[stage.ARN]*watch{},
 	}
 	for _, region := range cfg.Regions {

@@ -125,6 +125,16 @@ func (t *tracker) sending(arn stage.ARN, id stage.ParticipantID, why news) (undo
 	}
 }
 
+// notSending undoes what sending took in for another process.
+func (t *tracker) notSending(arn stage.ARN, id stage.ParticipantID, why news) {
+	t.change(happening{stage: arn, participant: id}, func(l *life) news {
+		if l.away != nil && *l.away == why {
+			l.away = nil
+		}
+		return news{}
+	})
+}
+
 // sentAway takes in that we disconnected somebody, as said to sending. It is an end of what is
 // known to run, and with present also of somebody of whom nothing is known. What AWS tells of it
 // later is the same end.

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -16,6 +16,10 @@ const (
 	maxBridgeBody = 256 << 10 // EventBridge sends at most 256 KB
 	rememberIDs   = 10_000
 	complainEvery = time.Minute // in the log, about bodies that are no events
+
+	// How long and how many passed events are remembered. A lease expires within 8 seconds.
+	rememberPassed = 30 * time.Second
+	maxPassed      = 5000
 )
 
 // Webhook returns a function that takes the events which Amazon EventBridge posts through an API
@@ -23,22 +27,19 @@ const (
 // or it is the password of one of the type Basic. Events of no concern are no error: a retry would
 // not change that.
 func (s *Service) Webhook(secret stage.Secret) func(*http.Request) error {
-	h := &webhook{secret: secret, service: s, seen: httpkit.Map[string, struct{}]{Max: rememberIDs}}
-	return h.take
+	return (&webhook{secret: secret, service: s}).take
 }
 
 // Bridge returns a function that takes events of Amazon EventBridge which invoked a Lambda
 // function: AWS IAM decides who may, and there is no secret.
 func (s *Service) Bridge() func(event []byte) error {
-	h := &webhook{service: s, seen: httpkit.Map[string, struct{}]{Max: rememberIDs}}
+	h := &webhook{service: s}
 	return func(event []byte) error { return h.read(bytes.NewReader(event)) }
 }
 
 type webhook struct {
 	secret  stage.Secret
 	service *Service
-
-	seen httpkit.Map[string, struct{}] // IDs of events: EventBridge delivers at least once
 
 	mu         sync.Mutex
 	complained time.Time // when the log had the last line about a body that is no event
@@ -116,16 +117,15 @@ func (h *webhook) read(body io.Reader) error {
 	if !ok || !h.service.Serves(what.stage) {
 		return nil
 	}
-	if !h.service.cfg.Leads() && h.service.cfg.Pass != nil {
+	if h.service.cfg.Pass != nil {
 		return h.service.passOn(event)
 	}
-	if h.first(event.ID) {
-		h.service.tracker.tell(what)
-	}
+	h.service.tellOnce(event.ID, what)
 	return nil
 }
 
-// passOn gives an event to the process that leads, which knows the rest of the story.
+// passOn gives an event to all processes: the one that leads knows the rest of the story, and the
+// others remember the event in case that one is about to die. It is stored when this returns.
 func (s *Service) passOn(event bridgeEvent) error {
 	data, err := json.Marshal(event)
 	if err != nil {
@@ -134,15 +134,111 @@ func (s *Service) passOn(event bridgeEvent) error {
 	return s.cfg.Pass(data)
 }
 
-// Passed takes an event that another process passed on, if this one leads. It does not block.
+// Passed takes an event that a process passed on: at once if this one leads, else when it leads
+// soon (Recall). It does not block.
 func (s *Service) Passed(data []byte) {
-	var event bridgeEvent
-	if err := json.Unmarshal(data, &event); err != nil || event.problem() != "" || !s.cfg.Leads() {
+	var about struct {
+		Away *passedReason `json:"away"`
+	}
+	if err := json.Unmarshal(data, &about); err == nil && about.Away != nil {
+		s.takeReason(*about.Away)
 		return
 	}
-	if what, ok := event.happening(); ok && s.Serves(what.stage) {
+	var event bridgeEvent
+	if err := json.Unmarshal(data, &event); err != nil || event.problem() != "" {
+		return
+	}
+	what, ok := event.happening()
+	if !ok || !s.Serves(what.stage) {
+		return
+	}
+	s.passed.add(passedEvent{event.ID, what, s.cfg.Now()})
+	if s.cfg.Leads() {
+		s.tellOnce(event.ID, what)
+	}
+}
+
+// A passedReason says why a process is about to disconnect a participant. The one that leads may
+// receive the end by EventBridge before AWS has answered the other.
+type passedReason struct {
+	Stage       stage.ARN           `json:"stage"`
+	Participant stage.ParticipantID `json:"participant"`
+	Kind        stage.EventKind     `json:"kind"`
+	Code        string              `json:"code"`
+	Detail      string              `json:"detail"`
+	Undone      bool                `json:"undone,omitempty"` // AWS did not do it
+}
+
+// passReason lets the process that leads know. Without it the reason comes a moment after the end.
+func (s *Service) passReason(r passedReason) {
+	if s.cfg.Pass == nil || s.cfg.Leads() {
+		return
+	}
+	data, err := json.Marshal(map[string]passedReason{"away": r})
+	if err == nil {
+		err = s.cfg.Pass(data)
+	}
+	if err != nil {
+		s.cfg.Log.Warn("why a participant is disconnected is not passed on", "err", err)
+	}
+}
+
+func (s *Service) takeReason(r passedReason) {
+	why := news{r.Kind, r.Code, r.Detail}
+	if r.Undone {
+		s.tracker.notSending(r.Stage, r.Participant, why)
+		return
+	}
+	s.tracker.sending(r.Stage, r.Participant, why)
+}
+
+// Recall takes the events that were passed on in the last half minute: this process begins to
+// lead, and the one before may have died with them. What that one has stored is not stored again
+// (Config.Events goes by the time of the event).
+func (s *Service) Recall() {
+	for _, e := range s.passed.since(s.cfg.Now().Add(-rememberPassed)) {
+		s.tellOnce(e.id, e.what)
+	}
+}
+
+// tellOnce takes an event in, unless it was taken before: EventBridge delivers at least once.
+func (s *Service) tellOnce(id string, what happening) {
+	if id == "" || s.told.Add(id, struct{}{}, s.cfg.Now()) {
 		s.tracker.tell(what)
 	}
+}
+
+// passedEvents are those of the last time, bounded.
+type passedEvents struct {
+	mu   sync.Mutex
+	list []passedEvent // guarded by mu: oldest first
+}
+
+type passedEvent struct {
+	id   string
+	what happening
+	at   time.Time // of its arrival here
+}
+
+func (p *passedEvents) add(e passedEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := 0
+	for old < len(p.list) && (e.at.Sub(p.list[old].at) > rememberPassed || len(p.list)-old >= maxPassed) {
+		old++
+	}
+	p.list = append(slices.Delete(p.list, 0, old), e)
+}
+
+func (p *passedEvents) since(t time.Time) (recent []passedEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.list {
+		if !e.at.Before(t) {
+			recent = append(recent, e)
+		}
+	}
+	return recent
 }
 
 func (h *webhook) trusted(r *http.Request) bool {
@@ -151,11 +247,6 @@ func (h *webhook) trusted(r *http.Request) bool {
 		given = password
 	}
 	return !h.secret.Empty() && stage.NewSecret(given).Equal(h.secret)
-}
-
-// first reports whether an event is new.
-func (h *webhook) first(id string) bool {
-	return id == "" || h.seen.Add(id, struct{}{}, h.service.cfg.Now())
 }
 
 // happening reads the events of participants; others, such as those of compositions, do not concern

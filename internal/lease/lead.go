@@ -41,6 +41,9 @@ func NewLead(store Store, name string, by Holder, now func() time.Time, log *slo
 	}
 }
 
+// Elected reports whether there may be others: one alone always leads.
+func (l *Lead) Elected() bool { return l.store != nil }
+
 // Leads reports whether this replica is the one. It is certain: a lease that could not be renewed
 // is given up before another replica can have it.
 func (l *Lead) Leads() bool {

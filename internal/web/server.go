@@ -69,7 +69,7 @@ func New(c Config) (*Server, error) {
 	}}
 	s.streams = &streams{
 		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat,
-		present: s.stages().present, me: s.profiles().of,
+		present: s.stages().present, me: s.profiles().ofStream,
 		fail: s.adapter.fail, guarded: s.adapter.guarded, log: c.Log, now: c.Now,
 		short: c.Short, shared: newHerd[sharer, profile](profilesAtOnce),
 	}

@@ -20,9 +20,16 @@ type profiles struct {
 // of returns what a page shows of the caller.
 func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
 	stages, err := s.control.Stages(ctx, who)
-	if err != nil {
-		return Me{}, err
-	}
+	return s.with(stages, who), err
+}
+
+// ofStream is of for an event stream.
+func (s profiles) ofStream(ctx context.Context, who access.Principal) (Me, error) {
+	stages, err := s.control.StagesOfStream(ctx, who)
+	return s.with(stages, who), err
+}
+
+func (s profiles) with(stages []access.StageAccess, who access.Principal) Me {
 	me := Me{
 		ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.version,
 		Stages: []MyStage{}, PasskeyNeeded: who.Unproven,
@@ -33,7 +40,7 @@ func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
 			MaxTTL: int64(a.MaxTTL / time.Second), Served: served(a.Stage.ARN), Limits: a.Limits,
 		})
 	}
-	return me, nil
+	return me
 }
 
 // people serves users and their grants.
