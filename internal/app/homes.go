@@ -5,9 +5,13 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,6 +22,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/store"
 	"github.com/stagedoor/stagedoor/internal/token"
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
@@ -81,11 +86,35 @@ func (s *server) wireHomes() {
 	if s.settings.Database == "" {
 		return
 	}
+	runs := runs{filepath.Join(s.settings.Data, "replica"), s.store, s.log}
 	s.homes = homes.New(homes.Config{
-		Store: s.store, URL: s.settings.PeerURL, Log: s.log, Joined: s.store.ActAs,
+		Store: s.store, URL: s.settings.PeerURL, Log: s.log,
+		Before: runs.before(), Joined: runs.joined,
 		End:  sessionEnds{s.control, s.feed}.record,
 		Lost: s.registry.lost, Idle: s.registry.idle, Left: s.registry.left,
 	})
+}
+
+// runs keep the ID of the present run in the data folder. The lock of that folder says that the run
+// which wrote it has ended.
+type runs struct {
+	file  string
+	store *store.Store
+	log   *slog.Logger
+}
+
+// before is the ID of the run before this one, or empty.
+func (r runs) before() string {
+	id, _ := os.ReadFile(r.file) // none is as good
+	return strings.TrimSpace(string(id))
+}
+
+func (r runs) joined(id string) {
+	r.store.ActAs(id)
+	if err := os.WriteFile(r.file, []byte(id+"\n"), 0o600); err != nil {
+		r.log.Warn("after a crash, the others will wait for this replica's beat: its ID is not kept",
+			"err", err)
+	}
 }
 
 // sessionEnds record the ends of sessions that a replica left when it vanished.

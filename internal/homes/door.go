@@ -24,8 +24,11 @@ const (
 	clientHeader = "Stagedoor-Client"
 
 	maxBody  = 64<<10 + 1 // the largest that WHIP reads, and one byte with which it is refused
-	tries    = 4
 	tryAgain = 150 * time.Millisecond
+	// tryFor is how long a request that was not passed on is tried again. OBS waits 8 seconds for
+	// the answer to its offer, and gives up when the first one fails (whip-output.cpp).
+	tryFor      = 450 * time.Millisecond
+	tryOfferFor = 5 * time.Second
 )
 
 // DoorConfig is what a Door needs.
@@ -100,7 +103,8 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			WithCode("bad_body").WithCause(err))
 		return
 	}
-	for try := range tries {
+	last := time.Now().Add(patience(r))
+	for {
 		at, err := find()
 		if err != nil {
 			d.Refuse(w, r, err)
@@ -114,12 +118,19 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err = d.pass(w, withBody(r, body), at.peer); err == nil {
 			return
 		}
-		if try == tries-1 || r.Context().Err() != nil {
+		if !time.Now().Before(last) || r.Context().Err() != nil {
 			d.Refuse(w, r, errHomeAway(err))
 			return
 		}
 		time.Sleep(tryAgain)
 	}
+}
+
+func patience(r *http.Request) time.Duration {
+	if r.Method == http.MethodPost && httpkit.FirstSegment(r.URL.Path) == "whip" {
+		return tryOfferFor
+	}
+	return tryFor
 }
 
 func withBody(r *http.Request, body []byte) *http.Request {

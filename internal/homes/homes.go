@@ -68,6 +68,9 @@ type Config struct {
 	URL   string // where other replicas reach this one; empty: there is no passing on
 	Log   *slog.Logger
 
+	// Before is the ID of the run of this replica before this one, if that has ended for certain:
+	// nobody has to wait until its beat has stood still for long enough.
+	Before string
 	// Joined is called with each new ID of this replica, before it is in use.
 	Joined func(id string)
 	// Lost is called when this replica is not the home of any stage any more. It ends the sessions.
@@ -126,6 +129,10 @@ func New(cfg Config) *Homes {
 
 // Join enters this replica among the others.
 func (h *Homes) Join(ctx context.Context) error {
+	crashed, err := h.buryBefore(ctx)
+	if err != nil {
+		return err
+	}
 	start := time.Now()
 	p := Peer{ID: stage.NewID(), URL: h.cfg.URL}
 	h.cfg.Joined(p.ID)
@@ -135,7 +142,31 @@ func (h *Homes) Join(ctx context.Context) error {
 	h.mu.Lock()
 	h.id, h.until, h.lost = p.ID, start.Add(holdFor), false
 	h.mu.Unlock()
+	if crashed != "" {
+		h.finish(ctx, crashed)
+	}
 	return h.look(ctx)
+}
+
+// buryBefore buries the run before this one, if it has not left, and returns its ID then. A replica
+// at another address is another one, which has a copy of this one's data.
+func (h *Homes) buryBefore(ctx context.Context) (crashed string, err error) {
+	if h.cfg.Before == "" || h.cfg.URL == "" || h.ID() != "" {
+		return "", nil
+	}
+	all, err := h.cfg.Store.Peers(ctx)
+	for _, p := range all {
+		if p.ID != h.cfg.Before || p.URL != h.cfg.URL || p.Buried {
+			continue
+		}
+		if done, err := h.cfg.Store.Bury(ctx, p.ID, p.Beat); err != nil || !done {
+			return "", err
+		}
+		h.cfg.Log.Warn("the run before this one crashed; its local broadcasts have ended",
+			"replica", p.ID)
+		return p.ID, nil
+	}
+	return "", err
 }
 
 // ID returns the ID of this run of the replica.

@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/homes"
@@ -70,6 +72,39 @@ func TestAStageHasOneHome(t *testing.T) {
 		ok(t, b.Forget(t.Context(), "b")) // it lives
 		if peers := must(b.Peers(t.Context()))(t); len(peers) != 1 || peers[0].ID != "b" {
 			t.Errorf("got the replicas %+v, want b alone", peers)
+		}
+	})
+}
+
+// TestACrashIsBuriedByTheNextRun, but not by a copy of its data folder on another machine.
+func TestACrashIsBuriedByTheNextRun(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, _, arn := h.scene()
+		const url = "https://192.0.2.1:8444"
+		ok(t, h.store.Join(t.Context(), homes.Peer{ID: "a", URL: url}))
+		_, _, err := h.store.Claim(t.Context(), arn, "a")
+		ok(t, err)
+		start := func(url string) *homes.Homes {
+			t.Helper()
+			next := homes.New(homes.Config{
+				Store: h.store, URL: url, Log: slog.New(slog.DiscardHandler), Before: "a",
+				Joined: func(string) {}, Lost: func() {},
+				End: func(context.Context, string) (bool, error) { return false, nil },
+			})
+			ok(t, next.Join(t.Context()))
+			return next
+		}
+		start("https://192.0.2.2:8444")
+		start("")
+		if home := must(h.store.Home(t.Context(), arn))(t); home != "a" {
+			t.Errorf("got the home %q, want a, which lives", home)
+		}
+		start(url)
+		_, err = h.store.Home(t.Context(), arn)
+		missing(t, err)
+		missing(t, h.store.Beat(t.Context(), "a", false))
+		if peers := must(h.store.Peers(t.Context()))(t); len(peers) != 3 {
+			t.Errorf("got the replicas %+v, want the three that live", peers)
 		}
 	})
 }
