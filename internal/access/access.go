@@ -65,6 +65,7 @@ type Issuance struct {
 	IssuedBy     string // "local key", "own key <kid>", "AWS API"
 	Bucket       string // of the rate limit: the ID of the user or of a viewing key
 	Credential   string // of a view token: the login or viewing key with which it ends
+	Kind         Kind   // of the credential that asked for it; empty: issued before it was recorded
 	IssuedAt     time.Time
 	ExpiresAt    time.Time
 	RevokedAt    time.Time // zero: not revoked

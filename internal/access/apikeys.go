@@ -122,7 +122,7 @@ func (c *Control) APIKeys(ctx context.Context, by Principal) ([]APIKey, error) {
 	return keys, err
 }
 
-// RevokeAPIKey ends an API key at once.
+// RevokeAPIKey ends an API key at once, with the dock links that it made and nobody has used yet.
 func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) error {
 	if err := by.Require(ScopeAPIKeys); err != nil {
 		return err
@@ -136,6 +136,9 @@ func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) err
 			return cmpErr(err, noSuch("key"))
 		}
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: KindAPIKey, ID: id}); err != nil {
+			return err
+		}
+		if err := endLinksOf(ctx, tx, id); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, by, Entry{

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,13 +16,17 @@ const defaultAuditRetention = 365 * 24 * time.Hour
 // An Action names what happened, in the audit trail.
 type Action string
 
-// The actions of the audit trail. Tokens that were issued are in it, too, read from their own
-// records: ActionTokenIssued is never stored twice.
+// The actions of the audit trail. Its entries of ActionTokenIssued are not stored: the store reads
+// them from the records of the tokens, which are kept as long. The entry for a guest's token is
+// ActionGuestAdmitted.
 const (
 	ActionSetUp           Action = "system.set_up"
 	ActionLogin           Action = "login.created"
 	ActionLoginFailed     Action = "login.failed"
 	ActionLoginEnded      Action = "login.ended"
+	ActionDeviceApproved  Action = "device_code.approved"
+	ActionDeviceDenied    Action = "device_code.denied"
+	ActionEnrolment       Action = "enrolment.created"
 	ActionPasswordChanged Action = "password.changed"
 	ActionUserCreated     Action = "user.created"
 	ActionUserInvited     Action = "user.invited"
@@ -39,6 +44,9 @@ const (
 	ActionKicked          Action = "participant.kicked"
 	ActionBarred          Action = "participant.barred"
 	ActionUnbarred        Action = "participant.unbarred"
+	ActionMuted           Action = "chat.muted"
+	ActionUnmuted         Action = "chat.unmuted"
+	ActionMessageRemoved  Action = "chat.message_removed"
 	ActionTokenIssued     Action = "token.issued"
 	ActionTokenRevoked    Action = "token.revoked"
 	ActionKeyCreated      Action = "key.created"
@@ -56,6 +64,8 @@ const (
 	ActionPasskeyRemoved  Action = "passkey.removed"
 	ActionWebhookCreated  Action = "webhook.created"
 	ActionWebhookDeleted  Action = "webhook.deleted"
+	ActionWebhookTested   Action = "webhook.tested"
+	ActionWebhookReplayed Action = "webhook.replayed"
 	ActionSettingChanged  Action = "setting.changed"
 )
 
@@ -90,7 +100,7 @@ type AuditFilter struct {
 // An AuditStore stores the audit trail. Entries are only added, and pruned when they are old.
 type AuditStore interface {
 	AddEntry(ctx context.Context, e Entry) error
-	// Entries lists those that match, newest first.
+	// Entries lists those that match, newest first, together with the tokens that were issued.
 	Entries(ctx context.Context, f AuditFilter, p Page) (PageOf[Entry], error)
 }
 
@@ -112,10 +122,18 @@ func (c *Control) Audit(
 	if err != nil {
 		return PageOf[Entry]{}, err
 	}
+	// What is due to be deleted, and the records of tokens that are kept longer for other reasons.
+	if oldest := c.cfg.Now().Add(-c.auditRetention()); f.Since.Before(oldest) {
+		f.Since = oldest
+	}
 	if cleanText(f.Target+string(f.Action), 512) != f.Target+string(f.Action) {
 		return PageOf[Entry]{}, stage.Errorf(stage.ErrInvalid, "A filter of the list is not an ID.")
 	}
 	return c.cfg.Store.Entries(ctx, f, p)
+}
+
+func (c *Control) auditRetention() time.Duration {
+	return cmp.Or(c.cfg.AuditRetention, defaultAuditRetention)
 }
 
 // note adds an entry to the trail inside a decision: what is not stored has not happened. It also

@@ -66,6 +66,34 @@ func (c *Control) MuteTarget(ctx context.Context, who Principal, id UserID) (Use
 	return account.User, err
 }
 
+// NoteMuted notes that a moderator muted a person in the chat of a stage, or let them write again.
+func (c *Control) NoteMuted(ctx context.Context, by Principal, person User, on bool) {
+	action := ActionUnmuted
+	if on {
+		action = ActionMuted
+	}
+	e := entryAbout(action, person)
+	e.Stage = by.Stage
+	c.noteLate(ctx, by, e)
+}
+
+// NoteMessageRemoved notes that a moderator removed a message of another person.
+func (c *Control) NoteMessageRemoved(
+	ctx context.Context, by Principal, author UserID, message string,
+) {
+	if author == by.User.ID {
+		return
+	}
+	names, err := c.cfg.Store.Names(ctx, author)
+	if err != nil {
+		names = nil // the entry has the ID
+	}
+	c.noteLate(ctx, by, Entry{
+		Action: ActionMessageRemoved, Target: string(author), TargetName: names[author],
+		Stage: by.Stage, Detail: "message " + message,
+	})
+}
+
 // MayRemove returns why a principal may not remove a message of that author, or nil. A moderator
 // removes any message, everybody else their own.
 func (p Principal) MayRemove(author UserID) error {

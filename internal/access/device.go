@@ -133,8 +133,13 @@ func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode str
 			label = byKey + who.Key
 		case who.Passkey != "":
 			label = byPasskey + who.Passkey
+		case who.origin != "":
+			label = fromPasskey + who.origin
 		}
-		return tx.GiveDevice(ctx, cred.ID, who.User.ID, label)
+		if err := tx.GiveDevice(ctx, cred.ID, who.User.ID, label); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, deviceEntry(ActionDeviceApproved, who, cred))
 	})
 }
 
@@ -142,8 +147,18 @@ func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode str
 func (c *Control) DenyDevice(ctx context.Context, who Principal, userCode string) error {
 	return c.onDevice(ctx, who, userCode, func(tx Store, cred Credential) error {
 		_, err := tx.DeleteCredentials(ctx, Match{Kind: kindDevice, ID: cred.ID})
-		return err
+		if err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, deviceEntry(ActionDeviceDenied, who, cred))
 	})
+}
+
+// deviceEntry says which dock was let in or refused: where it is, and what it calls itself.
+func deviceEntry(action Action, who Principal, cred Credential) Entry {
+	e := entryAbout(action, who.User)
+	e.Detail = cleanText(cred.Client.Address+" "+cred.Client.Agent, 256)
+	return e
 }
 
 // onDevice finds an open request and acts on it. Wrong codes are throttled like wrong passwords, by

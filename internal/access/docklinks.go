@@ -47,14 +47,14 @@ func (c *Control) CreateDockLink(
 		revoked = nil
 		account, err := c.linked(ctx, tx, External{
 			Issuer: linkedIssuer, Subject: req.ExternalID, Name: req.Name,
-		})
+		}, by)
 		if err != nil {
 			return err
 		}
-		if account, err = c.renameLinked(ctx, tx, account, req.Name); err != nil {
+		if account, err = c.renameLinked(ctx, tx, by, account, req.Name); err != nil {
 			return err
 		}
-		if revoked, err = c.applyRules(ctx, tx, account, nil); err != nil {
+		if revoked, err = c.applyRules(ctx, tx, by, account, nil); err != nil {
 			return err
 		}
 		for _, g := range grants {
@@ -66,7 +66,8 @@ func (c *Control) CreateDockLink(
 			revoked = append(revoked, lost...)
 		}
 		link.User = account.User
-		link.Code, link.ExpiresAt, err = c.putEnrolment(ctx, tx, account.ID, dockLinkLife, "")
+		link.Code, link.ExpiresAt, err = c.putEnrolment(ctx, tx, by, account, dockLinkLife,
+			linkLabel(by))
 		return err
 	})
 	if err != nil {
@@ -74,6 +75,32 @@ func (c *Control) CreateDockLink(
 	}
 	c.changed(link.User.ID)
 	return link, c.disconnect(ctx, revoked, "The access to this stage was changed.")
+}
+
+// linkLabel names the API key that made a dock link, which ends with it. A login that it became does
+// not: see docs/decisions/0196.
+func linkLabel(by Principal) string {
+	if by.Kind != KindAPIKey {
+		return ""
+	}
+	return byAPIKey + by.CredentialID
+}
+
+// endLinksOf ends the dock links of an API key that nobody has used yet.
+func endLinksOf(ctx context.Context, tx Store, key string) error {
+	open, err := tx.Credentials(ctx, Match{Kind: kindEnrolment})
+	if err != nil {
+		return err
+	}
+	for _, cred := range open {
+		if labelOf(cred.Label).apiKey != key {
+			continue
+		}
+		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kindEnrolment, ID: cred.ID}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkLinkGrants(grants []Grant) ([]Grant, error) {
@@ -93,7 +120,7 @@ func checkLinkGrants(grants []Grant) ([]Grant, error) {
 
 // renameLinked follows a name that changed in the application.
 func (c *Control) renameLinked(
-	ctx context.Context, tx Store, account Account, name string,
+	ctx context.Context, tx Store, by Principal, account Account, name string,
 ) (Account, error) {
 	clean, err := cleanName(clipName(name))
 	if err != nil || nameKey(clean) == account.Key {
@@ -108,5 +135,10 @@ func (c *Control) renameLinked(
 		return account, err
 	}
 	account.Key = nameKey(account.Name)
-	return account, tx.PutAccount(ctx, account)
+	if err := tx.PutAccount(ctx, account); err != nil {
+		return account, err
+	}
+	e := userEntry(ActionUserChanged, account)
+	e.Detail = "name " + account.Name
+	return account, c.note(ctx, tx, by, e)
 }

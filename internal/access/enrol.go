@@ -26,6 +26,9 @@ func (c *Control) NewEnrolment(
 		scope, label = ScopeSelf, byKey+by.CredentialID
 	default:
 		scope = ScopeAccount
+		if by.origin != "" {
+			label = fromPasskey + by.origin
+		}
 	}
 	if by.Key != "" {
 		return stage.Secret{}, time.Time{}, signInYourself()
@@ -33,29 +36,38 @@ func (c *Control) NewEnrolment(
 	if err := by.Require(scope); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
-	return c.putEnrolment(ctx, c.cfg.Store, id, life, label)
+	var code stage.Secret
+	var until time.Time
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		account, err := accountOf(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		code, until, err = c.putEnrolment(ctx, tx, by, account, life, label)
+		return err
+	})
+	return code, until, err
 }
 
 // putEnrolment stores a code inside a decision.
 func (c *Control) putEnrolment(
-	ctx context.Context, s Store, id UserID, life time.Duration, label string,
+	ctx context.Context, tx Store, by Principal, account Account, life time.Duration, label string,
 ) (stage.Secret, time.Time, error) {
-	account, err := accountOf(ctx, s, id)
-	if err != nil {
-		return stage.Secret{}, time.Time{}, err
-	}
 	if err := account.active(); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
-	if err := trimEnrolments(ctx, s, id); err != nil {
+	if err := trimEnrolments(ctx, tx, account.ID); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
 	code, now := newSecret(""), c.cfg.Now()
 	cred := Credential{
-		ID: stage.NewID(), Kind: kindEnrolment, Hash: hashOf(code), User: id, Label: label,
+		ID: stage.NewID(), Kind: kindEnrolment, Hash: hashOf(code), User: account.ID, Label: label,
 		CreatedAt: now, ExpiresAt: now.Add(min(life, maxEnrolmentLife)),
 	}
-	return code, cred.ExpiresAt, s.PutCredential(ctx, cred)
+	if err := tx.PutCredential(ctx, cred); err != nil {
+		return stage.Secret{}, time.Time{}, err
+	}
+	return code, cred.ExpiresAt, c.note(ctx, tx, by, userEntry(ActionEnrolment, account))
 }
 
 // trimEnrolments makes room for one more code: the oldest of too many goes.
@@ -102,15 +114,32 @@ func (c *Control) Enrol(
 	return login, secret, nil
 }
 
-// endEnrolled ends the logins, and the codes for logins, that a revoked access key made.
-func endEnrolled(ctx context.Context, tx Store, user UserID, key string) error {
-	for _, kind := range []Kind{KindLogin, kindEnrolment} {
+// dockCodes are the codes of a user that sign in a dock: an enrolment code, and a device code that
+// the user approved and its dock has not used yet.
+func dockCodes() []Kind { return []Kind{kindEnrolment, kindDevice} }
+
+// endDockCodes ends the codes that would sign in a dock of a user.
+func endDockCodes(ctx context.Context, tx Store, user UserID) error {
+	for _, kind := range dockCodes() {
+		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: user}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endDerived ends the logins of a user, and the codes that would become one, that another
+// credential made: an access key or a passkey that has ended. The login except stays.
+func endDerived(
+	ctx context.Context, tx Store, user UserID, except string, made func(loginLabel) bool,
+) error {
+	for _, kind := range append(dockCodes(), KindLogin) {
 		creds, err := tx.Credentials(ctx, Match{Kind: kind, User: user})
 		if err != nil {
 			return err
 		}
 		for _, cred := range creds {
-			if labelOf(cred.Label).key != key {
+			if cred.ID == except || !made(labelOf(cred.madeBy())) {
 				continue
 			}
 			if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, ID: cred.ID}); err != nil {

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -130,9 +129,11 @@ func (c *Control) Prune(ctx context.Context) error {
 	}
 	now := c.cfg.Now()
 	old := Retention{
-		Now: now, Events: now.Add(-keepEvents), Issuances: now.Add(-keepIssuances),
-		Attempts: now.Add(-forgetAfter), Known: now.Add(-keepKnown), Open: now.Add(-keepOpen),
-		Audit: now.Add(-cmp.Or(c.cfg.AuditRetention, defaultAuditRetention)), Dead: now.Add(-keepDead),
+		Now: now, Events: now.Add(-keepEvents),
+		// The records of tokens are a part of the audit trail.
+		Issuances: now.Add(-max(keepIssuances, c.auditRetention())),
+		Attempts:  now.Add(-forgetAfter), Known: now.Add(-keepKnown), Open: now.Add(-keepOpen),
+		Audit: now.Add(-c.auditRetention()), Dead: now.Add(-keepDead),
 		Chat: now.Add(-keepChat),
 	}
 	for {

@@ -102,7 +102,7 @@ func (c *Control) LogInExternal(
 	var login Principal
 	var revoked []Issuance
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		account, err := c.linked(ctx, tx, e)
+		account, err := c.linked(ctx, tx, e, Principal{Kind: KindLogin, From: from})
 		if err != nil {
 			return err
 		}
@@ -110,13 +110,14 @@ func (c *Control) LogInExternal(
 			return err
 		}
 		before := account.Role
-		if account, err = c.applyRole(ctx, tx, account, e); err != nil {
+		by := Principal{Kind: KindLogin, User: account.User, From: from}
+		if account, err = c.applyRole(ctx, tx, by, account, e); err != nil {
 			return err
 		}
 		if revoked, err = c.roleChanged(ctx, tx, before, account); err != nil {
 			return err
 		}
-		lost, err := c.applyRules(ctx, tx, account, e.Claims)
+		lost, err := c.applyRules(ctx, tx, by, account, e.Claims)
 		if err != nil {
 			return err
 		}
@@ -181,8 +182,11 @@ func (p ExternalPolicy) role(claims map[string][]string) Role {
 }
 
 // linked finds the account of an identity, or creates it. Accounts are never found by an e-mail
-// address or a name: those can be chosen at the provider.
-func (c *Control) linked(ctx context.Context, tx Store, e External) (Account, error) {
+// address or a name: those can be chosen at the provider. A principal without a user is the person
+// themselves.
+func (c *Control) linked(
+	ctx context.Context, tx Store, e External, by Principal,
+) (Account, error) {
 	known, err := tx.Identity(ctx, e.Issuer, e.Subject)
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
 		return Account{}, err
@@ -198,7 +202,7 @@ func (c *Control) linked(ctx context.Context, tx Store, e External) (Account, er
 		}
 		return account, tx.PutIdentity(ctx, i)
 	}
-	account, err := c.createLinked(ctx, tx, e.Name)
+	account, err := c.createLinked(ctx, tx, e.Name, by)
 	if err != nil {
 		return Account{}, err
 	}
@@ -207,7 +211,9 @@ func (c *Control) linked(ctx context.Context, tx Store, e External) (Account, er
 }
 
 // createLinked creates an account without a password. A name that is taken gets a number.
-func (c *Control) createLinked(ctx context.Context, tx Store, wanted string) (Account, error) {
+func (c *Control) createLinked(
+	ctx context.Context, tx Store, wanted string, by Principal,
+) (Account, error) {
 	name, err := c.freeName(ctx, tx, wanted)
 	if err != nil {
 		return Account{}, err
@@ -217,10 +223,10 @@ func (c *Control) createLinked(ctx context.Context, tx Store, wanted string) (Ac
 	if err := tx.PutAccount(ctx, account); err != nil {
 		return Account{}, err
 	}
-	by := Principal{Kind: KindLogin, User: account.User}
-	return account, c.note(ctx, tx, by, Entry{
-		Action: ActionUserCreated, Target: string(account.ID), TargetName: name,
-	})
+	if by.User == (User{}) {
+		by.User = account.User
+	}
+	return account, c.note(ctx, tx, by, userEntry(ActionUserCreated, account))
 }
 
 func (c *Control) freeName(ctx context.Context, tx Store, wanted string) (string, error) {
@@ -264,7 +270,7 @@ func clipName(name string) string {
 }
 
 func (c *Control) applyRole(
-	ctx context.Context, tx Store, account Account, e External,
+	ctx context.Context, tx Store, by Principal, account Account, e External,
 ) (Account, error) {
 	role := c.cfg.External.role(e.Claims)
 	if role == "" || role == account.Role {
@@ -279,7 +285,6 @@ func (c *Control) applyRole(
 	if err := tx.PutAccount(ctx, account); err != nil {
 		return account, err
 	}
-	by := Principal{Kind: KindLogin, User: account.User}
 	return account, c.note(ctx, tx, by, Entry{
 		Action: ActionUserChanged, Target: string(account.ID), TargetName: account.Name,
 		Detail: "role " + string(role),

@@ -117,7 +117,8 @@ func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string)
 		if err != nil {
 			return err
 		}
-		if err := endEnrolled(ctx, tx, who.User.ID, id); err != nil {
+		err = endDerived(ctx, tx, who.User.ID, "", func(l loginLabel) bool { return l.key == id })
+		if err != nil {
 			return err
 		}
 		revoked, err = c.revokeOrphans(ctx, tx, who.User.ID)
@@ -140,11 +141,19 @@ func (c *Control) deleteKey(
 	if !stage.ValidID(id) || who.User.ID == "" {
 		return noSuch("key")
 	}
-	n, err := s.DeleteCredentials(ctx, Match{Kind: kind, ID: id, User: who.User.ID})
-	if err != nil || n == 0 {
+	match := Match{Kind: kind, ID: id, User: who.User.ID}
+	there, err := s.Credentials(ctx, match)
+	if err != nil {
+		return err
+	}
+	n, err := s.DeleteCredentials(ctx, match)
+	if err != nil || n == 0 || len(there) == 0 {
 		return cmpErr(err, noSuch("key"))
 	}
-	return c.note(ctx, s, who, Entry{Action: ActionKeyRevoked, Target: id, Detail: string(kind)})
+	return c.note(ctx, s, who, Entry{
+		Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label, Stage: there[0].Stage,
+		Detail: string(kind),
+	})
 }
 
 func (c *Control) byAccessKey(ctx context.Context, secret stage.Secret) (Principal, error) {
@@ -300,7 +309,7 @@ func (c *Control) IssueForView(
 	}
 	req := IssueRequest{Stage: who.Stage, For: forView, Address: address}
 	return c.issue(ctx, basis{
-		user: who.User.ID, bucket: who.CredentialID, credential: who.CredentialID,
+		user: who.User.ID, bucket: who.CredentialID, credential: who.CredentialID, kind: who.Kind,
 	}, req)
 }
 

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -13,13 +14,20 @@ const (
 	externalLabel = "external" // use does not extend it
 	byKey         = "key:"     // an access key made it; the ID of the key follows
 	byPasskey     = "passkey:" // a passkey made it; its ID follows
+	byAPIKey      = "api:"     // a dock link of an API key made it; its ID follows
+	// A login that a passkey made has made the code behind it, which proves nothing and ends with
+	// the passkey; its ID follows.
+	fromPasskey = "from-passkey:"
 )
 
 // A loginLabel says how a login came about.
 type loginLabel struct {
-	external     bool
-	key, passkey string
+	external                   bool
+	key, passkey, apiKey, from string
 }
+
+// restsOn reports whether a login ends with that passkey.
+func (l loginLabel) restsOn(passkey string) bool { return passkey == cmp.Or(l.passkey, l.from) }
 
 func labelOf(text string) (l loginLabel) {
 	for word := range strings.FieldsSeq(text) {
@@ -30,9 +38,22 @@ func labelOf(text string) (l loginLabel) {
 			l.key = strings.TrimPrefix(word, byKey)
 		case strings.HasPrefix(word, byPasskey):
 			l.passkey = strings.TrimPrefix(word, byPasskey)
+		case strings.HasPrefix(word, byAPIKey):
+			l.apiKey = strings.TrimPrefix(word, byAPIKey)
+		case strings.HasPrefix(word, fromPasskey):
+			l.from = strings.TrimPrefix(word, fromPasskey)
 		}
 	}
 	return l
+}
+
+// madeBy is the label of a login, or of the login that a code becomes. A device code has it in
+// View: its own label is the code that people type.
+func (cred Credential) madeBy() string {
+	if cred.Kind == kindDevice {
+		return cred.View
+	}
+	return cred.Label
 }
 
 func loginEntry(account Account, way string) Entry {

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -107,7 +108,7 @@ func (c *Control) newLogin(
 		if login, err = c.putLogin(ctx, tx, now, secret, from); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, login, userEntry(ActionLogin, now))
+		return c.note(ctx, tx, login, loginEntry(now, "password"))
 	})
 	return login, secret, err
 }
@@ -174,7 +175,7 @@ func principalOf(cred Credential, account Account) Principal {
 		}
 	}
 	return Principal{
-		Key: label.key, Passkey: label.passkey,
+		Key: label.key, Passkey: label.passkey, origin: cmp.Or(label.passkey, label.from),
 		Kind: cred.Kind, CredentialID: cred.ID, User: account.User, Revision: account.Revision,
 		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt,
 		Client: cred.Client,
@@ -241,7 +242,8 @@ func (c *Control) LogOut(ctx context.Context, who Principal) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
-	revoked, err := c.endLogins(ctx, Match{ID: who.CredentialID, User: who.User.ID})
+	match := Match{ID: who.CredentialID, User: who.User.ID}
+	revoked, err := c.endLogins(ctx, who, who.User, match)
 	if err != nil {
 		return err
 	}
@@ -253,14 +255,24 @@ func (c *Control) LogOut(ctx context.Context, who Principal) error {
 const signedOut = "The login has ended."
 
 // endLogins deletes the matching logins of one user, and revokes the view tokens that rest on them.
-func (c *Control) endLogins(ctx context.Context, match Match) (revoked []Issuance, err error) {
+// With all logins end the codes that would become one.
+func (c *Control) endLogins(
+	ctx context.Context, by Principal, user User, match Match,
+) (revoked []Issuance, err error) {
 	match.Kind = KindLogin
 	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if _, err := tx.DeleteCredentials(ctx, match); err != nil {
 			return err
 		}
-		revoked, err = c.revokeOrphans(ctx, tx, match.User)
-		return err
+		if match.ID == "" {
+			if err := endDockCodes(ctx, tx, user.ID); err != nil {
+				return err
+			}
+		}
+		if revoked, err = c.revokeOrphans(ctx, tx, user.ID); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, entryAbout(ActionLoginEnded, user))
 	})
 	return revoked, err
 }
@@ -321,13 +333,17 @@ func (c *Control) ChangePassword(
 	return c.disconnect(ctx, revoked, passwordChanged)
 }
 
-// endKeys ends what could outlive the password of a user: keys and open tokens, including those
-// that are being issued at the moment.
+// endKeys ends what could outlive the password of a user: keys, the logins that an access key made,
+// and open tokens, including those that are being issued at the moment.
 func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
 	for _, kind := range []Kind{KindAccessKey, KindViewKey} {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
 			return nil, err
 		}
+	}
+	err := endDerived(ctx, tx, id, "", func(l loginLabel) bool { return l.key != "" })
+	if err != nil {
+		return nil, err
 	}
 	if err := tx.Advance(ctx, id); err != nil {
 		return nil, err
@@ -355,10 +371,8 @@ func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLog
 	if _, err := tx.DeleteCredentials(ctx, logins); err != nil {
 		return err
 	}
-	for _, kind := range []Kind{kindInvite, kindEnrolment} {
-		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: account.ID}); err != nil {
-			return err
-		}
+	if _, err := tx.DeleteCredentials(ctx, Match{Kind: kindInvite, User: account.ID}); err != nil {
+		return err
 	}
-	return nil
+	return endDockCodes(ctx, tx, account.ID)
 }

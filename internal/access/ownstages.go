@@ -133,14 +133,19 @@ func (c *Control) keepOwnStage(ctx context.Context, w OwnWanted, made stage.Stag
 		if err != nil {
 			return err
 		}
-		if _, err := c.applyStored(ctx, tx, rules, account); err != nil {
+		by := Principal{User: User{Name: "rule " + string(w.Rule)}}
+		if err := c.note(ctx, tx, by, ownStageEntry(made, account)); err != nil {
 			return err
 		}
-		by := Principal{User: User{Name: "rule " + string(w.Rule)}}
-		e := stageEntry(ActionStageCreated, made)
-		e.Detail = "a stage of their own for " + account.Name
-		return c.note(ctx, tx, by, e)
+		_, err = c.applyStored(ctx, tx, ruling{by: by}, rules, account)
+		return err
 	})
+}
+
+func ownStageEntry(made stage.Stage, account Account) Entry {
+	e := stageEntry(ActionStageCreated, made)
+	e.Detail = "a stage of their own for " + account.Name
+	return e
 }
 
 // awsName is a name as Amazon IVS takes it: at most 128 letters, digits, - and _.

@@ -252,7 +252,10 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 		if _, err := tx.DeletePasskeys(ctx, who.User.ID, k.ID); err != nil {
 			return err
 		}
-		if err := endLoginsOf(ctx, tx, who, k.ID); err != nil {
+		err = endDerived(ctx, tx, who.User.ID, who.CredentialID, func(l loginLabel) bool {
+			return l.restsOn(k.ID)
+		})
+		if err != nil {
 			return err
 		}
 		if revoked, err = c.revokeOrphans(ctx, tx, who.User.ID); err != nil {
@@ -280,22 +283,6 @@ func (c *Control) spareLastPasskey(account Account) error {
 		return stage.Errorf(stage.ErrConflict,
 			"Passwords are switched off here, and this passkey is your last way in: "+
 				"add another first.").WithCode("last_passkey")
-	}
-	return nil
-}
-
-func endLoginsOf(ctx context.Context, tx Store, who Principal, passkey string) error {
-	logins, err := tx.Credentials(ctx, Match{Kind: KindLogin, User: who.User.ID})
-	if err != nil {
-		return err
-	}
-	for _, cred := range logins {
-		if labelOf(cred.Label).passkey != passkey || cred.ID == who.CredentialID {
-			continue
-		}
-		if _, err := tx.DeleteCredentials(ctx, Match{Kind: KindLogin, ID: cred.ID}); err != nil {
-			return err
-		}
 	}
 	return nil
 }

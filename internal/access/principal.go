@@ -48,6 +48,7 @@ type Principal struct {
 	Unproven bool
 	Renewed  bool      // ExpiresAt has just moved: send the cookie again
 	guest    GuestLink // of a guest link
+	origin   string    // the passkey with which this login ends; empty: none
 }
 
 // The kinds of credential that authenticate a request. A new kind takes a constant here, its scopes

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -94,7 +95,7 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 	if err != nil {
 		return Rule{}, err
 	}
-	err = c.applyToAll(ctx)
+	err = c.applyToAll(ctx, by)
 	c.wakeMaker()
 	return r, err
 }
@@ -196,11 +197,11 @@ func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error
 	if err != nil {
 		return err
 	}
-	return c.applyToAll(ctx)
+	return c.applyToAll(ctx, by)
 }
 
 // applyToAll applies the rules to every account, in batches, so that tokens are issued in between.
-func (c *Control) applyToAll(ctx context.Context) error {
+func (c *Control) applyToAll(ctx context.Context, by Principal) error {
 	// the rule is stored: a browser that goes away does not stop it half-way
 	ctx = context.WithoutCancel(ctx)
 	var revoked []Issuance
@@ -215,7 +216,7 @@ func (c *Control) applyToAll(ctx context.Context) error {
 				return err
 			}
 			for _, account := range batch {
-				lost, err := c.applyStored(ctx, tx, rules, account)
+				lost, err := c.applyStored(ctx, tx, ruling{by: by}, rules, account)
 				if err != nil {
 					return err
 				}
@@ -237,7 +238,7 @@ func (c *Control) applyToAll(ctx context.Context) error {
 
 // applyStored applies the rules with the claims of the person's last sign-ins.
 func (c *Control) applyStored(
-	ctx context.Context, tx Store, rules []Rule, account Account,
+	ctx context.Context, tx Store, why ruling, rules []Rule, account Account,
 ) ([]Issuance, error) {
 	identities, err := tx.IdentitiesOf(ctx, account.ID)
 	if err != nil {
@@ -252,25 +253,44 @@ func (c *Control) applyStored(
 			claims[name] = append(claims[name], values...)
 		}
 	}
-	return c.apply(ctx, tx, rules, account, claims)
+	return c.apply(ctx, tx, why, rules, account, claims)
 }
 
 // applyRules applies the rules to one account.
 func (c *Control) applyRules(
-	ctx context.Context, tx Store, account Account, claims map[string][]string,
+	ctx context.Context, tx Store, by Principal, account Account, claims map[string][]string,
 ) ([]Issuance, error) {
 	rules, err := tx.Rules(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return c.apply(ctx, tx, rules, account, claims)
+	return c.apply(ctx, tx, ruling{by: by}, rules, account, claims)
+}
+
+// A ruling is why the rules are applied, for the audit trail.
+type ruling struct {
+	by   Principal
+	lost string // why access ends; empty: the rules do not give it any more
+}
+
+// noteRuled notes what the rules gave or took.
+func (c *Control) noteRuled(
+	ctx context.Context, tx Store, why ruling, account Account, g Grant,
+) error {
+	e := userEntry(ActionAccessGiven, account)
+	e.Stage, e.Detail = g.Stage, g.Capabilities.String()+", by rule"
+	if g.Capabilities == 0 {
+		e.Action, e.Detail = ActionAccessRemoved, cmp.Or(why.lost, "by rule")
+	}
+	return c.note(ctx, tx, why.by, e)
 }
 
 // apply changes the grants that come from rules to what the rules say now. Grants by hand stay.
 func (c *Control) apply(
-	ctx context.Context, tx Store, rules []Rule, account Account, claims map[string][]string,
+	ctx context.Context, tx Store, why ruling, rules []Rule, account Account,
+	claims map[string][]string,
 ) ([]Issuance, error) {
-	wanted, err := c.wanted(ctx, tx, rules, account, claims)
+	wanted, err := c.wanted(ctx, tx, why, rules, account, claims)
 	if err != nil {
 		return nil, err
 	}
@@ -297,6 +317,9 @@ func (c *Control) apply(
 		if err != nil {
 			return nil, err
 		}
+		if err := c.noteRuled(ctx, tx, why, account, want); err != nil {
+			return nil, err
+		}
 		revoked = append(revoked, lost...)
 	}
 	for _, g := range wanted {
@@ -306,6 +329,9 @@ func (c *Control) apply(
 		if err := tx.Advance(ctx, account.ID); err != nil {
 			return nil, err
 		}
+		if err := c.noteRuled(ctx, tx, why, account, g); err != nil {
+			return nil, err
+		}
 	}
 	return revoked, nil
 }
@@ -313,7 +339,8 @@ func (c *Control) apply(
 // wanted is what the rules give a person: of several rules for one stage, all capabilities and the
 // longest life together.
 func (c *Control) wanted(
-	ctx context.Context, tx Store, rules []Rule, account Account, claims map[string][]string,
+	ctx context.Context, tx Store, why ruling, rules []Rule, account Account,
+	claims map[string][]string,
 ) (map[stage.ARN]Grant, error) {
 	grants := map[stage.ARN]Grant{}
 	for _, r := range rules {
@@ -322,7 +349,7 @@ func (c *Control) wanted(
 		}
 		arn := r.Stage
 		if r.Own != "" {
-			own, err := c.ownStage(ctx, tx, r, account)
+			own, err := c.ownStage(ctx, tx, why, r, account)
 			if err != nil {
 				return nil, err
 			}
@@ -343,7 +370,7 @@ func (c *Control) wanted(
 // ownStage finds the stage that a rule gives to one person alone, or creates it. It is empty while
 // AWS has still to create it.
 func (c *Control) ownStage(
-	ctx context.Context, tx Store, r Rule, account Account,
+	ctx context.Context, tx Store, why ruling, r Rule, account Account,
 ) (stage.ARN, error) {
 	arn, err := tx.OwnStage(ctx, r.ID, account.ID)
 	if !errors.Is(err, stage.ErrNotFound) {
@@ -361,6 +388,9 @@ func (c *Control) ownStage(
 		Stage: made, Key: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.cfg.Now(),
 	}
 	if err := tx.PutStage(ctx, record); err != nil {
+		return "", err
+	}
+	if err := c.note(ctx, tx, why.by, ownStageEntry(made, account)); err != nil {
 		return "", err
 	}
 	return made.ARN, tx.PutOwnStage(ctx, r.ID, account.ID, made.ARN)

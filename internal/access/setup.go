@@ -61,8 +61,13 @@ func (c *Control) SetUp(
 	}
 	account := c.newAccount(name, Operator)
 	account.Password = hash
-	return c.firstLogin(ctx, account, cleanClient(from), func(tx Store) error {
-		return useSetup(ctx, tx, code)
+	from = cleanClient(from)
+	return c.firstLogin(ctx, account, from, "setup code", func(tx Store) error {
+		if err := useSetup(ctx, tx, code); err != nil {
+			return err
+		}
+		by := Principal{Kind: KindLogin, User: account.User, From: from}
+		return c.note(ctx, tx, by, userEntry(ActionSetUp, account))
 	})
 }
 
@@ -91,7 +96,7 @@ func useSetup(ctx context.Context, tx Store, code stage.Secret) error {
 
 // firstLogin stores an account with its new password and signs it in, if useCode accepts its code.
 func (c *Control) firstLogin(
-	ctx context.Context, account Account, from Client, useCode func(Store) error,
+	ctx context.Context, account Account, from Client, way string, useCode func(Store) error,
 ) (Principal, stage.Secret, error) {
 	secret := newSecret("")
 	var login Principal
@@ -106,8 +111,10 @@ func (c *Control) firstLogin(
 			return err
 		}
 		var err error
-		login, err = c.putLogin(ctx, tx, account, secret, from)
-		return err
+		if login, err = c.putLogin(ctx, tx, account, secret, from); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, login, loginEntry(account, way))
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err

@@ -61,7 +61,7 @@ func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reas
 
 // endLoginsAndCodes ends every way in that a person holds at the moment, but not their keys.
 func endLoginsAndCodes(ctx context.Context, tx Store, id UserID) error {
-	for _, kind := range []Kind{KindLogin, kindInvite, kindEnrolment, kindDevice} {
+	for _, kind := range append(dockCodes(), KindLogin, kindInvite) {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
 			return err
 		}

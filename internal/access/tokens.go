@@ -47,7 +47,7 @@ func (c *Control) Issue(
 	if err := who.Require(ScopeTokens); err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	rests := basis{user: who.User.ID, bucket: string(who.User.ID)}
+	rests := basis{user: who.User.ID, bucket: string(who.User.ID), kind: who.Kind}
 	if who.Kind == KindLogin && req.For == forView {
 		// A view token ends with its login. AWS knows the expiry alone.
 		left := max(who.ExpiresAt.Sub(c.cfg.Now()), stage.MinTTL)
@@ -59,6 +59,7 @@ func (c *Control) Issue(
 // A basis is what a token rests on beside its grant.
 type basis struct {
 	user   UserID
+	kind   Kind   // of the credential that asks
 	bucket string // of the rate limit
 	// the login, viewing key or guest link with which the token ends; may be empty
 	credential string
@@ -238,7 +239,7 @@ func (c *Control) record(
 		ID: token.Participant.ID, User: p.Account.ID,
 		UserName: cmp.Or(rests.guest, p.Account.Name), Stage: req.Stage,
 		Capabilities: token.Participant.Capabilities, IssuedBy: by,
-		Bucket: rests.bucket, Credential: rests.credential,
+		Bucket: rests.bucket, Credential: rests.credential, Kind: rests.kind,
 		IssuedAt: c.cfg.Now(), ExpiresAt: token.ExpiresAt, Address: cleanText(req.Address, 64),
 	}
 }

@@ -51,10 +51,11 @@ func (c *Control) AddUser(
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
-		if _, err := c.applyRules(ctx, tx, account, nil); err != nil {
+		if err := c.note(ctx, tx, by, userEntry(ActionUserCreated, account)); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, userEntry(ActionUserCreated, account))
+		_, err := c.applyRules(ctx, tx, by, account, nil)
+		return err
 	})
 	if err != nil {
 		return fail(err)
@@ -152,7 +153,8 @@ func (c *Control) AcceptInvite(
 	}
 	account.Invited = false
 	var revoked []Issuance
-	login, secret, err := c.firstLogin(ctx, account, cleanClient(from), func(tx Store) error {
+	from = cleanClient(from)
+	login, secret, err := c.firstLogin(ctx, account, from, "invite", func(tx Store) error {
 		if err := useInvite(ctx, tx, code); err != nil {
 			return err
 		}
@@ -268,8 +270,8 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 		WithCode("conflict")
 }
 
-// EndLogins signs a user out everywhere: the caller, or any user for an operator. What the logins
-// watch ends. Access keys and broadcasts go on.
+// EndLogins signs a user out everywhere: the caller, or any user for an operator. The codes that
+// would sign in a dock, and what the logins watch, end. Access keys and broadcasts go on.
 func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error {
 	scope := ScopeUsers
 	if by.User.ID == id {
@@ -282,18 +284,19 @@ func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error 
 	if err != nil {
 		return err
 	}
-	revoked, err := c.endLogins(ctx, Match{User: id})
+	revoked, err := c.endLogins(ctx, by, account.User, Match{User: id})
 	if err != nil {
 		return err
 	}
-	c.noteLate(ctx, by, userEntry(ActionLoginEnded, account))
 	c.changed(id)
 	c.disconnectOrLog(ctx, revoked, signedOut)
 	return nil
 }
 
-func userEntry(action Action, account Account) Entry {
-	return Entry{Action: action, Target: string(account.ID), TargetName: account.Name}
+func userEntry(action Action, account Account) Entry { return entryAbout(action, account.User) }
+
+func entryAbout(action Action, user User) Entry {
+	return Entry{Action: action, Target: string(user.ID), TargetName: user.Name}
 }
 
 // User reads one user and all access of theirs.

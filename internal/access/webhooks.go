@@ -174,20 +174,11 @@ func (c *Control) DeleteWebhook(ctx context.Context, by Principal, id WebhookID)
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return err
 	}
-	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		hooks, err := tx.Webhooks(ctx)
-		if err != nil {
+	return c.onWebhook(ctx, id, func(tx Store, w Webhook) error {
+		if err := tx.DeleteWebhook(ctx, id); err != nil {
 			return err
 		}
-		for _, w := range hooks {
-			if w.ID == id {
-				if err := tx.DeleteWebhook(ctx, id); err != nil {
-					return err
-				}
-				return c.note(ctx, tx, by, webhookEntry(ActionWebhookDeleted, w))
-			}
-		}
-		return noSuch("webhook")
+		return c.note(ctx, tx, by, webhookEntry(ActionWebhookDeleted, w))
 	})
 }
 
@@ -208,21 +199,39 @@ func (c *Control) TestWebhook(ctx context.Context, by Principal, id WebhookID) (
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return "", err
 	}
-	hooks, err := c.cfg.Store.Webhooks(ctx)
+	d, err := newDelivery(id, MessageTest, c.cfg.Now(), map[string]string{"by": by.User.Name})
 	if err != nil {
 		return "", err
 	}
-	for _, w := range hooks {
-		if w.ID == id {
-			d, err := newDelivery(w.ID, MessageTest, c.cfg.Now(), map[string]string{"by": by.User.Name})
-			if err != nil {
-				return "", err
-			}
-			defer c.queued()
-			return d.ID, c.cfg.Store.AddDelivery(ctx, d)
+	err = c.onWebhook(ctx, id, func(tx Store, w Webhook) error {
+		if err := tx.AddDelivery(ctx, d); err != nil {
+			return err
 		}
+		return c.note(ctx, tx, by, webhookEntry(ActionWebhookTested, w))
+	})
+	if err != nil {
+		return "", err
 	}
-	return "", noSuch("webhook")
+	c.queued()
+	return d.ID, nil
+}
+
+// onWebhook acts on a webhook in one transaction.
+func (c *Control) onWebhook(
+	ctx context.Context, id WebhookID, act func(tx Store, w Webhook) error,
+) error {
+	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		hooks, err := tx.Webhooks(ctx)
+		if err != nil {
+			return err
+		}
+		for _, w := range hooks {
+			if w.ID == id {
+				return act(tx, w)
+			}
+		}
+		return noSuch("webhook")
+	})
 }
 
 // maxDead is how many dead deliveries are listed.
@@ -245,12 +254,24 @@ func (c *Control) ReplayDeliveries(
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return 0, err
 	}
-	n, err := c.cfg.Store.ReplayDeliveries(ctx, id, delivery, c.cfg.Now())
-	if err == nil && n == 0 && delivery != "" {
-		return 0, noSuch("delivery")
+	n := 0
+	err := c.onWebhook(ctx, id, func(tx Store, w Webhook) (err error) {
+		n, err = tx.ReplayDeliveries(ctx, id, delivery, c.cfg.Now())
+		if err == nil && n == 0 && delivery != "" {
+			err = noSuch("delivery")
+		}
+		if err != nil {
+			return err
+		}
+		e := webhookEntry(ActionWebhookReplayed, w)
+		e.Detail = count(float64(n), "message")
+		return c.note(ctx, tx, by, e)
+	})
+	if err != nil {
+		return 0, err
 	}
 	c.queued()
-	return n, err
+	return n, nil
 }
 
 // queued wakes the sender of webhooks.

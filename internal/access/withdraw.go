@@ -69,7 +69,7 @@ func (c *Control) withdrawn(
 		return "", nil, err
 	}
 	before := account.Role
-	if account, err = c.applyRole(ctx, tx, account, External{}); err != nil {
+	if account, err = c.applyRole(ctx, tx, by, account, External{}); err != nil {
 		return "", nil, err
 	}
 	revoked, err := c.roleChanged(ctx, tx, before, account)
@@ -80,7 +80,11 @@ func (c *Control) withdrawn(
 	if err != nil {
 		return "", nil, err
 	}
-	lost, err := c.endRuledAccess(ctx, tx, by, account)
+	rules, err := tx.Rules(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	lost, err := c.applyStored(ctx, tx, ruling{by, notVouched}, rules, account)
 	return account.ID, append(append(revoked, orphans...), lost...), err
 }
 
@@ -105,10 +109,8 @@ func (c *Control) endVouchedLogins(
 		}
 		ended += n
 	}
-	for _, kind := range []Kind{kindEnrolment, kindDevice} {
-		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: account.ID}); err != nil {
-			return err
-		}
+	if err := endDockCodes(ctx, tx, account.ID); err != nil {
+		return err
 	}
 	if ended == 0 {
 		return nil
@@ -116,41 +118,4 @@ func (c *Control) endVouchedLogins(
 	entry := userEntry(ActionLoginEnded, account)
 	entry.Detail = notVouched
 	return c.note(ctx, tx, by, entry)
-}
-
-// endRuledAccess applies the rules without the claims that are gone, and notes each loss.
-func (c *Control) endRuledAccess(
-	ctx context.Context, tx Store, by Principal, account Account,
-) ([]Issuance, error) {
-	before, err := tx.Grants(ctx, account.ID)
-	if err != nil {
-		return nil, err
-	}
-	rules, err := tx.Rules(ctx)
-	if err != nil {
-		return nil, err
-	}
-	revoked, err := c.applyStored(ctx, tx, rules, account)
-	if err != nil {
-		return nil, err
-	}
-	after, err := tx.Grants(ctx, account.ID)
-	if err != nil {
-		return nil, err
-	}
-	left := map[stage.ARN]bool{}
-	for _, g := range after {
-		left[g.Stage] = true
-	}
-	for _, g := range before {
-		if left[g.Stage] {
-			continue
-		}
-		entry := userEntry(ActionAccessRemoved, account)
-		entry.Stage, entry.Detail = g.Stage, notVouched
-		if err := c.note(ctx, tx, by, entry); err != nil {
-			return nil, err
-		}
-	}
-	return revoked, nil
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"text/tabwriter"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/keys"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -26,6 +28,7 @@ type KeysCommand struct {
 // KeySettings are those of every keys command.
 type KeySettings struct {
 	Data        string `help:"Folder of the server; the keys are in its folder keys." placeholder:"DIR" default:"${data}"`
+	Database    string `help:"PostgreSQL of the server, for its audit trail; by default the SQLite file in the data folder." placeholder:"postgres://…" secret:"password" old:""`
 	Region      string `help:"AWS region of the key." required:"" placeholder:"REGION" old:""`
 	IVSEndpoint string `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
 	LogLevel    string `help:"What is logged: ${enum}. With debug also what AWS itself said." enum:"debug,info,warn,error" default:"warn"`
@@ -50,7 +53,8 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 
 // do runs one change of the keys and says how things stand then.
 func (s KeySettings) do(
-	ctx context.Context, p *process, change func(*keys.Manager) (keys.Key, error),
+	ctx context.Context, p *process, action access.Action,
+	change func(*keys.Manager) (keys.Key, error),
 ) error {
 	log := newLog(LogSettings{LogLevel: s.LogLevel}, p.err)
 	m, err := s.manager(ctx, log)
@@ -63,7 +67,24 @@ func (s KeySettings) do(
 		return forPerson(err)
 	}
 	fmt.Fprintf(p.out, "%s: %s\n", k.Name, k.State)
+	if err := s.note(ctx, p, action, k); err != nil {
+		fmt.Fprintf(p.err, "The audit trail of the server does not have this: %v\n", err)
+	}
 	return printKeys(ctx, p, m)
+}
+
+// note adds a change to the audit trail of the server, where there is one already.
+func (s KeySettings) note(
+	ctx context.Context, p *process, action access.Action, k keys.Key,
+) error {
+	data := DataSettings{Data: s.Data, Database: s.Database}
+	if _, err := os.Stat(databaseFile(data)); s.Database == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil // no server has run here yet
+	}
+	return withControl(ctx, data, p, func(c *access.Control) error {
+		return c.ChangeOwnKey(ctx, access.CommandLine(), action, s.Region,
+			func(context.Context) (string, error) { return k.Name, nil })
+	})
 }
 
 // forPerson leaves of an error the sentence, without the chain of causes behind it.
@@ -80,8 +101,7 @@ type KeysCreateCommand struct{ KeySettings }
 
 // Run makes a key.
 func (cmd *KeysCreateCommand) Run(ctx context.Context, p *process) error {
-	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key,
-		error) {
+	return cmd.do(ctx, p, access.ActionOwnKeyCreated, func(m *keys.Manager) (keys.Key, error) {
 		return m.Add(ctx, cmd.Region, keys.Source{})
 	})
 }
@@ -122,8 +142,7 @@ func (cmd *KeysImportCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key,
-		error) {
+	return cmd.do(ctx, p, access.ActionOwnKeyCreated, func(m *keys.Manager) (keys.Key, error) {
 		return m.Add(ctx, cmd.Region, from)
 	})
 }
@@ -140,8 +159,7 @@ func (cmd *KeysRotateCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key,
-		error) {
+	return cmd.do(ctx, p, access.ActionOwnKeyRotated, func(m *keys.Manager) (keys.Key, error) {
 		return m.Rotate(ctx, cmd.Region, from)
 	})
 }
@@ -151,8 +169,7 @@ type KeysRetireCommand struct{ KeySettings }
 
 // Run retires.
 func (cmd *KeysRetireCommand) Run(ctx context.Context, p *process) error {
-	return cmd.do(ctx, p, func(m *keys.Manager) (keys.Key,
-		error) {
+	return cmd.do(ctx, p, access.ActionOwnKeyRetired, func(m *keys.Manager) (keys.Key, error) {
 		return m.Retire(ctx, cmd.Region)
 	})
 }

@@ -71,7 +71,7 @@ type ServeSettings struct {
 	BrandSettings
 
 	WebhookNetworks []netip.Prefix `help:"Private networks that webhooks may be sent to; by default none." placeholder:"CIDR,…"`
-	AuditRetention  time.Duration  `help:"How long entries of the audit trail are kept." default:"8760h"`
+	AuditRetention  time.Duration  `help:"How long entries of the audit trail are kept, and the records of tokens, which are a part of it." default:"8760h"`
 	MetricsListen   string         `help:"Address for metrics of Prometheus (/metrics), apart from the public one; by default there are none." placeholder:"HOST:PORT"`
 	Profiling       bool           `help:"Serve Go's profiles (/debug/pprof) beside the metrics."`
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 const auditColumns = `id, at, action, actor, actor_name, credential, address, agent, target,
@@ -30,15 +31,40 @@ func (q queries) AddEntry(ctx context.Context, e access.Entry) error {
 func (q queries) Entries(
 	ctx context.Context, f access.AuditFilter, p access.Page,
 ) (access.PageOf[access.Entry], error) {
-	if f.Stage != "" || f.Stages == nil {
-		return page(ctx, q, entries(f), p, scanEntry)
+	stages := f.Stages
+	if f.Stage != "" || stages == nil {
+		stages = []stage.ARN{f.Stage}
 	}
 	var walks []walk
-	for _, arn := range f.Stages {
+	for _, arn := range stages {
 		f.Stage = arn
-		walks = append(walks, entries(f))
+		if f.Action != access.ActionTokenIssued {
+			walks = append(walks, entries(f))
+		}
+		if f.Action == "" || f.Action == access.ActionTokenIssued {
+			walks = append(walks, issued(f))
+		}
 	}
 	return merged(ctx, q, walks, entries(f), p, scanEntry)
+}
+
+// issuedColumns are the columns of an entry about a token that was issued. The IDs of tokens and of
+// entries are both unique, and in one order with them.
+const issuedColumns = `id, issued_at, 'token.issued', user_id, user_name, kind, address, '', id,
+	user_name, stage, CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'
+		ELSE 'publish,subscribe' END || ', ' || issued_by`
+
+// issued is the walk over the records of tokens that a filter of entries selects. The tokens of
+// guests have an entry of their own.
+func issued(f access.AuditFilter) walk {
+	w := walk{
+		columns: issuedColumns, from: "issuances", newest: true, window: window,
+		keys: []key{{column: "issued_at", number: true}, {column: "id"}},
+	}
+	w.pick([]equality{{"id", f.Target}, {"user_id", string(f.Actor)}, {"stage", string(f.Stage)}})
+	w.between("issued_at", f)
+	w.narrow.add("kind <> %s", string(access.KindGuestLink))
+	return w
 }
 
 // entries is the walk of a filter: by the index of the narrowest condition.
@@ -47,10 +73,19 @@ func entries(f access.AuditFilter) walk {
 		columns: auditColumns, from: "audit", newest: true, window: window,
 		keys: []key{{column: "at", number: true}, {column: "id"}},
 	}
-	conditions := []struct{ column, value string }{
+	w.pick([]equality{
 		{"target", f.Target}, {"actor", string(f.Actor)}, {"stage", string(f.Stage)},
 		{"action", string(f.Action)},
-	}
+	})
+	w.between("at", f)
+	return w
+}
+
+// An equality is a condition of a filter; an empty value matches everything.
+type equality struct{ column, value string }
+
+// pick adds conditions: the first of them is by the index, the others narrow it.
+func (w *walk) pick(conditions []equality) {
 	indexed := false
 	for _, c := range conditions {
 		if c.value == "" {
@@ -63,11 +98,14 @@ func entries(f access.AuditFilter) walk {
 			indexed = true
 		}
 	}
+}
+
+// between adds the times of a filter.
+func (w *walk) between(column string, f access.AuditFilter) {
 	if !f.Since.IsZero() {
-		w.index.add("at >= %s", ms(f.Since))
+		w.index.add(column+" >= %s", ms(f.Since))
 	}
 	if !f.Until.IsZero() {
-		w.index.add("at < %s", ms(f.Until))
+		w.index.add(column+" < %s", ms(f.Until))
 	}
-	return w
 }

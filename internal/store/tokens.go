@@ -51,8 +51,8 @@ func (q queries) Permit(
 // The row decides: nothing is inserted when the account has another revision, the stage is being
 // removed or the rate is full.
 var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket,
-		credential, issued_at, expires_at, address)
-	SELECT $1, u.id, $3, s.arn, $5, $6, $7, $8, $9, $10, $11 FROM users u
+		credential, issued_at, expires_at, address, kind)
+	SELECT $1, u.id, $3, s.arn, $5, $6, $7, $8, $9, $10, $11, $17 FROM users u
 	JOIN stages s ON s.arn = $4 AND s.removed_at IS NULL
 	WHERE u.id = $2 AND u.revision = $12 AND ` + fmt.Sprintf(full, "$13", "$14", "$15", "$16") + ` IS NULL`
 
@@ -71,6 +71,7 @@ func (q queries) AddIssuance(
 		i.IssuedBy, i.Bucket, i.Credential,
 		ms(i.IssuedAt), ms(i.ExpiresAt), i.Address, revision,
 	}, rateArgs(rate)...)
+	args = append(args, string(i.Kind))
 	n, err := q.run.inTurn(ctx, turn{issueLock, []any{string(i.User), string(i.Stage)}},
 		issueText, args...)
 	if err == nil && n == 0 {
@@ -80,13 +81,13 @@ func (q queries) AddIssuance(
 }
 
 const issuanceColumns = `id, user_id, user_name, stage, capabilities, issued_by, bucket, credential,
-	issued_at, expires_at, revoked_at, address`
+	issued_at, expires_at, revoked_at, address, kind`
 
 func scanIssuance(r row) (access.Issuance, error) {
 	var i access.Issuance
 	err := r.Scan(&i.ID, &i.User, &i.UserName, &i.Stage, &i.Capabilities, &i.IssuedBy, &i.Bucket,
 		&i.Credential,
-		at(&i.IssuedAt), at(&i.ExpiresAt), at(&i.RevokedAt), &i.Address)
+		at(&i.IssuedAt), at(&i.ExpiresAt), at(&i.RevokedAt), &i.Address, &i.Kind)
 	return i, err
 }
 

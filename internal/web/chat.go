@@ -56,9 +56,15 @@ func (s *chats) remove(r *http.Request, who access.Principal) (any, error) {
 	if err := who.MayPost(); err != nil {
 		return nil, err
 	}
-	return nil, s.chat.Delete(r.Context(), stageARN(r), feed.Deletion{
-		Message: r.PathValue("message"), By: who.User.ID, Free: who.Moderates(), May: who.MayRemove,
+	message, author := r.PathValue("message"), access.UserID("")
+	err := s.chat.Delete(r.Context(), stageARN(r), feed.Deletion{
+		Message: message, By: who.User.ID, Free: who.Moderates(),
+		May: func(id access.UserID) error { author = id; return who.MayRemove(id) },
 	}, s.present(r.Context(), stageARN(r)))
+	if err == nil {
+		s.control.NoteMessageRemoved(r.Context(), who, author, message)
+	}
+	return nil, err
 }
 
 func (s *chats) mute(r *http.Request, who access.Principal) (any, error) {
@@ -73,6 +79,10 @@ func (s *chats) mute(r *http.Request, who access.Principal) (any, error) {
 		}
 	}
 	present := s.present(r.Context(), stageARN(r))
-	return nil, s.chat.Mute(r.Context(), stageARN(r),
+	err = s.chat.Mute(r.Context(), stageARN(r),
 		Person{ID: person.ID, Name: person.Name}, on, present)
+	if err == nil {
+		s.control.NoteMuted(r.Context(), who, person, on)
+	}
+	return nil, err
 }

@@ -105,6 +105,7 @@ func (s *signIns) setUp(r *http.Request, _ access.Principal) (any, error) {
 	from := s.signingIn(r)
 	login, secret, err := s.control.SetUp(
 		r.Context(), stage.NewSecret(in.Code), in.Name, stage.NewSecret(in.Password), from)
+	s.attempted("setup", err)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +178,7 @@ func (s *signIns) acceptInvite(r *http.Request, _ access.Principal) (any, error)
 	from := s.signingIn(r)
 	login, secret, err := s.control.AcceptInvite(
 		r.Context(), stage.NewSecret(in.Code), stage.NewSecret(in.Password), from)
+	s.attempted("invite", err)
 	if err != nil {
 		return nil, err
 	}

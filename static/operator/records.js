@@ -8,10 +8,11 @@ import { chip, choice, List } from './list.js';
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../types').V1Entry} Entry */
 
-const ACTIONS = ['login.created', 'login.failed', 'login.ended', 'password.changed', 'user.created', 'user.invited', 'user.changed', 'user.suspended', 'user.restored',
-  'user.removed', 'access.given', 'access.removed', 'rule.changed', 'rule.removed', 'stage.created', 'stage.changed', 'stage.removed', 'participant.kicked',
-  'participant.barred', 'participant.unbarred', 'token.revoked', 'key.created', 'key.revoked', 'own_key.created', 'own_key.rotated', 'own_key.retired',
-  'webhook.created', 'webhook.deleted', 'setting.changed'];
+const ACTIONS = ['system.set_up', 'login.created', 'login.failed', 'login.ended', 'password.changed', 'enrolment.created', 'device_code.approved', 'device_code.denied', 'passkey.created', 'passkey.changed', 'passkey.removed',
+  'user.created', 'user.invited', 'user.changed', 'user.suspended', 'user.restored', 'user.removed', 'access.given', 'access.removed', 'rule.changed', 'rule.removed',
+  'stage.created', 'stage.changed', 'stage.removed', 'participant.kicked', 'participant.barred', 'participant.unbarred', 'participant.promoted', 'participant.demoted',
+  'chat.muted', 'chat.unmuted', 'chat.message_removed', 'token.issued', 'token.revoked', 'key.created', 'key.revoked', 'guest_link.created', 'guest_link.revoked', 'guest.admitted',
+  'own_key.created', 'own_key.rotated', 'own_key.retired', 'webhook.created', 'webhook.deleted', 'webhook.tested', 'webhook.replayed', 'setting.changed'];
 
 const MOST = 100_000; // entries in one file: more would not fit into a spreadsheet
 
@@ -19,7 +20,7 @@ const MOST = 100_000; // entries in one file: more would not fit into a spreadsh
 export function entryRow({ link, stageName, state }, e) {
   const operator = state.me?.role === 'operator';
   const actor = e.actor.name || t('op.unknownActor');
-  const person = operator && e.target && /^(user|access|login|password|participant\.(un)?barred)/.test(e.action);
+  const person = operator && e.target && /^(system|user|access|login|password|enrolment|device_code|chat|participant\.(un)?barred)/.test(e.action);
   return h('li', { key: e.id },
     h('span', { className: 'hint' }, time(e.time)),
     h('b', { className: 'action' }, e.action),

@@ -1,0 +1,350 @@
+package accesstest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// out checks that a login has ended.
+func (h *House) out(what string, cookie stage.Secret) {
+	h.t.Helper()
+	if _, err := h.Authenticate(h.t.Context(), access.Presented{Login: cookie}); err == nil {
+		h.t.Errorf("%s is still signed in", what)
+	}
+}
+
+// shownCode is a device code that a dock shows, and that a person approved.
+func (h *House) shownCode(by access.Principal) (dock stage.Secret) {
+	h.t.Helper()
+	request, dock, err := h.BeginDevice(h.t.Context(), home)
+	ok(h.t, err)
+	ok(h.t, h.ApproveDevice(h.t.Context(), by, request.UserCode))
+	return dock
+}
+
+// codeDock is a dock that a code signed in.
+func (h *House) codeDock(by access.Principal) (access.Principal, stage.Secret) {
+	h.t.Helper()
+	login, cookie, err := h.FinishDevice(h.t.Context(), h.shownCode(by), home)
+	ok(h.t, err)
+	return login, cookie
+}
+
+// scriptDock is a dock that an enrolment code signed in.
+func (h *House) scriptDock(by access.Principal) (access.Principal, stage.Secret) {
+	h.t.Helper()
+	code, _, err := h.NewEnrolment(h.t.Context(), by, by.User.ID, time.Minute)
+	ok(h.t, err)
+	login, cookie, err := h.Enrol(h.t.Context(), code, home)
+	ok(h.t, err)
+	return login, cookie
+}
+
+func (on rules) TestAllThatAnAccessKeySignedInEndsWithIt(t *testing.T) {
+	for name, end := range map[string]func(h *House, who access.Principal, key string) error{
+		"revoked": func(h *House, who access.Principal, key string) error {
+			return h.RevokeAccessKey(h.t.Context(), who, key)
+		},
+		"ended with the password": func(h *House, who access.Principal, _ string) error {
+			return h.ChangePassword(h.t.Context(), who, password(goodPassword),
+				password("another good password"), true)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			on.each(t, func(t *testing.T, h *House) {
+				_, ana, _ := h.Scene()
+				made, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+				ok(t, err)
+				key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+				first, kiosk := h.scriptDock(key)
+				second, byCode := h.codeDock(first)
+				_, further := h.codeDock(second)
+				waiting := h.shownCode(second)
+				own, stays := h.codeDock(ana)
+
+				ok(t, end(h, ana, made.ID))
+				h.out("the dock of the key", kiosk)
+				h.out("a dock that it let in by a code", byCode)
+				h.out("a dock that this one let in", further)
+				_, _, err = h.FinishDevice(t.Context(), waiting, home)
+				refused(t, err, stage.ErrDenied, "access_denied")
+				if name == "revoked" {
+					again := must(h.Authenticate(t.Context(), access.Presented{Login: stays}))(t)
+					if again.CredentialID != own.CredentialID {
+						t.Errorf("the dock of Ana's own login is %+v", again)
+					}
+				}
+			})
+		})
+	}
+}
+
+func (on rules) TestADockOfAnAccessKeyThatChangesThePasswordEndsItself(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		_, ana, _ := h.Scene()
+		_, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		ok(t, err)
+		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		kiosk, cookie := h.scriptDock(key)
+		ok(t, h.ChangePassword(t.Context(), kiosk, password(goodPassword),
+			password("another good password"), true))
+		h.out("the dock of a key that ended", cookie)
+	})
+}
+
+func (on rules) TestAllThatAPasskeySignedInEndsWithIt(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+		_, ana, _ := h.Scene()
+		made := must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
+		phone, phoneCookie, err := h.LogInPasskey(t.Context(), answer("k1", "c2"), home)
+		ok(t, err)
+		_, byCode := h.codeDock(phone)
+		script, byScript := h.scriptDock(phone)
+		_, further := h.codeDock(script)
+		_, again := h.scriptDock(script)
+		waiting := h.shownCode(phone)
+		if script.Passkey != "" {
+			t.Error("a code in a file proves a passkey")
+		}
+
+		ok(t, h.RemovePasskey(t.Context(), ana, made.ID))
+		h.out("the login of the passkey", phoneCookie)
+		h.out("a dock that it let in by a code", byCode)
+		h.out("a dock that its script signed in", byScript)
+		h.out("a dock that this dock let in", further)
+		h.out("a dock of another script", again)
+		_, _, err = h.FinishDevice(t.Context(), waiting, home)
+		refused(t, err, stage.ErrDenied, "access_denied")
+	})
+}
+
+func (on rules) TestSignedOutEverywhereMeansTheCodesToo(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, _ := h.Scene()
+		for _, by := range []access.Principal{op, ana} {
+			code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+			ok(t, err)
+			waiting := h.shownCode(ana)
+			ok(t, h.EndLogins(t.Context(), by, ana.User.ID))
+			_, _, err = h.Enrol(t.Context(), code, home)
+			refused(t, err, stage.ErrUnauthorized, "bad_code")
+			_, _, err = h.FinishDevice(t.Context(), waiting, home)
+			refused(t, err, stage.ErrDenied, "access_denied")
+		}
+	})
+}
+
+func (on rules) TestTheDockLinksOfAnAPIKeyEndWithIt(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		key, secret, err := h.CreateAPIKey(t.Context(), op, "studio", nil, 0)
+		ok(t, err)
+		studio := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		link := func() access.DockLink {
+			return must(h.CreateDockLink(t.Context(), studio, access.DockLinkRequest{
+				ExternalID: "17", Name: "Ana",
+			}))(t)
+		}
+		_, cookie, err := h.Enrol(t.Context(), link().Code, home)
+		ok(t, err)
+		open := link()
+		ok(t, h.RevokeAPIKey(t.Context(), op, key.ID))
+		_, _, err = h.Enrol(t.Context(), open.Code, home)
+		refused(t, err, stage.ErrUnauthorized, "bad_code")
+		t.Log("the person whom it let in goes on: the key of an application is replaced at times")
+		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
+	})
+}
+
+// trail are the entries of an action, the newest first.
+func (h *House) trail(by access.Principal, action access.Action) []access.Entry {
+	h.t.Helper()
+	return must(h.Audit(h.t.Context(), by, access.AuditFilter{Action: action},
+		access.Page{Limit: 500}))(h.t).Items
+}
+
+func (on rules) TestEveryWayToSignInIsInTheTrail(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+		op, ana, _ := h.Scene()
+		_, key, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		ok(t, err)
+		must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
+		_, _, err = h.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		ok(t, err)
+		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c2"), home)
+		ok(t, err)
+		h.codeDock(ana)
+		h.scriptDock(must(h.Authenticate(t.Context(), access.Presented{Bearer: key}))(t))
+		link := must(h.CreateDockLink(t.Context(), op, access.DockLinkRequest{
+			ExternalID: "17", Name: "Cleo",
+		}))(t)
+		_, _, err = h.Enrol(t.Context(), link.Code, home)
+		ok(t, err)
+		h.member("1", "Ben")
+
+		var ways []string
+		for _, e := range h.trail(op, access.ActionLogin) {
+			ways = append(ways, e.TargetName+": "+e.Detail)
+			if e.ActorName != e.TargetName || e.Address != home.Address {
+				t.Errorf("%+v does not say who signed in from where", e)
+			}
+		}
+		slices.Sort(ways)
+		want := []string{
+			"Ana: code", "Ana: invite", "Ana: passkey phone", "Ana: password", "Ana: sign-in link",
+			"Ben: " + external("", "").Issuer, "Cleo: sign-in link", "Olga: setup code",
+		}
+		if !slices.Equal(ways, want) {
+			t.Errorf("the sign-ins are\n%s\nwant\n%s", strings.Join(ways, "\n"),
+				strings.Join(want, "\n"))
+		}
+		if set := h.trail(op, access.ActionSetUp); len(set) != 1 || set[0].TargetName != "Olga" {
+			t.Errorf("the first operator: %+v", set)
+		}
+		for _, e := range h.trail(op, access.ActionUserCreated) {
+			if e.TargetName == "Cleo" && e.ActorName != op.User.Name {
+				t.Errorf("Cleo was created by %q, want the caller of the API", e.ActorName)
+			}
+		}
+		if codes := h.trail(op, access.ActionEnrolment); len(codes) != 2 {
+			t.Errorf("%d codes of docks are in the trail, want 2", len(codes))
+		}
+		if codes := h.trail(op, access.ActionDeviceApproved); len(codes) != 1 {
+			t.Errorf("%d codes that were approved are in the trail, want 1", len(codes))
+		}
+	})
+}
+
+func (on rules) TestWhatRulesGiveIsInTheTrail(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, _ := h.Scene()
+		rule := must(h.PutRule(t.Context(), op, access.Rule{
+			Own: "{name}'s stage", Capabilities: both,
+		}))(t)
+		h.member("1", "Ben")
+		given := map[string]string{}
+		for _, e := range h.trail(op, access.ActionAccessGiven) {
+			if strings.Contains(e.Detail, "by rule") {
+				given[e.TargetName] = e.ActorName
+			}
+		}
+		if given["Ana"] != "Olga" || given["Ben"] != "Ben" {
+			t.Errorf("by rule: %v, want Ana's by the operator and Ben's by his own sign-in", given)
+		}
+		if made := h.trail(op, access.ActionStageCreated); len(made) < 3 {
+			t.Errorf("the stages of one's own are not in the trail: %+v", made)
+		}
+		ok(t, h.RemoveRule(t.Context(), op, rule.ID))
+		lost := must(h.Audit(t.Context(), op, access.AuditFilter{
+			Action: access.ActionAccessRemoved, Target: string(ana.User.ID),
+		}, access.Page{}))(t).Items
+		if len(lost) != 1 || lost[0].Detail != "by rule" {
+			t.Errorf("what the rule gave Ana is gone, and the trail says %+v", lost)
+		}
+	})
+}
+
+func (on rules) TestTokensAreInTheTrail(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		_, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		ok(t, err)
+		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		var issued []string
+		for i := range 6 {
+			h.Clock.Pass(time.Second)
+			who := []access.Principal{ana, key, op}[i%3]
+			token := must(h.Issue(t.Context(), who, access.IssueRequest{
+				Stage: arn, Address: "192.0.2.7",
+			}))(t)
+			issued = append(issued, string(token.Participant.ID))
+			h.Clock.Pass(time.Second)
+			ok(t, h.Revoke(t.Context(), who, token.Participant.ID))
+		}
+
+		t.Log("by whom, by which credential, from where, what")
+		last := h.trail(op, access.ActionTokenIssued)
+		if len(last) != 6 || last[0].Target != issued[5] || last[5].Target != issued[0] {
+			t.Fatalf("the tokens of the trail are %+v, want %v backwards", last, issued)
+		}
+		e := last[4]
+		if e.ActorName != "Ana" || e.Actor != ana.User.ID || e.Address != "192.0.2.7" ||
+			e.Credential != access.KindAccessKey || e.Stage != arn ||
+			e.Detail != "publish,subscribe, local key" {
+			t.Errorf("the token of the access key: %+v", e)
+		}
+
+		t.Log("page by page, the trail is whole and in order")
+		seen := map[string]int{}
+		before := h.Clock.Now().Add(time.Hour)
+		for p := (access.Page{Limit: 3}); ; {
+			page := must(h.Audit(t.Context(), op, access.AuditFilter{}, p))(t)
+			for _, e := range page.Items {
+				seen[string(e.Action)+e.Target]++
+				if e.At.After(before) {
+					t.Errorf("%s %s is not in its place", e.Action, e.At)
+				}
+				before = e.At
+			}
+			if p.After = page.Next; p.After == "" {
+				break
+			}
+		}
+		for _, id := range issued {
+			if seen["token.issued"+id] != 1 || seen["token.revoked"+id] != 1 {
+				t.Errorf("token %s is %d times issued and %d times revoked", id,
+					seen["token.issued"+id], seen["token.revoked"+id])
+			}
+		}
+
+		t.Log("every filter finds them")
+		for name, f := range map[string]access.AuditFilter{
+			"target": {Target: issued[0]}, "actor": {Actor: op.User.ID}, "stage": {Stage: arn},
+			"time": {Until: h.Clock.Now().Add(time.Second)},
+		} {
+			f.Action = access.ActionTokenIssued
+			want := map[string]int{"target": 1, "actor": 2, "stage": 6, "time": 6}[name]
+			if got := must(h.Audit(t.Context(), op, f, access.Page{}))(t); len(got.Items) != want {
+				t.Errorf("by %s: %d entries, want %d", name, len(got.Items), want)
+			}
+		}
+
+		t.Log("they are kept as long as the rest of the trail, and not shown for longer")
+		h.Configure(func(c *access.Config) { c.AuditRetention = 100 * 24 * time.Hour })
+		h.Clock.Pass(99 * 24 * time.Hour)
+		ok(t, h.Prune(t.Context()))
+		if got := h.trail(op, access.ActionTokenIssued); len(got) != 6 {
+			t.Errorf("%d tokens are left after 99 of 100 days", len(got))
+		}
+		h.Configure(func(c *access.Config) { c.AuditRetention = 24 * time.Hour })
+		if got := h.trail(op, access.ActionTokenIssued); len(got) != 0 {
+			t.Errorf("%d tokens are shown beyond the retention of the trail", len(got))
+		}
+	})
+}
+
+func (on rules) TestPasskeysAreInTheTrail(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+		op, ana, _ := h.Scene()
+		made := must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
+		ok(t, h.RenamePasskey(t.Context(), ana, made.ID, "old phone"))
+		ok(t, h.RemovePasskey(t.Context(), ana, made.ID))
+		for action, name := range map[access.Action]string{
+			access.ActionPasskeyCreated: "phone", access.ActionPasskeyChanged: "old phone",
+			access.ActionPasskeyRemoved: "old phone",
+		} {
+			entries := h.trail(op, action)
+			if len(entries) != 1 || entries[0].TargetName != name || entries[0].ActorName != "Ana" {
+				t.Errorf("%s: %+v", action, entries)
+			}
+		}
+	})
+}

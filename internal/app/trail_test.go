@@ -1,0 +1,140 @@
+package app_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// A deed is a command and the entry of the audit trail that it leaves, or why it leaves none.
+type deed struct {
+	action string
+	args   []string
+	none   string
+}
+
+// deeds says of each command what it leaves in the trail, in the order in which they are run. The
+// arguments may name what a command before printed: {api-key}, {token}.
+var deeds = map[string]deed{
+	"users add":    {action: "user.created", args: []string{"ana"}},
+	"users invite": {action: "user.invited", args: []string{"ana"}},
+	"users grant":  {action: "access.given", args: []string{"ana", "main"}},
+	"users revoke": {action: "access.removed", args: []string{"ana", "main"}},
+	"users remove": {action: "user.removed", args: []string{"ana"}},
+
+	"stages add":    {action: "stage.created", args: []string{"side"}},
+	"stages set":    {action: "stage.changed", args: []string{"side", "--max-height", "480"}},
+	"stages remove": {action: "stage.removed", args: []string{"side"}},
+
+	"tokens create": {action: "token.issued", args: []string{"--user", "ana", "--stage", "main"}},
+	"tokens revoke": {action: "token.revoked", args: []string{"{token}"}},
+
+	"api-keys create": {action: "key.created", args: []string{"studio"}},
+	"api-keys revoke": {action: "key.revoked", args: []string{"{api-key}"}},
+
+	"keys create": {action: "own_key.created", args: []string{"--region", "us-west-2"}},
+	"keys import": {action: "own_key.created", args: []string{"--region", "eu-west-1", "--pem", "{pem}"}},
+	"keys rotate": {action: "own_key.rotated", args: []string{"--region", "us-west-2"}},
+	"keys retire": {action: "own_key.retired", args: []string{"--region", "us-west-2"}},
+
+	"serve":  {none: "what its pages and its API do is in the trail"},
+	"lambda": {none: "as serve"}, "emulate": {none: "it has no accounts"},
+	"backup": {none: "it reads"}, "restore": {none: "it writes a trail of before, as it was"},
+}
+
+// order is that of the commands with an entry.
+var order = []string{
+	"users add", "users invite", "users grant", "tokens create", "tokens revoke", "users revoke",
+	"users remove", "stages add", "stages set", "stages remove", "api-keys create",
+	"api-keys revoke", "keys create", "keys import", "keys rotate", "keys retire",
+}
+
+// reads are the words with which the names of commands end that change nothing of the server.
+var reads = regexp.MustCompile(
+	`^obs |^whip |(^| )(list|check|version|help|completion|doctor|health|manual)$`)
+
+var commandHeading = regexp.MustCompile("(?m)^### `stagedoor ([a-z -]+?)(?: [A-Z].*)?`")
+
+// TestEveryCommandIsInTheTrail runs every command that changes something.
+func TestEveryCommandIsInTheTrail(t *testing.T) {
+	t.Parallel()
+	manual, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := commandHeading.FindAllStringSubmatch(string(manual), -1)
+	if len(found) < 25 {
+		t.Errorf("%d commands were found in the manual", len(found))
+	}
+	for _, m := range found {
+		if _, known := deeds[m[1]]; !known && !reads.MatchString(m[1]) {
+			t.Errorf("say in deeds what `stagedoor %s` leaves in the trail", m[1])
+		}
+	}
+
+	emulator := apptest.Emulate(t)
+	a := apptest.Start(t)
+	olga := a.Operator()
+	names := map[string]string{"{pem}": filepath.Join(t.TempDir(), "key.pem")}
+	writeKey(t, names["{pem}"])
+	for _, command := range order {
+		d := deeds[command]
+		args := append(strings.Fields(command), "--data", a.Data)
+		if strings.HasPrefix(command, "keys ") {
+			args = append(args, "--ivs-endpoint", emulator)
+		}
+		for _, arg := range d.args {
+			if name, ok := names[arg]; ok {
+				arg = name
+			}
+			args = append(args, arg)
+		}
+		if command == "tokens create" || command == "api-keys create" {
+			args = append(args, "--json")
+		}
+		before := trailOf(t, olga, d.action)
+		out, err := run(t, args...)
+		if err != nil {
+			t.Fatalf("%s: %v %s", command, err, out)
+		}
+		after := trailOf(t, olga, d.action)
+		if len(after) != len(before)+1 || after[0].Credential != "command line" {
+			t.Errorf("%s left %+v", command, after)
+		}
+		var printed map[string]any
+		if json.Unmarshal([]byte(out), &printed) == nil {
+			names["{token}"], _ = printed["participantId"].(string)
+			names["{api-key}"], _ = printed["id"].(string)
+		}
+	}
+}
+
+// writeKey writes the private half of an own key.
+func writeKey(t *testing.T, file string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	must(t, err)
+	der, err := x509.MarshalECPrivateKey(key)
+	must(t, err)
+	block := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
+	must(t, os.WriteFile(file, block, 0o600))
+}
+
+func trailOf(t *testing.T, olga *apptest.Client, action string) []web.V1Entry {
+	t.Helper()
+	var page web.V1Audit
+	olga.Must(http.StatusOK, "GET", "/api/v1/audit?action="+action, nil, &page)
+	return page.Entries
+}

@@ -1,0 +1,305 @@
+package web_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// A trace is the entry of the audit trail that a route leaves, or the reason why it leaves none.
+type trace struct {
+	action  access.Action
+	by      string // the column of the authorization table whose caller asks; "": operator
+	object  string // the name of the target in the table; "": the first
+	request func(w *world, who caller) (path string, body any)
+	before  bool   // the world sent the request when it was set up
+	test    string // FILE:FUNCTION of the test that looks for the entry, where it takes more than a request
+	none    string // why there is no entry
+}
+
+func leaves(action access.Action) trace { return trace{action: action} }
+
+func none(why string) trace { return trace{none: why} }
+
+const (
+	trailTests = "../access/accesstest/trail.go:"
+	ownKeys    = "docktest/aws_test.go:TestAnAWSStageFromTheOperatorsPageToLive"
+	asks       = "it asks and changes nothing"
+	ofEvents   = "what happens on a stage is in the record of events"
+)
+
+// trail says of each route that changes something which entry it leaves.
+var trail = map[string]trace{
+	"POST /api/setup":       {action: access.ActionSetUp, before: true},
+	"POST /api/setup/check": none(asks),
+	"POST /api/invite":      {action: access.ActionLogin, before: true},
+	"POST /api/invite/name": none(asks),
+	"POST /api/login":       leaves(access.ActionLogin),
+	"DELETE /api/login":     leaves(access.ActionLoginEnded),
+	"DELETE /api/logins":    leaves(access.ActionLoginEnded),
+	"DELETE /api/logins/{id}": {
+		action: access.ActionLoginEnded, by: "broadcaster",
+	},
+	"POST /api/password": {action: access.ActionPasswordChanged, by: "broadcaster"},
+
+	"GET /api/oidc/callback":   {test: "road_test.go:TestTheRoadOfANewOperator"},
+	"GET /api/obs/script":      {action: access.ActionEnrolment, request: at("/api/obs/script", nil)},
+	"POST /api/device":         none("nobody is known yet; the approval has an entry"),
+	"POST /api/device/lookup":  none(asks),
+	"POST /api/device/token":   {test: trailTests + "TestEveryWayToSignInIsInTheTrail"},
+	"POST /api/device/approve": leaves(access.ActionDeviceApproved),
+	"POST /api/device/deny":    leaves(access.ActionDeviceDenied),
+	"POST /api/enrol":          {test: trailTests + "TestEveryWayToSignInIsInTheTrail"},
+
+	"POST /api/passkeys/options":      none(asks),
+	"POST /api/passkeys":              {test: trailTests + "TestPasskeysAreInTheTrail"},
+	"PATCH /api/passkeys/{id}":        {test: trailTests + "TestPasskeysAreInTheTrail"},
+	"DELETE /api/passkeys/{id}":       {test: trailTests + "TestPasskeysAreInTheTrail"},
+	"POST /api/login/passkey/options": none(asks),
+	"POST /api/login/passkey":         {test: trailTests + "TestEveryWayToSignInIsInTheTrail"},
+
+	"POST /api/keys":        leaves(access.ActionKeyCreated),
+	"DELETE /api/keys/{id}": leaves(access.ActionKeyRevoked),
+	"POST /api/views":       leaves(access.ActionKeyCreated),
+	"DELETE /api/views/{id}": {
+		action: access.ActionKeyRevoked, by: "broadcaster",
+	},
+	"POST /api/tokens":                 leaves(access.ActionTokenIssued),
+	"POST /api/views/token":            {action: access.ActionTokenIssued, by: "viewkey"},
+	"DELETE /api/tokens/{participant}": leaves(access.ActionTokenRevoked),
+
+	"PUT /api/docks/{dock}":    none("a dock reports what its OBS says"),
+	"DELETE /api/docks/{dock}": none("a dock reports that it is closed"),
+
+	"POST /api/users":                     leaves(access.ActionUserCreated),
+	"DELETE /api/users/{id}":              {action: access.ActionUserRemoved, object: "foreign"},
+	"POST /api/users/{id}/invite":         {action: access.ActionUserInvited, object: "foreign"},
+	"DELETE /api/users/{id}/logins":       {action: access.ActionLoginEnded, object: "foreign"},
+	"PUT /api/users/{id}/grants/{arn}":    leaves(access.ActionAccessGiven),
+	"DELETE /api/users/{id}/grants/{arn}": leaves(access.ActionAccessRemoved),
+
+	"POST /api/stages":         leaves(access.ActionStageCreated),
+	"PATCH /api/stages/{arn}":  leaves(access.ActionStageChanged),
+	"DELETE /api/stages/{arn}": leaves(access.ActionStageRemoved),
+	"DELETE /api/stages/{arn}/participants/{participant}": {
+		action: access.ActionKicked, by: "moderator",
+	},
+	"PUT /api/stages/{arn}/participants/{participant}/role": {
+		action: access.ActionDemoted, by: "moderator",
+	},
+
+	"POST /api/guest":              {action: access.ActionGuestAdmitted, by: "guestlink"},
+	"POST /api/guest-links":        leaves(access.ActionGuestLinkMade),
+	"DELETE /api/guest-links/{id}": leaves(access.ActionGuestLinkEnded),
+
+	"POST /api/stages/{arn}/chat": none("what people write to each other is in the chat"),
+	"DELETE /api/stages/{arn}/chat/{message}": {
+		action: access.ActionMessageRemoved, by: "moderator", object: "another's",
+	},
+	"PUT /api/stages/{arn}/chat/muted/{user}":    {action: access.ActionMuted, by: "moderator"},
+	"DELETE /api/stages/{arn}/chat/muted/{user}": {action: access.ActionUnmuted, by: "moderator"},
+
+	"POST /api/aws/events": none(ofEvents),
+
+	"POST /api/v1/users":              leaves(access.ActionUserCreated),
+	"PATCH /api/v1/users/{id}":        {action: access.ActionUserChanged, object: "foreign"},
+	"DELETE /api/v1/users/{id}":       {action: access.ActionUserRemoved, object: "foreign"},
+	"POST /api/v1/users/{id}/invite":  {action: access.ActionUserInvited, object: "foreign"},
+	"POST /api/v1/users/{id}/suspend": {action: access.ActionUserSuspended, object: "foreign"},
+	"POST /api/v1/users/{id}/restore": {
+		action: access.ActionUserRestored, request: func(w *world, _ caller) (string, any) {
+			user := "/api/v1/users/" + string(w.invite())
+			w.olga.Must(http.StatusNoContent, "POST", user+"/suspend", nil, nil)
+			return user + "/restore", nil
+		},
+	},
+	"DELETE /api/v1/users/{id}/logins":       {action: access.ActionLoginEnded, object: "foreign"},
+	"PUT /api/v1/users/{id}/grants/{arn}":    leaves(access.ActionAccessGiven),
+	"DELETE /api/v1/users/{id}/grants/{arn}": leaves(access.ActionAccessRemoved),
+	"DELETE /api/v1/users/{id}/grants/{arn}/bar": {
+		action: access.ActionUnbarred, by: "moderator", request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/users/" + string(w.bea.id) + "/grants/" +
+				url.PathEscape(string(w.main)) + "/bar", nil
+		},
+	},
+	"POST /api/v1/stages":         leaves(access.ActionStageCreated),
+	"PATCH /api/v1/stages/{arn}":  leaves(access.ActionStageChanged),
+	"DELETE /api/v1/stages/{arn}": leaves(access.ActionStageRemoved),
+	"DELETE /api/v1/stages/{arn}/participants/{participant}": {
+		action: access.ActionBarred, request: func(w *world, _ caller) (string, any) {
+			arn := url.PathEscape(string(w.side))
+			return "/api/v1/stages/" + arn + "/participants/" + tokenID(w, w.bea, arn),
+				web.Removal{Bar: true}
+		},
+	},
+	"PUT /api/v1/stages/{arn}/participants/{participant}/role": leaves(access.ActionDemoted),
+	"DELETE /api/v1/tokens/{participant}":                      leaves(access.ActionTokenRevoked),
+	"POST /api/v1/guest-links":                                 leaves(access.ActionGuestLinkMade),
+	"DELETE /api/v1/guest-links/{id}":                          leaves(access.ActionGuestLinkEnded),
+
+	"POST /api/v1/dock-links":   {action: access.ActionEnrolment, by: "apikey"},
+	"POST /api/v1/rules":        leaves(access.ActionRuleChanged),
+	"PUT /api/v1/rules/{id}":    leaves(access.ActionRuleChanged),
+	"DELETE /api/v1/rules/{id}": leaves(access.ActionRuleRemoved),
+
+	"POST /api/v1/api-keys":        leaves(access.ActionKeyCreated),
+	"DELETE /api/v1/api-keys/{id}": leaves(access.ActionKeyRevoked),
+
+	"POST /api/v1/webhooks":             leaves(access.ActionWebhookCreated),
+	"DELETE /api/v1/webhooks/{id}":      leaves(access.ActionWebhookDeleted),
+	"POST /api/v1/webhooks/{id}/test":   leaves(access.ActionWebhookTested),
+	"POST /api/v1/webhooks/{id}/replay": leaves(access.ActionWebhookReplayed),
+
+	"PUT /api/v1/branding":              leaves(access.ActionSettingChanged),
+	"POST /api/v1/keys/{region}":        {test: ownKeys},
+	"POST /api/v1/keys/{region}/rotate": {test: ownKeys},
+	"DELETE /api/v1/keys/{region}":      {test: ownKeys},
+
+	"POST /whip":               none(ofEvents),
+	"POST /whep/{participant}": none(ofEvents),
+}
+
+// TestEveryChangeIsInTheTrail sends a request to every route that changes something, and looks for
+// its entry. A route without a row in trail above fails.
+func TestEveryChangeIsInTheTrail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.message = ""
+	patterns, err := web.Patterns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range patterns {
+		row, known := trail[pattern]
+		switch {
+		case strings.HasPrefix(pattern, "GET ") && !known:
+		case !known:
+			t.Errorf("%s has no row: say in trail which entry it leaves", pattern)
+		case row.test != "":
+			testExists(t, row.test)
+		case row.none == "":
+			w.traced(pattern, row)
+		}
+	}
+}
+
+// traced sends the request of a route and looks for its entry.
+func (w *world) traced(pattern string, row trace) {
+	w.t.Helper()
+	if row.before {
+		if len(w.entries(row.action)) == 0 {
+			w.t.Errorf("%s left no entry %s", pattern, row.action)
+		}
+		return
+	}
+	name := row.by
+	if name == "" {
+		name = "operator"
+	}
+	for _, c := range columns {
+		if c.name != name {
+			continue
+		}
+		asked := target{request: row.request}
+		if row.request == nil {
+			asked = targetOf(pattern, row.object)
+		}
+		who := w.caller(c)
+		path, body := asked.request(w, who)
+		before := w.entries(row.action)
+		method, _, _ := strings.Cut(pattern, " ")
+		if status := who.status(w.t, method, path, body); status >= 300 {
+			w.t.Errorf("%s by %s: %d", pattern, name, status)
+		}
+		if asked.ends {
+			delete(w.callers, c.name)
+		}
+		w.wrote(pattern, who, before, w.entries(row.action))
+	}
+}
+
+// wrote checks that a request left an entry that says who acted.
+func (w *world) wrote(pattern string, who caller, before, after []web.V1Entry) {
+	w.t.Helper()
+	if len(after) <= len(before) {
+		w.t.Errorf("%s left no entry", pattern)
+		return
+	}
+	if e := after[0]; e.Address == "" || e.Actor.Name == "" || e.Time.IsZero() ||
+		e.Credential == "" {
+		w.t.Errorf("%s does not say who acted from where by what: %+v", pattern, e)
+	}
+}
+
+func targetOf(pattern, name string) target {
+	for _, one := range objects[pattern] {
+		if name == "" || one.name == name {
+			return one
+		}
+	}
+	method, path, _ := strings.Cut(pattern, " ")
+	return target{request: at(path, nil), name: method}
+}
+
+// entries are those of an action, the newest first.
+func (w *world) entries(action access.Action) []web.V1Entry {
+	w.t.Helper()
+	var page web.V1Audit
+	w.olga.Must(http.StatusOK, "GET", "/api/v1/audit?limit=500&action="+string(action), nil, &page)
+	return page.Entries
+}
+
+// testExists checks that FILE:FUNCTION names a test.
+func testExists(t *testing.T, name string) {
+	t.Helper()
+	file, function, _ := strings.Cut(name, ":")
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, d := range parsed.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == function {
+			return
+		}
+	}
+	t.Errorf("there is no test %s", name)
+}
+
+// TestThePageOfRecordsOffersEveryAction compares its filter with the actions there are.
+func TestThePageOfRecordsOffersEveryAction(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../static/operator/records.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := parser.ParseFile(token.NewFileSet(), "../access/audit.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Action") {
+			return true
+		}
+		found++
+		action := strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`)
+		if !strings.Contains(string(page), fmt.Sprintf("'%s'", action)) {
+			t.Errorf("the page of records does not offer %s", action)
+		}
+		return true
+	})
+	if found < 40 {
+		t.Errorf("%d actions were found: they are not read as they should be", found)
+	}
+}
