@@ -1,10 +1,31 @@
 // Package static is the front end: pages, ES modules and styles, embedded as they are written.
 package static
 
-import "embed"
+import (
+	"bytes"
+	"embed"
+	"strings"
+)
 
 // FS holds the files under the paths that the server serves below /static/.
 //
 //go:embed *.css *.html *.ico *.js *.svg
 //go:embed account device dock guest invite lib lost operator pictures setup source stage strings vendor watch
 var FS embed.FS
+
+// Page returns a page as browsers receive it: with head.html where the file names it, and with the
+// links of an address that is so many folders below the first page. The links are relative, since a
+// proxy may serve Stagedoor below a path of its own.
+func Page(name string, below int) ([]byte, error) {
+	page, err := FS.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	head, err := FS.ReadFile("head.html")
+	if err != nil {
+		return nil, err
+	}
+	page = bytes.Replace(page, []byte("  <!-- head.html -->\n"), head, 1)
+	links := []byte(`="` + strings.Repeat("../", below) + `static/`)
+	return bytes.ReplaceAll(page, []byte(`="static/`), links), nil
+}

@@ -207,16 +207,7 @@ export interface StageEvent {
   claimed?: boolean;
 }
 
-export interface TokenState {
-  participantId: string;
-  user: Person;
-  stage: string;
-  capabilities: string[];
-  issuedBy: string;
-  issuedAt: string;
-  expiresAt: string;
-  revokedAt?: string;
-  address: string;
+export interface TokenState extends IssuedToken {
   presence?: Presence;
   lastEvent?: StageEvent;
 }
@@ -245,11 +236,7 @@ export interface AccessKeys {
   keys: AccessKey[];
 }
 
-export interface NewAccessKey {
-  id: string;
-  name: string;
-  createdAt: string;
-  lastUsedAt?: string;
+export interface NewAccessKey extends AccessKey {
   key: string;
 }
 
@@ -266,23 +253,11 @@ export interface Views {
   views: View[];
 }
 
-export interface CreatedView {
-  id: string;
-  stage: string;
-  view: string;
-  name?: string;
-  createdAt: string;
-  lastUsedAt?: string;
+export interface CreatedView extends View {
   url: string;
 }
 
-export interface ViewToken {
-  participantId: string;
-  token: string;
-  endpoint: string;
-  expiresAt: string;
-  stage: string;
-  capabilities: string[];
+export interface ViewToken extends Token {
   view: string;
 }
 
@@ -317,17 +292,7 @@ export interface GuestLinks {
   links: GuestLink[];
 }
 
-export interface CreatedGuestLink {
-  id: string;
-  stage: string;
-  role: string;
-  name: string;
-  user: string;
-  uses: number;
-  maxUses: number;
-  createdAt: string;
-  expiresAt: string;
-  lastUsedAt?: string;
+export interface CreatedGuestLink extends GuestLink {
   url: string;
 }
 
@@ -394,15 +359,7 @@ export interface Dock {
   participantId?: string;
 }
 
-export interface V1UserDetail {
-  id: string;
-  name: string;
-  role: string;
-  createdAt: string;
-  lastSeenAt?: string;
-  invited: boolean;
-  suspendedAt?: string;
-  stages: number;
+export interface V1UserDetail extends V1User {
   grants: V1Grant[];
   docks: Dock[];
 }
@@ -422,16 +379,7 @@ export interface V1Stages {
   next?: string;
 }
 
-export interface V1Token {
-  participantId: string;
-  user: Person;
-  stage: string;
-  capabilities: string[];
-  issuedBy: string;
-  issuedAt: string;
-  expiresAt: string;
-  revokedAt?: string;
-  address: string;
+export interface V1Token extends IssuedToken {
   state: string;
 }
 
@@ -655,23 +603,6 @@ export interface Bye {
   reason: string;
 }
 
-export interface V1Refusal {
-  id: number;
-  time: string;
-  kind: string;
-  stage: string;
-  participantId: string;
-  userId?: string;
-  code?: string;
-  detail?: string;
-  name?: string;
-}
-
-export interface V1Refusals {
-  refusals: V1Refusal[];
-  next?: string;
-}
-
 export interface V1Event {
   id: number;
   time: string;
@@ -683,9 +614,23 @@ export interface V1Event {
   detail?: string;
 }
 
+export interface V1Refusal extends V1Event {
+  name?: string;
+}
+
+export interface V1Refusals {
+  refusals: V1Refusal[];
+  next?: string;
+}
+
 export interface CheckResult {
   name: string;
   ok: boolean;
+}
+
+export interface Readiness {
+  ready: boolean;
+  checks: CheckResult[];
 }
 
 export interface Setting {
@@ -694,13 +639,11 @@ export interface Setting {
   from: string;
 }
 
-export interface V1System {
+export interface V1System extends Readiness {
   version: string;
   startedAt: string;
   publicUrl: string;
   database: string;
-  ready: boolean;
-  checks: CheckResult[];
   settings: Setting[];
 }
 

@@ -66,16 +66,11 @@ func (d *declarer) declare(t reflect.Type) string {
 	}
 	d.done[t] = true
 	var body strings.Builder
-	d.fields(&body, t)
-	fmt.Fprintf(&d.out, "\nexport interface %s {\n%s}\n", t.Name(), body.String())
-	return t.Name()
-}
-
-func (d *declarer) fields(body *strings.Builder, t reflect.Type) {
+	var bases []string
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Anonymous {
-			d.fields(body, f.Type)
+			bases = append(bases, d.declare(f.Type))
 			continue
 		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -86,8 +81,14 @@ func (d *declarer) fields(body *strings.Builder, t reflect.Type) {
 		case f.Type.Kind() == reflect.Pointer:
 			kind += " | null"
 		}
-		fmt.Fprintf(body, "  %s%s: %s;\n", name, mark, kind)
+		fmt.Fprintf(&body, "  %s%s: %s;\n", name, mark, kind)
 	}
+	base := ""
+	if len(bases) > 0 {
+		base = " extends " + strings.Join(bases, ", ")
+	}
+	fmt.Fprintf(&d.out, "\nexport interface %s%s {\n%s}\n", t.Name(), base, body.String())
+	return t.Name()
 }
 
 func (d *declarer) kind(t reflect.Type) string {

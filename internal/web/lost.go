@@ -1,19 +1,18 @@
 package web
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/static"
 )
 
 // lost answers for addresses without a route: 405 where another method has one (RFC 9110, 15.5.6),
 // else 404. Browsers get a page, programs a problem.
 type lost struct {
 	routes *http.ServeMux
-	page   []byte
 }
 
 func (l lost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -28,9 +27,10 @@ func (l lost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"There is nothing at this address."))
 		return
 	}
-	// The page's own links are relative, as a proxy may serve Stagedoor below a path of its own.
-	up := strings.Repeat("../", strings.Count(r.URL.EscapedPath(), "/")-1)
-	page := bytes.ReplaceAll(l.page, []byte(`="static/`), []byte(`="`+up+`static/`))
+	page, err := static.Page("lost/index.html", strings.Count(r.URL.EscapedPath(), "/")-1)
+	if err != nil {
+		panic("the page of lost addresses cannot be read: " + err.Error())
+	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")

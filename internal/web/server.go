@@ -93,7 +93,7 @@ func (s *Server) mux() http.Handler {
 	for _, r := range s.table() {
 		mux.Handle(r.pattern, r.handler)
 	}
-	mux.Handle(anything, lost{routes: mux, page: s.assets["lost/index.html"].wire().plain})
+	mux.Handle(anything, lost{routes: mux})
 	return mux
 }
 

@@ -35,7 +35,7 @@ func (s *stagePages) routes(a *adapter) []route {
 	return []route{
 		{"GET /api/ivs", a.open(s.ivsSDK)},
 		{"GET /dock", s.page("dock/index.html")}, // its tab People joins stages
-		{"GET /dock/stage", s.page("stage/index.html")},
+		{"GET /dock/stage", s.pageBelow("stage/index.html", 1)},
 		{"GET /source", s.page("source/index.html")},
 		{"GET /watch", s.page("watch/index.html")},
 		{"GET /guest", s.page("guest/index.html")},
@@ -49,8 +49,11 @@ func (s *stagePages) ivsSDK(*http.Request, access.Principal) (any, error) {
 
 // page serves a page that joins stages: it may load the SDK and connect to the stages'
 // endpoints.
-func (s *stagePages) page(name string) http.Handler {
-	page := s.assets.page(name)
+func (s *stagePages) page(name string) http.Handler { return s.pageBelow(name, 0) }
+
+// pageBelow is page for an address that is so many folders below the first page.
+func (s *stagePages) pageBelow(name string, below int) http.Handler {
+	page := s.assets.pageBelow(name, below)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", s.policy(r.Context()))
 		page.ServeHTTP(w, r)

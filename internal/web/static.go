@@ -33,7 +33,7 @@ type wire struct {
 	tag           string
 }
 
-// assets are the front end: ES modules, styles and pages, shipped as they are written.
+// assets are the front end: ES modules and styles, shipped as they are written, and pages.
 type assets map[string]*file
 
 func loadAssets() (assets, error) {
@@ -42,8 +42,7 @@ func loadAssets() (assets, error) {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		all[name] = &file{kind: kindOf(name), wire: sync.OnceValue(
-			func() wire { return packed(name) })}
+		all[name] = newFile(name, func() ([]byte, error) { return static.FS.ReadFile(name) })
 		return nil
 	})
 	return all, err
@@ -69,11 +68,17 @@ func kindOf(name string) string {
 	return "text/plain; charset=utf-8"
 }
 
-func packed(name string) wire {
-	text, err := static.FS.ReadFile(name)
-	if err != nil {
-		panic("an embedded file cannot be read: " + err.Error())
-	}
+func newFile(name string, read func() ([]byte, error)) *file {
+	return &file{kind: kindOf(name), wire: sync.OnceValue(func() wire {
+		text, err := read()
+		if err != nil {
+			panic("an embedded file cannot be read: " + err.Error())
+		}
+		return packed(text)
+	})}
+}
+
+func packed(text []byte) wire {
 	sum := sha256.Sum256(text)
 	f := wire{plain: text, tag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
 	var zipped bytes.Buffer
@@ -117,18 +122,24 @@ func (a assets) routes() []route {
 		{"GET /invite", a.page("invite/index.html")},
 		{"GET /account", a.page("account/index.html")},
 		{"GET /operator", a.page("operator/index.html")},
-		{"GET /operator/{page}", a.page("operator/page.html")},
+		{"GET /operator/{page}", a.pageBelow("operator/index.html", 1)},
 		{"GET /device", a.page("device/index.html")},
 	}
 }
 
 // page serves an embedded page under an address of its own.
-func (a assets) page(name string) http.Handler {
+func (a assets) page(name string) http.Handler { return a.pageBelow(name, 0) }
+
+// pageBelow is page for an address that is so many folders below the first page.
+func (a assets) pageBelow(name string, below int) http.Handler {
 	f, ok := a[name]
 	if !ok {
 		panic("the page " + name + " is not embedded")
 	}
-	return f
+	if !strings.HasSuffix(name, ".html") {
+		return f
+	}
+	return newFile(name, func() ([]byte, error) { return static.Page(name, below) })
 }
 
 // serve answers /static/….

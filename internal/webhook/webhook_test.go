@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/access/accesstest"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -137,9 +138,9 @@ func TestAReceiverThatFailsGetsItAgainLaterAndThenNeverAgain(t *testing.T) {
 		io.Copy(w, io.LimitReader(endless{}, 10<<20)) // an answer of 10 MB is not read
 	}))
 	t.Cleanup(receiver.Close)
-	clock := &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	clock := accesstest.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	o := newOutbox(receiver.URL, "user.created")
-	s := run(t, o, clock.now)
+	s := run(t, o, clock.Now)
 	for attempt := 1; attempt <= len(pauses)+1; attempt++ {
 		o.await(t)
 		d := o.state()[0]
@@ -149,7 +150,7 @@ func TestAReceiverThatFailsGetsItAgainLaterAndThenNeverAgain(t *testing.T) {
 		if dead := !d.DeadAt.IsZero(); dead != (attempt > len(pauses)) {
 			t.Fatalf("after attempt %d it is dead: %v", attempt, dead)
 		}
-		clock.set(d.NextAt)
+		clock.Pass(d.NextAt.Sub(clock.Now()))
 		s.Wake()
 	}
 	mu.Lock()
@@ -255,23 +256,6 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	if !slices.Equal(got, []string{"msg_a", "msg_b", "msg_c"}) {
 		t.Errorf("the receiver saw %v", got)
 	}
-}
-
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) set(at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = at
 }
 
 type endless struct{}

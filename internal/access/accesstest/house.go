@@ -65,7 +65,7 @@ type House struct {
 // NewHouse returns a House on a database.
 func NewHouse(t testing.TB, open func(testing.TB) access.Store) *House {
 	t.Helper()
-	h := &House{t: t, open: open, Clock: &Clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}
+	h := &House{t: t, open: open, Clock: NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
 	h.Paper = &PaperStage{now: h.Clock.Now}
 	h.enter()
 	return h
@@ -103,6 +103,9 @@ type Clock struct {
 	mu sync.Mutex
 	at time.Time
 }
+
+// NewClock returns a Clock that stands at a time.
+func NewClock(at time.Time) *Clock { return &Clock{at: at} }
 
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/stagedoor/stagedoor/static"
 )
 
 const (
@@ -57,14 +59,14 @@ func openDesk(t testing.TB) *desk {
 	}}
 	mux := http.NewServeMux()
 	for _, page := range []string{"dock", "watch", "setup", "invite", "account", "operator"} {
-		mux.HandleFunc("GET /"+page, serve(page+"/index.html"))
+		mux.HandleFunc("GET /"+page, document(page+"/index.html", 0))
 	}
-	mux.HandleFunc("GET /operator/{page}", serve("operator/page.html"))
+	mux.HandleFunc("GET /operator/{page}", document("operator/index.html", 1))
 	mux.HandleFunc("GET /api/v1/{list}", func(w http.ResponseWriter, r *http.Request) { // of nothing
 		json.NewEncoder(w).Encode(object{r.PathValue("list"): []any{}})
 	})
-	mux.HandleFunc("GET /dock/stage", serve("stage/index.html"))
-	mux.HandleFunc("GET /{$}", serve("index.html"))
+	mux.HandleFunc("GET /dock/stage", document("stage/index.html", 1))
+	mux.HandleFunc("GET /{$}", document("index.html", 0))
 	mux.HandleFunc("GET /static/{path...}", d.file)
 	mux.HandleFunc("GET /api/branding", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) })
 	mux.HandleFunc("GET /api/me", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return d.me, nil }))
@@ -96,6 +98,19 @@ func stageOf(arn, name string) object {
 	return object{
 		"arn": arn, "name": name, "capabilities": []string{"publish", "subscribe"}, "maxTTL": 43200, "served": "local",
 		"limits": object{"maxHeight": 720, "advisedBitrate": 2500000, "maxBitrate": 8500000, "maxKeyframeInterval": 2},
+	}
+}
+
+// document serves a page as the server does.
+func document(name string, below int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		text, err := static.Page(name, below)
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Write(text)
 	}
 }
 
