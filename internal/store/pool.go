@@ -11,6 +11,7 @@ import (
 type pool struct {
 	db       *sql.DB
 	patience patience
+	plain    bool // behind a pooler: the next statement may be on another connection
 
 	mu       sync.RWMutex
 	prepared map[string]*sql.Stmt // by text; the texts are constants of this package
@@ -53,6 +54,9 @@ func (p *pool) statement(ctx context.Context, text string) (*sql.Stmt, error) {
 }
 
 func (p *pool) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if p.plain {
+		return p.db.QueryContext(ctx, text, args...)
+	}
 	stmt, err := p.statement(ctx, text)
 	if err != nil {
 		return nil, err
@@ -61,6 +65,9 @@ func (p *pool) query(ctx context.Context, text string, args ...any) (*sql.Rows, 
 }
 
 func (p *pool) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	if p.plain {
+		return p.db.ExecContext(ctx, text, args...)
+	}
 	stmt, err := p.statement(ctx, text)
 	if err != nil {
 		return nil, err

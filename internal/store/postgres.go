@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -28,19 +29,46 @@ const (
 	foreignKeyViolation  = "23503"
 )
 
-func openPostgres(ctx context.Context, where string) (*database, error) {
+func openPostgres(ctx context.Context, where string, log *slog.Logger) (*database, error) {
 	config, err := pgx.ParseConfig(where)
 	if err != nil {
 		// pgx takes the password out of its message; the URL itself is not repeated here.
 		return nil, stage.Errorf(stage.ErrInvalid, "The database URL cannot be read; "+
 			"it looks like postgres://user:password@host:5432/name.").WithCause(err)
 	}
-	p := newPool(stdlib.OpenDB(*config), max(16, 4*runtime.GOMAXPROCS(0)))
-	if err := p.db.PingContext(ctx); err != nil {
+	pooled, err := isPooled(ctx, config)
+	if err != nil {
 		return nil, stage.Errorf(stage.ErrUnavailable, "The database at %s:%d %s.",
 			config.Host, config.Port, refusal(err)).WithCause(lastTry(err))
 	}
+	if pooled && !strings.Contains(where, execModeParameter) {
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec
+		log.Info("a connection pooler is in front of the database: statements are not prepared")
+	}
+	p := newPool(stdlib.OpenDB(*config), max(16, 4*runtime.GOMAXPROCS(0)))
+	p.plain = config.DefaultQueryExecMode == pgx.QueryExecModeExec ||
+		config.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol
 	return &database{read: p, write: p, quick: p, postgres: true}, nil
+}
+
+// execModeParameter is how a URL says whether statements are prepared: with
+// default_query_exec_mode=cache_statement they are, whatever isPooled finds.
+const execModeParameter = "default_query_exec_mode"
+
+// isPooled connects, and reports whether a pooler such as PgBouncer answers: the process that the
+// connection names is then none of PostgreSQL's. A prepared statement belongs to a connection, and
+// a pooler in transaction mode gives every transaction another one.
+func isPooled(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
+	once := config.Copy()
+	once.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(ctx, once)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var process uint32
+	err = conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&process)
+	return process != conn.PgConn().PID(), err
 }
 
 // refusal is the end of a sentence: whether the database refused, or could not be reached.
@@ -65,19 +93,16 @@ func lastTry(err error) error {
 
 // lockMigrations waits until no other replica migrates, and holds the lock until unlock.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
-	conn, err := db.Conn(ctx)
+	// A lock of the session would stay with the connection of a pooler.
+	tx, err := db.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
-		return nil, fmt.Errorf("wait for other replicas to migrate: %w", err)
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", migrationLock); err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for other replicas to migrate: %w", err),
+			tx.Rollback())
 	}
-	return func() error {
-		// The lock ends with the connection at the latest.
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)",
-			migrationLock)
-		return conn.Close()
-	}, nil
+	return tx.Rollback, nil
 }
 
 // alone runs do as if it were the only user of the database. SQLite has one writer at a time;

@@ -31,7 +31,7 @@ func Open(ctx context.Context, where string, log *slog.Logger) (*Store, error) {
 
 // open is Open with a function that learns the text of every statement.
 func open(ctx context.Context, where string, log *slog.Logger, seen func(string)) (*Store, error) {
-	db, err := openDatabase(ctx, where)
+	db, err := openDatabase(ctx, where, log)
 	if err != nil {
 		return nil, err
 	}
@@ -42,9 +42,9 @@ func open(ctx context.Context, where string, log *slog.Logger, seen func(string)
 	return &Store{queries: queries{db}, db: db, where: where}, nil
 }
 
-func openDatabase(ctx context.Context, where string) (*database, error) {
+func openDatabase(ctx context.Context, where string, log *slog.Logger) (*database, error) {
 	if isPostgres(where) {
-		return openPostgres(ctx, where)
+		return openPostgres(ctx, where, log)
 	}
 	return openSQLite(ctx, where)
 }

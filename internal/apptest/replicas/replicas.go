@@ -213,8 +213,8 @@ var setupLine = regexp.MustCompile(`(http\S+/setup#code=\S+)`)
 // SetupURL is the one-time link that the last server printed: each start makes a new one.
 func (f *Fleet) SetupURL() string {
 	last := f.Servers[len(f.Servers)-1].Out.String()
-	if link := setupLine.FindString(last); link != "" {
-		return link
+	if links := setupLine.FindAllString(last, -1); len(links) > 0 {
+		return links[len(links)-1]
 	}
 	f.t.Fatalf("the last server printed no link: %s", last)
 	return ""
