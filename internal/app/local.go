@@ -156,7 +156,8 @@ func (l *localStages) publishes(arn stage.ARN) bool {
 
 // participants sums up the participants here.
 func (l *localStages) participants() metrics.Participants {
-	var sum metrics.Participants
+	moved := l.media.Traffic()
+	sum := metrics.Participants{BytesIn: moved.Received, BytesOut: moved.Sent}
 	for arn := range l.known.local() {
 		there, err := l.media.Participants(context.Background(), arn)
 		if err != nil {
@@ -167,7 +168,6 @@ func (l *localStages) participants() metrics.Participants {
 			if !p.Publishing {
 				continue
 			}
-			sum.Sent += p.Viewers * received(p.Reception)
 			sum.Publishing++
 			if r := p.Reception; r != nil {
 				sum.Loss = max(sum.Loss, r.Loss)

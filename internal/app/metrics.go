@@ -35,6 +35,10 @@ func (s *server) openMetrics() error {
 func (s *server) wireMetrics() {
 	s.metrics.WatchDatabase(s.store.Ping)
 	s.metrics.WatchParticipants(s.local.participants)
+	s.metrics.WatchOutbox(time.Now, func(ctx context.Context) (metrics.Outbox, error) {
+		there, err := s.store.Outbox(ctx)
+		return metrics.Outbox(there), err
+	})
 	s.metrics.Gauge("stagedoor_event_streams", "Event streams of pages that are open.",
 		func() float64 { return float64(s.feed.Streams()) })
 	if s.aws != nil {

@@ -4,12 +4,17 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -69,12 +74,13 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	}
 }
 
-// The dashboard asks for metrics that there are.
+// TestTheDashboardAsksForRealMetrics: each metric and each label that a panel asks for is there
+// once the thing that it counts has happened, and the manual names each metric of ours.
 func TestTheDashboardAsksForRealMetrics(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0")
-	a.Operator().Token("publish")
-	text := scrape(t, a)
+	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0", "--webhook-networks", "127.0.0.0/8",
+		"--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
+	text := afterADay(t, a)
 	raw, err := os.ReadFile("../../deploy/grafana/stagedoor.json")
 	if err != nil {
 		t.Fatal(err)
@@ -88,22 +94,212 @@ func TestTheDashboardAsksForRealMetrics(t *testing.T) {
 	if err := json.Unmarshal(raw, &board); err != nil {
 		t.Fatal(err)
 	}
-	// Counters with labels appear with their first count.
-	later := []string{"stagedoor_participant_events_total", "stagedoor_sign_ins_total", "stagedoor_webhook_attempts_total"}
-	asked := 0
+	asked := map[string]bool{}
 	for _, panel := range board.Panels {
 		for _, target := range panel.Targets {
-			for _, name := range regexp.MustCompile(`\b(?:stagedoor|process)_\w+`).FindAllString(target.Expr, -1) {
-				asked++
-				if !strings.Contains(text, "\n"+name) && !strings.Contains(strings.Join(later, " "), name) {
-					t.Errorf("%q asks for %s, which there is not", panel.Title, name)
+			for _, name := range metricNames.FindAllString(target.Expr, -1) {
+				asked[name] = true
+				for _, label := range labelsOf(target.Expr) {
+					if !hasMetric(text, name, label) {
+						t.Errorf("%q asks for %s by %q, which there is not", panel.Title, name, label)
+					}
 				}
 			}
 		}
 	}
-	if asked < 15 {
-		t.Errorf("only %d metrics were found in the dashboard", asked)
+	manual, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
 	}
+	ours := 0
+	for _, line := range regexp.MustCompile(`(?m)^# TYPE (stagedoor_\w+) `).FindAllStringSubmatch(text, -1) {
+		ours++
+		if !strings.Contains(string(manual), "`"+line[1]) {
+			t.Errorf("docs/operate.md does not describe %s", line[1])
+		}
+		if !asked[line[1]] && !asked[line[1]+"_bucket"] {
+			t.Errorf("the dashboard shows %s nowhere", line[1])
+		}
+	}
+	if ours < 20 || len(asked) < 20 {
+		t.Errorf("%d metrics of ours, %d in the dashboard: they are not read as they should be",
+			ours, len(asked))
+	}
+}
+
+var (
+	metricNames = regexp.MustCompile(`\b(?:stagedoor|process)_\w+`)
+	byLabels    = regexp.MustCompile(`by \(([^)]*)\)`)
+	matchLabels = regexp.MustCompile(`(\w+)=~?"`)
+)
+
+// labelsOf are the labels that a query asks for, of those that the server gives, and "".
+func labelsOf(expr string) []string {
+	labels := []string{""}
+	for _, found := range byLabels.FindAllStringSubmatch(expr, -1) {
+		for label := range strings.SplitSeq(found[1], ",") {
+			if label = strings.TrimSpace(label); label != "instance" { // that one is Prometheus's
+				labels = append(labels, label)
+			}
+		}
+	}
+	for _, found := range matchLabels.FindAllStringSubmatch(expr, -1) {
+		labels = append(labels, found[1])
+	}
+	return labels
+}
+
+func hasMetric(text, name, label string) bool {
+	for line := range strings.Lines(text) {
+		rest, found := strings.CutPrefix(line, name)
+		if found && (label == "" && (rest[0] == ' ' || rest[0] == '{') ||
+			label != "" && strings.Contains(rest, label+`="`)) {
+			return true
+		}
+	}
+	return false
+}
+
+// afterADay lets each thing happen that is counted, and reads the metrics.
+func afterADay(t *testing.T, a *apptest.App) string {
+	t.Helper()
+	olga := a.Operator()
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(receiver.Close)
+	olga.Must(http.StatusCreated, "POST", "/api/v1/webhooks",
+		web.V1NewWebhook{URL: receiver.URL, Types: []string{"participant.ended"}}, nil)
+	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, nil)
+	a.Browser().Refused(http.StatusUnauthorized, "wrong_password", "POST", "/api/login",
+		web.Credentials{Name: "olga", Password: "not her password"})
+	dock := olga.Events()
+	token := olga.Token("publish")
+	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apptest.Await(dock, "stage", of(token, "publishing"))
+	olga.Must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID), nil, nil)
+	<-publisher.Closed()
+	apptest.Await(dock, "stage", of(token, "ended"))
+	return scrapeUntil(t, a, `stagedoor_webhook_attempts_total{result="ok"} 1`)
+}
+
+// scrapeUntil reads the metrics until they have a line.
+func scrapeUntil(t *testing.T, a *apptest.App, line string) string {
+	t.Helper()
+	ctx := limit(t)
+	for {
+		text := scrape(t, a)
+		if strings.Contains(text, line) {
+			return text
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the metrics have no %s", line)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// TestTheQueueOfWebhooksIsMeasured: messages wait for a receiver that refuses, and age; replayed or
+// deleted with the webhook they are gone.
+func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0", "--webhook-networks", "127.0.0.0/8")
+	olga := a.Operator()
+	text := scrape(t, a)
+	for _, want := range []string{
+		"stagedoor_webhook_queue_messages 0", "stagedoor_webhook_queue_oldest_seconds 0",
+		"stagedoor_webhook_dead_messages 0",
+	} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("before the first webhook the metrics lack %q", want)
+		}
+	}
+	var status atomic.Int32
+	status.Store(http.StatusServiceUnavailable)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(int(status.Load()))
+	}))
+	t.Cleanup(receiver.Close)
+	var hook web.V1CreatedWebhook
+	olga.Must(http.StatusCreated, "POST", "/api/v1/webhooks",
+		web.V1NewWebhook{URL: receiver.URL, Types: []string{"user.created"}}, &hook)
+	path := "/api/v1/webhooks/" + string(hook.ID)
+
+	t.Log("a receiver that refuses makes a queue")
+	olga.Must(http.StatusAccepted, "POST", path+"/test", nil, nil)
+	olga.Must(http.StatusAccepted, "POST", path+"/test", nil, nil)
+	scrapeUntil(t, a, "stagedoor_webhook_queue_messages 2")
+	text = scrapeUntil(t, a, `stagedoor_webhook_attempts_total{result="failed"}`)
+	if regexp.MustCompile(`(?m)^stagedoor_webhook_queue_oldest_seconds 0$`).MatchString(text) {
+		t.Error("the oldest message has no age")
+	}
+
+	t.Log("410 Gone: the messages are dead")
+	status.Store(http.StatusGone)
+	olga.Must(http.StatusAccepted, "POST", path+"/test", nil, nil)
+	scrapeUntil(t, a, "stagedoor_webhook_dead_messages 1")
+
+	t.Log("without the webhook there is no queue")
+	olga.Must(http.StatusNoContent, "DELETE", path, nil, nil)
+	text = scrape(t, a)
+	for _, want := range []string{
+		"stagedoor_webhook_queue_messages 0", "stagedoor_webhook_queue_oldest_seconds 0",
+		"stagedoor_webhook_dead_messages 0",
+	} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("after the last webhook the metrics lack %q", want)
+		}
+	}
+}
+
+// TestMediaOutIsMeasured: what goes out is what the network took, not what somebody could receive.
+func TestMediaOutIsMeasured(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0")
+	olga := a.Operator()
+	token := olga.Token("publish")
+	dock := olga.Events()
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	apptest.Await(dock, "stage", of(token, "publishing"))
+	alone := scrape(t, a)
+	if in, out := moved(t, alone, "received"), moved(t, alone, "sent"); in == 0 || out != 0 {
+		t.Errorf("a broadcast without viewers: %v bytes in, %v out", in, out)
+	}
+	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(
+		a.URL+"/whep/"+string(token.ParticipantID), olga.Token("view").Token), rtcpeer.ViewOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := viewer.WaitFrames(limit(t), 60); err != nil {
+		t.Fatal(err)
+	}
+	watched := scrape(t, a)
+	in, out := moved(t, watched, "received"), moved(t, watched, "sent")
+	// The viewer came late, and gets what arrives, with a header more or less and a packet again.
+	if out == 0 || out > 1.2*in {
+		t.Errorf("a broadcast with one viewer: %v bytes in, %v out", in, out)
+	}
+}
+
+// moved is the counter of media in a direction.
+func moved(t *testing.T, text, direction string) float64 {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^stagedoor_media_` + direction + `_bytes_total (\S+)$`).
+		FindStringSubmatch(text)
+	if found == nil {
+		t.Fatalf("media %s is not measured", direction)
+	}
+	n, err := strconv.ParseFloat(found[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestReadiness(t *testing.T) {

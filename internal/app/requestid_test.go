@@ -43,7 +43,7 @@ func TestAWSIsWatched(t *testing.T) {
 	olga := a.Operator()
 	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, nil)
 	text := scrape(t, a)
-	for _, want := range []string{`stagedoor_aws_queue_calls 0`, `stagedoor_aws_queue_seconds_count{operation="ListStages"} 1`, `stagedoor_media_sent_bits_per_second 0`} {
+	for _, want := range []string{`stagedoor_aws_queue_calls 0`, `stagedoor_aws_queue_seconds_count{operation="ListStages"} 1`, `stagedoor_media_sent_bytes_total 0`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the metrics lack %s", want)
 		}

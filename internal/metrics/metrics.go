@@ -99,8 +99,9 @@ type Participants struct {
 	Publishing int
 	Viewers    int
 	Bitrate    int     // bit/s received
-	Sent       int     // bit/s to viewers, as many as receive each publisher
 	Loss       float64 // the worst share of packets that a publisher loses
+	BytesIn    uint64  // of media, since the start
+	BytesOut   uint64  // of media that the network took, since the start
 }
 
 // WatchParticipants reads the local stages at each scrape.
@@ -115,8 +116,10 @@ var (
 		"Participants of the local stages.", []string{"role"}, nil)
 	bitrateDesc = prometheus.NewDesc("stagedoor_media_received_bits_per_second",
 		"Media that publishers of the local stages send.", nil, nil)
-	sentDesc = prometheus.NewDesc("stagedoor_media_sent_bits_per_second",
-		"Media that the local stages send: what each publisher sends, times its viewers.", nil, nil)
+	bytesInDesc = prometheus.NewDesc("stagedoor_media_received_bytes_total",
+		"Media packets that arrived for the local stages.", nil, nil)
+	bytesOutDesc = prometheus.NewDesc("stagedoor_media_sent_bytes_total",
+		"Media packets of the local stages that the network took.", nil, nil)
 	lossDesc = prometheus.NewDesc("stagedoor_media_worst_loss_ratio",
 		"The worst share of lost packets among publishers.", nil, nil)
 )
@@ -124,7 +127,8 @@ var (
 func (participants) Describe(out chan<- *prometheus.Desc) {
 	out <- participantsDesc
 	out <- bitrateDesc
-	out <- sentDesc
+	out <- bytesInDesc
+	out <- bytesOutDesc
 	out <- lossDesc
 }
 
@@ -135,14 +139,73 @@ func (p participants) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(participantsDesc, prometheus.GaugeValue,
 		float64(now.Viewers), "viewer")
 	out <- prometheus.MustNewConstMetric(bitrateDesc, prometheus.GaugeValue, float64(now.Bitrate))
-	out <- prometheus.MustNewConstMetric(sentDesc, prometheus.GaugeValue, float64(now.Sent))
+	out <- prometheus.MustNewConstMetric(bytesInDesc, prometheus.CounterValue,
+		float64(now.BytesIn))
+	out <- prometheus.MustNewConstMetric(bytesOutDesc, prometheus.CounterValue,
+		float64(now.BytesOut))
 	out <- prometheus.MustNewConstMetric(lossDesc, prometheus.GaugeValue, now.Loss)
 }
+
+// An Outbox is what waits to be sent to webhooks, of all servers on the database. A count that
+// would take long ends early.
+type Outbox struct {
+	Waiting int
+	Oldest  time.Time // when the oldest of them was queued; zero: none waits
+	Dead    int       // that are not tried again until an operator replays them
+}
+
+// WatchOutbox reads the outbox of webhooks at each scrape.
+func (m *Metrics) WatchOutbox(now func() time.Time, read func(context.Context) (Outbox, error)) {
+	m.registry.MustRegister(outbox{now, read})
+}
+
+type outbox struct {
+	now  func() time.Time
+	read func(context.Context) (Outbox, error)
+}
+
+var (
+	waitingDesc = prometheus.NewDesc("stagedoor_webhook_queue_messages",
+		"Messages that wait to be sent to webhooks, of all servers on the database.", nil, nil)
+	oldestDesc = prometheus.NewDesc("stagedoor_webhook_queue_oldest_seconds",
+		"How long the oldest message to a webhook has waited.", nil, nil)
+	deadDesc = prometheus.NewDesc("stagedoor_webhook_dead_messages",
+		"Messages to webhooks that are not tried again.", nil, nil)
+)
+
+func (outbox) Describe(out chan<- *prometheus.Desc) {
+	out <- waitingDesc
+	out <- oldestDesc
+	out <- deadDesc
+}
+
+// Collect leaves the metrics out while the database does not answer: stagedoor_database_up says so.
+func (o outbox) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), databasePatience)
+	defer cancel()
+	there, err := o.read(ctx)
+	if err != nil {
+		return
+	}
+	age := 0.0
+	if !there.Oldest.IsZero() {
+		age = max(0, o.now().Sub(there.Oldest).Seconds())
+	}
+	gauge := func(d *prometheus.Desc, value float64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	}
+	gauge(waitingDesc, float64(there.Waiting))
+	gauge(oldestDesc, age)
+	gauge(deadDesc, float64(there.Dead))
+}
+
+// databasePatience is how long a scrape waits for the database.
+const databasePatience = 2 * time.Second
 
 // WatchDatabase pings the database at each scrape: stagedoor_database_up is 1 where it answers.
 func (m *Metrics) WatchDatabase(ping func(context.Context) error) {
 	m.Gauge("stagedoor_database_up", "Whether the database answers.", func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), databasePatience)
 		defer cancel()
 		begin := time.Now()
 		if ping(ctx) != nil {

@@ -23,6 +23,7 @@ type batch struct {
 	messages []message
 	filled   int
 	wire     []ipv4.Message // the messages as the kernel is given them
+	traffic  *traffic
 }
 
 // A message is one or more packets for one viewer.
@@ -33,10 +34,10 @@ type message struct {
 	closed  bool // the last packet is shorter than the first: it must be the last
 }
 
-func newBatch(conn *net.UDPConn) batch {
+func newBatch(conn *net.UDPConn, counted *traffic) batch {
 	b := batch{udp: conn, conn: ipv4.NewPacketConn(conn), segments: canSegment(conn),
 		buffers: make([][]byte, sendBatch), messages: make([]message, sendBatch),
-		wire: make([]ipv4.Message, sendBatch)}
+		wire: make([]ipv4.Message, sendBatch), traffic: counted}
 	for i := range b.buffers {
 		b.buffers[i] = make([]byte, 0, outgoingMTU)
 	}
@@ -90,6 +91,9 @@ func (b *batch) flush() {
 	}
 	for sent := 0; sent < b.filled; {
 		n, err := b.conn.WriteBatch(b.wire[sent:b.filled], 0)
+		for i := range b.messages[sent : sent+max(n, 0)] {
+			b.count(b.messages[sent+i].packets)
+		}
 		sent += max(n, 0)
 		if err != nil && sent < b.filled {
 			b.sendSingly(&b.messages[sent], err)
@@ -109,7 +113,18 @@ func (b *batch) sendSingly(m *message, err error) {
 	if neverSegments(err) {
 		b.segments = false
 	}
-	for _, packet := range m.packets {
-		b.udp.WriteToUDPAddrPort(packet, m.to.addr)
+	for i, packet := range m.packets {
+		if _, err := b.udp.WriteToUDPAddrPort(packet, m.to.addr); err == nil {
+			b.count(m.packets[i : i+1])
+		}
 	}
+}
+
+// count adds packets that the kernel took.
+func (b *batch) count(packets [][]byte) {
+	size := 0
+	for _, packet := range packets {
+		size += len(packet)
+	}
+	b.traffic.sent.Add(uint64(size))
 }

@@ -15,7 +15,8 @@ func TestBatchKeepsPacketsApart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			from := listenUDP(t)
-			b := newBatch(from)
+			var counted traffic
+			b := newBatch(from, &counted)
 			b.segments = b.segments && segments
 			viewers := []*net.UDPConn{listenUDP(t), listenUDP(t)}
 			var want [2][][]byte
@@ -38,6 +39,15 @@ func TestBatchKeepsPacketsApart(t *testing.T) {
 				want[0] = append(want[0], bytes.Clone(packet))
 			}
 			b.flush()
+			size := 0
+			for _, packets := range want {
+				for _, packet := range packets {
+					size += len(packet)
+				}
+			}
+			if got := counted.sent.Load(); got != uint64(size) {
+				t.Errorf("%d bytes are counted, want %d", got, size)
+			}
 			for v, viewer := range viewers {
 				receive(t, viewer, want[v])
 			}

@@ -33,7 +33,7 @@ func newSenders(s *SFU) []*sender {
 	list := make([]*sender, runtime.GOMAXPROCS(0))
 	for i := range list {
 		list[i] = &sender{sfu: s, index: i, wake: make(chan struct{}, 1),
-			late: make(map[*viewer]struct{}), batch: newBatch(s.conn)}
+			late: make(map[*viewer]struct{}), batch: newBatch(s.conn, &s.traffic)}
 	}
 	return list
 }

@@ -92,7 +92,8 @@ type SFU struct {
 	byPath       map[path]*peer
 	publications map[publicationKey]*publication
 
-	tcp tcpListener
+	tcp     tcpListener
+	traffic traffic
 
 	// Held while datagrams are taken in: its holder is the reader, one at a time.
 	reading sync.Mutex

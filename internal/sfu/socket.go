@@ -112,6 +112,7 @@ func (s *SFU) dispatch(datagram []byte, from path, now time.Time) {
 	case first >= 20 && first <= 63:
 		p.onDTLS(datagram)
 	case first >= 128 && first <= 191:
+		s.traffic.received.Add(uint64(len(datagram)))
 		p.onSRTP(datagram, from, now)
 	}
 }

@@ -269,7 +269,9 @@ func (c *tcpConn) write() {
 		}
 		c.conn.SetWriteDeadline(time.Now().Add(tcpStalled))
 		batch := frames // WriteTo consumes it
-		if _, err := batch.WriteTo(c.conn); err != nil {
+		n, err := batch.WriteTo(c.conn)
+		c.listener.sfu.traffic.sent.Add(uint64(n))
+		if err != nil {
 			return
 		}
 		clear(frames)

@@ -24,6 +24,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/lease"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
+	"github.com/stagedoor/stagedoor/internal/webhook"
 )
 
 // statements are those that ran in any test of this package, by engine. TestMain asks both engines at
@@ -37,6 +38,7 @@ var wholeTable = map[string]string{
 	"SELECT DISTINCT whip_endpoint":                                         "the page of a browser source may connect to the endpoints of any stage",
 	"SELECT user_id, dock FROM docks":                                       "operators see the open docks of everybody",
 	"FROM deliveries WHERE webhook = $1 AND dead_at IS NOT NULL":            "of few webhooks, either index will do",
+	"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM deliveries":                "metrics count along an index, up to a limit",
 }
 
 // few are tables and indexes of few rows: what operators set up, the stages that are being removed or wait
@@ -268,6 +270,11 @@ func (n node) costly(steps []step) []step {
 	return steps
 }
 
+// A counter is what the metrics read.
+type counter interface {
+	Outbox(context.Context) (store.Outbox, error)
+}
+
 // TestEveryMethodOfTheStore calls each of them, so that the statements of a new one are explained, too:
 // those of the rules, of the homes and of the leases.
 func TestEveryMethodOfTheStore(t *testing.T) {
@@ -275,6 +282,7 @@ func TestEveryMethodOfTheStore(t *testing.T) {
 		h.scene()
 		for _, methods := range []reflect.Type{
 			reflect.TypeFor[access.Store](), reflect.TypeFor[homes.Store](), reflect.TypeFor[lease.Store](),
+			reflect.TypeFor[webhook.Outbox](), reflect.TypeFor[counter](),
 		} {
 			for i := range methods.NumMethod() {
 				if method := methods.Method(i); method.Name != "Atomically" {

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -119,6 +120,30 @@ func (q queries) ReplayDeliveries(
 		return q.exec(ctx, text, ms(now), string(id))
 	}
 	return q.exec(ctx, text+" AND id = $3", ms(now), string(id), delivery)
+}
+
+// An Outbox is what waits to be sent to webhooks.
+type Outbox struct {
+	Waiting int
+	Oldest  time.Time // when the oldest of them was queued; zero: none waits
+	Dead    int
+}
+
+// outboxCount is where the counts of an Outbox end.
+const outboxCount = 100_000
+
+// Outbox counts what waits and what is dead, up to 100,000 each.
+func (q queries) Outbox(ctx context.Context) (Outbox, error) {
+	return first(ctx, q, func(r row) (Outbox, error) {
+		var o Outbox
+		err := r.Scan(&o.Waiting, at(&o.Oldest), &o.Dead)
+		return o, err
+	}, fmt.Sprintf(`SELECT
+		(SELECT COUNT(*) FROM (SELECT 1 FROM deliveries WHERE dead_at IS NULL
+			ORDER BY created_at LIMIT %[1]d) waiting),
+		(SELECT MIN(created_at) FROM deliveries WHERE dead_at IS NULL),
+		(SELECT COUNT(*) FROM (SELECT 1 FROM deliveries WHERE dead_at IS NOT NULL
+			ORDER BY dead_at LIMIT %[1]d) dead)`, outboxCount))
 }
 
 func sortDeliveries(all []access.Delivery) {

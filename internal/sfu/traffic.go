@@ -1,0 +1,18 @@
+package sfu
+
+import "sync/atomic"
+
+// A Traffic is how much media went over the network since the start, in bytes of the encrypted
+// packets. What is sent once more counts once more, and what the network did not take counts not.
+type Traffic struct {
+	Received uint64
+	Sent     uint64
+}
+
+// traffic counts a Traffic.
+type traffic struct{ received, sent atomic.Uint64 }
+
+// Traffic returns how much media was received and sent.
+func (s *SFU) Traffic() Traffic {
+	return Traffic{Received: s.traffic.received.Load(), Sent: s.traffic.sent.Load()}
+}
