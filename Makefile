@@ -26,7 +26,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
-.PHONY: help install test check quick busy fmt vet staticcheck generate generated types js race tidy \
+.PHONY: check-upgrade help install test check quick busy fmt vet staticcheck generate generated types js race tidy \
 	check-tidy bench fuzz screenshots build lambda dist check-dist check-packages clean
 
 help: ## this list
@@ -117,6 +117,9 @@ check-dist: ## a release for one platform, twice: the same bytes
 
 check-packages: ## the packages in a clean Debian, the image, each build anew (as root, with debootstrap)
 	tools/check-packages
+
+check-upgrade: ## a server of the commit or tag BEFORE beside those of this one
+	go test -count=1 -v -run TestTheVersionBeforeRunsBeside ./internal/app -before "$(BEFORE)"
 
 clean: ## remove what is built here; .cache and node_modules stay
 	rm -rf bin dist screenshots

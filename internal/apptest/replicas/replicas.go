@@ -212,12 +212,18 @@ var setupLine = regexp.MustCompile(`(http\S+/setup#code=\S+)`)
 
 // SetupURL is the one-time link that the last server printed: each start makes a new one.
 func (f *Fleet) SetupURL() string {
-	last := f.Servers[len(f.Servers)-1].Out.String()
-	if links := setupLine.FindAllString(last, -1); len(links) > 0 {
-		return links[len(links)-1]
+	f.t.Helper()
+	return f.Servers[len(f.Servers)-1].SetupURL()
+}
+
+// SetupURL is the one-time link that the server printed last.
+func (m *Member) SetupURL() string {
+	m.fleet.t.Helper()
+	links := setupLine.FindAllString(m.Out.String(), -1)
+	if len(links) == 0 {
+		m.fleet.t.Fatalf("the server at %s printed no link: %s", m.Listen, m.Out)
 	}
-	f.t.Fatalf("the last server printed no link: %s", last)
-	return ""
+	return links[len(links)-1]
 }
 
 // settled reports whether there is an operator.

@@ -1,0 +1,181 @@
+package app_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// schema22 is the commit of the version before, to which internal/store/testdata/story-22.jsonl
+// belongs, too.
+const schema22 = "a9316da00a3493549c50eee43af625d80651d6e2"
+
+var before = flag.String("before", schema22, "commit of which a server runs beside those of this one")
+
+// TestTheVersionBeforeRunsBeside: a server of the version before issues tokens behind nginx. The new
+// version is started beside it and migrates the database; each reads what the other wrote. Then the old
+// server is replaced. No request fails throughout.
+func TestTheVersionBeforeRunsBeside(t *testing.T) {
+	t.Parallel()
+	f := prepareFleet(t, 2)
+	old, next := f.Servers[0], f.Servers[1]
+	program := buildCommit(t, *before)
+	help, err := exec.Command(program, "serve", "--help").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, help)
+	}
+	old.Command = func(args ...string) *exec.Cmd {
+		cmd := exec.Command(program, knownFlags(string(help), args)...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		return cmd
+	}
+	old.Start()
+	old.Ready()
+	olga := f.operatorBy(old)
+	f.broadcasterOn(olga, "ana", olga.stage())
+	ana := f.callers[0]
+	var first web.Token
+	ana.must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": ana.stage()}, &first)
+
+	var stop atomic.Bool
+	var issued atomic.Int64
+	var work sync.WaitGroup
+	for range 2 {
+		work.Go(func() {
+			for !stop.Load() {
+				status, _, text, err := ana.do("POST", "/api/tokens", map[string]any{"stage": ana.stage(), "for": "view"})
+				if err != nil || status != http.StatusCreated {
+					t.Errorf("a token: got %d %s %v", status, text, err)
+				}
+				issued.Add(1)
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+	t.Log("the new version migrates, and serves beside the old one")
+	next.Start()
+	next.Ready()
+	f.broadcasterOn(olga, "bea", olga.stage()) // by both in turn
+	bea := f.callers[1]
+	for _, at := range []*caller{ana.at(old), ana.at(next), bea.at(old), bea.at(next)} {
+		var token web.Token
+		at.must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": at.stage()}, &token)
+		for _, m := range f.Servers {
+			var list web.Tokens
+			at.at(m).must(http.StatusOK, "GET", "/api/tokens", nil, &list)
+			if !slices.ContainsFunc(list.Tokens, func(i web.IssuedToken) bool { return i.ParticipantID == token.ParticipantID }) {
+				t.Errorf("a server does not list a token of %s", at.base)
+			}
+		}
+	}
+	live, err := rtcpeer.Publish(t, rtcpeer.HTTP("http://"+next.Listen+"/whip", first.Token), rtcpeer.PublishOptions{})
+	if err != nil {
+		t.Fatalf("a token of the old version at the new one: %v", err)
+	}
+	ana.at(old).must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(first.ParticipantID), nil, nil)
+	select {
+	case <-live.Closed():
+	case <-time.After(30 * time.Second):
+		t.Error("a token that was revoked at the old version is live at the new one")
+	}
+
+	t.Log("the old server is replaced")
+	old.Kill(syscall.SIGTERM)
+	old.Command = nil
+	old.Start()
+	old.Ready()
+	stop.Store(true)
+	work.Wait()
+	t.Logf("%d tokens were issued meanwhile", issued.Load())
+	const others = 5
+	want := strconv.FormatInt(issued.Load()+others, 10)
+	if got := f.DB.Value(t, f.Database, "SELECT count(*)::text FROM issuances"); got != want {
+		t.Errorf("%s tokens are stored, want the %s that were issued", got, want)
+	}
+}
+
+// operatorBy becomes the operator by the link of a certain server.
+func (f *fleet) operatorBy(m *replicas.Member) *caller {
+	f.t.Helper()
+	c := f.caller()
+	c.must(http.StatusCreated, "POST", "/api/setup", web.SetUp{
+		Code: apptest.Code(m.SetupURL()), Name: "olga", Password: apptest.Password,
+	}, nil)
+	return c
+}
+
+// buildCommit builds the program of a commit. A clone that is not deep enough lacks it: then the
+// statements of that version stand for it, in internal/store.
+func buildCommit(t *testing.T, commit string) (program string) {
+	t.Helper()
+	run := func(dir, name string, args ...string) ([]byte, error) {
+		cmd := exec.Command(name, args...)
+		var problem bytes.Buffer
+		cmd.Dir, cmd.Stderr = dir, &problem
+		out, err := cmd.Output()
+		if err != nil {
+			err = errors.Join(err, errors.New(problem.String()))
+		}
+		return out, err
+	}
+	if _, err := run("../..", "git", "cat-file", "-e", commit+"^{commit}"); err != nil {
+		if commit == schema22 {
+			t.Skipf("this clone has not the commit %s, so that only its statements are run, in internal/store", commit)
+		}
+		t.Fatalf("there is no commit %s: %v", commit, err)
+	}
+	dir := t.TempDir()
+	archive := filepath.Join(dir, "source.tar")
+	for _, step := range [][]string{
+		{"../..", "git", "archive", "--output", archive, commit},
+		{dir, "tar", "-x", "-f", archive},
+		slices.Concat([]string{dir, "go", "build"}, raceFlag(), []string{"-o", "program", "./cmd/stagedoor"}),
+	} {
+		if _, err := run(step[0], step[1], step[2:]...); err != nil {
+			t.Fatalf("%s: %v", strings.Join(step[1:], " "), err)
+		}
+	}
+	return filepath.Join(dir, "program")
+}
+
+// raceFlag is that with which this test was built: what both versions import is compiled already.
+func raceFlag() []string {
+	info, _ := debug.ReadBuildInfo()
+	for _, s := range info.Settings {
+		if s.Key == "-race" && s.Value == "true" {
+			return []string{"-race"}
+		}
+	}
+	return nil
+}
+
+// knownFlags drops the flags that the help of a version does not name.
+func knownFlags(help string, args []string) (known []string) {
+	for i := 0; i < len(args); i++ {
+		name, _, whole := strings.Cut(args[i], "=")
+		switch {
+		case !strings.HasPrefix(name, "--") || strings.Contains(help, name+"=") || strings.Contains(help, name+" "):
+			known = append(known, args[i])
+		case !whole:
+			i++ // its value
+		}
+	}
+	return known
+}
