@@ -141,9 +141,9 @@ func (h *house) publish(
 		rtcpeer.PublishOptions{Clip: clip})
 }
 
-// knock asks at the door with something that is no offer: 403 for who is barred, 400 for who is
+// postNoOffer posts a body that is no offer: 403 for a participant who is barred, 400 for one who is
 // not.
-func (h *house) knock(made stage.ParticipantToken) int {
+func (h *house) postNoOffer(made stage.ParticipantToken) int {
 	h.t.Helper()
 	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, made.WHIPEndpoint,
 		strings.NewReader("no offer"))
@@ -257,10 +257,10 @@ func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
 	if _, err := h.publish(made, nil); errors.As(err, &refused) {
 		t.Errorf("the door: got %v, want that it opens", err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); h.knock(
+	for deadline := time.Now().Add(20 * time.Second); h.postNoOffer(
 		made) != http.StatusForbidden; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the participant was not sent away")
+			t.Fatal("the participant was not disconnected")
 		}
 	}
 }
@@ -381,7 +381,7 @@ func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	}
 }
 
-// `stagedoor users remove` and other replicas write the revocation into the database, and nobody
+// `stagedoor users remove` and other replicas write the revocation into the database, and no one
 // need look at the stage.
 func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	t.Parallel()
@@ -406,12 +406,12 @@ func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	revoked <- made.Participant
 	closed(t, p)
 	h.wait(made.Participant.ID, stage.EventEnded, "token_revoked")
-	if got := h.knock(made); got != http.StatusForbidden {
-		t.Errorf("knocking again: got %d, want 403", got)
+	if got := h.postNoOffer(made); got != http.StatusForbidden {
+		t.Errorf("a second POST: got %d, want 403", got)
 	}
 }
 
-// Whether AWS bars for good is not documented: whoever may not be there is sent away as often as
+// Whether AWS bars for good is not documented: a barred participant is disconnected as often as
 // they come back.
 func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	t.Parallel()
@@ -428,7 +428,7 @@ func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	}
 	closed(t, first)
 	for i := range 2 {
-		// It may be sent away before or after its connection is up; nobody looks at the stage.
+		// It may be disconnected before or after its connection is up; no page looks at the stage.
 		again, err := h.publish(made, nil)
 		var refused *rtcpeer.StatusError
 		if errors.As(err, &refused) {
@@ -486,7 +486,7 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 		t.Errorf("the door: got %v, want that it opens", err)
 	}
 	h.eventually("somebody looks", func(list []stage.Presence) bool {
-		return h.knock(
+		return h.postNoOffer(
 			ours) == http.StatusForbidden
 	})
 	h.eventually("the guest alone", func(list []stage.Presence) bool {
@@ -495,7 +495,7 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 	})
 	select {
 	case <-guest.Closed():
-		t.Error("the guest was sent away")
+		t.Error("the guest was disconnected")
 	default:
 	}
 }

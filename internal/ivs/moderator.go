@@ -20,9 +20,9 @@ import (
 
 const (
 	looking = 15 * time.Second // a stage is watched for so long after a page looked
-	// a stage on which only somebody barred may turn up is looked at so much less often
+	// stages that are watched for barred participants alone are polled so much less often
 	barredPolls = 5
-	// ListParticipantEvents is for 5 calls in a second, for all stages together
+	// ListParticipantEvents allows 5 calls in a second, for all stages together
 	eventsPerLook = 5
 )
 
@@ -36,7 +36,7 @@ type watch struct {
 	polled    time.Time // when it was over
 	presences []stage.Presence
 	err       error
-	// sent away, perhaps before they came; until when that matters
+	// participants who must not be on the stage, and until when
 	barred map[stage.ParticipantID]time.Time
 
 	// Of the look that goes on; flights lets one at a time.
@@ -44,16 +44,16 @@ type watch struct {
 	people  map[stage.ParticipantID]*person
 }
 
-// A person is a participant of the session, as AWS tells in pieces.
+// A person is a participant of the session. AWS describes it in several answers.
 type person struct {
 	participant stage.Participant
 	joined      time.Time
-	published   bool // ever: the API tells no more
+	published   bool // ever: the API has no more
 	gone        int  // looks since AWS stopped listing them as connected
 	asked       time.Time
 }
 
-// Participants tells who is on the stage, as of a few seconds ago.
+// Participants returns who is on the stage, as of a few seconds ago.
 func (s *Service) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	if _, err := s.region(arn.Region()); err != nil {
 		return nil, err
@@ -84,25 +84,25 @@ func (s *Service) watch(arn stage.ARN) *watch {
 	return w
 }
 
-// Disconnect sends a participant away, and tells that and why. It is not documented whether AWS
-// refuses the token from then on, and AWS only knows who has been on the stage: whoever turns up
-// (again) is sent away, while this runs.
+// Disconnect disconnects a participant, and reports the end with its reason. AWS does not document
+// whether it refuses the token from then on, and it disconnects only participants who have been on
+// the stage. So the participant is barred here: every look that finds it disconnects it again.
 func (s *Service) Disconnect(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
-	err := s.sendAway(ctx, arn, id, kicked(reason), true)
+	err := s.disconnectAs(ctx, arn, id, kicked(reason), true)
 	if err == nil || errors.Is(err, stage.ErrNotFound) {
 		s.bar(arn, id, s.cfg.Now().Add(stage.MaxTTL))
 	}
 	return err
 }
 
-// sendAway disconnects, and tells that. Without present it is no end of somebody who is not known
-// to be there.
-func (s *Service) sendAway(
-	ctx context.Context, arn stage.ARN, id stage.ParticipantID, why news, present bool,
+// disconnectAs disconnects a participant, and reports the end for that reason: with present always,
+// without it only if the participant is known to be connected.
+func (s *Service) disconnectAs(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, why report, present bool,
 ) error {
-	undo := s.tracker.sending(arn, id, why)
+	undo := s.tracker.disconnecting(arn, id, why)
 	reason := passedReason{
 		Stage: arn, Participant: id, Kind: why.kind, Code: why.code, Detail: why.detail,
 	}
@@ -115,24 +115,24 @@ func (s *Service) sendAway(
 		}
 		return err
 	}
-	s.tracker.sentAway(arn, id, present)
+	s.tracker.disconnected(arn, id, present)
 	return nil
 }
 
-// kicked is the end of whom somebody sent away, as on a local stage.
-func kicked(reason string) news {
-	return news{stage.EventEnded, "kicked", cmp.Or(reason, "An operator ended the session.")}
+// kicked is the end of a participant who was kicked. It reads as on a local stage.
+func kicked(reason string) report {
+	return report{stage.EventEnded, "kicked", cmp.Or(reason, "An operator ended the session.")}
 }
 
-// revoked is the end of whose token was revoked elsewhere, as on a local stage.
-func revoked() news {
-	return news{
+// revoked is the end of a participant whose token was revoked. It reads as on a local stage.
+func revoked() report {
+	return report{
 		stage.EventEnded, "token_revoked",
 		"The token was revoked, or the access to this stage was taken back.",
 	}
 }
 
-// bar makes a stage watched until then for somebody who must not be there.
+// bar has a stage watched until then for a participant who must not be there.
 func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 	w := s.watch(arn)
 	w.mu.Lock()
@@ -145,11 +145,11 @@ func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 func (s *Service) KeepOut(ctx context.Context) {
 	list, err := s.cfg.Barred(ctx)
 	if err != nil {
-		s.cfg.Log.Warn("who is barred is not known", "err", err)
+		s.cfg.Log.Warn("the list of barred participants cannot be read", "err", err)
 		return
 	}
-	for _, p := range s.untold(list) {
-		if s.tellAWS(ctx, p) {
+	for _, p := range s.newlyBarred(list) {
+		if s.keepOut(ctx, p) {
 			s.mu.Lock()
 			s.barred[p.ID] = true
 			s.mu.Unlock()
@@ -157,26 +157,26 @@ func (s *Service) KeepOut(ctx context.Context) {
 	}
 }
 
-// untold takes the list over, and answers those of whom AWS has not been told yet.
-func (s *Service) untold(list []stage.Participant) (untold []stage.Participant) {
+// newlyBarred replaces the list of barred participants, and returns those whom AWS has not
+// disconnected yet.
+func (s *Service) newlyBarred(list []stage.Participant) (added []stage.Participant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	told := s.barred
+	done := s.barred
 	s.barred = map[stage.ParticipantID]bool{}
 	for _, p := range list {
-		s.barred[p.ID] = told[p.ID]
-		if !told[p.ID] && s.Serves(p.Stage) {
-			untold = append(untold, p)
+		s.barred[p.ID] = done[p.ID]
+		if !done[p.ID] && s.Serves(p.Stage) {
+			added = append(added, p)
 		}
 	}
-	return untold
+	return added
 }
 
-// tellAWS says whether it need not be done again: the stage is watched then for whoever turns up
-// with that token.
-func (s *Service) tellAWS(ctx context.Context, p stage.Participant) bool {
-	// Perhaps long gone: whoever is not known to be there has not just ended.
-	err := s.sendAway(as(ctx, "revoked"), p.Stage, p.ID, revoked(), false)
+// keepOut disconnects a participant whose token was revoked, bars it, and reports success.
+func (s *Service) keepOut(ctx context.Context, p stage.Participant) bool {
+	// The participant may have left long ago. Without a known connection there is no end to report.
+	err := s.disconnectAs(as(ctx, "revoked"), p.Stage, p.ID, revoked(), false)
 	if err != nil && !unknownToAWS(err) {
 		return false
 	}
@@ -232,7 +232,7 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 			for _, w := range due {
 				looks.Go(func() error {
-					s.look(ctx, w) // its error waits in the watch for those who look
+					s.look(ctx, w) // its error is kept in the watch, for the pages that look
 					return nil
 				})
 			}
@@ -256,7 +256,7 @@ func (s *Service) keepOutUntil(ctx context.Context) error {
 	}
 }
 
-// due lists the watches to look at now, and drops those that nobody needs any more.
+// due lists the watches to look at now, and drops those that are not needed any more.
 func (s *Service) due() []*watch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -290,7 +290,7 @@ func (w *watch) needed(now time.Time, poll, barredEvery time.Duration) (needed, 
 	return seen || len(w.barred) > 0, now.Sub(w.began) >= wait-poll/2
 }
 
-// look asks AWS once for all who want to know at the same time.
+// look polls AWS once for all callers that ask at the same time.
 func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	found, err, _ := s.flights.Do("look "+string(w.arn), func() (any, error) {
 		bounded, cancel := context.WithTimeout(as(context.WithoutCancel(ctx), string(w.arn)),
@@ -328,7 +328,7 @@ func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	return s.presences(w), nil
 }
 
-// listPeople learns who is connected: the newcomers in full, with a look at whether they still may.
+// listPeople reads who is connected. New participants are read in full, and disconnected if barred.
 func (s *Service) listPeople(ctx context.Context, w *watch) error {
 	client := s.regions[w.arn.Region()]
 	for _, p := range w.people {
@@ -368,7 +368,7 @@ func (s *Service) meet(ctx context.Context, w *watch, listed types.ParticipantSu
 		}
 		w.people[id] = p
 	}
-	s.turnAway(ctx, w, p)
+	s.disconnectBarred(ctx, w, p)
 	p.gone, p.published = 0, listed.Published
 	return nil
 }
@@ -398,15 +398,15 @@ func (s *Service) introduce(
 	return p, nil
 }
 
-// turnAway disconnects who may not be there, at every look: AWS bars nobody whose token was revoked
-// before it was used, and whether it bars the others for good is not documented.
-func (s *Service) turnAway(ctx context.Context, w *watch, p *person) {
+// disconnectBarred disconnects a participant who is barred, at every look: AWS lets a token in that
+// was revoked before it was used, and does not document whether it bars the others for good.
+func (s *Service) disconnectBarred(ctx context.Context, w *watch, p *person) {
 	if !s.isBarred(w, p.participant.ID) {
 		return
 	}
-	if err := s.sendAway(ctx, w.arn, p.participant.ID, revoked(), true); err != nil &&
+	if err := s.disconnectAs(ctx, w.arn, p.participant.ID, revoked(), true); err != nil &&
 		!errors.Is(err, stage.ErrNotFound) {
-		s.cfg.Log.Warn("somebody who was sent away is on the stage again", "participant",
+		s.cfg.Log.Warn("a barred participant is on the stage again", "participant",
 			p.participant.ID, "stage", w.arn, "err", err)
 	}
 }
@@ -421,8 +421,8 @@ func (s *Service) isBarred(w *watch, id stage.ParticipantID) bool {
 	return revoked || awaited
 }
 
-// readEvents asks for the events of a few: those who left first, then whoever was not asked about
-// for longest.
+// readEvents reads the events of a few participants: first of those who left, then of those whose
+// events were read longest ago.
 func (s *Service) readEvents(ctx context.Context, w *watch) {
 	list := slices.SortedFunc(maps.Values(w.people), func(a, b *person) int {
 		return cmp.Or(cmp.Compare(b.gone, a.gone), a.asked.Compare(b.asked))
@@ -436,16 +436,16 @@ func (s *Service) readEvents(ctx context.Context, w *watch) {
 	}
 }
 
-// unknownToAWS says that AWS answers nothing about this participant: who left meanwhile, or whose
-// ID has a "_", which tokens may have and these operations refuse.
+// unknownToAWS reports whether AWS does not know the participant: it has left, or its ID has a "_",
+// which tokens may have and these operations refuse.
 func unknownToAWS(err error) bool {
 	return errors.Is(err, stage.ErrNotFound) || errors.Is(err, stage.ErrInvalid)
 }
 
-// maxPages bounds what is read of somebody who came and went a thousand times.
+// maxPages bounds the events that are read of one participant, who may join a thousand times.
 const maxPages = 10
 
-// readEventsOf tells the events in the order of time: in which order AWS answers is not documented.
+// readEventsOf adds the events by time: AWS does not document in which order it returns them.
 func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	id := string(p.participant.ID)
 	in := &ivsrealtime.ListParticipantEventsInput{
@@ -464,7 +464,7 @@ func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 		}
 	}
 	for _, event := range oldestFirst(events) {
-		s.tracker.tell(happening{
+		s.tracker.add(happening{
 			stage: w.arn, participant: p.participant.ID, userID: p.participant.UserID,
 			name: string(event.Name), code: string(event.ErrorCode),
 			at: aws.ToTime(event.EventTime),

@@ -31,13 +31,13 @@ import (
 // It returns a 307 Temporary Redirect" to the stage's own (AWS guide, "IVS WHIP Publishing").
 const GlobalWHIP = "https://global.whip.live-video.net"
 
-// Config says which part of AWS is ours. Regions and AWS are needed.
+// Config is what a Service needs. Regions and AWS are needed.
 type Config struct {
 	Regions []string
 	AWS     aws.Config // credentials and transport, of Load
 
 	Endpoint     string // of the API, if it is an emulator or a proxy; "": AWS
-	WHIPEndpoint string // what WHIP clients are given; "": what the stage's endpoints tell
+	WHIPEndpoint string // for WHIP clients; "": derived from the stage's endpoints
 	KMSEndpoint  string // of AWS KMS; "": AWS
 
 	Cache   Cache         // remembers stages; nil: in memory
@@ -95,11 +95,11 @@ type Service struct {
 	flights singleflight.Group // one GetStage or look at a time for a stage
 	tracker *tracker
 	passed  passedEvents
-	told    httpkit.Map[string, struct{}] // IDs of events of EventBridge that were taken in
+	seen    httpkit.Map[string, struct{}] // IDs of events of EventBridge that were added
 
 	mu      sync.Mutex
 	watches map[stage.ARN]*watch         // guarded by mu
-	barred  map[stage.ParticipantID]bool // guarded by mu: of Config.Barred; true: AWS was told
+	barred  map[stage.ParticipantID]bool // guarded by mu: of Config.Barred; true: AWS has disconnected them
 }
 
 var (
@@ -119,7 +119,7 @@ func New(cfg Config) (*Service, error) {
 		regions: map[string]*ivsrealtime.Client{},
 		limits:  &limits{budget: cfg.Budget, waited: cfg.Waited, queues: map[string]*queue{}},
 		tracker: newTracker(cfg.Events, cfg.Now),
-		told:    httpkit.Map[string, struct{}]{Max: rememberIDs},
+		seen:    httpkit.Map[string, struct{}]{Max: rememberIDs},
 		watches: map[stage.ARN]*watch{},
 	}
 	for _, region := range cfg.Regions {
@@ -180,7 +180,7 @@ func patience() aws.Retryer {
 	})
 }
 
-// Serves says whether the stage is in one of our regions.
+// Serves reports whether the stage is in one of our regions.
 func (s *Service) Serves(arn stage.ARN) bool {
 	return !arn.Local() && s.regions[arn.Region()] != nil
 }
@@ -342,7 +342,7 @@ func (l *limits) pauseAll(ctx context.Context, name string) {
 
 type callerKey struct{}
 
-// as says for whom a call is made, so that no user's calls crowd out another's.
+// as names the user of a call, for the fair queue: no user's calls delay those of all others.
 func as(ctx context.Context, caller string) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller)
 }
@@ -374,7 +374,7 @@ func call[In, Out any](ctx context.Context, s *Service, subject string,
 	}
 }
 
-// namedCredentials tells that it was the credentials that could not be had.
+// namedCredentials marks an error as one of getting credentials.
 type namedCredentials struct{ aws.CredentialsProvider }
 
 func (c namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {

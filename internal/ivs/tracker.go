@@ -8,11 +8,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// What happens to a participant reaches us by two ways: the events of the API, which we ask for
-// while a page looks, and EventBridge, which may lose, delay and reorder. The tracker makes one
-// story of both.
+// Events of a participant come from two sources: the API, which is polled while a page looks at the
+// stage, and EventBridge, which may lose, delay and reorder them. The tracker merges both into one
+// sequence without duplicates.
 
-// A happening is one event of a participant, whichever way it came.
+// A happening is one event of a participant, from either source.
 type happening struct {
 	stage       stage.ARN
 	participant stage.ParticipantID
@@ -20,13 +20,13 @@ type happening struct {
 	name        string // of the API: JOINED, PUBLISH_STARTED …
 	code        string // of an error: BITRATE_EXCEEDED …
 	at          time.Time
-	bridge      bool // came by EventBridge, which tells whole seconds; the API tells milliseconds
+	bridge      bool // from EventBridge, whose times are whole seconds; the API has milliseconds
 }
 
 const (
-	// an error and the end that it caused; the same event told by both ways
+	// between an error and the end that it caused, and between the two reports of one event
 	sameMoment = 2 * time.Second
-	// so long after we or an error ended a broadcast, AWS's own word for it may come
+	// how long after a disconnection or an error AWS may still report that end itself
 	aftermath   = time.Minute
 	staleAfter  = 10 * time.Minute    // what is older no longer concerns a dock
 	forgetAfter = 15 * 24 * time.Hour // no token lives longer than 14 days
@@ -36,7 +36,7 @@ type tracker struct {
 	emit func(stage.Event)
 	now  func() time.Time
 
-	telling sync.Mutex // held over emit, too: what is passed on keeps its order. Taken before mu
+	emitting sync.Mutex // held over emit, too, so that reports keep their order. Locked before mu
 
 	mu    sync.Mutex
 	lives map[lifeKey]*life
@@ -47,29 +47,29 @@ type lifeKey struct {
 	participant stage.ParticipantID
 }
 
-// news is what a dock receives; the zero value is none.
-type news struct {
+// A report is what a dock receives. The zero value is none.
+type report struct {
 	kind         stage.EventKind
 	code, detail string
 }
 
-// A life is what is known of a participant.
+// A life is the state of a participant as its events have it.
 type life struct {
-	told   []*entry // the API tells all of it again at every look
-	joined bool
-	met    bool // came, went or published: something is known
-	live   bool // publishes
-	since  moment
-	// since is that of a start while the broadcast before it ran: its end is still to come
-	takeover bool
-	ended    moment               // the latest end
-	quiet    time.Time            // until then a mere end is the one that was told
-	errors   map[string]time.Time // the latest of each code
-	away     *news                // whom we sent away: why, for every end from then on
-	touched  time.Time
+	entries []*entry // the API returns all of them again at every look
+	joined  bool
+	met     bool // came, went or published: something is known
+	live    bool // publishes
+	since   moment
+	// since is of a start that came before the end of the broadcast before it
+	takeover        bool
+	ended           moment               // the latest end
+	quiet           time.Time            // until then, an end without a reason is the one that was reported
+	errors          map[string]time.Time // the latest of each code
+	disconnectedFor *report              // the reason of every end, once we disconnected the participant
+	touched         time.Time
 }
 
-// An entry is an event that has been taken in. One that was told by both ways is one.
+// An entry is an event that was added. The two reports of one event are one entry.
 type entry struct {
 	name, code string
 	at         moment
@@ -82,7 +82,7 @@ type moment struct {
 	coarse bool // to the second
 }
 
-// before says so only if it is certain.
+// before reports whether it is certainly earlier.
 func (m moment) before(other moment) bool {
 	if m.coarse || other.coarse {
 		return m.Truncate(time.Second).Before(other.Truncate(time.Second))
@@ -90,7 +90,7 @@ func (m moment) before(other moment) bool {
 	return m.Before(other.Time)
 }
 
-// sameSecond says that it cannot be known which came first.
+// sameSecond reports whether the order of two moments cannot be known.
 func (m moment) sameSecond(other moment) bool {
 	return (m.coarse || other.coarse) && m.Truncate(time.Second).Equal(other.Truncate(time.Second))
 }
@@ -99,53 +99,52 @@ func newTracker(emit func(stage.Event), now func() time.Time) *tracker {
 	return &tracker{emit: emit, now: now, lives: map[lifeKey]*life{}}
 }
 
-// tell takes in what happened and passes on what is new in it.
-func (t *tracker) tell(h happening) {
-	t.with(h, func(l *life) news { return l.take(h) })
+// add adds an event, and emits the report that follows from it.
+func (t *tracker) add(h happening) {
+	t.with(h, func(l *life) report { return l.add(h) })
 }
 
-// sending takes in that somebody is about to be disconnected, and why: AWS may tell of the end
-// before it answers us. The first reason stands, since a kick revokes the token, too. undo is for
-// when AWS did not do it.
-func (t *tracker) sending(arn stage.ARN, id stage.ParticipantID, why news) (undo func()) {
+// disconnecting notes that we are about to disconnect a participant, and why: AWS may report the end
+// before it answers the call. The first reason stays, since a kick revokes the token, too. undo is
+// for a call that failed.
+func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why report) (undo func()) {
 	ours := &why
-	t.change(happening{stage: arn, participant: id}, func(l *life) news {
-		if l.away == nil {
-			l.away = ours
+	t.change(happening{stage: arn, participant: id}, func(l *life) report {
+		if l.disconnectedFor == nil {
+			l.disconnectedFor = ours
 		}
-		return news{}
+		return report{}
 	})
 	return func() {
-		t.change(happening{stage: arn, participant: id}, func(l *life) news {
-			if l.away == ours {
-				l.away = nil
+		t.change(happening{stage: arn, participant: id}, func(l *life) report {
+			if l.disconnectedFor == ours {
+				l.disconnectedFor = nil
 			}
-			return news{}
+			return report{}
 		})
 	}
 }
 
-// notSending undoes what sending took in for another process.
-func (t *tracker) notSending(arn stage.ARN, id stage.ParticipantID, why news) {
-	t.change(happening{stage: arn, participant: id}, func(l *life) news {
-		if l.away != nil && *l.away == why {
-			l.away = nil
+// notDisconnecting is the undo of disconnecting, for a call that another process made.
+func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why report) {
+	t.change(happening{stage: arn, participant: id}, func(l *life) report {
+		if l.disconnectedFor != nil && *l.disconnectedFor == why {
+			l.disconnectedFor = nil
 		}
-		return news{}
+		return report{}
 	})
 }
 
-// sentAway takes in that we disconnected somebody, as said to sending. It is an end of what is
-// known to run, and with present also of somebody of whom nothing is known. What AWS tells of it
-// later is the same end.
-func (t *tracker) sentAway(arn stage.ARN, id stage.ParticipantID, present bool) {
+// disconnected ends what is known to run, for the reason given to disconnecting. With present, it is
+// an end also if nothing is known of the participant. What AWS reports of it later is the same end.
+func (t *tracker) disconnected(arn stage.ARN, id stage.ParticipantID, present bool) {
 	h := happening{stage: arn, participant: id, at: t.now()}
-	t.with(h, func(l *life) news { return l.sendAway(h.at, present) })
+	t.with(h, func(l *life) report { return l.disconnected(h.at, present) })
 }
 
-func (t *tracker) with(h happening, change func(*life) news) {
-	t.telling.Lock()
-	defer t.telling.Unlock()
+func (t *tracker) with(h happening, change func(*life) report) {
+	t.emitting.Lock()
+	defer t.emitting.Unlock()
 	n := t.change(h, change)
 	if n.kind == "" || t.now().Sub(h.at) > staleAfter {
 		return
@@ -156,7 +155,7 @@ func (t *tracker) with(h happening, change func(*life) news) {
 	})
 }
 
-func (t *tracker) change(h happening, change func(*life) news) news {
+func (t *tracker) change(h happening, change func(*life) report) report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := lifeKey{h.stage, h.participant}
@@ -169,7 +168,7 @@ func (t *tracker) change(h happening, change func(*life) news) news {
 	return change(l)
 }
 
-// publishing says whether a participant is live, if that is known.
+// publishing reports whether a participant is live, if that is known.
 func (t *tracker) publishing(arn stage.ARN, id stage.ParticipantID) (live, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -180,7 +179,7 @@ func (t *tracker) publishing(arn stage.ARN, id stage.ParticipantID) (live, known
 	return l.live, true
 }
 
-// forget drops who has not been heard of for longer than a token lives.
+// forget drops participants without an event for longer than a token lives.
 func (t *tracker) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -191,17 +190,17 @@ func (t *tracker) forget() {
 	}
 }
 
-func (l *life) take(h happening) news {
+func (l *life) add(h happening) report {
 	at := moment{h.at, h.bridge}
 	switch h.name {
 	case "JOINED", "LEFT", "PUBLISH_STARTED", "PUBLISH_STOPPED", "PUBLISH_ERROR", "JOIN_ERROR":
 	default:
-		return news{} // of those who watch, mostly
+		return report{} // of those who watch, mostly
 	}
 	if e := l.find(h.name, h.code, at); e != nil {
-		return l.again(e, at)
+		return l.repeated(e, at)
 	}
-	l.told = append(l.told, &entry{name: h.name, code: h.code, at: at})
+	l.entries = append(l.entries, &entry{name: h.name, code: h.code, at: at})
 	l.met = true
 	switch h.name {
 	case "JOINED":
@@ -215,15 +214,15 @@ func (l *life) take(h happening) news {
 		if l.live {
 			return l.stop(at)
 		}
-		return news{}
+		return report{}
 	}
 	return l.fail(h.code, at)
 }
 
-// find looks for what has been taken in already: the very same, or the nearest one that only the
-// other way has told.
+// find returns the entry of an event that was added before: the same one, or the nearest one that
+// only the other source has reported.
 func (l *life) find(name, code string, at moment) (nearest *entry) {
-	for _, e := range l.told {
+	for _, e := range l.entries {
 		if e.name != name || e.code != code {
 			continue
 		}
@@ -239,15 +238,15 @@ func (l *life) find(name, code string, at moment) (nearest *entry) {
 	return nearest
 }
 
-// again takes in what was told before. It is no news, but the API's time is more exact: a start and
-// an end within one second, which EventBridge told in the wrong order, come right.
-func (l *life) again(e *entry, at moment) news {
+// repeated adds an event for the second time. It may correct the state, as times of the API are more
+// exact: EventBridge can swap a start and an end within one second.
+func (l *life) repeated(e *entry, at moment) report {
 	if e.at.coarse == at.coarse {
-		return news{}
+		return report{}
 	}
 	e.both = true
 	if at.coarse {
-		return news{}
+		return report{}
 	}
 	switch e.name {
 	case "PUBLISH_STARTED":
@@ -264,49 +263,49 @@ func (l *life) again(e *entry, at moment) news {
 		}
 	}
 	e.at = at
-	return news{}
+	return report{}
 }
 
-func (l *life) join(at moment) news {
+func (l *life) join(at moment) report {
 	if at.before(l.ended) || at.sameSecond(l.ended) {
-		return news{} // told after the end of it
+		return report{} // reported after its end
 	}
 	known := l.joined || l.live
 	l.joined = true
 	if known {
-		return news{}
+		return report{}
 	}
-	return news{stage.EventConnected, "", "Amazon IVS let the participant in."}
+	return report{stage.EventConnected, "", "Amazon IVS let the participant in."}
 }
 
-// start is news, unless an end has overtaken it, or the broadcast before it has not ended yet.
-func (l *life) start(at moment) news {
+// start returns a report, unless an end came first, or the broadcast before has not ended yet.
+func (l *life) start(at moment) report {
 	switch {
 	case l.live:
 		if l.since.before(at) {
 			l.since, l.takeover = at, true
 		}
-		return news{}
+		return report{}
 	case at.before(l.ended):
-		return news{}
+		return report{}
 	}
 	l.live, l.since, l.takeover = true, at, false
-	return news{stage.EventPublishing, "", "Amazon IVS receives the broadcast."}
+	return report{stage.EventPublishing, "", "Amazon IVS receives the broadcast."}
 }
 
-func (l *life) stop(at moment) news {
+func (l *life) stop(at moment) report {
 	if l.live && l.overtaken(at) || !l.live && !at.After(l.quiet) {
-		return news{} // the end of an earlier broadcast, or the same end told twice
+		return report{} // the end of an earlier broadcast, or the same end again
 	}
-	if l.away != nil {
+	if l.disconnectedFor != nil {
 		l.end(at, aftermath)
-		return *l.away
+		return *l.disconnectedFor
 	}
 	l.end(at, sameMoment)
-	return news{stage.EventEnded, "ended", "The broadcast ended."}
+	return report{stage.EventEnded, "ended", "The broadcast ended."}
 }
 
-// overtaken says that an end is of a broadcast before the one that runs.
+// overtaken reports whether an end belongs to a broadcast before the one that runs.
 func (l *life) overtaken(end moment) bool {
 	return end.before(l.since) || l.takeover && end.sameSecond(l.since)
 }
@@ -320,15 +319,15 @@ func (l *life) end(at moment, quiet time.Duration) {
 }
 
 // fail makes an error the end of a broadcast, or the refusal of one that never began.
-func (l *life) fail(code string, at moment) news {
+func (l *life) fail(code string, at moment) report {
 	if before, ok := l.errors[code]; ok && at.Sub(before).Abs() <= sameMoment {
-		return news{}
+		return report{}
 	}
 	l.errors[code] = at.Time
 	if l.live && l.overtaken(at) {
-		return news{} // why an earlier broadcast ended, when this one runs already
+		return report{} // why an earlier broadcast ended, when this one runs already
 	}
-	n := news{stage.EventRefused, strings.ToLower(code), cure(code)}
+	n := report{stage.EventRefused, strings.ToLower(code), cure(code)}
 	if l.live || at.Sub(l.ended.Time).Abs() <= sameMoment {
 		n.kind = stage.EventEnded
 		l.end(at, aftermath)
@@ -336,16 +335,16 @@ func (l *life) fail(code string, at moment) news {
 	return n
 }
 
-func (l *life) sendAway(at time.Time, present bool) news {
+func (l *life) disconnected(at time.Time, present bool) report {
 	switch {
-	case l.away == nil, !l.live && !at.After(l.quiet): // forgotten meanwhile; AWS was faster
-		return news{}
+	case l.disconnectedFor == nil, !l.live && !at.After(l.quiet): // forgotten meanwhile, or AWS reported the end first
+		return report{}
 	case !l.live && !l.joined && (l.met || !present):
-		return news{}
+		return report{}
 	}
 	l.met, l.joined = true, false
 	l.end(moment{at, false}, aftermath)
-	return *l.away
+	return *l.disconnectedFor
 }
 
 // cure is a sentence with what to do, for each error of participants in the model (EventErrorCode).

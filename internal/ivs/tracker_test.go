@@ -13,7 +13,7 @@ import (
 )
 
 // told runs happenings through a tracker and answers what it passes on, as "kind code".
-func told(t *testing.T, now time.Time, list ...happening) string {
+func reports(t *testing.T, now time.Time, list ...happening) string {
 	t.Helper()
 	var got []string
 	tracker := newTracker(func(e stage.Event) {
@@ -25,18 +25,18 @@ func told(t *testing.T, now time.Time, list ...happening) string {
 	for _, h := range list {
 		switch h.name {
 		case "knock":
-			tracker.sending(broadcast, "p", kicked("Be nice."))
+			tracker.disconnecting(broadcast, "p", kicked("Be nice."))
 			continue
 		case "kick":
-			tracker.sending(broadcast, "p", kicked("Be nice."))
-			tracker.sentAway(broadcast, "p", true)
+			tracker.disconnecting(broadcast, "p", kicked("Be nice."))
+			tracker.disconnected(broadcast, "p", true)
 			continue
 		case "failed kick":
-			tracker.sending(broadcast, "p", kicked("Be nice."))()
+			tracker.disconnecting(broadcast, "p", kicked("Be nice."))()
 			continue
 		}
 		h.stage, h.participant = broadcast, "p"
-		tracker.tell(h)
+		tracker.add(h)
 	}
 	return strings.Join(got, ", ")
 }
@@ -106,7 +106,7 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 			{name: start, at: at(1)}, {name: stop, at: at(9)}, {name: start, at: at(12)},
 			bridged(fail, 9),
 		}, "publishing, ended ended, publishing"},
-		"who came is told after the end": {[]happening{
+		"an arrival is reported after the end": {[]happening{
 			bridged(start, 1), bridged(stop, 9), {name: "JOINED", at: at(1)},
 			{name: start, at: at(1)}, {name: stop, at: at(9)}, {name: "LEFT", at: at(9)},
 		}, "publishing, ended ended"},
@@ -118,7 +118,7 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 			{name: "kick"}, {name: "JOINED", at: at(0)}, {name: start, at: at(1)},
 			{name: stop, at: at(30)},
 		}, "ended kicked"},
-		"who was kicked and came back": {[]happening{
+		"a kicked participant joins again": {[]happening{
 			{name: start, at: at(1)}, {name: "kick"}, {name: stop, at: at(30)},
 			{name: "JOINED", at: at(100)}, {name: start, at: at(101)}, {name: stop, at: at(102)},
 		}, "publishing, ended kicked, connected, publishing, ended kicked"},
@@ -135,7 +135,7 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := told(t, at(30), test.list...); got != test.want {
+			if got := reports(t, at(30), test.list...); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -185,13 +185,13 @@ func TestAHistoryIsToldOnce(t *testing.T) {
 			for range 4 {
 				looks = append(looks, test.list...)
 			}
-			if got := told(t, at(30), looks...); got != test.want {
+			if got := reports(t, at(30), looks...); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 			tracker := newTracker(func(stage.Event) {}, func() time.Time { return at(30) })
 			for _, h := range looks {
 				h.stage, h.participant = broadcast, "p"
-				tracker.tell(h)
+				tracker.add(h)
 			}
 			if live, _ := tracker.publishing(broadcast, "p"); live != test.live {
 				t.Errorf("in the end: got publishing %v, want %v", live, test.live)

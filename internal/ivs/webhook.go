@@ -184,12 +184,12 @@ func (s *Service) passReason(r passedReason) {
 }
 
 func (s *Service) takeReason(r passedReason) {
-	why := news{r.Kind, r.Code, r.Detail}
+	why := report{r.Kind, r.Code, r.Detail}
 	if r.Undone {
-		s.tracker.notSending(r.Stage, r.Participant, why)
+		s.tracker.notDisconnecting(r.Stage, r.Participant, why)
 		return
 	}
-	s.tracker.sending(r.Stage, r.Participant, why)
+	s.tracker.disconnecting(r.Stage, r.Participant, why)
 }
 
 // Recall takes the events that were passed on in the last half minute: this process begins to
@@ -203,8 +203,8 @@ func (s *Service) Recall() {
 
 // tellOnce takes an event in, unless it was taken before: EventBridge delivers at least once.
 func (s *Service) tellOnce(id string, what happening) {
-	if id == "" || s.told.Add(id, struct{}{}, s.cfg.Now()) {
-		s.tracker.tell(what)
+	if id == "" || s.seen.Add(id, struct{}{}, s.cfg.Now()) {
+		s.tracker.add(what)
 	}
 }
 
@@ -267,7 +267,7 @@ func (e bridgeEvent) happening() (happening, bool) {
 	}, err == nil
 }
 
-// refuse returns the error for a body, and lets the operator know: EventBridge itself shows nobody
+// refuse returns the error for a body, and logs it for the operator: EventBridge itself shows nobody
 // what it was answered.
 func (h *webhook) reject(problem string) error {
 	if h.complains() {
