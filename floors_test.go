@@ -232,7 +232,7 @@ func TestEveryFloorIsLivedOn(t *testing.T) {
 	}
 }
 
-// within says whether the package is one of these, or below one that ends in "/...".
+// within reports whether the package is one of these, or below one that ends in "/...".
 func within(name string, list []string) bool {
 	return slices.ContainsFunc(list, func(allowed string) bool {
 		if above, all := strings.CutSuffix(allowed, "/..."); all {
@@ -242,7 +242,7 @@ func within(name string, list []string) bool {
 	})
 }
 
-// standard says whether the import is of the standard library: those paths begin without a dot.
+// standard reports whether the import is of the standard library: those paths begin without a dot.
 func standard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".")

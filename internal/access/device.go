@@ -154,7 +154,7 @@ func (c *Control) DenyDevice(ctx context.Context, who Principal, userCode string
 	})
 }
 
-// deviceEntry says which dock was let in or refused: where it is, and what it calls itself.
+// deviceEntry names the dock that was approved or refused: its address and its own name.
 func deviceEntry(action Action, who Principal, cred Credential) Entry {
 	e := entryAbout(action, who.User)
 	e.Detail = cleanText(cred.Client.Address+" "+cred.Client.Agent, 256)

@@ -20,7 +20,7 @@ const (
 	fromPasskey = "from-passkey:"
 )
 
-// A loginLabel says how a login came about.
+// A loginLabel is how a login was made.
 type loginLabel struct {
 	external                   bool
 	key, passkey, apiKey, from string

@@ -359,7 +359,7 @@ func passkeyOwner(ctx context.Context, tx Store, keyID string) (Passkey, Account
 }
 
 // OperatorsWayIn reports whether an operator can sign in without a password: by a claim, with a
-// passkey, or with an identity at the provider. A server without operators has nobody to lock out
+// passkey, or with an identity at the provider. A server without operators has no one to lock out
 // yet.
 func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
 	if len(c.cfg.External.Operators) > 0 && c.cfg.External.Issuer != "" {

@@ -10,7 +10,7 @@ import (
 )
 
 // newSecret returns 256 random bits in characters that need no escape in a URL or a cookie. The
-// prefix tells people and the secret scanners of code hosts what it is.
+// prefix shows people and the secret scanners of code hosts what it is.
 func newSecret(prefix string) stage.Secret {
 	var raw [32]byte
 	rand.Read(raw[:])

@@ -142,7 +142,7 @@ func (a attempt) undo(ctx context.Context, tx Store) error {
 
 // succeeded takes the failure back, and makes browser and network known for the account. The other
 // failures of shared buckets stay: otherwise one's own account would buy guesses at another. So do
-// those of the network, if the browser was known: it may share the network with somebody who
+// those of the network, if the browser was known: it may share the network with a person who
 // guesses.
 func (c *Control) succeeded(ctx context.Context, a attempt) error {
 	now := c.cfg.Now()

@@ -93,7 +93,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// private checks that nobody else can read the files.
+// private checks that no other user can read the files.
 func private(t *testing.T, files ...string) {
 	t.Helper()
 	for _, file := range files {

@@ -28,7 +28,7 @@ var (
 )
 
 // TestChaos: faults in random order while tokens are issued, broadcasts come and go, and some are
-// revoked. Afterwards nothing that was answered with 201 is missing, nobody is live whose token was
+// revoked. Afterwards nothing that was answered with 201 is missing, no one is live whose token was
 // revoked, and every broadcast has its end.
 func TestChaos(t *testing.T) {
 	t.Parallel()

@@ -203,18 +203,18 @@ func TestUsersStagesAndTokens(t *testing.T) {
 	if !strings.HasPrefix(made.WHIP, a.URL) {
 		t.Errorf("tokens create: got the endpoint %s, want it on %s", made.WHIP, a.URL)
 	}
-	knock := func() int { // an empty offer: 400 says that the token opens
+	post := func() int { // an empty offer: 400 says that the token opens
 		t.Helper()
 		c := a.Browser()
 		c.Key = made.Token
 		status, _, _ := c.Send("POST", "/whip", "application/sdp", strings.NewReader(""))
 		return status
 	}
-	if got := knock(); got != http.StatusBadRequest {
+	if got := post(); got != http.StatusBadRequest {
 		t.Errorf("an empty offer with the token: got %d, want 400", got)
 	}
 	must("tokens", "revoke", made.ParticipantID)
-	if got := knock(); got != http.StatusForbidden && got != http.StatusUnauthorized {
+	if got := post(); got != http.StatusForbidden && got != http.StatusUnauthorized {
 		t.Errorf("an empty offer with the revoked token: got %d, want a refusal", got)
 	}
 	if out := must("tokens", "list", "--user", "ana"); !strings.Contains(out, made.ParticipantID) || !strings.Contains(out, "revoked") {

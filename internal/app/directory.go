@@ -121,7 +121,7 @@ func (d *directory) stageName(arn stage.ARN) string {
 	return cmp.Or(d.stages[i].Stage.Name, string(arn))
 }
 
-// nobody is the moderator of a process that carries no media: a server that does reads the
+// nobody is a moderator without participants, for a process that carries no media: a server that does reads the
 // database itself.
 type nobody struct{}
 

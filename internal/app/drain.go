@@ -14,7 +14,7 @@ const (
 	// leastMove is how long a replica goes on serving after it was asked to stop, so that balancers
 	// that look at /readyz send nothing any more.
 	leastMove = 2 * time.Second
-	// drainLook is how often a replica that drains looks whether somebody is live.
+	// drainLook is how often a replica that drains looks for a publisher.
 	drainLook = 500 * time.Millisecond
 )
 

@@ -19,7 +19,7 @@ import (
 )
 
 // TestADrainLetsABroadcastFinish: a server that was asked to stop is not ready, takes no new broadcast,
-// and ends once nobody is live.
+// and ends once no one publishes.
 func TestADrainLetsABroadcastFinish(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--drain", "1m")

@@ -51,7 +51,7 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 		Log: log}), nil
 }
 
-// do runs one change of the keys and says how things stand then.
+// do makes one change of the keys, and prints the keys as they are then.
 func (s KeySettings) do(
 	ctx context.Context, p *process, action access.Action,
 	change func(*keys.Manager) (keys.Key, error),

@@ -10,7 +10,7 @@ import (
 )
 
 // BenchmarkWHIP measures a broadcast through the public door: WHIP POST → 201, WHEP POST → 201, and WHIP POST → the first
-// frame that a viewer can decode who knocks as soon as the publisher was let in: both handshakes and the publisher's first
+// frame that a viewer can decode who connects as soon as the publisher was accepted: both handshakes and the publisher's first
 // keyframe are in it. The peers are Pion's, with real H.264 and Opus; everything is in one process.
 func BenchmarkWHIP(b *testing.B) {
 	a := apptest.Start(b, "--token-limit=-1")

@@ -8,15 +8,15 @@ import (
 
 const (
 	giveBackEvery = 10 * time.Second
-	crowd         = 200 // event streams that came since memory was given back
+	crowd         = 200 // event streams that came since memory was given back; fewer need nothing
 )
 
-// A tide notices that a crowd of pages has come, as after a restart, and that it is over.
+// A tide detects that many pages have connected at once, as after a restart, and that no more come.
 type tide struct {
 	before, level int // event streams at the last look, and when memory was given back
 }
 
-// over takes how many event streams are open, and reports whether a crowd has come and settled.
+// over takes the number of open event streams, and reports whether many have come and no more do.
 func (t *tide) over(streams int) bool {
 	settled := streams-t.before < crowd/10
 	t.before = streams

@@ -144,7 +144,7 @@ type OBSStatusCommand struct {
 	TokenSettings
 }
 
-// Run tells the status.
+// Run prints the status.
 func (cmd *OBSStatusCommand) Run(ctx context.Context, p *process) error {
 	c, err := cmd.TokenSettings.commands(cmd.OBSSettings, p)
 	if err != nil {

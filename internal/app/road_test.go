@@ -79,7 +79,7 @@ func TestFromTokenToViewer(t *testing.T) {
 		return false
 	})
 
-	t.Log("she revokes the token: the session ends, the dock says why, and the next knock is refused and told")
+	t.Log("she revokes the token: the session ends, the dock shows why, and the next offer is refused and shown")
 	ana.Must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID), nil, nil)
 	<-publisher.Closed()
 	apptest.Await(dock, "stage", of(token, "ended"))
@@ -174,8 +174,8 @@ func TestStopEndsSessionsAndRemembersIt(t *testing.T) {
 	apptest.Await(again.Events(), "stage", of(token, "ended"))
 }
 
-// TestBadTokensAtTheDoor knocks with everything that is not a good token.
-func TestBadTokensAtTheDoor(t *testing.T) {
+// TestBadTokensAreRefused posts offers with everything that is not a good token.
+func TestBadTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--token-window", "1m")
 	olga := a.Operator()
@@ -225,7 +225,7 @@ func TestBadTokensAtTheDoor(t *testing.T) {
 		"no media":      {"application/sdp", "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n", http.StatusBadRequest},
 		"binary rubble": {"application/sdp", "\x00\xff\xfe" + strings.Repeat("\x80", 500), http.StatusBadRequest},
 	} {
-		status, text := knock(t, good.Endpoint, good.Token, c.kind, c.body)
+		status, text := post(t, good.Endpoint, good.Token, c.kind, c.body)
 		if status != c.status || !strings.Contains(text, `"message"`) {
 			t.Errorf("%s: got %d %s, want %d", name, status, text, c.status)
 		}
@@ -265,8 +265,8 @@ func TestAStageIsItsOwn(t *testing.T) {
 	wantStatus(t, token.Endpoint, token.Token, http.StatusForbidden, 2003)
 }
 
-// knock posts a body to a door.
-func knock(t *testing.T, endpoint, token, kind, body string) (int, string) {
+// post posts a body to an endpoint.
+func post(t *testing.T, endpoint, token, kind, body string) (int, string) {
 	t.Helper()
 	r, _ := http.NewRequestWithContext(t.Context(), "POST", endpoint, strings.NewReader(body))
 	r.Header.Set("Content-Type", kind)
@@ -290,7 +290,7 @@ func knock(t *testing.T, endpoint, token, kind, body string) (int, string) {
 
 func wantStatus(t *testing.T, endpoint, token string, status, code int) {
 	t.Helper()
-	got, text := knock(t, endpoint, token, "application/sdp", "v=0\r\n")
+	got, text := post(t, endpoint, token, "application/sdp", "v=0\r\n")
 	var p struct {
 		Code    int
 		Message string

@@ -119,7 +119,7 @@ func TestEventsOverHTTP2(t *testing.T) {
 	t.Errorf("the stream ended before its first sign of life: %v", lines.Err())
 }
 
-// TestAGuestFollowsAStage: whoever has a participant token sees who is there and chats, without an account.
+// TestAGuestFollowsAStage: a participant token is enough to see who is on the stage, and to chat.
 func TestAGuestFollowsAStage(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

@@ -85,7 +85,7 @@ const (
 	leastSecret      = 16 // characters of a secret that anybody on the web can guess at
 )
 
-// checkNumbers refuses the numbers with which the server would let nobody in, or nobody stay.
+// checkNumbers refuses limits with which no participant could join or stay.
 func (s *ServeSettings) checkNumbers() error {
 	switch {
 	case s.MaxPublishers < 1:

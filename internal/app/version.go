@@ -18,7 +18,7 @@ var (
 	Date    = "" // of the commit, RFC 3339
 )
 
-// A buildInfo says what was built, and how.
+// A buildInfo is what was built, and how.
 type buildInfo struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit,omitempty"`

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestPasswordsStayWhileNoOperatorCouldSignIn: nobody locks the operator out unawares.
+// TestPasswordsStayWhileNoOperatorCouldSignIn: --no-passwords does not lock every operator out.
 func TestPasswordsStayWhileNoOperatorCouldSignIn(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ flag, want string }{

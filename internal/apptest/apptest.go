@@ -177,7 +177,7 @@ func (a *App) Operator() *Client {
 	return c
 }
 
-// Broadcaster invites somebody, grants the main stage and accepts the invitation.
+// Broadcaster invites a user, grants the main stage and accepts the invitation.
 func (a *App) Broadcaster(operator *Client, name string, can ...string) *Client {
 	a.t.Helper()
 	var invited web.Invited

@@ -62,7 +62,7 @@ func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence
 	return r, err
 }
 
-// over reports whether the session of a room has ended: nothing was written for a while, and nobody
+// over reports whether the session of a room has ended: nothing was written for a while, and no one
 // publishes who already did so by the end of that while.
 func (c *Chat) over(r Room, present []stage.Presence) bool {
 	end := r.LastPost.Add(chatQuiet)

@@ -209,7 +209,7 @@ func (f *Feed) sendPresence(a *account, w *watched) {
 	}
 }
 
-// merge joins who is here and who is on other replicas. Who is on several is listed once.
+// merge joins the participants here and on other replicas. One on several replicas is listed once.
 func merge(own, others []stage.Presence) []stage.Presence {
 	if len(others) == 0 {
 		return own

@@ -69,7 +69,7 @@ func NewDoor(cfg DoorConfig) (*Door, error) {
 		Handler: mux, ReadHeaderTimeout: dialLimit,
 		// net/http adds HTTP/2 to the configuration of its server, which the client must not offer.
 		TLSConfig: config.Clone(), TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		ErrorLog: log.New(io.Discard, "", 0), // strangers who try
+		ErrorLog: log.New(io.Discard, "", 0), // failed handshakes of clients that are no replicas
 	}
 	return d, nil
 }

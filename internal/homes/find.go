@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// quietFor is how long nobody is on a stage until its home is free.
+	// quietFor is how long a stage is empty until its home is free.
 	quietFor = 30 * time.Second
 	retry    = 2 * time.Second
 )
@@ -34,7 +34,7 @@ func (h *Homes) valid() bool {
 }
 
 // Drain makes this replica take no stage any more: what arrives for one without a home is passed
-// on. A stage on which somebody is stays here until it is empty.
+// on. A stage with participants stays here until it is empty.
 func (h *Homes) Drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()
@@ -227,7 +227,7 @@ func (h *Homes) peer(id string) (Peer, bool) {
 	return p.Peer, true
 }
 
-// releaseIdle frees stages on which nobody has been for a while, or at once while this replica
+// releaseIdle frees stages that have been empty for a while, or at once while this replica
 // drains, so that they find a home where they are needed next.
 func (h *Homes) releaseIdle(ctx context.Context) {
 	id := h.ID()
@@ -242,7 +242,7 @@ func (h *Homes) releaseIdle(ctx context.Context) {
 	}
 }
 
-// quiet marks the stages on which nobody is, with their terms: they are about to be released.
+// quiet marks the empty stages, with their terms: they are about to be released.
 func (h *Homes) quiet() map[stage.ARN]int64 {
 	h.mu.Lock()
 	begun := map[stage.ARN]int{}

@@ -104,7 +104,7 @@ type own struct {
 	term     int64
 	requests int       // under way
 	begun    int       // requests ever
-	quiet    time.Time // since when nobody is there; zero: somebody is, or it was not looked at
+	quiet    time.Time // since when the stage is empty; zero: it is not, or was not looked at
 	leaving  bool      // it is being released
 }
 

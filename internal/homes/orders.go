@@ -33,7 +33,7 @@ const (
 	CloseStage = "close"      // a stage that was removed
 )
 
-// Send sends an order to all other replicas at once: it also reaches a home that nobody knows of
+// Send sends an order to all other replicas at once: it also reaches a home that is unknown here
 // while the database is away. It succeeds if one replica carried it out, and is stage.ErrNotFound
 // if all answered that there is nothing to do.
 func (d *Door) Send(ctx context.Context, o Order) error {

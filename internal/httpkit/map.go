@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Map is a bounded map for what strangers can make grow: limiters, recent refusals, caches.
+// A Map is a bounded map for what unknown clients can make grow: limiters, recent refusals, caches.
 // An entry ends its Life after its last change; when the map is full, the entry that was changed
 // longest ago makes room. All operations take constant time. A Map is safe for concurrent use;
 // set its fields before the first one.

@@ -12,7 +12,7 @@ import (
 )
 
 // BenchmarkTokensByAPI lets 200 broadcasters ask for a token each at the same moment, from an AWS
-// that keeps its quota of 50 in a second. With one that asks for 200 more: nobody starves behind
+// that keeps its quota of 50 in a second. With one that asks for 200 more: no other starves behind
 // it.
 func BenchmarkTokensByAPI(b *testing.B) {
 	_, base := emulator(b, func(cfg *ivsemu.Config) { cfg.Quotas = true })

@@ -198,7 +198,7 @@ func (s *Service) region(name string) (*ivsrealtime.Client, error) {
 }
 
 // whipEndpoint is what a WHIP client is given. AWS has one global endpoint for all stages, in the
-// domain of every stage's own; whoever serves stages elsewhere, as the emulator does, has it at
+// domain of every stage's own; a server of other stages, as the emulator is, has it at
 // /whip.
 func (s *Service) whipEndpoint(e stage.Endpoints) string {
 	if s.cfg.WHIPEndpoint != "" {

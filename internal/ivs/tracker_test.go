@@ -24,7 +24,7 @@ func reports(t *testing.T, now time.Time, list ...happening) string {
 	}, func() time.Time { return now })
 	for _, h := range list {
 		switch h.name {
-		case "knock":
+		case "disconnecting":
 			tracker.disconnecting(broadcast, "p", kicked("Be nice."))
 			continue
 		case "kick":
@@ -123,7 +123,7 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 			{name: "JOINED", at: at(100)}, {name: start, at: at(101)}, {name: stop, at: at(102)},
 		}, "publishing, ended kicked, connected, publishing, ended kicked"},
 		"a kick of which AWS tells before it answers": {[]happening{
-			{name: "JOINED", at: at(0)}, {name: start, at: at(1)}, {name: "knock"},
+			{name: "JOINED", at: at(0)}, {name: start, at: at(1)}, {name: "disconnecting"},
 			bridged(stop, 30), {name: "kick"},
 		}, "connected, publishing, ended kicked"},
 		"a kick that failed": {[]happening{

@@ -29,7 +29,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// Config says how to emulate. BaseURL is needed, and either a key pair or AnyCredentials; the rest
+// Config is what an Emulator needs. BaseURL is needed, and either a key pair or AnyCredentials; the rest
 // has defaults.
 type Config struct {
 	// as clients reach the emulator, such as http://127.0.0.1:4566; endpoints of stages lie below
@@ -54,7 +54,7 @@ type Config struct {
 
 	StateFile string // keeps everything from one run to the next; "": nothing is kept
 
-	// whom DisconnectParticipant sent away may come back: whether AWS lets them is not documented
+	// a disconnected participant may join again: whether AWS lets it is not documented
 	NoBar bool
 
 	// whose pages may use the WHIP endpoints; all, as with AWS
@@ -75,7 +75,7 @@ type Emulator struct {
 	Socket http.Handler
 	// knows who came by the socket; it calls Changed. May be nil
 	Roster stage.Moderator
-	// tells the socket who was sent away; may be nil
+	// tells the socket which participant was disconnected; may be nil
 	Kicked func(stage.ARN, stage.ParticipantID, string)
 	// tells the socket that a stage is deleted; may be nil
 	Closed func(stage.ARN)

@@ -54,7 +54,7 @@ func errorCode(code string) string {
 	return ""
 }
 
-// isDoor says whether the rest of a path, behind the label of a stage, leads to its WHIP doors.
+// isDoor reports whether the rest of a path, behind the label of a stage, leads to its WHIP doors.
 func isDoor(rest string) bool { return rest == "whip" || strings.HasPrefix(rest, "whip/") }
 
 // door serves the global WHIP endpoint and those of the stages. "The global endpoint returns a 307
@@ -111,7 +111,7 @@ func (e *Emulator) redirection(r *http.Request) string {
 	return endpoints.WHIP + "/publish/" + string(p.ID)
 }
 
-// admit refuses the participants that DisconnectParticipant sent away.
+// admit refuses the participants that DisconnectParticipant disconnected.
 func (e *Emulator) admit(_ context.Context, p stage.Participant) (stage.Participant, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Who joins over the events socket of a stage is on it without any media. The roster knows them; it
+// A participant that joins over the events socket of a stage is on it without any media. The roster knows them; it
 // is asked when it says that something changed.
 
 // A roll remembers which stages to ask about, and whom the roster named last.
@@ -27,7 +27,7 @@ func newRoll() *roll {
 	}
 }
 
-// Changed says that the roster of a stage changed. It does not block.
+// Changed reports that the roster of a stage changed. It does not block.
 func (e *Emulator) Changed(arn stage.ARN) {
 	e.roll.mu.Lock()
 	e.roll.dirty[arn] = true

@@ -39,7 +39,7 @@ type stageRecord struct {
 	Label     string // the first word of the path of its endpoints
 	Recording *recordingShape
 	Sessions  []*sessionRecord
-	Barred    map[string]bool // participants that DisconnectParticipant sent away
+	Barred    map[string]bool // participants that DisconnectParticipant disconnected
 }
 
 type keyRecord struct {

@@ -43,7 +43,7 @@ type AWS interface {
 	KMSKey(ctx context.Context, region, id string) (key crypto.Signer, arn string, err error)
 }
 
-// Config says where keys are.
+// Config is what a Manager needs.
 type Config struct {
 	Dir string // <data>/keys
 	AWS AWS
@@ -72,7 +72,7 @@ func New(cfg Config) *Manager {
 	return &Manager{cfg: cfg, signers: map[string]crypto.Signer{}}
 }
 
-// A Source says where the private half comes from. Its zero value makes a new one.
+// A Source is where the private half comes from. Its zero value makes a new one.
 type Source struct {
 	Private *ecdsa.PrivateKey // of ParsePEM
 	KMS     string            // the ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS
@@ -139,7 +139,7 @@ func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	k, err := m.current(ctx, region)
 	switch {
 	case k.Name == "" && dropped.Name != "":
-		return dropped, nil // whatever AWS says: there was nothing else
+		return dropped, nil // whatever AWS answers: there was nothing else
 	case err != nil || k.Name == "":
 		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
 			"%s has no own key to retire", region))

@@ -180,7 +180,7 @@ func (h *house) issue(ttl time.Duration) stage.ParticipantToken {
 	return made
 }
 
-// accepted says whether AWS would let the token in.
+// accepted reports whether AWS would let the token in.
 func (h *house) accepted(made stage.ParticipantToken) error {
 	v := token.Verifier{Keys: h.aws.keyring(), Endpoints: endpoints, Now: h.clock.now}
 	_, err := v.Verify(h.t.Context(), made.Secret)
@@ -586,7 +586,7 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	}
 }
 
-// A rotation is killed before its import; until the server starts again, somebody has used up the
+// A rotation is killed before its import; until the server starts again, another program has used up the
 // last place at AWS.
 func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
@@ -619,7 +619,7 @@ func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	}
 }
 
-// A key of a region that does not answer, begun and not finished, keeps nobody from the keys of
+// A key of a region that does not answer, begun and not finished, does not block the keys of
 // another region.
 func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 	t.Parallel()

@@ -1,5 +1,5 @@
 // Package metrics counts what the server does, for Prometheus. Labels come from fixed sets: no
-// metric grows with users, stages or what strangers send, and none holds a secret.
+// metric grows with users, stages or what unknown clients send, and none holds a secret.
 package metrics
 
 import (

@@ -20,7 +20,7 @@ const (
 	answerPause = 100 * time.Millisecond
 )
 
-// An answer is what the script in OBS says. The zero value is no answer.
+// An answer is that of the script in OBS. The zero value is none.
 type answer struct {
 	At       int64  `json:"at"`
 	Result   string `json:"result"`   // of a write: "done"

@@ -76,7 +76,7 @@ const (
 	statusNotCreated     = 700
 )
 
-// IsStatus says whether OBS answered with that status.
+// IsStatus reports whether OBS answered with that status.
 func IsStatus(err error, code int) bool {
 	var e *requestError
 	return errors.As(err, &e) && e.Code == code

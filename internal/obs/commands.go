@@ -26,7 +26,7 @@ func (f *Failure) Error() string { return f.Detail }
 // Unwrap is the whole of it.
 func (f *Failure) Unwrap() error { return f.err }
 
-// told makes one sentence of an error and, for scripts, writes it where they read.
+// told returns an error as one sentence and, with --json, prints it for scripts.
 func (c *Commands) told(err error) error {
 	if err == nil {
 		return nil

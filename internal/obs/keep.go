@@ -144,7 +144,7 @@ func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	return false, mustBeReady(Judge(r, k.b.Limits))
 }
 
-// over reports whether the keeper is done, and tells of each broadcast that has come about.
+// over reports whether the keeper is done, and prints each broadcast that started.
 func (k *keeper) over(ctx context.Context) (bool, error) {
 	k.progress()
 	switch k.s.at {
@@ -182,7 +182,7 @@ func (k *keeper) arrived() (bool, error) {
 	return false, nil
 }
 
-// progress says what is waited for.
+// progress prints what is waited for.
 func (k *keeper) progress() {
 	say := ""
 	switch {
@@ -201,7 +201,7 @@ func (k *keeper) progress() {
 	k.shown = say
 }
 
-// tell takes a fact in, carries out the effects and takes their answers in.
+// tell gives the machine a fact, carries out the effects and gives it their answers.
 func (k *keeper) tell(ctx context.Context, f fact) {
 	for facts := []fact{f}; len(facts) > 0; facts = facts[1:] {
 		now := facts[0]

@@ -187,7 +187,7 @@ func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 	}
 }
 
-// A State is what Status tells.
+// A State is what Status returns.
 type State struct {
 	OBS      string    `json:"obs"` // version
 	Platform string    `json:"platform"`
@@ -202,7 +202,7 @@ type State struct {
 	name string // of the service, as OBS shows it
 }
 
-// Status tells what OBS is doing and what is found in it.
+// Status returns what OBS is doing, and the findings about its settings.
 func Status(ctx context.Context, c *Client, limits stage.Limits) (State, error) {
 	r, err := Read(ctx, c)
 	if err != nil {

@@ -251,7 +251,7 @@ func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 	b.far.Drop()
 	mustBe(t, <-done, "token_expired")
 	if b.State().Active {
-		t.Error("OBS knocks on")
+		t.Error("OBS goes on trying")
 	}
 }
 
@@ -309,7 +309,7 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 		b.far.Drop()
 		mustBe(t, <-done, "kicked")
 		if b.State().Active {
-			t.Error("OBS knocks on")
+			t.Error("OBS goes on trying")
 		}
 	})
 	t.Run("ended for what OBS sends", func(t *testing.T) {
@@ -391,7 +391,7 @@ func TestStopWhileOBSConnects(t *testing.T) {
 	b := ready(t, fakeobs.Options{})
 	open := b.connectsSlowly()
 	b.StartByHand()
-	b.Wait(t, "the knock", func(s fakeobs.State) bool { return s.Attempts == 1 })
+	b.Wait(t, "the attempt", func(s fakeobs.State) bool { return s.Attempts == 1 })
 	waits := b.b.Waits
 	waits.Connect = 10 * time.Second
 	done := make(chan error, 1)
@@ -418,7 +418,7 @@ func TestGivingUpWhileStarting(t *testing.T) {
 		_, err := obs.GoLive(ctx, b.c, b.b)
 		done <- err
 	}()
-	b.Wait(t, "the knock", func(s fakeobs.State) bool { return s.Attempts == 1 })
+	b.Wait(t, "the attempt", func(s fakeobs.State) bool { return s.Attempts == 1 })
 	cancel()
 	close(open)
 	if err := <-done; !errors.Is(err, context.Canceled) {

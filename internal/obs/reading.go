@@ -20,7 +20,7 @@ type Reading struct {
 	Params   map[string]string `json:"params"` // "Category/Name"; one that is neither set nor has a default is absent
 	Video    Video             `json:"video"`
 	Active   Active            `json:"active"`
-	Encoder  map[string]any    `json:"encoder,omitzero"` // settings of Advanced mode's encoder; nil where no script tells them
+	Encoder  map[string]any    `json:"encoder,omitzero"` // settings of Advanced mode's encoder; nil without a script that reads them
 	NoWHIP   bool              `json:"noWhip,omitempty"` // OBS said 700 when it was given the service
 }
 
@@ -45,7 +45,7 @@ type Video struct {
 // FPS is the frame rate.
 func (v Video) FPS() float64 { return float64(v.FPSNumerator) / float64(max(1, v.FPSDenominator)) }
 
-// Active says which outputs run. While any does, OBS does not rebuild its encoders.
+// Active lists the outputs that run. While any does, OBS does not rebuild its encoders.
 type Active struct {
 	Stream bool `json:"stream"`
 	Record bool `json:"record"`
@@ -123,7 +123,7 @@ func readService(ctx context.Context, c *Client) (Service, error) {
 	return Service{Type: got.Type, Settings: got.Settings}.hide(), nil
 }
 
-// hide takes the secrets out of the settings: OBS tells them in clear.
+// hide takes the secrets out of the settings: OBS sends them in clear.
 func (s Service) hide() Service {
 	hidden := Service{s.Type, map[string]any{}, map[string]stage.Secret{}}
 	for name, value := range s.Settings {
@@ -155,7 +155,7 @@ func (s Service) all() map[string]any {
 	return settings
 }
 
-// equal says whether both are the same to OBS, where a setting that is not there is blank.
+// equal reports whether both are the same to OBS, where a setting that is not there is blank.
 func (s Service) equal(o Service) bool {
 	blank := func(v any) bool { return v == nil || v == "" || v == false }
 	mine, theirs := s.all(), o.all()
@@ -180,7 +180,7 @@ func (s Service) text(name string) string {
 	return text
 }
 
-// same says whether OBS has all that wanted asks for.
+// same reports whether OBS has all that wanted asks for.
 func (s Service) same(wanted Service) bool {
 	if s.Type != wanted.Type {
 		return false

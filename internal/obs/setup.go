@@ -17,7 +17,7 @@ import (
 
 const whipCustom = "whip_custom"
 
-// codeNotKept is an OBS that has not what it was given.
+// codeNotKept: OBS does not have the settings that were written to it.
 const codeNotKept = "obs_not_kept"
 
 // A Pass is what lets OBS in: an endpoint and a participant token for it.
@@ -383,7 +383,7 @@ func first(names []string, ok func(string) bool) string {
 
 // changeProfile creates or selects; another profile has to be current. CreateProfile answers before
 // the profile is there since obs-websocket 5.5.4 (obs-websocket#1283), and after it before; the
-// event tells in both.
+// event reports in both.
 func changeProfile(ctx context.Context, c *Client, request, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
@@ -448,7 +448,7 @@ func setVideo(ctx context.Context, c *Client, wanted Video) error {
 	return c.Call(ctx, "SetVideoSettings", wanted, nil)
 }
 
-// explain says what the person can do about what OBS answered.
+// explain returns an error with what the person can do about OBS's answer.
 func (s *setUp) explain(err error) error {
 	switch {
 	case IsStatus(err, statusNotCreated):
@@ -461,7 +461,7 @@ func (s *setUp) explain(err error) error {
 	return err
 }
 
-// undo puts everything back as it was. It says so where it cannot.
+// undo puts everything back as it was, and reports what it cannot.
 func (s *setUp) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
@@ -568,7 +568,7 @@ func remember(ctx context.Context, c *Client, profile string) error {
 		map[string]any{"slotValue": map[string]string{"previousProfile": profile}}), nil)
 }
 
-// Back selects the profile that was current before SetUp, and says which.
+// Back selects the profile that was current before SetUp, and returns its name.
 func Back(ctx context.Context, c *Client) (string, error) {
 	r, err := readActive(ctx, c)
 	if err != nil {

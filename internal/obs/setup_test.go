@@ -296,7 +296,7 @@ func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 	}
 }
 
-// Who has switched our profile to Advanced mode is respected, whatever profile the set-up comes from, and it is said before.
+// A profile of ours in Advanced mode stays so, whatever profile the set-up comes from, and the check says it before.
 func TestAdvancedModeOfOursStays(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor", Params: map[string]string{"Output/Mode": "Advanced", "AdvOut/Encoder": "obs_nvenc_h264_tex"}})

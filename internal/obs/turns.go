@@ -51,7 +51,7 @@ type turnEvent struct {
 	} `json:"stagedoor"`
 }
 
-// heard takes an event in. It reports whether a client that has just connected asks for the claim
+// heard handles an event. It reports whether a client that has just connected asks for the claim
 // of this one.
 func (t *turns) heard(e Event) (repeat bool) {
 	t.mu.Lock()

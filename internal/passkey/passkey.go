@@ -218,7 +218,7 @@ func (u user) WebAuthnDisplayName() string                { return u.Name }
 func (u user) WebAuthnCredentials() []webauthn.Credential { return u.credentials }
 
 // A challenge has 16 random bytes, the time until which it is good, and a signature over both and
-// the user that it is for. So requests of strangers store nothing.
+// the user that it is for. So requests without a login store nothing.
 const (
 	randomBytes = 16
 	timeBytes   = 8

@@ -32,7 +32,7 @@ type bandwidth struct {
 	shortest time.Duration // round trip
 	reported time.Time
 	sent     uint64 // bytes, at the last report
-	queued   int    // reports in a row that told of a long queue
+	queued   int    // reports in a row that showed a long queue
 }
 
 const (
@@ -149,7 +149,7 @@ func (b *bandwidth) raise(rates []int, now time.Time) {
 	b.calm, b.carried, b.tried = now, 0, true
 }
 
-// knownToFit says whether the link has carried more than that. What failed once is not known: a
+// knownToFit reports whether the link has carried more than that. What failed once is not known: a
 // link may bear a burst and no more.
 func (b *bandwidth) knownToFit(rate int, now time.Time) bool {
 	return b.transport != nil && b.patience == firstPatience && rate > 0 &&

@@ -28,7 +28,7 @@ func newCatchUp(from, behind uint64, bytes int, clock uint32, now time.Time) cat
 	}
 }
 
-// place says how much later than by the live mapping the frame of that timestamp is shown, and when
+// place returns how much later than by the live mapping the frame of that timestamp is shown, and when
 // it is due; 0 at the live edge. It answers the same for ever, as a packet that is repeated must be
 // the same, bit for bit: its SRTP nonce is.
 func (c *catchUp) place(ts uint64) (later uint32, due time.Time) {

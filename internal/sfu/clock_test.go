@@ -20,7 +20,7 @@ func (*bystander) onRTCP([]rtcp.Packet, time.Time)      {}
 func (*bystander) onTick(time.Time)                     {}
 func (b *bystander) onEnd(code, _ string)               { b.ended = code }
 
-// A clock that is set forward, as after a suspension or by NTP, ends nobody's session.
+// A clock that is set forward, as after a suspension or by NTP, ends no session.
 func TestTheClockIsSet(t *testing.T) {
 	t.Parallel()
 	s := &SFU{cfg: Config{Listen: "127.0.0.1:0"}, changed: func(stage.ARN) {}}

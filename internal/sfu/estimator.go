@@ -24,7 +24,7 @@ type estimator struct {
 	reference int64 // of the last feedback: 64 ms of the viewer's clock, unwrapped
 	count     uint8 // of the last feedback
 	fed       bool
-	gap       bool // feedback got lost, and with it what it told of packets
+	gap       bool // feedback got lost, and with it the state of its packets
 
 	from    int64 // what was sent earlier is not judged
 	settled bool  // the queue of what was sent earlier is gone
@@ -50,7 +50,7 @@ type sentPacket struct {
 	told     fate
 }
 
-// A fate is what feedback told of a packet.
+// A fate is what feedback reported of a packet.
 type fate uint8
 
 const (
@@ -65,7 +65,7 @@ type burst struct {
 	arrived        int64 // the last of it
 	delay          int64 // the least of it, from our clock to the viewer's
 	packets, bytes int
-	gap            bool // what was sent before it is not all told
+	gap            bool // not all packets before it are reported
 }
 
 type lossWindow struct {
@@ -292,7 +292,7 @@ func (e *estimator) prove() {
 	}
 }
 
-// judge says whether a queue stands that grows, or that is too long.
+// judge reports whether a queue stands that grows, or that is too long.
 func (e *estimator) judge() (carries int, full bool) {
 	list := e.since(judgeTime, judgeBursts)
 	if list == nil {
@@ -355,7 +355,7 @@ func (l *lossWindow) take(p *sentPacket, lost bool) {
 	}
 }
 
-// judgeLoss says whether more is lost than should be, two standard deviations more: the fewer
+// judgeLoss reports whether more is lost than should be, two standard deviations more: the fewer
 // packets, the more of them.
 func (e *estimator) judgeLoss() (carries int, full bool) {
 	l := e.loss

@@ -75,8 +75,8 @@ func TestMediaFollowsWhatIsProved(t *testing.T) {
 	}
 }
 
-// What comes from the address of a peer who is there stays that peer's, whoever claims the address;
-// of one who is gone, it is whoever's has it now.
+// Packets from the address of a connected peer belong to that peer, whichever other session claims the
+// address. After that peer has gone, they belong to the session that has it now.
 func TestAnAddressIsNotTakenAway(t *testing.T) {
 	t.Parallel()
 	s := newStill(t)

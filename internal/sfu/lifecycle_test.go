@@ -373,7 +373,7 @@ func TestFirstPictureFast(t *testing.T) {
 	}
 	v := h.view("late", "ana", rtcpeer.ViewOptions{})
 	// At the live edge, everything since the first keyframe has been seen, but for what is on its
-	// way. Who waits for the next keyframe never makes up for what was before it.
+	// way. A viewer that waits for the next keyframe never makes up for what was before it.
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
 		return s.Frames >= p.Frames()-5
 	}); err != nil {

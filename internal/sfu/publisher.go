@@ -164,7 +164,7 @@ func (p *publisher) newLayer(h *rtp.Header) *track {
 	if rids := p.plan.video.rids(); len(rids) > 0 {
 		rid = string(h.GetExtension(p.ridID))
 		if !slices.Contains(rids, rid) {
-			return nil // not told yet which one it is; it will be
+			return nil // its layer is not known yet; a later packet names it
 		}
 	}
 	t := newTrack(true, rid, h.SSRC)

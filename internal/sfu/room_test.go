@@ -47,7 +47,7 @@ func readOffer(t testing.TB, name string) string {
 	return string(text)
 }
 
-// Each page of somebody is another participant; all of them are one person.
+// Each page of a user is another participant; all of them are one person.
 func TestOnePersonHasSoManyViews(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.MaxViews = 4 })

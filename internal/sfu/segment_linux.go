@@ -13,7 +13,7 @@ import (
 // datagram of at most 64 KB on the way through the kernel.
 const maxSegments = 40
 
-// canSegment says whether the kernel cuts one large send into datagrams (UDP_SEGMENT, Linux 4.18):
+// canSegment reports whether the kernel cuts one large send into datagrams (UDP_SEGMENT, Linux 4.18):
 // the way through the network stack, which is most of what a packet costs, is then gone once for
 // many.
 func canSegment(conn *net.UDPConn) bool {
@@ -40,7 +40,7 @@ func appendSegment(oob []byte, size int) []byte {
 	return oob
 }
 
-// neverSegments says whether the error means that this way out does not do it at all, and not
+// neverSegments reports whether the error means that this way out does not do it at all, and not
 // merely this packet.
 func neverSegments(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOPROTOOPT) ||

@@ -28,7 +28,7 @@ var (
 	_ stage.Moderator = (*SFU)(nil)
 )
 
-// Config says how to serve. Only Listen is needed; zero values mean the defaults that are named.
+// Config is what an SFU needs. Only Listen is needed; zero values mean the defaults that are named.
 type Config struct {
 	Listen    string // UDP host:port of all media; port 0 picks a free one
 	ListenTCP string // TCP host:port for clients whose network blocks UDP; "" is off
@@ -321,7 +321,7 @@ func errNotPublishing() error {
 		WithCode("not_publishing")
 }
 
-// layered says whether there is a simulcast.
+// layered reports whether there is a simulcast.
 func (s *SFU) layered(key publicationKey) bool {
 	s.mu.RLock()
 	pub := s.publications[key]

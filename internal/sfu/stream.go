@@ -56,7 +56,7 @@ func (s *stream) pause(on bool) {
 	s.paused = on
 }
 
-// due appends what is to be sent now, and says whether more waits for its time.
+// due appends what is to be sent now, and reports whether more waits for its time.
 func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) {
 	if s.track == nil || s.paused {
 		return list, false

@@ -171,7 +171,7 @@ func (th *theatre) once(p *browser.Page, line string) {
 
 func diary(p *browser.Page, line string) { p.WaitFor(fmt.Sprintf("guest.has(%q)", line)) }
 
-// sees waits until the pictures of somebody move and the sound is none of silence.
+// sees waits until the video of a participant moves and the sound is not silence.
 func sees(p *browser.Page, id stage.ParticipantID) {
 	p.WaitFor(fmt.Sprintf("guest.seen(%q) > 10", id))
 	p.WaitFor(fmt.Sprintf("guest.heard(%q).then(energy => energy > 0)", id))
@@ -236,7 +236,7 @@ type seat struct {
 	id   stage.ParticipantID
 }
 
-// sit has somebody join who publishes.
+// sit has a participant join who publishes.
 func (th *theatre) sit(p *browser.Page, name string, v2 bool) seat {
 	th.t.Helper()
 	tok := th.token(name)
@@ -267,7 +267,7 @@ func meet(seats []seat) {
 	}
 }
 
-// without waits until all others know that somebody left, and answers them.
+// without waits until all others have received that a participant left, and answers them.
 func without(gone seat, seats []seat) []seat {
 	rest := slices.DeleteFunc(slices.Clone(seats), func(s seat) bool { return s.id == gone.id })
 	for _, s := range rest {

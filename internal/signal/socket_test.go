@@ -40,7 +40,7 @@ func TestAQueueIsBounded(t *testing.T) {
 	}
 }
 
-// Who reads in time is never behind.
+// A client that reads in time is never behind.
 func TestAQueueThatIsWrittenHasRoom(t *testing.T) {
 	t.Parallel()
 	k := &socket{wake: make(chan struct{}, 1), cut: func() { t.Error("was cut") }}

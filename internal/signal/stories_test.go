@@ -244,8 +244,8 @@ func TestKicked(t *testing.T) {
 	}
 }
 
-// TestKickedAtTheDoor: between the check of the token and the joining there is a moment in which a kick finds nobody.
-func TestKickedAtTheDoor(t *testing.T) {
+// TestKickedWhileJoining: a kick between the check of the token and the joining finds no participant.
+func TestKickedWhileJoining(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, func(c *signal.Config) { c.Sessions = &fickle{Sessions: c.Sessions} })
 	ana := v.join(t, "ana.Ana")

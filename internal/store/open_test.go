@@ -174,7 +174,7 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 	t.Errorf("after the connections were cut: still %v", last)
 }
 
-// Durable and quick writers of two processes wait for each other; nobody is told that the database is busy.
+// Durable and quick writers of two processes wait for each other; no caller gets "the database is busy".
 func TestManyWriters(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()

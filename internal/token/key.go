@@ -104,7 +104,8 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// exposed lets a group read, as secrets are mounted for a container, but nobody beyond it.
+// exposed reports whether other users can read the key, or its group can write it. A group may read it:
+// that is how secrets are mounted for a container.
 func exposed(info fs.FileInfo) bool {
 	return runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0
 }

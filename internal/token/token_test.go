@@ -350,7 +350,7 @@ func TestTimesWithAFraction(t *testing.T) {
 	}
 }
 
-// TestRefusedTokenTellsItsOwner: the dock of whoever the token names learns of the refusal, and no
+// TestRefusedTokenTellsItsOwner: the dock of the user whom the token names shows the refusal, and no
 // wild text travels on.
 func TestRefusedTokenTellsItsOwner(t *testing.T) {
 	t.Parallel()

@@ -261,7 +261,7 @@ func decodeIfAny[T any](r *http.Request) (T, error) {
 	return decode[T](r)
 }
 
-// jsonError says what is wrong with a body in words that name the member, and never what it held:
+// jsonError describes what is wrong with a body. It names the member, and never its value:
 // it may be a password.
 func jsonError(err error) error {
 	var wrong *json.UnmarshalTypeError

@@ -26,7 +26,7 @@ func chatOf(c *apptest.Client) string {
 	return "/api/stages/" + url.PathEscape(c.MainStage()) + "/chat"
 }
 
-// stageEvents opens the events of the main stage, as somebody with a secret or with the cookies of c.
+// stageEvents opens the events of the main stage, with a secret or with the cookies of c.
 func stageEvents(t *testing.T, a *apptest.App, c *apptest.Client, arn string) *frames {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", a.URL+"/api/stages/"+url.PathEscape(arn)+"/events", nil)

@@ -110,7 +110,7 @@ func TestAnAccessKeyIsForTokensAlone(t *testing.T) {
 	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 }
 
-// TestAFaultIsWrittenToTheLog: net/http tells of panics at a level of ours that nobody reads.
+// TestAFaultIsWrittenToTheLog: net/http logs panics at a level that is not shown.
 func TestAFaultIsWrittenToTheLog(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder

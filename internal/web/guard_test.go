@@ -40,7 +40,7 @@ func tokenDoors(t *testing.T, arn string) []tokenDoor {
 	}
 }
 
-func (d tokenDoor) knock(t *testing.T, a *apptest.App, from, bearer string) (status int, body string) {
+func (d tokenDoor) try(t *testing.T, a *apptest.App, from, bearer string) (status int, body string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -80,7 +80,7 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	doors := tokenDoors(t, arn)
 	for round := range 9 {
 		for i, d := range doors { // 45 wrong ones, each from another port
-			status, body := d.knock(t, a, "198.51.100.21:"+strconv.Itoa(40000+10*round+i), wrong)
+			status, body := d.try(t, a, "198.51.100.21:"+strconv.Itoa(40000+10*round+i), wrong)
 			if round < 6 && status != http.StatusUnauthorized {
 				t.Fatalf("%s, wrong token %d: got %d %s, want 401", d.name, 5*round+i+1, status, body)
 			}
@@ -98,7 +98,7 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 				done <- limited
 				return
 			default:
-				if status, _ := doors[0].knock(t, a, "198.51.100.21", wrong); status == http.StatusTooManyRequests {
+				if status, _ := doors[0].try(t, a, "198.51.100.21", wrong); status == http.StatusTooManyRequests {
 					limited++
 				}
 			}
@@ -110,7 +110,7 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	}
 	for _, from := range []string{"198.51.100.21", "198.51.100.22"} {
 		for _, d := range doors[:4] {
-			if status, body := d.knock(t, a, from, token); status != d.ok {
+			if status, body := d.try(t, a, from, token); status != d.ok {
 				t.Errorf("%s, a good token from %s: got %d %s, want %d", d.name, from, status, body, d.ok)
 			}
 		}
@@ -153,11 +153,11 @@ func TestRequestsWithoutTokenHarmNobody(t *testing.T) {
 	token := olga.Token("publish").Token
 	publish := tokenDoors(t, olga.MainStage())[0]
 	for n := range 100 {
-		if status, body := publish.knock(t, a, "", ""); status != http.StatusUnauthorized {
+		if status, body := publish.try(t, a, "", ""); status != http.StatusUnauthorized {
 			t.Fatalf("request %d without a token: got %d %s, want 401", n+1, status, body)
 		}
 	}
-	if status, body := publish.knock(t, a, "", token); status != http.StatusCreated {
+	if status, body := publish.try(t, a, "", token); status != http.StatusCreated {
 		t.Errorf("a good token from there: got %d %s, want 201", status, body)
 	}
 }

@@ -19,7 +19,7 @@ type Check struct {
 }
 
 type (
-	// Readiness says whether a load balancer should send requests here.
+	// Readiness reports whether a load balancer should send requests here.
 	Readiness struct {
 		Ready  bool          `json:"ready"`
 		Checks []CheckResult `json:"checks"`

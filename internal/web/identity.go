@@ -29,10 +29,10 @@ type SignIn struct {
 const pendingCookie = "stagedoor_oidc"
 
 type (
-	// SignInWays tells a page how people may sign in.
+	// SignInWays are the ways to sign in that a page offers.
 	SignInWays struct {
 		Passwords bool   `json:"passwords"`
-		SetUp     bool   `json:"setUp,omitempty"`    // there is no operator yet: nobody can sign in
+		SetUp     bool   `json:"setUp,omitempty"`    // there is no operator yet: sign-in is impossible
 		Provider  string `json:"provider,omitempty"` // its name; absent: there is none
 		Codes     bool   `json:"codes"`
 		Passkeys  string `json:"passkeys,omitempty"` // the host name where they work; absent: nowhere
@@ -177,7 +177,7 @@ func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
 
-// sameSite reports whether a link of our own pages led here: another site's link signs nobody out.
+// sameSite reports whether a link of our own pages led here: a link of another site does not sign out.
 func sameSite(r *http.Request) bool {
 	from := r.Header.Get("Sec-Fetch-Site")
 	return from == "same-origin" || from == "none" || from == ""

@@ -15,7 +15,7 @@ const probePause = time.Second
 // A Probe is how the server sees a request: what `stagedoor doctor` compares with how it was sent.
 type Probe struct {
 	Address string `json:"address"` // of the client, as limits count it
-	// Forwarding says what became of the header in which a proxy names its client: none, used, or
+	// Forwarding is what happened to the header in which a proxy names its client: none, used, or
 	// ignored because the proxy is not trusted.
 	Forwarding string `json:"forwarding"`
 	Proxied    bool   `json:"proxied"` // the request came from a trusted proxy

@@ -77,7 +77,7 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Stop ends every event stream with a farewell. Those that have not ended when ctx does are cut.
+// Stop ends every event stream with a Bye. Those that have not ended when ctx does are cut.
 func (s *Server) Stop(ctx context.Context) { s.streams.stop(ctx) }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

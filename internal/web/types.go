@@ -81,11 +81,11 @@ type (
 		Stage stage.ARN `json:"stage"`
 		View  string    `json:"view"` // "grid", "spotlight", or who is shown: a user id, or "participant:" and a participant id
 	}
-	// A NewMessage says something in a stage's chat.
+	// A NewMessage is a message for a stage's chat.
 	NewMessage struct {
 		Text string `json:"text"`
 	}
-	// A DockState is what a dock tells of its OBS.
+	// A DockState is what a dock reports of its OBS.
 	DockState struct {
 		OBS           *OBSState           `json:"obs"`
 		Live          bool                `json:"live"`
@@ -119,7 +119,7 @@ type (
 	InviteName struct {
 		Name string `json:"name"`
 	}
-	// A Token is a participant token, told once.
+	// A Token is a participant token, returned once.
 	Token struct {
 		ParticipantID stage.ParticipantID `json:"participantId"`
 		Token         string              `json:"token"`
@@ -161,7 +161,7 @@ type (
 	AccessKeys struct {
 		Keys []AccessKey `json:"keys"`
 	}
-	// A NewAccessKey is one with its secret, told once.
+	// A NewAccessKey is one with its secret, returned once.
 	NewAccessKey struct {
 		AccessKey
 		Key string `json:"key"`
@@ -179,7 +179,7 @@ type (
 	Views struct {
 		Views []View `json:"views"`
 	}
-	// A CreatedView is one with the address for OBS, told once.
+	// A CreatedView is one with the address for OBS, returned once.
 	CreatedView struct {
 		View
 		URL string `json:"url"`
@@ -199,7 +199,7 @@ type (
 		ID              access.UserID `json:"id"`
 		Name            string        `json:"name"`
 		Role            access.Role   `json:"role"`
-		Invite          string        `json:"invite"` // told once
+		Invite          string        `json:"invite"` // returned once
 		InviteExpiresAt time.Time     `json:"inviteExpiresAt"`
 	}
 	// A User is an account as operators see it.
@@ -239,7 +239,7 @@ type (
 		Stages   []AWSStage   `json:"stages"`
 		Troubles []AWSTrouble `json:"troubles,omitempty"` // of regions that cannot be listed
 	}
-	// An AWSTrouble says why the stages of a region are not known.
+	// An AWSTrouble is why the stages of a region are not known.
 	AWSTrouble struct {
 		Region  string `json:"region"`
 		Trouble string `json:"trouble"`

@@ -48,7 +48,7 @@ type (
 		Name string      `json:"name,omitempty"`
 		Role access.Role `json:"role,omitempty"`
 	}
-	// A V1Reason says why.
+	// A V1Reason is the reason of an act.
 	V1Reason struct {
 		Reason string `json:"reason,omitempty"`
 	}
@@ -208,7 +208,7 @@ type (
 	V1Deliveries struct {
 		Deliveries []V1Delivery `json:"deliveries"`
 	}
-	// A V1Replayed says how many deliveries are sent again.
+	// A V1Replayed is the number of deliveries that are sent again.
 	V1Replayed struct {
 		Replayed int `json:"replayed"`
 	}

@@ -16,7 +16,7 @@ const exposeHeaders = "Location, Link, ETag, Accept-Post, Accept-Patch, Allow, R
 
 func allow(methods []string) string { return strings.Join(append(methods, "OPTIONS"), ", ") }
 
-// options tells what may be posted (RFC 9725, 4.2) and answers the preflight of a foreign page.
+// options lists what may be posted (RFC 9725, 4.2), and answers the preflight of a foreign page.
 //
 // A preflight lists all methods of all addresses: pages ask with OPTIONS themselves, and one that
 // sends PATCH takes its refusal better than that of its browser.

@@ -213,7 +213,7 @@ func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participa
 	case errors.Is(err, stage.ErrTooMany), errors.Is(err, stage.ErrUnavailable):
 		return stage.Participant{}, err // of the Guard: its refusals go to no dock
 	case errors.Is(err, stage.ErrUnauthorized):
-		return p, err // what such a token claims counts on nobody's pace
+		return p, err // what such a token claims counts on no pace
 	}
 	if slow := h.paces.check(p); slow != nil {
 		return p, slow

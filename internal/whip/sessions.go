@@ -187,7 +187,7 @@ func (h *Handler) inView(ctx context.Context, o OpenRequest) error {
 		WithCode("not_publishing")
 }
 
-// Drain refuses publications from now on, but on a stage on which somebody publishes: a stage is on
+// Drain refuses publications from now on, but on a stage that has a publisher: a stage is on
 // one machine, and its show goes on.
 func (h *Handler) Drain() { h.draining.Store(true) }
 

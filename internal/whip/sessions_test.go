@@ -214,7 +214,7 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("happened: got %q, want %q", got, want)
 	}
 	if got := h.publish(t, "eva-token"); got.status != 503 || got.header.Get("Retry-After") == "" {
-		t.Errorf("a knock at a closing house: got %d, want 503 with Retry-After", got.status)
+		t.Errorf("an offer to a closing server: got %d, want 503 with Retry-After", got.status)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

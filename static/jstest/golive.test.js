@@ -34,7 +34,7 @@ function load(waits = {}) {
   tokens = createTokens({ mint, user: () => world.user, storage: world.storage, now: () => world.now });
   broadcast = createBroadcast({
     obs, tokens, now: () => world.now, onChange: (s) => world.states.push(s),
-    // Who waits for what comes must not race a busy machine; who waits for what does not says so.
+    // A wait for what comes must not race a busy machine; a wait for what must not come says so.
     waits: { start: 60_000, stage: 60_000, stop: 50, reason: 50, ...waits },
   });
   obs.on('StreamStateChanged', (e) => broadcast.obsState(e.outputState));
@@ -44,7 +44,7 @@ const said = (kind, code = '', detail = '') => broadcast.stageEvent({ id: ++worl
 const phase = () => broadcast.state.phase;
 const reached = async (name) => {
   await until(() => phase() === name, () => broadcast.state);
-  await new Promise(setImmediate); // whoever is a person is slower than the last microtask
+  await new Promise(setImmediate); // a person is slower than the last microtask
 };
 const publishes = () => { obs.onStart = () => { obs.state('STARTED', true); setTimeout(() => said('publishing'), 1); }; };
 
@@ -309,7 +309,7 @@ describe('While live', () => {
     ['an expired token', () => { world.now += 13 * hour; }],
     ['a refused token', () => setTimeout(() => said('refused', 'token_unknown', 'This token is not known.'), 5)],
   ]) {
-    it(`does not let OBS knock for three hours with ${what}: stop, renew, set, start`, async () => {
+    it(`does not let OBS retry for three hours with ${what}: stop, renew, set, start`, async () => {
       obs.reconnecting = true;
       prepare();
       obs.state('RECONNECTING', false);
@@ -328,7 +328,7 @@ describe('While live', () => {
     await reached('trouble');
     assert.equal(world.minted.length, 2);
     assert.equal(broadcast.state.reason.detail, 'This token is not known.');
-    assert.equal(obs.active.stream || obs.reconnecting, false, 'and OBS does not go on knocking');
+    assert.equal(obs.active.stream || obs.reconnecting, false, 'and OBS does not go on trying');
   });
 
   it('does not come back against the operator’s will', async () => {

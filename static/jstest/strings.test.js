@@ -50,7 +50,7 @@ it('the first language of the person that there is wins', () => {
 });
 
 describe('errors that a page shows', () => {
-  // For whoever programs the page, and what golive.js says of an OBS that keeps nothing, with OBS's own English words beside it.
+  // Texts for programmers, and what golive.js says of an OBS that does not keep its settings, beside OBS's own English words.
   const others = ['the page has no #${id}'];
   it('have no English of their own', () => {
     const thrown = [...source.matchAll(/\b\w*Error\(([^\n]*)/g)].flatMap((m) => [...m[1].matchAll(/'([^']*)'|`([^`]*)`/g)].map((x) => x[1] ?? x[2]));

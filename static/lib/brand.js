@@ -10,7 +10,7 @@ let current = {};
 
 export const brand = () => current;
 
-/** Before the first drawing, so that nothing changes its colour before the person's eyes. A page can do without. */
+/** Loads the branding. Call it before the first drawing, so that no colour changes on the screen. Without an answer the page has its own colours. */
 export async function loadBrand() {
   try {
     use(await api('GET', 'api/branding', undefined, { timeout: 3_000 }));

@@ -9,7 +9,7 @@
 //
 // Every page has a profile of its own and reaches this machine only. What a page logs as an error,
 // throws and does not catch, or is refused by its Content-Security-Policy fails the test at its
-// end, unless Allow was told of it.
+// end, unless Allow permitted it.
 package browser
 
 import (
@@ -41,7 +41,7 @@ const (
 // Engines lists them all, for tests that hold in each.
 func Engines() []Engine { return []Engine{Current, OBS30, OBS31} }
 
-// inDock says whether pages run in a dock of OBS there.
+// inDock reports whether pages run in a dock of OBS there.
 func (e Engine) inDock() bool { return e != Current }
 
 // agent is what OBS adds to the user agent of its docks.

@@ -91,7 +91,7 @@ func TestReconnectTrap(t *testing.T) {
 	o.WaitStream(t, "STARTED")
 	far.Answer(fakeobs.Refuse(401))
 	far.Drop()
-	o.Wait(t, "three knocks", func(s fakeobs.State) bool { return s.Attempts > 3 })
+	o.Wait(t, "three attempts", func(s fakeobs.State) bool { return s.Attempts > 3 })
 	if s := do(t, c, "GetStreamStatus", nil); s["outputActive"] != true ||
 		s["outputReconnecting"] != true || s["outputBytes"] != 0.0 {
 		t.Errorf("while reconnecting: got %v", s)

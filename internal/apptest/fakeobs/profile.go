@@ -238,7 +238,7 @@ func (o *OBS) createProfile(c *call) (any, error) {
 	return nil, nil
 }
 
-// switchProfile tells the events in the order that was measured (0.1).
+// switchProfile sends the events in the order that was measured (0.1).
 func (o *OBS) switchProfile(to *profile, listChanged bool) {
 	o.emit(eventConfig, "CurrentProfileChanging", map[string]any{"profileName": o.current.name})
 	o.switched = time.Now()

@@ -155,7 +155,7 @@ func (s *session) close(end closing) {
 	_ = s.conn.Close(websocket.StatusCode(end.code), end.reason)
 }
 
-// read takes messages until the session ends, and says how it has to be closed if the client is
+// read reads messages until the session ends, and returns how it has to be closed if the client is
 // still there.
 func (s *session) read(ctx context.Context) *closing {
 	for {
@@ -317,7 +317,7 @@ func (s *session) send(op int, d any) {
 	}
 }
 
-// drop closes every session, after what it still has to be told, and waits until they are gone.
+// drop closes every session, after the messages that are queued for it, and waits until they are gone.
 func (o *OBS) drop(code int, reason string) {
 	o.mu.Lock()
 	sessions := slices.Collect(maps.Keys(o.sessions))
@@ -342,7 +342,7 @@ func (o *OBS) identified() (n int) {
 	return n
 }
 
-// emit tells an event to those who subscribed to it; the lock is held.
+// emit sends an event to the sessions that subscribed to it; the lock is held.
 func (o *OBS) emit(intent int, kind string, data any) {
 	o.touch()
 	if !o.ready {

@@ -115,7 +115,7 @@ func send(t *testing.T, s feed.Shared, notices ...feed.Notice) {
 	}
 }
 
-// relay: each replica receives every notice once, all in one order, whoever sent it.
+// relay: each replica receives every notice once, all in one order, whichever replica sent it.
 func relay(t *testing.T, a, b feed.Shared) {
 	one, two := receive(t, a), receive(t, b)
 	full := feed.Notice{Kind: feed.KindEvent, User: "ana", Stage: arn, Data: json.RawMessage(`{"id":7}`)}

@@ -1,7 +1,7 @@
 // Package httpscript runs HTTP conversations that are written down as text: they are tests, and
 // read as a protocol's manual.
 //
-// A line tells by its first character what it is:
+// The first character of a line is its kind:
 //
 //	#  a remark
 //	>  what is sent: "METHOD path", headers, and after an empty line the body

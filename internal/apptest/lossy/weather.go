@@ -18,7 +18,7 @@ type Weather struct {
 
 const defaultQueue = 250 * time.Millisecond
 
-// A fate is what becomes of a packet.
+// A fate is when a packet arrives, if it does.
 type fate int
 
 const (

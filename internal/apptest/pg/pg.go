@@ -280,7 +280,7 @@ func binaries() (string, error) {
 	return "", errors.New("it is not installed; run the tests by `make test`, which installs it")
 }
 
-// unprivileged makes root's tests run PostgreSQL as somebody else, who owns the folder: it refuses
+// unprivileged makes root's tests run PostgreSQL as another user, who owns the folder: it refuses
 // root.
 func unprivileged(folder string) (*syscall.SysProcAttr, error) {
 	if os.Getuid() != 0 {

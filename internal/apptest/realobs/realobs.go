@@ -333,7 +333,7 @@ func (o *OBS) mustKeepToLoopback(t testing.TB) {
 	}
 }
 
-// Ended says whether OBS has crashed, or was closed.
+// Ended reports whether OBS has crashed, or was closed.
 func (o *OBS) Ended() bool {
 	select {
 	case <-o.ended:

@@ -114,7 +114,7 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 	if err != nil {
 		return err
 	}
-	knock := func(ctx context.Context, offer string) (Answer, error) {
+	post := func(ctx context.Context, offer string) (Answer, error) {
 		if o.Headers == HeadersOffered {
 			offer = strings.Replace(offer, "a=fmtp:96 ",
 				"a=fmtp:96 sprop-parameter-sets="+o.Layers[0].sprop()+";", 1)
@@ -122,7 +122,7 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 		p.Offer = offer
 		return door(ctx, offer)
 	}
-	if p.Answer, err = negotiate(ctx, p.pc, knock, offering{o.Candidates, o.Passive}); err != nil {
+	if p.Answer, err = negotiate(ctx, p.pc, post, offering{o.Candidates, o.Passive}); err != nil {
 		return err
 	}
 	select {

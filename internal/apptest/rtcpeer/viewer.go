@@ -111,14 +111,14 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 			return err
 		}
 	}
-	knock := func(ctx context.Context, offer string) (Answer, error) {
+	post := func(ctx context.Context, offer string) (Answer, error) {
 		v.Offer = offer
 		answer, err := door(ctx, offer)
 		v.Answered = time.Now()
 		return answer, err
 	}
 	var err error
-	if v.Answer, err = negotiate(ctx, v.pc, knock, offering{passive: o.Passive}); err != nil {
+	if v.Answer, err = negotiate(ctx, v.pc, post, offering{passive: o.Passive}); err != nil {
 		return err
 	}
 	select {

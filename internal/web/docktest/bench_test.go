@@ -97,7 +97,7 @@ func benchDock(b *testing.B) *dock {
 	return d
 }
 
-// freshOBS puts an OBS in the earlier one's place that nobody has set up.
+// freshOBS replaces the OBS by one that is not set up.
 func (d *dock) freshOBS() {
 	d.t.Helper()
 	d.obs.Quit()

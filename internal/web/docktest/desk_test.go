@@ -76,7 +76,7 @@ func openDesk(t testing.TB) *desk {
 	mux.HandleFunc("PUT /api/docks/{dock}", d.guarded(d.hear))
 	mux.HandleFunc("DELETE /api/docks/{dock}", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil }))
 	mux.HandleFunc("GET /api/events", d.stream)
-	mux.HandleFunc("GET /api/stages/{arn}/events", d.stream) // a chat in which nobody speaks
+	mux.HandleFunc("GET /api/stages/{arn}/events", d.stream) // an empty chat
 	mux.HandleFunc("GET /api/views", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return object{"views": []any{}}, nil }))
 	mux.HandleFunc("GET /stage-events", d.presence)
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -138,7 +138,7 @@ func (d *desk) file(w http.ResponseWriter, r *http.Request) {
 	serve(r.PathValue("path"))(w, r)
 }
 
-// guarded answers for whoever is signed in; serve runs with the lock held.
+// guarded requires a login; serve runs with the lock held.
 func (d *desk) guarded(serve func(http.ResponseWriter, *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()

@@ -37,7 +37,7 @@ func openDock(t *testing.T, engine browser.Engine, options fakeobs.Options, look
 	return d
 }
 
-// unconnected opens the dock with nobody signed in.
+// unconnected opens the dock without a login.
 func unconnected(t testing.TB, engine browser.Engine, options fakeobs.Options, look browser.Options) *dock {
 	t.Helper()
 	return around(t, options, func() *browser.Page { return browser.Open(t, engine, look) })

@@ -201,7 +201,7 @@ func TestTheTokenIsClearedFromThePage(t *testing.T) {
 	}
 }
 
-// TestADeadTokenIsRenewedOnce, while OBS would knock with it for three hours; whatever the broadcaster looks at.
+// TestADeadTokenIsRenewedOnce, whatever tab is open: OBS would retry with it for three hours.
 func TestADeadTokenIsRenewedOnce(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -211,7 +211,7 @@ func TestADeadTokenIsRenewedOnce(t *testing.T) {
 	})
 }
 
-// rescued has OBS lose the stage and knock with a dead token until the dock gives it another one.
+// rescued has OBS lose the stage and retry with a dead token until the dock gives it another one.
 func (d *dock) rescued(fresh string) {
 	d.t.Helper()
 	d.far.Answer(fakeobs.Refuse(401))
@@ -227,7 +227,7 @@ func (d *dock) rescued(fresh string) {
 	d.state("live")
 }
 
-// TestATokenIsRenewedInTime, while nobody is live and its time has come.
+// TestATokenIsRenewedInTime, while OBS is not live.
 func TestATokenIsRenewedInTime(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})

@@ -116,7 +116,7 @@ func TestTabs(t *testing.T) {
 	})
 }
 
-// TestSettingUpGoesOnBehindPeople: it takes seconds, and nobody has to wait for it.
+// TestSettingUpGoesOnBehindPeople: it takes seconds, in which the other tab can be used.
 func TestSettingUpGoesOnBehindPeople(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS30, fakeobs.Options{Password: obsPassword}, browser.Options{Width: 250})

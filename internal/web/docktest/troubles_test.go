@@ -155,7 +155,7 @@ func (d *dock) setsUpHeld(request string) (release func()) {
 	return release
 }
 
-// setupRunning is somebody who starts to record in the midst of it.
+// setupRunning starts a recording in the midst of the set-up.
 func (d *dock) setupRunning() {
 	release := d.setsUpHeld("SetVideoSettings")
 	d.obs.Wait(d.t, "our profile", func(s fakeobs.State) bool { return s.Profile == "Stagedoor" })
@@ -214,7 +214,7 @@ func (d *dock) notKept() {
 	d.says("Everything is as it was before.")
 }
 
-// runningAlready is somebody who presses OBS's own button at the same time.
+// runningAlready presses OBS's own button at the same time.
 func (d *dock) runningAlready() {
 	d.hasToken()
 	d.obs.Pretend("StartStream", 500)

@@ -96,7 +96,7 @@ func TestEachPersonIsShownAsTheBroadcasterLikes(t *testing.T) {
 	viewers(t, h, cleo, 1)
 }
 
-// viewers waits until that many sessions receive somebody.
+// viewers waits until that many sessions receive a participant.
 func viewers(t *testing.T, h *house, who *apptest.Client, n int) {
 	t.Helper()
 	apptest.Await(h.olga.Events(), "presence", func(e web.PresenceEvent) bool {

@@ -171,7 +171,7 @@ func TestAGuestOnAStageOfAWS(t *testing.T) {
 	ana.WaitGone(`article[aria-label="Gil"]`)
 }
 
-// publishOn puts somebody on the air on a certain stage.
+// publishOn publishes to a certain stage.
 func (h *house) publishOn(who *apptest.Client, arn stage.ARN) {
 	h.t.Helper()
 	var token web.Token

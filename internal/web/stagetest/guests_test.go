@@ -18,7 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// guestPage is a page of somebody's own application, on an origin of its own: the stock IVS web SDK, and chat by two fetches.
+// guestPage is the page of another application, on an origin of its own: the stock IVS web SDK, and chat
+// by two fetches.
 const guestPage = `<!doctype html><title>guest</title><script src="/sdk.js"></script><body><p id="chat"></p><script>
 let stage, camera, microphone;
 async function join(token, chat) {

@@ -26,7 +26,7 @@ func open(t testing.TB, flags ...string) *house {
 	return &house{App: app, t: t, olga: olga, ana: app.Broadcaster(olga, "ana", "publish", "subscribe"), bea: app.Broadcaster(olga, "bea", "publish", "subscribe")}
 }
 
-// publish puts somebody on the air with a picture and a tone.
+// publish publishes a picture and a tone.
 func (h *house) publish(who *apptest.Client, o rtcpeer.PublishOptions) *rtcpeer.Publisher {
 	h.t.Helper()
 	token := who.Token("publish")
@@ -37,7 +37,7 @@ func (h *house) publish(who *apptest.Client, o rtcpeer.PublishOptions) *rtcpeer.
 	return p
 }
 
-// dock opens the people in a dock of their own, as somebody.
+// dock opens the tab People in a dock of its own, as a user.
 func (h *house) dock(engine browser.Engine, name string, o browser.Options) *browser.Page {
 	h.t.Helper()
 	page := browser.Open(h.t, engine, o)

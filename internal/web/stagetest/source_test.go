@@ -153,7 +153,7 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	}
 }
 
-// air puts somebody on the air, and names the participant.
+// air publishes, and returns the participant.
 func (h *house) air(who *apptest.Client) string {
 	h.t.Helper()
 	token := who.Token("publish")
