@@ -27,7 +27,7 @@ FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
 .PHONY: check-upgrade help install test check quick busy fmt vet staticcheck generate generated types js race tidy \
-	check-tidy bench fuzz screenshots build lambda dist check-dist check-packages clean
+	check-tidy bench fuzz screenshots site build lambda dist check-dist check-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -102,6 +102,9 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 screenshots: install ## a picture of every state of the pages, in screenshots/
 	go test -count=1 $$($(SCREENSHOT_PACKAGES) | sed 's|^|./|') -screenshots "$$PWD/screenshots"
 
+site: ## the documents as a site with search, in site/; SITE_BASE=/docs/ for another folder of its server
+	node_modules/.bin/vitepress build tools/site
+
 build: ## the program, bin/stagedoor: static and stripped
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/stagedoor/stagedoor/internal/app.Version=$(VERSION)' -o bin/stagedoor ./cmd/stagedoor
 
@@ -122,4 +125,4 @@ check-upgrade: ## a server of the commit or tag BEFORE beside those of this one
 	go test -count=1 -v -run TestTheVersionBeforeRunsBeside ./internal/app -before "$(BEFORE)"
 
 clean: ## remove what is built here; .cache and node_modules stay
-	rm -rf bin dist screenshots
+	rm -rf bin dist screenshots site

@@ -98,6 +98,7 @@ var floors = map[string][]string{
 	// Tests without a package of their own, and a benchmark with a program of its own.
 	"":                       {},
 	"tools/figures":          {},
+	"tools/site":             {},
 	"internal/web/docktest":  {},
 	"internal/web/stagetest": {},
 	"internal/sfu/bench":     {"internal/stage", "internal/sfu"},

@@ -15,7 +15,7 @@ import (
 // tree reads every file that belongs to the project.
 func tree(t *testing.T, each func(path string, text []byte)) {
 	t.Helper()
-	notOurs := []string{".git", ".cache", "node_modules", "bin", "dist", "screenshots"}
+	notOurs := []string{".git", ".cache", "node_modules", "bin", "dist", "screenshots", "site"}
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
