@@ -1,0 +1,61 @@
+package stagedoor_test
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestTheTroubleshootingGuideQuotesThePages: who looks for a sentence of the dock finds it as the
+// dock says it.
+func TestTheTroubleshootingGuideQuotesThePages(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("static/strings/en.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sentences map[string]string
+	if err := json.Unmarshal(text, &sentences); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for _, sentence := range sentences {
+		said.WriteString(sentence + "\n")
+	}
+	guide, err := os.ReadFile("docs/guides/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quotes := 0
+	for _, quote := range quotedByTables(string(guide)) {
+		quotes++
+		if !strings.Contains(said.String(), quote) {
+			t.Errorf("no page says %q any more: mend docs/guides/troubleshooting.md", quote)
+		}
+	}
+	if quotes < 30 {
+		t.Errorf("got %d quotes, want those of all tables", quotes)
+	}
+}
+
+var firstCell = regexp.MustCompile(`^\| \*([^*]+)\* \|`)
+
+// quotedByTables lists the first cells of the tables whose head is "the page says".
+func quotedByTables(markdown string) (quotes []string) {
+	within := false
+	for line := range strings.Lines(markdown) {
+		switch {
+		case strings.HasPrefix(line, "| the page says |"):
+			within = true
+		case !strings.HasPrefix(line, "|"):
+			within = false
+		case within:
+			if cell := firstCell.FindStringSubmatch(line); cell != nil {
+				quotes = append(quotes, cell[1])
+			}
+		}
+	}
+	return quotes
+}
