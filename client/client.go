@@ -189,3 +189,84 @@ func (c *Client) Refusals(ctx context.Context, stage string) ([]Refusal, error) 
 	err := c.Do(ctx, http.MethodGet, "/refusals?"+query.Encode(), nil, &page)
 	return page.Refusals, err
 }
+
+// A Participant is on a stage.
+type Participant struct {
+	ID         string    `json:"participantId"`
+	UserID     string    `json:"userId"`
+	Name       string    `json:"name"`
+	Since      time.Time `json:"since"`
+	Publishing bool      `json:"publishing"`
+	Viewers    int       `json:"viewers"`
+}
+
+// A StagePresence is who is on a stage.
+type StagePresence struct {
+	Stage        string        `json:"stage"`
+	Name         string        `json:"name"`
+	Participants []Participant `json:"participants"`
+	Trouble      string        `json:"trouble"` // why it is not known who is there
+}
+
+// Participants lists who is on a stage, or with "" on every stage where anybody is.
+func (c *Client) Participants(ctx context.Context, stage string) ([]StagePresence, error) {
+	var list struct {
+		Stages []StagePresence `json:"stages"`
+	}
+	query := url.Values{"stage": {stage}}
+	err := c.Do(ctx, http.MethodGet, "/participants?"+query.Encode(), nil, &list)
+	return list.Stages, err
+}
+
+// A Rule gives people access by a claim, or with no claim to every user: to a stage, or to a stage
+// of one's own.
+type Rule struct {
+	ID           string   `json:"id,omitempty"`
+	Claim        string   `json:"claim,omitempty"`
+	Value        string   `json:"value,omitempty"`
+	Stage        string   `json:"stage,omitempty"`
+	OwnStage     string   `json:"ownStage,omitempty"` // its name, with {name}
+	Region       string   `json:"region,omitempty"`   // of AWS, for a stage of one's own there
+	Capabilities []string `json:"capabilities"`
+	MaxTTL       int64    `json:"maxTTL,omitempty"` // seconds
+}
+
+// A RuleEffect is how many people a rule would touch.
+type RuleEffect struct {
+	Gain   int      `json:"gain"`
+	Lose   int      `json:"lose"`
+	Change int      `json:"change"`
+	Losing []string `json:"losing"` // names of those who lose access, at most 10
+}
+
+// Rules lists the rules.
+func (c *Client) Rules(ctx context.Context) ([]Rule, error) {
+	var list struct {
+		Rules []Rule `json:"rules"`
+	}
+	err := c.Do(ctx, http.MethodGet, "/rules", nil, &list)
+	return list.Rules, err
+}
+
+// EffectOf works out what PutRule would do, and changes nothing.
+func (c *Client) EffectOf(ctx context.Context, r Rule) (RuleEffect, error) {
+	var effect RuleEffect
+	err := c.Do(ctx, http.MethodPost, "/rules/effect", r, &effect)
+	return effect, err
+}
+
+// PutRule adds a rule, or changes the one with its ID, and applies it to everybody.
+func (c *Client) PutRule(ctx context.Context, r Rule) (Rule, error) {
+	method, path := http.MethodPost, "/rules"
+	if r.ID != "" {
+		method, path = http.MethodPut, "/rules/"+url.PathEscape(r.ID)
+	}
+	var stored Rule
+	err := c.Do(ctx, method, path, r, &stored)
+	return stored, err
+}
+
+// RemoveRule removes a rule and the access that it alone gave.
+func (c *Client) RemoveRule(ctx context.Context, id string) error {
+	return c.Do(ctx, http.MethodDelete, "/rules/"+url.PathEscape(id), nil, nil)
+}

@@ -10,8 +10,63 @@ import (
 
 	"github.com/stagedoor/stagedoor/client"
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
+
+func TestAnApplicationSeesWhoIsThereAndChangesRules(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	operator := a.Operator()
+	ana := a.Broadcaster(operator, "ana", "subscribe") // on the stage main
+	var side web.Stage
+	operator.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
+	var key web.V1CreatedAPIKey
+	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio"}, &key)
+	c := &client.Client{URL: a.URL, Key: key.Key}
+
+	t.Log("a rule for everybody: ana gains access, and goes live")
+	rule := client.Rule{Stage: string(side.ARN), Capabilities: []string{"publish"}}
+	if effect, err := c.EffectOf(t.Context(), rule); err != nil || effect.Gain != 1 || effect.Lose != 0 {
+		t.Errorf("the effect of the rule: %+v %v", effect, err)
+	}
+	rule, err := c.PutRule(t.Context(), rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rules, err := c.Rules(t.Context()); err != nil || len(rules) != 1 || rules[0].ID != rule.ID {
+		t.Errorf("the rules are %+v %v", rules, err)
+	}
+	var token web.Token
+	ana.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: side.ARN}, &token)
+	dock := ana.Events()
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	apptest.Await(dock, "stage", func(e web.StageEvent) bool { return e.Kind == "publishing" })
+	for _, stage := range []string{"", string(side.ARN)} {
+		there, err := c.Participants(t.Context(), stage)
+		if err != nil || len(there) != 1 || len(there[0].Participants) != 1 {
+			t.Fatalf("who is there: %+v %v", there, err)
+		}
+		if p := there[0].Participants[0]; p.ID != string(token.ParticipantID) || p.Name != "ana" || !p.Publishing {
+			t.Errorf("on the stage is %+v", p)
+		}
+	}
+
+	t.Log("the rule is changed to another claim: ana loses what it gave")
+	rule.Claim, rule.Value = "groups", "crew"
+	if effect, err := c.EffectOf(t.Context(), rule); err != nil || effect.Lose != 1 || len(effect.Losing) != 1 || effect.Losing[0] != "ana" {
+		t.Errorf("the effect of the change: %+v %v", effect, err)
+	}
+	if _, err := c.PutRule(t.Context(), rule); err != nil {
+		t.Fatal(err)
+	}
+	ana.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens", web.TokenRequest{Stage: token.Stage})
+	if err := c.RemoveRule(t.Context(), rule.ID); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func TestAnApplicationUsesTheClient(t *testing.T) {
 	t.Parallel()

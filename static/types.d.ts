@@ -422,6 +422,24 @@ export interface V1Rules {
   rules: V1Rule[];
 }
 
+export interface V1RuleEffect {
+  gain: number;
+  lose: number;
+  change: number;
+  losing: string[];
+}
+
+export interface V1StageParticipants {
+  stage: string;
+  name: string;
+  participants: Presence[];
+  trouble?: string;
+}
+
+export interface V1Participants {
+  stages: V1StageParticipants[];
+}
+
 export interface V1APIKey {
   id: string;
   name: string;

@@ -81,8 +81,8 @@ type IdentityStore interface {
 	Identity(ctx context.Context, issuer, subject string) (Identity, error)
 	// PutIdentity adds an identity or replaces all but its user.
 	PutIdentity(ctx context.Context, i Identity) error
-	// IdentitiesOf lists those of a user.
-	IdentitiesOf(ctx context.Context, user UserID) ([]Identity, error)
+	// IdentitiesOf lists those of these users.
+	IdentitiesOf(ctx context.Context, users ...UserID) ([]Identity, error)
 }
 
 // LogInExternal signs in the person behind an identity. Its first sign-in creates the account; each

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -58,6 +59,24 @@ func (c *Control) moderated(ctx context.Context, by Principal, arn stage.ARN) ([
 		}
 	}
 	return stages, err
+}
+
+// Moderated lists the stages that the caller moderates, or the one that is asked for.
+func (c *Control) Moderated(
+	ctx context.Context, by Principal, arn stage.ARN,
+) ([]stage.Stage, error) {
+	wanted, err := c.moderated(ctx, by, arn)
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.Stages(ctx, by)
+	list := make([]stage.Stage, 0, len(all))
+	for _, s := range all {
+		if wanted == nil || slices.Contains(wanted, s.Stage.ARN) {
+			list = append(list, s.Stage)
+		}
+	}
+	return list, err
 }
 
 // maxModerated bounds how many lists are merged into one page.

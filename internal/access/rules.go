@@ -69,18 +69,9 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 	if err := by.Require(ScopeUsers); err != nil {
 		return Rule{}, err
 	}
-	r, err := checkRule(r)
-	if err != nil {
-		return Rule{}, err
-	}
-	if err := c.checkPlace(r); err != nil {
-		return Rule{}, err
-	}
-	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		if r.Stage != "" {
-			if _, err := stageOf(ctx, tx, r.Stage); err != nil {
-				return err
-			}
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {
+		if r, err = c.checkedRule(ctx, tx, r); err != nil {
+			return err
 		}
 		if r, err = c.placeRule(ctx, tx, r); err != nil {
 			return err
@@ -247,13 +238,7 @@ func (c *Control) applyStored(
 	if account.Password == "" && allRefused(identities) {
 		rules = nil // not even those for every user
 	}
-	claims := map[string][]string{}
-	for _, i := range identities {
-		for name, values := range i.Claims {
-			claims[name] = append(claims[name], values...)
-		}
-	}
-	return c.apply(ctx, tx, why, rules, account, claims)
+	return c.apply(ctx, tx, why, rules, account, claimsOf(identities))
 }
 
 // applyRules applies the rules to one account.

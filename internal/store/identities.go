@@ -65,12 +65,18 @@ func (q queries) Identity(ctx context.Context, issuer, subject string) (access.I
 }
 
 // IdentitiesOf implements access.IdentityStore.
-func (q queries) IdentitiesOf(ctx context.Context, user access.UserID) ([]access.Identity, error) {
-	return list(ctx, q, scanIdentity,
-		"SELECT "+
-			identityColumns+" FROM identities WHERE user_id = $1 ORDER BY issuer, subject", string(
-			user))
+func (q queries) IdentitiesOf(
+	ctx context.Context, users ...access.UserID,
+) ([]access.Identity, error) {
+	return ofUsers(ctx, q, users, scanIdentity, identitiesOfOneText, identitiesText)
 }
+
+var (
+	identitiesOfOneText = "SELECT " + identityColumns +
+		" FROM identities WHERE user_id = $1 ORDER BY issuer, subject"
+	identitiesText = "SELECT " + identityColumns + " FROM identities WHERE user_id IN (" +
+		places(usersAtOnce) + ") ORDER BY user_id, issuer, subject"
+)
 
 // PutIdentity implements access.IdentityStore.
 func (q queries) PutIdentity(ctx context.Context, i access.Identity) error {

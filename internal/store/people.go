@@ -49,7 +49,7 @@ func (q queries) Names(
 ) (map[access.UserID]string, error) {
 	names := map[access.UserID]string{}
 	scan := func(r row) (u access.User, err error) { return u, r.Scan(&u.ID, &u.Name) }
-	for some := range slices.Chunk(ids, grantsAtOnce) {
+	for some := range slices.Chunk(ids, usersAtOnce) {
 		var args arguments
 		var places []string
 		for _, id := range some {
@@ -247,20 +247,28 @@ func (q queries) TrimLogins(ctx context.Context, user access.UserID, keep int) (
 
 // Grants implements access.Store.
 func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.Grant, error) {
-	var all []access.Grant
-	for some := range slices.Chunk(users, grantsAtOnce) {
+	return ofUsers(ctx, q, users, scanGrant, grantsOfOneText, grantsText)
+}
+
+// ofUsers lists what belongs to these users, by a text for one of them and a text for usersAtOnce.
+func ofUsers[T any](
+	ctx context.Context, q queries, users []access.UserID, scan func(row) (T, error),
+	ofOne, ofMany string,
+) ([]T, error) {
+	var all []T
+	for some := range slices.Chunk(users, usersAtOnce) {
 		var args arguments
 		for _, user := range some {
 			args.place(string(user))
 		}
-		for len(some) > 1 && len(args) < grantsAtOnce {
+		for len(some) > 1 && len(args) < usersAtOnce {
 			args.place("") // so that there are two texts, and not one for each number
 		}
-		text := grantsText
+		text := ofMany
 		if len(args) == 1 {
-			text = grantsOfOneText
+			text = ofOne
 		}
-		found, err := list(ctx, q, scanGrant, text, args...)
+		found, err := list(ctx, q, scan, text, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -270,14 +278,14 @@ func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.G
 }
 
 const (
-	grantsAtOnce = 50
+	usersAtOnce  = 50
 	grantColumns = "user_id, stage, capabilities, max_ttl, by_rule, barred_at, barred_reason"
 )
 
 var (
 	grantsOfOneText = "SELECT " + grantColumns + " FROM grants WHERE user_id = $1 ORDER BY stage"
 	grantsText      = "SELECT " + grantColumns + " FROM grants WHERE user_id IN (" +
-		places(grantsAtOnce) + ") ORDER BY user_id, stage"
+		places(usersAtOnce) + ") ORDER BY user_id, stage"
 )
 
 func scanGrant(r row) (access.Grant, error) {

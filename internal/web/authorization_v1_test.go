@@ -58,6 +58,24 @@ var programObjects = map[string][]target{
 		}},
 	},
 
+	"GET /api/v1/users/{id}/logins": v1User("/logins", nil),
+	"DELETE /api/v1/users/{id}/logins/{login}": {{name: "foreign", request: func(w *world, _ caller) (string, any) {
+		return "/api/v1/users/" + string(w.bea.id) + "/logins/" + anotherLogin(w, w.bea), nil
+	}}},
+	"GET /api/v1/participants": {
+		{name: "all", request: at("/api/v1/participants", nil)},
+		{name: "own", request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/participants?stage=" + url.QueryEscape(string(w.main)), nil
+		}},
+		{name: "foreign", request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/participants?stage=" + url.QueryEscape(string(w.side)), nil
+		}},
+	},
+	"GET /api/v1/stages/{arn}/sessions": v1(pageObjects["GET /api/stages/{arn}/sessions"]),
+	"POST /api/v1/rules/effect": {{request: func(w *world, _ caller) (string, any) {
+		return "/api/v1/rules/effect", web.V1Rule{Claim: "groups", Value: "crew", Stage: w.side, Capabilities: both}
+	}}},
+
 	"DELETE /api/v1/users/{id}/grants/{arn}/bar": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
 		return "/api/v1/users/" + string(of.id) + "/grants/" + arn + "/bar", nil
 	}),

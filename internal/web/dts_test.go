@@ -26,7 +26,7 @@ func TestTypes(t *testing.T) {
 		web.Me{}, web.InviteName{}, web.Token{}, web.Tokens{}, web.TokenState{}, web.Logins{}, web.AccessKeys{}, web.NewAccessKey{}, web.Views{}, web.CreatedView{},
 		web.ViewToken{}, web.IVSSDK{}, web.NewGuestLink{}, web.GuestLinks{}, web.CreatedGuestLink{}, web.GuestInvitation{},
 		web.GuestName{}, web.GuestSelf{}, web.Invited{},
-		web.V1Users{}, web.V1UserDetail{}, web.V1Stages{}, web.V1Tokens{}, web.V1Audit{}, web.V1Rules{}, web.V1APIKeys{}, web.V1Webhooks{},
+		web.V1Users{}, web.V1UserDetail{}, web.V1Stages{}, web.V1Tokens{}, web.V1Audit{}, web.V1Rules{}, web.V1RuleEffect{}, web.V1Participants{}, web.V1APIKeys{}, web.V1Webhooks{},
 		web.V1Deliveries{}, web.SignInWays{}, web.DeviceCode{}, web.DeviceRequest{}, web.Passkeys{},
 		web.Users{}, web.Stages{}, web.AWSStages{}, web.StageSessions{}, web.StageEvent{}, web.PresenceEvent{}, web.PresencesEvent{}, web.DocksEvent{}, web.DockClosed{}, web.ChatHistory{}, web.ChatRemoved{}, web.Bye{},
 		web.V1Refusals{}, web.V1Event{}, web.V1System{}, web.V1Doctor{}, web.V1Keys{}, web.Branding{}, web.V1Branding{},

@@ -30,14 +30,11 @@ type Login struct {
 
 func (l logins) list(r *http.Request, who access.Principal) (any, error) {
 	found, err := l.control.Logins(r.Context(), who, who.User.ID)
-	if err != nil {
-		return nil, err
-	}
-	out := Logins{Logins: []Login{}}
-	for _, each := range found {
-		out.Logins = append(out.Logins, Login(each))
-	}
-	return out, nil
+	return loginsOf(found), err
+}
+
+func loginsOf(found []access.Login) Logins {
+	return Logins{mapped(found, func(l access.Login) Login { return Login(l) })}
 }
 
 func (l logins) end(r *http.Request, who access.Principal) (any, error) {

@@ -78,17 +78,45 @@ func (s *stages) stageFor(ctx context.Context, a access.StageAccess, who access.
 	out := Stage{
 		ARN: a.Stage.ARN, Name: a.Stage.Name, Served: served(a.Stage.ARN), Limits: a.Limits,
 	}
-	present, err := s.moderator.Participants(ctx, a.Stage.ARN)
-	if err != nil {
-		p, _ := problemOf(err)
-		out.Trouble = p.Detail
-		s.log.Warn("presence not known", "stage", a.Stage.ARN, "err", err)
-	}
-	out.Participants = feed.NewPresences(present, viewerOf(who))
+	out.Participants, out.Trouble = s.presences(ctx, a.Stage.ARN, who)
 	if s.aws != nil && !a.Stage.ARN.Local() {
 		out.IssuedBy = s.aws.Why(ctx, a.Stage.ARN)
 	}
 	return out
+}
+
+// presences lists who is on a stage, or says why that is not known.
+func (s *stages) presences(
+	ctx context.Context, arn stage.ARN, who access.User,
+) (there []Presence, trouble string) {
+	present, err := s.moderator.Participants(ctx, arn)
+	if err != nil {
+		p, _ := problemOf(err)
+		trouble = p.Detail
+		s.log.Warn("presence not known", "stage", arn, "err", err)
+	}
+	return feed.NewPresences(present, viewerOf(who)), trouble
+}
+
+// participants lists who is on the stages that the caller moderates. A stage that does not answer
+// has a Trouble.
+func (s *stages) participants(r *http.Request, who access.Principal) (any, error) {
+	found, err := s.control.Moderated(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")))
+	if err != nil {
+		return nil, err
+	}
+	lists := make([]V1StageParticipants, len(found))
+	var asks sync.WaitGroup
+	for i, st := range found {
+		asks.Go(func() {
+			there, trouble := s.presences(r.Context(), st.ARN, who.User)
+			lists[i] = V1StageParticipants{st.ARN, st.Name, there, trouble}
+		})
+	}
+	asks.Wait()
+	return V1Participants{slices.DeleteFunc(lists, func(l V1StageParticipants) bool {
+		return len(l.Participants) == 0 && l.Trouble == ""
+	})}, nil
 }
 
 func (s *stages) add(r *http.Request, who access.Principal) (any, error) {

@@ -122,9 +122,11 @@ var trail = map[string]trace{
 			return user + "/restore", nil
 		},
 	},
-	"DELETE /api/v1/users/{id}/logins":       {action: access.ActionLoginEnded, object: "foreign"},
-	"PUT /api/v1/users/{id}/grants/{arn}":    leaves(access.ActionAccessGiven),
-	"DELETE /api/v1/users/{id}/grants/{arn}": leaves(access.ActionAccessRemoved),
+	"DELETE /api/v1/users/{id}/logins/{login}": leaves(access.ActionLoginEnded),
+	"POST /api/v1/rules/effect":                none(asks),
+	"DELETE /api/v1/users/{id}/logins":         {action: access.ActionLoginEnded, object: "foreign"},
+	"PUT /api/v1/users/{id}/grants/{arn}":      leaves(access.ActionAccessGiven),
+	"DELETE /api/v1/users/{id}/grants/{arn}":   leaves(access.ActionAccessRemoved),
 	"DELETE /api/v1/users/{id}/grants/{arn}/bar": {
 		action: access.ActionUnbarred, by: "moderator", request: func(w *world, _ caller) (string, any) {
 			return "/api/v1/users/" + string(w.bea.id) + "/grants/" +

@@ -32,9 +32,29 @@ func (v v1Rules) put(r *http.Request, who access.Principal) (any, error) {
 	return v1Rule(rule), nil
 }
 
+// effect works out what a rule would do; with an ID it is a change of that rule.
+func (v v1Rules) effect(r *http.Request, who access.Principal) (any, error) {
+	rule, err := ruleIn(r)
+	if err != nil {
+		return nil, err
+	}
+	e, err := v.control.RuleEffect(r.Context(), who, rule)
+	return V1RuleEffect{e.Gain, e.Lose, e.Change, append([]string{}, e.Losing...)}, err
+}
+
 func (v v1Rules) store(
 	r *http.Request, who access.Principal, id access.RuleID,
 ) (access.Rule, error) {
+	rule, err := ruleIn(r)
+	if err != nil {
+		return access.Rule{}, err
+	}
+	rule.ID = id
+	return v.control.PutRule(r.Context(), who, rule)
+}
+
+// ruleIn reads a rule from the body of a request.
+func ruleIn(r *http.Request) (access.Rule, error) {
 	in, err := decode[V1Rule](r)
 	if err != nil {
 		return access.Rule{}, err
@@ -47,11 +67,10 @@ func (v v1Rules) store(
 	if err != nil {
 		return access.Rule{}, err
 	}
-	return v.control.PutRule(r.Context(), who, access.Rule{
-		ID: id, Claim: access.Claim{Name: in.Claim, Value: in.Value}, Stage: in.Stage,
-		Own: in.OwnStage, Region: in.Region,
-		Capabilities: can, MaxTTL: life,
-	})
+	return access.Rule{
+		ID: in.ID, Claim: access.Claim{Name: in.Claim, Value: in.Value}, Stage: in.Stage,
+		Own: in.OwnStage, Region: in.Region, Capabilities: can, MaxTTL: life,
+	}, nil
 }
 
 func (v v1Rules) remove(r *http.Request, who access.Principal) (any, error) {

@@ -67,6 +67,17 @@ type (
 		Stages []V1Stage `json:"stages"`
 		Next   string    `json:"next,omitempty"`
 	}
+	// A V1Participants lists who is on the stages; those where nobody is are left out.
+	V1Participants struct {
+		Stages []V1StageParticipants `json:"stages"`
+	}
+	// A V1StageParticipants lists who is on a stage.
+	V1StageParticipants struct {
+		Stage        stage.ARN  `json:"stage"`
+		Name         string     `json:"name"`
+		Participants []Presence `json:"participants"`
+		Trouble      string     `json:"trouble,omitempty"` // why it is not known who is there
+	}
 	// A V1Token is the record of a token.
 	V1Token struct {
 		IssuedToken
@@ -145,6 +156,13 @@ type (
 	// A V1Rules lists the rules.
 	V1Rules struct {
 		Rules []V1Rule `json:"rules"`
+	}
+	// A V1RuleEffect is how many people a rule would touch. Operators are left out.
+	V1RuleEffect struct {
+		Gain   int      `json:"gain"`   // who get access to a stage
+		Lose   int      `json:"lose"`   // whose access to a stage ends, with their open tokens there
+		Change int      `json:"change"` // whose capabilities or longest token life change
+		Losing []string `json:"losing"` // names of those who lose access, at most 10
 	}
 	// A V1NewAPIKey asks for an API key.
 	V1NewAPIKey struct {

@@ -43,7 +43,7 @@ class Stages {
   async loadAws() {
     const { state, draw, failed } = this.console;
     try {
-      this.aws = await api('GET', 'api/aws/stages');
+      this.aws = await api('GET', 'api/v1/aws/stages');
       if (state.where === 'aws') state.error = '';
       draw();
     } catch (err) {
@@ -55,7 +55,7 @@ class Stages {
   async loadSessions(arn) {
     const { state, draw, failed } = this.console;
     try {
-      this.sessions.set(arn, (await api('GET', `api/stages/${escapeArn(arn)}/sessions`)).sessions);
+      this.sessions.set(arn, (await api('GET', `api/v1/stages/${escapeArn(arn)}/sessions`)).sessions);
       if (state.where === arn) state.error = '';
       draw();
     } catch (err) {

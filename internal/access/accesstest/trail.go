@@ -1,6 +1,7 @@
 package accesstest
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -347,4 +348,92 @@ func (on rules) TestPasskeysAreInTheTrail(t *testing.T) {
 			}
 		}
 	})
+}
+
+func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, hall := h.Scene() // Ana has access to the hall by hand
+		studio, cellar := h.Studio(op, "studio"), h.Studio(op, "cellar")
+		for i, groups := range [][]string{{"crew"}, {"crew", "stage hands"}, {"guests"}, nil} {
+			h.member(string(rune('1'+i)), "Member "+string(rune('A'+i)), groups...)
+		}
+		h.Broadcaster(op, "Ben")
+		claim := func(value string) access.Claim { return access.Claim{Name: "groups", Value: value} }
+		other := must(h.PutRule(t.Context(), op, access.Rule{
+			Claim: claim("stage hands"), Stage: studio, Capabilities: stage.Subscribe,
+		}))(t)
+		rule := access.Rule{Claim: claim("crew"), Stage: studio, Capabilities: stage.Subscribe}
+		for name, change := range []func(){
+			0: func() {},
+			1: func() { rule.Capabilities = both },
+			2: func() { rule.MaxTTL = time.Hour },
+			3: func() { rule.Claim = claim("guests") },
+			4: func() { rule.Claim = access.Claim{} },
+			5: func() { rule.Stage = hall },
+			6: func() { rule.Stage = cellar },
+			7: func() { rule.Claim = claim("nobody") },
+			8: func() { rule.Claim, rule.Stage, rule.Own = access.Claim{}, "", "{name}'s stage" },
+			9: func() { rule.Claim = claim("crew") },
+		} {
+			change()
+			before := h.ruled(op)
+			effect := must(h.RuleEffect(t.Context(), op, rule))(t)
+			if !maps.Equal(before, h.ruled(op)) {
+				t.Fatalf("%d: to ask changes something", name)
+			}
+			rule = must(h.PutRule(t.Context(), op, rule))(t)
+			if want := compared(before, h.ruled(op)); effect.Gain != want.Gain ||
+				effect.Lose != want.Lose || effect.Change != want.Change ||
+				len(effect.Losing) != want.Lose {
+				t.Errorf("%+v: said %+v, did %+v", rule, effect, want)
+			}
+		}
+		_, err := h.RuleEffect(t.Context(), ana, rule)
+		refused(t, err, stage.ErrDenied, "denied")
+		other.Stage = stage.LocalARN("nowhere")
+		_, err = h.RuleEffect(t.Context(), op, other)
+		refused(t, err, stage.ErrNotFound, "")
+		rule.ID = "unknown"
+		_, err = h.RuleEffect(t.Context(), op, rule)
+		refused(t, err, stage.ErrNotFound, "")
+	})
+}
+
+// A ruledGrant is a grant by rule of somebody who is no operator.
+type ruledGrant struct {
+	user  string
+	stage stage.ARN
+}
+
+// ruled are all grants by rule.
+func (h *House) ruled(op access.Principal) map[ruledGrant]access.Grant {
+	h.t.Helper()
+	grants := map[ruledGrant]access.Grant{}
+	for _, person := range must(h.Users(h.t.Context(), op))(h.t) {
+		for _, g := range person.Grants {
+			if g.ByRule && person.Role != access.Operator {
+				grants[ruledGrant{person.Name, g.Stage}] = g
+			}
+		}
+	}
+	return grants
+}
+
+// compared counts the people whose grants differ.
+func compared(before, after map[ruledGrant]access.Grant) access.RuleEffect {
+	gain, lose, change := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for at, g := range after {
+		was, there := before[at]
+		if !there {
+			gain[at.user] = true
+		} else if was != g {
+			change[at.user] = true
+		}
+	}
+	for at := range before {
+		if _, there := after[at]; !there {
+			lose[at.user] = true
+		}
+	}
+	return access.RuleEffect{Gain: len(gain), Lose: len(lose), Change: len(change)}
 }

@@ -1,0 +1,165 @@
+package web_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+const (
+	ofOneself = "it is about one's own account, and an API key has none"
+	signingIn = "it signs in, and an API key is signed in"
+	ofPeople  = "it is for the holder of a token, a link or a key"
+)
+
+// counterparts are the routes of the API for programs that do what a route of the pages does, where
+// it is not the one of the same name below /api/v1; or "= " and why there is none.
+var counterparts = map[string]string{
+	"GET /api/events":              "GET /api/v1/participants",
+	"GET /api/stages/{arn}/events": "GET /api/v1/participants",
+	"PUT /api/docks/{dock}":        "= a dock reports about itself; GET /api/v1/users/{id} has it",
+	"DELETE /api/docks/{dock}":     "= a dock reports about itself",
+
+	"POST /api/setup":               "= " + signingIn,
+	"POST /api/setup/check":         "= " + signingIn,
+	"POST /api/login":               "= " + signingIn,
+	"DELETE /api/login":             "= " + ofOneself,
+	"GET /api/logins":               "GET /api/v1/users/{id}/logins",
+	"DELETE /api/logins":            "DELETE /api/v1/users/{id}/logins",
+	"DELETE /api/logins/{id}":       "DELETE /api/v1/users/{id}/logins/{login}",
+	"GET /api/me":                   "= " + ofOneself + "; the key itself may ask it",
+	"POST /api/password":            "= " + ofOneself,
+	"POST /api/invite":              "= " + signingIn,
+	"POST /api/invite/name":         "= " + signingIn,
+	"GET /api/sign-in":              "= " + signingIn,
+	"GET /api/oidc/login":           "= " + signingIn,
+	"GET /api/oidc/callback":        "= " + signingIn,
+	"GET /api/oidc/logout":          "= " + signingIn,
+	"POST /api/device":              "= " + signingIn,
+	"POST /api/device/token":        "= " + signingIn,
+	"POST /api/device/lookup":       "= " + ofOneself,
+	"POST /api/device/approve":      "= " + ofOneself + "; a program signs in a dock by POST /api/v1/dock-links",
+	"POST /api/device/deny":         "= " + ofOneself,
+	"POST /api/enrol":               "= " + signingIn,
+	"GET /api/obs/script":           "= " + ofOneself + "; a program signs in a dock by POST /api/v1/dock-links",
+	"GET /api/passkeys":             "= " + ofOneself + ", and passkeys are for browsers",
+	"POST /api/passkeys/options":    "= " + ofOneself + ", and passkeys are for browsers",
+	"POST /api/passkeys":            "= " + ofOneself + ", and passkeys are for browsers",
+	"PATCH /api/passkeys/{id}":      "= " + ofOneself + ", and passkeys are for browsers",
+	"DELETE /api/passkeys/{id}":     "= " + ofOneself + ", and passkeys are for browsers",
+	"GET /api/keys":                 "= " + ofOneself, // those of GET /api/v1/keys sign tokens
+	"POST /api/keys":                "= " + ofOneself,
+	"DELETE /api/keys/{id}":         "= " + ofOneself,
+	"POST /api/tokens":              "= " + ofOneself + ": an access key issues tokens",
+	"GET /api/tokens/{participant}": "GET /api/v1/tokens",
+	"GET /api/views":                "= " + ofOneself,
+	"POST /api/views":               "= " + ofOneself,
+	"DELETE /api/views/{id}":        "= " + ofOneself,
+	"GET /api/view":                 "= " + ofPeople,
+	"POST /api/views/token":         "= " + ofPeople,
+	"GET /api/guest":                "= " + ofPeople,
+	"POST /api/guest":               "= " + ofPeople,
+	"GET /api/guest/self":           "= " + ofPeople,
+
+	"POST /api/stages/{arn}/chat":                "= the chat is of those on the stage, and no page of the console has it",
+	"DELETE /api/stages/{arn}/chat/{message}":    "= the chat is of those on the stage, and no page of the console has it",
+	"PUT /api/stages/{arn}/chat/muted/{user}":    "= the chat is of those on the stage, and no page of the console has it",
+	"DELETE /api/stages/{arn}/chat/muted/{user}": "= the chat is of those on the stage, and no page of the console has it",
+
+	"POST /api/login/passkey/options": "= " + signingIn,
+	"POST /api/login/passkey":         "= " + signingIn,
+	"POST /api/aws/events":            "= AWS sends it",
+	"GET /api/ivs":                    "= pages load a script by it",
+	"GET /api/probe":                  "= it is public",
+	"GET /api/branding/logo":          "= it is public",
+	"GET /api/openapi.json":           "= it is public",
+}
+
+// TestTheAPIDoesWhatThePagesDo: each route below /api has a counterpart below /api/v1, or a reason.
+func TestTheAPIDoesWhatThePagesDo(t *testing.T) {
+	t.Parallel()
+	patterns, err := web.Patterns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range patterns {
+		method, path, _ := strings.Cut(pattern, " ")
+		rest, api := strings.CutPrefix(path, "/api/")
+		if !api || strings.HasPrefix(rest, "v1/") {
+			continue
+		}
+		other, known := counterparts[pattern]
+		same := method + " /api/v1/" + rest
+		switch {
+		case !known && slices.Contains(patterns, same):
+		case !known:
+			t.Errorf("%s has no counterpart %s: add it, or say in counterparts why not", pattern, same)
+		case !strings.HasPrefix(other, "= ") && !slices.Contains(patterns, other):
+			t.Errorf("%s: there is no %s", pattern, other)
+		}
+	}
+	for pattern := range counterparts {
+		if !slices.Contains(patterns, pattern) {
+			t.Errorf("there is no %s", pattern)
+		}
+	}
+}
+
+// pagePath finds the addresses of the API in a script; variable is a value put into one.
+var (
+	pagePath = regexp.MustCompile("['\"`](api/[^'\"`?]*)")
+	variable = regexp.MustCompile(`\$\{(?:[^{}]|\{[^{}]*\})*\}`)
+)
+
+// TestTheConsoleUsesTheAPI: each address that a page of the console asks is one of the API for
+// programs, so that a program can do the same.
+func TestTheConsoleUsesTheAPI(t *testing.T) {
+	t.Parallel()
+	patterns, err := web.Patterns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shapes := map[string]bool{}
+	parameter := regexp.MustCompile(`\{\w+\}`)
+	for _, pattern := range patterns {
+		_, path, _ := strings.Cut(pattern, " ")
+		path = parameter.ReplaceAllString(strings.TrimPrefix(path, "/"), "*")
+		for i := range path + "/" { // a script may add the rest of an address
+			if i == len(path) || path[i] == '/' {
+				shapes[path[:i]] = true
+			}
+		}
+	}
+	files, err := filepath.Glob("../../static/operator/*.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range pagePath.FindAllStringSubmatch(string(text), -1) {
+			found++
+			// The query that a script may add begins inside a value.
+			path, _, _ := strings.Cut(variable.ReplaceAllString(m[1], "*"), "${")
+			shape := strings.TrimSuffix(path, "/")
+			switch {
+			case shape == "api/branding": // what every page reads of itself
+			case !strings.HasPrefix(shape, "api/v1/"):
+				t.Errorf("%s asks %s, which is for pages alone", filepath.Base(file), m[1])
+			case !shapes[shape] && !shapes[strings.TrimSuffix(shape, "*")]:
+				t.Errorf("%s asks %s, which there is not", filepath.Base(file), m[1])
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("%d addresses were found in the console: they are not read as they should be", found)
+	}
+}
