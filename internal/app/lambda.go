@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/keys"
 	"github.com/stagedoor/stagedoor/internal/lambda"
 	"github.com/stagedoor/stagedoor/internal/lease"
@@ -224,7 +225,11 @@ func (f *function) site(public string) (http.Handler, error) {
 	cfg := f.webConfig(ways)
 	cfg.WHIP, cfg.Signal = noMedia, noMedia
 	cfg.Short = web.ShortStreams{Life: functionStream, Pause: functionPause}
-	return web.New(cfg)
+	site, err := web.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return httpkit.NameRequests(site, lambda.RequestID), nil
 }
 
 // noMedia answers for the WHIP, WHEP and events endpoints of local stages.

@@ -34,7 +34,7 @@ func BenchmarkLambdaColdStart(b *testing.B) {
 	}
 	var cold, warm time.Duration
 	for b.Loop() {
-		f := newLambdaFront(b, startInstance(b, rie, bootstrap, env))
+		f := newLambdaFront(b, startInstance(b, rie, bootstrap, env, &lockedBuffer{}))
 		c := apptest.NewClient(b, f.url, f.roots)
 		begin := time.Now()
 		c.Do("GET", "/healthz", nil) // Lambda starts the process with the first request

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,7 @@ type lambdaFront struct {
 	url       string
 	roots     *x509.CertPool
 	instances chan string // the address of each instance that is free
+	out       *lockedBuffer
 }
 
 // startLambda runs a function in several instances of AWS's own emulator of the runtime API.
@@ -50,10 +52,13 @@ func startLambda(t testing.TB, instances int, env ...string) *lambdaFront {
 		t.Fatal(err)
 	}
 	var addresses []string
+	out := &lockedBuffer{}
 	for range instances {
-		addresses = append(addresses, startInstance(t, rie, self, append(env, apptest.AsProgram+"=1")))
+		addresses = append(addresses, startInstance(t, rie, self, append(env, apptest.AsProgram+"=1"), out))
 	}
-	return newLambdaFront(t, addresses...)
+	f := newLambdaFront(t, addresses...)
+	f.out = out
+	return f
 }
 
 func buildLambdaRIE(t testing.TB) (path string) {
@@ -78,10 +83,9 @@ func newLambdaFront(t testing.TB, instances ...string) *lambdaFront {
 	return f
 }
 
-func startInstance(t testing.TB, rie, program string, env []string) (address string) {
+func startInstance(t testing.TB, rie, program string, env []string, out *lockedBuffer) (address string) {
 	t.Helper()
 	address = replicas.FreeAddress(t)
-	out := &lockedBuffer{}
 	c := exec.Command(rie, "--runtime-interface-emulator-address", address,
 		"--runtime-api-address", replicas.FreeAddress(t), "--log-level", "error", program)
 	c.Env = append(os.Environ(), append(env, "HOME="+t.TempDir())...)
@@ -179,6 +183,9 @@ func (f *lambdaFront) respond(w http.ResponseWriter, answer []byte) {
 	w.Write(body)
 }
 
+// invocationID is how Lambda names an invocation.
+var invocationID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -230,6 +237,15 @@ func TestAFunctionOnLambda(t *testing.T) {
 		web.SetUp{Code: apptest.Code(setup.Path), Name: "olga", Password: apptest.Password}, nil)
 	if status, _, page := olga.Do("GET", "/dock", nil); status != http.StatusOK || !bytes.Contains(page, []byte("<title>")) {
 		t.Errorf("the dock: got %d %.80s", status, page)
+	}
+
+	t.Log("a refusal is found in the log by the ID of its invocation")
+	_, header, text := browser().Do("POST", "/api/login", web.Credentials{Name: "olga", Password: "not her password"})
+	var refusal web.Problem
+	must(t, json.Unmarshal(text, &refusal))
+	if id := header.Get("X-Request-Id"); !invocationID.MatchString(id) || refusal.RequestID != id ||
+		!strings.Contains(front.out.String(), "request="+id) && !strings.Contains(front.out.String(), `"request":"`+id) {
+		t.Errorf("the response has %q, the problem %+v, the log %s", id, refusal, front.out)
 	}
 
 	t.Log("a stage on AWS; local ones are refused with a sentence")

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/pg"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
 )
@@ -24,19 +26,33 @@ import (
 const streamsOfLogin = 32
 
 // BenchmarkStreams opens event streams of operators in a server process of its own, and measures the
-// memory and the CPU time of idle ones, and how long all take to come up at once. STREAMS sets how
-// many (2,000). The last ratio compares idle streams that see 1,000 stages with those that see one:
-// presence has to cost what changes, not what there is. Aims: 25 KB each, a ratio of 1.5 or less.
+// memory, the goroutines and the CPU time of idle ones, and how long all take to come up at once.
+// STREAMS sets how many (2,000). The last ratio compares idle streams that see 1,000 stages with
+// those that see one: presence has to cost what changes, not what there is. Aims: 25 KB and one
+// goroutine each, a ratio of 1.5 or less.
 func BenchmarkStreams(b *testing.B) {
 	streams := 2000
 	fmt.Sscan(os.Getenv("STREAMS"), &streams)
 	idle := map[int]float64{}
-	for _, stages := range []int{1, 1000} {
-		b.Run(fmt.Sprintf("stages=%d", stages), func(b *testing.B) {
-			data := b.TempDir()
-			logins := populate(b, data, stages, (streams+streamsOfLogin-1)/streamsOfLogin)
-			p := startProcessIn(b, data, os.Args[0], []string{apptest.AsProgram + "=1", apptest.CPUProfileTo + "=" + os.Getenv("STREAMS_PROFILE")})
-			before := residentMB(b, p.pid)
+	for _, in := range []struct {
+		engine string
+		stages int
+	}{{"SQLite", 1}, {"SQLite", 1000}, {"PostgreSQL", 1000}} {
+		stages := in.stages
+		b.Run(fmt.Sprintf("%s/stages=%d", in.engine, stages), func(b *testing.B) {
+			data, metrics := b.TempDir(), replicas.FreeAddress(b)
+			// One address that is no proxy's may open 2,048 connections.
+			where := filepath.Join(data, "stagedoor.db")
+			flags := []string{"--metrics-listen", metrics, "--trusted-proxies", "127.0.0.1"}
+			if in.engine == "PostgreSQL" {
+				database := &pg.Server{}
+				b.Cleanup(database.Stop)
+				where = database.Database(b)
+				flags = append(flags, "--database", where)
+			}
+			logins := populate(b, where, stages, (streams+streamsOfLogin-1)/streamsOfLogin)
+			p := startProcessIn(b, data, os.Args[0], []string{apptest.AsProgram + "=1", apptest.CPUProfileTo + "=" + os.Getenv("STREAMS_PROFILE")}, flags...)
+			before, goroutines := residentMB(b, p.pid), metric(b, metrics, "go_goroutines")
 			start, cpu := time.Now(), cpuOf(b, p.pid)
 			open := openStreams(b, p.url, logins, streams)
 			up, used := time.Since(start), cpuOf(b, p.pid)-cpu
@@ -46,6 +62,7 @@ func BenchmarkStreams(b *testing.B) {
 			time.Sleep(measured)
 			idle[stages] = float64(cpuOf(b, p.pid)-cpu) / float64(measured)
 			b.ReportMetric((residentMB(b, p.pid)-before)*1024/float64(streams), "KB/stream")
+			b.ReportMetric((metric(b, metrics, "go_goroutines")-goroutines)/float64(streams), "goroutines/stream")
 			b.ReportMetric(100*idle[stages], "%CPU-idle")
 			b.ReportMetric(up.Seconds(), "s-to-open-all")
 			b.ReportMetric(float64(used.Microseconds())/float64(streams), "CPU-µs/open")
@@ -61,11 +78,27 @@ func BenchmarkStreams(b *testing.B) {
 	}
 }
 
+// metric reads a gauge of a server.
+func metric(b testing.TB, address, name string) (value float64) {
+	b.Helper()
+	answer, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer answer.Body.Close()
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			fmt.Sscan(text, &value)
+		}
+	}
+	return value
+}
+
 // populate makes a database with operators, a login each, and returns their cookies.
-func populate(b testing.TB, data string, stages, operators int) (logins []stage.Secret) {
+func populate(b testing.TB, where string, stages, operators int) (logins []stage.Secret) {
 	b.Helper()
 	ctx := context.Background()
-	db, err := store.Open(ctx, filepath.Join(data, "stagedoor.db"), slog.New(slog.DiscardHandler))
+	db, err := store.Open(ctx, where, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

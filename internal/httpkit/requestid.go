@@ -10,16 +10,26 @@ import (
 // RequestIDHeader names a request in its response, its problem and the log.
 const RequestIDHeader = "X-Request-Id"
 
-// saneID is what is taken over from a trusted proxy.
+// saneID is what is taken over from a trusted source.
 var saneID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
 type requestID struct{}
 
 // RequestIDs gives each request an ID: that of a trusted proxy, if it looks like one, or a new one.
 func RequestIDs(next http.Handler, trusted Proxies) http.Handler {
+	return NameRequests(next, func(r *http.Request) string {
+		if trusted.Contain(parseHost(r.RemoteAddr)) {
+			return r.Header.Get(RequestIDHeader)
+		}
+		return ""
+	})
+}
+
+// NameRequests gives each request the ID that given returns, if it looks like one, or a new one.
+func NameRequests(next http.Handler, given func(*http.Request) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := r.Header.Get(RequestIDHeader)
-		if !saneID.MatchString(id) || !trusted.Contain(parseHost(r.RemoteAddr)) {
+		id := given(r)
+		if !saneID.MatchString(id) {
 			id = rand.Text()
 		}
 		w.Header().Set(RequestIDHeader, id)

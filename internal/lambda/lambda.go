@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-lambda-go/lambdaurl"
 )
 
@@ -87,6 +88,15 @@ func (f *Function) request(ctx context.Context, payload json.RawMessage) (any, e
 	}
 	addCookies(&r)
 	return lambdaurl.Wrap(f.around(handler))(ctx, &r)
+}
+
+// RequestID is the ID that Lambda gave an invocation, by which CloudWatch Logs find it, or empty.
+func RequestID(r *http.Request) string {
+	about, ok := lambdacontext.FromContext(r.Context())
+	if !ok {
+		return ""
+	}
+	return about.AwsRequestID
 }
 
 // addCookies copies the cookies into the header where it lacks them. Payload format 2.0 has them in
