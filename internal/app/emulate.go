@@ -93,7 +93,7 @@ func (cmd *EmulateCommand) wire(
 		return nil, nil, nil, portError(err, cmd.Media, "--media")
 	}
 	socket := signal.New(signal.Config{
-		Sessions: e.Doors(), Media: media, Origin: base, Now: time.Now, Log: log,
+		Sessions: e.WHIP(), Media: media, Origin: base, Now: time.Now, Log: log,
 		Changed: e.Changed,
 	})
 	media.OnChange(socket.MediaChanged)

@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// BenchmarkWHIP measures a broadcast through the public door: WHIP POST → 201, WHEP POST → 201, and WHIP POST → the first
+// BenchmarkWHIP measures a broadcast through the public endpoints: WHIP POST → 201, WHEP POST → 201, and WHIP POST → the first
 // frame that a viewer can decode who connects as soon as the publisher was accepted: both handshakes and the publisher's first
 // keyframe are in it. The peers are Pion's, with real H.264 and Opus; everything is in one process.
 func BenchmarkWHIP(b *testing.B) {
@@ -44,11 +44,11 @@ func BenchmarkWHIP(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// timed adds up what a door takes to answer.
-func timed(door rtcpeer.Door, total *time.Duration) rtcpeer.Door {
+// timed adds up how long an endpoint takes to answer.
+func timed(endpoint rtcpeer.Endpoint, total *time.Duration) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		start := time.Now()
 		defer func() { *total += time.Since(start) }()
-		return door(ctx, offer)
+		return endpoint(ctx, offer)
 	}
 }

@@ -44,8 +44,8 @@ func TestFromTokenToViewer(t *testing.T) {
 	t.Log("ben may subscribe, and sees and hears her; eve, who may not, does not")
 	ben := a.Broadcaster(olga, "ben", "subscribe")
 	view := ben.Token("view")
-	door := a.URL + "/whep/" + string(token.ParticipantID)
-	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(door, view.Token), rtcpeer.ViewOptions{})
+	endpoint := a.URL + "/whep/" + string(token.ParticipantID)
+	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(endpoint, view.Token), rtcpeer.ViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestFromTokenToViewer(t *testing.T) {
 		t.Error(err)
 	}
 	eve := a.Broadcaster(olga, "eve", "publish").Token("publish")
-	wantStatus(t, door, eve.Token, http.StatusForbidden, 2003)
+	wantStatus(t, endpoint, eve.Token, http.StatusForbidden, 2003)
 
 	t.Log("what the stage receives is measured and told to ana and the operator, not to ben")
 	apptest.Await(dock, "presence", func(e web.PresenceEvent) bool {
@@ -133,11 +133,11 @@ func watchingEnds(t *testing.T, by func(olga, ben *apptest.Client)) {
 		t.Fatal(err)
 	}
 	ben := a.Broadcaster(olga, "ben", "subscribe")
-	door := a.URL + "/whep/" + string(token.ParticipantID)
+	endpoint := a.URL + "/whep/" + string(token.ParticipantID)
 	if status, _, answer := ben.Send("POST", "/whep/"+string(token.ParticipantID), "application/sdp", strings.NewReader("v=0")); status != http.StatusUnauthorized {
 		t.Errorf("watching by the cookie of a login: got %d %s, want 401", status, answer)
 	}
-	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(door, ben.Token("view").Token), rtcpeer.ViewOptions{})
+	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(endpoint, ben.Token("view").Token), rtcpeer.ViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

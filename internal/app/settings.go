@@ -53,7 +53,7 @@ type ServeSettings struct {
 	TURNSecret    string        `help:"Secret shared with the TURN servers, for names and passwords that expire (coturn: use-auth-secret)." name:"turn-secret" secret:"all"`
 	TURNUser      string        `help:"User of the TURN servers, where there is no such secret." name:"turn-user"`
 	TURNPassword  string        `help:"Password of that user." name:"turn-password" secret:"all"`
-	CutAtExpiry   bool          `help:"End a broadcast when its token expires. By default, as on IVS, a token is checked at the door alone."`
+	CutAtExpiry   bool          `help:"End a broadcast when its token expires. By default, as on IVS, a token is checked only when a session begins."`
 	MaxPublishers int           `help:"Publishers on one local stage." default:"12"`
 	EnforceLimits bool          `help:"End a broadcast that goes beyond the limits of its local stage, as IVS does. By default it is warned of."`
 	LostAfter     time.Duration `help:"Silence after which a WHIP or WHEP session counts as lost; at least 5s." default:"30s"`

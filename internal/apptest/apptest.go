@@ -1,5 +1,5 @@
 // Package apptest is the test kit: it starts the real server in the process, on ports of its own, and speaks to it
-// through the public door.
+// over HTTP.
 package apptest
 
 import (

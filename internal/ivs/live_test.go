@@ -255,7 +255,7 @@ func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
 	// up.
 	var refused *rtcpeer.StatusError
 	if _, err := h.publish(made, nil); errors.As(err, &refused) {
-		t.Errorf("the door: got %v, want that it opens", err)
+		t.Errorf("the endpoint: got %v, want it accepted", err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); h.postNoOffer(
 		made) != http.StatusForbidden; time.Sleep(50 * time.Millisecond) {
@@ -318,7 +318,7 @@ func TestWithoutH264TheDockIsToldWhy(t *testing.T) {
 	_, err := rtcpeer.Publish(t, rtcpeer.HTTP(made.WHIPEndpoint, made.Secret.Reveal()),
 		rtcpeer.PublishOptions{VP8: true})
 	if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(refused.Body, `"code":2014`) {
-		t.Errorf("at the door: got %v, want 400 with code 2014", err)
+		t.Errorf("at the endpoint: got %v, want 400 with code 2014", err)
 	}
 	h.wait(made.Participant.ID, stage.EventRefused, "invalid_video_codec")
 }
@@ -432,7 +432,7 @@ func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 		again, err := h.publish(made, nil)
 		var refused *rtcpeer.StatusError
 		if errors.As(err, &refused) {
-			t.Fatalf("return %d: got %v, want that the door opens", i+1, err)
+			t.Fatalf("return %d: got %v, want it accepted", i+1, err)
 		}
 		if err == nil {
 			closed(t, again)
@@ -483,7 +483,7 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 	}
 	var refused *rtcpeer.StatusError
 	if _, err := h.publish(ours, nil); errors.As(err, &refused) {
-		t.Errorf("the door: got %v, want that it opens", err)
+		t.Errorf("the endpoint: got %v, want it accepted", err)
 	}
 	h.eventually("somebody looks", func(list []stage.Presence) bool {
 		return h.postNoOffer(

@@ -88,7 +88,7 @@ type Emulator struct {
 	rates      *rates
 	pages      *pager
 	verifier   *token.Verifier
-	doors      *whip.Handler
+	whip       *whip.Handler
 	outbox     chan bridgeEvent
 	roll       *roll
 	crossSite  *http.CrossOriginProtection
@@ -169,7 +169,7 @@ func (cfg *Config) setDefaults() {
 	}
 }
 
-// open loads or makes the world and puts the doors in front of it.
+// open loads or makes the world and serves its WHIP endpoints.
 func (e *Emulator) open() error {
 	w, err := loadWorld(e.cfg.StateFile, e.cfg.Now())
 	if err != nil {
@@ -189,7 +189,7 @@ func (e *Emulator) open() error {
 		Admit:     e.admit,
 		APIKey:    &w.APIKey.PublicKey,
 	}
-	e.doors = whip.New(whip.Config{
+	e.whip = whip.New(whip.Config{
 		Media:        recorder{e},
 		Tokens:       e.verifier,
 		Log:          e.cfg.Log,
@@ -205,8 +205,8 @@ func (e *Emulator) open() error {
 // Verifier checks the tokens of the emulated stages, for the events socket.
 func (e *Emulator) Verifier() *token.Verifier { return e.verifier }
 
-// Doors are the WHIP doors of the emulated stages, for the events socket.
-func (e *Emulator) Doors() *whip.Handler { return e.doors }
+// WHIP serves the WHIP and WHEP endpoints of the emulated stages, for the events socket.
+func (e *Emulator) WHIP() *whip.Handler { return e.whip }
 
 // Run delivers events until ctx ends; then it ends all sessions and waits for them.
 func (e *Emulator) Run(ctx context.Context) error {
@@ -216,7 +216,7 @@ func (e *Emulator) Run(ctx context.Context) error {
 	<-ctx.Done()
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err := e.doors.Shutdown(bounded)
+	err := e.whip.Shutdown(bounded)
 	e.sessions.Wait()
 	return cmp.Or(g.Wait(), err)
 }

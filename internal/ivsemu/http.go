@@ -67,7 +67,7 @@ func decode(body []byte, into any) error {
 	return nil
 }
 
-// ServeHTTP sorts a request by its first words: the API, the WHIP doors, the events socket, the
+// ServeHTTP sorts a request by its first words: the API, the WHIP endpoints, the events socket, the
 // page for people.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "stagedoor-emulator (not Amazon IVS)")
@@ -83,8 +83,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.page(w)
 	case first == "events" && e.Socket != nil:
 		e.Socket.ServeHTTP(w, r)
-	case first == "whip" || isDoor(rest):
-		e.door(w, r, first)
+	case first == "whip" || isWHIP(rest):
+		e.serveWHIP(w, r, first)
 	case first == "tags":
 		e.api(w, r, tagOperation(r.Method), rest)
 	case r.Method == http.MethodPost && rest == "":

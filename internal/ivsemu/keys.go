@@ -72,7 +72,7 @@ func listPublicKeys(e *Emulator, r *request, in *paged) (*keysOut, error) {
 }
 
 // deletePublicKey "invalidates future participant tokens generated using the key pair's private
-// key": they are refused at the door from now on, while those who are inside stay.
+// key": they are refused from now on, while participants who are connected stay.
 func deletePublicKey(e *Emulator, r *request, in *keyArnIn) (*empty, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

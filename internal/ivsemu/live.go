@@ -54,13 +54,13 @@ func errorCode(code string) string {
 	return ""
 }
 
-// isDoor reports whether the rest of a path, behind the label of a stage, leads to its WHIP doors.
-func isDoor(rest string) bool { return rest == "whip" || strings.HasPrefix(rest, "whip/") }
+// isWHIP reports whether the rest of a path, behind the label of a stage, is a WHIP or WHEP endpoint.
+func isWHIP(rest string) bool { return rest == "whip" || strings.HasPrefix(rest, "whip/") }
 
-// door serves the global WHIP endpoint and those of the stages. "The global endpoint returns a 307
+// serveWHIP serves the global WHIP endpoint and those of the stages. "The global endpoint returns a 307
 // Temporary Redirect. WHIP clients must handle 307 redirects correctly and persist headers" (AWS
 // guide, "IVS WHIP Publishing").
-func (e *Emulator) door(w http.ResponseWriter, r *http.Request, first string) {
+func (e *Emulator) serveWHIP(w http.ResponseWriter, r *http.Request, first string) {
 	path := strings.Trim(r.URL.Path, "/")
 	if path == "whip" && r.Method == http.MethodPost {
 		if target := e.redirection(r); target != "" {
@@ -77,10 +77,10 @@ func (e *Emulator) door(w http.ResponseWriter, r *http.Request, first string) {
 		strings.HasPrefix(r.URL.Path, "/whip/publish/")) {
 		e.noteIncapable(r)
 	}
-	e.doors.ServeHTTP(w, r)
+	e.whip.ServeHTTP(w, r)
 }
 
-// noteIncapable records an attempt to publish with a token for watching: the door
+// noteIncapable records an attempt to publish with a token for watching: the endpoint
 // will refuse that.
 func (e *Emulator) noteIncapable(r *http.Request) {
 	p, err := e.bearer(r)
@@ -98,7 +98,7 @@ func (e *Emulator) bearer(r *http.Request) (stage.Participant, error) {
 }
 
 // redirection is where the bearer's stage publishes. A bearer that does not verify is refused by
-// the door itself.
+// the endpoint itself.
 func (e *Emulator) redirection(r *http.Request) string {
 	p, err := e.bearer(r)
 	if err != nil {

@@ -203,7 +203,7 @@ func disconnectParticipant(e *Emulator, r *request, in *disconnectIn) (*empty, e
 	if reason == "" {
 		reason = "The participant was disconnected."
 	}
-	e.doors.Close(stage.ParticipantID(*in.ParticipantID), "kicked", reason)
+	e.whip.Close(stage.ParticipantID(*in.ParticipantID), "kicked", reason)
 	if e.Kicked != nil {
 		e.Kicked(stage.ARN(*in.StageArn), stage.ParticipantID(*in.ParticipantID), reason)
 	}

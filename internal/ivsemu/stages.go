@@ -102,7 +102,7 @@ func deleteStage(e *Emulator, r *request, in *stageArnIn) (*empty, error) {
 		e.Closed(stage.ARN(*in.Arn))
 	}
 	for _, p := range gone {
-		e.doors.Close(p, "stage_deleted", "The stage was deleted.")
+		e.whip.Close(p, "stage_deleted", "The stage was deleted.")
 	}
 	return &empty{}, nil
 }

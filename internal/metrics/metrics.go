@@ -276,7 +276,7 @@ func (m *Metrics) HTTP(next http.Handler) http.Handler {
 		defer func() {
 			route := r.Pattern
 			if route == "" {
-				route = "none" // the doors of the stages, and addresses that nothing serves
+				route = "none" // endpoints of stages, and addresses that nothing serves
 			}
 			m.requests.WithLabelValues(route, strconv.Itoa(counted.status())).Inc()
 			if w.Header().Get("Content-Type") != "text/event-stream" {

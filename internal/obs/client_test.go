@@ -17,7 +17,7 @@ func options(url, password string) obs.Options {
 	return obs.Options{URL: url, Password: stage.NewSecret(password), Timeout: 2 * time.Second, Ready: 2 * time.Second}
 }
 
-// The same doors, a fake and a real one.
+// The same tests run against a fake OBS and a real one.
 func TestConnecting(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func() string{

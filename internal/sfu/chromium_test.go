@@ -19,7 +19,7 @@ type page struct {
 	t testing.TB
 }
 
-// openPage starts the browser with a fake camera and shows it testdata/page.html, whose doors lead
+// openPage starts the browser with a fake camera and shows it testdata/page.html, whose endpoints lead
 // into the house.
 func (h *house) openPage() *page {
 	h.t.Helper()
@@ -37,10 +37,10 @@ func (h *house) openPage() *page {
 		http.ServeFile(w, r, "../../static/lib/api.js")
 	})
 	mux.HandleFunc("POST /whip/{id}", func(w http.ResponseWriter, r *http.Request) {
-		serveDoor(w, r, h.whip(stage.ParticipantID(r.PathValue("id"))))
+		serveEndpoint(w, r, h.whip(stage.ParticipantID(r.PathValue("id"))))
 	})
 	mux.HandleFunc("POST /whep/{id}", func(w http.ResponseWriter, r *http.Request) {
-		serveDoor(w, r, h.doorOf(stage.ParticipantID(r.FormValue("as")),
+		serveEndpoint(w, r, h.endpointOf(stage.ParticipantID(r.FormValue("as")),
 			stage.ParticipantID(r.PathValue("id"))))
 	})
 	server := httptest.NewServer(mux)
@@ -51,13 +51,13 @@ func (h *house) openPage() *page {
 	return &page{p, h.t}
 }
 
-func serveDoor(w http.ResponseWriter, r *http.Request, door rtcpeer.Door) {
+func serveEndpoint(w http.ResponseWriter, r *http.Request, endpoint rtcpeer.Endpoint) {
 	offer, err := io.ReadAll(r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	answer, err := door(r.Context(), string(offer))
+	answer, err := endpoint(r.Context(), string(offer))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return

@@ -149,8 +149,8 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 				return r.Video != nil &&
 					r.Video.Layers == 3
 			})
-			link, door := h.link(h.fromTheTop("slow", "ana"), lossy.Options{})
-			slow, err := rtcpeer.View(t, door, rtcpeer.ViewOptions{
+			link, endpoint := h.link(h.fromTheTop("slow", "ana"), lossy.Options{})
+			slow, err := rtcpeer.View(t, endpoint, rtcpeer.ViewOptions{
 				NoTransportCC: test.reportsAlone,
 			})
 			if err != nil {
@@ -211,8 +211,8 @@ func TestChromiumOnANarrowLink(t *testing.T) {
 			r.Video.Layers == 3
 	})
 	page := h.openPage()
-	link, door := h.link(h.fromTheTop("ben", "ana"), lossy.Options{})
-	h.through("ben", door)
+	link, endpoint := h.link(h.fromTheTop("ben", "ana"), lossy.Options{})
+	h.through("ben", endpoint)
 	page.Eval("view('ben', 'ana')", nil)
 	page.waitStats("ben", func(s browserStats) bool {
 		return s.Inbound.FrameWidth == 1280 &&
@@ -231,8 +231,8 @@ func TestChromiumOnANarrowLink(t *testing.T) {
 	})
 }
 
-// fromTheTop is the door of a viewer who starts at the highest layer.
-func (h *house) fromTheTop(id, target stage.ParticipantID) rtcpeer.Door {
+// fromTheTop is the endpoint of a viewer who starts at the highest layer.
+func (h *house) fromTheTop(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		answer, err := h.whep(id, target)(ctx, offer)
 		if err == nil {

@@ -160,8 +160,8 @@ func TestHowSessionsEnd(t *testing.T) {
 		t.Errorf("Disconnect twice: got %v, want not found", err)
 	}
 
-	link, door := h.link(h.whip("lost"), lossy.Options{})
-	if _, err := rtcpeer.Publish(t, door, rtcpeer.PublishOptions{}); err != nil {
+	link, endpoint := h.link(h.whip("lost"), lossy.Options{})
+	if _, err := rtcpeer.Publish(t, endpoint, rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	link.Cut()

@@ -38,10 +38,10 @@ func TestPassivePeerWithAnotherCertificate(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	other := regexp.MustCompile(`(a=fingerprint:sha-256 )[0-9A-F]{2}:[0-9A-F]{2}`)
-	door := func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
+	endpoint := func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		return h.whip("ana")(ctx, other.ReplaceAllString(offer, "${1}00:00"))
 	}
-	if _, err := rtcpeer.Publish(t, door, rtcpeer.PublishOptions{Passive: true}); err == nil {
+	if _, err := rtcpeer.Publish(t, endpoint, rtcpeer.PublishOptions{Passive: true}); err == nil {
 		t.Error("the connection came up")
 	}
 	h.waitEvent("ana", stage.EventEnded, "dtls_failed")

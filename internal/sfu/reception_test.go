@@ -69,8 +69,8 @@ func TestReceptionIsMeasured(t *testing.T) {
 func TestLossIsMeasured(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	link, door := h.link(h.whip("ana"), lossy.Options{})
-	if _, err := rtcpeer.Publish(t, door, rtcpeer.PublishOptions{}); err != nil {
+	link, endpoint := h.link(h.whip("ana"), lossy.Options{})
+	if _, err := rtcpeer.Publish(t, endpoint, rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	h.waitEvent("ana", stage.EventPublishing, "")

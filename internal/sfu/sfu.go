@@ -48,7 +48,7 @@ type Config struct {
 	MaxDuration time.Duration          // no session is longer; stage.MaxSession
 	Linger      time.Duration          // how long viewers stay after their publisher left; 30 s
 	LimitsFor   func(stage.ARN) Limits // DefaultLimits; called often, must not block
-	// end a session when its token expires; IVS checks tokens at the door only
+	// end a session when its token expires; IVS checks tokens only when a session begins
 	EndAtExpiry bool
 
 	Now    func() time.Time

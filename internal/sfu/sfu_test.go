@@ -24,18 +24,18 @@ type house struct {
 
 	expires time.Time // of everybody's token
 
-	mu     sync.Mutex
-	views  map[stage.ParticipantID]whip.Session
-	doors  map[stage.ParticipantID]rtcpeer.Door // of pages that do not come in directly
-	events []stage.Event
-	news   chan struct{}
+	mu        sync.Mutex
+	views     map[stage.ParticipantID]whip.Session
+	endpoints map[stage.ParticipantID]rtcpeer.Endpoint // of pages that do not come in directly
+	events    []stage.Event
+	news      chan struct{}
 }
 
 func newHouse(t testing.TB, change ...func(*sfu.Config)) *house {
 	t.Helper()
 	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1),
 		news: make(chan struct{}), views: make(map[stage.ParticipantID]whip.Session),
-		doors: make(map[stage.ParticipantID]rtcpeer.Door)}
+		endpoints: make(map[stage.ParticipantID]rtcpeer.Endpoint)}
 	cfg := sfu.Config{
 		Listen: "127.0.0.1:0", Events: h.heard, Log: slog.New(
 			slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -99,7 +99,7 @@ func (h *house) who(id stage.ParticipantID) stage.Participant {
 	}
 }
 
-func (h *house) whip(id stage.ParticipantID) rtcpeer.Door {
+func (h *house) whip(id stage.ParticipantID) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		s, sdp, err := h.Publish(ctx, h.who(id), offer)
 		if err != nil {
@@ -113,7 +113,7 @@ func (h *house) whip(id stage.ParticipantID) rtcpeer.Door {
 	}
 }
 
-func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Door {
+func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		s, sdp, err := h.Subscribe(ctx, h.who(id), target, offer)
 		if err != nil {
@@ -130,31 +130,31 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Door {
 	}
 }
 
-// link is a network of the test's own making between the house and one of its peers; the door leads
+// link is a network of the test's own making between the house and one of its peers; the endpoint leads
 // through it.
-func (h *house) link(door rtcpeer.Door, o lossy.Options) (*lossy.Link, rtcpeer.Door) {
+func (h *house) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link, rtcpeer.Endpoint) {
 	h.t.Helper()
 	link := lossy.Open(h.t, h.Addr().String(), o)
 	return link, func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
-		answer, err := door(ctx, offer)
+		answer, err := endpoint(ctx, offer)
 		answer.SDP = link.Rewrite(answer.SDP)
 		return answer, err
 	}
 }
 
-// through has a page's viewer of that name come in by that door.
-func (h *house) through(id stage.ParticipantID, door rtcpeer.Door) {
+// through has a page's viewer of that name come in by that endpoint.
+func (h *house) through(id stage.ParticipantID, endpoint rtcpeer.Endpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.doors[id] = door
+	h.endpoints[id] = endpoint
 }
 
-// doorOf is the door of a page's viewer.
-func (h *house) doorOf(id, target stage.ParticipantID) rtcpeer.Door {
+// endpointOf is the endpoint of a page's viewer.
+func (h *house) endpointOf(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if door := h.doors[id]; door != nil {
-		return door
+	if endpoint := h.endpoints[id]; endpoint != nil {
+		return endpoint
 	}
 	return h.whep(id, target)
 }

@@ -64,11 +64,11 @@ func newTheatre(t *testing.T) *theatre {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doors := whip.New(whip.Config{Media: media, Log: log, Now: time.Now, Tokens: &token.Verifier{
+	handler := whip.New(whip.Config{Media: media, Log: log, Now: time.Now, Tokens: &token.Verifier{
 		Keys: token.Keys{"own": &key.PublicKey}, Endpoints: endpoints, Now: time.Now, Leeway: time.Second, Admit: th.admit,
 	}})
 	th.Server = signal.New(signal.Config{
-		Sessions: doors, Media: media, Origin: origin, Now: time.Now, Log: log,
+		Sessions: handler, Media: media, Origin: origin, Now: time.Now, Log: log,
 	})
 	media.OnChange(th.MediaChanged)
 	th.SetGrace(2 * time.Second)
@@ -78,24 +78,24 @@ func newTheatre(t *testing.T) *theatre {
 	mux.Handle("GET /stage-events", th.Server)
 	web.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if httpkit.FirstSegment(r.URL.Path) == "whip" {
-			doors.ServeHTTP(w, r)
+			handler.ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
 	web.Start()
 	t.Cleanup(web.Close)
-	th.run(media, doors)
+	th.run(media, handler)
 	return th
 }
 
-func (th *theatre) run(media *sfu.SFU, doors *whip.Handler) {
+func (th *theatre) run(media *sfu.SFU, handler *whip.Handler) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var g errgroup.Group
 	g.Go(func() error { return media.Run(ctx) })
 	g.Go(func() error { return th.Run(ctx) })
 	th.t.Cleanup(func() {
-		if err := doors.Shutdown(context.Background()); err != nil {
+		if err := handler.Shutdown(context.Background()); err != nil {
 			th.t.Errorf("Shutdown: %v", err)
 		}
 		cancel()

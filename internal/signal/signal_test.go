@@ -28,13 +28,13 @@ const (
 	soon   = time.Minute // a limit and no measurement: the machine may be busy
 )
 
-// A venue is a stage with an events socket, real doors, and a media plane of memory.
+// A venue is a stage with an events socket, a real WHIP handler, and a media plane of memory.
 type venue struct {
 	*signal.Server
-	doors *whip.Handler
-	media *plane
-	url   string
-	stop  func() // ends Run and waits for it
+	handler *whip.Handler
+	media   *plane
+	url     string
+	stop    func() // ends Run and waits for it
 
 	mu   sync.Mutex
 	told []string // guarded by mu: refusals
@@ -43,9 +43,9 @@ type venue struct {
 func newVenue(t *testing.T, change func(*signal.Config)) *venue {
 	v := &venue{media: &plane{flows: map[*flow]bool{}}}
 	log := slog.New(slog.DiscardHandler)
-	v.doors = whip.New(whip.Config{Media: v.media, Tokens: tokens{}, Log: log, Now: time.Now, Events: v.refused})
+	v.handler = whip.New(whip.Config{Media: v.media, Tokens: tokens{}, Log: log, Now: time.Now, Events: v.refused})
 	cfg := signal.Config{
-		Sessions: v.doors, Media: v.media, Origin: "https://stage.example", Now: time.Now, Log: log,
+		Sessions: v.handler, Media: v.media, Origin: "https://stage.example", Now: time.Now, Log: log,
 	}
 	if change != nil {
 		change(&cfg)
@@ -65,7 +65,7 @@ func newVenue(t *testing.T, change func(*signal.Config)) *venue {
 	})
 	t.Cleanup(func() {
 		v.stop()
-		if err := v.doors.Shutdown(context.Background()); err != nil {
+		if err := v.handler.Shutdown(context.Background()); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 		server.Close()
@@ -208,7 +208,7 @@ func (v *venue) publish(t *testing.T, bearer string) whip.Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := v.doors.Open(t.Context(), whip.OpenRequest{Participant: p, Bearer: stage.NewSecret(bearer), Offer: "v=0"})
+	a, err := v.handler.Open(t.Context(), whip.OpenRequest{Participant: p, Bearer: stage.NewSecret(bearer), Offer: "v=0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestOBSIsThereToo(t *testing.T) {
 	ana := v.join(t, "ana.Ana")
 	v.publish(t, "obs.Studio")
 	ana.sees("ana:Ana", "obs:Studio publishes")
-	v.doors.Close("obs", "deleted", "")
+	v.handler.Close("obs", "deleted", "")
 	ana.sees("ana:Ana")
 }
 

@@ -33,7 +33,7 @@ var (
 	}
 )
 
-// desk has an issuer and the door that admits its tokens.
+// desk has an issuer and the verifier that accepts its tokens.
 type desk struct {
 	key      *ecdsa.PrivateKey
 	signer   *token.Signer
@@ -202,7 +202,7 @@ func TestAPIMadeTokensLookLikeThoseOfAWS(t *testing.T) {
 		t.Errorf("header: got %s, want %s", got, want)
 	}
 	if _, err := d.verifier.Verify(t.Context(), tok.Secret); code(err) != "token_signature" {
-		t.Errorf("a door without the key of the API: got %v, want token_signature", err)
+		t.Errorf("a verifier without the key of the API: got %v, want token_signature", err)
 	}
 }
 

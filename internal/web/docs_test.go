@@ -32,7 +32,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	}
 	for _, found := range regexp.MustCompile("`((?:GET|POST|PUT|PATCH|DELETE) /[^` ]*)`").FindAllStringSubmatch(docs(t), -1) {
 		_, path, _ := strings.Cut(found[1], " ")
-		if door := httpkit.FirstSegment(path); door != "whip" && door != "whep" && door != "stage-events" { // told in TestTheDoorsAreAsDocumented
+		if first := httpkit.FirstSegment(path); first != "whip" && first != "whep" && first != "stage-events" { // told in TestTheEndpointsAreAsDocumented
 			documented[shape(found[1])] = true
 		}
 	}

@@ -17,20 +17,20 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A tokenDoor is one of the places that take a participant token.
-type tokenDoor struct {
+// A tokenEndpoint is one of the places that take a participant token.
+type tokenEndpoint struct {
 	name, method, path, contentType, body string
 	ok                                    int
 }
 
-func tokenDoors(t *testing.T, arn string) []tokenDoor {
+func tokenEndpoints(t *testing.T, arn string) []tokenEndpoint {
 	t.Helper()
 	offer, err := os.ReadFile("../sfu/testdata/offers/publish-firefox-like.sdp")
 	if err != nil {
 		t.Fatal(err)
 	}
 	stage := "/api/stages/" + url.PathEscape(arn)
-	return []tokenDoor{
+	return []tokenEndpoint{
 		{"WHIP", "POST", "/whip", "application/sdp", string(offer), http.StatusCreated},
 		// A publisher that is not there: the token was good.
 		{"WHEP", "POST", "/whep/nobody", "application/sdp", string(offer), http.StatusNotFound},
@@ -40,7 +40,7 @@ func tokenDoors(t *testing.T, arn string) []tokenDoor {
 	}
 }
 
-func (d tokenDoor) try(t *testing.T, a *apptest.App, from, bearer string) (status int, body string) {
+func (d tokenEndpoint) try(t *testing.T, a *apptest.App, from, bearer string) (status int, body string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -77,9 +77,9 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	arn := olga.MainStage()
 	token := olga.Token("").Token
 	wrong := token[:len(token)-4] + "AAAA"
-	doors := tokenDoors(t, arn)
+	endpoints := tokenEndpoints(t, arn)
 	for round := range 9 {
-		for i, d := range doors { // 45 wrong ones, each from another port
+		for i, d := range endpoints { // 45 wrong ones, each from another port
 			status, body := d.try(t, a, "198.51.100.21:"+strconv.Itoa(40000+10*round+i), wrong)
 			if round < 6 && status != http.StatusUnauthorized {
 				t.Fatalf("%s, wrong token %d: got %d %s, want 401", d.name, 5*round+i+1, status, body)
@@ -98,7 +98,7 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 				done <- limited
 				return
 			default:
-				if status, _ := doors[0].try(t, a, "198.51.100.21", wrong); status == http.StatusTooManyRequests {
+				if status, _ := endpoints[0].try(t, a, "198.51.100.21", wrong); status == http.StatusTooManyRequests {
 					limited++
 				}
 			}
@@ -109,7 +109,7 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 		go flood(stop, done)
 	}
 	for _, from := range []string{"198.51.100.21", "198.51.100.22"} {
-		for _, d := range doors[:4] {
+		for _, d := range endpoints[:4] {
 			if status, body := d.try(t, a, from, token); status != d.ok {
 				t.Errorf("%s, a good token from %s: got %d %s, want %d", d.name, from, status, body, d.ok)
 			}
@@ -151,7 +151,7 @@ func TestRequestsWithoutTokenHarmNobody(t *testing.T) {
 	a := apptest.Start(t)
 	olga := a.Operator()
 	token := olga.Token("publish").Token
-	publish := tokenDoors(t, olga.MainStage())[0]
+	publish := tokenEndpoints(t, olga.MainStage())[0]
 	for n := range 100 {
 		if status, body := publish.try(t, a, "", ""); status != http.StatusUnauthorized {
 			t.Fatalf("request %d without a token: got %d %s, want 401", n+1, status, body)

@@ -27,14 +27,14 @@ type foreign struct {
 	t      *testing.T
 	issuer string
 	people string // a file
-	door   atomic.Pointer[httputil.ReverseProxy]
+	proxy  atomic.Pointer[httputil.ReverseProxy]
 }
 
 func newForeign(t *testing.T) *foreign {
 	f := &foreign{t: t, people: filepath.Join(t.TempDir(), "people.json")}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if door := f.door.Load(); door != nil {
-			door.ServeHTTP(w, r)
+		if proxy := f.proxy.Load(); proxy != nil {
+			proxy.ServeHTTP(w, r)
 			return
 		}
 		panic(http.ErrAbortHandler) // as a program that is not there, to those who ask
@@ -76,7 +76,7 @@ func (f *foreign) start(server string) {
 		cmd.Wait()
 		f.t.Fatalf("the provider printed no port: %v\n%s", err, &complaints)
 	}
-	f.door.Store(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	f.proxy.Store(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + strings.TrimSpace(port)})
 		r.Out.Host = r.In.Host
 	}})

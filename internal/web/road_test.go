@@ -144,7 +144,7 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 	dock.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens", web.TokenRequest{Stage: arn})
 	_, err = rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
 	if err == nil {
-		t.Error("the old token opens the door")
+		t.Error("the old token is accepted")
 	}
 
 	t.Log("the webhook, the trail and the metrics have it")

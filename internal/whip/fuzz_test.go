@@ -13,7 +13,7 @@ func code(err error) string {
 	return code
 }
 
-// FuzzHandler throws requests at the doors: nothing crashes, nothing redirects, and what is refused
+// FuzzHandler sends requests to the endpoints: nothing crashes, nothing redirects, and what is refused
 // says so in JSON.
 func FuzzHandler(f *testing.F) {
 	h := newHouse(f)

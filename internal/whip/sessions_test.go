@@ -84,7 +84,7 @@ func TestCloseEndsEverythingOfAParticipant(t *testing.T) {
 	}
 }
 
-// TestRevokedOnTheWay: the token is good at the door, and revoked while its owner dawdles over the
+// TestRevokedOnTheWay: the token is good at first, and revoked while the client is slow with the
 // body.
 func TestRevokedOnTheWay(t *testing.T) {
 	t.Parallel()

@@ -71,7 +71,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	r := newRun(o, endpoint)
-	r.door(ctx)
+	r.checkEndpoint(ctx)
 	r.publish(ctx)
 	r.rest()
 	return r.report(), nil
@@ -90,8 +90,8 @@ func parseEndpoint(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// door makes the checks that need no publication.
-func (r *run) door(ctx context.Context) {
+// checkEndpoint makes the checks that need no publication.
+func (r *run) checkEndpoint(ctx context.Context) {
 	if !r.reachable(ctx) {
 		return
 	}

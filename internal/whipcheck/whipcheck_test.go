@@ -19,9 +19,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whipcheck"
 )
 
-// ownDoor starts Stagedoor and returns its WHIP endpoint, and a function that issues tokens for it.
+// ownEndpoint starts Stagedoor and returns its WHIP endpoint, and a function that issues tokens for it.
 // Each check needs one of its own: a second publication with a token takes over from the first.
-func ownDoor(t *testing.T) (endpoint string, issue func() string) {
+func ownEndpoint(t *testing.T) (endpoint string, issue func() string) {
 	t.Helper()
 	a := apptest.Start(t, "--token-limit=-1", "--max-publishers=100")
 	operator := a.Operator()
@@ -57,7 +57,7 @@ func check(t *testing.T, o whipcheck.Options) map[string]whipcheck.Check {
 
 func TestOurOwnEndpointPassesEveryRequiredCheck(t *testing.T) {
 	t.Parallel()
-	endpoint, issue := ownDoor(t)
+	endpoint, issue := ownEndpoint(t)
 	found := check(t, whipcheck.Options{
 		URL: endpoint, Token: stage.NewSecret(issue()), Publish: 3 * time.Second,
 	})
@@ -234,7 +234,7 @@ func kicks(t *testing.T, good string) fault {
 
 func TestEveryFaultIsFound(t *testing.T) {
 	t.Parallel()
-	endpoint, issue := ownDoor(t)
+	endpoint, issue := ownEndpoint(t)
 	stolen := issue()
 	slow := func(_ http.ResponseWriter, q *http.Request, x *answer) bool {
 		if q.Method == http.MethodPost && x.status == http.StatusCreated {

@@ -534,10 +534,10 @@ func (on rules) TestViewKeys(t *testing.T) {
 			t.Errorf("IssueForView: got %+v, want Ana's, subscribe only", token.Participant)
 		}
 		if p := must(h.Verify(t.Context(), token.Secret))(t); p.View != stage.ViewSpotlight {
-			t.Errorf("at the door: got %+v, want the view of the key", p)
+			t.Errorf("verified: got %+v, want the view of the key", p)
 		}
 		if p := must(h.Verify(t.Context(), h.Issued(ana, arn).Secret))(t); p.View != "" {
-			t.Errorf("Ana's own token at the door: got the view %q, want none", p.View)
+			t.Errorf("Ana's own token verified: got the view %q, want none", p.View)
 		}
 		// The limit of the key and that of its owner are separate.
 		for range 29 {

@@ -17,12 +17,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Subject is an issuer with the door at which its tokens are shown.
+// A Subject is an issuer with the endpoint that takes its tokens.
 type Subject struct {
 	Issuer stage.Issuer
 	Stage  stage.ARN // one that the issuer serves
 	Gone   stage.ARN // one that does not exist
-	// Enter shows a token at the door of the stage, and answers as whom it lets in.
+	// Enter presents a token to the stage, and returns the participant that it accepts.
 	Enter func(ctx context.Context, made stage.ParticipantToken) (stage.Participant, error)
 }
 
@@ -66,7 +66,7 @@ func (s Subject) enter(t *testing.T, made stage.ParticipantToken) stage.Particip
 	t.Helper()
 	p, err := s.Enter(t.Context(), made)
 	if err != nil {
-		t.Fatalf("at the door: got %v, want to be let in", err)
+		t.Fatalf("at the endpoint: got %v, want it accepted", err)
 	}
 	return p
 }
@@ -75,7 +75,7 @@ func lets(t *testing.T, s Subject) {
 	req := s.request()
 	made := s.issue(t, req)
 	for what, p := range map[string]stage.Participant{"the answer": made.Participant,
-		"the door": s.enter(t, made)} {
+		"the endpoint": s.enter(t, made)} {
 		if p.ID == "" || p.ID != made.Participant.ID || p.Stage != req.Stage ||
 			p.UserID != req.UserID || !maps.Equal(p.Attributes, req.Attributes) {
 			t.Errorf("%s says: got %+v, want %+v", what, p, req)

@@ -114,7 +114,7 @@ func overWHIP(
 			want = http.StatusForbidden
 		}
 		if answer.StatusCode != want {
-			return p, fmt.Errorf("the door answered %s, want %d", answer.Status, want)
+			return p, fmt.Errorf("the endpoint answered %s, want %d", answer.Status, want)
 		}
 		return p, nil
 	}

@@ -103,9 +103,9 @@ type offering struct {
 	passive    bool // a=setup:passive
 }
 
-// negotiate sends the offer through the door and takes the answer.
+// negotiate sends the offer to the endpoint and takes the answer.
 func negotiate(
-	ctx context.Context, pc *webrtc.PeerConnection, door Door, o offering,
+	ctx context.Context, pc *webrtc.PeerConnection, endpoint Endpoint, o offering,
 ) (Answer, error) {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
@@ -127,7 +127,7 @@ func negotiate(
 	if o.passive { // pion takes the role that the answer leaves it
 		text = strings.ReplaceAll(text, "a=setup:actpass", "a=setup:passive")
 	}
-	answer, err := door(ctx, text)
+	answer, err := endpoint(ctx, text)
 	if err != nil {
 		return Answer{}, err
 	}

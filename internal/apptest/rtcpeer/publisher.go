@@ -50,7 +50,7 @@ const (
 
 // A Publisher is a WHIP client that is connected and sends in real time until it is closed.
 type Publisher struct {
-	Offer  string // what it sent to the door
+	Offer  string // what it sent to the endpoint
 	Answer Answer
 
 	pc     *webrtc.PeerConnection
@@ -67,7 +67,7 @@ type Publisher struct {
 
 // Publish sends its offer, connects and starts to send media. The error is a *StatusError if the
 // offer was refused. The test's end closes it.
-func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
+func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, error) {
 	t.Helper()
 	if o.Clip == nil && len(o.Layers) == 0 {
 		o.Clip = MakeClip(t, ClipOptions{})
@@ -88,7 +88,7 @@ func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
 		return nil, err
 	}
 	p := &Publisher{pc: pc, closed: make(chan struct{})}
-	if err := p.start(t.Context(), door, o); err != nil {
+	if err := p.start(t.Context(), endpoint, o); err != nil {
 		p.Close()
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func Publish(t testing.TB, door Door, o PublishOptions) (*Publisher, error) {
 	return p, nil
 }
 
-func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) error {
+func (p *Publisher) start(ctx context.Context, endpoint Endpoint, o PublishOptions) error {
 	ctx, p.stop = context.WithCancel(ctx)
 	connected := make(chan struct{})
 	p.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
@@ -120,7 +120,7 @@ func (p *Publisher) start(ctx context.Context, door Door, o PublishOptions) erro
 				"a=fmtp:96 sprop-parameter-sets="+o.Layers[0].sprop()+";", 1)
 		}
 		p.Offer = offer
-		return door(ctx, offer)
+		return endpoint(ctx, offer)
 	}
 	if p.Answer, err = negotiate(ctx, p.pc, post, offering{o.Candidates, o.Passive}); err != nil {
 		return err

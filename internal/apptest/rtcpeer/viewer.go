@@ -64,7 +64,7 @@ type Stats struct {
 
 // View sends its offer and connects. The error is a *StatusError if the offer was refused. The
 // test's end closes it.
-func View(t testing.TB, door Door, o ViewOptions) (*Viewer, error) {
+func View(t testing.TB, endpoint Endpoint, o ViewOptions) (*Viewer, error) {
 	t.Helper()
 	video := []webrtc.RTPCodecParameters{h264()}
 	if o.VP8 {
@@ -79,14 +79,14 @@ func View(t testing.TB, door Door, o ViewOptions) (*Viewer, error) {
 	}
 	v := &Viewer{pc: pc, closed: make(chan struct{}), news: make(chan struct{})}
 	t.Cleanup(v.Close)
-	if err := v.start(t.Context(), door, o); err != nil {
+	if err := v.start(t.Context(), endpoint, o); err != nil {
 		v.Close()
 		return nil, err
 	}
 	return v, nil
 }
 
-func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
+func (v *Viewer) start(ctx context.Context, endpoint Endpoint, o ViewOptions) error {
 	connected := make(chan struct{})
 	v.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
@@ -113,7 +113,7 @@ func (v *Viewer) start(ctx context.Context, door Door, o ViewOptions) error {
 	}
 	post := func(ctx context.Context, offer string) (Answer, error) {
 		v.Offer = offer
-		answer, err := door(ctx, offer)
+		answer, err := endpoint(ctx, offer)
 		v.Answered = time.Now()
 		return answer, err
 	}

@@ -382,11 +382,11 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 	}
 	viewers := make([]*client, s.viewers())
 	for i := range viewers {
-		door := fmt.Sprint(url, "/whep/", i%s.publishers)
+		endpoint := fmt.Sprint(url, "/whep/", i%s.publishers)
 		if kind == "floor" {
-			viewers[i], err = listen(door)
+			viewers[i], err = listen(endpoint)
 		} else {
-			viewers[i], err = connect(cert, door, "recvonly", i%10 == 0 || len(viewers) <= few)
+			viewers[i], err = connect(cert, endpoint, "recvonly", i%10 == 0 || len(viewers) <= few)
 			kept = append(kept, viewers[i])
 		}
 		if err != nil {

@@ -37,8 +37,8 @@ func serve(kind string) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /whip/{publisher}", door(whip))
-	mux.HandleFunc("POST /whep/{publisher}", door(whep))
+	mux.HandleFunc("POST /whip/{publisher}", endpoint(whip))
+	mux.HandleFunc("POST /whep/{publisher}", endpoint(whep))
 	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(used()) })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -53,7 +53,7 @@ func serve(kind string) error {
 // negotiate publishes under that name, or views that publisher.
 type negotiate func(publisher, offer string) (answer string, err error)
 
-func door(negotiate negotiate) http.HandlerFunc {
+func endpoint(negotiate negotiate) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		offer, err := io.ReadAll(r.Body)
 		if err != nil {

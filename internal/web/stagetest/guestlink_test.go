@@ -27,7 +27,7 @@ func shoot(page *browser.Page, name string) {
 	}
 }
 
-// join takes a guest through the door, with the fake camera of the browser.
+// join joins as a guest, with the fake camera of the browser.
 func join(page *browser.Page, link, name string) {
 	page.Goto(link)
 	page.WaitText("invites you to the stage")
@@ -45,7 +45,7 @@ func join(page *browser.Page, link, name string) {
 		document.querySelector('.preview').srcObject.getAudioTracks()[0]?.id !== window.before`)
 	page.WaitVisible("#f-guestName")
 	page.Type("#f-guestName", name)
-	shoot(page, "guest-door")
+	shoot(page, "guest-join")
 	page.ClickText("Join the stage")
 	page.WaitFor(`document.querySelector('.title.live') !== null`)
 }

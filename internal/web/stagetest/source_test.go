@@ -132,9 +132,9 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	if err := view.WaitFrames(ctx, 5); err != nil {
 		t.Errorf("Bea's picture: %v", err)
 	}
-	for _, door := range []string{"/whep/", "/whip/subscribe/"} {
-		if _, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+door+cleo, token.Token.Token), rtcpeer.ViewOptions{}); status(err) != http.StatusForbidden {
-			t.Errorf("Cleo by %s: got %v, want 403", door, err)
+	for _, path := range []string{"/whep/", "/whip/subscribe/"} {
+		if _, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+path+cleo, token.Token.Token), rtcpeer.ViewOptions{}); status(err) != http.StatusForbidden {
+			t.Errorf("Cleo by %s: got %v, want 403", path, err)
 		}
 	}
 	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.URL+"/whip", token.Token.Token), rtcpeer.PublishOptions{}); status(err) != http.StatusForbidden {

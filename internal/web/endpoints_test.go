@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestTheDoorsAreAsDocumented asks every door of a stage in docs/http.md what it takes.
-func TestTheDoorsAreAsDocumented(t *testing.T) {
+// TestTheEndpointsAreAsDocumented sends OPTIONS to every endpoint of a stage in docs/http.md.
+func TestTheEndpointsAreAsDocumented(t *testing.T) {
 	t.Parallel()
 	anybody := apptest.Start(t).Browser()
 	text, err := os.ReadFile("../../docs/http.md")
@@ -24,7 +24,7 @@ func TestTheDoorsAreAsDocumented(t *testing.T) {
 	}
 	rows := regexp.MustCompile("`([A-Z]+) (?:<session URL>|(/wh[ie]p))([^` ]*)`").FindAllStringSubmatch(string(text), -1)
 	if len(rows) < 9 {
-		t.Errorf("found %d doors in docs/http.md", len(rows))
+		t.Errorf("found %d endpoints in docs/http.md", len(rows))
 	}
 	for _, row := range rows {
 		path := "/whip/s/secret"

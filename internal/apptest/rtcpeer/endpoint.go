@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// A Door takes an offer and gives an answer: a WHIP or WHEP endpoint, or the media plane itself.
-type Door func(ctx context.Context, offer string) (Answer, error)
+// An Endpoint takes an offer and gives an answer: a WHIP or WHEP endpoint, or the media plane itself.
+type Endpoint func(ctx context.Context, offer string) (Answer, error)
 
 // An Answer is what came back.
 type Answer struct {
@@ -57,8 +57,8 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return fmt.Sprintf("status %d: %s", e.Status, e.Body) }
 
-// HTTP is the door at a WHIP or WHEP endpoint.
-func HTTP(endpoint, bearer string) Door {
+// HTTP is a WHIP or WHEP endpoint over HTTP.
+func HTTP(endpoint, bearer string) Endpoint {
 	return func(ctx context.Context, offer string) (Answer, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint,
 			strings.NewReader(offer))
