@@ -3,6 +3,7 @@ package httpkit
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -54,6 +55,9 @@ func forwardedFor(h http.Header) []string {
 	}
 	var hops []string
 	for _, element := range splitQuoted(strings.Join(h.Values("Forwarded"), ","), ',') {
+		if strings.TrimSpace(element) == "" {
+			continue // RFC 9110, 5.6.1
+		}
 		hop := "" // an element without "for" hides its client
 		for _, pair := range splitQuoted(element, ';') {
 			name, value, _ := strings.Cut(pair, "=")
@@ -66,15 +70,22 @@ func forwardedFor(h http.Header) []string {
 	return hops
 }
 
-// splitQuoted splits at separators outside of quoted strings (RFC 7239, 4).
-func splitQuoted(text string, separator rune) []string {
-	quoted := false
-	return strings.FieldsFunc(text, func(r rune) bool {
-		if r == '"' {
+// splitQuoted splits at separators outside of quoted strings (RFC 7239, 4). It reads from the
+// end, which the nearest proxy has written: a client that leaves a quote open in its own part must
+// not swallow what proxies add to it.
+func splitQuoted(text string, separator byte) []string {
+	var parts []string
+	quoted, end := false, len(text)
+	for i := len(text) - 1; i >= 0; i-- {
+		switch {
+		case text[i] == '"':
 			quoted = !quoted
+		case text[i] == separator && !quoted:
+			parts, end = append(parts, text[i+1:end]), i
 		}
-		return r == separator && !quoted
-	})
+	}
+	slices.Reverse(parts)
+	return append([]string{text[:end]}, parts...)
 }
 
 // parseHost reads an IP address with or without port: "192.0.2.1", "192.0.2.1:80", "2001:db8::1",

@@ -84,6 +84,14 @@ func TestClientAddress(t *testing.T) {
 		{"Forwarded, hidden", "10.0.0.1:5000", forwarded, "for=192.0.2.7, for=_hidden", "10.0.0.1"},
 		{"Forwarded, without for", "10.0.0.1:5000", forwarded,
 			"for=192.0.2.7, proto=https", "10.0.0.1"},
+		{"Forwarded, forged with an open quote", "10.0.0.1:5000", forwarded,
+			`for=198.51.100.1;by=", for=192.0.2.7`, "192.0.2.7"},
+		{"Forwarded, forged with an open quote before a quoted one", "10.0.0.1:5000", forwarded,
+			`for=198.51.100.1;by=", for="[2001:db8::7]:4711"`, "2001:db8::7"},
+		{"Forwarded, forged with a backslash", "10.0.0.1:5000", forwarded,
+			`for=198.51.100.1;by="\", for=192.0.2.7`, "192.0.2.7"},
+		{"Forwarded, forged twice", "10.0.0.1:5000", forwarded,
+			`for=198.51.100.1;by=", for=192.0.2.7, for=10.0.0.2`, "192.0.2.7"},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = c.peer
