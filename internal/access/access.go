@@ -138,6 +138,7 @@ type Control struct {
 
 	subscription subscription
 	outage       outage
+	failures     failures
 
 	logins  cache[string, cachedLogin] // by the hash of the cookie
 	stages  cache[struct{}, cachedStages]

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -205,10 +208,53 @@ func (c *Control) logEntry(ctx context.Context, e Entry) {
 	c.cfg.Log.LogAttrs(ctx, level, string(e.Action), attrs...)
 }
 
-// failedSignIn notes an attempt that was refused.
+// The trail stores so many failed sign-ins of one name at once, and then one each storeFailure: a
+// stranger must not fill the database. The log has the others.
+const (
+	storedFailures = 30
+	storeFailure   = time.Minute
+	failureNames   = 1000
+)
+
+// failures limit what failed sign-ins store, by name. The zero value is ready.
+type failures struct {
+	mu    sync.Mutex
+	names map[string]*rate.Limiter // guarded by mu
+}
+
+func (f *failures) store(name string, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pace := f.names[name]
+	if pace == nil {
+		if len(f.names) >= failureNames || f.names == nil {
+			f.names = map[string]*rate.Limiter{}
+		}
+		pace = rate.NewLimiter(rate.Every(storeFailure), storedFailures)
+		f.names[name] = pace
+	}
+	return pace.AllowN(now, 1)
+}
+
+// failedSignIn notes an attempt that was refused. The name is empty where no account is known.
 func (c *Control) failedSignIn(ctx context.Context, name string, from Client, cause error) {
 	by := Principal{Kind: KindLogin, User: User{Name: name}, From: from}
-	c.noteLate(ctx, by, Entry{Action: ActionLoginFailed, TargetName: name, Detail: detailOf(cause)})
+	e := Entry{Action: ActionLoginFailed, TargetName: name, Detail: detailOf(cause)}
+	if c.failures.store(name, c.cfg.Now()) {
+		c.noteLate(ctx, by, e)
+		return
+	}
+	e.Credential, e.Address = by.Kind, from.Address
+	c.logEntry(ctx, e)
+}
+
+// failedCode notes a single-use code that was refused.
+func (c *Control) failedCode(ctx context.Context, from Client, err error) error {
+	var known *stage.Error
+	if errors.As(err, &known) && known.Code == "bad_code" {
+		c.failedSignIn(ctx, "", cleanClient(from), err)
+	}
+	return err
 }
 
 func detailOf(err error) string {

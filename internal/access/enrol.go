@@ -109,7 +109,7 @@ func (c *Control) Enrol(
 		return c.note(ctx, tx, login, loginEntry(account, "sign-in link"))
 	})
 	if err != nil {
-		return Principal{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, c.failedCode(ctx, from, err)
 	}
 	return login, secret, nil
 }

@@ -46,7 +46,7 @@ func (c *Control) SetUp(
 	ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
 	if err := c.CheckSetup(ctx, code); err != nil {
-		return Principal{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, c.failedCode(ctx, from, err)
 	}
 	name, err := cleanName(name)
 	if err != nil {

@@ -142,7 +142,7 @@ func (c *Control) AcceptInvite(
 ) (Principal, stage.Secret, error) {
 	account, err := c.invited(ctx, c.cfg.Store, code)
 	if err != nil {
-		return Principal{}, stage.Secret{}, err
+		return Principal{}, stage.Secret{}, c.failedCode(ctx, from, err)
 	}
 	if err := checkPassword(password, account.Name); err != nil {
 		return Principal{}, stage.Secret{}, err

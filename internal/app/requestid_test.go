@@ -58,3 +58,30 @@ func TestAWSIsWatched(t *testing.T) {
 		t.Errorf("the checks are %s", got)
 	}
 }
+
+// TestNoPathIsInTheLog: people paste tokens and keys into wrong places, paths among them.
+func TestNoPathIsInTheLog(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--log-level", "debug")
+	olga := a.Operator()
+	const secret = "sdk_dI8axxs3D7byCQ2XjpO"
+	for _, path := range []string{
+		"/api/tokens/", "/api/views/", "/api/users/", "/api/keys/", "/api/v1/users/", "/api/stages/",
+		"/whip/s/", "/whip/publish/", "/whep/", "/device/", "/",
+	} {
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			for _, b := range []*apptest.Client{olga, a.Browser()} {
+				b.Do(method, path+secret, nil)
+			}
+		}
+	}
+	log := a.Output()
+	if !strings.Contains(log, `route="DELETE /api/tokens/{participant}"`) {
+		t.Error("the log does not name the route of a refusal")
+	}
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, secret) {
+			t.Errorf("the log holds a secret that was in a path: %s", line)
+		}
+	}
+}

@@ -159,17 +159,18 @@ var (
 	errEncoding  = errors.New("unsupported content encoding")
 )
 
-// fail writes the problem for an error; what is not meant for people goes to the log alone.
+// fail writes the problem for an error; what is not meant for people goes to the log alone. So does
+// the pattern of the route: a secret that was pasted into a wrong place may be in the path.
 func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, retry := problemOf(err)
 	failed := p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err())
 	if failed && a.faults.Add(p.Code+p.Detail, struct{}{}, a.now()) {
-		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method,
+			"route", r.Pattern, "err", err)
 	} else {
 		a.log.LogAttrs(r.Context(), slog.LevelDebug, "request refused",
-			slog.String("method", r.Method),
-			slog.String("path", r.URL.Path), slog.Int("status", p.Status),
-			slog.String("code", p.Code))
+			slog.String("method", r.Method), slog.String("route", r.Pattern),
+			slog.Int("status", p.Status), slog.String("code", p.Code))
 	}
 	if retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Seconds()))))

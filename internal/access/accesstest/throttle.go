@@ -258,3 +258,64 @@ func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 		}
 	})
 }
+
+// A link with a used or guessed code is a failed sign-in, too.
+func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		var log strings.Builder
+		h.Configure(func(c *access.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+		bad, far := stage.NewSecret("a code that was never made"), from("198.51.100.7")
+		for door, try := range map[string]func() error{
+			"setup": func() error {
+				_, _, err := h.SetUp(t.Context(), bad, "Olga", password(goodPassword), far)
+				return err
+			},
+			"invite": func() error {
+				_, _, err := h.AcceptInvite(t.Context(), bad, password(goodPassword), far)
+				return err
+			},
+			"enrolment": func() error { _, _, err := h.Enrol(t.Context(), bad, far); return err },
+		} {
+			log.Reset()
+			if err := try(); err == nil {
+				t.Fatalf("%s: the code is taken", door)
+			}
+			if got := log.String(); strings.Count(got, "\n") != 1 ||
+				strings.Contains(got, "never made") ||
+				!strings.Contains(got, "level=WARN msg=login.failed") ||
+				!strings.Contains(got, "198.51.100.7") {
+				t.Errorf("%s: got %q, want one line that names the address", door, got)
+			}
+		}
+	})
+}
+
+// A stranger fills neither the trail nor, with it, the database.
+func (on rules) TestFailedSignInsInTheTrailAreBounded(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+		op := h.Operator()
+		trail := func() int {
+			return len(must(h.Audit(t.Context(), op, access.AuditFilter{
+				Action: access.ActionLoginFailed,
+			}, access.Page{Limit: 500}))(t).Items)
+		}
+		for range 100 {
+			_, _, err := h.LogInPasskey(t.Context(), answer("nobody's", "c"), from("198.51.100.7"))
+			refused(t, err, stage.ErrUnauthorized, "passkey_unknown")
+		}
+		if got := trail(); got != 30 {
+			t.Errorf("100 unknown passkeys: got %d entries, want 30", got)
+		}
+		h.guess("olga", from("198.51.100.8"))
+		if got := trail(); got != 31 {
+			t.Errorf("a known account after that: got %d entries, want its own", got)
+		}
+		h.Clock.Pass(time.Minute)
+		_, _, err := h.LogInPasskey(t.Context(), answer("nobody's", "c"), from("198.51.100.7"))
+		refused(t, err, stage.ErrUnauthorized, "passkey_unknown")
+		if got := trail(); got != 32 {
+			t.Errorf("a minute later: got %d entries, want one more", got)
+		}
+	})
+}
