@@ -14,6 +14,10 @@ func (s *server) warnOfExposure(configWithSecrets string) {
 	if s.settings.TLSKey != "" {
 		files = append(files, secret{"--tls-key", s.settings.TLSKey})
 	}
+	if s.settings.OIDCClientSecretFile != "" {
+		files = append(files,
+			secret{"--oidc-client-secret-file", s.settings.OIDCClientSecretFile})
+	}
 	if configWithSecrets != "" {
 		files = append(files, secret{"--config", configWithSecrets})
 	}

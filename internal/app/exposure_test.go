@@ -12,7 +12,7 @@ import (
 func TestSecretsThatOthersCanReadAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	cert, key, _ := certificate(t)
-	for mode, want := range map[os.FileMode]int{0o755: 3, 0o700: 0, 0o750: 0} {
+	for mode, want := range map[os.FileMode]int{0o755: 4, 0o700: 0, 0o750: 0} {
 		data := filepath.Join(t.TempDir(), "data")
 		if err := os.Mkdir(data, 0o700); err != nil {
 			t.Fatal(err)
@@ -29,12 +29,17 @@ func TestSecretsThatOthersCanReadAreWarnedOf(t *testing.T) {
 		if err := os.WriteFile(ours, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{data, ours, config} {
+		secret := filepath.Join(t.TempDir(), "client-secret")
+		if err := os.WriteFile(secret, []byte("hush"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{data, ours, config, secret} {
 			if err := os.Chmod(path, mode); err != nil {
 				t.Fatal(err)
 			}
 		}
-		a := apptest.StartIn(t, data, "--tls-cert", cert, "--tls-key", ours, "--config", config)
+		a := apptest.StartIn(t, data, "--tls-cert", cert, "--tls-key", ours, "--config", config,
+			"--oidc-client-secret-file", secret)
 		a.Stop()
 		if got := strings.Count(a.Output(), "others on this machine can read secrets"); got != want {
 			t.Errorf("mode %04o: got %d warnings, want %d:\n%s", mode, got, want, a.Output())

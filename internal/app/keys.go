@@ -116,11 +116,11 @@ func (s SourceSettings) source() (keys.Source, error) {
 	if s.PEM == "" {
 		return keys.Source{KMS: s.KMS}, nil
 	}
-	text, err := os.ReadFile(s.PEM)
+	text, err := readSecret(s.PEM)
 	if err != nil {
 		return keys.Source{}, fmt.Errorf("%s cannot be read: %w", s.PEM, reason(err))
 	}
-	private, err := keys.ParsePEM(stage.NewSecret(string(text)))
+	private, err := keys.ParsePEM(stage.NewSecret(text))
 	if err != nil {
 		return keys.Source{}, fmt.Errorf("%s: %w", s.PEM, forPerson(err))
 	}

@@ -31,6 +31,12 @@ func TestKeysAreImportedFromPrivateKeysAlone(t *testing.T) {
 			}
 		}
 	}
+	wrong := filepath.Join(folder, "film.mp4") // or a device without an end
+	must(t, os.WriteFile(wrong, make([]byte, 128<<10), 0o600))
+	if out, err := run(t, append([]string{"keys", "import", "--pem", wrong}, flags...)...); err == nil ||
+		!strings.Contains(err.Error(), "has more than 65536 bytes") {
+		t.Errorf("a large file: got %v %s, want that it is not read to its end", err, out)
+	}
 	out, err := run(t, "keys", "list", "--data", flags[3])
 	must(t, err)
 	if strings.Contains(out, "us-west-2") {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -86,11 +85,11 @@ func (s *SignInSettings) secret() (stage.Secret, error) {
 	if s.OIDCClientSecretFile == "" {
 		return stage.NewSecret(s.OIDCClientSecret), nil
 	}
-	text, err := os.ReadFile(s.OIDCClientSecretFile)
+	text, err := readSecret(s.OIDCClientSecretFile)
 	if err != nil {
 		return stage.Secret{}, fmt.Errorf("--oidc-client-secret-file cannot be read: %w", err)
 	}
-	return stage.NewSecret(strings.TrimSpace(string(text))), nil
+	return stage.NewSecret(strings.TrimSpace(text)), nil
 }
 
 // passkeys verifies passkeys, where browsers bind them to the public URL; elsewhere it is nil.

@@ -148,14 +148,35 @@ func (s *sources) secretFile(n names, value, variable string) (string, string, e
 	case value != "":
 		return "", "", fmt.Errorf("%s and %s are both set: leave one of them out", variable, byFile)
 	}
-	text, err := os.ReadFile(path)
+	text, err := readSecret(path)
 	if err != nil {
 		return "", "", fmt.Errorf("the file of %s cannot be read: %w", byFile, err)
 	}
-	if value = strings.TrimSpace(string(text)); value == "" {
+	if value = strings.TrimSpace(text); value == "" {
 		return "", "", fmt.Errorf("the file of %s, %s, is empty", byFile, path)
 	}
+	if info, err := os.Stat(path); err == nil && readByOthers(info) && info.Mode().IsRegular() {
+		fmt.Fprintf(s.warn, "stagedoor: others on this machine can read the secret in %s (%s, mode "+
+			"%04o): chmod o= %[2]s\n", byFile, path, info.Mode().Perm())
+	}
 	return value, byFile, nil
+}
+
+// maxSecret is far above a key or a password: a wrong file, a device for instance, need not be read
+// to its end.
+const maxSecret = 64 << 10
+
+func readSecret(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err == nil && len(text) > maxSecret {
+		err = fmt.Errorf("it has more than %d bytes", maxSecret)
+	}
+	return string(text), err
 }
 
 // configWithSecrets returns the path of the config file, if there are secrets in it.

@@ -242,6 +242,20 @@ func TestSecretsComeFromFiles(t *testing.T) {
 			t.Errorf("%q: got %v, want %q in it", env, err, want)
 		}
 	}
+	for mode, want := range map[os.FileMode]int{0o600: 0, 0o640: 0, 0o644: 1} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		out.Reset()
+		if err := Run(t.Context(), []string{"config", "check"}, []string{byFile + file}, nil, &out,
+			&out); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Count(out.String(), "others on this machine can read the secret in "+byFile[:len(byFile)-1])
+		if got != want {
+			t.Errorf("mode %04o: got %d warnings, want %d: %s", mode, got, want, &out)
+		}
+	}
 	out.Reset()
 	args := []string{"config", "check", "--ivs-events-secret", "hush-hush-hush-hush", "--database", "postgres://db/s"}
 	if err := Run(t.Context(), args, nil, nil, &out, &out); err != nil {
