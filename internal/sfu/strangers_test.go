@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 )
 
@@ -48,5 +49,28 @@ func TestStrangersAreLimited(t *testing.T) {
 	}
 	if accept() != nil {
 		t.Error("one connection too many was accepted in the end")
+	}
+}
+
+// One customer of IPv6 has 2^64 addresses, and not as many shares.
+func TestStrangersAreCountedByNetwork(t *testing.T) {
+	t.Parallel()
+	l := tcpListener{strangers: map[netip.Prefix]int{}}
+	for i := range tcpStranger {
+		addr := netip.MustParseAddr("2001:db8::1")
+		for range i {
+			addr = addr.Next()
+		}
+		if l.full(addr) {
+			t.Fatalf("connection %d was refused", i)
+		}
+		l.countStranger(&tcpConn{addr: netip.AddrPortFrom(addr, 1)}, 1)
+	}
+	for addr, want := range map[string]bool{
+		"2001:db8::ffff": true, "2001:db8:0:1::1": false, "192.0.2.1": false,
+	} {
+		if got := l.full(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: full is %t, want %t", addr, got, want)
+		}
 	}
 }

@@ -24,7 +24,7 @@ const (
 	tcpStalled  = 10 * time.Second       // a write that takes longer ends the connection
 	tcpLinger   = 500 * time.Millisecond // for the DTLS alert that says goodbye
 	tcpUnbound  = 512                    // connections that have not shown a password, of all …
-	tcpStranger = 64                     // … and of one address: a venue may share one
+	tcpStranger = 64                     // … and of one network: a venue may share an address
 )
 
 // ErrTCP marks that the TCP address is the one that cannot be listened on.
@@ -39,11 +39,11 @@ type tcpListener struct {
 	mu        sync.Mutex
 	conns     map[*tcpConn]bool // whether a session's password was shown
 	unbound   int
-	strangers map[netip.Addr]int // connections without a password, by address
+	strangers map[netip.Prefix]int // connections without a password, by network
 }
 
 func (l *tcpListener) listen(s *SFU, addr string) error {
-	l.sfu, l.conns, l.strangers = s, make(map[*tcpConn]bool), make(map[netip.Addr]int)
+	l.sfu, l.conns, l.strangers = s, make(map[*tcpConn]bool), make(map[netip.Prefix]int)
 	if addr == "" {
 		return nil
 	}
@@ -119,7 +119,7 @@ func (l *tcpListener) add(conn *net.TCPConn) *tcpConn {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.unbound >= tcpUnbound || l.strangers[c.addr.Addr()] >= tcpStranger {
+	if l.full(c.addr.Addr()) {
 		return nil
 	}
 	l.conns[c] = false
@@ -127,11 +127,27 @@ func (l *tcpListener) add(conn *net.TCPConn) *tcpConn {
 	return c
 }
 
+// full reports whether one more connection without a password is too many. The caller holds mu.
+func (l *tcpListener) full(from netip.Addr) bool {
+	return l.unbound >= tcpUnbound || l.strangers[networkOf(from)] >= tcpStranger
+}
+
+// networkOf is the address, and for IPv6 the /64 that one customer has (RFC 6177).
+func networkOf(a netip.Addr) netip.Prefix {
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	prefix, _ := a.Prefix(bits) // fails for an invalid address alone
+	return prefix
+}
+
 // countStranger counts a connection without a password. The caller holds mu.
 func (l *tcpListener) countStranger(c *tcpConn, n int) {
 	l.unbound += n
-	if l.strangers[c.addr.Addr()] += n; l.strangers[c.addr.Addr()] == 0 {
-		delete(l.strangers, c.addr.Addr())
+	network := networkOf(c.addr.Addr())
+	if l.strangers[network] += n; l.strangers[network] == 0 {
+		delete(l.strangers, network)
 	}
 }
 
