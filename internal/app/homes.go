@@ -67,7 +67,7 @@ func (s *server) openPeers() error {
 	if err != nil {
 		return portError(err, s.settings.PeerListen, "--peer-listen")
 	}
-	s.peerListen = l
+	s.peerListen = s.listen.Beside(l, true)
 	s.closers = append(s.closers, func() error { l.Close(); return nil })
 	if s.settings.PeerURL != "" {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -26,7 +27,7 @@ func (s *server) openMetrics() error {
 	if err != nil {
 		return portError(err, s.settings.MetricsListen, "--metrics-listen")
 	}
-	s.metricsListen = l
+	s.metricsListen = s.listen.Beside(l, false)
 	s.closers = append(s.closers, func() error { l.Close(); return nil })
 	return nil
 }
@@ -58,7 +59,11 @@ func (s *server) serveMetrics(ctx context.Context) error {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, ConnState: s.metricsListen.ConnState,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(s.metricsListen); !errors.Is(err, http.ErrServerClosed) {

@@ -111,14 +111,14 @@ type server struct {
 	provider      *oidc.Provider // nil: with no provider
 	webhooks      *webhook.Sender
 	metrics       *metrics.Metrics
-	homes         *homes.Homes // nil on SQLite, where this server is the only one
-	peerListen    net.Listener // for other replicas; nil where none reaches this one
-	draining      atomic.Bool  // the server was asked to stop
-	metricsListen net.Listener // nil: no metrics are served
+	homes         *homes.Homes      // nil on SQLite, where this server is the only one
+	peerListen    *httpkit.Listener // for other replicas; nil where none reaches this one
+	draining      atomic.Bool       // the server was asked to stop
+	metricsListen *httpkit.Listener // nil: no metrics are served
 	listen        *httpkit.Listener
 	http          *http.Server
-	certs         certSource   // nil: plain HTTP
-	plain         net.Listener // sends browsers on to HTTPS; may be nil
+	certs         certSource        // nil: plain HTTP
+	plain         *httpkit.Listener // sends browsers on to HTTPS; may be nil
 	public        *url.URL
 	endpoints     stage.Endpoints // in the tokens of all local stages
 }

@@ -90,7 +90,7 @@ func (s *server) openTLS() error {
 			return portError(err, s.settings.ListenHTTP, "--listen-http")
 		}
 		s.closers = append(s.closers, func() error { l.Close(); return nil })
-		s.plain, plain = l, l.Addr()
+		s.plain, plain = s.listen.Beside(l, false), l.Addr()
 	}
 	if len(s.settings.TLSDomain) == 0 {
 		return nil
@@ -124,7 +124,8 @@ func (s *server) runTLS(ctx context.Context, g *errgroup.Group) {
 	plain := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnState: s.plain.ConnState,
+		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	g.Go(func() error {
 		if err := plain.Serve(s.plain); !errors.Is(err, http.ErrServerClosed) {

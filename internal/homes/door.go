@@ -76,6 +76,9 @@ func NewDoor(cfg DoorConfig) (*Door, error) {
 
 // Serve serves the other replicas until Close.
 func (d *Door) Serve(l net.Listener) error {
+	if limited, ok := l.(*httpkit.Listener); ok {
+		d.server.ConnState = limited.ConnState
+	}
 	err := d.server.ServeTLS(l, "", "")
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil

@@ -25,6 +25,12 @@ type ConnectionLimits struct {
 // Set its ConnState as that of the http.Server, which tells it what is idle.
 type Listener struct {
 	net.Listener
+	*counts
+	exempt bool
+}
+
+// counts are what the listeners of a process share.
+type counts struct {
 	limits ConnectionLimits
 	log    *slog.Logger
 
@@ -42,17 +48,23 @@ type connections struct {
 // A conn embeds the TCP connection, so that net.Buffers and io.Copy find their fast paths.
 type conn struct {
 	*net.TCPConn
-	listener *Listener
-	network  netip.Prefix
-	place    *list.Element // in idle; guarded by Listener.mu
-	closed   bool          // guarded by Listener.mu
+	counts  *counts
+	network netip.Prefix
+	place   *list.Element // in idle; guarded by counts.mu
+	closed  bool          // guarded by counts.mu
 }
 
 // NewListener limits the connections of a TCP listener.
 func NewListener(l net.Listener, limits ConnectionLimits, log *slog.Logger) *Listener {
-	return &Listener{
-		Listener: l, limits: limits, log: log, networks: map[netip.Prefix]*connections{},
-	}
+	return &Listener{Listener: l, counts: &counts{
+		limits: limits, log: log, networks: map[netip.Prefix]*connections{},
+	}}
+}
+
+// Beside limits the connections of a further listener of the process together with those of l.
+// Those of an exempt one count in the total alone.
+func (l *Listener) Beside(other net.Listener, exempt bool) *Listener {
+	return &Listener{Listener: other, counts: l.counts, exempt: exempt}
 }
 
 // Accept returns the next connection within the limits.
@@ -67,15 +79,18 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return accepted, nil
 		}
 		address := parseHost(tcp.RemoteAddr().String())
-		c := &conn{TCPConn: tcp, listener: l, network: Network(address)}
-		victim, ok := l.admit(c, l.limits.Exempt.Contain(address))
+		c := &conn{TCPConn: tcp, counts: l.counts, network: Network(address)}
+		if l.exempt {
+			c.network = netip.Prefix{} // a group of their own
+		}
+		victim, ok := l.admit(c, l.exempt || l.limits.Exempt.Contain(address))
 		if victim != nil {
 			victim.Close()
 		}
 		if ok {
 			return c, nil
 		}
-		l.log.Warn("a connection was refused: too many are open", "network", c.network)
+		l.log.Warn("a connection was refused: too many are open", "network", Network(address))
 		tcp.Close()
 	}
 }
@@ -98,7 +113,7 @@ func (l *Listener) failed(err error) error {
 
 // admit counts a connection. It returns an idle one to close first, if the connection needs its
 // place, and whether there is a place.
-func (l *Listener) admit(c *conn, exempt bool) (victim *conn, ok bool) {
+func (l *counts) admit(c *conn, exempt bool) (victim *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of := l.networks[c.network]
@@ -124,14 +139,14 @@ func (l *Listener) admit(c *conn, exempt bool) (victim *conn, ok bool) {
 	return victim, true
 }
 
-func (l *Listener) forgetEmpty(network netip.Prefix) {
+func (l *counts) forgetEmpty(network netip.Prefix) {
 	if of := l.networks[network]; of != nil && of.open == 0 {
 		delete(l.networks, network)
 	}
 }
 
 // largest returns the network with the most connections among those with idle ones.
-func (l *Listener) largest() (most *connections) {
+func (l *counts) largest() (most *connections) {
 	for _, of := range l.networks {
 		if of.idle.Len() > 0 && (most == nil || of.open > most.open) {
 			most = of
@@ -141,7 +156,7 @@ func (l *Listener) largest() (most *connections) {
 }
 
 // longestIdle takes a connection out of the idle ones; the caller closes it without the lock.
-func (l *Listener) longestIdle(of *connections) *conn {
+func (l *counts) longestIdle(of *connections) *conn {
 	if of == nil || of.idle.Len() == 0 {
 		return nil
 	}
@@ -151,7 +166,7 @@ func (l *Listener) longestIdle(of *connections) *conn {
 }
 
 // ConnState notes which connections are idle.
-func (l *Listener) ConnState(of net.Conn, state http.ConnState) {
+func (l *counts) ConnState(of net.Conn, state http.ConnState) {
 	if secure, ok := of.(interface{ NetConn() net.Conn }); ok {
 		of = secure.NetConn()
 	}
@@ -175,11 +190,11 @@ func (l *Listener) ConnState(of net.Conn, state http.ConnState) {
 
 // Close gives the place back.
 func (c *conn) Close() error {
-	c.listener.leave(c)
+	c.counts.leave(c)
 	return c.TCPConn.Close()
 }
 
-func (l *Listener) leave(c *conn) {
+func (l *counts) leave(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c.closed {

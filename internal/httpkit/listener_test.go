@@ -173,6 +173,44 @@ func TestProxiesAreExempt(t *testing.T) {
 	}
 }
 
+func TestListenersOfAProcessShareTheLimits(t *testing.T) {
+	t.Parallel()
+	open := func() net.Listener {
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { tcp.Close() })
+		return tcp
+	}
+	first := httpkit.NewListener(open(), httpkit.ConnectionLimits{PerNetwork: 2, Total: 3},
+		slog.New(slog.DiscardHandler))
+	second, peers := first.Beside(open(), false), first.Beside(open(), true)
+	accept := func(l *httpkit.Listener) net.Conn {
+		dial(t, "127.0.0.1", l.Addr().String())
+		ours, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ours.Close() })
+		return ours
+	}
+	isOpen := func(c net.Conn) bool { return c.SetDeadline(time.Time{}) == nil }
+	oldest, replica := accept(first), accept(peers)
+	accept(second)
+	if !isOpen(oldest) {
+		t.Error("a replica's connection counts on its network")
+	}
+	accept(second)
+	if isOpen(oldest) {
+		t.Error("a third connection of a network, at another port: the first one is still open")
+	}
+	accept(first)
+	if !isOpen(replica) {
+		t.Error("a replica's connection made room for one of a full network")
+	}
+}
+
 // A failing listener fails as one does when the process has too many files open.
 type failing struct {
 	net.Listener
