@@ -56,7 +56,11 @@ func (c *Control) verify(
 	if len(password.Reveal()) > maxPassword {
 		return wrongPassword()
 	}
-	leave, err := c.cfg.Passwords.turns.enter(ctx, key, from.Address)
+	known, err := c.knows(ctx, account.ID, from)
+	if err != nil {
+		return err
+	}
+	leave, err := c.cfg.Passwords.turns.enter(ctx, key, from.Address, known)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func NewPasswords(params *PasswordParams, parallel int) *Passwords {
 func (p *Passwords) hashInTurn(
 	ctx context.Context, account string, from Client, password stage.Secret,
 ) (string, error) {
-	leave, err := p.turns.enter(ctx, account, from.Address)
+	leave, err := p.turns.enter(ctx, account, from.Address, true)
 	if err != nil {
 		return "", err
 	}

@@ -98,6 +98,18 @@ func (a *attempt) rows(ctx context.Context, tx Store, key string) ([]Attempts, e
 	return readAttempts(ctx, tx, a.buckets)
 }
 
+// knows reports whether a user signed in before with the browser of a client or from its network.
+// For no user it reads as much, so that an unknown name takes as long.
+func (c *Control) knows(ctx context.Context, user UserID, from Client) (bool, error) {
+	for _, place := range from.places(user) {
+		_, err := c.cfg.Store.Attempts(ctx, place)
+		if err == nil || !errors.Is(err, stage.ErrNotFound) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
 func readAttempts(ctx context.Context, tx Store, buckets []string) ([]Attempts, error) {
 	rows := make([]Attempts, 0, len(buckets))
 	for _, bucket := range buckets {

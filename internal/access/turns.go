@@ -17,7 +17,8 @@ const (
 
 // turns let a bounded number of password hashes run: each takes its memory. Only one at a time is
 // for the same account, and accounts and networks take turns, so that many sign-ins of one account
-// do not slow down those of others.
+// do not slow down those of others. Clients that the account knows have every second turn: a flood
+// from many networks, of which one customer of IPv6 may have thousands, does not shut them out.
 type turns struct {
 	mu      sync.Mutex
 	free    int
@@ -25,6 +26,7 @@ type turns struct {
 	running map[string]bool       // guarded by mu: by account
 	served  map[turnOrigin]uint64 // guarded by mu: when the account or network had its last turn
 	count   uint64                // guarded by mu: of turns so far
+	known   bool                  // guarded by mu: whether the last turn was that of a known client
 }
 
 // A turnOrigin is an account, or the network of a client.
@@ -33,6 +35,7 @@ type turnOrigin struct{ account, network string }
 // A turn is what one hash waits for.
 type turn struct {
 	account, network string
+	known            bool
 	ready            chan struct{}
 }
 
@@ -42,11 +45,16 @@ func newTurns(parallel int) *turns {
 	}
 }
 
-// enter waits for a turn of an account, by its key, and of a client's address.
-func (t *turns) enter(ctx context.Context, account, address string) (leave func(), err error) {
+// enter waits for a turn of an account, by its key, and of a client's address. A client is known
+// that proved something before, to this account or with this request.
+func (t *turns) enter(
+	ctx context.Context, account, address string, known bool,
+) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTurnDelay)
 	defer cancel()
-	own := &turn{account: account, network: network(address), ready: make(chan struct{})}
+	own := &turn{
+		account: account, network: network(address), known: known, ready: make(chan struct{}),
+	}
 	if err := t.arrive(own); err != nil {
 		return nil, err
 	}
@@ -102,11 +110,15 @@ func (t *turns) giveUp(own *turn) {
 // next starts what may run. The caller holds mu.
 func (t *turns) next() {
 	for t.free > 0 {
-		i := t.choose()
+		i := t.choose(!t.known)
+		if i < 0 {
+			i = t.choose(t.known)
+		}
 		if i < 0 {
 			break
 		}
 		own := t.waiting[i]
+		t.known = own.known
 		t.waiting = slices.Delete(t.waiting, i, i+1)
 		t.free--
 		t.count++
@@ -120,13 +132,13 @@ func (t *turns) next() {
 	}
 }
 
-// choose returns the turn whose network had its last turn longest ago, and of that network the
-// account; or -1. The caller holds mu.
-func (t *turns) choose() int {
+// choose returns, of the known clients or of the others, the turn whose network had its last turn
+// longest ago, and of that network the account; or -1. The caller holds mu.
+func (t *turns) choose(known bool) int {
 	best := -1
 	var bestNetwork, bestAccount uint64
 	for i, w := range t.waiting {
-		if t.running[w.account] {
+		if w.known != known || t.running[w.account] {
 			continue
 		}
 		ofNetwork := t.served[turnOrigin{network: w.network}]

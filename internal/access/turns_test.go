@@ -16,7 +16,11 @@ const oneHash = 50 * time.Millisecond
 
 // hash takes a turn of the length of one hash.
 func (t *turns) hash(ctx context.Context, account, address string) error {
-	leave, err := t.enter(ctx, account, address)
+	return t.hashAs(ctx, account, address, false)
+}
+
+func (t *turns) hashAs(ctx context.Context, account, address string, known bool) error {
+	leave, err := t.enter(ctx, account, address, known)
 	if err != nil {
 		return err
 	}
@@ -83,11 +87,41 @@ func TestNetworksTakeTurns(t *testing.T) {
 	})
 }
 
+// TestManyNetworksShutNobodyOut: neither a client that the account knows, nor, where one of those
+// signs in over and over, the others.
+func TestManyNetworksShutNobodyOut(t *testing.T) {
+	t.Parallel()
+	for _, known := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			queue := newTurns(1)
+			var all sync.WaitGroup
+			for i := range 150 {
+				all.Go(func() {
+					network := fmt.Sprintf("2001:db8:0:%x::1", i)
+					queue.hashAs(t.Context(), fmt.Sprint("name ", i), network, !known)
+				})
+			}
+			synctest.Wait()
+			for try := range 3 {
+				start := time.Now()
+				if err := queue.hashAs(t.Context(), "olga", "198.51.100.7", known); err != nil {
+					t.Errorf("known %t: got %v", known, err)
+				}
+				if took := time.Since(start); took > 3*oneHash {
+					t.Errorf("known %t, sign-in %d beside 150 of other networks: took %v, want at "+
+						"most %v", known, try+1, took, 3*oneHash)
+				}
+			}
+			all.Wait()
+		})
+	}
+}
+
 func TestTurnsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		queue := newTurns(2)
-		leave, err := queue.enter(t.Context(), "ana", "192.0.2.1")
+		leave, err := queue.enter(t.Context(), "ana", "192.0.2.1", false)
 		if err != nil {
 			t.Fatal(err)
 		}
