@@ -15,6 +15,7 @@ import (
 	"github.com/oauth2-proxy/mockoidc"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
@@ -74,6 +75,7 @@ var metricsAddress = regexp.MustCompile(`Metrics:\s+(\S+)`)
 
 // TestTheRoadOfANewOperator: a provider, a rule that gives everybody their own stage, a dock that a
 // code signs in, a broadcast, and a moderator who ends it. Trail, metrics and a webhook have it all.
+// And an application with an API key signs in a dock, which goes live, without a password.
 func TestTheRoadOfANewOperator(t *testing.T) {
 	t.Parallel()
 	m, flags := provider(t, "--oidc-require", "groups=staff", "--oidc-moderators", "groups=mods",
@@ -147,6 +149,35 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 		t.Error("the old token is accepted")
 	}
 
+	t.Log("an application puts a signed-in dock into OBS")
+	var key web.V1CreatedAPIKey
+	olga.Must(http.StatusCreated, "POST", "/api/v1/api-keys",
+		web.V1NewAPIKey{Name: "studio page", Scopes: []access.Scope{access.ScopeUsers}}, &key)
+	studio := a.Browser()
+	studio.Key = key.Key
+	var link web.V1DockLink
+	studio.Must(http.StatusCreated, "POST", "/api/v1/dock-links",
+		web.V1DockLinkRequest{ExternalID: "u-17", Name: "kim"}, &link)
+	address, err := url.Parse(link.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enrol, _ := url.ParseQuery(address.Fragment)
+	kim := a.Browser()
+	kim.Must(http.StatusCreated, "POST", "/api/enrol", web.EnrolCode{Code: enrol.Get("enrol")}, nil)
+	if me := kim.Me(); me.Name != "kim" || len(me.Stages) != 1 || me.Stages[0].Name != "kim's stage" {
+		t.Fatalf("the dock of the link is %+v", me)
+	}
+	var kims web.Token
+	kim.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: kim.Me().Stages[0].ARN}, &kims)
+	stage := kim.Events()
+	if _, err = rtcpeer.Publish(t, rtcpeer.HTTP(kims.Endpoint, kims.Token), rtcpeer.PublishOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	apptest.Await(stage, "stage", func(e web.StageEvent) bool {
+		return e.ParticipantID == kims.ParticipantID && e.Kind == "publishing"
+	})
+
 	t.Log("the webhook, the trail and the metrics have it")
 	id := string(token.ParticipantID)
 	box.await(map[string]string{
@@ -158,10 +189,17 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 	did := map[string]bool{}
 	for _, e := range trail.Entries {
 		did[e.Actor.Name+" "+string(e.Action)] = true
+		if e.Action == access.ActionTokenIssued && e.Target == id && e.Actor.Name != "ben" {
+			t.Errorf("the token is %+v in the trail", e)
+		}
 	}
 	for _, want := range []string{
 		"olga webhook.created", "olga rule.changed", "ben user.created", "ben login.created",
 		"mia login.created", "olga access.given", "mia participant.barred",
+		"olga system.set_up", "olga login.created", "ben stage.created", "ben access.given",
+		"ben device_code.approved", "ben token.issued", "olga key.created",
+		"studio page user.created", "studio page enrolment.created", "kim login.created",
+		"kim token.issued",
 	} {
 		if !did[want] {
 			t.Errorf("the trail lacks %q: %v", want, did)
@@ -179,6 +217,9 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 	for _, want := range []string{
 		`stagedoor_sign_ins_total{result="ok",way="oidc"} 2`,
 		`stagedoor_sign_ins_total{result="ok",way="code"} 1`,
+		`stagedoor_sign_ins_total{result="ok",way="enrolment"} 1`,
+		`stagedoor_sign_ins_total{result="ok",way="setup"} 1`,
+		`stagedoor_participants{role="publisher"}`,
 		`stagedoor_tokens_total{result="ok",way="local_key"}`,
 		`stagedoor_participant_events_total{kind="publishing"`,
 		`stagedoor_webhook_attempts_total{result="ok"}`,

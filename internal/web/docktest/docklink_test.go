@@ -1,0 +1,59 @@
+package docktest
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/client"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// TestADockLinkOpensASignedInDock: an application gets a link with its API key. In the dock of an OBS
+// it opens a page that is signed in; nobody types a password, and the link serves once.
+func TestADockLinkOpensASignedInDock(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			app := replicas.App(t)
+			olga := app.Operator()
+			olga.Must(http.StatusCreated, "POST", "/api/v1/rules", web.V1Rule{
+				OwnStage: "{name}'s stage", Capabilities: []string{"publish", "subscribe"},
+			}, nil)
+			var key web.V1CreatedAPIKey
+			olga.Must(http.StatusCreated, "POST", "/api/v1/api-keys",
+				web.V1NewAPIKey{Name: "studio page"}, &key)
+			studio := &client.Client{URL: app.URL, Key: key.Key}
+			link, err := studio.CreateDockLink(t.Context(), "u-17", "Kim")
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Version: fakeobs.OBS31})
+			d := &dock{Page: browser.Open(t, engine, browser.Options{}), t: t, obs: far}
+			d.Goto(link.URL)
+			d.connect(obsPassword)
+			d.state("not-set-up")
+			var address string
+			if d.Eval("location.href", &address); address != app.URL+"/dock" {
+				t.Errorf("the address is %s, want it without the code", address)
+			}
+			d.poll("the server has the dock of Kim, and Kim's stage", func() bool {
+				var kim web.V1UserDetail
+				olga.Must(http.StatusOK, "GET", "/api/v1/users/"+link.User.ID, nil, &kim)
+				return len(kim.Docks) == 1 && kim.Docks[0].OBS != nil && len(kim.Grants) == 1 &&
+					kim.Grants[0].Name == "Kim's stage"
+			})
+			d.Reload() // still signed in: the page asks for OBS's password, not for a name
+			d.connect(obsPassword)
+			d.state("not-set-up")
+
+			other := browser.Open(t, engine, browser.Options{})
+			other.Goto(link.URL)
+			other.WaitText("was used already")
+		})
+	}
+}
