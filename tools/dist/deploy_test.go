@@ -116,6 +116,11 @@ func TestComposeFileOfReplicas(t *testing.T) {
 		own[what] = true
 	}
 	for _, name := range replicas {
+		if !slices.ContainsFunc(project.Services[name].Volumes, func(v types.ServiceVolumeConfig) bool {
+			return v.Source == "keys" && v.Target == "/data/keys"
+		}) {
+			t.Errorf("%s does not share the folder of own keys", name)
+		}
 		s := project.Services[name]
 		knownVariables(t, variables(s))
 		setting := func(variable string) string { return *s.Environment["STAGEDOOR_"+variable] }

@@ -48,6 +48,7 @@ func (r *release) image(p platform, binary string, texts map[string][]byte) erro
 	}
 	system, err := r.layer([]entry{
 		{name: "data/", mode: 0o700, mine: true},
+		{name: "data/keys/", mode: 0o700, mine: true}, // a volume there belongs to the same user
 		{name: "etc/group", mode: 0o644, text: []byte("root:x:0:\nstagedoor:x:65532:\n")},
 		{name: "etc/passwd", mode: 0o644, text: []byte("root:x:0:0:root:/:/sbin/nologin\n" +
 			"stagedoor:x:65532:65532::/data:/sbin/nologin\n")},
