@@ -62,7 +62,8 @@ func TestNoRegistryIsPinned(t *testing.T) {
 		t.Fatal(err)
 	}
 	if pinned := regexp.MustCompile(`"resolved": *"http[^"]*"`).Find(lock); pinned != nil {
-		t.Errorf("package-lock.json names a registry (%s): remove the \"resolved\" members; .npmrc keeps npm from writing them", pinned)
+		t.Errorf("package-lock.json names a registry (%s): remove the \"resolved\" members; "+
+			".npmrc keeps npm from writing them", pinned)
 	}
 	npmrc, err := os.ReadFile(".npmrc")
 	if err != nil {
@@ -101,8 +102,10 @@ func TestEveryLinkOfTheDocsLeadsSomewhere(t *testing.T) {
 			}
 			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s links to %s, which is not there", from, match[1])
-			} else if heading != "" && strings.HasSuffix(to, ".md") && !slices.Contains(anchors(docs[to]), heading) {
-				t.Errorf("%s links to %s: %s has no such heading, only %v", from, match[1], to, anchors(docs[to]))
+			} else if heading != "" && strings.HasSuffix(to, ".md") &&
+				!slices.Contains(anchors(docs[to]), heading) {
+				t.Errorf("%s links to %s: %s has no such heading, only %v", from, match[1], to,
+					anchors(docs[to]))
 			}
 		}
 	}

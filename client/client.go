@@ -1,5 +1,6 @@
-// Package client calls the API for programs of a Stagedoor server. GET /api/openapi.json of the server
-// describes every call; this package has the ones that applications need most, and Do for the rest.
+// Package client calls the API for programs of a Stagedoor server. GET /api/openapi.json of the
+// server describes every call; this package has the ones that applications need most, and Do for
+// the rest.
 package client
 
 import (
@@ -44,7 +45,8 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 		}
 		body = bytes.NewReader(text)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+"/api/v1"+path, body)
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+"/api/v1"+path,
+		body)
 	if err != nil {
 		return err
 	}
@@ -63,7 +65,8 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	defer answer.Body.Close()
 	if answer.StatusCode >= 300 {
 		problem := &Error{Status: answer.StatusCode}
-		json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(problem) // a proxy's page has no detail
+		// a proxy's page has no detail
+		json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(problem)
 		return problem
 	}
 	if out == nil || answer.StatusCode == http.StatusNoContent {
@@ -72,7 +75,8 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	return json.NewDecoder(answer.Body).Decode(out)
 }
 
-// A LinkStage is a stage that a dock link gives access to. No capabilities mean publish and subscribe.
+// A LinkStage is a stage that a dock link gives access to. No capabilities mean publish and
+// subscribe.
 type LinkStage struct {
 	ARN          string   `json:"arn"`
 	Capabilities []string `json:"capabilities,omitempty"`
@@ -89,9 +93,11 @@ type DockLink struct {
 	} `json:"user"`
 }
 
-// CreateDockLink creates or updates the user behind an external ID, and returns a link for their dock.
-// No stages leave the user's access as it is.
-func (c *Client) CreateDockLink(ctx context.Context, externalID, name string, stages ...LinkStage) (DockLink, error) {
+// CreateDockLink creates or updates the user behind an external ID, and returns a link for their
+// dock. No stages leave the user's access as it is.
+func (c *Client) CreateDockLink(
+	ctx context.Context, externalID, name string, stages ...LinkStage,
+) (DockLink, error) {
 	in := struct {
 		ExternalID string      `json:"externalId"`
 		Name       string      `json:"name"`

@@ -22,12 +22,14 @@ func TestAnApplicationSeesWhoIsThereAndChangesRules(t *testing.T) {
 	var side web.Stage
 	operator.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
 	var key web.V1CreatedAPIKey
-	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio"}, &key)
+	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio"},
+		&key)
 	c := &client.Client{URL: a.URL, Key: key.Key}
 
 	t.Log("a rule for everybody: ana gains access, and goes live")
 	rule := client.Rule{Stage: string(side.ARN), Capabilities: []string{"publish"}}
-	if effect, err := c.EffectOf(t.Context(), rule); err != nil || effect.Gain != 1 || effect.Lose != 0 {
+	if effect, err := c.EffectOf(t.Context(), rule); err != nil || effect.Gain != 1 ||
+		effect.Lose != 0 {
 		t.Errorf("the effect of the rule: %+v %v", effect, err)
 	}
 	rule, err := c.PutRule(t.Context(), rule)
@@ -40,7 +42,8 @@ func TestAnApplicationSeesWhoIsThereAndChangesRules(t *testing.T) {
 	var token web.Token
 	ana.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: side.ARN}, &token)
 	dock := ana.Events()
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	apptest.Await(dock, "stage", func(e web.StageEvent) bool { return e.Kind == "publishing" })
@@ -49,20 +52,23 @@ func TestAnApplicationSeesWhoIsThereAndChangesRules(t *testing.T) {
 		if err != nil || len(there) != 1 || len(there[0].Participants) != 1 {
 			t.Fatalf("who is there: %+v %v", there, err)
 		}
-		if p := there[0].Participants[0]; p.ID != string(token.ParticipantID) || p.Name != "ana" || !p.Publishing {
+		if p := there[0].Participants[0]; p.ID != string(token.ParticipantID) || p.Name != "ana" ||
+			!p.Publishing {
 			t.Errorf("on the stage is %+v", p)
 		}
 	}
 
 	t.Log("the rule is changed to another claim: ana loses what it gave")
 	rule.Claim, rule.Value = "groups", "crew"
-	if effect, err := c.EffectOf(t.Context(), rule); err != nil || effect.Lose != 1 || len(effect.Losing) != 1 || effect.Losing[0] != "ana" {
+	if effect, err := c.EffectOf(t.Context(), rule); err != nil || effect.Lose != 1 ||
+		len(effect.Losing) != 1 || effect.Losing[0] != "ana" {
 		t.Errorf("the effect of the change: %+v %v", effect, err)
 	}
 	if _, err := c.PutRule(t.Context(), rule); err != nil {
 		t.Fatal(err)
 	}
-	ana.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens", web.TokenRequest{Stage: token.Stage})
+	ana.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens",
+		web.TokenRequest{Stage: token.Stage})
 	if err := c.RemoveRule(t.Context(), rule.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -73,10 +79,12 @@ func TestAnApplicationUsesTheClient(t *testing.T) {
 	a := apptest.Start(t)
 	operator := a.Operator()
 	var key web.V1CreatedAPIKey
-	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio"}, &key)
+	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio"},
+		&key)
 	c := &client.Client{URL: a.URL + "/", Key: key.Key}
 
-	link, err := c.CreateDockLink(t.Context(), "u-17", "Kim", client.LinkStage{ARN: operator.MainStage()})
+	link, err := c.CreateDockLink(t.Context(), "u-17", "Kim",
+		client.LinkStage{ARN: operator.MainStage()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,20 +94,24 @@ func TestAnApplicationUsesTheClient(t *testing.T) {
 	dock.Must(http.StatusCreated, "POST", "/api/enrol", web.EnrolCode{Code: code}, nil)
 
 	token := dock.Token("")
-	if err := c.Kick(t.Context(), string(token.Stage), string(token.ParticipantID), "time is up", true); err != nil {
+	if err := c.Kick(t.Context(), string(token.Stage), string(token.ParticipantID), "time is up",
+		true); err != nil {
 		t.Fatal(err)
 	}
-	dock.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens", web.TokenRequest{Stage: token.Stage})
+	dock.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens",
+		web.TokenRequest{Stage: token.Stage})
 	if err := c.Unbar(t.Context(), link.User.ID, string(token.Stage)); err != nil {
 		t.Fatal(err)
 	}
 	dock.Token("")
-	if refusals, err := c.Refusals(t.Context(), string(token.Stage)); err != nil || len(refusals) != 0 {
+	if refusals, err := c.Refusals(t.Context(), string(token.Stage)); err != nil ||
+		len(refusals) != 0 {
 		t.Errorf("refusals: %v %v", refusals, err)
 	}
 
 	for i := range 205 { // more than a page
-		if err := c.Do(t.Context(), "POST", "/users", map[string]string{"name": fmt.Sprint("guest ", i)}, nil); err != nil {
+		if err := c.Do(t.Context(), "POST", "/users",
+			map[string]string{"name": fmt.Sprint("guest ", i)}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,7 +137,8 @@ func TestAnApplicationUsesTheClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	var problem *client.Error
-	if err := c.Suspend(t.Context(), "nobody", ""); !errors.As(err, &problem) || problem.Status != 404 || problem.Code != "not_found" {
+	if err := c.Suspend(t.Context(), "nobody", ""); !errors.As(err, &problem) ||
+		problem.Status != 404 || problem.Code != "not_found" {
 		t.Errorf("an unknown user: %v", err)
 	}
 }

@@ -12,7 +12,8 @@ import (
 
 // notServed are the paths that must not be in the program: tests, types and this package itself.
 func notServed(path string) bool {
-	return strings.HasPrefix(path, "jstest/") || strings.HasSuffix(path, ".d.ts") || strings.HasSuffix(path, ".go")
+	return strings.HasPrefix(path, "jstest/") || strings.HasSuffix(path, ".d.ts") ||
+		strings.HasSuffix(path, ".go")
 }
 
 func TestEveryFileIsEmbedded(t *testing.T) {

@@ -102,7 +102,8 @@ type Config struct {
 
 	// Brand is the branding of the settings.
 	Brand Branding
-	// Replicated says that other processes change the database, too. They make this one call Refresh.
+	// Replicated says that other processes change the database, too. They make this one call
+	// Refresh.
 	Replicated bool
 
 	// NoLocalStages refuses to add local stages, where no media is served.

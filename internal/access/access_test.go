@@ -13,15 +13,18 @@ import (
 // Here are tests of single functions. The tests of the rules are in accesstest; the store runs them
 // over its engines.
 
-var quick = &PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+var quick = &PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16,
+	KeyLength: 32}
 
 func TestNameKey(t *testing.T) {
 	t.Parallel()
 	for _, same := range [][2]string{
-		{"Ana", "ANA"}, {"José", "Jose\u0301"}, {"GROẞ", "groß"}, {"ＡＮＡ", "ana"}, {"a  b", "A\u00a0B"}, {"ſam", "Sam"},
+		{"Ana", "ANA"}, {"José", "Jose\u0301"}, {"GROẞ", "groß"}, {"ＡＮＡ", "ana"},
+		{"a  b", "A\u00a0B"}, {"ſam", "Sam"},
 	} {
 		if nameKey(same[0]) != nameKey(same[1]) {
-			t.Errorf("%q and %q: got two keys %q, %q, want one", same[0], same[1], nameKey(same[0]), nameKey(same[1]))
+			t.Errorf("%q and %q: got two keys %q, %q, want one", same[0], same[1], nameKey(same[0]),
+				nameKey(same[1]))
 		}
 	}
 	for _, different := range [][2]string{{"Ana", "Anna"}, {"José", "Jose"}, {"ab", "a b"}} {
@@ -32,7 +35,8 @@ func TestNameKey(t *testing.T) {
 }
 
 func FuzzName(f *testing.F) {
-	for _, text := range []string{"Ana", "", " ", "\x00", "\xff", "\u202e", strings.Repeat("é", 65), "Jose\u0301", "\u0301", "ﷺ"} {
+	for _, text := range []string{"Ana", "", " ", "\x00", "\xff", "\u202e", strings.Repeat("é", 65),
+		"Jose\u0301", "\u0301", "ﷺ"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -43,7 +47,8 @@ func FuzzName(f *testing.F) {
 			}
 			return
 		}
-		if n := utf8.RuneCountInString(name); n < 1 || n > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, deceives) {
+		if n := utf8.RuneCountInString(name); n < 1 || n > maxName || !utf8.ValidString(name) ||
+			strings.ContainsFunc(name, deceives) {
 			t.Errorf("%q became %q", text, name)
 		}
 		if again, err := cleanName(name); err != nil || again != name {
@@ -68,7 +73,8 @@ func FuzzCleanText(f *testing.F) {
 }
 
 func FuzzNetwork(f *testing.F) {
-	for _, text := range []string{"192.0.2.1", "192.0.2.1:80", "::1", "[2001:db8::1]:443", "::ffff:192.0.2.1", "fe80::1%eth0", "", "unix", "1:2:3"} {
+	for _, text := range []string{"192.0.2.1", "192.0.2.1:80", "::1", "[2001:db8::1]:443",
+		"::ffff:192.0.2.1", "fe80::1%eth0", "", "unix", "1:2:3"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -85,8 +91,9 @@ func TestNetwork(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "192.0.2.1:4711": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",
-		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "[2001:db8:1:2::9]:80": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
-		"somewhere": "somewhere",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "[2001:db8:1:2::9]:80": "2001:db8:1:2::/64",
+		"fe80::1%eth0": "fe80::/64",
+		"somewhere":    "somewhere",
 	} {
 		if got := network(address); got != want {
 			t.Errorf("network(%q): got %q, want %q", address, got, want)
@@ -97,8 +104,10 @@ func TestNetwork(t *testing.T) {
 func TestDurationsInWords(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
-		time.Millisecond: "1 second", time.Second: "1 second", 1500 * time.Millisecond: "2 seconds", 59 * time.Second: "59 seconds",
-		time.Minute: "1 minute", 90 * time.Second: "90 seconds", 4*time.Minute - time.Second: "4 minutes", 10 * time.Minute: "10 minutes",
+		time.Millisecond: "1 second", time.Second: "1 second", 1500 * time.Millisecond: "2 seconds",
+		59 * time.Second: "59 seconds",
+		time.Minute:      "1 minute", 90 * time.Second: "90 seconds",
+		4*time.Minute - time.Second: "4 minutes", 10 * time.Minute: "10 minutes",
 		time.Hour: "1 hour", 14 * 24 * time.Hour: "14 days",
 	} {
 		if got := inWords(d); got != want {
@@ -109,12 +118,15 @@ func TestDurationsInWords(t *testing.T) {
 
 func TestCheckPassword(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "ninechars", strings.Repeat("x", 1025), "\xff\xfe invalid text", "ANASTASIA LOPEZ"} {
-		if err := checkPassword(stage.NewSecret(text), "Anastasia Lopez"); !errors.Is(err, stage.ErrInvalid) {
+	for _, text := range []string{"", "ninechars", strings.Repeat("x", 1025),
+		"\xff\xfe invalid text", "ANASTASIA LOPEZ"} {
+		if err := checkPassword(stage.NewSecret(text), "Anastasia Lopez"); !errors.Is(err,
+			stage.ErrInvalid) {
 			t.Errorf("%q: got %v, want ErrInvalid", text, err)
 		}
 	}
-	for _, text := range []string{"tencharact", "十個漢字的密碼很安全", strings.Repeat("x", 1024), " spaces around "} {
+	for _, text := range []string{"tencharact", "十個漢字的密碼很安全", strings.Repeat("x", 1024),
+		" spaces around "} {
 		if err := checkPassword(stage.NewSecret(text), "Ana"); err != nil {
 			t.Errorf("%q: got %v, want none", text, err)
 		}
@@ -124,11 +136,13 @@ func TestCheckPassword(t *testing.T) {
 func TestAPasswordIsTheSameOnEveryKeyboard(t *testing.T) {
 	t.Parallel()
 	p := NewPasswords(quick, 1)
-	hash, err := p.hashInTurn(t.Context(), "ana", Client{}, stage.NewSecret("contrase\u00f1a larga"))
+	hash, err := p.hashInTurn(t.Context(), "ana", Client{},
+		stage.NewSecret("contrase\u00f1a larga"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for text, want := range map[string]bool{"contrasen\u0303a larga": true, "contrasena larga": false, "": false} {
+	for text, want := range map[string]bool{"contrasen\u0303a larga": true,
+		"contrasena larga": false, "": false} {
 		if got, err := p.matches(stage.NewSecret(text), hash); got != want || err != nil {
 			t.Errorf("%q: got %v, %v; want %v", text, got, err, want)
 		}
@@ -142,8 +156,10 @@ func TestAPasswordIsTheSameOnEveryKeyboard(t *testing.T) {
 // fastest runs are compared: a busy machine only makes a run slower.
 func TestUnknownNamesTakeAsLong(t *testing.T) {
 	t.Parallel()
-	p := NewPasswords(&PasswordParams{Memory: 8 * 1024, Iterations: 3, Parallelism: 1, SaltLength: 16, KeyLength: 32}, 1)
-	hash, err := p.hashInTurn(t.Context(), "ana", Client{}, stage.NewSecret("correct horse battery"))
+	p := NewPasswords(&PasswordParams{Memory: 8 * 1024, Iterations: 3, Parallelism: 1,
+		SaltLength: 16, KeyLength: 32}, 1)
+	hash, err := p.hashInTurn(t.Context(), "ana", Client{},
+		stage.NewSecret("correct horse battery"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,8 +77,8 @@ func (c *Control) CreateDockLink(
 	return link, c.disconnect(ctx, revoked, "The access to this stage was changed.")
 }
 
-// linkLabel names the API key that made a dock link, which ends with it. A login that it became does
-// not: see docs/decisions/0196.
+// linkLabel names the API key that made a dock link, which ends with it. A login that it became
+// does not: see docs/decisions/0196.
 func linkLabel(by Principal) string {
 	if by.Kind != KindAPIKey {
 		return ""
@@ -96,7 +96,8 @@ func endLinksOf(ctx context.Context, tx Store, key string) error {
 		if labelOf(cred.Label).apiKey != key {
 			continue
 		}
-		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kindEnrolment, ID: cred.ID}); err != nil {
+		if _, err := tx.DeleteCredentials(ctx,
+			Match{Kind: kindEnrolment, ID: cred.ID}); err != nil {
 			return err
 		}
 	}

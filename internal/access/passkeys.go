@@ -382,7 +382,8 @@ func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		for _, i := range identities {
-			if c.cfg.External.Issuer != "" && sameIssuer(i.Issuer, c.cfg.External.Issuer) && !i.refused() {
+			if c.cfg.External.Issuer != "" && sameIssuer(i.Issuer, c.cfg.External.Issuer) &&
+				!i.refused() {
 				return true, nil
 			}
 		}

@@ -72,7 +72,9 @@ func (c *Control) SetUp(
 }
 
 // NeedsSetup reports whether there is no operator yet.
-func (c *Control) NeedsSetup(ctx context.Context) (bool, error) { return needsSetup(ctx, c.cfg.Store) }
+func (c *Control) NeedsSetup(ctx context.Context) (bool, error) {
+	return needsSetup(ctx, c.cfg.Store)
+}
 
 // CheckSetup refuses a code that SetUp would refuse, before a password is chosen and hashed.
 func (c *Control) CheckSetup(ctx context.Context, code stage.Secret) error {

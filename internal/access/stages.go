@@ -138,8 +138,8 @@ func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant,
 	return granted, nil
 }
 
-// exists reports whether there is such a stage. Another replica may have just added it, so that only
-// a stage that exists is cached.
+// exists reports whether there is such a stage. Another replica may have just added it, so that
+// only a stage that exists is cached.
 func (c *Control) exists(ctx context.Context, arn stage.ARN) (bool, error) {
 	isIt := func(s StageRecord) bool { return s.ARN == arn }
 	all, err := c.cachedStages(ctx)

@@ -88,7 +88,8 @@ func TestOnStageNeedsAGrantOfItsOwn(t *testing.T) {
 	} {
 		who, err := c.OnStage(t.Context(), Principal{Kind: KindLogin, User: want.user}, want.stage)
 		if allowed := err == nil && who.Stage == want.stage; allowed != want.allowed {
-			t.Errorf("%+v on %s: got %v, want allowed: %v", want.user, want.stage, err, want.allowed)
+			t.Errorf("%+v on %s: got %v, want allowed: %v", want.user, want.stage, err,
+				want.allowed)
 		}
 		if err != nil && !errors.Is(err, stage.ErrDenied) {
 			t.Errorf("%+v: got %v, want %v", want.user, err, stage.ErrDenied)

@@ -33,7 +33,8 @@ func (t *turns) hashAs(ctx context.Context, account, address string, known bool)
 // that of another waits for none of them.
 func TestOneAccountSlowsDownNoOther(t *testing.T) {
 	t.Parallel()
-	for name, olga := range map[string]string{"elsewhere": "198.51.100.7", "same address": "192.0.2.1"} {
+	for name, olga := range map[string]string{"elsewhere": "198.51.100.7",
+		"same address": "192.0.2.1"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -78,10 +79,12 @@ func TestNetworksTakeTurns(t *testing.T) {
 			}
 		}
 		if took := time.Since(start); took > 6*oneHash {
-			t.Errorf("three in a row beside 100 of another network: took %v, want at most %v", took, 6*oneHash)
+			t.Errorf("three in a row beside 100 of another network: took %v, want at most %v", took,
+				6*oneHash)
 		}
 		all.Wait()
-		if len(queue.waiting) != 0 || len(queue.running) != 0 || len(queue.served) != 0 || queue.free != 1 {
+		if len(queue.waiting) != 0 || len(queue.running) != 0 || len(queue.served) != 0 ||
+			queue.free != 1 {
 			t.Errorf("afterwards: got %+v, want nothing left", queue)
 		}
 	})

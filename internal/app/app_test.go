@@ -27,7 +27,8 @@ func run(t *testing.T, args ...string) (out string, err error) {
 // refused runs `serve` where it has to refuse, and returns the sentence.
 func refused(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := run(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0"}, args...)...)
+	out, err := run(t, append(
+		[]string{"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0"}, args...)...)
 	if err == nil {
 		t.Fatalf("serve %v: got no error; it wrote %s", args, out)
 	}
@@ -40,7 +41,8 @@ func refused(t *testing.T, args ...string) string {
 func TestRefusalsAtStart(t *testing.T) {
 	t.Parallel()
 	running := apptest.Start(t)
-	if got := refused(t, "--data", running.Data); !strings.Contains(got, "another stagedoor already serves") {
+	if got := refused(t, "--data", running.Data); !strings.Contains(got,
+		"another stagedoor already serves") {
 		t.Errorf("a second start on the same folder: got %q", got)
 	}
 
@@ -49,7 +51,8 @@ func TestRefusalsAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if got := refused(t, "--data", t.TempDir(), "--listen", taken.Addr().String()); !strings.Contains(got, "is taken by another program") {
+	if got := refused(t, "--data", t.TempDir(), "--listen",
+		taken.Addr().String()); !strings.Contains(got, "is taken by another program") {
 		t.Errorf("a taken port: got %q", got)
 	}
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -57,7 +60,8 @@ func TestRefusalsAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer udp.Close()
-	if got := refused(t, "--data", t.TempDir(), "--media", udp.LocalAddr().String()); !strings.Contains(got, "is taken") {
+	if got := refused(t, "--data", t.TempDir(), "--media",
+		udp.LocalAddr().String()); !strings.Contains(got, "is taken") {
 		t.Errorf("a taken media port: got %q", got)
 	}
 
@@ -68,7 +72,8 @@ func TestRefusalsAtStart(t *testing.T) {
 	}
 
 	damaged := t.TempDir()
-	os.WriteFile(filepath.Join(damaged, "local-key.pem"), []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), 0o600)
+	os.WriteFile(filepath.Join(damaged, "local-key.pem"),
+		[]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), 0o600)
 	if got := refused(t, "--data", damaged); !strings.Contains(got, "local-key.pem") {
 		t.Errorf("a damaged key: got %q", got)
 	}
@@ -78,12 +83,15 @@ func TestRefusalsAtStart(t *testing.T) {
 	if got := refused(t, "--data", folder); !strings.Contains(got, "is a folder") {
 		t.Errorf("a folder in the place of the key: got %q", got)
 	}
-	if got := refused(t, "--data", t.TempDir(), "--database", "postgres://"+closedPort(t)+"/stagedoor"); !strings.Contains(got, "cannot be reached") {
+	if got := refused(t, "--data", t.TempDir(), "--database",
+		"postgres://"+closedPort(t)+"/stagedoor"); !strings.Contains(got, "cannot be reached") {
 		t.Errorf("a PostgreSQL that does not run: got %q", got)
 	}
 
-	for _, bad := range []string{"stage.example.com", "ftp://stage.example.com", "https://stage.example.com/path", "https://user@stage.example.com"} {
-		if got := refused(t, "--data", t.TempDir(), "--public-url", bad); !strings.Contains(got, "--public-url") {
+	for _, bad := range []string{"stage.example.com", "ftp://stage.example.com",
+		"https://stage.example.com/path", "https://user@stage.example.com"} {
+		if got := refused(t, "--data", t.TempDir(), "--public-url", bad); !strings.Contains(got,
+			"--public-url") {
 			t.Errorf("--public-url %s: got %q", bad, got)
 		}
 	}
@@ -104,7 +112,8 @@ func TestUsersOfNoDatabase(t *testing.T) {
 	t.Parallel()
 	nowhere := filepath.Join(t.TempDir(), "typo")
 	for _, args := range [][]string{{"users", "list"}, {"users", "remove", "ana"}} {
-		if _, err := run(t, append(args, "--data", nowhere)...); err == nil || !strings.Contains(err.Error(), "there is no database in "+nowhere) {
+		if _, err := run(t, append(args, "--data", nowhere)...); err == nil ||
+			!strings.Contains(err.Error(), "there is no database in "+nowhere) {
 			t.Errorf("%v: got %v, want that there is no database", args, err)
 		}
 	}
@@ -120,19 +129,21 @@ func TestDataFolderIsPrivateAndLasts(t *testing.T) {
 	olga := first.Operator()
 	arn := olga.MainStage()
 	first.Stop()
-	err := filepath.WalkDir(filepath.Dir(data), func(path string, entry os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		if want := os.FileMode(map[bool]int{true: 0o700, false: 0o600}[entry.IsDir()]); info.Mode().Perm() != want {
-			t.Errorf("%s: got mode %v, want %v", path, info.Mode().Perm(), want)
-		}
-		return nil
-	})
+	err := filepath.WalkDir(filepath.Dir(data),
+		func(path string, entry os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := entry.Info()
+			if err != nil {
+				return err
+			}
+			if want := os.FileMode(map[bool]int{true: 0o700,
+				false: 0o600}[entry.IsDir()]); info.Mode().Perm() != want {
+				t.Errorf("%s: got mode %v, want %v", path, info.Mode().Perm(), want)
+			}
+			return nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +154,8 @@ func TestDataFolderIsPrivateAndLasts(t *testing.T) {
 		t.Errorf("the second start printed %s", second.SetupURL)
 	}
 	again := second.Browser()
-	again.Must(200, "POST", "/api/login", map[string]string{"name": "olga", "password": apptest.Password}, nil)
+	again.Must(200, "POST", "/api/login",
+		map[string]string{"name": "olga", "password": apptest.Password}, nil)
 	if got := again.MainStage(); got != arn {
 		t.Errorf("the stage: got %s, want %s", got, arn)
 	}
@@ -155,7 +167,8 @@ func TestUsersFromTheTerminal(t *testing.T) {
 	a.Operator()
 
 	t.Log("ana is added while the server runs, and accepts by the printed link")
-	out, err := run(t, "users", "add", "ana", "--data", a.Data, "--stage", "main", "--public-url", a.URL)
+	out, err := run(t, "users", "add", "ana", "--data", a.Data, "--stage", "main", "--public-url",
+		a.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,22 +178,29 @@ func TestUsersFromTheTerminal(t *testing.T) {
 	}
 	code, _, _ = strings.Cut(code, "\n")
 	ana := a.Browser()
-	ana.Must(201, "POST", "/api/invite", map[string]string{"code": code, "password": apptest.Password}, nil)
+	ana.Must(201, "POST", "/api/invite",
+		map[string]string{"code": code, "password": apptest.Password}, nil)
 	arn := ana.Token("publish").Stage
 
-	if out, err := run(t, "users", "list", "--data", a.Data); err != nil || !strings.Contains(out, "ana") || !strings.Contains(out, "operator") || !strings.Contains(out, "main (publish") {
+	if out, err := run(t, "users", "list", "--data", a.Data); err != nil ||
+		!strings.Contains(out, "ana") || !strings.Contains(out, "operator") ||
+		!strings.Contains(out, "main (publish") {
 		t.Errorf("users list: got %v %s", err, out)
 	}
 	if _, err := run(t, "users", "add", "Ana", "--data", a.Data); err == nil {
 		t.Error("a second ana was added")
 	}
-	if _, err := run(t, "users", "add", "cleo", "--data", a.Data, "--stage", "main", "--max-ttl", "1s"); err == nil {
+	if _, err := run(t, "users", "add", "cleo", "--data", a.Data, "--stage", "main", "--max-ttl",
+		"1s"); err == nil {
 		t.Error("a grant that cannot be: got no error")
 	}
-	if list, err := run(t, "users", "list", "--data", a.Data); err != nil || strings.Contains(list, "cleo") {
-		t.Errorf("after a grant that could not be: got %q, %v; want that nobody was added", list, err)
+	if list, err := run(t, "users", "list", "--data", a.Data); err != nil ||
+		strings.Contains(list, "cleo") {
+		t.Errorf("after a grant that could not be: got %q, %v; want that nobody was added", list,
+			err)
 	}
-	if _, err := run(t, "users", "add", "ben", "--data", a.Data, "--stage", "nowhere"); err == nil || !strings.Contains(err.Error(), "main") {
+	if _, err := run(t, "users", "add", "ben", "--data", a.Data, "--stage",
+		"nowhere"); err == nil || !strings.Contains(err.Error(), "main") {
 		t.Errorf("a stage that is not there: got %v, want the names of those that are", err)
 	}
 	if _, err := run(t, "users", "remove", "ana", "--data", a.Data); err != nil {
@@ -194,13 +214,15 @@ func TestUsersFromTheTerminal(t *testing.T) {
 
 func TestHelpAndUsage(t *testing.T) {
 	t.Parallel()
-	if out, err := run(t, "serve", "--help"); err != nil || !strings.Contains(out, "STAGEDOOR_LISTEN") {
+	if out, err := run(t, "serve", "--help"); err != nil ||
+		!strings.Contains(out, "STAGEDOOR_LISTEN") {
 		t.Errorf("serve --help: got %v %s", err, out)
 	}
 	if out, err := run(t); err != nil || !strings.Contains(out, "serve") {
 		t.Errorf("no command: got %v %s", err, out)
 	}
-	for _, args := range [][]string{{"fly"}, {"serve", "--fly"}, {"serve", "--trusted-proxies", "everybody"}, {"serve", "--token-limit", "many"}} {
+	for _, args := range [][]string{{"fly"}, {"serve", "--fly"},
+		{"serve", "--trusted-proxies", "everybody"}, {"serve", "--token-limit", "many"}} {
 		var usage app.UsageError
 		if _, err := run(t, args...); !asUsage(err, &usage) {
 			t.Errorf("%v: got %v, want a usage error", args, err)
@@ -211,11 +233,14 @@ func TestHelpAndUsage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &stopper{cancel: cancel}
-	env := []string{"STAGEDOOR_LISTEN=999.0.0.1:1", "STAGEDOOR_DATA=" + t.TempDir(), "STAGEDOOR_MEDIA=127.0.0.1:0"}
-	if err := app.Run(ctx, []string{"serve"}, env, nil, out, out); err == nil || !strings.Contains(err.Error(), "999.0.0.1:1") {
+	env := []string{"STAGEDOOR_LISTEN=999.0.0.1:1", "STAGEDOOR_DATA=" + t.TempDir(),
+		"STAGEDOOR_MEDIA=127.0.0.1:0"}
+	if err := app.Run(ctx, []string{"serve"}, env, nil, out, out); err == nil ||
+		!strings.Contains(err.Error(), "999.0.0.1:1") {
 		t.Errorf("STAGEDOOR_LISTEN: got %v", err)
 	}
-	if err := app.Run(ctx, []string{"serve", "--listen", "127.0.0.1:0"}, env, nil, out, out); err != nil || ctx.Err() == nil {
+	if err := app.Run(ctx, []string{"serve", "--listen", "127.0.0.1:0"}, env, nil, out,
+		out); err != nil || ctx.Err() == nil {
 		t.Errorf("--listen over STAGEDOOR_LISTEN: got %v", err)
 	}
 }
@@ -237,7 +262,9 @@ func TestOBSFailsInOneSentence(t *testing.T) {
 	t.Parallel()
 	out, err := run(t, "obs", "status", "--obs", "127.0.0.1:1", "--json")
 	var told struct{ Error struct{ Code, Detail string } }
-	if json.Unmarshal([]byte(out), &told) != nil || err == nil || told.Error.Code != "obs_unreachable" || told.Error.Detail != err.Error() || strings.Contains(err.Error(), "dial") {
+	if json.Unmarshal([]byte(out), &told) != nil || err == nil ||
+		told.Error.Code != "obs_unreachable" || told.Error.Detail != err.Error() ||
+		strings.Contains(err.Error(), "dial") {
 		t.Errorf("got %q and %v", out, err)
 	}
 }

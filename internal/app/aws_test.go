@@ -21,7 +21,8 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 
 	t.Log("the operator makes a stage at AWS, and finds it in the list to choose from")
 	var made web.Stage
-	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+	olga.Must(http.StatusCreated, "POST", "/api/stages",
+		web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
 	if made.Served != "aws" || !strings.HasPrefix(made.IssuedBy, "By the AWS API") {
 		t.Errorf("the new stage: got %+v", made)
 	}
@@ -31,25 +32,32 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 		t.Errorf("what AWS has: got %+v", there)
 	}
 	var unnamed web.Stage
-	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Region: "us-west-2"}, &unnamed)
+	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Region: "us-west-2"},
+		&unnamed)
 	if unnamed.Name != unnamed.ARN.ID() {
 		t.Errorf("a stage without a name: got %q, want the one that lists show", unnamed.Name)
 	}
-	olga.Refused(http.StatusConflict, "conflict", "POST", "/api/stages", web.NewStage{ARN: made.ARN})
-	for _, wrong := range []web.NewStage{{ARN: "arn:aws:ivs:local:000000000000:stage/x"}, {Name: "x", Region: "local"}, {ARN: "arn:aws:ivs:mars-north-1:123456789012:stage/x"}} {
-		if p := olga.Refused(http.StatusBadRequest, "invalid", "POST", "/api/stages", wrong); strings.Contains(p.Detail, "--ivs-region") {
+	olga.Refused(http.StatusConflict, "conflict", "POST", "/api/stages",
+		web.NewStage{ARN: made.ARN})
+	for _, wrong := range []web.NewStage{{ARN: "arn:aws:ivs:local:000000000000:stage/x"},
+		{Name: "x", Region: "local"}, {ARN: "arn:aws:ivs:mars-north-1:123456789012:stage/x"}} {
+		if p := olga.Refused(http.StatusBadRequest, "invalid", "POST", "/api/stages",
+			wrong); strings.Contains(p.Detail, "--ivs-region") {
 			t.Errorf("%+v: got the advice %q, which helps nobody", wrong, p.Detail)
 		}
 	}
-	olga.Refused(http.StatusNotFound, "stage_gone", "POST", "/api/stages", web.NewStage{ARN: "arn:aws:ivs:us-west-2:123456789012:stage/nowhere"})
+	olga.Refused(http.StatusNotFound, "stage_gone", "POST", "/api/stages",
+		web.NewStage{ARN: "arn:aws:ivs:us-west-2:123456789012:stage/nowhere"})
 
 	t.Log("ana goes live with a token of the API")
 	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")
 	grant := "/api/users/" + string(ana.Me().ID) + "/grants/" + url.PathEscape(string(made.ARN))
-	olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
+	olga.Must(http.StatusNoContent, "PUT", grant,
+		web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
 	dock := ana.Events()
 	byAPI := awsToken(t, ana, made)
-	first, err := rtcpeer.Publish(t, rtcpeer.HTTP(byAPI.Endpoint, byAPI.Token), rtcpeer.PublishOptions{})
+	first, err := rtcpeer.Publish(t, rtcpeer.HTTP(byAPI.Endpoint, byAPI.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +69,8 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 		t.Fatalf("keys create: %v %s", err, out)
 	}
 	signed := awsToken(t, ana, made)
-	second, err := rtcpeer.Publish(t, rtcpeer.HTTP(signed.Endpoint, signed.Token), rtcpeer.PublishOptions{})
+	second, err := rtcpeer.Publish(t, rtcpeer.HTTP(signed.Endpoint, signed.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +85,8 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 		t.Fatalf("keys rotate: %v %s", err, out)
 	}
 	rotated := awsToken(t, ana, made)
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(rotated.Endpoint, rotated.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(rotated.Endpoint, rotated.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Errorf("a token of the new key: %v", err)
 	}
 	select {
@@ -86,17 +96,23 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 		t.Error("the broadcast with the old key's token broke")
 	default:
 	}
-	if out, err := run(t, "keys", "list", "--data", a.Data); err != nil || strings.Count(out, "arn:aws:ivs:us-west-2:") != 2 {
-		t.Errorf("keys list: got %v %s, want both keys until the last token of the old one has ended", err, out)
+	if out, err := run(t, "keys", "list", "--data", a.Data); err != nil ||
+		strings.Count(out, "arn:aws:ivs:us-west-2:") != 2 {
+		t.Errorf("keys list: got %v %s, want both keys until the last token of the old one "+
+			"has ended", err, out)
 	}
 
 	t.Log("the operator kicks ana: her session ends, her dock is told why, and the token is barred")
-	olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(string(made.ARN))+"/participants/"+string(byAPI.ParticipantID), web.Removal{Reason: "Your sound is off."}, nil)
+	olga.Must(http.StatusNoContent, "DELETE",
+		"/api/stages/"+url.PathEscape(string(made.ARN))+"/participants/"+
+			string(byAPI.ParticipantID), web.Removal{Reason: "Your sound is off."}, nil)
 	<-first.Closed()
-	if end := apptest.Await(dock, "stage", of(byAPI, "ended")); end.Code != "kicked" || end.Detail != "Your sound is off." {
+	if end := apptest.Await(dock, "stage", of(byAPI, "ended")); end.Code != "kicked" ||
+		end.Detail != "Your sound is off." {
 		t.Errorf("the dock was told %+v, want that she was kicked and why", end)
 	}
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(byAPI.Endpoint, byAPI.Token), rtcpeer.PublishOptions{}); err == nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(byAPI.Endpoint, byAPI.Token),
+		rtcpeer.PublishOptions{}); err == nil {
 		t.Error("the kicked participant came back")
 	}
 
@@ -108,23 +124,28 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 		t.Errorf("sessions: got %+v, want the one that goes on", kept.Sessions)
 	}
 	ana.Refused(http.StatusForbidden, "denied", "GET", sessions, nil)
-	olga.Refused(http.StatusNotFound, "not_found", "GET", "/api/stages/"+url.PathEscape(olga.MainStage())+"/sessions", nil)
+	olga.Refused(http.StatusNotFound, "not_found", "GET",
+		"/api/stages/"+url.PathEscape(olga.MainStage())+"/sessions", nil)
 }
 
 func awsToken(t *testing.T, c *apptest.Client, st web.Stage) (token web.Token) {
 	t.Helper()
-	c.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": st.ARN, "for": "publish"}, &token)
+	c.Must(http.StatusCreated, "POST", "/api/tokens",
+		map[string]any{"stage": st.ARN, "for": "publish"}, &token)
 	return token
 }
 
-// Without ivs:ListStages for one region the others are listed, and the operator knows which regions there are.
+// Without ivs:ListStages for one region the others are listed, and the operator knows which regions
+// there are.
 func TestStagesOfARegionThatCannotBeListed(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-region", "eu-west-1", "--ivs-endpoint", apptest.Emulate(t, "--faults", "ListStages=expired-key"))
+	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-region", "eu-west-1",
+		"--ivs-endpoint", apptest.Emulate(t, "--faults", "ListStages=expired-key"))
 	olga := a.Operator()
 	var there web.AWSStages
 	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, &there)
-	if len(there.Regions) != 2 || len(there.Troubles) != 2 || !strings.Contains(there.Troubles[0].Trouble, "have expired") {
+	if len(there.Regions) != 2 || len(there.Troubles) != 2 ||
+		!strings.Contains(there.Troubles[0].Trouble, "have expired") {
 		t.Errorf("got %+v, want both regions and why they cannot be listed", there)
 	}
 }
@@ -132,26 +153,33 @@ func TestStagesOfARegionThatCannotBeListed(t *testing.T) {
 func TestStagesOfAWSNeedARegion(t *testing.T) {
 	t.Parallel()
 	olga := apptest.Start(t).Operator()
-	olga.Refused(http.StatusServiceUnavailable, "unavailable", "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"})
-	if got := refused(t, "--data", t.TempDir(), "--ivs-region", "mars-north-1"); !strings.Contains(got, "us-west-2") {
+	olga.Refused(http.StatusServiceUnavailable, "unavailable", "POST", "/api/stages",
+		web.NewStage{Name: "studio", Region: "us-west-2"})
+	if got := refused(t, "--data", t.TempDir(), "--ivs-region",
+		"mars-north-1"); !strings.Contains(got, "us-west-2") {
 		t.Errorf("a region that is none: got %q, want those that are", got)
 	}
 }
 
-// Whoever works on keys is told once what went wrong, in a sentence; what AWS said is for --log-level debug.
+// Whoever works on keys is told once what went wrong, in a sentence; what AWS said is for
+// --log-level debug.
 func TestKeysSayOnceWhatWentWrong(t *testing.T) {
 	t.Parallel()
 	emulator := apptest.Emulate(t, "--faults", "ListPublicKeys=expired-key")
-	flags := []string{"keys", "create", "--region", "us-west-2", "--data", t.TempDir(), "--ivs-endpoint", emulator}
+	flags := []string{"keys", "create", "--region", "us-west-2", "--data", t.TempDir(),
+		"--ivs-endpoint", emulator}
 	out, err := run(t, flags...)
-	if err == nil || !strings.Contains(err.Error(), "have expired") || strings.Contains(err.Error(), "operation error") || out != "" {
+	if err == nil || !strings.Contains(err.Error(), "have expired") ||
+		strings.Contains(err.Error(), "operation error") || out != "" {
 		t.Errorf("got %v, and %q before it; want the sentence alone", err, out)
 	}
-	if out, err := run(t, append(flags, "--log-level", "debug")...); err == nil || !strings.Contains(out, "operation error") {
+	if out, err := run(t, append(flags, "--log-level", "debug")...); err == nil ||
+		!strings.Contains(out, "operation error") {
 		t.Errorf("--log-level debug: got %v, and %q before it; want also what AWS said", err, out)
 	}
 	flags[len(flags)-1] = strings.TrimPrefix(emulator, "http://")
-	if _, err := run(t, flags...); err == nil || !strings.Contains(err.Error(), "--ivs-endpoint is a URL") {
+	if _, err := run(t, flags...); err == nil ||
+		!strings.Contains(err.Error(), "--ivs-endpoint is a URL") {
 		t.Errorf("an endpoint without http: got %v, want that it is a URL", err)
 	}
 }
@@ -164,9 +192,12 @@ func TestARuleMakesStagesAtAWS(t *testing.T) {
 	olga := a.Operator()
 	ana := a.Broadcaster(olga, "ana", "publish")
 	dock := ana.Events()
-	olga.Must(http.StatusCreated, "POST", "/api/v1/rules", web.V1Rule{OwnStage: "{name}", Region: "us-west-2", Capabilities: []string{"publish"}}, nil)
+	olga.Must(http.StatusCreated, "POST", "/api/v1/rules",
+		web.V1Rule{OwnStage: "{name}", Region: "us-west-2", Capabilities: []string{"publish"}}, nil)
 	me := apptest.Await(dock, "me", func(me web.Me) bool { return len(me.Stages) == 2 })
-	own := me.Stages[slices.IndexFunc(me.Stages, func(s web.MyStage) bool { return s.Served == "aws" })]
+	own := me.Stages[slices.IndexFunc(me.Stages, func(s web.MyStage) bool {
+		return s.Served == "aws"
+	})]
 	if own.Name != "ana" {
 		t.Errorf("the stage is %+v", own)
 	}

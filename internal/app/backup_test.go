@@ -17,8 +17,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestBackupWhileTokensAreIssued restores a backup that was written while tokens were: the server on it
-// knows every token that was issued before, and lets it in.
+// TestBackupWhileTokensAreIssued restores a backup that was written while tokens were: the server
+// on it knows every token that was issued before, and lets it in.
 func TestBackupWhileTokensAreIssued(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--token-limit=-1")
@@ -30,7 +30,8 @@ func TestBackupWhileTokensAreIssued(t *testing.T) {
 	stop := make(chan struct{})
 	for range 2 {
 		client := a.Browser()
-		client.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password}, nil)
+		client.Must(http.StatusOK, "POST", "/api/login",
+			web.Credentials{Name: "olga", Password: apptest.Password}, nil)
 		issuing.Go(func() {
 			for {
 				select {
@@ -58,7 +59,8 @@ func TestBackupWhileTokensAreIssued(t *testing.T) {
 		t.Errorf("backup printed %q, want the file named", out)
 	}
 	private(t, file)
-	if _, err := run(t, "backup", file, "--data", a.Data); err == nil || !strings.Contains(err.Error(), "exists already") {
+	if _, err := run(t, "backup", file, "--data", a.Data); err == nil ||
+		!strings.Contains(err.Error(), "exists already") {
 		t.Errorf("a second backup to the same file: got %v, want it refused", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), ".stagedoor-*")); len(left) != 0 {
@@ -71,17 +73,21 @@ func TestBackupWhileTokensAreIssued(t *testing.T) {
 	if !strings.Contains(out, data) {
 		t.Errorf("restore printed %q, want the folder named", out)
 	}
-	private(t, filepath.Join(data, "stagedoor.db"), filepath.Join(data, "local-key.pem"), filepath.Join(data, "keys", "one.pem"))
-	if _, err := run(t, "restore", file, "--data", data); err == nil || !strings.Contains(err.Error(), "already") {
+	private(t, filepath.Join(data, "stagedoor.db"), filepath.Join(data, "local-key.pem"),
+		filepath.Join(data, "keys", "one.pem"))
+	if _, err := run(t, "restore", file, "--data", data); err == nil ||
+		!strings.Contains(err.Error(), "already") {
 		t.Errorf("a restore over a database: got %v, want it refused", err)
 	}
-	if _, err := run(t, "restore", file, "--data", a.Data); err == nil || !strings.Contains(err.Error(), "already serves") {
+	if _, err := run(t, "restore", file, "--data", a.Data); err == nil ||
+		!strings.Contains(err.Error(), "already serves") {
 		t.Errorf("a restore under a running server: got %v, want it refused", err)
 	}
 
 	again := apptest.StartIn(t, data, "--token-limit=-1")
 	client := again.Browser()
-	client.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password}, nil)
+	client.Must(http.StatusOK, "POST", "/api/login",
+		web.Credentials{Name: "olga", Password: apptest.Password}, nil)
 	client.Must(http.StatusOK, "GET", "/api/tokens/"+string(before.ParticipantID), nil, nil)
 	client.Token("publish") // signed with the key of the backup
 }
@@ -130,14 +136,17 @@ func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
 	// The content stands in Linkname.
 	first := tar.Header{Name: "backup.json", Linkname: string(text)}
 	newer := tar.Header{Name: "backup.json", Linkname: `{"format": 2}`}
-	whole := archive(t, first, tar.Header{Name: "stagedoor.db", Linkname: strings.Repeat("no database ", 1000)})
+	whole := archive(t, first,
+		tar.Header{Name: "stagedoor.db", Linkname: strings.Repeat("no database ", 1000)})
 	for name, content := range map[string][]byte{
-		"an empty file":         nil,
-		"a text":                []byte("backup"),
-		"another archive":       archive(t, tar.Header{Name: "stagedoor.db"}),
-		"a newer format":        archive(t, newer),
-		"a way out":             archive(t, first, tar.Header{Name: "../stagedoor.db", Linkname: "x"}),
-		"a way to the root":     archive(t, first, tar.Header{Name: "/tmp/stagedoor.db", Linkname: "x"}),
+		"an empty file":   nil,
+		"a text":          []byte("backup"),
+		"another archive": archive(t, tar.Header{Name: "stagedoor.db"}),
+		"a newer format":  archive(t, newer),
+		"a way out": archive(t, first,
+			tar.Header{Name: "../stagedoor.db", Linkname: "x"}),
+		"a way to the root": archive(t, first,
+			tar.Header{Name: "/tmp/stagedoor.db", Linkname: "x"}),
 		"a damaged database":    whole,
 		"no database":           archive(t, first),
 		"a backup cut short":    whole[:len(whole)-9],
@@ -167,23 +176,28 @@ func TestTheLocalKeyIsThatOfTheDatabase(t *testing.T) {
 	key := filepath.Join(a.Data, "local-key.pem")
 	elsewhere := filepath.Join(t.TempDir(), "key.pem")
 	must(t, os.Rename(key, elsewhere))
-	if got := refused(t, "--data", a.Data); !strings.Contains(got, "the local key is missing") || !strings.Contains(got, key) {
+	if got := refused(t, "--data", a.Data); !strings.Contains(got, "the local key is missing") ||
+		!strings.Contains(got, key) {
 		t.Errorf("without its key: got %q, want the missing file named", got)
 	}
 	if _, err := os.Stat(key); err == nil {
 		t.Error("a refused start made a key")
 	}
-	if got := refused(t, "--data", a.Data, "--local-key", elsewhere+"x"); !strings.Contains(got, "--local-key") {
+	if got := refused(t, "--data", a.Data, "--local-key", elsewhere+"x"); !strings.Contains(got,
+		"--local-key") {
 		t.Errorf("a key file that is not there: got %q", got)
 	}
 	other := apptest.Start(t)
 	other.Stop()
-	if got := refused(t, "--data", a.Data, "--local-key", filepath.Join(other.Data, "local-key.pem")); !strings.Contains(got, "is not the local key of this database") {
+	if got := refused(t, "--data", a.Data, "--local-key",
+		filepath.Join(other.Data, "local-key.pem")); !strings.Contains(got,
+		"is not the local key of this database") {
 		t.Errorf("the key of another database: got %q", got)
 	}
 	apptest.StartIn(t, a.Data, "--local-key", elsewhere).Stop()
 	apptest.StartIn(t, a.Data, "--new-local-key").Stop()
-	if got := refused(t, "--data", a.Data, "--local-key", elsewhere); !strings.Contains(got, "is not the local key") {
+	if got := refused(t, "--data", a.Data, "--local-key", elsewhere); !strings.Contains(got,
+		"is not the local key") {
 		t.Errorf("the old key after it was replaced: got %q", got)
 	}
 	apptest.StartIn(t, a.Data).Stop()

@@ -28,12 +28,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// BenchmarkTokens compares the tokens that a server process issues per second of its own CPU time, over HTTP, signed in and
-// recorded in SQLite, with bare P-384 signatures per second of CPU time, measured in turns in the same run. Both keep all cores
-// busy (the server's clients are the other half of the load), since cores that share an execution unit are slower then.
-// Aim: a ratio of at least 0.75. With TOKEN_PROFILE=file the server writes a CPU profile.
+// BenchmarkTokens compares the tokens that a server process issues per second of its own CPU time,
+// over HTTP, signed in and recorded in SQLite, with bare P-384 signatures per second of CPU time,
+// measured in turns in the same run. Both keep all cores busy (the server's clients are the other
+// half of the load), since cores that share an execution unit are slower then. Aim: a ratio of at
+// least 0.75. With TOKEN_PROFILE=file the server writes a CPU profile.
 func BenchmarkTokens(b *testing.B) {
-	p := startProcess(b, os.Args[0], []string{apptest.AsProgram + "=1", apptest.CPUProfileTo + "=" + os.Getenv("TOKEN_PROFILE")}, "--token-limit=-1")
+	p := startProcess(b, os.Args[0],
+		[]string{apptest.AsProgram + "=1", apptest.CPUProfileTo + "=" + os.Getenv("TOKEN_PROFILE")},
+		"--token-limit=-1")
 	me := p.setUp(b)
 	body, _ := json.Marshal(map[string]string{"stage": string(me.Stages[0].ARN), "for": "publish"})
 	key, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
@@ -70,8 +73,8 @@ func BenchmarkTokens(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkStart builds the binary as it is shipped and measures start → serving, resident memory when idle, and its size.
-// Aims: 300 ms, 25 MB, 30 MB.
+// BenchmarkStart builds the binary as it is shipped and measures start → serving, resident memory
+// when idle, and its size. Aims: 300 ms, 25 MB, 30 MB.
 func BenchmarkStart(b *testing.B) {
 	binary := shipped(b)
 	info, err := os.Stat(binary)
@@ -95,7 +98,8 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkEmulatorStart measures `stagedoor emulate` from the start of the process to the line that it is ready.
+// BenchmarkEmulatorStart measures `stagedoor emulate` from the start of the process to the line
+// that it is ready.
 func BenchmarkEmulatorStart(b *testing.B) {
 	binary := shipped(b)
 	var total time.Duration
@@ -131,7 +135,8 @@ func BenchmarkEmulatorStart(b *testing.B) {
 func shipped(b *testing.B) string {
 	b.Helper()
 	binary := filepath.Join(b.TempDir(), "stagedoor")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "../../cmd/stagedoor")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary,
+		"../../cmd/stagedoor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
@@ -158,8 +163,11 @@ var printed = regexp.MustCompile(`\(HTTP (\S+), media|(http\S+/setup#code=\S+)`)
 func startProcessIn(b testing.TB, data, binary string, env []string, flags ...string) *running {
 	b.Helper()
 	jar, _ := cookiejar.New(nil)
-	p := &running{client: &http.Client{Jar: jar, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
-	p.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--log-level", "warn"}, flags...)...)
+	p := &running{client: &http.Client{Jar: jar,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	p.cmd = exec.Command(binary,
+		append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--media",
+			"127.0.0.1:0", "--log-level", "warn"}, flags...)...)
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
@@ -204,13 +212,15 @@ func (p *running) stop(b testing.TB) {
 
 func (p *running) setUp(b testing.TB) (me web.Me) {
 	b.Helper()
-	body, _ := json.Marshal(web.SetUp{Code: apptest.Code(p.setup), Name: "olga", Password: "correct horse battery"})
+	body, _ := json.Marshal(
+		web.SetUp{Code: apptest.Code(p.setup), Name: "olga", Password: "correct horse battery"})
 	answer, err := p.client.Post(p.url+"/api/setup", "application/json", bytes.NewReader(body))
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if err := json.NewDecoder(answer.Body).Decode(&me); err != nil || answer.StatusCode != http.StatusCreated {
+	if err := json.NewDecoder(answer.Body).Decode(&me); err != nil ||
+		answer.StatusCode != http.StatusCreated {
 		b.Fatalf("setup: %s %v", answer.Status, err)
 	}
 	return me
@@ -225,7 +235,8 @@ func (p *running) issue(b testing.TB, body []byte, n int) {
 	for range conns {
 		wg.Go(func() {
 			for range n / conns {
-				answer, err := p.client.Post(p.url+"/api/tokens", "application/json", bytes.NewReader(body))
+				answer, err := p.client.Post(p.url+"/api/tokens", "application/json",
+					bytes.NewReader(body))
 				if err != nil {
 					b.Error(err)
 					return

@@ -119,7 +119,9 @@ func (c *chaos) load() (stop func()) {
 }
 
 // answered checks what every request gets, whatever goes wrong: an answer in time, and no 500.
-func (c *chaos) answered(what string, begin time.Time, status int, h http.Header, text []byte, err error) {
+func (c *chaos) answered(
+	what string, begin time.Time, status int, h http.Header, text []byte, err error,
+) {
 	const limit = 25 * time.Second // six on a machine that is not busy; what hangs takes 40
 	if took := time.Since(begin); took > limit {
 		c.t.Errorf("%s took %v", what, took)
@@ -128,14 +130,16 @@ func (c *chaos) answered(what string, begin time.Time, status int, h http.Header
 	switch {
 	case err != nil:
 		c.t.Errorf("%s: %v", what, err)
-	case status == http.StatusInternalServerError, status == http.StatusServiceUnavailable && ours && h.Get("Retry-After") == "":
+	case status == http.StatusInternalServerError,
+		status == http.StatusServiceUnavailable && ours && h.Get("Retry-After") == "":
 		c.t.Errorf("%s: got %d, Retry-After %q, %s", what, status, h.Get("Retry-After"), text)
 	}
 }
 
 func (c *chaos) issue(arn stage.ARN) (token web.Token, ok bool) {
 	begin := time.Now()
-	status, h, text, err := c.olga.do("POST", "/api/tokens", map[string]any{"stage": arn, "for": "publish"})
+	status, h, text, err := c.olga.do("POST", "/api/tokens",
+		map[string]any{"stage": arn, "for": "publish"})
 	c.answered("a token", begin, status, h, text, err)
 	if status != http.StatusCreated || json.Unmarshal(text, &token) != nil {
 		return token, false
@@ -152,7 +156,8 @@ func (c *chaos) broadcast(arn stage.ARN, clip *rtcpeer.Clip, over *atomic.Bool) 
 	if !ok {
 		return
 	}
-	live, err := rtcpeer.Publish(c.t, rtcpeer.HTTP(c.URL+"/whip", token.Token), rtcpeer.PublishOptions{Clip: clip})
+	live, err := rtcpeer.Publish(c.t, rtcpeer.HTTP(c.URL+"/whip", token.Token),
+		rtcpeer.PublishOptions{Clip: clip})
 	var refused *rtcpeer.StatusError
 	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError {
 		c.t.Errorf("a broadcast: %v", err)
@@ -237,7 +242,9 @@ func (c *chaos) fault() {
 	}
 	// Each kind once, before any comes again.
 	if c.faults%len(faults) == 0 {
-		c.random.Shuffle(len(c.order), func(i, j int) { c.order[i], c.order[j] = c.order[j], c.order[i] })
+		c.random.Shuffle(len(c.order), func(i, j int) {
+			c.order[i], c.order[j] = c.order[j], c.order[i]
+		})
 	}
 	f := faults[c.order[c.faults%len(faults)]]
 	c.faults++
@@ -258,12 +265,14 @@ func (c *chaos) check() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.t.Logf("%d faults, %d tokens, %d broadcasts, %d revoked", c.faults, len(c.issued), len(c.live), len(c.revoked))
+	c.t.Logf("%d faults, %d tokens, %d broadcasts, %d revoked", c.faults, len(c.issued),
+		len(c.live), len(c.revoked))
 	if len(c.issued) == 0 || len(c.live) == 0 {
 		c.t.Error("nothing went on")
 	}
 	for id := range c.issued {
-		if got := c.DB.Value(c.t, c.Database, "SELECT id FROM issuances WHERE id = '"+string(id)+"'"); got == "" {
+		if got := c.DB.Value(c.t, c.Database,
+			"SELECT id FROM issuances WHERE id = '"+string(id)+"'"); got == "" {
 			c.t.Errorf("the token %s was answered with 201, and is missing", id)
 		}
 	}
@@ -273,7 +282,9 @@ func (c *chaos) check() {
 		case <-time.After(30 * time.Second):
 			c.t.Errorf("%s was revoked, and is live", id)
 		}
-		if got := c.DB.Value(c.t, c.Database, "SELECT id FROM issuances WHERE revoked_at IS NULL AND id = '"+string(id)+"'"); got != "" {
+		if got := c.DB.Value(c.t, c.Database,
+			"SELECT id FROM issuances WHERE revoked_at IS NULL AND id = '"+string(id)+
+				"'"); got != "" {
 			c.t.Errorf("the revocation of %s is not stored", id)
 		}
 	}
@@ -284,7 +295,9 @@ func (c *chaos) check() {
 		return c.DB.Value(c.t, c.Database, "SELECT count(*)::text FROM open_participants") == "0"
 	})
 	for id := range c.live {
-		last := c.DB.Value(c.t, c.Database, "SELECT kind FROM events WHERE kind <> 'refused' AND participant = '"+string(id)+"' ORDER BY id DESC LIMIT 1")
+		last := c.DB.Value(c.t, c.Database,
+			"SELECT kind FROM events WHERE kind <> 'refused' AND participant = '"+string(id)+
+				"' ORDER BY id DESC LIMIT 1")
 		if last != "ended" && last != "" { // "": it was killed before its first event was stored
 			c.t.Errorf("the last event of %s is %q", id, last)
 		}

@@ -54,7 +54,8 @@ func TestGroupsShowTheirHelp(t *testing.T) {
 			}
 		}
 	}
-	if out, err := run(t, "help", "users", "add"); err != nil || !strings.Contains(out, "stagedoor users add <name>") {
+	if out, err := run(t, "help", "users", "add"); err != nil ||
+		!strings.Contains(out, "stagedoor users add <name>") {
 		t.Errorf("help users add: got %v, %s", err, out)
 	}
 }
@@ -64,7 +65,8 @@ func TestGroupsShowTheirHelp(t *testing.T) {
 func TestUsageErrorsPointToTheirHelp(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "stagedoor.yaml")
-	if err := os.WriteFile(file, []byte("log-level: info\ntoken-limit: many\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("log-level: info\ntoken-limit: many\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -76,7 +78,8 @@ func TestUsageErrorsPointToTheirHelp(t *testing.T) {
 		{[]string{"users", "add", "--fly"}, nil, "see stagedoor users add --help"},
 		{[]string{"users", "add"}, nil, "see stagedoor users add --help"},
 		{[]string{"serve", "--token-limit", "many"}, nil, `got "many"; see stagedoor serve --help`},
-		{[]string{"serve"}, []string{"STAGEDOOR_TOKEN_LIMIT=many"}, "(set by STAGEDOOR_TOKEN_LIMIT)"},
+		{[]string{"serve"}, []string{"STAGEDOOR_TOKEN_LIMIT=many"},
+			"(set by STAGEDOOR_TOKEN_LIMIT)"},
 		{[]string{"serve", "--config", file}, nil, "(set by " + file + ", line 2)"},
 	} {
 		var b bytes.Buffer
@@ -96,10 +99,12 @@ func TestANegativeNumberIsAValue(t *testing.T) {
 	for range 32 { // two more than the default
 		olga.Token("view")
 	}
-	if got := refused(t, "--data", t.TempDir(), "--token-limit", "-2"); !strings.Contains(got, "not -2") {
+	if got := refused(t, "--data", t.TempDir(), "--token-limit", "-2"); !strings.Contains(got,
+		"not -2") {
 		t.Errorf("--token-limit -2: got %q", got)
 	}
-	if got := refused(t, "--data", t.TempDir(), "--token-window", "-1m"); !strings.Contains(got, "not -1m0s") {
+	if got := refused(t, "--data", t.TempDir(), "--token-window", "-1m"); !strings.Contains(got,
+		"not -1m0s") {
 		t.Errorf("--token-window -1m: got %q", got)
 	}
 }
@@ -117,8 +122,10 @@ func TestBothPortsAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer udp.Close()
-	got := refused(t, "--data", t.TempDir(), "--listen", tcp.Addr().String(), "--media", udp.LocalAddr().String())
-	for _, want := range []string{tcp.Addr().String() + " is taken", udp.LocalAddr().String() + " (UDP) is taken", "--listen", "--media"} {
+	got := refused(t, "--data", t.TempDir(), "--listen", tcp.Addr().String(), "--media",
+		udp.LocalAddr().String())
+	for _, want := range []string{tcp.Addr().String() + " is taken",
+		udp.LocalAddr().String() + " (UDP) is taken", "--listen", "--media"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q, want %q in it", got, want)
 		}
@@ -130,22 +137,26 @@ func TestLinksLeadToTheServer(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	type invited struct{ Invite struct{ URL string } }
-	if got := answer[invited](t, "users", "add", "ana", "--data", a.Data).Invite.URL; !strings.HasPrefix(got, a.URL+"/invite") {
+	if got := answer[invited](t, "users", "add", "ana", "--data",
+		a.Data).Invite.URL; !strings.HasPrefix(got, a.URL+"/invite") {
 		t.Errorf("users add: got %s, want it on %s", got, a.URL)
 	}
 	a.Stop()
-	if got := answer[invited](t, "users", "invite", "ana", "--data", a.Data).Invite.URL; !strings.HasPrefix(got, a.URL+"/invite") {
+	if got := answer[invited](t, "users", "invite", "ana", "--data",
+		a.Data).Invite.URL; !strings.HasPrefix(got, a.URL+"/invite") {
 		t.Errorf("users invite after the stop: got %s, want it on %s", got, a.URL)
 	}
 	const public = "https://stage.example.com"
 	again := apptest.StartIn(t, a.Data, "--public-url", public)
-	if got := answer[invited](t, "users", "invite", "ana", "--data", again.Data).Invite.URL; !strings.HasPrefix(got, public+"/invite") {
+	if got := answer[invited](t, "users", "invite", "ana", "--data",
+		again.Data).Invite.URL; !strings.HasPrefix(got, public+"/invite") {
 		t.Errorf("users invite with --public-url at the server: got %s", got)
 	}
 
 	out, err := run(t, "users", "add", "ben", "--data", t.TempDir())
 	if err != nil || !strings.Contains(out, "--public-url") {
-		t.Errorf("users add before the first start: got %v, %s; want that the address is a guess", err, out)
+		t.Errorf("users add before the first start: got %v, %s; want that the address is a guess",
+			err, out)
 	}
 }
 
@@ -174,7 +185,8 @@ func TestUsersStagesAndTokens(t *testing.T) {
 	}
 	list := answer[stages](t, "stages", "list", "--data", a.Data).Stages
 	if len(list) != 2 || list[1].Name != "studio" || list[1].Served != "local" ||
-		list[1].Limits.MaxBitrate != 4_000_000 || list[1].Limits.MaxHeight != 720 || list[1].Limits.MaxKeyframeInterval != 1 {
+		list[1].Limits.MaxBitrate != 4_000_000 || list[1].Limits.MaxHeight != 720 ||
+		list[1].Limits.MaxKeyframeInterval != 1 {
 		t.Errorf("stages list: got %+v", list)
 	}
 
@@ -194,12 +206,14 @@ func TestUsersStagesAndTokens(t *testing.T) {
 	}
 	people := answer[users](t, "users", "list", "--data", a.Data).Users
 	if len(people) != 1 || !people[0].Invited || len(people[0].Grants) != 1 ||
-		people[0].Grants[0].Name != "studio" || people[0].Grants[0].MaxTTL != 3600 || len(people[0].Grants[0].Capabilities) != 1 {
+		people[0].Grants[0].Name != "studio" || people[0].Grants[0].MaxTTL != 3600 ||
+		len(people[0].Grants[0].Capabilities) != 1 {
 		t.Errorf("users list: got %+v", people)
 	}
 
 	type token struct{ ParticipantID, WHIP, Token string }
-	made := answer[token](t, "tokens", "create", "--user", "ana", "--stage", "studio", "--data", a.Data)
+	made := answer[token](t, "tokens", "create", "--user", "ana", "--stage", "studio", "--data",
+		a.Data)
 	if !strings.HasPrefix(made.WHIP, a.URL) {
 		t.Errorf("tokens create: got the endpoint %s, want it on %s", made.WHIP, a.URL)
 	}
@@ -217,14 +231,16 @@ func TestUsersStagesAndTokens(t *testing.T) {
 	if got := post(); got != http.StatusForbidden && got != http.StatusUnauthorized {
 		t.Errorf("an empty offer with the revoked token: got %d, want a refusal", got)
 	}
-	if out := must("tokens", "list", "--user", "ana"); !strings.Contains(out, made.ParticipantID) || !strings.Contains(out, "revoked") {
+	if out := must("tokens", "list", "--user", "ana"); !strings.Contains(out, made.ParticipantID) ||
+		!strings.Contains(out, "revoked") {
 		t.Errorf("tokens list: got %s", out)
 	}
 	if out := must("tokens", "list", "--open"); strings.Contains(out, made.ParticipantID) {
 		t.Errorf("tokens list --open: got %s", out)
 	}
 	must("stages", "remove", "studio")
-	if _, err := run(t, "tokens", "create", "--user", "ana", "--stage", "studio", "--data", a.Data); err == nil {
+	if _, err := run(t, "tokens", "create", "--user", "ana", "--stage", "studio", "--data",
+		a.Data); err == nil {
 		t.Error("a token for a stage that is gone")
 	}
 }
@@ -247,7 +263,8 @@ func TestOneDefaultLife(t *testing.T) {
 	const twelveHours = 12 * 60 * 60
 	for _, u := range answer[users](t, "users", "list", "--data", a.Data).Users {
 		if u.Name != "olga" && u.Grants[0].MaxTTL != twelveHours {
-			t.Errorf("%s: got a longest life of %d s, want %d", u.Name, u.Grants[0].MaxTTL, twelveHours)
+			t.Errorf("%s: got a longest life of %d s, want %d", u.Name, u.Grants[0].MaxTTL,
+				twelveHours)
 		}
 	}
 	if got := ben.Me().Stages[0].MaxTTL; got != twelveHours {

@@ -121,8 +121,8 @@ func (d *directory) stageName(arn stage.ARN) string {
 	return cmp.Or(d.stages[i].Stage.Name, string(arn))
 }
 
-// nobody is a moderator without participants, for a process that carries no media: a server that does reads the
-// database itself.
+// nobody is a moderator without participants, for a process that carries no media: a server that
+// does reads the database itself.
 type nobody struct{}
 
 func (nobody) Participants(context.Context, stage.ARN) ([]stage.Presence, error) { return nil, nil }

@@ -42,7 +42,8 @@ func TestOperateDocs(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if want != string(text) {
-		t.Errorf("%s does not list the settings as they are; write it with: go generate ./internal/app", path)
+		t.Errorf("%s does not list the settings as they are; write it with: go generate "+
+			"./internal/app", path)
 	}
 }
 
@@ -66,7 +67,8 @@ func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
 	for _, p := range command.Positional {
 		arguments.WriteString(" " + strings.ToUpper(p.Name))
 	}
-	fmt.Fprintf(out, "\n### `stagedoor %s%s`\n\n%s\n", strings.TrimPrefix(command.FullPath(), "stagedoor "), arguments.String(), command.Help)
+	fmt.Fprintf(out, "\n### `stagedoor %s%s`\n\n%s\n",
+		strings.TrimPrefix(command.FullPath(), "stagedoor "), arguments.String(), command.Help)
 	flags, settings := ownFlags(command, s)
 	if settings {
 		fmt.Fprint(out, "\nIt takes the settings of `stagedoor serve`, too.\n")
@@ -84,7 +86,8 @@ func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
 		if f.Default != "" {
 			value = "`" + f.Default + "`"
 		}
-		fmt.Fprintf(out, "| `--%s` | `%s` | %s | %s |\n", f.Name, n.variable, value, strings.ReplaceAll(f.Help, "|", "\\|"))
+		fmt.Fprintf(out, "| `--%s` | `%s` | %s | %s |\n", f.Name, n.variable, value,
+			strings.ReplaceAll(f.Help, "|", "\\|"))
 	}
 }
 
@@ -106,8 +109,8 @@ var (
 	shellEnd   = regexp.MustCompile(` (?:#|\||>|<|&&|;).*$`)
 )
 
-// TestCommandsOfTheDocumentsExist parses every command line of Stagedoor in a block of code: it names
-// a command and flags that there are.
+// TestCommandsOfTheDocumentsExist parses every command line of Stagedoor in a block of code: it
+// names a command and flags that there are.
 func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	t.Parallel()
 	paths := []string{"../../README.md", "../../deploy/README.md"}
@@ -148,7 +151,8 @@ func startsCommand(line string) bool {
 	for strings.Contains(strings.SplitN(line, " ", 2)[0], "=") { // variables before it
 		_, line, _ = strings.Cut(line, " ")
 	}
-	return strings.HasPrefix(line, "stagedoor ") || strings.HasPrefix(line, "go run ./cmd/stagedoor ")
+	return strings.HasPrefix(line, "stagedoor ") ||
+		strings.HasPrefix(line, "go run ./cmd/stagedoor ")
 }
 
 func parses(command string) error {

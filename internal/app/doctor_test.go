@@ -43,7 +43,8 @@ func TestDoctorOfAHealthyServer(t *testing.T) {
 	if err != nil {
 		t.Errorf("got %v", err)
 	}
-	for _, check := range []string{"settings", "data folder", "database", "local key", "server", "media", "public URL", "clock", "WebSocket", "proxy", "streaming"} {
+	for _, check := range []string{"settings", "data folder", "database", "local key", "server",
+		"media", "public URL", "clock", "WebSocket", "proxy", "streaming"} {
 		if found[check].Level != "ok" {
 			t.Errorf("%s: got %+v, want ok", check, found[check])
 		}
@@ -69,16 +70,18 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 	t.Cleanup(func() { taken.Close() })
 	file := filepath.Join(t.TempDir(), "file")
 	damaged := t.TempDir()
-	for path, text := range map[string]string{file: "", filepath.Join(damaged, "local-key.pem"): "no key"} {
+	for path, text := range map[string]string{file: "",
+		filepath.Join(damaged, "local-key.pem"): "no key"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	withoutUpgrade := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		r.Out.Header.Del("Upgrade")
-		r.Out.Header.Del("Connection")
-	}})
+	withoutUpgrade := httptest.NewServer(
+		&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Header.Del("Upgrade")
+			r.Out.Header.Del("Connection")
+		}})
 	t.Cleanup(withoutUpgrade.Close)
 	naming := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
@@ -103,7 +106,8 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
 	}))
 	t.Cleanup(wrongClock.Close)
-	unknown := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	unknown := httptest.NewUnstartedServer(
+		http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	unknown.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	unknown.StartTLS()
 	t.Cleanup(unknown.Close)
@@ -113,26 +117,49 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 		name, check, level, want string
 		args                     []string
 	}{
-		{"settings that do not go together", "settings", "error", "--max-publishers", append(free, "--data", t.TempDir(), "--max-publishers", "0")},
-		{"a data folder that cannot be", "data folder", "error", "--data", append(free, "--data", filepath.Join(file, "data"))},
-		{"no database yet", "database", "warning", "first start", append(free, "--data", t.TempDir())},
-		{"a database that is away", "database", "error", "cannot be reached", append(free, "--data", t.TempDir(), "--database", "postgres://"+closedPort(t)+"/stagedoor")},
+		{"settings that do not go together", "settings", "error", "--max-publishers",
+			append(free, "--data", t.TempDir(), "--max-publishers", "0")},
+		{"a data folder that cannot be", "data folder", "error", "--data",
+			append(free, "--data", filepath.Join(file, "data"))},
+		{"no database yet", "database", "warning", "first start",
+			append(free, "--data", t.TempDir())},
+		{"a database that is away", "database", "error", "cannot be reached",
+			append(free, "--data", t.TempDir(), "--database",
+				"postgres://"+closedPort(t)+"/stagedoor")},
 		{"a damaged key", "local key", "error", "backup", append(free, "--data", damaged)},
 		{"no server", "server", "warning", "start it", append(free, "--data", t.TempDir())},
-		{"a taken port", "server", "error", "is taken", []string{"--data", t.TempDir(), "--listen", taken.Addr().String(), "--media", "127.0.0.1:0"}},
-		{"media for this machine alone", "media", "warning", "--media", append(free, "--data", t.TempDir(), "--public-url", "https://stage.example.com")},
-		{"a public URL that nobody answers", "public URL", "error", "firewall", []string{"--data", a.Data, "--public-url", "http://" + closedPort(t)}},
-		{"a public URL that leads elsewhere", "public URL", "error", "404", []string{"--data", a.Data, "--public-url", elsewhere.URL}},
-		{"a certificate of nobody known", "certificate", "error", "OBS", []string{"--data", a.Data, "--public-url", unknown.URL}},
-		{"a clock that differs", "clock", "warning", "1h", []string{"--data", a.Data, "--public-url", wrongClock.URL}},
-		{"a proxy without upgrades", "WebSocket", "error", "Upgrade", []string{"--data", a.Data, "--public-url", withoutUpgrade.URL}},
-		{"a proxy that is not trusted", "proxy", "warning", "--trusted-proxies", []string{"--data", a.Data, "--public-url", naming.URL}},
-		{"a proxy that holds events back", "streaming", "error", "buffering", []string{"--data", a.Data, "--public-url", buffering.URL}},
-		{"media that is not announced where clients see it", "NAT", "warning", "203.0.113.7", append(free, "--data", t.TempDir(), "--turn", "stun:"+stunServer(t))},
-		{"a STUN server that does not answer", "NAT", "warning", "UDP", append(free, "--data", t.TempDir(), "--turn", "stun:"+closedPort(t))},
-		{"an action that AWS does not allow", "AWS policy", "error", "ivs:DisconnectParticipant", append(free, "--data", t.TempDir(), "--ivs-region", "us-west-2", "--ivs-endpoint", denying)},
-		{"a provider that does not answer", "sign-in", "error", "--oidc-issuer", append(free, "--data", t.TempDir(), "--oidc-issuer", "http://"+closedPort(t), "--oidc-client-id", "stagedoor")},
-		{"AWS that does not answer", "AWS", "error", "us-west-2", append(free, "--data", t.TempDir(), "--ivs-region", "us-west-2", "--ivs-endpoint", "http://"+closedPort(t))},
+		{"a taken port", "server", "error", "is taken",
+			[]string{"--data", t.TempDir(), "--listen", taken.Addr().String(), "--media",
+				"127.0.0.1:0"}},
+		{"media for this machine alone", "media", "warning", "--media",
+			append(free, "--data", t.TempDir(), "--public-url", "https://stage.example.com")},
+		{"a public URL that nobody answers", "public URL", "error", "firewall",
+			[]string{"--data", a.Data, "--public-url", "http://" + closedPort(t)}},
+		{"a public URL that leads elsewhere", "public URL", "error", "404",
+			[]string{"--data", a.Data, "--public-url", elsewhere.URL}},
+		{"a certificate of nobody known", "certificate", "error", "OBS",
+			[]string{"--data", a.Data, "--public-url", unknown.URL}},
+		{"a clock that differs", "clock", "warning", "1h",
+			[]string{"--data", a.Data, "--public-url", wrongClock.URL}},
+		{"a proxy without upgrades", "WebSocket", "error", "Upgrade",
+			[]string{"--data", a.Data, "--public-url", withoutUpgrade.URL}},
+		{"a proxy that is not trusted", "proxy", "warning", "--trusted-proxies",
+			[]string{"--data", a.Data, "--public-url", naming.URL}},
+		{"a proxy that holds events back", "streaming", "error", "buffering",
+			[]string{"--data", a.Data, "--public-url", buffering.URL}},
+		{"media that is not announced where clients see it", "NAT", "warning", "203.0.113.7",
+			append(free, "--data", t.TempDir(), "--turn", "stun:"+stunServer(t))},
+		{"a STUN server that does not answer", "NAT", "warning", "UDP",
+			append(free, "--data", t.TempDir(), "--turn", "stun:"+closedPort(t))},
+		{"an action that AWS does not allow", "AWS policy", "error", "ivs:DisconnectParticipant",
+			append(free, "--data", t.TempDir(), "--ivs-region", "us-west-2", "--ivs-endpoint",
+				denying)},
+		{"a provider that does not answer", "sign-in", "error", "--oidc-issuer",
+			append(free, "--data", t.TempDir(), "--oidc-issuer", "http://"+closedPort(t),
+				"--oidc-client-id", "stagedoor")},
+		{"AWS that does not answer", "AWS", "error", "us-west-2",
+			append(free, "--data", t.TempDir(), "--ivs-region", "us-west-2", "--ivs-endpoint",
+				"http://"+closedPort(t))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -159,7 +186,10 @@ func denyingAWS(t *testing.T, emulator string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host }}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host
+	}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/DisconnectParticipant" {
 			forward.ServeHTTP(w, r)
@@ -174,7 +204,8 @@ func denyingAWS(t *testing.T, emulator string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	there, err := ivs.New(ivs.Config{Regions: []string{"us-west-2"}, AWS: loaded, Endpoint: emulator})
+	there, err := ivs.New(ivs.Config{Regions: []string{"us-west-2"}, AWS: loaded,
+		Endpoint: emulator})
 	if err != nil {
 		t.Fatal(err)
 	}

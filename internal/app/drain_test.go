@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADrainLetsABroadcastFinish: a server that was asked to stop is not ready, takes no new broadcast,
-// and ends once no one publishes.
+// TestADrainLetsABroadcastFinish: a server that was asked to stop is not ready, takes no new
+// broadcast, and ends once no one publishes.
 func TestADrainLetsABroadcastFinish(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--drain", "1m")
@@ -28,8 +28,10 @@ func TestADrainLetsABroadcastFinish(t *testing.T) {
 	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "second"}, &second)
 	first := olga.Token("publish")
 	var other web.Token
-	olga.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": second.ARN, "for": "publish"}, &other)
-	live, err := rtcpeer.Publish(t, rtcpeer.HTTP(first.Endpoint, first.Token), rtcpeer.PublishOptions{})
+	olga.Must(http.StatusCreated, "POST", "/api/tokens",
+		map[string]any{"stage": second.ARN, "for": "publish"}, &other)
+	live, err := rtcpeer.Publish(t, rtcpeer.HTTP(first.Endpoint, first.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,8 @@ func TestADrainLetsABroadcastFinish(t *testing.T) {
 	})
 	_, err = rtcpeer.Publish(t, rtcpeer.HTTP(other.Endpoint, other.Token), rtcpeer.PublishOptions{})
 	var refused *rtcpeer.StatusError
-	if !errors.As(err, &refused) || refused.Status != http.StatusServiceUnavailable || refused.Header.Get("Retry-After") == "" {
+	if !errors.As(err, &refused) || refused.Status != http.StatusServiceUnavailable ||
+		refused.Header.Get("Retry-After") == "" {
 		t.Errorf("a new broadcast: got %v, want 503 with Retry-After", err)
 	}
 	select {
@@ -72,9 +75,9 @@ func TestADrainLetsABroadcastFinish(t *testing.T) {
 
 var docks = flag.Int("docks", 200, "pages that are open during a rolling restart")
 
-// TestARollingRestart: three servers behind nginx are replaced one after the other, while tokens are
-// issued and pages are open. No client sees a failure, no page misses an event, and a broadcast to AWS
-// goes on.
+// TestARollingRestart: three servers behind nginx are replaced one after the other, while tokens
+// are issued and pages are open. No client sees a failure, no page misses an event, and a broadcast
+// to AWS goes on.
 func TestARollingRestart(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
@@ -99,7 +102,8 @@ func TestARollingRestart(t *testing.T) {
 	for range 2 {
 		work.Go(func() {
 			for !stop.Load() {
-				status, _, text, err := olga.do("POST", "/api/tokens", map[string]any{"stage": olga.stage(), "for": "view"})
+				status, _, text, err := olga.do("POST", "/api/tokens",
+					map[string]any{"stage": olga.stage(), "for": "view"})
 				if err != nil || status != http.StatusCreated {
 					t.Errorf("a token: got %d %s %v", status, text, err)
 				}
@@ -143,7 +147,9 @@ func TestARollingRestart(t *testing.T) {
 	default:
 	}
 	for i, p := range pages {
-		eventually(t, 30*time.Second, "page "+strconv.Itoa(i)+" has every event", func() bool { return p.events() >= causes })
+		eventually(t, 30*time.Second, "page "+strconv.Itoa(i)+" has every event", func() bool {
+			return p.events() >= causes
+		})
 		if got := p.events(); got != causes {
 			t.Errorf("page %d: got %d events, want %d", i, got, causes)
 		}
@@ -159,10 +165,13 @@ const perLogin = 20
 func (f *fleet) broadcastToAWS(olga *caller) *rtcpeer.Publisher {
 	f.t.Helper()
 	var there web.Stage
-	olga.must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Region: "us-west-2", Name: "aws"}, &there)
+	olga.must(http.StatusCreated, "POST", "/api/stages",
+		web.NewStage{Region: "us-west-2", Name: "aws"}, &there)
 	var token web.Token
-	olga.must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": there.ARN, "for": "publish"}, &token)
-	live, err := rtcpeer.Publish(f.t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+	olga.must(http.StatusCreated, "POST", "/api/tokens",
+		map[string]any{"stage": there.ARN, "for": "publish"}, &token)
+	live, err := rtcpeer.Publish(f.t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		f.t.Fatal(err)
 	}

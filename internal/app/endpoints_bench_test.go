@@ -20,7 +20,8 @@ func BenchmarkGoodTokenInAFlood(b *testing.B) {
 	good := a.Operator().Token("publish").Token
 	wrong := good[:len(good)-4] + "AAAA"
 	post := func(bearer string) int {
-		r, _ := http.NewRequestWithContext(b.Context(), "POST", a.URL+"/whip", strings.NewReader("v=0\r\n"))
+		r, _ := http.NewRequestWithContext(b.Context(), "POST", a.URL+"/whip",
+			strings.NewReader("v=0\r\n"))
 		r.Header.Set("Authorization", "Bearer "+bearer)
 		r.Header.Set("Content-Type", "application/sdp")
 		answer, err := http.DefaultClient.Do(r)
@@ -49,8 +50,8 @@ func BenchmarkGoodTokenInAFlood(b *testing.B) {
 	start, before, letIn, tries := time.Now(), refused.Load(), 0, 0
 	for b.Loop() {
 		tries++
-		// Beyond the token, an offer without media is 400. A participant has 30 refusals at once and
-		// one a second, so this benchmark stays below.
+		// Beyond the token, an offer without media is 400. A participant has 30 refusals at once
+		// and one a second, so this benchmark stays below.
 		if post(good) == http.StatusBadRequest {
 			letIn++
 		}
@@ -70,7 +71,8 @@ func BenchmarkSignInBeside64(b *testing.B) {
 	a.Broadcaster(a.Operator(), "ana", "publish")
 	signIn := func(name string) time.Duration {
 		start := time.Now()
-		a.Browser().Do("POST", "/api/login", web.Credentials{Name: name, Password: apptest.Password})
+		a.Browser().Do("POST", "/api/login",
+			web.Credentials{Name: name, Password: apptest.Password})
 		return time.Since(start)
 	}
 	var alone, beside time.Duration

@@ -41,7 +41,8 @@ func TestSecretsThatOthersCanReadAreWarnedOf(t *testing.T) {
 		a := apptest.StartIn(t, data, "--tls-cert", cert, "--tls-key", ours, "--config", config,
 			"--oidc-client-secret-file", secret)
 		a.Stop()
-		if got := strings.Count(a.Output(), "others on this machine can read secrets"); got != want {
+		if got := strings.Count(a.Output(),
+			"others on this machine can read secrets"); got != want {
 			t.Errorf("mode %04o: got %d warnings, want %d:\n%s", mode, got, want, a.Output())
 		}
 	}

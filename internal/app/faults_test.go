@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestAKickWithoutTheDatabase: while PostgreSQL hangs, a kick and a revocation end the sessions, and
-// they are stored once it goes on.
+// TestAKickWithoutTheDatabase: while PostgreSQL hangs, a kick and a revocation end the sessions,
+// and they are stored once it goes on.
 func TestAKickWithoutTheDatabase(t *testing.T) {
 	t.Parallel()
 	server := &pg.Server{}
@@ -26,7 +26,8 @@ func TestAKickWithoutTheDatabase(t *testing.T) {
 	kicked, revoked := ana.Token("publish"), ana.Token("publish")
 	clip := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{})
 	publish := func(token web.Token) (*rtcpeer.Publisher, error) {
-		return rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{Clip: clip})
+		return rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+			rtcpeer.PublishOptions{Clip: clip})
 	}
 	var live []*rtcpeer.Publisher
 	for _, token := range []web.Token{kicked, revoked} {
@@ -40,7 +41,8 @@ func TestAKickWithoutTheDatabase(t *testing.T) {
 	time.AfterFunc(time.Minute, func() { server.Thaw() })
 
 	ana.Must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(revoked.ParticipantID), nil, nil)
-	olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+arn+"/participants/"+string(kicked.ParticipantID), nil, nil)
+	olga.Must(http.StatusNoContent, "DELETE",
+		"/api/stages/"+arn+"/participants/"+string(kicked.ParticipantID), nil, nil)
 	for _, one := range live {
 		select {
 		case <-one.Closed():
@@ -48,7 +50,9 @@ func TestAKickWithoutTheDatabase(t *testing.T) {
 			t.Error("a session goes on")
 		}
 	}
-	if status, _, _ := ana.Do("DELETE", "/api/stages/"+arn+"/participants/"+string(kicked.ParticipantID), nil); status == http.StatusNoContent {
+	if status, _, _ := ana.Do("DELETE",
+		"/api/stages/"+arn+"/participants/"+string(kicked.ParticipantID),
+		nil); status == http.StatusNoContent {
 		t.Error("a broadcaster kicks while the database does not answer")
 	}
 
@@ -61,7 +65,8 @@ func TestAKickWithoutTheDatabase(t *testing.T) {
 				return false
 			}
 			olga.Must(http.StatusOK, "GET", "/api/tokens/"+string(token.ParticipantID), nil, &state)
-			return state.RevokedAt != nil && state.LastEvent != nil && state.LastEvent.Kind == "ended"
+			return state.RevokedAt != nil && state.LastEvent != nil &&
+				state.LastEvent.Kind == "ended"
 		})
 		if _, err := publish(token); err == nil {
 			t.Error("a revoked token publishes again")

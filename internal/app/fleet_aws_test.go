@@ -21,16 +21,17 @@ import (
 
 const eventsSecret = "posted by EventBridge"
 
-// TestEventBridgeInAFleet: EventBridge posts to any of three servers. Every dock follows, each event is
-// stored and sent to a webhook once, and a kick keeps its reason. Then the server that does for all
-// what one has to do is killed, and another one takes over: what EventBridge posted meanwhile is not
-// lost, who was barred meanwhile is kept out, and a rotated key is deleted.
+// TestEventBridgeInAFleet: EventBridge posts to any of three servers. Every dock follows, each
+// event is stored and sent to a webhook once, and a kick keeps its reason. Then the server that
+// does for all what one has to do is killed, and another one takes over: what EventBridge posted
+// meanwhile is not lost, who was barred meanwhile is kept out, and a rotated key is deleted.
 func TestEventBridgeInAFleet(t *testing.T) {
 	t.Parallel()
 	f := prepareFleet(t, 3)
 	f.Flags = append(f.Flags, "--ivs-region", "us-west-2", "--ivs-events-secret", eventsSecret,
 		"--webhook-networks", "127.0.0.0/8", "--ivs-endpoint",
-		apptest.Emulate(t, "--events-url", f.URL+"/api/aws/events", "--events-secret", eventsSecret))
+		apptest.Emulate(t, "--events-url", f.URL+"/api/aws/events", "--events-secret",
+			eventsSecret))
 	f.StartAll()
 	hook := startHook(t)
 	olga := f.operator()
@@ -38,7 +39,8 @@ func TestEventBridgeInAFleet(t *testing.T) {
 		"url": hook.URL, "types": []string{"participant.published", "participant.ended"},
 	}, nil)
 	var studio web.Stage
-	olga.must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Region: "us-west-2", Name: "studio"}, &studio)
+	olga.must(http.StatusCreated, "POST", "/api/stages",
+		web.NewStage{Region: "us-west-2", Name: "studio"}, &studio)
 	f.broadcasterOn(olga, "ana", string(studio.ARN))
 	ana := f.callers[0]
 	var docks []*apptest.EventStream
@@ -46,13 +48,15 @@ func TestEventBridgeInAFleet(t *testing.T) {
 		docks = append(docks, f.dockAt(ana, m))
 	}
 	participant := func(token web.Token) string {
-		return "/api/stages/" + url.PathEscape(string(studio.ARN)) + "/participants/" + string(token.ParticipantID)
+		return "/api/stages/" + url.PathEscape(string(studio.ARN)) + "/participants/" +
+			string(token.ParticipantID)
 	}
 
 	t.Log("a broadcast begins, and a kick at each server ends it")
 	for i, at := range f.Servers {
 		token := ana.tokenFor(studio)
-		live, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+		live, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+			rtcpeer.PublishOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,10 +64,12 @@ func TestEventBridgeInAFleet(t *testing.T) {
 			apptest.Await(dock, "stage", of(token, "publishing"))
 		}
 		last := i == len(f.Servers)-1
-		olga.at(at).must(http.StatusNoContent, "DELETE", participant(token), web.Removal{Reason: "That is enough.", Bar: last}, nil)
+		olga.at(at).must(http.StatusNoContent, "DELETE", participant(token),
+			web.Removal{Reason: "That is enough.", Bar: last}, nil)
 		<-live.Closed()
 		for _, dock := range docks {
-			if end := apptest.Await(dock, "stage", of(token, "ended")); end.Code != "kicked" || end.Detail != "That is enough." {
+			if end := apptest.Await(dock, "stage", of(token, "ended")); end.Code != "kicked" ||
+				end.Detail != "That is enough." {
 				t.Errorf("a dock received %+v, want the kick", end)
 			}
 		}
@@ -71,9 +77,11 @@ func TestEventBridgeInAFleet(t *testing.T) {
 		hook.received(t, token, "participant.published participant.ended")
 	}
 	for _, m := range f.Servers {
-		status, _, text, err := ana.at(m).do("POST", "/api/tokens", web.TokenRequest{Stage: studio.ARN})
+		status, _, text, err := ana.at(m).do("POST", "/api/tokens",
+			web.TokenRequest{Stage: studio.ARN})
 		if err != nil || status != http.StatusForbidden {
-			t.Errorf("a token for ana, who is barred, at %s: got %d %s %v", m.Listen, status, text, err)
+			t.Errorf("a token for ana, who is barred, at %s: got %d %s %v", m.Listen, status, text,
+				err)
 		}
 	}
 
@@ -85,9 +93,12 @@ func TestEventBridgeInAFleet(t *testing.T) {
 	docks = []*apptest.EventStream{f.dockAt(bea, left[0]), f.dockAt(bea, left[1])}
 	killed := time.Now()
 	leader.Kill(syscall.SIGKILL)
-	bea.at(left[0]).must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(revoked.ParticipantID), nil, nil)
-	olga.at(left[0]).must(http.StatusCreated, "POST", "/api/v1/keys/us-west-2", web.V1KeyChange{}, nil)
-	olga.at(left[1]).must(http.StatusOK, "POST", "/api/v1/keys/us-west-2/rotate", web.V1KeyChange{}, nil)
+	bea.at(left[0]).must(http.StatusNoContent, "DELETE",
+		"/api/tokens/"+string(revoked.ParticipantID), nil, nil)
+	olga.at(left[0]).must(http.StatusCreated, "POST", "/api/v1/keys/us-west-2", web.V1KeyChange{},
+		nil)
+	olga.at(left[1]).must(http.StatusOK, "POST", "/api/v1/keys/us-west-2/rotate", web.V1KeyChange{},
+		nil)
 	postEvent(t, left[0], studio, late, "the event comes twice")
 	postEvent(t, left[1], studio, late, "the event comes twice")
 	if again, _ := f.leader(); again != leader {
@@ -101,7 +112,8 @@ func TestEventBridgeInAFleet(t *testing.T) {
 	hook.received(t, late, "participant.published")
 
 	t.Log("who was revoked meanwhile joins, and is sent away")
-	live, err := rtcpeer.Publish(t, rtcpeer.HTTP(revoked.Endpoint, revoked.Token), rtcpeer.PublishOptions{})
+	live, err := rtcpeer.Publish(t, rtcpeer.HTTP(revoked.Endpoint, revoked.Token),
+		rtcpeer.PublishOptions{})
 	var refused *rtcpeer.StatusError
 	switch {
 	case errors.As(err, &refused):
@@ -153,8 +165,9 @@ func (c *caller) tokenFor(st web.Stage) (token web.Token) {
 // happened checks what is stored of a participant.
 func (f *fleet) happened(token web.Token, want string) {
 	f.t.Helper()
-	got := f.DB.Value(f.t, f.Database, "SELECT string_agg(kind || ' ' || code, ', ' ORDER BY id) FROM events"+
-		" WHERE kind <> 'connected' AND participant = '"+string(token.ParticipantID)+"'")
+	got := f.DB.Value(f.t, f.Database,
+		"SELECT string_agg(kind || ' ' || code, ', ' ORDER BY id) FROM events"+
+			" WHERE kind <> 'connected' AND participant = '"+string(token.ParticipantID)+"'")
 	if got != want {
 		f.t.Errorf("stored: got %q, want %q", got, want)
 	}
@@ -175,7 +188,8 @@ func postEvent(t *testing.T, m *replicas.Member, st web.Stage, token web.Token, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+m.Listen+"/api/aws/events", strings.NewReader(string(body)))
+	r, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+m.Listen+"/api/aws/events",
+		strings.NewReader(string(body)))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Stagedoor-Secret", eventsSecret)
 	answer, err := http.DefaultClient.Do(r)
@@ -216,13 +230,16 @@ func (h *hook) received(t *testing.T, token web.Token, want string) {
 		var list []string
 		for _, body := range h.got {
 			var message struct{ Type string }
-			if strings.Contains(body, string(token.ParticipantID)) && json.Unmarshal([]byte(body), &message) == nil {
+			if strings.Contains(body, string(token.ParticipantID)) &&
+				json.Unmarshal([]byte(body), &message) == nil {
 				list = append(list, message.Type)
 			}
 		}
 		return strings.Join(list, " ")
 	}
-	eventually(t, 30*time.Second, "the webhook has "+want, func() bool { return len(types()) >= len(want) })
+	eventually(t, 30*time.Second, "the webhook has "+want, func() bool {
+		return len(types()) >= len(want)
+	})
 	if got := types(); got != want {
 		t.Errorf("the webhook has %q, want %q", got, want)
 	}

@@ -18,22 +18,24 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-var kills = flag.Int("kills", 2, "how often a server is killed while docks are live, once every 20 seconds")
+var kills = flag.Int("kills", 2,
+	"how often a server is killed while docks are live, once every 20 seconds")
 
 const (
 	obsPassword = "supersecretpassword"
 	killEvery   = 20 * time.Second
 )
 
-// TestTheRoadOverAFleet: people sign in, set up OBS and go live from the dock, on a local stage and on
-// one of AWS, behind nginx and three servers, one of which is killed every 20 seconds. The local
+// TestTheRoadOverAFleet: people sign in, set up OBS and go live from the dock, on a local stage and
+// on one of AWS, behind nginx and three servers, one of which is killed every 20 seconds. The local
 // broadcast comes back by itself, with its picture at the viewer's; that to AWS notices nothing.
 func TestTheRoadOverAFleet(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
 	olga := f.operator()
 	var studio web.Stage
-	olga.must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Region: "us-west-2", Name: "studio"}, &studio)
+	olga.must(http.StatusCreated, "POST", "/api/stages",
+		web.NewStage{Region: "us-west-2", Name: "studio"}, &studio)
 	f.broadcasterOn(olga, "ana", olga.stage())
 	f.broadcasterOn(olga, "bea", string(studio.ARN))
 
@@ -60,7 +62,8 @@ func TestTheRoadOverAFleet(t *testing.T) {
 		m.Start()
 		m.Ready()
 		eventually(t, 3*killEvery, "the local broadcast is back", func() bool {
-			return f.DB.Value(t, f.Database, "SELECT count(*)::text FROM open_participants o JOIN peers p ON p.id = o.peer WHERE p.buried = 0") == "1"
+			return f.DB.Value(t, f.Database,
+				"SELECT count(*)::text FROM open_participants o JOIN peers p ON p.id = o.peer WHERE p.buried = 0") == "1"
 		})
 		ana.state("live")
 		bea.state("live")
@@ -90,12 +93,14 @@ func (f *fleet) dock(name string) *fleetDock {
 	clip := rtcpeer.MakeClip(f.t, rtcpeer.ClipOptions{})
 	d.obs = fakeobs.Start(f.t, fakeobs.Options{
 		Password: obsPassword,
-		Output: func(_ context.Context, endpoint, bearer string, opus bool) (fakeobs.Session, error) {
+		Output: func(_ context.Context, endpoint, bearer string, opus bool) (fakeobs.Session,
+			error) {
 			if !opus {
 				return nil, errors.New("AAC labelled as Opus")
 			}
 			d.calls.Add(1)
-			p, err := rtcpeer.Publish(f.t, rtcpeer.HTTP(endpoint, bearer), rtcpeer.PublishOptions{Clip: clip})
+			p, err := rtcpeer.Publish(f.t, rtcpeer.HTTP(endpoint, bearer),
+				rtcpeer.PublishOptions{Clip: clip})
 			if err != nil {
 				return nil, err
 			}

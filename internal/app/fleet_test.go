@@ -70,9 +70,11 @@ func (f *fleet) broadcasterOn(olga *caller, name, arn string) {
 	var invited web.Invited
 	olga.must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &invited)
 	grant := "/api/users/" + string(invited.ID) + "/grants/" + url.PathEscape(arn)
-	olga.must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
+	olga.must(http.StatusNoContent, "PUT", grant,
+		web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
 	c := f.caller()
-	c.must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: apptest.Code(invited.Invite), Password: apptest.Password}, nil)
+	c.must(http.StatusCreated, "POST", "/api/invite",
+		web.AcceptInvite{Code: apptest.Code(invited.Invite), Password: apptest.Password}, nil)
 	f.callers = append(f.callers, c)
 }
 
@@ -105,7 +107,8 @@ func (c *caller) do(method, path string, body any) (int, http.Header, []byte, er
 		}
 		payload = bytes.NewReader(text)
 	}
-	r, err := http.NewRequestWithContext(context.WithoutCancel(c.t.Context()), method, c.base+path, payload)
+	r, err := http.NewRequestWithContext(context.WithoutCancel(c.t.Context()), method, c.base+path,
+		payload)
 	if err != nil {
 		return 0, nil, nil, err
 	}
@@ -137,7 +140,8 @@ func (c *caller) must(status int, method, path string, body, out any) {
 // token issues a token for the stage "main".
 func (c *caller) token(use string) (token web.Token) {
 	c.t.Helper()
-	c.must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": c.stage(), "for": use}, &token)
+	c.must(http.StatusCreated, "POST", "/api/tokens",
+		map[string]any{"stage": c.stage(), "for": use}, &token)
 	return token
 }
 

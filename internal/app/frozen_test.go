@@ -13,9 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADatabaseThatHangs stops PostgreSQL as a machine that swaps does. Every request is answered with
-// 503 and when to come again (or from memory), none hangs, the log has a few lines; and once the
-// database goes on, so does the server.
+// TestADatabaseThatHangs stops PostgreSQL as a machine that swaps does. Every request is answered
+// with 503 and when to come again (or from memory), none hangs, the log has a few lines; and once
+// the database goes on, so does the server.
 func TestADatabaseThatHangs(t *testing.T) {
 	t.Parallel()
 	server := &pg.Server{}
@@ -29,7 +29,8 @@ func TestADatabaseThatHangs(t *testing.T) {
 	time.AfterFunc(time.Minute, func() { server.Thaw() }) // if the test is cut off
 
 	ask := func(method, path, body, bearer string) (int, http.Header, string) {
-		r, err := http.NewRequestWithContext(t.Context(), method, a.URL+path, strings.NewReader(body))
+		r, err := http.NewRequestWithContext(t.Context(), method, a.URL+path,
+			strings.NewReader(body))
 		if err != nil {
 			t.Error(err)
 			return 0, nil, ""
@@ -75,11 +76,14 @@ func TestADatabaseThatHangs(t *testing.T) {
 					start := time.Now()
 					status, header, text := ask(q.method, q.path, q.body, q.bearer)
 					remembered := q.method == "GET" && status == http.StatusOK // of a moment ago
-					if !remembered && (status != http.StatusServiceUnavailable || header.Get("Retry-After") == "") {
-						t.Errorf("round %d, %s %s: got %d, Retry-After %q, %s; want 503", round, q.method, q.path, status, header.Get("Retry-After"), text)
+					if !remembered && (status != http.StatusServiceUnavailable ||
+						header.Get("Retry-After") == "") {
+						t.Errorf("round %d, %s %s: got %d, Retry-After %q, %s; want 503", round,
+							q.method, q.path, status, header.Get("Retry-After"), text)
 					}
 					if took := time.Since(start); took > limit {
-						t.Errorf("round %d, %s %s: it took %v, want less than %v", round, q.method, q.path, took, limit)
+						t.Errorf("round %d, %s %s: it took %v, want less than %v", round, q.method,
+							q.path, took, limit)
 					}
 				})
 			}
@@ -87,7 +91,8 @@ func TestADatabaseThatHangs(t *testing.T) {
 		all.Wait()
 	}
 	if lines := strings.Count(a.Output(), "request failed"); lines == 0 || lines > 60 {
-		t.Errorf("130 failed requests left %d lines in the log, want at least one and not one each:\n%s", lines, a.Output())
+		t.Errorf("130 failed requests left %d lines in the log, want at least one and not one "+
+			"each:\n%s", lines, a.Output())
 	}
 
 	must(t, server.Thaw())

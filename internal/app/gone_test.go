@@ -21,7 +21,8 @@ func join(t *testing.T, events, token string) (next func() string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
-	conn, _, err := websocket.Dial(ctx, events, &websocket.DialOptions{Subprotocols: []string{token}})
+	conn, _, err := websocket.Dial(ctx, events,
+		&websocket.DialOptions{Subprotocols: []string{token}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +57,10 @@ func TestWhoIsOnARemovedStageIsTold(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	olga := a.Operator()
-	next := join(t, "ws"+strings.TrimPrefix(a.URL, "http")+"/stage-events", olga.Token("view").Token)
-	olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(olga.MainStage()), nil, nil)
+	next := join(t, "ws"+strings.TrimPrefix(a.URL, "http")+"/stage-events",
+		olga.Token("view").Token)
+	olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(olga.MainStage()), nil,
+		nil)
 	goodbye(t, next)
 }
 
@@ -65,18 +68,22 @@ func TestWhoIsOnAStageDeletedAtTheEmulatorIsTold(t *testing.T) {
 	t.Parallel()
 	c := ivsrealtime.New(ivsrealtime.Options{
 		Region: "us-west-2", BaseEndpoint: aws.String(apptest.Emulate(t)),
-		Credentials: credentials.NewStaticCredentialsProvider(apptest.AccessKey, apptest.SecretKey, ""),
+		Credentials: credentials.NewStaticCredentialsProvider(apptest.AccessKey, apptest.SecretKey,
+			""),
 	})
-	made, err := c.CreateStage(t.Context(), &ivsrealtime.CreateStageInput{Name: aws.String("studio")})
+	made, err := c.CreateStage(t.Context(),
+		&ivsrealtime.CreateStageInput{Name: aws.String("studio")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := c.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{StageArn: made.Stage.Arn})
+	token, err := c.CreateParticipantToken(t.Context(),
+		&ivsrealtime.CreateParticipantTokenInput{StageArn: made.Stage.Arn})
 	if err != nil {
 		t.Fatal(err)
 	}
 	next := join(t, *made.Stage.Endpoints.Events, *token.ParticipantToken.Token)
-	if _, err := c.DeleteStage(t.Context(), &ivsrealtime.DeleteStageInput{Arn: made.Stage.Arn}); err != nil {
+	if _, err := c.DeleteStage(t.Context(),
+		&ivsrealtime.DeleteStageInput{Arn: made.Stage.Arn}); err != nil {
 		t.Fatal(err)
 	}
 	goodbye(t, next)

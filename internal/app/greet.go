@@ -95,8 +95,8 @@ func interfaceAddresses() (list []netip.Addr) {
 	return list
 }
 
-// missing lists the settings that a server still needs to be of use to other machines, judged by those
-// that are set. own are the addresses of this machine.
+// missing lists the settings that a server still needs to be of use to other machines, judged by
+// those that are set. own are the addresses of this machine.
 func (s *ServeSettings) missing(public *url.URL, own []netip.Addr) (list []string) {
 	listensOut, mediaOut := reachesOut(s.Listen), reachesOut(s.Media)
 	publicOut := !isLocal(public.Hostname())

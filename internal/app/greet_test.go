@@ -21,11 +21,15 @@ func TestMissingSettings(t *testing.T) {
 	}{
 		{"127.0.0.1:8080", "127.0.0.1:8189", "http://127.0.0.1:8080", nil, private, nil},
 		{"localhost:8080", "[::1]:8189", "http://localhost:8080", nil, private, nil},
-		{"0.0.0.0:8080", "127.0.0.1:8189", "http://127.0.0.1:8080", nil, private, []string{"--public-url", "--media:"}},
+		{"0.0.0.0:8080", "127.0.0.1:8189", "http://127.0.0.1:8080", nil, private,
+			[]string{"--public-url", "--media:"}},
 		{":8080", ":8189", "http://127.0.0.1:8080", nil, private, []string{"--public-url"}},
-		{"127.0.0.1:8080", "127.0.0.1:8189", "https://stage.example.com", nil, outer, []string{"--media:"}},
-		{"127.0.0.1:8080", "0.0.0.0:8189", "https://stage.example.com", nil, private, []string{"--media-hosts"}},
-		{"127.0.0.1:8080", "0.0.0.0:8189", "https://stage.example.com", []string{"203.0.113.7"}, private, nil},
+		{"127.0.0.1:8080", "127.0.0.1:8189", "https://stage.example.com", nil, outer,
+			[]string{"--media:"}},
+		{"127.0.0.1:8080", "0.0.0.0:8189", "https://stage.example.com", nil, private,
+			[]string{"--media-hosts"}},
+		{"127.0.0.1:8080", "0.0.0.0:8189", "https://stage.example.com", []string{"203.0.113.7"},
+			private, nil},
 		{":443", "0.0.0.0:8189", "https://stage.example.com", nil, outer, nil},
 		{":80", "0.0.0.0:8189", "http://stage.example.com", nil, outer, []string{"HTTPS"}},
 	} {
@@ -36,7 +40,8 @@ func TestMissingSettings(t *testing.T) {
 		s := ServeSettings{Listen: c.listen, Media: c.media, MediaHosts: c.hosts}
 		got := s.missing(public, c.own)
 		if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
-			t.Errorf("--listen %s --media %s --public-url %s: got %q, want %q", c.listen, c.media, c.public, got, c.want)
+			t.Errorf("--listen %s --media %s --public-url %s: got %q, want %q", c.listen, c.media,
+				c.public, got, c.want)
 		}
 	}
 }

@@ -12,16 +12,17 @@ import (
 )
 
 // TestOneHomeBehindAnyBalancer: three servers behind nginx, which sends each request elsewhere. A
-// broadcast, its viewers, the events socket, and their ends all find the server that carries the stage;
-// a kick on any server ends it; and when that server is killed, another one records the end and carries
-// the next broadcast.
+// broadcast, its viewers, the events socket, and their ends all find the server that carries the
+// stage; a kick on any server ends it; and when that server is killed, another one records the end
+// and carries the next broadcast.
 func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3)
 	olga := f.operator()
 	clip := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{})
 	publish := func(at string, token web.Token) (*rtcpeer.Publisher, error) {
-		return rtcpeer.Publish(t, rtcpeer.HTTP(at+"/whip", token.Token), rtcpeer.PublishOptions{Clip: clip})
+		return rtcpeer.Publish(t, rtcpeer.HTTP(at+"/whip", token.Token),
+			rtcpeer.PublishOptions{Clip: clip})
 	}
 
 	first, view := olga.token("publish"), olga.token("view")
@@ -30,17 +31,22 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range f.Servers {
-		viewer, err := rtcpeer.View(t, rtcpeer.HTTP("http://"+m.Listen+"/whep/"+string(first.ParticipantID), view.Token), rtcpeer.ViewOptions{})
+		viewer, err := rtcpeer.View(t,
+			rtcpeer.HTTP("http://"+m.Listen+"/whep/"+string(first.ParticipantID), view.Token),
+			rtcpeer.ViewOptions{})
 		if err != nil {
 			t.Fatalf("a viewer at %s: %v", m.Listen, err)
 		}
-		if err := viewer.Wait(t.Context(), func(s rtcpeer.Stats) bool { return s.Frames > 5 }); err != nil {
+		if err := viewer.Wait(t.Context(), func(s rtcpeer.Stats) bool {
+			return s.Frames > 5
+		}); err != nil {
 			t.Errorf("a viewer at %s: %v", m.Listen, err)
 		}
 		if err := viewer.Answer.HangUp(t.Context()); err != nil {
 			t.Errorf("a viewer at %s hangs up: %v", m.Listen, err)
 		}
-		next := join(t, "ws"+strings.TrimPrefix("http://"+m.Listen, "http")+"/stage-events", olga.token("view").Token)
+		next := join(t, "ws"+strings.TrimPrefix("http://"+m.Listen, "http")+"/stage-events",
+			olga.token("view").Token)
 		if state := next(); !strings.Contains(state, string(first.ParticipantID)) {
 			t.Errorf("the events socket at %s: got %s, want the broadcast", m.Listen, state)
 		}
@@ -55,7 +61,8 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		olga.at(m).must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID), nil, nil)
+		olga.at(m).must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID),
+			nil, nil)
 		select {
 		case <-live.Closed():
 		case <-time.After(20 * time.Second):
@@ -70,12 +77,15 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	if live, err = publish(f.URL, last); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "it is known to be live", func() bool { return lastEvent(olga, last) == "publishing" })
+	eventually(t, 20*time.Second, "it is known to be live", func() bool {
+		return lastEvent(olga, last) == "publishing"
+	})
 	home := strings.TrimPrefix(live.Answer.Location, f.URL+"/whip/s/")
 	home, _, _ = strings.Cut(home, "-")
 	killed := false
 	for _, m := range f.Servers {
-		if f.DB.Value(t, f.Database, "SELECT url FROM peers WHERE id = '"+home+"'") == "https://"+m.Peers {
+		if f.DB.Value(t, f.Database, "SELECT url FROM peers WHERE id = '"+home+"'") == "https://"+
+			m.Peers {
 			m.Kill(syscall.SIGKILL)
 			killed = true
 		}
@@ -84,7 +94,9 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 		t.Fatalf("no server is the home %q", home)
 	}
 	gone := time.Now() // nine seconds, and more on a busy machine
-	eventually(t, 30*time.Second, "the end is recorded", func() bool { return lastEvent(olga, last) == "ended" })
+	eventually(t, 30*time.Second, "the end is recorded", func() bool {
+		return lastEvent(olga, last) == "ended"
+	})
 	t.Logf("the end was recorded %v after the kill", time.Since(gone))
 	eventually(t, 30*time.Second, "the next broadcast finds a home", func() bool {
 		_, err := publish(f.URL, last)
@@ -102,16 +114,21 @@ func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
 	clip := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{})
 	first, second := olga.token("publish"), olga.token("publish")
 	for _, token := range []web.Token{first, second} {
-		live, err := rtcpeer.Publish(t, rtcpeer.HTTP(f.URL+"/whip", token.Token), rtcpeer.PublishOptions{Clip: clip})
+		live, err := rtcpeer.Publish(t, rtcpeer.HTTP(f.URL+"/whip", token.Token),
+			rtcpeer.PublishOptions{Clip: clip})
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 20*time.Second, "it is known to be live", func() bool { return lastEvent(olga, token) == "publishing" })
+		eventually(t, 20*time.Second, "it is known to be live", func() bool {
+			return lastEvent(olga, token) == "publishing"
+		})
 		m := f.Home(olga.stage())
 		m.Kill(syscall.SIGKILL)
 		killed := time.Now()
 		m.Start()
-		eventually(t, 20*time.Second, "the end is recorded", func() bool { return lastEvent(olga, token) == "ended" })
+		eventually(t, 20*time.Second, "the end is recorded", func() bool {
+			return lastEvent(olga, token) == "ended"
+		})
 		t.Logf("the end was recorded %v after the kill", time.Since(killed))
 		live.Close()
 		m.Ready()

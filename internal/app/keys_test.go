@@ -10,30 +10,36 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// TestKeysAreImportedFromPrivateKeysAlone gives import and rotate files that hold no private key: no
-// key is made in its place, and the keys stay as they are.
+// TestKeysAreImportedFromPrivateKeysAlone gives import and rotate files that hold no private key:
+// no key is made in its place, and the keys stay as they are.
 func TestKeysAreImportedFromPrivateKeysAlone(t *testing.T) {
 	t.Parallel()
-	flags := []string{"--region", "us-west-2", "--data", t.TempDir(), "--ivs-endpoint", apptest.Emulate(t)}
+	flags := []string{"--region", "us-west-2", "--data", t.TempDir(), "--ivs-endpoint",
+		apptest.Emulate(t)}
 	folder := t.TempDir()
 	for name, content := range map[string]string{
-		"empty.pem":       "",
-		"text.pem":        "my key\n",
-		"certificate.pem": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})),
-		"public.pem":      string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})),
+		"empty.pem": "",
+		"text.pem":  "my key\n",
+		"certificate.pem": string(
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})),
+		"public.pem": string(pem.EncodeToMemory(
+			&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})),
 	} {
 		file := filepath.Join(folder, name)
 		must(t, os.WriteFile(file, []byte(content), 0o600))
 		for _, command := range []string{"import", "rotate"} {
 			out, err := run(t, append([]string{"keys", command, "--pem", file}, flags...)...)
-			if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "private key") {
-				t.Errorf("keys %s --pem %s: got %v %s, want the file and what it lacks", command, name, err, out)
+			if err == nil || !strings.Contains(err.Error(), file) ||
+				!strings.Contains(err.Error(), "private key") {
+				t.Errorf("keys %s --pem %s: got %v %s, want the file and what it lacks", command,
+					name, err, out)
 			}
 		}
 	}
 	wrong := filepath.Join(folder, "film.mp4") // or a device without an end
 	must(t, os.WriteFile(wrong, make([]byte, 128<<10), 0o600))
-	if out, err := run(t, append([]string{"keys", "import", "--pem", wrong}, flags...)...); err == nil ||
+	if out, err := run(t, append([]string{"keys", "import", "--pem", wrong},
+		flags...)...); err == nil ||
 		!strings.Contains(err.Error(), "has more than 65536 bytes") {
 		t.Errorf("a large file: got %v %s, want that it is not read to its end", err, out)
 	}

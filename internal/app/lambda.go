@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	// A page reads what is new, and comes back after the pause: an open stream of a function costs as
-	// much as one that works.
+	// A page reads what is new, and comes back after the pause: an open stream of a function costs
+	// as much as one that works.
 	functionStream = time.Second
 	functionPause  = 4 * time.Second
 	// functionData is the one folder that a function may write (AWS Lambda, "Ephemeral storage").
@@ -49,8 +49,9 @@ var notInFunctions = map[string]string{
 	"cut-at-expiry": "local stages", "max-publishers": "local stages",
 	"enforce-limits": "local stages", "lost-after": "local stages", "allow-origins": "local stages",
 	"listen": "a port", "tls-cert": "a port", "tls-key": "a port", "tls-domain": "a port",
-	"metrics-listen": "a port", "profiling": "a port", "peer-listen": "a port", "peer-url": "a port",
-	"drain": "a port",
+	"metrics-listen": "a port", "profiling": "a port", "peer-listen": "a port",
+	"peer-url": "a port",
+	"drain":    "a port",
 }
 
 // Run serves the invocations of a function. It does not return but for an error.
@@ -84,13 +85,16 @@ func (cmd *LambdaCommand) check(p *process, byDefault func(string) bool) error {
 		}
 	}
 	if cmd.Database == "" {
-		return errors.New("a Lambda function keeps nothing on disk: name a PostgreSQL database with --database")
+		return errors.New("a Lambda function keeps nothing on disk: name a PostgreSQL database " +
+			"with --database")
 	}
 	if cmd.OperatorPasskeys {
-		return errors.New("--operator-passkeys is for a server: a Lambda function has no passkeys; leave it out")
+		return errors.New("--operator-passkeys is for a server: a Lambda function has no " +
+			"passkeys; leave it out")
 	}
 	if !cmd.Passwords && (cmd.OIDCIssuer == "" || len(cmd.OIDCOperators) == 0) {
-		return errors.New("--no-passwords needs --oidc-issuer and --oidc-operators in a Lambda function: " +
+		return errors.New("--no-passwords needs --oidc-issuer and --oidc-operators in a Lambda " +
+			"function: " +
 			"no operator could sign in")
 	}
 	if region := p.env["AWS_REGION"]; len(cmd.IVSRegion) == 0 && region != "" {
@@ -131,7 +135,8 @@ func (cmd *LambdaCommand) open(ctx context.Context, p *process) (_ *function, er
 		}
 	}
 	if len(f.settings.IVSRegion) == 0 {
-		return nil, errors.New("a Lambda function serves stages on AWS alone: name their region with --ivs-region")
+		return nil, errors.New("a Lambda function serves stages on AWS alone: name their region " +
+			"with --ivs-region")
 	}
 	if f.settings.PublicURL != "" {
 		if _, err := parsePublicURL(f.settings.PublicURL); err != nil {
@@ -199,7 +204,8 @@ func (f *function) handler(host string) (http.Handler, error) {
 		return site, nil
 	}
 	if len(f.sites) >= maxSites {
-		return nil, fmt.Errorf("the function is called by more than %d names: set --public-url", maxSites)
+		return nil, fmt.Errorf("the function is called by more than %d names: set --public-url",
+			maxSites)
 	}
 	site, err := f.site(public)
 	if err != nil {
@@ -234,11 +240,13 @@ func (f *function) site(public string) (http.Handler, error) {
 
 // noMedia answers for the WHIP, WHEP and events endpoints of local stages.
 var noMedia http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, "This server has no local stages. OBS publishes to the endpoint of the AWS stage, "+
+	http.Error(w, "This server has no local stages. OBS publishes to the endpoint of the AWS "+
+		"stage, "+
 		"which the dock shows.", http.StatusNotFound)
 })
 
-// event takes an event of EventBridge. One that is none of ours is no error: a retry changes nothing.
+// event takes an event of EventBridge. One that is none of ours is no error: a retry changes
+// nothing.
 func (f *function) event(_ context.Context, event json.RawMessage) error { return f.bridge(event) }
 
 // setUp creates the one-time link with which the first operator is created. AWS IAM decides who may

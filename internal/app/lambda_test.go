@@ -54,7 +54,8 @@ func startLambda(t testing.TB, instances int, env ...string) *lambdaFront {
 	var addresses []string
 	out := &lockedBuffer{}
 	for range instances {
-		addresses = append(addresses, startInstance(t, rie, self, append(env, apptest.AsProgram+"=1"), out))
+		addresses = append(addresses,
+			startInstance(t, rie, self, append(env, apptest.AsProgram+"=1"), out))
 	}
 	f := newLambdaFront(t, addresses...)
 	f.out = out
@@ -83,7 +84,9 @@ func newLambdaFront(t testing.TB, instances ...string) *lambdaFront {
 	return f
 }
 
-func startInstance(t testing.TB, rie, program string, env []string, out *lockedBuffer) (address string) {
+func startInstance(
+	t testing.TB, rie, program string, env []string, out *lockedBuffer,
+) (address string) {
 	t.Helper()
 	address = replicas.FreeAddress(t)
 	c := exec.Command(rie, "--runtime-interface-emulator-address", address,
@@ -117,7 +120,8 @@ func (f *lambdaFront) invoke(payload []byte) (answer []byte) {
 	f.t.Helper()
 	address := <-f.instances
 	defer func() { f.instances <- address }()
-	r, err := http.Post("http://"+address+"/2015-03-31/functions/function/invocations", "application/json", bytes.NewReader(payload))
+	r, err := http.Post("http://"+address+"/2015-03-31/functions/function/invocations",
+		"application/json", bytes.NewReader(payload))
 	if err != nil {
 		f.t.Errorf("invoke: %v", err)
 		return nil
@@ -149,7 +153,8 @@ func (f *lambdaFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"requestContext": map[string]any{
 			"domainName": r.Host,
 			"http": map[string]any{
-				"method": r.Method, "path": r.URL.Path, "sourceIp": client, "userAgent": r.UserAgent(),
+				"method": r.Method, "path": r.URL.Path, "sourceIp": client,
+				"userAgent": r.UserAgent(),
 			},
 		},
 	})
@@ -203,8 +208,8 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// TestAFunctionOnLambda is the road of docs/lambda.md: two instances, PostgreSQL, and Amazon IVS and
-// AWS KMS emulated.
+// TestAFunctionOnLambda is the road of docs/lambda.md: two instances, PostgreSQL, and Amazon IVS
+// and AWS KMS emulated.
 func TestAFunctionOnLambda(t *testing.T) {
 	t.Parallel()
 	database := &pg.Server{}
@@ -235,12 +240,14 @@ func TestAFunctionOnLambda(t *testing.T) {
 	olga := browser()
 	olga.Must(http.StatusCreated, "POST", "/api/setup",
 		web.SetUp{Code: apptest.Code(setup.Path), Name: "olga", Password: apptest.Password}, nil)
-	if status, _, page := olga.Do("GET", "/dock", nil); status != http.StatusOK || !bytes.Contains(page, []byte("<title>")) {
+	if status, _, page := olga.Do("GET", "/dock", nil); status != http.StatusOK ||
+		!bytes.Contains(page, []byte("<title>")) {
 		t.Errorf("the dock: got %d %.80s", status, page)
 	}
 
 	t.Log("a refusal is found in the log by the ID of its invocation")
-	_, header, text := browser().Do("POST", "/api/login", web.Credentials{Name: "olga", Password: "not her password"})
+	_, header, text := browser().Do("POST", "/api/login",
+		web.Credentials{Name: "olga", Password: "not her password"})
 	var refusal web.Problem
 	must(t, json.Unmarshal(text, &refusal))
 	if id := header.Get("X-Request-Id"); !invocationID.MatchString(id) || refusal.RequestID != id ||
@@ -249,12 +256,14 @@ func TestAFunctionOnLambda(t *testing.T) {
 	}
 
 	t.Log("a stage on AWS; local ones are refused with a sentence")
-	p := olga.Refused(http.StatusBadRequest, "invalid", "POST", "/api/stages", web.NewStage{Name: "here"})
+	p := olga.Refused(http.StatusBadRequest, "invalid", "POST", "/api/stages",
+		web.NewStage{Name: "here"})
 	if !strings.Contains(p.Detail, "no local stages") {
 		t.Errorf("a local stage: got %q", p.Detail)
 	}
 	var made web.Stage
-	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+	olga.Must(http.StatusCreated, "POST", "/api/stages",
+		web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
 
 	t.Log("a token of the key in AWS KMS, and a broadcast that EventBridge reports")
 	token := awsToken(t, olga, made)
@@ -263,7 +272,8 @@ func TestAFunctionOnLambda(t *testing.T) {
 	if by := tokens.Tokens[0].IssuedBy; !strings.HasPrefix(by, "own key arn:aws:ivs:us-west-2:") {
 		t.Errorf("the token was issued by %q, want the own key", by)
 	}
-	published, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+	published, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +297,8 @@ func TestAFunctionOnLambda(t *testing.T) {
 	if got := front.invoke([]byte(`{"stagedoor":"setup"}`)); !bytes.Contains(got, []byte("errorMessage")) {
 		t.Errorf("a second set-up: got %s", got)
 	}
-	if status, _, text := browser().Do("POST", "/whip", nil); status != http.StatusNotFound || !bytes.Contains(text, []byte("no local stages")) {
+	if status, _, text := browser().Do("POST", "/whip", nil); status != http.StatusNotFound ||
+		!bytes.Contains(text, []byte("no local stages")) {
 		t.Errorf("/whip: got %d %s", status, text)
 	}
 }
@@ -312,17 +323,22 @@ func awaitEvent(t *testing.T, c *apptest.Client, want string) string {
 // TestLambdaRefusesWhatIsOfAMachine: settings of a server that a function has no use for.
 func TestLambdaRefusesWhatIsOfAMachine(t *testing.T) {
 	t.Parallel()
-	env := func(more ...string) []string { return append([]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}, more...) }
+	env := func(more ...string) []string {
+		return append([]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}, more...)
+	}
 	for _, c := range []struct {
 		env  []string
 		want string
 	}{
 		{nil, "docs/lambda.md"},
 		{env(), "--database"},
-		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x", "STAGEDOOR_MEDIA=0.0.0.0:8189"), "no local stages"},
-		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x", "STAGEDOOR_LISTEN=0.0.0.0:80"), "no port"},
+		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x", "STAGEDOOR_MEDIA=0.0.0.0:8189"),
+			"no local stages"},
+		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x", "STAGEDOOR_LISTEN=0.0.0.0:80"),
+			"no port"},
 		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x"), "--ivs-region"},
-		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x", "AWS_REGION=us-west-2"), "cannot be reached"},
+		{env("STAGEDOOR_DATABASE=postgres://127.0.0.1:1/x", "AWS_REGION=us-west-2"),
+			"cannot be reached"},
 	} {
 		var b bytes.Buffer
 		err := app.Run(t.Context(), []string{"lambda"}, c.env, nil, &b, &b)

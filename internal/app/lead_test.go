@@ -17,8 +17,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestThreeServersObserveAnAWSStage: one of them polls, all docks receive each event once, and a kick
-// keeps its reason wherever it was asked for. When the one that polls stops, another goes on.
+// TestThreeServersObserveAnAWSStage: one of them polls, all docks receive each event once, and a
+// kick keeps its reason wherever it was asked for. When the one that polls stops, another goes on.
 func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	t.Parallel()
 	database := &pg.Server{}
@@ -28,16 +28,19 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags := []string{
-		"--database", database.Database(t), "--local-key", key, "--public-url", "http://127.0.0.1:8080",
+		"--database", database.Database(t), "--local-key", key, "--public-url",
+		"http://127.0.0.1:8080",
 		"--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),
 	}
 	first := apptest.Start(t, flags...) // leads: it was there first
 	olga := first.Operator()
 	var made web.Stage
-	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+	olga.Must(http.StatusCreated, "POST", "/api/stages",
+		web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
 	ana := first.Broadcaster(olga, "ana", "publish", "subscribe")
 	grant := "/api/users/" + string(ana.Me().ID) + "/grants/" + url.PathEscape(string(made.ARN))
-	olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
+	olga.Must(http.StatusNoContent, "PUT", grant,
+		web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
 	second, third := apptest.Start(t, flags...), apptest.Start(t, flags...)
 
 	docks := []*apptest.EventStream{ana.At(second).Events(), ana.At(third).Events()}
@@ -45,7 +48,8 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	broadcast := func(end func(web.Token)) {
 		t.Helper()
 		token := awsToken(t, ana.At(third), made)
-		peer, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+		peer, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+			rtcpeer.PublishOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,8 +68,9 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	}
 	kick := func(at *apptest.App) func(web.Token) {
 		return func(token web.Token) {
-			olga.At(at).Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(string(made.ARN))+"/participants/"+
-				string(token.ParticipantID), web.Removal{Reason: "Your sound is off."}, nil)
+			olga.At(at).Must(http.StatusNoContent, "DELETE",
+				"/api/stages/"+url.PathEscape(string(made.ARN))+"/participants/"+
+					string(token.ParticipantID), web.Removal{Reason: "Your sound is off."}, nil)
 			for i, dock := range docks {
 				end := apptest.Await(dock, "stage", func(e web.StageEvent) bool {
 					return e.Kind == stage.EventEnded && e.Code == "kicked"
@@ -92,13 +97,14 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 		}
 		return len(seen) == 4
 	})
-	if want := []string{"publishing ", "ended kicked", "publishing ", "ended kicked"}; !slices.Equal(seen, want) {
+	if want := []string{"publishing ", "ended kicked", "publishing ",
+		"ended kicked"}; !slices.Equal(seen, want) {
 		t.Errorf("stored: got %q, want %q", seen, want)
 	}
 }
 
-// TestAReadAfterAWriteAtAnotherServer finds what was written: a balancer sends each request of a page
-// elsewhere. And the pages at the other server receive it.
+// TestAReadAfterAWriteAtAnotherServer finds what was written: a balancer sends each request of a
+// page elsewhere. And the pages at the other server receive it.
 func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 	t.Parallel()
 	database := &pg.Server{}
@@ -108,7 +114,8 @@ func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags := []string{
-		"--database", database.Database(t), "--local-key", key, "--public-url", "http://127.0.0.1:8080",
+		"--database", database.Database(t), "--local-key", key, "--public-url",
+		"http://127.0.0.1:8080",
 		"--token-limit=-1",
 	}
 	first := apptest.Start(t, flags...)
@@ -121,7 +128,9 @@ func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 		there.Must(http.StatusOK, "GET", "/api/stages", nil, nil) // as of a moment before
 		var made web.Stage
 		olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: name}, &made)
-		if me := there.Me(); !slices.ContainsFunc(me.Stages, func(s web.MyStage) bool { return s.Name == name }) {
+		if me := there.Me(); !slices.ContainsFunc(me.Stages, func(s web.MyStage) bool {
+			return s.Name == name
+		}) {
 			t.Errorf("/api/me at the other server lacks %q: %+v", name, me.Stages)
 		}
 		var list web.Stages
@@ -129,10 +138,15 @@ func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 		if !slices.ContainsFunc(list.Stages, func(s web.Stage) bool { return s.ARN == made.ARN }) {
 			t.Errorf("/api/stages at the other server lacks %q", name)
 		}
-		there.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: made.ARN}, nil)
-		there.Must(http.StatusCreated, "POST", "/api/stages/"+url.PathEscape(string(made.ARN))+"/chat", map[string]any{"text": "hello"}, nil)
+		there.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: made.ARN},
+			nil)
+		there.Must(http.StatusCreated, "POST",
+			"/api/stages/"+url.PathEscape(string(made.ARN))+"/chat",
+			map[string]any{"text": "hello"}, nil)
 		apptest.Await(page, "me", func(me web.Me) bool {
-			return slices.ContainsFunc(me.Stages, func(s web.MyStage) bool { return s.Name == name })
+			return slices.ContainsFunc(me.Stages, func(s web.MyStage) bool {
+				return s.Name == name
+			})
 		})
 	}
 }

@@ -27,9 +27,9 @@ func newLog(s LogSettings, w io.Writer) *slog.Logger {
 	return slog.New(newPacedHandler(handler))
 }
 
-// A pacedHandler limits records of the same message, so that unknown clients cannot fill the log and push
-// out what matters. The next record says how many were left out. Records at debug are not limited:
-// they were asked for.
+// A pacedHandler limits records of the same message, so that unknown clients cannot fill the log
+// and push out what matters. The next record says how many were left out. Records at debug are not
+// limited: they were asked for.
 type pacedHandler struct {
 	slog.Handler
 	messages *httpkit.Map[string, *messagePace]

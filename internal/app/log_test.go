@@ -24,12 +24,14 @@ func TestLogIsPaced(t *testing.T) {
 			t.Errorf("the same message: got %d lines, want 50", got)
 		}
 		if count("g.n=1") != 1 || count("looked at") != 1000 {
-			t.Errorf("another message, and debug: got %d and %d lines, want 1 and 1000", count("g.n=1"), count("looked at"))
+			t.Errorf("another message, and debug: got %d and %d lines, want 1 and 1000",
+				count("g.n=1"), count("looked at"))
 		}
 		time.Sleep(time.Second)
 		log.Info("refused")
 		if count("left_out=950") != 1 {
-			t.Errorf("a second later: got no line that says how many were left out:\n%s", text.String()[text.Len()-200:])
+			t.Errorf("a second later: got no line that says how many were left out:\n%s",
+				text.String()[text.Len()-200:])
 		}
 		time.Sleep(time.Second)
 		log.Info("refused")
@@ -42,7 +44,8 @@ func TestLogIsPaced(t *testing.T) {
 func TestLogWritesJSON(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer
-	newLog(LogSettings{LogLevel: "info", LogFormat: "json"}, &text).LogAttrs(t.Context(), slog.LevelInfo, "hello")
+	newLog(LogSettings{LogLevel: "info", LogFormat: "json"}, &text).LogAttrs(t.Context(),
+		slog.LevelInfo, "hello")
 	if !strings.Contains(text.String(), `"msg":"hello"`) {
 		t.Errorf("got %s", &text)
 	}

@@ -9,9 +9,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// BenchmarkWHIP measures a broadcast through the public endpoints: WHIP POST → 201, WHEP POST → 201, and WHIP POST → the first
-// frame that a viewer can decode who connects as soon as the publisher was accepted: both handshakes and the publisher's first
-// keyframe are in it. The peers are Pion's, with real H.264 and Opus; everything is in one process.
+// BenchmarkWHIP measures a broadcast through the public endpoints: WHIP POST → 201, WHEP POST →
+// 201, and WHIP POST → the first frame that a viewer can decode who connects as soon as the
+// publisher was accepted: both handshakes and the publisher's first keyframe are in it. The peers
+// are Pion's, with real H.264 and Opus; everything is in one process.
 func BenchmarkWHIP(b *testing.B) {
 	a := apptest.Start(b, "--token-limit=-1")
 	olga := a.Operator()
@@ -21,11 +22,15 @@ func BenchmarkWHIP(b *testing.B) {
 	for b.Loop() {
 		token := olga.Token("")
 		start := time.Now()
-		publisher, err := rtcpeer.Publish(b, timed(rtcpeer.HTTP(token.Endpoint, token.Token), &published), rtcpeer.PublishOptions{Clip: clip})
+		publisher, err := rtcpeer.Publish(b,
+			timed(rtcpeer.HTTP(token.Endpoint, token.Token), &published),
+			rtcpeer.PublishOptions{Clip: clip})
 		if err != nil {
 			b.Fatal(err)
 		}
-		viewer, err := rtcpeer.View(b, timed(rtcpeer.HTTP(a.URL+"/whep/"+string(token.ParticipantID), token.Token), &viewed), rtcpeer.ViewOptions{})
+		viewer, err := rtcpeer.View(b,
+			timed(rtcpeer.HTTP(a.URL+"/whep/"+string(token.ParticipantID), token.Token), &viewed),
+			rtcpeer.ViewOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -43,7 +43,8 @@ func (s *server) wireMetrics() {
 	s.metrics.Gauge("stagedoor_event_streams", "Event streams of pages that are open.",
 		func() float64 { return float64(s.feed.Streams()) })
 	if s.aws != nil {
-		s.metrics.Gauge("stagedoor_aws_queue_calls", "Calls to Amazon IVS that wait for their turn.",
+		s.metrics.Gauge("stagedoor_aws_queue_calls",
+			"Calls to Amazon IVS that wait for their turn.",
 			func() float64 { return float64(s.aws.Waiting()) })
 	}
 }

@@ -64,7 +64,8 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 			t.Errorf("the metrics lack %s", want)
 		}
 	}
-	for _, secret := range []string{token.Token, string(token.ParticipantID), "olga", "not her password"} {
+	for _, secret := range []string{token.Token, string(token.ParticipantID), "olga",
+		"not her password"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the metrics hold %q", secret)
 		}
@@ -101,7 +102,8 @@ func TestTheDashboardAsksForRealMetrics(t *testing.T) {
 				asked[name] = true
 				for _, label := range labelsOf(target.Expr) {
 					if !hasMetric(text, name, label) {
-						t.Errorf("%q asks for %s by %q, which there is not", panel.Title, name, label)
+						t.Errorf("%q asks for %s by %q, which there is not", panel.Title, name,
+							label)
 					}
 				}
 			}
@@ -272,7 +274,8 @@ func TestMediaOutIsMeasured(t *testing.T) {
 		t.Errorf("a broadcast without viewers: %v bytes in, %v out", in, out)
 	}
 	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(
-		a.URL+"/whep/"+string(token.ParticipantID), olga.Token("view").Token), rtcpeer.ViewOptions{})
+		a.URL+"/whep/"+string(token.ParticipantID), olga.Token("view").Token),
+		rtcpeer.ViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

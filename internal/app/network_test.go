@@ -7,18 +7,20 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// From a network that lets no UDP out, or nothing but a TURN server, one publishes and views all the
-// same: by ICE-TCP, and by the servers of the Link headers.
+// From a network that lets no UDP out, or nothing but a TURN server, one publishes and views all
+// the same: by ICE-TCP, and by the servers of the Link headers.
 func TestClosedNetworks(t *testing.T) {
 	t.Parallel()
 	const secret = "a secret of the TURN server"
 	turn := rtcpeer.StartTURN(t, secret)
-	a := apptest.Start(t, "--media-tcp", "127.0.0.1:0", "--turn", "stun:127.0.0.1:9,"+turn.URL, "--turn-secret", secret)
+	a := apptest.Start(t, "--media-tcp", "127.0.0.1:0", "--turn", "stun:127.0.0.1:9,"+turn.URL,
+		"--turn-secret", secret)
 	ana := a.Broadcaster(a.Operator(), "ana", "publish", "subscribe")
 	token := ana.Token("publish")
 	view := func(o rtcpeer.ViewOptions) *rtcpeer.Viewer {
 		t.Helper()
-		v, err := rtcpeer.View(t, rtcpeer.HTTP(a.URL+"/whep/"+string(token.ParticipantID), ana.Token("view").Token), o)
+		v, err := rtcpeer.View(t,
+			rtcpeer.HTTP(a.URL+"/whep/"+string(token.ParticipantID), ana.Token("view").Token), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,7 +31,8 @@ func TestClosedNetworks(t *testing.T) {
 	}
 
 	t.Log("by TCP alone")
-	p, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{TCP: true})
+	p, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{TCP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +40,13 @@ func TestClosedNetworks(t *testing.T) {
 
 	t.Log("by the TURN server alone that the answer named")
 	servers := p.Answer.ICEServers()
-	if len(servers) != 2 || servers[0] != (rtcpeer.ICEServer{URL: "stun:127.0.0.1:9"}) || servers[1].URL != turn.URL ||
+	if len(servers) != 2 || servers[0] != (rtcpeer.ICEServer{URL: "stun:127.0.0.1:9"}) ||
+		servers[1].URL != turn.URL ||
 		servers[1].Username == "" || servers[1].Credential == "" {
 		t.Fatalf("got %+v, want a STUN server without and a TURN server with credentials", servers)
 	}
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{Relays: servers[1:]}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{Relays: servers[1:]}); err != nil {
 		t.Fatal(err)
 	}
 	v := view(rtcpeer.ViewOptions{Relays: servers[1:]})

@@ -14,7 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// The road of a closed OBS: paired by the binary, its password read from its own file from then on, undone.
+// The road of a closed OBS: paired by the binary, its password read from its own file from then on,
+// undone.
 func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -27,12 +28,14 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out, err := run(t, "obs", "pair", "--server", a.URL, "--key", "sdk_wrong", "--obs-config", portable, "--json")
+	out, err := run(t, "obs", "pair", "--server", a.URL, "--key", "sdk_wrong", "--obs-config",
+		portable, "--json")
 	if err == nil || !strings.Contains(out, `"unauthorized"`) {
 		t.Errorf("with a wrong key: %v, %s", err, out)
 	}
 	out, err = run(t, "obs", "pair", "--server", a.URL, "--key", key.Key, "--obs-config", portable)
-	if err != nil || !strings.Contains(out, "its WebSocket server is on, port 4455") || strings.Contains(out, "#") {
+	if err != nil || !strings.Contains(out, "its WebSocket server is on, port 4455") ||
+		strings.Contains(out, "#") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	var settings struct {
@@ -55,20 +58,25 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := run(t, "obs", "status", "--obs-config", portable); err != nil || !strings.Contains(out, "OBS 32.1.2") {
+	if out, err := run(t, "obs", "status", "--obs-config", portable); err != nil ||
+		!strings.Contains(out, "OBS 32.1.2") {
 		t.Errorf("port and password from OBS's own file: %v, %s", err, out)
 	}
 	// The secret of the script is in its notes; another server's script has another one.
 	for id, notes := range map[string]string{
 		"ab12": `{"secret": "shared", "server": "` + a.URL + `"}`, "cd34": `{"secret": "foreign", "server": "https://other.example"}`,
 	} {
-		if err := os.WriteFile(filepath.Join(dir, "plugin_config", "stagedoor", id+".json"), []byte(notes), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "plugin_config", "stagedoor", id+".json"),
+			[]byte(notes), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out, err = run(t, "obs", "setup", "--encoder", "auto", "--server", a.URL, "--key", key.Key, "--obs-config", portable)
-	if mode := far.State().Encoders.Mode; err != nil || mode != "Advanced" || far.File("Stagedoor")["keyint_sec"] != 2.0 {
-		t.Errorf("setup --encoder auto: %v, %s; mode %s, file %v", err, out, mode, far.File("Stagedoor"))
+	out, err = run(t, "obs", "setup", "--encoder", "auto", "--server", a.URL, "--key", key.Key,
+		"--obs-config", portable)
+	if mode := far.State().Encoders.Mode; err != nil || mode != "Advanced" ||
+		far.File("Stagedoor")["keyint_sec"] != 2.0 {
+		t.Errorf("setup --encoder auto: %v, %s; mode %s, file %v", err, out, mode,
+			far.File("Stagedoor"))
 	}
 	if out, err := run(t, "obs", "pair", "--undo", "--obs-config", portable, "--json"); err != nil || !strings.Contains(out, `"undone"`) {
 		t.Errorf("%v: %s", err, out)

@@ -15,9 +15,9 @@ import (
 )
 
 // TestBehindAPooler: three servers reach PostgreSQL by a PgBouncer that shares its connections by
-// transaction. They start together on an empty database, tokens are issued, events and changes reach
-// the pages of the others, and a server that is killed is replaced. The third one has a direct
-// connection for its notifications, as docs/scale.md advises.
+// transaction. They start together on an empty database, tokens are issued, events and changes
+// reach the pages of the others, and a server that is killed is replaced. The third one has a
+// direct connection for its notifications, as docs/scale.md advises.
 func TestBehindAPooler(t *testing.T) {
 	t.Parallel()
 	f := prepareFleet(t, 3)
@@ -47,7 +47,8 @@ func TestBehindAPooler(t *testing.T) {
 		issuing.Go(func() {
 			for range 25 {
 				at := ana.at(f.Servers[i%3])
-				if status, _, text, err := at.do("POST", "/api/tokens", map[string]any{"stage": main}); err != nil || status != http.StatusCreated {
+				if status, _, text, err := at.do("POST", "/api/tokens",
+					map[string]any{"stage": main}); err != nil || status != http.StatusCreated {
 					t.Errorf("a token: got %d %s %v", status, text, err)
 				}
 			}
@@ -59,8 +60,10 @@ func TestBehindAPooler(t *testing.T) {
 		dock := f.dockAt(ana, m)
 		other := f.Servers[(i+1)%3]
 		var token web.Token
-		ana.at(other).must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": main}, &token)
-		live, err := rtcpeer.Publish(t, rtcpeer.HTTP("http://"+other.Listen+"/whip", token.Token), rtcpeer.PublishOptions{})
+		ana.at(other).must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": main},
+			&token)
+		live, err := rtcpeer.Publish(t, rtcpeer.HTTP("http://"+other.Listen+"/whip", token.Token),
+			rtcpeer.PublishOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,10 +75,12 @@ func TestBehindAPooler(t *testing.T) {
 		}
 		apptest.Await(dock, "stage", of(token, "ended"))
 		name := fmt.Sprint("stage ", i)
-		olga.at(other).must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: name}, nil)
+		olga.at(other).must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: name},
+			nil)
 	}
 	for i, m := range f.Servers {
-		if out := m.Out.String(); !strings.Contains(out, "a connection pooler is in front of the database") {
+		if out := m.Out.String(); !strings.Contains(out,
+			"a connection pooler is in front of the database") {
 			t.Errorf("server %d has not found the pooler: %s", i, out)
 		}
 	}

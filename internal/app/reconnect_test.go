@@ -42,7 +42,8 @@ func BenchmarkReconnect(b *testing.B) {
 func comeBack(tb testing.TB, streams, stages int) (took time.Duration, failures int64) {
 	tb.Helper()
 	data := tb.TempDir()
-	logins := populate(tb, filepath.Join(data, "stagedoor.db"), stages, (streams+streamsOfLogin-1)/streamsOfLogin)
+	logins := populate(tb, filepath.Join(data, "stagedoor.db"), stages,
+		(streams+streamsOfLogin-1)/streamsOfLogin)
 	env := []string{apptest.AsProgram + "=1"}
 	first := startProcessIn(tb, data, os.Args[0], env)
 	open := openStreams(tb, first.url, logins, streams)

@@ -15,12 +15,14 @@ func TestARefusalIsFoundInTheLog(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	a.Operator()
-	_, header, text := a.Browser().Do("POST", "/api/login", web.Credentials{Name: "olga", Password: "not her password"})
+	_, header, text := a.Browser().Do("POST", "/api/login",
+		web.Credentials{Name: "olga", Password: "not her password"})
 	var p web.Problem
 	if err := json.Unmarshal(text, &p); err != nil {
 		t.Fatal(err)
 	}
-	if id := header.Get("X-Request-Id"); id == "" || p.RequestID != id || !strings.Contains(a.Output(), "request="+id) {
+	if id := header.Get("X-Request-Id"); id == "" || p.RequestID != id ||
+		!strings.Contains(a.Output(), "request="+id) {
 		t.Errorf("the response has %q, the problem %+v, the log %s", id, p, a.Output())
 	}
 	if strings.Contains(a.Output(), "not her password") {
@@ -39,7 +41,8 @@ func TestARefusalIsFoundInTheLog(t *testing.T) {
 // TestAWSIsWatched: its queue is in the metrics, its credentials in the readiness.
 func TestAWSIsWatched(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--metrics-listen", "127.0.0.1:0")
+	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),
+		"--metrics-listen", "127.0.0.1:0")
 	olga := a.Operator()
 	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, nil)
 	text := scrape(t, a)
@@ -54,7 +57,8 @@ func TestAWSIsWatched(t *testing.T) {
 	for _, c := range ready.Checks {
 		names = append(names, c.Name)
 	}
-	if got := strings.Join(names, ", "); got != "database, aws credentials, media, signing key, running" {
+	if got := strings.Join(names, ", "); got != "database, aws credentials, media, signing key, "+
+		"running" {
 		t.Errorf("the checks are %s", got)
 	}
 }
@@ -66,7 +70,8 @@ func TestNoPathIsInTheLog(t *testing.T) {
 	olga := a.Operator()
 	const secret = "sdk_dI8axxs3D7byCQ2XjpO"
 	for _, path := range []string{
-		"/api/tokens/", "/api/views/", "/api/users/", "/api/keys/", "/api/v1/users/", "/api/stages/",
+		"/api/tokens/", "/api/views/", "/api/users/", "/api/keys/", "/api/v1/users/",
+		"/api/stages/",
 		"/whip/s/", "/whip/publish/", "/whep/", "/device/", "/",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {

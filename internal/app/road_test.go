@@ -23,7 +23,9 @@ func limit(t *testing.T) context.Context {
 }
 
 func of(token web.Token, kind string) func(web.StageEvent) bool {
-	return func(e web.StageEvent) bool { return e.ParticipantID == token.ParticipantID && string(e.Kind) == kind }
+	return func(e web.StageEvent) bool {
+		return e.ParticipantID == token.ParticipantID && string(e.Kind) == kind
+	}
 }
 
 func TestFromTokenToViewer(t *testing.T) {
@@ -35,7 +37,8 @@ func TestFromTokenToViewer(t *testing.T) {
 
 	t.Log("ana publishes with the endpoint and the token that she was given; the dock says LIVE")
 	token := ana.Token("publish")
-	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +64,9 @@ func TestFromTokenToViewer(t *testing.T) {
 	t.Log("what the stage receives is measured and told to ana and the operator, not to ben")
 	apptest.Await(dock, "presence", func(e web.PresenceEvent) bool {
 		for _, p := range e.Participants {
-			if p.You && p.Reception != nil && p.Reception.Video != nil && p.Reception.Video.Height > 0 && p.Reception.Audio != nil && p.Reception.Audio.Valid {
+			if p.You && p.Reception != nil && p.Reception.Video != nil &&
+				p.Reception.Video.Height > 0 && p.Reception.Audio != nil &&
+				p.Reception.Audio.Valid {
 				return p.Viewers == 1
 			}
 		}
@@ -79,7 +84,8 @@ func TestFromTokenToViewer(t *testing.T) {
 		return false
 	})
 
-	t.Log("she revokes the token: the session ends, the dock shows why, and the next offer is refused and shown")
+	t.Log("she revokes the token: the session ends, the dock shows why, and the next offer is " +
+		"refused and shown")
 	ana.Must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID), nil, nil)
 	<-publisher.Closed()
 	apptest.Await(dock, "stage", of(token, "ended"))
@@ -95,7 +101,8 @@ func TestRemovalInTheTerminalEndsALiveSession(t *testing.T) {
 	a := apptest.Start(t)
 	ana := a.Broadcaster(a.Operator(), "ana", "publish")
 	token := ana.Token("publish")
-	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,33 +118,41 @@ func TestRemovalInTheTerminalEndsALiveSession(t *testing.T) {
 
 func TestWatchingEndsWithTheGrant(t *testing.T) {
 	watchingEnds(t, func(olga, ben *apptest.Client) {
-		olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(ben.Me().ID)+"/grants/"+url.PathEscape(olga.MainStage()), nil, nil)
+		olga.Must(http.StatusNoContent, "DELETE",
+			"/api/users/"+string(ben.Me().ID)+"/grants/"+url.PathEscape(olga.MainStage()), nil, nil)
 	})
 }
 
 func TestWatchingEndsWithTheLogin(t *testing.T) {
-	for name, path := range map[string]string{"signed out": "/api/login", "signed out everywhere": "/api/logins"} {
+	for name, path := range map[string]string{"signed out": "/api/login",
+		"signed out everywhere": "/api/logins"} {
 		t.Run(name, func(t *testing.T) {
-			watchingEnds(t, func(_, ben *apptest.Client) { ben.Must(http.StatusNoContent, "DELETE", path, nil, nil) })
+			watchingEnds(t, func(_, ben *apptest.Client) {
+				ben.Must(http.StatusNoContent, "DELETE", path, nil, nil)
+			})
 		})
 	}
 }
 
-// watchingEnds plays a stage with a view token that a login requested, and waits for the end that by brings about.
+// watchingEnds plays a stage with a view token that a login requested, and waits for the end that
+// by brings about.
 func watchingEnds(t *testing.T, by func(olga, ben *apptest.Client)) {
 	t.Parallel()
 	a := apptest.Start(t)
 	olga := a.Operator()
 	token := olga.Token("publish")
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	ben := a.Broadcaster(olga, "ben", "subscribe")
 	endpoint := a.URL + "/whep/" + string(token.ParticipantID)
-	if status, _, answer := ben.Send("POST", "/whep/"+string(token.ParticipantID), "application/sdp", strings.NewReader("v=0")); status != http.StatusUnauthorized {
+	if status, _, answer := ben.Send("POST", "/whep/"+string(token.ParticipantID),
+		"application/sdp", strings.NewReader("v=0")); status != http.StatusUnauthorized {
 		t.Errorf("watching by the cookie of a login: got %d %s, want 401", status, answer)
 	}
-	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(endpoint, ben.Token("view").Token), rtcpeer.ViewOptions{})
+	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(endpoint, ben.Token("view").Token),
+		rtcpeer.ViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +174,8 @@ func TestStopEndsSessionsAndRemembersIt(t *testing.T) {
 	ana := a.Broadcaster(a.Operator(), "ana", "publish")
 	token := ana.Token("publish")
 	dock := ana.Events()
-	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +186,8 @@ func TestStopEndsSessionsAndRemembersIt(t *testing.T) {
 	t.Log("after the restart the dock is told how it ended")
 	b := apptest.StartIn(t, data)
 	again := b.Browser()
-	again.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "ana", Password: apptest.Password}, nil)
+	again.Must(http.StatusOK, "POST", "/api/login",
+		web.Credentials{Name: "ana", Password: apptest.Password}, nil)
 	apptest.Await(again.Events(), "stage", of(token, "ended"))
 }
 
@@ -194,21 +211,24 @@ func TestBadTokensAreRefused(t *testing.T) {
 		"garbage":           {"garbage", http.StatusUnauthorized, 2003},
 		"truncated":         {good.Token[:len(good.Token)-10], http.StatusUnauthorized, 2003},
 		"without signature": {parts[0] + "." + parts[1] + ".", http.StatusUnauthorized, 2003},
-		"alg none":          {"eyJhbGciOiJub25lIn0." + parts[1] + ".", http.StatusUnauthorized, 2003},
-		"another's key":     {other.Token, http.StatusUnauthorized, 2003},
-		"view only":         {ana.Token("view").Token, http.StatusForbidden, 2003},
+		"alg none": {"eyJhbGciOiJub25lIn0." + parts[1] + ".", http.StatusUnauthorized,
+			2003},
+		"another's key": {other.Token, http.StatusUnauthorized, 2003},
+		"view only":     {ana.Token("view").Token, http.StatusForbidden, 2003},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantStatus(t, good.Endpoint, c.token, c.status, c.code)
 		})
 	}
 	t.Log("1 MB of token is turned away before it is read")
-	r, _ := http.NewRequestWithContext(t.Context(), "POST", good.Endpoint, strings.NewReader("v=0\r\n"))
+	r, _ := http.NewRequestWithContext(t.Context(), "POST", good.Endpoint,
+		strings.NewReader("v=0\r\n"))
 	r.Header.Set("Content-Type", "application/sdp")
 	r.Header.Set("Authorization", "Bearer "+strings.Repeat("x", 1<<20))
 	if answer, err := http.DefaultClient.Do(r); err == nil {
 		answer.Body.Close()
-		if answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge && answer.StatusCode != http.StatusUnauthorized {
+		if answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge &&
+			answer.StatusCode != http.StatusUnauthorized {
 			t.Errorf("1 MB of token: got %s", answer.Status)
 		}
 	}
@@ -218,12 +238,15 @@ func TestBadTokensAreRefused(t *testing.T) {
 		kind, body string
 		status     int
 	}{
-		"garbage":       {"application/sdp", "hello", http.StatusBadRequest},
-		"empty":         {"application/sdp", "", http.StatusBadRequest},
-		"not sdp":       {"application/json", "{}", http.StatusUnsupportedMediaType},
-		"10 MB":         {"application/sdp", "v=0\r\n" + strings.Repeat("a=x\r\n", 2<<20), http.StatusRequestEntityTooLarge},
-		"no media":      {"application/sdp", "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n", http.StatusBadRequest},
-		"binary rubble": {"application/sdp", "\x00\xff\xfe" + strings.Repeat("\x80", 500), http.StatusBadRequest},
+		"garbage": {"application/sdp", "hello", http.StatusBadRequest},
+		"empty":   {"application/sdp", "", http.StatusBadRequest},
+		"not sdp": {"application/json", "{}", http.StatusUnsupportedMediaType},
+		"10 MB": {"application/sdp", "v=0\r\n" + strings.Repeat("a=x\r\n", 2<<20),
+			http.StatusRequestEntityTooLarge},
+		"no media": {"application/sdp", "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n",
+			http.StatusBadRequest},
+		"binary rubble": {"application/sdp", "\x00\xff\xfe" + strings.Repeat("\x80", 500),
+			http.StatusBadRequest},
 	} {
 		status, text := post(t, good.Endpoint, good.Token, c.kind, c.body)
 		if status != c.status || !strings.Contains(text, `"message"`) {
@@ -232,7 +255,8 @@ func TestBadTokensAreRefused(t *testing.T) {
 	}
 
 	t.Log("the token still works after all that, and the server is well")
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(good.Endpoint, good.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(good.Endpoint, good.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Error(err)
 	}
 	olga.Must(http.StatusOK, "GET", "/api/stages", nil, nil)
@@ -246,12 +270,15 @@ func TestAStageIsItsOwn(t *testing.T) {
 	var second web.Stage
 	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "second"}, &second)
 	token := olga.Token("publish")
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	var there web.Token
-	olga.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": second.ARN, "for": "view"}, &there)
-	_, err := rtcpeer.View(t, rtcpeer.HTTP(a.URL+"/whep/"+string(token.ParticipantID), there.Token), rtcpeer.ViewOptions{})
+	olga.Must(http.StatusCreated, "POST", "/api/tokens",
+		map[string]any{"stage": second.ARN, "for": "view"}, &there)
+	_, err := rtcpeer.View(t, rtcpeer.HTTP(a.URL+"/whep/"+string(token.ParticipantID), there.Token),
+		rtcpeer.ViewOptions{})
 	var status *rtcpeer.StatusError
 	if !errors.As(err, &status) || status.Status != http.StatusNotFound {
 		t.Errorf("a viewer of another stage: got %v, want 404", err)
@@ -282,7 +309,8 @@ func post(t *testing.T, endpoint, token, kind, body string) (int, string) {
 	if err := json.NewDecoder(answer.Body).Decode(&problem); err != nil {
 		t.Errorf("%s: the body is not JSON: %v", answer.Status, err)
 	}
-	if answer.StatusCode == http.StatusUnauthorized && !strings.HasPrefix(answer.Header.Get("WWW-Authenticate"), "Bearer") {
+	if answer.StatusCode == http.StatusUnauthorized &&
+		!strings.HasPrefix(answer.Header.Get("WWW-Authenticate"), "Bearer") {
 		t.Errorf("401 without WWW-Authenticate")
 	}
 	return answer.StatusCode, string(problem)

@@ -123,8 +123,11 @@ type server struct {
 	endpoints     stage.Endpoints // in the tokens of all local stages
 }
 
-// open takes everything that can refuse: folder, lock, key, database, ports. What was taken is given back on failure.
-func (cmd *ServeCommand) open(ctx context.Context, p *process, inForce []settingInForce) (_ *server, err error) {
+// open takes everything that can refuse: folder, lock, key, database, ports. What was taken is
+// given back on failure.
+func (cmd *ServeCommand) open(
+	ctx context.Context, p *process, inForce []settingInForce,
+) (_ *server, err error) {
 	s := &server{settings: cmd.ServeSettings, log: newLog(cmd.LogSettings, p.err), inForce: inForce}
 	defer func() {
 		if err != nil {
@@ -161,7 +164,8 @@ func (s *server) check() (err error) {
 	}
 	for _, check := range []func() error{
 		s.settings.checkNumbers, s.settings.checkAddresses, s.settings.checkPeers,
-		s.settings.AWSSettings.check, s.settings.SignInSettings.check, s.settings.BrandSettings.check,
+		s.settings.AWSSettings.check, s.settings.SignInSettings.check,
+		s.settings.BrandSettings.check,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -219,16 +223,19 @@ func bothPorts(complaint error, media string) error {
 func portError(err error, address, flag string) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s is taken by another program; stop it, or choose another port with %s", address, flag)
+		return fmt.Errorf("%s is taken by another program; stop it, or choose another port with %s",
+			address, flag)
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%s may not be used by this user; choose a port above 1023 with %s", address, flag)
+		return fmt.Errorf("%s may not be used by this user; choose a port above 1023 with %s",
+			address, flag)
 	default:
-		return fmt.Errorf("%s cannot be listened on (%w): choose another address with %s", address, reason(err), flag)
+		return fmt.Errorf("%s cannot be listened on (%w): choose another address with %s", address,
+			reason(err), flag)
 	}
 }
 
-// run serves until asked ends or a part fails, and then as long as drain takes. Sessions end first, so
-// that their last events are still stored.
+// run serves until asked ends or a part fails, and then as long as drain takes. Sessions end first,
+// so that their last events are still stored.
 func (s *server) run(asked context.Context) error {
 	ctx, stop := context.WithCancel(context.WithoutCancel(asked))
 	defer stop()

@@ -52,11 +52,13 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		{[]string{"--lost-after", "0s"}, "--lost-after is 5s or more"},
 		{[]string{"--token-window=-1m"}, "--token-window is 1s or more"},
 		{[]string{"--token-limit", "0"}, "--token-limit is 1 or more"},
-		{[]string{"--ivs-region", "us-west-2", "--ivs-endpoint", "127.0.0.1:4566"}, "--ivs-endpoint is a URL"},
+		{[]string{"--ivs-region", "us-west-2", "--ivs-endpoint", "127.0.0.1:4566"},
+			"--ivs-endpoint is a URL"},
 		{[]string{"--ivs-endpoint", "http://127.0.0.1:4566"}, "needs --ivs-region"},
 	} {
 		data := filepath.Join(t.TempDir(), "data")
-		if got := refused(t, append([]string{"--data", data}, c.args...)...); !strings.Contains(got, c.want) {
+		if got := refused(t, append([]string{"--data", data}, c.args...)...); !strings.Contains(got,
+			c.want) {
 			t.Errorf("%v: got %q, want %q in it", c.args, got, c.want)
 		}
 	}
@@ -72,7 +74,8 @@ func TestEveryWayToListen(t *testing.T) {
 	} {
 		a := apptest.Start(t, "--listen", c.listen, "--media", c.media)
 		if !strings.HasPrefix(a.SetupURL, c.url) {
-			t.Errorf("--listen %s: the setup link is %s, want it on %s…", c.listen, a.SetupURL, c.url)
+			t.Errorf("--listen %s: the setup link is %s, want it on %s…", c.listen, a.SetupURL,
+				c.url)
 		}
 		link, err := url.Parse(a.SetupURL)
 		if err != nil {
@@ -87,7 +90,8 @@ func TestEveryWayToListen(t *testing.T) {
 	}
 }
 
-// TestEventsOverHTTP2 holds an event stream open through a silence that is longer than one event may take to write.
+// TestEventsOverHTTP2 holds an event stream open through a silence that is longer than one event
+// may take to write.
 func TestEventsOverHTTP2(t *testing.T) {
 	t.Parallel()
 	cert, key, roots := certificate(t)
@@ -98,8 +102,10 @@ func TestEventsOverHTTP2(t *testing.T) {
 	}
 	a.URL = "https://" + link.Host
 	olga := a.Browser()
-	olga.HTTP.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
-	olga.Must(http.StatusCreated, "POST", "/api/setup", web.SetUp{Code: apptest.Code(a.SetupURL), Name: "olga", Password: apptest.Password}, nil)
+	olga.HTTP.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots},
+		ForceAttemptHTTP2: true}
+	olga.Must(http.StatusCreated, "POST", "/api/setup",
+		web.SetUp{Code: apptest.Code(a.SetupURL), Name: "olga", Password: apptest.Password}, nil)
 
 	olga.HTTP.Timeout = 0
 	answer, err := olga.HTTP.Get(a.URL + "/api/events")
@@ -129,7 +135,8 @@ func TestAGuestFollowsAStage(t *testing.T) {
 	room := "/api/stages/" + url.PathEscape(string(token.Stage)) + "/chat"
 	guest.Must(http.StatusCreated, "POST", room, web.NewMessage{Text: "Hello"}, nil)
 	guest.Key = "a.b.c"
-	guest.Refused(http.StatusUnauthorized, "token_malformed", "POST", room, web.NewMessage{Text: "Hello"})
+	guest.Refused(http.StatusUnauthorized, "token_malformed", "POST", room,
+		web.NewMessage{Text: "Hello"})
 
 	var sdk web.IVSSDK
 	guest.Must(http.StatusOK, "GET", "/api/ivs", nil, &sdk)
@@ -146,7 +153,8 @@ func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) 
 		t.Fatal(err)
 	}
 	about := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, about, about, &key.PublicKey, key)
@@ -159,7 +167,8 @@ func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) 
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
-	certFile, keyFile = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	certFile, keyFile = filepath.Join(t.TempDir(), "cert.pem"),
+		filepath.Join(t.TempDir(), "key.pem")
 	for path, text := range map[string][]byte{certFile: certPEM, keyFile: keyPEM} {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)

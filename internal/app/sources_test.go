@@ -20,7 +20,8 @@ func TestAnEmptyVariableIsNotSet(t *testing.T) {
 		"STAGEDOOR_LISTEN": "", "STAGEDOOR_MAX_PUBLISHERS": "", "STAGEDOOR_CUT_AT_EXPIRY": "",
 		"STAGEDOOR_LOST_AFTER": "1m",
 	}).Serve
-	if s.Listen != "127.0.0.1:8080" || s.MaxPublishers != 12 || s.CutAtExpiry || s.LostAfter != time.Minute {
+	if s.Listen != "127.0.0.1:8080" || s.MaxPublishers != 12 || s.CutAtExpiry ||
+		s.LostAfter != time.Minute {
 		t.Errorf("got %+v; want the defaults, and --lost-after 1m", s)
 	}
 }
@@ -30,23 +31,31 @@ func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	file := config(t, "listen: 127.0.0.1:1\nmedia: 127.0.0.1:1\nlog-level: debug # more\n"+
 		"trusted-proxies: [10.0.0.0/8, 192.0.2.1]\ncut-at-expiry: yes\nmax-publishers: 3\npublic-url: ~\n")
-	env := map[string]string{"STAGEDOOR_LISTEN": "127.0.0.1:2", "STAGEDOOR_MEDIA": "127.0.0.1:2", "STAGEDOOR_CONFIG": file}
+	env := map[string]string{"STAGEDOOR_LISTEN": "127.0.0.1:2", "STAGEDOOR_MEDIA": "127.0.0.1:2",
+		"STAGEDOOR_CONFIG": file}
 	s := parsed(t, []string{"serve", "--listen", "127.0.0.1:3"}, env).Serve
-	if s.Listen != "127.0.0.1:3" || s.Media != "127.0.0.1:2" || s.LogLevel != "debug" || s.LostAfter != 30*time.Second {
-		t.Errorf("got %q, %q, %q, %v; want one of each source", s.Listen, s.Media, s.LogLevel, s.LostAfter)
+	if s.Listen != "127.0.0.1:3" || s.Media != "127.0.0.1:2" || s.LogLevel != "debug" ||
+		s.LostAfter != 30*time.Second {
+		t.Errorf("got %q, %q, %q, %v; want one of each source", s.Listen, s.Media, s.LogLevel,
+			s.LostAfter)
 	}
-	if len(s.TrustedProxies) != 2 || s.TrustedProxies[1].String() != "192.0.2.1/32" || !s.CutAtExpiry || s.MaxPublishers != 3 || s.PublicURL != "" {
-		t.Errorf("got %v, %v, %v, %q from the file", s.TrustedProxies, s.CutAtExpiry, s.MaxPublishers, s.PublicURL)
+	if len(s.TrustedProxies) != 2 || s.TrustedProxies[1].String() != "192.0.2.1/32" ||
+		!s.CutAtExpiry || s.MaxPublishers != 3 || s.PublicURL != "" {
+		t.Errorf("got %v, %v, %v, %q from the file", s.TrustedProxies, s.CutAtExpiry,
+			s.MaxPublishers, s.PublicURL)
 	}
 	other := config(t, "data: /from/the/file\nregion: nowhere\n")
-	if _, err := tryParse([]string{"serve"}, map[string]string{"STAGEDOOR_CONFIG": other}); err == nil {
+	if _, err := tryParse([]string{"serve"},
+		map[string]string{"STAGEDOOR_CONFIG": other}); err == nil {
 		t.Error("a setting of another command: got no error")
 	}
-	users := parsed(t, []string{"users", "list", "--config", config(t, "data: /from/the/file\n")}, nil)
+	users := parsed(t, []string{"users", "list", "--config", config(t, "data: /from/the/file\n")},
+		nil)
 	if got := users.Users.List.Data; got != "/from/the/file" {
 		t.Errorf("users list: got the data folder %s, want that of the file", got)
 	}
-	if got := parsed(t, []string{"obs", "status", "--config", file}, nil).OBS.Status.Server; got != "http://127.0.0.1:8080" {
+	if got := parsed(t, []string{"obs", "status", "--config", file},
+		nil).OBS.Status.Server; got != "http://127.0.0.1:8080" {
 		t.Errorf("obs status: got %s", got)
 	}
 }
@@ -70,14 +79,17 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 		{"listen: a\n---\nlisten: b\n", "one YAML document"},
 	} {
 		_, err := tryParse([]string{"serve", "--config", config(t, c.text)}, nil)
-		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: got %v, want %q in one line", c.text, err, c.want)
 		}
 	}
-	if _, err := tryParse([]string{"serve", "--config", "/nowhere/at/all.yaml"}, nil); err == nil || !strings.Contains(err.Error(), "/nowhere/at/all.yaml") {
+	if _, err := tryParse([]string{"serve", "--config", "/nowhere/at/all.yaml"}, nil); err == nil ||
+		!strings.Contains(err.Error(), "/nowhere/at/all.yaml") {
 		t.Errorf("no file: got %v", err)
 	}
-	if s := parsed(t, []string{"serve", "--config", config(t, "# nothing yet\n")}, nil); s.Serve.MaxPublishers != 12 {
+	if s := parsed(t, []string{"serve", "--config", config(t, "# nothing yet\n")},
+		nil); s.Serve.MaxPublishers != 12 {
 		t.Errorf("comments alone: got %+v", s.Serve)
 	}
 }
@@ -85,16 +97,20 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 // TestConfigCheck prints what is in force and where it comes from; secrets are masked.
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
-	file := config(t, "ivs-events-secret: hush-hush-hush-hush\ndatabase: postgres://u:hunter2@db/s?sslpassword=hunter3\n")
+	file := config(t, "ivs-events-secret: hush-hush-hush-hush\ndatabase: "+
+		"postgres://u:hunter2@db/s?sslpassword=hunter3\n")
 	var out bytes.Buffer
-	err := Run(t.Context(), []string{"config", "check", "--config", file, "--token-limit", "7"}, []string{"STAGEDOOR_LOG_LEVEL=debug"}, nil, &out, &out)
+	err := Run(t.Context(), []string{"config", "check", "--config", file, "--token-limit", "7"},
+		[]string{"STAGEDOOR_LOG_LEVEL=debug"}, nil, &out, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"token-limit 7 command line", "log-level debug STAGEDOOR_LOG_LEVEL", "ivs-events-secret ******** " + file + ", line 1",
-		"postgres://u:xxxxx@db/s?sslpassword=xxxxx " + file + ", line 2", "max-publishers 12 default",
+		"token-limit 7 command line", "log-level debug STAGEDOOR_LOG_LEVEL",
+		"ivs-events-secret ******** " + file + ", line 1",
+		"postgres://u:xxxxx@db/s?sslpassword=xxxxx " + file + ", line 2",
+		"max-publishers 12 default",
 	} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("got %s, want %q in it", out.String(), want)
@@ -103,7 +119,8 @@ func TestConfigCheck(t *testing.T) {
 	if strings.Contains(lines, "hush") || strings.Contains(lines, "hunter") {
 		t.Errorf("a secret is shown: %s", out.String())
 	}
-	if err := Run(t.Context(), []string{"config", "check", "--max-publishers", "0"}, nil, nil, &out, &out); err == nil || !strings.Contains(err.Error(), "--max-publishers") {
+	if err := Run(t.Context(), []string{"config", "check", "--max-publishers", "0"}, nil, nil, &out,
+		&out); err == nil || !strings.Contains(err.Error(), "--max-publishers") {
 		t.Errorf("a setting that cannot be: got %v", err)
 	}
 }
@@ -154,13 +171,20 @@ func TestOldNamesOfVariables(t *testing.T) {
 		was, is, text string
 		got           func(*commands) string
 	}{
-		{[]string{"obs", "live"}, "STAGEDOOR_STAGE", "STAGEDOOR_OBS_STAGE", "a", func(c *commands) string { return c.OBS.Live.Stage }},
-		{[]string{"obs", "live"}, "STAGEDOOR_KEY", "STAGEDOOR_OBS_KEY", "a", func(c *commands) string { return c.OBS.Live.Key }},
-		{[]string{"obs", "live"}, "STAGEDOOR_PASSWORD", "STAGEDOOR_OBS_PASSWORD", "a", func(c *commands) string { return c.OBS.Live.Password }},
-		{[]string{"users", "add", "ana"}, "STAGEDOOR_STAGE", "STAGEDOOR_USERS_STAGE", "a", func(c *commands) string { return strings.Join(c.Users.Add.Stage, ",") }},
-		{[]string{"keys", "create"}, "STAGEDOOR_REGION", "STAGEDOOR_KEYS_REGION", "a", func(c *commands) string { return c.Keys.Create.Region }},
-		{[]string{"emulate"}, "STAGEDOOR_LISTEN", "STAGEDOOR_EMULATE_LISTEN", "a", func(c *commands) string { return c.Emulate.Listen }},
-		{[]string{"emulate"}, "STAGEDOOR_REGION", "STAGEDOOR_EMULATE_REGION", "a", func(c *commands) string { return c.Emulate.Region }},
+		{[]string{"obs", "live"}, "STAGEDOOR_STAGE", "STAGEDOOR_OBS_STAGE", "a",
+			func(c *commands) string { return c.OBS.Live.Stage }},
+		{[]string{"obs", "live"}, "STAGEDOOR_KEY", "STAGEDOOR_OBS_KEY", "a",
+			func(c *commands) string { return c.OBS.Live.Key }},
+		{[]string{"obs", "live"}, "STAGEDOOR_PASSWORD", "STAGEDOOR_OBS_PASSWORD", "a",
+			func(c *commands) string { return c.OBS.Live.Password }},
+		{[]string{"users", "add", "ana"}, "STAGEDOOR_STAGE", "STAGEDOOR_USERS_STAGE", "a",
+			func(c *commands) string { return strings.Join(c.Users.Add.Stage, ",") }},
+		{[]string{"keys", "create"}, "STAGEDOOR_REGION", "STAGEDOOR_KEYS_REGION", "a",
+			func(c *commands) string { return c.Keys.Create.Region }},
+		{[]string{"emulate"}, "STAGEDOOR_LISTEN", "STAGEDOOR_EMULATE_LISTEN", "a",
+			func(c *commands) string { return c.Emulate.Listen }},
+		{[]string{"emulate"}, "STAGEDOOR_REGION", "STAGEDOOR_EMULATE_REGION", "a",
+			func(c *commands) string { return c.Emulate.Region }},
 	} {
 		var warned bytes.Buffer
 		p := &process{env: map[string]string{c.was: "old"}, out: &warned, err: &warned}
@@ -238,7 +262,8 @@ func TestSecretsComeFromFiles(t *testing.T) {
 		"no such file or dire": {"STAGEDOOR_TURN_SECRET_FILE=" + file + "x"},
 	} {
 		err := Run(t.Context(), []string{"config", "check"}, env, nil, &out, &out)
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush-") {
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "hush-") {
 			t.Errorf("%q: got %v, want %q in it", env, err, want)
 		}
 	}
@@ -251,18 +276,22 @@ func TestSecretsComeFromFiles(t *testing.T) {
 			&out); err != nil {
 			t.Fatal(err)
 		}
-		got := strings.Count(out.String(), "others on this machine can read the secret in "+byFile[:len(byFile)-1])
+		got := strings.Count(out.String(),
+			"others on this machine can read the secret in "+byFile[:len(byFile)-1])
 		if got != want {
 			t.Errorf("mode %04o: got %d warnings, want %d: %s", mode, got, want, &out)
 		}
 	}
 	out.Reset()
-	args := []string{"config", "check", "--ivs-events-secret", "hush-hush-hush-hush", "--database", "postgres://db/s"}
+	args := []string{"config", "check", "--ivs-events-secret", "hush-hush-hush-hush", "--database",
+		"postgres://db/s"}
 	if err := Run(t.Context(), args, nil, nil, &out, &out); err != nil {
 		t.Fatal(err)
 	}
-	if got := out.String(); strings.Count(got, "on the command line: set") != 1 || strings.Contains(got, "hush-") ||
-		!strings.Contains(got, "set STAGEDOOR_IVS_EVENTS_SECRET, or STAGEDOOR_IVS_EVENTS_SECRET_FILE") {
+	if got := out.String(); strings.Count(got, "on the command line: set") != 1 ||
+		strings.Contains(got, "hush-") ||
+		!strings.Contains(got, "set STAGEDOOR_IVS_EVENTS_SECRET, or "+
+			"STAGEDOOR_IVS_EVENTS_SECRET_FILE") {
 		t.Errorf("a secret on the command line: got %s, want one warning", got)
 	}
 }

@@ -25,11 +25,11 @@ import (
 // streamsOfLogin is as many as one login may have open.
 const streamsOfLogin = 32
 
-// BenchmarkStreams opens event streams of operators in a server process of its own, and measures the
-// memory, the goroutines and the CPU time of idle ones, and how long all take to come up at once.
-// STREAMS sets how many (2,000). The last ratio compares idle streams that see 1,000 stages with
-// those that see one: presence has to cost what changes, not what there is. Aims: 25 KB and one
-// goroutine each, a ratio of 1.5 or less.
+// BenchmarkStreams opens event streams of operators in a server process of its own, and measures
+// the memory, the goroutines and the CPU time of idle ones, and how long all take to come up at
+// once. STREAMS sets how many (2,000). The last ratio compares idle streams that see 1,000 stages
+// with those that see one: presence has to cost what changes, not what there is. Aims: 25 KB and
+// one goroutine each, a ratio of 1.5 or less.
 func BenchmarkStreams(b *testing.B) {
 	streams := 2000
 	fmt.Sscan(os.Getenv("STREAMS"), &streams)
@@ -51,18 +51,22 @@ func BenchmarkStreams(b *testing.B) {
 				flags = append(flags, "--database", where)
 			}
 			logins := populate(b, where, stages, (streams+streamsOfLogin-1)/streamsOfLogin)
-			p := startProcessIn(b, data, os.Args[0], []string{apptest.AsProgram + "=1", apptest.CPUProfileTo + "=" + os.Getenv("STREAMS_PROFILE")}, flags...)
+			p := startProcessIn(b, data, os.Args[0],
+				[]string{apptest.AsProgram + "=1",
+					apptest.CPUProfileTo + "=" + os.Getenv("STREAMS_PROFILE")}, flags...)
 			before, goroutines := residentMB(b, p.pid), metric(b, metrics, "go_goroutines")
 			start, cpu := time.Now(), cpuOf(b, p.pid)
 			open := openStreams(b, p.url, logins, streams)
 			up, used := time.Since(start), cpuOf(b, p.pid)-cpu
-			time.Sleep(20 * time.Second) // the garbage of opening goes, and each has authenticated again
+			// the garbage of opening goes, and each has authenticated again
+			time.Sleep(20 * time.Second)
 			const measured = 30 * time.Second
 			cpu = cpuOf(b, p.pid)
 			time.Sleep(measured)
 			idle[stages] = float64(cpuOf(b, p.pid)-cpu) / float64(measured)
 			b.ReportMetric((residentMB(b, p.pid)-before)*1024/float64(streams), "KB/stream")
-			b.ReportMetric((metric(b, metrics, "go_goroutines")-goroutines)/float64(streams), "goroutines/stream")
+			b.ReportMetric((metric(b, metrics, "go_goroutines")-goroutines)/float64(streams),
+				"goroutines/stream")
 			b.ReportMetric(100*idle[stages], "%CPU-idle")
 			b.ReportMetric(up.Seconds(), "s-to-open-all")
 			b.ReportMetric(float64(used.Microseconds())/float64(streams), "CPU-µs/open")
@@ -103,7 +107,8 @@ func populate(b testing.TB, where string, stages, operators int) (logins []stage
 		b.Fatal(err)
 	}
 	defer db.Close()
-	cheap := access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	cheap := access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16,
+		KeyLength: 32}
 	c := access.New(access.Config{
 		Store: db, Passwords: access.NewPasswords(&cheap, 2), Now: time.Now,
 	})
@@ -118,9 +123,11 @@ func populate(b testing.TB, where string, stages, operators int) (logins []stage
 		must(err)
 	}
 	for i := range operators {
-		_, code, _, err := c.AddUser(ctx, access.CommandLine(), fmt.Sprintf("operator %d", i), access.Operator)
+		_, code, _, err := c.AddUser(ctx, access.CommandLine(), fmt.Sprintf("operator %d", i),
+			access.Operator)
 		must(err)
-		_, login, err := c.AcceptInvite(ctx, code, stage.NewSecret("correct horse battery"), access.Client{})
+		_, login, err := c.AcceptInvite(ctx, code, stage.NewSecret("correct horse battery"),
+			access.Client{})
 		must(err)
 		logins = append(logins, login)
 	}
@@ -143,10 +150,12 @@ func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.C
 				return
 			}
 			open[i] = conn
-			fmt.Fprintf(conn, "GET /api/events HTTP/1.1\r\nHost: localhost\r\nCookie: stagedoor_login=%s\r\n\r\n",
+			fmt.Fprintf(conn, "GET /api/events HTTP/1.1\r\nHost: localhost\r\nCookie: "+
+				"stagedoor_login=%s\r\n\r\n",
 				logins[i/streamsOfLogin].Reveal())
 			lines := bufio.NewReaderSize(conn, 64<<10)
-			if status, _ := lines.ReadString('\n'); !strings.Contains(status, http.StatusText(http.StatusOK)) {
+			if status, _ := lines.ReadString('\n'); !strings.Contains(status,
+				http.StatusText(http.StatusOK)) {
 				b.Errorf("GET /api/events: got %q", status)
 				return
 			}

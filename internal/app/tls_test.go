@@ -19,7 +19,8 @@ func TestHTTPSByItself(t *testing.T) {
 	t.Parallel()
 	authority := acme.New(t)
 	const name = "stage.example.com"
-	a := apptest.Start(t, "--tls-domain", name, "--listen-http", "127.0.0.1:0", "--tls-directory", authority.Directory,
+	a := apptest.Start(t, "--tls-domain", name, "--listen-http", "127.0.0.1:0", "--tls-directory",
+		authority.Directory,
 		"--tls-roots", authority.Roots, "--log-level", "info")
 	secure := regexp.MustCompile(`(?:HTTP|HTTPS) (127\.0\.0\.1:\d+)`).FindStringSubmatch(a.Output())
 	plain := regexp.MustCompile(`HTTP → HTTPS (127\.0\.0\.1:\d+)`).FindStringSubmatch(a.Output())
@@ -45,7 +46,9 @@ func TestHTTPSByItself(t *testing.T) {
 			TLSClientConfig:   &tls.Config{ServerName: name, RootCAs: authority.Pool()},
 			ForceAttemptHTTP2: true,
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -68,7 +71,8 @@ func TestHTTPSByItself(t *testing.T) {
 	}
 	answer.Body.Close()
 	want := "https://" + name + ":" + strconv.Itoa(port(secure[1])) + "/dock?lang=de"
-	if got := answer.Header.Get("Location"); answer.StatusCode != http.StatusPermanentRedirect || got != want {
+	if got := answer.Header.Get("Location"); answer.StatusCode != http.StatusPermanentRedirect ||
+		got != want {
 		t.Errorf("GET http://…/dock: got %s to %q, want 308 to %q", answer.Status, got, want)
 	}
 	if out, err := run(t, "health", "--data", a.Data); err != nil {

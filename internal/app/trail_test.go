@@ -45,7 +45,8 @@ var deeds = map[string]deed{
 	"api-keys revoke": {action: "key.revoked", args: []string{"{api-key}"}},
 
 	"keys create": {action: "own_key.created", args: []string{"--region", "us-west-2"}},
-	"keys import": {action: "own_key.created", args: []string{"--region", "eu-west-1", "--pem", "{pem}"}},
+	"keys import": {action: "own_key.created",
+		args: []string{"--region", "eu-west-1", "--pem", "{pem}"}},
 	"keys rotate": {action: "own_key.rotated", args: []string{"--region", "us-west-2"}},
 	"keys retire": {action: "own_key.retired", args: []string{"--region", "us-west-2"}},
 

@@ -27,11 +27,12 @@ import (
 // belongs, too.
 const schema22 = "a9316da00a3493549c50eee43af625d80651d6e2"
 
-var before = flag.String("before", schema22, "commit of which a server runs beside those of this one")
+var before = flag.String("before", schema22,
+	"commit of which a server runs beside those of this one")
 
-// TestTheVersionBeforeRunsBeside: a server of the version before issues tokens behind nginx. The new
-// version is started beside it and migrates the database; each reads what the other wrote. Then the old
-// server is replaced. No request fails throughout.
+// TestTheVersionBeforeRunsBeside: a server of the version before issues tokens behind nginx. The
+// new version is started beside it and migrates the database; each reads what the other wrote. Then
+// the old server is replaced. No request fails throughout.
 func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	t.Parallel()
 	f := prepareFleet(t, 2)
@@ -52,7 +53,8 @@ func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	f.broadcasterOn(olga, "ana", olga.stage())
 	ana := f.callers[0]
 	var first web.Token
-	ana.must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": ana.stage()}, &first)
+	ana.must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": ana.stage()},
+		&first)
 
 	var stop atomic.Bool
 	var issued atomic.Int64
@@ -60,7 +62,8 @@ func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	for range 2 {
 		work.Go(func() {
 			for !stop.Load() {
-				status, _, text, err := ana.do("POST", "/api/tokens", map[string]any{"stage": ana.stage(), "for": "view"})
+				status, _, text, err := ana.do("POST", "/api/tokens",
+					map[string]any{"stage": ana.stage(), "for": "view"})
 				if err != nil || status != http.StatusCreated {
 					t.Errorf("a token: got %d %s %v", status, text, err)
 				}
@@ -76,20 +79,25 @@ func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	bea := f.callers[1]
 	for _, at := range []*caller{ana.at(old), ana.at(next), bea.at(old), bea.at(next)} {
 		var token web.Token
-		at.must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": at.stage()}, &token)
+		at.must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": at.stage()},
+			&token)
 		for _, m := range f.Servers {
 			var list web.Tokens
 			at.at(m).must(http.StatusOK, "GET", "/api/tokens", nil, &list)
-			if !slices.ContainsFunc(list.Tokens, func(i web.IssuedToken) bool { return i.ParticipantID == token.ParticipantID }) {
+			if !slices.ContainsFunc(list.Tokens, func(i web.IssuedToken) bool {
+				return i.ParticipantID == token.ParticipantID
+			}) {
 				t.Errorf("a server does not list a token of %s", at.base)
 			}
 		}
 	}
-	live, err := rtcpeer.Publish(t, rtcpeer.HTTP("http://"+next.Listen+"/whip", first.Token), rtcpeer.PublishOptions{})
+	live, err := rtcpeer.Publish(t, rtcpeer.HTTP("http://"+next.Listen+"/whip", first.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatalf("a token of the old version at the new one: %v", err)
 	}
-	ana.at(old).must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(first.ParticipantID), nil, nil)
+	ana.at(old).must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(first.ParticipantID),
+		nil, nil)
 	select {
 	case <-live.Closed():
 	case <-time.After(30 * time.Second):
@@ -137,7 +145,8 @@ func buildCommit(t *testing.T, commit string) (program string) {
 	}
 	if _, err := run("../..", "git", "cat-file", "-e", commit+"^{commit}"); err != nil {
 		if commit == schema22 {
-			t.Skipf("this clone has not the commit %s, so that only its statements are run, in internal/store", commit)
+			t.Skipf("this clone has not the commit %s, so that only its statements are run, in "+
+				"internal/store", commit)
 		}
 		t.Fatalf("there is no commit %s: %v", commit, err)
 	}
@@ -146,7 +155,8 @@ func buildCommit(t *testing.T, commit string) (program string) {
 	for _, step := range [][]string{
 		{"../..", "git", "archive", "--output", archive, commit},
 		{dir, "tar", "-x", "-f", archive},
-		slices.Concat([]string{dir, "go", "build"}, raceFlag(), []string{"-o", "program", "./cmd/stagedoor"}),
+		slices.Concat([]string{dir, "go", "build"}, raceFlag(),
+			[]string{"-o", "program", "./cmd/stagedoor"}),
 	} {
 		if _, err := run(step[0], step[1], step[2:]...); err != nil {
 			t.Fatalf("%s: %v", strings.Join(step[1:], " "), err)
@@ -171,7 +181,8 @@ func knownFlags(help string, args []string) (known []string) {
 	for i := 0; i < len(args); i++ {
 		name, _, whole := strings.Cut(args[i], "=")
 		switch {
-		case !strings.HasPrefix(name, "--") || strings.Contains(help, name+"=") || strings.Contains(help, name+" "):
+		case !strings.HasPrefix(name, "--") || strings.Contains(help, name+"=") ||
+			strings.Contains(help, name+" "):
 			known = append(known, args[i])
 		case !whole:
 			i++ // its value

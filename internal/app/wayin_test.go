@@ -12,7 +12,8 @@ func TestPasswordsStayWhileNoOperatorCouldSignIn(t *testing.T) {
 		{"--no-passwords", "would lock every operator out"},
 		{"--public-url=https://192.0.2.7", "passkeys need a public URL with a host name"},
 	} {
-		got := refused(t, "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--operator-passkeys", c.flag)
+		got := refused(t, "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--media",
+			"127.0.0.1:0", "--operator-passkeys", c.flag)
 		if !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q in it", c.flag, got, c.want)
 		}

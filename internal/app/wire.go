@@ -227,12 +227,13 @@ func (s *server) wireWeb() (err error) {
 		Handler:           httpkit.RequestIDs(s.metrics.HTTP(s.web), s.proxies()),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      2 * time.Minute, // event streams give themselves a new one with each event
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ConnState:         s.listen.ConnState,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		// event streams give themselves a new one with each event
+		WriteTimeout:   2 * time.Minute,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 32 << 10,
+		ConnState:      s.listen.ConnState,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
 }
@@ -261,8 +262,8 @@ func (s *server) webConfig(ways web.SignIn) web.Config {
 	return cfg
 }
 
-// clockLeeway is for replicas whose clocks differ: a token from one with a clock that is ahead is good
-// on the others at once.
+// clockLeeway is for replicas whose clocks differ: a token from one with a clock that is ahead is
+// good on the others at once.
 const clockLeeway = time.Minute + 5*time.Second
 
 // newPasswords hashes at most two passwords at a time: each takes megabytes of memory.

@@ -1,5 +1,5 @@
-// Package apptest is the test kit: it starts the real server in the process, on ports of its own, and speaks to it
-// over HTTP.
+// Package apptest is the test kit: it starts the real server in the process, on ports of its own,
+// and speaks to it over HTTP.
 package apptest
 
 import (
@@ -48,7 +48,8 @@ type App struct {
 func At(t testing.TB, url, setup string, stop func(), again func(flags ...string) *App) *App {
 	done := make(chan error)
 	close(done)
-	return &App{URL: url, SetupURL: setup, t: t, out: newOutput(), stop: stop, done: done, again: again,
+	return &App{URL: url, SetupURL: setup, t: t, out: newOutput(), stop: stop, done: done,
+		again: again,
 		fleet: true}
 }
 
@@ -67,7 +68,8 @@ const (
 // Emulate runs `stagedoor emulate` with that key pair and more flags, and returns its endpoint.
 func Emulate(t testing.TB, flags ...string) string {
 	t.Helper()
-	args := append([]string{"emulate", "--listen", "127.0.0.1:0", "--access-key", AccessKey, "--secret-key", SecretKey, "--log-level", "warn"}, flags...)
+	args := append([]string{"emulate", "--listen", "127.0.0.1:0", "--access-key", AccessKey,
+		"--secret-key", SecretKey, "--log-level", "warn"}, flags...)
 	a := start(t, args)
 	found := endpointLine.FindStringSubmatch(a.Output())
 	if found == nil {
@@ -85,7 +87,8 @@ func Start(t testing.TB, flags ...string) *App {
 // StartIn is Start on a data folder that is there already.
 func StartIn(t testing.TB, data string, flags ...string) *App {
 	t.Helper()
-	args := append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--log-level", "warn"}, flags...)
+	args := append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--media",
+		"127.0.0.1:0", "--log-level", "warn"}, flags...)
 	a := start(t, args)
 	a.Data = data
 	found := addressLine.FindStringSubmatch(a.Output())
@@ -116,7 +119,9 @@ func start(t testing.TB, args []string) *App {
 		a.out.Close()
 	}()
 	t.Cleanup(a.Stop)
-	if text, ok := a.out.await(func(text string) bool { return strings.Contains(text, readyLine) }); !ok {
+	if text, ok := a.out.await(func(text string) bool {
+		return strings.Contains(text, readyLine)
+	}); !ok {
 		t.Fatalf("stagedoor %s did not come up: %s", strings.Join(args, " "), text)
 	}
 	return a
@@ -173,7 +178,8 @@ func NewClient(t testing.TB, base string, roots *x509.CertPool) *Client {
 func (a *App) Operator() *Client {
 	a.t.Helper()
 	c := a.Browser()
-	c.Must(http.StatusCreated, "POST", "/api/setup", web.SetUp{Code: Code(a.SetupURL), Name: "olga", Password: Password}, nil)
+	c.Must(http.StatusCreated, "POST", "/api/setup",
+		web.SetUp{Code: Code(a.SetupURL), Name: "olga", Password: Password}, nil)
 	return c
 }
 
@@ -182,10 +188,12 @@ func (a *App) Broadcaster(operator *Client, name string, can ...string) *Client 
 	a.t.Helper()
 	var invited web.Invited
 	operator.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &invited)
-	grant := "/api/users/" + string(invited.ID) + "/grants/" + url.PathEscape(string(operator.MainStage()))
+	grant := "/api/users/" + string(invited.ID) + "/grants/" +
+		url.PathEscape(string(operator.MainStage()))
 	operator.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: can}, nil)
 	c := a.Browser()
-	c.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: Code(invited.Invite), Password: Password}, nil)
+	c.Must(http.StatusCreated, "POST", "/api/invite",
+		web.AcceptInvite{Code: Code(invited.Invite), Password: Password}, nil)
 	return c
 }
 
@@ -254,7 +262,8 @@ func (c *Client) Send(method, path, contentType string, body io.Reader) (int, ht
 
 // Status sends a body and returns the status alone: an event stream has no end to read to.
 func (c *Client) Status(method, path, contentType, body string) (int, error) {
-	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path,
+		strings.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
@@ -269,7 +278,8 @@ func (c *Client) Status(method, path, contentType, body string) (int, error) {
 	return answer.StatusCode, answer.Body.Close()
 }
 
-// Must sends a request that has to be answered with that status, and reads the answer into out (nil: not at all).
+// Must sends a request that has to be answered with that status, and reads the answer into out
+// (nil: not at all).
 func (c *Client) Must(status int, method, path string, body, out any) {
 	c.t.Helper()
 	got, _, text := c.Do(method, path, body)
@@ -291,7 +301,8 @@ func (c *Client) Refused(status int, code, method, path string, body any) web.Pr
 	if err := json.Unmarshal(text, &p); err != nil {
 		c.t.Fatalf("%s %s: got %d %q, want a problem", method, path, got, text)
 	}
-	if got != status || p.Code != code || p.Status != status || h.Get("Content-Type") != "application/problem+json" {
+	if got != status || p.Code != code || p.Status != status ||
+		h.Get("Content-Type") != "application/problem+json" {
 		c.t.Errorf("%s %s: got %d %+v, want %d %s", method, path, got, p, status, code)
 	}
 	return p
@@ -321,7 +332,8 @@ func (c *Client) MainStage() (arn string) {
 func (c *Client) Token(use string) web.Token {
 	c.t.Helper()
 	var token web.Token
-	c.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": c.MainStage(), "for": use}, &token)
+	c.Must(http.StatusCreated, "POST", "/api/tokens",
+		map[string]any{"stage": c.MainStage(), "for": use}, &token)
 	return token
 }
 
@@ -432,7 +444,8 @@ func Await[T any](e *EventStream, name string, match func(T) bool) T {
 		select {
 		case f, open := <-e.frames:
 			if !open {
-				e.t.Fatalf("the event stream ended while waiting for %q; it told: %s", name, strings.Join(seen, "\n"))
+				e.t.Fatalf("the event stream ended while waiting for %q; it told: %s", name,
+					strings.Join(seen, "\n"))
 			}
 			seen = append(seen, f.Event+" "+f.Data)
 			var v T

@@ -26,7 +26,8 @@ func Main(m *testing.M) int {
 	if os.Getenv(AsProgram) != "" {
 		return program()
 	}
-	// AWS's default chain of credentials looks at the environment first; the emulator has this pair.
+	// AWS's default chain of credentials looks at the environment first; the emulator has this
+	// pair.
 	os.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
 	os.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
 	return m.Run()

@@ -60,8 +60,10 @@ func NewACME(cfg ACMEConfig, secure, plain net.Addr) (*ACME, error) {
 		return nil, err
 	}
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return a.magic, nil },
-		Logger:           log,
+		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) {
+			return a.magic, nil
+		},
+		Logger: log,
 	})
 	a.magic = certmagic.New(a.cache, certmagic.Config{
 		Storage: &certmagic.FileStorage{Path: cfg.Folder}, Logger: log,

@@ -41,7 +41,8 @@ func TestACME(t *testing.T) {
 			s.stop()
 
 			again := newServer(t, authority, folder, plain, func(*server) {})
-			if got := again.certificate(t, authority); got.SerialNumber.Cmp(first.SerialNumber) != 0 {
+			if got := again.certificate(t,
+				authority); got.SerialNumber.Cmp(first.SerialNumber) != 0 {
 				t.Error("the restart obtained another certificate")
 			}
 		})
@@ -56,8 +57,11 @@ type server struct {
 	stop          func()
 }
 
-// newServer starts a server; listening is called when it has its ports and before it asks for anything.
-func newServer(t *testing.T, authority *acme.Authority, folder string, plain bool, listening func(*server)) *server {
+// newServer starts a server; listening is called when it has its ports and before it asks for
+// anything.
+func newServer(
+	t *testing.T, authority *acme.Authority, folder string, plain bool, listening func(*server),
+) *server {
 	t.Helper()
 	listen := func() net.Listener {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -80,8 +84,11 @@ func newServer(t *testing.T, authority *acme.Authority, folder string, plain boo
 	if err != nil {
 		t.Fatal(err)
 	}
-	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("hello")) })
-	secure := &http.Server{Handler: hello, TLSConfig: a.TLS(), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte("hello"))
+	})
+	secure := &http.Server{Handler: hello, TLSConfig: a.TLS(),
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	go secure.ServeTLS(s.secure, "", "")
 	if s.plain != nil {
 		front := &http.Server{Handler: a.Plain(http.NotFoundHandler())}
@@ -109,7 +116,8 @@ func (s *server) certificate(t *testing.T, authority *acme.Authority) *x509.Cert
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
-		c, err := tls.Dial("tcp", s.secure.Addr().String(), &tls.Config{ServerName: name, RootCAs: authority.Pool()})
+		c, err := tls.Dial("tcp", s.secure.Addr().String(),
+			&tls.Config{ServerName: name, RootCAs: authority.Pool()})
 		if err == nil {
 			defer c.Close()
 			return c.ConnectionState().PeerCertificates[0]
@@ -149,7 +157,8 @@ func TestFilesAreLoadedAgain(t *testing.T) {
 	write(t, cert, second)
 	complained := f.reload(fileState{})
 	if complained == (fileState{}) || serial() != 1 {
-		t.Errorf("with a certificate without its key: got the certificate %d, want 1 and a complaint", serial())
+		t.Errorf("with a certificate without its key: got the certificate %d, want 1 and a "+
+			"complaint", serial())
 	}
 	write(t, key, secondKey)
 	if f.reload(complained); serial() != 2 {
@@ -179,7 +188,8 @@ func pair(t *testing.T, serial int64) (cert, key []byte) {
 	}
 	about := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Duration(serial) * time.Hour),
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(time.Duration(serial) * time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, about, about, &private.PublicKey, private)
 	if err != nil {

@@ -36,7 +36,8 @@ func TestTheChatLastsOneSessionOfTheStage(t *testing.T) {
 			return len(r.Messages)
 		}
 		t.Log("through a broadcast of hours, however long nobody writes")
-		if _, err := c.Post(t.Context(), mainStage, ana, "good evening", []stage.Presence{onAir}); err != nil {
+		if _, err := c.Post(t.Context(), mainStage, ana, "good evening",
+			[]stage.Presence{onAir}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(3 * time.Hour)
@@ -45,11 +46,13 @@ func TestTheChatLastsOneSessionOfTheStage(t *testing.T) {
 		}
 
 		t.Log("to mute or to delete does not end it")
-		if err := c.Mute(t.Context(), mainStage, Person{ID: "eve"}, false, []stage.Presence{onAir}); err != nil {
+		if err := c.Mute(t.Context(), mainStage, Person{ID: "eve"}, false,
+			[]stage.Presence{onAir}); err != nil {
 			t.Fatal(err)
 		}
 		deletion := Deletion{Message: "another", By: "ana", May: may}
-		if err := c.Delete(t.Context(), mainStage, deletion, []stage.Presence{onAir}); !errors.Is(err, stage.ErrNotFound) {
+		if err := c.Delete(t.Context(), mainStage, deletion,
+			[]stage.Presence{onAir}); !errors.Is(err, stage.ErrNotFound) {
 			t.Errorf("a message that is not there: got %v", err)
 		}
 		if n := kept(onAir); n != 1 {
@@ -57,7 +60,8 @@ func TestTheChatLastsOneSessionOfTheStage(t *testing.T) {
 		}
 
 		t.Log("nor does a pause in which OBS is restarted")
-		if _, err := c.Post(t.Context(), mainStage, ana, "still here", []stage.Presence{onAir}); err != nil {
+		if _, err := c.Post(t.Context(), mainStage, ana, "still here",
+			[]stage.Presence{onAir}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(chatQuiet - time.Second)
@@ -84,7 +88,8 @@ func TestARoomKeepsTheNewest(t *testing.T) {
 		c := NewChat(newFeed(NewMemory(time.Now)))
 		for i := range chatKept + 10 {
 			time.Sleep(chatPace)
-			if _, err := c.Post(t.Context(), mainStage, ana, fmt.Sprint("text ", i), nil); err != nil {
+			if _, err := c.Post(t.Context(), mainStage, ana, fmt.Sprint("text ", i),
+				nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -109,7 +114,8 @@ func TestDeletingMakesNobodyFaster(t *testing.T) {
 			}
 		}
 		remove := func(id string, free bool) error {
-			return c.Delete(t.Context(), mainStage, Deletion{Message: id, By: gus.ID, Free: free, May: may}, nil)
+			return c.Delete(t.Context(), mainStage,
+				Deletion{Message: id, By: gus.ID, Free: free, May: may}, nil)
 		}
 		written := post()
 		for _, id := range written {
@@ -118,7 +124,8 @@ func TestDeletingMakesNobodyFaster(t *testing.T) {
 			}
 		}
 		if again := post(); len(written) != chatBurst || len(again) != 0 {
-			t.Errorf("got %d messages, and %d after those were deleted, want %d and none", len(written), len(again), chatBurst)
+			t.Errorf("got %d messages, and %d after those were deleted, want %d and none",
+				len(written), len(again), chatBurst)
 		}
 
 		t.Log("deletions have a pace, too, but not those of moderators")
@@ -153,7 +160,8 @@ func TestChatReachesThePagesOfItsStage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, NewMemory(time.Now))
 		c := NewChat(w.Feed)
-		here, there := w.open(t, Listener{User: "a", Page: mainStage}), w.open(t, Listener{User: "b", Page: sideStage})
+		here, there := w.open(t, Listener{User: "a", Page: mainStage}),
+			w.open(t, Listener{User: "b", Page: sideStage})
 		view := w.open(t, Listener{User: "c", Page: mainStage, View: stage.ViewGrid})
 		time.Sleep(time.Second)
 		for _, p := range []*page{here, there, view} {
@@ -164,13 +172,15 @@ func TestChatReachesThePagesOfItsStage(t *testing.T) {
 			t.Fatal(err)
 		}
 		frames := here.got()
-		if len(frames) != 1 || frames[0].Name != "message" || decode[ChatMessage](t, frames[0]).Text != "hello" {
+		if len(frames) != 1 || frames[0].Name != "message" ||
+			decode[ChatMessage](t, frames[0]).Text != "hello" {
 			t.Errorf("got %v, want the message", frames)
 		}
 		if err := c.Mute(t.Context(), mainStage, gus, true, nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Post(t.Context(), mainStage, gus, "again", nil); !errors.Is(err, stage.ErrDenied) {
+		if _, err := c.Post(t.Context(), mainStage, gus, "again", nil); !errors.Is(err,
+			stage.ErrDenied) {
 			t.Errorf("muted: got %v", err)
 		}
 		no := errors.New("no")
@@ -197,33 +207,40 @@ func TestOnlyPeopleWhoAreThereAreMuted(t *testing.T) {
 	t.Parallel()
 	c := NewChat(newFeed(NewMemory(time.Now)))
 	present := []stage.Presence{
-		{Participant: stage.Participant{ID: "p1", UserID: "seen"}}, {Participant: stage.Participant{ID: "nameless"}},
+		{Participant: stage.Participant{ID: "p1", UserID: "seen"}},
+		{Participant: stage.Participant{ID: "nameless"}},
 	}
-	if _, err := c.Post(t.Context(), mainStage, Person{ID: "heard", Name: "Hera"}, "text", present); err != nil {
+	if _, err := c.Post(t.Context(), mainStage, Person{ID: "heard", Name: "Hera"}, "text",
+		present); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []access.UserID{"invented", access.UserID(strings.Repeat("x", 28000))} {
-		if err := c.Mute(t.Context(), mainStage, Person{ID: id}, true, present); !errors.Is(err, stage.ErrNotFound) {
+		if err := c.Mute(t.Context(), mainStage, Person{ID: id}, true, present); !errors.Is(err,
+			stage.ErrNotFound) {
 			t.Errorf("%.10s: got %v, want that there is nobody", id, err)
 		}
 	}
-	for _, person := range []Person{{ID: "heard"}, {ID: "seen"}, {ID: "nameless"}, {ID: "away", Name: "has an account"}} {
+	for _, person := range []Person{{ID: "heard"}, {ID: "seen"}, {ID: "nameless"},
+		{ID: "away", Name: "has an account"}} {
 		if err := c.Mute(t.Context(), mainStage, person, true, present); err != nil {
 			t.Errorf("%s: got %v", person.ID, err)
 		}
 	}
 	r, err := c.Room(t.Context(), mainStage, present)
-	if err != nil || fmt.Sprint(r.Muted) != "[{heard Hera} {seen seen} {nameless nameless} {away has an account}]" {
+	if err != nil || fmt.Sprint(r.Muted) != "[{heard Hera} {seen seen} {nameless nameless} "+
+		"{away has an account}]" {
 		t.Errorf("muted: got %v, %v", r.Muted, err)
 	}
 	err = c.Mute(t.Context(), mainStage, Person{ID: "heard"}, false, nil)
-	if r, _ := c.Room(t.Context(), mainStage, nil); err != nil || r.Mutes("heard") || !r.Mutes("seen") {
+	if r, _ := c.Room(t.Context(), mainStage, nil); err != nil || r.Mutes("heard") ||
+		!r.Mutes("seen") {
 		t.Errorf("unmuted: got %v, %v", err, r.Muted)
 	}
 }
 
 func FuzzCleanMessage(f *testing.F) {
-	for _, text := range []string{"hello", " \n", "a\u202eb", "\x00", "\xff", "\u200b", "👩‍🚀", strings.Repeat("é", 501)} {
+	for _, text := range []string{"hello", " \n", "a\u202eb", "\x00", "\xff", "\u200b", "👩‍🚀",
+		strings.Repeat("é", 501)} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -234,10 +251,13 @@ func FuzzCleanMessage(f *testing.F) {
 		if again, err := cleanMessage(clean); err != nil || again != clean {
 			t.Errorf("cleaned twice: got %q, %v, want %q", again, err, clean)
 		}
-		if !utf8.ValidString(clean) || utf8.RuneCountInString(clean) > chatLength || !strings.ContainsFunc(clean, visible) {
+		if !utf8.ValidString(clean) || utf8.RuneCountInString(clean) > chatLength ||
+			!strings.ContainsFunc(clean, visible) {
 			t.Errorf("got %q", clean)
 		}
-		if strings.ContainsFunc(clean, func(c rune) bool { return unicode.IsControl(c) && c != '\n' }) {
+		if strings.ContainsFunc(clean, func(c rune) bool {
+			return unicode.IsControl(c) && c != '\n'
+		}) {
 			t.Errorf("control characters are left in %q", clean)
 		}
 	})

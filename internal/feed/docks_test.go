@@ -39,7 +39,8 @@ func TestDocks(t *testing.T) {
 		wantNames(t, "a change", ana, FrameDocks)
 		put(Dock{ID: "dock0000"})
 		list, err := docks.Of(t.Context(), "ana")
-		if err != nil || len(list) != 2 || list[0].ID != "dock0001" || !list[0].Since.Equal(opened) || !list[0].Live {
+		if err != nil || len(list) != 2 || list[0].ID != "dock0001" ||
+			!list[0].Since.Equal(opened) || !list[0].Live {
 			t.Errorf("got %+v, %v, want the older dock first", list, err)
 		}
 		ana.got()
@@ -61,8 +62,8 @@ func TestDocks(t *testing.T) {
 	})
 }
 
-// TestDocksOfSkewedClocks: a server whose clock is a minute ahead does not remove a dock that reports
-// to another once a minute.
+// TestDocksOfSkewedClocks: a server whose clock is a minute ahead does not remove a dock that
+// reports to another once a minute.
 func TestDocksOfSkewedClocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -107,17 +108,23 @@ func TestDockReportsAreBounded(t *testing.T) {
 			dock Dock
 			want error
 		}{
-			"name":          {Dock{ID: "../../.."}, stage.ErrInvalid},
-			"participant":   {Dock{ID: id, ParticipantID: stage.ParticipantID(long)}, stage.ErrInvalid},
-			"version":       {Dock{ID: id, OBS: &OBSState{Version: long}}, stage.ErrInvalid},
-			"websocket":     {Dock{ID: id, OBS: &OBSState{WebSocket: long}}, stage.ErrInvalid},
-			"platform":      {Dock{ID: id, OBS: &OBSState{Platform: long}}, stage.ErrInvalid},
-			"state":         {Dock{ID: id, OBS: &OBSState{State: long}}, stage.ErrInvalid},
-			"finding's ID":  {Dock{ID: id, OBS: &OBSState{Findings: []Finding{{ID: long, Level: "ok"}}}}, stage.ErrInvalid},
-			"level":         {Dock{ID: id, OBS: &OBSState{Findings: []Finding{{ID: "a", Level: "bad"}}}}, stage.ErrInvalid},
-			"text":          {Dock{ID: id, OBS: &OBSState{Findings: []Finding{{Level: "ok", Text: strings.Repeat("x", maxText+1)}}}}, stage.ErrInvalid},
-			"many findings": {Dock{ID: id, OBS: &OBSState{Findings: append(many, many[0])}}, stage.ErrInvalid},
-			"all together":  {Dock{ID: id, OBS: &OBSState{Findings: many}}, stage.ErrTooLarge},
+			"name": {Dock{ID: "../../.."}, stage.ErrInvalid},
+			"participant": {Dock{ID: id, ParticipantID: stage.ParticipantID(long)},
+				stage.ErrInvalid},
+			"version":   {Dock{ID: id, OBS: &OBSState{Version: long}}, stage.ErrInvalid},
+			"websocket": {Dock{ID: id, OBS: &OBSState{WebSocket: long}}, stage.ErrInvalid},
+			"platform":  {Dock{ID: id, OBS: &OBSState{Platform: long}}, stage.ErrInvalid},
+			"state":     {Dock{ID: id, OBS: &OBSState{State: long}}, stage.ErrInvalid},
+			"finding's ID": {Dock{ID: id,
+				OBS: &OBSState{Findings: []Finding{{ID: long, Level: "ok"}}}}, stage.ErrInvalid},
+			"level": {Dock{ID: id,
+				OBS: &OBSState{Findings: []Finding{{ID: "a", Level: "bad"}}}}, stage.ErrInvalid},
+			"text": {Dock{ID: id,
+				OBS: &OBSState{Findings: []Finding{{Level: "ok",
+					Text: strings.Repeat("x", maxText+1)}}}}, stage.ErrInvalid},
+			"many findings": {Dock{ID: id, OBS: &OBSState{Findings: append(many, many[0])}},
+				stage.ErrInvalid},
+			"all together": {Dock{ID: id, OBS: &OBSState{Findings: many}}, stage.ErrTooLarge},
 		} {
 			if err := docks.Put(t.Context(), "ana", c.dock); !errors.Is(err, c.want) {
 				t.Errorf("%s: got %v, want %v", name, err, c.want)
@@ -131,7 +138,8 @@ func TestDockReportsAreBounded(t *testing.T) {
 			}
 		}
 		var e *stage.Error
-		if err := docks.Put(t.Context(), "ana", Dock{ID: id}); !errors.As(err, &e) || e.Kind != stage.ErrTooMany || e.RetryAfter == 0 {
+		if err := docks.Put(t.Context(), "ana", Dock{ID: id}); !errors.As(err, &e) ||
+			e.Kind != stage.ErrTooMany || e.RetryAfter == 0 {
 			t.Errorf("too often: got %v, want a refusal with Retry-After", err)
 		}
 		if err := docks.Put(t.Context(), "gus", Dock{ID: id}); err != nil {
@@ -139,11 +147,13 @@ func TestDockReportsAreBounded(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		for i := 1; i < maxDocks; i++ {
-			if err := docks.Put(t.Context(), "ana", Dock{ID: fmt.Sprintf("dock%04d", i)}); err != nil {
+			if err := docks.Put(t.Context(), "ana",
+				Dock{ID: fmt.Sprintf("dock%04d", i)}); err != nil {
 				t.Errorf("a minute later: got %v", err)
 			}
 		}
-		if err := docks.Put(t.Context(), "ana", Dock{ID: "onemore1"}); !errors.Is(err, stage.ErrConflict) {
+		if err := docks.Put(t.Context(), "ana", Dock{ID: "onemore1"}); !errors.Is(err,
+			stage.ErrConflict) {
 			t.Errorf("one dock too many: got %v, want %v", err, stage.ErrConflict)
 		}
 	})
@@ -157,12 +167,14 @@ func TestWhatDockReportsCauseIsBounded(t *testing.T) {
 		report := func(dock, live int) error {
 			large := make([]Finding, 50)
 			for i := range large {
-				large[i] = Finding{ID: fmt.Sprint(live), Level: "fix", Text: strings.Repeat("x", maxText)}
+				large[i] = Finding{ID: fmt.Sprint(live), Level: "fix",
+					Text: strings.Repeat("x", maxText)}
 			}
 			d := Dock{ID: fmt.Sprintf("dock%04d", dock), OBS: &OBSState{Findings: large}}
 			return docks.Put(t.Context(), "ana", d)
 		}
-		caused, size := 0, len(mustJSON(Dock{OBS: &OBSState{Findings: make([]Finding, 50)}}))+50*maxText
+		caused, size := 0, len(mustJSON(Dock{OBS: &OBSState{Findings: make([]Finding, 50)}}))+
+			50*maxText
 		start := time.Now()
 		for n := range 600 { // ten a second for a minute, of 16 docks
 			if err := report(n%maxDocks, n); err == nil {

@@ -39,7 +39,8 @@ func newFeed(shared Shared) *Feed {
 func start(t *testing.T, shared Shared) *world {
 	t.Helper()
 	w := &world{
-		Feed: newFeed(shared), present: map[stage.ARN][]stage.Presence{}, reads: map[stage.ARN]int{},
+		Feed: newFeed(shared), present: map[stage.ARN][]stage.Presence{},
+		reads: map[stage.ARN]int{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -61,7 +62,8 @@ func (w *world) record(_ context.Context, e stage.Event) (access.StoredEvent, er
 		return access.StoredEvent{}, w.failure
 	}
 	w.events = append(w.events, e)
-	return access.StoredEvent{ID: int64(len(w.events)), User: access.UserID(e.UserID), Event: e}, nil
+	return access.StoredEvent{ID: int64(len(w.events)), User: access.UserID(e.UserID), Event: e},
+		nil
 }
 
 func (w *world) participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
@@ -171,8 +173,10 @@ func TestAnEventIsStoredAndThenSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, NewMemory(time.Now))
 		ana, ben := w.open(t, Listener{User: "ana"}), w.open(t, Listener{User: "ben"})
-		w.StageEvent(stage.Event{Kind: stage.EventPublishing, Participant: "p1", UserID: "ana", Stage: mainStage})
-		w.StageEvent(stage.Event{Kind: stage.EventEnded, Participant: "p9", Stage: mainStage}) // of no user
+		w.StageEvent(stage.Event{Kind: stage.EventPublishing, Participant: "p1", UserID: "ana",
+			Stage: mainStage})
+		// of no user
+		w.StageEvent(stage.Event{Kind: stage.EventEnded, Participant: "p9", Stage: mainStage})
 		frames := ana.got()
 		if len(frames) != 1 || frames[0].Name != "stage" || frames[0].ID != 1 {
 			t.Fatalf("ana: got %v, want one event with its ID", frames)
@@ -251,7 +255,8 @@ func TestRefusalsAreTheFirstToBeLost(t *testing.T) {
 	t.Parallel()
 	f := newFeed(NewMemory(time.Now))
 	for i := range 2 * queuedEvents {
-		f.StageEvent(stage.Event{Kind: stage.EventRefused, Participant: stage.ParticipantID(fmt.Sprint(i))})
+		f.StageEvent(stage.Event{Kind: stage.EventRefused,
+			Participant: stage.ParticipantID(fmt.Sprint(i))})
 	}
 	if len(f.queue) != queuedRefusals {
 		t.Errorf("got %d refusals queued, want %d", len(f.queue), queuedRefusals)
@@ -266,7 +271,8 @@ func TestAccessChangesReachTheStreamsThatTheyConcern(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, NewMemory(time.Now))
-		ana, anaPage := w.open(t, Listener{User: "ana"}), w.open(t, Listener{User: "ana", Page: mainStage})
+		ana, anaPage := w.open(t, Listener{User: "ana"}),
+			w.open(t, Listener{User: "ana", Page: mainStage})
 		ben := w.open(t, Listener{User: "ben"})
 		time.Sleep(time.Second)
 		anaPage.got() // its presence
@@ -312,7 +318,8 @@ func TestReplicas(t *testing.T) {
 		if len(frames) != 1 || len(decode[PresenceEvent](t, frames[0]).Participants) != 1 {
 			t.Fatalf("presence: got %v, want ben", frames)
 		}
-		if there, _ := b.Everywhere(silent{}).Participants(t.Context(), mainStage); len(there) != 1 {
+		if there, _ := b.Everywhere(silent{}).Participants(t.Context(),
+			mainStage); len(there) != 1 {
 			t.Errorf("a moderator of the other replica sees %v, want ben", there)
 		}
 		a.AccessChanged("ana")
@@ -329,7 +336,8 @@ func TestReplicas(t *testing.T) {
 		a.come(mainStage)
 		time.Sleep(3 * PostEvery)
 		frames = ana.got()
-		if len(frames) == 0 || len(decode[PresenceEvent](t, frames[len(frames)-1]).Participants) != 0 {
+		if len(frames) == 0 || len(
+			decode[PresenceEvent](t, frames[len(frames)-1]).Participants) != 0 {
 			t.Errorf("presence: got %v, want nobody at the end", frames)
 		}
 

@@ -27,7 +27,8 @@ func TestTheFirstPictureIsOneFrame(t *testing.T) {
 		}
 		before := w.open(t, Listener{User: "olga", Operator: true})
 		before.Watch(true, stages)
-		if frames := before.got(); len(frames) != 1 || !decode[PresencesEvent](t, frames[0]).Complete {
+		if frames := before.got(); len(frames) != 1 ||
+			!decode[PresencesEvent](t, frames[0]).Complete {
 			t.Fatalf("before anything is known: got %d frames, want one", len(frames))
 		}
 		time.Sleep(time.Second)
@@ -41,7 +42,8 @@ func TestTheFirstPictureIsOneFrame(t *testing.T) {
 			t.Fatalf("got %d frames, want one", len(frames))
 		}
 		if e := decode[PresencesEvent](t, frames[0]); !e.Complete || len(e.Stages) != 500 {
-			t.Errorf("complete: %v, %d stages, want the 500 that are not empty", e.Complete, len(e.Stages))
+			t.Errorf("complete: %v, %d stages, want the 500 that are not empty", e.Complete,
+				len(e.Stages))
 		}
 		time.Sleep(10 * presencePace)
 		wantNames(t, "while nothing changes", olga)
@@ -141,7 +143,8 @@ func TestWatchFollowsAccess(t *testing.T) {
 		time.Sleep(time.Second)
 		wantNames(t, "one less", ana)
 		ana.Watch(true, []stage.ARN{sideStage})
-		if frames := ana.got(); len(frames) != 1 || decode[PresenceEvent](t, frames[0]).Participants[0].Reception == nil {
+		if frames := ana.got(); len(frames) != 1 ||
+			decode[PresenceEvent](t, frames[0]).Participants[0].Reception == nil {
 			t.Errorf("as an operator: got %v, want what operators see", frames)
 		}
 		w.come(sideStage)
@@ -189,7 +192,8 @@ func TestAStageThatDoesNotAnswerHoldsNothingUp(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer synctest.Wait()
 		defer cancel()
-		go f.Run(ctx, Sources{Participants: func(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
+		go f.Run(ctx, Sources{Participants: func(ctx context.Context,
+			arn stage.ARN) ([]stage.Presence, error) {
 			if arn == awsStage {
 				<-ctx.Done()
 			}
@@ -233,7 +237,8 @@ func TestAStreamThatFallsBehindIsCut(t *testing.T) {
 			taken++
 		}
 		if taken != c.want || s.bytes != 0 {
-			t.Errorf("%s: took %d frames, %d bytes are left, want %d frames", name, taken, s.bytes, c.want)
+			t.Errorf("%s: took %d frames, %d bytes are left, want %d frames", name, taken, s.bytes,
+				c.want)
 		}
 	}
 }
@@ -291,7 +296,8 @@ func TestStreamsAreCounted(t *testing.T) {
 	full := func(proof string) {
 		t.Helper()
 		var e *stage.Error
-		if _, err := listen("ana", proof, 1); !errors.As(err, &e) || e.Code != "too_many_streams" || e.RetryAfter == 0 {
+		if _, err := listen("ana", proof, 1); !errors.As(err, &e) || e.Code != "too_many_streams" ||
+			e.RetryAfter == 0 {
 			t.Errorf("one more: got %v, want a refusal with Retry-After", err)
 		}
 	}

@@ -68,8 +68,10 @@ func NewDoor(cfg DoorConfig) (*Door, error) {
 	d.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: dialLimit,
 		// net/http adds HTTP/2 to the configuration of its server, which the client must not offer.
-		TLSConfig: config.Clone(), TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		ErrorLog: log.New(io.Discard, "", 0), // failed handshakes of clients that are no replicas
+		TLSConfig:    config.Clone(),
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		// failed handshakes of clients that are no replicas
+		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	return d, nil
 }

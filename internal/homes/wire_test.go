@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// TestOnlyReplicasReachThePeerListener: another secret, or no certificate, opens nothing; and what a
-// client of the public address writes into the header of replicas is not believed.
+// TestOnlyReplicasReachThePeerListener: another secret, or no certificate, opens nothing; and what
+// a client of the public address writes into the header of replicas is not believed.
 func TestOnlyReplicasReachThePeerListener(t *testing.T) {
 	t.Parallel()
 	door := func(secret string, here http.HandlerFunc) *Door {
@@ -59,7 +59,9 @@ func TestOnlyReplicasReachThePeerListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := <-seen
-	if r.RemoteAddr != "203.0.113.9:0" || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Cookie") != "" || r.Header.Get(clientHeader) != "" {
-		t.Errorf("got %s %v, want the address that the first replica saw, and no claims", r.RemoteAddr, r.Header)
+	if r.RemoteAddr != "203.0.113.9:0" || r.Header.Get("X-Forwarded-For") != "" ||
+		r.Header.Get("Cookie") != "" || r.Header.Get(clientHeader) != "" {
+		t.Errorf("got %s %v, want the address that the first replica saw, and no claims",
+			r.RemoteAddr, r.Header)
 	}
 }

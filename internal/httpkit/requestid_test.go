@@ -23,14 +23,18 @@ func TestRequestIDs(t *testing.T) {
 		{"192.0.2.7:1234", "", false},
 	} {
 		var inside string
-		h := RequestIDs(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inside = RequestID(r.Context()) }), proxies)
+		h := RequestIDs(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			inside = RequestID(r.Context())
+		}), proxies)
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = c.from
 		r.Header.Set(RequestIDHeader, c.sent)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if got := w.Header().Get(RequestIDHeader); got == "" || got != inside || (got == c.sent) != c.kept {
-			t.Errorf("%s sends %q: got %q inside and %q in the response", c.from, c.sent, inside, got)
+		if got := w.Header().Get(RequestIDHeader); got == "" || got != inside ||
+			(got == c.sent) != c.kept {
+			t.Errorf("%s sends %q: got %q inside and %q in the response", c.from, c.sent, inside,
+				got)
 		}
 	}
 }

@@ -141,8 +141,8 @@ func (h *house) publish(
 		rtcpeer.PublishOptions{Clip: clip})
 }
 
-// postNoOffer posts a body that is no offer: 403 for a participant who is barred, 400 for one who is
-// not.
+// postNoOffer posts a body that is no offer: 403 for a participant who is barred, 400 for one who
+// is not.
 func (h *house) postNoOffer(made stage.ParticipantToken) int {
 	h.t.Helper()
 	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, made.WHIPEndpoint,

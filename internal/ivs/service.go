@@ -52,9 +52,9 @@ type Config struct {
 	Barred func(context.Context) ([]stage.Participant, error)
 
 	// Of several processes that serve the same stages, Leads reports whether this is the one that
-	// polls them and keeps out who is barred; nil is always. Each gives the events of EventBridge to
-	// Pass, if there is one; its data comes to Passed, at all of them. One that begins to lead is
-	// made to Recall.
+	// polls them and keeps out who is barred; nil is always. Each gives the events of EventBridge
+	// to Pass, if there is one; its data comes to Passed, at all of them. One that begins to lead
+	// is made to Recall.
 	Leads func() bool
 	Pass  func([]byte) error
 	// Budget is shared by all processes that use the account; it may be nil.
@@ -98,8 +98,9 @@ type Service struct {
 	seen    httpkit.Map[string, struct{}] // IDs of events of EventBridge that were added
 
 	mu      sync.Mutex
-	watches map[stage.ARN]*watch         // guarded by mu
-	barred  map[stage.ParticipantID]bool // guarded by mu: of Config.Barred; true: AWS has disconnected them
+	watches map[stage.ARN]*watch // guarded by mu
+	// guarded by mu: of Config.Barred; true: AWS has disconnected them
+	barred map[stage.ParticipantID]bool
 }
 
 var (

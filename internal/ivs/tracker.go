@@ -61,11 +61,13 @@ type life struct {
 	live    bool // publishes
 	since   moment
 	// since is of a start that came before the end of the broadcast before it
-	takeover        bool
-	ended           moment               // the latest end
-	quiet           time.Time            // until then, an end without a reason is the one that was reported
-	errors          map[string]time.Time // the latest of each code
-	disconnectedFor *report              // the reason of every end, once we disconnected the participant
+	takeover bool
+	ended    moment // the latest end
+	// until then, an end without a reason is the one that was reported
+	quiet  time.Time
+	errors map[string]time.Time // the latest of each code
+	// the reason of every end, once we disconnected the participant
+	disconnectedFor *report
 	touched         time.Time
 }
 
@@ -104,9 +106,9 @@ func (t *tracker) add(h happening) {
 	t.with(h, func(l *life) report { return l.add(h) })
 }
 
-// disconnecting notes that we are about to disconnect a participant, and why: AWS may report the end
-// before it answers the call. The first reason stays, since a kick revokes the token, too. undo is
-// for a call that failed.
+// disconnecting notes that we are about to disconnect a participant, and why: AWS may report the
+// end before it answers the call. The first reason stays, since a kick revokes the token, too. undo
+// is for a call that failed.
 func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why report) (undo func()) {
 	ours := &why
 	t.change(happening{stage: arn, participant: id}, func(l *life) report {
@@ -135,8 +137,9 @@ func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why re
 	})
 }
 
-// disconnected ends what is known to run, for the reason given to disconnecting. With present, it is
-// an end also if nothing is known of the participant. What AWS reports of it later is the same end.
+// disconnected ends what is known to run, for the reason given to disconnecting. With present, it
+// is an end also if nothing is known of the participant. What AWS reports of it later is the same
+// end.
 func (t *tracker) disconnected(arn stage.ARN, id stage.ParticipantID, present bool) {
 	h := happening{stage: arn, participant: id, at: t.now()}
 	t.with(h, func(l *life) report { return l.disconnected(h.at, present) })
@@ -238,8 +241,8 @@ func (l *life) find(name, code string, at moment) (nearest *entry) {
 	return nearest
 }
 
-// repeated adds an event for the second time. It may correct the state, as times of the API are more
-// exact: EventBridge can swap a start and an end within one second.
+// repeated adds an event for the second time. It may correct the state, as times of the API are
+// more exact: EventBridge can swap a start and an end within one second.
 func (l *life) repeated(e *entry, at moment) report {
 	if e.at.coarse == at.coarse {
 		return report{}
@@ -337,7 +340,8 @@ func (l *life) fail(code string, at moment) report {
 
 func (l *life) disconnected(at time.Time, present bool) report {
 	switch {
-	case l.disconnectedFor == nil, !l.live && !at.After(l.quiet): // forgotten meanwhile, or AWS reported the end first
+	// forgotten meanwhile, or AWS reported the end first
+	case l.disconnectedFor == nil, !l.live && !at.After(l.quiet):
 		return report{}
 	case !l.live && !l.joined && (l.met || !present):
 		return report{}

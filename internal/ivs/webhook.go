@@ -224,7 +224,8 @@ func (p *passedEvents) add(e passedEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := 0
-	for old < len(p.list) && (e.at.Sub(p.list[old].at) > rememberPassed || len(p.list)-old >= maxPassed) {
+	for old < len(p.list) &&
+		(e.at.Sub(p.list[old].at) > rememberPassed || len(p.list)-old >= maxPassed) {
 		old++
 	}
 	p.list = append(slices.Delete(p.list, 0, old), e)
@@ -267,8 +268,8 @@ func (e bridgeEvent) happening() (happening, bool) {
 	}, err == nil
 }
 
-// refuse returns the error for a body, and logs it for the operator: EventBridge itself shows nobody
-// what it was answered.
+// refuse returns the error for a body, and logs it for the operator: EventBridge itself shows
+// nobody what it was answered.
 func (h *webhook) reject(problem string) error {
 	if h.complains() {
 		h.service.cfg.Log.Warn("EventBridge posts what cannot be read", "problem", problem)

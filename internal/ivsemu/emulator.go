@@ -29,8 +29,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// Config is what an Emulator needs. BaseURL is needed, and either a key pair or AnyCredentials; the rest
-// has defaults.
+// Config is what an Emulator needs. BaseURL is needed, and either a key pair or AnyCredentials; the
+// rest has defaults.
 type Config struct {
 	// as clients reach the emulator, such as http://127.0.0.1:4566; endpoints of stages lie below
 	// it

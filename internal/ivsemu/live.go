@@ -54,12 +54,13 @@ func errorCode(code string) string {
 	return ""
 }
 
-// isWHIP reports whether the rest of a path, behind the label of a stage, is a WHIP or WHEP endpoint.
+// isWHIP reports whether the rest of a path, behind the label of a stage, is a WHIP or WHEP
+// endpoint.
 func isWHIP(rest string) bool { return rest == "whip" || strings.HasPrefix(rest, "whip/") }
 
-// serveWHIP serves the global WHIP endpoint and those of the stages. "The global endpoint returns a 307
-// Temporary Redirect. WHIP clients must handle 307 redirects correctly and persist headers" (AWS
-// guide, "IVS WHIP Publishing").
+// serveWHIP serves the global WHIP endpoint and those of the stages. "The global endpoint returns a
+// 307 Temporary Redirect. WHIP clients must handle 307 redirects correctly and persist headers"
+// (AWS guide, "IVS WHIP Publishing").
 func (e *Emulator) serveWHIP(w http.ResponseWriter, r *http.Request, first string) {
 	path := strings.Trim(r.URL.Path, "/")
 	if path == "whip" && r.Method == http.MethodPost {

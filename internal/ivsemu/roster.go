@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A participant that joins over the events socket of a stage is on it without any media. The roster knows them; it
-// is asked when it says that something changed.
+// A participant that joins over the events socket of a stage is on it without any media. The roster
+// knows them; it is asked when it says that something changed.
 
 // A roll remembers which stages to ask about, and whom the roster named last.
 type roll struct {

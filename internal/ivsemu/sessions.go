@@ -193,8 +193,8 @@ func listParticipantReplicas(e *Emulator, r *request, in *replicasIn) (*replicas
 }
 
 // disconnectParticipant kicks, and bars the token from now on: the web SDK knows the error
-// "Participant has been disconnected, unable to join". One who never came cannot be disconnected; AWS
-// does not document this, either.
+// "Participant has been disconnected, unable to join". One who never came cannot be disconnected;
+// AWS does not document this, either.
 func disconnectParticipant(e *Emulator, r *request, in *disconnectIn) (*empty, error) {
 	if err := e.bar(r.region, *in.StageArn, *in.ParticipantID); err != nil {
 		return nil, err

@@ -586,8 +586,8 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	}
 }
 
-// A rotation is killed before its import; until the server starts again, another program has used up the
-// last place at AWS.
+// A rotation is killed before its import; until the server starts again, another program has used
+// up the last place at AWS.
 func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t).start()

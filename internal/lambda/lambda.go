@@ -110,8 +110,8 @@ func addCookies(r *events.LambdaFunctionURLRequest) {
 	}
 }
 
-// around does what net/http does around a handler and lambdaurl does not: it survives a panic, which
-// would end the process. The response ends after Settle.
+// around does what net/http does around a handler and lambdaurl does not: it survives a panic,
+// which would end the process. The response ends after Settle.
 func (f *Function) around(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &streamed{ResponseWriter: w}

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// Life is how long a lease is held after it was last renewed. The work of a replica that vanished
-	// waits up to renewEvery longer, until another asks.
+	// Life is how long a lease is held after it was last renewed. The work of a replica that
+	// vanished waits up to renewEvery longer, until another asks.
 	Life = 6 * time.Second
 	// renewEvery leaves two further tries before a lease expires.
 	renewEvery  = 2 * time.Second

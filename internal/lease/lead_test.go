@@ -21,7 +21,9 @@ type table struct {
 	cut     map[string]bool // whom the table does not answer
 }
 
-func (s *table) Acquire(_ context.Context, name string, by lease.Holder, life time.Duration) (lease.Lease, bool, error) {
+func (s *table) Acquire(
+	_ context.Context, name string, by lease.Holder, life time.Duration,
+) (lease.Lease, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cut[by.ID] {
@@ -30,7 +32,8 @@ func (s *table) Acquire(_ context.Context, name string, by lease.Holder, life ti
 	if s.held.ID != by.ID && time.Now().Before(s.expires) {
 		return s.held, false, nil
 	}
-	s.held, s.expires = lease.Lease{Name: name, Holder: by, Fence: s.held.Fence + 1}, time.Now().Add(life)
+	s.held, s.expires = lease.Lease{Name: name, Holder: by, Fence: s.held.Fence + 1},
+		time.Now().Add(life)
 	return s.held, true, nil
 }
 
@@ -57,7 +60,8 @@ func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 		var working sync.Map
 		var running sync.WaitGroup
 		start := func(id string) (stop func()) {
-			l := lease.NewLead(s, "work", lease.Holder{ID: id}, time.Now, slog.New(slog.DiscardHandler))
+			l := lease.NewLead(s, "work", lease.Holder{ID: id}, time.Now,
+				slog.New(slog.DiscardHandler))
 			leads[id] = l
 			ctx, cancel := context.WithCancel(t.Context())
 			running.Go(func() { l.Run(ctx) })
@@ -124,7 +128,8 @@ func TestWithoutAStoreThereIsOneProcess(t *testing.T) {
 	t.Parallel()
 	l := lease.NewLead(nil, "work", lease.Holder{}, time.Now, slog.New(slog.DiscardHandler))
 	did := errors.New("did it")
-	if err := l.While(t.Context(), func(context.Context) error { return did }); !errors.Is(err, did) || !l.Leads() {
+	if err := l.While(t.Context(), func(context.Context) error { return did }); !errors.Is(err,
+		did) || !l.Leads() {
 		t.Errorf("got %v, %v", err, l.Leads())
 	}
 }

@@ -68,7 +68,8 @@ func New(version, goVersion string) *Metrics {
 		}),
 	}
 	m.awsWait = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "stagedoor_aws_queue_seconds", Help: "How long calls to Amazon IVS waited for their turn.",
+		Name:    "stagedoor_aws_queue_seconds",
+		Help:    "How long calls to Amazon IVS waited for their turn.",
 		Buckets: []float64{.001, .02, .2, 1, 5, 20, 60},
 	}, []string{"operation"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{

@@ -10,9 +10,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/obs"
 )
 
-// TestEverythingThatAmazonDocuments compares what Amazon documents for publishers of real-time stages (real-time user
-// guide, "Stream Ingest" and "OBS and WHIP Support") with what Set up OBS leaves in OBS, row by row. Each row starts from
-// an OBS that has it wrong, and is named by a finding with a reason.
+// TestEverythingThatAmazonDocuments compares what Amazon documents for publishers of real-time
+// stages (real-time user guide, "Stream Ingest" and "OBS and WHIP Support") with what Set up OBS
+// leaves in OBS, row by row. Each row starts from an OBS that has it wrong, and is named by a
+// finding with a reason.
 func TestEverythingThatAmazonDocuments(t *testing.T) {
 	t.Parallel()
 	const options = "SimpleOutput/x264Settings"
@@ -35,10 +36,14 @@ func TestEverythingThatAmazonDocuments(t *testing.T) {
 		finding string
 		right   func(obs.Reading) bool
 	}{
-		"video codec: H.264":                {wrong: map[string]string{"SimpleOutput/StreamEncoder": "nvenc_hevc"}, finding: "encoder", right: param("SimpleOutput/StreamEncoder", "x264")},
-		"H.264 profile: Baseline":           {wrong: map[string]string{"SimpleOutput/UseAdvanced": "true", options: "profile=high"}, finding: "h264Profile", right: has("profile=baseline")},
-		"keyframe interval: 1 or 2 s":       {wrong: map[string]string{"SimpleOutput/UseAdvanced": "true", options: "keyint=250"}, finding: "keyframes", right: has("keyint=60")},
-		"frame rate: 10 to 60":              {fps: 120, finding: "fps", right: func(r obs.Reading) bool { return r.Video.FPS() == 30 }},
+		"video codec: H.264": {wrong: map[string]string{"SimpleOutput/StreamEncoder": "nvenc_hevc"},
+			finding: "encoder", right: param("SimpleOutput/StreamEncoder", "x264")},
+		"H.264 profile: Baseline": {wrong: map[string]string{"SimpleOutput/UseAdvanced": "true",
+			options: "profile=high"}, finding: "h264Profile", right: has("profile=baseline")},
+		"keyframe interval: 1 or 2 s": {wrong: map[string]string{"SimpleOutput/UseAdvanced": "true",
+			options: "keyint=250"}, finding: "keyframes", right: has("keyint=60")},
+		"frame rate: 10 to 60": {fps: 120, finding: "fps",
+			right: func(r obs.Reading) bool { return r.Video.FPS() == 30 }},
 		"B-frames: 0":                       {wrong: map[string]string{"SimpleOutput/UseAdvanced": "true", options: "bframes=3"}, finding: "bframes", right: has("bframes=0")},
 		"bitrate: at most 8.5 Mb/s":         {wrong: map[string]string{"SimpleOutput/VBitrate": "9000"}, finding: "bitrate", right: param("SimpleOutput/VBitrate", "2500")},
 		"bitrate for OBS: at most 2.5 Mb/s": {wrong: map[string]string{"SimpleOutput/VBitrate": "4000"}, finding: "bitrate", right: param("SimpleOutput/VBitrate", "2500")},
@@ -50,7 +55,8 @@ func TestEverythingThatAmazonDocuments(t *testing.T) {
 	} {
 		t.Run(row, func(t *testing.T) {
 			t.Parallel()
-			o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor", Params: c.wrong, FPS: c.fps})
+			o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor", Params: c.wrong,
+				FPS: c.fps})
 			c1 := connect(t, o.URL(), "")
 			found, err := obs.Check(t.Context(), c1, target().Limits)
 			if err != nil {
@@ -92,8 +98,8 @@ func TestEverythingThatAmazonDocuments(t *testing.T) {
 	})
 }
 
-// TestTwoClientsOnOneOBS: while one sets OBS up again and again, another reads it, and a third connects anew each time. A
-// fake that is asked at the wrong moment crashes, and fails the test.
+// TestTwoClientsOnOneOBS: while one sets OBS up again and again, another reads it, and a third
+// connects anew each time. A fake that is asked at the wrong moment crashes, and fails the test.
 func TestTwoClientsOnOneOBS(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})

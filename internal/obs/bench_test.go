@@ -11,7 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// benches are a fake with no delays, which shows what our own steps cost, and a real OBS that takes its custom RTMP service for WHIP.
+// benches are a fake with no delays, which shows what our own steps cost, and a real OBS that takes
+// its custom RTMP service for WHIP.
 func benches(b *testing.B, run func(b *testing.B, c *obs.Client)) {
 	b.Run("fake", func(b *testing.B) {
 		run(b, connect(b, fakeobs.Start(b, fakeobs.Options{Version: fakeobs.OBS30_2}).URL(), ""))
@@ -34,7 +35,8 @@ func BenchmarkSetUp(b *testing.B) {
 			if _, err := obs.Back(b.Context(), c); err != nil {
 				b.Fatal(err)
 			}
-			if err := c.Call(b.Context(), "RemoveProfile", map[string]any{"profileName": obs.Profile}, nil); err != nil {
+			if err := c.Call(b.Context(), "RemoveProfile",
+				map[string]any{"profileName": obs.Profile}, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -42,23 +44,29 @@ func BenchmarkSetUp(b *testing.B) {
 	})
 }
 
-// BenchmarkGoLive is from "go live" until StartStream is sent; nothing answers the request that OBS makes then.
+// BenchmarkGoLive is from "go live" until StartStream is sent; nothing answers the request that OBS
+// makes then.
 func BenchmarkGoLive(b *testing.B) {
 	benches(b, func(b *testing.B, c *obs.Client) {
-		refused := obs.Target{Limits: stage.DefaultLimits(), Issue: func(context.Context) (obs.Pass, error) {
-			return obs.Pass{Endpoint: "rtmp://127.0.0.1:9/x", Bearer: stage.NewSecret(bearer)}, nil // refused at once, without a look-up
-		}}
+		refused := obs.Target{Limits: stage.DefaultLimits(),
+			Issue: func(context.Context) (obs.Pass, error) {
+				// refused at once, without a look-up
+				return obs.Pass{Endpoint: "rtmp://127.0.0.1:9/x", Bearer: stage.NewSecret(bearer)},
+					nil
+			}}
 		if _, err := obs.SetUp(b.Context(), c, refused, quiet); err != nil {
 			b.Fatal(err)
 		}
 		var spent time.Duration
 		for b.Loop() {
 			start := time.Now()
-			_, err := obs.GoLive(b.Context(), c, obs.Broadcast{Limits: stage.DefaultLimits(), Issue: refused.Issue, Now: time.Now, Progress: func(sentence string) {
-				if sentence == "OBS connects to the stage" {
-					spent += time.Since(start)
-				}
-			}})
+			_, err := obs.GoLive(b.Context(), c,
+				obs.Broadcast{Limits: stage.DefaultLimits(), Issue: refused.Issue, Now: time.Now,
+					Progress: func(sentence string) {
+						if sentence == "OBS connects to the stage" {
+							spent += time.Since(start)
+						}
+					}})
 			if err == nil {
 				b.Fatal("live without anybody to call")
 			}

@@ -14,14 +14,17 @@ import (
 )
 
 func options(url, password string) obs.Options {
-	return obs.Options{URL: url, Password: stage.NewSecret(password), Timeout: 2 * time.Second, Ready: 2 * time.Second}
+	return obs.Options{URL: url, Password: stage.NewSecret(password), Timeout: 2 * time.Second,
+		Ready: 2 * time.Second}
 }
 
 // The same tests run against a fake OBS and a real one.
 func TestConnecting(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func() string{
-		"OBS 32.1": func() string { return fakeobs.Start(t, fakeobs.Options{Password: "secret"}).URL() },
+		"OBS 32.1": func() string {
+			return fakeobs.Start(t, fakeobs.Options{Password: "secret"}).URL()
+		},
 		"real OBS": func() string { return realobs.Start(t, "secret").URL() },
 	} {
 		url := url()
@@ -31,7 +34,8 @@ func TestConnecting(t *testing.T) {
 			connect(t, strings.TrimPrefix(url, "ws://"), "secret")
 			_, err := obs.Connect(t.Context(), options(url, "wrong"))
 			mustBe(t, err, "obs_password")
-			if _, err = obs.Connect(t.Context(), options(url, "")); err == nil || !strings.Contains(err.Error(), "asks for a password") {
+			if _, err = obs.Connect(t.Context(), options(url, "")); err == nil ||
+				!strings.Contains(err.Error(), "asks for a password") {
 				t.Errorf("no password: got %v", err)
 			}
 		})
@@ -65,7 +69,8 @@ func TestSomethingElseThere(t *testing.T) {
 
 func TestKickedAndClosed(t *testing.T) {
 	t.Parallel()
-	for code, end := range map[string]func(*fakeobs.OBS){"obs_kicked": (*fakeobs.OBS).Kick, "obs_closed": (*fakeobs.OBS).Quit, "obs_unreachable": (*fakeobs.OBS).Crash} {
+	for code, end := range map[string]func(*fakeobs.OBS){"obs_kicked": (*fakeobs.OBS).Kick,
+		"obs_closed": (*fakeobs.OBS).Quit, "obs_unreachable": (*fakeobs.OBS).Crash} {
 		o := fakeobs.Start(t, fakeobs.Options{})
 		c := connect(t, o.URL(), "")
 		o.Hold("GetVersion")
@@ -97,7 +102,8 @@ func TestAnswersOutOfOrder(t *testing.T) {
 	var version struct {
 		OBS string `json:"obsVersion"`
 	}
-	if err := c.Call(t.Context(), "GetVersion", nil, &version); err != nil || version.OBS != "32.1.2" {
+	if err := c.Call(t.Context(), "GetVersion", nil, &version); err != nil ||
+		version.OBS != "32.1.2" {
 		t.Errorf("GetVersion: got %+v, %v", version, err)
 	}
 	release()

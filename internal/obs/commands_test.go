@@ -22,20 +22,23 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// camera is a WHIP publisher with real H.264 and Opus, called by OBS with the endpoint and the token that OBS was given.
+// camera is a WHIP publisher with real H.264 and Opus, called by OBS with the endpoint and the
+// token that OBS was given.
 type camera struct{ *rtcpeer.Publisher }
 
 func (c camera) Done() <-chan struct{} { return c.Closed() }
 func (c camera) Close() error          { return c.HangUp(context.Background()) }
 
 func film(t *testing.T) fakeobs.WHIPOutput {
-	sound, aac := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{}), rtcpeer.MakeClip(t, rtcpeer.ClipOptions{AAC: true})
+	sound, aac := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{}),
+		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{AAC: true})
 	return func(_ context.Context, endpoint, bearer string, opus bool) (fakeobs.Session, error) {
 		clip := sound
 		if !opus {
 			clip = aac
 		}
-		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(endpoint, bearer), rtcpeer.PublishOptions{Clip: clip})
+		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(endpoint, bearer),
+			rtcpeer.PublishOptions{Clip: clip})
 		return camera{p}, err
 	}
 }
@@ -84,14 +87,16 @@ func TestCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	var status obs.State
-	if err := json.Unmarshal(out.Bytes(), &status); err != nil || !status.Live || status.Profile != "Stagedoor" {
+	if err := json.Unmarshal(out.Bytes(), &status); err != nil || !status.Live ||
+		status.Profile != "Stagedoor" {
 		t.Errorf("status in JSON: got %s, %v", out.String(), err)
 	}
 	var judged struct {
 		Limits   stage.Limits
 		LimitsOf string
 	}
-	if err := json.Unmarshal(out.Bytes(), &judged); err != nil || judged.LimitsOf != "stage" || judged.Limits.MaxHeight == 0 {
+	if err := json.Unmarshal(out.Bytes(), &judged); err != nil || judged.LimitsOf != "stage" ||
+		judged.Limits.MaxHeight == 0 {
 		t.Errorf("whose limits: got %+v, %v", judged, err)
 	}
 	cmd.JSON = false
@@ -111,7 +116,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestStatusSaysWhoseLimits: those of the stage with a key, those of IVS without one or while the server is away.
+// TestStatusSaysWhoseLimits: those of the stage with a key, those of IVS without one or while the
+// server is away.
 func TestStatusSaysWhoseLimits(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -121,19 +127,24 @@ func TestStatusSaysWhoseLimits(t *testing.T) {
 	o := fakeobs.Start(t, fakeobs.Options{Params: map[string]string{"SimpleOutput/VBitrate": "6000"}})
 	status := func(url, key string) string {
 		var out bytes.Buffer
-		cmd := &obs.Commands{OBS: options(o.URL(), ""), Server: url, Key: stage.NewSecret(key), HTTP: http.DefaultClient, Now: time.Now, Out: &out}
+		cmd := &obs.Commands{OBS: options(o.URL(), ""), Server: url, Key: stage.NewSecret(key),
+			HTTP: http.DefaultClient, Now: time.Now, Out: &out}
 		if err := cmd.Status(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()
 	}
-	if got := status(server.URL, "sdk_x"); strings.Contains(got, "2500") || strings.Contains(got, "IVS") {
+	if got := status(server.URL, "sdk_x"); strings.Contains(got, "2500") ||
+		strings.Contains(got, "IVS") {
 		t.Errorf("with a key: got %s", got)
 	}
-	if got := status(server.URL, ""); !strings.Contains(got, "It becomes 2500") || !strings.Contains(got, "Judged by the limits of Amazon IVS") {
+	if got := status(server.URL, ""); !strings.Contains(got, "It becomes 2500") ||
+		!strings.Contains(got, "Judged by the limits of Amazon IVS") {
 		t.Errorf("without a key: got %s", got)
 	}
-	if got := status("http://127.0.0.1:1", "sdk_x"); !strings.Contains(got, "The limits of the stage are not known: Stagedoor is not reachable") || !strings.Contains(got, "Amazon IVS") {
+	if got := status("http://127.0.0.1:1", "sdk_x"); !strings.Contains(got,
+		"The limits of the stage are not known: Stagedoor is not reachable") ||
+		!strings.Contains(got, "Amazon IVS") {
 		t.Errorf("without its server: got %s", got)
 	}
 }
@@ -141,10 +152,13 @@ func TestStatusSaysWhoseLimits(t *testing.T) {
 // TestFailuresAreOneSentence, for people and, where JSON was asked for, for scripts.
 func TestFailuresAreOneSentence(t *testing.T) {
 	t.Parallel()
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<h1>It works</h1>") }))
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<h1>It works</h1>")
+	}))
 	defer web.Close()
 	chatty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"obswebsocket.json"}}); err == nil {
+		if conn, err := websocket.Accept(w, r,
+			&websocket.AcceptOptions{Subprotocols: []string{"obswebsocket.json"}}); err == nil {
 			_ = conn.Write(r.Context(), websocket.MessageText, []byte("hello?"))
 			_, _, _ = conn.Read(r.Context())
 		}
@@ -174,10 +188,12 @@ func TestFailuresAreOneSentence(t *testing.T) {
 		err := cmd.Stop(t.Context())
 		mustBe(t, err, want)
 		var told struct{ Error struct{ Code, Detail string } }
-		if json.Unmarshal(out.Bytes(), &told) != nil || told.Error.Code != want || err == nil || told.Error.Detail != err.Error() {
+		if json.Unmarshal(out.Bytes(), &told) != nil || told.Error.Code != want || err == nil ||
+			told.Error.Detail != err.Error() {
 			t.Errorf("%s: wrote %s and returned %v", want, out.String(), err)
 		}
-		for _, leak := range []string{"dial", "refused:", "failed to", "EOF", "\n", "invalid character"} {
+		for _, leak := range []string{"dial", "refused:", "failed to", "EOF", "\n",
+			"invalid character"} {
 			if err != nil && strings.Contains(err.Error(), leak) {
 				t.Errorf("%s: got %q, want a sentence for people", want, err)
 			}
@@ -199,10 +215,12 @@ func TestBothFailuresAreTold(t *testing.T) {
 		_, _ = io.WriteString(w, `{"code":"too_many_tokens","detail":"30 tokens in 10 minutes is the limit."}`)
 	}))
 	defer server.Close()
-	cmd := &obs.Commands{OBS: options(o.URL(), ""), Server: server.URL, Key: stage.NewSecret("sdk_x"), HTTP: http.DefaultClient, Now: time.Now, Out: io.Discard}
+	cmd := &obs.Commands{OBS: options(o.URL(), ""), Server: server.URL,
+		Key: stage.NewSecret("sdk_x"), HTTP: http.DefaultClient, Now: time.Now, Out: io.Discard}
 	err := cmd.SetUp(t.Context(), false)
 	mustBe(t, err, "too_many_tokens")
-	want := "30 tokens in 10 minutes is the limit. OBS could not be put back as it was: select your profile “Untitled” in OBS"
+	want := "30 tokens in 10 minutes is the limit. OBS could not be put back as it was: select " +
+		"your profile “Untitled” in OBS"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

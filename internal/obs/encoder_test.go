@@ -22,7 +22,8 @@ func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 		Script: fakeobs.Script{Secret: "shared", Encoders: []string{card, "obs_x264"}, Fit: fitted},
 	})
 	dial := func(secret string) *obs.Client {
-		c, err := obs.Connect(t.Context(), obs.Options{URL: o.URL(), Script: stage.NewSecret(secret)})
+		c, err := obs.Connect(t.Context(),
+			obs.Options{URL: o.URL(), Script: stage.NewSecret(secret)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +48,8 @@ func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	if report := setUp(t, c, want); !report.Changed || !obs.Ready(report.Findings) {
 		t.Errorf("%+v", report)
 	}
-	if file := o.File("Stagedoor"); file["keyint_sec"] != 2.0 || file["bf"] != 0.0 || file["bitrate"] != 2500.0 {
+	if file := o.File("Stagedoor"); file["keyint_sec"] != 2.0 || file["bf"] != 0.0 ||
+		file["bitrate"] != 2500.0 {
 		t.Errorf("the encoder's file is %v", file)
 	}
 	if report := setUp(t, c, want); report.Changed {

@@ -18,7 +18,8 @@ func TestFinalCodes(t *testing.T) {
 	if err := json.Unmarshal(text, &table); err != nil {
 		t.Fatal(err)
 	}
-	if want := append(table.Final, table.Settings...); !slices.Equal(finalCodes, want) || !slices.Equal(settingsCodes, table.Settings) {
+	if want := append(table.Final, table.Settings...); !slices.Equal(finalCodes, want) ||
+		!slices.Equal(settingsCodes, table.Settings) {
 		t.Errorf("got %q, want %q", finalCodes, want)
 	}
 }

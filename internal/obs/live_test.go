@@ -64,18 +64,23 @@ func (b *booth) pass(context.Context) (obs.Pass, error) {
 	if b.local {
 		arn = "arn:aws:ivs:local:000000000000:stage/main"
 	}
-	return obs.Pass{Stage: arn, Participant: "p1", Endpoint: endpoint, Bearer: stage.NewSecret(bearer + strings.Repeat("+", b.passes)), ExpiresAt: time.Now().Add(time.Hour)}, nil
+	return obs.Pass{Stage: arn, Participant: "p1", Endpoint: endpoint,
+		Bearer:    stage.NewSecret(bearer + strings.Repeat("+", b.passes)),
+		ExpiresAt: time.Now().Add(time.Hour)}, nil
 }
 
 func newBooth(t *testing.T, opts fakeobs.Options) *booth {
 	t.Helper()
 	far := fakeobs.NewFar()
 	opts.Output = far.Output
-	b := &booth{OBS: fakeobs.Start(t, opts), far: far, judge: &judge{v: obs.Verdict{Publishing: true}}}
+	b := &booth{OBS: fakeobs.Start(t, opts), far: far,
+		judge: &judge{v: obs.Verdict{Publishing: true}}}
 	b.c = connect(t, b.URL(), opts.Password)
 	b.b = obs.Broadcast{
-		Limits: stage.DefaultLimits(), Issue: b.pass, Stage: b.judge, Now: time.Now, Progress: func(string) {},
-		Waits: obs.Waits{Start: 2 * time.Second, Stage: 30 * time.Second, Stop: 30 * time.Second, Connect: 500 * time.Millisecond, Poll: 50 * time.Millisecond},
+		Limits: stage.DefaultLimits(), Issue: b.pass, Stage: b.judge, Now: time.Now,
+		Progress: func(string) {},
+		Waits: obs.Waits{Start: 2 * time.Second, Stage: 30 * time.Second, Stop: 30 * time.Second,
+			Connect: 500 * time.Millisecond, Poll: 50 * time.Millisecond},
 	}
 	return b
 }
@@ -126,16 +131,31 @@ func TestGoLiveAndStop(t *testing.T) {
 // Every way a start fails that obs.md names has a sentence, and leaves nothing running.
 func TestGoLiveFails(t *testing.T) {
 	t.Parallel()
-	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired", Detail: "The token has expired."}
+	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired",
+		Detail: "The token has expired."}
 	for name, c := range map[string]struct {
 		prepare func(*booth)
 		code    string
 		says    string
 	}{
-		"the endpoint is not there":              {func(b *booth) { b.far.Answer(fakeobs.Refuse(404)); b.judge.say(obs.Verdict{}) }, "obs_unreached", "could not reach"},
-		"the stage refuses":                      {func(b *booth) { b.far.Answer(fakeobs.Refuse(401)); b.judge.say(refused) }, "token_expired", "The token has expired."},
-		"OBS fails before it starts, in silence": {func(b *booth) { b.FailNextStart(fakeobs.BeforeStart) }, "obs_silent", "did not start"},
-		"OBS fails after STARTING, in silence":   {func(b *booth) { b.FailNextStart(fakeobs.AfterStarting) }, "obs_silent", "did not start"},
+		"the endpoint is not there": {func(
+			b *booth) {
+			b.far.Answer(fakeobs.Refuse(404))
+			b.judge.say(obs.Verdict{})
+		}, "obs_unreached", "could not reach"},
+		"the stage refuses": {func(
+			b *booth) {
+			b.far.Answer(fakeobs.Refuse(401))
+			b.judge.say(refused)
+		}, "token_expired", "The token has expired."},
+		"OBS fails before it starts, in silence": {func(
+			b *booth) {
+			b.FailNextStart(fakeobs.BeforeStart)
+		}, "obs_silent", "did not start"},
+		"OBS fails after STARTING, in silence": {func(
+			b *booth) {
+			b.FailNextStart(fakeobs.AfterStarting)
+		}, "obs_silent", "did not start"},
 		"no media comes": {func(b *booth) {
 			b.judge.say(obs.Verdict{Kind: stage.EventConnected})
 			b.b.Waits.Stage = time.Second
@@ -190,7 +210,8 @@ func TestGoLiveCutsTheReconnectLoopShort(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
 	b.goLive(t)
-	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
+	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
+		error) {
 		if token == bearer+"+" {
 			return nil, errors.New("401")
 		}
@@ -212,7 +233,10 @@ func (b *booth) keep(t *testing.T) (result <-chan error, end context.CancelFunc)
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done, live := make(chan error, 1), make(chan obs.Live, 8)
-	go func() { done <- obs.Keep(ctx, b.c, b.b, func(l obs.Live) error { live <- l; return nil }) }()
+	go func() {
+		done <- obs.Keep(ctx, b.c, b.b,
+			func(l obs.Live) error { live <- l; return nil })
+	}()
 	t.Cleanup(cancel)
 	select {
 	case <-live:
@@ -226,8 +250,10 @@ func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
 	done, _ := b.keep(t)
-	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired", Detail: "The token has expired."}
-	deadUntilRenewed := func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
+	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired",
+		Detail: "The token has expired."}
+	deadUntilRenewed := func(ctx context.Context, endpoint, token string,
+		opus bool) (fakeobs.Session, error) {
 		if token == bearer+"+" {
 			b.judge.say(refused)
 			return nil, errors.New("401")
@@ -261,7 +287,9 @@ func TestKeepStartsAgainAfterAnUnexpectedStop(t *testing.T) {
 	b := ready(t, fakeobs.Options{})
 	_, end := b.keep(t)
 	b.far.Lose()
-	b.Wait(t, "a second start", func(s fakeobs.State) bool { return s.Stream == "STARTED" && s.Attempts == 2 })
+	b.Wait(t, "a second start", func(s fakeobs.State) bool {
+		return s.Stream == "STARTED" && s.Attempts == 2
+	})
 	end()
 	b.WaitStream(t, "STOPPED")
 }
@@ -304,7 +332,8 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 		t.Parallel()
 		b := ready(t, fakeobs.Options{})
 		done, _ := b.keep(t)
-		b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "kicked", Detail: "The operator ended it."})
+		b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "kicked",
+			Detail: "The operator ended it."})
 		b.far.Answer(fakeobs.Refuse(401))
 		b.far.Drop()
 		mustBe(t, <-done, "kicked")
@@ -316,7 +345,8 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 		t.Parallel()
 		b := ready(t, fakeobs.Options{Second: time.Second})
 		done, _ := b.keep(t)
-		b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "bitrate_exceeded", Detail: "9.0 Mb/s come in; the stage takes 8.5 at most."})
+		b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "bitrate_exceeded",
+			Detail: "9.0 Mb/s come in; the stage takes 8.5 at most."})
 		b.far.Drop()
 		mustBe(t, <-done, "bitrate_exceeded")
 		if s := b.State(); s.Active || s.Attempts != 1 {
@@ -358,7 +388,8 @@ func TestReadingsAndErrorsHideTheToken(t *testing.T) {
 // What anybody may have caused, by a token with a wrong signature, ends no broadcast.
 func TestAClaimEndsNoBroadcast(t *testing.T) {
 	t.Parallel()
-	claim := obs.Verdict{Kind: stage.EventRefused, Code: stage.CodeSignature, Detail: "The token's signature is wrong.", Claimed: true}
+	claim := obs.Verdict{Kind: stage.EventRefused, Code: stage.CodeSignature,
+		Detail: "The token's signature is wrong.", Claimed: true}
 	b := ready(t, fakeobs.Options{})
 	done, end := b.keep(t)
 	b.judge.say(claim)
@@ -378,14 +409,16 @@ func TestAClaimEndsNoBroadcast(t *testing.T) {
 // connectsSlowly has the endpoint answer when the channel is closed.
 func (b *booth) connectsSlowly() chan struct{} {
 	open := make(chan struct{})
-	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
+	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
+		error) {
 		<-open
 		return fakeobs.Accept()(ctx, endpoint, token, opus)
 	})
 	return open
 }
 
-// OBS says that nothing runs while it connects, and would go live a moment after it was told to stop.
+// OBS says that nothing runs while it connects, and would go live a moment after it was told to
+// stop.
 func TestStopWhileOBSConnects(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -406,8 +439,8 @@ func TestStopWhileOBSConnects(t *testing.T) {
 	}
 }
 
-// Giving up while OBS still connects leaves nothing running: StopStream is refused at that moment, so OBS is stopped
-// when it has started.
+// Giving up while OBS still connects leaves nothing running: StopStream is refused at that moment,
+// so OBS is stopped when it has started.
 func TestGivingUpWhileStarting(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -444,12 +477,15 @@ func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
 		said = append(said, sentence)
 	}
 	done, end := b.keep(t)
-	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session, error) {
+	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
+		error) {
 		b.judge.say(obs.Verdict{Publishing: true})
 		return fakeobs.Accept()(ctx, endpoint, token, opus)
 	})
 	b.forgets()
-	b.Wait(t, "a second start", func(s fakeobs.State) bool { return s.Stream == "STARTED" && s.Attempts == 2 })
+	b.Wait(t, "a second start", func(s fakeobs.State) bool {
+		return s.Stream == "STARTED" && s.Attempts == 2
+	})
 	if calls := b.far.Calls(); calls[1].Bearer != bearer+"+" {
 		t.Errorf("got %+v, want the first token again: it is good", calls)
 	}
@@ -459,7 +495,9 @@ func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, "does not know your broadcast") }) {
+	if !slices.ContainsFunc(said, func(s string) bool {
+		return strings.Contains(s, "does not know your broadcast")
+	}) {
 		t.Errorf("it said %q, want the reason", said)
 	}
 }
@@ -471,7 +509,8 @@ func TestKeepLeavesAStageOfAWSAlone(t *testing.T) {
 	done, end := b.keep(t)
 	b.forgets()
 	asked := b.judge.count()
-	for deadline := time.Now().Add(30 * time.Second); b.judge.count() < asked+5 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); b.judge.count() < asked+5 &&
+		time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	end()

@@ -61,8 +61,10 @@ func (a *toldAbout) about() *about {
 
 func (f told) fact() fact {
 	g := fact{
-		kind: f.Kind, now: f.Now, stage: f.Stage, state: f.State, online: f.Online, active: f.Active, reconnecting: f.Reconnecting,
-		whip: f.WHIP, mine: f.Mine.about(), reusable: f.Reusable, about: f.About.about(), kept: f.Kept, running: f.Running, sending: f.Sending,
+		kind: f.Kind, now: f.Now, stage: f.Stage, state: f.State, online: f.Online,
+		active: f.Active, reconnecting: f.Reconnecting,
+		whip: f.WHIP, mine: f.Mine.about(), reusable: f.Reusable, about: f.About.about(),
+		kept: f.Kept, running: f.Running, sending: f.Sending,
 	}
 	if f.Turn != nil {
 		g.turn = *f.Turn
@@ -77,9 +79,11 @@ func (f told) fact() fact {
 }
 
 // answers are the kinds of facts that answer an effect, and so bear its turn.
-var answers = []string{"status", "service", "token", "put", "stopSent", "timeout", "failed", "refreshed"}
+var answers = []string{"status", "service", "token", "put", "stopSent", "timeout", "failed",
+	"refreshed"}
 
-// TestBroadcastStories runs the stories that the dock's machine is held to as well (static/jstest/broadcast.test.js).
+// TestBroadcastStories runs the stories that the dock's machine is held to as well
+// (static/jstest/broadcast.test.js).
 func TestBroadcastStories(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/broadcast.json")
@@ -101,7 +105,8 @@ func TestBroadcastStories(t *testing.T) {
 			s := firstState()
 			s.unattended = story.Unattended
 			for i, line := range story.Steps {
-				f, place, want := parse[told](t, line[0]), parse[string](t, line[1]), parse[[]string](t, line[2])
+				f, place, want := parse[told](t, line[0]), parse[string](t, line[1]),
+					parse[[]string](t, line[2])
 				if slices.Contains(answers, f.Kind) {
 					f.Turn = &s.turn
 				}
@@ -112,7 +117,8 @@ func TestBroadcastStories(t *testing.T) {
 					got = append(got, strings.TrimSuffix(e.do+" "+e.wait, " "))
 				}
 				if s.at != place || !slices.Equal(got, want) {
-					t.Fatalf("step %d, %s: got %s %q, want %s %q", i+1, line[0], s.at, got, place, want)
+					t.Fatalf("step %d, %s: got %s %q, want %s %q", i+1, line[0], s.at, got, place,
+						want)
 				}
 			}
 			text := ""
@@ -137,8 +143,8 @@ func parse[T any](t *testing.T, text json.RawMessage) (v T) {
 	return v
 }
 
-// TestMachinesAlike runs random facts through the machines of terminal and dock: places, effects and all that a state
-// holds have to be the same after each.
+// TestMachinesAlike runs random facts through the machines of terminal and dock: places, effects
+// and all that a state holds have to be the same after each.
 func TestMachinesAlike(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 11))
@@ -189,7 +195,8 @@ func TestMachinesAlike(t *testing.T) {
 		got := parse[[]string](t, json.RawMessage(line))
 		for n := range want[i] {
 			if n >= len(got) || got[n] != want[i][n] {
-				t.Fatalf("fact %d of %s\nbefore:     %s\nJavaScript: %s\nGo:         %s", n+1, stories[i], want[i][max(0, n-1)], got[n], want[i][n])
+				t.Fatalf("fact %d of %s\nbefore:     %s\nJavaScript: %s\nGo:         %s", n+1,
+					stories[i], want[i][max(0, n-1)], got[n], want[i][n])
 			}
 		}
 	}
@@ -198,8 +205,10 @@ func TestMachinesAlike(t *testing.T) {
 // randomFact is mostly one that the machine waits for.
 func randomFact(random *rand.Rand, s machineState, now int64) told {
 	f := told{Now: now}
-	names := []string{"go", "stop", "dismiss", "resume", "refresh", "closed", "events", "presence", "absent",
-		"STARTING", "STARTED", "STOPPING", "STOPPED", "RECONNECTING", "RECONNECTED", "publishing", "ended", "refused", "connected", "claim"}
+	names := []string{"go", "stop", "dismiss", "resume", "refresh", "closed", "events", "presence",
+		"absent",
+		"STARTING", "STARTED", "STOPPING", "STOPPED", "RECONNECTING", "RECONNECTED", "publishing",
+		"ended", "refused", "connected", "claim"}
 	names = append(names, answers...)
 	if on := nodes()[s.at].on; random.IntN(4) > 0 {
 		names = nil
@@ -219,7 +228,8 @@ func randomFact(random *rand.Rand, s machineState, now int64) told {
 		f.Event = &toldWord{Kind: "refused"}
 	}
 	if f.Event != nil {
-		f.Event.Code = []string{"", "lost", "token_expired", "token_revoked", "kicked", "b_frame_present"}[random.IntN(6)]
+		f.Event.Code = []string{"", "lost", "token_expired", "token_revoked", "kicked",
+			"b_frame_present"}[random.IntN(6)]
 		f.Event.Detail = []string{"", "A sentence."}[random.IntN(2)]
 	}
 	if slices.Contains(answers, f.Kind) {
@@ -234,9 +244,11 @@ func randomFact(random *rand.Rand, s machineState, now int64) told {
 	}
 	flip := func() bool { return random.IntN(2) == 0 }
 	someone := func() *toldAbout {
-		return &toldAbout{[]string{"p1", "p2"}[random.IntN(2)], now + random.Int64N(400_000) - 100_000, now + 50_000, ""}
+		return &toldAbout{[]string{"p1", "p2"}[random.IntN(2)],
+			now + random.Int64N(400_000) - 100_000, now + 50_000, ""}
 	}
-	f.Stage, f.Online, f.Active, f.Reconnecting, f.WHIP = []string{"main", "side"}[random.IntN(2)], flip(), flip(), flip(), random.IntN(5) > 0
+	f.Stage, f.Online, f.Active, f.Reconnecting, f.WHIP = []string{"main", "side"}[random.IntN(2)],
+		flip(), flip(), flip(), random.IntN(5) > 0
 	f.Reusable, f.Kept, f.Running = flip(), random.IntN(4) > 0, flip()
 	if flip() {
 		f.Mine = someone()
@@ -280,8 +292,11 @@ func summary(s machineState, effects []effect) string {
 		do = append(do, fmt.Sprintf("%s,%s,%t,%s,%s", e.do, e.wait, e.fresh, e.stage, e.id))
 	}
 	return strings.Join([]string{
-		s.at, s.phase, s.step, fmt.Sprint(s.turn), s.stage, string(s.about.participant), fmt.Sprint(s.about.expiresAt, s.about.renewAt, s.since),
-		fmt.Sprint(s.sending, s.renewing, s.fresh, s.reused, s.unwanted, s.connecting, s.offline, s.orphaned, s.loop, s.stopped),
-		fmt.Sprint(s.renewals, s.tries), why(s.reason), then, said(s.word), said(s.claim), strings.Join(deferred, ","), strings.Join(do, ";"),
+		s.at, s.phase, s.step, fmt.Sprint(s.turn), s.stage, string(s.about.participant),
+		fmt.Sprint(s.about.expiresAt, s.about.renewAt, s.since),
+		fmt.Sprint(s.sending, s.renewing, s.fresh, s.reused, s.unwanted, s.connecting, s.offline,
+			s.orphaned, s.loop, s.stopped),
+		fmt.Sprint(s.renewals, s.tries), why(s.reason), then, said(s.word), said(s.claim),
+		strings.Join(deferred, ","), strings.Join(do, ";"),
 	}, "|")
 }

@@ -18,7 +18,8 @@ func pretendVersion(t testing.TB, url string) string {
 	})
 }
 
-// pretendWHIP also calls the custom RTMP service WHIP, so that a set-up can come to its end on an OBS that has none.
+// pretendWHIP also calls the custom RTMP service WHIP, so that a set-up can come to its end on an
+// OBS that has none.
 func pretendWHIP(t testing.TB, url string) string {
 	return relay(t, url, func(s string) string { return strings.ReplaceAll(s, `"whip_custom"`, `"rtmp_custom"`) }, func(s string) string {
 		return strings.ReplaceAll(strings.ReplaceAll(s, `"rtmp_custom"`, `"whip_custom"`), `"obsVersion":"29.0.2"`, `"obsVersion":"30.0.0"`)
@@ -29,11 +30,13 @@ func pretendWHIP(t testing.TB, url string) string {
 func relay(t testing.TB, url string, up, down func(string) string) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		client, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"obswebsocket.json"}})
+		client, err := websocket.Accept(w, r,
+			&websocket.AcceptOptions{Subprotocols: []string{"obswebsocket.json"}})
 		if err != nil {
 			return
 		}
-		server, _, err := websocket.Dial(r.Context(), url, &websocket.DialOptions{Subprotocols: []string{"obswebsocket.json"}})
+		server, _, err := websocket.Dial(r.Context(), url,
+			&websocket.DialOptions{Subprotocols: []string{"obswebsocket.json"}})
 		if err != nil {
 			_ = client.CloseNow()
 			return

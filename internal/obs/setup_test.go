@@ -33,7 +33,8 @@ func connect(t testing.TB, url, password string) *obs.Client {
 }
 
 func issue(context.Context) (obs.Pass, error) {
-	return obs.Pass{Participant: "p1", Endpoint: endpoint, Bearer: stage.NewSecret(bearer), ExpiresAt: time.Now().Add(time.Hour)}, nil
+	return obs.Pass{Participant: "p1", Endpoint: endpoint, Bearer: stage.NewSecret(bearer),
+		ExpiresAt: time.Now().Add(time.Hour)}, nil
 }
 
 func target() obs.Target { return obs.Target{Limits: stage.DefaultLimits(), Issue: issue} }
@@ -75,8 +76,8 @@ func standing(t *testing.T, c *obs.Client) string {
 	return fmt.Sprintf("%+v %s", r, service)
 }
 
-// servers are where the stories of SetUp run: fakes of three versions, and a real OBS that has everything but WHIP, which
-// a relay makes it believe in.
+// servers are where the stories of SetUp run: fakes of three versions, and a real OBS that has
+// everything but WHIP, which a relay makes it believe in.
 func servers() map[string]func(t *testing.T) *obs.Client {
 	fake := func(v fakeobs.Version) func(t *testing.T) *obs.Client {
 		return func(t *testing.T) *obs.Client {
@@ -84,7 +85,8 @@ func servers() map[string]func(t *testing.T) *obs.Client {
 		}
 	}
 	return map[string]func(t *testing.T) *obs.Client{
-		"OBS 30.2": fake(fakeobs.OBS30_2), "OBS 31": fake(fakeobs.OBS31), "OBS 32.1": fake(fakeobs.OBS32_1),
+		"OBS 30.2": fake(fakeobs.OBS30_2), "OBS 31": fake(fakeobs.OBS31),
+		"OBS 32.1": fake(fakeobs.OBS32_1),
 		"real OBS": func(t *testing.T) *obs.Client {
 			return connect(t, pretendWHIP(t, realobs.Start(t, "secret").URL()), "secret")
 		},
@@ -99,24 +101,32 @@ func TestSetUpFromFresh(t *testing.T) {
 			c := start(t)
 			before := standing(t, c)
 			var steps []obs.Step
-			report, err := obs.SetUp(t.Context(), c, target(), func(s obs.Step) { steps = append(steps, s) })
+			report, err := obs.SetUp(t.Context(), c, target(), func(s obs.Step) {
+				steps = append(steps, s)
+			})
 			if err != nil {
 				t.Fatalf("SetUp: %v", err)
 			}
-			want := []obs.Step{obs.StepCheck, obs.StepProfile, obs.StepSettings, obs.StepService, obs.StepRebuild, obs.StepVerify}
-			if !slices.Equal(steps, want) || !report.Changed || report.Previous != "Untitled" || !obs.Ready(report.Findings) {
+			want := []obs.Step{obs.StepCheck, obs.StepProfile, obs.StepSettings, obs.StepService,
+				obs.StepRebuild, obs.StepVerify}
+			if !slices.Equal(steps, want) || !report.Changed || report.Previous != "Untitled" ||
+				!obs.Ready(report.Findings) {
 				t.Errorf("got steps %v and %+v", steps, report)
 			}
 			r, err := obs.Read(t.Context(), c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Profile != "Stagedoor" || r.Service.Settings["server"] != endpoint || r.Service.Settings["service"] != "WHIP" {
+			if r.Profile != "Stagedoor" || r.Service.Settings["server"] != endpoint ||
+				r.Service.Settings["service"] != "WHIP" {
 				t.Errorf("OBS has profile %q and service %+v", r.Profile, r.Service)
 			}
 			for key, want := range map[string]string{
-				"Output/Mode": "Simple", "SimpleOutput/StreamAudioEncoder": "opus", "AdvOut/AudioEncoder": "ffmpeg_opus", "SimpleOutput/VBitrate": "2500",
-				"SimpleOutput/UseAdvanced": "true", "SimpleOutput/x264Settings": "keyint=60 bframes=0 profile=baseline tune=zerolatency sliced-threads=0", "SimpleOutput/StreamEncoder": "x264",
+				"Output/Mode": "Simple", "SimpleOutput/StreamAudioEncoder": "opus",
+				"AdvOut/AudioEncoder": "ffmpeg_opus", "SimpleOutput/VBitrate": "2500",
+				"SimpleOutput/UseAdvanced": "true",
+				"SimpleOutput/x264Settings": "keyint=60 bframes=0 profile=baseline " +
+					"tune=zerolatency sliced-threads=0", "SimpleOutput/StreamEncoder": "x264",
 			} {
 				if got := r.Params[key]; got != want {
 					t.Errorf("%s: got %q, want %q", key, got, want)
@@ -137,7 +147,8 @@ func TestSetUpFromFresh(t *testing.T) {
 			if err != nil || profile != "Untitled" {
 				t.Fatalf("Back: got %q, %v", profile, err)
 			}
-			if got := strings.Replace(standing(t, c), "[Stagedoor Untitled]", "[Untitled]", 1); got != before {
+			if got := strings.Replace(standing(t, c), "[Stagedoor Untitled]", "[Untitled]",
+				1); got != before {
 				t.Errorf("after Back: got %s, want %s", got, before)
 			}
 
@@ -159,7 +170,8 @@ func TestSetUpIsUndone(t *testing.T) {
 			before := standing(t, c)
 			failing := target()
 			failing.Issue = func(context.Context) (obs.Pass, error) {
-				return obs.Pass{}, stage.Errorf(stage.ErrTooMany, "too many tokens").WithCode("too_many_tokens")
+				return obs.Pass{}, stage.Errorf(stage.ErrTooMany,
+					"too many tokens").WithCode("too_many_tokens")
 			}
 			_, err := obs.SetUp(t.Context(), c, failing, quiet)
 			mustBe(t, err, "too_many_tokens")
@@ -174,7 +186,8 @@ func TestSetUpWithoutWHIP(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T) *obs.Client{
 		"Ubuntu's OBS": func(t *testing.T) *obs.Client {
-			return connect(t, fakeobs.Start(t, fakeobs.Options{NoWHIP: true, Platform: "ubuntu"}).URL(), "")
+			return connect(t, fakeobs.Start(t,
+				fakeobs.Options{NoWHIP: true, Platform: "ubuntu"}).URL(), "")
 		},
 		// The real OBS 29 says 700 by itself, once the version does not give it away.
 		"real OBS": func(t *testing.T) *obs.Client {
@@ -187,7 +200,8 @@ func TestSetUpWithoutWHIP(t *testing.T) {
 			before := standing(t, c)
 			_, err := obs.SetUp(t.Context(), c, target(), quiet)
 			mustBe(t, err, "obs_no_whip")
-			if err == nil || !strings.Contains(err.Error(), "without WHIP") || !strings.Contains(err.Error(), "Flat") {
+			if err == nil || !strings.Contains(err.Error(), "without WHIP") ||
+				!strings.Contains(err.Error(), "Flat") {
 				t.Errorf("got %v, want a sentence with the cure", err)
 			}
 			if got := standing(t, c); got != before {
@@ -211,7 +225,8 @@ func TestOldOBSIsLeftAlone(t *testing.T) {
 
 func TestNeverWhileAnOutputIsActive(t *testing.T) {
 	t.Parallel()
-	for _, output := range []fakeobs.Output{fakeobs.Recording, fakeobs.ReplayBuffer, fakeobs.VirtualCam} {
+	for _, output := range []fakeobs.Output{fakeobs.Recording, fakeobs.ReplayBuffer,
+		fakeobs.VirtualCam} {
 		t.Run(string(output), func(t *testing.T) {
 			t.Parallel()
 			o := fakeobs.Start(t, fakeobs.Options{})
@@ -241,10 +256,13 @@ func TestTheEncoderIsRebuilt(t *testing.T) {
 			o := fakeobs.Start(t, opts)
 			setUp(t, connect(t, o.URL(), ""), target())
 			s := o.State()
-			if s.Encoders.Audio != "opus" || s.Encoders.Mode != "Simple" || s.Profile != "Stagedoor" || s.Crashed {
+			if s.Encoders.Audio != "opus" || s.Encoders.Mode != "Simple" ||
+				s.Profile != "Stagedoor" || s.Crashed {
 				t.Errorf("got %+v", s)
 			}
-			if slices.ContainsFunc(s.Profiles, func(name string) bool { return strings.Contains(name, "bounce") }) {
+			if slices.ContainsFunc(s.Profiles, func(name string) bool {
+				return strings.Contains(name, "bounce")
+			}) {
 				t.Errorf("a helper was left: %v", s.Profiles)
 			}
 		})
@@ -254,8 +272,10 @@ func TestTheEncoderIsRebuilt(t *testing.T) {
 func TestSetUpOfOursIsTakenBack(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{
-		Profile: "Stagedoor", NoWHIP: true, Params: map[string]string{"SimpleOutput/VBitrate": "9000"},
-		Service: fakeobs.Service{Type: "rtmp_custom", Settings: map[string]any{"server": "rtmp://there", "key": "k"}},
+		Profile: "Stagedoor", NoWHIP: true,
+		Params: map[string]string{"SimpleOutput/VBitrate": "9000"},
+		Service: fakeobs.Service{Type: "rtmp_custom",
+			Settings: map[string]any{"server": "rtmp://there", "key": "k"}},
 	})
 	c := connect(t, o.URL(), "")
 	before := standing(t, c)
@@ -266,13 +286,15 @@ func TestSetUpOfOursIsTakenBack(t *testing.T) {
 	}
 }
 
-// OBS takes no empty settings; what is put back is the same to it, no token is left, and what was never set is not set afterwards.
+// OBS takes no empty settings; what is put back is the same to it, no token is left, and what was
+// never set is not set afterwards.
 func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"rtmp_common", "whip_custom"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor", Service: fakeobs.Service{Type: kind}})
+			o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor",
+				Service: fakeobs.Service{Type: kind}})
 			c := connect(t, o.URL(), "")
 			failing, cancel := context.WithCancel(t.Context())
 			_, err := obs.SetUp(failing, c, target(), func(s obs.Step) {
@@ -290,33 +312,42 @@ func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 				}
 			}
 			if service.Type != kind || o.Param("SimpleOutput", "x264Settings") != "" {
-				t.Errorf("got %+v and x264Settings %q", service, o.Param("SimpleOutput", "x264Settings"))
+				t.Errorf("got %+v and x264Settings %q", service,
+					o.Param("SimpleOutput", "x264Settings"))
 			}
 		})
 	}
 }
 
-// A profile of ours in Advanced mode stays so, whatever profile the set-up comes from, and the check says it before.
+// A profile of ours in Advanced mode stays so, whatever profile the set-up comes from, and the
+// check says it before.
 func TestAdvancedModeOfOursStays(t *testing.T) {
 	t.Parallel()
-	o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor", Params: map[string]string{"Output/Mode": "Advanced", "AdvOut/Encoder": "obs_nvenc_h264_tex"}})
+	o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor",
+		Params: map[string]string{"Output/Mode": "Advanced",
+			"AdvOut/Encoder": "obs_nvenc_h264_tex"}})
 	c := connect(t, o.URL(), "")
 	call := func(request, profile string) {
-		if err := c.Call(t.Context(), request, map[string]any{"profileName": profile}, nil); err != nil {
+		if err := c.Call(t.Context(), request, map[string]any{"profileName": profile},
+			nil); err != nil {
 			t.Fatal(err)
 		}
 		o.Wait(t, profile, func(s fakeobs.State) bool { return s.Profile == profile })
 	}
 	call("CreateProfile", "Church")
-	o.Edit(func(params map[string]string, _ *fakeobs.Service) { params["Output/Mode"] = "Advanced" })
+	o.Edit(func(params map[string]string, _ *fakeobs.Service) {
+		params["Output/Mode"] = "Advanced"
+	})
 	findings, err := obs.Check(t.Context(), c, stage.DefaultLimits())
 	if err != nil || !slices.ContainsFunc(findings, func(f obs.Finding) bool {
-		return f.ID == "mode" && f.Level == obs.Fix && strings.Contains(f.Text, "has a mode of its own, which stays")
+		return f.ID == "mode" && f.Level == obs.Fix &&
+			strings.Contains(f.Text, "has a mode of its own, which stays")
 	}) {
 		t.Errorf("what is promised: got %+v, %v", findings, err)
 	}
 	setUp(t, c, target())
-	if s := o.State(); s.Encoders.Mode != "Advanced" || s.Encoders.Video != "obs_nvenc_h264_tex" || s.Encoders.Audio != "opus" {
+	if s := o.State(); s.Encoders.Mode != "Advanced" || s.Encoders.Video != "obs_nvenc_h264_tex" ||
+		s.Encoders.Audio != "opus" {
 		t.Errorf("what is done: got %+v", s.Encoders)
 	}
 }
@@ -324,7 +355,8 @@ func TestAdvancedModeOfOursStays(t *testing.T) {
 // What the person has chosen is kept where the stage bears it.
 func TestChoicesAreInherited(t *testing.T) {
 	t.Parallel()
-	o := fakeobs.Start(t, fakeobs.Options{Params: map[string]string{"SimpleOutput/VBitrate": "1200", "Audio/SampleRate": "44100"}, Screen: [2]int{1600, 900}})
+	o := fakeobs.Start(t, fakeobs.Options{Params: map[string]string{"SimpleOutput/VBitrate": "1200",
+		"Audio/SampleRate": "44100"}, Screen: [2]int{1600, 900}})
 	setUp(t, connect(t, o.URL(), ""), target())
 	if got := o.Param("SimpleOutput", "VBitrate"); got != "1200" {
 		t.Errorf("bit rate: got %s, want 1200", got)
@@ -334,7 +366,8 @@ func TestChoicesAreInherited(t *testing.T) {
 	}
 }
 
-// An account that is linked to the person's profile never meets ours; one in ours is only theirs to unlink.
+// An account that is linked to the person's profile never meets ours; one in ours is only theirs to
+// unlink.
 func TestLinkedAccount(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Account: "Twitch"})
@@ -352,7 +385,8 @@ func standingOf(r obs.Reading) string {
 	return fmt.Sprintf("%+v %#v %s %v", r, r, text, err)
 }
 
-// TestOrderOfSetUp holds the requests to OBS, in their order, to testdata/setup.json, as the dock's are.
+// TestOrderOfSetUp holds the requests to OBS, in their order, to testdata/setup.json, as the dock's
+// are.
 func TestOrderOfSetUp(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/setup.json")
@@ -372,7 +406,8 @@ func TestOrderOfSetUp(t *testing.T) {
 	for _, run := range runs {
 		t.Run(run.Name, func(t *testing.T) {
 			t.Parallel()
-			o := fakeobs.Start(t, fakeobs.Options{Profile: run.Profiles[0], Params: run.Params, NoReplayBuffer: true})
+			o := fakeobs.Start(t, fakeobs.Options{Profile: run.Profiles[0], Params: run.Params,
+				NoReplayBuffer: true})
 			c := connect(t, o.URL(), "")
 			for _, more := range run.Profiles[1:] {
 				do(t, c, "CreateProfile", more)
@@ -382,7 +417,9 @@ func TestOrderOfSetUp(t *testing.T) {
 			before := len(o.Requests())
 			target := target()
 			if run.Fails {
-				target.Issue = func(context.Context) (obs.Pass, error) { return obs.Pass{}, errors.New("no token") }
+				target.Issue = func(context.Context) (obs.Pass, error) {
+					return obs.Pass{}, errors.New("no token")
+				}
 			}
 			if _, err := obs.SetUp(t.Context(), c, target, quiet); (err != nil) != run.Fails {
 				t.Fatalf("SetUp: %v", err)
@@ -396,18 +433,20 @@ func TestOrderOfSetUp(t *testing.T) {
 
 func do(t *testing.T, c *obs.Client, request, profile string) {
 	t.Helper()
-	if err := c.Call(t.Context(), request, map[string]any{"profileName": profile}, nil); err != nil {
+	if err := c.Call(t.Context(), request, map[string]any{"profileName": profile},
+		nil); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// written are requests with what tells them apart; the many readings of parameters are one. The terminal's question for
-// the profile to go back to, which it prints, is left out.
+// written are requests with what tells them apart; the many readings of parameters are one. The
+// terminal's question for the profile to go back to, which it prints, is left out.
 func written(requests []fakeobs.Request) (lines []string) {
 	for _, r := range requests {
 		line := r.Type
 		switch name, _ := r.Data["profileName"].(string); {
-		case line == "BroadcastCustomEvent", line == "GetPersistentData", line == "GetProfileParameter" && len(lines) > 0 && lines[len(lines)-1] == line:
+		case line == "BroadcastCustomEvent", line == "GetPersistentData",
+			line == "GetProfileParameter" && len(lines) > 0 && lines[len(lines)-1] == line:
 			continue
 		case line == "SetProfileParameter":
 			line += fmt.Sprintf(" %v/%v", r.Data["parameterCategory"], r.Data["parameterName"])

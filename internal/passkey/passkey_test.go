@@ -27,14 +27,17 @@ func at(t *testing.T, address, secret string, now func() time.Time) *Relying {
 func TestWherePasskeysAreBoundTo(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"https://stage.example.com": "stage.example.com", "https://stage.example.com:8443": "stage.example.com",
-		"http://127.0.0.1:8080": "localhost", "http://[::1]:8080": "localhost", "http://localhost:8080": "localhost",
+		"https://stage.example.com":      "stage.example.com",
+		"https://stage.example.com:8443": "stage.example.com",
+		"http://127.0.0.1:8080":          "localhost", "http://[::1]:8080": "localhost",
+		"http://localhost:8080": "localhost",
 	} {
 		if got := at(t, address, "secret", time.Now).ID(); got != want {
 			t.Errorf("%s: %s, want %s", address, got, want)
 		}
 	}
-	if _, err := New(&url.URL{Scheme: "https", Host: "192.0.2.7"}, nil, time.Now); !errors.Is(err, ErrNoDomain) {
+	if _, err := New(&url.URL{Scheme: "https", Host: "192.0.2.7"}, nil, time.Now); !errors.Is(err,
+		ErrNoDomain) {
 		t.Errorf("an IP address: %v", err)
 	}
 }
@@ -44,7 +47,8 @@ func TestAChallengeIsOfThisServerForOneUserAndForMinutes(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
 	r := at(t, "https://stage.example.com", "secret", clock)
-	replica, stranger := at(t, "https://stage.example.com", "secret", clock), at(t, "https://stage.example.com", "other", clock)
+	replica, stranger := at(t, "https://stage.example.com", "secret", clock),
+		at(t, "https://stage.example.com", "other", clock)
 	good := r.challenge("ana")
 	text := base64.RawURLEncoding.EncodeToString(good)
 	if _, err := replica.checkChallenge(text, "ana"); err != nil {
@@ -53,9 +57,12 @@ func TestAChallengeIsOfThisServerForOneUserAndForMinutes(t *testing.T) {
 	bent := append([]byte{}, good...)
 	bent[20] ^= 1 // the time
 	for name, check := range map[string]func() error{
-		"of another user":   func() error { _, err := r.checkChallenge(text, "ben"); return err },
-		"of a sign-in":      func() error { _, err := r.checkChallenge(text, ""); return err },
-		"of another server": func() error { _, err := stranger.checkChallenge(text, "ana"); return err },
+		"of another user": func() error { _, err := r.checkChallenge(text, "ben"); return err },
+		"of a sign-in":    func() error { _, err := r.checkChallenge(text, ""); return err },
+		"of another server": func() error {
+			_, err := stranger.checkChallenge(text, "ana")
+			return err
+		},
 		"bent": func() error {
 			_, err := r.checkChallenge(base64.RawURLEncoding.EncodeToString(bent), "ana")
 			return err
@@ -84,7 +91,9 @@ func FuzzAnswers(f *testing.F) {
 		if _, err := r.Created(u, text); err == nil {
 			t.Errorf("%q registers a passkey", text)
 		}
-		if _, err := r.Answered(text, func(string) (access.PasskeyUser, error) { return u, nil }); err == nil {
+		if _, err := r.Answered(text, func(string) (access.PasskeyUser, error) {
+			return u, nil
+		}); err == nil {
 			t.Errorf("%q signs in", text)
 		}
 	})

@@ -28,9 +28,9 @@ func newCatchUp(from, behind uint64, bytes int, clock uint32, now time.Time) cat
 	}
 }
 
-// place returns how much later than by the live mapping the frame of that timestamp is shown, and when
-// it is due; 0 at the live edge. It answers the same for ever, as a packet that is repeated must be
-// the same, bit for bit: its SRTP nonce is.
+// place returns how much later than by the live mapping the frame of that timestamp is shown, and
+// when it is due; 0 at the live edge. It answers the same for ever, as a packet that is repeated
+// must be the same, bit for bit: its SRTP nonce is.
 func (c *catchUp) place(ts uint64) (later uint32, due time.Time) {
 	passed := uint64(0)
 	if ts > c.from { // with B-frames some come before the keyframe

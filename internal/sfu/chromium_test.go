@@ -19,8 +19,8 @@ type page struct {
 	t testing.TB
 }
 
-// openPage starts the browser with a fake camera and shows it testdata/page.html, whose endpoints lead
-// into the house.
+// openPage starts the browser with a fake camera and shows it testdata/page.html, whose endpoints
+// lead into the house.
 func (h *house) openPage() *page {
 	h.t.Helper()
 	mux := http.NewServeMux()

@@ -197,9 +197,13 @@ func TestLinksThatBearIt(t *testing.T) {
 		"jitter":                    func(tr *trace) { tr.jitter = 60 * time.Millisecond },
 		"a little loss":             func(tr *trace) { tr.loss = 0.03; tr.repeats = true },
 		"a drifting clock":          func(tr *trace) { tr.drift = 300e-6 },
-		"lost feedback":             func(tr *trace) { tr.feedbacks = func(n int) bool { return n%3 == 0 } },
-		"a low layer":               func(tr *trace) { tr.video = 60_000 },
-		"numbers of the clock wrap": func(tr *trace) { tr.clock = 1<<24*64*time.Millisecond - 20*time.Second },
+		"lost feedback": func(tr *trace) {
+			tr.feedbacks = func(n int) bool { return n%3 == 0 }
+		},
+		"a low layer": func(tr *trace) { tr.video = 60_000 },
+		"numbers of the clock wrap": func(tr *trace) {
+			tr.clock = 1<<24*64*time.Millisecond - 20*time.Second
+		},
 		"the machine stalls": func(tr *trace) {
 			tr.stall = func(at time.Duration) time.Duration {
 				if at%(2*time.Second) < 150*time.Millisecond {

@@ -55,7 +55,8 @@ func (s *SFU) onSTUN(datagram []byte, from path, now time.Time) {
 		if p := s.authenticate(m); p != nil {
 			s.onCheck(p, m, from, now)
 		}
-	case bindingIndication: // a keep-alive (RFC 8445, 11); it is not authenticated, so it proves nothing
+	// a keep-alive (RFC 8445, 11); it is not authenticated, so it proves nothing
+	case bindingIndication:
 	}
 }
 

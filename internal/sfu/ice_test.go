@@ -75,8 +75,8 @@ func TestMediaFollowsWhatIsProved(t *testing.T) {
 	}
 }
 
-// Packets from the address of a connected peer belong to that peer, whichever other session claims the
-// address. After that peer has gone, they belong to the session that has it now.
+// Packets from the address of a connected peer belong to that peer, whichever other session claims
+// the address. After that peer has gone, they belong to the session that has it now.
 func TestAnAddressIsNotTakenAway(t *testing.T) {
 	t.Parallel()
 	s := newStill(t)

@@ -350,7 +350,9 @@ func TestPLIReachesThePublisher(t *testing.T) {
 		}
 		before := v.Stats()
 		if err := v.Wait(
-			ctx, func(s rtcpeer.Stats) bool { return s.AudioPackets > before.AudioPackets }); err != nil {
+			ctx, func(s rtcpeer.Stats) bool {
+				return s.AudioPackets > before.AudioPackets
+			}); err != nil {
 			t.Fatalf("no keyframe was asked for: %v", err)
 		}
 	}

@@ -116,7 +116,9 @@ func TestLimitsEndTheSession(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(
-				t, func(c *sfu.Config) { c.LimitsFor = func(stage.ARN) sfu.Limits { return limits } })
+				t, func(c *sfu.Config) {
+					c.LimitsFor = func(stage.ARN) sfu.Limits { return limits }
+				})
 			h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, options)})
 			h.waitEvent("ana", stage.EventEnded, code)
 		})

@@ -13,9 +13,9 @@ import (
 // datagram of at most 64 KB on the way through the kernel.
 const maxSegments = 40
 
-// canSegment reports whether the kernel cuts one large send into datagrams (UDP_SEGMENT, Linux 4.18):
-// the way through the network stack, which is most of what a packet costs, is then gone once for
-// many.
+// canSegment reports whether the kernel cuts one large send into datagrams (UDP_SEGMENT, Linux
+// 4.18): the way through the network stack, which is most of what a packet costs, is then gone once
+// for many.
 func canSegment(conn *net.UDPConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {

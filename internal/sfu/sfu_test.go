@@ -130,8 +130,8 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	}
 }
 
-// link is a network of the test's own making between the house and one of its peers; the endpoint leads
-// through it.
+// link is a network of the test's own making between the house and one of its peers; the endpoint
+// leads through it.
 func (h *house) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link, rtcpeer.Endpoint) {
 	h.t.Helper()
 	link := lossy.Open(h.t, h.Addr().String(), o)

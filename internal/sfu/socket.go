@@ -166,8 +166,8 @@ func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 	return list, nil
 }
 
-// announced are the addresses for what is bound there. ports reports whether the configured hosts' own
-// ports, which are those of UDP, count.
+// announced are the addresses for what is bound there. ports reports whether the configured hosts'
+// own ports, which are those of UDP, count.
 func (s *SFU) announced(
 	ctx context.Context, bound netip.AddrPort, ports bool,
 ) ([]netip.AddrPort, error) {

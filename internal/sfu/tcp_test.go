@@ -44,7 +44,8 @@ func TestMediaOverTCP(t *testing.T) {
 	// something is unread is reset, and a reset may drop what was sent before (RFC 1122, 4.2.2.13):
 	// then the session ends by its silence.
 	p.Close()
-	if e := h.waitEvent("ana", stage.EventEnded, ""); e.Code != "closed_by_peer" && e.Code != "lost" {
+	if e := h.waitEvent("ana", stage.EventEnded, ""); e.Code != "closed_by_peer" &&
+		e.Code != "lost" {
 		t.Errorf("the session ended as %q, want closed_by_peer or lost", e.Code)
 	}
 }

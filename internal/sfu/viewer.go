@@ -176,7 +176,8 @@ func (v *viewer) onTick(now time.Time) {
 	v.sendRTCP(packets...)
 }
 
-// forward puts what is due into the sender's batch, and reports whether more of it waits for its time.
+// forward puts what is due into the sender's batch, and reports whether more of it waits for its
+// time.
 func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	k, dest := v.keys.Load(), v.address()
 	if k == nil || dest == nil || v.ctx.Err() != nil {

@@ -31,7 +31,8 @@ import (
 // The unmodified package of AWS, from npm; it is AWS Content, never a part of this repository.
 const sdkFile = "../../node_modules/amazon-ivs-web-broadcast/dist/amazon-ivs-web-broadcast.js"
 
-// A theatre is a local stage as Stagedoor serves it, with real media, and with pages on the stock SDK.
+// A theatre is a local stage as Stagedoor serves it, with real media, and with pages on the stock
+// SDK.
 type theatre struct {
 	*signal.Server
 	t      *testing.T
@@ -55,7 +56,8 @@ func newTheatre(t *testing.T) *theatre {
 	web := httptest.NewUnstartedServer(mux)
 	origin := "http://" + web.Listener.Addr().String()
 	endpoints := func(context.Context, stage.ARN) (stage.Endpoints, error) {
-		return stage.Endpoints{WHIP: origin + "/whip", Events: "ws" + strings.TrimPrefix(origin, "http") + "/stage-events"}, nil
+		return stage.Endpoints{WHIP: origin + "/whip",
+			Events: "ws" + strings.TrimPrefix(origin, "http") + "/stage-events"}, nil
 	}
 	th := &theatre{t: t, url: origin, barred: map[stage.ParticipantID]bool{}}
 	th.signer = &token.Signer{Key: key, KeyID: "own", Endpoints: endpoints, Now: time.Now}
@@ -65,7 +67,8 @@ func newTheatre(t *testing.T) *theatre {
 		t.Fatal(err)
 	}
 	handler := whip.New(whip.Config{Media: media, Log: log, Now: time.Now, Tokens: &token.Verifier{
-		Keys: token.Keys{"own": &key.PublicKey}, Endpoints: endpoints, Now: time.Now, Leeway: time.Second, Admit: th.admit,
+		Keys: token.Keys{"own": &key.PublicKey}, Endpoints: endpoints, Now: time.Now,
+		Leeway: time.Second, Admit: th.admit,
 	}})
 	th.Server = signal.New(signal.Config{
 		Sessions: handler, Media: media, Origin: origin, Now: time.Now, Log: log,
@@ -73,7 +76,9 @@ func newTheatre(t *testing.T) *theatre {
 	media.OnChange(th.MediaChanged)
 	th.SetGrace(2 * time.Second)
 	mux.Handle("GET /", http.FileServer(http.Dir("testdata")))
-	mux.HandleFunc("GET /sdk.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, sdkFile) })
+	mux.HandleFunc("GET /sdk.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, sdkFile)
+	})
 	mux.HandleFunc("POST /telemetry", func(http.ResponseWriter, *http.Request) {})
 	mux.Handle("GET /stage-events", th.Server)
 	web.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -149,12 +154,16 @@ func (th *theatre) tab(of *browser.Page) *browser.Page {
 	return of
 }
 
-func (th *theatre) join(p *browser.Page, tok stage.ParticipantToken, options string) (result string) {
+func (th *theatre) join(
+	p *browser.Page, tok stage.ParticipantToken, options string,
+) (result string) {
 	th.t.Helper()
 	return th.joinAs("guest", p, tok, options)
 }
 
-func (th *theatre) joinAs(guest string, p *browser.Page, tok stage.ParticipantToken, options string) (result string) {
+func (th *theatre) joinAs(
+	guest string, p *browser.Page, tok stage.ParticipantToken, options string,
+) (result string) {
 	th.t.Helper()
 	p.Eval(fmt.Sprintf("%s.join(%q, %s)", guest, tok.Secret.Reveal(), options), &result)
 	return result
@@ -177,8 +186,8 @@ func sees(p *browser.Page, id stage.ParticipantID) {
 	p.WaitFor(fmt.Sprintf("guest.heard(%q).then(energy => energy > 0)", id))
 }
 
-// TestStockSDK is an hour on the stage: two guests on the web SDK of AWS, one in each of its signalling
-// implementations, and a broadcaster with an OBS.
+// TestStockSDK is an hour on the stage: two guests on the web SDK of AWS, one in each of its
+// signalling implementations, and a broadcaster with an OBS.
 func TestStockSDK(t *testing.T) {
 	t.Parallel()
 	th := newTheatre(t)
@@ -198,7 +207,8 @@ func TestStockSDK(t *testing.T) {
 	sees(bobPage, ana.Participant.ID)
 	sees(anaPage, bob.Participant.ID)
 
-	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(th.url+"/whip", obs.Secret.Reveal()), rtcpeer.PublishOptions{})
+	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(th.url+"/whip", obs.Secret.Reveal()),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatalf("OBS: %v", err)
 	}
@@ -241,7 +251,8 @@ func (th *theatre) sit(p *browser.Page, name string, v2 bool) seat {
 	th.t.Helper()
 	tok := th.token(name)
 	p.Eval(fmt.Sprintf("void (guests.%s = newGuest())", name), nil)
-	if got := th.joinAs("guests."+name, p, tok, fmt.Sprintf("{publish: true, v2: %t}", v2)); got != "joined" {
+	if got := th.joinAs("guests."+name, p, tok,
+		fmt.Sprintf("{publish: true, v2: %t}", v2)); got != "joined" {
 		th.t.Fatalf("%s: got %s, want joined", name, got)
 	}
 	return seat{p, name, tok.Participant.ID}
@@ -277,7 +288,8 @@ func without(gone seat, seats []seat) []seat {
 	return rest
 }
 
-// TestStockSDKAmongFive: everybody sees and hears everybody, and those who stay go on when one leaves and one is sent away.
+// TestStockSDKAmongFive: everybody sees and hears everybody, and those who stay go on when one
+// leaves and one is sent away.
 func TestStockSDKAmongFive(t *testing.T) {
 	t.Parallel()
 	th := newTheatre(t)
@@ -302,7 +314,8 @@ func TestStockSDKAmongFive(t *testing.T) {
 	meet(seats)
 }
 
-// TestStockSDKIsSentAway: it learns why, the others learn that it left, and its token opens nothing any more.
+// TestStockSDKIsSentAway: it learns why, the others learn that it left, and its token opens nothing
+// any more.
 func TestStockSDKIsSentAway(t *testing.T) {
 	t.Parallel()
 	th := newTheatre(t)
@@ -332,12 +345,14 @@ func TestStockSDKRefused(t *testing.T) {
 	tok := th.token("Ana")
 	foreign := newTheatre(t).token("Ana")
 	// It is addressed to this theatre, and signed by the other.
-	parts, other := strings.Split(tok.Secret.Reveal(), "."), strings.Split(foreign.Secret.Reveal(), ".")
+	parts, other := strings.Split(tok.Secret.Reveal(), "."),
+		strings.Split(foreign.Secret.Reveal(), ".")
 	tok.Secret = stage.NewSecret(parts[0] + "." + parts[1] + "." + other[2])
 	if got, want := th.join(page, tok, `{}`), "refused 1"; got != want {
 		t.Errorf("another's signature: got %s, want %s (malformed)", got, want)
 	}
-	// The SDK itself refuses a token that has expired, unless it is told to leave that to the server.
+	// The SDK itself refuses a token that has expired, unless it is told to leave that to the
+	// server.
 	th.signer.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) }
 	page.Eval(`window.IVS_CLIENT_OVERRIDES.disableTokenValidation = true`, nil)
 	if got, want := th.join(page, th.token("Ana"), `{}`), "refused 2"; got != want {

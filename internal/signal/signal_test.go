@@ -43,9 +43,11 @@ type venue struct {
 func newVenue(t *testing.T, change func(*signal.Config)) *venue {
 	v := &venue{media: &plane{flows: map[*flow]bool{}}}
 	log := slog.New(slog.DiscardHandler)
-	v.handler = whip.New(whip.Config{Media: v.media, Tokens: tokens{}, Log: log, Now: time.Now, Events: v.refused})
+	v.handler = whip.New(whip.Config{Media: v.media, Tokens: tokens{}, Log: log, Now: time.Now,
+		Events: v.refused})
 	cfg := signal.Config{
-		Sessions: v.handler, Media: v.media, Origin: "https://stage.example", Now: time.Now, Log: log,
+		Sessions: v.handler, Media: v.media, Origin: "https://stage.example", Now: time.Now,
+		Log: log,
 	}
 	if change != nil {
 		change(&cfg)
@@ -91,14 +93,16 @@ type tokens struct{}
 func (tokens) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
 	id, name, _ := strings.Cut(bearer.Reveal(), ".")
 	p := stage.Participant{
-		ID: stage.ParticipantID(id), Stage: studio, UserID: "u-" + id, Attributes: map[string]string{"name": name},
+		ID: stage.ParticipantID(id), Stage: studio, UserID: "u-" + id,
+		Attributes:   map[string]string{"name": name},
 		Capabilities: stage.Publish | stage.Subscribe,
 	}
 	claimed := stage.Participant{ID: p.ID, Stage: studio}
 	code, kind := strings.CutPrefix(name, "!")
 	switch {
 	case bearer.Empty():
-		return stage.Participant{}, stage.Errorf(stage.ErrUnauthorized, "There is no token.").WithCode("token_missing")
+		return stage.Participant{},
+			stage.Errorf(stage.ErrUnauthorized, "There is no token.").WithCode("token_missing")
 	case kind && code == "broken":
 		return claimed, fmt.Errorf("the database is away")
 	case kind && code == "token_revoked":
@@ -159,14 +163,19 @@ func (f *flow) StartHighest() {
 
 func (f *flow) Play(string, bool) error { return nil }
 
-func (m *plane) Publish(_ context.Context, p stage.Participant, offer string) (whip.Session, string, error) {
+func (m *plane) Publish(
+	_ context.Context, p stage.Participant, offer string,
+) (whip.Session, string, error) {
 	if offer == "VP8 only" {
-		return nil, "", stage.Errorf(stage.ErrInvalid, "The offer has no H.264.").WithCode("no_h264")
+		return nil, "", stage.Errorf(stage.ErrInvalid,
+			"The offer has no H.264.").WithCode("no_h264")
 	}
 	return m.open(p, true), "v=0 receives", nil
 }
 
-func (m *plane) Subscribe(_ context.Context, p stage.Participant, _ stage.ParticipantID, _ string) (whip.Session, string, error) {
+func (m *plane) Subscribe(
+	_ context.Context, p stage.Participant, _ stage.ParticipantID, _ string,
+) (whip.Session, string, error) {
 	return m.open(p, false), "v=0 sends", nil
 }
 
@@ -175,13 +184,16 @@ func (m *plane) Participants(_ context.Context, arn stage.ARN) (list []stage.Pre
 	defer m.mu.Unlock()
 	for f := range m.flows {
 		if f.who.Stage == arn {
-			list = append(list, stage.Presence{Participant: f.who, Since: time.Now(), Publishing: f.publishing})
+			list = append(list, stage.Presence{Participant: f.who, Since: time.Now(),
+				Publishing: f.publishing})
 		}
 	}
 	return list, nil
 }
 
-func (m *plane) Disconnect(_ context.Context, arn stage.ARN, id stage.ParticipantID, _ string) error {
+func (m *plane) Disconnect(
+	_ context.Context, arn stage.ARN, id stage.ParticipantID, _ string,
+) error {
 	err := error(stage.Errorf(stage.ErrNotFound, "This participant is not on the stage."))
 	for _, f := range m.of(arn, id) {
 		f.Close("kicked", "")
@@ -208,7 +220,8 @@ func (v *venue) publish(t *testing.T, bearer string) whip.Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := v.handler.Open(t.Context(), whip.OpenRequest{Participant: p, Bearer: stage.NewSecret(bearer), Offer: "v=0"})
+	a, err := v.handler.Open(t.Context(),
+		whip.OpenRequest{Participant: p, Bearer: stage.NewSecret(bearer), Offer: "v=0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +258,8 @@ func (p person) String() string {
 	for _, flag := range []struct {
 		on   bool
 		text string
-	}{{p.IsPublishing, " publishes"}, {p.IsPublishing && p.AudioMuted, " muted"}, {p.IsPublishing && p.VideoStopped, " unseen"}} {
+	}{{p.IsPublishing, " publishes"}, {p.IsPublishing && p.AudioMuted, " muted"},
+		{p.IsPublishing && p.VideoStopped, " unseen"}} {
 		if flag.on {
 			text += flag.text
 		}
@@ -264,7 +278,8 @@ func (v *venue) joinAt(t *testing.T, query, bearer string) *guest {
 	if bearer != "" {
 		protocols = []string{bearer}
 	}
-	conn, _, err := websocket.Dial(t.Context(), v.url+"/events"+query, &websocket.DialOptions{Subprotocols: protocols})
+	conn, _, err := websocket.Dial(t.Context(), v.url+"/events"+query,
+		&websocket.DialOptions{Subprotocols: protocols})
 	if err != nil {
 		t.Fatalf("join: %v", err)
 	}

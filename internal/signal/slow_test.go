@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// What a client would have echoed is short, and a client that sends more is refused as one that cannot be meant.
+// What a client would have echoed is short, and a client that sends more is refused as one that
+// cannot be meant.
 func TestLongIDsAreRefused(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("<", 129)
@@ -43,7 +44,8 @@ func TestAStopDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	v := newVenue(t, nil)
 	server := httptest.NewUnstartedServer(v.Server)
 	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		c.(*net.TCPConn).SetWriteBuffer(4 << 10) // so that it is the server that waits, and not the kernel
+		// so that it is the server that waits, and not the kernel
+		c.(*net.TCPConn).SetWriteBuffer(4 << 10)
 		return ctx
 	}
 	server.Start()

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// What is kept for a client that does not read is bounded, in messages and in bytes, and so is what is being written.
+// What is kept for a client that does not read is bounded, in messages and in bytes, and so is what
+// is being written.
 func TestAQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -22,7 +23,8 @@ func TestAQueueIsBounded(t *testing.T) {
 		for range c.fit / 2 {
 			k.send(c.text)
 		}
-		if queue, _, err := k.take(); len(queue) != c.fit/2 || err != nil { // the writer hangs in the first of them
+		// the writer hangs in the first of them
+		if queue, _, err := k.take(); len(queue) != c.fit/2 || err != nil {
 			t.Errorf("%s: got %d, %v, want %d", name, len(queue), err, c.fit/2)
 		}
 		for range c.fit - c.fit/2 {
@@ -35,7 +37,8 @@ func TestAQueueIsBounded(t *testing.T) {
 			k.send(c.text)
 		}
 		if queue, _, err := k.take(); queue != nil || err != errBehind || cut != 1 {
-			t.Errorf("%s: got %d, %v, cut %d times; want none, %v, once", name, len(queue), err, cut, errBehind)
+			t.Errorf("%s: got %d, %v, cut %d times; want none, %v, once", name, len(queue), err,
+				cut, errBehind)
 		}
 	}
 }
@@ -53,7 +56,8 @@ func TestAQueueThatIsWrittenHasRoom(t *testing.T) {
 	}
 }
 
-// A socket that shall close, because of a rejoin or for another reason, has a while for its last words and is cut then.
+// A socket that shall close, because of a rejoin or for another reason, has a while for its last
+// words and is cut then.
 func TestLastWordsHaveAnEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -108,8 +108,9 @@ func TestOffersOverTheSocket(t *testing.T) {
 	v := newVenue(t, nil)
 	ana, bob := v.join(t, "ana.Ana"), v.join(t, "bob.!watch")
 	offer := func(g *guest, id, url, content string) (answer struct {
-		RequestID, Content, ContentType, Location, SessionDeleteLink, SubscriberControlLink, VideoLayersLink, ErrorMessage string
-		HTTPStatusCode, ErrorCode                                                                                          int
+		RequestID, Content, ContentType, Location, SessionDeleteLink, SubscriberControlLink,
+		VideoLayersLink, ErrorMessage string
+		HTTPStatusCode, ErrorCode int
 	}) {
 		t.Helper()
 		g.tell(`{"type":"aws:ivs:SDP_OFFER","payload":{"whipUrl":"` + url + `","requestId":"` + id + `","platform":"web","content":"` + content + `","contentType":"application/sdp"}}`)
@@ -123,14 +124,17 @@ func TestOffersOverTheSocket(t *testing.T) {
 	}
 
 	got := offer(ana, "1", "https://stage.example/whip/publish/ana", "v=0")
-	if got.HTTPStatusCode != 201 || got.Content != "v=0 receives" || got.ContentType != "application/sdp" ||
-		!strings.HasPrefix(got.Location, "https://stage.example/whip/s/") || got.SessionDeleteLink != got.Location {
+	if got.HTTPStatusCode != 201 || got.Content != "v=0 receives" ||
+		got.ContentType != "application/sdp" ||
+		!strings.HasPrefix(got.Location, "https://stage.example/whip/s/") ||
+		got.SessionDeleteLink != got.Location {
 		t.Errorf("publish: got %+v", got)
 	}
 	bob.sees("ana:Ana publishes", "bob:!watch")
 
 	got = offer(bob, "2", "https://stage.example/whip/subscribe/ana", "v=0")
-	if got.HTTPStatusCode != 201 || got.SubscriberControlLink != got.Location+"/playback" || got.VideoLayersLink != "" {
+	if got.HTTPStatusCode != 201 || got.SubscriberControlLink != got.Location+"/playback" ||
+		got.VideoLayersLink != "" {
 		t.Errorf("subscribe: got %+v, want the links of what the session can do", got)
 	}
 	for _, c := range []struct {
@@ -144,11 +148,13 @@ func TestOffersOverTheSocket(t *testing.T) {
 		{ana, "::", "v=0", 403, 2003},
 		{bob, "https://stage.example/whip/publish/bob", "v=0", 403, 2003},
 	} {
-		if got := offer(c.guest, "3", c.url, c.offer); got.HTTPStatusCode != c.status || got.ErrorCode != c.code || got.ErrorMessage == "" || got.Content != "" {
+		if got := offer(c.guest, "3", c.url, c.offer); got.HTTPStatusCode != c.status ||
+			got.ErrorCode != c.code || got.ErrorMessage == "" || got.Content != "" {
 			t.Errorf("%s: got %+v, want %d %d", c.url, got, c.status, c.code)
 		}
 	}
-	if got := v.refusals(); !slices.Contains(got, "ana no_h264") || !slices.Contains(got, "bob no_capability") {
+	if got := v.refusals(); !slices.Contains(got, "ana no_h264") ||
+		!slices.Contains(got, "bob no_capability") {
 		t.Errorf("the docks were told %q", got)
 	}
 }
@@ -169,7 +175,8 @@ func TestTheHighestLayerFirst(t *testing.T) {
 	}
 }
 
-// TestStatesInBothSpellings: some clients look for the bare type, and some for the one with a prefix.
+// TestStatesInBothSpellings: some clients look for the bare type, and some for the one with a
+// prefix.
 func TestStatesInBothSpellings(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
@@ -244,7 +251,8 @@ func TestKicked(t *testing.T) {
 	}
 }
 
-// TestKickedWhileJoining: a kick between the check of the token and the joining finds no participant.
+// TestKickedWhileJoining: a kick between the check of the token and the joining finds no
+// participant.
 func TestKickedWhileJoining(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, func(c *signal.Config) { c.Sessions = &fickle{Sessions: c.Sessions} })
@@ -267,7 +275,8 @@ type fickle struct {
 func (d *fickle) Check(r *http.Request, bearer stage.Secret) (stage.Participant, error) {
 	p, err := d.Sessions.Check(r, bearer)
 	if d.asked.Swap(true) {
-		return stage.Participant{ID: p.ID, Stage: p.Stage}, stage.Errorf(stage.ErrDenied, "You were sent away.").WithCode("token_revoked")
+		return stage.Participant{ID: p.ID, Stage: p.Stage},
+			stage.Errorf(stage.ErrDenied, "You were sent away.").WithCode("token_revoked")
 	}
 	return p, err
 }
@@ -318,7 +327,8 @@ func TestLostSocket(t *testing.T) {
 	ana.sees("ana:Ana", "bob:Bob")
 	v.publish(t, "obs.Studio")
 	// The very next state has all three: nothing came between.
-	if got, want := people(bob.inOrder(bob.raw("aws:ivs:STAGE_STATE"))), []string{"ana:Ana", "bob:Bob", "obs:Studio publishes"}; !slices.Equal(got, want) {
+	if got, want := people(bob.inOrder(bob.raw("aws:ivs:STAGE_STATE"))),
+		[]string{"ana:Ana", "bob:Bob", "obs:Studio publishes"}; !slices.Equal(got, want) {
 		t.Errorf("next state: got %q, want %q", got, want)
 	}
 }
@@ -374,7 +384,8 @@ func TestStatesComeInOrder(t *testing.T) {
 	watcher.sees(want...)
 }
 
-// TestTheServerStops: sockets end without a DISCONNECT, so that clients come back to the next server by themselves.
+// TestTheServerStops: sockets end without a DISCONNECT, so that clients come back to the next
+// server by themselves.
 func TestTheServerStops(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)

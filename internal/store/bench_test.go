@@ -93,7 +93,8 @@ func BenchmarkSignature(b *testing.B) {
 	})
 }
 
-// measured runs a benchmark and reports the processor time of the process, too: that stays true on a busy machine.
+// measured runs a benchmark and reports the processor time of the process, too: that stays true on
+// a busy machine.
 func measured(b *testing.B, run func()) {
 	before := processorTime(b)
 	for b.Loop() {

@@ -39,11 +39,13 @@ func TestReplicasShareARate(t *testing.T) {
 		if len(waits) != 10 {
 			t.Errorf("%d calls were let through, want 10", len(waits))
 		}
-		if _, taken, err := b.Take(t.Context(), "us-west-2/GetStage", time.Minute, time.Second); taken || err != nil {
+		if _, taken, err := b.Take(t.Context(), "us-west-2/GetStage", time.Minute,
+			time.Second); taken || err != nil {
 			t.Errorf("who does not wait for so long: got %v, %v, want no call", taken, err)
 		}
 		ok(t, a.Pause(t.Context(), "us-west-2/Other", time.Hour))
-		if wait, taken, err := b.Take(t.Context(), "us-west-2/Other", time.Second, 2*time.Hour); !taken || err != nil || wait < 50*time.Minute {
+		if wait, taken, err := b.Take(t.Context(), "us-west-2/Other", time.Second,
+			2*time.Hour); !taken || err != nil || wait < 50*time.Minute {
 			t.Errorf("after a pause: got %v, %v, %v", wait, taken, err)
 		}
 	})

@@ -16,9 +16,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// BenchmarkEventLatency measures how long events take from one replica to the pages of another, at 100
-// events a second over PostgreSQL for five seconds: from the report to the frame of a stream. Both
-// replicas run in this process and share its cores with the database. Aims: p50 100 ms, p99 500 ms.
+// BenchmarkEventLatency measures how long events take from one replica to the pages of another, at
+// 100 events a second over PostgreSQL for five seconds: from the report to the frame of a stream.
+// Both replicas run in this process and share its cores with the database. Aims: p50 100 ms, p99
+// 500 ms.
 func BenchmarkEventLatency(b *testing.B) {
 	const (
 		events = 500
@@ -78,7 +79,9 @@ func benchFeed(b *testing.B, where string) *feed.Feed {
 			Record: func(ctx context.Context, e stage.Event) (access.StoredEvent, error) {
 				return s.AddEvent(ctx, access.StoredEvent{User: "ana", Event: e})
 			},
-			Participants: func(context.Context, stage.ARN) ([]stage.Presence, error) { return nil, nil },
+			Participants: func(context.Context, stage.ARN) ([]stage.Presence, error) {
+				return nil, nil
+			},
 		})
 	}()
 	b.Cleanup(func() { cancel(); ok(b, <-done) })
@@ -110,9 +113,9 @@ func listenFor(b *testing.B, f *feed.Feed, name string, got func()) {
 }
 
 // BenchmarkFleet issues tokens through one, two and three replicas on one PostgreSQL, each with the
-// same number of callers, and compares with what the database itself commits in the same run: callers
-// that insert a row of the same size and nothing else, as pgbench does. All share the cores of one
-// machine, so that the ratio is what counts.
+// same number of callers, and compares with what the database itself commits in the same run:
+// callers that insert a row of the same size and nothing else, as pgbench does. All share the cores
+// of one machine, so that the ratio is what counts.
 func BenchmarkFleet(b *testing.B) {
 	const (
 		callers = 8 // of each replica
@@ -132,7 +135,8 @@ func BenchmarkFleet(b *testing.B) {
 				}
 				floor := together(b, callers*replicas, lasting, commits(b, h.where))
 				tokens := together(b, callers*replicas, lasting, func(i int) error {
-					_, err := fleet[i%replicas].Issue(b.Context(), ana, access.IssueRequest{Stage: arn})
+					_, err := fleet[i%replicas].Issue(b.Context(), ana,
+						access.IssueRequest{Stage: arn})
 					return err
 				})
 				b.ReportMetric(tokens, "tokens/s")

@@ -61,7 +61,8 @@ func TestAStageHasOneHome(t *testing.T) {
 			t.Fatalf("got the replicas %+v, want two", peers)
 		}
 		for _, p := range peers {
-			if p.ID == "a" && (!p.Buried || !p.Draining || p.Beat != 1 || p.URL != "https://192.0.2.1:8444") {
+			if p.ID == "a" && (!p.Buried || !p.Draining || p.Beat != 1 ||
+				p.URL != "https://192.0.2.1:8444") {
 				t.Errorf("got %+v, want that it is buried", p)
 			}
 		}

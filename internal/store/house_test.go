@@ -38,10 +38,11 @@ func TestTheRulesOfAccess(t *testing.T) {
 	t.Parallel()
 	var engines []accesstest.Engine
 	for name, where := range databases {
-		engines = append(engines, accesstest.Engine{Name: name, New: func(t testing.TB) func(testing.TB) access.Store {
-			at := where(t)
-			return func(t testing.TB) access.Store { return openAt(t, at) }
-		}})
+		engines = append(engines,
+			accesstest.Engine{Name: name, New: func(t testing.TB) func(testing.TB) access.Store {
+				at := where(t)
+				return func(t testing.TB) access.Store { return openAt(t, at) }
+			}})
 	}
 	accesstest.Run(t, engines...)
 }
@@ -73,7 +74,9 @@ type house struct {
 
 func newHouse(t testing.TB, where string) *house {
 	t.Helper()
-	return houseOf(t, where, accesstest.NewHouse(t, func(t testing.TB) access.Store { return openAt(t, where) }))
+	return houseOf(t, where, accesstest.NewHouse(t, func(t testing.TB) access.Store {
+		return openAt(t, where)
+	}))
 }
 
 func houseOf(t testing.TB, where string, h *accesstest.House) *house {
@@ -83,7 +86,8 @@ func houseOf(t testing.TB, where string, h *accesstest.House) *house {
 // openAt opens a database until the test ends.
 func openAt(t testing.TB, where string) *store.Store {
 	t.Helper()
-	s, err := store.OpenSeen(t.Context(), where, slog.New(slog.DiscardHandler), statements.of(where))
+	s, err := store.OpenSeen(t.Context(), where, slog.New(slog.DiscardHandler),
+		statements.of(where))
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}

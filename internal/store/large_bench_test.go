@@ -18,9 +18,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/store"
 )
 
-// BenchmarkMuchData measures a database of 10,000 users, 1,000 stages, 1,000,000 issuances and 500,000
-// events: every list and deletion (p50, p99 and the longest), a start with 10,000 open sessions, and
-// tokens beside the pruning. It takes minutes, and needs 2 GB of disk; `make bench` runs it.
+// BenchmarkMuchData measures a database of 10,000 users, 1,000 stages, 1,000,000 issuances and
+// 500,000 events: every list and deletion (p50, p99 and the longest), a start with 10,000 open
+// sessions, and tokens beside the pruning. It takes minutes, and needs 2 GB of disk; `make bench`
+// runs it.
 func BenchmarkMuchData(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
@@ -60,12 +61,17 @@ func load(b *testing.B, where string, s bigdata.Size, now time.Time) {
 func spread(b *testing.B, name string, took []time.Duration) {
 	b.Helper()
 	slices.Sort(took)
-	at := func(share float64) time.Duration { return took[min(len(took)-1, int(share*float64(len(took))))] }
+	at := func(share float64) time.Duration {
+		return took[min(len(took)-1, int(share*float64(len(took))))]
+	}
 	b.Logf("%-45s n=%-5d p50 %-10v p99 %-10v longest %v", name, len(took),
-		at(0.5).Round(10*time.Microsecond), at(0.99).Round(10*time.Microsecond), took[len(took)-1].Round(10*time.Microsecond))
+		at(0.5).Round(10*time.Microsecond), at(0.99).Round(10*time.Microsecond),
+		took[len(took)-1].Round(10*time.Microsecond))
 }
 
-func timed[T any](b *testing.B, pages int, read func(access.Page) (access.PageOf[T], error)) []time.Duration {
+func timed[T any](
+	b *testing.B, pages int, read func(access.Page) (access.PageOf[T], error),
+) []time.Duration {
 	b.Helper()
 	var took []time.Duration
 	page := access.Page{Limit: 50}
@@ -88,16 +94,20 @@ var oneStage = stage.LocalARN("100007")
 
 func benchNames(b *testing.B, h *house, op access.Principal) {
 	for name, f := range map[string]access.UserFilter{
-		"users": {}, "users, a name": {Query: "son 1077"}, "users, no name": {Query: "nobody"}, "users of a stage": {Stage: oneStage},
+		"users": {}, "users, a name": {Query: "son 1077"}, "users, no name": {Query: "nobody"},
+		"users of a stage": {Stage: oneStage},
 	} {
-		spread(b, name, timed(b, pages, func(p access.Page) (access.PageOf[access.ListedUser], error) {
-			return h.ListUsers(b.Context(), op, f, p)
-		}))
+		spread(b, name, timed(b, pages,
+			func(p access.Page) (access.PageOf[access.ListedUser], error) {
+				return h.ListUsers(b.Context(), op, f, p)
+			}))
 	}
-	for name, f := range map[string]access.StageFilter{"stages": {}, "stages, a name": {Query: "77"}, "stages of a user": {User: oneUser}} {
-		spread(b, name, timed(b, pages, func(p access.Page) (access.PageOf[access.ListedStage], error) {
-			return h.ListStages(b.Context(), op, f, p)
-		}))
+	for name, f := range map[string]access.StageFilter{"stages": {},
+		"stages, a name": {Query: "77"}, "stages of a user": {User: oneUser}} {
+		spread(b, name, timed(b, pages,
+			func(p access.Page) (access.PageOf[access.ListedStage], error) {
+				return h.ListStages(b.Context(), op, f, p)
+			}))
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -105,14 +115,18 @@ func benchNames(b *testing.B, h *house, op access.Principal) {
 func benchTokens(b *testing.B, h *house, op access.Principal) {
 	for name, f := range map[string]access.TokenFilter{
 		"tokens": {}, "tokens of a user": {User: oneUser}, "tokens of a stage": {Stage: oneStage},
-		"tokens, active": {State: access.TokenActive}, "tokens, expired": {State: access.TokenExpired},
-		"tokens, revoked": {State: access.TokenRevoked}, "tokens, revoked, of a stage": {State: access.TokenRevoked, Stage: oneStage},
-		"tokens, active, of a user": {State: access.TokenActive, User: oneUser},
-		"tokens, a rare name":       {Query: "person 107777"}, "tokens, a common name": {Query: "person 1"}, "tokens, no name": {Query: "nobody"},
+		"tokens, active":              {State: access.TokenActive},
+		"tokens, expired":             {State: access.TokenExpired},
+		"tokens, revoked":             {State: access.TokenRevoked},
+		"tokens, revoked, of a stage": {State: access.TokenRevoked, Stage: oneStage},
+		"tokens, active, of a user":   {State: access.TokenActive, User: oneUser},
+		"tokens, a rare name":         {Query: "person 107777"},
+		"tokens, a common name":       {Query: "person 1"}, "tokens, no name": {Query: "nobody"},
 	} {
-		spread(b, name, timed(b, pages, func(p access.Page) (access.PageOf[access.Issuance], error) {
-			return h.ListTokens(b.Context(), op, f, p)
-		}))
+		spread(b, name, timed(b, pages,
+			func(p access.Page) (access.PageOf[access.Issuance], error) {
+				return h.ListTokens(b.Context(), op, f, p)
+			}))
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -122,9 +136,10 @@ func benchEvents(b *testing.B, h *house, op access.Principal) {
 		"events": {}, "events of a user": {User: oneUser}, "events of a stage": {Stage: oneStage},
 		"events, refusals": {Kind: stage.EventRefused}, "events, a text": {Query: "nothing"},
 	} {
-		spread(b, name, timed(b, pages, func(p access.Page) (access.PageOf[access.StoredEvent], error) {
-			return h.ListEvents(b.Context(), op, f, p)
-		}))
+		spread(b, name, timed(b, pages,
+			func(p access.Page) (access.PageOf[access.StoredEvent], error) {
+				return h.ListEvents(b.Context(), op, f, p)
+			}))
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -133,7 +148,8 @@ func benchDeletions(b *testing.B, h *house, op access.Principal) {
 	var took []time.Duration
 	for i := range pages {
 		start := time.Now()
-		ok(b, h.Revoke(b.Context(), op, stage.ParticipantID(fmt.Sprint("token-", 10_000_000+997*(i+1)))))
+		ok(b, h.Revoke(b.Context(), op,
+			stage.ParticipantID(fmt.Sprint("token-", 10_000_000+997*(i+1)))))
 		took = append(took, time.Since(start))
 	}
 	spread(b, "revoke a token", took)
@@ -173,7 +189,9 @@ func benchStart(b *testing.B, where string, h *house) {
 }
 
 // issuing issues tokens from two callers for a while, and returns how many and how long each took.
-func issuing(b *testing.B, h *house, who access.Principal, arn stage.ARN, long time.Duration) (int, []time.Duration) {
+func issuing(
+	b *testing.B, h *house, who access.Principal, arn stage.ARN, long time.Duration,
+) (int, []time.Duration) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), long)
 	defer cancel()
@@ -184,7 +202,8 @@ func issuing(b *testing.B, h *house, who access.Principal, arn stage.ARN, long t
 		callers.Go(func() {
 			for ctx.Err() == nil {
 				start := time.Now()
-				if _, err := h.Issue(b.Context(), who, access.IssueRequest{Stage: arn}); err != nil {
+				if _, err := h.Issue(b.Context(), who,
+					access.IssueRequest{Stage: arn}); err != nil {
 					b.Errorf("Issue: %v", err)
 					return
 				}
@@ -198,8 +217,8 @@ func issuing(b *testing.B, h *house, who access.Principal, arn stage.ARN, long t
 	return len(took), took
 }
 
-// benchPrune lets everything of the first 22 days become old, and issues tokens beside its deletion and
-// without, in turns.
+// benchPrune lets everything of the first 22 days become old, and issues tokens beside its deletion
+// and without, in turns.
 func benchPrune(b *testing.B, h *house, who access.Principal, arn stage.ARN) {
 	const turn = 3 * time.Second
 	h.Clock.Pass(22 * 24 * time.Hour)

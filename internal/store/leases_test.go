@@ -25,7 +25,8 @@ func TestALeaseHasOneHolder(t *testing.T) {
 		if !held || first.Holder != one || !first.Held || first.Left < 59*time.Minute {
 			t.Fatalf("a free lease: got %+v, %v", first, held)
 		}
-		if l, held := acquire(b, two, time.Hour); held || l.Holder != one || l.Fence != first.Fence {
+		if l, held := acquire(b, two, time.Hour); held || l.Holder != one ||
+			l.Fence != first.Fence {
 			t.Errorf("a lease that is held: got %+v, %v, want whose it is", l, held)
 		}
 		again, held := acquire(a, one, 2*time.Hour)
@@ -46,7 +47,8 @@ func TestALeaseHasOneHolder(t *testing.T) {
 			t.Errorf("renewed by the holder before: got %v, %v", held, err)
 		}
 		ok(t, a.Release(t.Context(), first))
-		if l, held, err := a.Renew(t.Context(), next, time.Minute); !held || err != nil || l.Left > time.Minute {
+		if l, held, err := a.Renew(t.Context(), next, time.Minute); !held || err != nil ||
+			l.Left > time.Minute {
 			t.Errorf("renewed: got %+v, %v, %v", l, held, err)
 		}
 	})
@@ -94,7 +96,8 @@ func TestLeasesOfAReplica(t *testing.T) {
 		if all, held := names(s.RenewAll(t.Context(), "a", time.Hour)); len(all) != 3 || held != 3 {
 			t.Errorf("renewed: got %v", all)
 		}
-		if homes, _ := names(s.Leases(t.Context(), "home ")); len(homes) != 3 || homes[2] != "home 3" {
+		if homes, _ := names(s.Leases(t.Context(), "home ")); len(homes) != 3 ||
+			homes[2] != "home 3" {
 			t.Errorf("homes: got %v", homes)
 		}
 		ok(t, s.ReleaseAll(t.Context(), "a"))

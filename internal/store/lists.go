@@ -75,8 +75,8 @@ func (q queries) ListUsers(
 	})
 }
 
-// crowd is the number of grants from which on the users of a stage are found soon in the list of all
-// users.
+// crowd is the number of grants from which on the users of a stage are found soon in the list of
+// all users.
 const crowd = 1000
 
 // crowded reports whether a stage has a crowd.

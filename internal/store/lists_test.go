@@ -46,7 +46,8 @@ func TestListOfUsers(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
 		for i := range 23 {
-			_, _, _, err := h.AddUser(t.Context(), op, fmt.Sprintf("Guest %02d", i), access.Broadcaster)
+			_, _, _, err := h.AddUser(t.Context(), op, fmt.Sprintf("Guest %02d", i),
+				access.Broadcaster)
 			ok(t, err)
 		}
 		must2 := func(name string) access.User {
@@ -57,9 +58,10 @@ func TestListOfUsers(t *testing.T) {
 		odd := must2(`100 % _ \ Ünal`)
 		h.grant(op, access.Principal{User: odd}, arn, stage.Subscribe)
 		names := func(f access.UserFilter, limit int) []string {
-			users, _ := all(t, limit, func(p access.Page) (access.PageOf[access.ListedUser], error) {
-				return h.ListUsers(t.Context(), op, f, p)
-			})
+			users, _ := all(t, limit,
+				func(p access.Page) (access.PageOf[access.ListedUser], error) {
+					return h.ListUsers(t.Context(), op, f, p)
+				})
 			var names []string
 			for _, u := range users {
 				names = append(names, u.Name)
@@ -69,7 +71,8 @@ func TestListOfUsers(t *testing.T) {
 		everybody := names(access.UserFilter{}, 500)
 		if len(everybody) != 26 || !slices.Equal(everybody, names(access.UserFilter{}, 7)) ||
 			everybody[0] != odd.Name || everybody[1] != "Ana" || everybody[25] != "Olga" {
-			t.Errorf("all users: got %q, and in pages of 7 %q", everybody, names(access.UserFilter{}, 7))
+			t.Errorf("all users: got %q, and in pages of 7 %q", everybody,
+				names(access.UserFilter{}, 7))
 		}
 		for _, test := range []struct {
 			filter access.UserFilter
@@ -82,7 +85,8 @@ func TestListOfUsers(t *testing.T) {
 			{access.UserFilter{Query: "nobody"}, nil},
 			{access.UserFilter{Role: access.Operator}, []string{"Olga"}},
 			{access.UserFilter{Stage: arn}, []string{odd.Name, "Ana"}},
-			{access.UserFilter{Stage: arn, Query: "a", Role: access.Broadcaster}, []string{odd.Name, "Ana"}},
+			{access.UserFilter{Stage: arn, Query: "a", Role: access.Broadcaster},
+				[]string{odd.Name, "Ana"}},
 		} {
 			if got := names(test.filter, 4); !slices.Equal(got, test.want) {
 				t.Errorf("%+v: got %q, want %q", test.filter, got, test.want)
@@ -91,7 +95,8 @@ func TestListOfUsers(t *testing.T) {
 
 		list := must(h.ListUsers(t.Context(), op, access.UserFilter{Stage: arn}, access.Page{}))(t)
 		if u := list.Items[1]; u.ID != ana.User.ID || u.Stages != 1 || u.Invited ||
-			u.Grant.Capabilities != stage.Publish|stage.Subscribe || u.Grant.User != u.ID || u.Grant.Stage != arn {
+			u.Grant.Capabilities != stage.Publish|stage.Subscribe || u.Grant.User != u.ID ||
+			u.Grant.Stage != arn {
 			t.Errorf("a user in the list of a stage: got %+v", u)
 		}
 		if u := list.Items[0]; !u.Invited || u.Grant.Capabilities != stage.Subscribe {
@@ -101,7 +106,8 @@ func TestListOfUsers(t *testing.T) {
 		t.Log("a user who is added while the list is read moves no other user")
 		first := must(h.ListUsers(t.Context(), op, access.UserFilter{}, access.Page{Limit: 3}))(t)
 		must2("A new one in front")
-		second := must(h.ListUsers(t.Context(), op, access.UserFilter{}, access.Page{Limit: 3, After: first.Next}))(t)
+		second := must(h.ListUsers(t.Context(), op, access.UserFilter{},
+			access.Page{Limit: 3, After: first.Next}))(t)
 		if second.Items[0].Name != everybody[3] {
 			t.Errorf("second page: got %q first, want %q", second.Items[0].Name, everybody[3])
 		}
@@ -134,19 +140,22 @@ func TestListOfStages(t *testing.T) {
 			t.Errorf("stages with orth: got %q, want two", got)
 		}
 		for _, who := range []access.Principal{ana, op} {
-			if got := names(who, access.StageFilter{User: ana.User.ID}); !slices.Equal(got, []string{"main"}) {
+			if got := names(who, access.StageFilter{User: ana.User.ID}); !slices.Equal(got,
+				[]string{"main"}) {
 				t.Errorf("%s reads Ana's stages: got %q, want main", who.User.Name, got)
 			}
 		}
 		if got := names(ana, access.StageFilter{}); !slices.Equal(got, []string{"main"}) {
 			t.Errorf("Ana's own stages: got %q, want main", got)
 		}
-		list := must(h.ListStages(t.Context(), op, access.StageFilter{Query: "main"}, access.Page{}))(t)
+		list := must(h.ListStages(t.Context(), op, access.StageFilter{Query: "main"},
+			access.Page{}))(t)
 		if s := list.Items[0]; s.ARN != arn || s.Users != 1 || s.Limits != stage.DefaultLimits() {
 			t.Errorf("a stage in the list: got %+v", s)
 		}
 		own := must(h.ListStages(t.Context(), ana, access.StageFilter{}, access.Page{}))(t)
-		if s := own.Items[0]; s.Users != 0 || s.Grant.Capabilities != stage.Publish|stage.Subscribe {
+		if s := own.Items[0]; s.Users != 0 ||
+			s.Grant.Capabilities != stage.Publish|stage.Subscribe {
 			t.Errorf("a stage in a broadcaster's list: got %+v, want the own grant and no count", s)
 		}
 	})
@@ -171,13 +180,17 @@ func TestListOfTokens(t *testing.T) {
 		for range 5 {
 			same = append(same, issue(bob, other, time.Hour))
 		}
-		slices.SortFunc(same, func(a, b stage.ParticipantID) int { return strings.Compare(string(b), string(a)) })
+		slices.SortFunc(same, func(a, b stage.ParticipantID) int {
+			return strings.Compare(string(b), string(a))
+		})
 		h.Clock.Pass(time.Second)
 		last := issue(op, arn, time.Hour)
 
 		every := append([]stage.ParticipantID{last}, append(same, revoked, short)...)
 		// Those of one millisecond are Bob's and the revoked one.
-		slices.SortFunc(every[1:7], func(a, b stage.ParticipantID) int { return strings.Compare(string(b), string(a)) })
+		slices.SortFunc(every[1:7], func(a, b stage.ParticipantID) int {
+			return strings.Compare(string(b), string(a))
+		})
 		ids := func(who access.Principal, f access.TokenFilter) []stage.ParticipantID {
 			tokens, _ := all(t, 2, func(p access.Page) (access.PageOf[access.Issuance], error) {
 				return h.ListTokens(t.Context(), who, f, p)
@@ -188,7 +201,8 @@ func TestListOfTokens(t *testing.T) {
 			}
 			return ids
 		}
-		without := func(list []stage.ParticipantID, ids ...stage.ParticipantID) []stage.ParticipantID {
+		without := func(list []stage.ParticipantID,
+			ids ...stage.ParticipantID) []stage.ParticipantID {
 			return slices.DeleteFunc(slices.Clone(list), func(id stage.ParticipantID) bool {
 				return slices.Contains(ids, id)
 			})
@@ -205,12 +219,14 @@ func TestListOfTokens(t *testing.T) {
 			{access.TokenFilter{State: access.TokenActive}, without(every, short, revoked)},
 			{access.TokenFilter{State: access.TokenExpired}, []stage.ParticipantID{short}},
 			{access.TokenFilter{State: access.TokenRevoked}, []stage.ParticipantID{revoked}},
-			{access.TokenFilter{State: access.TokenRevoked, Stage: arn}, []stage.ParticipantID{revoked}},
+			{access.TokenFilter{State: access.TokenRevoked, Stage: arn},
+				[]stage.ParticipantID{revoked}},
 			{access.TokenFilter{State: access.TokenRevoked, User: bob.User.ID}, nil},
 			{access.TokenFilter{Query: string(revoked)}, []stage.ParticipantID{revoked}},
 			{access.TokenFilter{Query: string(revoked), Stage: other}, nil},
 			{access.TokenFilter{Query: "BO"}, same},
-			{access.TokenFilter{Query: "a", State: access.TokenActive}, []stage.ParticipantID{last}},
+			{access.TokenFilter{Query: "a", State: access.TokenActive},
+				[]stage.ParticipantID{last}},
 			{access.TokenFilter{Query: "a"}, without(every, same...)},
 			{access.TokenFilter{Query: "ana", User: bob.User.ID}, nil},
 			{access.TokenFilter{Query: "bob", User: bob.User.ID}, same},
@@ -246,13 +262,16 @@ func TestListOfEvents(t *testing.T) {
 		h.eventsOf(a, stage.EventConnected, stage.EventPublishing, stage.EventEnded)
 		h.eventsOf(b, stage.EventConnected)
 		must(h.RecordEvent(t.Context(), stage.Event{
-			Kind: stage.EventRefused, Participant: b, Code: "no_h264", Detail: "The offer has no H.264.",
+			Kind: stage.EventRefused, Participant: b, Code: "no_h264",
+			Detail: "The offer has no H.264.",
 		}))(t)
 		count := func(who access.Principal, f access.EventFilter) int {
 			events, _ := all(t, 2, func(p access.Page) (access.PageOf[access.StoredEvent], error) {
 				return h.ListEvents(t.Context(), who, f, p)
 			})
-			if !slices.IsSortedFunc(events, func(a, b access.StoredEvent) int { return int(b.ID - a.ID) }) {
+			if !slices.IsSortedFunc(events, func(a, b access.StoredEvent) int {
+				return int(b.ID - a.ID)
+			}) {
 				t.Errorf("%+v: got %+v, want the newest first", f, events)
 			}
 			return len(events)
@@ -286,19 +305,23 @@ func TestListsAskForLittle(t *testing.T) {
 		op, ana, arn := h.scene()
 		ctx := t.Context()
 		lists := map[string]func(context.Context, access.Principal, string, access.Page) error{
-			"users": func(ctx context.Context, who access.Principal, q string, p access.Page) error {
+			"users": func(ctx context.Context, who access.Principal, q string,
+				p access.Page) error {
 				_, err := h.ListUsers(ctx, who, access.UserFilter{Query: q}, p)
 				return err
 			},
-			"stages": func(ctx context.Context, who access.Principal, q string, p access.Page) error {
+			"stages": func(ctx context.Context, who access.Principal, q string,
+				p access.Page) error {
 				_, err := h.ListStages(ctx, who, access.StageFilter{Query: q}, p)
 				return err
 			},
-			"tokens": func(ctx context.Context, who access.Principal, q string, p access.Page) error {
+			"tokens": func(ctx context.Context, who access.Principal, q string,
+				p access.Page) error {
 				_, err := h.ListTokens(ctx, who, access.TokenFilter{Query: q}, p)
 				return err
 			},
-			"events": func(ctx context.Context, who access.Principal, q string, p access.Page) error {
+			"events": func(ctx context.Context, who access.Principal, q string,
+				p access.Page) error {
 				_, err := h.ListEvents(ctx, who, access.EventFilter{Query: q}, p)
 				return err
 			},
@@ -308,8 +331,10 @@ func TestListsAskForLittle(t *testing.T) {
 			for _, p := range []access.Page{{Limit: -1}, {Limit: 501}} {
 				refused(t, list(ctx, op, "", p), stage.ErrInvalid, "")
 			}
-			for _, after := range []string{"no cursor", "bm8gY3Vyc29y" + strings.Repeat("A", 8), "AP__", strings.Repeat("A", 2000)} {
-				refused(t, list(ctx, op, "", access.Page{After: after}), stage.ErrInvalid, "bad_cursor")
+			for _, after := range []string{"no cursor", "bm8gY3Vyc29y" + strings.Repeat("A", 8),
+				"AP__", strings.Repeat("A", 2000)} {
+				refused(t, list(ctx, op, "", access.Page{After: after}), stage.ErrInvalid,
+					"bad_cursor")
 			}
 			for _, q := range []string{"\x00", "\xff", strings.Repeat("q", 200)} {
 				refused(t, list(ctx, op, q, access.Page{}), stage.ErrInvalid, "")
@@ -320,21 +345,29 @@ func TestListsAskForLittle(t *testing.T) {
 				refused(t, list(ctx, key, "", access.Page{}), stage.ErrUnauthorized, "")
 			} else {
 				ok(t, list(ctx, ana, "", access.Page{}))
-				refused(t, list(ctx, access.Principal{}, "", access.Page{}), stage.ErrUnauthorized, "")
+				refused(t, list(ctx, access.Principal{}, "", access.Page{}), stage.ErrUnauthorized,
+					"")
 			}
 		}
 		for what, err := range map[string]error{
-			"tokens": second(h.ListTokens(ctx, ana, access.TokenFilter{User: op.User.ID}, access.Page{})),
-			"stages": second(h.ListStages(ctx, ana, access.StageFilter{User: op.User.ID}, access.Page{})),
-			"events": second(h.ListEvents(ctx, ana, access.EventFilter{User: op.User.ID}, access.Page{})),
+			"tokens": second(h.ListTokens(ctx, ana, access.TokenFilter{User: op.User.ID},
+				access.Page{})),
+			"stages": second(h.ListStages(ctx, ana, access.StageFilter{User: op.User.ID},
+				access.Page{})),
+			"events": second(h.ListEvents(ctx, ana, access.EventFilter{User: op.User.ID},
+				access.Page{})),
 		} {
 			t.Log("another's", what)
 			refused(t, err, stage.ErrDenied, "denied")
 		}
-		refused(t, second(h.ListTokens(ctx, op, access.TokenFilter{State: "odd"}, access.Page{})), stage.ErrInvalid, "")
-		refused(t, second(h.ListTokens(ctx, op, access.TokenFilter{Stage: "odd"}, access.Page{})), stage.ErrInvalid, "")
-		refused(t, second(h.ListUsers(ctx, op, access.UserFilter{Role: "odd"}, access.Page{})), stage.ErrInvalid, "")
-		refused(t, second(h.ListEvents(ctx, op, access.EventFilter{Stage: arn, Kind: "\xff"}, access.Page{})), stage.ErrInvalid, "")
+		refused(t, second(h.ListTokens(ctx, op, access.TokenFilter{State: "odd"}, access.Page{})),
+			stage.ErrInvalid, "")
+		refused(t, second(h.ListTokens(ctx, op, access.TokenFilter{Stage: "odd"}, access.Page{})),
+			stage.ErrInvalid, "")
+		refused(t, second(h.ListUsers(ctx, op, access.UserFilter{Role: "odd"}, access.Page{})),
+			stage.ErrInvalid, "")
+		refused(t, second(h.ListEvents(ctx, op, access.EventFilter{Stage: arn, Kind: "\xff"},
+			access.Page{})), stage.ErrInvalid, "")
 	})
 }
 

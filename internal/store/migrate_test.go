@@ -47,27 +47,33 @@ func checkOldData(t *testing.T, h *house) {
 	h.Clock.Pass(time.UnixMilli(1790000000600).Sub(h.Clock.Now()))
 	const local = stage.ARN("arn:aws:ivs:local:000000000000:stage/mainmainmain")
 	people := must(h.Users(t.Context(), access.CommandLine()))(t)
-	if len(people) != 2 || people[0].Name != "Olga" || people[1].Name != "Ána" || len(people[1].Grants) != 1 {
+	if len(people) != 2 || people[0].Name != "Olga" || people[1].Name != "Ána" ||
+		len(people[1].Grants) != 1 {
 		t.Fatalf("users: got %+v", people)
 	}
 	olga, ana := principal(people[0].User), principal(people[1].User)
 	stages := must(h.ListStages(t.Context(), olga, access.StageFilter{}, access.Page{}))(t).Items
-	if len(stages) != 2 || stages[0].Name != "Main" || stages[1].Name != "Talk" || stages[0].Users != 1 {
+	if len(stages) != 2 || stages[0].Name != "Main" || stages[1].Name != "Talk" ||
+		stages[0].Users != 1 {
 		t.Errorf("stages: got %+v", stages)
 	}
 	tokens := must(h.ListTokens(t.Context(), ana, access.TokenFilter{}, access.Page{}))(t).Items
-	if len(tokens) != 3 || tokens[0].ID != "token3" || tokens[0].State(h.Clock.Now()) != access.TokenRevoked {
+	if len(tokens) != 3 || tokens[0].ID != "token3" ||
+		tokens[0].State(h.Clock.Now()) != access.TokenRevoked {
 		t.Errorf("tokens: got %+v", tokens)
 	}
-	if got := must(h.ListEvents(t.Context(), olga, access.EventFilter{}, access.Page{}))(t).Items; len(got) != 5 {
+	if got := must(h.ListEvents(t.Context(), olga, access.EventFilter{}, access.Page{}))(
+		t).Items; len(got) != 5 {
 		t.Errorf("events: got %d, want 5", len(got))
 	}
 	open := must(h.store.Unfinished(t.Context(), "", 10))(t)
-	if len(open) != 1 || open[0].Participant != "token1" || open[0].User != ana.User.ID || open[0].Stage != local {
+	if len(open) != 1 || open[0].Participant != "token1" || open[0].User != ana.User.ID ||
+		open[0].Stage != local {
 		t.Errorf("who was connected: got %+v, want token1 alone", open)
 	}
 	ok(t, h.EndUnfinished(t.Context()))
-	last := must(h.ListEvents(t.Context(), olga, access.EventFilter{}, access.Page{Limit: 1}))(t).Items[0]
+	last := must(h.ListEvents(t.Context(), olga, access.EventFilter{}, access.Page{Limit: 1}))(
+		t).Items[0]
 	if last.ID != 6 || last.Kind != stage.EventEnded {
 		t.Errorf("the event after the start: got %+v, want the end as number 6", last)
 	}

@@ -31,7 +31,8 @@ func TestADatabaseIsThereAgain(t *testing.T) {
 		again := h.replica()
 		ok(t, again.store.Ping(t.Context()))
 		ok(t, again.MayStay(t.Context(), token.Participant))
-		_, _, err := again.LogIn(t.Context(), "Ana", password(goodPassword), access.Client{Address: "192.0.2.1"})
+		_, _, err := again.LogIn(t.Context(), "Ana", password(goodPassword),
+			access.Client{Address: "192.0.2.1"})
 		ok(t, err)
 	})
 }
@@ -39,7 +40,9 @@ func TestADatabaseIsThereAgain(t *testing.T) {
 func TestReplicasStartTogether(t *testing.T) {
 	t.Parallel()
 	for name, where := range map[string]func(t *testing.T) string{
-		"SQLite":     func(t *testing.T) string { return filepath.Join(t.TempDir(), "a folder?#%", "stagedoor.db") },
+		"SQLite": func(t *testing.T) string {
+			return filepath.Join(t.TempDir(), "a folder?#%", "stagedoor.db")
+		},
 		"PostgreSQL": func(t *testing.T) string { return postgres.Database(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,11 +76,13 @@ func TestADatabaseOfANewerVersion(t *testing.T) {
 		}
 		db, err := sql.Open(driver, h.where)
 		ok(t, err)
-		_, err = db.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, $1)", true)
+		_, err = db.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, $1)",
+			true)
 		ok(t, err)
 		ok(t, db.Close())
 		_, err = open(t, h.where)
-		if e := refused(t, err, stage.ErrConflict, "database_newer"); !strings.Contains(e.Detail, "9999") {
+		if e := refused(t, err, stage.ErrConflict, "database_newer"); !strings.Contains(e.Detail,
+			"9999") {
 			t.Errorf("got %q, want the version named", e.Detail)
 		}
 	})
@@ -89,7 +94,8 @@ func TestAFileThatIsNoDatabase(t *testing.T) {
 	damaged := filepath.Join(folder, "damaged.db")
 	ok(t, os.WriteFile(damaged, []byte(strings.Repeat("not a database ", 1000)), 0o600))
 	_, err := open(t, damaged)
-	if e := refused(t, err, stage.ErrUnavailable, "database_damaged"); !strings.Contains(e.Detail, damaged) {
+	if e := refused(t, err, stage.ErrUnavailable, "database_damaged"); !strings.Contains(e.Detail,
+		damaged) {
 		t.Errorf("got %q, want the file named", e.Detail)
 	}
 	_, err = open(t, filepath.Join(folder, "missing", "stagedoor.db"))
@@ -97,7 +103,8 @@ func TestAFileThatIsNoDatabase(t *testing.T) {
 	_, err = open(t, folder)
 	refused(t, err, stage.ErrUnavailable, "")
 	_, err = open(t, "mysql://ana:topsecret@127.0.0.1/stagedoor")
-	if e := refused(t, err, stage.ErrInvalid, ""); !strings.Contains(e.Detail, "postgres://") || strings.Contains(e.Detail, "topsecret") {
+	if e := refused(t, err, stage.ErrInvalid, ""); !strings.Contains(e.Detail, "postgres://") ||
+		strings.Contains(e.Detail, "topsecret") {
 		t.Errorf("got %q, want what is possible, and no password", e.Detail)
 	}
 }
@@ -148,7 +155,8 @@ func TestPostgreSQLThatIsNotThere(t *testing.T) {
 		"postgres://ana:topsecret@127.0.0.1:notaport/stagedoor",
 	} {
 		_, err := open(t, where)
-		if err == nil || strings.Contains(err.Error(), "topsecret") || strings.Contains(err.Error(), "\n") {
+		if err == nil || strings.Contains(err.Error(), "topsecret") ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("Open: got %v, want an error of one line without the password", err)
 		}
 	}
@@ -161,7 +169,8 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 	db, err := sql.Open("pgx", h.where)
 	ok(t, err)
 	defer db.Close()
-	_, err = db.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	_, err = db.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = " +
+		"current_database() AND pid <> pg_backend_pid()")
 	ok(t, err)
 	// At most the connections that were open fail; then it goes on.
 	var last error
@@ -174,7 +183,8 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 	t.Errorf("after the connections were cut: still %v", last)
 }
 
-// Durable and quick writers of two processes wait for each other; no caller gets "the database is busy".
+// Durable and quick writers of two processes wait for each other; no caller gets "the database is
+// busy".
 func TestManyWriters(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		op, ana, arn := h.scene()
@@ -188,9 +198,11 @@ func TestManyWriters(t *testing.T) {
 				var err error
 				switch i % 8 {
 				case 0, 1:
-					_, _, _, err = on.AddUser(t.Context(), op, fmt.Sprint("user ", i, " ", n), access.Broadcaster)
+					_, _, _, err = on.AddUser(t.Context(), op, fmt.Sprint("user ", i, " ", n),
+						access.Broadcaster)
 				case 2, 3:
-					_, err = on.RecordEvent(t.Context(), stage.Event{Kind: stage.EventWarning, Participant: token.Participant.ID})
+					_, err = on.RecordEvent(t.Context(),
+						stage.Event{Kind: stage.EventWarning, Participant: token.Participant.ID})
 				default:
 					_, err = on.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 				}

@@ -27,25 +27,32 @@ import (
 	"github.com/stagedoor/stagedoor/internal/webhook"
 )
 
-// statements are those that ran in any test of this package, by engine. TestMain asks both engines at
-// the end how they would run each of them: none reads a table from its beginning to its end, and none
-// sorts what can be much.
+// statements are those that ran in any test of this package, by engine. TestMain asks both engines
+// at the end how they would run each of them: none reads a table from its beginning to its end, and
+// none sorts what can be much.
 var statements = &recorder{seen: map[string]map[string]bool{"sqlite": {}, "pgx": {}}}
 
 // wholeTable are the statements that read a table as a whole, and why.
 var wholeTable = map[string]string{
-	"FROM stages s WHERE s.removed_at IS NULL ORDER BY s.created_at, s.arn": "the media plane keeps the limits of all stages",
-	"SELECT DISTINCT whip_endpoint":                                         "the page of a browser source may connect to the endpoints of any stage",
-	"SELECT user_id, dock FROM docks":                                       "operators see the open docks of everybody",
-	"FROM deliveries WHERE webhook = $1 AND dead_at IS NOT NULL":            "of few webhooks, either index will do",
-	"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM deliveries":                "metrics count along an index, up to a limit",
+	"FROM stages s WHERE s.removed_at IS NULL ORDER BY s.created_at, s.arn": "the media plane " +
+		"keeps the limits of all stages",
+	"SELECT DISTINCT whip_endpoint": "the page of a browser source " +
+		"may connect to the endpoints of any stage",
+	"SELECT user_id, dock FROM docks": "operators see the open docks " +
+		"of everybody",
+	"FROM deliveries WHERE webhook = $1 AND dead_at IS NOT NULL": "of few webhooks, either " +
+		"index will do",
+	"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM deliveries": "metrics count along an index, up " +
+		"to a limit",
 }
 
-// few are tables and indexes of few rows: what operators set up, the stages that are being removed or wait
-// for AWS, the docks that wait to be signed in, the replicas.
+// few are tables and indexes of few rows: what operators set up, the stages that are being removed
+// or wait for AWS, the docks that wait to be signed in, the replicas.
 var few = []string{
-	"rules", "webhooks", "users_operators", "stages_removed", "credentials_device", "credentials_devices_open",
-	"own_wanted", "own_wanted_due", "own_wanted_user", "own_wanted_pkey", "peers", "peers_pkey", "posts", "posts_pkey",
+	"rules", "webhooks", "users_operators", "stages_removed", "credentials_device",
+	"credentials_devices_open",
+	"own_wanted", "own_wanted_due", "own_wanted_user", "own_wanted_pkey", "peers", "peers_pkey",
+	"posts", "posts_pkey",
 }
 
 // smallSorts are the statements that sort, and why that is little.
@@ -137,7 +144,8 @@ func explainAll(ctx context.Context, driver string, texts []string) (problems []
 		}
 		for _, step := range steps {
 			if !excused(step, text) {
-				problems = append(problems, fmt.Sprintf("%s: %s\n    in %s", driver, step.why, text))
+				problems = append(problems,
+					fmt.Sprintf("%s: %s\n    in %s", driver, step.why, text))
 			}
 		}
 	}
@@ -161,7 +169,9 @@ func excused(s step, text string) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(few, func(name string) bool { return slices.Contains(strings.Fields(s.why), name) })
+	return slices.ContainsFunc(few, func(name string) bool {
+		return slices.Contains(strings.Fields(s.why), name)
+	})
 }
 
 var scan = regexp.MustCompile(`^SCAN (\w+)( USING .*)?$`)
@@ -184,7 +194,8 @@ func explainSQLite(ctx context.Context, db *sql.DB, text string) ([]step, error)
 		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
 			return nil, err
 		}
-		if found := scan.FindStringSubmatch(detail); found != nil && found[1] != "CONSTANT" && found[1] != "counted" {
+		if found := scan.FindStringSubmatch(detail); found != nil && found[1] != "CONSTANT" &&
+			found[1] != "counted" {
 			steps = append(steps, step{why: detail})
 		}
 		if strings.HasPrefix(detail, "USE TEMP B-TREE FOR ORDER BY") {
@@ -209,7 +220,8 @@ func parameters(text string) (most int) {
 // a few thousand rows it would read all. Plans are those for any arguments.
 func preferIndexes(ctx context.Context, db *sql.DB) error {
 	for _, setting := range []string{
-		"enable_seqscan = off", "enable_sort = off", "enable_hashjoin = off", "enable_mergejoin = off",
+		"enable_seqscan = off", "enable_sort = off", "enable_hashjoin = off",
+		"enable_mergejoin = off",
 		"plan_cache_mode = force_generic_plan",
 	} {
 		if _, err := db.ExecContext(ctx, "SET "+setting); err != nil {
@@ -275,13 +287,14 @@ type counter interface {
 	Outbox(context.Context) (store.Outbox, error)
 }
 
-// TestEveryMethodOfTheStore calls each of them, so that the statements of a new one are explained, too:
-// those of the rules, of the homes and of the leases.
+// TestEveryMethodOfTheStore calls each of them, so that the statements of a new one are explained,
+// too: those of the rules, of the homes and of the leases.
 func TestEveryMethodOfTheStore(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.scene()
 		for _, methods := range []reflect.Type{
-			reflect.TypeFor[access.Store](), reflect.TypeFor[homes.Store](), reflect.TypeFor[lease.Store](),
+			reflect.TypeFor[access.Store](), reflect.TypeFor[homes.Store](),
+			reflect.TypeFor[lease.Store](),
 			reflect.TypeFor[webhook.Outbox](), reflect.TypeFor[counter](),
 		} {
 			for i := range methods.NumMethod() {
@@ -309,7 +322,8 @@ func (h *house) call(method reflect.Method) {
 	}
 	results := do(arguments)
 	err, _ := results[len(results)-1].Interface().(error)
-	expected := []error{nil, stage.ErrNotFound, stage.ErrConflict, stage.ErrTooMany, stage.ErrInvalid}
+	expected := []error{nil, stage.ErrNotFound, stage.ErrConflict, stage.ErrTooMany,
+		stage.ErrInvalid}
 	if !slices.ContainsFunc(expected, func(kind error) bool { return errors.Is(err, kind) }) {
 		h.t.Errorf("%s: %v", method.Name, err)
 	}

@@ -98,7 +98,8 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err e
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", migrationLock); err != nil {
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)",
+		migrationLock); err != nil {
 		return nil, errors.Join(fmt.Errorf("wait for other replicas to migrate: %w", err),
 			tx.Rollback())
 	}

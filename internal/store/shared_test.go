@@ -75,7 +75,9 @@ func runReplica(t *testing.T, where string) *replica {
 			Record: func(ctx context.Context, e stage.Event) (access.StoredEvent, error) {
 				return s.AddEvent(ctx, access.StoredEvent{User: access.UserID(e.UserID), Event: e})
 			},
-			Participants: func(context.Context, stage.ARN) ([]stage.Presence, error) { return nil, nil },
+			Participants: func(context.Context, stage.ARN) ([]stage.Presence, error) {
+				return nil, nil
+			},
 		})
 	}()
 	t.Cleanup(func() {
@@ -183,7 +185,8 @@ func TestThreeReplicasActAsOne(t *testing.T) {
 func TestTheChatOutlivesARestart(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		_, _, arn := h.scene()
-		message := feed.ChatMessage{ID: "m1", Time: time.UnixMilli(1_800_000_000_123).UTC(), UserID: "ana", Name: "Ana", Text: "still here"}
+		message := feed.ChatMessage{ID: "m1", Time: time.UnixMilli(1_800_000_000_123).UTC(),
+			UserID: "ana", Name: "Ana", Text: "still here"}
 		before := sharedOf(t, h.store, "")
 		ok(t, before.AddMessage(t.Context(), arn, message, 10))
 		ok(t, before.Mute(t.Context(), arn, feed.Person{ID: "gus", Name: "Gus"}, true))
@@ -199,9 +202,11 @@ func TestTheChatOutlivesARestart(t *testing.T) {
 		if room := must(again.Room(t.Context(), arn, 10))(t); len(room.Messages) != 1 {
 			t.Error("a message was deleted before its time")
 		}
-		_, err = again.Prune(t.Context(), access.Retention{Chat: message.Time.Add(time.Millisecond)}, 10)
+		_, err = again.Prune(t.Context(),
+			access.Retention{Chat: message.Time.Add(time.Millisecond)}, 10)
 		ok(t, err)
-		if room := must(again.Room(t.Context(), arn, 10))(t); len(room.Messages) != 0 || len(room.Muted) != 1 {
+		if room := must(again.Room(t.Context(), arn, 10))(t); len(room.Messages) != 0 ||
+			len(room.Muted) != 1 {
 			t.Errorf("after a week: got %+v, want no message, and gus muted", room)
 		}
 		ok(t, again.CloseStage(t.Context(), arn, time.Now()))
@@ -261,7 +266,8 @@ func TestAPostEndsWithItsReplica(t *testing.T) {
 	if posts := must(b.Posts(t.Context(), "b"))(t); len(posts) != 1 {
 		t.Errorf("got %v, want the post", posts)
 	}
-	_, err = db.Exec("UPDATE posts SET at = at - $1", (3*feed.PostEvery + time.Second).Milliseconds())
+	_, err = db.Exec("UPDATE posts SET at = at - $1",
+		(3*feed.PostEvery + time.Second).Milliseconds())
 	ok(t, err)
 	if posts := must(b.Posts(t.Context(), "b"))(t); len(posts) != 0 {
 		t.Error("the post of a replica that is gone is still there")
@@ -280,9 +286,10 @@ func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
 			t.Helper()
 			var told atomic.Int64
 			for _, err := range race(len(stores), func(i int) error {
-				stored, err := stores[i].AddEvent(t.Context(), access.StoredEvent{User: "ana", Event: stage.Event{
-					Kind: kind, Code: code, Time: at, Stage: awsARN, Participant: "p1",
-				}})
+				stored, err := stores[i].AddEvent(t.Context(),
+					access.StoredEvent{User: "ana", Event: stage.Event{
+						Kind: kind, Code: code, Time: at, Stage: awsARN, Participant: "p1",
+					}})
 				if stored.User != "" {
 					told.Add(1)
 				}
@@ -315,18 +322,21 @@ func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
 func TestADeliveryHasOneSender(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		now := time.UnixMilli(1_800_000_000_000).UTC()
-		ok(t, h.store.PutWebhook(t.Context(), access.Webhook{ID: "hook", URL: "https://receiver.example", CreatedAt: now}))
+		ok(t, h.store.PutWebhook(t.Context(),
+			access.Webhook{ID: "hook", URL: "https://receiver.example", CreatedAt: now}))
 		const due = 40
 		for i := range due {
 			ok(t, h.store.AddDelivery(t.Context(), access.Delivery{
-				ID: fmt.Sprint("d", i), Webhook: "hook", Body: []byte("{}"), CreatedAt: now, NextAt: now,
+				ID: fmt.Sprint("d", i), Webhook: "hook", Body: []byte("{}"), CreatedAt: now,
+				NextAt: now,
 			}))
 		}
 		stores := []*store.Store{h.store, h.replica().store, h.replica().store}
 		var claimed sync.Map
 		for _, err := range race(12, func(i int) error {
 			for {
-				got, err := stores[i%3].ClaimDeliveries(t.Context(), "hook", now, now.Add(time.Minute), 3)
+				got, err := stores[i%3].ClaimDeliveries(t.Context(), "hook", now,
+					now.Add(time.Minute), 3)
 				if err != nil || len(got) == 0 {
 					return err
 				}
@@ -341,7 +351,8 @@ func TestADeliveryHasOneSender(t *testing.T) {
 		}
 		n := 0
 		claimed.Range(func(any, any) bool { n++; return true })
-		if got := must(h.store.ClaimDeliveries(t.Context(), "hook", now, now.Add(time.Minute), due))(t); n+len(got) != due {
+		if got := must(h.store.ClaimDeliveries(t.Context(), "hook", now, now.Add(time.Minute),
+			due))(t); n+len(got) != due {
 			t.Errorf("%d were claimed, and %d later, want %d", n, len(got), due)
 		}
 	})

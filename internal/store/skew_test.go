@@ -118,7 +118,8 @@ func TestLeasesAndPresenceOfSkewedClocks(t *testing.T) {
 	}
 	leader := func(of ...int) int {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(
+			10 * time.Millisecond) {
 			if leads[0].Leads() && leads[1].Leads() {
 				t.Fatal("both lead")
 			}
@@ -138,7 +139,8 @@ func TestLeasesAndPresenceOfSkewedClocks(t *testing.T) {
 	a, b := sharedOf(t, behind.store, ""), sharedOf(t, ahead.store, "")
 	ok(t, a.Post(t.Context(), "a", map[stage.ARN][]stage.Presence{fleetStage: {{}}}))
 	ok(t, b.Post(t.Context(), "b", map[stage.ARN][]stage.Presence{fleetStage: {{}}}))
-	if there, here := must(b.Posts(t.Context(), "b"))(t), must(a.Posts(t.Context(), "a"))(t); len(there) != 1 || len(here) != 1 {
+	if there, here := must(b.Posts(t.Context(), "b"))(t),
+		must(a.Posts(t.Context(), "a"))(t); len(there) != 1 || len(here) != 1 {
 		t.Errorf("got %v at one and %v at the other, want a participant at each", there, here)
 	}
 }

@@ -64,7 +64,8 @@ func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 		t.Fatalf("got %+v, want the users that the version before has added", users)
 	}
 	olga := principal(users[1].User)
-	studio := must(h.ListStages(t.Context(), olga, access.StageFilter{}, access.Page{}))(t).Items[0].ARN
+	studio := must(h.ListStages(t.Context(), olga, access.StageFilter{}, access.Page{}))(
+		t).Items[0].ARN
 	signIn := func() access.Principal {
 		t.Helper()
 		login, _, err := h.LogIn(t.Context(), "Ana", password(goodPassword), access.Client{
@@ -88,12 +89,14 @@ func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 		t.Fatalf("got %d tokens, want two of each version", len(tokens))
 	}
 	for _, token := range tokens {
-		ok(t, h.MayStay(t.Context(), stage.Participant{ID: token.ID, Stage: studio, UserID: string(ana.User.ID)}))
+		ok(t, h.MayStay(t.Context(),
+			stage.Participant{ID: token.ID, Stage: studio, UserID: string(ana.User.ID)}))
 	}
 
 	before.run("broadcast")
 	must(h.RecordEvent(t.Context(), stage.Event{
-		Kind: stage.EventPublishing, Stage: studio, Participant: mine.Participant.ID, Time: h.Clock.Now(),
+		Kind: stage.EventPublishing, Stage: studio, Participant: mine.Participant.ID,
+		Time: h.Clock.Now(),
 	}))(t)
 	events := must(h.ListEvents(t.Context(), olga, access.EventFilter{}, access.Page{}))(t).Items
 	if len(events) != 3 || events[0].ID != 3 {
@@ -154,7 +157,8 @@ func (e *elder) run(step string) {
 			e.t.Fatalf("%s, as the version before does: %v\n    in %s", step, err, one.Text)
 		}
 		if rows < one.Rows || one.Write && rows != one.Rows {
-			e.t.Errorf("%s: %d rows, the version before had %d\n    in %s", step, rows, one.Rows, one.Text)
+			e.t.Errorf("%s: %d rows, the version before had %d\n    in %s", step, rows, one.Rows,
+				one.Text)
 		}
 	}
 	if ran == 0 {
@@ -212,7 +216,8 @@ func TestEveryStatementOfTheVersionBefore(t *testing.T) {
 			given := strings.Split(strings.ReplaceAll(insert[2], " ", ""), ",")
 			for _, column := range needed[insert[1]] {
 				if !slices.Contains(given, column) {
-					t.Errorf("%s.%s needs a default: the version before does not set it", insert[1], column)
+					t.Errorf("%s.%s needs a default: the version before does not set it", insert[1],
+						column)
 				}
 			}
 		}

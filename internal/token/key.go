@@ -104,8 +104,8 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// exposed reports whether other users can read the key, or its group can write it. A group may read it:
-// that is how secrets are mounted for a container.
+// exposed reports whether other users can read the key, or its group can write it. A group may read
+// it: that is how secrets are mounted for a container.
 func exposed(info fs.FileInfo) bool {
 	return runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0
 }

@@ -350,8 +350,8 @@ func TestTimesWithAFraction(t *testing.T) {
 	}
 }
 
-// TestRefusedTokenTellsItsOwner: the dock of the user whom the token names shows the refusal, and no
-// wild text travels on.
+// TestRefusedTokenTellsItsOwner: the dock of the user whom the token names shows the refusal, and
+// no wild text travels on.
 func TestRefusedTokenTellsItsOwner(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

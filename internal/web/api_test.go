@@ -25,14 +25,16 @@ func TestFromSetupToToken(t *testing.T) {
 
 	t.Log("the operator has every capability on the stage that a new server has")
 	me := olga.Me()
-	if me.Name != "olga" || me.Role != "operator" || len(me.Stages) != 1 || strings.Join(me.Stages[0].Capabilities, ",") != "publish,subscribe" {
+	if me.Name != "olga" || me.Role != "operator" || len(me.Stages) != 1 ||
+		strings.Join(me.Stages[0].Capabilities, ",") != "publish,subscribe" {
 		t.Errorf("me: got %+v", me)
 	}
 
 	t.Log("a broadcaster who may publish gets a token that publishes and no more")
 	ana := a.Broadcaster(olga, "ana", "publish")
 	token := ana.Token("")
-	if strings.Join(token.Capabilities, ",") != "publish" || token.Endpoint != a.URL+"/whip" || strings.Count(token.Token, ".") != 2 {
+	if strings.Join(token.Capabilities, ",") != "publish" || token.Endpoint != a.URL+"/whip" ||
+		strings.Count(token.Token, ".") != 2 {
 		t.Errorf("token: got %+v", token)
 	}
 	stage := map[string]any{"stage": token.Stage, "for": "view"}
@@ -40,7 +42,8 @@ func TestFromSetupToToken(t *testing.T) {
 
 	t.Log("the record knows the token's participant and not the token")
 	_, _, text := olga.Do("GET", "/api/tokens?all=1", nil)
-	if !strings.Contains(string(text), string(token.ParticipantID)) || strings.Contains(string(text), token.Token) {
+	if !strings.Contains(string(text), string(token.ParticipantID)) ||
+		strings.Contains(string(text), token.Token) {
 		t.Errorf("the operator's list: got %s", text)
 	}
 
@@ -60,16 +63,20 @@ func TestSigningInAndOut(t *testing.T) {
 	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")
 
 	phone := a.Browser()
-	phone.Refused(http.StatusUnauthorized, "wrong_password", "POST", "/api/login", web.Credentials{Name: "ana", Password: "not her password"})
-	phone.Refused(http.StatusUnauthorized, "wrong_password", "POST", "/api/login", web.Credentials{Name: "nobody", Password: "not her password"})
-	phone.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "Ana", Password: apptest.Password}, nil)
+	phone.Refused(http.StatusUnauthorized, "wrong_password", "POST", "/api/login",
+		web.Credentials{Name: "ana", Password: "not her password"})
+	phone.Refused(http.StatusUnauthorized, "wrong_password", "POST", "/api/login",
+		web.Credentials{Name: "nobody", Password: "not her password"})
+	phone.Must(http.StatusOK, "POST", "/api/login",
+		web.Credentials{Name: "Ana", Password: apptest.Password}, nil)
 	if got := phone.Me().Name; got != "ana" {
 		t.Errorf("signed in as %q, want ana", got)
 	}
 
 	t.Log("a new password ends the login elsewhere and keeps this one")
 	stream := phone.Events()
-	ana.Must(http.StatusNoContent, "POST", "/api/password", web.PasswordChange{Current: apptest.Password, New: "another good one"}, nil)
+	ana.Must(http.StatusNoContent, "POST", "/api/password",
+		web.PasswordChange{Current: apptest.Password, New: "another good one"}, nil)
 	apptest.Await(stream, "bye", func(b web.Bye) bool { return b.Reason == "signed_out" })
 	phone.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 	ana.Me()
@@ -83,7 +90,8 @@ func TestSigningInAndOut(t *testing.T) {
 	t.Log("of several logins one can be ended")
 	home, hall := a.Browser(), a.Browser()
 	for _, b := range []*apptest.Client{home, hall} {
-		b.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "ana", Password: "another good one"}, nil)
+		b.Must(http.StatusOK, "POST", "/api/login",
+			web.Credentials{Name: "ana", Password: "another good one"}, nil)
 	}
 	var signed web.Logins
 	home.Must(http.StatusOK, "GET", "/api/logins", nil, &signed)
@@ -95,7 +103,8 @@ func TestSigningInAndOut(t *testing.T) {
 			t.Errorf("a login: got %+v, want its browser, address and last use", l)
 		}
 		if !l.Current {
-			olga.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password}, nil)
+			olga.Must(http.StatusOK, "POST", "/api/login",
+				web.Credentials{Name: "olga", Password: apptest.Password}, nil)
 			olga.Refused(http.StatusNotFound, "not_found", "DELETE", "/api/logins/"+l.ID, nil)
 			home.Must(http.StatusNoContent, "DELETE", "/api/logins/"+l.ID, nil, nil)
 		}
@@ -109,9 +118,11 @@ func TestSigningInAndOut(t *testing.T) {
 	t.Log("who has forgotten a login somewhere ends them all, and nobody else's")
 	here, there := a.Browser(), a.Browser()
 	for _, b := range []*apptest.Client{olga, here, there} {
-		b.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password}, nil)
+		b.Must(http.StatusOK, "POST", "/api/login",
+			web.Credentials{Name: "olga", Password: apptest.Password}, nil)
 	}
-	ana.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "ana", Password: "another good one"}, nil)
+	ana.Must(http.StatusOK, "POST", "/api/login",
+		web.Credentials{Name: "ana", Password: "another good one"}, nil)
 	here.Must(http.StatusNoContent, "DELETE", "/api/logins", nil, nil)
 	for _, b := range []*apptest.Client{olga, here, there} {
 		b.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
@@ -123,7 +134,8 @@ func TestCookie(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	a.Operator()
-	_, h, _ := a.Browser().Do("POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password})
+	_, h, _ := a.Browser().Do("POST", "/api/login",
+		web.Credentials{Name: "olga", Password: apptest.Password})
 	cookie := h.Get("Set-Cookie")
 	for _, want := range []string{"HttpOnly", "SameSite=Lax", "Max-Age=", "Path=/"} {
 		if !strings.Contains(cookie, want) {
@@ -141,7 +153,8 @@ func TestCookie(t *testing.T) {
 		t.Errorf("the setup link is %s, want it on the public URL", link)
 	}
 	in := web.SetUp{Code: apptest.Code(b.SetupURL), Name: "olga", Password: apptest.Password}
-	if status, h, text := b.Browser().Do("POST", "/api/setup", in); status != http.StatusCreated || !strings.Contains(h.Get("Set-Cookie"), "Secure") {
+	if status, h, text := b.Browser().Do("POST", "/api/setup", in); status != http.StatusCreated ||
+		!strings.Contains(h.Get("Set-Cookie"), "Secure") {
 		t.Errorf("setup behind https: got %d %s, cookie %q", status, text, h.Get("Set-Cookie"))
 	}
 }
@@ -156,23 +169,26 @@ func TestBrokenRequests(t *testing.T) {
 		status                   int
 		code                     string
 	}{
-		"not json":            {"POST", "/api/tokens", "application/json", "stage=main", 400, "bad_json"},
-		"empty":               {"POST", "/api/tokens", "application/json", "", 400, "bad_json"},
-		"two values":          {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `"}{}`, 400, "bad_json"},
-		"an array":            {"POST", "/api/tokens", "application/json", `["` + arn + `"]`, 400, "bad_json"},
-		"wrong type":          {"POST", "/api/tokens", "application/json", `{"stage":7}`, 400, "bad_json"},
-		"a life in words":     {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":"12h"}`, 400, "bad_json"},
-		"half a second":       {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":60.5}`, 400, "bad_json"},
-		"too short a life":    {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":59}`, 400, "invalid"},
-		"too long a life":     {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":1209601}`, 400, "invalid"},
-		"an endless life":     {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":9223372036854775807}`, 400, "invalid"},
-		"unknown member":      {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","capabilities":["publish"]}`, 400, "unknown_field"},
-		"unknown use":         {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","for":"everything"}`, 400, "invalid"},
-		"not an ARN":          {"POST", "/api/tokens", "application/json", `{"stage":"main"}`, 400, "invalid"},
-		"no such stage":       {"POST", "/api/tokens", "application/json", `{"stage":"arn:aws:ivs:local:000000000000:stage/nowhere"}`, 404, "not_found"},
-		"a form":              {"POST", "/api/tokens", "application/x-www-form-urlencoded", "stage=main", 415, "unsupported_media_type"},
-		"10 MB":               {"POST", "/api/login", "application/json", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "too_large"},
-		"deep nesting":        {"POST", "/api/login", "application/json", strings.Repeat("[", 60000), 400, "bad_json"},
+		"not json": {"POST", "/api/tokens", "application/json", "stage=main", 400,
+			"bad_json"},
+		"empty":            {"POST", "/api/tokens", "application/json", "", 400, "bad_json"},
+		"two values":       {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `"}{}`, 400, "bad_json"},
+		"an array":         {"POST", "/api/tokens", "application/json", `["` + arn + `"]`, 400, "bad_json"},
+		"wrong type":       {"POST", "/api/tokens", "application/json", `{"stage":7}`, 400, "bad_json"},
+		"a life in words":  {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":"12h"}`, 400, "bad_json"},
+		"half a second":    {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":60.5}`, 400, "bad_json"},
+		"too short a life": {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":59}`, 400, "invalid"},
+		"too long a life":  {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":1209601}`, 400, "invalid"},
+		"an endless life":  {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":9223372036854775807}`, 400, "invalid"},
+		"unknown member":   {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","capabilities":["publish"]}`, 400, "unknown_field"},
+		"unknown use":      {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","for":"everything"}`, 400, "invalid"},
+		"not an ARN":       {"POST", "/api/tokens", "application/json", `{"stage":"main"}`, 400, "invalid"},
+		"no such stage":    {"POST", "/api/tokens", "application/json", `{"stage":"arn:aws:ivs:local:000000000000:stage/nowhere"}`, 404, "not_found"},
+		"a form": {"POST", "/api/tokens", "application/x-www-form-urlencoded",
+			"stage=main", 415, "unsupported_media_type"},
+		"10 MB": {"POST", "/api/login", "application/json", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "too_large"},
+		"deep nesting": {"POST", "/api/login", "application/json",
+			strings.Repeat("[", 60000), 400, "bad_json"},
 		"wrong method":        {"PATCH", "/api/login", "application/json", `{}`, 405, "method_not_allowed"},
 		"nowhere":             {"GET", "/api/nothing", "application/json", ``, 404, "not_found"},
 		"no such page":        {"GET", "/nothing", "application/json", ``, 404, "not_found"},
@@ -184,7 +200,8 @@ func TestBrokenRequests(t *testing.T) {
 			t.Parallel()
 			got, h, text := olga.Send(c.method, c.path, c.kind, strings.NewReader(c.body))
 			if got != c.status || !strings.Contains(string(text), `"code":"`+c.code+`"`) || h.Get("Content-Type") != "application/problem+json" {
-				t.Errorf("got %d %s %s, want %d %s", got, h.Get("Content-Type"), text, c.status, c.code)
+				t.Errorf("got %d %s %s, want %d %s", got, h.Get("Content-Type"), text, c.status,
+					c.code)
 			}
 		})
 	}
@@ -230,7 +247,8 @@ func TestOtherOrigins(t *testing.T) {
 		}
 		answer.Body.Close()
 		if answer.StatusCode != c.want {
-			t.Errorf("GET %s with %s: %s: got %s, want %d", c.path, c.header, c.value, answer.Status, c.want)
+			t.Errorf("GET %s with %s: %s: got %s, want %d", c.path, c.header, c.value,
+				answer.Status, c.want)
 		}
 	}
 }
@@ -243,7 +261,8 @@ func TestStrictTransportSecurity(t *testing.T) {
 		if _, h, _ := plain.Browser().Do("GET", path, nil); h.Get(name) != "" {
 			t.Errorf("%s on http: got %q, want none", path, h.Get(name))
 		}
-		if _, h, _ := secure.Browser().Do("GET", path, nil); !strings.HasPrefix(h.Get(name), "max-age=") {
+		if _, h, _ := secure.Browser().Do("GET", path, nil); !strings.HasPrefix(h.Get(name),
+			"max-age=") {
 			t.Errorf("%s on https: got %q, want a max-age", path, h.Get(name))
 		}
 	}
@@ -252,7 +271,8 @@ func TestStrictTransportSecurity(t *testing.T) {
 func TestCompressedBodies(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
-	r, _ := http.NewRequestWithContext(t.Context(), "POST", a.URL+"/api/login", strings.NewReader("\x1f\x8b"))
+	r, _ := http.NewRequestWithContext(t.Context(), "POST", a.URL+"/api/login",
+		strings.NewReader("\x1f\x8b"))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Content-Encoding", "gzip")
 	answer, err := http.DefaultClient.Do(r)
@@ -261,7 +281,8 @@ func TestCompressedBodies(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
-	if answer.StatusCode != http.StatusUnsupportedMediaType || !strings.Contains(string(text), "Content-Encoding") {
+	if answer.StatusCode != http.StatusUnsupportedMediaType ||
+		!strings.Contains(string(text), "Content-Encoding") {
 		t.Errorf("got %s %s, want 415 that names Content-Encoding", answer.Status, text)
 	}
 }
@@ -283,7 +304,8 @@ func TestBroadcastersAreNotOperators(t *testing.T) {
 		{"DELETE", "/api/users/" + string(olga.Me().ID), nil},
 		{"POST", "/api/users/" + string(olga.Me().ID) + "/invite", nil},
 		{"DELETE", "/api/users/" + string(olga.Me().ID) + "/logins", nil},
-		{"PUT", "/api/users/" + string(ana.Me().ID) + "/grants/" + arn, web.GrantRequest{Capabilities: []string{"publish"}}},
+		{"PUT", "/api/users/" + string(ana.Me().ID) + "/grants/" + arn,
+			web.GrantRequest{Capabilities: []string{"publish"}}},
 		{"DELETE", "/api/users/" + string(ana.Me().ID) + "/grants/" + arn, nil},
 		{"GET", "/api/stages", nil},
 		{"POST", "/api/stages", web.NewStage{Name: "mine"}},
@@ -295,8 +317,10 @@ func TestBroadcastersAreNotOperators(t *testing.T) {
 		ana.Refused(http.StatusForbidden, "denied", c.method, c.path, c.body)
 	}
 	t.Log("another's token is not hers to see or to end")
-	ana.Refused(http.StatusNotFound, "not_found", "DELETE", "/api/tokens/"+string(theirs.ParticipantID), nil)
-	ana.Refused(http.StatusNotFound, "not_found", "GET", "/api/tokens/"+string(theirs.ParticipantID), nil)
+	ana.Refused(http.StatusNotFound, "not_found", "DELETE",
+		"/api/tokens/"+string(theirs.ParticipantID), nil)
+	ana.Refused(http.StatusNotFound, "not_found", "GET",
+		"/api/tokens/"+string(theirs.ParticipantID), nil)
 }
 
 func TestAccessKeysIssueAndNoMore(t *testing.T) {
@@ -312,10 +336,12 @@ func TestAccessKeysIssueAndNoMore(t *testing.T) {
 	kiosk.Must(http.StatusOK, "GET", "/api/tokens/"+string(token.ParticipantID), nil, nil)
 	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/keys", nil)
 	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/tokens", nil)
-	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/password", web.PasswordChange{Current: apptest.Password, New: "another good one"})
+	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/password",
+		web.PasswordChange{Current: apptest.Password, New: "another good one"})
 
 	ana.Must(http.StatusNoContent, "DELETE", "/api/keys/"+key.ID, nil, nil)
-	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/tokens", map[string]any{"stage": token.Stage})
+	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/tokens",
+		map[string]any{"stage": token.Stage})
 }
 
 func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
@@ -325,20 +351,28 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 	ana := a.Broadcaster(olga, "ana", "publish")
 	first := ana.Events()
 	apptest.Await(first, "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 0 })
-	obs := &web.OBSState{Version: "31.0.0", State: "idle", Findings: []web.Finding{{ID: "audio-encoder", Level: "fix", Text: "Sound is sent as AAC."}}}
+	obs := &web.OBSState{Version: "31.0.0", State: "idle",
+		Findings: []web.Finding{{ID: "audio-encoder", Level: "fix", Text: "Sound is sent as AAC."}}}
 	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock1", web.DockState{OBS: obs}, nil)
 	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock2", web.DockState{Live: true}, nil)
-	odd := &web.OBSState{Version: "31.0.0", State: "idle", Findings: []web.Finding{{ID: "audio-encoder", Level: "odd", Text: "Sound is sent as AAC."}}}
-	ana.Refused(http.StatusBadRequest, "invalid", "PUT", "/api/docks/dockdock1", web.DockState{OBS: odd})
-	apptest.Await(first, "dock", func(d feed.Dock) bool { return d.ID == "dockdock1" && d.OBS != nil })
+	odd := &web.OBSState{Version: "31.0.0", State: "idle",
+		Findings: []web.Finding{{ID: "audio-encoder", Level: "odd", Text: "Sound is sent as AAC."}}}
+	ana.Refused(http.StatusBadRequest, "invalid", "PUT", "/api/docks/dockdock1",
+		web.DockState{OBS: odd})
+	apptest.Await(first, "dock", func(d feed.Dock) bool {
+		return d.ID == "dockdock1" && d.OBS != nil
+	})
 	apptest.Await(first, "dock", func(d feed.Dock) bool { return d.ID == "dockdock2" && d.Live })
-	apptest.Await(ana.Events(), "docks", func(d web.DocksEvent) bool { return len(d.Docks) == 2 && d.Docks[0].OBS != nil && d.Docks[1].Live })
+	apptest.Await(ana.Events(), "docks", func(d web.DocksEvent) bool {
+		return len(d.Docks) == 2 && d.Docks[0].OBS != nil && d.Docks[1].Live
+	})
 
 	t.Log("the operator sees what the docks tell of OBS")
 	var users web.Users
 	olga.Must(http.StatusOK, "GET", "/api/users", nil, &users)
 	for _, u := range users.Users {
-		if u.Name == "ana" && (len(u.Docks) != 2 || u.Docks[0].OBS.Findings[0].ID != "audio-encoder") {
+		if u.Name == "ana" && (len(u.Docks) != 2 ||
+			u.Docks[0].OBS.Findings[0].ID != "audio-encoder") {
 			t.Errorf("ana's docks: got %+v", u.Docks)
 		}
 	}
@@ -358,7 +392,8 @@ func TestOnlyTheDockThatChangedIsSent(t *testing.T) {
 		for range 30 {
 			obs.Findings = append(obs.Findings, web.Finding{ID: "preset", Level: "fix", Text: text})
 		}
-		ana.Must(http.StatusNoContent, "PUT", fmt.Sprintf("/api/docks/dockdock%02d", dock), web.DockState{OBS: obs}, nil)
+		ana.Must(http.StatusNoContent, "PUT", fmt.Sprintf("/api/docks/dockdock%02d", dock),
+			web.DockState{OBS: obs}, nil)
 	}
 	for dock := range 16 {
 		report(dock, "not_set_up")
@@ -370,9 +405,12 @@ func TestOnlyTheDockThatChangedIsSent(t *testing.T) {
 	for n := range changes {
 		report(3, fmt.Sprint("state", n))
 	}
-	apptest.Await(page, "dock", func(d feed.Dock) bool { return d.OBS.State == fmt.Sprint("state", changes-1) })
+	apptest.Await(page, "dock", func(d feed.Dock) bool {
+		return d.OBS.State == fmt.Sprint("state", changes-1)
+	})
 	if got, most := page.Bytes()-start, int64(changes*30*500); got > most {
-		t.Errorf("%d changes of one dock: the page received %d bytes, want %d at most", changes, got, most)
+		t.Errorf("%d changes of one dock: the page received %d bytes, want %d at most", changes,
+			got, most)
 	}
 }
 
@@ -386,27 +424,33 @@ func TestGrantsReachOpenPages(t *testing.T) {
 	grant := "/api/users/" + string(ana.Me().ID) + "/grants/" + url.PathEscape(ana.MainStage())
 	olga.Must(http.StatusNoContent, "DELETE", grant, nil, nil)
 	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 0 })
-	ana.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens", map[string]any{"stage": olga.MainStage()})
+	ana.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens",
+		map[string]any{"stage": olga.MainStage()})
 }
 
 func TestPages(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
-	for _, path := range []string{"/", "/dock", "/watch", "/setup", "/invite", "/account", "/operator"} {
+	for _, path := range []string{"/", "/dock", "/watch", "/setup", "/invite", "/account",
+		"/operator"} {
 		status, h, text := a.Browser().Do("GET", path, nil)
-		if status != http.StatusOK || !strings.Contains(string(text), "<!doctype html>") && !strings.Contains(string(text), "<!DOCTYPE html>") {
+		if status != http.StatusOK || !strings.Contains(string(text), "<!doctype html>") &&
+			!strings.Contains(string(text), "<!DOCTYPE html>") {
 			t.Errorf("GET %s: got %d", path, status)
 		}
-		if !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'self'") || h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") != "no-referrer" {
+		if !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'self'") ||
+			h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") != "no-referrer" {
 			t.Errorf("GET %s: headers %v", path, h)
 		}
 	}
-	if status, _, text := a.Browser().Do("GET", "/healthz", nil); status != http.StatusOK || string(text) != "ok\n" {
+	if status, _, text := a.Browser().Do("GET", "/healthz", nil); status != http.StatusOK ||
+		string(text) != "ok\n" {
 		t.Errorf("GET /healthz: got %d %q", status, text)
 	}
 }
 
-// TestOnlyPagesThatJoinStagesAdmitTheSDK: that one script, and connections to AWS, where AWS is served; nothing else is wider anywhere.
+// TestOnlyPagesThatJoinStagesAdmitTheSDK: that one script, and connections to AWS, where AWS is
+// served; nothing else is wider anywhere.
 func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	t.Parallel()
 	policyOf := func(a *apptest.App) func(path string) string {
@@ -416,14 +460,16 @@ func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 		}
 	}
 	local := policyOf(apptest.Start(t, "--ivs-sdk", "https://cdn.example/sdk.js"))
-	policy := policyOf(apptest.Start(t, "--ivs-sdk", "https://cdn.example/sdk;1.js", "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t)))
+	policy := policyOf(apptest.Start(t, "--ivs-sdk", "https://cdn.example/sdk;1.js", "--ivs-region",
+		"us-west-2", "--ivs-endpoint", apptest.Emulate(t)))
 	narrow := policy("/")
 	for _, path := range []string{"/dock", "/dock/stage", "/source", "/watch"} {
 		if got := local(path); got != narrow {
 			t.Errorf("the policy of %s where no AWS is served: got %q, want %q", path, got, narrow)
 		}
 	}
-	if strings.Contains(narrow, "cdn.example") || strings.Contains(narrow, "live-video.net") || strings.Contains(narrow, "script-src") {
+	if strings.Contains(narrow, "cdn.example") || strings.Contains(narrow, "live-video.net") ||
+		strings.Contains(narrow, "script-src") {
 		t.Errorf("the policy of /: got %q", narrow)
 	}
 	for _, path := range []string{"/setup", "/invite", "/account", "/operator"} {
@@ -431,10 +477,12 @@ func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 			t.Errorf("the policy of %s: got %q, want %q", path, got, narrow)
 		}
 	}
-	const sdk, aws = "script-src 'self' https://cdn.example/sdk%3B1.js; ", " https://*.live-video.net wss://*.live-video.net"
+	const sdk, aws = "script-src 'self' https://cdn.example/sdk%3B1.js; ",
+		" https://*.live-video.net wss://*.live-video.net"
 	for _, path := range []string{"/dock", "/dock/stage", "/source", "/watch"} {
 		got := policy(path)
-		if rest := strings.Replace(strings.Replace(got, sdk, "", 1), aws, "", 1); !strings.Contains(got, sdk) || rest != narrow {
+		if rest := strings.Replace(strings.Replace(got, sdk, "", 1), aws, "",
+			1); !strings.Contains(got, sdk) || rest != narrow {
 			t.Errorf("the policy of %s: got %q, want that of / with %q and %q", path, got, sdk, aws)
 		}
 	}
@@ -447,9 +495,12 @@ func TestManyStages(t *testing.T) {
 	const many = 80
 	var last web.Stage
 	for i := range many {
-		olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "stage " + strconv.Itoa(i)}, &last)
+		olga.Must(http.StatusCreated, "POST", "/api/stages",
+			web.NewStage{Name: "stage " + strconv.Itoa(i)}, &last)
 	}
 	stream := olga.Events()
 	apptest.Await(stream, "me", func(me web.Me) bool { return len(me.Stages) == many+1 })
-	apptest.Await(stream, "presences", func(e web.PresencesEvent) bool { return e.Complete && len(e.Stages) == 0 })
+	apptest.Await(stream, "presences", func(e web.PresencesEvent) bool {
+		return e.Complete && len(e.Stages) == 0
+	})
 }

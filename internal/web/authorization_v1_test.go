@@ -21,26 +21,29 @@ var programObjects = map[string][]target{
 	"POST /api/device/deny":    device("deny"),
 	"POST /api/enrol":          one("/api/enrol", web.EnrolCode{Code: "guessed"}),
 
-	"POST /api/passkeys/options":      one("/api/passkeys/options", nil),
-	"POST /api/passkeys":              one("/api/passkeys", web.NewPasskey{Name: "phone", Answer: noAnswer}),
+	"POST /api/passkeys/options": one("/api/passkeys/options", nil),
+	"POST /api/passkeys": one("/api/passkeys",
+		web.NewPasskey{Name: "phone", Answer: noAnswer}),
 	"PATCH /api/passkeys/{id}":        one("/api/passkeys/guessed", web.PasskeyName{Name: "phone"}),
 	"DELETE /api/passkeys/{id}":       one("/api/passkeys/guessed", nil),
 	"POST /api/login/passkey/options": one("/api/login/passkey/options", nil),
-	"POST /api/login/passkey":         one("/api/login/passkey", web.PasskeyAnswer{Answer: noAnswer}),
+	"POST /api/login/passkey": one("/api/login/passkey",
+		web.PasskeyAnswer{Answer: noAnswer}),
 
 	"POST /api/v1/users": {{request: func(w *world, _ caller) (string, any) {
 		w.users++
 		return "/api/v1/users", web.NewUser{Name: fmt.Sprint("invited ", w.users)}
 	}}},
-	"GET /api/v1/users/{id}":                 v1User("", nil),
-	"PATCH /api/v1/users/{id}":               v1User("", web.V1UserChange{}),
-	"DELETE /api/v1/users/{id}":              v1User("", nil),
-	"POST /api/v1/users/{id}/invite":         v1User("/invite", nil),
-	"POST /api/v1/users/{id}/suspend":        v1User("/suspend", nil),
-	"POST /api/v1/users/{id}/restore":        v1User("/restore", nil),
-	"DELETE /api/v1/users/{id}/logins":       v1User("/logins", nil),
-	"PUT /api/v1/users/{id}/grants/{arn}":    v1(pageObjects["PUT /api/users/{id}/grants/{arn}"]),
-	"DELETE /api/v1/users/{id}/grants/{arn}": v1(pageObjects["DELETE /api/users/{id}/grants/{arn}"]),
+	"GET /api/v1/users/{id}":              v1User("", nil),
+	"PATCH /api/v1/users/{id}":            v1User("", web.V1UserChange{}),
+	"DELETE /api/v1/users/{id}":           v1User("", nil),
+	"POST /api/v1/users/{id}/invite":      v1User("/invite", nil),
+	"POST /api/v1/users/{id}/suspend":     v1User("/suspend", nil),
+	"POST /api/v1/users/{id}/restore":     v1User("/restore", nil),
+	"DELETE /api/v1/users/{id}/logins":    v1User("/logins", nil),
+	"PUT /api/v1/users/{id}/grants/{arn}": v1(pageObjects["PUT /api/users/{id}/grants/{arn}"]),
+	"DELETE /api/v1/users/{id}/grants/{arn}": v1(
+		pageObjects["DELETE /api/users/{id}/grants/{arn}"]),
 
 	"POST /api/v1/stages":         v1(pageObjects["POST /api/stages"]),
 	"PATCH /api/v1/stages/{arn}":  v1(pageObjects["PATCH /api/stages/{arn}"]),
@@ -59,9 +62,10 @@ var programObjects = map[string][]target{
 	},
 
 	"GET /api/v1/users/{id}/logins": v1User("/logins", nil),
-	"DELETE /api/v1/users/{id}/logins/{login}": {{name: "foreign", request: func(w *world, _ caller) (string, any) {
-		return "/api/v1/users/" + string(w.bea.id) + "/logins/" + anotherLogin(w, w.bea), nil
-	}}},
+	"DELETE /api/v1/users/{id}/logins/{login}": {{name: "foreign",
+		request: func(w *world, _ caller) (string, any) {
+			return "/api/v1/users/" + string(w.bea.id) + "/logins/" + anotherLogin(w, w.bea), nil
+		}}},
 	"GET /api/v1/participants": {
 		{name: "all", request: at("/api/v1/participants", nil)},
 		{name: "own", request: func(w *world, _ caller) (string, any) {
@@ -73,12 +77,14 @@ var programObjects = map[string][]target{
 	},
 	"GET /api/v1/stages/{arn}/sessions": v1(pageObjects["GET /api/stages/{arn}/sessions"]),
 	"POST /api/v1/rules/effect": {{request: func(w *world, _ caller) (string, any) {
-		return "/api/v1/rules/effect", web.V1Rule{Claim: "groups", Value: "crew", Stage: w.side, Capabilities: both}
+		return "/api/v1/rules/effect",
+			web.V1Rule{Claim: "groups", Value: "crew", Stage: w.side, Capabilities: both}
 	}}},
 
-	"DELETE /api/v1/users/{id}/grants/{arn}/bar": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/v1/users/" + string(of.id) + "/grants/" + arn + "/bar", nil
-	}),
+	"DELETE /api/v1/users/{id}/grants/{arn}/bar": ownAndForeign(
+		func(w *world, of caller, arn string) (string, any) {
+			return "/api/v1/users/" + string(of.id) + "/grants/" + arn + "/bar", nil
+		}),
 	"GET /api/v1/refusals": {
 		{name: "all", request: at("/api/v1/refusals", nil)},
 		{name: "own", request: func(w *world, _ caller) (string, any) {
@@ -109,14 +115,16 @@ var programObjects = map[string][]target{
 	"POST /api/v1/keys/{region}/rotate": one("/api/v1/keys/eu-central-1/rotate", web.V1KeyChange{}),
 	"DELETE /api/v1/keys/{region}":      one("/api/v1/keys/eu-central-1", nil),
 
-	"POST /api/v1/dock-links":   one("/api/v1/dock-links", web.V1DockLinkRequest{ExternalID: "17", Name: "linked"}),
+	"POST /api/v1/dock-links": one("/api/v1/dock-links",
+		web.V1DockLinkRequest{ExternalID: "17", Name: "linked"}),
 	"POST /api/v1/rules":        ofRule("", "POST"),
 	"PUT /api/v1/rules/{id}":    ofRule("made", "PUT"),
 	"DELETE /api/v1/rules/{id}": ofRule("made", "DELETE"),
 
 	"POST /api/v1/api-keys": one("/api/v1/api-keys", web.V1NewAPIKey{Name: "more"}),
 	"DELETE /api/v1/api-keys/{id}": {{request: func(w *world, _ caller) (string, any) {
-		return "/api/v1/api-keys/" + w.makes("id", "/api/v1/api-keys", web.V1NewAPIKey{Name: "more"}), nil
+		return "/api/v1/api-keys/" +
+			w.makes("id", "/api/v1/api-keys", web.V1NewAPIKey{Name: "more"}), nil
 	}}},
 
 	"POST /api/v1/webhooks":             ofWebhook("", newHook),
@@ -165,7 +173,8 @@ func device(act string) []target {
 
 func ofRule(id, method string) []target {
 	rule := func(w *world) web.V1Rule {
-		return web.V1Rule{Claim: "groups", Value: "crew", Stage: stage.ARN(w.side), Capabilities: both}
+		return web.V1Rule{Claim: "groups", Value: "crew", Stage: stage.ARN(w.side),
+			Capabilities: both}
 	}
 	return []target{{request: func(w *world, _ caller) (string, any) {
 		path := "/api/v1/rules"
@@ -185,7 +194,8 @@ func ofWebhook(rest string, body any) []target {
 		var all web.V1Webhooks
 		w.olga.Must(http.StatusOK, "GET", "/api/v1/webhooks", nil, &all)
 		for _, hook := range all.Webhooks {
-			w.olga.Must(http.StatusNoContent, "DELETE", "/api/v1/webhooks/"+string(hook.ID), nil, nil)
+			w.olga.Must(http.StatusNoContent, "DELETE", "/api/v1/webhooks/"+string(hook.ID), nil,
+				nil)
 		}
 		path := "/api/v1/webhooks"
 		if rest == "" {

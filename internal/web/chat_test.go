@@ -29,7 +29,8 @@ func chatOf(c *apptest.Client) string {
 // stageEvents opens the events of the main stage, with a secret or with the cookies of c.
 func stageEvents(t *testing.T, a *apptest.App, c *apptest.Client, arn string) *frames {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", a.URL+"/api/stages/"+url.PathEscape(arn)+"/events", nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET",
+		a.URL+"/api/stages/"+url.PathEscape(arn)+"/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,8 @@ type frames struct {
 	lines *bufio.Scanner
 }
 
-// await reads until an event of that name fits. The body ends with the test, so that it does not wait for ever.
+// await reads until an event of that name fits. The body ends with the test, so that it does not
+// wait for ever.
 func await[T any](f *frames, name string, fits func(T) bool) T {
 	f.t.Helper()
 	late := time.AfterFunc(20*time.Second, func() { panic("no event " + name + " that fits") })
@@ -64,7 +66,8 @@ func await[T any](f *frames, name string, fits func(T) bool) T {
 			event = rest
 		}
 		var v T
-		if data, ok := strings.CutPrefix(line, "data: "); ok && event == name && json.Unmarshal([]byte(data), &v) == nil && fits(v) {
+		if data, ok := strings.CutPrefix(line, "data: "); ok && event == name &&
+			json.Unmarshal([]byte(data), &v) == nil && fits(v) {
 			return v
 		}
 	}
@@ -97,12 +100,16 @@ func TestAGuestWithATokenAloneChats(t *testing.T) {
 
 	t.Log("nonsense is refused in words; so is somebody else's stage, and nobody's token")
 	guest.Refused(http.StatusBadRequest, "invalid", "POST", chat, web.NewMessage{Text: " \n "})
-	guest.Refused(http.StatusBadRequest, "invalid", "POST", chat, web.NewMessage{Text: strings.Repeat("é", 501)})
+	guest.Refused(http.StatusBadRequest, "invalid", "POST", chat,
+		web.NewMessage{Text: strings.Repeat("é", 501)})
 	var other web.Stage
 	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "other"}, &other)
-	guest.Refused(http.StatusForbidden, "no_grant", "POST", "/api/stages/"+url.PathEscape(string(other.ARN))+"/chat", web.NewMessage{Text: "hi"})
-	with(a, "a.b.c").Refused(http.StatusUnauthorized, "token_malformed", "POST", chat, web.NewMessage{Text: "hi"})
-	a.Browser().Refused(http.StatusUnauthorized, "unauthorized", "POST", chat, web.NewMessage{Text: "hi"})
+	guest.Refused(http.StatusForbidden, "no_grant", "POST",
+		"/api/stages/"+url.PathEscape(string(other.ARN))+"/chat", web.NewMessage{Text: "hi"})
+	with(a, "a.b.c").Refused(http.StatusUnauthorized, "token_malformed", "POST", chat,
+		web.NewMessage{Text: "hi"})
+	a.Browser().Refused(http.StatusUnauthorized, "unauthorized", "POST", chat,
+		web.NewMessage{Text: "hi"})
 
 	t.Log("a guest neither deletes nor mutes others")
 	var welcome web.ChatMessage
@@ -110,11 +117,14 @@ func TestAGuestWithATokenAloneChats(t *testing.T) {
 	guest.Refused(http.StatusForbidden, "no_moderator", "DELETE", chat+"/"+welcome.ID, nil)
 	guest.Refused(http.StatusForbidden, "no_moderator", "PUT", chat+"/muted/"+welcome.UserID, nil)
 
-	t.Log("a host mutes him, whatever token he has, and lets him speak again; nobody mutes the operator")
+	t.Log("a host mutes him, whatever token he has, and lets him speak again; nobody mutes the " +
+		"operator")
 	ana.Must(http.StatusNoContent, "PUT", chat+"/muted/"+hello.UserID, nil, nil)
 	await(hears, "chat", func(h web.ChatHistory) bool { return !h.Posts })
-	with(a, gus.Token("view").Token).Refused(http.StatusForbidden, "muted", "POST", chat, web.NewMessage{Text: "hi"})
-	if h := await(stageEvents(t, a, ana, arn), "chat", anything[web.ChatHistory]); len(h.Muted) != 1 || h.Muted[0].Name != "gus" {
+	with(a, gus.Token("view").Token).Refused(http.StatusForbidden, "muted", "POST", chat,
+		web.NewMessage{Text: "hi"})
+	if h := await(stageEvents(t, a, ana, arn), "chat",
+		anything[web.ChatHistory]); len(h.Muted) != 1 || h.Muted[0].Name != "gus" {
 		t.Errorf("whom ana sees muted: got %+v", h.Muted)
 	}
 	ana.Must(http.StatusNoContent, "DELETE", chat+"/muted/"+hello.UserID, nil, nil)
@@ -134,13 +144,15 @@ func TestWhoTalksTooMuchHasToWait(t *testing.T) {
 	ana, ben := a.Broadcaster(olga, "ana", "publish"), a.Broadcaster(olga, "ben", "subscribe")
 	chat := chatOf(olga)
 	for i := range 5 {
-		ana.Must(http.StatusCreated, "POST", chat, web.NewMessage{Text: fmt.Sprint("message ", i)}, nil)
+		ana.Must(http.StatusCreated, "POST", chat, web.NewMessage{Text: fmt.Sprint("message ", i)},
+			nil)
 	}
 	_, h, _ := ana.Do("POST", chat, web.NewMessage{Text: "one more"})
 	if h.Get("Retry-After") != "2" {
 		t.Errorf("Retry-After: got %q, want 2", h.Get("Retry-After"))
 	}
-	ana.Refused(http.StatusTooManyRequests, "too_many_messages", "POST", chat, web.NewMessage{Text: "one more"})
+	ana.Refused(http.StatusTooManyRequests, "too_many_messages", "POST", chat,
+		web.NewMessage{Text: "one more"})
 	ben.Must(http.StatusCreated, "POST", chat, web.NewMessage{Text: "I have time"}, nil)
 }
 
@@ -151,7 +163,8 @@ func TestAStreamEndsWithWhatOpenedIt(t *testing.T) {
 	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")
 	arn := ana.MainStage()
 	var made web.CreatedView
-	ana.Must(http.StatusCreated, "POST", "/api/views", map[string]string{"stage": arn, "view": "grid"}, &made)
+	ana.Must(http.StatusCreated, "POST", "/api/views",
+		map[string]string{"stage": arn, "view": "grid"}, &made)
 	address, err := url.Parse(made.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -161,14 +174,17 @@ func TestAStreamEndsWithWhatOpenedIt(t *testing.T) {
 	source := with(a, address.Fragment)
 	sees := stageEvents(t, a, source, arn)
 	await(sees, "presence", anything[web.PresenceEvent])
-	source.Refused(http.StatusForbidden, "view_only", "POST", chatOf(ana), web.NewMessage{Text: "hi"})
+	source.Refused(http.StatusForbidden, "view_only", "POST", chatOf(ana),
+		web.NewMessage{Text: "hi"})
 	source.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
-	source.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/tokens", web.TokenRequest{})
+	source.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/tokens",
+		web.TokenRequest{})
 
 	t.Log("its token subscribes, and nothing else")
 	var token web.ViewToken
 	source.Must(http.StatusCreated, "POST", "/api/views/token", nil, &token)
-	if strings.Join(token.Capabilities, ",") != "subscribe" || token.View != "grid" || string(token.Stage) != arn {
+	if strings.Join(token.Capabilities, ",") != "subscribe" || token.View != "grid" ||
+		string(token.Stage) != arn {
 		t.Errorf("the token of the source: got %+v", token)
 	}
 
@@ -177,13 +193,15 @@ func TestAStreamEndsWithWhatOpenedIt(t *testing.T) {
 	ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
 	await(sees, "bye", func(b web.Bye) bool { return b.Reason == "signed_out" })
 	await(seesByToken, "bye", func(b web.Bye) bool { return b.Reason == "signed_out" })
-	with(a, token.Token.Token).Refused(http.StatusForbidden, "token_revoked", "POST", chatOf(ana), web.NewMessage{Text: "hi"})
+	with(a, token.Token.Token).Refused(http.StatusForbidden, "token_revoked", "POST", chatOf(ana),
+		web.NewMessage{Text: "hi"})
 	source.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/views/token", nil)
 
 	t.Log("a login that lost its grant is not at the stage any more")
 	hers := stageEvents(t, a, ana, arn)
 	await(hers, "chat", anything[web.ChatHistory])
-	olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(ana.Me().ID)+"/grants/"+url.PathEscape(arn), nil, nil)
+	olga.Must(http.StatusNoContent, "DELETE",
+		"/api/users/"+string(ana.Me().ID)+"/grants/"+url.PathEscape(arn), nil, nil)
 	await(hers, "bye", anything[web.Bye])
 }
 
@@ -209,14 +227,17 @@ func TestPagesOfAnotherOriginComeWithATokenAlone(t *testing.T) {
 		return answer
 	}
 	token := olga.Token("view").Token
-	if got := post("https://app.example", token); got.StatusCode != http.StatusCreated || got.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
+	if got := post("https://app.example", token); got.StatusCode != http.StatusCreated ||
+		got.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
 		t.Errorf("the team's page: got %s, %v", got.Status, got.Header)
 	}
-	if got := post("https://evil.example", token); got.StatusCode != http.StatusForbidden || got.Header.Get("Access-Control-Allow-Origin") != "" {
+	if got := post("https://evil.example", token); got.StatusCode != http.StatusForbidden ||
+		got.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("somebody else's page: got %s, %v", got.Status, got.Header)
 	}
 	if got := post("https://app.example", ""); got.StatusCode != http.StatusUnauthorized {
-		t.Errorf("the team's page with olga's cookie: got %s, want that it is not looked at", got.Status)
+		t.Errorf("the team's page with olga's cookie: got %s, want that it is not looked at",
+			got.Status)
 	}
 	r, _ := http.NewRequestWithContext(t.Context(), "OPTIONS", a.URL+chat, nil)
 	r.Header.Set("Origin", "https://app.example")
@@ -225,7 +246,8 @@ func TestPagesOfAnotherOriginComeWithATokenAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer.Body.Close()
-	if answer.StatusCode != http.StatusNoContent || !strings.Contains(answer.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
+	if answer.StatusCode != http.StatusNoContent ||
+		!strings.Contains(answer.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
 		t.Errorf("preflight: got %s, %v", answer.Status, answer.Header)
 	}
 }
@@ -239,7 +261,8 @@ func TestAViewingKeyTakesNoPartInTheChat(t *testing.T) {
 	olga.Must(http.StatusCreated, "POST", chat, web.NewMessage{Text: "for people"}, &said)
 
 	var made web.CreatedView
-	olga.Must(http.StatusCreated, "POST", "/api/views", map[string]string{"stage": arn, "view": "grid"}, &made)
+	olga.Must(http.StatusCreated, "POST", "/api/views",
+		map[string]string{"stage": arn, "view": "grid"}, &made)
 	address, _ := url.Parse(made.URL)
 	key := with(a, address.Fragment)
 	var token web.ViewToken
@@ -247,7 +270,8 @@ func TestAViewingKeyTakesNoPartInTheChat(t *testing.T) {
 	sources := map[string]*apptest.Client{"key": key, "token": with(a, token.Token.Token)}
 	hears := map[string]*frames{}
 	for what, source := range sources {
-		t.Log("the " + what + " of an operator's source neither writes nor deletes nor mutes, not even what is hers")
+		t.Log("the " + what + " of an operator's source neither writes nor deletes nor mutes, " +
+			"not even what is hers")
 		source.Refused(http.StatusForbidden, "view_only", "POST", chat, web.NewMessage{Text: "hi"})
 		source.Refused(http.StatusForbidden, "view_only", "DELETE", chat+"/"+said.ID, nil)
 		source.Refused(http.StatusForbidden, "view_only", "PUT", chat+"/muted/somebody", nil)
@@ -258,7 +282,8 @@ func TestAViewingKeyTakesNoPartInTheChat(t *testing.T) {
 
 	t.Log("it reads who is there, and nothing of what is said")
 	olga.Must(http.StatusCreated, "POST", chat, web.NewMessage{Text: "not for sources"}, &said)
-	olga.Must(http.StatusNoContent, "PUT", chat+"/muted/"+string(a.Broadcaster(olga, "ana", "subscribe").Me().ID), nil, nil)
+	olga.Must(http.StatusNoContent, "PUT",
+		chat+"/muted/"+string(a.Broadcaster(olga, "ana", "subscribe").Me().ID), nil, nil)
 	olga.Must(http.StatusNoContent, "DELETE", chat+"/"+said.ID, nil, nil)
 	olga.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
 	for what, f := range hears {

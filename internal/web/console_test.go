@@ -31,9 +31,11 @@ func TestBranding(t *testing.T) {
 	t.Log("what would be unreadable or unsafe is refused, with the reason")
 	for name, bad := range map[string]web.V1Branding{
 		"a contrast of 1.3:1": {Accent: "#ffe000"}, "written like": {Accent: "red"},
-		"imprint is a URL": {Imprint: "javascript:alert(1)"}, "e-mail address": {Support: "data:text/html,x"},
-		"at most 40": {Name: strings.Repeat("x", 41)}, "PNG or JPEG": {Logo: encoded([]byte("<svg/>"))},
-		"1024": {Logo: encoded(picture(t, 1025, 1))},
+		"imprint is a URL": {Imprint: "javascript:alert(1)"},
+		"e-mail address":   {Support: "data:text/html,x"},
+		"at most 40":       {Name: strings.Repeat("x", 41)},
+		"PNG or JPEG":      {Logo: encoded([]byte("<svg/>"))},
+		"1024":             {Logo: encoded(picture(t, 1025, 1))},
 	} {
 		code := map[bool]string{true: "contrast", false: "invalid"}[bad.Accent == "#ffe000"]
 		refused := olga.Refused(http.StatusBadRequest, code, "PUT", "/api/v1/branding", bad)
@@ -41,20 +43,27 @@ func TestBranding(t *testing.T) {
 			t.Errorf("%q does not say %q", refused.Detail, name)
 		}
 	}
-	olga.Refused(http.StatusRequestEntityTooLarge, "too_large", "PUT", "/api/v1/branding", web.V1Branding{Logo: encoded(make([]byte, 50_000))})
+	olga.Refused(http.StatusRequestEntityTooLarge, "too_large", "PUT", "/api/v1/branding",
+		web.V1Branding{Logo: encoded(make([]byte, 50_000))})
 
 	t.Log("the console wins over the settings; a change without a logo keeps the one there is")
 	logo := picture(t, 64, 64)
-	olga.Must(http.StatusOK, "PUT", "/api/v1/branding", web.V1Branding{Name: "Radio Nord", Accent: "#8f0f25", Logo: encoded(logo)}, nil)
-	olga.Must(http.StatusOK, "PUT", "/api/v1/branding", web.V1Branding{Name: "Radio Süd", Accent: "#8f0f25", Imprint: "https://example.com/imprint"}, nil)
+	olga.Must(http.StatusOK, "PUT", "/api/v1/branding",
+		web.V1Branding{Name: "Radio Nord", Accent: "#8f0f25", Logo: encoded(logo)}, nil)
+	olga.Must(http.StatusOK, "PUT", "/api/v1/branding",
+		web.V1Branding{Name: "Radio Süd", Accent: "#8f0f25",
+			Imprint: "https://example.com/imprint"}, nil)
 	guest.Must(http.StatusOK, "GET", "/api/branding", nil, &brand)
-	if brand.Name != "Radio Süd" || brand.Accent != "#8f0f25" || brand.Support != "mailto:help@example.com" || brand.Logo == "" {
+	if brand.Name != "Radio Süd" || brand.Accent != "#8f0f25" ||
+		brand.Support != "mailto:help@example.com" || brand.Logo == "" {
 		t.Errorf("by the console: %+v", brand)
 	}
 	status, header, body := guest.Do("GET", "/"+brand.Logo, nil)
 	policy := header.Get("Content-Security-Policy")
-	if status != http.StatusOK || !bytes.Equal(body, logo) || header.Get("Content-Type") != "image/png" ||
-		policy != "default-src 'none'; sandbox" || header.Get("X-Content-Type-Options") != "nosniff" {
+	if status != http.StatusOK || !bytes.Equal(body, logo) ||
+		header.Get("Content-Type") != "image/png" ||
+		policy != "default-src 'none'; sandbox" ||
+		header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("the logo: %d, %d bytes, %v", status, len(body), header)
 	}
 	olga.Must(http.StatusOK, "PUT", "/api/v1/branding", web.V1Branding{Logo: new(string)}, nil)
@@ -79,28 +88,33 @@ func picture(t *testing.T, width, height int) []byte {
 	return b.Bytes()
 }
 
-// TestAModeratorKeepsSomeoneOut: on their own stage, with a reason; nothing of other stages is theirs.
+// TestAModeratorKeepsSomeoneOut: on their own stage, with a reason; nothing of other stages is
+// theirs.
 func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	olga := a.Operator()
 	ana := a.Broadcaster(olga, "ana", "publish")
 	mia := a.Broadcaster(olga, "mia", "subscribe")
-	olga.Must(http.StatusOK, "PATCH", "/api/v1/users/"+string(mia.Me().ID), web.V1UserChange{Role: access.Moderator}, nil)
+	olga.Must(http.StatusOK, "PATCH", "/api/v1/users/"+string(mia.Me().ID),
+		web.V1UserChange{Role: access.Moderator}, nil)
 	arn := url.PathEscape(olga.MainStage())
 	first, second := ana.Token(""), ana.Token("")
 	page := ana.Events()
 	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 1 })
 
 	t.Log("kicked with the bar: every token is revoked, and a new one is refused with the reason")
-	mia.Must(http.StatusNoContent, "DELETE", "/api/v1/stages/"+arn+"/participants/"+string(first.ParticipantID), web.Removal{Reason: "language", Bar: true}, nil)
+	mia.Must(http.StatusNoContent, "DELETE",
+		"/api/v1/stages/"+arn+"/participants/"+string(first.ParticipantID),
+		web.Removal{Reason: "language", Bar: true}, nil)
 	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 0 }) // and no bye
 	var state web.TokenState
 	ana.Must(http.StatusOK, "GET", "/api/tokens/"+string(second.ParticipantID), nil, &state)
 	if state.RevokedAt == nil {
 		t.Error("another open token of the user is good still")
 	}
-	refused := ana.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens", web.TokenRequest{Stage: first.Stage})
+	refused := ana.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens",
+		web.TokenRequest{Stage: first.Stage})
 	if !strings.Contains(refused.Detail, "language") {
 		t.Errorf("the refusal gives no reason: %q", refused.Detail)
 	}
@@ -109,7 +123,8 @@ func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	}
 	var person web.V1UserDetail
 	olga.Must(http.StatusOK, "GET", "/api/v1/users/"+string(ana.Me().ID), nil, &person)
-	if len(person.Grants) != 1 || person.Grants[0].BarredAt == nil || person.Grants[0].BarredReason != "language" {
+	if len(person.Grants) != 1 || person.Grants[0].BarredAt == nil ||
+		person.Grants[0].BarredReason != "language" {
 		t.Errorf("the operator sees %+v", person.Grants)
 	}
 
@@ -117,7 +132,8 @@ func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "elsewhere"}, nil)
 	var trail web.V1Audit
 	mia.Must(http.StatusOK, "GET", "/api/v1/audit", nil, &trail)
-	if len(trail.Entries) == 0 || trail.Entries[0].Action != access.ActionBarred || trail.Entries[0].Detail != "language" {
+	if len(trail.Entries) == 0 || trail.Entries[0].Action != access.ActionBarred ||
+		trail.Entries[0].Detail != "language" {
 		t.Errorf("the moderator reads %+v", trail.Entries)
 	}
 	for _, e := range trail.Entries {
@@ -127,10 +143,13 @@ func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	}
 
 	t.Log("let in again")
-	mia.Must(http.StatusNoContent, "DELETE", "/api/v1/users/"+string(ana.Me().ID)+"/grants/"+arn+"/bar", nil, nil)
+	mia.Must(http.StatusNoContent, "DELETE",
+		"/api/v1/users/"+string(ana.Me().ID)+"/grants/"+arn+"/bar", nil, nil)
 	ana.Token("")
 	operator := olga.Token("")
-	mia.Refused(http.StatusConflict, "conflict", "DELETE", "/api/v1/stages/"+arn+"/participants/"+string(operator.ParticipantID), web.Removal{Bar: true})
+	mia.Refused(http.StatusConflict, "conflict", "DELETE",
+		"/api/v1/stages/"+arn+"/participants/"+string(operator.ParticipantID),
+		web.Removal{Bar: true})
 }
 
 func TestRefusalsOfTheLastHour(t *testing.T) {
@@ -147,17 +166,20 @@ func TestRefusalsOfTheLastHour(t *testing.T) {
 	apptest.Await(events, "stage", func(e web.StageEvent) bool { return e.Kind == "refused" })
 	var list web.V1Refusals
 	olga.Must(http.StatusOK, "GET", "/api/v1/refusals", nil, &list)
-	if len(list.Refusals) != 1 || list.Refusals[0].Code != "token_revoked" || list.Refusals[0].Name != "ana" {
+	if len(list.Refusals) != 1 || list.Refusals[0].Code != "token_revoked" ||
+		list.Refusals[0].Name != "ana" {
 		t.Errorf("the operator sees %+v", list.Refusals)
 	}
 }
 
 func TestTheSystemPageMasksSecrets(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t, "--ivs-events-secret", "0123456789abcdef", "--turn", "turn:127.0.0.1:3478", "--turn-secret", "hush hush")
+	a := apptest.Start(t, "--ivs-events-secret", "0123456789abcdef", "--turn",
+		"turn:127.0.0.1:3478", "--turn-secret", "hush hush")
 	olga := a.Operator()
 	_, _, body := olga.Do("GET", "/api/v1/system", nil)
-	if text := string(body); strings.Contains(text, "hush") || strings.Contains(text, "0123456789abcdef") {
+	if text := string(body); strings.Contains(text, "hush") ||
+		strings.Contains(text, "0123456789abcdef") {
 		t.Errorf("a secret is shown: %s", text)
 	}
 	var system web.V1System
@@ -169,7 +191,8 @@ func TestTheSystemPageMasksSecrets(t *testing.T) {
 	if got := from["turn-secret"]; got.Value != "********" || got.From != "command line" {
 		t.Errorf("turn-secret: %+v", got)
 	}
-	if !system.Ready || len(system.Checks) < 2 || system.Database != "SQLite" || from["token-limit"].Value != "30" {
+	if !system.Ready || len(system.Checks) < 2 || system.Database != "SQLite" ||
+		from["token-limit"].Value != "30" {
 		t.Errorf("system: %+v", system)
 	}
 	var keys web.V1Keys

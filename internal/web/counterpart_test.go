@@ -25,28 +25,30 @@ var counterparts = map[string]string{
 	"PUT /api/docks/{dock}":        "= a dock reports about itself; GET /api/v1/users/{id} has it",
 	"DELETE /api/docks/{dock}":     "= a dock reports about itself",
 
-	"POST /api/setup":               "= " + signingIn,
-	"POST /api/setup/check":         "= " + signingIn,
-	"POST /api/login":               "= " + signingIn,
-	"DELETE /api/login":             "= " + ofOneself,
-	"GET /api/logins":               "GET /api/v1/users/{id}/logins",
-	"DELETE /api/logins":            "DELETE /api/v1/users/{id}/logins",
-	"DELETE /api/logins/{id}":       "DELETE /api/v1/users/{id}/logins/{login}",
-	"GET /api/me":                   "= " + ofOneself + "; the key itself may ask it",
-	"POST /api/password":            "= " + ofOneself,
-	"POST /api/invite":              "= " + signingIn,
-	"POST /api/invite/name":         "= " + signingIn,
-	"GET /api/sign-in":              "= " + signingIn,
-	"GET /api/oidc/login":           "= " + signingIn,
-	"GET /api/oidc/callback":        "= " + signingIn,
-	"GET /api/oidc/logout":          "= " + signingIn,
-	"POST /api/device":              "= " + signingIn,
-	"POST /api/device/token":        "= " + signingIn,
-	"POST /api/device/lookup":       "= " + ofOneself,
-	"POST /api/device/approve":      "= " + ofOneself + "; a program signs in a dock by POST /api/v1/dock-links",
-	"POST /api/device/deny":         "= " + ofOneself,
-	"POST /api/enrol":               "= " + signingIn,
-	"GET /api/obs/script":           "= " + ofOneself + "; a program signs in a dock by POST /api/v1/dock-links",
+	"POST /api/setup":         "= " + signingIn,
+	"POST /api/setup/check":   "= " + signingIn,
+	"POST /api/login":         "= " + signingIn,
+	"DELETE /api/login":       "= " + ofOneself,
+	"GET /api/logins":         "GET /api/v1/users/{id}/logins",
+	"DELETE /api/logins":      "DELETE /api/v1/users/{id}/logins",
+	"DELETE /api/logins/{id}": "DELETE /api/v1/users/{id}/logins/{login}",
+	"GET /api/me":             "= " + ofOneself + "; the key itself may ask it",
+	"POST /api/password":      "= " + ofOneself,
+	"POST /api/invite":        "= " + signingIn,
+	"POST /api/invite/name":   "= " + signingIn,
+	"GET /api/sign-in":        "= " + signingIn,
+	"GET /api/oidc/login":     "= " + signingIn,
+	"GET /api/oidc/callback":  "= " + signingIn,
+	"GET /api/oidc/logout":    "= " + signingIn,
+	"POST /api/device":        "= " + signingIn,
+	"POST /api/device/token":  "= " + signingIn,
+	"POST /api/device/lookup": "= " + ofOneself,
+	"POST /api/device/approve": "= " + ofOneself +
+		"; a program signs in a dock by POST /api/v1/dock-links",
+	"POST /api/device/deny": "= " + ofOneself,
+	"POST /api/enrol":       "= " + signingIn,
+	"GET /api/obs/script": "= " + ofOneself +
+		"; a program signs in a dock by POST /api/v1/dock-links",
 	"GET /api/passkeys":             "= " + ofOneself + ", and passkeys are for browsers",
 	"POST /api/passkeys/options":    "= " + ofOneself + ", and passkeys are for browsers",
 	"POST /api/passkeys":            "= " + ofOneself + ", and passkeys are for browsers",
@@ -66,10 +68,14 @@ var counterparts = map[string]string{
 	"POST /api/guest":               "= " + ofPeople,
 	"GET /api/guest/self":           "= " + ofPeople,
 
-	"POST /api/stages/{arn}/chat":                "= the chat is of those on the stage, and no page of the console has it",
-	"DELETE /api/stages/{arn}/chat/{message}":    "= the chat is of those on the stage, and no page of the console has it",
-	"PUT /api/stages/{arn}/chat/muted/{user}":    "= the chat is of those on the stage, and no page of the console has it",
-	"DELETE /api/stages/{arn}/chat/muted/{user}": "= the chat is of those on the stage, and no page of the console has it",
+	"POST /api/stages/{arn}/chat": "= the chat is of those on the stage, and no " +
+		"page of the console has it",
+	"DELETE /api/stages/{arn}/chat/{message}": "= the chat is of those on the stage, and no " +
+		"page of the console has it",
+	"PUT /api/stages/{arn}/chat/muted/{user}": "= the chat is of those on the stage, and no " +
+		"page of the console has it",
+	"DELETE /api/stages/{arn}/chat/muted/{user}": "= the chat is of those on the stage, and no " +
+		"page of the console has it",
 
 	"POST /api/login/passkey/options": "= " + signingIn,
 	"POST /api/login/passkey":         "= " + signingIn,
@@ -98,7 +104,8 @@ func TestTheAPIDoesWhatThePagesDo(t *testing.T) {
 		switch {
 		case !known && slices.Contains(patterns, same):
 		case !known:
-			t.Errorf("%s has no counterpart %s: add it, or say in counterparts why not", pattern, same)
+			t.Errorf("%s has no counterpart %s: add it, or say in counterparts why not", pattern,
+				same)
 		case !strings.HasPrefix(other, "= ") && !slices.Contains(patterns, other):
 			t.Errorf("%s: there is no %s", pattern, other)
 		}
@@ -160,6 +167,7 @@ func TestTheConsoleUsesTheAPI(t *testing.T) {
 		}
 	}
 	if found < 30 {
-		t.Errorf("%d addresses were found in the console: they are not read as they should be", found)
+		t.Errorf("%d addresses were found in the console: they are not read as they should be",
+			found)
 	}
 }

@@ -22,7 +22,8 @@ const contract = "../../docs/http.md"
 // TestEveryRouteIsDocumented holds docs/http.md to the table of routes, in both directions.
 func TestEveryRouteIsDocumented(t *testing.T) {
 	t.Parallel()
-	s, err := New(Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"}, Log: slog.New(slog.DiscardHandler)})
+	s, err := New(Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"},
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,9 +31,12 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	for _, r := range s.table() {
 		routes[shape(r.pattern)] = true
 	}
-	for _, found := range regexp.MustCompile("`((?:GET|POST|PUT|PATCH|DELETE) /[^` ]*)`").FindAllStringSubmatch(docs(t), -1) {
+	for _, found := range regexp.MustCompile(
+		"`((?:GET|POST|PUT|PATCH|DELETE) /[^` ]*)`").FindAllStringSubmatch(docs(t), -1) {
 		_, path, _ := strings.Cut(found[1], " ")
-		if first := httpkit.FirstSegment(path); first != "whip" && first != "whep" && first != "stage-events" { // told in TestTheEndpointsAreAsDocumented
+		// told in TestTheEndpointsAreAsDocumented
+		if first := httpkit.FirstSegment(path); first != "whip" && first != "whep" &&
+			first != "stage-events" {
 			documented[shape(found[1])] = true
 		}
 	}
@@ -55,13 +59,15 @@ func shape(pattern string) string {
 	return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(pattern, "{}")
 }
 
-// TestEveryCodeIsDocumented holds the codes of the error tables and events to those that the code gives.
+// TestEveryCodeIsDocumented holds the codes of the error tables and events to those that the code
+// gives.
 func TestEveryCodeIsDocumented(t *testing.T) {
 	t.Parallel()
 	given, words := readCodes(t)
 	documented := documentedCodes(docs(t))
 	if len(given) < 50 || len(documented) < 50 {
-		t.Errorf("%d codes are given and %d documented: one of them is not read as it should be", len(given), len(documented))
+		t.Errorf("%d codes are given and %d documented: one of them is not read as it should be",
+			len(given), len(documented))
 	}
 	// Only the terminal ever sees these.
 	atTheTerminal := []string{"key_damaged", "key_gone", "kms_key", "port_taken"}
@@ -77,16 +83,19 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	}
 }
 
-// documentedCodes are the words in the last column of the tables of statuses, and those of the paragraphs about codes.
+// documentedCodes are the words in the last column of the tables of statuses, and those of the
+// paragraphs about codes.
 func documentedCodes(text string) map[string]bool {
 	codes := map[string]bool{}
 	add := func(text string) {
-		for _, word := range regexp.MustCompile("`([a-z][a-z0-9_]*)`").FindAllStringSubmatch(text, -1) {
+		for _, word := range regexp.MustCompile("`([a-z][a-z0-9_]*)`").FindAllStringSubmatch(text,
+			-1) {
 			codes[word[1]] = true
 		}
 	}
 	for paragraph := range strings.SplitSeq(text, "\n\n") {
-		if strings.HasPrefix(paragraph, "Codes of ") || strings.HasPrefix(paragraph, "AWS documents none of this") {
+		if strings.HasPrefix(paragraph, "Codes of ") ||
+			strings.HasPrefix(paragraph, "AWS documents none of this") {
 			add(paragraph)
 		}
 		for line := range strings.SplitSeq(paragraph, "\n") {
@@ -102,7 +111,8 @@ func documentedCodes(text string) map[string]bool {
 func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
 	t.Helper()
 	given, words = map[string]string{}, map[string]bool{}
-	for _, dir := range []string{"access", "token", "whip", "web", "feed", "oidc", "passkey", "ivs", "sfu", "signal", "stage", "obs/script"} {
+	for _, dir := range []string{"access", "token", "whip", "web", "feed", "oidc", "passkey", "ivs",
+		"sfu", "signal", "stage", "obs/script"} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

@@ -22,7 +22,8 @@ func TestTheEndpointsAreAsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := regexp.MustCompile("`([A-Z]+) (?:<session URL>|(/wh[ie]p))([^` ]*)`").FindAllStringSubmatch(string(text), -1)
+	rows := regexp.MustCompile(
+		"`([A-Z]+) (?:<session URL>|(/wh[ie]p))([^` ]*)`").FindAllStringSubmatch(string(text), -1)
 	if len(rows) < 9 {
 		t.Errorf("found %d endpoints in docs/http.md", len(rows))
 	}
@@ -37,7 +38,8 @@ func TestTheEndpointsAreAsDocumented(t *testing.T) {
 			t.Errorf("%s: got %d, Allow: %s", row[0], status, h.Get("Allow"))
 		}
 	}
-	if status, _, _ := anybody.Do("GET", "/stage-events", nil); status != http.StatusUpgradeRequired {
+	if status, _, _ := anybody.Do("GET", "/stage-events",
+		nil); status != http.StatusUpgradeRequired {
 		t.Errorf("GET /stage-events without a WebSocket: got %d, want 426", status)
 	}
 	t.Log("a slash too many is no redirect, by which OBS would lose its offer")
@@ -51,9 +53,10 @@ func TestWhereRequestsComeFrom(t *testing.T) {
 	a := apptest.Start(t, "--public-url", "http://stage.example.com")
 	a.Operator()
 	for origin, want := range map[string]int{
-		"":                         http.StatusOK,
-		a.URL:                      http.StatusOK,        // the Host of the request
-		"http://stage.example.com": http.StatusOK,        // the public URL, behind a proxy that changes the Host
+		"":    http.StatusOK,
+		a.URL: http.StatusOK, // the Host of the request
+		// the public URL, behind a proxy that changes the Host
+		"http://stage.example.com": http.StatusOK,
 		"http://evil.example.com":  http.StatusForbidden, // elsewhere
 		"null":                     http.StatusForbidden,
 	} {
@@ -68,7 +71,8 @@ func TestWhereRequestsComeFrom(t *testing.T) {
 		}
 		answer.Body.Close()
 		if answer.StatusCode != want {
-			t.Errorf("a sign-in from a page of %q: got %d, want %d", origin, answer.StatusCode, want)
+			t.Errorf("a sign-in from a page of %q: got %d, want %d", origin, answer.StatusCode,
+				want)
 		}
 	}
 }
@@ -81,7 +85,8 @@ func TestEventBridgeIsToldWhatIsWrong(t *testing.T) {
 	taking := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1",
 		"--ivs-events-secret", "hush-hush-hush-hush")
 	open := taking.Browser()
-	p := open.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/aws/events", map[string]string{})
+	p := open.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/aws/events",
+		map[string]string{})
 	if p.Detail != "The secret is missing or wrong." {
 		t.Errorf("got %q", p.Detail)
 	}
@@ -101,8 +106,11 @@ func TestAnAccessKeyIsForTokensAlone(t *testing.T) {
 	kiosk.Key = made.Key
 	token := kiosk.Token("publish")
 	kiosk.Must(http.StatusOK, "GET", "/api/tokens/"+string(token.ParticipantID), nil, nil)
-	for _, c := range [][2]string{{"GET", "/api/tokens"}, {"GET", "/api/users"}, {"POST", "/api/keys"}, {"GET", "/api/keys"}, {"DELETE", "/api/login"}, {"GET", "/api/events"}} {
-		if p := kiosk.Refused(http.StatusUnauthorized, "unauthorized", c[0], c[1], nil); !strings.Contains(p.Detail, "access key") {
+	for _, c := range [][2]string{{"GET", "/api/tokens"}, {"GET", "/api/users"},
+		{"POST", "/api/keys"}, {"GET", "/api/keys"}, {"DELETE", "/api/login"},
+		{"GET", "/api/events"}} {
+		if p := kiosk.Refused(http.StatusUnauthorized, "unauthorized", c[0], c[1],
+			nil); !strings.Contains(p.Detail, "access key") {
 			t.Errorf("%s %s: got %q, want the reason", c[0], c[1], p.Detail)
 		}
 	}
@@ -115,7 +123,9 @@ func TestAFaultIsWrittenToTheLog(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	broken := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug") })
-	s, err := web.New(web.Config{WHIP: broken, PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, err := web.New(web.Config{WHIP: broken,
+		PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"},
+		Log:       slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +133,8 @@ func TestAFaultIsWrittenToTheLog(t *testing.T) {
 		if recover() != http.ErrAbortHandler {
 			t.Error("the connection is not given up")
 		}
-		if text := log.String(); !strings.Contains(text, "a bug") || !strings.Contains(text, "level=ERROR") || strings.Contains(text, "secret") {
+		if text := log.String(); !strings.Contains(text, "a bug") ||
+			!strings.Contains(text, "level=ERROR") || strings.Contains(text, "secret") {
 			t.Errorf("the log: got %s", text)
 		}
 	}()

@@ -7,7 +7,8 @@ import (
 
 // Patterns lists the patterns of the router.
 func Patterns() ([]string, error) {
-	s, err := New(Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"}, Log: slog.New(slog.DiscardHandler)})
+	s, err := New(Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"},
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// FuzzBodies holds what reads bodies to its word: it never panics, what it refuses is a problem of the 400s with a code and
-// a sentence, and no sentence repeats what was sent, which may be a password.
+// FuzzBodies holds what reads bodies to its word: it never panics, what it refuses is a problem of
+// the 400s with a code and a sentence, and no sentence repeats what was sent, which may be a
+// password.
 func FuzzBodies(f *testing.F) {
 	for _, seed := range []string{
 		`{"code":"c","name":"ana","password":"correct horse battery"}`, `{"name":7}`, `{"name":{"a":[]}}`, `[]`, `null`, ``, `{`, `{}{}`,
@@ -35,7 +36,8 @@ func FuzzBodies(f *testing.F) {
 		}
 		a.fail(w, r, err)
 		var p Problem
-		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status < 400 || p.Status > 499 || p.Code == "" || p.Detail == "" || w.Code != p.Status {
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status < 400 ||
+			p.Status > 499 || p.Code == "" || p.Detail == "" || w.Code != p.Status {
 			t.Errorf("body %q: got %d %s", body, w.Code, w.Body)
 		}
 		if secret := passwordIn(body); secret != "" && strings.Contains(w.Body.String(), secret) {

@@ -40,7 +40,9 @@ func tokenEndpoints(t *testing.T, arn string) []tokenEndpoint {
 	}
 }
 
-func (d tokenEndpoint) try(t *testing.T, a *apptest.App, from, bearer string) (status int, body string) {
+func (d tokenEndpoint) try(
+	t *testing.T, a *apptest.App, from, bearer string,
+) (status int, body string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -82,11 +84,13 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 		for i, d := range endpoints { // 45 wrong ones, each from another port
 			status, body := d.try(t, a, "198.51.100.21:"+strconv.Itoa(40000+10*round+i), wrong)
 			if round < 6 && status != http.StatusUnauthorized {
-				t.Fatalf("%s, wrong token %d: got %d %s, want 401", d.name, 5*round+i+1, status, body)
+				t.Fatalf("%s, wrong token %d: got %d %s, want 401", d.name, 5*round+i+1, status,
+					body)
 			}
 			// The limit recovers by one each second, and this machine may be slow.
 			if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
-				t.Fatalf("%s, wrong token %d: got %d %s, want 401 or 429", d.name, 5*round+i+1, status, body)
+				t.Fatalf("%s, wrong token %d: got %d %s, want 401 or 429", d.name, 5*round+i+1,
+					status, body)
 			}
 		}
 	}
@@ -98,7 +102,8 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 				done <- limited
 				return
 			default:
-				if status, _ := endpoints[0].try(t, a, "198.51.100.21", wrong); status == http.StatusTooManyRequests {
+				if status, _ := endpoints[0].try(t, a, "198.51.100.21",
+					wrong); status == http.StatusTooManyRequests {
 					limited++
 				}
 			}
@@ -111,7 +116,8 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	for _, from := range []string{"198.51.100.21", "198.51.100.22"} {
 		for _, d := range endpoints[:4] {
 			if status, body := d.try(t, a, from, token); status != d.ok {
-				t.Errorf("%s, a good token from %s: got %d %s, want %d", d.name, from, status, body, d.ok)
+				t.Errorf("%s, a good token from %s: got %d %s, want %d", d.name, from, status, body,
+					d.ok)
 			}
 		}
 		joinEvents(t, a, from, token)
@@ -174,7 +180,8 @@ func TestANeighbourLocksNoBrowserOut(t *testing.T) {
 	}
 	right := web.Credentials{Name: "olga", Password: apptest.Password}
 	neighbour.Refused(http.StatusTooManyRequests, "too_many_attempts", "POST", "/api/login", right)
-	olga.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil) // her browser is still recognized
+	// her browser is still recognized
+	olga.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil)
 	olga.Must(http.StatusOK, "POST", "/api/login", right, nil)
 
 	base, err := url.Parse(a.URL + "/api/login")
@@ -187,8 +194,9 @@ func TestANeighbourLocksNoBrowserOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if cookie.Name == "stagedoor_browser" && (!cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode ||
-			cookie.Path != "/api" || cookie.MaxAge < 365*24*3600) {
+		if cookie.Name == "stagedoor_browser" &&
+			(!cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode ||
+				cookie.Path != "/api" || cookie.MaxAge < 365*24*3600) {
 			t.Errorf("got %q", line)
 		}
 	}

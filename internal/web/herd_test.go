@@ -30,7 +30,8 @@ func TestAHerdSharesReadings(t *testing.T) {
 					return n, nil
 				})
 				if err != nil || got < least {
-					t.Errorf("%s: got reading %d, %v, want one that began after the question: %d", key, got, err, least)
+					t.Errorf("%s: got reading %d, %v, want one that began after the question: %d",
+						key, got, err, least)
 				}
 			})
 		}

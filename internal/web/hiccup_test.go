@@ -22,8 +22,11 @@ type sick struct {
 	touch error // of writing its use down
 }
 
-func (s *sick) Credential(_ context.Context, kind access.Kind, _ string) (access.Credential, access.Account, error) {
-	cred := access.Credential{ID: "login", Kind: kind, User: "ana", ExpiresAt: time.Now().Add(365 * 24 * time.Hour)}
+func (s *sick) Credential(
+	_ context.Context, kind access.Kind, _ string,
+) (access.Credential, access.Account, error) {
+	cred := access.Credential{ID: "login", Kind: kind, User: "ana",
+		ExpiresAt: time.Now().Add(365 * 24 * time.Hour)}
 	return cred, access.Account{User: access.User{ID: "ana"}}, s.err
 }
 
@@ -34,7 +37,8 @@ func (*sick) Stages(context.Context) ([]access.StageRecord, error) {
 }
 
 func (*sick) Grants(context.Context, ...access.UserID) ([]access.Grant, error) {
-	return []access.Grant{{Stage: "arn:aws:ivs:local:000000000000:stage/main", Capabilities: stage.Subscribe}}, nil
+	return []access.Grant{{Stage: "arn:aws:ivs:local:000000000000:stage/main",
+		Capabilities: stage.Subscribe}}, nil
 }
 
 // sickServer has a clock that moves on with each look at it: no login is believed for long.
@@ -44,7 +48,8 @@ func sickServer(db *sick) *Server {
 	log := slog.New(slog.DiscardHandler)
 	f := feed.New(feed.Config{Shared: feed.NewMemory(clock), Log: log, Now: clock})
 	s, err := New(Config{
-		Control: access.New(access.Config{Store: db, Now: clock}), Feed: f, Docks: feed.NewDocks(f), Chat: feed.NewChat(f),
+		Control: access.New(access.Config{Store: db, Now: clock}), Feed: f, Docks: feed.NewDocks(f),
+		Chat:      feed.NewChat(f),
 		PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"}, Log: log, Now: clock,
 	})
 	if err != nil {
@@ -62,7 +67,8 @@ func TestADatabaseThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
 	for _, arn := range []stage.ARN{"", "arn:aws:ivs:local:000000000000:stage/main"} {
 		db.err = nil
 		told := httptest.NewRecorder()
-		p := &openStream{streams: s.streams, presented: presented(r), stage: arn, line: openLine(told, r)}
+		p := &openStream{streams: s.streams, presented: presented(r), stage: arn,
+			line: openLine(told, r)}
 		stream, err := s.config.Feed.Listen(feed.Listener{User: "ana", Page: arn})
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +97,8 @@ func TestALoginIsGoodAlthoughItsUseIsNotWrittenDown(t *testing.T) {
 	if err != nil || login.Renewed {
 		t.Errorf("login: got %+v, %v, want it as it is stored", login, err)
 	}
-	if _, err := c.Authenticate(t.Context(), access.Presented{Bearer: stage.NewSecret("sdk_secret")}); err != nil {
+	if _, err := c.Authenticate(t.Context(),
+		access.Presented{Bearer: stage.NewSecret("sdk_secret")}); err != nil {
 		t.Errorf("key: got %v, want that it is let in", err)
 	}
 }

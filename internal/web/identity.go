@@ -85,7 +85,8 @@ func (s *oidcLogins) routes() []route {
 }
 
 func (s *oidcLogins) ways(r *http.Request, _ access.Principal) (any, error) {
-	ways := SignInWays{Passwords: s.signIn.Passwords, Codes: true, Passkeys: s.control.PasskeyHost()}
+	ways := SignInWays{Passwords: s.signIn.Passwords, Codes: true,
+		Passkeys: s.control.PasskeyHost()}
 	var err error
 	if ways.SetUp, err = s.control.NeedsSetup(r.Context()); err != nil {
 		return nil, err
@@ -105,7 +106,8 @@ func (s *oidcLogins) pending(r *http.Request, value string, maxAge int) *http.Co
 func (s *oidcLogins) begin(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
 	if s.signIn.Provider == nil {
-		s.backWith(w, r, next, stage.Errorf(stage.ErrNotFound, "No provider is set up.").WithCode("oidc_off"))
+		s.backWith(w, r, next, stage.Errorf(stage.ErrNotFound,
+			"No provider is set up.").WithCode("oidc_off"))
 		return
 	}
 	address, pending, err := s.signIn.Provider.Begin(r.Context(), next)
@@ -127,7 +129,8 @@ func (s *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, s.pending(r, "", -1))
 	next := localPath(pending.Next)
 	if s.signIn.Provider == nil {
-		s.backWith(w, r, next, stage.Errorf(stage.ErrNotFound, "No provider is set up.").WithCode("oidc_off"))
+		s.backWith(w, r, next, stage.Errorf(stage.ErrNotFound,
+			"No provider is set up.").WithCode("oidc_off"))
 		return
 	}
 	login, secret, err := s.logIn(r, pending)
@@ -141,7 +144,9 @@ func (s *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, s.public.String()+next, http.StatusSeeOther)
 }
 
-func (s *oidcLogins) logIn(r *http.Request, pending oidc.Pending) (access.Principal, stage.Secret, error) {
+func (s *oidcLogins) logIn(
+	r *http.Request, pending oidc.Pending,
+) (access.Principal, stage.Secret, error) {
 	who, err := s.signIn.Provider.Finish(r.Context(), pending, r.URL.Query())
 	if err != nil {
 		return access.Principal{}, stage.Secret{}, err
@@ -177,18 +182,22 @@ func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
 
-// sameSite reports whether a link of our own pages led here: a link of another site does not sign out.
+// sameSite reports whether a link of our own pages led here: a link of another site does not sign
+// out.
 func sameSite(r *http.Request) bool {
 	from := r.Header.Get("Sec-Fetch-Site")
 	return from == "same-origin" || from == "none" || from == ""
 }
 
-// backWith leads back to a page, which shows why the sign-in failed: it knows the sentence by its code.
+// backWith leads back to a page, which shows why the sign-in failed: it knows the sentence by its
+// code.
 func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next string, err error) {
 	p, _ := problemOf(err)
-	s.log.Info("a sign-in with the provider failed", "code", p.Code, "address", s.client(r).Address, "err", err)
+	s.log.Info("a sign-in with the provider failed", "code", p.Code, "address", s.client(r).Address,
+		"err", err)
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, s.public.String()+next+"#sign-in="+url.QueryEscape(p.Code), http.StatusSeeOther)
+	http.Redirect(w, r, s.public.String()+next+"#sign-in="+url.QueryEscape(p.Code),
+		http.StatusSeeOther)
 }
 
 // localPath is a path of our own pages: a link must not lead elsewhere after a sign-in.
@@ -232,7 +241,8 @@ func (s *deviceLogins) begin(r *http.Request, _ access.Principal) (any, error) {
 	return created(DeviceCode{
 		DeviceCode: secret.Reveal(), UserCode: request.UserCode, VerificationURI: address,
 		VerificationURIComplete: complete, QR: picture,
-		ExpiresIn: int(request.ExpiresAt.Sub(request.CreatedAt).Seconds()), Interval: int(access.DeviceInterval.Seconds()),
+		ExpiresIn: int(request.ExpiresAt.Sub(request.CreatedAt).Seconds()),
+		Interval:  int(access.DeviceInterval.Seconds()),
 	}), nil
 }
 

@@ -36,7 +36,8 @@ func provider(t *testing.T, flags ...string) (*mockoidc.MockOIDC, []string) {
 	}
 	t.Cleanup(func() { m.Shutdown() })
 	return m, append([]string{
-		"--oidc-issuer", m.Issuer(), "--oidc-client-id=" + m.Config().ClientID, // may begin with a dash
+		// may begin with a dash
+		"--oidc-issuer", m.Issuer(), "--oidc-client-id=" + m.Config().ClientID,
 		"--oidc-client-secret=" + m.Config().ClientSecret, "--oidc-scopes", "groups",
 	}, flags...)
 }
@@ -58,34 +59,44 @@ func follow(t *testing.T, c *apptest.Client, address string) *url.URL {
 
 func TestSignInWithAProvider(t *testing.T) {
 	t.Parallel()
-	m, flags := provider(t, "--oidc-require", "groups=streamers", "--oidc-operators", "groups=admins")
+	m, flags := provider(t, "--oidc-require", "groups=streamers", "--oidc-operators",
+		"groups=admins")
 	a := apptest.Start(t, flags...)
 	operator := a.Operator()
 	stage := operator.MainStage()
 	operator.Must(http.StatusCreated, "POST", "/api/v1/rules", web.V1Rule{
-		Claim: "groups", Value: "streamers", Stage: "", OwnStage: "{name}'s stage", Capabilities: []string{"publish", "subscribe"},
+		Claim: "groups", Value: "streamers", Stage: "", OwnStage: "{name}'s stage",
+		Capabilities: []string{"publish", "subscribe"},
 	}, nil)
 
-	m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben", Groups: []string{"streamers"}})
+	m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben",
+		Groups: []string{"streamers"}})
 	ben := a.Browser()
-	if back := follow(t, ben, a.URL+"/api/oidc/login?next=/account"); back.Path != "/account" || back.Fragment != "" {
+	if back := follow(t, ben, a.URL+"/api/oidc/login?next=/account"); back.Path != "/account" ||
+		back.Fragment != "" {
 		t.Errorf("the sign-in ends at %s", back)
 	}
 	me := ben.Me()
-	if me.Name != "ben" || me.Role != "broadcaster" || len(me.Stages) != 1 || me.Stages[0].Name != "ben's stage" {
+	if me.Name != "ben" || me.Role != "broadcaster" || len(me.Stages) != 1 ||
+		me.Stages[0].Name != "ben's stage" {
 		t.Errorf("after the sign-in: %+v", me)
 	}
-	ben.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: me.Stages[0].ARN}, nil)
-	ben.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens", map[string]string{"stage": stage})
+	ben.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: me.Stages[0].ARN},
+		nil)
+	ben.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens",
+		map[string]string{"stage": stage})
 
 	t.Log("who lacks the claim is led back with a code that the page explains")
-	m.QueueUser(&mockoidc.MockUser{Subject: "2", PreferredUsername: "eve", Groups: []string{"viewers"}})
-	if back := follow(t, a.Browser(), a.URL+"/api/oidc/login?next=/dock"); back.Path != "/dock" || back.Fragment != "sign-in=not_admitted" {
+	m.QueueUser(&mockoidc.MockUser{Subject: "2", PreferredUsername: "eve",
+		Groups: []string{"viewers"}})
+	if back := follow(t, a.Browser(), a.URL+"/api/oidc/login?next=/dock"); back.Path != "/dock" ||
+		back.Fragment != "sign-in=not_admitted" {
 		t.Errorf("the sign-in without the claim ends at %s", back)
 	}
 
 	t.Log("a claim makes an operator")
-	m.QueueUser(&mockoidc.MockUser{Subject: "3", PreferredUsername: "ada", Groups: []string{"streamers", "admins"}})
+	m.QueueUser(&mockoidc.MockUser{Subject: "3", PreferredUsername: "ada",
+		Groups: []string{"streamers", "admins"}})
 	ada := a.Browser()
 	follow(t, ada, a.URL+"/api/oidc/login")
 	if got := ada.Me().Role; got != "operator" {
@@ -93,7 +104,8 @@ func TestSignInWithAProvider(t *testing.T) {
 	}
 
 	t.Log("a return that is replayed, with and without the cookie of the sign-in")
-	m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben", Groups: []string{"streamers"}})
+	m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben",
+		Groups: []string{"streamers"}})
 	replayed := a.Browser()
 	var pending *http.Cookie
 	var used *url.URL
@@ -129,7 +141,8 @@ func TestSignInWithAProvider(t *testing.T) {
 		"/api/oidc/login?next=/%5Cevil.example":          "/dock",
 		"/api/oidc/login?next=/watch%0d%0aSet-Cookie:x=": "/dock",
 	} {
-		m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben", Groups: []string{"streamers"}})
+		m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben",
+			Groups: []string{"streamers"}})
 		back := follow(t, a.Browser(), a.URL+address)
 		if got := strings.TrimPrefix(back.String(), a.URL); got != want {
 			t.Errorf("%s ends at %s, want %s", address, got, want)
@@ -143,7 +156,8 @@ func TestPasswordsCanBeSwitchedOff(t *testing.T) {
 	a := apptest.Start(t, flags...)
 	a.Operator()
 	b := a.Browser()
-	b.Refused(http.StatusForbidden, "no_passwords", "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password})
+	b.Refused(http.StatusForbidden, "no_passwords", "POST", "/api/login",
+		web.Credentials{Name: "olga", Password: apptest.Password})
 	var ways web.SignInWays
 	b.Must(http.StatusOK, "GET", "/api/sign-in", nil, &ways)
 	if ways.Passwords || ways.Provider == "" || !ways.Codes {
@@ -158,15 +172,19 @@ func TestADockIsSignedInWithACode(t *testing.T) {
 	dock := a.Browser()
 	var code web.DeviceCode
 	dock.Must(http.StatusCreated, "POST", "/api/device", nil, &code)
-	if !strings.HasSuffix(code.VerificationURIComplete, "/device#"+code.UserCode) || !strings.HasPrefix(code.QR, "data:image/png;base64,") || code.ExpiresIn != 600 {
+	if !strings.HasSuffix(code.VerificationURIComplete, "/device#"+code.UserCode) ||
+		!strings.HasPrefix(code.QR, "data:image/png;base64,") || code.ExpiresIn != 600 {
 		t.Errorf("the code is %+v", code)
 	}
 	token := web.DeviceToken{DeviceCode: code.DeviceCode}
 	dock.Refused(http.StatusBadRequest, "authorization_pending", "POST", "/api/device/token", token)
-	dock.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/device/approve", web.UserCode{UserCode: code.UserCode})
+	dock.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/device/approve",
+		web.UserCode{UserCode: code.UserCode})
 	var asked web.DeviceRequest
-	operator.Must(http.StatusOK, "POST", "/api/device/lookup", web.UserCode{UserCode: code.UserCode}, &asked)
-	operator.Must(http.StatusNoContent, "POST", "/api/device/approve", web.UserCode{UserCode: code.UserCode}, nil)
+	operator.Must(http.StatusOK, "POST", "/api/device/lookup",
+		web.UserCode{UserCode: code.UserCode}, &asked)
+	operator.Must(http.StatusNoContent, "POST", "/api/device/approve",
+		web.UserCode{UserCode: code.UserCode}, nil)
 	dock.Must(http.StatusOK, "POST", "/api/device/token", token, nil)
 	if got := dock.Me().Name; got != "olga" {
 		t.Errorf("the dock is %s", got)
@@ -208,14 +226,16 @@ func (d *described) call(want int, method, path string, body, out any) {
 	if status != want {
 		d.t.Fatalf("%s %s: %d %s, want %d", method, path, status, text, want)
 	}
-	r := httptest.NewRequest(method, strings.ReplaceAll(path, "%2F", "-"), nil) // the router reads the decoded path
+	// the router reads the decoded path
+	r := httptest.NewRequest(method, strings.ReplaceAll(path, "%2F", "-"), nil)
 	route, parameters, err := d.router.FindRoute(r)
 	if err != nil {
 		d.t.Fatalf("%s %s is not in the OpenAPI document: %v", method, path, err)
 	}
 	in := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: parameters, Route: route},
-		Status:                 status, Header: header,
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r,
+			PathParams: parameters, Route: route},
+		Status: status, Header: header,
 		Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	}
 	in.SetBodyBytes(text)
@@ -234,7 +254,8 @@ func TestTheAPIForPrograms(t *testing.T) {
 	a := apptest.Start(t, "--token-limit=-1")
 	operator := a.Operator()
 	var key web.V1CreatedAPIKey
-	describe(t, operator).call(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio", Days: 1}, &key)
+	describe(t, operator).call(http.StatusCreated, "POST", "/api/v1/api-keys",
+		web.V1NewAPIKey{Name: "studio", Days: 1}, &key)
 	program := a.Browser()
 	program.Key = key.Key
 	d := describe(t, program)
@@ -264,7 +285,8 @@ func TestTheAPIForPrograms(t *testing.T) {
 	}
 	d.call(200, "PATCH", kim, web.V1UserChange{Name: "Kimberly"}, nil)
 	stage := operator.MainStage()
-	d.call(204, "PUT", kim+"/grants/"+url.PathEscape(stage), web.GrantRequest{Capabilities: []string{"publish"}}, nil)
+	d.call(204, "PUT", kim+"/grants/"+url.PathEscape(stage),
+		web.GrantRequest{Capabilities: []string{"publish"}}, nil)
 	var detail web.V1UserDetail
 	d.call(200, "GET", kim, nil, &detail)
 	if detail.Name != "Kimberly" || len(detail.Grants) != 1 || detail.Grants[0].ByRule {
@@ -283,15 +305,18 @@ func TestTheAPIForPrograms(t *testing.T) {
 
 	t.Log("rules")
 	var rule web.V1Rule
-	d.call(201, "POST", "/api/v1/rules", web.V1Rule{OwnStage: "{name}", Capabilities: []string{"publish"}}, &rule)
-	d.call(200, "PUT", "/api/v1/rules/"+string(rule.ID), web.V1Rule{OwnStage: "{name} live", Capabilities: []string{"publish"}}, nil)
+	d.call(201, "POST", "/api/v1/rules",
+		web.V1Rule{OwnStage: "{name}", Capabilities: []string{"publish"}}, &rule)
+	d.call(200, "PUT", "/api/v1/rules/"+string(rule.ID),
+		web.V1Rule{OwnStage: "{name} live", Capabilities: []string{"publish"}}, nil)
 	d.call(200, "GET", "/api/v1/rules", nil, nil)
 	d.call(204, "DELETE", "/api/v1/rules/"+string(rule.ID), nil, nil)
 
 	t.Log("the trail, in three forms")
 	var trail web.V1Audit
 	d.call(200, "GET", "/api/v1/audit?limit=5", nil, &trail)
-	if len(trail.Entries) != 5 || trail.Next == "" || trail.Entries[0].Actor.Name != "studio" || trail.Entries[0].Credential != "api" {
+	if len(trail.Entries) != 5 || trail.Next == "" || trail.Entries[0].Actor.Name != "studio" ||
+		trail.Entries[0].Credential != "api" {
 		t.Errorf("the trail begins with %+v", trail.Entries)
 	}
 	for kind, first := range map[string]string{"text/csv": "time,action,", "application/x-ndjson": `{"id":`} {
@@ -304,21 +329,25 @@ func TestTheAPIForPrograms(t *testing.T) {
 		}
 		text, _ := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		if !strings.HasPrefix(string(text), first) || !strings.HasPrefix(answer.Header.Get("Content-Type"), kind) {
+		if !strings.HasPrefix(string(text), first) ||
+			!strings.HasPrefix(answer.Header.Get("Content-Type"), kind) {
 			t.Errorf("%s: %s", kind, text)
 		}
 	}
 
 	t.Log("bad input")
 	for path, code := range map[string]string{
-		"/api/v1/users?limit=0": "invalid", "/api/v1/users?limit=x": "invalid", "/api/v1/users?limit=501": "invalid",
-		"/api/v1/users?after=x": "bad_cursor", "/api/v1/audit?since=yesterday": "invalid", "/api/v1/tokens?state=new": "invalid",
+		"/api/v1/users?limit=0": "invalid", "/api/v1/users?limit=x": "invalid",
+		"/api/v1/users?limit=501": "invalid",
+		"/api/v1/users?after=x":   "bad_cursor", "/api/v1/audit?since=yesterday": "invalid",
+		"/api/v1/tokens?state=new": "invalid",
 	} {
 		program.Refused(http.StatusBadRequest, code, "GET", path, nil)
 	}
 
 	t.Log("no key makes keys, and a revoked one is refused at once")
-	program.Refused(http.StatusForbidden, "scope", "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "more"})
+	program.Refused(http.StatusForbidden, "scope", "POST", "/api/v1/api-keys",
+		web.V1NewAPIKey{Name: "more"})
 	operator.Must(http.StatusNoContent, "DELETE", "/api/v1/api-keys/"+key.ID, nil, nil)
 	program.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/v1/users", nil)
 }
@@ -329,7 +358,8 @@ func TestAKeyIsRevokedWhileItsRequestIsUnderWay(t *testing.T) {
 	a := apptest.Start(t)
 	operator := a.Operator()
 	var key web.V1CreatedAPIKey
-	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio"}, &key)
+	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio"},
+		&key)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(a.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -337,11 +367,14 @@ func TestAKeyIsRevokedWhileItsRequestIsUnderWay(t *testing.T) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	const body = `{"name":"Mallory"}`
-	fmt.Fprintf(conn, "POST /api/v1/users HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"+
-		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", strings.TrimPrefix(a.URL, "http://"), key.Key, len(body))
+	fmt.Fprintf(conn, "POST /api/v1/users HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer "+
+		"%s\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", strings.TrimPrefix(a.URL, "http://"),
+		key.Key, len(body))
 	from := bufio.NewReader(conn)
 	interim, err := http.ReadResponse(from, nil)
-	if err != nil || interim.StatusCode != http.StatusContinue { // the server has authenticated, and reads
+	// the server has authenticated, and reads
+	if err != nil || interim.StatusCode != http.StatusContinue {
 		t.Fatalf("the server answers %+v, %v", interim, err)
 	}
 	fmt.Fprint(conn, body[:5])
@@ -369,16 +402,20 @@ func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
 	a := apptest.Start(t)
 	operator := a.Operator()
 	var key web.V1CreatedAPIKey
-	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys", map[string]any{"name": "studio", "scopes": []string{"users"}}, &key)
+	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys",
+		map[string]any{"name": "studio", "scopes": []string{"users"}}, &key)
 	program := a.Browser()
 	program.Key = key.Key
 	d := describe(t, program)
 	var link web.V1DockLink
 	d.call(201, "POST", "/api/v1/dock-links", map[string]any{
-		"externalId": "u-17", "name": "Kim", "stages": []map[string]any{{"arn": operator.MainStage(), "capabilities": []string{"publish"}}},
+		"externalId": "u-17", "name": "Kim",
+		"stages": []map[string]any{{"arn": operator.MainStage(),
+			"capabilities": []string{"publish"}}},
 	}, &link)
 	address, err := url.Parse(link.URL)
-	if err != nil || address.Path != "/dock" || address.RawQuery != "" || !strings.HasPrefix(address.Fragment, "enrol=") {
+	if err != nil || address.Path != "/dock" || address.RawQuery != "" ||
+		!strings.HasPrefix(address.Fragment, "enrol=") {
 		t.Fatalf("the link is %s", link.URL)
 	}
 	if left := time.Until(link.ExpiresAt); left > 10*time.Minute || left < 5*time.Minute {
@@ -390,7 +427,8 @@ func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
 	if me := dock.Me(); me.Name != "Kim" || len(me.Stages) != 1 {
 		t.Errorf("the dock is %+v", me)
 	}
-	a.Browser().Refused(http.StatusUnauthorized, "bad_code", "POST", "/api/enrol", web.EnrolCode{Code: code})
+	a.Browser().Refused(http.StatusUnauthorized, "bad_code", "POST", "/api/enrol",
+		web.EnrolCode{Code: code})
 	program.Refused(http.StatusForbidden, "scope", "GET", "/api/v1/stages", nil)
 }
 
@@ -415,13 +453,16 @@ func TestWebhooksArrive(t *testing.T) {
 	}))
 	t.Cleanup(receiver.Close)
 	hang := make(chan struct{})
-	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		<-hang
+	}))
 	t.Cleanup(hanging.Close)
 	t.Cleanup(func() { close(hang) })
 
 	var hook web.V1CreatedWebhook
 	for _, target := range []string{hanging.URL, receiver.URL} { // a dead receiver delays no other
-		operator.Must(http.StatusCreated, "POST", "/api/v1/webhooks", web.V1NewWebhook{URL: target, Types: []string{"user.created"}}, &hook)
+		operator.Must(http.StatusCreated, "POST", "/api/v1/webhooks",
+			web.V1NewWebhook{URL: target, Types: []string{"user.created"}}, &hook)
 	}
 	operator.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: "Kim"}, nil)
 	verifier, err := standardwebhooks.NewWebhook(hook.Secret)
@@ -440,7 +481,8 @@ func TestWebhooksArrive(t *testing.T) {
 		t.Fatal("no message arrived after a failure")
 	}
 	var queued web.V1Queued
-	operator.Must(http.StatusAccepted, "POST", fmt.Sprintf("/api/v1/webhooks/%s/test", hook.ID), nil, &queued)
+	operator.Must(http.StatusAccepted, "POST", fmt.Sprintf("/api/v1/webhooks/%s/test", hook.ID),
+		nil, &queued)
 	select {
 	case got := <-arrived:
 		if id := got.header.Get("webhook-id"); id != queued.Delivery {

@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// cookies makes the cookies of logins. They have a Max-Age since OBS forgets session cookies when it
-// exits.
+// cookies makes the cookies of logins. They have a Max-Age since OBS forgets session cookies when
+// it exits.
 type cookies struct {
 	secure bool // whether browsers reach the server over https
 	now    func() time.Time

@@ -42,8 +42,10 @@ func TestBrowsersGetAPageWhereThereIsNothing(t *testing.T) {
 		{"/static/nowhere.js", "text/html", problem},
 	} {
 		answer, _ := browse(t, a.URL+c.path, c.accept)
-		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusNotFound || kind != c.kind {
-			t.Errorf("%s for %s: got %d, %s, want 404, %s", c.path, c.accept, answer.StatusCode, kind, c.kind)
+		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusNotFound ||
+			kind != c.kind {
+			t.Errorf("%s for %s: got %d, %s, want 404, %s", c.path, c.accept, answer.StatusCode,
+				kind, c.kind)
 		}
 	}
 	t.Log("its links lead to the files from every depth")
@@ -56,13 +58,15 @@ func TestBrowsersGetAPageWhereThereIsNothing(t *testing.T) {
 func TestAPageSaysThatItLoads(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
-	for _, path := range []string{"/", "/dock", "/dock/stage", "/watch", "/setup", "/invite", "/account", "/operator", "/device"} {
+	for _, path := range []string{"/", "/dock", "/dock/stage", "/watch", "/setup", "/invite",
+		"/account", "/operator", "/device"} {
 		if _, text := browse(t, a.URL+path, "text/html"); !strings.Contains(text, "Loading…") {
 			t.Errorf("%s: got %s", path, text)
 		}
 	}
 	answer, text := browse(t, a.URL+"/favicon.ico", "image/*")
-	if kind := answer.Header.Get("Content-Type"); kind != "image/x-icon" || !strings.Contains(text, "PNG") {
+	if kind := answer.Header.Get("Content-Type"); kind != "image/x-icon" ||
+		!strings.Contains(text, "PNG") {
 		t.Errorf("the icon: got %s, %d bytes", kind, len(text))
 	}
 }

@@ -19,10 +19,12 @@ var (
 func downloaded(t *testing.T, c *apptest.Client, query string) (text, code string) {
 	t.Helper()
 	status, header, body := c.Do(http.MethodGet, "/api/obs/script"+query, nil)
-	if status != http.StatusOK || header.Get("Content-Disposition") != "attachment; filename=stagedoor.lua" {
+	if status != http.StatusOK ||
+		header.Get("Content-Disposition") != "attachment; filename=stagedoor.lua" {
 		t.Fatalf("got %d, %v, %s", status, header, body)
 	}
-	if header.Get("Cache-Control") != "no-store" || !strings.HasPrefix(header.Get("Content-Type"), "text/x-lua") {
+	if header.Get("Cache-Control") != "no-store" ||
+		!strings.HasPrefix(header.Get("Content-Type"), "text/x-lua") {
 		t.Errorf("header %v, want a script that no cache keeps", header)
 	}
 	found := codeIn.FindStringSubmatch(string(body))
@@ -48,10 +50,12 @@ func TestTheScriptSignsInADockOnce(t *testing.T) {
 	if me := dock.Me(); me.Name != "Ada" {
 		t.Errorf("the dock is %s's", me.Name)
 	}
-	dock.Refused(http.StatusUnauthorized, "bad_code", "POST", "/api/enrol", web.EnrolCode{Code: code})
+	dock.Refused(http.StatusUnauthorized, "bad_code", "POST", "/api/enrol",
+		web.EnrolCode{Code: code})
 
 	a.Browser().Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/obs/script", nil)
-	if status, _, body := ada.Do(http.MethodHead, "/api/obs/script", nil); status != http.StatusOK || len(body) > 0 {
+	if status, _, body := ada.Do(http.MethodHead, "/api/obs/script",
+		nil); status != http.StatusOK || len(body) > 0 {
 		t.Errorf("HEAD: %d %q", status, body)
 	}
 	again, _ := downloaded(t, ada, "")

@@ -21,8 +21,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// A foreign is a provider that is not ours: the program oidc-provider, behind an address that is there first: the
-// provider has to know the server, and the server the provider.
+// A foreign is a provider that is not ours: the program oidc-provider, behind an address that is
+// there first: the provider has to know the server, and the server the provider.
 type foreign struct {
 	t      *testing.T
 	issuer string

@@ -33,7 +33,8 @@ func streamServer(t *testing.T) (*web.Server, *feed.Feed, *httptest.Server, stri
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	cheap := access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	cheap := access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16,
+		KeyLength: 32}
 	c := access.New(access.Config{
 		Store: db, Passwords: access.NewPasswords(&cheap, 2), Now: time.Now,
 	})
@@ -41,13 +42,15 @@ func streamServer(t *testing.T) (*web.Server, *feed.Feed, *httptest.Server, stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, login, err := c.SetUp(t.Context(), code, "olga", stage.NewSecret(apptest.Password), access.Client{})
+	_, login, err := c.SetUp(t.Context(), code, "olga", stage.NewSecret(apptest.Password),
+		access.Client{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := feed.New(feed.Config{Shared: feed.NewMemory(time.Now), Log: log, Now: time.Now})
 	s, err := web.New(web.Config{
-		Control: c, Feed: f, Docks: feed.NewDocks(f), Chat: feed.NewChat(f), Log: log, Now: time.Now,
+		Control: c, Feed: f, Docks: feed.NewDocks(f), Chat: feed.NewChat(f), Log: log,
+		Now:       time.Now,
 		PublicURL: &url.URL{Scheme: "https", Host: "stage.example.com"},
 	})
 	if err != nil {
@@ -85,7 +88,8 @@ func dial(t *testing.T, server *httptest.Server, version, cookie string) (net.Co
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	fmt.Fprintf(conn, "GET /api/events HTTP/%s\r\nHost: %s\r\nCookie: %s\r\n\r\n", version, server.Listener.Addr(), cookie)
+	fmt.Fprintf(conn, "GET /api/events HTTP/%s\r\nHost: %s\r\nCookie: %s\r\n\r\n", version,
+		server.Listener.Addr(), cookie)
 	return conn, bufio.NewReader(conn)
 }
 
@@ -118,7 +122,8 @@ func TestAStreamIsOneGoroutine(t *testing.T) {
 	}
 	streams, connections := goroutines(t)
 	if streams-before != n || connections > reading {
-		t.Errorf("%d streams have %d goroutines and %d of net/http, want one each and none", n, streams-before, connections-reading)
+		t.Errorf("%d streams have %d goroutines and %d of net/http, want one each and none", n,
+			streams-before, connections-reading)
 	}
 	t.Log("one that has gone is noticed at once")
 	for _, conn := range open {
@@ -162,14 +167,17 @@ func TestStreamsOverEveryVersion(t *testing.T) {
 	}
 	body := bufio.NewReader(answer.Body)
 	readUntil(t, body, "event: presences")
-	if got := answer.Header.Get("Content-Type"); got != "text/event-stream" || len(answer.TransferEncoding) != 1 {
+	if got := answer.Header.Get("Content-Type"); got != "text/event-stream" ||
+		len(answer.TransferEncoding) != 1 {
 		t.Errorf("got %q, %q, want an event stream in chunks", got, answer.TransferEncoding)
 	}
 	s.Stop(t.Context())
 	for name, r := range map[string]*bufio.Reader{"1.0": old, "1.1": body} {
 		rest, err := io.ReadAll(r)
-		if err != nil || !strings.Contains(string(rest), "event: bye\ndata: {\"reason\":\"stopping\"}\n\n") {
-			t.Errorf("HTTP/%s: got %q, %v at the end, want a farewell and an orderly end", name, rest, err)
+		if err != nil || !strings.Contains(string(rest),
+			"event: bye\ndata: {\"reason\":\"stopping\"}\n\n") {
+			t.Errorf("HTTP/%s: got %q, %v at the end, want a farewell and an orderly end", name,
+				rest, err)
 		}
 	}
 }

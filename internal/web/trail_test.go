@@ -21,9 +21,10 @@ type trace struct {
 	by      string // the column of the authorization table whose caller asks; "": operator
 	object  string // the name of the target in the table; "": the first
 	request func(w *world, who caller) (path string, body any)
-	before  bool   // the world sent the request when it was set up
-	test    string // FILE:FUNCTION of the test that looks for the entry, where it takes more than a request
-	none    string // why there is no entry
+	before  bool // the world sent the request when it was set up
+	// FILE:FUNCTION of the test that looks for the entry, where it takes more than a request
+	test string
+	none string // why there is no entry
 }
 
 func leaves(action access.Action) trace { return trace{action: action} }
@@ -51,8 +52,9 @@ var trail = map[string]trace{
 	},
 	"POST /api/password": {action: access.ActionPasswordChanged, by: "broadcaster"},
 
-	"GET /api/oidc/callback":   {test: "road_test.go:TestTheRoadOfANewOperator"},
-	"GET /api/obs/script":      {action: access.ActionEnrolment, request: at("/api/obs/script", nil)},
+	"GET /api/oidc/callback": {test: "road_test.go:TestTheRoadOfANewOperator"},
+	"GET /api/obs/script": {action: access.ActionEnrolment,
+		request: at("/api/obs/script", nil)},
 	"POST /api/device":         none("nobody is known yet; the approval has an entry"),
 	"POST /api/device/lookup":  none(asks),
 	"POST /api/device/token":   {test: trailTests + "TestEveryWayToSignInIsInTheTrail"},
@@ -124,11 +126,13 @@ var trail = map[string]trace{
 	},
 	"DELETE /api/v1/users/{id}/logins/{login}": leaves(access.ActionLoginEnded),
 	"POST /api/v1/rules/effect":                none(asks),
-	"DELETE /api/v1/users/{id}/logins":         {action: access.ActionLoginEnded, object: "foreign"},
-	"PUT /api/v1/users/{id}/grants/{arn}":      leaves(access.ActionAccessGiven),
-	"DELETE /api/v1/users/{id}/grants/{arn}":   leaves(access.ActionAccessRemoved),
+	"DELETE /api/v1/users/{id}/logins": {action: access.ActionLoginEnded,
+		object: "foreign"},
+	"PUT /api/v1/users/{id}/grants/{arn}":    leaves(access.ActionAccessGiven),
+	"DELETE /api/v1/users/{id}/grants/{arn}": leaves(access.ActionAccessRemoved),
 	"DELETE /api/v1/users/{id}/grants/{arn}/bar": {
-		action: access.ActionUnbarred, by: "moderator", request: func(w *world, _ caller) (string, any) {
+		action: access.ActionUnbarred, by: "moderator",
+		request: func(w *world, _ caller) (string, any) {
 			return "/api/v1/users/" + string(w.bea.id) + "/grants/" +
 				url.PathEscape(string(w.main)) + "/bar", nil
 		},

@@ -54,7 +54,8 @@ var (
 func with(more []parameter, own ...parameter) []parameter { return append(own, more...) }
 
 func (v v1) operations() []operation {
-	return slices.Concat(v.accounts(), v.records(), v.programs(), v.console(), v.guests.operations())
+	return slices.Concat(v.accounts(), v.records(), v.programs(), v.console(),
+		v.guests.operations())
 }
 
 // console are the operations behind the pages of the console, beside the lists.

@@ -25,16 +25,21 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	t.Parallel()
 	for address, ok := range map[string]bool{
 		"93.184.216.34:443": true, "[2606:2800:220:1::1]:443": true,
-		"127.0.0.1:80": false, "[::1]:80": false, "10.1.2.3:80": false, "172.16.0.1:80": false, "192.168.1.1:80": false,
-		"169.254.169.254:80": false, "100.64.0.1:80": false, "0.0.0.0:80": false, "[::]:80": false, "224.0.0.1:80": false,
-		"[fe80::1]:80": false, "[fc00::1]:80": false, "[::ffff:127.0.0.1]:80": false, "[64:ff9b::7f00:1]:80": false,
-		"[2002:7f00:1::]:80": false, "198.18.0.1:80": false, "240.0.0.1:80": false, "nonsense": false,
+		"127.0.0.1:80": false, "[::1]:80": false, "10.1.2.3:80": false, "172.16.0.1:80": false,
+		"192.168.1.1:80":     false,
+		"169.254.169.254:80": false, "100.64.0.1:80": false, "0.0.0.0:80": false, "[::]:80": false,
+		"224.0.0.1:80": false,
+		"[fe80::1]:80": false, "[fc00::1]:80": false, "[::ffff:127.0.0.1]:80": false,
+		"[64:ff9b::7f00:1]:80": false,
+		"[2002:7f00:1::]:80":   false, "198.18.0.1:80": false, "240.0.0.1:80": false,
+		"nonsense": false,
 	} {
 		if err := permit(address, nil); (err == nil) != ok {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	if err := permit("10.1.2.3:80", []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}); err != nil {
+	if err := permit("10.1.2.3:80",
+		[]netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}); err != nil {
 		t.Errorf("an allowed network: %v", err)
 	}
 }
@@ -61,7 +66,9 @@ func (o *outbox) Webhooks(context.Context) ([]access.Webhook, error) {
 	return []access.Webhook{o.hook}, nil
 }
 
-func (o *outbox) ClaimDeliveries(_ context.Context, _ access.WebhookID, now, until time.Time, limit int) ([]access.Delivery, error) {
+func (o *outbox) ClaimDeliveries(
+	_ context.Context, _ access.WebhookID, now, until time.Time, limit int,
+) ([]access.Delivery, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var due []access.Delivery
@@ -168,14 +175,23 @@ func TestReceiversThatHangOrLie(t *testing.T) {
 		answer func(net.Conn)
 		ok     bool
 	}{
-		"no answer":  {func(net.Conn) {}, false},
-		"not HTTP":   {func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n\r\n"); c.Close() }, false},
-		"hangs up":   {func(c net.Conn) { c.Close() }, false},
-		"1 MB above": {func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)) }, false},
+		"no answer": {func(net.Conn) {}, false},
+		"not HTTP": {func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n\r\n"); c.Close() },
+			false},
+		"hangs up": {func(c net.Conn) { c.Close() }, false},
+		"1 MB above": {func(c net.Conn) {
+			io.WriteString(c,
+				"HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20))
+		}, false},
 		// What comes after an answer that accepts is not the receiver's word any more.
-		"a length that is a lie": {func(c net.Conn) { io.WriteString(c, accepted+"x"); c.Close() }, true},
-		"a body that hangs":      {func(c net.Conn) { io.WriteString(c, accepted+"x") }, true},
-		"10 MB":                  {func(c net.Conn) { io.WriteString(c, accepted); io.Copy(c, io.LimitReader(endless{}, 10<<20)) }, true},
+		"a length that is a lie": {func(c net.Conn) { io.WriteString(c, accepted+"x"); c.Close() },
+			true},
+		"a body that hangs": {func(c net.Conn) { io.WriteString(c, accepted+"x") }, true},
+		"10 MB": {func(
+			c net.Conn) {
+			io.WriteString(c, accepted)
+			io.Copy(c, io.LimitReader(endless{}, 10<<20))
+		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -212,7 +228,9 @@ func TestReceiversThatHangOrLie(t *testing.T) {
 
 func TestGoneIsFinal(t *testing.T) {
 	t.Parallel()
-	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }))
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusGone)
+	}))
 	t.Cleanup(receiver.Close)
 	o := newOutbox(receiver.URL, "user.created")
 	run(t, o, time.Now)
@@ -224,14 +242,17 @@ func TestGoneIsFinal(t *testing.T) {
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
-	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the redirect was followed")
+	}))
 	t.Cleanup(inside.Close)
 	receiver := httptest.NewServer(http.RedirectHandler(inside.URL, http.StatusTemporaryRedirect))
 	t.Cleanup(receiver.Close)
 	o := newOutbox(receiver.URL+"/?key=secret-of-the-receiver", "user.created")
 	run(t, o, time.Now)
 	o.await(t)
-	if d := o.state()[0]; d.Status != http.StatusTemporaryRedirect || strings.Contains(d.Reason, "secret-of") {
+	if d := o.state()[0]; d.Status != http.StatusTemporaryRedirect ||
+		strings.Contains(d.Reason, "secret-of") {
 		t.Errorf("after a redirect: %+v", d)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whipcheck"
 )
 
-// ownEndpoint starts Stagedoor and returns its WHIP endpoint, and a function that issues tokens for it.
-// Each check needs one of its own: a second publication with a token takes over from the first.
+// ownEndpoint starts Stagedoor and returns its WHIP endpoint, and a function that issues tokens for
+// it. Each check needs one of its own: a second publication with a token takes over from the first.
 func ownEndpoint(t *testing.T) (endpoint string, issue func() string) {
 	t.Helper()
 	a := apptest.Start(t, "--token-limit=-1", "--max-publishers=100")
@@ -88,7 +88,8 @@ func broken(t *testing.T, good string, f fault) string {
 	base := strings.TrimSuffix(good, "/whip")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		body, _ := io.ReadAll(q.Body)
-		forward, _ := http.NewRequestWithContext(q.Context(), q.Method, base+q.URL.Path, bytes.NewReader(body))
+		forward, _ := http.NewRequestWithContext(q.Context(), q.Method, base+q.URL.Path,
+			bytes.NewReader(body))
 		forward.Header = q.Header.Clone()
 		x := &answer{}
 		if f(w, forward, x) {
@@ -148,7 +149,9 @@ func deleted(n int, status int) fault {
 }
 
 func body(old, new string) fault {
-	return created(func(x *answer) { x.body = regexp.MustCompile(old).ReplaceAllString(x.body, new) })
+	return created(func(x *answer) {
+		x.body = regexp.MustCompile(old).ReplaceAllString(x.body, new)
+	})
 }
 
 func header(name string, values ...string) fault {
@@ -221,7 +224,8 @@ func kicks(t *testing.T, good string) fault {
 		if q.Method != http.MethodPost || x.status != http.StatusCreated {
 			return false
 		}
-		end, _ := http.NewRequestWithContext(t.Context(), http.MethodDelete, base+x.header.Get("Location"), nil)
+		end, _ := http.NewRequestWithContext(t.Context(), http.MethodDelete,
+			base+x.header.Get("Location"), nil)
 		end.Header = q.Header.Clone()
 		time.AfterFunc(2*time.Second, func() {
 			if gone, err := http.DefaultTransport.RoundTrip(end); err == nil {
@@ -249,12 +253,17 @@ func TestEveryFaultIsFound(t *testing.T) {
 		want  whipcheck.Result
 		o     whipcheck.Options
 	}{
-		{name: "200 in place of 201", fault: created(func(x *answer) { x.status = 200 }), id: "created", want: whipcheck.Failed},
+		{name: "200 in place of 201", fault: created(func(x *answer) { x.status = 200 }),
+			id: "created", want: whipcheck.Failed},
 		{name: "no Location", fault: header("Location"), id: "location", want: whipcheck.Failed},
-		{name: "Location without a space", fault: withoutSpace, id: "location", want: whipcheck.Failed},
-		{name: "Location relative to the endpoint", fault: header("Location", "session/1"), id: "location", want: whipcheck.Failed},
-		{name: "Location with a query", fault: header("Location", "/whip/session?key=1"), id: "location-plain", want: whipcheck.Warned},
-		{name: "slow answer", fault: slow, id: "in-time", want: whipcheck.Failed, o: whipcheck.Options{AnswerLimit: time.Second}},
+		{name: "Location without a space", fault: withoutSpace, id: "location",
+			want: whipcheck.Failed},
+		{name: "Location relative to the endpoint", fault: header("Location", "session/1"),
+			id: "location", want: whipcheck.Failed},
+		{name: "Location with a query", fault: header("Location", "/whip/session?key=1"),
+			id: "location-plain", want: whipcheck.Warned},
+		{name: "slow answer", fault: slow, id: "in-time", want: whipcheck.Failed,
+			o: whipcheck.Options{AnswerLimit: time.Second}},
 		{name: "no candidates", fault: body(`a=candidate[^\r]*\r\n`, ""), id: "candidates", want: whipcheck.Failed, o: whipcheck.Options{ConnectLimit: time.Second}},
 		{name: "candidates that nobody reaches", fault: body(`(a=candidate:\S+ \S+ \S+ \S+ \S+) \d+`, "$1 9"), id: "connected", want: whipcheck.Failed, o: whipcheck.Options{ConnectLimit: 2 * time.Second}},
 		{name: "actpass in the answer", fault: body(`a=setup:passive`, "a=setup:actpass"), id: "setup-role", want: whipcheck.Failed, o: whipcheck.Options{ConnectLimit: time.Second}},
@@ -263,18 +272,25 @@ func TestEveryFaultIsFound(t *testing.T) {
 		{name: "other payload types", fault: body(`\b111\b`, "109"), id: "payload-types", want: whipcheck.Failed},
 		{name: "no body", fault: body(`(?s).*`, ""), id: "answer-sdp", want: whipcheck.Failed},
 		{name: "no fingerprint", fault: body(`a=fingerprint[^\r]*\r\n`, ""), id: "answer-sdp", want: whipcheck.Failed},
-		{name: "answer as text", fault: header("Content-Type", "text/plain"), id: "answer-type", want: whipcheck.Warned},
+		{name: "answer as text", fault: header("Content-Type", "text/plain"), id: "answer-type",
+			want: whipcheck.Warned},
 		{name: "302", fault: redirect(http.StatusFound), id: "redirects", want: whipcheck.Failed},
-		{name: "307", fault: redirect(http.StatusTemporaryRedirect), id: "redirects", want: whipcheck.Passed},
-		{name: "DELETE answers 204", fault: deleted(1, http.StatusNoContent), id: "delete", want: whipcheck.Failed},
-		{name: "DELETE after closing answers 404", fault: deleted(2, http.StatusNotFound), id: "delete-closed", want: whipcheck.Failed},
+		{name: "307", fault: redirect(http.StatusTemporaryRedirect), id: "redirects",
+			want: whipcheck.Passed},
+		{name: "DELETE answers 204", fault: deleted(1, http.StatusNoContent), id: "delete",
+			want: whipcheck.Failed},
+		{name: "DELETE after closing answers 404", fault: deleted(2, http.StatusNotFound),
+			id: "delete-closed", want: whipcheck.Failed},
 		{name: "two servers in one Link", fault: header("Link", `<stun:a.example:3478>; rel="ice-server", <stun:b.example:3478>; rel="ice-server"`), id: "links", want: whipcheck.Warned},
 		{name: "turns", fault: header("Link", `<turns:a.example:443>; rel="ice-server"; username="u"; credential="c"`), id: "links", want: whipcheck.Warned},
 		{name: "open to everybody", fault: open(stolen), id: "no-bearer", want: whipcheck.Warned},
-		{name: "open to wrong bearers", fault: open(stolen), id: "wrong-bearer", want: whipcheck.Warned},
-		{name: "401 without a body", fault: silentRefusals, id: "refusal-body", want: whipcheck.Warned},
+		{name: "open to wrong bearers", fault: open(stolen), id: "wrong-bearer",
+			want: whipcheck.Warned},
+		{name: "401 without a body", fault: silentRefusals, id: "refusal-body",
+			want: whipcheck.Warned},
 		{name: "a bearer for one use", fault: once(), id: "again", want: whipcheck.Failed},
-		{name: "kicked in the middle", fault: kicks(t, endpoint), id: "publication", want: whipcheck.Failed, o: whipcheck.Options{Publish: 30 * time.Second}},
+		{name: "kicked in the middle", fault: kicks(t, endpoint), id: "publication",
+			want: whipcheck.Failed, o: whipcheck.Options{Publish: 30 * time.Second}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.o.URL, c.o.Token = broken(t, endpoint, c.fault), stage.NewSecret(issue())
@@ -309,7 +325,8 @@ func TestNoEndpointAtAll(t *testing.T) {
 
 func TestWhatIsNoEndpoint(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"", "whip", "rtmp://host/app", "https://user:pass@host/whip", "http://"} {
+	for _, url := range []string{"", "whip", "rtmp://host/app", "https://user:pass@host/whip",
+		"http://"} {
 		if _, err := whipcheck.Run(t.Context(), whipcheck.Options{URL: url}); err == nil {
 			t.Errorf("%q was taken for an endpoint", url)
 		}
@@ -325,7 +342,8 @@ func TestTheReportHoldsNoToken(t *testing.T) {
 	}))
 	t.Cleanup(echo.Close)
 	token := "eyJhbGciOiJFUzM4NCJ9.secret-claims.secret-signature"
-	report, err := whipcheck.Run(t.Context(), whipcheck.Options{URL: echo.URL, Token: stage.NewSecret(token)})
+	report, err := whipcheck.Run(t.Context(),
+		whipcheck.Options{URL: echo.URL, Token: stage.NewSecret(token)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,8 @@ func TestRelease(t *testing.T) {
 			continue // the signature holds the time at which it was made
 		}
 		if !bytes.Equal(text, second[name]) {
-			t.Errorf("%s differs between two folders: %d and %d bytes", name, len(text), len(second[name]))
+			t.Errorf("%s differs between two folders: %d and %d bytes", name, len(text),
+				len(second[name]))
 		}
 		if bytes.Contains(text, []byte(t.TempDir())) {
 			t.Errorf("%s holds the folder that it was built in", name)
@@ -62,7 +63,8 @@ func TestRelease(t *testing.T) {
 	}
 	checkBill(t, first["stagedoor-v1.2.3-linux-amd64.cdx.json"])
 	checkBinary(t, first["stagedoor-v1.2.3-linux-amd64"])
-	checkImage(t, first["stagedoor-v1.2.3-linux-amd64-image.tar"], first["stagedoor-v1.2.3-linux-amd64"])
+	checkImage(t, first["stagedoor-v1.2.3-linux-amd64-image.tar"],
+		first["stagedoor-v1.2.3-linux-amd64"])
 }
 
 // buildCopy builds one platform from a copy of what git tracks, and returns the files.
@@ -137,9 +139,10 @@ func checkBill(t *testing.T, text []byte) {
 		t.Errorf("the bill of materials begins with %+v", bom.Metadata)
 	}
 	for _, wanted := range []string{"modernc.org/sqlite", "github.com/pion/dtls/v3", "std"} {
-		found := slices.ContainsFunc(bom.Components, func(c struct{ Name, Version, PURL string }) bool {
-			return c.Name == wanted && c.Version != ""
-		})
+		found := slices.ContainsFunc(bom.Components,
+			func(c struct{ Name, Version, PURL string }) bool {
+				return c.Name == wanted && c.Version != ""
+			})
 		if !found {
 			t.Errorf("the bill of materials lacks %s", wanted)
 		}
@@ -154,7 +157,8 @@ func checkBinary(t *testing.T, text []byte) {
 		t.Fatal(err)
 	}
 	said, err := exec.CommandContext(t.Context(), path, "--version").CombinedOutput()
-	for _, want := range []string{"stagedoor v1.2.3\n", "0123456789abcdef", "2023-11-14T22:13:20Z"} {
+	for _, want := range []string{"stagedoor v1.2.3\n", "0123456789abcdef",
+		"2023-11-14T22:13:20Z"} {
 		if err != nil || !strings.Contains(string(said), want) {
 			t.Errorf("--version: got %v, %s, want %q in it", err, said, want)
 		}
@@ -197,7 +201,8 @@ func checkImage(t *testing.T, text, binary []byte) {
 	c := config.Config
 	if config.OS != "linux" || config.Architecture != "amd64" || c.User != "65532:65532" ||
 		!slices.Equal(append(c.Entrypoint, c.Cmd...), []string{"/usr/bin/stagedoor", "serve"}) ||
-		!slices.Equal(c.Healthcheck.Test, []string{"CMD", "/usr/bin/stagedoor", "health"}) || len(c.Volumes) != 1 {
+		!slices.Equal(c.Healthcheck.Test, []string{"CMD", "/usr/bin/stagedoor", "health"}) ||
+		len(c.Volumes) != 1 {
 		t.Errorf("the image is configured as %+v", config)
 	}
 	files := map[string]*tar.Header{}
@@ -211,7 +216,8 @@ func checkImage(t *testing.T, text, binary []byte) {
 			if h.Name == "usr/bin/stagedoor" && !bytes.Equal(text, binary) {
 				t.Error("the program in the image is not the one beside it")
 			}
-			if h.Name == "etc/ssl/certs/ca-certificates.crt" && bytes.Count(text, []byte("BEGIN CERTIFICATE")) < 100 {
+			if h.Name == "etc/ssl/certs/ca-certificates.crt" &&
+				bytes.Count(text, []byte("BEGIN CERTIFICATE")) < 100 {
 				t.Error("the image has too few CA certificates")
 			}
 		})

@@ -199,7 +199,8 @@ func (r *release) compile(ctx context.Context, p platform, to string) error {
 
 // path names a file of the release.
 func (r *release) path(p platform, extension string) string {
-	return filepath.Join(r.out, fmt.Sprintf("stagedoor-%s-%s-%s%s", r.version, p.os, p.arch, extension))
+	return filepath.Join(r.out,
+		fmt.Sprintf("stagedoor-%s-%s-%s%s", r.version, p.os, p.arch, extension))
 }
 
 func (r *release) write(name string, text []byte) error {

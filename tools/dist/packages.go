@@ -50,7 +50,9 @@ func (r *release) packages(p platform, binary string, texts map[string][]byte) e
 }
 
 func (r *release) packageInfo(p platform, format string) *nfpm.Info {
-	script := func(name string) string { return filepath.Join(r.root, "deploy/package", name+"."+format) }
+	script := func(name string) string {
+		return filepath.Join(r.root, "deploy/package", name+"."+format)
+	}
 	info := nfpm.WithDefaults(&nfpm.Info{
 		Name: "stagedoor", Arch: p.arch, Platform: p.os, Version: packageVersion(r.version),
 		VersionSchema: "semver", Release: "1", Section: "net", Priority: "optional",
@@ -107,7 +109,8 @@ func (r *release) contents(format, binary, texts string) files.Contents {
 	folder.Type = files.TypeDir
 	return files.Contents{
 		file(binary, "/usr/bin/stagedoor", 0o755),
-		file(deploy("systemd/stagedoor.service"), "/usr/lib/systemd/system/stagedoor.service", 0o644),
+		file(deploy("systemd/stagedoor.service"), "/usr/lib/systemd/system/stagedoor.service",
+			0o644),
 		folder,
 		config(deploy("package/stagedoor.yaml"), "/etc/stagedoor/stagedoor.yaml", 0o640),
 		config(deploy("package/default"), "/etc/default/stagedoor", 0o640),

@@ -62,7 +62,8 @@ func loadSigner(getenv func(string) string) (signer, error) {
 		return nil, fmt.Errorf("the key of SIGN_KEY cannot be used: %w", err)
 	}
 	return func(text []byte) []byte {
-		return minisign.SignWithComments(key, text, "file:SHA256SUMS", "signature of a Stagedoor release")
+		return minisign.SignWithComments(key, text, "file:SHA256SUMS",
+			"signature of a Stagedoor release")
 	}, nil
 }
 

@@ -42,7 +42,8 @@ var licenseFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice)([.-].*)?$
 func (r *release) licenses(ctx context.Context) ([]byte, error) {
 	list, err := r.command(ctx, []string{"CGO_ENABLED=0", "GOFLAGS=", "GOOS=linux", "GOARCH=amd64"},
 		"go", "list", "-deps", "-f",
-		"{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}", "./cmd/stagedoor")
+		"{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}",
+		"./cmd/stagedoor")
 	if err != nil {
 		return nil, err
 	}

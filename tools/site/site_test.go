@@ -24,7 +24,8 @@ func build(t *testing.T) string {
 		t.Fatalf("VitePress is not on this machine (%v): `make test` installs it", err)
 	}
 	out := filepath.Join(t.TempDir(), "site")
-	built, err := exec.CommandContext(t.Context(), vitepress, "build", ".", "--outDir", out).CombinedOutput()
+	built, err := exec.CommandContext(t.Context(), vitepress, "build", ".", "--outDir",
+		out).CombinedOutput()
 	if err != nil {
 		t.Fatalf("build: %v\n%s", err, built)
 	}
@@ -41,7 +42,8 @@ func TestTheSite(t *testing.T) {
 	pages := texts(t, out, ".html")
 
 	t.Log("every document is a page")
-	documents, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "docs/*.md").Output()
+	documents, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files",
+		"docs/*.md").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,9 @@ import (
 )
 
 // invited is the principal of a guest link that was just made.
-func (h *House) invited(t *testing.T, by access.Principal, req access.GuestLinkRequest) (access.GuestLink, access.Principal) {
+func (h *House) invited(
+	t *testing.T, by access.Principal, req access.GuestLinkRequest,
+) (access.GuestLink, access.Principal) {
 	t.Helper()
 	link, secret, err := h.CreateGuestLink(t.Context(), by, req)
 	ok(t, err)
@@ -28,14 +30,16 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 		t.Log("a guest has a name and an identity of their own, and what the link says")
 		token := must(h.AdmitGuest(t.Context(), guest, " Gil ", "192.0.2.7"))(t)
 		p := must(h.Verify(t.Context(), token.Secret))(t)
-		if p.Name() != "Gil" || p.UserID == string(ana.User.ID) || !p.Capabilities.Has(stage.Publish|stage.Subscribe) {
+		if p.Name() != "Gil" || p.UserID == string(ana.User.ID) ||
+			!p.Capabilities.Has(stage.Publish|stage.Subscribe) {
 			t.Errorf("a guest: got %+v", p)
 		}
 		h.Paper.enter(token.Participant)
 		if !token.ExpiresAt.Equal(link.ExpiresAt) {
 			t.Errorf("the token ends at %v, the link at %v", token.ExpiresAt, link.ExpiresAt)
 		}
-		if _, err := h.AdmitGuest(t.Context(), guest, "\u202e", ""); !errors.Is(err, stage.ErrInvalid) {
+		if _, err := h.AdmitGuest(t.Context(), guest, "\u202e", ""); !errors.Is(err,
+			stage.ErrInvalid) {
 			t.Errorf("a name that deceives: got %v", err)
 		}
 		h.Clock.Pass(time.Second)
@@ -46,14 +50,17 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 		t.Log("listed with its uses, for its owner and for operators")
 		for _, who := range []access.Principal{ana, op} {
 			list := must(h.GuestLinks(t.Context(), who, arn))(t)
-			if len(list) != 1 || list[0].Uses != 2 || list[0].MaxUses != 2 || list[0].Name != "interview" {
+			if len(list) != 1 || list[0].Uses != 2 || list[0].MaxUses != 2 ||
+				list[0].Name != "interview" {
 				t.Errorf("the links as %s sees them: got %+v", who.User.Name, list)
 			}
 		}
 
 		t.Log("in the trail, without the secret")
-		trail := must(h.Audit(t.Context(), op, access.AuditFilter{Action: access.ActionGuestAdmitted}, access.Page{}))(t)
-		if len(trail.Items) != 2 || trail.Items[1].TargetName != "Gil" || trail.Items[1].Detail != "interview" {
+		trail := must(h.Audit(t.Context(), op,
+			access.AuditFilter{Action: access.ActionGuestAdmitted}, access.Page{}))(t)
+		if len(trail.Items) != 2 || trail.Items[1].TargetName != "Gil" ||
+			trail.Items[1].Detail != "interview" {
 			t.Errorf("the trail: got %+v", trail.Items)
 		}
 
@@ -76,21 +83,26 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 		op, ana, arn := h.Scene()
 		vera, _ := h.Broadcaster(op, "vera")
 		eve, _ := h.Broadcaster(op, "eve")
-		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: vera.User.ID, Stage: arn, Capabilities: stage.Subscribe}))
+		ok(t, h.SetGrant(t.Context(), op,
+			access.Grant{User: vera.User.ID, Stage: arn, Capabilities: stage.Subscribe}))
 		create := func(by access.Principal, req access.GuestLinkRequest) error {
 			req.Stage = arn
 			_, _, err := h.CreateGuestLink(t.Context(), by, req)
 			return err
 		}
-		refused(t, create(vera, access.GuestLinkRequest{Role: access.GuestPublishes}), stage.ErrDenied, "no_capability")
+		refused(t, create(vera, access.GuestLinkRequest{Role: access.GuestPublishes}),
+			stage.ErrDenied, "no_capability")
 		ok(t, create(vera, access.GuestLinkRequest{Role: access.GuestViews}))
-		refused(t, create(eve, access.GuestLinkRequest{Role: access.GuestViews}), stage.ErrDenied, "no_grant")
-		if err := create(ana, access.GuestLinkRequest{Role: access.GuestViews, Owner: vera.User.ID}); !errors.Is(err, stage.ErrDenied) {
+		refused(t, create(eve, access.GuestLinkRequest{Role: access.GuestViews}), stage.ErrDenied,
+			"no_grant")
+		if err := create(ana, access.GuestLinkRequest{Role: access.GuestViews,
+			Owner: vera.User.ID}); !errors.Is(err, stage.ErrDenied) {
 			t.Errorf("a link on another's access: got %v", err)
 		}
 		ok(t, create(op, access.GuestLinkRequest{Role: access.GuestViews, Owner: vera.User.ID}))
 		for _, bad := range []access.GuestLinkRequest{
-			{Role: "boss"}, {Role: access.GuestViews, Life: time.Second}, {Role: access.GuestViews, Uses: -1},
+			{Role: "boss"}, {Role: access.GuestViews, Life: time.Second},
+			{Role: access.GuestViews, Uses: -1},
 			{Role: access.GuestViews, Uses: 1001}, {Role: access.GuestViews, Name: "a\nb"},
 		} {
 			if err := create(ana, bad); !errors.Is(err, stage.ErrInvalid) {
@@ -99,9 +111,11 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 		}
 
 		t.Log("the owner loses publish: so do the guests, at once")
-		_, guest := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestPublishes})
+		_, guest := h.invited(t, ana,
+			access.GuestLinkRequest{Stage: arn, Role: access.GuestPublishes})
 		token := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t)
-		ok(t, h.SetGrant(t.Context(), op, access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Subscribe}))
+		ok(t, h.SetGrant(t.Context(), op,
+			access.Grant{User: ana.User.ID, Stage: arn, Capabilities: stage.Subscribe}))
 		_, err := h.Verify(t.Context(), token.Secret)
 		refused(t, err, stage.ErrDenied, "token_revoked")
 
@@ -113,11 +127,14 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 		}
 
 		t.Log("foreign links are not there, expired ones open nothing")
-		link, _ := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
-		if err := h.RevokeGuestLink(t.Context(), vera, link.ID); !errors.Is(err, stage.ErrNotFound) {
+		link, _ := h.invited(t, ana,
+			access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
+		if err := h.RevokeGuestLink(t.Context(), vera, link.ID); !errors.Is(err,
+			stage.ErrNotFound) {
 			t.Errorf("another's link: got %v", err)
 		}
-		_, secret, err := h.CreateGuestLink(t.Context(), ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
+		_, secret, err := h.CreateGuestLink(t.Context(), ana,
+			access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
 		ok(t, err)
 		short := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		in := must(h.AdmitGuest(t.Context(), short, "Gus", ""))(t)
@@ -133,7 +150,8 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
-		_, guest := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestPublishes, Uses: 9})
+		_, guest := h.invited(t, ana,
+			access.GuestLinkRequest{Stage: arn, Role: access.GuestPublishes, Uses: 9})
 		token := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t)
 		h.Paper.enter(token.Participant)
 		ok(t, h.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Enough."))
@@ -162,7 +180,8 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 			}
 		}
 		can(stage.Subscribe)
-		if err := h.SetGuestRole(t.Context(), ana, arn, id, access.GuestPublishes); !errors.Is(err, stage.ErrDenied) {
+		if err := h.SetGuestRole(t.Context(), ana, arn, id, access.GuestPublishes); !errors.Is(err,
+			stage.ErrDenied) {
 			t.Errorf("promoted by a broadcaster: got %v", err)
 		}
 		h.Paper.enter(token.Participant)
@@ -177,14 +196,17 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 
 		t.Log("an account's access decides for its own tokens")
 		own := h.Issued(ana, arn)
-		refused(t, h.SetGuestRole(t.Context(), op, arn, own.Participant.ID, access.GuestViews), stage.ErrConflict, "not_a_guest")
-		if err := h.SetGuestRole(t.Context(), op, arn, id, "boss"); !errors.Is(err, stage.ErrInvalid) {
+		refused(t, h.SetGuestRole(t.Context(), op, arn, own.Participant.ID, access.GuestViews),
+			stage.ErrConflict, "not_a_guest")
+		if err := h.SetGuestRole(t.Context(), op, arn, id, "boss"); !errors.Is(err,
+			stage.ErrInvalid) {
 			t.Errorf("a role that is none: got %v", err)
 		}
 
 		t.Log("never more than the owner of the link has")
 		h.Grant(op, ana, arn, stage.Subscribe)
-		refused(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes), stage.ErrDenied, "no_capability")
+		refused(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes), stage.ErrDenied,
+			"no_capability")
 		can(stage.Subscribe)
 	})
 }
@@ -194,7 +216,8 @@ func (on rules) TestTheLastUseIsOneGuests(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
 		other := h.Replica()
-		_, guest := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Uses: 3})
+		_, guest := h.invited(t, ana,
+			access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Uses: 3})
 		var in atomic.Int32
 		for _, err := range race(8, func(i int) error {
 			_, err := []*House{h, other}[i%2].AdmitGuest(t.Context(), guest, "Gil", "")

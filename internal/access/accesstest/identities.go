@@ -145,7 +145,8 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 		h.Paper.enter(token.Participant)
 		signedIn := func() (n int) {
 			for _, login := range []stage.Secret{browser, dock} {
-				if _, err := h.Authenticate(t.Context(), access.Presented{Login: login}); err == nil {
+				if _, err := h.Authenticate(t.Context(),
+					access.Presented{Login: login}); err == nil {
 					n++
 				}
 			}

@@ -130,7 +130,8 @@ func (on rules) TestNoLoginOutlivesTheProvidersWord(t *testing.T) {
 		h.Operator()
 		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
 		h.Configure(func(c *access.Config) {
-			c.External = access.ExternalPolicy{Issuer: external("", "").Issuer, LoginLife: time.Hour}
+			c.External = access.ExternalPolicy{Issuer: external("", "").Issuer,
+				LoginLife: time.Hour}
 		})
 		ben := h.member("1", "Ben")
 		must(h.AddPasskey(t.Context(), ben, "phone", answer("k1", "c1")))(t)

@@ -257,7 +257,8 @@ func (on rules) TestWhoIsBarredAtAWS(t *testing.T) {
 		for _, c := range []struct {
 			later time.Duration
 			want  int
-		}{{0, 1}, {stage.DefaultTTL, 1}, {stage.MaxSession, 0}} { // a session may have begun just before the token expired
+		}{{0, 1}, {stage.DefaultTTL, 1}, {stage.MaxSession, 0}} {
+			// a session may have begun just before the token expired
 			h.Clock.Pass(c.later)
 			barred := must(h.Barred(t.Context()))(t)
 			if len(barred) != c.want || c.want == 1 &&

@@ -358,7 +358,9 @@ func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
 			h.member(string(rune('1'+i)), "Member "+string(rune('A'+i)), groups...)
 		}
 		h.Broadcaster(op, "Ben")
-		claim := func(value string) access.Claim { return access.Claim{Name: "groups", Value: value} }
+		claim := func(value string) access.Claim {
+			return access.Claim{Name: "groups", Value: value}
+		}
 		other := must(h.PutRule(t.Context(), op, access.Rule{
 			Claim: claim("stage hands"), Stage: studio, Capabilities: stage.Subscribe,
 		}))(t)

@@ -16,10 +16,12 @@ type Size struct {
 
 var (
 	// FewThousand is enough for a planner to have a choice.
-	FewThousand = Size{Users: 1000, Stages: 100, Issuances: 6000, Events: 4000, Credentials: 2000, Open: 200}
+	FewThousand = Size{Users: 1000, Stages: 100, Issuances: 6000, Events: 4000, Credentials: 2000,
+		Open: 200}
 	// AMillion is a large service.
 	AMillion = Size{
-		Users: 10_000, Stages: 1000, Issuances: 1_000_000, Events: 500_000, Credentials: 50_000, Open: 10_000,
+		Users: 10_000, Stages: 1000, Issuances: 1_000_000, Events: 500_000, Credentials: 50_000,
+		Open: 10_000,
 	}
 )
 
@@ -57,65 +59,91 @@ func Fill(ctx context.Context, db *sql.DB, s Size, now time.Time) error {
 	}{
 		{s.Users, "users (id, name, name_key, role, password, revision, created_at)", []string{
 			of(user, "i", s.Users), of("'Person ' || (100000 + %s)", "i", s.Users),
-			of("'person ' || (100000 + %s)", "i", s.Users), "'broadcaster'", "'x'", "1", fmt.Sprint(ms, " - i"),
+			of("'person ' || (100000 + %s)", "i", s.Users), "'broadcaster'", "'x'", "1",
+			fmt.Sprint(ms, " - i"),
 		}},
-		{s.Stages, "stages (arn, name, name_key, sort_key, whip_endpoint, events_endpoint, max_height, " +
+		{s.Stages, "stages (arn, name, name_key, sort_key, whip_endpoint, events_endpoint, " +
+			"max_height, " +
 			"advised_bitrate, max_bitrate, max_keyframe_interval, created_at)", []string{
-			of(arn, "i", s.Stages), "'Stage ' || i", "'stage ' || i", "'stage ' || i", "''", "''", "720", "2500000",
+			of(arn, "i", s.Stages), "'Stage ' || i", "'stage ' || i", "'stage ' || i", "''", "''",
+			"720", "2500000",
 			"8500000", "2000", fmt.Sprint(ms, " - i"),
 		}},
 		{10 * s.Users, "grants (user_id, stage, capabilities, max_ttl)", []string{
-			of(user, "i", s.Users), of(arn, fmt.Sprint("i / ", s.Users, " * 7 + i"), s.Stages), "3", "43200000",
+			of(user, "i", s.Users), of(arn, fmt.Sprint("i / ", s.Users, " * 7 + i"), s.Stages), "3",
+			"43200000",
 		}},
-		{s.Credentials, "credentials (id, kind, hash, user_id, label, view_name, stage, created_at, expires_at, address, agent)", []string{
-			"'credential-' || i", "CASE WHEN i % 4 = 0 THEN 'view' ELSE 'login' END", "'hash-' || i", of(user, "i", s.Users), "''", "''",
-			"CASE WHEN i % 4 = 0 THEN " + of(arn, "i", s.Stages) + " ELSE NULL END", fmt.Sprint(ms, " - i"),
+		{s.Credentials, "credentials (id, kind, hash, user_id, label, view_name, stage, " +
+			"created_at, expires_at, address, agent)", []string{
+			"'credential-' || i", "CASE WHEN i % 4 = 0 THEN 'view' ELSE 'login' END",
+			"'hash-' || i", of(user, "i", s.Users), "''", "''",
+			"CASE WHEN i % 4 = 0 THEN " + of(arn, "i", s.Stages) + " ELSE NULL END",
+			fmt.Sprint(ms, " - i"),
 			fmt.Sprint(ms, " + CAST(i AS BIGINT) * 1000"), "'192.0.2.1'", "'OBS'",
 		}},
 		// Twelve hours each, over 44 days; one in a hundred is revoked.
-		{s.Issuances, "issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket, issued_at, expires_at, revoked_at, address)", []string{
-			"'token-' || (10000000 + i)", of(user, "CAST(i AS BIGINT) * 7919", s.Users), "'Person'", of(arn, "CAST(i AS BIGINT) * 104729", s.Stages), "3", "'local key'",
-			of(user, "CAST(i AS BIGINT) * 7919", s.Users), fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d", ms, 44*24*time.Hour.Milliseconds(), s.Issuances, s.Issuances),
-			fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d + 43200000", ms, 44*24*time.Hour.Milliseconds(), s.Issuances, s.Issuances),
+		{s.Issuances, "issuances (id, user_id, user_name, stage, capabilities, issued_by, " +
+			"bucket, issued_at, expires_at, revoked_at, address)", []string{
+			"'token-' || (10000000 + i)", of(user, "CAST(i AS BIGINT) * 7919", s.Users), "'Person'",
+			of(arn, "CAST(i AS BIGINT) * 104729", s.Stages), "3", "'local key'",
+			of(user, "CAST(i AS BIGINT) * 7919", s.Users),
+			fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d", ms,
+				44*24*time.Hour.Milliseconds(), s.Issuances, s.Issuances),
+			fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d + 43200000", ms,
+				44*24*time.Hour.Milliseconds(), s.Issuances, s.Issuances),
 			fmt.Sprintf("CASE WHEN i %% 100 = 0 THEN %d ELSE NULL END", ms), "'192.0.2.1'",
 		}},
 		{s.Events, "events (id, user_id, at, kind, stage, participant, code, detail)", []string{
 			"i", of(user, "CAST(i AS BIGINT) * 7919", s.Users),
-			fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d", ms, 7*24*time.Hour.Milliseconds(), s.Events, s.Events),
+			fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d", ms,
+				7*24*time.Hour.Milliseconds(), s.Events, s.Events),
 			"CASE i % 4 WHEN 0 THEN 'connected' WHEN 1 THEN 'publishing' WHEN 2 THEN 'refused' ELSE 'ended' END",
-			of(arn, "CAST(i AS BIGINT) * 104729", s.Stages), "'token-' || (10000000 + i / 4)", "'code'", "'A sentence about what happened.'",
+			of(arn, "CAST(i AS BIGINT) * 104729", s.Stages), "'token-' || (10000000 + i / 4)",
+			"'code'", "'A sentence about what happened.'",
 		}},
 		{s.Open, "open_participants (participant, event, user_id, stage, at)", []string{
-			"'token-' || (10000000 + i)", "i", of(user, "CAST(i AS BIGINT) * 7919", s.Users), of(arn, "CAST(i AS BIGINT) * 104729", s.Stages), fmt.Sprint(ms),
+			"'token-' || (10000000 + i)", "i", of(user, "CAST(i AS BIGINT) * 7919", s.Users),
+			of(arn, "CAST(i AS BIGINT) * 104729", s.Stages), fmt.Sprint(ms),
 		}},
 		{s.Users, "attempts (bucket, user_id, failures, at)", []string{
 			"'home ' || i", of(user, "i", s.Users), "0", fmt.Sprint(ms, " - i"),
 		}},
 		{s.Users, "identities (issuer, subject, user_id, email, claims, seen_at)", []string{
-			"'https://idp.example'", "'subject-' || i", of(user, "i", s.Users), "''", "'{}'", fmt.Sprint(ms),
+			"'https://idp.example'", "'subject-' || i", of(user, "i", s.Users), "''", "'{}'",
+			fmt.Sprint(ms),
 		}},
 		{40, "webhooks (id, url, types, secret, created_at, created_by)", []string{
-			"'webhook-' || (i % 40)", "'https://receiver.example'", "''", "'x'", fmt.Sprint(ms), "'Olga'",
+			"'webhook-' || (i % 40)", "'https://receiver.example'", "''", "'x'", fmt.Sprint(ms),
+			"'Olga'",
 		}},
-		{s.Credentials, "deliveries (id, webhook, type, body, created_at, next_at, attempts, status, reason, dead_at)", []string{
-			"'delivery-' || i", "'webhook-' || (i % 40)", "'token.issued'", "'{}'", fmt.Sprint(ms, " - i"), fmt.Sprint(ms, " - i"), "1", "500", "''",
+		{s.Credentials, "deliveries (id, webhook, type, body, created_at, next_at, attempts, " +
+			"status, reason, dead_at)", []string{
+			"'delivery-' || i", "'webhook-' || (i % 40)", "'token.issued'", "'{}'",
+			fmt.Sprint(ms, " - i"), fmt.Sprint(ms, " - i"), "1", "500", "''",
 			fmt.Sprintf("CASE WHEN i %% 2 = 0 THEN %d - i ELSE NULL END", ms),
 		}},
-		{s.Events / 4, "audit (id, at, action, actor, actor_name, credential, address, agent, target, target_name, stage, detail)", []string{
-			"'entry-' || (10000000 + i)", fmt.Sprint(ms, " - CAST(i AS BIGINT) * 1000"), "'token.issued'", of(user, "i", s.Users), "'Person'", "'login'",
-			"'192.0.2.1'", "'OBS'", of(user, "i", s.Users), "'Person'", of(arn, "i", s.Stages), "''",
+		{s.Events / 4, "audit (id, at, action, actor, actor_name, credential, address, agent, " +
+			"target, target_name, stage, detail)", []string{
+			"'entry-' || (10000000 + i)", fmt.Sprint(ms, " - CAST(i AS BIGINT) * 1000"),
+			"'token.issued'", of(user, "i", s.Users), "'Person'", "'login'",
+			"'192.0.2.1'", "'OBS'", of(user, "i", s.Users), "'Person'", of(arn, "i", s.Stages),
+			"''",
 		}},
 		{20 * s.Stages, "chat_messages (id, stage, n, at, user_id, name, text)", []string{
-			"'message-' || i", of(arn, "i", s.Stages), "i", fmt.Sprint(ms, " - CAST(i AS BIGINT) * 1000"), "'user'", "'Person'", "'hello'",
+			"'message-' || i", of(arn, "i", s.Stages), "i",
+			fmt.Sprint(ms, " - CAST(i AS BIGINT) * 1000"), "'user'", "'Person'", "'hello'",
 		}},
 		{20 * s.Stages, "notices (id, at, notice)", []string{"i", fmt.Sprint(ms, " + i"), "'{}'"}},
 		{s.Open, "leases (name, holder, peer, fence, expires_at)", []string{
 			"'lease-' || i", "'replica'", "''", "i", fmt.Sprint(ms, " + i"),
 		}},
-		{s.Users, "docks (user_id, id, seen_at, dock)", []string{of(user, "i", s.Users), "'dock'", fmt.Sprint(ms, " + i"), "'{}'"}},
+		{s.Users, "docks (user_id, id, seen_at, dock)",
+			[]string{of(user, "i", s.Users), "'dock'", fmt.Sprint(ms, " + i"), "'{}'"}},
 	} {
-		text := "INSERT INTO " + table.text + " WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n " +
-			fmt.Sprintf("WHERE i < %d) SELECT ", table.rows) + strings.Join(table.columns, ", ") + " FROM n WHERE true ON CONFLICT DO NOTHING"
+		text := "INSERT INTO " + table.text +
+			" WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n " +
+			fmt.Sprintf("WHERE i < %d) SELECT ", table.rows) + strings.Join(table.columns, ", ") +
+			" FROM n WHERE true ON CONFLICT DO NOTHING"
 		if _, err := db.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("%s: %w", text, err)
 		}

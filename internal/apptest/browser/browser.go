@@ -144,7 +144,8 @@ func Open(t testing.TB, engine Engine, options Options) *Page {
 	}
 	t.Cleanup(machine.take(t.Name()))
 
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), flags(engine, path, options)...)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(),
+		flags(engine, path, options)...)
 	t.Cleanup(stop)
 	p := &Page{t: t, engine: engine, options: options.withDefaults(engine)}
 	p.open(allocator, chromedp.WithErrorf(p.note), chromedp.WithLogf(p.note))

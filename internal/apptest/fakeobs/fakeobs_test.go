@@ -188,7 +188,8 @@ func TestServiceSettings(t *testing.T) {
 	do(t, c, "SetStreamServiceSettings", map[string]any{
 		"streamServiceType": "rtmp_custom", "streamServiceSettings": map[string]any{"key": "k"},
 	})
-	if got := do(t, c, "GetStreamServiceSettings", nil)["streamServiceSettings"].(map[string]any); len(got) != 1 {
+	if got := do(t, c, "GetStreamServiceSettings",
+		nil)["streamServiceSettings"].(map[string]any); len(got) != 1 {
 		t.Errorf("replaced: got %v", got)
 	}
 }

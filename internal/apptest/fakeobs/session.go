@@ -317,7 +317,8 @@ func (s *session) send(op int, d any) {
 	}
 }
 
-// drop closes every session, after the messages that are queued for it, and waits until they are gone.
+// drop closes every session, after the messages that are queued for it, and waits until they are
+// gone.
 func (o *OBS) drop(code int, reason string) {
 	o.mu.Lock()
 	sessions := slices.Collect(maps.Keys(o.sessions))

@@ -138,8 +138,10 @@ func longest(t *testing.T, s Subject) {
 
 func refuses(t *testing.T, s Subject) {
 	for name, change := range map[string]func(*stage.TokenRequest){
-		"no stage":       func(r *stage.TokenRequest) { r.Stage = "" },
-		"a channel":      func(r *stage.TokenRequest) { r.Stage = "arn:aws:ivs:us-west-2:123456789012:channel/abc" },
+		"no stage": func(r *stage.TokenRequest) { r.Stage = "" },
+		"a channel": func(r *stage.TokenRequest) {
+			r.Stage = "arn:aws:ivs:us-west-2:123456789012:channel/abc"
+		},
 		"59 seconds":     func(r *stage.TokenRequest) { r.TTL = 59 * time.Second },
 		"over 14 days":   func(r *stage.TokenRequest) { r.TTL = stage.MaxTTL + time.Second },
 		"no capability":  func(r *stage.TokenRequest) { r.Capabilities = 0 },
@@ -152,7 +154,9 @@ func refuses(t *testing.T, s Subject) {
 		"1025 bytes": func(r *stage.TokenRequest) {
 			r.Attributes = map[string]string{"k": strings.Repeat("x", stage.MaxAttributes)}
 		},
-		"attributes of no text": func(r *stage.TokenRequest) { r.Attributes = map[string]string{"k": "\xff"} },
+		"attributes of no text": func(r *stage.TokenRequest) {
+			r.Attributes = map[string]string{"k": "\xff"}
+		},
 	} {
 		req := s.request()
 		change(&req)

@@ -65,7 +65,8 @@ func (s *Server) Pooled(t testing.TB, database string) string {
 		}
 		select {
 		case <-done:
-			t.Fatalf("PgBouncer ended (`make test` installs it): %s", strings.TrimSpace(string(output)))
+			t.Fatalf("PgBouncer ended (`make test` installs it): %s",
+				strings.TrimSpace(string(output)))
 		default:
 		}
 		if time.Now().After(deadline) {

@@ -10,8 +10,10 @@ import (
 )
 
 var (
-	onFleet   = flag.Bool("fleet", false, "run the stories on three servers behind nginx instead of on one")
-	killEvery = flag.Duration("kill-every", 20*time.Second, "with -fleet: how often one of the servers is killed; 0: never")
+	onFleet = flag.Bool("fleet", false,
+		"run the stories on three servers behind nginx instead of on one")
+	killEvery = flag.Duration("kill-every", 20*time.Second,
+		"with -fleet: how often one of the servers is killed; 0: never")
 )
 
 // App is apptest.Start, or with -fleet three servers behind nginx, one of which is killed every 20

@@ -1,6 +1,6 @@
-// Package replicas is several servers on one PostgreSQL behind a plain round-robin nginx, for tests.
-// Each server is a process of its own, which can be killed. The package that uses it passes its
-// TestMain to apptest.Main.
+// Package replicas is several servers on one PostgreSQL behind a plain round-robin nginx, for
+// tests. Each server is a process of its own, which can be killed. The package that uses it passes
+// its TestMain to apptest.Main.
 package replicas
 
 import (
@@ -156,7 +156,8 @@ func (m *Member) await() error {
 	m.mu.Lock()
 	done := m.done
 	m.mu.Unlock()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(
+		20 * time.Millisecond) {
 		if m.Status("/readyz") == http.StatusOK {
 			return nil
 		}
@@ -199,7 +200,8 @@ func (m *Member) Kill(sig syscall.Signal) {
 
 // Home is the server that carries a local stage, or nil.
 func (f *Fleet) Home(arn string) *Member {
-	at := f.DB.Value(f.t, f.Database, "SELECT p.url FROM homes h JOIN peers p ON p.id = h.peer WHERE h.stage = '"+arn+"'")
+	at := f.DB.Value(f.t, f.Database,
+		"SELECT p.url FROM homes h JOIN peers p ON p.id = h.peer WHERE h.stage = '"+arn+"'")
 	for _, m := range f.Servers {
 		if at == "https://"+m.Peers {
 			return m

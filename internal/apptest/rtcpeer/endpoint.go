@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// An Endpoint takes an offer and gives an answer: a WHIP or WHEP endpoint, or the media plane itself.
+// An Endpoint takes an offer and gives an answer: a WHIP or WHEP endpoint, or the media plane
+// itself.
 type Endpoint func(ctx context.Context, offer string) (Answer, error)
 
 // An Answer is what came back.

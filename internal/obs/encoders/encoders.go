@@ -1,5 +1,6 @@
-// Package encoders is the table of OBS's H.264 encoders and of what makes each fit for WHIP. The table
-// itself is static/lib/encoders.js: the dock, the terminal and the script in OBS use the same.
+// Package encoders is the table of OBS's H.264 encoders and of what makes each fit for WHIP. The
+// table itself is static/lib/encoders.js: the dock, the terminal and the script in OBS use the
+// same.
 package encoders
 
 import (
@@ -36,8 +37,8 @@ const (
 	secondsOf = "{seconds}"
 )
 
-// Table returns all encoders, in order of choice. The file is part of the program, so that an error in it
-// is one of ours.
+// Table returns all encoders, in order of choice. The file is part of the program, so that an error
+// in it is one of ours.
 func Table() ([]Encoder, error) {
 	text, err := static.FS.ReadFile("lib/encoders.js")
 	if err != nil {
@@ -84,8 +85,8 @@ func (e Encoder) Fit(kbits, seconds int) map[string]any {
 	return settings
 }
 
-// Unfit returns the names of the settings that do not fit a stage. How much work the encoder puts into a
-// picture is the person's to choose.
+// Unfit returns the names of the settings that do not fit a stage. How much work the encoder puts
+// into a picture is the person's to choose.
 func (e Encoder) Unfit(settings map[string]any, limits stage.Limits) (names []string) {
 	within := func(name string, most float64) bool {
 		n, ok := settings[name].(float64)
@@ -109,7 +110,8 @@ func (e Encoder) Unfit(settings map[string]any, limits stage.Limits) (names []st
 // Request is what makes settings fit. A lower bitrate stays: the uplink is probably slow.
 func (e Encoder) Request(settings map[string]any, limits stage.Limits) Request {
 	advised := min(50_000, limits.AdvisedBitrate/1000)
-	if n, ok := settings["bitrate"].(float64); ok && n == math.Trunc(n) && n >= 300 && n < float64(advised) {
+	if n, ok := settings["bitrate"].(float64); ok && n == math.Trunc(n) && n >= 300 &&
+		n < float64(advised) {
 		advised = int(n)
 	}
 	return Request{e.ID, advised, min(4, max(1, int(limits.MaxKeyframeInterval)))}

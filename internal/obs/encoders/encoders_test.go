@@ -18,18 +18,22 @@ func TestEveryEncoderOfTheTableFits(t *testing.T) {
 	limits := stage.DefaultLimits()
 	for _, e := range table {
 		settings := e.Fit(2500, 2)
-		if settings["keyint_sec"] != 2.0 || settings["bf"] != 0.0 || settings["bitrate"] != 2500.0 ||
-			settings["profile"] == nil || settings["rate_control"] == nil || e.Name == "" || e.Hardware == (e.ID == "obs_x264") {
+		if settings["keyint_sec"] != 2.0 || settings["bf"] != 0.0 ||
+			settings["bitrate"] != 2500.0 ||
+			settings["profile"] == nil || settings["rate_control"] == nil || e.Name == "" ||
+			e.Hardware == (e.ID == "obs_x264") {
 			t.Errorf("%+v", e)
 		}
 		if unfit := e.Unfit(settings, limits); len(unfit) > 0 {
 			t.Errorf("%s: what makes it fit does not fit: %v", e.ID, unfit)
 		}
 		settings["keyint_sec"], settings["bf"], settings["preset"] = 10.0, 2.0, "p7"
-		if unfit := e.Unfit(settings, limits); !reflect.DeepEqual(unfit, []string{"bf", "keyint_sec"}) {
+		if unfit := e.Unfit(settings, limits); !reflect.DeepEqual(unfit,
+			[]string{"bf", "keyint_sec"}) {
 			t.Errorf("%s: %v does not fit, want bf and keyint_sec", e.ID, unfit)
 		}
-		if got, want := e.Request(map[string]any{"bitrate": 800.0}, limits), (encoders.Request{Encoder: e.ID, Bitrate: 800, Interval: 2}); got != want {
+		if got, want := e.Request(map[string]any{"bitrate": 800.0}, limits),
+			(encoders.Request{Encoder: e.ID, Bitrate: 800, Interval: 2}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}

@@ -16,12 +16,13 @@ import (
 // A Folder is OBS's configuration: basic/, plugin_config/ and user.ini or global.ini.
 type Folder struct{ Dir string }
 
-// Find returns OBS's folder. A directory that is given may be the folder itself or a portable OBS, whose
-// folder is config/obs-studio; without one it is where the system has it.
+// Find returns OBS's folder. A directory that is given may be the folder itself or a portable OBS,
+// whose folder is config/obs-studio; without one it is where the system has it.
 func Find(given, goos string, env func(string) string) (Folder, error) {
 	places := systemPlaces(goos, env)
 	if given != "" {
-		places = []string{given, filepath.Join(given, "config", "obs-studio"), filepath.Join(given, "obs-studio")}
+		places = []string{given, filepath.Join(given, "config", "obs-studio"),
+			filepath.Join(given, "obs-studio")}
 	}
 	var found []string
 	for _, place := range places {
@@ -34,11 +35,14 @@ func Find(given, goos string, env func(string) string) (Folder, error) {
 	}
 	switch {
 	case len(found) == 0 && given != "":
-		return Folder{}, noFolder("%s is no configuration of OBS: it has neither user.ini nor global.ini. Start OBS once and close it.", given)
+		return Folder{}, noFolder(
+			"%s is no configuration of OBS: it has neither user.ini nor global.ini. Start OBS once and close it.", given)
 	case len(found) == 0:
-		return Folder{}, noFolder("OBS has no configuration here yet (%s). Start OBS once and close it, or say where it is with --obs-config.", strings.Join(places, ", "))
+		return Folder{}, noFolder(
+			"OBS has no configuration here yet (%s). Start OBS once and close it, or say where it is with --obs-config.", strings.Join(places, ", "))
 	case len(found) > 1 && given == "":
-		return Folder{}, noFolder("There are several OBS here: %s. Say which with --obs-config.", strings.Join(found, ", "))
+		return Folder{}, noFolder("There are several OBS here: %s. Say which with --obs-config.",
+			strings.Join(found, ", "))
 	}
 	return Folder{found[0]}, nil
 }
@@ -61,7 +65,8 @@ func systemPlaces(goos string, env func(string) string) []string {
 	}
 	return []string{
 		filepath.Join(config, "obs-studio"),
-		filepath.Join(home, ".var", "app", "com.obsproject.Studio", "config", "obs-studio"), // Flatpak
+		// Flatpak
+		filepath.Join(home, ".var", "app", "com.obsproject.Studio", "config", "obs-studio"),
 	}
 }
 
@@ -108,7 +113,8 @@ func (f Folder) WebSocket() (WebSocket, error) {
 	}
 	port, err := strconv.Atoi(get("ServerPort", strconv.Itoa(defaultPort)))
 	return WebSocket{
-		Enabled: get("ServerEnabled", "false") == "true", Port: port, Auth: get("AuthRequired", "true") != "false",
+		Enabled: get("ServerEnabled", "false") == "true", Port: port,
+		Auth:     get("AuthRequired", "true") != "false",
 		Password: stage.NewSecret(get("ServerPassword", "")),
 	}, err
 }
@@ -152,8 +158,8 @@ func (f Folder) remove(name string) error {
 	return err
 }
 
-// Secret returns what the script in OBS and its dock share, for the pairing with that server; empty where
-// there is none. Without a server it is that of the only pairing.
+// Secret returns what the script in OBS and its dock share, for the pairing with that server; empty
+// where there is none. Without a server it is that of the only pairing.
 func (f Folder) Secret(server string) stage.Secret {
 	ids, _ := filepath.Glob(filepath.Join(f.Dir, "plugin_config", "stagedoor", "*.json"))
 	var secrets []string

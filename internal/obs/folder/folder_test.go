@@ -69,7 +69,8 @@ func change(t *testing.T, dir, name, old, text string) {
 	if err != nil || !strings.Contains(string(now), old) {
 		t.Fatalf("%v: no %q in %s: %s", err, old, name, now)
 	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(now), old, text, 1)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Replace(string(now), old, text, 1)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -84,7 +85,8 @@ func code(err error) string {
 
 func TestAPairingAndItsUndo(t *testing.T) {
 	t.Parallel()
-	for version, ini := range map[string]string{"30.2": "global.ini", "31": "user.ini", "32": "user.ini"} {
+	for version, ini := range map[string]string{"30.2": "global.ini", "31": "user.ini",
+		"32": "user.ini"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			dir := install(t, version)
@@ -99,15 +101,18 @@ func TestAPairingAndItsUndo(t *testing.T) {
 			if err != nil || !ws.Enabled || !ws.Auth || ws.Password.Empty() || ws.Port != did.Port {
 				t.Errorf("%v, %+v", err, ws)
 			}
-			if strings.Count(after[ini], server+"/dock#obs-port=") != 1 || !strings.Contains(after[ini], "&enrol=once") {
+			if strings.Count(after[ini], server+"/dock#obs-port=") != 1 ||
+				!strings.Contains(after[ini], "&enrol=once") {
 				t.Errorf("%s is %s", ini, after[ini])
 			}
-			for _, name := range []string{"basic/scenes/Untitled.json", "basic/scenes/Second.json"} {
+			for _, name := range []string{"basic/scenes/Untitled.json",
+				"basic/scenes/Second.json"} {
 				if strings.Count(after[name], "plugin_config/stagedoor/ab12.lua") != 1 {
 					t.Errorf("%s is %s", name, after[name])
 				}
 			}
-			if len(did.Collections) != 2 || after["plugin_config/stagedoor/ab12.lua"] != lua(server, "ab12") {
+			if len(did.Collections) != 2 ||
+				after["plugin_config/stagedoor/ab12.lua"] != lua(server, "ab12") {
 				t.Errorf("%+v", did)
 			}
 
@@ -135,7 +140,8 @@ func TestUndoAfterOBSHasRun(t *testing.T) {
 	if _, err := f.Pair(lua(server, "ab12")); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"user.ini", "basic/scenes/Untitled.json", "plugin_config/obs-websocket/config.json"} {
+	for _, name := range []string{"user.ini", "basic/scenes/Untitled.json",
+		"plugin_config/obs-websocket/config.json"} {
 		old, text := "AlwaysOnTop=false", "AlwaysOnTop=true"
 		switch filepath.Ext(name) {
 		case ".json":
@@ -152,10 +158,12 @@ func TestUndoAfterOBSHasRun(t *testing.T) {
 			t.Errorf("%s has %s", name, text)
 		}
 	}
-	if want := strings.Replace(before["user.ini"], "AlwaysOnTop=false", "AlwaysOnTop=true", 1); after["user.ini"] != want {
+	if want := strings.Replace(before["user.ini"], "AlwaysOnTop=false", "AlwaysOnTop=true",
+		1); after["user.ini"] != want {
 		t.Errorf("user.ini is %s, want %s", after["user.ini"], want)
 	}
-	if want := strings.Replace(before["basic/scenes/Untitled.json"], "{", "{\"new\": 1, ", 1); after["basic/scenes/Untitled.json"] != want {
+	if want := strings.Replace(before["basic/scenes/Untitled.json"], "{", "{\"new\": 1, ",
+		1); after["basic/scenes/Untitled.json"] != want {
 		t.Errorf("the scenes are %s, want %s", after["basic/scenes/Untitled.json"], want)
 	}
 	if ws, err := f.WebSocket(); err != nil || ws.Enabled != strings.Contains(before["plugin_config/obs-websocket/config.json"], `"server_enabled": true`) {
@@ -203,16 +211,19 @@ func TestTwoServersShareAnOBS(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := snapshot(t, dir)
-	if text := now["user.ini"]; strings.Contains(text, server) || !strings.Contains(text, "https://other.example/dock") {
+	if text := now["user.ini"]; strings.Contains(text, server) ||
+		!strings.Contains(text, "https://other.example/dock") {
 		t.Errorf("user.ini is %s", text)
 	}
-	if text := now["basic/scenes/Untitled.json"]; strings.Contains(text, "ab12.lua") || !strings.Contains(text, "cd34.lua") {
+	if text := now["basic/scenes/Untitled.json"]; strings.Contains(text, "ab12.lua") ||
+		!strings.Contains(text, "cd34.lua") {
 		t.Errorf("the scenes are %s", text)
 	}
 	if _, err := f.Undo(""); err != nil {
 		t.Fatal(err)
 	}
-	if now := snapshot(t, dir); strings.Contains(now["user.ini"], "other.example") || now["basic/scenes/Untitled.json"] != before["basic/scenes/Untitled.json"] {
+	if now := snapshot(t, dir); strings.Contains(now["user.ini"], "other.example") ||
+		now["basic/scenes/Untitled.json"] != before["basic/scenes/Untitled.json"] {
 		t.Errorf("user.ini is %s", now["user.ini"])
 	}
 }
@@ -253,7 +264,8 @@ func TestAFolderIsFoundOnEverySystem(t *testing.T) {
 		t.Errorf("without any: %v", err)
 	}
 	flatpak := place(".var", "app", "com.obsproject.Studio", "config", "obs-studio")
-	mac, windows := place("Library", "Application Support", "obs-studio"), place("Roaming", "obs-studio")
+	mac, windows := place("Library", "Application Support", "obs-studio"),
+		place("Roaming", "obs-studio")
 	portable := place("Portable", "config", "obs-studio")
 	for _, tt := range []struct{ given, goos, want string }{
 		{"", "linux", flatpak}, {"", "darwin", mac}, {"", "windows", windows},
@@ -266,7 +278,8 @@ func TestAFolderIsFoundOnEverySystem(t *testing.T) {
 		}
 	}
 	place(".config", "obs-studio")
-	if _, err := folder.Find("", "linux", env); code(err) != "obs_no_config" || !strings.Contains(err.Error(), flatpak) {
+	if _, err := folder.Find("", "linux", env); code(err) != "obs_no_config" ||
+		!strings.Contains(err.Error(), flatpak) {
 		t.Errorf("with two: %v", err)
 	}
 }
@@ -303,7 +316,8 @@ func TestNothingIsChangedWhileOBSRuns(t *testing.T) {
 
 func TestAScriptThatIsNone(t *testing.T) {
 	t.Parallel()
-	if _, err := (folder.Folder{Dir: install(t, "32")}).Pair("<html>"); code(err) != "not_stagedoor" {
+	if _, err := (folder.Folder{Dir: install(t, "32")}).Pair("<html>"); code(
+		err) != "not_stagedoor" {
 		t.Error(err)
 	}
 }

@@ -2,14 +2,16 @@ package folder
 
 import "strings"
 
-// An ini is a file of OBS's config-file, by lines: what is not changed stays as it is, byte for byte.
+// An ini is a file of OBS's config-file, by lines: what is not changed stays as it is, byte for
+// byte.
 type ini []string
 
 func parseINI(text string) ini { return strings.SplitAfter(text, "\n") }
 
 func (f ini) String() string { return strings.Join(f, "") }
 
-// find returns the line of a key, and the line after the section's last one; -1 where there is none.
+// find returns the line of a key, and the line after the section's last one; -1 where there is
+// none.
 func (f ini) find(section, key string) (line, end int) {
 	line, end = -1, -1
 	inside := false

@@ -19,7 +19,8 @@ func websocketOfJSON(text string) (WebSocket, error) {
 		Password string `json:"server_password"`
 	}{Port: defaultPort, Auth: true}
 	err := unmarshal(text, &settings)
-	return WebSocket{settings.Enabled, settings.Port, settings.Auth, stage.NewSecret(settings.Password)}, err
+	return WebSocket{settings.Enabled, settings.Port, settings.Auth,
+		stage.NewSecret(settings.Password)}, err
 }
 
 // An object is a JSON object whose members keep their text.
@@ -34,7 +35,8 @@ func parseObject(text string) (object, error) {
 	return o, err
 }
 
-// like is written as another text is: sorted, with its indentation, which differs between versions of OBS.
+// like is written as another text is: sorted, with its indentation, which differs between versions
+// of OBS.
 func (o object) like(text string) string {
 	_, second, lines := strings.Cut(text, "\n")
 	if text != "" && !lines {
@@ -52,8 +54,8 @@ func (o object) like(text string) string {
 // An element is where one of a JSON array stands in a text.
 type element struct{ from, to int64 }
 
-// elements finds the array below these names. at is where a first element would be put in; -1 where there is
-// no such array. The rest of the text is not looked at, so that it stays byte for byte.
+// elements finds the array below these names. at is where a first element would be put in; -1 where
+// there is no such array. The rest of the text is not looked at, so that it stays byte for byte.
 func elements(text string, names ...string) (list []element, at int64, err error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	for _, name := range names {
@@ -107,7 +109,8 @@ func cut(text string, match func(element string) bool, names ...string) (string,
 		case i > 0:
 			text = text[:list[i-1].to] + text[e.to:]
 		default: // OBS writes an empty list as []
-			text = strings.TrimRight(text[:e.from], " \t\r\n") + strings.TrimLeft(text[e.to:], " \t\r\n")
+			text = strings.TrimRight(text[:e.from], " \t\r\n") +
+				strings.TrimLeft(text[e.to:], " \t\r\n")
 		}
 	}
 }

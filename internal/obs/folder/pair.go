@@ -47,9 +47,11 @@ var (
 )
 
 func parseLua(lua string) (made, error) {
-	server, id, code := serverLine.FindStringSubmatch(lua), idLine.FindStringSubmatch(lua), codeLine.FindStringSubmatch(lua)
+	server, id, code := serverLine.FindStringSubmatch(lua), idLine.FindStringSubmatch(lua),
+		codeLine.FindStringSubmatch(lua)
 	if server == nil || id == nil || code == nil {
-		return made{}, stage.Errorf(stage.ErrUnavailable, "The server sent no script for OBS").WithCode("not_stagedoor")
+		return made{}, stage.Errorf(stage.ErrUnavailable,
+			"The server sent no script for OBS").WithCode("not_stagedoor")
 	}
 	seconds, err := strconv.ParseInt(code[2], 10, 64)
 	return made{server[1], id[1], code[1], time.Unix(seconds, 0), lua}, err
@@ -76,8 +78,9 @@ func sum(text string) string {
 	return hex.EncodeToString(hash[:])
 }
 
-// Pair does what the script does, for a closed OBS: it adds the script to every scene collection, the dock
-// beside the others, and switches the WebSocket server on. A second time it brings all of it up to date.
+// Pair does what the script does, for a closed OBS: it adds the script to every scene collection,
+// the dock beside the others, and switches the WebSocket server on. A second time it brings all of
+// it up to date.
 func (f Folder) Pair(lua string) (Paired, error) {
 	m, err := parseLua(lua)
 	if err != nil {
@@ -134,7 +137,8 @@ func (p *pairing) text(name string) (string, error) {
 	return p.f.read(name)
 }
 
-// switchOn switches the WebSocket server on; port and password stay, and where there is none, one is made.
+// switchOn switches the WebSocket server on; port and password stay, and where there is none, one
+// is made.
 func (p *pairing) switchOn() error {
 	now, err := p.f.WebSocket()
 	if err != nil {
@@ -185,7 +189,8 @@ func (p *pairing) switchOnJSON(change map[string]string) error {
 
 // iniNames are the names of the same settings before OBS 30.2.
 var iniNames = map[string]string{
-	"server_enabled": "ServerEnabled", "auth_required": "AuthRequired", "server_password": "ServerPassword", "first_load": "FirstLoad",
+	"server_enabled": "ServerEnabled", "auth_required": "AuthRequired",
+	"server_password": "ServerPassword", "first_load": "FirstLoad",
 }
 
 func (p *pairing) switchOnINI(change map[string]string) error {
@@ -222,8 +227,8 @@ func (f Folder) dockFile() string {
 	return "global.ini"
 }
 
-// addDock adds the dock beside the others. One that was added by hand for this server stays as it is: the
-// script gives it the password when OBS starts.
+// addDock adds the dock beside the others. One that was added by hand for this server stays as it
+// is: the script gives it the password when OBS starts.
 func (p *pairing) addDock() error {
 	name := p.f.dockFile()
 	text, err := p.text(name)
@@ -244,7 +249,9 @@ func (p *pairing) addDock() error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(list, func(e element) bool { return p.backup.isDock(docks[e.from:e.to]) }) {
+	if !slices.ContainsFunc(list, func(e element) bool {
+		return p.backup.isDock(docks[e.from:e.to])
+	}) {
 		entry := fmt.Sprintf(`{"title": "Stagedoor", "url": %s, "uuid": %s}`, quote(p.address()), quote("stagedoor"+p.m.id))
 		docks, err = appended(docks, list, entry)
 	}
@@ -260,8 +267,8 @@ func appended(array string, list []element, element string) (string, error) {
 	return array[:at] + ", " + element + array[at:], nil
 }
 
-// address hands the password over as the script does: behind the #, which browsers send to no server. The
-// script takes it out of the file again when OBS ends.
+// address hands the password over as the script does: behind the #, which browsers send to no
+// server. The script takes it out of the file again when OBS ends.
 func (p *pairing) address() string {
 	password := ""
 	if set, changed := p.backup.Set["server_password"]; changed && p.did.MadePassword {
@@ -326,7 +333,9 @@ func (p *pairing) addScript(name string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	p.did.Collections = append(p.did.Collections, strings.TrimSuffix(path.Base(name), ".json"))
-	if slices.ContainsFunc(list, func(e element) bool { return p.backup.isScript(text[e.from:e.to]) }) {
+	if slices.ContainsFunc(list, func(e element) bool {
+		return p.backup.isScript(text[e.from:e.to])
+	}) {
 		return nil
 	}
 	text, err = insert(text, `{"path": `+quote(p.backup.Script)+`, "settings": {}}`, scripts...)
@@ -351,7 +360,8 @@ func (f Folder) warnings() (all []string) {
 		all = append(all, "This OBS is too old: WHIP came with OBS 30.")
 	}
 	if scenes, _ := f.collections(); len(scenes) == 0 {
-		all = append(all, "There is no scene collection yet: start OBS once, close it, and pair again.")
+		all = append(all, "There is no scene collection yet: start OBS once, close it, and "+
+			"pair again.")
 	}
 	return all
 }
@@ -395,7 +405,8 @@ func backupFile(id string) string { return ours + "pair-" + id + ".json" }
 
 // backup reads that of an earlier pairing, else it is an empty one.
 func (f Folder) backup(id string) (backup, error) {
-	b := backup{Files: map[string]saved{}, WebSocket: map[string]*string{}, Set: map[string]string{}}
+	b := backup{Files: map[string]saved{}, WebSocket: map[string]*string{},
+		Set: map[string]string{}}
 	text, err := f.read(backupFile(id))
 	if err == nil && text != "" {
 		err = unmarshal(text, &b)

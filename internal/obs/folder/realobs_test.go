@@ -13,8 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A real OBS that was closed is paired, starts, listens with the password of its own file, has the script
-// and the dock, and after Undo it is as it was.
+// A real OBS that was closed is paired, starts, listens with the password of its own file, has the
+// script and the dock, and after Undo it is as it was.
 func TestARealOBSIsPairedWhileItIsClosed(t *testing.T) {
 	t.Parallel()
 	r := realobs.Prepare(t)

@@ -10,17 +10,19 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// mustBeClosed refuses while OBS runs: it writes its files when it ends, and would undo every change.
+// mustBeClosed refuses while OBS runs: it writes its files when it ends, and would undo every
+// change.
 func (f Folder) mustBeClosed() error {
 	if !f.running() {
 		return nil
 	}
-	return stage.Errorf(stage.ErrConflict, "OBS is running: close it first. It writes its settings when it ends, over what is changed now.").
+	return stage.Errorf(stage.ErrConflict,
+		"OBS is running: close it first. It writes its settings when it ends, over what is changed now.").
 		WithCode("obs_running")
 }
 
-// running looks for a process that has a log of this folder open, where the system tells that; elsewhere for
-// any OBS.
+// running looks for a process that has a log of this folder open, where the system tells that;
+// elsewhere for any OBS.
 func (f Folder) running() bool {
 	switch runtime.GOOS {
 	case "linux":

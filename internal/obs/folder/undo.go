@@ -10,9 +10,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Undo takes a pairing back: files that OBS has not written since become what they were, byte for byte; from
-// the others our entries are taken out. Without a server it is the only pairing. It returns the server's
-// address.
+// Undo takes a pairing back: files that OBS has not written since become what they were, byte for
+// byte; from the others our entries are taken out. Without a server it is the only pairing. It
+// returns the server's address.
 func (f Folder) Undo(server string) (string, error) {
 	if err := f.mustBeClosed(); err != nil {
 		return "", err
@@ -55,11 +55,13 @@ func (f Folder) pairingOf(server string) (backup, error) {
 	}
 	switch len(all) {
 	case 0:
-		return backup{}, stage.Errorf(stage.ErrNotFound, "This OBS was not paired by this command").WithCode("obs_not_paired")
+		return backup{}, stage.Errorf(stage.ErrNotFound,
+			"This OBS was not paired by this command").WithCode("obs_not_paired")
 	case 1:
 		return all[0], nil
 	}
-	return backup{}, stage.Errorf(stage.ErrInvalid, "This OBS is paired with %s: say which with --server",
+	return backup{}, stage.Errorf(stage.ErrInvalid,
+		"This OBS is paired with %s: say which with --server",
 		strings.Join(servers, " and ")).WithCode("obs_several_pairings")
 }
 
@@ -147,8 +149,8 @@ func (b backup) withoutINI(text string) (string, error) {
 	return file.String(), nil
 }
 
-// forget removes the notes of this pairing. The encoder's file is put back when it was the last one, as the
-// script's own Undo does it.
+// forget removes the notes of this pairing. The encoder's file is put back when it was the last
+// one, as the script's own Undo does it.
 func (f Folder) forget(b backup) error {
 	for _, name := range []string{b.ID + ".json", "pair-" + b.ID + ".json"} {
 		if err := f.remove(ours + name); err != nil {
@@ -159,7 +161,8 @@ func (f Folder) forget(b backup) error {
 	others, _ := filepath.Glob(filepath.Join(dir, "*.lua"))
 	notes, _ := filepath.Glob(filepath.Join(dir, "*.json"))
 	for _, path := range notes {
-		if strings.Trim(strings.TrimSuffix(filepath.Base(path), ".json"), "0123456789abcdef") == "" {
+		if strings.Trim(strings.TrimSuffix(filepath.Base(path), ".json"),
+			"0123456789abcdef") == "" {
 			others = append(others, path)
 		}
 	}

@@ -38,7 +38,8 @@ type world struct {
 }
 
 // events are those that the script listens to.
-var events = []string{"PROFILE_CHANGING", "PROFILE_CHANGED", "SCENE_COLLECTION_CHANGING", "EXIT", "SCRIPTING_SHUTDOWN"}
+var events = []string{"PROFILE_CHANGING", "PROFILE_CHANGED", "SCENE_COLLECTION_CHANGING", "EXIT",
+	"SCRIPTING_SHUTDOWN"}
 
 // start runs the script as OBS does when it starts.
 func (o *world) start(script string) {
@@ -108,9 +109,13 @@ func unwrap[T any](l *lua.LState, n int) (v T) {
 // module is obslua.
 func (o *world) module() *lua.LTable {
 	m := o.state.NewTable()
-	for _, functions := range []map[string]func(*lua.LState) lua.LValue{o.core(), o.files(), o.configs(), o.datas(), o.pane()} {
+	for _, functions := range []map[string]func(*lua.LState) lua.LValue{o.core(), o.files(),
+		o.configs(), o.datas(), o.pane()} {
 		for name, f := range functions {
-			m.RawSetString(name, o.state.NewFunction(func(l *lua.LState) int { l.Push(f(l)); return 1 }))
+			m.RawSetString(name, o.state.NewFunction(func(l *lua.LState) int {
+				l.Push(f(l))
+				return 1
+			}))
 		}
 	}
 	for i, name := range events {
@@ -135,10 +140,15 @@ func (o *world) core() map[string]func(*lua.LState) lua.LValue {
 		"obs_service_create":  func(l *lua.LState) lua.LValue { return known(o.kinds, l) },
 		"obs_service_release": none,
 		"obs_module_get_config_path": func(l *lua.LState) lua.LValue {
-			return lua.LString(o.dir + "/plugin_config/" + unwrap[string](l, 1) + "/" + l.CheckString(2))
+			return lua.LString(o.dir + "/plugin_config/" + unwrap[string](l, 1) + "/" +
+				l.CheckString(2))
 		},
-		"obs_encoder_get_display_name":  func(l *lua.LState) lua.LValue { return known(o.encode, l) },
-		"obs_frontend_streaming_active": func(*lua.LState) lua.LValue { return lua.LBool(o.active) },
+		"obs_encoder_get_display_name": func(l *lua.LState) lua.LValue {
+			return known(o.encode, l)
+		},
+		"obs_frontend_streaming_active": func(*lua.LState) lua.LValue {
+			return lua.LBool(o.active)
+		},
 		"obs_frontend_add_event_callback": func(l *lua.LState) lua.LValue {
 			o.callbacks = append(o.callbacks, l.CheckFunction(1))
 			return lua.LNil
@@ -188,8 +198,14 @@ func (o *world) files() map[string]func(*lua.LState) lua.LValue {
 			}
 			return lua.LNumber(0)
 		},
-		"os_unlink": func(l *lua.LState) lua.LValue { _ = os.Remove(l.CheckString(1)); return lua.LNumber(0) },
-		"os_rmdir":  func(l *lua.LState) lua.LValue { _ = os.Remove(l.CheckString(1)); return lua.LNumber(0) },
+		"os_unlink": func(l *lua.LState) lua.LValue {
+			_ = os.Remove(l.CheckString(1))
+			return lua.LNumber(0)
+		},
+		"os_rmdir": func(l *lua.LState) lua.LValue {
+			_ = os.Remove(l.CheckString(1))
+			return lua.LNumber(0)
+		},
 		"os_opendir": func(l *lua.LState) lua.LValue {
 			entries, err := os.ReadDir(l.CheckString(1))
 			if err != nil {
@@ -213,7 +229,9 @@ func (o *world) files() map[string]func(*lua.LState) lua.LValue {
 
 func (o *world) configs() map[string]func(*lua.LState) lua.LValue {
 	all := map[string]func(*lua.LState) lua.LValue{
-		"obs_frontend_get_profile_config": func(*lua.LState) lua.LValue { return o.wrap(o.profile) },
+		"obs_frontend_get_profile_config": func(*lua.LState) lua.LValue {
+			return o.wrap(o.profile)
+		},
 		"config_get_string": func(l *lua.LState) lua.LValue {
 			if value, ok := unwrap[*ini](l, 1).get(l.CheckString(2), l.CheckString(3)); ok {
 				return lua.LString(value)
@@ -283,8 +301,10 @@ func (o *world) datas() map[string]func(*lua.LState) lua.LValue {
 			}
 			return lua.LString(text)
 		},
-		"obs_data_release":        func(*lua.LState) lua.LValue { return lua.LNil },
-		"obs_data_has_user_value": func(l *lua.LState) lua.LValue { return lua.LBool(get(l) != nil) },
+		"obs_data_release": func(*lua.LState) lua.LValue { return lua.LNil },
+		"obs_data_has_user_value": func(l *lua.LState) lua.LValue {
+			return lua.LBool(get(l) != nil)
+		},
 		"obs_data_get_string": func(l *lua.LState) lua.LValue {
 			text, _ := get(l).(string)
 			return lua.LString(text)
@@ -357,7 +377,8 @@ func bitModule(l *lua.LState) int {
 	return 1
 }
 
-// An ini is a file of libobs's config-file.c: sections in their order, each with its items in theirs. It is in memory until it is saved.
+// An ini is a file of libobs's config-file.c: sections in their order, each with its items in
+// theirs. It is in memory until it is saved.
 type ini struct {
 	path     string
 	sections []section

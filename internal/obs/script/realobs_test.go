@@ -78,7 +78,8 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 	o := r.Launch(t)
 	o.Await(t)
 	call := r.connect(o, r.ini("ServerPassword"))
-	call("CreateProfile", map[string]any{"profileName": "Stagedoor"}, nil) // OBS writes more than the profile
+	// OBS writes more than the profile
+	call("CreateProfile", map[string]any{"profileName": "Stagedoor"}, nil)
 	call("SetCurrentProfile", map[string]any{"profileName": "Untitled"}, nil)
 	o.Quit(t)
 	before := r.Stable(t)
@@ -91,12 +92,14 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 	}
 	o = r.Launch(t)
 	o.Await(t)
-	t.Logf("from the first start to the dock's address in the second: %v", time.Since(began).Round(100*time.Millisecond))
+	t.Logf("from the first start to the dock's address in the second: %v",
+		time.Since(began).Round(100*time.Millisecond))
 	handed := r.handed()
 	if got, want := handed.Get("obs-password"), r.ini("ServerPassword"); got != want || got == "" {
 		t.Errorf("the dock is given the password %q, OBS has %q", got, want)
 	}
-	if handed.Get("obs-port") != r.Port || handed.Get("obs-encoders") != "obs_x264" || handed.Get("enrol") != code {
+	if handed.Get("obs-port") != r.Port || handed.Get("obs-encoders") != "obs_x264" ||
+		handed.Get("enrol") != code {
 		t.Errorf("the dock is given %v", handed)
 	}
 	r.encode(o, handed)
@@ -144,7 +147,9 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	set := func(name string, value any) {
 		t.Helper()
 		category, key, _ := strings.Cut(name, "/")
-		call("SetProfileParameter", map[string]any{"parameterCategory": category, "parameterName": key, "parameterValue": value}, nil)
+		call("SetProfileParameter",
+			map[string]any{"parameterCategory": category, "parameterName": key,
+				"parameterValue": value}, nil)
 	}
 	call("SetCurrentProfile", map[string]any{"profileName": "Stagedoor"}, nil)
 	for name, value := range map[string]string{
@@ -160,7 +165,8 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 		Value *string `json:"parameterValue"`
 	}
 	for answer.Value == nil {
-		call("GetProfileParameter", map[string]any{"parameterCategory": "Stagedoor", "parameterName": "Answer"}, &answer)
+		call("GetProfileParameter",
+			map[string]any{"parameterCategory": "Stagedoor", "parameterName": "Answer"}, &answer)
 	}
 	t.Logf("the script answered after %v", time.Since(began).Round(time.Millisecond))
 	_, text, _ := strings.Cut(*answer.Value, " ")
@@ -168,13 +174,17 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 		t.Fatalf("the answer is %s", *answer.Value)
 	}
 	var settings map[string]any
-	if err := json.Unmarshal([]byte(r.read("basic/profiles/Stagedoor/streamEncoder.json")), &settings); err != nil {
+	if err := json.Unmarshal([]byte(r.read("basic/profiles/Stagedoor/streamEncoder.json")),
+		&settings); err != nil {
 		t.Fatal(err)
 	}
-	if settings["keyint_sec"] != 1.0 || settings["bf"] != 0.0 || settings["profile"] != "baseline" || settings["rate_control"] != "CBR" {
+	if settings["keyint_sec"] != 1.0 || settings["bf"] != 0.0 ||
+		settings["profile"] != "baseline" || settings["rate_control"] != "CBR" {
 		t.Errorf("streamEncoder.json is %v", settings)
 	}
-	call("SetVideoSettings", map[string]any{"baseWidth": 320, "baseHeight": 180, "outputWidth": 320, "outputHeight": 180, "fpsNumerator": 30, "fpsDenominator": 1}, nil)
+	call("SetVideoSettings",
+		map[string]any{"baseWidth": 320, "baseHeight": 180, "outputWidth": 320, "outputHeight": 180,
+			"fpsNumerator": 30, "fpsDenominator": 1}, nil)
 	call("SetCurrentProfile", map[string]any{"profileName": "Untitled"}, nil)
 	call("SetCurrentProfile", map[string]any{"profileName": "Stagedoor"}, nil)
 	call("StartRecord", nil, nil)
@@ -198,7 +208,9 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 }
 
 // connect returns what calls OBS, for a minute, and fails the test where OBS refuses.
-func (r *real) connect(o *realobs.OBS, password string) func(request string, data map[string]any, into any) {
+func (r *real) connect(
+	o *realobs.OBS, password string,
+) func(request string, data map[string]any, into any) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 60*time.Second)
 	r.t.Cleanup(cancel)
@@ -219,8 +231,10 @@ func (r *real) connect(o *realobs.OBS, password string) func(request string, dat
 func (r *real) measure(path string) {
 	t := r.t
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-select_streams", "v", "-show_entries",
-		"stream=profile,has_b_frames:frame=pict_type,best_effort_timestamp_time", "-of", "json", path).Output()
+	out, err := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-select_streams", "v",
+		"-show_entries",
+		"stream=profile,has_b_frames:frame=pict_type,best_effort_timestamp_time", "-of", "json",
+		path).Output()
 	if err != nil {
 		t.Fatalf("ffprobe: %v", err)
 	}
@@ -246,7 +260,8 @@ func (r *real) measure(path string) {
 			keyframes = append(keyframes, f.At)
 		}
 	}
-	if len(got.Streams) != 1 || got.Streams[0].BFrames != 0 || !strings.Contains(got.Streams[0].Profile, "Baseline") || len(keyframes) < 3 {
+	if len(got.Streams) != 1 || got.Streams[0].BFrames != 0 ||
+		!strings.Contains(got.Streams[0].Profile, "Baseline") || len(keyframes) < 3 {
 		t.Fatalf("streams %+v, keyframes at %v", got.Streams, keyframes)
 	}
 	for i := 1; i < len(keyframes); i++ {
@@ -281,7 +296,8 @@ func TestTheScriptInAnOBSThatIsTooOld(t *testing.T) {
 	r.install("stagedoor.lua")
 	o := r.Launch(t)
 	o.Quit(t)
-	if !strings.Contains(o.Log(), "[Lua: stagedoor.lua] This OBS is too old: WHIP came with OBS 30.") {
+	if !strings.Contains(o.Log(),
+		"[Lua: stagedoor.lua] This OBS is too old: WHIP came with OBS 30.") {
 		t.Errorf("OBS's log says nothing of it:\n%s", o.Log())
 	}
 	after := r.Stable(t)

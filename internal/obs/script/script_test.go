@@ -50,8 +50,9 @@ func newOBS(t *testing.T, version string) *world {
 	parent := t.TempDir()
 	o := &world{
 		t: t, dir: filepath.Join(parent, "obs-studio"),
-		modules: []string{"obs-websocket", "obs-browser"}, kinds: []string{"rtmp_custom", "whip_custom"},
-		encode: []string{"obs_x264"},
+		modules: []string{"obs-websocket", "obs-browser"},
+		kinds:   []string{"rtmp_custom", "whip_custom"},
+		encode:  []string{"obs_x264"},
 	}
 	copyFolder(t, "../testdata/obs-"+version, o.dir, parent)
 	o.user = readIni(t, o.dir+"/global.ini")
@@ -79,7 +80,8 @@ func copyFolder(t *testing.T, from, to, config string) {
 		if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 			return err
 		}
-		return os.WriteFile(target, []byte(strings.ReplaceAll(string(text), "@CONFIG@", config)), 0o600)
+		return os.WriteFile(target, []byte(strings.ReplaceAll(string(text), "@CONFIG@", config)),
+			0o600)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -167,10 +169,12 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			// The first time: added while OBS runs. OBS knows nothing of our dock when it ends.
 			o.start(made(t, nil))
 			password, _ := o.websocket()["server_password"].(string)
-			if on := o.websocket(); on["server_enabled"] != true || on["auth_required"] != true || len(password) < 16 {
+			if on := o.websocket(); on["server_enabled"] != true || on["auth_required"] != true ||
+				len(password) < 16 {
 				t.Errorf("the WebSocket server is %v, want it on, with a password", on)
 			}
-			if strings.Contains(snapshot(t, o.dir)["/user.ini"]+snapshot(t, o.dir)["/global.ini"], "password=") {
+			if strings.Contains(snapshot(t, o.dir)["/user.ini"]+snapshot(t, o.dir)["/global.ini"],
+				"password=") {
 				t.Error("secrets stand in a file of OBS")
 			}
 			o.quit(docks)
@@ -179,15 +183,19 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			o.start(made(t, nil))
 			handed := o.handed()
 			port := fmt.Sprint(o.websocket()["server_port"])
-			if handed.Get("obs-password") != password || handed.Get("obs-port") != port || handed.Get("enrol") != code || len(handed.Get("obs-secret")) != 64 {
-				t.Errorf("the dock is given %v, want password %q, port %s, the code and a secret", handed, password, port)
+			if handed.Get("obs-password") != password || handed.Get("obs-port") != port ||
+				handed.Get("enrol") != code || len(handed.Get("obs-secret")) != 64 {
+				t.Errorf("the dock is given %v, want password %q, port %s, the code and a secret",
+					handed, password, port)
 			}
 			loaded := o.docks()
-			if strings.Count(loaded, "stagedoor"+serverID) != 1 || !strings.HasPrefix(loaded, strings.TrimSuffix(docks, "]")) {
+			if strings.Count(loaded, "stagedoor"+serverID) != 1 ||
+				!strings.HasPrefix(loaded, strings.TrimSuffix(docks, "]")) {
 				t.Errorf("docks are %s, want %s and ours, once", loaded, docks)
 			}
 			o.quit(loaded)
-			if saved := o.docks(); strings.Contains(saved, "#") || !strings.Contains(saved, server+"/dock") {
+			if saved := o.docks(); strings.Contains(saved, "#") ||
+				!strings.Contains(saved, server+"/dock") {
 				t.Errorf("after the end of OBS the docks are %s, want ours without secrets", saved)
 			}
 
@@ -301,7 +309,8 @@ func TestTwoServersShareAnOBS(t *testing.T) {
 		t.Errorf("docks are %s, want two of ours", got)
 	}
 	o.press("undo")
-	if got := o.docks(); strings.Contains(got, server) || !strings.Contains(got, "127.0.0.1:8080/dock") {
+	if got := o.docks(); strings.Contains(got, server) ||
+		!strings.Contains(got, "127.0.0.1:8080/dock") {
 		t.Errorf("docks are %s, want the other server's alone", got)
 	}
 	if on := o.websocket()["server_enabled"]; on != true {
@@ -319,11 +328,14 @@ func TestTheScriptSaysWhatIsInTheWay(t *testing.T) {
 		says   string
 		pairs  bool
 	}{
-		"too old":      {func(o *world) { o.version = 29 << 24 }, "too old", false},
-		"no WHIP":      {func(o *world) { o.kinds = nil }, "without WHIP", false},
-		"no WebSocket": {func(o *world) { o.modules = []string{"obs-browser"} }, "no WebSocket server", false},
-		"no docks":     {func(o *world) { o.modules = []string{"obs-websocket"} }, "Open " + server + "/dock", true},
-		"30.1":         {func(o *world) { o.version = 30<<24 | 1<<16 }, "Tick “Enable WebSocket server”", true},
+		"too old": {func(o *world) { o.version = 29 << 24 }, "too old", false},
+		"no WHIP": {func(o *world) { o.kinds = nil }, "without WHIP", false},
+		"no WebSocket": {func(o *world) { o.modules = []string{"obs-browser"} },
+			"no WebSocket server", false},
+		"no docks": {func(o *world) { o.modules = []string{"obs-websocket"} },
+			"Open " + server + "/dock", true},
+		"30.1": {func(o *world) { o.version = 30<<24 | 1<<16 }, "Tick “Enable WebSocket server”",
+			true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -331,7 +343,10 @@ func TestTheScriptSaysWhatIsInTheWay(t *testing.T) {
 			before := snapshot(t, o.dir)
 			c.change(o)
 			o.start(made(t, nil))
-			if o.press("pair"); !strings.Contains(o.status, c.says) || !slices.ContainsFunc(o.log, func(line string) bool { return strings.Contains(line, c.says) }) {
+			if o.press("pair"); !strings.Contains(o.status, c.says) ||
+				!slices.ContainsFunc(o.log, func(line string) bool {
+					return strings.Contains(line, c.says)
+				}) {
 				t.Errorf("pane %q, log %q; want both to contain %q", o.status, o.log, c.says)
 			}
 			if !c.pairs {
@@ -355,7 +370,9 @@ func TestAnOpenWebSocketServerIsLeftAndSaid(t *testing.T) {
 	if got := snapshot(t, o.dir)["/plugin_config/obs-websocket/config.json"]; got != text {
 		t.Errorf("the file is %s, want it untouched", got)
 	}
-	if !slices.ContainsFunc(o.log, func(line string) bool { return strings.Contains(line, "asks for no password") }) {
+	if !slices.ContainsFunc(o.log, func(line string) bool {
+		return strings.Contains(line, "asks for no password")
+	}) {
 		t.Errorf("log %q says nothing of the open server", o.log)
 	}
 }
@@ -415,7 +432,8 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 			if got := o.handed().Get("obs-encoders"); got != "obs_nvenc_h264_tex obs_x264" {
 				t.Errorf("the dock is given the encoders %q", got)
 			}
-			write := map[string]any{"do": "write", "encoder": "obs_nvenc_h264_tex", "bitrate": 2500, "keyint_sec": 2}
+			write := map[string]any{"do": "write", "encoder": "obs_nvenc_h264_tex", "bitrate": 2500,
+				"keyint_sec": 2}
 
 			if got := o.ask(secret, 1, write); got["result"] != "not_our_profile" {
 				t.Errorf("in the person's own profile: %v, want it refused", got)
@@ -441,20 +459,25 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 
 			got := o.ask(secret, 4, write)
 			want := `{"bf":0,"bitrate":2500,"keyint_sec":2,"lookahead":false,"multipass":"disabled","preset":"p4","profile":"baseline","rate_control":"CBR","tune":"ll"}`
-			if text, _ := os.ReadFile(file); string(text) != want || got["result"] != "done" || got["settings"] != want || got["at"] != 4.0 {
+			if text, _ := os.ReadFile(file); string(text) != want || got["result"] != "done" ||
+				got["settings"] != want || got["at"] != 4.0 {
 				t.Errorf("answer %v, file %s, want %s", got, text, want)
 			}
-			if got := o.ask(secret, 4, map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900, "keyint_sec": 1}); got["result"] != "too_old" {
+			if got := o.ask(secret, 4,
+				map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900,
+					"keyint_sec": 1}); got["result"] != "too_old" {
 				t.Errorf("a request of the same time: %v, want too_old", got)
 			}
 			for i, bad := range []map[string]any{
-				{"do": "write", "encoder": "h264_texture_amf", "bitrate": 900, "keyint_sec": 1}, // this computer has none
+				// this computer has none
+				{"do": "write", "encoder": "h264_texture_amf", "bitrate": 900, "keyint_sec": 1},
 				{"do": "write", "encoder": "../../x", "bitrate": 900, "keyint_sec": 1},
 				{"do": "write", "encoder": "obs_x264", "bitrate": 1, "keyint_sec": 1},
 				{"do": "write", "encoder": "obs_x264", "bitrate": 900, "keyint_sec": 250},
 				{"do": "write"},
 			} {
-				if got := o.ask(secret, int64(10+i), bad); got["result"] == "done" || got["settings"] != want {
+				if got := o.ask(secret, int64(10+i), bad); got["result"] == "done" ||
+					got["settings"] != want {
 					t.Errorf("%v: %v, want it refused and the file as it was", bad, got)
 				}
 			}
@@ -488,7 +511,9 @@ func TestUndoGivesTheEncoderFileBack(t *testing.T) {
 	o.start(made(t, nil))
 	secret := o.handed().Get("obs-secret")
 	for at := range int64(2) { // the second time must not take the first for the person's
-		if got := o.ask(secret, at+1, map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900, "keyint_sec": 1}); got["result"] != "done" {
+		if got := o.ask(secret, at+1,
+			map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900,
+				"keyint_sec": 1}); got["result"] != "done" {
 			t.Fatalf("got %v", got)
 		}
 	}
@@ -518,7 +543,8 @@ func TestEveryEncoderIsMadeFitForWHIP(t *testing.T) {
 	}
 	o.start(made(t, nil))
 	secret := o.handed().Get("obs-secret")
-	if got := strings.Fields(o.handed().Get("obs-encoders")); len(got) != len(own) || got[len(got)-1] != "obs_x264" {
+	if got := strings.Fields(o.handed().Get("obs-encoders")); len(got) != len(own) ||
+		got[len(got)-1] != "obs_x264" {
 		t.Errorf("encoders are %q, want all %d, x264 last", got, len(own))
 	}
 	o.selectProfile("Stagedoor")
@@ -526,7 +552,8 @@ func TestEveryEncoderIsMadeFitForWHIP(t *testing.T) {
 	at := int64(0)
 	for id, setting := range own {
 		at++
-		got := o.ask(secret, at, map[string]any{"do": "write", "encoder": id, "bitrate": 1800, "keyint_sec": 1})
+		got := o.ask(secret, at,
+			map[string]any{"do": "write", "encoder": id, "bitrate": 1800, "keyint_sec": 1})
 		settings := fmt.Sprint(got["settings"])
 		for _, want := range []string{setting, `"keyint_sec":1`, `"bf":0`, `"bitrate":1800`, `"profile":`, `"rate_control":`} {
 			if got["result"] != "done" || !strings.Contains(settings, want) {
@@ -541,7 +568,8 @@ func TestAScriptIsMadeForOnePersonAndNoCode(t *testing.T) {
 	text := made(t, func(s *script.Script) {
 		s.User = "Eve\nos.execute('x')\r\"]]\\"
 	})
-	if lines := strings.SplitN(text, "\n", 3); !strings.HasPrefix(lines[0], "-- Stagedoor for OBS, made for Eve ") || lines[1] != "--" {
+	if lines := strings.SplitN(text, "\n", 3); !strings.HasPrefix(lines[0],
+		"-- Stagedoor for OBS, made for Eve ") || lines[1] != "--" {
 		t.Errorf("the head is %q", lines[:2])
 	}
 	newOBS(t, "32").start(text)
@@ -554,7 +582,8 @@ func TestAScriptIsMadeForOnePersonAndNoCode(t *testing.T) {
 		o := newOBS(t, "32")
 		o.start(made(t, func(s *script.Script) { s.Language = language }))
 		o.press("pair")
-		if got := map[string]string{"de": "gekoppelt", "es": "emparejado"}[language]; !strings.Contains(o.status, got) || o.status == "" {
+		if got := map[string]string{"de": "gekoppelt",
+			"es": "emparejado"}[language]; !strings.Contains(o.status, got) || o.status == "" {
 			t.Errorf("language %q: the pane says %q", language, o.status)
 		}
 	}
@@ -576,7 +605,8 @@ func TestANewerScriptCounts(t *testing.T) {
 	}
 	o.quit(o.docks())
 	o.start(newer)
-	if docks := o.docks(); strings.Contains(docks, server) || strings.Count(docks, "https://new.example/dock") != 1 {
+	if docks := o.docks(); strings.Contains(docks, server) ||
+		strings.Count(docks, "https://new.example/dock") != 1 {
 		t.Errorf("the docks are %s", docks)
 	}
 }
@@ -584,8 +614,10 @@ func TestANewerScriptCounts(t *testing.T) {
 func TestNoScriptForAServerInClear(t *testing.T) {
 	t.Parallel()
 	for address, ok := range map[string]bool{
-		"https://stage.example": true, "http://127.0.0.1:8080": true, "http://localhost:8080": true, "http://[::1]:8080": true,
-		"http://stage.example": false, "http://192.168.1.4:8080": false, "http://127.0.0.1.example": false,
+		"https://stage.example": true, "http://127.0.0.1:8080": true, "http://localhost:8080": true,
+		"http://[::1]:8080":    true,
+		"http://stage.example": false, "http://192.168.1.4:8080": false,
+		"http://127.0.0.1.example": false,
 	} {
 		u, _ := url.Parse(address)
 		_, err := script.Script{Server: u, ID: "ab", User: "Ada", Language: "en"}.Lua()

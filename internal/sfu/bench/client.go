@@ -63,7 +63,8 @@ var (
 
 // connect posts an offer to the URL and returns when the connection is up.
 func connect(cert tls.Certificate, url, direction string, sampling bool) (*client, error) {
-	c := &client{ufrag: rand.Text()[:8], cert: cert, checked: make(chan struct{}), dtlsIn: packetio.NewBuffer(), sampling: sampling,
+	c := &client{ufrag: rand.Text()[:8], cert: cert, checked: make(chan struct{}),
+		dtlsIn: packetio.NewBuffer(), sampling: sampling,
 		arrivals: twcc.NewRecorder(1)}
 	answer, err := post(url, c.offer(direction))
 	if err != nil {
@@ -75,7 +76,8 @@ func connect(cert tls.Certificate, url, direction string, sampling bool) (*clien
 		return nil, errors.New("no candidate on 127.0.0.1 in the answer")
 	}
 	port, _ := strconv.Atoi(addr[2])
-	if c.conn, err = net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err != nil {
+	if c.conn, err = net.DialUDP("udp4", nil,
+		&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err != nil {
 		return nil, err
 	}
 	c.conn.SetReadBuffer(1 << 20)
@@ -104,7 +106,8 @@ func (c *client) offer(direction string) string {
 	for i, b := range sum {
 		pairs[i] = fmt.Sprintf("%02X", b)
 	}
-	common := "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=setup:active\r\na=" + direction + "\r\na=ice-ufrag:" + c.ufrag + "\r\na=ice-pwd:" + strings.Repeat("p", 24) + "\r\n"
+	common := "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=setup:active\r\na=" + direction +
+		"\r\na=ice-ufrag:" + c.ufrag + "\r\na=ice-pwd:" + strings.Repeat("p", 24) + "\r\n"
 	source := func(ssrc int) string {
 		if direction == "recvonly" {
 			return ""
@@ -115,15 +118,20 @@ func (c *client) offer(direction string) string {
 	if direction == "recvonly" {
 		transportCC = "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\na=rtcp-fb:96 transport-cc\r\n"
 	}
-	return "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=fingerprint:sha-256 " + strings.Join(pairs, ":") + "\r\n" +
-		"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n" + common + source(audioSSRC) + "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n" +
+	return "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 " +
+		"1\r\na=fingerprint:sha-256 " + strings.Join(pairs, ":") + "\r\n" +
+		"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n" + common + source(audioSSRC) +
+		"a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n" +
 		"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\n" + common + source(videoSSRC) +
-		"a=rtpmap:96 H264/90000\r\n" + transportCC + "a=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\na=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
+		"a=rtpmap:96 H264/90000\r\n" + transportCC +
+		"a=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\na=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
 }
 
 func (c *client) makeCheck(serverUfrag string) []byte {
-	return stun.MustBuild(stun.TransactionID, stun.BindingRequest, stun.NewUsername(serverUfrag+":"+c.ufrag),
-		raw{stun.AttrICEControlling, binary.BigEndian.AppendUint64(nil, mathrand.Uint64())}, raw{stun.AttrPriority, []byte{0x6e, 0, 1, 255}}, raw{stun.AttrUseCandidate, nil},
+	return stun.MustBuild(stun.TransactionID, stun.BindingRequest,
+		stun.NewUsername(serverUfrag+":"+c.ufrag),
+		raw{stun.AttrICEControlling, binary.BigEndian.AppendUint64(nil, mathrand.Uint64())},
+		raw{stun.AttrPriority, []byte{0x6e, 0, 1, 255}}, raw{stun.AttrUseCandidate, nil},
 		stun.NewShortTermIntegrity(c.password), stun.Fingerprint).Raw
 }
 
@@ -164,7 +172,8 @@ func (e dtlsEnd) SetWriteDeadline(time.Time) error          { return nil }
 
 func (c *client) handshake() error {
 	conn, err := dtls.ClientWithOptions(dtlsEnd{c.dtlsIn, c}, c.conn.RemoteAddr(),
-		dtls.WithCertificates(c.cert), dtls.WithInsecureSkipVerify(true), dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithCertificates(c.cert), dtls.WithInsecureSkipVerify(true),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
 	if err != nil {
 		return err
@@ -180,10 +189,12 @@ func (c *client) handshake() error {
 		return err
 	}
 	k := cfg.Keys
-	if c.in, err = srtp.CreateContext(k.RemoteMasterKey, k.RemoteMasterSalt, cfg.Profile); err != nil {
+	if c.in, err = srtp.CreateContext(k.RemoteMasterKey, k.RemoteMasterSalt,
+		cfg.Profile); err != nil {
 		return err
 	}
-	if c.out, err = srtp.CreateContext(k.LocalMasterKey, k.LocalMasterSalt, cfg.Profile); err != nil {
+	if c.out, err = srtp.CreateContext(k.LocalMasterKey, k.LocalMasterSalt,
+		cfg.Profile); err != nil {
 		return err
 	}
 	c.inReady.Store(true)
@@ -248,7 +259,8 @@ func (c *client) read() {
 // with that one extension.
 func (c *client) record(b []byte) {
 	if len(b) >= 20 && b[0] == 0x90 && b[16] == 3<<4|1 && c.arrivals != nil {
-		c.arrivals.Record(videoSSRC, binary.BigEndian.Uint16(b[17:]), time.Since(c.answered).Microseconds())
+		c.arrivals.Record(videoSSRC, binary.BigEndian.Uint16(b[17:]),
+			time.Since(c.answered).Microseconds())
 	}
 }
 
@@ -307,14 +319,18 @@ func publish(ctx context.Context, send func(b []byte, key bool)) {
 		case <-frames.C:
 			key := frame%(2*frameRate) == 0
 			if key {
-				send(packet(96, &videoSeq, frame*90000/frameRate, videoSSRC, false, []byte{0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16, 0xe8, 0x06, 0xd0, 0xa1, 0x35}), key)
+				send(packet(96, &videoSeq, frame*90000/frameRate, videoSSRC, false,
+					[]byte{0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16, 0xe8, 0x06, 0xd0, 0xa1,
+						0x35}), key)
 			}
 			for i := range perFrame {
-				send(packet(96, &videoSeq, frame*90000/frameRate, videoSSRC, i == perFrame-1, fragment(key, i)), key)
+				send(packet(96, &videoSeq, frame*90000/frameRate, videoSSRC, i == perFrame-1,
+					fragment(key, i)), key)
 			}
 			frame++
 		case <-sound.C:
-			send(packet(111, &audioSeq, sounds*960, audioSSRC, true, append([]byte{0xfc}, make([]byte, 159)...)), false)
+			send(packet(111, &audioSeq, sounds*960, audioSSRC, true,
+				append([]byte{0xfc}, make([]byte, 159)...)), false)
 			sounds++
 		}
 	}
@@ -404,7 +420,9 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 // few viewers all sample.
 const few = 20
 
-func (r *result) watch(url string, viewers []*client, s shape, produced *atomic.Int64, measured time.Duration) (err error) {
+func (r *result) watch(
+	url string, viewers []*client, s shape, produced *atomic.Int64, measured time.Duration,
+) (err error) {
 	var firsts, delays []time.Duration
 	for _, v := range viewers {
 		firsts = append(firsts, v.first)

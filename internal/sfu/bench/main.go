@@ -73,7 +73,8 @@ func (s shape) viewers() int { return s.publishers * s.each }
 func parseShapes(text string) (list []shape, err error) {
 	for item := range strings.SplitSeq(text, ",") {
 		var s shape
-		if _, err := fmt.Sscanf(item, "%dx%d", &s.publishers, &s.each); err != nil || s.viewers() <= 0 {
+		if _, err := fmt.Sscanf(item, "%dx%d", &s.publishers, &s.each); err != nil ||
+			s.viewers() <= 0 {
 			return nil, fmt.Errorf("%q is not publishers x viewers of each, such as 5x4", item)
 		}
 		list = append(list, s)
@@ -98,7 +99,9 @@ type result struct {
 }
 
 func compare(kinds []string, stages []shape, seconds int) error {
-	fmt.Printf("%-8s %7s %9s %10s %8s %10s %9s %9s %9s %9s %7s\n", "server", "stage", "CPU/core", "µs/packet", "RSS/MB", "MB/viewer", "latency50", "latency99", "first50", "first99", "arrived")
+	fmt.Printf("%-8s %7s %9s %10s %8s %10s %9s %9s %9s %9s %7s\n", "server", "stage", "CPU/core",
+		"µs/packet", "RSS/MB", "MB/viewer", "latency50", "latency99", "first50", "first99",
+		"arrived")
 	for _, s := range stages {
 		var floor float64 // time per packet
 		for _, kind := range kinds {
@@ -115,9 +118,12 @@ func compare(kinds []string, stages []shape, seconds int) error {
 			if floor > 0 && kind != "floor" {
 				ratio = fmt.Sprintf("  %.2f x floor", each/floor)
 			}
-			fmt.Printf("%-8s %7s %8.1f%% %10.2f %8.1f %10.3f %9s %9s %9s %9s %6.1f%%%s\n", kind, s, float64(cpu)*100/float64(r.Took),
-				each/float64(time.Microsecond), float64(r.End.RSS)/1e6, float64(r.End.RSS-r.Before.RSS)/float64(s.viewers())/1e6,
-				ms(r.P50), ms(r.P99), ms(r.FirstP50), ms(r.FirstP99), float64(r.Packets)*100/float64(max(1, r.Expected)), ratio)
+			fmt.Printf("%-8s %7s %8.1f%% %10.2f %8.1f %10.3f %9s %9s %9s %9s %6.1f%%%s\n", kind, s,
+				float64(cpu)*100/float64(r.Took),
+				each/float64(time.Microsecond), float64(r.End.RSS)/1e6,
+				float64(r.End.RSS-r.Before.RSS)/float64(s.viewers())/1e6,
+				ms(r.P50), ms(r.P99), ms(r.FirstP50), ms(r.FirstP99),
+				float64(r.Packets)*100/float64(max(1, r.Expected)), ratio)
 		}
 	}
 	return nil
@@ -154,7 +160,8 @@ func measure(kind string, s shape, seconds int) (r result, err error) {
 	if err != nil {
 		return r, fmt.Errorf("the server does not say where it is: %w", err)
 	}
-	clients := exec.Command(self, "-role", "clients", "-kind", kind, "-url", strings.TrimSpace(url), "-stages", s.String(), "-seconds", strconv.Itoa(seconds))
+	clients := exec.Command(self, "-role", "clients", "-kind", kind, "-url", strings.TrimSpace(url),
+		"-stages", s.String(), "-seconds", strconv.Itoa(seconds))
 	clients.Stderr = os.Stderr
 	raw, err := clients.Output()
 	if err != nil {

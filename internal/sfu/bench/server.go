@@ -27,7 +27,8 @@ import (
 func serve(kind string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	servers := map[string]func(context.Context) (publish, view negotiate, err error){"ours": ours, "pion": plainPion, "floor": bare}
+	servers := map[string]func(context.Context) (publish, view negotiate, err error){"ours": ours,
+		"pion": plainPion, "floor": bare}
 	start, known := servers[kind]
 	if !known {
 		return fmt.Errorf("there is no server %q", kind)
@@ -39,7 +40,9 @@ func serve(kind string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /whip/{publisher}", endpoint(whip))
 	mux.HandleFunc("POST /whep/{publisher}", endpoint(whep))
-	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(used()) })
+	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(w).Encode(used())
+	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -96,7 +99,8 @@ func ours(ctx context.Context) (publish, view negotiate, err error) {
 			return answer, err
 		}, func(publisher, offer string) (string, error) {
 			n++
-			_, answer, err := s.Subscribe(ctx, who(fmt.Sprint("viewer", n)), stage.ParticipantID(publisher), offer)
+			_, answer, err := s.Subscribe(ctx, who(fmt.Sprint("viewer", n)),
+				stage.ParticipantID(publisher), offer)
 			return answer, err
 		}, nil
 }
@@ -109,14 +113,21 @@ func plainPion(context.Context) (publish, view negotiate, err error) {
 	}
 	conn.SetReadBuffer(4 << 20)
 	conn.SetWriteBuffer(4 << 20)
-	engine, registry, settings := &webrtc.MediaEngine{}, &interceptor.Registry{}, webrtc.SettingEngine{}
-	video := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+	engine, registry, settings := &webrtc.MediaEngine{}, &interceptor.Registry{},
+		webrtc.SettingEngine{}
+	video := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
+		SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
 		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}}
-	audio := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}
-	if err := engine.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: video, PayloadType: 96}, webrtc.RTPCodecTypeVideo); err != nil {
+	audio := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
+		SDPFmtpLine: "minptime=10;useinbandfec=1"}
+	if err := engine.RegisterCodec(
+		webrtc.RTPCodecParameters{RTPCodecCapability: video, PayloadType: 96},
+		webrtc.RTPCodecTypeVideo); err != nil {
 		return nil, nil, err
 	}
-	if err := engine.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: audio, PayloadType: 111}, webrtc.RTPCodecTypeAudio); err != nil {
+	if err := engine.RegisterCodec(
+		webrtc.RTPCodecParameters{RTPCodecCapability: audio, PayloadType: 111},
+		webrtc.RTPCodecTypeAudio); err != nil {
 		return nil, nil, err
 	}
 	if err := webrtc.RegisterDefaultInterceptors(engine, registry); err != nil {
@@ -127,9 +138,11 @@ func plainPion(context.Context) (publish, view negotiate, err error) {
 	settings.SetICEUDPMux(webrtc.NewICEUDPMux(nil, conn))
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	settings.SetSRTPProtectionProfiles(7) // AEAD_AES_128_GCM, as ours
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
+		webrtc.WithSettingEngine(settings))
 
-	published := map[string][]*webrtc.TrackLocalStaticRTP{} // the clients connect one after the other
+	// the clients connect one after the other
+	published := map[string][]*webrtc.TrackLocalStaticRTP{}
 	publish = func(publisher, offer string) (string, error) {
 		tracks := make([]*webrtc.TrackLocalStaticRTP, 2)
 		for i, capability := range []webrtc.RTPCodecCapability{audio, video} {
@@ -178,7 +191,9 @@ func plainPion(context.Context) (publish, view negotiate, err error) {
 	return publish, view, nil
 }
 
-func answer(api *webrtc.API, offer string, prepare func(*webrtc.PeerConnection) error) (string, error) {
+func answer(
+	api *webrtc.API, offer string, prepare func(*webrtc.PeerConnection) error,
+) (string, error) {
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return "", err
@@ -186,7 +201,8 @@ func answer(api *webrtc.API, offer string, prepare func(*webrtc.PeerConnection) 
 	if err := prepare(pc); err != nil {
 		return "", err
 	}
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+	if err := pc.SetRemoteDescription(
+		webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
 		return "", err
 	}
 	answer, err := pc.CreateAnswer(nil)
@@ -225,7 +241,9 @@ func bare(ctx context.Context) (publish, view negotiate, err error) {
 		}
 		return floors[publisher].join(addr)
 	}
-	refuse := func(string, string) (string, error) { return "", errors.New("the floor publishes itself") }
+	refuse := func(string, string) (string, error) {
+		return "", errors.New("the floor publishes itself")
+	}
 	return refuse, view, nil
 }
 

@@ -30,14 +30,17 @@ func newEncoder(t testing.TB) *encoder {
 	return &encoder{t: t, clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{})}
 }
 
-func (e *encoder) output(_ context.Context, endpoint, bearer string, opus bool) (fakeobs.Session, error) {
+func (e *encoder) output(
+	_ context.Context, endpoint, bearer string, opus bool,
+) (fakeobs.Session, error) {
 	e.mu.Lock()
 	e.calls = append(e.calls, fakeobs.Call{Endpoint: endpoint, Bearer: bearer, Opus: opus})
 	e.mu.Unlock()
 	if !opus {
 		return nil, errors.New("AAC labelled as Opus")
 	}
-	p, err := rtcpeer.Publish(e.t, rtcpeer.HTTP(endpoint, bearer), rtcpeer.PublishOptions{Clip: e.clip})
+	p, err := rtcpeer.Publish(e.t, rtcpeer.HTTP(endpoint, bearer),
+		rtcpeer.PublishOptions{Clip: e.clip})
 	if err != nil {
 		return nil, err
 	}
@@ -50,10 +53,12 @@ type broadcast struct{ *rtcpeer.Publisher }
 func (b broadcast) Done() <-chan struct{} { return b.Closed() }
 func (b broadcast) Close() error          { return b.HangUp(context.Background()) }
 
-// TestAnAWSStageFromTheOperatorsPageToLive is the road of an AWS stage with nothing but the two pages, on the emulator.
+// TestAnAWSStageFromTheOperatorsPageToLive is the road of an AWS stage with nothing but the two
+// pages, on the emulator.
 func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	t.Parallel()
-	anAWSStageToLive(t, replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t)))
+	anAWSStageToLive(t, replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint",
+		apptest.Emulate(t)))
 }
 
 func anAWSStageToLive(t *testing.T, a *apptest.App) {
@@ -122,7 +127,8 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 
 	var tokens web.Tokens
 	olga.Must(http.StatusOK, "GET", "/api/tokens?all=1", nil, &tokens)
-	if got := tokens.Tokens[0]; got.IssuedBy != "AWS API" || got.User.Name != "ana" || got.Stage != studio.ARN {
+	if got := tokens.Tokens[0]; got.IssuedBy != "AWS API" || got.User.Name != "ana" ||
+		got.Stage != studio.ARN {
 		t.Errorf("the token: got %+v, want one of the AWS API for ana on the studio", got)
 	}
 	if len(sender.calls) != 1 || sender.calls[0].Bearer == "" {
@@ -153,7 +159,8 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	}
 }
 
-// TestAWSOutOfReach: the page says what the server says, the local stages are all there, and one may still name a stage.
+// TestAWSOutOfReach: the page says what the server says, the local stages are all there, and one
+// may still name a stage.
 func TestAWSOutOfReach(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1")
@@ -198,7 +205,8 @@ func invited(a *apptest.App, operator *apptest.Client, name string) *apptest.Cli
 	var made web.Invited
 	operator.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &made)
 	c := a.Browser()
-	c.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: apptest.Code(made.Invite), Password: apptest.Password}, nil)
+	c.Must(http.StatusCreated, "POST", "/api/invite",
+		web.AcceptInvite{Code: apptest.Code(made.Invite), Password: apptest.Password}, nil)
 	return c
 }
 

@@ -7,8 +7,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
-// The numbers are taken in the page, in the engine of today's OBS, over a FakeOBS that answers without delay: what our own steps
-// cost, the WebSocket of this machine included. They are means over the runs.
+// The numbers are taken in the page, in the engine of today's OBS, over a FakeOBS that answers
+// without delay: what our own steps cost, the WebSocket of this machine included. They are means
+// over the runs.
 
 // BenchmarkSetUp is from the click on "Set up OBS" in a fresh OBS to read back and found right.
 func BenchmarkSetUp(b *testing.B) {
@@ -20,14 +21,17 @@ func BenchmarkSetUp(b *testing.B) {
 	mean.report(b)
 }
 
-// BenchmarkGoLive is from the click on "Go live" to StartStream on its way, with a token that is fetched and one that is there.
+// BenchmarkGoLive is from the click on "Go live" to StartStream on its way, with a token that is
+// fetched and one that is there.
 func BenchmarkGoLive(b *testing.B) {
 	d, mean := benchDock(b), means{}
 	for b.Loop() {
 		d.freshOBS()
 		d.ClickText("Set up OBS")
 		d.state("ready")
-		d.obs.Edit(func(_ map[string]string, service *fakeobs.Service) { service.Settings["bearer_token"] = "another" })
+		d.obs.Edit(func(_ map[string]string, service *fakeobs.Service) {
+			service.Settings["bearer_token"] = "another"
+		})
 		mean.add("ms-fresh-token", d.click("Go live", started))
 		d.ClickText("Cancel")
 		d.state("ready")
@@ -38,12 +42,14 @@ func BenchmarkGoLive(b *testing.B) {
 	mean.report(b)
 }
 
-// BenchmarkTimeToUsable is from the navigation to the page, and to an OBS that was found and judged, for who is signed in.
+// BenchmarkTimeToUsable is from the navigation to the page, and to an OBS that was found and
+// judged, for who is signed in.
 func BenchmarkTimeToUsable(b *testing.B) {
 	d, mean := benchDock(b), means{}
 	for b.Loop() {
 		d.freshOBS()
-		for state, unit := range map[string]string{"no-obs": "ms-to-shown", "not-set-up": "ms-to-obs-judged"} {
+		for state, unit := range map[string]string{"no-obs": "ms-to-shown",
+			"not-set-up": "ms-to-obs-judged"} {
 			var at float64
 			d.Eval(`performance.getEntriesByName('dock `+state+`')[0].startTime`, &at)
 			mean.add(unit, at)

@@ -1,6 +1,6 @@
-// Package docktest tells the stories of the dock in the browsers that it is made for, with a FakeOBS on one side and on the other a
-// desk: the pages as they are, and a JSON API that says what the test wants said. The way through the real server is told in
-// internal/web and internal/app.
+// Package docktest tells the stories of the dock in the browsers that it is made for, with a
+// FakeOBS on one side and on the other a desk: the pages as they are, and a JSON API that says what
+// the test wants said. The way through the real server is told in internal/web and internal/app.
 package docktest
 
 import (
@@ -26,7 +26,8 @@ const (
 	password = "correct horse battery"
 
 	// As the server sends it: what the pages may do is part of what is tested.
-	policy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
+	policy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src " +
+		"'self' data:; media-src 'self' blob:; " +
 		"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
@@ -53,31 +54,45 @@ type desk struct {
 
 func openDesk(t testing.TB) *desk {
 	t.Helper()
-	d := &desk{t: t, lives: 12 * time.Hour, pages: map[chan string]bool{}, closed: make(chan struct{}), me: object{
-		"id": "u1", "name": "ana", "role": "broadcaster", "version": "test",
-		"stages": []any{stageOf(arn, "main")},
-	}}
+	d := &desk{t: t, lives: 12 * time.Hour, pages: map[chan string]bool{},
+		closed: make(chan struct{}), me: object{
+			"id": "u1", "name": "ana", "role": "broadcaster", "version": "test",
+			"stages": []any{stageOf(arn, "main")},
+		}}
 	mux := http.NewServeMux()
 	for _, page := range []string{"dock", "watch", "setup", "invite", "account", "operator"} {
 		mux.HandleFunc("GET /"+page, document(page+"/index.html", 0))
 	}
 	mux.HandleFunc("GET /operator/{page}", document("operator/index.html", 1))
-	mux.HandleFunc("GET /api/v1/{list}", func(w http.ResponseWriter, r *http.Request) { // of nothing
+	// of nothing
+	mux.HandleFunc("GET /api/v1/{list}", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(object{r.PathValue("list"): []any{}})
 	})
 	mux.HandleFunc("GET /dock/stage", document("stage/index.html", 1))
 	mux.HandleFunc("GET /{$}", document("index.html", 0))
 	mux.HandleFunc("GET /static/{path...}", d.file)
-	mux.HandleFunc("GET /api/branding", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) })
-	mux.HandleFunc("GET /api/me", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return d.me, nil }))
+	mux.HandleFunc("GET /api/branding", func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte("{}"))
+	})
+	mux.HandleFunc("GET /api/me", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) {
+		return d.me, nil
+	}))
 	mux.HandleFunc("POST /api/login", d.logIn)
-	mux.HandleFunc("DELETE /api/login", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { d.signedIn = false; return nil, nil }))
+	mux.HandleFunc("DELETE /api/login",
+		d.guarded(func(http.ResponseWriter, *http.Request) (any, error) {
+			d.signedIn = false
+			return nil, nil
+		}))
 	mux.HandleFunc("POST /api/tokens", d.guarded(d.mint))
 	mux.HandleFunc("PUT /api/docks/{dock}", d.guarded(d.hear))
-	mux.HandleFunc("DELETE /api/docks/{dock}", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil }))
+	mux.HandleFunc("DELETE /api/docks/{dock}",
+		d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil }))
 	mux.HandleFunc("GET /api/events", d.stream)
 	mux.HandleFunc("GET /api/stages/{arn}/events", d.stream) // an empty chat
-	mux.HandleFunc("GET /api/views", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return object{"views": []any{}}, nil }))
+	mux.HandleFunc("GET /api/views",
+		d.guarded(func(http.ResponseWriter, *http.Request) (any, error) {
+			return object{"views": []any{}}, nil
+		}))
 	mux.HandleFunc("GET /stage-events", d.presence)
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
@@ -96,8 +111,10 @@ func (d *desk) Close() {
 
 func stageOf(arn, name string) object {
 	return object{
-		"arn": arn, "name": name, "capabilities": []string{"publish", "subscribe"}, "maxTTL": 43200, "served": "local",
-		"limits": object{"maxHeight": 720, "advisedBitrate": 2500000, "maxBitrate": 8500000, "maxKeyframeInterval": 2},
+		"arn": arn, "name": name, "capabilities": []string{"publish", "subscribe"}, "maxTTL": 43200,
+		"served": "local",
+		"limits": object{"maxHeight": 720, "advisedBitrate": 2500000, "maxBitrate": 8500000,
+			"maxKeyframeInterval": 2},
 	}
 }
 
@@ -121,7 +138,8 @@ func serve(name string) http.HandlerFunc {
 			http.NotFound(w, r)
 			return
 		}
-		kinds := map[string]string{".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
+		kinds := map[string]string{".js": "text/javascript", ".css": "text/css",
+			".html": "text/html", ".svg": "image/svg+xml"}
 		w.Header().Set("Content-Type", kinds[path.Ext(name)]+"; charset=utf-8")
 		w.Write(text)
 	}
@@ -139,7 +157,9 @@ func (d *desk) file(w http.ResponseWriter, r *http.Request) {
 }
 
 // guarded requires a login; serve runs with the lock held.
-func (d *desk) guarded(serve func(http.ResponseWriter, *http.Request) (any, error)) http.HandlerFunc {
+func (d *desk) guarded(
+	serve func(http.ResponseWriter, *http.Request) (any, error),
+) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -165,7 +185,8 @@ func (d *desk) guarded(serve func(http.ResponseWriter, *http.Request) (any, erro
 func problem(w http.ResponseWriter, status int, code, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(object{"status": status, "code": code, "detail": detail, "title": http.StatusText(status)})
+	json.NewEncoder(w).Encode(
+		object{"status": status, "code": code, "detail": detail, "title": http.StatusText(status)})
 }
 
 func (d *desk) logIn(w http.ResponseWriter, r *http.Request) {
@@ -195,23 +216,31 @@ func (d *desk) mint(w http.ResponseWriter, r *http.Request) (any, error) {
 	id := fmt.Sprintf("participant%d", len(d.minted)+1)
 	d.minted = append(d.minted, id)
 	return object{
-		"participantId": id, "token": "token-of-" + id + "-" + strings.Repeat("x", 300), "endpoint": d.URL + "/whip",
-		"expiresAt": time.Now().Add(d.lives).UTC().Format(time.RFC3339), "stage": in.Stage, "capabilities": []string{"publish"},
+		"participantId": id, "token": "token-of-" + id + "-" + strings.Repeat("x", 300),
+		"endpoint":  d.URL + "/whip",
+		"expiresAt": time.Now().Add(d.lives).UTC().Format(time.RFC3339), "stage": in.Stage,
+		"capabilities": []string{"publish"},
 	}, nil
 }
 
 // admission is a token for the tab People, which reads from it where the stage's events are.
 func (d *desk) admission(stage string) object {
-	claims, _ := json.Marshal(object{"jti": "viewer", "topic": "main", "events_url": "ws" + strings.TrimPrefix(d.URL, "http") + "/stage-events"})
+	claims, _ := json.Marshal(
+		object{"jti": "viewer", "topic": "main",
+			"events_url": "ws" + strings.TrimPrefix(d.URL, "http") + "/stage-events"})
 	return object{
-		"participantId": "viewer", "token": "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".c2ln", "stage": stage,
-		"expiresAt": time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "capabilities": []string{"subscribe"},
+		"participantId": "viewer",
+		"token":         "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".c2ln",
+		"stage":         stage,
+		"expiresAt":     time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+		"capabilities":  []string{"subscribe"},
 	}
 }
 
 // presence tells the tab People that it is alone on the stage.
 func (d *desk) presence(w http.ResponseWriter, r *http.Request) {
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: r.Header.Values("Sec-WebSocket-Protocol")})
+	conn, err := websocket.Accept(w, r,
+		&websocket.AcceptOptions{Subprotocols: r.Header.Values("Sec-WebSocket-Protocol")})
 	if err != nil {
 		return
 	}
@@ -289,23 +318,29 @@ func (d *desk) stage(kind, code, detail string) {
 	d.mu.Lock()
 	id := d.lastID + 1
 	d.mu.Unlock()
-	d.tell("stage", object{"id": id, "time": time.Now().UTC(), "kind": kind, "stage": arn, "participantId": d.participant(), "code": code, "detail": detail})
+	d.tell("stage", object{"id": id, "time": time.Now().UTC(), "kind": kind, "stage": arn,
+		"participantId": d.participant(), "code": code, "detail": detail})
 }
 
 // present tells that the last participant is on the stage, and what the stage receives.
 func (d *desk) present(reception object) {
 	d.t.Helper()
 	d.tell("presence", object{"stage": arn, "participants": []any{
-		object{"participantId": d.participant(), "userId": "u1", "name": "ana", "you": true, "since": time.Now().UTC(), "publishing": true, "viewers": 12, "reception": reception},
-		object{"participantId": "other", "userId": "u2", "name": "Bob", "you": false, "since": time.Now().UTC(), "publishing": true, "viewers": 12},
+		object{"participantId": d.participant(), "userId": "u1", "name": "ana", "you": true,
+			"since": time.Now().UTC(), "publishing": true, "viewers": 12, "reception": reception},
+		object{"participantId": "other", "userId": "u2", "name": "Bob", "you": false,
+			"since": time.Now().UTC(), "publishing": true, "viewers": 12},
 	}})
 }
 
 // reception is what a stage receives when all is well.
 func reception() object {
 	return object{
-		"video": object{"codec": "H264", "profile": "Constrained Baseline", "width": 1280, "height": 720, "fps": 30, "bitrate": 2412345, "keyframeInterval": 2, "bFrames": false, "layers": 1},
-		"audio": object{"codec": "opus", "bitrate": 158000, "valid": true}, "loss": 0.001, "since": time.Now().UTC(),
+		"video": object{"codec": "H264", "profile": "Constrained Baseline", "width": 1280,
+			"height": 720, "fps": 30, "bitrate": 2412345, "keyframeInterval": 2, "bFrames": false,
+			"layers": 1},
+		"audio": object{"codec": "opus", "bitrate": 158000, "valid": true}, "loss": 0.001,
+		"since": time.Now().UTC(),
 	}
 }
 
@@ -340,7 +375,8 @@ func (d *desk) listeners() int {
 
 func poll(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(
+		20 * time.Millisecond) {
 		if ok() {
 			return
 		}

@@ -15,7 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A sender is what FakeOBS has in place of libdatachannel: a publisher with real H.264, and AAC where OBS's encoder is AAC.
+// A sender is what FakeOBS has in place of libdatachannel: a publisher with real H.264, and AAC
+// where OBS's encoder is AAC.
 type sender struct{ *rtcpeer.Publisher }
 
 func (s sender) Done() <-chan struct{} { return s.Closed() }
@@ -33,7 +34,8 @@ func sending(t *testing.T) fakeobs.WHIPOutput {
 		if opus {
 			clip = good
 		}
-		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(endpoint, bearer), rtcpeer.PublishOptions{Clip: clip})
+		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(endpoint, bearer),
+			rtcpeer.PublishOptions{Clip: clip})
 		if err != nil {
 			return nil, err
 		}
@@ -41,14 +43,15 @@ func sending(t *testing.T) fakeobs.WHIPOutput {
 	}
 }
 
-// TestTheWholeRoad goes from the printed link to a viewer who sees and hears, as people do, on the real server.
+// TestTheWholeRoad goes from the printed link to a viewer who sees and hears, as people do, on the
+// real server.
 func TestTheWholeRoad(t *testing.T) {
 	t.Parallel()
 	theWholeRoad(t, replicas.App(t))
 }
 
-// TestStoriesOnAFleet runs some of the stories on three servers behind nginx, one of which is killed
-// every 20 seconds; -fleet runs them all so.
+// TestStoriesOnAFleet runs some of the stories on three servers behind nginx, one of which is
+// killed every 20 seconds; -fleet runs them all so.
 func TestStoriesOnAFleet(t *testing.T) {
 	t.Parallel()
 	if replicas.Chosen() {
@@ -58,7 +61,8 @@ func TestStoriesOnAFleet(t *testing.T) {
 		"road":      func(t *testing.T) { theWholeRoad(t, replicas.AppOnFleet(t)) },
 		"moderator": func(t *testing.T) { aModeratorHasTheLastWord(t, replicas.AppOnFleet(t)) },
 		"AWS": func(t *testing.T) {
-			anAWSStageToLive(t, replicas.AppOnFleet(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t)))
+			anAWSStageToLive(t, replicas.AppOnFleet(t, "--ivs-region", "us-west-2",
+				"--ivs-endpoint", apptest.Emulate(t)))
 		},
 	}
 	for name, story := range stories {
@@ -70,7 +74,8 @@ func TestStoriesOnAFleet(t *testing.T) {
 }
 
 func theWholeRoad(t *testing.T, app *apptest.App) {
-	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Version: fakeobs.OBS31, Output: sending(t)})
+	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Version: fakeobs.OBS31,
+		Output: sending(t)})
 
 	olga := browser.Open(t, browser.Current, browser.Options{ColorScheme: "dark"})
 	olga.Goto(app.SetupURL)
@@ -89,7 +94,8 @@ func theWholeRoad(t *testing.T, app *apptest.App) {
 	olga.ClickText("Invite a broadcaster")
 	invite := inviteAna(olga)
 
-	ana := &dock{Page: browser.Open(t, browser.OBS31, browser.Options{ColorScheme: "dark"}), t: t, obs: far}
+	ana := &dock{Page: browser.Open(t, browser.OBS31, browser.Options{ColorScheme: "dark"}), t: t,
+		obs: far}
 	ana.Goto(invite)
 	ana.WaitText("Hello ana")
 	choosePassword(ana.Page)
@@ -192,16 +198,21 @@ const audible = `(async () => {
 	return !video.muted && samples.some(x => Math.abs(x) > 0.01);
 })()`
 
-// TestSoundThatNobodyHears is OBS with the service switched by another tool: AAC as if it were Opus. The dock finds out from the stage.
+// TestSoundThatNobodyHears is OBS with the service switched by another tool: AAC as if it were
+// Opus. The dock finds out from the stage.
 func TestSoundThatNobodyHears(t *testing.T) {
 	t.Parallel()
 	app := replicas.App(t)
 	app.Broadcaster(app.Operator(), "ana", "publish", "subscribe")
-	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Profile: "Stagedoor", Screen: [2]int{1280, 720}, Output: sending(t)})
+	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Profile: "Stagedoor",
+		Screen: [2]int{1280, 720}, Output: sending(t)})
 	// Written, but never built: no profile was activated since.
 	far.Edit(func(params map[string]string, service *fakeobs.Service) {
-		*service = fakeobs.Service{Type: "whip_custom", Settings: object{"service": "WHIP", "server": "x"}}
-		for name, value := range map[string]string{"StreamAudioEncoder": "opus", "UseAdvanced": "true", "x264Settings": "keyint=60 profile=baseline tune=zerolatency sliced-threads=0", "VBitrate": "2500"} {
+		*service = fakeobs.Service{Type: "whip_custom",
+			Settings: object{"service": "WHIP", "server": "x"}}
+		for name, value := range map[string]string{"StreamAudioEncoder": "opus",
+			"UseAdvanced": "true", "x264Settings": "keyint=60 profile=baseline tune=zerolatency " +
+				"sliced-threads=0", "VBitrate": "2500"} {
 			params["SimpleOutput/"+name] = value
 		}
 	})
@@ -246,7 +257,8 @@ func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 
 	page := browser.Open(t, browser.Current, browser.Options{})
 	mia := app.Broadcaster(olga, "mia", "subscribe")
-	olga.Must(http.StatusOK, "PATCH", "/api/v1/users/"+string(mia.Me().ID), web.V1UserChange{Role: access.Moderator}, nil)
+	olga.Must(http.StatusOK, "PATCH", "/api/v1/users/"+string(mia.Me().ID),
+		web.V1UserChange{Role: access.Moderator}, nil)
 	page.Goto(app.URL + "/operator")
 	page.Type("#f-name", "mia")
 	page.Type("#f-password", apptest.Password)
@@ -267,5 +279,7 @@ func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 	d.WaitText("The hall is closing.")
 	page.Click(`.places a[href$="/operator/records"]`)
 	page.WaitText("participant.barred")
-	far.Wait(t, "OBS to be quiet", func(s fakeobs.State) bool { return !s.Active && s.Stream == "STOPPED" })
+	far.Wait(t, "OBS to be quiet", func(s fakeobs.State) bool {
+		return !s.Active && s.Stream == "STOPPED"
+	})
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 )
 
-// TestAPageThatWasLeftHoldsNoConnection: the browser keeps it for "Back", and has six connections to
-// a server.
+// TestAPageThatWasLeftHoldsNoConnection: the browser keeps it for "Back", and has six connections
+// to a server.
 func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -18,7 +18,9 @@ func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 			page.Goto(d.URL + "/operator/" + name)
 			page.WaitVisible(`.places [href$="/` + name + `"][aria-current="page"]`)
 			// With the streams of six pages, the seventh waited for a minute.
-			poll(t, "the page that is shown, and no other, to listen", func() bool { return d.listeners() == 1 })
+			poll(t, "the page that is shown, and no other, to listen", func() bool {
+				return d.listeners() == 1
+			})
 		}
 	}
 
@@ -28,7 +30,9 @@ func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 	page.WaitVisible(`.places [href$="/stages"][aria-current="page"]`)
 	page.Eval(`history.back()`, nil)
 	page.WaitFor(`window.kept`)
-	poll(t, "the page that is shown again, and no other, to listen", func() bool { return d.listeners() == 1 })
+	poll(t, "the page that is shown again, and no other, to listen", func() bool {
+		return d.listeners() == 1
+	})
 	d.tell("presences", hundredLive(0))
 	page.WaitText("Person 2 of 6")
 }

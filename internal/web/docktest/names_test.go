@@ -16,10 +16,13 @@ func TestNamesAndLabelsKeepTogether(t *testing.T) {
 	shared := browser.Open(t, browser.OBS30, look("en"))
 	for _, lang := range []string{"en", "de", "es"} {
 		t.Run(lang, func(t *testing.T) {
-			d := around(t, fakeobs.Options{Password: obsPassword}, func() *browser.Page { return shared.For(t, look(lang)) })
+			d := around(t, fakeobs.Options{Password: obsPassword}, func() *browser.Page {
+				return shared.For(t, look(lang))
+			})
 			d.desk.become(func() {
 				d.desk.me["name"] = name
-				d.desk.me["stages"] = []any{stageOf(arn, name), stageOf(arn+"2", "Hauptversammlungssaal")}
+				d.desk.me["stages"] = []any{stageOf(arn, name),
+					stageOf(arn+"2", "Hauptversammlungssaal")}
 			})
 			d.signIn()
 			d.Click(".menu summary")
@@ -27,7 +30,8 @@ func TestNamesAndLabelsKeepTogether(t *testing.T) {
 			d.Eval(`Object.fromEntries(['.brand', '.choice', '.who', '.menu nav a'].map(s =>
 				[s, Math.round(document.querySelector(s).getBoundingClientRect().height)]))`, &rows)
 			for what, height := range rows {
-				if height.(float64) > 44 { // one line; a select is 32 px high and stands in 4 px each
+				// one line; a select is 32 px high and stands in 4 px each
+				if height.(float64) > 44 {
 					t.Errorf("%s is %v px high, want one line", what, height)
 				}
 			}

@@ -23,7 +23,8 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 			const odd = `a #&= "%+ß password`
 			far := fakeobs.Start(t, fakeobs.Options{
 				Password: odd, Version: fakeobs.OBS31,
-				Script: fakeobs.Script{Secret: "shared", Encoders: []string{"jim_nvenc", "obs_x264"}, Fit: fit},
+				Script: fakeobs.Script{Secret: "shared",
+					Encoders: []string{"jim_nvenc", "obs_x264"}, Fit: fit},
 			})
 			status, _, script := ada.Do(http.MethodGet, "/api/obs/script", nil)
 			code := regexp.MustCompile(`local code, code_expires = "([^"]+)"`).FindSubmatch(script)
@@ -32,7 +33,8 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 			}
 			d := &dock{Page: browser.Open(t, engine, browser.Options{}), t: t, obs: far}
 			d.Goto(app.URL + "/dock#obs-port=" + far.Port() + "&obs-password=" + escaped(odd) +
-				"&obs-secret=shared&obs-encoders=jim_nvenc%20obs_x264&enrol=" + escaped(string(code[1])))
+				"&obs-secret=shared&obs-encoders=jim_nvenc%20obs_x264&enrol=" +
+				escaped(string(code[1])))
 			d.state("not-set-up")
 			var address string
 			if d.Eval("location.href", &address); address != app.URL+"/dock" {
@@ -60,7 +62,8 @@ func (d *dock) usesTheGraphicsCard() {
 	d.ClickText("Use my graphics card (NVIDIA NVENC)")
 	d.state("ready")
 	file, built := d.obs.File("Stagedoor"), d.obs.State().Encoders
-	if file["keyint_sec"] != 2.0 || file["bf"] != 0.0 || built.Mode != "Advanced" || built.Audio != "opus" {
+	if file["keyint_sec"] != 2.0 || file["bf"] != 0.0 || built.Mode != "Advanced" ||
+		built.Audio != "opus" {
 		d.t.Errorf("the encoder's file is %v, OBS built %+v", file, built)
 	}
 	d.Click("details.section summary")

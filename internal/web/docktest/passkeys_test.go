@@ -56,7 +56,8 @@ func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	if len(sent) != 1 {
 		t.Fatalf("the page sent %d answers", len(sent))
 	}
-	a.Browser().Refused(http.StatusUnauthorized, "passkey_refused", "POST", "/api/login/passkey", json.RawMessage(sent[0]))
+	a.Browser().Refused(http.StatusUnauthorized, "passkey_refused", "POST", "/api/login/passkey",
+		json.RawMessage(sent[0]))
 
 	t.Log("the last one stays; it can be renamed")
 	page.Allow("409")
@@ -72,7 +73,8 @@ func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	for _, e := range trail.Entries {
 		seen = append(seen, string(e.Action)+" "+e.TargetName+" "+e.Detail)
 	}
-	for _, want := range []string{"passkey.created laptop ", "passkey.changed desk ", "login.created olga passkey laptop"} {
+	for _, want := range []string{"passkey.created laptop ", "passkey.changed desk ",
+		"login.created olga passkey laptop"} {
 		if !strings.Contains(strings.Join(seen, "\n"), want) {
 			t.Errorf("the trail lacks %q: %s", want, strings.Join(seen, "\n"))
 		}
@@ -81,7 +83,8 @@ func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	t.Log("without passwords the passkey is the way in")
 	a.Stop()
 	b := a.Again("--no-passwords")
-	b.Browser().Refused(http.StatusForbidden, "no_passwords", "POST", "/api/login", web.Credentials{Name: "olga", Password: apptest.Password})
+	b.Browser().Refused(http.StatusForbidden, "no_passwords", "POST", "/api/login",
+		web.Credentials{Name: "olga", Password: apptest.Password})
 	page.Goto(named(b.URL) + "/account")
 	signOutOf(page)
 	page.ClickText("Sign in with a passkey")

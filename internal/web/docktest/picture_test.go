@@ -13,8 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestATestPictureWithoutOBS is the first minute of a person without OBS, in each engine: one click,
-// and a viewer sees and hears it. The operator ends the last one, and the page says so.
+// TestATestPictureWithoutOBS is the first minute of a person without OBS, in each engine: one
+// click, and a viewer sees and hears it. The operator ends the last one, and the page says so.
 func TestATestPictureWithoutOBS(t *testing.T) {
 	t.Parallel()
 	app := replicas.App(t)

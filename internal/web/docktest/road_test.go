@@ -29,7 +29,9 @@ type dock struct {
 }
 
 // openDock opens the dock, signed in and connected to an OBS.
-func openDock(t *testing.T, engine browser.Engine, options fakeobs.Options, look browser.Options) *dock {
+func openDock(
+	t *testing.T, engine browser.Engine, options fakeobs.Options, look browser.Options,
+) *dock {
 	t.Helper()
 	d := unconnected(t, engine, options, look)
 	d.signIn()
@@ -38,7 +40,9 @@ func openDock(t *testing.T, engine browser.Engine, options fakeobs.Options, look
 }
 
 // unconnected opens the dock without a login.
-func unconnected(t testing.TB, engine browser.Engine, options fakeobs.Options, look browser.Options) *dock {
+func unconnected(
+	t testing.TB, engine browser.Engine, options fakeobs.Options, look browser.Options,
+) *dock {
 	t.Helper()
 	return around(t, options, func() *browser.Page { return browser.Open(t, engine, look) })
 }
@@ -77,8 +81,8 @@ func (d *dock) state(name string) {
 	d.WaitFor(`document.documentElement.dataset.state === "` + name + `"`)
 }
 
-// coversNothing holds where every button, link and field that is in sight can be clicked beside what
-// the selector shows.
+// coversNothing holds where every button, link and field that is in sight can be clicked beside
+// what the selector shows.
 func (d *dock) coversNothing(selector string) {
 	d.t.Helper()
 	var covered []string

@@ -13,7 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
-var screenshots = flag.String("screenshots", "", "folder for a picture of every state at every width")
+var screenshots = flag.String("screenshots", "",
+	"folder for a picture of every state at every width")
 
 // A row is a state of the dock, how one gets there, and what is to be read there.
 type row struct {
@@ -29,10 +30,14 @@ func rows() []row {
 	fresh := fakeobs.Options{Password: obsPassword}
 	ready := fakeobs.Options{
 		Password: obsPassword, Profile: "Stagedoor",
-		Service: fakeobs.Service{Type: "whip_custom", Settings: object{"service": "WHIP", "server": "", "bearer_token": ""}},
+		Service: fakeobs.Service{Type: "whip_custom",
+			Settings: object{"service": "WHIP", "server": "", "bearer_token": ""}},
 		Params: map[string]string{
-			"SimpleOutput/StreamEncoder": "x264", "SimpleOutput/StreamAudioEncoder": "opus", "SimpleOutput/VBitrate": "2500",
-			"SimpleOutput/UseAdvanced": "true", "SimpleOutput/x264Settings": "keyint=60 bframes=0 profile=baseline tune=zerolatency sliced-threads=0",
+			"SimpleOutput/StreamEncoder": "x264", "SimpleOutput/StreamAudioEncoder": "opus",
+			"SimpleOutput/VBitrate":    "2500",
+			"SimpleOutput/UseAdvanced": "true",
+			"SimpleOutput/x264Settings": "keyint=60 bframes=0 profile=baseline tune=zerolatency " +
+				"sliced-threads=0",
 		},
 		Screen: [2]int{1280, 720},
 	}
@@ -41,37 +46,62 @@ func rows() []row {
 		{"signed-out", "", fresh, func(d *dock) { d.WaitVisible(`input[name="password"]`) }, "Sign in"},
 		{"wrong-name", "", fresh, (*dock).mistype, "The name or the password is wrong."},
 		{"no-obs", "no-obs", fresh, (*dock).withoutOBS, "Tick “Enable WebSocket server”"},
-		{"obs-password", "no-obs", fresh, func(d *dock) { d.signIn(); d.connect("") }, "It wants its WebSocket password"},
-		{"obs-wrong-password", "no-obs", fresh, func(d *dock) { d.signIn(); d.connect("not this one") }, "OBS did not take that password"},
-		{"obs-starting", "no-obs", with(fresh, func(o *fakeobs.Options) { o.NotReady = true }), (*dock).connected, "OBS is still starting"},
+		{"obs-password", "no-obs", fresh, func(d *dock) { d.signIn(); d.connect("") },
+			"It wants its WebSocket password"},
+		{"obs-wrong-password", "no-obs", fresh,
+			func(d *dock) { d.signIn(); d.connect("not this one") },
+			"OBS did not take that password"},
+		{"obs-starting", "no-obs", with(fresh, func(o *fakeobs.Options) { o.NotReady = true }),
+			(*dock).connected, "OBS is still starting"},
 		{"obs-kicked", "no-obs", fresh, (*dock).kicked, "“Kick” was pressed"},
-		{"obs-elsewhere", "no-obs", fresh, (*dock).elsewhere, "browsers do not let a web page speak to OBS on another one"},
+		{"obs-elsewhere", "no-obs", fresh, (*dock).elsewhere,
+			"browsers do not let a web page speak to OBS on another one"},
 		{"obs-gone", "no-obs", fresh, (*dock).gone, "As soon as it runs again"},
-		{"obs-too-old", "not-set-up", with(fresh, func(o *fakeobs.Options) { o.Version = fakeobs.OBS29 }), (*dock).connected, "OBS 29.0.2 is too old"},
-		{"obs-without-whip", "not-set-up", with(fresh, func(o *fakeobs.Options) { o.NoWHIP = true }), (*dock).withoutWHIP, "built without WHIP"},
-		{"not-set-up", "not-set-up", with(fresh, func(o *fakeobs.Options) { o.Account = "Twitch"; o.Encoder = "nvenc" }), (*dock).connected, "which no viewer would hear"},
+		{"obs-too-old", "not-set-up",
+			with(fresh, func(o *fakeobs.Options) { o.Version = fakeobs.OBS29 }), (*dock).connected,
+			"OBS 29.0.2 is too old"},
+		{"obs-without-whip", "not-set-up",
+			with(fresh, func(o *fakeobs.Options) { o.NoWHIP = true }), (*dock).withoutWHIP,
+			"built without WHIP"},
+		{"not-set-up", "not-set-up",
+			with(fresh, func(o *fakeobs.Options) { o.Account = "Twitch"; o.Encoder = "nvenc" }),
+			(*dock).connected, "which no viewer would hear"},
 		{"recording", "not-set-up", fresh, (*dock).recording, "Stop the recording first"},
 		{"setting-up", "setting-up", fresh, (*dock).settingUp, "Setting up OBS"},
-		{"setup-failed", "setup-failed", fresh, (*dock).setupFailed, "Everything is as it was before."},
+		{"setup-failed", "setup-failed", fresh, (*dock).setupFailed,
+			"Everything is as it was before."},
 		{"ready", "ready", ready, (*dock).ready, "The token in OBS is valid until"},
 		{"no-stage", "no-stage", ready, (*dock).noStage, "Ask your operator for one"},
 		{"by-hand", "ready", ready, (*dock).byHand, "Anyone with the token can publish as you."},
 		{"two-docks", "ready", ready, (*dock).twoDocks, "You are live from another place already"},
-		{"starting", "starting", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Hang() }), (*dock).goes, "OBS connects to the stage"},
+		{"starting", "starting",
+			with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Hang() }), (*dock).goes,
+			"OBS connects to the stage"},
 		{"live", "live", ready, (*dock).live, "Constrained Baseline"},
 		{"live-wrong", "live", ready, (*dock).liveWrong, "Viewers cannot hear you"},
 		{"after", "ready", ready, (*dock).stopped, "It went well."},
 		{"live-dying", "live", ready, (*dock).dying, "Stop and go live again at the next pause."},
-		{"reconnecting", "reconnecting", with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).reconnecting, "OBS has lost the stage"},
-		{"refused", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(403) }), (*dock).refused, "You may not publish"},
-		{"unreachable", "trouble", with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(503) }), (*dock).goes, "OBS could not reach the stage"},
-		{"lost-and-why", "reconnecting", with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).lostAndWhy, "The connection was lost."},
+		{"reconnecting", "reconnecting",
+			with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).reconnecting,
+			"OBS has lost the stage"},
+		{"refused", "trouble", with(ready,
+			func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(403) }), (*dock).refused,
+			"You may not publish"},
+		{"unreachable", "trouble",
+			with(ready, func(o *fakeobs.Options) { o.Output = fakeobs.Refuse(503) }), (*dock).goes,
+			"OBS could not reach the stage"},
+		{"lost-and-why", "reconnecting",
+			with(ready, func(o *fakeobs.Options) { o.Second = time.Minute }), (*dock).lostAndWhy,
+			"The connection was lost."},
 		{"wrong-settings", "trouble", ready, (*dock).wrongSettings, "set B-frames to 0"},
-		{"lost-at-once", "trouble", ready, (*dock).lostAtOnce, "the connection ended before picture or sound came"},
-		{"silent-start", "trouble", ready, (*dock).silentStart, "OBS did not start the stream and does not say why."},
+		{"lost-at-once", "trouble", ready, (*dock).lostAtOnce,
+			"the connection ended before picture or sound came"},
+		{"silent-start", "trouble", ready, (*dock).silentStart,
+			"OBS did not start the stream and does not say why."},
 		{"no-media", "trouble", ready, (*dock).noMedia, "no picture or sound arrives at the stage"},
 		{"kicked-off", "trouble", ready, (*dock).kickedOff, "The operator ended your broadcast"},
-		{"other-token", "trouble", ready, (*dock).otherToken, "with a token that this dock did not put there"},
+		{"other-token", "trouble", ready, (*dock).otherToken,
+			"with a token that this dock did not put there"},
 	}
 }
 
@@ -96,7 +126,8 @@ func (d *dock) connected() {
 	d.connect(obsPassword)
 }
 
-// withoutOBS: whatever listens on OBS's usual port on this machine, the address typed is one where nothing does.
+// withoutOBS: whatever listens on OBS's usual port on this machine, the address typed is one where
+// nothing does.
 func (d *dock) withoutOBS() {
 	d.obs.Quit()
 	d.connected()
@@ -143,7 +174,8 @@ func (d *dock) setupFailed() {
 	d.connected()
 	d.state("not-set-up")
 	d.desk.become(func() {
-		d.desk.refuse = object{"detail": "30 tokens in 10 minutes is the limit; try again in 4 minutes."}
+		d.desk.refuse = object{"detail": "30 tokens in 10 minutes is the limit; try again in 4 " +
+			"minutes."}
 	})
 	d.ClickText("Set up OBS")
 }
@@ -173,7 +205,8 @@ func (d *dock) byHand() {
 func (d *dock) twoDocks() {
 	d.ready()
 	d.desk.tell("docks", object{"docks": []any{object{
-		"id": "another0", "since": time.Now().Add(-time.Hour), "agent": "Mozilla/5.0 Chrome/127 OBS/32.1.2", "live": true, "participantId": "p9",
+		"id": "another0", "since": time.Now().Add(-time.Hour),
+		"agent": "Mozilla/5.0 Chrome/127 OBS/32.1.2", "live": true, "participantId": "p9",
 	}}})
 }
 
@@ -231,19 +264,23 @@ func (d *dock) reconnecting() {
 func (d *dock) refused() {
 	d.goes()
 	d.obs.WaitStream(d.t, "STOPPED")
-	d.desk.stage("refused", "no_capability", "You may not publish on this stage any more. Ask your operator.")
+	d.desk.stage("refused", "no_capability",
+		"You may not publish on this stage any more. Ask your operator.")
 }
 
-// lostAndWhy is a network that broke: OBS comes back by itself, and meanwhile the stage says what it saw.
+// lostAndWhy is a network that broke: OBS comes back by itself, and meanwhile the stage says what
+// it saw.
 func (d *dock) lostAndWhy() {
 	d.reconnecting()
 	d.desk.stage("ended", "lost", "The connection was lost.")
 }
 
-// wrongSettings is a stage that does not take what OBS sends. Going live again would not help: the cure is another.
+// wrongSettings is a stage that does not take what OBS sends. Going live again would not help: the
+// cure is another.
 func (d *dock) wrongSettings() {
 	d.live()
-	d.desk.stage("ended", "b_frame_present", "The stage takes no B-frames and ended the broadcast: set B-frames to 0 in OBS.")
+	d.desk.stage("ended", "b_frame_present",
+		"The stage takes no B-frames and ended the broadcast: set B-frames to 0 in OBS.")
 	d.far.Drop()
 	d.WaitText("Set up OBS again")
 	d.obs.WaitStream(d.t, "STOPPED")
@@ -256,8 +293,8 @@ func (d *dock) lostAtOnce() {
 	d.far.Lose()
 }
 
-// hurries makes the page's long waits ten times as short, and those for a profile forty times. Which they are is in golive.js,
-// obs.js and obs-setup.js, and what is reached is the same.
+// hurries makes the page's long waits ten times as short, and those for a profile forty times.
+// Which they are is in golive.js, obs.js and obs-setup.js, and what is reached is the same.
 func (d *dock) hurries() {
 	d.Eval(`(() => {
 		const wait = window.setTimeout;
@@ -290,20 +327,24 @@ func (d *dock) kickedOff() {
 
 func (d *dock) otherToken() {
 	d.obs.Edit(func(_ map[string]string, service *fakeobs.Service) {
-		service.Settings = object{"service": "WHIP", "server": "https://elsewhere.example/whip", "bearer_token": "x"}
+		service.Settings = object{"service": "WHIP", "server": "https://elsewhere.example/whip",
+			"bearer_token": "x"}
 	})
 	d.ready()
 	d.obs.StartByHand()
 }
 
-// TestEveryState walks through the table in each engine: the right state, its sentence, and nothing to scroll sideways.
+// TestEveryState walks through the table in each engine: the right state, its sentence, and nothing
+// to scroll sideways.
 func TestEveryState(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
-		look := browser.Options{Width: 250, Height: 700, ColorScheme: map[bool]string{true: "light", false: "dark"}[engine == browser.Current]}
+		look := browser.Options{Width: 250, Height: 700,
+			ColorScheme: map[bool]string{true: "light", false: "dark"}[engine == browser.Current]}
 		shared := browser.Open(t, engine, look)
 		walk := func(r row, widths ...int) {
-			// Not in parallel: a row that waited for its turn while this test holds the browser would wait for ever.
+			// Not in parallel: a row that waited for its turn while this test holds the browser
+			// would wait for ever.
 			t.Run(r.name, func(t *testing.T) {
 				d := around(t, r.obs, func() *browser.Page { return shared.For(t, look) })
 				r.arrange(d)
@@ -317,7 +358,8 @@ func TestEveryState(t *testing.T) {
 		for _, r := range rows() {
 			walk(r, everyWidth()...)
 		}
-		// Laid out as the rows above by the same code, so one width will do, and each engine takes its share of them.
+		// Laid out as the rows above by the same code, so one width will do, and each engine takes
+		// its share of them.
 		for i, r := range troubles() {
 			if browser.Engines()[i%len(browser.Engines())] == engine {
 				walk(r, 250)
@@ -341,7 +383,9 @@ func (d *dock) shoot(engine browser.Engine, name string, widths ...int) {
 		if *screenshots == "" || (engine == browser.OBS30 && len(widths) > 1) {
 			continue
 		}
-		d.FullScreenshot(filepath.Join(*screenshots, fmt.Sprintf("%s-%d-%s.png", name, width, map[bool]string{true: "browser", false: "dock"}[engine == browser.Current])))
+		d.FullScreenshot(filepath.Join(*screenshots,
+			fmt.Sprintf("%s-%d-%s.png", name, width,
+				map[bool]string{true: "browser", false: "dock"}[engine == browser.Current])))
 	}
 }
 

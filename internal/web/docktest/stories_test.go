@@ -71,7 +71,8 @@ func TestARestartedOBSIsFoundAgain(t *testing.T) {
 	d.state("not-set-up")
 }
 
-// TestTheEndOfOBSIsNamed: a crash while live is no LIVE when OBS is back, and what the person did is named as theirs.
+// TestTheEndOfOBSIsNamed: a crash while live is no LIVE when OBS is back, and what the person did
+// is named as theirs.
 func TestTheEndOfOBSIsNamed(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS30, rowNamed("live").obs, browser.Options{})
@@ -91,7 +92,8 @@ func TestTheEndOfOBSIsNamed(t *testing.T) {
 	d.WaitText("You disconnected this page from OBS")
 }
 
-// TestAPageWithoutHTTPS says why it may not reach OBS where browsers refuse that: in a tab, but not in OBS, whose Chromium is older.
+// TestAPageWithoutHTTPS says why it may not reach OBS where browsers refuse that: in a tab, but not
+// in OBS, whose Chromium is older.
 func TestAPageWithoutHTTPS(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -117,7 +119,9 @@ func TestAPageWithoutHTTPS(t *testing.T) {
 func TestBackToMyProfile(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
-		d := openDock(t, engine, fakeobs.Options{Password: obsPassword, Profile: "Church", Version: fakeobs.OBS30_2}, browser.Options{})
+		d := openDock(t, engine,
+			fakeobs.Options{Password: obsPassword, Profile: "Church", Version: fakeobs.OBS30_2},
+			browser.Options{})
 		d.state("not-set-up")
 		d.ClickText("Set up OBS")
 		d.state("ready")
@@ -240,21 +244,25 @@ func TestATokenIsRenewedInTime(t *testing.T) {
 	d.ClickText("Look again")
 	d.obs.Wait(t, "a token of a day", func(s fakeobs.State) bool {
 		token, _ := s.Service.Settings["bearer_token"].(string)
-		return strings.HasPrefix(token, "token-of-"+d.desk.participant()+"-") && d.desk.participant() != "participant1"
+		return strings.HasPrefix(token, "token-of-"+d.desk.participant()+"-") &&
+			d.desk.participant() != "participant1"
 	})
 	d.WaitText("The token in OBS is valid until " + time.Now().Add(30*time.Hour).Format("Jan 2"))
 }
 
-// TestTheBrowserIsInTheWay: Chrome asks before a page reaches programs on this computer, and may have been told no.
+// TestTheBrowserIsInTheWay: Chrome asks before a page reaches programs on this computer, and may
+// have been told no.
 func TestTheBrowserIsInTheWay(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]string{
 		"denied": "Your browser does not let this page reach programs on this computer.",
 		"prompt": "Your browser will ask whether this page may reach programs on this computer",
 	} {
-		d := unconnected(t, browser.Current, fakeobs.Options{Password: obsPassword}, browser.Options{Width: 320})
+		d := unconnected(t, browser.Current, fakeobs.Options{Password: obsPassword},
+			browser.Options{Width: 320})
 		_, port, _ := strings.Cut(strings.TrimPrefix(d.desk.URL, "http://"), ":")
-		d.Goto("http://stage.localhost:" + port + "/dock") // a name: the page of this very computer needs no permission
+		// a name: the page of this very computer needs no permission
+		d.Goto("http://stage.localhost:" + port + "/dock")
 		d.Eval(`navigator.permissions.query = async () => ({state: '`+answer+`'})`, nil)
 		d.signIn()
 		d.WaitText(want)
@@ -265,19 +273,22 @@ func TestTheBrowserIsInTheWay(t *testing.T) {
 // TestTheServerIsTold what the dock knows of OBS: it has no other way to know.
 func TestTheServerIsTold(t *testing.T) {
 	t.Parallel()
-	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{Lang: "de-AT"})
+	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword},
+		browser.Options{Lang: "de-AT"})
 	d.state("not-set-up")
 	d.WaitText("OBS einrichten")
 	d.poll("the dock to tell of OBS", func() bool {
 		obs, _ := d.desk.said()["obs"].(object)
-		return obs["version"] == "32.1.2" && obs["state"] == "not_set_up" && strings.Contains(toJSON(obs["findings"]), "Sound is encoded as AAC")
+		return obs["version"] == "32.1.2" && obs["state"] == "not_set_up" &&
+			strings.Contains(toJSON(obs["findings"]), "Sound is encoded as AAC")
 	})
 }
 
 // TestLanguages are the browser's.
 func TestLanguages(t *testing.T) {
 	t.Parallel()
-	for lang, want := range map[string]string{"de-AT": "Anmelden", "es": "Iniciar sesión", "fr-FR": "Sign in"} {
+	for lang, want := range map[string]string{"de-AT": "Anmelden", "es": "Iniciar sesión",
+		"fr-FR": "Sign in"} {
 		d := unconnected(t, browser.OBS31, fakeobs.Options{}, browser.Options{Lang: lang})
 		d.WaitText(want)
 	}

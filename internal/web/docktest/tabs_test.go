@@ -23,7 +23,8 @@ func liveOnPeople(t *testing.T, engine browser.Engine, look browser.Options) *do
 	return d
 }
 
-// TestTheBroadcastIsWatchedOverFromPeople: the state is in sight, a dead token is replaced, a silent stage is announced.
+// TestTheBroadcastIsWatchedOverFromPeople: the state is in sight, a dead token is replaced, a
+// silent stage is announced.
 func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -119,7 +120,8 @@ func TestTabs(t *testing.T) {
 // TestSettingUpGoesOnBehindPeople: it takes seconds, in which the other tab can be used.
 func TestSettingUpGoesOnBehindPeople(t *testing.T) {
 	t.Parallel()
-	d := openDock(t, browser.OBS30, fakeobs.Options{Password: obsPassword}, browser.Options{Width: 250})
+	d := openDock(t, browser.OBS30, fakeobs.Options{Password: obsPassword},
+		browser.Options{Width: 250})
 	d.state("not-set-up")
 	release := d.obs.Hold("SetStreamServiceSettings")
 	d.ClickText("Set up OBS")
@@ -168,7 +170,8 @@ func TestPeopleThatCannotBeLoadedCanBeTriedAgain(t *testing.T) {
 func TestTheLineFitsInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	for _, lang := range []string{"en", "de", "es"} {
-		d := unconnected(t, browser.OBS30, rowNamed("live").obs, browser.Options{Width: 250, Lang: lang})
+		d := unconnected(t, browser.OBS30, rowNamed("live").obs,
+			browser.Options{Width: 250, Lang: lang})
 		d.ready()
 		d.Click(".primary.large")
 		d.obs.WaitStream(t, "STARTED")
@@ -183,7 +186,8 @@ func TestTheLineFitsInEveryLanguage(t *testing.T) {
 		d.WaitFor(`[...document.querySelectorAll('.air, .air .to, .air .on, .air .now, .air .clock')].every((e) => e.scrollWidth <= e.clientWidth || e.clientWidth === 0)`)
 		d.WaitFor(`document.querySelector('.air .to').scrollHeight <= document.querySelector('.air .to').clientHeight`)
 		d.keep("people-line-" + lang)
-		d.desk.stage("ended", "kicked", "The operator ended your broadcast: the hall is closing, and everybody has to go home now.")
+		d.desk.stage("ended", "kicked",
+			"The operator ended your broadcast: the hall is closing, and everybody has to go home now.")
 		d.far.Answer(fakeobs.Refuse(401))
 		d.far.Drop()
 		d.state("trouble")

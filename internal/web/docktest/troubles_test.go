@@ -46,22 +46,33 @@ func troubles() []row {
 	}
 	return []row{
 		// Finding OBS, and reading it.
-		{"obs-unsupported", "no-obs", freshOBS(func(o *fakeobs.Options) { o.OtherRPC = true }), (*dock).connected, "Stagedoor needs OBS 30 or later: update OBS."},
-		{"read-failed", "checking", freshOBS(asIs), (*dock).readFailed, "The settings of OBS could not be read: 702"},
-		{"read-silent", "checking", freshOBS(asIs), (*dock).readSilent, "OBS did not answer in time. Does a window in OBS ask something?"},
-		{"same-obs", "live", readyOBS(asIs), (*dock).sameOBS, "Another dock of yours is open on the same OBS. Close one of them."},
+		{"obs-unsupported", "no-obs", freshOBS(func(o *fakeobs.Options) { o.OtherRPC = true }),
+			(*dock).connected, "Stagedoor needs OBS 30 or later: update OBS."},
+		{"read-failed", "checking", freshOBS(asIs), (*dock).readFailed,
+			"The settings of OBS could not be read: 702"},
+		{"read-silent", "checking", freshOBS(asIs), (*dock).readSilent,
+			"OBS did not answer in time. Does a window in OBS ask something?"},
+		{"same-obs", "live", readyOBS(asIs), (*dock).sameOBS,
+			"Another dock of yours is open on the same OBS. Close one of them."},
 
 		// What is found.
 		{"found-many", "not-set-up", readyOBS(func(o *fakeobs.Options) {
 			o.Screen, o.FPS = [2]int{3440, 1440}, 144
 			o.Service.Settings = object{"server": "https://there.example/whip", "bearer_token": ""}
-			set("SimpleOutput/VBitrate", "12000", "SimpleOutput/ABitrate", "320", "SimpleOutput/x264Settings", "keyint=60 bframes=3 profile=baseline", "Output/DelayEnable", "true",
-				"Output/Reconnect", "false", "Output/RetryDelay", "30", "Stream1/WHIPSimulcastTotalLayers", "3")(o)
+			set("SimpleOutput/VBitrate", "12000", "SimpleOutput/ABitrate", "320",
+				"SimpleOutput/x264Settings", "keyint=60 bframes=3 profile=baseline",
+				"Output/DelayEnable", "true",
+				"Output/Reconnect", "false", "Output/RetryDelay", "30",
+				"Stream1/WHIPSimulcastTotalLayers", "3")(o)
 		}), func(d *dock) {
 			d.connected()
-			d.says("above 8500 the stage ends the broadcast. It becomes 2500.", "stages take at most 160. It becomes 160.", "They are switched off.",
-				"A stream delay is set", "OBS does not reconnect after a break. It will.", "OBS waits for 30 s before it connects again", "OBS sends 3 picture sizes at once (simulcast)",
-				"would not show the service as WHIP, and overwrite it. The name is added.", "144 pictures a second; the stage takes 10 to 60. They become 30.")
+			d.says("above 8500 the stage ends the broadcast. It becomes 2500.",
+				"stages take at most 160. It becomes 160.", "They are switched off.",
+				"A stream delay is set", "OBS does not reconnect after a break. It will.",
+				"OBS waits for 30 s before it connects again",
+				"OBS sends 3 picture sizes at once (simulcast)",
+				"would not show the service as WHIP, and overwrite it. The name is added.",
+				"144 pictures a second; the stage takes 10 to 60. They become 30.")
 		}, "the stage takes even sizes from 160p to 720p. It becomes 1280×536."},
 		{"found-mac", "not-set-up", freshOBS(func(o *fakeobs.Options) {
 			o.Encoder, o.Platform = "apple_h264", "macos"
@@ -69,45 +80,77 @@ func troubles() []row {
 			set("Stream1/EnableMultitrackVideo", "true", "SimpleOutput/VBitrate", "6000")(o)
 		}), func(d *dock) {
 			d.connected()
-			d.says("Apple’s encoder makes B-frames", "OBS streams to “Twitch”. The service becomes WHIP.", "multitrack video is on", "more than the stage advises. It becomes 2500.")
+			d.says("Apple’s encoder makes B-frames",
+				"OBS streams to “Twitch”. The service becomes WHIP.", "multitrack video is on",
+				"more than the stage advises. It becomes 2500.")
 		}, "A new profile “Stagedoor” is made; “Untitled” stays as it is."},
-		{"found-hevc", "not-set-up", freshOBS(func(o *fakeobs.Options) { o.Encoder = "nvenc_hevc" }), (*dock).connected, "“nvenc_hevc” does not make H.264, the only codec that stages take. It becomes x264."},
-		{"found-advanced", "not-set-up", freshOBS(set("Output/Mode", "Advanced", "AdvOut/Encoder", "obs_nvenc_av1_tex", "AdvOut/ApplyServiceSettings", "false")), func(d *dock) {
-			d.connected()
-			d.says("“obs_nvenc_av1_tex” does not make H.264", "OBS is set to ignore what the service requires")
-		}, "“Stagedoor” is made in Simple mode."},
-		{"ready-advanced", "ready", readyOBS(set("Output/Mode", "Advanced", "AdvOut/Encoder", "com.apple.videotoolbox.videoencoder.ave.avc")), func(d *dock) {
-			d.ready()
-			d.says("untick “Use B-Frames”")
-			d.WaitFor(`document.querySelectorAll('main .findings .person').length === 2 && document.querySelectorAll('.section .person').length === 0`)
-		}, "Keyframe Interval 1 or 2 s (not 0), Profile baseline, Bitrate up to 2500 kb/s."},
-		{"found-account", "not-set-up", readyOBS(func(o *fakeobs.Options) { o.Account = "YouTube - RTMP" }), (*dock).connected, "linked with YouTube - RTMP, which writes its own key at every start. Disconnect the account in Settings → Stream."},
-		{"found-busy", "not-set-up", freshOBS(asIs), (*dock).busy, "The replay buffer runs. Stop it first"},
-		{"setup-without-outputs", "ready", freshOBS(func(o *fakeobs.Options) { o.NoReplayBuffer, o.NoVirtualCam = true, true }), func(d *dock) {
+		{"found-hevc", "not-set-up",
+			freshOBS(func(o *fakeobs.Options) { o.Encoder = "nvenc_hevc" }), (*dock).connected,
+			"“nvenc_hevc” does not make H.264, the only codec that stages take. It becomes x264."},
+		{"found-advanced", "not-set-up",
+			freshOBS(set("Output/Mode", "Advanced", "AdvOut/Encoder", "obs_nvenc_av1_tex",
+				"AdvOut/ApplyServiceSettings", "false")), func(d *dock) {
+				d.connected()
+				d.says("“obs_nvenc_av1_tex” does not make H.264",
+					"OBS is set to ignore what the service requires")
+			}, "“Stagedoor” is made in Simple mode."},
+		{"ready-advanced", "ready",
+			readyOBS(set("Output/Mode", "Advanced", "AdvOut/Encoder",
+				"com.apple.videotoolbox.videoencoder.ave.avc")), func(d *dock) {
+				d.ready()
+				d.says("untick “Use B-Frames”")
+				d.WaitFor(`document.querySelectorAll('main .findings .person').length === 2 && document.querySelectorAll('.section .person').length === 0`)
+			}, "Keyframe Interval 1 or 2 s (not 0), Profile baseline, Bitrate up to 2500 kb/s."},
+		{"found-account", "not-set-up",
+			readyOBS(func(o *fakeobs.Options) { o.Account = "YouTube - RTMP" }), (*dock).connected,
+			"linked with YouTube - RTMP, which writes its own key at every start. Disconnect the account in Settings → Stream."},
+		{"found-busy", "not-set-up", freshOBS(asIs), (*dock).busy,
+			"The replay buffer runs. Stop it first"},
+		{"setup-without-outputs", "ready", freshOBS(func(o *fakeobs.Options) {
+			o.NoReplayBuffer, o.NoVirtualCam = true, true
+		}), func(d *dock) {
 			d.connected()
 			d.ClickText("Set up OBS")
 		}, "OBS is ready"},
 
 		// Setting up.
-		{"setup-running", "setup-failed", freshOBS(wide), (*dock).setupRunning, "OBS refused (error 500). Stop the stream, the recording, the replay buffer and the virtual camera"},
-		{"setup-timeout", "setup-failed", freshOBS(asIs), func(d *dock) { d.setsUpHeld("SetCurrentProfile") }, "OBS did not answer in time. Does a window in OBS ask something?"},
-		{"setup-profile", "setup-failed", freshOBS(asIs), (*dock).setupProfile, "OBS did not select the profile “Stagedoor”. Does a window in OBS ask something?"},
-		{"setup-closed", "setup-failed", freshOBS(asIs), (*dock).setupClosed, "OBS closed the connection while it was set up."},
-		{"setup-refused", "setup-failed", freshOBS(asIs), (*dock).setupRefused, "OBS refused: 702. Try again; if that does not help, restart OBS."},
-		{"setup-not-undone", "setup-failed", freshOBS(asIs), (*dock).notUndone, "Not everything could be put back: look at the profile in OBS’s menu Profile."},
-		{"setup-not-kept", "setup-failed", freshOBS(asIs), (*dock).notKept, "OBS did not keep one of the settings: A keyframe comes only every 8.3 s"},
+		{"setup-running", "setup-failed", freshOBS(wide), (*dock).setupRunning,
+			"OBS refused (error 500). Stop the stream, the recording, the replay buffer and the virtual camera"},
+		{"setup-timeout", "setup-failed", freshOBS(asIs),
+			func(d *dock) { d.setsUpHeld("SetCurrentProfile") },
+			"OBS did not answer in time. Does a window in OBS ask something?"},
+		{"setup-profile", "setup-failed", freshOBS(asIs), (*dock).setupProfile,
+			"OBS did not select the profile “Stagedoor”. Does a window in OBS ask something?"},
+		{"setup-closed", "setup-failed", freshOBS(asIs), (*dock).setupClosed,
+			"OBS closed the connection while it was set up."},
+		{"setup-refused", "setup-failed", freshOBS(asIs), (*dock).setupRefused,
+			"OBS refused: 702. Try again; if that does not help, restart OBS."},
+		{"setup-not-undone", "setup-failed", freshOBS(asIs), (*dock).notUndone,
+			"Not everything could be put back: look at the profile in OBS’s menu Profile."},
+		{"setup-not-kept", "setup-failed", freshOBS(asIs), (*dock).notKept,
+			"OBS did not keep one of the settings: A keyframe comes only every 8.3 s"},
 
 		// Going live, and being it.
-		{"live-running", "trouble", readyOBS(asIs), (*dock).runningAlready, "OBS is streaming already and refused (error 500). Press Stop, then go live again."},
-		{"live-obs-silent", "trouble", readyOBS(asIs), (*dock).obsSilent, "OBS did not answer in time. Look at OBS: does a window there ask something?"},
-		{"live-obs-gone", "trouble", readyOBS(asIs), (*dock).obsGone, "The connection to OBS was lost on the way. Go live again when OBS is back."},
-		{"live-not-ours", "trouble", readyOBS(asIs), (*dock).notOurs, "OBS is not set to the stage any more. Set it up again."},
-		{"live-elsewhere", "trouble", readyOBS(asIs), (*dock).liveElsewhere, "OBS is streaming to another service."},
-		{"live-lost", "trouble", readyOBS(asIs), (*dock).lost, "The broadcast ended, and neither OBS nor the stage says why."},
-		{"live-wont-stop", "trouble", readyOBS(asIs), (*dock).wontStop, "OBS does not stop. Press “Stop Streaming” in OBS itself"},
-		{"live-bad-picture", "live", readyOBS(asIs), (*dock).badPicture, "A keyframe comes only every 8.3 s (at most 2 s is right)"},
-		{"live-no-sound", "live", readyOBS(asIs), func(d *dock) { d.receives("video") }, "The stage receives no sound: look at the mixer in OBS"},
-		{"live-no-picture", "live", readyOBS(asIs), func(d *dock) { d.receives("audio") }, "The stage receives no picture: does OBS show one"},
+		{"live-running", "trouble", readyOBS(asIs), (*dock).runningAlready,
+			"OBS is streaming already and refused (error 500). Press Stop, then go live again."},
+		{"live-obs-silent", "trouble", readyOBS(asIs), (*dock).obsSilent,
+			"OBS did not answer in time. Look at OBS: does a window there ask something?"},
+		{"live-obs-gone", "trouble", readyOBS(asIs), (*dock).obsGone,
+			"The connection to OBS was lost on the way. Go live again when OBS is back."},
+		{"live-not-ours", "trouble", readyOBS(asIs), (*dock).notOurs,
+			"OBS is not set to the stage any more. Set it up again."},
+		{"live-elsewhere", "trouble", readyOBS(asIs), (*dock).liveElsewhere,
+			"OBS is streaming to another service."},
+		{"live-lost", "trouble", readyOBS(asIs), (*dock).lost,
+			"The broadcast ended, and neither OBS nor the stage says why."},
+		{"live-wont-stop", "trouble", readyOBS(asIs), (*dock).wontStop,
+			"OBS does not stop. Press “Stop Streaming” in OBS itself"},
+		{"live-bad-picture", "live", readyOBS(asIs), (*dock).badPicture,
+			"A keyframe comes only every 8.3 s (at most 2 s is right)"},
+		{"live-no-sound", "live", readyOBS(asIs), func(d *dock) { d.receives("video") },
+			"The stage receives no sound: look at the mixer in OBS"},
+		{"live-no-picture", "live", readyOBS(asIs), func(d *dock) { d.receives("audio") },
+			"The stage receives no picture: does OBS show one"},
 	}
 }
 
@@ -133,7 +176,8 @@ func (d *dock) readSilent() {
 func (d *dock) sameOBS() {
 	d.live()
 	d.desk.tell("docks", object{"docks": []any{object{
-		"id": "another0", "since": time.Now(), "agent": "Mozilla/5.0 Chrome/127 OBS/32.1.2", "live": true, "participantId": d.desk.participant(),
+		"id": "another0", "since": time.Now(), "agent": "Mozilla/5.0 Chrome/127 OBS/32.1.2",
+		"live": true, "participantId": d.desk.participant(),
 	}}})
 }
 
@@ -201,7 +245,8 @@ func (d *dock) setupRefusedByServer() {
 	d.connected()
 	d.state("not-set-up")
 	d.desk.become(func() {
-		d.desk.refuse = object{"detail": "30 tokens in 10 minutes is the limit; try again in 4 minutes."}
+		d.desk.refuse = object{"detail": "30 tokens in 10 minutes is the limit; try again in 4 " +
+			"minutes."}
 	})
 	d.ClickText("Set up OBS")
 }
@@ -252,14 +297,16 @@ func (d *dock) streamsTo(service fakeobs.Service) {
 
 func (d *dock) notOurs() {
 	d.hasToken()
-	d.streamsTo(fakeobs.Service{Type: "rtmp_custom", Settings: object{"server": "rtmp://elsewhere.example/live", "key": "k"}})
+	d.streamsTo(fakeobs.Service{Type: "rtmp_custom",
+		Settings: object{"server": "rtmp://elsewhere.example/live", "key": "k"}})
 	d.ClickText("Go live")
 	d.says("Set up OBS again")
 }
 
 func (d *dock) liveElsewhere() {
 	d.hasToken()
-	d.streamsTo(fakeobs.Service{Type: "rtmp_custom", Settings: object{"server": "rtmp://elsewhere.example/live", "key": "k"}})
+	d.streamsTo(fakeobs.Service{Type: "rtmp_custom",
+		Settings: object{"server": "rtmp://elsewhere.example/live", "key": "k"}})
 	d.obs.StartByHand()
 }
 
@@ -280,10 +327,13 @@ func (d *dock) wontStop() {
 func (d *dock) badPicture() {
 	d.live()
 	bad := reception()
-	bad["video"] = object{"codec": "H264", "profile": "High", "width": 1920, "height": 1080, "fps": 30, "bitrate": 9_400_000, "keyframeInterval": 8.3, "bFrames": true, "layers": 1}
+	bad["video"] = object{"codec": "H264", "profile": "High", "width": 1920, "height": 1080,
+		"fps": 30, "bitrate": 9_400_000, "keyframeInterval": 8.3, "bFrames": true, "layers": 1}
 	bad["loss"] = 0.05
 	d.desk.present(bad)
-	d.says("The picture has 9.4 Mb/s; the stage takes at most 8.5.", "The picture is 1080p; the stage takes at most 720p.", "The picture has B-frames and may stutter for viewers.",
+	d.says("The picture has 9.4 Mb/s; the stage takes at most 8.5.",
+		"The picture is 1080p; the stage takes at most 720p.",
+		"The picture has B-frames and may stutter for viewers.",
 		"The picture arrives in the H.264 profile High",
 		"5 % of what OBS sends gets lost on the way.", "Stop, then set up OBS again")
 }
@@ -305,15 +355,18 @@ func (d *dock) later() {
 // TestWhatOBSSendsAndTheStageReceives: the sentences that need some seconds of OBS's own numbers.
 func TestWhatOBSSendsAndTheStageReceives(t *testing.T) {
 	t.Parallel()
-	d := unconnected(t, browser.OBS31, readyOBS(func(o *fakeobs.Options) { o.Lag = 0.25 }), browser.Options{Width: 250})
+	d := unconnected(t, browser.OBS31, readyOBS(func(o *fakeobs.Options) { o.Lag = 0.25 }),
+		browser.Options{Width: 250})
 	d.live()
 	d.says("This computer encodes too slowly: 25", "This computer draws the scene too slowly: 25")
 	d.desk.present(object{"loss": 0, "since": time.Now().UTC()})
 	d.later()
-	d.says("OBS sends, but the stage receives nothing. A firewall may hold back UDP: try another network")
+	d.says("OBS sends, but the stage receives nothing. A firewall may hold back UDP: try " +
+		"another network")
 }
 
-// TestAdvancedModeIsForThePerson: where setting OBS up again cannot cure what the stage measures, the page says what the person can do.
+// TestAdvancedModeIsForThePerson: where setting OBS up again cannot cure what the stage measures,
+// the page says what the person can do.
 func TestAdvancedModeIsForThePerson(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, readyOBS(func(o *fakeobs.Options) {
@@ -328,7 +381,8 @@ func TestAdvancedModeIsForThePerson(t *testing.T) {
 	d.WaitNoText("Stop, then set up OBS again")
 }
 
-// TestTheServersReasonInGerman: the server says it in English, and the dock in the person's language, with what the operator wrote.
+// TestTheServersReasonInGerman: the server says it in English, and the dock in the person's
+// language, with what the operator wrote.
 func TestTheServersReasonInGerman(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, readyOBS(asIs), browser.Options{Width: 250, Lang: "de"})

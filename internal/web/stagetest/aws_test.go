@@ -34,22 +34,27 @@ const stockSDK = "../../../node_modules/amazon-ivs-web-broadcast/dist/amazon-ivs
 // studio makes a stage at the emulated AWS and lets everybody onto it.
 func (h *house) studio(t *testing.T) (made web.Stage) {
 	t.Helper()
-	h.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+	h.olga.Must(http.StatusCreated, "POST", "/api/stages",
+		web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
 	for _, who := range []*apptest.Client{h.ana, h.bea} {
 		grant := "/api/users/" + string(who.Me().ID) + "/grants/" + url.PathEscape(string(made.ARN))
-		h.olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
+		h.olga.Must(http.StatusNoContent, "PUT", grant,
+			web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
 	}
 	return made
 }
 
 func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	t.Parallel()
-	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk", sdkFrom(t, stockSDK), "--ivs-sdk-integrity", integrity(t, stockSDK))
+	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk",
+		sdkFrom(t, stockSDK), "--ivs-sdk-integrity", integrity(t, stockSDK))
 	studio := h.studio(t)
 	goLive := func() *rtcpeer.Publisher {
 		var token web.Token
-		h.bea.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": studio.ARN, "for": "publish"}, &token)
-		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+		h.bea.Must(http.StatusCreated, "POST", "/api/tokens",
+			map[string]any{"stage": studio.ARN, "for": "publish"}, &token)
+		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+			rtcpeer.PublishOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +76,8 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 
 	t.Log("a source, too, and chat as on every stage")
 	var made web.CreatedView
-	h.ana.Must(http.StatusCreated, "POST", "/api/views", map[string]any{"stage": studio.ARN, "view": h.bea.Me().ID}, &made)
+	h.ana.Must(http.StatusCreated, "POST", "/api/views",
+		map[string]any{"stage": studio.ARN, "view": h.bea.Me().ID}, &made)
 	source := browser.Open(t, browser.OBS31, browser.Options{Width: 640, Height: 360})
 	source.Goto(made.URL)
 	shows(source, 1)
@@ -86,7 +92,8 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	var token web.ViewToken
 	key.Must(http.StatusCreated, "POST", "/api/views/token", nil, &token)
 	key.Key = token.Token.Token
-	key.Refused(http.StatusForbidden, "view_only", "POST", "/api/stages/"+url.PathEscape(string(studio.ARN))+"/chat", web.NewMessage{Text: "hi"})
+	key.Refused(http.StatusForbidden, "view_only", "POST",
+		"/api/stages/"+url.PathEscape(string(studio.ARN))+"/chat", web.NewMessage{Text: "hi"})
 
 	t.Log("she goes and comes back")
 	bea.Close()
@@ -135,7 +142,8 @@ func TestAnotherSDKThanThePinnedOneIsNotRun(t *testing.T) {
 	if err := os.WriteFile(changed, []byte(`document.title = 'pwned'`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk", sdkFrom(t, changed), "--ivs-sdk-integrity", integrity(t, stockSDK))
+	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk",
+		sdkFrom(t, changed), "--ivs-sdk-integrity", integrity(t, stockSDK))
 	studio := h.studio(t)
 	page := h.dock(browser.Current, "ana", browser.Options{Width: 460})
 	page.Allow("Failed to find a valid digest")

@@ -29,7 +29,8 @@ func TestTwoPeopleChatAndOneIsModerated(t *testing.T) {
 	gus.WaitText("Nice to be here")
 	ana.WaitText("Also here: gus")
 
-	t.Log("who may publish moderates: the message goes everywhere, and Gus is quiet until he is let back")
+	t.Log("who may publish moderates: the message goes everywhere, and Gus is quiet until he is " +
+		"let back")
 	ana.ClickText("Delete this message of gus")
 	gus.WaitNoText("Nice to be here")
 	write(gus, "Second try")

@@ -40,14 +40,17 @@ func TestABroadcasterSeesAndHearsTheStage(t *testing.T) {
 	}
 }
 
-// TestAThumbnailTakesASmallLayer, and a large tile the large one: what is asked of the stage follows the page.
+// TestAThumbnailTakesASmallLayer, and a large tile the large one: what is asked of the stage
+// follows the page.
 func TestAThumbnailTakesASmallLayer(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	clip := func(width, height, bitrate int) *rtcpeer.Clip {
-		return rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: width, Height: height, Bitrate: bitrate})
+		return rtcpeer.MakeClip(t,
+			rtcpeer.ClipOptions{Width: width, Height: height, Bitrate: bitrate})
 	}
-	h.publish(h.bea, rtcpeer.PublishOptions{Layers: []*rtcpeer.Clip{clip(1280, 720, 1_000_000), clip(640, 360, 300_000), clip(320, 180, 100_000)}})
+	h.publish(h.bea, rtcpeer.PublishOptions{Layers: []*rtcpeer.Clip{clip(1280, 720, 1_000_000),
+		clip(640, 360, 300_000), clip(320, 180, 100_000)}})
 	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 250})
 	lines := func(n string) {
 		page.WaitFor(`document.querySelector('` + tile(h.bea) + ` video').videoHeight === ` + n)
@@ -118,7 +121,9 @@ func TestTheDockLeavesTheStageWithItsPage(t *testing.T) {
 	viewers(t, h, h.bea, 1)
 	page.Goto(h.URL + "/account")
 	viewers(t, h, h.bea, 0)
-	apptest.Await(h.olga.Events(), "presence", func(e web.PresenceEvent) bool { return len(e.Participants) == 1 })
+	apptest.Await(h.olga.Events(), "presence", func(e web.PresenceEvent) bool {
+		return len(e.Participants) == 1
+	})
 }
 
 func TestWhoLosesTheAccessIsNotLeftWithAPicture(t *testing.T) {
@@ -135,10 +140,12 @@ func TestWhoLosesTheAccessIsNotLeftWithAPicture(t *testing.T) {
 	viewers(t, h, h.bea, 0)
 
 	t.Log("granted again, one click brings her back; signed out elsewhere, she has to sign in")
-	h.olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
+	h.olga.Must(http.StatusNoContent, "PUT", grant,
+		web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
 	page.ClickText("Try again")
 	moves(page, tile(h.bea))
-	h.olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(h.ana.Me().ID)+"/logins", nil, nil)
+	h.olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(h.ana.Me().ID)+"/logins", nil,
+		nil)
 	page.WaitVisible("#f-password")
 	viewers(t, h, h.bea, 0)
 }

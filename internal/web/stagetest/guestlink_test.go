@@ -50,9 +50,9 @@ func join(page *browser.Page, link, name string) {
 	page.WaitFor(`document.querySelector('.title.live') !== null`)
 }
 
-// TestAGuestByLink is an interview: ana makes a link in the tab People, a guest opens it in a browser,
-// is seen there and in a browser source, sees ana, stays the same guest after a reload, and is gone
-// when the link is revoked.
+// TestAGuestByLink is an interview: ana makes a link in the tab People, a guest opens it in a
+// browser, is seen there and in a browser source, sees ana, stays the same guest after a reload,
+// and is gone when the link is revoked.
 func TestAGuestByLink(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -111,8 +111,8 @@ func TestAGuestByLink(t *testing.T) {
 	shoot(gil, "guest-ended")
 }
 
-// TestAGuestIsPromotedAndDemoted: a guest who only watches may send, then only watch again, all with
-// one token and one use of the link, and is kicked.
+// TestAGuestIsPromotedAndDemoted: a guest who only watches may send, then only watch again, all
+// with one token and one use of the link, and is kicked.
 func TestAGuestIsPromotedAndDemoted(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -159,7 +159,8 @@ func TestAGuestOnAStageOfAWS(t *testing.T) {
 	h.ana.Must(http.StatusCreated, "POST", "/api/guest-links",
 		web.NewGuestLink{Stage: studio.ARN, Role: access.GuestPublishes}, &made)
 	h.publishOn(h.bea, studio.ARN)
-	gil := browser.Open(t, browser.OBS30, browser.Options{FakeMedia: true, Width: 460}) // the oldest engine
+	// the oldest engine
+	gil := browser.Open(t, browser.OBS30, browser.Options{FakeMedia: true, Width: 460})
 	gil.Allow("live-video.net", "Content Security Policy")
 	join(gil, made.URL, "Gil")
 	moves(gil, "article.video")
@@ -175,8 +176,10 @@ func TestAGuestOnAStageOfAWS(t *testing.T) {
 func (h *house) publishOn(who *apptest.Client, arn stage.ARN) {
 	h.t.Helper()
 	var token web.Token
-	who.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": arn, "for": "publish"}, &token)
-	if _, err := rtcpeer.Publish(h.t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+	who.Must(http.StatusCreated, "POST", "/api/tokens",
+		map[string]any{"stage": arn, "for": "publish"}, &token)
+	if _, err := rtcpeer.Publish(h.t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		h.t.Fatal(err)
 	}
 }

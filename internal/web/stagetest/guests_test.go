@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// guestPage is the page of another application, on an origin of its own: the stock IVS web SDK, and chat
-// by two fetches.
+// guestPage is the page of another application, on an origin of its own: the stock IVS web SDK, and
+// chat by two fetches.
 const guestPage = `<!doctype html><title>guest</title><script src="/sdk.js"></script><body><p id="chat"></p><script>
 let stage, camera, microphone;
 async function join(token, chat) {
@@ -78,7 +78,8 @@ func TestAnEveningWithGuests(t *testing.T) {
 			app := application(t)
 			flags := []string{"--allow-origins", app, "--ivs-sdk", sdkFrom(t, stockSDK)}
 			if kind == "aws" {
-				flags = append(flags, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
+				flags = append(flags, "--ivs-region", "us-west-2", "--ivs-endpoint",
+					apptest.Emulate(t))
 			}
 			h := open(t, flags...)
 			arn := h.ana.MainStage()
@@ -90,25 +91,33 @@ func TestAnEveningWithGuests(t *testing.T) {
 	}
 }
 
-// TestGuestsOfAnyName: IVS lets a token have any user id, or none, and two people may be called alike.
+// TestGuestsOfAnyName: IVS lets a token have any user id, or none, and two people may be called
+// alike.
 func TestGuestsOfAnyName(t *testing.T) {
 	t.Parallel()
 	emulator := apptest.Emulate(t)
-	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", emulator, "--ivs-sdk", sdkFrom(t, stockSDK))
+	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", emulator, "--ivs-sdk",
+		sdkFrom(t, stockSDK))
 	studio := h.studio(t)
 	amazon := ivsrealtime.New(ivsrealtime.Options{
-		Region: "us-west-2", BaseEndpoint: &emulator, Credentials: credentials.NewStaticCredentialsProvider(apptest.AccessKey, apptest.SecretKey, ""),
+		Region: "us-west-2", BaseEndpoint: &emulator,
+		Credentials: credentials.NewStaticCredentialsProvider(apptest.AccessKey, apptest.SecretKey,
+			""),
 	})
 	var endpoint web.Token
-	h.bea.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": studio.ARN, "for": "publish"}, &endpoint)
+	h.bea.Must(http.StatusCreated, "POST", "/api/tokens",
+		map[string]any{"stage": studio.ARN, "for": "publish"}, &endpoint)
 	join := func(user *string) *rtcpeer.Publisher {
-		made, err := amazon.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{
-			StageArn: aws.String(string(studio.ARN)), UserId: user, Attributes: map[string]string{"name": "Guest"},
-		})
+		made, err := amazon.CreateParticipantToken(t.Context(),
+			&ivsrealtime.CreateParticipantTokenInput{
+				StageArn: aws.String(string(studio.ARN)), UserId: user,
+				Attributes: map[string]string{"name": "Guest"},
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(endpoint.Endpoint, *made.ParticipantToken.Token), rtcpeer.PublishOptions{})
+		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(endpoint.Endpoint, *made.ParticipantToken.Token),
+			rtcpeer.PublishOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +145,8 @@ func TestGuestsOfAnyName(t *testing.T) {
 	shows(first, 1)
 	page.WaitFor(`document.querySelector('.keys')?.innerText.includes('Guest')`)
 
-	t.Log("one with a user id that no address and no selector has as it stands; both are called Guest")
+	t.Log("one with a user id that no address and no selector has as it stands; both are " +
+		"called Guest")
 	join(aws.String(`Zoë "x" <b>/../?#%20 👩‍🚀`))
 	page.WaitVisible(`article[data-user^="Zoë"]`)
 	page.WaitNoText("Guest is in the scene")
@@ -154,12 +164,14 @@ func TestGuestsOfAnyName(t *testing.T) {
 
 func evening(t *testing.T, h *house, app, arn string) {
 	token := func(who *apptest.Client, use string) (token web.Token) {
-		who.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": arn, "for": use}, &token)
+		who.Must(http.StatusCreated, "POST", "/api/tokens",
+			map[string]any{"stage": arn, "for": use}, &token)
 		return token
 	}
 	t.Log("Ana is on the air from OBS; Bea comes with the stock SDK in a browser")
 	live := token(h.ana, "publish")
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(live.Endpoint, live.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(live.Endpoint, live.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	guest := browser.Open(t, browser.Current, browser.Options{FakeMedia: true})

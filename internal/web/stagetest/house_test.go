@@ -1,4 +1,5 @@
-// Package stagetest plays the people of a stage, as a tab and as a dock of their own, and the browser sources in real browsers, with a real server and real media.
+// Package stagetest plays the people of a stage, as a tab and as a dock of their own, and the
+// browser sources in real browsers, with a real server and real media.
 package stagetest
 
 import (
@@ -23,7 +24,9 @@ func open(t testing.TB, flags ...string) *house {
 	t.Helper()
 	app := replicas.App(t, flags...)
 	olga := app.Operator()
-	return &house{App: app, t: t, olga: olga, ana: app.Broadcaster(olga, "ana", "publish", "subscribe"), bea: app.Broadcaster(olga, "bea", "publish", "subscribe")}
+	return &house{App: app, t: t, olga: olga,
+		ana: app.Broadcaster(olga, "ana", "publish", "subscribe"),
+		bea: app.Broadcaster(olga, "bea", "publish", "subscribe")}
 }
 
 // publish publishes a picture and a tone.
@@ -50,7 +53,9 @@ func (h *house) dock(engine browser.Engine, name string, o browser.Options) *bro
 }
 
 // source opens what OBS opens as a browser source.
-func (h *house) source(engine browser.Engine, who *apptest.Client, view string) (*browser.Page, web.CreatedView) {
+func (h *house) source(
+	engine browser.Engine, who *apptest.Client, view string,
+) (*browser.Page, web.CreatedView) {
 	h.t.Helper()
 	made := h.view(who, view)
 	page := browser.Open(h.t, engine, browser.Options{Width: 640, Height: 360})
@@ -60,7 +65,8 @@ func (h *house) source(engine browser.Engine, who *apptest.Client, view string) 
 
 func (h *house) view(who *apptest.Client, view string) (made web.CreatedView) {
 	h.t.Helper()
-	who.Must(http.StatusCreated, "POST", "/api/views", map[string]any{"stage": who.MainStage(), "view": view}, &made)
+	who.Must(http.StatusCreated, "POST", "/api/views",
+		map[string]any{"stage": who.MainStage(), "view": view}, &made)
 	return made
 }
 

@@ -27,7 +27,8 @@ func (h *house) keyOf(settings map[string]any) *web.View {
 	h.t.Helper()
 	address, err := url.Parse(settings["url"].(string))
 	if err != nil || strings.Contains(address.RawQuery, "sdv_") {
-		h.t.Fatalf("the address of the source: got %v, want a key in its fragment alone", settings["url"])
+		h.t.Fatalf("the address of the source: got %v, want a key in its fragment alone",
+			settings["url"])
 	}
 	key := h.Browser()
 	key.Key = address.Fragment
@@ -50,7 +51,8 @@ func TestOneClickAddsAPersonToTheScene(t *testing.T) {
 	page.ClickText("Add bea to the current scene")
 	page.WaitText("bea is in the scene “Scene” now.")
 	kind, settings, in := obs.Input("Stagedoor: bea")
-	if kind != "browser_source" || settings["reroute_audio"] != true || settings["width"] != 1280.0 || settings["height"] != 720.0 || len(in) != 1 {
+	if kind != "browser_source" || settings["reroute_audio"] != true ||
+		settings["width"] != 1280.0 || settings["height"] != 720.0 || len(in) != 1 {
 		t.Errorf("the source: got %s %v in %v", kind, settings, in)
 	}
 	if v := h.keyOf(settings); v == nil || v.View != string(h.bea.Me().ID) {
@@ -62,7 +64,8 @@ func TestOneClickAddsAPersonToTheScene(t *testing.T) {
 	page.WaitText("bea is in the scene “Scene” already.")
 	var views web.Views
 	h.ana.Must(http.StatusOK, "GET", "/api/views", nil, &views)
-	if _, _, in := obs.Input("Stagedoor: bea"); len(in) != 1 || len(views.Views) != 1 || views.Views[0].Name != "bea" {
+	if _, _, in := obs.Input("Stagedoor: bea"); len(in) != 1 || len(views.Views) != 1 ||
+		views.Views[0].Name != "bea" {
 		t.Errorf("after two clicks: in %v, keys %+v", in, views)
 	}
 
@@ -82,7 +85,8 @@ func TestOneClickAddsAPersonToTheScene(t *testing.T) {
 	t.Log("a layout is as large as the canvas")
 	page.ClickText("Add Everybody to the current scene")
 	page.WaitText("Everybody is in the scene “Scene” now.")
-	if _, settings, _ := obs.Input("Stagedoor: Everybody"); settings["width"] != 1920.0 || settings["height"] != 1080.0 {
+	if _, settings, _ := obs.Input("Stagedoor: Everybody"); settings["width"] != 1920.0 ||
+		settings["height"] != 1080.0 {
 		t.Errorf("the size of the layout: got %v", settings)
 	}
 }
@@ -93,7 +97,8 @@ func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 	var side web.Stage
 	h.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
 	grant := "/api/users/" + string(h.ana.Me().ID) + "/grants/" + url.PathEscape(string(side.ARN))
-	h.olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
+	h.olga.Must(http.StatusNoContent, "PUT", grant,
+		web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
 	obs := fakeobs.Start(t, fakeobs.Options{Password: "secret"})
 	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 460})
 	connect(page, obs)
@@ -106,8 +111,10 @@ func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 	page.ClickText("Add Everybody to the current scene")
 	page.WaitText("Everybody is in the scene “Scene” now.")
 	_, after, _ := obs.Input("Stagedoor: Everybody")
-	if v := h.keyOf(after); after["url"] != before["url"] || v == nil || string(v.Stage) != h.ana.MainStage() {
-		t.Errorf("the source of the other stage: got %v, want %v with a key for main", after, before)
+	if v := h.keyOf(after); after["url"] != before["url"] || v == nil ||
+		string(v.Stage) != h.ana.MainStage() {
+		t.Errorf("the source of the other stage: got %v, want %v with a key for main", after,
+			before)
 	}
 	_, other, in := obs.Input("Stagedoor: Everybody (side)")
 	if len(in) != 1 {
@@ -124,7 +131,8 @@ func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 	page.ClickText("Add Everybody to the current scene")
 	page.WaitText("Everybody in the scene “Scene” looks as chosen now.")
 	_, named, _ := obs.Input("Stagedoor: Everybody (side)")
-	if got, want := named["url"], strings.Replace(other["url"].(string), "#", "?names=1#", 1); got != want {
+	if got, want := named["url"],
+		strings.Replace(other["url"].(string), "#", "?names=1#", 1); got != want {
 		t.Errorf("with names: got %v, want %v", got, want)
 	}
 	if v := h.keyOf(named); v == nil || v.Stage != side.ARN {

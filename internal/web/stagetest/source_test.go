@@ -107,7 +107,8 @@ func dressed(address string) string {
 	return strings.Replace(address, "#", "?names=1&background=%2300b140#", 1)
 }
 
-// TestASourceURLIsGoodForItsViewAlone is about who took the URL out of OBS, or the token out of the source's page.
+// TestASourceURLIsGoodForItsViewAlone is about who took the URL out of OBS, or the token out of the
+// source's page.
 func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -123,7 +124,8 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	key.Must(http.StatusCreated, "POST", "/api/views/token", nil, &token)
 
 	t.Log("it receives Bea, and neither Cleo nor by another address; it publishes nothing")
-	view, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+"/whep/"+bea, token.Token.Token), rtcpeer.ViewOptions{})
+	view, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+"/whep/"+bea, token.Token.Token),
+		rtcpeer.ViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,11 +135,13 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 		t.Errorf("Bea's picture: %v", err)
 	}
 	for _, path := range []string{"/whep/", "/whip/subscribe/"} {
-		if _, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+path+cleo, token.Token.Token), rtcpeer.ViewOptions{}); status(err) != http.StatusForbidden {
+		if _, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+path+cleo, token.Token.Token),
+			rtcpeer.ViewOptions{}); status(err) != http.StatusForbidden {
 			t.Errorf("Cleo by %s: got %v, want 403", path, err)
 		}
 	}
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.URL+"/whip", token.Token.Token), rtcpeer.PublishOptions{}); status(err) != http.StatusForbidden {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.URL+"/whip", token.Token.Token),
+		rtcpeer.PublishOptions{}); status(err) != http.StatusForbidden {
 		t.Errorf("on the air as Ana: got %v, want 403", err)
 	}
 
@@ -148,7 +152,8 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	case <-ctx.Done():
 		t.Error("Bea's picture goes on without the key")
 	}
-	if _, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+"/whep/"+bea, token.Token.Token), rtcpeer.ViewOptions{}); status(err) != http.StatusForbidden {
+	if _, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+"/whep/"+bea, token.Token.Token),
+		rtcpeer.ViewOptions{}); status(err) != http.StatusForbidden {
 		t.Errorf("Bea after that: got %v, want 403", err)
 	}
 }
@@ -157,7 +162,8 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 func (h *house) air(who *apptest.Client) string {
 	h.t.Helper()
 	token := who.Token("publish")
-	if _, err := rtcpeer.Publish(h.t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(h.t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		h.t.Fatal(err)
 	}
 	return string(token.ParticipantID)

@@ -38,7 +38,8 @@ func inStereo(page *browser.Page) {
 func TestPagesPlayStereo(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	h.publish(h.bea, rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{LeftTone: true})})
+	h.publish(h.bea, rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t,
+		rtcpeer.ClipOptions{LeftTone: true})})
 
 	t.Log("as a browser source")
 	source, _ := h.source(browser.OBS31, h.ana, string(h.bea.Me().ID))

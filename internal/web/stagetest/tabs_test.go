@@ -35,7 +35,8 @@ func (h *house) bothTabs(engine browser.Engine, obs *fakeobs.OBS, o browser.Opti
 	return page
 }
 
-// TestGuestsAreHeardWhileOneLooksAtTheBroadcast: nothing of theirs ends when the tab is left, and nothing begins again.
+// TestGuestsAreHeardWhileOneLooksAtTheBroadcast: nothing of theirs ends when the tab is left, and
+// nothing begins again.
 func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 	t.Parallel()
 	for _, engine := range browser.Engines() {
@@ -74,7 +75,8 @@ func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 			var issued web.Tokens
 			h.ana.Must(http.StatusOK, "GET", "/api/tokens", nil, &issued)
 			if len(issued.Tokens) != 1 {
-				t.Errorf("tokens of ana: got %d, want the one that the tab joined with", len(issued.Tokens))
+				t.Errorf("tokens of ana: got %d, want the one that the tab joined with",
+					len(issued.Tokens))
 			}
 			viewers(t, h, h.bea, 1)
 
@@ -119,7 +121,8 @@ func TestOneConnectionToOBSServesBothTabs(t *testing.T) {
 		page.Eval(`document.documentElement.dataset.theme = '`+scheme+`'`, nil)
 		for _, width := range []int{250, 320, 460, 1280} {
 			page.Resize(width, 700)
-			page.FullScreenshot(filepath.Join(*screenshots, fmt.Sprintf("people-guest-%s-%d.png", scheme, width)))
+			page.FullScreenshot(filepath.Join(*screenshots,
+				fmt.Sprintf("people-guest-%s-%d.png", scheme, width)))
 		}
 	}
 }
@@ -137,12 +140,14 @@ func TestTheDockFollowsWhereOneMayBe(t *testing.T) {
 	h.olga.Must(http.StatusNoContent, "DELETE", grant, nil, nil)
 	page.WaitText("You may not watch any stage yet.")
 	viewers(t, h, h.bea, 0)
-	h.olga.Must(http.StatusNoContent, "PUT", grant, web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
+	h.olga.Must(http.StatusNoContent, "PUT", grant,
+		web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
 	moves(page, tile(h.bea))
 	page.WaitFor(`window.same`)
 
 	t.Log("signed out elsewhere, she has to sign in, and comes back to the tab")
-	h.olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(h.ana.Me().ID)+"/logins", nil, nil)
+	h.olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(h.ana.Me().ID)+"/logins", nil,
+		nil)
 	page.WaitVisible("#f-password")
 	viewers(t, h, h.bea, 0)
 	page.Type("#f-name", "ana")
@@ -154,7 +159,8 @@ func TestTheDockFollowsWhereOneMayBe(t *testing.T) {
 // TestTheDockPlaysStagesOfAWS, whose SDK its policy has to admit.
 func TestTheDockPlaysStagesOfAWS(t *testing.T) {
 	t.Parallel()
-	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk", sdkFrom(t, stockSDK))
+	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk",
+		sdkFrom(t, stockSDK))
 	studio := h.studio(t)
 	page := h.bothTabs(browser.OBS30, nil, browser.Options{Width: 460})
 	page.ClickText("People")
@@ -162,8 +168,10 @@ func TestTheDockPlaysStagesOfAWS(t *testing.T) {
 	choose(page, studio)
 	page.WaitText("The stage is empty")
 	var token web.Token
-	h.bea.Must(http.StatusCreated, "POST", "/api/tokens", map[string]any{"stage": studio.ARN, "for": "publish"}, &token)
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{}); err != nil {
+	h.bea.Must(http.StatusCreated, "POST", "/api/tokens",
+		map[string]any{"stage": studio.ARN, "for": "publish"}, &token)
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	moves(page, tile(h.bea))
@@ -203,12 +211,14 @@ func nothingMoves(t *testing.T, word string, o rtcpeer.PublishOptions) {
 				return height;
 			})()`, &without)
 			if with != without {
-				t.Errorf("the tile at %d px: %v high with the word “%s”, %v without", width, with, word, without)
+				t.Errorf("the tile at %d px: %v high with the word “%s”, %v without", width, with,
+					word, without)
 			}
 			if *screenshots != "" {
 				var size string
 				page.Eval(`document.querySelector('.tile').className.replaceAll(' ', '-')`, &size)
-				page.Screenshot(filepath.Join(*screenshots, fmt.Sprintf("%s-%s-%d.png", word, size, width)))
+				page.Screenshot(filepath.Join(*screenshots,
+					fmt.Sprintf("%s-%s-%d.png", word, size, width)))
 			}
 		}
 		page.Click(`[aria-label^="Size of bea"]`)

@@ -16,7 +16,8 @@ func TestPagesUseTURN(t *testing.T) {
 	turn := rtcpeer.StartTURN(t, secret)
 	h := open(t, "--turn", turn.URL, "--turn-secret", secret)
 	bea := h.bea.Token("publish")
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(bea.Endpoint, bea.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(bea.Endpoint, bea.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	token := h.ana.Token("view")
