@@ -383,6 +383,8 @@ func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 		`{"source":"aws.ivs","detail-type":"IVS Stage Update","detail":` + detail + `}`: "lacks its resources",
 		`{"source":"aws.ivs","detail-type":"IVS Stage Update","resources":["arn:aws:ivs:us-west-2:123456789012:stage/a"],
 			"detail":{"event_name":"Participant Published"}}`: "or the participant",
+		`{"source":"aws.ivs","detail-type":"IVS Stage Update","detail":null}`:                                              "lacks its detail",
+		`{"source":"aws.ivs","detail-type":"IVS Stage Update","resources":["arn:aws:ivs:us-west-2:123456789012:stage/a"]}`: "lacks its detail",
 		`{"hello":"world"}`: "no source and no detail-type",
 		`"text"`:            "which is a JSON object",
 	} {

@@ -70,6 +70,8 @@ func (e bridgeEvent) problem() string {
 	whole := "Let the target of the rule send the matched event, without an input path or " +
 		"transformer."
 	switch {
+	case e.ofStages() && e.Detail.EventName == "":
+		return "The event lacks its detail. " + whole
 	case e.Source != "" && e.DetailType != "":
 		if e.ours() && (len(e.Resources) == 0 || e.Detail.ParticipantID == "") {
 			return "The event lacks its resources or the participant. " + whole
@@ -86,8 +88,11 @@ func (e bridgeEvent) problem() string {
 
 // ours reports whether it is an event of a participant, which we read.
 func (e bridgeEvent) ours() bool {
-	return e.Source == "aws.ivs" && e.DetailType == "IVS Stage Update" &&
-		bridgeNames[e.Detail.EventName] != ""
+	return e.ofStages() && bridgeNames[e.Detail.EventName] != ""
+}
+
+func (e bridgeEvent) ofStages() bool {
+	return e.Source == "aws.ivs" && e.DetailType == "IVS Stage Update"
 }
 
 // bridgeNames are the names of events as the API lists them.
