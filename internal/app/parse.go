@@ -143,13 +143,18 @@ func (prefixMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error 
 	if err := ctx.Scan.PopValueInto("network", &text); err != nil {
 		return err
 	}
-	if address, err := netip.ParseAddr(text); err == nil {
+	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
+		address = address.Unmap()
 		target.Set(reflect.ValueOf(netip.PrefixFrom(address, address.BitLen())))
 		return nil
 	}
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
 		return err
+	}
+	// Addresses of clients are compared without IPv4 in IPv6.
+	if bits := prefix.Bits() - 96; prefix.Addr().Is4In6() && bits >= 0 {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), bits)
 	}
 	target.Set(reflect.ValueOf(prefix.Masked()))
 	return nil

@@ -51,6 +51,8 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		{[]string{"--max-publishers", "0"}, "--max-publishers is 1 or more"},
 		{[]string{"--lost-after", "0s"}, "--lost-after is 5s or more"},
 		{[]string{"--token-window=-1m"}, "--token-window is 1s or more"},
+		{[]string{"--audit-retention=-1h"}, "--audit-retention is 1h0m0s or more"},
+		{[]string{"--trusted-proxies", "fe80::1%eth0/64"}, "zones"},
 		{[]string{"--token-limit", "0"}, "--token-limit is 1 or more"},
 		{[]string{"--ivs-region", "us-west-2", "--ivs-endpoint", "127.0.0.1:4566"},
 			"--ivs-endpoint is a URL"},

@@ -82,7 +82,8 @@ type ServeSettings struct {
 const (
 	leastLostAfter   = 5 * time.Second // shorter ones end sessions over a lossy network
 	leastTokenWindow = time.Second
-	leastSecret      = 16 // characters of a secret that anybody on the web can guess at
+	leastAudit       = time.Hour // a negative one would delete the trail as it is written
+	leastSecret      = 16        // characters of a secret that anybody on the web can guess at
 )
 
 // checkNumbers refuses limits with which no participant could join or stay.
@@ -100,6 +101,8 @@ func (s *ServeSettings) checkNumbers() error {
 			"`openssl rand -hex 16` makes one", leastSecret)
 	case s.TokenWindow < leastTokenWindow:
 		return fmt.Errorf("--token-window is %v or more, not %v", leastTokenWindow, s.TokenWindow)
+	case s.AuditRetention < leastAudit:
+		return fmt.Errorf("--audit-retention is %v or more, not %v", leastAudit, s.AuditRetention)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -240,6 +241,17 @@ func parseInto(p *process, args []string) (*commands, *kong.Context, error) {
 	}
 	parsed, err := parser.Parse(args)
 	return &cli, parsed, err
+}
+
+// TestNetworksAreThoseOfClients: addresses of clients are compared without IPv4 in IPv6.
+func TestNetworksAreThoseOfClients(t *testing.T) {
+	t.Parallel()
+	s := parsed(t, []string{
+		"serve", "--trusted-proxies", "::ffff:10.0.0.0/104,::ffff:192.0.2.1,fd00::1/8",
+	}, nil)
+	if got := fmt.Sprint(s.Serve.TrustedProxies); got != "[10.0.0.0/8 192.0.2.1/32 fd00::/8]" {
+		t.Errorf("got %s", got)
+	}
 }
 
 // TestSecretsComeFromFiles: containers and service managers hand them over so.
