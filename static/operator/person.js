@@ -1,4 +1,5 @@
 /** One person: access, their OBS as the dock reports it, tokens, and history. */
+import { agentName } from '../lib/agent.js';
 import { api, escapeArn } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { button, copyField, field, form } from '../lib/page.js';
@@ -21,6 +22,7 @@ class Person {
   /** @type {import('../types').V1Token[]} */ tokens = [];
   /** @type {import('../types').V1Event[]} */ events = [];
   /** @type {import('../types').V1Entry[]} */ entries = [];
+  /** @type {import('../types').Login[]} */ logins = [];
   /** To choose from. @type {import('../types').V1Stage[]} */ stages = [];
   /** @type {import('./links.js').Link | null} */ invite = null;
 
@@ -37,13 +39,13 @@ class Person {
   /** @param {URLSearchParams} query */
   async load(query) {
     const id = query.get('id') ?? '';
-    if (id !== this.id) Object.assign(this, { id, user: null, invite: null, tokens: [], events: [], entries: [] });
+    if (id !== this.id) Object.assign(this, { id, user: null, invite: null, tokens: [], events: [], entries: [], logins: [] });
     try {
       const of = encodeURIComponent(id);
-      const [user, tokens, events, entries] = await Promise.all([readUser(id), api('GET', `api/v1/tokens?limit=10&user=${of}`),
-        api('GET', `api/v1/events?limit=20&user=${of}`), historyOf(id), this.offer('')]);
+      const [user, tokens, events, entries, { logins }] = await Promise.all([readUser(id), api('GET', `api/v1/tokens?limit=10&user=${of}`),
+        api('GET', `api/v1/events?limit=20&user=${of}`), historyOf(id), api('GET', `${this.path()}/logins`), this.offer('')]);
       if (id !== this.id) return;
-      Object.assign(this, { user, tokens: tokens.tokens, events: events.events, entries: entries.audit });
+      Object.assign(this, { user, tokens: tokens.tokens, events: events.events, entries: entries.audit, logins });
       this.console.draw();
     } catch (err) {
       this.user = null;
@@ -86,7 +88,21 @@ class Person {
       h('section', { className: 'card', key: 'tokens' }, h('h2', null, t('op.tokens')),
         this.tokens.length === 0 ? h('p', { className: 'hint', key: 'none' }, t('op.noTokens')) : h('ul', { className: 'lines', key: 'list' }, ...this.tokens.map((k) => tokenRow(this.console, k, false))),
         link('tokens', { user: user.id }, t('op.allTokens'))),
+      h('section', { className: 'card', key: 'logins' }, h('h2', null, t('op.logins')), errorAt('logins'),
+        this.logins.length === 0 ? h('p', { className: 'hint', key: 'none' }, t('op.noLogins')) : h('ul', { className: 'lines', key: 'list' }, ...this.logins.map((l) => this.login(l)))),
       this.history(user));
+  }
+
+  /** @param {import('../types').Login} login */
+  login(login) {
+    const name = agentName(login.agent);
+    return h('li', { key: login.id },
+      h('b', { className: 'main', title: login.agent }, name),
+      h('span', { className: 'hint' }, t('account.loginUsed', { address: login.address, made: time(login.createdAt), used: time(login.lastUsedAt) })),
+      login.current
+        ? h('span', { className: 'tag good', key: 'this' }, t('account.thisLogin'))
+        : button(t('menu.signOut'), () => void this.console.act('DELETE', `${this.path()}/logins/${encodeURIComponent(login.id)}`, undefined, 'logins'),
+          { className: 'small', key: 'end', 'aria-label': `${t('menu.signOut')}: ${name}, ${login.address}` }));
   }
 
   /** @param {Detail} user */

@@ -15,6 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/bigdata"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/pg"
+	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/web"
 )
 
 // BenchmarkConsole has 10,000 people, 1,000 stages and 1,000,000 issuances. For every list it reports
@@ -43,6 +45,7 @@ func BenchmarkConsole(b *testing.B) {
 			}
 			b.Run("lists", func(b *testing.B) { benchLists(b, olga) })
 			b.Run("pages", func(b *testing.B) { benchPages(b, a) })
+			b.Run("rule", func(b *testing.B) { benchRule(b, olga) })
 		})
 	}
 }
@@ -57,6 +60,24 @@ var lists = []string{
 }
 
 const stage7 = "arn%3Aaws%3Aivs%3Alocal%3A000000000000%3Astage%2F100007"
+
+// benchRule measures how long it takes to work out what a rule for all 10,000 people would do, and
+// to give it to them, with an entry of the audit trail for each.
+func benchRule(b *testing.B, olga *apptest.Client) {
+	rule := web.V1Rule{Stage: stage.ARN(olga.MainStage()), Capabilities: []string{"subscribe"}}
+	start := time.Now()
+	var effect web.V1RuleEffect
+	olga.Must(http.StatusOK, "POST", "/api/v1/rules/effect", rule, &effect)
+	asked := time.Since(start)
+	if effect.Gain < 9_000 {
+		b.Errorf("the effect is %+v", effect)
+	}
+	start = time.Now()
+	olga.Must(http.StatusCreated, "POST", "/api/v1/rules", rule, nil)
+	b.ReportMetric(float64(asked.Milliseconds()), "ms-effect")
+	b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms-applied")
+	b.ReportMetric(0, "ns/op")
+}
 
 // waitedForCore is how long the threads of this process could run and did not, on Linux (proc(5),
 // schedstat); elsewhere 0.

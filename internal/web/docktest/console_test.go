@@ -57,6 +57,24 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.WaitFor(`document.querySelectorAll('.lines > li').length === 1`)
 	page.WaitText("Search people")
 
+	t.Log("where somebody is signed in, one login ends and the other stays")
+	ana := a.Broadcaster(olga, "ana", "publish")
+	other := a.Browser()
+	other.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "ana", Password: apptest.Password}, nil)
+	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
+	page.WaitFor(`document.querySelectorAll('button[aria-label^="Sign out: "]').length === 2`)
+	shootConsole(page, "console-person")
+	page.Click(`button[aria-label^="Sign out: "]`) // the one that was used last
+	page.WaitFor(`document.querySelectorAll('button[aria-label^="Sign out: "]').length === 1`)
+	status := map[int]int{}
+	for _, login := range []*apptest.Client{ana, other} {
+		got, _, _ := login.Do("GET", "/api/me", nil)
+		status[got]++
+	}
+	if status[http.StatusOK] != 1 || status[http.StatusUnauthorized] != 1 {
+		t.Errorf("after one of two logins was ended: %v", status)
+	}
+
 	t.Log("a rule that gives everybody a stage of their own")
 	page.Click(`.places a[href$="/operator/rules"]`)
 	page.ClickText("Add rule")
@@ -69,7 +87,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.Type(`#edit-value`, "crew")
 	page.Click(`.lines input[name="subscribe"]`)
 	page.ClickText("Show the effect")
-	page.WaitText("Lose access, with their open tokens there: 300 (")
+	page.WaitText("Lose access, with their open tokens there: 301 (")
 	page.WaitText("and others).")
 	shootConsole(page, "console-rules-edit")
 	page.Type(`#edit-ruleHours`, "2")
