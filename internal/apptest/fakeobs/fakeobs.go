@@ -214,6 +214,13 @@ func (o *OBS) Restart() error {
 	return o.listen(addr)
 }
 
+// Replace installs another build of the same version, for the time after the next Restart.
+func (o *OBS) Replace(withWHIP bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.opts.NoWHIP = !withWHIP
+}
+
 // SetReady is OBS finishing to load, or changing its scene collection: 207 and no events while not
 // ready (2.1).
 func (o *OBS) SetReady(ready bool) {

@@ -71,6 +71,25 @@ func TestARestartedOBSIsFoundAgain(t *testing.T) {
 	d.state("not-set-up")
 }
 
+// TestAnotherBuildOfOBSIsJudgedAnew: what was found out about one says nothing of the next.
+func TestAnotherBuildOfOBSIsJudgedAnew(t *testing.T) {
+	t.Parallel()
+	opts := fakeobs.Options{Password: obsPassword, NoWHIP: true, Platform: "ubuntu"}
+	d := openDock(t, browser.OBS31, opts, browser.Options{})
+	d.ClickText("Set up OBS")
+	d.WaitText("built without WHIP")
+	d.obs.Quit()
+	d.WaitText("As soon as it runs again")
+	d.obs.Replace(true)
+	if err := d.obs.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	d.state("not-set-up")
+	d.WaitNoText("built without WHIP")
+	d.ClickText("Set up OBS")
+	d.state("ready")
+}
+
 // TestTheEndOfOBSIsNamed: a crash while live is no LIVE when OBS is back, and what the person did
 // is named as theirs.
 func TestTheEndOfOBSIsNamed(t *testing.T) {
