@@ -53,8 +53,8 @@ func (c *cache[K, V]) clear() {
 }
 
 // cacheLife is how long logins and stages are used after they were read. This process drops what it
-// changes itself. A login that another replica ended reads pages for so long, but gets no token:
-// for those the database decides.
+// changes itself, and Refresh what another one reports. A login that another replica ended reads
+// pages for so long at most, but gets no token: for those the database decides.
 const cacheLife = time.Second
 
 type cachedLogin struct {
