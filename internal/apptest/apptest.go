@@ -41,6 +41,8 @@ type App struct {
 	done  chan error
 	again func(flags ...string) *App
 	fleet bool // of several servers, any of which may go
+
+	contract contract
 }
 
 // At is a server that another kit runs at that address. The kit stops it, and starts it again with
@@ -158,7 +160,7 @@ func (a *App) Output() string { return a.out.String() }
 // Browser is a client with a cookie jar of its own.
 func (a *App) Browser() *Client {
 	c := NewClient(a.t, a.URL, nil)
-	c.returns = a.fleet
+	c.returns, c.contract = a.fleet, &a.contract
 	return c
 }
 
@@ -171,7 +173,7 @@ func NewClient(t testing.TB, base string, roots *x509.CertPool) *Client {
 		h.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
 		t.Cleanup(h.CloseIdleConnections)
 	}
-	return &Client{t: t, base: base, HTTP: h}
+	return &Client{t: t, base: base, HTTP: h, contract: new(contract)}
 }
 
 // Operator makes the operator "olga" by the setup link.
@@ -212,6 +214,8 @@ type Client struct {
 	t       testing.TB
 	base    string
 	returns bool // its event streams come back when they end, as a page's do
+
+	contract *contract
 }
 
 // At is the same client at another server of the same database. Cookies are those of any port.
@@ -257,6 +261,7 @@ func (c *Client) Send(method, path, contentType string, body io.Reader) (int, ht
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.contract.holds(c, method, path, answer.StatusCode, answer.Header, text)
 	return answer.StatusCode, answer.Header, text
 }
 

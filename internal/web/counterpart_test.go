@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -114,6 +116,43 @@ func TestTheAPIDoesWhatThePagesDo(t *testing.T) {
 		if !slices.Contains(patterns, pattern) {
 			t.Errorf("there is no %s", pattern)
 		}
+	}
+}
+
+// TestWhatTheAPIAnswersIsDescribed asks everything that the API for programs answers to a GET; the
+// test kit holds each answer to the OpenAPI document, here and wherever a test asks. The answers to
+// changes are those of TestEveryChangeIsInTheTrail.
+func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	patterns, err := web.Patterns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := w.bea.Token("publish")
+	door := rtcpeer.HTTP(token.Endpoint, token.Token)
+	if _, err := rtcpeer.Publish(t, door, rtcpeer.PublishOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.makes("id", "/api/v1/rules", web.V1Rule{Stage: w.side, Capabilities: both})
+	w.makes("id", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio", Days: 1})
+	asked := 0
+	for _, pattern := range patterns {
+		path, get := strings.CutPrefix(pattern, "GET ")
+		if !get || !strings.HasPrefix(path, "/api/v1/") {
+			continue
+		}
+		asked++
+		who := caller{Client: w.olga, owner: w.olga, id: w.bea.id}
+		path, _ = targetOf(pattern, "").request(w, who)
+		status, _, text := w.olga.Do("GET", path, nil)
+		// The world has no stages of AWS, which have sessions.
+		if status != http.StatusOK && pattern != "GET /api/v1/stages/{arn}/sessions" {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+	if asked < 20 {
+		t.Errorf("%d addresses were asked", asked)
 	}
 }
 

@@ -2,8 +2,6 @@ package web_test
 
 import (
 	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -16,10 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/oauth2-proxy/mockoidc"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
@@ -192,86 +186,28 @@ func TestADockIsSignedInWithACode(t *testing.T) {
 	a.Browser().Refused(http.StatusForbidden, "access_denied", "POST", "/api/device/token", token)
 }
 
-// described calls the API, and holds each answer to the OpenAPI document.
-type described struct {
-	t      *testing.T
-	c      *apptest.Client
-	router routers.Router
-}
-
-func describe(t *testing.T, c *apptest.Client) *described {
-	t.Helper()
-	status, _, text := c.Do("GET", "/api/openapi.json", nil)
-	if status != http.StatusOK {
-		t.Fatalf("the OpenAPI document: %d", status)
-	}
-	doc, err := openapi3.NewLoader().LoadFromData(text)
-	if err != nil {
-		t.Fatalf("the OpenAPI document cannot be read: %v", err)
-	}
-	if err := doc.Validate(context.Background()); err != nil {
-		t.Fatalf("the OpenAPI document is not valid: %v", err)
-	}
-	router, err := legacy.NewRouter(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &described{t, c, router}
-}
-
-// call checks request and answer against the document, and decodes the answer.
-func (d *described) call(want int, method, path string, body, out any) {
-	d.t.Helper()
-	status, header, text := d.c.Do(method, path, body)
-	if status != want {
-		d.t.Fatalf("%s %s: %d %s, want %d", method, path, status, text, want)
-	}
-	// the router reads the decoded path
-	r := httptest.NewRequest(method, strings.ReplaceAll(path, "%2F", "-"), nil)
-	route, parameters, err := d.router.FindRoute(r)
-	if err != nil {
-		d.t.Fatalf("%s %s is not in the OpenAPI document: %v", method, path, err)
-	}
-	in := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r,
-			PathParams: parameters, Route: route},
-		Status: status, Header: header,
-		Options: &openapi3filter.Options{IncludeResponseStatus: true},
-	}
-	in.SetBodyBytes(text)
-	if err := openapi3filter.ValidateResponse(d.t.Context(), in); err != nil {
-		d.t.Errorf("the answer of %s %s is not as described: %v", method, path, err)
-	}
-	if out != nil {
-		if err := json.Unmarshal(text, out); err != nil {
-			d.t.Fatal(err)
-		}
-	}
-}
-
 func TestTheAPIForPrograms(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--token-limit=-1")
 	operator := a.Operator()
 	var key web.V1CreatedAPIKey
-	describe(t, operator).call(http.StatusCreated, "POST", "/api/v1/api-keys",
+	operator.Must(http.StatusCreated, "POST", "/api/v1/api-keys",
 		web.V1NewAPIKey{Name: "studio", Days: 1}, &key)
 	program := a.Browser()
 	program.Key = key.Key
-	d := describe(t, program)
 
 	t.Log("users")
 	var made web.Invited
-	d.call(201, "POST", "/api/v1/users", web.NewUser{Name: "Kim"}, &made)
-	d.call(201, "POST", "/api/v1/users", web.NewUser{Name: "Lee", Role: "moderator"}, nil)
+	program.Must(201, "POST", "/api/v1/users", web.NewUser{Name: "Kim"}, &made)
+	program.Must(201, "POST", "/api/v1/users", web.NewUser{Name: "Lee", Role: "moderator"}, nil)
 	kim := "/api/v1/users/" + string(made.ID)
 	var page web.V1Users
-	d.call(200, "GET", "/api/v1/users?limit=1", nil, &page)
+	program.Must(200, "GET", "/api/v1/users?limit=1", nil, &page)
 	names := []string{page.Users[0].Name}
 	for page.Next != "" {
 		next := page.Next
 		page = web.V1Users{}
-		d.call(200, "GET", "/api/v1/users?limit=1&after="+url.QueryEscape(next), nil, &page)
+		program.Must(200, "GET", "/api/v1/users?limit=1&after="+url.QueryEscape(next), nil, &page)
 		for _, u := range page.Users {
 			names = append(names, u.Name)
 		}
@@ -279,42 +215,42 @@ func TestTheAPIForPrograms(t *testing.T) {
 	if !slices.Equal(names, []string{"Kim", "Lee", "olga"}) {
 		t.Errorf("page by page: %v", names)
 	}
-	d.call(200, "GET", "/api/v1/users?q=ki", nil, &page)
+	program.Must(200, "GET", "/api/v1/users?q=ki", nil, &page)
 	if len(page.Users) != 1 {
 		t.Errorf("the search finds %+v", page.Users)
 	}
-	d.call(200, "PATCH", kim, web.V1UserChange{Name: "Kimberly"}, nil)
+	program.Must(200, "PATCH", kim, web.V1UserChange{Name: "Kimberly"}, nil)
 	stage := operator.MainStage()
-	d.call(204, "PUT", kim+"/grants/"+url.PathEscape(stage),
+	program.Must(204, "PUT", kim+"/grants/"+url.PathEscape(stage),
 		web.GrantRequest{Capabilities: []string{"publish"}}, nil)
 	var detail web.V1UserDetail
-	d.call(200, "GET", kim, nil, &detail)
+	program.Must(200, "GET", kim, nil, &detail)
 	if detail.Name != "Kimberly" || len(detail.Grants) != 1 || detail.Grants[0].ByRule {
 		t.Errorf("Kim is %+v", detail)
 	}
-	d.call(204, "POST", kim+"/suspend", web.V1Reason{Reason: "unpaid"}, nil)
-	d.call(204, "POST", kim+"/restore", nil, nil)
+	program.Must(204, "POST", kim+"/suspend", web.V1Reason{Reason: "unpaid"}, nil)
+	program.Must(204, "POST", kim+"/restore", nil, nil)
 
 	t.Log("stages, tokens, events")
-	d.call(201, "POST", "/api/v1/stages", web.NewStage{Name: "hall"}, nil)
-	d.call(200, "GET", "/api/v1/stages?q=hall", nil, nil)
+	program.Must(201, "POST", "/api/v1/stages", web.NewStage{Name: "hall"}, nil)
+	program.Must(200, "GET", "/api/v1/stages?q=hall", nil, nil)
 	token := operator.Token("publish")
-	d.call(200, "GET", "/api/v1/tokens?state=active", nil, nil)
-	d.call(204, "DELETE", "/api/v1/tokens/"+string(token.ParticipantID), nil, nil)
-	d.call(200, "GET", "/api/v1/events", nil, nil)
+	program.Must(200, "GET", "/api/v1/tokens?state=active", nil, nil)
+	program.Must(204, "DELETE", "/api/v1/tokens/"+string(token.ParticipantID), nil, nil)
+	program.Must(200, "GET", "/api/v1/events", nil, nil)
 
 	t.Log("rules")
 	var rule web.V1Rule
-	d.call(201, "POST", "/api/v1/rules",
+	program.Must(201, "POST", "/api/v1/rules",
 		web.V1Rule{OwnStage: "{name}", Capabilities: []string{"publish"}}, &rule)
-	d.call(200, "PUT", "/api/v1/rules/"+string(rule.ID),
+	program.Must(200, "PUT", "/api/v1/rules/"+string(rule.ID),
 		web.V1Rule{OwnStage: "{name} live", Capabilities: []string{"publish"}}, nil)
-	d.call(200, "GET", "/api/v1/rules", nil, nil)
-	d.call(204, "DELETE", "/api/v1/rules/"+string(rule.ID), nil, nil)
+	program.Must(200, "GET", "/api/v1/rules", nil, nil)
+	program.Must(204, "DELETE", "/api/v1/rules/"+string(rule.ID), nil, nil)
 
 	t.Log("the trail, in three forms")
 	var trail web.V1Audit
-	d.call(200, "GET", "/api/v1/audit?limit=5", nil, &trail)
+	program.Must(200, "GET", "/api/v1/audit?limit=5", nil, &trail)
 	if len(trail.Entries) != 5 || trail.Next == "" || trail.Entries[0].Actor.Name != "studio" ||
 		trail.Entries[0].Credential != "api" {
 		t.Errorf("the trail begins with %+v", trail.Entries)
@@ -406,9 +342,8 @@ func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
 		map[string]any{"name": "studio", "scopes": []string{"users"}}, &key)
 	program := a.Browser()
 	program.Key = key.Key
-	d := describe(t, program)
 	var link web.V1DockLink
-	d.call(201, "POST", "/api/v1/dock-links", map[string]any{
+	program.Must(201, "POST", "/api/v1/dock-links", map[string]any{
 		"externalId": "u-17", "name": "Kim",
 		"stages": []map[string]any{{"arn": operator.MainStage(),
 			"capabilities": []string{"publish"}}},

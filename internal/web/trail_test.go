@@ -223,8 +223,8 @@ func (w *world) traced(pattern string, row trace) {
 		path, body := asked.request(w, who)
 		before := w.entries(row.action)
 		method, _, _ := strings.Cut(pattern, " ")
-		if status := who.status(w.t, method, path, body); status >= 300 {
-			w.t.Errorf("%s by %s: %d", pattern, name, status)
+		if status, _, text := who.Do(method, path, body); status >= 300 {
+			w.t.Errorf("%s by %s: %d %s", pattern, name, status, text)
 		}
 		if asked.ends {
 			delete(w.callers, c.name)

@@ -129,14 +129,15 @@ const query = () => new URLSearchParams(location.search);
 /**
  * Does something on the server, then shows how things are.
  * @param {string} method @param {string} path @param {unknown} [body] @param {string} [where] it is shown if it fails
+ * @param {{timeout?: number}} [options] of the request
  * @returns {Promise<any>} undefined when it failed, which is shown
  */
-async function act(method, path, body, where = '') {
+async function act(method, path, body, where = '', options = {}) {
   state.busy = true;
   state.asked = '';
   draw();
   try {
-    const answer = await api(method, path, body);
+    const answer = await api(method, path, body, options);
     state.error = '';
     state.sent++;
     await pages[here()].load(query());

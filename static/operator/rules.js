@@ -11,6 +11,8 @@ import { lasting } from './person.js';
 /** @typedef {Record<string, string>} Data */
 
 const CAPABILITIES = ['publish', 'subscribe'];
+/** A rule is applied to everybody before the server answers. */
+const PATIENCE = { timeout: 300_000 };
 
 /** The rule that a form describes. @param {Data} d @param {string} [id] @returns {Rule} */
 export const ruleOf = (d, id) => ({
@@ -66,7 +68,7 @@ class Rules {
   /** Asks what a change would do. @param {Rule} rule */
   async ask(rule) {
     try {
-      const effect = await api('POST', 'api/v1/rules/effect', rule);
+      const effect = await api('POST', 'api/v1/rules/effect', rule, PATIENCE);
       if (this.editing === rule.id) this.asked = { rule, effect };
       this.console.state.error = '';
       this.console.draw();
@@ -77,7 +79,7 @@ class Rules {
 
   /** @param {Rule} rule */
   async save(rule) {
-    if (await this.console.act('PUT', `api/v1/rules/${rule.id}`, rule, `rule ${rule.id}`)) this.edit('');
+    if (await this.console.act('PUT', `api/v1/rules/${rule.id}`, rule, `rule ${rule.id}`, PATIENCE)) this.edit('');
   }
 
   /** The fields of a rule. @param {string} id makes their IDs different @param {Rule} [rule] */
@@ -115,7 +117,7 @@ class Rules {
       ...rule.capabilities.map((c) => h('span', { className: 'tag', key: c }, t(`op.${c}`))),
       h('span', { className: 'hint' }, `${t('op.longest')} ${lasting(rule.maxTTL ?? 0)}`),
       button(t('op.ruleEdit'), () => this.edit(rule.id ?? ''), { className: 'small', key: 'edit', 'aria-label': `${t('op.ruleEdit')}: ${this.who(rule)}` }),
-      asking(`rule ${rule.id}`, t('op.remove'), t('op.sureRule'), this.who(rule), () => void act('DELETE', `api/v1/rules/${rule.id}`, undefined, 'rules')));
+      asking(`rule ${rule.id}`, t('op.remove'), t('op.sureRule'), this.who(rule), () => void act('DELETE', `api/v1/rules/${rule.id}`, undefined, 'rules', PATIENCE)));
   }
 
   /** A rule that is edited in its place. @param {Rule} rule */
@@ -145,7 +147,7 @@ class Rules {
     h('ul', { className: 'lines', key: 'list' }, ...(this.rules ?? []).map((rule) => this.row(rule))),
     form({
       key: `rule-${this.console.state.sent}`, submit: t('op.addRule'), busy: this.console.state.busy,
-      onsubmit: (d) => void this.console.act('POST', 'api/v1/rules', ruleOf(d), 'rules'),
+      onsubmit: (d) => void this.console.act('POST', 'api/v1/rules', ruleOf(d), 'rules', PATIENCE),
     }, this.fields('rule')));
 }
 

@@ -1,0 +1,78 @@
+package apptest
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+)
+
+// A contract is the OpenAPI document of a server. Every answer of its API for programs that a test
+// reads is held to it.
+type contract struct {
+	once   sync.Once
+	router routers.Router
+	err    error
+}
+
+// read reads the document once.
+func (k *contract) read(c *Client) error {
+	k.once.Do(func() {
+		answer, err := c.HTTP.Get(c.base + "/api/openapi.json")
+		if err != nil {
+			k.err = err
+			return
+		}
+		defer answer.Body.Close()
+		doc, err := openapi3.NewLoader().LoadFromIoReader(answer.Body)
+		if err == nil {
+			err = doc.Validate(context.Background())
+		}
+		if err == nil {
+			k.router, err = legacy.NewRouter(doc)
+		}
+		k.err = err
+	})
+	return k.err
+}
+
+// holds checks an answer. A benchmark does not wait for that.
+func (k *contract) holds(c *Client, method, path string, status int, h http.Header, text []byte) {
+	c.t.Helper()
+	if _, measures := c.t.(*testing.B); measures || !strings.HasPrefix(path, "/api/v1/") ||
+		method == http.MethodHead {
+		return
+	}
+	if err := k.read(c); err != nil {
+		c.t.Errorf("the OpenAPI document: %v", err)
+		return
+	}
+	// The router reads the decoded path.
+	r := httptest.NewRequest(method, strings.ReplaceAll(path, "%2F", "-"), nil)
+	route, parameters, err := k.router.FindRoute(r)
+	if err != nil {
+		if status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
+			c.t.Errorf("%s %s: %d, and it is not in the OpenAPI document: %v", method, path,
+				status, err)
+		}
+		return
+	}
+	in := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{
+			Request: r, PathParams: parameters, Route: route,
+		},
+		Status: status, Header: h, Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	}
+	in.SetBodyBytes(text)
+	if err := openapi3filter.ValidateResponse(context.Background(), in); err != nil {
+		c.t.Errorf("the answer of %s %s is not as the OpenAPI document has it: %v", method,
+			path, err)
+	}
+}
