@@ -105,41 +105,49 @@ func ours(ctx context.Context) (publish, view negotiate, err error) {
 		}, nil
 }
 
-// plainPion is the fan-out of pion's examples, on one port as well.
-func plainPion(context.Context) (publish, view negotiate, err error) {
+// pionAPI is pion/webrtc on one port of loopback, with two codecs.
+func pionAPI(audio, video webrtc.RTPCodecCapability) (*webrtc.API, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	conn.SetReadBuffer(4 << 20)
 	conn.SetWriteBuffer(4 << 20)
 	engine, registry, settings := &webrtc.MediaEngine{}, &interceptor.Registry{},
 		webrtc.SettingEngine{}
-	video := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
-		SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}}
-	audio := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
-		SDPFmtpLine: "minptime=10;useinbandfec=1"}
 	if err := engine.RegisterCodec(
 		webrtc.RTPCodecParameters{RTPCodecCapability: video, PayloadType: 96},
 		webrtc.RTPCodecTypeVideo); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := engine.RegisterCodec(
 		webrtc.RTPCodecParameters{RTPCodecCapability: audio, PayloadType: 111},
 		webrtc.RTPCodecTypeAudio); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := webrtc.RegisterDefaultInterceptors(engine, registry); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	settings.SetLite(true)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetICEUDPMux(webrtc.NewICEUDPMux(nil, conn))
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	settings.SetSRTPProtectionProfiles(7) // AEAD_AES_128_GCM, as ours
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
-		webrtc.WithSettingEngine(settings))
+	return webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
+		webrtc.WithSettingEngine(settings)), nil
+}
+
+// plainPion is the fan-out of pion's examples, on one port as well.
+func plainPion(context.Context) (publish, view negotiate, err error) {
+	video := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
+		SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}}
+	audio := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
+		SDPFmtpLine: "minptime=10;useinbandfec=1"}
+	api, err := pionAPI(audio, video)
+	if err != nil {
+		return nil, nil, err
+	}
 
 	// the clients connect one after the other
 	published := map[string][]*webrtc.TrackLocalStaticRTP{}

@@ -1,0 +1,238 @@
+package obs
+
+// Finding out why.
+
+func (s machineState) ended() (machineState, []effect) { return s.explain("live.ended") }
+
+// explain follows when OBS stopped; the stage may say why, before or just after.
+func (s machineState) explain(text string) (machineState, []effect) {
+	switch {
+	case s.unwanted:
+		return s.toIdle()
+	case s.word.over():
+		return s.conclude(s.word, text)
+	case s.claim != nil:
+		return s.conclude(s.claim, text)
+	}
+	s = s.to("explaining")
+	s.fallback = text
+	return do(s, timer("reason"))
+}
+
+func explained(s machineState, f fact) (machineState, []effect) {
+	return s.conclude(f.event, s.fallback)
+}
+
+func unexplained(s machineState, _ fact) (machineState, []effect) {
+	return s.conclude(nil, s.fallback)
+}
+
+// obsEnded: OBS was closed, and stopped the broadcast first.
+func (s machineState) obsEnded() (machineState, []effect) {
+	return s.trouble(&reason{text: "live.obsEnded"}, false)
+}
+
+func (s machineState) conclude(w *word, text string) (machineState, []effect) {
+	orphaned := s.offline && text == "live.ended"
+	switch {
+	case s.unattended && text == "live.ended" && s.renewals == 0 && (w == nil || !final(w.code)):
+		return s.renew()
+	case w != nil && w == s.word && w.kind == "refused" && s.renewable(*w):
+		return s.renew()
+	case w != nil:
+		return s.trouble(w.reason(text), false)
+	case orphaned:
+		text = "live.serverGone"
+	}
+	s, effects := s.trouble(&reason{text: text}, false)
+	s.orphaned = orphaned
+	return s, effects
+}
+
+// Stopping.
+
+func (s machineState) halt() (machineState, []effect) {
+	s.unwanted = true
+	return s.quiet(afterStop{after: "idle"})
+}
+
+func (s machineState) quiet(then afterStop) (machineState, []effect) {
+	s = s.to("quieting")
+	s.then, s.stopped, s.step, s.reason, s.phase = &then, false, "", then.reason, "stopping"
+	if then.after == "start" || then.after == "renew" {
+		s.phase = "reconnecting"
+	}
+	return do(s, effect{do: "stop"}, timer("stop"))
+}
+
+// stopSent: while OBS connects it answers 501, and starts all the same a moment later.
+func stopSent(s machineState, f fact) (machineState, []effect) {
+	if f.running || s.connecting {
+		return s, nil
+	}
+	s.stopped = true
+	return do(s, effect{do: "status"})
+}
+
+func (s machineState) stopAgain() (machineState, []effect) {
+	if s.tries+1 >= stopTries {
+		return s.stopDone(false)
+	}
+	s.tries++
+	return do(s, effect{do: "stop"}, timer("stop"))
+}
+
+// stopSeen asks on: STOPPED comes before the output is inactive.
+func (s machineState) stopSeen() (machineState, []effect) {
+	s.stopped, s.tries = true, 0
+	return do(s, effect{do: "status"})
+}
+
+func (s machineState) stopDoubted() (machineState, []effect) { return do(s, effect{do: "status"}) }
+
+func stopChecked(s machineState, f fact) (machineState, []effect) {
+	switch {
+	case !f.active:
+		s.connecting = false
+		return s.stopDone(true)
+	case !s.stopped:
+		return s.stopAgain()
+	case s.tries >= lookTries:
+		return s.stopDone(false)
+	}
+	s.tries++
+	return do(s, timer("look"))
+}
+
+func (s machineState) stopOnly() (machineState, []effect) {
+	s.unwanted, s.phase, s.renewing, s.reason, s.then = true, "stopping", false, nil, &afterStop{
+		after: "idle",
+	}
+	return s, nil
+}
+
+func (s machineState) stopDone(done bool) (machineState, []effect) {
+	then := *s.then
+	s.then, s.reason = nil, then.reason
+	switch {
+	case s.unwanted && done:
+		return s.toIdle()
+	case then.after == "trouble":
+		return s.trouble(then.reason, !done)
+	case !done:
+		return s.trouble(&reason{text: "live.wontStop"}, true)
+	case then.after == "idle":
+		return s.toIdle()
+	}
+	return s.start(then.after == "renew")
+}
+
+// In trouble.
+
+func (s machineState) endedInTrouble() (machineState, []effect) {
+	if s.about.participant == "" {
+		return s.toIdle() // it was not ours
+	}
+	return s.ended()
+}
+
+func judgedInTrouble(s machineState, f fact) (machineState, []effect) {
+	if s.reason.detail == "" {
+		return explainedLate(s, f)
+	}
+	if s.sending && f.event.kind == "ended" && final(f.event.code) {
+		return s.giveUp(*f.event)
+	}
+	return s, nil
+}
+
+func explainedLate(s machineState, f fact) (machineState, []effect) {
+	if s.reason.detail == "" && s.reason.text != "live.obsEnded" {
+		s.reason = f.event.reason("live.ended")
+	}
+	return s, nil
+}
+
+// startOrphaned follows when the server is back that was away when the broadcast ended.
+func (s machineState) startOrphaned() (machineState, []effect) {
+	if !s.orphaned {
+		return s, nil
+	}
+	s.renewing, s.reason = true, &reason{text: "live.forgotten"}
+	return s.start(false)
+}
+
+// What OBS is doing already.
+
+// foundStarted is OBS's own button.
+func (s machineState) foundStarted() (machineState, []effect) {
+	s.unwanted, s.renewals, s.word, s.claim, s.since = false, 0, nil, nil, 0
+	return s.take(false)
+}
+
+func (s machineState) take(loop bool) (machineState, []effect) {
+	why := s.reason
+	s = s.to("taking")
+	s.loop, s.reason = loop, why
+	return do(s, effect{do: "service", stage: s.stage, fresh: true})
+}
+
+func taken(s machineState, f fact) (machineState, []effect) {
+	if f.mine != nil {
+		if f.mine.participant != s.about.participant {
+			s.word = nil
+		}
+		s.about, s.stage, s.claim, s.sending = *f.mine, f.mine.stage, nil, true
+		if s.loop {
+			return s.looped()
+		}
+		return s.confirm()
+	}
+	s.about.participant, s.deferred = "", nil
+	switch {
+	case f.whip && s.unattended:
+		return s.goLive()
+	case f.whip:
+		return s.trouble(&reason{text: "live.otherToken"}, true)
+	}
+	return s.trouble(&reason{text: "live.elsewhere"}, true)
+}
+
+func (s machineState) resume() (machineState, []effect) {
+	why := s.reason
+	s = s.to("resuming")
+	s.reason = why
+	return do(s, effect{do: "status"})
+}
+
+func resumed(s machineState, f fact) (machineState, []effect) {
+	switch {
+	case f.active:
+		s.unwanted = false
+		return s.take(f.reconnecting)
+	case s.sending && !s.unwanted:
+		s.deferred = nil
+		return s.trouble(&reason{text: "live.obsEnded"}, false)
+	case s.phase == "trouble" && !s.sending:
+		return s.backInTrouble()
+	}
+	return s.toIdle()
+}
+
+func (s machineState) backInTrouble() (machineState, []effect) {
+	why := s.reason
+	s = s.to("trouble")
+	s.reason = why
+	return s, nil
+}
+
+// resumeFailed: the connection broke again, and the next one resumes.
+func (s machineState) resumeFailed() (machineState, []effect) {
+	switch {
+	case s.phase == "trouble":
+		return s.backInTrouble()
+	case s.sending:
+		return s.away()
+	}
+	return s.toIdle()
+}
