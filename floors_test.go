@@ -1,4 +1,5 @@
-// Package stagedoor_test holds the house together: who may import whom, and what may stand in the tree.
+// Package stagedoor_test holds the house together: who may import whom, and what may stand in the
+// tree.
 package stagedoor_test
 
 import (
@@ -14,8 +15,9 @@ import (
 
 const module = "github.com/stagedoor/stagedoor/"
 
-// floors says for each package what of ours it may import, from the ground up. Nothing imports sideways or upwards:
-// a rule that needs something of another package declares an interface for it, and app wires the two.
+// floors says for each package what of ours it may import, from the ground up. Nothing imports
+// sideways or upwards: a rule that needs something of another package declares an interface for it,
+// and app wires the two.
 var floors = map[string][]string{
 	// F0: the vocabulary. The standard library alone.
 	"internal/stage": {},
@@ -25,7 +27,8 @@ var floors = map[string][]string{
 	// F0 too: the pages, which are files and no code of ours.
 	"static": {},
 
-	// F1: the rules, and the clients of other people's protocols. They know the vocabulary and not each other.
+	// F1: the rules, and the clients of other people's protocols. They know the vocabulary and not
+	// each other.
 	"internal/access":     {"internal/stage"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/httpkit"},
@@ -51,19 +54,23 @@ var floors = map[string][]string{
 	// Counts what the server does, for Prometheus.
 	"internal/metrics": {"internal/stage"},
 
-	// Checks other people's WHIP endpoints: a client of its own, which shares nothing with our door.
+	// Checks other people's WHIP endpoints: a client of its own, which shares nothing with our
+	// door.
 	"internal/whipcheck": {"internal/stage"},
 
 	// F2: the adapters. Each implements what a rule asks for, or shows a rule to the world.
-	"internal/keys":    {"internal/stage", "internal/token"},
-	"internal/sfu":     {"internal/stage", "internal/whip"},
-	"internal/signal":  {"internal/stage", "internal/httpkit", "internal/whip"},
-	"internal/store":   {"internal/stage", "internal/access", "internal/feed", "internal/lease", "internal/homes"},
+	"internal/keys":   {"internal/stage", "internal/token"},
+	"internal/sfu":    {"internal/stage", "internal/whip"},
+	"internal/signal": {"internal/stage", "internal/httpkit", "internal/whip"},
+	"internal/store": {"internal/stage", "internal/access", "internal/feed", "internal/lease",
+		"internal/homes"},
 	"internal/webhook": {"internal/stage", "internal/access"},
 	"internal/passkey": {"internal/stage", "internal/access"},
-	"internal/ivsemu":  {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"}, // never ivs: an emulator that shared its client's mistakes would prove nothing
-	"internal/feed":    {"internal/stage", "internal/httpkit", "internal/access"},
-	"internal/web":     {"internal/stage", "internal/httpkit", "internal/access", "internal/feed", "internal/oidc", "static", "internal/obs/script"},
+	// never ivs: an emulator that shared its client's mistakes would prove nothing
+	"internal/ivsemu": {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"},
+	"internal/feed":   {"internal/stage", "internal/httpkit", "internal/access"},
+	"internal/web": {"internal/stage", "internal/httpkit", "internal/access", "internal/feed",
+		"internal/oidc", "static", "internal/obs/script"},
 
 	// Serves a handler as an AWS Lambda function.
 	"internal/lambda": {},
@@ -107,7 +114,8 @@ var floors = map[string][]string{
 // kit is the packages that only tests import.
 var kit = []string{"internal/apptest/...", "internal/access/accesstest"}
 
-// A pen keeps foreign code in one place, so that it can be replaced, and so that its types do not spread.
+// A pen keeps foreign code in one place, so that it can be replaced, and so that its types do not
+// spread.
 type pen struct {
 	code  []string // prefixes of import paths
 	in    []string // our packages that may import it
@@ -115,21 +123,30 @@ type pen struct {
 }
 
 var pens = []pen{
-	{code: []string{"github.com/aws/"}, in: []string{"internal/ivs", "internal/keys", "internal/lambda"}, tests: true},
-	{code: []string{"github.com/pion/"}, in: []string{"internal/sfu/...", "internal/apptest/rtcpeer", "internal/whipcheck"}},
+	{code: []string{"github.com/aws/"},
+		in: []string{"internal/ivs", "internal/keys", "internal/lambda"}, tests: true},
+	{code: []string{"github.com/pion/"},
+		in: []string{"internal/sfu/...", "internal/apptest/rtcpeer", "internal/whipcheck"}},
 	{code: []string{"github.com/bluenviron/mediacommon"}, in: []string{"internal/sfu"}},
-	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose", "database/sql"}, in: []string{"internal/store", "internal/apptest/pg", "internal/apptest/bigdata"}},
+	{code: []string{"modernc.org/", "github.com/jackc/", "github.com/pressly/goose",
+		"database/sql"}, in: []string{"internal/store", "internal/apptest/pg",
+		"internal/apptest/bigdata"}},
 	{code: []string{"github.com/golang-jwt/"}, tests: true},
-	{code: []string{"github.com/coreos/go-oidc", "golang.org/x/oauth2"}, in: []string{"internal/oidc"}},
+	{code: []string{"github.com/coreos/go-oidc", "golang.org/x/oauth2"},
+		in: []string{"internal/oidc"}},
 	{code: []string{"github.com/go-webauthn/"}, in: []string{"internal/passkey"}},
 	{code: []string{"github.com/prometheus/"}, in: []string{"internal/metrics"}, tests: true},
-	{code: []string{"github.com/standard-webhooks/"}, in: []string{"internal/webhook"}, tests: true},
+	{code: []string{"github.com/standard-webhooks/"}, in: []string{"internal/webhook"},
+		tests: true},
 	{code: []string{"github.com/alexedwards/argon2id"}, in: []string{"internal/access"}},
 	{code: []string{"github.com/alecthomas/kong"}, in: []string{"internal/app"}},
-	{code: []string{"github.com/caddyserver/certmagic", "go.uber.org/zap"}, in: []string{"internal/certs"}},
-	{code: []string{"github.com/letsencrypt/pebble", "github.com/miekg/dns"}, in: []string{"internal/apptest/acme"}},
+	{code: []string{"github.com/caddyserver/certmagic", "go.uber.org/zap"},
+		in: []string{"internal/certs"}},
+	{code: []string{"github.com/letsencrypt/pebble", "github.com/miekg/dns"},
+		in: []string{"internal/apptest/acme"}},
 	{code: []string{"go.yaml.in/yaml"}, in: []string{"internal/app"}, tests: true},
-	{code: []string{"github.com/coder/websocket"}, in: []string{"internal/obs", "internal/signal", "internal/apptest/fakeobs"}, tests: true},
+	{code: []string{"github.com/coder/websocket"},
+		in: []string{"internal/obs", "internal/signal", "internal/apptest/fakeobs"}, tests: true},
 	{code: []string{"github.com/chromedp/"}, in: []string{"internal/apptest/browser"}},
 	{code: []string{"github.com/yuin/gopher-lua"}, in: []string{}, tests: true},
 	{code: []string{"testing", "net/http/httptest"}, in: kit, tests: true},
@@ -150,7 +167,8 @@ func (p listed) tests() []string { return slices.Concat(p.TestImports, p.XTestIm
 
 func goList(t *testing.T) []listed {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-e",
+		"-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -171,16 +189,20 @@ func TestEveryPackageImportsDownwards(t *testing.T) {
 	for _, p := range goList(t) {
 		may, ok := floors[p.name()]
 		if !ok {
-			t.Errorf("%s stands on no floor: give it a row in floors_test.go, and say there what it may import", p.name())
+			t.Errorf("%s stands on no floor: give it a row in floors_test.go, and say there "+
+				"what it may import", p.name())
 			continue
 		}
 		for _, path := range p.Imports {
 			ours, ok := strings.CutPrefix(path, module)
 			if ok && !within(ours, may) {
-				t.Errorf("%s imports %s, its floor allows %v: declare an interface in %[1]s and let internal/app hand it over, or move the row in floors_test.go if the plan of the house has changed", p.name(), ours, may)
+				t.Errorf("%s imports %s, its floor allows %v: declare an interface in %[1]s and "+
+					"let internal/app hand it over, or move the row in floors_test.go if the "+
+					"plan of the house has changed", p.name(), ours, may)
 			}
 			if !ok && p.name() == "internal/stage" && !standard(path) {
-				t.Errorf("internal/stage imports %s: the vocabulary needs the standard library alone", path)
+				t.Errorf("internal/stage imports %s: the vocabulary needs the standard "+
+					"library alone", path)
 			}
 		}
 	}
@@ -190,8 +212,10 @@ func TestTheTestKitIsForTests(t *testing.T) {
 	t.Parallel()
 	for _, p := range goList(t) {
 		for _, path := range p.Imports {
-			if ours := strings.TrimPrefix(path, module); within(ours, kit) && !within(p.name(), kit) {
-				t.Errorf("%s imports %s outside its tests: the program must not carry its test kit", p.name(), ours)
+			if ours := strings.TrimPrefix(path, module); within(ours, kit) &&
+				!within(p.name(), kit) {
+				t.Errorf("%s imports %s outside its tests: the program must not carry its test kit",
+					p.name(), ours)
 			}
 		}
 	}
@@ -210,9 +234,11 @@ func TestForeignCodeStaysInItsPen(t *testing.T) {
 			}
 			for _, path := range imports {
 				if slices.ContainsFunc(pen.code, func(prefix string) bool {
-					return path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+					return path == prefix ||
+						strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
 				}) {
-					t.Errorf("%s imports %s, which is kept in %s: say what you need there, in words of internal/stage", p.name(), path, strings.Join(pen.in, " and "))
+					t.Errorf("%s imports %s, which is kept in %s: say what you need there, in "+
+						"words of internal/stage", p.name(), path, strings.Join(pen.in, " and "))
 				}
 			}
 		}
@@ -252,14 +278,18 @@ func standard(path string) bool {
 // TestOnlyTheCommandLineActsAsIt: a request has a principal of its own, whatever it does.
 func TestOnlyTheCommandLineActsAsIt(t *testing.T) {
 	t.Parallel()
-	commands := []string{"internal/app/apikeys.go", "internal/app/directory.go", "internal/app/keys.go", "internal/app/stages.go", "internal/app/tokens.go", "internal/app/users.go"}
+	commands := []string{"internal/app/apikeys.go", "internal/app/directory.go",
+		"internal/app/keys.go", "internal/app/stages.go", "internal/app/tokens.go",
+		"internal/app/users.go"}
 	tree(t, func(path string, text []byte) {
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "internal/access/") || slices.Contains(commands, path) {
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+			strings.HasPrefix(path, "internal/access/") || slices.Contains(commands, path) {
 			return
 		}
 		for _, borrowed := range []string{"access.CommandLine", "access.KindCommandLine"} {
 			if bytes.Contains(text, []byte(borrowed)) {
-				t.Errorf("%s uses %s: add a narrow method with a rule of its own to access", path, borrowed)
+				t.Errorf("%s uses %s: add a narrow method with a rule of its own to access", path,
+					borrowed)
 			}
 		}
 	})

@@ -38,7 +38,7 @@ type DeviceStore interface {
 // DeviceLimits bound the docks that wait at one time.
 type DeviceLimits struct {
 	Address string // counts together; see network
-	Of, All int    // at most so many of that address, and of all
+	Of, All int    // the most codes of that address, and of all
 	Now     time.Time
 }
 

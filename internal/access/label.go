@@ -105,6 +105,7 @@ func earlier(a, b time.Time) time.Time {
 
 func providerFirst() error {
 	return stage.Errorf(stage.ErrUnauthorized,
-		"The sign-in service must confirm your account first: sign in with it, then again this way.").
+		"The sign-in service must confirm your account first: sign in with it, then again "+
+			"this way.").
 		WithCode("provider_first")
 }

@@ -451,7 +451,8 @@ func (c *Control) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Iss
 // disconnectOrLog is disconnect for callers that succeed even if a session goes on.
 func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
 	if err := c.disconnect(ctx, revoked, reason); err != nil && c.cfg.Log != nil {
-		c.cfg.Log.Warn("disconnect the sessions of revoked tokens", "user", revoked[0].User, "err", err)
+		c.cfg.Log.Warn("disconnect the sessions of revoked tokens", "user", revoked[0].User, "err",
+			err)
 	}
 }
 

@@ -63,7 +63,8 @@ func TestTheRoadOverAFleet(t *testing.T) {
 		m.Ready()
 		eventually(t, 3*killEvery, "the local broadcast is back", func() bool {
 			return f.DB.Value(t, f.Database,
-				"SELECT count(*)::text FROM open_participants o JOIN peers p ON p.id = o.peer WHERE p.buried = 0") == "1"
+				"SELECT count(*)::text FROM open_participants o JOIN peers p ON p.id = o.peer "+
+					"WHERE p.buried = 0") == "1"
 		})
 		ana.state("live")
 		bea.state("live")

@@ -112,7 +112,8 @@ func (r runs) before() string {
 func (r runs) joined(id string) {
 	r.store.ActAs(id)
 	if err := os.WriteFile(r.file, []byte(id+"\n"), 0o600); err != nil {
-		r.log.Warn("after a crash, the others will wait for this replica's beat: its ID is not kept",
+		r.log.Warn("after a crash, the others will wait for this replica's beat: its ID is "+
+			"not kept",
 			"err", err)
 	}
 }

@@ -57,7 +57,8 @@ var notInFunctions = map[string]string{
 // Run serves the invocations of a function. It does not return but for an error.
 func (cmd *LambdaCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
 	if p.env["AWS_LAMBDA_RUNTIME_API"] == "" {
-		return errors.New("stagedoor lambda runs in AWS Lambda; docs/lambda.md describes the set-up")
+		return errors.New("stagedoor lambda runs in AWS Lambda; docs/lambda.md describes " +
+			"the set-up")
 	}
 	if err := cmd.check(p, p.sources.byDefault(k)); err != nil {
 		return err

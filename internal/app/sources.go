@@ -156,7 +156,8 @@ func (s *sources) secretFile(n names, value, variable string) (string, string, e
 		return "", "", fmt.Errorf("the file of %s, %s, is empty", byFile, path)
 	}
 	if info, err := os.Stat(path); err == nil && readByOthers(info) && info.Mode().IsRegular() {
-		fmt.Fprintf(s.warn, "stagedoor: others on this machine can read the secret in %s (%s, mode "+
+		fmt.Fprintf(s.warn, "stagedoor: others on this machine can read the secret in %s "+
+			"(%s, mode "+
 			"%04o): chmod o= %[2]s\n", byFile, path, info.Mode().Perm())
 	}
 	return value, byFile, nil

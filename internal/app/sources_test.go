@@ -31,7 +31,8 @@ func TestAnEmptyVariableIsNotSet(t *testing.T) {
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	file := config(t, "listen: 127.0.0.1:1\nmedia: 127.0.0.1:1\nlog-level: debug # more\n"+
-		"trusted-proxies: [10.0.0.0/8, 192.0.2.1]\ncut-at-expiry: yes\nmax-publishers: 3\npublic-url: ~\n")
+		"trusted-proxies: [10.0.0.0/8, 192.0.2.1]\ncut-at-expiry: yes\nmax-publishers: "+
+		"3\npublic-url: ~\n")
 	env := map[string]string{"STAGEDOOR_LISTEN": "127.0.0.1:2", "STAGEDOOR_MEDIA": "127.0.0.1:2",
 		"STAGEDOOR_CONFIG": file}
 	s := parsed(t, []string{"serve", "--listen", "127.0.0.1:3"}, env).Serve

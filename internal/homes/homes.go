@@ -111,7 +111,7 @@ type own struct {
 // A sight is what this replica has seen of another one.
 type sight struct {
 	Peer
-	since time.Time // when the beat was first seen as it is
+	since time.Time // since when the beat has had this value
 }
 
 type holding struct {

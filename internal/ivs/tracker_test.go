@@ -98,10 +98,11 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 			{name: start, at: at(1)}, bridged(start, 9.3), bridged(stop, 9.1),
 			{name: stop, at: at(9.1)}, {name: start, at: at(9.3)},
 		}, "publishing"},
-		"a moment of a broadcast, by EventBridge in the wrong order, and then by the API": {[]happening{
-			bridged(stop, 9.4), bridged(start, 9.1), {name: start, at: at(9.1)},
-			{name: stop, at: at(9.4)}, {name: start, at: at(9.1)},
-		}, "ended ended, publishing, ended ended"},
+		"a moment of a broadcast, by EventBridge in the wrong order, and then by the API": {
+			[]happening{
+				bridged(stop, 9.4), bridged(start, 9.1), {name: start, at: at(9.1)},
+				{name: stop, at: at(9.4)}, {name: start, at: at(9.1)},
+			}, "ended ended, publishing, ended ended"},
 		"the reason of an earlier end does not end what came after": {[]happening{
 			{name: start, at: at(1)}, {name: stop, at: at(9)}, {name: start, at: at(12)},
 			bridged(fail, 9),

@@ -78,7 +78,8 @@ func (e bridgeEvent) problem() string {
 		}
 		return ""
 	case e.Type != "":
-		return "This is a message of Amazon SNS around an event. Let EventBridge post here itself, " +
+		return "This is a message of Amazon SNS around an event. Let EventBridge post here " +
+			"itself, " +
 			"through an API destination."
 	case e.EventName != "":
 		return "This is the detail of an event alone. " + whole

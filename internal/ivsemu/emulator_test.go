@@ -231,11 +231,16 @@ func TestValidationSaysEverythingThatIsWrong(t *testing.T) {
 		"a reserved tag":      {Tags: map[string]string{"aws:x": "v"}},
 		"13 tokens": {ParticipantTokenConfigurations: make(
 			[]types.ParticipantTokenConfiguration, 13)},
-		"1025 bytes": {ParticipantTokenConfigurations: []types.ParticipantTokenConfiguration{{Attributes: map[string]string{"k": strings.Repeat(
-			"x", 1024)}}}},
-		"an unknown capability": {ParticipantTokenConfigurations: []types.ParticipantTokenConfiguration{{Capabilities: []types.ParticipantTokenCapability{"ADMIN"}}}},
-		"recording without where": {AutoParticipantRecordingConfiguration: &types.AutoParticipantRecordingConfiguration{StorageConfigurationArn: aws.String(
-			"nowhere")}},
+		"1025 bytes": {ParticipantTokenConfigurations: []types.ParticipantTokenConfiguration{
+			{Attributes: map[string]string{"k": strings.Repeat(
+				"x", 1024)}}}},
+		"an unknown capability": {
+			ParticipantTokenConfigurations: []types.ParticipantTokenConfiguration{
+				{Capabilities: []types.ParticipantTokenCapability{"ADMIN"}}}},
+		"recording without where": {
+			AutoParticipantRecordingConfiguration: &types.AutoParticipantRecordingConfiguration{
+				StorageConfigurationArn: aws.String(
+					"nowhere")}},
 	} {
 		_, err := c.CreateStage(t.Context(), in)
 		wantError(t, what, err, "ValidationException", 400)
@@ -358,7 +363,8 @@ func TestIngestConfigurationsFollowTheirStage(t *testing.T) {
 		t.Errorf("UpdateIngestConfiguration: got %v, want nil", err)
 	}
 	if _, err := c.DeleteIngestConfiguration(t.Context(),
-		&ivsrealtime.DeleteIngestConfigurationInput{Arn: made.IngestConfiguration.Arn}); err != nil {
+		&ivsrealtime.DeleteIngestConfigurationInput{
+			Arn: made.IngestConfiguration.Arn}); err != nil {
 		t.Errorf("DeleteIngestConfiguration: got %v, want nil", err)
 	}
 }

@@ -96,7 +96,8 @@ func parseAuthorization(header string) (authorization, error) {
 	}
 	if auth.accessKey == "" || len(auth.signedHeaders) == 0 || len(auth.signature) == 0 {
 		return authorization{}, incomplete(
-			"Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters")
+			"Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' " +
+				"parameters")
 	}
 	return auth, nil
 }

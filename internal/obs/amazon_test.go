@@ -44,14 +44,30 @@ func TestEverythingThatAmazonDocuments(t *testing.T) {
 			options: "keyint=250"}, finding: "keyframes", right: has("keyint=60")},
 		"frame rate: 10 to 60": {fps: 120, finding: "fps",
 			right: func(r obs.Reading) bool { return r.Video.FPS() == 30 }},
-		"B-frames: 0":                       {wrong: map[string]string{"SimpleOutput/UseAdvanced": "true", options: "bframes=3"}, finding: "bframes", right: has("bframes=0")},
-		"bitrate: at most 8.5 Mb/s":         {wrong: map[string]string{"SimpleOutput/VBitrate": "9000"}, finding: "bitrate", right: param("SimpleOutput/VBitrate", "2500")},
-		"bitrate for OBS: at most 2.5 Mb/s": {wrong: map[string]string{"SimpleOutput/VBitrate": "4000"}, finding: "bitrate", right: param("SimpleOutput/VBitrate", "2500")},
-		"audio codec: Opus":                 {wrong: map[string]string{"SimpleOutput/StreamAudioEncoder": "aac"}, finding: "audio", right: param("SimpleOutput/StreamAudioEncoder", "opus")},
-		"audio: at most 160 kb/s":           {wrong: map[string]string{"SimpleOutput/ABitrate": "192"}, finding: "audioBitrate", right: param("SimpleOutput/ABitrate", "160")},
-		"CPU usage preset: veryfast":        {wrong: map[string]string{"SimpleOutput/UseAdvanced": "true", "SimpleOutput/Preset": "slow"}, finding: "preset", right: param("SimpleOutput/Preset", "veryfast")},
-		"tune: zerolatency":                 {wrong: map[string]string{"SimpleOutput/UseAdvanced": "true", options: "tune=film"}, finding: "tune", right: has("tune=zerolatency")},
-		"sliced threads: off":               {wrong: map[string]string{"SimpleOutput/UseAdvanced": "true", options: "tune=zerolatency"}, finding: "slices", right: has("sliced-threads=0")},
+		"B-frames: 0": {
+			wrong:   map[string]string{"SimpleOutput/UseAdvanced": "true", options: "bframes=3"},
+			finding: "bframes", right: has("bframes=0")},
+		"bitrate: at most 8.5 Mb/s": {
+			wrong: map[string]string{"SimpleOutput/VBitrate": "9000"}, finding: "bitrate",
+			right: param("SimpleOutput/VBitrate", "2500")},
+		"bitrate for OBS: at most 2.5 Mb/s": {
+			wrong: map[string]string{"SimpleOutput/VBitrate": "4000"}, finding: "bitrate",
+			right: param("SimpleOutput/VBitrate", "2500")},
+		"audio codec: Opus": {
+			wrong: map[string]string{"SimpleOutput/StreamAudioEncoder": "aac"}, finding: "audio",
+			right: param("SimpleOutput/StreamAudioEncoder", "opus")},
+		"audio: at most 160 kb/s": {wrong: map[string]string{"SimpleOutput/ABitrate": "192"},
+			finding: "audioBitrate", right: param("SimpleOutput/ABitrate", "160")},
+		"CPU usage preset: veryfast": {
+			wrong: map[string]string{"SimpleOutput/UseAdvanced": "true",
+				"SimpleOutput/Preset": "slow"}, finding: "preset",
+			right: param("SimpleOutput/Preset", "veryfast")},
+		"tune: zerolatency": {
+			wrong:   map[string]string{"SimpleOutput/UseAdvanced": "true", options: "tune=film"},
+			finding: "tune", right: has("tune=zerolatency")},
+		"sliced threads: off": {
+			wrong: map[string]string{"SimpleOutput/UseAdvanced": "true",
+				options: "tune=zerolatency"}, finding: "slices", right: has("sliced-threads=0")},
 	} {
 		t.Run(row, func(t *testing.T) {
 			t.Parallel()

@@ -124,7 +124,8 @@ func TestStatusSaysWhoseLimits(t *testing.T) {
 		_, _ = io.WriteString(w, `{"stages":[{"arn":"a","name":"main","capabilities":["publish"],"limits":{"maxHeight":1080,"advisedBitrate":6000000,"maxBitrate":9000000,"maxKeyframeInterval":2}}]}`)
 	}))
 	defer server.Close()
-	o := fakeobs.Start(t, fakeobs.Options{Params: map[string]string{"SimpleOutput/VBitrate": "6000"}})
+	o := fakeobs.Start(t, fakeobs.Options{
+		Params: map[string]string{"SimpleOutput/VBitrate": "6000"}})
 	status := func(url, key string) string {
 		var out bytes.Buffer
 		cmd := &obs.Commands{OBS: options(o.URL(), ""), Server: url, Key: stage.NewSecret(key),

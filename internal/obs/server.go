@@ -173,7 +173,8 @@ func problem(status int, text []byte) error {
 	switch status {
 	case http.StatusUnauthorized:
 		return stage.Errorf(stage.ErrUnauthorized,
-			"Stagedoor does not know this access key: make one on your page and give it with --key").
+			"Stagedoor does not know this access key: make one on your page and give it "+
+				"with --key").
 			WithCode(p.Code)
 	case http.StatusForbidden:
 		kind = stage.ErrDenied

@@ -360,8 +360,9 @@ func TestNonsenseIsNoFeedback(t *testing.T) {
 			PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{RunLength: 200}}},
 		{PacketStatusCount: 100},
 		{BaseSequenceNumber: tr.seq - 10, PacketStatusCount: 5,
-			PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta,
-				RunLength: 5}}},
+			PacketChunks: []rtcp.PacketStatusChunk{
+				&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta,
+					RunLength: 5}}},
 	} {
 		if _, full := tr.estimator.feedback(&f, tr.now); full {
 			t.Errorf("%+v: the link is full", f)

@@ -40,7 +40,7 @@ type publisher struct {
 	twcc       *twcc.Recorder // nil if not agreed on
 	audio      *track
 	layers     []*track // of the picture
-	publishing bool     // said so
+	publishing bool     // EventPublishing was sent
 	firstMedia time.Time
 	reported   time.Time
 	fedBack    time.Time

@@ -51,7 +51,8 @@ func (s *Store) ServerID(ctx context.Context, now time.Time) (string, error) {
 	id := make([]byte, 16)
 	rand.Read(id)
 	err := s.do(
-		ctx, "INSERT INTO facts (name, value, at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+		ctx, "INSERT INTO facts (name, value, at) VALUES ($1, $2, $3) ON CONFLICT (name) DO "+
+			"NOTHING",
 		serverFact, hex.EncodeToString(id), ms(now))
 	if err != nil {
 		return "", err

@@ -81,8 +81,10 @@ func authorizationRows(t *testing.T) (rows []row) {
 	for _, pattern := range patterns {
 		method, path, _ := strings.Cut(pattern, " ")
 		targets, known := objects[pattern]
-		if !known && !strings.Contains(strings.TrimSuffix(path, "{$}"), "{") && method == http.MethodGet {
-			targets, known = []target{{request: at(path, nil)}}, true // a page, or a list without an object
+		if !known && !strings.Contains(strings.TrimSuffix(path, "{$}"), "{") &&
+			method == http.MethodGet {
+			// a page, or a list without an object
+			targets, known = []target{{request: at(path, nil)}}, true
 		}
 		if !known {
 			t.Errorf("%s has no row: say in objects what it is about", pattern)
@@ -135,7 +137,8 @@ func compare(t *testing.T, file, got string) {
 	want := strings.Split(string(text), "\n")
 	for i, line := range strings.Split(got, "\n") {
 		if i >= len(want) || line != want[i] {
-			t.Errorf("line %d of %s:\ngot  %s\nwant %s", i+1, file, line, append(want, make([]string, i+1)...)[i])
+			t.Errorf("line %d of %s:\ngot  %s\nwant %s", i+1, file, line,
+				append(want, make([]string, i+1)...)[i])
 		}
 	}
 	if lines := strings.Count(got, "\n") + 1; lines < len(want) {
@@ -189,15 +192,18 @@ var columns = []column{
 	{name: "opkey", kind: access.KindAccessKey, role: access.Operator, give: accessKey},
 	{name: "apikey", kind: access.KindAPIKey, role: access.Operator, give: apiKey},
 	{name: "viewkey", kind: access.KindViewKey, can: both, give: viewKey},
-	{name: "token", kind: access.KindToken, can: both, give: func(w *world, o *apptest.Client) string { return o.Token("").Token }},
-	{name: "viewtoken", kind: access.KindToken, can: both, give: func(w *world, o *apptest.Client) string { return o.Token("view").Token }},
-	{name: "keytoken", kind: access.KindToken, can: both, give: func(w *world, o *apptest.Client) string {
-		source := w.Browser()
-		source.Key = viewKey(w, o)
-		var made web.ViewToken
-		source.Must(http.StatusCreated, "POST", "/api/views/token", nil, &made)
-		return made.Token.Token
-	}},
+	{name: "token", kind: access.KindToken, can: both,
+		give: func(w *world, o *apptest.Client) string { return o.Token("").Token }},
+	{name: "viewtoken", kind: access.KindToken, can: both,
+		give: func(w *world, o *apptest.Client) string { return o.Token("view").Token }},
+	{name: "keytoken", kind: access.KindToken, can: both,
+		give: func(w *world, o *apptest.Client) string {
+			source := w.Browser()
+			source.Key = viewKey(w, o)
+			var made web.ViewToken
+			source.Must(http.StatusCreated, "POST", "/api/views/token", nil, &made)
+			return made.Token.Token
+		}},
 	{name: "guestlink", kind: access.KindGuestLink, can: both, give: guestLink},
 }
 
@@ -222,7 +228,8 @@ func accessKey(w *world, owner *apptest.Client) string {
 
 func viewKey(w *world, owner *apptest.Client) string {
 	var made web.CreatedView
-	owner.Must(http.StatusCreated, "POST", "/api/views", web.NewView{Stage: w.main, View: "grid"}, &made)
+	owner.Must(http.StatusCreated, "POST", "/api/views", web.NewView{Stage: w.main, View: "grid"},
+		&made)
 	address, err := url.Parse(made.URL)
 	if err != nil {
 		w.t.Fatal(err)
@@ -234,7 +241,8 @@ func apiKey(w *world, _ *apptest.Client) string {
 	var made struct {
 		Key string `json:"key"`
 	}
-	w.olga.Must(http.StatusCreated, "POST", "/api/v1/api-keys", map[string]string{"name": "table"}, &made)
+	w.olga.Must(http.StatusCreated, "POST", "/api/v1/api-keys", map[string]string{"name": "table"},
+		&made)
 	return made.Key
 }
 
@@ -245,7 +253,8 @@ type caller struct {
 	id    access.UserID
 }
 
-// A world is a server with two stages, an operator, and a broadcaster bea to whom foreign objects belong.
+// A world is a server with two stages, an operator, and a broadcaster bea to whom foreign objects
+// belong.
 type world struct {
 	*apptest.App
 	t          *testing.T
@@ -270,18 +279,22 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) grant(id access.UserID, arn stage.ARN, can []string) {
-	w.olga.Must(http.StatusNoContent, "PUT", "/api/users/"+string(id)+"/grants/"+url.PathEscape(string(arn)), web.GrantRequest{Capabilities: can}, nil)
+	w.olga.Must(http.StatusNoContent, "PUT",
+		"/api/users/"+string(id)+"/grants/"+url.PathEscape(string(arn)),
+		web.GrantRequest{Capabilities: can}, nil)
 }
 
 func (w *world) newUser(name string, role access.Role, can []string) caller {
 	w.users++
 	var invited web.Invited
-	w.olga.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: fmt.Sprint(name, " ", w.users), Role: role}, &invited)
+	w.olga.Must(http.StatusCreated, "POST", "/api/users",
+		web.NewUser{Name: fmt.Sprint(name, " ", w.users), Role: role}, &invited)
 	if len(can) > 0 {
 		w.grant(invited.ID, w.main, can)
 	}
 	login := w.Browser()
-	login.Must(http.StatusCreated, "POST", "/api/invite", web.AcceptInvite{Code: apptest.Code(invited.Invite), Password: apptest.Password}, nil)
+	login.Must(http.StatusCreated, "POST", "/api/invite",
+		web.AcceptInvite{Code: apptest.Code(invited.Invite), Password: apptest.Password}, nil)
 	return caller{Client: login, owner: login, id: invited.ID}
 }
 
@@ -345,7 +358,8 @@ func at(path string, body any) func(*world, caller) (string, any) {
 	return func(*world, caller) (string, any) { return strings.ReplaceAll(path, "{$}", ""), body }
 }
 
-// own and foreign are the same request about the caller's object and about bea's, on main and on side.
+// own and foreign are the same request about the caller's object and about bea's, on main and on
+// side.
 func ownAndForeign(request func(w *world, of caller, arn string) (string, any)) []target {
 	return []target{
 		{name: "own", request: func(w *world, who caller) (string, any) {
@@ -359,7 +373,10 @@ func ownAndForeign(request func(w *world, of caller, arn string) (string, any)) 
 
 func one(path string, body any) []target { return []target{{request: at(path, body)}} }
 
-func ending(path string, body any) []target { return []target{{request: at(path, body), ends: true}} }
+func ending(path string,
+	body any) []target {
+	return []target{{request: at(path, body), ends: true}}
+}
 
 // made is the member of what the owner made, or an ID of nothing where the owner may not make any.
 func made(of caller, member, path string, body any) string {
@@ -406,16 +423,20 @@ var objects = func() map[string][]target {
 // pageObjects are those of the routes that pages use.
 var pageObjects = map[string][]target{
 	"POST /api/setup/check": one("/api/setup/check", web.InviteCode{Code: "used up"}),
-	"POST /api/setup":       one("/api/setup", web.SetUp{Code: "used up", Name: "eve", Password: apptest.Password}),
-	"POST /api/login":       one("/api/login", web.Credentials{Name: "olga", Password: apptest.Password}),
-	"DELETE /api/login":     ending("/api/login", nil),
-	"DELETE /api/logins":    ending("/api/logins", nil),
+	"POST /api/setup": one("/api/setup",
+		web.SetUp{Code: "used up", Name: "eve", Password: apptest.Password}),
+	"POST /api/login": one("/api/login",
+		web.Credentials{Name: "olga", Password: apptest.Password}),
+	"DELETE /api/login":  ending("/api/login", nil),
+	"DELETE /api/logins": ending("/api/logins", nil),
 	"DELETE /api/logins/{id}": ownAndForeign(func(w *world, of caller, _ string) (string, any) {
 		return "/api/logins/" + anotherLogin(w, of), nil
 	}),
-	"POST /api/password":    ending("/api/password", web.PasswordChange{Current: apptest.Password, New: "another good one"}),
+	"POST /api/password": ending("/api/password",
+		web.PasswordChange{Current: apptest.Password, New: "another good one"}),
 	"POST /api/invite/name": one("/api/invite/name", web.InviteCode{Code: "used up"}),
-	"POST /api/invite":      one("/api/invite", web.AcceptInvite{Code: "used up", Password: apptest.Password}),
+	"POST /api/invite": one("/api/invite",
+		web.AcceptInvite{Code: "used up", Password: apptest.Password}),
 
 	"POST /api/keys": one("/api/keys", web.NewKey{Name: "kiosk"}),
 	"DELETE /api/keys/{id}": ownAndForeign(func(w *world, of caller, _ string) (string, any) {
@@ -425,12 +446,14 @@ var pageObjects = map[string][]target{
 	"POST /api/tokens": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
 		return "/api/tokens", map[string]any{"stage": arnOf(arn)}
 	}),
-	"GET /api/tokens/{participant}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/tokens/" + tokenID(w, of, arn), nil
-	}),
-	"DELETE /api/tokens/{participant}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/tokens/" + tokenID(w, of, arn), nil
-	}),
+	"GET /api/tokens/{participant}": ownAndForeign(
+		func(w *world, of caller, arn string) (string, any) {
+			return "/api/tokens/" + tokenID(w, of, arn), nil
+		}),
+	"DELETE /api/tokens/{participant}": ownAndForeign(
+		func(w *world, of caller, arn string) (string, any) {
+			return "/api/tokens/" + tokenID(w, of, arn), nil
+		}),
 
 	"PUT /api/docks/{dock}":    one("/api/docks/0123456789abcdef", web.DockState{}),
 	"DELETE /api/docks/{dock}": one("/api/docks/0123456789abcdef", nil),
@@ -442,14 +465,17 @@ var pageObjects = map[string][]target{
 	"DELETE /api/users/{id}":        ofUser("", nil),
 	"POST /api/users/{id}/invite":   ofUser("/invite", nil),
 	"DELETE /api/users/{id}/logins": ofUser("/logins", nil),
-	"PUT /api/users/{id}/grants/{arn}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/users/" + string(of.id) + "/grants/" + arn, web.GrantRequest{Capabilities: both}
-	}),
-	"DELETE /api/users/{id}/grants/{arn}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		guest := w.invite()
-		w.grant(guest, stage.ARN(arnOf(arn)), both)
-		return "/api/users/" + string(guest) + "/grants/" + arn, nil
-	}),
+	"PUT /api/users/{id}/grants/{arn}": ownAndForeign(
+		func(w *world, of caller, arn string) (string, any) {
+			return "/api/users/" + string(of.id) + "/grants/" + arn,
+				web.GrantRequest{Capabilities: both}
+		}),
+	"DELETE /api/users/{id}/grants/{arn}": ownAndForeign(
+		func(w *world, of caller, arn string) (string, any) {
+			guest := w.invite()
+			w.grant(guest, stage.ARN(arnOf(arn)), both)
+			return "/api/users/" + string(guest) + "/grants/" + arn, nil
+		}),
 
 	"POST /api/stages": {{request: func(w *world, _ caller) (string, any) {
 		w.users++
@@ -461,34 +487,41 @@ var pageObjects = map[string][]target{
 	"DELETE /api/stages/{arn}": {{name: "foreign", request: func(w *world, _ caller) (string, any) {
 		w.users++
 		var made web.Stage
-		w.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: fmt.Sprint("stage ", w.users)}, &made)
+		w.olga.Must(http.StatusCreated, "POST", "/api/stages",
+			web.NewStage{Name: fmt.Sprint("stage ", w.users)}, &made)
 		return "/api/stages/" + url.PathEscape(string(made.ARN)), nil
 	}}},
 	"GET /api/stages/{arn}/sessions": onStage("/sessions", nil),
-	"DELETE /api/stages/{arn}/participants/{participant}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/stages/" + arn + "/participants/" + tokenID(w, w.bea, arn), web.Removal{}
-	}),
+	"DELETE /api/stages/{arn}/participants/{participant}": ownAndForeign(
+		func(w *world, of caller, arn string) (string, any) {
+			return "/api/stages/" + arn + "/participants/" + tokenID(w, w.bea, arn), web.Removal{}
+		}),
 
-	"PUT /api/stages/{arn}/participants/{participant}/role": ownAndForeign(func(w *world, _ caller, arn string) (string, any) {
-		return "/api/stages/" + arn + "/participants/" + w.guest(arn) + "/role", web.GuestRole{Role: access.GuestViews}
-	}),
+	"PUT /api/stages/{arn}/participants/{participant}/role": ownAndForeign(
+		func(w *world, _ caller, arn string) (string, any) {
+			return "/api/stages/" + arn + "/participants/" + w.guest(arn) + "/role",
+				web.GuestRole{Role: access.GuestViews}
+		}),
 
 	"POST /api/views": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
 		return "/api/views", web.NewView{Stage: stage.ARN(arnOf(arn)), View: "grid"}
 	}),
 	"DELETE /api/views/{id}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/views/" + made(of, "id", "/api/views", web.NewView{Stage: stage.ARN(arnOf(arn)), View: "grid"}), nil
+		return "/api/views/" + made(of, "id", "/api/views",
+			web.NewView{Stage: stage.ARN(arnOf(arn)), View: "grid"}), nil
 	}),
 	"POST /api/views/token": one("/api/views/token", nil),
 
 	"POST /api/guest": one("/api/guest", web.GuestName{Name: "gil"}),
 	"POST /api/guest-links": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/guest-links", web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}
+		return "/api/guest-links",
+			web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}
 	}),
-	"DELETE /api/guest-links/{id}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/guest-links/" + made(of, "id", "/api/guest-links",
-			web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}), nil
-	}),
+	"DELETE /api/guest-links/{id}": ownAndForeign(
+		func(w *world, of caller, arn string) (string, any) {
+			return "/api/guest-links/" + made(of, "id", "/api/guest-links",
+				web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}), nil
+		}),
 
 	"GET /api/stages/{arn}/events": onStage("/events", nil),
 	"POST /api/stages/{arn}/chat":  onStage("/chat", web.NewMessage{Text: "hello"}),
@@ -505,12 +538,14 @@ var pageObjects = map[string][]target{
 			return "/api/stages/" + url.PathEscape(string(w.side)) + "/chat/nothing", nil
 		}},
 	},
-	"PUT /api/stages/{arn}/chat/muted/{user}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/stages/" + arn + "/chat/muted/" + string(w.invite()), nil
-	}),
-	"DELETE /api/stages/{arn}/chat/muted/{user}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
-		return "/api/stages/" + arn + "/chat/muted/" + string(w.bea.id), nil
-	}),
+	"PUT /api/stages/{arn}/chat/muted/{user}": ownAndForeign(
+		func(w *world, of caller, arn string) (string, any) {
+			return "/api/stages/" + arn + "/chat/muted/" + string(w.invite()), nil
+		}),
+	"DELETE /api/stages/{arn}/chat/muted/{user}": ownAndForeign(
+		func(w *world, of caller, arn string) (string, any) {
+			return "/api/stages/" + arn + "/chat/muted/" + string(w.bea.id), nil
+		}),
 
 	"GET /operator/{page}": one("/operator/live", nil),
 
@@ -532,7 +567,9 @@ func ofUser(rest string, body any) []target {
 }
 
 func onStage(rest string, body any) []target {
-	return ownAndForeign(func(_ *world, _ caller, arn string) (string, any) { return "/api/stages/" + arn + rest, body })
+	return ownAndForeign(func(_ *world, _ caller, arn string) (string, any) {
+		return "/api/stages/" + arn + rest, body
+	})
 }
 
 // guest is the participant ID of a guest whom bea let onto a stage.
@@ -555,14 +592,16 @@ func (w *world) guest(arn string) string {
 func (w *world) invite() access.UserID {
 	w.users++
 	var invited web.Invited
-	w.olga.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: fmt.Sprint("guest ", w.users)}, &invited)
+	w.olga.Must(http.StatusCreated, "POST", "/api/users",
+		web.NewUser{Name: fmt.Sprint("guest ", w.users)}, &invited)
 	return invited.ID
 }
 
 // anothers is a message of another user in the chat of main.
 func (w *world) anothers(chat string) string {
 	if w.message == "" {
-		w.message = made(w.newUser("writer", "", both), "id", chat, web.NewMessage{Text: "another's"})
+		w.message = made(w.newUser("writer", "", both), "id", chat,
+			web.NewMessage{Text: "another's"})
 	}
 	return w.message
 }

@@ -33,7 +33,8 @@ func (s *sick) Credential(
 func (s *sick) Touch(context.Context, access.Credential) error { return s.touch }
 
 func (*sick) Stages(context.Context) ([]access.StageRecord, error) {
-	return []access.StageRecord{{Stage: stage.Stage{ARN: "arn:aws:ivs:local:000000000000:stage/main"}}}, nil
+	return []access.StageRecord{
+		{Stage: stage.Stage{ARN: "arn:aws:ivs:local:000000000000:stage/main"}}}, nil
 }
 
 func (*sick) Grants(context.Context, ...access.UserID) ([]access.Grant, error) {

@@ -74,8 +74,8 @@ func (m *mailbox) await(wanted map[string]string) {
 var metricsAddress = regexp.MustCompile(`Metrics:\s+(\S+)`)
 
 // TestTheRoadOfANewOperator: a provider, a rule that gives everybody their own stage, a dock that a
-// code signs in, a broadcast, and a moderator who ends it. Trail, metrics and a webhook have it all.
-// And an application with an API key signs in a dock, which goes live, without a password.
+// code signs in, a broadcast, and a moderator who ends it. Trail, metrics and a webhook have it
+// all. And an application with an API key signs in a dock, which goes live, without a password.
 func TestTheRoadOfANewOperator(t *testing.T) {
 	t.Parallel()
 	m, flags := provider(t, "--oidc-require", "groups=staff", "--oidc-moderators", "groups=mods",
@@ -101,7 +101,8 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 		t.Helper()
 		m.QueueUser(&mockoidc.MockUser{Subject: name, PreferredUsername: name, Groups: groups})
 		c := a.Browser()
-		if at := follow(t, c, a.URL+"/api/oidc/login?next=/account"); at.Path != "/account" || at.Fragment != "" {
+		if at := follow(t, c, a.URL+"/api/oidc/login?next=/account"); at.Path != "/account" ||
+			at.Fragment != "" {
 			t.Fatalf("the sign-in of %s ends at %s", name, at)
 		}
 		return c
@@ -109,8 +110,10 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 	ben, dock := signIn("ben", "staff"), a.Browser()
 	var code web.DeviceCode
 	dock.Must(http.StatusCreated, "POST", "/api/device", nil, &code)
-	ben.Must(http.StatusNoContent, "POST", "/api/device/approve", web.UserCode{UserCode: code.UserCode}, nil)
-	dock.Must(http.StatusOK, "POST", "/api/device/token", web.DeviceToken{DeviceCode: code.DeviceCode}, nil)
+	ben.Must(http.StatusNoContent, "POST", "/api/device/approve",
+		web.UserCode{UserCode: code.UserCode}, nil)
+	dock.Must(http.StatusOK, "POST", "/api/device/token",
+		web.DeviceToken{DeviceCode: code.DeviceCode}, nil)
 	me := dock.Me()
 	if me.Name != "ben" || len(me.Stages) != 1 || me.Stages[0].Name != "ben's stage" {
 		t.Fatalf("the dock is %+v", me)
@@ -120,7 +123,8 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 	page, arn := dock.Events(), me.Stages[0].ARN
 	var token web.Token
 	dock.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: arn}, &token)
-	live, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
+	live, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,14 +140,16 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 	path := url.PathEscape(string(arn))
 	olga.Must(http.StatusNoContent, "PUT", "/api/v1/users/"+string(mia.Me().ID)+"/grants/"+path,
 		web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
-	mia.Must(http.StatusNoContent, "DELETE", "/api/v1/stages/"+path+"/participants/"+string(token.ParticipantID),
+	mia.Must(http.StatusNoContent, "DELETE",
+		"/api/v1/stages/"+path+"/participants/"+string(token.ParticipantID),
 		web.Removal{Reason: "language", Bar: true}, nil)
 	select {
 	case <-live.Closed():
 	case <-time.After(time.Minute):
 		t.Fatal("the broadcast goes on")
 	}
-	dock.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens", web.TokenRequest{Stage: arn})
+	dock.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens",
+		web.TokenRequest{Stage: arn})
 	_, err = rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token), rtcpeer.PublishOptions{})
 	if err == nil {
 		t.Error("the old token is accepted")
@@ -165,13 +171,16 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 	enrol, _ := url.ParseQuery(address.Fragment)
 	kim := a.Browser()
 	kim.Must(http.StatusCreated, "POST", "/api/enrol", web.EnrolCode{Code: enrol.Get("enrol")}, nil)
-	if me := kim.Me(); me.Name != "kim" || len(me.Stages) != 1 || me.Stages[0].Name != "kim's stage" {
+	if me := kim.Me(); me.Name != "kim" || len(me.Stages) != 1 ||
+		me.Stages[0].Name != "kim's stage" {
 		t.Fatalf("the dock of the link is %+v", me)
 	}
 	var kims web.Token
-	kim.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: kim.Me().Stages[0].ARN}, &kims)
+	kim.Must(http.StatusCreated, "POST", "/api/tokens",
+		web.TokenRequest{Stage: kim.Me().Stages[0].ARN}, &kims)
 	stage := kim.Events()
-	if _, err = rtcpeer.Publish(t, rtcpeer.HTTP(kims.Endpoint, kims.Token), rtcpeer.PublishOptions{}); err != nil {
+	if _, err = rtcpeer.Publish(t, rtcpeer.HTTP(kims.Endpoint, kims.Token),
+		rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	apptest.Await(stage, "stage", func(e web.StageEvent) bool {

@@ -1,5 +1,5 @@
-// Package web is the HTTP floor: the JSON API, the event stream and the pages. It translates and decides nothing;
-// the rules are in package access.
+// Package web is the HTTP floor: the JSON API, the event stream and the pages. It translates and
+// decides nothing; the rules are in package access.
 package web
 
 import (
@@ -19,27 +19,28 @@ import (
 
 // Config is what the HTTP floor stands on.
 type Config struct {
-	Control      *access.Control
-	Stage        stage.Moderator // who is on the stages
-	Feed         *feed.Feed
-	Docks        *feed.Docks
-	Chat         *feed.Chat
-	WHIP         http.Handler // serves /whip and /whep
-	Signal       http.Handler // serves /stage-events, the stages' events socket
-	SignIn       SignIn
-	SDK          SDK                       // Amazon's web SDK, for stages of AWS
-	AWS          AWS                       // stages of AWS; nil where none are served
-	AWSEvents    func(*http.Request) error // takes what EventBridge posts; may be nil
-	PublicURL    *url.URL
-	Version      string
-	Log          *slog.Logger
-	Now          func() time.Time
-	Ready        func(context.Context) error           // for /healthz
-	ServerID     func(context.Context) (string, error) // see store.Store.ServerID
-	Checks       []Check                               // for /readyz
-	AllowOrigins []string                              // whose pages may come with a participant token beside our own; "*" for all
-	Proxies      httpkit.Proxies                       // whose forwarding headers are believed; by default none
-	Guard        *httpkit.Guard                        // against wrong bearers; shared with WHIP
+	Control   *access.Control
+	Stage     stage.Moderator // who is on the stages
+	Feed      *feed.Feed
+	Docks     *feed.Docks
+	Chat      *feed.Chat
+	WHIP      http.Handler // serves /whip and /whep
+	Signal    http.Handler // serves /stage-events, the stages' events socket
+	SignIn    SignIn
+	SDK       SDK                       // Amazon's web SDK, for stages of AWS
+	AWS       AWS                       // stages of AWS; nil where none are served
+	AWSEvents func(*http.Request) error // takes what EventBridge posts; may be nil
+	PublicURL *url.URL
+	Version   string
+	Log       *slog.Logger
+	Now       func() time.Time
+	Ready     func(context.Context) error           // for /healthz
+	ServerID  func(context.Context) (string, error) // see store.Store.ServerID
+	Checks    []Check                               // for /readyz
+	// whose pages may come with a participant token beside our own; "*" for all
+	AllowOrigins []string
+	Proxies      httpkit.Proxies // whose forwarding headers are believed; by default none
+	Guard        *httpkit.Guard  // against wrong bearers; shared with WHIP
 	About        About
 	Short        ShortStreams // of event streams; by default they stay open
 }
@@ -149,25 +150,29 @@ func (s *Server) table() []route {
 
 // guard puts in front of every route what holds for all of them.
 func (s *Server) guard(mux http.Handler) http.Handler {
-	// Browsers say where a request comes from; one that changes something and comes from elsewhere is refused.
-	// WHIP carries a bearer and no cookie, so it has its own rule for origins.
+	// Browsers say where a request comes from; one that changes something and comes from elsewhere
+	// is refused. WHIP carries a bearer and no cookie, so it has its own rule for origins.
 	cross := http.NewCrossOriginProtection()
-	// Old browsers on plain http say their Origin alone, and a proxy may have changed the Host that it would be compared with.
-	if err := cross.AddTrustedOrigin(s.config.PublicURL.Scheme + "://" + s.config.PublicURL.Host); err != nil {
+	// Old browsers on plain http say their Origin alone, and a proxy may have changed the Host that
+	// it would be compared with.
+	if err := cross.AddTrustedOrigin(s.config.PublicURL.Scheme + "://" +
+		s.config.PublicURL.Host); err != nil {
 		s.config.Log.Warn("the public URL is not an origin", "err", err)
 	}
 	foreign := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, problem(http.StatusForbidden, "cross_origin", "This request comes from another site's page."))
+		writeProblem(w, problem(http.StatusForbidden, "cross_origin",
+			"This request comes from another site's page."))
 	})
 	cross.SetDenyHandler(foreign)
 	changes := cross.Handler(mux)
-	own := guests{s.config.PublicURL, s.config.AllowOrigins}.wrap(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if readsWithLogin(r) && cross.Check(asPost(r)) != nil {
-			foreign.ServeHTTP(w, r)
-			return
-		}
-		changes.ServeHTTP(w, r)
-	}))
+	own := guests{s.config.PublicURL, s.config.AllowOrigins}.wrap(mux,
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if readsWithLogin(r) && cross.Check(asPost(r)) != nil {
+				foreign.ServeHTTP(w, r)
+				return
+			}
+			changes.ServeHTTP(w, r)
+		}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(r)
 		h := w.Header()
@@ -190,8 +195,8 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 }
 
 // readsWithLogin reports a request to the API that a login cookie identifies, and that is not the
-// address bar. A page of a sibling domain gets the cookie sent (SameSite is about sites), and although
-// it cannot read the response, it could use up the event streams of its visitor.
+// address bar. A page of a sibling domain gets the cookie sent (SameSite is about sites), and
+// although it cannot read the response, it could use up the event streams of its visitor.
 func readsWithLogin(r *http.Request) bool {
 	_, err := r.Cookie(cookieName)
 	return err == nil && httpkit.FirstSegment(r.URL.Path) == "api" &&
@@ -205,19 +210,22 @@ func asPost(r *http.Request) *http.Request {
 	return r
 }
 
-// contentPolicy lets pages run our own modules alone; the two other addresses are OBS's WebSocket server on this computer.
-const contentPolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
+// contentPolicy lets pages run our own modules alone; the two other addresses are OBS's WebSocket
+// server on this computer.
+const contentPolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* " +
+	"ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// recovered writes a fault of ours to the log, which net/http does not do at a level that operators read. The path may
-// hold the secret of a session; the pattern does not.
+// recovered writes a fault of ours to the log, which net/http does not do at a level that operators
+// read. The path may hold the secret of a session; the pattern does not.
 func (s *Server) recovered(r *http.Request) {
 	fault := recover()
 	if fault == nil {
 		return
 	}
 	if fault != http.ErrAbortHandler {
-		s.config.Log.ErrorContext(r.Context(), "a fault of ours", "method", r.Method, "pattern", r.Pattern, "fault", fault, "stack", string(debug.Stack()))
+		s.config.Log.ErrorContext(r.Context(), "a fault of ours", "method", r.Method, "pattern",
+			r.Pattern, "fault", fault, "stack", string(debug.Stack()))
 	}
 	panic(http.ErrAbortHandler) // the answer may have begun
 }

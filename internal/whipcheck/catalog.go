@@ -49,7 +49,8 @@ var catalog = []entry{
 		"Answer the offer before anything slow; OBS gives up after 8 s.",
 		"OBS (whip-output.cpp)"},
 	{"location", true, "The answer has a Location header that OBS can read",
-		"Send \"Location: \" with a space behind the colon and an absolute URL or an absolute path.",
+		"Send \"Location: \" with a space behind the colon and an absolute URL or an " +
+			"absolute path.",
 		"RFC 9725 4.2; OBS (whip-output.cpp)"},
 	{"location-plain", false, "The session URL has no query, and is on the endpoint's host",
 		"Put the session's secret into the path: OBS clears the query of a relative Location.",
@@ -58,7 +59,8 @@ var catalog = []entry{
 		"Send Content-Type: application/sdp.",
 		"RFC 9725 4.2"},
 	{"answer-sdp", true, "The body of the answer is an SDP answer to the offer",
-		"Answer each m-section of the offer, in its order, with ice-ufrag, ice-pwd and fingerprint.",
+		"Answer each m-section of the offer, in its order, with ice-ufrag, ice-pwd and " +
+			"fingerprint.",
 		"RFC 9725 4.2, RFC 3264"},
 	{"setup-role", true, "The answer chooses a DTLS role",
 		"Answer a=setup:active or a=setup:passive; actpass belongs in offers.",

@@ -78,7 +78,7 @@ describe('the server’s codes', () => {
     ...[...go('stage').matchAll(/Err\w+ += errors\.New\("([\w ]+)"\)/g)].map((m) => m[1].replaceAll(' ', '_')), // kinds, where there is no code
     'internal', 'cross_origin', 'token_expired', 'token_revoked',
   ]);
-  /** Who meets it is no broadcaster, or no person at all. */
+  /** Codes that only programs or operators receive. */
   const notForThem = {
     'the operator, in the terminal or on their pages': ['already_set_up', 'name_taken', 'contrast', 'key_gone', 'key_damaged', 'kms_key', 'port_taken', 'too_large'],
     'a browser source that goes beyond its view': ['view_only', 'not_in_view'],

@@ -41,7 +41,7 @@ export function show(parent, ...children) {
   for (const old of parent.childNodes) if (keyOf(old) !== undefined) keyed.set(keyOf(old), old);
   let here = parent.firstChild;
   for (const node of wanted) {
-    // What has left goes first: what follows it without a key would else be taken for another and made anew.
+    // Elements whose key is gone are removed first: the ones after them would otherwise be replaced.
     while (here && keyOf(here) !== undefined && !keys.has(keyOf(here))) here = dropped(here);
     const old = keyOf(node) === undefined ? here : keyed.get(keyOf(node));
     if (!old || !alike(old, node)) {

@@ -11,7 +11,7 @@
  * @typedef {Pick<import('./broadcast.js').State, 'phase' | 'sending'>} Now
  */
 
-/** The averages are of samples that come at the same pace. */
+/** Sums up a broadcast from samples that are taken at equal intervals. */
 export function createTally() {
   let start = 0;
   let broken = false;

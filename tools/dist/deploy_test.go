@@ -76,9 +76,11 @@ func TestManifestsFitTheKubernetesAPI(t *testing.T) {
 		}
 	}
 	c := pod.Containers[0]
-	if !*pod.SecurityContext.RunAsNonRoot || *pod.SecurityContext.RunAsUser != user || !*c.SecurityContext.ReadOnlyRootFilesystem ||
+	if !*pod.SecurityContext.RunAsNonRoot || *pod.SecurityContext.RunAsUser != user ||
+		!*c.SecurityContext.ReadOnlyRootFilesystem ||
 		*pod.EnableServiceLinks || c.SecurityContext.Capabilities.Drop[0] != "ALL" {
-		t.Errorf("the pod has more rights than it needs: %+v, %+v", pod.SecurityContext, c.SecurityContext)
+		t.Errorf("the pod has more rights than it needs: %+v, %+v", pod.SecurityContext,
+			c.SecurityContext)
 	}
 	var names []string
 	for _, variable := range c.Env {
@@ -91,7 +93,8 @@ func TestManifestsFitTheKubernetesAPI(t *testing.T) {
 func TestComposeFile(t *testing.T) {
 	t.Parallel()
 	project := compose(t, "compose.yaml")
-	if got := slices.Sorted(slices.Values(project.ServiceNames())); !slices.Equal(got, []string{"caddy", "postgres", "stagedoor"}) {
+	if got := slices.Sorted(slices.Values(project.ServiceNames())); !slices.Equal(got,
+		[]string{"caddy", "postgres", "stagedoor"}) {
 		t.Errorf("got the services %v", got)
 	}
 	knownVariables(t, variables(project.Services["stagedoor"]))
@@ -103,7 +106,8 @@ func TestComposeFileOfReplicas(t *testing.T) {
 	t.Parallel()
 	project := compose(t, "compose.replicas.yaml")
 	replicas := []string{"replica1", "replica2", "replica3"}
-	if got := slices.Sorted(slices.Values(project.ServiceNames())); !slices.Equal(got, append([]string{"nginx", "postgres"}, replicas...)) {
+	if got := slices.Sorted(slices.Values(project.ServiceNames())); !slices.Equal(got,
+		append([]string{"nginx", "postgres"}, replicas...)) {
 		t.Errorf("got the services %v", got)
 	}
 	var upstream []string
@@ -116,15 +120,17 @@ func TestComposeFileOfReplicas(t *testing.T) {
 		own[what] = true
 	}
 	for _, name := range replicas {
-		if !slices.ContainsFunc(project.Services[name].Volumes, func(v types.ServiceVolumeConfig) bool {
-			return v.Source == "keys" && v.Target == "/data/keys"
-		}) {
+		if !slices.ContainsFunc(project.Services[name].Volumes,
+			func(v types.ServiceVolumeConfig) bool {
+				return v.Source == "keys" && v.Target == "/data/keys"
+			}) {
 			t.Errorf("%s does not share the folder of own keys", name)
 		}
 		s := project.Services[name]
 		knownVariables(t, variables(s))
 		setting := func(variable string) string { return *s.Environment["STAGEDOOR_"+variable] }
-		if got, want := setting("PEER_URL"), "https://"+name+":8444"; got != want || setting("PEER_LISTEN") != "0.0.0.0:8444" {
+		if got, want := setting("PEER_URL"),
+			"https://"+name+":8444"; got != want || setting("PEER_LISTEN") != "0.0.0.0:8444" {
 			t.Errorf("%s: got the peer URL %s, want %s", name, got, want)
 		}
 		if port := s.Ports[0]; port.Published != strconv.Itoa(int(port.Target)) ||
@@ -133,14 +139,17 @@ func TestComposeFileOfReplicas(t *testing.T) {
 		}
 		alone(name, setting("MEDIA"))
 		alone(name, s.Volumes[0].Source)
-		if got := setting("LOCAL_KEY"); len(s.Secrets) != 1 || got != "/run/secrets/"+s.Secrets[0].Source {
+		if got := setting("LOCAL_KEY"); len(s.Secrets) != 1 ||
+			got != "/run/secrets/"+s.Secrets[0].Source {
 			t.Errorf("%s: got the key %s", name, got)
 		}
 		drain, err := time.ParseDuration(setting("DRAIN"))
 		if err != nil || time.Duration(*s.StopGracePeriod) < drain+20*time.Second {
-			t.Errorf("%s: %v are too short for a drain of %v (%v)", name, s.StopGracePeriod, drain, err)
+			t.Errorf("%s: %v are too short for a drain of %v (%v)", name, s.StopGracePeriod, drain,
+				err)
 		}
-		if !s.ReadOnly || len(s.CapDrop) != 1 || setting("TRUSTED_PROXIES") != address(project, "nginx") {
+		if !s.ReadOnly || len(s.CapDrop) != 1 ||
+			setting("TRUSTED_PROXIES") != address(project, "nginx") {
 			t.Errorf("%s has more rights than it needs, or trusts others than nginx", name)
 		}
 		upstream = append(upstream, address(project, name)+":8080")
@@ -185,7 +194,8 @@ func checkNginx(t *testing.T, config string) {
 	}
 	for name, text := range map[string][]byte{
 		"fullchain.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
-		"privkey.pem":   pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
+		"privkey.pem": pem.EncodeToMemory(
+			&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
 		"nginx.conf": []byte("pid " + folder + "/pid; events {} http { access_log off;\n" +
 			strings.ReplaceAll(config, "/etc/nginx/certificates", folder) + "}"),
 	} {
@@ -204,10 +214,12 @@ func checkNginx(t *testing.T, config string) {
 func compose(t *testing.T, file string) *types.Project {
 	t.Helper()
 	folder := filepath.Join(deploy, "compose")
-	options, err := cli.NewProjectOptions([]string{filepath.Join(folder, file)}, cli.WithEnv([]string{
-		"STAGEDOOR_VERSION=v1.2.3", "STAGEDOOR_DOMAIN=stage.example.com", "STAGEDOOR_ADDRESS=203.0.113.7",
-		"STAGEDOOR_CERTIFICATES=./certificates", "POSTGRES_PASSWORD=secret",
-	}))
+	options, err := cli.NewProjectOptions([]string{filepath.Join(folder, file)},
+		cli.WithEnv([]string{
+			"STAGEDOOR_VERSION=v1.2.3", "STAGEDOOR_DOMAIN=stage.example.com",
+			"STAGEDOOR_ADDRESS=203.0.113.7",
+			"STAGEDOOR_CERTIFICATES=./certificates", "POSTGRES_PASSWORD=secret",
+		}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,13 +379,15 @@ func TestUnitIsHardened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(text, []byte("ExecStart=/usr/bin/stagedoor serve --config /etc/stagedoor/stagedoor.yaml\n")) {
+	if !bytes.Contains(text,
+		[]byte("ExecStart=/usr/bin/stagedoor serve --config /etc/stagedoor/stagedoor.yaml\n")) {
 		t.Error("the unit does not start what the package installs")
 	}
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Fatal("systemd-analyze is not on this machine: `make test` installs it")
 	}
-	said, err := exec.CommandContext(t.Context(), "systemd-analyze", "security", "--offline=yes", "--no-pager", unit).Output()
+	said, err := exec.CommandContext(t.Context(), "systemd-analyze", "security", "--offline=yes",
+		"--no-pager", unit).Output()
 	if err != nil {
 		t.Fatalf("systemd-analyze security: %v", err)
 	}
@@ -402,7 +416,8 @@ func TestMaintainerScriptsAreShell(t *testing.T) {
 		t.Errorf("got the scripts %v", scripts)
 	}
 	for _, script := range scripts {
-		if said, err := exec.CommandContext(t.Context(), "sh", "-n", script).CombinedOutput(); err != nil {
+		if said, err := exec.CommandContext(t.Context(), "sh", "-n",
+			script).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", script, err, said)
 		}
 	}

@@ -54,7 +54,8 @@ func (r *release) image(p platform, binary string, texts map[string][]byte) erro
 			"stagedoor:x:65532:65532::/data:/sbin/nologin\n")},
 		{name: "etc/ssl/certs/ca-certificates.crt", mode: 0o644, text: roots()},
 		{name: "tmp/", mode: 0o1777},
-		{name: "usr/share/doc/stagedoor/THIRD-PARTY-LICENSES.txt", mode: 0o644, text: texts["licenses"]},
+		{name: "usr/share/doc/stagedoor/THIRD-PARTY-LICENSES.txt", mode: 0o644,
+			text: texts["licenses"]},
 		{name: "usr/share/zoneinfo.zip", mode: 0o644, text: zones},
 	})
 	if err != nil {
@@ -64,7 +65,8 @@ func (r *release) image(p platform, binary string, texts map[string][]byte) erro
 	if err != nil {
 		return err
 	}
-	image, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), system, own)
+	image, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
+		system, own)
 	if err != nil {
 		return err
 	}
@@ -102,7 +104,8 @@ func (r *release) imageConfig(p platform, image v1.Image) *v1.ConfigFile {
 		StopSignal:   "SIGTERM",
 		Healthcheck: &v1.HealthConfig{
 			Test:     []string{"CMD", "/usr/bin/stagedoor", "health"},
-			Interval: 30 * time.Second, Timeout: 10 * time.Second, StartPeriod: 10 * time.Second, Retries: 3,
+			Interval: 30 * time.Second, Timeout: 10 * time.Second, StartPeriod: 10 * time.Second,
+			Retries: 3,
 		},
 		Labels: map[string]string{
 			"org.opencontainers.image.title":    "Stagedoor",
@@ -207,7 +210,8 @@ func (r *release) writeImage(path string, image v1.Image) error {
 	}
 	if err := l.AppendImage(image, layout.WithAnnotations(map[string]string{
 		"org.opencontainers.image.ref.name": tag.TagStr(),
-		"io.containerd.image.name":          "docker.io/library/" + tag.RepositoryStr() + ":" + tag.TagStr(),
+		"io.containerd.image.name": "docker.io/library/" + tag.RepositoryStr() + ":" +
+			tag.TagStr(),
 	})); err != nil {
 		return err
 	}
@@ -268,7 +272,8 @@ func (r *release) packFolder(to io.Writer, folder string) error {
 		if err != nil {
 			return err
 		}
-		if err := r.pack(w, entry{name: filepath.ToSlash(relative), mode: 0o644, text: text}); err != nil {
+		if err := r.pack(w, entry{name: filepath.ToSlash(relative), mode: 0o644,
+			text: text}); err != nil {
 			return err
 		}
 	}

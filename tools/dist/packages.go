@@ -58,7 +58,8 @@ func (r *release) packageInfo(p platform, format string) *nfpm.Info {
 		VersionSchema: "semver", Release: "1", Section: "net", Priority: "optional",
 		Maintainer: "Stagedoor maintainers <maintainers@stagedoor.invalid>",
 		Description: "Real-time stages for broadcasters with OBS\n" +
-			"Broadcasters sign in on a page docked inside OBS, which gets a participant token, makes\n" +
+			"Broadcasters sign in on a page docked inside OBS, which gets a participant token, " +
+			"makes\n" +
 			"OBS fit for WHIP and goes live, on stages of Amazon IVS or of Stagedoor itself.",
 		License: "MIT", MTime: r.date, DisableGlobbing: true,
 	})

@@ -481,7 +481,8 @@ func (on rules) TestMuteTarget(t *testing.T) {
 			t.Errorf("an account: got %+v, want the operator Olga", got)
 		}
 		for _, guest := range []access.UserID{"guest-7", "Bea <b>Müller</b>", "\x00"} {
-			if got := must(h.MuteTarget(t.Context(), host, guest))(t); got != (access.User{ID: guest}) {
+			got := must(h.MuteTarget(t.Context(), host, guest))(t)
+			if got != (access.User{ID: guest}) {
 				t.Errorf("a guest: got %+v, want the ID alone", got)
 			}
 		}

@@ -97,7 +97,8 @@ func Fill(ctx context.Context, db *sql.DB, s Size, now time.Time) error {
 			"i", of(user, "CAST(i AS BIGINT) * 7919", s.Users),
 			fmt.Sprintf("%d - CAST(%d AS BIGINT) * (%d - i) / %d", ms,
 				7*24*time.Hour.Milliseconds(), s.Events, s.Events),
-			"CASE i % 4 WHEN 0 THEN 'connected' WHEN 1 THEN 'publishing' WHEN 2 THEN 'refused' ELSE 'ended' END",
+			"CASE i % 4 WHEN 0 THEN 'connected' WHEN 1 THEN 'publishing' WHEN 2 THEN 'refused' " +
+				"ELSE 'ended' END",
 			of(arn, "CAST(i AS BIGINT) * 104729", s.Stages), "'token-' || (10000000 + i / 4)",
 			"'code'", "'A sentence about what happened.'",
 		}},

@@ -180,7 +180,8 @@ func flags(e Engine, path string, o Options) []chromedp.ExecAllocatorOption {
 		// does without network. But LAN, which stands for a name of the network around: browsers
 		// trust it less than this machine.
 		chromedp.Flag("host-resolver-rules", "MAP "+LAN+
-			" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost"),
+			" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE "+
+			"*.localhost"),
 		// Media stays on the loopback interface, and no names are announced by multicast.
 		chromedp.Flag("allow-loopback-in-peer-connection", true),
 		chromedp.Flag("disable-features",

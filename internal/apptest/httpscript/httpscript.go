@@ -5,8 +5,10 @@
 //
 //	#  a remark
 //	>  what is sent: "METHOD path", headers, and after an empty line the body
-//	<  what must come back: the status, headers ("Name: -" for one that must not be there), and after an empty line the body.
-//	   {name} keeps what stands there and puts it in later on, {name_escaped} as it stands in a path; {_} stands for anything
+//	<  what must come back: the status, headers ("Name: -" for one that must not be there), and
+//	   after an empty line the body.
+//	   {name} stores what stands there, for use in later lines; {name_escaped} is the same in a
+//	   path; {_} is anything
 //	*  what happened meanwhile, all of it and in this order, where the conversation tells of that
 package httpscript
 

@@ -1,7 +1,8 @@
 // Package lossy puts a bad network between two peers on this machine: a UDP relay that loses,
 // delays, slows down and cuts.
 //
-//	link := lossy.Open(t, mediaAddress, lossy.Options{Up: lossy.Weather{Loss: 0.02, Delay: 40 * time.Millisecond}})
+//	up := lossy.Weather{Loss: 0.02, Delay: 40 * time.Millisecond}
+//	link := lossy.Open(t, mediaAddress, lossy.Options{Up: up})
 //	answer = link.Rewrite(answer) // the publisher now sends through the link
 //	…
 //	link.Cut()

@@ -75,7 +75,7 @@ func (s *Server) Pooled(t testing.TB, database string) string {
 	}
 }
 
-// A pool of few connections makes it likely that each transaction has another one.
+// A small pool makes it likely that two transactions of one client use two connections.
 const bouncerConfig = `
 [databases]
 * = host=%[1]s user=%[2]s

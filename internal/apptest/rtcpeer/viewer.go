@@ -107,7 +107,8 @@ func (v *Viewer) start(ctx context.Context, endpoint Endpoint, o ViewOptions) er
 	})
 	for _, kind := range o.kinds() {
 		if _, err := v.pc.AddTransceiverFromKind(kind,
-			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			webrtc.RTPTransceiverInit{
+				Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 			return err
 		}
 	}

@@ -36,10 +36,12 @@ func Find(given, goos string, env func(string) string) (Folder, error) {
 	switch {
 	case len(found) == 0 && given != "":
 		return Folder{}, noFolder(
-			"%s is no configuration of OBS: it has neither user.ini nor global.ini. Start OBS once and close it.", given)
+			"%s is no configuration of OBS: it has neither user.ini nor global.ini. Start OBS "+
+				"once and close it.", given)
 	case len(found) == 0:
 		return Folder{}, noFolder(
-			"OBS has no configuration here yet (%s). Start OBS once and close it, or say where it is with --obs-config.", strings.Join(places, ", "))
+			"OBS has no configuration here yet (%s). Start OBS once and close it, or say where "+
+				"it is with --obs-config.", strings.Join(places, ", "))
 	case len(found) > 1 && given == "":
 		return Folder{}, noFolder("There are several OBS here: %s. Say which with --obs-config.",
 			strings.Join(found, ", "))

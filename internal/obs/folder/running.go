@@ -17,7 +17,8 @@ func (f Folder) mustBeClosed() error {
 		return nil
 	}
 	return stage.Errorf(stage.ErrConflict,
-		"OBS is running: close it first. It writes its settings when it ends, over what is changed now.").
+		"OBS is running: close it first. It writes its settings when it ends, over what is "+
+			"changed now.").
 		WithCode("obs_running")
 }
 

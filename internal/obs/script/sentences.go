@@ -73,8 +73,10 @@ var sentences = []struct {
 	}},
 	{"open_server", [3]string{
 		"OBS's WebSocket server asks for no password: every program that reaches this computer " +
-			"can control OBS. Tick “Enable Authentication” under Tools → WebSocket Server Settings.",
-		"Der WebSocket-Server von OBS verlangt kein Passwort: jedes Programm, das diesen Computer " +
+			"can control OBS. Tick “Enable Authentication” under Tools → WebSocket Server " +
+			"Settings.",
+		"Der WebSocket-Server von OBS verlangt kein Passwort: jedes Programm, das diesen " +
+			"Computer " +
 			"erreicht, kann OBS steuern. Setze „Authentifizierung aktivieren“ unter Werkzeuge → " +
 			"WebSocket-Servereinstellungen.",
 		"El servidor WebSocket de OBS no pide contraseña: todo programa que llegue a este " +
@@ -84,7 +86,8 @@ var sentences = []struct {
 	{"enable_server", [3]string{
 		"Tick “Enable WebSocket server” under Tools → WebSocket Server Settings: before OBS 30.2 " +
 			"a script cannot do that.",
-		"Setze „WebSocket-Server aktivieren“ unter Werkzeuge → WebSocket-Servereinstellungen: vor " +
+		"Setze „WebSocket-Server aktivieren“ unter Werkzeuge → " +
+			"WebSocket-Servereinstellungen: vor " +
 			"OBS 30.2 kann ein Skript das nicht.",
 		"Marca «Habilitar servidor WebSocket» en Herramientas → Ajustes del servidor WebSocket: " +
 			"antes de OBS 30.2 un script no puede hacerlo.",

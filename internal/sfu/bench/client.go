@@ -124,7 +124,8 @@ func (c *client) offer(direction string) string {
 		"a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n" +
 		"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\n" + common + source(videoSSRC) +
 		"a=rtpmap:96 H264/90000\r\n" + transportCC +
-		"a=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\na=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
+		"a=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\na=fmtp:96 " +
+		"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
 }
 
 func (c *client) makeCheck(serverUfrag string) []byte {

@@ -19,11 +19,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// BenchmarkConsole has 10,000 people, 1,000 stages and 1,000,000 issuances. For every list it reports
-// the median and the 99th percentile over HTTP, each divided by that of reading one token by its
-// primary key, which is asked in turns with it: what the machine does beside it is in both. For every
-// page it reports the time from the navigation until its list is there, in Chromium. Of a request that
-// took long it prints how long the threads of the process waited for a core meanwhile.
+// BenchmarkConsole has 10,000 people, 1,000 stages and 1,000,000 issuances. For every list it
+// reports the median and the 99th percentile over HTTP, each divided by that of reading one token
+// by its primary key, which is asked in turns with it: what the machine does beside it is in both.
+// For every page it reports the time from the navigation until its list is there, in Chromium. Of a
+// request that took long it prints how long the threads of the process waited for a core meanwhile.
 func BenchmarkConsole(b *testing.B) {
 	var postgres pg.Server
 	defer postgres.Stop()
@@ -40,7 +40,8 @@ func BenchmarkConsole(b *testing.B) {
 				where = filepath.Join(a.Data, "stagedoor.db")
 			}
 			olga := a.Operator()
-			if err := bigdata.FillAt(b.Context(), driver, where, bigdata.AMillion, time.Now()); err != nil {
+			if err := bigdata.FillAt(b.Context(), driver, where, bigdata.AMillion,
+				time.Now()); err != nil {
 				b.Fatal(err)
 			}
 			b.Run("lists", func(b *testing.B) { benchLists(b, olga) })
@@ -53,9 +54,12 @@ func BenchmarkConsole(b *testing.B) {
 // lists are the requests of the console's pages, and the searches that cost most.
 var lists = []string{
 	"users", "users?q=son+1077", "users?q=nobody", "users?stage=" + stage7, "users?role=operator",
-	"stages", "stages?q=77", "tokens", "tokens?q=person+107777", "tokens?q=nobody", "tokens?state=active", "tokens?state=expired",
-	"tokens?state=revoked", "tokens?user=user-100007", "tokens?stage=" + stage7, "tokens?state=revoked&stage=" + stage7,
-	"audit", "audit?action=token.issued", "audit?target=user-100007", "audit?stage=" + stage7, "refusals", "refusals?stage=" + stage7,
+	"stages", "stages?q=77", "tokens", "tokens?q=person+107777", "tokens?q=nobody",
+	"tokens?state=active", "tokens?state=expired",
+	"tokens?state=revoked", "tokens?user=user-100007", "tokens?stage=" + stage7,
+	"tokens?state=revoked&stage=" + stage7,
+	"audit", "audit?action=token.issued", "audit?target=user-100007", "audit?stage=" + stage7,
+	"refusals", "refusals?stage=" + stage7,
 	"events?kind=ended", "events?user=user-100007", "users/user-100007",
 }
 
@@ -124,10 +128,12 @@ func benchLists(b *testing.B, olga *apptest.Client) {
 			path = floor
 		}
 		half, most := at(path, 0.5), at(path, 0.99)
-		ratio50, ratio99 := float64(half)/float64(at(floor, 0.5)), float64(most)/float64(at(floor, 0.99))
+		ratio50, ratio99 := float64(half)/float64(at(floor, 0.5)),
+			float64(most)/float64(at(floor, 0.99))
 		worst50, worst99 = max(worst50, ratio50), max(worst99, ratio99)
 		name, _ := url.QueryUnescape(strings.TrimPrefix(path, "/api/"))
-		fmt.Printf("%-75s p50 %-9v (×%4.1f)  p99 %-9v (×%4.1f)\n", name, half.Round(10*time.Microsecond), ratio50,
+		fmt.Printf("%-75s p50 %-9v (×%4.1f)  p99 %-9v (×%4.1f)\n", name,
+			half.Round(10*time.Microsecond), ratio50,
 			most.Round(10*time.Microsecond), ratio99)
 	}
 	b.ReportMetric(worst50, "worst-p50/floor")
@@ -181,9 +187,9 @@ func shootLarge(page *browser.Page, name string) {
 	}
 }
 
-// BenchmarkConsoleLive is what an open page costs while 100 people are live on 20 stages and all their
-// figures move every two seconds, in hundredths of a core: the page that shows them, and one that does
-// not. The thread's own time is counted, so other load does not matter.
+// BenchmarkConsoleLive is what an open page costs while 100 people are live on 20 stages and all
+// their figures move every two seconds, in hundredths of a core: the page that shows them, and one
+// that does not. The thread's own time is counted, so other load does not matter.
 func BenchmarkConsoleLive(b *testing.B) {
 	d := openDesk(b)
 	var stages []any
@@ -228,9 +234,11 @@ func hundredLive(beat int) object {
 			r := reception()
 			r["video"].(object)["bitrate"] = 2_400_000 + 1000*beat + 10_000*k
 			people = append(people, object{
-				"participantId": fmt.Sprintf("p-%d-%d", i, k), "userId": fmt.Sprintf("u-%d-%d", i, k),
-				"name": fmt.Sprintf("Person %d of %d", k, i), "since": time.Now().UTC(), "publishing": true,
-				"viewers": 10 + beat, "reception": r,
+				"participantId": fmt.Sprintf("p-%d-%d", i, k),
+				"userId":        fmt.Sprintf("u-%d-%d", i, k),
+				"name":          fmt.Sprintf("Person %d of %d", k, i), "since": time.Now().UTC(),
+				"publishing": true,
+				"viewers":    10 + beat, "reception": r,
 			})
 		}
 		stages = append(stages, object{"stage": liveARN(i), "participants": people})

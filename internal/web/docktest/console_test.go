@@ -20,10 +20,12 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	a := replicas.App(t)
 	olga := a.Operator()
 	for i := range 300 {
-		olga.Must(http.StatusCreated, "POST", "/api/v1/users", web.NewUser{Name: fmt.Sprintf("person %03d", i)}, nil)
+		olga.Must(http.StatusCreated, "POST", "/api/v1/users",
+			web.NewUser{Name: fmt.Sprintf("person %03d", i)}, nil)
 	}
 	for i := range 40 {
-		olga.Must(http.StatusCreated, "POST", "/api/v1/stages", web.NewStage{Name: fmt.Sprintf("stage %02d", i)}, nil)
+		olga.Must(http.StatusCreated, "POST", "/api/v1/stages",
+			web.NewStage{Name: fmt.Sprintf("stage %02d", i)}, nil)
 	}
 	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
 	page.Goto(a.URL + "/operator/people")
@@ -42,7 +44,8 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.WaitText("person 299")
 	page.WaitFor(`document.querySelectorAll('.lines > li').length === 1`)
 
-	t.Log("what is looked for is in the address, and access and suspension are on a page of their own")
+	t.Log("what is looked for is in the address, and access and suspension are on a page of " +
+		"their own")
 	page.WaitFor(`location.search === '?q=person+299'`)
 	page.ClickText("person 299")
 	page.WaitFor(`location.pathname === '/operator/person'`)
@@ -60,7 +63,8 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	t.Log("where somebody is signed in, one login ends and the other stays")
 	ana := a.Broadcaster(olga, "ana", "publish")
 	other := a.Browser()
-	other.Must(http.StatusOK, "POST", "/api/login", web.Credentials{Name: "ana", Password: apptest.Password}, nil)
+	other.Must(http.StatusOK, "POST", "/api/login",
+		web.Credentials{Name: "ana", Password: apptest.Password}, nil)
 	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
 	page.WaitFor(`document.querySelectorAll('button[aria-label^="Sign out: "]').length === 2`)
 	shootConsole(page, "console-person")
@@ -99,7 +103,8 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.WaitFor(`!document.querySelector('#edit-claim')`)
 	var rules web.V1Rules
 	olga.Must(http.StatusOK, "GET", "/api/v1/rules", nil, &rules)
-	if r := rules.Rules[0]; len(rules.Rules) != 1 || r.Claim != "groups" || r.Value != "crew" || *r.MaxTTL != 7200 || len(r.Capabilities) != 1 {
+	if r := rules.Rules[0]; len(rules.Rules) != 1 || r.Claim != "groups" || r.Value != "crew" ||
+		*r.MaxTTL != 7200 || len(r.Capabilities) != 1 {
 		t.Errorf("the rule is %+v", rules.Rules)
 	}
 	t.Log("what the server refuses is said there, and Cancel leaves the rule as it is")

@@ -11,8 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADockLinkOpensASignedInDock: an application gets a link with its API key. In the dock of an OBS
-// it opens a page that is signed in; nobody types a password, and the link serves once.
+// TestADockLinkOpensASignedInDock: an application gets a link with its API key. In the dock of an
+// OBS it opens a page that is signed in; nobody types a password, and the link serves once.
 func TestADockLinkOpensASignedInDock(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31} {

@@ -187,7 +187,8 @@ func TestTheLineFitsInEveryLanguage(t *testing.T) {
 		d.WaitFor(`document.querySelector('.air .to').scrollHeight <= document.querySelector('.air .to').clientHeight`)
 		d.keep("people-line-" + lang)
 		d.desk.stage("ended", "kicked",
-			"The operator ended your broadcast: the hall is closing, and everybody has to go home now.")
+			"The operator ended your broadcast: the hall is closing, and everybody has to go "+
+				"home now.")
 		d.far.Answer(fakeobs.Refuse(401))
 		d.far.Drop()
 		d.state("trouble")

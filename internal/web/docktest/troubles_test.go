@@ -103,7 +103,8 @@ func troubles() []row {
 			}, "Keyframe Interval 1 or 2 s (not 0), Profile baseline, Bitrate up to 2500 kb/s."},
 		{"found-account", "not-set-up",
 			readyOBS(func(o *fakeobs.Options) { o.Account = "YouTube - RTMP" }), (*dock).connected,
-			"linked with YouTube - RTMP, which writes its own key at every start. Disconnect the account in Settings → Stream."},
+			"linked with YouTube - RTMP, which writes its own key at every start. Disconnect " +
+				"the account in Settings → Stream."},
 		{"found-busy", "not-set-up", freshOBS(asIs), (*dock).busy,
 			"The replay buffer runs. Stop it first"},
 		{"setup-without-outputs", "ready", freshOBS(func(o *fakeobs.Options) {
@@ -115,7 +116,8 @@ func troubles() []row {
 
 		// Setting up.
 		{"setup-running", "setup-failed", freshOBS(wide), (*dock).setupRunning,
-			"OBS refused (error 500). Stop the stream, the recording, the replay buffer and the virtual camera"},
+			"OBS refused (error 500). Stop the stream, the recording, the replay buffer and the " +
+				"virtual camera"},
 		{"setup-timeout", "setup-failed", freshOBS(asIs),
 			func(d *dock) { d.setsUpHeld("SetCurrentProfile") },
 			"OBS did not answer in time. Does a window in OBS ask something?"},

@@ -1,0 +1,64 @@
+package stagedoor_test
+
+import (
+	"go/scanner"
+	"go/token"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+const (
+	maxColumns = 100
+	tab        = "    "
+	// unbreakable is how long a word is that needs not be broken: an address, a path, a hash.
+	unbreakable = 50
+)
+
+// TestLinesOfGoFit holds Go code to 100 columns. Exempt is what cannot be broken: raw strings
+// (tags, scripts for browsers), directives, and lines with a word that is too long for most.
+func TestLinesOfGoFit(t *testing.T) {
+	t.Parallel()
+	tree(t, func(path string, text []byte) {
+		if !strings.HasSuffix(path, ".go") {
+			return
+		}
+		raw := rawLines(text)
+		for i, line := range strings.Split(string(text), "\n") {
+			width := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", tab))
+			if width > maxColumns && !raw[i+1] && !strings.HasPrefix(line, "//go:") &&
+				longestWord(line) < unbreakable {
+				t.Errorf("%s:%d has %d columns, more than %d", path, i+1, width, maxColumns)
+			}
+		}
+	})
+}
+
+// rawLines are the lines that a raw string touches.
+func rawLines(text []byte) map[int]bool {
+	files := token.NewFileSet()
+	file := files.AddFile("", files.Base(), len(text))
+	var s scanner.Scanner
+	s.Init(file, text, nil, 0)
+	lines := map[int]bool{}
+	for {
+		at, kind, literal := s.Scan()
+		if kind == token.EOF {
+			return lines
+		}
+		if kind == token.STRING && strings.HasPrefix(literal, "`") {
+			first := files.Position(at).Line
+			for i := range strings.Count(literal, "\n") + 1 {
+				lines[first+i] = true
+			}
+		}
+	}
+}
+
+func longestWord(line string) int {
+	longest := 0
+	for _, word := range strings.Fields(line) {
+		longest = max(longest, utf8.RuneCountInString(word))
+	}
+	return longest
+}
