@@ -135,8 +135,13 @@ func TestSetUpFromFresh(t *testing.T) {
 
 			// Run twice it changes nothing.
 			ready := standing(t, c)
-			if again := setUp(t, c, target()); again.Changed {
+			again := setUp(t, c, target())
+			if again.Changed {
 				t.Error("the second run changed something")
+			}
+			if again.Previous != "Untitled" {
+				t.Errorf("with ours selected: got %q, want the profile that Back selects",
+					again.Previous)
 			}
 			if got := standing(t, c); got != ready {
 				t.Errorf("after the second run: got %s, want %s", got, ready)
