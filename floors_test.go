@@ -1,5 +1,5 @@
-// Package stagedoor_test holds the house together: who may import whom, and what may stand in the
-// tree.
+// Package stagedoor_test checks the tree as a whole: which package may import which, and what its
+// files may hold.
 package stagedoor_test
 
 import (

@@ -208,7 +208,7 @@ func (o orders) carryOut(ctx context.Context, order homes.Order) error {
 	return stage.Errorf(stage.ErrInvalid, "This order is unknown here.")
 }
 
-// atHome verifies tokens, on the home of their stage alone.
+// atHome verifies tokens. It refuses those of stages that have another home.
 type atHome struct {
 	whip.Tokens
 	homes *homes.Homes

@@ -91,8 +91,7 @@ func transport(config *tls.Config) *http.Transport {
 	}
 }
 
-// address returns where a replica listens, as a URL of HTTPS: the scheme of its setting is a matter
-// of taste.
+// address returns where a replica listens, as a URL of HTTPS, whatever scheme its setting has.
 func address(peer Peer, path string) (*url.URL, error) {
 	u, err := url.Parse(peer.URL)
 	if err != nil {

@@ -103,8 +103,8 @@ func TestEveryOperationOfTheNodeClient(t *testing.T) {
 	}
 }
 
-// TestEveryOperationOfTheGoClient calls whatever the client has: each answers, or says in a way
-// that the client understands why not.
+// TestEveryOperationOfTheGoClient calls every operation that the client has: each succeeds, or
+// fails with an error that the client knows.
 func TestEveryOperationOfTheGoClient(t *testing.T) {
 	t.Parallel()
 	_, base := start(t, nil)

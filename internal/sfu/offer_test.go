@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// swollen are offers that say a little very often. Each is as long as WHIP takes over HTTP.
+// swollen are offers that repeat one short line many times. Each is as long as WHIP takes over
+// HTTP.
 func swollen() map[string]string {
 	const size = 64 << 10
 	offer := func(formats, attributes string) string {

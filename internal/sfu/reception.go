@@ -211,8 +211,8 @@ func (p *publisher) judgeKeyframes(j *jury, now time.Time) {
 	}
 }
 
-// keyframesApart is 0 for a publisher who makes keyframes when asked to: there they may be as far
-// apart as they like.
+// keyframesApart is the longest time between keyframes. It is 0 for a publisher that makes
+// keyframes when asked to: its interval does not matter.
 func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	for _, t := range p.layers {
 		if since := t.arrival.origin; !t.obedient() && alive(t, now) {

@@ -1,6 +1,6 @@
 /** The JSON API of the server, as docs/http.md describes it. */
 
-/** Where Stagedoor lives, also below a path of a larger site. */
+/** The root URL of Stagedoor, which may be a path of a larger site. */
 export const base = new URL('../../', import.meta.url);
 
 /** What the server said no with: its sentence for the person, its stable code for us. */

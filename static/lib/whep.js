@@ -16,7 +16,7 @@ export async function play(participantId, on, { fetch = globalThis.fetch, Peer =
   const stop = () => {
     peer.onconnectionstatechange = null;
     peer.close();
-    // keepalive: the page may be going
+    // keepalive: the page may be closing
     if (session) void fetch(session, { method: 'DELETE', credentials: 'same-origin', keepalive: true }).catch(() => {});
     session = '';
   };

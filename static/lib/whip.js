@@ -18,7 +18,7 @@ export async function publish({ token, stream, state }, { fetch = globalThis.fet
   const stop = () => {
     peer.onconnectionstatechange = null;
     peer.close();
-    // keepalive: the page may be going
+    // keepalive: the page may be closing
     if (session) void fetch(session, { ...bearer, method: 'DELETE', keepalive: true }).catch(() => {});
     session = '';
   };

@@ -125,7 +125,7 @@ class Rules {
     const { errorAt, state } = this.console;
     const { asked } = this;
     const changed = () => {
-      if (!this.asked) return; // what it said is not about what the fields say now
+      if (!this.asked) return; // the answer is about earlier values of the fields
       this.asked = null;
       this.console.draw();
     };

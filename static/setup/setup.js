@@ -1,4 +1,4 @@
-/** The first page of all: makes the operator, by the one-time link that the server printed. */
+/** The page of the one-time link that the server prints: it creates the first operator. */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { chosenPassword, errorText, field, form, header, href, page, passwordFields, prepare, takeCode } from '../lib/page.js';

@@ -8,7 +8,7 @@ const NOT_FOUND = 600;
 const EXISTS = 601;
 const NO_KIND = 605;
 
-/** Why a source was not made; text is for the words. */
+/** Why a source was not made; text is a key of the sentences. */
 export class SceneError extends Error {
   /** @param {string} text @param {Record<string, string>} [values] */
   constructor(text, values = {}) {

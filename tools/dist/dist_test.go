@@ -165,7 +165,7 @@ func checkBinary(t *testing.T, text []byte) {
 	}
 }
 
-// checkImage reads the image as a container engine does, and runs what it says, without its walls.
+// checkImage reads the image as a container engine does, and runs its command, without isolation.
 func checkImage(t *testing.T, text, binary []byte) {
 	t.Helper()
 	blobs := map[string][]byte{}

@@ -68,7 +68,7 @@ func TestStopFromPeople(t *testing.T) {
 	d.WaitFor(`document.querySelector('#said').textContent === 'OBS is ready'`)
 }
 
-// TestATroubleIsReadOnPeople: the sentence, and Stop where OBS goes on.
+// TestATroubleIsReadOnPeople: the tab shows the problem, and Stop while OBS goes on sending.
 func TestATroubleIsReadOnPeople(t *testing.T) {
 	t.Parallel()
 	d := liveOnPeople(t, browser.OBS30, browser.Options{Width: 250})

@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// A page in a network that lets nothing out but a TURN server plays by it: the pages read the
-// servers from the answer before they look for a way.
+// A page whose network reaches a TURN server alone plays through it: pages read the TURN servers
+// from the answer before they gather candidates.
 func TestPagesUseTURN(t *testing.T) {
 	t.Parallel()
 	const secret = "a secret of the TURN server"
