@@ -1,7 +1,7 @@
 /** The broadcaster's dock: keeps what is known, draws it, and carries out what is clicked. What is shown is in views.js. */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
-import { listen } from '../lib/events.js';
+import { listen, patiently } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
 import { KEYS } from '../lib/memory.js';
 import { takePairing } from '../lib/pairing.js';
@@ -229,11 +229,15 @@ async function blankToken() {
 /** Stages whose people are known since the events (last) began. @type {Set<string>} */
 const known = new Set();
 
+const showOnline = patiently((online) => {
+  if (model.me && online !== model.online) set({ online });
+});
+
 /** @param {boolean} online */
 function connected(online) {
   known.clear();
   broadcast.online(online);
-  if (model.me && online !== model.online) set({ online });
+  showOnline(online);
   if (online) report.soon();
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { api, ApiError } from '../lib/api.js';
-import { growing, listen } from '../lib/events.js';
+import { growing, listen, patiently } from '../lib/events.js';
 import { until } from './fake.js';
 
 const answer = (status, body, headers = {}) => async () => new Response(body === undefined ? null : JSON.stringify(body), { status, headers });
@@ -140,6 +140,21 @@ describe('the event stream', () => {
     assert.deepEqual([heard.pauses, heard.connected, s.asked[1]['Last-Event-ID']], [[], [true, true], '9']);
     heard.stop();
   });
+});
+
+it('a broken line is shown when it stays broken', async () => {
+  const shown = [];
+  const online = patiently((on) => shown.push(on), 30);
+  online(false);
+  online(true);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.deepEqual(shown, [true]);
+  online(false);
+  online(false);
+  await until(() => shown.length === 2);
+  online(false);
+  online(true);
+  assert.deepEqual(shown, [true, false, true]);
 });
 
 it('pauses grow up to half a minute, each page a little apart', () => {

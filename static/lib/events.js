@@ -71,6 +71,26 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
 }
 
 /**
+ * Shows a broken line when it stays broken. Of several servers the next one answers within a second, and a page that moves
+ * under the pointer is in the way.
+ * @param {(online: boolean) => void} show
+ * @returns {(online: boolean) => void}
+ */
+export function patiently(show, patience = 2000) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let late;
+  return (online) => {
+    if (!online) {
+      late ??= setTimeout(() => show(false), patience);
+      return;
+    }
+    clearTimeout(late);
+    late = undefined;
+    show(true);
+  };
+}
+
+/**
  * Says whether the person has left the page. The browser keeps a page for "Back" together with its open requests, and has
  * six connections to a server: after six pages, the next one would wait for a minute. So a page that was left does not listen.
  * @param {EventTarget} page @param {AbortSignal} signal

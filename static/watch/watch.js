@@ -1,7 +1,7 @@
 /** Plays everybody who publishes on a stage, local or of AWS. The sound waits for a click, as browsers require. */
 import { api, ApiError } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
-import { listen } from '../lib/events.js';
+import { listen, patiently } from '../lib/events.js';
 import { followHeight } from '../lib/height.js';
 import { button, errorText, header, page, say, signOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
@@ -210,7 +210,7 @@ addEventListener('pageshow', (e) => { if (e.persisted && state.stage) client.joi
 void signedIn((me) => {
   know(me);
   listen({
-    connected: (online) => { state.online = online; draw(); },
+    connected: patiently((online) => { state.online = online; draw(); }),
     signedOut: () => location.reload(),
     event({ event, data }) {
       if (event === 'me') know(data);
