@@ -110,8 +110,8 @@ func (c *Control) CreateGuestLink(
 	return guestLinkOf(cred), secret, nil
 }
 
-// guestOwner returns on whose access a link rests: that of the caller, or for operators and their
-// programs that of anybody.
+// guestOwner returns the user whose access a link rests on: the caller, or for operators and their
+// programs any user.
 func guestOwner(by Principal, wanted UserID) (UserID, error) {
 	if by.Key != "" {
 		return "", signInYourself()

@@ -28,8 +28,8 @@ type probed struct {
 	gap time.Duration // between its two events
 }
 
-// probe requests the probe once for all checks. It is nil where that fails, which checkPublic
-// reports.
+// probe sends one request through the public URL for all checks. It is nil where that fails, which
+// checkPublic reports.
 func (d *doctor) probe(ctx context.Context) *probed {
 	if d.seen != nil || d.running == nil || d.public == nil {
 		return d.seen

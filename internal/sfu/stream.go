@@ -25,7 +25,7 @@ type stream struct {
 	next     uint64    // the index in the track's history that is sent next
 	started  bool      // of this track something was sent
 	starved  bool      // waits for a keyframe
-	asking   time.Time // since when a new one is waited for although there is an old one
+	asking   time.Time // since when it waits for a new keyframe instead of using the old one
 	firstSeq uint64    // what came before is not for this viewer
 	header   *packet   // parameter sets before the first keyframe, if that has none
 	headed   bool      // they were sent

@@ -3,7 +3,7 @@ package sfu
 import "sync/atomic"
 
 // A Traffic is how much media went over the network since the start, in bytes of the encrypted
-// packets. What is sent once more counts once more, and what the network did not take counts not.
+// packets. Repeated packets count again, and packets that the network did not take do not count.
 type Traffic struct {
 	Received uint64
 	Sent     uint64

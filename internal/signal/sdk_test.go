@@ -278,7 +278,7 @@ func meet(seats []seat) {
 	}
 }
 
-// without waits until all others have received that a participant left, and answers them.
+// without waits until all others have received that a participant left, and returns the others.
 func without(gone seat, seats []seat) []seat {
 	rest := slices.DeleteFunc(slices.Clone(seats), func(s seat) bool { return s.id == gone.id })
 	for _, s := range rest {
