@@ -8,7 +8,7 @@ import { send } from '../lib/stage/send.js';
 import { t } from '../lib/strings.js';
 import { createDevices } from './devices.js';
 import { createOthers } from './others.js';
-import { doorView, endedView, onStageView, whyText } from './views.js';
+import { previewView, endedView, onStageView, whyText } from './views.js';
 
 /** A tab stays the same guest when it is loaded again: a link is not used up by that. */
 const KEYS = Object.freeze({ secret: 'stagedoor.guest', admission: 'stagedoor.guest.admission', name: 'stagedoor.guest.name' });
@@ -73,7 +73,7 @@ const local = () => admission?.stage.split(':')[3] === 'local';
 const publishes = () => model.offer?.role === 'publish';
 
 function draw() {
-  const view = { loading: loadingView, door: doorView, stage: onStageView, ended: endedView }[model.phase];
+  const view = { loading: loadingView, preview: previewView, stage: onStageView, ended: endedView }[model.phase];
   page(header(null, 'guest'), ...view(model, actions, devices, others));
   devices.mount();
   if (model.phase === 'stage') others.mount();
@@ -143,7 +143,7 @@ async function reconsider(why) {
     model.publishing = null;
     enter();
   } else {
-    model.phase = 'door'; // camera and microphone first
+    model.phase = 'preview'; // camera and microphone first
   }
   model.changed = t(`guest.now.${role}`);
   say(model.changed);
@@ -188,7 +188,7 @@ async function start() {
   draw();
   try {
     model.offer = await api('GET', 'api/guest', undefined, { fetch: bearer });
-    model.phase = 'door';
+    model.phase = 'preview';
     resume();
   } catch (err) {
     Object.assign(model, { phase: 'ended', error: secret || !(err instanceof ApiError) ? errorText(err) : t('guest.noLink') });

@@ -5,7 +5,7 @@ import { has, serverSaid, t, time } from '../lib/strings.js';
 
 /**
  * @typedef {object} Model
- * @property {'loading' | 'door' | 'stage' | 'ended'} phase
+ * @property {'loading' | 'preview' | 'stage' | 'ended'} phase
  * @property {import('../types.js').GuestInvitation | null} offer
  * @property {string} name
  * @property {string} error
@@ -28,11 +28,11 @@ import { has, serverSaid, t, time } from '../lib/strings.js';
  */
 
 /** @param {Model} m @param {Actions} act @param {Devices} devices */
-export function doorView(m, act, devices) {
+export function previewView(m, act, devices) {
   const offer = /** @type {NonNullable<Model['offer']>} */ (m.offer);
   const publishes = offer.role === 'publish';
   const ready = !publishes || devices.state.phase === 'open';
-  return [h('main', { className: 'card guest', key: 'door' },
+  return [h('main', { className: 'card guest', key: 'preview' },
     m.changed && h('p', { className: 'notice good', key: 'changed' }, m.changed),
     h('h1', null, t('guest.invited', { host: offer.host, stage: offer.stageName })),
     h('p', { className: 'hint' }, t(publishes ? 'guest.willPublish' : 'guest.willView', { time: time(offer.expiresAt) })),
