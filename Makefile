@@ -27,7 +27,7 @@ FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
 .PHONY: check-upgrade help install test check quick busy fmt vet staticcheck generate generated types js race tidy \
-	check-tidy bench fuzz screenshots site build lambda dist check-dist check-packages clean
+	check-tidy bench fuzz screenshots pictures site build lambda dist check-dist check-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -101,6 +101,18 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 
 screenshots: install ## a picture of every state of the pages, in screenshots/
 	go test -count=1 $$($(SCREENSHOT_PACKAGES) | sed 's|^|./|') -screenshots "$$PWD/screenshots"
+
+# The stories in which the pictures of the documents are taken: tools/pictures has the list.
+PICTURE_STATES := signed-out|no-obs|obs-password|not-set-up|setting-up|ready|live|live-wrong|refused
+PICTURES := TestEveryState/127/^($(PICTURE_STATES))$$|TestTheWholeRoad$$|TestAPhoneSignsInTheDock|TestATestPictureWithoutOBS|TestTheConsoleHoldsWhatWasAskedFor
+PICTURES_OF_STAGES := TestAGuestByLink|TestOneConnectionToOBSServesBothTabs
+
+pictures: ## the pictures of the documents anew, docs/pictures
+	rm -rf .cache/pictures
+	go test -count=1 ./internal/web/docktest -run '$(PICTURES)' -screenshots "$$PWD/.cache/pictures"
+	go test -count=1 ./internal/web/stagetest -run '$(PICTURES_OF_STAGES)' \
+		-screenshots "$$PWD/.cache/pictures" -guest-screenshots "$$PWD/.cache/pictures"
+	go run ./tools/pictures .cache/pictures docs/pictures
 
 site: ## the documents as a site with search, in site/; SITE_BASE=/docs/ for another folder of its server
 	node_modules/.bin/vitepress build tools/site

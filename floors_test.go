@@ -105,6 +105,7 @@ var floors = map[string][]string{
 	// Tests without a package of their own, and a benchmark with a program of its own.
 	"":                       {},
 	"tools/figures":          {},
+	"tools/pictures":         {},
 	"tools/site":             {},
 	"internal/web/docktest":  {},
 	"internal/web/stagetest": {},
