@@ -20,8 +20,8 @@ const defaultAuditRetention = 365 * 24 * time.Hour
 type Action string
 
 // The actions of the audit trail. Its entries of ActionTokenIssued are not stored: the store reads
-// them from the records of the tokens, which are kept as long. The entry for a guest's token is
-// ActionGuestAdmitted.
+// them from the records of the tokens, which are kept as long. For a guest's token there is also
+// ActionGuestAdmitted, which names the link.
 const (
 	ActionSetUp           Action = "system.set_up"
 	ActionLogin           Action = "login.created"

@@ -317,12 +317,34 @@ func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 			}
 		}
 
+		t.Log("a guest has no account")
+		link, guest := h.invited(t, ana, access.GuestLinkRequest{
+			Stage: arn, Role: access.GuestPublishes, Name: "guests",
+		})
+		must(h.AdmitGuest(t.Context(), guest, "Gil", "192.0.2.9"))(t)
+		e = h.trail(op, access.ActionTokenIssued)[0]
+		if e.Actor != "" || e.ActorName != "Gil" || e.Credential != access.KindGuestLink ||
+			e.Address != "192.0.2.9" {
+			t.Errorf("the token of a guest: %+v", e)
+		}
+		by := h.trail(op, access.ActionGuestAdmitted)
+		if len(by) != 1 || by[0].Detail != link.Name {
+			t.Errorf("the guest was admitted by %+v", by)
+		}
+		for _, e := range must(h.Audit(t.Context(), op, access.AuditFilter{
+			Actor: ana.User.ID, Action: access.ActionTokenIssued,
+		}, access.Page{}))(t).Items {
+			if e.ActorName != "Ana" {
+				t.Errorf("what Ana did includes %+v", e)
+			}
+		}
+
 		t.Log("they are kept as long as the rest of the trail, and not shown for longer")
 		h.Configure(func(c *access.Config) { c.AuditRetention = 100 * 24 * time.Hour })
 		h.Clock.Pass(99 * 24 * time.Hour)
 		ok(t, h.Prune(t.Context()))
-		if got := h.trail(op, access.ActionTokenIssued); len(got) != 6 {
-			t.Errorf("%d tokens are left after 99 of 100 days", len(got))
+		if got := h.trail(op, access.ActionTokenIssued); len(got) != 7 {
+			t.Errorf("%d tokens of 7 are left after 99 of 100 days", len(got))
 		}
 		h.Configure(func(c *access.Config) { c.AuditRetention = 24 * time.Hour })
 		if got := h.trail(op, access.ActionTokenIssued); len(got) != 0 {
