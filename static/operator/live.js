@@ -18,6 +18,7 @@ class Live {
   /** Those who only watch, too. */ all = false;
   rows = ROWS;
   /** Rows that show what they showed are the same elements. @type {Map<string, {of: string, row: HTMLElement}>} */ kept = new Map();
+  /** What was typed as the reason of a kick: a broadcast that breaks and comes back has a new row. @type {Map<string, string>} */ reasons = new Map();
   /** @type {ReturnType<typeof setInterval> | undefined} */ timer = undefined;
 
   /** @param {Console} console */
@@ -116,10 +117,13 @@ class Live {
       onsubmit: (/** @type {Event} */ e) => { e.preventDefault(); if (!state.busy) kick(false); },
       onkeydown: (/** @type {KeyboardEvent} */ e) => { if (e.key === 'Escape') { state.asked = ''; draw(); } },
     },
-    field(t('op.kickReason'), { name: 'reason', maxLength: 128 }),
+    field(t('op.kickReason'), {
+      name: 'reason', maxLength: 128, value: this.reasons.get(p.participantId) ?? '',
+      oninput: (/** @type {Event} */ e) => { this.reasons.set(p.participantId, /** @type {HTMLInputElement} */ (e.target).value); },
+    }),
     h('button', { type: 'submit', className: 'danger', key: 'kick', 'aria-disabled': state.busy && 'true', title: t('op.kickHint') }, t('op.kick')),
     h('button', { type: 'button', className: 'danger', key: 'bar', onclick: () => { if (!state.busy) kick(true); }, 'aria-disabled': state.busy && 'true', title: t('op.barHint') }, t('op.bar')),
-    button(t('app.cancel'), () => { state.asked = ''; draw(); }, { key: 'cancel' }),
+    button(t('app.cancel'), () => { state.asked = ''; this.reasons.delete(p.participantId); draw(); }, { key: 'cancel' }),
     h('p', { className: 'hint rest', key: 'hint' }, `${t('op.kickHint')} ${t('op.barHint')}`));
   }
 
