@@ -122,6 +122,7 @@ export interface Me {
   version: string;
   stages: MyStage[];
   passkeyNeeded?: boolean;
+  rehearsal?: boolean;
 }
 
 export interface InviteName {
@@ -135,6 +136,11 @@ export interface Token {
   expiresAt: string;
   stage: string;
   capabilities: string[];
+}
+
+export interface Rehearsal {
+  publish: Token;
+  view: Token;
 }
 
 export interface Person {

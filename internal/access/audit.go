@@ -52,6 +52,7 @@ const (
 	ActionMessageRemoved  Action = "chat.message_removed"
 	ActionTokenIssued     Action = "token.issued"
 	ActionTokenRevoked    Action = "token.revoked"
+	ActionRehearsed       Action = "rehearsal.started"
 	ActionKeyCreated      Action = "key.created"
 	ActionKeyRevoked      Action = "key.revoked"
 	ActionGuestLinkMade   Action = "guest_link.created"

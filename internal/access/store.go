@@ -95,8 +95,9 @@ type Store interface {
 
 	// Permit reads what the decision about a token needs, as of one moment.
 	Permit(ctx context.Context, user UserID, arn stage.ARN, rate Rate) (Permit, error)
-	// AddIssuance records a token. If the account has another revision, or the rate limit is
-	// reached, it returns stage.ErrConflict.
+	// AddIssuance records a token. If the account has another revision, the rate limit is reached,
+	// or the stage does not exist and is not the private one of a rehearsal, it returns
+	// stage.ErrConflict.
 	AddIssuance(ctx context.Context, i Issuance, revision int64, rate Rate) error
 	// Issuance reads the record of a token.
 	Issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error)

@@ -277,7 +277,7 @@ func (c *Control) Token(
 	if err != nil {
 		return Issuance{}, err
 	}
-	if !i.own(who) && !who.Allows(ScopeAudit) {
+	if !i.own(who) && (!who.Allows(ScopeAudit) || i.Stage.Rehearsal()) {
 		return Issuance{}, noSuch("token")
 	}
 	return i, nil
@@ -401,7 +401,7 @@ func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) erro
 		if err != nil || len(revoked) == 0 {
 			return err
 		}
-		if err := c.announce(ctx, tx, MessageTokenRevoked, tokenMessage(i)); err != nil {
+		if err := c.announceRevoked(ctx, tx, revoked); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, who, Entry{
@@ -545,12 +545,8 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 		return p, tokenRevoked()
 	}
 	p.Capabilities = cmp.Or(p.Capabilities, i.Capabilities) // of an AWS token they are unknown
-	permit, err := c.cfg.Store.Permit(ctx, i.User, i.Stage, Rate{})
-	if err != nil {
-		return p, notFoundIs(err, tokenRevoked())
-	}
-	if !permit.Stage || !permit.grant().Capabilities.Has(p.Capabilities) {
-		return p, noGrant()
+	if err := c.restsOnAccess(ctx, p, i); err != nil {
+		return p, err
 	}
 	if i.Credential != "" {
 		cred, err := c.holds(ctx, i.User, i.Credential)
@@ -560,6 +556,21 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 		p.View = stage.View(cred.View)
 	}
 	return p, nil
+}
+
+// restsOnAccess returns an error if the user of a token has lost the access that it needs.
+func (c *Control) restsOnAccess(ctx context.Context, p stage.Participant, i Issuance) error {
+	if i.Stage.Rehearsal() {
+		return c.stillRehearses(ctx, i)
+	}
+	permit, err := c.cfg.Store.Permit(ctx, i.User, i.Stage, Rate{})
+	if err != nil {
+		return notFoundIs(err, tokenRevoked())
+	}
+	if !permit.Stage || !permit.grant().Capabilities.Has(p.Capabilities) {
+		return noGrant()
+	}
+	return nil
 }
 
 // MayStay returns why a participant may not stay on a local stage any more, or nil.

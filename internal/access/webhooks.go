@@ -331,7 +331,7 @@ func (c *Control) subscribed(ctx context.Context, kind string) bool {
 
 // announceToken queues the message about a token that was issued and recorded.
 func (c *Control) announceToken(ctx context.Context, i Issuance) {
-	if !c.subscribed(ctx, MessageTokenIssued) {
+	if i.Stage.Rehearsal() || !c.subscribed(ctx, MessageTokenIssued) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -342,9 +342,13 @@ func (c *Control) announceToken(ctx context.Context, i Issuance) {
 	c.queued()
 }
 
-// messageOfEvent is the message type of an event on a stage, or "".
-func messageOfEvent(kind stage.EventKind) string {
-	switch kind {
+// messageOfEvent is the message type of an event on a stage, or "". A rehearsal is nobody else's
+// business.
+func messageOfEvent(e stage.Event) string {
+	if e.Stage.Rehearsal() {
+		return ""
+	}
+	switch e.Kind {
 	case stage.EventPublishing:
 		return MessageParticipantPublished
 	case stage.EventEnded:
@@ -368,7 +372,7 @@ type eventData struct {
 
 // addEvent stores an event, together with its message where a webhook asks for it.
 func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, error) {
-	kind := messageOfEvent(e.Kind)
+	kind := messageOfEvent(e.Event)
 	if kind == "" || !c.subscribed(ctx, kind) {
 		return c.cfg.Store.AddEvent(ctx, e)
 	}
@@ -388,7 +392,7 @@ func (c *Control) addEventIf(
 		if stored, err = tx.AddEvent(ctx, e); err != nil {
 			return err
 		}
-		kind := messageOfEvent(e.Kind)
+		kind := messageOfEvent(e.Event)
 		if kind == "" || stored.User == "" { // another server stored it before
 			return nil
 		}
@@ -428,12 +432,14 @@ func (c *Control) announce(ctx context.Context, tx Store, kind string, data ...a
 
 // announceRevoked queues the messages about tokens that were revoked together.
 func (c *Control) announceRevoked(ctx context.Context, tx Store, revoked []Issuance) error {
-	if len(revoked) == 0 {
-		return nil
+	var data []any
+	for _, i := range revoked {
+		if !i.Stage.Rehearsal() {
+			data = append(data, tokenMessage(i))
+		}
 	}
-	data := make([]any, len(revoked))
-	for n, i := range revoked {
-		data[n] = tokenMessage(i)
+	if len(data) == 0 {
+		return nil
 	}
 	return c.announce(ctx, tx, MessageTokenRevoked, data...)
 }

@@ -189,7 +189,7 @@ func (c claims) stage(r *http.Request) stage.ARN {
 	if _, known := c.known.find(arn); known {
 		return arn
 	}
-	if _, err := c.control.Stage(r.Context(), arn); err != nil {
+	if c.control.Served(r.Context(), arn) != nil {
 		return ""
 	}
 	return arn

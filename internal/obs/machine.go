@@ -35,7 +35,7 @@ var settingsCodes = []string{
 var finalCodes = append([]string{
 	"kicked", "token_revoked", "replaced", "denied", "no_grant", "no_capability",
 	"insufficient_capabilities",
-	"stage_deleted", "stage_gone", "stage_full", "quota_exceeded", "bad_sdp",
+	"stage_deleted", "stage_gone", "stage_full", "quota_exceeded", "bad_sdp", "rehearsal_over",
 }, settingsCodes...)
 
 func final(code string) bool { return slices.Contains(finalCodes, code) }

@@ -134,6 +134,8 @@ func (p *peer) tick(now time.Time) {
 		p.end("lost", "The connection was lost.")
 	case now.Sub(p.since) > cfg.MaxDuration:
 		p.end("stream_duration_exceeded", "The session reached the longest time allowed.")
+	case p.who.Stage.Rehearsal() && now.After(p.who.ExpiresAt):
+		p.end("rehearsal_over", "The time of the rehearsal is over.")
 	case cfg.EndAtExpiry && !p.who.ExpiresAt.IsZero() && now.After(p.who.ExpiresAt):
 		p.end("token_expired", "The token expired.")
 	case open:

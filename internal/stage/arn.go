@@ -29,6 +29,25 @@ func ParseARN(s string) (ARN, error) {
 // LocalARN returns the ARN of the local stage with that ID.
 func LocalARN(id string) ARN { return ARN(localPrefix + id) }
 
+// rehearsalPrefix begins the IDs of private stages. NewID makes no "-": no other stage has such an
+// ID.
+const rehearsalPrefix = localPrefix + "rehearsal-"
+
+// RehearsalARN returns the private local stage of a user, on which only they rehearse. There is no
+// record of it: it is in no list, and nobody has a grant for it.
+func RehearsalARN(userID string) ARN { return ARN(rehearsalPrefix + userID) }
+
+// RehearsalUser returns the ID of the user whose private stage it is, or "".
+func (a ARN) RehearsalUser() string {
+	if id, ok := strings.CutPrefix(string(a), rehearsalPrefix); ok {
+		return id
+	}
+	return ""
+}
+
+// Rehearsal reports whether the stage is a private one.
+func (a ARN) Rehearsal() bool { return strings.HasPrefix(string(a), rehearsalPrefix) }
+
 // ID returns the last part of the ARN, which is also the claim "topic" of a token.
 func (a ARN) ID() string { return string(a[strings.LastIndexByte(string(a), '/')+1:]) }
 

@@ -119,7 +119,7 @@ const header = `# The status of every route with every kind of credential, for o
 # guestlink: the secret of a guest link for main.
 #
 # own: the caller's object, on the stage main. foreign: that of another broadcaster, on a stage to which the caller has
-# no access.
+# no access. rehearsal: what another broadcaster rehearses at the moment.
 `
 
 func compare(t *testing.T, file, got string) {
@@ -443,17 +443,31 @@ var pageObjects = map[string][]target{
 		return "/api/keys/" + made(of, "id", "/api/keys", web.NewKey{Name: "kiosk"}), nil
 	}),
 
-	"POST /api/tokens": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+	"POST /api/tokens": append(ownAndForeign(func(w *world, of caller, arn string) (string, any) {
 		return "/api/tokens", map[string]any{"stage": arnOf(arn)}
-	}),
-	"GET /api/tokens/{participant}": ownAndForeign(
+	}), rehearsal(func(_ *world, arn stage.ARN, _ string) (string, any) {
+		return "/api/tokens", map[string]any{"stage": arn, "for": "view"}
+	})),
+	"GET /api/tokens/{participant}": append(ownAndForeign(
 		func(w *world, of caller, arn string) (string, any) {
 			return "/api/tokens/" + tokenID(w, of, arn), nil
-		}),
+		}), rehearsal(func(_ *world, _ stage.ARN, id string) (string, any) {
+		return "/api/tokens/" + id, nil
+	})),
 	"DELETE /api/tokens/{participant}": ownAndForeign(
 		func(w *world, of caller, arn string) (string, any) {
 			return "/api/tokens/" + tokenID(w, of, arn), nil
 		}),
+
+	"POST /api/rehearsals": one("/api/rehearsals", nil),
+	"POST /api/rehearsals/{participant}/uplink": {
+		{name: "own", request: func(w *world, who caller) (string, any) {
+			return "/api/rehearsals/" + rehearsedBy(who) + "/uplink", nil
+		}},
+		rehearsal(func(_ *world, _ stage.ARN, id string) (string, any) {
+			return "/api/rehearsals/" + id + "/uplink", nil
+		}),
+	},
 
 	"PUT /api/docks/{dock}":    one("/api/docks/0123456789abcdef", web.DockState{}),
 	"DELETE /api/docks/{dock}": one("/api/docks/0123456789abcdef", nil),
@@ -523,8 +537,11 @@ var pageObjects = map[string][]target{
 				web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}), nil
 		}),
 
-	"GET /api/stages/{arn}/events": onStage("/events", nil),
-	"POST /api/stages/{arn}/chat":  onStage("/chat", web.NewMessage{Text: "hello"}),
+	"GET /api/stages/{arn}/events": append(onStage("/events", nil),
+		rehearsal(func(_ *world, arn stage.ARN, _ string) (string, any) {
+			return "/api/stages/" + url.PathEscape(string(arn)) + "/events", nil
+		})),
+	"POST /api/stages/{arn}/chat": onStage("/chat", web.NewMessage{Text: "hello"}),
 	"DELETE /api/stages/{arn}/chat/{message}": {
 		{name: "own", request: func(w *world, who caller) (string, any) {
 			chat := "/api/stages/" + url.PathEscape(string(w.main)) + "/chat"
@@ -570,6 +587,26 @@ func onStage(rest string, body any) []target {
 	return ownAndForeign(func(_ *world, _ caller, arn string) (string, any) {
 		return "/api/stages/" + arn + rest, body
 	})
+}
+
+// rehearsal is a request about what bea rehearses at the moment: her private stage, and her
+// participant there.
+func rehearsal(request func(w *world, arn stage.ARN, participant string) (string, any)) target {
+	return target{name: "rehearsal", request: func(w *world, _ caller) (string, any) {
+		var made web.Rehearsal
+		w.bea.Must(http.StatusCreated, "POST", "/api/rehearsals", nil, &made)
+		return request(w, made.Publish.Stage, string(made.Publish.ParticipantID))
+	}}
+}
+
+// rehearsedBy is the caller's participant at a rehearsal, or an ID of nothing where they may not.
+func rehearsedBy(who caller) string {
+	var out web.Rehearsal
+	_, _, text := who.owner.Do("POST", "/api/rehearsals", nil)
+	if json.Unmarshal(text, &out) != nil || out.Publish.ParticipantID == "" {
+		return "nothing"
+	}
+	return string(out.Publish.ParticipantID)
 }
 
 // guest is the participant ID of a guest whom bea let onto a stage.

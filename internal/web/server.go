@@ -130,6 +130,7 @@ func (s *Server) table() []route {
 		(&passkeys{signIns}).routes(),
 		(&accessKeys{c.Control}).routes(a),
 		tokens.routes(a),
+		(&rehearsals{c.Control, a.client}).routes(a),
 		people.routes(a),
 		stages.routes(a),
 		(&viewKeys{c.Control, c.Feed, c.PublicURL, a.client}).routes(a),

@@ -105,6 +105,8 @@ type (
 		// PasskeyNeeded: an operator without the passkey that operators need here, who acts as a
 		// broadcaster.
 		PasskeyNeeded bool `json:"passkeyNeeded,omitempty"`
+		// Rehearsal: POST /api/rehearsals is offered.
+		Rehearsal bool `json:"rehearsal,omitempty"`
 	}
 	// MyStage is a stage and what one may do on it.
 	MyStage struct {
@@ -127,6 +129,11 @@ type (
 		ExpiresAt     time.Time           `json:"expiresAt"`
 		Stage         stage.ARN           `json:"stage"`
 		Capabilities  []string            `json:"capabilities"`
+	}
+	// A Rehearsal has the tokens for one's private stage: to publish to it, and to watch that.
+	Rehearsal struct {
+		Publish Token `json:"publish"`
+		View    Token `json:"view"`
 	}
 	// An IssuedToken is the record of one.
 	IssuedToken struct {

@@ -20,19 +20,22 @@ type profiles struct {
 // of returns what a page shows of the caller.
 func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
 	stages, err := s.control.Stages(ctx, who)
-	return s.with(stages, who), err
+	return s.with(ctx, stages, who), err
 }
 
 // ofStream is of for an event stream.
 func (s profiles) ofStream(ctx context.Context, who access.Principal) (Me, error) {
 	stages, err := s.control.StagesOfStream(ctx, who)
-	return s.with(stages, who), err
+	return s.with(ctx, stages, who), err
 }
 
-func (s profiles) with(stages []access.StageAccess, who access.Principal) Me {
+func (s profiles) with(
+	ctx context.Context, stages []access.StageAccess, who access.Principal,
+) Me {
 	me := Me{
 		ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.version,
 		Stages: []MyStage{}, PasskeyNeeded: who.Unproven,
+		Rehearsal: s.control.MayRehearse(ctx, who, stages) == nil,
 	}
 	for _, a := range stages {
 		me.Stages = append(me.Stages, MyStage{

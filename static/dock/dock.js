@@ -18,6 +18,7 @@ import { createTally } from '../lib/tally.js';
 import { createTokens } from '../lib/tokens.js';
 import { createPeopleTab } from './people.js';
 import { createPicturePart } from './picture.js';
+import { createRehearsalPart, NONE } from './rehearsal.js';
 import { createReport } from './report.js';
 import { focusTab, intoAddress, panel, tabOfAddress, tabsView } from './tabs.js';
 import { airView, dockView, headline, stateOf, worry } from './views.js';
@@ -53,12 +54,13 @@ const model = {
   me: null, online: true, stage: undefined, stages: [],
   obs: obs.status, why: 'off', address: localStorage.getItem(KEYS.address) ?? '', remembered: localStorage.getItem(KEYS.password) !== null,
   version: '', encoder: '', encoders: [], findings: null, previous: undefined, settingUp: null, setupError: null, notice: '',
-  broadcast: broadcast.state, dying: false, summary: null, sent: null, present: [], others: [],
+  broadcast: broadcast.state, rehearsal: NONE, quiet: true, dying: false, summary: null, sent: null, present: [], others: [],
   hand: { token: null, shown: false, busy: false }, now: Date.now(),
 };
 
 const people = createPeopleTab({ obs, changed: draw, again: () => void askAgain(), stage: () => model.stage?.arn, toBroadcast: backToBroadcast });
 const picture = createPicturePart({ stage: () => model.stage, changed: draw });
+const rehearsal = createRehearsalPart({ obs, limits: () => model.stage?.limits, changed: rehearsalChanged });
 const report = createReport({ id: dockId, model, version: () => obs.version });
 
 /** @type {Map<string, import('../lib/types.js').Presence[]>} who is on each stage */
@@ -69,6 +71,8 @@ let events = { stop() {} };
 let password = '';
 let permission = 'unknown';
 let looking = false;
+/** The rehearsal of the one before has let go of OBS. */
+let freed = Promise.resolve();
 let noWhip = false; // OBS refused WHIP on this connection; another one may be to another build
 
 /* ---- drawing ---- */
@@ -89,6 +93,7 @@ function draw() {
       panel('people', tab, airView(model, actions, backToBroadcast), ...people.view())));
   people.drawn();
   picture.drawn();
+  rehearsal.drawn();
   tell();
 }
 
@@ -197,7 +202,8 @@ async function askAgain() {
 /** The login ended, here or elsewhere: nothing of it stays on the page. */
 function signedOut() {
   events.stop();
-  obs.close();
+  freed = rehearsal.running ? rehearsal.cancel() : Promise.resolve(); // OBS is given back what it had
+  void freed.finally(() => obs.close());
   presence.clear();
   picture.stop();
   signing.notice = t('sign.expired');
@@ -206,6 +212,7 @@ function signedOut() {
 }
 
 async function leave() {
+  if (rehearsal.running) await rehearsal.cancel();
   if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await blankToken();
   picture.stop();
   tokens.forget();
@@ -243,7 +250,7 @@ function connected(online) {
 
 /** @param {import('../lib/events.js').ServerEvent} e */
 function serverEvent({ event, data }) {
-  if (event === 'stage') { broadcast.stageEvent(data); picture.stageEvent(data); }
+  if (event === 'stage') { broadcast.stageEvent(data); picture.stageEvent(data); rehearsal.stageEvent(data); }
   else if (event === 'me') know(data);
   else if (event === 'docks') others(data.docks);
   else if (event === 'dock') others([...model.others.filter((d) => d.id !== data.id), data]);
@@ -276,6 +283,7 @@ function obsStatus(status) {
     if (before !== 'ready') void greeted();
   } else if (before === 'ready') {
     broadcast.obsClosed();
+    rehearsal.obsClosed();
     set({ findings: null, sent: null });
   }
   draw();
@@ -284,12 +292,14 @@ function obsStatus(status) {
 async function greeted() {
   noWhip = false;
   if (model.remembered) localStorage.setItem(KEYS.password, password);
+  await rehearsal.mend();
   await broadcast.resume();
   await look();
 }
 
 /** On return the page connects by itself, unless the browser would ask the person out of the blue. */
 async function findObs() {
+  await freed;
   await whyNot();
   if (model.why === 'ask' || model.why === 'insecure' || model.why === 'blocked') return draw();
   password = localStorage.getItem(KEYS.password) ?? '';
@@ -313,11 +323,11 @@ async function whyNot() {
 for (const event of ['CurrentProfileChanged', 'RecordStateChanged', 'ReplayBufferStateChanged', 'VirtualcamStateChanged']) {
   obs.on(event, () => { if (!model.settingUp) void look(); });
 }
-obs.on('StreamStateChanged', ({ outputState }) => broadcast.obsState(outputState));
+obs.on('StreamStateChanged', ({ outputState }) => (rehearsal.running ? rehearsal : broadcast).obsState(outputState));
 
 /** Reads what OBS has set, and judges it. */
 async function look() {
-  if (looking || model.settingUp || obs.status.phase !== 'ready') return;
+  if (looking || model.settingUp || rehearsal.running || obs.status.phase !== 'ready') return;
   looking = true;
   try {
     judge(await readObs(obs, script));
@@ -350,8 +360,9 @@ async function endpoint(settings) {
 
 /** @param {boolean} force @param {string} [encoder] the one to set, or '' for x264 */
 async function setUp(force, encoder) {
-  if (model.settingUp || !model.stage) return;
+  if (model.settingUp || rehearsal.running || !model.stage) return;
   broadcast.dismiss();
+  rehearsal.dismiss();
   set({ settingUp: { step: 'check' }, setupError: null });
   /** @type {import('../lib/tokens.js').Ready | null} */
   let given = null;
@@ -389,11 +400,28 @@ function setupFailed(err) {
 function broadcastChanged(state) {
   const before = model.broadcast.phase;
   model.broadcast = state;
+  if (['starting', 'live'].includes(state.phase) && model.rehearsal.phase !== 'off') rehearsal.dismiss(); // it was read, or is out of date
   const summary = tally.follow(state, Date.now());
   if (summary || state.phase === 'starting') model.summary = summary;
   if (state.phase === 'live' && before !== 'live') meter.reset();
   if (state.phase === 'idle' && before !== 'idle') { model.sent = null; void look(); }
   draw();
+}
+
+/** @param {import('../lib/rehearsal.js').State} state */
+function rehearsalChanged(state) {
+  const before = model.rehearsal.phase;
+  model.rehearsal = state;
+  model.quiet = rehearsal.muted;
+  draw();
+  if (before !== state.phase && !rehearsal.running) void broadcast.resume().then(look); // OBS may do something else by now
+}
+
+/** A rehearsal of another page, which was closed in the middle of it. */
+async function mendLate() {
+  const resting = ['idle', 'trouble', 'reconnecting'].includes(model.broadcast.phase);
+  if (!resting || rehearsal.running || model.settingUp || obs.status.phase !== 'ready') return;
+  if (await rehearsal.mend()) await look();
 }
 
 async function measure() {
@@ -411,7 +439,7 @@ async function measure() {
 
 /** While ready and idle, OBS has a token that lasts. */
 function keepFresh() {
-  const ready = obs.status.phase === 'ready' && model.findings && isReady(model.findings) && !model.settingUp;
+  const ready = obs.status.phase === 'ready' && model.findings && isReady(model.findings) && !model.settingUp && !rehearsal.running;
   if (ready && model.stage) void broadcast.keepFresh(model.stage.arn);
 }
 
@@ -446,7 +474,13 @@ const actions = {
     }
     void look();
   },
-  go() { if (model.stage) void broadcast.go(model.stage.arn); },
+  go() {
+    if (!model.stage || rehearsal.running) return;
+    rehearsal.dismiss();
+    void broadcast.go(model.stage.arn);
+  },
+  rehearse() { if (broadcast.state.phase === 'idle') rehearsal.begin(); },
+  rehearsal: { cancel: () => void rehearsal.cancel(), sound: rehearsal.sound, dismiss: () => rehearsal.dismiss() },
   stop: () => void broadcast.stop(),
   async stopAndSetUp() {
     await broadcast.stop();
@@ -485,7 +519,7 @@ const every = (ms, work) => setInterval(() => { if (model.me) work(); }, ms);
 function second() {
   const { token } = model.hand;
   if (token && Date.parse(token.expiresAt) <= Date.now()) actions.handClear();
-  else if (model.broadcast.phase === 'live' || picture.ticking) draw();
+  else if (model.broadcast.phase === 'live' || model.rehearsal.phase === 'playing' || picture.ticking) draw();
 }
 
 async function start() {
@@ -495,9 +529,10 @@ async function start() {
   every(MEASURE_EVERY, measure);
   every(LOOK_EVERY, () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });
   every(FRESH_EVERY, keepFresh);
+  every(LOOK_EVERY, mendLate);
   every(TELL_EVERY, report.now);
   document.addEventListener('visibilitychange', () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });
-  addEventListener('pagehide', () => { picture.stop(); if (model.me) void report.end(); });
+  addEventListener('pagehide', () => { picture.stop(); rehearsal.abandon(); if (model.me) void report.end(); });
   for (;;) {
     try {
       const me = await enrolled() ?? await whoAmI();

@@ -9,6 +9,7 @@ import { button, copyField, errorLine, field, form } from '../lib/page.js';
 import { pairingView } from '../lib/pairing.js';
 import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js';
 import { afterView } from './after.js';
+import { left, rehearsed, rehearsing } from './rehearsal.js';
 
 /**
  * @typedef {import('../lib/types.js').Me} Me
@@ -34,6 +35,8 @@ import { afterView } from './after.js';
  * @property {{text: string, undone: boolean | null} | null} setupError
  * @property {string} notice what was done a moment ago
  * @property {import('../lib/golive.js').Broadcast} broadcast
+ * @property {import('../lib/rehearsal.js').State} rehearsal
+ * @property {boolean} quiet what is played back makes no sound
  * @property {boolean} dying
  * @property {import('../lib/numbers.js').Sent | null} sent
  * @property {Presence[]} present on the chosen stage
@@ -51,6 +54,8 @@ import { afterView } from './after.js';
  * @property {(force?: boolean, encoder?: string) => void} setUp
  * @property {() => void} back
  * @property {() => void} go
+ * @property {() => void} rehearse
+ * @property {{cancel: () => void, sound: () => void, dismiss: () => void}} rehearsal
  * @property {() => void} stop
  * @property {() => void} stopAndSetUp
  * @property {() => void} dismiss
@@ -65,8 +70,10 @@ import { afterView } from './after.js';
 export function stateOf(m) {
   if (m.settingUp) return 'setting-up';
   if (m.obs.phase !== 'ready') return 'no-obs';
+  if (['starting', 'playing', 'stopping'].includes(m.rehearsal.phase)) return 'rehearsing';
   if (m.broadcast.phase === 'away') return 'checking'; // OBS is back, and not asked yet whether it streams
   if (m.broadcast.phase !== 'idle') return m.broadcast.phase;
+  if (m.rehearsal.phase !== 'off') return 'rehearsed';
   if (m.setupError) return 'setup-failed';
   if (!m.findings) return 'checking';
   if (!isReady(m.findings)) return 'not-set-up';
@@ -76,7 +83,7 @@ export function stateOf(m) {
 /** @param {Model} m @param {Actions} act @returns {import('../lib/dom.js').Child[]} */
 export function dockView(m, act) {
   const state = stateOf(m);
-  const views = { 'setting-up': settingUp, 'no-obs': noObs, 'setup-failed': setupFailed, checking, 'not-set-up': notSetUp, ready, 'no-stage': noStage, starting, live, reconnecting, stopping, trouble };
+  const views = { 'setting-up': settingUp, 'no-obs': noObs, 'setup-failed': setupFailed, checking, 'not-set-up': notSetUp, ready, 'no-stage': noStage, starting, live, reconnecting, stopping, trouble, rehearsing: rehearsingView, rehearsed: rehearsedView };
   return [
     !m.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
     ...notices(m),
@@ -94,7 +101,7 @@ export function headline(m) {
   const words = {
     'setting-up': t('setup.running.title'), 'no-obs': obsProblem(m), 'setup-failed': t('setup.failedTitle'), checking: t('check.reading'), 'not-set-up': t('check.title'),
     ready: t('live.ready'), 'no-stage': t('live.noStage'), starting: t('live.starting'), live: t('live.live'), reconnecting: t('live.reconnecting'), stopping: t('live.stopping'),
-    trouble: m.broadcast.reason ? reasonText(m.broadcast.reason) : '',
+    trouble: m.broadcast.reason ? reasonText(m.broadcast.reason) : '', rehearsing: t(`rehearsal.${m.rehearsal.phase}`), rehearsed: rehearsalOver(m),
   };
   return words[state];
 }
@@ -117,7 +124,7 @@ export function worry(m) {
 
 const KINDS = Object.freeze({
   'setting-up': 'busy', 'no-obs': 'off', 'setup-failed': 'bad', checking: 'off', 'not-set-up': 'warning', ready: 'good', 'no-stage': 'off',
-  starting: 'busy', live: 'live', reconnecting: 'busy', stopping: 'busy', trouble: 'bad',
+  starting: 'busy', live: 'live', reconnecting: 'busy', stopping: 'busy', trouble: 'bad', rehearsing: 'busy', rehearsed: 'off',
 });
 
 /** The broadcast in a line, for who looks at something else. @param {Model} m @param {Actions} act @param {() => void} more */
@@ -133,6 +140,7 @@ export function airView(m, act, more) {
           h('span', { className: 'now' }, h('span', null, words), h('span', { className: 'clock', 'aria-hidden': 'true' }, span((m.now - m.broadcast.since) / 1000))),
           wrong && h('span', { className: 'clamped worry', key: 'worry' }, wrong))
         : h('span', { className: 'clamped', key: 'words' }, words)),
+    state === 'rehearsing' && button(t('app.cancel'), act.rehearsal.cancel, { className: 'cancel', key: 'cancel-rehearsal' }),
     state === 'starting' && button(t('app.cancel'), act.stop, { className: 'cancel', key: 'cancel' }),
     (state === 'live' || state === 'reconnecting' || (state === 'trouble' && m.broadcast.sending)) && button(t('live.stop'), act.stop, { className: 'danger', key: 'stop' }));
 }
@@ -317,22 +325,57 @@ function ready(m, act) {
   return [
     title('good', t('live.ready')),
     stageChoice(m, act),
-    button(t('live.go'), act.go, { className: 'primary wide large', key: 'go' }),
+    h('div', { className: 'start', key: 'start' },
+      button(t('live.go'), act.go, { className: 'primary large', key: 'go' }),
+      m.me?.rehearsal && button(t('rehearsal.go'), act.rehearse, { className: 'large', key: 'try', title: t('rehearsal.lead') })),
     yours.length > 0 && yoursList(yours),
     h('p', { className: 'hint', key: 'token' }, until > m.now ? t('live.tokenUntil', { time: time(until) }) : t('live.tokenLater')),
   ];
 }
 
+/** @param {string} now */
+function startSteps(now) {
+  const steps = ['token', 'settings', 'obs', 'stage'];
+  const at = Math.max(0, steps.indexOf(now));
+  return h('ol', { className: 'progress', key: 'steps' }, ...steps.map((step, i) => h('li', {
+    className: i < at ? 'past' : i === at ? 'now' : '', key: step, 'aria-current': i === at && 'step',
+  }, t(`live.step.${step}`))));
+}
+
+/** @param {Actions} act */
+const rehearsalActs = (act) => ({ ...act.rehearsal, begin: act.rehearse, go: act.go, setUp: () => act.setUp(true) });
+
+/** @param {Model} m @param {Actions} act */
+function rehearsingView(m, act) {
+  const { rehearsal: s, now, quiet } = m;
+  const clock = s.phase === 'playing' && h('span', { className: 'clock', 'aria-hidden': 'true' }, String(left(s, now)));
+  return rehearsing(s, { now, muted: quiet }, rehearsalActs(act), title('busy', t(`rehearsal.${s.phase}`), clock), startSteps);
+}
+
+const GRAVITY = Object.freeze({ ok: 'good', warning: 'warning', bad: 'bad' });
+
+/** The worst of the three. @param {Model} m @returns {keyof typeof GRAVITY} */
+function worst({ rehearsal: { score } }) {
+  const levels = score ? Object.values(score).map(([first]) => first.level) : ['bad'];
+  return levels.includes('bad') ? 'bad' : levels.includes('warning') ? 'warning' : 'ok';
+}
+
+/** @param {Model} m */
+const rehearsalOver = (m) => t(m.rehearsal.score ? `rehearsal.overall.${worst(m)}` : 'rehearsal.failed');
+
+/** @param {Model} m @param {Actions} act */
+function rehearsedView(m, act) {
+  const [heading, ...rest] = rehearsed(m.rehearsal, rehearsalActs(act), title(GRAVITY[worst(m)], rehearsalOver(m)));
+  const { reason } = m.rehearsal;
+  return [heading, reason && h('p', { className: 'error', key: 'reason' }, reasonText(reason)), ...rest];
+}
+
 /** @param {Model} m @param {Actions} act */
 function starting(m, act) {
-  const steps = /** @type {const} */ (['token', 'settings', 'obs', 'stage']);
-  const at = steps.indexOf(m.broadcast.step || 'token');
   return [
     title('busy', t('live.starting')),
     m.broadcast.renewing && h('p', { className: 'lead', key: 'renewing' }, m.broadcast.reason ? reasonText(m.broadcast.reason) : t('live.renewing')),
-    h('ol', { className: 'progress' }, ...steps.map((step, i) => h('li', {
-      className: i < at ? 'past' : i === at ? 'now' : '', key: step, 'aria-current': i === at && 'step',
-    }, t(`live.step.${step}`)))),
+    startSteps(m.broadcast.step),
     button(t('app.cancel'), act.stop, { className: 'wide', key: 'cancel' }),
   ];
 }

@@ -12,7 +12,7 @@ export const SETTINGS = Object.freeze(['no_h264', 'no_opus', 'bitrate_exceeded',
 
 /** Codes after which no new token is requested: it would not help, or it would defy a decision. */
 export const FINAL = Object.freeze(['kicked', 'token_revoked', 'replaced', 'denied', 'no_grant', 'no_capability',
-  'insufficient_capabilities', 'stage_deleted', 'stage_gone', 'stage_full', 'quota_exceeded', 'bad_sdp', ...SETTINGS]);
+  'insufficient_capabilities', 'stage_deleted', 'stage_gone', 'stage_full', 'quota_exceeded', 'bad_sdp', 'rehearsal_over', ...SETTINGS]);
 
 /** Milliseconds of a live broadcast after which a dead token is replaced again without a click. */
 const LONG_LIVE = 5 * 60_000;

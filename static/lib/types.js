@@ -5,6 +5,7 @@
  * @typedef {import('../types').MyStage} Stage
  * @typedef {import('../types').Me} Me
  * @typedef {import('../types').Token} Token
+ * @typedef {import('../types').Rehearsal} Rehearsal
  * @typedef {import('../types').IssuedToken} Issued
  * @typedef {import('../types').VideoReception} VideoReception
  * @typedef {import('../types').Reception} Reception

@@ -11,7 +11,7 @@ import { chip, choice, List } from './list.js';
 const ACTIONS = ['system.set_up', 'login.created', 'login.failed', 'login.ended', 'password.changed', 'enrolment.created', 'device_code.approved', 'device_code.denied', 'passkey.created', 'passkey.changed', 'passkey.removed',
   'user.created', 'user.invited', 'user.changed', 'user.suspended', 'user.restored', 'user.removed', 'access.given', 'access.removed', 'rule.changed', 'rule.removed',
   'stage.created', 'stage.changed', 'stage.removed', 'participant.kicked', 'participant.barred', 'participant.unbarred', 'participant.promoted', 'participant.demoted',
-  'chat.muted', 'chat.unmuted', 'chat.message_removed', 'token.issued', 'token.revoked', 'key.created', 'key.revoked', 'guest_link.created', 'guest_link.revoked', 'guest.admitted',
+  'chat.muted', 'chat.unmuted', 'chat.message_removed', 'token.issued', 'token.revoked', 'rehearsal.started', 'key.created', 'key.revoked', 'guest_link.created', 'guest_link.revoked', 'guest.admitted',
   'own_key.created', 'own_key.rotated', 'own_key.retired', 'webhook.created', 'webhook.deleted', 'webhook.tested', 'webhook.replayed', 'setting.changed'];
 
 const MOST = 100_000; // entries in one file: more would not fit into a spreadsheet

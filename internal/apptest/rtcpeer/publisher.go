@@ -62,6 +62,7 @@ type Publisher struct {
 	nacks  atomic.Int64
 	paused atomic.Bool
 	frames atomic.Int64
+	bytes  atomic.Int64
 	layers []*layer
 }
 
@@ -348,6 +349,7 @@ func (c *Clip) sprop() string {
 
 func (p *Publisher) write(track *webrtc.TrackLocalStaticRTP, packet *rtp.Packet) {
 	if !p.paused.Load() {
+		p.bytes.Add(int64(packet.MarshalSize()))
 		track.WriteRTP(packet) // fails once the connection is closed, which ends the sending, too
 	}
 }
@@ -374,6 +376,9 @@ func (p *Publisher) KeyframeRequests() int { return int(p.plis.Load()) }
 
 // Frames counts the frames that were sent, of the first layer.
 func (p *Publisher) Frames() int { return int(p.frames.Load()) }
+
+// Bytes counts what was sent, sound and picture, as OBS's outputBytes do.
+func (p *Publisher) Bytes() int64 { return p.bytes.Load() }
 
 // Closed is closed when the connection has ended, by either side.
 func (p *Publisher) Closed() <-chan struct{} { return p.closed }

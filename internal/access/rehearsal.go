@@ -1,0 +1,171 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+const (
+	// rehearsalLife is the life of both tokens of a rehearsal, and the time after which the local
+	// stage ends its sessions: the twenty seconds that the dock measures, and what comes before.
+	rehearsalLife = 90 * time.Second
+	// rehearsalLimit is the maximum of tokens for rehearsals in a TokenWindow, two for each.
+	rehearsalLimit = 20
+	// rehearsalBucket counts them apart: who rehearses a lot may still go live.
+	rehearsalBucket = "rehearsal "
+)
+
+// A Rehearsal has the tokens for a user's private stage: one to publish to it, one to watch that.
+type Rehearsal struct{ Publish, View stage.ParticipantToken }
+
+// MayRehearse returns why a principal with access to these stages may not rehearse, or nil. A login
+// may whose user may publish on some stage, on a server with a local stage: only such a server is
+// known to receive media.
+func (c *Control) MayRehearse(ctx context.Context, who Principal, stages []StageAccess) error {
+	if err := who.Require(ScopeAccount); err != nil {
+		return err
+	}
+	if who.Kind != KindLogin {
+		return signInFirst()
+	}
+	all, err := c.cachedStages(ctx)
+	if err != nil {
+		return err
+	}
+	local := func(s StageRecord) bool { return s.ARN.Local() }
+	if c.cfg.NoLocalStages || !slices.ContainsFunc(all, local) {
+		return stage.Errorf(stage.ErrConflict, "This server has no local stage to rehearse on.").
+			WithCode("no_rehearsal")
+	}
+	return publishes(stages)
+}
+
+// publishes returns an error unless one of the stages may be published to.
+func publishes(stages []StageAccess) error {
+	if slices.ContainsFunc(stages, func(s StageAccess) bool {
+		return s.Capabilities.Has(stage.Publish)
+	}) {
+		return nil
+	}
+	return stage.Errorf(stage.ErrDenied,
+		"You may publish on no stage; ask the operator for access.").WithCode("no_grant")
+}
+
+// Rehearse issues the tokens of a rehearsal. They end with the login that asked for them.
+func (c *Control) Rehearse(
+	ctx context.Context, who Principal, address string,
+) (Rehearsal, error) {
+	stages, err := c.Stages(ctx, who)
+	if err != nil {
+		return Rehearsal{}, err
+	}
+	if err := c.MayRehearse(ctx, who, stages); err != nil {
+		return Rehearsal{}, err
+	}
+	publish, err := c.issueRehearsal(ctx, who, stage.Publish, address)
+	if err != nil {
+		return Rehearsal{}, err
+	}
+	view, err := c.issueRehearsal(ctx, who, stage.Subscribe, address)
+	if err != nil {
+		return Rehearsal{}, err
+	}
+	c.noteLate(ctx, who, Entry{
+		Action: ActionRehearsed, Target: string(publish.Participant.ID), TargetName: who.User.Name,
+	})
+	return Rehearsal{Publish: publish, View: view}, nil
+}
+
+// Rehearses returns an error unless a participant is the principal's own at a rehearsal that goes
+// on.
+func (c *Control) Rehearses(ctx context.Context, who Principal, id stage.ParticipantID) error {
+	if err := who.Require(ScopeAccount); err != nil {
+		return err
+	}
+	i, err := c.issuance(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !i.own(who) || !i.Stage.Rehearsal() || !c.cfg.Now().Before(i.ExpiresAt) {
+		return noSuch("rehearsal")
+	}
+	return nil
+}
+
+// Served returns an error unless a stage exists, or is the private one of a user who does. It is
+// for the server itself, which has not verified the token that names the stage.
+func (c *Control) Served(ctx context.Context, arn stage.ARN) error {
+	if !arn.Rehearsal() {
+		_, err := c.Stage(ctx, arn)
+		return err
+	}
+	_, err := c.cfg.Store.Account(ctx, UserID(arn.RehearsalUser()))
+	return notFoundIs(err, noSuch("stage"))
+}
+
+// issueRehearsal issues and records one token, and decides again while the account changes.
+func (c *Control) issueRehearsal(
+	ctx context.Context, who Principal, can stage.Capabilities, address string,
+) (stage.ParticipantToken, error) {
+	req := IssueRequest{Stage: stage.RehearsalARN(string(who.User.ID)), Address: address}
+	rests := basis{
+		user: who.User.ID, bucket: rehearsalBucket + string(who.User.ID),
+		credential: who.CredentialID, kind: who.Kind,
+	}
+	rate := c.rate(rests.bucket)
+	rate.Limit = min(rate.Limit, rehearsalLimit) // 0: no limit
+	for range issueTries {
+		permit, err := c.cfg.Store.Permit(ctx, who.User.ID, req.Stage, rate)
+		if err != nil {
+			return stage.ParticipantToken{}, notFoundIs(err, signInAgain())
+		}
+		if err := cmp.Or(permit.Account.active(), c.stillHeld(ctx, rests)); err != nil {
+			return stage.ParticipantToken{}, err
+		}
+		if !permit.Full.IsZero() {
+			return stage.ParticipantToken{}, c.tooManyTokens(permit.Full, rate)
+		}
+		token, err := c.cfg.Issuer.IssueToken(ctx, stage.TokenRequest{
+			Stage: req.Stage, UserID: string(who.User.ID), Capabilities: can,
+			Attributes: map[string]string{"name": permit.Account.Name}, TTL: rehearsalLife,
+		})
+		if err != nil {
+			return stage.ParticipantToken{}, fmt.Errorf("rehearsal of %s: %w", who.User.ID, err)
+		}
+		err = c.cfg.Store.AddIssuance(ctx, c.record(permit, rests, token, req),
+			permit.Account.Revision, rate)
+		if !errors.Is(err, stage.ErrConflict) {
+			return token, err
+		}
+	}
+	return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable,
+		"The account changes too often at the moment; try again.").WithRetry(time.Second)
+}
+
+// stillRehearses returns an error when a rehearsal is over, or its user may publish nowhere any
+// more. Its tokens have no leeway: OBS goes on asking with the same token when the stage ends the
+// session.
+func (c *Control) stillRehearses(ctx context.Context, i Issuance) error {
+	if !c.cfg.Now().Before(i.ExpiresAt) || i.Stage != stage.RehearsalARN(string(i.User)) {
+		return stage.Errorf(stage.ErrDenied, "The time of the rehearsal is over.").
+			WithCode("rehearsal_over")
+	}
+	account, err := c.cfg.Store.Account(ctx, i.User)
+	if err != nil {
+		return notFoundIs(err, tokenRevoked())
+	}
+	if err := account.active(); err != nil {
+		return err
+	}
+	stages, err := c.Stages(ctx, Principal{User: account.User})
+	if err != nil {
+		return err
+	}
+	return publishes(stages)
+}

@@ -1,0 +1,54 @@
+package web
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// maxUplink is the largest upload that finds out what a line carries: several seconds of the
+// highest bitrate that is advised.
+const maxUplink = 4 << 20
+
+// rehearsals serves the tokens of rehearsals. What the stage measures of one is at
+// GET /api/tokens/{participant}.
+type rehearsals struct {
+	control *access.Control
+	client  clientOf
+}
+
+func (s *rehearsals) routes(a *adapter) []route {
+	return []route{
+		{"POST /api/rehearsals", a.api(access.ScopeAccount, s.begin)},
+		{"POST /api/rehearsals/{participant}/uplink", a.api(access.ScopeAccount, s.uplink)},
+	}
+}
+
+func (s *rehearsals) begin(r *http.Request, who access.Principal) (any, error) {
+	made, err := s.control.Rehearse(r.Context(), who, s.client(r).Address)
+	if err != nil {
+		return nil, err
+	}
+	return created(Rehearsal{Publish: tokenOf(made.Publish), View: tokenOf(made.View)}), nil
+}
+
+// uplink reads what is sent, and keeps nothing: the page takes the time.
+func (s *rehearsals) uplink(r *http.Request, who access.Principal) (any, error) {
+	id := stage.ParticipantID(r.PathValue("participant"))
+	if err := s.control.Rehearses(r.Context(), who, id); err != nil {
+		return nil, err
+	}
+	_, err := io.Copy(io.Discard, http.MaxBytesReader(nil, r.Body, maxUplink))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, stage.Errorf(stage.ErrInvalid, "An upload has at most %d bytes.", maxUplink)
+	case err != nil:
+		return nil, stage.Errorf(stage.ErrInvalid, "The upload did not arrive in full.").
+			WithCause(err)
+	}
+	return reply{status: http.StatusNoContent}, nil
+}

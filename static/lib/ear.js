@@ -1,0 +1,108 @@
+/** Listens to a stream: its level now, and what was heard of it all together. */
+
+/** Milliseconds between two looks; a look is at the last 43 ms of sound at 48 kHz. */
+const EVERY = 50;
+const SAMPLES = 2048;
+
+/** Looks that are quieter do not count for the loudness: pauses between words. -60 dB. */
+const PAUSE = 0.001;
+/** A sample that is at full scale. Opus rounds a little off. */
+const FULL = 0.985;
+/** How far both sides of a look may be apart and be the same. */
+const ALIKE = 0.01;
+
+/** Adds up looks at both sides. Pure but for its own sums. */
+export function createSum() {
+  let looks = 0;
+  let clipped = 0;
+  let left = 0;
+  let right = 0;
+  let same = true;
+  let power = 0;
+  let loud = 0;
+  return {
+    /** @param {ArrayLike<number>} l samples, -1 to 1 @param {ArrayLike<number>} r */
+    add(l, r) {
+      looks++;
+      const [a, b, apart] = [side(l), side(r), difference(l, r)];
+      left = Math.max(left, a.peak);
+      right = Math.max(right, b.peak);
+      if (Math.max(a.full, b.full) > 1) clipped++;
+      if (apart > ALIKE) same = false;
+      if (Math.max(a.peak, b.peak) >= PAUSE) {
+        loud++;
+        power += Math.max(a.power, b.power);
+      }
+      return Math.max(a.power, b.power);
+    },
+    /** @returns {import('./rehearsal-score.js').Heard} */
+    heard: () => ({
+      seconds: (looks * EVERY) / 1000,
+      peak: Math.max(left, right),
+      left,
+      right,
+      same,
+      loudness: loud > 0 ? 10 * Math.log10(power / loud || 1e-12) : -120,
+      clipped: looks > 0 ? clipped / looks : 0,
+    }),
+  };
+}
+
+/** @param {ArrayLike<number>} samples */
+function side(samples) {
+  let peak = 0;
+  let full = 0;
+  let power = 0;
+  for (let i = 0; i < samples.length; i++) {
+    const size = Math.abs(samples[i]);
+    peak = Math.max(peak, size);
+    power += size * size;
+    if (size >= FULL) full++;
+  }
+  return { peak, full, power: power / Math.max(1, samples.length) };
+}
+
+/** @param {ArrayLike<number>} l @param {ArrayLike<number>} r */
+function difference(l, r) {
+  let most = 0;
+  for (let i = 0; i < l.length; i++) most = Math.max(most, Math.abs(l[i] - r[i]));
+  return most;
+}
+
+/**
+ * @param {MediaStream} stream with sound
+ * @param {(level: number) => void} on called with the level, 0 (silence, -60 dB) to 1
+ */
+export function listen(stream, on) {
+  const context = new AudioContext();
+  void context.resume().catch(() => {});
+  const source = context.createMediaStreamSource(stream);
+  // Mono becomes both sides: else the right one would be silent.
+  const stereo = new GainNode(context, {
+    channelCount: 2,
+    channelCountMode: 'explicit',
+    channelInterpretation: 'speakers',
+  });
+  const splitter = context.createChannelSplitter(2);
+  const sides = [0, 1].map((channel) => {
+    const analyser = context.createAnalyser();
+    analyser.fftSize = SAMPLES;
+    splitter.connect(analyser, channel);
+    return { analyser, samples: new Float32Array(SAMPLES) };
+  });
+  source.connect(stereo).connect(splitter);
+  const sum = createSum();
+  const timer = setInterval(() => {
+    if (context.state !== 'running') return;
+    for (const { analyser, samples } of sides) analyser.getFloatTimeDomainData(samples);
+    const power = sum.add(sides[0].samples, sides[1].samples);
+    on(Math.min(1, Math.max(0, 1 + (10 * Math.log10(power || 1e-9)) / 60)));
+  }, EVERY);
+  return {
+    heard: sum.heard,
+    stop() {
+      clearInterval(timer);
+      void context.close().catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,422 @@
+/**
+ * The course of a rehearsal: step(state, fact) → {state, effects}, pure, and its runner. The
+ * broadcast itself is that of golive.js, with the token of a private stage. Here is what lies
+ * around it: the twenty seconds, playing back, measuring, and giving OBS back what it had.
+ */
+import { api } from './api.js';
+import { createBroadcast } from './golive.js';
+import { listen } from './ear.js';
+import { createMeter } from './numbers.js';
+import { readService } from './obs-read.js';
+import { createPlayback } from './playback.js';
+import { score } from './rehearsal-score.js';
+import { forgetRehearsal, giveBack, markRehearsal, rehearsalOf } from './rehearsing.js';
+import { createTokens } from './tokens.js';
+
+/** Milliseconds that are played back and measured. */
+export const LENGTH = 20_000;
+const MEASURE_EVERY = 2_000;
+/** Milliseconds for the upload that finds out what the line carries. */
+const UPLOAD_WITHIN = 5_000;
+
+/**
+ * @typedef {'off' | 'starting' | 'playing' | 'stopping' | 'done' | 'failed'} Phase
+ * @typedef {import('./broadcast.js').Reason} Reason
+ * @typedef {object} State
+ * @property {Phase} phase
+ * @property {import('./broadcast.js').Step} step what "starting" waits for
+ * @property {number} since milliseconds: when the picture came
+ * @property {Reason | null} reason why it failed
+ * @property {boolean} cancelled by the person
+ * @property {import('./rehearsal-score.js').Score | null} score
+ *
+ * @typedef {object} Fact
+ * @property {'begin' | 'broadcast' | 'time' | 'cancel' | 'ended' | 'closed' | 'dismiss'} kind
+ * @property {import('./broadcast.js').State} [broadcast]
+ * @property {number} [now]
+ * @property {import('./rehearsal-score.js').Score | null} [score]
+ *
+ * @typedef {'go' | 'watch' | 'measure' | 'stop' | 'leave'} Effect
+ *   measure: take the score, then stop; leave: nothing of ours is in OBS
+ */
+
+/** @type {Readonly<State>} */
+export const FIRST = Object.freeze({
+  phase: 'off',
+  step: '',
+  since: 0,
+  reason: null,
+  cancelled: false,
+  score: null,
+});
+
+/** What OBS does already, and what is not ours to stop. */
+const FOREIGN = Object.freeze(['live.otherToken', 'live.elsewhere', 'live.running']);
+
+/** @param {State} s @param {Fact} fact @returns {{state: State, effects: Effect[]}} */
+export function step(s, fact) {
+  const active = s.phase === 'starting' || s.phase === 'playing';
+  const ending = active || s.phase === 'stopping';
+  if (fact.kind === 'begin' && !ending)
+    return { state: { ...FIRST, phase: 'starting', step: 'token' }, effects: ['go'] };
+  if (fact.kind === 'broadcast' && active)
+    return followed(
+      s,
+      /** @type {import('./broadcast.js').State} */ (fact.broadcast),
+      fact.now ?? 0,
+    );
+  if (fact.kind === 'time' && s.phase === 'playing')
+    return { state: { ...s, phase: 'stopping' }, effects: ['measure'] };
+  if (fact.kind === 'cancel' && active)
+    return { state: { ...s, phase: 'stopping', cancelled: true }, effects: ['stop'] };
+  if (fact.kind === 'closed' && ending) return failed(s, { text: 'live.obsGone' }, 'leave');
+  if (fact.kind === 'ended' && s.phase === 'stopping') return over(s, fact.score ?? null);
+  if (fact.kind === 'dismiss' && (s.phase === 'done' || s.phase === 'failed'))
+    return { state: FIRST, effects: [] };
+  return { state: s, effects: [] };
+}
+
+/**
+ * @param {State} s @param {Reason} reason @param {Effect} effect
+ * @returns {{state: State, effects: Effect[]}}
+ */
+const failed = (s, reason, effect) => ({
+  state: { ...s, phase: effect === 'leave' ? 'failed' : 'stopping', reason },
+  effects: [effect],
+});
+
+/** @param {State} s @param {import('./broadcast.js').State} broadcast @param {number} now */
+function followed(s, { phase, step: at, reason, sending }, now) {
+  if (phase === 'trouble') {
+    const why = reason ?? { text: 'live.ended' };
+    return failed(s, why, FOREIGN.includes(why.text) && sending ? 'leave' : 'stop');
+  }
+  if (phase === 'live' && s.phase === 'starting')
+    return {
+      state: {
+        ...s,
+        phase: /** @type {Phase} */ ('playing'),
+        step: /** @type {State['step']} */ (''),
+        since: now,
+      },
+      effects: [/** @type {Effect} */ ('watch')],
+    };
+  // A line that breaks within twenty seconds is a result, and no reason to wait.
+  if (s.phase === 'playing' && (phase === 'reconnecting' || phase === 'idle'))
+    return failed(s, reason ?? { text: 'rehearsal.broke' }, 'stop');
+  return { state: { ...s, step: at }, effects: [] };
+}
+
+/** @param {State} s @param {State['score']} result @returns {{state: State, effects: Effect[]}} */
+function over(s, result) {
+  if (s.cancelled) return { state: FIRST, effects: [] };
+  if (s.reason) return { state: { ...s, phase: 'failed' }, effects: [] };
+  return { state: { ...s, phase: 'done', score: result }, effects: [] };
+}
+
+/**
+ * @typedef {object} World
+ * @property {import('./obs.js').ObsCaller} obs
+ * @property {(state: State) => void} onChange
+ * @property {() => import('./types.js').Limits} limits
+ * @property {(level: number) => void} [level] of the sound, 0 to 1
+ * @property {typeof api} [call]
+ * @property {typeof createPlayback} [playback]
+ * @property {typeof listen} [ear]
+ * @property {number} [length] milliseconds
+ */
+
+/** @param {World} world */
+export function createRehearsal(world) {
+  const { obs, onChange, limits, call = api, length = LENGTH } = world;
+  const { level = () => {}, playback = createPlayback, ear = listen } = world;
+  const secrets = createSecrets(call);
+  const measuring = createMeasuring({ obs, call, playback, ear, level, tokens: secrets.now });
+  const broadcast = createBroadcast({
+    obs,
+    tokens: secrets.tokens,
+    onChange: (now) => course.tell({ kind: 'broadcast', broadcast: now, now: Date.now() }),
+  });
+  const loan = createLoan(obs, broadcast);
+  const course = createCourse(onChange, length, {
+    go: () => loan.begin().catch(() => course.tell({ kind: 'closed' })), // OBS did not answer
+    leave: measuring.stop,
+    watch: measuring.start,
+    async measure() {
+      const found = await measuring.take(limits());
+      await loan.end();
+      const uplink = await measuring.uplink(found);
+      course.tell({ kind: 'ended', score: score({ ...found, uplink }) });
+    },
+    async stop() {
+      measuring.stop();
+      await loan.end();
+      course.tell({ kind: 'ended' });
+    },
+  });
+  return {
+    get state() {
+      return course.state;
+    },
+    get running() {
+      return course.running;
+    },
+    get screen() {
+      return measuring.screen;
+    },
+    /** What OBS had before, and has not got back. */
+    get earlier() {
+      return loan.earlier;
+    },
+    begin: () => course.tell({ kind: 'begin' }),
+    cancel: course.cancel,
+    dismiss: () => course.tell({ kind: 'dismiss' }),
+    obsState: broadcast.obsState,
+    obsClosed() {
+      broadcast.obsClosed();
+      course.tell({ kind: 'closed' });
+    },
+    stageEvent: broadcast.stageEvent,
+    mended: loan.forget,
+  };
+}
+
+/**
+ * Runs the machine, and its clock.
+ * @param {(state: State) => void} onChange
+ * @param {number} length milliseconds
+ * @param {Record<Effect, () => unknown>} deeds
+ */
+function createCourse(onChange, length, deeds) {
+  let state = FIRST;
+  let timer = 0;
+  /** @type {(() => void)[]} */
+  let waiting = [];
+  const running = () => ['starting', 'playing', 'stopping'].includes(state.phase);
+
+  /** @param {Fact} fact */
+  function tell(fact) {
+    const before = state;
+    const next = step(state, fact);
+    state = next.state;
+    if (state.phase !== 'playing') clearTimeout(timer);
+    for (const effect of next.effects) {
+      void deeds[effect]();
+      if (effect === 'watch') timer = window.setTimeout(() => tell({ kind: 'time' }), length);
+    }
+    if (state !== before) onChange(state);
+    if (!running()) for (const done of waiting.splice(0)) done();
+  }
+
+  return {
+    tell,
+    get state() {
+      return state;
+    },
+    get running() {
+      return running();
+    },
+    /** @returns {Promise<void>} when OBS has back what it had */
+    cancel: () =>
+      new Promise((resolve) => {
+        waiting.push(resolve);
+        tell({ kind: 'cancel' });
+      }),
+  };
+}
+
+/**
+ * The tokens of the private stage: none is used twice, and nothing of them is kept in the browser.
+ * @param {typeof api} call
+ */
+function createSecrets(call) {
+  /** @type {import('./types.js').Rehearsal | null} */
+  let made = null;
+  /** @type {Map<string, string>} */
+  const memory = new Map();
+  const storage = {
+    getItem: (/** @type {string} */ k) => memory.get(k) ?? null,
+    setItem: (/** @type {string} */ k, /** @type {string} */ v) => void memory.set(k, v),
+    removeItem: (/** @type {string} */ k) => void memory.delete(k),
+  };
+  const tokens = createTokens({
+    user: () => '',
+    storage,
+    async mint() {
+      made = /** @type {import('./types.js').Rehearsal} */ (await call('POST', 'api/rehearsals'));
+      markRehearsal(made.publish.participantId);
+      return made.publish;
+    },
+  });
+  return { tokens, now: () => made };
+}
+
+/**
+ * OBS's service, which a rehearsal has for a while.
+ * @param {import('./obs.js').ObsCaller} obs @param {ReturnType<typeof createBroadcast>} broadcast
+ */
+function createLoan(obs, broadcast) {
+  /** @type {Record<string, any> | null} what OBS had before, until it has that again */
+  let earlier = null;
+
+  function forget() {
+    earlier = null;
+    forgetRehearsal();
+  }
+
+  return {
+    get earlier() {
+      return earlier;
+    },
+    forget,
+    async begin() {
+      const { type, settings } = await readService(obs);
+      if (!rehearsalOf(settings.bearer_token)) earlier = type === 'whip_custom' ? settings : null;
+      await broadcast.go('');
+    },
+    /** Stops the stream, and gives back. What fails here is mended at the next connect. */
+    async end() {
+      await broadcast.stop();
+      if (earlier && !broadcast.state.sending) await giveBack(obs, earlier).then(forget, () => {});
+      broadcast.dismiss();
+    },
+  };
+}
+
+/**
+ * @typedef {() => import('./types.js').Rehearsal | null} Secrets
+ */
+
+/**
+ * Takes samples of what OBS sends and of what the stage receives. What cannot be had is left out:
+ * the score says what is missing.
+ * @param {import('./obs.js').ObsCaller} obs
+ * @param {typeof api} call
+ * @param {Secrets} tokens
+ */
+function createSampler(obs, call, tokens) {
+  const meter = createMeter({ window: LENGTH });
+  /** @type {import('./types.js').Reception[]} */
+  let received = [];
+  /** @type {import('./numbers.js').Sent | null} */
+  let sent = null;
+  let timer = 0;
+
+  async function sample() {
+    const own = tokens()?.publish;
+    if (!own) return;
+    const [status, stats, state] = await Promise.all([
+      obs.call('GetStreamStatus').catch(() => null),
+      obs.call('GetStats').catch(() => null),
+      call('GET', `api/tokens/${own.participantId}`).catch(() => null),
+    ]);
+    if (status && stats) sent = meter.add(Date.now(), status, stats);
+    if (state?.presence?.reception) received.push(state.presence.reception);
+  }
+
+  return {
+    start() {
+      [received, sent] = [[], null];
+      meter.reset();
+      void sample();
+      timer = window.setInterval(() => void sample(), MEASURE_EVERY);
+    },
+    stop: () => clearInterval(timer),
+    /** The last sample is taken now. */
+    async take() {
+      await sample();
+      const video = await obs.call('GetVideoSettings').catch(() => null);
+      const fps = video ? video.fpsNumerator / video.fpsDenominator : 0;
+      return { received, sent, fps };
+    },
+  };
+}
+
+/**
+ * Plays back, and measures on three sides: at the stage, in the page, in OBS.
+ * @param {Required<Pick<World, 'obs' | 'call' | 'playback' | 'ear' | 'level'>> &
+ *   {tokens: Secrets}} world
+ */
+function createMeasuring({ obs, call, playback, ear, level, tokens }) {
+  const sampler = createSampler(obs, call, tokens);
+  /** @type {ReturnType<typeof createPlayback> | null} */
+  let player = null;
+  /** @type {ReturnType<typeof listen> | null} */
+  let hearing = null;
+
+  function stop() {
+    sampler.stop();
+    hearing?.stop();
+    player?.stop();
+    hearing = player = null;
+  }
+
+  return {
+    stop,
+    get screen() {
+      return player?.screen ?? null;
+    },
+    start() {
+      const now = tokens();
+      if (!now) return;
+      player = playback({
+        participantId: now.publish.participantId,
+        token: now.view.token,
+        sound: (stream) => (hearing ??= ear(stream, level)),
+      });
+      sampler.start();
+    },
+    /**
+     * @param {import('./types.js').Limits} limits
+     * @returns {Promise<import('./rehearsal-score.js').Measured>}
+     */
+    async take(limits) {
+      const sampled = await sampler.take();
+      const played = (await player?.played()) ?? null;
+      const heard = hearing?.heard() ?? null;
+      stop();
+      return { limits, ...sampled, uplink: 0, played, heard };
+    },
+    /**
+     * What the line carries, found out once OBS sends nothing any more.
+     * @param {import('./rehearsal-score.js').Measured} found
+     */
+    uplink: ({ sent }) =>
+      uplinkOf(tokens()?.publish.participantId ?? '', Math.max(sent?.bitrate ?? 0, 1_000_000)),
+  };
+}
+
+/**
+ * Sends two seconds of the broadcast's bitrate as fast as it goes.
+ * @param {string} participantId @param {number} bits per second
+ * @returns {Promise<number>} bit/s; 0 when it is not known
+ */
+export async function uplinkOf(
+  participantId,
+  bits,
+  { fetch = globalThis.fetch, now = () => performance.now() } = {},
+) {
+  const block = crypto.getRandomValues(new Uint8Array(65_536));
+  const blocks = Math.min(60, Math.ceil((bits * 2) / 8 / block.length));
+  const size = blocks * block.length * 8;
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), UPLOAD_WITHIN);
+  const start = now();
+  try {
+    const response = await fetch(
+      new URL(`../../api/rehearsals/${participantId}/uplink`, import.meta.url),
+      {
+        method: 'POST',
+        credentials: 'same-origin',
+        signal: limit.signal,
+        headers: { 'Content-Type': 'application/octet-stream' },
+        body: new Blob(Array(blocks).fill(block)),
+      },
+    );
+    return response.ok ? size / Math.max(0.001, (now() - start) / 1000) : 0;
+  } catch {
+    return limit.signal.aborted ? size / (UPLOAD_WITHIN / 1000) : 0; // at most so much
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * What has to be undone of a rehearsal, from nothing but what OBS has: a page may be closed in the
+ * middle of one, and its token must not stay in OBS. Small, since every dock loads it.
+ */
+import { readService } from './obs-read.js';
+import { claims } from './stage/claims.js';
+
+/** The rehearsal that this page began, also after a reload. */
+const KEY = 'stagedoor.rehearsing';
+
+/** Milliseconds until OBS has stopped, and between two looks. */
+const PATIENCE = 5_000;
+const LOOK = 100;
+
+/**
+ * The participant and the end of a rehearsal's token, or null for any other token. Nothing is
+ * granted by that: it is read to clean up, and nobody verifies it here.
+ * @param {unknown} token
+ */
+export function rehearsalOf(token) {
+  try {
+    const { topic, jti, exp } = claims(String(token));
+    return /^rehearsal-/.test(topic) ? { participantId: jti, endsAt: exp * 1000 } : null;
+  } catch {
+    return null; // not a token that can be read
+  }
+}
+
+/** @param {string} participantId */
+export const markRehearsal = (participantId) => sessionStorage.setItem(KEY, participantId);
+export const forgetRehearsal = () => sessionStorage.removeItem(KEY);
+
+/**
+ * Takes a rehearsal's token out of OBS. One that may still be running in another dock is left alone
+ * until its time is over.
+ * @param {import('./obs.js').ObsCaller} obs
+ * @param {Record<string, any> | null} earlier what OBS had before, where this page knows it
+ * @returns {Promise<boolean>} whether there was something to do
+ */
+export async function mend(obs, earlier, { now = Date.now, storage = sessionStorage } = {}) {
+  const { type, settings } = await readService(obs);
+  const found = type === 'whip_custom' ? rehearsalOf(settings.bearer_token) : null;
+  if (!found) return false;
+  if (await isActive(obs)) {
+    if (found.participantId !== storage.getItem(KEY) && found.endsAt > now()) return false;
+    await obs.call('StopStream').catch(() => {}); // it may have ended by itself
+    for (let waited = 0; await isActive(obs); waited += LOOK) {
+      if (waited >= PATIENCE) return false;
+      await new Promise((resolve) => setTimeout(resolve, LOOK));
+    }
+  }
+  await giveBack(obs, earlier ?? { bearer_token: '' });
+  storage.removeItem(KEY);
+  return true;
+}
+
+/** @param {import('./obs.js').ObsCaller} obs @param {Record<string, any>} settings */
+export const giveBack = (obs, settings) =>
+  obs.call('SetStreamServiceSettings', {
+    streamServiceType: 'whip_custom',
+    streamServiceSettings: { ...settings, bearer_token: settings.bearer_token ?? '' },
+  });
+
+/** @param {import('./obs.js').ObsCaller} obs */
+const isActive = async (obs) => Boolean((await obs.call('GetStreamStatus')).outputActive);
