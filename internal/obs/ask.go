@@ -106,10 +106,11 @@ func (c *Client) sign(kind, text string) string {
 	return hex.EncodeToString(mac.Sum(nil)) + " " + text
 }
 
-// writeEncoder asks the script for the encoder's file.
-func (c *Client) writeEncoder(ctx context.Context, r encoders.Request) error {
+// writeEncoder asks the script for the encoder's file, in a set-up of that name.
+func (c *Client) writeEncoder(ctx context.Context, r encoders.Request, setUp int64) error {
 	a, err := c.ask(ctx, map[string]any{
 		"do": "write", "encoder": r.Encoder, "bitrate": r.Bitrate, "keyint_sec": r.Interval,
+		"setup": setUp,
 	})
 	switch {
 	case err != nil:
@@ -120,6 +121,18 @@ func (c *Client) writeEncoder(ctx context.Context, r encoders.Request) error {
 		return stage.Errorf(stage.ErrConflict, "%s",
 			inEnglish("setup.scriptRefused", values{"result": a.Result})).
 			WithCode("obs_script_refused")
+	}
+	return nil
+}
+
+// restoreEncoder asks the script for the file as it was before the first write of that set-up.
+func (c *Client) restoreEncoder(ctx context.Context, setUp int64) error {
+	a, err := c.ask(ctx, map[string]any{"do": "restore", "setup": setUp})
+	switch {
+	case err != nil:
+		return err
+	case a.Result != "done":
+		return noScript()
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package obs_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
@@ -62,5 +64,47 @@ func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	r, err := obs.Read(t.Context(), c)
 	if err != nil || r.Params["Output/Mode"] != "Simple" {
 		t.Errorf("%v, mode %s", err, r.Params["Output/Mode"])
+	}
+}
+
+// TestAFailedSetUpGivesTheEncodersFileBack, also where another profile was selected before.
+func TestAFailedSetUpGivesTheEncodersFileBack(t *testing.T) {
+	t.Parallel()
+	const card = "h264_texture_amf"
+	for _, before := range []string{"Stagedoor", "Untitled"} {
+		t.Run(before, func(t *testing.T) {
+			t.Parallel()
+			o := fakeobs.Start(t, fakeobs.Options{
+				Script: fakeobs.Script{Secret: "shared", Encoders: []string{card}, Fit: fitted},
+			})
+			c, err := obs.Connect(t.Context(),
+				obs.Options{URL: o.URL(), Script: stage.NewSecret("shared")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			want := target()
+			want.Encoder = "auto"
+			setUp(t, c, want)
+			file := o.File("Stagedoor")
+			file["bf"] = 2.0 // a person's
+			if before != "Stagedoor" {
+				if _, err := obs.Back(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want.Issue = func(context.Context) (obs.Pass, error) {
+				return obs.Pass{}, errors.New("no token")
+			}
+			if _, err := obs.SetUp(t.Context(), c, want, quiet); err == nil {
+				t.Fatal("a set-up without a token went well")
+			}
+			if got := o.File("Stagedoor"); got["bf"] != 2.0 {
+				t.Errorf("the encoder's file is %v, want the person's", got)
+			}
+			if s := o.State(); s.Profile != before {
+				t.Errorf("the profile is %s, want %s", s.Profile, before)
+			}
+		})
 	}
 }

@@ -90,7 +90,10 @@ func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (
 	if err := inTheWay(before, report.Findings); err != nil {
 		return report, err
 	}
-	s := &setUp{c: c, target: target, before: before, progress: progress, turn: turn}
+	s := &setUp{
+		c: c, target: target, before: before, progress: progress, turn: turn,
+		name: time.Now().UnixMilli(),
+	}
 	report.Findings, err = s.run(ctx)
 	if err != nil {
 		return report, errors.Join(s.explain(err), s.undo(context.WithoutCancel(ctx)))
@@ -124,7 +127,9 @@ type setUp struct {
 	before   Reading
 	progress func(Step)
 	turn     turn
+	name     int64 // to the script
 	created  bool
+	wrote    bool // the script has written the encoder's file
 }
 
 func (s *setUp) run(ctx context.Context) ([]Finding, error) {
@@ -216,9 +221,10 @@ func (s *setUp) settle(ctx context.Context) error {
 			return nil
 		}
 		if change.Encoder != nil {
-			if err := s.c.writeEncoder(ctx, *change.Encoder); err != nil {
+			if err := s.c.writeEncoder(ctx, *change.Encoder, s.name); err != nil {
 				return err
 			}
+			s.wrote = true
 		}
 		if err := setParams(ctx, s.c, r.Params, change.Params); err != nil {
 			return err
@@ -478,6 +484,9 @@ func (s *setUp) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if current, err = s.restoreEncoder(ctx, current); err != nil {
+		return err
+	}
 	if current != s.before.Profile {
 		if err := changeProfile(ctx, s.c, "SetCurrentProfile", s.before.Profile); err != nil {
 			return err
@@ -490,6 +499,21 @@ func (s *setUp) restore(ctx context.Context) error {
 		return s.c.Call(ctx, "RemoveProfile", map[string]any{"profileName": Profile}, nil)
 	}
 	return nil
+}
+
+// restoreEncoder gives the encoder's file back, and returns the profile that is current then. The
+// file is in our profile, and goes with it where that is removed; the script looks at the current
+// one.
+func (s *setUp) restoreEncoder(ctx context.Context, current string) (string, error) {
+	if !s.wrote || s.created {
+		return current, nil
+	}
+	if current != Profile {
+		if err := changeProfile(ctx, s.c, "SetCurrentProfile", Profile); err != nil {
+			return current, err
+		}
+	}
+	return Profile, s.c.restoreEncoder(ctx, s.name)
 }
 
 // restoreOurs undoes what was changed inside our own profile.

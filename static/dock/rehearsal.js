@@ -55,7 +55,14 @@ export function createRehearsalPart({ obs, limits, changed }) {
       loading = false;
     });
     const level = (/** @type {number} */ share) => fill(bar, share);
-    made ??= createRehearsal({ obs, onChange: changed, limits: () => limits() ?? now, level });
+    // A new one each time: the last one may have been cut off.
+    made = createRehearsal({
+      obs,
+      onChange: changed,
+      limits: () => limits() ?? now,
+      level,
+      earlier: made?.earlier ?? null,
+    });
     made.begin();
   }
 

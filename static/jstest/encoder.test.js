@@ -53,6 +53,28 @@ describe('A hardware encoder', () => {
     assert.deepEqual([done.changed, obs.now.params['Output/Mode']], [true, 'Simple']);
   });
 
+  it('leaves its file as it was where the set-up fails after that', async () => {
+    const { obs, options } = paired();
+    await setUpObs(obs, { ...options, encoder: CARD });
+    Object.assign(obs.now.file, { keyint_sec: 10, bf: 2 });
+    const mine = structuredClone(obs.now.file);
+    for (const elsewhere of [false, true]) {
+      if (elsewhere) await obs.call('SetCurrentProfile', { profileName: 'Untitled' });
+      const failing = async () => { throw new Error('no token'); };
+      await assert.rejects(setUpObs(obs, { ...options, endpoint: failing }), { undone: true });
+      assert.deepEqual(obs.profiles.Stagedoor.file, mine);
+      assert.equal(obs.current, elsewhere ? 'Untitled' : 'Stagedoor');
+    }
+  });
+
+  it('says so where the script does not give it back', async () => {
+    const { obs, script, options } = paired();
+    await setUpObs(obs, { ...options, encoder: CARD });
+    Object.assign(obs.now.file, { bf: 2 });
+    const silent = { ...script, restore: async () => '' };
+    await assert.rejects(setUpObs(obs, { ...options, script: silent, endpoint: async () => { throw new Error('no token'); } }), { undone: false });
+  });
+
   for (const [why, with_] of /** @type {const} */ ([['no script is there', { secret: '' }], ['the secret is another one', { known: 'wrong' }]])) {
     it(`changes nothing where ${why}`, async () => {
       const { obs, options } = paired(with_);

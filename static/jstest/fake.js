@@ -58,15 +58,21 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
     count: (request) => obs.calls.filter(([r]) => r === request).length,
   };
   const refuse = (code, request) => { throw new ObsError(code, `refused: ${request}`, request); };
+  let kept = null; // the file before a set-up
   /** The script in OBS, as internal/obs/script has it. */
   async function serve(ask) {
     const body = ask.slice(65);
     if (ask !== `${await sign(secret, `ask ${body}`)} ${body}`) return '';
-    const { at, encoder: id, bitrate, keyint_sec, do: what } = JSON.parse(body);
+    const { at, encoder: id, bitrate, keyint_sec, setup, do: what } = JSON.parse(body);
     const answer = { at, encoders: encoders.join(' ') };
     const known = encoders.includes(id) && ENCODERS.find((e) => e.id === id);
     if (what === 'write') answer.result = known ? 'done' : 'no_such_encoder';
+    if (what === 'restore') {
+      answer.result = kept?.setup === setup ? 'done' : 'nothing_kept';
+      if (answer.result === 'done') obs.now.file = kept.file;
+    }
     if (what === 'write' && known) {
+      if (kept?.setup !== setup) kept = { setup, file: structuredClone(obs.now.file) };
       const fill = { '{kbits}': bitrate, '{seconds}': keyint_sec };
       obs.now.file = Object.fromEntries(Object.entries(known.settings).map(([name, value]) => [name, fill[value] ?? value]));
     }

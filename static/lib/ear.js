@@ -21,14 +21,18 @@ export function createSum() {
   let power = 0;
   let loud = 0;
   return {
-    /** @param {ArrayLike<number>} l samples, -1 to 1 @param {ArrayLike<number>} r */
-    add(l, r) {
+    /**
+     * @param {ArrayLike<number>} l samples, -1 to 1
+     * @param {ArrayLike<number>} r
+     * @param {ArrayLike<number>} difference of both
+     */
+    add(l, r, difference) {
       looks++;
-      const [a, b, apart] = [side(l), side(r), difference(l, r)];
+      const [a, b] = [side(l), side(r)];
       left = Math.max(left, a.peak);
       right = Math.max(right, b.peak);
       if (Math.max(a.full, b.full) > 1) clipped++;
-      if (apart > ALIKE) same = false;
+      if (side(difference).peak > ALIKE) same = false;
       if (Math.max(a.peak, b.peak) >= PAUSE) {
         loud++;
         power += Math.max(a.power, b.power);
@@ -62,13 +66,6 @@ function side(samples) {
   return { peak, full, power: power / Math.max(1, samples.length) };
 }
 
-/** @param {ArrayLike<number>} l @param {ArrayLike<number>} r */
-function difference(l, r) {
-  let most = 0;
-  for (let i = 0; i < l.length; i++) most = Math.max(most, Math.abs(l[i] - r[i]));
-  return most;
-}
-
 /**
  * @param {MediaStream} stream with sound
  * @param {(level: number) => void} on called with the level, 0 (silence, -60 dB) to 1
@@ -84,18 +81,19 @@ export function listen(stream, on) {
     channelInterpretation: 'speakers',
   });
   const splitter = context.createChannelSplitter(2);
-  const sides = [0, 1].map((channel) => {
-    const analyser = context.createAnalyser();
-    analyser.fftSize = SAMPLES;
-    splitter.connect(analyser, channel);
-    return { analyser, samples: new Float32Array(SAMPLES) };
-  });
+  const minus = new GainNode(context, { gain: -1 });
+  const looks = [context, context, context].map(createLook);
+  splitter.connect(looks[0].analyser, 0);
+  splitter.connect(looks[1].analyser, 1);
+  // The difference is made here: both sides are not read at the same moment.
+  splitter.connect(looks[2].analyser, 0);
+  splitter.connect(minus, 1).connect(looks[2].analyser);
   source.connect(stereo).connect(splitter);
   const sum = createSum();
   const timer = setInterval(() => {
     if (context.state !== 'running') return;
-    for (const { analyser, samples } of sides) analyser.getFloatTimeDomainData(samples);
-    const power = sum.add(sides[0].samples, sides[1].samples);
+    const [l, r, difference] = looks.map((look) => look.now());
+    const power = sum.add(l, r, difference);
     on(Math.min(1, Math.max(0, 1 + (10 * Math.log10(power || 1e-9)) / 60)));
   }, EVERY);
   return {
@@ -103,6 +101,20 @@ export function listen(stream, on) {
     stop() {
       clearInterval(timer);
       void context.close().catch(() => {});
+    },
+  };
+}
+
+/** @param {AudioContext} context */
+function createLook(context) {
+  const analyser = context.createAnalyser();
+  analyser.fftSize = SAMPLES;
+  const samples = new Float32Array(SAMPLES);
+  return {
+    analyser,
+    now() {
+      analyser.getFloatTimeDomainData(samples);
+      return samples;
     },
   };
 }

@@ -12,7 +12,8 @@ const LOOK_AGAIN = 100;
  * @typedef {{at: number, result?: string, settings?: string, encoders?: string}} Answer
  * @typedef {object} Script
  * @property {(obs: import('./obs.js').ObsCaller) => Promise<Record<string, any> | undefined>} settings of the encoder; undefined without an answer
- * @property {(obs: import('./obs.js').ObsCaller, request: import('./encoders.js').Request) => Promise<string>} write answers "done", another word, or ""
+ * @property {(obs: import('./obs.js').ObsCaller, request: import('./encoders.js').Request, setup: number) => Promise<string>} write answers "done", another word, or ""
+ * @property {(obs: import('./obs.js').ObsCaller, setup: number) => Promise<string>} restore gives back what the file was before the first write of that set-up
  * @property {() => string[]} encoders the IDs of those that OBS has; none without a script
  */
 
@@ -61,7 +62,8 @@ export function createScript(storage = localStorage, { limit = ANSWER_LIMIT, pau
       const answer = await ask(obs, { do: 'read' });
       return answer && parsed(answer.settings);
     },
-    write: async (obs, request) => (await ask(obs, { do: 'write', ...request }))?.result ?? '',
+    write: async (obs, request, setup) => (await ask(obs, { do: 'write', setup, ...request }))?.result ?? '',
+    restore: async (obs, setup) => (await ask(obs, { do: 'restore', setup }))?.result ?? '',
     encoders: () => (secret() ? (storage.getItem(KEYS.encoders) ?? '').split(' ').filter(Boolean) : []),
   };
 }

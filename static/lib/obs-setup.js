@@ -67,7 +67,7 @@ export async function setUpObs(obs, options) {
 
 /** @param {ObsCaller} obs @param {SetUp} options @param {Reading} before @param {import('./obs.js').Turn} turn */
 async function runOrUndo(obs, options, before, turn) {
-  const undo = createUndo(obs, before);
+  const undo = createUndo(obs, before, options.script);
   try {
     return await run(obs, options, before, undo, turn);
   } catch (err) {
@@ -83,7 +83,7 @@ async function run(obs, options, before, undo, turn) {
   /** @type {[typeof STEPS[number], () => Promise<void>][]} */
   const steps = [
     ['profile', () => enterProfile(obs, before, undo)],
-    ['settings', () => settle(obs, options)],
+    ['settings', () => settle(obs, options, undo)],
     ['service', () => setService(obs, endpoint)],
     ['rebuild', () => bounce(obs, before)],
   ];
@@ -157,17 +157,18 @@ async function chooseEncoder(obs, encoder) {
   await setParams(obs, await readParams(obs), wanted);
 }
 
-/** @param {ObsCaller} obs @param {SetUp['script']} script @param {import('./encoders.js').Request} request */
-async function writeEncoder(obs, script, request) {
-  const result = await script?.write(obs, request);
+/** @param {ObsCaller} obs @param {SetUp['script']} script @param {import('./encoders.js').Request} request @param {ReturnType<typeof createUndo>} undo */
+async function writeEncoder(obs, script, request, undo) {
+  const result = await script?.write(obs, request, undo.setup);
+  if (result === 'done') undo.wrote();
   if (result !== 'done') throw new SetupError(result ? 'setup.scriptRefused' : 'setup.noScript', { result: result ?? '' });
 }
 
 /**
  * Changes what `check` finds until it finds nothing: one change may call for another, as a frame rate does for the keyframes.
- * @param {ObsCaller} obs @param {SetUp} options
+ * @param {ObsCaller} obs @param {SetUp} options @param {ReturnType<typeof createUndo>} undo
  */
-async function settle(obs, { limits, script, encoder }) {
+async function settle(obs, { limits, script, encoder }, undo) {
   await chooseEncoder(obs, encoder);
   for (let round = 0; round < 3; round++) {
     const now = await readObs(obs, script);
@@ -176,7 +177,7 @@ async function settle(obs, { limits, script, encoder }) {
     const video = Object.assign({}, ...changes.map((c) => c.video));
     const file = changes.find((c) => c.encoder)?.encoder;
     if (Object.keys(params).length + Object.keys(video).length === 0 && !file) return;
-    if (file) await writeEncoder(obs, script, file);
+    if (file) await writeEncoder(obs, script, file, undo);
     await setParams(obs, now.params, params);
     await setVideo(obs, { ...now.video, ...video });
   }
@@ -281,17 +282,30 @@ function explain(err) {
 
 /**
  * Goes back as far as it can.
- * @param {ObsCaller} obs @param {Reading} before
+ * @param {ObsCaller} obs @param {Reading} before @param {SetUp['script']} script
  */
-function createUndo(obs, before) {
+function createUndo(obs, before, script) {
+  const setup = Date.now(); // names this set-up to the script
   let hasCreated = false;
+  let hasWritten = false;
+
+  /** The encoder's file is in our profile, and goes with it where that is removed. The script looks at the current one. @param {string} current */
+  async function restoreEncoder(current) {
+    if (!hasWritten || hasCreated) return current;
+    if (current !== PROFILE) await changeProfile(obs, 'SetCurrentProfile', PROFILE);
+    if (await script?.restore(obs, setup) !== 'done') throw new SetupError('setup.notUndone');
+    return PROFILE;
+  }
+
   return {
+    setup,
     created: () => { hasCreated = true; },
+    wrote: () => { hasWritten = true; },
     /** @returns {Promise<boolean>} whether everything is as before */
     async run() {
       try {
         const { currentProfileName, profiles } = await obs.call('GetProfileList');
-        if (currentProfileName !== before.profile) await changeProfile(obs, 'SetCurrentProfile', before.profile);
+        if (await restoreEncoder(currentProfileName) !== before.profile) await changeProfile(obs, 'SetCurrentProfile', before.profile);
         if (before.profile === PROFILE) await restore(obs, before);
         else if (hasCreated && profiles.includes(PROFILE)) await obs.call('RemoveProfile', { profileName: PROFILE });
         return true;

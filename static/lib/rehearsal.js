@@ -124,11 +124,12 @@ function over(s, result) {
  * @property {typeof createPlayback} [playback]
  * @property {typeof listen} [ear]
  * @property {number} [length] milliseconds
+ * @property {Record<string, any> | null} [earlier] what OBS had before another one, that was cut off
  */
 
 /** @param {World} world */
 export function createRehearsal(world) {
-  const { obs, onChange, limits, call = api, length = LENGTH } = world;
+  const { obs, onChange, limits, call = api, length = LENGTH, earlier = null } = world;
   const { level = () => {}, playback = createPlayback, ear = listen } = world;
   const secrets = createSecrets(call);
   const measuring = createMeasuring({ obs, call, playback, ear, level, tokens: secrets.now });
@@ -137,7 +138,7 @@ export function createRehearsal(world) {
     tokens: secrets.tokens,
     onChange: (now) => course.tell({ kind: 'broadcast', broadcast: now, now: Date.now() }),
   });
-  const loan = createLoan(obs, broadcast);
+  const loan = createLoan(obs, broadcast, earlier);
   const course = createCourse(onChange, length, {
     go: () => loan.begin().catch(() => course.tell({ kind: 'closed' })), // OBS did not answer
     leave: measuring.stop,
@@ -253,12 +254,11 @@ function createSecrets(call) {
 
 /**
  * OBS's service, which a rehearsal has for a while.
- * @param {import('./obs.js').ObsCaller} obs @param {ReturnType<typeof createBroadcast>} broadcast
+ * @param {import('./obs.js').ObsCaller} obs
+ * @param {ReturnType<typeof createBroadcast>} broadcast
+ * @param {Record<string, any> | null} earlier what OBS had before, until it has that again
  */
-function createLoan(obs, broadcast) {
-  /** @type {Record<string, any> | null} what OBS had before, until it has that again */
-  let earlier = null;
-
+function createLoan(obs, broadcast, earlier) {
   function forget() {
     earlier = null;
     forgetRehearsal();

@@ -15,7 +15,8 @@ type state struct {
 	stream     stream
 	outputs    map[Output]bool
 	persistent map[string]any
-	asked      int64 // when the script served its last request, as that says
+	asked      int64    // when the script served its last request, as that says
+	kept       keptFile // by the script
 	scenes     scenes
 	crashed    bool
 	cause      string    // of the last crash

@@ -20,6 +20,12 @@ type Script struct {
 	Deaf     bool                                               // no script looks
 }
 
+// A keptFile is what the encoder's file was before a set-up.
+type keptFile struct {
+	setUp int64
+	file  map[string]any
+}
+
 // File returns streamEncoder.json of a profile; nil where there is none.
 func (o *OBS) File(profile string) map[string]any {
 	o.mu.Lock()
@@ -44,6 +50,7 @@ func (o *OBS) lookAtAsk() {
 		Encoder string `json:"encoder"`
 		Bitrate int    `json:"bitrate"`
 		Seconds int    `json:"keyint_sec"`
+		SetUp   int64  `json:"setup"`
 	}
 	if ask != s.sign("ask ", body) || json.Unmarshal([]byte(body), &request) != nil {
 		return
@@ -57,7 +64,15 @@ func (o *OBS) lookAtAsk() {
 		answer["result"] = "not_our_profile"
 	case request.Do == "write" && !slices.Contains(s.Encoders, request.Encoder):
 		answer["result"] = "no_such_encoder"
+	case request.Do == "restore" && (!ours || o.kept.setUp != request.SetUp):
+		answer["result"] = "nothing_kept"
+	case request.Do == "restore":
+		o.current.encoderFile = o.kept.file
+		answer["result"] = "done"
 	case request.Do == "write":
+		if o.kept.setUp != request.SetUp {
+			o.kept = keptFile{request.SetUp, o.current.encoderFile}
+		}
 		o.current.encoderFile = s.Fit(request.Encoder, request.Bitrate, request.Seconds)
 		answer["result"] = "done"
 	}

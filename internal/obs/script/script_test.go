@@ -524,6 +524,72 @@ func TestUndoGivesTheEncoderFileBack(t *testing.T) {
 }
 
 // Each encoder gets keyframes, no B-frames, a constant bitrate and a profile, under its own names.
+// TestAFailedSetUpGivesTheEncoderFileBack byte for byte, to the paired dock alone, and what Undo
+// gives back stays the person's.
+func TestAFailedSetUpGivesTheEncoderFileBack(t *testing.T) {
+	t.Parallel()
+	for name, mine := range map[string]string{
+		"a file": "{\n    \"bitrate\": 1234\n}\n", "none": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOBS(t, "32")
+			o.selectProfile("Stagedoor")
+			file := o.dir + "/basic/profiles/Stagedoor/streamEncoder.json"
+			if mine != "" {
+				if err := os.WriteFile(file, []byte(mine), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o.start(made(t, nil))
+			secret, at := o.handed().Get("obs-secret"), int64(0)
+			ask := func(request map[string]any) any {
+				at++
+				return o.ask(secret, at, request)["result"]
+			}
+			write := func(setUp, kbits int) {
+				t.Helper()
+				got := ask(map[string]any{
+					"do": "write", "encoder": "obs_x264", "bitrate": kbits, "keyint_sec": 1,
+					"setup": setUp,
+				})
+				if got != "done" {
+					t.Fatalf("write: got %v", got)
+				}
+			}
+			restore := func(setUp int) any {
+				return ask(map[string]any{"do": "restore", "setup": setUp})
+			}
+			is := func(what, want string) {
+				t.Helper()
+				if text, _ := os.ReadFile(file); string(text) != want {
+					t.Errorf("%s: the file is %q, want %q", what, text, want)
+				}
+			}
+
+			write(70, 900)
+			write(70, 800) // of the same set-up
+			if got := restore(71); got != "nothing_kept" {
+				t.Errorf("another set-up's: got %v", got)
+			}
+			if got := restore(70); got != "done" {
+				t.Errorf("got %v", got)
+			}
+			is("given back", mine)
+
+			write(72, 900)
+			ours, _ := os.ReadFile(file)
+			write(73, 700)
+			if got := restore(73); got != "done" {
+				t.Errorf("got %v", got)
+			}
+			is("the second set-up failed", string(ours))
+			o.press("undo")
+			is("Undo", mine)
+		})
+	}
+}
+
 func TestEveryEncoderIsMadeFitForWHIP(t *testing.T) {
 	t.Parallel()
 	own := map[string]string{

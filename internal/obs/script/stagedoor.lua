@@ -242,13 +242,33 @@ local function encoder_file()
   return obs.os_file_exists(path .. "/basic.ini") and path .. "/streamEncoder.json" or nil
 end
 
-local function write_encoder(wanted, kbits, seconds)
+-- What the file was before the first write of a set-up, which gives it back when it fails.
+local kept
+
+local function keep(setup, file)
+  if kept and kept.setup == setup and kept.file == file then return end
+  kept = { setup = setup, file = file, before = read(file), first = not read(own_file("encoder.json")) }
+end
+
+local function give_back(setup)
+  local file = encoder_file()
+  if not kept or kept.setup ~= setup or kept.file ~= file then return "nothing_kept" end
+  if obs.obs_frontend_streaming_active() then return "streaming" end
+  if not kept.before then obs.os_unlink(file)
+  elseif not write(file, kept.before) then return "not_written" end
+  if kept.first then obs.os_unlink(own_file("encoder.json")) end
+  kept = nil
+  return "done"
+end
+
+local function write_encoder(wanted, kbits, seconds, setup)
   local file = encoder_file()
   if not file then return "not_our_profile" end
   if obs.obs_frontend_streaming_active() then return "streaming" end
   if kbits < 100 or kbits > 50000 or seconds < 1 or seconds > 4 then return "out_of_range" end
   for _, encoder in ipairs(encoders) do
     if encoder[1] == wanted and obs.obs_encoder_get_display_name(wanted) then
+      keep(setup, file)
       if not read(own_file("encoder.json")) then
         save_notes("encoder.json", { file = file, before = read(file) or "none" })
       end
@@ -342,9 +362,12 @@ local function serve(body)
   else
     notes.asked_at = ("%d"):format(at)
     save_notes(id .. ".json", notes)
-    if obs.obs_data_get_string(data, "do") == "write" then
+    local deed, setup = obs.obs_data_get_string(data, "do"), obs.obs_data_get_int(data, "setup")
+    if deed == "write" then
       obs.obs_data_set_string(answer, "result", write_encoder(obs.obs_data_get_string(data, "encoder"),
-        obs.obs_data_get_int(data, "bitrate"), obs.obs_data_get_int(data, "keyint_sec")))
+        obs.obs_data_get_int(data, "bitrate"), obs.obs_data_get_int(data, "keyint_sec"), setup))
+    elseif deed == "restore" then
+      obs.obs_data_set_string(answer, "result", give_back(setup))
     end
     local file = encoder_file()
     obs.obs_data_set_string(answer, "settings", file and read(file) or "")
