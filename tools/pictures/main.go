@@ -46,13 +46,13 @@ var pictures = map[string][]part{
 	"test-picture":     {{screenshot: "test-picture", top: -420}},
 	"people":           {{screenshot: "people-guest-dark-320"}},
 	"guest-links":      {{screenshot: "guest-links-460"}},
-	"guest-door":       {{screenshot: "guest-door-460"}},
+	"guest-door":       {{screenshot: "guest-join-460"}},
 	"watch":            {{screenshot: "watch"}},
-	"console-live":     {{screenshot: "console-live-1280", end: 560}},
-	"console-person":   {{screenshot: "console-people-1280"}},
+	"console-live":     {{screenshot: "console-live-460", end: 560}},
+	"console-person":   {{screenshot: "console-person-1280"}},
 	"console-stages":   {{screenshot: "console-stages-1280", end: 420}},
 	"console-programs": {{screenshot: "console-programs-1280"}},
-	"console-check":    {{screenshot: "console-system-460"}},
+	"console-check":    {{screenshot: "console-system-460", end: 480}},
 }
 
 const gap = 8 // pixels between screenshots

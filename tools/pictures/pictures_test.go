@@ -82,6 +82,37 @@ func shownPictures(t *testing.T) map[string]int {
 	return shown
 }
 
+// measures are what the tests add to the name of a state.
+var measures = regexp.MustCompile(`(-dark|-light)?(-\d+)?(-dock)?$`)
+
+// TestEveryPictureIsTaken: a state that no test of the pages shows any more leaves no stale
+// picture.
+func TestEveryPictureIsTaken(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	for _, folder := range []string{"docktest", "stagetest"} {
+		files, err := filepath.Glob(filepath.Join(root, "internal/web", folder, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(text)
+		}
+	}
+	for name, parts := range pictures {
+		for _, p := range parts {
+			state := measures.ReplaceAllString(p.screenshot, "")
+			if !regexp.MustCompile(`"` + state + `["-]`).MatchString(tests.String()) {
+				t.Errorf("the picture %s needs the state %s, which no test takes", name, state)
+			}
+		}
+	}
+}
+
 // TestJoin puts the chosen rows side by side.
 func TestJoin(t *testing.T) {
 	t.Parallel()
