@@ -54,7 +54,7 @@ const model = {
   me: null, online: true, stage: undefined, stages: [],
   obs: obs.status, why: 'off', address: localStorage.getItem(KEYS.address) ?? '', remembered: localStorage.getItem(KEYS.password) !== null,
   version: '', encoder: '', encoders: [], findings: null, previous: undefined, settingUp: null, setupError: null, notice: '',
-  broadcast: broadcast.state, rehearsal: NONE, quiet: true, dying: false, summary: null, sent: null, present: [], others: [],
+  broadcast: broadcast.state, rehearsal: NONE, rehearsalViews: null, quiet: true, dying: false, summary: null, sent: null, present: [], others: [],
   hand: { token: null, shown: false, busy: false }, now: Date.now(),
 };
 
@@ -413,6 +413,7 @@ function rehearsalChanged(state) {
   const before = model.rehearsal.phase;
   model.rehearsal = state;
   model.quiet = rehearsal.muted;
+  model.rehearsalViews = rehearsal.views;
   draw();
   if (before !== state.phase && !rehearsal.running) void broadcast.resume().then(look); // OBS may do something else by now
 }

@@ -9,7 +9,6 @@ import { button, copyField, errorLine, field, form } from '../lib/page.js';
 import { pairingView } from '../lib/pairing.js';
 import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js';
 import { afterView } from './after.js';
-import { left, rehearsed, rehearsing } from './rehearsal.js';
 
 /**
  * @typedef {import('../lib/types.js').Me} Me
@@ -36,6 +35,7 @@ import { left, rehearsed, rehearsing } from './rehearsal.js';
  * @property {string} notice what was done a moment ago
  * @property {import('../lib/golive.js').Broadcast} broadcast
  * @property {import('../lib/rehearsal.js').State} rehearsal
+ * @property {typeof import('./rehearsal-views.js') | null} rehearsalViews null before the first rehearsal
  * @property {boolean} quiet what is played back makes no sound
  * @property {boolean} dying
  * @property {import('../lib/numbers.js').Sent | null} sent
@@ -347,9 +347,10 @@ const rehearsalActs = (act) => ({ ...act.rehearsal, begin: act.rehearse, go: act
 
 /** @param {Model} m @param {Actions} act */
 function rehearsingView(m, act) {
+  if (!m.rehearsalViews) return [title('busy', t('rehearsal.starting'))];
   const { rehearsal: s, now, quiet } = m;
-  const clock = s.phase === 'playing' && h('span', { className: 'clock', 'aria-hidden': 'true' }, String(left(s, now)));
-  return rehearsing(s, { now, muted: quiet }, rehearsalActs(act), title('busy', t(`rehearsal.${s.phase}`), clock), startSteps);
+  const clock = s.phase === 'playing' && h('span', { className: 'clock', 'aria-hidden': 'true' }, String(m.rehearsalViews.left(s, now)));
+  return m.rehearsalViews.rehearsing(s, { now, muted: quiet }, rehearsalActs(act), title('busy', t(`rehearsal.${s.phase}`), clock), startSteps);
 }
 
 const GRAVITY = Object.freeze({ ok: 'good', warning: 'warning', bad: 'bad' });
@@ -365,8 +366,10 @@ const rehearsalOver = (m) => t(m.rehearsal.score ? `rehearsal.overall.${worst(m)
 
 /** @param {Model} m @param {Actions} act */
 function rehearsedView(m, act) {
-  const [heading, ...rest] = rehearsed(m.rehearsal, rehearsalActs(act), title(GRAVITY[worst(m)], rehearsalOver(m)));
   const { reason } = m.rehearsal;
+  const above = title(GRAVITY[worst(m)], rehearsalOver(m));
+  const dismiss = button(t('live.dismiss'), act.rehearsal.dismiss, { className: 'link', key: 'dismiss' });
+  const [heading, ...rest] = m.rehearsalViews?.rehearsed(m.rehearsal, rehearsalActs(act), above) ?? [above, dismiss];
   return [heading, reason && h('p', { className: 'error', key: 'reason' }, reasonText(reason)), ...rest];
 }
 
