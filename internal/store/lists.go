@@ -152,6 +152,9 @@ func (q queries) issuancesOfFew(
 	return merged(ctx, q, walks, issuances(f, now), p, scanIssuance)
 }
 
+// walksAtOnce bounds the length of a statement; SQLite takes up to 500 parts.
+const walksAtOnce = 64
+
 // merged is one page of several walks in the same order, the newest first: those of a few users or
 // stages, each by its index. like is one of them, or what they have in common.
 func merged[T any](
@@ -162,23 +165,46 @@ func merged[T any](
 	if err != nil {
 		return access.PageOf[T]{}, err
 	}
-	var all []marked[T]
-	var end mark
-	for _, w := range walks {
-		found, stopped, err := rows(ctx, q, w, after, p.Limit, scan)
-		if err != nil {
-			return access.PageOf[T]{}, err
-		}
-		all = append(all, found...)
-		if stopped != nil && (end == nil || newer(stopped, end) < 0) {
-			end = stopped // what is older is not known of every list
-		}
+	all, end, err := rowsOfAll(ctx, q, walks, after, p.Limit, scan)
+	if err != nil {
+		return access.PageOf[T]{}, err
 	}
 	slices.SortFunc(all, func(a, b marked[T]) int { return newer(a.at, b.at) })
 	if end != nil {
 		all = slices.DeleteFunc(all, func(m marked[T]) bool { return newer(m.at, end) > 0 })
 	}
 	return pageOf(all, end, p.Limit), nil
+}
+
+// rowsOfAll reads a page of each walk. Where a filter stops before the end of a list, end is the
+// newest such place: what is older is not known of every list.
+func rowsOfAll[T any](
+	ctx context.Context, q queries, walks []walk, after mark, limit int,
+	scan func(row) (T, error),
+) (all []marked[T], end mark, err error) {
+	var plain []walk
+	for _, w := range walks {
+		if len(w.narrow) == 0 && len(w.args) == 0 {
+			plain = append(plain, w)
+			continue
+		}
+		found, stopped, err := rows(ctx, q, w, after, limit, scan)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, found...)
+		if stopped != nil && (end == nil || newer(stopped, end) < 0) {
+			end = stopped
+		}
+	}
+	for some := range slices.Chunk(plain, walksAtOnce) {
+		found, err := rowsAtOnce(ctx, q, some, after, limit, scan)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, end, nil
 }
 
 // newer compares marks, the newest first.

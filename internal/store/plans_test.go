@@ -194,8 +194,10 @@ func explainSQLite(ctx context.Context, db *sql.DB, text string) ([]step, error)
 		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
 			return nil, err
 		}
-		if found := scan.FindStringSubmatch(detail); found != nil && found[1] != "CONSTANT" &&
-			found[1] != "counted" {
+		// What is counted, and each part of a union, has a LIMIT and a plan of its own.
+		bounded := []string{"CONSTANT", "counted", "part"}
+		if found := scan.FindStringSubmatch(detail); found != nil &&
+			!slices.Contains(bounded, found[1]) {
 			steps = append(steps, step{why: detail})
 		}
 		if strings.HasPrefix(detail, "USE TEMP B-TREE FOR ORDER BY") {

@@ -152,6 +152,26 @@ func rows[T any](
 	return found, end, err
 }
 
+// rowsAtOnce is rows of several walks in one statement: a moderator of many stages waits for one
+// answer of the database instead of one for each stage. The walks have neither narrow nor args.
+func rowsAtOnce[T any](
+	ctx context.Context, q queries, walks []walk, after mark, limit int,
+	scan func(row) (T, error),
+) ([]marked[T], error) {
+	var args arguments
+	var parts []string
+	for _, w := range walks {
+		onward := ">"
+		if w.newest {
+			onward = "<"
+		}
+		f := append(slices.Clone(w.index), w.compare(onward, after))
+		parts = append(parts, "SELECT * FROM (SELECT "+w.columns+", "+w.columnsOfOrder("")+
+			" FROM "+w.from+f.where(&args)+w.order()+" LIMIT "+args.place(int64(limit)+1)+") part")
+	}
+	return list(ctx, q, scanMarked(walks[0], scan), strings.Join(parts, " UNION ALL "), args...)
+}
+
 // endOfWindow finds the last row that a page may read, or nil where the list ends before.
 func (w walk) endOfWindow(ctx context.Context, q queries, f filter) (mark, error) {
 	args := slices.Clone(w.args)
