@@ -51,15 +51,18 @@ var counterparts = map[string]string{
 	"POST /api/enrol":       "= " + signingIn,
 	"GET /api/obs/script": "= " + ofOneself +
 		"; a program signs in a dock by POST /api/v1/dock-links",
-	"GET /api/passkeys":             "= " + ofOneself + ", and passkeys are for browsers",
-	"POST /api/passkeys/options":    "= " + ofOneself + ", and passkeys are for browsers",
-	"POST /api/passkeys":            "= " + ofOneself + ", and passkeys are for browsers",
-	"PATCH /api/passkeys/{id}":      "= " + ofOneself + ", and passkeys are for browsers",
-	"DELETE /api/passkeys/{id}":     "= " + ofOneself + ", and passkeys are for browsers",
-	"GET /api/keys":                 "= " + ofOneself, // those of GET /api/v1/keys sign tokens
-	"POST /api/keys":                "= " + ofOneself,
-	"DELETE /api/keys/{id}":         "= " + ofOneself,
-	"POST /api/tokens":              "= " + ofOneself + ": an access key issues tokens",
+	"GET /api/passkeys":          "= " + ofOneself + ", and passkeys are for browsers",
+	"POST /api/passkeys/options": "= " + ofOneself + ", and passkeys are for browsers",
+	"POST /api/passkeys":         "= " + ofOneself + ", and passkeys are for browsers",
+	"PATCH /api/passkeys/{id}":   "= " + ofOneself + ", and passkeys are for browsers",
+	"DELETE /api/passkeys/{id}":  "= " + ofOneself + ", and passkeys are for browsers",
+	"GET /api/keys":              "= " + ofOneself, // those of GET /api/v1/keys sign tokens
+	"POST /api/keys":             "= " + ofOneself,
+	"DELETE /api/keys/{id}":      "= " + ofOneself,
+	"POST /api/tokens":           "= " + ofOneself + ": an access key issues tokens",
+	"POST /api/rehearsals":       "= " + ofOneself + ": a dock plays it back",
+	"POST /api/rehearsals/{participant}/uplink": "= " + ofOneself +
+		": a dock measures its line",
 	"GET /api/tokens/{participant}": "GET /api/v1/tokens",
 	"GET /api/views":                "= " + ofOneself,
 	"POST /api/views":               "= " + ofOneself,

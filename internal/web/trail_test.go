@@ -69,6 +69,10 @@ var trail = map[string]trace{
 	"POST /api/login/passkey/options": none(asks),
 	"POST /api/login/passkey":         {test: trailTests + "TestEveryWayToSignInIsInTheTrail"},
 
+	"POST /api/rehearsals": {action: access.ActionRehearsed, by: "broadcaster"},
+	"POST /api/rehearsals/{participant}/uplink": none(
+		"the rehearsal has an entry; this measures the line"),
+
 	"POST /api/keys":        leaves(access.ActionKeyCreated),
 	"DELETE /api/keys/{id}": leaves(access.ActionKeyRevoked),
 	"POST /api/views":       leaves(access.ActionKeyCreated),
