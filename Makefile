@@ -64,9 +64,10 @@ busy: ## the suite while two loops occupy both cores
 	$(MAKE) js race
 
 # Tests wait more than they compute: for browsers, for OBS, for what has to happen within seconds.
-# So more of them run at once than there are cores.
+# So more of them run at once than there are cores, and those that take longest begin first.
+LONGEST := ./internal/web/docktest ./internal/store ./internal/web/stagetest ./internal/app
 race: ## all Go tests, with the race detector: browsers, databases and a real OBS included
-	go test -race -p 3 -parallel 3 -count=1 -timeout 25m ./...
+	go test -race -p 3 -parallel 3 -count=1 -timeout 25m $(LONGEST) ./...
 
 generate: ## write the docs and types that come from code
 	$(RACE) go generate ./...
