@@ -95,8 +95,8 @@ screenshots: install ## a picture of every state of the pages, in screenshots/
 	go test -count=1 $$($(SCREENSHOT_PACKAGES) | sed 's|^|./|') -screenshots "$$PWD/screenshots"
 
 # The stories in which the pictures of the documents are taken: tools/pictures has the list.
-PICTURE_STATES := signed-out|no-obs|obs-password|not-set-up|setting-up|ready|live|live-wrong|refused
-PICTURES := TestEveryState/127/^($(PICTURE_STATES))$$|TestTheWholeRoad$$|TestAPhoneSignsInTheDock|TestATestPictureWithoutOBS|TestTheConsoleHoldsWhatWasAskedFor
+PICTURE_STATES := signed-out|no-obs|obs-password|not-set-up|setting-up|live|live-wrong|refused
+PICTURES := TestEveryState/127/^($(PICTURE_STATES))$$|TestTheWholeRoad$$|TestAPhoneSignsInTheDock|TestATestPictureWithoutOBS|TestARehearsalFindsWhatIsWrong|TestTheConsoleHoldsWhatWasAskedFor
 PICTURES_OF_STAGES := TestAGuestByLink|TestOneConnectionToOBSServesBothTabs
 
 pictures: ## the pictures of the documents anew, docs/pictures

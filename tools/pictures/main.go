@@ -27,7 +27,7 @@ type part struct {
 // pictures are those that the documents show, and the screenshots of each, side by side.
 var pictures = map[string][]part{
 	"dock": {
-		{screenshot: "not-set-up-320-dock"}, {screenshot: "ready-320-dock"},
+		{screenshot: "not-set-up-320-dock"}, {screenshot: "ready-try-320-browser"},
 		{screenshot: "live-320-dock"}, {screenshot: "refused-320-dock"},
 	},
 	"setup":           {{screenshot: "setup", end: 480}},
@@ -37,9 +37,12 @@ var pictures = map[string][]part{
 	"sign-in-with-code": {
 		{screenshot: "sign-in-code-320", end: 560}, {screenshot: "device-320", end: 560},
 	},
-	"pairing":          {{screenshot: "obs-password-320-dock"}},
-	"set-up-obs":       {{screenshot: "not-set-up-320-dock"}, {screenshot: "setting-up-320-dock"}},
-	"ready":            {{screenshot: "ready-320-dock", end: 420}},
+	"pairing":    {{screenshot: "obs-password-320-dock"}},
+	"set-up-obs": {{screenshot: "not-set-up-320-dock"}, {screenshot: "setting-up-320-dock"}},
+	"ready":      {{screenshot: "ready-try-320-browser", end: 420}},
+	"rehearsal": {
+		{screenshot: "rehearsing-320-browser"}, {screenshot: "rehearsed-320-browser"},
+	},
 	"live":             {{screenshot: "live-320-dock"}},
 	"sound-not-heard":  {{screenshot: "live-wrong-320-dock"}},
 	"not-live":         {{screenshot: "refused-320-dock", end: 420}},

@@ -83,7 +83,7 @@ func shownPictures(t *testing.T) map[string]int {
 }
 
 // measures are what the tests add to the name of a state.
-var measures = regexp.MustCompile(`(-dark|-light)?(-\d+)?(-dock)?$`)
+var measures = regexp.MustCompile(`(-dark|-light)?(-\d+)?(-dock|-browser)?$`)
 
 // TestEveryPictureIsTaken: a state that no test of the pages shows any more leaves no stale
 // picture.

@@ -123,7 +123,7 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	watch.ClickText("Switch the sound on")
 	watch.WaitFor(`document.querySelector("article.video video").muted === false`)
 	h.ana.Must(http.StatusNoContent, "DELETE", "/api/logins", nil, nil)
-	watch.WaitVisible("#f-password")
+	watch.WaitVisible("#f-name")
 }
 
 // pick picks the stage from the list of /watch.
