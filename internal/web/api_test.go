@@ -376,6 +376,12 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 			t.Errorf("ana's docks: got %+v", u.Docks)
 		}
 	}
+	t.Log("programs do, too: a dock that has not found OBS has none")
+	var detail web.V1UserDetail
+	olga.Must(http.StatusOK, "GET", "/api/v1/users/"+string(ana.Me().ID), nil, &detail)
+	if len(detail.Docks) != 2 || detail.Docks[0].OBS == nil || detail.Docks[1].OBS != nil {
+		t.Errorf("ana's docks: got %+v", detail.Docks)
+	}
 	ana.Must(http.StatusNoContent, "DELETE", "/api/docks/dockdock1", nil, nil)
 	apptest.Await(first, "dock_closed", func(d web.DockClosed) bool { return d.ID == "dockdock1" })
 }

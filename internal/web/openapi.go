@@ -202,8 +202,14 @@ func (d *document) fields(t reflect.Type, properties object, required *[]string)
 		case name == "-" || name == "":
 		default:
 			properties[name] = d.schema(f.Type)
-			if !strings.Contains(options, "omitempty") {
-				*required = append(*required, name)
+			if strings.Contains(options, "omitempty") {
+				continue
+			}
+			*required = append(*required, name)
+			if f.Type.Kind() == reflect.Pointer {
+				properties[name] = object{
+					"anyOf": []object{d.schema(f.Type), {"type": "null"}},
+				}
 			}
 		}
 	}
