@@ -40,6 +40,7 @@ func BenchmarkMuchData(b *testing.B) {
 			b.Run("lists of users and stages", func(b *testing.B) { benchNames(b, h, op) })
 			b.Run("lists of tokens", func(b *testing.B) { benchTokens(b, h, op) })
 			b.Run("lists of events", func(b *testing.B) { benchEvents(b, h, op) })
+			b.Run("records of a moderator", func(b *testing.B) { benchModerated(b, h) })
 			b.Run("deletions", func(b *testing.B) { benchDeletions(b, h, op) })
 			b.Run("start", func(b *testing.B) { benchStart(b, where, h) })
 			b.Run("prune", func(b *testing.B) { benchPrune(b, h, ana, arn) })
@@ -109,6 +110,23 @@ func benchNames(b *testing.B, h *house, op access.Principal) {
 				return h.ListStages(b.Context(), op, f, p)
 			}))
 	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchModerated reads what a moderator of 100 stages sees in Records.
+func benchModerated(b *testing.B, h *house) {
+	var stages []stage.ARN
+	for i := range 100 {
+		stages = append(stages, stage.LocalARN(fmt.Sprint(100_000+i)))
+	}
+	spread(b, "audit trail of 100 stages", timed(b, pages,
+		func(p access.Page) (access.PageOf[access.Entry], error) {
+			return h.Config.Store.Entries(b.Context(), access.AuditFilter{Stages: stages}, p)
+		}))
+	spread(b, "events of 100 stages", timed(b, pages,
+		func(p access.Page) (access.PageOf[access.StoredEvent], error) {
+			return h.Config.Store.ListEvents(b.Context(), access.EventFilter{Stages: stages}, p)
+		}))
 	b.ReportMetric(0, "ns/op")
 }
 
