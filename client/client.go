@@ -232,7 +232,7 @@ type Rule struct {
 	Value        string   `json:"value,omitempty"`
 	Stage        string   `json:"stage,omitempty"`
 	OwnStage     string   `json:"ownStage,omitempty"` // its name, with {name}
-	Region       string   `json:"region,omitempty"`   // of AWS, for a stage of one's own there
+	Region       string   `json:"region,omitempty"`   // AWS region of the stages that the rule creates
 	Capabilities []string `json:"capabilities"`
 	MaxTTL       int64    `json:"maxTTL,omitempty"` // seconds
 }

@@ -28,7 +28,7 @@ type Rule struct {
 	Stage stage.ARN // empty: a stage of one's own, see Own
 	// Own is the name of the stage that each person gets for themselves: {name} stands for theirs.
 	Own          string
-	Region       string // of AWS, for a stage of one's own there; empty: a local stage
+	Region       string // AWS region of the stages that the rule creates; empty: a local stage
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration
 	CreatedAt    time.Time

@@ -149,7 +149,7 @@ type (
 		Value        string        `json:"value,omitempty"`
 		Stage        stage.ARN     `json:"stage,omitempty"`
 		OwnStage     string        `json:"ownStage,omitempty"` // the name of a stage of one's own, with {name}
-		Region       string        `json:"region,omitempty"`   // of AWS, for a stage of one's own there
+		Region       string        `json:"region,omitempty"`   // AWS region of the stages that the rule creates
 		Capabilities []string      `json:"capabilities"`
 		MaxTTL       *int64        `json:"maxTTL,omitempty"` // seconds
 	}
