@@ -37,24 +37,38 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// limited serves until the test ends: "/" at once, and "/slow" when slow is closed.
-func limited(
-	t *testing.T, limits httpkit.ConnectionLimits,
-) (address string, slow chan struct{}, log *lockedBuffer) {
+// A limitedServer answers "/" at once, and "/slow" when slow is closed.
+type limitedServer struct {
+	address string
+	slow    chan struct{}
+	log     *lockedBuffer
+	idle    chan string // the client's address of each connection that became idle
+}
+
+// limited serves until the test ends.
+func limited(t *testing.T, limits httpkit.ConnectionLimits) *limitedServer {
 	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, slow = &lockedBuffer{}, make(chan struct{})
-	l := httpkit.NewListener(tcp, limits, slog.New(slog.NewTextHandler(log, nil)))
+	s := &limitedServer{
+		address: tcp.Addr().String(), slow: make(chan struct{}),
+		log: &lockedBuffer{}, idle: make(chan string, 100),
+	}
+	l := httpkit.NewListener(tcp, limits, slog.New(slog.NewTextHandler(s.log, nil)))
 	server := &http.Server{
-		ConnState: l.ConnState,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			l.ConnState(c, state)
+			if state == http.StateIdle {
+				s.idle <- c.RemoteAddr().String()
+			}
+		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/slow" {
 				io.WriteString(w, "wait")
 				http.NewResponseController(w).Flush()
-				<-slow
+				<-s.slow
 			}
 		}),
 	}
@@ -66,7 +80,7 @@ func limited(
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return tcp.Addr().String(), slow, log
+	return s
 }
 
 // dial connects from a loopback address of the test's own.
@@ -91,6 +105,17 @@ func get(c net.Conn, path string) bool {
 	return err == nil && strings.Contains(line, "200")
 }
 
+// serve sends a request and waits until its connection is idle: the response reaches the client
+// before the server knows that. It reports whether there was a response.
+func (s *limitedServer) serve(c net.Conn) bool {
+	if !get(c, "/") {
+		return false
+	}
+	for <-s.idle != c.LocalAddr().String() {
+	}
+	return true
+}
+
 func isClosed(c net.Conn) bool {
 	_, err := io.Copy(io.Discard, c)
 	var timeout net.Error
@@ -99,17 +124,17 @@ func isClosed(c net.Conn) bool {
 
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
-	address, _, _ := limited(t, httpkit.ConnectionLimits{PerNetwork: 5, Total: 1000})
+	s := limited(t, httpkit.ConnectionLimits{PerNetwork: 5, Total: 1000})
 	var idle []net.Conn
 	for range 5 {
-		c := dial(t, "127.0.0.1", address)
-		if !get(c, "/") {
+		c := dial(t, "127.0.0.1", s.address)
+		if !s.serve(c) {
 			t.Fatal("a connection within the limit: no response")
 		}
 		idle = append(idle, c)
 	}
 	for i := range 20 {
-		if !get(dial(t, "127.0.0.1", address), "/") {
+		if !s.serve(dial(t, "127.0.0.1", s.address)) {
 			t.Fatalf("connection %d over the limit: no response, want that an idle one makes room",
 				i+1)
 		}
@@ -126,28 +151,28 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 func TestOneNetworkShutsNobodyOut(t *testing.T) {
 	t.Parallel()
 	limits := httpkit.ConnectionLimits{PerNetwork: 10, Total: 12}
-	address, slow, log := limited(t, limits)
+	s := limited(t, limits)
 	for range 10 {
-		if !get(dial(t, "127.0.0.1", address), "/slow") {
+		if !get(dial(t, "127.0.0.1", s.address), "/slow") {
 			t.Fatal("a busy connection within the limit: no response")
 		}
 	}
-	if c := dial(t, "127.0.0.1", address); get(c, "/") {
+	if c := dial(t, "127.0.0.1", s.address); get(c, "/") {
 		t.Error("an 11th connection of the network: got a response, want it refused")
 	}
-	if !strings.Contains(log.String(), "level=WARN") ||
-		!strings.Contains(log.String(), "network=127.0.0.1/32") {
-		t.Errorf("log: got %q, want a warning that names the network", log)
+	if !strings.Contains(s.log.String(), "level=WARN") ||
+		!strings.Contains(s.log.String(), "network=127.0.0.1/32") {
+		t.Errorf("log: got %q, want a warning that names the network", s.log)
 	}
 	for i := range 10 {
-		if !get(dial(t, "127.0.0.2", address), "/") {
+		if !s.serve(dial(t, "127.0.0.2", s.address)) {
 			t.Fatalf("another network, connection %d: no response", i+1)
 		}
 	}
-	close(slow)
-	mute := dial(t, "127.0.0.3", address) // sends nothing
+	close(s.slow)
+	mute := dial(t, "127.0.0.3", s.address) // sends nothing
 	for i := range 30 {
-		if !get(dial(t, "127.0.0.3", address), "/") {
+		if !s.serve(dial(t, "127.0.0.3", s.address)) {
 			t.Fatalf("a third network, connection %d: no response", i+1)
 		}
 	}
@@ -159,16 +184,16 @@ func TestOneNetworkShutsNobodyOut(t *testing.T) {
 func TestProxiesAreExempt(t *testing.T) {
 	t.Parallel()
 	proxies := httpkit.Proxies{netip.MustParsePrefix("127.0.0.1/32")}
-	address, slow, _ := limited(t, httpkit.ConnectionLimits{
+	s := limited(t, httpkit.ConnectionLimits{
 		PerNetwork: 2, Total: 8, Exempt: proxies,
 	})
-	defer close(slow)
+	defer close(s.slow)
 	for i := range 8 {
-		if !get(dial(t, "127.0.0.1", address), "/slow") {
+		if !get(dial(t, "127.0.0.1", s.address), "/slow") {
 			t.Fatalf("connection %d of a proxy: no response", i+1)
 		}
 	}
-	if get(dial(t, "127.0.0.1", address), "/") {
+	if get(dial(t, "127.0.0.1", s.address), "/") {
 		t.Error("a connection over the total: got a response, want it refused")
 	}
 }
