@@ -64,6 +64,7 @@ var smallSorts = map[string]string{
 	"FROM identities WHERE":     "a user has a few",
 	"FROM rules":                "operators write a few",
 	"FROM webhooks":             "operators set up a few",
+	") several ORDER BY":        "a page of each of 64 lists at most",
 }
 
 type recorder struct {
@@ -195,7 +196,7 @@ func explainSQLite(ctx context.Context, db *sql.DB, text string) ([]step, error)
 			return nil, err
 		}
 		// What is counted, and each part of a union, has a LIMIT and a plan of its own.
-		bounded := []string{"CONSTANT", "counted", "part"}
+		bounded := []string{"CONSTANT", "counted", "part", "several"}
 		if found := scan.FindStringSubmatch(detail); found != nil &&
 			!slices.Contains(bounded, found[1]) {
 			steps = append(steps, step{why: detail})

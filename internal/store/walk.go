@@ -75,12 +75,13 @@ func (w walk) columnsOfOrder(suffix string) string {
 	return strings.Join(columns, ", ")
 }
 
-func (w walk) order() string {
-	suffix := ""
+func (w walk) order() string { return " ORDER BY " + w.columnsOfOrder(w.direction()) }
+
+func (w walk) direction() string {
 	if w.newest {
-		suffix = " DESC"
+		return " DESC"
 	}
-	return " ORDER BY " + w.columnsOfOrder(suffix)
+	return ""
 }
 
 // compare is the condition that a row is on that side of a mark.
@@ -153,23 +154,33 @@ func rows[T any](
 }
 
 // rowsAtOnce is rows of several walks in one statement: a moderator of many stages waits for one
-// answer of the database instead of one for each stage. The walks have neither narrow nor args.
+// answer of the database instead of one for each stage, and the database hands out the page alone.
+// The walks have neither narrow nor args.
 func rowsAtOnce[T any](
 	ctx context.Context, q queries, walks []walk, after mark, limit int,
 	scan func(row) (T, error),
 ) ([]marked[T], error) {
 	var args arguments
-	var parts []string
+	var parts, order []string
+	for i := range walks[0].keys {
+		order = append(order, "key"+strconv.Itoa(i)+walks[0].direction())
+	}
 	for _, w := range walks {
+		columns := w.columns
+		for i, k := range w.keys {
+			columns += ", " + k.column + " AS key" + strconv.Itoa(i)
+		}
 		onward := ">"
 		if w.newest {
 			onward = "<"
 		}
 		f := append(slices.Clone(w.index), w.compare(onward, after))
-		parts = append(parts, "SELECT * FROM (SELECT "+w.columns+", "+w.columnsOfOrder("")+
-			" FROM "+w.from+f.where(&args)+w.order()+" LIMIT "+args.place(int64(limit)+1)+") part")
+		parts = append(parts, "SELECT * FROM (SELECT "+columns+" FROM "+
+			w.from+f.where(&args)+w.order()+" LIMIT "+args.place(int64(limit)+1)+") part")
 	}
-	return list(ctx, q, scanMarked(walks[0], scan), strings.Join(parts, " UNION ALL "), args...)
+	text := "SELECT * FROM (" + strings.Join(parts, " UNION ALL ") + ") several ORDER BY " +
+		strings.Join(order, ", ") + " LIMIT " + args.place(int64(limit)+1)
+	return list(ctx, q, scanMarked(walks[0], scan), text, args...)
 }
 
 // endOfWindow finds the last row that a page may read, or nil where the list ends before.
