@@ -64,7 +64,6 @@ var smallSorts = map[string]string{
 	"FROM identities WHERE":     "a user has a few",
 	"FROM rules":                "operators write a few",
 	"FROM webhooks":             "operators set up a few",
-	") several ORDER BY":        "a page of each of 64 lists at most",
 }
 
 type recorder struct {
@@ -189,6 +188,7 @@ func explainSQLite(ctx context.Context, db *sql.DB, text string) ([]step, error)
 	}
 	defer rows.Close()
 	var steps []step
+	sortsLittle := map[int]bool{} // by the node above
 	for rows.Next() {
 		var id, parent, unused int
 		var detail string
@@ -197,11 +197,14 @@ func explainSQLite(ctx context.Context, db *sql.DB, text string) ([]step, error)
 		}
 		// What is counted, and each part of a union, has a LIMIT and a plan of its own.
 		bounded := []string{"CONSTANT", "counted", "part", "several"}
-		if found := scan.FindStringSubmatch(detail); found != nil &&
-			!slices.Contains(bounded, found[1]) {
-			steps = append(steps, step{why: detail})
+		if found := scan.FindStringSubmatch(detail); found != nil {
+			if slices.Contains(bounded, found[1]) {
+				sortsLittle[parent] = true
+			} else {
+				steps = append(steps, step{why: detail})
+			}
 		}
-		if strings.HasPrefix(detail, "USE TEMP B-TREE FOR ORDER BY") {
+		if strings.HasPrefix(detail, "USE TEMP B-TREE FOR ORDER BY") && !sortsLittle[parent] {
 			steps = append(steps, step{why: detail, sort: true})
 		}
 	}
@@ -276,13 +279,26 @@ func (n node) costly(steps []step) []step {
 		steps = append(steps, step{why: "Seq Scan on " + n.Table})
 	case strings.Contains(n.Type, "Index") && n.Cond == "":
 		steps = append(steps, step{why: n.Type + " of all of " + n.Index})
-	case n.Type == "Sort": // an incremental one sorts within equal keys
+	case n.Type == "Sort" && !n.sortsLittle(): // an incremental one sorts within equal keys
 		steps = append(steps, step{why: n.Type, sort: true})
 	}
 	for _, below := range n.Plans {
 		steps = below.costly(steps)
 	}
 	return steps
+}
+
+// sortsLittle reports whether a node sorts a page of each of several lists.
+func (n node) sortsLittle() bool {
+	isPage := func(list node) bool {
+		if list.Type == "Subquery Scan" {
+			list = list.Plans[0]
+		}
+		return list.Type == "Limit"
+	}
+	lists := n.Plans[0]
+	return lists.Type == "Append" && !slices.ContainsFunc(lists.Plans,
+		func(list node) bool { return !isPage(list) })
 }
 
 // A counter is what the metrics read.
