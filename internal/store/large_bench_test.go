@@ -119,14 +119,26 @@ func benchModerated(b *testing.B, h *house) {
 	for i := range 100 {
 		stages = append(stages, stage.LocalARN(fmt.Sprint(100_000+i)))
 	}
-	spread(b, "audit trail of 100 stages", timed(b, pages,
-		func(p access.Page) (access.PageOf[access.Entry], error) {
-			return h.Config.Store.Entries(b.Context(), access.AuditFilter{Stages: stages}, p)
-		}))
-	spread(b, "events of 100 stages", timed(b, pages,
-		func(p access.Page) (access.PageOf[access.StoredEvent], error) {
-			return h.Config.Store.ListEvents(b.Context(), access.EventFilter{Stages: stages}, p)
-		}))
+	for name, f := range map[string]access.AuditFilter{
+		"": {}, ", an action": {Action: access.ActionTokenRevoked},
+		", tokens": {Action: access.ActionTokenIssued}, ", a person": {Actor: oneUser},
+	} {
+		f.Stages = stages
+		spread(b, "audit trail of 100 stages"+name, timed(b, pages,
+			func(p access.Page) (access.PageOf[access.Entry], error) {
+				return h.Config.Store.Entries(b.Context(), f, p)
+			}))
+	}
+	for name, f := range map[string]access.EventFilter{
+		"": {}, ", a kind": {Kind: stage.EventPublishing}, ", refused": {Kind: stage.EventRefused},
+		", a text": {Query: "nothing"},
+	} {
+		f.Stages = stages
+		spread(b, "events of 100 stages"+name, timed(b, pages,
+			func(p access.Page) (access.PageOf[access.StoredEvent], error) {
+				return h.Config.Store.ListEvents(b.Context(), f, p)
+			}))
+	}
 	b.ReportMetric(0, "ns/op")
 }
 
