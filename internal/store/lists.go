@@ -156,7 +156,8 @@ func (q queries) issuancesOfFew(
 const walksAtOnce = 64
 
 // merged is one page of several walks in the same order, the newest first: those of a few users or
-// stages, each by its index. like is one of them, or what they have in common.
+// stages, each by its index. like is one of them, or what they have in common. Rows of the same
+// time are in the order of the bytes of their IDs, in the database and here.
 func merged[T any](
 	ctx context.Context, q queries, walks []walk, like walk, p access.Page,
 	scan func(row) (T, error),
@@ -164,6 +165,9 @@ func merged[T any](
 	after, err := like.parse(p.After)
 	if err != nil {
 		return access.PageOf[T]{}, err
+	}
+	for i := range walks {
+		walks[i] = walks[i].bytewise(q)
 	}
 	all, end, err := rowsOfAll(ctx, q, walks, after, p.Limit, scan)
 	if err != nil {

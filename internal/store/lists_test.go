@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,7 +16,7 @@ import (
 
 // all reads a list to its end in small pages.
 func all[T any](
-	t *testing.T, limit int, read func(p access.Page) (access.PageOf[T], error),
+	t testing.TB, limit int, read func(p access.Page) (access.PageOf[T], error),
 ) (items []T, pages int) {
 	t.Helper()
 	for p := (access.Page{Limit: limit}); ; {
@@ -372,3 +374,101 @@ func TestListsAskForLittle(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// TestRecordsOfManyStages reads what a moderator of more stages sees than one statement takes, of
+// moments that have several entries. It is what the lists of each stage have, in the same order,
+// also where the database compares IDs as people sort words.
+func TestRecordsOfManyStages(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		h.sortsAsPeopleDo()
+		op, ana, main := h.scene()
+		stages := []stage.ARN{main}
+		for range 70 {
+			stages = append(stages, stage.LocalARN(stage.NewID()))
+		}
+		moment := h.Clock.Now()
+		for i := range 4 * len(stages) {
+			at, arn := moment.Add(time.Duration(i%3)*time.Millisecond), stages[i%len(stages)]
+			ok(t, h.Config.Store.AddEntry(t.Context(), access.Entry{
+				ID: stage.NewID(), At: at, Action: access.ActionKicked, Stage: arn,
+			}))
+			must(h.Config.Store.AddEvent(t.Context(), access.StoredEvent{
+				User: ana.User.ID, Event: stage.Event{
+					Time: at, Kind: stage.EventPublishing, Stage: arn,
+					Participant: stage.ParticipantID(stage.NewID()),
+				},
+			}))(t)
+		}
+		for range 5 {
+			h.issue(op, main)
+		}
+
+		for name, f := range map[string]access.AuditFilter{
+			"all": {}, "an action": {Action: access.ActionKicked},
+		} {
+			var want []access.Entry
+			for _, f.Stage = range stages {
+				want = append(want, h.entries(f, 500)...)
+			}
+			f.Stage = ""
+			slices.SortFunc(want, func(a, b access.Entry) int {
+				return cmp.Or(b.At.Compare(a.At), strings.Compare(b.ID, a.ID))
+			})
+			f.Stages = stages
+			if got := h.entries(f, 3); len(want) < 4*len(stages) || !slices.Equal(got, want) {
+				t.Errorf("%s: %d entries in pages of 3, want %d in order", name, len(got), len(want))
+			}
+		}
+		whole := h.entries(access.AuditFilter{}, 500)
+		if got := h.entries(access.AuditFilter{}, 3); !slices.Equal(got, whole) {
+			t.Errorf("the whole trail: %d entries in pages of 3, want %d", len(got), len(whole))
+		}
+
+		for name, f := range map[string]access.EventFilter{
+			"all": {}, "a kind": {Kind: stage.EventPublishing},
+		} {
+			var want []access.StoredEvent
+			for _, f.Stage = range stages {
+				want = append(want, h.events(f, 500)...)
+			}
+			f.Stage = ""
+			slices.SortFunc(want, func(a, b access.StoredEvent) int { return cmp.Compare(b.ID, a.ID) })
+			f.Stages = stages
+			if got := h.events(f, 3); len(want) < 4*len(stages) || !slices.Equal(got, want) {
+				t.Errorf("events, %s: %d in pages of 3, want %d in order", name, len(got), len(want))
+			}
+		}
+	})
+}
+
+func (h *house) entries(f access.AuditFilter, limit int) []access.Entry {
+	h.t.Helper()
+	entries, _ := all(h.t, limit, func(p access.Page) (access.PageOf[access.Entry], error) {
+		return h.Config.Store.Entries(h.t.Context(), f, p)
+	})
+	return entries
+}
+
+func (h *house) events(f access.EventFilter, limit int) []access.StoredEvent {
+	h.t.Helper()
+	events, _ := all(h.t, limit, func(p access.Page) (access.PageOf[access.StoredEvent], error) {
+		return h.Config.Store.ListEvents(h.t.Context(), f, p)
+	})
+	return events
+}
+
+// sortsAsPeopleDo gives IDs the order that a PostgreSQL database of most languages has: a before B.
+func (h *house) sortsAsPeopleDo() {
+	h.t.Helper()
+	if driverOf(h.where) != "pgx" {
+		return
+	}
+	db, err := sql.Open("pgx", h.where)
+	ok(h.t, err)
+	defer db.Close()
+	for _, table := range []string{"audit", "issuances"} {
+		_, err := db.ExecContext(h.t.Context(),
+			"ALTER TABLE "+table+` ALTER COLUMN id TYPE TEXT COLLATE "en-x-icu"`)
+		ok(h.t, err)
+	}
+}

@@ -96,6 +96,17 @@ func (d *database) actor() string {
 
 func (i *inside) actor() string { return i.db.actor() }
 
+// bytewise implements runner. A database of PostgreSQL compares texts as its language does; C is
+// its name for bytes, which are the order of SQLite.
+func (d *database) bytewise() string {
+	if d.postgres {
+		return ` COLLATE "C"`
+	}
+	return ""
+}
+
+func (i *inside) bytewise() string { return i.db.bytewise() }
+
 func (d *database) close() error {
 	err := d.read.close()
 	if !d.postgres {
@@ -123,6 +134,8 @@ type runner interface {
 	await(ctx context.Context, text string, args ...any) error
 	// clock is the time of the database in unix milliseconds, as SQL.
 	clock() string
+	// bytewise is what follows a text, as SQL, to compare it by its bytes, as Go does.
+	bytewise() string
 	// inTurn runs a write that counts before it inserts, and need not be durable, after others of
 	// the same turn.
 	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)

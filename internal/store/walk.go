@@ -84,6 +84,17 @@ func (w walk) direction() string {
 	return ""
 }
 
+// bytewise is the walk with its texts in the order of their bytes.
+func (w walk) bytewise(q queries) walk {
+	w.keys = slices.Clone(w.keys)
+	for i, k := range w.keys {
+		if !k.number {
+			w.keys[i].column += q.run.bytewise()
+		}
+	}
+	return w
+}
+
 // compare is the condition that a row is on that side of a mark.
 func (w walk) compare(sign string, m mark) condition {
 	if len(w.keys) == 1 {
