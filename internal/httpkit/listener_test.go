@@ -111,9 +111,16 @@ func (s *limitedServer) serve(c net.Conn) bool {
 	if !get(c, "/") {
 		return false
 	}
-	for <-s.idle != c.LocalAddr().String() {
+	for {
+		select {
+		case address := <-s.idle:
+			if address == c.LocalAddr().String() {
+				return true
+			}
+		case <-time.After(time.Minute):
+			return false
+		}
 	}
-	return true
 }
 
 func isClosed(c net.Conn) bool {
