@@ -123,7 +123,8 @@ type Store interface {
 	TrimLogins(ctx context.Context, user UserID, keep int) (int, error)
 
 	// AddEvent stores an event. Its ID is greater than that of every event that was returned
-	// before. An event of an AWS stage that is stored already (Repeats) is returned without a user.
+	// before. An event of an AWS stage that is stored already (Repeats) is returned without a user,
+	// unless it brings the reason of an end: it replaces the stored one then.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error

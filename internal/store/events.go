@@ -74,9 +74,9 @@ func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error
 // eventsCompared is how many events of a participant may be of the last minutes.
 const eventsCompared = 50
 
-// repeats reports whether an event of an AWS stage is stored already; one that is has no user then.
-// One that brings the reason of an end takes the place of that, with a new ID: pages that have the
-// old one receive it.
+// repeats reports whether an event of an AWS stage is stored already, and takes its user away. An
+// event that brings the reason of an end keeps its user and replaces the stored one, with a new ID:
+// pages that have the old one receive it.
 func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
 	if e.Stage.Local() {
 		return false, nil
