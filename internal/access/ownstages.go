@@ -115,7 +115,7 @@ func (c *Control) keepOwnStage(ctx context.Context, w OwnWanted, made stage.Stag
 			return err
 		}
 		record := StageRecord{
-			Stage: made, SortKey: nameKey(made.Name), Limits: stage.DefaultLimits(), CreatedAt: now,
+			Stage: made, Limits: stage.DefaultLimits(), CreatedAt: now,
 		}
 		if made.Endpoints.WHIP != "" {
 			record.EndpointsAt = now

@@ -219,8 +219,7 @@ func (c *Control) addLocalStage(
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
 	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		record := StageRecord{
-			Stage: made, Key: nameKey(name), SortKey: nameKey(name),
-			Limits: stage.DefaultLimits(), CreatedAt: c.cfg.Now(),
+			Stage: made, Key: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.cfg.Now(),
 		}
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
@@ -264,8 +263,7 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 			return err
 		}
 		record := StageRecord{
-			Stage: s, SortKey: nameKey(s.Name), Limits: stage.DefaultLimits(),
-			CreatedAt: now, EndpointsAt: now,
+			Stage: s, Limits: stage.DefaultLimits(), CreatedAt: now, EndpointsAt: now,
 		}
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
@@ -347,7 +345,7 @@ func rename(record *StageRecord, name string) error {
 	if err != nil {
 		return err
 	}
-	record.Name, record.SortKey = clean, nameKey(clean)
+	record.Name = clean
 	if record.ARN.Local() {
 		record.Key = nameKey(clean)
 	}

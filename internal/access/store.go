@@ -215,11 +215,13 @@ type Match struct {
 type StageRecord struct {
 	stage.Stage
 	Key         string // name of a local stage for comparison; empty for an AWS stage
-	SortKey     string // name as lists compare it
 	Limits      stage.Limits
 	CreatedAt   time.Time
 	EndpointsAt time.Time // when the endpoints were read from AWS
 }
+
+// SortKey is the name as lists compare it.
+func (s StageRecord) SortKey() string { return nameKey(s.Name) }
 
 // A Rate is a rate limit: at most Limit tokens of the bucket between Since and Until; 0 is no
 // limit. Later tokens are ignored: the clock that dated them was wrong.

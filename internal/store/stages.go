@@ -11,14 +11,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-const stageColumns = `s.arn, s.name, COALESCE(s.name_key, ''), s.sort_key, s.whip_endpoint,
+const stageColumns = `s.arn, s.name, COALESCE(s.name_key, ''), s.whip_endpoint,
 	s.events_endpoint, s.endpoints_at, s.max_height, s.advised_bitrate, s.max_bitrate,
 	s.max_keyframe_interval, s.created_at`
 
 func scanStage(r row) (access.StageRecord, error) {
 	var s access.StageRecord
 	var interval int64
-	err := r.Scan(&s.ARN, &s.Name, &s.Key, &s.SortKey, &s.Endpoints.WHIP, &s.Endpoints.Events,
+	err := r.Scan(&s.ARN, &s.Name, &s.Key, &s.Endpoints.WHIP, &s.Endpoints.Events,
 		at(&s.EndpointsAt), &s.Limits.MaxHeight, &s.Limits.AdvisedBitrate, &s.Limits.MaxBitrate,
 		&interval, at(&s.CreatedAt))
 	s.Limits.MaxKeyframeInterval = float64(interval) / 1000
@@ -62,7 +62,7 @@ func (q queries) PutStage(ctx context.Context, s access.StageRecord) error {
 			max_height = excluded.max_height, advised_bitrate = excluded.advised_bitrate,
 			max_bitrate = excluded.max_bitrate, max_keyframe_interval = excluded.max_keyframe_interval,
 			removed_at = NULL`,
-		string(s.ARN), s.Name, null(s.Key), s.SortKey, s.Endpoints.WHIP, s.Endpoints.Events,
+		string(s.ARN), s.Name, null(s.Key), s.SortKey(), s.Endpoints.WHIP, s.Endpoints.Events,
 		ms(s.EndpointsAt), s.Limits.MaxHeight, s.Limits.AdvisedBitrate, s.Limits.MaxBitrate,
 		int64(math.Round(s.Limits.MaxKeyframeInterval*1000)), ms(s.CreatedAt))
 }

@@ -164,9 +164,9 @@ func rows[T any](
 	return found, end, err
 }
 
-// rowsAtOnce is rows of several walks in one statement: a moderator of many stages waits for one
-// answer of the database instead of one for each stage, and the database hands out the page alone.
-// The walks have neither narrow nor args.
+// rowsAtOnce is rows of several walks in one statement. A moderator of many stages waits for one
+// answer of the database, which is one page, and not for a page of each stage. The walks have
+// neither narrow nor args.
 func rowsAtOnce[T any](
 	ctx context.Context, q queries, walks []walk, after mark, limit int,
 	scan func(row) (T, error),

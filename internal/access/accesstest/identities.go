@@ -306,6 +306,11 @@ func (on rules) TestARuleGivesAStageOfOnesOwn(t *testing.T) {
 		if got := own(h.member("1", "Ben")); got != "Ben's stage (2)" {
 			t.Errorf("Ben, twice signed in, enters %q, want one stage with a free name", got)
 		}
+		found := must(h.ListStages(t.Context(), op, access.StageFilter{Query: "ana's"},
+			access.Page{}))(t).Items
+		if len(found) != 1 || found[0].Name != "Ana's stage" {
+			t.Errorf("a search for Ana's stage: got %+v", found)
+		}
 		for _, bad := range []access.Rule{
 			{Own: "stage", Capabilities: stage.Publish}, {Capabilities: stage.Publish},
 			{Own: "{name}"},

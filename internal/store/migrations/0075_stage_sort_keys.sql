@@ -1,0 +1,4 @@
+-- +goose Up
+
+-- Local stages that a rule made had no sort key: lists put them first, and no search found them.
+UPDATE stages SET sort_key = name_key WHERE sort_key = '' AND name_key IS NOT NULL;
