@@ -415,8 +415,10 @@ func TestRecordsOfManyStages(t *testing.T) {
 				return cmp.Or(b.At.Compare(a.At), strings.Compare(b.ID, a.ID))
 			})
 			f.Stages = stages
-			if got := h.entries(f, 3); len(want) < 4*len(stages) || !slices.Equal(got, want) {
-				t.Errorf("%s: %d entries in pages of 3, want %d in order", name, len(got), len(want))
+			got := h.entries(f, 3)
+			if len(want) < 4*len(stages) || !slices.Equal(got, want) {
+				t.Errorf("%s: got %d entries in pages of 3, want %d in order",
+					name, len(got), len(want))
 			}
 		}
 		whole := h.entries(access.AuditFilter{}, 500)
@@ -432,10 +434,14 @@ func TestRecordsOfManyStages(t *testing.T) {
 				want = append(want, h.events(f, 500)...)
 			}
 			f.Stage = ""
-			slices.SortFunc(want, func(a, b access.StoredEvent) int { return cmp.Compare(b.ID, a.ID) })
+			slices.SortFunc(want, func(a, b access.StoredEvent) int {
+				return cmp.Compare(b.ID, a.ID)
+			})
 			f.Stages = stages
-			if got := h.events(f, 3); len(want) < 4*len(stages) || !slices.Equal(got, want) {
-				t.Errorf("events, %s: %d in pages of 3, want %d in order", name, len(got), len(want))
+			got := h.events(f, 3)
+			if len(want) < 4*len(stages) || !slices.Equal(got, want) {
+				t.Errorf("events, %s: got %d in pages of 3, want %d in order",
+					name, len(got), len(want))
 			}
 		}
 	})
