@@ -110,6 +110,31 @@ func TestWhatThePagesOfStagedoorNeedRunsInEveryEngine(t *testing.T) {
 	})
 }
 
+// TestAClickOnWhatMovesIsTriedAgain: a button that goes to another place while the mouse presses it
+// gets no click of it, as for a person. The test that clicks it means the click.
+func TestAClickOnWhatMovesIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	url := serve(t)
+	inEach(t, browser.Options{}, func(t *testing.T, page *browser.Page, _ browser.Engine) {
+		page.Goto(url + "/page.html?free")
+		page.WaitText("tick 1")
+		page.WaitFor(`(() => {
+			window.clicks = 0;
+			const moving = Object.assign(document.createElement('button'), { textContent: 'Moving' });
+			const above = Object.assign(document.createElement('p'), { style: 'height: 0' });
+			moving.addEventListener('pointerdown', () => { above.style.height = '200px'; }, { once: true });
+			moving.onclick = () => { clicks++; };
+			document.body.append(above, moving);
+			return true;
+		})()`)
+		page.ClickText("Moving")
+		var clicks int
+		if page.Eval(`window.clicks`, &clicks); clicks != 1 {
+			t.Errorf("the button got %d clicks, want 1", clicks)
+		}
+	})
+}
+
 func TestEveryEngineReceivesH264(t *testing.T) {
 	t.Parallel()
 	url := serve(t)

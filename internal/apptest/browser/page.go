@@ -410,11 +410,14 @@ const spotToClick = `async (how, what) => {
 	const x = box.x + box.width / 2, y = box.y + box.height / 2;
 	const top = document.elementFromPoint(x, y);
 	if (!top || !e.contains(top)) return {why: 'it is covered by ' + (top?.outerHTML ?? 'nothing').slice(0, 200)};
-	// The page may still move it before the mouse is there. Such a click has no effect, and is tried again.
-	window.clickMissed = false;
+	// The page may still move it, before the button goes down or before it comes up again. The first has no
+	// effect, the second makes no click of it (a select opens without one); both are tried again.
+	window.clickMissed = true;
+	let elsewhere = false;
 	const guard = event => {
-		if (event.type === 'pointerdown') window.clickMissed = !e.contains(event.target);
-		if (window.clickMissed) { event.preventDefault(); event.stopImmediatePropagation(); }
+		if (event.type === 'pointerdown') elsewhere = !e.contains(event.target);
+		if (elsewhere) { event.preventDefault(); event.stopImmediatePropagation(); return; }
+		if (event.type === 'click' || e.matches('select')) window.clickMissed = !e.contains(event.target);
 	};
 	const types = ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click'];
 	window.clickGuard?.();
