@@ -19,6 +19,10 @@ for (const [name, words] of Object.entries({ de, es })) {
   describe(name, () => {
     it('has every sentence, in the order of English, and no other', () => assert.deepEqual(Object.keys(own(words)), Object.keys(own(en))));
     it('has no empty one', () => assert.deepEqual(Object.entries(words).filter(([, text]) => !text.trim()), []));
+    it('has no word that is wider than a card of a narrow dock: soft hyphens let it break', () => {
+      const pieces = (text) => text.split(/[^\p{L}]+/u);
+      assert.deepEqual(Object.values(words).flatMap(pieces).filter((piece) => piece.length > 20), []);
+    });
     it('has the same blanks to fill', () => {
       for (const key of Object.keys(en)) assert.equal(placeholders(words[key]), placeholders(en[key]), key);
     });
@@ -44,6 +48,18 @@ describe('English', () => {
     }
   });
 });
+
+/** What docs/glossary.md, "German and Spanish", has another word for. OBS's own labels stay as they are. */
+const otherWords = {
+  de: /\bStages?\b|Operator|Sendende[nr]?\b|Rechner|Mischer|\bMixer|Audio-Mixer|Übertragung|Telefon|Keyframe-Intervall|zurückgezogen|\bLeute\b|\b(alle|keine|viele|offenen?) Token\b|unterschreib|live gehen|[^ ]…/,
+  es: /\bstages?\b|\bdocks?\b|ordenador|\b(la|una) wifi|como mucho|\bbitrate|público|\bGente\b|\bConfiguración|fotogramas B\b/,
+};
+for (const [name, words] of Object.entries({ de, es })) {
+  it(`one word for one thing in ${name}`, () => {
+    const written = Object.entries(words).map(([key, text]) => [key, text.replace(/\{\w+\}/g, '')]);
+    assert.deepEqual(written.filter(([, text]) => otherWords[name].test(text)), []);
+  });
+}
 
 it('the first language of the person that there is wins', () => {
   assert.deepEqual([chosen(['fr', 'de-AT', 'en']), chosen(['es-419']), chosen(['fr']), chosen([])], ['de', 'es', 'en', 'en']);
