@@ -11,7 +11,9 @@ MAKEFLAGS += --no-builtin-rules
 RACE := GOFLAGS="$$(go env GOFLAGS) -race"
 
 STATICCHECK := .cache/bin/staticcheck
-GO_FILES = git ls-files --cached --others --exclude-standard '*.go'
+OURS = git ls-files --cached --others --exclude-standard
+GO_FILES = $(OURS) '*.go'
+PRETTIER = $(OURS) '*.js' '*.mjs' '*.ts' '*.css' | xargs node_modules/.bin/prettier --log-level warn
 BENCH_PACKAGES = grep -rlE '^func Benchmark' --include='*_test.go' cmd internal | xargs -n1 dirname | sort -u
 SCREENSHOT_PACKAGES = grep -rlE 'flag.String\("screenshots"' --include='*_test.go' cmd internal | xargs -n1 dirname | sort -u
 FUZZ_TARGETS = grep -rnoHE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' cmd internal | sed -E 's|/[^/]*:[0-9]+:func |:|' | sort
@@ -26,7 +28,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
-.PHONY: check-upgrade help install test check quick busy fmt vet staticcheck generate generated types js race tidy \
+.PHONY: check-upgrade help install test check quick busy fmt format vet staticcheck generate generated types js race tidy \
 	check-tidy bench fuzz screenshots pictures site build lambda dist check-dist check-packages clean
 
 help: ## this list
@@ -40,8 +42,13 @@ test: install check ## install what is missing, then run everything once
 # In this order: what is quick and often wrong first, the Go tests and their summary last.
 check: fmt check-tidy js types vet staticcheck check-dist race ## everything that CI holds against a change, nothing installed
 
-fmt: ## gofmt
+fmt: ## is everything formatted as gofmt and prettier do it?
 	@unformatted=$$($(GO_FILES) | xargs gofmt -l); [ -z "$$unformatted" ] || { echo "gofmt these:"; echo "$$unformatted"; exit 1; }
+	@$(PRETTIER) --check
+
+format: ## format everything, by gofmt and prettier
+	@$(GO_FILES) | xargs gofmt -w
+	@$(PRETTIER) --write
 
 vet: ## go vet
 	$(RACE) go vet ./...

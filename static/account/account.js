@@ -3,7 +3,19 @@ import { agentName } from '../lib/agent.js';
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
-import { button, chosenPassword, copyField, errorLine, errorText, field, form, header, page, passwordFields, signOut } from '../lib/page.js';
+import {
+  button,
+  chosenPassword,
+  copyField,
+  errorLine,
+  errorText,
+  field,
+  form,
+  header,
+  page,
+  passwordFields,
+  signOut,
+} from '../lib/page.js';
 import { pairingView } from '../lib/pairing.js';
 import { signedIn } from '../lib/signin.js';
 import { createPasskeys } from './passkeys.js';
@@ -17,7 +29,8 @@ const state = {
   /** @type {import('../types').Login[]} */ logins: [],
   /** @type {Key[]} */ keys: [],
   /** @type {import('../lib/types.js').Issued[]} */ tokens: [],
-  made: '', changed: false,
+  made: '',
+  changed: false,
   /** What waits for "yes, do it". */ asked: '',
   /** @type {string | undefined} */ error: undefined,
   /** @type {{busy: boolean, error?: string}} */ password: { busy: false },
@@ -32,25 +45,67 @@ const passkeys = createPasskeys({ draw: () => draw() });
 function draw() {
   const { me } = state;
   if (!me) return;
-  page(header(me, 'account', { onSignOut: signOut }), h('main', { className: 'columns' },
-    h('h1', null, t('account.title')),
-    h('p', null, t('account.signedInAs', { name: me.name, role: t(`account.role.${me.role}`) })),
-    errorLine(state.error),
-    obsCard(), passwordCard(), passkeys.view(me.passkeyNeeded ?? false), loginsCard(), keysCard(), tokensCard()));
+  page(
+    header(me, 'account', { onSignOut: signOut }),
+    h(
+      'main',
+      { className: 'columns' },
+      h('h1', null, t('account.title')),
+      h('p', null, t('account.signedInAs', { name: me.name, role: t(`account.role.${me.role}`) })),
+      errorLine(state.error),
+      obsCard(),
+      passwordCard(),
+      passkeys.view(me.passkeyNeeded ?? false),
+      loginsCard(),
+      keysCard(),
+      tokensCard(),
+    ),
+  );
 }
 
 /** The script that connects an OBS, here as well: a dock saves no files. */
-const obsCard = () => h('section', { className: 'card', key: 'obs' }, h('h2', null, t('pair.title')), pairingView());
+const obsCard = () =>
+  h('section', { className: 'card', key: 'obs' }, h('h2', null, t('pair.title')), pairingView());
 
 function passwordCard() {
-  return h('section', { className: 'card', key: 'password' },
+  return h(
+    'section',
+    { className: 'card', key: 'password' },
     h('h2', null, t('account.password')),
     state.changed && h('p', { className: 'notice good', role: 'status' }, t('account.changed')),
-    form({ key: `password-${state.changed}`, submit: t('account.change'), ...state.password, onsubmit: changePassword },
-      h('div', { className: 'unseen' }, field(t('sign.name'), { name: 'name', autocomplete: 'username', value: state.me?.name, readOnly: true, tabIndex: -1 })),
-      field(t('account.current'), { name: 'current', type: 'password', autocomplete: 'current-password', required: true }),
+    form(
+      {
+        key: `password-${state.changed}`,
+        submit: t('account.change'),
+        ...state.password,
+        onsubmit: changePassword,
+      },
+      h(
+        'div',
+        { className: 'unseen' },
+        field(t('sign.name'), {
+          name: 'name',
+          autocomplete: 'username',
+          value: state.me?.name,
+          readOnly: true,
+          tabIndex: -1,
+        }),
+      ),
+      field(t('account.current'), {
+        name: 'current',
+        type: 'password',
+        autocomplete: 'current-password',
+        required: true,
+      }),
       ...passwordFields(),
-      h('label', { className: 'check' }, h('input', { type: 'checkbox', name: 'endKeys' }), h('span', null, t('account.endKeys')))));
+      h(
+        'label',
+        { className: 'check' },
+        h('input', { type: 'checkbox', name: 'endKeys' }),
+        h('span', null, t('account.endKeys')),
+      ),
+    ),
+  );
 }
 
 /** @param {Record<string, string>} data */
@@ -61,7 +116,11 @@ async function changePassword(data) {
   draw();
   if (error) return;
   try {
-    await api('POST', 'api/password', { current: data.current, new: password, endKeys: data.endKeys === 'on' });
+    await api('POST', 'api/password', {
+      current: data.current,
+      new: password,
+      endKeys: data.endKeys === 'on',
+    });
     if (data.endKeys) await load();
     state.changed = true;
     state.password = { busy: false };
@@ -72,31 +131,83 @@ async function changePassword(data) {
 }
 
 function loginsCard() {
-  return h('section', { className: 'card', key: 'logins' },
+  return h(
+    'section',
+    { className: 'card', key: 'logins' },
     h('h2', null, t('account.logins')),
     h('ul', { className: 'list', key: 'list' }, ...state.logins.map(loginItem)),
     h('p', { className: 'hint', key: 'hint' }, t('account.everywhere')),
-    asking('everywhere', t('account.signOutAll'), t('account.sureSignOutAll'), '', () => void signOutEverywhere()));
+    asking(
+      'everywhere',
+      t('account.signOutAll'),
+      t('account.sureSignOutAll'),
+      '',
+      () => void signOutEverywhere(),
+    ),
+  );
 }
 
 /** @param {import('../types').Login} login */
-const loginItem = (login) => h('li', { className: 'item', key: login.id },
-  h('div', { className: 'head' }, h('b', { title: login.agent }, agentName(login.agent)),
-    login.current && h('span', { className: 'tag good' }, t('account.thisLogin'))),
-  h('p', { className: 'hint' }, t('account.loginUsed', { address: login.address, made: time(login.createdAt), used: time(login.lastUsedAt) })),
-  !login.current && button(t('menu.signOut'), () => void change('DELETE', `api/logins/${encodeURIComponent(login.id)}`),
-    { className: 'small', 'aria-label': `${t('menu.signOut')}: ${agentName(login.agent)}, ${login.address}` }));
+const loginItem = (login) =>
+  h(
+    'li',
+    { className: 'item', key: login.id },
+    h(
+      'div',
+      { className: 'head' },
+      h('b', { title: login.agent }, agentName(login.agent)),
+      login.current && h('span', { className: 'tag good' }, t('account.thisLogin')),
+    ),
+    h(
+      'p',
+      { className: 'hint' },
+      t('account.loginUsed', {
+        address: login.address,
+        made: time(login.createdAt),
+        used: time(login.lastUsedAt),
+      }),
+    ),
+    !login.current &&
+      button(
+        t('menu.signOut'),
+        () => void change('DELETE', `api/logins/${encodeURIComponent(login.id)}`),
+        {
+          className: 'small',
+          'aria-label': `${t('menu.signOut')}: ${agentName(login.agent)}, ${login.address}`,
+        },
+      ),
+  );
 
 /**
- * A button that asks before it does, with a second one in its place: a dialog box would stop the whole of OBS.
+ * A button that asks before it does, with a second one in its place: a dialog box would stop the
+ * whole of OBS.
  * @type {import('../operator/tokens.js').Asking}
  */
 function asking(key, label, question, about, yes) {
-  const ask = (/** @type {string} */ what) => { state.asked = what; draw(); };
-  if (state.asked !== key) return button(label, () => ask(key), { className: 'small', key, 'aria-label': about ? `${label}: ${about}` : undefined });
-  return h('div', { className: 'notice warning row wrap', role: 'alertdialog', 'aria-label': question, key },
-    h('span', null, question), button(t('op.sure'), () => { ask(''); yes(); }, { className: 'danger small' }),
-    button(t('app.cancel'), () => ask(''), { className: 'small' }));
+  const ask = (/** @type {string} */ what) => {
+    state.asked = what;
+    draw();
+  };
+  if (state.asked !== key)
+    return button(label, () => ask(key), {
+      className: 'small',
+      key,
+      'aria-label': about ? `${label}: ${about}` : undefined,
+    });
+  return h(
+    'div',
+    { className: 'notice warning row wrap', role: 'alertdialog', 'aria-label': question, key },
+    h('span', null, question),
+    button(
+      t('op.sure'),
+      () => {
+        ask('');
+        yes();
+      },
+      { className: 'danger small' },
+    ),
+    button(t('app.cancel'), () => ask(''), { className: 'small' }),
+  );
 }
 
 async function signOutEverywhere() {
@@ -110,18 +221,57 @@ async function signOutEverywhere() {
 }
 
 function keysCard() {
-  return h('section', { className: 'card', key: 'keys' },
+  return h(
+    'section',
+    { className: 'card', key: 'keys' },
     h('h2', null, t('account.keys')),
     h('p', { className: 'hint' }, t('account.keysLead')),
-    state.made && h('div', { className: 'notice good', key: 'made' }, h('p', null, t('account.keyOnce')), copyField({ key: 'key', label: t('account.keys'), text: state.made })),
-    h('ul', { className: 'list' }, ...state.keys.map((k) => h('li', { className: 'item', key: k.id },
-      h('div', { className: 'head' }, h('b', { dir: 'auto' }, k.name), h('span', { className: 'hint' }, k.lastUsedAt
-        ? t('account.keyUsed', { made: time(k.createdAt), used: time(k.lastUsedAt) })
-        : t('account.keyNever', { made: time(k.createdAt) }))),
-      button(t('account.keyRevoke'), () => void change('DELETE', `api/keys/${encodeURIComponent(k.id)}`), { className: 'small', 'aria-label': `${t('account.keyRevoke')}: ${k.name}` })))),
+    state.made &&
+      h(
+        'div',
+        { className: 'notice good', key: 'made' },
+        h('p', null, t('account.keyOnce')),
+        copyField({ key: 'key', label: t('account.keys'), text: state.made }),
+      ),
+    h(
+      'ul',
+      { className: 'list' },
+      ...state.keys.map((k) =>
+        h(
+          'li',
+          { className: 'item', key: k.id },
+          h(
+            'div',
+            { className: 'head' },
+            h('b', { dir: 'auto' }, k.name),
+            h(
+              'span',
+              { className: 'hint' },
+              k.lastUsedAt
+                ? t('account.keyUsed', { made: time(k.createdAt), used: time(k.lastUsedAt) })
+                : t('account.keyNever', { made: time(k.createdAt) }),
+            ),
+          ),
+          button(
+            t('account.keyRevoke'),
+            () => void change('DELETE', `api/keys/${encodeURIComponent(k.id)}`),
+            { className: 'small', 'aria-label': `${t('account.keyRevoke')}: ${k.name}` },
+          ),
+        ),
+      ),
+    ),
     state.keys.length === 0 && h('p', { className: 'hint', key: 'none' }, t('account.noKeys')),
-    form({ key: `key-${state.keys.length}`, submit: t('account.keyMake'), ...state.key, onsubmit: makeKey, className: 'inline' },
-      field(t('account.keyName'), { name: 'keyName', required: true, maxLength: 100 })));
+    form(
+      {
+        key: `key-${state.keys.length}`,
+        submit: t('account.keyMake'),
+        ...state.key,
+        onsubmit: makeKey,
+        className: 'inline',
+      },
+      field(t('account.keyName'), { name: 'keyName', required: true, maxLength: 100 }),
+    ),
+  );
 }
 
 /** @param {Record<string, string>} data */
@@ -140,11 +290,25 @@ async function makeKey({ keyName }) {
 
 function tokensCard() {
   const stages = new Map(state.me?.stages.map((s) => [s.arn, s.name]));
-  return h('section', { className: 'card', key: 'tokens' },
+  return h(
+    'section',
+    { className: 'card', key: 'tokens' },
     h('h2', null, t('account.tokens')),
     state.tokens.length === 0 && h('p', { className: 'hint' }, t('op.noTokens')),
-    h('ul', { className: 'list' }, ...state.tokens.map((k) => tokenItem(k, stages.get(k.stage) ?? k.stage, '',
-      (id) => void change('DELETE', `api/tokens/${encodeURIComponent(id)}`), { live: isLive(k.participantId), asking }))));
+    h(
+      'ul',
+      { className: 'list' },
+      ...state.tokens.map((k) =>
+        tokenItem(
+          k,
+          stages.get(k.stage) ?? k.stage,
+          '',
+          (id) => void change('DELETE', `api/tokens/${encodeURIComponent(id)}`),
+          { live: isLive(k.participantId), asking },
+        ),
+      ),
+    ),
+  );
 }
 
 /** @param {string} id */
@@ -163,7 +327,9 @@ async function change(method, path) {
 }
 
 async function load() {
-  const [logins, keys, tokens] = await Promise.all(['api/logins', 'api/keys', 'api/tokens'].map((path) => api('GET', path)));
+  const [logins, keys, tokens] = await Promise.all(
+    ['api/logins', 'api/keys', 'api/tokens'].map((path) => api('GET', path)),
+  );
   state.logins = logins.logins;
   await passkeys.load();
   state.keys = keys.keys;
@@ -183,7 +349,12 @@ void signedIn(async (me) => {
     signedOut: () => location.reload(),
     event({ event, data }) {
       if (event !== 'presence') return;
-      live.set(data.stage, data.participants.filter((/** @type {import('../lib/types.js').Presence} */ p) => p.publishing).map((/** @type {import('../lib/types.js').Presence} */ p) => p.participantId));
+      live.set(
+        data.stage,
+        data.participants
+          .filter((/** @type {import('../lib/types.js').Presence} */ p) => p.publishing)
+          .map((/** @type {import('../lib/types.js').Presence} */ p) => p.participantId),
+      );
       draw();
     },
   });

@@ -40,8 +40,12 @@ export function createPasskeys({ draw }) {
   const acts = {
     /** @param {string} name */ add: (name) => void change(() => createPasskey(name)),
     /** @param {string} id */ remove: (id) => void change(() => api('DELETE', path(id))),
-    /** @param {string} id @param {string} name */ rename: (id, name) => void change(() => api('PATCH', path(id), { name })),
-    /** @param {string} id */ edit: (id) => { state.renaming = id; draw(); },
+    /** @param {string} id @param {string} name */ rename: (id, name) =>
+      void change(() => api('PATCH', path(id), { name })),
+    /** @param {string} id */ edit: (id) => {
+      state.renaming = id;
+      draw();
+    },
   };
   return { load, view: (needed) => card(state, acts, needed) };
 }
@@ -51,40 +55,90 @@ const path = (id) => `api/passkeys/${encodeURIComponent(id)}`;
 
 /**
  * @param {{all: Passkey[], host?: string, renaming: string, busy: boolean, error?: string}} state
- * @param {{add: (name: string) => void, remove: (id: string) => void, rename: (id: string, name: string) => void, edit: (id: string) => void}} acts
+ * @param {{add: (name: string) => void, remove: (id: string) => void, rename: (id: string, name:
+ *   string) => void, edit: (id: string) => void}} acts
  * @param {boolean} needed
  */
 function card(state, acts, needed) {
   const able = usable(state.host);
-  return h('section', { className: 'card', key: 'passkeys' },
+  return h(
+    'section',
+    { className: 'card', key: 'passkeys' },
     h('h2', null, t('passkeys.title')),
     h('p', { className: 'hint' }, t('passkeys.lead')),
-    needed && h('p', { className: 'notice warning', key: 'needed' }, t(state.all.length > 0 ? 'passkeys.use' : 'passkeys.needed')),
+    needed &&
+      h(
+        'p',
+        { className: 'notice warning', key: 'needed' },
+        t(state.all.length > 0 ? 'passkeys.use' : 'passkeys.needed'),
+      ),
     h('ul', { className: 'list' }, ...state.all.map((k) => item(k, state.renaming === k.id, acts))),
     state.all.length === 0 && h('p', { className: 'hint', key: 'none' }, t('passkeys.none')),
     able
-      ? form({ key: `passkey-${state.all.length}`, submit: t('passkeys.add'), busy: state.busy, onsubmit: (d) => acts.add(d.passkeyName), className: 'inline' },
-        field(t('passkeys.name'), { name: 'passkeyName', required: true, maxLength: 64 }))
-      : h('p', { className: 'hint', key: 'unable' }, t(state.host ? 'passkeys.elsewhere' : 'passkeys.off', { host: state.host ?? '' })),
-    errorLine(state.error));
+      ? form(
+          {
+            key: `passkey-${state.all.length}`,
+            submit: t('passkeys.add'),
+            busy: state.busy,
+            onsubmit: (d) => acts.add(d.passkeyName),
+            className: 'inline',
+          },
+          field(t('passkeys.name'), { name: 'passkeyName', required: true, maxLength: 64 }),
+        )
+      : h(
+          'p',
+          { className: 'hint', key: 'unable' },
+          t(state.host ? 'passkeys.elsewhere' : 'passkeys.off', { host: state.host ?? '' }),
+        ),
+    errorLine(state.error),
+  );
 }
 
 /**
- * @param {Passkey} k @param {boolean} renaming
- * @param {{remove: (id: string) => void, rename: (id: string, name: string) => void, edit: (id: string) => void}} acts
+ * @param {Passkey} k
+ * @param {boolean} renaming
+ * @param {{remove: (id: string) => void, rename: (id: string, name: string) => void, edit: (id:
+ *   string) => void}} acts
  */
 function item(k, renaming, acts) {
   if (renaming) {
-    return h('li', { className: 'item', key: k.id },
-      form({ key: `rename-${k.id}`, submit: t('app.save'), onsubmit: (d) => acts.rename(k.id, d.newName), className: 'inline' },
-        field(t('passkeys.name'), { name: 'newName', required: true, maxLength: 64, value: k.name })));
+    return h(
+      'li',
+      { className: 'item', key: k.id },
+      form(
+        {
+          key: `rename-${k.id}`,
+          submit: t('app.save'),
+          onsubmit: (d) => acts.rename(k.id, d.newName),
+          className: 'inline',
+        },
+        field(t('passkeys.name'), {
+          name: 'newName',
+          required: true,
+          maxLength: 64,
+          value: k.name,
+        }),
+      ),
+    );
   }
   const used = k.lastUsedAt
     ? t('account.keyUsed', { made: time(k.createdAt), used: time(k.lastUsedAt) })
     : t('account.keyNever', { made: time(k.createdAt) });
-  return h('li', { className: 'item', key: k.id },
+  return h(
+    'li',
+    { className: 'item', key: k.id },
     h('div', { className: 'head' }, h('b', null, k.name), h('span', { className: 'hint' }, used)),
-    h('div', { className: 'row wrap' },
-      button(t('passkeys.rename'), () => acts.edit(k.id), { className: 'small', 'aria-label': `${t('passkeys.rename')}: ${k.name}` }),
-      button(t('passkeys.remove'), () => acts.remove(k.id), { className: 'small', 'aria-label': `${t('passkeys.remove')}: ${k.name}` })));
+    h(
+      'div',
+      { className: 'row wrap' },
+      button(t('passkeys.rename'), () => acts.edit(k.id), {
+        className: 'small',
+        'aria-label': `${t('passkeys.rename')}: ${k.name}`,
+      }),
+      button(t('passkeys.remove'), () => acts.remove(k.id), {
+        className: 'small',
+        'aria-label': `${t('passkeys.remove')}: ${k.name}`,
+      }),
+    ),
+  );
 }

@@ -20,29 +20,72 @@ const state = {
 function draw() {
   const { me } = state;
   if (!me) return;
-  page(header(me, 'device', { onSignOut: signOut }), h('main', { className: 'card' },
-    h('h1', null, t('device.title')),
-    state.done ? h('p', { className: 'notice good', role: 'status' }, t(`device.${state.done}`))
-      : state.request ? asked(state.request, me) : enter()));
+  page(
+    header(me, 'device', { onSignOut: signOut }),
+    h(
+      'main',
+      { className: 'card' },
+      h('h1', null, t('device.title')),
+      state.done
+        ? h('p', { className: 'notice good', role: 'status' }, t(`device.${state.done}`))
+        : state.request
+          ? asked(state.request, me)
+          : enter(),
+    ),
+  );
 }
 
-const enter = () => form({ key: 'code', submit: t('device.look'), busy: state.busy, error: state.error, onsubmit: ({ code }) => void look(code) },
-  h('p', null, t('device.lead')),
-  field(t('device.code'), { name: 'code', value: state.code, required: true, maxLength: 20, autocapitalize: 'characters', autofocus: true }));
+const enter = () =>
+  form(
+    {
+      key: 'code',
+      submit: t('device.look'),
+      busy: state.busy,
+      error: state.error,
+      onsubmit: ({ code }) => void look(code),
+    },
+    h('p', null, t('device.lead')),
+    field(t('device.code'), {
+      name: 'code',
+      value: state.code,
+      required: true,
+      maxLength: 20,
+      autocapitalize: 'characters',
+      autofocus: true,
+    }),
+  );
 
 /** @param {Request} request @param {import('../lib/types.js').Me} me */
-const asked = (request, me) => h('section', { key: 'asked', className: 'asked' },
-  h('p', null, t('device.asks', { name: me.name })),
-  h('p', { className: 'code' }, request.userCode),
-  h('dl', { className: 'facts' },
-    h('dt', null, t('device.agent')), h('dd', { title: request.agent }, agentName(request.agent)),
-    h('dt', null, t('device.address')), h('dd', null, request.address),
-    h('dt', null, t('device.since')), h('dd', null, time(request.createdAt))),
-  h('p', { className: 'notice' }, t('device.compare')),
-  errorLine(state.error),
-  h('div', { className: 'row' },
-    button(t('device.approve'), () => void decide('approve', 'approved'), { className: 'primary', 'aria-disabled': state.busy && 'true' }),
-    button(t('device.deny'), () => void decide('deny', 'denied'), { 'aria-disabled': state.busy && 'true' })));
+const asked = (request, me) =>
+  h(
+    'section',
+    { key: 'asked', className: 'asked' },
+    h('p', null, t('device.asks', { name: me.name })),
+    h('p', { className: 'code' }, request.userCode),
+    h(
+      'dl',
+      { className: 'facts' },
+      h('dt', null, t('device.agent')),
+      h('dd', { title: request.agent }, agentName(request.agent)),
+      h('dt', null, t('device.address')),
+      h('dd', null, request.address),
+      h('dt', null, t('device.since')),
+      h('dd', null, time(request.createdAt)),
+    ),
+    h('p', { className: 'notice' }, t('device.compare')),
+    errorLine(state.error),
+    h(
+      'div',
+      { className: 'row' },
+      button(t('device.approve'), () => void decide('approve', 'approved'), {
+        className: 'primary',
+        'aria-disabled': state.busy && 'true',
+      }),
+      button(t('device.deny'), () => void decide('deny', 'denied'), {
+        'aria-disabled': state.busy && 'true',
+      }),
+    ),
+  );
 
 /** @param {() => Promise<void>} work */
 async function busily(work) {
@@ -59,16 +102,18 @@ async function busily(work) {
 }
 
 /** @param {string} userCode */
-const look = (userCode) => busily(async () => {
-  state.code = userCode;
-  state.request = await api('POST', 'api/device/lookup', { userCode });
-});
+const look = (userCode) =>
+  busily(async () => {
+    state.code = userCode;
+    state.request = await api('POST', 'api/device/lookup', { userCode });
+  });
 
 /** @param {'approve' | 'deny'} act @param {'approved' | 'denied'} done */
-const decide = (act, done) => busily(async () => {
-  await api('POST', `api/device/${act}`, { userCode: state.request?.userCode });
-  state.done = done;
-});
+const decide = (act, done) =>
+  busily(async () => {
+    await api('POST', `api/device/${act}`, { userCode: state.request?.userCode });
+    state.done = done;
+  });
 
 void signedIn((me) => {
   state.me = me;

@@ -9,17 +9,38 @@ import { stains } from '../lib/tally.js';
 export function afterView(summary, dismiss) {
   if (!summary) return null;
   const bad = stains(summary);
-  const share = (/** @type {number} */ of) => t('numbers.percent', { percent: number(percent(of)) });
+  const share = (/** @type {number} */ of) =>
+    t('numbers.percent', { percent: number(percent(of)) });
   /** @type {[string, string][]} */
   const rows = [
     ['after.time', span(summary.seconds)],
     ['after.reconnects', String(summary.reconnects)],
-    ...(summary.bitrate > 0 ? /** @type {[string, string][]} */ ([['after.sent', t('numbers.mbits', { mbits: number(mbits(summary.bitrate)) })],
-      ['after.loss', share(summary.loss)], ['numbers.encoder', share(summary.encoderLag)], ['numbers.render', share(summary.renderLag)]]) : []),
+    ...(summary.bitrate > 0
+      ? /** @type {[string, string][]} */ ([
+          ['after.sent', t('numbers.mbits', { mbits: number(mbits(summary.bitrate)) })],
+          ['after.loss', share(summary.loss)],
+          ['numbers.encoder', share(summary.encoderLag)],
+          ['numbers.render', share(summary.renderLag)],
+        ])
+      : []),
   ];
-  return h('section', { className: 'card after', key: 'after', 'aria-labelledby': 'after-title' },
+  return h(
+    'section',
+    { className: 'card after', key: 'after', 'aria-labelledby': 'after-title' },
     h('h2', { id: 'after-title' }, t('after.title')),
-    h('p', { role: 'status', className: bad.length > 0 ? 'warning' : 'notice good' }, t(bad.length > 0 ? `after.stain.${bad[0]}` : 'after.good')),
-    h('dl', { className: 'numbers' }, ...rows.flatMap(([name, value]) => [h('dt', { key: name }, t(name)), h('dd', { key: `${name}=` }, value)])),
-    button(t('live.dismiss'), dismiss, { key: 'dismiss', className: 'small' }));
+    h(
+      'p',
+      { role: 'status', className: bad.length > 0 ? 'warning' : 'notice good' },
+      t(bad.length > 0 ? `after.stain.${bad[0]}` : 'after.good'),
+    ),
+    h(
+      'dl',
+      { className: 'numbers' },
+      ...rows.flatMap(([name, value]) => [
+        h('dt', { key: name }, t(name)),
+        h('dd', { key: `${name}=` }, value),
+      ]),
+    ),
+    button(t('live.dismiss'), dismiss, { key: 'dismiss', className: 'small' }),
+  );
 }

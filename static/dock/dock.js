@@ -1,4 +1,7 @@
-/** The broadcaster's dock: keeps what is known, draws it, and carries out what is clicked. What is shown is in views.js. */
+/**
+ * The broadcaster's dock: keeps what is known, draws it, and carries out what is clicked. What is
+ * shown is in views.js.
+ */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
@@ -34,12 +37,17 @@ const chromium = Number(/Chrome\/(\d+)/.exec(navigator.userAgent)?.[1] ?? 0);
 const dockId = (() => {
   const known = sessionStorage.getItem('stagedoor.dock');
   if (known) return known;
-  const id = [...crypto.getRandomValues(new Uint8Array(12))].map((b) => b.toString(16).padStart(2, '0')).join('');
+  const id = [...crypto.getRandomValues(new Uint8Array(12))]
+    .map((b) => b.toString(16).padStart(2, '0'))
+    .join('');
   sessionStorage.setItem('stagedoor.dock', id);
   return id;
 })();
 
-const tokens = createTokens({ mint: (stage) => api('POST', 'api/tokens', { stage, for: 'publish' }), user: () => model.me?.id ?? '' });
+const tokens = createTokens({
+  mint: (stage) => api('POST', 'api/tokens', { stage, for: 'publish' }),
+  user: () => model.me?.id ?? '',
+});
 const obs = createObs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatus: obsStatus });
 const broadcast = createBroadcast({ obs, tokens, onChange: broadcastChanged });
 const meter = createMeter();
@@ -51,16 +59,48 @@ takePairing();
 
 /** @type {import('./views.js').Model} */
 const model = {
-  me: null, online: true, stage: undefined, stages: [],
-  obs: obs.status, why: 'off', address: localStorage.getItem(KEYS.address) ?? '', remembered: localStorage.getItem(KEYS.password) !== null,
-  version: '', encoder: '', encoders: [], findings: null, previous: undefined, settingUp: null, setupError: null, notice: '',
-  broadcast: broadcast.state, rehearsal: NONE, rehearsalViews: null, quiet: true, dying: false, summary: null, sent: null, present: [], others: [],
-  hand: { token: null, shown: false, busy: false }, now: Date.now(),
+  me: null,
+  online: true,
+  stage: undefined,
+  stages: [],
+  obs: obs.status,
+  why: 'off',
+  address: localStorage.getItem(KEYS.address) ?? '',
+  remembered: localStorage.getItem(KEYS.password) !== null,
+  version: '',
+  encoder: '',
+  encoders: [],
+  findings: null,
+  previous: undefined,
+  settingUp: null,
+  setupError: null,
+  notice: '',
+  broadcast: broadcast.state,
+  rehearsal: NONE,
+  rehearsalViews: null,
+  quiet: true,
+  dying: false,
+  summary: null,
+  sent: null,
+  present: [],
+  others: [],
+  hand: { token: null, shown: false, busy: false },
+  now: Date.now(),
 };
 
-const people = createPeopleTab({ obs, changed: draw, again: () => void askAgain(), stage: () => model.stage?.arn, toBroadcast: backToBroadcast });
+const people = createPeopleTab({
+  obs,
+  changed: draw,
+  again: () => void askAgain(),
+  stage: () => model.stage?.arn,
+  toBroadcast: backToBroadcast,
+});
 const picture = createPicturePart({ stage: () => model.stage, changed: draw });
-const rehearsal = createRehearsalPart({ obs, limits: () => model.stage?.limits, changed: rehearsalChanged });
+const rehearsal = createRehearsalPart({
+  obs,
+  limits: () => model.stage?.limits,
+  changed: rehearsalChanged,
+});
 const report = createReport({ id: dockId, model, version: () => obs.version });
 
 /** @type {Map<string, import('../lib/types.js').Presence[]>} who is on each stage */
@@ -84,13 +124,24 @@ let worried = '';
 function draw() {
   model.now = Date.now();
   model.dying = broadcast.dying();
-  if (!model.me) return page(header(null, 'dock'), signInView({ ...signing, ways, onsubmit: signIn }));
+  if (!model.me)
+    return page(header(null, 'dock'), signInView({ ...signing, ways, onsubmit: signIn }));
   document.documentElement.dataset.tab = tab;
   if (tab === 'people') people.open(model.me);
-  page(header(model.me, 'dock', { onSignOut: leave, tabs: tabsView(tab, showTab) }),
-    h('main', { className: 'panels', key: 'main' },
-      panel('broadcast', tab, ...dockView(model, actions), ...picture.view(model.obs.phase === 'ready')),
-      panel('people', tab, airView(model, actions, backToBroadcast), ...people.view())));
+  page(
+    header(model.me, 'dock', { onSignOut: leave, tabs: tabsView(tab, showTab) }),
+    h(
+      'main',
+      { className: 'panels', key: 'main' },
+      panel(
+        'broadcast',
+        tab,
+        ...dockView(model, actions),
+        ...picture.view(model.obs.phase === 'ready'),
+      ),
+      panel('people', tab, airView(model, actions, backToBroadcast), ...people.view()),
+    ),
+  );
   people.drawn();
   picture.drawn();
   rehearsal.drawn();
@@ -100,7 +151,8 @@ function draw() {
 /** Says what has changed to those who do not look at it. */
 function tell() {
   const wrong = worry(model);
-  if (tab === 'people' && wrong && wrong !== worried) say(wrong); // in the other tab it is said where it stands
+  // In the other tab it is said where it stands.
+  if (tab === 'people' && wrong && wrong !== worried) say(wrong);
   worried = wrong;
   const state = stateOf(model);
   document.documentElement.dataset.state = state;
@@ -136,7 +188,9 @@ function set(change) {
 /** Says what was done, for a while. @param {string} notice */
 function note(notice) {
   set({ notice });
-  setTimeout(() => { if (model.notice === notice) set({ notice: '' }); }, 6_000);
+  setTimeout(() => {
+    if (model.notice === notice) set({ notice: '' });
+  }, 6_000);
 }
 
 /* ---- signing in ---- */
@@ -180,14 +234,19 @@ function arrive(me) {
 /** @param {import('../lib/types.js').Me} me */
 function know(me) {
   const stages = me.stages.filter((s) => s.capabilities.includes('publish'));
-  const chosen = stages.find((s) => s.arn === (model.stage?.arn ?? localStorage.getItem(KEYS.stage))) ?? stages[0];
+  const chosen =
+    stages.find((s) => s.arn === (model.stage?.arn ?? localStorage.getItem(KEYS.stage))) ??
+    stages[0];
   Object.assign(model, { me, stages, stage: chosen });
   if (model.findings) void look();
   people.know(me);
   draw();
 }
 
-/** Something that this login may do was refused: the server says who is signed in, and what they may. */
+/**
+ * Something that this login may do was refused: the server says who is signed in, and what they
+ * may.
+ */
 async function askAgain() {
   while (model.me) {
     try {
@@ -202,12 +261,19 @@ async function askAgain() {
 /** The login ended, here or elsewhere: nothing of it stays on the page. */
 function signedOut() {
   events.stop();
-  freed = rehearsal.running ? rehearsal.cancel() : Promise.resolve(); // OBS is given back what it had
+  // OBS is given back what it had.
+  freed = rehearsal.running ? rehearsal.cancel() : Promise.resolve();
   void freed.finally(() => obs.close());
   presence.clear();
   picture.stop();
   signing.notice = t('sign.expired');
-  set({ me: null, hand: { token: null, shown: false, busy: false }, findings: null, others: [], present: [] });
+  set({
+    me: null,
+    hand: { token: null, shown: false, busy: false },
+    findings: null,
+    others: [],
+    present: [],
+  });
   people.leave();
 }
 
@@ -225,7 +291,10 @@ async function blankToken() {
   try {
     const now = await obs.call('GetStreamServiceSettings');
     if (now.streamServiceType !== 'whip_custom' || !tokens.inObs(now.streamServiceSettings)) return;
-    await obs.call('SetStreamServiceSettings', { streamServiceType: 'whip_custom', streamServiceSettings: { bearer_token: '' } });
+    await obs.call('SetStreamServiceSettings', {
+      streamServiceType: 'whip_custom',
+      streamServiceSettings: { bearer_token: '' },
+    });
   } catch {
     // OBS is streaming or gone: the token ends by itself
   }
@@ -250,25 +319,35 @@ function connected(online) {
 
 /** @param {import('../lib/events.js').ServerEvent} e */
 function serverEvent({ event, data }) {
-  if (event === 'stage') { broadcast.stageEvent(data); picture.stageEvent(data); rehearsal.stageEvent(data); }
-  else if (event === 'me') know(data);
+  if (event === 'stage') {
+    broadcast.stageEvent(data);
+    picture.stageEvent(data);
+    rehearsal.stageEvent(data);
+  } else if (event === 'me') know(data);
   else if (event === 'docks') others(data.docks);
   else if (event === 'dock') others([...model.others.filter((d) => d.id !== data.id), data]);
   else if (event === 'dock_closed') others(model.others.filter((d) => d.id !== data.id));
   else if (event === 'presence') {
     presence.set(data.stage, data.participants);
     // Amazon's stages do not depend on this server: only its own can forget a broadcast.
-    const anew = data.stage === broadcast.state.stage && !known.has(data.stage) && data.stage.split(':')[3] === 'local';
+    const anew =
+      data.stage === broadcast.state.stage &&
+      !known.has(data.stage) &&
+      data.stage.split(':')[3] === 'local';
     known.add(data.stage);
     broadcast.presence(data.participants, anew);
     set({ present: presence.get(model.stage?.arn ?? '') ?? [] });
   }
 }
 
-/** The other docks of this account, the oldest first. @param {import('../lib/types.js').Dock[]} docks */
+/**
+ * The other docks of this account, the oldest first.
+ * @param {import('../lib/types.js').Dock[]} docks
+ */
 function others(docks) {
   const list = docks.filter((d) => d.id !== dockId);
-  if (list.length + model.others.length > 0) set({ others: list.sort((a, b) => a.since.localeCompare(b.since)) });
+  if (list.length + model.others.length > 0)
+    set({ others: list.sort((a, b) => a.since.localeCompare(b.since)) });
 }
 
 /* ---- OBS ---- */
@@ -297,7 +376,9 @@ async function greeted() {
   await look();
 }
 
-/** On return the page connects by itself, unless the browser would ask the person out of the blue. */
+/**
+ * On return the page connects by itself, unless the browser would ask the person out of the blue.
+ */
 async function findObs() {
   await freed;
   await whyNot();
@@ -310,20 +391,41 @@ async function findObs() {
 async function whyNot() {
   for (const name of ['loopback-network', 'local-network-access']) {
     try {
-      permission = (await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) })).state;
+      permission = (
+        await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) })
+      ).state;
       break;
     } catch {
       permission = 'unknown'; // this browser has no such permission
     }
   }
   const address = obsAddress(model.address) ?? { local: true };
-  set({ why: whyUnreachable({ origin: location.origin, secure: isSecureContext, embedded: window.top !== window, chromium, permission, address, inObs }) });
+  set({
+    why: whyUnreachable({
+      origin: location.origin,
+      secure: isSecureContext,
+      embedded: window.top !== window,
+      chromium,
+      permission,
+      address,
+      inObs,
+    }),
+  });
 }
 
-for (const event of ['CurrentProfileChanged', 'RecordStateChanged', 'ReplayBufferStateChanged', 'VirtualcamStateChanged']) {
-  obs.on(event, () => { if (!model.settingUp) void look(); });
+for (const event of [
+  'CurrentProfileChanged',
+  'RecordStateChanged',
+  'ReplayBufferStateChanged',
+  'VirtualcamStateChanged',
+]) {
+  obs.on(event, () => {
+    if (!model.settingUp) void look();
+  });
 }
-obs.on('StreamStateChanged', ({ outputState }) => (rehearsal.running ? rehearsal : broadcast).obsState(outputState));
+obs.on('StreamStateChanged', ({ outputState }) =>
+  (rehearsal.running ? rehearsal : broadcast).obsState(outputState),
+);
 
 /** Reads what OBS has set, and judges it. */
 async function look() {
@@ -345,10 +447,12 @@ async function look() {
 function judge(reading) {
   reading.noWhip = noWhip && reading.service.type !== 'whip_custom';
   model.findings = check(reading, model.stage?.limits);
-  model.encoder = reading.params['Output/Mode'] === 'Advanced' ? reading.params['AdvOut/Encoder'] : '';
+  model.encoder =
+    reading.params['Output/Mode'] === 'Advanced' ? reading.params['AdvOut/Encoder'] : '';
   model.encoders = script.encoders();
   const kept = tokens.inObs(reading.service.settings);
-  if (model.broadcast.phase === 'idle') model.broadcast = { ...model.broadcast, expiresAt: kept?.expiresAt ?? 0 };
+  if (model.broadcast.phase === 'idle')
+    model.broadcast = { ...model.broadcast, expiresAt: kept?.expiresAt ?? 0 };
   report.soon();
 }
 
@@ -368,9 +472,15 @@ async function setUp(force, encoder) {
   let given = null;
   try {
     const done = await setUpObs(obs, {
-      limits: model.stage.limits, force, script, encoder,
+      limits: model.stage.limits,
+      force,
+      script,
+      encoder,
       endpoint: async (settings) => (given = await endpoint(settings)),
-      onProgress: (step) => { say(t(`setup.step.${step}`)); set({ settingUp: { step } }); },
+      onProgress: (step) => {
+        say(t(`setup.step.${step}`));
+        set({ settingUp: { step } });
+      },
     });
     if (given) tokens.keep(given);
     noWhip = false;
@@ -390,7 +500,8 @@ function setupFailed(err) {
   if (err.noWhip && model.findings) return;
   const ours = err.name === 'SetupError';
   const cause = ours ? err.cause : err;
-  const text = cause?.name === 'ApiError' ? errorText(cause) : ours ? t(err.text, err.values) : errorText(err);
+  const text =
+    cause?.name === 'ApiError' ? errorText(cause) : ours ? t(err.text, err.values) : errorText(err);
   set({ setupError: { text, undone: ours ? err.undone : null } });
 }
 
@@ -400,11 +511,15 @@ function setupFailed(err) {
 function broadcastChanged(state) {
   const before = model.broadcast.phase;
   model.broadcast = state;
-  if (['starting', 'live'].includes(state.phase) && model.rehearsal.phase !== 'off') rehearsal.dismiss(); // it was read, or is out of date
+  if (['starting', 'live'].includes(state.phase) && model.rehearsal.phase !== 'off')
+    rehearsal.dismiss(); // it was read, or is out of date
   const summary = tally.follow(state, Date.now());
   if (summary || state.phase === 'starting') model.summary = summary;
   if (state.phase === 'live' && before !== 'live') meter.reset();
-  if (state.phase === 'idle' && before !== 'idle') { model.sent = null; void look(); }
+  if (state.phase === 'idle' && before !== 'idle') {
+    model.sent = null;
+    void look();
+  }
   draw();
 }
 
@@ -415,7 +530,8 @@ function rehearsalChanged(state) {
   model.quiet = rehearsal.muted;
   model.rehearsalViews = rehearsal.views;
   draw();
-  if (before !== state.phase && !rehearsal.running) void broadcast.resume().then(look); // OBS may do something else by now
+  // OBS may do something else by now.
+  if (before !== state.phase && !rehearsal.running) void broadcast.resume().then(look);
 }
 
 /** A rehearsal of another page, which was closed in the middle of it. */
@@ -431,7 +547,10 @@ async function measure() {
     const status = await obs.call('GetStreamStatus');
     const stats = await obs.call('GetStats');
     const sent = meter.add(Date.now(), status, stats);
-    tally.sample(sent, model.present.find((p) => p.participantId === model.broadcast.participantId));
+    tally.sample(
+      sent,
+      model.present.find((p) => p.participantId === model.broadcast.participantId),
+    );
     set({ sent });
   } catch {
     // the connection tells by itself
@@ -440,7 +559,12 @@ async function measure() {
 
 /** While ready and idle, OBS has a token that lasts. */
 function keepFresh() {
-  const ready = obs.status.phase === 'ready' && model.findings && isReady(model.findings) && !model.settingUp && !rehearsal.running;
+  const ready =
+    obs.status.phase === 'ready' &&
+    model.findings &&
+    isReady(model.findings) &&
+    !model.settingUp &&
+    !rehearsal.running;
   if (ready && model.stage) void broadcast.keepFresh(model.stage.arn);
 }
 
@@ -453,7 +577,10 @@ const actions = {
     localStorage.setItem(KEYS.address, text.trim());
     if (!remember) localStorage.removeItem(KEYS.password);
     password = word;
-    if (!address.local) { obs.close(); return void whyNot(); }
+    if (!address.local) {
+      obs.close();
+      return void whyNot();
+    }
     void obs.open(address.url, word);
   },
   retry() {
@@ -465,13 +592,19 @@ const actions = {
     for (const key of [KEYS.password, KEYS.secret, KEYS.encoders]) localStorage.removeItem(key);
     set({ remembered: false });
   },
-  look() { set({ readError: undefined }); noWhip = false; void look(); },
+  look() {
+    set({ readError: undefined });
+    noWhip = false;
+    void look();
+  },
   setUp: (force = false, encoder) => void setUp(force, encoder),
   async back() {
     try {
       note(t('check.backDone', { profile: await backToMyProfile(obs) }));
     } catch (/** @type {any} */ err) {
-      set({ setupError: { text: err.text ? t(err.text, err.values) : errorText(err), undone: null } });
+      set({
+        setupError: { text: err.text ? t(err.text, err.values) : errorText(err), undone: null },
+      });
     }
     void look();
   },
@@ -480,8 +613,14 @@ const actions = {
     rehearsal.dismiss();
     void broadcast.go(model.stage.arn);
   },
-  rehearse() { if (broadcast.state.phase === 'idle') rehearsal.begin(); },
-  rehearsal: { cancel: () => void rehearsal.cancel(), sound: rehearsal.sound, dismiss: () => rehearsal.dismiss() },
+  rehearse() {
+    if (broadcast.state.phase === 'idle') rehearsal.begin();
+  },
+  rehearsal: {
+    cancel: () => void rehearsal.cancel(),
+    sound: rehearsal.sound,
+    dismiss: () => rehearsal.dismiss(),
+  },
   stop: () => void broadcast.stop(),
   async stopAndSetUp() {
     await broadcast.stop();
@@ -495,7 +634,11 @@ const actions = {
   dismissSummary: () => set({ summary: null }),
   choose(arn) {
     localStorage.setItem(KEYS.stage, arn);
-    set({ stage: model.stages.find((s) => s.arn === arn), present: presence.get(arn) ?? [], hand: { token: null, shown: false, busy: false } });
+    set({
+      stage: model.stages.find((s) => s.arn === arn),
+      present: presence.get(arn) ?? [],
+      hand: { token: null, shown: false, busy: false },
+    });
     people.goTo(arn);
     void look();
   },
@@ -515,12 +658,20 @@ const actions = {
 /* ---- the clock ---- */
 
 /** @param {number} ms @param {() => void} work */
-const every = (ms, work) => setInterval(() => { if (model.me) work(); }, ms);
+const every = (ms, work) =>
+  setInterval(() => {
+    if (model.me) work();
+  }, ms);
 
 function second() {
   const { token } = model.hand;
   if (token && Date.parse(token.expiresAt) <= Date.now()) actions.handClear();
-  else if (model.broadcast.phase === 'live' || model.rehearsal.phase === 'playing' || picture.ticking) draw();
+  else if (
+    model.broadcast.phase === 'live' ||
+    model.rehearsal.phase === 'playing' ||
+    picture.ticking
+  )
+    draw();
 }
 
 async function start() {
@@ -528,20 +679,31 @@ async function start() {
   addEventListener('hashchange', () => showTab(tabOfAddress()));
   every(1_000, second);
   every(MEASURE_EVERY, measure);
-  every(LOOK_EVERY, () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });
+  every(LOOK_EVERY, () => {
+    if (!document.hidden && model.broadcast.phase === 'idle') void look();
+  });
   every(FRESH_EVERY, keepFresh);
   every(LOOK_EVERY, mendLate);
   every(TELL_EVERY, report.now);
-  document.addEventListener('visibilitychange', () => { if (!document.hidden && model.broadcast.phase === 'idle') void look(); });
-  addEventListener('pagehide', () => { picture.stop(); rehearsal.abandon(); if (model.me) void report.end(); });
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden && model.broadcast.phase === 'idle') void look();
+  });
+  addEventListener('pagehide', () => {
+    picture.stop();
+    rehearsal.abandon();
+    if (model.me) void report.end();
+  });
   for (;;) {
     try {
-      const me = await enrolled() ?? await whoAmI();
+      const me = (await enrolled()) ?? (await whoAmI());
       if (me) return arrive(me);
       draw();
       return ways.load();
     } catch (err) {
-      page(header(null, 'dock'), h('main', { className: 'card', key: 'error' }, errorLine(errorText(err))));
+      page(
+        header(null, 'dock'),
+        h('main', { className: 'card', key: 'error' }, errorLine(errorText(err))),
+      );
       await new Promise((resolve) => setTimeout(resolve, 3_000));
     }
   }

@@ -1,9 +1,15 @@
-/** The tab People of the dock. Its part of the page is loaded when it is opened for the first time, and goes on until one signs out. */
+/**
+ * The tab People of the dock. Its part of the page is loaded when it is opened for the first time,
+ * and goes on until one signs out.
+ */
 import { h } from '../lib/dom.js';
 import { button, errorLine, href } from '../lib/page.js';
 import { t } from '../lib/strings.js';
 
-/** @param {Omit<import('../stage/onstage.js').About, 'me' | 'connect'> & {toBroadcast: () => void}} about */
+/**
+ * @param {Omit<import('../stage/onstage.js').About, 'me' | 'connect'> & {toBroadcast: () => void}}
+ *   about
+ */
 export function createPeopleTab(about) {
   /** @type {import('../stage/onstage.js').People | null} */
   let people = null;
@@ -18,7 +24,10 @@ export function createPeopleTab(about) {
     failed = false;
     about.changed();
     try {
-      const [{ createPeople }] = await Promise.all([part(tries++), style('static/stage/stage.css')]);
+      const [{ createPeople }] = await Promise.all([
+        part(tries++),
+        style('static/stage/stage.css'),
+      ]);
       if (me) people = createPeople({ ...about, me });
       if (!me) leave(); // signed out meanwhile
     } catch {
@@ -51,7 +60,15 @@ export function createPeopleTab(about) {
     goTo: (arn) => people?.goTo(arn),
     view() {
       if (people) return people.view();
-      if (failed) return [h('div', { className: 'card', key: 'failed' }, errorLine(t('tab.failed')), button(t('app.again'), load))];
+      if (failed)
+        return [
+          h(
+            'div',
+            { className: 'card', key: 'failed' },
+            errorLine(t('tab.failed')),
+            button(t('app.again'), load),
+          ),
+        ];
       return [h('p', { className: 'hint', key: 'loading' }, t('app.loading'))];
     },
     drawn: () => people?.drawn(),
@@ -59,17 +76,23 @@ export function createPeopleTab(about) {
 }
 
 /**
- * Chromium 127 and older remember that an address could not be imported: another try needs another address. What that
- * module imports is remembered, too; no reload by itself helps there, since it would ask for OBS's password.
- * @param {number} tries @returns {Promise<typeof import('../stage/onstage.js')>}
+ * Chromium 127 and older remember that an address could not be imported: another try needs another
+ * address. What that module imports is remembered, too; no reload by itself helps there, since it
+ * would ask for OBS's password.
+ * @param {number} tries
+ * @returns {Promise<typeof import('../stage/onstage.js')>}
  */
-const part = (tries) => (tries === 0 ? import('../stage/onstage.js') : import(`../stage/onstage.js?${tries}`));
+const part = (tries) =>
+  tries === 0 ? import('../stage/onstage.js') : import(`../stage/onstage.js?${tries}`);
 
 /** @param {string} path @returns {Promise<void>} */
 function style(path) {
   return new Promise((resolve, reject) => {
     const link = h('link', { rel: 'stylesheet', href: href(path), onload: () => resolve() });
-    link.onerror = () => { link.remove(); reject(new Error(path)); };
+    link.onerror = () => {
+      link.remove();
+      reject(new Error(path));
+    };
     document.head.append(link);
   });
 }

@@ -92,7 +92,11 @@ const mendLate = async (obs, earlier) => {
 
 const load = () => Promise.all([import('../lib/rehearsal.js'), import('./rehearsal-views.js')]);
 
-/** 20 times a second: the page is not drawn for it. @param {HTMLElement} bar @param {number} share */
+/**
+ * 20 times a second: the page is not drawn for it.
+ * @param {HTMLElement} bar
+ * @param {number} share
+ */
 function fill(bar, share) {
   bar.style.clipPath = `inset(0 ${Math.round((1 - share) * 100)}% 0 0)`;
 }

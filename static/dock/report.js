@@ -20,7 +20,8 @@ export function createReport({ id, model, version }) {
   let timer = 0;
 
   function now() {
-    if (model.me) void api('PUT', path, reportOf(model, version())).catch(() => {}); // said again in a while
+    // Said again in a while.
+    if (model.me) void api('PUT', path, reportOf(model, version())).catch(() => {});
   }
 
   return {
@@ -29,21 +30,40 @@ export function createReport({ id, model, version }) {
       clearTimeout(timer);
       timer = window.setTimeout(now, SOON);
     },
-    /** Also while the page goes. Nothing waits for the answer: the server forgets a silent dock by itself. */
-    end: () => fetch(new URL(path, base), { method: 'DELETE', keepalive: true, credentials: 'same-origin' }).catch(() => {}),
+    /**
+     * Also while the page goes. Nothing waits for the answer: the server forgets a silent dock by
+     * itself.
+     */
+    end: () =>
+      fetch(new URL(path, base), {
+        method: 'DELETE',
+        keepalive: true,
+        credentials: 'same-origin',
+      }).catch(() => {}),
   };
 }
 
-/** @param {import('./views.js').Model} m @param {import('../lib/obs.js').ObsVersion | null} version */
+/**
+ * @param {import('./views.js').Model} m
+ * @param {import('../lib/obs.js').ObsVersion | null} version
+ */
 function reportOf(m, version) {
   const { phase } = m.obs;
   const known = phase !== 'off' && phase !== 'connecting';
   return {
-    obs: known ? {
-      version: m.version, websocket: version?.obsWebSocketVersion ?? '', platform: version?.platform ?? '',
-      state: phase === 'ready' ? stateOf(m).replaceAll('-', '_') : phase,
-      findings: (m.findings ?? []).map(({ id, level, text, values }) => ({ id, level, text: inEnglish(text, values).slice(0, LONGEST) })),
-    } : null,
+    obs: known
+      ? {
+          version: m.version,
+          websocket: version?.obsWebSocketVersion ?? '',
+          platform: version?.platform ?? '',
+          state: phase === 'ready' ? stateOf(m).replaceAll('-', '_') : phase,
+          findings: (m.findings ?? []).map(({ id, level, text, values }) => ({
+            id,
+            level,
+            text: inEnglish(text, values).slice(0, LONGEST),
+          })),
+        }
+      : null,
     live: m.broadcast.phase === 'live' || m.broadcast.phase === 'away',
     participantId: m.broadcast.phase === 'idle' ? '' : m.broadcast.participantId,
   };

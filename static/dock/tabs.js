@@ -12,10 +12,19 @@ export const tabOfAddress = () => (location.hash === '#people' ? 'people' : 'bro
 
 /** @param {Tab} tab */
 export function intoAddress(tab) {
-  if (tab !== tabOfAddress()) history.replaceState(null, '', tab === 'people' ? '#people' : location.pathname + location.search);
+  if (tab !== tabOfAddress())
+    history.replaceState(
+      null,
+      '',
+      tab === 'people' ? '#people' : location.pathname + location.search,
+    );
 }
 
-/** As the WAI-ARIA pattern has it: one stop for Tab, the arrows go from tab to tab. @param {Tab} shown @param {(tab: Tab) => void} choose */
+/**
+ * As the WAI-ARIA pattern has it: one stop for Tab, the arrows go from tab to tab.
+ * @param {Tab} shown
+ * @param {(tab: Tab) => void} choose
+ */
 export function tabsView(shown, choose) {
   const go = (/** @type {Tab} */ tab) => {
     choose(tab);
@@ -29,16 +38,46 @@ export function tabsView(shown, choose) {
     e.preventDefault();
     go(keys[e.key]);
   };
-  return h('div', { className: 'tabs', role: 'tablist', 'aria-label': t('tab.label'), key: 'tabs', onkeydown },
-    ...TABS.map((tab) => h('button', {
-      type: 'button', role: 'tab', id: `tab-${tab}`, key: tab, 'aria-selected': String(tab === shown), 'aria-controls': `panel-${tab}`,
-      tabIndex: tab === shown ? 0 : -1, onclick: () => choose(tab),
-    }, t(`tab.${tab}`))));
+  return h(
+    'div',
+    { className: 'tabs', role: 'tablist', 'aria-label': t('tab.label'), key: 'tabs', onkeydown },
+    ...TABS.map((tab) =>
+      h(
+        'button',
+        {
+          type: 'button',
+          role: 'tab',
+          id: `tab-${tab}`,
+          key: tab,
+          'aria-selected': String(tab === shown),
+          'aria-controls': `panel-${tab}`,
+          tabIndex: tab === shown ? 0 : -1,
+          onclick: () => choose(tab),
+        },
+        t(`tab.${tab}`),
+      ),
+    ),
+  );
 }
 
 /** @param {Tab} tab */
-export const focusTab = (tab) => document.getElementById(`tab-${tab}`)?.focus({ preventScroll: true });
+export const focusTab = (tab) =>
+  document.getElementById(`tab-${tab}`)?.focus({ preventScroll: true });
 
-/** @param {Tab} tab @param {Tab} shown @param {...(import('../lib/dom.js').Child | import('../lib/dom.js').Child[])} children */
+/**
+ * @param {Tab} tab
+ * @param {Tab} shown
+ * @param {...(import('../lib/dom.js').Child | import('../lib/dom.js').Child[])} children
+ */
 export const panel = (tab, shown, ...children) =>
-  h('div', { role: 'tabpanel', id: `panel-${tab}`, key: tab, 'aria-labelledby': `tab-${tab}`, hidden: tab !== shown }, ...children);
+  h(
+    'div',
+    {
+      role: 'tabpanel',
+      id: `panel-${tab}`,
+      key: tab,
+      'aria-labelledby': `tab-${tab}`,
+      hidden: tab !== shown,
+    },
+    ...children,
+  );

@@ -1,4 +1,7 @@
-/** What the dock shows for what is known. Every function answers elements; nothing here asks or changes anything. */
+/**
+ * What the dock shows for what is known. Every function answers elements; nothing here asks or
+ * changes anything.
+ */
 import { h } from '../lib/dom.js';
 import { SETTINGS } from '../lib/golive.js';
 import { disagreements, mbits, percent } from '../lib/numbers.js';
@@ -35,13 +38,15 @@ import { afterView } from './after.js';
  * @property {string} notice what was done a moment ago
  * @property {import('../lib/golive.js').Broadcast} broadcast
  * @property {import('../lib/rehearsal.js').State} rehearsal
- * @property {typeof import('./rehearsal-views.js') | null} rehearsalViews null before the first rehearsal
+ * @property {typeof import('./rehearsal-views.js') | null} rehearsalViews null before the first
+ *   rehearsal
  * @property {boolean} quiet what is played back makes no sound
  * @property {boolean} dying
  * @property {import('../lib/numbers.js').Sent | null} sent
  * @property {Presence[]} present on the chosen stage
  * @property {import('../lib/types.js').Dock[]} others other docks of this account
- * @property {{token: import('../lib/types.js').Token | null, shown: boolean, busy: boolean, error?: string}} hand
+ * @property {{token: import('../lib/types.js').Token | null, shown: boolean, busy: boolean, error?:
+ *   string}} hand
  * @property {import('../lib/tally.js').Summary | null} summary of the broadcast that ended
  * @property {number} now
  *
@@ -71,7 +76,8 @@ export function stateOf(m) {
   if (m.settingUp) return 'setting-up';
   if (m.obs.phase !== 'ready') return 'no-obs';
   if (['starting', 'playing', 'stopping'].includes(m.rehearsal.phase)) return 'rehearsing';
-  if (m.broadcast.phase === 'away') return 'checking'; // OBS is back, and not asked yet whether it streams
+  // OBS is back, and not asked yet whether it streams.
+  if (m.broadcast.phase === 'away') return 'checking';
   if (m.broadcast.phase !== 'idle') return m.broadcast.phase;
   if (m.rehearsal.phase !== 'off') return 'rehearsed';
   if (m.setupError) return 'setup-failed';
@@ -83,11 +89,30 @@ export function stateOf(m) {
 /** @param {Model} m @param {Actions} act @returns {import('../lib/dom.js').Child[]} */
 export function dockView(m, act) {
   const state = stateOf(m);
-  const views = { 'setting-up': settingUp, 'no-obs': noObs, 'setup-failed': setupFailed, checking, 'not-set-up': notSetUp, ready, 'no-stage': noStage, starting, live, reconnecting, stopping, trouble, rehearsing: rehearsingView, rehearsed: rehearsedView };
+  const views = {
+    'setting-up': settingUp,
+    'no-obs': noObs,
+    'setup-failed': setupFailed,
+    checking,
+    'not-set-up': notSetUp,
+    ready,
+    'no-stage': noStage,
+    starting,
+    live,
+    reconnecting,
+    stopping,
+    trouble,
+    rehearsing: rehearsingView,
+    rehearsed: rehearsedView,
+  };
   return [
     !m.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
     ...notices(m),
-    h('section', { className: `card state-${state}`, key: 'state' }, ...views[/** @type {keyof typeof views} */ (state)](m, act)),
+    h(
+      'section',
+      { className: `card state-${state}`, key: 'state' },
+      ...views[/** @type {keyof typeof views} */ (state)](m, act),
+    ),
     afterView(m.summary, act.dismissSummary),
     m.obs.phase === 'ready' && obsSection(m, act),
     byHand(m, act),
@@ -99,9 +124,20 @@ export function headline(m) {
   const state = stateOf(m);
   /** @type {Record<string, string>} */
   const words = {
-    'setting-up': t('setup.running.title'), 'no-obs': obsProblem(m), 'setup-failed': t('setup.failedTitle'), checking: t('check.reading'), 'not-set-up': t('check.title'),
-    ready: t('live.ready'), 'no-stage': t('live.noStage'), starting: t('live.starting'), live: t('live.live'), reconnecting: t('live.reconnecting'), stopping: t('live.stopping'),
-    trouble: m.broadcast.reason ? reasonText(m.broadcast.reason) : '', rehearsing: t(`rehearsal.${m.rehearsal.phase}`), rehearsed: rehearsalOver(m),
+    'setting-up': t('setup.running.title'),
+    'no-obs': obsProblem(m),
+    'setup-failed': t('setup.failedTitle'),
+    checking: t('check.reading'),
+    'not-set-up': t('check.title'),
+    ready: t('live.ready'),
+    'no-stage': t('live.noStage'),
+    starting: t('live.starting'),
+    live: t('live.live'),
+    reconnecting: t('live.reconnecting'),
+    stopping: t('live.stopping'),
+    trouble: m.broadcast.reason ? reasonText(m.broadcast.reason) : '',
+    rehearsing: t(`rehearsal.${m.rehearsal.phase}`),
+    rehearsed: rehearsalOver(m),
   };
   return words[state];
 }
@@ -109,7 +145,12 @@ export function headline(m) {
 /** What is wrong while one is live, the worst first. @param {Model} m */
 function wrongs(m) {
   if (!m.stage) return [];
-  return disagreements({ sent: m.sent, presence: ownPresence(m), seconds: (m.now - m.broadcast.since) / 1000, limits: m.stage.limits });
+  return disagreements({
+    sent: m.sent,
+    presence: ownPresence(m),
+    seconds: (m.now - m.broadcast.since) / 1000,
+    limits: m.stage.limits,
+  });
 }
 
 /** @param {Model} m */
@@ -119,40 +160,95 @@ const ownPresence = (m) => m.present.find((p) => p.participantId === m.broadcast
 export function worry(m) {
   if (m.broadcast.phase !== 'live') return '';
   const [first] = wrongs(m);
-  return first ? t(first.text, first.values) : m.dying ? t('live.dying', { time: time(m.broadcast.expiresAt) }) : '';
+  return first
+    ? t(first.text, first.values)
+    : m.dying
+      ? t('live.dying', { time: time(m.broadcast.expiresAt) })
+      : '';
 }
 
 const KINDS = Object.freeze({
-  'setting-up': 'busy', 'no-obs': 'off', 'setup-failed': 'bad', checking: 'off', 'not-set-up': 'warning', ready: 'good', 'no-stage': 'off',
-  starting: 'busy', live: 'live', reconnecting: 'busy', stopping: 'busy', trouble: 'bad', rehearsing: 'busy', rehearsed: 'off',
+  'setting-up': 'busy',
+  'no-obs': 'off',
+  'setup-failed': 'bad',
+  checking: 'off',
+  'not-set-up': 'warning',
+  ready: 'good',
+  'no-stage': 'off',
+  starting: 'busy',
+  live: 'live',
+  reconnecting: 'busy',
+  stopping: 'busy',
+  trouble: 'bad',
+  rehearsing: 'busy',
+  rehearsed: 'off',
 });
 
-/** The broadcast in a line, for who looks at something else. @param {Model} m @param {Actions} act @param {() => void} more */
+/**
+ * The broadcast in a line, for who looks at something else.
+ * @param {Model} m
+ * @param {Actions} act
+ * @param {() => void} more
+ */
 export function airView(m, act, more) {
   const state = stateOf(m);
   const wrong = worry(m);
   const words = headline(m) || t('live.trouble');
-  return h('section', { className: `air state-${state}`, key: 'air', 'aria-label': t('tab.broadcast') },
-    h('button', { type: 'button', className: `to title ${KINDS[/** @type {keyof typeof KINDS} */ (state)]}`, onclick: more, title: wrong || words },
+  return h(
+    'section',
+    { className: `air state-${state}`, key: 'air', 'aria-label': t('tab.broadcast') },
+    h(
+      'button',
+      {
+        type: 'button',
+        className: `to title ${KINDS[/** @type {keyof typeof KINDS} */ (state)]}`,
+        onclick: more,
+        title: wrong || words,
+      },
       h('span', { className: 'dot', 'aria-hidden': 'true' }),
       state === 'live'
-        ? h('span', { className: 'on', key: 'on' },
-          h('span', { className: 'now' }, h('span', null, words), h('span', { className: 'clock', 'aria-hidden': 'true' }, span((m.now - m.broadcast.since) / 1000))),
-          wrong && h('span', { className: 'clamped worry', key: 'worry' }, wrong))
-        : h('span', { className: 'clamped', key: 'words' }, words)),
-    state === 'rehearsing' && button(t('app.cancel'), act.rehearsal.cancel, { className: 'cancel', key: 'cancel-rehearsal' }),
-    state === 'starting' && button(t('app.cancel'), act.stop, { className: 'cancel', key: 'cancel' }),
-    (state === 'live' || state === 'reconnecting' || (state === 'trouble' && m.broadcast.sending)) && button(t('live.stop'), act.stop, { className: 'danger', key: 'stop' }));
+        ? h(
+            'span',
+            { className: 'on', key: 'on' },
+            h(
+              'span',
+              { className: 'now' },
+              h('span', null, words),
+              h(
+                'span',
+                { className: 'clock', 'aria-hidden': 'true' },
+                span((m.now - m.broadcast.since) / 1000),
+              ),
+            ),
+            wrong && h('span', { className: 'clamped worry', key: 'worry' }, wrong),
+          )
+        : h('span', { className: 'clamped', key: 'words' }, words),
+    ),
+    state === 'rehearsing' &&
+      button(t('app.cancel'), act.rehearsal.cancel, {
+        className: 'cancel',
+        key: 'cancel-rehearsal',
+      }),
+    state === 'starting' &&
+      button(t('app.cancel'), act.stop, { className: 'cancel', key: 'cancel' }),
+    (state === 'live' ||
+      state === 'reconnecting' ||
+      (state === 'trouble' && m.broadcast.sending)) &&
+      button(t('live.stop'), act.stop, { className: 'danger', key: 'stop' }),
+  );
 }
 
 /** @param {Model} m */
 function notices(m) {
   const first = m.others.find((d) => d.live) ?? m.others[0];
-  if (!first) return [m.notice && h('p', { className: 'notice good toast', key: 'notice' }, m.notice)];
+  if (!first)
+    return [m.notice && h('p', { className: 'notice good toast', key: 'notice' }, m.notice)];
   const where = first.agent.includes('OBS/') ? t('docks.inObs') : t('docks.inBrowser');
   const same = Boolean(first.participantId) && first.participantId === m.broadcast.participantId;
-  const text = same ? t('docks.same')
-    : first.live && m.broadcast.phase !== 'live' ? t('docks.live', { where })
+  const text = same
+    ? t('docks.same')
+    : first.live && m.broadcast.phase !== 'live'
+      ? t('docks.live', { where })
       : t('docks.other', { where, since: time(first.since), time: time(first.since) });
   return [
     m.notice && h('p', { className: 'notice good toast', key: 'notice' }, m.notice),
@@ -161,7 +257,14 @@ function notices(m) {
 }
 
 /** @param {string} kind @param {string} text @param {import('../lib/dom.js').Child} [detail] */
-const title = (kind, text, detail) => h('h1', { className: `title ${kind}` }, h('span', { className: 'dot', 'aria-hidden': 'true' }), h('span', { className: 'words' }, text), detail);
+const title = (kind, text, detail) =>
+  h(
+    'h1',
+    { className: `title ${kind}` },
+    h('span', { className: 'dot', 'aria-hidden': 'true' }),
+    h('span', { className: 'words' }, text),
+    detail,
+  );
 
 /* ---- finding OBS ---- */
 
@@ -170,7 +273,8 @@ function obsProblem(m) {
   // Every further try is no news: the words stay, and nothing jumps.
   if (m.obs.phase === 'connecting' && m.obs.attempts === 0) return t('obs.connecting');
   if (m.obs.phase === 'starting') return t('obs.starting');
-  if (m.obs.phase === 'password') return t(m.obs.triedPassword ? 'obs.wrongPassword' : 'obs.needsPassword');
+  if (m.obs.phase === 'password')
+    return t(m.obs.triedPassword ? 'obs.wrongPassword' : 'obs.needsPassword');
   if (m.obs.phase === 'kicked') return t('obs.kicked');
   if (m.obs.phase === 'unsupported') return t('obs.unsupported');
   if (m.obs.phase === 'off' && m.obs.everReady && m.why !== 'other_computer') return t('obs.left');
@@ -187,26 +291,55 @@ function noObs(m, act) {
     h('p', { className: 'lead', key: 'problem' }, obsProblem(m)),
     off && m.why === 'off' && !everReady && pairingView(),
     off && m.why === 'off' && !everReady && h('h2', { key: 'by-hand' }, t('pair.byHandTitle')),
-    off && m.why === 'off' && !everReady && h('ol', { className: 'steps', key: 'how' }, ...[0, 1, 2, 3].map((n) => h('li', null, t(`obs.how.${n}`)))),
+    off &&
+      m.why === 'off' &&
+      !everReady &&
+      h(
+        'ol',
+        { className: 'steps', key: 'how' },
+        ...[0, 1, 2, 3].map((n) => h('li', null, t(`obs.how.${n}`))),
+      ),
     phase === 'kicked'
       ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
       : phase !== 'starting' && phase !== 'unsupported' && connectForm(m, act),
-    // There from the beginning, so that nothing below jumps away from the mouse when the first try fails.
-    ((off && (m.why === 'off' || m.obs.attempts > 0)) || phase === 'unsupported') && button(t('obs.retry'), act.retry, { className: 'wide', key: 'retry' }),
+    // There from the beginning, so that nothing below jumps away from the mouse when the first try
+    // fails.
+    ((off && (m.why === 'off' || m.obs.attempts > 0)) || phase === 'unsupported') &&
+      button(t('obs.retry'), act.retry, { className: 'wide', key: 'retry' }),
     m.remembered && button(t('obs.forget'), act.forget, { className: 'link', key: 'forget' }),
-    phase === 'password' && h('details', { className: 'section', key: 'again' }, h('summary', null, t('pair.title')), pairingView()),
+    phase === 'password' &&
+      h(
+        'details',
+        { className: 'section', key: 'again' },
+        h('summary', null, t('pair.title')),
+        pairingView(),
+      ),
   ];
 }
 
 /** @param {Model} m @param {Actions} act */
 function connectForm(m, act) {
-  return form({
-    key: 'connect', submit: t('obs.connect'), error: m.addressError,
-    onsubmit: (d) => act.connect(d.address, d.obsPassword, d.remember === 'on'),
-  },
-  field(t('obs.password'), { name: 'obsPassword', type: 'password', autocomplete: 'off' }),
-  field(t('obs.address'), { name: 'address', value: m.address, inputMode: 'url', placeholder: '127.0.0.1:4455' }),
-  h('label', { className: 'check' }, h('input', { type: 'checkbox', name: 'remember', defaultChecked: m.remembered }), h('span', null, t('obs.remember'))));
+  return form(
+    {
+      key: 'connect',
+      submit: t('obs.connect'),
+      error: m.addressError,
+      onsubmit: (d) => act.connect(d.address, d.obsPassword, d.remember === 'on'),
+    },
+    field(t('obs.password'), { name: 'obsPassword', type: 'password', autocomplete: 'off' }),
+    field(t('obs.address'), {
+      name: 'address',
+      value: m.address,
+      inputMode: 'url',
+      placeholder: '127.0.0.1:4455',
+    }),
+    h(
+      'label',
+      { className: 'check' },
+      h('input', { type: 'checkbox', name: 'remember', defaultChecked: m.remembered }),
+      h('span', null, t('obs.remember')),
+    ),
+  );
 }
 
 /* ---- what OBS has set ---- */
@@ -221,9 +354,13 @@ function checking(m, act) {
 }
 
 /** @param {Finding} f */
-const finding = (f) => h('li', { className: f.level, key: f.id, id: f.blocks && `finding-${f.id}` },
-  h('span', { className: 'mark', role: 'img', 'aria-label': t(`level.${f.level}`) }),
-  h('span', null, t(f.text, f.values)));
+const finding = (f) =>
+  h(
+    'li',
+    { className: f.level, key: f.id, id: f.blocks && `finding-${f.id}` },
+    h('span', { className: 'mark', role: 'img', 'aria-label': t(`level.${f.level}`) }),
+    h('span', null, t(f.text, f.values)),
+  );
 
 /** @param {Model} m @param {Actions} act */
 function notSetUp(m, act) {
@@ -235,26 +372,56 @@ function notSetUp(m, act) {
   return [
     title('warning', t(toFix(findings).length > 0 ? 'check.title' : 'check.blockedTitle')),
     toFix(findings).length > 0 && h('p', { className: 'lead' }, t('check.lead')),
-    blocking.length > 0 && h('ul', { className: 'findings', key: 'blocking' }, ...blocking.map(finding)),
-    !hopeless && button(t('check.go'), () => act.setUp(), { className: 'primary wide', disabled: blocking.length > 0, key: 'setup', 'aria-describedby': blocking.length > 0 ? `finding-${blocking[0].id}` : undefined }),
+    blocking.length > 0 &&
+      h('ul', { className: 'findings', key: 'blocking' }, ...blocking.map(finding)),
+    !hopeless &&
+      button(t('check.go'), () => act.setUp(), {
+        className: 'primary wide',
+        disabled: blocking.length > 0,
+        key: 'setup',
+        'aria-describedby': blocking.length > 0 ? `finding-${blocking[0].id}` : undefined,
+      }),
     !hopeless && blocking.length === 0 && encoderButton(m, act),
     list.length > 0 && h('ul', { className: 'findings', key: 'findings' }, ...list.map(finding)),
     fine > 1 && h('p', { className: 'hint', key: 'fine' }, t('check.fine', { n: fine })),
-    m.stage && !hopeless && mayGoAnyway(findings) && button(t('check.anyway'), act.go, { className: 'link', key: 'anyway' }),
+    m.stage &&
+      !hopeless &&
+      mayGoAnyway(findings) &&
+      button(t('check.anyway'), act.go, { className: 'link', key: 'anyway' }),
     hopeless && button(t('check.again'), act.look, { className: 'wide', key: 'look' }),
   ];
 }
 
 /** What is left is a matter of taste. @param {Finding[]} findings */
-const mayGoAnyway = (findings) => findings.every((f) => f.level === 'ok' || !['whip', 'service', 'audio', 'account', 'encoder', 'busy.stream'].includes(f.id));
+const mayGoAnyway = (findings) =>
+  findings.every(
+    (f) =>
+      f.level === 'ok' ||
+      !['whip', 'service', 'audio', 'account', 'encoder', 'busy.stream'].includes(f.id),
+  );
 
-/** To the graphics card where the script in OBS can make it fit, and back to x264. @param {Model} m @param {Actions} act */
+/**
+ * To the graphics card where the script in OBS can make it fit, and back to x264.
+ * @param {Model} m
+ * @param {Actions} act
+ */
 function encoderButton(m, act) {
   if (!m.stage) return null;
   const hardware = bestHardware(m.encoders);
   const inUse = encoderOf(m.encoder)?.hardware ?? false;
-  if (inUse && m.findings?.some((f) => f.id === 'encoderFile')) return button(t('encoder.processor'), () => act.setUp(false, ''), { className: 'wide', key: 'encoder' });
-  return hardware && !inUse && button(t('encoder.graphics', { encoder: hardware.name }), () => act.setUp(false, hardware.id), { className: 'wide', key: 'encoder' });
+  if (inUse && m.findings?.some((f) => f.id === 'encoderFile'))
+    return button(t('encoder.processor'), () => act.setUp(false, ''), {
+      className: 'wide',
+      key: 'encoder',
+    });
+  return (
+    hardware &&
+    !inUse &&
+    button(t('encoder.graphics', { encoder: hardware.name }), () => act.setUp(false, hardware.id), {
+      className: 'wide',
+      key: 'encoder',
+    })
+  );
 }
 
 /** @param {Model} m */
@@ -263,9 +430,21 @@ function settingUp(m) {
   return [
     title('busy', t('setup.running.title')),
     h('progress', { max: STEPS.length, value: at + 1, 'aria-label': t('setup.running.title') }),
-    h('ol', { className: 'progress' }, ...STEPS.map((step, i) => h('li', {
-      className: i < at ? 'past' : i === at ? 'now' : '', key: step, 'aria-current': i === at && 'step',
-    }, t(`setup.step.${step}`)))),
+    h(
+      'ol',
+      { className: 'progress' },
+      ...STEPS.map((step, i) =>
+        h(
+          'li',
+          {
+            className: i < at ? 'past' : i === at ? 'now' : '',
+            key: step,
+            'aria-current': i === at && 'step',
+          },
+          t(`setup.step.${step}`),
+        ),
+      ),
+    ),
   ];
 }
 
@@ -275,7 +454,8 @@ function setupFailed(m, act) {
   return [
     title('bad', t('setup.failedTitle')),
     h('p', { className: 'error' }, e?.text),
-    e?.undone !== null && h('p', { className: 'hint' }, t(e?.undone ? 'setup.undone' : 'setup.notUndone')),
+    e?.undone !== null &&
+      h('p', { className: 'hint' }, t(e?.undone ? 'setup.undone' : 'setup.notUndone')),
     button(t('app.again'), () => act.setUp(), { className: 'primary wide' }),
     button(t('live.dismiss'), act.dismiss, { className: 'link' }),
   ];
@@ -286,29 +466,66 @@ const forThePerson = (m) => (m.findings ?? []).filter((f) => f.level === 'person
 
 /** The list, put away, while something else is to be done. @param {Model} m @param {Actions} act */
 function obsSection(m, act) {
-  const idle = m.broadcast.phase === 'idle' || (m.broadcast.phase === 'trouble' && !m.broadcast.sending);
+  const idle =
+    m.broadcast.phase === 'idle' || (m.broadcast.phase === 'trouble' && !m.broadcast.sending);
   const above = stateOf(m) === 'ready' ? forThePerson(m) : [];
-  return h('details', { className: 'section', key: 'obs' },
+  return h(
+    'details',
+    { className: 'section', key: 'obs' },
     h('summary', null, t('obs.connected', { version: m.version })),
-    stateOf(m) !== 'not-set-up' && h('ul', { className: 'findings', 'aria-label': t('check.section') }, ...(m.findings ?? []).filter((f) => !above.includes(f)).map(finding)),
+    stateOf(m) !== 'not-set-up' &&
+      h(
+        'ul',
+        { className: 'findings', 'aria-label': t('check.section') },
+        ...(m.findings ?? []).filter((f) => !above.includes(f)).map(finding),
+      ),
     !idle && h('p', { className: 'hint' }, t('check.stream')),
     idle && stateOf(m) === 'ready' && encoderButton(m, act),
-    h('div', { className: 'row wrap' },
+    h(
+      'div',
+      { className: 'row wrap' },
       button(t('check.again'), act.look, { disabled: !idle }),
-      m.previous && button(t('check.backTo', { profile: m.previous }), act.back, { disabled: !idle || m.settingUp !== null }),
+      m.previous &&
+        button(t('check.backTo', { profile: m.previous }), act.back, {
+          disabled: !idle || m.settingUp !== null,
+        }),
       button(t('obs.disconnect'), act.disconnect),
-      m.remembered && button(t('obs.forget'), act.forget)));
+      m.remembered && button(t('obs.forget'), act.forget),
+    ),
+  );
 }
 
 /* ---- going live ---- */
 
 /** @param {Model} m @param {Actions} act */
 function stageChoice(m, act) {
-  if (m.stages.length === 1) return h('p', { className: 'stage', key: 'stage' }, h('span', { className: 'label' }, t('live.stage')), h('b', { dir: 'auto' }, m.stage?.name));
-  return h('div', { className: 'field', key: 'stage' },
+  if (m.stages.length === 1)
+    return h(
+      'p',
+      { className: 'stage', key: 'stage' },
+      h('span', { className: 'label' }, t('live.stage')),
+      h('b', { dir: 'auto' }, m.stage?.name),
+    );
+  return h(
+    'div',
+    { className: 'field', key: 'stage' },
     h('label', { for: 'stage' }, t('live.stage')),
-    h('select', { id: 'stage', onchange: (/** @type {Event} */ e) => act.choose(/** @type {HTMLSelectElement} */ (e.target).value) },
-      ...m.stages.map((s) => h('option', { value: s.arn, key: s.arn, dir: 'auto', selected: s.arn === m.stage?.arn }, s.name))));
+    h(
+      'select',
+      {
+        id: 'stage',
+        onchange: (/** @type {Event} */ e) =>
+          act.choose(/** @type {HTMLSelectElement} */ (e.target).value),
+      },
+      ...m.stages.map((s) =>
+        h(
+          'option',
+          { value: s.arn, key: s.arn, dir: 'auto', selected: s.arn === m.stage?.arn },
+          s.name,
+        ),
+      ),
+    ),
+  );
 }
 
 function noStage() {
@@ -316,7 +533,12 @@ function noStage() {
 }
 
 /** What only the person can set. @param {Finding[]} findings */
-const yoursList = (findings) => h('ul', { className: 'findings', key: 'yours', 'aria-label': t('check.yours') }, ...findings.map(finding));
+const yoursList = (findings) =>
+  h(
+    'ul',
+    { className: 'findings', key: 'yours', 'aria-label': t('check.yours') },
+    ...findings.map(finding),
+  );
 
 /** @param {Model} m @param {Actions} act */
 function ready(m, act) {
@@ -325,11 +547,23 @@ function ready(m, act) {
   return [
     title('good', t('live.ready')),
     stageChoice(m, act),
-    h('div', { className: 'start', key: 'start' },
+    h(
+      'div',
+      { className: 'start', key: 'start' },
       button(t('live.go'), act.go, { className: 'primary large', key: 'go' }),
-      m.me?.rehearsal && button(t('rehearsal.go'), act.rehearse, { className: 'large', key: 'try', title: t('rehearsal.lead') })),
+      m.me?.rehearsal &&
+        button(t('rehearsal.go'), act.rehearse, {
+          className: 'large',
+          key: 'try',
+          title: t('rehearsal.lead'),
+        }),
+    ),
     yours.length > 0 && yoursList(yours),
-    h('p', { className: 'hint', key: 'token' }, until > m.now ? t('live.tokenUntil', { time: time(until) }) : t('live.tokenLater')),
+    h(
+      'p',
+      { className: 'hint', key: 'token' },
+      until > m.now ? t('live.tokenUntil', { time: time(until) }) : t('live.tokenLater'),
+    ),
   ];
 }
 
@@ -337,20 +571,45 @@ function ready(m, act) {
 function startSteps(now) {
   const steps = ['token', 'settings', 'obs', 'stage'];
   const at = Math.max(0, steps.indexOf(now));
-  return h('ol', { className: 'progress', key: 'steps' }, ...steps.map((step, i) => h('li', {
-    className: i < at ? 'past' : i === at ? 'now' : '', key: step, 'aria-current': i === at && 'step',
-  }, t(`live.step.${step}`))));
+  return h(
+    'ol',
+    { className: 'progress', key: 'steps' },
+    ...steps.map((step, i) =>
+      h(
+        'li',
+        {
+          className: i < at ? 'past' : i === at ? 'now' : '',
+          key: step,
+          'aria-current': i === at && 'step',
+        },
+        t(`live.step.${step}`),
+      ),
+    ),
+  );
 }
 
 /** @param {Actions} act */
-const rehearsalActs = (act) => ({ ...act.rehearsal, begin: act.rehearse, go: act.go, setUp: () => act.setUp(true) });
+const rehearsalActs = (act) => ({
+  ...act.rehearsal,
+  begin: act.rehearse,
+  go: act.go,
+  setUp: () => act.setUp(true),
+});
 
 /** @param {Model} m @param {Actions} act */
 function rehearsingView(m, act) {
   if (!m.rehearsalViews) return [title('busy', t('rehearsal.starting'))];
   const { rehearsal: s, now, quiet } = m;
-  const clock = s.phase === 'playing' && h('span', { className: 'clock', 'aria-hidden': 'true' }, String(m.rehearsalViews.left(s, now)));
-  return m.rehearsalViews.rehearsing(s, { now, muted: quiet }, rehearsalActs(act), title('busy', t(`rehearsal.${s.phase}`), clock), startSteps);
+  const clock =
+    s.phase === 'playing' &&
+    h('span', { className: 'clock', 'aria-hidden': 'true' }, String(m.rehearsalViews.left(s, now)));
+  return m.rehearsalViews.rehearsing(
+    s,
+    { now, muted: quiet },
+    rehearsalActs(act),
+    title('busy', t(`rehearsal.${s.phase}`), clock),
+    startSteps,
+  );
 }
 
 const GRAVITY = Object.freeze({ ok: 'good', warning: 'warning', bad: 'bad' });
@@ -362,29 +621,53 @@ function worst({ rehearsal: { score } }) {
 }
 
 /** @param {Model} m */
-const rehearsalOver = (m) => t(m.rehearsal.score ? `rehearsal.overall.${worst(m)}` : 'rehearsal.failed');
+const rehearsalOver = (m) =>
+  t(m.rehearsal.score ? `rehearsal.overall.${worst(m)}` : 'rehearsal.failed');
 
 /** @param {Model} m @param {Actions} act */
 function rehearsedView(m, act) {
   const { reason } = m.rehearsal;
   const above = title(GRAVITY[worst(m)], rehearsalOver(m));
-  const dismiss = button(t('live.dismiss'), act.rehearsal.dismiss, { className: 'link', key: 'dismiss' });
-  const [heading, ...rest] = m.rehearsalViews?.rehearsed(m.rehearsal, rehearsalActs(act), above) ?? [above, dismiss];
-  return [heading, reason && h('p', { className: 'error', key: 'reason' }, reasonText(reason)), ...rest];
+  const dismiss = button(t('live.dismiss'), act.rehearsal.dismiss, {
+    className: 'link',
+    key: 'dismiss',
+  });
+  const [heading, ...rest] = m.rehearsalViews?.rehearsed(
+    m.rehearsal,
+    rehearsalActs(act),
+    above,
+  ) ?? [above, dismiss];
+  return [
+    heading,
+    reason && h('p', { className: 'error', key: 'reason' }, reasonText(reason)),
+    ...rest,
+  ];
 }
 
 /** @param {Model} m @param {Actions} act */
 function starting(m, act) {
   return [
     title('busy', t('live.starting')),
-    m.broadcast.renewing && h('p', { className: 'lead', key: 'renewing' }, m.broadcast.reason ? reasonText(m.broadcast.reason) : t('live.renewing')),
+    m.broadcast.renewing &&
+      h(
+        'p',
+        { className: 'lead', key: 'renewing' },
+        m.broadcast.reason ? reasonText(m.broadcast.reason) : t('live.renewing'),
+      ),
     startSteps(m.broadcast.step),
     button(t('app.cancel'), act.stop, { className: 'wide', key: 'cancel' }),
   ];
 }
 
-/** What setting OBS up cannot cure in Advanced mode, where the findings say what the person can do. */
-const THEIRS = Object.freeze(['wrong.bitrate', 'wrong.bFrames', 'wrong.keyframes', 'wrong.profile']);
+/**
+ * What setting OBS up cannot cure in Advanced mode, where the findings say what the person can do.
+ */
+const THEIRS = Object.freeze([
+  'wrong.bitrate',
+  'wrong.bFrames',
+  'wrong.keyframes',
+  'wrong.profile',
+]);
 
 /** @param {Model} m @param {Actions} act */
 function live(m, act) {
@@ -392,11 +675,31 @@ function live(m, act) {
   const theirs = forThePerson(m);
   const wrong = wrongs(m);
   return [
-    title('live', t('live.live'), h('span', { className: 'clock', role: 'timer', 'aria-label': t('live.since', { time: time(m.broadcast.since) }) }, span(seconds))),
-    ...wrong.map((w) => h('p', { className: 'warning', key: w.text, role: 'status' }, t(w.text, w.values))),
+    title(
+      'live',
+      t('live.live'),
+      h(
+        'span',
+        {
+          className: 'clock',
+          role: 'timer',
+          'aria-label': t('live.since', { time: time(m.broadcast.since) }),
+        },
+        span(seconds),
+      ),
+    ),
+    ...wrong.map((w) =>
+      h('p', { className: 'warning', key: w.text, role: 'status' }, t(w.text, w.values)),
+    ),
     theirs.length > 0 && wrong.some((w) => THEIRS.includes(w.text)) && yoursList(theirs),
-    wrong.some((w) => w.cure === 'setup' && !(theirs.length > 0 && THEIRS.includes(w.text))) && button(t('live.stopAndSetUp'), act.stopAndSetUp, { className: 'primary wide', key: 'cure' }),
-    m.dying && h('p', { className: 'warning', key: 'dying' }, t('live.dying', { time: time(m.broadcast.expiresAt) })),
+    wrong.some((w) => w.cure === 'setup' && !(theirs.length > 0 && THEIRS.includes(w.text))) &&
+      button(t('live.stopAndSetUp'), act.stopAndSetUp, { className: 'primary wide', key: 'cure' }),
+    m.dying &&
+      h(
+        'p',
+        { className: 'warning', key: 'dying' },
+        t('live.dying', { time: time(m.broadcast.expiresAt) }),
+      ),
     button(t('live.stop'), act.stop, { className: 'danger wide large', key: 'stop' }),
     numbers(m, ownPresence(m)),
   ];
@@ -407,28 +710,64 @@ function numbers(m, presence) {
   const { sent } = m;
   const reception = presence?.reception;
   const waiting = t('numbers.waiting');
-  return h('dl', { className: 'numbers', key: 'numbers' },
+  return h(
+    'dl',
+    { className: 'numbers', key: 'numbers' },
     ...row('numbers.viewers', String(presence?.viewers ?? 0)),
     ...row('numbers.people', String(m.present.filter((p) => p.publishing).length)),
-    ...row('numbers.sent', sent && sent.bitrate > 0 ? t('numbers.mbits', { mbits: number(mbits(sent.bitrate)) }) : waiting),
+    ...row(
+      'numbers.sent',
+      sent && sent.bitrate > 0
+        ? t('numbers.mbits', { mbits: number(mbits(sent.bitrate)) })
+        : waiting,
+    ),
     ...row('numbers.receives', ...(reception ? receives(reception) : [waiting])),
-    ...row('numbers.encoder', t('numbers.percent', { percent: number(percent(sent?.encoderLag ?? 0)) })),
-    ...row('numbers.render', t('numbers.percent', { percent: number(percent(sent?.renderLag ?? 0)) })));
+    ...row(
+      'numbers.encoder',
+      t('numbers.percent', { percent: number(percent(sent?.encoderLag ?? 0)) }),
+    ),
+    ...row(
+      'numbers.render',
+      t('numbers.percent', { percent: number(percent(sent?.renderLag ?? 0)) }),
+    ),
+  );
 }
 
 /** @param {string} name @param {...string} values */
-const row = (name, ...values) => [h('dt', { key: name }, t(name)), h('dd', { key: `${name}=` }, ...values.map((v) => h('span', null, v)))];
+const row = (name, ...values) => [
+  h('dt', { key: name }, t(name)),
+  h('dd', { key: `${name}=` }, ...values.map((v) => h('span', null, v))),
+];
 
 /** What the stage receives, in lines. @param {import('../lib/types.js').Reception} r */
 export function receives({ video, audio, loss }) {
   const lines = [];
   if (video) {
-    lines.push(t('numbers.video', { width: video.width, height: video.height, fps: number(Math.round(video.fps)), mbits: number(mbits(video.bitrate)) }));
-    lines.push(video.keyframeInterval > 0
-      ? t('numbers.codec', { codec: video.codec, profile: video.profile, seconds: number(video.keyframeInterval) })
-      : t('numbers.codecOnly', { codec: video.codec, profile: video.profile }));
+    lines.push(
+      t('numbers.video', {
+        width: video.width,
+        height: video.height,
+        fps: number(Math.round(video.fps)),
+        mbits: number(mbits(video.bitrate)),
+      }),
+    );
+    lines.push(
+      video.keyframeInterval > 0
+        ? t('numbers.codec', {
+            codec: video.codec,
+            profile: video.profile,
+            seconds: number(video.keyframeInterval),
+          })
+        : t('numbers.codecOnly', { codec: video.codec, profile: video.profile }),
+    );
   }
-  if (audio) lines.push(t('numbers.audio', { codec: audio.codec === 'opus' ? 'Opus' : audio.codec, kbits: Math.round(audio.bitrate / 1000) }));
+  if (audio)
+    lines.push(
+      t('numbers.audio', {
+        codec: audio.codec === 'opus' ? 'Opus' : audio.codec,
+        kbits: Math.round(audio.bitrate / 1000),
+      }),
+    );
   lines.push(t('numbers.loss', { percent: number(percent(loss)) }));
   return lines;
 }
@@ -437,8 +776,13 @@ export function receives({ video, audio, loss }) {
 function reconnecting(m, act) {
   return [
     title('busy', t('live.reconnecting')),
-    m.broadcast.reason && h('p', { className: 'warning', key: 'reason' }, reasonText(m.broadcast.reason)),
-    h('p', { className: 'lead' }, t(m.broadcast.renewing && !m.broadcast.reason ? 'live.renewing' : 'live.reconnectingText')),
+    m.broadcast.reason &&
+      h('p', { className: 'warning', key: 'reason' }, reasonText(m.broadcast.reason)),
+    h(
+      'p',
+      { className: 'lead' },
+      t(m.broadcast.renewing && !m.broadcast.reason ? 'live.renewing' : 'live.reconnectingText'),
+    ),
     button(t('live.stop'), act.stop, { className: 'danger wide', key: 'stop' }),
   ];
 }
@@ -453,12 +797,18 @@ function trouble(m, act) {
   const foreign = reason?.text === 'live.elsewhere' || reason?.text === 'live.otherToken';
   const setUp = reason && (reason.code === 'setup' || SETTINGS.includes(reason.code ?? ''));
   return [
-    title('bad', t(foreign ? 'live.sendingTitle' : sending ? 'live.troubleSending' : 'live.trouble')),
+    title(
+      'bad',
+      t(foreign ? 'live.sendingTitle' : sending ? 'live.troubleSending' : 'live.trouble'),
+    ),
     h('p', { className: 'error', key: 'reason' }, reason ? reasonText(reason) : ''),
     sending
       ? button(t('live.stop'), act.stop, { className: 'danger wide', key: 'stop' })
       : setUp
-        ? button(t('live.setUpAgain'), () => act.setUp(true), { className: 'primary wide', key: 'setup' })
+        ? button(t('live.setUpAgain'), () => act.setUp(true), {
+            className: 'primary wide',
+            key: 'setup',
+          })
         : button(t('live.again'), act.go, { className: 'primary wide', key: 'again' }),
     !sending && button(t('live.dismiss'), act.dismiss, { className: 'link', key: 'dismiss' }),
   ];
@@ -476,15 +826,29 @@ function reasonText({ text, values = {}, detail, code = '' }) {
 /** Always there, also without OBS. @param {Model} m @param {Actions} act */
 function byHand(m, act) {
   const { token, shown, busy, error } = m.hand;
-  return h('details', { className: 'section', key: 'hand' },
+  return h(
+    'details',
+    { className: 'section', key: 'hand' },
     h('summary', null, t('hand.title')),
     h('p', { className: 'hint' }, t('hand.lead')),
-    m.stage ? m.obs.phase !== 'ready' && stageChoice(m, act) : h('p', { className: 'hint', key: 'none' }, t('live.noStage')),
+    m.stage
+      ? m.obs.phase !== 'ready' && stageChoice(m, act)
+      : h('p', { className: 'hint', key: 'none' }, t('live.noStage')),
     token && copyField({ key: 'endpoint', label: t('hand.server'), text: token.endpoint }),
-    token && copyField({ key: 'token', label: t('hand.token'), text: token.token, masked: !shown, onmask: act.handShow }),
-    token && h('p', { className: 'hint', key: 'until' }, t('hand.until', { time: time(token.expiresAt) })),
+    token &&
+      copyField({
+        key: 'token',
+        label: t('hand.token'),
+        text: token.token,
+        masked: !shown,
+        onmask: act.handShow,
+      }),
+    token &&
+      h('p', { className: 'hint', key: 'until' }, t('hand.until', { time: time(token.expiresAt) })),
     errorLine(error),
-    m.stage && (token
-      ? button(t('hand.hide'), act.handClear, { key: 'clear' })
-      : button(t('hand.get'), act.handGet, { key: 'get', disabled: busy, className: 'wide' })));
+    m.stage &&
+      (token
+        ? button(t('hand.hide'), act.handClear, { key: 'clear' })
+        : button(t('hand.get'), act.handGet, { key: 'get', disabled: busy, className: 'wide' })),
+  );
 }

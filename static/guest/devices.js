@@ -13,7 +13,8 @@ export function createDevices({ changed }) {
   /** @type {Record<Kind, string>} */
   const chosen = { audio: '', video: '' };
   const state = {
-    /** @type {'closed' | 'asking' | 'open' | 'denied' | 'none' | 'busy' | 'insecure'} */ phase: 'closed',
+    /** @type {'closed' | 'asking' | 'open' | 'denied' | 'none' | 'busy' | 'insecure'} */ phase:
+      'closed',
     /** @type {Record<Kind, MediaDeviceInfo[]>} */ list: { audio: [], video: [] },
   };
 
@@ -25,7 +26,9 @@ export function createDevices({ changed }) {
       await look();
       set('open');
     } catch (/** @type {any} */ err) {
-      set(err.name === 'NotAllowedError' ? 'denied' : err.name === 'NotFoundError' ? 'none' : 'busy');
+      set(
+        err.name === 'NotAllowedError' ? 'denied' : err.name === 'NotFoundError' ? 'none' : 'busy',
+      );
     }
   }
 
@@ -37,12 +40,20 @@ export function createDevices({ changed }) {
 
   async function look() {
     const all = await navigator.mediaDevices.enumerateDevices();
-    state.list = { audio: all.filter((d) => d.kind === 'audioinput'), video: all.filter((d) => d.kind === 'videoinput') };
-    for (const track of stream.getTracks()) chosen[/** @type {Kind} */ (track.kind)] = track.getSettings().deviceId ?? '';
+    state.list = {
+      audio: all.filter((d) => d.kind === 'audioinput'),
+      video: all.filter((d) => d.kind === 'videoinput'),
+    };
+    for (const track of stream.getTracks())
+      chosen[/** @type {Kind} */ (track.kind)] = track.getSettings().deviceId ?? '';
   }
 
   return {
-    state, chosen, open, close, mount,
+    state,
+    chosen,
+    open,
+    close,
+    mount,
     stream: () => stream,
     /** @param {Kind} kind @param {string} id */
     async choose(kind, id) {
@@ -50,19 +61,28 @@ export function createDevices({ changed }) {
       await open();
     },
     /** @param {Kind} kind @param {boolean} on */
-    enable(kind, on) { for (const track of stream.getTracks()) if (track.kind === kind) track.enabled = on; },
+    enable(kind, on) {
+      for (const track of stream.getTracks()) if (track.kind === kind) track.enabled = on;
+    },
     has: (/** @type {Kind} */ kind) => stream.getTracks().some((track) => track.kind === kind),
   };
 }
 
 /** The guest's own picture and level. */
 function createPreview() {
-  const video = h('video', { className: 'preview', autoplay: true, playsInline: true, muted: true });
+  const video = h('video', {
+    className: 'preview',
+    autoplay: true,
+    playsInline: true,
+    muted: true,
+  });
   const bar = h('span', { className: 'level', 'aria-hidden': 'true' });
   const stream = new MediaStream();
   let sound = { level: () => 0, stop() {} };
   video.muted = true;
-  setInterval(() => { bar.style.clipPath = `inset(0 ${Math.round(100 - sound.level() * 100)}% 0 0)`; }, METER_EVERY);
+  setInterval(() => {
+    bar.style.clipPath = `inset(0 ${Math.round(100 - sound.level() * 100)}% 0 0)`;
+  }, METER_EVERY);
 
   function close() {
     sound.stop();
@@ -73,7 +93,8 @@ function createPreview() {
   }
 
   return {
-    stream, close,
+    stream,
+    close,
     /** @param {MediaStream} fresh */
     use(fresh) {
       close();
@@ -95,8 +116,17 @@ function createPreview() {
 
 /** Both; where there is no camera, the microphone alone. @param {Record<Kind, string>} chosen */
 async function ask(chosen) {
-  const audio = { echoCancellation: true, noiseSuppression: true, ...(chosen.audio && { deviceId: { exact: chosen.audio } }) };
-  const video = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, ...(chosen.video && { deviceId: { exact: chosen.video } }) };
+  const audio = {
+    echoCancellation: true,
+    noiseSuppression: true,
+    ...(chosen.audio && { deviceId: { exact: chosen.audio } }),
+  };
+  const video = {
+    width: { ideal: 1280 },
+    height: { ideal: 720 },
+    frameRate: { ideal: 30 },
+    ...(chosen.video && { deviceId: { exact: chosen.video } }),
+  };
   try {
     return await navigator.mediaDevices.getUserMedia({ audio, video });
   } catch (/** @type {any} */ err) {

@@ -1,4 +1,7 @@
-/** A guest by link: enters a name, checks camera and microphone, and is on the stage. No account, no cookie. */
+/**
+ * A guest by link: enters a name, checks camera and microphone, and is on the stage. No account, no
+ * cookie.
+ */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { errorText, header, page, prepare, say } from '../lib/page.js';
@@ -11,15 +14,26 @@ import { createOthers } from './others.js';
 import { previewView, endedView, onStageView, whyText } from './views.js';
 
 /** A tab stays the same guest when it is loaded again: a link is not used up by that. */
-const KEYS = Object.freeze({ secret: 'stagedoor.guest', admission: 'stagedoor.guest.admission', name: 'stagedoor.guest.name' });
+const KEYS = Object.freeze({
+  secret: 'stagedoor.guest',
+  admission: 'stagedoor.guest.admission',
+  name: 'stagedoor.guest.name',
+});
 
 /** The renewal of tokens is for people with an account: a guest stays with the one token. */
 const NEVER = '9999-01-01T00:00:00Z';
 
 /** @type {import('./views.js').Model} */
 const model = {
-  phase: 'loading', offer: null, name: localStorage.getItem(KEYS.name) ?? '', error: '', busy: false,
-  publishing: null, muted: false, hidden: false, changed: '',
+  phase: 'loading',
+  offer: null,
+  name: localStorage.getItem(KEYS.name) ?? '',
+  error: '',
+  busy: false,
+  publishing: null,
+  muted: false,
+  hidden: false,
+  changed: '',
 };
 /** @type {import('../lib/stage/publishing.js').Admission | null} */
 let admission = null;
@@ -42,13 +56,19 @@ function takeSecret() {
 }
 
 /** @type {import('../lib/types.js').Fetch} */
-const bearer = (url, init = {}) => fetch(url, { ...init, credentials: 'omit', headers: { ...init.headers, Authorization: `Bearer ${secret}` } });
+const bearer = (url, init = {}) =>
+  fetch(url, {
+    ...init,
+    credentials: 'omit',
+    headers: { ...init.headers, Authorization: `Bearer ${secret}` },
+  });
 
 const devices = createDevices({ changed: draw });
 const others = createOthers({ changed: draw, fit: (id, lines) => client.fit(id, lines) });
 const token = async () => /** @type {NonNullable<typeof admission>} */ (admission);
 const publishing = createPublishing({
-  token, stream: devices.stream,
+  token,
+  stream: devices.stream,
   send: (about) => send({ ...about, receive: others.on }),
   changed(state) {
     model.publishing = state;
@@ -57,23 +77,35 @@ const publishing = createPublishing({
   },
 });
 const client = createClient({
-  token: async () => ({ ...(await token()), expiresAt: NEVER }), wants: () => true,
+  token: async () => ({ ...(await token()), expiresAt: NEVER }),
+  wants: () => true,
   on: {
     ...others.on,
     state(phase, err) {
-      if (phase === 'refused' || (phase === 'lost' && DONE.includes(err?.message))) void reconsider(whyText({ code: err?.message ?? '', detail: '' }));
+      if (phase === 'refused' || (phase === 'lost' && DONE.includes(err?.message)))
+        void reconsider(whyText({ code: err?.message ?? '', detail: '' }));
     },
   },
 });
 
 /** Why the server sends a participant away for good. */
-const DONE = Object.freeze(['PARTICIPANT_DISCONNECTED', 'TOKEN_REVOKED', 'TOKEN_EXPIRED', 'STAGE_DELETED', 'kicked', 'token_revoked', 'token_expired']);
+const DONE = Object.freeze([
+  'PARTICIPANT_DISCONNECTED',
+  'TOKEN_REVOKED',
+  'TOKEN_EXPIRED',
+  'STAGE_DELETED',
+  'kicked',
+  'token_revoked',
+  'token_expired',
+]);
 
 const local = () => admission?.stage.split(':')[3] === 'local';
 const publishes = () => model.offer?.role === 'publish';
 
 function draw() {
-  const view = { loading: loadingView, preview: previewView, stage: onStageView, ended: endedView }[model.phase];
+  const view = { loading: loadingView, preview: previewView, stage: onStageView, ended: endedView }[
+    model.phase
+  ];
   page(header(null, 'guest'), ...view(model, actions, devices, others));
   devices.mount();
   if (model.phase === 'stage') others.mount();
@@ -129,7 +161,10 @@ function enter() {
 
 let asking = false;
 
-/** The sessions ended: for good, or because a moderator changed what the guest may do. @param {string} why */
+/**
+ * The sessions ended: for good, or because a moderator changed what the guest may do.
+ * @param {string} why
+ */
 async function reconsider(why) {
   if (asking || model.phase !== 'stage' || !admission) return;
   asking = true;
@@ -150,11 +185,20 @@ async function reconsider(why) {
   draw();
 }
 
-/** @param {string} bearer @returns {Promise<import('../types.js').GuestInvitation['role'] | null>} null: the guest is off the stage */
+/**
+ * @param {string} bearer
+ * @returns {Promise<import('../types.js').GuestInvitation['role'] | null>} null: the guest is off
+ *   the stage
+ */
 async function roleNow(bearer) {
   try {
     const self = await api('GET', 'api/guest/self', undefined, {
-      fetch: (url, init = {}) => fetch(url, { ...init, credentials: 'omit', headers: { Authorization: `Bearer ${bearer}` } }),
+      fetch: (url, init = {}) =>
+        fetch(url, {
+          ...init,
+          credentials: 'omit',
+          headers: { Authorization: `Bearer ${bearer}` },
+        }),
     });
     return self.capabilities.includes('publish') ? 'publish' : 'view';
   } catch {
@@ -183,7 +227,9 @@ async function start() {
   await prepare();
   document.title = `${t('guest.title')} – ${t('app')}`;
   addEventListener('pagehide', stop);
-  addEventListener('pageshow', (e) => { if (e.persisted) location.reload(); });
+  addEventListener('pageshow', (e) => {
+    if (e.persisted) location.reload();
+  });
   addEventListener('hashchange', () => location.reload()); // another link, opened in the same tab
   draw();
   try {
@@ -191,7 +237,10 @@ async function start() {
     model.phase = 'preview';
     resume();
   } catch (err) {
-    Object.assign(model, { phase: 'ended', error: secret || !(err instanceof ApiError) ? errorText(err) : t('guest.noLink') });
+    Object.assign(model, {
+      phase: 'ended',
+      error: secret || !(err instanceof ApiError) ? errorText(err) : t('guest.noLink'),
+    });
   }
   draw();
 }

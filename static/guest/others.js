@@ -12,7 +12,9 @@ export function createOthers({ changed, fit }) {
   const players = createPlayers(fit);
 
   return {
-    get publishing() { return present.filter((p) => p.publishing); },
+    get publishing() {
+      return present.filter((p) => p.publishing);
+    },
     on: {
       /** @param {Participant[]} list */
       participants(list) {
@@ -46,14 +48,26 @@ export function createOthers({ changed, fit }) {
   };
 }
 
-/** After a reload there was no click yet: the picture comes first, the sound with the next click. @param {HTMLVideoElement} video */
+/**
+ * After a reload there was no click yet: the picture comes first, the sound with the next click.
+ * @param {HTMLVideoElement} video
+ */
 function start(video) {
-  video.play().catch((err) => {
-    if (err.name !== 'NotAllowedError') return;
-    video.muted = true;
-    addEventListener('pointerdown', () => { video.muted = false; }, { once: true });
-    return video.play();
-  }).catch(() => {});
+  video
+    .play()
+    .catch((err) => {
+      if (err.name !== 'NotAllowedError') return;
+      video.muted = true;
+      addEventListener(
+        'pointerdown',
+        () => {
+          video.muted = false;
+        },
+        { once: true },
+      );
+      return video.play();
+    })
+    .catch(() => {});
 }
 
 /** One video for each participant. @param {(id: string, lines: number) => void} fit */
@@ -82,6 +96,8 @@ function createPlayers(fit) {
       return video;
     },
     /** @param {string[]} ids those who are still there */
-    keep(ids) { for (const id of [...players.keys()]) if (!ids.includes(id)) drop(id); },
+    keep(ids) {
+      for (const id of [...players.keys()]) if (!ids.includes(id)) drop(id);
+    },
   };
 }

@@ -1,4 +1,7 @@
-/** What a guest's page shows. Every function answers elements; nothing here asks or changes anything. */
+/**
+ * What a guest's page shows. Every function answers elements; nothing here asks or changes
+ * anything.
+ */
 import { h } from '../lib/dom.js';
 import { button, errorLine, field, form } from '../lib/page.js';
 import { has, serverSaid, t, time } from '../lib/strings.js';
@@ -32,62 +35,192 @@ export function previewView(m, act, devices) {
   const offer = /** @type {NonNullable<Model['offer']>} */ (m.offer);
   const publishes = offer.role === 'publish';
   const ready = !publishes || devices.state.phase === 'open';
-  return [h('main', { className: 'card guest', key: 'preview' },
-    m.changed && h('p', { className: 'notice good', key: 'changed' }, m.changed),
-    h('h1', null, t('guest.invited', { host: offer.host, stage: offer.stageName })),
-    h('p', { className: 'hint' }, t(publishes ? 'guest.willPublish' : 'guest.willView', { time: time(offer.expiresAt) })),
-    publishes && devicesView(act, devices),
-    form({ key: 'join', submit: t('guest.join'), busy: m.busy || !ready, error: m.error, onsubmit: (d) => void act.join(d.guestName) },
-      field(t('guest.name'), { name: 'guestName', required: true, maxLength: 64, autocomplete: 'name', defaultValue: m.name },
-        publishes && !ready ? t('guest.checkFirst') : null)))];
+  return [
+    h(
+      'main',
+      { className: 'card guest', key: 'preview' },
+      m.changed && h('p', { className: 'notice good', key: 'changed' }, m.changed),
+      h('h1', null, t('guest.invited', { host: offer.host, stage: offer.stageName })),
+      h(
+        'p',
+        { className: 'hint' },
+        t(publishes ? 'guest.willPublish' : 'guest.willView', { time: time(offer.expiresAt) }),
+      ),
+      publishes && devicesView(act, devices),
+      form(
+        {
+          key: 'join',
+          submit: t('guest.join'),
+          busy: m.busy || !ready,
+          error: m.error,
+          onsubmit: (d) => void act.join(d.guestName),
+        },
+        field(
+          t('guest.name'),
+          {
+            name: 'guestName',
+            required: true,
+            maxLength: 64,
+            autocomplete: 'name',
+            defaultValue: m.name,
+          },
+          publishes && !ready ? t('guest.checkFirst') : null,
+        ),
+      ),
+    ),
+  ];
 }
 
 /** @param {Actions} act @param {Devices} devices */
 function devicesView(act, devices) {
   const { phase, list } = devices.state;
-  const problem = { denied: 'guest.denied', none: 'guest.none', busy: 'guest.busy', insecure: 'guest.insecure', closed: '', asking: '', open: '' }[phase];
-  return h('section', { className: 'devices', key: 'devices', 'aria-label': t('guest.devices') },
-    phase === 'open' && h('div', { id: 'preview', className: 'screen', keep: true, key: 'preview' }),
-    phase === 'open' && h('div', { id: 'own-level', className: 'meter', keep: true, key: 'level', title: t('guest.level') }),
-    phase === 'open' && h('p', { className: 'hint', key: 'speak' }, t(devices.has('video') ? 'guest.speak' : 'guest.noCamera')),
+  const problem = {
+    denied: 'guest.denied',
+    none: 'guest.none',
+    busy: 'guest.busy',
+    insecure: 'guest.insecure',
+    closed: '',
+    asking: '',
+    open: '',
+  }[phase];
+  return h(
+    'section',
+    { className: 'devices', key: 'devices', 'aria-label': t('guest.devices') },
+    phase === 'open' &&
+      h('div', { id: 'preview', className: 'screen', keep: true, key: 'preview' }),
+    phase === 'open' &&
+      h('div', {
+        id: 'own-level',
+        className: 'meter',
+        keep: true,
+        key: 'level',
+        title: t('guest.level'),
+      }),
+    phase === 'open' &&
+      h(
+        'p',
+        { className: 'hint', key: 'speak' },
+        t(devices.has('video') ? 'guest.speak' : 'guest.noCamera'),
+      ),
     phase === 'open' && choice('video', t('guest.camera'), list.video, devices, act),
     phase === 'open' && choice('audio', t('guest.microphone'), list.audio, devices, act),
     problem && errorLine(t(problem)),
-    phase !== 'open' && button(t(phase === 'asking' ? 'guest.asking' : 'guest.check'), act.check, { className: 'wide primary', key: 'check', 'aria-disabled': phase === 'asking' && 'true' }));
+    phase !== 'open' &&
+      button(t(phase === 'asking' ? 'guest.asking' : 'guest.check'), act.check, {
+        className: 'wide primary',
+        key: 'check',
+        'aria-disabled': phase === 'asking' && 'true',
+      }),
+  );
 }
 
-/** @param {import('./devices.js').Kind} kind @param {string} label @param {MediaDeviceInfo[]} list @param {Devices} devices @param {Actions} act */
-const choice = (kind, label, list, devices, act) => list.length > 0 && h('div', { className: 'field', key: kind },
-  h('label', { for: `choice-${kind}` }, label),
-  h('select', { id: `choice-${kind}`, onchange: (/** @type {Event} */ e) => act.choose(kind, /** @type {HTMLSelectElement} */ (e.target).value) },
-    ...list.map((d, i) => h('option', { value: d.deviceId, selected: d.deviceId === devices.chosen[kind], key: d.deviceId }, d.label || `${label} ${i + 1}`))));
+/**
+ * @param {import('./devices.js').Kind} kind
+ * @param {string} label
+ * @param {MediaDeviceInfo[]} list
+ * @param {Devices} devices
+ * @param {Actions} act
+ */
+const choice = (kind, label, list, devices, act) =>
+  list.length > 0 &&
+  h(
+    'div',
+    { className: 'field', key: kind },
+    h('label', { for: `choice-${kind}` }, label),
+    h(
+      'select',
+      {
+        id: `choice-${kind}`,
+        onchange: (/** @type {Event} */ e) =>
+          act.choose(kind, /** @type {HTMLSelectElement} */ (e.target).value),
+      },
+      ...list.map((d, i) =>
+        h(
+          'option',
+          { value: d.deviceId, selected: d.deviceId === devices.chosen[kind], key: d.deviceId },
+          d.label || `${label} ${i + 1}`,
+        ),
+      ),
+    ),
+  );
 
 /** @param {Model} m @param {Actions} act @param {Devices} devices @param {Others} others */
 export function onStageView(m, act, devices, others) {
-  const publishes = m.offer?.role === 'publish' && m.publishing !== null && m.publishing.phase !== 'idle';
+  const publishes =
+    m.offer?.role === 'publish' && m.publishing !== null && m.publishing.phase !== 'idle';
   const people = others.publishing;
-  return [h('main', { className: 'guest on-stage', key: 'stage' },
-    m.changed && h('p', { className: 'notice', key: 'changed' }, m.changed),
-    h('h1', { className: `title ${m.publishing?.phase === 'live' ? 'live' : publishes ? 'busy' : 'good'}` },
-      h('span', { className: 'dot', 'aria-hidden': 'true' }),
-      h('span', { className: 'words', role: 'status' }, t(publishes && m.publishing?.phase !== 'live' ? 'guest.connecting' : 'guest.on', { stage: m.offer?.stageName ?? '' }))),
-    people.length === 0 && h('p', { className: 'card', key: 'nobody' }, t('guest.alone')),
-    h('div', { className: 'videos', key: 'others' }, ...people.map((p) => h('article', { className: 'video', key: p.id },
-      h('div', { keep: true, id: `other-${p.id}` }),
-      h('div', { className: 'row' }, h('b', { dir: 'auto' }, p.name), p.audioMuted && h('span', { className: 'tag' }, t('watch.muted')))))),
-    publishes && h('section', { className: 'card own', key: 'own', 'aria-label': t('guest.you', { name: m.name }) },
-      h('div', { id: 'preview', className: 'screen', keep: true, key: 'preview' }),
-      h('div', { id: 'own-level', className: 'meter', keep: true, key: 'level' }),
-      h('div', { className: 'row wrap', key: 'tools' },
-        button(t(m.muted ? 'guest.unmute' : 'guest.mute'), act.mute, { 'aria-pressed': String(m.muted), key: 'mute' }),
-        devices.has('video') && button(t(m.hidden ? 'guest.show' : 'guest.hide'), act.hide, { 'aria-pressed': String(m.hidden), key: 'hide' }))),
-    button(t('guest.leave'), act.leave, { className: 'danger large', key: 'leave' }))];
+  return [
+    h(
+      'main',
+      { className: 'guest on-stage', key: 'stage' },
+      m.changed && h('p', { className: 'notice', key: 'changed' }, m.changed),
+      h(
+        'h1',
+        {
+          className: `title ${m.publishing?.phase === 'live' ? 'live' : publishes ? 'busy' : 'good'}`,
+        },
+        h('span', { className: 'dot', 'aria-hidden': 'true' }),
+        h(
+          'span',
+          { className: 'words', role: 'status' },
+          t(publishes && m.publishing?.phase !== 'live' ? 'guest.connecting' : 'guest.on', {
+            stage: m.offer?.stageName ?? '',
+          }),
+        ),
+      ),
+      people.length === 0 && h('p', { className: 'card', key: 'nobody' }, t('guest.alone')),
+      h(
+        'div',
+        { className: 'videos', key: 'others' },
+        ...people.map((p) =>
+          h(
+            'article',
+            { className: 'video', key: p.id },
+            h('div', { keep: true, id: `other-${p.id}` }),
+            h(
+              'div',
+              { className: 'row' },
+              h('b', { dir: 'auto' }, p.name),
+              p.audioMuted && h('span', { className: 'tag' }, t('watch.muted')),
+            ),
+          ),
+        ),
+      ),
+      publishes &&
+        h(
+          'section',
+          { className: 'card own', key: 'own', 'aria-label': t('guest.you', { name: m.name }) },
+          h('div', { id: 'preview', className: 'screen', keep: true, key: 'preview' }),
+          h('div', { id: 'own-level', className: 'meter', keep: true, key: 'level' }),
+          h(
+            'div',
+            { className: 'row wrap', key: 'tools' },
+            button(t(m.muted ? 'guest.unmute' : 'guest.mute'), act.mute, {
+              'aria-pressed': String(m.muted),
+              key: 'mute',
+            }),
+            devices.has('video') &&
+              button(t(m.hidden ? 'guest.show' : 'guest.hide'), act.hide, {
+                'aria-pressed': String(m.hidden),
+                key: 'hide',
+              }),
+          ),
+        ),
+      button(t('guest.leave'), act.leave, { className: 'danger large', key: 'leave' }),
+    ),
+  ];
 }
 
 /** @param {Model} m @param {Actions} act */
-export const endedView = (m, act) => [h('main', { className: 'card guest', key: 'ended' },
-  h('h1', null, t('guest.title')), h('p', { role: 'alert' }, m.error),
-  m.offer && button(t('guest.again'), act.again, { className: 'wide', key: 'again' }))];
+export const endedView = (m, act) => [
+  h(
+    'main',
+    { className: 'card guest', key: 'ended' },
+    h('h1', null, t('guest.title')),
+    h('p', { role: 'alert' }, m.error),
+    m.offer && button(t('guest.again'), act.again, { className: 'wide', key: 'again' }),
+  ),
+];
 
 /** @param {import('../lib/stage/publishing.js').Why | null} why */
 export function whyText(why) {

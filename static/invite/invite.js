@@ -1,7 +1,19 @@
 /** Whom the operator invited chooses a password here. */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
-import { chosenPassword, errorLine, errorText, field, form, header, href, page, passwordFields, prepare, takeCode } from '../lib/page.js';
+import {
+  chosenPassword,
+  errorLine,
+  errorText,
+  field,
+  form,
+  header,
+  href,
+  page,
+  passwordFields,
+  prepare,
+  takeCode,
+} from '../lib/page.js';
 import { t } from '../lib/strings.js';
 
 const code = takeCode();
@@ -10,14 +22,35 @@ const state = { name: '', busy: false };
 
 function draw() {
   const { name, busy, error } = state;
-  page(header(null, 'invite'), h('main', { className: 'card' },
-    h('h1', null, t('invite.title')),
-    name
-      ? [h('p', null, t('invite.hello', { name })), form({ key: 'invite', submit: t('invite.go'), busy, error, onsubmit: accept },
-        // Unseen, so that password managers know whose password it is.
-        h('div', { className: 'unseen' }, field(t('sign.name'), { name: 'name', autocomplete: 'username', value: name, readOnly: true, tabIndex: -1 })),
-        ...passwordFields())]
-      : errorLine(error) || h('p', null, t('app.loading'))));
+  page(
+    header(null, 'invite'),
+    h(
+      'main',
+      { className: 'card' },
+      h('h1', null, t('invite.title')),
+      name
+        ? [
+            h('p', null, t('invite.hello', { name })),
+            form(
+              { key: 'invite', submit: t('invite.go'), busy, error, onsubmit: accept },
+              // Unseen, so that password managers know whose password it is.
+              h(
+                'div',
+                { className: 'unseen' },
+                field(t('sign.name'), {
+                  name: 'name',
+                  autocomplete: 'username',
+                  value: name,
+                  readOnly: true,
+                  tabIndex: -1,
+                }),
+              ),
+              ...passwordFields(),
+            ),
+          ]
+        : errorLine(error) || h('p', null, t('app.loading')),
+    ),
+  );
 }
 
 /** @param {Record<string, string>} data */

@@ -5,7 +5,9 @@ import { FIRST, step } from '../lib/broadcast.js';
 import { en } from './words.js';
 
 // The stories of both machines: the other is internal/obs/machine.go.
-const stories = JSON.parse(readFileSync(new URL('../../internal/obs/testdata/broadcast.json', import.meta.url)));
+const stories = JSON.parse(
+  readFileSync(new URL('../../internal/obs/testdata/broadcast.json', import.meta.url)),
+);
 const ANSWERS = ['status', 'service', 'token', 'put', 'stopSent', 'timeout', 'failed', 'refreshed'];
 
 describe('a broadcast', () => {
@@ -13,9 +15,16 @@ describe('a broadcast', () => {
     it(name, () => {
       let state = { ...FIRST, unattended };
       for (const [i, [fact, at, effects]] of steps.entries()) {
-        const next = step(state, ANSWERS.includes(fact.kind) ? { ...fact, turn: state.turn } : fact);
+        const next = step(
+          state,
+          ANSWERS.includes(fact.kind) ? { ...fact, turn: state.turn } : fact,
+        );
         state = next.state;
-        assert.deepEqual([state.at, next.effects.map((e) => `${e.do} ${e.wait ?? ''}`.trim())], [at, effects], `step ${i + 1}`);
+        assert.deepEqual(
+          [state.at, next.effects.map((e) => `${e.do} ${e.wait ?? ''}`.trim())],
+          [at, effects],
+          `step ${i + 1}`,
+        );
       }
       assert.equal(state.reason ? state.reason.detail || state.reason.text : '', reason);
       if (reason.startsWith('live.')) assert.ok(reason in en);

@@ -5,12 +5,19 @@ import { check, fitted, isReady, toFix, x264Options } from '../lib/obs-check.js'
 import { en } from './words.js';
 
 // One table for both copies of the rules: the other is internal/obs.
-const table = JSON.parse(readFileSync(new URL('../../internal/obs/testdata/cases.json', import.meta.url)));
+const table = JSON.parse(
+  readFileSync(new URL('../../internal/obs/testdata/cases.json', import.meta.url)),
+);
 
 const overlay = (under, over) => {
   const out = structuredClone(under);
   for (const [name, value] of Object.entries(over ?? {})) {
-    const both = value && out[name] && typeof value === 'object' && typeof out[name] === 'object' && !Array.isArray(value);
+    const both =
+      value &&
+      out[name] &&
+      typeof value === 'object' &&
+      typeof out[name] === 'object' &&
+      !Array.isArray(value);
     out[name] = both ? overlay(out[name], value) : value;
   }
   return out;
@@ -19,12 +26,24 @@ const overlay = (under, over) => {
 describe('what OBS is found to be', () => {
   for (const c of table.cases) {
     it(c.name, () => {
-      const findings = check(overlay(table.states[c.like], c.with), { ...table.limits, ...c.limits });
-      assert.deepEqual(Object.fromEntries(findings.filter((f) => f.level !== 'ok').map((f) => [f.id, f.level])), c.want);
+      const findings = check(overlay(table.states[c.like], c.with), {
+        ...table.limits,
+        ...c.limits,
+      });
+      assert.deepEqual(
+        Object.fromEntries(findings.filter((f) => f.level !== 'ok').map((f) => [f.id, f.level])),
+        c.want,
+      );
       const changes = toFix(findings).map((f) => f.change);
-      const [params, video] = ['params', 'video'].map((kind) => Object.assign({}, ...changes.map((change) => change[kind])));
-      assert.deepEqual({ params, video }, { params: c.change.params ?? {}, video: c.change.video ?? {} });
-      for (const f of findings) assert.ok(f.text in en, `${f.id} says ${f.text}, which nobody wrote`);
+      const [params, video] = ['params', 'video'].map((kind) =>
+        Object.assign({}, ...changes.map((change) => change[kind])),
+      );
+      assert.deepEqual(
+        { params, video },
+        { params: c.change.params ?? {}, video: c.change.video ?? {} },
+      );
+      for (const f of findings)
+        assert.ok(f.text in en, `${f.id} says ${f.text}, which nobody wrote`);
     });
   }
 
@@ -45,5 +64,8 @@ it('a picture is fitted with its shape, and even', () => {
 
 it('the person’s own x264 options stay', () => {
   const ours = 'keyint=60 bframes=0 profile=baseline tune=zerolatency sliced-threads=0';
-  assert.equal(x264Options('tune=film keyint=250 bframes=2 rc-lookahead=0 preset=faster aq-mode=2', 60), `${ours} rc-lookahead=0 aq-mode=2`);
+  assert.equal(
+    x264Options('tune=film keyint=250 bframes=2 rc-lookahead=0 preset=faster aq-mode=2', 60),
+    `${ours} rc-lookahead=0 aq-mode=2`,
+  );
 });

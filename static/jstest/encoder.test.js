@@ -7,11 +7,19 @@ import { setUpObs } from '../lib/obs-setup.js';
 import { fakeObs, memory } from './fake.js';
 import './words.js';
 
-const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
+const limits = {
+  maxHeight: 720,
+  advisedBitrate: 2_500_000,
+  maxBitrate: 8_500_000,
+  maxKeyframeInterval: 2,
+};
 const endpoint = async () => ({ server: 'https://stage.example/whip', bearer_token: 'secret' });
 const CARD = 'obs_nvenc_h264_tex';
 
-/** A script in OBS, and the dock's side of it. @param {{secret?: string, known?: string}} [with_] */
+/**
+ * A script in OBS, and the dock's side of it.
+ * @param {{secret?: string, known?: string}} [with_]
+ */
 function paired({ secret = 'shared', known = 'shared' } = {}) {
   const storage = memory();
   storage.setItem('stagedoor.obs.secret', known);
@@ -29,10 +37,17 @@ describe('A hardware encoder', () => {
     assert.equal(isReady(done.findings), true);
     assert.equal(obs.now.params['Output/Mode'], 'Advanced');
     assert.equal(obs.now.params['AdvOut/Encoder'], CARD);
-    assert.deepEqual([obs.now.file.keyint_sec, obs.now.file.bf, obs.now.file.bitrate], [2, 0, 2500]);
+    assert.deepEqual(
+      [obs.now.file.keyint_sec, obs.now.file.bf, obs.now.file.bitrate],
+      [2, 0, 2500],
+    );
     assert.equal(done.findings.find((f) => f.id === 'encoderFile')?.level, 'ok');
     assert.deepEqual(obs.profiles.Untitled, before, 'the person’s own profile');
-    assert.equal((await setUpObs(obs, { ...options, encoder: CARD })).changed, false, 'the second time');
+    assert.equal(
+      (await setUpObs(obs, { ...options, encoder: CARD })).changed,
+      false,
+      'the second time',
+    );
   });
 
   it('is mended where a person changed its file, and a lower bitrate stays', async () => {
@@ -43,7 +58,11 @@ describe('A hardware encoder', () => {
     assert.equal(done.changed, true);
     assert.deepEqual([obs.now.file.keyint_sec, obs.now.file.bf, obs.now.file.bitrate], [2, 0, 900]);
     obs.now.file.preset = 'p7';
-    assert.equal((await setUpObs(obs, options)).changed, false, 'how much work it puts into a picture is theirs to choose');
+    assert.equal(
+      (await setUpObs(obs, options)).changed,
+      false,
+      'how much work it puts into a picture is theirs to choose',
+    );
   });
 
   it('is left for x264 in Simple mode', async () => {
@@ -60,7 +79,9 @@ describe('A hardware encoder', () => {
     const mine = structuredClone(obs.now.file);
     for (const elsewhere of [false, true]) {
       if (elsewhere) await obs.call('SetCurrentProfile', { profileName: 'Untitled' });
-      const failing = async () => { throw new Error('no token'); };
+      const failing = async () => {
+        throw new Error('no token');
+      };
       await assert.rejects(setUpObs(obs, { ...options, endpoint: failing }), { undone: true });
       assert.deepEqual(obs.profiles.Stagedoor.file, mine);
       assert.equal(obs.current, elsewhere ? 'Untitled' : 'Stagedoor');
@@ -72,13 +93,28 @@ describe('A hardware encoder', () => {
     await setUpObs(obs, { ...options, encoder: CARD });
     Object.assign(obs.now.file, { bf: 2 });
     const silent = { ...script, restore: async () => '' };
-    await assert.rejects(setUpObs(obs, { ...options, script: silent, endpoint: async () => { throw new Error('no token'); } }), { undone: false });
+    await assert.rejects(
+      setUpObs(obs, {
+        ...options,
+        script: silent,
+        endpoint: async () => {
+          throw new Error('no token');
+        },
+      }),
+      { undone: false },
+    );
   });
 
-  for (const [why, with_] of /** @type {const} */ ([['no script is there', { secret: '' }], ['the secret is another one', { known: 'wrong' }]])) {
+  for (const [why, with_] of /** @type {const} */ ([
+    ['no script is there', { secret: '' }],
+    ['the secret is another one', { known: 'wrong' }],
+  ])) {
     it(`changes nothing where ${why}`, async () => {
       const { obs, options } = paired(with_);
-      await assert.rejects(setUpObs(obs, { ...options, encoder: CARD }), { text: 'setup.noScript', undone: true });
+      await assert.rejects(setUpObs(obs, { ...options, encoder: CARD }), {
+        text: 'setup.noScript',
+        undone: true,
+      });
       assert.deepEqual([obs.current, Object.keys(obs.profiles)], ['Untitled', ['Untitled']]);
     });
   }
@@ -88,7 +124,11 @@ describe('The table of encoders', () => {
   it('has x264 last, and makes each fit', () => {
     assert.equal(ENCODERS.at(-1)?.id, 'obs_x264');
     for (const { id, settings } of ENCODERS) {
-      assert.deepEqual([settings.keyint_sec, settings.bitrate, settings.bf], ['{seconds}', '{kbits}', 0], id);
+      assert.deepEqual(
+        [settings.keyint_sec, settings.bitrate, settings.bf],
+        ['{seconds}', '{kbits}', 0],
+        id,
+      );
     }
   });
 });

@@ -1,22 +1,55 @@
 /**
- * An OBS without a socket, for the modules that only call and listen. It merges and replaces service settings, builds its
- * encoders when a profile is activated, and answers CreateProfile before or after it is done. The faithful one, over a real
- * WebSocket, is internal/apptest/fakeobs.
+ * An OBS without a socket, for the modules that only call and listen. It merges and replaces
+ * service settings, builds its encoders when a profile is activated, and answers CreateProfile
+ * before or after it is done. The faithful one, over a real WebSocket, is internal/apptest/fakeobs.
  */
 import { ENCODERS } from '../lib/encoders.js';
 import { sign } from '../lib/obs-script.js';
 import { ObsError } from '../lib/obs.js';
 
 const DEFAULTS = {
-  'Output/Mode': 'Simple', 'Output/Reconnect': 'true', 'Output/RetryDelay': '2', 'Output/MaxRetries': '25', 'Output/DelayEnable': 'false',
-  'SimpleOutput/StreamEncoder': 'x264', 'SimpleOutput/StreamAudioEncoder': 'aac', 'SimpleOutput/VBitrate': '6000', 'SimpleOutput/ABitrate': '160',
-  'SimpleOutput/UseAdvanced': 'false', 'AdvOut/Encoder': 'obs_x264', 'AdvOut/AudioEncoder': 'ffmpeg_aac', 'AdvOut/ApplyServiceSettings': 'true', 'AdvOut/TrackIndex': '1',
-  'Audio/SampleRate': '48000', 'Audio/ChannelSetup': 'Stereo',
+  'Output/Mode': 'Simple',
+  'Output/Reconnect': 'true',
+  'Output/RetryDelay': '2',
+  'Output/MaxRetries': '25',
+  'Output/DelayEnable': 'false',
+  'SimpleOutput/StreamEncoder': 'x264',
+  'SimpleOutput/StreamAudioEncoder': 'aac',
+  'SimpleOutput/VBitrate': '6000',
+  'SimpleOutput/ABitrate': '160',
+  'SimpleOutput/UseAdvanced': 'false',
+  'AdvOut/Encoder': 'obs_x264',
+  'AdvOut/AudioEncoder': 'ffmpeg_aac',
+  'AdvOut/ApplyServiceSettings': 'true',
+  'AdvOut/TrackIndex': '1',
+  'Audio/SampleRate': '48000',
+  'Audio/ChannelSetup': 'Stereo',
 };
-const VIDEO = { baseWidth: 1920, baseHeight: 1080, outputWidth: 1920, outputHeight: 1080, fpsNumerator: 30, fpsDenominator: 1 };
+const VIDEO = {
+  baseWidth: 1920,
+  baseHeight: 1080,
+  outputWidth: 1920,
+  outputHeight: 1080,
+  fpsNumerator: 30,
+  fpsDenominator: 1,
+};
 
-export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, video = {}, screen = {}, noWhip = false, secret = '', encoders = [] } = {}) {
-  const profile = () => ({ file: null, params: {}, video: { ...VIDEO, ...screen }, service: { type: 'rtmp_common', settings: {} } });
+export function fakeObs({
+  version = '32.1.2',
+  asyncCreate = true,
+  params = {},
+  video = {},
+  screen = {},
+  noWhip = false,
+  secret = '',
+  encoders = [],
+} = {}) {
+  const profile = () => ({
+    file: null,
+    params: {},
+    video: { ...VIDEO, ...screen },
+    service: { type: 'rtmp_common', settings: {} },
+  });
   const handlers = new Map();
   const slots = new Map();
   const obs = {
@@ -28,19 +61,27 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
     reconnecting: false,
     onStart: () => obs.state('STARTED', true), // what StartStream leads to
     fail: {}, // request: error code, once
-    get now() { return obs.profiles[obs.current]; },
+    get now() {
+      return obs.profiles[obs.current];
+    },
     on(event, handler) {
       handlers.set(event, (handlers.get(event) ?? new Set()).add(handler));
       return () => handlers.get(event).delete(handler);
     },
-    emit(event, data) { for (const h of [...(handlers.get(event) ?? [])]) h(data); },
+    emit(event, data) {
+      for (const h of [...(handlers.get(event) ?? [])]) h(data);
+    },
     state(name, active) {
       obs.active.stream = active;
-      obs.emit('StreamStateChanged', { outputActive: active, outputState: `OBS_WEBSOCKET_OUTPUT_${name}` });
+      obs.emit('StreamStateChanged', {
+        outputActive: active,
+        outputState: `OBS_WEBSOCKET_OUTPUT_${name}`,
+      });
     },
     activate(name) {
       obs.current = name;
-      if (obs.now.service.type === 'whip_custom') obs.now.params['SimpleOutput/StreamAudioEncoder'] = 'opus';
+      if (obs.now.service.type === 'whip_custom')
+        obs.now.params['SimpleOutput/StreamAudioEncoder'] = 'opus';
       obs.audio = obs.now.params['SimpleOutput/StreamAudioEncoder'] ?? 'aac';
       obs.emit('CurrentProfileChanged', { profileName: name });
     },
@@ -57,7 +98,9 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
     takeTurn: async () => ({ renew: async () => {}, end: async () => {} }),
     count: (request) => obs.calls.filter(([r]) => r === request).length,
   };
-  const refuse = (code, request) => { throw new ObsError(code, `refused: ${request}`, request); };
+  const refuse = (code, request) => {
+    throw new ObsError(code, `refused: ${request}`, request);
+  };
   let kept = null; // the file before a set-up
   /** The script in OBS, as internal/obs/script has it. */
   async function serve(ask) {
@@ -74,17 +117,30 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
     if (what === 'write' && known) {
       if (kept?.setup !== setup) kept = { setup, file: structuredClone(obs.now.file) };
       const fill = { '{kbits}': bitrate, '{seconds}': keyint_sec };
-      obs.now.file = Object.fromEntries(Object.entries(known.settings).map(([name, value]) => [name, fill[value] ?? value]));
+      obs.now.file = Object.fromEntries(
+        Object.entries(known.settings).map(([name, value]) => [name, fill[value] ?? value]),
+      );
     }
     answer.settings = obs.now.file ? JSON.stringify(obs.now.file) : '';
     return `${await sign(secret, `answer ${JSON.stringify(answer)}`)} ${JSON.stringify(answer)}`;
   }
   const answers = {
-    GetVersion: () => ({ obsVersion: version, platform: 'windows', obsWebSocketVersion: '5.7.2', availableRequests: [] }),
-    GetProfileList: () => ({ currentProfileName: obs.current, profiles: Object.keys(obs.profiles) }),
+    GetVersion: () => ({
+      obsVersion: version,
+      platform: 'windows',
+      obsWebSocketVersion: '5.7.2',
+      availableRequests: [],
+    }),
+    GetProfileList: () => ({
+      currentProfileName: obs.current,
+      profiles: Object.keys(obs.profiles),
+    }),
     CreateProfile({ profileName }) {
       if (obs.profiles[profileName]) refuse(601, 'CreateProfile');
-      const create = () => { obs.profiles[profileName] = profile(); obs.activate(profileName); };
+      const create = () => {
+        obs.profiles[profileName] = profile();
+        obs.activate(profileName);
+      };
       if (asyncCreate) setTimeout(create, 5);
       else create();
     },
@@ -93,16 +149,21 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
       if (profileName !== obs.current) obs.activate(profileName);
     },
     RemoveProfile({ profileName }) {
-      if (profileName === obs.current) throw new Error('OBS breaks when the current profile is removed');
+      if (profileName === obs.current)
+        throw new Error('OBS breaks when the current profile is removed');
       delete obs.profiles[profileName];
     },
     GetProfileParameter({ parameterCategory, parameterName }) {
       const name = `${parameterCategory}/${parameterName}`;
-      return { parameterValue: obs.now.params[name] ?? DEFAULTS[name] ?? null, defaultParameterValue: DEFAULTS[name] ?? null };
+      return {
+        parameterValue: obs.now.params[name] ?? DEFAULTS[name] ?? null,
+        defaultParameterValue: DEFAULTS[name] ?? null,
+      };
     },
     async SetProfileParameter({ parameterCategory, parameterName, parameterValue }) {
       const name = `${parameterCategory}/${parameterName}`;
-      if (name === 'Stagedoor/Ask' && secret) obs.now.params['Stagedoor/Answer'] = await serve(parameterValue);
+      if (name === 'Stagedoor/Ask' && secret)
+        obs.now.params['Stagedoor/Answer'] = await serve(parameterValue);
       if (parameterValue !== null) obs.now.params[name] = parameterValue;
       else if (!(name in obs.now.params)) refuse(600, 'SetProfileParameter');
       else delete obs.now.params[name];
@@ -112,28 +173,50 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
       if (Object.values(obs.active).some(Boolean)) refuse(500, 'SetVideoSettings');
       Object.assign(obs.now.video, wanted);
     },
-    GetStreamServiceSettings: () => ({ streamServiceType: obs.now.service.type, streamServiceSettings: { ...obs.now.service.settings } }),
+    GetStreamServiceSettings: () => ({
+      streamServiceType: obs.now.service.type,
+      streamServiceSettings: { ...obs.now.service.settings },
+    }),
     SetStreamServiceSettings({ streamServiceType: type, streamServiceSettings: settings }) {
       if (obs.active.stream) refuse(500, 'SetStreamServiceSettings');
       if (Object.keys(settings).length === 0) refuse(403, 'SetStreamServiceSettings');
       if (noWhip && type === 'whip_custom') refuse(700, 'SetStreamServiceSettings');
       const same = obs.now.service.type === type;
-      obs.now.service = { type, settings: same ? { ...obs.now.service.settings, ...settings } : { ...settings } };
+      obs.now.service = {
+        type,
+        settings: same ? { ...obs.now.service.settings, ...settings } : { ...settings },
+      };
     },
-    GetStreamStatus: () => ({ outputActive: obs.active.stream || obs.reconnecting, outputReconnecting: obs.reconnecting, outputBytes: 0 }),
+    GetStreamStatus: () => ({
+      outputActive: obs.active.stream || obs.reconnecting,
+      outputReconnecting: obs.reconnecting,
+      outputBytes: 0,
+    }),
     GetRecordStatus: () => ({ outputActive: obs.active.record }),
     GetReplayBufferStatus: () => refuse(604, 'GetReplayBufferStatus'),
     GetVirtualCamStatus: () => ({ outputActive: obs.active.camera }),
     StartStream() {
       if (obs.active.stream) refuse(500, 'StartStream');
-      setTimeout(() => { obs.emit('StreamStateChanged', { outputActive: false, outputState: 'OBS_WEBSOCKET_OUTPUT_STARTING' }); obs.onStart(); }, 1);
+      setTimeout(() => {
+        obs.emit('StreamStateChanged', {
+          outputActive: false,
+          outputState: 'OBS_WEBSOCKET_OUTPUT_STARTING',
+        });
+        obs.onStart();
+      }, 1);
     },
     StopStream() {
       if (!obs.active.stream && !obs.reconnecting) refuse(501, 'StopStream');
-      setTimeout(() => { obs.reconnecting = false; obs.state('STOPPING', false); obs.state('STOPPED', false); }, 1);
+      setTimeout(() => {
+        obs.reconnecting = false;
+        obs.state('STOPPING', false);
+        obs.state('STOPPED', false);
+      }, 1);
     },
     GetPersistentData: ({ slotName }) => ({ slotValue: slots.get(slotName) ?? null }),
-    SetPersistentData({ slotName, slotValue }) { slots.set(slotName, slotValue); },
+    SetPersistentData({ slotName, slotValue }) {
+      slots.set(slotName, slotValue);
+    },
   };
   return obs;
 }
@@ -141,7 +224,11 @@ export function fakeObs({ version = '32.1.2', asyncCreate = true, params = {}, v
 /** A localStorage. */
 export function memory() {
   const map = new Map();
-  return { getItem: (k) => map.get(k) ?? null, setItem: (k, v) => map.set(k, v), removeItem: (k) => map.delete(k) };
+  return {
+    getItem: (k) => map.get(k) ?? null,
+    setItem: (k, v) => map.set(k, v),
+    removeItem: (k) => map.delete(k),
+  };
 }
 
 /** Waits until ok() is true; fails with what is there instead. */

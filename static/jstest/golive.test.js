@@ -10,7 +10,12 @@ import { fakeObs, memory, until } from './fake.js';
 import './words.js';
 
 const arn = 'arn:aws:ivs:local:000000000000:stage/main';
-const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
+const limits = {
+  maxHeight: 720,
+  advisedBitrate: 2_500_000,
+  maxBitrate: 8_500_000,
+  maxKeyframeInterval: 2,
+};
 const hour = 3_600_000;
 
 let obs, world, broadcast, tokens;
@@ -18,8 +23,20 @@ let obs, world, broadcast, tokens;
 /** A broadcaster whose OBS is set up, with a clock in the test's hand. */
 async function begin({ waits = {} } = {}) {
   obs = fakeObs();
-  world = { now: Date.parse('2026-11-22T20:00:00Z'), minted: [], lives: 12 * hour, storage: memory(), user: 'u1', states: [], events: 0, refuse: null };
-  await setUpObs(obs, { limits, endpoint: async () => ({ server: 'https://stage.example/whip', bearer_token: 'from before' }) });
+  world = {
+    now: Date.parse('2026-11-22T20:00:00Z'),
+    minted: [],
+    lives: 12 * hour,
+    storage: memory(),
+    user: 'u1',
+    states: [],
+    events: 0,
+    refuse: null,
+  };
+  await setUpObs(obs, {
+    limits,
+    endpoint: async () => ({ server: 'https://stage.example/whip', bearer_token: 'from before' }),
+  });
   obs.calls = [];
   load(waits);
 }
@@ -29,24 +46,56 @@ function load(waits = {}) {
   const mint = async (stage) => {
     if (world.refuse) throw world.refuse;
     const n = world.minted.push(stage);
-    return { participantId: `p${n}`, token: `token ${n}`, endpoint: 'https://stage.example/whip', expiresAt: new Date(world.now + world.lives).toISOString(), stage, capabilities: ['publish'] };
+    return {
+      participantId: `p${n}`,
+      token: `token ${n}`,
+      endpoint: 'https://stage.example/whip',
+      expiresAt: new Date(world.now + world.lives).toISOString(),
+      stage,
+      capabilities: ['publish'],
+    };
   };
-  tokens = createTokens({ mint, user: () => world.user, storage: world.storage, now: () => world.now });
+  tokens = createTokens({
+    mint,
+    user: () => world.user,
+    storage: world.storage,
+    now: () => world.now,
+  });
   broadcast = createBroadcast({
-    obs, tokens, now: () => world.now, onChange: (s) => world.states.push(s),
+    obs,
+    tokens,
+    now: () => world.now,
+    onChange: (s) => world.states.push(s),
     // A wait for what comes must not race a busy machine; a wait for what must not come says so.
     waits: { start: 60_000, stage: 60_000, stop: 50, reason: 50, ...waits },
   });
   obs.on('StreamStateChanged', (e) => broadcast.obsState(e.outputState));
 }
 
-const said = (kind, code = '', detail = '') => broadcast.stageEvent({ id: ++world.events, kind, code, detail, participantId: broadcast.state.participantId, stage: arn, time: '' });
+const said = (kind, code = '', detail = '') =>
+  broadcast.stageEvent({
+    id: ++world.events,
+    kind,
+    code,
+    detail,
+    participantId: broadcast.state.participantId,
+    stage: arn,
+    time: '',
+  });
 const phase = () => broadcast.state.phase;
 const reached = async (name) => {
-  await until(() => phase() === name, () => broadcast.state);
+  await until(
+    () => phase() === name,
+    () => broadcast.state,
+  );
   await new Promise(setImmediate); // a person is slower than the last microtask
 };
-const publishes = () => { obs.onStart = () => { obs.state('STARTED', true); setTimeout(() => said('publishing'), 1); }; };
+const publishes = () => {
+  obs.onStart = () => {
+    obs.state('STARTED', true);
+    setTimeout(() => said('publishing'), 1);
+  };
+};
 
 async function live() {
   publishes();
@@ -66,14 +115,26 @@ describe('Go live', () => {
     said('publishing');
     await going;
     assert.equal(phase(), 'live');
-    assert.deepEqual(obs.now.service.settings, { service: 'WHIP', server: 'https://stage.example/whip', bearer_token: 'token 1', use_auth: false, bwtest: false });
-    assert.deepEqual(world.states.filter((s) => s.step).map((s) => s.step), ['token', 'settings', 'obs', 'stage']);
+    assert.deepEqual(obs.now.service.settings, {
+      service: 'WHIP',
+      server: 'https://stage.example/whip',
+      bearer_token: 'token 1',
+      use_auth: false,
+      bwtest: false,
+    });
+    assert.deepEqual(
+      world.states.filter((s) => s.step).map((s) => s.step),
+      ['token', 'settings', 'obs', 'stage'],
+    );
   });
 
   it('believes who is on the stage, too', async () => {
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');
-    broadcast.presence([{ participantId: 'somebody else', publishing: true }, { participantId: 'p1', publishing: true }]);
+    broadcast.presence([
+      { participantId: 'somebody else', publishing: true },
+      { participantId: 'p1', publishing: true },
+    ]);
     await going;
     assert.equal(phase(), 'live');
   });
@@ -116,7 +177,10 @@ describe('Go live', () => {
   });
 
   it('shows the server’s sentence when it gives no token', async () => {
-    world.refuse = new ApiError('30 tokens in 10 minutes is the limit.', { status: 429, code: 'too_many_tokens' });
+    world.refuse = new ApiError('30 tokens in 10 minutes is the limit.', {
+      status: 429,
+      code: 'too_many_tokens',
+    });
     await broadcast.go(arn);
     assert.equal(phase(), 'trouble');
     assert.equal(broadcast.state.reason.detail, '30 tokens in 10 minutes is the limit.');
@@ -124,7 +188,8 @@ describe('Go live', () => {
 
   it('says that OBS did not keep what it was given', async () => {
     const call = obs.call;
-    obs.call = (request, data) => (request === 'SetStreamServiceSettings' ? Promise.resolve() : call(request, data));
+    obs.call = (request, data) =>
+      request === 'SetStreamServiceSettings' ? Promise.resolve() : call(request, data);
     await broadcast.go(arn);
     assert.equal(broadcast.state.reason.text, 'live.notKept');
     assert.equal(obs.count('StartStream'), 0);
@@ -132,9 +197,15 @@ describe('Go live', () => {
 
   it('tells the stage’s reason when OBS only stops, also if it comes a little later', async () => {
     await begin({ waits: { reason: 60_000 } });
-    obs.onStart = () => { obs.state('STOPPED', false); setTimeout(() => said('refused', 'no_capability', 'You may not publish.'), 10); };
+    obs.onStart = () => {
+      obs.state('STOPPED', false);
+      setTimeout(() => said('refused', 'no_capability', 'You may not publish.'), 10);
+    };
     await broadcast.go(arn);
-    assert.deepEqual([phase(), broadcast.state.reason.detail, broadcast.state.sending], ['trouble', 'You may not publish.', false]);
+    assert.deepEqual(
+      [phase(), broadcast.state.reason.detail, broadcast.state.sending],
+      ['trouble', 'You may not publish.', false],
+    );
   });
 
   it('says that the stage was not reached when it knows of nothing', async () => {
@@ -147,7 +218,10 @@ describe('Go live', () => {
     obs.onStart = () => obs.state('STOPPED', false);
     await broadcast.go(arn);
     said('refused', 'no_grant', 'You were taken off this stage.');
-    assert.deepEqual([phase(), broadcast.state.reason.detail], ['trouble', 'You were taken off this stage.']);
+    assert.deepEqual(
+      [phase(), broadcast.state.reason.detail],
+      ['trouble', 'You were taken off this stage.'],
+    );
   });
 
   it('finds a start that fails without a word', async () => {
@@ -162,7 +236,9 @@ describe('Go live', () => {
 
   it('goes on when only the word was lost', async () => {
     await begin({ waits: { start: 50 } });
-    obs.onStart = () => { obs.active.stream = true; };
+    obs.onStart = () => {
+      obs.active.stream = true;
+    };
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');
     said('publishing');
@@ -187,7 +263,10 @@ describe('Go live', () => {
   it('says that nothing arrives, and is live when it does after all', async () => {
     await begin({ waits: { stage: 50 } });
     await broadcast.go(arn);
-    assert.deepEqual([phase(), broadcast.state.reason.text, broadcast.state.sending], ['trouble', 'live.noMedia', true]);
+    assert.deepEqual(
+      [phase(), broadcast.state.reason.text, broadcast.state.sending],
+      ['trouble', 'live.noMedia', true],
+    );
     said('publishing');
     assert.equal(phase(), 'live');
   });
@@ -195,7 +274,10 @@ describe('Go live', () => {
   it('renews a refused token once, and then says what is wrong', async () => {
     await live();
     await broadcast.stop();
-    obs.onStart = () => { said('refused', 'token_expired', 'The token has expired.'); obs.state('STOPPED', false); };
+    obs.onStart = () => {
+      said('refused', 'token_expired', 'The token has expired.');
+      obs.state('STOPPED', false);
+    };
     await broadcast.go(arn);
     assert.equal(world.minted.length, 2);
     assert.equal(obs.count('StartStream'), 3);
@@ -206,8 +288,15 @@ describe('Go live', () => {
     await broadcast.keepFresh(arn);
     obs.now.service.settings.bearer_token = '';
     await broadcast.keepFresh(arn);
-    const answers = [['refused', 'token_revoked', 'This token was revoked.', 'STOPPED'], ['publishing', '', '', 'STARTED']];
-    obs.onStart = () => { const [kind, code, detail, state] = answers.shift(); obs.state(state, state === 'STARTED'); said(kind, code, detail); };
+    const answers = [
+      ['refused', 'token_revoked', 'This token was revoked.', 'STOPPED'],
+      ['publishing', '', '', 'STARTED'],
+    ];
+    obs.onStart = () => {
+      const [kind, code, detail, state] = answers.shift();
+      obs.state(state, state === 'STARTED');
+      said(kind, code, detail);
+    };
     await broadcast.go(arn);
     assert.deepEqual([phase(), world.minted.length], ['live', 2]);
   });
@@ -216,7 +305,15 @@ describe('Go live', () => {
     await begin({ waits: { stage: 50 } });
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');
-    broadcast.stageEvent({ id: 900, kind: 'publishing', code: '', detail: '', participantId: 'p77', stage: arn, time: '' });
+    broadcast.stageEvent({
+      id: 900,
+      kind: 'publishing',
+      code: '',
+      detail: '',
+      participantId: 'p77',
+      stage: arn,
+      time: '',
+    });
     assert.equal(phase(), 'starting');
     await going;
     assert.equal(phase(), 'trouble');
@@ -264,9 +361,13 @@ describe('Stop', () => {
   it('says when OBS does not', async () => {
     await live();
     const call = obs.call;
-    obs.call = (request, data) => (request === 'StopStream' ? Promise.resolve() : call(request, data));
+    obs.call = (request, data) =>
+      request === 'StopStream' ? Promise.resolve() : call(request, data);
     await broadcast.stop();
-    assert.deepEqual([phase(), broadcast.state.reason.text, broadcast.state.sending], ['trouble', 'live.wontStop', true]);
+    assert.deepEqual(
+      [phase(), broadcast.state.reason.text, broadcast.state.sending],
+      ['trouble', 'live.wontStop', true],
+    );
   });
 
   it('is respected by OBS’s own button', async () => {
@@ -278,7 +379,10 @@ describe('Stop', () => {
 });
 
 describe('While live', () => {
-  beforeEach(async () => { await begin(); await live(); });
+  beforeEach(async () => {
+    await begin();
+    await live();
+  });
 
   it('waits while OBS reconnects, and is live again with it', async () => {
     obs.active.stream = false;
@@ -306,22 +410,46 @@ describe('While live', () => {
   });
 
   for (const [what, prepare] of [
-    ['an expired token', () => { world.now += 13 * hour; }],
-    ['a refused token', () => setTimeout(() => said('refused', 'token_unknown', 'This token is not known.'), 5)],
+    [
+      'an expired token',
+      () => {
+        world.now += 13 * hour;
+      },
+    ],
+    [
+      'a refused token',
+      () => setTimeout(() => said('refused', 'token_unknown', 'This token is not known.'), 5),
+    ],
   ]) {
     it(`does not let OBS retry for three hours with ${what}: stop, renew, set, start`, async () => {
       obs.reconnecting = true;
       prepare();
       obs.state('RECONNECTING', false);
-      await until(() => world.minted.length === 2, () => broadcast.state);
+      await until(
+        () => world.minted.length === 2,
+        () => broadcast.state,
+      );
       await reached('live');
       assert.equal(obs.now.service.settings.bearer_token, 'token 2');
-      assert.deepEqual(obs.calls.map(([r]) => r).filter((r) => /Stream$|^Set/.test(r)).slice(-3), ['StopStream', 'SetStreamServiceSettings', 'StartStream']);
+      assert.deepEqual(
+        obs.calls
+          .map(([r]) => r)
+          .filter((r) => /Stream$|^Set/.test(r))
+          .slice(-3),
+        ['StopStream', 'SetStreamServiceSettings', 'StartStream'],
+      );
     });
   }
 
   it('renews once only, and then says what is wrong', async () => {
-    obs.onStart = () => { obs.state('STARTED', true); setTimeout(() => { obs.reconnecting = true; obs.state('RECONNECTING', false); said('refused', 'token_unknown', 'This token is not known.'); }, 2); };
+    obs.onStart = () => {
+      obs.state('STARTED', true);
+      setTimeout(() => {
+        obs.reconnecting = true;
+        obs.state('RECONNECTING', false);
+        said('refused', 'token_unknown', 'This token is not known.');
+      }, 2);
+    };
     obs.reconnecting = true;
     obs.state('RECONNECTING', false);
     said('refused', 'token_unknown', 'This token is not known.');
@@ -344,11 +472,16 @@ describe('While live', () => {
   it('does not try again what only other settings help against', async () => {
     said('ended', 'b_frame_present', 'The encoder makes B-frames.');
     await reached('trouble');
-    assert.deepEqual([broadcast.state.reason.code, broadcast.state.sending, world.minted.length], ['b_frame_present', false, 1]);
+    assert.deepEqual(
+      [broadcast.state.reason.code, broadcast.state.sending, world.minted.length],
+      ['b_frame_present', false, 1],
+    );
   });
 
   it('has the list of what is final in common with the terminal', () => {
-    const table = JSON.parse(readFileSync(new URL('../../internal/obs/testdata/final.json', import.meta.url)));
+    const table = JSON.parse(
+      readFileSync(new URL('../../internal/obs/testdata/final.json', import.meta.url)),
+    );
     assert.deepEqual([FINAL, SETTINGS], [[...table.final, ...table.settings], table.settings]);
   });
 
@@ -361,7 +494,17 @@ describe('While live', () => {
   });
 
   it('lets nobody end a broadcast by a token with a wrong signature', async () => {
-    const claim = () => broadcast.stageEvent({ id: ++world.events, kind: 'refused', code: 'token_signature', detail: 'Wrong.', claimed: true, participantId: 'p1', stage: arn, time: '' });
+    const claim = () =>
+      broadcast.stageEvent({
+        id: ++world.events,
+        kind: 'refused',
+        code: 'token_signature',
+        detail: 'Wrong.',
+        claimed: true,
+        participantId: 'p1',
+        stage: arn,
+        time: '',
+      });
     claim();
     obs.reconnecting = true;
     obs.state('RECONNECTING', false);
@@ -372,14 +515,20 @@ describe('While live', () => {
     claim();
     said('publishing');
     await reached('live');
-    assert.deepEqual([world.minted.length, obs.count('StopStream'), tokens.kept().expiresAt > 0], [1, 0, true]);
+    assert.deepEqual(
+      [world.minted.length, obs.count('StopStream'), tokens.kept().expiresAt > 0],
+      [1, 0, true],
+    );
   });
 
   it('offers to go live again when OBS stopped unasked, with the stage’s reason', async () => {
     said('ended', 'lost', 'Your network was gone for 30 seconds.');
     obs.state('STOPPED', false);
     await reached('trouble');
-    assert.deepEqual([broadcast.state.reason.detail, broadcast.state.sending], ['Your network was gone for 30 seconds.', false]);
+    assert.deepEqual(
+      [broadcast.state.reason.detail, broadcast.state.sending],
+      ['Your network was gone for 30 seconds.', false],
+    );
     await live();
   });
 
@@ -404,7 +553,11 @@ describe('While live', () => {
     assert.equal(phase(), 'away');
     await broadcast.resume();
     assert.equal(phase(), 'live');
-    assert.deepEqual(world.states.slice(-2).map((s) => s.phase), ['away', 'live'], 'and nothing between');
+    assert.deepEqual(
+      world.states.slice(-2).map((s) => s.phase),
+      ['away', 'live'],
+      'and nothing between',
+    );
   });
 
   it('names the end of OBS, and never shows LIVE, when OBS crashed and came back', async () => {
@@ -412,20 +565,40 @@ describe('While live', () => {
     obs.active.stream = false;
     world.states = [];
     await broadcast.resume();
-    assert.deepEqual([phase(), broadcast.state.reason.text, broadcast.state.sending], ['trouble', 'live.obsEnded', false]);
+    assert.deepEqual(
+      [phase(), broadcast.state.reason.text, broadcast.state.sending],
+      ['trouble', 'live.obsEnded', false],
+    );
     said('ended', 'lost', 'The connection was lost.');
     assert.equal(broadcast.state.reason.text, 'live.obsEnded', 'the consequence is no reason');
-    assert.deepEqual(world.states.filter((s) => s.phase === 'live'), []);
+    assert.deepEqual(
+      world.states.filter((s) => s.phase === 'live'),
+      [],
+    );
   });
 
   it('starts again by itself when the server came back and does not know the broadcast', async () => {
     broadcast.online(false);
     broadcast.online(true);
     broadcast.presence([], true);
-    await until(() => obs.count('StartStream') === 2 && phase() === 'live', () => broadcast.state);
-    const again = world.states.slice(world.states.findIndex((s) => s.phase === 'reconnecting'), -1);
-    assert.deepEqual([...new Set(again.map((s) => s.reason?.text))], ['live.forgotten'], 'and it is said all the time');
-    assert.deepEqual([world.minted.length, obs.count('StopStream'), obs.count('StartStream')], [1, 1, 2], 'with the same token');
+    await until(
+      () => obs.count('StartStream') === 2 && phase() === 'live',
+      () => broadcast.state,
+    );
+    const again = world.states.slice(
+      world.states.findIndex((s) => s.phase === 'reconnecting'),
+      -1,
+    );
+    assert.deepEqual(
+      [...new Set(again.map((s) => s.reason?.text))],
+      ['live.forgotten'],
+      'and it is said all the time',
+    );
+    assert.deepEqual(
+      [world.minted.length, obs.count('StopStream'), obs.count('StartStream')],
+      [1, 1, 2],
+      'with the same token',
+    );
   });
 
   it('leaves OBS alone when it reconnects by itself to a server that came back', async () => {
@@ -481,7 +654,10 @@ describe('Started by OBS’s own button', () => {
 });
 
 describe('The token never surprises', () => {
-  beforeEach(async () => { await begin(); obs.now.service.settings.bearer_token = ''; });
+  beforeEach(async () => {
+    await begin();
+    obs.now.service.settings.bearer_token = '';
+  });
 
   it('is renewed while idle when it has less than an hour left', async () => {
     await broadcast.keepFresh(arn);

@@ -1,20 +1,46 @@
 /**
- * Runs facts through the machine of the dock for internal/obs: one JSON object per line of the input, {unattended, facts}; one
- * array of summaries each. TestMachinesAlike there compares them with its own.
+ * Runs facts through the machine of the dock for internal/obs: one JSON object per line of the
+ * input, {unattended, facts}; one array of summaries each. TestMachinesAlike there compares them
+ * with its own.
  */
 import { createInterface } from 'node:readline';
 import { FIRST, step } from '../lib/broadcast.js';
 
 const why = (r) => (r ? [r.text, r.detail ?? '', r.code ?? ''].join('/') : '-');
 const said = (w) => (w ? [w.kind, w.code, w.detail].join('/') : '-');
-const nameOf = ({ kind, state, event }) => (kind === 'obs' ? state : kind === 'stage' ? event.kind : kind);
+const nameOf = ({ kind, state, event }) =>
+  kind === 'obs' ? state : kind === 'stage' ? event.kind : kind;
 
 function summary(s, effects) {
   return [
-    s.at, s.phase, s.step, s.turn, s.stage, s.participantId, [s.expiresAt, s.renewAt, s.since].join(' '),
-    [s.sending, s.renewing, s.fresh, s.reused, s.unwanted, s.connecting, s.offline, s.orphaned, s.loop, s.stopped].join(' '),
-    [s.renewals, s.tries].join(' '), why(s.reason), s.then ? `${s.then.after} ${why(s.then.reason)}` : '-', said(s.word), said(s.claim),
-    s.deferred.map(nameOf).join(','), effects.map((e) => [e.do, e.wait ?? '', e.fresh ?? false, e.stage ?? '', e.id ?? ''].join(',')).join(';'),
+    s.at,
+    s.phase,
+    s.step,
+    s.turn,
+    s.stage,
+    s.participantId,
+    [s.expiresAt, s.renewAt, s.since].join(' '),
+    [
+      s.sending,
+      s.renewing,
+      s.fresh,
+      s.reused,
+      s.unwanted,
+      s.connecting,
+      s.offline,
+      s.orphaned,
+      s.loop,
+      s.stopped,
+    ].join(' '),
+    [s.renewals, s.tries].join(' '),
+    why(s.reason),
+    s.then ? `${s.then.after} ${why(s.then.reason)}` : '-',
+    said(s.word),
+    said(s.claim),
+    s.deferred.map(nameOf).join(','),
+    effects
+      .map((e) => [e.do, e.wait ?? '', e.fresh ?? false, e.stage ?? '', e.id ?? ''].join(','))
+      .join(';'),
   ].join('|');
 }
 
@@ -22,10 +48,14 @@ const lines = [];
 for await (const line of createInterface({ input: process.stdin })) {
   const { unattended, facts } = JSON.parse(line);
   let state = { ...FIRST, unattended };
-  lines.push(JSON.stringify(facts.map((fact) => {
-    const next = step(state, fact);
-    state = next.state;
-    return summary(state, next.effects);
-  })));
+  lines.push(
+    JSON.stringify(
+      facts.map((fact) => {
+        const next = step(state, fact);
+        state = next.state;
+        return summary(state, next.effects);
+      }),
+    ),
+  );
 }
 process.stdout.write(`${lines.join('\n')}\n`);

@@ -4,12 +4,42 @@ import { createMeter, disagreements } from '../lib/numbers.js';
 import { fingerprint } from '../lib/tokens.js';
 import { en } from './words.js';
 
-const stats = (n = {}) => ({ outputSkippedFrames: 0, outputTotalFrames: 0, renderSkippedFrames: 0, renderTotalFrames: 0, activeFps: 30, cpuUsage: 5, ...n });
-const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
-const video = { codec: 'H264', profile: 'Constrained Baseline', width: 1280, height: 720, fps: 30, bitrate: 2_400_000, keyframeInterval: 2, bFrames: false, layers: 1 };
+const stats = (n = {}) => ({
+  outputSkippedFrames: 0,
+  outputTotalFrames: 0,
+  renderSkippedFrames: 0,
+  renderTotalFrames: 0,
+  activeFps: 30,
+  cpuUsage: 5,
+  ...n,
+});
+const limits = {
+  maxHeight: 720,
+  advisedBitrate: 2_500_000,
+  maxBitrate: 8_500_000,
+  maxKeyframeInterval: 2,
+};
+const video = {
+  codec: 'H264',
+  profile: 'Constrained Baseline',
+  width: 1280,
+  height: 720,
+  fps: 30,
+  bitrate: 2_400_000,
+  keyframeInterval: 2,
+  bFrames: false,
+  layers: 1,
+};
 const audio = { codec: 'opus', bitrate: 160_000, valid: true };
 const sent = { bitrate: 2_500_000, encoderLag: 0, renderLag: 0 };
-const wrong = (reception, more = {}) => disagreements({ sent, seconds: 60, limits, presence: { publishing: true, reception }, ...more }).map((w) => w.text);
+const wrong = (reception, more = {}) =>
+  disagreements({
+    sent,
+    seconds: 60,
+    limits,
+    presence: { publishing: true, reception },
+    ...more,
+  }).map((w) => w.text);
 
 describe('what OBS sends', () => {
   it('is measured over the last seconds', () => {
@@ -27,37 +57,97 @@ describe('what OBS sends', () => {
 
   it('lags by what was left out meanwhile, not since OBS was started', () => {
     const meter = createMeter();
-    meter.add(0, { outputBytes: 0 }, stats({ outputSkippedFrames: 500, outputTotalFrames: 1000, renderSkippedFrames: 70, renderTotalFrames: 1000 }));
-    const now = meter.add(2000, { outputBytes: 0 }, stats({ outputSkippedFrames: 506, outputTotalFrames: 1060, renderSkippedFrames: 73, renderTotalFrames: 1060 }));
+    meter.add(
+      0,
+      { outputBytes: 0 },
+      stats({
+        outputSkippedFrames: 500,
+        outputTotalFrames: 1000,
+        renderSkippedFrames: 70,
+        renderTotalFrames: 1000,
+      }),
+    );
+    const now = meter.add(
+      2000,
+      { outputBytes: 0 },
+      stats({
+        outputSkippedFrames: 506,
+        outputTotalFrames: 1060,
+        renderSkippedFrames: 73,
+        renderTotalFrames: 1060,
+      }),
+    );
     assert.deepEqual([now.encoderLag, now.renderLag], [0.1, 0.05]);
   });
 });
 
 describe('OBS and the stage disagree', () => {
-  it('about nothing when all is well', () => assert.deepEqual(wrong({ video, audio, loss: 0.001 }), []));
+  it('about nothing when all is well', () =>
+    assert.deepEqual(wrong({ video, audio, loss: 0.001 }), []));
   it('when OBS sends and nothing arrives', () => {
     assert.deepEqual(wrong({ loss: 0 }), ['wrong.nothing']);
-    assert.deepEqual(disagreements({ sent, seconds: 60, limits, presence: undefined }).map((w) => w.text), ['wrong.nothing']);
-    assert.deepEqual(disagreements({ sent, seconds: 3, limits, presence: undefined }), [], 'not at the very beginning');
+    assert.deepEqual(
+      disagreements({ sent, seconds: 60, limits, presence: undefined }).map((w) => w.text),
+      ['wrong.nothing'],
+    );
+    assert.deepEqual(
+      disagreements({ sent, seconds: 3, limits, presence: undefined }),
+      [],
+      'not at the very beginning',
+    );
   });
-  it('when the sound is not Opus', () => assert.deepEqual(wrong({ video, audio: { ...audio, valid: false }, loss: 0 }), ['wrong.notOpus']));
+  it('when the sound is not Opus', () =>
+    assert.deepEqual(wrong({ video, audio: { ...audio, valid: false }, loss: 0 }), [
+      'wrong.notOpus',
+    ]));
   it('when picture or sound is missing', () => {
     assert.deepEqual(wrong({ audio, loss: 0 }), ['wrong.noVideo']);
     assert.deepEqual(wrong({ video, loss: 0 }), ['wrong.noAudio']);
   });
   it('when the picture is beyond the stage’s limits', () => {
-    assert.deepEqual(wrong({ video: { ...video, bitrate: 9_000_000, width: 1920, height: 1080, bFrames: true, keyframeInterval: 8.3 }, audio, loss: 0 }), ['wrong.bitrate', 'wrong.height', 'wrong.bFrames', 'wrong.keyframes']);
-    assert.deepEqual(wrong({ video: { ...video, width: 720, height: 1280, keyframeInterval: 2.1 }, audio, loss: 0 }), [], 'upright, and two seconds as they arrive');
+    assert.deepEqual(
+      wrong({
+        video: {
+          ...video,
+          bitrate: 9_000_000,
+          width: 1920,
+          height: 1080,
+          bFrames: true,
+          keyframeInterval: 8.3,
+        },
+        audio,
+        loss: 0,
+      }),
+      ['wrong.bitrate', 'wrong.height', 'wrong.bFrames', 'wrong.keyframes'],
+    );
+    assert.deepEqual(
+      wrong({
+        video: { ...video, width: 720, height: 1280, keyframeInterval: 2.1 },
+        audio,
+        loss: 0,
+      }),
+      [],
+      'upright, and two seconds as they arrive',
+    );
   });
   it('when the picture has a profile that some browsers do not decode', () => {
-    assert.deepEqual(wrong({ video: { ...video, codec: 'H264', profile: 'High' }, audio, loss: 0 }), ['wrong.profile']);
-    for (const profile of ['Baseline', 'Constrained Baseline', '']) assert.deepEqual(wrong({ video: { ...video, codec: 'H264', profile }, audio, loss: 0 }), []);
+    assert.deepEqual(
+      wrong({ video: { ...video, codec: 'H264', profile: 'High' }, audio, loss: 0 }),
+      ['wrong.profile'],
+    );
+    for (const profile of ['Baseline', 'Constrained Baseline', ''])
+      assert.deepEqual(wrong({ video: { ...video, codec: 'H264', profile }, audio, loss: 0 }), []);
   });
   it('when the line or the computer is too slow', () => {
-    assert.deepEqual(wrong({ video, audio, loss: 0.05 }, { sent: { ...sent, encoderLag: 0.2, renderLag: 0.1 } }), ['wrong.loss', 'wrong.encoderLag', 'wrong.renderLag']);
+    assert.deepEqual(
+      wrong({ video, audio, loss: 0.05 }, { sent: { ...sent, encoderLag: 0.2, renderLag: 0.1 } }),
+      ['wrong.loss', 'wrong.encoderLag', 'wrong.renderLag'],
+    );
   });
   it('knows what cannot be measured', () => assert.deepEqual(wrong(undefined), []));
-  it('in words that are there', () => { for (const key of wrong({ loss: 0.5 })) assert.ok(key in en); });
+  it('in words that are there', () => {
+    for (const key of wrong({ loss: 0.5 })) assert.ok(key in en);
+  });
 });
 
 it('a fingerprint tells tokens apart and is not one', () => {

@@ -3,14 +3,35 @@ import { beforeEach, describe, it } from 'node:test';
 import { createObs, obsAddress, ObsError, whyUnreachable } from '../lib/obs.js';
 import { until } from './fake.js';
 
-/** What obs-websocket-js is to obs.js: connects as `script` says, and leaves calls pending when the socket closes. */
+/**
+ * What obs-websocket-js is to obs.js: connects as `script` says, and leaves calls pending when the
+ * socket closes.
+ */
 function library() {
-  const world = { sockets: [], connect: [], answer: {}, said: [], running: 0, most: 0, get last() { return this.sockets[this.sockets.length - 1]; } };
+  const world = {
+    sockets: [],
+    connect: [],
+    answer: {},
+    said: [],
+    running: 0,
+    most: 0,
+    get last() {
+      return this.sockets[this.sockets.length - 1];
+    },
+  };
   class Socket {
     listeners = {};
-    constructor() { world.sockets.push(this); }
-    on(event, f) { (this.listeners[event] ??= []).push(f); return this; }
-    emit(event, data) { for (const f of this.listeners[event] ?? []) f(data); return true; }
+    constructor() {
+      world.sockets.push(this);
+    }
+    on(event, f) {
+      (this.listeners[event] ??= []).push(f);
+      return this;
+    }
+    emit(event, data) {
+      for (const f of this.listeners[event] ?? []) f(data);
+      return true;
+    }
     async connect(url, password, options) {
       Object.assign(this, { url, password, options });
       const code = world.connect.shift() ?? 0;
@@ -32,8 +53,12 @@ function library() {
         world.running--;
       }
     }
-    async disconnect() { this.closed(1000); }
-    closed(code) { this.emit('ConnectionClosed', Object.assign(new Error(''), { code })); }
+    async disconnect() {
+      this.closed(1000);
+    }
+    closed(code) {
+      this.emit('ConnectionClosed', Object.assign(new Error(''), { code }));
+    }
   }
   world.Socket = Socket;
   return world;
@@ -44,19 +69,38 @@ const make = (options = {}) => {
   phases = [];
   pauses = [];
   obs = createObs({
-    Socket: lib.Socket, onStatus: (s) => { if (phases[phases.length - 1] !== s.phase) phases.push(s.phase); },
-    pause: async (ms) => { pauses.push(ms); await new Promise((resolve) => setTimeout(resolve, 1)); }, random: () => 0.5, quiet: 40, ...options,
+    Socket: lib.Socket,
+    onStatus: (s) => {
+      if (phases[phases.length - 1] !== s.phase) phases.push(s.phase);
+    },
+    pause: async (ms) => {
+      pauses.push(ms);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    },
+    random: () => 0.5,
+    quiet: 40,
+    ...options,
   });
 };
-const phase = (name) => until(() => obs.status.phase === name, () => phases);
+const phase = (name) =>
+  until(
+    () => obs.status.phase === name,
+    () => phases,
+  );
 
-beforeEach(() => { lib = library(); make(); });
+beforeEach(() => {
+  lib = library();
+  make();
+});
 
 describe('the connection to OBS', () => {
   it('asks for the events that a dock needs and no more', async () => {
     void obs.open('ws://127.0.0.1:4455', 'word');
     await phase('ready');
-    assert.deepEqual([lib.last.url, lib.last.password, lib.last.options], ['ws://127.0.0.1:4455', 'word', { rpcVersion: 1, eventSubscriptions: 67 }]);
+    assert.deepEqual(
+      [lib.last.url, lib.last.password, lib.last.options],
+      ['ws://127.0.0.1:4455', 'word', { rpcVersion: 1, eventSubscriptions: 67 }],
+    );
     assert.equal(obs.version.obsVersion, '32.1.2');
   });
 
@@ -66,8 +110,25 @@ describe('the connection to OBS', () => {
     await phase('ready');
     assert.deepEqual(pauses, [1000, 2000, 2500, 2500]);
     lib.last.closed(1001);
-    await until(() => lib.sockets.length === 6 && obs.status.phase === 'ready', () => phases);
-    assert.deepEqual(phases, ['connecting', 'lost', 'connecting', 'lost', 'connecting', 'lost', 'connecting', 'lost', 'connecting', 'ready', 'lost', 'connecting', 'ready']);
+    await until(
+      () => lib.sockets.length === 6 && obs.status.phase === 'ready',
+      () => phases,
+    );
+    assert.deepEqual(phases, [
+      'connecting',
+      'lost',
+      'connecting',
+      'lost',
+      'connecting',
+      'lost',
+      'connecting',
+      'lost',
+      'connecting',
+      'ready',
+      'lost',
+      'connecting',
+      'ready',
+    ]);
   });
 
   it('asks for the password again (4009), and does not try in vain', async () => {
@@ -116,13 +177,19 @@ describe('the connection to OBS', () => {
     void obs.open('ws://127.0.0.1:2', '');
     await phase('ready');
     await earlier;
-    assert.deepEqual(lib.sockets.map((s) => s.url), ['ws://127.0.0.1:1', 'ws://127.0.0.1:2']);
+    assert.deepEqual(
+      lib.sockets.map((s) => s.url),
+      ['ws://127.0.0.1:1', 'ws://127.0.0.1:2'],
+    );
     assert.equal(obs.status.phase, 'ready');
   });
 });
 
 describe('a request', () => {
-  beforeEach(async () => { void obs.open('ws://127.0.0.1:4455', ''); await phase('ready'); });
+  beforeEach(async () => {
+    void obs.open('ws://127.0.0.1:4455', '');
+    await phase('ready');
+  });
 
   it('waits for the one before: obs-websocket answers out of order otherwise', async () => {
     lib.most = 0;
@@ -132,7 +199,10 @@ describe('a request', () => {
 
   it('has a time limit, and the next one goes on', async () => {
     lib.answer.StartStream = 'hang';
-    await assert.rejects(obs.call('StartStream', undefined, { limit: 10 }), (err) => err instanceof ObsError && err.code === 'timeout' && err.request === 'StartStream');
+    await assert.rejects(
+      obs.call('StartStream', undefined, { limit: 10 }),
+      (err) => err instanceof ObsError && err.code === 'timeout' && err.request === 'StartStream',
+    );
     assert.deepEqual(await obs.call('GetStats'), {});
   });
 
@@ -146,7 +216,10 @@ describe('a request', () => {
 
   it('fails with OBS’s code and comment', async () => {
     lib.answer.SetStreamServiceSettings = 500;
-    await assert.rejects(obs.call('SetStreamServiceSettings'), (err) => err.code === 500 && err.message === 'no');
+    await assert.rejects(
+      obs.call('SetStreamServiceSettings'),
+      (err) => err.code === 500 && err.message === 'no',
+    );
   });
 
   it('waits while the scene collection changes (207)', async () => {
@@ -172,7 +245,8 @@ describe('a request', () => {
 });
 
 describe('a switch of profiles', () => {
-  const said = () => lib.said.filter(([request]) => request !== 'BroadcastCustomEvent').map(([request]) => request);
+  const said = () =>
+    lib.said.filter(([request]) => request !== 'BroadcastCustomEvent').map(([request]) => request);
   const soon = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const changing = () => lib.last.emit('CurrentProfileChanging', { profileName: 'A' });
   const changed = () => lib.last.emit('CurrentProfileChanged', { profileName: 'B' });
@@ -221,14 +295,20 @@ describe('a switch of profiles', () => {
   });
 
   it('keeps the other clients waiting, those too that connect meanwhile', async () => {
-    lib.answer.BroadcastCustomEvent = ({ eventData }) => { lib.last.emit('CustomEvent', eventData); return {}; };
+    lib.answer.BroadcastCustomEvent = ({ eventData }) => {
+      lib.last.emit('CustomEvent', eventData);
+      return {};
+    };
     const turn = await obs.takeTurn();
     const { claim } = lib.said[0][1].eventData.stagedoor;
     custom({ claim: 'another' });
     await obs.call('GetStats');
     custom({ asks: 'another' });
     await turn.end();
-    assert.deepEqual(lib.said.map(([request, data]) => data?.eventData?.stagedoor ?? request), [{ claim }, 'GetStats', { claim }, { release: claim }]);
+    assert.deepEqual(
+      lib.said.map(([request, data]) => data?.eventData?.stagedoor ?? request),
+      [{ claim }, 'GetStats', { claim }, { release: claim }],
+    );
   });
 });
 
@@ -244,15 +324,47 @@ it('an address is what people type', () => {
 });
 
 it('says why OBS may be out of reach', () => {
-  const page = { origin: 'https://live.example', secure: true, embedded: false, chromium: 150, permission: 'granted', address: { local: true }, inObs: false };
+  const page = {
+    origin: 'https://live.example',
+    secure: true,
+    embedded: false,
+    chromium: 150,
+    permission: 'granted',
+    address: { local: true },
+    inObs: false,
+  };
   assert.equal(whyUnreachable(page), 'off');
   assert.equal(whyUnreachable({ ...page, address: { local: false } }), 'other_computer');
   assert.equal(whyUnreachable({ ...page, permission: 'denied' }), 'blocked');
   assert.equal(whyUnreachable({ ...page, permission: 'prompt' }), 'ask');
-  assert.equal(whyUnreachable({ ...page, secure: false, origin: 'http://192.168.1.5:8080' }), 'insecure');
+  assert.equal(
+    whyUnreachable({ ...page, secure: false, origin: 'http://192.168.1.5:8080' }),
+    'insecure',
+  );
   assert.equal(whyUnreachable({ ...page, embedded: true }), 'insecure');
-  assert.equal(whyUnreachable({ ...page, secure: false, permission: 'denied', origin: 'http://stagedoor.lan' }), 'insecure', 'nobody could allow it');
-  assert.equal(whyUnreachable({ ...page, chromium: 127, secure: false }), 'off', 'before Local Network Access');
-  assert.equal(whyUnreachable({ ...page, permission: 'denied', inObs: true }), 'off', 'docks have none');
-  assert.equal(whyUnreachable({ ...page, permission: 'prompt', origin: 'http://127.0.0.1:8080' }), 'off', 'this computer may reach itself');
+  assert.equal(
+    whyUnreachable({
+      ...page,
+      secure: false,
+      permission: 'denied',
+      origin: 'http://stagedoor.lan',
+    }),
+    'insecure',
+    'nobody could allow it',
+  );
+  assert.equal(
+    whyUnreachable({ ...page, chromium: 127, secure: false }),
+    'off',
+    'before Local Network Access',
+  );
+  assert.equal(
+    whyUnreachable({ ...page, permission: 'denied', inObs: true }),
+    'off',
+    'docks have none',
+  );
+  assert.equal(
+    whyUnreachable({ ...page, permission: 'prompt', origin: 'http://127.0.0.1:8080' }),
+    'off',
+    'this computer may reach itself',
+  );
 });

@@ -6,9 +6,20 @@ async function open(address) {
   let left = '';
   let reloaded = false;
   const listeners = {};
-  globalThis.location = { href: address, reload: () => { reloaded = true; } };
-  globalThis.history = { replaceState: (_state, _title, url) => { left = String(url); } };
-  globalThis.addEventListener = (name, f) => { listeners[name] = f; };
+  globalThis.location = {
+    href: address,
+    reload: () => {
+      reloaded = true;
+    },
+  };
+  globalThis.history = {
+    replaceState: (_state, _title, url) => {
+      left = String(url);
+    },
+  };
+  globalThis.addEventListener = (name, f) => {
+    listeners[name] = f;
+  };
   const { takeCode } = await import('../lib/page.js');
   return { code: takeCode(), left, listeners, reloaded: () => reloaded };
 }

@@ -8,17 +8,51 @@ import { overall, score } from '../lib/rehearsal-score.js';
 import { mend, rehearsalOf } from '../lib/rehearsing.js';
 import { fakeObs, memory, until } from './fake.js';
 
-const words = ['en', 'de', 'es'].map((l) => JSON.parse(readFileSync(new URL(`../strings/${l}.json`, import.meta.url))));
-const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
-const video = { codec: 'H264', profile: 'Constrained Baseline', width: 1280, height: 720, fps: 30, bitrate: 2_400_000, keyframeInterval: 2, bFrames: false, layers: 1 };
+const words = ['en', 'de', 'es'].map((l) =>
+  JSON.parse(readFileSync(new URL(`../strings/${l}.json`, import.meta.url))),
+);
+const limits = {
+  maxHeight: 720,
+  advisedBitrate: 2_500_000,
+  maxBitrate: 8_500_000,
+  maxKeyframeInterval: 2,
+};
+const video = {
+  codec: 'H264',
+  profile: 'Constrained Baseline',
+  width: 1280,
+  height: 720,
+  fps: 30,
+  bitrate: 2_400_000,
+  keyframeInterval: 2,
+  bFrames: false,
+  layers: 1,
+};
 const audio = { codec: 'opus', bitrate: 160_000, valid: true };
-const heard = { seconds: 19, peak: 0.5, loudness: -18, clipped: 0, left: 0.5, right: 0.4, same: false };
+const heard = {
+  seconds: 19,
+  peak: 0.5,
+  loudness: -18,
+  clipped: 0,
+  left: 0.5,
+  right: 0.4,
+  same: false,
+};
 const played = { frames: 580, freezes: 0, frozen: 0, roundTrip: 24 };
 
 /** A good rehearsal, but for what is changed. */
 function measured({ v = {}, a = {}, loss = 0, ...rest } = {}) {
   const one = { loss, since: '', video: v && { ...video, ...v }, audio: a && { ...audio, ...a } };
-  return { limits, fps: 30, received: [one, one, one], sent: { bitrate: 2_560_000, encoderLag: 0, renderLag: 0 }, uplink: 20_000_000, played, heard, ...rest };
+  return {
+    limits,
+    fps: 30,
+    received: [one, one, one],
+    sent: { bitrate: 2_560_000, encoderLag: 0, renderLag: 0 },
+    uplink: 20_000_000,
+    played,
+    heard,
+    ...rest,
+  };
 }
 
 const sent = (change) => ({ sent: { bitrate: 2_560_000, encoderLag: 0, renderLag: 0, ...change } });
@@ -62,7 +96,12 @@ const TABLE = [
   ['roundTrip', 'warning', 'network', { played: { ...played, roundTrip: 320 } }],
   ['roundTrip', 'bad', 'network', { played: { ...played, roundTrip: 900 } }],
   ['bitrateOver', 'bad', 'network', { v: { bitrate: 9_000_000 }, ...sent({ bitrate: 9_100_000 }) }],
-  ['bitrateHigh', 'warning', 'network', { v: { bitrate: 5_000_000 }, ...sent({ bitrate: 5_100_000 }) }],
+  [
+    'bitrateHigh',
+    'warning',
+    'network',
+    { v: { bitrate: 5_000_000 }, ...sent({ bitrate: 5_100_000 }) },
+  ],
   ['headRoom', 'warning', 'network', { uplink: 3_500_000 }],
   ['headRoom', 'bad', 'network', { uplink: 2_000_000 }],
   ['networkRoom', 'ok', 'network', {}],
@@ -80,48 +119,84 @@ describe('the score of a rehearsal', () => {
         const keys = [`rehearsal.${name}`, ...(level === 'ok' ? [] : [`rehearsal.${name}.cure`])];
         for (const key of keys) {
           assert.ok(text[key], `there is no ${key}`);
-          for (const [, value] of text[key].matchAll(/\{(\w+)\}/g)) assert.ok(value in mark.values, `${key} needs ${value}`);
+          for (const [, value] of text[key].matchAll(/\{(\w+)\}/g))
+            assert.ok(value in mark.values, `${key} needs ${value}`);
         }
       }
     });
   }
 
   it('every sentence with a cure is reached by the table', () => {
-    const cures = Object.keys(words[0]).filter((k) => /^rehearsal\.\w+\.cure$/.test(k)).map((k) => k.split('.')[1]);
+    const cures = Object.keys(words[0])
+      .filter((k) => /^rehearsal\.\w+\.cure$/.test(k))
+      .map((k) => k.split('.')[1]);
     assert.ok(cures.length > 20);
-    assert.deepEqual(cures.filter((name) => !TABLE.some(([n]) => n === name)), []);
+    assert.deepEqual(
+      cures.filter((name) => !TABLE.some(([n]) => n === name)),
+      [],
+    );
   });
 
   it('puts the gravest first, and is as good as its worst', () => {
     const result = score(measured({ v: { bFrames: true, keyframeInterval: 9 } }));
-    assert.deepEqual(result.picture.map((m) => m.name), ['bFrames', 'keyframes']);
+    assert.deepEqual(
+      result.picture.map((m) => m.name),
+      ['bFrames', 'keyframes'],
+    );
     assert.equal(overall(result), 'bad');
     assert.equal(overall(score(measured(sound({ loudness: -42 })))), 'warning');
     assert.equal(overall(score(measured())), 'ok');
   });
 
   it('names the cause, not what follows from it', () => {
-    const found = score(measured({ v: { fps: 20 }, ...sent({ encoderLag: 0.3 }) })).picture.map((m) => m.name);
+    const found = score(measured({ v: { fps: 20 }, ...sent({ encoderLag: 0.3 }) })).picture.map(
+      (m) => m.name,
+    );
     assert.deepEqual(found, ['encoderLag']);
   });
 });
 
 describe('the ear', () => {
-  const tone = (size) => Float32Array.from({ length: 2048 }, (_, i) => size * Math.sin((i * 2 * Math.PI * 440) / 48_000));
+  const tone = (size) =>
+    Float32Array.from(
+      { length: 2048 },
+      (_, i) => size * Math.sin((i * 2 * Math.PI * 440) / 48_000),
+    );
   const silence = new Float32Array(2048);
   it('tells silence, one side, mono, clipping and level apart', () => {
-    const sum = (l, r) => { const s = createSum(); for (let i = 0; i < 40; i++) s.add(l, r, l.map((x, k) => x - r[k])); return s.heard(); };
+    const sum = (l, r) => {
+      const s = createSum();
+      for (let i = 0; i < 40; i++)
+        s.add(
+          l,
+          r,
+          l.map((x, k) => x - r[k]),
+        );
+      return s.heard();
+    };
     assert.equal(sum(silence, silence).peak, 0);
     assert.deepEqual([sum(tone(0.3), silence).right, sum(tone(0.3), silence).same], [0, false]);
     assert.equal(sum(tone(0.3), tone(0.3)).same, true);
     assert.equal(sum(tone(0.3), tone(0.3)).clipped, 0);
-    assert.equal(sum(Float32Array.from(tone(3), (x) => Math.max(-1, Math.min(1, x))), silence).clipped, 1);
-    assert.ok(Math.abs(sum(tone(0.178), tone(0.178)).loudness + 18) < 0.1, 'a sine with a peak of -15 dB has -18 dB');
+    assert.equal(
+      sum(
+        Float32Array.from(tone(3), (x) => Math.max(-1, Math.min(1, x))),
+        silence,
+      ).clipped,
+      1,
+    );
+    assert.ok(
+      Math.abs(sum(tone(0.178), tone(0.178)).loudness + 18) < 0.1,
+      'a sine with a peak of -15 dB has -18 dB',
+    );
     assert.equal(sum(silence, silence).seconds, 2);
   });
   it('does not count pauses for the loudness', () => {
     const s = createSum();
-    for (let i = 0; i < 10; i++) { s.add(tone(0.178), tone(0.178), silence); s.add(silence, silence, silence); }
+    for (let i = 0; i < 10; i++) {
+      s.add(tone(0.178), tone(0.178), silence);
+      s.add(silence, silence, silence);
+    }
     assert.ok(Math.abs(s.heard().loudness + 18) < 0.1);
   });
 });
@@ -129,40 +204,119 @@ describe('the ear', () => {
 it('freezes and the round trip are found in the statistics of old and new browsers', () => {
   const pair = { type: 'candidate-pair', nominated: true, currentRoundTripTime: 0.031 };
   for (const stats of [
-    [{ type: 'inbound-rtp', kind: 'video', framesDecoded: 50, freezeCount: 2, totalFreezesDuration: 1.5 }, pair],
-    [{ type: 'inbound-rtp', kind: 'video', framesDecoded: 50 }, { type: 'track', kind: 'video', freezeCount: 2, totalFreezesDuration: 1.5 }, pair],
-  ]) assert.deepEqual(counted(new Map(stats.map((s, i) => [i, s]))), { frames: 50, freezes: 2, frozen: 1.5, roundTrip: 31 });
+    [
+      {
+        type: 'inbound-rtp',
+        kind: 'video',
+        framesDecoded: 50,
+        freezeCount: 2,
+        totalFreezesDuration: 1.5,
+      },
+      pair,
+    ],
+    [
+      { type: 'inbound-rtp', kind: 'video', framesDecoded: 50 },
+      { type: 'track', kind: 'video', freezeCount: 2, totalFreezesDuration: 1.5 },
+      pair,
+    ],
+  ])
+    assert.deepEqual(counted(new Map(stats.map((s, i) => [i, s]))), {
+      frames: 50,
+      freezes: 2,
+      frozen: 1.5,
+      roundTrip: 31,
+    });
 });
 
 it('the upload measures the line', async () => {
   let clock = 0;
   let bytes = 0;
-  const take = async (_, { body }) => { bytes = body.size; clock += 1000; return { ok: true }; };
+  const take = async (_, { body }) => {
+    bytes = body.size;
+    clock += 1000;
+    return { ok: true };
+  };
   assert.equal(await uplinkOf('p', 2_500_000, { fetch: take, now: () => clock }), bytes * 8);
   assert.ok(bytes >= 625_000 && bytes < 4 << 20, `${bytes}`);
-  assert.equal(await uplinkOf('p', 2_500_000, { fetch: async () => { throw new TypeError('no network'); } }), 0);
+  assert.equal(
+    await uplinkOf('p', 2_500_000, {
+      fetch: async () => {
+        throw new TypeError('no network');
+      },
+    }),
+    0,
+  );
   assert.equal(await uplinkOf('p', 2_500_000, { fetch: async () => ({ ok: false }) }), 0);
 });
 
 /* ---- the course ---- */
 
 describe('the machine of a rehearsal', () => {
-  const b = (phase, reason = null, sending = false) => ({ kind: 'broadcast', broadcast: { phase, step: 'obs', reason, sending }, now: 5 });
+  const b = (phase, reason = null, sending = false) => ({
+    kind: 'broadcast',
+    broadcast: { phase, step: 'obs', reason, sending },
+    now: 5,
+  });
   /** [facts, phase, the last effects] */
   const stories = [
     ['begins', [{ kind: 'begin' }], 'starting', ['go']],
-    ['plays when the stage confirms', [{ kind: 'begin' }, b('starting'), b('live')], 'playing', ['watch']],
-    ['is over after its time', [{ kind: 'begin' }, b('live'), { kind: 'time' }], 'stopping', ['measure']],
-    ['has a score', [{ kind: 'begin' }, b('live'), { kind: 'time' }, { kind: 'ended', score: {} }], 'done', []],
+    [
+      'plays when the stage confirms',
+      [{ kind: 'begin' }, b('starting'), b('live')],
+      'playing',
+      ['watch'],
+    ],
+    [
+      'is over after its time',
+      [{ kind: 'begin' }, b('live'), { kind: 'time' }],
+      'stopping',
+      ['measure'],
+    ],
+    [
+      'has a score',
+      [{ kind: 'begin' }, b('live'), { kind: 'time' }, { kind: 'ended', score: {} }],
+      'done',
+      [],
+    ],
     ['is cancelled', [{ kind: 'begin' }, { kind: 'cancel' }], 'stopping', ['stop']],
-    ['leaves nothing when it is cancelled', [{ kind: 'begin' }, { kind: 'cancel' }, { kind: 'ended' }], 'off', []],
-    ['stops what did not come about', [{ kind: 'begin' }, b('trouble', { text: 'live.noMedia' }, true)], 'stopping', ['stop']],
-    ['leaves a stream that is not its own', [{ kind: 'begin' }, b('trouble', { text: 'live.elsewhere' }, true)], 'failed', ['leave']],
-    ['does not wait for a line that breaks', [{ kind: 'begin' }, b('live'), b('reconnecting')], 'stopping', ['stop']],
+    [
+      'leaves nothing when it is cancelled',
+      [{ kind: 'begin' }, { kind: 'cancel' }, { kind: 'ended' }],
+      'off',
+      [],
+    ],
+    [
+      'stops what did not come about',
+      [{ kind: 'begin' }, b('trouble', { text: 'live.noMedia' }, true)],
+      'stopping',
+      ['stop'],
+    ],
+    [
+      'leaves a stream that is not its own',
+      [{ kind: 'begin' }, b('trouble', { text: 'live.elsewhere' }, true)],
+      'failed',
+      ['leave'],
+    ],
+    [
+      'does not wait for a line that breaks',
+      [{ kind: 'begin' }, b('live'), b('reconnecting')],
+      'stopping',
+      ['stop'],
+    ],
     ['ends with OBS', [{ kind: 'begin' }, b('live'), { kind: 'closed' }], 'failed', ['leave']],
-    ['ends with OBS while it stops', [{ kind: 'begin' }, b('live'), { kind: 'time' }, { kind: 'closed' }], 'failed', ['leave']],
+    [
+      'ends with OBS while it stops',
+      [{ kind: 'begin' }, b('live'), { kind: 'time' }, { kind: 'closed' }],
+      'failed',
+      ['leave'],
+    ],
     ['is not begun twice', [{ kind: 'begin' }, b('live'), { kind: 'begin' }], 'playing', []],
-    ['is read and put away', [{ kind: 'begin' }, { kind: 'closed' }, { kind: 'dismiss' }], 'off', []],
+    [
+      'is read and put away',
+      [{ kind: 'begin' }, { kind: 'closed' }, { kind: 'dismiss' }],
+      'off',
+      [],
+    ],
   ];
   for (const [name, facts, phase, effects] of stories) {
     it(name, () => {
@@ -173,9 +327,17 @@ describe('the machine of a rehearsal', () => {
   }
 });
 
-const jwt = (claims) => `h.${btoa(JSON.stringify(claims)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}.s`;
-const secret = (jti, seconds = 90) => jwt({ topic: 'rehearsal-u1', jti, exp: Math.floor(Date.now() / 1000) + seconds });
-const OWN = { service: 'WHIP', server: 'https://stage/whip', bearer_token: 'mine', use_auth: false, bwtest: false };
+const jwt = (claims) =>
+  `h.${btoa(JSON.stringify(claims)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}.s`;
+const secret = (jti, seconds = 90) =>
+  jwt({ topic: 'rehearsal-u1', jti, exp: Math.floor(Date.now() / 1000) + seconds });
+const OWN = {
+  service: 'WHIP',
+  server: 'https://stage/whip',
+  bearer_token: 'mine',
+  use_auth: false,
+  bwtest: false,
+};
 
 function scene(change = {}) {
   const obs = fakeObs();
@@ -186,23 +348,55 @@ function scene(change = {}) {
   const call = async (method, path) => {
     asked.push(`${method} ${path.replace(/p\d+/, 'P')}`);
     if (path === 'api/rehearsals') {
-      const token = (id) => ({ participantId: id, token: secret(id), endpoint: 'https://local/whip', expiresAt: new Date(Date.now() + 90_000).toISOString() });
+      const token = (id) => ({
+        participantId: id,
+        token: secret(id),
+        endpoint: 'https://local/whip',
+        expiresAt: new Date(Date.now() + 90_000).toISOString(),
+      });
       return { publish: token(`p${++n}`), view: token(`v${n}`) };
     }
     return { presence: { reception: measured().received[0] } };
   };
   const players = [];
   const playback = (about) => {
-    const player = { about, stopped: false, screen: { muted: true }, stop() { player.stopped = true; }, played: async () => played };
+    const player = {
+      about,
+      stopped: false,
+      screen: { muted: true },
+      stop() {
+        player.stopped = true;
+      },
+      played: async () => played,
+    };
     players.push(player);
     about.sound({});
     return player;
   };
-  const world = { obs, limits: () => limits, onChange() {}, call, playback, ear: () => ({ heard: () => heard, stop() {} }), length: 40, ...change };
+  const world = {
+    obs,
+    limits: () => limits,
+    onChange() {},
+    call,
+    playback,
+    ear: () => ({ heard: () => heard, stop() {} }),
+    length: 40,
+    ...change,
+  };
   const rehearsal = createRehearsal(world);
   obs.on('StreamStateChanged', ({ outputState }) => rehearsal.obsState(outputState));
-  const publishing = () => rehearsal.stageEvent({ id: ++events, kind: 'publishing', participantId: `p${n}`, code: '', detail: '' });
-  obs.onStart = () => { obs.state('STARTED', true); publishing(); };
+  const publishing = () =>
+    rehearsal.stageEvent({
+      id: ++events,
+      kind: 'publishing',
+      participantId: `p${n}`,
+      code: '',
+      detail: '',
+    });
+  obs.onStart = () => {
+    obs.state('STARTED', true);
+    publishing();
+  };
   return { obs, rehearsal, asked, players };
 }
 
@@ -216,9 +410,15 @@ describe('a rehearsal', () => {
   it('gives OBS back what it had, to the letter', async () => {
     const { obs, rehearsal, players } = scene();
     rehearsal.begin();
-    await until(() => rehearsal.state.phase === 'playing', () => rehearsal.state);
+    await until(
+      () => rehearsal.state.phase === 'playing',
+      () => rehearsal.state,
+    );
     assert.equal(rehearsalOf(obs.now.service.settings.bearer_token).participantId, 'p1');
-    await until(() => rehearsal.state.phase === 'done', () => rehearsal.state);
+    await until(
+      () => rehearsal.state.phase === 'done',
+      () => rehearsal.state,
+    );
     assert.deepEqual(obs.now.service.settings, OWN);
     assert.equal(obs.active.stream, false);
     assert.equal(players[0].stopped, true);
@@ -230,7 +430,10 @@ describe('a rehearsal', () => {
     const { obs, rehearsal } = scene();
     for (let i = 0; i < 2; i++) {
       rehearsal.begin();
-      await until(() => rehearsal.state.phase === 'done', () => rehearsal.state);
+      await until(
+        () => rehearsal.state.phase === 'done',
+        () => rehearsal.state,
+      );
       rehearsal.dismiss();
     }
     assert.deepEqual(obs.now.service.settings, OWN);
@@ -239,25 +442,49 @@ describe('a rehearsal', () => {
   it('gives back when it is cancelled, and cancel waits for that', async () => {
     const { obs, rehearsal } = scene({ length: 60_000 });
     rehearsal.begin();
-    await until(() => rehearsal.state.phase === 'playing', () => rehearsal.state);
+    await until(
+      () => rehearsal.state.phase === 'playing',
+      () => rehearsal.state,
+    );
     await rehearsal.cancel();
-    assert.deepEqual([rehearsal.state.phase, obs.now.service.settings, obs.active.stream], ['off', OWN, false]);
+    assert.deepEqual(
+      [rehearsal.state.phase, obs.now.service.settings, obs.active.stream],
+      ['off', OWN, false],
+    );
   });
 
   it('leaves a stream alone that somebody started', async () => {
     const { obs, rehearsal, asked } = scene();
     obs.active.stream = true;
     rehearsal.begin();
-    await until(() => rehearsal.state.phase === 'failed', () => rehearsal.state);
+    await until(
+      () => rehearsal.state.phase === 'failed',
+      () => rehearsal.state,
+    );
     assert.equal(rehearsal.state.reason.text, 'live.otherToken');
-    assert.deepEqual([obs.active.stream, obs.count('StopStream'), obs.count('SetStreamServiceSettings'), asked.length], [true, 0, 0, 0]);
+    assert.deepEqual(
+      [
+        obs.active.stream,
+        obs.count('StopStream'),
+        obs.count('SetStreamServiceSettings'),
+        asked.length,
+      ],
+      [true, 0, 0, 0],
+    );
   });
 
   it('says the server’s reason', async () => {
     const { ApiError } = await import('../lib/api.js');
-    const { obs, rehearsal } = scene({ call: async () => { throw new ApiError('The limit is 20 tokens.', { status: 429, code: 'too_many_tokens' }); } });
+    const { obs, rehearsal } = scene({
+      call: async () => {
+        throw new ApiError('The limit is 20 tokens.', { status: 429, code: 'too_many_tokens' });
+      },
+    });
     rehearsal.begin();
-    await until(() => rehearsal.state.phase === 'failed', () => rehearsal.state);
+    await until(
+      () => rehearsal.state.phase === 'failed',
+      () => rehearsal.state,
+    );
     assert.equal(rehearsal.state.reason.code, 'too_many_tokens');
     assert.deepEqual(obs.now.service.settings, OWN);
   });
@@ -265,7 +492,10 @@ describe('a rehearsal', () => {
   it('ends with the connection to OBS, and the next one mends it', async () => {
     const { obs, rehearsal } = scene({ length: 60_000 });
     rehearsal.begin();
-    await until(() => rehearsal.state.phase === 'playing', () => rehearsal.state);
+    await until(
+      () => rehearsal.state.phase === 'playing',
+      () => rehearsal.state,
+    );
     rehearsal.obsClosed();
     assert.equal(rehearsal.state.phase, 'failed');
     assert.ok(rehearsalOf(obs.now.service.settings.bearer_token));
@@ -277,7 +507,10 @@ describe('a rehearsal', () => {
 describe('a page that finds the token of a rehearsal in OBS', () => {
   const found = (jti, seconds, active) => {
     const obs = fakeObs();
-    obs.now.service = { type: 'whip_custom', settings: { ...OWN, bearer_token: secret(jti, seconds) } };
+    obs.now.service = {
+      type: 'whip_custom',
+      settings: { ...OWN, bearer_token: secret(jti, seconds) },
+    };
     obs.active.stream = active;
     return obs;
   };
@@ -303,7 +536,13 @@ describe('a page that finds the token of a rehearsal in OBS', () => {
     assert.deepEqual([token(late), late.active.stream], ['', false]);
   });
   it('leaves every other token, and what is none', async () => {
-    for (const bearer_token of ['mine', jwt({ topic: 'AbCdEfGhIjKl', jti: 'p', exp: 1 }), '', 'a.b.c', undefined]) {
+    for (const bearer_token of [
+      'mine',
+      jwt({ topic: 'AbCdEfGhIjKl', jti: 'p', exp: 1 }),
+      '',
+      'a.b.c',
+      undefined,
+    ]) {
       const obs = fakeObs();
       obs.now.service = { type: 'whip_custom', settings: { ...OWN, bearer_token } };
       assert.equal(await mend(obs, null), false);

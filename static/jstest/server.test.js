@@ -4,33 +4,73 @@ import { api, ApiError } from '../lib/api.js';
 import { growing, listen, patiently } from '../lib/events.js';
 import { until } from './fake.js';
 
-const answer = (status, body, headers = {}) => async () => new Response(body === undefined ? null : JSON.stringify(body), { status, headers });
+const answer =
+  (status, body, headers = {}) =>
+  async () =>
+    new Response(body === undefined ? null : JSON.stringify(body), { status, headers });
 
 describe('the JSON API', () => {
   it('answers what the server says', async () => {
-    assert.deepEqual(await api('GET', 'api/me', undefined, { fetch: answer(200, { name: 'ana' }) }), { name: 'ana' });
+    assert.deepEqual(
+      await api('GET', 'api/me', undefined, { fetch: answer(200, { name: 'ana' }) }),
+      { name: 'ana' },
+    );
     assert.equal(await api('DELETE', 'api/login', undefined, { fetch: answer(204) }), undefined);
   });
 
   it('says the server’s sentence, its code, and when to come back', async () => {
-    const fetch = answer(429, { detail: 'Try again in 4 minutes.', code: 'too_many_tokens' }, { 'Content-Type': 'application/problem+json', 'Retry-After': '240' });
-    await assert.rejects(api('POST', 'api/tokens', {}, { fetch }), (err) => err instanceof ApiError
-      && err.message === 'Try again in 4 minutes.' && err.code === 'too_many_tokens' && err.status === 429 && err.retryAfter === 240);
+    const fetch = answer(
+      429,
+      { detail: 'Try again in 4 minutes.', code: 'too_many_tokens' },
+      { 'Content-Type': 'application/problem+json', 'Retry-After': '240' },
+    );
+    await assert.rejects(
+      api('POST', 'api/tokens', {}, { fetch }),
+      (err) =>
+        err instanceof ApiError &&
+        err.message === 'Try again in 4 minutes.' &&
+        err.code === 'too_many_tokens' &&
+        err.status === 429 &&
+        err.retryAfter === 240,
+    );
   });
 
   it('makes an error of a proxy’s page, too', async () => {
-    const fetch = async () => new Response('<h1>Bad gateway</h1>', { status: 502, headers: { 'Content-Type': 'text/html' } });
-    await assert.rejects(api('GET', 'api/me', undefined, { fetch }), (err) => err.code === 'http_502' && err.message === '');
+    const fetch = async () =>
+      new Response('<h1>Bad gateway</h1>', {
+        status: 502,
+        headers: { 'Content-Type': 'text/html' },
+      });
+    await assert.rejects(
+      api('GET', 'api/me', undefined, { fetch }),
+      (err) => err.code === 'http_502' && err.message === '',
+    );
   });
 
   it('tells a dead line from a slow server', async () => {
-    await assert.rejects(api('GET', 'api/me', undefined, { fetch: async () => { throw new TypeError('Failed to fetch'); } }), (err) => err.code === 'unreachable');
-    const hang = (_, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
-    await assert.rejects(api('GET', 'api/me', undefined, { fetch: hang, timeout: 5 }), (err) => err.code === 'timeout');
+    await assert.rejects(
+      api('GET', 'api/me', undefined, {
+        fetch: async () => {
+          throw new TypeError('Failed to fetch');
+        },
+      }),
+      (err) => err.code === 'unreachable',
+    );
+    const hang = (_, { signal }) =>
+      new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason)),
+      );
+    await assert.rejects(
+      api('GET', 'api/me', undefined, { fetch: hang, timeout: 5 }),
+      (err) => err.code === 'timeout',
+    );
   });
 });
 
-/** A server that answers each request with the next of these: a status, or pieces of an event stream. */
+/**
+ * A server that answers each request with the next of these: a status, or pieces of an event
+ * stream.
+ */
 function server(...answers) {
   const asked = [];
   const signals = [];
@@ -38,16 +78,21 @@ function server(...answers) {
     asked.push(headers);
     signals.push(signal);
     const next = answers.shift();
-    if (next === undefined) return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    if (next === undefined)
+      return new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason)),
+      );
     if (typeof next === 'number') return new Response(null, { status: next });
     const text = new TextEncoder();
-    return new Response(new ReadableStream({
-      start(c) {
-        for (const piece of next) if (piece !== 'open') c.enqueue(text.encode(piece));
-        if (!next.includes('open')) c.close();
-        else signal.addEventListener('abort', () => c.error(signal.reason));
-      },
-    }));
+    return new Response(
+      new ReadableStream({
+        start(c) {
+          for (const piece of next) if (piece !== 'open') c.enqueue(text.encode(piece));
+          if (!next.includes('open')) c.close();
+          else signal.addEventListener('abort', () => c.error(signal.reason));
+        },
+      }),
+    );
   };
   return { fetch, asked, signals };
 }
@@ -56,15 +101,39 @@ describe('the event stream', () => {
   const hear = (s, options = {}) => {
     const heard = { events: [], pauses: [], out: false, connected: [] };
     const { stop } = listen(
-      { event: (e) => heard.events.push(e), signedOut: () => { heard.out = true; }, connected: (c) => heard.connected.push(c) },
-      { fetch: s.fetch, random: () => 0.5, pause: async (ms) => { heard.pauses.push(ms); }, ...options });
+      {
+        event: (e) => heard.events.push(e),
+        signedOut: () => {
+          heard.out = true;
+        },
+        connected: (c) => heard.connected.push(c),
+      },
+      {
+        fetch: s.fetch,
+        random: () => 0.5,
+        pause: async (ms) => {
+          heard.pauses.push(ms);
+        },
+        ...options,
+      },
+    );
     return Object.assign(heard, { stop });
   };
 
   it('hands over events, however the bytes fall', async () => {
-    const heard = hear(server([': hello\n\nid: 7\nev', 'ent: stage\ndata: {"kind":\ndata: "publishing"}\n', '\nevent: me\r\ndata: {}\r\n\r\n', 'open']));
+    const heard = hear(
+      server([
+        ': hello\n\nid: 7\nev',
+        'ent: stage\ndata: {"kind":\ndata: "publishing"}\n',
+        '\nevent: me\r\ndata: {}\r\n\r\n',
+        'open',
+      ]),
+    );
     await until(() => heard.events.length === 2);
-    assert.deepEqual(heard.events, [{ event: 'stage', data: { kind: 'publishing' } }, { event: 'me', data: {} }]);
+    assert.deepEqual(heard.events, [
+      { event: 'stage', data: { kind: 'publishing' } },
+      { event: 'me', data: {} },
+    ]);
     heard.stop();
   });
 
@@ -73,7 +142,10 @@ describe('the event stream', () => {
     const heard = hear(s);
     await until(() => s.asked.length === 5);
     assert.deepEqual(heard.pauses, [500, 1000, 500, 1000]);
-    assert.deepEqual(s.asked.map((h) => h['Last-Event-ID']), [undefined, undefined, undefined, '41', '41']);
+    assert.deepEqual(
+      s.asked.map((h) => h['Last-Event-ID']),
+      [undefined, undefined, undefined, '41', '41'],
+    );
     heard.stop();
   });
 
@@ -91,14 +163,25 @@ describe('the event stream', () => {
   it('takes the presence of several stages apart', async () => {
     const frame = (event, data) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
     const on = (stage, ...participants) => ({ stage, participants });
-    const heard = hear(server(
-      [frame('presences', { complete: true, stages: [on('a', 1), on('b', 2)] }), frame('presences', { complete: false, stages: [on('c', 3)] })],
-      [frame('presences', { complete: true, stages: [on('b', 2)] }), 'open'],
-    ));
+    const heard = hear(
+      server(
+        [
+          frame('presences', { complete: true, stages: [on('a', 1), on('b', 2)] }),
+          frame('presences', { complete: false, stages: [on('c', 3)] }),
+        ],
+        [frame('presences', { complete: true, stages: [on('b', 2)] }), 'open'],
+      ),
+    );
     await until(() => heard.events.length === 6);
-    assert.deepEqual(heard.events.slice(0, 3).map((e) => e.data), [on('a', 1), on('b', 2), on('c', 3)]);
+    assert.deepEqual(
+      heard.events.slice(0, 3).map((e) => e.data),
+      [on('a', 1), on('b', 2), on('c', 3)],
+    );
     // A stage that a complete one leaves out is empty now.
-    assert.deepEqual(heard.events.slice(3).map((e) => e.data), [on('b', 2), on('a'), on('c')]);
+    assert.deepEqual(
+      heard.events.slice(3).map((e) => e.data),
+      [on('b', 2), on('a'), on('c')],
+    );
     assert.deepEqual(new Set(heard.events.map((e) => e.event)), new Set(['presence']));
     heard.stop();
   });
@@ -137,7 +220,10 @@ describe('the event stream', () => {
     assert.deepEqual([released, s.asked.length], [true, 1]);
     page.dispatchEvent(new Event('pageshow'));
     await until(() => heard.events.length === 2);
-    assert.deepEqual([heard.pauses, heard.connected, s.asked[1]['Last-Event-ID']], [[], [true, true], '9']);
+    assert.deepEqual(
+      [heard.pauses, heard.connected, s.asked[1]['Last-Event-ID']],
+      [[], [true, true], '9'],
+    );
     heard.stop();
   });
 });

@@ -7,15 +7,25 @@ import { fakeObs } from './fake.js';
 import './words.js';
 
 // What OBS is sent, in order, by both: the other is internal/obs/setup.go.
-const runs = JSON.parse(readFileSync(new URL('../../internal/obs/testdata/setup.json', import.meta.url)));
-const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
+const runs = JSON.parse(
+  readFileSync(new URL('../../internal/obs/testdata/setup.json', import.meta.url)),
+);
+const limits = {
+  maxHeight: 720,
+  advisedBitrate: 2_500_000,
+  maxBitrate: 8_500_000,
+  maxKeyframeInterval: 2,
+};
 
 /** Requests with what tells them apart; the many readings of parameters are one. */
 function written(calls) {
-  const lines = calls.filter(([request]) => request !== 'BroadcastCustomEvent').map(([request, data = {}]) => {
-    if (request === 'SetProfileParameter') return `${request} ${data.parameterCategory}/${data.parameterName}`;
-    return data.profileName ? `${request} ${data.profileName}` : request;
-  });
+  const lines = calls
+    .filter(([request]) => request !== 'BroadcastCustomEvent')
+    .map(([request, data = {}]) => {
+      if (request === 'SetProfileParameter')
+        return `${request} ${data.parameterCategory}/${data.parameterName}`;
+      return data.profileName ? `${request} ${data.profileName}` : request;
+    });
   return lines.filter((line, i) => line !== 'GetProfileParameter' || lines[i - 1] !== line);
 }
 
@@ -25,7 +35,9 @@ describe('the order of Set up OBS', () => {
       const screen = { outputWidth: 1280, outputHeight: 720 };
       const obs = fakeObs({ video: screen, screen });
       const untitled = obs.profiles.Untitled;
-      obs.profiles = Object.fromEntries(profiles.map((profile) => [profile, structuredClone(untitled)]));
+      obs.profiles = Object.fromEntries(
+        profiles.map((profile) => [profile, structuredClone(untitled)]),
+      );
       obs.current = profiles[0];
       Object.assign(obs.now.params, params);
       const endpoint = async () => {

@@ -6,7 +6,12 @@ import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js'
 import { fakeObs } from './fake.js';
 import './words.js';
 
-const limits = { maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 };
+const limits = {
+  maxHeight: 720,
+  advisedBitrate: 2_500_000,
+  maxBitrate: 8_500_000,
+  maxKeyframeInterval: 2,
+};
 const endpoint = async () => ({ server: 'https://stage.example/whip', bearer_token: 'secret' });
 const options = { limits, endpoint };
 const changes = (obs) => obs.calls.filter(([request]) => /^(Set|Create|Remove)/.test(request));
@@ -14,7 +19,17 @@ const changes = (obs) => obs.calls.filter(([request]) => /^(Set|Create|Remove)/.
 for (const asyncCreate of [true, false]) {
   describe(`Set up OBS, CreateProfile ${asyncCreate ? 'answers before it is done (5.5.4 on)' : 'is done when it answers'}`, () => {
     it('makes a profile of its own in which everything is right, and leaves the person’s alone', async () => {
-      const obs = fakeObs({ asyncCreate, params: { 'Audio/SampleRate': '44100', 'SimpleOutput/VBitrate': '1200' }, video: { baseWidth: 2560, baseHeight: 1440, outputWidth: 2560, outputHeight: 1440, fpsNumerator: 60 } });
+      const obs = fakeObs({
+        asyncCreate,
+        params: { 'Audio/SampleRate': '44100', 'SimpleOutput/VBitrate': '1200' },
+        video: {
+          baseWidth: 2560,
+          baseHeight: 1440,
+          outputWidth: 2560,
+          outputHeight: 1440,
+          fpsNumerator: 60,
+        },
+      });
       const before = structuredClone(obs.profiles.Untitled);
       const steps = [];
       const done = await setUpObs(obs, { ...options, onProgress: (step) => steps.push(step) });
@@ -26,11 +41,36 @@ for (const asyncCreate of [true, false]) {
       assert.equal(obs.audio, 'opus', 'the encoder that was built');
       assert.deepEqual(obs.profiles.Untitled, before);
       const { params, video, service } = obs.now;
-      assert.deepEqual(service, { type: 'whip_custom', settings: { service: 'WHIP', server: 'https://stage.example/whip', bearer_token: 'secret', use_auth: false, bwtest: false } });
-      assert.equal(params['SimpleOutput/x264Settings'], 'keyint=120 bframes=0 profile=baseline tune=zerolatency sliced-threads=0');
+      assert.deepEqual(service, {
+        type: 'whip_custom',
+        settings: {
+          service: 'WHIP',
+          server: 'https://stage.example/whip',
+          bearer_token: 'secret',
+          use_auth: false,
+          bwtest: false,
+        },
+      });
+      assert.equal(
+        params['SimpleOutput/x264Settings'],
+        'keyint=120 bframes=0 profile=baseline tune=zerolatency sliced-threads=0',
+      );
       assert.equal(params['SimpleOutput/VBitrate'], '1200', 'a low bitrate is the person’s choice');
-      assert.equal(params['Audio/SampleRate'], '44100', 'another one would make OBS ask for a restart');
-      assert.deepEqual([video.baseWidth, video.baseHeight, video.outputWidth, video.outputHeight, video.fpsNumerator], [2560, 1440, 1280, 720, 60]);
+      assert.equal(
+        params['Audio/SampleRate'],
+        '44100',
+        'another one would make OBS ask for a restart',
+      );
+      assert.deepEqual(
+        [
+          video.baseWidth,
+          video.baseHeight,
+          video.outputWidth,
+          video.outputHeight,
+          video.fpsNumerator,
+        ],
+        [2560, 1440, 1280, 720, 60],
+      );
     });
 
     it('changes nothing the second time', async () => {
@@ -55,7 +95,11 @@ describe('Set up OBS', () => {
   });
 
   it('touches nothing while an output is active, and says which', async () => {
-    for (const [name, text] of [['stream', 'find.busy.stream'], ['record', 'find.busy.record'], ['camera', 'find.busy.camera']]) {
+    for (const [name, text] of [
+      ['stream', 'find.busy.stream'],
+      ['record', 'find.busy.record'],
+      ['camera', 'find.busy.camera'],
+    ]) {
       const obs = fakeObs();
       obs.active[name] = true;
       await assert.rejects(setUpObs(obs, options), (err) => err.text === text && err.undone);
@@ -65,16 +109,29 @@ describe('Set up OBS', () => {
 
   it('shows an OBS without WHIP as that (700), and everything is as it was', async () => {
     const obs = fakeObs({ noWhip: true });
-    await assert.rejects(setUpObs(obs, options), (err) => err.noWhip && err.text === 'find.whip.missing' && err.undone);
+    await assert.rejects(
+      setUpObs(obs, options),
+      (err) => err.noWhip && err.text === 'find.whip.missing' && err.undone,
+    );
     assert.equal(obs.current, 'Untitled');
     assert.deepEqual(Object.keys(obs.profiles), ['Untitled'], 'the profile that was made is gone');
   });
 
   it('goes back when any step fails', async () => {
-    for (const request of ['SetVideoSettings', 'SetProfileParameter', 'SetStreamServiceSettings', 'SetPersistentData', 'CreateProfile']) {
+    for (const request of [
+      'SetVideoSettings',
+      'SetProfileParameter',
+      'SetStreamServiceSettings',
+      'SetPersistentData',
+      'CreateProfile',
+    ]) {
       const obs = fakeObs();
       obs.fail[request] = 702;
-      await assert.rejects(setUpObs(obs, options), (err) => err.name === 'SetupError' && err.undone, request);
+      await assert.rejects(
+        setUpObs(obs, options),
+        (err) => err.name === 'SetupError' && err.undone,
+        request,
+      );
       assert.equal(obs.current, 'Untitled', request);
       assert.deepEqual(Object.keys(obs.profiles), ['Untitled'], request);
     }
@@ -86,13 +143,23 @@ describe('Set up OBS', () => {
     obs.now.params['SimpleOutput/VBitrate'] = '9000';
     obs.now.service.settings.service = '';
     const before = structuredClone(obs.now);
-    await assert.rejects(setUpObs(obs, { limits, endpoint: async () => { throw new Error('no token'); } }));
+    await assert.rejects(
+      setUpObs(obs, {
+        limits,
+        endpoint: async () => {
+          throw new Error('no token');
+        },
+      }),
+    );
     assert.deepEqual(obs.now, before);
   });
 
   it('puts back a service that was empty, and parameters that were not there', async () => {
     const obs = fakeObs();
-    obs.profiles = { [PROFILE]: obs.profiles.Untitled, Church: structuredClone(obs.profiles.Untitled) };
+    obs.profiles = {
+      [PROFILE]: obs.profiles.Untitled,
+      Church: structuredClone(obs.profiles.Untitled),
+    };
     obs.current = PROFILE;
     const call = obs.call;
     obs.call = (request, data) => {
@@ -100,7 +167,11 @@ describe('Set up OBS', () => {
       return call(request, data);
     };
     await assert.rejects(setUpObs(obs, options), (err) => err.undone);
-    assert.deepEqual(obs.now.service, { type: 'rtmp_common', settings: { bwtest: false } }, 'OBS takes no empty settings, and this is one of its defaults');
+    assert.deepEqual(
+      obs.now.service,
+      { type: 'rtmp_common', settings: { bwtest: false } },
+      'OBS takes no empty settings, and this is one of its defaults',
+    );
     assert.equal('SimpleOutput/x264Settings' in obs.now.params, false);
   });
 
@@ -110,11 +181,21 @@ describe('Set up OBS', () => {
     obs.now.service.settings = {};
     obs.fail.SetCurrentProfile = 702;
     await assert.rejects(setUpObs(obs, options), (err) => err.undone);
-    assert.deepEqual(obs.now.service.settings, { service: '', server: '', bearer_token: '', use_auth: false, bwtest: false });
+    assert.deepEqual(obs.now.service.settings, {
+      service: '',
+      server: '',
+      bearer_token: '',
+      use_auth: false,
+      bwtest: false,
+    });
   });
 
   it('respects Advanced mode in its own profile, and makes a new one in Simple mode', async () => {
-    const advanced = { 'Output/Mode': 'Advanced', 'AdvOut/Encoder': 'obs_nvenc_h264_tex', 'AdvOut/AudioEncoder': 'ffmpeg_aac' };
+    const advanced = {
+      'Output/Mode': 'Advanced',
+      'AdvOut/Encoder': 'obs_nvenc_h264_tex',
+      'AdvOut/AudioEncoder': 'ffmpeg_aac',
+    };
     const obs = fakeObs({ params: advanced });
     obs.profiles[PROFILE] = structuredClone(obs.profiles.Untitled);
     const found = check(await readObs(obs), limits).find((f) => f.id === 'mode');
@@ -125,7 +206,10 @@ describe('Set up OBS', () => {
     assert.equal(obs.now.params['AdvOut/AudioEncoder'], 'ffmpeg_opus');
 
     const fresh = fakeObs({ params: advanced });
-    assert.equal(check(await readObs(fresh), limits).find((f) => f.id === 'mode').text, 'find.mode.fix');
+    assert.equal(
+      check(await readObs(fresh), limits).find((f) => f.id === 'mode').text,
+      'find.mode.fix',
+    );
     await setUpObs(fresh, options);
     assert.equal((await readObs(fresh)).params['Output/Mode'], 'Simple');
   });
@@ -134,14 +218,26 @@ describe('Set up OBS', () => {
     const obs = fakeObs();
     obs.profiles[PROFILE] = structuredClone(obs.profiles.Untitled);
     obs.profiles[PROFILE].params['Auth/Type'] = 'YouTube - RTMP';
-    await assert.rejects(setUpObs(obs, options), (err) => err.text === 'find.account.ours' && err.undone);
+    await assert.rejects(
+      setUpObs(obs, options),
+      (err) => err.text === 'find.account.ours' && err.undone,
+    );
     assert.equal(obs.current, 'Untitled');
   });
 
   it('says when not even that worked', async () => {
     const obs = fakeObs();
     obs.profiles[PROFILE] = structuredClone(obs.profiles.Untitled);
-    await assert.rejects(setUpObs(obs, { limits, endpoint: async () => { obs.fail.GetProfileList = 702; throw new Error('no token'); } }), (err) => err.undone === false);
+    await assert.rejects(
+      setUpObs(obs, {
+        limits,
+        endpoint: async () => {
+          obs.fail.GetProfileList = 702;
+          throw new Error('no token');
+        },
+      }),
+      (err) => err.undone === false,
+    );
   });
 
   it('does without another profile to bounce over', async () => {
@@ -156,8 +252,15 @@ describe('Set up OBS', () => {
   it('sees that OBS did not keep a setting', async () => {
     const obs = fakeObs();
     const call = obs.call;
-    obs.call = (request, data) => (request === 'SetProfileParameter' && data.parameterName === 'x264Settings' ? Promise.resolve() : call(request, data));
-    await assert.rejects(setUpObs(obs, options), (err) => err.text === 'setup.notKept' && err.values.what.startsWith('A keyframe') && err.undone);
+    obs.call = (request, data) =>
+      request === 'SetProfileParameter' && data.parameterName === 'x264Settings'
+        ? Promise.resolve()
+        : call(request, data);
+    await assert.rejects(
+      setUpObs(obs, options),
+      (err) =>
+        err.text === 'setup.notKept' && err.values.what.startsWith('A keyframe') && err.undone,
+    );
   });
 });
 

@@ -12,51 +12,124 @@ import { told } from '../stage/chat.js';
 import { audience, cards, choose, crowded, nextSize, readChoices } from '../stage/people.js';
 import { addToScene, keyIn, sourceName } from '../stage/scene.js';
 
-const person = (id, userId = id, publishing = true) => ({ id, userId, name: userId, publishing, audioMuted: false, videoMuted: false });
+const person = (id, userId = id, publishing = true) => ({
+  id,
+  userId,
+  name: userId,
+  publishing,
+  audioMuted: false,
+  videoMuted: false,
+});
 const turn = () => new Promise((resolve) => setImmediate(resolve));
-const until = async (holds) => { for (let i = 0; i < 1000 && !holds(); i++) await turn(); assert.ok(holds()); };
+const until = async (holds) => {
+  for (let i = 0; i < 1000 && !holds(); i++) await turn();
+  assert.ok(holds());
+};
 
 describe('who is shown', () => {
-  const list = [person('t1', 'ana'), person('t2', 'bea'), person('t3', 'bea', false), person('t4', 'cleo', false), person('t5', 'cleo', false), person('t6', 'ana', false)];
+  const list = [
+    person('t1', 'ana'),
+    person('t2', 'bea'),
+    person('t3', 'bea', false),
+    person('t4', 'cleo', false),
+    person('t5', 'cleo', false),
+    person('t6', 'ana', false),
+  ];
   it('is everybody who publishes, but oneself', () => {
-    assert.deepEqual(cards(list, 'ana', {}).map((c) => [c.participant.id, c.hidden, c.you]), [['t1', true, true], ['t2', false, false]]);
+    assert.deepEqual(
+      cards(list, 'ana', {}).map((c) => [c.participant.id, c.hidden, c.you]),
+      [
+        ['t1', true, true],
+        ['t2', false, false],
+      ],
+    );
   });
   it('is as was chosen for the person, whatever the token', () => {
-    const choices = choose(choose({}, 'ana', { hidden: false }), 'bea', { muted: true, size: 'large' });
+    const choices = choose(choose({}, 'ana', { hidden: false }), 'bea', {
+      muted: true,
+      size: 'large',
+    });
     const again = readChoices(JSON.stringify(choices));
     const [ana, bea] = cards([person('t8', 'ana'), person('t9', 'bea')], 'ana', again);
     assert.deepEqual([ana.hidden, bea.muted, bea.size, bea.pinned], [false, true, 'large', false]);
   });
   it('names those without a picture once, and not oneself', () => {
-    assert.deepEqual(audience(list, 'ana').map((p) => p.userId), ['cleo']);
+    assert.deepEqual(
+      audience(list, 'ana').map((p) => p.userId),
+      ['cleo'],
+    );
   });
   it('does not break on what somebody else stored', () => {
     for (const text of [null, '', 'x', '[]', 'null', '7']) assert.deepEqual(readChoices(text), {});
   });
   it('is rows in a narrow dock where there are many, unless a size was chosen', () => {
     const many = ['t1', 't2', 't3', 't4'].map((id) => person(id));
-    assert.deepEqual([crowded(many, 'me', {}, true), crowded(many, 'me', {}, false), crowded(many.slice(0, 2), 'me', {}, true)], [true, false, false]);
-    assert.deepEqual(cards(many, 'me', { t2: { size: 'large' } }, 'small').map((c) => c.size), ['small', 'large', 'small', 'small']);
+    assert.deepEqual(
+      [
+        crowded(many, 'me', {}, true),
+        crowded(many, 'me', {}, false),
+        crowded(many.slice(0, 2), 'me', {}, true),
+      ],
+      [true, false, false],
+    );
+    assert.deepEqual(
+      cards(many, 'me', { t2: { size: 'large' } }, 'small').map((c) => c.size),
+      ['small', 'large', 'small', 'small'],
+    );
   });
-  it('goes round the sizes', () => assert.deepEqual(['small', 'normal', 'large'].map(nextSize), ['normal', 'large', 'small']));
+  it('goes round the sizes', () =>
+    assert.deepEqual(['small', 'normal', 'large'].map(nextSize), ['normal', 'large', 'small']));
 });
 
 describe('a source', () => {
   it('shows exactly the person, by the newest of two broadcasts', () => {
-    const list = [person('t1', 'ana'), person('t2', 'bea'), person('t3', 'bea'), person('t4', 'bea', false)];
-    assert.deepEqual(cast('bea', list).map((p) => p.id), ['t3']);
+    const list = [
+      person('t1', 'ana'),
+      person('t2', 'bea'),
+      person('t3', 'bea'),
+      person('t4', 'bea', false),
+    ];
+    assert.deepEqual(
+      cast('bea', list).map((p) => p.id),
+      ['t3'],
+    );
     assert.deepEqual(cast('dora', list), []);
-    assert.deepEqual(cast('grid', list).map((p) => p.id), ['t1', 't2', 't3']);
+    assert.deepEqual(
+      cast('grid', list).map((p) => p.id),
+      ['t1', 't2', 't3'],
+    );
   });
   it('shows guests by any user id, or by none', () => {
-    const guests = [person('t1', 'Bea Müller'), person('t2', ''), person('t3', 'grid'), person('t4', 't2'), person('t5', 'user:x'), person('t6', 'participant:t2'), person('t7', '"]/<b>')];
+    const guests = [
+      person('t1', 'Bea Müller'),
+      person('t2', ''),
+      person('t3', 'grid'),
+      person('t4', 't2'),
+      person('t5', 'user:x'),
+      person('t6', 'participant:t2'),
+      person('t7', '"]/<b>'),
+    ];
     const views = guests.map(viewOf);
-    assert.deepEqual(views, ['Bea Müller', 'participant:t2', 'user:grid', 't2', 'user:user:x', 'user:participant:t2', '"]/<b>']);
-    assert.deepEqual(views.map((view) => cast(view, guests).map((p) => p.id)), guests.map((p) => [p.id]));
+    assert.deepEqual(views, [
+      'Bea Müller',
+      'participant:t2',
+      'user:grid',
+      't2',
+      'user:user:x',
+      'user:participant:t2',
+      '"]/<b>',
+    ]);
+    assert.deepEqual(
+      views.map((view) => cast(view, guests).map((p) => p.id)),
+      guests.map((p) => [p.id]),
+    );
     assert.deepEqual(views.slice(0, 3).map(idIn), ['Bea Müller', 't2', 'grid']);
   });
   it('makes the pictures as large as they can be', () => {
-    assert.deepEqual([1, 2, 3, 4, 5, 9].map((n) => columns(n, 1920, 1080)), [1, 2, 2, 2, 3, 3]);
+    assert.deepEqual(
+      [1, 2, 3, 4, 5, 9].map((n) => columns(n, 1920, 1080)),
+      [1, 2, 2, 2, 3, 3],
+    );
     assert.equal(columns(3, 400, 1600), 1);
     assert.equal(columns(0, 1920, 1080), 1);
   });
@@ -79,26 +152,56 @@ describe('a source', () => {
 
 describe('a source in the scene', () => {
   const obsWith = (inputs, scene = []) => {
-    const obs = { made: [], calls: [], async call(request, data) {
-      obs.calls.push(request);
-      if (obs.fails?.[request]) throw Object.assign(new Error(request), { code: obs.fails[request] });
-      if (request === 'GetCurrentProgramScene') return { currentProgramSceneName: 'Talk' };
-      if (request === 'GetInputList') return { inputs: Object.entries(inputs).map(([inputName, { kind }]) => ({ inputName, inputKind: kind })) };
-      if (request === 'GetInputSettings') { if (!inputs[data.inputName]) throw Object.assign(new Error('no'), { code: 600 }); return { inputKind: inputs[data.inputName].kind, inputSettings: { url: inputs[data.inputName].url } }; }
-      if (request === 'GetSceneItemList') return { sceneItems: scene.map((sourceName) => ({ sourceName })) };
-      if (request === 'GetVideoSettings') return { baseWidth: 2560, baseHeight: 1440 };
-      obs.made.push([request, data]);
-      return {};
-    } };
+    const obs = {
+      made: [],
+      calls: [],
+      async call(request, data) {
+        obs.calls.push(request);
+        if (obs.fails?.[request])
+          throw Object.assign(new Error(request), { code: obs.fails[request] });
+        if (request === 'GetCurrentProgramScene') return { currentProgramSceneName: 'Talk' };
+        if (request === 'GetInputList')
+          return {
+            inputs: Object.entries(inputs).map(([inputName, { kind }]) => ({
+              inputName,
+              inputKind: kind,
+            })),
+          };
+        if (request === 'GetInputSettings') {
+          if (!inputs[data.inputName]) throw Object.assign(new Error('no'), { code: 600 });
+          return {
+            inputKind: inputs[data.inputName].kind,
+            inputSettings: { url: inputs[data.inputName].url },
+          };
+        }
+        if (request === 'GetSceneItemList')
+          return { sceneItems: scene.map((sourceName) => ({ sourceName })) };
+        if (request === 'GetVideoSettings') return { baseWidth: 2560, baseHeight: 1440 };
+        obs.made.push([request, data]);
+        return {};
+      },
+    };
     return obs;
   };
   const source = (more = {}) => {
     const s = {
-      name: 'Stagedoor: bea', stage: { arn: 'main', name: 'Main' }, view: 'bea', canvas: false, keys: 0, discarded: 0,
+      name: 'Stagedoor: bea',
+      stage: { arn: 'main', name: 'Main' },
+      view: 'bea',
+      canvas: false,
+      keys: 0,
+      discarded: 0,
       // The address says after its # what its key shows; "dead" is a key that was revoked.
       ours: (url) => url.startsWith('https://h/source#'),
-      shows: async (url) => (([stage, view]) => (view ? { stage, view } : null))(url.split('#')[1].split('/')),
-      make: async () => ({ url: `https://h/source#new${++s.keys}`, discard: async () => { s.discarded++; } }), ...more,
+      shows: async (url) =>
+        (([stage, view]) => (view ? { stage, view } : null))(url.split('#')[1].split('/')),
+      make: async () => ({
+        url: `https://h/source#new${++s.keys}`,
+        discard: async () => {
+          s.discarded++;
+        },
+      }),
+      ...more,
     };
     return s;
   };
@@ -110,7 +213,10 @@ describe('a source in the scene', () => {
     assert.deepEqual(await addToScene(obs, source()), { done: 'added', scene: 'Talk' });
     const [[request, data]] = obs.made;
     assert.equal(request, 'CreateInput');
-    assert.deepEqual([data.inputSettings.reroute_audio, data.inputSettings.url, data.inputSettings.width], [true, 'https://h/source#new1', 1280]);
+    assert.deepEqual(
+      [data.inputSettings.reroute_audio, data.inputSettings.url, data.inputSettings.width],
+      [true, 'https://h/source#new1', 1280],
+    );
   });
   it('of a layout is as large as the canvas', async () => {
     const obs = obsWith({});
@@ -126,12 +232,18 @@ describe('a source in the scene', () => {
   it('that is in another scene is put into this one, too', async () => {
     const obs = obsWith(ours);
     assert.equal((await addToScene(obs, source())).done, 'added');
-    assert.deepEqual(obs.made.map(([r]) => r), ['CreateSceneItem']);
+    assert.deepEqual(
+      obs.made.map(([r]) => r),
+      ['CreateSceneItem'],
+    );
   });
   it('with a revoked key gets a new one', async () => {
     const obs = obsWith(dead, ['Stagedoor: bea']);
     assert.equal((await addToScene(obs, source())).done, 'updated');
-    assert.deepEqual(obs.made.map(([r, d]) => [r, d.inputSettings.url]), [['SetInputSettings', 'https://h/source#new1']]);
+    assert.deepEqual(
+      obs.made.map(([r, d]) => [r, d.inputSettings.url]),
+      [['SetInputSettings', 'https://h/source#new1']],
+    );
   });
   it('is found whatever it is called', async () => {
     const obs = obsWith({ ...dead, 'My guest': ours['Stagedoor: bea'] }, ['My guest']);
@@ -141,20 +253,49 @@ describe('a source in the scene', () => {
   });
   it('for another stage, or another person of that name, stays what it is', async () => {
     const called = async (inputs) => {
-      const obs = obsWith(Object.fromEntries(Object.entries(inputs).map(([name, key]) => [name, { kind: 'browser_source', url: `https://h/source#${key}` }])));
+      const obs = obsWith(
+        Object.fromEntries(
+          Object.entries(inputs).map(([name, key]) => [
+            name,
+            { kind: 'browser_source', url: `https://h/source#${key}` },
+          ]),
+        ),
+      );
       await addToScene(obs, source());
       const [[request, { inputName }]] = obs.made;
       return `${request} ${inputName}`;
     };
-    assert.equal(await called({ 'Stagedoor: bea': 'side/bea' }), 'CreateInput Stagedoor: bea (Main)');
-    assert.equal(await called({ 'Stagedoor: bea': 'side/bea', 'Stagedoor: bea (Main)': 'main/other' }), 'CreateInput Stagedoor: bea 2');
+    assert.equal(
+      await called({ 'Stagedoor: bea': 'side/bea' }),
+      'CreateInput Stagedoor: bea (Main)',
+    );
+    assert.equal(
+      await called({ 'Stagedoor: bea': 'side/bea', 'Stagedoor: bea (Main)': 'main/other' }),
+      'CreateInput Stagedoor: bea 2',
+    );
     assert.equal(await called({ 'Stagedoor: bea': 'main/other' }), 'CreateInput Stagedoor: bea 2');
-    assert.equal(await called({ 'Stagedoor: bea': 'main/other', 'Stagedoor: bea 2': 'main/third' }), 'CreateInput Stagedoor: bea 3');
-    assert.equal(await called({ 'Stagedoor: bea': 'main/other', 'Stagedoor: bea 2': 'dead' }), 'SetInputSettings Stagedoor: bea 2');
+    assert.equal(
+      await called({ 'Stagedoor: bea': 'main/other', 'Stagedoor: bea 2': 'main/third' }),
+      'CreateInput Stagedoor: bea 3',
+    );
+    assert.equal(
+      await called({ 'Stagedoor: bea': 'main/other', 'Stagedoor: bea 2': 'dead' }),
+      'SetInputSettings Stagedoor: bea 2',
+    );
   });
   it('of which the server cannot tell what it shows is not touched', async () => {
     const obs = obsWith(ours);
-    await assert.rejects(addToScene(obs, source({ shows: async () => { throw new Error('busy'); } })), { message: 'busy' });
+    await assert.rejects(
+      addToScene(
+        obs,
+        source({
+          shows: async () => {
+            throw new Error('busy');
+          },
+        }),
+      ),
+      { message: 'busy' },
+    );
     assert.deepEqual(obs.made, []);
   });
   it('has a name of one line', () => {
@@ -162,7 +303,10 @@ describe('a source in the scene', () => {
     assert.equal(sourceName('👩'.repeat(100)), `Stagedoor: ${'👩'.repeat(64)}`);
   });
   it('of somebody else is not touched', async () => {
-    for (const other of [{ kind: 'image_source', url: '' }, { kind: 'browser_source', url: 'https://elsewhere/source#x' }]) {
+    for (const other of [
+      { kind: 'image_source', url: '' },
+      { kind: 'browser_source', url: 'https://elsewhere/source#x' },
+    ]) {
       const obs = obsWith({ 'Stagedoor: bea': other });
       await assert.rejects(addToScene(obs, source()), { text: 'scene.taken' });
       assert.deepEqual(obs.made, []);
@@ -186,19 +330,38 @@ describe('a source in the scene', () => {
     assert.equal(url, 'https://h/source?names=1&background=%2300b140#sdv_1');
     assert.deepEqual(lookOf(new URL(url).search), look);
     assert.equal(dressed(url, { names: false, background: '' }), 'https://h/source#sdv_1');
-    for (const text of [null, 'x', '{"background":"url(x)"}']) assert.deepEqual(readLook(text), { names: false, background: '' });
+    for (const text of [null, 'x', '{"background":"url(x)"}'])
+      assert.deepEqual(readLook(text), { names: false, background: '' });
   });
 });
 
 describe('the chat', () => {
   const message = (id) => ({ id, time: '', userId: 'ana', name: 'ana', text: id });
-  const empty = { messages: [], posts: true, moderates: false, muted: [], error: '', sending: false };
+  const empty = {
+    messages: [],
+    posts: true,
+    moderates: false,
+    muted: [],
+    error: '',
+    sending: false,
+  };
   it('says nothing twice, and forgets what was deleted', () => {
-    let chat = told(empty, 'chat', { messages: [message('1')], posts: true, moderates: false, muted: [] });
+    let chat = told(empty, 'chat', {
+      messages: [message('1')],
+      posts: true,
+      moderates: false,
+      muted: [],
+    });
     chat = told(chat, 'message', message('1'));
     chat = told(chat, 'message', message('2'));
-    assert.deepEqual(chat.messages.map((m) => m.id), ['1', '2']);
-    assert.deepEqual(told(chat, 'removed', { id: '1' }).messages.map((m) => m.id), ['2']);
+    assert.deepEqual(
+      chat.messages.map((m) => m.id),
+      ['1', '2'],
+    );
+    assert.deepEqual(
+      told(chat, 'removed', { id: '1' }).messages.map((m) => m.id),
+      ['2'],
+    );
     assert.equal(told(chat, 'presence', {}), chat);
   });
   it('is as long as the server keeps it', () => {
@@ -210,25 +373,56 @@ describe('the chat', () => {
 
 /** Sessions that the test plays, one for each token. */
 function stageOf({ life = 100_000 } = {}) {
-  const world = { time: 0, sessions: [], tokens: 0, pauses: [], refuse: null, states: [], streams: new Map(), lists: [] };
-  world.client = createClient({
-    async token() {
-      if (world.refuse) throw world.refuse;
-      return { token: `t${++world.tokens}`, stage: 'arn:aws:ivs:local:0:stage/x', expiresAt: new Date(world.time + life).toISOString() };
+  const world = {
+    time: 0,
+    sessions: [],
+    tokens: 0,
+    pauses: [],
+    refuse: null,
+    states: [],
+    streams: new Map(),
+    lists: [],
+  };
+  world.client = createClient(
+    {
+      async token() {
+        if (world.refuse) throw world.refuse;
+        return {
+          token: `t${++world.tokens}`,
+          stage: 'arn:aws:ivs:local:0:stage/x',
+          expiresAt: new Date(world.time + life).toISOString(),
+        };
+      },
+      wants: () => true,
+      open({ admission, on }) {
+        const session = {
+          token: admission.token,
+          on,
+          closed: false,
+          refresh() {},
+          close() {
+            session.closed = true;
+          },
+        };
+        world.sessions.push(session);
+        return session;
+      },
+      on: {
+        participants: (list) => world.lists.push(list.map((p) => p.id)),
+        stream: (id, stream) => world.streams.set(id, stream),
+        removed: (id) => world.streams.delete(id),
+        state: (phase) => world.states.push(phase),
+      },
     },
-    wants: () => true,
-    open({ admission, on }) {
-      const session = { token: admission.token, on, closed: false, refresh() {}, close() { session.closed = true; } };
-      world.sessions.push(session);
-      return session;
+    {
+      now: () => world.time,
+      pause: async (ms) => {
+        world.pauses.push(ms);
+        await turn();
+      },
+      random: () => 0.5,
     },
-    on: {
-      participants: (list) => world.lists.push(list.map((p) => p.id)),
-      stream: (id, stream) => world.streams.set(id, stream),
-      removed: (id) => world.streams.delete(id),
-      state: (phase) => world.states.push(phase),
-    },
-  }, { now: () => world.time, pause: async (ms) => { world.pauses.push(ms); await turn(); }, random: () => 0.5 });
+  );
   world.last = () => world.sessions[world.sessions.length - 1];
   return world;
 }
@@ -268,7 +462,10 @@ describe('a client', () => {
     const fresh = w.last();
     fresh.on.participants([person('bea'), person('cleo')]);
     fresh.on.stream('bea', 'new');
-    assert.deepEqual([old.closed, w.streams.get('bea'), w.streams.get('cleo')], [false, 'new', 'old']);
+    assert.deepEqual(
+      [old.closed, w.streams.get('bea'), w.streams.get('cleo')],
+      [false, 'new', 'old'],
+    );
     fresh.on.stream('cleo', 'new');
     assert.deepEqual([old.closed, w.streams.get('cleo')], [true, 'new']);
     assert.ok(!w.states.includes('lost'));
@@ -297,7 +494,10 @@ describe('a client', () => {
       w.last().on.ended('TOKEN_EXPIRED');
     }
     await until(() => w.sessions.length === 4);
-    assert.deepEqual(w.sessions.map((s) => s.token), ['t1', 't2', 't3', 't4']);
+    assert.deepEqual(
+      w.sessions.map((s) => s.token),
+      ['t1', 't2', 't3', 't4'],
+    );
     assert.deepEqual(w.pauses, [500, 1000, 2000]);
     assert.ok(w.sessions.slice(0, 3).every((s) => s.closed));
     w.client.leave();
@@ -319,32 +519,84 @@ describe('a client', () => {
 
 /** A token whose claims are these. @param {object} claims */
 const jwt = (claims) => `x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`;
-const admission = { token: jwt({ jti: 'me', topic: 'x', events_url: 'ws://h/stage-events' }), stage: 'arn:aws:ivs:local:0:stage/x', expiresAt: '' };
+const admission = {
+  token: jwt({ jti: 'me', topic: 'x', events_url: 'ws://h/stage-events' }),
+  stage: 'arn:aws:ivs:local:0:stage/x',
+  expiresAt: '',
+};
 
 describe('the events socket', () => {
   it('asks as the IVS SDK does, tells who is there, and ends when it is sent away', async () => {
     const sockets = [];
     class Socket {
-      constructor(url, token) { Object.assign(this, { url, token, readyState: 1, sent: [] }); sockets.push(this); }
-      send(text) { this.sent.push(text); }
-      close() { this.closed = true; }
-      say(type, payload) { this.onmessage?.({ data: JSON.stringify({ type, payload }) }); }
+      constructor(url, token) {
+        Object.assign(this, { url, token, readyState: 1, sent: [] });
+        sockets.push(this);
+      }
+      send(text) {
+        this.sent.push(text);
+      }
+      close() {
+        this.closed = true;
+      }
+      say(type, payload) {
+        this.onmessage?.({ data: JSON.stringify({ type, payload }) });
+      }
     }
-    const lists = [], states = [], ended = [];
-    watchStage(admission.token, { participants: (l) => lists.push(l), connected: (c) => states.push(c), ended: (why) => ended.push(why) }, { Socket, pause: async () => {}, random: () => 0 });
+    const lists = [],
+      states = [],
+      ended = [];
+    watchStage(
+      admission.token,
+      {
+        participants: (l) => lists.push(l),
+        connected: (c) => states.push(c),
+        ended: (why) => ended.push(why),
+      },
+      { Socket, pause: async () => {}, random: () => 0 },
+    );
     await until(() => sockets.length === 1);
-    assert.match(sockets[0].url, /^ws:\/\/h\/stage-events\?error_over_ws=1&topic=x\/publishers&traceid=[0-9a-f]+$/);
+    assert.match(
+      sockets[0].url,
+      /^ws:\/\/h\/stage-events\?error_over_ws=1&topic=x\/publishers&traceid=[0-9a-f]+$/,
+    );
     assert.equal(sockets[0].token, admission.token);
     sockets[0].onmessage({ data: 'no JSON' });
-    sockets[0].say('aws:ivs:STAGE_STATE', { sequenceNumber: 1, participants: [
-      { id: 'me', userId: 'ana', attributes: {} }, { id: 'b', userId: 'u', attributes: { name: 'Bea' }, isPublishing: true, audioMuted: true, videoStopped: false }] });
-    assert.deepEqual(lists, [[{ id: 'b', userId: 'u', name: 'Bea', publishing: true, audioMuted: true, videoMuted: false }]]);
+    sockets[0].say('aws:ivs:STAGE_STATE', {
+      sequenceNumber: 1,
+      participants: [
+        { id: 'me', userId: 'ana', attributes: {} },
+        {
+          id: 'b',
+          userId: 'u',
+          attributes: { name: 'Bea' },
+          isPublishing: true,
+          audioMuted: true,
+          videoStopped: false,
+        },
+      ],
+    });
+    assert.deepEqual(lists, [
+      [
+        {
+          id: 'b',
+          userId: 'u',
+          name: 'Bea',
+          publishing: true,
+          audioMuted: true,
+          videoMuted: false,
+        },
+      ],
+    ]);
     sockets[0].onclose();
     await until(() => sockets.length === 2);
     assert.deepEqual(states, [true, false]);
     sockets[1].say('aws:ivs:DISCONNECT', { code: 'PARTICIPANT_DISCONNECTED' });
     await turn();
-    assert.deepEqual([ended, sockets.length, sockets[1].closed], [['PARTICIPANT_DISCONNECTED'], 2, true]);
+    assert.deepEqual(
+      [ended, sockets.length, sockets[1].closed],
+      [['PARTICIPANT_DISCONNECTED'], 2, true],
+    );
   });
 });
 
@@ -353,33 +605,63 @@ describe('a local session', () => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     let presence;
     const hidden = new Set(['cleo']);
-    const played = [], stopped = [], requests = [], links = [], removed = [];
+    const played = [],
+      stopped = [],
+      requests = [],
+      links = [],
+      removed = [];
     let fail = true;
-    const session = openLocal({ admission, wants: (p) => !hidden.has(p.id), on: {
-      participants() {}, stream() {}, removed: (id) => removed.push(id), link: (id, link) => links.push(`${id} ${link}`), joined() {}, ended() {},
-    } }, {
-      watch: (_token, on) => { presence = on; return { stop() {} }; },
-      async view(id, on, { fetch }) {
-        await fetch('whep/x', { method: 'POST', headers: { 'Content-Type': 'application/sdp' } });
-        if (fail) throw new Error('not yet');
-        played.push([id, on]);
-        return { stop: () => stopped.push(id), peer: null };
+    const session = openLocal(
+      {
+        admission,
+        wants: (p) => !hidden.has(p.id),
+        on: {
+          participants() {},
+          stream() {},
+          removed: (id) => removed.push(id),
+          link: (id, link) => links.push(`${id} ${link}`),
+          joined() {},
+          ended() {},
+        },
       },
-      fetch: async (url, init) => { requests.push(init); },
-    });
+      {
+        watch: (_token, on) => {
+          presence = on;
+          return { stop() {} };
+        },
+        async view(id, on, { fetch }) {
+          await fetch('whep/x', { method: 'POST', headers: { 'Content-Type': 'application/sdp' } });
+          if (fail) throw new Error('not yet');
+          played.push([id, on]);
+          return { stop: () => stopped.push(id), peer: null };
+        },
+        fetch: async (url, init) => {
+          requests.push(init);
+        },
+      },
+    );
     presence.participants([person('bea'), person('cleo'), person('dora', 'dora', false)]);
     await turn();
-    assert.deepEqual([requests.length, requests[0].headers.Authorization, requests[0].credentials], [1, `Bearer ${admission.token}`, 'omit']);
+    assert.deepEqual(
+      [requests.length, requests[0].headers.Authorization, requests[0].credentials],
+      [1, `Bearer ${admission.token}`, 'omit'],
+    );
     fail = false;
     t.mock.timers.tick(1_000);
     await turn();
-    assert.deepEqual(played.map(([id]) => id), ['bea']);
+    assert.deepEqual(
+      played.map(([id]) => id),
+      ['bea'],
+    );
     played[0][1].state('connected');
 
     hidden.clear();
     session.refresh();
     await turn();
-    assert.deepEqual(played.map(([id]) => id), ['bea', 'cleo']);
+    assert.deepEqual(
+      played.map(([id]) => id),
+      ['bea', 'cleo'],
+    );
 
     played[0][1].state('disconnected');
     played[0][1].state('connected');
@@ -389,7 +671,10 @@ describe('a local session', () => {
     played[0][1].state('failed');
     t.mock.timers.tick(1_000);
     await turn();
-    assert.deepEqual(played.map(([id]) => id), ['bea', 'cleo', 'bea']);
+    assert.deepEqual(
+      played.map(([id]) => id),
+      ['bea', 'cleo', 'bea'],
+    );
     assert.ok(links.includes('bea retrying'));
 
     presence.participants([person('cleo')]);
@@ -401,29 +686,95 @@ describe('a local session', () => {
 
 describe('a session of AWS', () => {
   it('never publishes, and tells what the SDK tells', async () => {
-    globalThis.MediaStream ??= class { constructor(tracks) { this.tracks = tracks; } getTracks() { return this.tracks; } };
+    globalThis.MediaStream ??= class {
+      constructor(tracks) {
+        this.tracks = tracks;
+      }
+      getTracks() {
+        return this.tracks;
+      }
+    };
     const handlers = {};
-    let strategy, left = 0;
+    let strategy,
+      left = 0;
     class Stage {
-      constructor(token, s) { strategy = s; }
-      on(event, handler) { handlers[event] = handler; }
+      constructor(token, s) {
+        strategy = s;
+      }
+      on(event, handler) {
+        handlers[event] = handler;
+      }
       async join() {}
-      leave() { left++; }
+      leave() {
+        left++;
+      }
       refreshStrategy() {}
     }
-    const names = ['CONNECTION_STATE_CHANGED', 'PARTICIPANT_JOINED', 'PARTICIPANT_METADATA_CHANGED', 'PARTICIPANT_LEFT', 'PARTICIPANT_PUBLISH_STATE_CHANGED', 'PARTICIPANT_SUBSCRIBE_STATE_CHANGED', 'STREAM_MUTE_CHANGED', 'PARTICIPANT_STREAMS_ADDED', 'PARTICIPANT_STREAMS_REMOVED', 'LEFT'];
+    const names = [
+      'CONNECTION_STATE_CHANGED',
+      'PARTICIPANT_JOINED',
+      'PARTICIPANT_METADATA_CHANGED',
+      'PARTICIPANT_LEFT',
+      'PARTICIPANT_PUBLISH_STATE_CHANGED',
+      'PARTICIPANT_SUBSCRIBE_STATE_CHANGED',
+      'STREAM_MUTE_CHANGED',
+      'PARTICIPANT_STREAMS_ADDED',
+      'PARTICIPANT_STREAMS_REMOVED',
+      'LEFT',
+    ];
     const StageEvents = Object.fromEntries(names.map((n) => [`STAGE_${n}`, n]));
-    const lists = [], streams = [], removed = [], ended = [];
-    const session = openIvs({ admission, wants: (p) => p.publishing, on: {
-      participants: (l) => lists.push(l), stream: (id, s) => streams.push([id, s.getTracks()]), removed: (id) => removed.push(id), link() {}, joined() {}, ended: (why) => ended.push(why),
-    } }, { sdk: async () => ({ Stage, StageEvents, StageConnectionState: { CONNECTED: 'connected' }, SubscribeType: { AUDIO_VIDEO: 'av', NONE: 'none' } }) });
+    const lists = [],
+      streams = [],
+      removed = [],
+      ended = [];
+    const session = openIvs(
+      {
+        admission,
+        wants: (p) => p.publishing,
+        on: {
+          participants: (l) => lists.push(l),
+          stream: (id, s) => streams.push([id, s.getTracks()]),
+          removed: (id) => removed.push(id),
+          link() {},
+          joined() {},
+          ended: (why) => ended.push(why),
+        },
+      },
+      {
+        sdk: async () => ({
+          Stage,
+          StageEvents,
+          StageConnectionState: { CONNECTED: 'connected' },
+          SubscribeType: { AUDIO_VIDEO: 'av', NONE: 'none' },
+        }),
+      },
+    );
     await turn();
-    const bea = { id: 'b', userId: 'u', attributes: { name: 'Bea' }, isPublishing: false, isLocal: false };
+    const bea = {
+      id: 'b',
+      userId: 'u',
+      attributes: { name: 'Bea' },
+      isPublishing: false,
+      isLocal: false,
+    };
     handlers.PARTICIPANT_JOINED({ id: 'me', isLocal: true });
     handlers.PARTICIPANT_JOINED(bea);
-    assert.deepEqual([strategy.shouldPublishParticipant(), strategy.stageStreamsToPublish(), strategy.shouldSubscribeToParticipant(bea)], [false, [], 'none']);
+    assert.deepEqual(
+      [
+        strategy.shouldPublishParticipant(),
+        strategy.stageStreamsToPublish(),
+        strategy.shouldSubscribeToParticipant(bea),
+      ],
+      [false, [], 'none'],
+    );
     handlers.PARTICIPANT_PUBLISH_STATE_CHANGED(bea, 'published');
-    assert.deepEqual([strategy.shouldSubscribeToParticipant(bea), lists[lists.length - 1].map((p) => [p.id, p.name, p.publishing])], ['av', [['b', 'Bea', true]]]);
+    assert.deepEqual(
+      [
+        strategy.shouldSubscribeToParticipant(bea),
+        lists[lists.length - 1].map((p) => [p.id, p.name, p.publishing]),
+      ],
+      ['av', [['b', 'Bea', true]]],
+    );
     handlers.PARTICIPANT_STREAMS_ADDED(bea, [{ mediaStreamTrack: 'audio' }]);
     handlers.PARTICIPANT_STREAMS_ADDED(bea, [{ mediaStreamTrack: 'video' }]);
     assert.deepEqual(streams[1], ['b', ['audio', 'video']]);

@@ -5,26 +5,56 @@ import { chosen, serverSaid } from '../lib/strings.js';
 import { de, en, es, speak } from './words.js';
 
 const root = new URL('../', import.meta.url);
-const read = (folder, is) => readdirSync(folder, { recursive: true }).filter(is).map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
+const read = (folder, is) =>
+  readdirSync(folder, { recursive: true })
+    .filter(is)
+    .map((name) => readFileSync(new URL(name, folder), 'utf8'))
+    .join('\n');
 const source = read(root, (name) => name.endsWith('.js') && !/^(vendor|jstest)\//.test(name));
 // The terminal has the sentences of the dock in common.
-const terminal = read(new URL('../../internal/obs/', import.meta.url), (name) => name.endsWith('.go') && !name.endsWith('_test.go'));
-const placeholders = (text) => [...text.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort().join();
-/** The sentences of the pages; the server's own are there by their codes, in the other languages. */
-const own = (words) => Object.fromEntries(Object.entries(words).filter(([key]) => !key.startsWith('server.')));
-const server = (words) => Object.fromEntries(Object.entries(words).filter(([key]) => key.startsWith('server.')).map(([key, text]) => [key.slice(7), text]));
+const terminal = read(
+  new URL('../../internal/obs/', import.meta.url),
+  (name) => name.endsWith('.go') && !name.endsWith('_test.go'),
+);
+const placeholders = (text) =>
+  [...text.matchAll(/\{(\w+)\}/g)]
+    .map((m) => m[1])
+    .sort()
+    .join();
+/**
+ * The sentences of the pages; the server's own are there by their codes, in the other languages.
+ */
+const own = (words) =>
+  Object.fromEntries(Object.entries(words).filter(([key]) => !key.startsWith('server.')));
+const server = (words) =>
+  Object.fromEntries(
+    Object.entries(words)
+      .filter(([key]) => key.startsWith('server.'))
+      .map(([key, text]) => [key.slice(7), text]),
+  );
 const [inGerman, inSpanish] = [server(de), server(es)];
 
 for (const [name, words] of Object.entries({ de, es })) {
   describe(name, () => {
-    it('has every sentence, in the order of English, and no other', () => assert.deepEqual(Object.keys(own(words)), Object.keys(own(en))));
-    it('has no empty one', () => assert.deepEqual(Object.entries(words).filter(([, text]) => !text.trim()), []));
+    it('has every sentence, in the order of English, and no other', () =>
+      assert.deepEqual(Object.keys(own(words)), Object.keys(own(en))));
+    it('has no empty one', () =>
+      assert.deepEqual(
+        Object.entries(words).filter(([, text]) => !text.trim()),
+        [],
+      ));
     it('has no word that is wider than a card of a narrow dock: soft hyphens let it break', () => {
       const pieces = (text) => text.split(/[^\p{L}]+/u);
-      assert.deepEqual(Object.values(words).flatMap(pieces).filter((piece) => piece.length > 20), []);
+      assert.deepEqual(
+        Object.values(words)
+          .flatMap(pieces)
+          .filter((piece) => piece.length > 20),
+        [],
+      );
     });
     it('has the same blanks to fill', () => {
-      for (const key of Object.keys(en)) assert.equal(placeholders(words[key]), placeholders(en[key]), key);
+      for (const key of Object.keys(en))
+        assert.equal(placeholders(words[key]), placeholders(en[key]), key);
     });
   });
 }
@@ -34,22 +64,39 @@ describe('English', () => {
   const prefixes = [...source.matchAll(/`([\w.]+[.])\$\{/g)].map((m) => m[1]);
   it('has every text that is requested', () => {
     const asked = [...source.matchAll(/\bt\('([^']+)'/g)].map((m) => m[1]);
-    const keys = [...terminal.matchAll(/"((?:find|live|setup)\.[\w.]+)"/g)].map((m) => m[1]).filter((key) => !key.endsWith('.'));
+    const keys = [...terminal.matchAll(/"((?:find|live|setup)\.[\w.]+)"/g)]
+      .map((m) => m[1])
+      .filter((key) => !key.endsWith('.'));
     assert.ok(asked.length > 150);
-    assert.deepEqual([...asked, ...keys].filter((key) => !(key in en)), []);
+    assert.deepEqual(
+      [...asked, ...keys].filter((key) => !(key in en)),
+      [],
+    );
   });
   it('has no text that is used nowhere', () => {
-    const unused = Object.keys(own(en)).filter((key) => !source.includes(`'${key}'`) && !terminal.includes(`"${key}"`) && !prefixes.some((p) => key.startsWith(p)));
+    const unused = Object.keys(own(en)).filter(
+      (key) =>
+        !source.includes(`'${key}'`) &&
+        !terminal.includes(`"${key}"`) &&
+        !prefixes.some((p) => key.startsWith(p)),
+    );
     assert.deepEqual(unused, []);
   });
   it('has the words of OBS and Amazon IVS', () => {
     for (const [key, text] of Object.entries(en)) {
-      assert.doesNotMatch(text, /\bbit rate|full picture|Let on|Take off|May go onto|\bLook\b(?! again| for| at)|\bwhoever\b|\bsomebody\b|\bknock/i, key);
+      assert.doesNotMatch(
+        text,
+        /\bbit rate|full picture|Let on|Take off|May go onto|\bLook\b(?! again| for| at)|\bwhoever\b|\bsomebody\b|\bknock/i,
+        key,
+      );
     }
   });
 });
 
-/** What docs/glossary.md, "German and Spanish", has another word for. OBS's own labels stay as they are. */
+/**
+ * What docs/glossary.md, "German and Spanish", has another word for. OBS's own labels stay as they
+ * are.
+ */
 const otherWords = {
   de: /\bStages?\b|Operator|Sendende[nr]?\b|Rechner|Mischer|\bMixer|Audio-Mixer|Übertragung|Telefon|Keyframe-Intervall|zurückgezogen|\bLeute\b|\b(alle|keine|viele|offenen?) Token\b|unterschreib|live gehen|[^ ]…/,
   es: /\bstages?\b|\bdocks?\b|ordenador|\b(la|una) wifi|como mucho|\bbitrate|público|\bGente\b|\bConfiguración|fotogramas B\b/,
@@ -57,75 +104,163 @@ const otherWords = {
 for (const [name, words] of Object.entries({ de, es })) {
   it(`one word for one thing in ${name}`, () => {
     const written = Object.entries(words).map(([key, text]) => [key, text.replace(/\{\w+\}/g, '')]);
-    assert.deepEqual(written.filter(([, text]) => otherWords[name].test(text)), []);
+    assert.deepEqual(
+      written.filter(([, text]) => otherWords[name].test(text)),
+      [],
+    );
   });
 }
 
 it('the first language of the person that there is wins', () => {
-  assert.deepEqual([chosen(['fr', 'de-AT', 'en']), chosen(['es-419']), chosen(['fr']), chosen([])], ['de', 'es', 'en', 'en']);
+  assert.deepEqual(
+    [chosen(['fr', 'de-AT', 'en']), chosen(['es-419']), chosen(['fr']), chosen([])],
+    ['de', 'es', 'en', 'en'],
+  );
 });
 
 describe('errors that a page shows', () => {
-  // Texts for programmers, and what golive.js says of an OBS that does not keep its settings, beside OBS's own English words.
+  // Texts for programmers, and what golive.js says of an OBS that does not keep its settings,
+  // beside OBS's own English words.
   const others = ['the page has no #${id}'];
   it('have no English of their own', () => {
-    const thrown = [...source.matchAll(/\b\w*Error\(([^\n]*)/g)].flatMap((m) => [...m[1].matchAll(/'([^']*)'|`([^`]*)`/g)].map((x) => x[1] ?? x[2]));
+    const thrown = [...source.matchAll(/\b\w*Error\(([^\n]*)/g)].flatMap((m) =>
+      [...m[1].matchAll(/'([^']*)'|`([^`]*)`/g)].map((x) => x[1] ?? x[2]),
+    );
     assert.ok(thrown.includes('obs.timeout'), 'the search finds what is there');
-    assert.deepEqual(thrown.filter((text) => /[a-z] [a-z]/i.test(text) && !others.includes(text)), []);
+    assert.deepEqual(
+      thrown.filter((text) => /[a-z] [a-z]/i.test(text) && !others.includes(text)),
+      [],
+    );
   });
   it('have keys that are there', () => {
-    const keys = [...source.matchAll(/(?:ObsError|SetupError)\(([^\n]*)/g)].flatMap((m) => [...m[1].matchAll(/'([a-z]+\.[\w.]+)'/g)].map((x) => x[1]));
+    const keys = [...source.matchAll(/(?:ObsError|SetupError)\(([^\n]*)/g)].flatMap((m) =>
+      [...m[1].matchAll(/'([a-z]+\.[\w.]+)'/g)].map((x) => x[1]),
+    );
     assert.ok(keys.length > 5);
-    assert.deepEqual(keys.filter((key) => !(key in en)), []);
+    assert.deepEqual(
+      keys.filter((key) => !(key in en)),
+      [],
+    );
   });
 });
 
-/** What the server says, by its code: it says it in English, and the other languages go by the code. */
+/**
+ * What the server says, by its code: it says it in English, and the other languages go by the code.
+ */
 describe('the server’s codes', () => {
-  const go = (folder) => readdirSync(new URL(`../../internal/${folder}/`, import.meta.url))
-    .filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
-    .map((name) => readFileSync(new URL(`../../internal/${folder}/${name}`, import.meta.url), 'utf8')).join('\n');
+  const go = (folder) =>
+    readdirSync(new URL(`../../internal/${folder}/`, import.meta.url))
+      .filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
+      .map((name) =>
+        readFileSync(new URL(`../../internal/${folder}/${name}`, import.meta.url), 'utf8'),
+      )
+      .join('\n');
   const code = String.raw`\(\s*"([a-z][a-z0-9_]+)",?`;
-  const said = ['access', 'app', 'homes', 'ivs', 'oidc', 'sfu', 'token', 'web', 'whip'].map(go).join('\n');
+  const said = ['access', 'app', 'homes', 'ivs', 'oidc', 'sfu', 'token', 'web', 'whip']
+    .map(go)
+    .join('\n');
   const found = new Set([
-    ...[...said.matchAll(new RegExp(String.raw`(?:WithCode|refuse|\.end|\.Close(?:All)?)${code}`, 'g'))].map((m) => m[1]),
+    ...[
+      ...said.matchAll(
+        new RegExp(String.raw`(?:WithCode|refuse|\.end|\.Close(?:All)?)${code}`, 'g'),
+      ),
+    ].map((m) => m[1]),
     ...[...go('ivs').matchAll(/return stage\.EventEnded, "(\w+)"/g)].map((m) => m[1]),
-    ...[...go('ivs').matchAll(/case ("[A-Z_]+"(?:, "[A-Z_]+")*):\n\t\treturn "/g)].flatMap((m) => [...m[1].matchAll(/\w+/g)].map((x) => x[0].toLowerCase())),
-    ...[...go('stage').matchAll(/Err\w+ += errors\.New\("([\w ]+)"\)/g)].map((m) => m[1].replaceAll(' ', '_')), // kinds, where there is no code
-    'internal', 'cross_origin', 'token_expired', 'token_revoked',
+    ...[...go('ivs').matchAll(/case ("[A-Z_]+"(?:, "[A-Z_]+")*):\n\t\treturn "/g)].flatMap((m) =>
+      [...m[1].matchAll(/\w+/g)].map((x) => x[0].toLowerCase()),
+    ),
+    // Kinds, where there is no code.
+    ...[...go('stage').matchAll(/Err\w+ += errors\.New\("([\w ]+)"\)/g)].map((m) =>
+      m[1].replaceAll(' ', '_'),
+    ),
+    'internal',
+    'cross_origin',
+    'token_expired',
+    'token_revoked',
   ]);
   /** Codes that only programs or operators receive. */
   const notForThem = {
-    'the operator, in the terminal or on their pages': ['already_set_up', 'name_taken', 'contrast', 'key_gone', 'key_damaged', 'kms_key', 'port_taken', 'too_large'],
+    'the operator, in the terminal or on their pages': [
+      'already_set_up',
+      'name_taken',
+      'contrast',
+      'key_gone',
+      'key_damaged',
+      'kms_key',
+      'port_taken',
+      'too_large',
+    ],
     'a browser source that goes beyond its view': ['view_only', 'not_in_view'],
-    'a program that speaks to the server wrongly, which the pages and OBS do not': ['bad_json', 'bad_body', 'bad_cursor', 'scope', 'unknown_field', 'method_not_allowed', 'not_acceptable', 'unsupported_media_type', 'unsupported_encoding',
-      'wrong_etag', 'ice_restart', 'too_many'],
+    'a program that speaks to the server wrongly, which the pages and OBS do not': [
+      'bad_json',
+      'bad_body',
+      'bad_cursor',
+      'scope',
+      'unknown_field',
+      'method_not_allowed',
+      'not_acceptable',
+      'unsupported_media_type',
+      'unsupported_encoding',
+      'wrong_etag',
+      'ice_restart',
+      'too_many',
+    ],
   };
   for (const [name, words] of Object.entries({ de: inGerman, es: inSpanish })) {
     it(`are all said in ${name}, as far as a broadcaster meets them`, () => {
       assert.ok(found.size > 60, `the search finds what is there: ${[...found]}`);
-      for (const there of ['too_many_tokens', 'kicked', 'token_malformed', 'bitrate_exceeded', 'not_found']) assert.ok(found.has(there), there);
+      for (const there of [
+        'too_many_tokens',
+        'kicked',
+        'token_malformed',
+        'bitrate_exceeded',
+        'not_found',
+      ])
+        assert.ok(found.has(there), there);
       const exempt = Object.values(notForThem).flat();
-      assert.deepEqual([...found].filter((c) => !words[c] && !exempt.includes(c)), []);
-      assert.deepEqual(exempt.filter((c) => !found.has(c) || words[c]), [], 'no longer there, or said after all');
+      assert.deepEqual(
+        [...found].filter((c) => !words[c] && !exempt.includes(c)),
+        [],
+      );
+      assert.deepEqual(
+        exempt.filter((c) => !found.has(c) || words[c]),
+        [],
+        'no longer there, or said after all',
+      );
     });
   }
   it('are the same in both', () => assert.deepEqual(Object.keys(inGerman), Object.keys(inSpanish)));
   it('are filled with what there is', () => {
     for (const words of [inGerman, inSpanish]) {
-      for (const text of Object.values(words)) assert.ok(!/\{(?!detail|wait)\w+\}/.test(text), text);
+      for (const text of Object.values(words))
+        assert.ok(!/\{(?!detail|wait)\w+\}/.test(text), text);
     }
   });
 });
 
 it('a language has its own words for a refusal, with the wait and the operator’s reason; English has the server’s', () => {
-  assert.equal(serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240), 'Try again in 4 minutes.');
+  assert.equal(
+    serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240),
+    'Try again in 4 minutes.',
+  );
   assert.equal(serverSaid('kicked', 'time is up'), 'The operator ended your broadcast: time is up');
-  assert.equal(serverSaid('kicked', 'An operator ended the session.'), 'The operator ended your broadcast.');
+  assert.equal(
+    serverSaid('kicked', 'An operator ended the session.'),
+    'The operator ended your broadcast.',
+  );
   speak('de');
-  assert.match(serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240), /Warte 4 Minuten und/);
-  assert.match(serverSaid('too_many_tokens', 'Try again in 4 minutes.'), /Warte ein paar Minuten und/);
-  assert.equal(serverSaid('kicked', 'The hall is closing.'), 'Der Betreiber hat deine Sendung beendet: The hall is closing.');
+  assert.match(
+    serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240),
+    /Warte 4 Minuten und/,
+  );
+  assert.match(
+    serverSaid('too_many_tokens', 'Try again in 4 minutes.'),
+    /Warte ein paar Minuten und/,
+  );
+  assert.equal(
+    serverSaid('kicked', 'The hall is closing.'),
+    'Der Betreiber hat deine Sendung beendet: The hall is closing.',
+  );
   assert.equal(serverSaid('something_new', 'A sentence.'), 'A sentence.');
   speak('es');
   assert.match(serverSaid('too_many_attempts', '', 30), /Espera 30 segundos/);

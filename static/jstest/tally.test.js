@@ -9,21 +9,31 @@ const seen = (loss, since = new Date(1_000_000).toISOString()) => ({ since, rece
 describe('how a broadcast went', () => {
   it('is how long it was, what was sent, and what was lost', () => {
     const tally = createTally();
-    for (const phase of ['idle', 'starting']) assert.equal(tally.follow(at(phase, true), 999_000), null);
+    for (const phase of ['idle', 'starting'])
+      assert.equal(tally.follow(at(phase, true), 999_000), null);
     tally.follow(at('live', true), 1_000_000);
     tally.sample(sent(0), undefined); // not measured yet
     tally.sample(sent(2_000_000), seen(0));
     tally.sample(sent(3_000_000, 0.04), seen(0.02));
     assert.equal(tally.follow(at('stopping', true), 1_060_000), null);
     const summary = tally.follow(at('idle'), 1_061_000);
-    assert.deepEqual(summary, { seconds: 61, reconnects: 0, bitrate: 2_500_000, loss: 0.01, encoderLag: 0.02, renderLag: 0 });
+    assert.deepEqual(summary, {
+      seconds: 61,
+      reconnects: 0,
+      bitrate: 2_500_000,
+      loss: 0.01,
+      encoderLag: 0.02,
+      renderLag: 0,
+    });
     assert.deepEqual(stains(summary), ['encoderLag']);
     assert.equal(tally.follow(at('idle'), 1_062_000), null, 'told once');
   });
   it('counts each break once, and goes on after it', () => {
     const tally = createTally();
     tally.follow(at('live', true), 1_000_000);
-    for (let i = 0; i < 2; i++) for (const phase of ['reconnecting', 'reconnecting', 'starting', 'live']) tally.follow(at(phase, true), 1_010_000);
+    for (let i = 0; i < 2; i++)
+      for (const phase of ['reconnecting', 'reconnecting', 'starting', 'live'])
+        tally.follow(at(phase, true), 1_010_000);
     tally.follow(at('trouble', true), 1_020_000); // OBS still sends
     tally.follow(at('live', true), 1_021_000);
     const summary = tally.follow(at('trouble'), 1_030_000);
@@ -39,6 +49,7 @@ describe('how a broadcast went', () => {
   });
   it('is nothing without a broadcast', () => {
     const tally = createTally();
-    for (const phase of ['starting', 'trouble', 'idle']) assert.equal(tally.follow(at(phase), 1), null);
+    for (const phase of ['starting', 'trouble', 'idle'])
+      assert.equal(tally.follow(at(phase), 1), null);
   });
 });

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { useWords } from '../lib/strings.js';
 
 /** @param {string} tag */
-const read = (tag) => JSON.parse(readFileSync(new URL(`../strings/${tag}.json`, import.meta.url), 'utf8'));
+const read = (tag) =>
+  JSON.parse(readFileSync(new URL(`../strings/${tag}.json`, import.meta.url), 'utf8'));
 
 export const [en, de, es] = ['en', 'de', 'es'].map(read);
 

@@ -1,11 +1,29 @@
 /** What a browser is called, from its User-Agent. Pure. */
 
-/** The first that fits: Edge and Opera call themselves Chrome too, and Chrome calls itself Safari. @type {[RegExp, string][]} */
-const PROGRAMS = [[/OBS\/([\d.]+)/, 'OBS'], [/Edg\w*\/(\d+)/, 'Edge'], [/OPR\/(\d+)/, 'Opera'], [/Firefox\/(\d+)/, 'Firefox'], [/FxiOS\/(\d+)/, 'Firefox'],
-  [/CriOS\/(\d+)/, 'Chrome'], [/Chrome\/(\d+)/, 'Chrome'], [/Version\/(\d+)[\d.]* (?:Mobile\/\S+ )?Safari/, 'Safari']];
+/**
+ * The first that fits: Edge and Opera call themselves Chrome too, and Chrome calls itself Safari.
+ * @type {[RegExp, string][]}
+ */
+const PROGRAMS = [
+  [/OBS\/([\d.]+)/, 'OBS'],
+  [/Edg\w*\/(\d+)/, 'Edge'],
+  [/OPR\/(\d+)/, 'Opera'],
+  [/Firefox\/(\d+)/, 'Firefox'],
+  [/FxiOS\/(\d+)/, 'Firefox'],
+  [/CriOS\/(\d+)/, 'Chrome'],
+  [/Chrome\/(\d+)/, 'Chrome'],
+  [/Version\/(\d+)[\d.]* (?:Mobile\/\S+ )?Safari/, 'Safari'],
+];
 
 /** @type {[RegExp, string][]} */
-const SYSTEMS = [[/iPhone|iPad|iPod/, 'iOS'], [/Android/, 'Android'], [/Windows/, 'Windows'], [/Mac OS X|Macintosh/, 'macOS'], [/CrOS/, 'ChromeOS'], [/Linux|X11/, 'Linux']];
+const SYSTEMS = [
+  [/iPhone|iPad|iPod/, 'iOS'],
+  [/Android/, 'Android'],
+  [/Windows/, 'Windows'],
+  [/Mac OS X|Macintosh/, 'macOS'],
+  [/CrOS/, 'ChromeOS'],
+  [/Linux|X11/, 'Linux'],
+];
 
 /** "OBS 30.2.3, Windows"; what is not known stays as it is. @param {string} agent */
 export function agentName(agent) {

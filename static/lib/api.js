@@ -27,7 +27,12 @@ export class ApiError extends Error {
  * @param {{signal?: AbortSignal, timeout?: number, fetch?: import('./types.js').Fetch}} [options]
  * @returns {Promise<T>}
  */
-export async function api(method, path, body, { signal, timeout = 15_000, fetch = globalThis.fetch } = {}) {
+export async function api(
+  method,
+  path,
+  body,
+  { signal, timeout = 15_000, fetch = globalThis.fetch } = {},
+) {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), timeout);
   signal?.addEventListener('abort', () => limit.abort());
@@ -43,7 +48,9 @@ export async function api(method, path, body, { signal, timeout = 15_000, fetch 
     return response.status === 204 ? /** @type {any} */ (undefined) : await response.json();
   } catch (err) {
     if (err instanceof ApiError) throw err;
-    throw new ApiError('', { code: signal?.aborted ? 'cancelled' : limit.signal.aborted ? 'timeout' : 'unreachable' });
+    throw new ApiError('', {
+      code: signal?.aborted ? 'cancelled' : limit.signal.aborted ? 'timeout' : 'unreachable',
+    });
   } finally {
     clearTimeout(timer);
   }
@@ -58,7 +65,11 @@ export async function problem(response) {
   const retryAfter = Number(response.headers.get('Retry-After')) || 0;
   const json = response.headers.get('Content-Type')?.includes('json');
   const body = json ? await response.json().catch(() => ({})) : {};
-  return new ApiError(body.detail || body.message || '', { status, code: body.code ? String(body.code) : `http_${status}`, retryAfter });
+  return new ApiError(body.detail || body.message || '', {
+    status,
+    code: body.code ? String(body.code) : `http_${status}`,
+    retryAfter,
+  });
 }
 
 /** @param {string} arn */

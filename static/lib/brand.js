@@ -10,7 +10,10 @@ let current = {};
 
 export const brand = () => current;
 
-/** Loads the branding. Call it before the first drawing, so that no colour changes on the screen. Without an answer the page has its own colours. */
+/**
+ * Loads the branding. Call it before the first drawing, so that no colour changes on the screen.
+ * Without an answer the page has its own colours.
+ */
 export async function loadBrand() {
   try {
     use(await api('GET', 'api/branding', undefined, { timeout: 3_000 }));
@@ -40,7 +43,11 @@ export function use(next) {
 export function accents(accent) {
   const parts = /^#(..)(..)(..)$/.exec(accent ?? '');
   if (!parts) return {};
-  const darker = parts.slice(1).map((part) => Math.round(parseInt(part, 16) * 0.8).toString(16).padStart(2, '0'));
+  const darker = parts.slice(1).map((part) =>
+    Math.round(parseInt(part, 16) * 0.8)
+      .toString(16)
+      .padStart(2, '0'),
+  );
   return { '--primary': String(accent), '--primary-hover': `#${darker.join('')}` };
 }
 
@@ -48,7 +55,20 @@ export function accents(accent) {
 export function footer() {
   const { support, imprint } = current;
   if (!support && !imprint) return null;
-  return h('footer', { className: 'row wrap', key: 'footer' },
-    support && h('a', { href: support, target: '_blank', rel: 'noopener', key: 'support' }, t('app.support')),
-    imprint && h('a', { href: imprint, target: '_blank', rel: 'noopener', key: 'imprint' }, t('app.imprint')));
+  return h(
+    'footer',
+    { className: 'row wrap', key: 'footer' },
+    support &&
+      h(
+        'a',
+        { href: support, target: '_blank', rel: 'noopener', key: 'support' },
+        t('app.support'),
+      ),
+    imprint &&
+      h(
+        'a',
+        { href: imprint, target: '_blank', rel: 'noopener', key: 'imprint' },
+        t('app.imprint'),
+      ),
+  );
 }

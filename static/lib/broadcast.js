@@ -1,18 +1,41 @@
 /**
- * The course of a broadcast as a state machine: step(state, fact) → {state, effects}. Pure. internal/obs/machine.go
- * is the same machine for the terminal; internal/obs/testdata/broadcast.json and a random test hold both together.
+ * The course of a broadcast as a state machine: step(state, fact) → {state, effects}. Pure.
+ * internal/obs/machine.go is the same machine for the terminal;
+ * internal/obs/testdata/broadcast.json and a random test hold both together.
  *
- * OBS's "started" only means that the endpoint answered 201, and OBS never says why a stream failed. So LIVE is what
- * the stage confirms, and the stage's events give the reasons.
+ * OBS's "started" only means that the endpoint answered 201, and OBS never says why a stream
+ * failed. So LIVE is what the stage confirms, and the stage's events give the reasons.
  */
 
 /** Codes of a stage that ends what OBS sends: only other settings help. */
-export const SETTINGS = Object.freeze(['no_h264', 'no_opus', 'bitrate_exceeded', 'resolution_exceeded', 'b_frame_present',
-  'invalid_video_codec', 'invalid_audio_codec', 'invalid_input']);
+export const SETTINGS = Object.freeze([
+  'no_h264',
+  'no_opus',
+  'bitrate_exceeded',
+  'resolution_exceeded',
+  'b_frame_present',
+  'invalid_video_codec',
+  'invalid_audio_codec',
+  'invalid_input',
+]);
 
 /** Codes after which no new token is requested: it would not help, or it would defy a decision. */
-export const FINAL = Object.freeze(['kicked', 'token_revoked', 'replaced', 'denied', 'no_grant', 'no_capability',
-  'insufficient_capabilities', 'stage_deleted', 'stage_gone', 'stage_full', 'quota_exceeded', 'bad_sdp', 'rehearsal_over', ...SETTINGS]);
+export const FINAL = Object.freeze([
+  'kicked',
+  'token_revoked',
+  'replaced',
+  'denied',
+  'no_grant',
+  'no_capability',
+  'insufficient_capabilities',
+  'stage_deleted',
+  'stage_gone',
+  'stage_full',
+  'quota_exceeded',
+  'bad_sdp',
+  'rehearsal_over',
+  ...SETTINGS,
+]);
 
 /** Milliseconds of a live broadcast after which a dead token is replaced again without a click. */
 const LONG_LIVE = 5 * 60_000;
@@ -22,13 +45,17 @@ const STOP_TRIES = 4;
 const LOOK_TRIES = 20;
 
 /**
- * @typedef {'idle' | 'starting' | 'live' | 'away' | 'reconnecting' | 'stopping' | 'trouble'} Phase what pages show;
+ * @typedef {'idle' | 'starting' | 'live' | 'away' | 'reconnecting' | 'stopping' | 'trouble'} Phase
+ *   what pages show;
  *   away: the connection to OBS broke while the broadcast was on
  * @typedef {'' | 'token' | 'settings' | 'obs' | 'stage'} Step what "starting" waits for
  * @typedef {{text: string, values?: Record<string, any>, detail?: string, code?: string}} Reason
- * @typedef {{participantId: string, expiresAt: number, renewAt: number}} About a token, without its secret
- * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail'>} Word the last event of the stage
- * @typedef {{after: 'idle' | 'start' | 'renew' | 'trouble', reason: Reason | null}} Then what follows a stop
+ * @typedef {{participantId: string, expiresAt: number, renewAt: number}} About a token, without its
+ *   secret
+ * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail'>} Word the last event
+ *   of the stage
+ * @typedef {{after: 'idle' | 'start' | 'renew' | 'trouble', reason: Reason | null}} Then what
+ *   follows a stop
  *
  * @typedef {object} State
  * @property {keyof typeof NODES} at
@@ -37,7 +64,8 @@ const LOOK_TRIES = 20;
  * @property {number} now milliseconds, of the last fact
  * @property {number} turn grows with each move; an answer that bears an older one is ignored
  * @property {string} stage
- * @property {boolean} unattended without a person to click: a terminal that stays with the broadcast
+ * @property {boolean} unattended without a person to click: a terminal that stays with the
+ *   broadcast
  * @property {string} participantId
  * @property {number} expiresAt milliseconds; 0 when unknown
  * @property {number} renewAt milliseconds; after it the token would hardly survive a reconnect
@@ -47,7 +75,8 @@ const LOOK_TRIES = 20;
  * @property {Reason | null} reason
  * @property {Reason | null} fallback the reason if the stage gives none
  * @property {boolean} fresh the next start needs a new token
- * @property {boolean} reused the token was in OBS before this start, and may have been revoked since
+ * @property {boolean} reused the token was in OBS before this start, and may have been revoked
+ *   since
  * @property {number} renewals
  * @property {boolean} unwanted the person stopped the broadcast, here or in OBS
  * @property {boolean} connecting StartStream was sent and OBS has not reported the outcome
@@ -58,7 +87,8 @@ const LOOK_TRIES = 20;
  * @property {boolean} stopped OBS reported the stop
  * @property {Then | null} then
  * @property {Word | null} word the last event of our participant
- * @property {Word | null} claim the last event of a token with a wrong signature: it explains, and has no consequence
+ * @property {Word | null} claim the last event of a token with a wrong signature: it explains, and
+ *   has no consequence
  * @property {Fact[]} deferred
  *
  * @typedef {object} Fact something that happened; only those of the kind have the other fields
@@ -80,67 +110,174 @@ const LOOK_TRIES = 20;
  * @property {Reason} [reason]
  * @property {boolean} [sending]
  *
- * @typedef {'status' | 'service' | 'mint' | 'put' | 'start' | 'stop' | 'timer' | 'spoil' | 'refresh'} Deed
- * @typedef {{do: Deed, wait?: 'start' | 'stage' | 'stop' | 'reason' | 'look', fresh?: boolean, stage?: string, id?: string}} Effect
+ * @typedef {'status' | 'service' | 'mint' | 'put' | 'start' | 'stop' | 'timer' | 'spoil' |
+ *   'refresh'} Deed
+ * @typedef {{do: Deed, wait?: 'start' | 'stage' | 'stop' | 'reason' | 'look', fresh?: boolean,
+ *   stage?: string, id?: string}} Effect
  * @typedef {{state: State, effects: Effect[]}} Move
  * @typedef {(state: State, fact: Fact) => Move} Row
  */
 
 /** @type {Readonly<State>} */
 export const FIRST = Object.freeze({
-  at: 'idle', phase: 'idle', step: '', now: 0, turn: 0, stage: '', unattended: false, participantId: '', expiresAt: 0, renewAt: 0,
-  since: 0, sending: false, renewing: false, reason: null, fallback: null, fresh: false, reused: false, renewals: 0,
-  unwanted: false, connecting: false, offline: false, orphaned: false, loop: false, tries: 0, stopped: false, then: null,
-  word: null, claim: null, deferred: [],
+  at: 'idle',
+  phase: 'idle',
+  step: '',
+  now: 0,
+  turn: 0,
+  stage: '',
+  unattended: false,
+  participantId: '',
+  expiresAt: 0,
+  renewAt: 0,
+  since: 0,
+  sending: false,
+  renewing: false,
+  reason: null,
+  fallback: null,
+  fresh: false,
+  reused: false,
+  renewals: 0,
+  unwanted: false,
+  connecting: false,
+  offline: false,
+  orphaned: false,
+  loop: false,
+  tries: 0,
+  stopped: false,
+  then: null,
+  word: null,
+  claim: null,
+  deferred: [],
 });
 
 /**
- * Every place of the machine: what pages show there, and the facts that count. A busy one keeps the facts in `defers`
- * for the place that follows. "failed" answers an effect that did not work; without a row it becomes trouble.
+ * Every place of the machine: what pages show there, and the facts that count. A busy one keeps the
+ * facts in `defers` for the place that follows. "failed" answers an effect that did not work;
+ * without a row it becomes trouble.
  * @type {Record<string, {phase?: Phase, step?: Step, defers?: string[], on: Record<string, Row>}>}
  */
 const NODES = {
   idle: { phase: 'idle', on: { go: begin, refresh, resume, STARTED: foundStarted } },
-  refreshing: { phase: 'idle', defers: ['go', 'resume', 'STARTED'], on: { refreshed, failed: toIdle } },
+  refreshing: {
+    phase: 'idle',
+    defers: ['go', 'resume', 'STARTED'],
+    on: { refreshed, failed: toIdle },
+  },
 
   // Going live.
   asking: { phase: 'starting', step: 'token', on: { status: asked, stop: toIdle } },
   reading: { phase: 'starting', step: 'token', on: { service: read, stop: toIdle } },
   minting: { phase: 'starting', step: 'token', on: { token: minted, stop: toIdle } },
   putting: { phase: 'starting', step: 'settings', on: { put: putIn, stop: toIdle } },
-  calling: { phase: 'starting', step: 'obs', on: { STARTED: confirm, STOPPED: unreached, timeout: doubt, stop: halt, closed: gone } },
+  calling: {
+    phase: 'starting',
+    step: 'obs',
+    on: { STARTED: confirm, STOPPED: unreached, timeout: doubt, stop: halt, closed: gone },
+  },
   doubting: { phase: 'starting', step: 'obs', on: { status: doubted, stop: halt, closed: gone } },
   confirming: {
-    phase: 'starting', step: 'stage', on: {
-      publishing: live, presence: live, ended: hang, refused: hang,
-      RECONNECTING: looped, STOPPED: lostAtOnce, timeout: noMedia, stop: halt, closed: gone,
+    phase: 'starting',
+    step: 'stage',
+    on: {
+      publishing: live,
+      presence: live,
+      ended: hang,
+      refused: hang,
+      RECONNECTING: looped,
+      STOPPED: lostAtOnce,
+      timeout: noMedia,
+      stop: halt,
+      closed: gone,
     },
   },
-  hanging: { on: { publishing: live, RECONNECTED: confirm, STOPPED: ended, RECONNECTING: looped, timeout: hung, stop: halt, closed: gone } },
+  hanging: {
+    on: {
+      publishing: live,
+      RECONNECTED: confirm,
+      STOPPED: ended,
+      RECONNECTING: looped,
+      timeout: hung,
+      stop: halt,
+      closed: gone,
+    },
+  },
 
   // On the stage.
   live: {
-    phase: 'live', on: {
-      presence: lasting, ended: judged, RECONNECTING: looped, STOPPED: ended, absent: check, stop: halt, closed: away, resume,
+    phase: 'live',
+    on: {
+      presence: lasting,
+      ended: judged,
+      RECONNECTING: looped,
+      STOPPED: ended,
+      absent: check,
+      stop: halt,
+      closed: away,
+      resume,
     },
   },
-  checking: { phase: 'live', defers: ['RECONNECTING', 'STOPPED'], on: { status: checked, failed: backLive, presence: backLive, stop: halt, closed: away } },
+  checking: {
+    phase: 'live',
+    defers: ['RECONNECTING', 'STOPPED'],
+    on: { status: checked, failed: backLive, presence: backLive, stop: halt, closed: away },
+  },
   away: { phase: 'away', on: { resume, stop: halt } },
   reconnecting: {
-    phase: 'reconnecting', on: {
-      RECONNECTING: looped, RECONNECTED: confirm, STOPPED: ended, publishing: live, ended: looped, refused: looped,
-      stop: halt, closed: away, resume,
+    phase: 'reconnecting',
+    on: {
+      RECONNECTING: looped,
+      RECONNECTED: confirm,
+      STOPPED: ended,
+      publishing: live,
+      ended: looped,
+      refused: looped,
+      stop: halt,
+      closed: away,
+      resume,
     },
   },
 
   // Finding out, and the end.
-  explaining: { defers: ['go'], on: { ended: explained, refused: explained, claim: explained, timeout: unexplained, stop: toIdle, closed: obsEnded } },
-  quieting: { defers: ['go'], on: { stopSent, STARTED: stopAgain, STOPPED: stopSeen, timeout: stopDoubted, status: stopChecked, stop: stopOnly } },
+  explaining: {
+    defers: ['go'],
+    on: {
+      ended: explained,
+      refused: explained,
+      claim: explained,
+      timeout: unexplained,
+      stop: toIdle,
+      closed: obsEnded,
+    },
+  },
+  quieting: {
+    defers: ['go'],
+    on: {
+      stopSent,
+      STARTED: stopAgain,
+      STOPPED: stopSeen,
+      timeout: stopDoubted,
+      status: stopChecked,
+      stop: stopOnly,
+    },
+  },
   trouble: {
-    phase: 'trouble', on: {
-      go: begin, dismiss: toIdle, resume, stop: haltIfSending, STARTED: startedInTrouble, RECONNECTING: loopedIfSending,
-      RECONNECTED: confirmIfSending, STOPPED: endedInTrouble, publishing: liveIfSending, presence: liveIfSending,
-      ended: judgedInTrouble, refused: judgedInTrouble, claim: explainedLate, absent: startOrphaned,
+    phase: 'trouble',
+    on: {
+      go: begin,
+      dismiss: toIdle,
+      resume,
+      stop: haltIfSending,
+      STARTED: startedInTrouble,
+      RECONNECTING: loopedIfSending,
+      RECONNECTED: confirmIfSending,
+      STOPPED: endedInTrouble,
+      publishing: liveIfSending,
+      presence: liveIfSending,
+      ended: judgedInTrouble,
+      refused: judgedInTrouble,
+      claim: explainedLate,
+      absent: startOrphaned,
     },
   },
 
@@ -177,31 +314,57 @@ function route(s, fact) {
 }
 
 /** @param {Fact} fact */
-const nameOf = ({ kind, state = '', event }) => (kind === 'obs' ? state : kind === 'stage' ? event?.kind ?? '' : kind);
+const nameOf = ({ kind, state = '', event }) =>
+  kind === 'obs' ? state : kind === 'stage' ? (event?.kind ?? '') : kind;
 
-/** What a fact changes wherever the machine is. @param {State} s @param {Fact} fact @returns {Move} */
+/**
+ * What a fact changes wherever the machine is.
+ * @param {State} s
+ * @param {Fact} fact
+ * @returns {Move}
+ */
 function note(s, { kind, state, event, online }) {
   if (kind === 'events') return stay(s, { offline: !online });
   if (kind === 'claim') return stay(s, { claim: event });
   if (kind === 'stage') {
-    const spoilt = event && (event.kind === 'refused' || (event.kind === 'ended' && FINAL.includes(event.code)));
-    return stay(s, { word: event }, ...(spoilt ? [/** @type {Effect} */ ({ do: 'spoil', id: s.participantId })] : []));
+    const spoilt =
+      event && (event.kind === 'refused' || (event.kind === 'ended' && FINAL.includes(event.code)));
+    return stay(
+      s,
+      { word: event },
+      ...(spoilt ? [/** @type {Effect} */ ({ do: 'spoil', id: s.participantId })] : []),
+    );
   }
   if (kind !== 'obs') return stay(s);
   if (state === 'RECONNECTING' && s.word?.kind === 'publishing') return stay(s, { word: null });
-  if (state === 'STOPPING' && s.at !== 'quieting') return stay(s, { unwanted: true }); // OBS's own button
-  if (state === 'RECONNECTED') return stay(s, { connecting: false, word: null }); // it was about the session before
+  // OBS's own button.
+  if (state === 'STOPPING' && s.at !== 'quieting') return stay(s, { unwanted: true });
+  // It was about the session before.
+  if (state === 'RECONNECTED') return stay(s, { connecting: false, word: null });
   return stay(s, state === 'STARTED' || state === 'STOPPED' ? { connecting: false } : {});
 }
 
 /** @param {State} s @param {Partial<State>} [change] @param {...Effect} effects @returns {Move} */
 const stay = (s, change = {}, ...effects) => ({ state: { ...s, ...change }, effects });
 
-/** @param {State} s @param {string} at @param {Partial<State>} [change] @param {...Effect} effects @returns {Move} */
+/**
+ * @param {State} s
+ * @param {string} at
+ * @param {Partial<State>} [change]
+ * @param {...Effect} effects
+ * @returns {Move}
+ */
 function to(s, at, change = {}, ...effects) {
   const { phase = s.phase, step: now = phase === 'starting' ? s.step : '' } = NODES[at];
   const reason = phase === 'starting' && s.renewing ? s.reason : null; // why it is started anew
-  const shown = { at, phase, step: phase === 'starting' ? now : '', turn: s.turn + 1, tries: 0, reason };
+  const shown = {
+    at,
+    phase,
+    step: phase === 'starting' ? now : '',
+    turn: s.turn + 1,
+    tries: 0,
+    reason,
+  };
   return { state: { ...s, ...shown, ...change }, effects };
 }
 
@@ -214,7 +377,8 @@ function toIdle(s) {
 }
 
 /** @param {State} s @param {Reason} reason @param {boolean} sending @returns {Move} */
-const trouble = (s, reason, sending) => to(s, 'trouble', { reason, sending, renewing: false, orphaned: false });
+const trouble = (s, reason, sending) =>
+  to(s, 'trouble', { reason, sending, renewing: false, orphaned: false });
 
 /** @param {Word} word @param {string} text @returns {Reason} */
 const said = ({ detail, code }, text) => ({ text, detail, code });
@@ -233,14 +397,29 @@ function begin(s, { stage = '' }) {
 
 /** @param {State} s @param {boolean} fresh @returns {Move} */
 function start(s, fresh) {
-  return to(s, 'asking', { fresh, sending: false, word: null, claim: null, connecting: false, loop: false, orphaned: false }, { do: 'status' });
+  return to(
+    s,
+    'asking',
+    {
+      fresh,
+      sending: false,
+      word: null,
+      claim: null,
+      connecting: false,
+      loop: false,
+      orphaned: false,
+    },
+    { do: 'status' },
+  );
 }
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
 function asked(s, { active, reconnecting }) {
   if (!active) return to(s, 'reading', {}, { do: 'service', stage: s.stage, fresh: s.fresh });
-  // A reconnect loop with an unknown token may go on for three hours, and OBS refuses new settings all the time.
-  if (reconnecting && s.unattended) return quiet({ ...s, sending: true }, { after: 'renew', reason: null });
+  // A reconnect loop with an unknown token may go on for three hours, and OBS refuses new settings
+  // all the time.
+  if (reconnecting && s.unattended)
+    return quiet({ ...s, sending: true }, { after: 'renew', reason: null });
   return take(s, false);
 }
 
@@ -311,7 +490,11 @@ function noMedia(s) {
   return trouble(s, { text: 'live.noMedia' }, true);
 }
 
-/** The stage ended the session: OBS stops or reconnects in a moment. @param {State} s @returns {Move} */
+/**
+ * The stage ended the session: OBS stops or reconnects in a moment.
+ * @param {State} s
+ * @returns {Move}
+ */
 function hang(s) {
   return to(s, 'hanging', { sending: true }, timer('reason'));
 }
@@ -351,10 +534,12 @@ function away(s) {
 }
 
 /** @param {State} s @returns {Word | null} the stage's word that it is over */
-const over = ({ word }) => (word && (word.kind === 'refused' || word.kind === 'ended') ? word : null);
+const over = ({ word }) =>
+  word && (word.kind === 'refused' || word.kind === 'ended') ? word : null;
 
 /** @param {State} s @param {Word} word */
-const renewable = (s, word) => s.renewals === 0 && (!FINAL.includes(word.code) || (s.reused && word.code === 'token_revoked'));
+const renewable = (s, word) =>
+  s.renewals === 0 && (!FINAL.includes(word.code) || (s.reused && word.code === 'token_revoked'));
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
 function judged(s, fact) {
@@ -362,7 +547,11 @@ function judged(s, fact) {
   return FINAL.includes(word.code) ? giveUp(s, word) : stay(s);
 }
 
-/** OBS is in its reconnect loop; the stage may have a word about it. @param {State} s @returns {Move} */
+/**
+ * OBS is in its reconnect loop; the stage may have a word about it.
+ * @param {State} s
+ * @returns {Move}
+ */
 function looped(s) {
   const word = over(s);
   if (word && FINAL.includes(word.code) && !renewable(s, word)) return giveUp(s, word);
@@ -373,7 +562,10 @@ function looped(s) {
 
 /** Stop, put in a new token, start: once. @param {State} s @returns {Move} */
 function renew(s) {
-  return quiet({ ...s, renewals: s.renewals + 1, renewing: true }, { after: 'renew', reason: null });
+  return quiet(
+    { ...s, renewals: s.renewals + 1, renewing: true },
+    { after: 'renew', reason: null },
+  );
 }
 
 /** @param {State} s @param {Word} word @returns {Move} */
@@ -388,7 +580,12 @@ function ended(s) {
   return explain(s, 'live.ended');
 }
 
-/** OBS stopped; the stage may say why, before or just after. @param {State} s @param {string} text @returns {Move} */
+/**
+ * OBS stopped; the stage may say why, before or just after.
+ * @param {State} s
+ * @param {string} text
+ * @returns {Move}
+ */
 function explain(s, text) {
   if (s.unwanted) return toIdle(s);
   const word = over(s) ?? s.claim;
@@ -413,10 +610,20 @@ function obsEnded(s) {
 
 /** @param {State} s @param {Word | null} word @param {string} text @returns {Move} */
 function conclude(s, word, text) {
-  if (s.unattended && text === 'live.ended' && s.renewals === 0 && !(word && FINAL.includes(word.code))) return renew(s);
+  if (
+    s.unattended &&
+    text === 'live.ended' &&
+    s.renewals === 0 &&
+    !(word && FINAL.includes(word.code))
+  )
+    return renew(s);
   if (word && word === s.word && word.kind === 'refused' && renewable(s, word)) return renew(s);
   if (word) return trouble(s, said(word, text), false);
-  const { state, effects } = trouble(s, { text: s.offline && text === 'live.ended' ? 'live.serverGone' : text }, false);
+  const { state, effects } = trouble(
+    s,
+    { text: s.offline && text === 'live.ended' ? 'live.serverGone' : text },
+    false,
+  );
   return { state: { ...state, orphaned: s.offline && text === 'live.ended' }, effects };
 }
 
@@ -430,10 +637,27 @@ function halt(s) {
 /** @param {State} s @param {Then} then @returns {Move} */
 function quiet(s, then) {
   const restarts = then.after === 'start' || then.after === 'renew';
-  return to(s, 'quieting', { then, stopped: false, phase: restarts ? 'reconnecting' : 'stopping', step: '', reason: then.reason }, { do: 'stop' }, timer('stop'));
+  return to(
+    s,
+    'quieting',
+    {
+      then,
+      stopped: false,
+      phase: restarts ? 'reconnecting' : 'stopping',
+      step: '',
+      reason: then.reason,
+    },
+    { do: 'stop' },
+    timer('stop'),
+  );
 }
 
-/** While OBS connects it answers 501, and starts all the same a moment later. @param {State} s @param {Fact} fact @returns {Move} */
+/**
+ * While OBS connects it answers 501, and starts all the same a moment later.
+ * @param {State} s
+ * @param {Fact} fact
+ * @returns {Move}
+ */
 function stopSent(s, { running }) {
   return running || s.connecting ? stay(s) : stay({ ...s, stopped: true }, {}, { do: 'status' });
 }
@@ -464,7 +688,13 @@ function stopChecked(s, { active }) {
 
 /** @param {State} s @returns {Move} */
 function stopOnly(s) {
-  return stay(s, { unwanted: true, phase: 'stopping', renewing: false, reason: null, then: { after: 'idle', reason: null } });
+  return stay(s, {
+    unwanted: true,
+    phase: 'stopping',
+    renewing: false,
+    reason: null,
+    then: { after: 'idle', reason: null },
+  });
 }
 
 /** @param {State} s @param {boolean} done @returns {Move} */
@@ -514,7 +744,9 @@ function endedInTrouble(s) {
 function judgedInTrouble(s, fact) {
   const word = /** @type {Word} */ (fact.event);
   if (!s.reason?.detail) return explainedLate(s, fact);
-  return s.sending && word.kind === 'ended' && FINAL.includes(word.code) ? giveUp(s, word) : stay(s);
+  return s.sending && word.kind === 'ended' && FINAL.includes(word.code)
+    ? giveUp(s, word)
+    : stay(s);
 }
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
@@ -538,7 +770,12 @@ function foundStarted(s) {
 
 /** @param {State} s @param {boolean} loop @returns {Move} */
 function take(s, loop) {
-  return to(s, 'taking', { loop, reason: s.reason }, { do: 'service', stage: s.stage, fresh: true });
+  return to(
+    s,
+    'taking',
+    { loop, reason: s.reason },
+    { do: 'service', stage: s.stage, fresh: true },
+  );
 }
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
@@ -546,7 +783,16 @@ function taken(s, { whip, mine }) {
   if (mine) {
     const { participantId, expiresAt, renewAt, stage } = mine;
     const same = participantId === s.participantId;
-    const known = { ...s, participantId, expiresAt, renewAt, stage, word: same ? s.word : null, claim: null, sending: true };
+    const known = {
+      ...s,
+      participantId,
+      expiresAt,
+      renewAt,
+      stage,
+      word: same ? s.word : null,
+      claim: null,
+      sending: true,
+    };
     return s.loop ? looped(known) : confirm(known);
   }
   const foreign = { ...s, participantId: '', deferred: [] };
@@ -562,7 +808,8 @@ function resume(s) {
 /** @param {State} s @param {Fact} fact @returns {Move} */
 function resumed(s, { active, reconnecting = false }) {
   if (active) return take({ ...s, unwanted: false }, reconnecting);
-  if (s.sending && !s.unwanted) return trouble({ ...s, deferred: [] }, { text: 'live.obsEnded' }, false);
+  if (s.sending && !s.unwanted)
+    return trouble({ ...s, deferred: [] }, { text: 'live.obsEnded' }, false);
   return s.phase === 'trouble' && !s.sending ? to(s, 'trouble', { reason: s.reason }) : toIdle(s);
 }
 

@@ -1,13 +1,14 @@
 /**
- * Copies what a field holds. OBS's docks refuse the clipboard API (they cannot ask for the permission), so the old
- * command comes second, and the person's own Ctrl+C last.
+ * Copies what a field holds. OBS's docks refuse the clipboard API (they cannot ask for the
+ * permission), so the old command comes second, and the person's own Ctrl+C last.
  * @param {HTMLInputElement | HTMLTextAreaElement} field
  * @param {string} [text] what to copy, when the field shows it masked
  * @returns {Promise<'copied' | 'selected'>}
  */
 export async function copy(field, text = field.value) {
   try {
-    await navigator.clipboard.writeText(text); // undefined where the page is not secure: caught like a refusal
+    // Undefined where the page is not secure: caught like a refusal.
+    await navigator.clipboard.writeText(text);
     return 'copied';
   } catch {
     return copyByCommand(field, text) ? 'copied' : 'selected';

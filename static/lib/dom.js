@@ -1,8 +1,8 @@
 /**
  * The page's only way to make elements. Text is text: nothing here parses HTML.
  *
- * Pages are drawn in one piece from what is known (`show`), and `show` changes only what differs, so that focus, typed
- * text, playing video and the place of a screen reader survive every redraw.
+ * Pages are drawn in one piece from what is known (`show`), and `show` changes only what differs,
+ * so that focus, typed text, playing video and the place of a screen reader survive every redraw.
  */
 
 /** @typedef {Node | string | number | false | null | undefined} Child */
@@ -12,8 +12,9 @@
 const given = new WeakMap();
 
 /**
- * Makes an element. Properties that begin with "on" are handlers; those with a dash, role and for are attributes; the
- * rest are properties. `key` tells siblings apart, `keep` leaves the element's children alone.
+ * Makes an element. Properties that begin with "on" are handlers; those with a dash, role and for
+ * are attributes; the rest are properties. `key` tells siblings apart, `keep` leaves the element's
+ * children alone.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Props | null} [props]
@@ -41,15 +42,18 @@ export function show(parent, ...children) {
   for (const old of parent.childNodes) if (keyOf(old) !== undefined) keyed.set(keyOf(old), old);
   let here = parent.firstChild;
   for (const node of wanted) {
-    // Elements whose key is gone are removed first: the ones after them would otherwise be replaced.
+    // Elements whose key is gone are removed first: the ones after them would otherwise be
+    // replaced.
     while (here && keyOf(here) !== undefined && !keys.has(keyOf(here))) here = dropped(here);
     const old = keyOf(node) === undefined ? here : keyed.get(keyOf(node));
     if (!old || !alike(old, node)) {
       parent.insertBefore(node, here);
       continue;
     }
-    // What is in the way goes, rather than that the old one moves: a field that moves loses the focus.
-    while (here && here !== old && (keyOf(here) === undefined || !keys.has(keyOf(here)))) here = dropped(here);
+    // What is in the way goes, rather than that the old one moves: a field that moves loses the
+    // focus.
+    while (here && here !== old && (keyOf(here) === undefined || !keys.has(keyOf(here))))
+      here = dropped(here);
     if (old === here) here = old.nextSibling;
     else parent.insertBefore(old, here);
     update(old, node);
@@ -69,7 +73,11 @@ function nodes(children) {
   const list = [];
   for (const child of children.flat()) {
     if (child === false || child === null || child === undefined || child === '') continue;
-    list.push(child instanceof Node ? /** @type {ChildNode} */ (child) : document.createTextNode(String(child)));
+    list.push(
+      child instanceof Node
+        ? /** @type {ChildNode} */ (child)
+        : document.createTextNode(String(child)),
+    );
   }
   return list;
 }
@@ -90,7 +98,8 @@ function update(old, wanted) {
   const before = given.get(old) ?? {};
   const after = given.get(wanted) ?? {};
   for (const name of Object.keys(before)) if (!(name in after)) assign(old, name, undefined);
-  for (const [name, value] of Object.entries(after)) if (before[name] !== value) assign(old, name, value);
+  for (const [name, value] of Object.entries(after))
+    if (before[name] !== value) assign(old, name, value);
   given.set(old, after);
   if (!after.keep) show(old, ...wanted.childNodes);
 }
@@ -102,7 +111,16 @@ function assign(element, name, value) {
     if (value === undefined || value === false || value === null) element.removeAttribute(name);
     else element.setAttribute(name, String(value));
   } else {
-    Reflect.set(element, name, value ?? (name.startsWith('on') ? null : typeof Reflect.get(element, name) === 'boolean' ? false : ''));
+    Reflect.set(
+      element,
+      name,
+      value ??
+        (name.startsWith('on')
+          ? null
+          : typeof Reflect.get(element, name) === 'boolean'
+            ? false
+            : ''),
+    );
   }
 }
 

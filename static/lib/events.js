@@ -1,5 +1,6 @@
 /**
- * Server-sent events by fetch, because EventSource can tell neither 401 from a broken line nor pause longer each time.
+ * Server-sent events by fetch, because EventSource can tell neither 401 from a broken line nor
+ * pause longer each time.
  */
 import { base } from './api.js';
 
@@ -11,10 +12,23 @@ import { base } from './api.js';
  * @param {(event: ServerEvent) => void} on.event
  * @param {(connected: boolean) => void} [on.connected]
  * @param {() => void} on.signedOut
- * @param {{path?: string, headers?: Record<string, string>, fetch?: import('./types.js').Fetch, pause?: (ms: number) => Promise<void>, random?: () => number, silence?: number, page?: EventTarget}} [world]
+ * @param {{path?: string, headers?: Record<string, string>, fetch?: import('./types.js').Fetch,
+ *   pause?: (ms: number) => Promise<void>, random?: () => number, silence?: number, page?:
+ *   EventTarget}} [world]
  * @returns {{stop: () => void}}
  */
-export function listen(on, { path = 'api/events', headers = {}, fetch = globalThis.fetch, pause = sleep, random = Math.random, silence = 45_000, page = globalThis.window ?? new EventTarget() } = {}) {
+export function listen(
+  on,
+  {
+    path = 'api/events',
+    headers = {},
+    fetch = globalThis.fetch,
+    pause = sleep,
+    random = Math.random,
+    silence = 45_000,
+    page = globalThis.window ?? new EventTarget(),
+  } = {},
+) {
   const stop = new AbortController();
   const visit = watchVisit(page, stop.signal);
   run().catch(() => {}); // run ends by itself; what it throws on being stopped is of no use
@@ -34,7 +48,8 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
       const abort = () => line.abort();
       stop.signal.addEventListener('abort', abort, { signal: line.signal });
       page.addEventListener('pagehide', abort, { signal: line.signal });
-      // The server speaks at least every 15 seconds; a laptop that slept leaves a line that is open and dead.
+      // The server speaks at least every 15 seconds; a laptop that slept leaves a line that is open
+      // and dead.
       let alive = setTimeout(abort, silence);
       try {
         const response = await fetch(new URL(path, base), {
@@ -71,8 +86,8 @@ export function listen(on, { path = 'api/events', headers = {}, fetch = globalTh
 }
 
 /**
- * Shows a broken line when it stays broken. Of several servers the next one answers within a second, and a page that moves
- * under the pointer is in the way.
+ * Shows a broken line when it stays broken. Of several servers the next one answers within a
+ * second, and a page that moves under the pointer is in the way.
  * @param {(online: boolean) => void} show
  * @returns {(online: boolean) => void}
  */
@@ -91,23 +106,35 @@ export function patiently(show, patience = 2000) {
 }
 
 /**
- * Says whether the person has left the page. The browser keeps a page for "Back" together with its open requests, and has
- * six connections to a server: after six pages, the next one would wait for a minute. So a page that was left does not listen.
- * @param {EventTarget} page @param {AbortSignal} signal
+ * Says whether the person has left the page. The browser keeps a page for "Back" together with its
+ * open requests, and has six connections to a server: after six pages, the next one would wait for
+ * a minute. So a page that was left does not listen.
+ * @param {EventTarget} page
+ * @param {AbortSignal} signal
  */
 function watchVisit(page, signal) {
   let left = false;
   let back = Promise.resolve();
   let resume = () => {};
-  page.addEventListener('pagehide', () => {
-    if (left) return;
-    left = true;
-    back = new Promise((resolve) => { resume = resolve; });
-  }, { signal });
-  page.addEventListener('pageshow', () => {
-    left = false;
-    resume();
-  }, { signal });
+  page.addEventListener(
+    'pagehide',
+    () => {
+      if (left) return;
+      left = true;
+      back = new Promise((resolve) => {
+        resume = resolve;
+      });
+    },
+    { signal },
+  );
+  page.addEventListener(
+    'pageshow',
+    () => {
+      left = false;
+      resume();
+    },
+    { signal },
+  );
   return { left: () => left, back: () => back };
 }
 
@@ -169,7 +196,8 @@ async function* messages(reader, heard) {
     rest = lines.pop() ?? '';
     for (const line of lines) {
       if (line === '') {
-        if (message.data) yield { ...message, event: message.event || 'message', data: message.data.slice(0, -1) };
+        if (message.data)
+          yield { ...message, event: message.event || 'message', data: message.data.slice(0, -1) };
         message = { id: message.id, event: '', data: '', retry: message.retry };
         continue;
       }

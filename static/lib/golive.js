@@ -1,4 +1,7 @@
-/** Runs the state machine of broadcast.js: its effects go to OBS, to the tokens and to a timer, their answers come back as facts. */
+/**
+ * Runs the state machine of broadcast.js: its effects go to OBS, to the tokens and to a timer,
+ * their answers come back as facts.
+ */
 import { FIRST, step } from './broadcast.js';
 import { CODE } from './obs.js';
 import { serviceSettings } from './obs-setup.js';
@@ -6,7 +9,13 @@ import { serviceSettings } from './obs-setup.js';
 export { FINAL, SETTINGS } from './broadcast.js';
 
 /** Milliseconds. OBS gives the endpoint 8 s; a failure inside OBS may come without an event. */
-const WAITS = Object.freeze({ start: 15_000, stage: 20_000, stop: 5_000, reason: 1_500, look: 100 });
+const WAITS = Object.freeze({
+  start: 15_000,
+  stage: 20_000,
+  stop: 5_000,
+  reason: 1_500,
+  look: 100,
+});
 
 /** Where an answer is under way. */
 const SETTLED = Object.freeze(['idle', 'live', 'away', 'reconnecting', 'trouble']);
@@ -28,13 +37,20 @@ const SETTLED = Object.freeze(['idle', 'live', 'away', 'reconnecting', 'trouble'
 
 /** @param {World} world */
 export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits = {} }) {
-  const machine = createMachine({ deeds: createDeeds(obs, tokens), onChange, now, waits: { ...WAITS, ...waits } });
+  const machine = createMachine({
+    deeds: createDeeds(obs, tokens),
+    onChange,
+    now,
+    waits: { ...WAITS, ...waits },
+  });
   const { tell, settled } = machine;
   /** The server repeats its events when a page reconnects. @type {Set<number>} */
   const seen = new Set();
 
   return {
-    get state() { return machine.state; },
+    get state() {
+      return machine.state;
+    },
     /** @param {string} stage an ARN @returns {Promise<void>} when it is live, or known why not */
     go: (stage) => settled({ kind: 'go', stage }),
     stop: () => settled({ kind: 'stop' }),
@@ -42,10 +58,14 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     dismiss: () => tell({ kind: 'dismiss' }),
     /** The page was just connected to OBS: what is going on there? */
     resume: () => settled({ kind: 'resume' }),
-    /** Whenever nothing is sent and the token in OBS is about to expire, a fresh one is put there. @param {string} stage an ARN */
+    /**
+     * Whenever nothing is sent and the token in OBS is about to expire, a fresh one is put there.
+     * @param {string} stage an ARN
+     */
     keepFresh: (stage) => settled({ kind: 'refresh', stage }),
     /** @param {string} outputState of StreamStateChanged */
-    obsState: (outputState) => tell({ kind: 'obs', state: outputState.replace('OBS_WEBSOCKET_OUTPUT_', '') }),
+    obsState: (outputState) =>
+      tell({ kind: 'obs', state: outputState.replace('OBS_WEBSOCKET_OUTPUT_', '') }),
     obsClosed: () => tell({ kind: 'closed' }),
     /** @param {import('./types.js').StageEvent} event */
     stageEvent(event) {
@@ -67,7 +87,10 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     /** @param {boolean} online whether the server's events arrive */
     online: (online) => tell({ kind: 'events', online }),
     /** Live with a token that would not survive a reconnect. */
-    dying: () => machine.state.phase === 'live' && machine.state.expiresAt > 0 && now() >= machine.state.renewAt,
+    dying: () =>
+      machine.state.phase === 'live' &&
+      machine.state.expiresAt > 0 &&
+      now() >= machine.state.renewAt,
   };
 }
 
@@ -114,14 +137,19 @@ function createMachine({ deeds, onChange, now, waits }) {
   }
 
   return {
-    get state() { return state; },
+    get state() {
+      return state;
+    },
     tell,
     /** @param {Fact} fact @returns {Promise<void>} when the machine has come to rest */
     async settled(fact) {
       tell(fact);
       if (isSettled()) return;
       await new Promise((resolve) => {
-        const done = () => { waiting.delete(done); resolve(undefined); };
+        const done = () => {
+          waiting.delete(done);
+          resolve(undefined);
+        };
         waiting.add(done);
       });
     },
@@ -129,7 +157,16 @@ function createMachine({ deeds, onChange, now, waits }) {
 }
 
 /** @type {(keyof Broadcast)[]} what pages show */
-const SHOWN = ['phase', 'step', 'reason', 'since', 'sending', 'renewing', 'participantId', 'expiresAt'];
+const SHOWN = [
+  'phase',
+  'step',
+  'reason',
+  'since',
+  'sending',
+  'renewing',
+  'participantId',
+  'expiresAt',
+];
 
 /** @param {Broadcast} a @param {Broadcast} b */
 const changed = (a, b) => SHOWN.some((name) => a[name] !== b[name]);
@@ -146,11 +183,18 @@ function createDeeds(obs, tokens) {
 
   /** @param {Effect} effect @returns {Promise<Fact>} */
   async function service({ stage = '', fresh = false }) {
-    const { streamServiceType: type, streamServiceSettings } = await obs.call('GetStreamServiceSettings');
+    const { streamServiceType: type, streamServiceSettings } = await obs.call(
+      'GetStreamServiceSettings',
+    );
     has = streamServiceSettings ?? {};
     ready = fresh ? null : tokens.reusable(has, stage);
     const whip = type === 'whip_custom';
-    return { kind: 'service', whip, mine: whip ? ready?.kept ?? tokens.inObs(has) : null, reusable: ready !== null };
+    return {
+      kind: 'service',
+      whip,
+      mine: whip ? (ready?.kept ?? tokens.inObs(has)) : null,
+      reusable: ready !== null,
+    };
   }
 
   /** @param {string} stage @returns {Promise<Ready>} */
@@ -159,12 +203,27 @@ function createDeeds(obs, tokens) {
     return ready;
   }
 
-  /** Reads back what OBS has then: a linked account may have changed it. @param {Ready} wanted @returns {Promise<boolean>} */
+  /**
+   * Reads back what OBS has then: a linked account may have changed it.
+   * @param {Ready} wanted
+   * @returns {Promise<boolean>}
+   */
   async function give(wanted) {
-    if (has.service !== 'WHIP' || has.server !== wanted.server || has.bearer_token !== wanted.bearer_token) {
+    if (
+      has.service !== 'WHIP' ||
+      has.server !== wanted.server ||
+      has.bearer_token !== wanted.bearer_token
+    ) {
       await obs.call('SetStreamServiceSettings', serviceSettings(wanted));
-      const { streamServiceType: type, streamServiceSettings: now } = await obs.call('GetStreamServiceSettings');
-      if (type !== 'whip_custom' || now.server !== wanted.server || now.bearer_token !== wanted.bearer_token) return false;
+      const { streamServiceType: type, streamServiceSettings: now } = await obs.call(
+        'GetStreamServiceSettings',
+      );
+      if (
+        type !== 'whip_custom' ||
+        now.server !== wanted.server ||
+        now.bearer_token !== wanted.bearer_token
+      )
+        return false;
     }
     tokens.keep(wanted);
     return true;
@@ -174,7 +233,8 @@ function createDeeds(obs, tokens) {
   async function refresh({ stage = '' }) {
     const { whip, mine, reusable } = await service({ do: 'service', stage });
     if (!whip || reusable) return { kind: 'refreshed' };
-    if (has.bearer_token && !mine) return { kind: 'refreshed' }; // another dock's: two that renew in turns would never end
+    // Another dock's: two that renew in turns would never end.
+    if (has.bearer_token && !mine) return { kind: 'refreshed' };
     if ((await readStatus(obs)).active) return { kind: 'refreshed' };
     const wanted = await fresh(stage);
     await give(wanted);
@@ -182,7 +242,8 @@ function createDeeds(obs, tokens) {
   }
 
   return {
-    service, refresh,
+    service,
+    refresh,
     status: () => readStatus(obs),
     stop: () => sendStop(obs),
     /** @param {Effect} effect @returns {Promise<Fact>} */
@@ -198,7 +259,11 @@ function createDeeds(obs, tokens) {
 /** @param {import('./obs.js').ObsCaller} obs */
 async function readStatus(obs) {
   const { outputActive, outputReconnecting } = await obs.call('GetStreamStatus');
-  return { kind: 'status', active: Boolean(outputActive), reconnecting: Boolean(outputReconnecting) };
+  return {
+    kind: 'status',
+    active: Boolean(outputActive),
+    reconnecting: Boolean(outputReconnecting),
+  };
 }
 
 /** @param {import('./obs.js').ObsCaller} obs */
@@ -213,13 +278,23 @@ async function sendStop(obs) {
 }
 
 /** @param {Ready} ready @returns {import('./broadcast.js').About} */
-const about = ({ kept: { participantId, expiresAt, renewAt } }) => ({ participantId, expiresAt, renewAt });
+const about = ({ kept: { participantId, expiresAt, renewAt } }) => ({
+  participantId,
+  expiresAt,
+  renewAt,
+});
 
-/** What an error means for the broadcast. @param {any} err @returns {{reason: Reason, sending?: boolean}} */
+/**
+ * What an error means for the broadcast.
+ * @param {any} err
+ * @returns {{reason: Reason, sending?: boolean}}
+ */
 function failure(err) {
   const { code, name, message } = err ?? {};
-  if (name === 'ApiError') return { reason: { text: `api.${code}`, detail: message, code: String(code) }, sending: false };
-  if (code === CODE.outputRunning) return { reason: { text: 'live.running', values: { message } }, sending: true };
+  if (name === 'ApiError')
+    return { reason: { text: `api.${code}`, detail: message, code: String(code) }, sending: false };
+  if (code === CODE.outputRunning)
+    return { reason: { text: 'live.running', values: { message } }, sending: true };
   if (code === 'closed') return { reason: { text: 'live.obsGone' } };
   if (code === 'timeout') return { reason: { text: 'live.obsSilent', values: { message } } };
   return { reason: { text: 'live.failed', values: { message: message ?? String(err) } } };

@@ -9,17 +9,32 @@ const PATIENCE = 12;
  */
 
 /**
- * Makes rates of OBS's counters, over the last seconds. outputBytes begins from 0 at every reconnect, and with WHIP the
- * stream's own skipped frames are always 0: those of GetStats tell.
+ * Makes rates of OBS's counters, over the last seconds. outputBytes begins from 0 at every
+ * reconnect, and with WHIP the stream's own skipped frames are always 0: those of GetStats tell.
  * @param {{window?: number}} [options] milliseconds
  */
 export function createMeter({ window = 10_000 } = {}) {
-  /** @type {{at: number, bytes: number, skipped: number, total: number, missed: number, rendered: number}[]} */
+  /**
+   * @type {{at: number, bytes: number, skipped: number, total: number, missed: number, rendered:
+   *   number}[]}
+   */
   let samples = [];
   return {
-    /** @param {number} at milliseconds @param {any} status GetStreamStatus @param {any} stats GetStats @returns {Sent} */
+    /**
+     * @param {number} at milliseconds
+     * @param {any} status GetStreamStatus
+     * @param {any} stats GetStats
+     * @returns {Sent}
+     */
     add(at, status, stats) {
-      const sample = { at, bytes: status.outputBytes, skipped: stats.outputSkippedFrames, total: stats.outputTotalFrames, missed: stats.renderSkippedFrames, rendered: stats.renderTotalFrames };
+      const sample = {
+        at,
+        bytes: status.outputBytes,
+        skipped: stats.outputSkippedFrames,
+        total: stats.outputTotalFrames,
+        missed: stats.renderSkippedFrames,
+        rendered: stats.renderTotalFrames,
+      };
       const last = samples[samples.length - 1];
       if (last && (sample.bytes < last.bytes || sample.total < last.total)) samples = [];
       samples = [...samples.filter((s) => at - s.at <= window), sample];
@@ -42,7 +57,8 @@ const share = (part, whole) => (whole > 0 && part > 0 ? part / whole : 0);
 
 /**
  * Sentences for what is wrong while live, the gravest first.
- * @param {{sent: Sent | null, presence: import('./types.js').Presence | undefined, seconds: number, limits: import('./types.js').Limits}} now
+ * @param {{sent: Sent | null, presence: import('./types.js').Presence | undefined, seconds: number,
+ *   limits: import('./types.js').Limits}} now
  * @returns {Disagreement[]}
  */
 export function disagreements({ sent, presence, seconds, limits }) {
@@ -50,32 +66,64 @@ export function disagreements({ sent, presence, seconds, limits }) {
   const list = [];
   const reception = presence?.reception;
   const settled = seconds >= PATIENCE;
-  if (settled && sent && sent.bitrate > 50_000 && (!presence?.publishing || (reception && !reception.video && !reception.audio))) {
+  if (
+    settled &&
+    sent &&
+    sent.bitrate > 50_000 &&
+    (!presence?.publishing || (reception && !reception.video && !reception.audio))
+  ) {
     return [{ text: 'wrong.nothing' }];
   }
-  if (reception?.audio && !reception.audio.valid) list.push({ text: 'wrong.notOpus', cure: 'setup' });
+  if (reception?.audio && !reception.audio.valid)
+    list.push({ text: 'wrong.notOpus', cure: 'setup' });
   if (reception && settled) {
     if (!reception.video) list.push({ text: 'wrong.noVideo', cure: 'setup' });
     if (!reception.audio) list.push({ text: 'wrong.noAudio', cure: 'setup' });
   }
   const video = reception?.video;
   if (video) list.push(...videoWrong(video, limits));
-  if (reception && reception.loss > 0.02) list.push({ text: 'wrong.loss', values: { percent: percent(reception.loss) } });
-  if (sent && sent.encoderLag > 0.05) list.push({ text: 'wrong.encoderLag', values: { percent: percent(sent.encoderLag) } });
-  if (sent && sent.renderLag > 0.05) list.push({ text: 'wrong.renderLag', values: { percent: percent(sent.renderLag) } });
+  if (reception && reception.loss > 0.02)
+    list.push({ text: 'wrong.loss', values: { percent: percent(reception.loss) } });
+  if (sent && sent.encoderLag > 0.05)
+    list.push({ text: 'wrong.encoderLag', values: { percent: percent(sent.encoderLag) } });
+  if (sent && sent.renderLag > 0.05)
+    list.push({ text: 'wrong.renderLag', values: { percent: percent(sent.renderLag) } });
   return list;
 }
 
-/** @param {import('./types.js').VideoReception} video @param {import('./types.js').Limits} limits @returns {Disagreement[]} */
+/**
+ * @param {import('./types.js').VideoReception} video
+ * @param {import('./types.js').Limits} limits
+ * @returns {Disagreement[]}
+ */
 function videoWrong(video, limits) {
   /** @type {Disagreement[]} */
   const list = [];
-  if (video.bitrate > limits.maxBitrate) list.push({ text: 'wrong.bitrate', values: { mbits: mbits(video.bitrate), most: mbits(limits.maxBitrate) }, cure: 'setup' });
-  if (Math.min(video.width, video.height) > limits.maxHeight) list.push({ text: 'wrong.height', values: { height: Math.min(video.width, video.height), most: limits.maxHeight }, cure: 'setup' });
+  if (video.bitrate > limits.maxBitrate)
+    list.push({
+      text: 'wrong.bitrate',
+      values: { mbits: mbits(video.bitrate), most: mbits(limits.maxBitrate) },
+      cure: 'setup',
+    });
+  if (Math.min(video.width, video.height) > limits.maxHeight)
+    list.push({
+      text: 'wrong.height',
+      values: { height: Math.min(video.width, video.height), most: limits.maxHeight },
+      cure: 'setup',
+    });
   if (video.bFrames) list.push({ text: 'wrong.bFrames', cure: 'setup' });
   // A tenth of grace: the interval is measured by arrival.
-  if (video.keyframeInterval > limits.maxKeyframeInterval * 1.1) list.push({ text: 'wrong.keyframes', values: { seconds: Math.round(video.keyframeInterval * 10) / 10, most: limits.maxKeyframeInterval }, cure: 'setup' });
-  if (/^H\.?264$/i.test(video.codec) && video.profile && !/baseline/i.test(video.profile)) list.push({ text: 'wrong.profile', values: { profile: video.profile }, cure: 'setup' });
+  if (video.keyframeInterval > limits.maxKeyframeInterval * 1.1)
+    list.push({
+      text: 'wrong.keyframes',
+      values: {
+        seconds: Math.round(video.keyframeInterval * 10) / 10,
+        most: limits.maxKeyframeInterval,
+      },
+      cure: 'setup',
+    });
+  if (/^H\.?264$/i.test(video.codec) && video.profile && !/baseline/i.test(video.profile))
+    list.push({ text: 'wrong.profile', values: { profile: video.profile }, cure: 'setup' });
   return list;
 }
 

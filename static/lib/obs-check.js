@@ -1,9 +1,10 @@
 /**
- * The rules: what OBS has set, held against what a stage needs. Pure. internal/obs/check.go has the same rules for the
- * terminal; internal/obs/testdata/cases.json and a random test hold both together.
+ * The rules: what OBS has set, held against what a stage needs. Pure. internal/obs/check.go has the
+ * same rules for the terminal; internal/obs/testdata/cases.json and a random test hold both
+ * together.
  *
- * A finding's level is "fix" (Set up OBS changes it), "person" (only the person can) or "ok". Its text is a key of
- * static/strings, so that every language has it and the server gets it in English.
+ * A finding's level is "fix" (Set up OBS changes it), "person" (only the person can) or "ok". Its
+ * text is a key of static/strings, so that every language has it and the server gets it in English.
  */
 
 import { encoderOf, request, unfit } from './encoders.js';
@@ -11,33 +12,60 @@ import { PROFILE } from './obs-read.js';
 
 export { PROFILE };
 
-/** What Amazon IVS allows and advises; a stage's own limits come with it from the server. @type {import('./types.js').Limits} */
-const IVS_LIMITS = Object.freeze({ maxHeight: 720, advisedBitrate: 2_500_000, maxBitrate: 8_500_000, maxKeyframeInterval: 2 });
+/**
+ * What Amazon IVS allows and advises; a stage's own limits come with it from the server.
+ * @type {import('./types.js').Limits}
+ */
+const IVS_LIMITS = Object.freeze({
+  maxHeight: 720,
+  advisedBitrate: 2_500_000,
+  maxBitrate: 8_500_000,
+  maxKeyframeInterval: 2,
+});
 
 /** Lines of the smallest picture that Amazon IVS takes. */
 const MIN_HEIGHT = 160;
 
-/** kb/s of audio that Amazon IVS takes at most. Above 256 OBS's Opus encoder does not even start (obs-studio#12753). */
+/**
+ * kb/s of audio that Amazon IVS takes at most. Above 256 OBS's Opus encoder does not even start
+ * (obs-studio#12753).
+ */
 const MAX_AUDIO = 160;
 
-/** Seconds before OBS connects again, which it makes half as long again each time; viewers wait for all of it. */
+/**
+ * Seconds before OBS connects again, which it makes half as long again each time; viewers wait for
+ * all of it.
+ */
 const MAX_RETRY_DELAY = 10;
 
-/** Frames between keyframes of every encoder in Simple mode unless it is set (x264, NVENC, AMF, QSV). */
+/**
+ * Frames between keyframes of every encoder in Simple mode unless it is set (x264, NVENC, AMF,
+ * QSV).
+ */
 const SIMPLE_GOP = 250;
 
 /** The presets of x264 that are as quick as the one that Amazon advises. */
 const QUICK = Object.freeze(['ultrafast', 'superfast', 'veryfast']);
 
 /** Options of x264 that are ours to set; Amazon documents all but the B-frames' second name. */
-const OURS = Object.freeze(['keyint', 'keyint-max', 'bframes', 'b', 'profile', 'tune', 'sliced-threads']);
+const OURS = Object.freeze([
+  'keyint',
+  'keyint-max',
+  'bframes',
+  'b',
+  'profile',
+  'tune',
+  'sliced-threads',
+]);
 
 /**
  * @typedef {import('./obs-read.js').Reading} Reading
  * @typedef {import('./obs-read.js').Video} Video
  * @typedef {import('./types.js').Limits} Limits
  *
- * @typedef {{params?: Record<string, string>, video?: Partial<Video>, encoder?: import('./encoders.js').Request}} Change "category/name" in our profile, fields of SetVideoSettings, and what the script is asked for
+ * @typedef {{params?: Record<string, string>, video?: Partial<Video>, encoder?:
+ *   import('./encoders.js').Request}} Change "category/name" in our profile, fields of
+ *   SetVideoSettings, and what the script is asked for
  * @typedef {object} Finding
  * @property {string} id
  * @property {'fix' | 'person' | 'ok'} level
@@ -69,30 +97,71 @@ export function check(obs, limits = IVS_LIMITS) {
     checkAccount(obs),
   ];
   const fixes = found.some((f) => f.level === 'fix');
-  // What only the person could set here does not matter once our profile is selected; what is set there shows then.
+  // What only the person could set here does not matter once our profile is selected; what is set
+  // there shows then.
   const kept = ours || !fixes ? found : found.filter((f) => f.level !== 'person' || f.blocks);
-  return [...(fixes ? checkBusy(obs) : []), whip, checkProfile(obs, ours, fixes), checkMode(obs, advanced, ours, fixes), ...kept];
+  return [
+    ...(fixes ? checkBusy(obs) : []),
+    whip,
+    checkProfile(obs, ours, fixes),
+    checkMode(obs, advanced, ours, fixes),
+    ...kept,
+  ];
 }
 
 /** What Set up OBS would change. @param {Finding[]} findings */
 export const toFix = (findings) => findings.filter((f) => f.level === 'fix');
 
 /** Nothing to fix and nothing in the way. @param {Finding[]} findings */
-export const isReady = (findings) => findings.length > 0 && findings.every((f) => f.level !== 'fix' && !f.blocks);
+export const isReady = (findings) =>
+  findings.length > 0 && findings.every((f) => f.level !== 'fix' && !f.blocks);
 
-/** @param {string} id @param {string} text @param {Record<string, string | number>} [values] @returns {Finding} */
+/**
+ * @param {string} id
+ * @param {string} text
+ * @param {Record<string, string | number>} [values]
+ * @returns {Finding}
+ */
 const ok = (id, text, values) => ({ id, level: 'ok', text, values, change: {} });
 
-/** @param {string} id @param {string} text @param {Record<string, string | number>} values @param {Change} change @returns {Finding} */
+/**
+ * @param {string} id
+ * @param {string} text
+ * @param {Record<string, string | number>} values
+ * @param {Change} change
+ * @returns {Finding}
+ */
 const fix = (id, text, values, change) => ({ id, level: 'fix', text, values, change });
 
-/** @param {string} id @param {string} text @param {Record<string, string | number>} [values] @param {boolean} [blocks] @returns {Finding} */
-const person = (id, text, values, blocks = false) => ({ id, level: 'person', text, values, change: {}, blocks });
+/**
+ * @param {string} id
+ * @param {string} text
+ * @param {Record<string, string | number>} [values]
+ * @param {boolean} [blocks]
+ * @returns {Finding}
+ */
+const person = (id, text, values, blocks = false) => ({
+  id,
+  level: 'person',
+  text,
+  values,
+  change: {},
+  blocks,
+});
 
-/** A whole number as OBS writes it; anything else counts as not set. @param {string | undefined} text @param {number} otherwise */
-export const whole = (text, otherwise) => (/^[+-]?\d{1,9}$/.test(text ?? '') ? Number(text) : otherwise);
+/**
+ * A whole number as OBS writes it; anything else counts as not set.
+ * @param {string | undefined} text
+ * @param {number} otherwise
+ */
+export const whole = (text, otherwise) =>
+  /^[+-]?\d{1,9}$/.test(text ?? '') ? Number(text) : otherwise;
 
-/** A switch as OBS reads it. @param {string | undefined} text @param {boolean} otherwise when it is not there */
+/**
+ * A switch as OBS reads it.
+ * @param {string | undefined} text
+ * @param {boolean} otherwise when it is not there
+ */
 function isOn(text, otherwise) {
   if (text === undefined) return otherwise;
   return /^true$/i.test(text) || whole(text, 0) !== 0;
@@ -101,18 +170,27 @@ function isOn(text, otherwise) {
 /** To one decimal. @param {number} n */
 const round = (n) => (Number.isFinite(n) ? Math.floor(n * 10 + 0.5) / 10 : 0);
 
-/** WHIP came with OBS 30; Debian and Ubuntu packages are built without it, which only status 700 tells. @param {Reading} obs */
+/**
+ * WHIP came with OBS 30; Debian and Ubuntu packages are built without it, which only status 700
+ * tells.
+ * @param {Reading} obs
+ */
 function checkWhip(obs) {
   const { version } = obs;
-  if (Number(/^\d{1,9}/.exec(version)?.[0] ?? 0) < 30) return person('whip', 'find.whip.old', { version }, true);
+  if (Number(/^\d{1,9}/.exec(version)?.[0] ?? 0) < 30)
+    return person('whip', 'find.whip.old', { version }, true);
   if (obs.noWhip) return person('whip', 'find.whip.missing', {}, true);
   return ok('whip', 'find.whip.ok', { version });
 }
 
 /**
- * Our profile is made in Simple mode, whose settings can be read and set. Advanced mode in it, for a hardware encoder, is a
- * choice of the person and stays; from another profile it cannot be seen.
- * @param {Reading} obs @param {boolean} advanced @param {boolean} ours @param {boolean} fixes @returns {Finding}
+ * Our profile is made in Simple mode, whose settings can be read and set. Advanced mode in it, for
+ * a hardware encoder, is a choice of the person and stays; from another profile it cannot be seen.
+ * @param {Reading} obs
+ * @param {boolean} advanced
+ * @param {boolean} ours
+ * @param {boolean} fixes
+ * @returns {Finding}
  */
 function checkMode(obs, advanced, ours, fixes) {
   if (!advanced) return ok('mode', 'find.mode.simple');
@@ -124,26 +202,43 @@ function checkMode(obs, advanced, ours, fixes) {
 /** @param {Reading} obs @param {boolean} ours @param {boolean} fixes */
 function checkProfile({ profile, profiles }, ours, fixes) {
   if (ours || !fixes) return ok('profile', 'find.profile.ok', { profile });
-  return fix('profile', profiles.includes(PROFILE) ? 'find.profile.select' : 'find.profile.create', { profile, ours: PROFILE }, {});
+  return fix(
+    'profile',
+    profiles.includes(PROFILE) ? 'find.profile.select' : 'find.profile.create',
+    { profile, ours: PROFILE },
+    {},
+  );
 }
 
 /**
- * Without the name the settings dialog would show the first common service and, on OK, write it over WHIP.
+ * Without the name the settings dialog would show the first common service and, on OK, write it
+ * over WHIP.
  * @param {Reading} obs
  */
 function checkService({ service: { type, settings } }) {
   if (type !== 'whip_custom') {
     const service = nameOf(settings);
-    return fix('service', service ? 'find.service.other' : 'find.service.none', service ? { service } : {}, {});
+    return fix(
+      'service',
+      service ? 'find.service.other' : 'find.service.none',
+      service ? { service } : {},
+      {},
+    );
   }
   if (settings.service !== 'WHIP') return fix('service', 'find.service.name', {}, {});
   return ok('service', 'find.service.ok');
 }
 
-/** Where OBS streams to: a service's name, or a server's host without the rest, which may hold a key. @param {Record<string, any>} settings */
+/**
+ * Where OBS streams to: a service's name, or a server's host without the rest, which may hold a
+ * key.
+ * @param {Record<string, any>} settings
+ */
 function nameOf({ service, server }) {
   if (typeof service === 'string' && service) return service;
-  return /^[a-z]+:\/\/(?:[^/@]*@)?([^/:?#]+)/i.exec(typeof server === 'string' ? server : '')?.[1] ?? '';
+  return (
+    /^[a-z]+:\/\/(?:[^/@]*@)?([^/:?#]+)/i.exec(typeof server === 'string' ? server : '')?.[1] ?? ''
+  );
 }
 
 /** @param {Reading} obs @param {Limits} limits @returns {Finding[]} */
@@ -157,31 +252,52 @@ function simpleFindings(obs, limits) {
   ];
 }
 
-/** OBS labels whatever its encoder makes as Opus, and browsers play no AAC there. @param {boolean} opus */
+/**
+ * OBS labels whatever its encoder makes as Opus, and browsers play no AAC there.
+ * @param {boolean} opus
+ */
 function checkAudio(opus) {
   if (opus) return ok('audio', 'find.audio.ok');
-  return fix('audio', 'find.audio.aac', {}, { params: { 'SimpleOutput/StreamAudioEncoder': 'opus', 'AdvOut/AudioEncoder': 'ffmpeg_opus' } });
+  return fix(
+    'audio',
+    'find.audio.aac',
+    {},
+    { params: { 'SimpleOutput/StreamAudioEncoder': 'opus', 'AdvOut/AudioEncoder': 'ffmpeg_opus' } },
+  );
 }
 
 /** @param {Record<string, string>} params @param {string} name */
 function checkAudioBitrate(params, name) {
   const kbits = whole(params[name], MAX_AUDIO);
   if (kbits <= MAX_AUDIO) return ok('audioBitrate', 'find.audioBitrate.ok', { kbits });
-  return fix('audioBitrate', 'find.audioBitrate.high', { kbits, most: MAX_AUDIO, wanted: MAX_AUDIO }, { params: { [name]: String(MAX_AUDIO) } });
+  return fix(
+    'audioBitrate',
+    'find.audioBitrate.high',
+    { kbits, most: MAX_AUDIO, wanted: MAX_AUDIO },
+    { params: { [name]: String(MAX_AUDIO) } },
+  );
 }
 
 /**
- * Simple mode lets the keyframe interval be set for x264 alone; the hardware encoders keep 250 frames there, Apple's sends
- * B-frames (obs-studio#11237), and the stage takes H.264 only. So x264 it is, unless 250 frames are few enough.
- * @param {Reading} obs @param {Limits} limits
+ * Simple mode lets the keyframe interval be set for x264 alone; the hardware encoders keep 250
+ * frames there, Apple's sends B-frames (obs-studio#11237), and the stage takes H.264 only. So x264
+ * it is, unless 250 frames are few enough.
+ * @param {Reading} obs
+ * @param {Limits} limits
  * @returns {Finding[]}
  */
 function simpleEncoder(obs, limits) {
   const encoder = obs.params['SimpleOutput/StreamEncoder'] || 'x264';
   const own = isOn(obs.params['SimpleOutput/UseAdvanced'], false);
-  const options = own ? obs.params['SimpleOutput/x264Settings'] ?? '' : '';
-  const settings = { 'SimpleOutput/UseAdvanced': 'true', 'SimpleOutput/x264Settings': x264Options(options, keyframes(obs.video, limits)) };
-  if (!encoder.startsWith('x264')) return hardware(encoder, obs.video, limits, { params: { 'SimpleOutput/StreamEncoder': 'x264', ...settings } });
+  const options = own ? (obs.params['SimpleOutput/x264Settings'] ?? '') : '';
+  const settings = {
+    'SimpleOutput/UseAdvanced': 'true',
+    'SimpleOutput/x264Settings': x264Options(options, keyframes(obs.video, limits)),
+  };
+  if (!encoder.startsWith('x264'))
+    return hardware(encoder, obs.video, limits, {
+      params: { 'SimpleOutput/StreamEncoder': 'x264', ...settings },
+    });
   const change = { params: settings };
   const seconds = intervalOf(options, obs.video);
   return [
@@ -189,43 +305,86 @@ function simpleEncoder(obs, limits) {
     checkPreset(own ? obs.params['SimpleOutput/Preset'] : undefined, options, settings),
     seconds > 0 && seconds <= limits.maxKeyframeInterval
       ? ok('keyframes', 'find.keyframes.ok', { seconds: round(seconds) })
-      : fix('keyframes', 'find.keyframes.far', { seconds: round(seconds || SIMPLE_GOP / fps(obs.video)), wanted: limits.maxKeyframeInterval }, change),
-    whole(option(options, 'bframes', 'b'), 0) > 0 ? fix('bframes', 'find.bframes.set', {}, change) : ok('bframes', 'find.bframes.ok'),
+      : fix(
+          'keyframes',
+          'find.keyframes.far',
+          {
+            seconds: round(seconds || SIMPLE_GOP / fps(obs.video)),
+            wanted: limits.maxKeyframeInterval,
+          },
+          change,
+        ),
+    whole(option(options, 'bframes', 'b'), 0) > 0
+      ? fix('bframes', 'find.bframes.set', {}, change)
+      : ok('bframes', 'find.bframes.ok'),
     ...checkOptions(options, change),
   ];
 }
 
-/** @param {string} encoder @param {Video} video @param {Limits} limits @param {Change} change @returns {Finding[]} */
+/**
+ * @param {string} encoder
+ * @param {Video} video
+ * @param {Limits} limits
+ * @param {Change} change
+ * @returns {Finding[]}
+ */
 function hardware(encoder, video, limits, change) {
   const every = SIMPLE_GOP / fps(video);
   if (/hevc|av1/.test(encoder)) return [fix('encoder', 'find.encoder.codec', { encoder }, change)];
   if (encoder.startsWith('apple')) return [fix('encoder', 'find.encoder.apple', {}, change)];
-  if (every > limits.maxKeyframeInterval) return [fix('encoder', 'find.encoder.hardware', { encoder, seconds: round(every) }, change)];
-  return [ok('encoder', 'find.encoder.advanced', { encoder }), ok('keyframes', 'find.keyframes.ok', { seconds: round(every) })];
-}
-
-/** @param {string | undefined} chosen @param {string} options @param {Record<string, string>} settings */
-function checkPreset(chosen, options, settings) {
-  const preset = option(options, 'preset') || chosen || 'veryfast';
-  if (QUICK.includes(preset)) return ok('preset', 'find.preset.ok', { preset });
-  return fix('preset', 'find.preset.slow', { preset }, { params: { 'SimpleOutput/Preset': 'veryfast', ...settings } });
-}
-
-/** What Amazon documents for x264: Baseline, tuned for low latency, without sliced threads. @param {string} options @param {Change} change */
-function checkOptions(options, change) {
-  const profile = option(options, 'profile') || 'High';
-  const tuned = option(options, 'tune').split(/[,./+-]/).includes('zerolatency');
-  const sliced = option(options, 'sliced-threads') || (tuned ? '1' : '0'); // x264 slices when tuned so
+  if (every > limits.maxKeyframeInterval)
+    return [fix('encoder', 'find.encoder.hardware', { encoder, seconds: round(every) }, change)];
   return [
-    profile === 'baseline' ? ok('h264Profile', 'find.h264Profile.ok') : fix('h264Profile', 'find.h264Profile.other', { profile }, change),
-    tuned ? ok('tune', 'find.tune.ok') : fix('tune', 'find.tune.off', {}, change),
-    /^(0|false|no)$/.test(sliced) ? ok('slices', 'find.slices.ok') : fix('slices', 'find.slices.on', {}, change),
+    ok('encoder', 'find.encoder.advanced', { encoder }),
+    ok('keyframes', 'find.keyframes.ok', { seconds: round(every) }),
   ];
 }
 
 /**
- * The encoder settings of Advanced mode lie in a file that no request reads or writes; the script in OBS does.
- * @param {Reading} obs @param {Limits} limits @returns {Finding[]}
+ * @param {string | undefined} chosen
+ * @param {string} options
+ * @param {Record<string, string>} settings
+ */
+function checkPreset(chosen, options, settings) {
+  const preset = option(options, 'preset') || chosen || 'veryfast';
+  if (QUICK.includes(preset)) return ok('preset', 'find.preset.ok', { preset });
+  return fix(
+    'preset',
+    'find.preset.slow',
+    { preset },
+    { params: { 'SimpleOutput/Preset': 'veryfast', ...settings } },
+  );
+}
+
+/**
+ * What Amazon documents for x264: Baseline, tuned for low latency, without sliced threads.
+ * @param {string} options
+ * @param {Change} change
+ */
+function checkOptions(options, change) {
+  const profile = option(options, 'profile') || 'High';
+  const tuned = option(options, 'tune')
+    .split(/[,./+-]/)
+    .includes('zerolatency');
+  // x264 slices when tuned so.
+  const sliced = option(options, 'sliced-threads') || (tuned ? '1' : '0');
+  return [
+    profile === 'baseline'
+      ? ok('h264Profile', 'find.h264Profile.ok')
+      : fix('h264Profile', 'find.h264Profile.other', { profile }, change),
+    tuned ? ok('tune', 'find.tune.ok') : fix('tune', 'find.tune.off', {}, change),
+    /^(0|false|no)$/.test(sliced)
+      ? ok('slices', 'find.slices.ok')
+      : fix('slices', 'find.slices.on', {}, change),
+  ];
+}
+
+/**
+ * The encoder settings of Advanced mode lie in a file that no request reads or writes; the script
+ * in OBS does.
+ * @param {Reading} obs
+ * @param {Limits} limits
+ * @returns {Finding[]}
  */
 function advancedFindings(obs, limits) {
   const p = obs.params;
@@ -236,18 +395,39 @@ function advancedFindings(obs, limits) {
   const findings = [
     checkAudio(p['AdvOut/AudioEncoder'] === 'ffmpeg_opus'),
     checkAudioBitrate(p, `AdvOut/Track${p['AdvOut/TrackIndex'] || '1'}Bitrate`),
-    other ? fix('encoder', 'find.encoder.codec', { encoder }, { params: { 'AdvOut/Encoder': 'obs_x264' } }) : ok('encoder', 'find.encoder.advanced', { encoder }),
-    person('keyframes', 'find.keyframes.advanced', { wanted: limits.maxKeyframeInterval, bitrate: kilo(limits.advisedBitrate) }),
+    other
+      ? fix(
+          'encoder',
+          'find.encoder.codec',
+          { encoder },
+          { params: { 'AdvOut/Encoder': 'obs_x264' } },
+        )
+      : ok('encoder', 'find.encoder.advanced', { encoder }),
+    person('keyframes', 'find.keyframes.advanced', {
+      wanted: limits.maxKeyframeInterval,
+      bitrate: kilo(limits.advisedBitrate),
+    }),
   ];
   if (other || encoder.includes('x264')) findings.push(person('tune', 'find.tune.advanced'));
   if (/videotoolbox|apple/i.test(encoder)) findings.push(person('bframes', 'find.bframes.apple'));
-  else if (!isOn(p['AdvOut/ApplyServiceSettings'], true)) findings.push(fix('bframes', 'find.bframes.ignored', {}, { params: { 'AdvOut/ApplyServiceSettings': 'true' } }));
+  else if (!isOn(p['AdvOut/ApplyServiceSettings'], true))
+    findings.push(
+      fix(
+        'bframes',
+        'find.bframes.ignored',
+        {},
+        { params: { 'AdvOut/ApplyServiceSettings': 'true' } },
+      ),
+    );
   return findings;
 }
 
 /**
  * An encoder of the table whose settings the script has told.
- * @param {Record<string, string>} p @param {import('./encoders.js').Encoder} encoder @param {Record<string, any>} settings @param {Limits} limits
+ * @param {Record<string, string>} p
+ * @param {import('./encoders.js').Encoder} encoder
+ * @param {Record<string, any>} settings
+ * @param {Limits} limits
  * @returns {Finding[]}
  */
 function knownEncoder(p, encoder, settings, limits) {
@@ -258,9 +438,26 @@ function knownEncoder(p, encoder, settings, limits) {
     checkAudioBitrate(p, `AdvOut/Track${p['AdvOut/TrackIndex'] || '1'}Bitrate`),
     ok('encoder', 'find.encoder.advanced', { encoder: encoder.name }),
     wrong.length > 0
-      ? fix('encoderFile', 'find.encoderFile.unfit', { encoder: encoder.name, settings: wrong.join(', ') }, { encoder: request(encoder, settings, limits) })
-      : ok('encoderFile', 'find.encoderFile.ok', { seconds: round(settings.keyint_sec), kbits: Math.floor(settings.bitrate) }),
-    ...(follows ? [] : [fix('bframes', 'find.bframes.ignored', {}, { params: { 'AdvOut/ApplyServiceSettings': 'true' } })]),
+      ? fix(
+          'encoderFile',
+          'find.encoderFile.unfit',
+          { encoder: encoder.name, settings: wrong.join(', ') },
+          { encoder: request(encoder, settings, limits) },
+        )
+      : ok('encoderFile', 'find.encoderFile.ok', {
+          seconds: round(settings.keyint_sec),
+          kbits: Math.floor(settings.bitrate),
+        }),
+    ...(follows
+      ? []
+      : [
+          fix(
+            'bframes',
+            'find.bframes.ignored',
+            {},
+            { params: { 'AdvOut/ApplyServiceSettings': 'true' } },
+          ),
+        ]),
   ];
 }
 
@@ -273,14 +470,26 @@ function checkBitrate(params, limits) {
   const wanted = kilo(limits.advisedBitrate);
   const change = { params: { 'SimpleOutput/VBitrate': String(wanted) } };
   if (kbits <= wanted) return ok('bitrate', 'find.bitrate.ok', { kbits });
-  if (kbits * 1000 > limits.maxBitrate) return fix('bitrate', 'find.bitrate.forbidden', { kbits, wanted, most: kilo(limits.maxBitrate) }, change);
+  if (kbits * 1000 > limits.maxBitrate)
+    return fix(
+      'bitrate',
+      'find.bitrate.forbidden',
+      { kbits, wanted, most: kilo(limits.maxBitrate) },
+      change,
+    );
   return fix('bitrate', 'find.bitrate.high', { kbits, wanted }, change);
 }
 
-/** Another number of channels makes OBS ask for a restart: for the person. @param {Reading} obs @returns {Finding[]} */
+/**
+ * Another number of channels makes OBS ask for a restart: for the person.
+ * @param {Reading} obs
+ * @returns {Finding[]}
+ */
 function checkChannels({ params }) {
   const channels = params['Audio/ChannelSetup'] || 'Stereo';
-  return channels === 'Stereo' || channels === 'Mono' ? [] : [person('channels', 'find.channels', { channels })];
+  return channels === 'Stereo' || channels === 'Mono'
+    ? []
+    : [person('channels', 'find.channels', { channels })];
 }
 
 /** @param {Reading} obs @param {Limits} limits */
@@ -288,17 +497,31 @@ function checkResolution({ video }, limits) {
   const { outputWidth: width, outputHeight: height } = video;
   const [w, h] = fitted(width, height, limits.maxHeight);
   if (w === width && h === height) return ok('resolution', 'find.resolution.ok', { width, height });
-  return fix('resolution', 'find.resolution.large', { width, height, w, h, most: limits.maxHeight }, { video: { outputWidth: w, outputHeight: h } });
+  return fix(
+    'resolution',
+    'find.resolution.large',
+    { width, height, w, h, most: limits.maxHeight },
+    { video: { outputWidth: w, outputHeight: h } },
+  );
 }
 
 /** Amazon IVS takes 10 to 60 frames a second. @param {Reading} obs */
 function checkFps({ video }) {
   const rate = fps(video);
   if (rate >= 10 && rate <= 60.001) return ok('fps', 'find.fps.ok', { fps: round(rate) });
-  return fix('fps', 'find.fps.odd', { fps: round(rate) }, { video: { fpsNumerator: 30, fpsDenominator: 1 } });
+  return fix(
+    'fps',
+    'find.fps.odd',
+    { fps: round(rate) },
+    { video: { fpsNumerator: 30, fpsDenominator: 1 } },
+  );
 }
 
-/** Zero retries are the same as none allowed (libobs, can_reconnect). @param {Reading} obs @returns {Finding[]} */
+/**
+ * Zero retries are the same as none allowed (libobs, can_reconnect).
+ * @param {Reading} obs
+ * @returns {Finding[]}
+ */
 function reconnectFindings({ params }) {
   /** @type {Record<string, string>} */
   const wanted = {};
@@ -306,26 +529,55 @@ function reconnectFindings({ params }) {
   if (whole(params['Output/MaxRetries'], 25) < 1) wanted['Output/MaxRetries'] = '25';
   const seconds = whole(params['Output/RetryDelay'], 2);
   return [
-    Object.keys(wanted).length > 0 ? fix('reconnect', 'find.reconnect.off', {}, { params: wanted }) : ok('reconnect', 'find.reconnect.ok'),
-    ...(seconds > MAX_RETRY_DELAY ? [fix('retryDelay', 'find.retryDelay', { seconds, wanted: 2 }, { params: { 'Output/RetryDelay': '2' } })] : []),
+    Object.keys(wanted).length > 0
+      ? fix('reconnect', 'find.reconnect.off', {}, { params: wanted })
+      : ok('reconnect', 'find.reconnect.ok'),
+    ...(seconds > MAX_RETRY_DELAY
+      ? [
+          fix(
+            'retryDelay',
+            'find.retryDelay',
+            { seconds, wanted: 2 },
+            { params: { 'Output/RetryDelay': '2' } },
+          ),
+        ]
+      : []),
   ];
 }
 
 /** @param {Reading} obs */
 function checkDelay({ params }) {
-  if (isOn(params['Output/DelayEnable'], false)) return fix('delay', 'find.delay', {}, { params: { 'Output/DelayEnable': 'false' } });
+  if (isOn(params['Output/DelayEnable'], false))
+    return fix('delay', 'find.delay', {}, { params: { 'Output/DelayEnable': 'false' } });
   return ok('delay', 'find.delay.ok');
 }
 
 /** @param {Reading} obs */
 function checkLayers({ params }) {
   const layers = whole(params['Stream1/WHIPSimulcastTotalLayers'], 1);
-  if (layers > 1) return fix('layers', 'find.layers.many', { layers }, { params: { 'Stream1/WHIPSimulcastTotalLayers': '1' } });
-  if (isOn(params['Stream1/EnableMultitrackVideo'], false)) return fix('layers', 'find.layers.multitrack', {}, { params: { 'Stream1/EnableMultitrackVideo': 'false' } });
+  if (layers > 1)
+    return fix(
+      'layers',
+      'find.layers.many',
+      { layers },
+      { params: { 'Stream1/WHIPSimulcastTotalLayers': '1' } },
+    );
+  if (isOn(params['Stream1/EnableMultitrackVideo'], false))
+    return fix(
+      'layers',
+      'find.layers.multitrack',
+      {},
+      { params: { 'Stream1/EnableMultitrackVideo': 'false' } },
+    );
   return ok('layers', 'find.layers.ok');
 }
 
-/** A linked account writes its stream key into whatever service is set, at every start. It belongs to the profile. @param {Reading} obs @returns {Finding} */
+/**
+ * A linked account writes its stream key into whatever service is set, at every start. It belongs
+ * to the profile.
+ * @param {Reading} obs
+ * @returns {Finding}
+ */
 function checkAccount({ profile, params }) {
   const account = params['Auth/Type'];
   if (!account || account === 'None') return ok('account', 'find.account.ok');
@@ -333,45 +585,92 @@ function checkAccount({ profile, params }) {
   return fix('account', 'find.account.linked', { account, ours: PROFILE }, {});
 }
 
-/** The encoders are rebuilt only while nothing is active. @param {Reading} obs @returns {Finding[]} */
+/**
+ * The encoders are rebuilt only while nothing is active.
+ * @param {Reading} obs
+ * @returns {Finding[]}
+ */
 function checkBusy({ active }) {
-  const busy = /** @type {const} */ (['stream', 'record', 'replay', 'camera']).filter((name) => active[name]);
+  const busy = /** @type {const} */ (['stream', 'record', 'replay', 'camera']).filter(
+    (name) => active[name],
+  );
   return busy.map((name) => person(`busy.${name}`, `find.busy.${name}`, {}, true));
 }
 
 /** @param {Video} video */
 const fps = (video) => video.fpsNumerator / Math.max(1, video.fpsDenominator);
 
-/** The longest interval that the stage allows, in frames. @param {Video} video @param {Limits} limits */
-const keyframes = (video, limits) => Math.max(1, Math.floor(fps(video) * limits.maxKeyframeInterval));
+/**
+ * The longest interval that the stage allows, in frames.
+ * @param {Video} video
+ * @param {Limits} limits
+ */
+const keyframes = (video, limits) =>
+  Math.max(1, Math.floor(fps(video) * limits.maxKeyframeInterval));
 
 /** Seconds between keyframes; 0 when it is not set. @param {string} options @param {Video} video */
-const intervalOf = (options, video) => whole(option(options, 'keyint', 'keyint-max'), 0) / fps(video) || 0;
+const intervalOf = (options, video) =>
+  whole(option(options, 'keyint', 'keyint-max'), 0) / fps(video) || 0;
 
-/** OBS splits the options at blanks, and x264 takes "_" for "-". @param {string} options @returns {[string, string, string][]} name, value, as written */
-const parsed = (options) => options.split(' ').filter(Boolean).map((text) => {
-  const [name, ...value] = text.split('=');
-  return [name.replaceAll('_', '-'), value.join('='), text];
-});
+/**
+ * OBS splits the options at blanks, and x264 takes "_" for "-".
+ * @param {string} options
+ * @returns {[string, string, string][]} name, value, as written
+ */
+const parsed = (options) =>
+  options
+    .split(' ')
+    .filter(Boolean)
+    .map((text) => {
+      const [name, ...value] = text.split('=');
+      return [name.replaceAll('_', '-'), value.join('='), text];
+    });
 
-/** The last value of an option, as x264 takes them. @param {string} options @param {...string} names */
-const option = (options, ...names) => parsed(options).filter(([name]) => names.includes(name)).pop()?.[1] ?? '';
+/**
+ * The last value of an option, as x264 takes them.
+ * @param {string} options
+ * @param {...string} names
+ */
+const option = (options, ...names) =>
+  parsed(options)
+    .filter(([name]) => names.includes(name))
+    .pop()?.[1] ?? '';
 
-/** Puts our options in and leaves the person's others alone. @param {string} options @param {number} keyint */
+/**
+ * Puts our options in and leaves the person's others alone.
+ * @param {string} options
+ * @param {number} keyint
+ */
 export function x264Options(options, keyint) {
-  const others = parsed(options).filter(([name, value]) => !OURS.includes(name) && (name !== 'preset' || QUICK.includes(value)));
-  return [`keyint=${keyint}`, 'bframes=0', 'profile=baseline', 'tune=zerolatency', 'sliced-threads=0', ...others.map(([, , text]) => text)].join(' ');
+  const others = parsed(options).filter(
+    ([name, value]) => !OURS.includes(name) && (name !== 'preset' || QUICK.includes(value)),
+  );
+  return [
+    `keyint=${keyint}`,
+    'bframes=0',
+    'profile=baseline',
+    'tune=zerolatency',
+    'sliced-threads=0',
+    ...others.map(([, , text]) => text),
+  ].join(' ');
 }
 
 /**
- * The nearest even size of the same shape whose short side is within the limits, and the long side within 16:9 of them.
- * @param {number} width @param {number} height @param {number} limit @returns {[number, number]}
+ * The nearest even size of the same shape whose short side is within the limits, and the long side
+ * within 16:9 of them.
+ * @param {number} width
+ * @param {number} height
+ * @param {number} limit
+ * @returns {[number, number]}
  */
 export function fitted(width, height, limit) {
   const short = Math.min(width, height);
   if (short <= 0) return [width, height];
   const long = Math.floor((limit * 16) / 9);
-  const scale = Math.max(MIN_HEIGHT / short, Math.min(1, limit / short, long / Math.max(width, height)));
+  const scale = Math.max(
+    MIN_HEIGHT / short,
+    Math.min(1, limit / short, long / Math.max(width, height)),
+  );
   const even = (/** @type {number} */ n) => Math.max(8, Math.floor((n * scale) / 2 + 0.5) * 2);
   return [even(width), even(height)];
 }

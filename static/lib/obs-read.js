@@ -6,17 +6,38 @@ export const PROFILE = 'Stagedoor';
 
 /** The profile parameters that matter, "category/name". */
 const PARAMETERS = Object.freeze([
-  'Output/Mode', 'Output/Reconnect', 'Output/RetryDelay', 'Output/MaxRetries', 'Output/DelayEnable',
-  'SimpleOutput/StreamEncoder', 'SimpleOutput/StreamAudioEncoder', 'SimpleOutput/VBitrate', 'SimpleOutput/ABitrate',
-  'SimpleOutput/UseAdvanced', 'SimpleOutput/Preset', 'SimpleOutput/x264Settings',
-  'AdvOut/Encoder', 'AdvOut/AudioEncoder', 'AdvOut/ApplyServiceSettings', 'AdvOut/TrackIndex',
-  'AdvOut/Track1Bitrate', 'AdvOut/Track2Bitrate', 'AdvOut/Track3Bitrate', 'AdvOut/Track4Bitrate', 'AdvOut/Track5Bitrate', 'AdvOut/Track6Bitrate',
-  'Stream1/WHIPSimulcastTotalLayers', 'Stream1/EnableMultitrackVideo',
-  'Audio/SampleRate', 'Audio/ChannelSetup', 'Auth/Type',
+  'Output/Mode',
+  'Output/Reconnect',
+  'Output/RetryDelay',
+  'Output/MaxRetries',
+  'Output/DelayEnable',
+  'SimpleOutput/StreamEncoder',
+  'SimpleOutput/StreamAudioEncoder',
+  'SimpleOutput/VBitrate',
+  'SimpleOutput/ABitrate',
+  'SimpleOutput/UseAdvanced',
+  'SimpleOutput/Preset',
+  'SimpleOutput/x264Settings',
+  'AdvOut/Encoder',
+  'AdvOut/AudioEncoder',
+  'AdvOut/ApplyServiceSettings',
+  'AdvOut/TrackIndex',
+  'AdvOut/Track1Bitrate',
+  'AdvOut/Track2Bitrate',
+  'AdvOut/Track3Bitrate',
+  'AdvOut/Track4Bitrate',
+  'AdvOut/Track5Bitrate',
+  'AdvOut/Track6Bitrate',
+  'Stream1/WHIPSimulcastTotalLayers',
+  'Stream1/EnableMultitrackVideo',
+  'Audio/SampleRate',
+  'Audio/ChannelSetup',
+  'Auth/Type',
 ]);
 
 /**
- * @typedef {{baseWidth: number, baseHeight: number, outputWidth: number, outputHeight: number, fpsNumerator: number, fpsDenominator: number}} Video
+ * @typedef {{baseWidth: number, baseHeight: number, outputWidth: number, outputHeight: number,
+ *   fpsNumerator: number, fpsDenominator: number}} Video
  * @typedef {'stream' | 'record' | 'replay' | 'camera'} OutputName
  * @typedef {object} Reading
  * @property {string} version OBS's
@@ -27,7 +48,8 @@ const PARAMETERS = Object.freeze([
  * @property {Record<string, string>} params one that is neither set nor has a default is absent
  * @property {Video} video
  * @property {Record<OutputName, boolean>} active
- * @property {Record<string, any>} [encoder] the settings of Advanced mode's encoder; absent where no script tells them
+ * @property {Record<string, any>} [encoder] the settings of Advanced mode's encoder; absent where
+ *   no script tells them
  * @property {boolean} [noWhip] OBS answered 700 when it was given the service
  *
  * @typedef {import('./obs.js').ObsCaller} ObsCaller
@@ -35,7 +57,8 @@ const PARAMETERS = Object.freeze([
 
 /**
  * Everything that `check` judges.
- * @param {ObsCaller} obs @param {import('./obs-script.js').Script} [script] the one in OBS, where it is paired
+ * @param {ObsCaller} obs
+ * @param {import('./obs-script.js').Script} [script] the one in OBS, where it is paired
  * @returns {Promise<Reading>}
  */
 export async function readObs(obs, script) {
@@ -95,7 +118,8 @@ async function active(obs, request) {
   try {
     return Boolean((await obs.call(request)).outputActive);
   } catch (/** @type {any} */ err) {
-    if (err.code === CODE.notAvailable || err.code === CODE.unknownRequest) return false; // this OBS has no such output
+    // This OBS has no such output.
+    if (err.code === CODE.notAvailable || err.code === CODE.unknownRequest) return false;
     throw err;
   }
 }

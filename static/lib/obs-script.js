@@ -1,6 +1,7 @@
 /**
- * Asks the script in OBS for what no WebSocket request reaches: the file of the encoder's settings. The request is a
- * parameter of our profile, signed with the secret of the pairing; the answer is another (docs/decisions/0127).
+ * Asks the script in OBS for what no WebSocket request reaches: the file of the encoder's settings.
+ * The request is a parameter of our profile, signed with the secret of the pairing; the answer is
+ * another (docs/decisions/0127).
  */
 import { KEYS } from './memory.js';
 
@@ -11,9 +12,12 @@ const LOOK_AGAIN = 100;
 /**
  * @typedef {{at: number, result?: string, settings?: string, encoders?: string}} Answer
  * @typedef {object} Script
- * @property {(obs: import('./obs.js').ObsCaller) => Promise<Record<string, any> | undefined>} settings of the encoder; undefined without an answer
- * @property {(obs: import('./obs.js').ObsCaller, request: import('./encoders.js').Request, setup: number) => Promise<string>} write answers "done", another word, or ""
- * @property {(obs: import('./obs.js').ObsCaller, setup: number) => Promise<string>} restore gives back what the file was before the first write of that set-up
+ * @property {(obs: import('./obs.js').ObsCaller) => Promise<Record<string, any> | undefined>}
+ *   settings of the encoder; undefined without an answer
+ * @property {(obs: import('./obs.js').ObsCaller, request: import('./encoders.js').Request, setup:
+ *   number) => Promise<string>} write answers "done", another word, or ""
+ * @property {(obs: import('./obs.js').ObsCaller, setup: number) => Promise<string>} restore gives
+ *   back what the file was before the first write of that set-up
  * @property {() => string[]} encoders the IDs of those that OBS has; none without a script
  */
 
@@ -23,37 +27,68 @@ const hex = (bytes) => [...bytes].map((b) => b.toString(16).padStart(2, '0')).jo
 /** @param {string} secret @param {string} text */
 export async function sign(secret, text) {
   const bytes = new TextEncoder();
-  const key = await crypto.subtle.importKey('raw', bytes.encode(secret), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+  const key = await crypto.subtle.importKey(
+    'raw',
+    bytes.encode(secret),
+    { name: 'HMAC', hash: 'SHA-256' },
+    false,
+    ['sign'],
+  );
   return hex(new Uint8Array(await crypto.subtle.sign('HMAC', key, bytes.encode(text))));
 }
 
 /**
- * @param {Pick<Storage, 'getItem'>} [storage] @param {{limit?: number, pause?: (ms: number) => Promise<void>, now?: () => number}} [world]
+ * @param {Pick<Storage, 'getItem'>} [storage]
+ * @param {{limit?: number, pause?: (ms: number) => Promise<void>, now?: () => number}} [world]
  * @returns {Script}
  */
-export function createScript(storage = localStorage, { limit = ANSWER_LIMIT, pause = (ms) => new Promise((r) => setTimeout(r, ms)), now = Date.now } = {}) {
+export function createScript(
+  storage = localStorage,
+  {
+    limit = ANSWER_LIMIT,
+    pause = (ms) => new Promise((r) => setTimeout(r, ms)),
+    now = Date.now,
+  } = {},
+) {
   let last = 0;
-  const secret = () => (globalThis.crypto?.subtle ? storage.getItem(KEYS.secret) ?? '' : ''); // a page in clear cannot sign
+  // A page in clear cannot sign.
+  const secret = () => (globalThis.crypto?.subtle ? (storage.getItem(KEYS.secret) ?? '') : '');
 
-  /** @param {import('./obs.js').ObsCaller} obs @param {Record<string, any>} body @returns {Promise<Answer | undefined>} */
+  /**
+   * @param {import('./obs.js').ObsCaller} obs
+   * @param {Record<string, any>} body
+   * @returns {Promise<Answer | undefined>}
+   */
   async function ask(obs, body) {
     if (!secret()) return undefined;
     last = Math.max(now(), last + 1); // it only goes up: the script serves no request twice
     const text = JSON.stringify({ at: last, ...body });
-    await obs.call('SetProfileParameter', { parameterCategory: 'Stagedoor', parameterName: 'Ask', parameterValue: `${await sign(secret(), `ask ${text}`)} ${text}` });
+    await obs.call('SetProfileParameter', {
+      parameterCategory: 'Stagedoor',
+      parameterName: 'Ask',
+      parameterValue: `${await sign(secret(), `ask ${text}`)} ${text}`,
+    });
     for (const until = now() + limit; now() < until; await pause(LOOK_AGAIN)) {
-      const { parameterValue } = await obs.call('GetProfileParameter', { parameterCategory: 'Stagedoor', parameterName: 'Answer' });
+      const { parameterValue } = await obs.call('GetProfileParameter', {
+        parameterCategory: 'Stagedoor',
+        parameterName: 'Answer',
+      });
       const answer = await read(parameterValue ?? '');
       if (answer?.at === last) return answer;
     }
     return undefined;
   }
 
-  /** An answer that the script has signed. @param {string} text @returns {Promise<Answer | undefined>} */
+  /**
+   * An answer that the script has signed.
+   * @param {string} text
+   * @returns {Promise<Answer | undefined>}
+   */
   async function read(text) {
     const blank = text.indexOf(' ');
     const body = text.slice(blank + 1);
-    if (blank < 0 || text.slice(0, blank) !== await sign(secret(), `answer ${body}`)) return undefined;
+    if (blank < 0 || text.slice(0, blank) !== (await sign(secret(), `answer ${body}`)))
+      return undefined;
     return JSON.parse(body);
   }
 
@@ -62,13 +97,19 @@ export function createScript(storage = localStorage, { limit = ANSWER_LIMIT, pau
       const answer = await ask(obs, { do: 'read' });
       return answer && parsed(answer.settings);
     },
-    write: async (obs, request, setup) => (await ask(obs, { do: 'write', setup, ...request }))?.result ?? '',
+    write: async (obs, request, setup) =>
+      (await ask(obs, { do: 'write', setup, ...request }))?.result ?? '',
     restore: async (obs, setup) => (await ask(obs, { do: 'restore', setup }))?.result ?? '',
-    encoders: () => (secret() ? (storage.getItem(KEYS.encoders) ?? '').split(' ').filter(Boolean) : []),
+    encoders: () =>
+      secret() ? (storage.getItem(KEYS.encoders) ?? '').split(' ').filter(Boolean) : [],
   };
 }
 
-/** A file that is not there, or that a person broke, has no settings. @param {string | undefined} text @returns {Record<string, any>} */
+/**
+ * A file that is not there, or that a person broke, has no settings.
+ * @param {string | undefined} text
+ * @returns {Record<string, any>}
+ */
 function parsed(text) {
   try {
     const settings = JSON.parse(text || '{}');

@@ -1,8 +1,9 @@
 /**
- * Makes OBS ready: a profile of our own, its settings, the service, and a bounce of the profile, because OBS builds its
- * encoders only when a profile is activated (switching the service over the WebSocket alone sends AAC as if it were Opus).
- * What goes wrong is undone. Run twice it changes nothing. internal/obs/setup.go does the same for the terminal, in the
- * order that internal/obs/testdata/setup.json has for both.
+ * Makes OBS ready: a profile of our own, its settings, the service, and a bounce of the profile,
+ * because OBS builds its encoders only when a profile is activated (switching the service over the
+ * WebSocket alone sends AAC as if it were Opus). What goes wrong is undone. Run twice it changes
+ * nothing. internal/obs/setup.go does the same for the terminal, in the order that
+ * internal/obs/testdata/setup.json has for both.
  */
 import { check, isReady, PROFILE, toFix, whole } from './obs-check.js';
 import { readActive, readObs, readParams, readService } from './obs-read.js';
@@ -14,7 +15,11 @@ const SLOT = Object.freeze({ realm: 'OBS_WEBSOCKET_DATA_REALM_GLOBAL', slotName:
 
 /** Why the set-up stopped; everything is as it was before, unless `undone` is false. */
 export class SetupError extends Error {
-  /** @param {string} text key in strings.js @param {Record<string, any>} [values] @param {unknown} [cause] */
+  /**
+   * @param {string} text key in strings.js
+   * @param {Record<string, any>} [values]
+   * @param {unknown} [cause]
+   */
   constructor(text, values = {}, cause = undefined) {
     super(text, { cause });
     this.name = 'SetupError';
@@ -26,7 +31,9 @@ export class SetupError extends Error {
 }
 
 /** The steps, in the order of the progress shown. */
-export const STEPS = Object.freeze(/** @type {const} */ (['check', 'profile', 'settings', 'service', 'rebuild', 'verify']));
+export const STEPS = Object.freeze(
+  /** @type {const} */ (['check', 'profile', 'settings', 'service', 'rebuild', 'verify']),
+);
 
 /**
  * @typedef {import('./obs.js').ObsCaller} ObsCaller
@@ -35,11 +42,14 @@ export const STEPS = Object.freeze(/** @type {const} */ (['check', 'profile', 's
  * @typedef {{server: string, bearer_token: string}} Endpoint
  * @typedef {object} SetUp
  * @property {import('./types.js').Limits} limits
- * @property {(settings: Record<string, any>) => Promise<Endpoint>} endpoint what OBS shall call, given what it has now
+ * @property {(settings: Record<string, any>) => Promise<Endpoint>} endpoint what OBS shall call,
+ *   given what it has now
  * @property {(step: typeof STEPS[number]) => void} [onProgress]
  * @property {import('./obs-script.js').Script} [script] the one in OBS, where it is paired
- * @property {string} [encoder] the ID of one that the script can make fit, for Advanced mode; '' is x264 in Simple mode; absent: as it is
- * @property {boolean} [force] rebuild the encoders even if everything reads right: what OBS really runs cannot be read
+ * @property {string} [encoder] the ID of one that the script can make fit, for Advanced mode; '' is
+ *   x264 in Simple mode; absent: as it is
+ * @property {boolean} [force] rebuild the encoders even if everything reads right: what OBS really
+ *   runs cannot be read
  */
 
 /**
@@ -51,11 +61,14 @@ export async function setUpObs(obs, options) {
   const { limits, onProgress = () => {}, force = false } = options;
   onProgress('check');
   // Before the first look: what another client sets up meanwhile would make it wrong.
-  const turn = await obs.takeTurn().catch((err) => { throw explain(err); });
+  const turn = await obs.takeTurn().catch((err) => {
+    throw explain(err);
+  });
   try {
     const before = await readObs(obs, options.script);
     const found = check(before, limits);
-    if (isReady(found) && !force && hasEncoder(before, options.encoder)) return { changed: false, reading: before, findings: found };
+    if (isReady(found) && !force && hasEncoder(before, options.encoder))
+      return { changed: false, reading: before, findings: found };
     mustBeIdle(before.active);
     const inTheWay = found.find((f) => f.blocks);
     if (inTheWay) throw new SetupError(inTheWay.text, inTheWay.values);
@@ -65,7 +78,12 @@ export async function setUpObs(obs, options) {
   }
 }
 
-/** @param {ObsCaller} obs @param {SetUp} options @param {Reading} before @param {import('./obs.js').Turn} turn */
+/**
+ * @param {ObsCaller} obs
+ * @param {SetUp} options
+ * @param {Reading} before
+ * @param {import('./obs.js').Turn} turn
+ */
 async function runOrUndo(obs, options, before, turn) {
   const undo = createUndo(obs, before, options.script);
   try {
@@ -77,7 +95,13 @@ async function runOrUndo(obs, options, before, turn) {
   }
 }
 
-/** @param {ObsCaller} obs @param {SetUp} options @param {Reading} before @param {ReturnType<typeof createUndo>} undo @param {import('./obs.js').Turn} turn */
+/**
+ * @param {ObsCaller} obs
+ * @param {SetUp} options
+ * @param {Reading} before
+ * @param {ReturnType<typeof createUndo>} undo
+ * @param {import('./obs.js').Turn} turn
+ */
 async function run(obs, options, before, undo, turn) {
   const { limits, endpoint, onProgress = () => {}, script } = options;
   /** @type {[typeof STEPS[number], () => Promise<void>][]} */
@@ -96,11 +120,15 @@ async function run(obs, options, before, undo, turn) {
   const reading = await readObs(obs, script);
   const findings = check(reading, limits);
   if (!isReady(findings)) throw notKept(findings);
-  if (!hasEncoder(reading, options.encoder) || (options.encoder && !reading.encoder)) throw new SetupError('setup.noScript');
+  if (!hasEncoder(reading, options.encoder) || (options.encoder && !reading.encoder))
+    throw new SetupError('setup.noScript');
   return { reading, findings };
 }
 
-/** An account that is linked to our profile shows only when that is selected. @param {Finding[]} findings */
+/**
+ * An account that is linked to our profile shows only when that is selected.
+ * @param {Finding[]} findings
+ */
 function notKept(findings) {
   const blocking = findings.find((f) => f.blocks);
   if (blocking) return new SetupError(blocking.text, blocking.values);
@@ -110,14 +138,18 @@ function notKept(findings) {
 
 /** @param {Reading['active']} active */
 function mustBeIdle(active) {
-  const name = /** @type {const} */ (['stream', 'record', 'replay', 'camera']).find((n) => active[n]);
+  const name = /** @type {const} */ (['stream', 'record', 'replay', 'camera']).find(
+    (n) => active[n],
+  );
   if (name) throw new SetupError(`find.busy.${name}`);
 }
 
 /**
- * Selects our profile, or makes it with the canvas, frame rate and sound format of the one before: scenes are laid out for
- * that canvas, and OBS wants to restart when the sound format changes.
- * @param {ObsCaller} obs @param {Reading} before @param {ReturnType<typeof createUndo>} undo
+ * Selects our profile, or makes it with the canvas, frame rate and sound format of the one before:
+ * scenes are laid out for that canvas, and OBS wants to restart when the sound format changes.
+ * @param {ObsCaller} obs
+ * @param {Reading} before
+ * @param {ReturnType<typeof createUndo>} undo
  */
 async function enterProfile(obs, before, undo) {
   if (before.profile === PROFILE) return;
@@ -132,10 +164,17 @@ async function enterProfile(obs, before, undo) {
 async function inherit(obs, before) {
   const now = await readParams(obs);
   /** @type {Record<string, string>} */
-  const wanted = { ...pick(before.params, ['Audio/SampleRate', 'Audio/ChannelSetup']), 'Output/Mode': 'Simple' };
+  const wanted = {
+    ...pick(before.params, ['Audio/SampleRate', 'Audio/ChannelSetup']),
+    'Output/Mode': 'Simple',
+  };
   // Keep a lower bitrate: the uplink is probably slow.
   const kbits = whole(before.params['SimpleOutput/VBitrate'], 0);
-  if (before.params['Output/Mode'] !== 'Advanced' && kbits >= 300 && kbits < whole(now['SimpleOutput/VBitrate'], 6000)) {
+  if (
+    before.params['Output/Mode'] !== 'Advanced' &&
+    kbits >= 300 &&
+    kbits < whole(now['SimpleOutput/VBitrate'], 6000)
+  ) {
     wanted['SimpleOutput/VBitrate'] = String(kbits);
   }
   await setParams(obs, now, wanted);
@@ -146,27 +185,46 @@ async function inherit(obs, before) {
 function hasEncoder({ profile, params }, encoder) {
   if (encoder === undefined) return true;
   const advanced = params['Output/Mode'] === 'Advanced';
-  return profile === PROFILE && (encoder ? advanced && params['AdvOut/Encoder'] === encoder : !advanced);
-}
-
-/** Advanced mode with that encoder, whose file the script writes when `check` has found it unfit. @param {ObsCaller} obs @param {string | undefined} encoder */
-async function chooseEncoder(obs, encoder) {
-  if (encoder === undefined) return;
-  /** @type {Record<string, string>} */
-  const wanted = encoder ? { 'Output/Mode': 'Advanced', 'AdvOut/Encoder': encoder } : { 'Output/Mode': 'Simple', 'SimpleOutput/StreamEncoder': 'x264' };
-  await setParams(obs, await readParams(obs), wanted);
-}
-
-/** @param {ObsCaller} obs @param {SetUp['script']} script @param {import('./encoders.js').Request} request @param {ReturnType<typeof createUndo>} undo */
-async function writeEncoder(obs, script, request, undo) {
-  const result = await script?.write(obs, request, undo.setup);
-  if (result === 'done') undo.wrote();
-  if (result !== 'done') throw new SetupError(result ? 'setup.scriptRefused' : 'setup.noScript', { result: result ?? '' });
+  return (
+    profile === PROFILE && (encoder ? advanced && params['AdvOut/Encoder'] === encoder : !advanced)
+  );
 }
 
 /**
- * Changes what `check` finds until it finds nothing: one change may call for another, as a frame rate does for the keyframes.
- * @param {ObsCaller} obs @param {SetUp} options @param {ReturnType<typeof createUndo>} undo
+ * Advanced mode with that encoder, whose file the script writes when `check` has found it unfit.
+ * @param {ObsCaller} obs
+ * @param {string | undefined} encoder
+ */
+async function chooseEncoder(obs, encoder) {
+  if (encoder === undefined) return;
+  /** @type {Record<string, string>} */
+  const wanted = encoder
+    ? { 'Output/Mode': 'Advanced', 'AdvOut/Encoder': encoder }
+    : { 'Output/Mode': 'Simple', 'SimpleOutput/StreamEncoder': 'x264' };
+  await setParams(obs, await readParams(obs), wanted);
+}
+
+/**
+ * @param {ObsCaller} obs
+ * @param {SetUp['script']} script
+ * @param {import('./encoders.js').Request} request
+ * @param {ReturnType<typeof createUndo>} undo
+ */
+async function writeEncoder(obs, script, request, undo) {
+  const result = await script?.write(obs, request, undo.setup);
+  if (result === 'done') undo.wrote();
+  if (result !== 'done')
+    throw new SetupError(result ? 'setup.scriptRefused' : 'setup.noScript', {
+      result: result ?? '',
+    });
+}
+
+/**
+ * Changes what `check` finds until it finds nothing: one change may call for another, as a frame
+ * rate does for the keyframes.
+ * @param {ObsCaller} obs
+ * @param {SetUp} options
+ * @param {ReturnType<typeof createUndo>} undo
  */
 async function settle(obs, { limits, script, encoder }, undo) {
   await chooseEncoder(obs, encoder);
@@ -183,10 +241,20 @@ async function settle(obs, { limits, script, encoder }, undo) {
   }
 }
 
-/** What is there of these. @param {Record<string, string>} params @param {string[]} names @returns {Record<string, string>} */
-const pick = (params, names) => Object.fromEntries(Object.entries(params).filter(([name]) => names.includes(name)));
+/**
+ * What is there of these.
+ * @param {Record<string, string>} params
+ * @param {string[]} names
+ * @returns {Record<string, string>}
+ */
+const pick = (params, names) =>
+  Object.fromEntries(Object.entries(params).filter(([name]) => names.includes(name)));
 
-/** @param {ObsCaller} obs @param {Record<string, string>} now @param {Record<string, string>} wanted */
+/**
+ * @param {ObsCaller} obs
+ * @param {Record<string, string>} now
+ * @param {Record<string, string>} wanted
+ */
 async function setParams(obs, now, wanted) {
   for (const name of Object.keys(wanted).sort()) {
     if (now[name] !== wanted[name]) await setParam(obs, name, wanted[name]);
@@ -196,7 +264,11 @@ async function setParams(obs, now, wanted) {
 /** @param {ObsCaller} obs @param {string} name @param {string | null} value null takes it away */
 async function setParam(obs, name, value) {
   const [parameterCategory, parameterName] = name.split('/');
-  await obs.call('SetProfileParameter', { parameterCategory, parameterName, parameterValue: value });
+  await obs.call('SetProfileParameter', {
+    parameterCategory,
+    parameterName,
+    parameterValue: value,
+  });
 }
 
 /** @param {ObsCaller} obs @param {import('./obs-read.js').Video} wanted */
@@ -209,7 +281,8 @@ async function setVideo(obs, wanted) {
 }
 
 /**
- * The settings that OBS's own dialog would save. "service" makes that dialog show WHIP instead of the first common service.
+ * The settings that OBS's own dialog would save. "service" makes that dialog show WHIP instead of
+ * the first common service.
  * @param {Endpoint} endpoint
  */
 export const serviceSettings = ({ server, bearer_token }) => ({
@@ -218,8 +291,10 @@ export const serviceSettings = ({ server, bearer_token }) => ({
 });
 
 /**
- * Gives OBS the endpoint and the token, and reads them back: a linked account may have changed them.
- * @param {ObsCaller} obs @param {SetUp['endpoint']} endpoint
+ * Gives OBS the endpoint and the token, and reads them back: a linked account may have changed
+ * them.
+ * @param {ObsCaller} obs
+ * @param {SetUp['endpoint']} endpoint
  */
 async function setService(obs, endpoint) {
   const now = await readService(obs);
@@ -230,13 +305,18 @@ async function setService(obs, endpoint) {
 }
 
 /** @param {Reading['service']} now @param {Endpoint} wanted */
-const hasService = ({ type, settings }, { server, bearer_token }) => (
-  type === 'whip_custom' && settings.service === 'WHIP' && settings.server === server && settings.bearer_token === bearer_token);
+const hasService = ({ type, settings }, { server, bearer_token }) =>
+  type === 'whip_custom' &&
+  settings.service === 'WHIP' &&
+  settings.server === server &&
+  settings.bearer_token === bearer_token;
 
 /**
- * Leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no other profile, one is made and
- * removed again: never the current one, which breaks OBS (Agash/ObsWebSocket#42).
- * @param {ObsCaller} obs @param {Reading} before
+ * Leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no other
+ * profile, one is made and removed again: never the current one, which breaks OBS
+ * (Agash/ObsWebSocket#42).
+ * @param {ObsCaller} obs
+ * @param {Reading} before
  */
 async function bounce(obs, before) {
   const other = [before.profile, ...before.profiles].find((name) => name !== PROFILE);
@@ -251,12 +331,20 @@ async function bounce(obs, before) {
 }
 
 /**
- * Creates or selects; another profile has to be current. CreateProfile answers before the profile is there since obs-websocket
- * 5.5.4 (obs-websocket#1283), and after it before; the event tells in both.
- * @param {ObsCaller} obs @param {'CreateProfile' | 'SetCurrentProfile'} request @param {string} profileName
+ * Creates or selects; another profile has to be current. CreateProfile answers before the profile
+ * is there since obs-websocket 5.5.4 (obs-websocket#1283), and after it before; the event tells in
+ * both.
+ * @param {ObsCaller} obs
+ * @param {'CreateProfile' | 'SetCurrentProfile'} request
+ * @param {string} profileName
  */
 async function changeProfile(obs, request, profileName) {
-  const changed = expectEvent(obs, 'CurrentProfileChanged', (e) => e?.profileName === profileName, SWITCH_LIMIT);
+  const changed = expectEvent(
+    obs,
+    'CurrentProfileChanged',
+    (e) => e?.profileName === profileName,
+    SWITCH_LIMIT,
+  );
   try {
     await obs.call(request, { profileName }, { limit: SWITCH_LIMIT });
     if (!(await changed.done)) throw new SetupError('setup.profile', { profile: profileName });
@@ -268,7 +356,8 @@ async function changeProfile(obs, request, profileName) {
 /** @param {unknown} err @returns {SetupError} */
 function explain(err) {
   if (err instanceof SetupError) return err;
-  const { code, message, request } = /** @type {{code?: number | string, message: string, request?: string}} */ (err);
+  const { code, message, request } =
+    /** @type {{code?: number | string, message: string, request?: string}} */ (err);
   if (code === CODE.creationFailed && request === 'SetStreamServiceSettings') {
     const failure = new SetupError('find.whip.missing', {}, err);
     failure.noWhip = true;
@@ -289,25 +378,35 @@ function createUndo(obs, before, script) {
   let hasCreated = false;
   let hasWritten = false;
 
-  /** The encoder's file is in our profile, and goes with it where that is removed. The script looks at the current one. @param {string} current */
+  /**
+   * The encoder's file is in our profile, and goes with it where that is removed. The script looks
+   * at the current one.
+   * @param {string} current
+   */
   async function restoreEncoder(current) {
     if (!hasWritten || hasCreated) return current;
     if (current !== PROFILE) await changeProfile(obs, 'SetCurrentProfile', PROFILE);
-    if (await script?.restore(obs, setup) !== 'done') throw new SetupError('setup.notUndone');
+    if ((await script?.restore(obs, setup)) !== 'done') throw new SetupError('setup.notUndone');
     return PROFILE;
   }
 
   return {
     setup,
-    created: () => { hasCreated = true; },
-    wrote: () => { hasWritten = true; },
+    created: () => {
+      hasCreated = true;
+    },
+    wrote: () => {
+      hasWritten = true;
+    },
     /** @returns {Promise<boolean>} whether everything is as before */
     async run() {
       try {
         const { currentProfileName, profiles } = await obs.call('GetProfileList');
-        if (await restoreEncoder(currentProfileName) !== before.profile) await changeProfile(obs, 'SetCurrentProfile', before.profile);
+        if ((await restoreEncoder(currentProfileName)) !== before.profile)
+          await changeProfile(obs, 'SetCurrentProfile', before.profile);
         if (before.profile === PROFILE) await restore(obs, before);
-        else if (hasCreated && profiles.includes(PROFILE)) await obs.call('RemoveProfile', { profileName: PROFILE });
+        else if (hasCreated && profiles.includes(PROFILE))
+          await obs.call('RemoveProfile', { profileName: PROFILE });
         return true;
       } catch {
         return false; // the page says so
@@ -316,7 +415,11 @@ function createUndo(obs, before, script) {
   };
 }
 
-/** Puts back what was changed inside our own profile. @param {ObsCaller} obs @param {Reading} before */
+/**
+ * Puts back what was changed inside our own profile.
+ * @param {ObsCaller} obs
+ * @param {Reading} before
+ */
 async function restore(obs, before) {
   const now = await readParams(obs);
   for (const name of [...new Set([...Object.keys(before.params), ...Object.keys(now)])].sort()) {
@@ -327,24 +430,38 @@ async function restore(obs, before) {
 }
 
 /**
- * OBS takes no empty settings, and keeps what it has of the same type: what was not there becomes blank, which is the same to OBS.
- * @param {ObsCaller} obs @param {Reading['service']} was
+ * OBS takes no empty settings, and keeps what it has of the same type: what was not there becomes
+ * blank, which is the same to OBS.
+ * @param {ObsCaller} obs
+ * @param {Reading['service']} was
  */
 async function restoreService(obs, was) {
   const now = await readService(obs);
   if (sameService(now, was)) return;
   const settings = { ...was.settings };
-  if (now.type === was.type) for (const [name, value] of Object.entries(now.settings)) settings[name] ??= typeof value === 'string' ? '' : false;
+  if (now.type === was.type)
+    for (const [name, value] of Object.entries(now.settings))
+      settings[name] ??= typeof value === 'string' ? '' : false;
   if (Object.keys(settings).length === 0) settings.bwtest = false;
-  await obs.call('SetStreamServiceSettings', { streamServiceType: was.type, streamServiceSettings: settings });
+  await obs.call('SetStreamServiceSettings', {
+    streamServiceType: was.type,
+    streamServiceSettings: settings,
+  });
   if (!sameService(await readService(obs), was)) throw new SetupError('setup.notUndone');
 }
 
 /** @param {Reading['service']} a @param {Reading['service']} b */
-const sameService = (a, b) => a.type === b.type && Object.keys({ ...a.settings, ...b.settings }).every((name) => (
-  JSON.stringify(a.settings[name] || '') === JSON.stringify(b.settings[name] || '')));
+const sameService = (a, b) =>
+  a.type === b.type &&
+  Object.keys({ ...a.settings, ...b.settings }).every(
+    (name) => JSON.stringify(a.settings[name] || '') === JSON.stringify(b.settings[name] || ''),
+  );
 
-/** In OBS, so that another dock or a browser that forgot finds it too. @param {ObsCaller} obs @param {string} previousProfile */
+/**
+ * In OBS, so that another dock or a browser that forgot finds it too.
+ * @param {ObsCaller} obs
+ * @param {string} previousProfile
+ */
 async function remember(obs, previousProfile) {
   await obs.call('SetPersistentData', { ...SLOT, slotValue: { previousProfile } });
 }
@@ -357,7 +474,8 @@ async function remember(obs, previousProfile) {
 export async function previousProfile(obs) {
   const { currentProfileName, profiles } = await obs.call('GetProfileList');
   if (currentProfileName !== PROFILE) return undefined;
-  const slot = await obs.call('GetPersistentData', SLOT).catch(() => undefined); // no slot yet is an error for some versions
+  // No slot yet is an error for some versions.
+  const slot = await obs.call('GetPersistentData', SLOT).catch(() => undefined);
   const remembered = slot?.slotValue?.previousProfile;
   if (profiles.includes(remembered)) return remembered;
   return profiles.find((/** @type {string} */ name) => name !== PROFILE);
@@ -372,7 +490,9 @@ export async function backToMyProfile(obs) {
   mustBeIdle(await readActive(obs));
   const profile = await previousProfile(obs);
   if (!profile) throw new SetupError('setup.noOther');
-  const turn = await obs.takeTurn().catch((err) => { throw explain(err); });
+  const turn = await obs.takeTurn().catch((err) => {
+    throw explain(err);
+  });
   try {
     await changeProfile(obs, 'SetCurrentProfile', profile);
   } catch (err) {

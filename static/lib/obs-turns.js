@@ -1,14 +1,17 @@
 /**
- * When OBS may be asked. OBS 30.2 and 32.2 crash when they are asked about the stream while they switch profiles, so
- * nothing is requested from CurrentProfileChanging until one second after the last CurrentProfileChanged, whatever
- * caused it. And two Stagedoor clients on one OBS take turns: one that sets OBS up says so by a custom event, and the
- * others wait.
+ * When OBS may be asked. OBS 30.2 and 32.2 crash when they are asked about the stream while they
+ * switch profiles, so nothing is requested from CurrentProfileChanging until one second after the
+ * last CurrentProfileChanged, whatever caused it. And two Stagedoor clients on one OBS take turns:
+ * one that sets OBS up says so by a custom event, and the others wait.
  */
 
 /** Milliseconds after the last CurrentProfileChanged. */
 const QUIET = 1_000;
 
-/** Milliseconds that a switch may take: OBS may ask about its audio settings in a box, and wait for the person. */
+/**
+ * Milliseconds that a switch may take: OBS may ask about its audio settings in a box, and wait for
+ * the person.
+ */
 export const SWITCH_LIMIT = 60_000;
 
 /** Milliseconds for which a claim counts; it is renewed with each step. */
@@ -33,10 +36,13 @@ export function createTurns({ now, id, repeat, quiet = QUIET }) {
   /** @type {Set<() => void>} */
   const waiting = new Set();
 
-  const wake = () => { for (const look of [...waiting]) look(); };
+  const wake = () => {
+    for (const look of [...waiting]) look();
+  };
   const owned = () => owner.id !== '' && owner.until > now();
   /** Milliseconds until something may be requested. */
-  const left = () => Math.max(quietUntil - now(), owned() && owner.id !== id ? owner.until - now() : 0);
+  const left = () =>
+    Math.max(quietUntil - now(), owned() && owner.id !== id ? owner.until - now() : 0);
 
   /** @param {any} data of a custom event */
   function claimed({ claim, release, asks }) {
@@ -59,7 +65,11 @@ export function createTurns({ now, id, repeat, quiet = QUIET }) {
       while (!SWITCHES.includes(request) && left() > 0) {
         await new Promise((resolve) => {
           const timer = setTimeout(() => done(), left());
-          const done = () => { clearTimeout(timer); waiting.delete(done); resolve(undefined); };
+          const done = () => {
+            clearTimeout(timer);
+            waiting.delete(done);
+            resolve(undefined);
+          };
           waiting.add(done);
         });
       }
@@ -70,9 +80,17 @@ export function createTurns({ now, id, repeat, quiet = QUIET }) {
       owner = { id: '', until: 0 };
       wake();
     },
-    get mine() { return owned() && owner.id === id; },
-    get asks() { return { stagedoor: { asks: id } }; },
-    get claim() { return { stagedoor: { claim: id } }; },
-    get release() { return { stagedoor: { release: id } }; },
+    get mine() {
+      return owned() && owner.id === id;
+    },
+    get asks() {
+      return { stagedoor: { asks: id } };
+    },
+    get claim() {
+      return { stagedoor: { claim: id } };
+    },
+    get release() {
+      return { stagedoor: { release: id } };
+    },
   };
 }

@@ -1,7 +1,8 @@
 /**
- * The one module that talks to OBS. Around obs-websocket-js it puts what a page that stays open for days needs: a time limit
- * on every request (the library's pending calls never settle when the socket closes), one request at a time (obs-websocket
- * answers out of order otherwise), reconnection, and turns (obs-turns.js).
+ * The one module that talks to OBS. Around obs-websocket-js it puts what a page that stays open for
+ * days needs: a time limit on every request (the library's pending calls never settle when the
+ * socket closes), one request at a time (obs-websocket answers out of order otherwise),
+ * reconnection, and turns (obs-turns.js).
  */
 import { growing, sleep } from './events.js';
 import { createTurns } from './obs-turns.js';
@@ -10,9 +11,19 @@ import { createTurns } from './obs-turns.js';
 const SUBSCRIPTIONS = 67;
 
 /** RequestStatus codes that we act on (obs-websocket protocol, "RequestStatus"). */
-export const CODE = Object.freeze({ unknownRequest: 204, notReady: 207, outputRunning: 500, outputNotRunning: 501, exists: 601, notAvailable: 604, creationFailed: 700 });
+export const CODE = Object.freeze({
+  unknownRequest: 204,
+  notReady: 207,
+  outputRunning: 500,
+  outputNotRunning: 501,
+  exists: 601,
+  notAvailable: 604,
+  creationFailed: 700,
+});
 
-/** WebSocket close codes that we act on. 4007 comes when the salt of a restarted server is missed. */
+/**
+ * WebSocket close codes that we act on. 4007 comes when the salt of a restarted server is missed.
+ */
 const CLOSE = Object.freeze({ wrongPassword: 4009, badVersion: 4010, kicked: 4011 });
 
 /** Why OBS did not do what it was asked. The message is OBS's own, or a key of strings.js. */
@@ -27,22 +38,29 @@ export class ObsError extends Error {
 }
 
 /**
- * off: not opened yet · connecting · starting: OBS answers 207 · ready · lost: tries again at `retryAt` ·
- * password: needs another one · kicked and unsupported: wait for the person
- * @typedef {'off' | 'connecting' | 'starting' | 'ready' | 'lost' | 'password' | 'kicked' | 'unsupported'} ObsPhase
- * @typedef {{phase: ObsPhase, url: string, attempts: number, retryAt: number, everReady: boolean, triedPassword: boolean}} ObsStatus
- * @typedef {{obsVersion: string, obsWebSocketVersion: string, platform: string, availableRequests: string[]}} ObsVersion
+ * off: not opened yet · connecting · starting: OBS answers 207 · ready · lost: tries again at
+ * `retryAt` · password: needs another one · kicked and unsupported: wait for the person
+ * @typedef {'off' | 'connecting' | 'starting' | 'ready' | 'lost' | 'password' | 'kicked' |
+ *   'unsupported'} ObsPhase
+ * @typedef {{phase: ObsPhase, url: string, attempts: number, retryAt: number, everReady: boolean,
+ *   triedPassword: boolean}} ObsStatus
+ * @typedef {{obsVersion: string, obsWebSocketVersion: string, platform: string, availableRequests:
+ *   string[]}} ObsVersion
  *
  * What the other modules need of OBS; the tests have one without a socket.
  * @typedef {object} ObsCaller
- * @property {(request: string, data?: Record<string, any>, options?: {limit?: number}) => Promise<any>} call
+ * @property {(request: string, data?: Record<string, any>, options?: {limit?: number}) =>
+ *   Promise<any>} call
  * @property {(event: string, handler: (data: any) => void) => () => void} on
  * @property {() => Promise<Turn>} takeTurn keeps the other Stagedoor clients of this OBS waiting
  *
  * @typedef {{renew: () => Promise<unknown>, end: () => Promise<unknown>}} Turn
  */
 
-/** Milliseconds between two looks for an OBS that has gone: it runs on this computer, and comes back at any moment. */
+/**
+ * Milliseconds between two looks for an OBS that has gone: it runs on this computer, and comes back
+ * at any moment.
+ */
 const LOOK_AGAIN = 2_000;
 
 /**
@@ -53,7 +71,8 @@ const LOOK_AGAIN = 2_000;
  * @property {() => number} [now]
  * @property {() => number} [random]
  * @property {number} [limit] milliseconds for a request
- * @property {number} [connectLimit] milliseconds; long, because a browser may ask the person for permission meanwhile
+ * @property {number} [connectLimit] milliseconds; long, because a browser may ask the person for
+ *   permission meanwhile
  * @property {number} [quiet] milliseconds after a switch of profiles
  */
 
@@ -61,7 +80,14 @@ const LOOK_AGAIN = 2_000;
 export function createObs(world) {
   const { onStatus, pause = sleep, now = Date.now, random = Math.random } = world;
   /** @type {ObsStatus} */
-  let status = { phase: 'off', url: '', attempts: 0, retryAt: 0, everReady: false, triedPassword: false };
+  let status = {
+    phase: 'off',
+    url: '',
+    attempts: 0,
+    retryAt: 0,
+    everReady: false,
+    triedPassword: false,
+  };
   let generation = 0; // open() and close() end what an earlier open() began
   let wake = () => {};
   const line = createLine(world);
@@ -76,19 +102,33 @@ export function createObs(world) {
   async function open(url, password) {
     close();
     const mine = ++generation;
-    become({ phase: 'connecting', url, attempts: 0, everReady: false, triedPassword: password !== '' });
+    become({
+      phase: 'connecting',
+      url,
+      attempts: 0,
+      everReady: false,
+      triedPassword: password !== '',
+    });
     for (let attempts = 1; mine === generation; attempts++) {
       const code = await line.session(url, password, {
         current: () => mine === generation,
         starting: () => become({ phase: 'starting' }),
-        ready() { attempts = 1; become({ phase: 'ready', attempts: 0, everReady: true }); },
+        ready() {
+          attempts = 1;
+          become({ phase: 'ready', attempts: 0, everReady: true });
+        },
       });
       if (mine !== generation) return;
       const end = ENDS[code];
       if (end) return become({ phase: end });
       const ms = Math.min(growing(attempts + 1, random()), LOOK_AGAIN + random() * 1_000);
       become({ phase: 'lost', attempts, retryAt: now() + ms });
-      await Promise.race([pause(ms), new Promise((resolve) => { wake = () => resolve(undefined); })]);
+      await Promise.race([
+        pause(ms),
+        new Promise((resolve) => {
+          wake = () => resolve(undefined);
+        }),
+      ]);
       if (mine === generation) become({ phase: 'connecting' });
     }
   }
@@ -108,26 +148,50 @@ export function createObs(world) {
     call: line.call,
     on: line.on,
     takeTurn: line.takeTurn,
-    get version() { return line.version; },
-    get status() { return status; },
+    get version() {
+      return line.version;
+    },
+    get status() {
+      return status;
+    },
   };
 }
 
-/** What a close code means for the page; after any other OBS is looked for again. @type {Record<number, ObsPhase>} */
-const ENDS = Object.freeze({ [CLOSE.wrongPassword]: 'password', [CLOSE.kicked]: 'kicked', [CLOSE.badVersion]: 'unsupported' });
+/**
+ * What a close code means for the page; after any other OBS is looked for again.
+ * @type {Record<number, ObsPhase>}
+ */
+const ENDS = Object.freeze({
+  [CLOSE.wrongPassword]: 'password',
+  [CLOSE.kicked]: 'kicked',
+  [CLOSE.badVersion]: 'unsupported',
+});
 
 /**
  * The connections to one OBS, one after the other.
  * @param {World} world
  */
-function createLine({ Socket, pause = sleep, now = Date.now, limit = 10_000, connectLimit = 30_000, quiet }) {
+function createLine({
+  Socket,
+  pause = sleep,
+  now = Date.now,
+  limit = 10_000,
+  connectLimit = 30_000,
+  quiet,
+}) {
   /** @type {any} the library's object of the connection that stands */
   let socket = null;
   /** @type {ObsVersion | null} */
   let version = null;
   const handlers = createHandlers();
-  const say = (/** @type {object} */ eventData) => Promise.resolve(socket?.call('BroadcastCustomEvent', { eventData })).catch(() => {});
-  const turns = createTurns({ now, id: Math.random().toString(36).slice(2), repeat: () => void say(turns.claim), quiet });
+  const say = (/** @type {object} */ eventData) =>
+    Promise.resolve(socket?.call('BroadcastCustomEvent', { eventData })).catch(() => {});
+  const turns = createTurns({
+    now,
+    id: Math.random().toString(36).slice(2),
+    repeat: () => void say(turns.claim),
+    quiet,
+  });
   const limits = createLimits();
   const { call, send } = createCalls({ socket: () => socket, turns, limits, pause, limit });
 
@@ -143,9 +207,19 @@ function createLine({ Socket, pause = sleep, now = Date.now, limit = 10_000, con
     const closed = new Promise((resolve) => {
       ws.on('ConnectionClosed', (/** @type {{code: number}} */ e) => resolve(e?.code ?? 1006));
     });
-    everyEvent(ws, (event, data) => { turns.heard(event, data); handlers.tell(event, data); });
+    everyEvent(ws, (event, data) => {
+      turns.heard(event, data);
+      handlers.tell(event, data);
+    });
     try {
-      await limits.within(connectLimit, 'connect', ws.connect(url, password || undefined, { rpcVersion: 1, eventSubscriptions: SUBSCRIPTIONS }));
+      await limits.within(
+        connectLimit,
+        'connect',
+        ws.connect(url, password || undefined, {
+          rpcVersion: 1,
+          eventSubscriptions: SUBSCRIPTIONS,
+        }),
+      );
       if (!on.current()) return leave(ws);
       socket = ws;
       version = await loaded(() => send('GetVersion', undefined, limit), closed, on, pause);
@@ -172,23 +246,35 @@ function createLine({ Socket, pause = sleep, now = Date.now, limit = 10_000, con
     on: handlers.on,
     close() {
       const ws = socket;
-      if (ws) { drop(); leave(ws); }
+      if (ws) {
+        drop();
+        leave(ws);
+      }
     },
     takeTurn: () => takeTurn(call, turns, pause),
-    get version() { return version; },
+    get version() {
+      return version;
+    },
   };
 }
 
 /**
  * Asks until OBS has finished loading.
- * @param {() => Promise<ObsVersion>} ask @param {Promise<number>} closed
- * @param {{current: () => boolean, starting: () => void}} on @param {(ms: number) => Promise<void>} pause
+ * @param {() => Promise<ObsVersion>} ask
+ * @param {Promise<number>} closed
+ * @param {{current: () => boolean, starting: () => void}} on
+ * @param {(ms: number) => Promise<void>} pause
  * @returns {Promise<ObsVersion>}
  */
 async function loaded(ask, closed, on, pause) {
   for (let tries = 1; ; tries++) {
     try {
-      return await Promise.race([ask(), closed.then((code) => { throw new ObsError(code, '', 'GetVersion'); })]);
+      return await Promise.race([
+        ask(),
+        closed.then((code) => {
+          throw new ObsError(code, '', 'GetVersion');
+        }),
+      ]);
     } catch (/** @type {any} */ err) {
       if (err.code !== CODE.notReady || !on.current()) throw err;
       on.starting();
@@ -199,7 +285,9 @@ async function loaded(ask, closed, on, pause) {
 
 /**
  * Waits until no other Stagedoor client sets OBS up, and keeps them waiting then.
- * @param {ObsCaller['call']} call @param {ReturnType<typeof createTurns>} turns @param {(ms: number) => Promise<void>} pause
+ * @param {ObsCaller['call']} call
+ * @param {ReturnType<typeof createTurns>} turns
+ * @param {(ms: number) => Promise<void>} pause
  * @returns {Promise<Turn>}
  */
 async function takeTurn(call, turns, pause) {
@@ -208,10 +296,17 @@ async function takeTurn(call, turns, pause) {
     await claim();
     if (!turns.mine) await pause(100); // its own event is on the way, or another client was first
   }
-  return { renew: claim, end: () => call('BroadcastCustomEvent', { eventData: turns.release }).catch(() => {}) };
+  return {
+    renew: claim,
+    end: () => call('BroadcastCustomEvent', { eventData: turns.release }).catch(() => {}),
+  };
 }
 
-/** Every event, without naming each. @param {any} ws @param {(event: string, data: any) => void} tell */
+/**
+ * Every event, without naming each.
+ * @param {any} ws
+ * @param {(event: string, data: any) => void} tell
+ */
 function everyEvent(ws, tell) {
   const emit = ws.emit;
   ws.emit = (/** @type {string} */ event, /** @type {any} */ data) => {
@@ -231,7 +326,9 @@ function createHandlers() {
   const handlers = new Map();
   return {
     /** @param {string} event @param {any} data */
-    tell(event, data) { for (const handler of handlers.get(event) ?? []) handler(data); },
+    tell(event, data) {
+      for (const handler of handlers.get(event) ?? []) handler(data);
+    },
     /** @type {ObsCaller['on']} */
     on(event, handler) {
       const set = handlers.get(event) ?? new Set();
@@ -253,13 +350,23 @@ function createLimits() {
      */
     within(ms, request, answer) {
       return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => settle(() => reject(new ObsError('timeout', 'obs.timeout', request))), ms);
+        const timer = setTimeout(
+          () => settle(() => reject(new ObsError('timeout', 'obs.timeout', request))),
+          ms,
+        );
         /** @param {() => void} how */
-        const settle = (how) => { clearTimeout(timer); pending.delete(onClosed); how(); };
+        const settle = (how) => {
+          clearTimeout(timer);
+          pending.delete(onClosed);
+          how();
+        };
         /** @param {ObsError} err */
         const onClosed = (err) => settle(() => reject(err));
         if (request !== 'connect') pending.add(onClosed);
-        answer.then((value) => settle(() => resolve(value)), (err) => settle(() => reject(err)));
+        answer.then(
+          (value) => settle(() => resolve(value)),
+          (err) => settle(() => reject(err)),
+        );
       });
     },
     fail() {
@@ -270,7 +377,8 @@ function createLimits() {
 }
 
 /**
- * @param {{socket: () => any, turns: ReturnType<typeof createTurns>, limits: ReturnType<typeof createLimits>, pause: (ms: number) => Promise<void>, limit: number}} world
+ * @param {{socket: () => any, turns: ReturnType<typeof createTurns>, limits: ReturnType<typeof
+ *   createLimits>, pause: (ms: number) => Promise<void>, limit: number}} world
  */
 function createCalls({ socket, turns, limits, pause, limit }) {
   /** @type {Promise<unknown>} */
@@ -284,11 +392,20 @@ function createCalls({ socket, turns, limits, pause, limit }) {
     } catch (/** @type {any} */ err) {
       if (err instanceof ObsError) throw err;
       const code = typeof err?.code === 'number' ? err.code : 'closed';
-      throw new ObsError(code, err?.message || (code === 'closed' ? 'obs.closed' : `${code}`), request); // StartStream's 500 has no words
+      throw new ObsError(
+        code,
+        err?.message || (code === 'closed' ? 'obs.closed' : `${code}`),
+        request,
+      ); // StartStream's 500 has no words
     }
   }
 
-  /** Waits while OBS changes its scene collection (207). @param {string} request @param {any} data @param {number} ms */
+  /**
+   * Waits while OBS changes its scene collection (207).
+   * @param {string} request
+   * @param {any} data
+   * @param {number} ms
+   */
   async function patient(request, data, ms) {
     for (let tries = 1; ; tries++) {
       await turns.wait(request);
@@ -315,16 +432,25 @@ function createCalls({ socket, turns, limits, pause, limit }) {
 /**
  * Waits for an event that passes the test; answers undefined when the time is over.
  * @template T
- * @param {ObsCaller} obs @param {string} event @param {(data: any) => boolean} test @param {number} ms
+ * @param {ObsCaller} obs
+ * @param {string} event
+ * @param {(data: any) => boolean} test
+ * @param {number} ms
  * @returns {{done: Promise<T | undefined>, cancel: () => void}}
  */
 export function expectEvent(obs, event, test, ms) {
   let cancel = () => {};
   const done = new Promise((resolve) => {
     const timer = setTimeout(() => cancel(), ms);
-    const off = obs.on(event, (data) => { if (test(data)) finish(data); });
+    const off = obs.on(event, (data) => {
+      if (test(data)) finish(data);
+    });
     /** @param {any} [data] */
-    const finish = (data) => { clearTimeout(timer); off(); resolve(data); };
+    const finish = (data) => {
+      clearTimeout(timer);
+      off();
+      resolve(data);
+    };
     cancel = () => finish();
   });
   return { done, cancel };
@@ -336,7 +462,10 @@ export function expectEvent(obs, event, test, ms) {
  * @returns {{url: string, host: string, local: boolean} | null}
  */
 export function obsAddress(text, port = 4455) {
-  const trimmed = text.trim().replace(/^wss?:\/\//i, '').replace(/\/.*$/, '');
+  const trimmed = text
+    .trim()
+    .replace(/^wss?:\/\//i, '')
+    .replace(/\/.*$/, '');
   if (trimmed === '') return { url: `ws://127.0.0.1:${port}`, host: '127.0.0.1', local: true };
   if (/^\d{1,5}$/.test(trimmed)) return obsAddress(`127.0.0.1:${trimmed}`);
   try {
@@ -344,7 +473,11 @@ export function obsAddress(text, port = 4455) {
     const host = url.hostname;
     const local = host === '127.0.0.1' || host === 'localhost' || host === '[::1]';
     // The page's policy names 127.0.0.1 and localhost only, and OBS listens on both families.
-    return { url: `ws://${host === '[::1]' ? '127.0.0.1' : host}:${url.port || port}`, host, local };
+    return {
+      url: `ws://${host === '[::1]' ? '127.0.0.1' : host}:${url.port || port}`,
+      host,
+      local,
+    };
   } catch {
     return null;
   }
@@ -352,15 +485,17 @@ export function obsAddress(text, port = 4455) {
 
 /**
  * Says why OBS may not be reached from this page, as far as a page can know.
- * @param {{origin: string, secure: boolean, embedded: boolean, chromium: number, permission: string, address: {local: boolean}, inObs: boolean}} page
+ * @param {{origin: string, secure: boolean, embedded: boolean, chromium: number, permission:
+ *   string, address: {local: boolean}, inObs: boolean}} page
  * @returns {'other_computer' | 'blocked' | 'insecure' | 'ask' | 'off'}
  */
 export function whyUnreachable({ origin, secure, chromium, permission, address, inObs, embedded }) {
   if (!address.local) return 'other_computer';
-  // OBS up to 32.2 has a Chromium without Local Network Access, and a page from this very computer is not public.
+  // OBS up to 32.2 has a Chromium without Local Network Access, and a page from this very computer
+  // is not public.
   if (inObs || /^https?:\/\/(127\.|localhost|\[::1\])/.test(origin)) return 'off';
-  // Local Network Access: WebSockets need the permission since Chrome 147. Pages without https cannot even ask for it: they
-  // are told "denied", but there is nothing to allow.
+  // Local Network Access: WebSockets need the permission since Chrome 147. Pages without https
+  // cannot even ask for it: they are told "denied", but there is nothing to allow.
   if (chromium >= 142 && (!secure || embedded)) return 'insecure';
   if (permission === 'denied') return 'blocked';
   if (chromium >= 142 && permission === 'prompt') return 'ask';

@@ -3,7 +3,17 @@ import { api, ApiError, base } from './api.js';
 import { copy } from './copy.js';
 import { byId, h, show } from './dom.js';
 import { brand, footer, loadBrand } from './brand.js';
-import { chooseLanguage, has, inLanguage, languageNames, ownLanguage, said, serverSaid, t, useLanguage } from './strings.js';
+import {
+  chooseLanguage,
+  has,
+  inLanguage,
+  languageNames,
+  ownLanguage,
+  said,
+  serverSaid,
+  t,
+  useLanguage,
+} from './strings.js';
 
 /** @typedef {import('./dom.js').Child} Child */
 /** @typedef {import('./types.js').Me} Me */
@@ -49,7 +59,10 @@ export function say(text) {
   if (said.textContent !== text) said.textContent = text;
 }
 
-/** The sentence for the person: the server's, or ours when it could not say any. @param {any} err */
+/**
+ * The sentence for the person: the server's, or ours when it could not say any.
+ * @param {any} err
+ */
 export function errorText(err) {
   if (!(err instanceof ApiError)) return said(err?.message || String(err));
   if (err.message) return serverSaid(err.code, err.message, err.retryAfter);
@@ -67,29 +80,52 @@ let ids = 0;
  */
 export function field(label, props, hint) {
   const id = props.id ?? `f-${props.name ?? ++ids}`;
-  return h('div', { className: 'field', key: id },
+  return h(
+    'div',
+    { className: 'field', key: id },
     h('label', { for: id }, label),
-    h('input', { id, autocomplete: 'off', spellcheck: false, ...props, ...(hint ? { 'aria-describedby': `${id}-hint` } : {}) }),
-    hint && h('p', { className: 'hint', id: `${id}-hint` }, hint));
+    h('input', {
+      id,
+      autocomplete: 'off',
+      spellcheck: false,
+      ...props,
+      ...(hint ? { 'aria-describedby': `${id}-hint` } : {}),
+    }),
+    hint && h('p', { className: 'hint', id: `${id}-hint` }, hint),
+  );
 }
 
 /**
  * A form that is busy while its work runs and shows why it failed.
- * @param {{key: string, submit: string, busy?: boolean, error?: string, onsubmit: (data: Record<string, string>) => void, className?: string}} about
+ * @param {{key: string, submit: string, busy?: boolean, error?: string, onsubmit: (data:
+ *   Record<string, string>) => void, className?: string}} about
  * @param {...(Child | Child[])} children
  */
 export function form({ key, submit, busy = false, error, onsubmit, className = '' }, ...children) {
-  return h('form', {
-    key, className,
-    onsubmit: (/** @type {SubmitEvent} */ e) => {
-      e.preventDefault();
-      if (!busy) onsubmit(/** @type {Record<string, string>} */ (Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (e.target)))));
+  return h(
+    'form',
+    {
+      key,
+      className,
+      onsubmit: (/** @type {SubmitEvent} */ e) => {
+        e.preventDefault();
+        if (!busy)
+          onsubmit(
+            /** @type {Record<string, string>} */ (
+              Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (e.target)))
+            ),
+          );
+      },
     },
-  }, ...children, errorLine(error), h('button', { type: 'submit', className: 'primary', 'aria-disabled': busy && 'true' }, submit));
+    ...children,
+    errorLine(error),
+    h('button', { type: 'submit', className: 'primary', 'aria-disabled': busy && 'true' }, submit),
+  );
 }
 
 /** @param {string} text @param {() => void} onclick @param {Record<string, any>} [props] */
-export const button = (text, onclick, props = {}) => h('button', { type: 'button', onclick, ...props }, text);
+export const button = (text, onclick, props = {}) =>
+  h('button', { type: 'button', onclick, ...props }, text);
 
 /** Which login this browser has, null for none. @returns {Promise<Me | null>} */
 export async function whoAmI() {
@@ -111,19 +147,52 @@ export const href = (path) => new URL(path, base).href;
 export function header(me, here, { onSignOut, tabs } = {}) {
   const inDock = DOCKS.includes(here);
   /** @type {[string, string][]} */
-  const places = [['dock', 'menu.dock'], ['watch', 'menu.watch'], ['account', 'menu.account']];
-  if (me && (['operator', 'moderator'].includes(me.role) || me.passkeyNeeded)) places.push(['operator', 'menu.operator']);
-  return h('header', { key: 'header' },
-    h('a', { className: 'brand', href: href('') },
-      h('img', { src: brand().logo ? href(brand().logo ?? '') : href('static/icon.svg'), alt: '', height: 20, className: 'logo' }), h('span', { dir: 'auto' }, brand().name ?? t('app'))),
+  const places = [
+    ['dock', 'menu.dock'],
+    ['watch', 'menu.watch'],
+    ['account', 'menu.account'],
+  ];
+  if (me && (['operator', 'moderator'].includes(me.role) || me.passkeyNeeded))
+    places.push(['operator', 'menu.operator']);
+  return h(
+    'header',
+    { key: 'header' },
+    h(
+      'a',
+      { className: 'brand', href: href('') },
+      h('img', {
+        src: brand().logo ? href(brand().logo ?? '') : href('static/icon.svg'),
+        alt: '',
+        height: 20,
+        className: 'logo',
+      }),
+      h('span', { dir: 'auto' }, brand().name ?? t('app')),
+    ),
     !me && languageChoice(),
-    me && h('details', { className: 'menu', onkeydown: closeOnEscape, ontoggle: closeElsewhere },
-      h('summary', { 'aria-label': `${t('app.menu')}: ${me.name}` }, h('span', { className: 'who', dir: 'auto' }, me.name)),
-      h('nav', { 'aria-label': t('app.menu') },
-        ...places.filter(([path]) => path !== here && !(inDock && path === 'dock')).map(([path, text]) => h('a', { href: href(path), target: inDock ? '_blank' : '' }, t(text))),
-        themeChoice(), languageChoice(),
-        onSignOut && button(t('menu.signOut'), onSignOut))),
-    tabs);
+    me &&
+      h(
+        'details',
+        { className: 'menu', onkeydown: closeOnEscape, ontoggle: closeElsewhere },
+        h(
+          'summary',
+          { 'aria-label': `${t('app.menu')}: ${me.name}` },
+          h('span', { className: 'who', dir: 'auto' }, me.name),
+        ),
+        h(
+          'nav',
+          { 'aria-label': t('app.menu') },
+          ...places
+            .filter(([path]) => path !== here && !(inDock && path === 'dock'))
+            .map(([path, text]) =>
+              h('a', { href: href(path), target: inDock ? '_blank' : '' }, t(text)),
+            ),
+          themeChoice(),
+          languageChoice(),
+          onSignOut && button(t('menu.signOut'), onSignOut),
+        ),
+      ),
+    tabs,
+  );
 }
 
 /** @param {KeyboardEvent} e */
@@ -148,21 +217,43 @@ function closeElsewhere(e) {
 
 function themeChoice() {
   const now = localStorage.getItem(THEME) ?? 'auto';
-  return h('label', { className: 'choice' }, t('app.theme'),
-    h('select', { onchange: (/** @type {Event} */ e) => setTheme(/** @type {HTMLSelectElement} */ (e.target).value) },
-      ...['auto', 'dark', 'light'].map((theme) => h('option', { value: theme, selected: theme === now }, t(`app.theme.${theme}`)))));
+  return h(
+    'label',
+    { className: 'choice' },
+    t('app.theme'),
+    h(
+      'select',
+      {
+        onchange: (/** @type {Event} */ e) =>
+          setTheme(/** @type {HTMLSelectElement} */ (e.target).value),
+      },
+      ...['auto', 'dark', 'light'].map((theme) =>
+        h('option', { value: theme, selected: theme === now }, t(`app.theme.${theme}`)),
+      ),
+    ),
+  );
 }
 
 /** The whole page is drawn again: a broadcast goes on, it is OBS that sends. */
 function languageChoice() {
-  return h('label', { className: 'choice', key: 'language' }, t('app.language'),
-    h('select', {
-      onchange: (/** @type {Event} */ e) => {
-        chooseLanguage(/** @type {HTMLSelectElement} */ (e.target).value);
-        if (taken) history.replaceState(null, '', `#code=${taken}`); // it is taken out again
-        location.reload();
+  return h(
+    'label',
+    { className: 'choice', key: 'language' },
+    t('app.language'),
+    h(
+      'select',
+      {
+        onchange: (/** @type {Event} */ e) => {
+          chooseLanguage(/** @type {HTMLSelectElement} */ (e.target).value);
+          if (taken) history.replaceState(null, '', `#code=${taken}`); // it is taken out again
+          location.reload();
+        },
       },
-    }, ...languageNames.map(([tag, name]) => h('option', { value: tag, lang: tag, selected: tag === inLanguage() }, name))));
+      ...languageNames.map(([tag, name]) =>
+        h('option', { value: tag, lang: tag, selected: tag === inLanguage() }, name),
+      ),
+    ),
+  );
 }
 
 /** Ends this login and shows the way in again. */
@@ -175,14 +266,16 @@ export async function signOut() {
 let taken = '';
 
 /**
- * Takes the code out of the address, so that neither the history nor a screenshot keeps it. Links have
- * it in the fragment, which browsers do not send, so that no proxy logs it; the query is still read.
+ * Takes the code out of the address, so that neither the history nor a screenshot keeps it. Links
+ * have it in the fragment, which browsers do not send, so that no proxy logs it; the query is still
+ * read.
  * @returns {string}
  */
 export function takeCode() {
   addEventListener('hashchange', () => location.reload()); // another link, opened in the same tab
   const url = new URL(location.href);
-  const code = new URLSearchParams(url.hash.slice(1)).get('code') ?? url.searchParams.get('code') ?? '';
+  const code =
+    new URLSearchParams(url.hash.slice(1)).get('code') ?? url.searchParams.get('code') ?? '';
   taken = code;
   if (code) {
     url.searchParams.delete('code');
@@ -198,13 +291,30 @@ export function takeCode() {
  */
 export function copyField({ key, label, text, masked, onmask }) {
   const id = `c-${key}`;
-  return h('div', { className: 'field', key: id },
+  return h(
+    'div',
+    { className: 'field', key: id },
     h('label', { for: id }, label),
-    h('div', { className: 'row' },
-      h('input', { id, readOnly: true, value: text, type: masked ? 'password' : 'text', autocomplete: 'off', spellcheck: false,
-        onfocus: (/** @type {Event} */ e) => /** @type {HTMLInputElement} */ (e.target).select() }),
+    h(
+      'div',
+      { className: 'row' },
+      h('input', {
+        id,
+        readOnly: true,
+        value: text,
+        type: masked ? 'password' : 'text',
+        autocomplete: 'off',
+        spellcheck: false,
+        onfocus: (/** @type {Event} */ e) => /** @type {HTMLInputElement} */ (e.target).select(),
+      }),
       onmask && button(masked ? t('app.show') : t('app.hide'), onmask, { 'aria-controls': id }),
-      button(t('app.copy'), () => {}, { onclick: (/** @type {Event} */ e) => void copied(/** @type {HTMLElement} */ (e.currentTarget), id, text), 'aria-label': `${t('app.copy')}: ${label}` })));
+      button(t('app.copy'), () => {}, {
+        onclick: (/** @type {Event} */ e) =>
+          void copied(/** @type {HTMLElement} */ (e.currentTarget), id, text),
+        'aria-label': `${t('app.copy')}: ${label}`,
+      }),
+    ),
+  );
 }
 
 /** @param {HTMLElement} pressed @param {string} id @param {string} text */
@@ -221,7 +331,11 @@ async function copied(pressed, id, text) {
   pressed.textContent = words;
   pressed.removeAttribute('aria-label'); // it would not say that it is done
   pressed.focus();
-  setTimeout(() => { pressed.textContent = t('app.copy'); pressed.setAttribute('aria-label', name); say(''); }, 2000);
+  setTimeout(() => {
+    pressed.textContent = t('app.copy');
+    pressed.setAttribute('aria-label', name);
+    say('');
+  }, 2000);
 }
 
 /**
@@ -236,6 +350,15 @@ export function chosenPassword({ password, repeat }) {
 }
 
 export const passwordFields = () => [
-  field(t('password.new'), { name: 'password', type: 'password', autocomplete: 'new-password', required: true }, t('password.rule')),
-  field(t('password.repeat'), { name: 'repeat', type: 'password', autocomplete: 'new-password', required: true }),
+  field(
+    t('password.new'),
+    { name: 'password', type: 'password', autocomplete: 'new-password', required: true },
+    t('password.rule'),
+  ),
+  field(t('password.repeat'), {
+    name: 'repeat',
+    type: 'password',
+    autocomplete: 'new-password',
+    required: true,
+  }),
 ];

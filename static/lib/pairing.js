@@ -5,12 +5,19 @@ import { takeFragment } from './signin.js';
 import { t } from './strings.js';
 
 /**
- * Takes port and password of OBS's WebSocket server out of the address, where OBS opened the page. A link
- * that is opened anywhere else must not change what this browser remembers.
- * @param {{userAgent: string}} browser @param {Pick<Storage, 'setItem'>} storage @param {(name: string) => string} take
+ * Takes port and password of OBS's WebSocket server out of the address, where OBS opened the page.
+ * A link that is opened anywhere else must not change what this browser remembers.
+ * @param {{userAgent: string}} browser
+ * @param {Pick<Storage, 'setItem'>} storage
+ * @param {(name: string) => string} take
  */
 export function takePairing(browser = navigator, storage = localStorage, take = takeFragment) {
-  const [port, password, secret, encoders] = ['obs-port', 'obs-password', 'obs-secret', 'obs-encoders'].map(take);
+  const [port, password, secret, encoders] = [
+    'obs-port',
+    'obs-password',
+    'obs-secret',
+    'obs-encoders',
+  ].map(take);
   if (!/ OBS\//.test(browser.userAgent) || !/^\d{1,5}$/.test(port ?? '')) return false;
   storage.setItem(KEYS.address, `127.0.0.1:${port}`);
   storage.setItem(KEYS.password, password ?? '');
@@ -23,26 +30,73 @@ export function takePairing(browser = navigator, storage = localStorage, take = 
  * Which system's windows the pictures show: the script is downloaded on the computer that has OBS.
  * @param {string} userAgent
  */
-export const systemOf = (userAgent) => (/Windows/.test(userAgent) ? 'windows' : /Mac OS X|Macintosh/.test(userAgent) ? 'macos' : 'linux');
+export const systemOf = (userAgent) =>
+  /Windows/.test(userAgent) ? 'windows' : /Mac OS X|Macintosh/.test(userAgent) ? 'macos' : 'linux';
 
 /** @param {string} name @param {string} text what it shows, for those who do not see it */
-const picture = (name, text) => h('img', { src: `static/pictures/${name}.svg`, alt: text, width: 240, height: 132, loading: 'lazy' });
+const picture = (name, text) =>
+  h('img', {
+    src: `static/pictures/${name}.svg`,
+    alt: text,
+    width: 240,
+    height: 132,
+    loading: 'lazy',
+  });
 
 /**
- * The first way to connect OBS: a script, in two steps. OBS's docks save no files, so there it says where to.
+ * The first way to connect OBS: a script, in two steps. OBS's docks save no files, so there it says
+ * where to.
  * @param {{inObs?: boolean, userAgent?: string}} [about]
  */
-export function pairingView({ userAgent = navigator.userAgent, inObs = / OBS\//.test(userAgent) } = {}) {
+export function pairingView({
+  userAgent = navigator.userAgent,
+  inObs = / OBS\//.test(userAgent),
+} = {}) {
   const system = systemOf(userAgent);
-  return h('div', { className: 'pairing', key: 'pairing' },
+  return h(
+    'div',
+    { className: 'pairing', key: 'pairing' },
     h('p', null, t('pair.first')),
     inObs
-      ? h('p', { className: 'hint' }, t('pair.inObs', { address: location.origin + location.pathname }))
-      : h('p', null, h('a', { className: 'button primary', href: `api/obs/script?lang=${document.documentElement.lang}`, download: 'stagedoor.lua' }, t('pair.get'))),
-    h('ol', { className: 'steps' },
-      h('li', null, t(system === 'macos' ? 'pair.addMac' : 'pair.add'),
-        h('div', { className: 'pictures' }, picture(`menu-${system}`, t('pair.menuPicture')), picture('plus', t('pair.plusPicture')))),
-      h('li', null, t('pair.restart'),
-        h('div', { className: 'pictures' }, picture(`restart-${system}`, t('pair.restartPicture'))))),
-    h('p', { className: 'hint' }, t('pair.again')));
+      ? h(
+          'p',
+          { className: 'hint' },
+          t('pair.inObs', { address: location.origin + location.pathname }),
+        )
+      : h(
+          'p',
+          null,
+          h(
+            'a',
+            {
+              className: 'button primary',
+              href: `api/obs/script?lang=${document.documentElement.lang}`,
+              download: 'stagedoor.lua',
+            },
+            t('pair.get'),
+          ),
+        ),
+    h(
+      'ol',
+      { className: 'steps' },
+      h(
+        'li',
+        null,
+        t(system === 'macos' ? 'pair.addMac' : 'pair.add'),
+        h(
+          'div',
+          { className: 'pictures' },
+          picture(`menu-${system}`, t('pair.menuPicture')),
+          picture('plus', t('pair.plusPicture')),
+        ),
+      ),
+      h(
+        'li',
+        null,
+        t('pair.restart'),
+        h('div', { className: 'pictures' }, picture(`restart-${system}`, t('pair.restartPicture'))),
+      ),
+    ),
+    h('p', { className: 'hint' }, t('pair.again')),
+  );
 }

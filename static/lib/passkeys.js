@@ -1,4 +1,6 @@
-/** Passkeys (Web Authentication Level 3), in browsers that have no parseCreationOptionsFromJSON yet. */
+/**
+ * Passkeys (Web Authentication Level 3), in browsers that have no parseCreationOptionsFromJSON yet.
+ */
 import { api } from './api.js';
 import { t } from './strings.js';
 
@@ -17,12 +19,18 @@ function text(buffer) {
 
 /**
  * Whether this page can use passkeys of the host: the docks of OBS cannot.
- * @param {string | undefined} host @param {{location: {hostname: string}, PublicKeyCredential?: unknown, navigator: {userAgent: string}}} [here]
+ * @param {string | undefined} host
+ * @param {{location: {hostname: string}, PublicKeyCredential?: unknown, navigator: {userAgent:
+ *   string}}} [here]
  */
 export function usable(host, here = globalThis) {
   const name = here.location.hostname;
-  return Boolean(host && here.PublicKeyCredential && !here.navigator.userAgent.includes('OBS/')
-    && (name === host || name.endsWith(`.${host}`)));
+  return Boolean(
+    host &&
+    here.PublicKeyCredential &&
+    !here.navigator.userAgent.includes('OBS/') &&
+    (name === host || name.endsWith(`.${host}`)),
+  );
 }
 
 /** @param {any} options of the server */
@@ -31,7 +39,10 @@ const decoded = (options) => ({
   challenge: bytes(options.challenge),
   ...(options.user && { user: { ...options.user, id: bytes(options.user.id) } }),
   ...(options.excludeCredentials && {
-    excludeCredentials: options.excludeCredentials.map((/** @type {any} */ c) => ({ ...c, id: bytes(c.id) })),
+    excludeCredentials: options.excludeCredentials.map((/** @type {any} */ c) => ({
+      ...c,
+      id: bytes(c.id),
+    })),
   }),
 });
 
@@ -39,7 +50,9 @@ const decoded = (options) => ({
 function encoded(credential) {
   const { response } = credential;
   return {
-    id: credential.id, rawId: text(credential.rawId), type: credential.type,
+    id: credential.id,
+    rawId: text(credential.rawId),
+    type: credential.type,
     authenticatorAttachment: credential.authenticatorAttachment ?? undefined,
     clientExtensionResults: credential.getClientExtensionResults(),
     response: {
@@ -56,7 +69,9 @@ function encoded(credential) {
 /** Says what a browser means by the name of its error. @param {any} err @returns {any} */
 function explained(err) {
   const key = /** @type {Record<string, string>} */ ({
-    NotAllowedError: 'passkeys.cancelled', InvalidStateError: 'passkeys.known', NotSupportedError: 'passkeys.unable',
+    NotAllowedError: 'passkeys.cancelled',
+    InvalidStateError: 'passkeys.known',
+    NotSupportedError: 'passkeys.unable',
   })[err?.name];
   return key ? new Error(t(key)) : err;
 }

@@ -124,7 +124,8 @@ function over(s, result) {
  * @property {typeof createPlayback} [playback]
  * @property {typeof listen} [ear]
  * @property {number} [length] milliseconds
- * @property {Record<string, any> | null} [earlier] what OBS had before another one, that was cut off
+ * @property {Record<string, any> | null} [earlier] what OBS had before another one, that was cut
+ *   off
  */
 
 /** @param {World} world */

@@ -1,6 +1,6 @@
 /**
- * The sentences that people read. They lie in static/strings, one file per language, which the server's binary reads too.
- * English is the source and the fallback.
+ * The sentences that people read. They lie in static/strings, one file per language, which the
+ * server's binary reads too. English is the source and the fallback.
  */
 
 /** @typedef {Record<string, string>} Words */
@@ -20,12 +20,17 @@ let words = {};
 let language = 'en';
 
 /** The first of these languages that Stagedoor has. @param {readonly string[]} wanted */
-export const chosen = (wanted) => wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => LANGUAGES.includes(tag)) ?? 'en';
+export const chosen = (wanted) =>
+  wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => LANGUAGES.includes(tag)) ?? 'en';
 
 const CHOSEN = 'stagedoor.language';
 
 /** The languages, by their own names. @type {readonly [string, string][]} */
-export const languageNames = Object.freeze([['en', 'English'], ['de', 'Deutsch'], ['es', 'Español']]);
+export const languageNames = Object.freeze([
+  ['en', 'English'],
+  ['de', 'Deutsch'],
+  ['es', 'Español'],
+]);
 
 /** The language that the person chose on a page; '' where the browser's is used. */
 export const ownLanguage = () => globalThis.localStorage?.getItem(CHOSEN) ?? '';
@@ -38,7 +43,11 @@ export function chooseLanguage(tag) {
 /** Which language is in use. */
 export const inLanguage = () => language;
 
-/** Loads the person's language. A page cannot do without: it waits for a server that does not answer. @param {readonly string[]} wanted */
+/**
+ * Loads the person's language. A page cannot do without: it waits for a server that does not
+ * answer.
+ * @param {readonly string[]} wanted
+ */
 export async function useLanguage(wanted) {
   const tag = chosen(wanted);
   const [source, own] = await Promise.all(['en', tag].map(load));
@@ -77,34 +86,59 @@ export const t = (key, values) => fill(words[key] ?? english[key] ?? key, values
 export const said = (text) => (has(text) ? t(text) : text);
 
 /**
- * Why the server refused. Its detail is in English; the other languages go by the code. A kick names who acted in every
- * language, with the reason that was given, if one was.
- * @param {string} code @param {string} detail @param {number} [wait] seconds, where the server named them
+ * Why the server refused. Its detail is in English; the other languages go by the code. A kick
+ * names who acted in every language, with the reason that was given, if one was.
+ * @param {string} code
+ * @param {string} detail
+ * @param {number} [wait] seconds, where the server named them
  */
 export function serverSaid(code, detail, wait = 0) {
-  const own = words[code === 'kicked' && NO_REASON.test(detail) ? 'server.kicked.plain' : `server.${code}`];
-  return own ? fill(own, { detail, wait: wait > 0 ? duration(wait) : words['server.later'] }) : detail;
+  const own =
+    words[code === 'kicked' && NO_REASON.test(detail) ? 'server.kicked.plain' : `server.${code}`];
+  return own
+    ? fill(own, { detail, wait: wait > 0 ? duration(wait) : words['server.later'] })
+    : detail;
 }
 
 /** @param {number} seconds */
 function duration(seconds) {
-  const [n, unit] = seconds < 60 ? [seconds, 'second'] : seconds < 5400 ? [seconds / 60, 'minute'] : [seconds / 3600, 'hour'];
-  return new Intl.NumberFormat(language, { style: 'unit', unit: String(unit), unitDisplay: 'long' }).format(Math.ceil(Number(n)));
+  const [n, unit] =
+    seconds < 60
+      ? [seconds, 'second']
+      : seconds < 5400
+        ? [seconds / 60, 'minute']
+        : [seconds / 3600, 'hour'];
+  return new Intl.NumberFormat(language, {
+    style: 'unit',
+    unit: String(unit),
+    unitDisplay: 'long',
+  }).format(Math.ceil(Number(n)));
 }
 
-/** In English, for the server. @param {string} key @param {Record<string, string | number>} [values] */
+/**
+ * In English, for the server.
+ * @param {string} key
+ * @param {Record<string, string | number>} [values]
+ */
 export const inEnglish = (key, values) => fill(english[key] ?? key, values);
 
 /** @param {string} key */
 export const has = (key) => key in english;
 
 /** @param {string} text @param {Record<string, string | number>} [values] */
-const fill = (text, values = {}) => text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? isolated(String(values[name])) : whole));
+const fill = (text, values = {}) =>
+  text.replace(/\{(\w+)\}/g, (whole, name) =>
+    name in values ? isolated(String(values[name])) : whole,
+  );
 
 /** Letters that are written from right to left. */
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
-/** A name from right to left would else pull what follows it to its other side: it stands between isolating marks. @param {string} value */
+/**
+ * A name from right to left would else pull what follows it to its other side: it stands between
+ * isolating marks.
+ * @param {string} value
+ */
 const isolated = (value) => (RIGHT_TO_LEFT.test(value) ? `\u2068${value}\u2069` : value);
 
 /** A time of day, with the day when it is not today. @param {string | number | Date} when */
@@ -134,4 +168,7 @@ export function span(seconds) {
 }
 
 /** A number as the language writes it. @param {number} n */
-export const number = (n) => formatter('number', () => new Intl.NumberFormat(language, { maximumFractionDigits: 1 })).format(n);
+export const number = (n) =>
+  formatter('number', () => new Intl.NumberFormat(language, { maximumFractionDigits: 1 })).format(
+    n,
+  );

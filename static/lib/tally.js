@@ -23,7 +23,14 @@ export function createTally() {
     const mean = (/** @type {number} */ sum, /** @type {number} */ of) => (of > 0 ? sum / of : 0);
     const seconds = Math.max(0, (now - start) / 1000);
     start = 0;
-    return { seconds, reconnects, bitrate: mean(bitrate, n), loss: mean(loss, received), encoderLag: mean(encoderLag, n), renderLag: mean(renderLag, n) };
+    return {
+      seconds,
+      reconnects,
+      bitrate: mean(bitrate, n),
+      loss: mean(loss, received),
+      encoderLag: mean(encoderLag, n),
+      renderLag: mean(renderLag, n),
+    };
   }
 
   return {
@@ -36,7 +43,15 @@ export function createTally() {
       if (phase === 'live') {
         if (start === 0) {
           start = now;
-          sums = { n: 0, received: 0, reconnects: 0, bitrate: 0, loss: 0, encoderLag: 0, renderLag: 0 };
+          sums = {
+            n: 0,
+            received: 0,
+            reconnects: 0,
+            bitrate: 0,
+            loss: 0,
+            encoderLag: 0,
+            renderLag: 0,
+          };
         }
         broken = false;
       } else if (start > 0 && phase === 'reconnecting' && !broken) {
@@ -47,7 +62,8 @@ export function createTally() {
     },
     /**
      * A moment of it.
-     * @param {import('./numbers.js').Sent} sent @param {import('./types.js').Presence | undefined} presence
+     * @param {import('./numbers.js').Sent} sent
+     * @param {import('./types.js').Presence | undefined} presence
      */
     sample(sent, presence) {
       if (start === 0) return;
@@ -67,7 +83,11 @@ export function createTally() {
   };
 }
 
-/** What stands out of a summary, the worst first; none when all went well. @param {Summary} s @returns {('reconnects' | 'loss' | 'encoderLag' | 'renderLag')[]} */
+/**
+ * What stands out of a summary, the worst first; none when all went well.
+ * @param {Summary} s
+ * @returns {('reconnects' | 'loss' | 'encoderLag' | 'renderLag')[]}
+ */
 export function stains({ reconnects, loss, encoderLag, renderLag }) {
   /** @type {('reconnects' | 'loss' | 'encoderLag' | 'renderLag')[]} */
   const list = [];

@@ -1,9 +1,23 @@
-/** A moving picture with sound, made on this page: colour bars, a clock whose hand turns, and a beep at each second. */
+/**
+ * A moving picture with sound, made on this page: colour bars, a clock whose hand turns, and a beep
+ * at each second.
+ */
 
 const WIDTH = 640;
 const HEIGHT = 360;
-const BARS = Object.freeze(['#c0c0c0', '#c0c000', '#00c0c0', '#00c000', '#c000c0', '#c00000', '#0000c0']);
-/** Seconds of each second that beep, and for which the dot is white: picture and sound can be compared. */
+const BARS = Object.freeze([
+  '#c0c0c0',
+  '#c0c000',
+  '#00c0c0',
+  '#00c000',
+  '#c000c0',
+  '#c00000',
+  '#0000c0',
+]);
+/**
+ * Seconds of each second that beep, and for which the dot is white: picture and sound can be
+ * compared.
+ */
 const BEEP = 0.12;
 const HUM = 0.03;
 const LOUD = 0.25;
@@ -32,7 +46,8 @@ export function createTestPicture(title) {
     sound.beep();
   };
   return {
-    stream, canvas,
+    stream,
+    canvas,
     stop() {
       ticker.terminate();
       sound.stop();
@@ -55,7 +70,9 @@ function createSound() {
       volume.gain.setValueAtTime(LOUD, context.currentTime);
       volume.gain.setValueAtTime(HUM, context.currentTime + BEEP);
     },
-    stop() { void context.close(); },
+    stop() {
+      void context.close();
+    },
   };
 }
 
@@ -79,14 +96,21 @@ function draw(pen, title, now) {
   pen.fillRect(WIDTH - 64, HEIGHT - 50, 36, 36);
 }
 
-/** @param {CanvasRenderingContext2D} pen @param {number} minute @param {number} second parts of them that have passed */
+/**
+ * @param {CanvasRenderingContext2D} pen
+ * @param {number} minute
+ * @param {number} second parts of them that have passed
+ */
 function clockHand(pen, minute, second) {
   const [x, y, r] = [WIDTH / 2, (HEIGHT - 100) / 2, 96];
   pen.beginPath();
   pen.arc(x, y, r, 0, 2 * Math.PI);
   pen.fillStyle = '#14161b';
   pen.fill();
-  for (const [turn, length, width, colour] of /** @type {[number, number, number, string][]} */ ([[minute, 60, 8, '#8fa6ee'], [second, 86, 5, '#fff']])) {
+  for (const [turn, length, width, colour] of /** @type {[number, number, number, string][]} */ ([
+    [minute, 60, 8, '#8fa6ee'],
+    [second, 86, 5, '#fff'],
+  ])) {
     const angle = (turn - 0.25) * 2 * Math.PI;
     pen.beginPath();
     pen.moveTo(x, y);

@@ -1,17 +1,22 @@
 /**
- * Which token this dock put into OBS. The token itself stays in OBS; here lie its participant, its expiry and a fingerprint, so
- * that after a reload a token that is still good is recognised, and one that was put there elsewhere is not taken for ours.
+ * Which token this dock put into OBS. The token itself stays in OBS; here lie its participant, its
+ * expiry and a fingerprint, so that after a reload a token that is still good is recognised, and
+ * one that was put there elsewhere is not taken for ours.
  */
 
-/** Milliseconds before its end at which a token is renewed, since a broadcast may have to reconnect for a while. Of one
- * that lives only for a short time it is a quarter: else it would be renewed as soon as it is there. */
+/**
+ * Milliseconds before its end at which a token is renewed, since a broadcast may have to reconnect
+ * for a while. Of one that lives only for a short time it is a quarter: else it would be renewed as
+ * soon as it is there.
+ */
 const RENEW_BEFORE = 60 * 60 * 1000;
 const RENEW_SHARE = 1 / 4;
 
 const KEY = 'stagedoor.token';
 
 /**
- * @typedef {{participantId: string, expiresAt: number, renewAt: number, stage: string, endpoint: string, user: string, print: string}} Kept
+ * @typedef {{participantId: string, expiresAt: number, renewAt: number, stage: string, endpoint:
+ *   string, user: string, print: string}} Kept
  * @typedef {{server: string, bearer_token: string, kept: Kept}} Ready
  */
 
@@ -35,13 +40,17 @@ export function createTokens({ mint, user, storage = localStorage, now = Date.no
   return {
     kept,
     /**
-     * What OBS has, if it is this broadcaster's, for this stage, put there by this dock, and good for a while.
-     * @param {Record<string, any>} settings OBS's @param {string} stage @returns {Ready | null}
+     * What OBS has, if it is this broadcaster's, for this stage, put there by this dock, and good
+     * for a while.
+     * @param {Record<string, any>} settings OBS's
+     * @param {string} stage
+     * @returns {Ready | null}
      */
     reusable(settings, stage) {
       const k = kept();
       const token = String(settings.bearer_token ?? '');
-      if (!k || !token || k.user !== user() || k.stage !== stage || k.print !== fingerprint(token)) return null;
+      if (!k || !token || k.user !== user() || k.stage !== stage || k.print !== fingerprint(token))
+        return null;
       if (settings.server !== k.endpoint || now() >= k.renewAt) return null;
       return { server: k.endpoint, bearer_token: token, kept: k };
     },
@@ -50,22 +59,39 @@ export function createTokens({ mint, user, storage = localStorage, now = Date.no
       const t = await mint(stage);
       const expiresAt = Date.parse(t.expiresAt);
       const renewAt = expiresAt - Math.min(RENEW_BEFORE, (expiresAt - now()) * RENEW_SHARE);
-      const k = { participantId: t.participantId, expiresAt, renewAt, stage, endpoint: t.endpoint, user: user(), print: fingerprint(t.token) };
+      const k = {
+        participantId: t.participantId,
+        expiresAt,
+        renewAt,
+        stage,
+        endpoint: t.endpoint,
+        user: user(),
+        print: fingerprint(t.token),
+      };
       return { server: t.endpoint, bearer_token: t.token, kept: k };
     },
     /** Called when OBS has taken it. @param {Ready} ready */
     keep(ready) {
       storage.setItem(KEY, JSON.stringify(ready.kept));
     },
-    /** The one that OBS has now, however old, or null if it is not from here. @param {Record<string, any>} settings */
+    /**
+     * The one that OBS has now, however old, or null if it is not from here.
+     * @param {Record<string, any>} settings
+     */
     inObs(settings) {
       const k = kept();
-      return k && settings.bearer_token && k.print === fingerprint(String(settings.bearer_token)) ? k : null;
+      return k && settings.bearer_token && k.print === fingerprint(String(settings.bearer_token))
+        ? k
+        : null;
     },
-    /** It was turned away: known as ours still, but not to be used again. @param {string} participantId */
+    /**
+     * It was turned away: known as ours still, but not to be used again.
+     * @param {string} participantId
+     */
     spoil(participantId) {
       const k = kept();
-      if (k?.participantId === participantId) storage.setItem(KEY, JSON.stringify({ ...k, expiresAt: 0, renewAt: 0 }));
+      if (k?.participantId === participantId)
+        storage.setItem(KEY, JSON.stringify({ ...k, expiresAt: 0, renewAt: 0 }));
     },
     forget() {
       storage.removeItem(KEY);
@@ -76,7 +102,8 @@ export function createTokens({ mint, user, storage = localStorage, now = Date.no
 /** @typedef {ReturnType<typeof createTokens>} Tokens */
 
 /**
- * 53 bits of a token, enough to tell two apart and too few to be of use (cyrb53; crypto.subtle is missing on plain http).
+ * 53 bits of a token, enough to tell two apart and too few to be of use (cyrb53; crypto.subtle is
+ * missing on plain http).
  * @param {string} text
  */
 export function fingerprint(text) {

@@ -7,9 +7,14 @@ import { base, problem } from './api.js';
  * @param {(stream: MediaStream) => void} on.stream
  * @param {(state: RTCPeerConnectionState) => void} [on.state]
  * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [world]
- * @returns {Promise<{stop: () => void, fit: (lines: number) => void, peer: RTCPeerConnection}>} fit says how large the picture is shown; rejects with an ApiError when the server says no
+ * @returns {Promise<{stop: () => void, fit: (lines: number) => void, peer: RTCPeerConnection}>} fit
+ *   says how large the picture is shown; rejects with an ApiError when the server says no
  */
-export async function play(participantId, on, { fetch = globalThis.fetch, Peer = globalThis.RTCPeerConnection } = {}) {
+export async function play(
+  participantId,
+  on,
+  { fetch = globalThis.fetch, Peer = globalThis.RTCPeerConnection } = {},
+) {
   const peer = new Peer();
   const stream = new MediaStream();
   let session = '';
@@ -17,23 +22,35 @@ export async function play(participantId, on, { fetch = globalThis.fetch, Peer =
     peer.onconnectionstatechange = null;
     peer.close();
     // keepalive: the page may be closing
-    if (session) void fetch(session, { method: 'DELETE', credentials: 'same-origin', keepalive: true }).catch(() => {});
+    if (session)
+      void fetch(session, { method: 'DELETE', credentials: 'same-origin', keepalive: true }).catch(
+        () => {},
+      );
     session = '';
   };
   const fit = (/** @type {number} */ lines) => {
     if (!session) return;
     void fetch(`${session}/layers`, {
-      method: 'POST', credentials: 'same-origin', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ height: lines }),
+      method: 'POST',
+      credentials: 'same-origin',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ height: lines }),
     }).catch(() => {});
   };
   try {
-    peer.ontrack = ({ track }) => { stream.addTrack(track); on.stream(stream); };
+    peer.ontrack = ({ track }) => {
+      stream.addTrack(track);
+      on.stream(stream);
+    };
     peer.onconnectionstatechange = () => on.state?.(peer.connectionState);
     peer.addTransceiver('video', { direction: 'recvonly' });
     peer.addTransceiver('audio', { direction: 'recvonly' });
     const sdp = inStereo((await peer.createOffer()).sdp ?? '');
     const response = await fetch(new URL(`whep/${encodeURIComponent(participantId)}`, base), {
-      method: 'POST', credentials: 'same-origin', headers: { 'Content-Type': 'application/sdp' }, body: sdp,
+      method: 'POST',
+      credentials: 'same-origin',
+      headers: { 'Content-Type': 'application/sdp' },
+      body: sdp,
     });
     if (response.status !== 201) throw await problem(response);
     session = new URL(response.headers.get('Location') ?? '', response.url).href;
@@ -58,9 +75,12 @@ export function inStereo(sdp) {
   const opus = /^a=rtpmap:(\d+) opus\/48000\/2\r?$/im.exec(sdp)?.[1];
   if (!opus) return sdp;
   const fmtp = new RegExp(`^(a=fmtp:${opus} )(.*?)(\r?)$`, 'm');
-  if (!fmtp.test(sdp)) return sdp.replace(/^(a=rtpmap:\d+ opus\/48000\/2)(\r?)$/im, `$1$2\na=fmtp:${opus} stereo=1$2`);
+  if (!fmtp.test(sdp))
+    return sdp.replace(/^(a=rtpmap:\d+ opus\/48000\/2)(\r?)$/im, `$1$2\na=fmtp:${opus} stereo=1$2`);
   return sdp.replace(fmtp, (_, head, parameters, end) => {
-    const rest = parameters.split(';').filter((/** @type {string} */ p) => p && !/^\s*stereo=/.test(p));
+    const rest = parameters
+      .split(';')
+      .filter((/** @type {string} */ p) => p && !/^\s*stereo=/.test(p));
     return `${head}${[...rest, 'stereo=1'].join(';')}${end}`;
   });
 }
@@ -72,10 +92,15 @@ export function inStereo(sdp) {
  * @returns {RTCIceServer[]}
  */
 export function iceServers(header) {
-  const links = header.matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^",;\s]+))*)/g);
+  const links = header.matchAll(
+    /<([^>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^",;\s]+))*)/g,
+  );
   return [...links].flatMap(([, urls, text]) => {
-    const parameters = Object.fromEntries([...text.matchAll(/([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]+))/g)]
-      .map(([, name, quoted, plain]) => [name.toLowerCase(), plain ?? quoted.replace(/\\(.)/g, '$1')]));
+    const parameters = Object.fromEntries(
+      [...text.matchAll(/([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]+))/g)].map(
+        ([, name, quoted, plain]) => [name.toLowerCase(), plain ?? quoted.replace(/\\(.)/g, '$1')],
+      ),
+    );
     if (parameters.rel !== 'ice-server' || !/^(stun|turn)s?:/.test(urls)) return [];
     const { username, credential } = parameters;
     return [username ? { urls, username, credential } : { urls }];

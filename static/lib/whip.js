@@ -1,4 +1,6 @@
-/** Publishes from this page by WHIP: one POST with an offer, one answer, and a DELETE at the end. */
+/**
+ * Publishes from this page by WHIP: one POST with an offer, one answer, and a DELETE at the end.
+ */
 import { base, problem } from './api.js';
 import { iceServers } from './whep.js';
 
@@ -6,11 +8,16 @@ import { iceServers } from './whep.js';
 const MAX_BITRATE = 2_500_000;
 
 /**
- * @param {{token: string, stream: MediaStream, state: (state: RTCPeerConnectionState) => void}} about token of a participant
+ * @param {{token: string, stream: MediaStream, state: (state: RTCPeerConnectionState) => void}}
+ *   about token of a participant
  * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [world]
- * @returns {Promise<{stop: () => void, peer: RTCPeerConnection}>} rejects with an ApiError when the server refuses
+ * @returns {Promise<{stop: () => void, peer: RTCPeerConnection}>} rejects with an ApiError when the
+ *   server refuses
  */
-export async function publish({ token, stream, state }, { fetch = globalThis.fetch, Peer = globalThis.RTCPeerConnection } = {}) {
+export async function publish(
+  { token, stream, state },
+  { fetch = globalThis.fetch, Peer = globalThis.RTCPeerConnection } = {},
+) {
   const peer = new Peer();
   /** @type {RequestInit} */
   const bearer = { credentials: 'omit', headers: { Authorization: `Bearer ${token}` } };
@@ -19,18 +26,26 @@ export async function publish({ token, stream, state }, { fetch = globalThis.fet
     peer.onconnectionstatechange = null;
     peer.close();
     // keepalive: the page may be closing
-    if (session) void fetch(session, { ...bearer, method: 'DELETE', keepalive: true }).catch(() => {});
+    if (session)
+      void fetch(session, { ...bearer, method: 'DELETE', keepalive: true }).catch(() => {});
     session = '';
   };
   try {
     peer.onconnectionstatechange = () => state(peer.connectionState);
     for (const track of stream.getTracks()) {
       const sendEncodings = track.kind === 'video' ? [{ maxBitrate: MAX_BITRATE }] : undefined;
-      peer.addTransceiver(track, { direction: 'sendonly', streams: [stream], ...(sendEncodings && { sendEncodings }) });
+      peer.addTransceiver(track, {
+        direction: 'sendonly',
+        streams: [stream],
+        ...(sendEncodings && { sendEncodings }),
+      });
     }
     const offer = await peer.createOffer();
     const response = await fetch(new URL('whip', base), {
-      ...bearer, method: 'POST', headers: { ...bearer.headers, 'Content-Type': 'application/sdp' }, body: offer.sdp,
+      ...bearer,
+      method: 'POST',
+      headers: { ...bearer.headers, 'Content-Type': 'application/sdp' },
+      body: offer.sdp,
     });
     if (response.status !== 201) throw await problem(response);
     session = new URL(response.headers.get('Location') ?? '', response.url).href;

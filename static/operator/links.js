@@ -1,7 +1,10 @@
 /** Invite links on the console: one that was used, or has expired, is shown no longer. */
 import { api } from '../lib/api.js';
 
-/** @typedef {{id: string, name: string, invite: string, inviteExpiresAt: string, seen?: string}} Link seen: when its user was last seen before */
+/**
+ * @typedef {{id: string, name: string, invite: string, inviteExpiresAt: string, seen?: string}}
+ *   Link seen: when its user was last seen before
+ */
 
 const LOOK_EVERY = 5_000;
 const AT_ONCE = 3; // of hundreds, each has its turn
@@ -30,7 +33,7 @@ export function watchLinks(links, forget) {
     const shown = document.hidden ? [] : links();
     for (let i = 0; i < Math.min(AT_ONCE, shown.length); i++) {
       const link = shown[turn++ % shown.length];
-      if (await isOver(link) && links().includes(link)) forget(link);
+      if ((await isOver(link)) && links().includes(link)) forget(link);
     }
     again();
   }

@@ -21,14 +21,19 @@ const SEARCH_AFTER = 250; // milliseconds after the last key
 
 /** @template T */
 export class List {
-  /** @type {T[]} */ items = [];
+  /** @type {T[]} */
+  items = [];
   next = '';
   loaded = false;
   busy = false;
-  /** @type {string | undefined} */ error = undefined;
-  /** What the person asked for; q is the search. @type {Record<string, string>} */ filters = {};
-  /** Of the newest request: an older answer is dropped. */ #turn = 0;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer = undefined;
+  /** @type {string | undefined} */
+  error = undefined;
+  /** What the person asked for; q is the search. @type {Record<string, string>} */
+  filters = {};
+  /** Of the newest request: an older answer is dropped. */
+  #turn = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer = undefined;
 
   /** @param {About<T>} about */
   constructor(about) {
@@ -38,7 +43,9 @@ export class List {
 
   /** @param {string} after */
   #query(after) {
-    const all = Object.entries({ ...this.filters, ...this.fixed, after }).filter(([, value]) => value);
+    const all = Object.entries({ ...this.filters, ...this.fixed, after }).filter(
+      ([, value]) => value,
+    );
     return new URLSearchParams(all).toString();
   }
 
@@ -81,25 +88,45 @@ export class List {
   }
 
   /**
-   * @param {{search?: string, empty: string, row: (item: T) => Child, more?: Child[], className?: string}} about
+   * @param {{search?: string, empty: string, row: (item: T) => Child, more?: Child[], className?:
+   *   string}} about
    * @returns {Child[]}
    */
   view({ search: label, empty, row, more = [], className = 'lines' }) {
     return [
-      (label || more.length > 0) && h('div', { className: 'inline', key: 'find', role: 'search' }, label && this.#field(label), ...more),
+      (label || more.length > 0) &&
+        h(
+          'div',
+          { className: 'inline', key: 'find', role: 'search' },
+          label && this.#field(label),
+          ...more,
+        ),
       errorLine(this.error),
-      !this.loaded && !this.error && h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
+      !this.loaded &&
+        !this.error &&
+        h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
       this.loaded && this.items.length === 0 && h('p', { className: 'hint', key: 'empty' }, empty),
       this.items.length > 0 && h('ul', { className, key: 'items' }, ...this.items.map(row)),
-      this.next && button(t('op.more'), () => { if (!this.busy) void this.load(true); }, { key: 'more', 'aria-disabled': this.busy && 'true' }),
+      this.next &&
+        button(
+          t('op.more'),
+          () => {
+            if (!this.busy) void this.load(true);
+          },
+          { key: 'more', 'aria-disabled': this.busy && 'true' },
+        ),
     ];
   }
 
   /** @param {string} label */
   #field(label) {
     return field(label, {
-      name: `find-${this.about.member}`, type: 'search', maxLength: 100, value: this.filters.q ?? '',
-      oninput: (/** @type {Event} */ e) => this.search(/** @type {HTMLInputElement} */ (e.target).value),
+      name: `find-${this.about.member}`,
+      type: 'search',
+      maxLength: 100,
+      value: this.filters.q ?? '',
+      oninput: (/** @type {Event} */ e) =>
+        this.search(/** @type {HTMLInputElement} */ (e.target).value),
     });
   }
 }
@@ -109,11 +136,33 @@ export class List {
  * @param {string} label @param {string} name @param {[string, string][]} options value and text
  * @param {string} value @param {(value: string) => void} onchange
  */
-export const choice = (label, name, options, value, onchange) => h('div', { className: 'field', key: name },
-  h('label', { for: `choice-${name}` }, label),
-  h('select', { id: `choice-${name}`, onchange: (/** @type {Event} */ e) => onchange(/** @type {HTMLSelectElement} */ (e.target).value) },
-    ...options.map(([each, text]) => h('option', { value: each, key: each, selected: each === value }, text))));
+export const choice = (label, name, options, value, onchange) =>
+  h(
+    'div',
+    { className: 'field', key: name },
+    h('label', { for: `choice-${name}` }, label),
+    h(
+      'select',
+      {
+        id: `choice-${name}`,
+        onchange: (/** @type {Event} */ e) =>
+          onchange(/** @type {HTMLSelectElement} */ (e.target).value),
+      },
+      ...options.map(([each, text]) =>
+        h('option', { value: each, key: each, selected: each === value }, text),
+      ),
+    ),
+  );
 
-/** What narrows a list and came by a link: shown, and taken away with one click. @param {string} text @param {() => void} clear */
-export const chip = (text, clear) => h('p', { className: 'row chip', key: `chip ${text}` }, h('span', { dir: 'auto' }, text),
-  button('×', clear, { className: 'small', 'aria-label': `${t('op.clearFilter')}: ${text}` }));
+/**
+ * What narrows a list and came by a link: shown, and taken away with one click.
+ * @param {string} text
+ * @param {() => void} clear
+ */
+export const chip = (text, clear) =>
+  h(
+    'p',
+    { className: 'row chip', key: `chip ${text}` },
+    h('span', { dir: 'auto' }, text),
+    button('×', clear, { className: 'small', 'aria-label': `${t('op.clearFilter')}: ${text}` }),
+  );

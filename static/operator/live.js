@@ -1,4 +1,7 @@
-/** The console's first page: who broadcasts on all stages, what the stages receive, and whom they refused. */
+/**
+ * The console's first page: who broadcasts on all stages, what the stages receive, and whom they
+ * refused.
+ */
 import { api, escapeArn } from '../lib/api.js';
 import { h, show } from '../lib/dom.js';
 import { button, field } from '../lib/page.js';
@@ -15,20 +18,38 @@ const ROWS = 100;
 
 class Live {
   q = '';
-  /** Those who only watch, too. */ all = false;
+  /** Those who only watch, too. */
+  all = false;
   rows = ROWS;
-  /** Rows that show what they showed are the same elements. @type {Map<string, {of: string, row: HTMLElement}>} */ kept = new Map();
-  /** What was typed as the reason of a kick: a broadcast that breaks and comes back has a new row. @type {Map<string, string>} */ reasons = new Map();
-  /** @type {ReturnType<typeof setInterval> | undefined} */ timer = undefined;
+  /**
+   * Rows that show what they showed are the same elements.
+   * @type {Map<string, {of: string, row: HTMLElement}>}
+   */
+  kept = new Map();
+  /**
+   * What was typed as the reason of a kick: a broadcast that breaks and comes back has a new row.
+   * @type {Map<string, string>}
+   */
+  reasons = new Map();
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  timer = undefined;
 
   /** @param {Console} console */
   constructor(console) {
     this.console = console;
-    this.refusals = new List({ path: 'api/v1/refusals', member: 'refusals', keyOf: (/** @type {Refusal} */ r) => String(r.id), draw: console.draw, fixed: { limit: '20' } });
+    this.refusals = new List({
+      path: 'api/v1/refusals',
+      member: 'refusals',
+      keyOf: (/** @type {Refusal} */ r) => String(r.id),
+      draw: console.draw,
+      fixed: { limit: '20' },
+    });
   }
 
   async load() {
-    this.timer ??= setInterval(() => { if (!document.hidden) void this.refusals.load(); }, REFUSALS_EVERY);
+    this.timer ??= setInterval(() => {
+      if (!document.hidden) void this.refusals.load();
+    }, REFUSALS_EVERY);
     await this.refusals.load();
   }
 
@@ -46,9 +67,21 @@ class Live {
   found() {
     const { state, stageName } = this.console;
     const wanted = this.q.trim().toLowerCase();
-    const all = [...state.present].flatMap(([arn, list]) => list.map((p) => ({ arn, stage: stageName(arn), p })));
-    return all.filter(({ stage, p }) => (p.publishing || this.all) && (!wanted || `${p.name} ${stage}`.toLowerCase().includes(wanted)))
-      .sort((a, b) => a.stage.localeCompare(b.stage) || a.p.name.localeCompare(b.p.name) || (a.p.participantId < b.p.participantId ? -1 : 1));
+    const all = [...state.present].flatMap(([arn, list]) =>
+      list.map((p) => ({ arn, stage: stageName(arn), p })),
+    );
+    return all
+      .filter(
+        ({ stage, p }) =>
+          (p.publishing || this.all) &&
+          (!wanted || `${p.name} ${stage}`.toLowerCase().includes(wanted)),
+      )
+      .sort(
+        (a, b) =>
+          a.stage.localeCompare(b.stage) ||
+          a.p.name.localeCompare(b.p.name) ||
+          (a.p.participantId < b.p.participantId ? -1 : 1),
+      );
   }
 
   view() {
@@ -57,18 +90,71 @@ class Live {
     const stages = new Set(found.map((f) => f.arn)).size;
     const there = new Set(found.map((f) => f.p.participantId));
     for (const id of this.kept.keys()) if (!there.has(id)) this.kept.delete(id);
-    return h('div', { className: 'columns', key: 'live' },
-      h('section', { className: 'card', key: 'now' },
+    return h(
+      'div',
+      { className: 'columns', key: 'live' },
+      h(
+        'section',
+        { className: 'card', key: 'now' },
         h('h1', null, t('op.tab.live')),
-        h('div', { className: 'inline', key: 'find', role: 'search' },
-          field(t('op.searchLive'), { name: 'find-live', type: 'search', maxLength: 100, oninput: (/** @type {Event} */ e) => { this.q = /** @type {HTMLInputElement} */ (e.target).value; this.console.draw(); } }),
-          choice(t('op.live.who'), 'who', [['live', t('op.live.publishers')], ['all', t('op.live.all')]], this.all ? 'all' : 'live', (who) => { this.all = who === 'all'; this.console.draw(); })),
-        h('p', { className: 'hint', key: 'count' }, !state.connected ? t('app.loading') : found.length === 0 ? t('op.live.none') : t('op.live.count', { n: found.length, stages })),
-        found.length > 0 && h('ul', { className: 'lines many', key: 'rows' }, ...found.slice(0, this.rows).map((f) => this.row(f))),
-        found.length > this.rows && button(t('op.more'), () => { this.rows += ROWS; this.console.draw(); }, { key: 'more' })),
-      h('section', { className: 'card', key: 'refusals' },
+        h(
+          'div',
+          { className: 'inline', key: 'find', role: 'search' },
+          field(t('op.searchLive'), {
+            name: 'find-live',
+            type: 'search',
+            maxLength: 100,
+            oninput: (/** @type {Event} */ e) => {
+              this.q = /** @type {HTMLInputElement} */ (e.target).value;
+              this.console.draw();
+            },
+          }),
+          choice(
+            t('op.live.who'),
+            'who',
+            [
+              ['live', t('op.live.publishers')],
+              ['all', t('op.live.all')],
+            ],
+            this.all ? 'all' : 'live',
+            (who) => {
+              this.all = who === 'all';
+              this.console.draw();
+            },
+          ),
+        ),
+        h(
+          'p',
+          { className: 'hint', key: 'count' },
+          !state.connected
+            ? t('app.loading')
+            : found.length === 0
+              ? t('op.live.none')
+              : t('op.live.count', { n: found.length, stages }),
+        ),
+        found.length > 0 &&
+          h(
+            'ul',
+            { className: 'lines many', key: 'rows' },
+            ...found.slice(0, this.rows).map((f) => this.row(f)),
+          ),
+        found.length > this.rows &&
+          button(
+            t('op.more'),
+            () => {
+              this.rows += ROWS;
+              this.console.draw();
+            },
+            { key: 'more' },
+          ),
+      ),
+      h(
+        'section',
+        { className: 'card', key: 'refusals' },
         h('h2', null, t('op.refusals')),
-        ...this.refusals.view({ empty: t('op.noRefusals'), row: (r) => this.refusal(r) })));
+        ...this.refusals.view({ empty: t('op.noRefusals'), row: (r) => this.refusal(r) }),
+      ),
+    );
   }
 
   /** @param {{arn: string, stage: string, p: Presence}} about */
@@ -76,31 +162,71 @@ class Live {
     const { state } = this.console;
     const asked = state.asked === `kick ${p.participantId}`;
     const what = p.reception ? receives(p.reception).join(' · ') : '';
-    const of = JSON.stringify([stage, p.name, p.publishing, p.audioMuted, p.videoMuted, p.viewers, what, asked, asked && state.busy, asked && state.error]);
+    const of = JSON.stringify([
+      stage,
+      p.name,
+      p.publishing,
+      p.audioMuted,
+      p.videoMuted,
+      p.viewers,
+      what,
+      asked,
+      asked && state.busy,
+      asked && state.error,
+    ]);
     const kept = this.kept.get(p.participantId);
     if (kept?.of === of) return kept.row;
     const row = this.drawn({ arn, stage, p }, what, asked);
-    if (kept) show(kept.row, ...row.childNodes); // the one on the page stays, with what is typed there
+    // The one on the page stays, with what is typed there.
+    if (kept) show(kept.row, ...row.childNodes);
     this.kept.set(p.participantId, { of, row: kept?.row ?? row });
     return kept?.row ?? row;
   }
 
-  /** @param {{arn: string, stage: string, p: Presence}} about @param {string} what @param {boolean} asked */
+  /**
+   * @param {{arn: string, stage: string, p: Presence}} about
+   * @param {string} what
+   * @param {boolean} asked
+   */
   drawn({ arn, stage, p }, what, asked) {
     const { link, state, draw, errorAt } = this.console;
     const operator = state.me?.role === 'operator';
     const key = `kick ${p.participantId}`;
-    return h('li', { key: p.participantId },
-      h('b', { dir: 'auto', className: 'main' }, operator && p.userId ? link('person', { id: p.userId }, p.name) : p.name),
-      operator ? link('stages', { q: stage }, stage, { dir: 'auto', className: 'side' }) : h('span', { dir: 'auto', className: 'side' }, stage),
+    return h(
+      'li',
+      { key: p.participantId },
+      h(
+        'b',
+        { dir: 'auto', className: 'main' },
+        operator && p.userId ? link('person', { id: p.userId }, p.name) : p.name,
+      ),
+      operator
+        ? link('stages', { q: stage }, stage, { dir: 'auto', className: 'side' })
+        : h('span', { dir: 'auto', className: 'side' }, stage),
       p.publishing && h('span', { className: 'tag live', key: 'tag' }, t('live.live')),
-      p.publishing && (p.audioMuted || p.videoMuted) && h('span', { className: 'tag', key: 'muted' }, t(p.videoMuted ? 'op.live.noPicture' : 'op.live.noSound')),
+      p.publishing &&
+        (p.audioMuted || p.videoMuted) &&
+        h(
+          'span',
+          { className: 'tag', key: 'muted' },
+          t(p.videoMuted ? 'op.live.noPicture' : 'op.live.noSound'),
+        ),
       h('span', { className: 'hint' }, t('live.since', { time: time(p.since) })),
       h('span', { className: 'hint' }, t('watch.viewers', { n: p.viewers })),
-      !asked && button(t('op.kick'), () => { state.asked = key; draw(); document.getElementById('f-reason')?.focus(); }, { className: 'small', key: 'kick', 'aria-label': `${t('op.kick')}: ${p.name}` }),
+      !asked &&
+        button(
+          t('op.kick'),
+          () => {
+            state.asked = key;
+            draw();
+            document.getElementById('f-reason')?.focus();
+          },
+          { className: 'small', key: 'kick', 'aria-label': `${t('op.kick')}: ${p.name}` },
+        ),
       what && h('span', { className: 'hint rest', key: 'what' }, t('op.receives', { what })),
       asked && this.kickForm(arn, p),
-      asked && errorAt(key));
+      asked && errorAt(key),
+    );
   }
 
   /** @param {string} arn @param {Presence} p */
@@ -110,32 +236,92 @@ class Live {
     /** @param {boolean} bar */
     const kick = (bar) => {
       const reason = /** @type {HTMLInputElement} */ (document.getElementById('f-reason')).value;
-      void act('DELETE', path, { ...(reason ? { reason } : {}), ...(bar ? { bar } : {}) }, `kick ${p.participantId}`);
+      void act(
+        'DELETE',
+        path,
+        { ...(reason ? { reason } : {}), ...(bar ? { bar } : {}) },
+        `kick ${p.participantId}`,
+      );
     };
-    return h('form', {
-      key: 'form', className: 'inline rest', 'aria-label': `${t('op.kick')}: ${p.name}`,
-      onsubmit: (/** @type {Event} */ e) => { e.preventDefault(); if (!state.busy) kick(false); },
-      onkeydown: (/** @type {KeyboardEvent} */ e) => { if (e.key === 'Escape') { state.asked = ''; draw(); } },
-    },
-    field(t('op.kickReason'), {
-      name: 'reason', maxLength: 128, value: this.reasons.get(p.participantId) ?? '',
-      oninput: (/** @type {Event} */ e) => { this.reasons.set(p.participantId, /** @type {HTMLInputElement} */ (e.target).value); },
-    }),
-    h('button', { type: 'submit', className: 'danger', key: 'kick', 'aria-disabled': state.busy && 'true', title: t('op.kickHint') }, t('op.kick')),
-    h('button', { type: 'button', className: 'danger', key: 'bar', onclick: () => { if (!state.busy) kick(true); }, 'aria-disabled': state.busy && 'true', title: t('op.barHint') }, t('op.bar')),
-    button(t('app.cancel'), () => { state.asked = ''; this.reasons.delete(p.participantId); draw(); }, { key: 'cancel' }),
-    h('p', { className: 'hint rest', key: 'hint' }, `${t('op.kickHint')} ${t('op.barHint')}`));
+    return h(
+      'form',
+      {
+        key: 'form',
+        className: 'inline rest',
+        'aria-label': `${t('op.kick')}: ${p.name}`,
+        onsubmit: (/** @type {Event} */ e) => {
+          e.preventDefault();
+          if (!state.busy) kick(false);
+        },
+        onkeydown: (/** @type {KeyboardEvent} */ e) => {
+          if (e.key === 'Escape') {
+            state.asked = '';
+            draw();
+          }
+        },
+      },
+      field(t('op.kickReason'), {
+        name: 'reason',
+        maxLength: 128,
+        value: this.reasons.get(p.participantId) ?? '',
+        oninput: (/** @type {Event} */ e) => {
+          this.reasons.set(p.participantId, /** @type {HTMLInputElement} */ (e.target).value);
+        },
+      }),
+      h(
+        'button',
+        {
+          type: 'submit',
+          className: 'danger',
+          key: 'kick',
+          'aria-disabled': state.busy && 'true',
+          title: t('op.kickHint'),
+        },
+        t('op.kick'),
+      ),
+      h(
+        'button',
+        {
+          type: 'button',
+          className: 'danger',
+          key: 'bar',
+          onclick: () => {
+            if (!state.busy) kick(true);
+          },
+          'aria-disabled': state.busy && 'true',
+          title: t('op.barHint'),
+        },
+        t('op.bar'),
+      ),
+      button(
+        t('app.cancel'),
+        () => {
+          state.asked = '';
+          this.reasons.delete(p.participantId);
+          draw();
+        },
+        { key: 'cancel' },
+      ),
+      h('p', { className: 'hint rest', key: 'hint' }, `${t('op.kickHint')} ${t('op.barHint')}`),
+    );
   }
 
   /** @param {Refusal} r */
   refusal(r) {
     const { link, stageName, state } = this.console;
     const name = r.name || t('op.unknownActor');
-    return h('li', { key: String(r.id) },
+    return h(
+      'li',
+      { key: String(r.id) },
       h('span', { className: 'hint' }, time(r.time)),
-      h('b', { dir: 'auto', className: 'main' }, r.userId && state.me?.role === 'operator' ? link('person', { id: r.userId }, name) : name),
+      h(
+        'b',
+        { dir: 'auto', className: 'main' },
+        r.userId && state.me?.role === 'operator' ? link('person', { id: r.userId }, name) : name,
+      ),
       h('span', { dir: 'auto', className: 'side' }, stageName(r.stage)),
-      h('span', { className: 'rest' }, serverSaid(r.code ?? '', r.detail ?? '')));
+      h('span', { className: 'rest' }, serverSaid(r.code ?? '', r.detail ?? '')),
+    );
   }
 }
 
@@ -143,7 +329,8 @@ class Live {
 export const createLive = (console) => new Live(console);
 
 /** Lets a user who was barred in again. @param {string} user @param {string} arn */
-export const unbarPath = (user, arn) => `api/v1/users/${encodeURIComponent(user)}/grants/${escapeArn(arn)}/bar`;
+export const unbarPath = (user, arn) =>
+  `api/v1/users/${encodeURIComponent(user)}/grants/${escapeArn(arn)}/bar`;
 
 /** @param {string} user @returns {Promise<import('../types').V1UserDetail>} */
 export const readUser = (user) => api('GET', `api/v1/users/${encodeURIComponent(user)}`);

@@ -1,6 +1,6 @@
 /**
- * The console. Every page of it has an address of its own; what a list is filtered by is in the address, too. The event
- * stream changes rows and never redraws a list.
+ * The console. Every page of it has an address of its own; what a list is filtered by is in the
+ * address, too. The event stream changes rows and never redraws a list.
  */
 import { api, base } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -23,9 +23,10 @@ import { createTokens } from './tokens.js';
 /** @typedef {import('../lib/types.js').Presence} Presence */
 /** @typedef {import('../lib/dom.js').Child} Child */
 /**
- * A page of the console. load reads what the address asks for. presence is called when the event stream said who is on
- * a stage, and answers whether the page shows it.
- * @typedef {{load: (query: URLSearchParams) => Promise<void>, view: () => Child, presence?: (arn: string) => boolean, leave?: () => void}} Page
+ * A page of the console. load reads what the address asks for. presence is called when the event
+ * stream said who is on a stage, and answers whether the page shows it.
+ * @typedef {{load: (query: URLSearchParams) => Promise<void>, view: () => Child, presence?: (arn:
+ *   string) => boolean, leave?: () => void}} Page
  */
 /** @typedef {typeof console} Console */
 
@@ -34,7 +35,8 @@ const DRAW_AFTER = 250; // milliseconds: changes that arrive together are drawn 
 const state = {
   /** @type {Me | null} */ me: null,
   /** What waits for "yes, do it". */ asked: '',
-  error: '', busy: false,
+  error: '',
+  busy: false,
   /** Where the error belongs; '' for the top of the page. */ where: '',
   /** Makes a form that was sent empty again. */ sent: 0,
   /** Whether the event stream has said who is on the stages. */ connected: false,
@@ -45,14 +47,34 @@ const console = { state, draw, act, asking, errorAt, failed, link, filterBy, sta
 
 /** @type {Record<string, Page>} */
 const pages = {
-  live: createLive(console), stages: createStages(console), people: createPeople(console), person: createPerson(console),
-  rules: createRules(console), tokens: createTokens(console), keys: createKeys(console), records: createRecords(console),
-  programs: createPrograms(console), system: createSystem(console),
+  live: createLive(console),
+  stages: createStages(console),
+  people: createPeople(console),
+  person: createPerson(console),
+  rules: createRules(console),
+  tokens: createTokens(console),
+  keys: createKeys(console),
+  records: createRecords(console),
+  programs: createPrograms(console),
+  system: createSystem(console),
 };
 
-/** What each role has, in the order of the menu. A person's page is reached from others. @type {Record<string, string[]>} */
+/**
+ * What each role has, in the order of the menu. A person's page is reached from others.
+ * @type {Record<string, string[]>}
+ */
 const menus = {
-  operator: ['live', 'stages', 'people', 'rules', 'tokens', 'keys', 'records', 'programs', 'system'],
+  operator: [
+    'live',
+    'stages',
+    'people',
+    'rules',
+    'tokens',
+    'keys',
+    'records',
+    'programs',
+    'system',
+  ],
   moderator: ['live', 'records'],
 };
 
@@ -73,20 +95,29 @@ function address(name, query = {}) {
 
 /**
  * A link to a page of the console, which opens without loading everything again.
- * @param {string} name @param {Record<string, string>} query @param {Child} text @param {Record<string, any>} [props]
+ * @param {string} name
+ * @param {Record<string, string>} query
+ * @param {Child} text
+ * @param {Record<string, any>} [props]
  */
 function link(name, query, text, props = {}) {
   const href = address(name, query);
-  return h('a', {
-    href, key: href, ...props,
-    onclick: (/** @type {MouseEvent} */ e) => {
-      if (e.ctrlKey || e.metaKey || e.shiftKey || e.button !== 0) return;
-      e.preventDefault();
-      history.pushState(null, '', href);
-      show();
-      scrollTo(0, 0);
+  return h(
+    'a',
+    {
+      href,
+      key: href,
+      ...props,
+      onclick: (/** @type {MouseEvent} */ e) => {
+        if (e.ctrlKey || e.metaKey || e.shiftKey || e.button !== 0) return;
+        e.preventDefault();
+        history.pushState(null, '', href);
+        show();
+        scrollTo(0, 0);
+      },
     },
-  }, text);
+    text,
+  );
 }
 
 /** Keeps what a list is filtered by in the address. @param {Record<string, string>} query */
@@ -103,12 +134,33 @@ function draw() {
   const { me } = state;
   if (!me) return;
   const head = header(me, 'operator', { onSignOut: signOut });
-  if (menu().length === 0) return page(head, h('main', { className: 'card' }, h('p', null, t(me.passkeyNeeded ? 'passkeys.needed' : 'op.denied'))));
+  if (menu().length === 0)
+    return page(
+      head,
+      h(
+        'main',
+        { className: 'card' },
+        h('p', null, t(me.passkeyNeeded ? 'passkeys.needed' : 'op.denied')),
+      ),
+    );
   const name = here();
-  page(head, h('div', { className: 'console', key: 'console' },
-    h('nav', { className: 'places', 'aria-label': t('op.title'), key: 'places' }, ...menu().map((each) =>
-      link(each, {}, t(`op.tab.${each}`), { 'aria-current': (each === name || (each === 'people' && name === 'person')) && 'page' }))),
-    h('main', { className: 'columns', key: name }, errorAt(''), pages[name].view())));
+  page(
+    head,
+    h(
+      'div',
+      { className: 'console', key: 'console' },
+      h(
+        'nav',
+        { className: 'places', 'aria-label': t('op.title'), key: 'places' },
+        ...menu().map((each) =>
+          link(each, {}, t(`op.tab.${each}`), {
+            'aria-current': (each === name || (each === 'people' && name === 'person')) && 'page',
+          }),
+        ),
+      ),
+      h('main', { className: 'columns', key: name }, errorAt(''), pages[name].view()),
+    ),
+  );
 }
 
 /** @param {string} where */
@@ -116,7 +168,11 @@ function errorAt(where) {
   return state.where === where ? errorLine(state.error) : null;
 }
 
-/** Says why something failed, in the place where it was asked for. @param {unknown} err @param {string} where */
+/**
+ * Says why something failed, in the place where it was asked for.
+ * @param {unknown} err
+ * @param {string} where
+ */
 function failed(err, where) {
   state.error = errorText(err);
   state.where = where;
@@ -128,7 +184,10 @@ const query = () => new URLSearchParams(location.search);
 
 /**
  * Does something on the server, then shows how things are.
- * @param {string} method @param {string} path @param {unknown} [body] @param {string} [where] it is shown if it fails
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {string} [where] it is shown if it fails
  * @param {{timeout?: number}} [options] of the request
  * @returns {Promise<any>} undefined when it failed, which is shown
  */
@@ -153,13 +212,38 @@ async function act(method, path, body, where = '', options = {}) {
 }
 
 /**
- * A button that asks before it does: with a second one in its place, since a dialog box stops the whole of OBS.
- * @param {string} key @param {string} label @param {string} question @param {string} about @param {() => void} yes
+ * A button that asks before it does: with a second one in its place, since a dialog box stops the
+ * whole of OBS.
+ * @param {string} key
+ * @param {string} label
+ * @param {string} question
+ * @param {string} about
+ * @param {() => void} yes
  */
 function asking(key, label, question, about, yes) {
-  if (state.asked !== key) return button(label, () => { state.asked = key; draw(); }, { className: 'small', key, 'aria-label': `${label}: ${about}` });
-  return h('div', { className: 'notice warning row wrap', role: 'alertdialog', 'aria-label': question, key },
-    h('span', null, question), button(t('op.sure'), yes, { className: 'danger small' }), button(t('app.cancel'), () => { state.asked = ''; draw(); }, { className: 'small' }));
+  if (state.asked !== key)
+    return button(
+      label,
+      () => {
+        state.asked = key;
+        draw();
+      },
+      { className: 'small', key, 'aria-label': `${label}: ${about}` },
+    );
+  return h(
+    'div',
+    { className: 'notice warning row wrap', role: 'alertdialog', 'aria-label': question, key },
+    h('span', null, question),
+    button(t('op.sure'), yes, { className: 'danger small' }),
+    button(
+      t('app.cancel'),
+      () => {
+        state.asked = '';
+        draw();
+      },
+      { className: 'small' },
+    ),
+  );
 }
 
 let timer = 0;

@@ -1,4 +1,7 @@
-/** The console's people: search, and invite one or many. What one person may do is on a page of their own. */
+/**
+ * The console's people: search, and invite one or many. What one person may do is on a page of
+ * their own.
+ */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { button, copyField, errorText, form } from '../lib/page.js';
@@ -18,11 +21,18 @@ const FEW = 3; // links that are shown one by one
 export const roleOptions = () => ROLES.map((r) => [r, t(`account.role.${r}`)]);
 
 /** How an account stands, in a few words. @param {User} user */
-export const standing = (user) => (user.invited ? t('op.invited') : user.lastSeenAt ? t('op.seen', { time: time(user.lastSeenAt) }) : t('op.never'));
+export const standing = (user) =>
+  user.invited
+    ? t('op.invited')
+    : user.lastSeenAt
+      ? t('op.seen', { time: time(user.lastSeenAt) })
+      : t('op.never');
 
 class Invitations {
-  /** @type {Link[]} */ links = [];
-  /** @type {{name: string, why: string}[]} */ refused = [];
+  /** @type {Link[]} */
+  links = [];
+  /** @type {{name: string, why: string}[]} */
+  refused = [];
   total = 0;
   done = 0;
   copied = false;
@@ -31,7 +41,10 @@ class Invitations {
   constructor(console, reload) {
     this.console = console;
     this.reload = reload;
-    this.watch = watchLinks(() => this.links, (link) => void this.forget(link));
+    this.watch = watchLinks(
+      () => this.links,
+      (link) => void this.forget(link),
+    );
   }
 
   /** A link that was used. @param {Link} link */
@@ -42,15 +55,27 @@ class Invitations {
     this.console.draw();
   }
 
-  /** A pasted list invites many: one name on each line. One that is refused stops nothing. @param {Record<string, string>} d */
+  /**
+   * A pasted list invites many: one name on each line. One that is refused stops nothing.
+   * @param {Record<string, string>} d
+   */
   async send({ newNames, newRole }) {
     const { state, draw } = this.console;
-    const names = [...new Set(newNames.split(/[\n;]/).map((name) => name.trim()).filter(Boolean))];
+    const names = [
+      ...new Set(
+        newNames
+          .split(/[\n;]/)
+          .map((name) => name.trim())
+          .filter(Boolean),
+      ),
+    ];
     Object.assign(this, { links: [], refused: [], total: names.length, done: 0, copied: false });
     state.busy = true;
     for (const name of names) {
       try {
-        this.links.push(await api('POST', 'api/v1/users', { name, role: newRole || 'broadcaster' }));
+        this.links.push(
+          await api('POST', 'api/v1/users', { name, role: newRole || 'broadcaster' }),
+        );
       } catch (err) {
         this.refused.push({ name, why: errorText(err) });
       }
@@ -69,59 +94,176 @@ class Invitations {
 
   async copy() {
     const all = /** @type {HTMLTextAreaElement} */ (document.getElementById('all-links'));
-    this.copied = await copy(all, this.text()) === 'copied';
+    this.copied = (await copy(all, this.text())) === 'copied';
     this.console.draw();
   }
 
   view() {
     if (this.total === 0) return null;
     const { draw } = this.console;
-    return h('div', { className: 'notice good columns', role: 'status', key: 'links' },
-      this.done < this.total && h('p', { key: 'going' }, t('op.inviting', { n: number(this.done), total: number(this.total) })),
-      ...(this.links.length === 0 ? [] : this.links.length <= FEW ? this.links.map((l) => h('div', { key: l.name },
-        h('p', null, t('op.inviteLink', { name: l.name, time: time(l.inviteExpiresAt) })),
-        copyField({ key: `invite-${l.name}`, label: t('op.invite'), text: l.invite }))) : [this.many()]),
-      this.refused.length > 0 && h('ul', { className: 'list', key: 'refused' }, ...this.refused.map((r) => h('li', { key: r.name }, h('b', { dir: 'auto' }, r.name), `: ${r.why}`))),
-      this.done === this.total && button(t('app.done'), () => { Object.assign(this, { total: 0, links: [] }); draw(); }, { className: 'small', key: 'done' }));
+    return h(
+      'div',
+      { className: 'notice good columns', role: 'status', key: 'links' },
+      this.done < this.total &&
+        h(
+          'p',
+          { key: 'going' },
+          t('op.inviting', { n: number(this.done), total: number(this.total) }),
+        ),
+      ...(this.links.length === 0
+        ? []
+        : this.links.length <= FEW
+          ? this.links.map((l) =>
+              h(
+                'div',
+                { key: l.name },
+                h('p', null, t('op.inviteLink', { name: l.name, time: time(l.inviteExpiresAt) })),
+                copyField({ key: `invite-${l.name}`, label: t('op.invite'), text: l.invite }),
+              ),
+            )
+          : [this.many()]),
+      this.refused.length > 0 &&
+        h(
+          'ul',
+          { className: 'list', key: 'refused' },
+          ...this.refused.map((r) =>
+            h('li', { key: r.name }, h('b', { dir: 'auto' }, r.name), `: ${r.why}`),
+          ),
+        ),
+      this.done === this.total &&
+        button(
+          t('app.done'),
+          () => {
+            Object.assign(this, { total: 0, links: [] });
+            draw();
+          },
+          { className: 'small', key: 'done' },
+        ),
+    );
   }
 
   many() {
-    return h('div', { className: 'field', key: 'many' },
-      h('label', { for: 'all-links' }, t('op.inviteLinks', { n: number(this.links.length), time: time(this.links[0].inviteExpiresAt) })),
-      h('textarea', { id: 'all-links', rows: 6, readOnly: true, spellcheck: false, value: this.text() }),
-      button(this.copied ? t('app.copied') : t('app.copy'), () => void this.copy(), { className: 'small', 'aria-label': `${t('app.copy')}: ${t('op.invite')}` }));
+    return h(
+      'div',
+      { className: 'field', key: 'many' },
+      h(
+        'label',
+        { for: 'all-links' },
+        t('op.inviteLinks', {
+          n: number(this.links.length),
+          time: time(this.links[0].inviteExpiresAt),
+        }),
+      ),
+      h('textarea', {
+        id: 'all-links',
+        rows: 6,
+        readOnly: true,
+        spellcheck: false,
+        value: this.text(),
+      }),
+      button(this.copied ? t('app.copied') : t('app.copy'), () => void this.copy(), {
+        className: 'small',
+        'aria-label': `${t('app.copy')}: ${t('op.invite')}`,
+      }),
+    );
   }
 }
 
 /** @param {Console} console @param {User} user */
-const row = ({ link }, user) => h('li', { key: user.id },
-  h('b', { dir: 'auto', className: 'main' }, link('person', { id: user.id }, user.name)),
-  user.role !== 'broadcaster' && h('span', { className: 'tag', key: 'role' }, t(`account.role.${user.role}`)),
-  user.suspendedAt && h('span', { className: 'tag bad', key: 'suspended' }, t('op.suspended')),
-  h('span', { className: 'hint side' }, standing(user)),
-  h('span', { className: 'hint count' }, user.role === 'operator' ? t('op.allStages') : t('op.onStages', { n: user.stages })));
+const row = ({ link }, user) =>
+  h(
+    'li',
+    { key: user.id },
+    h('b', { dir: 'auto', className: 'main' }, link('person', { id: user.id }, user.name)),
+    user.role !== 'broadcaster' &&
+      h('span', { className: 'tag', key: 'role' }, t(`account.role.${user.role}`)),
+    user.suspendedAt && h('span', { className: 'tag bad', key: 'suspended' }, t('op.suspended')),
+    h('span', { className: 'hint side' }, standing(user)),
+    h(
+      'span',
+      { className: 'hint count' },
+      user.role === 'operator' ? t('op.allStages') : t('op.onStages', { n: user.stages }),
+    ),
+  );
 
 /** @param {Console} console @returns {import('./operator.js').Page} */
 export function createPeople(console) {
   const { draw, filterBy, state, stageName } = console;
-  const list = new List({ path: 'api/v1/users', member: 'users', keyOf: (/** @type {User} */ u) => u.id, draw, onfilter: filterBy });
+  const list = new List({
+    path: 'api/v1/users',
+    member: 'users',
+    keyOf: (/** @type {User} */ u) => u.id,
+    draw,
+    onfilter: filterBy,
+  });
   const invitations = new Invitations(console, () => list.load());
-  const inviteForm = () => h('details', { key: 'invite', open: list.loaded && Object.values(list.filters).every((v) => !v) && list.items.length < 2 },
-    h('summary', null, t('op.invite')),
-    form({ key: `invite-${state.sent}`, submit: t('op.invite'), busy: state.busy, onsubmit: (d) => void invitations.send(d) },
-      h('div', { className: 'field' }, h('label', { for: 'new-names' }, t('op.inviteNames')),
-        h('textarea', { id: 'new-names', name: 'newNames', rows: 3, required: true, spellcheck: false })),
-      h('div', { className: 'field', key: 'role' }, h('label', { for: 'new-role' }, t('op.role')),
-        h('select', { id: 'new-role', name: 'newRole' }, ...roleOptions().map(([r, text]) => h('option', { value: r, key: r }, text))))));
+  const inviteForm = () =>
+    h(
+      'details',
+      {
+        key: 'invite',
+        open: list.loaded && Object.values(list.filters).every((v) => !v) && list.items.length < 2,
+      },
+      h('summary', null, t('op.invite')),
+      form(
+        {
+          key: `invite-${state.sent}`,
+          submit: t('op.invite'),
+          busy: state.busy,
+          onsubmit: (d) => void invitations.send(d),
+        },
+        h(
+          'div',
+          { className: 'field' },
+          h('label', { for: 'new-names' }, t('op.inviteNames')),
+          h('textarea', {
+            id: 'new-names',
+            name: 'newNames',
+            rows: 3,
+            required: true,
+            spellcheck: false,
+          }),
+        ),
+        h(
+          'div',
+          { className: 'field', key: 'role' },
+          h('label', { for: 'new-role' }, t('op.role')),
+          h(
+            'select',
+            { id: 'new-role', name: 'newRole' },
+            ...roleOptions().map(([r, text]) => h('option', { value: r, key: r }, text)),
+          ),
+        ),
+      ),
+    );
   return {
     load: (query) => list.enter(query),
-    view: () => h('section', { className: 'card', key: 'people' },
-      h('h1', null, t('op.people')),
-      inviteForm(), invitations.view(),
-      list.filters.stage && chip(t('op.ofStage', { name: stageName(list.filters.stage) }), () => void list.filter('stage', '')),
-      ...list.view({
-        search: t('op.searchPeople'), empty: t('op.noPeople'), row: (user) => row(console, user),
-        more: [choice(t('op.role'), 'role', [['', t('op.anyRole')], ...roleOptions()], list.filters.role ?? '', (role) => void list.filter('role', role))],
-      })),
+    view: () =>
+      h(
+        'section',
+        { className: 'card', key: 'people' },
+        h('h1', null, t('op.people')),
+        inviteForm(),
+        invitations.view(),
+        list.filters.stage &&
+          chip(
+            t('op.ofStage', { name: stageName(list.filters.stage) }),
+            () => void list.filter('stage', ''),
+          ),
+        ...list.view({
+          search: t('op.searchPeople'),
+          empty: t('op.noPeople'),
+          row: (user) => row(console, user),
+          more: [
+            choice(
+              t('op.role'),
+              'role',
+              [['', t('op.anyRole')], ...roleOptions()],
+              list.filters.role ?? '',
+              (role) => void list.filter('role', role),
+            ),
+          ],
+        }),
+      ),
   };
 }

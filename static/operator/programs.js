@@ -11,11 +11,15 @@ import { number, t, time } from '../lib/strings.js';
 const SCOPES = ['users', 'stages', 'moderate', 'audit', 'webhooks', 'system'];
 
 class Programs {
-  /** @type {import('../types').V1APIKey[]} */ keys = [];
-  /** @type {import('../types').V1Webhooks} */ hooks = { webhooks: [], types: [] };
-  /** Of webhooks whose failures were opened. @type {Map<string, Delivery[]>} */ dead = new Map();
+  /** @type {import('../types').V1APIKey[]} */
+  keys = [];
+  /** @type {import('../types').V1Webhooks} */
+  hooks = { webhooks: [], types: [] };
+  /** Of webhooks whose failures were opened. @type {Map<string, Delivery[]>} */
+  dead = new Map();
   secret = '';
-  /** What a test or a replay said. @type {Map<string, string>} */ said = new Map();
+  /** What a test or a replay said. @type {Map<string, string>} */
+  said = new Map();
 
   /** @param {Console} console */
   constructor(console) {
@@ -24,7 +28,10 @@ class Programs {
 
   async load() {
     try {
-      const [{ keys }, hooks] = await Promise.all([api('GET', 'api/v1/api-keys'), api('GET', 'api/v1/webhooks')]);
+      const [{ keys }, hooks] = await Promise.all([
+        api('GET', 'api/v1/api-keys'),
+        api('GET', 'api/v1/webhooks'),
+      ]);
       Object.assign(this, { keys, hooks });
       for (const id of this.dead.keys()) await this.loadDead(id);
       this.console.draw();
@@ -54,85 +61,250 @@ class Programs {
 
   /** @param {string} id */
   async test(id) {
-    if (await this.console.act('POST', `api/v1/webhooks/${id}/test`, undefined, id)) this.said.set(id, t('op.testSent'));
+    if (await this.console.act('POST', `api/v1/webhooks/${id}/test`, undefined, id))
+      this.said.set(id, t('op.testSent'));
     this.console.draw();
   }
 
   /** @param {string} id @param {string} [delivery] */
   async replay(id, delivery = '') {
-    const answer = await this.console.act('POST', `api/v1/webhooks/${id}/replay${delivery && `?delivery=${encodeURIComponent(delivery)}`}`, undefined, id);
+    const answer = await this.console.act(
+      'POST',
+      `api/v1/webhooks/${id}/replay${delivery && `?delivery=${encodeURIComponent(delivery)}`}`,
+      undefined,
+      id,
+    );
     if (answer) this.said.set(id, t('op.replayed', { n: number(answer.replayed) }));
     this.console.draw();
   }
 
   view() {
     const { errorAt, draw } = this.console;
-    return h('div', { className: 'columns', key: 'programs' },
+    return h(
+      'div',
+      { className: 'columns', key: 'programs' },
       h('h1', null, t('op.tab.programs')),
       errorAt('programs'),
-      this.secret && h('div', { className: 'notice good', role: 'status', key: 'secret' }, h('p', null, t('op.secretOnce')), copyField({ key: 'secret', label: t('op.secret'), text: this.secret }),
-        button(t('app.done'), () => { this.secret = ''; draw(); }, { className: 'small' })),
-      this.keysCard(), this.hooksCard());
+      this.secret &&
+        h(
+          'div',
+          { className: 'notice good', role: 'status', key: 'secret' },
+          h('p', null, t('op.secretOnce')),
+          copyField({ key: 'secret', label: t('op.secret'), text: this.secret }),
+          button(
+            t('app.done'),
+            () => {
+              this.secret = '';
+              draw();
+            },
+            { className: 'small' },
+          ),
+        ),
+      this.keysCard(),
+      this.hooksCard(),
+    );
   }
 
   keysCard() {
     const { act, asking, state } = this.console;
-    return h('section', { className: 'card', key: 'keys' }, h('h2', null, t('op.apiKeys')), h('p', { className: 'hint' }, t('op.apiKeysLead')),
-      this.keys.length > 0 && h('ul', { className: 'lines', key: 'list' }, ...this.keys.map((k) => h('li', { key: k.id },
-        h('b', { dir: 'auto', className: 'main' }, k.name),
-        h('span', { className: 'hint' }, k.lastUsedAt ? t('op.used', { time: time(k.lastUsedAt) }) : t('op.neverUsed')),
-        k.expiresAt && h('span', { className: 'hint', key: 'until' }, t('op.until', { time: time(k.expiresAt) })),
-        h('span', { className: 'hint rest' }, t('op.madeBy', { name: k.createdBy, time: time(k.createdAt), scopes: k.scopes.join(', ') })),
-        asking(`key ${k.id}`, t('op.revoke'), t('op.sureKey', { name: k.name }), k.name, () => void act('DELETE', `api/v1/api-keys/${k.id}`, undefined, 'programs'))))),
-      form({ key: `key-${state.sent}`, submit: t('op.addKey'), busy: state.busy, onsubmit: (d) => void this.make('api/v1/api-keys', { name: d.keyName, scopes: SCOPES.filter((s) => d[`scope-${s}`] === 'on'), ...(d.days ? { days: Number(d.days) } : {}) }, 'key') },
-        h('div', { className: 'fields' }, field(t('op.keyName'), { name: 'keyName', required: true, maxLength: 64 }), field(t('op.keyDays'), { name: 'days', type: 'number', min: 1, max: 3650 })),
-        h('fieldset', { className: 'checks', key: 'scopes' }, h('legend', null, t('op.keyScopes')),
-          ...SCOPES.map((s) => h('label', { className: 'check', key: s }, h('input', { type: 'checkbox', name: `scope-${s}`, defaultChecked: true }), h('span', null, s))))));
+    return h(
+      'section',
+      { className: 'card', key: 'keys' },
+      h('h2', null, t('op.apiKeys')),
+      h('p', { className: 'hint' }, t('op.apiKeysLead')),
+      this.keys.length > 0 &&
+        h(
+          'ul',
+          { className: 'lines', key: 'list' },
+          ...this.keys.map((k) =>
+            h(
+              'li',
+              { key: k.id },
+              h('b', { dir: 'auto', className: 'main' }, k.name),
+              h(
+                'span',
+                { className: 'hint' },
+                k.lastUsedAt ? t('op.used', { time: time(k.lastUsedAt) }) : t('op.neverUsed'),
+              ),
+              k.expiresAt &&
+                h(
+                  'span',
+                  { className: 'hint', key: 'until' },
+                  t('op.until', { time: time(k.expiresAt) }),
+                ),
+              h(
+                'span',
+                { className: 'hint rest' },
+                t('op.madeBy', {
+                  name: k.createdBy,
+                  time: time(k.createdAt),
+                  scopes: k.scopes.join(', '),
+                }),
+              ),
+              asking(
+                `key ${k.id}`,
+                t('op.revoke'),
+                t('op.sureKey', { name: k.name }),
+                k.name,
+                () => void act('DELETE', `api/v1/api-keys/${k.id}`, undefined, 'programs'),
+              ),
+            ),
+          ),
+        ),
+      form(
+        {
+          key: `key-${state.sent}`,
+          submit: t('op.addKey'),
+          busy: state.busy,
+          onsubmit: (d) =>
+            void this.make(
+              'api/v1/api-keys',
+              {
+                name: d.keyName,
+                scopes: SCOPES.filter((s) => d[`scope-${s}`] === 'on'),
+                ...(d.days ? { days: Number(d.days) } : {}),
+              },
+              'key',
+            ),
+        },
+        h(
+          'div',
+          { className: 'fields' },
+          field(t('op.keyName'), { name: 'keyName', required: true, maxLength: 64 }),
+          field(t('op.keyDays'), { name: 'days', type: 'number', min: 1, max: 3650 }),
+        ),
+        h(
+          'fieldset',
+          { className: 'checks', key: 'scopes' },
+          h('legend', null, t('op.keyScopes')),
+          ...SCOPES.map((s) =>
+            h(
+              'label',
+              { className: 'check', key: s },
+              h('input', { type: 'checkbox', name: `scope-${s}`, defaultChecked: true }),
+              h('span', null, s),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   hooksCard() {
     const { state } = this.console;
-    return h('section', { className: 'card', key: 'hooks' }, h('h2', null, t('op.webhooks')), h('p', { className: 'hint' }, t('op.webhooksLead')),
-      this.hooks.webhooks.length > 0 && h('ul', { className: 'lines', key: 'list' }, ...this.hooks.webhooks.map((w) => this.hook(w))),
-      form({ key: `hook-${state.sent}`, submit: t('op.addHook'), busy: state.busy, onsubmit: (d) => void this.make('api/v1/webhooks', { url: d.hookUrl.trim(), types: this.hooks.types.filter((type) => d[type] === 'on') }, 'secret') },
-        field(t('op.hookUrl'), { name: 'hookUrl', type: 'url', required: true, placeholder: 'https://' }),
-        h('fieldset', { className: 'checks', key: 'types' }, h('legend', null, t('op.hookTypes')),
-          ...this.hooks.types.map((type) => h('label', { className: 'check', key: type }, h('input', { type: 'checkbox', name: type, defaultChecked: true }), h('span', null, type))))));
+    return h(
+      'section',
+      { className: 'card', key: 'hooks' },
+      h('h2', null, t('op.webhooks')),
+      h('p', { className: 'hint' }, t('op.webhooksLead')),
+      this.hooks.webhooks.length > 0 &&
+        h(
+          'ul',
+          { className: 'lines', key: 'list' },
+          ...this.hooks.webhooks.map((w) => this.hook(w)),
+        ),
+      form(
+        {
+          key: `hook-${state.sent}`,
+          submit: t('op.addHook'),
+          busy: state.busy,
+          onsubmit: (d) =>
+            void this.make(
+              'api/v1/webhooks',
+              { url: d.hookUrl.trim(), types: this.hooks.types.filter((type) => d[type] === 'on') },
+              'secret',
+            ),
+        },
+        field(t('op.hookUrl'), {
+          name: 'hookUrl',
+          type: 'url',
+          required: true,
+          placeholder: 'https://',
+        }),
+        h(
+          'fieldset',
+          { className: 'checks', key: 'types' },
+          h('legend', null, t('op.hookTypes')),
+          ...this.hooks.types.map((type) =>
+            h(
+              'label',
+              { className: 'check', key: type },
+              h('input', { type: 'checkbox', name: type, defaultChecked: true }),
+              h('span', null, type),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   /** @param {Webhook} w */
   hook(w) {
     const { act, asking, errorAt } = this.console;
     const dead = this.dead.get(w.id);
-    return h('li', { key: w.id },
+    return h(
+      'li',
+      { key: w.id },
       h('b', { className: 'main' }, w.url),
       h('span', { className: 'hint rest' }, w.types.join(', ')),
-      button(t('op.test'), () => void this.test(w.id), { className: 'small', key: 'test', 'aria-label': `${t('op.test')}: ${w.url}` }),
-      asking(`hook ${w.id}`, t('op.remove'), t('op.sureHook'), w.url, () => void act('DELETE', `api/v1/webhooks/${w.id}`, undefined, 'programs')),
+      button(t('op.test'), () => void this.test(w.id), {
+        className: 'small',
+        key: 'test',
+        'aria-label': `${t('op.test')}: ${w.url}`,
+      }),
+      asking(
+        `hook ${w.id}`,
+        t('op.remove'),
+        t('op.sureHook'),
+        w.url,
+        () => void act('DELETE', `api/v1/webhooks/${w.id}`, undefined, 'programs'),
+      ),
       this.said.has(w.id) && h('span', { role: 'status', key: 'said' }, this.said.get(w.id)),
       errorAt(w.id),
-      h('details', { key: 'dead', className: 'rest', ontoggle: (/** @type {Event} */ e) => this.toggled(e, w.id) },
+      h(
+        'details',
+        {
+          key: 'dead',
+          className: 'rest',
+          ontoggle: (/** @type {Event} */ e) => this.toggled(e, w.id),
+        },
         h('summary', { 'aria-label': `${t('op.dead')}: ${w.url}` }, t('op.dead')),
-        !dead ? h('p', { className: 'hint', key: 'loading' }, t('app.loading'))
-          : dead.length === 0 ? h('p', { className: 'hint', key: 'none' }, t('op.noDead'))
-            : h('div', { className: 'columns', key: 'some' },
-              h('ul', { className: 'lines' }, ...dead.map((d) => this.delivery(w.id, d))),
-              button(t('op.replay'), () => void this.replay(w.id), { key: 'all' }))));
+        !dead
+          ? h('p', { className: 'hint', key: 'loading' }, t('app.loading'))
+          : dead.length === 0
+            ? h('p', { className: 'hint', key: 'none' }, t('op.noDead'))
+            : h(
+                'div',
+                { className: 'columns', key: 'some' },
+                h('ul', { className: 'lines' }, ...dead.map((d) => this.delivery(w.id, d))),
+                button(t('op.replay'), () => void this.replay(w.id), { key: 'all' }),
+              ),
+      ),
+    );
   }
 
   /** @param {Event} e @param {string} id */
   toggled(e, id) {
-    if (/** @type {HTMLDetailsElement} */ (e.target).open) this.loadDead(id).catch((err) => this.console.failed(err, id));
+    if (/** @type {HTMLDetailsElement} */ (e.target).open)
+      this.loadDead(id).catch((err) => this.console.failed(err, id));
     else this.dead.delete(id);
   }
 
   /** @param {string} hook @param {Delivery} d */
   delivery(hook, d) {
-    return h('li', { key: d.id },
-      h('b', { className: 'main' }, d.type), h('span', { className: 'hint' }, time(d.createdAt)),
+    return h(
+      'li',
+      { key: d.id },
+      h('b', { className: 'main' }, d.type),
+      h('span', { className: 'hint' }, time(d.createdAt)),
       h('span', { className: 'tag' }, d.status ? String(d.status) : t('op.noAnswer')),
       h('span', { className: 'hint rest' }, `${t('op.attempts', { n: d.attempts })} ${d.reason}`),
-      button(t('op.replayOne'), () => void this.replay(hook, d.id), { className: 'small', key: 'again', 'aria-label': `${t('op.replayOne')}: ${d.type}, ${time(d.createdAt)}` }));
+      button(t('op.replayOne'), () => void this.replay(hook, d.id), {
+        className: 'small',
+        key: 'again',
+        'aria-label': `${t('op.replayOne')}: ${d.type}, ${time(d.createdAt)}`,
+      }),
+    );
   }
 }
 

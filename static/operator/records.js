@@ -8,11 +8,56 @@ import { chip, choice, List } from './list.js';
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../types').V1Entry} Entry */
 
-const ACTIONS = ['system.set_up', 'login.created', 'login.failed', 'login.ended', 'password.changed', 'enrolment.created', 'device_code.approved', 'device_code.denied', 'passkey.created', 'passkey.changed', 'passkey.removed',
-  'user.created', 'user.invited', 'user.changed', 'user.suspended', 'user.restored', 'user.removed', 'access.given', 'access.removed', 'rule.changed', 'rule.removed',
-  'stage.created', 'stage.changed', 'stage.removed', 'participant.kicked', 'participant.barred', 'participant.unbarred', 'participant.promoted', 'participant.demoted',
-  'chat.muted', 'chat.unmuted', 'chat.message_removed', 'token.issued', 'token.revoked', 'rehearsal.started', 'key.created', 'key.revoked', 'guest_link.created', 'guest_link.revoked', 'guest.admitted',
-  'own_key.created', 'own_key.rotated', 'own_key.retired', 'webhook.created', 'webhook.deleted', 'webhook.tested', 'webhook.replayed', 'setting.changed'];
+const ACTIONS = [
+  'system.set_up',
+  'login.created',
+  'login.failed',
+  'login.ended',
+  'password.changed',
+  'enrolment.created',
+  'device_code.approved',
+  'device_code.denied',
+  'passkey.created',
+  'passkey.changed',
+  'passkey.removed',
+  'user.created',
+  'user.invited',
+  'user.changed',
+  'user.suspended',
+  'user.restored',
+  'user.removed',
+  'access.given',
+  'access.removed',
+  'rule.changed',
+  'rule.removed',
+  'stage.created',
+  'stage.changed',
+  'stage.removed',
+  'participant.kicked',
+  'participant.barred',
+  'participant.unbarred',
+  'participant.promoted',
+  'participant.demoted',
+  'chat.muted',
+  'chat.unmuted',
+  'chat.message_removed',
+  'token.issued',
+  'token.revoked',
+  'rehearsal.started',
+  'key.created',
+  'key.revoked',
+  'guest_link.created',
+  'guest_link.revoked',
+  'guest.admitted',
+  'own_key.created',
+  'own_key.rotated',
+  'own_key.retired',
+  'webhook.created',
+  'webhook.deleted',
+  'webhook.tested',
+  'webhook.replayed',
+  'setting.changed',
+];
 
 const MOST = 100_000; // entries in one file: more would not fit into a spreadsheet
 
@@ -20,17 +65,48 @@ const MOST = 100_000; // entries in one file: more would not fit into a spreadsh
 export function entryRow({ link, stageName, state }, e) {
   const operator = state.me?.role === 'operator';
   const actor = e.actor.name || t('op.unknownActor');
-  const person = operator && e.target && /^(system|user|access|login|password|enrolment|device_code|chat|participant\.(un)?barred)/.test(e.action);
-  return h('li', { key: e.id },
+  const person =
+    operator &&
+    e.target &&
+    /^(system|user|access|login|password|enrolment|device_code|chat|participant\.(un)?barred)/.test(
+      e.action,
+    );
+  return h(
+    'li',
+    { key: e.id },
     h('span', { className: 'hint' }, time(e.time)),
     h('b', { className: 'action' }, e.action),
-    h('span', { dir: 'auto', className: 'main' }, operator && e.actor.id ? link('person', { id: e.actor.id }, actor) : actor,
-      e.targetName && h('span', { dir: 'auto', key: 'target' }, ' → ', person ? link('person', { id: e.target ?? '' }, e.targetName, { key: 'to' }) : e.targetName)),
-    e.stage && e.targetName !== stageName(e.stage) && h('span', { dir: 'auto', className: 'side', key: 'stage' }, stageName(e.stage)),
-    h('span', { className: 'hint rest clamp', title: e.agent ?? '' }, [e.detail, e.credential, e.address, e.agent].filter(Boolean).join(' · ')));
+    h(
+      'span',
+      { dir: 'auto', className: 'main' },
+      operator && e.actor.id ? link('person', { id: e.actor.id }, actor) : actor,
+      e.targetName &&
+        h(
+          'span',
+          { dir: 'auto', key: 'target' },
+          ' → ',
+          person
+            ? link('person', { id: e.target ?? '' }, e.targetName, { key: 'to' })
+            : e.targetName,
+        ),
+    ),
+    e.stage &&
+      e.targetName !== stageName(e.stage) &&
+      h('span', { dir: 'auto', className: 'side', key: 'stage' }, stageName(e.stage)),
+    h(
+      'span',
+      { className: 'hint rest clamp', title: e.agent ?? '' },
+      [e.detail, e.credential, e.address, e.agent].filter(Boolean).join(' · '),
+    ),
+  );
 }
 
-/** Writes the pages of the trail that match into a file, the newest first. @param {Record<string, string>} filters @param {string} type @param {string} name */
+/**
+ * Writes the pages of the trail that match into a file, the newest first.
+ * @param {Record<string, string>} filters
+ * @param {string} type
+ * @param {string} name
+ */
 async function save(filters, type, name) {
   /** @type {string[]} */
   const parts = [];
@@ -38,7 +114,9 @@ async function save(filters, type, name) {
   let lines = 0;
   do {
     const query = new URLSearchParams({ ...filters, limit: '500', ...(after ? { after } : {}) });
-    const answer = await fetch(new URL(`api/v1/audit?${query}`, base), { headers: { Accept: type } });
+    const answer = await fetch(new URL(`api/v1/audit?${query}`, base), {
+      headers: { Accept: type },
+    });
     if (!answer.ok) throw await problem(answer);
     const text = await answer.text();
     // Every page of a CSV has the line with the names of the columns.
@@ -52,7 +130,11 @@ async function save(filters, type, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-/** The start of a day as people choose it, in the form of the API. @param {string} day @param {number} plus days */
+/**
+ * The start of a day as people choose it, in the form of the API.
+ * @param {string} day
+ * @param {number} plus days
+ */
 function instant(day, plus) {
   const at = new Date(`${day}T00:00`);
   if (Number.isNaN(at.getTime())) return '';
@@ -71,28 +153,75 @@ function dayOf(iso, plus) {
 /** @param {Console} console @returns {import('./operator.js').Page} */
 export function createRecords(console) {
   const { draw, failed, errorAt, filterBy, stageName } = console;
-  const list = new List({ path: 'api/v1/audit', member: 'audit', keyOf: (/** @type {Entry} */ e) => e.id, draw, onfilter: filterBy });
+  const list = new List({
+    path: 'api/v1/audit',
+    member: 'audit',
+    keyOf: (/** @type {Entry} */ e) => e.id,
+    draw,
+    onfilter: filterBy,
+  });
   /** @param {string} type @param {string} name */
-  const saved = (type, name) => save(list.filters, type, name).catch((err) => failed(err, 'records'));
+  const saved = (type, name) =>
+    save(list.filters, type, name).catch((err) => failed(err, 'records'));
   /** @param {string} label @param {string} name @param {number} plus */
-  const day = (label, name, plus) => field(label, { name, type: 'date', value: dayOf(list.filters[name] ?? '', -plus), onchange: (/** @type {Event} */ e) => void list.filter(name, instant(/** @type {HTMLInputElement} */ (e.target).value, plus)) });
+  const day = (label, name, plus) =>
+    field(label, {
+      name,
+      type: 'date',
+      value: dayOf(list.filters[name] ?? '', -plus),
+      onchange: (/** @type {Event} */ e) =>
+        void list.filter(name, instant(/** @type {HTMLInputElement} */ (e.target).value, plus)),
+    });
   return {
     load: (query) => list.enter(query),
-    view: () => h('section', { className: 'card', key: 'records' },
-      h('h1', null, t('op.tab.records')),
-      ...['actor', 'target'].filter((name) => list.filters[name]).map((name) => chip(t(`op.record.${name}`, { id: list.filters[name] }), () => void list.filter(name, ''))),
-      list.filters.stage && chip(t('op.ofStage', { name: stageName(list.filters.stage) }), () => void list.filter('stage', '')),
-      errorAt('records'),
-      ...list.view({
-        empty: t('op.noRecords'), row: (e) => entryRow(console, e),
-        more: [choice(t('op.action'), 'action', [['', t('op.anyAction')], ...ACTIONS.map((a) => /** @type {[string, string]} */ ([a, a]))],
-          list.filters.action ?? '', (action) => void list.filter('action', action)),
-        day(t('op.since'), 'since', 0), day(t('op.untilDay'), 'until', 1),
-        button(t('op.csv'), () => void saved('text/csv', 'audit.csv'), { key: 'csv' }),
-        button(t('op.jsonl'), () => void saved('application/x-ndjson', 'audit.jsonl'), { key: 'jsonl' })],
-      })),
+    view: () =>
+      h(
+        'section',
+        { className: 'card', key: 'records' },
+        h('h1', null, t('op.tab.records')),
+        ...['actor', 'target']
+          .filter((name) => list.filters[name])
+          .map((name) =>
+            chip(
+              t(`op.record.${name}`, { id: list.filters[name] }),
+              () => void list.filter(name, ''),
+            ),
+          ),
+        list.filters.stage &&
+          chip(
+            t('op.ofStage', { name: stageName(list.filters.stage) }),
+            () => void list.filter('stage', ''),
+          ),
+        errorAt('records'),
+        ...list.view({
+          empty: t('op.noRecords'),
+          row: (e) => entryRow(console, e),
+          more: [
+            choice(
+              t('op.action'),
+              'action',
+              [
+                ['', t('op.anyAction')],
+                ...ACTIONS.map((a) => /** @type {[string, string]} */ ([a, a])),
+              ],
+              list.filters.action ?? '',
+              (action) => void list.filter('action', action),
+            ),
+            day(t('op.since'), 'since', 0),
+            day(t('op.untilDay'), 'until', 1),
+            button(t('op.csv'), () => void saved('text/csv', 'audit.csv'), { key: 'csv' }),
+            button(t('op.jsonl'), () => void saved('application/x-ndjson', 'audit.jsonl'), {
+              key: 'jsonl',
+            }),
+          ],
+        }),
+      ),
   };
 }
 
-/** @param {string} id @returns {Promise<{audit: Entry[], next?: string}>} what happened to somebody */
-export const historyOf = (id) => api('GET', `api/v1/audit?limit=20&target=${encodeURIComponent(id)}`);
+/**
+ * @param {string} id
+ * @returns {Promise<{audit: Entry[], next?: string}>} what happened to somebody
+ */
+export const historyOf = (id) =>
+  api('GET', `api/v1/audit?limit=20&target=${encodeURIComponent(id)}`);

@@ -18,8 +18,11 @@ const PATIENCE = { timeout: 300_000 };
 export const ruleOf = (d, id) => ({
   ...(id ? { id } : {}),
   ...(d.claim ? { claim: d.claim.trim(), value: d.value.trim() } : {}),
-  ...(d.ruleStage ? { stage: d.ruleStage } : { ownStage: d.own, ...(d.ownRegion && { region: d.ownRegion.trim() }) }),
-  capabilities: CAPABILITIES.filter((c) => d[c] === 'on'), maxTTL: Math.round(Number(d.ruleHours) * 3600),
+  ...(d.ruleStage
+    ? { stage: d.ruleStage }
+    : { ownStage: d.own, ...(d.ownRegion && { region: d.ownRegion.trim() }) }),
+  capabilities: CAPABILITIES.filter((c) => d[c] === 'on'),
+  maxTTL: Math.round(Number(d.ruleHours) * 3600),
 });
 
 /** What a rule would do, in sentences. @param {Effect} e */
@@ -27,17 +30,25 @@ export function effectText({ gain, lose, change, losing }) {
   const names = losing.join(', ');
   const sentences = [
     gain > 0 && t('op.ruleGain', { n: number(gain) }),
-    lose > 0 && t('op.ruleLose', { n: number(lose), names: lose > losing.length ? t('op.ruleMore', { names }) : names }),
+    lose > 0 &&
+      t('op.ruleLose', {
+        n: number(lose),
+        names: lose > losing.length ? t('op.ruleMore', { names }) : names,
+      }),
     change > 0 && t('op.ruleChange', { n: number(change) }),
   ].filter(Boolean);
   return sentences.join(' ') || t('op.ruleNone');
 }
 
 class Rules {
-  /** @type {Rule[] | null} */ rules = null;
-  /** @type {import('../types').V1Stage[]} */ stages = [];
-  /** The rule that is edited. */ editing = '';
-  /** What was asked about, and what it would do. @type {{rule: Rule, effect: Effect} | null} */ asked = null;
+  /** @type {Rule[] | null} */
+  rules = null;
+  /** @type {import('../types').V1Stage[]} */
+  stages = [];
+  /** The rule that is edited. */
+  editing = '';
+  /** What was asked about, and what it would do. @type {{rule: Rule, effect: Effect} | null} */
+  asked = null;
 
   /** @param {Console} console */
   constructor(console) {
@@ -46,7 +57,10 @@ class Rules {
 
   load = async () => {
     try {
-      const [all, some] = await Promise.all([api('GET', 'api/v1/rules'), api('GET', 'api/v1/stages?limit=100')]);
+      const [all, some] = await Promise.all([
+        api('GET', 'api/v1/rules'),
+        api('GET', 'api/v1/stages?limit=100'),
+      ]);
       this.rules = all.rules;
       this.stages = some.stages;
       this.console.draw();
@@ -79,45 +93,124 @@ class Rules {
 
   /** @param {Rule} rule */
   async save(rule) {
-    if (await this.console.act('PUT', `api/v1/rules/${rule.id}`, rule, `rule ${rule.id}`, PATIENCE)) this.edit('');
+    if (await this.console.act('PUT', `api/v1/rules/${rule.id}`, rule, `rule ${rule.id}`, PATIENCE))
+      this.edit('');
   }
 
   /** The fields of a rule. @param {string} id makes their IDs different @param {Rule} [rule] */
   fields(id, rule) {
     const known = this.stages.some((s) => s.arn === rule?.stage);
-    const stages = [...this.stages.map(({ arn, name }) => ({ arn, name })), ...(rule?.stage && !known ? [{ arn: rule.stage, name: rule.stage }] : [])];
+    const stages = [
+      ...this.stages.map(({ arn, name }) => ({ arn, name })),
+      ...(rule?.stage && !known ? [{ arn: rule.stage, name: rule.stage }] : []),
+    ];
     /** @param {string} label @param {Record<string, any>} props @param {string} [hint] */
     const one = (label, props, hint) => field(label, { ...props, id: `${id}-${props.name}` }, hint);
-    return h('div', { className: 'fields' },
-      one(t('op.claim'), { name: 'claim', maxLength: 100, placeholder: 'groups', defaultValue: rule?.claim ?? '' }, t('op.claimHint')),
+    return h(
+      'div',
+      { className: 'fields' },
+      one(
+        t('op.claim'),
+        { name: 'claim', maxLength: 100, placeholder: 'groups', defaultValue: rule?.claim ?? '' },
+        t('op.claimHint'),
+      ),
       one(t('op.claimValue'), { name: 'value', maxLength: 100, defaultValue: rule?.value ?? '' }),
-      h('div', { className: 'field', key: 'stage' }, h('label', { for: `${id}-stage` }, t('live.stage')),
-        h('select', { id: `${id}-stage`, name: 'ruleStage' }, h('option', { value: '', key: '' }, t('op.ownStage')),
-          ...stages.map((s) => h('option', { value: s.arn, key: s.arn, defaultSelected: s.arn === rule?.stage }, s.name)))),
-      one(t('op.ownName'), { name: 'own', defaultValue: rule?.ownStage ?? '{name}', maxLength: 64 }),
-      one(t('op.ownRegion'), { name: 'ownRegion', maxLength: 32, placeholder: 'us-west-2', defaultValue: rule?.region ?? '' }, t('op.ownRegionHint')),
-      one(`${t('op.longest')} (${t('op.hoursLabel')})`, { name: 'ruleHours', type: 'number', min: 1, max: 336, step: 'any', required: true, defaultValue: (rule?.maxTTL ?? 43_200) / 3600 }),
-      h('fieldset', { className: 'checks', key: 'can' }, h('legend', null, t('op.ruleCapabilities')),
-        ...CAPABILITIES.map((c) => h('label', { className: 'check', key: c },
-          h('input', { type: 'checkbox', name: c, defaultChecked: rule?.capabilities.includes(c) ?? true }), h('span', null, t(`op.${c}`))))));
+      h(
+        'div',
+        { className: 'field', key: 'stage' },
+        h('label', { for: `${id}-stage` }, t('live.stage')),
+        h(
+          'select',
+          { id: `${id}-stage`, name: 'ruleStage' },
+          h('option', { value: '', key: '' }, t('op.ownStage')),
+          ...stages.map((s) =>
+            h(
+              'option',
+              { value: s.arn, key: s.arn, defaultSelected: s.arn === rule?.stage },
+              s.name,
+            ),
+          ),
+        ),
+      ),
+      one(t('op.ownName'), {
+        name: 'own',
+        defaultValue: rule?.ownStage ?? '{name}',
+        maxLength: 64,
+      }),
+      one(
+        t('op.ownRegion'),
+        {
+          name: 'ownRegion',
+          maxLength: 32,
+          placeholder: 'us-west-2',
+          defaultValue: rule?.region ?? '',
+        },
+        t('op.ownRegionHint'),
+      ),
+      one(`${t('op.longest')} (${t('op.hoursLabel')})`, {
+        name: 'ruleHours',
+        type: 'number',
+        min: 1,
+        max: 336,
+        step: 'any',
+        required: true,
+        defaultValue: (rule?.maxTTL ?? 43_200) / 3600,
+      }),
+      h(
+        'fieldset',
+        { className: 'checks', key: 'can' },
+        h('legend', null, t('op.ruleCapabilities')),
+        ...CAPABILITIES.map((c) =>
+          h(
+            'label',
+            { className: 'check', key: c },
+            h('input', {
+              type: 'checkbox',
+              name: c,
+              defaultChecked: rule?.capabilities.includes(c) ?? true,
+            }),
+            h('span', null, t(`op.${c}`)),
+          ),
+        ),
+      ),
+    );
   }
 
   /** @param {Rule} rule */
   who(rule) {
-    return rule.claim ? t('op.ruleClaim', { claim: rule.claim, value: rule.value ?? '' }) : t('op.ruleAll');
+    return rule.claim
+      ? t('op.ruleClaim', { claim: rule.claim, value: rule.value ?? '' })
+      : t('op.ruleAll');
   }
 
   /** @param {Rule} rule */
   row(rule) {
     if (this.editing === rule.id) return this.form(rule);
     const { act, asking } = this.console;
-    const what = rule.stage ? this.stages.find((s) => s.arn === rule.stage)?.name ?? rule.stage : t('op.ruleOwn', { name: rule.ownStage ?? '' }) + (rule.region ? ` (${rule.region})` : '');
-    return h('li', { key: rule.id },
-      h('b', { dir: 'auto', className: 'main' }, this.who(rule)), h('span', null, '→'), h('span', { dir: 'auto', className: 'side' }, what),
+    const what = rule.stage
+      ? (this.stages.find((s) => s.arn === rule.stage)?.name ?? rule.stage)
+      : t('op.ruleOwn', { name: rule.ownStage ?? '' }) + (rule.region ? ` (${rule.region})` : '');
+    return h(
+      'li',
+      { key: rule.id },
+      h('b', { dir: 'auto', className: 'main' }, this.who(rule)),
+      h('span', null, '→'),
+      h('span', { dir: 'auto', className: 'side' }, what),
       ...rule.capabilities.map((c) => h('span', { className: 'tag', key: c }, t(`op.${c}`))),
       h('span', { className: 'hint' }, `${t('op.longest')} ${lasting(rule.maxTTL ?? 0)}`),
-      button(t('op.ruleEdit'), () => this.edit(rule.id ?? ''), { className: 'small', key: 'edit', 'aria-label': `${t('op.ruleEdit')}: ${this.who(rule)}` }),
-      asking(`rule ${rule.id}`, t('op.remove'), t('op.sureRule'), this.who(rule), () => void act('DELETE', `api/v1/rules/${rule.id}`, undefined, 'rules', PATIENCE)));
+      button(t('op.ruleEdit'), () => this.edit(rule.id ?? ''), {
+        className: 'small',
+        key: 'edit',
+        'aria-label': `${t('op.ruleEdit')}: ${this.who(rule)}`,
+      }),
+      asking(
+        `rule ${rule.id}`,
+        t('op.remove'),
+        t('op.sureRule'),
+        this.who(rule),
+        () => void act('DELETE', `api/v1/rules/${rule.id}`, undefined, 'rules', PATIENCE),
+      ),
+    );
   }
 
   /** A rule that is edited in its place. @param {Rule} rule */
@@ -129,26 +222,63 @@ class Rules {
       this.asked = null;
       this.console.draw();
     };
-    return h('li', { key: `edit ${rule.id}`, oninput: changed },
+    return h(
+      'li',
+      { key: `edit ${rule.id}`, oninput: changed },
       h('b', { dir: 'auto', className: 'rest' }, this.who(rule)),
-      form({ key: 'form', submit: t('op.ruleCheck'), busy: state.busy, className: 'rest', onsubmit: (d) => void this.ask(ruleOf(d, rule.id)) }, this.fields('edit', rule)),
+      form(
+        {
+          key: 'form',
+          submit: t('op.ruleCheck'),
+          busy: state.busy,
+          className: 'rest',
+          onsubmit: (d) => void this.ask(ruleOf(d, rule.id)),
+        },
+        this.fields('edit', rule),
+      ),
       errorAt(`rule ${rule.id}`),
-      asked && h('div', { className: `notice rest row wrap${asked.effect.lose > 0 ? ' warning' : ''}`, role: 'status', key: 'effect' },
-        h('span', { dir: 'auto' }, effectText(asked.effect)),
-        button(t('op.ruleSave'), () => void this.save(asked.rule), { className: asked.effect.lose > 0 ? 'danger small' : 'primary small', 'aria-disabled': state.busy && 'true' })),
-      button(t('app.cancel'), () => this.edit(''), { className: 'small', key: 'cancel' }));
+      asked &&
+        h(
+          'div',
+          {
+            className: `notice rest row wrap${asked.effect.lose > 0 ? ' warning' : ''}`,
+            role: 'status',
+            key: 'effect',
+          },
+          h('span', { dir: 'auto' }, effectText(asked.effect)),
+          button(t('op.ruleSave'), () => void this.save(asked.rule), {
+            className: asked.effect.lose > 0 ? 'danger small' : 'primary small',
+            'aria-disabled': state.busy && 'true',
+          }),
+        ),
+      button(t('app.cancel'), () => this.edit(''), { className: 'small', key: 'cancel' }),
+    );
   }
 
-  view = () => h('section', { className: 'card', key: 'rules' },
-    h('h1', null, t('op.tab.rules')),
-    h('p', { className: 'hint' }, t('op.rulesLead')),
-    this.console.errorAt('rules'),
-    this.rules?.length === 0 && h('p', { className: 'hint', key: 'none' }, t('op.noRules')),
-    h('ul', { className: 'lines', key: 'list' }, ...(this.rules ?? []).map((rule) => this.row(rule))),
-    form({
-      key: `rule-${this.console.state.sent}`, submit: t('op.addRule'), busy: this.console.state.busy,
-      onsubmit: (d) => void this.console.act('POST', 'api/v1/rules', ruleOf(d), 'rules', PATIENCE),
-    }, this.fields('rule')));
+  view = () =>
+    h(
+      'section',
+      { className: 'card', key: 'rules' },
+      h('h1', null, t('op.tab.rules')),
+      h('p', { className: 'hint' }, t('op.rulesLead')),
+      this.console.errorAt('rules'),
+      this.rules?.length === 0 && h('p', { className: 'hint', key: 'none' }, t('op.noRules')),
+      h(
+        'ul',
+        { className: 'lines', key: 'list' },
+        ...(this.rules ?? []).map((rule) => this.row(rule)),
+      ),
+      form(
+        {
+          key: `rule-${this.console.state.sent}`,
+          submit: t('op.addRule'),
+          busy: this.console.state.busy,
+          onsubmit: (d) =>
+            void this.console.act('POST', 'api/v1/rules', ruleOf(d), 'rules', PATIENCE),
+        },
+        this.fields('rule'),
+      ),
+    );
 }
 
 /** @param {Console} console @returns {import('./operator.js').Page} */

@@ -10,16 +10,29 @@ import { List } from './list.js';
 /** @typedef {import('./operator.js').Console} Console */
 
 class Stages {
-  /** Of AWS stages, once the operator looked. @type {Map<string, import('../lib/types.js').StageSession[]>} */ sessions = new Map();
-  /** What AWS has, once the operator looked. @type {import('../lib/types.js').AwsStages | null} */ aws = null;
-  /** How many are on a stage, as the rows say it. @type {Map<string, string>} */ counts = new Map();
+  /**
+   * Of AWS stages, once the operator looked.
+   * @type {Map<string, import('../lib/types.js').StageSession[]>}
+   */
+  sessions = new Map();
+  /** What AWS has, once the operator looked. @type {import('../lib/types.js').AwsStages | null} */
+  aws = null;
+  /** How many are on a stage, as the rows say it. @type {Map<string, string>} */
+  counts = new Map();
 
-  /** The rows that are open. @type {Set<string>} */ open = new Set();
+  /** The rows that are open. @type {Set<string>} */
+  open = new Set();
 
   /** @param {Console} console */
   constructor(console) {
     this.console = console;
-    this.list = new List({ path: 'api/v1/stages', member: 'stages', keyOf: (/** @type {Stage} */ s) => s.arn, draw: console.draw, onfilter: console.filterBy });
+    this.list = new List({
+      path: 'api/v1/stages',
+      member: 'stages',
+      keyOf: (/** @type {Stage} */ s) => s.arn,
+      draw: console.draw,
+      onfilter: console.filterBy,
+    });
   }
 
   /** @param {URLSearchParams} query */
@@ -55,7 +68,10 @@ class Stages {
   async loadSessions(arn) {
     const { state, draw, failed } = this.console;
     try {
-      this.sessions.set(arn, (await api('GET', `api/v1/stages/${escapeArn(arn)}/sessions`)).sessions);
+      this.sessions.set(
+        arn,
+        (await api('GET', `api/v1/stages/${escapeArn(arn)}/sessions`)).sessions,
+      );
       if (state.where === arn) state.error = '';
       draw();
     } catch (err) {
@@ -77,30 +93,74 @@ class Stages {
 
   view() {
     const { state, errorAt } = this.console;
-    return h('section', { className: 'card', key: 'stages' },
+    return h(
+      'section',
+      { className: 'card', key: 'stages' },
       h('h1', null, t('op.stages')),
-      ...this.list.view({ search: t('op.searchStages'), empty: t('op.noStages'), row: (stage) => this.row(stage) }),
-      form({ key: `add-stage-${state.sent}`, submit: t('op.addStage'), busy: state.busy, className: 'inline', onsubmit: ({ stageName }) => void this.add({ name: stageName }, 'stages') },
-        field(t('op.stageName'), { name: 'stageName', required: true, maxLength: 64 })),
+      ...this.list.view({
+        search: t('op.searchStages'),
+        empty: t('op.noStages'),
+        row: (stage) => this.row(stage),
+      }),
+      form(
+        {
+          key: `add-stage-${state.sent}`,
+          submit: t('op.addStage'),
+          busy: state.busy,
+          className: 'inline',
+          onsubmit: ({ stageName }) => void this.add({ name: stageName }, 'stages'),
+        },
+        field(t('op.stageName'), { name: 'stageName', required: true, maxLength: 64 }),
+      ),
       errorAt('stages'),
-      awsCard({ aws: this.aws, busy: state.busy, sent: state.sent, error: errorAt('aws'), onopen: () => this.loadAws(), onadd: (stage) => void this.add(stage, 'aws') }));
+      awsCard({
+        aws: this.aws,
+        busy: state.busy,
+        sent: state.sent,
+        error: errorAt('aws'),
+        onopen: () => this.loadAws(),
+        onadd: (stage) => void this.add(stage, 'aws'),
+      }),
+    );
   }
 
   /** @param {Stage} stage */
   row(stage) {
     const { state, link, errorAt } = this.console;
     const [live, there] = this.count(stage.arn);
-    return h('li', { key: stage.arn },
+    return h(
+      'li',
+      { key: stage.arn },
       h('b', { dir: 'auto', className: 'main' }, stage.name),
       h('span', { className: 'tag' }, t(`op.served.${stage.served}`)),
-      link('people', { stage: stage.arn }, t('op.users', { n: stage.users }), { className: 'side' }),
+      link('people', { stage: stage.arn }, t('op.users', { n: stage.users }), {
+        className: 'side',
+      }),
       live > 0 && h('span', { className: 'tag live', key: 'live' }, t('op.liveCount', { n: live })),
-      h('span', { className: 'hint count', key: 'there' }, !state.connected ? '' : there === 0 ? t('op.nobody') : t('op.there', { n: there })),
-      stage.issuedBy && h('span', { className: 'hint rest', key: 'issued' }, t('op.issued', { why: stage.issuedBy })),
-      h('details', { key: 'more', className: 'rest', open: this.open.has(stage.arn), ontoggle: (/** @type {Event} */ e) => this.toggled(e, stage.arn) },
+      h(
+        'span',
+        { className: 'hint count', key: 'there' },
+        !state.connected ? '' : there === 0 ? t('op.nobody') : t('op.there', { n: there }),
+      ),
+      stage.issuedBy &&
+        h(
+          'span',
+          { className: 'hint rest', key: 'issued' },
+          t('op.issued', { why: stage.issuedBy }),
+        ),
+      h(
+        'details',
+        {
+          key: 'more',
+          className: 'rest',
+          open: this.open.has(stage.arn),
+          ontoggle: (/** @type {Event} */ e) => this.toggled(e, stage.arn),
+        },
         h('summary', { 'aria-label': `${t('op.manage')}: ${stage.name}` }, t('op.manage')),
-        this.open.has(stage.arn) && this.more(stage)),
-      errorAt(stage.arn));
+        this.open.has(stage.arn) && this.more(stage),
+      ),
+      errorAt(stage.arn),
+    );
   }
 
   /** @param {Event} e @param {string} arn */
@@ -116,23 +176,58 @@ class Stages {
   more(stage) {
     const { link, asking } = this.console;
     const path = `api/v1/stages/${escapeArn(stage.arn)}`;
-    return h('div', { className: 'columns', key: 'of' },
+    return h(
+      'div',
+      { className: 'columns', key: 'of' },
       h('p', { className: 'hint' }, stage.arn),
-      h('div', { className: 'row wrap', key: 'links' }, link('tokens', { stage: stage.arn }, t('op.tokens')), link('records', { stage: stage.arn }, t('op.tab.records'))),
+      h(
+        'div',
+        { className: 'row wrap', key: 'links' },
+        link('tokens', { stage: stage.arn }, t('op.tokens')),
+        link('records', { stage: stage.arn }, t('op.tab.records')),
+      ),
       stage.served === 'aws' && this.sessionsOf(stage),
       this.limits(stage, path),
-      asking(`stage ${stage.arn}`, t('op.remove'), t(stage.served === 'aws' ? 'op.sureAWS' : 'op.sureStage', { name: stage.name }), stage.name, () => void this.remove(stage, path)));
+      asking(
+        `stage ${stage.arn}`,
+        t('op.remove'),
+        t(stage.served === 'aws' ? 'op.sureAWS' : 'op.sureStage', { name: stage.name }),
+        stage.name,
+        () => void this.remove(stage, path),
+      ),
+    );
   }
 
   /** @param {Stage} stage */
   sessionsOf({ arn }) {
     const kept = this.sessions.get(arn);
-    return h('details', { key: 'sessions', ontoggle: (/** @type {Event} */ e) => { if (/** @type {HTMLDetailsElement} */ (e.target).open) void this.loadSessions(arn); } },
+    return h(
+      'details',
+      {
+        key: 'sessions',
+        ontoggle: (/** @type {Event} */ e) => {
+          if (/** @type {HTMLDetailsElement} */ (e.target).open) void this.loadSessions(arn);
+        },
+      },
       h('summary', null, t('op.sessions')),
-      !kept ? h('p', { className: 'hint', key: 'asking' }, t('op.awsAsking'))
-        : kept.length === 0 ? h('p', { className: 'hint', key: 'none' }, t('op.noSessions'))
-          : h('ul', { className: 'list', key: 'kept' }, ...kept.map((s) => h('li', { key: s.id, title: s.id }, s.endedAt
-            ? t('op.session', { from: time(s.startedAt), to: time(s.endedAt) }) : t('op.sessionNow', { from: time(s.startedAt) })))));
+      !kept
+        ? h('p', { className: 'hint', key: 'asking' }, t('op.awsAsking'))
+        : kept.length === 0
+          ? h('p', { className: 'hint', key: 'none' }, t('op.noSessions'))
+          : h(
+              'ul',
+              { className: 'list', key: 'kept' },
+              ...kept.map((s) =>
+                h(
+                  'li',
+                  { key: s.id, title: s.id },
+                  s.endedAt
+                    ? t('op.session', { from: time(s.startedAt), to: time(s.endedAt) })
+                    : t('op.sessionNow', { from: time(s.startedAt) }),
+                ),
+              ),
+            ),
+    );
   }
 
   /** @param {Stage} stage @param {string} path */
@@ -142,18 +237,50 @@ class Stages {
     const numeric = { type: 'number', required: true, min: 0, step: 'any' };
     /** @param {string} label @param {Record<string, any>} props */
     const limit = (label, props) => field(label, { ...props, id: `${props.name}-${stage.arn}` });
-    return form({
-      key: 'limits', submit: t('app.save'), busy: state.busy,
-      onsubmit: (d) => void act('PATCH', path, {
-        name: d.name,
-        limits: { maxHeight: Number(d.maxHeight), advisedBitrate: Number(d.advised) * 1000, maxBitrate: Number(d.most) * 1000, maxKeyframeInterval: Number(d.keyframes) },
-      }, stage.arn),
-    }, h('div', { className: 'fields' },
-      limit(t('op.stageName'), { name: 'name', defaultValue: stage.name, required: true, maxLength: 64 }),
-      limit(t('op.maxHeight'), { ...numeric, name: 'maxHeight', defaultValue: maxHeight }),
-      limit(t('op.advised'), { ...numeric, name: 'advised', defaultValue: advisedBitrate / 1000 }),
-      limit(t('op.most'), { ...numeric, name: 'most', defaultValue: maxBitrate / 1000 }),
-      limit(t('op.keyframes'), { ...numeric, name: 'keyframes', defaultValue: maxKeyframeInterval })));
+    return form(
+      {
+        key: 'limits',
+        submit: t('app.save'),
+        busy: state.busy,
+        onsubmit: (d) =>
+          void act(
+            'PATCH',
+            path,
+            {
+              name: d.name,
+              limits: {
+                maxHeight: Number(d.maxHeight),
+                advisedBitrate: Number(d.advised) * 1000,
+                maxBitrate: Number(d.most) * 1000,
+                maxKeyframeInterval: Number(d.keyframes),
+              },
+            },
+            stage.arn,
+          ),
+      },
+      h(
+        'div',
+        { className: 'fields' },
+        limit(t('op.stageName'), {
+          name: 'name',
+          defaultValue: stage.name,
+          required: true,
+          maxLength: 64,
+        }),
+        limit(t('op.maxHeight'), { ...numeric, name: 'maxHeight', defaultValue: maxHeight }),
+        limit(t('op.advised'), {
+          ...numeric,
+          name: 'advised',
+          defaultValue: advisedBitrate / 1000,
+        }),
+        limit(t('op.most'), { ...numeric, name: 'most', defaultValue: maxBitrate / 1000 }),
+        limit(t('op.keyframes'), {
+          ...numeric,
+          name: 'keyframes',
+          defaultValue: maxKeyframeInterval,
+        }),
+      ),
+    );
   }
 }
 

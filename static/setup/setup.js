@@ -1,25 +1,56 @@
 /** The page of the one-time link that the server prints: it creates the first operator. */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
-import { chosenPassword, errorText, field, form, header, href, page, passwordFields, prepare, takeCode } from '../lib/page.js';
+import {
+  chosenPassword,
+  errorText,
+  field,
+  form,
+  header,
+  href,
+  page,
+  passwordFields,
+  prepare,
+  takeCode,
+} from '../lib/page.js';
 import { t } from '../lib/strings.js';
 
 const code = takeCode();
-/** refused is why the link does not work. @type {{busy: boolean, checked: boolean, error?: string, refused?: string}} */
+/**
+ * refused is why the link does not work.
+ * @type {{busy: boolean, checked: boolean, error?: string, refused?: string}}
+ */
 const state = { busy: false, checked: false };
 
 function draw() {
-  page(header(null, 'setup'), h('main', { className: 'card' },
-    h('h1', null, t('setup.title')),
-    ...(state.checked ? checked() : [h('p', { className: 'hint' }, t('setup.checking'))])));
+  page(
+    header(null, 'setup'),
+    h(
+      'main',
+      { className: 'card' },
+      h('h1', null, t('setup.title')),
+      ...(state.checked ? checked() : [h('p', { className: 'hint' }, t('setup.checking'))]),
+    ),
+  );
 }
 
 function checked() {
   const { busy, error, refused } = state;
   if (refused) return [h('p', { className: 'error' }, refused), h('p', null, t('setup.again'))];
-  return [h('p', null, t('setup.lead')), form({ key: 'setup', submit: t('setup.go'), busy, error, onsubmit: setUp },
-    field(t('sign.name'), { name: 'name', autocomplete: 'username', required: true, maxLength: 128, autofocus: true }),
-    ...passwordFields())];
+  return [
+    h('p', null, t('setup.lead')),
+    form(
+      { key: 'setup', submit: t('setup.go'), busy, error, onsubmit: setUp },
+      field(t('sign.name'), {
+        name: 'name',
+        autocomplete: 'username',
+        required: true,
+        maxLength: 128,
+        autofocus: true,
+      }),
+      ...passwordFields(),
+    ),
+  ];
 }
 
 /** The code is checked before a password is chosen for nothing. */

@@ -1,6 +1,7 @@
 /**
- * What is wrong with a browser source, for the person who opens OBS's "Interact" and moves the mouse over it. Nobody else
- * sees it: without a mouse or a keyboard over it there is nothing in the picture.
+ * What is wrong with a browser source, for the person who opens OBS's "Interact" and moves the
+ * mouse over it. Nobody else sees it: without a mouse or a keyboard over it there is nothing in the
+ * picture.
  */
 import { byId } from '../lib/dom.js';
 import { t, useLanguage } from '../lib/strings.js';
@@ -27,7 +28,8 @@ export function createHint(why) {
     byId('hint').hidden = true;
   }
 
-  for (const event of ['mousemove', 'mousedown', 'keydown', 'focus']) addEventListener(event, () => void show());
+  for (const event of ['mousemove', 'mousedown', 'keydown', 'focus'])
+    addEventListener(event, () => void show());
   addEventListener('blur', hide);
   document.documentElement.addEventListener('mouseleave', hide);
 }

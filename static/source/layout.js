@@ -18,19 +18,27 @@ export const kindOf = (view) => (view === 'grid' || view === 'spotlight' ? view 
  */
 export function cast(view, list) {
   const publishing = list.filter((p) => p.publishing);
-  return kindOf(view) === 'person' ? publishing.filter((p) => viewOf(p) === view).slice(-1) : publishing;
+  return kindOf(view) === 'person'
+    ? publishing.filter((p) => viewOf(p) === view).slice(-1)
+    : publishing;
 }
 
 /**
- * The columns that make the pictures largest in a frame of that shape; side by side rather than below each other.
- * @param {number} n @param {number} width @param {number} height
+ * The columns that make the pictures largest in a frame of that shape; side by side rather than
+ * below each other.
+ * @param {number} n
+ * @param {number} width
+ * @param {number} height
  */
 export function columns(n, width, height) {
   let best = 1;
   let largest = 0;
   for (let c = 1; c <= n; c++) {
     const size = Math.min(width / c / 16, height / Math.ceil(n / c) / 9);
-    if (size >= largest) { largest = size; best = c; }
+    if (size >= largest) {
+      largest = size;
+      best = c;
+    }
   }
   return best;
 }
@@ -40,12 +48,20 @@ export function createSpotlight() {
   let shown = '';
   let since = -Infinity;
   return {
-    /** @param {Map<string, number>} levels how loud everybody is who can be shown @param {number} now @returns {string} */
+    /**
+     * @param {Map<string, number>} levels how loud everybody is who can be shown
+     * @param {number} now
+     * @returns {string}
+     */
     next(levels, now) {
       const [loudest = '', level = 0] = [...levels].sort((a, b) => b[1] - a[1])[0] ?? [];
       const gone = !levels.has(shown);
-      const louder = level > SPEAKING && level > (levels.get(shown) ?? 0) + 0.05 && now - since > HOLD;
-      if (loudest !== shown && (gone || louder)) { shown = loudest; since = now; }
+      const louder =
+        level > SPEAKING && level > (levels.get(shown) ?? 0) + 0.05 && now - since > HOLD;
+      if (loudest !== shown && (gone || louder)) {
+        shown = loudest;
+        since = now;
+      }
       if (levels.size === 0) shown = '';
       return shown;
     },

@@ -1,6 +1,6 @@
 /**
- * A browser source: joins the stage by the viewing key in the address's fragment and shows who the key is for. It waits as
- * long as it takes, and is transparent meanwhile.
+ * A browser source: joins the stage by the viewing key in the address's fragment and shows who the
+ * key is for. It waits as long as it takes, and is transparent meanwhile.
  */
 import { base, problem } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
@@ -17,7 +17,10 @@ const key = location.hash.slice(1);
 const stage = byId('stage');
 const spotlight = createSpotlight();
 const look = lookOf(location.search);
-/** @type {Map<string, {frame: HTMLElement, video: HTMLVideoElement, unfollow: () => void, sound: {level: () => number, stop: () => void}}>} */
+/**
+ * @type {Map<string, {frame: HTMLElement, video: HTMLVideoElement, unfollow: () => void, sound:
+ *   {level: () => number, stop: () => void}}>}
+ */
 const shown = new Map();
 /** @type {import('../lib/stage/client.js').Participant[]} */
 let present = [];
@@ -25,7 +28,11 @@ let view = '';
 let phase = 'idle';
 
 async function token() {
-  const response = await fetch(new URL('api/views/token', base), { method: 'POST', headers: { Authorization: `Bearer ${key}` }, credentials: 'omit' });
+  const response = await fetch(new URL('api/views/token', base), {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${key}` },
+    credentials: 'omit',
+  });
   if (!response.ok) throw await problem(response);
   const admission = await response.json();
   view = admission.view;
@@ -37,12 +44,17 @@ const client = createClient({
   token,
   wants: (p) => cast(view, present).some((q) => q.id === p.id),
   on: {
-    participants(list) { present = list; arrange(); client.refresh(); },
+    participants(list) {
+      present = list;
+      arrange();
+      client.refresh();
+    },
     stream: play,
     removed: remove,
     state(now) {
       document.documentElement.dataset.phase = phase = now;
-      if (phase === 'refused') for (const id of [...shown.keys()]) remove(id); // the key was revoked
+      // The key was revoked.
+      if (phase === 'refused') for (const id of [...shown.keys()]) remove(id);
     },
   },
 });
@@ -54,12 +66,16 @@ function play(id, stream) {
   known.sound.stop();
   known.sound = kindOf(view) === 'spotlight' ? meter(stream) : { level: () => 0, stop() {} };
   if (known.video.srcObject !== stream) known.video.srcObject = stream;
-  // OBS lets pages play by themselves; a browser tab, where one looks whether the address works, plays without sound.
-  known.video.play().catch((err) => {
-    if (err.name !== 'NotAllowedError') return;
-    known.video.muted = true;
-    return known.video.play();
-  }).catch(() => {});
+  // OBS lets pages play by themselves; a browser tab, where one looks whether the address works,
+  // plays without sound.
+  known.video
+    .play()
+    .catch((err) => {
+      if (err.name !== 'NotAllowedError') return;
+      known.video.muted = true;
+      return known.video.play();
+    })
+    .catch(() => {});
   arrange();
 }
 
@@ -70,10 +86,20 @@ function picture(id) {
   // Until there is a frame there is nothing to see, not a black box.
   video.hidden = true;
   video.onloadeddata = video.onresize = arrange;
-  const frame = h('figure', { hidden: true }, video, look.names && h('figcaption', { dir: 'auto' }));
+  const frame = h(
+    'figure',
+    { hidden: true },
+    video,
+    look.names && h('figcaption', { dir: 'auto' }),
+  );
   stage.append(frame);
   // The next speaker is not blurred at first.
-  const unfollow = followHeight(video, (lines) => client.fit(id, kindOf(view) === 'spotlight' ? Math.ceil(innerHeight * devicePixelRatio) : lines));
+  const unfollow = followHeight(video, (lines) =>
+    client.fit(
+      id,
+      kindOf(view) === 'spotlight' ? Math.ceil(innerHeight * devicePixelRatio) : lines,
+    ),
+  );
   return { frame, video, unfollow };
 }
 
@@ -88,35 +114,50 @@ function remove(id) {
   arrange();
 }
 
-/** Fills the source with those who have a picture. Who turned the camera off is heard and not seen. */
+/**
+ * Fills the source with those who have a picture. Who turned the camera off is heard and not seen.
+ */
 function arrange() {
-  const seen = cast(view, present).filter((p) => !p.videoMuted && (shown.get(p.id)?.video.videoWidth ?? 0) > 0).map((p) => p.id);
+  const seen = cast(view, present)
+    .filter((p) => !p.videoMuted && (shown.get(p.id)?.video.videoWidth ?? 0) > 0)
+    .map((p) => p.id);
   const chosen = kindOf(view) === 'spotlight' ? seen.filter((id) => id === speaker(seen)) : seen;
   for (const [id, { frame, video }] of shown) {
     frame.hidden = video.hidden = !chosen.includes(id);
-    if (look.names) frame.lastElementChild?.replaceChildren(present.find((p) => p.id === id)?.name ?? '');
+    if (look.names)
+      frame.lastElementChild?.replaceChildren(present.find((p) => p.id === id)?.name ?? '');
   }
   stage.style.gridTemplateColumns = `repeat(${columns(chosen.length, innerWidth, innerHeight)}, minmax(0, 1fr))`;
   stage.style.gridAutoRows = 'minmax(0, 1fr)';
 }
 
 /** @param {string[]} seen */
-const speaker = (seen) => spotlight.next(new Map(seen.map((id) => [id, shown.get(id)?.sound.level() ?? 0])), performance.now());
+const speaker = (seen) =>
+  spotlight.next(
+    new Map(seen.map((id) => [id, shown.get(id)?.sound.level() ?? 0])),
+    performance.now(),
+  );
 
 addEventListener('resize', arrange);
 addEventListener('pagehide', () => client.leave());
-addEventListener('pageshow', (e) => { if (e.persisted) client.join(); });
+addEventListener('pageshow', (e) => {
+  if (e.persisted) client.join();
+});
 addEventListener('hashchange', () => location.reload()); // another key
-setInterval(() => { if (kindOf(view) === 'spotlight') arrange(); }, LOOK_EVERY);
+setInterval(() => {
+  if (kindOf(view) === 'spotlight') arrange();
+}, LOOK_EVERY);
 
 /** What a person who looks after the source should know. */
 function why() {
   if (!key) return 'source.noKey';
   if (phase === 'refused') return 'source.refused';
-  if (phase === 'joined') return [...shown.values()].some(({ video }) => !video.hidden) ? '' : 'source.waiting';
+  if (phase === 'joined')
+    return [...shown.values()].some(({ video }) => !video.hidden) ? '' : 'source.waiting';
   return 'source.lost';
 }
 
-if (look.background && CSS.supports('color', look.background)) document.body.style.backgroundColor = look.background;
+if (look.background && CSS.supports('color', look.background))
+  document.body.style.backgroundColor = look.background;
 createHint(why);
 if (key) client.join();

@@ -1,6 +1,7 @@
 /**
- * The people of a stage as the broadcaster sees them: keeps who is there, and carries out what is clicked. What is shown is in
- * views.js; which page it is shown in, and whose connection to OBS it has, is that page's matter.
+ * The people of a stage as the broadcaster sees them: keeps who is there, and carries out what is
+ * clicked. What is shown is in views.js; which page it is shown in, and whose connection to OBS it
+ * has, is that page's matter.
  */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -18,7 +19,11 @@ import { createTiles } from './tiles.js';
 import { notices, peopleView, sourcesView, toolbar } from './views.js';
 
 /** What this browser remembers. */
-const KEYS = Object.freeze({ choices: 'stagedoor.stage.choices', watched: 'stagedoor.stage.watched', look: 'stagedoor.source.look' });
+const KEYS = Object.freeze({
+  choices: 'stagedoor.stage.choices',
+  watched: 'stagedoor.stage.watched',
+  look: 'stagedoor.source.look',
+});
 
 const METER_EVERY = 100;
 const AGAIN_AFTER = 500;
@@ -33,17 +38,23 @@ const narrow = matchMedia('(max-width: 519px)');
  *
  * @typedef {object} About
  * @property {Me} me
- * @property {import('../lib/obs.js').ObsCaller & {readonly status: import('../lib/obs.js').ObsStatus}} obs
+ * @property {import('../lib/obs.js').ObsCaller & {readonly status:
+ *   import('../lib/obs.js').ObsStatus}} obs
  * @property {() => void} changed there is something to draw
  * @property {() => void} again asks anew who is signed in, and where they may be
- * @property {() => string | null | undefined} stage the ARN where one is who has not chosen another stage here
- * @property {(url: string, password: string) => void} [connect] connects to OBS; without it that is done in another tab:
+ * @property {() => string | null | undefined} stage the ARN where one is who has not chosen another
+ *   stage here
+ * @property {(url: string, password: string) => void} [connect] connects to OBS; without it that is
+ *   done in another tab:
  * @property {() => void} [toBroadcast] leads there
  *
  * @typedef {ReturnType<typeof createPeople>} People
  */
 
-/** On the stage from enter() to leave(), whether or not what view() returns can be seen. @param {About} about */
+/**
+ * On the stage from enter() to leave(), whether or not what view() returns can be seen.
+ * @param {About} about
+ */
 export function createPeople(about) {
   const { changed } = about;
   const model = firstModel(about);
@@ -52,11 +63,26 @@ export function createPeople(about) {
   let cut = false; // the chat reported that this login, or its access, has ended
 
   const { sources, tiles, roster, client } = createParts(about, model, choices);
-  const heard = (/** @type {import('./chat.js').Message} */ m) => { if (m.userId !== model.me?.id) say(`${m.name}: ${m.text}`); };
+  const heard = (/** @type {import('./chat.js').Message} */ m) => {
+    if (m.userId !== model.me?.id) say(`${m.name}: ${m.text}`);
+  };
   // The page knows how to find out whether the login has ended, or its access to this stage.
-  const askAgain = () => { cut = true; setTimeout(() => { if (!gone.signal.aborted) about.again(); }, AGAIN_AFTER); };
+  const askAgain = () => {
+    cut = true;
+    setTimeout(() => {
+      if (!gone.signal.aborted) about.again();
+    }, AGAIN_AFTER);
+  };
   const chat = createChat({ changed, heard, signedOut: askAgain });
-  const actions = createActions({ about, model, tiles, sources, choices, client, enter: (arn) => enter(find(arn)) });
+  const actions = createActions({
+    about,
+    model,
+    tiles,
+    sources,
+    choices,
+    client,
+    enter: (arn) => enter(find(arn)),
+  });
   const find = (/** @type {string | undefined} */ arn) => model.stages.find((s) => s.arn === arn);
   const screen = createScreen({ about, model, tiles, chat, choices, roster, actions });
 
@@ -74,14 +100,20 @@ export function createPeople(about) {
     void sources.load();
   }
 
-  /** What has changed for the person: they stay where they are as long as they may. @param {Me} me */
+  /**
+   * What has changed for the person: they stay where they are as long as they may.
+   * @param {Me} me
+   */
   function know(me) {
     stagesOf(model, me);
     const stage = find(model.stage?.arn);
     if (!stage) return enter();
     model.stage = stage;
     if (model.phase === 'refused') client.join();
-    if (cut) { cut = false; chat.open(stage.arn); }
+    if (cut) {
+      cut = false;
+      chat.open(stage.arn);
+    }
     changed();
   }
 
@@ -89,7 +121,9 @@ export function createPeople(about) {
   stagesOf(model, about.me);
 
   return {
-    ...screen, enter, know,
+    ...screen,
+    enter,
+    know,
     /** The page went to another stage: so does this. @param {string} arn */
     goTo(arn) {
       localStorage.removeItem(KEYS.watched);
@@ -105,22 +139,49 @@ export function createPeople(about) {
   };
 }
 
-/** @param {About} about @param {import('./views.js').Model} model @param {ReturnType<typeof createChoices>} choices */
+/**
+ * @param {About} about
+ * @param {import('./views.js').Model} model
+ * @param {ReturnType<typeof createChoices>} choices
+ */
 function createParts({ obs, changed }, model, choices) {
   const sources = createSources({ model, obs, changed });
-  const blocked = () => { if (!model.blocked) { model.blocked = true; changed(); } };
+  const blocked = () => {
+    if (!model.blocked) {
+      model.blocked = true;
+      changed();
+    }
+  };
   const tiles = createTiles({ changed, blocked, fit: (id, lines) => client.fit(id, lines) });
   const roster = createRoster({ model, tiles, changed });
   const wants = (/** @type {Participant} */ p) => !card(p, model.me.id, choices.now).hidden;
-  const client = createClient({ token: () => api('POST', 'api/tokens', { stage: model.stage?.arn, for: 'view' }), wants, on: roster.on });
+  const client = createClient({
+    token: () => api('POST', 'api/tokens', { stage: model.stage?.arn, for: 'view' }),
+    wants,
+    on: roster.on,
+  });
   return { sources, tiles, roster, client };
 }
 
 /** @param {About} about @returns {import('./views.js').Model} */
 function firstModel({ me, obs, connect }) {
   return {
-    me, stage: undefined, stages: [], phase: 'idle', error: '', cards: [], audience: [], crowded: false, blocked: false,
-    obs: obs.status, connects: Boolean(connect), working: false, note: null, views: [], made: null, look: readLook(localStorage.getItem(KEYS.look)),
+    me,
+    stage: undefined,
+    stages: [],
+    phase: 'idle',
+    error: '',
+    cards: [],
+    audience: [],
+    crowded: false,
+    blocked: false,
+    obs: obs.status,
+    connects: Boolean(connect),
+    working: false,
+    note: null,
+    views: [],
+    made: null,
+    look: readLook(localStorage.getItem(KEYS.look)),
   };
 }
 
@@ -130,7 +191,11 @@ function stagesOf(model, me) {
   model.stages = me.stages.filter((s) => s.capabilities.includes('subscribe'));
 }
 
-/** The stage that was chosen here, else the one where the page is. @param {import('./views.js').Model} model @param {About} about */
+/**
+ * The stage that was chosen here, else the one where the page is.
+ * @param {import('./views.js').Model} model
+ * @param {About} about
+ */
 function home({ stages }, about) {
   const find = (/** @type {string | null | undefined} */ arn) => stages.find((s) => s.arn === arn);
   return find(localStorage.getItem(KEYS.watched)) ?? find(about.stage()) ?? stages[0];
@@ -141,7 +206,9 @@ function createChoices() {
   const read = () => readChoices(localStorage.getItem(KEYS.choices));
   let now = read();
   return {
-    get now() { return now; },
+    get now() {
+      return now;
+    },
     /** @param {Participant} participant @param {import('./people.js').Choice} change */
     change(participant, change) {
       now = choose(read(), personOf(participant), change);
@@ -152,26 +219,42 @@ function createChoices() {
 
 /**
  * Who is on the stage, as the client reports it.
- * @param {{model: import('./views.js').Model, tiles: ReturnType<typeof createTiles>, changed: () => void}} about
+ * @param {{model: import('./views.js').Model, tiles: ReturnType<typeof createTiles>, changed: () =>
+ *   void}} about
  */
 function createRoster({ model, tiles, changed }) {
   /** @type {Participant[]} */
   let present = [];
   return {
-    get present() { return present; },
-    set present(list) { present = list; },
+    get present() {
+      return present;
+    },
+    set present(list) {
+      present = list;
+    },
     on: {
       /** @param {Participant[]} list */
-      participants(list) { announce(present, list); present = list; changed(); },
+      participants(list) {
+        announce(present, list);
+        present = list;
+        changed();
+      },
       /** @param {string} id @param {MediaStream} stream */
-      stream(id, stream) { tiles.play(id, stream); changed(); },
+      stream(id, stream) {
+        tiles.play(id, stream);
+        changed();
+      },
       /** @param {string} id */
-      removed(id) { tiles.play(id, null); changed(); },
+      removed(id) {
+        tiles.play(id, null);
+        changed();
+      },
       link: tiles.link,
       /** @param {import('../lib/stage/client.js').Phase} phase @param {any} [err] */
       state(phase, err) {
         model.phase = phase;
-        model.error = err instanceof ApiError ? errorText(err) : err?.message === 'sdk' ? t('stage.sdk') : '';
+        model.error =
+          err instanceof ApiError ? errorText(err) : err?.message === 'sdk' ? t('stage.sdk') : '';
         if (phase === 'refused') present = [];
         changed();
       },
@@ -183,8 +266,12 @@ function createRoster({ model, tiles, changed }) {
 function announce(old, list) {
   const before = new Set(old.filter((p) => p.publishing).map((p) => p.id));
   const after = new Set(list.filter((p) => p.publishing).map((p) => p.id));
-  const came = list.filter((p) => p.publishing && !before.has(p.id)).map((p) => t('stage.came', { name: p.name }));
-  const left = old.filter((p) => p.publishing && !after.has(p.id)).map((p) => t('stage.left', { name: p.name }));
+  const came = list
+    .filter((p) => p.publishing && !before.has(p.id))
+    .map((p) => t('stage.came', { name: p.name }));
+  const left = old
+    .filter((p) => p.publishing && !after.has(p.id))
+    .map((p) => t('stage.left', { name: p.name }));
   if (came.length + left.length > 0) say([...came, ...left].join(' '));
 }
 
@@ -252,23 +339,46 @@ function createActions({ about, model, tiles, sources, choices, client, enter })
  * @param {import('./views.js').Actions} world.actions
  */
 function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
-  const guests = createGuests({ changed: about.changed, stage: () => model.stage, moderates: () => ['operator', 'moderator'].includes(model.me.role) });
+  const guests = createGuests({
+    changed: about.changed,
+    stage: () => model.stage,
+    moderates: () => ['operator', 'moderator'].includes(model.me.role),
+  });
   let atEnd = true; // of the chat
   return {
     /** drawn() follows when it is drawn. */
     view() {
       const messages = document.getElementById('messages');
       // Hidden it has no height: it stays where it was.
-      if (messages?.clientHeight) atEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
+      if (messages?.clientHeight)
+        atEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
       model.obs = about.obs.status;
       model.crowded = crowded(roster.present, model.me.id, choices.now, narrow.matches);
-      model.cards = cards(roster.present, model.me.id, choices.now, model.crowded ? 'small' : 'normal');
+      model.cards = cards(
+        roster.present,
+        model.me.id,
+        choices.now,
+        model.crowded ? 'small' : 'normal',
+      );
       model.audience = audience(roster.present, model.me.id);
       tiles.follow(model.cards);
-      return [toolbar(model, actions), ...notices(model, actions),
-        h('div', { className: 'two', key: 'two' },
+      return [
+        toolbar(model, actions),
+        ...notices(model, actions),
+        h(
+          'div',
+          { className: 'two', key: 'two' },
           peopleView(model, actions, tiles.get),
-          model.stage && h('div', { className: 'side', key: 'side' }, chatView(chat, model.me.id), sourcesView(model, actions), guests.view(roster.present.filter((p) => p.guest))))];
+          model.stage &&
+            h(
+              'div',
+              { className: 'side', key: 'side' },
+              chatView(chat, model.me.id),
+              sourcesView(model, actions),
+              guests.view(roster.present.filter((p) => p.guest)),
+            ),
+        ),
+      ];
     },
     drawn() {
       tiles.mount();
@@ -278,8 +388,11 @@ function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
 }
 
 /**
- * @param {AbortSignal} signal @param {import('./views.js').Model} model
- * @param {{join: () => void, leave: () => void}} client @param {ReturnType<typeof createTiles>} tiles @param {() => void} changed
+ * @param {AbortSignal} signal
+ * @param {import('./views.js').Model} model
+ * @param {{join: () => void, leave: () => void}} client
+ * @param {ReturnType<typeof createTiles>} tiles
+ * @param {() => void} changed
  */
 function listenToPage(signal, model, client, tiles, changed) {
   narrow.addEventListener('change', changed, { signal });
@@ -287,6 +400,18 @@ function listenToPage(signal, model, client, tiles, changed) {
   signal.addEventListener('abort', () => clearInterval(metering));
   addEventListener('pagehide', () => client.leave(), { signal });
   // A page that the browser kept for "back" is not on the stage any more.
-  addEventListener('pageshow', (e) => { if (e.persisted && model.stage) client.join(); }, { signal });
-  addEventListener('online', () => { if (model.phase === 'lost') client.join(); }, { signal });
+  addEventListener(
+    'pageshow',
+    (e) => {
+      if (e.persisted && model.stage) client.join();
+    },
+    { signal },
+  );
+  addEventListener(
+    'online',
+    () => {
+      if (model.phase === 'lost') client.join();
+    },
+    { signal },
+  );
 }

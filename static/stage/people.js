@@ -1,9 +1,18 @@
-/** Who is shown, and how: what this browser remembers of each person, and what follows from it. Pure. */
+/**
+ * Who is shown, and how: what this browser remembers of each person, and what follows from it.
+ * Pure.
+ */
 
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
 /** @typedef {'small' | 'normal' | 'large'} Size */
-/** @typedef {{hidden?: boolean, muted?: boolean, pinned?: boolean, size?: Size}} Choice what the person chose; else the default */
-/** @typedef {{participant: Participant, you: boolean, hidden: boolean, muted: boolean, pinned: boolean, size: Size}} Card */
+/**
+ * @typedef {{hidden?: boolean, muted?: boolean, pinned?: boolean, size?: Size}} Choice what the
+ *   person chose; else the default
+ */
+/**
+ * @typedef {{participant: Participant, you: boolean, hidden: boolean, muted: boolean, pinned:
+ *   boolean, size: Size}} Card
+ */
 
 const KEPT = 200;
 /** @type {Size[]} */
@@ -17,24 +26,44 @@ const ROOMY = 2;
 
 /**
  * Whether people are rows and not pictures, where the person has not chosen.
- * @param {Participant[]} list @param {string} me @param {Record<string, Choice>} choices @param {boolean} narrow
+ * @param {Participant[]} list
+ * @param {string} me
+ * @param {Record<string, Choice>} choices
+ * @param {boolean} narrow
  */
-export const crowded = (list, me, choices, narrow) => narrow && cards(list, me, choices).filter((c) => !c.hidden).length > ROOMY;
+export const crowded = (list, me, choices, narrow) =>
+  narrow && cards(list, me, choices).filter((c) => !c.hidden).length > ROOMY;
 
 /**
- * What is shown of those who publish, in the order in which they came: a picture that moves in the page stops playing, so
- * pinning is left to the style.
- * @param {Participant[]} list @param {string} me user id @param {Record<string, Choice>} choices @param {Size} [usual] of those for whom none was chosen
+ * What is shown of those who publish, in the order in which they came: a picture that moves in the
+ * page stops playing, so pinning is left to the style.
+ * @param {Participant[]} list
+ * @param {string} me user id
+ * @param {Record<string, Choice>} choices
+ * @param {Size} [usual] of those for whom none was chosen
  * @returns {Card[]}
  */
 export function cards(list, me, choices, usual) {
-  return list.filter((p) => p.publishing).map((participant) => card(participant, me, choices, usual));
+  return list
+    .filter((p) => p.publishing)
+    .map((participant) => card(participant, me, choices, usual));
 }
 
-/** @param {Participant} participant @param {string} me @param {Record<string, Choice>} choices @param {Size} [usual] @returns {Card} */
+/**
+ * @param {Participant} participant
+ * @param {string} me
+ * @param {Record<string, Choice>} choices
+ * @param {Size} [usual]
+ * @returns {Card}
+ */
 export function card(participant, me, choices, usual = 'normal') {
   const you = participant.userId !== '' && participant.userId === me;
-  const { hidden = you, muted = false, pinned = false, size = usual } = choices[personOf(participant)] ?? {};
+  const {
+    hidden = you,
+    muted = false,
+    pinned = false,
+    size = usual,
+  } = choices[personOf(participant)] ?? {};
   return { participant, you, hidden, muted, pinned, size }; // oneself is hidden at first: no echo
 }
 
@@ -67,8 +96,15 @@ export function readChoices(text) {
   }
 }
 
-/** @param {Record<string, Choice>} choices @param {string} person @param {Choice} change @returns {Record<string, Choice>} */
+/**
+ * @param {Record<string, Choice>} choices
+ * @param {string} person
+ * @param {Choice} change
+ * @returns {Record<string, Choice>}
+ */
 export function choose(choices, person, change) {
   const { [person]: before, ...others } = choices;
-  return Object.fromEntries([...Object.entries(others), [person, { ...before, ...change }]].slice(-KEPT));
+  return Object.fromEntries(
+    [...Object.entries(others), [person, { ...before, ...change }]].slice(-KEPT),
+  );
 }

@@ -1,4 +1,7 @@
-/** Browser sources in OBS: makes one for a person or a layout, finds the one that is there, and never makes it twice. */
+/**
+ * Browser sources in OBS: makes one for a person or a layout, finds the one that is there, and
+ * never makes it twice.
+ */
 
 /** @typedef {import('../lib/obs.js').ObsCaller} Obs */
 /** @typedef {'added' | 'updated' | 'there' | 'looks'} Done */
@@ -21,7 +24,8 @@ export class SceneError extends Error {
 
 /**
  * @typedef {{stage: string, view: string}} Shown what the key in an address shows
- * @typedef {{name: string, url: string, shown: Shown | null}} Ours a source that shows a page of ours; null: its key is good no more
+ * @typedef {{name: string, url: string, shown: Shown | null}} Ours a source that shows a page of
+ *   ours; null: its key is good no more
  *
  * @typedef {object} Source
  * @property {string} name what it is called, unless a source for something else is called so
@@ -31,21 +35,26 @@ export class SceneError extends Error {
  * @property {(url: string) => boolean} ours
  * @property {(url: string) => Promise<Shown | null>} shows
  * @property {(url: string) => string} [dress] the address with the look that was chosen
- * @property {() => Promise<{url: string, discard: () => Promise<unknown>}>} make makes a new address; discard takes it back
+ * @property {() => Promise<{url: string, discard: () => Promise<unknown>}>} make makes a new
+ *   address; discard takes it back
  */
 
 /**
- * Puts a source into the current scene. A source that shows the same already is taken, whatever it is called; else the one
- * of that name whose key was revoked, with a new key. So two clicks make one source and one key. A source that shows somebody
- * else, or another stage, is left alone, and the new one gets another name.
- * @param {Obs} obs @param {Source} source
+ * Puts a source into the current scene. A source that shows the same already is taken, whatever it
+ * is called; else the one of that name whose key was revoked, with a new key. So two clicks make
+ * one source and one key. A source that shows somebody else, or another stage, is left alone, and
+ * the new one gets another name.
+ * @param {Obs} obs
+ * @param {Source} source
  * @returns {Promise<{done: Done, scene: string}>}
  */
 export async function addToScene(obs, source) {
   const { currentProgramSceneName: scene } = await obs.call('GetCurrentProgramScene');
   const { inputs } = await obs.call('GetInputList');
   const ours = await lookAt(obs, source, inputs);
-  const same = ours.find(({ shown }) => shown?.view === source.view && shown.stage === source.stage.arn);
+  const same = ours.find(
+    ({ shown }) => shown?.view === source.view && shown.stage === source.stage.arn,
+  );
   const name = same?.name ?? nameFor(source, ours, inputs);
   const before = same ?? ours.find((o) => o.name === name);
   if (!before) {
@@ -53,14 +62,33 @@ export async function addToScene(obs, source) {
     return { done: 'added', scene };
   }
   if (!same) {
-    await made(source, (url) => obs.call('SetInputSettings', { inputName: name, inputSettings: { url, reroute_audio: true }, overlay: true }));
+    await made(source, (url) =>
+      obs.call('SetInputSettings', {
+        inputName: name,
+        inputSettings: { url, reroute_audio: true },
+        overlay: true,
+      }),
+    );
   }
   const looks = same && source.dress ? source.dress(same.url) : '';
-  if (same && looks && looks !== same.url) await obs.call('SetInputSettings', { inputName: name, inputSettings: { url: looks }, overlay: true });
+  if (same && looks && looks !== same.url)
+    await obs.call('SetInputSettings', {
+      inputName: name,
+      inputSettings: { url: looks },
+      overlay: true,
+    });
   const { sceneItems } = await obs.call('GetSceneItemList', { sceneName: scene });
   const there = sceneItems.some((/** @type {any} */ item) => item.sourceName === name);
-  if (!there) await obs.call('CreateSceneItem', { sceneName: scene, sourceName: name, sceneItemEnabled: true });
-  return { done: !there ? 'added' : !same ? 'updated' : looks && looks !== same.url ? 'looks' : 'there', scene };
+  if (!there)
+    await obs.call('CreateSceneItem', {
+      sceneName: scene,
+      sourceName: name,
+      sceneItemEnabled: true,
+    });
+  return {
+    done: !there ? 'added' : !same ? 'updated' : looks && looks !== same.url ? 'looks' : 'there',
+    scene,
+  };
 }
 
 /**
@@ -89,12 +117,16 @@ async function addressOf(obs, name) {
 }
 
 /**
- * The first name under which nothing else is shown. Two stages are told apart by their names, two people of one name by a number.
- * @param {Source} source @param {Ours[]} ours @param {{inputName: string}[]} inputs
+ * The first name under which nothing else is shown. Two stages are told apart by their names, two
+ * people of one name by a number.
+ * @param {Source} source
+ * @param {Ours[]} ours
+ * @param {{inputName: string}[]} inputs
  */
 function nameFor({ name, stage }, ours, inputs) {
   const shown = (/** @type {string} */ called) => ours.find((o) => o.name === called)?.shown;
-  const taken = (/** @type {string} */ called) => inputs.some((i) => i.inputName === called) && shown(called) !== null;
+  const taken = (/** @type {string} */ called) =>
+    inputs.some((i) => i.inputName === called) && shown(called) !== null;
   if (!taken(name)) return name;
   const other = shown(name);
   if (!other) throw new SceneError('scene.taken', { name });
@@ -107,17 +139,31 @@ function nameFor({ name, stage }, ours, inputs) {
  * What a source for somebody is called: OBS shows it in one line.
  * @param {string} name
  */
-export const sourceName = (name) => `Stagedoor: ${[...name.replace(/[\s\p{Cc}]+/gu, ' ').trim()].slice(0, 64).join('')}`;
+export const sourceName = (name) =>
+  `Stagedoor: ${[...name.replace(/[\s\p{Cc}]+/gu, ' ').trim()].slice(0, 64).join('')}`;
 
 /** @param {Obs} obs @param {string} scene @param {Source} source @param {string} name */
 async function create(obs, scene, source, name) {
   const size = source.canvas ? await canvasSize(obs) : { width: 1280, height: 720 };
   try {
-    await made(source, (url) => obs.call('CreateInput', {
-      sceneName: scene, inputName: name, inputKind: 'browser_source', sceneItemEnabled: true,
-      // reroute_audio: the person's sound gets a fader in OBS's mixer, and the broadcaster does not hear it twice.
-      inputSettings: { url, ...size, reroute_audio: true, shutdown: false, restart_when_active: false, css: '' },
-    }));
+    await made(source, (url) =>
+      obs.call('CreateInput', {
+        sceneName: scene,
+        inputName: name,
+        inputKind: 'browser_source',
+        sceneItemEnabled: true,
+        // reroute_audio: the person's sound gets a fader in OBS's mixer, and the broadcaster does
+        // not hear it twice.
+        inputSettings: {
+          url,
+          ...size,
+          reroute_audio: true,
+          shutdown: false,
+          restart_when_active: false,
+          css: '',
+        },
+      }),
+    );
   } catch (/** @type {any} */ err) {
     if (err.code === NO_KIND) throw new SceneError('scene.noBrowser');
     if (err.code === EXISTS) throw new SceneError('scene.taken', { name });
@@ -145,7 +191,11 @@ async function canvasSize(obs) {
   return { width: baseWidth, height: baseHeight };
 }
 
-/** The key in the address of a source, or ''. @param {string} url @param {string} page the address of our source page */
+/**
+ * The key in the address of a source, or ''.
+ * @param {string} url
+ * @param {string} page the address of our source page
+ */
 export function keyIn(url, page) {
   const [address, key = ''] = url.split('#');
   return address.split('?')[0] === page ? key : '';

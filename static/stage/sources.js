@@ -26,8 +26,14 @@ export function createSources({ model, obs, changed }) {
       void working(async () => {
         const ours = href('source');
         const { done, scene } = await addToScene(obs, {
-          name: sourceName(name), stage: /** @type {import('../lib/types.js').Stage} */ (model.stage), view, canvas: LAYOUTS.includes(view),
-          ours: (url) => keyIn(url, ours) !== '', shows, dress: (url) => dressed(url, model.look), make: () => makeView(model, view),
+          name: sourceName(name),
+          stage: /** @type {import('../lib/types.js').Stage} */ (model.stage),
+          view,
+          canvas: LAYOUTS.includes(view),
+          ours: (url) => keyIn(url, ours) !== '',
+          shows,
+          dress: (url) => dressed(url, model.look),
+          make: () => makeView(model, view),
         });
         note(t(`scene.done.${done}`, { name, scene }));
       });
@@ -53,20 +59,32 @@ export function createSources({ model, obs, changed }) {
   };
 }
 
-/** One piece of work at a time, with what came of it. @param {import('./views.js').Model} model @param {() => void} changed */
+/**
+ * One piece of work at a time, with what came of it.
+ * @param {import('./views.js').Model} model
+ * @param {() => void} changed
+ */
 function createWork(model, changed) {
   /** Shows what was done, for a while. @param {string} text @param {boolean} [bad] */
   function note(text, bad = false) {
     const mine = { text, bad };
     model.note = mine;
     changed();
-    if (!bad) setTimeout(() => { if (model.note === mine) { model.note = null; changed(); } }, 6_000);
+    if (!bad)
+      setTimeout(() => {
+        if (model.note === mine) {
+          model.note = null;
+          changed();
+        }
+      }, 6_000);
   }
 
   async function load() {
     try {
       const { views } = await api('GET', 'api/views');
-      model.views = views.filter((/** @type {import('../types.js').View} */ v) => v.stage === model.stage?.arn);
+      model.views = views.filter(
+        (/** @type {import('../types.js').View} */ v) => v.stage === model.stage?.arn,
+      );
       changed();
     } catch {
       // the list is read again after the next change
@@ -100,17 +118,28 @@ function openSources(note) {
   note(t('scene.connectFirst'));
 }
 
-/** @param {import('./views.js').Model} model @param {string} view @returns {Promise<{url: string, discard: () => Promise<unknown>}>} */
+/**
+ * @param {import('./views.js').Model} model
+ * @param {string} view
+ * @returns {Promise<{url: string, discard: () => Promise<unknown>}>}
+ */
 async function makeView(model, view) {
   const made = await api('POST', 'api/views', { stage: model.stage?.arn, view });
-  return { url: dressed(made.url, model.look), discard: () => api('DELETE', `api/views/${made.id}`).catch(() => {}) };
+  return {
+    url: dressed(made.url, model.look),
+    discard: () => api('DELETE', `api/views/${made.id}`).catch(() => {}),
+  };
 }
 
 /** What the key in an address shows, or null when it is not valid any more. @param {string} url */
 async function shows(url) {
   const key = keyIn(url, href('source'));
-  const response = await fetch(href('api/view'), { headers: { Authorization: `Bearer ${key}` }, credentials: 'omit' });
+  const response = await fetch(href('api/view'), {
+    headers: { Authorization: `Bearer ${key}` },
+    credentials: 'omit',
+  });
   if ([401, 403, 404].includes(response.status)) return null;
-  if (!response.ok) throw await problem(response); // a server that is busy says nothing about the key
+  // A server that is busy says nothing about the key.
+  if (!response.ok) throw await problem(response);
   return response.json();
 }

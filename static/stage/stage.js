@@ -1,4 +1,7 @@
-/** The people of the stage in a dock, or a browser tab, of their own: with a connection to OBS of its own. */
+/**
+ * The people of the stage in a dock, or a browser tab, of their own: with a connection to OBS of
+ * its own.
+ */
 import { h } from '../lib/dom.js';
 import { KEYS } from '../lib/memory.js';
 import { createObs, obsAddress } from '../lib/obs.js';
@@ -17,7 +20,10 @@ const obs = createObs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatu
 
 function draw() {
   if (!people) return;
-  page(header(me, 'dock/stage', { onSignOut: leave }), h('main', { className: 'panels', key: 'main' }, ...people.view()));
+  page(
+    header(me, 'dock/stage', { onSignOut: leave }),
+    h('main', { className: 'panels', key: 'main' }, ...people.view()),
+  );
   people.drawn();
 }
 
@@ -37,9 +43,15 @@ function findObs() {
 void signedIn((who) => {
   me = who;
   people = createPeople({
-    me: who, obs, changed: draw, stage: () => localStorage.getItem(KEYS.stage),
+    me: who,
+    obs,
+    changed: draw,
+    stage: () => localStorage.getItem(KEYS.stage),
     connect: (url, password) => void obs.open(url, password),
-    again() { people?.leave(); location.reload(); },
+    again() {
+      people?.leave();
+      location.reload();
+    },
   });
   document.title = `${t('stage.title')} – ${t('app')}`;
   people.enter();

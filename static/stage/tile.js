@@ -1,10 +1,14 @@
-/** One person's picture and sound. The video element lives as long as the person is shown, and is never moved. */
+/**
+ * One person's picture and sound. The video element lives as long as the person is shown, and is
+ * never moved.
+ */
 import { h } from '../lib/dom.js';
 import { followHeight } from '../lib/height.js';
 import { meter } from '../lib/stage/level.js';
 
 /**
- * @param {{name: string, blocked: () => void, height: (lines: number) => void}} about blocked: the browser wants a click before there is sound
+ * @param {{name: string, blocked: () => void, height: (lines: number) => void}} about blocked: the
+ *   browser wants a click before there is sound
  */
 export function createTile({ name, blocked, height }) {
   const video = h('video', { autoplay: true, playsInline: true, 'aria-label': name });
@@ -16,12 +20,16 @@ export function createTile({ name, blocked, height }) {
 
   function start() {
     video.muted = quiet;
-    video.play().catch((err) => {
-      if (err.name !== 'NotAllowedError') return; // a new stream came in between; its own play() follows
-      video.muted = true;
-      blocked();
-      return video.play();
-    }).catch(() => {});
+    video
+      .play()
+      .catch((err) => {
+        // A new stream came in between; its own play() follows.
+        if (err.name !== 'NotAllowedError') return;
+        video.muted = true;
+        blocked();
+        return video.play();
+      })
+      .catch(() => {});
   }
 
   return {
@@ -41,7 +49,9 @@ export function createTile({ name, blocked, height }) {
       if (video.srcObject) start();
     },
     /** After the click: the sound may begin. */
-    unlock() { if (video.srcObject) start(); },
+    unlock() {
+      if (video.srcObject) start();
+    },
     measure() {
       const loud = sound.level();
       bar.style.clipPath = `inset(0 ${Math.round(100 - loud * 100)}% 0 0)`;

@@ -1,4 +1,6 @@
-/** The tiles of the participants who are shown: each has a video, a level meter and a connection. */
+/**
+ * The tiles of the participants who are shown: each has a video, a level meter and a connection.
+ */
 import { byId } from '../lib/dom.js';
 import { createTile } from './tile.js';
 
@@ -48,25 +50,36 @@ export function createTiles({ changed, blocked, fit }) {
     /** @param {string} id @param {Link} link */
     link(id, link) {
       const known = tiles.get(id);
-      if (known) { known.link = link; changed(); }
+      if (known) {
+        known.link = link;
+        changed();
+      }
     },
-    /** Has a tile for every participant who is shown, and no other. @param {import('./people.js').Card[]} cards */
+    /**
+     * Has a tile for every participant who is shown, and no other.
+     * @param {import('./people.js').Card[]} cards
+     */
     follow(cards) {
       const shown = cards.filter((c) => !c.hidden);
-      for (const id of [...tiles.keys()]) if (!shown.some((c) => c.participant.id === id)) remove(id);
+      for (const id of [...tiles.keys()])
+        if (!shown.some((c) => c.participant.id === id)) remove(id);
       for (const c of shown) {
         if (!tiles.has(c.participant.id)) add(c);
         tiles.get(c.participant.id)?.tile.mute(c.muted);
       }
     },
-    mount() { for (const [id, { tile }] of tiles) mount(id, tile); },
+    mount() {
+      for (const [id, { tile }] of tiles) mount(id, tile);
+    },
     /** @param {boolean} isBlocked nothing is heard anyway */
     measure(isBlocked) {
       if (document.hidden) return;
       const turned = [...tiles.values()].filter((entry) => turnedSilent(entry, isBlocked));
       if (turned.length > 0) changed();
     },
-    unlock() { for (const { tile } of tiles.values()) tile.unlock(); },
+    unlock() {
+      for (const { tile } of tiles.values()) tile.unlock();
+    },
     clear() {
       for (const { tile } of tiles.values()) tile.stop();
       tiles.clear();
@@ -75,7 +88,11 @@ export function createTiles({ changed, blocked, fit }) {
   };
 }
 
-/** A video that plays is never moved. @param {string} id @param {ReturnType<typeof createTile>} tile */
+/**
+ * A video that plays is never moved.
+ * @param {string} id
+ * @param {ReturnType<typeof createTile>} tile
+ */
 function mount(id, tile) {
   const screen = byId(`screen-${id}`);
   if (tile.video.parentNode !== screen) screen.append(tile.video);
@@ -83,10 +100,15 @@ function mount(id, tile) {
   if (tile.bar.parentNode !== meter) meter.append(tile.bar);
 }
 
-/** Measures, and reports whether the participant fell silent or is heard again. @param {Entry} entry @param {boolean} isBlocked */
+/**
+ * Measures, and reports whether the participant fell silent or is heard again.
+ * @param {Entry} entry
+ * @param {boolean} isBlocked
+ */
 function turnedSilent(entry, isBlocked) {
   if (entry.tile.measure() > SILENCE) entry.heardAt = Date.now();
-  const silent = entry.link === 'connected' && Date.now() - entry.heardAt > SILENT_AFTER && !isBlocked;
+  const silent =
+    entry.link === 'connected' && Date.now() - entry.heardAt > SILENT_AFTER && !isBlocked;
   const turned = silent !== entry.silent;
   entry.silent = silent;
   return turned;

@@ -45,24 +45,66 @@ import { nextSize } from './people.js';
 
 /** @param {Model} m @param {Actions} act */
 export function toolbar(m, act) {
-  return h('div', { className: 'bar', key: 'bar' },
+  return h(
+    'div',
+    { className: 'bar', key: 'bar' },
     m.stages.length > 1 && h('h1', { className: 'unseen', key: 'title' }, t('stage.title')),
     m.stages.length > 1
-      ? h('select', { 'aria-label': t('stage.which'), onchange: (/** @type {Event} */ e) => act.pick(/** @type {HTMLSelectElement} */ (e.target).value) },
-        ...m.stages.map((s) => h('option', { value: s.arn, selected: s.arn === m.stage?.arn, key: s.arn, dir: 'auto' }, s.name)))
+      ? h(
+          'select',
+          {
+            'aria-label': t('stage.which'),
+            onchange: (/** @type {Event} */ e) =>
+              act.pick(/** @type {HTMLSelectElement} */ (e.target).value),
+          },
+          ...m.stages.map((s) =>
+            h(
+              'option',
+              { value: s.arn, selected: s.arn === m.stage?.arn, key: s.arn, dir: 'auto' },
+              s.name,
+            ),
+          ),
+        )
       : h('h1', { dir: 'auto' }, m.stage?.name ?? t('stage.title')),
-    h('span', { className: `phase ${m.phase}`, key: 'phase', role: 'status' }, t(`stage.phase.${m.phase}`)));
+    h(
+      'span',
+      { className: `phase ${m.phase}`, key: 'phase', role: 'status' },
+      t(`stage.phase.${m.phase}`),
+    ),
+  );
 }
 
 /** @param {Model} m @param {Actions} act */
 export function notices(m, act) {
   return [
-    !m.stage && h('div', { className: 'card', key: 'no-stage' }, h('p', null, t('stage.none')), button(t('app.again'), act.again)),
-    m.phase === 'refused' && h('div', { className: 'card', key: 'refused' }, errorLine(m.error), button(t('app.again'), act.again)),
+    !m.stage &&
+      h(
+        'div',
+        { className: 'card', key: 'no-stage' },
+        h('p', null, t('stage.none')),
+        button(t('app.again'), act.again),
+      ),
+    m.phase === 'refused' &&
+      h(
+        'div',
+        { className: 'card', key: 'refused' },
+        errorLine(m.error),
+        button(t('app.again'), act.again),
+      ),
     m.phase === 'lost' && m.error && h('p', { className: 'notice warning', key: 'lost' }, m.error),
-    m.blocked && m.cards.some((c) => !c.hidden && !c.muted) && button(t('stage.sound'), act.sound, { className: 'primary large wide', key: 'sound' }),
-    m.note && !m.note.bad && h('p', { className: 'notice good toast', key: 'note', role: 'status' }, m.note.text),
-    m.note?.bad && h('div', { className: 'error toast', key: 'bad', role: 'alert' }, h('span', null, m.note.text), button(t('live.dismiss'), act.dismiss)),
+    m.blocked &&
+      m.cards.some((c) => !c.hidden && !c.muted) &&
+      button(t('stage.sound'), act.sound, { className: 'primary large wide', key: 'sound' }),
+    m.note &&
+      !m.note.bad &&
+      h('p', { className: 'notice good toast', key: 'note', role: 'status' }, m.note.text),
+    m.note?.bad &&
+      h(
+        'div',
+        { className: 'error toast', key: 'bad', role: 'alert' },
+        h('span', null, m.note.text),
+        button(t('live.dismiss'), act.dismiss),
+      ),
   ];
 }
 
@@ -73,12 +115,42 @@ export function notices(m, act) {
 export function peopleView(m, act, about) {
   const shown = m.cards.filter((c) => !c.hidden);
   const hidden = m.cards.filter((c) => c.hidden);
-  return h('section', { key: 'people', className: m.crowded ? 'people crowded' : 'people', 'aria-label': t('tab.people') },
-    m.stage && m.phase !== 'idle' && m.cards.length === 0 && h('p', { className: 'card empty', key: 'nobody' }, t(m.phase === 'joined' ? 'stage.nobody' : 'stage.wait')),
-    h('div', { className: shown.length === 1 ? 'tiles one' : 'tiles', key: 'tiles' }, ...shown.map((c) => tileView(c, act, about(c.participant.id)))),
-    hidden.length > 0 && h('ul', { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') }, ...hidden.map((c) => hiddenView(c, act))),
+  return h(
+    'section',
+    {
+      key: 'people',
+      className: m.crowded ? 'people crowded' : 'people',
+      'aria-label': t('tab.people'),
+    },
+    m.stage &&
+      m.phase !== 'idle' &&
+      m.cards.length === 0 &&
+      h(
+        'p',
+        { className: 'card empty', key: 'nobody' },
+        t(m.phase === 'joined' ? 'stage.nobody' : 'stage.wait'),
+      ),
+    h(
+      'div',
+      { className: shown.length === 1 ? 'tiles one' : 'tiles', key: 'tiles' },
+      ...shown.map((c) => tileView(c, act, about(c.participant.id))),
+    ),
+    hidden.length > 0 &&
+      h(
+        'ul',
+        { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') },
+        ...hidden.map((c) => hiddenView(c, act)),
+      ),
     // Always there, so that what is below does not jump away from the mouse when a viewer joins.
-    m.stage && h('p', { className: 'hint', key: 'audience' }, t('stage.audience', { names: m.audience.map((p) => p.name).join(', ') || t('stage.noOne') })));
+    m.stage &&
+      h(
+        'p',
+        { className: 'hint', key: 'audience' },
+        t('stage.audience', {
+          names: m.audience.map((p) => p.name).join(', ') || t('stage.noOne'),
+        }),
+      ),
+  );
 }
 
 /** @param {Card} c */
@@ -88,94 +160,273 @@ const nameOf = (c) => (c.you ? t('stage.you', { name: c.participant.name }) : c.
 function tileView(c, act, { link, silent }) {
   const { participant: p } = c;
   const name = nameOf(c);
-  const quiet = p.stalled ? '' : p.audioMuted ? t('stage.audioMuted') : silent ? t('stage.silent') : '';
-  return h('article', { className: `tile size-${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted && !p.stalled ? ' no-picture' : ''}${quiet ? ' quiet' : ''}`, key: p.id, 'aria-label': name, 'data-user': p.userId, 'data-link': link },
-    h('div', { className: 'screen' },
+  const quiet = p.stalled
+    ? ''
+    : p.audioMuted
+      ? t('stage.audioMuted')
+      : silent
+        ? t('stage.silent')
+        : '';
+  return h(
+    'article',
+    {
+      className: `tile size-${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted && !p.stalled ? ' no-picture' : ''}${quiet ? ' quiet' : ''}`,
+      key: p.id,
+      'aria-label': name,
+      'data-user': p.userId,
+      'data-link': link,
+    },
+    h(
+      'div',
+      { className: 'screen' },
       h('div', { keep: true, id: `screen-${p.id}`, className: 'picture' }),
       link !== 'connected' && h('p', { className: 'over', key: 'over' }, t(`stage.link.${link}`)),
-      link === 'connected' && p.videoMuted && h('p', { className: 'over', key: 'over' }, t(p.stalled ? 'stage.stalled' : 'stage.noPicture')),
-      // On the picture, where it takes no room: in the foot it would push down what is below, away from the mouse.
-      quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet)),
+      link === 'connected' &&
+        p.videoMuted &&
+        h(
+          'p',
+          { className: 'over', key: 'over' },
+          t(p.stalled ? 'stage.stalled' : 'stage.noPicture'),
+        ),
+      // On the picture, where it takes no room: in the foot it would push down what is below, away
+      // from the mouse.
+      quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet),
+    ),
     h('div', { className: 'meter', keep: true, id: `meter-${p.id}`, 'aria-hidden': 'true' }),
-    h('div', { className: 'foot' },
+    h(
+      'div',
+      { className: 'foot' },
       h('b', { title: name, dir: 'auto' }, name),
       p.guest && h('span', { className: 'tag', key: 'guest' }, t('guests.guest')),
-      h('span', { className: 'tools' },
-        tool(c.muted ? 'i-sound-off' : 'i-sound', t(c.muted ? 'stage.unmute' : 'stage.mute', { name: p.name }), () => act.choose(c, { muted: !c.muted }), c.muted),
-        tool('i-pin', t(c.pinned ? 'stage.unpin' : 'stage.pin', { name: p.name }), () => act.choose(c, { pinned: !c.pinned }), c.pinned),
-        tool('i-size', t('stage.size', { name: p.name, size: t(`stage.size.${c.size}`) }), () => act.choose(c, { size: nextSize(c.size) })),
+      h(
+        'span',
+        { className: 'tools' },
+        tool(
+          c.muted ? 'i-sound-off' : 'i-sound',
+          t(c.muted ? 'stage.unmute' : 'stage.mute', { name: p.name }),
+          () => act.choose(c, { muted: !c.muted }),
+          c.muted,
+        ),
+        tool(
+          'i-pin',
+          t(c.pinned ? 'stage.unpin' : 'stage.pin', { name: p.name }),
+          () => act.choose(c, { pinned: !c.pinned }),
+          c.pinned,
+        ),
+        tool('i-size', t('stage.size', { name: p.name, size: t(`stage.size.${c.size}`) }), () =>
+          act.choose(c, { size: nextSize(c.size) }),
+        ),
         tool('i-hide', t('stage.hide', { name: p.name }), () => act.choose(c, { hidden: true })),
-        tool('i-add', t('scene.addPerson', { name: p.name }), () => act.add(viewOf(p), p.name)))));
+        tool('i-add', t('scene.addPerson', { name: p.name }), () => act.add(viewOf(p), p.name)),
+      ),
+    ),
+  );
 }
 
-/** @param {string} icon @param {string} label @param {() => void} onclick @param {boolean} [pressed] */
+/**
+ * @param {string} icon
+ * @param {string} label
+ * @param {() => void} onclick
+ * @param {boolean} [pressed]
+ */
 const tool = (icon, label, onclick, pressed) =>
-  button('', onclick, { className: `icon ${icon}`, title: label, 'aria-label': label, ...(pressed === undefined ? {} : { 'aria-pressed': String(pressed) }) });
+  button('', onclick, {
+    className: `icon ${icon}`,
+    title: label,
+    'aria-label': label,
+    ...(pressed === undefined ? {} : { 'aria-pressed': String(pressed) }),
+  });
 
 /** @param {Card} c @param {Actions} act */
-const hiddenView = (c, act) => h('li', { key: c.participant.id, 'data-user': c.participant.userId },
-  h('b', { dir: 'auto' }, nameOf(c)), h('span', { className: 'hint' }, t('stage.isHidden')),
-  button(t('app.show'), () => act.choose(c, { hidden: false }), { className: 'small', 'aria-label': t('stage.show', { name: c.participant.name }) }));
+const hiddenView = (c, act) =>
+  h(
+    'li',
+    { key: c.participant.id, 'data-user': c.participant.userId },
+    h('b', { dir: 'auto' }, nameOf(c)),
+    h('span', { className: 'hint' }, t('stage.isHidden')),
+    button(t('app.show'), () => act.choose(c, { hidden: false }), {
+      className: 'small',
+      'aria-label': t('stage.show', { name: c.participant.name }),
+    }),
+  );
 
 /** @param {Model} m @param {Actions} act */
 export function sourcesView(m, act) {
   const ready = m.obs.phase === 'ready';
-  return h('details', { className: 'section', key: 'sources', id: 'sources' },
+  return h(
+    'details',
+    { className: 'section', key: 'sources', id: 'sources' },
     h('summary', null, t('scene.title')),
     h('p', { className: 'hint' }, t('scene.lead')),
     !ready && (m.connects ? connectView(m, act) : elsewhereView(act)),
     lookView(m.look, act),
-    h('ul', { className: 'list' },
-      ...layouts().map(([view, name]) => h('li', { className: 'source', key: view }, h('b', null, name), sourceButtons(m, act, view, name))),
-      ...m.cards.map(({ participant: p }) => h('li', { className: 'source', key: `person ${p.id}` }, h('b', { dir: 'auto' }, p.name), sourceButtons(m, act, viewOf(p), p.name)))),
+    h(
+      'ul',
+      { className: 'list' },
+      ...layouts().map(([view, name]) =>
+        h(
+          'li',
+          { className: 'source', key: view },
+          h('b', null, name),
+          sourceButtons(m, act, view, name),
+        ),
+      ),
+      ...m.cards.map(({ participant: p }) =>
+        h(
+          'li',
+          { className: 'source', key: `person ${p.id}` },
+          h('b', { dir: 'auto' }, p.name),
+          sourceButtons(m, act, viewOf(p), p.name),
+        ),
+      ),
+    ),
     m.made && copyField({ key: 'source-url', label: m.made.label, text: m.made.url }),
     m.made && h('p', { className: 'hint', key: 'made' }, t('scene.secret')),
     m.views.length > 0 && h('h3', { key: 'keys-title' }, t('view.title')),
-    m.views.length > 0 && h('ul', { className: 'list keys', key: 'keys' }, ...m.views.map((v) => viewRow(v, viewName(v, m.cards), act))));
+    m.views.length > 0 &&
+      h(
+        'ul',
+        { className: 'list keys', key: 'keys' },
+        ...m.views.map((v) => viewRow(v, viewName(v, m.cards), act)),
+      ),
+  );
 }
 
 /** How new sources look. @param {import('../lib/stage/look.js').Look} look @param {Actions} act */
-const lookView = (look, act) => h('div', { className: 'look', key: 'look' },
-  h('label', { className: 'check' }, h('input', { type: 'checkbox', checked: look.names, onchange: (/** @type {Event} */ e) => act.dress({ names: /** @type {HTMLInputElement} */ (e.target).checked }) }),
-    h('span', null, t('scene.names'))),
-  h('label', { className: 'choice' }, h('span', null, t('scene.background')),
-    h('select', { onchange: (/** @type {Event} */ e) => act.dress({ background: /** @type {HTMLSelectElement} */ (e.target).value }) },
-      ...BACKGROUNDS.map((colour) => h('option', { value: colour, key: colour, selected: colour === look.background }, t(`scene.background.${colour.replace('#', '') || 'none'}`))))));
+const lookView = (look, act) =>
+  h(
+    'div',
+    { className: 'look', key: 'look' },
+    h(
+      'label',
+      { className: 'check' },
+      h('input', {
+        type: 'checkbox',
+        checked: look.names,
+        onchange: (/** @type {Event} */ e) =>
+          act.dress({ names: /** @type {HTMLInputElement} */ (e.target).checked }),
+      }),
+      h('span', null, t('scene.names')),
+    ),
+    h(
+      'label',
+      { className: 'choice' },
+      h('span', null, t('scene.background')),
+      h(
+        'select',
+        {
+          onchange: (/** @type {Event} */ e) =>
+            act.dress({ background: /** @type {HTMLSelectElement} */ (e.target).value }),
+        },
+        ...BACKGROUNDS.map((colour) =>
+          h(
+            'option',
+            { value: colour, key: colour, selected: colour === look.background },
+            t(`scene.background.${colour.replace('#', '') || 'none'}`),
+          ),
+        ),
+      ),
+    ),
+  );
 
 /** @returns {[string, string][]} */
-const layouts = () => [['grid', t('scene.grid')], ['spotlight', t('scene.spotlight')]];
+const layouts = () => [
+  ['grid', t('scene.grid')],
+  ['spotlight', t('scene.spotlight')],
+];
 
 /** @param {Model} m @param {Actions} act @param {string} view @param {string} name */
-const sourceButtons = (m, act, view, name) => h('span', { className: 'row' },
-  button(t('scene.add'), () => act.add(view, name), { className: 'small', title: t('scene.addPerson', { name }), 'aria-label': `${t('scene.add')}: ${name}`, 'aria-disabled': (m.working || m.obs.phase !== 'ready') && 'true' }),
-  button(t('scene.copy'), () => act.copy(view, name), { className: 'small', title: t('scene.copyPerson', { name }), 'aria-label': `${t('scene.copy')}: ${name}`, 'aria-disabled': m.working && 'true' }));
+const sourceButtons = (m, act, view, name) =>
+  h(
+    'span',
+    { className: 'row' },
+    button(t('scene.add'), () => act.add(view, name), {
+      className: 'small',
+      title: t('scene.addPerson', { name }),
+      'aria-label': `${t('scene.add')}: ${name}`,
+      'aria-disabled': (m.working || m.obs.phase !== 'ready') && 'true',
+    }),
+    button(t('scene.copy'), () => act.copy(view, name), {
+      className: 'small',
+      title: t('scene.copyPerson', { name }),
+      'aria-label': `${t('scene.copy')}: ${name}`,
+      'aria-disabled': m.working && 'true',
+    }),
+  );
 
 /** @param {View} v @param {string} name @param {Actions} act */
-const viewRow = (v, name, act) => h('li', { className: 'source', key: v.id },
-  h('span', null, h('b', { dir: 'auto' }, name), ' ',
-    h('span', { className: 'hint' }, v.lastUsedAt ? t('view.used', { time: time(v.lastUsedAt) }) : t('view.unused'))),
-  button(t('view.revoke'), () => act.revoke(v), { className: 'small', 'aria-label': t('view.revokeOf', { name }) }));
+const viewRow = (v, name, act) =>
+  h(
+    'li',
+    { className: 'source', key: v.id },
+    h(
+      'span',
+      null,
+      h('b', { dir: 'auto' }, name),
+      ' ',
+      h(
+        'span',
+        { className: 'hint' },
+        v.lastUsedAt ? t('view.used', { time: time(v.lastUsedAt) }) : t('view.unused'),
+      ),
+    ),
+    button(t('view.revoke'), () => act.revoke(v), {
+      className: 'small',
+      'aria-label': t('view.revokeOf', { name }),
+    }),
+  );
 
-/** What a key shows, in words: a guest without an account has a name while being there. @param {View} v @param {Card[]} cards */
+/**
+ * What a key shows, in words: a guest without an account has a name while being there.
+ * @param {View} v
+ * @param {Card[]} cards
+ */
 export function viewName(v, cards) {
   const layout = layouts().find(([view]) => view === v.view);
   const there = cards.find((c) => viewOf(c.participant) === v.view);
-  return layout?.[1] ?? v.name ?? there?.participant.name ?? t('view.somebody', { id: [...idIn(v.view)].slice(0, 24).join('') });
+  return (
+    layout?.[1] ??
+    v.name ??
+    there?.participant.name ??
+    t('view.somebody', { id: [...idIn(v.view)].slice(0, 24).join('') })
+  );
 }
 
 /** @param {Actions} act */
-const elsewhereView = (act) => h('div', { className: 'connect', key: 'connect' },
-  h('p', { className: 'hint' }, t('scene.elsewhere')),
-  button(t('scene.toBroadcast'), act.toBroadcast, { className: 'wide' }));
+const elsewhereView = (act) =>
+  h(
+    'div',
+    { className: 'connect', key: 'connect' },
+    h('p', { className: 'hint' }, t('scene.elsewhere')),
+    button(t('scene.toBroadcast'), act.toBroadcast, { className: 'wide' }),
+  );
 
 /** @param {Model} m @param {Actions} act */
 function connectView(m, act) {
   // Every further try of the page's own is no news: the words stay.
   const phase = m.obs.phase === 'connecting' && m.obs.attempts > 0 ? 'lost' : m.obs.phase;
-  return h('div', { className: 'connect', key: 'connect' },
-    h('p', { className: phase === 'lost' || phase === 'password' ? 'warning' : 'hint' }, t(`scene.obs.${phase}`)),
+  return h(
+    'div',
+    { className: 'connect', key: 'connect' },
+    h(
+      'p',
+      { className: phase === 'lost' || phase === 'password' ? 'warning' : 'hint' },
+      t(`scene.obs.${phase}`),
+    ),
     // Never busy: a click while the page tries the old address again is the person's, and counts.
-    form({ key: 'obs', submit: t('scene.connect'), onsubmit: (d) => act.connect(d.address, d.password), className: 'inline' },
-      field(t('scene.address'), { name: 'address', placeholder: '127.0.0.1:4455', value: m.obs.url.replace('ws://', '') }),
-      field(t('scene.password'), { name: 'password', type: 'password' })));
+    form(
+      {
+        key: 'obs',
+        submit: t('scene.connect'),
+        onsubmit: (d) => act.connect(d.address, d.password),
+        className: 'inline',
+      },
+      field(t('scene.address'), {
+        name: 'address',
+        placeholder: '127.0.0.1:4455',
+        value: m.obs.url.replace('ws://', ''),
+      }),
+      field(t('scene.password'), { name: 'password', type: 'password' }),
+    ),
+  );
 }

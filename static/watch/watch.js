@@ -1,4 +1,7 @@
-/** Plays everybody who publishes on a stage, local or of AWS. The sound waits for a click, as browsers require. */
+/**
+ * Plays everybody who publishes on a stage, local or of AWS. The sound waits for a click, as
+ * browsers require.
+ */
 import { api, ApiError } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
@@ -24,9 +27,14 @@ const state = {
   /** @type {string} the ARN of the chosen stage */ stage: '',
   /** @type {Participant[]} */ present: [],
   /** @type {string} why the stage cannot be played */ error: '',
-  sound: false, online: true, volume: Number(localStorage.getItem(VOLUME) ?? 1),
+  sound: false,
+  online: true,
+  volume: Number(localStorage.getItem(VOLUME) ?? 1),
 };
-/** The number of viewers by participant ID, as the server counts them. @type {Map<string, number>} */
+/**
+ * The number of viewers by participant ID, as the server counts them.
+ * @type {Map<string, number>}
+ */
 const viewers = new Map();
 /** @type {Map<string, ReturnType<typeof createPlayer>>} */
 const players = new Map();
@@ -35,12 +43,22 @@ const client = createClient({
   token: () => api('POST', 'api/tokens', { stage: state.stage, for: 'view' }),
   wants: () => true,
   on: {
-    participants(list) { announce(list); state.present = list; draw(); },
+    participants(list) {
+      announce(list);
+      state.present = list;
+      draw();
+    },
     stream: (id, stream) => player(id).play(stream),
     removed: (id) => players.get(id)?.play(null),
-    link(id, link) { player(id).link = link; draw(); },
+    link(id, link) {
+      player(id).link = link;
+      draw();
+    },
     state(phase, err) {
-      state.error = phase === 'joined' || !(err instanceof ApiError) ? '' : t('watch.failed', { message: errorText(err) });
+      state.error =
+        phase === 'joined' || !(err instanceof ApiError)
+          ? ''
+          : t('watch.failed', { message: errorText(err) });
       draw();
     },
   },
@@ -61,29 +79,61 @@ function draw() {
   const stage = list.find((s) => s.arn === state.stage);
   const shown = publishing();
   for (const id of players.keys()) if (!state.present.some((p) => p.id === id)) drop(id);
-  page(header(state.me, 'watch', { onSignOut: leave }), h('main', { key: 'main' },
-    !state.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
-    state.error && h('p', { className: 'notice', key: 'error' }, state.error),
-    h('div', { className: 'row wrap controls', key: 'bar' },
-      list.length === 1 && stage ? h('h1', { dir: 'auto' }, stage.name) : h('h1', null, t('watch.title')),
-      list.length > 1 && choice(list),
-      ...(shown.length > 0 ? controls() : [])),
-    list.length === 0 && h('p', { className: 'card', key: 'no-stage' }, t('watch.noStage')),
-    stage && shown.length === 0 && h('p', { className: 'card', key: 'nobody' }, t('watch.nobody')),
-    h('div', { className: 'wall', id: 'wall', key: 'wall' }, ...shown.map(card))));
+  page(
+    header(state.me, 'watch', { onSignOut: leave }),
+    h(
+      'main',
+      { key: 'main' },
+      !state.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
+      state.error && h('p', { className: 'notice', key: 'error' }, state.error),
+      h(
+        'div',
+        { className: 'row wrap controls', key: 'bar' },
+        list.length === 1 && stage
+          ? h('h1', { dir: 'auto' }, stage.name)
+          : h('h1', null, t('watch.title')),
+        list.length > 1 && choice(list),
+        ...(shown.length > 0 ? controls() : []),
+      ),
+      list.length === 0 && h('p', { className: 'card', key: 'no-stage' }, t('watch.noStage')),
+      stage &&
+        shown.length === 0 &&
+        h('p', { className: 'card', key: 'nobody' }, t('watch.nobody')),
+      h('div', { className: 'wall', id: 'wall', key: 'wall' }, ...shown.map(card)),
+    ),
+  );
   for (const p of shown) player(p.id).mount(); // a video that plays is never moved
   fit();
 }
 
 /** Sound, volume, full screen. */
 const controls = () => [
-  button(t(state.sound ? 'watch.mute' : 'watch.sound'), () => setSound(!state.sound), { className: state.sound ? '' : 'primary', key: 'sound' }),
-  h('label', { className: 'volume', key: 'volume' }, h('span', null, t('watch.volume')),
-    h('input', { type: 'range', min: 0, max: 1, step: 0.05, value: String(state.volume), oninput: (/** @type {Event} */ e) => setVolume(Number(/** @type {HTMLInputElement} */ (e.target).value)) })),
-  document.fullscreenEnabled && button(t('watch.full'), () => enlarge(byId('wall')), { key: 'full' }),
+  button(t(state.sound ? 'watch.mute' : 'watch.sound'), () => setSound(!state.sound), {
+    className: state.sound ? '' : 'primary',
+    key: 'sound',
+  }),
+  h(
+    'label',
+    { className: 'volume', key: 'volume' },
+    h('span', null, t('watch.volume')),
+    h('input', {
+      type: 'range',
+      min: 0,
+      max: 1,
+      step: 0.05,
+      value: String(state.volume),
+      oninput: (/** @type {Event} */ e) =>
+        setVolume(Number(/** @type {HTMLInputElement} */ (e.target).value)),
+    }),
+  ),
+  document.fullscreenEnabled &&
+    button(t('watch.full'), () => enlarge(byId('wall')), { key: 'full' }),
 ];
 
-/** Makes an element fill the screen; Escape ends that, and so does a second click. @param {Element} element */
+/**
+ * Makes an element fill the screen; Escape ends that, and so does a second click.
+ * @param {Element} element
+ */
 function enlarge(element) {
   if (document.fullscreenElement === element) void document.exitFullscreen();
   else void element.requestFullscreen().catch(() => {}); // the browser has said why
@@ -96,44 +146,95 @@ function fit() {
   const { clientWidth: width, clientHeight: height } = wall;
   const c = columns(n, width, height);
   const rows = Math.ceil(n / c);
-  const side = Math.min((width - GAP * (c - 1)) / c, ((height - GAP * (rows - 1)) / rows) * 16 / 9);
+  const side = Math.min(
+    (width - GAP * (c - 1)) / c,
+    (((height - GAP * (rows - 1)) / rows) * 16) / 9,
+  );
   wall.style.gridTemplateColumns = `repeat(${c}, ${Math.max(Math.floor(side), SMALLEST)}px)`;
   wall.classList.toggle('small', side < 200);
 }
 
 /** @param {import('../lib/types.js').Stage[]} list */
-const choice = (list) => h('select', { key: 'stage', 'aria-label': t('live.stage'), onchange: (/** @type {Event} */ e) => enter(/** @type {HTMLSelectElement} */ (e.target).value) },
-  ...list.map((s) => h('option', { value: s.arn, selected: s.arn === state.stage, key: s.arn, dir: 'auto' }, s.name)));
+const choice = (list) =>
+  h(
+    'select',
+    {
+      key: 'stage',
+      'aria-label': t('live.stage'),
+      onchange: (/** @type {Event} */ e) =>
+        enter(/** @type {HTMLSelectElement} */ (e.target).value),
+    },
+    ...list.map((s) =>
+      h(
+        'option',
+        { value: s.arn, selected: s.arn === state.stage, key: s.arn, dir: 'auto' },
+        s.name,
+      ),
+    ),
+  );
 
 /** @param {Participant} p */
 function card(p) {
   const { link } = player(p.id);
   const count = viewers.get(p.id) ?? 0;
-  return h('article', { className: `video${p.videoMuted && !p.stalled ? ' no-picture' : ''}`, key: p.id, 'aria-label': p.name },
+  return h(
+    'article',
+    {
+      className: `video${p.videoMuted && !p.stalled ? ' no-picture' : ''}`,
+      key: p.id,
+      'aria-label': p.name,
+    },
     h('div', { keep: true, id: `video-${p.id}`, className: 'picture' }),
-    link !== 'connected' ? h('p', { className: 'over', key: 'over' }, t(`watch.${link}`))
-      : p.videoMuted && h('p', { className: 'over', key: 'over' }, t(p.stalled ? 'stage.stalled' : 'stage.noPicture')),
-    document.fullscreenEnabled && button('', () => enlarge(byId(`video-${p.id}`).parentElement ?? byId('wall')),
-      { className: 'icon i-size', title: t('watch.fullOf', { name: p.name }), 'aria-label': t('watch.fullOf', { name: p.name }), key: 'full' }),
-    h('div', { className: 'caption', key: 'caption' },
+    link !== 'connected'
+      ? h('p', { className: 'over', key: 'over' }, t(`watch.${link}`))
+      : p.videoMuted &&
+          h(
+            'p',
+            { className: 'over', key: 'over' },
+            t(p.stalled ? 'stage.stalled' : 'stage.noPicture'),
+          ),
+    document.fullscreenEnabled &&
+      button('', () => enlarge(byId(`video-${p.id}`).parentElement ?? byId('wall')), {
+        className: 'icon i-size',
+        title: t('watch.fullOf', { name: p.name }),
+        'aria-label': t('watch.fullOf', { name: p.name }),
+        key: 'full',
+      }),
+    h(
+      'div',
+      { className: 'caption', key: 'caption' },
       h('b', { dir: 'auto', title: p.name }, p.name),
-      p.userId !== '' && p.userId === state.me?.id && h('span', { className: 'tag' }, t('watch.you')),
+      p.userId !== '' &&
+        p.userId === state.me?.id &&
+        h('span', { className: 'tag' }, t('watch.you')),
       p.audioMuted && !p.stalled && h('span', { className: 'tag' }, t('watch.muted')),
-      link === 'connected' && count > 0 && h('span', { className: 'count' }, t('watch.viewers', { n: count }))));
+      link === 'connected' &&
+        count > 0 &&
+        h('span', { className: 'count' }, t('watch.viewers', { n: count })),
+    ),
+  );
 }
 
-/** The video of one participant; it lives until the participant leaves the stage. @param {string} id */
+/**
+ * The video of one participant; it lives until the participant leaves the stage.
+ * @param {string} id
+ */
 function createPlayer(id) {
   const video = h('video', { autoplay: true, playsInline: true, muted: true });
   video.muted = !state.sound;
   video.volume = state.volume;
   const unfollow = followHeight(video, (lines) => client.fit(id, lines));
   // A page that was not clicked yet may play without sound only.
-  const start = () => video.play().catch((err) => {
-    if (err.name !== 'NotAllowedError') return; // a new stream came in between; its own play() follows
-    setSound(false);
-    return video.play();
-  }).catch(() => {});
+  const start = () =>
+    video
+      .play()
+      .catch((err) => {
+        // A new stream came in between; its own play() follows.
+        if (err.name !== 'NotAllowedError') return;
+        setSound(false);
+        return video.play();
+      })
+      .catch(() => {});
   return {
     /** @type {Link} */ link: 'connecting',
     /** @param {MediaStream | null} stream */
@@ -148,10 +249,19 @@ function createPlayer(id) {
       if (video.parentNode !== frame) frame.append(video);
     },
     /** @param {boolean} on */
-    sound(on) { video.muted = !on; if (on && video.srcObject) void start(); },
+    sound(on) {
+      video.muted = !on;
+      if (on && video.srcObject) void start();
+    },
     /** @param {number} now */
-    volume(now) { video.volume = now; },
-    stop() { unfollow(); client.fit(id, 0); video.srcObject = null; },
+    volume(now) {
+      video.volume = now;
+    },
+    stop() {
+      unfollow();
+      client.fit(id, 0);
+      video.srcObject = null;
+    },
   };
 }
 
@@ -178,7 +288,11 @@ function drop(id) {
 
 /** Says who publishes, when that has changed. @param {Participant[]} list */
 function announce(list) {
-  const names = (/** @type {Participant[]} */ all) => all.filter((p) => p.publishing).map((p) => p.name).join(', ');
+  const names = (/** @type {Participant[]} */ all) =>
+    all
+      .filter((p) => p.publishing)
+      .map((p) => p.name)
+      .join(', ');
   if (names(list) !== names(state.present)) say(names(list));
 }
 
@@ -203,14 +317,21 @@ function know(me) {
   else draw();
 }
 
-addEventListener('resize', () => { if (document.getElementById('wall')) fit(); });
+addEventListener('resize', () => {
+  if (document.getElementById('wall')) fit();
+});
 addEventListener('pagehide', () => client.leave());
-addEventListener('pageshow', (e) => { if (e.persisted && state.stage) client.join(); });
+addEventListener('pageshow', (e) => {
+  if (e.persisted && state.stage) client.join();
+});
 
 void signedIn((me) => {
   know(me);
   listen({
-    connected: patiently((online) => { state.online = online; draw(); }),
+    connected: patiently((online) => {
+      state.online = online;
+      draw();
+    }),
     signedOut: () => location.reload(),
     event({ event, data }) {
       if (event === 'me') know(data);

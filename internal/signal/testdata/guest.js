@@ -1,7 +1,8 @@
-// Guests on the stock SDK: what an application would do, and a diary of what the SDK tells it. A page may hold several.
+// Guests on the stock SDK: what an application would do, and a diary of what the SDK tells it. A
+// page may hold several.
 'use strict';
 
-const {Stage, StageEvents, LocalStageStream, SubscribeType} = window.IVSBroadcastClient;
+const { Stage, StageEvents, LocalStageStream, SubscribeType } = window.IVSBroadcastClient;
 
 const newGuest = () => ({
   diary: [],
@@ -10,15 +11,19 @@ const newGuest = () => ({
   publishes: false,
   place: document.createElement('section'),
 
-  async join(token, {publish = false, v2 = false} = {}) {
+  async join(token, { publish = false, v2 = false } = {}) {
     if (publish) await this.openCamera();
     this.publishes = publish;
     document.querySelector('main').append(this.place);
-    this.stage = new Stage(token, {
-      stageStreamsToPublish: () => this.local,
-      shouldPublishParticipant: () => this.publishes,
-      shouldSubscribeToParticipant: () => SubscribeType.AUDIO_VIDEO,
-    }, v2 ? {signaling: {connectionImplV2: true}} : undefined);
+    this.stage = new Stage(
+      token,
+      {
+        stageStreamsToPublish: () => this.local,
+        shouldPublishParticipant: () => this.publishes,
+        shouldSubscribeToParticipant: () => SubscribeType.AUDIO_VIDEO,
+      },
+      v2 ? { signaling: { connectionImplV2: true } } : undefined,
+    );
     this.listen();
     try {
       await this.stage.join();
@@ -29,27 +34,48 @@ const newGuest = () => ({
   },
 
   async openCamera() {
-    const media = await navigator.mediaDevices.getUserMedia({video: {width: 320, height: 180, frameRate: 15}, audio: true});
-    this.local = media.getTracks().map(track => new LocalStageStream(track));
+    const media = await navigator.mediaDevices.getUserMedia({
+      video: { width: 320, height: 180, frameRate: 15 },
+      audio: true,
+    });
+    this.local = media.getTracks().map((track) => new LocalStageStream(track));
   },
 
   listen() {
-    const note = text => this.diary.push(text);
-    this.stage.on(StageEvents.STAGE_PARTICIPANT_JOINED, p => { if (!p.isLocal) note(`joined ${p.id} ${p.userId} ${p.attributes.name}`); });
-    this.stage.on(StageEvents.STAGE_PARTICIPANT_LEFT, p => { if (!p.isLocal) note(`left ${p.id}`); });
-    this.stage.on(StageEvents.STAGE_PARTICIPANT_METADATA_CHANGED, p => { if (!p.isLocal) note(`renamed ${p.id} ${p.attributes.name}`); });
-    this.stage.on(StageEvents.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED, (p, state) => note(`${p.isLocal ? 'own' : p.id} ${state}`));
-    this.stage.on(StageEvents.STAGE_STREAM_MUTE_CHANGED, (p, stream) => { if (!p.isLocal) note(`${p.id} ${stream.streamType} ${stream.isMuted ? 'muted' : 'unmuted'}`); });
-    this.stage.on(StageEvents.STAGE_PARTICIPANT_STREAMS_ADDED, (p, streams) => { if (!p.isLocal) this.show(p, streams); });
-    this.stage.on(StageEvents.STAGE_PARTICIPANT_STREAMS_REMOVED, p => { if (!p.isLocal) this.hide(p); });
-    this.stage.on(StageEvents.STAGE_LEFT, reason => note(`gone ${reason}`));
-    this.stage.on(StageEvents.ERROR, error => note(`error ${error.code}`));
+    const note = (text) => this.diary.push(text);
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_JOINED, (p) => {
+      if (!p.isLocal) note(`joined ${p.id} ${p.userId} ${p.attributes.name}`);
+    });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_LEFT, (p) => {
+      if (!p.isLocal) note(`left ${p.id}`);
+    });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_METADATA_CHANGED, (p) => {
+      if (!p.isLocal) note(`renamed ${p.id} ${p.attributes.name}`);
+    });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED, (p, state) =>
+      note(`${p.isLocal ? 'own' : p.id} ${state}`),
+    );
+    this.stage.on(StageEvents.STAGE_STREAM_MUTE_CHANGED, (p, stream) => {
+      if (!p.isLocal) note(`${p.id} ${stream.streamType} ${stream.isMuted ? 'muted' : 'unmuted'}`);
+    });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_STREAMS_ADDED, (p, streams) => {
+      if (!p.isLocal) this.show(p, streams);
+    });
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_STREAMS_REMOVED, (p) => {
+      if (!p.isLocal) this.hide(p);
+    });
+    this.stage.on(StageEvents.STAGE_LEFT, (reason) => note(`gone ${reason}`));
+    this.stage.on(StageEvents.ERROR, (error) => note(`error ${error.code}`));
   },
 
   show(p, streams) {
     this.streams[p.id] = streams;
-    const video = Object.assign(document.createElement('video'), {className: 'of-' + p.id, autoplay: true, playsInline: true});
-    video.srcObject = new MediaStream(streams.map(stream => stream.mediaStreamTrack));
+    const video = Object.assign(document.createElement('video'), {
+      className: 'of-' + p.id,
+      autoplay: true,
+      playsInline: true,
+    });
+    video.srcObject = new MediaStream(streams.map((stream) => stream.mediaStreamTrack));
     this.place.append(video);
   },
 
@@ -58,7 +84,9 @@ const newGuest = () => ({
     this.video(p.id)?.remove();
   },
 
-  video(id) { return this.place.querySelector('.of-' + id); },
+  video(id) {
+    return this.place.querySelector('.of-' + id);
+  },
 
   // seen is how many frames of the participant were shown.
   seen(id) {
@@ -67,32 +95,39 @@ const newGuest = () => ({
   },
 
   // heard is the energy of the participant's sound so far: silence has none.
-  async heard(id) { return (await this.received(id)).energy; },
+  async heard(id) {
+    return (await this.received(id)).energy;
+  },
 
-  // received is what came of the participant so far: the frames that were decoded, and the energy of the sound.
+  // received is what came of the participant so far: the frames that were decoded, and the energy
+  // of the sound.
   async received(id) {
-    let frames = 0, energy = 0;
+    let frames = 0,
+      energy = 0;
     for (const stream of this.streams[id] ?? []) {
       for (const [, stats] of (await stream.requestRTCStats()) ?? []) {
         frames += stats.framesDecoded ?? 0;
         energy += stats.totalAudioEnergy ?? 0;
       }
     }
-    return {frames, energy};
+    return { frames, energy };
   },
 
-  // mark notes what came of these until now, and goesOn asks whether more has come of each of them since.
+  // mark notes what came of these until now, and goesOn asks whether more has come of each of them
+  // since.
   async mark(ids) {
-    this.marked = await Promise.all(ids.map(async id => ({id, ...await this.received(id)})));
+    this.marked = await Promise.all(ids.map(async (id) => ({ id, ...(await this.received(id)) })));
   },
 
   async goesOn() {
-    const now = await Promise.all(this.marked.map(({id}) => this.received(id)));
-    return this.marked.every((before, i) => now[i].frames > before.frames + 10 && now[i].energy > before.energy);
+    const now = await Promise.all(this.marked.map(({ id }) => this.received(id)));
+    return this.marked.every(
+      (before, i) => now[i].frames > before.frames + 10 && now[i].energy > before.energy,
+    );
   },
 
   mute(kind, muted) {
-    this.local.find(s => s.streamType === kind).setMuted(muted);
+    this.local.find((s) => s.streamType === kind).setMuted(muted);
   },
 
   stopPublishing() {
@@ -100,7 +135,9 @@ const newGuest = () => ({
     this.stage.refreshStrategy();
   },
 
-  has(text) { return this.diary.includes(text); },
+  has(text) {
+    return this.diary.includes(text);
+  },
 });
 window.guest = newGuest();
 window.guests = {}; // by name, where a page has more than one

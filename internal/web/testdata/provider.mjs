@@ -1,25 +1,27 @@
-// An OpenID Connect provider that is not ours, for one test: node provider.mjs ISSUER SERVER PEOPLE.
-// It prints the port that it listens on. ISSUER leads there, SERVER is the public URL of Stagedoor,
-// and PEOPLE is a file of {"name": ["group", …]}, read at each request.
-import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
-import { Provider } from "oidc-provider";
+// An OpenID Connect provider that is not ours, for one test: node provider.mjs ISSUER SERVER
+// PEOPLE. It prints the port that it listens on. ISSUER leads there, SERVER is the public URL of
+// Stagedoor, and PEOPLE is a file of {"name": ["group", …]}, read at each request.
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { Provider } from 'oidc-provider';
 
 const [issuer, server, people] = process.argv.slice(2);
 
 const provider = new Provider(issuer, {
-  clients: [{
-    client_id: "stagedoor",
-    client_secret: "the secret of the client",
-    redirect_uris: [`${server}/api/oidc/callback`],
-    post_logout_redirect_uris: [`${server}/`],
-  }],
+  clients: [
+    {
+      client_id: 'stagedoor',
+      client_secret: 'the secret of the client',
+      redirect_uris: [`${server}/api/oidc/callback`],
+      post_logout_redirect_uris: [`${server}/`],
+    },
+  ],
   pkce: { required: () => true },
-  scopes: ["openid", "profile", "email", "groups"],
+  scopes: ['openid', 'profile', 'email', 'groups'],
   // As the provider does by default, the ID token has the subject alone, the user info the rest.
-  claims: { profile: ["name"], email: ["email", "email_verified"], groups: ["groups"] },
+  claims: { profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
   async findAccount(_ctx, id) {
-    const groups = JSON.parse(readFileSync(people, "utf8"))[id];
+    const groups = JSON.parse(readFileSync(people, 'utf8'))[id];
     if (!groups) return undefined;
     const claims = { sub: id, name: id, email: `${id}@example.com`, email_verified: true, groups };
     return { accountId: id, claims: async () => claims };
@@ -27,4 +29,4 @@ const provider = new Provider(issuer, {
 });
 
 const http = createServer(provider.callback());
-http.listen(0, "127.0.0.1", () => console.log(http.address().port));
+http.listen(0, '127.0.0.1', () => console.log(http.address().port));

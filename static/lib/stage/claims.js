@@ -6,6 +6,9 @@
  * @returns {{events_url: string, whip_url: string, topic: string, jti: string, exp: number}}
  */
 export function claims(token) {
-  const bytes = Uint8Array.from(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
+  const bytes = Uint8Array.from(
+    atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')),
+    (c) => c.charCodeAt(0),
+  );
   return JSON.parse(new TextDecoder().decode(bytes));
 }

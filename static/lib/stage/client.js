@@ -1,17 +1,20 @@
 /**
- * Being on a stage. The pages know this module alone: whether Stagedoor serves the stage (local.js) or AWS does (ivs.js) is
- * decided here, by the token's stage.
+ * Being on a stage. The pages know this module alone: whether Stagedoor serves the stage (local.js)
+ * or AWS does (ivs.js) is decided here, by the token's stage.
  *
- * A client joins with a token that only subscribes, comes back when the line was lost, and joins again with a fresh token
- * before the old one expires, without a gap: the new session plays before the old one ends.
+ * A client joins with a token that only subscribes, comes back when the line was lost, and joins
+ * again with a fresh token before the old one expires, without a gap: the new session plays before
+ * the old one ends.
  */
 import { growing, sleep } from '../events.js';
 import { openLocal } from './local.js';
 
 /**
- * @typedef {{id: string, userId: string, name: string, publishing: boolean, audioMuted: boolean, videoMuted: boolean, guest?: boolean, stalled?: boolean}} Participant
+ * @typedef {{id: string, userId: string, name: string, publishing: boolean, audioMuted: boolean,
+ *   videoMuted: boolean, guest?: boolean, stalled?: boolean}} Participant
  * @typedef {'connecting' | 'connected' | 'retrying'} Link how a participant's picture arrives
- * @typedef {'idle' | 'joining' | 'joined' | 'lost' | 'refused'} Phase refused: only another login or key helps
+ * @typedef {'idle' | 'joining' | 'joined' | 'lost' | 'refused'} Phase refused: only another login
+ *   or key helps
  * @typedef {{token: string, stage: string, expiresAt: string}} Admission
  *
  * What a session of one token tells.
@@ -23,9 +26,11 @@ import { openLocal } from './local.js';
  * @property {(joined: boolean) => void} joined false: the line is lost and the session looks for it
  * @property {(why: string) => void} ended the session is over; another token may do better
  *
- * fit requests the layer for the lines at which a participant is shown; where the stage sees to that by itself there is none.
+ * fit requests the layer for the lines at which a participant is shown; where the stage sees to
+ * that by itself there is none.
  * @typedef {{refresh: () => void, fit?: (id: string) => void, close: () => void}} Session
- * @typedef {(about: {admission: Admission, wants: (p: Participant) => boolean, lines?: (id: string) => number, on: SessionEvents}) => Session} Open
+ * @typedef {(about: {admission: Admission, wants: (p: Participant) => boolean, lines?: (id: string)
+ *   => number, on: SessionEvents}) => Session} Open
  *
  * @typedef {object} ClientEvents
  * @property {SessionEvents['participants']} participants
@@ -51,9 +56,13 @@ const TICK = 1_000;
  * @property {Open} [open]
  *
  * @param {About} about
- * @param {{pause?: (ms: number) => Promise<void>, now?: () => number, random?: () => number}} [world]
+ * @param {{pause?: (ms: number) => Promise<void>, now?: () => number, random?: () => number}}
+ *   [world]
  */
-export function createClient({ token, wants, on, open = openSession }, { pause = sleep, now = () => Date.now(), random = Math.random } = {}) {
+export function createClient(
+  { token, wants, on, open = openSession },
+  { pause = sleep, now = () => Date.now(), random = Math.random } = {},
+) {
   let joined = 0; // join() and leave() end what an earlier join() began
   const sessions = createSessions({ wants, on, open, now });
 
@@ -70,7 +79,8 @@ export function createClient({ token, wants, on, open = openSession }, { pause =
         const session = sessions.begin(admission);
         const why = await session.over;
         if (mine !== joined) return;
-        if (why === 'renew' || now() - session.started > STEADY) tries = -1; // what follows is not another failed try
+        // What follows is not another failed try.
+        if (why === 'renew' || now() - session.started > STEADY) tries = -1;
         if (why !== 'renew') on.state('lost', new Error(why));
       } catch (/** @type {any} */ err) {
         if (mine !== joined) return;
@@ -111,9 +121,14 @@ function createSessions({ wants, on, open, now }) {
     /** One session, until it ends or its token is to be renewed. @param {Admission} admission */
     begin(admission) {
       const stay = createStay({
-        admission, before: newest, now, on, all,
+        admission,
+        before: newest,
+        now,
+        on,
+        all,
         current: () => newest === stay,
-        open: (events) => open({ admission, wants, lines: (id) => heights.get(id) ?? 0, on: events }),
+        open: (events) =>
+          open({ admission, wants, lines: (id) => heights.get(id) ?? 0, on: events }),
       });
       newest = stay;
       stay.begin();
@@ -123,7 +138,9 @@ function createSessions({ wants, on, open, now }) {
       newest?.close();
       newest = null;
     },
-    refresh: () => { for (const session of all) session.refresh(); },
+    refresh: () => {
+      for (const session of all) session.refresh();
+    },
     /** @param {string} id @param {number} lines at which the picture is shown; 0: not any more */
     fit(id, lines) {
       if (lines === 0) return void heights.delete(id);
@@ -134,7 +151,8 @@ function createSessions({ wants, on, open, now }) {
 }
 
 /**
- * @typedef {{streams: Map<string, MediaStream>, close: () => void}} Before the session that this one replaces
+ * @typedef {{streams: Map<string, MediaStream>, close: () => void}} Before the session that this
+ *   one replaces
  *
  * @param {object} about
  * @param {Admission} about.admission
@@ -157,7 +175,9 @@ function createStay({ admission, before, now, on, all, current, open }) {
   /** @type {(why: string) => void} */
   let end = () => {};
   /** @type {Promise<string>} */
-  const over = new Promise((resolve) => { end = resolve; });
+  const over = new Promise((resolve) => {
+    end = resolve;
+  });
 
   function close() {
     for (const timer of timers) clearInterval(timer);
@@ -174,11 +194,30 @@ function createStay({ admission, before, now, on, all, current, open }) {
   }
 
   return {
-    over, streams, started, close,
+    over,
+    streams,
+    started,
+    close,
     begin() {
-      session = open(sessionEvents({ streams, current, on, overlapped, ended(why) { close(); end(why); } }));
+      session = open(
+        sessionEvents({
+          streams,
+          current,
+          on,
+          overlapped,
+          ended(why) {
+            close();
+            end(why);
+          },
+        }),
+      );
       all.add(session);
-      const watch = setInterval(() => { if (now() >= renewAt) { clearInterval(watch); end('renew'); } }, TICK);
+      const watch = setInterval(() => {
+        if (now() >= renewAt) {
+          clearInterval(watch);
+          end('renew');
+        }
+      }, TICK);
       timers = [watch, setTimeout(() => before?.close(), OVERLAP)];
     },
   };
@@ -186,7 +225,8 @@ function createStay({ admission, before, now, on, all, current, open }) {
 
 /**
  * The events of a session: those of the newest one count.
- * @param {{streams: Map<string, MediaStream>, current: () => boolean, on: ClientEvents, overlapped: () => void, ended: (why: string) => void}} about
+ * @param {{streams: Map<string, MediaStream>, current: () => boolean, on: ClientEvents, overlapped:
+ *   () => void, ended: (why: string) => void}} about
  * @returns {SessionEvents}
  */
 function sessionEvents({ streams, current, on, overlapped, ended }) {
@@ -195,12 +235,28 @@ function sessionEvents({ streams, current, on, overlapped, ended }) {
     participants(list) {
       if (!current()) return;
       on.participants(list);
-      if (!there) { there = true; on.state('joined'); }
+      if (!there) {
+        there = true;
+        on.state('joined');
+      }
     },
-    stream(id, stream) { streams.set(id, stream); if (current()) { on.stream(id, stream); overlapped(); } },
-    removed(id) { streams.delete(id); if (current()) on.removed(id); },
-    link(id, link) { if (current()) on.link?.(id, link); },
-    joined(is) { if (current() && there) on.state(is ? 'joined' : 'lost'); },
+    stream(id, stream) {
+      streams.set(id, stream);
+      if (current()) {
+        on.stream(id, stream);
+        overlapped();
+      }
+    },
+    removed(id) {
+      streams.delete(id);
+      if (current()) on.removed(id);
+    },
+    link(id, link) {
+      if (current()) on.link?.(id, link);
+    },
+    joined(is) {
+      if (current() && there) on.state(is ? 'joined' : 'lost');
+    },
     ended,
   };
 }
@@ -211,6 +267,17 @@ function openSession(about) {
   /** @type {Session | null} */
   let session = null;
   let closed = false;
-  import('./ivs.js').then(({ openIvs }) => { if (!closed) session = openIvs(about); }, () => about.on.ended('unreachable'));
-  return { refresh: () => session?.refresh(), close() { closed = true; session?.close(); } };
+  import('./ivs.js').then(
+    ({ openIvs }) => {
+      if (!closed) session = openIvs(about);
+    },
+    () => about.on.ended('unreachable'),
+  );
+  return {
+    refresh: () => session?.refresh(),
+    close() {
+      closed = true;
+      session?.close();
+    },
+  };
 }

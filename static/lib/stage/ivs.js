@@ -1,6 +1,6 @@
 /**
- * A stage that AWS serves, by Amazon's own web SDK. The SDK is AWS's: it is loaded from where the operator's settings say, and
- * only when the page joins such a stage.
+ * A stage that AWS serves, by Amazon's own web SDK. The SDK is AWS's: it is loaded from where the
+ * operator's settings say, and only when the page joins such a stage.
  */
 import { api } from '../api.js';
 import { participant } from './socket.js';
@@ -10,7 +10,10 @@ let loading = null;
 
 /** Loads the SDK once. @returns {Promise<any>} IVSBroadcastClient */
 export function loadSdk() {
-  loading ??= load().catch((err) => { loading = null; throw err; });
+  loading ??= load().catch((err) => {
+    loading = null;
+    throw err;
+  });
   return loading;
 }
 
@@ -22,7 +25,10 @@ async function load() {
     if (integrity) script.integrity = integrity;
     script.crossOrigin = 'anonymous';
     script.onload = resolve;
-    script.onerror = () => { script.remove(); reject(new Error('sdk')); };
+    script.onerror = () => {
+      script.remove();
+      reject(new Error('sdk'));
+    };
     document.head.append(script);
   });
   return Reflect.get(globalThis, 'IVSBroadcastClient');
@@ -42,7 +48,10 @@ export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {
     try {
       const lib = await sdk();
       if (roster.closed) return;
-      stage = new lib.Stage(admission.token, strategy(lib.SubscribeType, (info) => wants(roster.known(info))));
+      stage = new lib.Stage(
+        admission.token,
+        strategy(lib.SubscribeType, (info) => wants(roster.known(info))),
+      );
       listenTo(stage, lib, roster, on);
       await stage.join();
       if (roster.closed) return stage.leave();
@@ -55,7 +64,11 @@ export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {
   void join();
   return {
     // Later: the SDK must not be called while it reports an event.
-    refresh: () => { setTimeout(() => { if (!roster.closed) stage?.refreshStrategy(); }, 0); },
+    refresh: () => {
+      setTimeout(() => {
+        if (!roster.closed) stage?.refreshStrategy();
+      }, 0);
+    },
     close() {
       roster.close();
       stage?.leave();
@@ -63,7 +76,11 @@ export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {
   };
 }
 
-/** Receives, and publishes nothing. @param {any} SubscribeType @param {(info: any) => boolean} wants */
+/**
+ * Receives, and publishes nothing.
+ * @param {any} SubscribeType
+ * @param {(info: any) => boolean} wants
+ */
 function strategy({ AUDIO_VIDEO, NONE }, wants) {
   return {
     stageStreamsToPublish: () => [],
@@ -80,8 +97,11 @@ export function createRoster(on) {
   const streams = new Map();
   let closed = false;
 
-  const known = (/** @type {any} */ info) => participant({ ...info, isPublishing: present.get(info.id)?.publishing ?? info.isPublishing });
-  const tell = () => { if (!closed) on.participants([...present.values()].map(({ who }) => known(who))); };
+  const known = (/** @type {any} */ info) =>
+    participant({ ...info, isPublishing: present.get(info.id)?.publishing ?? info.isPublishing });
+  const tell = () => {
+    if (!closed) on.participants([...present.values()].map(({ who }) => known(who)));
+  };
 
   /** @param {string} id */
   function drop(id) {
@@ -89,9 +109,15 @@ export function createRoster(on) {
   }
 
   return {
-    known, tell, drop,
-    get closed() { return closed; },
-    close() { closed = true; },
+    known,
+    tell,
+    drop,
+    get closed() {
+      return closed;
+    },
+    close() {
+      closed = true;
+    },
     /** @param {string} why */
     end(why) {
       if (closed) return;
@@ -101,7 +127,12 @@ export function createRoster(on) {
     /** @param {any} who @param {Partial<{publishing: boolean}>} [change] */
     know(who, change = {}) {
       if (who.isLocal) return;
-      present.set(who.id, { publishing: Boolean(who.isPublishing), ...present.get(who.id), ...change, who });
+      present.set(who.id, {
+        publishing: Boolean(who.isPublishing),
+        ...present.get(who.id),
+        ...change,
+        who,
+      });
       tell();
     },
     /** @param {string} id */
@@ -113,7 +144,10 @@ export function createRoster(on) {
     /** @param {any} who @param {any[]} added */
     add(who, added) {
       if (closed || who.isLocal) return;
-      const stream = new MediaStream([...(streams.get(who.id)?.getTracks() ?? []), ...added.map((s) => s.mediaStreamTrack)]);
+      const stream = new MediaStream([
+        ...(streams.get(who.id)?.getTracks() ?? []),
+        ...added.map((s) => s.mediaStreamTrack),
+      ]);
       streams.set(who.id, stream);
       on.stream(who.id, stream);
     },
@@ -121,24 +155,44 @@ export function createRoster(on) {
 }
 
 /**
- * @param {any} stage @param {any} lib @param {ReturnType<typeof createRoster>} roster @param {import('./client.js').SessionEvents} on
+ * @param {any} stage
+ * @param {any} lib
+ * @param {ReturnType<typeof createRoster>} roster
+ * @param {import('./client.js').SessionEvents} on
  */
 export function listenTo(stage, { StageEvents: E, StageConnectionState: C }, roster, on) {
   stage.on(E.STAGE_CONNECTION_STATE_CHANGED, (/** @type {any} */ state) => {
     if (!roster.closed) on.joined(state === C.CONNECTED);
   });
-  for (const event of [E.STAGE_PARTICIPANT_JOINED, E.STAGE_PARTICIPANT_METADATA_CHANGED, E.STAGE_STREAM_MUTE_CHANGED]) {
+  for (const event of [
+    E.STAGE_PARTICIPANT_JOINED,
+    E.STAGE_PARTICIPANT_METADATA_CHANGED,
+    E.STAGE_STREAM_MUTE_CHANGED,
+  ]) {
     stage.on(event, (/** @type {any} */ who) => roster.know(who));
   }
   stage.on(E.STAGE_PARTICIPANT_LEFT, (/** @type {any} */ who) => roster.left(who.id));
-  stage.on(E.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED, (/** @type {any} */ who, /** @type {string} */ state) => roster.know(who, { publishing: state === 'published' }));
-  stage.on(E.STAGE_PARTICIPANT_SUBSCRIBE_STATE_CHANGED, (/** @type {any} */ who, /** @type {string} */ state) => {
-    if (roster.closed || who.isLocal) return;
-    if (state === 'subscribed') on.link(who.id, 'connected');
-    else on.link(who.id, state === 'errored' ? 'retrying' : 'connecting');
-    if (state === 'errored') setTimeout(() => { if (!roster.closed) stage.refreshStrategy(); }, 3_000); // the SDK gives up until it is asked again
-  });
-  stage.on(E.STAGE_PARTICIPANT_STREAMS_ADDED, (/** @type {any} */ who, /** @type {any[]} */ added) => roster.add(who, added));
+  stage.on(
+    E.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED,
+    (/** @type {any} */ who, /** @type {string} */ state) =>
+      roster.know(who, { publishing: state === 'published' }),
+  );
+  stage.on(
+    E.STAGE_PARTICIPANT_SUBSCRIBE_STATE_CHANGED,
+    (/** @type {any} */ who, /** @type {string} */ state) => {
+      if (roster.closed || who.isLocal) return;
+      if (state === 'subscribed') on.link(who.id, 'connected');
+      else on.link(who.id, state === 'errored' ? 'retrying' : 'connecting');
+      if (state === 'errored')
+        setTimeout(() => {
+          if (!roster.closed) stage.refreshStrategy();
+        }, 3_000); // the SDK gives up until it is asked again
+    },
+  );
+  stage.on(
+    E.STAGE_PARTICIPANT_STREAMS_ADDED,
+    (/** @type {any} */ who, /** @type {any[]} */ added) => roster.add(who, added),
+  );
   stage.on(E.STAGE_PARTICIPANT_STREAMS_REMOVED, (/** @type {any} */ who) => roster.drop(who.id));
   stage.on(E.STAGE_LEFT, (/** @type {string} */ reason) => roster.end(reason));
 }

@@ -26,7 +26,9 @@ export function meter(stream) {
       analyser.getFloatTimeDomainData(samples);
       return loudness(samples);
     },
-    stop() { source.disconnect(); },
+    stop() {
+      source.disconnect();
+    },
   };
 }
 

@@ -1,4 +1,6 @@
-/** A stage that Stagedoor serves itself: who is there by the events socket, each picture by WHEP. */
+/**
+ * A stage that Stagedoor serves itself: who is there by the events socket, each picture by WHEP.
+ */
 import { growing } from '../events.js';
 import { play } from '../whep.js';
 import { watchStage } from './socket.js';
@@ -10,17 +12,29 @@ const PATIENCE = 4_000;
 
 /**
  * @param {Parameters<import('./client.js').Open>[0]} about
- * @param {{watch?: typeof watchStage, view?: typeof play, fetch?: import('../types.js').Fetch}} [world]
+ * @param {{watch?: typeof watchStage, view?: typeof play, fetch?: import('../types.js').Fetch}}
+ *   [world]
  * @returns {import('./client.js').Session}
  */
-export function openLocal({ admission, wants, lines = () => 0, on }, { watch = watchStage, view = play, fetch = globalThis.fetch } = {}) {
+export function openLocal(
+  { admission, wants, lines = () => 0, on },
+  { watch = watchStage, view = play, fetch = globalThis.fetch } = {},
+) {
   /** @type {Map<string, ReturnType<typeof createReceiver>>} */
   const receiving = new Map();
   /** @type {Participant[]} */
   let present = [];
 
-  /** The token instead of the cookie: the page is on the stage as this participant. @type {import('../types.js').Fetch} */
-  const bearer = (url, init = {}) => fetch(url, { ...init, credentials: 'omit', headers: { ...init.headers, Authorization: `Bearer ${admission.token}` } });
+  /**
+   * The token instead of the cookie: the page is on the stage as this participant.
+   * @type {import('../types.js').Fetch}
+   */
+  const bearer = (url, init = {}) =>
+    fetch(url, {
+      ...init,
+      credentials: 'omit',
+      headers: { ...init.headers, Authorization: `Bearer ${admission.token}` },
+    });
 
   function follow() {
     const wanted = present.filter((p) => p.publishing && wants(p)).map((p) => p.id);
@@ -30,11 +44,20 @@ export function openLocal({ admission, wants, lines = () => 0, on }, { watch = w
       received.stop();
       on.removed(id);
     }
-    for (const id of wanted) if (!receiving.has(id)) receiving.set(id, createReceiver({ id, lines, on, view: (events) => view(id, events, { fetch: bearer }) }));
+    for (const id of wanted)
+      if (!receiving.has(id))
+        receiving.set(
+          id,
+          createReceiver({ id, lines, on, view: (events) => view(id, events, { fetch: bearer }) }),
+        );
   }
 
   const presence = watch(admission.token, {
-    participants(list) { present = list; on.participants(list); follow(); },
+    participants(list) {
+      present = list;
+      on.participants(list);
+      follow();
+    },
     connected: on.joined,
     ended: (why) => on.ended(why),
   });
@@ -66,7 +89,12 @@ function createReceiver({ id, lines, on, view }) {
   async function connect() {
     on.link(id, tries === 0 ? 'connecting' : 'retrying');
     try {
-      const now = await view({ stream: (stream) => { if (!stopped) on.stream(id, stream); }, state: linked });
+      const now = await view({
+        stream: (stream) => {
+          if (!stopped) on.stream(id, stream);
+        },
+        state: linked,
+      });
       if (stopped) return now.stop();
       session = now;
       fit();
@@ -79,7 +107,10 @@ function createReceiver({ id, lines, on, view }) {
   function linked(state) {
     clearTimeout(timer);
     if (stopped) return;
-    if (state === 'connected') { tries = 0; on.link(id, 'connected'); }
+    if (state === 'connected') {
+      tries = 0;
+      on.link(id, 'connected');
+    }
     if (state === 'disconnected') again(PATIENCE);
     if (state === 'failed' || state === 'closed') again(growing(++tries, Math.random()));
   }
@@ -88,7 +119,10 @@ function createReceiver({ id, lines, on, view }) {
   function again(ms) {
     if (stopped) return;
     on.link(id, 'retrying');
-    timer = setTimeout(() => { session.stop(); void connect(); }, ms);
+    timer = setTimeout(() => {
+      session.stop();
+      void connect();
+    }, ms);
   }
 
   function fit() {
@@ -97,5 +131,12 @@ function createReceiver({ id, lines, on, view }) {
   }
 
   void connect();
-  return { fit, stop: () => { stopped = true; clearTimeout(timer); session.stop(); } };
+  return {
+    fit,
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+      session.stop();
+    },
+  };
 }

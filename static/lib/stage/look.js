@@ -1,4 +1,7 @@
-/** How a browser source looks: options in the query of its address, beside the key in the fragment. Pure. */
+/**
+ * How a browser source looks: options in the query of its address, beside the key in the fragment.
+ * Pure.
+ */
 
 /** @typedef {{names: boolean, background: string}} Look background: a colour of CSS, '' for none */
 
@@ -8,7 +11,10 @@ export const BACKGROUNDS = Object.freeze(['', 'black', 'white', '#00b140']);
 /** @param {string} search @returns {Look} */
 export function lookOf(search) {
   const query = new URLSearchParams(search);
-  return { names: query.has('names') && query.get('names') !== '0', background: query.get('background') ?? '' };
+  return {
+    names: query.has('names') && query.get('names') !== '0',
+    background: query.get('background') ?? '',
+  };
 }
 
 /** The address with that look. @param {string} address @param {Look} look */
@@ -25,7 +31,10 @@ export function dressed(address, { names, background }) {
 export function readLook(text) {
   try {
     const { names, background } = JSON.parse(text ?? '{}');
-    return { names: names === true, background: BACKGROUNDS.includes(background) ? background : '' };
+    return {
+      names: names === true,
+      background: BACKGROUNDS.includes(background) ? background : '',
+    };
   } catch {
     return { names: false, background: '' };
   }

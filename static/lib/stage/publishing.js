@@ -1,6 +1,7 @@
 /**
- * Publishing from this page as a state machine: step(state, fact) → {state, effects}. Pure. One token serves every
- * reconnect: a guest's link counts how often it is used, and a refused token stays refused.
+ * Publishing from this page as a state machine: step(state, fact) → {state, effects}. Pure. One
+ * token serves every reconnect: a guest's link counts how often it is used, and a refused token
+ * stays refused.
  */
 import { FINAL } from '../broadcast.js';
 import { growing } from '../events.js';
@@ -14,7 +15,8 @@ const TRIES = 8;
 /**
  * @typedef {'idle' | 'starting' | 'connecting' | 'live' | 'retrying' | 'ended'} Phase
  * @typedef {{code: string, detail: string}} Why
- * @typedef {{phase: Phase, turn: number, participantId: string, expiresAt: number, since: number, tries: number, why: Why | null}} State
+ * @typedef {{phase: Phase, turn: number, participantId: string, expiresAt: number, since: number,
+ *   tries: number, why: Why | null}} State
  * @typedef {object} Fact
  * @property {'start' | 'token' | 'link' | 'failed' | 'timer' | 'event' | 'stop'} kind
  * @property {number} now milliseconds
@@ -25,12 +27,21 @@ const TRIES = 8;
  * @property {boolean} [refused] by the server, not by the network
  * @property {string} [event] the kind of a stage event
  * @property {Why} [why]
- * @typedef {{do: 'token' | 'open' | 'close'} | {do: 'timer', wait: 'connect' | 'silence' | 'again', tries: number}} Effect
+ * @typedef {{do: 'token' | 'open' | 'close'} | {do: 'timer', wait: 'connect' | 'silence' | 'again',
+ *   tries: number}} Effect
  * @typedef {{state: State, effects: Effect[]}} Move
  */
 
 /** @type {Readonly<State>} */
-export const FIRST = Object.freeze({ phase: 'idle', turn: 0, participantId: '', expiresAt: 0, since: 0, tries: 0, why: null });
+export const FIRST = Object.freeze({
+  phase: 'idle',
+  turn: 0,
+  participantId: '',
+  expiresAt: 0,
+  since: 0,
+  tries: 0,
+  why: null,
+});
 
 /** @type {Effect[]} */
 const OPEN = [{ do: 'open' }, { do: 'timer', wait: 'connect', tries: 0 }];
@@ -39,7 +50,8 @@ const OPEN = [{ do: 'open' }, { do: 'timer', wait: 'connect', tries: 0 }];
 export function step(state, fact) {
   const stale = fact.turn !== undefined && fact.turn !== state.turn;
   const running = state.phase !== 'idle' && state.phase !== 'ended';
-  if (stale || (fact.kind !== 'start' && fact.kind !== 'stop' && !running)) return { state, effects: [] };
+  if (stale || (fact.kind !== 'start' && fact.kind !== 'stop' && !running))
+    return { state, effects: [] };
   return ROWS[fact.kind](state, fact);
 }
 
@@ -49,10 +61,13 @@ const ROWS = {
     if (state.phase !== 'idle' && state.phase !== 'ended') return { state, effects: [] };
     return move(state, { ...FIRST, phase: 'starting' }, { do: 'token' });
   },
-  token: (state, { participantId = '', expiresAt = 0 }) => move(state, { phase: 'connecting', participantId, expiresAt }, ...OPEN),
+  token: (state, { participantId = '', expiresAt = 0 }) =>
+    move(state, { phase: 'connecting', participantId, expiresAt }, ...OPEN),
   link(state, { state: link, now }) {
-    if (link === 'connected') return stay(state, { phase: 'live', tries: 0, since: state.since || now });
-    if (link === 'disconnected') return stay(state, { phase: 'retrying' }, { do: 'timer', wait: 'silence', tries: 0 });
+    if (link === 'connected')
+      return stay(state, { phase: 'live', tries: 0, since: state.since || now });
+    if (link === 'disconnected')
+      return stay(state, { phase: 'retrying' }, { do: 'timer', wait: 'silence', tries: 0 });
     return link === 'failed' || link === 'closed' ? again(state, now) : { state, effects: [] };
   },
   failed(state, { refused = false, why, now }) {
@@ -60,20 +75,37 @@ const ROWS = {
     return again(state, now, why);
   },
   timer(state, { now }) {
-    if (state.phase !== 'retrying') return state.phase === 'connecting' ? again(state, now) : { state, effects: [] };
+    if (state.phase !== 'retrying')
+      return state.phase === 'connecting' ? again(state, now) : { state, effects: [] };
     return move(state, { phase: 'connecting' }, { do: 'close' }, ...OPEN);
   },
   event(state, { event = '', why, participantId }) {
     if (participantId !== state.participantId || !why) return { state, effects: [] };
-    return (event === 'ended' || event === 'refused') && FINAL.includes(why.code) ? ended(state, why) : { state, effects: [] };
+    return (event === 'ended' || event === 'refused') && FINAL.includes(why.code)
+      ? ended(state, why)
+      : { state, effects: [] };
   },
   stop: (state) => move(state, { ...FIRST }, { do: 'close' }),
 };
 
-/** To another place: what was under way for this one is stale. @param {State} state @param {Partial<State>} change @param {...Effect} effects @returns {Move} */
-const move = (state, change, ...effects) => ({ state: { ...state, ...change, turn: state.turn + 1 }, effects });
+/**
+ * To another place: what was under way for this one is stale.
+ * @param {State} state
+ * @param {Partial<State>} change
+ * @param {...Effect} effects
+ * @returns {Move}
+ */
+const move = (state, change, ...effects) => ({
+  state: { ...state, ...change, turn: state.turn + 1 },
+  effects,
+});
 
-/** @param {State} state @param {Partial<State>} change @param {...Effect} effects @returns {Move} */
+/**
+ * @param {State} state
+ * @param {Partial<State>} change
+ * @param {...Effect} effects
+ * @returns {Move}
+ */
 const stay = (state, change, ...effects) => ({ state: { ...state, ...change }, effects });
 
 /** @param {State} state @param {Why | null} why */
@@ -82,16 +114,24 @@ const ended = (state, why) => move(state, { phase: 'ended', why, since: 0 }, { d
 /** @param {State} state @param {number} now @param {Why} [why] @returns {Move} */
 function again(state, now, why) {
   if (state.tries >= TRIES) return ended(state, why ?? { code: 'unreachable', detail: '' });
-  if (state.expiresAt > 0 && now >= state.expiresAt) return ended(state, { code: 'token_expired', detail: '' });
-  return move(state, { phase: 'retrying', tries: state.tries + 1 }, { do: 'close' }, { do: 'timer', wait: 'again', tries: state.tries + 1 });
+  if (state.expiresAt > 0 && now >= state.expiresAt)
+    return ended(state, { code: 'token_expired', detail: '' });
+  return move(
+    state,
+    { phase: 'retrying', tries: state.tries + 1 },
+    { do: 'close' },
+    { do: 'timer', wait: 'again', tries: state.tries + 1 },
+  );
 }
 
 /**
  * @typedef {{participantId: string, token: string, stage: string, expiresAt: string}} Admission
- * @typedef {{close: () => void}} Sending
- * receive: who else is on the stage, where one session sends and receives (Amazon's SDK).
- * @typedef {{admission: Admission, stream: MediaStream, receive?: Receive, on: {link: (state: string) => void, ended: (code: string) => void}}} About
- * @typedef {Pick<import('./client.js').SessionEvents, 'participants' | 'stream' | 'removed' | 'link'>} Receive
+ * @typedef {{close: () => void}} Sending receive: who else is on the stage, where one session sends
+ *   and receives (Amazon's SDK).
+ * @typedef {{admission: Admission, stream: MediaStream, receive?: Receive, on: {link: (state:
+ *   string) => void, ended: (code: string) => void}}} About
+ * @typedef {Pick<import('./client.js').SessionEvents, 'participants' | 'stream' | 'removed' |
+ *   'link'>} Receive
  * @typedef {(about: About) => Promise<Sending>} Send
  *
  * Runs the machine.
@@ -102,21 +142,31 @@ function again(state, now, why) {
  * @param {Send} about.send
  * @param {{now?: () => number, random?: () => number, waits?: Partial<typeof WAITS>}} [world]
  */
-export function createPublishing({ token, stream, changed, send }, { now = Date.now, random = Math.random, waits = {} } = {}) {
+export function createPublishing(
+  { token, stream, changed, send },
+  { now = Date.now, random = Math.random, waits = {} } = {},
+) {
   const limits = { ...WAITS, ...waits };
   /** @type {State} */
   let state = FIRST;
   /** @type {ReturnType<typeof setTimeout> | undefined} one at a time */
   let timer;
 
-  const deeds = createDeeds({ token, stream, send, tell: (fact) => tell(fact), current: (turn) => turn === state.turn });
+  const deeds = createDeeds({
+    token,
+    stream,
+    send,
+    tell: (fact) => tell(fact),
+    current: (turn) => turn === state.turn,
+  });
 
   /** @param {Omit<Fact, 'now'>} fact */
   function tell(fact) {
     const before = state;
     const next = step(state, { now: now(), ...fact });
     state = next.state;
-    if (state.turn !== before.turn || (before.phase !== 'live' && state.phase === 'live')) clearTimeout(timer);
+    if (state.turn !== before.turn || (before.phase !== 'live' && state.phase === 'live'))
+      clearTimeout(timer);
     for (const effect of next.effects) carryOut(effect, state.turn);
     if (state !== before) changed(state);
   }
@@ -127,19 +177,30 @@ export function createPublishing({ token, stream, changed, send }, { now = Date.
       deeds.close();
     } else if (effect.do === 'timer') {
       clearTimeout(timer);
-      timer = setTimeout(() => tell({ kind: 'timer', turn }), effect.wait === 'again' ? growing(effect.tries, random()) : limits[effect.wait]);
+      timer = setTimeout(
+        () => tell({ kind: 'timer', turn }),
+        effect.wait === 'again' ? growing(effect.tries, random()) : limits[effect.wait],
+      );
     } else {
       deeds[effect.do](turn).catch((err) => tell({ kind: 'failed', turn, ...failure(err) }));
     }
   }
 
   return {
-    get state() { return state; },
+    get state() {
+      return state;
+    },
     start: () => tell({ kind: 'start' }),
     stop: () => tell({ kind: 'stop' }),
     /** @param {import('../types.js').StageEvent} e */
     stageEvent(e) {
-      if (!e.claimed) tell({ kind: 'event', event: e.kind, participantId: e.participantId, why: { code: e.code, detail: e.detail } });
+      if (!e.claimed)
+        tell({
+          kind: 'event',
+          event: e.kind,
+          participantId: e.participantId,
+          why: { code: e.code, detail: e.detail },
+        });
     },
   };
 }
@@ -166,12 +227,18 @@ function createDeeds({ token, stream, send, tell, current }) {
     /** @param {number} turn */
     async token(turn) {
       admission = await token();
-      tell({ kind: 'token', turn, participantId: admission.participantId, expiresAt: Date.parse(admission.expiresAt) });
+      tell({
+        kind: 'token',
+        turn,
+        participantId: admission.participantId,
+        expiresAt: Date.parse(admission.expiresAt),
+      });
     },
     /** @param {number} turn */
     async open(turn) {
       const opened = await send({
-        admission: /** @type {Admission} */ (admission), stream: stream(),
+        admission: /** @type {Admission} */ (admission),
+        stream: stream(),
         on: {
           link: (link) => tell({ kind: 'link', turn, state: link }),
           ended: (code) => tell({ kind: 'failed', turn, refused: true, why: { code, detail: '' } }),
@@ -186,5 +253,8 @@ function createDeeds({ token, stream, send, tell, current }) {
 /** @param {any} err @returns {{refused: boolean, why: Why}} */
 function failure(err) {
   const { status = 0, code = '', message = '' } = err ?? {};
-  return { refused: status >= 400 && status < 500 && status !== 429, why: { code: String(code || 'failed'), detail: err?.name === 'ApiError' ? message : '' } };
+  return {
+    refused: status >= 400 && status < 500 && status !== 429,
+    why: { code: String(code || 'failed'), detail: err?.name === 'ApiError' ? message : '' },
+  };
 }

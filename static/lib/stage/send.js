@@ -1,12 +1,20 @@
-/** Sends a stream to a stage: by WHIP where Stagedoor serves it, by Amazon's web SDK where AWS does. */
+/**
+ * Sends a stream to a stage: by WHIP where Stagedoor serves it, by Amazon's web SDK where AWS does.
+ */
 import { publish } from '../whip.js';
 import { createRoster, listenTo, loadSdk } from './ivs.js';
 
 /** What the SDK calls the states of a publication, in the words of a peer connection. */
-const LINKS = Object.freeze({ attempting_publish: 'connecting', published: 'connected', not_published: 'connecting', errored: 'failed' });
+const LINKS = Object.freeze({
+  attempting_publish: 'connecting',
+  published: 'connected',
+  not_published: 'connecting',
+  errored: 'failed',
+});
 
 /** @type {import('./publishing.js').Send} */
-export const send = (about) => (about.admission.stage.split(':')[3] === 'local' ? sendLocal(about) : sendIvs(about));
+export const send = (about) =>
+  about.admission.stage.split(':')[3] === 'local' ? sendLocal(about) : sendIvs(about);
 
 /** @type {import('./publishing.js').Send} */
 async function sendLocal({ admission, stream, on }) {
@@ -24,14 +32,20 @@ export async function sendIvs({ admission, stream, receive, on }, { sdk = loadSd
   const stage = new lib.Stage(admission.token, {
     stageStreamsToPublish: () => streams,
     shouldPublishParticipant: () => true,
-    shouldSubscribeToParticipant: () => (receive ? lib.SubscribeType.AUDIO_VIDEO : lib.SubscribeType.NONE),
+    shouldSubscribeToParticipant: () =>
+      receive ? lib.SubscribeType.AUDIO_VIDEO : lib.SubscribeType.NONE,
   });
   const { StageEvents: E } = lib;
   let closed = false;
-  stage.on(E.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED, (/** @type {any} */ who, /** @type {keyof typeof LINKS} */ state) => {
-    if (who.isLocal && !closed) on.link(LINKS[state] ?? 'connecting');
-  });
-  const ended = (/** @type {string} */ reason) => { if (!closed) on.ended(reason); };
+  stage.on(
+    E.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED,
+    (/** @type {any} */ who, /** @type {keyof typeof LINKS} */ state) => {
+      if (who.isLocal && !closed) on.link(LINKS[state] ?? 'connecting');
+    },
+  );
+  const ended = (/** @type {string} */ reason) => {
+    if (!closed) on.ended(reason);
+  };
   const roster = receive && createRoster({ ...receive, joined() {}, ended });
   if (roster) listenTo(stage, lib, roster, { ...receive, joined() {}, ended });
   else stage.on(E.STAGE_LEFT, ended);

@@ -11,10 +11,14 @@ const ofTheRoot = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'
 
 /** The anchor that GitHub gives a heading, so that one link is right in both places. */
 const anchor = (/** @type {string} */ heading) =>
-	heading.trim().toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-');
+  heading
+    .trim()
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
 
 const isPage = (/** @type {string} */ file) =>
-	ofTheRoot.includes(file) || (file.startsWith('docs/') && file.endsWith('.md'));
+  ofTheRoot.includes(file) || (file.startsWith('docs/') && file.endsWith('.md'));
 
 /**
  * Where a link of a document leads on the site: to a page, a folder to its README.md, and what is
@@ -23,99 +27,143 @@ const isPage = (/** @type {string} */ file) =>
  * @param {string} link
  */
 function onTheSite(from, link) {
-	if (/^([a-z]+:|#)/.test(link)) return link;
-	const [path, ...rest] = link.split('#');
-	let file = relative(root, resolve(dirname(from), path));
-	if (!existsSync(join(root, file))) return link;
-	const folder = statSync(join(root, file)).isDirectory();
-	if (folder && existsSync(join(root, file, 'README.md'))) file = join(file, 'README.md');
-	if (isPage(file)) return ['/' + address(file), ...rest].join('#');
-	return `${source}/${folder ? 'tree' : 'blob'}/main/${file}`;
+  if (/^([a-z]+:|#)/.test(link)) return link;
+  const [path, ...rest] = link.split('#');
+  let file = relative(root, resolve(dirname(from), path));
+  if (!existsSync(join(root, file))) return link;
+  const folder = statSync(join(root, file)).isDirectory();
+  if (folder && existsSync(join(root, file, 'README.md'))) file = join(file, 'README.md');
+  if (isPage(file)) return ['/' + address(file), ...rest].join('#');
+  return `${source}/${folder ? 'tree' : 'blob'}/main/${file}`;
 }
 
 /** @param {any} md a MarkdownIt */
 function links(md) {
-	md.core.ruler.push('stagedoor-links', (/** @type {any} */ state) => {
-		for (const block of state.tokens) {
-			for (const token of block.children ?? []) {
-				if (token.type !== 'link_open') continue;
-				token.attrSet('href', onTheSite(state.env.realPath ?? state.env.path, token.attrGet('href')));
-			}
-		}
-	});
+  md.core.ruler.push('stagedoor-links', (/** @type {any} */ state) => {
+    for (const block of state.tokens) {
+      for (const token of block.children ?? []) {
+        if (token.type !== 'link_open') continue;
+        token.attrSet(
+          'href',
+          onTheSite(state.env.realPath ?? state.env.path, token.attrGet('href')),
+        );
+      }
+    }
+  });
 }
 
 /** The title of a document: its first heading. */
 const title = (/** @type {string} */ file) =>
-	readFileSync(join(root, file), 'utf8').match(/^# +(.+)$/m)?.[1] ?? file;
+  readFileSync(join(root, file), 'utf8').match(/^# +(.+)$/m)?.[1] ?? file;
 
 /** @param {string} file */
 const item = (file) => ({ text: title(file).replaceAll('`', ''), link: '/' + address(file) });
 
 /** The address of a page on the site, without its ending. */
 const address = (/** @type {string} */ file) =>
-	file.replace(/^docs\//, '').replace(/(^|\/)README\.md$/, '$1').replace(/\.md$/, '');
+  file
+    .replace(/^docs\//, '')
+    .replace(/(^|\/)README\.md$/, '$1')
+    .replace(/\.md$/, '');
 
-const decisions = readdirSync(join(root, 'docs/decisions')).filter((name) => /^\d/.test(name)).sort();
+const decisions = readdirSync(join(root, 'docs/decisions'))
+  .filter((name) => /^\d/.test(name))
+  .sort();
 
 /** Pages by reader. A page that is in none is added to the last group, so that none is lost. */
 const groups = [
-	['Start here', ['README.md', 'docs/guides/first-hour.md', 'docs/guides/https-on-a-server.md']],
-	['For broadcasters', ['docs/obs.md', 'docs/stage.md', 'docs/guests.md']],
-	['For operators', [
-		'docs/operate.md', 'docs/sign-in.md', 'docs/guides/proxies.md', 'docs/guides/upgrade.md', 'docs/scale.md',
-		'docs/guides/security.md', 'docs/guides/troubleshooting.md',
-	]],
-	['Amazon IVS', ['docs/ivs.md', 'docs/lambda.md']],
-	['For developers', ['docs/http.md', 'docs/whip-check.md', 'docs/develop.md', 'docs/release.md', 'docs/glossary.md']],
-	['The project', ['CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md']],
+  ['Start here', ['README.md', 'docs/guides/first-hour.md', 'docs/guides/https-on-a-server.md']],
+  ['For broadcasters', ['docs/obs.md', 'docs/stage.md', 'docs/guests.md']],
+  [
+    'For operators',
+    [
+      'docs/operate.md',
+      'docs/sign-in.md',
+      'docs/guides/proxies.md',
+      'docs/guides/upgrade.md',
+      'docs/scale.md',
+      'docs/guides/security.md',
+      'docs/guides/troubleshooting.md',
+    ],
+  ],
+  ['Amazon IVS', ['docs/ivs.md', 'docs/lambda.md']],
+  [
+    'For developers',
+    [
+      'docs/http.md',
+      'docs/whip-check.md',
+      'docs/develop.md',
+      'docs/release.md',
+      'docs/glossary.md',
+    ],
+  ],
+  ['The project', ['CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md']],
 ];
 
 function sidebar() {
-	const listed = new Set(groups.flatMap(([, files]) => files));
-	const others = ['docs', 'docs/guides'].flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`))
-		.filter((file) => file.endsWith('.md') && !listed.has(file));
-	return [
-		...groups.map(([text, files], i) => ({
-			text, items: [.../** @type {string[]} */ (files), ...(i === groups.length - 1 ? others : [])]
-				.filter((file) => existsSync(join(root, file))).map(item),
-		})),
-		{ text: 'Decisions', collapsed: true, items: decisions.map((name) => item(`docs/decisions/${name}`)) },
-	];
+  const listed = new Set(groups.flatMap(([, files]) => files));
+  const others = ['docs', 'docs/guides']
+    .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`))
+    .filter((file) => file.endsWith('.md') && !listed.has(file));
+  return [
+    ...groups.map(([text, files], i) => ({
+      text,
+      items: [.../** @type {string[]} */ (files), ...(i === groups.length - 1 ? others : [])]
+        .filter((file) => existsSync(join(root, file)))
+        .map(item),
+    })),
+    {
+      text: 'Decisions',
+      collapsed: true,
+      items: decisions.map((name) => item(`docs/decisions/${name}`)),
+    },
+  ];
 }
 
 export default {
-	title: 'Stagedoor',
-	description: 'Real-time stages for broadcasters with OBS',
-	lang: 'en',
-	srcDir: root,
-	srcExclude: [
-		'.cache/**', '.git/**', 'node_modules/**', 'bin/**', 'dist/**', 'site/**', 'screenshots/**', 'client/**', 'cmd/**',
-		'deploy/**', 'internal/**', 'static/**', 'tools/**',
-	],
-	outDir: join(root, 'site'),
-	cacheDir: join(root, '.cache/site'),
-	rewrites: (/** @type {string} */ file) => file.replace(/^docs\//, '').replace(/(^|\/)README\.md$/, '$1index.md'),
-	base,
-	head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}icon.svg` }]],
-	// Addresses that the documents give as examples are not pages of the site.
-	ignoreDeadLinks: [/^https?:\/\/(localhost|127\.)/],
-	markdown: {
-		anchor: { slugify: anchor },
-		toc: { slugify: anchor },
-		headers: { slugify: anchor },
-		config: links,
-	},
-	buildEnd: ({ outDir }) => copyFileSync(join(root, 'static/icon.svg'), join(outDir, 'icon.svg')),
-	themeConfig: {
-		sidebar: sidebar(),
-		outline: [2, 3],
-		search: { provider: 'local' },
-		nav: [
-			{ text: 'First hour', link: '/guides/first-hour' },
-			{ text: 'Troubleshooting', link: '/guides/troubleshooting' },
-			{ text: 'Settings', link: '/operate#settings' },
-			{ text: 'HTTP API', link: '/http' },
-		].filter(({ link }) => existsSync(join(root, 'docs' + link.split('#')[0] + '.md'))),
-	},
+  title: 'Stagedoor',
+  description: 'Real-time stages for broadcasters with OBS',
+  lang: 'en',
+  srcDir: root,
+  srcExclude: [
+    '.cache/**',
+    '.git/**',
+    'node_modules/**',
+    'bin/**',
+    'dist/**',
+    'site/**',
+    'screenshots/**',
+    'client/**',
+    'cmd/**',
+    'deploy/**',
+    'internal/**',
+    'static/**',
+    'tools/**',
+  ],
+  outDir: join(root, 'site'),
+  cacheDir: join(root, '.cache/site'),
+  rewrites: (/** @type {string} */ file) =>
+    file.replace(/^docs\//, '').replace(/(^|\/)README\.md$/, '$1index.md'),
+  base,
+  head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}icon.svg` }]],
+  // Addresses that the documents give as examples are not pages of the site.
+  ignoreDeadLinks: [/^https?:\/\/(localhost|127\.)/],
+  markdown: {
+    anchor: { slugify: anchor },
+    toc: { slugify: anchor },
+    headers: { slugify: anchor },
+    config: links,
+  },
+  buildEnd: ({ outDir }) => copyFileSync(join(root, 'static/icon.svg'), join(outDir, 'icon.svg')),
+  themeConfig: {
+    sidebar: sidebar(),
+    outline: [2, 3],
+    search: { provider: 'local' },
+    nav: [
+      { text: 'First hour', link: '/guides/first-hour' },
+      { text: 'Troubleshooting', link: '/guides/troubleshooting' },
+      { text: 'Settings', link: '/operate#settings' },
+      { text: 'HTTP API', link: '/http' },
+    ].filter(({ link }) => existsSync(join(root, 'docs' + link.split('#')[0] + '.md'))),
+  },
 };

@@ -1,2 +1,2 @@
 /** @param {string} name */
-export const greeting = name => `Good evening, ${name}!`;
+export const greeting = (name) => `Good evening, ${name}!`;
