@@ -40,7 +40,7 @@ func (s *server) drain(over context.Context) {
 		s.log.Info("the server stops once nobody is live on its local stages", "latest",
 			s.settings.Drain)
 	}
-	if s.local.door != nil {
+	if s.local.proxy != nil {
 		begin := time.Now()
 		s.homes.Drain(over)
 		s.feed.Move(over, movesPerSecond)

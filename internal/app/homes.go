@@ -132,10 +132,10 @@ func (e sessionEnds) record(ctx context.Context, replica string) (more bool, err
 	return more, err
 }
 
-// wireDoor passes on what is for a stage of another replica, where there may be one.
-func (s *server) wireDoor(
+// wireProxy passes on what is for a stage of another replica, where there may be one.
+func (s *server) wireProxy(
 	key *ecdsa.PrivateKey, media *whip.Handler, events *signal.Server,
-) (*homes.Door, error) {
+) (*homes.Proxy, error) {
 	if s.peerListen == nil {
 		return nil, nil
 	}
@@ -146,7 +146,7 @@ func (s *server) wireDoor(
 			return nil, err
 		}
 	}
-	return homes.NewDoor(homes.DoorConfig{
+	return homes.NewProxy(homes.ProxyConfig{
 		Homes: s.homes, Secret: secret, Here: mediaEndpoints{media, events},
 		Stage: claims{s.known, s.control}.stage, Address: s.proxies().Client,
 		Refuse: media.Fail, Order: orders{events}.carryOut,
@@ -232,8 +232,8 @@ func (s *server) runHomes(late context.Context, g, told *errgroup.Group) {
 		return
 	}
 	told.Go(func() error { return s.homes.Run(late) })
-	if s.local.door == nil {
+	if s.local.proxy == nil {
 		return
 	}
-	g.Go(func() error { return s.local.door.Serve(s.peerListen) })
+	g.Go(func() error { return s.local.proxy.Serve(s.peerListen) })
 }

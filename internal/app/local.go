@@ -55,7 +55,7 @@ type localStages struct {
 	media    *sfu.SFU
 	whip     *whip.Handler
 	signal   *signal.Server
-	door     *homes.Door  // nil where no other server reaches this one
+	proxy    *homes.Proxy // nil where no other server reaches this one
 	draining *atomic.Bool // the server was asked to stop
 	log      *slog.Logger
 }
@@ -73,10 +73,10 @@ func (l *localStages) disconnect(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
 	err := l.signal.Disconnect(ctx, arn, id, reason)
-	if l.door == nil || !errors.Is(err, stage.ErrNotFound) {
+	if l.proxy == nil || !errors.Is(err, stage.ErrNotFound) {
 		return err
 	}
-	return l.door.Send(ctx, homes.Order{
+	return l.proxy.Send(ctx, homes.Order{
 		Verb: homes.Disconnect, Stage: arn, Participant: id, Reason: reason,
 	})
 }
@@ -97,10 +97,10 @@ func (l *localStages) close(arn stage.ARN) {
 	if err := l.signal.CloseStage(ctx, arn); err != nil {
 		l.log.Warn("a stage that is removed was not closed", "stage", arn, "err", err)
 	}
-	if l.door == nil {
+	if l.proxy == nil {
 		return
 	}
-	err := l.door.Send(ctx, homes.Order{Verb: homes.CloseStage, Stage: arn})
+	err := l.proxy.Send(ctx, homes.Order{Verb: homes.CloseStage, Stage: arn})
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
 		l.log.Warn("a stage that is removed was not closed everywhere", "stage", arn, "err", err)
 	}

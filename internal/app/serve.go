@@ -307,8 +307,8 @@ func (s *server) stopHTTP(ctx context.Context) error {
 	s.web.Stop(farewell)
 	over()
 	err := s.local.whip.Shutdown(ctx)
-	if s.local.door != nil {
-		s.local.door.Close(ctx)
+	if s.local.proxy != nil {
+		s.local.proxy.Close(ctx)
 	}
 	if slow := s.http.Shutdown(ctx); slow != nil {
 		s.log.Warn("requests that would not end were cut off", "err", slow)

@@ -147,12 +147,12 @@ func (s *server) wireLocal(key *ecdsa.PrivateKey, signer *token.Signer) error {
 		Changed: s.feed.StageChanged,
 	})
 	media.OnChange(socket.MediaChanged)
-	door, err := s.wireDoor(key, handler, socket)
+	proxy, err := s.wireProxy(key, handler, socket)
 	if err != nil {
 		return err
 	}
 	s.local = &localStages{
-		known: s.known, signer: signer, media: media, whip: handler, signal: socket, door: door,
+		known: s.known, signer: signer, media: media, whip: handler, signal: socket, proxy: proxy,
 		draining: &s.draining, log: s.log,
 	}
 	s.registry.local.Store(s.local)
@@ -208,8 +208,8 @@ func (s *server) wireWeb() (err error) {
 	ways.Observe = s.metrics.SignIn
 	cfg := s.webConfig(ways)
 	cfg.WHIP, cfg.Signal = s.local.whip, s.local.signal
-	if s.local.door != nil {
-		cfg.WHIP, cfg.Signal = s.local.door, s.local.door
+	if s.local.proxy != nil {
+		cfg.WHIP, cfg.Signal = s.local.proxy, s.local.proxy
 	}
 	cfg.Checks = append(cfg.Checks,
 		web.Check{Name: "media", Run: s.local.ready},

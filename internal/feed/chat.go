@@ -17,23 +17,24 @@ import (
 )
 
 const (
-	chatKept   = 200              // messages of a stage
-	chatLength = 500              // characters of a message
-	chatBurst  = 5                // messages that one person may send at once …
-	chatPace   = 2 * time.Second  // … and then one each
-	chatQuiet  = 15 * time.Minute // without a message or a publisher, after which the chat is over
-	chatID     = 128              // bytes of the ID of a muted user
-	maxMuted   = 1000             // people of one stage
-	maxWriters = 10_000           // whose pace is remembered
+	chatKept   = 200             // messages of a stage
+	chatLength = 500             // characters of a message
+	chatBurst  = 5               // messages that one person may send at once …
+	chatPace   = 2 * time.Second // … and then one each
+	// time without a message or a publisher, after which the chat ends
+	chatQuiet  = 15 * time.Minute
+	chatID     = 128    // bytes of the ID of a muted user
+	maxMuted   = 1000   // people of one stage
+	maxWriters = 10_000 // people whose rate limiters are kept
 )
 
-// A Chat keeps what is written on stages. Each stage has one room, for one session of the stage
-// (docs/decisions/0080). Who may write, delete and mute is decided in package access.
+// A Chat keeps the messages that people write on stages. Each stage has one chat room per session
+// of the stage (docs/decisions/0080). Package access decides who may write, delete and mute.
 type Chat struct {
 	feed  *Feed
 	store ChatStore
 	posts httpkit.Map[writer, *rate.Limiter]
-	// A deletion has a pace of its own: it costs as much as a message.
+	// Deletions have a rate limit of their own: each costs as much as a message.
 	deletions httpkit.Map[writer, *rate.Limiter]
 }
 
@@ -50,7 +51,8 @@ func NewChat(f *Feed) *Chat {
 	return &Chat{feed: f, store: f.cfg.Shared, posts: paces(), deletions: paces()}
 }
 
-// Room returns the chat of a stage, emptied when another session has begun since the last message.
+// Room returns the chat room of a stage. It empties the room first if the session of the last
+// message has ended.
 func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence) (Room, error) {
 	r, err := c.store.Room(ctx, arn, chatKept)
 	if err != nil {
@@ -62,8 +64,8 @@ func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence
 	return r, err
 }
 
-// over reports whether the session of a room has ended: nothing was written for a while, and no one
-// publishes who already did so by the end of that while.
+// over reports whether the session of a room has ended: for chatQuiet nobody wrote, and nobody who
+// publishes now published before the end of that time.
 func (c *Chat) over(r Room, present []stage.Presence) bool {
 	end := r.LastPost.Add(chatQuiet)
 	return !c.feed.cfg.Now().Before(end) && !slices.ContainsFunc(present,
@@ -77,7 +79,7 @@ func (r Room) Mutes(id access.UserID) bool {
 	return slices.ContainsFunc(r.Muted, func(p Person) bool { return p.ID == id })
 }
 
-// Post adds a message. It refuses people who are muted or write too fast.
+// Post adds a message. It refuses people who are muted or who write too fast.
 func (c *Chat) Post(
 	ctx context.Context, arn stage.ARN, by Person, text string, present []stage.Presence,
 ) (ChatMessage, error) {
@@ -96,7 +98,7 @@ func (c *Chat) Post(
 	if err := c.tooFast(&c.posts, writer{arn, by.ID}, "send it again"); err != nil {
 		return ChatMessage{}, err
 	}
-	m := ChatMessage{ // with the precision in which it is stored
+	m := ChatMessage{ // the precision in which the store keeps it
 		ID: stage.NewID(), Time: c.feed.cfg.Now().UTC().Truncate(time.Millisecond),
 		UserID: string(by.ID), Name: by.Name, Text: text,
 	}
@@ -111,8 +113,8 @@ func (c *Chat) Post(
 type Deletion struct {
 	Message string
 	By      access.UserID
-	Free    bool                      // from the rate limit
-	May     func(access.UserID) error // whether By may delete a message of that author
+	Free    bool                      // not counted by the rate limit
+	May     func(access.UserID) error // returns nil if By may delete a message of that author
 }
 
 // Delete removes a message.
@@ -139,7 +141,7 @@ func (c *Chat) Delete(
 	if err != nil {
 		return err
 	}
-	if !found { // deleted meanwhile
+	if !found { // another request deleted it meanwhile
 		return noMessage()
 	}
 	c.feed.send(Notice{Kind: KindRemoved, Stage: arn, Data: mustJSON(ChatRemoved{ID: d.Message})})
@@ -150,8 +152,8 @@ func noMessage() error {
 	return stage.Errorf(stage.ErrNotFound, "This message is not there any more.")
 }
 
-// Mute keeps a person from writing, or lets them write again. Without a name the person is a guest,
-// who has to be on the stage or in its chat.
+// Mute mutes a person in the chat of a stage, or unmutes them. A person without a name is a guest,
+// who must be on the stage or in its chat.
 func (c *Chat) Mute(
 	ctx context.Context, arn stage.ARN, person Person, on bool, present []stage.Presence,
 ) error {
@@ -174,7 +176,7 @@ func (c *Chat) Mute(
 	return nil
 }
 
-// tooFast returns nil as long as a person may do one more.
+// tooFast returns an error if a person has used up their rate limit.
 func (c *Chat) tooFast(
 	paces *httpkit.Map[writer, *rate.Limiter], who writer, again string,
 ) (err error) {
@@ -193,8 +195,8 @@ func (c *Chat) tooFast(
 	return err
 }
 
-// knows reports whether there is such a person: an account, which alone has a name here, or a guest
-// on the stage or in its chat.
+// knows reports whether a person exists: an account, which always has a name here, or a guest on
+// the stage or in its chat.
 func (r Room) knows(person Person, present []stage.Presence) bool {
 	id := string(person.ID)
 	switch {
@@ -209,7 +211,7 @@ func (r Room) knows(person Person, present []stage.Presence) bool {
 		})
 }
 
-// nameOf returns the account's name, or that of a guest's messages.
+// nameOf returns the name of an account, or the name in the messages of a guest.
 func (r Room) nameOf(person Person) string {
 	if person.Name != "" {
 		return person.Name
@@ -222,10 +224,10 @@ func (r Room) nameOf(person Person) string {
 	return string(person.ID)
 }
 
-// cleanMessage keeps what can be read.
+// cleanMessage removes characters that cannot be read.
 func cleanMessage(text string) (string, error) {
 	text = strings.TrimSpace(strings.Map(func(c rune) rune {
-		// Marks that turn the direction of writing can make one person's text pass for another's
+		// Marks that change the direction of text can make one person's message look like another's
 		// (Unicode TR 36, 2.5).
 		if unicode.IsControl(c) && c != '\n' || unicode.In(c, unicode.Bidi_Control) {
 			return -1

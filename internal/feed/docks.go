@@ -17,34 +17,34 @@ import (
 
 const (
 	dockSilence = 150 * time.Second // a dock reports at least once a minute
-	dockExpiry  = 5 * time.Second   // how often silent docks are looked for
+	dockExpiry  = 5 * time.Second   // how often silent docks are removed
 	maxDocks    = 16                // of one account
 	maxFindings = 64
 	maxText     = 500
-	maxWord     = 128      // bytes of everything else in a report
+	maxWord     = 128      // bytes of any other field of a report
 	maxDock     = 32 << 10 // bytes of a dock as pages receive it
-	// A dock reports a change at once and its state in a while; all docks of an account together
+	// A dock reports a change at once, and its state at intervals. All docks of an account together
 	// may report this often.
 	dockPace  = 100 * time.Millisecond
 	dockBurst = 4 * maxDocks
 	maxPaces  = 10_000
-	// Every page of the account receives a changed dock. An account may cause this many bytes for
-	// each of its pages, at once and per second.
+	// Every page of an account receives each dock that changes. The reports of an account may cause
+	// this many bytes for each of its pages, at once and per second.
 	dockBytesAtOnce    = 1 << 20
 	dockBytesPerSecond = 64 << 10
 )
 
 var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
 
-// Docks are the open docks of accounts: what each reports of its OBS, for the pages of its account
-// and for operators.
+// Docks are the open docks of accounts: what each dock reports of its OBS. The pages of the account
+// and operators receive it.
 type Docks struct {
 	feed  *Feed
 	store DockStore
 	paces httpkit.Map[access.UserID, *dockPaces]
 }
 
-// dockPaces limit the reports of an account, and the bytes that they make its pages receive.
+// dockPaces limit the reports of an account, and the bytes that its pages receive because of them.
 type dockPaces struct{ reports, bytes *rate.Limiter }
 
 // NewDocks returns the docks of a feed.
@@ -54,7 +54,7 @@ func NewDocks(f *Feed) *Docks {
 	}}
 }
 
-// Put takes the report of a dock. Since is set here.
+// Put stores the report of a dock, and sets its Since.
 func (d *Docks) Put(ctx context.Context, user access.UserID, dock Dock) error {
 	if err := check(dock); err != nil {
 		return err
@@ -99,7 +99,7 @@ func tooManyReports(wait time.Duration) error {
 		WithCode("too_many_reports").WithRetry(wait)
 }
 
-// allow takes n from one of the paces of an account.
+// allow takes n from one of the rate limits of an account.
 func (d *Docks) allow(
 	user access.UserID, now time.Time, which func(*dockPaces) *rate.Limiter, n int,
 ) (ok bool) {
@@ -125,13 +125,13 @@ func (d *Docks) Delete(ctx context.Context, user access.UserID, id string) error
 	return err
 }
 
-// Of returns the open docks of a user, the first one first.
+// Of returns the open docks of a user, the oldest first.
 func (d *Docks) Of(ctx context.Context, user access.UserID) ([]Dock, error) {
 	docks, err := d.store.Docks(ctx, user)
 	return inOrder(docks[user]), err
 }
 
-// All returns the open docks of everybody.
+// All returns the open docks of all users.
 func (d *Docks) All(ctx context.Context) (map[access.UserID][]Dock, error) {
 	docks, err := d.store.Docks(ctx, "")
 	for user := range docks {
@@ -150,7 +150,7 @@ func inOrder(docks []Dock) []Dock {
 	return docks
 }
 
-// Run removes docks that have gone silent, until ctx ends.
+// Run removes silent docks until ctx ends.
 func (d *Docks) Run(ctx context.Context) error {
 	for sleep(ctx, dockExpiry) {
 		gone, err := d.store.ExpireDocks(ctx, d.feed.cfg.Now().Add(-dockSilence))
@@ -164,7 +164,7 @@ func (d *Docks) Run(ctx context.Context) error {
 	return nil
 }
 
-// check bounds what is kept of a dock: every page of the account receives all of it.
+// check limits the size of a dock's report: every page of the account receives all of it.
 func check(d Dock) error {
 	if !dockID.MatchString(d.ID) {
 		return stage.Errorf(stage.ErrInvalid, "A dock is named by 8 to 64 letters and digits.")

@@ -12,23 +12,23 @@ import (
 
 const (
 	queuedEvents = 1024
-	// Refusals find no place in a queue that is longer: they are the first to be lost.
+	// A longer queue takes no more refusals: of all events, they are dropped first.
 	queuedRefusals = queuedEvents / 4
 	refusalPause   = 5 * time.Second // between refusals of one participant for one reason
-	maxRefusals    = 4096            // different ones in that time
-	drainLimit     = 5 * time.Second // to store what is queued at the end
+	maxRefusals    = 4096            // different refusals in that time
+	drainLimit     = 5 * time.Second // time to store what is queued when Run ends
 	minRetry       = 200 * time.Millisecond
 	maxRetry       = 5 * time.Second
 )
 
-// A refusal identifies refusals that report nothing new.
+// A refusal is the key by which repeated refusals are recognized.
 type refusal struct {
 	stage       stage.ARN
 	participant stage.ParticipantID
 	code        string
 }
 
-// StageEvent takes what happened to a participant.
+// StageEvent queues an event of a participant.
 func (f *Feed) StageEvent(e stage.Event) {
 	if e.Time.IsZero() {
 		e.Time = f.cfg.Now()
@@ -50,8 +50,8 @@ func (f *Feed) enqueue(e stage.Event) {
 	}
 }
 
-// takeRefusal drops refusals that report nothing new, and all while the queue is long: anybody with
-// a dead token can cause as many as they like.
+// takeRefusal drops repeated refusals, and all refusals while the queue is long: anybody with a
+// dead token can cause any number of them.
 func (f *Feed) takeRefusal(e stage.Event) {
 	full := len(f.queue) >= queuedRefusals || f.refusals.Len(f.cfg.Now()) >= maxRefusals
 	if full {
@@ -64,7 +64,7 @@ func (f *Feed) takeRefusal(e stage.Event) {
 	}
 }
 
-// runEvents stores events in their order until ctx ends, and then what is left.
+// runEvents stores events in their order until ctx ends, and then those that are still queued.
 func (f *Feed) runEvents(ctx context.Context, record recorder) error {
 	for {
 		select {
@@ -80,8 +80,8 @@ func (f *Feed) runEvents(ctx context.Context, record recorder) error {
 	}
 }
 
-// Settle returns when the events that were taken before are stored, for a process that may be
-// stopped after it. Run must be running.
+// Settle returns when all events that were queued before are stored. It is for a process that may
+// be stopped afterwards. Run must be running.
 func (f *Feed) Settle(ctx context.Context) error {
 	stored := make(chan struct{})
 	select {
@@ -112,8 +112,9 @@ func (f *Feed) drain(ctx context.Context, record recorder) {
 	}
 }
 
-// store keeps an event and then sends it to its user, so that a page that resumes finds what it was
-// sent before. While the database is away it tries again, with growing pauses, until ctx ends.
+// store stores an event and then sends it to its user, so that a page that resumes finds every
+// event that it was sent. While the database is unavailable it retries, with growing pauses, until
+// ctx ends.
 func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 	stored, err := record(context.WithoutCancel(ctx), e)
 	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {
@@ -125,14 +126,14 @@ func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 			"kind", e.Kind, "participant", e.Participant, "err", err)
 		return
 	}
-	if stored.User == "" { // the token is not one of ours
+	if stored.User == "" { // not a token of this server
 		return
 	}
 	f.sendSurely(ctx, noticeOf(stored))
 }
 
-// sendSurely passes a notice on, also after the database was away: a page that is open would not
-// see the event before it resumes.
+// sendSurely sends a notice, and retries after an outage of the database: an open page would
+// otherwise not receive the event until it resumes.
 func (f *Feed) sendSurely(ctx context.Context, n Notice) {
 	err := f.trySend(ctx, n)
 	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {
@@ -144,19 +145,20 @@ func (f *Feed) sendSurely(ctx context.Context, n Notice) {
 	}
 }
 
-// Announce sends an event that is stored to the pages of its user.
+// Announce sends an event that is already stored to the pages of its user.
 func (f *Feed) Announce(e access.StoredEvent) { f.send(noticeOf(e)) }
 
 func noticeOf(e access.StoredEvent) Notice {
 	return Notice{Kind: KindEvent, User: e.User, Stage: e.Stage, Data: mustJSON(NewStageEvent(e))}
 }
 
-// frameOfEvent reads the ID back, which a stream resumes from.
+// frameOfEvent makes a frame of a notice. It parses the event's ID, from which a stream resumes.
 func frameOfEvent(n Notice) Frame {
 	var e struct {
 		ID int64 `json:"id"`
 	}
-	json.Unmarshal(n.Data, &e) // the data of another version without an ID is an event all the same
+	// data of another version may have no ID, and is an event all the same
+	json.Unmarshal(n.Data, &e)
 	return Frame{Name: "stage", ID: e.ID, Data: n.Data}
 }
 

@@ -1,5 +1,5 @@
 // Package feed carries what happens on stages to the pages that are open: stage events and presence
-// in, bounded streams out; docks and chat beside them. What replicas share is behind Shared.
+// in, bounded streams out, and also docks and chat. What replicas share is behind Shared.
 //
 // Package web renders streams as server-sent events, and decides who may open which.
 package feed
@@ -20,56 +20,58 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// sendLimit is how long a notice may take to be on its way.
+// sendLimit limits the time for sending a notice.
 const sendLimit = 5 * time.Second
 
-// Config is what a Feed needs to exist. What it asks others for comes with Run, so that those
-// others may be built on the feed.
+// Config is what New needs. Run receives the Sources, so that packages that provide them can be
+// built on the feed.
 type Config struct {
 	Shared Shared
 	Log    *slog.Logger
 	Now    func() time.Time
-	// Asks reports whether this replica is the one that asks who is on the AWS stages, for all;
-	// nil is always. The others see what it posts, and post which of these stages are watched at
-	// theirs.
+	// Asks reports whether this replica queries Amazon IVS for presence on AWS stages, on behalf of
+	// all replicas; nil means always. The other replicas read the presence that it posts, and post
+	// which AWS stages they watch.
 	Asks func() bool
 }
 
-// Sources are what a running Feed asks.
+// Sources provide the data of a running Feed.
 type Sources struct {
-	// Record stores an event and finds its user; access.Control.RecordEvent does. An event without
-	// a user was not stored, and no stream receives it. On stage.ErrUnavailable it is called again.
+	// Record stores an event and returns it with its user; access.Control.RecordEvent does. An
+	// event without a user was not stored, and no stream receives it. After stage.ErrUnavailable
+	// the feed retries.
 	Record func(context.Context, stage.Event) (access.StoredEvent, error)
-	// Participants returns who is on a stage here; stage.Moderator does. It may be slow.
+	// Participants returns the presence of a stage on this replica; stage.Moderator does. It may be
+	// slow.
 	Participants func(context.Context, stage.ARN) ([]stage.Presence, error)
-	// Refresh is called when access changed on any replica, before streams authenticate again; it
+	// Refresh is called when access changed on any replica, before streams authenticate again. It
 	// must not block. It may be nil.
 	Refresh func()
-	// PassedOn takes what Pass has sent, on every replica; it must not block. It may be nil.
+	// PassedOn receives the data given to Pass, on every replica. It must not block. It may be nil.
 	PassedOn func(data json.RawMessage)
 }
 
-// A Feed carries events and presence to streams. Its methods are safe for concurrent use. None
-// waits for a database, but for Run, and AccessChanged where replicas share one.
+// A Feed carries events and presence to streams. Its methods are safe for concurrent use. They do
+// not wait for a database, except Run, and AccessChanged where replicas share one.
 type Feed struct {
 	cfg     Config
 	replica string // names this process on the Board
 
 	queue    chan stage.Event
-	settle   chan chan<- struct{}           // Settle asks for the queue to be stored
-	refusals httpkit.Map[refusal, struct{}] // that were taken recently
+	settle   chan chan<- struct{}           // requests of Settle
+	refusals httpkit.Map[refusal, struct{}] // recent refusals
 	changed  chan struct{}                  // wakes the presence loop: a stage is dirty
 
 	mu       sync.Mutex
 	stopped  bool
 	streams  map[*Stream]struct{}
-	counts   map[string]int // open streams, by account and by proof
+	counts   map[string]int // numbers of open streams, by account and by credential
 	accounts map[access.UserID]*account
 	stages   map[stage.ARN]*watched
-	posts    map[stage.ARN][]stage.Presence // what the other replicas reported last
+	posts    map[stage.ARN][]stage.Presence // the latest posts of the other replicas
 }
 
-// New returns a Feed that passes on nothing yet: Run does.
+// New returns a Feed. It carries nothing until Run.
 func New(cfg Config) *Feed {
 	return &Feed{
 		cfg: cfg, replica: stage.NewID(),
@@ -82,7 +84,7 @@ func New(cfg Config) *Feed {
 	}
 }
 
-// Run carries events and presence until ctx ends, and then stores what is still queued.
+// Run carries events and presence until ctx ends, and then stores the events that are still queued.
 func (f *Feed) Run(ctx context.Context, from Sources) error {
 	var g errgroup.Group
 	g.Go(func() error { return f.receive(ctx, from) })
@@ -91,7 +93,7 @@ func (f *Feed) Run(ctx context.Context, from Sources) error {
 	return g.Wait()
 }
 
-// receive delivers notices, and hands what Pass sent to PassedOn.
+// receive delivers notices, and gives the data of Pass to PassedOn.
 func (f *Feed) receive(ctx context.Context, from Sources) error {
 	return f.cfg.Shared.Receive(ctx, func(n Notice) {
 		if n.Kind == KindPassed {
@@ -107,16 +109,15 @@ func (f *Feed) receive(ctx context.Context, from Sources) error {
 	})
 }
 
-// AccessChanged makes the streams of a user, or everybody's for "", authenticate again.
+// AccessChanged makes the streams of a user authenticate again; "" means all users.
 func (f *Feed) AccessChanged(id access.UserID) {
 	f.send(Notice{Kind: KindAccess, User: id})
 }
 
-// Recheck does what AccessChanged does, in this process alone: for changes that were found in the
-// database.
+// Recheck is AccessChanged within this process alone: for changes that were found in the database.
 func (f *Feed) Recheck(id access.UserID) { f.deliver(Notice{Kind: KindAccess, User: id}) }
 
-// Stop ends every stream with a Bye, those included that are opened from now on.
+// Stop ends every stream with a Bye, including streams that are opened later.
 func (f *Feed) Stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -126,8 +127,8 @@ func (f *Feed) Stop() {
 	}
 }
 
-// Move ends the streams that are open with a Bye, so many per second that their pages do not all
-// come back at once. Streams that are opened meanwhile stay.
+// Move ends the open streams with a Bye, at most perSecond of them in a second, so that their pages
+// do not all reconnect at once. Streams that are opened meanwhile stay open.
 func (f *Feed) Move(ctx context.Context, perSecond int) {
 	f.mu.Lock()
 	open := slices.Collect(maps.Keys(f.streams))
@@ -144,11 +145,11 @@ func (f *Feed) Move(ctx context.Context, perSecond int) {
 	}
 }
 
-// movesInASecond is in how many steps Move goes.
+// movesInASecond is the number of steps per second in which Move ends streams.
 const movesInASecond = 10
 
-// send passes a notice on; a failure is for the log alone, because pages authenticate and resume
-// by themselves after a while.
+// send sends a notice. It only logs a failure, because pages authenticate and resume by themselves
+// after a while.
 func (f *Feed) send(n Notice) {
 	if err := f.trySend(context.Background(), n); err != nil {
 		f.cfg.Log.Warn("replicas do not receive a notice", "kind", n.Kind, "err", err)
@@ -161,7 +162,7 @@ func (f *Feed) trySend(ctx context.Context, n Notice) error {
 	return f.cfg.Shared.Send(ctx, n)
 }
 
-// Pass sends what concerns no page to all replicas, this one included.
+// Pass sends data that no page receives to all replicas, including this one.
 func (f *Feed) Pass(ctx context.Context, data json.RawMessage) error {
 	return f.trySend(ctx, Notice{Kind: KindPassed, Data: data})
 }
@@ -203,7 +204,7 @@ func (f *Feed) toAccount(id access.UserID, frame Frame) {
 	}
 }
 
-// toPages pushes to the pages of a stage. Viewing keys have no part in the chat. mu is held.
+// toPages pushes to the pages of a stage. Viewing keys receive no chat. mu is held.
 func (f *Feed) toPages(arn stage.ARN, frame Frame) {
 	if w := f.stages[arn]; w != nil {
 		for s := range w.pages {

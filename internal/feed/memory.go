@@ -11,10 +11,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Memory is Shared within one process.
+// A Memory implements Shared within one process.
 type Memory struct {
-	now     func() time.Time
-	sending sync.Mutex // held while notices are delivered: all receive them in one order
+	now func() time.Time
+	// held while notices are delivered, so that all receivers get them in one order
+	sending sync.Mutex
 
 	mu        sync.Mutex
 	receivers map[int]func(Notice)
@@ -45,7 +46,7 @@ func NewMemory(now func() time.Time) *Memory {
 	}
 }
 
-// Send implements Relay. It returns after all have received.
+// Send implements Relay. It returns after every receiver has the notices.
 func (m *Memory) Send(_ context.Context, notices ...Notice) error {
 	m.sending.Lock()
 	defer m.sending.Unlock()

@@ -13,33 +13,34 @@ import (
 )
 
 const (
-	presencePace = PostEvery              // how often moving numbers are read
-	presenceWait = 100 * time.Millisecond // changes that come together are sent together
-	// Stages that are empty here report a participant who joins; they are read all the same once in
-	// so many paces.
+	presencePace = PostEvery              // how often values that change all the time are read
+	presenceWait = 100 * time.Millisecond // changes within this time are sent together
+	// A stage that is empty here reports when a participant joins. It is read anyway, once in so
+	// many paces.
 	emptyEvery = 15
 )
 
-// A watched is a stage that pages watch, or that has participants here; Feed.mu owns it.
+// A watched is a stage that pages watch, or that has participants on this replica. Feed.mu guards
+// it.
 type watched struct {
 	arn      stage.ARN
 	accounts map[*account]struct{}
 	pages    map[*Stream]struct{}
-	dirty    bool // changed since it was last read
+	dirty    bool // changed since the last read
 	reading  bool
-	known    bool // it was read
-	// an AWS stage that is watched on another replica, which does not ask
+	known    bool // was read at least once
+	// an AWS stage watched on another replica, which does not query Amazon IVS
 	wanted bool
-	own    []stage.Presence // on this replica
+	own    []stage.Presence // participants on this replica
 	others []stage.Presence
 	picture
 }
 
-// A picture is a list of participants, and its JSON for each class of viewers that asked for it.
+// A picture is a list of participants, with its JSON for each class of viewers.
 type picture struct {
 	arn   stage.ARN
 	list  []stage.Presence
-	users map[access.UserID]struct{} // who are on the stage
+	users map[access.UserID]struct{} // the users who are on the stage
 	texts map[Viewer][]byte
 }
 
@@ -52,7 +53,7 @@ func newPicture(arn stage.ARN, list []stage.Presence) picture {
 	return p
 }
 
-// text returns the JSON for a viewer. Viewers who are not on the stage themselves share it.
+// text returns the JSON for a viewer. Viewers who are not on the stage themselves share one.
 func (p *picture) text(v Viewer) []byte {
 	if v.View != "" {
 		v = Viewer{View: v.View}
@@ -67,7 +68,7 @@ func (p *picture) text(v Viewer) []byte {
 	return text
 }
 
-// StageChanged takes that a participant joined a stage, left it or changed there.
+// StageChanged is called when a participant joins, leaves or changes on a stage.
 func (f *Feed) StageChanged(arn stage.ARN) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,14 +90,14 @@ func (f *Feed) watch(arn stage.ARN) *watched {
 	return w
 }
 
-// tidy forgets a stage without watchers and without participants here; mu is held.
+// tidy removes a stage without watchers and without participants on this replica; mu is held.
 func (f *Feed) tidy(w *watched) {
 	if len(w.accounts)+len(w.pages)+len(w.own) == 0 && !w.dirty && !w.reading && !w.wanted {
 		delete(f.stages, w.arn)
 	}
 }
 
-// wake makes the presence loop look at what is dirty.
+// wake makes the presence loop read the dirty stages.
 func (f *Feed) wake() {
 	select {
 	case f.changed <- struct{}{}:
@@ -106,8 +107,8 @@ func (f *Feed) wake() {
 
 type reader = func(context.Context, stage.ARN) ([]stage.Presence, error)
 
-// runPresence has a loop of its own: to ask who is on an AWS stage can take seconds, and what
-// happens on the others is sent meanwhile.
+// runPresence reads and sends presence until ctx ends. Each stage is read in a goroutine of its
+// own: a read of an AWS stage can take seconds, and must not delay the other stages.
 func (f *Feed) runPresence(ctx context.Context, read reader) error {
 	var reads sync.WaitGroup
 	defer reads.Wait()
@@ -133,8 +134,8 @@ func (f *Feed) runPresence(ctx context.Context, read reader) error {
 	}
 }
 
-// readAll reads the stages that changed, and those that are due. Each is read by one at a time, so
-// that nobody receives what is older than what they have.
+// readAll reads the stages that changed, and those that are due. Of each stage only one read runs
+// at a time, so that nobody receives older presence after newer.
 func (f *Feed) readAll(
 	ctx context.Context, reads *sync.WaitGroup, read reader, due func(*watched) bool,
 ) {
@@ -165,7 +166,7 @@ func (f *Feed) toRead(due func(*watched) bool) (list []*watched) {
 	return list
 }
 
-// learn takes who is on a stage here, where that is known.
+// learn stores the participants of a stage on this replica, if they are known.
 func (f *Feed) learn(w *watched, own []stage.Presence, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -174,13 +175,13 @@ func (f *Feed) learn(w *watched, own []stage.Presence, known bool) {
 		w.own = own
 		f.show(w)
 	}
-	if w.dirty { // it changed meanwhile
+	if w.dirty { // it changed during the read
 		f.wake()
 	}
 	f.tidy(w)
 }
 
-// show sends the presence of a stage to those for whom it changed; mu is held.
+// show sends the presence of a stage to the viewers for whom it changed; mu is held.
 func (f *Feed) show(w *watched) {
 	before, first := w.picture, !w.known
 	now := newPicture(w.arn, merge(w.own, w.others))
@@ -209,7 +210,8 @@ func (f *Feed) sendPresence(a *account, w *watched) {
 	}
 }
 
-// merge joins the participants here and on other replicas. One on several replicas is listed once.
+// merge joins the participants of this replica and of the others. A participant on several replicas
+// is listed once.
 func merge(own, others []stage.Presence) []stage.Presence {
 	if len(others) == 0 {
 		return own
@@ -230,8 +232,8 @@ func merge(own, others []stage.Presence) []stage.Presence {
 
 func (s *Stream) viewer() Viewer { return Viewer{User: s.User, Operator: s.Operator, View: s.View} }
 
-// takePresence renders the stages that are dirty; mu is held. The first picture of an account is
-// complete: a PresencesEvent, even if it is empty.
+// takePresence renders the dirty stages; mu is held. The first frame of an account is complete: a
+// PresencesEvent, even if it is empty.
 func (s *Stream) takePresence() Frame {
 	dirty, first := s.dirty, !s.begun
 	s.dirty, s.begun = nil, true
@@ -251,7 +253,7 @@ func (s *Stream) takePresence() Frame {
 	return Frame{Name: "presences", Data: data}
 }
 
-// exchange posts who is on the local stages here, and reads what other replicas post.
+// exchange posts the presence of the stages on this replica, and reads the posts of the others.
 func (f *Feed) exchange(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, PostEvery)
 	defer cancel()
@@ -276,8 +278,8 @@ func (f *Feed) exchange(ctx context.Context) {
 	}
 }
 
-// want makes the replica that asks about AWS stages ask about those that others watch; mu is
-// held.
+// want marks the AWS stages that other replicas watch, on the replica that queries Amazon IVS; mu
+// is held.
 func (f *Feed) want(asks bool) {
 	for arn := range f.posts {
 		if asks && !arn.Local() {
@@ -292,8 +294,8 @@ func (f *Feed) want(asks bool) {
 	}
 }
 
-// here is who is on the stages here. An AWS stage that is watched here is among them although it
-// is empty, or asked about elsewhere.
+// here returns the presence on this replica. It includes every AWS stage that is watched here, even
+// one that is empty or that another replica queries.
 func (f *Feed) here() map[stage.ARN][]stage.Presence {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -313,7 +315,7 @@ func (f *Feed) withdraw(ctx context.Context) error {
 	return f.cfg.Shared.Post(ctx, f.replica, nil)
 }
 
-// elsewhere returns who is on a stage on other replicas, as of a few seconds ago.
+// elsewhere returns the presence of a stage on other replicas, as of a few seconds ago.
 func (f *Feed) elsewhere(arn stage.ARN) (present []stage.Presence, posted bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -321,7 +323,7 @@ func (f *Feed) elsewhere(arn stage.ARN) (present []stage.Presence, posted bool) 
 	return present, posted
 }
 
-// Everywhere returns a moderator that also sees who is on the stages of other replicas.
+// Everywhere returns a moderator that also lists the participants on other replicas.
 func (f *Feed) Everywhere(here stage.Moderator) stage.Moderator { return everywhere{here, f} }
 
 type everywhere struct {
@@ -333,7 +335,7 @@ type everywhere struct {
 func (e everywhere) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	others, posted := e.feed.elsewhere(arn)
 	if posted && !arn.Local() && !e.feed.asks() {
-		return others, nil // the replica that asks does so already
+		return others, nil // the replica that queries Amazon IVS has asked already
 	}
 	own, err := e.Moderator.Participants(ctx, arn)
 	return merge(own, others), err

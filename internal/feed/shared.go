@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Shared is what the replicas of a server have in common. Memory implements it for one process.
+// Shared is the state that the replicas of a server share. Memory implements it for one process.
 // feedtest.Contract holds every implementation to these comments.
 //
 // Times in it are those of the callers; an implementation need not have a clock, except to end the
@@ -23,28 +23,28 @@ type Shared interface {
 
 // A Relay carries notices between replicas.
 type Relay interface {
-	// Send passes notices on to every replica, this one included. When it returns nil, each replica
-	// that runs receives each of them once, and all in one order. It may return before they arrive.
-	// A replica that cannot be reached for a while receives them when it is back, or, where that
-	// was too long ago to be known, the notice KindGap.
+	// Send sends notices to every replica, including this one. When it returns nil, each running
+	// replica receives each of them once, and all replicas in one order. It may return before they
+	// arrive. A replica that cannot be reached for a while receives them when it is back. If the
+	// notices are no longer kept by then, it receives the notice KindGap instead.
 	Send(ctx context.Context, notices ...Notice) error
-	// Receive calls deliver, never twice at the same time, until ctx ends. Notices that were sent
-	// before the first call to Receive are not delivered.
+	// Receive calls deliver until ctx ends, never concurrently. Notices that were sent before the
+	// first call of Receive are not delivered.
 	Receive(ctx context.Context, deliver func(Notice)) error
 }
 
 // A Notice reports a change to all replicas.
 type Notice struct {
 	Kind  Kind
-	User  access.UserID   // whose event, access or docks; of KindAccess "" is everybody
-	Stage stage.ARN       // of chat
-	Data  json.RawMessage // of KindEvent, KindMessage and KindRemoved: what pages receive
+	User  access.UserID   // owner of the event, login or dock; "" with KindAccess means all users
+	Stage stage.ARN       // of a chat notice
+	Data  json.RawMessage // of KindEvent, KindMessage and KindRemoved: the JSON for pages
 }
 
-// A Kind says what a notice reports.
+// A Kind is the kind of a notice.
 type Kind string
 
-// The kinds of notice. Those without data ask their receivers to read again.
+// The kinds of notice. After one without data, receivers read the state again.
 const (
 	KindEvent   Kind = "event"   // a stage event was stored: a StageEvent for the pages of User
 	KindAccess  Kind = "access"  // logins, grants or stages of User changed
@@ -52,16 +52,16 @@ const (
 	KindChat    Kind = "chat"    // a user was muted or unmuted, or the chat was emptied
 	KindMessage Kind = "message" // a ChatMessage for the pages of Stage
 	KindRemoved Kind = "removed" // a ChatRemoved for the pages of Stage
-	KindPassed  Kind = "passed"  // what one replica passes on to the others, for no page
-	KindGap     Kind = "gap"     // notices may be missing: every stream has to resume
+	KindPassed  Kind = "passed"  // data of Pass, for the replicas and for no page
+	KindGap     Kind = "gap"     // notices may be missing: every stream must resume
 )
 
-// A Board has the presence of every replica. It is soft state: a post that is not renewed ends.
+// A Board has the presence on every replica. It is soft state: a post that is not renewed expires.
 type Board interface {
-	// Post replaces what a replica reports. It is called at least every PostEvery; after three
-	// times that without a call the post ends. An empty post ends it at once.
+	// Post replaces the post of a replica. It is called at least every PostEvery. A post expires
+	// when it was not renewed for three times PostEvery. An empty post ends it at once.
 	Post(ctx context.Context, replica string, present map[stage.ARN][]stage.Presence) error
-	// Posts returns what the other replicas report.
+	// Posts returns the posts of the other replicas.
 	Posts(ctx context.Context, except string) (map[stage.ARN][]stage.Presence, error)
 }
 
@@ -71,34 +71,34 @@ const PostEvery = 2 * time.Second
 // A DockStore keeps the open docks of accounts. Reports of one dock may arrive at different
 // replicas.
 type DockStore interface {
-	// PutDock adds or replaces a dock of the same ID, seen at that time.
+	// PutDock adds a dock, or replaces the one with the same ID, as seen at that time.
 	PutDock(ctx context.Context, user access.UserID, dock Dock, seen time.Time) error
-	// DeleteDock reports whether there was such a dock.
+	// DeleteDock reports whether the dock existed.
 	DeleteDock(ctx context.Context, user access.UserID, id string) (bool, error)
-	// Docks returns a user's docks, or everybody's for "", in any order.
+	// Docks returns the docks of a user, in any order; "" means all users.
 	Docks(ctx context.Context, user access.UserID) (map[access.UserID][]Dock, error)
-	// ExpireDocks deletes docks that were last seen before that time, and returns whose they were.
+	// ExpireDocks deletes docks that were last seen before that time, and returns their owners.
 	ExpireDocks(ctx context.Context, before time.Time) ([]access.UserID, error)
 }
 
 // A ChatStore keeps the chat of stages.
 type ChatStore interface {
-	// Room returns the chat of a stage: its newest messages, oldest first, at most limit. A stage
-	// without any has an empty room.
+	// Room returns the chat room of a stage: its newest messages, the oldest of them first, at most
+	// limit. A stage without messages has an empty room.
 	Room(ctx context.Context, arn stage.ARN, limit int) (Room, error)
-	// AddMessage adds a message after all others, and keeps at least the newest keep.
+	// AddMessage adds a message after all others. The newest keep messages are kept at least.
 	AddMessage(ctx context.Context, arn stage.ARN, m ChatMessage, keep int) error
-	// DeleteMessage reports whether there was such a message.
+	// DeleteMessage reports whether the message existed.
 	DeleteMessage(ctx context.Context, arn stage.ARN, id string) (bool, error)
-	// DeleteMessages empties the chat of messages up to that time; who is muted stays muted.
+	// DeleteMessages deletes messages up to that time; muted users stay muted.
 	DeleteMessages(ctx context.Context, arn stage.ARN, upTo time.Time) error
 	// Mute adds or removes a muted user.
 	Mute(ctx context.Context, arn stage.ARN, who Person, on bool) error
 }
 
-// A Room is the chat of one stage.
+// A Room is the chat room of one stage.
 type Room struct {
 	Messages []ChatMessage // oldest first
 	Muted    []Person
-	LastPost time.Time // of the newest message ever, deleted ones included
+	LastPost time.Time // time of the newest message ever, including deleted ones
 }

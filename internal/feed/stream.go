@@ -9,44 +9,45 @@ import (
 )
 
 const (
-	// A stream that is this far behind is cut; its page comes back and resumes.
+	// A stream with more queued frames is closed; its page reconnects and resumes.
 	maxFrames = 256
 	maxBytes  = 1 << 20
-	// Sixteen docks, each with a page of its stage, and a browser source for every guest stay
-	// below.
+	// Sixteen docks, each with a page of its stage, and a browser source for every guest stay below
+	// these limits.
 	maxStreams        = 64 // of one account
 	maxStreamsOfProof = 32 // of one login, key or token
 	streamsRetry      = 30 * time.Second
 )
 
-// A Frame is one server-sent event, or without data a request to its receiver: one of those below.
+// A Frame is one server-sent event. A frame without data, one of those below, is a request to its
+// receiver.
 type Frame struct {
 	Name string
-	ID   int64 // of a stage event, to resume from
+	ID   int64 // ID of a stage event, from which a page resumes
 	Data []byte
 }
 
-// The frames without data. Several of a kind that wait in one stream become one.
+// The frames without data. Several of one kind that wait in a stream become one.
 const (
-	FrameTick  = "tick"  // Nudge was called
+	FrameTick  = "tick"  // Tick was called
 	FrameLook  = "look"  // authenticate again: access changed
 	FrameDocks = "docks" // send the docks of the account
-	FrameChat  = "chat"  // send the chat of the stage
+	FrameChat  = "chat"  // send the chat room of the stage
 )
 
-// presenceFrame stands in the queue for all stages whose presence is to be sent.
+// presenceFrame stands in the queue for all stages whose presence must be sent.
 const presenceFrame = "presence"
 
-// A Listener describes who opens a stream.
+// A Listener describes the client that opens a stream.
 type Listener struct {
 	User     access.UserID
 	Operator bool
-	Proof    string     // identifies the credential, for a limit
-	Page     stage.ARN  // the stream is for this stage alone; else it is for the account
+	Proof    string     // identifies the credential, to limit its streams
+	Page     stage.ARN  // the one stage of the stream; empty for a stream of the account
 	View     stage.View // of a viewing key
-	// Ready is called when there is something to take, or the stream is over, after Take has
-	// returned without a frame; then not again before Take does so once more. It must not block,
-	// and must not call the feed.
+	// Ready is called when there is a frame to take, or when the stream has ended. After a call, it
+	// is not called again until Take has returned without a frame. It must not block, and must not
+	// call the feed.
 	Ready func()
 }
 
@@ -54,30 +55,31 @@ type Listener struct {
 type Stream struct {
 	Listener
 	feed   *Feed
-	counts [2]string // what it counts on in Feed.counts
+	counts [2]string // keys of this stream in Feed.counts
 
 	// Guarded by Feed.mu.
 	queue   []Frame               // oldest first
 	bytes   int                   // of the queue
-	dirty   map[*watched]struct{} // stages whose presence is to be sent
+	dirty   map[*watched]struct{} // stages whose presence must be sent
 	watches bool                  // Watch was called
 	begun   bool                  // the first presence was taken
-	over    bool                  // nothing more comes
+	over    bool                  // the stream has ended
 	pending bool                  // Ready was called, and Take has not returned false since
 }
 
-// An account is what the streams of one user have in common.
+// An account is the state that the streams of one user share.
 type account struct {
 	viewer  Viewer
 	streams map[*Stream]struct{}
 	stages  []*watched
 }
 
-// Listen opens a stream. When a user or a credential has too many, it refuses the new one: to cut
-// the oldest would make two pages that come back cut each other for ever.
+// Listen opens a stream. When a user or a credential has too many, it refuses the new one: if it
+// closed the oldest, two pages that reconnect would close each other for ever.
 //
-// The stream of an account receives the events and docks of the user from now on, and presence once
-// Watch has said of which stages. That of a page receives presence and chat of its stage.
+// The stream of an account receives the events and docks of the user from now on. It receives
+// presence after Watch has set the stages. The stream of a page receives presence and chat of its
+// stage.
 func (f *Feed) Listen(l Listener) (*Stream, error) {
 	s := &Stream{
 		Listener: l, feed: f, pending: true,
@@ -97,13 +99,13 @@ func (f *Feed) Listen(l Listener) (*Stream, error) {
 	}
 	f.streams[s] = struct{}{}
 	f.attach(s)
-	if f.stopped { // came between Stop and the closing of the listener
+	if f.stopped { // opened between Stop and the closing of the listener
 		s.dismiss()
 	}
 	return s, nil
 }
 
-// attach enters a stream where frames are distributed; mu is held.
+// attach adds a stream to the receivers of frames; mu is held.
 func (f *Feed) attach(s *Stream) {
 	if s.Page != "" {
 		w := f.watch(s.Page)
@@ -163,8 +165,8 @@ func (f *Feed) detach(s *Stream) {
 	}
 }
 
-// Watch sets of which stages an account's streams receive presence, and whether as an operator. The
-// first call for a stream makes its first picture: one frame with every stage that is not empty.
+// Watch sets of which stages the streams of an account receive presence, and whether as an
+// operator. After the first call, a stream sends one frame with every stage that is not empty.
 func (s *Stream) Watch(operator bool, stages []stage.ARN) {
 	f := s.feed
 	f.mu.Lock()
@@ -215,14 +217,14 @@ func (f *Feed) rewatch(a *account, viewer Viewer, stages []stage.ARN) {
 	}
 }
 
-// Nudge queues a FrameTick, for what the receiver does from time to time.
-func (s *Stream) Nudge() {
+// Tick queues a FrameTick, for periodic work of the receiver.
+func (s *Stream) Tick() {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	s.push(Frame{Name: FrameTick})
 }
 
-// Take returns the oldest frame. Without one, the stream is either over or calls Ready later.
+// Take returns the oldest frame. Without one, the stream has either ended or calls Ready later.
 func (s *Stream) Take() (frame Frame, ok, over bool) {
 	f := s.feed
 	f.mu.Lock()
@@ -242,8 +244,8 @@ func (s *Stream) Take() (frame Frame, ok, over bool) {
 	return frame, true, false
 }
 
-// push queues a frame; mu is held. A stream that does not keep up is cut, and resumes by the ID of
-// the last event that it has.
+// push queues a frame; mu is held. A stream that does not keep up is closed, and its page resumes
+// from the last event that it received.
 func (s *Stream) push(frame Frame) {
 	if s.over {
 		return
@@ -261,7 +263,7 @@ func (s *Stream) push(frame Frame) {
 	s.ready()
 }
 
-// cut ends a stream once what is queued has been taken; mu is held.
+// cut ends a stream after its queued frames are taken; mu is held.
 func (s *Stream) cut() {
 	s.over = true
 	s.ready()
@@ -280,7 +282,7 @@ func (s *Stream) dismiss() {
 	s.cut()
 }
 
-// presence marks a stage whose presence is to be sent; mu is held.
+// presence marks a stage whose presence must be sent; mu is held.
 func (s *Stream) presence(w *watched) {
 	if s.over || s.Page == "" && !s.watches {
 		return

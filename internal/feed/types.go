@@ -19,7 +19,7 @@ type (
 		ParticipantID stage.ParticipantID `json:"participantId"`
 		Code          string              `json:"code"`
 		Detail        string              `json:"detail"`
-		// Claimed marks a token whose signature is wrong: the event may explain, and proves
+		// Claimed marks a token with a wrong signature: the event may explain a failure, and proves
 		// nothing.
 		Claimed bool `json:"claimed,omitempty"`
 	}
@@ -33,7 +33,7 @@ type (
 		Complete bool            `json:"complete"` // the user's other stages are empty
 		Stages   []PresenceEvent `json:"stages"`
 	}
-	// A Presence is a participant on a stage, as a certain viewer may see it.
+	// A Presence is a participant on a stage, as a certain viewer sees it.
 	Presence struct {
 		ParticipantID stage.ParticipantID `json:"participantId"`
 		UserID        string              `json:"userId"`
@@ -56,7 +56,7 @@ type (
 		Live          bool                `json:"live"`
 		ParticipantID stage.ParticipantID `json:"participantId,omitempty"`
 	}
-	// An OBSState is what a dock knows of its OBS.
+	// An OBSState is the state of OBS that a dock reports.
 	OBSState struct {
 		Version   string    `json:"version,omitempty"`
 		WebSocket string    `json:"websocket,omitempty"`
@@ -64,13 +64,13 @@ type (
 		State     string    `json:"state,omitempty"`
 		Findings  []Finding `json:"findings,omitempty"`
 	}
-	// A Finding is one setting of OBS that the dock judged.
+	// A Finding is one setting of OBS that the dock checked.
 	Finding struct {
 		ID    string `json:"id"`
 		Level string `json:"level"` // "fix", "person" or "ok"
 		Text  string `json:"text"`
 	}
-	// DocksEvent lists the open docks of the account. Each that changes follows alone.
+	// A DocksEvent lists the open docks of the account. A dock that changes later follows alone.
 	DocksEvent struct {
 		Docks []Dock `json:"docks"`
 	}
@@ -109,15 +109,16 @@ func NewStageEvent(e access.StoredEvent) StageEvent {
 	}
 }
 
-// A Viewer is for whom presence is rendered.
+// A Viewer is the person for whom presence is rendered.
 type Viewer struct {
 	User     access.UserID
 	Operator bool
-	View     stage.View // of a viewing key: only its participants are visible, and none is "you"
+	// of a viewing key: only its participants are visible, and none of them is "you"
+	View stage.View
 }
 
-// NewPresence returns a participant as the viewer may see it: how well a picture arrives is for its
-// publisher and for operators.
+// NewPresence returns a participant as the viewer sees it. Only the publisher and operators see how
+// well a picture arrives.
 func NewPresence(p stage.Presence, viewer Viewer) Presence {
 	out := Presence{
 		ParticipantID: p.Participant.ID, UserID: p.Participant.UserID, Name: p.Participant.Name(),

@@ -10,12 +10,13 @@ import (
 )
 
 const (
-	// quietFor is how long a stage is empty until its home is free.
+	// quietFor is how long a stage must be empty before its home is released.
 	quietFor = 30 * time.Second
 	retry    = 2 * time.Second
 )
 
-// Holds reports whether this replica is the home of a stage at this moment. No two replicas are.
+// Holds reports whether this replica is the home of a stage at this moment. No two replicas hold a
+// stage at once.
 func (h *Homes) Holds(arn stage.ARN) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -33,8 +34,8 @@ func (h *Homes) valid() bool {
 	return !h.lost && (time.Now().Before(h.until) || !h.rivals())
 }
 
-// Drain makes this replica take no stage any more: what arrives for one without a home is passed
-// on. A stage with participants stays here until it is empty.
+// Drain stops this replica from becoming the home of further stages: requests for a stage without a
+// home are forwarded. A stage with participants stays here until it is empty.
 func (h *Homes) Drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()
@@ -48,13 +49,13 @@ func (h *Homes) Drain(ctx context.Context) {
 	h.releaseIdle(ctx)
 }
 
-// Alone reports whether no other replica takes stages.
+// Alone reports whether no other replica accepts stages.
 func (h *Homes) Alone() bool {
 	_, ok := h.successor()
 	return !ok
 }
 
-// Others returns the replicas that can be reached, those that drain included.
+// Others returns the replicas that can be reached, including those that drain.
 func (h *Homes) Others() (list []Peer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -70,11 +71,11 @@ func (h *Homes) Others() (list []Peer) {
 type place struct {
 	here bool
 	peer Peer
-	done func() // of a request that is served here
+	done func() // ends a request that is served here
 }
 
-// find returns the home of a stage, and claims it where there is none. atHome is a request that a
-// peer passed on, which is not passed on again.
+// find returns the home of a stage, and claims the stage if it has none. atHome marks a request
+// that a peer forwarded; such a request is not forwarded again.
 func (h *Homes) find(ctx context.Context, arn stage.ARN, atHome bool) (place, error) {
 	if at, ok := h.known(arn); ok {
 		return at, nil
@@ -83,7 +84,7 @@ func (h *Homes) find(ctx context.Context, arn stage.ARN, atHome bool) (place, er
 	if err != nil {
 		return place{}, err
 	}
-	if !h.seen(id) { // it has just come
+	if !h.seen(id) { // a replica that has just joined
 		if err := h.look(ctx); err != nil {
 			return place{}, err
 		}
@@ -91,7 +92,7 @@ func (h *Homes) find(ctx context.Context, arn stage.ARN, atHome bool) (place, er
 	return h.settle(arn, id, term)
 }
 
-// seen reports whether a replica is this one, or one that was read.
+// seen reports whether a replica is this one, or one that this replica has read.
 func (h *Homes) seen(id string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -145,7 +146,7 @@ func (h *Homes) read(
 		return id, term, err
 	}
 	id, err = h.cfg.Store.Home(ctx, arn)
-	if err == nil && id == own { // held by this replica, and not in use
+	if err == nil && id == own { // this replica holds the stage, and does not use it
 		return "", 0, errStopping()
 	}
 	if !errors.Is(err, stage.ErrNotFound) {
@@ -158,7 +159,7 @@ func (h *Homes) read(
 	return next, 0, nil
 }
 
-// successor is a replica that takes stages.
+// successor returns a replica that accepts stages.
 func (h *Homes) successor() (id string, ok bool) {
 	var list []string
 	for _, p := range h.Others() {
@@ -172,7 +173,7 @@ func (h *Homes) successor() (id string, ok bool) {
 	return list[rand.N(len(list))], true
 }
 
-// settle keeps what the database answered.
+// settle stores the answer of the database.
 func (h *Homes) settle(arn stage.ARN, id string, term int64) (place, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -201,14 +202,14 @@ func (h *Homes) settle(arn stage.ARN, id string, term int64) (place, error) {
 
 const maxHolders = 10_000
 
-// mistaken drops what was read about the home of a stage.
+// mistaken removes a stored home that turned out to be wrong.
 func (h *Homes) mistaken(arn stage.ARN) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.holders, arn)
 }
 
-// lookUp returns another replica by its ID, also one that has just come.
+// lookUp returns another replica by its ID, including one that has just joined.
 func (h *Homes) lookUp(ctx context.Context, id string) (Peer, bool) {
 	if !h.seen(id) && h.look(ctx) != nil {
 		return Peer{}, false
@@ -227,8 +228,8 @@ func (h *Homes) peer(id string) (Peer, bool) {
 	return p.Peer, true
 }
 
-// releaseIdle frees stages that have been empty for a while, or at once while this replica
-// drains, so that they find a home where they are needed next.
+// releaseIdle releases stages that have been empty for a while, or at once while this replica
+// drains, so that the next request chooses their home.
 func (h *Homes) releaseIdle(ctx context.Context) {
 	id := h.ID()
 	for arn, term := range h.quiet() {
@@ -236,13 +237,13 @@ func (h *Homes) releaseIdle(ctx context.Context) {
 			h.cfg.Log.Debug("a stage is not free yet", "stage", arn, "err", err)
 		}
 		h.mu.Lock()
-		delete(h.mine, arn) // also after a failure: the next request claims it in a new term
+		delete(h.mine, arn) // even after a failure: the next request claims the stage in a new term
 		h.mu.Unlock()
 		h.cfg.Left(arn)
 	}
 }
 
-// quiet marks the empty stages, with their terms: they are about to be released.
+// quiet marks the empty stages as being released, and returns them with their terms.
 func (h *Homes) quiet() map[stage.ARN]int64 {
 	h.mu.Lock()
 	begun := map[stage.ARN]int{}
@@ -263,7 +264,7 @@ func (h *Homes) quiet() map[stage.ARN]int64 {
 	return leaving
 }
 
-// over reports whether a stage is free; mu is held.
+// over reports whether a stage can be released; mu is held.
 func (h *Homes) over(o *own, idle bool) bool {
 	switch {
 	case !idle || o.requests > 0:

@@ -1,9 +1,9 @@
-// Package homes gives each local stage one replica, its home, among several on one database. What
-// arrives elsewhere is passed on to the home, so that any load balancer works: OBS has no cookie,
-// and browsers drop bearers on redirects. Media goes to the home's UDP port directly.
+// Package homes gives each local stage one replica, its home, among several on one database. Other
+// replicas forward requests to the home, so that any load balancer works: OBS has no cookie, and
+// browsers drop bearers on redirects. Media goes to the home's UDP port directly.
 //
-// A replica is alive while its beat in the database counts on. All times are those of one process's
-// own monotonic clock, so that the clocks of replicas may differ.
+// A replica is alive while its heartbeat in the database advances. All times are those of one
+// process's own monotonic clock, so that the clocks of replicas may differ.
 package homes
 
 import (
@@ -17,101 +17,103 @@ import (
 )
 
 const (
-	// beatEvery is how often a replica renews its beat and reads those of the others.
+	// beatEvery is how often a replica renews its heartbeat and reads those of the others.
 	beatEvery = time.Second
-	// holdFor is how long a replica stays a home after the start of its last beat that succeeded.
+	// holdFor is how long a replica stays a home, counted from the start of its last successful
+	// beat.
 	holdFor = 6 * time.Second
-	// deadAfter is how long a beat stands still until its replica is buried. It is longer than
-	// holdFor: by then that replica has given up.
+	// deadAfter is how long a heartbeat must stand still until its replica counts as dead and is
+	// buried. It is longer than holdFor, so that replica has given up its homes by then.
 	deadAfter = 8 * time.Second
-	// beatLimit is how long one look at the database may take.
+	// beatLimit limits the time of one beat.
 	beatLimit = 4 * time.Second
-	// holderLife is how long the home of a stage is used after it was read.
+	// holderLife is how long the home of a stage is used after it was read from the database.
 	holderLife = time.Second
 )
 
 // A Peer is one run of a replica.
 type Peer struct {
 	ID       string
-	URL      string // of its internal listener; empty: other replicas do not reach it
+	URL      string // of its internal listener; empty if other replicas cannot reach it
 	Beat     int64
 	Draining bool
 	Buried   bool
 }
 
-// A Store keeps the replicas and the homes. Several replicas use it at once, and its rows decide.
+// A Store keeps the replicas and the homes. Several replicas use it at once; its rows decide races.
 type Store interface {
 	// Join adds a replica.
 	Join(ctx context.Context, p Peer) error
-	// Beat counts the beat of a replica on. A replica that is buried or gone is stage.ErrNotFound.
+	// Beat advances the heartbeat of a replica. A replica that is buried or deleted is
+	// stage.ErrNotFound.
 	Beat(ctx context.Context, id string, draining bool) error
-	// Peers lists all replicas, the buried ones included.
+	// Peers lists all replicas, including buried ones.
 	Peers(ctx context.Context) ([]Peer, error)
-	// Bury marks a replica whose beat is still that one, and takes its homes from it. It reports
-	// whether this call did.
+	// Bury marks a replica as dead and takes its homes from it, if its heartbeat still has that
+	// value. It reports whether this call did so.
 	Bury(ctx context.Context, id string, beat int64) (bool, error)
-	// Forget deletes a replica that is buried.
+	// Forget deletes a buried replica.
 	Forget(ctx context.Context, id string) error
 	// Home returns the home of a stage, or stage.ErrNotFound.
 	Home(ctx context.Context, arn stage.ARN) (id string, err error)
-	// Claim makes a replica the home of a stage that has none, and returns the home. Each claim of
-	// the home itself has a new term. A replica that is buried gets none: stage.ErrNotFound.
+	// Claim makes a replica the home of a stage that has none, and returns the home. Each claim by
+	// the home itself starts a new term. For a buried replica it returns stage.ErrNotFound.
 	Claim(ctx context.Context, arn stage.ARN, id string) (home string, term int64, err error)
-	// LeaveHome ends the home of a stage, where it is still that replica in that term: a release
-	// that the database carries out late ends no later claim.
+	// LeaveHome removes the home of a stage, if it is still that replica in that term: a release
+	// that the database carries out late does not end a later claim.
 	LeaveHome(ctx context.Context, arn stage.ARN, id string, term int64) error
 }
 
 // Config is what Homes need.
 type Config struct {
 	Store Store
-	URL   string // where other replicas reach this one; empty: there is no passing on
+	URL   string // where other replicas reach this one; empty if they cannot
 	Log   *slog.Logger
 
-	// Before is the ID of the run of this replica before this one, if that has ended for certain:
-	// nobody has to wait until its beat has stood still for long enough.
+	// Before is the ID of the previous run of this replica, if that run has certainly ended. Then
+	// nobody has to wait until its heartbeat counts as dead.
 	Before string
-	// Joined is called with each new ID of this replica, before it is in use.
+	// Joined is called with each new ID of this replica, before the ID is used.
 	Joined func(id string)
-	// Lost is called when this replica is not the home of any stage any more. It ends the sessions.
+	// Lost is called when this replica is no longer the home of any stage. It ends the sessions.
 	Lost func()
-	// End records the ends of the sessions that a buried replica left, and reports whether there
-	// may be more.
+	// End records the ends of the sessions of a buried replica, and reports whether there may be
+	// more.
 	End func(ctx context.Context, id string) (more bool, err error)
-	// Idle reports whether a stage may get another home.
+	// Idle reports whether a stage may move to another home.
 	Idle func(stage.ARN) bool
-	// Left is called when this replica has given up the home of a stage that was idle.
+	// Left is called when this replica has released an idle stage.
 	Left func(stage.ARN)
 }
 
-// Homes is the membership of this replica. It is safe for concurrent use.
+// Homes is the membership of this replica among the replicas. It is safe for concurrent use.
 type Homes struct {
 	cfg Config
 
 	mu    sync.Mutex
-	id    string    // guarded by mu: of this replica; "" before it has joined
-	until time.Time // guarded by mu: this replica may be a home until then
+	id    string    // guarded by mu: ID of this replica; "" before it has joined
+	until time.Time // guarded by mu: until then this replica may be a home
 	// guarded by mu: Lost was called, and no beat has succeeded since
 	lost     bool
 	draining bool                  // guarded by mu
 	mine     map[stage.ARN]*own    // guarded by mu
-	peers    map[string]*sight     // guarded by mu: the others
-	holders  map[stage.ARN]holding // guarded by mu: read a moment ago
+	peers    map[string]*sight     // guarded by mu: the other replicas
+	holders  map[stage.ARN]holding // guarded by mu: homes of other stages, as read a moment ago
 }
 
-// An own is a stage whose home this replica is.
+// An own is a stage whose home is this replica.
 type own struct {
 	term     int64
-	requests int       // under way
-	begun    int       // requests ever
-	quiet    time.Time // since when the stage is empty; zero: it is not, or was not looked at
+	requests int       // requests under way
+	begun    int       // requests since the claim
+	quiet    time.Time // since when the stage is empty; zero if it is not, or was not checked
 	leaving  bool      // it is being released
 }
 
-// A sight is what this replica has seen of another one.
+// A sight is what this replica has read of another one.
 type sight struct {
 	Peer
-	since time.Time // since when the beat has had this value
+	since time.Time // since when the heartbeat has had this value
 }
 
 type holding struct {
@@ -127,7 +129,7 @@ func New(cfg Config) *Homes {
 	}
 }
 
-// Join enters this replica among the others.
+// Join adds this replica to the others.
 func (h *Homes) Join(ctx context.Context) error {
 	crashed, err := h.buryBefore(ctx)
 	if err != nil {
@@ -148,8 +150,8 @@ func (h *Homes) Join(ctx context.Context) error {
 	return h.look(ctx)
 }
 
-// buryBefore buries the run before this one, if it has not left, and returns its ID then. A replica
-// at another address is another one, which has a copy of this one's data.
+// buryBefore buries the previous run of this replica, unless it has left, and returns its ID. A run
+// at another address is a different replica, which has a copy of this one's data.
 func (h *Homes) buryBefore(ctx context.Context) (crashed string, err error) {
 	if h.cfg.Before == "" || h.cfg.URL == "" || h.ID() != "" {
 		return "", nil
@@ -176,7 +178,7 @@ func (h *Homes) ID() string {
 	return h.id
 }
 
-// Run renews the beat and buries replicas whose beat stands still, until ctx ends.
+// Run renews the heartbeat and buries dead replicas, until ctx ends.
 func (h *Homes) Run(ctx context.Context) error {
 	var beats sync.WaitGroup
 	beats.Go(func() { h.watchOver(ctx) })
@@ -202,7 +204,7 @@ func (h *Homes) Run(ctx context.Context) error {
 	}
 }
 
-// watchOver gives up the homes in time, also while the database hangs.
+// watchOver gives up the homes in time, even while the database hangs.
 func (h *Homes) watchOver(ctx context.Context) {
 	tick := time.NewTicker(beatEvery / 4)
 	defer tick.Stop()
@@ -232,7 +234,7 @@ func (h *Homes) giveUpLate() {
 }
 
 // rivals reports whether another replica may become the home of a stage. A replica that was alone
-// when it last saw the database goes on without it. mu is held.
+// when it last read the database keeps its homes without it. mu is held.
 func (h *Homes) rivals() bool {
 	for _, p := range h.peers {
 		if p.URL != "" && !p.Buried {
@@ -242,7 +244,7 @@ func (h *Homes) rivals() bool {
 	return false
 }
 
-// round is one beat, and a look at the others.
+// round renews the heartbeat once, and reads the others.
 func (h *Homes) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()
@@ -277,7 +279,7 @@ func (h *Homes) beat(ctx context.Context) error {
 	return nil
 }
 
-// surrender gives up all homes of a replica that was buried.
+// surrender gives up all homes of this replica after it was buried.
 func (h *Homes) surrender() {
 	h.mu.Lock()
 	told := h.lost
@@ -316,8 +318,8 @@ func (h *Homes) look(ctx context.Context) error {
 	return nil
 }
 
-// forgive starts the watch over the others anew: while the database was away from here it may have
-// been away from them.
+// forgive restarts the timers of the other replicas: while this replica could not reach the
+// database, they may not have reached it either.
 func (h *Homes) forgive() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -326,8 +328,8 @@ func (h *Homes) forgive() {
 	}
 }
 
-// bury buries replicas whose beat stands still, and records the ends of their sessions. What fails
-// is done by the next round, or by another replica.
+// bury buries replicas whose heartbeat stands still, and records the ends of their sessions. After
+// a failure, the next round or another replica retries.
 func (h *Homes) bury(ctx context.Context) {
 	for _, p := range h.silent() {
 		if !p.Buried {
@@ -342,7 +344,7 @@ func (h *Homes) bury(ctx context.Context) {
 	}
 }
 
-// finish records the ends of a buried replica, and forgets it.
+// finish records the ends of the sessions of a buried replica, and then deletes the replica.
 func (h *Homes) finish(ctx context.Context, id string) {
 	for {
 		more, err := h.cfg.End(ctx, id)
@@ -371,7 +373,7 @@ func (h *Homes) silent() (list []Peer) {
 	return list
 }
 
-// Leave takes this replica out, once its sessions have ended and their ends are stored.
+// Leave removes this replica, after its sessions have ended and their ends are stored.
 func (h *Homes) Leave(ctx context.Context) {
 	id := h.ID()
 	if id == "" {

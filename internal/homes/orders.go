@@ -19,7 +19,8 @@ const (
 	maxOrder   = 16 << 10
 )
 
-// An Order is what one replica asks of another. Without a Participant it is about all of a stage.
+// An Order is a request of one replica to another. Without a Participant it concerns the whole
+// stage.
 type Order struct {
 	Verb        string              `json:"verb"`
 	Stage       stage.ARN           `json:"stage"`
@@ -29,21 +30,21 @@ type Order struct {
 
 // The verbs of orders.
 const (
-	Disconnect = "disconnect" // a participant; it is not found where it has no session
+	Disconnect = "disconnect" // a participant; not found if it has no session there
 	CloseStage = "close"      // a stage that was removed
 )
 
-// Send sends an order to all other replicas at once: it also reaches a home that is unknown here
-// while the database is away. It succeeds if one replica carried it out, and is stage.ErrNotFound
-// if all answered that there is nothing to do.
-func (d *Door) Send(ctx context.Context, o Order) error {
+// Send sends an order to all other replicas at once, so that it also reaches a home that this
+// replica does not know while the database is unavailable. It succeeds if one replica carried it
+// out. It returns stage.ErrNotFound if all answered that they had nothing to do.
+func (p *Proxy) Send(ctx context.Context, o Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderLimit)
 	defer cancel()
-	others := d.Homes.Others()
+	others := p.Homes.Others()
 	results := make([]error, len(others))
 	var all sync.WaitGroup
 	for i, peer := range others {
-		all.Go(func() { results[i] = d.sendTo(ctx, peer, o) })
+		all.Go(func() { results[i] = p.sendTo(ctx, peer, o) })
 	}
 	all.Wait()
 	var failed []error
@@ -62,7 +63,7 @@ func (d *Door) Send(ctx context.Context, o Order) error {
 	return stage.Errorf(stage.ErrNotFound, "This participant is not connected.")
 }
 
-func (d *Door) sendTo(ctx context.Context, peer Peer, o Order) error {
+func (p *Proxy) sendTo(ctx context.Context, peer Peer, o Order) error {
 	u, err := address(peer, orderPath)
 	if err != nil {
 		return err
@@ -75,7 +76,7 @@ func (d *Door) sendTo(ctx context.Context, peer Peer, o Order) error {
 	if err != nil {
 		return err
 	}
-	answer, err := d.client.RoundTrip(r)
+	answer, err := p.client.RoundTrip(r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", peer.URL, err)
 	}
@@ -89,14 +90,14 @@ func (d *Door) sendTo(ctx context.Context, peer Peer, o Order) error {
 	return fmt.Errorf("%s answers %s", peer.URL, answer.Status)
 }
 
-func (d *Door) takeOrder(w http.ResponseWriter, r *http.Request) {
+func (p *Proxy) takeOrder(w http.ResponseWriter, r *http.Request) {
 	var o Order
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder)).Decode(&o)
 	if err != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	switch err := d.Order(r.Context(), o); {
+	switch err := p.Order(r.Context(), o); {
 	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
 	case errors.Is(err, stage.ErrNotFound):

@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// Servers speak TLS 1.3 with each other, and each shows a certificate with the same key, which is
-// derived from a secret that all share. Nothing of the secret is on the wire, and a client of the
-// public address has no way to claim that it is a replica.
+// Replicas speak TLS 1.3 with each other. Each shows a certificate with the same key, which is
+// derived from the secret that all share. The secret itself is never sent, and a client of the
+// public address cannot pretend to be a replica.
 
 const (
 	dialLimit   = 2 * time.Second
@@ -29,7 +29,7 @@ const (
 
 var errStranger = errors.New("this is not a replica of the same database: its key is another one")
 
-// wireTLS returns the settings of both ends of a connection between replicas.
+// wireTLS returns the TLS settings for both ends of a connection between replicas.
 func wireTLS(secret []byte) (*tls.Config, error) {
 	seed, err := hkdf.Key(sha256.New, secret, nil, "stagedoor: servers on one database",
 		ed25519.SeedSize)
@@ -43,10 +43,11 @@ func wireTLS(secret []byte) (*tls.Config, error) {
 	}
 	own := key.Public().(ed25519.PublicKey)
 	return &tls.Config{
-		MinVersion:         tls.VersionTLS13,
-		Certificates:       []tls.Certificate{cert},
-		ClientAuth:         tls.RequireAnyClientCert,
-		InsecureSkipVerify: true, // no authority vouches for it: VerifyConnection compares the key
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{cert},
+		ClientAuth:   tls.RequireAnyClientCert,
+		// no authority signs the certificate: VerifyConnection compares the key
+		InsecureSkipVerify: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) == 0 {
 				return errStranger
@@ -57,11 +58,11 @@ func wireTLS(secret []byte) (*tls.Config, error) {
 			}
 			return nil
 		},
-		NextProtos: []string{"http/1.1"}, // of which WebSockets are made
+		NextProtos: []string{"http/1.1"}, // WebSockets need HTTP/1.1
 	}, nil
 }
 
-// certificate is valid for all times: the clocks of replicas may differ.
+// certificate is valid at all times: the clocks of replicas may differ.
 func certificate(key crypto.Signer) (tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -75,7 +76,7 @@ func certificate(key crypto.Signer) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// transport reaches other replicas. Answers of a session that negotiates take their time.
+// transport reaches other replicas. The answer of a session that negotiates takes time.
 func transport(config *tls.Config) *http.Transport {
 	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: dialLimit}, Config: config}
 	return &http.Transport{
@@ -91,7 +92,7 @@ func transport(config *tls.Config) *http.Transport {
 	}
 }
 
-// address returns where a replica listens, as a URL of HTTPS, whatever scheme its setting has.
+// address returns the URL of another replica, always with HTTPS, whatever scheme its setting has.
 func address(peer Peer, path string) (*url.URL, error) {
 	u, err := url.Parse(peer.URL)
 	if err != nil {

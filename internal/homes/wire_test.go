@@ -14,8 +14,8 @@ import (
 // a client of the public address writes into the header of replicas is not believed.
 func TestOnlyReplicasReachThePeerListener(t *testing.T) {
 	t.Parallel()
-	door := func(secret string, here http.HandlerFunc) *Door {
-		d, err := NewDoor(DoorConfig{
+	proxy := func(secret string, here http.HandlerFunc) *Proxy {
+		d, err := NewProxy(ProxyConfig{
 			Homes: New(Config{}), Secret: []byte(secret), Here: here,
 			Stage:   func(*http.Request) stage.ARN { return "" },
 			Address: func(*http.Request) netip.Addr { return netip.MustParseAddr("203.0.113.9") },
@@ -26,7 +26,7 @@ func TestOnlyReplicasReachThePeerListener(t *testing.T) {
 		return d
 	}
 	seen := make(chan *http.Request, 1)
-	home := door("one secret", func(_ http.ResponseWriter, r *http.Request) { seen <- r })
+	home := proxy("one secret", func(_ http.ResponseWriter, r *http.Request) { seen <- r })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestOnlyReplicasReachThePeerListener(t *testing.T) {
 		r.Header.Set("Cookie", "login=secret")
 		return r
 	}
-	if err := door("another secret", nil).pass(httptest.NewRecorder(), claim(), peer); err == nil {
+	if err := proxy("another secret", nil).pass(httptest.NewRecorder(), claim(), peer); err == nil {
 		t.Error("a replica with another secret is served")
 	}
 	if _, err := http.Get(peer.URL); err == nil {
@@ -55,7 +55,7 @@ func TestOnlyReplicasReachThePeerListener(t *testing.T) {
 		t.Fatalf("served %v", r)
 	default:
 	}
-	if err := door("one secret", nil).pass(httptest.NewRecorder(), claim(), peer); err != nil {
+	if err := proxy("one secret", nil).pass(httptest.NewRecorder(), claim(), peer); err != nil {
 		t.Fatal(err)
 	}
 	r := <-seen

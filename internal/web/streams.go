@@ -158,7 +158,7 @@ func (p *openStream) serve(after int64) {
 		p.end()
 		return
 	}
-	p.tick = time.AfterFunc(p.firstTick(), p.stream.Nudge)
+	p.tick = time.AfterFunc(p.firstTick(), p.stream.Tick)
 	go p.run()
 	p.line.waitForClient()
 	p.end()

@@ -19,92 +19,94 @@ import (
 )
 
 const (
-	// clientHeader has the address of the client, from replica to replica. The public address
-	// neither reads it nor passes it on.
+	// clientHeader carries the address of the client between replicas. The public address neither
+	// reads it nor forwards it.
 	clientHeader = "Stagedoor-Client"
 
-	maxBody  = 64<<10 + 1 // the largest that WHIP reads, and one byte with which it is refused
+	// the largest body that WHIP reads, and one byte more, so that the home refuses a larger one
+	maxBody  = 64<<10 + 1
 	tryAgain = 150 * time.Millisecond
-	// tryFor is how long a request that was not passed on is tried again. OBS waits 8 seconds for
-	// the answer to its offer, and gives up when the first one fails (whip-output.cpp).
+	// tryFor limits the retries of a request that could not be forwarded. OBS waits 8 seconds for
+	// the answer to its offer, and gives up when the first request fails (whip-output.cpp).
 	tryFor      = 450 * time.Millisecond
 	tryOfferFor = 5 * time.Second
 )
 
-// DoorConfig is what a Door needs.
-type DoorConfig struct {
+// ProxyConfig is what a Proxy needs.
+type ProxyConfig struct {
 	Homes  *Homes
-	Secret []byte // shared by the replicas
+	Secret []byte // the secret of the replicas
 
 	// Here serves /whip, /whep and /stage-events on this replica.
 	Here http.Handler
 	// Stage returns the stage that the token of a request claims, if it is one of those served.
 	Stage func(*http.Request) stage.ARN
-	// Address returns the address of a client.
+	// Address returns the address of the client.
 	Address func(*http.Request) netip.Addr
-	// Refuse responds to a request that finds no home.
+	// Refuse responds to a request whose home cannot be found.
 	Refuse func(http.ResponseWriter, *http.Request, error)
 	// Order carries out an order of another replica.
 	Order func(context.Context, Order) error
 }
 
-// A Door serves what is for a local stage, here or by its home.
-type Door struct {
-	DoorConfig
+// A Proxy serves requests for local stages: here, or by forwarding them to the home of the stage.
+type Proxy struct {
+	ProxyConfig
 	client http.RoundTripper
 	server *http.Server
 }
 
-// NewDoor returns a Door.
-func NewDoor(cfg DoorConfig) (*Door, error) {
+// NewProxy returns a Proxy.
+func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	config, err := wireTLS(cfg.Secret)
 	if err != nil {
 		return nil, err
 	}
-	d := &Door{DoorConfig: cfg, client: transport(config)}
+	p := &Proxy{ProxyConfig: cfg, client: transport(config)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+orderPath, d.takeOrder)
-	mux.HandleFunc("/", d.serveAtHome)
-	d.server = &http.Server{
+	mux.HandleFunc("POST "+orderPath, p.takeOrder)
+	mux.HandleFunc("/", p.serveAtHome)
+	p.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: dialLimit,
-		// net/http adds HTTP/2 to the configuration of its server, which the client must not offer.
+		// net/http adds HTTP/2 to the TLS configuration of its server; the client must not offer
+		// it.
 		TLSConfig:    config.Clone(),
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		// failed handshakes of clients that are no replicas
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
-	return d, nil
+	return p, nil
 }
 
 // Serve serves the other replicas until Close.
-func (d *Door) Serve(l net.Listener) error {
+func (p *Proxy) Serve(l net.Listener) error {
 	if limited, ok := l.(*httpkit.Listener); ok {
-		d.server.ConnState = limited.ConnState
+		p.server.ConnState = limited.ConnState
 	}
-	err := d.server.ServeTLS(l, "", "")
+	err := p.server.ServeTLS(l, "", "")
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
 }
 
-// Close ends Serve, and waits for requests that are under way until ctx ends.
-func (d *Door) Close(ctx context.Context) {
-	if d.server.Shutdown(ctx) != nil {
-		d.server.Close()
+// Close ends Serve. It waits until ctx ends for requests that are under way.
+func (p *Proxy) Close(ctx context.Context) {
+	if p.server.Shutdown(ctx) != nil {
+		p.server.Close()
 	}
 }
 
 // ServeHTTP serves a request of the public address.
-func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	find := d.finder(r)
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	find := p.finder(r)
 	if find == nil {
-		d.Here.ServeHTTP(w, r)
+		p.Here.ServeHTTP(w, r)
 		return
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	if err != nil {
-		d.Refuse(w, r, stage.Errorf(stage.ErrInvalid, "The body did not arrive in full.").
+		p.Refuse(w, r, stage.Errorf(stage.ErrInvalid, "The body did not arrive in full.").
 			WithCode("bad_body").WithCause(err))
 		return
 	}
@@ -112,19 +114,19 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for {
 		at, err := find()
 		if err != nil {
-			d.Refuse(w, r, err)
+			p.Refuse(w, r, err)
 			return
 		}
 		if at.here {
 			defer at.done()
-			d.Here.ServeHTTP(w, withBody(r, body))
+			p.Here.ServeHTTP(w, withBody(r, body))
 			return
 		}
-		if err = d.pass(w, withBody(r, body), at.peer); err == nil {
+		if err = p.pass(w, withBody(r, body), at.peer); err == nil {
 			return
 		}
 		if !time.Now().Before(last) || r.Context().Err() != nil {
-			d.Refuse(w, r, errHomeAway(err))
+			p.Refuse(w, r, errHomeAway(err))
 			return
 		}
 		time.Sleep(tryAgain)
@@ -148,35 +150,35 @@ func withBody(r *http.Request, body []byte) *http.Request {
 	return out
 }
 
-// finder returns what finds the home of a request, or nil if it can be served anywhere: a
-// preflight, or one that will be refused.
-func (d *Door) finder(r *http.Request) func() (place, error) {
+// finder returns a function that finds the home of a request. It returns nil if any replica can
+// serve the request: a preflight, or one that will be refused.
+func (p *Proxy) finder(r *http.Request) func() (place, error) {
 	if r.Method == http.MethodOptions {
 		return nil
 	}
 	if id, ok := replicaOf(r); ok {
 		return func() (place, error) {
-			if peer, ok := d.Homes.lookUp(r.Context(), id); ok {
+			if peer, ok := p.Homes.lookUp(r.Context(), id); ok {
 				return place{peer: peer}, nil
 			}
 			return place{here: true, done: func() {}}, nil
 		}
 	}
-	arn := d.Stage(r)
+	arn := p.Stage(r)
 	if arn == "" {
 		return nil
 	}
 	first := true
 	return func() (place, error) {
 		if !first {
-			d.Homes.mistaken(arn)
+			p.Homes.mistaken(arn)
 		}
 		first = false
-		return d.Homes.find(r.Context(), arn, false)
+		return p.Homes.find(r.Context(), arn, false)
 	}
 }
 
-// replicaOf returns the replica that is named in the URL of a session.
+// replicaOf returns the replica that the URL of a session names.
 func replicaOf(r *http.Request) (id string, ok bool) {
 	path := httpkit.Segments(r.URL.Path)
 	if len(path) < 3 || path[0] != "whip" || path[1] != "s" {
@@ -186,34 +188,34 @@ func replicaOf(r *http.Request) (id string, ok bool) {
 	return id, ok
 }
 
-// SessionPrefix is what the secrets in the URLs of sessions begin with.
+// SessionPrefix is the prefix of the secrets in session URLs.
 func (h *Homes) SessionPrefix() string { return h.ID() + "-" }
 
-// errNotHome is the answer of a replica that is not the home of a stage.
+// errNotHome is the error of a replica that is not the home of a stage.
 var errNotHome = errors.New("it is not the home of this stage")
 
-// pass passes a request on. With an error, nothing was sent to the client.
-func (d *Door) pass(w http.ResponseWriter, r *http.Request, to Peer) (failed error) {
+// pass forwards a request. If it returns an error, nothing was sent to the client.
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, to Peer) (failed error) {
 	target, err := address(to, "/")
 	if err != nil {
 		return err
 	}
 	proxy := &httputil.ReverseProxy{
-		Transport: d.client,
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL.Scheme, p.Out.URL.Host = target.Scheme, target.Host
-			p.Out.Host = p.In.Host
+		Transport: p.client,
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.Out.URL.Scheme, pr.Out.URL.Host = target.Scheme, target.Host
+			pr.Out.Host = pr.In.Host
 			for _, name := range []string{"Cookie", clientHeader} {
-				p.Out.Header.Del(name)
+				pr.Out.Header.Del(name)
 			}
-			p.Out.Header.Set(clientHeader, d.Address(p.In).String())
+			pr.Out.Header.Set(clientHeader, p.Address(pr.In).String())
 		},
 		ModifyResponse: func(answer *http.Response) error {
 			if answer.StatusCode == http.StatusMisdirectedRequest {
 				return errNotHome
 			}
 			for name := range answer.Header {
-				if w.Header().Get(name) != "" { // of this replica, which says the same
+				if w.Header().Get(name) != "" { // this replica has set the same header
 					answer.Header.Del(name)
 				}
 			}
@@ -226,29 +228,29 @@ func (d *Door) pass(w http.ResponseWriter, r *http.Request, to Peer) (failed err
 	return failed
 }
 
-// serveAtHome serves what another replica passed on.
-func (d *Door) serveAtHome(w http.ResponseWriter, r *http.Request) {
+// serveAtHome serves a request that another replica forwarded.
+func (p *Proxy) serveAtHome(w http.ResponseWriter, r *http.Request) {
 	client := r.Header.Get(clientHeader)
 	for _, name := range []string{clientHeader, "X-Forwarded-For", "Forwarded"} {
 		r.Header.Del(name)
 	}
 	r.RemoteAddr = net.JoinHostPort(client, "0")
 	if _, ok := replicaOf(r); ok {
-		d.Here.ServeHTTP(w, r)
+		p.Here.ServeHTTP(w, r)
 		return
 	}
-	arn := d.Stage(r)
+	arn := p.Stage(r)
 	if arn == "" {
-		d.Here.ServeHTTP(w, r)
+		p.Here.ServeHTTP(w, r)
 		return
 	}
-	at, err := d.Homes.find(r.Context(), arn, true)
+	at, err := p.Homes.find(r.Context(), arn, true)
 	if err != nil || !at.here {
 		w.WriteHeader(http.StatusMisdirectedRequest)
 		return
 	}
 	defer at.done()
-	d.Here.ServeHTTP(w, r)
+	p.Here.ServeHTTP(w, r)
 }
 
 func errHomeAway(cause error) error {
