@@ -88,6 +88,10 @@ type Config struct {
 	// Removed is called after a stage was removed, to disconnect its participants. It may be nil.
 	Removed func(stage.ARN)
 
+	// Asked is called with the result of each request for a token of a stage, once: the token, or
+	// why there is none. It may be nil.
+	Asked func(stage.ARN, stage.ParticipantToken, error)
+
 	// Queued is called when a message for a webhook was queued. It may be nil.
 	Queued func()
 

@@ -109,11 +109,20 @@ func (c *Control) Served(ctx context.Context, arn stage.ARN) error {
 	return notFoundIs(err, noSuch("stage"))
 }
 
-// issueRehearsal issues and records one token, and decides again while the account changes.
+// issueRehearsal issues one token, and reports the result.
 func (c *Control) issueRehearsal(
 	ctx context.Context, who Principal, can stage.Capabilities, address string,
 ) (stage.ParticipantToken, error) {
 	req := IssueRequest{Stage: stage.RehearsalARN(string(who.User.ID)), Address: address}
+	token, err := c.issueRehearsalInTurn(ctx, who, can, req)
+	c.asked(req.Stage, token, err)
+	return token, err
+}
+
+// issueRehearsalInTurn decides again while the account changes between decision and insert.
+func (c *Control) issueRehearsalInTurn(
+	ctx context.Context, who Principal, can stage.Capabilities, req IssueRequest,
+) (stage.ParticipantToken, error) {
 	rests := basis{
 		user: who.User.ID, bucket: rehearsalBucket + string(who.User.ID),
 		credential: who.CredentialID, kind: who.Kind,

@@ -66,16 +66,31 @@ type basis struct {
 	guest      string // the name of a guest; empty: the token is the user's own
 }
 
-// issue decides about a token, and again while the account changes between decision and insert.
-//
-// The first decision uses the cached permit. The database refuses the record when the account has
-// another revision by now. So a token costs one statement, and no replica decides from old data.
+// issue decides about a token, and reports the result.
 func (c *Control) issue(
 	ctx context.Context, rests basis, req IssueRequest,
 ) (stage.ParticipantToken, error) {
 	if _, err := stage.ParseARN(string(req.Stage)); err != nil {
 		return stage.ParticipantToken{}, err
 	}
+	token, err := c.issueInTurn(ctx, rests, req)
+	c.asked(req.Stage, token, err)
+	return token, err
+}
+
+func (c *Control) asked(arn stage.ARN, token stage.ParticipantToken, err error) {
+	if c.cfg.Asked != nil {
+		c.cfg.Asked(arn, token, err)
+	}
+}
+
+// issueInTurn decides again while the account changes between decision and insert.
+//
+// The first decision uses the cached permit. The database refuses the record when the account has
+// another revision by now. So a token costs one statement, and no replica decides from old data.
+func (c *Control) issueInTurn(
+	ctx context.Context, rests basis, req IssueRequest,
+) (stage.ParticipantToken, error) {
 	key := permitKey{rests.user, req.Stage}
 	if permit, _, found := c.permits.get(key); found {
 		token, err := c.issueOn(ctx, permit, rests, req)

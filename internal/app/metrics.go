@@ -73,7 +73,7 @@ func (s *server) serveMetrics(ctx context.Context) error {
 	return nil
 }
 
-// measured is an issuer whose tokens are counted.
+// measured is an issuer whose time is observed.
 type measured struct {
 	stage.Issuer
 	metrics *metrics.Metrics
@@ -84,11 +84,17 @@ func (m measured) IssueToken(
 ) (stage.ParticipantToken, error) {
 	begin := time.Now()
 	token, err := m.Issuer.IssueToken(ctx, req)
-	m.metrics.Token(wayOf(req.Stage, token), time.Since(begin), err)
+	m.metrics.Issuer(wayOf(req.Stage, token), time.Since(begin))
 	return token, err
 }
 
-// wayOf is how the token was made: with the local key, an own key, or by the AWS API.
+// countToken counts a request for a token.
+func (s *server) countToken(arn stage.ARN, token stage.ParticipantToken, err error) {
+	s.metrics.Token(wayOf(arn, token), err)
+}
+
+// wayOf is how the token was made: with the local key, an own key, or by the AWS API. Where no
+// token was made, it is not known which of the last two it would have been.
 func wayOf(arn stage.ARN, token stage.ParticipantToken) string {
 	switch {
 	case arn.Local():

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
+	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -44,6 +46,13 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0")
 	operator := a.Operator()
 	token := operator.Token("publish")
+	ben := a.Broadcaster(operator, "ben", "publish")
+	arn := operator.MainStage()
+	operator.Must(http.StatusNoContent, "DELETE",
+		"/api/stages/"+url.PathEscape(arn)+"/participants/"+string(ben.Token("publish").ParticipantID),
+		web.Removal{Bar: true}, nil)
+	ben.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens",
+		web.TokenRequest{Stage: stage.ARN(arn)})
 	a.Browser().Refused(http.StatusUnauthorized, "wrong_password", "POST", "/api/login",
 		web.Credentials{Name: "olga", Password: "not her password"})
 	stream := operator.Events()
@@ -51,12 +60,13 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 
 	text := scrape(t, a)
 	for _, want := range []string{
-		`stagedoor_tokens_total{result="ok",way="local_key"} 1`,
+		`stagedoor_tokens_total{result="ok",way="local_key"} 2`,
+		`stagedoor_tokens_total{result="refused",way="local_key"} 1`,
 		`stagedoor_sign_ins_total{result="refused",way="password"} 1`,
 		`stagedoor_event_streams 1`,
 		`stagedoor_database_up 1`,
 		`stagedoor_participants{role="publisher"} 0`,
-		`stagedoor_http_requests_total{route="POST /api/tokens",status="201"} 1`,
+		`stagedoor_http_requests_total{route="POST /api/tokens",status="201"} 2`,
 		`stagedoor_build_info{`,
 		`go_goroutines `, `process_resident_memory_bytes `,
 	} {

@@ -36,7 +36,8 @@ func New(version, goVersion string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stagedoor_tokens_total", Help: "Tokens that were requested of an issuer.",
+			Name: "stagedoor_tokens_total",
+			Help: "Requests for tokens; result is ok for each token that was given.",
 		}, []string{"way", "result"}),
 		tokenSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "stagedoor_token_seconds", Help: "How long the issuer took.",
@@ -217,9 +218,13 @@ func (m *Metrics) WatchDatabase(ping func(context.Context) error) {
 	})
 }
 
-// Token counts a token that an issuer was asked for.
-func (m *Metrics) Token(way string, took time.Duration, err error) {
+// Token counts a request for a token: it was given, or refused.
+func (m *Metrics) Token(way string, err error) {
 	m.tokens.WithLabelValues(way, result(err)).Inc()
+}
+
+// Issuer observes how long an issuer took. A token may take several attempts.
+func (m *Metrics) Issuer(way string, took time.Duration) {
 	m.tokenSeconds.WithLabelValues(way).Observe(took.Seconds())
 }
 

@@ -168,6 +168,38 @@ func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
 	}
 }
 
+// A request for a token has one result, however often it was decided, and a bar is one.
+func (on rules) TestEachRequestForATokenHasOneResult(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		var results []error
+		h.Configure(func(cfg *access.Config) {
+			cfg.Asked = func(_ stage.ARN, _ stage.ParticipantToken, err error) {
+				results = append(results, err)
+			}
+		})
+		other := h.Replica()
+		token := h.Issued(ana, arn) // the permit is cached
+		h.Paper.during = func() {
+			other.Grant(op, ana, arn, stage.Publish) // decides anew
+		}
+		signed := len(h.Paper.asked)
+		h.Issued(ana, arn)
+		if again := len(h.Paper.asked) - signed; again != 2 {
+			t.Fatalf("the issuer was asked %d times, want 2", again)
+		}
+		if len(results) != 2 || results[0] != nil || results[1] != nil {
+			t.Fatalf("two tokens have the results %v", results)
+		}
+		ok(t, h.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Noise."))
+		_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
+		refused(t, err, stage.ErrDenied, "barred")
+		if len(results) != 3 || results[2] == nil {
+			t.Errorf("with the refusal the results are %v", results)
+		}
+	})
+}
+
 func (on rules) TestARaceOfIssuingAndTakingBack(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
