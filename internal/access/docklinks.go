@@ -127,10 +127,10 @@ func (c *Control) renameLinked(
 	if err != nil || nameKey(clean) == account.Key {
 		return account, nil
 	}
-	// "Ana (2)" stays while the application calls her Ana.
-	if base := nameKey(clean) + " ("; len(account.Key) > len(base) &&
-		account.Key[:len(base)] == base {
-		return account, nil
+	for n := 2; n <= nameTries; n++ { // "Ana (2)" stays while the application calls her Ana
+		if nameKey(numbered(clean, n)) == account.Key {
+			return account, nil
+		}
 	}
 	if account.Name, err = c.freeName(ctx, tx, clean); err != nil {
 		return account, err

@@ -245,10 +245,7 @@ func freeName(wanted string, find func(key string) error) (string, error) {
 		name = "Broadcaster"
 	}
 	for n := 1; n <= nameTries; n++ {
-		try := name
-		if n > 1 {
-			try = fmt.Sprintf("%s (%d)", name, n)
-		}
+		try := numbered(name, n)
 		err := find(nameKey(try))
 		if errors.Is(err, stage.ErrNotFound) {
 			return try, nil
@@ -257,16 +254,15 @@ func freeName(wanted string, find func(key string) error) (string, error) {
 			return "", err
 		}
 	}
-	return name + " " + stage.NewID(), nil // very common names
+	return withSuffix(name, " "+stage.NewID()), nil // very common names
 }
 
-// clipName leaves room for a number.
-func clipName(name string) string {
-	name = cleanText(name, 4*maxName)
-	if runes := []rune(name); len(runes) > maxName-16 {
-		return strings.TrimSpace(string(runes[:maxName-16]))
+// numbered is the n-th of several equal names: "Ana", "Ana (2)", …
+func numbered(name string, n int) string {
+	if n == 1 {
+		return name
 	}
-	return name
+	return withSuffix(name, fmt.Sprintf(" (%d)", n))
 }
 
 func (c *Control) applyRole(

@@ -18,13 +18,27 @@ func cleanName(text string) (string, error) {
 	switch {
 	case !utf8.ValidString(text):
 		return "", stage.Errorf(stage.ErrInvalid, "A name must be valid UTF-8.")
-	case name == "" || utf8.RuneCountInString(name) > maxName:
+	case name == "":
 		return "", stage.Errorf(stage.ErrInvalid, "A name has 1 to %d characters.", maxName)
+	case utf8.RuneCountInString(name) > maxName:
+		return "", stage.Errorf(stage.ErrInvalid, "This name has %d characters; a name has at "+
+			"most %d.", utf8.RuneCountInString(name), maxName)
 	case strings.ContainsFunc(name, deceives):
 		return "", stage.Errorf(stage.ErrInvalid,
 			"A name has no control characters and no line breaks.")
 	}
 	return name, nil
+}
+
+// clipName cuts a name that a program sends, not a person, to the limit of names: its user cannot
+// choose a shorter one here.
+func clipName(name string) string { return withSuffix(name, "") }
+
+// withSuffix puts a suffix behind a name, and cuts the name where both together are too long.
+func withSuffix(name, suffix string) string {
+	runes := []rune(norm.NFC.String(cleanText(name, 16*maxName)))
+	room := maxName - utf8.RuneCountInString(suffix)
+	return strings.TrimSpace(string(runes[:min(len(runes), room)])) + suffix
 }
 
 // deceives reports whether a character can make a name look like another, or break a line of a

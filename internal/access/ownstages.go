@@ -95,7 +95,7 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 	if err != nil {
 		return err
 	}
-	if clean, err := cleanName(name); err == nil {
+	if clean, err := cleanName(clipName(name)); err == nil {
 		made.Name = clean
 	}
 	if err := c.keepOwnStage(ctx, w, made); err != nil {

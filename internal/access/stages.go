@@ -279,7 +279,7 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 
 // awsStageName returns the name to show. In IVS a stage may have no name, and names may repeat.
 func awsStageName(s stage.Stage) string {
-	if name, err := cleanName(s.Name); err == nil {
+	if name, err := cleanName(clipName(s.Name)); err == nil {
 		return name
 	}
 	return s.ARN.ID()

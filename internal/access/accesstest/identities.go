@@ -53,6 +53,47 @@ func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
 	})
 }
 
+// A name that a person types is refused when it is too long. One that a provider or an application
+// sends is cut to the same limit.
+func (on rules) TestNamesHaveOneLimit(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, _, arn := h.Scene()
+		long := strings.Repeat("Ä", 64)
+		_, _, _, err := h.AddUser(t.Context(), op, long+"X", access.Broadcaster)
+		refused(t, err, stage.ErrInvalid, "")
+		if !strings.Contains(err.Error(), "65") || !strings.Contains(err.Error(), "64") {
+			t.Errorf("the refusal is %q, want both numbers", err)
+		}
+		if ben := h.member("1", long+"X"); ben.User.Name != long {
+			t.Errorf("the provider's name became %q, want 64 characters", ben.User.Name)
+		}
+		if next := h.member("2", long+"Y"); next.User.Name != long[:len("Ä")*60]+" (2)" {
+			t.Errorf("the second of that name became %q", next.User.Name)
+		}
+		link := func() access.UserID {
+			return must(h.CreateDockLink(t.Context(), op, access.DockLinkRequest{
+				ExternalID: "u-17", Name: long + "Z",
+			}))(t).User.ID
+		}
+		first := link()
+		name := func() string { return must(h.User(t.Context(), op, first))(t).Name }
+		before := name()
+		if link(); name() != before || before != long[:len("Ä")*60]+" (3)" {
+			t.Errorf("a second link renamed %q to %q", before, name())
+		}
+		_, _, _, err = h.AddUser(t.Context(), op, long[:len("Ä")*60], access.Broadcaster)
+		ok(t, err)
+		_, err = h.AddLocalStage(t.Context(), op, long+"X")
+		refused(t, err, stage.ErrInvalid, "")
+		aws := stage.Stage{ARN: awsARN, Name: strings.Repeat("b", 128)}
+		ok(t, h.AddStage(t.Context(), op, aws))
+		if got := must(h.Stage(t.Context(), awsARN))(t).Name; got != aws.Name[:64] {
+			t.Errorf("the stage of AWS is called %q", got)
+		}
+		ok(t, h.UpdateStage(t.Context(), op, arn, long, nil))
+	})
+}
+
 func (on rules) TestALoginOfAProviderEndsByItself(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Operator()
