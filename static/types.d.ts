@@ -466,6 +466,8 @@ export interface V1Webhook {
   types: string[];
   createdAt: string;
   createdBy: string;
+  failedAt?: string;
+  failure?: string;
 }
 
 export interface V1Webhooks {

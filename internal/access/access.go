@@ -95,6 +95,10 @@ type Config struct {
 	// Queued is called when a message for a webhook was queued. It may be nil.
 	Queued func()
 
+	// Unreachable returns why webhooks never reach a host, as far as its name says; nil: they may.
+	// It may be nil.
+	Unreachable func(host string) error
+
 	// StageMaker creates stages of one's own at AWS; nil: no region is served.
 	StageMaker StageMaker
 

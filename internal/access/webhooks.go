@@ -33,6 +33,8 @@ type Webhook struct {
 	CreatedAt  time.Time
 	CreatedBy  string    // the name of the operator
 	DisabledAt time.Time // zero: it receives messages
+	FailedAt   time.Time // when the last attempt failed; zero: it was accepted, or there was none
+	Failure    string    // why it failed
 }
 
 // A Delivery is one message to one webhook, until its receiver has accepted it.
@@ -93,7 +95,7 @@ func (c *Control) CreateWebhook(
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return Webhook{}, err
 	}
-	if err := checkWebhook(address, types); err != nil {
+	if err := c.checkWebhook(address, types); err != nil {
 		return Webhook{}, err
 	}
 	secret, err := newWebhookSecret()
@@ -122,16 +124,21 @@ func (c *Control) CreateWebhook(
 	return w, err
 }
 
-func checkWebhook(address string, types []string) error {
+func (c *Control) checkWebhook(address string, types []string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
 		len(address) > maxWebhookURL {
-		return stage.Errorf(stage.ErrInvalid,
-			"A webhook has an https URL, such as https://example.com/stagedoor.")
+		return stage.Errorf(stage.ErrInvalid, "The URL of a webhook begins with https:// or "+
+			"http:// and has up to %d bytes, such as https://example.com/stagedoor.", maxWebhookURL)
 	}
 	if u.User != nil {
 		return stage.Errorf(stage.ErrInvalid,
 			"A webhook's URL has no user and password; its messages are signed.")
+	}
+	if c.cfg.Unreachable != nil {
+		if err := c.cfg.Unreachable(u.Hostname()); err != nil {
+			return err
+		}
 	}
 	if len(types) == 0 {
 		return stage.Errorf(stage.ErrInvalid, "A webhook asks for one message type or more: %s.",

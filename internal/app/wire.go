@@ -102,6 +102,7 @@ func (s *server) wireRules(rules access.Config) (err error) {
 	rules.AuditRetention = s.settings.AuditRetention
 	rules.Changed, rules.Queued = s.feed.AccessChanged, s.webhooks.Wake
 	rules.Asked = s.countToken
+	rules.Unreachable = webhook.Unreachable(s.settings.WebhookNetworks)
 	rules.Moderator, rules.Removed = s.registry, s.registry.removed
 	if s.ownStages != nil {
 		rules.StageMaker, rules.Wanted = s.registry, s.ownStages.wake

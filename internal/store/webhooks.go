@@ -12,12 +12,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-const webhookColumns = "id, url, types, secret, created_at, created_by, disabled_at"
+const webhookColumns = "id, url, types, secret, created_at, created_by, disabled_at, " +
+	"failed_at, failure"
 
 func scanWebhook(r row) (access.Webhook, error) {
 	var w access.Webhook
 	var types, secret string
-	err := r.Scan(&w.ID, &w.URL, &types, &secret, at(&w.CreatedAt), &w.CreatedBy, at(&w.DisabledAt))
+	err := r.Scan(&w.ID, &w.URL, &types, &secret, at(&w.CreatedAt), &w.CreatedBy,
+		at(&w.DisabledAt), at(&w.FailedAt), &w.Failure)
 	w.Types, w.Secret = strings.Fields(types), stage.NewSecret(secret)
 	return w, err
 }
@@ -75,6 +77,14 @@ func (q queries) PutDelivery(ctx context.Context, d access.Delivery) error {
 		UPDATE deliveries SET next_at = $2, attempts = $3, status = $4, reason = $5, dead_at = $6
 		WHERE id = $1`,
 		d.ID, ms(d.NextAt), d.Attempts, d.Status, d.Reason, ms(d.DeadAt))
+}
+
+// NoteAttempt implements webhook.Outbox.
+func (q queries) NoteAttempt(
+	ctx context.Context, id access.WebhookID, failedAt time.Time, failure string,
+) error {
+	return q.do(ctx, "UPDATE webhooks SET failed_at = $2, failure = $3 WHERE id = $1", string(id),
+		ms(failedAt), failure)
 }
 
 // FinishDelivery implements webhook.Outbox.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest"
@@ -199,5 +200,46 @@ func TestTheSystemPageMasksSecrets(t *testing.T) {
 	olga.Must(http.StatusOK, "GET", "/api/v1/keys", nil, &keys)
 	if keys.LocalKey == "" || len(keys.Keys) != 0 {
 		t.Errorf("keys: %+v", keys)
+	}
+}
+
+// A webhook that never receives anything is refused when it is registered, and one whose receiver
+// does not answer says so.
+func TestAWebhookSaysWhyNothingArrives(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	types := []string{access.MessageUserCreated}
+	for _, address := range []string{"http://127.0.0.1:9000/in", "https://localhost/in"} {
+		refused := olga.Refused(http.StatusBadRequest, "private_address", "POST",
+			"/api/v1/webhooks", web.V1NewWebhook{URL: address, Types: types})
+		if !strings.Contains(refused.Detail, "--webhook-networks") {
+			t.Errorf("%s: %q names no setting", address, refused.Detail)
+		}
+	}
+	refused := olga.Refused(http.StatusBadRequest, "invalid", "POST", "/api/v1/webhooks",
+		web.V1NewWebhook{URL: "ftp://hooks.example/in", Types: types})
+	if !strings.Contains(refused.Detail, "http://") {
+		t.Errorf("%q hides that http is accepted", refused.Detail)
+	}
+
+	a.Stop()
+	olga = olga.At(a.Again("--webhook-networks", "127.0.0.0/8"))
+	var made web.V1CreatedWebhook
+	olga.Must(http.StatusCreated, "POST", "/api/v1/webhooks",
+		web.V1NewWebhook{URL: "http://127.0.0.1:1/in", Types: types}, &made)
+	olga.Must(http.StatusAccepted, "POST", "/api/v1/webhooks/"+string(made.ID)+"/test", nil, nil)
+	var all web.V1Webhooks
+	for ends := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		olga.Must(http.StatusOK, "GET", "/api/v1/webhooks", nil, &all)
+		if all.Webhooks[0].FailedAt != nil {
+			break
+		}
+		if time.Now().After(ends) {
+			t.Fatal("the webhook never says that its receiver does not answer")
+		}
+	}
+	if !strings.Contains(all.Webhooks[0].Failure, "no answer") {
+		t.Errorf("the failure is %q", all.Webhooks[0].Failure)
 	}
 }

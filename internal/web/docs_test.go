@@ -112,7 +112,7 @@ func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
 	t.Helper()
 	given, words = map[string]string{}, map[string]bool{}
 	for _, dir := range []string{"access", "token", "whip", "web", "feed", "oidc", "passkey", "ivs",
-		"sfu", "signal", "stage", "obs/script"} {
+		"sfu", "signal", "stage", "webhook", "obs/script"} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

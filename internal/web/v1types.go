@@ -201,6 +201,9 @@ type (
 		Types     []string         `json:"types"`
 		CreatedAt time.Time        `json:"createdAt"`
 		CreatedBy string           `json:"createdBy"`
+		// FailedAt: the last attempt failed then. Absent where it was accepted.
+		FailedAt *time.Time `json:"failedAt,omitempty"`
+		Failure  string     `json:"failure,omitempty"` // why it failed
 	}
 	// A V1CreatedWebhook is one with its secret, which is returned this once.
 	V1CreatedWebhook struct {
@@ -287,6 +290,7 @@ func v1APIKey(k access.APIKey) V1APIKey {
 func v1Webhook(w access.Webhook) V1Webhook {
 	return V1Webhook{
 		ID: w.ID, URL: w.URL, Types: w.Types, CreatedAt: w.CreatedAt.UTC(), CreatedBy: w.CreatedBy,
+		FailedAt: optional(w.FailedAt), Failure: w.Failure,
 	}
 }
 

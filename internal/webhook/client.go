@@ -6,8 +6,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // NewClient returns a client that follows no redirects and connects to public addresses, and to
@@ -18,8 +22,7 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 		Timeout: 5 * time.Second,
 		// After the name is resolved, so that no second look-up can answer differently.
 		Control: func(_, address string, _ syscall.RawConn) error {
-			return permit(address,
-				allowed)
+			return permit(address, allowed)
 		},
 	}
 	return &http.Client{
@@ -42,12 +45,44 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 
 var errPrivate = errors.New("the address is private; allow its network with --webhook-networks")
 
+// Unreachable returns a function that refuses hosts to which NewClient never connects: a private IP
+// address, or the name of this machine. What another name resolves to is known when it is dialed.
+func Unreachable(allowed []netip.Prefix) func(host string) error {
+	return func(host string) error {
+		addresses := written(host)
+		if len(addresses) == 0 || slices.ContainsFunc(addresses, func(ip netip.Addr) bool {
+			return permitIP(ip, allowed) == nil
+		}) {
+			return nil
+		}
+		return stage.Errorf(stage.ErrInvalid, "%s is a private address, to which no webhook "+
+			"is sent. The setting --webhook-networks allows its network.", host).
+			WithCode("private_address")
+	}
+}
+
+// written are the addresses that a host itself says, without a look-up.
+func written(host string) []netip.Addr {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{ip}
+	}
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") { // RFC 6761, 6.3
+		return []netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	}
+	return nil
+}
+
 func permit(address string, allowed []netip.Prefix) error {
 	peer, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("the address %s cannot be read", address)
 	}
-	ip := peer.Addr().Unmap()
+	return permitIP(peer.Addr(), allowed)
+}
+
+func permitIP(ip netip.Addr, allowed []netip.Prefix) error {
+	ip = ip.Unmap()
 	for _, network := range allowed {
 		if network.Contains(ip) {
 			return nil

@@ -50,6 +50,9 @@ type Outbox interface {
 	FinishDelivery(ctx context.Context, id string) error
 	// PutDelivery stores the state of a delivery after an attempt.
 	PutDelivery(ctx context.Context, d access.Delivery) error
+	// NoteAttempt stores when and why the last attempt to reach a webhook failed; the zero time and
+	// "" that it was accepted.
+	NoteAttempt(ctx context.Context, id access.WebhookID, failedAt time.Time, failure string) error
 }
 
 // Config is what a Sender needs.
@@ -166,6 +169,7 @@ func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Deli
 	if s.cfg.Observe != nil {
 		s.cfg.Observe(err == nil)
 	}
+	s.note(ctx, hook, err)
 	if err == nil {
 		if err := s.cfg.Outbox.FinishDelivery(ctx, d.ID); err != nil {
 			s.cfg.Log.Warn("a delivery that was accepted stays in the outbox", "delivery",
@@ -181,6 +185,21 @@ func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Deli
 	s.cfg.Log.Info("a webhook's receiver failed", "webhook", hook.ID, "delivery", d.ID,
 		"attempts", d.Attempts, "dead", !d.DeadAt.IsZero(), "reason", d.Reason)
 	return false
+}
+
+// note stores the result of an attempt with its webhook. A receiver that accepts one message after
+// another costs no statement.
+func (s *Sender) note(ctx context.Context, hook access.Webhook, cause error) {
+	at, failure := time.Time{}, ""
+	if cause != nil {
+		at, failure = s.cfg.Now(), cause.Error()
+	} else if hook.FailedAt.IsZero() {
+		return
+	}
+	if err := s.cfg.Outbox.NoteAttempt(ctx, hook.ID, at, failure); err != nil {
+		s.cfg.Log.Warn("the result of an attempt is not shown with its webhook", "webhook", hook.ID,
+			"err", err)
+	}
 }
 
 // failed is a delivery after a failed attempt. 410 Gone means that the receiver wants no more.

@@ -63,6 +63,8 @@ func newOutbox(url string, types ...string) *outbox {
 }
 
 func (o *outbox) Webhooks(context.Context) ([]access.Webhook, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	return []access.Webhook{o.hook}, nil
 }
 
@@ -98,6 +100,15 @@ func (o *outbox) PutDelivery(_ context.Context, put access.Delivery) error {
 		}
 	}
 	o.changed <- struct{}{}
+	return nil
+}
+
+func (o *outbox) NoteAttempt(
+	_ context.Context, _ access.WebhookID, failedAt time.Time, failure string,
+) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hook.FailedAt, o.hook.Failure = failedAt, failure
 	return nil
 }
 
@@ -254,6 +265,57 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	if d := o.state()[0]; d.Status != http.StatusTemporaryRedirect ||
 		strings.Contains(d.Reason, "secret-of") {
 		t.Errorf("after a redirect: %+v", d)
+	}
+}
+
+// What can never be reached is refused before anything is sent.
+func TestHostsThatAreNeverReached(t *testing.T) {
+	t.Parallel()
+	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	for host, c := range map[string]struct{ closed, open bool }{
+		"hooks.example.com": {true, true}, "93.184.216.34": {true, true},
+		"2606:2800:220:1::1": {true, true},
+		"127.0.0.1":          {false, true}, "localhost": {false, true},
+		"LocalHost.": {false, true}, "api.localhost": {false, true},
+		"10.1.2.3": {false, false}, "::1": {false, false}, "169.254.169.254": {false, false},
+		"fe80::1%eth0": {false, false}, "0.0.0.0": {false, false},
+	} {
+		err := Unreachable(nil)(host)
+		if (err == nil) != c.closed {
+			t.Errorf("%s: %v", host, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "--webhook-networks") {
+			t.Errorf("%s: %v does not name the setting", host, err)
+		}
+		if err := Unreachable(local)(host); (err == nil) != c.open {
+			t.Errorf("%s with %v: %v", host, local, err)
+		}
+	}
+}
+
+// A name that resolves to a private address is refused when it is dialed. The webhook says so until
+// its receiver accepts a message.
+func TestAWebhookKnowsWhyItsLastAttemptFailed(t *testing.T) {
+	t.Parallel()
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(receiver.Close)
+	o := newOutbox(receiver.URL, "user.created")
+	clock := accesstest.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	send := func(networks ...netip.Prefix) access.Webhook {
+		New(Config{
+			Outbox: o, Client: NewClient(networks), Now: clock.Now,
+			Log: slog.New(slog.DiscardHandler),
+		}).SendDue(t.Context())
+		clock.Pass(time.Hour)
+		hooks, _ := o.Webhooks(t.Context())
+		return hooks[0]
+	}
+	began := clock.Now()
+	if w := send(); !w.FailedAt.Equal(began) || !strings.Contains(w.Failure, "private") {
+		t.Errorf("after a refusal: failed at %v, %q", w.FailedAt, w.Failure)
+	}
+	if w := send(netip.MustParsePrefix("127.0.0.0/8")); !w.FailedAt.IsZero() || w.Failure != "" {
+		t.Errorf("after a success: failed at %v, %q", w.FailedAt, w.Failure)
 	}
 }
 

@@ -839,6 +839,16 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		if n := must(h.ReplayDeliveries(t.Context(), op, hook.ID, dead.ID))(t); n != 1 {
 			t.Errorf("%d are sent again", n)
 		}
+		at := h.Clock.Now()
+		ok(t, h.outbox().NoteAttempt(t.Context(), hook.ID, at, "no answer"))
+		if w := must(h.Webhooks(t.Context(), op))(t)[0]; !w.FailedAt.Equal(at) ||
+			w.Failure != "no answer" {
+			t.Errorf("after a failed attempt the webhook is %+v", w)
+		}
+		ok(t, h.outbox().NoteAttempt(t.Context(), hook.ID, time.Time{}, ""))
+		if w := must(h.Webhooks(t.Context(), op))(t)[0]; !w.FailedAt.IsZero() || w.Failure != "" {
+			t.Errorf("after one that was accepted it is %+v", w)
+		}
 		refused(t, h.DeleteWebhook(t.Context(), ana, hook.ID), stage.ErrDenied, "denied")
 		ok(t, h.DeleteWebhook(t.Context(), op, hook.ID))
 		refused(t, h.DeleteWebhook(t.Context(), op, hook.ID), stage.ErrNotFound, "")
@@ -858,6 +868,7 @@ type outbox interface {
 		ctx context.Context, id access.WebhookID, now, until time.Time, limit int,
 	) ([]access.Delivery, error)
 	PutDelivery(ctx context.Context, d access.Delivery) error
+	NoteAttempt(ctx context.Context, id access.WebhookID, failedAt time.Time, failure string) error
 }
 
 func (h *House) outbox() outbox { return h.Config.Store.(outbox) }
