@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -21,8 +22,17 @@ type APIKeysCreateCommand struct {
 	DataSettings
 	AnswerSettings
 	Name   string         `arg:"" help:"What the key is for."`
-	Scopes []access.Scope `help:"What the key may do: users, stages, moderate, audit, webhooks. By default all." placeholder:"SCOPE,…"`
+	Scopes []access.Scope `help:"What the key may do: ${scopes}. By default all." placeholder:"SCOPE,…"`
 	Days   int            `help:"Days until the key expires; 0: it never does." default:"0"`
+}
+
+// scopeNames are the scopes of API keys, for the help.
+func scopeNames() string {
+	var names []string
+	for _, scope := range access.APIKeyScopes() {
+		names = append(names, string(scope))
+	}
+	return strings.Join(names, ", ")
 }
 
 // Run creates a key.

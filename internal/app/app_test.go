@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/app"
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
@@ -209,6 +210,16 @@ func TestUsersFromTheTerminal(t *testing.T) {
 	ana.Refused(401, "unauthorized", "POST", "/api/tokens", map[string]any{"stage": arn})
 	if _, err := run(t, "users", "remove", "nobody", "--data", a.Data); err == nil {
 		t.Error("nobody was removed")
+	}
+}
+
+func TestTheHelpNamesEveryScope(t *testing.T) {
+	t.Parallel()
+	text, err := run(t, "api-keys", "create", "--help")
+	for _, scope := range access.APIKeyScopes() {
+		if err != nil || !strings.Contains(text, string(scope)) {
+			t.Errorf("the help lacks the scope %q: %v", scope, err)
+		}
 	}
 }
 

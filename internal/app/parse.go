@@ -50,6 +50,7 @@ func newParser(cli *commands, p *process, exit func(int)) (*kong.Kong, error) {
 			"and those of serve by a file (--config), too."),
 		kong.Vars{
 			"data": dataFolder(p.env), "default_ttl": hours(stage.DefaultTTL),
+			"scopes": scopeNames(),
 		},
 		kong.Writers(p.out, p.err),
 		kong.Exit(exit),

@@ -10,6 +10,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -250,7 +251,7 @@ func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 		return v, stage.Errorf(stage.ErrInvalid, "The body holds more than one JSON value.").
 			WithCode("bad_json")
 	}
-	return v, nil
+	return v, exactMembers(text, reflect.TypeFor[T]())
 }
 
 // decodeIfAny is decode for a body that may be missing.

@@ -180,6 +180,7 @@ func TestBrokenRequests(t *testing.T) {
 		"too short a life": {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":59}`, 400, "invalid"},
 		"too long a life":  {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":1209601}`, 400, "invalid"},
 		"an endless life":  {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","ttl":9223372036854775807}`, 400, "invalid"},
+		"another case":     {"POST", "/api/tokens", "application/json", `{"Stage":"` + arn + `"}`, 400, "unknown_field"},
 		"unknown member":   {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","capabilities":["publish"]}`, 400, "unknown_field"},
 		"unknown use":      {"POST", "/api/tokens", "application/json", `{"stage":"` + arn + `","for":"everything"}`, 400, "invalid"},
 		"not an ARN":       {"POST", "/api/tokens", "application/json", `{"stage":"main"}`, 400, "invalid"},

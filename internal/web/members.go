@@ -1,0 +1,57 @@
+package web
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// exactMembers refuses a body with a member whose name is written in another case than this API
+// has it: encoding/json takes "externalID" for "externalId", and other programs do not.
+func exactMembers(text []byte, into reflect.Type) error {
+	switch into.Kind() {
+	case reflect.Pointer:
+		return exactMembers(text, into.Elem())
+	case reflect.Slice:
+		var items []json.RawMessage
+		if json.Unmarshal(text, &items) != nil {
+			return nil // null, or a type with a form of its own
+		}
+		for _, item := range items {
+			if err := exactMembers(item, into.Elem()); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		var members map[string]json.RawMessage
+		if json.Unmarshal(text, &members) != nil {
+			return nil
+		}
+		for _, field := range reflect.VisibleFields(into) {
+			if err := exactMember(members, field); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func exactMember(members map[string]json.RawMessage, field reflect.StructField) error {
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	if name == "" {
+		return nil // embedded: its members are visible, too
+	}
+	for member := range members {
+		if member != name && strings.EqualFold(member, name) {
+			return stage.Errorf(stage.ErrInvalid,
+				"The member %q is not known here: it is written %q.", member, name).
+				WithCode("unknown_field")
+		}
+	}
+	if value, there := members[name]; there {
+		return exactMembers(value, field.Type)
+	}
+	return nil
+}
