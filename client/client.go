@@ -65,7 +65,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	defer answer.Body.Close()
 	if answer.StatusCode >= 300 {
 		problem := &Error{Status: answer.StatusCode}
-		// a proxy's page has no detail
+		// the page of a proxy is not JSON, and leaves the problem's Detail empty
 		json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(problem)
 		return problem
 	}

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// parsePublicURL reads the address under which the world knows the server.
+// parsePublicURL parses the URL at which clients reach the server.
 func parsePublicURL(text string) (*url.URL, error) {
 	u, err := parseOrigin(text)
 	if err != nil {
@@ -23,8 +23,8 @@ func parsePublicURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// checkOrigins refuses what no browser ever sends as its Origin, and what would silently allow
-// nobody.
+// checkOrigins refuses values that no browser sends as its Origin, and values that would allow no
+// page without an error.
 func checkOrigins(origins []string) error {
 	for _, text := range origins {
 		if text == "*" {
@@ -41,7 +41,7 @@ func checkOrigins(origins []string) error {
 
 var errNoOrigin = errors.New("not scheme, host and port")
 
-// parseOrigin reads a scheme, a host and perhaps a port (RFC 6454, 6.2), and overlooks a slash at
+// parseOrigin parses a scheme, a host and an optional port (RFC 6454, 6.2). It ignores a slash at
 // the end.
 func parseOrigin(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
@@ -62,7 +62,7 @@ func parseOrigin(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// checkAddress refuses what is not a host, which may be empty, and a port.
+// checkAddress refuses a text that is not a host, which may be empty, and a port.
 func checkAddress(flag, text string) error {
 	_, port, err := net.SplitHostPort(text)
 	if err == nil {
@@ -74,7 +74,7 @@ func checkAddress(flag, text string) error {
 	return nil
 }
 
-// ownURL is how this machine itself reaches the server.
+// ownURL returns the URL at which this machine itself reaches the server.
 func ownURL(address *net.TCPAddr, tls bool) *url.URL {
 	u := &url.URL{Scheme: "http"}
 	if tls {

@@ -1,4 +1,4 @@
-// Package app holds the settings table and the commands, and wires the other packages together.
+// Package app defines the settings and the commands, and wires the other packages together.
 package app
 
 import (
@@ -33,15 +33,15 @@ type commands struct {
 	Manual     ManualCommand     `cmd:"" hidden:"" help:"Print the man page."`
 }
 
-// A UsageError is a command line that cannot be understood.
+// A UsageError is the error of an invalid command line.
 type UsageError struct{ error }
 
-// process is what a command may use of the process it runs in.
+// process is the environment of a command.
 type process struct {
 	env      map[string]string
 	in       io.Reader
 	out, err io.Writer
-	sources  *sources // where each setting comes from
+	sources  *sources // the source of each setting
 }
 
 // Run runs a command line. Its error is one sentence for the person at the terminal.

@@ -14,13 +14,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// AWSSettings say which part of AWS is ours. Credentials come by the default chain of AWS's SDK.
+// AWSSettings select the regions and the keys of Amazon IVS. Credentials come from the default
+// chain of the AWS SDK.
 type AWSSettings struct {
 	IVSRegion   []string `help:"AWS region whose Amazon IVS stages are served; repeatable." name:"ivs-region" placeholder:"REGION"`
 	IVSEndpoint string   `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
 }
 
-// check refuses what would silently serve nothing.
+// check refuses settings that would serve nothing without an error.
 func (s AWSSettings) check() error {
 	if s.IVSEndpoint == "" {
 		return nil
@@ -37,7 +38,7 @@ func (s AWSSettings) check() error {
 	return nil
 }
 
-// An aws is the side of the server that serves AWS stages.
+// An aws is the part of the server that serves AWS stages.
 type aws struct {
 	*ivs.Service
 	regions []string
@@ -45,7 +46,7 @@ type aws struct {
 	router  *keys.Router
 }
 
-// openAWS prepares the AWS side; nothing is called yet.
+// openAWS prepares that part. It calls nothing yet.
 func openAWS(ctx context.Context, settings AWSSettings, data string, cfg ivs.Config) (*aws, error) {
 	loaded, err := ivs.Load(ctx)
 	if err != nil {
@@ -68,13 +69,13 @@ func openAWS(ctx context.Context, settings AWSSettings, data string, cfg ivs.Con
 
 func keysFolder(data string) string { return filepath.Join(data, "keys") }
 
-// Served are the regions.
+// Served returns the regions.
 func (a *aws) Served() []string { return a.regions }
 
-// Why says who issues the tokens of a stage.
+// Why returns the issuer of a stage's tokens, and the reason for it.
 func (a *aws) Why(ctx context.Context, arn stage.ARN) string { return a.router.Why(ctx, arn) }
 
-// endpointCache keeps the endpoints of AWS's stages in the database.
+// endpointCache stores the endpoints of AWS stages in the database.
 type endpointCache struct{ *access.Control }
 
 // CachedStage implements ivs.Cache.
@@ -85,7 +86,7 @@ func (c endpointCache) CachedStage(
 	return record.Stage, record.EndpointsAt, err
 }
 
-// CacheStage implements ivs.Cache. A stage that is only being looked at is not remembered.
+// CacheStage implements ivs.Cache. It does not store a stage that the server does not have.
 func (c endpointCache) CacheStage(ctx context.Context, s stage.Stage, _ time.Time) error {
 	err := c.KeepEndpoints(ctx, s.ARN, s.Endpoints)
 	if errors.Is(err, stage.ErrNotFound) {

@@ -30,7 +30,8 @@ type manifest struct {
 	Format    int       `json:"format"`
 	CreatedAt time.Time `json:"createdAt"`
 	Version   string    `json:"version"`
-	Database  string    `json:"database"` // "sqlite", or "postgresql", which is not in the backup
+	// "sqlite", or "postgresql", whose data are not in the backup
+	Database string `json:"database"`
 }
 
 // BackupCommand is `stagedoor backup`.
@@ -39,7 +40,7 @@ type BackupCommand struct {
 	File string `arg:"" help:"File to write; it must not exist. It holds the keys: keep it as private as the data folder."`
 }
 
-// Run writes a backup as it is at one moment, however busy the server is.
+// Run writes a backup of one moment, even while the server is busy.
 func (cmd *BackupCommand) Run(ctx context.Context, p *process) error {
 	if err := checkDatabase(cmd.DataSettings); err != nil {
 		return err
@@ -53,7 +54,7 @@ func (cmd *BackupCommand) Run(ctx context.Context, p *process) error {
 	if err := cmd.write(ctx, folder, part); err != nil {
 		return err
 	}
-	// A link fails where a file is there already; a rename would replace it.
+	// A link fails if the file exists; a rename would replace it.
 	if err := os.Link(part, cmd.File); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%s exists already; name a new file", cmd.File)
@@ -103,8 +104,8 @@ func (cmd *BackupCommand) write(ctx context.Context, folder, part string) error 
 	return nil
 }
 
-// pack writes the manifest, the database and what else is in the data folder. The keys come after
-// the database: no token in it was signed with a key that the backup lacks.
+// pack writes the manifest, the database and the other files of the data folder. The keys come
+// after the database, so that the backup has the key of every token in it.
 func (cmd *BackupCommand) pack(
 	ctx context.Context, to *tar.Writer, m manifest, snapshot string,
 ) error {
@@ -128,7 +129,7 @@ func packFolder(to *tar.Writer, data string) error {
 	return filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && path != data:
-			return nil // a temporary file that is gone
+			return nil // a temporary file that was deleted meanwhile
 		case err != nil:
 			return err
 		case path != data && !kept(entry.Name()) && entry.IsDir():
@@ -144,8 +145,8 @@ func packFolder(to *tar.Writer, data string) error {
 	})
 }
 
-// kept reports whether a file of the data folder belongs in a backup: not the database, which is
-// copied otherwise, nor what a running server leaves there.
+// kept reports whether a file of the data folder belongs in a backup. The database does not, since
+// it is copied in another way, nor do the temporary files of a running server.
 func kept(name string) bool {
 	running := name == "lock" || name == filepath.Base(publishedFile("")) ||
 		strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".part")
@@ -185,7 +186,7 @@ type RestoreCommand struct {
 	File string `arg:"" help:"Backup that stagedoor backup wrote." type:"existingfile"`
 }
 
-// Run writes what is in a backup into the data folder, or leaves the folder as it is.
+// Run writes the files of a backup into the data folder. On failure it leaves the folder as it was.
 func (cmd *RestoreCommand) Run(ctx context.Context, p *process) error {
 	if err := makeDataFolder(cmd.Data); err != nil {
 		return err
@@ -225,7 +226,7 @@ func (cmd *RestoreCommand) Run(ctx context.Context, p *process) error {
 	return nil
 }
 
-// checkEmpty refuses a folder that has a database or keys: nothing is ever overwritten.
+// checkEmpty refuses a folder that has a database or keys: nothing is overwritten.
 func (cmd *RestoreCommand) checkEmpty() error {
 	for _, name := range []string{databaseEntry, "local-key.pem", "keys"} {
 		_, err := os.Lstat(filepath.Join(cmd.Data, name))
@@ -243,7 +244,7 @@ func (cmd *RestoreCommand) checkEmpty() error {
 	return nil
 }
 
-// unpack writes the entries below a folder, and nowhere else.
+// unpack writes the entries of the archive below a folder, and nowhere else.
 func (cmd *RestoreCommand) unpack(folder string) (manifest, error) {
 	f, err := os.Open(cmd.File)
 	if err != nil {
@@ -274,7 +275,7 @@ func unpackTo(folder string, from io.Reader) (m manifest, err error) {
 	for {
 		header, err := archive.Next()
 		if err == io.EOF {
-			// To the end of the file, where its checksum is.
+			// Read to the end of the file, where its checksum is.
 			_, err := io.Copy(io.Discard, packed)
 			return m, err
 		}
@@ -321,8 +322,8 @@ func unpackEntry(root *os.Root, header *tar.Header, content io.Reader) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// move brings the entries to their places. The database comes last: without it, no server takes the
-// folder for whole.
+// move moves the files to their places. The database comes last: without it, no server accepts the
+// folder.
 func (cmd *RestoreCommand) move(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {

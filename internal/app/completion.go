@@ -22,7 +22,8 @@ func (cmd *CompletionCommand) Run(c *kong.Context, p *process) error {
 	return err
 }
 
-// eachCommand calls do with the words that lead to each command, and what may follow them.
+// eachCommand calls do with the words that lead to each command, and with the words that may
+// follow.
 func eachCommand(
 	model *kong.Application, do func(path string, commands []*kong.Node, flags []*kong.Flag),
 ) {
@@ -46,7 +47,7 @@ func eachCommand(
 	walk(nil, model.Node)
 }
 
-// allPaths are the words that lead to each command, as patterns of a shell's case.
+// allPaths returns the words that lead to each command, as patterns of a shell's case.
 func allPaths(model *kong.Application) string {
 	var paths []string
 	eachCommand(model, func(path string, _ []*kong.Node, _ []*kong.Flag) {
@@ -57,7 +58,7 @@ func allPaths(model *kong.Application) string {
 	return strings.Join(paths, "|")
 }
 
-// bashCompletion walks the words before the cursor to the command that they name.
+// bashCompletion returns a script that finds the command that the words before the cursor name.
 func bashCompletion(model *kong.Application) string {
 	var cases strings.Builder
 	eachCommand(model, func(path string, commands []*kong.Node, flags []*kong.Flag) {
@@ -153,7 +154,7 @@ end
 ` + lines.String()
 }
 
-// quoted is one word of a shell.
+// quoted returns a text as one word of a shell.
 func quoted(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

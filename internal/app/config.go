@@ -22,14 +22,14 @@ type ConfigCheckCommand struct {
 	AnswerSettings
 }
 
-// A settingInForce is a setting with its value and where it comes from.
+// A settingInForce is a setting with its value and its source.
 type settingInForce struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	From  string `json:"from"`
 }
 
-// Run prints the settings; the error is what is wrong with them.
+// Run prints the settings. Its error lists the faults in them.
 func (cmd *ConfigCheckCommand) Run(c *kong.Context, p *process) error {
 	cmd.derive(p.sources.byDefault(c))
 	settings := p.sources.inForce(c)
@@ -52,7 +52,7 @@ func (cmd *ConfigCheckCommand) Run(c *kong.Context, p *process) error {
 	return cmp.Or(w.Flush(), wrong)
 }
 
-// given are the flags on the command line.
+// given returns the flags on the command line.
 func given(c *kong.Context) map[*kong.Flag]bool {
 	flags := map[*kong.Flag]bool{}
 	for _, step := range c.Path {
@@ -92,14 +92,14 @@ func (s *sources) inForce(c *kong.Context) (list []settingInForce) {
 	return list
 }
 
-// shown writes a value as a flag takes it, with secrets masked.
+// shown returns a value as a flag accepts it, with secrets masked.
 func shown(flag *kong.Flag) string { return mask(flag, plainText(flag.Target)) }
 
 func mask(flag *kong.Flag, text string) string {
 	switch {
 	case text == "" || !flag.Tag.Has("secret"):
 		return text
-	case flag.Tag.Get("secret") == "password": // of a URL
+	case flag.Tag.Get("secret") == "password": // a password in a URL
 		if u, err := url.Parse(text); err == nil && u.Scheme != "" {
 			return masked(u)
 		}
@@ -107,7 +107,7 @@ func mask(flag *kong.Flag, text string) string {
 	return "********"
 }
 
-// masked hides the password of a database URL, wherever PostgreSQL reads one.
+// masked hides the password of a database URL, wherever PostgreSQL accepts one.
 func masked(u *url.URL) string {
 	hidden := *u
 	query := hidden.Query()

@@ -14,22 +14,23 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A configFile holds settings of serve under the names of the flags.
+// A configFile contains settings of serve by the names of their flags.
 type configFile struct {
 	path    string
 	entries map[string]configEntry
 }
 
-// A configEntry is the value as a variable would have it: lists joined by commas.
+// A configEntry is a value as the environment variable would have it: lists are joined by commas.
 type configEntry struct {
 	value string
 	line  int
 }
 
-// A configError names the file and the line.
+// A configError is an error with the name of the file and the line.
 type configError struct{ error }
 
-// readConfig reads and checks the file: known names, each once, a value or a list of values.
+// readConfig reads the file and checks it: each name is known and occurs once, with a value or a
+// list of values.
 func readConfig(path string, known map[string]*kong.Flag) (*configFile, error) {
 	text, err := os.ReadFile(path)
 	switch {
@@ -52,7 +53,7 @@ func readConfig(path string, known map[string]*kong.Flag) (*configFile, error) {
 		return nil, configError{fmt.Errorf("%s: one YAML document is read, there are more", path)}
 	}
 	f := &configFile{path: path, entries: map[string]configEntry{}}
-	if len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null" { // comments alone
+	if len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null" { // only comments
 		return f, nil
 	}
 	return f, f.read(document.Content[0], known)
@@ -82,7 +83,7 @@ func (f *configFile) read(root *yaml.Node, known map[string]*kong.Flag) error {
 	return nil
 }
 
-// value reads a scalar or a list of scalars; null, an empty text and an empty list count as not
+// value reads a scalar or a list of scalars. Null, an empty text and an empty list count as not
 // set.
 func (f *configFile) value(key, value *yaml.Node, flag *kong.Flag) (string, bool, error) {
 	if value.Kind == yaml.AliasNode {
@@ -111,7 +112,7 @@ func (f *configFile) errorf(at *yaml.Node, format string, args ...any) error {
 	return configError{fmt.Errorf("%s, line %d: %w", f.path, at.Line, fmt.Errorf(format, args...))}
 }
 
-// nearest suggests the known name that differs least from a wrong one, if one is close.
+// nearest returns the known name that is closest to a wrong one, if any is close.
 func nearest(wrong string, known map[string]*kong.Flag) string {
 	wrong = strings.ReplaceAll(strings.ToLower(wrong), "_", "-")
 	best, least := "", len(wrong)/2+1
@@ -130,8 +131,8 @@ func nearest(wrong string, known map[string]*kong.Flag) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// distance counts the letters to insert, delete, replace or swap with their neighbour
-// (Damerau–Levenshtein, optimal string alignment).
+// distance counts the letters to insert, delete, replace or swap (Damerau–Levenshtein, optimal
+// string alignment).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// BrandSettings say how the pages look. What operators set on the console wins.
+// BrandSettings set the look of the pages. A branding that operators set takes precedence.
 type BrandSettings struct {
 	BrandName    string `help:"Name on all pages, in place of Stagedoor." placeholder:"NAME"`
 	BrandAccent  string `help:"Colour of the main buttons, on which white text has a contrast of 4.5:1 or more." placeholder:"#RRGGBB"`
@@ -22,7 +22,7 @@ type BrandSettings struct {
 	BrandLogo    string `help:"Logo on all pages: a PNG or JPEG of at most 48 KiB." placeholder:"FILE"`
 }
 
-// brand reads the settings as a branding.
+// brand converts the settings to a branding.
 func (s BrandSettings) brand() (access.Branding, error) {
 	b, err := access.CheckBranding(access.Branding{
 		Name: s.BrandName, Accent: s.BrandAccent, Support: s.BrandSupport, Imprint: s.BrandImprint,
@@ -48,7 +48,7 @@ func (s BrandSettings) check() error {
 	return err
 }
 
-// about is what the console shows of the server.
+// about returns the description of the server for the operator's pages.
 func (s *server) about() web.About {
 	a := web.About{
 		Started: time.Now(), Database: s.settings.databaseName(), LocalKey: s.keyID,
@@ -71,7 +71,7 @@ func (s *server) examine(ctx context.Context) (list []web.V1Diagnosis) {
 	return list
 }
 
-// ownKeys lets the console change the own keys of the regions that are served.
+// ownKeys lets operators change the own keys of the regions that are served.
 type ownKeys struct {
 	*keys.Manager
 	regions []string

@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/store"
 )
 
-// makeDataFolder makes the data folder and finds out at once whether it can be written.
+// makeDataFolder creates the data folder and checks that it can be written.
 func makeDataFolder(dir string) error {
 	if dir == "" {
 		return errors.New("--data names a folder; leave it out for the usual one")
@@ -33,8 +33,8 @@ func makeDataFolder(dir string) error {
 	return os.Remove(probe.Name())
 }
 
-// lockDataFolder keeps a second server off the same folder. The system releases the lock when the
-// process ends, however it ends.
+// lockDataFolder prevents a second server on the same folder. The system releases the lock when the
+// process ends, even by a crash.
 func lockDataFolder(dir string) (*flock.Flock, error) {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
 	held, err := lock.TryLock()
@@ -49,7 +49,8 @@ func lockDataFolder(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// checkDatabase refuses to look into a database that is not there yet, rather than to make one.
+// checkDatabase returns an error if the database does not exist, so that no command creates one by
+// mistake.
 func checkDatabase(s DataSettings) error {
 	if s.Database != "" {
 		return nil
@@ -78,7 +79,8 @@ func openStore(ctx context.Context, s DataSettings, log *slog.Logger) (*store.St
 	return store.Open(ctx, databaseFile(s), log)
 }
 
-// reason drops the path or the address from a system error: the sentence around it has named it.
+// reason removes the path or the address from a system error: the sentence around it contains them
+// already.
 func reason(err error) error {
 	var network *net.OpError
 	if errors.As(err, &network) {

@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// withRules opens the database, and passes on what the rules are without a server around them: they
-// issue no token, and no participant is connected.
+// withRules opens the database and calls a function with the rules as they apply without a server:
+// they issue no token, and no participant is connected.
 func withRules(
 	ctx context.Context, data DataSettings, p *process, do func(access.Config) error,
 ) error {
@@ -37,7 +37,7 @@ func withRules(
 	return do(rules)
 }
 
-// withControl runs the rules of withRules.
+// withControl is withRules for a function that needs an access.Control.
 func withControl(
 	ctx context.Context, data DataSettings, p *process, do func(*access.Control) error,
 ) error {
@@ -46,7 +46,7 @@ func withControl(
 	})
 }
 
-// withDirectory is withControl on a database that exists, with its users and stages read.
+// withDirectory is withControl for a database that exists. It also reads the users and stages.
 func withDirectory(
 	ctx context.Context, data DataSettings, p *process, do func(*directory) error,
 ) error {
@@ -68,7 +68,7 @@ func withDirectory(
 
 // A directory finds users and stages by the names that people type.
 type directory struct {
-	rules   access.Config // of control
+	rules   access.Config // of the control
 	control *access.Control
 	stages  []access.StageAccess
 	users   []access.Person
@@ -105,14 +105,14 @@ func (d *directory) stage(wanted string) (access.StageAccess, error) {
 	case 0:
 		return access.StageAccess{}, fmt.Errorf(
 			"there is no stage %q; there are: %s", wanted, strings.Join(names, ", "))
-	default: // AWS stages may share a name
+	default: // several AWS stages may have one name
 		return access.StageAccess{}, fmt.Errorf(
 			"%d stages are called %q; name one by its ARN, as `stagedoor stages list` shows it",
 			len(found), wanted)
 	}
 }
 
-// stageName names a stage as the flags take it.
+// stageName returns the name of a stage as flags accept it.
 func (d *directory) stageName(arn stage.ARN) string {
 	i := slices.IndexFunc(d.stages, func(s access.StageAccess) bool { return s.Stage.ARN == arn })
 	if i < 0 {
@@ -121,8 +121,8 @@ func (d *directory) stageName(arn stage.ARN) string {
 	return cmp.Or(d.stages[i].Stage.Name, string(arn))
 }
 
-// nobody is a moderator without participants, for a process that carries no media: a server that
-// does reads the database itself.
+// nobody is a moderator without participants, for a process that serves no media. A running server
+// reads changes from the database.
 type nobody struct{}
 
 func (nobody) Participants(context.Context, stage.ARN) ([]stage.Presence, error) { return nil, nil }
@@ -131,7 +131,7 @@ func (nobody) Disconnect(context.Context, stage.ARN, stage.ParticipantID, string
 	return stage.Errorf(stage.ErrNotFound, "no participant is connected here")
 }
 
-// LinkSettings say where links lead.
+// LinkSettings set the address in links.
 type LinkSettings struct {
 	DataSettings
 	PublicURL string `help:"URL of the server, for links; by default the one with which the server of the data folder was started last." placeholder:"URL"`

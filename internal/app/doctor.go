@@ -43,13 +43,14 @@ const (
 	levelError   = "error"
 )
 
-// checkLimit is the time that one check may take.
+// checkLimit limits the time of one check.
 const checkLimit = 15 * time.Second
 
-// certificateSoon is how long a certificate has to be good at least.
+// certificateSoon is the shortest time for which a certificate must still be valid.
 const certificateSoon = 14 * 24 * time.Hour
 
-// Run checks the set-up and prints one line for each finding. The error says how many are errors.
+// Run checks the set-up and prints one line for each finding. Its error is the number of findings
+// that are errors.
 func (cmd *DoctorCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
 	cmd.derive(p.sources.byDefault(k))
 	d := &doctor{settings: cmd.ServeSettings, roots: cmd.Roots}
@@ -85,14 +86,14 @@ func printFindings(p *process, findings []finding, asJSON bool) error {
 	return nil
 }
 
-// A doctor examines the settings and what they lead to.
+// A doctor checks the settings and the services that they name.
 type doctor struct {
 	settings ServeSettings
 	roots    string
-	running  *published // nil: no server runs on the data folder
+	running  *published // nil if no server runs on the data folder
 	public   *url.URL
 	client   *http.Client
-	seen     *probed // what the server saw of a request through the public URL
+	seen     *probed // the server's answer to a request through the public URL
 }
 
 func (d *doctor) examine(ctx context.Context) (list []finding) {
@@ -110,7 +111,7 @@ func (d *doctor) examine(ctx context.Context) (list []finding) {
 		limited, cancel := context.WithTimeout(ctx, checkLimit)
 		f := check.run(limited)
 		cancel()
-		if f.Level != "" { // else there is nothing to check
+		if f.Level != "" { // an empty finding means that there was nothing to check
 			f.Check = check.name
 			list = append(list, f)
 		}
@@ -187,7 +188,7 @@ func (d *doctor) checkKey(context.Context) finding {
 	return healthy("tokens of local stages can be signed")
 }
 
-// checkServer asks the running server, or whether one could listen.
+// checkServer sends a request to the running server, or checks that one could listen.
 func (d *doctor) checkServer(ctx context.Context) finding {
 	if d.running == nil {
 		if err := d.tryPorts(); err != nil {
@@ -225,7 +226,7 @@ func (d *doctor) tryPorts() error {
 	return nil
 }
 
-// checkMedia judges whether clients elsewhere could send media to the addresses that are announced.
+// checkMedia checks whether clients elsewhere could send media to the announced addresses.
 func (d *doctor) checkMedia(ctx context.Context) finding {
 	if d.public != nil {
 		for _, missing := range d.settings.missing(d.public, interfaceAddresses()) {
@@ -246,7 +247,7 @@ func (d *doctor) checkMedia(ctx context.Context) finding {
 		d.settings.Media)
 }
 
-// checkPublic opens the public URL as a browser elsewhere would.
+// checkPublic requests the public URL as a browser elsewhere would.
 func (d *doctor) checkPublic(ctx context.Context) finding {
 	if d.running == nil || d.public == nil {
 		return finding{}
@@ -267,7 +268,7 @@ func (d *doctor) checkPublic(ctx context.Context) finding {
 	return healthy("%s leads to a server that serves", d.public)
 }
 
-// outside is a client that trusts what OBS trusts, and no more.
+// outside returns a client that trusts the same certificates as OBS, and no others.
 func (d *doctor) outside() (*http.Client, error) {
 	if d.client != nil {
 		return d.client, nil
@@ -294,7 +295,8 @@ func (d *doctor) outside() (*http.Client, error) {
 	return d.client, nil
 }
 
-// checkCertificate verifies the chain as OBS does: it has no switch to accept another.
+// checkCertificate verifies the chain as OBS does, which cannot be set to accept other
+// certificates.
 func (d *doctor) checkCertificate(ctx context.Context) finding {
 	if d.running == nil || d.public == nil {
 		return finding{}
@@ -322,8 +324,8 @@ func (d *doctor) checkCertificate(ctx context.Context) finding {
 	return healthy("trusted until %s", leaf.NotAfter.Format("2 January 2006"))
 }
 
-// checkClock compares with the date of the answer from the public URL: a proxy in front, or the
-// server itself, has a clock of its own.
+// checkClock compares this machine's clock with the date of an answer from the public URL. It comes
+// from the clock of a proxy or of the server.
 func (d *doctor) checkClock(ctx context.Context) finding {
 	if now := time.Now(); now.Year() < 2025 {
 		return broken("set the clock", fmt.Errorf("it is %s here", now.Format(time.RFC3339)))
@@ -337,7 +339,7 @@ func (d *doctor) checkClock(ctx context.Context) finding {
 	}
 	answer, err := get(ctx, client, d.public.JoinPath("healthz"))
 	if err != nil {
-		return finding{} // said already
+		return finding{} // another check has reported it
 	}
 	there, err := http.ParseTime(answer.Header.Get("Date"))
 	if err != nil {
@@ -350,8 +352,8 @@ func (d *doctor) checkClock(ctx context.Context) finding {
 	return healthy("agrees with %s", d.public.Host)
 }
 
-// checkWebSocket opens the events socket through whatever is in front. Without a token the server
-// closes it again, after the upgrade.
+// checkWebSocket opens the events socket through the public URL. Without a token, the server closes
+// it after the upgrade.
 func (d *doctor) checkWebSocket(ctx context.Context) finding {
 	if d.running == nil || d.public == nil {
 		return finding{}
@@ -371,7 +373,7 @@ func (d *doctor) checkWebSocket(ctx context.Context) finding {
 	r.Header.Set("Sec-WebSocket-Key", "c3RhZ2Vkb29yIGRvY3Rvcg==")
 	answer, err := client.Do(r)
 	if err != nil {
-		return finding{} // said already
+		return finding{} // another check has reported it
 	}
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusSwitchingProtocols {
@@ -381,7 +383,8 @@ func (d *doctor) checkWebSocket(ctx context.Context) finding {
 	return healthy("upgrades pass through %s", d.public.Host)
 }
 
-// checkAWS lists the stages of each region: that needs credentials and the first of the rights.
+// checkAWS lists the stages of each region. The call needs AWS credentials and the permission
+// ivs:ListStages.
 func (d *doctor) checkAWS(ctx context.Context) finding {
 	if len(d.settings.IVSRegion) == 0 || d.settings.AWSSettings.check() != nil {
 		return finding{}
@@ -399,7 +402,7 @@ func (d *doctor) checkAWS(ctx context.Context) finding {
 	return healthy("stages can be listed in %s", strings.Join(d.settings.IVSRegion, ", "))
 }
 
-// get reads an answer to its end.
+// get reads the whole answer.
 func get(ctx context.Context, client *http.Client, u *url.URL) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -412,7 +415,7 @@ func get(ctx context.Context, client *http.Client, u *url.URL) (*http.Response, 
 	return answer, answer.Body.Close()
 }
 
-// shortest drops the method and the URL from an error of the HTTP client.
+// shortest removes the method and the URL from an error of the HTTP client.
 func shortest(err error) error {
 	var failed *url.Error
 	if errors.As(err, &failed) {

@@ -19,16 +19,17 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// leastGap lies between the two events of a probe that nothing buffers; the server waits a second.
+// leastGap is the shortest pause between the two events of a probe that no proxy buffers. The
+// server waits a second between them.
 const leastGap = 300 * time.Millisecond
 
 // A probed is the answer to a probe through the public URL.
 type probed struct {
 	web.Probe
-	gap time.Duration // between its two events
+	gap time.Duration // time between its two events
 }
 
-// probe sends one request through the public URL for all checks. It is nil where that fails, which
+// probe sends one request through the public URL, for all checks. It returns nil on failure, which
 // checkPublic reports.
 func (d *doctor) probe(ctx context.Context) *probed {
 	if d.seen != nil || d.running == nil || d.public == nil {
@@ -75,8 +76,8 @@ func readProbe(body io.Reader) *probed {
 	return nil
 }
 
-// checkProxy judges whether the server sees who its clients are: all of a proxy's clients would
-// share the limits of one.
+// checkProxy checks whether the server sees the addresses of its clients. If it sees only the
+// address of a proxy, all clients share the rate limits of one.
 func (d *doctor) checkProxy(ctx context.Context) finding {
 	p := d.probe(ctx)
 	switch {
@@ -98,7 +99,7 @@ func (d *doctor) checkProxy(ctx context.Context) finding {
 	return healthy("no proxy is in between; this machine is %s", p.Address)
 }
 
-// checkStreaming judges whether event streams pass through the proxy at once.
+// checkStreaming checks that the proxy does not buffer event streams.
 func (d *doctor) checkStreaming(ctx context.Context) finding {
 	p := d.probe(ctx)
 	switch {
@@ -113,7 +114,7 @@ func (d *doctor) checkStreaming(ctx context.Context) finding {
 	return healthy("events pass through %s at once", d.public.Host)
 }
 
-// checkNAT compares the addresses that are announced for media with what a STUN server sees.
+// checkNAT compares the announced media addresses with the address that a STUN server sees.
 func (d *doctor) checkNAT(ctx context.Context) finding {
 	i := slices.IndexFunc(d.settings.TURN, func(s string) bool {
 		return strings.HasPrefix(s,
@@ -138,14 +139,14 @@ func (d *doctor) checkNAT(ctx context.Context) finding {
 		"clients elsewhere see this machine at %s, and media is not announced there", outer)
 }
 
-// checkPolicy tries each action of the IAM policy that changes nothing.
+// checkPolicy calls each action of the IAM policy that changes nothing.
 func (d *doctor) checkPolicy(ctx context.Context) finding {
 	if len(d.settings.IVSRegion) == 0 || d.settings.AWSSettings.check() != nil {
 		return finding{}
 	}
 	side, err := openAWS(ctx, d.settings.AWSSettings, d.settings.Data, ivs.Config{})
 	if err != nil {
-		return finding{} // said already
+		return finding{} // another check has reported it
 	}
 	var missing, unknown []string
 	tried := 0
@@ -195,7 +196,7 @@ func (d *doctor) checkProvider(ctx context.Context) finding {
 	return healthy("%s publishes what sign-in needs", settings.OIDCIssuer)
 }
 
-// checkWebhooks counts what receivers did not accept.
+// checkWebhooks counts the deliveries that failed.
 func (d *doctor) checkWebhooks(ctx context.Context) finding {
 	if d.settings.Database == "" && checkDatabase(d.settings.DataSettings) != nil {
 		return finding{}
@@ -203,7 +204,7 @@ func (d *doctor) checkWebhooks(ctx context.Context) finding {
 	db, err := openStore(ctx, d.settings.DataSettings,
 		newLog(LogSettings{LogLevel: "error"}, io.Discard))
 	if err != nil {
-		return finding{} // said already
+		return finding{} // another check has reported it
 	}
 	defer db.Close()
 	hooks, err := db.Webhooks(ctx)
@@ -227,7 +228,7 @@ func (d *doctor) checkWebhooks(ctx context.Context) finding {
 	return healthy("%d; no message was given up", len(hooks))
 }
 
-// deadHook names the host alone: the rest of a URL may be a secret of the receiver's.
+// deadHook names only the host of a webhook: the rest of its URL may be a secret of the receiver.
 func deadHook(hook access.Webhook, newest access.Delivery) string {
 	host := "a receiver"
 	if u, err := url.Parse(hook.URL); err == nil {

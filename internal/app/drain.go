@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// movesPerSecond is how many pages a replica that stops sends to the others: they come back
-	// with several requests each.
+	// movesPerSecond is how many pages a stopping replica sends to the others per second: each page
+	// reconnects with several requests.
 	movesPerSecond = 200
-	// leastMove is how long a replica goes on serving after it was asked to stop, so that balancers
-	// that look at /readyz send nothing any more.
+	// leastMove is how long a replica serves after it was asked to stop, so that load balancers see
+	// /readyz and send no more requests.
 	leastMove = 2 * time.Second
-	// drainLook is how often a replica that drains looks for a publisher.
+	// drainLook is how often a draining replica checks for publishers.
 	drainLook = 500 * time.Millisecond
 )
 
-// errStopping is what /readyz finds once the server was asked to stop.
+// errStopping is the result of /readyz after the server was asked to stop.
 var errStopping = errors.New("the server was asked to stop")
 
 // running returns a check of /readyz.
@@ -31,8 +31,8 @@ func running(draining *atomic.Bool) func(context.Context) error {
 	}
 }
 
-// drain prepares the end: it takes no new broadcast, moves pages to other replicas, and waits for
-// the local broadcasts that may finish. It ends at the latest when over does.
+// drain prepares the stop: it refuses new broadcasts, moves pages to other replicas, and waits for
+// the local broadcasts that may finish. It returns at the latest when over ends.
 func (s *server) drain(over context.Context) {
 	s.draining.Store(true)
 	s.local.whip.Drain()
@@ -52,7 +52,7 @@ func (s *server) drain(over context.Context) {
 	}
 }
 
-// rest waits, and reports whether ctx has not ended.
+// rest waits for d. It returns false if ctx ends first.
 func rest(ctx context.Context, d time.Duration) bool {
 	wait := time.NewTimer(d)
 	defer wait.Stop()

@@ -99,7 +99,7 @@ func (cmd *EmulateCommand) wire(
 	media.OnChange(socket.MediaChanged)
 	e.Media, e.Socket, e.Roster = media, socket, socket
 	e.Kicked = func(arn stage.ARN, id stage.ParticipantID, why string) {
-		// It is no error that the participant was not connected.
+		// It is not an error if the participant was not connected.
 		if err := socket.Disconnect(context.Background(), arn, id, why); err != nil &&
 			!errors.Is(err, stage.ErrNotFound) {
 			log.Warn("a participant was not sent away", "participant", id, "err", err)
@@ -113,8 +113,8 @@ func (cmd *EmulateCommand) wire(
 	return e, media, socket, nil
 }
 
-// asIVS ends what IVS ends: over 720p or 8.5 Mb/s, or with B-frames ("Service Quotas", "IVS Stream
-// Ingest").
+// asIVS returns the limits of Amazon IVS, beyond which it ends a broadcast: 720p, 8.5 Mb/s, no
+// B-frames ("Service Quotas", "IVS Stream Ingest").
 func asIVS(stage.ARN) sfu.Limits {
 	limits := sfu.DefaultLimits()
 	limits.Enforce = true

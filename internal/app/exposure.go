@@ -6,8 +6,8 @@ import (
 	"runtime"
 )
 
-// warnOfExposure warns of files with secrets that every user of the machine can read. It does not
-// refuse them: containers mount secrets with such modes.
+// warnOfExposure logs a warning for files with secrets that every user of the machine can read. It
+// does not refuse them: containers mount secrets with such modes.
 func (s *server) warnOfExposure(configWithSecrets string) {
 	type secret struct{ setting, path string }
 	files := []secret{{"--data", s.settings.Data}}
@@ -32,7 +32,8 @@ func (s *server) warnOfExposure(configWithSecrets string) {
 	}
 }
 
-// readByOthers looks beyond owner and group: a group is how services share a certificate.
+// readByOthers reports whether users outside the owner and the group can read a file. The group may
+// read it: services share a certificate by a group.
 func readByOthers(info os.FileInfo) bool {
 	return runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0
 }

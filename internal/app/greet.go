@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// greet prints where everything is, what is still missing, and the next step.
+// greet prints the addresses of the server, the missing settings and the next step.
 func (s *server) greet(ctx context.Context, p *process) error {
 	fmt.Fprintf(p.out, "Stagedoor %s serves on %s (HTTP %s, media %s)\n",
 		version(), s.public, s.listen.Addr(), s.local.media.Addr())
@@ -42,7 +42,7 @@ func (s *server) greet(ctx context.Context, p *process) error {
 	case err == nil:
 		fmt.Fprintf(w, "Setup:\t%s\n\tThere is no operator yet: open this link once to become it. "+
 			"Each start prints a new one.\n", web.SetupURL(s.public, code))
-	case errors.Is(err, stage.ErrConflict): // there is an operator
+	case errors.Is(err, stage.ErrConflict): // an operator exists
 		fmt.Fprintf(w, "Next:\tsign in at %s\n", s.public)
 	default:
 		return err
@@ -54,7 +54,7 @@ func (s *server) greet(ctx context.Context, p *process) error {
 	return nil
 }
 
-// databaseName names the database without its password.
+// databaseName returns the name of the database without its password.
 func (s DataSettings) databaseName() string {
 	if s.Database == "" {
 		return "SQLite"
@@ -65,7 +65,7 @@ func (s DataSettings) databaseName() string {
 	return "PostgreSQL"
 }
 
-// onTheNetwork are the URLs under which other machines reach a server that listens for them.
+// onTheNetwork returns the URLs at which other machines reach the server.
 func (s *server) onTheNetwork() (list []string) {
 	listen := s.listen.Addr().(*net.TCPAddr)
 	if !listen.IP.IsUnspecified() || s.settings.PublicURL != "" || len(s.settings.TLSDomain) > 0 {
@@ -84,7 +84,7 @@ func (s *server) onTheNetwork() (list []string) {
 
 func interfaceAddresses() (list []netip.Addr) {
 	all, err := net.InterfaceAddrs()
-	if err != nil { // then the list is shorter
+	if err != nil { // without them the list is shorter
 		return nil
 	}
 	for _, a := range all {
@@ -95,8 +95,8 @@ func interfaceAddresses() (list []netip.Addr) {
 	return list
 }
 
-// missing lists the settings that a server still needs to be of use to other machines, judged by
-// those that are set. own are the addresses of this machine.
+// missing lists the settings that the server still needs before other machines can use it. own are
+// the addresses of this machine.
 func (s *ServeSettings) missing(public *url.URL, own []netip.Addr) (list []string) {
 	listensOut, mediaOut := reachesOut(s.Listen), reachesOut(s.Media)
 	publicOut := !isLocal(public.Hostname())
@@ -122,7 +122,7 @@ func (s *ServeSettings) missing(public *url.URL, own []netip.Addr) (list []strin
 	return list
 }
 
-// reachesOut reports whether other machines reach a listen address.
+// reachesOut reports whether other machines can reach a listen address.
 func reachesOut(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err == nil && (host == "" || !isLocal(host))
@@ -144,7 +144,7 @@ func portPart(address string) string {
 	return ":" + cmp.Or(port, "8189")
 }
 
-// hasPublic reports whether one of the addresses is reachable from the Internet.
+// hasPublic reports whether the Internet can reach one of the addresses.
 func hasPublic(own []netip.Addr) bool {
 	for _, a := range own {
 		if a.IsGlobalUnicast() && !a.IsPrivate() && !sharedAddresses.Contains(a) {
@@ -154,5 +154,5 @@ func hasPublic(own []netip.Addr) bool {
 	return false
 }
 
-// sharedAddresses are those of carrier-grade NAT (RFC 6598).
+// sharedAddresses are the addresses of carrier-grade NAT (RFC 6598).
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")

@@ -17,7 +17,7 @@ type HealthCommand struct {
 	DataSettings
 }
 
-// Run asks the server that was started from the data folder whether it serves.
+// Run checks whether the server of the data folder serves.
 func (cmd *HealthCommand) Run(ctx context.Context, p *process) error {
 	running, err := readPublished(cmd.Data)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,12 +48,12 @@ func (cmd *HealthCommand) Run(ctx context.Context, p *process) error {
 	return nil
 }
 
-// client reaches the server from this machine. It does not check the certificate: that is not for
-// the address that the server listens on, and the way there does not leave this machine.
+// client returns a client that reaches the server from this machine. It does not verify the
+// certificate: that names the public host, and the connection does not leave this machine.
 func (p published) client() *http.Client {
 	insecure := &tls.Config{InsecureSkipVerify: true}
 	if u, err := url.Parse(p.URL); err == nil && net.ParseIP(u.Hostname()) == nil {
-		insecure.ServerName = u.Hostname() // by which the server chooses its certificate
+		insecure.ServerName = u.Hostname() // the server chooses its certificate by this name
 	}
 	return &http.Client{
 		Transport: &http.Transport{TLSClientConfig: insecure},

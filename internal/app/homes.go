@@ -58,7 +58,7 @@ func (s *ServeSettings) checkPeers() error {
 	return checkAddress("--peer-listen", s.PeerListen)
 }
 
-// openPeers takes the port for the other replicas.
+// openPeers opens the port for the other replicas.
 func (s *server) openPeers() error {
 	if s.settings.PeerListen == "" {
 		return nil
@@ -81,7 +81,7 @@ func (s *server) openPeers() error {
 	return nil
 }
 
-// wireHomes makes this replica one of those on the database. A replica on SQLite is the only one.
+// wireHomes adds this replica to those on the database. A server on SQLite is the only one.
 func (s *server) wireHomes() {
 	if s.settings.Database == "" {
 		return
@@ -95,17 +95,17 @@ func (s *server) wireHomes() {
 	})
 }
 
-// runs keep the ID of the present run in the data folder. The lock of that folder says that the run
-// which wrote it has ended.
+// runs stores the ID of the current run in the data folder. The lock of that folder proves that the
+// run of a stored ID has ended.
 type runs struct {
 	file  string
 	store *store.Store
 	log   *slog.Logger
 }
 
-// before is the ID of the run before this one, or empty.
+// before returns the ID of the previous run, or "".
 func (r runs) before() string {
-	id, _ := os.ReadFile(r.file) // none is as good
+	id, _ := os.ReadFile(r.file) // without the file there was no previous run
 	return strings.TrimSpace(string(id))
 }
 
@@ -118,7 +118,7 @@ func (r runs) joined(id string) {
 	}
 }
 
-// sessionEnds record the ends of sessions that a replica left when it vanished.
+// sessionEnds records the ends of the sessions of a replica that vanished.
 type sessionEnds struct {
 	control *access.Control
 	feed    *feed.Feed
@@ -132,7 +132,7 @@ func (e sessionEnds) record(ctx context.Context, replica string) (more bool, err
 	return more, err
 }
 
-// wireProxy passes on what is for a stage of another replica, where there may be one.
+// wireProxy makes the proxy that forwards requests to other replicas, if there may be any.
 func (s *server) wireProxy(
 	key *ecdsa.PrivateKey, media *whip.Handler, events *signal.Server,
 ) (*homes.Proxy, error) {
@@ -169,14 +169,14 @@ func (m mediaEndpoints) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 const eventsPath = "stage-events"
 
-// claims read from a token which stage it is for.
+// claims reads the stage from a token.
 type claims struct {
 	known   *knownStages
 	control *access.Control
 }
 
-// stage is the local stage that the token of a request claims. Nothing is proven: it decides on
-// which replica the token is verified.
+// stage returns the local stage that the token of a request claims. Nothing is verified yet: the
+// claim only selects the replica that verifies the token.
 func (c claims) stage(r *http.Request) stage.ARN {
 	bearer := httpkit.Bearer(r)
 	if httpkit.FirstSegment(r.URL.Path) == eventsPath {
@@ -195,7 +195,7 @@ func (c claims) stage(r *http.Request) stage.ARN {
 	return arn
 }
 
-// orders of other replicas are carried out on the sessions of this one.
+// orders carries out orders of other replicas on the sessions of this one.
 type orders struct{ events *signal.Server }
 
 func (o orders) carryOut(ctx context.Context, order homes.Order) error {
@@ -208,7 +208,7 @@ func (o orders) carryOut(ctx context.Context, order homes.Order) error {
 	return stage.Errorf(stage.ErrInvalid, "This order is unknown here.")
 }
 
-// atHome verifies tokens. It refuses those of stages that have another home.
+// atHome verifies tokens. It refuses tokens of stages whose home is another replica.
 type atHome struct {
 	whip.Tokens
 	homes *homes.Homes
@@ -225,8 +225,8 @@ func (a atHome) Verify(ctx context.Context, bearer stage.Secret) (stage.Particip
 	return p, err
 }
 
-// runHomes keeps this replica among the others: until its events are stored, since the others
-// record the ends of a replica that falls silent.
+// runHomes keeps this replica a member until its events are stored: when a replica falls silent,
+// the others record the ends of its sessions.
 func (s *server) runHomes(late context.Context, g, told *errgroup.Group) {
 	if s.homes == nil {
 		return

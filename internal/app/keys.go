@@ -25,7 +25,7 @@ type KeysCommand struct {
 	Retire KeysRetireCommand `cmd:"" help:"Stop signing: the API issues again, and the key is deleted when its last token has expired."`
 }
 
-// KeySettings are those of every keys command.
+// KeySettings are the settings of every keys command.
 type KeySettings struct {
 	Data        string `help:"Folder of the server; the keys are in its folder keys." placeholder:"DIR" default:"${data}"`
 	Database    string `help:"PostgreSQL of the server, for its audit trail; by default the SQLite file in the data folder." placeholder:"postgres://…" secret:"password" old:""`
@@ -42,7 +42,7 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 	if err := makeDataFolder(s.Data); err != nil {
 		return nil, err
 	}
-	// its errors come back: no need to log them, too
+	// do returns its errors, so that they need no log
 	side, err := openAWS(ctx, settings, s.Data, ivs.Config{})
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 		Log: log}), nil
 }
 
-// do makes one change of the keys, and prints the keys as they are then.
+// do changes the keys, and prints them afterwards.
 func (s KeySettings) do(
 	ctx context.Context, p *process, action access.Action,
 	change func(*keys.Manager) (keys.Key, error),
@@ -73,13 +73,13 @@ func (s KeySettings) do(
 	return printKeys(ctx, p, m)
 }
 
-// note adds a change to the audit trail of the server, where there is one already.
+// note adds a change to the audit trail of the server, if there is one already.
 func (s KeySettings) note(
 	ctx context.Context, p *process, action access.Action, k keys.Key,
 ) error {
 	data := DataSettings{Data: s.Data, Database: s.Database}
 	if _, err := os.Stat(databaseFile(data)); s.Database == "" && errors.Is(err, fs.ErrNotExist) {
-		return nil // no server has run here yet
+		return nil // no server has run on this folder yet
 	}
 	return withControl(ctx, data, p, func(c *access.Control) error {
 		return c.ChangeOwnKey(ctx, access.CommandLine(), action, s.Region,
@@ -87,7 +87,7 @@ func (s KeySettings) note(
 	})
 }
 
-// forPerson leaves of an error the sentence, without the chain of causes behind it.
+// forPerson returns an error with its sentence alone, without the chain of causes.
 func forPerson(err error) error {
 	var known *stage.Error
 	if errors.As(err, &known) {
@@ -99,14 +99,14 @@ func forPerson(err error) error {
 // KeysCreateCommand is `stagedoor keys create`.
 type KeysCreateCommand struct{ KeySettings }
 
-// Run makes a key.
+// Run creates a key.
 func (cmd *KeysCreateCommand) Run(ctx context.Context, p *process) error {
 	return cmd.do(ctx, p, access.ActionOwnKeyCreated, func(m *keys.Manager) (keys.Key, error) {
 		return m.Add(ctx, cmd.Region, keys.Source{})
 	})
 }
 
-// SourceSettings say where a private half comes from.
+// SourceSettings name the source of a private key.
 type SourceSettings struct {
 	PEM string `help:"File with the private key." type:"existingfile" name:"pem" xor:"source" placeholder:"FILE" old:""`
 	KMS string `help:"ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS." name:"kms" xor:"source" placeholder:"KEY" old:""`
@@ -133,7 +133,7 @@ type KeysImportCommand struct {
 	SourceSettings
 }
 
-// Run takes a key.
+// Run imports a key.
 func (cmd *KeysImportCommand) Run(ctx context.Context, p *process) error {
 	if cmd.PEM == "" && cmd.KMS == "" {
 		return UsageError{fmt.Errorf("say where the key is: --pem FILE or --kms KEY")}
@@ -153,7 +153,7 @@ type KeysRotateCommand struct {
 	SourceSettings
 }
 
-// Run rotates.
+// Run rotates the key.
 func (cmd *KeysRotateCommand) Run(ctx context.Context, p *process) error {
 	from, err := cmd.source()
 	if err != nil {
@@ -167,7 +167,7 @@ func (cmd *KeysRotateCommand) Run(ctx context.Context, p *process) error {
 // KeysRetireCommand is `stagedoor keys retire`.
 type KeysRetireCommand struct{ KeySettings }
 
-// Run retires.
+// Run retires the key.
 func (cmd *KeysRetireCommand) Run(ctx context.Context, p *process) error {
 	return cmd.do(ctx, p, access.ActionOwnKeyRetired, func(m *keys.Manager) (keys.Key, error) {
 		return m.Retire(ctx, cmd.Region)
@@ -179,7 +179,7 @@ type KeysListCommand struct {
 	Data string `help:"Folder of the server." placeholder:"DIR" default:"${data}"`
 }
 
-// Run lists; it asks AWS nothing.
+// Run lists the keys. It does not call AWS.
 func (cmd *KeysListCommand) Run(ctx context.Context, p *process) error {
 	return printKeys(ctx, p, keys.New(keys.Config{Dir: keysFolder(cmd.Data), Now: time.Now}))
 }

@@ -25,23 +25,26 @@ import (
 )
 
 const (
-	// A page reads what is new, and comes back after the pause: an open stream of a function costs
-	// as much as one that works.
+	// A page receives what is new, and reconnects after the pause: to a function, an idle stream
+	// costs as much as a busy one.
 	functionStream = time.Second
 	functionPause  = 4 * time.Second
-	// functionData is the one folder that a function may write (AWS Lambda, "Ephemeral storage").
+	// functionData is the only folder that a function may write to (AWS Lambda, "Ephemeral
+	// storage").
 	functionData = "/tmp/stagedoor"
-	// kmsRetries: of several instances that import one new key at the same time, one succeeds.
+	// kmsRetries is for instances that import one new key at the same time: only one of them
+	// succeeds at first.
 	kmsRetries = 3
 )
 
-// LambdaCommand is `stagedoor lambda`: the settings of serve, without those of a machine.
+// LambdaCommand is `stagedoor lambda`: it has the settings of serve, except those for a machine of
+// its own.
 type LambdaCommand struct {
 	ServeSettings
 	KMSKey string `help:"Key in AWS KMS (ECC_NIST_P384, SIGN_VERIFY) that signs the participant tokens; its ID, alias or ARN. By default the AWS API creates them." placeholder:"KEY" name:"kms-key"`
 }
 
-// notInFunctions are the settings of serve that a function has no use for, and why.
+// notInFunctions are the settings of serve that mean nothing in a function, and the reasons.
 var notInFunctions = map[string]string{
 	"local-key": "local stages", "new-local-key": "local stages", "media": "local stages",
 	"media-tcp": "local stages", "media-hosts": "local stages", "turn": "local stages",
@@ -54,7 +57,7 @@ var notInFunctions = map[string]string{
 	"drain":    "a port",
 }
 
-// Run serves the invocations of a function. It does not return but for an error.
+// Run serves the invocations of a function. It returns only with an error.
 func (cmd *LambdaCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
 	if p.env["AWS_LAMBDA_RUNTIME_API"] == "" {
 		return errors.New("stagedoor lambda runs in AWS Lambda; docs/lambda.md describes " +
@@ -77,7 +80,7 @@ func (cmd *LambdaCommand) Run(ctx context.Context, k *kong.Context, p *process) 
 	return nil
 }
 
-// check refuses settings that cannot work in a function, and completes the others.
+// check refuses settings that cannot work in a function, and sets the others.
 func (cmd *LambdaCommand) check(p *process, byDefault func(string) bool) error {
 	for flag, need := range notInFunctions {
 		if !byDefault(flag) {
@@ -105,7 +108,7 @@ func (cmd *LambdaCommand) check(p *process, byDefault func(string) bool) error {
 		cmd.Data = functionData
 	}
 	if byDefault("log-format") {
-		cmd.LogFormat = "json" // what Amazon CloudWatch Logs can search
+		cmd.LogFormat = "json" // a format that Amazon CloudWatch Logs can search
 	}
 	return nil
 }
@@ -154,7 +157,7 @@ func (cmd *LambdaCommand) open(ctx context.Context, p *process) (_ *function, er
 	return f, f.wire(ctx)
 }
 
-// wire builds each part on those that it needs, as that of the server does.
+// wire builds each part from parts that are complete, as the wire of the server does.
 func (f *function) wire(ctx context.Context) error {
 	f.metrics = metrics.New(version(), "")
 	f.lead = lease.NewLead(nil, "", lease.Holder{}, time.Now, f.log)
@@ -177,7 +180,7 @@ func (f *function) wire(ctx context.Context) error {
 	return nil
 }
 
-// start runs what works beside the invocations. Lambda stops it between them.
+// start starts the background work. Lambda pauses it between invocations.
 func (f *function) start(ctx context.Context) {
 	part := func(name string, run func(context.Context) error) {
 		go func() {
@@ -216,7 +219,7 @@ func (f *function) handler(host string) (http.Handler, error) {
 	return site, nil
 }
 
-// maxSites: a function has one Function URL, and may have some aliases.
+// maxSites limits the public URLs: a function has one Function URL, and may have a few aliases.
 const maxSites = 10
 
 func (f *function) site(public string) (http.Handler, error) {
@@ -239,19 +242,19 @@ func (f *function) site(public string) (http.Handler, error) {
 	return httpkit.NameRequests(site, lambda.RequestID), nil
 }
 
-// noMedia answers for the WHIP, WHEP and events endpoints of local stages.
+// noMedia refuses requests to the WHIP, WHEP and events endpoints of local stages.
 var noMedia http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "This server has no local stages. OBS publishes to the endpoint of the AWS "+
 		"stage, "+
 		"which the dock shows.", http.StatusNotFound)
 })
 
-// event takes an event of EventBridge. One that is none of ours is no error: a retry changes
-// nothing.
+// event handles an event of EventBridge. An event of another application is no error: a retry would
+// change nothing.
 func (f *function) event(_ context.Context, event json.RawMessage) error { return f.bridge(event) }
 
-// setUp creates the one-time link with which the first operator is created. AWS IAM decides who may
-// invoke it.
+// setUp returns the one-time link that creates the first operator. AWS IAM decides who may invoke
+// it.
 func (f *function) setUp(ctx context.Context) (any, error) {
 	code, err := f.control.NewSetupCode(ctx)
 	if err != nil {
@@ -267,7 +270,7 @@ func (f *function) setUp(ctx context.Context) (any, error) {
 	return map[string]string{"url": web.SetupURL(u, code)}, nil
 }
 
-// housekeeping does what a server does in the background.
+// housekeeping runs the periodic work of a server.
 func (f *function) housekeeping(ctx context.Context) (any, error) {
 	f.aws.KeepOut(ctx)
 	f.webhooks.SendDue(ctx)
@@ -277,10 +280,10 @@ func (f *function) housekeeping(ctx context.Context) (any, error) {
 	return nil, f.control.Prune(ctx)
 }
 
-// A kmsIssuer makes the key in AWS KMS the own key of its region before the first token.
+// A kmsIssuer imports the key in AWS KMS as the own key of its region before the first token.
 type kmsIssuer struct {
 	registry *registry
-	key      string // in AWS KMS; empty: there is none
+	key      string // in AWS KMS; empty if there is none
 	log      *slog.Logger
 
 	mu    sync.Mutex
@@ -300,7 +303,7 @@ func (i *kmsIssuer) IssueToken(
 	return i.registry.IssueToken(ctx, req)
 }
 
-// prepare imports the public half of the key, or finds it where another instance imported it.
+// prepare imports the public half of the key, unless another instance has imported it.
 func (i *kmsIssuer) prepare(ctx context.Context, arn stage.ARN) error {
 	region := arn.Region()
 	i.mu.Lock()

@@ -15,11 +15,11 @@ import (
 // several reports whether other servers may be on the same database.
 func (s *server) several() bool { return s.settings.Database != "" }
 
-// wireLead makes this server one of those of which one at a time does what is done once for all:
-// observes the AWS stages, keeps out who is barred there, rotates keys and prunes.
+// wireLead enters this server into an election. At any time one server leads: it observes the AWS
+// stages, disconnects users who are barred there, rotates keys and prunes.
 //
-// A function has no election: each instance does what it is invoked for, and what several of them
-// observe is stored once (access.Repeats).
+// A function has no election: each instance does this work when it is invoked, and an event that
+// several instances observe is stored once (access.Repeats).
 func (s *server) wireLead() {
 	if s.lead != nil {
 		return
@@ -32,7 +32,7 @@ func (s *server) wireLead() {
 	s.lead = lease.NewLead(leases, "housekeeping", by, time.Now, s.log)
 }
 
-// runLead takes part in the election, and does what the one that leads does.
+// runLead takes part in the election, and does the work of the leader while this server leads.
 func (s *server) runLead(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return s.lead.Run(ctx) })
 	g.Go(func() error { return s.every(ctx, pruneEvery, s.pruneIfLeading) })
@@ -50,14 +50,14 @@ func (s *server) pruneIfLeading(ctx context.Context) error {
 	return s.control.Prune(ctx)
 }
 
-// recall takes up what EventBridge posted while no server led.
+// recall handles the events that EventBridge posted while no server led.
 func (s *server) recall(ctx context.Context) error {
 	s.aws.Recall()
 	<-ctx.Done()
 	return nil
 }
 
-// sources are what the feed asks while it runs.
+// sources returns the sources of the feed.
 func (s *server) sources() feed.Sources {
 	from := feed.Sources{
 		Record: s.control.RecordEvent, Participants: s.registry.Participants,
@@ -65,7 +65,7 @@ func (s *server) sources() feed.Sources {
 	}
 	if s.aws != nil {
 		aws := s.aws
-		from.PassedOn = func(event json.RawMessage) { aws.Passed(event) } // of EventBridge
+		from.PassedOn = func(event json.RawMessage) { aws.Passed(event) } // from EventBridge
 	}
 	return from
 }

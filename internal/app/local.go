@@ -16,7 +16,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// knownStages are the stages as of the last sweep, for what must not wait for the database.
+// knownStages are the stages as of the last sweep, for callers that must not wait for the database.
 type knownStages struct {
 	limits atomic.Pointer[map[stage.ARN]stage.Limits]
 }
@@ -55,12 +55,12 @@ type localStages struct {
 	media    *sfu.SFU
 	whip     *whip.Handler
 	signal   *signal.Server
-	proxy    *homes.Proxy // nil where no other server reaches this one
+	proxy    *homes.Proxy // nil if no other server reaches this one
 	draining *atomic.Bool // the server was asked to stop
 	log      *slog.Logger
 }
 
-// ready reports why the media port does not serve, or nil.
+// ready returns an error if the media port does not serve.
 func (l *localStages) ready(context.Context) error {
 	if !l.media.Addr().IsValid() {
 		return errors.New("the media port is closed")
@@ -68,7 +68,8 @@ func (l *localStages) ready(context.Context) error {
 	return nil
 }
 
-// disconnect asks the other servers where the participant is not on this one. It needs no database.
+// disconnect disconnects a participant. If the participant is not on this server, it sends an order
+// to the others. It needs no database.
 func (l *localStages) disconnect(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
@@ -81,8 +82,8 @@ func (l *localStages) disconnect(
 	})
 }
 
-// end ends the sessions that a participant has here, with a code, and its connection to the events
-// socket.
+// end ends the sessions of a participant on this server, with a code, and its connection to the
+// events socket.
 func (l *localStages) end(ctx context.Context, p stage.Participant, code, detail string) {
 	l.whip.Close(p.ID, code, detail)
 	if err := l.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil &&
@@ -91,7 +92,7 @@ func (l *localStages) end(ctx context.Context, p stage.Participant, code, detail
 	}
 }
 
-// close disconnects everybody from a stage that was removed, on this server and the others.
+// close disconnects all participants from a stage that was removed, on this server and the others.
 func (l *localStages) close(arn stage.ARN) {
 	ctx := context.Background()
 	if err := l.signal.CloseStage(ctx, arn); err != nil {
@@ -106,14 +107,14 @@ func (l *localStages) close(arn stage.ARN) {
 	}
 }
 
-// closeAll ends every session on this server, whose stages have another home now.
+// closeAll ends every session on this server, after its stages have moved to another home.
 func (l *localStages) closeAll() {
 	l.whip.CloseAll("home_lost", "The server lost its connection to the others; connect again.")
 	l.signal.CloseSockets()
 }
 
-// idle reports whether a stage may get another home: nobody is on it, or, where this server stops,
-// nobody publishes.
+// idle reports whether a stage may move to another home: it is empty, or this server stops and
+// nobody publishes on it.
 func (l *localStages) idle(arn stage.ARN) bool {
 	if l.draining.Load() {
 		return !l.publishes(arn)
@@ -134,7 +135,7 @@ func (l *localStages) leave(arn stage.ARN) {
 	l.signal.CloseSockets(arn)
 }
 
-// live reports whether a participant publishes on any stage here.
+// live reports whether a participant publishes on any stage of this server.
 func (l *localStages) live() bool {
 	for arn := range l.known.local() {
 		if l.publishes(arn) {
@@ -154,7 +155,7 @@ func (l *localStages) publishes(arn stage.ARN) bool {
 	return err != nil
 }
 
-// participants sums up the participants here.
+// participants counts the participants on this server.
 func (l *localStages) participants() metrics.Participants {
 	moved := l.media.Traffic()
 	sum := metrics.Participants{BytesIn: moved.Received, BytesOut: moved.Sent}
@@ -178,7 +179,7 @@ func (l *localStages) participants() metrics.Participants {
 	return sum
 }
 
-// received is the bitrate that arrives from a publisher.
+// received returns the bitrate that arrives from a publisher.
 func received(r *stage.Reception) (bits int) {
 	if r != nil && r.Video != nil {
 		bits += r.Video.Bitrate
@@ -195,7 +196,7 @@ type finder struct {
 	everywhere stage.Moderator
 }
 
-// find returns a participant that is on a stage here, or was when its replica last reported.
+// find returns a participant on a stage of this server, or one that another replica has reported.
 func (f finder) find(
 	ctx context.Context, id stage.ParticipantID,
 ) (stage.Participant, bool) {

@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// LocalKeySettings say where the local key is.
+// LocalKeySettings name the file of the local key.
 type LocalKeySettings struct {
 	LocalKey string `help:"Key that signs the tokens of local stages (PEM); servers on one database share it. By default local-key.pem in the data folder, made at the first start." placeholder:"FILE"`
 }
@@ -26,9 +26,9 @@ func (s LocalKeySettings) file(data string) string {
 	return filepath.Join(data, "local-key.pem")
 }
 
-// localKey loads the key that signs for local stages, or creates it where no token can have been
-// signed before. The database knows the ID of the key: a server with another one would refuse the
-// tokens of the others, and all that were issued before.
+// localKey loads the key that signs tokens of local stages. It creates one only if no token can
+// have been signed before. The database stores the ID of the key: a server with another key would
+// refuse the tokens of the other servers, and all earlier ones.
 func (s *server) localKey(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	path := s.settings.LocalKeySettings.file(s.settings.Data)
 	key, err := token.LoadKey(path)
@@ -47,7 +47,8 @@ func (s *server) localKey(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	}
 	if err := s.registerLocalKey(ctx, path, key); err != nil {
 		if created {
-			err = errors.Join(err, os.Remove(path)) // another server on the database was first
+			// another server on the database has stored its key first
+			err = errors.Join(err, os.Remove(path))
 		}
 		return nil, err
 	}

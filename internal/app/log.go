@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	logBurst = 50 // records with the same message at once, and then one per logEvery
+	logBurst = 50 // records with the same message that may come at once; then one per logEvery
 	logEvery = time.Second
 )
 
 func newLog(s LogSettings, w io.Writer) *slog.Logger {
 	var level slog.Level
-	level.UnmarshalText([]byte(s.LogLevel)) // kong's enum admits no other value
+	level.UnmarshalText([]byte(s.LogLevel)) // kong's enum allows no other value
 	options := &slog.HandlerOptions{Level: level}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if s.LogFormat == "json" {
@@ -27,9 +27,9 @@ func newLog(s LogSettings, w io.Writer) *slog.Logger {
 	return slog.New(newPacedHandler(handler))
 }
 
-// A pacedHandler limits records of the same message, so that unknown clients cannot fill the log
-// and push out what matters. The next record says how many were left out. Records at debug are not
-// limited: they were asked for.
+// A pacedHandler limits records with the same message, so that unknown clients cannot fill the log
+// and displace other records. The next record contains the number of those that were dropped.
+// Records at debug level are not limited: an operator asked for them.
 type pacedHandler struct {
 	slog.Handler
 	messages *httpkit.Map[string, *messagePace]

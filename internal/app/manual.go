@@ -8,7 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// ManualCommand is `stagedoor manual`, which packages take their man page from.
+// ManualCommand is `stagedoor manual`. Packages build their man page from its output.
 type ManualCommand struct{}
 
 // Run prints the man page in the language of man(7).
@@ -57,7 +57,7 @@ func manualFlag(page *strings.Builder, flag *kong.Flag, s *sources) {
 	fmt.Fprintf(page, "\n%s\n", roff(s.help(flag.Value)))
 }
 
-// roff escapes what has a meaning of its own there.
+// roff escapes characters that have a meaning in man pages.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "…", "...", "→", `\(->`, "–", `\(en`).Replace(text)
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {

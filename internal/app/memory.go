@@ -8,15 +8,18 @@ import (
 
 const (
 	giveBackEvery = 10 * time.Second
-	crowd         = 200 // event streams that came since memory was given back; fewer need nothing
+	// event streams that connected since memory was last returned; fewer need nothing
+	crowd = 200
 )
 
-// A tide detects that many pages have connected at once, as after a restart, and that no more come.
+// A tide detects that many pages have connected at once, as after a restart, and that no more
+// connect.
 type tide struct {
-	before, level int // event streams at the last look, and when memory was given back
+	before, level int // event streams at the last check, and when memory was last returned
 }
 
-// over takes the number of open event streams, and reports whether many have come and no more do.
+// over receives the number of open event streams. It reports whether many have connected and no
+// more do.
 func (t *tide) over(streams int) bool {
 	settled := streams-t.before < crowd/10
 	t.before = streams
@@ -28,8 +31,8 @@ func (t *tide) over(streams int) bool {
 	return true
 }
 
-// giveBackMemory returns to the system what the welcome of many pages needed: left to itself the
-// runtime, which collects seldom here, keeps several times the memory of the pages for minutes.
+// giveBackMemory returns memory to the system after many pages have connected. The runtime, which
+// collects seldom here, would keep several times the memory of the pages for minutes.
 func (s *server) giveBackMemory() func(context.Context) error {
 	var t tide
 	return func(context.Context) error {

@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// openMetrics takes the port of the metrics, where one is set.
+// openMetrics opens the port of the metrics, if one is set.
 func (s *server) openMetrics() error {
 	s.metrics = metrics.New(version(), runtime.Version())
 	if s.settings.MetricsListen == "" {
@@ -32,7 +32,7 @@ func (s *server) openMetrics() error {
 	return nil
 }
 
-// wireMetrics adds what is read at each scrape.
+// wireMetrics adds the metrics that are read at each scrape.
 func (s *server) wireMetrics() {
 	s.metrics.WatchDatabase(s.store.Ping)
 	s.metrics.WatchParticipants(s.local.participants)
@@ -49,8 +49,8 @@ func (s *server) wireMetrics() {
 	}
 }
 
-// serveMetrics serves metrics, and profiles where they are allowed, until ctx ends. It has a port
-// of its own, so that a proxy in front of the public one cannot pass them on by mistake.
+// serveMetrics serves metrics, and profiles if they are allowed, until ctx ends. They have a port
+// of their own, so that a proxy in front of the public port cannot expose them by mistake.
 func (s *server) serveMetrics(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
@@ -73,7 +73,7 @@ func (s *server) serveMetrics(ctx context.Context) error {
 	return nil
 }
 
-// measured is an issuer whose time is observed.
+// measured is an issuer that measures the time for its tokens.
 type measured struct {
 	stage.Issuer
 	metrics *metrics.Metrics
@@ -93,8 +93,8 @@ func (s *server) countToken(arn stage.ARN, token stage.ParticipantToken, err err
 	s.metrics.Token(wayOf(arn, token), err)
 }
 
-// wayOf is how the token was made: with the local key, an own key, or by the AWS API. Where no
-// token was made, it is not known which of the last two it would have been.
+// wayOf returns how a token was signed: with the local key, with an own key, or by the AWS API.
+// Without a token it does not distinguish the last two.
 func wayOf(arn stage.ARN, token stage.ParticipantToken) string {
 	switch {
 	case arn.Local():
@@ -107,7 +107,7 @@ func wayOf(arn stage.ARN, token stage.ParticipantToken) string {
 	return "own_key"
 }
 
-// signs returns a check whether a key signs what its public half verifies.
+// signs returns a check that a key signs what its public half verifies.
 func signs(key *ecdsa.PrivateKey) func(context.Context) error {
 	digest := sha256.Sum256([]byte("ready"))
 	return func(context.Context) error {

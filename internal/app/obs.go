@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// OBSCommand is `stagedoor obs`: what the dock does, for an unattended OBS.
+// OBSCommand is `stagedoor obs`: the functions of the dock, for an unattended OBS.
 type OBSCommand struct {
 	Setup  OBSSetupCommand  `cmd:"" help:"Make OBS fit for the stage, in a profile of its own; run twice it changes nothing."`
 	Live   OBSLiveCommand   `cmd:"" help:"Get a token, set it in OBS, start, and wait until the stage receives the broadcast."`
@@ -25,7 +25,7 @@ type OBSCommand struct {
 	Pair   OBSPairCommand   `cmd:"" help:"Pair a closed OBS with a Stagedoor: dock, script and WebSocket server, without OBS's dialogs."`
 }
 
-// OBSSettings say where OBS is.
+// OBSSettings say how to reach OBS.
 type OBSSettings struct {
 	OBS       string `help:"Address of OBS's WebSocket server." default:"ws://127.0.0.1:4455" placeholder:"URL" old:""`
 	Password  string `help:"Password of OBS's WebSocket server. Others on this machine can read command lines: prefer the variable." placeholder:"PASSWORD" old:""`
@@ -33,14 +33,14 @@ type OBSSettings struct {
 	JSON      bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
 }
 
-// TokenSettings say where the token comes from.
+// TokenSettings name the source of the token.
 type TokenSettings struct {
 	Server string `help:"The Stagedoor that issues the token." default:"http://127.0.0.1:8080" placeholder:"URL" old:""`
 	Key    string `help:"Access key of the broadcaster, made on the page /account of that Stagedoor. Prefer the variable." placeholder:"sdk_…" old:""`
 	Stage  string `help:"Stage, by name or ARN; needed where the broadcaster has several." old:""`
 }
 
-// commands are for the OBS and, where there is one, the server that is named.
+// commands returns the commands for an OBS, and for a server if one is named.
 func (s OBSSettings) commands(p *process, server string) (*obs.Commands, error) {
 	c := &obs.Commands{
 		OBS: obs.Options{URL: s.OBS, Password: stage.NewSecret(s.Password)}, JSON: s.JSON,
@@ -50,8 +50,8 @@ func (s OBSSettings) commands(p *process, server string) (*obs.Commands, error) 
 	return c, s.fromFolder(c, p, server)
 }
 
-// fromFolder reads what is not given from OBS's own files. They are about this computer: an OBS
-// elsewhere gets nothing of them.
+// fromFolder reads missing settings from OBS's own files. Those describe the OBS on this computer,
+// and are not used for an OBS elsewhere.
 func (s OBSSettings) fromFolder(c *obs.Commands, p *process, server string) error {
 	address, err := url.Parse(s.OBS)
 	if err != nil || !isLoopback(address.Hostname()) {
@@ -62,7 +62,7 @@ func (s OBSSettings) fromFolder(c *obs.Commands, p *process, server string) erro
 		if s.OBSConfig != "" {
 			return err
 		}
-		return nil // no OBS here, or several
+		return nil // no OBS on this computer, or several
 	}
 	settings, err := f.WebSocket()
 	if err != nil {
@@ -165,7 +165,7 @@ func (cmd *OBSBackCommand) Run(ctx context.Context, p *process) error {
 	return c.Back(ctx)
 }
 
-// OBSPairCommand is `stagedoor obs pair`: what the script does, for an OBS that is closed.
+// OBSPairCommand is `stagedoor obs pair`: it pairs as the script does, while OBS is closed.
 type OBSPairCommand struct {
 	Server    string `help:"The Stagedoor that OBS is paired with." default:"http://127.0.0.1:8080" placeholder:"URL" old:""`
 	Key       string `help:"Access key of the broadcaster, made on the page /account of that Stagedoor. Prefer the variable." placeholder:"sdk_…" old:""`
@@ -174,7 +174,7 @@ type OBSPairCommand struct {
 	JSON      bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
 }
 
-// Run pairs, or undoes it.
+// Run pairs, or undoes the pairing.
 func (cmd *OBSPairCommand) Run(ctx context.Context, p *process) error {
 	c := &obs.Commands{
 		JSON: cmd.JSON, Out: p.out, Server: cmd.Server, Key: stage.NewSecret(cmd.Key),

@@ -4,7 +4,7 @@ package app
 
 import "syscall"
 
-// openFiles returns how many files the process may have open; 0: no limit.
+// openFiles returns how many files the process may open; 0 means no limit.
 func openFiles() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<30 {

@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// ownEvery finds what another replica wanted, and what is due again.
+// ownEvery is how often the database is searched for stages that other replicas requested, and for
+// retries that are due.
 const ownEvery = 10 * time.Second
 
-// ownStages creates the stages of one's own that rules want at AWS.
+// ownStages creates users' own stages at AWS, as rules demand.
 type ownStages struct {
 	bell chan struct{}
 	log  *slog.Logger
@@ -19,7 +20,7 @@ func newOwnStages(log *slog.Logger) *ownStages {
 	return &ownStages{bell: make(chan struct{}, 1), log: log}
 }
 
-// wake looks at once. It does not block.
+// wake starts a search at once. It does not block.
 func (o *ownStages) wake() {
 	select {
 	case o.bell <- struct{}{}:
@@ -27,7 +28,8 @@ func (o *ownStages) wake() {
 	}
 }
 
-// run creates what is due until ctx ends. create creates some, and reports whether there are more.
+// run creates the stages that are due until ctx ends. create creates some of them, and reports
+// whether there are more.
 func (o *ownStages) run(
 	ctx context.Context, create func(context.Context) (more bool, err error),
 ) error {

@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// parse reads a command line. It returns nil without an error when all that was asked for, such
-// as help, has been printed.
+// parse parses a command line. It returns nil without an error when it has printed everything that
+// was asked for, such as help.
 func parse(p *process, args []string) (*kong.Context, error) {
 	exited := false
 	parser, err := newParser(&commands{}, p, func(int) { exited = true })
@@ -72,8 +72,8 @@ var (
 	negativeNumber = regexp.MustCompile(`^-[0-9.]+[a-zµ]*$`)
 )
 
-// rewrite turns `help COMMAND` into `COMMAND --help`, nothing into `--help`, and joins a flag and
-// its negative number, which kong would read as a short flag.
+// rewrite turns `help COMMAND` into `COMMAND --help` and an empty command line into `--help`. It
+// joins a flag and its negative number, which kong would parse as a short flag.
 func rewrite(args []string) []string {
 	switch {
 	case len(args) == 0:
@@ -97,13 +97,13 @@ func rewrite(args []string) []string {
 	return joined
 }
 
-// needsSubcommand reports whether the command line stops at a group such as `users`.
+// needsSubcommand reports whether the command line ends with a group such as `users`.
 func needsSubcommand(c *kong.Context) bool {
 	last := c.Path[len(c.Path)-1]
 	return last.Command != nil && !last.Command.Leaf() && len(last.Remainder()) == 0
 }
 
-// usageError adds where a wrong value comes from, and which help to read.
+// usageError adds the source of a wrong value, and the help to read.
 func (p *process) usageError(failed *kong.ParseError) error {
 	var broken configError
 	if errors.As(failed, &broken) {
@@ -121,14 +121,14 @@ func (p *process) usageError(failed *kong.ParseError) error {
 			from = " (set by " + string(where) + ")"
 		}
 	}
-	command, _, _ := strings.Cut(node.FullPath(), " <") // without arguments
+	command, _, _ := strings.Cut(node.FullPath(), " <") // the command's path without its arguments
 	return UsageError{fmt.Errorf("%w%s; see %s --help", failed, from, command)}
 }
 
-// hours writes a duration as a flag takes it.
+// hours formats a duration as a flag accepts it.
 func hours(d time.Duration) string { return fmt.Sprintf("%gh", d.Hours()) }
 
-// HelpCommand is `stagedoor help`. The parser turns it into --help before it could run.
+// HelpCommand is `stagedoor help`. The parser rewrites it to --help, so it never runs.
 type HelpCommand struct {
 	Command []string `arg:"" optional:"" help:"Command, such as users add."`
 }
@@ -136,7 +136,7 @@ type HelpCommand struct {
 // Run does nothing: see rewrite.
 func (HelpCommand) Run() error { return nil }
 
-// prefixMapper reads a network in CIDR notation; a single address stands for itself.
+// prefixMapper parses a network in CIDR notation. A single address is a network of one address.
 type prefixMapper struct{}
 
 func (prefixMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
@@ -153,7 +153,7 @@ func (prefixMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error 
 	if err != nil {
 		return err
 	}
-	// Addresses of clients are compared without IPv4 in IPv6.
+	// Client addresses are compared in their IPv4 form, not as IPv4 in IPv6.
 	if bits := prefix.Bits() - 96; prefix.Addr().Is4In6() && bits >= 0 {
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), bits)
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // Printable replaces the characters with which a text could control the terminal that shows it, or
-// reverse what is read: names in OBS, answers of servers and names of users may hold any. They are
-// written as JSON escapes, so that a JSON text stays what it was.
+// change the direction of reading. Names in OBS, answers of servers and names of users may contain
+// any. The replacements are JSON escapes, so that a JSON text keeps its meaning.
 func Printable(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -29,23 +29,24 @@ func Printable(text string) string {
 }
 
 func printable(r rune) bool {
-	const zeroWidthNonJoiner, zeroWidthJoiner = '\u200c', '\u200d' // of Persian, and of emoji
+	const zeroWidthNonJoiner, zeroWidthJoiner = '\u200c', '\u200d' // used in Persian, and in emoji
 	switch {
 	case r == '\n', r == '\t', r == zeroWidthNonJoiner, r == zeroWidthJoiner:
 		return true
 	case r == utf8.RuneError:
 		return false
 	}
-	// Cc: controls; Cf: formats, such as those of right-to-left; Zl and Zp: line separators.
+	// Cc: control characters; Cf: format characters, such as those for right-to-left text; Zl and
+	// Zp: line separators.
 	return !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// printableWriter passes on what is Printable.
+// printableWriter makes the text Printable that it writes.
 type printableWriter struct {
 	to io.Writer
 
 	mu   sync.Mutex
-	rest []byte // guarded by mu: the beginning of a character whose end comes with the next write
+	rest []byte // guarded by mu: the start of a character that the next write completes
 }
 
 func (w *printableWriter) Write(p []byte) (int, error) {

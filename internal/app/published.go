@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// A published is what a server leaves in its data folder for the commands that run beside it.
+// A published is the file in the data folder by which commands find the running server.
 type published struct {
-	URL       string    `json:"url"`    // under which browsers and OBS reach the server
+	URL       string    `json:"url"`    // at which browsers and OBS reach the server
 	Listen    string    `json:"listen"` // address for HTTP
 	TLS       bool      `json:"tls"`    // whether HTTP there is HTTPS
 	Media     string    `json:"media"`  // UDP address
@@ -23,8 +23,8 @@ type published struct {
 
 func publishedFile(data string) string { return filepath.Join(data, "server.json") }
 
-// publish writes what the commands beside the server need to know. The file stays when the server
-// stops: its links work again after the next start.
+// publish writes the file for commands. It stays when the server stops: links work again after the
+// next start.
 func (s *server) publish() error {
 	return writePublished(s.settings.Data, published{
 		URL: s.public.String(), Listen: s.listen.Addr().String(), TLS: s.certs != nil,
@@ -33,7 +33,7 @@ func (s *server) publish() error {
 	})
 }
 
-// writePublished replaces the file whole, so that no command reads half of it.
+// writePublished replaces the file atomically, so that no command reads half of it.
 func writePublished(data string, p published) error {
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
@@ -46,7 +46,7 @@ func writePublished(data string, p published) error {
 	return os.Rename(part, publishedFile(data))
 }
 
-// local is how this machine itself reaches the server.
+// local returns the URL at which this machine itself reaches the server.
 func (p published) local() (*url.URL, error) {
 	address, err := net.ResolveTCPAddr("tcp", p.Listen)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A registry knows what serves the stages of this process: the region of an ARN decides. The rules
-// issue tokens and disconnect participants through it, and what serves stages is built on the
-// rules. So the registry is built before both, and each side enters itself once it is complete.
-// Until then its stages are not served, and nobody is on them.
+// A registry knows which part of this process serves a stage, by the region of its ARN. The rules
+// issue tokens and disconnect participants through it. The parts that serve stages need the rules.
+// So the registry is built before both, and each part registers when it is complete. Until then,
+// its stages are not served and have no participants.
 type registry struct {
 	local atomic.Pointer[localStages]
 	aws   atomic.Pointer[aws]
@@ -96,23 +96,25 @@ func (r *registry) EnsureStage(
 	return aws.EnsureStage(ctx, region, name, tags, again)
 }
 
-// removed disconnects everybody from a local stage that was removed. A stage of AWS goes on there.
+// removed disconnects all participants from a local stage that was removed. A stage of AWS stays
+// there.
 func (r *registry) removed(arn stage.ARN) {
 	if local := r.local.Load(); local != nil && arn.Local() {
 		local.close(arn)
 	}
 }
 
-// The three below are for homes.
+// The three methods below are called by package homes.
 
-// lost ends what is on local stages here: another replica has them from now on.
+// lost ends all sessions on local stages of this server, which belong to other replicas from now
+// on.
 func (r *registry) lost() {
 	if local := r.local.Load(); local != nil {
 		local.closeAll()
 	}
 }
 
-// idle reports whether a stage may get another home.
+// idle reports whether a stage may move to another home.
 func (r *registry) idle(arn stage.ARN) bool {
 	local := r.local.Load()
 	return local == nil || local.idle(arn)
@@ -125,7 +127,7 @@ func (r *registry) left(arn stage.ARN) {
 	}
 }
 
-// stageEvents count an event and pass it on.
+// stageEvents counts an event and passes it on.
 type stageEvents struct {
 	metrics *metrics.Metrics
 	feed    *feed.Feed

@@ -31,11 +31,12 @@ import (
 )
 
 const (
-	stopLimit = 10 * time.Second // for requests under way when the server stops
-	// farewellLimit is for event streams whose clients do not read.
+	stopLimit = 10 * time.Second // limit for requests under way when the server stops
+	// farewellLimit limits the end of event streams whose clients do not read.
 	farewellLimit = 3 * time.Second
-	sweepEvery    = 5 * time.Second // how soon a revocation made elsewhere ends a live session
-	pruneEvery    = time.Hour
+	// longest time in which a revocation made elsewhere ends a live session
+	sweepEvery = 5 * time.Second
+	pruneEvery = time.Hour
 )
 
 // ServeCommand is `stagedoor serve`.
@@ -69,9 +70,9 @@ func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) e
 	return s.run(ctx)
 }
 
-// collectSeldom lets some 10 MB of garbage come together between two collections, although a server
-// at rest has a heap so small that they would come every hundred tokens. It leaves a GOGC of the
-// operator as it is, and returns the way back.
+// collectSeldom lets some 10 MB of garbage accumulate between two collections. A server at rest has
+// a heap so small that collections would otherwise run every hundred tokens. If the operator has
+// set GOGC, it changes nothing. It returns a function that undoes it.
 func collectSeldom() (undo func()) {
 	before := debug.SetGCPercent(smallHeapPercent)
 	if before != defaultPercent {
@@ -85,46 +86,46 @@ const (
 	smallHeapPercent = 300
 )
 
-// A server is `stagedoor serve`. Its parts are made by wire, in the order in which they need each
-// other.
+// A server is `stagedoor serve`. wire makes its parts in the order of their dependencies.
 type server struct {
 	settings ServeSettings
-	inForce  []settingInForce // of the settings, with secrets masked
-	keyID    string           // of the local key
+	inForce  []settingInForce // the settings, with secrets masked
+	keyID    string           // ID of the local key
 	log      *slog.Logger
 	closers  []func() error
 
-	lead          *lease.Lead // of what one of all servers does
-	store         *store.Store
-	registry      *registry // of what serves stages here
-	known         *knownStages
-	control       *access.Control
-	guard         *httpkit.Guard              // against wrong tokens, for everything that takes one
-	keyReady      func(context.Context) error // of the local key
+	lead     *lease.Lead // leads the work that one of all servers does
+	store    *store.Store
+	registry *registry // of the parts that serve stages
+	known    *knownStages
+	control  *access.Control
+	// limits wrong tokens at every endpoint that accepts one
+	guard         *httpkit.Guard
+	keyReady      func(context.Context) error // checks the local key
 	local         *localStages                // nil in a function
-	aws           *aws                        // nil where no region of AWS is served
-	ownStages     *ownStages                  // nil where aws is
+	aws           *aws                        // nil if no AWS region is served
+	ownStages     *ownStages                  // nil if aws is
 	swept         uint64                      // the stages as of the last sweep
 	feed          *feed.Feed
 	docks         *feed.Docks
 	web           *web.Server
-	provider      *oidc.Provider // nil: with no provider
+	provider      *oidc.Provider // nil if there is no provider
 	webhooks      *webhook.Sender
 	metrics       *metrics.Metrics
 	homes         *homes.Homes      // nil on SQLite, where this server is the only one
-	peerListen    *httpkit.Listener // for other replicas; nil where none reaches this one
+	peerListen    *httpkit.Listener // for other replicas; nil if none reaches this one
 	draining      atomic.Bool       // the server was asked to stop
-	metricsListen *httpkit.Listener // nil: no metrics are served
+	metricsListen *httpkit.Listener // nil if no metrics are served
 	listen        *httpkit.Listener
 	http          *http.Server
-	certs         certSource        // nil: plain HTTP
-	plain         *httpkit.Listener // sends browsers on to HTTPS; may be nil
+	certs         certSource        // nil for plain HTTP
+	plain         *httpkit.Listener // redirects browsers to HTTPS; may be nil
 	public        *url.URL
-	endpoints     stage.Endpoints // in the tokens of all local stages
+	endpoints     stage.Endpoints // written into the tokens of all local stages
 }
 
-// open takes everything that can refuse: folder, lock, key, database, ports. What was taken is
-// given back on failure.
+// open opens everything whose failure must prevent the start: folder, lock, key, database, ports.
+// On failure it closes them again.
 func (cmd *ServeCommand) open(
 	ctx context.Context, p *process, inForce []settingInForce,
 ) (_ *server, err error) {
@@ -157,7 +158,7 @@ func (cmd *ServeCommand) open(
 	return s, s.wire(ctx, key)
 }
 
-// check reads the settings that can be wrong by themselves, before anything is taken or made.
+// check validates the settings alone, before anything is opened or created.
 func (s *server) check() (err error) {
 	if s.certs, err = s.settings.checkTLS(s.log); err != nil {
 		return err
@@ -209,8 +210,8 @@ func (s *server) openPorts() error {
 	return s.openTLS()
 }
 
-// bothPorts adds to a complaint about the HTTP port what is wrong with the media port, so that
-// both are mended at once.
+// bothPorts adds the fault of the media port to that of the HTTP port, so that a person can fix
+// both at once.
 func bothPorts(complaint error, media string) error {
 	probe, err := net.ListenPacket("udp", media)
 	if err != nil {
@@ -234,8 +235,8 @@ func portError(err error, address, flag string) error {
 	}
 }
 
-// run serves until asked ends or a part fails, and then as long as drain takes. Sessions end first,
-// so that their last events are still stored.
+// run serves until asked ends or a part fails, and then as long as drain takes. It ends sessions
+// first, so that their last events are still stored.
 func (s *server) run(asked context.Context) error {
 	ctx, stop := context.WithCancel(context.WithoutCancel(asked))
 	defer stop()
@@ -280,7 +281,7 @@ func (s *server) run(asked context.Context) error {
 	err := g.Wait()
 	over()
 	err = errors.Join(err, told.Wait())
-	if s.homes != nil { // now that the ends of its sessions are stored
+	if s.homes != nil { // the ends of its sessions are stored by now
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellLimit)
 		s.homes.Leave(leave)
 		cancel()
@@ -317,7 +318,7 @@ func (s *server) stopHTTP(ctx context.Context) error {
 	return err
 }
 
-// close gives back what open took, last first.
+// close closes what open opened, in reverse order.
 func (s *server) close() {
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		if err := s.closers[i](); err != nil {

@@ -14,10 +14,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// The table of settings: each field is a flag, an environment variable STAGEDOOR_… and a row of
-// `--help` and of docs/operate.md, which a test renders from here.
+// The table of settings. Each field is a flag, an environment variable STAGEDOOR_… and a row of
+// `--help` and of docs/operate.md, which a test generates from here.
 
-// DataSettings say where Stagedoor keeps what it knows.
+// DataSettings say where Stagedoor stores its data.
 type DataSettings struct {
 	Data     string `help:"Folder for the database and the keys; made with mode 0700." placeholder:"DIR" default:"${data}"`
 	Database string `help:"PostgreSQL to use instead of the SQLite file in the data folder." placeholder:"postgres://…" secret:"password"`
@@ -29,7 +29,7 @@ type LogSettings struct {
 	LogFormat string `help:"How it is logged: ${enum}." enum:"text,json" default:"text"`
 }
 
-// ServeSettings are those of `stagedoor serve`.
+// ServeSettings are the settings of `stagedoor serve`.
 type ServeSettings struct {
 	DataSettings
 	LocalKeySettings
@@ -80,13 +80,14 @@ type ServeSettings struct {
 }
 
 const (
-	leastLostAfter   = 5 * time.Second // shorter ones end sessions over a lossy network
+	leastLostAfter   = 5 * time.Second // a shorter one ends sessions over a lossy network
 	leastTokenWindow = time.Second
-	leastAudit       = time.Hour // a negative one would delete the trail as it is written
-	leastSecret      = 16        // characters of a secret that anybody on the web can guess at
+	leastAudit       = time.Hour // a negative one would delete entries as they are written
+	// characters of a secret that anybody on the Internet can try to guess
+	leastSecret = 16
 )
 
-// checkNumbers refuses limits with which no participant could join or stay.
+// checkNumbers refuses limits under which no participant could join or stay.
 func (s *ServeSettings) checkNumbers() error {
 	switch {
 	case s.MaxPublishers < 1:
@@ -107,8 +108,7 @@ func (s *ServeSettings) checkNumbers() error {
 	return nil
 }
 
-// checkAddresses refuses addresses that are none: an empty one would be every address of the
-// machine.
+// checkAddresses refuses invalid addresses: an empty one would mean every address of the machine.
 func (s *ServeSettings) checkAddresses() error {
 	for _, a := range []struct{ flag, address string }{{"--listen", s.Listen},
 		{"--media", s.Media}} {
@@ -124,7 +124,7 @@ func (s *ServeSettings) checkAddresses() error {
 	return s.checkTURN()
 }
 
-// checkTURN refuses TURN servers without credentials: clients would ask in vain.
+// checkTURN refuses TURN servers without credentials: they would refuse every client.
 func (s *ServeSettings) checkTURN() error {
 	turn := false
 	for _, server := range s.TURN {
@@ -145,7 +145,7 @@ func (s *ServeSettings) checkTURN() error {
 	return nil
 }
 
-// dataFolder is the user's data directory, as the platform has it (XDG Base Directory on Unix).
+// dataFolder returns the user's data directory of the platform (XDG Base Directory on Unix).
 func dataFolder(env map[string]string) string {
 	home := env["HOME"]
 	switch {
@@ -156,7 +156,7 @@ func dataFolder(env map[string]string) string {
 	case filepath.IsAbs(env["XDG_DATA_HOME"]):
 		return filepath.Join(env["XDG_DATA_HOME"], "stagedoor")
 	case home == "":
-		return "stagedoor-data" // a service without a home runs in a folder of its own
+		return "stagedoor-data" // a service without a home directory runs in a folder of its own
 	default:
 		return filepath.Join(home, ".local", "share", "stagedoor")
 	}

@@ -36,7 +36,7 @@ type SignInSettings struct {
 	OIDCLoginLife        time.Duration `help:"How long a sign-in with the provider lasts: what the provider takes away is gone after that." default:"12h" name:"oidc-login-life"`
 }
 
-// check refuses settings which claims cannot decide.
+// check validates the settings of the provider.
 func (s *SignInSettings) check() error {
 	if s.OIDCIssuer == "" {
 		return nil
@@ -80,7 +80,7 @@ func (s *SignInSettings) policy() (access.ExternalPolicy, error) {
 	return p, nil
 }
 
-// secret is the client secret, from the setting or its file.
+// secret returns the client secret, from the setting or from its file.
 func (s *SignInSettings) secret() (stage.Secret, error) {
 	if s.OIDCClientSecretFile == "" {
 		return stage.NewSecret(s.OIDCClientSecret), nil
@@ -92,7 +92,8 @@ func (s *SignInSettings) secret() (stage.Secret, error) {
 	return stage.NewSecret(strings.TrimSpace(text)), nil
 }
 
-// passkeys verifies passkeys, where browsers bind them to the public URL; elsewhere it is nil.
+// passkeys returns a verifier of passkeys. It returns nil if browsers do not bind passkeys to the
+// public URL.
 func (s *server) passkeys(key *ecdsa.PrivateKey) (access.PasskeyVerifier, error) {
 	raw, err := key.Bytes()
 	if err != nil {
@@ -110,7 +111,7 @@ func (s *server) passkeys(key *ecdsa.PrivateKey) (access.PasskeyVerifier, error)
 	return nil, err
 }
 
-// checkWayIn refuses to serve without passwords while no operator could sign in.
+// checkWayIn returns an error if passwords are disabled and no operator could sign in otherwise.
 func (s *server) checkWayIn(ctx context.Context) error {
 	if s.settings.Passwords {
 		return nil
@@ -126,14 +127,15 @@ func (s *server) checkWayIn(ctx context.Context) error {
 			"start with it again; or name the claim that makes an operator with --oidc-operators")
 }
 
-// runProvider asks the provider for its configuration. It may be away while the server starts.
+// runProvider requests the configuration of the provider, which may be unavailable when the server
+// starts.
 func (s *server) runProvider(ctx context.Context, g *errgroup.Group) {
 	if s.provider != nil {
 		g.Go(func() error { return s.provider.Run(ctx) })
 	}
 }
 
-// wireSignIn sets up how people sign in. It makes no request to the provider.
+// wireSignIn configures the ways to sign in. It sends no request to the provider.
 func (s *server) wireSignIn() (web.SignIn, error) {
 	settings := &s.settings.SignInSettings
 	ways := web.SignIn{Passwords: settings.Passwords, Name: settings.OIDCName}

@@ -10,19 +10,19 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// sources resolves the flags that are not on the command line: variable, then file, then default.
-// Each variable has one meaning: the settings of `serve` have bare names, such as
-// STAGEDOOR_LISTEN, wherever else they are flags; flags of other commands carry the command's
-// name, such as STAGEDOOR_OBS_STAGE. The bare names that those had before are still read, with a
-// warning.
+// sources resolves the flags that are not on the command line: first the environment variable, then
+// the config file, then the default. Each variable has one meaning. The settings of `serve` have
+// bare names, such as STAGEDOOR_LISTEN, also as flags of other commands. Other flags of a command
+// have its name in theirs, such as STAGEDOOR_OBS_STAGE. Their former bare names are still read,
+// with a warning.
 type sources struct {
 	env    map[string]string
 	warn   io.Writer
 	server map[string]*kong.Flag // the settings of serve by name, which a file may set
 	names  map[*kong.Value]names
 
-	file   *configFile           // nil until a command needs it
-	from   map[*kong.Flag]origin // where each flag that was resolved comes from
+	file   *configFile           // nil until a command needs the file
+	from   map[*kong.Flag]origin // the source of each resolved flag
 	warned map[string]bool
 }
 
@@ -32,7 +32,7 @@ type names struct{ variable, old string }
 // An origin is the variable or the line of the file that set a flag.
 type origin string
 
-// learn names the variables of every flag.
+// learn finds the names of the variables of every flag.
 func (s *sources) learn(model *kong.Application) {
 	s.server, s.names = map[string]*kong.Flag{}, map[*kong.Value]names{}
 	s.from, s.warned = map[*kong.Flag]origin{}, map[string]bool{}
@@ -78,7 +78,7 @@ func (s *sources) namesOf(group string, flag *kong.Flag) names {
 	return n
 }
 
-// isSetting reports whether the flag is a setting of serve. A flag of the same name with another
+// isSetting reports whether a flag is a setting of serve. A flag with the same name and another
 // meaning has the tag own.
 func (s *sources) isSetting(flag *kong.Flag) bool {
 	return s.server[flag.Name] != nil && !flag.Tag.Has("own")
@@ -137,8 +137,8 @@ func (s *sources) lookUp(n names) (value, variable string) {
 	return value, n.old
 }
 
-// secretFile reads a secret from the file that a variable with _FILE names, as containers and
-// service managers hand secrets over, where the variable itself is not set.
+// secretFile reads a secret from the file that a variable with _FILE names, if the variable itself
+// is not set. Containers and service managers pass secrets in such files.
 func (s *sources) secretFile(n names, value, variable string) (string, string, error) {
 	byFile := n.variable + "_FILE"
 	path := s.env[byFile]
@@ -163,7 +163,7 @@ func (s *sources) secretFile(n names, value, variable string) (string, string, e
 	return value, byFile, nil
 }
 
-// maxSecret is far above a key or a password: a wrong file, a device for instance, need not be read
+// maxSecret is far more than a key or a password needs: a wrong file, such as a device, is not read
 // to its end.
 const maxSecret = 64 << 10
 
@@ -180,7 +180,7 @@ func readSecret(path string) (string, error) {
 	return string(text), err
 }
 
-// configWithSecrets returns the path of the config file, if there are secrets in it.
+// configWithSecrets returns the path of the config file if it contains secrets.
 func (s *sources) configWithSecrets() string {
 	if s.file == nil {
 		return ""
@@ -194,7 +194,7 @@ func (s *sources) configWithSecrets() string {
 	return ""
 }
 
-// warnOfSecrets warns of secrets on the command line, which others on the machine can read.
+// warnOfSecrets warns of secrets on the command line, which other users of the machine can read.
 func (s *sources) warnOfSecrets(parsed *kong.Context) {
 	for _, element := range parsed.Path {
 		flag := element.Flag
@@ -208,7 +208,7 @@ func (s *sources) warnOfSecrets(parsed *kong.Context) {
 	}
 }
 
-// openFile reads the file of --config at the first setting that looks for it.
+// openFile reads the file of --config when the first setting needs it.
 func (s *sources) openFile(c *kong.Context) (err error) {
 	path := s.env["STAGEDOOR_CONFIG"]
 	for _, flag := range c.Model.Flags {
@@ -224,7 +224,7 @@ func (s *sources) openFile(c *kong.Context) (err error) {
 	return err
 }
 
-// where names the origin of the flag of a command, if it is not on the command line.
+// where returns the source of a command's flag that is not on the command line.
 func (s *sources) where(node *kong.Node, flag string) origin {
 	for _, f := range node.Flags {
 		if f.Name == flag {
@@ -234,7 +234,7 @@ func (s *sources) where(node *kong.Node, flag string) origin {
 	return ""
 }
 
-// help writes the variable behind the help of each flag.
+// help adds the variable to the help of each flag.
 func (s *sources) help(v *kong.Value) string {
 	text := v.Help
 	n, ok := s.names[v]

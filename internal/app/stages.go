@@ -60,11 +60,11 @@ func (cmd *StagesAddCommand) add(
 		}
 		arn = made.ARN
 	}
-	kept, err := c.Stage(ctx, arn) // with the name that it has here
+	kept, err := c.Stage(ctx, arn) // its name is the stored one
 	return access.StageAccess{Stage: kept.Stage, Limits: kept.Limits}, err
 }
 
-// addAWS asks AWS for the endpoints of the stage.
+// addAWS requests the endpoints of the stage from AWS.
 func (cmd *StagesAddCommand) addAWS(ctx context.Context, c *access.Control, arn stage.ARN) error {
 	if _, err := stage.ParseARN(string(arn)); err != nil {
 		return err
@@ -148,7 +148,7 @@ type StagesSetCommand struct {
 	KeyframeInterval time.Duration `help:"Longest keyframe interval."`
 }
 
-// Run changes what is given; the rest stays.
+// Run changes the settings that are given and keeps the others.
 func (cmd *StagesSetCommand) Run(ctx context.Context, p *process) error {
 	return withDirectory(ctx, cmd.DataSettings, p, func(d *directory) error {
 		found, err := d.stage(cmd.Stage)

@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// sweep takes over what another process changed, another replica or `stagedoor users remove`: the
-// limits of stages, and revocations, which end live sessions.
+// sweep applies the changes of other processes, such as another replica or `stagedoor users
+// remove`: the limits of stages, and revocations, which end live sessions.
 func (s *server) sweep(ctx context.Context) error {
 	stages, err := s.control.AllStages(ctx)
 	if err != nil {
@@ -46,8 +46,8 @@ func (s *server) noticeStages(stages []access.StageRecord) {
 	}
 }
 
-// settle puts in order what an earlier run left behind. With PostgreSQL another server may be at
-// work: what is open there ends when its server is found to be gone.
+// settle closes the records that an earlier run left open. On PostgreSQL another server may be
+// running: what it left open is closed when it counts as dead.
 func (s *server) settle(ctx context.Context) error {
 	if s.settings.Database == "" {
 		if err := s.control.EndUnfinished(ctx); err != nil {
@@ -62,7 +62,8 @@ func (s *server) settle(ctx context.Context) error {
 	return s.sweep(ctx)
 }
 
-// limitsFor returns what the media plane asks often, and must not wait for the database for.
+// limitsFor returns a function that the media plane calls often, and that must not wait for the
+// database.
 func limitsFor(known *knownStages, enforce bool) func(stage.ARN) sfu.Limits {
 	return func(arn stage.ARN) sfu.Limits {
 		limits, ok := known.find(arn)
@@ -73,7 +74,7 @@ func limitsFor(known *knownStages, enforce bool) func(stage.ARN) sfu.Limits {
 	}
 }
 
-// sweepStage disconnects the participants who may not stay.
+// sweepStage disconnects the participants who may no longer stay.
 func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	present, err := s.local.signal.Participants(ctx, arn)
 	for _, p := range present {
@@ -87,7 +88,7 @@ func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	return err
 }
 
-// every runs housekeeping until ctx ends. After a failure the next round tries again.
+// every runs housekeeping until ctx ends. After a failure it retries in the next round.
 func (s *server) every(
 	ctx context.Context, pause time.Duration, do func(context.Context) error,
 ) error {

@@ -20,7 +20,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/certs"
 )
 
-// TLSSettings say where certificates come from.
+// TLSSettings name the source of certificates.
 type TLSSettings struct {
 	TLSCert string `help:"Certificate chain (PEM), to serve HTTPS without a proxy in front; loaded again when it changes." placeholder:"FILE" name:"tls-cert"`
 	TLSKey  string `help:"Key of the certificate (PEM)." placeholder:"FILE" name:"tls-key"`
@@ -46,7 +46,7 @@ var (
 
 var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$`)
 
-// checkTLS refuses settings that do not go together, and loads certificates from files.
+// checkTLS refuses settings that contradict each other, and loads certificates from files.
 func (s *ServeSettings) checkTLS(log *slog.Logger) (certSource, error) {
 	for _, name := range s.TLSDomain {
 		if !domainName.MatchString(name) {
@@ -80,7 +80,7 @@ func (s *ServeSettings) checkTLS(log *slog.Logger) (certSource, error) {
 	return files, nil
 }
 
-// openTLS opens the plain listener and prepares ACME, where the settings want them. The secure
+// openTLS opens the plain listener and prepares ACME, if the settings ask for them. The secure
 // listener is open already.
 func (s *server) openTLS() error {
 	var plain net.Addr
@@ -136,7 +136,7 @@ func (s *server) runTLS(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { <-ctx.Done(); return plain.Close() })
 }
 
-// toHTTPS sends browsers on. The target is the public URL, whatever host the request names.
+// toHTTPS redirects browsers to the public URL, whatever host the request names.
 func (s *server) toHTTPS(w http.ResponseWriter, r *http.Request) {
 	target := *s.public
 	target.Path, target.RawPath, target.RawQuery = r.URL.Path, r.URL.RawPath, r.URL.RawQuery
@@ -144,7 +144,7 @@ func (s *server) toHTTPS(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, target.String(), http.StatusPermanentRedirect)
 }
 
-// derive sets what follows from --tls-domain where the operator has set nothing else.
+// derive sets settings that follow from --tls-domain, unless the operator has set them.
 func (s *ServeSettings) derive(byDefault func(flag string) bool) {
 	if len(s.TLSDomain) == 0 {
 		return
@@ -157,7 +157,7 @@ func (s *ServeSettings) derive(byDefault func(flag string) bool) {
 	}
 }
 
-// ownPublicURL is the public URL where none is set.
+// ownPublicURL returns the public URL to use if none is set.
 func (s *ServeSettings) ownPublicURL(listen *net.TCPAddr) *url.URL {
 	if len(s.TLSDomain) == 0 {
 		return ownURL(listen, s.TLSCert != "")

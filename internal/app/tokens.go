@@ -33,7 +33,7 @@ type TokensCreateCommand struct {
 	TTL         time.Duration `help:"Life of the token; at most what the grant allows." name:"ttl" default:"${default_ttl}"`
 }
 
-// Run creates a token under the rules that the dock is under.
+// Run creates a token under the same rules as in the dock.
 func (cmd *TokensCreateCommand) Run(ctx context.Context, p *process) error {
 	return withDirectory(ctx, cmd.DataSettings, p, func(d *directory) error {
 		user, err := d.user(cmd.User)
@@ -50,7 +50,7 @@ func (cmd *TokensCreateCommand) Run(ctx context.Context, p *process) error {
 			return err
 		}
 		acting := access.CommandLine()
-		acting.User = user.User // the grants and the limit of that user count
+		acting.User = user.User // the grants and the limit of that user apply
 		made, err := access.New(rules).Issue(ctx, acting, access.IssueRequest{
 			Stage: where.Stage.ARN, TTL: cmd.TTL, For: cmd.For,
 		})

@@ -24,7 +24,7 @@ type UsersCommand struct {
 	Revoke UsersRevokeCommand `cmd:"" help:"Remove a user's access to stages; the tokens that rest on it end."`
 }
 
-// AnswerSettings say how a command answers.
+// AnswerSettings set the format of a command's output.
 type AnswerSettings struct {
 	JSON bool `help:"Answer in JSON, for scripts." name:"json"`
 }
@@ -62,7 +62,7 @@ func (cmd *UsersAddCommand) Run(ctx context.Context, p *process) error {
 			return err
 		}
 		if err := d.setGrants(ctx, user, grants); err != nil {
-			// Without its link the account would be of no use, and its name would be taken.
+			// Without its link the account would be useless, and its name would stay taken.
 			return errors.Join(err, c.RemoveUser(ctx, access.CommandLine(), user.ID))
 		}
 		return cmd.print(p, d, access.Person{User: user, Grants: grants},
@@ -113,7 +113,7 @@ type UsersInviteCommand struct {
 	Name string `arg:"" help:"Name of the user."`
 }
 
-// Run makes a new link. The old password stays good until the link is used.
+// Run creates a new link. The old password stays valid until the link is used.
 func (cmd *UsersInviteCommand) Run(ctx context.Context, p *process) error {
 	public, guess, err := cmd.link()
 	if err != nil {
@@ -203,7 +203,7 @@ func timeOrNil(t time.Time) *time.Time {
 	return &t
 }
 
-// grantWords names stages as --stage takes them.
+// grantWords returns the names of stages as --stage accepts them.
 func (d *directory) grantWords(grants []access.Grant) string {
 	if len(grants) == 0 {
 		return "-"
@@ -232,8 +232,8 @@ type UsersRemoveCommand struct {
 	Name string `arg:"" help:"Name of the user."`
 }
 
-// Run removes a user. A running server notices at their next request, and within seconds at open
-// pages.
+// Run removes a user. A running server refuses the user's next request, and ends open pages within
+// seconds.
 func (cmd *UsersRemoveCommand) Run(ctx context.Context, p *process) error {
 	return withDirectory(ctx, cmd.DataSettings, p, func(d *directory) error {
 		user, err := d.user(cmd.Name)

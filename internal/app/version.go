@@ -13,22 +13,22 @@ import (
 
 // The linker sets these in releases.
 var (
-	Version = "" // such as v1.2.3
+	Version = "" // for example v1.2.3
 	Commit  = ""
-	Date    = "" // of the commit, RFC 3339
+	Date    = "" // date of the commit, in RFC 3339
 )
 
-// A buildInfo is what was built, and how.
+// A buildInfo describes the build of the program.
 type buildInfo struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit,omitempty"`
-	Date     string `json:"date,omitempty"` // of the commit
+	Date     string `json:"date,omitempty"` // date of the commit
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
 
-// readBuildInfo prefers what the linker set over what the toolchain recorded.
+// readBuildInfo prefers the values of the linker to those of the toolchain.
 func readBuildInfo() buildInfo {
 	b := buildInfo{
 		Version: Version, Commit: Commit, Date: Date,
@@ -52,7 +52,7 @@ func readBuildInfo() buildInfo {
 	return b
 }
 
-// version is the release, or the commit that was built.
+// version returns the release, or the commit of the build.
 func version() string { return readBuildInfo().Version }
 
 func (b buildInfo) print(w io.Writer) error {
@@ -79,13 +79,13 @@ func (cmd VersionCommand) Run(p *process) error {
 	return readBuildInfo().print(p.out)
 }
 
-// versionFlag is --version: it prints the same as the command and ends the program.
+// versionFlag is --version: it prints the same as the command, and ends the program.
 type versionFlag bool
 
-// IgnoreDefault implements kong's interface of flags that act by themselves.
+// IgnoreDefault implements kong's interface for flags that act by themselves.
 func (versionFlag) IgnoreDefault() {}
 
-// BeforeReset runs before flags are checked, so that --version works beside mistakes.
+// BeforeReset runs before flags are checked, so that --version works even with invalid flags.
 func (versionFlag) BeforeReset(k *kong.Kong) error {
 	err := readBuildInfo().print(k.Stdout)
 	k.Exit(0)

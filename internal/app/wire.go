@@ -23,9 +23,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// wire builds each part on parts that are complete. The two rings of the server go through the
-// registry, which exists before both sides: the rules disconnect participants from stages, and
-// what serves stages is built on the rules.
+// wire builds each part from parts that are complete. Two dependencies of the server are circular:
+// the rules disconnect participants from stages, and the parts that serve stages need the rules.
+// Both go through the registry, which is built first.
 func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	keyID, err := token.LocalKeyID(&key.PublicKey)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	return s.wireWeb()
 }
 
-// wireLeaves makes what the rules report to, and what needs no rules.
+// wireLeaves makes the parts that need no rules, including those that the rules report to.
 func (s *server) wireLeaves() error {
 	shared, err := s.store.Shared(s.settings.DatabaseDirect, time.Now, s.log)
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *server) wireLeaves() error {
 	return nil
 }
 
-// wireRules makes the rules, of which servers and functions each give a part.
+// wireRules makes the rules. Servers and functions each provide a part of their configuration.
 func (s *server) wireRules(rules access.Config) (err error) {
 	if rules.Brand, err = s.settings.brand(); err != nil {
 		return err
@@ -118,7 +118,7 @@ func verifier(keys token.Keys, endpoints endpointsOf) *token.Verifier {
 	}
 }
 
-// wireLocal joins what serves local stages.
+// wireLocal makes and connects the parts that serve local stages.
 func (s *server) wireLocal(key *ecdsa.PrivateKey, signer *token.Signer) error {
 	events := stageEvents{s.metrics, s.feed}.add
 	media, err := sfu.New(sfu.Config{
@@ -161,7 +161,7 @@ func (s *server) wireLocal(key *ecdsa.PrivateKey, signer *token.Signer) error {
 	return nil
 }
 
-// iceServers is nil where none are named.
+// iceServers returns nil if no servers are set.
 func (s *server) iceServers() func(stage.Participant) []whip.ICEServer {
 	if len(s.settings.TURN) == 0 {
 		return nil
@@ -173,7 +173,7 @@ func (s *server) iceServers() func(stage.Participant) []whip.ICEServer {
 	return func(p stage.Participant) []whip.ICEServer { return servers.For(p, time.Now()) }
 }
 
-// wireAWS joins what serves stages of AWS, where a region is named.
+// wireAWS makes and connects the parts that serve AWS stages, if a region is set.
 func (s *server) wireAWS(ctx context.Context) (err error) {
 	if len(s.settings.IVSRegion) == 0 {
 		return nil
@@ -197,7 +197,7 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	return nil
 }
 
-// passTo gives an event of EventBridge to all servers.
+// passTo sends an event of EventBridge to all servers.
 func passTo(f *feed.Feed) func(event []byte) error {
 	return func(event []byte) error { return f.Pass(context.Background(), event) }
 }
@@ -229,7 +229,7 @@ func (s *server) wireWeb() (err error) {
 		Handler:           httpkit.RequestIDs(s.metrics.HTTP(s.web), s.proxies()),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		// event streams give themselves a new one with each event
+		// event streams extend it with each event
 		WriteTimeout:   2 * time.Minute,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 32 << 10,
@@ -240,7 +240,7 @@ func (s *server) wireWeb() (err error) {
 	return nil
 }
 
-// webConfig is what the HTTP floor needs of a server with or without local stages.
+// webConfig returns the configuration of package web, for a server with or without local stages.
 func (s *server) webConfig(ways web.SignIn) web.Config {
 	db := s.store
 	cfg := web.Config{
@@ -264,8 +264,8 @@ func (s *server) webConfig(ways web.SignIn) web.Config {
 	return cfg
 }
 
-// clockLeeway is for replicas whose clocks differ: a token from one with a clock that is ahead is
-// good on the others at once.
+// clockLeeway is for replicas whose clocks differ: a token from a replica whose clock is ahead is
+// valid on the others at once.
 const clockLeeway = time.Minute + 5*time.Second
 
 // newPasswords hashes at most two passwords at a time: each takes megabytes of memory.
@@ -276,8 +276,8 @@ func newPasswords() *access.Passwords {
 // endpointsOf returns the claims of tokens for a stage.
 type endpointsOf = func(context.Context, stage.ARN) (stage.Endpoints, error)
 
-// localOnly returns the claims of tokens for local stages, which share them: the token names the
-// stage.
+// localOnly returns the claims of tokens for local stages. All have the same endpoints: the token
+// names the stage.
 func localOnly(endpoints stage.Endpoints) endpointsOf {
 	return func(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
 		if !arn.Local() {
@@ -297,5 +297,5 @@ func localEndpoints(public *url.URL) stage.Endpoints {
 	}
 }
 
-// proxies find the address of a client behind the proxies that are trusted.
+// proxies finds the address of a client behind trusted proxies.
 func (s *server) proxies() httpkit.Proxies { return httpkit.Proxies(s.settings.TrustedProxies) }

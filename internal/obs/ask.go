@@ -14,21 +14,22 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The script looks four times a second, and not within a second of a change of profile.
+// The script reads requests four times a second, but not within a second after the profile changed.
 const (
 	answerLimit = 4 * time.Second
 	answerPause = 100 * time.Millisecond
 )
 
-// An answer is that of the script in OBS. The zero value is none.
+// An answer is a response of the script in OBS. The zero value means that there is none.
 type answer struct {
 	At       int64  `json:"at"`
 	Result   string `json:"result"`   // of a write: "done"
 	Settings string `json:"settings"` // the text of streamEncoder.json
-	Encoders string `json:"encoders"` // the IDs of those that OBS has
+	Encoders string `json:"encoders"` // IDs of the encoders that OBS has
 }
 
-// settings is nil without an answer. A file that is not there, or that a person broke, has none.
+// settings returns the settings in an answer. It returns nil without an answer, or when the file is
+// missing or broken.
 func (a answer) settings() map[string]any {
 	if a.At == 0 {
 		return nil
@@ -40,7 +41,7 @@ func (a answer) settings() map[string]any {
 	return settings
 }
 
-// ask sends a request to the script, by a signed parameter of the profile (docs/decisions/0127).
+// ask sends a request to the script, as a signed parameter of the profile (docs/decisions/0127).
 // Without a script, or without an answer in time, it returns the zero value.
 func (c *Client) ask(ctx context.Context, body map[string]any) (answer, error) {
 	if c.opts.Script.Empty() {
@@ -73,7 +74,7 @@ func (c *Client) ask(ctx context.Context, body map[string]any) (answer, error) {
 	}
 }
 
-// askAt only goes up: the script serves no request twice.
+// askAt returns a time that grows with every call: the script serves no request twice.
 func (c *Client) askAt() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,7 +107,7 @@ func (c *Client) sign(kind, text string) string {
 	return hex.EncodeToString(mac.Sum(nil)) + " " + text
 }
 
-// writeEncoder asks the script for the encoder's file, in a set-up of that name.
+// writeEncoder asks the script to write the encoder's file, in the set-up of that name.
 func (c *Client) writeEncoder(ctx context.Context, r encoders.Request, setUp int64) error {
 	a, err := c.ask(ctx, map[string]any{
 		"do": "write", "encoder": r.Encoder, "bitrate": r.Bitrate, "keyint_sec": r.Interval,
@@ -125,7 +126,7 @@ func (c *Client) writeEncoder(ctx context.Context, r encoders.Request, setUp int
 	return nil
 }
 
-// restoreEncoder asks the script for the file as it was before the first write of that set-up.
+// restoreEncoder asks the script to restore the file from before the first write of that set-up.
 func (c *Client) restoreEncoder(ctx context.Context, setUp int64) error {
 	a, err := c.ask(ctx, map[string]any{"do": "restore", "setup": setUp})
 	switch {

@@ -14,52 +14,53 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Profile is the name of the profile that is ours.
+// Profile is the name of Stagedoor's own profile in OBS.
 const Profile = "Stagedoor"
 
-// A Level is who can fix what was found.
+// A Level says who can fix a finding.
 type Level string
 
 // The levels of a finding.
 const (
-	Fix    Level = "fix"    // setting OBS up changes it
-	Person Level = "person" // only the person can
+	Fix    Level = "fix"    // SetUp fixes it
+	Person Level = "person" // only the person can fix it
 	OK     Level = "ok"
 )
 
-// A Finding is one thing about OBS, in a sentence.
+// A Finding is the result of checking one setting of OBS, as a sentence.
 type Finding struct {
-	ID     string `json:"id"`
-	Level  Level  `json:"level"`
-	Text   string `json:"text"`             // in English; static/strings has it for every language
+	ID    string `json:"id"`
+	Level Level  `json:"level"`
+	// in English; static/strings has the sentence in every language
+	Text   string `json:"text"`
 	Change Change `json:"change,omitzero"`  // empty unless the level is Fix
-	Blocks bool   `json:"blocks,omitempty"` // nothing can be set up before the person has done it
+	Blocks bool   `json:"blocks,omitempty"` // SetUp can do nothing until the person has fixed it
 }
 
-// A Change is what setting up does about a finding.
+// A Change is what SetUp does about a finding.
 type Change struct {
-	Params map[string]string `json:"params,omitempty"` // "Category/Name" in our profile
+	Params map[string]string `json:"params,omitempty"` // "Category/Name" in Stagedoor's profile
 	Video  map[string]int    `json:"video,omitempty"`  // fields of SetVideoSettings
-	// Encoder is what the script in OBS is asked to write.
+	// Encoder is what the script in OBS must write.
 	Encoder *encoders.Request `json:"encoder,omitempty"`
 }
 
-// minHeight is the lines of the smallest picture that Amazon IVS takes.
+// minHeight is the smallest picture height that Amazon IVS accepts.
 const minHeight = 160
 
-// maxAudio is the kb/s of audio that Amazon IVS takes at most. Above 256 OBS's Opus encoder does
-// not even start (obs-studio#12753).
+// maxAudio is the highest audio bitrate, in kb/s, that Amazon IVS accepts. Above 256 kb/s, OBS's
+// Opus encoder does not even start (obs-studio#12753).
 const maxAudio = 160
 
-// maxRetryDelay is the seconds before OBS connects again, which it makes half as long again each
-// time; viewers wait for all of it.
+// maxRetryDelay is the longest delay, in seconds, before OBS's first attempt to reconnect. OBS
+// makes each further delay half as long again, and viewers wait all that time.
 const maxRetryDelay = 10
 
-// simpleGOP is the frames between keyframes of every encoder in Simple mode unless it is set (x264,
-// NVENC, AMF, QSV).
+// simpleGOP is the number of frames between keyframes that every encoder in Simple mode uses (x264,
+// NVENC, AMF, QSV), unless it is set.
 const simpleGOP = 250
 
-// Check reads OBS and judges it.
+// Check reads the settings of OBS and judges them.
 func Check(ctx context.Context, c *Client, limits stage.Limits) ([]Finding, error) {
 	r, err := Read(ctx, c)
 	if err != nil {
@@ -68,14 +69,14 @@ func Check(ctx context.Context, c *Client, limits stage.Limits) ([]Finding, erro
 	return Judge(r, limits), nil
 }
 
-// Ready reports that nothing is to be fixed and nothing is in the way.
+// Ready reports whether SetUp has nothing to fix and nothing blocks it.
 func Ready(findings []Finding) bool {
 	return len(findings) > 0 && !slices.ContainsFunc(findings,
 		func(f Finding) bool { return f.Level == Fix || f.Blocks })
 }
 
-// Judge holds a reading against what a stage takes. The dock has the same rules in
-// static/lib/obs-check.js; testdata/cases.json and a random test hold both together.
+// Judge compares a reading with the limits of a stage. The dock has the same rules in
+// static/lib/obs-check.js. testdata/cases.json and a random test keep both equal.
 func Judge(r Reading, limits stage.Limits) []Finding {
 	whip := judgeWHIP(r)
 	if whip.Level == Person {
@@ -92,8 +93,8 @@ func Judge(r Reading, limits stage.Limits) []Finding {
 	findings = append(findings, judgeDelay(r), judgeLayers(r), judgeAccount(r))
 	toFix := slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix })
 	if toFix && r.Profile != Profile {
-		// What only the person could set here does not matter once our profile is selected; what is
-		// set there shows then.
+		// Problems that only the person could fix in this profile do not matter: SetUp selects
+		// Stagedoor's profile, and judges that one.
 		findings = slices.DeleteFunc(findings, func(f Finding) bool {
 			return f.Level == Person &&
 				!f.Blocks
@@ -118,7 +119,7 @@ func person(id, text string, values values) Finding {
 	return Finding{ID: id, Level: Person, Text: inEnglish(text, values)}
 }
 
-// blocking is what the person has to do before anything can be set up.
+// blocking returns a finding that the person must fix before SetUp can do anything.
 func blocking(id, text string, values values) Finding {
 	f := person(id, text, values)
 	f.Blocks = true
@@ -133,7 +134,7 @@ func params(pairs ...string) Change {
 	return c
 }
 
-// with is the change and one more parameter.
+// with returns the change with one more parameter.
 func (c Change) with(name, value string) Change {
 	all := maps.Clone(c.Params)
 	all[name] = value
@@ -142,7 +143,7 @@ func (c Change) with(name, value string) Change {
 
 var wholeNumber = regexp.MustCompile(`^[+-]?\d{1,9}$`)
 
-// whole is a whole number as OBS writes it; anything else counts as not set.
+// whole parses a whole number as OBS writes it. Any other text counts as not set.
 func whole(text string, otherwise int) int {
 	if n, err := strconv.Atoi(text); err == nil && wholeNumber.MatchString(text) {
 		return n
@@ -150,7 +151,7 @@ func whole(text string, otherwise int) int {
 	return otherwise
 }
 
-// isOn reads a switch as OBS does.
+// isOn reads a boolean setting as OBS does.
 func isOn(p map[string]string, name string, otherwise bool) bool {
 	text, set := p[name]
 	if !set {
@@ -159,7 +160,7 @@ func isOn(p map[string]string, name string, otherwise bool) bool {
 	return strings.EqualFold(text, "true") || whole(text, 0) != 0
 }
 
-// round is to one decimal.
+// round rounds to one decimal.
 func round(n float64) float64 {
 	if math.IsNaN(n) || math.IsInf(n, 0) {
 		return 0
@@ -167,8 +168,8 @@ func round(n float64) float64 {
 	return math.Floor(n*10+0.5) / 10
 }
 
-// judgeWHIP: WHIP came with OBS 30; Ubuntu's and Debian's packages are built without it, which only
-// status 700 tells.
+// judgeWHIP checks that OBS can publish by WHIP. WHIP came with OBS 30. The packages of Ubuntu and
+// Debian are built without it, which only status 700 reveals.
 func judgeWHIP(r Reading) Finding {
 	switch {
 	case r.major() < 30:
@@ -179,9 +180,9 @@ func judgeWHIP(r Reading) Finding {
 	return ok("whip", "find.whip.ok", values{"version": r.Version})
 }
 
-// judgeMode: our profile is made in Simple mode, whose settings can be read and set. Advanced mode
-// in it, for a hardware encoder, is a choice of the person and stays; from another profile it
-// cannot be seen.
+// judgeMode checks the output mode. Stagedoor's profile uses Simple mode, whose settings can be
+// read and written. If a person chose Advanced mode in it, for a hardware encoder, that stays. The
+// mode of a profile can be seen only while it is selected.
 func judgeMode(r Reading, toFix bool) Finding {
 	switch {
 	case r.Params["Output/Mode"] != "Advanced":
@@ -206,8 +207,8 @@ func judgeProfile(r Reading, toFix bool) Finding {
 		"ours": Profile}, Change{})
 }
 
-// judgeService wants the name, too: without it the settings dialog shows the first common service
-// and, on OK, writes it over WHIP.
+// judgeService checks the service, including its name: without the name, the settings dialog shows
+// the first common service and, on OK, overwrites WHIP with it.
 func judgeService(r Reading) Finding {
 	name := r.Service.name()
 	switch {
@@ -223,8 +224,8 @@ func judgeService(r Reading) Finding {
 
 var hostOf = regexp.MustCompile(`(?i)^[a-z]+://(?:[^/@]*@)?([^/:?#]+)`)
 
-// name is where OBS streams to: a service's name, or a server's host without the rest, which may
-// hold a key. It is empty for a service that was never set.
+// name returns where OBS streams to: the name of a service, or the host of a server. The rest of a
+// URL may hold a key. It is empty for a service that was never set.
 func (s Service) name() string {
 	if name := s.text("service"); name != "" {
 		return name
@@ -245,7 +246,8 @@ func judgeSimple(r Reading, limits stage.Limits) []Finding {
 	return append(findings, judgeBitrate(p, limits))
 }
 
-// judgeAudio: OBS labels whatever its encoder makes as Opus, and browsers play no AAC there.
+// judgeAudio checks the audio encoder. OBS labels the output of any encoder as Opus, and browsers
+// do not play AAC under that label.
 func judgeAudio(opus bool) Finding {
 	if opus {
 		return ok("audio", "find.audio.ok", nil)
@@ -264,9 +266,9 @@ func judgeAudioBitrate(p map[string]string, name string) Finding {
 		params(name, strconv.Itoa(maxAudio)))
 }
 
-// judgeSimpleEncoder: Simple mode lets the keyframe interval be set for x264 alone; the hardware
-// encoders keep 250 frames there, and the stage takes H.264 only. So x264 it is, unless 250 frames
-// are few enough.
+// judgeSimpleEncoder checks the encoder of Simple mode. That mode lets the keyframe interval be set
+// for x264 alone; hardware encoders keep 250 frames, and stages accept H.264 only. So it must be
+// x264, unless 250 frames are within the limit.
 func judgeSimpleEncoder(r Reading, limits stage.Limits) []Finding {
 	encoder, preset, options := cmp.Or(r.Params["SimpleOutput/StreamEncoder"], "x264"), "", ""
 	if isOn(r.Params, "SimpleOutput/UseAdvanced", false) {
@@ -287,7 +289,8 @@ func judgeSimpleEncoder(r Reading, limits stage.Limits) []Finding {
 	return append(findings, judgeOptions(options, change)...)
 }
 
-// judgeHardware: Apple's encoder sends B-frames in Simple mode (obs-studio#11237).
+// judgeHardware checks a hardware encoder. Apple's encoder sends B-frames in Simple mode
+// (obs-studio#11237).
 func judgeHardware(encoder string, v Video, limits stage.Limits, change Change) []Finding {
 	every := simpleGOP / v.FPS()
 	switch {
@@ -307,7 +310,7 @@ func judgeHardware(encoder string, v Video, limits stage.Limits, change Change) 
 	}
 }
 
-// quick reports a preset of x264 that is as quick as the one that Amazon advises.
+// quick reports whether a preset of x264 is as fast as the one that Amazon advises.
 func quick(preset string) bool {
 	return slices.Contains([]string{"ultrafast", "superfast", "veryfast"}, preset)
 }
@@ -340,8 +343,8 @@ func judgeBFrames(options string, change Change) Finding {
 	return ok("bframes", "find.bframes.ok", nil)
 }
 
-// judgeOptions is what Amazon documents for x264: Baseline, tuned for low latency, without sliced
-// threads.
+// judgeOptions checks for the settings of x264 that Amazon documents: Baseline, tuned for low
+// latency, without sliced threads.
 func judgeOptions(options string, change Change) []Finding {
 	profile := cmp.Or(option(options, "profile"), "High")
 	tunes := strings.FieldsFunc(option(options, "tune"),
@@ -349,7 +352,7 @@ func judgeOptions(options string, change Change) []Finding {
 	tuned := slices.Contains(tunes, "zerolatency")
 	sliced := option(options, "sliced-threads")
 	if sliced == "" && tuned {
-		sliced = "1" // x264 slices when tuned so
+		sliced = "1" // x264 slices frames with this tune
 	}
 	findings := []Finding{
 		ok("h264Profile", "find.h264Profile.ok", nil),
@@ -371,8 +374,8 @@ func judgeOptions(options string, change Change) []Finding {
 
 var notH264, appleEncoder = regexp.MustCompile(`(?i)hevc|h265|av1|aom|svt`), regexp.MustCompile(`(?i)videotoolbox|apple`)
 
-// judgeAdvanced: in Advanced mode the video encoder's settings lie in a file that no request reads
-// or writes (obs-websocket#1288).
+// judgeAdvanced checks Advanced mode. Its encoder settings are in a file that no request reads or
+// writes (obs-websocket#1288).
 func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	p := r.Params
 	encoder := cmp.Or(p["AdvOut/Encoder"], "obs_x264")
@@ -405,7 +408,7 @@ func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	return findings
 }
 
-// judgeKnown: an encoder of the table whose settings the script in OBS has sent.
+// judgeKnown checks an encoder of the table, whose settings the script in OBS has sent.
 func judgeKnown(
 	p map[string]string, e encoders.Encoder, settings map[string]any, limits stage.Limits,
 ) []Finding {
@@ -446,7 +449,8 @@ func judgeBitrate(p map[string]string, limits stage.Limits) Finding {
 	return fix("bitrate", "find.bitrate.high", values{"kbits": kbits, "wanted": wanted}, change)
 }
 
-// judgeChannels: another number of channels makes OBS ask for a restart, so it is for the person.
+// judgeChannels checks the number of audio channels. OBS asks for a restart when it changes, so
+// only the person can fix it.
 func judgeChannels(r Reading) []Finding {
 	channels := cmp.Or(r.Params["Audio/ChannelSetup"], "Stereo")
 	if channels == "Stereo" || channels == "Mono" {
@@ -467,7 +471,7 @@ func judgeResolution(r Reading, limits stage.Limits) Finding {
 		Change{Video: map[string]int{"outputWidth": w, "outputHeight": h}})
 }
 
-// judgeFPS: Amazon IVS takes 10 to 60 frames a second.
+// judgeFPS checks the frame rate: Amazon IVS accepts 10 to 60 frames a second.
 func judgeFPS(r Reading) Finding {
 	fps := values{"fps": round(r.Video.FPS())}
 	if rate := r.Video.FPS(); rate < 10 || rate > 60.001 {
@@ -478,7 +482,8 @@ func judgeFPS(r Reading) Finding {
 	return ok("fps", "find.fps.ok", fps)
 }
 
-// judgeReconnect: zero retries are the same as none allowed (libobs, can_reconnect).
+// judgeReconnect checks that OBS reconnects. Zero retries mean that it does not (libobs,
+// can_reconnect).
 func judgeReconnect(r Reading) []Finding {
 	wanted := params()
 	if !isOn(r.Params, "Output/Reconnect", true) {
@@ -517,8 +522,8 @@ func judgeLayers(r Reading) Finding {
 	return ok("layers", "find.layers.ok", nil)
 }
 
-// judgeAccount: a linked account writes its stream key into whatever service is set, at every
-// start. It belongs to the profile.
+// judgeAccount checks for a linked account: it writes its stream key into whatever service is set,
+// at every start. The link belongs to the profile.
 func judgeAccount(r Reading) Finding {
 	account := r.Params["Auth/Type"]
 	switch {
@@ -531,7 +536,7 @@ func judgeAccount(r Reading) Finding {
 		"ours": Profile}, Change{})
 }
 
-// judgeBusy: the encoders are rebuilt only while nothing is active.
+// judgeBusy checks that no output is active: only then does OBS rebuild the encoders.
 func judgeBusy(r Reading) (findings []Finding) {
 	sentences := map[string]string{
 		"stream": "find.busy.stream", "record": "find.busy.record", "replay": "find.busy.replay",
@@ -543,12 +548,12 @@ func judgeBusy(r Reading) (findings []Finding) {
 	return findings
 }
 
-// keyframes is the longest interval that the stage allows, in frames.
+// keyframes returns the longest interval that the stage allows, in frames.
 func keyframes(v Video, limits stage.Limits) int {
 	return max(1, int(math.Floor(v.FPS()*limits.MaxKeyframeInterval)))
 }
 
-// parsed splits the options at blanks, as OBS does; x264 takes "_" for "-".
+// parsed splits the options at blanks, as OBS does. x264 reads "_" as "-".
 func parsed(options string) (all []struct{ name, value, text string }) {
 	for _, text := range strings.Split(options, " ") {
 		if text != "" {
@@ -562,7 +567,7 @@ func parsed(options string) (all []struct{ name, value, text string }) {
 	return all
 }
 
-// option is the last value of an option, as x264 takes them.
+// option returns the last value of an option, which is the one that x264 uses.
 func option(options string, names ...string) (value string) {
 	for _, o := range parsed(options) {
 		if slices.Contains(names, o.name) {
@@ -572,7 +577,7 @@ func option(options string, names ...string) (value string) {
 	return value
 }
 
-// x264Options puts our options in and leaves the person's others alone.
+// x264Options sets Stagedoor's options and keeps the person's others.
 func x264Options(options string, keyint int) string {
 	ours := []string{"keyint", "keyint-max", "bframes", "b", "profile", "tune", "sliced-threads"}
 	all := []string{
@@ -587,8 +592,8 @@ func x264Options(options string, keyint int) string {
 	return strings.Join(all, " ")
 }
 
-// fitted is the nearest even size of the same shape whose short side is within the limits, and the
-// long side within 16:9 of them.
+// fitted returns the nearest even size of the same shape whose short side is within the limit and
+// whose long side is within 16:9 of it.
 func fitted(width, height, limit int) (int, int) {
 	w, h := float64(width), float64(height)
 	short := min(w, h)

@@ -1,6 +1,6 @@
-// Package obs speaks to OBS Studio over obs-websocket 5 and knows what makes an OBS ready for a
-// stage: it checks, sets up, goes live and stops. The dock has the same rules in JavaScript;
-// testdata/cases.json holds both to the same findings.
+// Package obs talks to OBS Studio over obs-websocket 5. It checks whether an OBS is ready for a
+// stage, sets it up, goes live and stops. The dock has the same rules in JavaScript;
+// testdata/cases.json keeps the findings of both equal.
 package obs
 
 import (
@@ -23,18 +23,18 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// DefaultURL is where obs-websocket listens unless it was told otherwise.
+// DefaultURL is the default address of obs-websocket.
 const DefaultURL = "ws://127.0.0.1:4455"
 
-// Options say how to reach OBS.
+// Options describe how to reach OBS.
 type Options struct {
 	URL      string        // DefaultURL if empty
-	Password stage.Secret  // empty where OBS asks for none
+	Password stage.Secret  // empty if OBS needs none
 	Timeout  time.Duration // for the connection and for each answer; 10 s if zero
-	// how long an OBS that still loads (status 207) is waited for; 15 s if zero
+	// how long to wait for an OBS that still loads (status 207); 15 s if zero
 	Ready  time.Duration
 	Quiet  time.Duration // after a switch of profiles; 1 s if zero
-	Script stage.Secret  // shared with the script in OBS; empty where it is not paired
+	Script stage.Secret  // shared with the script in OBS; empty if it is not paired
 }
 
 // A Client is one identified connection. It is safe for concurrent use.
@@ -53,7 +53,7 @@ type Client struct {
 	err      error // why the reader ended
 }
 
-// A requestError is an answer of OBS that is not "Success".
+// A requestError is a response of OBS other than "Success".
 type requestError struct {
 	Request string
 	Code    int
@@ -64,7 +64,7 @@ func (e *requestError) Error() string {
 	return fmt.Sprintf("OBS answered %s with %d: %s", e.Request, e.Code, e.Comment)
 }
 
-// The statuses that the rules decide on (RequestStatus of the protocol).
+// The statuses on which the rules depend (RequestStatus of the protocol).
 const (
 	statusUnknownRequest = 204
 	statusNotReady       = 207
@@ -76,7 +76,7 @@ const (
 	statusNotCreated     = 700
 )
 
-// IsStatus reports whether OBS answered with that status.
+// IsStatus reports whether OBS answered with a certain status.
 func IsStatus(err error, code int) bool {
 	var e *requestError
 	return errors.As(err, &e) && e.Code == code
@@ -92,7 +92,7 @@ const (
 	opRequestResponse = 7
 )
 
-// General, Config and Outputs: what the rules wait for, and nothing else.
+// The event categories that the rules need: General, Config and Outputs.
 const subscriptions = 1<<0 | 1<<1 | 1<<6
 
 var errProtocol = errors.New("not obs-websocket")
@@ -119,14 +119,14 @@ type response struct {
 	Data json.RawMessage `json:"responseData"`
 }
 
-// An Event is what OBS sends unasked.
+// An Event is a message that OBS sends without a request.
 type Event struct {
 	Type string          `json:"eventType"`
 	Data json.RawMessage `json:"eventData"`
 }
 
-// Connect reaches OBS and identifies. Errors are *stage.Error, with what to do in OBS. Close ends
-// the connection.
+// Connect connects to OBS and identifies. Its errors are *stage.Error, and say what to do in OBS.
+// Close ends the connection.
 func Connect(ctx context.Context, opts Options) (*Client, error) {
 	opts = opts.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
@@ -140,7 +140,7 @@ func Connect(ctx context.Context, opts Options) (*Client, error) {
 	if err != nil {
 		return nil, unreachable(opts.URL, err)
 	}
-	// GetVersion and scene lists grow with the installation; the peer is the person's own OBS
+	// responses such as scene lists grow with the installation; the peer is the person's own OBS
 	conn.SetReadLimit(16 << 20)
 	c := &Client{opts: opts, conn: conn, done: make(chan struct{}), turns: newTurns(opts.Quiet),
 		pending: map[string]chan response{}}
@@ -157,7 +157,7 @@ func (o Options) withDefaults() Options {
 	if o.URL == "" {
 		o.URL = DefaultURL
 	}
-	if !strings.Contains(o.URL, "://") { // as people write it
+	if !strings.Contains(o.URL, "://") { // people may leave the scheme out
 		o.URL = "ws://" + o.URL
 	}
 	if o.Timeout == 0 {
@@ -195,8 +195,8 @@ func (c *Client) identify(ctx context.Context) error {
 	return nil
 }
 
-// authentication follows protocol.md, "Creating an authentication string": the secret that is
-// hashed with the challenge is base64 text, not bytes.
+// authentication returns the string that proves the password. See protocol.md, "Creating an
+// authentication string": the secret that is hashed with the challenge is base64 text, not bytes.
 func authentication(password stage.Secret, salt, challenge string) string {
 	hash := func(text string) string {
 		sum := sha256.Sum256([]byte(text))
@@ -227,8 +227,8 @@ func (c *Client) next(ctx context.Context) (m message, err error) {
 	return m, json.Unmarshal(text, &m)
 }
 
-// write does not give up half way when ctx ends: the library would close the connection, and a
-// stream could no more be stopped.
+// write finishes even if ctx ends meanwhile: the library would close the connection, and then the
+// stream could not be stopped.
 func (c *Client) write(ctx context.Context, op int, d any) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -249,7 +249,7 @@ func unreachable(addr string, cause error) error {
 		WithCode("obs_unreachable").WithCause(cause)
 }
 
-// reached reports that something accepted the connection: net/http failed, neither in dialing nor
+// reached reports whether a program accepted the connection: net/http failed neither in dialing nor
 // by its time limit.
 func reached(err error) bool {
 	var exchange *url.Error
@@ -259,7 +259,8 @@ func reached(err error) bool {
 		(!errors.As(err, &network) || network.Op != "dial")
 }
 
-// notOBS is another program on the port: a web server, or an obs-websocket of before OBS 28.
+// notOBS is the error for another program on the port: a web server, or an obs-websocket from
+// before OBS 28.
 func notOBS(addr string, cause error) error {
 	return stage.Errorf(stage.ErrUnavailable,
 		"something answers at %s, but it is not the WebSocket server of OBS 28 or later: its "+
@@ -267,7 +268,7 @@ func notOBS(addr string, cause error) error {
 		WithCode("not_obs").WithCause(cause)
 }
 
-// refusal turns a close code into what the person can do about it.
+// refusal turns a close code into an error that says what the person can do.
 func (c *Client) refusal(err error) error {
 	switch websocket.CloseStatus(err) {
 	case 4009:
@@ -294,7 +295,7 @@ func (c *Client) refusal(err error) error {
 	return unreachable(c.opts.URL, err)
 }
 
-// read hands out what OBS sends until the connection ends.
+// read delivers what OBS sends until the connection ends.
 func (c *Client) read() {
 	defer close(c.done)
 	for {
@@ -351,7 +352,7 @@ func (c *Client) tell(d json.RawMessage) {
 		if e.Type == w.kind {
 			select {
 			case w.events <- e:
-			default: // the watch is not read any more
+			default: // nobody reads the watch any more
 			}
 		}
 	}
@@ -370,18 +371,18 @@ func (c *Client) Close() error {
 	return err
 }
 
-// Done is closed when the connection has ended; Err then says why.
+// Done returns a channel that is closed when the connection has ended. Err then returns the cause.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err is nil while the connection lives.
+// Err returns nil while the connection is open, and then why it ended.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Call asks OBS and decodes the answer into into, unless that is nil. An OBS that is still loading
-// is asked again for a while.
+// Call sends a request and decodes the response into into, unless that is nil. While OBS is still
+// loading, it retries for a while.
 func (c *Client) Call(ctx context.Context, request string, data, into any) error {
 	return c.callWithin(ctx, c.opts.Timeout, request, data, into)
 }
@@ -473,14 +474,15 @@ func (r response) decode(request string, into any) error {
 	return nil
 }
 
-// A Watch collects the events of one type from the moment it is made.
+// A Watch collects the events of one type from its creation on.
 type Watch struct {
 	client *Client
 	kind   string
 	events chan Event
 }
 
-// Watch starts to collect; Stop ends it. Begin to watch before causing what is waited for.
+// Watch starts to collect events; Stop ends it. Create the watch before the request that causes the
+// event.
 func (c *Client) Watch(kind string) *Watch {
 	w := &Watch{c, kind, make(chan Event, 64)}
 	c.mu.Lock()

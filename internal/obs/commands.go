@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Failure is why a command failed, in one sentence for the person: what happened below it is for
+// A Failure is why a command failed, as one sentence for the person. The underlying errors are for
 // errors.Is and errors.As alone.
 type Failure struct {
 	Code, Detail string
@@ -23,10 +23,10 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.Detail }
 
-// Unwrap is the whole of it.
+// Unwrap returns the whole error.
 func (f *Failure) Unwrap() error { return f.err }
 
-// told returns an error as one sentence and, with --json, prints it for scripts.
+// told returns an error as one sentence. With --json it also prints the error for scripts.
 func (c *Commands) told(err error) error {
 	if err == nil {
 		return nil
@@ -38,7 +38,7 @@ func (c *Commands) told(err error) error {
 	return f
 }
 
-// sentence is for the person; it is two where an undo failed, too.
+// sentence returns the text for the person: two sentences if an undo failed, too.
 func sentence(err error) string {
 	var refused *requestError
 	var e *stage.Error
@@ -77,24 +77,24 @@ func code(err error) string {
 	return "internal"
 }
 
-// Commands are those of "stagedoor obs": an OBS at one end, a Stagedoor at the other, text for
-// people or JSON for scripts between.
+// Commands are those of "stagedoor obs". They control an OBS, request tokens from a Stagedoor
+// server, and print text for people or JSON for scripts.
 type Commands struct {
 	OBS     Options
-	Server  string       // URL of a Stagedoor; status and stop need none
+	Server  string       // URL of a Stagedoor server; status and stop need none
 	Key     stage.Secret // access key of a broadcaster
-	Stage   string       // name or ARN; may be empty where there is only one
+	Stage   string       // name or ARN; may be empty if there is only one
 	JSON    bool
 	Encoder string // for SetUp, as in Target
-	Stay    bool   // Live does not return while the broadcast lasts
+	Stay    bool   // Live returns only when the broadcast has ended
 	Waits   Waits
 	HTTP    *http.Client
 	Now     func() time.Time
 	Out     io.Writer
 }
 
-// Tell prints what a command has done: its sentences, or the value in JSON. It returns the
-// command's error, which is in the JSON too.
+// Tell prints the result of a command: sentences, or the value as JSON. It returns the command's
+// error, which the JSON also contains.
 func (c *Commands) Tell(err error, v any, sentences ...string) error {
 	if err != nil {
 		return c.told(err)
@@ -144,8 +144,8 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 	return c.print("OBS was ready; nothing was changed.")
 }
 
-// Live is "obs live". It returns when viewers can see the broadcast; with Stay it watches over it
-// until it is over, or until ctx ends, and then stops it.
+// Live is "obs live". It returns when viewers can see the broadcast. With Stay it watches over the
+// broadcast until that ends, or until ctx ends and it stops the broadcast.
 func (c *Commands) Live(ctx context.Context) error { return c.told(c.live(ctx)) }
 
 func (c *Commands) live(ctx context.Context) error {
@@ -198,7 +198,7 @@ func (c *Commands) stop(ctx context.Context) error {
 	})
 }
 
-// Back is "obs back": the profile that was current before SetUp.
+// Back is "obs back": it selects the profile that was current before SetUp.
 func (c *Commands) Back(ctx context.Context) error { return c.told(c.back(ctx)) }
 
 func (c *Commands) back(ctx context.Context) error {
@@ -214,7 +214,7 @@ func (c *Commands) back(ctx context.Context) error {
 	})
 }
 
-// Status is "obs status". With a key the limits are those of its stage.
+// Status is "obs status". With a key it uses the limits of the key's stage.
 func (c *Commands) Status(ctx context.Context) error { return c.told(c.status(ctx)) }
 
 func (c *Commands) status(ctx context.Context) error {
@@ -244,14 +244,14 @@ func (c *Commands) status(ctx context.Context) error {
 	})
 }
 
-// Whose limits OBS was judged by.
+// The source of the limits by which OBS was judged.
 const (
 	ofIVS   = "ivs"
 	ofStage = "stage"
 )
 
-// limits are the stage's where a key says whose. A server that does not answer is said, and OBS
-// judged all the same: it is the state of OBS that was asked for.
+// limits returns the limits of the key's stage, if there is a key. If the server does not answer,
+// it reports that, and the command judges OBS all the same: the person asked for the state of OBS.
 func (c *Commands) limits(ctx context.Context) (stage.Limits, string, error) {
 	if c.Key.Empty() {
 		return stage.DefaultLimits(), ofIVS, nil
@@ -264,7 +264,7 @@ func (c *Commands) limits(ctx context.Context) (stage.Limits, string, error) {
 	return target.Limits, ofStage, err
 }
 
-// serviceName is for people; one that was never set has no name.
+// serviceName is the service as people read it; a service that was never set has no name.
 func (s State) serviceName() string {
 	if s.Service == whipCustom {
 		return "WHIP"
@@ -304,7 +304,7 @@ func (c *Commands) target(ctx context.Context) (Target, *Server, error) {
 	return Target{Limits: limits, Issue: issue}, server, err
 }
 
-// Script gets stagedoor.lua, made for the owner of the key.
+// Script downloads stagedoor.lua, made for the owner of the key.
 func (c *Commands) Script(ctx context.Context) (string, error) {
 	if c.Server == "" || c.Key.Empty() {
 		return "", noServer()
@@ -324,7 +324,7 @@ func (c *Commands) list(findings []Finding) {
 	}
 }
 
-// say is progress, for people only.
+// say prints progress, for people only.
 func (c *Commands) say(format string, args ...any) {
 	if !c.JSON {
 		_ = c.print(format, args...)

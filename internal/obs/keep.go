@@ -12,16 +12,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Keep goes live, reports each broadcast that has come about, and stays with it until it is over.
-// It follows the state machine as the dock does, without a person to click: a stop that was not
-// wanted, a dead token, or a server that forgot the broadcast are answered with a new start, once.
-// A stop in OBS is respected. When ctx ends, the stream is stopped.
+// Keep goes live, reports each broadcast that has started, and stays with it until it ends. It
+// follows the same state machine as the dock, without a person to click. It starts the broadcast
+// anew, once, after an unwanted stop, with a dead token, or when the server forgot the broadcast.
+// It accepts a stop in OBS. When ctx ends, it stops the stream.
 func Keep(ctx context.Context, c *Client, b Broadcast, report func(Live) error) error {
 	return newKeeper(c, b, report).run(ctx)
 }
 
 // GoLive puts a fresh token into OBS, starts the stream and returns when the stage reports media.
-// What cannot become a broadcast is stopped again.
+// It stops a stream that does not become a broadcast.
 func GoLive(ctx context.Context, c *Client, b Broadcast) (Live, error) {
 	k := newKeeper(c, b, nil)
 	err := k.run(ctx)
@@ -33,24 +33,24 @@ func GoLive(ctx context.Context, c *Client, b Broadcast) (Live, error) {
 type keeper struct {
 	c      *Client
 	b      Broadcast
-	report func(Live) error // nil: the first broadcast is all that is wanted
+	report func(Live) error // nil: the keeper returns after the first broadcast has started
 
 	s     machineState
 	live  Live
-	told  bool   // live was reported
-	shown string // the last progress
+	told  bool   // report was called
+	shown string // the progress printed last
 
 	pass   *Pass
 	spoilt stage.ParticipantID
 	timer  <-chan time.Time
 
-	verdict  Verdict // the last
+	verdict  Verdict // the latest one
 	polled   time.Time
 	offline  bool // the server does not answer
-	unknown  int  // verdicts in a row by which the stage does not know the broadcast
+	unknown  int  // verdicts in a row in which the stage did not know the broadcast
 	verdicts chan polled
 	polling  sync.WaitGroup
-	busy     bool // a poll is under way
+	busy     bool // a poll is running
 }
 
 type polled struct {
@@ -65,7 +65,7 @@ func newKeeper(c *Client, b Broadcast, report func(Live) error) *keeper {
 	return k
 }
 
-// run begins to watch before it starts anything: no event falls between.
+// run creates its watches before it starts anything, so that it misses no event.
 func (k *keeper) run(ctx context.Context) error {
 	states := k.c.Watch("StreamStateChanged")
 	defer states.Stop()
@@ -125,7 +125,7 @@ func outputState(e Event) string {
 	return strings.TrimPrefix(data.State, "OBS_WEBSOCKET_OUTPUT_")
 }
 
-// prepare reports whether OBS is live already. One that is in its reconnect loop is not.
+// prepare reports whether OBS is live already. An OBS in its reconnect loop is not live.
 func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	r, err := Read(ctx, k.c)
 	if err != nil {
@@ -144,7 +144,7 @@ func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	return false, mustBeReady(Judge(r, k.b.Limits))
 }
 
-// over reports whether the keeper is done, and prints each broadcast that started.
+// over reports whether the keeper is done, and reports each broadcast that started.
 func (k *keeper) over(ctx context.Context) (bool, error) {
 	k.progress()
 	switch k.s.at {
@@ -182,7 +182,7 @@ func (k *keeper) arrived() (bool, error) {
 	return false, nil
 }
 
-// progress prints what is waited for.
+// progress prints what the keeper waits for.
 func (k *keeper) progress() {
 	say := ""
 	switch {
@@ -201,7 +201,7 @@ func (k *keeper) progress() {
 	k.shown = say
 }
 
-// tell gives the machine a fact, carries out the effects and gives it their answers.
+// tell passes a fact to the machine, carries out the effects and passes their results back.
 func (k *keeper) tell(ctx context.Context, f fact) {
 	for facts := []fact{f}; len(facts) > 0; facts = facts[1:] {
 		now := facts[0]
@@ -222,8 +222,8 @@ func (k *keeper) tell(ctx context.Context, f fact) {
 	}
 }
 
-// carryOut does what the machine wants. What StartStream led to has to be known even when ctx ends,
-// so requests to OBS go on then; they have a limit of their own.
+// carryOut carries out the effects of the machine. Requests to OBS go on after ctx ends, with a
+// limit of their own: the result of StartStream must be known.
 func (k *keeper) carryOut(ctx context.Context, e effect) (fact, bool) {
 	toOBS := context.WithoutCancel(ctx)
 	var answer fact
@@ -287,8 +287,8 @@ func (k *keeper) service(ctx context.Context, fresh bool) (fact, error) {
 	return f, nil
 }
 
-// about is the pass without its secret. It is renewed an hour before its end, or at three quarters
-// of a short life.
+// about returns the pass without its secret. The pass is renewed an hour before it expires, or
+// after three quarters of a short life.
 func (k *keeper) about() about {
 	if k.pass.ExpiresAt.IsZero() {
 		return about{participant: k.pass.Participant}
@@ -298,7 +298,8 @@ func (k *keeper) about() about {
 	return about{participant: k.pass.Participant, expiresAt: ends, renewAt: ends - before}
 }
 
-// mint gets a token. While a broadcast is started anew, a server that is away is waited for.
+// mint requests a token. While a broadcast is started anew, it waits for a server that does not
+// answer.
 func (k *keeper) mint(ctx context.Context) (fact, error) {
 	for {
 		pass, err := k.b.Issue(ctx)
@@ -328,7 +329,7 @@ func (k *keeper) put(ctx context.Context) (fact, error) {
 	return fact{kind: "put", kept: true}, err
 }
 
-// poll asks the stage about the participant: there are no events for a program with an access key.
+// poll asks the stage about the participant: a program with an access key receives no events.
 func (k *keeper) poll(ctx context.Context) {
 	pace := 200 * time.Millisecond
 	if k.s.at == "live" {
@@ -350,7 +351,7 @@ func (k *keeper) ask(ctx context.Context, id stage.ParticipantID) (Verdict, erro
 		return k.b.Stage.Verdict(ctx, id)
 	}
 	s, err := readStream(ctx, k.c)
-	return Verdict{Publishing: s.Bytes > 0}, err // bytes count only when the tracks are open
+	return Verdict{Publishing: s.Bytes > 0}, err // bytes arrive only when the tracks are open
 }
 
 // judge turns a verdict into facts.
@@ -378,7 +379,8 @@ func (k *keeper) judge(ctx context.Context, p polled) {
 			k.tell(ctx, p.v.fact())
 		}
 	case k.s.at == "live" && k.pass != nil && k.pass.Stage.Local():
-		// A stage of our own that was restarted; Amazon's do not depend on this server.
+		// This server was restarted, and its stages forgot their sessions. AWS stages do not depend
+		// on it.
 		if k.unknown++; k.unknown >= 2 {
 			k.unknown = 0
 			k.tell(ctx, fact{kind: "absent"})
@@ -386,7 +388,7 @@ func (k *keeper) judge(ctx context.Context, p polled) {
 	}
 }
 
-// fact is the verdict as an event.
+// fact returns the verdict as a fact for the machine.
 func (v Verdict) fact() fact {
 	f := fact{kind: "stage", event: &word{kind: string(v.Kind), code: v.Code, detail: v.Detail}}
 	if v.Claimed {
@@ -395,7 +397,7 @@ func (v Verdict) fact() fact {
 	return f
 }
 
-// failure is the error of a trouble.
+// failure returns the error for the state "trouble".
 func (k *keeper) failure() error {
 	r := k.s.reason
 	if r.err != nil {
@@ -420,7 +422,7 @@ func (k *keeper) sentence(r *reason) string {
 	return "the stage refused: " + r.detail
 }
 
-// codeOf is the stable code of a sentence, for scripts.
+// codeOf returns the stable code of a sentence, for scripts.
 func codeOf(text string, renewals int) string {
 	if text == "live.ended" && renewals > 0 {
 		return "ended_again"

@@ -9,14 +9,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Waits are the limits of going live and stopping. Zero fields get the defaults.
+// Waits are the time limits for going live and stopping. Zero fields get the defaults.
 type Waits struct {
-	Start   time.Duration // for OBS to say that it started: 15 s. A start may fail without a word
-	Stage   time.Duration // for the stage to say that media comes: 20 s
-	Stop    time.Duration // for OBS to stop: 15 s
-	Connect time.Duration // for OBS to call the endpoint, which it gives 8 s: 9 s
-	Reason  time.Duration // for the stage to give a reason: 1.5 s
-	Poll    time.Duration // between two looks at a stage on which the broadcast is live: 2 s
+	// until OBS reports that it started: 15 s. A start may fail without an event
+	Start   time.Duration
+	Stage   time.Duration // until the stage reports media: 20 s
+	Stop    time.Duration // until OBS has stopped: 15 s
+	Connect time.Duration // until OBS has called the endpoint, for which it allows 8 s: 9 s
+	Reason  time.Duration // until the stage reports a reason: 1.5 s
+	Poll    time.Duration // between two polls of a stage while the broadcast is live: 2 s
 }
 
 func (w Waits) withDefaults() Waits {
@@ -28,7 +29,7 @@ func (w Waits) withDefaults() Waits {
 	}
 }
 
-// of is the limit of a wait of the state machine.
+// of returns the limit of a wait of the state machine.
 func (w Waits) of(wait string) time.Duration {
 	switch wait {
 	case "start":
@@ -36,7 +37,7 @@ func (w Waits) of(wait string) time.Duration {
 	case "stage":
 		return w.Stage
 	case "stop":
-		return w.Stop / 3 // it is tried several times
+		return w.Stop / 3 // several attempts share the limit
 	case "reason":
 		return w.Reason
 	}
@@ -48,25 +49,26 @@ type Verdict struct {
 	Publishing bool            // media arrives
 	Kind       stage.EventKind // of the last event, if there was one
 	Code       string
-	Detail     string // a sentence
-	Claimed    bool   // of a token with a wrong signature: it explains, and has no consequence
+	Detail     string // one sentence
+	// from a token with a wrong signature: it explains a failure, and has no consequence
+	Claimed bool
 }
 
-// told reports that the stage gave a reason why the participant is not on it.
+// told reports whether the stage gave a reason why the participant is not on it.
 func (v Verdict) told() bool {
 	return !v.Publishing && (v.Kind == stage.EventRefused || v.Kind == stage.EventEnded)
 }
 
-// A Stage reports what became of a participant; OBS itself gives no reason when a broadcast fails.
+// A Stage reports the state of a participant. OBS itself gives no reason when a broadcast fails.
 type Stage interface {
 	Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, error)
 }
 
-// A Broadcast is what going live needs.
+// A Broadcast is the input of GoLive and Keep.
 type Broadcast struct {
 	Limits   stage.Limits
 	Issue    Issue
-	Stage    Stage // nil: OBS's word has to do
+	Stage    Stage // nil: the state that OBS reports must suffice
 	Waits    Waits
 	Now      func() time.Time
 	Progress func(sentence string)
@@ -74,7 +76,7 @@ type Broadcast struct {
 
 // A Live is a broadcast that viewers can see.
 type Live struct {
-	Already     bool                `json:"already"` // OBS was live before
+	Already     bool                `json:"already"` // OBS was live before the call
 	Participant stage.ParticipantID `json:"participantId,omitempty"`
 	ExpiresAt   time.Time           `json:"expiresAt,omitzero"`
 }
@@ -90,7 +92,7 @@ func mustBeReady(findings []Finding) error {
 	return nil
 }
 
-// nextState waits for one of those states.
+// nextState waits for one of the given states.
 func nextState(ctx context.Context, w *Watch, wanted ...string) (string, error) {
 	for {
 		var e struct {
@@ -107,7 +109,7 @@ func nextState(ctx context.Context, w *Watch, wanted ...string) (string, error) 
 	}
 }
 
-// A Stream is GetStreamStatus.
+// A Stream is the response of GetStreamStatus.
 type Stream struct {
 	Active        bool  `json:"outputActive"`
 	Reconnecting  bool  `json:"outputReconnecting"`
@@ -127,9 +129,9 @@ func streaming(ctx context.Context, c *Client) (bool, error) {
 	return s.Active, err
 }
 
-// Stop ends the stream, also one that is only starting: while OBS connects it says that nothing
-// runs, and goes live all the same a moment later. So nothing is believed to run only when nothing
-// has come for as long as OBS may connect.
+// Stop ends the stream, even one that is only starting: while OBS connects, it reports that nothing
+// runs, and goes live a moment later. So Stop waits as long as OBS may take to connect before it
+// believes that nothing runs.
 func Stop(ctx context.Context, c *Client, waits Waits) error {
 	waits = waits.withDefaults()
 	states := c.Watch("StreamStateChanged")
@@ -142,7 +144,7 @@ func Stop(ctx context.Context, c *Client, waits Waits) error {
 	state, err := nextState(limit, states, "STARTED", "STOPPED")
 	switch {
 	case err != nil && limit.Err() != nil:
-		return ctx.Err() // nothing came
+		return ctx.Err() // nothing started
 	case err != nil || state == "STOPPED":
 		return err
 	}
@@ -150,14 +152,14 @@ func Stop(ctx context.Context, c *Client, waits Waits) error {
 	return err
 }
 
-// quiet ends a stream that runs.
+// quiet ends a running stream.
 func quiet(ctx context.Context, c *Client, waits Waits) error {
 	_, err := halt(ctx, c, waits)
 	return err
 }
 
-// halt ends a stream that runs and waits until it is inactive, which is later than OBS's answer and
-// event. It reports whether there was one.
+// halt ends a running stream and waits until it is inactive, which is later than OBS's response and
+// event. It reports whether a stream was running.
 func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, waits.withDefaults().Stop)
 	defer cancel()
@@ -187,9 +189,9 @@ func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 	}
 }
 
-// A State is what Status returns.
+// A State is the result of Status.
 type State struct {
-	OBS      string    `json:"obs"` // version
+	OBS      string    `json:"obs"` // version of OBS
 	Platform string    `json:"platform"`
 	Profile  string    `json:"profile"`
 	Service  string    `json:"service"`
@@ -202,7 +204,7 @@ type State struct {
 	name string // of the service, as OBS shows it
 }
 
-// Status returns what OBS is doing, and the findings about its settings.
+// Status returns the state of OBS, and the findings about its settings.
 func Status(ctx context.Context, c *Client, limits stage.Limits) (State, error) {
 	r, err := Read(ctx, c)
 	if err != nil {

@@ -11,27 +11,28 @@ import (
 // state and the effects. It is pure. static/lib/broadcast.js is the same machine for the dock;
 // testdata/broadcast.json and a random test hold both together.
 //
-// OBS's "started" only means that the endpoint answered 201, and OBS never says why a stream
-// failed. So live is what the stage confirms, and the stage's events give the reasons.
+// OBS's "started" only means that the endpoint answered 201, and OBS never gives a reason when a
+// stream failed. So a broadcast is live when the stage confirms it, and the stage's events give the
+// reasons.
 
-// longLive is the time of a live broadcast after which a dead token is replaced again.
+// longLive is how long a broadcast must have been live before a dead token is replaced once more.
 const longLive = 5 * time.Minute
 
-// Limits of how often StopStream is sent, and how often GetStreamStatus, before OBS counts as
-// stuck.
+// How many times StopStream and GetStreamStatus are sent before OBS counts as stuck.
 const (
 	stopTries = 4
 	lookTries = 20
 )
 
-// settingsCodes are those of a stage that ends what OBS sends: only other settings help.
+// settingsCodes are the codes with which a stage ends a broadcast for its settings: a new token
+// does not help.
 var settingsCodes = []string{
 	"no_h264", "no_opus", "bitrate_exceeded", "resolution_exceeded", "b_frame_present",
 	"invalid_video_codec", "invalid_audio_codec", "invalid_input",
 }
 
-// finalCodes are those after which no new token is requested: it would not help, or it would defy a
-// decision.
+// finalCodes are the codes after which no new token is requested: it would not help, or it would
+// defy a decision of the operator.
 var finalCodes = append([]string{
 	"kicked", "token_revoked", "replaced", "denied", "no_grant", "no_capability",
 	"insufficient_capabilities",
@@ -40,15 +41,15 @@ var finalCodes = append([]string{
 
 func final(code string) bool { return slices.Contains(finalCodes, code) }
 
-// A reason is a sentence of static/strings, or the stage's own.
+// A reason is a sentence of static/strings, or one from the stage.
 type reason struct {
 	text         string
 	values       map[string]any
 	detail, code string
-	err          error // where an error was the cause
+	err          error // the cause, if it was an error
 }
 
-// A pass's identity, without its secret.
+// The identity of a pass, without its secret.
 type about struct {
 	participant stage.ParticipantID
 	expiresAt   int64 // unix milliseconds; 0 when unknown
@@ -65,25 +66,25 @@ func (w word) reason(text string) *reason {
 	return &reason{text: text, detail: w.detail, code: w.code}
 }
 
-// What follows a stop.
+// What to do after a stop.
 type afterStop struct {
 	after  string // idle, start, renew or trouble
 	reason *reason
 }
 
-// A machineState is where a broadcast is. Its fields are those of State in broadcast.js.
+// A machineState is the state of a broadcast. Its fields are those of State in broadcast.js.
 type machineState struct {
 	at, phase, step string
 	now             int64 // unix milliseconds, of the last fact
-	turn            int   // grows with each move; an answer that bears an older one is ignored
+	turn            int   // grows with each transition; an answer with an older turn is ignored
 	stage           string
-	unattended      bool // without a person to click
+	unattended      bool // no person is there to click
 	about           about
 	since           int64
 	sending         bool
 	renewing        bool
 	reason          *reason
-	fallback        string // the sentence if the stage gives no reason
+	fallback        string // the sentence that is shown if the stage gives no reason
 	fresh           bool
 	reused          bool
 	renewals        int
@@ -99,13 +100,13 @@ type machineState struct {
 	deferred        []fact
 }
 
-// A fact is something that happened; only those of the kind have the other fields.
+// A fact is something that happened. Which of the other fields are set depends on its kind.
 type fact struct {
 	kind         string
 	now          int64
-	turn         int // of the effect that this answers; 0 for none
+	turn         int // turn of the effect that this fact answers; 0 for none
 	stage        string
-	state        string // of OBS's output: STARTED, STOPPED …
+	state        string // state of OBS's output: STARTED, STOPPED …
 	event        *word
 	online       bool
 	active       bool
@@ -130,7 +131,8 @@ func (f fact) name() string {
 	return f.kind
 }
 
-// An effect is something to do: status, service, mint, put, start, stop, timer, spoil or refresh.
+// An effect is an action for the runner: status, service, mint, put, start, stop, timer, spoil or
+// refresh.
 type effect struct {
 	do    string
 	wait  string // of a timer: start, stage, stop, reason or look
@@ -141,8 +143,8 @@ type effect struct {
 
 type row func(machineState, fact) (machineState, []effect)
 
-// A node is one place of the machine: what is shown there, and the facts that count. A busy one
-// keeps the facts in defers for the place that follows.
+// A node describes one state of the machine: what is shown, and which facts count. A busy node
+// keeps the facts in defers for the node that follows.
 type node struct {
 	phase, step string
 	defers      []string
@@ -151,7 +153,7 @@ type node struct {
 
 func firstState() machineState { return machineState{at: "idle", phase: "idle"} }
 
-// step is the machine.
+// step returns the next state and the effects.
 func step(s machineState, f fact) (machineState, []effect) {
 	if f.turn != 0 && f.turn != s.turn {
 		return s, nil
@@ -190,7 +192,7 @@ func (s machineState) route(table map[string]node, f fact) (machineState, []effe
 	return s, nil
 }
 
-// note is what a fact changes wherever the machine is.
+// note records the parts of a fact that count in every state.
 func (s machineState) note(f fact) (machineState, []effect) {
 	switch f.kind {
 	case "events":
@@ -207,9 +209,9 @@ func (s machineState) note(f fact) (machineState, []effect) {
 		case f.state == "RECONNECTING" && s.word != nil && s.word.kind == "publishing":
 			s.word = nil
 		case f.state == "STOPPING" && s.at != "quieting":
-			s.unwanted = true // OBS's own button
+			s.unwanted = true // a click on OBS's own button
 		case f.state == "RECONNECTED":
-			s.connecting, s.word = false, nil // it was about the session before
+			s.connecting, s.word = false, nil // the event belonged to the session before
 		case f.state == "STARTED", f.state == "STOPPED":
 			s.connecting = false
 		}
@@ -228,7 +230,7 @@ func whileSending(sending, otherwise func(machineState) (machineState, []effect)
 	}
 }
 
-// to moves. What is shown follows from the place; where a place has no phase of its own, it stays.
+// to moves to another node. The node sets the phase that is shown; a node without a phase keeps it.
 func (s machineState) to(at string) machineState {
 	here := nodes()[at]
 	if here.phase != "" {
@@ -241,7 +243,7 @@ func (s machineState) to(at string) machineState {
 		s.step = here.step
 	}
 	if s.phase != "starting" || !s.renewing {
-		s.reason = nil // else it is why the broadcast is started anew
+		s.reason = nil // otherwise the reason says why the broadcast is started anew
 	}
 	s.at, s.turn, s.tries = at, s.turn+1, 0
 	return s
@@ -283,7 +285,7 @@ func asked(s machineState, f fact) (machineState, []effect) {
 		return do(s.to("reading"), effect{do: "service", stage: s.stage, fresh: s.fresh})
 	case f.reconnecting && s.unattended:
 		// A reconnect loop with an unknown token may go on for three hours, and OBS refuses new
-		// settings all the time.
+		// settings until it ends.
 		s.sending = true
 		return s.quiet(afterStop{after: "renew"})
 	}
@@ -292,7 +294,7 @@ func asked(s machineState, f fact) (machineState, []effect) {
 
 func read(s machineState, f fact) (machineState, []effect) {
 	switch {
-	case !f.whip: // switching the service alone would send AAC labelled as Opus: SetUp does that
+	case !f.whip: // changing the service alone would send AAC labelled as Opus; SetUp changes both
 		return s.trouble(&reason{text: "live.notOurs", code: "setup"}, false)
 	case f.mine != nil && f.reusable:
 		return s.put(*f.mine, true)
@@ -319,7 +321,7 @@ func putIn(s machineState, f fact) (machineState, []effect) {
 
 func (s machineState) unreached() (machineState, []effect) { return s.explain("live.unreachable") }
 
-// doubt asks: a failure inside OBS may come without an event.
+// doubt asks OBS for its status: a failure inside OBS may cause no event.
 func (s machineState) doubt() (machineState, []effect) {
 	return do(s.to("doubting"), effect{do: "status"})
 }
@@ -363,7 +365,7 @@ func (s machineState) noMedia() (machineState, []effect) {
 	return s.trouble(&reason{text: "live.noMedia"}, true)
 }
 
-// hang waits: the stage ended the session, and OBS stops or reconnects in a moment.
+// hang waits: the stage ended the session, and OBS will stop or reconnect in a moment.
 func (s machineState) hang() (machineState, []effect) {
 	s = s.to("hanging")
 	s.sending = true
@@ -419,7 +421,7 @@ func judged(s machineState, f fact) (machineState, []effect) {
 	return s, nil
 }
 
-// looped is OBS in its reconnect loop; the stage may have given a reason.
+// looped handles an OBS in its reconnect loop; the stage may have given a reason.
 func (s machineState) looped() (machineState, []effect) {
 	over := s.word.over()
 	switch {
@@ -440,7 +442,7 @@ func (s machineState) looped() (machineState, []effect) {
 	return s, nil
 }
 
-// renew stops, puts in a new token and starts: once.
+// renew stops, puts in a new token and starts again, at most once.
 func (s machineState) renew() (machineState, []effect) {
 	s.renewals, s.renewing = s.renewals+1, true
 	return s.quiet(afterStop{after: "renew"})
@@ -450,7 +452,7 @@ func (s machineState) giveUp(w word) (machineState, []effect) {
 	return s.quiet(afterStop{"trouble", w.reason("live.ended")})
 }
 
-// A new token while nothing is sent.
+// Getting a new token while nothing is sent.
 
 func refresh(s machineState, f fact) (machineState, []effect) {
 	s = s.to("refreshing")

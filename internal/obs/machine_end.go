@@ -1,10 +1,10 @@
 package obs
 
-// Finding out why.
+// Finding out why a broadcast ended.
 
 func (s machineState) ended() (machineState, []effect) { return s.explain("live.ended") }
 
-// explain follows when OBS stopped; the stage may say why, before or just after.
+// explain follows when OBS stopped. The stage may give the reason before that or just after.
 func (s machineState) explain(text string) (machineState, []effect) {
 	switch {
 	case s.unwanted:
@@ -27,7 +27,7 @@ func unexplained(s machineState, _ fact) (machineState, []effect) {
 	return s.conclude(nil, s.fallback)
 }
 
-// obsEnded: OBS was closed, and stopped the broadcast first.
+// obsEnded follows when OBS was closed: it stops the broadcast first.
 func (s machineState) obsEnded() (machineState, []effect) {
 	return s.trouble(&reason{text: "live.obsEnded"}, false)
 }
@@ -65,7 +65,8 @@ func (s machineState) quiet(then afterStop) (machineState, []effect) {
 	return do(s, effect{do: "stop"}, timer("stop"))
 }
 
-// stopSent: while OBS connects it answers 501, and starts all the same a moment later.
+// stopSent handles the response to StopStream. While OBS connects, it answers 501, and starts a
+// moment later all the same.
 func stopSent(s machineState, f fact) (machineState, []effect) {
 	if f.running || s.connecting {
 		return s, nil
@@ -82,7 +83,7 @@ func (s machineState) stopAgain() (machineState, []effect) {
 	return do(s, effect{do: "stop"}, timer("stop"))
 }
 
-// stopSeen asks on: STOPPED comes before the output is inactive.
+// stopSeen asks again: STOPPED arrives before the output is inactive.
 func (s machineState) stopSeen() (machineState, []effect) {
 	s.stopped, s.tries = true, 0
 	return do(s, effect{do: "status"})
@@ -131,7 +132,7 @@ func (s machineState) stopDone(done bool) (machineState, []effect) {
 
 func (s machineState) endedInTrouble() (machineState, []effect) {
 	if s.about.participant == "" {
-		return s.toIdle() // it was not ours
+		return s.toIdle() // another client started the stream
 	}
 	return s.ended()
 }
@@ -153,7 +154,7 @@ func explainedLate(s machineState, f fact) (machineState, []effect) {
 	return s, nil
 }
 
-// startOrphaned follows when the server is back that was away when the broadcast ended.
+// startOrphaned follows when a server that did not answer at the end of the broadcast is back.
 func (s machineState) startOrphaned() (machineState, []effect) {
 	if !s.orphaned {
 		return s, nil
@@ -162,9 +163,9 @@ func (s machineState) startOrphaned() (machineState, []effect) {
 	return s.start(false)
 }
 
-// What OBS is doing already.
+// Handling a stream that OBS runs already.
 
-// foundStarted is OBS's own button.
+// foundStarted follows a click on OBS's own button.
 func (s machineState) foundStarted() (machineState, []effect) {
 	s.unwanted, s.renewals, s.word, s.claim, s.since = false, 0, nil, nil, 0
 	return s.take(false)
@@ -226,7 +227,7 @@ func (s machineState) backInTrouble() (machineState, []effect) {
 	return s, nil
 }
 
-// resumeFailed: the connection broke again, and the next one resumes.
+// resumeFailed follows when the connection breaks again; the next connection resumes.
 func (s machineState) resumeFailed() (machineState, []effect) {
 	switch {
 	case s.phase == "trouble":

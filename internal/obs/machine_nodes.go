@@ -2,8 +2,8 @@ package obs
 
 import "maps"
 
-// nodes is the table. "failed" answers an effect that did not work; without a row it becomes
-// trouble.
+// nodes returns the table of states. The fact "failed" reports an effect that did not work; in a
+// state without a row for it, it leads to "trouble".
 func nodes() map[string]node {
 	all := map[string]node{}
 	for _, group := range []map[string]node{idleNodes(), startingNodes(), liveNodes(), endNodes()} {
@@ -14,12 +14,12 @@ func nodes() map[string]node {
 
 type on = map[string]row
 
-// plain is a row that needs no field of the fact.
+// plain is a row whose function needs no field of the fact.
 func plain(f func(machineState) (machineState, []effect)) row {
 	return func(s machineState, _ fact) (machineState, []effect) { return f(s) }
 }
 
-// idleNodes are those without a broadcast, and of a client that has just connected to OBS.
+// idleNodes are the states without a broadcast, and of a client that has just connected to OBS.
 func idleNodes() map[string]node {
 	idle, stop := plain(machineState.toIdle), plain(machineState.halt)
 	back, started := plain(machineState.resume), plain(machineState.foundStarted)
@@ -37,7 +37,7 @@ func idleNodes() map[string]node {
 	}
 }
 
-// startingNodes are those of going live.
+// startingNodes are the states of going live.
 func startingNodes() map[string]node {
 	idle, stop := plain(machineState.toIdle), plain(machineState.halt)
 	closed, over := plain(machineState.gone), plain(machineState.ended)
@@ -64,7 +64,7 @@ func startingNodes() map[string]node {
 	}
 }
 
-// liveNodes are those of a broadcast that is on the stage.
+// liveNodes are the states of a broadcast that is on the stage.
 func liveNodes() map[string]node {
 	stop, back := plain(machineState.halt), plain(machineState.resume)
 	over, looping := plain(machineState.ended), plain(machineState.looped)
@@ -88,7 +88,7 @@ func liveNodes() map[string]node {
 	}
 }
 
-// endNodes find out why a broadcast ended, and end it.
+// endNodes are the states that find out why a broadcast ended, and that stop it.
 func endNodes() map[string]node {
 	idle, back := plain(machineState.toIdle), plain(machineState.resume)
 	return map[string]node{

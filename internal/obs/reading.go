@@ -10,29 +10,32 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Reading is everything in OBS that the rules judge.
+// A Reading contains all settings of OBS that the rules judge.
 type Reading struct {
-	Version  string            `json:"version"`
-	Platform string            `json:"platform"`
-	Service  Service           `json:"service"`
-	Profile  string            `json:"profile"`
-	Profiles []string          `json:"profiles"`
-	Params   map[string]string `json:"params"` // "Category/Name"; one that is neither set nor has a default is absent
-	Video    Video             `json:"video"`
-	Active   Active            `json:"active"`
-	Encoder  map[string]any    `json:"encoder,omitzero"` // settings of Advanced mode's encoder; nil without a script that reads them
-	NoWHIP   bool              `json:"noWhip,omitempty"` // OBS said 700 when it was given the service
+	Version  string   `json:"version"`
+	Platform string   `json:"platform"`
+	Service  Service  `json:"service"`
+	Profile  string   `json:"profile"`
+	Profiles []string `json:"profiles"`
+	// "Category/Name"; absent if it is not set and has no default
+	Params map[string]string `json:"params"`
+	Video  Video             `json:"video"`
+	Active Active            `json:"active"`
+	// encoder settings of Advanced mode; nil if no script reads them
+	Encoder map[string]any `json:"encoder,omitzero"`
+	// OBS answered 700 when it received the service
+	NoWHIP bool `json:"noWhip,omitempty"`
 }
 
-// A Service is what OBS streams to. Its secrets are kept apart from the settings, so that a reading
-// may be printed.
+// A Service is where OBS streams to. Its secrets are stored apart from its settings, so that a
+// reading can be printed.
 type Service struct {
 	Type     string         `json:"type"`
 	Settings map[string]any `json:"settings"`
 	secrets  map[string]stage.Secret
 }
 
-// Video is GetVideoSettings.
+// Video is the response of GetVideoSettings.
 type Video struct {
 	BaseWidth      int `json:"baseWidth"`
 	BaseHeight     int `json:"baseHeight"`
@@ -45,7 +48,7 @@ type Video struct {
 // FPS is the frame rate.
 func (v Video) FPS() float64 { return float64(v.FPSNumerator) / float64(max(1, v.FPSDenominator)) }
 
-// Active lists the outputs that run. While any does, OBS does not rebuild its encoders.
+// Active lists the running outputs. While any runs, OBS does not rebuild its encoders.
 type Active struct {
 	Stream bool `json:"stream"`
 	Record bool `json:"record"`
@@ -53,7 +56,7 @@ type Active struct {
 	Camera bool `json:"camera"`
 }
 
-// parameters are those of the profile that matter.
+// parameters returns the parameters of the profile that the rules need.
 func parameters() []string {
 	return []string{
 		"Output/Mode", "Output/Reconnect", "Output/RetryDelay", "Output/MaxRetries",
@@ -69,7 +72,7 @@ func parameters() []string {
 	}
 }
 
-// Read asks OBS for all of it.
+// Read reads all settings from OBS.
 func Read(ctx context.Context, c *Client) (Reading, error) {
 	var version struct {
 		OBS      string `json:"obsVersion"`
@@ -123,7 +126,7 @@ func readService(ctx context.Context, c *Client) (Service, error) {
 	return Service{Type: got.Type, Settings: got.Settings}.hide(), nil
 }
 
-// hide takes the secrets out of the settings: OBS sends them in clear.
+// hide removes the secrets from the settings: OBS sends them in clear.
 func (s Service) hide() Service {
 	hidden := Service{s.Type, map[string]any{}, map[string]stage.Secret{}}
 	for name, value := range s.Settings {
@@ -140,12 +143,12 @@ func (s Service) hide() Service {
 	return hidden
 }
 
-// request is the data of SetStreamServiceSettings.
+// request returns the data of SetStreamServiceSettings.
 func (s Service) request() map[string]any {
 	return map[string]any{"streamServiceType": s.Type, "streamServiceSettings": s.all()}
 }
 
-// all are the settings with the secrets, where they leave us for OBS.
+// all returns the settings with the secrets, to send them to OBS.
 func (s Service) all() map[string]any {
 	settings := map[string]any{}
 	maps.Copy(settings, s.Settings)
@@ -155,7 +158,7 @@ func (s Service) all() map[string]any {
 	return settings
 }
 
-// equal reports whether both are the same to OBS, where a setting that is not there is blank.
+// equal reports whether two services are the same to OBS, for which an absent setting is blank.
 func (s Service) equal(o Service) bool {
 	blank := func(v any) bool { return v == nil || v == "" || v == false }
 	mine, theirs := s.all(), o.all()
@@ -180,7 +183,7 @@ func (s Service) text(name string) string {
 	return text
 }
 
-// same reports whether OBS has all that wanted asks for.
+// same reports whether OBS has every setting in wanted.
 func (s Service) same(wanted Service) bool {
 	if s.Type != wanted.Type {
 		return false
@@ -231,7 +234,7 @@ func readActive(ctx context.Context, c *Client) (a Active, err error) {
 			Active bool `json:"outputActive"`
 		}
 		err := c.Call(ctx, output.request, nil, &got)
-		// those: this OBS has no such output
+		// those statuses mean that this OBS has no such output
 		if err != nil && !IsStatus(err, statusBadState) && !IsStatus(err, statusUnknownRequest) {
 			return a, err
 		}
@@ -240,7 +243,7 @@ func readActive(ctx context.Context, c *Client) (a Active, err error) {
 	return a, nil
 }
 
-// names lists the outputs that run, as the ends of "busy." IDs.
+// names lists the running outputs, as the ends of the IDs "busy.…".
 func (a Active) names() (names []string) {
 	for _, output := range []struct {
 		name string
@@ -255,5 +258,5 @@ func (a Active) names() (names []string) {
 
 var leadingNumber = regexp.MustCompile(`^\d{1,9}`)
 
-// major is the first number of the version; 0 if there is none.
+// major returns the first number of the version; 0 if there is none.
 func (r Reading) major() int { return whole(leadingNumber.FindString(r.Version), 0) }

@@ -14,8 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Server is a Stagedoor elsewhere, spoken to with an access key that may issue tokens and no
-// more.
+// A Server is a client of a Stagedoor server, with an access key that may only issue tokens.
 type Server struct {
 	URL  string
 	Key  stage.Secret
@@ -24,7 +23,7 @@ type Server struct {
 
 var _ Stage = (*Server)(nil)
 
-// stageOf is one stage of *Me*.
+// stageOf is one stage of a Me.
 type stageOf struct {
 	ARN          stage.ARN    `json:"arn"`
 	Name         string       `json:"name"`
@@ -32,7 +31,8 @@ type stageOf struct {
 	Limits       stage.Limits `json:"limits"`
 }
 
-// Stage finds the stage by its name or ARN; without one, the only stage that may be published on.
+// Stage finds a stage by its name or ARN. Without one, it returns the only stage on which the
+// caller may publish.
 func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Limits, error) {
 	var me struct {
 		Stages []stageOf `json:"stages"`
@@ -69,7 +69,7 @@ func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Lim
 		strings.Join(names, ", ")).WithCode("no_stage")
 }
 
-// Pass gets a token to publish with.
+// Pass requests a token to publish with.
 func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
 	var token struct {
 		Participant stage.ParticipantID `json:"participantId"`
@@ -83,7 +83,7 @@ func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
 		Bearer: stage.NewSecret(token.Token), ExpiresAt: token.ExpiresAt, Stage: arn}, err
 }
 
-// Verdict asks what became of a token.
+// Verdict requests the state of a token.
 func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, error) {
 	var state struct {
 		Presence *struct {
@@ -107,13 +107,13 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 	return v, nil
 }
 
-// Script gets stagedoor.lua, made for the owner of the key.
+// Script downloads stagedoor.lua, made for the owner of the key.
 func (s *Server) Script(ctx context.Context) (string, error) {
 	text, err := s.fetch(ctx, http.MethodGet, "/api/obs/script", nil)
 	return string(text), err
 }
 
-// do sends one request and reads one JSON answer.
+// do sends a request and reads a JSON response.
 func (s *Server) do(ctx context.Context, method, path string, body, into any) error {
 	text, err := s.fetch(ctx, method, path, body)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *Server) do(ctx context.Context, method, path string, body, into any) er
 	return nil
 }
 
-// fetch sends one request. Problems (RFC 9457) become errors with their own sentence.
+// fetch sends a request. A problem (RFC 9457) becomes an error with the problem's own sentence.
 func (s *Server) fetch(ctx context.Context, method, path string, body any) ([]byte, error) {
 	payload := &bytes.Buffer{}
 	if body != nil {

@@ -17,10 +17,10 @@ import (
 
 const whipCustom = "whip_custom"
 
-// codeNotKept: OBS does not have the settings that were written to it.
+// codeNotKept means that OBS does not have the settings that were written to it.
 const codeNotKept = "obs_not_kept"
 
-// A Pass is what lets OBS in: an endpoint and a participant token for it.
+// A Pass lets OBS publish: an endpoint and a participant token for it.
 type Pass struct {
 	Participant stage.ParticipantID
 	Endpoint    string
@@ -28,24 +28,26 @@ type Pass struct {
 	ExpiresAt   time.Time
 	Stage       stage.ARN
 
-	issued time.Time // when this client got it
+	issued time.Time // when this client received it
 }
 
-// An Issue gets a fresh pass.
+// An Issue requests a fresh pass.
 type Issue func(ctx context.Context) (Pass, error)
 
-// A Target is the stage that OBS is made ready for.
+// A Target is the stage for which OBS is set up.
 type Target struct {
 	Limits stage.Limits
-	Issue  Issue // asked only when there is something to set
-	// Encoder is the ID of one that the script in OBS can make fit, in Advanced mode; "auto" the
-	// best hardware encoder that OBS has; "x264" that of Simple mode. Empty: it stays as it is.
+	Issue  Issue // called only when there is something to set
+	// Encoder is the ID of an encoder that the script in OBS can configure, in Advanced mode.
+	// "auto" is the best hardware encoder that OBS has, "x264" the encoder of Simple mode. Empty
+	// keeps the encoder.
 	Encoder string
-	// rebuild the encoders even if everything reads right: what OBS really runs cannot be read
+	// rebuild the encoders even if all settings are right: which encoders OBS really runs cannot be
+	// read
 	Force bool
 }
 
-// A Step is what SetUp does at the moment.
+// A Step is what SetUp is doing.
 type Step string
 
 // The steps, in their order.
@@ -58,19 +60,20 @@ const (
 	StepVerify   Step = "verify"
 )
 
-// A Report is what SetUp has done.
+// A Report is the result of SetUp.
 type Report struct {
-	Changed  bool      `json:"changed"`
-	Previous string    `json:"previous"` // the profile that Back selects; empty where there is no other
+	Changed bool `json:"changed"`
+	// the profile that Back selects; empty if there is no other
+	Previous string    `json:"previous"`
 	Findings []Finding `json:"findings"`
 }
 
-// SetUp makes OBS ready in a profile of our own: settings, service, and a bounce of the profile,
-// because OBS builds its encoders only when a profile is activated. What goes wrong is taken back;
-// run twice it changes nothing.
+// SetUp makes OBS ready in a profile of its own: it writes the settings and the service, and then
+// leaves and selects the profile again, because OBS builds its encoders only when it selects a
+// profile. After a failure it restores everything. A second run changes nothing.
 func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (Report, error) {
 	progress(StepCheck)
-	// before the first look: what another client sets up meanwhile would make it wrong
+	// before the first reading, which another client's set-up would make wrong
 	turn, err := c.takeTurn(ctx)
 	if err != nil {
 		return Report{}, err
@@ -102,8 +105,8 @@ func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (
 	return report, nil
 }
 
-// inTheWay is what the person has to do first. An account linked to our own profile shows only
-// after it was selected.
+// inTheWay returns the error for what the person must do first. A linked account of Stagedoor's own
+// profile shows only after that profile is selected.
 func inTheWay(r Reading, findings []Finding) error {
 	if busy := judgeBusy(r); len(busy) > 0 {
 		return notReady("obs_busy", busy[0])
@@ -120,14 +123,14 @@ func notReady(code string, f Finding) error {
 	return stage.Errorf(stage.ErrConflict, "%s", f.Text).WithCode(code)
 }
 
-// A setUp is one run.
+// A setUp is one run of SetUp.
 type setUp struct {
 	c        *Client
 	target   Target
 	before   Reading
 	progress func(Step)
 	turn     turn
-	name     int64 // to the script
+	name     int64 // of this set-up, for the script
 	created  bool
 	wrote    bool // the script has written the encoder's file
 }
@@ -164,9 +167,9 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 	return findings, nil
 }
 
-// enter selects our profile. A new one gets the canvas, frame rate and sound format of the one
-// before: scenes are laid out for that canvas, and OBS wants to restart when the sound format
-// changes.
+// enter selects Stagedoor's profile. A new profile gets the canvas, frame rate and sound format of
+// the one before: scenes are laid out for that canvas, and OBS wants to restart when the sound
+// format changes.
 func (s *setUp) enter(ctx context.Context) error {
 	if s.before.Profile == Profile {
 		return nil
@@ -205,8 +208,8 @@ func (s *setUp) inherit(ctx context.Context) error {
 	return setVideo(ctx, s.c, s.before.Video)
 }
 
-// settle changes what is found until nothing is: one change may call for another, as a frame rate
-// does for the keyframes.
+// settle applies the changes of findings until there are none: one change may call for another, as
+// a frame rate does for the keyframes.
 func (s *setUp) settle(ctx context.Context) error {
 	if err := s.chooseEncoder(ctx); err != nil {
 		return err
@@ -236,13 +239,13 @@ func (s *setUp) settle(ctx context.Context) error {
 	return nil
 }
 
-// The encoders that a Target may name beside IDs.
+// The encoders that a Target may name besides IDs.
 const (
 	encoderAuto   = "auto"
 	encoderSimple = "x264"
 )
 
-// advanced reports that a hardware encoder or another one of Advanced mode is wanted.
+// advanced reports whether the target wants an encoder of Advanced mode.
 func (s *setUp) advanced() bool {
 	return s.target.Encoder != "" && s.target.Encoder != encoderSimple
 }
@@ -260,8 +263,8 @@ func hasEncoder(r Reading, wanted string) bool {
 		wanted == encoderAuto && e.Hardware)
 }
 
-// chooseEncoder selects Advanced mode with the encoder that is wanted. The script writes its file
-// when Judge has found that unfit.
+// chooseEncoder selects Advanced mode with the wanted encoder. The script writes the encoder's file
+// later, if Judge finds it unfit.
 func (s *setUp) chooseEncoder(ctx context.Context) error {
 	if s.target.Encoder == "" {
 		return nil
@@ -311,7 +314,7 @@ func changes(findings []Finding) Change {
 	return all
 }
 
-// serve gives OBS the endpoint and the token.
+// serve gives the endpoint and the token to OBS.
 func (s *setUp) serve(ctx context.Context) error {
 	now, err := readService(ctx, s.c)
 	if err != nil {
@@ -324,8 +327,8 @@ func (s *setUp) serve(ctx context.Context) error {
 	return giveService(ctx, s.c, now, whipService(pass))
 }
 
-// whipService is what OBS's own dialog would save. The name makes that dialog show WHIP instead of
-// the first common service.
+// whipService returns the service as OBS's own dialog saves it. With the name, that dialog shows
+// WHIP instead of the first common service.
 func whipService(p Pass) Service {
 	return Service{whipCustom,
 		map[string]any{"service": "WHIP", "server": p.Endpoint, "use_auth": false, "bwtest": false},
@@ -333,7 +336,7 @@ func whipService(p Pass) Service {
 	}
 }
 
-// setService sets what is not there yet.
+// setService sets the service, unless OBS has it already.
 func setService(ctx context.Context, c *Client, wanted Service) error {
 	now, err := readService(ctx, c)
 	if err != nil {
@@ -342,7 +345,8 @@ func setService(ctx context.Context, c *Client, wanted Service) error {
 	return giveService(ctx, c, now, wanted)
 }
 
-// giveService sets what is not there yet, and reads it back: a linked account may have changed it.
+// giveService sets the service, unless OBS has it already, and reads it back: a linked account may
+// have changed it.
 func giveService(ctx context.Context, c *Client, now, wanted Service) error {
 	if now.same(wanted) {
 		return nil
@@ -358,9 +362,9 @@ func giveService(ctx context.Context, c *Client, now, wanted Service) error {
 	return err
 }
 
-// bounce leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no
-// other profile, one is made and removed again: never the current one, which breaks OBS
-// (Agash/ObsWebSocket#42).
+// bounce leaves Stagedoor's profile and selects it again, so that OBS builds its outputs anew. If
+// there is no other profile, it creates one and removes it again. It never removes the current
+// profile, which breaks OBS (Agash/ObsWebSocket#42).
 func (s *setUp) bounce(ctx context.Context) error {
 	notOurs := func(name string) bool { return name != Profile }
 	other := first(append([]string{s.before.Profile}, s.before.Profiles...), notOurs)
@@ -387,9 +391,9 @@ func first(names []string, ok func(string) bool) string {
 	return ""
 }
 
-// changeProfile creates or selects; another profile has to be current. CreateProfile answers before
-// the profile is there since obs-websocket 5.5.4 (obs-websocket#1283), and after it before; the
-// event reports in both.
+// changeProfile creates or selects a profile; another profile must be current. Since obs-websocket
+// 5.5.4, CreateProfile answers before the profile exists (obs-websocket#1283), earlier versions
+// answer after it. The event is sent in both.
 func changeProfile(ctx context.Context, c *Client, request, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
@@ -454,7 +458,7 @@ func setVideo(ctx context.Context, c *Client, wanted Video) error {
 	return c.Call(ctx, "SetVideoSettings", wanted, nil)
 }
 
-// explain returns an error with what the person can do about OBS's answer.
+// explain returns an error that says what the person can do about OBS's response.
 func (s *setUp) explain(err error) error {
 	switch {
 	case IsStatus(err, statusNotCreated):
@@ -467,7 +471,7 @@ func (s *setUp) explain(err error) error {
 	return err
 }
 
-// undo puts everything back as it was, and reports what it cannot.
+// undo restores everything, and reports what it cannot restore.
 func (s *setUp) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
@@ -501,9 +505,8 @@ func (s *setUp) restore(ctx context.Context) error {
 	return nil
 }
 
-// restoreEncoder gives the encoder's file back, and returns the profile that is current then. The
-// file is in our profile, and goes with it where that is removed; the script looks at the current
-// one.
+// restoreEncoder restores the encoder's file, and returns the profile that is current then. The
+// file is in Stagedoor's profile, and is deleted with it. The script works on the current profile.
 func (s *setUp) restoreEncoder(ctx context.Context, current string) (string, error) {
 	if !s.wrote || s.created {
 		return current, nil
@@ -516,7 +519,7 @@ func (s *setUp) restoreEncoder(ctx context.Context, current string) (string, err
 	return Profile, s.c.restoreEncoder(ctx, s.name)
 }
 
-// restoreOurs undoes what was changed inside our own profile.
+// restoreOurs restores the settings inside Stagedoor's own profile.
 func (s *setUp) restoreOurs(ctx context.Context) error {
 	now, err := readParams(ctx, s.c)
 	if err != nil {
@@ -544,8 +547,8 @@ func (s *setUp) restoreOurs(ctx context.Context) error {
 	return restoreService(ctx, s.c, s.before.Service)
 }
 
-// restoreService puts a service back. OBS takes no empty settings, and keeps what it has of the
-// same type: what was not there becomes blank, which is the same to OBS.
+// restoreService restores a service. OBS ignores empty settings, and keeps others of the same type:
+// a setting that did not exist becomes blank, which is the same to OBS.
 func restoreService(ctx context.Context, c *Client, was Service) error {
 	now, err := readService(ctx, c)
 	if err != nil || now.equal(was) {
@@ -580,7 +583,7 @@ func blankOf(value any) any {
 	return false
 }
 
-// slot is where the profile to go back to is remembered: in OBS, so that the dock finds it, too.
+// slot is where the name of the profile for Back is stored: in OBS, so that the dock finds it, too.
 func slot(more map[string]any) map[string]any {
 	data := map[string]any{"realm": "OBS_WEBSOCKET_DATA_REALM_GLOBAL", "slotName": "stagedoor"}
 	maps.Copy(data, more)
@@ -618,8 +621,8 @@ func Back(ctx context.Context, c *Client) (string, error) {
 	return previous, changeProfile(ctx, c, "SetCurrentProfile", previous)
 }
 
-// previousProfile is the one that Back selects when ours is current: the one that was remembered,
-// else any other; "" where there is none.
+// previousProfile returns the profile that Back selects when Stagedoor's is current: the remembered
+// one, else any other; "" if there is none.
 func previousProfile(ctx context.Context, c *Client, all []string) string {
 	if name := remembered(ctx, c); slices.Contains(all, name) {
 		return name
@@ -627,7 +630,7 @@ func previousProfile(ctx context.Context, c *Client, all []string) string {
 	return first(all, func(name string) bool { return name != Profile })
 }
 
-// remembered is "" when nothing is.
+// remembered returns the remembered profile, or "".
 func remembered(ctx context.Context, c *Client) string {
 	var got struct {
 		Value struct {
@@ -640,5 +643,5 @@ func remembered(ctx context.Context, c *Client) string {
 	return got.Value.Previous
 }
 
-// Describe is a finding as one line of text.
+// Describe returns the finding as one line of text.
 func (f Finding) Describe() string { return fmt.Sprintf("%-6s  %-12s  %s", f.Level, f.ID, f.Text) }

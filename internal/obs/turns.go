@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// OBS 30.2 and 32.2 crash when they are asked about the stream while they switch profiles, so
-// nothing is requested from CurrentProfileChanging until some time after the last
-// CurrentProfileChanged, whatever caused it. And two Stagedoor clients on one OBS take turns: one
-// that sets OBS up says so by a custom event, and the others wait. The dock does the same in
+// OBS 30.2 and 32.2 crash when they are asked about the stream while they switch profiles. So no
+// request is sent from CurrentProfileChanging until some time after the last CurrentProfileChanged,
+// whatever caused it. And two Stagedoor clients on one OBS take turns: the client that sets OBS up
+// announces it by a custom event, and the others wait. The dock does the same in
 // static/lib/obs-turns.js.
 
-// defaultQuiet is the time after the last CurrentProfileChanged; a new connection listens for a
-// quarter of it, for a client that sets OBS up to say so.
+// defaultQuiet is the pause after the last CurrentProfileChanged. A new connection listens for a
+// quarter of it to another client that may be setting OBS up.
 const defaultQuiet = time.Second
 
-// switchLimit is long because switching may make OBS ask about its audio settings in a box, and its
-// answer waits for the person.
+// switchLimit is long because OBS may ask about its audio settings when it switches, and answers
+// only after the person.
 const switchLimit = time.Minute
 
-// claimLife is how long a claim counts; it is renewed with each step.
+// claimLife is how long a claim is valid. Each step of a set-up renews it.
 const claimLife = 20 * time.Second
 
-// turns knows when OBS may be asked.
+// turns decide when a request may be sent to OBS.
 type turns struct {
 	id    string
 	quiet time.Duration
@@ -34,7 +34,7 @@ type turns struct {
 	quietUntil time.Time
 	owner      string
 	ownedUntil time.Time
-	changed    chan struct{} // closed and replaced when any of these changes
+	changed    chan struct{} // closed and replaced when any of these fields changes
 }
 
 func newTurns(quiet time.Duration) *turns {
@@ -42,7 +42,7 @@ func newTurns(quiet time.Duration) *turns {
 		changed: make(chan struct{})}
 }
 
-// A turnEvent is the data of a custom event.
+// A turnEvent is the data of the custom event of a claim.
 type turnEvent struct {
 	Stagedoor struct {
 		Claim   string `json:"claim,omitempty"`
@@ -51,8 +51,7 @@ type turnEvent struct {
 	} `json:"stagedoor"`
 }
 
-// heard handles an event. It reports whether a client that has just connected asks for the claim
-// of this one.
+// heard handles an event. It reports whether a new client asks this one to repeat its claim.
 func (t *turns) heard(e Event) (repeat bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,8 +89,8 @@ func (t *turns) mine() bool {
 	return t.owned(time.Now()) && t.owner == t.id
 }
 
-// left is the time until something may be requested; changed is closed when that has to be looked
-// at again.
+// left returns the time until a request may be sent. changed is closed when that time must be
+// computed anew.
 func (t *turns) left() (time.Duration, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,7 +102,7 @@ func (t *turns) left() (time.Duration, <-chan struct{}) {
 	return wait, t.changed
 }
 
-// wait returns when the request may be sent. What switches profiles itself does not wait.
+// wait returns when the request may be sent. Requests that switch profiles do not wait.
 func (t *turns) wait(ctx context.Context, request string) error {
 	if request == "SetCurrentProfile" || request == "CreateProfile" {
 		return nil
@@ -125,10 +124,10 @@ func (t *turns) wait(ctx context.Context, request string) error {
 	}
 }
 
-// A turn is the time in which the other Stagedoor clients of an OBS wait.
+// A turn is the time during which the other Stagedoor clients of an OBS wait.
 type turn struct{ c *Client }
 
-// takeTurn waits until no other client sets OBS up, and keeps them waiting then.
+// takeTurn waits until no other client sets OBS up, and then makes the others wait.
 func (c *Client) takeTurn(ctx context.Context) (turn, error) {
 	for range 50 {
 		if err := (turn{c}).renew(ctx); err != nil || c.turns.mine() {
@@ -136,7 +135,7 @@ func (c *Client) takeTurn(ctx context.Context) (turn, error) {
 		}
 		_, changed := c.turns.left()
 		select {
-		case <-changed: // its own event, or that of another client that was first
+		case <-changed: // the event of this client's own claim, or of another client that was first
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
 			return turn{c}, ctx.Err()
@@ -157,19 +156,18 @@ func (t turn) renew(ctx context.Context) error {
 func (t turn) end(ctx context.Context) {
 	var e turnEvent
 	e.Stagedoor.Release = t.c.turns.id
-	// it expires by itself
+	// on failure it expires by itself
 	_ = t.c.Call(ctx, "BroadcastCustomEvent", map[string]any{"eventData": e}, nil)
 }
 
-// announce asks, on a new connection, whether another client sets OBS up. Nothing waits for an
-// answer.
+// announce asks, on a new connection, whether another client sets OBS up. It waits for no answer.
 func (c *Client) announce() {
 	var e turnEvent
 	e.Stagedoor.Asks = c.turns.id
 	c.broadcast(e)
 }
 
-// repeatClaim answers such a question.
+// repeatClaim answers the question of announce.
 func (c *Client) repeatClaim() {
 	var e turnEvent
 	e.Stagedoor.Claim = c.turns.id

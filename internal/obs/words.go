@@ -10,10 +10,10 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// values fill the blanks of a sentence: text, whole numbers and numbers with one decimal.
+// values fill the placeholders of a sentence: text, whole numbers and numbers with one decimal.
 type values map[string]any
 
-// english has the sentences that the terminal shares with the dock.
+// english contains the sentences that the terminal shares with the dock.
 var english = sync.OnceValue(func() map[string]string {
 	text, err := static.FS.ReadFile("strings/en.json")
 	if err != nil {
@@ -28,7 +28,7 @@ var english = sync.OnceValue(func() map[string]string {
 
 var blank = regexp.MustCompile(`\{\w+\}`)
 
-// inEnglish is the sentence of that key, with its blanks filled as the pages fill them.
+// inEnglish returns the sentence of a key, with its placeholders filled as the pages do.
 func inEnglish(key string, v values) string {
 	text, known := english()[key]
 	if !known {

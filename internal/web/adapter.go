@@ -20,14 +20,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxBody bounds every JSON body: the largest honest one has a few hundred bytes.
+// maxBody limits every JSON body: the largest valid one has a few hundred bytes.
 const maxBody = 64 << 10
 
-// An endpoint answers with a value (200), a reply, nil (204) or an error. It never writes the
-// response itself.
+// An endpoint returns a value (200), a reply, nil (204) or an error. It never writes the response
+// itself.
 type endpoint func(r *http.Request, who access.Principal) (any, error)
 
-// A reply is an answer that is more than a value.
+// A reply is a value with more than the default status and headers.
 type reply struct {
 	status  int
 	body    any
@@ -36,15 +36,16 @@ type reply struct {
 
 func created(body any) reply { return reply{status: http.StatusCreated, body: body} }
 
-// An adapter turns endpoints into handlers: it authenticates, and writes answers and problems.
+// An adapter turns endpoints into handlers: it authenticates requests, and writes answers and
+// problems.
 type adapter struct {
 	control *access.Control
 	cookies cookies
 	proxies httpkit.Proxies
-	guard   *httpkit.Guard // against wrong bearers
+	guard   *httpkit.Guard // limits wrong bearers
 	log     *slog.Logger
 	now     func() time.Time
-	faults  *httpkit.Map[string, struct{}] // that are in the log: each once a second
+	faults  *httpkit.Map[string, struct{}] // faults logged within the last second
 }
 
 // open serves an endpoint that needs no credential.
@@ -63,7 +64,7 @@ func (a *adapter) api(scope access.Scope, serve endpoint) http.Handler {
 			return
 		}
 		if who.Renewed {
-			// Sent before the answer, which may set a cookie of its own.
+			// Set before the endpoint runs, which may set a cookie of its own.
 			if cookie, err := r.Cookie(cookieName); err == nil {
 				http.SetCookie(w, a.cookies.login(r, cookie.Value, who.ExpiresAt))
 			}
@@ -87,7 +88,7 @@ func (a *adapter) answer(
 	for _, cookie := range full.cookies {
 		http.SetCookie(w, cookie)
 	}
-	// Answers hold tokens, invitations and who is on the stage: no cache keeps them.
+	// Answers contain tokens, invitations and the names of participants: no cache may store them.
 	w.Header().Set("Cache-Control", "no-store")
 	if full.body == nil {
 		w.WriteHeader(cmp.Or(full.status, http.StatusNoContent))
@@ -114,7 +115,7 @@ func (a *adapter) answer(
 	writeJSON(w, cmp.Or(full.status, http.StatusOK), "application/json", full.body)
 }
 
-// An attachment is an answer that browsers save as a file.
+// An attachment is a response that browsers save as a file.
 type attachment struct{ name, contentType, text string }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {
@@ -128,17 +129,17 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, body any) 
 	w.Write(append(text, '\n'))
 }
 
-// A Problem is an error as RFC 9457 shapes it, with a stable code beside it.
+// A Problem is an error in the format of RFC 9457, with a stable code.
 type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Code   string `json:"code"`
 	Detail string `json:"detail,omitempty"`
-	// RequestID finds the request in the log.
+	// RequestID identifies the request in the log.
 	RequestID string `json:"requestId,omitempty"`
 }
 
-// kinds is the one table from error kinds to statuses.
+// kinds maps each kind of error to a status; no other place does.
 var kinds = []struct {
 	kind   error
 	status int
@@ -154,14 +155,14 @@ var kinds = []struct {
 	{stage.ErrUnavailable, http.StatusServiceUnavailable, "unavailable"},
 }
 
-// The errors of the adapter without a kind of their own.
+// The errors of the adapter that have no kind of their own.
 var (
 	errMediaType = errors.New("unsupported media type")
 	errEncoding  = errors.New("unsupported content encoding")
 )
 
-// fail writes the problem for an error; what is not meant for people goes to the log alone. So does
-// the pattern of the route: a secret that was pasted into a wrong place may be in the path.
+// fail writes the problem for an error. The cause goes to the log alone, with the pattern of the
+// route instead of the path: a secret that was pasted into a wrong place may be in the path.
 func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, retry := problemOf(err)
 	failed := p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err())
@@ -219,7 +220,7 @@ func problem(status int, code, detail string) Problem {
 	return Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
 }
 
-// decode reads a JSON body of exactly the shape T.
+// decode reads a JSON body into a T, and refuses unknown members.
 func decode[T any](r *http.Request) (T, error) { return decodeUpTo[T](r, maxBody) }
 
 func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
@@ -238,7 +239,7 @@ func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 			return v, stage.Errorf(stage.ErrTooLarge, "A body has at most %d bytes.", most)
 		}
 		if known := new(stage.Error); errors.As(err, &known) {
-			return v, err // of the second authentication
+			return v, err // the error of the second authentication
 		}
 		return v, stage.Errorf(stage.ErrInvalid, "The body could not be read.").WithCause(err)
 	}
@@ -254,7 +255,7 @@ func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 	return v, exactMembers(text, reflect.TypeFor[T]())
 }
 
-// decodeIfAny is decode for a body that may be missing.
+// decodeIfAny is decode for a body that may be absent.
 func decodeIfAny[T any](r *http.Request) (T, error) {
 	if r.ContentLength == 0 {
 		var none T
@@ -263,8 +264,8 @@ func decodeIfAny[T any](r *http.Request) (T, error) {
 	return decode[T](r)
 }
 
-// jsonError describes what is wrong with a body. It names the member, and never its value:
-// it may be a password.
+// jsonError describes an invalid body. It names the member, and never its value, which may be a
+// password.
 func jsonError(err error) error {
 	var wrong *json.UnmarshalTypeError
 	switch {

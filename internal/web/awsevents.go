@@ -11,7 +11,7 @@ import (
 
 // awsEvents receives the events of AWS stages.
 type awsEvents struct {
-	deliver func(*http.Request) error // nil where no events are received
+	deliver func(*http.Request) error // nil if this server receives no events
 	client  clientOf
 	log     *slog.Logger
 }
@@ -20,7 +20,7 @@ func (s *awsEvents) routes(a *adapter) []route {
 	return []route{{"POST /api/aws/events", a.open(s.take)}}
 }
 
-// take passes on what EventBridge posts.
+// take receives what EventBridge posts.
 func (s *awsEvents) take(r *http.Request, _ access.Principal) (any, error) {
 	if s.deliver == nil {
 		return nil, stage.Errorf(stage.ErrNotFound,

@@ -12,26 +12,28 @@ import (
 )
 
 type (
-	// A Branding is how the pages look. Absent members leave Stagedoor's own.
+	// A Branding is the look of the pages. Absent members mean Stagedoor's defaults.
 	Branding struct {
 		Name    string `json:"name,omitempty"`
 		Accent  string `json:"accent,omitempty"`  // #rrggbb
 		Support string `json:"support,omitempty"` // a link: mailto: or https:
 		Imprint string `json:"imprint,omitempty"` // a link
-		Logo    string `json:"logo,omitempty"`    // its path below the public URL; changes with the picture
+		// its path below the public URL, which changes with the picture
+		Logo string `json:"logo,omitempty"`
 	}
-	// A V1Branding is the branding that is set on the console. Empty members leave what the
-	// settings say.
+	// A V1Branding is the branding that operators set. Empty members mean the values of the
+	// settings.
 	V1Branding struct {
-		Name    string  `json:"name"`
-		Accent  string  `json:"accent"`
-		Support string  `json:"support"` // an e-mail address or a URL
-		Imprint string  `json:"imprint"`
-		Logo    *string `json:"logo,omitempty"` // base64 of a PNG or JPEG; "": none. Absent in a change: as before
+		Name    string `json:"name"`
+		Accent  string `json:"accent"`
+		Support string `json:"support"` // an e-mail address or a URL
+		Imprint string `json:"imprint"`
+		// a PNG or JPEG in base64; "" for none. Absent in a change: the logo stays
+		Logo *string `json:"logo,omitempty"`
 	}
 )
 
-// branding serves how the pages look. Everybody may see it: the page for signing in has it.
+// branding serves the look of the pages. Everybody may see it: the page for signing in uses it.
 type branding struct{ control *access.Control }
 
 func (b branding) routes(a *adapter) []route {
@@ -69,7 +71,8 @@ func logoTag(logo access.Logo) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-// A picture is an answer that is shown and nothing else: opened by itself, it may do nothing.
+// A picture is a response that browsers only show: when it is opened by itself, its policy permits
+// nothing.
 type picture struct {
 	contentType string
 	data        []byte
@@ -96,7 +99,7 @@ func (b branding) logo(r *http.Request, _ access.Principal) (any, error) {
 	return picture{brand.Logo.Type, brand.Logo.Data}, nil
 }
 
-// own is what operators set, to change it.
+// own returns the branding that operators set.
 func (b branding) own(r *http.Request, who access.Principal) (any, error) {
 	brand, err := b.control.OwnBranding(r.Context(), who)
 	if err != nil {
@@ -128,6 +131,6 @@ func (b branding) put(r *http.Request, who access.Principal) (any, error) {
 	return b.own(r, who)
 }
 
-// maxBranding bounds the body that holds a logo: one that is a little too large is refused in
-// words.
+// maxBranding limits a body with a logo. It is larger than the largest logo, so that a slightly
+// larger one is refused with a reason.
 const maxBranding = 128 << 10

@@ -23,7 +23,7 @@ func (s *chats) routes(a *adapter) []route {
 	}
 }
 
-// chatHistory is the chat of a stage as a principal may see it.
+// chatHistory returns the chat room of a stage as a principal may see it.
 func chatHistory(r feed.Room, who access.Principal) ChatHistory {
 	h := ChatHistory{
 		Messages: append([]ChatMessage{}, r.Messages...), Moderates: who.Moderates(),

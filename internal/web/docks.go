@@ -20,7 +20,7 @@ func (s *docks) routes(a *adapter) []route {
 	}
 }
 
-// put keeps what a dock reports of its OBS: the server knows nothing of OBS but this.
+// put stores the report of a dock. The server knows nothing else about OBS.
 func (s *docks) put(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[DockState](r)
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/feed"
 )
 
-// sentDocks are the docks of an account as one page has them, by ID: what has not changed is not
-// sent again. A report may have 32 KB, an account 16 docks, and its pages are up to 64.
+// sentDocks are hashes of the docks that one page has received, by ID: unchanged docks are not sent
+// again. A report may have 32 KB, an account 16 docks and up to 64 pages.
 type sentDocks map[string][sha256.Size]byte
 
-// news returns what brings the page up to date: all docks at first, then those that have changed
-// and those that are gone.
+// news returns the frames that bring a page up to date: first all docks, later those that have
+// changed or were closed.
 func (s *sentDocks) news(docks []feed.Dock) []feed.Frame {
 	now := make(sentDocks, len(docks))
 	var frames []feed.Frame
@@ -41,7 +41,7 @@ func (p *openStream) sendDocks(ctx context.Context) bool {
 	docks, err := p.streams.docks.Of(ctx, p.who.User.ID)
 	if err != nil {
 		p.streams.log.Warn("the docks of an account cannot be read", "err", err)
-		return false // the page comes again
+		return false // the page will reconnect
 	}
 	for _, frame := range p.docks.news(docks) {
 		if !p.send(frame) {

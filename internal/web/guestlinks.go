@@ -11,16 +11,17 @@ import (
 
 // The JSON of guest links.
 type (
-	// A NewGuestLink asks for a link.
+	// A NewGuestLink requests a guest link.
 	NewGuestLink struct {
 		Stage stage.ARN        `json:"stage"`
 		Role  access.GuestRole `json:"role"`
 		Name  string           `json:"name,omitempty"`
 		Life  int64            `json:"life,omitempty"` // seconds; a day by default
 		Uses  int              `json:"uses,omitempty"` // one by default
-		User  access.UserID    `json:"user,omitempty"` // on whose access it rests; by default the caller's
+		// on whose access the link rests; by default the caller's
+		User access.UserID `json:"user,omitempty"`
 	}
-	// A GuestLink is one without its secret.
+	// A GuestLink is a guest link without its secret.
 	GuestLink struct {
 		ID         string           `json:"id"`
 		Stage      stage.ARN        `json:"stage"`
@@ -33,11 +34,11 @@ type (
 		ExpiresAt  time.Time        `json:"expiresAt"`
 		LastUsedAt *time.Time       `json:"lastUsedAt,omitempty"`
 	}
-	// GuestLinks is a list of them.
+	// GuestLinks is a list of guest links.
 	GuestLinks struct {
 		Links []GuestLink `json:"links"`
 	}
-	// A CreatedGuestLink has the URL for the guest, which is returned once.
+	// A CreatedGuestLink contains the URL for the guest, which is returned once.
 	CreatedGuestLink struct {
 		GuestLink
 		URL string `json:"url"`
@@ -51,7 +52,7 @@ type (
 		UsesLeft  int              `json:"usesLeft"`
 		ExpiresAt time.Time        `json:"expiresAt"`
 	}
-	// A GuestRole is what a guest is to be.
+	// A GuestRole sets the role of a guest.
 	GuestRole struct {
 		Role access.GuestRole `json:"role"`
 	}
@@ -61,7 +62,7 @@ type (
 		Name         string    `json:"name"`
 		Capabilities []string  `json:"capabilities"`
 	}
-	// A GuestName is how a guest is called on the stage.
+	// A GuestName is the name of a guest on the stage.
 	GuestName struct {
 		Name string `json:"name"`
 	}
@@ -85,7 +86,7 @@ func (g guestLinks) create(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	if in.Life < 0 || in.Life > int64(366*24*time.Hour/time.Second) {
-		in.Life = -1 // out of bounds, and no overflow
+		in.Life = -1 // an invalid value that does not overflow below
 	}
 	link, secret, err := g.control.CreateGuestLink(r.Context(), who, access.GuestLinkRequest{
 		Stage: in.Stage, Name: in.Name, Role: in.Role, Uses: in.Uses, Owner: in.User,
@@ -94,7 +95,7 @@ func (g guestLinks) create(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// In the fragment, which browsers never send: no server, proxy or Referer sees it.
+	// The fragment is never sent: no server, proxy or Referer header receives it.
 	u := g.public.JoinPath("guest")
 	u.Fragment = secret.Reveal()
 	return created(CreatedGuestLink{GuestLink: guestLink(link), URL: u.String()}), nil
@@ -104,7 +105,7 @@ func (g guestLinks) revoke(r *http.Request, who access.Principal) (any, error) {
 	return nil, g.control.RevokeGuestLink(r.Context(), who, r.PathValue("id"))
 }
 
-// invitation returns what a link offers.
+// invitation returns the stage and the role of a link.
 func (g guestLinks) invitation(r *http.Request, who access.Principal) (any, error) {
 	link, err := who.GuestLink()
 	if err != nil {
@@ -130,7 +131,7 @@ func (g guestLinks) admit(r *http.Request, who access.Principal) (any, error) {
 	return created(tokenOf(token)), nil
 }
 
-// self returns what a token permits now: a moderator may have changed it.
+// self returns what a token permits now, which a moderator may have changed.
 func (g guestLinks) self(_ *http.Request, who access.Principal) (any, error) {
 	if who.Kind != access.KindToken {
 		return nil, stage.Errorf(stage.ErrUnauthorized, "This needs a participant token.")
@@ -146,7 +147,7 @@ func guestLink(l access.GuestLink) GuestLink {
 	}
 }
 
-// routes are those of the pages.
+// routes are the routes of the pages.
 func (g guestLinks) routes(a *adapter) []route {
 	return []route{
 		{"GET /api/guest-links", a.api(access.ScopeAccount, g.list)},
@@ -158,7 +159,7 @@ func (g guestLinks) routes(a *adapter) []route {
 	}
 }
 
-// operations are those of programs.
+// operations are the operations of the API for programs.
 func (g guestLinks) operations() []operation {
 	return []operation{
 		{"GET", "/guest-links", access.ScopeUsers,

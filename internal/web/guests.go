@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// guests allows pages of other origins to use a stage.
+// guests lets pages of other origins use a stage.
 type guests struct {
 	public  *url.URL
-	origins []string // "*" for all
+	origins []string // "*" means all
 }
 
-// wrap allows pages of the configured origins to call the events and the chat of a stage (CORS),
-// for pages of one's own with the IVS web SDK. They need a participant token: a cookie is removed.
+// wrap lets pages of the configured origins call the events and the chat of a stage (CORS): pages
+// that embed the IVS web SDK. They need a participant token: a cookie is removed from the request.
 func (g guests) wrap(open, own http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
@@ -29,7 +29,7 @@ func (g guests) wrap(open, own http.Handler) http.Handler {
 		if r.Method == http.MethodOptions {
 			h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE")
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID")
-			h.Set("Access-Control-Max-Age", "7200") // the most that Chromium keeps
+			h.Set("Access-Control-Max-Age", "7200") // Chromium stores it no longer
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
@@ -48,7 +48,7 @@ func (g guests) allows(origin string) bool {
 }
 
 // isGuestRoute reports whether a request is for /api/stages/{arn}/events or below
-// /api/stages/{arn}/chat. The slash inside an ARN is escaped.
+// /api/stages/{arn}/chat. The slash inside the ARN is escaped.
 func isGuestRoute(r *http.Request) bool {
 	parts := strings.Split(r.URL.EscapedPath(), "/")
 	return len(parts) >= 5 && parts[1] == "api" && parts[2] == "stages" &&

@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// readyLimit is how long one check may take.
+// readyLimit limits the time of one check.
 const readyLimit = 2 * time.Second
 
 // A Check is one thing that the server needs to serve.
@@ -19,19 +19,19 @@ type Check struct {
 }
 
 type (
-	// Readiness reports whether a load balancer should send requests here.
+	// Readiness says whether a load balancer should send requests to this server.
 	Readiness struct {
 		Ready  bool          `json:"ready"`
 		Checks []CheckResult `json:"checks"`
 	}
-	// A CheckResult is one check and what it found. The reason is in the server's log.
+	// A CheckResult is the result of one check. Its reason is in the server's log.
 	CheckResult struct {
 		Name string `json:"name"`
 		OK   bool   `json:"ok"`
 	}
 )
 
-// health serves the addresses that monitors and load balancers request.
+// health serves the endpoints that monitors and load balancers call.
 type health struct {
 	ready  func(context.Context) error
 	checks []Check
@@ -61,7 +61,7 @@ func (s *health) alive(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte("ok\n"))
 }
 
-// readiness runs every check. It answers 503 as soon as one fails.
+// readiness runs every check, and returns 503 if one fails.
 func (s *health) readiness(r *http.Request, _ access.Principal) (any, error) {
 	out := s.checkAll(r.Context())
 	status := http.StatusOK

@@ -5,31 +5,31 @@ import (
 	"sync"
 )
 
-// A herd makes callers that ask for the same at the same time share one reading: after a restart,
-// all pages of an account come back at once. A reading begins after its callers have asked, so that
-// none receives what was true before it asked. At most cap(slots) readings run at a time, which
-// bounds the memory that they take.
+// A herd lets callers that request the same value at the same time share one read: after a restart,
+// all pages of an account reconnect at once. A read that a caller receives began after its request,
+// so its value is not older than the request. At most cap(slots) reads run at a time, which limits
+// their memory.
 type herd[K comparable, V any] struct {
 	slots chan struct{}
 
 	mu   sync.Mutex
-	runs map[K]*reading[V] // guarded by mu: those that run, by key
+	runs map[K]*reading[V] // guarded by mu: running reads, by key
 }
 
-// A reading is shared by those who came before it began.
+// A reading is one read, shared by the callers that came before it began.
 type reading[V any] struct {
 	done  chan struct{} // closed when value and err are set
 	value V
 	err   error
-	next  *reading[V] // for those who came since it began; guarded by herd.mu
+	next  *reading[V] // the reading for callers that came after this one began; guarded by herd.mu
 }
 
 func newHerd[K comparable, V any](atOnce int) *herd[K, V] {
 	return &herd[K, V]{slots: make(chan struct{}, atOnce), runs: map[K]*reading[V]{}}
 }
 
-// get returns what read does, or what it did for another caller that came while the reading before
-// was running.
+// get returns the result of read. It shares the result with other callers that came while the
+// previous read was running.
 func (h *herd[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V, error) {
 	r, before, leads := h.join(key)
 	if !leads {
@@ -53,8 +53,8 @@ func (h *herd[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V,
 	return r.value, r.err
 }
 
-// join returns the reading of a caller, the one that has to end first, and whether the caller
-// reads.
+// join returns the reading of a caller, the reading that must end first, and whether this caller
+// must read.
 func (h *herd[K, V]) join(key K) (r, before *reading[V], leads bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

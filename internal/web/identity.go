@@ -16,26 +16,28 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// SignIn is how people may sign in.
+// SignIn configures the ways to sign in.
 type SignIn struct {
-	Provider  *oidc.Provider // nil: with no provider
-	Name      string         // of the provider, as the button shows it
+	Provider  *oidc.Provider // nil if there is no provider
+	Name      string         // name of the provider on its button
 	Passwords bool           // whether name and password are accepted
 	// Observe receives the result of each attempt, by its way; it may be nil.
 	Observe func(way string, err error)
 }
 
-// pendingCookie keeps a sign-in that is under way at the provider.
+// pendingCookie stores a sign-in that is under way at the provider.
 const pendingCookie = "stagedoor_oidc"
 
 type (
 	// SignInWays are the ways to sign in that a page offers.
 	SignInWays struct {
-		Passwords bool   `json:"passwords"`
-		SetUp     bool   `json:"setUp,omitempty"`    // there is no operator yet: sign-in is impossible
-		Provider  string `json:"provider,omitempty"` // its name; absent: there is none
-		Codes     bool   `json:"codes"`
-		Passkeys  string `json:"passkeys,omitempty"` // the host name where they work; absent: nowhere
+		Passwords bool `json:"passwords"`
+		SetUp     bool `json:"setUp,omitempty"` // there is no operator yet: sign-in is impossible
+		// name of the provider; absent if there is none
+		Provider string `json:"provider,omitempty"`
+		Codes    bool   `json:"codes"`
+		// the host name for which passkeys work; absent if they do not
+		Passkeys string `json:"passkeys,omitempty"`
 	}
 	// A DeviceCode is what a dock shows while it waits (RFC 8628 3.2).
 	DeviceCode struct {
@@ -43,15 +45,15 @@ type (
 		UserCode                string `json:"userCode"`
 		VerificationURI         string `json:"verificationUri"`
 		VerificationURIComplete string `json:"verificationUriComplete"`
-		QR                      string `json:"qr"` // a data URL of the address as a picture
+		QR                      string `json:"qr"` // a data URL: the address as a QR code
 		ExpiresIn               int    `json:"expiresIn"`
 		Interval                int    `json:"interval"`
 	}
-	// A DeviceToken asks whether a code was approved.
+	// A DeviceToken asks whether a device code was approved.
 	DeviceToken struct {
 		DeviceCode string `json:"deviceCode"`
 	}
-	// A UserCode names a dock that waits.
+	// A UserCode names a dock that waits for approval.
 	UserCode struct {
 		UserCode string `json:"userCode"`
 	}
@@ -97,12 +99,12 @@ func (s *oidcLogins) ways(r *http.Request, _ access.Principal) (any, error) {
 	return ways, nil
 }
 
-// pending is the cookie of a sign-in that is under way at the provider.
+// pending returns the cookie of a sign-in that is under way at the provider.
 func (s *oidcLogins) pending(r *http.Request, value string, maxAge int) *http.Cookie {
 	return s.cookies.cookie(r, pendingCookie, "/api/oidc", value, maxAge)
 }
 
-// begin sends the browser to the provider.
+// begin redirects the browser to the provider.
 func (s *oidcLogins) begin(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
 	if s.signIn.Provider == nil {
@@ -120,7 +122,7 @@ func (s *oidcLogins) begin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
 
-// finish takes the browser back from the provider. The cookie serves once.
+// finish handles the browser's return from the provider. The cookie is valid once.
 func (s *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
 	pending := oidc.Pending{}
 	if cookie, err := r.Cookie(pendingCookie); err == nil {
@@ -163,7 +165,7 @@ func (s *oidcLogins) logIn(
 	}, s.client(r))
 }
 
-// leave signs out here, and at the provider where it offers that.
+// leave signs out here, and at the provider if it supports that.
 func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 	if who, err := s.principal(r); err == nil && who.Kind == access.KindLogin && sameSite(r) {
 		if err := s.control.LogOut(context.WithoutCancel(r.Context()), who); err != nil {
@@ -182,15 +184,14 @@ func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
 
-// sameSite reports whether a link of our own pages led here: a link of another site does not sign
-// out.
+// sameSite reports whether a link on a page of this server led here: a link on another site does
+// not sign out.
 func sameSite(r *http.Request) bool {
 	from := r.Header.Get("Sec-Fetch-Site")
 	return from == "same-origin" || from == "none" || from == ""
 }
 
-// backWith leads back to a page, which shows why the sign-in failed: it knows the sentence by its
-// code.
+// backWith redirects to a page, which shows why the sign-in failed: the code selects its sentence.
 func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next string, err error) {
 	p, _ := problemOf(err)
 	s.log.Info("a sign-in with the provider failed", "code", p.Code, "address", s.client(r).Address,
@@ -200,7 +201,7 @@ func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next strin
 		http.StatusSeeOther)
 }
 
-// localPath is a path of our own pages: a link must not lead elsewhere after a sign-in.
+// localPath returns a path of this server's pages: no link may lead elsewhere after a sign-in.
 func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/") ||
@@ -210,7 +211,7 @@ func localPath(next string) string {
 	return u.EscapedPath()
 }
 
-// deviceLogins serves sign-in of a dock: by a device code, or by an enrolment code.
+// deviceLogins serves the sign-in of docks: by a device code, or by an enrolment code.
 type deviceLogins struct {
 	*signIns
 	public *url.URL
@@ -246,7 +247,7 @@ func (s *deviceLogins) begin(r *http.Request, _ access.Principal) (any, error) {
 	}), nil
 }
 
-// qrPicture is a text as a QR code, for an img element.
+// qrPicture returns a text as a QR code, for an img element.
 func qrPicture(text string) (string, error) {
 	code, err := qr.Encode(text, qr.M)
 	if err != nil {
@@ -321,8 +322,8 @@ func (s *deviceLogins) enrol(r *http.Request, _ access.Principal) (any, error) {
 	return s.signedIn(r, http.StatusCreated, from, login, secret)
 }
 
-// enrolURL signs in the dock that opens it, once. The code is in the fragment, which browsers send
-// nowhere.
+// enrolURL returns the URL that signs in the dock that opens it, once. The code is in the fragment,
+// which browsers never send.
 func enrolURL(public *url.URL, code stage.Secret) string {
 	return public.JoinPath("dock").String() + "#enrol=" + url.QueryEscape(code.Reveal())
 }

@@ -13,24 +13,24 @@ import (
 const writeLimit = 10 * time.Second
 
 // A line is the connection of one event stream (WHATWG HTML, 9.2 Server-sent events). One goroutine
-// writes; close is safe at any time.
+// writes; close may be called at any time.
 type line interface {
 	write(parts net.Buffers) error
-	finish()        // ends the response in order
+	finish()        // ends the response properly
 	waitForClient() // returns when the client has gone, or after close
 	close()
 }
 
-// openLine begins the response. A connection of HTTP/1 is taken over from net/http, which would
-// keep two goroutines and the buffers of a request for it. HTTP/2 shares its connection: there the
+// openLine begins the response. It takes an HTTP/1 connection over from net/http, which would keep
+// two goroutines and the buffers of a request for it. HTTP/2 streams share a connection: there the
 // handler's goroutine stays.
 func openLine(w http.ResponseWriter, r *http.Request) line {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	h.Set("X-Accel-Buffering", "no") // without it, nginx buffers events
 	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Time{}) // the server's ReadTimeout is for slow requests
+	control.SetReadDeadline(time.Time{}) // the server's ReadTimeout is meant for slow requests
 	w.WriteHeader(http.StatusOK)
 	control.Flush()
 	conn, _, err := control.Hijack()
@@ -45,7 +45,7 @@ func openLine(w http.ResponseWriter, r *http.Request) line {
 // A connLine writes to a connection of its own.
 type connLine struct {
 	conn    net.Conn
-	chunked bool // as the header of the response says (RFC 9112, 7.1)
+	chunked bool // whether the header announced chunks (RFC 9112, 7.1)
 }
 
 func (l *connLine) write(parts net.Buffers) error {
@@ -73,7 +73,7 @@ func (l *connLine) finish() {
 	}
 }
 
-// waitForClient reads. A client has nothing more to send on this connection.
+// waitForClient reads until the connection ends. The client sends nothing more on it.
 func (l *connLine) waitForClient() {
 	var b [1]byte
 	l.conn.Read(b[:])
@@ -100,7 +100,7 @@ func (l *responseLine) write(parts net.Buffers) error {
 	default:
 	}
 	l.control.SetWriteDeadline(time.Now().Add(writeLimit))
-	// A deadline that passes between two events would end a stream of HTTP/2.
+	// A deadline that passes between two events would end an HTTP/2 stream.
 	defer l.control.SetWriteDeadline(time.Time{})
 	if _, err := parts.WriteTo(l.w); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (l *responseLine) write(parts net.Buffers) error {
 
 func (l *responseLine) finish() {}
 
-// waitForClient also waits for a write under way, since the response ends with the handler.
+// waitForClient also waits for a running write, since the response ends with the handler.
 func (l *responseLine) waitForClient() {
 	select {
 	case <-l.gone:
@@ -123,7 +123,7 @@ func (l *responseLine) waitForClient() {
 
 func (l *responseLine) close() { l.once.Do(func() { close(l.closed) }) }
 
-// sse is a frame as a server-sent event. The data is not copied: many streams share it.
+// sse returns a frame as a server-sent event. It does not copy the data: many streams share them.
 func sse(f feed.Frame) net.Buffers {
 	head := []byte{}
 	if f.ID != 0 {

@@ -9,19 +9,19 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// cookies makes the cookies of logins. They have a Max-Age since OBS forgets session cookies when
+// cookies makes the cookies of logins. They have a Max-Age, since OBS deletes session cookies when
 // it exits.
 type cookies struct {
 	secure bool // whether browsers reach the server over https
 	now    func() time.Time
 }
 
-// login is the cookie of a login until it expires.
+// login returns the cookie of a login, valid until the login expires.
 func (c cookies) login(r *http.Request, secret string, expires time.Time) *http.Cookie {
 	return c.cookie(r, cookieName, "/", secret, int(expires.Sub(c.now()).Seconds()))
 }
 
-// forget deletes the cookie of a login.
+// forget returns a cookie that deletes the cookie of a login.
 func (c cookies) forget(r *http.Request) *http.Cookie {
 	return c.cookie(r, cookieName, "/", "", -1)
 }
@@ -34,10 +34,10 @@ func (c cookies) cookie(r *http.Request, name, path, value string, maxAge int) *
 }
 
 const (
-	// browserName is the cookie by which the throttle recognizes a browser that has signed in
-	// before.
+	// browserName is the name of the cookie by which the throttle recognizes a browser that has
+	// signed in before.
 	browserName = "stagedoor_browser"
-	browserLife = 400 * 24 * 60 * 60 // seconds; Chromium keeps cookies no longer
+	browserLife = 400 * 24 * 60 * 60 // seconds; Chromium keeps no cookie longer
 	browserSize = 26                 // characters of rand.Text
 )
 
@@ -65,7 +65,7 @@ func (s *signIns) routes() []route {
 	}
 }
 
-// signingIn is the client of a request that signs in, with a new identifier for a browser without
+// signingIn returns the client of a request to sign in. A browser without an identifier gets a new
 // one.
 func (s *signIns) signingIn(r *http.Request) access.Client {
 	from := s.client(r)

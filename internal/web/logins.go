@@ -7,13 +7,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// logins serves the list of the browsers in which a person is signed in.
+// logins serves the list of a person's signed-in browsers.
 type logins struct {
 	control *access.Control
-	forget  func(*http.Request) *http.Cookie // takes the cookie of a login out of its browser
+	forget  func(*http.Request) *http.Cookie // deletes the cookie of a login from its browser
 }
 
-// Logins are where the caller is signed in.
+// Logins lists where the caller is signed in.
 type Logins struct {
 	Logins []Login `json:"logins"`
 }

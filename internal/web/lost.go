@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// lost answers for addresses without a route: 405 where another method has one (RFC 9110, 15.5.6),
-// else 404. Browsers get a page, programs a problem.
+// lost answers requests without a route: 405 if the address has a route for another method (RFC
+// 9110, 15.5.6), else 404. Browsers get a page, programs a problem.
 type lost struct {
 	routes *http.ServeMux
 }
@@ -54,7 +54,7 @@ func (l lost) allowed(r *http.Request) string {
 	return strings.Join(allowed, ", ")
 }
 
-// browses reports a request of a person's browser for a page.
+// browses reports whether a person's browser requests a page.
 func browses(r *http.Request) bool {
 	switch httpkit.FirstSegment(r.URL.Path) {
 	case "api", "static":

@@ -13,14 +13,14 @@ type (
 		V1Event
 		Name string `json:"name,omitempty"`
 	}
-	// A V1Refusals is a page of them, newest first.
+	// A V1Refusals is a page of refusals, newest first.
 	V1Refusals struct {
 		Refusals []V1Refusal `json:"refusals"`
 		Next     string      `json:"next,omitempty"`
 	}
 )
 
-// moderation is what moderators do and see beside the event stream.
+// moderation serves the endpoints of moderators, except the event stream.
 type moderation struct{ control *access.Control }
 
 func (m moderation) refusals(r *http.Request, who access.Principal) (any, error) {
@@ -42,7 +42,7 @@ func (m moderation) refusals(r *http.Request, who access.Principal) (any, error)
 	}), list.Next}, err
 }
 
-// kick disconnects a participant; with bar it also keeps the user out.
+// kick disconnects a participant. With bar it also refuses the user from then on.
 func (m moderation) kick(r *http.Request, who access.Principal) (any, error) {
 	in, err := decodeIfAny[Removal](r)
 	if err != nil {

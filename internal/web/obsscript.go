@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/obs/script"
 )
 
-// scriptLife is how long the enrolment code in a script is good: to add it to OBS and to start OBS
-// again.
+// scriptLife is how long the enrolment code in a script is valid: long enough to add the script to
+// OBS and to restart OBS.
 const scriptLife = 30 * time.Minute
 
 // scripts serves the script for OBS.
@@ -26,8 +26,8 @@ func (s *scripts) routes(a *adapter) []route {
 	return []route{{"GET /api/obs/script", a.api(access.ScopeTokens, s.obs)}}
 }
 
-// obs makes the script that pairs an OBS with the dock of the caller. Only a GET creates the
-// enrolment code in it: HEAD has no body that could carry one.
+// obs returns the script that pairs an OBS with the dock of the caller. Only GET creates the
+// enrolment code in it: the response to HEAD has no body to carry one.
 func (s *scripts) obs(r *http.Request, who access.Principal) (any, error) {
 	id, err := s.serverID(r.Context())
 	if err != nil {

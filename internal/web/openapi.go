@@ -12,10 +12,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// object is a JSON object in the making.
+// object is a JSON object that is being built.
 type object = map[string]any
 
-// openAPI serves the description of the API, made from its table (OpenAPI 3.1).
+// openAPI serves the OpenAPI 3.1 document, generated from the table of operations.
 func openAPI(operations []operation, version string) route {
 	d := &document{schemas: object{}}
 	paths := object{}
@@ -62,7 +62,7 @@ func openAPI(operations []operation, version string) route {
 		})}
 }
 
-// A document collects the schemas of the types that it meets.
+// A document collects the schemas of the types that the operations use.
 type document struct{ schemas object }
 
 var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
@@ -89,7 +89,7 @@ func (d *document) operation(o operation) object {
 		out["parameters"] = parameters
 	}
 	if o.in != nil {
-		// A body of members that all may be missing may be missing itself.
+		// A body may be absent if all its members may be absent.
 		out["requestBody"] = object{
 			"required": !optionalBody(o.in), "content": d.content("application/json", o.in),
 		}
@@ -152,7 +152,7 @@ func optionalBody(body any) bool {
 	return true
 }
 
-// schema describes a type as encoding/json writes it. Structs become components.
+// schema returns the schema of a type as encoding/json writes it. Structs become components.
 func (d *document) schema(t reflect.Type) object {
 	switch {
 	case t == reflect.TypeFor[time.Time]():
@@ -181,7 +181,7 @@ func (d *document) component(t reflect.Type) object {
 		return ref
 	}
 	properties, required := object{}, []string{}
-	d.schemas[t.Name()] = object{} // ends a circle
+	d.schemas[t.Name()] = object{} // ends the recursion of a type that contains itself
 	d.fields(t, properties, &required)
 	schema := object{"type": "object", "properties": properties, "additionalProperties": false}
 	if len(required) > 0 {

@@ -14,16 +14,17 @@ type passkeys struct {
 }
 
 type (
-	// PasskeyOptions are what a browser passes to navigator.credentials.
+	// PasskeyOptions are the options that a browser passes to navigator.credentials.
 	PasskeyOptions struct {
 		Options json.RawMessage `json:"options"`
 	}
-	// A NewPasskey is what the browser created, in the form of its toJSON, and its name.
+	// A NewPasskey is the credential that the browser created, in the format of its toJSON, and a
+	// name.
 	NewPasskey struct {
 		Name   string          `json:"name"`
 		Answer json.RawMessage `json:"answer"`
 	}
-	// A PasskeyAnswer is what the browser answered at a sign-in.
+	// A PasskeyAnswer is the browser's response at a sign-in.
 	PasskeyAnswer struct {
 		Answer json.RawMessage `json:"answer"`
 	}
@@ -31,17 +32,18 @@ type (
 	PasskeyName struct {
 		Name string `json:"name"`
 	}
-	// A Passkey is one that is registered.
+	// A Passkey is a registered passkey.
 	Passkey struct {
 		ID         string     `json:"id"`
 		Name       string     `json:"name"`
 		CreatedAt  time.Time  `json:"createdAt"`
 		LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
 	}
-	// Passkeys are those of an account.
+	// Passkeys are the passkeys of an account.
 	Passkeys struct {
 		Passkeys []Passkey `json:"passkeys"`
-		Host     string    `json:"host,omitempty"` // where they work; absent: nowhere
+		// the host name for which passkeys work; absent if they do not
+		Host string `json:"host,omitempty"`
 	}
 )
 

@@ -21,8 +21,9 @@ func (a *adapter) principal(r *http.Request) (access.Principal, error) {
 	})
 }
 
-// guarded authenticates a request under the limit for wrong bearers. Cookies are not limited: a
-// page must learn that its login has ended, whatever others behind the same address send.
+// guarded authenticates a request under the limit for wrong bearers. The limit does not apply to
+// cookies: a page must learn that its login has ended, whatever other clients at the same address
+// send.
 func (a *adapter) guarded(
 	r *http.Request, authenticate func(context.Context) (access.Principal, error),
 ) (who access.Principal, err error) {
@@ -58,7 +59,7 @@ func (a *adapter) allowed(r *http.Request, scope access.Scope) (access.Principal
 	return who, who.Require(scope)
 }
 
-// endsSession reports whether a request kicks a participant or revokes a token, which also works
+// endsSession reports whether a request kicks a participant or revokes a token. Both also work
 // while the database does not answer.
 func endsSession(r *http.Request) bool {
 	return strings.HasPrefix(r.Pattern, "DELETE ") &&
@@ -66,7 +67,7 @@ func endsSession(r *http.Request) bool {
 			strings.HasSuffix(r.Pattern, "/participants/{participant}"))
 }
 
-// onStage authenticates a request to the stage in its path.
+// onStage authenticates a request for the stage in its path.
 func (a *adapter) onStage(r *http.Request) (access.Principal, error) {
 	who, err := a.enters(r)
 	a.recheck(r, func() error { _, err := a.enters(r); return err })
@@ -116,7 +117,8 @@ func presented(r *http.Request) access.Presented {
 	return p
 }
 
-// keep copies credentials out of the request that carried them, whose memory they would hold.
+// keep copies credentials out of the request that carried them: a slice of it would keep the whole
+// request in memory.
 func keep(p access.Presented) access.Presented {
 	return access.Presented{
 		Login:  stage.NewSecret(strings.Clone(p.Login.Reveal())),

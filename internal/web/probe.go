@@ -9,20 +9,22 @@ import (
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 )
 
-// probePause lies between the two events of a probe: a proxy that buffers delivers both at once.
+// probePause is the time between the two events of a probe: a proxy that buffers delivers both at
+// once.
 const probePause = time.Second
 
-// A Probe is how the server sees a request: what `stagedoor doctor` compares with how it was sent.
+// A Probe describes a request as the server sees it. `stagedoor doctor` compares it with what it
+// sent.
 type Probe struct {
-	Address string `json:"address"` // of the client, as limits count it
-	// Forwarding is what happened to the header in which a proxy names its client: none, used, or
+	Address string `json:"address"` // of the client, as rate limits count it
+	// Forwarding is the state of the header in which a proxy names its client: none, used, or
 	// ignored because the proxy is not trusted.
 	Forwarding string `json:"forwarding"`
 	Proxied    bool   `json:"proxied"` // the request came from a trusted proxy
 	Host       string `json:"host"`
 }
 
-// probe streams two events a second apart. Everybody may send it: it repeats what the request said.
+// probe streams two events a second apart. Everybody may call it: it only repeats the request.
 func probe(proxies httpkit.Proxies) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)

@@ -9,12 +9,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxUplink is the largest upload that finds out what a line carries: several seconds of the
-// highest bitrate that is advised.
+// maxUplink limits the upload that measures the speed of a line: several seconds of the highest
+// bitrate that is advised.
 const maxUplink = 4 << 20
 
-// rehearsals serves the tokens of rehearsals. What the stage measures of one is at
-// GET /api/tokens/{participant}.
+// rehearsals serves the tokens of rehearsals. The measurements of the stage are at GET
+// /api/tokens/{participant}.
 type rehearsals struct {
 	control *access.Control
 	client  clientOf
@@ -35,7 +35,7 @@ func (s *rehearsals) begin(r *http.Request, who access.Principal) (any, error) {
 	return created(Rehearsal{Publish: tokenOf(made.Publish), View: tokenOf(made.View)}), nil
 }
 
-// uplink reads what is sent, and keeps nothing: the page takes the time.
+// uplink reads the body and discards it: the page measures the time.
 func (s *rehearsals) uplink(r *http.Request, who access.Principal) (any, error) {
 	id := stage.ParticipantID(r.PathValue("participant"))
 	if err := s.control.Rehearses(r.Context(), who, id); err != nil {

@@ -1,5 +1,5 @@
-// Package web is the HTTP floor: the JSON API, the event stream and the pages. It translates and
-// decides nothing; the rules are in package access.
+// Package web serves HTTP: the JSON API, the event streams and the pages. It translates and decides
+// nothing; the rules are in package access.
 package web
 
 import (
@@ -17,19 +17,19 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Config is what the HTTP floor stands on.
+// Config is what a Server needs.
 type Config struct {
 	Control   *access.Control
-	Stage     stage.Moderator // who is on the stages
+	Stage     stage.Moderator // the presence of the stages
 	Feed      *feed.Feed
 	Docks     *feed.Docks
 	Chat      *feed.Chat
 	WHIP      http.Handler // serves /whip and /whep
 	Signal    http.Handler // serves /stage-events, the stages' events socket
 	SignIn    SignIn
-	SDK       SDK                       // Amazon's web SDK, for stages of AWS
-	AWS       AWS                       // stages of AWS; nil where none are served
-	AWSEvents func(*http.Request) error // takes what EventBridge posts; may be nil
+	SDK       SDK                       // Amazon's web SDK, for AWS stages
+	AWS       AWS                       // AWS stages; nil if none are served
+	AWSEvents func(*http.Request) error // receives what EventBridge posts; may be nil
 	PublicURL *url.URL
 	Version   string
 	Log       *slog.Logger
@@ -37,15 +37,15 @@ type Config struct {
 	Ready     func(context.Context) error           // for /healthz
 	ServerID  func(context.Context) (string, error) // see store.Store.ServerID
 	Checks    []Check                               // for /readyz
-	// whose pages may come with a participant token beside our own; "*" for all
+	// other origins whose pages may call with a participant token; "*" means all
 	AllowOrigins []string
-	Proxies      httpkit.Proxies // whose forwarding headers are believed; by default none
-	Guard        *httpkit.Guard  // against wrong bearers; shared with WHIP
+	Proxies      httpkit.Proxies // proxies whose forwarding headers count; by default none
+	Guard        *httpkit.Guard  // limits wrong bearers; shared with WHIP
 	About        About
-	Short        ShortStreams // of event streams; by default they stay open
+	Short        ShortStreams // limits the time of event streams; by default they stay open
 }
 
-// A Server answers HTTP. It mounts the routes of each subject.
+// A Server serves HTTP. It mounts the routes of each subject.
 type Server struct {
 	config  Config
 	adapter *adapter
@@ -54,7 +54,7 @@ type Server struct {
 	handler http.Handler
 }
 
-// New makes a server.
+// New returns a Server.
 func New(c Config) (*Server, error) {
 	files, err := loadAssets()
 	if err != nil {
@@ -78,12 +78,12 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Stop ends every event stream with a Bye. Those that have not ended when ctx does are cut.
+// Stop ends every event stream with a Bye. When ctx ends, it cuts the streams that are still open.
 func (s *Server) Stop(ctx context.Context) { s.streams.stop(ctx) }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// A route is a pattern of http.ServeMux and what serves it.
+// A route is a pattern of http.ServeMux and its handler.
 type route struct {
 	pattern string
 	handler http.Handler
@@ -98,7 +98,7 @@ func (s *Server) mux() http.Handler {
 	return mux
 }
 
-// anything is the pattern of what no route matches.
+// anything is the pattern of requests that no other route matches.
 const anything = "/"
 
 func (s *Server) profiles() profiles { return profiles{s.config.Control, s.config.Version} }
@@ -108,7 +108,7 @@ func (s *Server) stages() *stages {
 	return &stages{control: c.Control, moderator: c.Stage, aws: c.AWS, log: c.Log}
 }
 
-// table lists every address but those of the stages themselves, which are in guard. docs/http.md
+// table lists every route but those of the stages themselves, which are in guard. docs/http.md
 // describes them; a test compares the two.
 func (s *Server) table() []route {
 	c, a := s.config, s.adapter
@@ -149,13 +149,13 @@ func (s *Server) table() []route {
 	)
 }
 
-// guard puts in front of every route what holds for all of them.
+// guard wraps every route with the checks and headers that apply to all.
 func (s *Server) guard(mux http.Handler) http.Handler {
-	// Browsers say where a request comes from; one that changes something and comes from elsewhere
-	// is refused. WHIP carries a bearer and no cookie, so it has its own rule for origins.
+	// Browsers say from which origin a request comes. A request from another origin that changes
+	// something is refused. WHIP has a bearer and no cookie, so it has its own rule for origins.
 	cross := http.NewCrossOriginProtection()
-	// Old browsers on plain http say their Origin alone, and a proxy may have changed the Host that
-	// it would be compared with.
+	// Old browsers on plain http only send their Origin, and a proxy may have changed the Host
+	// header with which it would be compared.
 	if err := cross.AddTrustedOrigin(s.config.PublicURL.Scheme + "://" +
 		s.config.PublicURL.Host); err != nil {
 		s.config.Log.Warn("the public URL is not an origin", "err", err)
@@ -178,7 +178,7 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 		defer s.recovered(r)
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer") // setup and invite links hold a code
+		h.Set("Referrer-Policy", "no-referrer") // setup and invite links contain a code
 		if s.config.PublicURL.Scheme == "https" {
 			h.Set("Strict-Transport-Security", "max-age=31536000") // a year
 		}
@@ -195,30 +195,30 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 	})
 }
 
-// readsWithLogin reports a request to the API that a login cookie identifies, and that is not the
-// address bar. A page of a sibling domain gets the cookie sent (SameSite is about sites), and
-// although it cannot read the response, it could use up the event streams of its visitor.
+// readsWithLogin reports whether a login cookie identifies a request to the API that is not a
+// navigation. The cookie is also sent for a page of a sibling domain (SameSite is about sites).
+// That page cannot read the response, but it could use up the event streams of its visitor.
 func readsWithLogin(r *http.Request) bool {
 	_, err := r.Cookie(cookieName)
 	return err == nil && httpkit.FirstSegment(r.URL.Path) == "api" &&
 		r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }
 
-// asPost is the request with a method for which http.CrossOriginProtection looks at the origin.
+// asPost returns the request with a method for which http.CrossOriginProtection checks the origin.
 func asPost(r *http.Request) *http.Request {
 	r = r.WithContext(r.Context())
 	r.Method = http.MethodPost
 	return r
 }
 
-// contentPolicy lets pages run our own modules alone; the two other addresses are OBS's WebSocket
-// server on this computer.
+// contentPolicy lets pages run the server's own modules alone. The two other addresses are OBS's
+// WebSocket server on this computer.
 const contentPolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* " +
 	"ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// recovered writes a fault of ours to the log, which net/http does not do at a level that operators
-// read. The path may hold the secret of a session; the pattern does not.
+// recovered logs a panic; net/http logs at a level that operators do not read. It logs the pattern
+// and not the path, which may hold the secret of a session.
 func (s *Server) recovered(r *http.Request) {
 	fault := recover()
 	if fault == nil {
@@ -228,5 +228,5 @@ func (s *Server) recovered(r *http.Request) {
 		s.config.Log.ErrorContext(r.Context(), "a fault of ours", "method", r.Method, "pattern",
 			r.Pattern, "fault", fault, "stack", string(debug.Stack()))
 	}
-	panic(http.ErrAbortHandler) // the answer may have begun
+	panic(http.ErrAbortHandler) // the response may have begun
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// bodyPatience is how long a body may take before its sender is authenticated again. Most bodies
+// bodyPatience is the longest time for a body whose sender is not authenticated again. Most bodies
 // arrive with their header.
 const bodyPatience = 250 * time.Millisecond
 
-// A slowBody authenticates its request again at the end of a body that took long: a key that was
-// revoked meanwhile changes nothing any more.
+// A slowBody authenticates its request again at the end of a body that took long, so that a key
+// that was revoked meanwhile changes nothing.
 type slowBody struct {
 	io.ReadCloser
 	now   func() time.Time
@@ -20,7 +20,7 @@ type slowBody struct {
 	again func() error
 }
 
-// recheck makes a request that was authenticated now be authenticated again when its body is late.
+// recheck wraps the body of an authenticated request in a slowBody.
 func (a *adapter) recheck(r *http.Request, again func() error) {
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &slowBody{r.Body, a.now, a.now(), again}

@@ -13,10 +13,10 @@ import (
 )
 
 // An SDK is the address of Amazon's web SDK, for AWS stages. Only AWS may distribute it, so it is
-// not in the binary.
+// not part of the binary.
 type SDK struct {
 	URL       string // of the UMD build
-	Integrity string // "sha384-…" (W3C Subresource Integrity); empty: not checked
+	Integrity string // "sha384-…" (W3C Subresource Integrity); empty for no check
 }
 
 // awsHosts are the hosts that the SDK calls: signalling, media, telemetry and its configuration.
@@ -34,7 +34,7 @@ type stagePages struct {
 func (s *stagePages) routes(a *adapter) []route {
 	return []route{
 		{"GET /api/ivs", a.open(s.ivsSDK)},
-		{"GET /dock", s.page("dock/index.html")}, // its tab People joins stages
+		{"GET /dock", s.page("dock/index.html")}, // the tab People joins stages
 		{"GET /dock/stage", s.pageBelow("stage/index.html", 1)},
 		{"GET /source", s.page("source/index.html")},
 		{"GET /watch", s.page("watch/index.html")},
@@ -47,11 +47,11 @@ func (s *stagePages) ivsSDK(*http.Request, access.Principal) (any, error) {
 	return IVSSDK(s.sdk), nil
 }
 
-// page serves a page that joins stages: it may load the SDK and connect to the stages'
-// endpoints.
+// page serves a page that joins stages: it may load the SDK and connect to the endpoints of the
+// stages.
 func (s *stagePages) page(name string) http.Handler { return s.pageBelow(name, 0) }
 
-// pageBelow is page for an address that is so many folders below the first page.
+// pageBelow is page for an address that lies that many folders below the first page.
 func (s *stagePages) pageBelow(name string, below int) http.Handler {
 	page := s.assets.pageBelow(name, below)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

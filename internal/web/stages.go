@@ -18,16 +18,17 @@ type AWS interface {
 	Stage(ctx context.Context, arn stage.ARN) (stage.Stage, error)
 	StagesOf(ctx context.Context, region string) ([]stage.Stage, error)
 	CreateStage(ctx context.Context, region, name string) (stage.Stage, error)
-	Served() []string                              // regions
-	Why(ctx context.Context, arn stage.ARN) string // the issuer of a stage's tokens, and the reason
+	Served() []string // regions
+	// the issuer of a stage's tokens, and why it is that one
+	Why(ctx context.Context, arn stage.ARN) string
 	Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error)
 }
 
-// stages serves stages and what happens on them.
+// stages serves stages and the events on them.
 type stages struct {
 	control   *access.Control
 	moderator stage.Moderator
-	aws       AWS // nil where no AWS stages are served
+	aws       AWS // nil if no AWS stages are served
 	log       *slog.Logger
 }
 
@@ -50,7 +51,7 @@ func (s *stages) routes(a *adapter) []route {
 // A presenceOf lists the presence of a stage.
 type presenceOf func(context.Context, stage.ARN) []stage.Presence
 
-// present lists the presence of a stage. A stage that does not answer is empty.
+// present returns the presence of a stage. A stage that does not answer counts as empty.
 func (s *stages) present(ctx context.Context, arn stage.ARN) []stage.Presence {
 	present, err := s.moderator.Participants(ctx, arn)
 	if err != nil {
@@ -65,7 +66,7 @@ func (s *stages) list(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	out := Stages{Stages: make([]Stage, len(found))}
-	var asks sync.WaitGroup // in parallel: stages that do not answer cost one time limit together
+	var asks sync.WaitGroup // in parallel: all stages that do not answer share one time limit
 	for i, a := range found {
 		asks.Go(func() { out.Stages[i] = s.stageFor(r.Context(), a, who.User) })
 	}
@@ -85,7 +86,7 @@ func (s *stages) stageFor(ctx context.Context, a access.StageAccess, who access.
 	return out
 }
 
-// presences lists who is on a stage, or says why that is not known.
+// presences returns the presence of a stage, or why it is not known.
 func (s *stages) presences(
 	ctx context.Context, arn stage.ARN, who access.User,
 ) (there []Presence, trouble string) {
@@ -98,8 +99,8 @@ func (s *stages) presences(
 	return feed.NewPresences(present, viewerOf(who)), trouble
 }
 
-// participants lists who is on the stages that the caller moderates. A stage that does not answer
-// has a Trouble.
+// participants lists the presence of the stages that the caller moderates. A stage that does not
+// answer has a Trouble.
 func (s *stages) participants(r *http.Request, who access.Principal) (any, error) {
 	found, err := s.control.Moderated(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")))
 	if err != nil {
@@ -152,7 +153,7 @@ func (s *stages) newStage(
 	if err := s.control.AddStage(ctx, who, found); err != nil {
 		return stage.Stage{}, err
 	}
-	kept, err := s.control.Stage(ctx, found.ARN) // with the name that was stored
+	kept, err := s.control.Stage(ctx, found.ARN) // its name is the stored one
 	return kept.Stage, err
 }
 
@@ -185,7 +186,8 @@ func (s *stages) fromAWS(ctx context.Context, in NewStage) (stage.Stage, error) 
 	return s.aws.Stage(ctx, in.ARN)
 }
 
-// listAWS lists the stages at AWS that can be added. A region that does not answer has a Trouble.
+// listAWS lists the stages in the AWS account that can be added. A region that does not answer has
+// a Trouble.
 func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 	out := AWSStages{Regions: []string{}, Stages: []AWSStage{}}
 	if s.aws == nil {
@@ -218,7 +220,7 @@ func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 	return out, nil
 }
 
-// sessions lists the stage sessions of an AWS stage. IVS keeps them.
+// sessions lists the stage sessions of an AWS stage, as Amazon IVS stores them.
 func (s *stages) sessions(r *http.Request, who access.Principal) (any, error) {
 	arn := stageARN(r)
 	if s.aws == nil || arn.Local() {

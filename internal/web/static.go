@@ -15,25 +15,25 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// A page that changes with the binary must not outlive it in a cache: every use asks again, and the
-// ETag makes that cheap.
+// A page that changes with the binary must not stay in a cache: browsers ask each time, which the
+// ETag makes cheap.
 const revalidate = "no-cache"
 
 // A file is an embedded file.
 type file struct {
 	kind string
-	// wire reads and packs it when it is first asked for: packing them all cost a start 46 MB of
-	// garbage.
+	// wire reads and compresses the file at its first request: to compress all files at the start
+	// cost 46 MB of garbage.
 	wire func() wire
 }
 
-// A wire is a file as it goes over the wire.
+// A wire is a file as it is sent.
 type wire struct {
 	plain, zipped []byte
 	tag           string
 }
 
-// assets are the front end: ES modules and styles, shipped as they are written, and pages.
+// assets are the front end: ES modules, styles and pages, sent as they were written.
 type assets map[string]*file
 
 func loadAssets() (assets, error) {
@@ -48,8 +48,8 @@ func loadAssets() (assets, error) {
 	return all, err
 }
 
-// kindOf names the media types here: the tables of operating systems differ, and some call a module
-// text/plain.
+// kindOf returns the media type of a file. The tables of operating systems differ, and some call a
+// module text/plain.
 func kindOf(name string) string {
 	switch path.Ext(name) {
 	case ".js":
@@ -130,7 +130,7 @@ func (a assets) routes() []route {
 // page serves an embedded page under an address of its own.
 func (a assets) page(name string) http.Handler { return a.pageBelow(name, 0) }
 
-// pageBelow is page for an address that is so many folders below the first page.
+// pageBelow is page for an address that lies that many folders below the first page.
 func (a assets) pageBelow(name string, below int) http.Handler {
 	f, ok := a[name]
 	if !ok {
@@ -142,7 +142,7 @@ func (a assets) pageBelow(name string, below int) http.Handler {
 	return newFile(name, func() ([]byte, error) { return static.Page(name, below) })
 }
 
-// serve answers /static/….
+// serve serves /static/….
 func (a assets) serve(w http.ResponseWriter, r *http.Request) {
 	if f, ok := a[r.PathValue("path")]; ok {
 		f.ServeHTTP(w, r)

@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	eventBacklog = 10 * time.Minute // of past events that a page receives which was just opened
-	// below the idle limits of common proxies; each authenticates again
+	eventBacklog = 10 * time.Minute // age of the oldest past event that a new page receives
+	// below the idle limits of common proxies; each one authenticates again
 	keepAlive = 15 * time.Second
-	lookLimit = 10 * time.Second // to authenticate and read what a stream sends
+	lookLimit = 10 * time.Second // limit to authenticate and to read what a stream sends
 )
 
 // streams serves the event streams: that of an account, and that of one stage. An idle stream costs
-// one goroutine with a small stack, which reads; what is written is written by a goroutine that
-// lives as long as there is something to write.
+// one goroutine with a small stack, which reads. A goroutine that writes exists only while there is
+// something to write.
 type streams struct {
 	control *access.Control
 	feed    *feed.Feed
@@ -49,26 +49,26 @@ type streams struct {
 	stopping chan struct{}            // guarded by mu: closed when the last open stream has ended
 }
 
-// A sharer is what streams have in common that are sent the same.
+// A sharer is the state of streams that are sent the same data.
 type sharer struct {
 	proof, name string
 	role        access.Role
 	revision    int64
 }
 
-// A profile is a Me as it is sent.
+// A profile is a Me in the form in which it is sent.
 type profile struct {
 	text   []byte
 	hash   [sha256.Size]byte
 	stages []stage.ARN
 }
 
-// profilesAtOnce bounds what comes together when all pages come back: each may be of a thousand
+// profilesAtOnce limits concurrent reads when all pages reconnect: each profile may have a thousand
 // stages.
 const profilesAtOnce = 4
 
-// profile reads what a user may do. The streams of one credential share a reading
-// where they know the same of its user.
+// profile reads the user's capabilities. The streams of one credential share a read if they have
+// the same version of its user.
 func (p *openStream) profile(ctx context.Context, who access.Principal) (profile, error) {
 	key := sharer{p.proof(), who.User.Name, who.User.Role, who.Revision}
 	return p.streams.shared.get(ctx, key, func() (profile, error) {
@@ -85,9 +85,9 @@ func (p *openStream) profile(ctx context.Context, who access.Principal) (profile
 	})
 }
 
-// ShortStreams are for a server that pays for every second of an open stream, as a Lambda function
-// does: a stream sends what is new, ends after Life, and the page comes back after Pause. The zero
-// value keeps streams open.
+// ShortStreams are for a server that pays for every second of an open stream, such as a Lambda
+// function: a stream sends what is new and ends after Life, and the page reconnects after Pause.
+// The zero value keeps streams open.
 type ShortStreams struct{ Life, Pause time.Duration }
 
 func (s *streams) routes() []route {
@@ -103,7 +103,7 @@ func (s *streams) account(w http.ResponseWriter, r *http.Request) {
 }
 
 // page serves the events of one stage: presence and chat. It is for everybody who may be on the
-// stage, with or without an account. A viewing key receives the presence in its view alone.
+// stage, with or without an account. A viewing key receives only the presence in its view.
 func (s *streams) page(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r, stageARN(r))
 }
@@ -128,7 +128,7 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, arn stage.ARN) {
 	after, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64)
 	s.enter(p)
 	if _, ours := p.line.(*connLine); ours {
-		go p.serve(after) // a stack of its own: that of net/http has grown
+		go p.serve(after) // a new goroutine: the stack of net/http's has grown
 		return
 	}
 	p.serve(after)
@@ -138,20 +138,20 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, arn stage.ARN) {
 type openStream struct {
 	streams   *streams
 	presented access.Presented
-	stage     stage.ARN // of a page of one stage; else empty
+	stage     stage.ARN // of a stream of one stage; else empty
 	stream    *feed.Stream
 	line      line
 	tick      *time.Timer
 
-	// Owned by the goroutine that writes; there is one at a time.
+	// Owned by the goroutine that writes. Only one runs at a time.
 	who   access.Principal
-	me    [sha256.Size]byte // the hash of what was sent last
-	last  int64             // the last stored event that was sent
+	me    [sha256.Size]byte // hash of the Me that was sent last
+	last  int64             // ID of the last stored event that was sent
 	docks sentDocks
 }
 
-// serve sends what has to come first, and then waits for the client to go. It listened before the
-// past is read: nothing falls between.
+// serve sends the first frames, and then waits until the client goes. It starts to listen before it
+// reads past events, so that it misses none.
 func (p *openStream) serve(after int64) {
 	defer p.streams.leave(p)
 	if !p.begin(after) {
@@ -164,7 +164,7 @@ func (p *openStream) serve(after int64) {
 	p.end()
 }
 
-// firstTick spreads pages that came together, after a restart.
+// firstTick spreads the ticks of pages that reconnected together, after a restart.
 func (p *openStream) firstTick() time.Duration {
 	if p.streams.short.Life > 0 {
 		return p.streams.short.Life
@@ -192,13 +192,13 @@ func (p *openStream) begin(after int64) bool {
 	return p.backlog(ctx, after) && p.sendMe(ctx, p.who) && p.sendDocks(ctx)
 }
 
-// sendRetry announces that the stream ends soon, and when to come back (WHATWG HTML, 9.2.6).
+// sendRetry announces that the stream ends soon, and when to reconnect (WHATWG HTML, 9.2.6).
 func (p *openStream) sendRetry(pause time.Duration) bool {
 	field := strconv.AppendInt([]byte("retry: "), pause.Milliseconds(), 10)
 	return p.line.write(net.Buffers{append(field, "\n\n"...)}) == nil
 }
 
-// run sends what there is.
+// run sends the waiting frames.
 func (p *openStream) run() {
 	defer p.recovered()
 	for {
@@ -217,7 +217,7 @@ func (p *openStream) run() {
 	}
 }
 
-// recovered keeps a fault of ours from ending the server, as net/http does for handlers.
+// recovered keeps a panic from ending the server, as net/http does for handlers.
 func (p *openStream) recovered() {
 	if fault := recover(); fault != nil {
 		p.streams.log.Error("a fault of ours in an event stream",
@@ -226,8 +226,8 @@ func (p *openStream) recovered() {
 	}
 }
 
-// pass sends a frame, or what a frame without data stands for. It reports whether the stream goes
-// on.
+// pass sends a frame, or the data that a frame without data asks for. It reports whether the stream
+// goes on.
 func (p *openStream) pass(f feed.Frame) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 	defer cancel()
@@ -260,7 +260,7 @@ func (p *openStream) send(f feed.Frame) bool {
 	return p.line.write(sse(f)) == nil
 }
 
-// backlog repeats the stored events that the page has not seen.
+// backlog sends the stored events that the page has not received.
 func (p *openStream) backlog(ctx context.Context, after int64) bool {
 	p.last = after
 	past, err := p.streams.control.EventsAfter(ctx, p.who.User.ID, after,
@@ -277,8 +277,9 @@ func (p *openStream) backlog(ctx context.Context, after int64) bool {
 	return true
 }
 
-// look authenticates again, since logins, grants, keys and tokens end while a stream goes on. It
-// reports whether the stream goes on. What the page may do is read again where access changed.
+// look authenticates again, since logins, grants, keys and tokens end while a stream is open. It
+// reports whether the stream goes on. After a change of access it also reads the user's
+// capabilities again.
 func (p *openStream) look(ctx context.Context, changed bool) bool {
 	who, err := p.authenticate(ctx)
 	if err != nil {
@@ -307,9 +308,9 @@ func (p *openStream) authenticate(ctx context.Context) (access.Principal, error)
 	return who, who.Require(access.ScopeAccount)
 }
 
-// stays reports whether a stream goes on although authentication failed, and sends a Bye where it
-// may not. A page takes that for the end of the login and stops OBS: a database that does not
-// answer is asked again with the next look.
+// stays reports whether to keep the stream open when authentication fails. Otherwise it sends a
+// Bye, which a page takes for the end of its login, and stops OBS. So a stream stays open while the
+// database does not answer, and authenticates at the next look.
 func (p *openStream) stays(err error) bool {
 	if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) ||
 		errors.Is(err, stage.ErrNotFound) {
@@ -321,11 +322,11 @@ func (p *openStream) stays(err error) bool {
 	return true
 }
 
-// sendMe sends what a user may do, if it is new, and watches those stages.
+// sendMe sends the user's capabilities, if they changed, and watches those stages.
 func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	me, err := p.profile(ctx, who)
 	if err != nil {
-		// a page that knows nothing yet comes again
+		// a page that has received nothing yet reconnects
 		return p.stays(err) && p.me != [sha256.Size]byte{}
 	}
 	if me.hash == p.me {
@@ -336,7 +337,7 @@ func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	return p.send(feed.Frame{Name: "me", Data: me.text})
 }
 
-// sendChat sends the chat of the stage as the page may see it.
+// sendChat sends the chat room as the page may see it.
 func (p *openStream) sendChat(ctx context.Context) bool {
 	if p.who.View != "" {
 		return true
@@ -349,7 +350,7 @@ func (p *openStream) sendChat(ctx context.Context) bool {
 	return p.send(feed.Frame{Name: "chat", Data: mustJSON(chatHistory(room, p.who))})
 }
 
-// proof identifies the credential without keeping it.
+// proof identifies the credential by a hash.
 func (p *openStream) proof() string {
 	secret := p.presented.Bearer
 	if secret.Empty() {
@@ -378,7 +379,7 @@ func (s *streams) leave(p *openStream) {
 	}
 }
 
-// stop ends all streams with a Bye. Those that have not ended when ctx does are cut.
+// stop ends all streams with a Bye. When ctx ends, it cuts the streams that are still open.
 func (s *streams) stop(ctx context.Context) {
 	s.feed.Stop()
 	ended := make(chan struct{})

@@ -9,27 +9,27 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// About is what the page System shows beside the checks of /readyz.
+// About is what the page System shows besides the checks of /readyz.
 type About struct {
 	Started    time.Time
 	Database   string
 	LocalKey   string    // the ID of the key that signs the tokens of local stages
 	Settings   []Setting // secrets are masked already
-	OwnKeys    OwnKeys   // nil where no AWS region is served
+	OwnKeys    OwnKeys   // nil if no AWS region is served
 	OwnRegions []string
-	// nil: the checks of `stagedoor doctor` are not offered
+	// nil if the checks of `stagedoor doctor` are not offered
 	Examine func(context.Context) []V1Diagnosis
 }
 
-// A Setting is a setting in force, and where it comes from.
+// A Setting is a setting in force, and its source.
 type Setting struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	From  string `json:"from"`
 }
 
-// OwnKeys are the key pairs whose public halves are imported into Amazon IVS. Changes return the
-// name of the key.
+// OwnKeys are the key pairs whose public halves are imported into Amazon IVS. Methods that change
+// them return the name of the key.
 type OwnKeys interface {
 	List(ctx context.Context) ([]OwnKey, error)
 	Create(ctx context.Context, region, kms string) (name string, err error)
@@ -38,7 +38,7 @@ type OwnKeys interface {
 }
 
 type (
-	// A V1System is what the server runs with.
+	// A V1System describes the running server.
 	V1System struct {
 		Version   string    `json:"version"`
 		StartedAt time.Time `json:"startedAt"`
@@ -47,7 +47,7 @@ type (
 		Readiness
 		Settings []Setting `json:"settings"`
 	}
-	// V1Doctor is what `stagedoor doctor` finds on the server.
+	// V1Doctor is the result of `stagedoor doctor` on the server.
 	V1Doctor struct {
 		Checks []V1Diagnosis `json:"checks"`
 	}
@@ -58,20 +58,22 @@ type (
 		Detail string `json:"detail"`
 		Advice string `json:"advice,omitempty"` // what to do
 	}
-	// An OwnKey is a key pair of one region. Nothing of it is secret.
+	// An OwnKey is a key pair of one region. None of its fields is secret.
 	OwnKey struct {
-		Name       string     `json:"name"`
-		Region     string     `json:"region"`
-		ARN        string     `json:"arn,omitempty"` // of the public half
-		KMS        string     `json:"kms,omitempty"` // the key in AWS KMS; absent: a file
-		State      string     `json:"state"`         // new, active or retiring
-		CreatedAt  time.Time  `json:"createdAt"`
-		LastExpiry *time.Time `json:"lastExpiry,omitempty"` // of the last token that it signed
+		Name   string `json:"name"`
+		Region string `json:"region"`
+		ARN    string `json:"arn,omitempty"` // of the public half
+		// the key in AWS KMS; absent if it is in a file
+		KMS       string    `json:"kms,omitempty"`
+		State     string    `json:"state"` // new, active or retiring
+		CreatedAt time.Time `json:"createdAt"`
+		// expiry of the last token that it signed
+		LastExpiry *time.Time `json:"lastExpiry,omitempty"`
 	}
 	// A V1Keys lists the keys that sign tokens.
 	V1Keys struct {
 		LocalKey string   `json:"localKey"` // its ID
-		Regions  []string `json:"regions"`  // of AWS that are served
+		Regions  []string `json:"regions"`  // AWS regions that are served
 		Keys     []OwnKey `json:"keys"`
 	}
 	// A V1KeyChange creates or rotates the own key of a region.
@@ -80,7 +82,7 @@ type (
 	}
 )
 
-// system serves what the server runs with, and the own keys, to operators.
+// system serves the description of the running server, and the own keys, to operators.
 type system struct {
 	control *access.Control
 	about   About

@@ -43,7 +43,7 @@ func (s *tokens) issue(r *http.Request, who access.Principal) (any, error) {
 	return created(tokenOf(token)), nil
 }
 
-// seconds reads a token life in seconds. Without one the server chooses; 0 is an error.
+// seconds converts a token life from seconds. Without one the server chooses; 0 is an error.
 func seconds(n *int64) (time.Duration, error) {
 	if n == nil {
 		return 0, nil
@@ -67,8 +67,7 @@ func (s *tokens) list(r *http.Request, who access.Principal) (any, error) {
 	return out, nil
 }
 
-// state returns a token with its presence and last event, for programs without an event
-// stream.
+// state returns a token with its presence and its last event, for programs without an event stream.
 func (s *tokens) state(r *http.Request, who access.Principal) (any, error) {
 	issued, err := s.control.Token(r.Context(), who,
 		stage.ParticipantID(r.PathValue("participant")))
@@ -89,7 +88,7 @@ func (s *tokens) state(r *http.Request, who access.Principal) (any, error) {
 	for _, e := range events {
 		if e.Participant != issued.ID || e.Claimed() && out.LastEvent != nil &&
 			!out.LastEvent.Claimed {
-			continue // an unproven claim does not hide an event
+			continue // an event with an unproven claim does not hide an earlier one
 		}
 		last := feed.NewStageEvent(e)
 		out.LastEvent = &last

@@ -11,24 +11,24 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// What requests say.
+// The bodies of requests.
 type (
-	// A Credentials signs in.
+	// A Credentials is a name and a password to sign in with.
 	Credentials struct {
 		Name     string `json:"name"`
 		Password string `json:"password"`
 	}
-	// A SetUp makes the operator.
+	// A SetUp creates the first operator.
 	SetUp struct {
 		Code     string `json:"code"`
 		Name     string `json:"name"`
 		Password string `json:"password"`
 	}
-	// An InviteCode asks whom an invitation is for.
+	// An InviteCode asks for the name on an invitation.
 	InviteCode struct {
 		Code string `json:"code"`
 	}
-	// An AcceptInvite chooses a password.
+	// An AcceptInvite sets the password of an invited user.
 	AcceptInvite struct {
 		Code     string `json:"code"`
 		Password string `json:"password"`
@@ -37,9 +37,10 @@ type (
 	PasswordChange struct {
 		Current string `json:"current"`
 		New     string `json:"new"`
-		EndKeys bool   `json:"endKeys,omitempty"` // also access keys, viewing keys and open tokens
+		// also end access keys, viewing keys and open tokens
+		EndKeys bool `json:"endKeys,omitempty"`
 	}
-	// A TokenRequest asks for a token.
+	// A TokenRequest requests a token.
 	TokenRequest struct {
 		Stage stage.ARN `json:"stage"`
 		TTL   *int64    `json:"ttl,omitempty"` // seconds
@@ -55,19 +56,19 @@ type (
 		Capabilities []string `json:"capabilities"`
 		MaxTTL       *int64   `json:"maxTTL,omitempty"` // seconds
 	}
-	// A NewStage is a local stage to make by its name, an AWS stage to make by name and region,
-	// or one to add by its ARN.
+	// A NewStage is a stage to add: a local stage by its name, a new AWS stage by its name and
+	// region, or an existing AWS stage by its ARN.
 	NewStage struct {
 		Name   string    `json:"name,omitempty"`
 		Region string    `json:"region,omitempty"`
 		ARN    stage.ARN `json:"arn,omitempty"`
 	}
-	// A StageChange changes what it names.
+	// A StageChange changes the members that it contains.
 	StageChange struct {
 		Name   string        `json:"name,omitempty"`
 		Limits *stage.Limits `json:"limits,omitempty"`
 	}
-	// A Removal may say why, and keep the user out.
+	// A Removal kicks a participant. It may give a reason, and bar the user.
 	Removal struct {
 		Reason string `json:"reason,omitempty"`
 		Bar    bool   `json:"bar,omitempty"` // revoke all their tokens for the stage, and refuse new ones
@@ -76,7 +77,7 @@ type (
 	NewKey struct {
 		Name string `json:"name"`
 	}
-	// A NewView asks for a viewing key.
+	// A NewView requests a viewing key.
 	NewView struct {
 		Stage stage.ARN `json:"stage"`
 		View  string    `json:"view"` // "grid", "spotlight", or who is shown: a user id, or "participant:" and a participant id
@@ -93,22 +94,22 @@ type (
 	}
 )
 
-// What answers say.
+// The bodies of responses.
 type (
-	// Me is who is signed in and what they may do.
+	// Me is the signed-in user and what they may do.
 	Me struct {
 		ID      access.UserID `json:"id"`
 		Name    string        `json:"name"`
 		Role    access.Role   `json:"role"`
 		Version string        `json:"version"`
 		Stages  []MyStage     `json:"stages"`
-		// PasskeyNeeded: an operator without the passkey that operators need here, who acts as a
-		// broadcaster.
+		// PasskeyNeeded marks an operator without the passkey that operators need here. They have
+		// the access of a broadcaster.
 		PasskeyNeeded bool `json:"passkeyNeeded,omitempty"`
-		// Rehearsal: POST /api/rehearsals is offered.
+		// Rehearsal reports whether POST /api/rehearsals is offered.
 		Rehearsal bool `json:"rehearsal,omitempty"`
 	}
-	// MyStage is a stage and what one may do on it.
+	// MyStage is a stage and the caller's capabilities on it.
 	MyStage struct {
 		ARN          stage.ARN    `json:"arn"`
 		Name         string       `json:"name"`
@@ -117,7 +118,7 @@ type (
 		Served       string       `json:"served"` // "local" or "aws"
 		Limits       stage.Limits `json:"limits"`
 	}
-	// InviteName is whom an invitation is for.
+	// InviteName is the name on an invitation.
 	InviteName struct {
 		Name string `json:"name"`
 	}
@@ -130,12 +131,12 @@ type (
 		Stage         stage.ARN           `json:"stage"`
 		Capabilities  []string            `json:"capabilities"`
 	}
-	// A Rehearsal has the tokens for one's private stage: to publish to it, and to watch that.
+	// A Rehearsal contains the tokens for a private stage: one to publish, and one to watch.
 	Rehearsal struct {
 		Publish Token `json:"publish"`
 		View    Token `json:"view"`
 	}
-	// An IssuedToken is the record of one.
+	// An IssuedToken is the record of a token.
 	IssuedToken struct {
 		ParticipantID stage.ParticipantID `json:"participantId"`
 		User          Person              `json:"user"`
@@ -147,11 +148,11 @@ type (
 		RevokedAt     *time.Time          `json:"revokedAt,omitempty"`
 		Address       string              `json:"address"`
 	}
-	// Tokens is a list of them, newest first.
+	// Tokens is a list of issued tokens, newest first.
 	Tokens struct {
 		Tokens []IssuedToken `json:"tokens"`
 	}
-	// A TokenState is what became of a token.
+	// A TokenState is the current state of a token.
 	TokenState struct {
 		IssuedToken
 		Presence  *Presence   `json:"presence,omitempty"`
@@ -164,11 +165,11 @@ type (
 		CreatedAt  time.Time  `json:"createdAt"`
 		LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
 	}
-	// AccessKeys is a list of them.
+	// AccessKeys is a list of access keys.
 	AccessKeys struct {
 		Keys []AccessKey `json:"keys"`
 	}
-	// A NewAccessKey is one with its secret, returned once.
+	// A NewAccessKey is an access key with its secret, which is returned once.
 	NewAccessKey struct {
 		AccessKey
 		Key string `json:"key"`
@@ -178,15 +179,15 @@ type (
 		ID         string     `json:"id"`
 		Stage      stage.ARN  `json:"stage"`
 		View       string     `json:"view"`
-		Name       string     `json:"name,omitempty"` // of the one who is shown, if an account
+		Name       string     `json:"name,omitempty"` // of the user who is shown, if it is one
 		CreatedAt  time.Time  `json:"createdAt"`
 		LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
 	}
-	// Views is a list of them.
+	// Views is a list of viewing keys.
 	Views struct {
 		Views []View `json:"views"`
 	}
-	// A CreatedView is one with the address for OBS, returned once.
+	// A CreatedView is a viewing key with the URL for OBS, which is returned once.
 	CreatedView struct {
 		View
 		URL string `json:"url"`
@@ -196,7 +197,7 @@ type (
 		Token
 		View string `json:"view"`
 	}
-	// An IVSSDK is where Amazon's web SDK is loaded from.
+	// An IVSSDK is the address of Amazon's web SDK.
 	IVSSDK struct {
 		URL       string `json:"url"`
 		Integrity string `json:"integrity"`
@@ -220,7 +221,7 @@ type (
 		Grants     []Grant       `json:"grants"`
 		Docks      []Dock        `json:"docks"`
 	}
-	// Users is a list of them.
+	// Users is a list of users.
 	Users struct {
 		Users []User `json:"users"`
 	}
@@ -230,21 +231,21 @@ type (
 		Capabilities []string  `json:"capabilities"`
 		MaxTTL       int64     `json:"maxTTL"` // seconds
 	}
-	// A Stage is one as the operator sees it.
+	// A Stage is a stage as operators see it.
 	Stage struct {
 		ARN          stage.ARN    `json:"arn"`
 		Name         string       `json:"name"`
 		Served       string       `json:"served"`
 		Limits       stage.Limits `json:"limits"`
 		Participants []Presence   `json:"participants"`
-		Trouble      string       `json:"trouble,omitempty"`  // why it is not known who is there
+		Trouble      string       `json:"trouble,omitempty"`  // why the presence is not known
 		IssuedBy     string       `json:"issuedBy,omitempty"` // who issues tokens for an AWS stage, and why
 	}
-	// AWSStages are what AWS has, to choose from.
+	// AWSStages are the stages in the AWS account, to choose from.
 	AWSStages struct {
-		Regions  []string     `json:"regions"` // that are served
+		Regions  []string     `json:"regions"` // AWS regions that are served
 		Stages   []AWSStage   `json:"stages"`
-		Troubles []AWSTrouble `json:"troubles,omitempty"` // of regions that cannot be listed
+		Troubles []AWSTrouble `json:"troubles,omitempty"` // regions that cannot be listed
 	}
 	// An AWSTrouble is why the stages of a region are not known.
 	AWSTrouble struct {
@@ -257,25 +258,26 @@ type (
 		Name  string    `json:"name"`
 		Added bool      `json:"added"`
 	}
-	// A StageSession is the time from the first arrival on an AWS stage until the last one left.
+	// A StageSession is a session of an AWS stage: from the first arrival until the last
+	// participant has left.
 	StageSession struct {
 		ID        string     `json:"id"`
 		StartedAt time.Time  `json:"startedAt"`
-		EndedAt   *time.Time `json:"endedAt,omitempty"` // absent while it goes on
+		EndedAt   *time.Time `json:"endedAt,omitempty"` // absent while the session goes on
 	}
-	// StageSessions is a list of them, the latest first.
+	// StageSessions is a list of stage sessions, the latest first.
 	StageSessions struct {
 		Sessions []StageSession `json:"sessions"`
 	}
-	// Stages is a list of them.
+	// Stages is a list of stages.
 	Stages struct {
 		Stages []Stage `json:"stages"`
 	}
 )
 
-// What event streams say beside what package feed defines.
+// The data of event streams that package feed does not define.
 type (
-	// A ChatHistory is the chat of a stage, as it is now and for one caller.
+	// A ChatHistory is the chat room of a stage as it is now, for one caller.
 	ChatHistory struct {
 		Messages  []ChatMessage `json:"messages"` // oldest first
 		Posts     bool          `json:"posts"`
@@ -320,8 +322,8 @@ func viewerOf(who access.User) feed.Viewer {
 	return feed.Viewer{User: who.ID, Operator: seesReception(who)}
 }
 
-// seesReception reports whether a user sees what stages receive from others: operators of all
-// stages, moderators of those that they see at all.
+// seesReception reports whether a user sees how well stages receive other participants: operators
+// on all stages, moderators on the stages that they see.
 func seesReception(who access.User) bool {
 	return who.Role == access.Operator || who.Role == access.Moderator
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// profiles describes callers to their pages.
+// profiles describes callers for their pages.
 type profiles struct {
 	control *access.Control
 	version string
 }
 
-// of returns what a page shows of the caller.
+// of returns the Me of the caller.
 func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
 	stages, err := s.control.Stages(ctx, who)
 	return s.with(ctx, stages, who), err
@@ -121,13 +121,13 @@ func (s *people) invited(user access.User, code stage.Secret, until time.Time) I
 	}
 }
 
-// InviteURL is the link that an invited person opens. The code is in the fragment, which browsers
-// do not send: no proxy logs it.
+// InviteURL returns the link that an invited person opens. The code is in the fragment, which
+// browsers do not send: no proxy logs it.
 func InviteURL(public *url.URL, code stage.Secret) string {
 	return public.JoinPath("invite").String() + "#code=" + url.QueryEscape(code.Reveal())
 }
 
-// SetupURL is the link that creates the first operator.
+// SetupURL returns the link that creates the first operator.
 func SetupURL(public *url.URL, code stage.Secret) string {
 	return public.JoinPath("setup").String() + "#code=" + url.QueryEscape(code.Reveal())
 }

@@ -12,35 +12,35 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// v1 is the API for programs. The table below is all that describes it: the routes, the OpenAPI
-// document and the check of both come from it.
+// v1 is the API for programs. The routes, the OpenAPI document and the check of both come from the
+// table below.
 type v1 struct {
 	control *access.Control
 	docks   *feed.Docks
-	aws     AWS // nil where no AWS stages are served
+	aws     AWS // nil if no AWS stages are served
 	public  *url.URL
 	now     func() time.Time
-	people  *people // the endpoints that the pages have, too
+	people  *people // endpoints shared with the pages
 	stages  *stages
 	tokens  *tokens
 	guests  guestLinks
 	system  system
 }
 
-// An operation is one row of the API: a route and what a program has to know about it.
+// An operation is one row of the API: a route and its description for programs.
 type operation struct {
 	method  string
 	path    string
 	scope   access.Scope
 	summary string
 	query   []parameter
-	in      any // the zero value of the request's body; nil: there is none
-	out     any // the zero value of the answer's body; nil: 204
-	status  int // 0: 200, or 204 without a body
+	in      any // zero value of the request's body; nil if there is none
+	out     any // zero value of the response's body; nil means 204
+	status  int // 0 means 200, or 204 without a body
 	serve   endpoint
 }
 
-// A parameter is one of the query.
+// A parameter is a query parameter.
 type parameter struct{ name, about string }
 
 var (
@@ -58,7 +58,7 @@ func (v v1) operations() []operation {
 		v.guests.operations())
 }
 
-// console are the operations behind the pages of the console, beside the lists.
+// console are the operations behind the operator's pages, except the lists.
 func (v v1) console() []operation {
 	brand, watch, sys := branding{v.control}, moderation{v.control}, v.system
 	created := http.StatusCreated
@@ -158,7 +158,7 @@ func (v v1) accounts() []operation {
 	}
 }
 
-// records are the lists of what happened, and the rules that give access.
+// records are the lists of events and entries, and the operations on rules.
 func (v v1) records() []operation {
 	created := http.StatusCreated
 	people := v1People{v.control, v.docks, v.public}
@@ -182,7 +182,8 @@ func (v v1) records() []operation {
 				parameter{"participant", "A participant ID."},
 				parameter{"kind", "connected, publishing, warning, refused or ended."}), nil,
 			V1Events{}, 0, records.events},
-		{"GET", "/audit", access.ScopeSelf, // Control decides: moderators read that of their stages
+		// Control decides: moderators read the entries of their stages
+		{"GET", "/audit", access.ScopeSelf,
 			"List the audit trail, newest first. With Accept: text/csv or application/x-ndjson a " +
 				"page in that form.", with(pageQuery,
 				parameter{"action", "An action, such as user.created."}, parameter{
@@ -264,7 +265,7 @@ func pageOf(r *http.Request) (access.Page, error) {
 	return p, nil
 }
 
-// mapped converts the items of a page.
+// mapped converts the items of a page of a list.
 func mapped[A, B any](items []A, one func(A) B) []B {
 	out := make([]B, 0, len(items))
 	for _, item := range items {

@@ -130,7 +130,7 @@ func linkGrant(st V1LinkStage) (access.Grant, error) {
 // v1Stages serves stages to programs.
 type v1Stages struct {
 	control *access.Control
-	aws     AWS // nil where no AWS stages are served
+	aws     AWS // nil if no AWS stages are served
 }
 
 func (v v1Stages) list(r *http.Request, who access.Principal) (any, error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// v1Records serves the lists of what happened: tokens, events and the audit trail.
+// v1Records serves the lists of tokens and events, and the audit trail.
 type v1Records struct {
 	control *access.Control
 	now     func() time.Time
@@ -81,13 +81,14 @@ func (v v1Records) audit(r *http.Request, who access.Principal) (any, error) {
 	return out, nil
 }
 
-// The forms of a list beside JSON.
+// The formats of a list besides JSON.
 const (
 	csvType   = "text/csv"
 	linesType = "application/x-ndjson"
 )
 
-// A table is a page in a form for other programs. The header Stagedoor-Next is its "next".
+// A table is a page of a list in a format for other programs. Its "next" is in the header
+// Stagedoor-Next.
 type table struct {
 	contentType string
 	text        []byte
@@ -116,7 +117,7 @@ func auditCSV(entries []V1Entry) []byte {
 	return b.Bytes()
 }
 
-// plainCell keeps a spreadsheet from taking a name for a formula (OWASP, CSV injection).
+// plainCell keeps a spreadsheet from reading a name as a formula (OWASP, CSV injection).
 func plainCell(text string) string {
 	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
 		return "'" + text

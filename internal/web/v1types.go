@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// What requests to the API for programs say. Every list is a page: next is the parameter "after" of
-// the following one, and absent on the last.
+// The bodies of the API for programs. Every list is returned in pages: next is the parameter
+// "after" for the following page, and is absent on the last page.
 type (
 	// A V1User is a user.
 	V1User struct {
@@ -19,14 +19,15 @@ type (
 		LastSeenAt  *time.Time    `json:"lastSeenAt,omitempty"`
 		Invited     bool          `json:"invited"`
 		SuspendedAt *time.Time    `json:"suspendedAt,omitempty"`
-		Stages      int           `json:"stages"` // how many the user has access to, at most 1000
+		// number of stages to which the user has access, at most 1000
+		Stages int `json:"stages"`
 	}
 	// A V1Users is a page of users.
 	V1Users struct {
 		Users []V1User `json:"users"`
 		Next  string   `json:"next,omitempty"`
 	}
-	// A V1UserDetail is a user with all access.
+	// A V1UserDetail is a user with all grants.
 	V1UserDetail struct {
 		V1User
 		Grants []V1Grant `json:"grants"`
@@ -40,15 +41,16 @@ type (
 		MaxTTL       int64     `json:"maxTTL"` // seconds
 		ByRule       bool      `json:"byRule"`
 
-		BarredAt     *time.Time `json:"barredAt,omitempty"` // no token is issued for this stage since then
+		// since then, no token is issued for this stage
+		BarredAt     *time.Time `json:"barredAt,omitempty"`
 		BarredReason string     `json:"barredReason,omitempty"`
 	}
-	// A V1UserChange changes what it names.
+	// A V1UserChange changes the members that it contains.
 	V1UserChange struct {
 		Name string      `json:"name,omitempty"`
 		Role access.Role `json:"role,omitempty"`
 	}
-	// A V1Reason is the reason of an act.
+	// A V1Reason is the reason for an operation.
 	V1Reason struct {
 		Reason string `json:"reason,omitempty"`
 	}
@@ -59,31 +61,32 @@ type (
 		Served    string       `json:"served"`
 		Limits    stage.Limits `json:"limits"`
 		CreatedAt time.Time    `json:"createdAt"`
-		Users     int          `json:"users"`              // how many have access, at most 1000
-		IssuedBy  string       `json:"issuedBy,omitempty"` // who issues tokens for an AWS stage, and why
+		// number of users with access, at most 1000
+		Users    int    `json:"users"`
+		IssuedBy string `json:"issuedBy,omitempty"` // who issues tokens for an AWS stage, and why
 	}
 	// A V1Stages is a page of stages.
 	V1Stages struct {
 		Stages []V1Stage `json:"stages"`
 		Next   string    `json:"next,omitempty"`
 	}
-	// A V1Participants lists who is on the stages; those where nobody is are left out.
+	// A V1Participants lists the presence of the stages that are not empty.
 	V1Participants struct {
 		Stages []V1StageParticipants `json:"stages"`
 	}
-	// A V1StageParticipants lists who is on a stage.
+	// A V1StageParticipants lists the presence of a stage.
 	V1StageParticipants struct {
 		Stage        stage.ARN  `json:"stage"`
 		Name         string     `json:"name"`
 		Participants []Presence `json:"participants"`
-		Trouble      string     `json:"trouble,omitempty"` // why it is not known who is there
+		Trouble      string     `json:"trouble,omitempty"` // why the presence is not known
 	}
 	// A V1Token is the record of a token.
 	V1Token struct {
 		IssuedToken
 		State access.TokenState `json:"state"`
 	}
-	// A V1Tokens is a page of them, newest first.
+	// A V1Tokens is a page of tokens, newest first.
 	V1Tokens struct {
 		Tokens []V1Token `json:"tokens"`
 		Next   string    `json:"next,omitempty"`
@@ -99,7 +102,7 @@ type (
 		Code          string              `json:"code,omitempty"`
 		Detail        string              `json:"detail,omitempty"`
 	}
-	// A V1Events is a page of them, newest first.
+	// A V1Events is a page of events, newest first.
 	V1Events struct {
 		Events []V1Event `json:"events"`
 		Next   string    `json:"next,omitempty"`
@@ -123,14 +126,13 @@ type (
 		Entries []V1Entry `json:"audit"`
 		Next    string    `json:"next,omitempty"`
 	}
-	// A V1DockLinkRequest registers a person of one's own application.
+	// A V1DockLinkRequest registers a user of another application.
 	V1DockLinkRequest struct {
 		ExternalID string        `json:"externalId"`
 		Name       string        `json:"name"`
 		Stages     []V1LinkStage `json:"stages,omitempty"`
 	}
-	// A V1LinkStage is a stage that the person gets access to: both capabilities, unless it says
-	// which.
+	// A V1LinkStage is a stage to which the user gets access, with both capabilities by default.
 	V1LinkStage struct {
 		ARN          stage.ARN `json:"arn"`
 		Capabilities []string  `json:"capabilities,omitempty"`
@@ -144,31 +146,33 @@ type (
 	}
 	// A V1Rule gives access by a claim.
 	V1Rule struct {
-		ID           access.RuleID `json:"id,omitempty"`
-		Claim        string        `json:"claim,omitempty"` // empty: every user
-		Value        string        `json:"value,omitempty"`
-		Stage        stage.ARN     `json:"stage,omitempty"`
-		OwnStage     string        `json:"ownStage,omitempty"` // the name of a stage of one's own, with {name}
-		Region       string        `json:"region,omitempty"`   // AWS region of the stages that the rule creates
-		Capabilities []string      `json:"capabilities"`
-		MaxTTL       *int64        `json:"maxTTL,omitempty"` // seconds
+		ID    access.RuleID `json:"id,omitempty"`
+		Claim string        `json:"claim,omitempty"` // empty: every user
+		Value string        `json:"value,omitempty"`
+		Stage stage.ARN     `json:"stage,omitempty"`
+		// name of each user's own stage, with {name}
+		OwnStage     string   `json:"ownStage,omitempty"`
+		Region       string   `json:"region,omitempty"` // AWS region of the stages that the rule creates
+		Capabilities []string `json:"capabilities"`
+		MaxTTL       *int64   `json:"maxTTL,omitempty"` // seconds
 	}
 	// A V1Rules lists the rules.
 	V1Rules struct {
 		Rules []V1Rule `json:"rules"`
 	}
-	// A V1RuleEffect is how many people a rule would touch. Operators are left out.
+	// A V1RuleEffect counts the users whom a rule would affect, without operators.
 	V1RuleEffect struct {
-		Gain   int      `json:"gain"`   // who get access to a stage
-		Lose   int      `json:"lose"`   // whose access to a stage ends, with their open tokens there
-		Change int      `json:"change"` // whose capabilities or longest token life change
+		Gain int `json:"gain"` // who would get access to a stage
+		// who would lose access to a stage, with their open tokens there
+		Lose   int      `json:"lose"`
+		Change int      `json:"change"` // whose capabilities or longest token life would change
 		Losing []string `json:"losing"` // names of those who lose access, at most 10
 	}
-	// A V1NewAPIKey asks for an API key.
+	// A V1NewAPIKey requests an API key.
 	V1NewAPIKey struct {
 		Name   string         `json:"name"`
-		Scopes []access.Scope `json:"scopes,omitempty"` // empty: all
-		Days   int            `json:"days,omitempty"`   // 0: it never expires
+		Scopes []access.Scope `json:"scopes,omitempty"` // empty means all
+		Days   int            `json:"days,omitempty"`   // 0 means that it never expires
 	}
 	// A V1APIKey is an API key without its secret.
 	V1APIKey struct {
@@ -180,7 +184,7 @@ type (
 		ExpiresAt  *time.Time     `json:"expiresAt,omitempty"`
 		LastUsedAt *time.Time     `json:"lastUsedAt,omitempty"`
 	}
-	// A V1CreatedAPIKey is one with its secret, which is returned this once.
+	// A V1CreatedAPIKey is an API key with its secret, which is returned once.
 	V1CreatedAPIKey struct {
 		V1APIKey
 		Key string `json:"key"`
@@ -205,12 +209,12 @@ type (
 		FailedAt *time.Time `json:"failedAt,omitempty"`
 		Failure  string     `json:"failure,omitempty"` // why it failed
 	}
-	// A V1CreatedWebhook is one with its secret, which is returned this once.
+	// A V1CreatedWebhook is a webhook with its secret, which is returned once.
 	V1CreatedWebhook struct {
 		V1Webhook
 		Secret string `json:"secret"`
 	}
-	// A V1Webhooks lists the webhooks, and the message types there are.
+	// A V1Webhooks lists the webhooks, and the types of messages that exist.
 	V1Webhooks struct {
 		Webhooks []V1Webhook `json:"webhooks"`
 		Types    []string    `json:"types"`
@@ -221,7 +225,7 @@ type (
 		Type      string    `json:"type"`
 		CreatedAt time.Time `json:"createdAt"`
 		Attempts  int       `json:"attempts"`
-		Status    int       `json:"status"` // HTTP status; 0: no answer
+		Status    int       `json:"status"` // HTTP status; 0 if there was no answer
 		Reason    string    `json:"reason"`
 		DeadAt    time.Time `json:"deadAt"`
 	}
@@ -233,7 +237,7 @@ type (
 	V1Replayed struct {
 		Replayed int `json:"replayed"`
 	}
-	// A V1Queued names a delivery that is on its way.
+	// A V1Queued names a delivery that is queued.
 	V1Queued struct {
 		Delivery string `json:"delivery"`
 	}

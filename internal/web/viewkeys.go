@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// viewKeys serves viewing keys, and what a browser source may do with one.
+// viewKeys serves viewing keys, and the endpoints of browser sources.
 type viewKeys struct {
 	control *access.Control
 	feed    *feed.Feed
@@ -52,8 +52,8 @@ func (s *viewKeys) create(r *http.Request, who access.Principal) (any, error) {
 	return created(CreatedView{View: view(key), URL: s.sourceURL(secret)}), nil
 }
 
-// sourceURL is the URL of a browser source. The key is in the fragment, which browsers never send:
-// no server, proxy or Referer sees it.
+// sourceURL returns the URL of a browser source. The key is in the fragment, which browsers never
+// send: no server, proxy or Referer header receives it.
 func (s *viewKeys) sourceURL(secret stage.Secret) string {
 	u := s.public.JoinPath("source")
 	u.Fragment = secret.Reveal()
@@ -62,11 +62,11 @@ func (s *viewKeys) sourceURL(secret stage.Secret) string {
 
 func (s *viewKeys) revoke(r *http.Request, who access.Principal) (any, error) {
 	err := s.control.RevokeViewKey(r.Context(), who, r.PathValue("id"))
-	s.feed.AccessChanged(who.User.ID) // the streams of the key authenticate again, and end
+	s.feed.AccessChanged(who.User.ID) // the streams of the key authenticate again, fail and end
 	return nil, err
 }
 
-// this returns what a viewing key shows. The dock checks with it whether a source in OBS works.
+// this returns the view of a viewing key. The dock checks with it whether a source in OBS works.
 func (s *viewKeys) this(_ *http.Request, who access.Principal) (any, error) {
 	key, err := who.ViewKey()
 	return view(key), err
