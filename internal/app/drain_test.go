@@ -100,17 +100,7 @@ func TestARollingRestart(t *testing.T) {
 	var work sync.WaitGroup
 	var issued atomic.Int64
 	for range 2 {
-		work.Go(func() {
-			for !stop.Load() {
-				status, _, text, err := olga.do("POST", "/api/tokens",
-					map[string]any{"stage": olga.stage(), "for": "view"})
-				if err != nil || status != http.StatusCreated {
-					t.Errorf("a token: got %d %s %v", status, text, err)
-				}
-				issued.Add(1)
-				time.Sleep(20 * time.Millisecond)
-			}
-		})
+		work.Go(func() { olga.requestTokens(&stop, &issued) })
 	}
 	var causes int
 	work.Go(func() {

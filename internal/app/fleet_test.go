@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,6 +144,19 @@ func (c *caller) token(use string) (token web.Token) {
 	c.must(http.StatusCreated, "POST", "/api/tokens",
 		map[string]any{"stage": c.stage(), "for": use}, &token)
 	return token
+}
+
+// requestTokens requests one token after the other until it is to stop, and counts them.
+func (c *caller) requestTokens(stop *atomic.Bool, issued *atomic.Int64) {
+	for !stop.Load() {
+		status, _, text, err := c.do("POST", "/api/tokens",
+			map[string]any{"stage": c.stage(), "for": "view"})
+		if err != nil || status != http.StatusCreated {
+			c.t.Errorf("a token: got %d %s %v", status, text, err)
+		}
+		issued.Add(1)
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // stage is the ARN of the stage "main".

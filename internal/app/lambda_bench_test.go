@@ -12,6 +12,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/pg"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
 // BenchmarkLambdaColdStart starts an instance of the function for each round: from the start of the
@@ -34,7 +35,7 @@ func BenchmarkLambdaColdStart(b *testing.B) {
 	}
 	var cold, warm time.Duration
 	for b.Loop() {
-		f := newLambdaFront(b, startInstance(b, rie, bootstrap, env, &lockedBuffer{}))
+		f := newLambdaFront(b, startInstance(b, rie, bootstrap, env, &replicas.Lines{}))
 		c := apptest.NewClient(b, f.url, f.roots)
 		begin := time.Now()
 		c.Do("GET", "/healthz", nil) // Lambda starts the process with the first request

@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +39,7 @@ type lambdaFront struct {
 	url       string
 	roots     *x509.CertPool
 	instances chan string // the address of each instance that is free
-	out       *lockedBuffer
+	out       *replicas.Lines
 }
 
 // startLambda runs a function in several instances of AWS's own emulator of the runtime API.
@@ -52,7 +51,7 @@ func startLambda(t testing.TB, instances int, env ...string) *lambdaFront {
 		t.Fatal(err)
 	}
 	var addresses []string
-	out := &lockedBuffer{}
+	out := &replicas.Lines{}
 	for range instances {
 		addresses = append(addresses,
 			startInstance(t, rie, self, append(env, apptest.AsProgram+"=1"), out))
@@ -85,7 +84,7 @@ func newLambdaFront(t testing.TB, instances ...string) *lambdaFront {
 }
 
 func startInstance(
-	t testing.TB, rie, program string, env []string, out *lockedBuffer,
+	t testing.TB, rie, program string, env []string, out *replicas.Lines,
 ) (address string) {
 	t.Helper()
 	address = replicas.FreeAddress(t)
@@ -190,23 +189,6 @@ func (f *lambdaFront) respond(w http.ResponseWriter, answer []byte) {
 
 // invocationID is how Lambda names an invocation.
 var invocationID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // TestAFunctionOnLambda is the road of docs/lambda.md: two instances, PostgreSQL, and Amazon IVS
 // and AWS KMS emulated.

@@ -17,21 +17,26 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestThreeServersObserveAnAWSStage: one of them polls, all docks receive each event once, and a
-// kick keeps its reason wherever it was asked for. When the one that polls stops, another goes on.
-func TestThreeServersObserveAnAWSStage(t *testing.T) {
-	t.Parallel()
+// sharedFlags are those of servers that share a database and a key.
+func sharedFlags(t *testing.T, more ...string) []string {
+	t.Helper()
 	database := &pg.Server{}
 	t.Cleanup(database.Stop)
 	key := filepath.Join(t.TempDir(), "local-key.pem")
 	if _, err := token.CreateKey(key); err != nil {
 		t.Fatal(err)
 	}
-	flags := []string{
-		"--database", database.Database(t), "--local-key", key, "--public-url",
-		"http://127.0.0.1:8080",
-		"--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),
-	}
+	return append([]string{
+		"--database", database.Database(t), "--local-key", key,
+		"--public-url", "http://127.0.0.1:8080",
+	}, more...)
+}
+
+// TestThreeServersObserveAnAWSStage: one of them polls, all docks receive each event once, and a
+// kick keeps its reason wherever it was asked for. When the one that polls stops, another goes on.
+func TestThreeServersObserveAnAWSStage(t *testing.T) {
+	t.Parallel()
+	flags := sharedFlags(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
 	first := apptest.Start(t, flags...) // leads: it was there first
 	olga := first.Operator()
 	var made web.Stage
@@ -107,17 +112,7 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 // page elsewhere. And the pages at the other server receive it.
 func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 	t.Parallel()
-	database := &pg.Server{}
-	t.Cleanup(database.Stop)
-	key := filepath.Join(t.TempDir(), "local-key.pem")
-	if _, err := token.CreateKey(key); err != nil {
-		t.Fatal(err)
-	}
-	flags := []string{
-		"--database", database.Database(t), "--local-key", key, "--public-url",
-		"http://127.0.0.1:8080",
-		"--token-limit=-1",
-	}
+	flags := sharedFlags(t, "--token-limit=-1")
 	first := apptest.Start(t, flags...)
 	olga := first.Operator()
 	second := apptest.Start(t, flags...)

@@ -60,17 +60,7 @@ func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	var issued atomic.Int64
 	var work sync.WaitGroup
 	for range 2 {
-		work.Go(func() {
-			for !stop.Load() {
-				status, _, text, err := ana.do("POST", "/api/tokens",
-					map[string]any{"stage": ana.stage(), "for": "view"})
-				if err != nil || status != http.StatusCreated {
-					t.Errorf("a token: got %d %s %v", status, text, err)
-				}
-				issued.Add(1)
-				time.Sleep(20 * time.Millisecond)
-			}
-		})
+		work.Go(func() { ana.requestTokens(&stop, &issued) })
 	}
 	t.Log("the new version migrates, and serves beside the old one")
 	next.Start()

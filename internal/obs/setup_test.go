@@ -216,16 +216,21 @@ func TestSetUpWithoutWHIP(t *testing.T) {
 	}
 }
 
-func TestOldOBSIsLeftAlone(t *testing.T) {
-	t.Parallel()
-	o := realobs.Start(t, "secret")
-	c := connect(t, o.URL(), "secret")
+// refusesUntouched sets OBS up in vain: it is refused by this code, and OBS stays as it was.
+func refusesUntouched(t *testing.T, c *obs.Client, code string) {
+	t.Helper()
 	before := standing(t, c)
 	_, err := obs.SetUp(t.Context(), c, target(), quiet)
-	mustBe(t, err, "obs_whip")
+	mustBe(t, err, code)
 	if got := standing(t, c); got != before {
 		t.Errorf("got %s, want %s", got, before)
 	}
+}
+
+func TestOldOBSIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	o := realobs.Start(t, "secret")
+	refusesUntouched(t, connect(t, o.URL(), "secret"), "obs_whip")
 }
 
 func TestNeverWhileAnOutputIsActive(t *testing.T) {
@@ -282,13 +287,7 @@ func TestSetUpOfOursIsTakenBack(t *testing.T) {
 		Service: fakeobs.Service{Type: "rtmp_custom",
 			Settings: map[string]any{"server": "rtmp://there", "key": "k"}},
 	})
-	c := connect(t, o.URL(), "")
-	before := standing(t, c)
-	_, err := obs.SetUp(t.Context(), c, target(), quiet)
-	mustBe(t, err, "obs_no_whip")
-	if got := standing(t, c); got != before {
-		t.Errorf("got %s, want %s", got, before)
-	}
+	refusesUntouched(t, connect(t, o.URL(), ""), "obs_no_whip")
 }
 
 // OBS takes no empty settings; what is put back is the same to it, no token is left, and what was

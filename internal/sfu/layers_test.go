@@ -49,19 +49,26 @@ func (h *house) waitSelected(ctx context.Context, id stage.ParticipantID, height
 	}
 }
 
-func TestViewerChoosesALayer(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+// viewSimulcast is the view that ben has of ana, who publishes three layers.
+func (h *house) viewSimulcast(t *testing.T) *rtcpeer.Viewer {
+	t.Helper()
 	h.publish("ana", simulcast(t))
 	h.waitReception("ana", func(r *stage.Reception) bool {
 		return r.Video != nil &&
 			r.Video.Layers == 3 && r.Video.Height == 720
 	})
 	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
-	ctx := patient(t)
-	if err := v.WaitFrames(ctx, 10); err != nil {
+	if err := v.WaitFrames(patient(t), 10); err != nil {
 		t.Fatal(err)
 	}
+	return v
+}
+
+func TestViewerChoosesALayer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	v := h.viewSimulcast(t)
+	ctx := patient(t)
 	// Up by itself, as the network bears it.
 	h.waitSelected(ctx, "ben", 720)
 	for _, l := range []whip.Layer{{EncodingID: "2", Height: 180}, {EncodingID: "0", Height: 720},
@@ -102,16 +109,8 @@ func TestViewerChoosesALayer(t *testing.T) {
 func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.publish("ana", simulcast(t))
-	h.waitReception("ana", func(r *stage.Reception) bool {
-		return r.Video != nil &&
-			r.Video.Layers == 3 && r.Video.Height == 720
-	})
-	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
+	v := h.viewSimulcast(t)
 	ctx := patient(t)
-	if err := v.WaitFrames(ctx, 10); err != nil {
-		t.Fatal(err)
-	}
 	h.waitSelected(ctx, "ben", 720)
 	for _, step := range []struct{ shown, want int }{{200, 360}, {72, 180}, {1080, 720}} {
 		h.layered("ben").FitHeight(step.shown)

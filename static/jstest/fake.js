@@ -239,3 +239,25 @@ export async function until(ok, what = () => '') {
   }
   throw new Error(`it did not come to pass: ${ok} ${JSON.stringify(what())}`);
 }
+
+/** What a local stage allows and advises. */
+export const limits = {
+  maxHeight: 720,
+  advisedBitrate: 2_500_000,
+  maxBitrate: 8_500_000,
+  maxKeyframeInterval: 2,
+};
+
+/** A video track that arrives as Set up OBS leaves it, and an audio track. */
+export const video = {
+  codec: 'H264',
+  profile: 'Constrained Baseline',
+  width: 1280,
+  height: 720,
+  fps: 30,
+  bitrate: 2_400_000,
+  keyframeInterval: 2,
+  bFrames: false,
+  layers: 1,
+};
+export const audio = { codec: 'opus', bitrate: 160_000, valid: true };

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createMeter, disagreements } from '../lib/numbers.js';
 import { fingerprint } from '../lib/tokens.js';
+import { audio, limits, video } from './fake.js';
 import { en } from './words.js';
 
 const stats = (n = {}) => ({
@@ -13,24 +14,6 @@ const stats = (n = {}) => ({
   cpuUsage: 5,
   ...n,
 });
-const limits = {
-  maxHeight: 720,
-  advisedBitrate: 2_500_000,
-  maxBitrate: 8_500_000,
-  maxKeyframeInterval: 2,
-};
-const video = {
-  codec: 'H264',
-  profile: 'Constrained Baseline',
-  width: 1280,
-  height: 720,
-  fps: 30,
-  bitrate: 2_400_000,
-  keyframeInterval: 2,
-  bFrames: false,
-  layers: 1,
-};
-const audio = { codec: 'opus', bitrate: 160_000, valid: true };
 const sent = { bitrate: 2_500_000, encoderLag: 0, renderLag: 0 };
 const wrong = (reception, more = {}) =>
   disagreements({

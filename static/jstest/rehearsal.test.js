@@ -6,29 +6,11 @@ import { counted } from '../lib/playback.js';
 import { createRehearsal, FIRST, step, uplinkOf } from '../lib/rehearsal.js';
 import { overall, score } from '../lib/rehearsal-score.js';
 import { mend, rehearsalOf } from '../lib/rehearsing.js';
-import { fakeObs, memory, until } from './fake.js';
+import { audio, fakeObs, limits, memory, until, video } from './fake.js';
 
 const words = ['en', 'de', 'es'].map((l) =>
   JSON.parse(readFileSync(new URL(`../strings/${l}.json`, import.meta.url))),
 );
-const limits = {
-  maxHeight: 720,
-  advisedBitrate: 2_500_000,
-  maxBitrate: 8_500_000,
-  maxKeyframeInterval: 2,
-};
-const video = {
-  codec: 'H264',
-  profile: 'Constrained Baseline',
-  width: 1280,
-  height: 720,
-  fps: 30,
-  bitrate: 2_400_000,
-  keyframeInterval: 2,
-  bFrames: false,
-  layers: 1,
-};
-const audio = { codec: 'opus', bitrate: 160_000, valid: true };
 const heard = {
   seconds: 19,
   peak: 0.5,

@@ -239,18 +239,8 @@ func (d *dock) setupRefused() {
 
 func (d *dock) notUndone() {
 	d.obs.Pretend("RemoveProfile", 702)
-	d.setupRefusedByServer()
+	d.setupFailed()
 	d.says("30 tokens in 10 minutes is the limit")
-}
-
-func (d *dock) setupRefusedByServer() {
-	d.connected()
-	d.state("not-set-up")
-	d.desk.become(func() {
-		d.desk.refuse = object{"detail": "30 tokens in 10 minutes is the limit; try again in 4 " +
-			"minutes."}
-	})
-	d.ClickText("Set up OBS")
 }
 
 func (d *dock) notKept() {
