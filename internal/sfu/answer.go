@@ -11,8 +11,8 @@ import (
 
 func itoa(n uint8) string { return strconv.Itoa(int(n)) }
 
-// answer writes the answer: the offer's sections in the offer's order (RFC 3264, 6). All candidates
-// are in it, as neither OBS nor the IVS web SDK trickles.
+// answer returns the answer, with the sections of the offer in its order (RFC 3264, 6). It contains
+// all candidates, as neither OBS nor the IVS web SDK trickles.
 func (p *peer) answer(o *offer, candidates []candidate, plan *plan) string {
 	d := &sdp.SessionDescription{
 		Origin: sdp.Origin{
@@ -36,7 +36,7 @@ func (p *peer) answer(o *offer, candidates []candidate, plan *plan) string {
 		}
 	}
 	text, err := d.Marshal()
-	if err != nil { // of a description built here: cannot happen
+	if err != nil { // cannot happen with a description built here
 		p.sfu.cfg.Log.Error("answer", "err", err)
 	}
 	return string(text)
@@ -101,8 +101,8 @@ func (p *peer) accept(m *planned, candidates []candidate, plan *plan) *sdp.Media
 	return media
 }
 
-// setup is our side of DTLS. Where the other side leaves the choice, we are the server, which has
-// nothing to do until a client comes.
+// setup returns this side's role in DTLS. If the other side leaves the choice, this side is the
+// server, which only waits for the client.
 func (p *peer) setup() string {
 	if p.dtlsClient {
 		return "active"
@@ -135,12 +135,12 @@ func addCodec(media *sdp.MediaDescription, m *planned, plan *plan) {
 	}
 }
 
-// fmtp repeats the offer's parameters. From a publisher we also ask for stereo, without which
+// fmtp repeats the parameters of the offer. From a publisher it also requests stereo, without which
 // browsers send mono (RFC 7587, 6.1), unless the offer excludes it.
 func (m *planned) fmtp(plan *plan) string {
 	line := m.codec.fmtpLine
 	if m.section.kind == "video" {
-		return withoutParameterSets(line) // those are the sender's
+		return withoutParameterSets(line) // the sender has its own parameter sets
 	}
 	if !plan.publishing || m.codec.fmtp["stereo"] != "" ||
 		m.codec.fmtp["sprop-stereo"] == "0" {
@@ -159,7 +159,7 @@ func withoutParameterSets(line string) string {
 	return strings.Join(parameters, ";")
 }
 
-// agreedFeedback is the feedback that is offered and supported.
+// agreedFeedback returns the feedback that is both offered and supported.
 func (m *planned) agreedFeedback(plan *plan) (names []string) {
 	for _, name := range []string{"nack", "nack pli", "ccm fir", "transport-cc"} {
 		if m.feedback(name) && (name != "transport-cc" || m.transportCC(plan) != 0) {
@@ -169,10 +169,10 @@ func (m *planned) agreedFeedback(plan *plan) (names []string) {
 	return names
 }
 
-// transportCC is the extension's id when transport-wide feedback is agreed on, else 0. To viewers
-// it is on the picture alone: there the sequence number of one stream is the transport-wide number.
-// Without layers, the feedback would change nothing. What we send has one-byte headers, whose ids
-// end at 14 (RFC 8285, 4.2).
+// transportCC returns the ID of the extension for transport-wide feedback, or 0 if it is not agreed
+// on. To viewers, only the picture uses it: of a single stream, the RTP sequence number can be the
+// transport-wide number. Without layers, the feedback would change nothing. Packets of this server
+// have one-byte headers, whose IDs end at 14 (RFC 8285, 4.2).
 func (m *planned) transportCC(plan *plan) uint8 {
 	id := m.ext(extTransportCC)
 	if !m.feedback("transport-cc") {
@@ -199,12 +199,12 @@ func addExtensions(media *sdp.MediaDescription, m *planned, plan *plan) {
 			long = long || id > 14
 		}
 	}
-	if long && m.section.mixed { // ids above 14 need two-byte headers (RFC 8285, 4.3 and 6)
+	if long && m.section.mixed { // IDs above 14 need two-byte headers (RFC 8285, 4.3 and 6)
 		media.WithPropertyAttribute("extmap-allow-mixed")
 	}
 }
 
-// addSimulcast accepts all layers: OBS gives up unless exactly as many are accepted as it offered.
+// addSimulcast accepts all layers: OBS gives up unless the answer accepts as many as it offered.
 func addSimulcast(media *sdp.MediaDescription, m *planned) {
 	rids := m.rids()
 	if len(rids) == 0 {
@@ -216,8 +216,8 @@ func addSimulcast(media *sdp.MediaDescription, m *planned) {
 	media.WithValueAttribute("simulcast", "recv "+strings.Join(rids, ";"))
 }
 
-// addSource names the stream that we will send, so that the viewer recognises it without an
-// extension in each packet. One msid and one CNAME keep sound and picture in step.
+// addSource names the stream that this server will send, so that the viewer recognizes it without
+// an extension in each packet. One msid and one CNAME synchronize sound and picture.
 func (p *peer) addSource(media *sdp.MediaDescription, m *planned) {
 	if !m.active {
 		return
@@ -226,8 +226,8 @@ func (p *peer) addSource(media *sdp.MediaDescription, m *planned) {
 	media.WithValueAttribute("ssrc", fmt.Sprintf("%d cname:%s", m.ssrc, p.ufrag))
 }
 
-// addCandidates puts them into each section: browsers need those of the first alone, but aiortc
-// reads each section by itself.
+// addCandidates adds the candidates to every section: browsers need only those of the first, but
+// aiortc reads each section by itself.
 func addCandidates(media *sdp.MediaDescription, candidates []candidate) {
 	for i, c := range candidates {
 		media.WithValueAttribute("candidate", fmt.Sprintf("%d %s", i+1, c))

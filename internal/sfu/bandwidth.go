@@ -7,48 +7,48 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A bandwidth decides how much of a simulcast one viewer's network bears. It goes by the viewer's
-// transport-wide feedback (an estimator), or, without it, by what every receiver reports once a
-// second (RFC 3550, 6.4): loss, and the round trip, which grows when a queue fills. Only where
-// there is congestion is it known what the link carries, namely what arrived; from below it is
-// found out by trying the next layer after a calm while, and a try that fails makes the wait twice
-// as long.
+// A bandwidth decides which layer of a simulcast fits the network of one viewer. It uses the
+// viewer's transport-wide feedback (an estimator). Without that, it uses what every receiver
+// reports once a second (RFC 3550, 6.4): loss, and the round trip, which grows when a queue fills.
+// The capacity of a link is known only while it is congested: it is what arrived. Otherwise the
+// bandwidth probes: after a calm while it tries the next layer, and a failure doubles the wait.
 type bandwidth struct {
 	mu       sync.Mutex
-	level    int           // the highest layer that is tried, from 0 up
-	chosen   int           // what choose said last
-	started  bool          // level has been chosen
-	highest  bool          // start at the top and not at the bottom
-	calm     time.Time     // since when nothing was wrong at this level
-	patience time.Duration // until the next try
-	tried    bool          // the level was reached by a try, which has not yet held long enough
-	carried  int           // bit/s that the link bears, from when it was full; 0 while it never was
-	settling bool          // a switch is under way: what is reported belongs to the old layer
+	level    int           // the highest allowed layer, from 0 up
+	chosen   int           // the last result of choose
+	started  bool          // level was initialized
+	highest  bool          // start with the highest layer, not with the lowest
+	calm     time.Time     // since when there was no congestion at this level
+	patience time.Duration // wait before the next try
+	tried    bool          // the level is being tried, and has not held long enough yet
+	carried  int           // bit/s that the link carried when it was full; 0 if it never was
+	settling bool          // the layer is being switched: reports still describe the old one
 
 	transport *estimator // nil if not agreed on
 	fedBack   time.Time
 
-	// Of the receiver reports.
+	// From receiver reports.
 	shortest time.Duration // round trip
 	reported time.Time
-	sent     uint64 // bytes, at the last report
-	queued   int    // reports in a row that showed a long queue
+	sent     uint64 // bytes, as of the last report
+	queued   int    // consecutive reports that showed a long queue
 }
 
 const (
 	firstPatience = 2 * time.Second
 	mostPatience  = time.Minute
 	quickPatience = 300 * time.Millisecond // when the next layer is known to fit
-	holdTime      = 10 * time.Second       // a try that holds so long is no failure any more
+	holdTime      = 10 * time.Second       // a level that holds for so long was no failed try
 	fitsWell      = 1.25
-	feedbackStale = 2 * time.Second // then reports must do
+	feedbackStale = 2 * time.Second // older feedback does not count; then receiver reports do
 	lossTooHigh   = 0.08
 	queueTooLong  = 120 * time.Millisecond
-	queueReports  = 2 // in a row: one may be a hiccup of the viewer's machine
-	settleTime    = 1500 * time.Millisecond
+	// consecutive ones: a single one may come from a pause of the viewer's machine
+	queueReports = 2
+	settleTime   = 1500 * time.Millisecond
 )
 
-// record notes the numbers of what is sent now.
+// record records the sequence numbers of packets that are sent now.
 func (b *bandwidth) record(list []outgoing, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,7 +59,7 @@ func (b *bandwidth) record(list []outgoing, now time.Time) {
 	}
 }
 
-// feedback takes in the viewer's transport-wide feedback.
+// feedback processes the viewer's transport-wide feedback.
 func (b *bandwidth) feedback(f *rtcp.TransportLayerCC, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,8 +72,8 @@ func (b *bandwidth) feedback(f *rtcp.TransportLayerCC, now time.Time) {
 	}
 }
 
-// report takes in what the viewer reports. loss is the share that was lost since the last report;
-// roundTrip is 0 where it is not known.
+// report processes a receiver report. loss is the fraction lost since the last report; roundTrip is
+// 0 if it is not known.
 func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -99,7 +99,7 @@ func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, n
 	b.level--
 }
 
-// choose picks among layers by their bit rates, lowest first.
+// choose returns the layer to send, given the bitrates of all, lowest first.
 func (b *bandwidth) choose(rates []int, settling bool, now time.Time) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -124,7 +124,7 @@ func (b *bandwidth) choose(rates []int, settling bool, now time.Time) int {
 	return b.level
 }
 
-// lower goes down to what the link bears.
+// lower moves down to a layer that the link carries.
 func (b *bandwidth) lower(rates []int) {
 	for b.carried > 0 && b.level > 0 && rates[b.level] > b.carried {
 		b.level--
@@ -149,8 +149,8 @@ func (b *bandwidth) raise(rates []int, now time.Time) {
 	b.calm, b.carried, b.tried = now, 0, true
 }
 
-// knownToFit reports whether the link has carried more than that. What failed once is not known: a
-// link may bear a burst and no more.
+// knownToFit reports whether the link has carried more than that rate. After a failed try it
+// returns false: a link may carry a burst, and not the rate.
 func (b *bandwidth) knownToFit(rate int, now time.Time) bool {
 	return b.transport != nil && b.patience == firstPatience && rate > 0 &&
 		float64(b.transport.carriesLately(now)) > fitsWell*float64(rate)

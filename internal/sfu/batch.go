@@ -7,22 +7,23 @@ import (
 )
 
 const (
-	sendBatch   = 128              // packets handed to the kernel at once
-	outgoingMTU = maxDatagram + 64 // what came in, plus what we add
+	sendBatch = 128 // packets per system call
+	// the largest received datagram, and the bytes that this server adds
+	outgoingMTU = maxDatagram + 64
 )
 
-// A batch collects packets and hands them to the kernel in one call (sendmmsg). Packets of one size
-// to one viewer, as the fragments of a frame are, become one message that the kernel cuts up.
+// A batch collects packets and sends them with one system call (sendmmsg). Packets of one size to
+// one viewer, such as the fragments of a frame, become one message that the kernel splits.
 type batch struct {
 	udp      *net.UDPConn
 	conn     *ipv4.PacketConn
-	segments bool // the kernel can cut up
+	segments bool // the kernel can split messages
 
-	buffers  [][]byte // of packets
-	used     int      // of the buffers
+	buffers  [][]byte // one for each packet
+	used     int      // how many buffers are in use
 	messages []message
 	filled   int
-	wire     []ipv4.Message // the messages as the kernel is given them
+	wire     []ipv4.Message // the messages in the form of the system call
 	traffic  *traffic
 }
 
@@ -31,7 +32,7 @@ type message struct {
 	to      *destination
 	packets [][]byte
 	oob     []byte
-	closed  bool // the last packet is shorter than the first: it must be the last
+	closed  bool // the last packet is shorter than the first, so none may follow
 }
 
 func newBatch(conn *net.UDPConn, counted *traffic) batch {
@@ -44,13 +45,13 @@ func newBatch(conn *net.UDPConn, counted *traffic) batch {
 	return b
 }
 
-// next is the buffer for the next packet.
+// next returns the buffer for the next packet.
 func (b *batch) next() []byte { return b.buffers[b.used] }
 
-// add takes what was written into the buffer.
+// add adds the packet that was written into the buffer.
 func (b *batch) add(packet []byte, to *destination) {
 	if to.tcp != nil {
-		to.tcp.send(packet) // a copy: the buffer is free again
+		to.tcp.send(packet) // send copies it: the buffer is free again
 		return
 	}
 	b.used++
@@ -64,7 +65,7 @@ func (b *batch) add(packet []byte, to *destination) {
 	}
 }
 
-// join lets the packet go with the one before it.
+// join adds a packet to the previous message, if it can.
 func (b *batch) join(packet []byte, to *destination) bool {
 	if !b.segments || b.filled == 0 {
 		return false
@@ -79,7 +80,7 @@ func (b *batch) join(packet []byte, to *destination) bool {
 	return true
 }
 
-// flush sends all of it. A packet that cannot be sent is lost, as on any network.
+// flush sends all messages. A packet that cannot be sent is lost, as on any network.
 func (b *batch) flush() {
 	for i := range b.messages[:b.filled] {
 		m := &b.messages[i]
@@ -104,7 +105,7 @@ func (b *batch) flush() {
 	b.used, b.filled = 0, 0
 }
 
-// sendSingly is for a message that the kernel would not cut up, such as one of packets that the
+// sendSingly sends the packets of a message that the kernel did not split, such as packets that the
 // interface must fragment.
 func (b *batch) sendSingly(m *message, err error) {
 	if len(m.packets) == 1 {
@@ -120,7 +121,7 @@ func (b *batch) sendSingly(m *message, err error) {
 	}
 }
 
-// count adds packets that the kernel took.
+// count counts packets that the kernel accepted.
 func (b *batch) count(packets [][]byte) {
 	size := 0
 	for _, packet := range packets {

@@ -26,8 +26,8 @@ import (
 	"github.com/pion/transport/v5/packetio"
 )
 
-// A certificate is the server's: one for the life of the process, as each answer has its
-// fingerprint.
+// A certificate is the certificate of this server: one for the life of the process, as each answer
+// contains its fingerprint.
 type certificate struct {
 	tls         tls.Certificate
 	fingerprint string
@@ -61,7 +61,7 @@ func colonHex(sum []byte) string {
 	return strings.Join(pairs, ":")
 }
 
-// A fingerprint is what the offer says of the peer's certificate.
+// A fingerprint is the fingerprint of the peer's certificate in the offer.
 type fingerprint struct {
 	hash crypto.Hash
 	sum  []byte
@@ -88,9 +88,9 @@ func (f fingerprint) matches(der []byte) bool {
 	return subtle.ConstantTimeCompare(h.Sum(nil), f.sum) == 1
 }
 
-// dtlsTransport lends one peer's share of the socket to pion/dtls.
+// dtlsTransport passes a peer's datagrams between the socket and pion/dtls.
 type dtlsTransport struct {
-	*packetio.Buffer // what came in; has Close and SetReadDeadline
+	*packetio.Buffer // received datagrams; implements Close and SetReadDeadline
 	peer             *peer
 }
 
@@ -119,16 +119,16 @@ func (t dtlsTransport) RemoteAddr() net.Addr {
 func (t dtlsTransport) SetDeadline(at time.Time) error { return t.SetReadDeadline(at) }
 func (dtlsTransport) SetWriteDeadline(time.Time) error { return nil }
 
-// onDTLS passes the datagram to the handshake. As a server, the first datagram starts it.
+// onDTLS passes a datagram to the handshake. As a server, the first datagram starts the handshake.
 func (p *peer) onDTLS(datagram []byte) {
 	p.startDTLS()
 	if p.dtlsIn != nil {
-		p.dtlsIn.Write(datagram, nil) // a full buffer loses it; DTLS repeats
+		p.dtlsIn.Write(datagram, nil) // a full buffer drops it; DTLS retransmits
 	}
 }
 
-// startDTLS starts the handshake, once. As a client it is called when the first connectivity check
-// has shown where the remote side is.
+// startDTLS starts the handshake, once. As a client it is called after the first connectivity
+// check, which shows the address of the remote side.
 func (p *peer) startDTLS() {
 	if p.dtlsIn != nil || p.ctx.Err() != nil {
 		return
@@ -138,7 +138,7 @@ func (p *peer) startDTLS() {
 	p.sfu.handles.Go(p.runDTLS)
 }
 
-// runDTLS shakes hands, derives the SRTP keys, and then waits until either side closes.
+// runDTLS performs the handshake, derives the SRTP keys, and then waits until either side closes.
 func (p *peer) runDTLS() {
 	defer p.dtlsIn.Close()
 	conn, err := p.handshake()
@@ -184,7 +184,8 @@ func (p *peer) newDTLS(transport dtlsTransport) (*dtls.Conn, error) {
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM,
 			dtls.SRTP_AES128_CM_HMAC_SHA1_80),
 		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
-		dtls.WithInsecureSkipVerify(true), // the fingerprint decides (RFC 8827, 6.5), not a chain
+		// the fingerprint authenticates the peer (RFC 8827, 6.5), not a chain of certificates
+		dtls.WithInsecureSkipVerify(true),
 		dtls.WithVerifyPeerCertificate(p.verifyCertificate),
 		dtls.WithFlightInterval(250 * time.Millisecond),
 		dtls.WithMTU(1200),
@@ -198,7 +199,7 @@ func (p *peer) newDTLS(transport dtlsTransport) (*dtls.Conn, error) {
 	}
 	options := []dtls.ServerOption{
 		dtls.WithClientAuth(dtls.RequireAnyClientCert),
-		dtls.WithInsecureSkipVerifyHello(true), // the connectivity check has proved the address
+		dtls.WithInsecureSkipVerifyHello(true), // the connectivity check has verified the address
 	}
 	for _, o := range either {
 		options = append(options, o)
@@ -215,8 +216,8 @@ func (p *peer) verifyCertificate(chain [][]byte, _ [][]*x509.Certificate) error 
 	return errors.New("the certificate does not match a fingerprint of the offer")
 }
 
-// keySRTP makes one context for each use, so that each has one owner: senders write RTP, RTCP has a
-// lock.
+// keySRTP creates one SRTP context for each use, so that each has one owner: senders write RTP, a
+// lock guards RTCP.
 func (p *peer) keySRTP(conn *dtls.Conn) error {
 	profile, ok := conn.SelectedSRTPProtectionProfile()
 	if !ok {

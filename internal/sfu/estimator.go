@@ -7,50 +7,54 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// An estimator finds out from a viewer's transport-wide feedback
-// (draft-holmer-rmcat-transport-wide-cc-extensions-01) when the link is full and what it then
-// carries. It follows Google Congestion Control (draft-ietf-rmcat-gcc-02): bursts in place of
-// packets, a line through their delays, loss, 0.85 of what arrived. It differs where we differ from
-// a sender that encodes and paces. A keyframe leaves here at once and makes a queue on any link, so
-// what counts is the queue that stands, the least delay of a fifth of a second, and not each
-// variation. And nothing is increased bit by bit, as there is nothing to send between one layer and
-// the next. It keeps no time of its own and must be called by one at a time.
+// An estimator derives from a viewer's transport-wide feedback
+// (draft-holmer-rmcat-transport-wide-cc-extensions-01) when the link is full and what it carries
+// then. It follows Google Congestion Control (draft-ietf-rmcat-gcc-02): it groups packets into
+// bursts, fits a line through their delays, measures loss, and returns 0.85 of the rate that
+// arrived.
+//
+// It differs from that draft because this server forwards instead of encoding and pacing. A
+// keyframe is sent at once and causes a queue on any link. So the estimator measures the standing
+// queue, which is the least delay within a fifth of a second, and not every variation. And it does
+// not increase a rate gradually, as there is nothing to send between one layer and the next. It has
+// no clock of its own, and one caller at a time may use it.
 type estimator struct {
-	epoch time.Time // times are microseconds since then
+	epoch time.Time // all times are microseconds since then
 	sent  [sentKept]sentPacket
 	last  uint16 // the highest number sent
 	any   bool
 
-	reference int64 // of the last feedback: 64 ms of the viewer's clock, unwrapped
-	count     uint8 // of the last feedback
+	// reference time of the last feedback: 64 ms units of the viewer's clock, unwrapped
+	reference int64
+	count     uint8 // counter of the last feedback
 	fed       bool
-	gap       bool // feedback got lost, and with it the state of its packets
+	gap       bool // a feedback packet was lost, with the state of the media packets in it
 
-	from    int64 // what was sent earlier is not judged
-	settled bool  // the queue of what was sent earlier is gone
-	burst   burst // the one that is being reported
+	from    int64 // packets sent earlier are not judged
+	settled bool  // the queue of packets sent earlier is empty
+	burst   burst // the burst that is being reported
 	bursts  [maxBursts]burst
 	filled  int
 	growing int64    // since when the standing queue grows; 0 if it does not
-	base    [2]int64 // the least delay of this time and of the time before: an empty queue
+	base    [2]int64 // the least delay in this period and in the previous one: an empty queue
 	baseAt  int64
 
 	loss     lossWindow
-	proven   int // bit/s that came through without a queue
+	proven   int // bit/s that arrived without a queue
 	provenAt int64
 }
 
-// A sentPacket is what is remembered of a number. Nothing else has to be: the transport-wide number
-// of a packet is its RTP sequence number.
+// A sentPacket is the record of a sent packet. It is found by the transport-wide number, which is
+// also the RTP sequence number.
 type sentPacket struct {
 	at       int64
 	seq      uint16
 	size     uint16 // 0 if nothing was sent
-	repeated bool   // when it was sent cannot be told then
+	repeated bool   // the packet was sent twice, so its time of sending is ambiguous
 	told     fate
 }
 
-// A fate is what feedback reported of a packet.
+// A fate is the state of a packet in the feedback.
 type fate uint8
 
 const (
@@ -59,33 +63,33 @@ const (
 	fateReceived
 )
 
-// A burst is what was sent within burstTime.
+// A burst is a group of packets that were sent within burstTime.
 type burst struct {
 	sent, lastSent int64
-	arrived        int64 // the last of it
-	delay          int64 // the least of it, from our clock to the viewer's
+	arrived        int64 // when its last packet arrived
+	delay          int64 // the least delay in it, from this server's clock to the viewer's
 	packets, bytes int
-	gap            bool // not all packets before it are reported
+	gap            bool // some packets before it are not reported yet
 }
 
 type lossWindow struct {
-	from, to   int64 // when they were sent
+	from, to   int64 // when the packets were sent
 	told, lost int   // packets
-	bytes      int   // that came
+	bytes      int   // bytes that arrived
 }
 
 const (
-	sentKept  = 1024 // numbers; more than a second of 10 Mb/s
+	sentKept  = 1024 // packets; more than a second of 10 Mb/s
 	maxBursts = 64
 
-	burstTime    = 5_000 // µs, as everything here
+	burstTime    = 5_000 // µs, like all times here
 	judgeTime    = 200_000
 	judgeBursts  = 6
 	forgetTime   = 1_000_000
 	settleMost   = 1_000_000
 	baseTime     = 10_000_000
-	standing     = 25_000  // a queue that never gets shorter is one
-	longQueue    = 120_000 // is too long even if it does not grow
+	standing     = 25_000  // µs; a queue that never gets shorter than this is a standing queue
+	longQueue    = 120_000 // µs; too long even if it does not grow
 	rising       = 0.02    // seconds of queue per second
 	lossTime     = 300_000
 	lossForget   = 2_000_000
@@ -103,11 +107,12 @@ func newEstimator(now time.Time) *estimator {
 
 func (e *estimator) micros(now time.Time) int64 { return now.Sub(e.epoch).Microseconds() }
 
-// record notes that the packet of that number is sent; a second time, that it is repeated.
+// record records that the packet of that number is sent. A second call for a number means that the
+// packet is repeated.
 func (e *estimator) record(seq uint16, size int, now time.Time) {
 	ahead := int16(seq - e.last)
 	if e.any && ahead <= -sentKept {
-		return // what has its place is newer
+		return // a newer packet has its place
 	}
 	if !e.any || ahead > 0 {
 		e.last, e.any = seq, true
@@ -120,15 +125,15 @@ func (e *estimator) record(seq uint16, size int, now time.Time) {
 	*p = sentPacket{at: e.micros(now), seq: seq, size: uint16(max(1, min(size, math.MaxUint16)))}
 }
 
-// restart judges only what is sent from now on, such as another layer: a queue that is there must
-// first go away, or at least have had the time to.
+// restart judges only packets that are sent from now on, such as those of another layer. An
+// existing queue must first become empty, or have had the time to.
 func (e *estimator) restart(now time.Time) {
 	e.settled = e.settled && (e.filled == 0 || e.bursts[e.filled-1].delay-e.empty() < standing)
 	e.from = e.micros(now)
 	e.burst, e.filled, e.growing, e.loss = burst{}, 0, 0, lossWindow{}
 }
 
-// carriesLately is what the link was seen to carry with ease; it may carry more.
+// carriesLately returns a rate that the link recently carried without a queue; it may carry more.
 func (e *estimator) carriesLately(now time.Time) int {
 	if e.micros(now)-e.provenAt > provenFor {
 		return 0
@@ -136,11 +141,11 @@ func (e *estimator) carriesLately(now time.Time) int {
 	return e.proven
 }
 
-// feedback takes in one report. If it shows that the link is full, carries is the bit rate that it
-// bears. What was sent until then is not judged again.
+// feedback processes one feedback packet. If that shows that the link is full, carries is the
+// bitrate that the link carries, and packets sent before are not judged again.
 func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries int, full bool) {
 	if f.PacketStatusCount > sentKept {
-		return 0, false // covers more than is remembered
+		return 0, false // it reports on more packets than are recorded
 	}
 	e.follow(f)
 	at, seq, left, deltas := e.reference*64_000, f.BaseSequenceNumber, int(
@@ -181,8 +186,7 @@ func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries i
 	return carries, full
 }
 
-// follow continues the viewer's clock, of which 24 bits are sent, and notes whether feedback before
-// this one got lost.
+// follow unwraps the viewer's clock, of which 24 bits are sent, and notices a lost feedback packet.
 func (e *estimator) follow(f *rtcp.TransportLayerCC) {
 	if !e.fed {
 		e.reference, e.count, e.fed = int64(f.ReferenceTime), f.FbPktCount, true
@@ -195,7 +199,7 @@ func (e *estimator) follow(f *rtcp.TransportLayerCC) {
 	}
 }
 
-// find is what was sent under the number, and is still to be judged.
+// find returns the packet that was sent with a number and is not judged yet.
 func (e *estimator) find(seq uint16) *sentPacket {
 	p := &e.sent[seq%sentKept]
 	if p.size == 0 || p.seq != seq || p.told == fateReceived || p.at < e.from {
@@ -219,7 +223,7 @@ func (e *estimator) received(seq uint16, arrived int64) (carries int, full bool)
 	e.loss.bytes += int(p.size)
 	if p.told == fateUnknown {
 		e.loss.take(p, p.repeated)
-	} else if !p.repeated { // it was late, not lost
+	} else if !p.repeated { // it was late and not lost
 		e.loss.lost = max(0, e.loss.lost-1)
 	}
 	p.told = fateReceived
@@ -244,7 +248,7 @@ func (e *estimator) received(seq uint16, arrived int64) (carries int, full bool)
 	return carries, full
 }
 
-// finish puts the burst to the others.
+// finish adds the current burst to the list and judges the list.
 func (e *estimator) finish() (carries int, full bool) {
 	b := e.burst
 	if e.filled > 0 && b.sent-e.bursts[e.filled-1].sent > forgetTime {
@@ -266,7 +270,7 @@ func (e *estimator) finish() (carries int, full bool) {
 
 func (e *estimator) empty() int64 { return min(e.base[0], e.base[1]) }
 
-// since are the latest bursts that span that time, or nil.
+// since returns the latest bursts that span that time, or nil.
 func (e *estimator) since(span int64, atLeast int) []burst {
 	for i := e.filled - atLeast; i >= 0; i-- {
 		if e.bursts[e.filled-1].sent-e.bursts[i].sent >= span {
@@ -279,8 +283,8 @@ func (e *estimator) since(span int64, atLeast int) []burst {
 	return nil
 }
 
-// prove notes what came through and left no queue. Keyframes and the burst for a late viewer show
-// more than the rest.
+// prove records a rate that arrived without a queue. The highest rates come from keyframes, and
+// from the burst for a viewer that catches up.
 func (e *estimator) prove() {
 	list := e.since(provenTime, 2)
 	if list == nil || list[len(list)-1].delay-e.empty() > provenQueue {
@@ -292,7 +296,7 @@ func (e *estimator) prove() {
 	}
 }
 
-// judge reports whether a queue stands that grows, or that is too long.
+// judge reports whether a standing queue grows or is too long.
 func (e *estimator) judge() (carries int, full bool) {
 	list := e.since(judgeTime, judgeBursts)
 	if list == nil {
@@ -319,7 +323,7 @@ func (e *estimator) judge() (carries int, full bool) {
 	return int(carriesShare * float64(bitrate(list))), true
 }
 
-// slope is that of the line through the delays (least squares).
+// slope returns the slope of the line through the delays (least squares).
 func slope(list []burst) float64 {
 	var x, y, xx, xy float64
 	for _, b := range list {
@@ -330,8 +334,8 @@ func slope(list []burst) float64 {
 	return (n*xy - x*y) / max(1, n*xx-x*x)
 }
 
-// bitrate is that at which the bursts after the first arrived. Those that a hiccup pressed together
-// do not count as faster than they were sent.
+// bitrate returns the rate at which the bursts after the first arrived. Bursts that a pause of the
+// network compressed do not count as faster than they were sent.
 func bitrate(list []burst) int {
 	bytes, sending, arriving := 0, int64(0), int64(0)
 	for i, b := range list[1:] {
@@ -355,8 +359,8 @@ func (l *lossWindow) take(p *sentPacket, lost bool) {
 	}
 }
 
-// judgeLoss reports whether more is lost than should be, two standard deviations more: the fewer
-// packets, the more of them.
+// judgeLoss reports whether more packets are lost than the limit plus two standard deviations: the
+// fewer packets, the larger the share that chance may explain.
 func (e *estimator) judgeLoss() (carries int, full bool) {
 	l := e.loss
 	span := l.to - l.from
@@ -369,7 +373,7 @@ func (e *estimator) judgeLoss() (carries int, full bool) {
 	}
 	rate := int(float64(l.bytes) * 8e6 / float64(span))
 	if list := e.since(judgeTime, judgeBursts); list != nil {
-		rate = min(rate, bitrate(list)) // it may be worse since a moment ago
+		rate = min(rate, bitrate(list)) // the loss may have grown a moment ago
 	}
 	return int(carriesShare * float64(rate)), true
 }

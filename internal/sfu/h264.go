@@ -10,7 +10,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// Payload structures beside single NAL units (RFC 6184, table 1).
+// Payload structures other than single NAL units (RFC 6184, table 1).
 const (
 	payloadSTAPA = 24
 	payloadFUA   = 28
@@ -18,8 +18,8 @@ const (
 
 func nalType(nal []byte) h264.NALUType { return h264.NALUType(nal[0] & 0x1f) }
 
-// nalStarts walks the NAL units that begin in an RTP payload, as far as they are in it: of a
-// fragmented one the first fragment. It stops where the lengths make no sense.
+// nalStarts yields the NAL units that begin in an RTP payload, as far as the payload contains them:
+// of a fragmented unit, only the first fragment. It stops at an invalid length.
 func nalStarts(payload []byte, yield func(kind h264.NALUType, nal []byte) bool) {
 	if len(payload) < 2 {
 		return
@@ -43,11 +43,11 @@ func nalStarts(payload []byte, yield func(kind h264.NALUType, nal []byte) bool) 
 	}
 }
 
-// A unit is what the payload of one packet says about the picture.
+// A unit describes the picture data in the payload of one packet.
 type unit struct {
-	keyframe bool     // a sequence parameter set or an IDR picture begins in it
-	headed   bool     // a sequence parameter set is in it
-	bSlice   bool     // a slice of B macroblocks begins in it
+	keyframe bool     // a sequence parameter set or an IDR picture begins in the payload
+	headed   bool     // the payload contains a sequence parameter set
+	bSlice   bool     // a slice of B macroblocks begins in the payload
 	sets     [][]byte // parameter sets
 }
 
@@ -82,13 +82,13 @@ func isBSlice(nal []byte) bool {
 	return err == nil && (kind == 1 || kind == 6)
 }
 
-// A picture is what a sequence parameter set says.
+// A picture is the description in a sequence parameter set.
 type picture struct {
 	profile       string
 	width, height int
 }
 
-// maxBlocks is the most macroblocks that a picture may be wide or high (16,384 pixels).
+// maxBlocks is the largest width or height of a picture, in macroblocks (16,384 pixels).
 const maxBlocks = 1024
 
 func parseSPS(nal []byte) (picture, error) {
@@ -106,13 +106,13 @@ func parseSPS(nal []byte) (picture, error) {
 	return p, nil
 }
 
-// Names of the profiles that every browser decodes.
+// Names of profiles that every browser decodes.
 const (
 	profileBaseline            = "Baseline"
 	profileConstrainedBaseline = "Constrained Baseline"
 )
 
-// profileName names the profile (H.264, A.2).
+// profileName returns the name of the profile (H.264, A.2).
 func profileName(sps *h264.SPS) string {
 	switch idc := sps.ProfileIdc; {
 	case idc == 66 && sps.ConstraintSet1Flag:
@@ -137,8 +137,8 @@ func profileName(sps *h264.SPS) string {
 	return "unknown"
 }
 
-// parameterSets are the newest ones of a track, without which a decoder cannot start. Many encoders
-// send them with their first keyframe only, or in the offer.
+// parameterSets are the newest parameter sets of a track. A decoder cannot start without them. Many
+// encoders send them only with their first keyframe, or in the offer.
 type parameterSets struct {
 	sps, pps []parameterSet
 }
@@ -149,12 +149,12 @@ type parameterSet struct {
 }
 
 const (
-	maxSets     = 4    // of a kind
-	maxSetsSize = 1100 // bytes of all: they travel in one packet
+	maxSets     = 4    // of each kind
+	maxSetsSize = 1100 // bytes of all sets: they are sent in one packet
 )
 
-// learn keeps a parameter set in place of the earlier one with its id. It reports whether that is
-// new.
+// learn stores a parameter set, and replaces an earlier one with the same ID. It reports whether
+// the set is new.
 func (p *parameterSets) learn(nal []byte) bool {
 	if len(nal) == 0 || len(nal) > maxSetsSize {
 		return false
@@ -163,7 +163,7 @@ func (p *parameterSets) learn(nal []byte) bool {
 	if nalType(nal) == h264.NALUTypeSPS {
 		list, header = &p.sps, 4 // seq_parameter_set_id follows profile and level (7.3.2.1.1)
 	}
-	if len(nal) <= header { // the library panics if it starts beyond the end
+	if len(nal) <= header { // the library panics if it starts reading beyond the end
 		return false
 	}
 	at := 0
@@ -185,16 +185,16 @@ func (p *parameterSets) learn(nal []byte) bool {
 	return true
 }
 
-// complete reports whether a decoder can start with them.
+// complete reports whether a decoder can start with these sets.
 func (p *parameterSets) complete() bool { return len(p.sps) > 0 && len(p.pps) > 0 }
 
-// payload is one RTP payload with all of them (STAP-A, RFC 6184, 5.7.1); nil if they are not
+// payload returns one RTP payload with all sets (STAP-A, RFC 6184, 5.7.1), or nil if they are not
 // complete.
 func (p *parameterSets) payload() []byte {
 	if !p.complete() {
 		return nil
 	}
-	b := []byte{3<<5 | payloadSTAPA} // as important as can be
+	b := []byte{3<<5 | payloadSTAPA} // NRI 3 is the highest importance
 	for _, s := range slices.Concat(p.sps, p.pps) {
 		b = append(append(b, byte(len(s.nal)>>8), byte(len(s.nal))), s.nal...)
 	}
@@ -204,7 +204,7 @@ func (p *parameterSets) payload() []byte {
 	return b
 }
 
-// offeredSets are those of sprop-parameter-sets (RFC 6184, 8.1).
+// offeredSets returns the parameter sets in sprop-parameter-sets (RFC 6184, 8.1).
 func offeredSets(value string) (sets [][]byte) {
 	for text := range strings.SplitSeq(value, ",") {
 		nal, err := base64.StdEncoding.DecodeString(text)

@@ -2,7 +2,7 @@ package sfu
 
 import "time"
 
-// A packet is one RTP packet of a publisher, kept once for all viewers. It does not change.
+// A packet is one RTP packet of a publisher, stored once for all viewers. It never changes.
 type packet struct {
 	seq     uint64 // unwrapped, starting above 1<<16
 	ts      uint64 // unwrapped, starting above 1<<32
@@ -12,28 +12,29 @@ type packet struct {
 }
 
 const (
-	keepPackets = 512 // at least so many are kept, to repeat what a viewer lost
-	// at most so much is kept since the last keyframe; 8.5 Mb/s fill it in 8 s
+	keepPackets = 512 // at least so many are kept, so that packets lost by a viewer can be repeated
+	// at most so many bytes are kept since the last keyframe; 8.5 Mb/s fill them in 8 s
 	keepBytes  = 8 << 20
-	keepAtMost = 1 << 14 // packets; however small they are
+	keepAtMost = 1 << 14 // packets, however small they are
 	keepTime   = 12 * time.Second
 )
 
-// A history is what one track sent since its last keyframe, in order of arrival. Viewers hold an
-// index into it, so it is their queue, too: bounded, and shared. Indices never go back.
+// A history contains the packets of one track since its last keyframe, in order of arrival. Each
+// viewer has an index into it, so it is also the queue of all viewers: limited, and shared. Indices
+// only grow.
 type history struct {
 	packets  []*packet
 	first    uint64 // the index of packets[0]
 	bytes    int
 	keyframe uint64 // the index at which the last keyframe starts
-	keyed    bool   // there is one
+	keyed    bool   // there is a keyframe
 }
 
 func (h *history) end() uint64 { return h.first + uint64(len(h.packets)) }
 
 func (h *history) at(i uint64) *packet { return h.packets[i-h.first] }
 
-// add appends and forgets what is not needed any more.
+// add appends a packet and drops packets that are no longer needed.
 func (h *history) add(p *packet, startsKeyframe bool) {
 	if startsKeyframe {
 		h.keyframe, h.keyed = h.end(), true
@@ -47,7 +48,7 @@ func (h *history) add(p *packet, startsKeyframe bool) {
 		h.first++
 	}
 	if h.keyed && h.keyframe < h.first {
-		h.keyed = false // its beginning is gone: no viewer can start from it
+		h.keyed = false // its first packet was dropped: no viewer can start from it
 	}
 }
 
@@ -61,7 +62,7 @@ func (h *history) tooMuch(now time.Time) bool {
 	return !h.keyed || h.first < h.keyframe || now.Sub(h.packets[0].at) > keepTime
 }
 
-// bytesFrom is the size of what is kept from that index on.
+// bytesFrom returns the size of the packets from that index on.
 func (h *history) bytesFrom(i uint64) (n int) {
 	for _, p := range h.packets[i-h.first:] {
 		n += len(p.payload)
@@ -69,7 +70,7 @@ func (h *history) bytesFrom(i uint64) (n int) {
 	return n
 }
 
-// find looks for a sequence number among the latest packets.
+// find returns the packet with a sequence number, if it is recent.
 func (h *history) find(seq uint64) *packet {
 	for i := len(h.packets) - 1; i >= 0 && i >= len(h.packets)-4*keepPackets; i-- {
 		if h.packets[i].seq == seq {

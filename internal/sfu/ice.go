@@ -10,10 +10,10 @@ import (
 	"github.com/pion/stun/v4"
 )
 
-// maxPaths bounds how many paths one peer may have; the oldest goes first.
+// maxPaths limits the paths of one peer; the oldest is dropped first.
 const maxPaths = 16
 
-// goneAfter is how long nothing must come by a path until it may be given up for another.
+// goneAfter is how long nothing must arrive by a path before another path may replace it.
 const goneAfter = 5 * time.Second
 
 var (
@@ -22,19 +22,19 @@ var (
 	bindingIndication = stun.NewType(stun.MethodBinding, stun.ClassIndication)
 )
 
-// A path is a way to a remote end and back: its address, by UDP or over a TCP connection.
+// A path is the route to a remote end: its address, by UDP or over a TCP connection.
 type path struct {
 	addr netip.AddrPort
 	tcp  *tcpConn // nil for UDP
 }
 
-// A destination is a path, with the address in the form that sending batches needs.
+// A destination is a path with the address in the form that a batch needs.
 type destination struct {
 	path
 	udp *net.UDPAddr
 }
 
-// send is best effort, as all datagrams are.
+// send sends a datagram without a guarantee, as UDP does.
 func (s *SFU) send(datagram []byte, to path) error {
 	if to.tcp != nil {
 		return to.tcp.send(datagram)
@@ -44,7 +44,7 @@ func (s *SFU) send(datagram []byte, to path) error {
 }
 
 // onSTUN answers connectivity checks as a lite agent does (RFC 8445, 7.3). A request without a
-// valid password of ours gets no answer.
+// valid password gets no answer.
 func (s *SFU) onSTUN(datagram []byte, from path, now time.Time) {
 	m := stun.New()
 	if _, err := m.Write(datagram); err != nil {
@@ -55,12 +55,12 @@ func (s *SFU) onSTUN(datagram []byte, from path, now time.Time) {
 		if p := s.authenticate(m); p != nil {
 			s.onCheck(p, m, from, now)
 		}
-	// a keep-alive (RFC 8445, 11); it is not authenticated, so it proves nothing
+	// a keep-alive (RFC 8445, 11): it is not authenticated, so it proves nothing
 	case bindingIndication:
 	}
 }
 
-// authenticate finds the session by the username "ours:theirs" and checks the password (RFC 8445,
+// authenticate finds the session by the username "local:remote" and checks the password (RFC 8445,
 // 7.2.2).
 func (s *SFU) authenticate(m *stun.Message) *peer {
 	var username stun.Username
@@ -87,7 +87,7 @@ func (s *SFU) onCheck(p *peer, m *stun.Message, from path, now time.Time) {
 		return
 	}
 	if !s.bind(p, from, now) {
-		return // the pair does not work: nothing that comes by it would reach the peer
+		return // another peer uses this path, so its datagrams would not reach this peer
 	}
 	p.heard(now)
 	switch dest := p.address(); {
@@ -114,11 +114,11 @@ func (s *SFU) reply(
 		s.cfg.Log.Debug("answering a connectivity check", "err", err)
 		return
 	}
-	s.send(response.Raw, to) // a lost answer is asked for again
+	s.send(response.Raw, to) // the remote side repeats the request if this answer is lost
 }
 
-// bind lets what comes by that path reach the peer. It takes no path from another peer that is
-// heard.
+// bind routes datagrams from a path to the peer. It does not take a path from another peer that is
+// still heard.
 func (s *SFU) bind(p *peer, from path, now time.Time) bool {
 	s.mu.RLock()
 	known := s.byPath[from] == p
@@ -128,7 +128,7 @@ func (s *SFU) bind(p *peer, from path, now time.Time) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byUfrag[p.ufrag] != p { // it ended meanwhile
+	if s.byUfrag[p.ufrag] != p { // the session ended meanwhile
 		return false
 	}
 	if other := s.byPath[from]; other != nil && other.silence(now) < goneAfter {
@@ -145,7 +145,7 @@ func (s *SFU) bind(p *peer, from path, now time.Time) bool {
 	return true
 }
 
-// unbind takes a path from the peer. The caller holds mu.
+// unbind removes a path from the peer. The caller holds mu.
 func (s *SFU) unbind(p *peer, gone path) {
 	p.paths = slices.DeleteFunc(p.paths, func(known path) bool { return known == gone })
 	if s.byPath[gone] != p {
@@ -157,7 +157,7 @@ func (s *SFU) unbind(p *peer, gone path) {
 	}
 }
 
-// address is where media goes; nil before the first connectivity check.
+// address returns where media is sent; nil before the first connectivity check.
 func (p *peer) address() *destination { return p.dest.Load() }
 
 func (p *peer) setAddress(to path, now time.Time) {
@@ -165,10 +165,10 @@ func (p *peer) setAddress(to path, now time.Time) {
 	p.destHeard = now
 }
 
-// nominate notes the pair that the controlling side wants from now on, such as a client that roams.
-// A check that was recorded can be sent again from anywhere, so media follows at once only if the
-// present path is dead. Otherwise it waits for a packet by the new path that only the peer can have
-// made, and that comes for the first time.
+// nominate stores the path that the controlling side wants to use from now on, for example because
+// the client roams. An attacker can record a check and send it again from anywhere. So media moves
+// to the new path at once only if the current one is dead. Otherwise it moves after a packet
+// arrives by the new path that only the peer can have made and that is not a repetition.
 func (p *peer) nominate(to path, now time.Time) {
 	dead := now.Sub(p.destHeard) > goneAfter
 	if dest := p.address(); dest.tcp != nil && dest.tcp.closed() {
@@ -181,7 +181,7 @@ func (p *peer) nominate(to path, now time.Time) {
 	p.nominated = to
 }
 
-// proved is called for a packet that was protected and comes for the first time.
+// proved is called for an authenticated packet that is not a repetition.
 func (p *peer) proved(from path, now time.Time) {
 	if from == p.nominated {
 		p.setAddress(from, now)

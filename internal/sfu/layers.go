@@ -15,7 +15,7 @@ var (
 	_ whip.Playable     = (*viewer)(nil)
 )
 
-// living are the layers that come in, smallest first. Call with pub.mu held.
+// living returns the layers that arrive, smallest first. Call with pub.mu held.
 func (p *publisher) living(now time.Time) []*track {
 	var list []*track
 	for _, t := range p.layers {
@@ -32,12 +32,13 @@ func (p *publisher) living(now time.Time) []*track {
 
 func (t *track) pixels() int { return t.picture.width * t.picture.height }
 
-// stoppedAfter is how long nothing must come of a layer, while others go on, until it has stopped.
+// stoppedAfter is how long a layer must be silent, while other layers arrive, to count as stopped.
 const stoppedAfter = 500 * time.Millisecond
 
-// stopped reports whether the layer sends nothing while another one does: browsers stop the highest
-// layer when their uplink is short. Two frames of the other must have begun since, so that a source
-// of one frame a second does not count as stopped between its frames. Call with pub.mu held.
+// stopped reports whether a layer is silent while another one arrives: browsers stop the highest
+// layer when their uplink is too slow. Two frames of the other layer must have begun since, so that
+// a source of one frame a second does not count as stopped between its frames. Call with pub.mu
+// held.
 func (p *publisher) stopped(t *track, now time.Time) bool {
 	return now.Sub(t.receivedAt) > stoppedAfter &&
 		slices.ContainsFunc(p.layers, func(other *track) bool {
@@ -45,7 +46,7 @@ func (p *publisher) stopped(t *track, now time.Time) bool {
 		})
 }
 
-// follow attaches the streams to what the present source sends. Call with both locks.
+// follow attaches the streams to the tracks of the current source. Call with both locks held.
 func (v *viewer) follow(now time.Time) {
 	source := v.pub.source
 	if source == nil {
@@ -62,8 +63,9 @@ func (v *viewer) follow(now time.Time) {
 	}
 }
 
-// lead gets the stream onto the track: at once if it comes from nowhere, from another session, or
-// from a layer that has stopped; at the next keyframe if it only changes the layer.
+// lead attaches a stream to a track. This happens at once if the stream has no track yet, or one of
+// another session, or one of a layer that has stopped. For a mere change of layer it happens at the
+// next keyframe.
 func (v *viewer) lead(source *publisher, s *stream, want *track, now time.Time) {
 	switch {
 	case want == s.track:
@@ -80,7 +82,7 @@ func (v *viewer) lead(source *publisher, s *stream, want *track, now time.Time) 
 	}
 }
 
-// choose is the layer that the viewer fixed, or the one that its size and its network bear.
+// choose returns the layer that the viewer fixed, or the one that fits its size and its network.
 func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	if len(source.layers) == 1 {
 		return source.layers[0]
@@ -102,7 +104,7 @@ func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	return layers[v.bandwidth.choose(rates, s.target != nil, now)]
 }
 
-// largest is the smallest layer with as many lines as are shown, smallest first.
+// largest returns the index of the smallest layer with at least as many lines as the viewer shows.
 func (v *viewer) largest(layers []*track) int {
 	if v.lines > 0 {
 		if i := slices.IndexFunc(layers,
@@ -113,7 +115,7 @@ func (v *viewer) largest(layers []*track) int {
 	return len(layers) - 1
 }
 
-// onlyLayer is what a picture without simulcast is called.
+// onlyLayer is the name of a picture without simulcast.
 const onlyLayer = "only"
 
 func (t *track) layerID() string { return cmp.Or(t.rid, onlyLayer) }

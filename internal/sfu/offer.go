@@ -14,13 +14,13 @@ const (
 	maxOffer    = 128 << 10
 	maxSections = 64 // m-lines; a browser that publishes has two
 
-	// A browser's section has some 200 lines, 8 parameters in a line, and 6 kinds of feedback.
-	maxAttributes = 1024 // of a section, and of the session
-	maxParameters = 64   // of one a=fmtp
-	maxFeedback   = 32   // of one payload type
+	// A section of a browser has some 200 lines, 8 parameters in a line, and 6 kinds of feedback.
+	maxAttributes = 1024 // of each section, and of the session
+	maxParameters = 64   // of each a=fmtp
+	maxFeedback   = 32   // of each payload type
 )
 
-// An offer holds what is needed of a remote description.
+// An offer contains the needed parts of a remote description.
 type offer struct {
 	ufrag        string
 	fingerprints []fingerprint
@@ -29,7 +29,7 @@ type offer struct {
 	sections     []*section
 }
 
-// A section is one m-line.
+// A section is one m-line with its attributes.
 type section struct {
 	media    *sdp.MediaDescription
 	kind     string // audio, video, application …
@@ -39,7 +39,7 @@ type section struct {
 	rejected bool // port 0 outside a bundle
 	codecs   []codec
 	extmap   map[string]uint8 // URI to id
-	rids     []string         // offered to be sent, in the order of a=simulcast
+	rids     []string         // offered for sending, in the order of a=simulcast
 	rtcpMux  bool
 
 	reducedRTCP bool
@@ -59,7 +59,7 @@ func badSDP(format string, args ...any) *stage.Error {
 	return stage.Errorf(stage.ErrInvalid, format, args...).WithCode("bad_sdp")
 }
 
-// parseOffer reads an offer. Its text is not trusted.
+// parseOffer parses an offer. The text is not trusted.
 func parseOffer(text string) (*offer, error) {
 	d, err := parseSDP(text)
 	if err != nil {
@@ -83,7 +83,7 @@ func parseOffer(text string) (*offer, error) {
 	return o, o.parseTransport(d)
 }
 
-// parseSDP also takes a description whose last line has no end, as some HTTP clients strip it.
+// parseSDP also accepts a description whose last line has no end: some HTTP clients strip it.
 func parseSDP(text string) (*sdp.SessionDescription, error) {
 	if len(text) > maxOffer {
 		return nil, stage.Errorf(stage.ErrTooLarge, "The offer is longer than %d bytes.", maxOffer).
@@ -114,8 +114,8 @@ func bundleOf(d *sdp.SessionDescription) []string {
 	return nil
 }
 
-// parseTransport reads ICE and DTLS: of the session, or of the section that all others are bundled
-// on (RFC 9143, 7.1.3).
+// parseTransport reads the ICE and DTLS attributes: of the session, or of the section with which
+// all others are bundled (RFC 9143, 7.1.3).
 func (o *offer) parseTransport(d *sdp.SessionDescription) error {
 	m := d.MediaDescriptions[0]
 	for i, s := range o.sections {
@@ -138,7 +138,7 @@ func (o *offer) parseTransport(d *sdp.SessionDescription) error {
 	}
 	switch setup := attribute(d, m, "setup"); setup {
 	case "", "actpass", "active":
-	case "passive": // as FFmpeg's WHIP muxer
+	case "passive": // sent by FFmpeg's WHIP muxer
 		o.passive = true
 	default:
 		return badSDP("The offer has a=setup:%s; it must be actpass, active or passive.", setup)
@@ -208,10 +208,10 @@ func (s *section) parseAttribute(a sdp.Attribute) {
 	}
 }
 
-// reservedExtension must not be an id in one-byte headers (RFC 8285, 4.2).
+// reservedExtension is not allowed as an ID in one-byte headers (RFC 8285, 4.2).
 const reservedExtension = 15
 
-// parseExtension reads "1 urn:…" or "1/sendonly urn:…" (RFC 8285, 8).
+// parseExtension parses "1 urn:…" or "1/sendonly urn:…" (RFC 8285, 8).
 func (s *section) parseExtension(value string) {
 	number, uri, _ := strings.Cut(value, " ")
 	number, _, _ = strings.Cut(number, "/")
@@ -231,8 +231,8 @@ func validRID(rid string) bool {
 		func(r rune) bool { return !ok(r) }) < 0
 }
 
-// simulcastOrder keeps the rids that a=simulcast sends, in its order; without that line there is no
-// simulcast (RFC 8853, 5.3).
+// simulcastOrder returns the rids that a=simulcast sends, in its order. Without that line there is
+// no simulcast (RFC 8853, 5.3).
 func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 	line, _ := m.Attribute("simulcast")
 	fields := strings.Fields(line)
@@ -241,8 +241,8 @@ func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 			continue
 		}
 		for stream := range strings.SplitSeq(fields[i+1], ";") {
-			first, _, _ := strings.Cut(stream, ",") // alternatives: take the first
-			first = strings.TrimPrefix(first, "~")  // initially paused
+			first, _, _ := strings.Cut(stream, ",") // of alternatives, take the first
+			first = strings.TrimPrefix(first, "~")  // "~" marks a stream that is paused at first
 			if slices.Contains(rids, first) && !slices.Contains(order, first) {
 				order = append(order, first)
 			}
@@ -251,8 +251,8 @@ func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 	return order
 }
 
-// parseCodecs reads each payload type once, in the order of the m-line: a small offer that repeats
-// one a thousand times must not cost a thousand times as much.
+// parseCodecs reads each payload type once, in the order of the m-line: otherwise a small offer
+// that repeats one a thousand times would cost a thousand times as much.
 func parseCodecs(m *sdp.MediaDescription) (codecs []codec, err error) {
 	described, err := describeCodecs(m)
 	if err != nil {
@@ -278,7 +278,7 @@ func parseCodecs(m *sdp.MediaDescription) (codecs []codec, err error) {
 	return codecs, nil
 }
 
-// describeCodecs collects the attributes by payload type as it is written; "*" applies to all.
+// describeCodecs collects the attributes by payload type; "*" applies to all.
 func describeCodecs(m *sdp.MediaDescription) (map[string]*codec, error) {
 	described := map[string]*codec{"*": {}}
 	for _, a := range m.Attributes {

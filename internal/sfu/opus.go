@@ -1,7 +1,7 @@
 package sfu
 
-// opusDuration is how long the packet's sound is, in samples at 48 kHz, by its first byte (RFC
-// 6716, 3.1), and whether the packet is one at all (3.4).
+// opusDuration returns how long the sound of a packet is, in samples at 48 kHz, by its first byte
+// (RFC 6716, 3.1), and whether the packet is valid (3.4).
 func opusDuration(payload []byte) (samples uint64, valid bool) {
 	if len(payload) == 0 {
 		return 0, false
@@ -22,7 +22,7 @@ func opusDuration(payload []byte) (samples uint64, valid bool) {
 	return frames * each, frames > 0 && frames*each <= 5760 // 120 ms
 }
 
-// opusFrame is the length of a frame by the configuration (table 2).
+// opusFrame returns the length of a frame by its configuration (table 2).
 func opusFrame(config byte) uint64 {
 	switch {
 	case config < 12: // SILK: 10, 20, 40, 60 ms
@@ -33,18 +33,18 @@ func opusFrame(config byte) uint64 {
 	return [4]uint64{120, 240, 480, 960}[config%4] // CELT: 2.5, 5, 10, 20 ms
 }
 
-// soundCheck distinguishes Opus from other codecs that are announced as Opus. OBS sends AAC under
-// Opus's payload type when its encoder was not changed: such a packet may look like Opus by chance,
-// but it lasts 1024 samples, and no Opus packet does.
+// soundCheck detects other codecs that are announced as Opus. OBS sends AAC under Opus's payload
+// type if its encoder was not changed. Such a packet may look like Opus by chance, but it lasts
+// 1024 samples, which no Opus packet does.
 type soundCheck struct {
 	last    *packet
 	seen    int
-	strange float64 // share of strange packets, lately
+	strange float64 // recent share of packets that do not fit
 }
 
 const (
-	soundTolerance = 48 // samples: timestamps made of a clock in µs or ms are a little off
-	soundEnough    = 25 // packets before it judges
+	soundTolerance = 48 // samples: timestamps from a clock in µs or ms are slightly off
+	soundEnough    = 25 // packets that it needs before it judges
 )
 
 func (c *soundCheck) take(p *packet) {
@@ -64,7 +64,8 @@ func (c *soundCheck) take(p *packet) {
 	c.strange += (odd - c.strange) / soundEnough
 }
 
-// fits: the next packet follows when this one ends, or later, after silence that was not sent.
+// fits reports whether the time to the next packet fits the length of this one: it follows at its
+// end, or later, after silence that was not sent.
 func fits(p *packet, delta uint64) bool {
 	samples, valid := opusDuration(p.payload)
 	if !valid || samples == 0 {

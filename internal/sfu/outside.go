@@ -8,8 +8,8 @@ import (
 	"github.com/pion/stun/v4"
 )
 
-// OutsideAddress asks a STUN server (RFC 8489) which address it sees this machine at: the one that
-// media has to be announced with.
+// OutsideAddress asks a STUN server (RFC 8489) for the public address of this machine, which is the
+// one to announce for media.
 func OutsideAddress(ctx context.Context, server string) (netip.Addr, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", server)
 	if err != nil {

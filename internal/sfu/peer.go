@@ -20,16 +20,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A role is what a peer is there for: to publish or to view.
+// A role is what a peer does: publish or view.
 type role interface {
-	// the connection is up; nothing has come or gone yet
+	// the connection is up; no media was sent or received yet
 	onReady()
-	onOpen() // now it may
-	// from the reader alone; payload is the role's to keep
+	onOpen() // media may be sent
+	// called by the reader alone; the role may keep payload
 	onRTP(header *rtp.Header, payload []byte, now time.Time)
-	onRTCP(packets []rtcp.Packet, now time.Time) // from the reader alone
-	onTick(now time.Time)                        // every tick once open
-	onEnd(code, detail string)                   // once
+	onRTCP(packets []rtcp.Packet, now time.Time) // called by the reader alone
+	onTick(now time.Time)                        // called at every tick after onOpen
+	onEnd(code, detail string)                   // called once
 }
 
 // A peer is one remote end: ICE, DTLS and SRTP of one session.
@@ -44,34 +44,35 @@ type peer struct {
 	icePassword  string
 	remoteUfrag  string
 	fingerprints []fingerprint
-	dtlsClient   bool   // we start the handshake; otherwise the remote side does
-	ssrc         uint32 // of our RTCP
-	reducedRTCP  bool   // RTCP packets may come alone (RFC 5506)
+	dtlsClient   bool   // this side starts the handshake; otherwise the remote side does
+	ssrc         uint32 // of this side's RTCP
+	reducedRTCP  bool   // RTCP packets need not be compounds (RFC 5506)
 
 	ctx    context.Context // ends with the session
 	cancel context.CancelFunc
 	ending sync.Once
 
-	dest      atomic.Pointer[destination]
-	lastHeard atomic.Int64 // a time.Duration from since: a changed wall clock must not end sessions
+	dest atomic.Pointer[destination]
+	// a time.Duration since "since": a change of the wall clock must not end sessions
+	lastHeard atomic.Int64
 	keys      atomic.Pointer[keys]
 
 	paths  []path           // guarded by sfu.mu
-	dtlsIn *packetio.Buffer // the reader's
-	early  []early          // the reader's: media that came before the keys
-	header rtp.Header       // the reader's
+	dtlsIn *packetio.Buffer // owned by the reader
+	early  []early          // owned by the reader: media that arrived before the keys
+	header rtp.Header       // owned by the reader
 
-	nominated path      // the reader's: where media is to go, as soon as that is proved
-	destHeard time.Time // the reader's: when something came by the path that media takes
+	nominated path      // owned by the reader: the next path of media, once it is proved
+	destHeard time.Time // owned by the reader: when a datagram last arrived by the path of media
 
 	rtcpMu sync.Mutex // guards keys.rtcpOut
 }
 
-// keys are the SRTP contexts. Each has one user at a time.
+// keys are the SRTP contexts. Each has one owner at a time.
 type keys struct {
-	in      *srtp.Context // the reader's
-	rtpOut  *srtp.Context // the sender's
-	rtcpOut *srtp.Context // under peer.rtcpMu
+	in      *srtp.Context // owned by the reader
+	rtpOut  *srtp.Context // owned by the sender
+	rtcpOut *srtp.Context // guarded by peer.rtcpMu
 }
 
 func newPeer(s *SFU, who stage.Participant, o *offer) *peer {
@@ -103,7 +104,7 @@ func (p *peer) Close(code, detail string) { p.end(code, detail) }
 func (p *peer) end(code, detail string) {
 	p.ending.Do(func() {
 		p.sfu.forget(p)
-		p.cancel() // runDTLS says goodbye
+		p.cancel() // runDTLS then closes the connection
 		p.role.onEnd(code, detail)
 		p.sfu.cfg.Log.Debug("session ended", "participant", p.who.ID, "stage",
 			p.who.Stage, "code", code)
@@ -113,7 +114,7 @@ func (p *peer) end(code, detail string) {
 
 func (p *peer) heard(now time.Time) { p.lastHeard.Store(int64(now.Sub(p.since))) }
 
-// silence is how long nothing came.
+// silence returns the time since the last datagram.
 func (p *peer) silence(now time.Time) time.Duration {
 	return now.Sub(p.since) - time.Duration(p.lastHeard.Load())
 }
@@ -143,8 +144,7 @@ func (p *peer) tick(now time.Time) {
 	}
 }
 
-// onSRTP decrypts media as soon as there are keys. RTCP is recognised by its packet type (RFC 5761,
-// 4).
+// onSRTP decrypts media once there are keys. It recognizes RTCP by the packet type (RFC 5761, 4).
 func (p *peer) onSRTP(datagram []byte, from path, now time.Time) {
 	if p.ctx.Err() != nil {
 		return
@@ -161,8 +161,8 @@ func (p *peer) onSRTP(datagram []byte, from path, now time.Time) {
 	p.decrypt(k, datagram, from, now)
 }
 
-// An early datagram came while our side of the handshake was still being finished: the other side
-// is done first and may send at once. It is often the only keyframe for seconds.
+// An early datagram arrived before this side finished the handshake: the other side finishes first
+// and may send at once. The datagrams often contain the only keyframe for seconds.
 type early struct {
 	datagram []byte
 	from     path
@@ -185,7 +185,7 @@ func (p *peer) decrypt(k *keys, datagram []byte, from path, now time.Time) {
 	p.header = rtp.Header{}
 	plain, err := k.in.DecryptRTP(nil, datagram, &p.header)
 	if err != nil {
-		return // forged, repeated, or before the keys fit
+		return // forged, repeated, or encrypted with other keys
 	}
 	p.heard(now)
 	p.proved(from, now)
@@ -211,8 +211,8 @@ func stripPadding(h *rtp.Header, plain []byte) (payload []byte, ok bool) {
 	return payload[:len(payload)-padding], true
 }
 
-// headerSize is the length of the RTP header as it came; that it fits has been checked by the
-// decryption.
+// headerSize returns the length of the RTP header as it arrived. Decryption has checked that the
+// packet is long enough.
 func headerSize(b []byte) int {
 	n := 12 + 4*int(b[0]&0x0f)
 	if b[0]&0x10 != 0 {
@@ -235,7 +235,7 @@ func (p *peer) onSRTCP(k *keys, datagram []byte, from path, now time.Time) {
 	p.role.onRTCP(packets, now)
 }
 
-// sendRTCP sends one compound.
+// sendRTCP sends one compound packet.
 func (p *peer) sendRTCP(packets ...rtcp.Packet) {
 	k, dest := p.keys.Load(), p.address()
 	if k == nil || dest == nil || len(packets) == 0 || p.ctx.Err() != nil {

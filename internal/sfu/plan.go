@@ -16,18 +16,18 @@ const (
 )
 
 // A plan is the content of the answer: at most one audio and one video section are accepted, all
-// others are refused.
+// others are rejected.
 type plan struct {
 	publishing   bool
-	layered      bool // to a viewer: there are layers to choose from
+	layered      bool // for a viewer: there are layers to choose from
 	audio, video *planned
 }
 
-// planned is one section that is accepted.
+// A planned is one accepted section.
 type planned struct {
 	section *section
 	codec   codec
-	active  bool // media flows, in the one direction that the session has
+	active  bool // media flows in the direction of the session
 	ssrc    uint32
 }
 
@@ -40,8 +40,8 @@ func (p *plan) of(s *section) *planned {
 	return nil
 }
 
-// planPublish accepts H.264 and Opus. It refuses a broadcast without H.264, as IVS does, also one
-// without any video; and one whose sound is in no codec that a viewer could play.
+// planPublish accepts H.264 and Opus. As IVS does, it refuses a broadcast without H.264, including
+// one without video. It also refuses sound without a codec that viewers can play.
 func planPublish(o *offer) (*plan, error) {
 	p := &plan{publishing: true}
 	p.take(o, func(s *section) bool { return s.sends })
@@ -62,8 +62,9 @@ func planPublish(o *offer) (*plan, error) {
 	return p, p.checkTransport(o)
 }
 
-// planSubscribe refuses an offer that wants a kind of media in no codec that the stage has: with a
-// reason, a player's author knows what to change, and not if a section is refused in the answer.
+// planSubscribe refuses an offer that requests a kind of media without a codec that the stage has.
+// The error has a reason, so that the author of a player knows what to change; a rejected section
+// in the answer would have none.
 func planSubscribe(o *offer) (*plan, error) {
 	p := &plan{}
 	p.take(o, func(s *section) bool { return s.receives })
@@ -83,14 +84,14 @@ func noCodec(code, detail string) error {
 	return stage.Errorf(stage.ErrInvalid, "%s", detail).WithCode(code)
 }
 
-// wanted reports whether a section of that kind is active.
+// wanted reports whether the offer has an active section of a kind.
 func wanted(o *offer, kind string, active func(*section) bool) bool {
 	return slices.ContainsFunc(o.sections, func(s *section) bool {
 		return s.kind == kind && !s.rejected && active(s)
 	})
 }
 
-// take prefers sections that are active.
+// take selects the sections. It prefers active ones.
 func (p *plan) take(o *offer, active func(*section) bool) {
 	for _, s := range o.sections {
 		m := pick(s)
@@ -148,8 +149,8 @@ func pickOpus(s *section) *planned {
 	return nil
 }
 
-// pickH264 picks the payload type that most decoders play: constrained baseline before baseline
-// before the rest. It need not be what the encoder makes (OBS always offers 42e01f), so the profile
+// pickH264 picks the payload type that most decoders play: constrained baseline, then baseline,
+// then any other. The encoder may use another profile (OBS always offers 42e01f), so the profile
 // that arrives is measured.
 func pickH264(s *section) *planned {
 	var best *codec
@@ -166,9 +167,8 @@ func pickH264(s *section) *planned {
 }
 
 // h264Rank reads profile-level-id (RFC 6184, 8.1): profile_idc, then the constraint flags, of which
-// 0x40 makes baseline constrained. A payload type that does not name its packetization mode is the
-// last choice: by the RFC that means mode 0, but GStreamer leaves the parameters out and plays
-// mode 1 as well.
+// 0x40 makes baseline constrained. A payload type without a packetization mode has the lowest rank:
+// by the RFC it has mode 0, but GStreamer omits the parameters and plays mode 1 as well.
 func h264Rank(c codec) int {
 	if c.name != "H264" || c.clock != 90000 {
 		return 0
@@ -193,10 +193,10 @@ func h264Rank(c codec) int {
 
 func (p *planned) feedback(name string) bool { return slices.Contains(p.codec.feedback, name) }
 
-// ext is the extension's id, or 0.
+// ext returns the ID of an extension, or 0.
 func (p *planned) ext(uri string) uint8 { return p.section.extmap[uri] }
 
-// rids are the layers that are accepted: none if packets could not name theirs.
+// rids returns the accepted layers: none if packets could not name their layer.
 func (p *planned) rids() []string {
 	if p.ext(extRID) == 0 {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// mutedAfter is how long nothing must come of a kind until it counts as muted.
+// mutedAfter is how long a kind of media must be silent to count as muted.
 const mutedAfter = 3 * time.Second
 
 // Participants implements stage.Moderator: everyone with a session, publisher or viewer.
@@ -89,7 +89,7 @@ func (p *publisher) describe(seen *stage.Presence, now time.Time) {
 	}
 }
 
-// sentBefore reports whether anything has ever arrived; mu of the publication is held.
+// sentBefore reports whether the publisher has ever sent anything; mu of the publication is held.
 func (p *publisher) sentBefore() bool {
 	sent := func(t *track) bool { return t != nil && !t.receivedAt.IsZero() }
 	return sent(p.audio) || slices.ContainsFunc(p.layers, sent)

@@ -13,17 +13,17 @@ type publicationKey struct {
 	id    stage.ParticipantID
 }
 
-// A publication is what a participant sends to a stage. It outlives the session that carries it:
-// when the publisher comes back, or takes over from another place, the viewers go on with the new
-// session.
+// A publication is the media that a participant sends to a stage. It outlives the session that
+// carries it: when the publisher reconnects, or takes over from another place, the viewers continue
+// with the new session.
 type publication struct {
 	sfu *SFU
 	key publicationKey
 
 	mu      sync.Mutex
-	source  *publisher  // nil while there is none
+	source  *publisher  // nil while there is no publisher
 	left    time.Time   // when the last source left
-	viewers [][]*viewer // by sender; the inner slices are replaced, never changed
+	viewers [][]*viewer // by sender; the inner slices are replaced and never changed
 }
 
 func newPublication(s *SFU, key publicationKey) *publication {
@@ -44,7 +44,7 @@ func (pub *publication) layered() bool {
 	return pub.source != nil && len(pub.source.plan.video.rids()) > 1
 }
 
-// setSource returns the source that the new one replaces.
+// setSource sets the source, and returns the one that it replaces.
 func (pub *publication) setSource(p *publisher) (earlier *publisher) {
 	pub.mu.Lock()
 	defer pub.mu.Unlock()
@@ -61,7 +61,7 @@ func (pub *publication) dropSource(p *publisher) {
 	}
 }
 
-// join gives the viewer to the sender that has least to do here.
+// join assigns the viewer to the sender with the fewest viewers of this publication.
 func (pub *publication) join(v *viewer) {
 	pub.mu.Lock()
 	defer pub.mu.Unlock()
@@ -94,7 +94,7 @@ func (pub *publication) everyViewer() []*viewer {
 	return slices.Concat(pub.viewers...)
 }
 
-// deserted reports whether the publication has no source, and no viewer or only viewers that have
+// deserted reports whether the publication has no source, and no viewers except those that have
 // waited long enough.
 func (pub *publication) deserted(now time.Time, linger time.Duration) bool {
 	pub.mu.Lock()

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	reportEvery   = time.Second            // receiver reports, sender reports
-	feedbackEvery = 100 * time.Millisecond // transport-wide feedback
-	keyframeEvery = 500 * time.Millisecond // at most so often a publisher is asked for a keyframe
-	// without media: its place on a full stage may be another's
+	reportEvery   = time.Second            // interval of receiver reports
+	feedbackEvery = 100 * time.Millisecond // interval of transport-wide feedback
+	keyframeEvery = 500 * time.Millisecond // shortest interval between requests for a keyframe
+	// without media for so long, a publisher may lose its place on a full stage
 	idleAfter = 10 * time.Second
 	maxTracks = 8 // RTP streams of one publisher
 )
 
-// A publisher is a session that sends.
+// A publisher is a session that sends media.
 type publisher struct {
 	*peer
 	pub  *publication
@@ -31,7 +31,7 @@ type publisher struct {
 	eventMu sync.Mutex // keeps events in order
 	ended   bool
 
-	// Extensions as agreed on; 0 if not.
+	// IDs of the extensions agreed on; 0 if not.
 	twccID uint8
 	ridID  uint8
 
@@ -39,13 +39,13 @@ type publisher struct {
 	bySSRC     map[uint32]*track
 	twcc       *twcc.Recorder // nil if not agreed on
 	audio      *track
-	layers     []*track // of the picture
+	layers     []*track // of the picture, one track each
 	publishing bool     // EventPublishing was sent
 	firstMedia time.Time
 	reported   time.Time
 	fedBack    time.Time
 	examined   time.Time
-	bytes      int   // since then
+	bytes      int   // bytes received since "since"
 	rates      []int // bit/s of the last seconds
 	warned     map[string]bool
 }
@@ -82,7 +82,7 @@ func (p *publisher) event(kind stage.EventKind, code, detail string) {
 	})
 }
 
-// idle reports whether nothing came although there was time for it.
+// idle reports whether no media arrived although there was time for it.
 func (p *publisher) idle(now time.Time) bool {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()
@@ -101,7 +101,7 @@ func (p *publisher) onEnd(code, detail string) {
 	p.event(stage.EventEnded, code, detail)
 }
 
-// onRTP takes in each packet.
+// onRTP processes a packet.
 func (p *publisher) onRTP(h *rtp.Header, payload []byte, now time.Time) {
 	p.pub.mu.Lock()
 	p.recordTransport(h, now)
@@ -128,10 +128,11 @@ func (p *publisher) recordTransport(h *rtp.Header, now time.Time) {
 	}
 }
 
-// trackOf finds the track by SSRC; a new one by its payload type, and its rid if there are layers.
+// trackOf returns the track of a packet by its SSRC. It recognizes a new track by its payload type,
+// and by its rid if there are layers.
 func (p *publisher) trackOf(h *rtp.Header) *track {
 	if t := p.bySSRC[h.SSRC]; t != nil && t.arrival.startedOver() {
-		delete(p.bySSRC, h.SSRC) // to the viewers it is a new track
+		delete(p.bySSRC, h.SSRC) // viewers treat it as a new track
 	} else if t != nil {
 		if h.PayloadType != p.payloadType(t.video) {
 			return nil
@@ -164,7 +165,7 @@ func (p *publisher) newLayer(h *rtp.Header) *track {
 	if rids := p.plan.video.rids(); len(rids) > 0 {
 		rid = string(h.GetExtension(p.ridID))
 		if !slices.Contains(rids, rid) {
-			return nil // its layer is not known yet; a later packet names it
+			return nil // its layer is not known yet; a later packet will name it
 		}
 	}
 	t := newTrack(true, rid, h.SSRC)
@@ -180,8 +181,8 @@ func (p *publisher) newLayer(h *rtp.Header) *track {
 	return t
 }
 
-// announces reports whether the publisher counts as live from now on: when a picture can be seen,
-// or when sound alone comes for a while.
+// announces reports whether the publisher counts as live from now on: when a picture can be
+// decoded, or after a while with sound alone.
 func (p *publisher) announces(now time.Time) bool {
 	if p.publishing {
 		return false
@@ -213,7 +214,7 @@ func received(sound bool, layers int) string {
 	return "sound"
 }
 
-// onRTCP: sender reports keep the viewers' sound and picture in step.
+// onRTCP reads sender reports, which synchronize the viewers' sound and picture.
 func (p *publisher) onRTCP(packets []rtcp.Packet, now time.Time) {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()
@@ -226,7 +227,7 @@ func (p *publisher) onRTCP(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
-// onTick sends what is due: requests to repeat, transport-wide feedback, receiver reports.
+// onTick sends what is due: requests for lost packets, transport-wide feedback, receiver reports.
 func (p *publisher) onTick(now time.Time) {
 	if packets := p.duePackets(now); len(packets) > 0 {
 		p.sendRTCP(packets...)
@@ -279,14 +280,14 @@ func (p *publisher) receiverReport(now time.Time) *rtcp.ReceiverReport {
 	return rr
 }
 
-// wantKeyframe asks the publisher for one, but not more often than it could sensibly make them.
-// Call with pub.mu held.
+// wantKeyframe requests a keyframe from the publisher, but not more often than an encoder can
+// usefully make them. Call with pub.mu held.
 func (p *publisher) wantKeyframe(t *track, now time.Time) {
 	if now.Sub(t.askedAt) < keyframeEvery {
 		return
 	}
 	if t.asked++; t.keyAt.Before(t.askedAt) {
-		t.answered = 0 // the last request had no answer
+		t.answered = 0 // the last request was not answered
 	}
 	t.askedAt = now
 	p.sendRTCP(&rtcp.PictureLossIndication{SenderSSRC: p.ssrc, MediaSSRC: t.ssrc})

@@ -8,23 +8,23 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Limits are what a stage accepts of one publisher. What exceeds them causes a warning; with
-// Enforce it ends the session, as on IVS. Zero means no limit.
+// Limits are what a stage accepts from one publisher. Exceeding them causes a warning. With Enforce
+// it ends the session, as on IVS. Zero means no limit.
 type Limits struct {
-	stage.Limits // the longer side may be 16/9 of MaxHeight; MaxBitrate is of all layers together
+	stage.Limits // the longer side may be 16/9 of MaxHeight; MaxBitrate is for all layers together
 	NoBFrames    bool
 	Enforce      bool
 }
 
-// DefaultLimits are those that IVS documents.
+// DefaultLimits returns the limits that IVS documents.
 func DefaultLimits() Limits {
 	return Limits{Limits: stage.DefaultLimits(), NoBFrames: true}
 }
 
-// window is the time that is measured over.
+// window is the period over which media is measured.
 const window = 2 * time.Second
 
-// A measure is what came in within the window, taken from the history.
+// A measure is what arrived within the window, computed from the history.
 type measure struct {
 	bitrate int
 	fps     float64
@@ -51,8 +51,8 @@ func (t *track) measure(now time.Time) (m measure) {
 	if m.packets < 2 {
 		return m
 	}
-	// From the first packet on: a track may have just begun, and the history may be shorter than
-	// the window.
+	// Measured from the first packet on: a track may have just begun, and the history may be
+	// shorter than the window.
 	span := max(now.Sub(oldest), 100*time.Millisecond).Seconds()
 	m.bitrate = int(float64(bytes*8) / span)
 	m.fps = float64(frames) / span
@@ -62,7 +62,7 @@ func (t *track) measure(now time.Time) (m measure) {
 	return m
 }
 
-// reception is what the stage receives. Call with pub.mu held.
+// reception describes what the stage receives. Call with pub.mu held.
 func (p *publisher) reception(now time.Time) *stage.Reception {
 	r := &stage.Reception{Since: p.firstMedia}
 	packets, lost := 0, 0.0
@@ -101,7 +101,7 @@ func (t *track) videoReception(m measure) *stage.VideoReception {
 	}
 }
 
-// highest is the layer with the largest picture. Call with pub.mu held.
+// highest returns the layer with the largest picture. Call with pub.mu held.
 func (p *publisher) highest() (best *track) {
 	for _, t := range p.layers {
 		if best == nil || t.picture.height > best.picture.height {
@@ -111,13 +111,13 @@ func (p *publisher) highest() (best *track) {
 	return best
 }
 
-// A finding is something wrong with what comes in.
+// A finding is a fault of the received media.
 type finding struct {
 	code, detail string
 	fatal        bool
 }
 
-// A jury collects findings. With end, a finding ends the session where the limits are enforced.
+// A jury collects findings. If the limits are enforced, a finding with end ends the session.
 type jury struct {
 	limits   Limits
 	findings []finding
@@ -131,8 +131,8 @@ func (j *jury) find(warning, end, format string, args ...any) {
 	j.findings = append(j.findings, f)
 }
 
-// judge finds what a broadcaster should know and what the stage does not accept. Call with pub.mu
-// held.
+// judge finds faults that a broadcaster should know, and media that the stage does not accept. Call
+// with pub.mu held.
 func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []finding {
 	j := &jury{limits: limits}
 	if a := r.Audio; a != nil && !a.Valid {
@@ -152,7 +152,7 @@ func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []fi
 	return j.findings
 }
 
-// judgeHeaders looks for layers that no decoder can start with.
+// judgeHeaders finds layers with which no decoder can start.
 func (p *publisher) judgeHeaders(j *jury) {
 	for _, t := range p.layers {
 		if t.history.keyed && !t.sets.complete() {
@@ -211,8 +211,8 @@ func (p *publisher) judgeKeyframes(j *jury, now time.Time) {
 	}
 }
 
-// keyframesApart is the longest time between keyframes. It is 0 for a publisher that makes
-// keyframes when asked to: its interval does not matter.
+// keyframesApart returns the longest time between keyframes. It returns 0 for a publisher that
+// makes keyframes on request: its interval does not matter.
 func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	for _, t := range p.layers {
 		if since := t.arrival.origin; !t.obedient() && alive(t, now) {
@@ -225,12 +225,11 @@ func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	return longest
 }
 
-// rateSeconds is how long a bitrate must last to be held against a publisher: a keyframe, or a
-// scene that changes, is a burst.
+// rateSeconds is how long a bitrate must last to count: a keyframe, or a scene change, is a burst.
 const rateSeconds = 5
 
-// sustained is the lowest bitrate of the last seconds: what goes beyond a limit only now and then
-// neither causes a warning nor ends a session.
+// sustained returns the lowest bitrate of the last seconds: a bitrate that exceeds a limit only for
+// moments neither causes a warning nor ends a session.
 func (p *publisher) sustained() int {
 	if len(p.rates) < rateSeconds {
 		return 0
@@ -238,7 +237,8 @@ func (p *publisher) sustained() int {
 	return slices.Min(p.rates)
 }
 
-// examine measures, and returns warnings, each kind once, and what ends the session, if anything.
+// examine measures the media. It returns new warnings, each kind once, and the finding that ends
+// the session, if any.
 func (p *publisher) examine(now time.Time) (news []finding, fatal *finding) {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()
@@ -275,8 +275,8 @@ func (p *publisher) countRate(since time.Duration) {
 	p.bytes = 0
 }
 
-// probeObedience asks for a keyframe where they are rare, to learn whether the publisher makes them
-// when asked.
+// probeObedience requests a keyframe if they are rare, to learn whether the publisher makes them on
+// request.
 func (p *publisher) probeObedience(now time.Time) {
 	for _, t := range p.layers {
 		if t.asked < 2 && now.Sub(t.keyAt) > 2*time.Second {

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxSegments are what one call may carry: UDP_MAX_SEGMENTS is 64, and all together are one
-// datagram of at most 64 KB on the way through the kernel.
+// maxSegments is the number of packets in one call: UDP_MAX_SEGMENTS is 64, and together they pass
+// through the kernel as one datagram of at most 64 KB.
 const maxSegments = 40
 
-// canSegment reports whether the kernel cuts one large send into datagrams (UDP_SEGMENT, Linux
-// 4.18): the way through the network stack, which is most of what a packet costs, is then gone once
-// for many.
+// canSegment reports whether the kernel splits one large send into datagrams (UDP_SEGMENT, Linux
+// 4.18). Then many packets pass through the network stack at once, which is most of the cost of a
+// packet.
 func canSegment(conn *net.UDPConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -29,7 +29,7 @@ func canSegment(conn *net.UDPConn) bool {
 	return err == nil && failure == nil
 }
 
-// appendSegment writes the control message that asks for it (udp(7)).
+// appendSegment writes the control message that requests the split (udp(7)).
 func appendSegment(oob []byte, size int) []byte {
 	const header = unix.SizeofCmsghdr
 	oob = append(oob[:0], make([]byte, unix.CmsgSpace(2))...)
@@ -40,8 +40,8 @@ func appendSegment(oob []byte, size int) []byte {
 	return oob
 }
 
-// neverSegments reports whether the error means that this way out does not do it at all, and not
-// merely this packet.
+// neverSegments reports whether an error means that this interface never splits, and not only that
+// it refused this packet.
 func neverSegments(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOPROTOOPT) ||
 		errors.Is(err, unix.EOPNOTSUPP)

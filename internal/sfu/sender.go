@@ -9,21 +9,21 @@ import (
 	"github.com/pion/rtp"
 )
 
-const paceEvery = 5 * time.Millisecond // the grain of catching up
+const paceEvery = 5 * time.Millisecond // interval at which frames are sent to viewers that catch up
 
-// A sender forwards to its share of all viewers. There is one for each processor: they share no
-// viewer, so they share no cipher state, and each has one batch of buffers that all its viewers'
-// packets pass through.
+// A sender forwards packets to its share of all viewers. There is one sender for each processor.
+// Senders share no viewer, so they share no cipher state, and each has one batch of buffers for the
+// packets of all its viewers.
 type sender struct {
 	sfu   *SFU
 	index int
 	wake  chan struct{}
 
 	mu      sync.Mutex
-	pending []*publication // have news
+	pending []*publication // publications with new packets
 
-	// Its own.
-	late    map[*viewer]struct{} // have not caught up
+	// Owned by the sender's goroutine.
+	late    map[*viewer]struct{} // viewers that have not caught up
 	batch   batch
 	scratch []outgoing
 	header  rtp.Header
@@ -38,8 +38,8 @@ func newSenders(s *SFU) []*sender {
 	return list
 }
 
-// markDirty notes that a publication has news, flushDirty wakes its senders, once for each batch of
-// datagrams. Both are the reader's.
+// markDirty marks a publication with new packets. flushDirty wakes its senders, once for each batch
+// of datagrams. Only the reader calls both.
 func (s *SFU) markDirty(pub *publication) {
 	for _, known := range s.dirty {
 		if known == pub {
@@ -61,7 +61,7 @@ func (s *SFU) flushDirty() {
 	s.dirty = s.dirty[:0]
 }
 
-// wakeFor has the sender look at the publication's viewers. It does not block.
+// wakeFor makes the sender serve the viewers of a publication. It does not block.
 func (s *sender) wakeFor(pub *publication) {
 	s.mu.Lock()
 	known := false
@@ -127,10 +127,10 @@ func (s *sender) forwardLate(now time.Time) {
 	}
 }
 
-// send encrypts into the batch.
+// send encrypts a packet into the batch.
 func (s *sender) send(o outgoing, k *keys, to *destination) {
 	plain := o.write(s.batch.next())
-	s.header = rtp.Header{Extensions: s.header.Extensions[:0]} // their memory is used again
+	s.header = rtp.Header{Extensions: s.header.Extensions[:0]} // reuses the memory
 	sealed, err := k.rtpOut.EncryptRTP(plain, plain, &s.header)
 	if err != nil {
 		s.sfu.cfg.Log.Debug("SRTP", "err", err)

@@ -28,32 +28,35 @@ var (
 	_ stage.Moderator = (*SFU)(nil)
 )
 
-// Config is what an SFU needs. Only Listen is needed; zero values mean the defaults that are named.
+// Config is what an SFU needs. Only Listen is required; other zero values mean the defaults given
+// here.
 type Config struct {
 	Listen    string // UDP host:port of all media; port 0 picks a free one
-	ListenTCP string // TCP host:port for clients whose network blocks UDP; "" is off
+	ListenTCP string // TCP host:port for clients whose network blocks UDP; "" to disable
 
-	// Hosts are the addresses or names, with or without a port, that answers announce: for machines
-	// behind NAT. By default the bound address, or every address of the machine if that is a
+	// Hosts are the addresses or names, with or without a port, that answers announce, for machines
+	// behind NAT. The default is the bound address, or every address of the machine if that is a
 	// wildcard.
 	Hosts []string
 
-	MaxPublishers int // of one stage; stage.MaxParticipants
-	// of the whole server; 2000. A tenth of them is kept for publishers
+	MaxPublishers int // on one stage; default stage.MaxParticipants
+	// on the whole server; default 2000. A tenth of them is reserved for publishers
 	MaxSessions int
-	// of one person, by user id, on one stage; 128, and half of them at most may still have to
-	// connect
-	MaxViews    int
-	Silence     time.Duration          // a session ends after receiving nothing for so long; 30 s
-	MaxDuration time.Duration          // no session is longer; stage.MaxSession
-	Linger      time.Duration          // how long viewers stay after their publisher left; 30 s
-	LimitsFor   func(stage.ARN) Limits // DefaultLimits; called often, must not block
+	// of one person on one stage, by user ID; default 128. Half of them at most may still be
+	// connecting
+	MaxViews int
+	// a session ends after receiving nothing for this long; default 30 s
+	Silence     time.Duration
+	MaxDuration time.Duration // the longest session; default stage.MaxSession
+	// how long viewers wait after their publisher left; default 30 s
+	Linger    time.Duration
+	LimitsFor func(stage.ARN) Limits // default DefaultLimits; called often, must not block
 	// end a session when its token expires; IVS checks tokens only when a session begins
 	EndAtExpiry bool
 
 	Now    func() time.Time
 	Log    *slog.Logger
-	Events func(stage.Event) // what happens to publishers; called in order, must not block
+	Events func(stage.Event) // receives the events of publishers; called in order, must not block
 }
 
 func (c *Config) setDefaults() {
@@ -95,12 +98,12 @@ type SFU struct {
 	tcp     tcpListener
 	traffic traffic
 
-	// Held while datagrams are taken in: its holder is the reader, one at a time.
+	// Held while datagrams are processed. The holder is called the reader; there is one at a time.
 	reading sync.Mutex
-	dirty   []*publication // the reader's
+	dirty   []*publication // owned by the reader
 }
 
-// New binds the socket. Sessions may be negotiated at once; their media is answered when Run runs.
+// New binds the socket. Sessions may be negotiated at once; media is answered after Run starts.
 func New(cfg Config) (*SFU, error) {
 	cfg.setDefaults()
 	cert, err := newCertificate(cfg.Now())
@@ -128,24 +131,24 @@ func New(cfg Config) (*SFU, error) {
 	return s, nil
 }
 
-// OnChange sets what is called when the presence on a stage changes; it must not block. Call it
-// before the first session.
+// OnChange sets a function that is called when the presence on a stage changes. It must not block.
+// Call OnChange before the first session.
 func (s *SFU) OnChange(changed func(stage.ARN)) { s.changed = changed }
 
-// Addr is the bound UDP address.
+// Addr returns the bound UDP address.
 func (s *SFU) Addr() netip.AddrPort { return s.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// TCPAddr is the bound TCP address; the zero value if media over TCP is off.
+// TCPAddr returns the bound TCP address, or the zero value if media over TCP is disabled.
 func (s *SFU) TCPAddr() netip.AddrPort { return s.tcp.addr() }
 
-// Run serves until ctx ends, then says goodbye to every session and waits for all of it.
+// Run serves until ctx ends. Then it closes every session and waits for all goroutines.
 func (s *SFU) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var reading, working sync.WaitGroup
 	var failure error
 	reading.Go(func() { defer cancel(); failure = s.read(ctx) })
-	working.Go(func() { s.keepHouse(ctx) })
+	working.Go(func() { s.runTicker(ctx) })
 	working.Go(func() { s.tcp.run(ctx) })
 	for _, sender := range s.senders {
 		working.Go(func() { sender.run(ctx) })
@@ -156,7 +159,7 @@ func (s *SFU) Run(ctx context.Context) error {
 	for _, p := range s.peers() {
 		p.end("server_stopped", "The server stops.")
 	}
-	// The reader goes on until here: nothing adds to handles once it has stopped.
+	// The reader runs until here. After it has stopped, nothing adds to handles.
 	s.conn.SetReadDeadline(time.Unix(1, 0))
 	reading.Wait()
 	working.Wait()
@@ -166,7 +169,7 @@ func (s *SFU) Run(ctx context.Context) error {
 	return failure
 }
 
-// Close gives the port back if Run is never called.
+// Close releases the port if Run is never called.
 func (s *SFU) Close() error {
 	s.tcp.close()
 	return s.conn.Close()
@@ -221,7 +224,7 @@ func (s *SFU) Publish(
 func (s *SFU) Subscribe(
 	ctx context.Context, who stage.Participant, target stage.ParticipantID, sdp string,
 ) (whip.Session, string, error) {
-	// before the work of reading the offer
+	// checked before the costly parsing of the offer
 	if err := s.publishes(publicationKey{who.Stage, target}); err != nil {
 		return nil, "", err
 	}
@@ -285,7 +288,7 @@ func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 			"%d participants publish on this stage already; no more fit.", others).
 			WithCode("stage_full")
 	default:
-		idle.pub.dropSource(idle) // at once, so that the place is given away only once
+		idle.pub.dropSource(idle) // removed at once, so that only one publisher gets the place
 	}
 	pub := s.publications[key]
 	if pub == nil {
@@ -298,8 +301,8 @@ func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 	return earlier, idle, nil
 }
 
-// publishes is nil if there is something to view. admitViewer asks again: it may be gone when the
-// offer has been read.
+// publishes returns nil if there is a publication to view. admitViewer checks again: the
+// publication may be gone after the offer is parsed.
 func (s *SFU) publishes(key publicationKey) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -321,7 +324,7 @@ func errNotPublishing() error {
 		WithCode("not_publishing")
 }
 
-// layered reports whether there is a simulcast.
+// layered reports whether the publication has layers.
 func (s *SFU) layered(key publicationKey) bool {
 	s.mu.RLock()
 	pub := s.publications[key]
@@ -349,7 +352,7 @@ func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 }
 
 // admitPerson limits the views of one user, as each page is a participant of its own, and the views
-// that have not connected. The caller holds mu.
+// that have not connected yet. The caller holds mu.
 func (s *SFU) admitPerson(who stage.Participant) error {
 	views, connecting, everybodys := 0, 0, 0
 	for _, p := range s.byUfrag {
@@ -384,7 +387,8 @@ func (s *SFU) admitPerson(who stage.Participant) error {
 	return nil
 }
 
-// person is whose participant it is; one without a user id is a person of its own.
+// person returns the user of a participant. A participant without a user ID counts as a person of
+// its own.
 func person(who stage.Participant) string {
 	if who.UserID == "" {
 		return "participant " + string(who.ID)
@@ -392,7 +396,7 @@ func person(who stage.Participant) string {
 	return "user " + who.UserID
 }
 
-// admit: there is room for one more of limit. The caller holds mu.
+// admit returns an error if there is no room for one more of limit. The caller holds mu.
 func (s *SFU) admit(limit int) error {
 	if s.stopped {
 		return errStopped()
@@ -405,7 +409,7 @@ func (s *SFU) admit(limit int) error {
 	return nil
 }
 
-// forget takes an ended peer off the books.
+// forget removes an ended peer.
 func (s *SFU) forget(p *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -415,8 +419,8 @@ func (s *SFU) forget(p *peer) {
 	}
 }
 
-// keepHouse does what is due by the clock and not by a packet.
-func (s *SFU) keepHouse(ctx context.Context) {
+// runTicker does the periodic work of the SFU until ctx ends.
+func (s *SFU) runTicker(ctx context.Context) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
@@ -433,7 +437,7 @@ func (s *SFU) keepHouse(ctx context.Context) {
 	}
 }
 
-// tick is the grain of everything that is not driven by packets: NACKs, feedback, timeouts.
+// tick is the interval of periodic work: NACKs, feedback, timeouts.
 const tick = 50 * time.Millisecond
 
 func (s *SFU) dropDeserted(now time.Time) {

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	maxDatagram = 1500 // what an Ethernet carries; peers fragment RTP at 1200
-	readBatch   = 32   // datagrams taken from the kernel at once
-	// a keyframe to hundreds of viewers is a burst; the kernel grants what it allows
+	maxDatagram = 1500 // what an Ethernet frame carries; peers fragment RTP at 1200
+	readBatch   = 32   // datagrams per system call
+	// a keyframe to hundreds of viewers is a burst; the kernel may grant less
 	socketBuffer = 4 << 20
 )
 
@@ -32,7 +32,7 @@ func listen(addr string) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, listenError("UDP", addr, err)
 	}
-	// Smaller buffers than wished are no failure.
+	// A kernel that grants smaller buffers is no failure.
 	conn.SetReadBuffer(socketBuffer)
 	conn.SetWriteBuffer(socketBuffer)
 	return conn, nil
@@ -53,9 +53,9 @@ func listenError(protocol, addr string, err error) error {
 		WithCause(err)
 }
 
-// read takes datagrams until ctx ends.
+// read reads datagrams until ctx ends.
 func (s *SFU) read(ctx context.Context) error {
-	batcher := ipv4.NewPacketConn(s.conn) // recvmmsg; it serves IPv6 sockets as well
+	batcher := ipv4.NewPacketConn(s.conn) // recvmmsg, for IPv6 sockets as well
 	messages := newMessages(readBatch)
 	for {
 		n, err := batcher.ReadBatch(messages, 0)
@@ -65,7 +65,7 @@ func (s *SFU) read(ctx context.Context) error {
 		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("reading media: %w", err)
 		}
-		if err != nil { // such as an ICMP error of an earlier send
+		if err != nil { // for example an ICMP error for an earlier send
 			s.cfg.Log.Debug("reading media", "err", err)
 			continue
 		}
@@ -93,7 +93,7 @@ func newMessages(n int) []ipv4.Message {
 	return messages
 }
 
-// dispatch tells STUN, DTLS and SRTP apart by the first byte (RFC 7983, 7).
+// dispatch distinguishes STUN, DTLS and SRTP by the first byte (RFC 7983, 7).
 func (s *SFU) dispatch(datagram []byte, from path, now time.Time) {
 	if len(datagram) < 12 {
 		return
@@ -117,14 +117,14 @@ func (s *SFU) dispatch(datagram []byte, from path, now time.Time) {
 	}
 }
 
-// A candidate is an address that answers announce.
+// A candidate is an address that an answer announces.
 type candidate struct {
 	addr     netip.AddrPort
 	priority uint32
 	tcp      bool
 }
 
-// String is the value of its attribute (RFC 8839, 5.1; RFC 6544, 4.5).
+// String returns the value of the attribute (RFC 8839, 5.1; RFC 6544, 4.5).
 func (c candidate) String() string {
 	protocol, kind := "udp", ""
 	if c.tcp {
@@ -134,15 +134,15 @@ func (c candidate) String() string {
 		c.addr.Port(), kind)
 }
 
-// Type preferences (RFC 8445, 5.1.2.1; RFC 6544, 4.2): TCP is for where UDP fails.
+// Type preferences (RFC 8445, 5.1.2.1; RFC 6544, 4.2): TCP is the fallback of UDP.
 const (
 	preferUDP        = 126
 	preferTCP        = 90
 	preferPassiveTCP = 4 << 13 // the direction, a part of the local preference
 )
 
-// candidates are found anew for each answer: interfaces come and go, and a name may move. Those of
-// UDP are first, as FFmpeg reads no further.
+// candidates lists the candidates anew for each answer: interfaces change, and a name may get
+// another address. UDP candidates come first, as FFmpeg reads only the first.
 func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 	addrs, err := s.announced(ctx, s.Addr(), true)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 	}
 	list := make([]candidate, 0, 2*len(addrs))
 	for i, addr := range addrs {
-		// A host candidate of component 1, earlier addresses preferred.
+		// A host candidate of component 1; earlier addresses have higher preference.
 		list = append(list, candidate{addr, preferUDP<<24 | uint32(65535-i)<<8 | 255, false})
 	}
 	if s.tcp.listener == nil {
@@ -166,8 +166,8 @@ func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 	return list, nil
 }
 
-// announced are the addresses for what is bound there. ports reports whether the configured hosts'
-// own ports, which are those of UDP, count.
+// announced returns the addresses to announce for a bound address. ports reports whether the ports
+// of the configured hosts, which are for UDP, count.
 func (s *SFU) announced(
 	ctx context.Context, bound netip.AddrPort, ports bool,
 ) ([]netip.AddrPort, error) {
@@ -212,7 +212,7 @@ func splitPort(host string, fallback uint16) (string, uint16) {
 	return name, uint16(port)
 }
 
-// interfaceAddresses puts loopback last: it serves clients on this machine alone.
+// interfaceAddresses puts loopback addresses last: only clients on this machine can use them.
 func interfaceAddresses(bound netip.AddrPort) ([]netip.AddrPort, error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {

@@ -7,39 +7,39 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A stream is one RTP stream to one viewer. However often its source changes, it is one stream to
-// the viewer: sequence numbers and timestamps go on. Guarded by viewer.mu.
+// A stream is one RTP stream to one viewer. To the viewer it stays one stream when its source
+// changes: sequence numbers and timestamps continue. Guarded by viewer.mu.
 type stream struct {
 	video       bool
 	mid         string
 	ssrc        uint32
 	payloadType uint8
-	transportCC uint8 // the extension's id; 0 if not agreed on
+	transportCC uint8 // ID of the extension; 0 if not agreed on
 	clock       uint32
 
-	target     *track // the layer to go to at its next keyframe
-	targetFrom uint64 // an index in its history: a keyframe before it would lead back in time
+	target     *track // the layer to switch to at its next keyframe
+	targetFrom uint64 // an index in its history: an earlier keyframe would lead back in time
 	paused     bool
 
 	track    *track
-	next     uint64    // the index in the track's history that is sent next
-	started  bool      // of this track something was sent
+	next     uint64    // index in the track's history of the next packet to send
+	started  bool      // a packet of this track was sent
 	starved  bool      // waits for a keyframe
 	asking   time.Time // since when it waits for a new keyframe instead of using the old one
-	firstSeq uint64    // what came before is not for this viewer
+	firstSeq uint64    // earlier packets are not for this viewer
 	header   *packet   // parameter sets before the first keyframe, if that has none
-	headed   bool      // they were sent
+	headed   bool      // the parameter sets were sent
 	seqShift uint16    // out = in + shift
 	tsShift  uint32
 	catchUp  catchUp
 
-	lastSeq uint16 // sent
+	lastSeq uint16 // of the last packet that was sent
 	lastTS  uint32
 	lastAt  time.Time // zero before the first packet
 	packets uint32
 	octets  uint32
 
-	reported   uint32 // the middle of the NTP time of our last sender report
+	reported   uint32 // the middle bits of the NTP time of the last sender report
 	reportedAt time.Time
 }
 
@@ -48,7 +48,7 @@ func (s *stream) attach(t *track) {
 	s.next = t.history.end()
 }
 
-// pause stops the stream, or starts it again as for a new viewer.
+// pause stops the stream, or restarts it as for a new viewer.
 func (s *stream) pause(on bool) {
 	if s.paused && !on && s.track != nil {
 		s.attach(s.track)
@@ -56,7 +56,7 @@ func (s *stream) pause(on bool) {
 	s.paused = on
 }
 
-// due appends what is to be sent now, and reports whether more waits for its time.
+// due appends the packets that must be sent now, and reports whether more wait for their time.
 func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) {
 	if s.track == nil || s.paused {
 		return list, false
@@ -67,13 +67,13 @@ func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) 
 	}
 	if s.header != nil && !s.headed {
 		s.headed = true
-		ts, _ := s.place(s.header) // due at once, as the keyframe itself
+		ts, _ := s.place(s.header) // due at once, like the keyframe itself
 		list = append(list, s.outgoing(s.header, ts, now))
 	}
 	for ; s.next < h.end(); s.next++ {
 		p := h.at(s.next)
 		if p.seq < s.firstSeq {
-			continue // it belongs before the point at which this viewer came in
+			continue // it precedes the packet at which this viewer started
 		}
 		ts, at := s.place(p)
 		if at.After(now) {
@@ -93,7 +93,7 @@ func (s *stream) outgoing(p *packet, ts uint32, now time.Time) outgoing {
 	return outgoing{s, p, seq, ts}
 }
 
-// place is the packet's timestamp for this viewer, and when it is due.
+// place returns the timestamp of a packet for this viewer, and when the packet is due.
 func (s *stream) place(p *packet) (ts uint32, at time.Time) {
 	if past, at := s.catchUp.place(p.ts); past > 0 {
 		return uint32(p.ts) + s.tsShift + past, at
@@ -101,7 +101,7 @@ func (s *stream) place(p *packet) (ts uint32, at time.Time) {
 	return uint32(p.ts) + s.tsShift, time.Time{}
 }
 
-// start finds where to come in: the picture at a keyframe, the sound at once.
+// start finds the first packet to send: a keyframe of the picture, any packet of the sound.
 func (s *stream) start(now time.Time) bool {
 	h := &s.track.history
 	switch {
@@ -118,8 +118,8 @@ func (s *stream) start(now time.Time) bool {
 	return true
 }
 
-// betterAsk reports whether to wait for a new keyframe. Of a publisher that makes a keyframe when
-// asked, a new one is better than seconds in fast motion; but it is not waited for long.
+// betterAsk reports whether to wait for a new keyframe. If the publisher makes keyframes on
+// request, a new one is better than seconds of fast motion; but the wait is short.
 func (s *stream) betterAsk(now time.Time) bool {
 	if !s.track.obedient() || now.Sub(s.track.keyAt) < 2*time.Second {
 		return false
@@ -130,8 +130,8 @@ func (s *stream) betterAsk(now time.Time) bool {
 	return now.Sub(s.asking) < answerWithin
 }
 
-// splice chooses the shifts so that what comes next continues what was sent before, with the time
-// that passed since, and the live edge of the track is the present.
+// splice sets the shifts so that the next packet continues the packets sent before, advanced by the
+// time that has passed, with the live edge of the track at the present.
 func (s *stream) splice(h *history, now time.Time) {
 	first := h.at(s.next)
 	s.started = true
@@ -150,8 +150,8 @@ func (s *stream) splice(h *history, now time.Time) {
 	s.catchUp = newCatchUp(first.ts, span, h.bytesFrom(s.next), s.clock, now)
 }
 
-// sentPacket finds what was sent under that number. Only what came after the last splice has the
-// shifts of now.
+// sentPacket returns the packet that was sent with a number. Only packets after the last splice
+// have the current shifts.
 func (s *stream) sentPacket(seq uint16) (o outgoing, found bool) {
 	if s.track == nil || !s.started || int16(seq-s.lastSeq) > 0 {
 		return outgoing{}, false
@@ -165,7 +165,7 @@ func (s *stream) sentPacket(seq uint16) (o outgoing, found bool) {
 	return outgoing{s, p, seq, ts}, true
 }
 
-// sent finds the packet of that number of the track.
+// sent returns the packet with a number of the track.
 func (s *stream) sent(seq uint64) *packet {
 	switch {
 	case s.headed && s.header.seq == seq:
@@ -176,8 +176,8 @@ func (s *stream) sent(seq uint64) *packet {
 	return s.track.history.find(seq)
 }
 
-// senderReport pairs the stream with the wall clock, by the publisher's clock, so that a viewer
-// plays sound and picture in step.
+// senderReport pairs the stream's clock with the wall clock, by the publisher's clock, so that a
+// viewer synchronizes sound and picture.
 func (s *stream) senderReport(now time.Time) *rtcp.SenderReport {
 	if s.track == nil || !s.started || s.track.report.at.IsZero() {
 		return nil
@@ -193,7 +193,7 @@ func (s *stream) senderReport(now time.Time) *rtcp.SenderReport {
 	}
 }
 
-// ntpDuration is in 1/2^32 seconds (RFC 3550, 4).
+// ntpDuration returns a duration in units of 1/2^32 seconds (RFC 3550, 4).
 func ntpDuration(d time.Duration) uint64 {
 	return uint64(d/time.Second)<<32 + uint64(d%time.Second)<<32/uint64(time.Second)
 }
@@ -206,9 +206,9 @@ type outgoing struct {
 	ts     uint32
 }
 
-// write makes the RTP packet in b: the header anew, the payload as it came. The one extension there
-// may be is the transport-wide number, which is the sequence number again: so a repeated packet is
-// the same, bit for bit.
+// write writes the RTP packet into b: a new header, and the unchanged payload. The only extension
+// is the transport-wide number, which equals the sequence number. So a repeated packet is the same
+// bit for bit.
 func (o outgoing) write(b []byte) []byte {
 	s := o.stream
 	b = append(b, 0x80, s.payloadType)

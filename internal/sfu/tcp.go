@@ -13,33 +13,34 @@ import (
 	"time"
 )
 
-// Media over TCP (RFC 6544), for clients whose network lets no UDP out. We listen ("passive"
-// candidates), and each datagram is preceded by its length (RFC 4571). Congestion is TCP's matter:
-// what does not fit into a connection's queue is lost, as it would be on the way by UDP.
+// Media over TCP (RFC 6544), for clients whose network blocks UDP. This server listens ("passive"
+// candidates). Each datagram is preceded by its length (RFC 4571). TCP handles congestion:
+// datagrams that do not fit into the queue of a connection are dropped, as UDP would lose them.
 
 const (
-	tcpQueue    = 512                    // datagrams that wait for one connection
-	tcpBuffer   = 256 << 10              // of the kernel: a long queue there would be delay
-	tcpProve    = 10 * time.Second       // until a connection must have shown a session's password
-	tcpStalled  = 10 * time.Second       // a write that takes longer ends the connection
-	tcpLinger   = 500 * time.Millisecond // for the DTLS alert that says goodbye
-	tcpUnbound  = 512                    // connections that have not shown a password, of all …
-	tcpStranger = 64                     // … and of one network: a venue may share an address
+	tcpQueue  = 512       // datagrams waiting for one connection
+	tcpBuffer = 256 << 10 // bytes in the kernel: a longer queue would add delay
+	// time in which a connection must prove the password of a session
+	tcpProve    = 10 * time.Second
+	tcpStalled  = 10 * time.Second       // limit of one write; a longer one ends the connection
+	tcpLinger   = 500 * time.Millisecond // time for the DTLS alert that closes a session
+	tcpUnbound  = 512                    // connections that have not proved a password, in total …
+	tcpStranger = 64                     // … and per network: a venue may share one address
 )
 
-// ErrTCP marks that the TCP address is the one that cannot be listened on.
+// ErrTCP marks an error of the TCP address, rather than of the UDP address.
 var ErrTCP = errors.New("media over TCP")
 
-// A tcpListener accepts connections for media. Its zero value listens nowhere.
+// A tcpListener accepts connections for media. Its zero value does not listen.
 type tcpListener struct {
 	sfu      *SFU
 	listener *net.TCPListener
 	work     sync.WaitGroup
 
 	mu        sync.Mutex
-	conns     map[*tcpConn]bool // whether a session's password was shown
+	conns     map[*tcpConn]bool // whether the connection has proved a session's password
 	unbound   int
-	strangers map[netip.Prefix]int // connections without a password, by network
+	strangers map[netip.Prefix]int // number of connections without a password, by network
 }
 
 func (l *tcpListener) listen(s *SFU, addr string) error {
@@ -57,7 +58,7 @@ func (l *tcpListener) listen(s *SFU, addr string) error {
 	return nil
 }
 
-// addr is the zero value where nothing listens.
+// addr returns the zero value if it does not listen.
 func (l *tcpListener) addr() netip.AddrPort {
 	if l.listener == nil {
 		return netip.AddrPort{}
@@ -65,7 +66,7 @@ func (l *tcpListener) addr() netip.AddrPort {
 	return l.listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// run accepts until ctx ends.
+// run accepts connections until ctx ends.
 func (l *tcpListener) run(ctx context.Context) {
 	if l.listener == nil {
 		return
@@ -77,7 +78,7 @@ func (l *tcpListener) run(ctx context.Context) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // such as too many open files
+		if err != nil { // for example too many open files
 			l.sfu.cfg.Log.Warn("accepting media over TCP", "err", err)
 			select {
 			case <-time.After(time.Second):
@@ -95,7 +96,7 @@ func (l *tcpListener) run(ctx context.Context) {
 	}
 }
 
-// close ends what is left, after the sessions have ended.
+// close closes the remaining connections, after the sessions have ended.
 func (l *tcpListener) close() {
 	if l.listener != nil {
 		l.listener.Close()
@@ -108,7 +109,7 @@ func (l *tcpListener) close() {
 	l.work.Wait()
 }
 
-// add is nil for one connection too many.
+// add returns nil if there are too many connections.
 func (l *tcpListener) add(conn *net.TCPConn) *tcpConn {
 	conn.SetWriteBuffer(tcpBuffer)
 	addr := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
@@ -127,18 +128,19 @@ func (l *tcpListener) add(conn *net.TCPConn) *tcpConn {
 	return c
 }
 
-// full reports whether one more connection without a password is too many. The caller holds mu.
+// full reports whether there are too many connections without a password for one more. The caller
+// holds mu.
 func (l *tcpListener) full(from netip.Addr) bool {
 	return l.unbound >= tcpUnbound || l.strangers[networkOf(from)] >= tcpStranger
 }
 
-// networkOf is the address, and for IPv6 the /64 that one customer has (RFC 6177).
+// networkOf returns the address, or for IPv6 the /64 network, which one customer has (RFC 6177).
 func networkOf(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {
 		bits = 64
 	}
-	prefix, _ := a.Prefix(bits) // fails for an invalid address alone
+	prefix, _ := a.Prefix(bits) // only an invalid address fails
 	return prefix
 }
 
@@ -151,7 +153,8 @@ func (l *tcpListener) countStranger(c *tcpConn, n int) {
 	}
 }
 
-// bound notes that a session's password was shown.
+// bound records that a connection has proved the password of a session, which frees its place among
+// the unproved ones.
 func (l *tcpListener) bound(c *tcpConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,10 +187,10 @@ type tcpConn struct {
 	queue    chan []byte // framed
 
 	ending    sync.Once
-	ended     chan struct{} // the connection is closed
+	ended     chan struct{} // closed with the connection
 	finishing sync.Once
-	finished  chan struct{} // nothing more will be sent but what is queued
-	readUntil time.Time     // read's: its deadline
+	finished  chan struct{} // closed when only queued datagrams will still be sent
+	readUntil time.Time     // owned by read: its deadline
 }
 
 var errQueueFull = errors.New("the connection's queue is full")
@@ -204,7 +207,7 @@ func (c *tcpConn) send(datagram []byte) error {
 	}
 }
 
-// finish has the connection closed when its queue is empty and nothing was added for a moment.
+// finish closes the connection after its queue is empty and nothing was added for a moment.
 func (c *tcpConn) finish() { c.finishing.Do(func() { close(c.finished) }) }
 
 func (c *tcpConn) close() {
@@ -225,7 +228,7 @@ func (c *tcpConn) closed() bool {
 	}
 }
 
-// read takes datagrams from the connection, and is the reader for each.
+// read reads datagrams from the connection. For each one, it becomes the reader.
 func (c *tcpConn) read() {
 	defer c.close()
 	s := c.listener.sfu
@@ -248,9 +251,9 @@ func (c *tcpConn) read() {
 	}
 }
 
-// extend sets the deadline of the next datagrams, anew only when a second of it has passed.
+// extend sets the deadline for the next datagrams, but only if a second of the last one has passed.
 func (c *tcpConn) extend(silence time.Duration) {
-	now := time.Now() // deadlines of the network go by the machine's clock
+	now := time.Now() // network deadlines use the machine's clock
 	if c.readUntil.IsZero() {
 		c.readUntil = now.Add(tcpProve)
 		c.conn.SetReadDeadline(c.readUntil)
@@ -262,7 +265,7 @@ func (c *tcpConn) extend(silence time.Duration) {
 	}
 }
 
-// write sends what is queued, as much of it as there is in one call.
+// write sends the queued datagrams, as many as there are in one call.
 func (c *tcpConn) write() {
 	defer c.close()
 	linger := (<-chan time.Time)(nil)
@@ -284,7 +287,7 @@ func (c *tcpConn) write() {
 			frames = append(frames, <-c.queue)
 		}
 		c.conn.SetWriteDeadline(time.Now().Add(tcpStalled))
-		batch := frames // WriteTo consumes it
+		batch := frames // WriteTo consumes the slice
 		n, err := batch.WriteTo(c.conn)
 		c.listener.sfu.traffic.sent.Add(uint64(n))
 		if err != nil {
@@ -294,7 +297,7 @@ func (c *tcpConn) write() {
 	}
 }
 
-// take is the reader of one datagram.
+// take becomes the reader for one datagram.
 func (s *SFU) take(datagram []byte, from path) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
@@ -302,7 +305,7 @@ func (s *SFU) take(datagram []byte, from path) {
 	s.flushDirty()
 }
 
-// lostPath forgets the path of a connection that ended.
+// lostPath removes the path of a connection that ended.
 func (s *SFU) lostPath(gone path) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

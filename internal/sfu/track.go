@@ -8,8 +8,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// A track is one RTP stream that a publisher sends: the sound, or one layer of the picture. Guarded
-// by publication.mu.
+// A track is one RTP stream of a publisher: the sound, or one layer of the picture. Guarded by
+// publication.mu.
 type track struct {
 	video bool
 	rid   string
@@ -20,24 +20,24 @@ type track struct {
 	arrival arrival
 	repair  repair
 
-	keyTS       uint64    // of the last keyframe
-	keyAt       time.Time // when it came
+	keyTS       uint64    // timestamp of the last keyframe
+	keyAt       time.Time // when the last keyframe arrived
 	keyInterval time.Duration
-	askedAt     time.Time // when a keyframe was last asked for
-	asked       int       // how often one was
-	answered    int       // how many of the last requests in a row were answered at once
+	askedAt     time.Time // when a keyframe was last requested
+	asked       int       // how often a keyframe was requested
+	answered    int       // how many consecutive requests, up to the last, were answered at once
 	bFrames     bool
 	sets        parameterSets
-	bare        bool // the last keyframe came without parameter sets
+	bare        bool // the last keyframe arrived without parameter sets
 	picture     picture
 	sound       soundCheck
-	lately      measure // renewed every second
+	lately      measure // updated every second
 
 	report     senderReport
-	receivedAt time.Time // the last packet
-	frameTS    uint64    // of the newest frame
-	frameAt    time.Time // when its first packet came
-	beforeAt   time.Time // when the first packet of the frame before it came
+	receivedAt time.Time // when the last packet arrived
+	frameTS    uint64    // timestamp of the newest frame
+	frameAt    time.Time // when the first packet of that frame arrived
+	beforeAt   time.Time // when the first packet of the previous frame arrived
 }
 
 // A senderReport pairs the publisher's clock with the track's (RFC 3550, 6.4.1).
@@ -55,7 +55,7 @@ func newTrack(video bool, rid string, ssrc uint32) *track {
 	return t
 }
 
-// receive takes in one packet and reports whether it was added to the history.
+// receive processes a packet, and reports whether it was added to the history.
 func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
 	before := t.arrival.highest
 	seq, fresh := t.arrival.take(h, t.clock, now)
@@ -82,8 +82,8 @@ func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
 	return true
 }
 
-// look inspects one packet of a picture and reports whether a keyframe starts with it: parameter
-// sets and all slices of the picture share its timestamp, and the first of them starts it.
+// look inspects a packet of the picture, and reports whether it starts a keyframe. Parameter sets
+// and slices of one picture share a timestamp; the first of them starts the keyframe.
 func (t *track) look(p *packet) bool {
 	u := inspect(p.payload)
 	t.bFrames = t.bFrames || u.bSlice
@@ -107,8 +107,9 @@ func (t *track) learn(nal []byte) {
 	}
 }
 
-// header is a packet with the parameter sets that a viewer needs before the last keyframe, which
-// starts with that packet; nil if the keyframe has its own, or none are known.
+// header returns a packet with the parameter sets that a viewer needs before the last keyframe,
+// which starts with the packet first. It returns nil if the keyframe has its own, or if none are
+// known.
 func (t *track) header(first *packet) *packet {
 	if !t.video || !t.bare {
 		return nil
@@ -120,7 +121,7 @@ func (t *track) header(first *packet) *packet {
 	return &packet{seq: first.seq - 1, ts: first.ts, at: first.at, payload: payload}
 }
 
-// answerWithin is how fast a keyframe must follow a request to count as the answer.
+// answerWithin is the longest time between a request and a keyframe that counts as its answer.
 const answerWithin = 400 * time.Millisecond
 
 func (t *track) keyframe(p *packet) {
@@ -139,27 +140,27 @@ func (t *track) keyframe(p *packet) {
 	}
 }
 
-// obedient reports whether the publisher makes a keyframe when asked for one. Browsers do, OBS does
-// not. Twice, as once may be chance.
+// obedient reports whether the publisher makes keyframes on request. Browsers do, OBS does not. It
+// takes two answers, as one may be chance.
 func (t *track) obedient() bool { return t.answered >= 2 }
 
-// An arrival counts what comes in (RFC 3550, A.1, A.3, A.8).
+// An arrival counts received packets (RFC 3550, A.1, A.3, A.8).
 type arrival struct {
 	started         bool
 	base            uint64 // the first sequence number
 	highest         uint64
 	highestTS       uint64
 	packets         uint64
-	strays          int // in a row
+	strays          int // consecutive packets that are far off
 	jitter          float64
 	transit         float64
 	origin          time.Time
-	reportedPackets uint64 // at the last report
+	reportedPackets uint64 // as of the last report
 	reportedHighest uint64
 }
 
-// maxJump is how far a sequence number may lie off; after maxStrays packets in a row that do, the
-// sender has started over.
+// maxJump is how far a sequence number may be off. After maxStrays consecutive packets that are
+// further off, the sender counts as restarted.
 const (
 	maxJump   = 1 << 13
 	maxStrays = 32
@@ -210,7 +211,7 @@ func unwrap16(reference uint64, seq uint16) uint64 {
 	return uint64(int64(reference) + int64(int16(seq-uint16(reference))))
 }
 
-// reportBlock is our receiver report about the track.
+// reportBlock returns the receiver report of this server about the track.
 func (t *track) reportBlock(now time.Time) rtcp.ReceptionReport {
 	a := &t.arrival
 	expected, received := a.highest-a.reportedHighest, a.packets-a.reportedPackets
@@ -238,7 +239,7 @@ func (a *arrival) lost() uint64 {
 	return 0
 }
 
-// A repair remembers which packets are missing and when they were asked for.
+// A repair records which packets are missing, and when they were requested.
 type repair struct {
 	missing map[uint64]request
 }
@@ -249,13 +250,13 @@ type request struct {
 }
 
 const (
-	maxMissing   = 256 // more missing at once are past repair: a keyframe must help
+	maxMissing   = 256 // if more are missing at once, only a keyframe helps
 	maxRequests  = 8
 	requestEvery = 100 * time.Millisecond
 )
 
-// received closes a gap, or notes the one that a packet leaves between itself and the highest
-// before it.
+// received updates the list of missing packets: it removes the packet that arrived, and adds the
+// packets between it and the highest one before it.
 func (r *repair) received(seq, highest uint64) {
 	delete(r.missing, seq)
 	if r.missing == nil {
@@ -266,8 +267,8 @@ func (r *repair) received(seq, highest uint64) {
 	}
 }
 
-// due lists what to ask for now. A gap that is younger than one tick may be mere disorder, so each
-// is first asked for at a tick.
+// due returns the packets to request now. A packet that has been missing for less than a tick may
+// only be out of order, so it is first requested at a tick.
 func (r *repair) due(now time.Time) (seqs []uint16) {
 	for seq, req := range r.missing {
 		if now.Sub(req.at) < requestEvery {

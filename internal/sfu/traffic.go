@@ -2,8 +2,8 @@ package sfu
 
 import "sync/atomic"
 
-// A Traffic is how much media went over the network since the start, in bytes of the encrypted
-// packets. Repeated packets count again, and packets that the network did not take do not count.
+// A Traffic counts the media sent and received since the start, in bytes of the encrypted packets.
+// Repeated packets count again; packets that the kernel refused do not count.
 type Traffic struct {
 	Received uint64
 	Sent     uint64
@@ -12,7 +12,7 @@ type Traffic struct {
 // traffic counts a Traffic.
 type traffic struct{ received, sent atomic.Uint64 }
 
-// Traffic returns how much media was received and sent.
+// Traffic returns the media sent and received so far.
 func (s *SFU) Traffic() Traffic {
 	return Traffic{Received: s.traffic.received.Load(), Sent: s.traffic.sent.Load()}
 }

@@ -18,16 +18,16 @@ type viewer struct {
 	pub    *publication
 	sender *sender
 
-	mu      sync.Mutex // taken before pub.mu
+	mu      sync.Mutex // locked before pub.mu
 	streams []*stream
-	fixed   string // the layer that the viewer chose; "" is automatic
-	lines   int    // at which the picture is shown; 0 if not known
+	fixed   string // the layer that the viewer selected; "" is automatic
+	lines   int    // lines in which the picture is shown; 0 if not known
 	reports time.Time
 
 	bandwidth bandwidth
 	sent      atomic.Uint64 // bytes
 
-	inboxMu sync.Mutex // guards what the reader leaves for the sender
+	inboxMu sync.Mutex // guards what the reader passes to the sender
 	repeat  []lost
 }
 
@@ -64,7 +64,7 @@ func (v *viewer) onOpen() { v.sender.wakeFor(v.pub) }
 
 func (v *viewer) onEnd(_, _ string) { v.pub.leave(v) }
 
-// onRTP: a viewer may send silence (the IVS web SDK does); it is not forwarded.
+// onRTP drops the packet: a viewer may send silence, as the IVS web SDK does.
 func (v *viewer) onRTP(*rtp.Header, []byte, time.Time) {}
 
 func (v *viewer) onRTCP(packets []rtcp.Packet, now time.Time) {
@@ -86,7 +86,7 @@ func (v *viewer) onRTCP(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
-// onReports: the picture's report speaks for the network.
+// onReports uses the report on the picture to judge the network.
 func (v *viewer) onReports(reports []rtcp.ReceptionReport, now time.Time) {
 	for _, r := range reports {
 		if s := v.streamOf(r.SSRC); s != nil && s.video {
@@ -96,8 +96,8 @@ func (v *viewer) onReports(reports []rtcp.ReceptionReport, now time.Time) {
 	}
 }
 
-// roundTrip is what passed since our last sender report, less what the viewer held it back (RFC
-// 3550, 6.4.1).
+// roundTrip returns the time since the last sender report, less the time that the viewer held it
+// (RFC 3550, 6.4.1).
 func (v *viewer) roundTrip(s *stream, r rtcp.ReceptionReport, now time.Time) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -176,8 +176,8 @@ func (v *viewer) onTick(now time.Time) {
 	v.sendRTCP(packets...)
 }
 
-// forward puts what is due into the sender's batch, and reports whether more of it waits for its
-// time.
+// forward adds the packets that are due to the sender's batch. It reports whether further packets
+// wait for their time.
 func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	k, dest := v.keys.Load(), v.address()
 	if k == nil || dest == nil || v.ctx.Err() != nil {
@@ -203,7 +203,7 @@ func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	}
 	v.pub.mu.Unlock()
 	if v.bandwidth.transport != nil && len(list) > 0 {
-		// other viewers took their time since the sender began
+		// other viewers took time since the sender began
 		v.bandwidth.record(list, v.sfu.cfg.Now())
 	}
 	for _, o := range list {
