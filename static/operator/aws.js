@@ -1,4 +1,5 @@
 /** Stages of Amazon IVS: pick one that AWS has, name one by its ARN, or have one made. */
+import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, field, form } from '../lib/page.js';
 import { t } from '../lib/strings.js';
@@ -60,7 +61,7 @@ function known({ regions, stages, troubles = [] }, busy, sent, onadd) {
         h('p', { className: 'hint', lang: 'en' }, trouble),
       ),
     ),
-    h('ul', { className: 'list', key: 'free' }, ...free.map((s) => choice(s, busy, onadd))),
+    h('ul', { className: 'list', key: 'free' }, ...free.map((s) => stageRow(s, busy, onadd))),
     form(
       {
         key: `aws-arn-${sent}`,
@@ -84,15 +85,10 @@ function known({ regions, stages, troubles = [] }, busy, sent, onadd) {
         onsubmit: ({ awsName, region }) => onadd({ name: awsName, region }),
       },
       field(t('op.awsName'), { name: 'awsName', required: true, maxLength: 128 }),
-      h(
-        'div',
-        { className: 'field', key: 'region' },
-        h('label', { for: 'aws-region' }, t('op.awsRegion')),
-        h(
-          'select',
-          { name: 'region', id: 'aws-region' },
-          ...regions.map((r) => h('option', { value: r, key: r }, r)),
-        ),
+      choice(
+        t('op.awsRegion'),
+        { id: 'aws-region', name: 'region' },
+        regions.map((r) => [r, r]),
       ),
     ),
   ];
@@ -103,7 +99,7 @@ function known({ regions, stages, troubles = [] }, busy, sent, onadd) {
  * @param {boolean} busy
  * @param {(stage: Record<string, string>) => void} onadd
  */
-const choice = ({ arn, name }, busy, onadd) =>
+const stageRow = ({ arn, name }, busy, onadd) =>
   h(
     'li',
     { className: 'item', key: arn },

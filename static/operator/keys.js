@@ -38,79 +38,106 @@ const row = (key) =>
     ),
   );
 
-/** @param {Console} console @returns {import('./operator.js').Page} */
-export function createKeys(console) {
-  const { act, asking, draw, errorAt, failed, state } = console;
+class KeysPage {
   /** @type {Keys | null} */
-  let keys = null;
+  keys = null;
 
-  async function load() {
+  /** @param {Console} console */
+  constructor(console) {
+    this.console = console;
+  }
+
+  async load() {
     try {
-      keys = await api('GET', 'api/v1/keys');
-      draw();
+      this.keys = await api('GET', 'api/v1/keys');
+      this.console.draw();
     } catch (err) {
-      failed(err, 'keys');
+      this.console.failed(err, 'keys');
     }
   }
 
-  /** @param {string} region @param {Keys} all */
-  function card(region, { keys: all }) {
-    const path = `api/v1/keys/${encodeURIComponent(region)}`;
-    const here = all.filter((k) => k.region === region);
-    const signs = here.some((k) => k.state === 'active' || k.state === 'new');
-    const from = (/** @type {Record<string, string>} */ d) => (d.kms ? { kms: d.kms.trim() } : {});
+  view() {
+    const { keys } = this;
+    return h(
+      'div',
+      { className: 'columns', key: 'keys' },
+      this.localCard(),
+      ...(keys?.regions ?? []).map((region) =>
+        this.regionCard(
+          region,
+          keys?.keys.filter((k) => k.region === region),
+        ),
+      ),
+    );
+  }
+
+  localCard() {
+    const { keys } = this;
+    return h(
+      'section',
+      { className: 'card', key: 'local' },
+      h('h1', null, t('op.tab.keys')),
+      this.console.errorAt('keys'),
+      h('h2', null, t('op.localKey')),
+      h('p', { className: 'hint' }, t('op.localKeyLead')),
+      keys
+        ? h('p', { key: 'id' }, h('code', null, keys.localKey))
+        : h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
+      keys?.regions.length === 0 && h('p', { className: 'hint', key: 'none' }, t('op.awsNone')),
+    );
+  }
+
+  /** @param {string} region @param {OwnKey[]} [keys] its own keys */
+  regionCard(region, keys = []) {
+    const { act, asking, errorAt } = this.console;
+    const signs = keys.some((k) => k.state === 'active' || k.state === 'new');
     return h(
       'section',
       { className: 'card', key: region },
       h('h2', null, region),
       h('p', { className: 'hint' }, t(signs ? 'op.keySigns' : 'op.keyNone')),
-      here.length > 0 && h('ul', { className: 'lines', key: 'list' }, ...here.map(row)),
+      keys.length > 0 && h('ul', { className: 'lines', key: 'list' }, ...keys.map(row)),
       errorAt(region),
-      form(
-        {
-          key: `key-${region}-${signs}-${state.sent}`,
-          submit: t(signs ? 'op.keyRotate' : 'op.keyCreate'),
-          busy: state.busy,
-          className: 'inline',
-          onsubmit: (d) => void act('POST', signs ? `${path}/rotate` : path, from(d), region),
-        },
-        field(t('op.keyKms'), {
-          name: 'kms',
-          id: `kms-${region}`,
-          maxLength: 300,
-          placeholder: 'alias/…',
-        }),
-      ),
+      this.newKeyForm(region, signs),
       signs &&
         asking(
           `retire ${region}`,
           t('op.keyRetire'),
           t('op.sureRetire'),
           region,
-          () => void act('DELETE', path, undefined, region),
+          () => void act('DELETE', keyPath(region), undefined, region),
         ),
     );
   }
 
-  return {
-    load,
-    view: () =>
-      h(
-        'div',
-        { className: 'columns', key: 'keys' },
-        h(
-          'section',
-          { className: 'card', key: 'local' },
-          h('h1', null, t('op.tab.keys')),
-          errorAt('keys'),
-          h('h2', null, t('op.localKey')),
-          h('p', { className: 'hint' }, t('op.localKeyLead')),
-          keys
-            ? h('p', { key: 'id' }, h('code', null, keys.localKey))
-            : h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
-          keys?.regions.length === 0 && h('p', { className: 'hint', key: 'none' }, t('op.awsNone')),
-        ),
-        ...(keys?.regions ?? []).map((region) => card(region, /** @type {Keys} */ (keys))),
-      ),
-  };
+  /**
+   * Creates the first key of a region, or rotates it.
+   * @param {string} region
+   * @param {boolean} signs
+   */
+  newKeyForm(region, signs) {
+    const { act, state } = this.console;
+    const path = signs ? `${keyPath(region)}/rotate` : keyPath(region);
+    return form(
+      {
+        key: `key-${region}-${signs}-${state.sent}`,
+        submit: t(signs ? 'op.keyRotate' : 'op.keyCreate'),
+        busy: state.busy,
+        className: 'inline',
+        onsubmit: ({ kms }) => void act('POST', path, kms ? { kms: kms.trim() } : {}, region),
+      },
+      field(t('op.keyKms'), {
+        name: 'kms',
+        id: `kms-${region}`,
+        maxLength: 300,
+        placeholder: 'alias/…',
+      }),
+    );
+  }
 }
+
+/** @param {string} region */
+const keyPath = (region) => `api/v1/keys/${encodeURIComponent(region)}`;
+
+/** @param {Console} console @returns {import('./operator.js').Page} */
+export const createKeys = (console) => new KeysPage(console);

@@ -1,5 +1,8 @@
 /** Invite links on the console: one that was used, or has expired, is shown no longer. */
 import { api } from '../lib/api.js';
+import { h } from '../lib/dom.js';
+import { copyField } from '../lib/page.js';
+import { t, time } from '../lib/strings.js';
 
 /**
  * @typedef {{id: string, name: string, invite: string, inviteExpiresAt: string, seen?: string}}
@@ -45,3 +48,12 @@ export function watchLinks(links, forget) {
 
   return again;
 }
+
+/** A link to copy, and until when it is good. @param {Link} link */
+export const linkView = ({ name, invite, inviteExpiresAt }) =>
+  h(
+    'div',
+    { key: `link-${name}` },
+    h('p', null, t('op.inviteLink', { name, time: time(inviteExpiresAt) })),
+    copyField({ key: `invite-${name}`, label: t('op.invite'), text: invite }),
+  );

@@ -1,5 +1,6 @@
 /** A list that the server searches and pages: the page holds what was asked for, not everything. */
 import { api } from '../lib/api.js';
+import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, errorLine, errorText, field } from '../lib/page.js';
 import { t } from '../lib/strings.js';
@@ -132,30 +133,23 @@ export class List {
 }
 
 /**
- * A choice among few.
- * @param {string} label @param {string} name @param {[string, string][]} options value and text
- * @param {string} value @param {(value: string) => void} onchange
+ * A choice that narrows a list.
+ * @param {List<any>} list @param {string} name of the filter @param {string} label
+ * @param {[string, string][]} options value and text
  */
-export const choice = (label, name, options, value, onchange) =>
-  h(
-    'div',
-    { className: 'field', key: name },
-    h('label', { for: `choice-${name}` }, label),
-    h(
-      'select',
-      {
-        id: `choice-${name}`,
-        onchange: (/** @type {Event} */ e) =>
-          onchange(/** @type {HTMLSelectElement} */ (e.target).value),
-      },
-      ...options.map(([each, text]) =>
-        h('option', { value: each, key: each, selected: each === value }, text),
-      ),
-    ),
+export const filterChoice = (list, name, label, options) =>
+  choice(
+    label,
+    {
+      id: `choice-${name}`,
+      chosen: list.filters[name] ?? '',
+      onchoose: (value) => void list.filter(name, value),
+    },
+    options,
   );
 
 /**
- * What narrows a list and came by a link: shown, and taken away with one click.
+ * A filter that came by a link. One click clears it.
  * @param {string} text
  * @param {() => void} clear
  */
@@ -166,3 +160,28 @@ export const chip = (text, clear) =>
     h('span', { dir: 'auto' }, text),
     button('×', clear, { className: 'small', 'aria-label': `${t('op.clearFilter')}: ${text}` }),
   );
+
+/**
+ * The filter by stage of a list, if there is one.
+ * @param {import('./operator.js').Console} console
+ * @param {List<any>} list
+ */
+export const stageChip = ({ stageName }, list) =>
+  list.filters.stage &&
+  chip(
+    t('op.ofStage', { name: stageName(list.filters.stage) }),
+    () => void list.filter('stage', ''),
+  );
+
+/**
+ * A row for each item, or a sentence where there is none.
+ * @template T
+ * @param {T[]} items
+ * @param {(item: T) => Child} row
+ * @param {string} none
+ * @param {string} [key]
+ */
+export const rowsOr = (items, row, none, key = 'rows') =>
+  items.length === 0
+    ? h('p', { className: 'hint', key: `no ${key}` }, none)
+    : h('ul', { className: 'lines', key }, ...items.map(row));

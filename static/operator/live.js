@@ -3,11 +3,12 @@
  * refused.
  */
 import { api, escapeArn } from '../lib/api.js';
+import { choice } from '../lib/choices.js';
 import { h, show } from '../lib/dom.js';
 import { button, field } from '../lib/page.js';
 import { serverSaid, t, time } from '../lib/strings.js';
 import { receives } from '../dock/views.js';
-import { choice, List } from './list.js';
+import { List } from './list.js';
 
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../lib/types.js').Presence} Presence */
@@ -85,69 +86,13 @@ class Live {
   }
 
   view() {
-    const { state } = this.console;
     const found = this.found();
-    const stages = new Set(found.map((f) => f.arn)).size;
     const there = new Set(found.map((f) => f.p.participantId));
     for (const id of this.kept.keys()) if (!there.has(id)) this.kept.delete(id);
     return h(
       'div',
       { className: 'columns', key: 'live' },
-      h(
-        'section',
-        { className: 'card', key: 'now' },
-        h('h1', null, t('op.tab.live')),
-        h(
-          'div',
-          { className: 'inline', key: 'find', role: 'search' },
-          field(t('op.searchLive'), {
-            name: 'find-live',
-            type: 'search',
-            maxLength: 100,
-            oninput: (/** @type {Event} */ e) => {
-              this.q = /** @type {HTMLInputElement} */ (e.target).value;
-              this.console.draw();
-            },
-          }),
-          choice(
-            t('op.live.who'),
-            'who',
-            [
-              ['live', t('op.live.publishers')],
-              ['all', t('op.live.all')],
-            ],
-            this.all ? 'all' : 'live',
-            (who) => {
-              this.all = who === 'all';
-              this.console.draw();
-            },
-          ),
-        ),
-        h(
-          'p',
-          { className: 'hint', key: 'count' },
-          !state.connected
-            ? t('app.loading')
-            : found.length === 0
-              ? t('op.live.none')
-              : t('op.live.count', { n: found.length, stages }),
-        ),
-        found.length > 0 &&
-          h(
-            'ul',
-            { className: 'lines many', key: 'rows' },
-            ...found.slice(0, this.rows).map((f) => this.row(f)),
-          ),
-        found.length > this.rows &&
-          button(
-            t('op.more'),
-            () => {
-              this.rows += ROWS;
-              this.console.draw();
-            },
-            { key: 'more' },
-          ),
-      ),
+      this.presentCard(found),
       h(
         'section',
         { className: 'card', key: 'refusals' },
@@ -155,6 +100,71 @@ class Live {
         ...this.refusals.view({ empty: t('op.noRefusals'), row: (r) => this.refusal(r) }),
       ),
     );
+  }
+
+  /** @param {ReturnType<Live['found']>} found */
+  presentCard(found) {
+    return h(
+      'section',
+      { className: 'card', key: 'now' },
+      h('h1', null, t('op.tab.live')),
+      this.search(),
+      h('p', { className: 'hint', key: 'count' }, this.count(found)),
+      found.length > 0 &&
+        h(
+          'ul',
+          { className: 'lines many', key: 'rows' },
+          ...found.slice(0, this.rows).map((f) => this.row(f)),
+        ),
+      found.length > this.rows &&
+        button(
+          t('op.more'),
+          () => {
+            this.rows += ROWS;
+            this.console.draw();
+          },
+          { key: 'more' },
+        ),
+    );
+  }
+
+  search() {
+    return h(
+      'div',
+      { className: 'inline', key: 'find', role: 'search' },
+      field(t('op.searchLive'), {
+        name: 'find-live',
+        type: 'search',
+        maxLength: 100,
+        oninput: (/** @type {Event} */ e) => {
+          this.q = /** @type {HTMLInputElement} */ (e.target).value;
+          this.console.draw();
+        },
+      }),
+      choice(
+        t('op.live.who'),
+        {
+          id: 'choice-who',
+          chosen: this.all ? 'all' : 'live',
+          onchoose: (who) => {
+            this.all = who === 'all';
+            this.console.draw();
+          },
+        },
+        [
+          ['live', t('op.live.publishers')],
+          ['all', t('op.live.all')],
+        ],
+      ),
+    );
+  }
+
+  /** @param {ReturnType<Live['found']>} found */
+  count(found) {
+    if (!this.console.state.connected) return t('app.loading');
+    if (found.length === 0) return t('op.live.none');
+    const stages = new Set(found.map((f) => f.arn)).size;
+    return t('op.live.count', { n: found.length, stages });
   }
 
   /** @param {{arn: string, stage: string, p: Presence}} about */
@@ -231,18 +241,7 @@ class Live {
 
   /** @param {string} arn @param {Presence} p */
   kickForm(arn, p) {
-    const { state, draw, act } = this.console;
-    const path = `api/v1/stages/${escapeArn(arn)}/participants/${encodeURIComponent(p.participantId)}`;
-    /** @param {boolean} bar */
-    const kick = (bar) => {
-      const reason = /** @type {HTMLInputElement} */ (document.getElementById('f-reason')).value;
-      void act(
-        'DELETE',
-        path,
-        { ...(reason ? { reason } : {}), ...(bar ? { bar } : {}) },
-        `kick ${p.participantId}`,
-      );
-    };
+    const { busy } = this.console.state;
     return h(
       'form',
       {
@@ -251,13 +250,10 @@ class Live {
         'aria-label': `${t('op.kick')}: ${p.name}`,
         onsubmit: (/** @type {Event} */ e) => {
           e.preventDefault();
-          if (!state.busy) kick(false);
+          this.kick(arn, p, false);
         },
         onkeydown: (/** @type {KeyboardEvent} */ e) => {
-          if (e.key === 'Escape') {
-            state.asked = '';
-            draw();
-          }
+          if (e.key === 'Escape') this.closeForm();
         },
       },
       field(t('op.kickReason'), {
@@ -268,41 +264,44 @@ class Live {
           this.reasons.set(p.participantId, /** @type {HTMLInputElement} */ (e.target).value);
         },
       }),
-      h(
-        'button',
-        {
-          type: 'submit',
-          className: 'danger',
-          key: 'kick',
-          'aria-disabled': state.busy && 'true',
-          title: t('op.kickHint'),
-        },
-        t('op.kick'),
-      ),
-      h(
-        'button',
+      danger(t('op.kick'), { type: 'submit', key: 'kick', title: t('op.kickHint') }, busy),
+      danger(
+        t('op.bar'),
         {
           type: 'button',
-          className: 'danger',
           key: 'bar',
-          onclick: () => {
-            if (!state.busy) kick(true);
-          },
-          'aria-disabled': state.busy && 'true',
+          onclick: () => this.kick(arn, p, true),
           title: t('op.barHint'),
         },
-        t('op.bar'),
+        busy,
       ),
       button(
         t('app.cancel'),
         () => {
-          state.asked = '';
           this.reasons.delete(p.participantId);
-          draw();
+          this.closeForm();
         },
         { key: 'cancel' },
       ),
       h('p', { className: 'hint rest', key: 'hint' }, `${t('op.kickHint')} ${t('op.barHint')}`),
+    );
+  }
+
+  closeForm() {
+    this.console.state.asked = '';
+    this.console.draw();
+  }
+
+  /** @param {string} arn @param {Presence} p @param {boolean} bar for good */
+  kick(arn, { participantId }, bar) {
+    const { state, act } = this.console;
+    if (state.busy) return;
+    const reason = this.reasons.get(participantId);
+    void act(
+      'DELETE',
+      `api/v1/stages/${escapeArn(arn)}/participants/${encodeURIComponent(participantId)}`,
+      { ...(reason ? { reason } : {}), ...(bar ? { bar } : {}) },
+      `kick ${participantId}`,
     );
   }
 
@@ -334,3 +333,7 @@ export const unbarPath = (user, arn) =>
 
 /** @param {string} user @returns {Promise<import('../types').V1UserDetail>} */
 export const readUser = (user) => api('GET', `api/v1/users/${encodeURIComponent(user)}`);
+
+/** @param {string} text @param {Record<string, any>} props @param {boolean} busy */
+const danger = (text, props, busy) =>
+  h('button', { className: 'danger', 'aria-disabled': busy && 'true', ...props }, text);

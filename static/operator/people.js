@@ -3,12 +3,13 @@
  * their own.
  */
 import { api } from '../lib/api.js';
+import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
-import { button, copyField, errorText, form } from '../lib/page.js';
+import { button, errorText, form } from '../lib/page.js';
 import { number, t, time } from '../lib/strings.js';
 import { copy } from '../lib/copy.js';
-import { watchLinks } from './links.js';
-import { chip, choice, List } from './list.js';
+import { linkView, watchLinks } from './links.js';
+import { filterChoice, List, stageChip } from './list.js';
 
 /** @typedef {import('../types').V1User} User */
 /** @typedef {import('./operator.js').Console} Console */
@@ -113,14 +114,7 @@ class Invitations {
       ...(this.links.length === 0
         ? []
         : this.links.length <= FEW
-          ? this.links.map((l) =>
-              h(
-                'div',
-                { key: l.name },
-                h('p', null, t('op.inviteLink', { name: l.name, time: time(l.inviteExpiresAt) })),
-                copyField({ key: `invite-${l.name}`, label: t('op.invite'), text: l.invite }),
-              ),
-            )
+          ? this.links.map(linkView)
           : [this.many()]),
       this.refused.length > 0 &&
         h(
@@ -186,31 +180,58 @@ const row = ({ link }, user) =>
     ),
   );
 
-/** @param {Console} console @returns {import('./operator.js').Page} */
-export function createPeople(console) {
-  const { draw, filterBy, state, stageName } = console;
-  const list = new List({
-    path: 'api/v1/users',
-    member: 'users',
-    keyOf: (/** @type {User} */ u) => u.id,
-    draw,
-    onfilter: filterBy,
-  });
-  const invitations = new Invitations(console, () => list.load());
-  const inviteForm = () =>
-    h(
+class People {
+  /** @param {Console} console */
+  constructor(console) {
+    this.console = console;
+    this.list = new List({
+      path: 'api/v1/users',
+      member: 'users',
+      keyOf: (/** @type {User} */ u) => u.id,
+      draw: console.draw,
+      onfilter: console.filterBy,
+    });
+    this.invitations = new Invitations(console, () => this.list.load());
+  }
+
+  /** @param {URLSearchParams} query */
+  load(query) {
+    return this.list.enter(query);
+  }
+
+  view() {
+    const { list, console } = this;
+    return h(
+      'section',
+      { className: 'card', key: 'people' },
+      h('h1', null, t('op.people')),
+      this.inviteForm(),
+      this.invitations.view(),
+      stageChip(console, list),
+      ...list.view({
+        search: t('op.searchPeople'),
+        empty: t('op.noPeople'),
+        row: (user) => row(console, user),
+        more: [filterChoice(list, 'role', t('op.role'), [['', t('op.anyRole')], ...roleOptions()])],
+      }),
+    );
+  }
+
+  /** Open while the operator is alone. */
+  inviteForm() {
+    const { list } = this;
+    const { state } = this.console;
+    const filtered = Object.values(list.filters).some(Boolean);
+    return h(
       'details',
-      {
-        key: 'invite',
-        open: list.loaded && Object.values(list.filters).every((v) => !v) && list.items.length < 2,
-      },
+      { key: 'invite', open: list.loaded && !filtered && list.items.length < 2 },
       h('summary', null, t('op.invite')),
       form(
         {
           key: `invite-${state.sent}`,
           submit: t('op.invite'),
           busy: state.busy,
-          onsubmit: (d) => void invitations.send(d),
+          onsubmit: (d) => void this.invitations.send(d),
         },
         h(
           'div',
@@ -224,46 +245,11 @@ export function createPeople(console) {
             spellcheck: false,
           }),
         ),
-        h(
-          'div',
-          { className: 'field', key: 'role' },
-          h('label', { for: 'new-role' }, t('op.role')),
-          h(
-            'select',
-            { id: 'new-role', name: 'newRole' },
-            ...roleOptions().map(([r, text]) => h('option', { value: r, key: r }, text)),
-          ),
-        ),
+        choice(t('op.role'), { id: 'new-role', name: 'newRole' }, roleOptions()),
       ),
     );
-  return {
-    load: (query) => list.enter(query),
-    view: () =>
-      h(
-        'section',
-        { className: 'card', key: 'people' },
-        h('h1', null, t('op.people')),
-        inviteForm(),
-        invitations.view(),
-        list.filters.stage &&
-          chip(
-            t('op.ofStage', { name: stageName(list.filters.stage) }),
-            () => void list.filter('stage', ''),
-          ),
-        ...list.view({
-          search: t('op.searchPeople'),
-          empty: t('op.noPeople'),
-          row: (user) => row(console, user),
-          more: [
-            choice(
-              t('op.role'),
-              'role',
-              [['', t('op.anyRole')], ...roleOptions()],
-              list.filters.role ?? '',
-              (role) => void list.filter('role', role),
-            ),
-          ],
-        }),
-      ),
-  };
+  }
 }
+
+/** @param {Console} console @returns {import('./operator.js').Page} */
+export const createPeople = (console) => new People(console);

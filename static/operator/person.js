@@ -1,15 +1,16 @@
 /** One person: access, their OBS as the dock reports it, tokens, and history. */
 import { agentName } from '../lib/agent.js';
 import { api, escapeArn } from '../lib/api.js';
+import { checkbox, choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
-import { button, copyField, field, form } from '../lib/page.js';
+import { button, field, form } from '../lib/page.js';
 import { has, number, serverSaid, t, time } from '../lib/strings.js';
-import { choice } from './list.js';
+import { linkView, watchLinks } from './links.js';
+import { rowsOr } from './list.js';
 import { readUser, unbarPath } from './live.js';
 import { roleOptions, standing } from './people.js';
 import { entryRow, historyOf } from './records.js';
 import { tokenRow } from './tokens.js';
-import { watchLinks } from './links.js';
 
 /** @typedef {import('../types').V1UserDetail} Detail */
 /** @typedef {import('./operator.js').Console} Console */
@@ -104,81 +105,78 @@ class Person {
 
   view() {
     const { user } = this;
-    const { link, errorAt } = this.console;
     if (!user) return h('p', { className: 'hint', key: 'loading' }, t('app.loading'));
     return h(
       'div',
       { className: 'columns', key: `person-${user.id}` },
-      h(
-        'section',
-        { className: 'card', key: 'who' },
-        h('p', { className: 'hint' }, link('people', {}, `← ${t('op.people')}`)),
-        h(
-          'div',
-          { className: 'row wrap' },
-          h('h1', { dir: 'auto' }, user.name),
-          h('span', { className: 'tag' }, t(`account.role.${user.role}`)),
-          user.suspendedAt &&
-            h('span', { className: 'tag bad', key: 'suspended' }, t('op.suspended')),
-        ),
-        h('p', { className: 'hint' }, standing(user)),
-        this.invite &&
-          h(
-            'div',
-            { className: 'notice good', role: 'status', key: 'link' },
-            h(
-              'p',
-              null,
-              t('op.inviteLink', {
-                name: this.invite.name,
-                time: time(this.invite.inviteExpiresAt),
-              }),
-            ),
-            copyField({ key: 'invite', label: t('op.invite'), text: this.invite.invite }),
-          ),
-        errorAt('acts'),
-        user.id !== this.console.state.me?.id && this.acts(user),
-      ),
-      h(
-        'section',
-        { className: 'card', key: 'access' },
-        h('h2', null, t('op.grants')),
-        errorAt('access'),
-        user.role === 'operator'
-          ? h('p', { className: 'hint', key: 'all' }, t('op.all'))
-          : this.access(user),
-      ),
+      this.accountCard(user),
+      this.accessCard(user),
       h(
         'section',
         { className: 'card', key: 'obs' },
         h('h2', null, t('op.obs')),
-        user.docks.length === 0
-          ? h('p', { className: 'hint', key: 'none' }, t('op.noDocks'))
-          : h('ul', { className: 'lines', key: 'docks' }, ...user.docks.map(dock)),
+        rowsOr(user.docks, dock, t('op.noDocks')),
       ),
-      h(
-        'section',
-        { className: 'card', key: 'tokens' },
-        h('h2', null, t('op.tokens')),
-        this.tokens.length === 0
-          ? h('p', { className: 'hint', key: 'none' }, t('op.noTokens'))
-          : h(
-              'ul',
-              { className: 'lines', key: 'list' },
-              ...this.tokens.map((k) => tokenRow(this.console, k, false)),
-            ),
-        link('tokens', { user: user.id }, t('op.allTokens')),
-      ),
-      h(
-        'section',
-        { className: 'card', key: 'logins' },
-        h('h2', null, t('op.logins')),
-        errorAt('logins'),
-        this.logins.length === 0
-          ? h('p', { className: 'hint', key: 'none' }, t('op.noLogins'))
-          : h('ul', { className: 'lines', key: 'list' }, ...this.logins.map((l) => this.login(l))),
-      ),
+      this.tokensCard(user),
+      this.loginsCard(),
       this.history(user),
+    );
+  }
+
+  /** @param {Detail} user */
+  accountCard(user) {
+    const { link, errorAt, state } = this.console;
+    return h(
+      'section',
+      { className: 'card', key: 'who' },
+      h('p', { className: 'hint' }, link('people', {}, `← ${t('op.people')}`)),
+      h(
+        'div',
+        { className: 'row wrap' },
+        h('h1', { dir: 'auto' }, user.name),
+        h('span', { className: 'tag' }, t(`account.role.${user.role}`)),
+        user.suspendedAt &&
+          h('span', { className: 'tag bad', key: 'suspended' }, t('op.suspended')),
+      ),
+      h('p', { className: 'hint' }, standing(user)),
+      this.invite &&
+        h('div', { className: 'notice good', role: 'status', key: 'link' }, linkView(this.invite)),
+      errorAt('acts'),
+      user.id !== state.me?.id && this.acts(user),
+    );
+  }
+
+  /** @param {Detail} user */
+  accessCard(user) {
+    return h(
+      'section',
+      { className: 'card', key: 'access' },
+      h('h2', null, t('op.grants')),
+      this.console.errorAt('access'),
+      user.role === 'operator'
+        ? h('p', { className: 'hint', key: 'all' }, t('op.all'))
+        : this.access(user),
+    );
+  }
+
+  /** @param {Detail} user */
+  tokensCard(user) {
+    return h(
+      'section',
+      { className: 'card', key: 'tokens' },
+      h('h2', null, t('op.tokens')),
+      rowsOr(this.tokens, (k) => tokenRow(this.console, k, false), t('op.noTokens')),
+      this.console.link('tokens', { user: user.id }, t('op.allTokens')),
+    );
+  }
+
+  loginsCard() {
+    return h(
+      'section',
+      { className: 'card', key: 'logins' },
+      h('h2', null, t('op.logins')),
+      this.console.errorAt('logins'),
+      rowsOr(this.logins, (l) => this.login(l), t('op.noLogins')),
     );
   }
 
@@ -221,36 +219,14 @@ class Person {
   /** @param {Detail} user */
   history(user) {
     const { link, stageName } = this.console;
-    const event = (/** @type {import('../types').V1Event} */ e) =>
-      h(
-        'li',
-        { key: String(e.id) },
-        h('span', { className: 'hint' }, time(e.time)),
-        h('b', { className: 'action' }, has(`op.kind.${e.kind}`) ? t(`op.kind.${e.kind}`) : e.kind),
-        h('span', { dir: 'auto', className: 'main' }, stageName(e.stage)),
-        (e.detail || e.code) &&
-          h(
-            'span',
-            { className: 'hint rest', key: 'why' },
-            serverSaid(e.code ?? '', e.detail || e.code || ''),
-          ),
-      );
     return h(
       'section',
       { className: 'card', key: 'history' },
       h('h2', null, t('op.history')),
       h('h3', { key: 'on' }, t('op.historyStages')),
-      this.events.length === 0
-        ? h('p', { className: 'hint', key: 'none' }, t('op.noHistory'))
-        : h('ul', { className: 'lines', key: 'events' }, ...this.events.map(event)),
+      rowsOr(this.events, (e) => eventRow(e, stageName(e.stage)), t('op.noHistory'), 'events'),
       h('h3', { key: 'account' }, t('op.historyAccount')),
-      this.entries.length === 0
-        ? h('p', { className: 'hint', key: 'no' }, t('op.noRecords'))
-        : h(
-            'ul',
-            { className: 'lines', key: 'entries' },
-            ...this.entries.map((e) => entryRow(this.console, e)),
-          ),
+      rowsOr(this.entries, (e) => entryRow(this.console, e), t('op.noRecords'), 'entries'),
       h(
         'div',
         { className: 'row wrap', key: 'more' },
@@ -273,10 +249,12 @@ class Person {
       { className: 'inline', key: 'acts' },
       choice(
         t('op.role'),
-        'role',
+        {
+          id: 'choice-role',
+          chosen: user.role,
+          onchoose: (role) => void act('PATCH', this.path(), { role }, 'acts'),
+        },
         roleOptions(),
-        user.role,
-        (role) => void act('PATCH', this.path(), { role }, 'acts'),
       ),
       h(
         'div',
@@ -328,13 +306,7 @@ class Person {
     return h(
       'div',
       { className: 'columns', key: 'grants' },
-      user.grants.length === 0
-        ? h('p', { className: 'hint', key: 'none' }, t('op.noGrants'))
-        : h(
-            'ul',
-            { className: 'lines', key: 'granted' },
-            ...user.grants.map((g) => this.grant(user, g)),
-          ),
+      rowsOr(user.grants, (g) => this.grant(user, g), t('op.noGrants')),
       h(
         'details',
         { key: 'give', open: user.grants.length === 0 },
@@ -394,13 +366,6 @@ class Person {
   /** @param {Detail} user @param {import('../types').V1Stage[]} free */
   grantForm(user, free) {
     const { act, state } = this.console;
-    const box = (/** @type {string} */ name) =>
-      h(
-        'label',
-        { className: 'check', key: name },
-        h('input', { type: 'checkbox', name, defaultChecked: true }),
-        h('span', null, t(`op.${name}`)),
-      );
     return form(
       {
         key: `grant-${user.id}`,
@@ -418,18 +383,14 @@ class Person {
             'access',
           ),
       },
-      h(
-        'div',
-        { className: 'field', key: 'stage' },
-        h('label', { for: 'grant-stage' }, t('live.stage')),
-        h(
-          'select',
-          { name: 'stage', id: 'grant-stage' },
-          ...free.map((s) => h('option', { value: s.arn, key: s.arn }, s.name)),
-        ),
+      choice(
+        t('live.stage'),
+        { id: 'grant-stage', name: 'stage' },
+        free.map((s) => [s.arn, s.name]),
       ),
-      box('publish'),
-      box('subscribe'),
+      ...['publish', 'subscribe'].map((name) =>
+        checkbox(t(`op.${name}`), { name, defaultChecked: true }),
+      ),
       field(`${t('op.longest')} (${t('op.hoursLabel')})`, {
         name: 'hours',
         type: 'number',
@@ -482,3 +443,19 @@ function dock(dock) {
       ),
   );
 }
+
+/** @param {import('../types').V1Event} e @param {string} stage its name */
+const eventRow = (e, stage) =>
+  h(
+    'li',
+    { key: String(e.id) },
+    h('span', { className: 'hint' }, time(e.time)),
+    h('b', { className: 'action' }, has(`op.kind.${e.kind}`) ? t(`op.kind.${e.kind}`) : e.kind),
+    h('span', { dir: 'auto', className: 'main' }, stage),
+    (e.detail || e.code) &&
+      h(
+        'span',
+        { className: 'hint rest', key: 'why' },
+        serverSaid(e.code ?? '', e.detail || e.code || ''),
+      ),
+  );

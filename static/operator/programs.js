@@ -1,5 +1,6 @@
 /** The console's API keys and webhooks. */
 import { api } from '../lib/api.js';
+import { checkboxes } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, copyField, field, form } from '../lib/page.js';
 import { number, t, time } from '../lib/strings.js';
@@ -106,86 +107,75 @@ class Programs {
   }
 
   keysCard() {
-    const { act, asking, state } = this.console;
     return h(
       'section',
       { className: 'card', key: 'keys' },
       h('h2', null, t('op.apiKeys')),
       h('p', { className: 'hint' }, t('op.apiKeysLead')),
       this.keys.length > 0 &&
-        h(
-          'ul',
-          { className: 'lines', key: 'list' },
-          ...this.keys.map((k) =>
-            h(
-              'li',
-              { key: k.id },
-              h('b', { dir: 'auto', className: 'main' }, k.name),
-              h(
-                'span',
-                { className: 'hint' },
-                k.lastUsedAt ? t('op.used', { time: time(k.lastUsedAt) }) : t('op.neverUsed'),
-              ),
-              k.expiresAt &&
-                h(
-                  'span',
-                  { className: 'hint', key: 'until' },
-                  t('op.until', { time: time(k.expiresAt) }),
-                ),
-              h(
-                'span',
-                { className: 'hint rest' },
-                t('op.madeBy', {
-                  name: k.createdBy,
-                  time: time(k.createdAt),
-                  scopes: k.scopes.join(', '),
-                }),
-              ),
-              asking(
-                `key ${k.id}`,
-                t('op.revoke'),
-                t('op.sureKey', { name: k.name }),
-                k.name,
-                () => void act('DELETE', `api/v1/api-keys/${k.id}`, undefined, 'programs'),
-              ),
-            ),
+        h('ul', { className: 'lines', key: 'list' }, ...this.keys.map((k) => this.key(k))),
+      this.keyForm(),
+    );
+  }
+
+  /** @param {import('../types').V1APIKey} k */
+  key(k) {
+    const { act, asking } = this.console;
+    const { name, createdBy, createdAt, expiresAt, lastUsedAt } = k;
+    return h(
+      'li',
+      { key: k.id },
+      h('b', { dir: 'auto', className: 'main' }, name),
+      h(
+        'span',
+        { className: 'hint' },
+        lastUsedAt ? t('op.used', { time: time(lastUsedAt) }) : t('op.neverUsed'),
+      ),
+      expiresAt &&
+        h('span', { className: 'hint', key: 'until' }, t('op.until', { time: time(expiresAt) })),
+      h(
+        'span',
+        { className: 'hint rest' },
+        t('op.madeBy', { name: createdBy, time: time(createdAt), scopes: k.scopes.join(', ') }),
+      ),
+      asking(
+        `key ${k.id}`,
+        t('op.revoke'),
+        t('op.sureKey', { name }),
+        name,
+        () => void act('DELETE', `api/v1/api-keys/${k.id}`, undefined, 'programs'),
+      ),
+    );
+  }
+
+  keyForm() {
+    const { state } = this.console;
+    return form(
+      {
+        key: `key-${state.sent}`,
+        submit: t('op.addKey'),
+        busy: state.busy,
+        onsubmit: (d) =>
+          void this.make(
+            'api/v1/api-keys',
+            {
+              name: d.keyName,
+              scopes: SCOPES.filter((s) => d[`scope-${s}`] === 'on'),
+              ...(d.days ? { days: Number(d.days) } : {}),
+            },
+            'key',
           ),
-        ),
-      form(
-        {
-          key: `key-${state.sent}`,
-          submit: t('op.addKey'),
-          busy: state.busy,
-          onsubmit: (d) =>
-            void this.make(
-              'api/v1/api-keys',
-              {
-                name: d.keyName,
-                scopes: SCOPES.filter((s) => d[`scope-${s}`] === 'on'),
-                ...(d.days ? { days: Number(d.days) } : {}),
-              },
-              'key',
-            ),
-        },
-        h(
-          'div',
-          { className: 'fields' },
-          field(t('op.keyName'), { name: 'keyName', required: true, maxLength: 64 }),
-          field(t('op.keyDays'), { name: 'days', type: 'number', min: 1, max: 3650 }),
-        ),
-        h(
-          'fieldset',
-          { className: 'checks', key: 'scopes' },
-          h('legend', null, t('op.keyScopes')),
-          ...SCOPES.map((s) =>
-            h(
-              'label',
-              { className: 'check', key: s },
-              h('input', { type: 'checkbox', name: `scope-${s}`, defaultChecked: true }),
-              h('span', null, s),
-            ),
-          ),
-        ),
+      },
+      h(
+        'div',
+        { className: 'fields' },
+        field(t('op.keyName'), { name: 'keyName', required: true, maxLength: 64 }),
+        field(t('op.keyDays'), { name: 'days', type: 'number', min: 1, max: 3650 }),
+      ),
+      checkboxes(
+        t('op.keyScopes'),
+        'scopes',
+        SCOPES.map((s) => [`scope-${s}`, s, true]),
       ),
     );
   }
@@ -221,18 +211,10 @@ class Programs {
           required: true,
           placeholder: 'https://',
         }),
-        h(
-          'fieldset',
-          { className: 'checks', key: 'types' },
-          h('legend', null, t('op.hookTypes')),
-          ...this.hooks.types.map((type) =>
-            h(
-              'label',
-              { className: 'check', key: type },
-              h('input', { type: 'checkbox', name: type, defaultChecked: true }),
-              h('span', null, type),
-            ),
-          ),
+        checkboxes(
+          t('op.hookTypes'),
+          'types',
+          this.hooks.types.map((type) => [type, type, true]),
         ),
       ),
     );

@@ -3,7 +3,7 @@ import { api, base, problem } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { button, field, say } from '../lib/page.js';
 import { number, t, time } from '../lib/strings.js';
-import { chip, choice, List } from './list.js';
+import { chip, filterChoice, List, stageChip } from './list.js';
 
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../types').V1Entry} Entry */
@@ -150,78 +150,98 @@ function dayOf(iso, plus) {
   return `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, '0')}-${String(at.getDate()).padStart(2, '0')}`;
 }
 
-/** @param {Console} console @returns {import('./operator.js').Page} */
-export function createRecords(console) {
-  const { draw, failed, errorAt, filterBy, stageName } = console;
-  const list = new List({
-    path: 'api/v1/audit',
-    member: 'audit',
-    keyOf: (/** @type {Entry} */ e) => e.id,
-    draw,
-    onfilter: filterBy,
-  });
-  /** @param {string} type @param {string} name */
-  const saved = (type, name) =>
-    save(list.filters, type, name).catch((err) => failed(err, 'records'));
-  /** @param {string} label @param {string} name @param {number} plus */
-  const day = (label, name, plus) =>
-    field(label, {
+class Records {
+  /** @param {Console} console */
+  constructor(console) {
+    this.console = console;
+    this.list = new List({
+      path: 'api/v1/audit',
+      member: 'audit',
+      keyOf: (/** @type {Entry} */ e) => e.id,
+      draw: console.draw,
+      onfilter: console.filterBy,
+    });
+  }
+
+  /** @param {URLSearchParams} query */
+  load(query) {
+    return this.list.enter(query);
+  }
+
+  view() {
+    const { list, console } = this;
+    return h(
+      'section',
+      { className: 'card', key: 'records' },
+      h('h1', null, t('op.tab.records')),
+      ...this.personChips(),
+      stageChip(console, list),
+      console.errorAt('records'),
+      ...list.view({
+        empty: t('op.noRecords'),
+        row: (e) => entryRow(console, e),
+        more: [...this.filters(), ...this.downloads()],
+      }),
+    );
+  }
+
+  personChips() {
+    const { list } = this;
+    return ['actor', 'target']
+      .filter((name) => list.filters[name])
+      .map((name) =>
+        chip(t(`op.record.${name}`, { id: list.filters[name] }), () => void list.filter(name, '')),
+      );
+  }
+
+  filters() {
+    return [
+      filterChoice(this.list, 'action', t('op.action'), [
+        ['', t('op.anyAction')],
+        ...ACTIONS.map((a) => /** @type {[string, string]} */ ([a, a])),
+      ]),
+      this.day(t('op.since'), 'since', 0),
+      this.day(t('op.untilDay'), 'until', 1),
+    ];
+  }
+
+  /** @param {string} label @param {string} name of the filter @param {number} plus days */
+  day(label, name, plus) {
+    const { list } = this;
+    return field(label, {
       name,
       type: 'date',
       value: dayOf(list.filters[name] ?? '', -plus),
       onchange: (/** @type {Event} */ e) =>
         void list.filter(name, instant(/** @type {HTMLInputElement} */ (e.target).value, plus)),
     });
-  return {
-    load: (query) => list.enter(query),
-    view: () =>
-      h(
-        'section',
-        { className: 'card', key: 'records' },
-        h('h1', null, t('op.tab.records')),
-        ...['actor', 'target']
-          .filter((name) => list.filters[name])
-          .map((name) =>
-            chip(
-              t(`op.record.${name}`, { id: list.filters[name] }),
-              () => void list.filter(name, ''),
-            ),
-          ),
-        list.filters.stage &&
-          chip(
-            t('op.ofStage', { name: stageName(list.filters.stage) }),
-            () => void list.filter('stage', ''),
-          ),
-        errorAt('records'),
-        ...list.view({
-          empty: t('op.noRecords'),
-          row: (e) => entryRow(console, e),
-          more: [
-            choice(
-              t('op.action'),
-              'action',
-              [
-                ['', t('op.anyAction')],
-                ...ACTIONS.map((a) => /** @type {[string, string]} */ ([a, a])),
-              ],
-              list.filters.action ?? '',
-              (action) => void list.filter('action', action),
-            ),
-            day(t('op.since'), 'since', 0),
-            day(t('op.untilDay'), 'until', 1),
-            button(t('op.csv'), () => void saved('text/csv', 'audit.csv'), { key: 'csv' }),
-            button(t('op.jsonl'), () => void saved('application/x-ndjson', 'audit.jsonl'), {
-              key: 'jsonl',
-            }),
-          ],
-        }),
-      ),
-  };
+  }
+
+  downloads() {
+    const save = (/** @type {string} */ type, /** @type {string} */ name) => () =>
+      void this.save(type, name);
+    return [
+      button(t('op.csv'), save('text/csv', 'audit.csv'), { key: 'csv' }),
+      button(t('op.jsonl'), save('application/x-ndjson', 'audit.jsonl'), { key: 'jsonl' }),
+    ];
+  }
+
+  /** @param {string} type @param {string} name of the file */
+  async save(type, name) {
+    try {
+      await save(this.list.filters, type, name);
+    } catch (err) {
+      this.console.failed(err, 'records');
+    }
+  }
 }
+
+/** @param {Console} console @returns {import('./operator.js').Page} */
+export const createRecords = (console) => new Records(console);
 
 /**
  * @param {string} id
- * @returns {Promise<{audit: Entry[], next?: string}>} what happened to somebody
+ * @returns {Promise<{audit: Entry[], next?: string}>} the newest entries about a user
  */
 export const historyOf = (id) =>
   api('GET', `api/v1/audit?limit=20&target=${encodeURIComponent(id)}`);

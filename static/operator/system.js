@@ -58,41 +58,7 @@ class SystemPage {
       ),
       this.doctorCard(),
       this.branding && this.brandCard(this.branding),
-      system &&
-        h(
-          'section',
-          { className: 'card', key: 'settings' },
-          h('h2', null, t('op.settings')),
-          h('p', { className: 'hint' }, t('op.settingsLead')),
-          h(
-            'table',
-            { className: 'settings' },
-            h(
-              'thead',
-              null,
-              h(
-                'tr',
-                null,
-                ...['name', 'value', 'from'].map((c) =>
-                  h('th', { scope: 'col' }, t(`op.setting.${c}`)),
-                ),
-              ),
-            ),
-            h(
-              'tbody',
-              null,
-              ...system.settings.map((s) =>
-                h(
-                  'tr',
-                  { key: s.name, className: s.from === 'default' ? 'default' : '' },
-                  h('th', { scope: 'row' }, `--${s.name}`),
-                  h('td', null, s.value || '–'),
-                  h('td', null, s.from),
-                ),
-              ),
-            ),
-          ),
-        ),
+      system && settingsCard(system),
     );
   }
 
@@ -175,7 +141,6 @@ class SystemPage {
   /** @param {Branding} b */
   brandCard(b) {
     const { errorAt, state } = this.console;
-    const shown = this.logo ?? b.logo ?? '';
     return h(
       'section',
       { className: 'card', key: 'brand' },
@@ -189,73 +154,45 @@ class SystemPage {
           busy: state.busy,
           onsubmit: (d) => void this.save(d),
         },
-        h(
-          'div',
-          { className: 'fields' },
-          field(t('op.brandName'), {
-            name: 'brandName',
-            defaultValue: b.name,
-            maxLength: 40,
-            placeholder: brand().name ?? t('app'),
-          }),
-          field(
-            t('op.brandAccent'),
-            {
-              name: 'accent',
-              defaultValue: b.accent,
-              maxLength: 7,
-              placeholder: '#284cb8',
-              pattern: '#[0-9a-fA-F]{6}',
-            },
-            t('op.brandAccentHint'),
-          ),
-          field(t('op.brandSupport'), {
-            name: 'support',
-            defaultValue: b.support,
-            maxLength: 300,
-            placeholder: 'help@example.com',
-          }),
-          field(t('op.brandImprint'), {
-            name: 'imprint',
-            defaultValue: b.imprint,
-            maxLength: 300,
-            type: 'url',
-            placeholder: 'https://',
-          }),
-        ),
-        h(
-          'div',
-          { className: 'row wrap', key: 'logo' },
-          h(
-            'div',
-            { className: 'field', key: 'file' },
-            h('label', { for: 'logo-file' }, t('op.brandLogo')),
-            h('input', {
-              id: 'logo-file',
-              type: 'file',
-              accept: 'image/png,image/jpeg',
-              onchange: (/** @type {Event} */ e) =>
-                void this.chosen(/** @type {HTMLInputElement} */ (e.target)),
-            }),
-          ),
-          shown &&
-            h('img', {
-              key: 'shown',
-              className: 'preview',
-              src: `data:${shown.startsWith('/9j/') ? 'image/jpeg' : 'image/png'};base64,${shown}`,
-              alt: t('op.brandLogo'),
-            }),
-          shown &&
-            button(
-              t('op.brandNoLogo'),
-              () => {
-                this.logo = '';
-                this.console.draw();
-              },
-              { className: 'small', key: 'none' },
-            ),
-        ),
+        brandFields(b),
+        this.logoFields(this.logo ?? b.logo ?? ''),
       ),
+    );
+  }
+
+  /** @param {string} shown the logo as it will be, in base64 */
+  logoFields(shown) {
+    return h(
+      'div',
+      { className: 'row wrap', key: 'logo' },
+      h(
+        'div',
+        { className: 'field', key: 'file' },
+        h('label', { for: 'logo-file' }, t('op.brandLogo')),
+        h('input', {
+          id: 'logo-file',
+          type: 'file',
+          accept: 'image/png,image/jpeg',
+          onchange: (/** @type {Event} */ e) =>
+            void this.chosen(/** @type {HTMLInputElement} */ (e.target)),
+        }),
+      ),
+      shown &&
+        h('img', {
+          key: 'shown',
+          className: 'preview',
+          src: `data:${shown.startsWith('/9j/') ? 'image/jpeg' : 'image/png'};base64,${shown}`,
+          alt: t('op.brandLogo'),
+        }),
+      shown &&
+        button(
+          t('op.brandNoLogo'),
+          () => {
+            this.logo = '';
+            this.console.draw();
+          },
+          { className: 'small', key: 'none' },
+        ),
     );
   }
 
@@ -293,3 +230,75 @@ class SystemPage {
 
 /** @param {Console} console @returns {import('./operator.js').Page} */
 export const createSystem = (console) => new SystemPage(console);
+
+/** The settings in force, and where each comes from. @param {System} system */
+const settingsCard = (system) =>
+  h(
+    'section',
+    { className: 'card', key: 'settings' },
+    h('h2', null, t('op.settings')),
+    h('p', { className: 'hint' }, t('op.settingsLead')),
+    h(
+      'table',
+      { className: 'settings' },
+      h(
+        'thead',
+        null,
+        h(
+          'tr',
+          null,
+          ...['name', 'value', 'from'].map((c) => h('th', { scope: 'col' }, t(`op.setting.${c}`))),
+        ),
+      ),
+      h(
+        'tbody',
+        null,
+        ...system.settings.map((s) =>
+          h(
+            'tr',
+            { key: s.name, className: s.from === 'default' ? 'default' : '' },
+            h('th', { scope: 'row' }, `--${s.name}`),
+            h('td', null, s.value || '–'),
+            h('td', null, s.from),
+          ),
+        ),
+      ),
+    ),
+  );
+
+/** @param {Branding} b */
+const brandFields = (b) =>
+  h(
+    'div',
+    { className: 'fields' },
+    field(t('op.brandName'), {
+      name: 'brandName',
+      defaultValue: b.name,
+      maxLength: 40,
+      placeholder: brand().name ?? t('app'),
+    }),
+    field(
+      t('op.brandAccent'),
+      {
+        name: 'accent',
+        defaultValue: b.accent,
+        maxLength: 7,
+        placeholder: '#284cb8',
+        pattern: '#[0-9a-fA-F]{6}',
+      },
+      t('op.brandAccentHint'),
+    ),
+    field(t('op.brandSupport'), {
+      name: 'support',
+      defaultValue: b.support,
+      maxLength: 300,
+      placeholder: 'help@example.com',
+    }),
+    field(t('op.brandImprint'), {
+      name: 'imprint',
+      defaultValue: b.imprint,
+      maxLength: 300,
+      type: 'url',
+      placeholder: 'https://',
+    }),
+  );

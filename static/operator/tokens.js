@@ -2,7 +2,7 @@
 import { h } from '../lib/dom.js';
 import { button } from '../lib/page.js';
 import { t, time } from '../lib/strings.js';
-import { chip, choice, List } from './list.js';
+import { chip, filterChoice, List, stageChip } from './list.js';
 
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../types').V1Token} Token */
@@ -125,28 +125,18 @@ export function createTokens(console) {
             t('op.ofUser', { name: list.items[0]?.user.name ?? list.filters.user }),
             () => void list.filter('user', ''),
           ),
-        list.filters.stage &&
-          chip(
-            t('op.ofStage', { name: console.stageName(list.filters.stage) }),
-            () => void list.filter('stage', ''),
-          ),
+        stageChip(console, list),
         ...list.view({
           search: t('op.searchTokens'),
           empty: t('op.noTokens'),
           row: (k) => tokenRow(console, k),
           more: [
-            choice(
-              t('op.tokenState'),
-              'state',
-              [
-                ['', t('op.anyState')],
-                ['active', t('op.active')],
-                ['expired', t('op.expired')],
-                ['revoked', t('op.revoked')],
-              ],
-              list.filters.state ?? '',
-              (state) => void list.filter('state', state),
-            ),
+            filterChoice(list, 'state', t('op.tokenState'), [
+              ['', t('op.anyState')],
+              ['active', t('op.active')],
+              ['expired', t('op.expired')],
+              ['revoked', t('op.revoked')],
+            ]),
           ],
         }),
       ),
