@@ -13,12 +13,12 @@ import { check, isReady } from '../lib/obs-check.js';
 import { readObs } from '../lib/obs-read.js';
 import { createScript } from '../lib/obs-script.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
-import { createObs, obsAddress, whyUnreachable } from '../lib/obs.js';
+import { Obs, obsAddress, whyUnreachable } from '../lib/obs.js';
 import { errorLine, errorText, header, page, prepare, say, signOut, whoAmI } from '../lib/page.js';
 import { createWays, enrol, signInView } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
-import { createTally } from '../lib/tally.js';
-import { createTokens } from '../lib/tokens.js';
+import { Tally } from '../lib/tally.js';
+import { Tokens } from '../lib/tokens.js';
 import { createPeopleTab } from './people.js';
 import { createPicturePart } from './picture.js';
 import { createRehearsalPart, NONE } from './rehearsal.js';
@@ -44,14 +44,14 @@ const dockId = (() => {
   return id;
 })();
 
-const tokens = createTokens({
+const tokens = new Tokens({
   mint: (stage) => api('POST', 'api/tokens', { stage, for: 'publish' }),
   user: () => model.me?.id ?? '',
 });
-const obs = createObs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatus: obsStatus });
+const obs = new Obs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatus: obsStatus });
 const broadcast = createBroadcast({ obs, tokens, onChange: broadcastChanged });
 const meter = createMeter();
-const tally = createTally();
+const tally = new Tally();
 
 const script = createScript();
 

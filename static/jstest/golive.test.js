@@ -3,7 +3,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { readFileSync } from 'node:fs';
 import { createBroadcast, FINAL, SETTINGS } from '../lib/golive.js';
 import { setUpObs } from '../lib/obs-setup.js';
-import { createTokens } from '../lib/tokens.js';
+import { Tokens } from '../lib/tokens.js';
 import { ApiError } from '../lib/api.js';
 import { ObsError } from '../lib/obs.js';
 import { fakeObs, memory, until } from './fake.js';
@@ -55,7 +55,7 @@ function load(waits = {}) {
       capabilities: ['publish'],
     };
   };
-  tokens = createTokens({
+  tokens = new Tokens({
     mint,
     user: () => world.user,
     storage: world.storage,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { createObs, obsAddress, ObsError, whyUnreachable } from '../lib/obs.js';
+import { Obs, obsAddress, ObsError, whyUnreachable } from '../lib/obs.js';
 import { until } from './fake.js';
 
 /**
@@ -68,7 +68,7 @@ let lib, phases, pauses, obs;
 const make = (options = {}) => {
   phases = [];
   pauses = [];
-  obs = createObs({
+  obs = new Obs({
     Socket: lib.Socket,
     onStatus: (s) => {
       if (phases[phases.length - 1] !== s.phase) phases.push(s.phase);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createTally, stains } from '../lib/tally.js';
+import { Tally, stains } from '../lib/tally.js';
 
 const at = (phase, sending = false) => ({ phase, sending });
 const sent = (bitrate, encoderLag = 0) => ({ bitrate, encoderLag, renderLag: 0 });
@@ -8,7 +8,7 @@ const seen = (loss, since = new Date(1_000_000).toISOString()) => ({ since, rece
 
 describe('how a broadcast went', () => {
   it('is how long it was, what was sent, and what was lost', () => {
-    const tally = createTally();
+    const tally = new Tally();
     for (const phase of ['idle', 'starting'])
       assert.equal(tally.follow(at(phase, true), 999_000), null);
     tally.follow(at('live', true), 1_000_000);
@@ -29,7 +29,7 @@ describe('how a broadcast went', () => {
     assert.equal(tally.follow(at('idle'), 1_062_000), null, 'told once');
   });
   it('counts each break once, and goes on after it', () => {
-    const tally = createTally();
+    const tally = new Tally();
     tally.follow(at('live', true), 1_000_000);
     for (let i = 0; i < 2; i++)
       for (const phase of ['reconnecting', 'reconnecting', 'starting', 'live'])
@@ -42,13 +42,13 @@ describe('how a broadcast went', () => {
     assert.deepEqual(stains(summary), ['reconnects']);
   });
   it('does not begin anew with the page', () => {
-    const tally = createTally();
+    const tally = new Tally();
     tally.follow(at('live', true), 4_600_000);
     tally.sample(sent(1), seen(0));
     assert.equal(tally.follow(at('idle'), 4_600_000).seconds, 3600);
   });
   it('is nothing without a broadcast', () => {
-    const tally = createTally();
+    const tally = new Tally();
     for (const phase of ['starting', 'trouble', 'idle'])
       assert.equal(tally.follow(at(phase), 1), null);
   });

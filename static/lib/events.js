@@ -7,81 +7,140 @@ import { base } from './api.js';
 /** @typedef {{event: string, data: any}} ServerEvent */
 
 /**
+ * @typedef {object} On
+ * @property {(event: ServerEvent) => void} event
+ * @property {(connected: boolean) => void} [connected]
+ * @property {() => void} signedOut
+ *
+ * @typedef {object} World
+ * @property {string} path
+ * @property {Record<string, string>} headers
+ * @property {import('./types.js').Fetch} fetch
+ * @property {(ms: number) => Promise<void>} pause
+ * @property {() => number} random
+ * @property {number} silence milliseconds
+ * @property {EventTarget} page
+ */
+
+/**
  * Listens until stop() is called, the server says that the person signed out, or it answers 401.
- * @param {object} on
- * @param {(event: ServerEvent) => void} on.event
- * @param {(connected: boolean) => void} [on.connected]
- * @param {() => void} on.signedOut
- * @param {{path?: string, headers?: Record<string, string>, fetch?: import('./types.js').Fetch,
- *   pause?: (ms: number) => Promise<void>, random?: () => number, silence?: number, page?:
- *   EventTarget}} [world]
+ * @param {On} on
+ * @param {Partial<World>} [world]
  * @returns {{stop: () => void}}
  */
-export function listen(
-  on,
-  {
-    path = 'api/events',
-    headers = {},
-    fetch = globalThis.fetch,
-    pause = sleep,
-    random = Math.random,
-    silence = 45_000,
-    page = globalThis.window ?? new EventTarget(),
-  } = {},
-) {
-  const stop = new AbortController();
-  const visit = watchVisit(page, stop.signal);
-  run().catch(() => {}); // run ends by itself; what it throws on being stopped is of no use
-  return { stop: () => stop.abort() };
+export function listen(on, world = {}) {
+  const listener = new Listener(on, {
+    path: 'api/events',
+    headers: {},
+    fetch: globalThis.fetch,
+    pause: sleep,
+    random: Math.random,
+    silence: 45_000,
+    page: globalThis.window ?? new EventTarget(),
+    ...world,
+  });
+  listener.run().catch(() => {}); // on being stopped it may throw
+  return { stop: () => listener.stop() };
+}
 
-  async function run() {
-    let lastId = '';
-    let rest = 0;
-    const live = new Set();
-    for (let tries = 0; !stop.signal.aborted; tries++) {
-      if (tries > 0 && !visit.left()) await pause(rest || growing(tries, random()));
-      await visit.back();
-      if (stop.signal.aborted) return;
-      rest = 0;
-      let retry = 0;
-      const line = new AbortController();
-      const abort = () => line.abort();
-      stop.signal.addEventListener('abort', abort, { signal: line.signal });
-      page.addEventListener('pagehide', abort, { signal: line.signal });
-      // The server speaks at least every 15 seconds; a laptop that slept leaves a line that is open
-      // and dead.
-      let alive = setTimeout(abort, silence);
-      try {
-        const response = await fetch(new URL(path, base), {
-          signal: line.signal,
-          credentials: 'same-origin',
-          headers: lastId ? { ...headers, 'Last-Event-ID': lastId } : headers,
-          cache: 'no-store',
-        });
-        if (response.status === 401 || response.status === 403) return on.signedOut();
-        if (!response.ok || !response.body) continue;
-        on.connected?.(true);
-        for await (const message of messages(response.body.getReader(), () => {
-          clearTimeout(alive);
-          alive = setTimeout(abort, silence);
-        })) {
-          tries = 0;
-          if (message.id) lastId = message.id;
-          if (message.retry) retry = message.retry;
-          const event = parse(message);
-          if (!event) continue;
-          if (event.event === 'bye' && event.data?.reason === 'signed_out') return on.signedOut();
-          for (const each of presences(event, live)) on.event(each);
-        }
-        rest = retry; // the server ended the stream in order
-      } catch {
-        // a broken line: the loop knows what to do
-      } finally {
-        clearTimeout(alive);
-        line.abort();
-        if (!rest && !visit.left()) on.connected?.(false);
-      }
+class Listener {
+  #on;
+  #world;
+  #visit;
+  #stopped = new AbortController();
+  #lastId = '';
+  /** The stages that were not empty when last heard of. @type {Set<string>} */
+  #live = new Set();
+  #tries = 0;
+  /** Milliseconds until the next connection, when the server ended the last one in order. */
+  #rest = 0;
+
+  /** @param {On} on @param {World} world */
+  constructor(on, world) {
+    this.#on = on;
+    this.#world = world;
+    this.#visit = watchVisit(world.page, this.#stopped.signal);
+  }
+
+  stop() {
+    this.#stopped.abort();
+  }
+
+  async run() {
+    const { pause, random } = this.#world;
+    const { signal } = this.#stopped;
+    for (let again = true; again && !signal.aborted; this.#tries++) {
+      if (this.#tries > 0 && !this.#visit.left())
+        await pause(this.#rest || growing(this.#tries, random()));
+      await this.#visit.back();
+      if (signal.aborted) return;
+      this.#rest = 0;
+      again = await this.#connection();
     }
+  }
+
+  /** One connection, from open to close. @returns {Promise<boolean>} whether another one follows */
+  async #connection() {
+    const line = new AbortController();
+    const abort = () => line.abort();
+    this.#stopped.signal.addEventListener('abort', abort, { signal: line.signal });
+    this.#world.page.addEventListener('pagehide', abort, { signal: line.signal });
+    // The server speaks at least every 15 seconds; a laptop that slept leaves a line that is open
+    // and dead.
+    let alive = setTimeout(abort, this.#world.silence);
+    const heard = () => {
+      clearTimeout(alive);
+      alive = setTimeout(abort, this.#world.silence);
+    };
+    try {
+      const response = await this.#request(line.signal);
+      if (response.status === 401 || response.status === 403) return this.#signedOut();
+      if (!response.ok || !response.body) return true;
+      this.#on.connected?.(true);
+      return await this.#receive(response.body.getReader(), heard);
+    } catch {
+      return true; // a broken line
+    } finally {
+      clearTimeout(alive);
+      line.abort();
+      if (!this.#rest && !this.#visit.left()) this.#on.connected?.(false);
+    }
+  }
+
+  /** @param {AbortSignal} signal */
+  #request(signal) {
+    const { fetch, path, headers } = this.#world;
+    return fetch(new URL(path, base), {
+      signal,
+      credentials: 'same-origin',
+      headers: this.#lastId ? { ...headers, 'Last-Event-ID': this.#lastId } : headers,
+      cache: 'no-store',
+    });
+  }
+
+  /**
+   * @param {ReadableStreamDefaultReader<Uint8Array>} reader
+   * @param {() => void} heard called for every piece
+   * @returns {Promise<boolean>} whether another connection follows
+   */
+  async #receive(reader, heard) {
+    let retry = 0;
+    for await (const message of messages(reader, heard)) {
+      this.#tries = 0;
+      if (message.id) this.#lastId = message.id;
+      if (message.retry) retry = message.retry;
+      const event = parse(message);
+      if (!event) continue;
+      if (event.event === 'bye' && event.data?.reason === 'signed_out') return this.#signedOut();
+      for (const each of presences(event, this.#live)) this.#on.event(each);
+    }
+    this.#rest = retry;
+    return true;
+  }
+
+  #signedOut() {
+    this.#on.signedOut();
+    return false;
   }
 }
 

@@ -38,7 +38,7 @@ const SETTLED = Object.freeze(['idle', 'live', 'away', 'reconnecting', 'trouble'
 /** @param {World} world */
 export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits = {} }) {
   const machine = createMachine({
-    deeds: createDeeds(obs, tokens),
+    deeds: new Deeds(obs, tokens),
     onChange,
     now,
     waits: { ...WAITS, ...waits },
@@ -96,7 +96,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
 
 /**
  * @param {object} world
- * @param {ReturnType<typeof createDeeds>} world.deeds
+ * @param {Deeds} world.deeds
  * @param {(state: Broadcast) => void} world.onChange
  * @param {() => number} world.now
  * @param {Record<keyof typeof WAITS, number>} world.waits
@@ -173,34 +173,89 @@ const changed = (a, b) => SHOWN.some((name) => a[name] !== b[name]);
 
 /**
  * What each effect does. Tokens stay here: the machine sees their participant and their times only.
- * @param {import('./obs.js').ObsCaller} obs @param {import('./tokens.js').Tokens} tokens
  */
-function createDeeds(obs, tokens) {
-  /** @type {Record<string, any>} what OBS has */
-  let has = {};
-  /** @type {Ready | null} what it is given */
-  let ready = null;
+class Deeds {
+  #obs;
+  #tokens;
+  /** What OBS has. @type {Record<string, any>} */
+  #has = {};
+  /** What OBS is given. @type {Ready | null} */
+  #ready = null;
+
+  /**
+   * @param {import('./obs.js').ObsCaller} obs
+   * @param {import('./tokens.js').Tokens} tokens
+   */
+  constructor(obs, tokens) {
+    this.#obs = obs;
+    this.#tokens = tokens;
+  }
 
   /** @param {Effect} effect @returns {Promise<Fact>} */
-  async function service({ stage = '', fresh = false }) {
-    const { streamServiceType: type, streamServiceSettings } = await obs.call(
-      'GetStreamServiceSettings',
-    );
-    has = streamServiceSettings ?? {};
-    ready = fresh ? null : tokens.reusable(has, stage);
+  async service({ stage = '', fresh = false }) {
+    const { type, settings } = await this.#readService();
+    this.#has = settings ?? {};
+    this.#ready = fresh ? null : this.#tokens.reusable(this.#has, stage);
     const whip = type === 'whip_custom';
     return {
       kind: 'service',
       whip,
-      mine: whip ? (ready?.kept ?? tokens.inObs(has)) : null,
-      reusable: ready !== null,
+      mine: whip ? (this.#ready?.kept ?? this.#tokens.inObs(this.#has)) : null,
+      reusable: this.#ready !== null,
     };
   }
 
+  /** @param {Effect} effect @returns {Promise<Fact>} */
+  async refresh({ stage = '' }) {
+    const { whip, mine, reusable } = await this.service({ do: 'service', stage });
+    if (!whip || reusable) return { kind: 'refreshed' };
+    // Another dock's: two that renew in turns would never end.
+    if (this.#has.bearer_token && !mine) return { kind: 'refreshed' };
+    if ((await readStatus(this.#obs)).active) return { kind: 'refreshed' };
+    const wanted = await this.#fresh(stage);
+    await this.#give(wanted);
+    return { kind: 'refreshed', about: about(wanted) };
+  }
+
+  status() {
+    return readStatus(this.#obs);
+  }
+
+  stop() {
+    return sendStop(this.#obs);
+  }
+
+  /** @param {Effect} effect @returns {Promise<Fact>} */
+  async mint({ stage = '' }) {
+    return { kind: 'token', about: about(await this.#fresh(stage)) };
+  }
+
+  /** @returns {Promise<Fact>} */
+  async put() {
+    return { kind: 'put', kept: await this.#give(/** @type {Ready} */ (this.#ready)) };
+  }
+
+  /** @returns {Promise<void>} */
+  async start() {
+    await this.#obs.call('StartStream');
+  }
+
+  /** A token that was refused once is not used again. @param {Effect} effect */
+  async spoil({ id = '' }) {
+    this.#tokens.spoil(id);
+  }
+
+  async #readService() {
+    const { streamServiceType: type, streamServiceSettings: settings } = await this.#obs.call(
+      'GetStreamServiceSettings',
+    );
+    return { type, settings };
+  }
+
   /** @param {string} stage @returns {Promise<Ready>} */
-  async function fresh(stage) {
-    ready = await tokens.fresh(stage);
-    return ready;
+  async #fresh(stage) {
+    this.#ready = await this.#tokens.fresh(stage);
+    return this.#ready;
   }
 
   /**
@@ -208,53 +263,20 @@ function createDeeds(obs, tokens) {
    * @param {Ready} wanted
    * @returns {Promise<boolean>}
    */
-  async function give(wanted) {
-    if (
-      has.service !== 'WHIP' ||
-      has.server !== wanted.server ||
-      has.bearer_token !== wanted.bearer_token
-    ) {
-      await obs.call('SetStreamServiceSettings', serviceSettings(wanted));
-      const { streamServiceType: type, streamServiceSettings: now } = await obs.call(
-        'GetStreamServiceSettings',
-      );
-      if (
-        type !== 'whip_custom' ||
-        now.server !== wanted.server ||
-        now.bearer_token !== wanted.bearer_token
-      )
-        return false;
+  async #give(wanted) {
+    if (this.#has.service !== 'WHIP' || !points(this.#has, wanted)) {
+      await this.#obs.call('SetStreamServiceSettings', serviceSettings(wanted));
+      const { type, settings } = await this.#readService();
+      if (type !== 'whip_custom' || !points(settings, wanted)) return false;
     }
-    tokens.keep(wanted);
+    this.#tokens.keep(wanted);
     return true;
   }
-
-  /** @param {Effect} effect @returns {Promise<Fact>} */
-  async function refresh({ stage = '' }) {
-    const { whip, mine, reusable } = await service({ do: 'service', stage });
-    if (!whip || reusable) return { kind: 'refreshed' };
-    // Another dock's: two that renew in turns would never end.
-    if (has.bearer_token && !mine) return { kind: 'refreshed' };
-    if ((await readStatus(obs)).active) return { kind: 'refreshed' };
-    const wanted = await fresh(stage);
-    await give(wanted);
-    return { kind: 'refreshed', about: about(wanted) };
-  }
-
-  return {
-    service,
-    refresh,
-    status: () => readStatus(obs),
-    stop: () => sendStop(obs),
-    /** @param {Effect} effect @returns {Promise<Fact>} */
-    mint: async ({ stage = '' }) => ({ kind: 'token', about: about(await fresh(stage)) }),
-    /** @returns {Promise<Fact>} */
-    put: async () => ({ kind: 'put', kept: await give(/** @type {Ready} */ (ready)) }),
-    start: () => obs.call('StartStream').then(() => undefined),
-    /** A token that was refused once is not used again. @param {Effect} effect */
-    spoil: async ({ id = '' }) => tokens.spoil(id),
-  };
 }
+
+/** Whether OBS's settings are those. @param {Record<string, any>} settings @param {Ready} wanted */
+const points = (settings, { server, bearer_token }) =>
+  settings.server === server && settings.bearer_token === bearer_token;
 
 /** @param {import('./obs.js').ObsCaller} obs */
 async function readStatus(obs) {

@@ -24,73 +24,96 @@ const LISTEN = 1 / 4;
 const SWITCHES = Object.freeze(['SetCurrentProfile', 'CreateProfile']);
 
 /**
- * @param {object} world
- * @param {() => number} world.now
- * @param {string} world.id of this client
- * @param {() => void} world.repeat broadcasts the claim again: another client has just connected
- * @param {number} [world.quiet]
+ * @typedef {object} World
+ * @property {() => number} now
+ * @property {string} id of this client
+ * @property {() => void} repeat broadcasts the claim again: another client has just connected
+ * @property {number} [quiet] milliseconds after a switch
  */
-export function createTurns({ now, id, repeat, quiet = QUIET }) {
-  let quietUntil = 0;
-  let owner = { id: '', until: 0 };
+
+export class Turns {
+  #world;
+  #quiet;
+  #quietUntil = 0;
+  /** The client that sets OBS up, and until when its claim counts. */
+  #owner = { id: '', until: 0 };
   /** @type {Set<() => void>} */
-  const waiting = new Set();
+  #waiting = new Set();
 
-  const wake = () => {
-    for (const look of [...waiting]) look();
-  };
-  const owned = () => owner.id !== '' && owner.until > now();
-  /** Milliseconds until something may be requested. */
-  const left = () =>
-    Math.max(quietUntil - now(), owned() && owner.id !== id ? owner.until - now() : 0);
-
-  /** @param {any} data of a custom event */
-  function claimed({ claim, release, asks }) {
-    if (asks && owned() && owner.id === id) repeat();
-    if (release && release === owner.id) owner = { id: '', until: 0 };
-    if (claim && (!owned() || owner.id === claim)) owner = { id: claim, until: now() + CLAIM };
+  /** @param {World} world */
+  constructor(world) {
+    this.#world = world;
+    this.#quiet = world.quiet ?? QUIET;
   }
 
-  return {
-    /** @param {string} event @param {any} data */
-    heard(event, data) {
-      if (event === 'CurrentProfileChanging') quietUntil = now() + SWITCH_LIMIT;
-      else if (event === 'CurrentProfileChanged') quietUntil = now() + quiet;
-      else if (event === 'CustomEvent' && data?.stagedoor) claimed(data.stagedoor);
-      else return;
-      wake();
-    },
-    /** Resolves when the request may be sent. @param {string} request @returns {Promise<void>} */
-    async wait(request) {
-      while (!SWITCHES.includes(request) && left() > 0) {
-        await new Promise((resolve) => {
-          const timer = setTimeout(() => done(), left());
-          const done = () => {
-            clearTimeout(timer);
-            waiting.delete(done);
-            resolve(undefined);
-          };
-          waiting.add(done);
-        });
-      }
-    },
-    /** A new connection knows nothing of the one before, nor of what is going on. */
-    reset() {
-      quietUntil = now() + quiet * LISTEN;
-      owner = { id: '', until: 0 };
-      wake();
-    },
-    get mine() {
-      return owned() && owner.id === id;
-    },
-    get asks() {
-      return { stagedoor: { asks: id } };
-    },
-    get claim() {
-      return { stagedoor: { claim: id } };
-    },
-    get release() {
-      return { stagedoor: { release: id } };
-    },
-  };
+  /** @param {string} event @param {any} data */
+  heard(event, data) {
+    const { now } = this.#world;
+    if (event === 'CurrentProfileChanging') this.#quietUntil = now() + SWITCH_LIMIT;
+    else if (event === 'CurrentProfileChanged') this.#quietUntil = now() + this.#quiet;
+    else if (event === 'CustomEvent' && data?.stagedoor) this.#claimed(data.stagedoor);
+    else return;
+    this.#wake();
+  }
+
+  /** Resolves when the request may be sent. @param {string} request @returns {Promise<void>} */
+  async wait(request) {
+    while (!SWITCHES.includes(request) && this.#left() > 0) {
+      await new Promise((resolve) => {
+        const timer = setTimeout(() => done(), this.#left());
+        const done = () => {
+          clearTimeout(timer);
+          this.#waiting.delete(done);
+          resolve(undefined);
+        };
+        this.#waiting.add(done);
+      });
+    }
+  }
+
+  /** A new connection knows nothing of the one before, nor of what is going on. */
+  reset() {
+    this.#quietUntil = this.#world.now() + this.#quiet * LISTEN;
+    this.#owner = { id: '', until: 0 };
+    this.#wake();
+  }
+
+  get mine() {
+    return this.#owned() && this.#owner.id === this.#world.id;
+  }
+
+  get asks() {
+    return { stagedoor: { asks: this.#world.id } };
+  }
+
+  get claim() {
+    return { stagedoor: { claim: this.#world.id } };
+  }
+
+  get release() {
+    return { stagedoor: { release: this.#world.id } };
+  }
+
+  #owned() {
+    return this.#owner.id !== '' && this.#owner.until > this.#world.now();
+  }
+
+  /** Milliseconds until something may be requested. */
+  #left() {
+    const now = this.#world.now();
+    const claimed = this.#owned() && !this.mine ? this.#owner.until - now : 0;
+    return Math.max(this.#quietUntil - now, claimed);
+  }
+
+  /** @param {any} data of a custom event */
+  #claimed({ claim, release, asks }) {
+    if (asks && this.mine) this.#world.repeat();
+    if (release && release === this.#owner.id) this.#owner = { id: '', until: 0 };
+    if (claim && (!this.#owned() || this.#owner.id === claim))
+      this.#owner = { id: claim, until: this.#world.now() + CLAIM };
+  }
+
+  #wake() {
+    for (const look of [...this.#waiting]) look();
+  }
 }

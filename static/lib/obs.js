@@ -5,7 +5,7 @@
  * reconnection, and turns (obs-turns.js).
  */
 import { growing, sleep } from './events.js';
-import { createTurns } from './obs-turns.js';
+import { Turns } from './obs-turns.js';
 
 /** General | Config | Outputs: obs-websocket's EventSubscription bits that a dock needs. */
 const SUBSCRIPTIONS = 67;
@@ -76,11 +76,15 @@ const LOOK_AGAIN = 2_000;
  * @property {number} [quiet] milliseconds after a switch of profiles
  */
 
-/** @param {World} world */
-export function createObs(world) {
-  const { onStatus, pause = sleep, now = Date.now, random = Math.random } = world;
+/** A connection to OBS that is made anew whenever it breaks. */
+export class Obs {
+  #line;
+  #onStatus;
+  #pause;
+  #now;
+  #random;
   /** @type {ObsStatus} */
-  let status = {
+  #status = {
     phase: 'off',
     url: '',
     attempts: 0,
@@ -88,73 +92,89 @@ export function createObs(world) {
     everReady: false,
     triedPassword: false,
   };
-  let generation = 0; // open() and close() end what an earlier open() began
-  let wake = () => {};
-  const line = createLine(world);
+  /** open() and close() end what an earlier open() began. */
+  #generation = 0;
+  #wake = () => {};
 
-  /** @param {Partial<ObsStatus>} change */
-  function become(change) {
-    status = { ...status, ...change };
-    onStatus(status);
+  /** @param {World} world */
+  constructor(world) {
+    const { onStatus, pause = sleep, now = Date.now, random = Math.random } = world;
+    this.#line = new Line(world);
+    this.#onStatus = onStatus;
+    this.#pause = pause;
+    this.#now = now;
+    this.#random = random;
+    this.call = this.#line.call;
+    this.on = this.#line.on;
   }
 
   /** @param {string} url @param {string} password */
-  async function open(url, password) {
-    close();
-    const mine = ++generation;
-    become({
-      phase: 'connecting',
-      url,
-      attempts: 0,
-      everReady: false,
-      triedPassword: password !== '',
-    });
-    for (let attempts = 1; mine === generation; attempts++) {
-      const code = await line.session(url, password, {
-        current: () => mine === generation,
-        starting: () => become({ phase: 'starting' }),
-        ready() {
+  async open(url, password) {
+    this.close();
+    const mine = ++this.#generation;
+    const current = () => mine === this.#generation;
+    const triedPassword = password !== '';
+    this.#become({ phase: 'connecting', url, attempts: 0, everReady: false, triedPassword });
+    for (let attempts = 1; current(); attempts++) {
+      const code = await this.#line.session(url, password, {
+        current,
+        starting: () => this.#become({ phase: 'starting' }),
+        ready: () => {
           attempts = 1;
-          become({ phase: 'ready', attempts: 0, everReady: true });
+          this.#become({ phase: 'ready', attempts: 0, everReady: true });
         },
       });
-      if (mine !== generation) return;
+      if (!current()) return;
       const end = ENDS[code];
-      if (end) return become({ phase: end });
-      const ms = Math.min(growing(attempts + 1, random()), LOOK_AGAIN + random() * 1_000);
-      become({ phase: 'lost', attempts, retryAt: now() + ms });
-      await Promise.race([
-        pause(ms),
-        new Promise((resolve) => {
-          wake = () => resolve(undefined);
-        }),
-      ]);
-      if (mine === generation) become({ phase: 'connecting' });
+      if (end) return this.#become({ phase: end });
+      await this.#rest(attempts);
+      if (current()) this.#become({ phase: 'connecting' });
     }
   }
 
-  function close() {
-    generation++;
-    wake();
-    line.close();
-    if (status.phase !== 'off') become({ phase: 'off', attempts: 0 });
+  close() {
+    this.#generation++;
+    this.#wake();
+    this.#line.close();
+    if (this.#status.phase !== 'off') this.#become({ phase: 'off', attempts: 0 });
   }
 
-  return {
-    open,
-    close,
-    /** Tries now instead of at the end of the pause. */
-    hurry: () => wake(),
-    call: line.call,
-    on: line.on,
-    takeTurn: line.takeTurn,
-    get version() {
-      return line.version;
-    },
-    get status() {
-      return status;
-    },
-  };
+  /** Tries now instead of at the end of the pause. */
+  hurry() {
+    this.#wake();
+  }
+
+  /** @returns {Promise<Turn>} */
+  takeTurn() {
+    return this.#line.takeTurn();
+  }
+
+  get version() {
+    return this.#line.version;
+  }
+
+  get status() {
+    return this.#status;
+  }
+
+  /** The pause between two attempts, which hurry() ends. @param {number} attempts */
+  async #rest(attempts) {
+    const random = this.#random;
+    const ms = Math.min(growing(attempts + 1, random()), LOOK_AGAIN + random() * 1_000);
+    this.#become({ phase: 'lost', attempts, retryAt: this.#now() + ms });
+    await Promise.race([
+      this.#pause(ms),
+      new Promise((resolve) => {
+        this.#wake = () => resolve(undefined);
+      }),
+    ]);
+  }
+
+  /** @param {Partial<ObsStatus>} change */
+  #become(change) {
+    this.#status = { ...this.#status, ...change };
+    this.#onStatus(this.#status);
+  }
 }
 
 /**
@@ -167,33 +187,51 @@ const ENDS = Object.freeze({
   [CLOSE.badVersion]: 'unsupported',
 });
 
-/**
- * The connections to one OBS, one after the other.
- * @param {World} world
- */
-function createLine({
-  Socket,
-  pause = sleep,
-  now = Date.now,
-  limit = 10_000,
-  connectLimit = 30_000,
-  quiet,
-}) {
-  /** @type {any} the library's object of the connection that stands */
-  let socket = null;
+/** The connections to one OBS, one after the other. */
+class Line {
+  /** The library's object of the connection that stands. @type {any} */
+  #socket = null;
   /** @type {ObsVersion | null} */
-  let version = null;
-  const handlers = createHandlers();
-  const say = (/** @type {object} */ eventData) =>
-    Promise.resolve(socket?.call('BroadcastCustomEvent', { eventData })).catch(() => {});
-  const turns = createTurns({
-    now,
-    id: Math.random().toString(36).slice(2),
-    repeat: () => void say(turns.claim),
+  version = null;
+  #Socket;
+  #pause;
+  #limit;
+  #connectLimit;
+  #handlers = createHandlers();
+  #limits = createLimits();
+  #turns;
+  #send;
+
+  /** @param {World} world */
+  constructor({
+    Socket,
+    pause = sleep,
+    now = Date.now,
+    limit = 10_000,
+    connectLimit = 30_000,
     quiet,
-  });
-  const limits = createLimits();
-  const { call, send } = createCalls({ socket: () => socket, turns, limits, pause, limit });
+  }) {
+    this.#Socket = Socket;
+    this.#pause = pause;
+    this.#limit = limit;
+    this.#connectLimit = connectLimit;
+    this.#turns = new Turns({
+      now,
+      id: Math.random().toString(36).slice(2),
+      repeat: () => this.#broadcast(this.#turns.claim),
+      quiet,
+    });
+    const { call, send } = createCalls({
+      socket: () => this.#socket,
+      turns: this.#turns,
+      limits: this.#limits,
+      pause,
+      limit,
+    });
+    this.#send = send;
+    this.call = call;
+    this.on = this.#handlers.on;
+  }
 
   /**
    * One connection from open to close; answers the close code.
@@ -201,61 +239,61 @@ function createLine({
    * @param {{current: () => boolean, starting: () => void, ready: () => void}} on
    * @returns {Promise<number>}
    */
-  async function session(url, password, on) {
-    const ws = new Socket();
-    /** @type {Promise<number>} */
-    const closed = new Promise((resolve) => {
-      ws.on('ConnectionClosed', (/** @type {{code: number}} */ e) => resolve(e?.code ?? 1006));
-    });
-    everyEvent(ws, (event, data) => {
-      turns.heard(event, data);
-      handlers.tell(event, data);
-    });
+  async session(url, password, on) {
+    const ws = new this.#Socket();
+    const closed = this.#listen(ws);
+    const options = { rpcVersion: 1, eventSubscriptions: SUBSCRIPTIONS };
     try {
-      await limits.within(
-        connectLimit,
-        'connect',
-        ws.connect(url, password || undefined, {
-          rpcVersion: 1,
-          eventSubscriptions: SUBSCRIPTIONS,
-        }),
-      );
+      const connected = ws.connect(url, password || undefined, options);
+      await this.#limits.within(this.#connectLimit, 'connect', connected);
       if (!on.current()) return leave(ws);
-      socket = ws;
-      version = await loaded(() => send('GetVersion', undefined, limit), closed, on, pause);
-      turns.reset();
-      void say(turns.asks);
+      this.#socket = ws;
+      const ask = () => this.#send('GetVersion', undefined, this.#limit);
+      this.version = await loaded(ask, closed, on, this.#pause);
+      this.#turns.reset();
+      this.#broadcast(this.#turns.asks);
       on.ready();
       return await closed;
     } catch (/** @type {any} */ err) {
       leave(ws);
       return typeof err?.code === 'number' && err.code > 0 ? err.code : 1006;
     } finally {
-      if (socket === ws) drop();
+      if (this.#socket === ws) this.#drop();
     }
   }
 
-  function drop() {
-    socket = null;
-    limits.fail();
+  close() {
+    const ws = this.#socket;
+    if (!ws) return;
+    this.#drop();
+    leave(ws);
   }
 
-  return {
-    session,
-    call,
-    on: handlers.on,
-    close() {
-      const ws = socket;
-      if (ws) {
-        drop();
-        leave(ws);
-      }
-    },
-    takeTurn: () => takeTurn(call, turns, pause),
-    get version() {
-      return version;
-    },
-  };
+  takeTurn() {
+    return takeTurn(this.call, this.#turns, this.#pause);
+  }
+
+  /** Passes events on. @param {any} ws @returns {Promise<number>} the code with which it closes */
+  #listen(ws) {
+    everyEvent(ws, (event, data) => {
+      this.#turns.heard(event, data);
+      this.#handlers.tell(event, data);
+    });
+    return new Promise((resolve) => {
+      ws.on('ConnectionClosed', (/** @type {{code: number}} */ e) => resolve(e?.code ?? 1006));
+    });
+  }
+
+  /** To the other Stagedoor clients of this OBS. @param {object} eventData */
+  #broadcast(eventData) {
+    const sent = this.#socket?.call('BroadcastCustomEvent', { eventData });
+    void Promise.resolve(sent).catch(() => {});
+  }
+
+  #drop() {
+    this.#socket = null;
+    this.#limits.fail();
+  }
 }
 
 /**
@@ -286,7 +324,7 @@ async function loaded(ask, closed, on, pause) {
 /**
  * Waits until no other Stagedoor client sets OBS up, and keeps them waiting then.
  * @param {ObsCaller['call']} call
- * @param {ReturnType<typeof createTurns>} turns
+ * @param {Turns} turns
  * @param {(ms: number) => Promise<void>} pause
  * @returns {Promise<Turn>}
  */
@@ -377,8 +415,8 @@ function createLimits() {
 }
 
 /**
- * @param {{socket: () => any, turns: ReturnType<typeof createTurns>, limits: ReturnType<typeof
- *   createLimits>, pause: (ms: number) => Promise<void>, limit: number}} world
+ * @param {{socket: () => any, turns: Turns, limits: ReturnType<typeof createLimits>, pause: (ms:
+ *   number) => Promise<void>, limit: number}} world
  */
 function createCalls({ socket, turns, limits, pause, limit }) {
   /** @type {Promise<unknown>} */

@@ -11,7 +11,7 @@ import { readService } from './obs-read.js';
 import { createPlayback } from './playback.js';
 import { score } from './rehearsal-score.js';
 import { forgetRehearsal, giveBack, markRehearsal, rehearsalOf } from './rehearsing.js';
-import { createTokens } from './tokens.js';
+import { Tokens } from './tokens.js';
 
 /** Milliseconds that are played back and measured. */
 export const LENGTH = 20_000;
@@ -241,7 +241,7 @@ function createSecrets(call) {
     setItem: (/** @type {string} */ k, /** @type {string} */ v) => void memory.set(k, v),
     removeItem: (/** @type {string} */ k) => void memory.delete(k),
   };
-  const tokens = createTokens({
+  const tokens = new Tokens({
     user: () => '',
     storage,
     async mint() {

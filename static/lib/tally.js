@@ -11,18 +11,71 @@
  * @typedef {Pick<import('./broadcast.js').State, 'phase' | 'sending'>} Now
  */
 
+const NOTHING = Object.freeze({
+  n: 0,
+  received: 0,
+  reconnects: 0,
+  bitrate: 0,
+  loss: 0,
+  encoderLag: 0,
+  renderLag: 0,
+});
+
 /** Sums up a broadcast from samples that are taken at equal intervals. */
-export function createTally() {
-  let start = 0;
-  let broken = false;
-  let sums = { n: 0, received: 0, reconnects: 0, bitrate: 0, loss: 0, encoderLag: 0, renderLag: 0 };
+export class Tally {
+  /** Milliseconds; 0 while no broadcast is on. */
+  #start = 0;
+  #broken = false;
+  #sums = { ...NOTHING };
+
+  /**
+   * Follows the state of the broadcast.
+   * @param {Now} state @param {number} now milliseconds @returns {Summary | null} once it is over
+   */
+  follow({ phase, sending }, now) {
+    const started = this.#start > 0;
+    if (started && (phase === 'idle' || (phase === 'trouble' && !sending))) return this.#end(now);
+    if (phase === 'live') {
+      if (!started) {
+        this.#start = now;
+        this.#sums = { ...NOTHING };
+      }
+      this.#broken = false;
+    } else if (started && phase === 'reconnecting' && !this.#broken) {
+      this.#broken = true;
+      this.#sums.reconnects++;
+    }
+    return null;
+  }
+
+  /**
+   * Adds a sample.
+   * @param {import('./numbers.js').Sent} sent
+   * @param {import('./types.js').Presence | undefined} presence
+   */
+  sample(sent, presence) {
+    if (this.#start === 0) return;
+    const sums = this.#sums;
+    if (sent.bitrate > 0) {
+      sums.n++;
+      sums.bitrate += sent.bitrate;
+      sums.encoderLag += sent.encoderLag;
+      sums.renderLag += sent.renderLag;
+    }
+    if (presence?.reception) {
+      sums.received++;
+      sums.loss += presence.reception.loss;
+    }
+    const since = Date.parse(presence?.since ?? '');
+    if (since < this.#start) this.#start = since; // the page was reloaded since
+  }
 
   /** @param {number} now @returns {Summary} */
-  function end(now) {
-    const { n, received, reconnects, bitrate, loss, encoderLag, renderLag } = sums;
+  #end(now) {
+    const { n, received, reconnects, bitrate, loss, encoderLag, renderLag } = this.#sums;
     const mean = (/** @type {number} */ sum, /** @type {number} */ of) => (of > 0 ? sum / of : 0);
-    const seconds = Math.max(0, (now - start) / 1000);
-    start = 0;
+    const seconds = Math.max(0, (now - this.#start) / 1000);
+    this.#start = 0;
     return {
       seconds,
       reconnects,
@@ -32,55 +85,6 @@ export function createTally() {
       renderLag: mean(renderLag, n),
     };
   }
-
-  return {
-    /**
-     * What the broadcast has become.
-     * @param {Now} state @param {number} now milliseconds @returns {Summary | null} once it is over
-     */
-    follow({ phase, sending }, now) {
-      if (start > 0 && (phase === 'idle' || (phase === 'trouble' && !sending))) return end(now);
-      if (phase === 'live') {
-        if (start === 0) {
-          start = now;
-          sums = {
-            n: 0,
-            received: 0,
-            reconnects: 0,
-            bitrate: 0,
-            loss: 0,
-            encoderLag: 0,
-            renderLag: 0,
-          };
-        }
-        broken = false;
-      } else if (start > 0 && phase === 'reconnecting' && !broken) {
-        broken = true;
-        sums.reconnects++;
-      }
-      return null;
-    },
-    /**
-     * A moment of it.
-     * @param {import('./numbers.js').Sent} sent
-     * @param {import('./types.js').Presence | undefined} presence
-     */
-    sample(sent, presence) {
-      if (start === 0) return;
-      if (sent.bitrate > 0) {
-        sums.n++;
-        sums.bitrate += sent.bitrate;
-        sums.encoderLag += sent.encoderLag;
-        sums.renderLag += sent.renderLag;
-      }
-      if (presence?.reception) {
-        sums.received++;
-        sums.loss += presence.reception.loss;
-      }
-      const since = Date.parse(presence?.since ?? '');
-      if (since < start) start = since; // the page was reloaded since
-    },
-  };
 }
 
 /**

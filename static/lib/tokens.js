@@ -21,85 +21,100 @@ const KEY = 'stagedoor.token';
  */
 
 /**
- * @param {object} world
- * @param {(stage: string) => Promise<import('./types.js').Token>} world.mint
- * @param {() => string} world.user
- * @param {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} [world.storage]
- * @param {() => number} [world.now]
+ * @typedef {object} World
+ * @property {(stage: string) => Promise<import('./types.js').Token>} mint
+ * @property {() => string} user
+ * @property {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} [storage]
+ * @property {() => number} [now]
  */
-export function createTokens({ mint, user, storage = localStorage, now = Date.now }) {
+
+export class Tokens {
+  #mint;
+  #user;
+  #storage;
+  #now;
+
+  /** @param {World} world */
+  constructor({ mint, user, storage = localStorage, now = Date.now }) {
+    this.#mint = mint;
+    this.#user = user;
+    this.#storage = storage;
+    this.#now = now;
+  }
+
   /** @returns {Kept | null} */
-  function kept() {
+  kept() {
     try {
-      return JSON.parse(storage.getItem(KEY) ?? 'null');
+      return JSON.parse(this.#storage.getItem(KEY) ?? 'null');
     } catch {
       return null;
     }
   }
 
-  return {
-    kept,
-    /**
-     * What OBS has, if it is this broadcaster's, for this stage, put there by this dock, and good
-     * for a while.
-     * @param {Record<string, any>} settings OBS's
-     * @param {string} stage
-     * @returns {Ready | null}
-     */
-    reusable(settings, stage) {
-      const k = kept();
-      const token = String(settings.bearer_token ?? '');
-      if (!k || !token || k.user !== user() || k.stage !== stage || k.print !== fingerprint(token))
-        return null;
-      if (settings.server !== k.endpoint || now() >= k.renewAt) return null;
-      return { server: k.endpoint, bearer_token: token, kept: k };
-    },
-    /** @param {string} stage @returns {Promise<Ready>} */
-    async fresh(stage) {
-      const t = await mint(stage);
-      const expiresAt = Date.parse(t.expiresAt);
-      const renewAt = expiresAt - Math.min(RENEW_BEFORE, (expiresAt - now()) * RENEW_SHARE);
-      const k = {
-        participantId: t.participantId,
-        expiresAt,
-        renewAt,
-        stage,
-        endpoint: t.endpoint,
-        user: user(),
-        print: fingerprint(t.token),
-      };
-      return { server: t.endpoint, bearer_token: t.token, kept: k };
-    },
-    /** Called when OBS has taken it. @param {Ready} ready */
-    keep(ready) {
-      storage.setItem(KEY, JSON.stringify(ready.kept));
-    },
-    /**
-     * The one that OBS has now, however old, or null if it is not from here.
-     * @param {Record<string, any>} settings
-     */
-    inObs(settings) {
-      const k = kept();
-      return k && settings.bearer_token && k.print === fingerprint(String(settings.bearer_token))
-        ? k
-        : null;
-    },
-    /**
-     * It was turned away: known as ours still, but not to be used again.
-     * @param {string} participantId
-     */
-    spoil(participantId) {
-      const k = kept();
-      if (k?.participantId === participantId)
-        storage.setItem(KEY, JSON.stringify({ ...k, expiresAt: 0, renewAt: 0 }));
-    },
-    forget() {
-      storage.removeItem(KEY);
-    },
-  };
-}
+  /**
+   * What OBS has, if it is this broadcaster's, for this stage, put there by this dock, and good
+   * for a while.
+   * @param {Record<string, any>} settings OBS's
+   * @param {string} stage
+   * @returns {Ready | null}
+   */
+  reusable(settings, stage) {
+    const kept = this.inObs(settings);
+    if (!kept || kept.user !== this.#user() || kept.stage !== stage) return null;
+    if (settings.server !== kept.endpoint || this.#now() >= kept.renewAt) return null;
+    return { server: kept.endpoint, bearer_token: String(settings.bearer_token), kept };
+  }
 
-/** @typedef {ReturnType<typeof createTokens>} Tokens */
+  /** @param {string} stage @returns {Promise<Ready>} */
+  async fresh(stage) {
+    const t = await this.#mint(stage);
+    const expiresAt = Date.parse(t.expiresAt);
+    const renewAt = expiresAt - Math.min(RENEW_BEFORE, (expiresAt - this.#now()) * RENEW_SHARE);
+    const kept = {
+      participantId: t.participantId,
+      expiresAt,
+      renewAt,
+      stage,
+      endpoint: t.endpoint,
+      user: this.#user(),
+      print: fingerprint(t.token),
+    };
+    return { server: t.endpoint, bearer_token: t.token, kept };
+  }
+
+  /** Called when OBS has taken the token. @param {Ready} ready */
+  keep(ready) {
+    this.#store(ready.kept);
+  }
+
+  /**
+   * The token that OBS has now, however old, or null if it is not from here.
+   * @param {Record<string, any>} settings
+   */
+  inObs(settings) {
+    const kept = this.kept();
+    const token = settings.bearer_token;
+    return kept && token && kept.print === fingerprint(String(token)) ? kept : null;
+  }
+
+  /**
+   * The stage refused the token: it is still known as this dock's, and is not used again.
+   * @param {string} participantId
+   */
+  spoil(participantId) {
+    const kept = this.kept();
+    if (kept?.participantId === participantId) this.#store({ ...kept, expiresAt: 0, renewAt: 0 });
+  }
+
+  forget() {
+    this.#storage.removeItem(KEY);
+  }
+
+  /** @param {Kept} kept */
+  #store(kept) {
+    this.#storage.setItem(KEY, JSON.stringify(kept));
+  }
+}
 
 /**
  * 53 bits of a token, enough to tell two apart and too few to be of use (cyrb53; crypto.subtle is

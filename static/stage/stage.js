@@ -4,7 +4,7 @@
  */
 import { h } from '../lib/dom.js';
 import { KEYS } from '../lib/memory.js';
-import { createObs, obsAddress } from '../lib/obs.js';
+import { Obs, obsAddress } from '../lib/obs.js';
 import { header, page, signOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
@@ -16,7 +16,7 @@ const inObs = navigator.userAgent.includes('OBS/');
 let people;
 /** @type {import('../lib/types.js').Me | null} */
 let me = null;
-const obs = createObs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatus: draw });
+const obs = new Obs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatus: draw });
 
 function draw() {
   if (!people) return;

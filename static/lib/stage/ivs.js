@@ -40,7 +40,7 @@ async function load() {
  * @returns {import('./client.js').Session}
  */
 export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {
-  const roster = createRoster(on);
+  const roster = new Roster(on);
   /** @type {any} */
   let stage = null;
 
@@ -89,75 +89,78 @@ function strategy({ AUDIO_VIDEO, NONE }, wants) {
   };
 }
 
-/** Who is there and what is received of them. @param {import('./client.js').SessionEvents} on */
-export function createRoster(on) {
+/** Who is there and what is received of them. */
+export class Roster {
+  #on;
   /** @type {Map<string, {who: any, publishing: boolean}>} */
-  const present = new Map();
+  #present = new Map();
   /** @type {Map<string, MediaStream>} */
-  const streams = new Map();
-  let closed = false;
+  #streams = new Map();
+  closed = false;
 
-  const known = (/** @type {any} */ info) =>
-    participant({ ...info, isPublishing: present.get(info.id)?.publishing ?? info.isPublishing });
-  const tell = () => {
-    if (!closed) on.participants([...present.values()].map(({ who }) => known(who)));
-  };
-
-  /** @param {string} id */
-  function drop(id) {
-    if (streams.delete(id) && !closed) on.removed(id);
+  /** @param {import('./client.js').SessionEvents} on */
+  constructor(on) {
+    this.#on = on;
   }
 
-  return {
-    known,
-    tell,
-    drop,
-    get closed() {
-      return closed;
-    },
-    close() {
-      closed = true;
-    },
-    /** @param {string} why */
-    end(why) {
-      if (closed) return;
-      closed = true;
-      on.ended(why);
-    },
-    /** @param {any} who @param {Partial<{publishing: boolean}>} [change] */
-    know(who, change = {}) {
-      if (who.isLocal) return;
-      present.set(who.id, {
-        publishing: Boolean(who.isPublishing),
-        ...present.get(who.id),
-        ...change,
-        who,
-      });
-      tell();
-    },
-    /** @param {string} id */
-    left(id) {
-      drop(id);
-      present.delete(id);
-      tell();
-    },
-    /** @param {any} who @param {any[]} added */
-    add(who, added) {
-      if (closed || who.isLocal) return;
-      const stream = new MediaStream([
-        ...(streams.get(who.id)?.getTracks() ?? []),
-        ...added.map((s) => s.mediaStreamTrack),
-      ]);
-      streams.set(who.id, stream);
-      on.stream(who.id, stream);
-    },
-  };
+  /** @param {any} info of the SDK */
+  known(info) {
+    const isPublishing = this.#present.get(info.id)?.publishing ?? info.isPublishing;
+    return participant({ ...info, isPublishing });
+  }
+
+  tell() {
+    if (this.closed) return;
+    this.#on.participants([...this.#present.values()].map(({ who }) => this.known(who)));
+  }
+
+  close() {
+    this.closed = true;
+  }
+
+  /** @param {string} why */
+  end(why) {
+    if (this.closed) return;
+    this.closed = true;
+    this.#on.ended(why);
+  }
+
+  /** @param {any} who @param {Partial<{publishing: boolean}>} [change] */
+  know(who, change = {}) {
+    if (who.isLocal) return;
+    const publishing = Boolean(who.isPublishing);
+    this.#present.set(who.id, { publishing, ...this.#present.get(who.id), ...change, who });
+    this.tell();
+  }
+
+  /** @param {string} id */
+  left(id) {
+    this.drop(id);
+    this.#present.delete(id);
+    this.tell();
+  }
+
+  /** @param {any} who @param {any[]} added */
+  add(who, added) {
+    if (this.closed || who.isLocal) return;
+    const stream = new MediaStream([
+      ...(this.#streams.get(who.id)?.getTracks() ?? []),
+      ...added.map((s) => s.mediaStreamTrack),
+    ]);
+    this.#streams.set(who.id, stream);
+    this.#on.stream(who.id, stream);
+  }
+
+  /** @param {string} id */
+  drop(id) {
+    if (this.#streams.delete(id) && !this.closed) this.#on.removed(id);
+  }
 }
 
 /**
  * @param {any} stage
  * @param {any} lib
- * @param {ReturnType<typeof createRoster>} roster
+ * @param {Roster} roster
  * @param {import('./client.js').SessionEvents} on
  */
 export function listenTo(stage, { StageEvents: E, StageConnectionState: C }, roster, on) {

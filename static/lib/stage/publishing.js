@@ -194,16 +194,18 @@ export function createPublishing(
     stop: () => tell({ kind: 'stop' }),
     /** @param {import('../types.js').StageEvent} e */
     stageEvent(e) {
-      if (!e.claimed)
-        tell({
-          kind: 'event',
-          event: e.kind,
-          participantId: e.participantId,
-          why: { code: e.code, detail: e.detail },
-        });
+      if (!e.claimed) tell(eventFact(e));
     },
   };
 }
+
+/** @param {import('../types.js').StageEvent} e @returns {Omit<Fact, 'now'>} */
+const eventFact = ({ kind, participantId, code, detail }) => ({
+  kind: 'event',
+  event: kind,
+  participantId,
+  why: { code, detail },
+});
 
 /**
  * What the effects do, each for one turn of the machine.

@@ -2,7 +2,7 @@
  * Sends a stream to a stage: by WHIP where Stagedoor serves it, by Amazon's web SDK where AWS does.
  */
 import { publish } from '../whip.js';
-import { createRoster, listenTo, loadSdk } from './ivs.js';
+import { listenTo, loadSdk, Roster } from './ivs.js';
 
 /** What the SDK calls the states of a publication, in the words of a peer connection. */
 const LINKS = Object.freeze({
@@ -46,7 +46,7 @@ export async function sendIvs({ admission, stream, receive, on }, { sdk = loadSd
   const ended = (/** @type {string} */ reason) => {
     if (!closed) on.ended(reason);
   };
-  const roster = receive && createRoster({ ...receive, joined() {}, ended });
+  const roster = receive && new Roster({ ...receive, joined() {}, ended });
   if (roster) listenTo(stage, lib, roster, { ...receive, joined() {}, ended });
   else stage.on(E.STAGE_LEFT, ended);
   const close = () => {

@@ -6,89 +6,133 @@ const PING_EVERY = 15_000;
 const SILENCE = 30_000;
 
 /**
+ * @typedef {object} On
+ * @property {(list: import('./client.js').Participant[]) => void} participants
+ * @property {(connected: boolean) => void} connected
+ * @property {(why: string) => void} ended
+ *
+ * @typedef {object} World
+ * @property {typeof WebSocket} Socket
+ * @property {(ms: number) => Promise<void>} pause
+ * @property {() => number} random
+ */
+
+/**
  * Listens until stop() is called or the server sends the page away.
  * @param {string} token
- * @param {object} on
- * @param {(list: import('./client.js').Participant[]) => void} on.participants
- * @param {(connected: boolean) => void} on.connected
- * @param {(why: string) => void} on.ended
- * @param {{Socket?: typeof WebSocket, pause?: (ms: number) => Promise<void>, random?: () =>
- *   number}} [world]
+ * @param {On} on
+ * @param {Partial<World>} [world]
  */
-export function watchStage(
-  token,
-  on,
-  { Socket = globalThis.WebSocket, pause = sleep, random = Math.random } = {},
-) {
-  const own = claims(token);
-  const url = `${own.events_url}?error_over_ws=1&topic=${own.topic}/publishers&traceid=${crypto.getRandomValues(new Uint32Array(1))[0].toString(16)}`;
-  let stopped = false;
-  /** @type {WebSocket | null} */
-  let socket = null;
-  void run();
-  return {
-    stop() {
-      stopped = true;
-      socket?.close();
-    },
-  };
+export function watchStage(token, on, world = {}) {
+  const watch = new StageWatch(token, on, {
+    Socket: globalThis.WebSocket,
+    pause: sleep,
+    random: Math.random,
+    ...world,
+  });
+  void watch.run();
+  return { stop: () => watch.stop() };
+}
 
-  async function run() {
-    for (let tries = 0; !stopped; tries++) {
+class StageWatch {
+  #token;
+  #on;
+  #world;
+  /** The participant that the page itself is. */
+  #own;
+  #url;
+  #stopped = false;
+  /** @type {WebSocket | null} */
+  #socket = null;
+
+  /** @param {string} token @param {On} on @param {World} world */
+  constructor(token, on, world) {
+    const { jti, topic, events_url: url } = claims(token);
+    const trace = crypto.getRandomValues(new Uint32Array(1))[0].toString(16);
+    this.#token = token;
+    this.#on = on;
+    this.#world = world;
+    this.#own = jti;
+    this.#url = `${url}?error_over_ws=1&topic=${topic}/publishers&traceid=${trace}`;
+  }
+
+  async run() {
+    const { pause, random } = this.#world;
+    for (let tries = 0; !this.#stopped; tries++) {
       if (tries > 0) await pause(growing(tries, random()));
-      if (stopped) return;
-      const told = await connection();
-      if (told) tries = 0;
-      if (!stopped) on.connected(false);
+      if (this.#stopped) return;
+      if (await this.#connection()) tries = 0;
+      if (!this.#stopped) this.#on.connected(false);
     }
   }
 
+  stop() {
+    this.#stopped = true;
+    this.#socket?.close();
+  }
+
   /**
-   * One socket, from open to close; answers whether it told anything.
-   * @returns {Promise<boolean>}
+   * One socket, from open to close.
+   * @returns {Promise<boolean>} whether it received the state of the stage
    */
-  function connection() {
+  #connection() {
+    const ws = new this.#world.Socket(this.#url, this.#token);
+    this.#socket = ws;
     return new Promise((resolve) => {
-      let told = false;
-      let heard = Date.now();
-      const ws = new Socket(url, token);
-      socket = ws;
-      const beat = setInterval(() => {
-        // A laptop that slept leaves a line that is open and dead.
-        if (Date.now() - heard > SILENCE) return done();
-        if (ws.readyState === 1) ws.send('{"type":"PING"}');
-      }, PING_EVERY);
-      const done = () => {
-        clearInterval(beat);
+      let received = false;
+      const close = () => {
+        beat.stop();
         ws.onclose = null;
         ws.onmessage = null;
         ws.close();
-        resolve(told);
+        resolve(received);
       };
-      ws.onclose = done;
+      const beat = heartbeat(ws, close);
+      ws.onclose = close;
       ws.onmessage = ({ data }) => {
-        heard = Date.now();
+        beat.heard();
         const { type, payload } = parse(data);
         if (type === 'STAGE_STATE') {
-          told = true;
-          on.connected(true);
-          on.participants(
-            payload.participants
-              .filter((/** @type {any} */ p) => p.id !== own.jti)
-              .map(participant),
-          );
-        } else if (
-          type === 'DISCONNECT' ||
-          (type === 'JOIN_ERROR' && payload.code !== 'INTERNAL')
-        ) {
-          stopped = true;
-          done();
-          on.ended(payload.code);
+          received = true;
+          this.#state(payload);
+        } else if (isFinal(type, payload)) {
+          this.#stopped = true;
+          close();
+          this.#on.ended(payload.code);
         }
       };
     });
   }
+
+  /** @param {{participants: any[]}} payload */
+  #state({ participants }) {
+    this.#on.connected(true);
+    this.#on.participants(participants.filter((p) => p.id !== this.#own).map(participant));
+  }
 }
+
+/**
+ * Pings, and reports silence: a laptop that slept leaves a socket that is open and dead.
+ * @param {WebSocket} ws
+ * @param {() => void} silent
+ */
+function heartbeat(ws, silent) {
+  let last = Date.now();
+  const timer = setInterval(() => {
+    if (Date.now() - last > SILENCE) return silent();
+    if (ws.readyState === 1) ws.send('{"type":"PING"}');
+  }, PING_EVERY);
+  return {
+    heard: () => {
+      last = Date.now();
+    },
+    stop: () => clearInterval(timer),
+  };
+}
+
+/** Whether the server wants no other connection. @param {string} type @param {any} payload */
+const isFinal = (type, { code }) =>
+  type === 'DISCONNECT' || (type === 'JOIN_ERROR' && code !== 'INTERNAL');
 
 /** @param {string} text @returns {{type: string, payload: any}} */
 function parse(text) {
