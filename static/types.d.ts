@@ -122,6 +122,7 @@ export interface Me {
   version: string;
   stages: MyStage[];
   passkeyNeeded?: boolean;
+  provider?: string;
   rehearsal?: boolean;
 }
 
@@ -492,6 +493,7 @@ export interface V1Deliveries {
 export interface SignInWays {
   passwords: boolean;
   setUp?: boolean;
+  providerSetsUp?: boolean;
   provider?: string;
   codes: boolean;
   passkeys?: string;

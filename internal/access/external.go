@@ -291,5 +291,6 @@ func (c *Control) applyRole(
 func (c *Control) putExternalLogin(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 ) (Principal, error) {
-	return c.putLoginFor(ctx, tx, account, secret, from, externalLabel, c.cfg.External.life())
+	label := externalLabel + " " + byProvider
+	return c.putLoginFor(ctx, tx, account, secret, from, label, c.cfg.External.life())
 }

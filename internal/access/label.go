@@ -12,6 +12,7 @@ import (
 // The words in the label of a login.
 const (
 	externalLabel = "external" // use does not extend it
+	byProvider    = "provider" // the OpenID Connect provider made it, in the same browser
 	byKey         = "key:"     // an access key made it; the ID of the key follows
 	byPasskey     = "passkey:" // a passkey made it; its ID follows
 	byAPIKey      = "api:"     // a dock link of an API key made it; its ID follows
@@ -22,7 +23,7 @@ const (
 
 // A loginLabel is how a login was made.
 type loginLabel struct {
-	external                   bool
+	external, provider         bool
 	key, passkey, apiKey, from string
 }
 
@@ -34,6 +35,8 @@ func labelOf(text string) (l loginLabel) {
 		switch {
 		case word == externalLabel:
 			l.external = true
+		case word == byProvider:
+			l.provider = true
 		case strings.HasPrefix(word, byKey):
 			l.key = strings.TrimPrefix(word, byKey)
 		case strings.HasPrefix(word, byPasskey):

@@ -179,8 +179,9 @@ func principalOf(cred Credential, account Account) Principal {
 		}
 	}
 	return Principal{
-		Key: label.key, Passkey: label.passkey, origin: cmp.Or(label.passkey, label.from),
-		Kind: cred.Kind, CredentialID: cred.ID, User: account.User, Revision: account.Revision,
+		Key: label.key, Passkey: label.passkey, ByProvider: label.provider,
+		origin: cmp.Or(label.passkey, label.from),
+		Kind:   cred.Kind, CredentialID: cred.ID, User: account.User, Revision: account.Revision,
 		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt,
 		Client: cred.Client,
 	}

@@ -362,7 +362,7 @@ func passkeyOwner(ctx context.Context, tx Store, keyID string) (Passkey, Account
 // passkey, or with an identity at the provider. A server without operators has no one to lock out
 // yet.
 func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
-	if len(c.cfg.External.Operators) > 0 && c.cfg.External.Issuer != "" {
+	if c.ProviderMakesOperators() {
 		return true, nil
 	}
 	operators, err := c.cfg.Store.Operators(ctx)

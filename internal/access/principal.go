@@ -44,6 +44,8 @@ type Principal struct {
 	// the access key that made this login: it acts as a broadcaster's; empty: none
 	Key     string
 	Passkey string // the passkey that made this login; empty: none
+	// the provider made this login: its browser may be signed in there, too
+	ByProvider bool
 	// of an operator, without the passkey that operators need: it acts as a broadcaster's
 	Unproven bool
 	Renewed  bool      // ExpiresAt has just moved: send the cookie again

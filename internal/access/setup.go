@@ -21,18 +21,40 @@ func badCode() error {
 		WithCode("bad_code")
 }
 
+// setupByProvider refuses a setup code where passwords are switched off: it would make an operator
+// with a password. A claim of the provider makes the first operator there.
+func setupByProvider() error {
+	return stage.Errorf(stage.ErrDenied,
+		"Passwords are switched off here: the first operator signs in with the sign-in service.").
+		WithCode("no_passwords")
+}
+
 // needsSetup reports whether there is no operator yet.
 func needsSetup(ctx context.Context, s Store) (bool, error) {
 	operators, err := s.Operators(ctx)
 	return len(operators) == 0, err
 }
 
+// takesSetup refuses a setup code if there is an operator, or if passwords are switched off.
+func (c *Control) takesSetup(ctx context.Context, s Store) error {
+	needed, err := needsSetup(ctx, s)
+	switch {
+	case err != nil:
+		return err
+	case !needed:
+		return alreadySetUp()
+	case c.cfg.NoPasswords:
+		return setupByProvider()
+	}
+	return nil
+}
+
 // NewSetupCode creates the setup code. It replaces an earlier one.
 func (c *Control) NewSetupCode(ctx context.Context) (stage.Secret, error) {
 	code := newSecret("")
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		if needed, err := needsSetup(ctx, tx); err != nil || !needed {
-			return cmpErr(err, alreadySetUp())
+		if err := c.takesSetup(ctx, tx); err != nil {
+			return err
 		}
 		return tx.PutCredential(ctx, Credential{
 			ID: setupID, Kind: kindSetup, Hash: hashOf(code), CreatedAt: c.cfg.Now(),
@@ -76,10 +98,15 @@ func (c *Control) NeedsSetup(ctx context.Context) (bool, error) {
 	return needsSetup(ctx, c.cfg.Store)
 }
 
+// ProviderMakesOperators reports whether a claim of the provider makes an operator.
+func (c *Control) ProviderMakesOperators() bool {
+	return c.cfg.External.Issuer != "" && len(c.cfg.External.Operators) > 0
+}
+
 // CheckSetup refuses a code that SetUp would refuse, before a password is chosen and hashed.
 func (c *Control) CheckSetup(ctx context.Context, code stage.Secret) error {
-	if needed, err := needsSetup(ctx, c.cfg.Store); err != nil || !needed {
-		return cmpErr(err, alreadySetUp())
+	if err := c.takesSetup(ctx, c.cfg.Store); err != nil {
+		return err
 	}
 	_, _, err := c.cfg.Store.Credential(ctx, kindSetup, hashOf(code))
 	return notFoundIs(err, badCode())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/url"
@@ -37,20 +38,35 @@ func (s *server) greet(ctx context.Context, p *process) error {
 	for _, missing := range s.settings.missing(s.public, interfaceAddresses()) {
 		fmt.Fprintf(w, "Missing:\t%s\n", missing)
 	}
-	code, err := s.control.NewSetupCode(ctx)
-	switch {
-	case err == nil:
-		fmt.Fprintf(w, "Setup:\t%s\n\tThere is no operator yet: open this link once to become it. "+
-			"Each start prints a new one.\n", web.SetupURL(s.public, code))
-	case errors.Is(err, stage.ErrConflict): // an operator exists
-		fmt.Fprintf(w, "Next:\tsign in at %s\n", s.public)
-	default:
+	if err := s.greetOperator(ctx, w); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintln(p.out, "Stop with Ctrl+C.")
+	return nil
+}
+
+// greetOperator prints how the first operator is made, or where the operator signs in.
+func (s *server) greetOperator(ctx context.Context, w io.Writer) error {
+	byProvider := fmt.Sprintf("sign in at %s with %s as somebody with a claim of --oidc-operators",
+		s.public, s.settings.OIDCName)
+	code, err := s.control.NewSetupCode(ctx)
+	switch {
+	case err == nil:
+		fmt.Fprintf(w, "Setup:\t%s\n\tThere is no operator yet: open this link once to become it. "+
+			"Each start prints a new one.\n", web.SetupURL(s.public, code))
+		if s.control.ProviderMakesOperators() {
+			fmt.Fprintf(w, "\tOr %s.\n", byProvider)
+		}
+	case errors.Is(err, stage.ErrDenied): // passwords are switched off
+		fmt.Fprintf(w, "Setup:\t%s\n\tThere is no operator yet.\n", byProvider)
+	case errors.Is(err, stage.ErrConflict): // an operator exists
+		fmt.Fprintf(w, "Next:\tsign in at %s\n", s.public)
+	default:
+		return err
+	}
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
@@ -113,10 +114,11 @@ func DecodePending(value string) (p Pending) {
 type Provider struct {
 	Config
 
-	mu       sync.Mutex
-	found    *discovered // guarded by mu; nil: not discovered yet
-	failed   error       // guarded by mu; of the last discovery
-	failedAt time.Time   // guarded by mu
+	found atomic.Pointer[discovered] // nil: not discovered yet
+
+	mu       sync.Mutex // of one discovery at a time
+	failed   error      // guarded by mu; of the last discovery
+	failedAt time.Time  // guarded by mu
 }
 
 type discovered struct {
@@ -170,8 +172,8 @@ func (p *Provider) Run(ctx context.Context) error {
 func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.found != nil {
-		return p.found, nil
+	if found := p.found.Load(); found != nil {
+		return found, nil
 	}
 	if p.failed != nil && p.Now().Sub(p.failedAt) < retryPause && !p.Now().Before(p.failedAt) {
 		return nil, p.failed
@@ -193,7 +195,8 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	if p.failed != nil {
 		p.Log.Info("the OpenID Connect provider answers", "issuer", p.Issuer)
 	}
-	p.found, p.failed = d, nil
+	p.failed = nil
+	p.found.Store(d)
 	return d, nil
 }
 
@@ -370,29 +373,48 @@ func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {
 	i.EmailVerified = claims["email_verified"] == true || claims["email_verified"] == "true"
 	for _, name := range []string{"name", "preferred_username", "nickname", "cognito:username",
 		"email"} {
-		if i.Name = text(name); i.Name != "" {
+		i.Name = text(name)
+		// Where people sign in to Amazon Cognito by e-mail, its user name is the subject.
+		if i.Name != "" && (name != "cognito:username" || i.Name != i.Subject) {
 			break
 		}
 	}
 	return i
 }
 
-// LogoutURL is where the browser signs out at the provider, or "" where it offers no such page.
-func (p *Provider) LogoutURL(back string) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.found == nil || p.found.endpoints.EndSession == "" {
-		return ""
-	}
-	u, err := url.Parse(p.found.endpoints.EndSession)
+// OffersLogout reports whether a browser can sign out at the provider, without a request to it.
+// Before the discovery it reports true.
+func (p *Provider) OffersLogout() bool {
+	found := p.found.Load()
+	return found == nil || found.endpoints.EndSession != ""
+}
+
+// LogoutURL returns the page on which a browser signs out at the provider and is sent back, or ""
+// where the provider has none (OpenID Connect RP-Initiated Logout 1.0).
+func (p *Provider) LogoutURL(ctx context.Context, back string) (string, error) {
+	d, err := p.discover(context.WithoutCancel(ctx))
 	if err != nil {
-		return ""
+		return "", err
+	}
+	u, err := url.Parse(d.endpoints.EndSession)
+	if err != nil || d.endpoints.EndSession == "" {
+		return "", nil
 	}
 	q := u.Query()
 	q.Set("client_id", p.ClientID)
-	q.Set("post_logout_redirect_uri", back)
+	// The page of Amazon Cognito takes a parameter of its own in place of the standard's.
+	if issuer, err := url.Parse(p.Issuer); err == nil && isCognito(issuer.Hostname()) {
+		q.Set("logout_uri", back)
+	} else {
+		q.Set("post_logout_redirect_uri", back)
+	}
 	u.RawQuery = q.Encode()
-	return u.String()
+	return u.String(), nil
+}
+
+// isCognito reports whether an issuer is a user pool of Amazon Cognito.
+func isCognito(host string) bool {
+	return strings.HasPrefix(host, "cognito-idp.") && strings.Contains(host, ".amazonaws.com")
 }
 
 func refused(sentence string, cause error) error {

@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -305,4 +306,42 @@ func unwrap(err error) error {
 		return u.Unwrap()
 	}
 	return nil
+}
+
+// A paper provider is its discovery document alone, under a name that no test can serve.
+type paper map[string]string
+
+func (p paper) RoundTrip(*http.Request) (*http.Response, error) {
+	text, err := json.Marshal(p)
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(text)),
+		Header: http.Header{"Content-Type": {"application/json"}}}, err
+}
+
+func TestEachProviderSignsOutInItsWay(t *testing.T) {
+	t.Parallel()
+	const home = "https://stage.example.com/"
+	for _, c := range []struct{ issuer, page, want string }{
+		{"https://login.example.com/realms/tv", "https://login.example.com/logout?realm=tv",
+			"https://login.example.com/logout?client_id=stagedoor&post_logout_redirect_uri=" +
+				url.QueryEscape(home) + "&realm=tv"},
+		{"https://cognito-idp.us-west-2.amazonaws.com/us-west-2_pool",
+			"https://tv.auth.us-west-2.amazoncognito.com/logout",
+			"https://tv.auth.us-west-2.amazoncognito.com/logout?client_id=stagedoor&logout_uri=" +
+				url.QueryEscape(home)},
+		{"https://accounts.google.com", "", ""},
+	} {
+		p := oidc.New(oidc.Config{
+			Issuer: c.issuer, ClientID: "stagedoor", Now: time.Now,
+			Log: slog.New(slog.DiscardHandler),
+			HTTP: &http.Client{Transport: paper{"issuer": c.issuer,
+				"end_session_endpoint": c.page}},
+		})
+		got, err := p.LogoutURL(t.Context(), home)
+		if err != nil || got != c.want {
+			t.Errorf("%s: got %q, %v, want %q", c.issuer, got, err, c.want)
+		}
+		if got := p.OffersLogout(); got != (c.want != "") {
+			t.Errorf("%s offers a log-out: %v", c.issuer, got)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -32,7 +33,9 @@ type (
 	// SignInWays are the ways to sign in that a page offers.
 	SignInWays struct {
 		Passwords bool `json:"passwords"`
-		SetUp     bool `json:"setUp,omitempty"` // there is no operator yet: sign-in is impossible
+		SetUp     bool `json:"setUp,omitempty"` // there is no operator yet
+		// there is no operator yet, and a claim of the provider makes one
+		ProviderSetsUp bool `json:"providerSetsUp,omitempty"`
 		// name of the provider; absent if there is none
 		Provider string `json:"provider,omitempty"`
 		Codes    bool   `json:"codes"`
@@ -96,6 +99,7 @@ func (s *oidcLogins) ways(r *http.Request, _ access.Principal) (any, error) {
 	if s.signIn.Provider != nil {
 		ways.Provider = s.signIn.Name
 	}
+	ways.ProviderSetsUp = ways.SetUp && s.control.ProviderMakesOperators()
 	return ways, nil
 }
 
@@ -174,14 +178,22 @@ func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 		}
 		http.SetCookie(w, s.cookies.forget(r))
 	}
-	address := s.public.String() + "/"
-	if s.signIn.Provider != nil {
-		if away := s.signIn.Provider.LogoutURL(address); away != "" {
-			address = away
-		}
-	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, address, http.StatusSeeOther)
+	http.Redirect(w, r, s.afterLogout(r), http.StatusSeeOther)
+}
+
+// afterLogout is the page of the provider that signs out there, or our first page where there is
+// none. When the provider does not answer, our page says that the sign-out was here alone.
+func (s *oidcLogins) afterLogout(r *http.Request) string {
+	here := s.public.String() + "/"
+	if s.signIn.Provider == nil {
+		return here
+	}
+	away, err := s.signIn.Provider.LogoutURL(r.Context(), here)
+	if err != nil {
+		return here + "#sign-in=provider_stays"
+	}
+	return cmp.Or(away, here)
 }
 
 // sameSite reports whether a link on a page of this server led here: a link on another site does

@@ -148,7 +148,6 @@ func TestPasswordsCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
 	_, flags := provider(t, "--no-passwords", "--oidc-operators", "groups=admins")
 	a := apptest.Start(t, flags...)
-	a.Operator()
 	b := a.Browser()
 	b.Refused(http.StatusForbidden, "no_passwords", "POST", "/api/login",
 		web.Credentials{Name: "olga", Password: apptest.Password})
@@ -156,6 +155,42 @@ func TestPasswordsCanBeSwitchedOff(t *testing.T) {
 	b.Must(http.StatusOK, "GET", "/api/sign-in", nil, &ways)
 	if ways.Passwords || ways.Provider == "" || !ways.Codes {
 		t.Errorf("the ways are %+v", ways)
+	}
+}
+
+// TestTheProviderMakesTheFirstOperator on a fresh server, with passwords beside it or without them:
+// then no setup link makes an operator with a password, not even one of an earlier start.
+func TestTheProviderMakesTheFirstOperator(t *testing.T) {
+	t.Parallel()
+	m, flags := provider(t, "--oidc-operators", "groups=admins", "--oidc-name", "Example Login")
+	a := apptest.Start(t, flags...)
+	ways := func() (w web.SignInWays) {
+		t.Helper()
+		a.Browser().Must(http.StatusOK, "GET", "/api/sign-in", nil, &w)
+		return w
+	}
+	const or = "Or sign in at"
+	if w := ways(); !w.SetUp || !w.ProviderSetsUp || !strings.Contains(a.Output(), or) {
+		t.Errorf("the ways are %+v, and the server printed\n%s", w, a.Output())
+	}
+	link := web.SetUp{Code: apptest.Code(a.SetupURL), Name: "eve", Password: apptest.Password}
+	a.Stop()
+	a = a.Again(append([]string{"--no-passwords"}, flags...)...)
+	if a.SetupURL != "" || !strings.Contains(a.Output(), "with Example Login as somebody") {
+		t.Errorf("without passwords the server printed\n%s", a.Output())
+	}
+	b := a.Browser()
+	b.Refused(http.StatusForbidden, "no_passwords", "POST", "/api/setup/check",
+		web.InviteCode{Code: link.Code})
+	b.Refused(http.StatusForbidden, "no_passwords", "POST", "/api/setup", link)
+	m.QueueUser(&mockoidc.MockUser{Subject: "3", PreferredUsername: "ada",
+		Groups: []string{"admins"}})
+	follow(t, b, a.URL+"/api/oidc/login")
+	if got := b.Me().Role; got != "operator" {
+		t.Errorf("ada is %s", got)
+	}
+	if w := ways(); w.SetUp || w.ProviderSetsUp {
+		t.Errorf("with an operator the ways are %+v", w)
 	}
 }
 

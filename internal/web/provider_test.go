@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/web"
 )
 
 // A foreign is a provider that is not ours: the program oidc-provider, behind an address that is
@@ -151,12 +152,17 @@ func TestAForeignProvider(t *testing.T) {
 	f.has(map[string][]string{"ada": {"streamers", "admins"}, "ben": {"streamers"}})
 	a := apptest.Start(t, "--oidc-issuer", f.issuer, "--oidc-client-id", "stagedoor",
 		"--oidc-client-secret", "the secret of the client", "--oidc-scopes", "groups",
+		"--oidc-name", "Example Login",
 		"--oidc-require", "groups=streamers", "--oidc-operators", "groups=admins")
 	a.Operator() // passwords work meanwhile
 	login := a.URL + "/api/oidc/login?next=/account"
 	ada := a.Browser()
 	if at := open(t, ada, login, nil).address; at.Fragment != "sign-in=oidc_unavailable" {
 		t.Errorf("without the provider the sign-in ends at %s", at)
+	}
+	if at := open(t, ada, a.URL+"/api/oidc/logout", nil).address; at.Fragment !=
+		"sign-in=provider_stays" {
+		t.Errorf("without the provider the log-out ends at %s", at)
 	}
 	if !strings.Contains(a.Output(), "the OpenID Connect provider cannot be discovered") {
 		t.Errorf("the log does not say that the provider is away:\n%s", a.Output())
@@ -187,6 +193,21 @@ func TestAForeignProvider(t *testing.T) {
 		if me := c.Me(); me.Name != "ben" || me.Role != "broadcaster" {
 			t.Errorf("after the sign-in: %+v", me)
 		}
+	}
+
+	t.Log("a dock that a code signed in is not signed in at the provider, so it cannot leave there")
+	if got := ben.Me().Provider; got != "Example Login" {
+		t.Errorf("ben can sign out at %q", got)
+	}
+	dock := a.Browser()
+	var code web.DeviceCode
+	dock.Must(http.StatusCreated, "POST", "/api/device", nil, &code)
+	ben.Must(http.StatusNoContent, "POST", "/api/device/approve",
+		web.UserCode{UserCode: code.UserCode}, nil)
+	dock.Must(http.StatusOK, "POST", "/api/device/token",
+		web.DeviceToken{DeviceCode: code.DeviceCode}, nil)
+	if me := dock.Me(); me.Name != "ben" || me.Provider != "" {
+		t.Errorf("the dock of ben: %+v", me)
 	}
 
 	t.Log("who is signed in at the provider is asked nothing, until the log-out there")

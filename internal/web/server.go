@@ -101,7 +101,9 @@ func (s *Server) mux() http.Handler {
 // anything is the pattern of requests that no other route matches.
 const anything = "/"
 
-func (s *Server) profiles() profiles { return profiles{s.config.Control, s.config.Version} }
+func (s *Server) profiles() profiles {
+	return profiles{s.config.Control, s.config.Version, s.config.SignIn}
+}
 
 func (s *Server) stages() *stages {
 	c := s.config

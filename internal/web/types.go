@@ -106,6 +106,9 @@ type (
 		// PasskeyNeeded marks an operator without the passkey that operators need here. They have
 		// the access of a broadcaster.
 		PasskeyNeeded bool `json:"passkeyNeeded,omitempty"`
+		// Provider is the name of the OpenID Connect provider with which this login was made. It is
+		// absent if one cannot sign out there.
+		Provider string `json:"provider,omitempty"`
 		// Rehearsal reports whether POST /api/rehearsals is offered.
 		Rehearsal bool `json:"rehearsal,omitempty"`
 	}

@@ -15,6 +15,7 @@ import (
 type profiles struct {
 	control *access.Control
 	version string
+	signIn  SignIn
 }
 
 // of returns the Me of the caller.
@@ -36,6 +37,9 @@ func (s profiles) with(
 		ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.version,
 		Stages: []MyStage{}, PasskeyNeeded: who.Unproven,
 		Rehearsal: s.control.MayRehearse(ctx, who, stages) == nil,
+	}
+	if s.signIn.Provider != nil && who.ByProvider && s.signIn.Provider.OffersLogout() {
+		me.Provider = s.signIn.Name
 	}
 	for _, a := range stages {
 		me.Stages = append(me.Stages, MyStage{
