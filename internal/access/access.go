@@ -1,5 +1,6 @@
-// Package access holds the rules: who may sign in, who has access to which stage, and which tokens
-// are issued. It declares the Store that it needs; the store decides nothing but races.
+// Package access contains the rules: who may sign in, who has access to which stage, and which
+// tokens are issued. It declares the Store that it needs; the store only decides which of two
+// concurrent writes wins.
 package access
 
 import (
@@ -20,9 +21,9 @@ type Role string
 
 // The roles.
 const (
-	Operator    Role = "operator"    // runs the service, and has every capability on every stage
-	Moderator   Role = "moderator"   // kicks and mutes on the stages that were granted
-	Broadcaster Role = "broadcaster" // enters the stages that were granted
+	Operator    Role = "operator"    // runs the service; has every capability on every stage
+	Moderator   Role = "moderator"   // kicks and mutes on granted stages
+	Broadcaster Role = "broadcaster" // publishes to granted stages
 )
 
 // A User is a person with an account.
@@ -32,7 +33,7 @@ type User struct {
 	Role       Role
 	CreatedAt  time.Time
 	LastSeenAt time.Time // zero: never signed in
-	Invited    bool      // has not chosen a password yet, and is linked to no other way in
+	Invited    bool      // has no password yet, and no other way to sign in
 	// SuspendedAt is when an operator suspended the account; zero: it is active.
 	SuspendedAt time.Time
 }
@@ -49,8 +50,8 @@ type Grant struct {
 	User         UserID
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
-	MaxTTL       time.Duration // the longest life of a token
-	ByRule       bool          // rules gave it, and rules take it away
+	MaxTTL       time.Duration // the longest life of the user's tokens
+	ByRule       bool          // given by rules, which may remove it again
 	BarredAt     time.Time     // set by KickAndBar; zero: not barred
 	BarredReason string
 }
@@ -59,17 +60,18 @@ type Grant struct {
 type Issuance struct {
 	ID           stage.ParticipantID
 	User         UserID
-	UserName     string // when the token was issued: the record outlives the account
+	UserName     string // as of the issue: the record outlives the account
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	IssuedBy     string // "local key", "own key <kid>", "AWS API"
-	Bucket       string // of the rate limit: the ID of the user or of a viewing key
-	Credential   string // of a view token: the login or viewing key with which it ends
-	Kind         Kind   // of the credential that asked for it; empty: issued before it was recorded
-	IssuedAt     time.Time
-	ExpiresAt    time.Time
-	RevokedAt    time.Time // zero: not revoked
-	Address      string
+	Bucket       string // bucket of the rate limit: the ID of the user or of a viewing key
+	Credential   string // of a view token: the ID of the login or viewing key with which it ends
+	// kind of the credential that requested it; empty in records from before the field existed
+	Kind      Kind
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+	RevokedAt time.Time // zero: not revoked
+	Address   string
 }
 
 // Config is what the rules need. It is complete before the first call: New copies it.
@@ -77,7 +79,7 @@ type Config struct {
 	Store     Store
 	Issuer    stage.Issuer
 	Moderator stage.Moderator
-	Verifier  Verifier // of the tokens for local stages
+	Verifier  Verifier // verifies tokens of local stages
 	Passwords *Passwords
 	Now       func() time.Time
 
@@ -99,34 +101,34 @@ type Config struct {
 	// It may be nil.
 	Unreachable func(host string) error
 
-	// StageMaker creates stages of one's own at AWS; nil: no region is served.
+	// StageMaker creates users' own stages at AWS. It is nil if no region is served.
 	StageMaker StageMaker
 
-	// Wanted is called when a stage of one's own may have become wanted. It may be nil.
+	// Wanted is called when a user's own stage may have to be created at AWS. It may be nil.
 	Wanted func()
 
-	// External decides who may sign in with a provider, and as what.
+	// External decides who may sign in with a provider, and with which role.
 	External ExternalPolicy
 
-	// Brand is the branding of the settings.
+	// Brand is the branding in the settings.
 	Brand Branding
-	// Replicated says that other processes change the database, too. They make this one call
+	// Replicated says that other processes change the database, too. Their changes cause calls of
 	// Refresh.
 	Replicated bool
 
-	// NoLocalStages refuses to add local stages, where no media is served.
+	// NoLocalStages refuses to add local stages, for servers without media.
 	NoLocalStages bool
 
 	// NoPasswords refuses sign-in by name and password.
 	NoPasswords bool
 
-	// Passkeys verifies passkeys; nil: there are none here.
+	// Passkeys verifies passkeys. It is nil if the server offers none.
 	Passkeys PasskeyVerifier
 
-	// OperatorPasskeys keeps from a login what only operators may, unless a passkey made it.
+	// OperatorPasskeys denies a login the scopes of operators, unless a passkey created it.
 	OperatorPasskeys bool
 
-	// Log takes security events, the actions of operators, and failures for which no caller waits.
+	// Log receives security events, the actions of operators, and failures that no caller receives.
 	// It may be nil.
 	Log *slog.Logger
 
@@ -136,7 +138,7 @@ type Config struct {
 
 	AuditRetention time.Duration // how long entries of the audit trail are kept (1 year)
 
-	// Present finds a participant that is on a stage now, without the database. It may be nil.
+	// Present finds a participant who is on a stage now, without the database. It may be nil.
 	Present func(context.Context, stage.ParticipantID) (stage.Participant, bool)
 }
 
@@ -151,15 +153,15 @@ type Control struct {
 
 	logins  cache[string, cachedLogin] // by the hash of the cookie
 	stages  cache[struct{}, cachedStages]
-	reading singleflight.Group       // of stages
-	permits cache[permitKey, Permit] // AddIssuance checks in the database that they still hold
+	reading singleflight.Group       // reads of stages
+	permits cache[permitKey, Permit] // AddIssuance verifies in the database that they are current
 }
 
 // New returns a Control.
 func New(cfg Config) *Control { return &Control{cfg: cfg} }
 
-// touch records the use of a credential and reports whether that succeeded. The credential is good
-// either way: a busy database must not end a broadcast.
+// touch records the use of a credential and reports whether that succeeded. The credential stays
+// valid after a failure: a busy database must not end a broadcast.
 func (c *Control) touch(ctx context.Context, cred Credential) bool {
 	err := c.cfg.Store.Touch(ctx, cred)
 	if err != nil && c.cfg.Log != nil {
@@ -169,7 +171,7 @@ func (c *Control) touch(ctx context.Context, cred Credential) bool {
 	return err == nil
 }
 
-// Refresh drops what was cached of logins, grants and stages: they changed, here or elsewhere.
+// Refresh drops cached logins, grants and stages after a change, here or on another replica.
 func (c *Control) Refresh() {
 	c.logins.clear()
 	c.stages.clear()

@@ -16,7 +16,7 @@ const (
 )
 
 // An APIKey lets an operator's program use the API within its scopes. It belongs to the service and
-// not to the operator who made it, so that it outlives their account.
+// not to the operator who created it, so that it outlives their account.
 type APIKey struct {
 	ID         string
 	Name       string
@@ -32,8 +32,8 @@ func APIKeyScopes() []Scope {
 	return []Scope{ScopeUsers, ScopeStages, ScopeModerate, ScopeAudit, ScopeWebhooks, ScopeSystem}
 }
 
-// CreateAPIKey makes a key with scopes (none: all of them) and a life (0: it never expires). Its
-// secret is returned this once.
+// CreateAPIKey creates a key with scopes (none: all of them) and a life (0: it never expires). Its
+// secret is returned only here.
 func (c *Control) CreateAPIKey(
 	ctx context.Context, by Principal, name string, scopes []Scope, life time.Duration,
 ) (APIKey, stage.Secret, error) {
@@ -122,7 +122,7 @@ func (c *Control) APIKeys(ctx context.Context, by Principal) ([]APIKey, error) {
 	return keys, err
 }
 
-// RevokeAPIKey ends an API key at once, with the dock links that it made and nobody has used yet.
+// RevokeAPIKey ends an API key at once, and the unused dock links that it created.
 func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) error {
 	if err := by.Require(ScopeAPIKeys); err != nil {
 		return err
@@ -147,7 +147,8 @@ func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) err
 	})
 }
 
-// byAPIKey finds the principal of an API key: an operator without an account, within the scopes.
+// byAPIKey returns the principal of an API key: an operator without an account, limited to the
+// scopes.
 func (c *Control) byAPIKey(ctx context.Context, secret stage.Secret) (Principal, error) {
 	cred, _, err := c.useKey(ctx, KindAPIKey, secret)
 	if err != nil {

@@ -19,8 +19,8 @@ const defaultAuditRetention = 365 * 24 * time.Hour
 // An Action names what happened, in the audit trail.
 type Action string
 
-// The actions of the audit trail. Its entries of ActionTokenIssued are not stored: the store reads
-// them from the records of the tokens, which are kept as long. For a guest's token there is also
+// The actions of the audit trail. Entries of ActionTokenIssued are not stored: the store derives
+// them from the records of tokens, which are kept as long. A guest's token also has an entry
 // ActionGuestAdmitted, which names the link.
 const (
 	ActionSetUp           Action = "system.set_up"
@@ -79,7 +79,7 @@ type Entry struct {
 	ID         string
 	At         time.Time
 	Action     Action
-	Actor      UserID // empty: the command line, or an unknown name at a failed sign-in
+	Actor      UserID // empty for the command line, and for an unknown name at a failed sign-in
 	ActorName  string
 	Credential Kind
 	Address    string // of the client; empty for the command line
@@ -90,26 +90,26 @@ type Entry struct {
 	Detail     string // a short sentence or a name, such as the reason of a kick
 }
 
-// An AuditFilter picks entries; empty members match everything.
+// An AuditFilter selects entries. Empty members match everything.
 type AuditFilter struct {
 	Action Action
 	Actor  UserID
 	Target string
 	Stage  stage.ARN
-	Stages []stage.ARN // where Stage is empty: any of these; nil: all
-	Since  time.Time   // not before
-	Until  time.Time   // before
+	Stages []stage.ARN // if Stage is empty: any of these; nil means all
+	Since  time.Time   // inclusive
+	Until  time.Time   // exclusive
 }
 
 // An AuditStore stores the audit trail. Entries are only added, and pruned when they are old.
 type AuditStore interface {
 	AddEntry(ctx context.Context, e Entry) error
-	// Entries lists those that match, newest first, together with the tokens that were issued.
+	// Entries lists the matching entries, newest first, including those of issued tokens.
 	Entries(ctx context.Context, f AuditFilter, p Page) (PageOf[Entry], error)
 }
 
-// Audit lists entries of the trail, newest first: all of them for an operator, those of the stages
-// to which they have access for a moderator.
+// Audit lists entries, newest first: all of them for an operator, and for a moderator those of the
+// stages to which they have access.
 func (c *Control) Audit(
 	ctx context.Context, by Principal, f AuditFilter, p Page,
 ) (PageOf[Entry], error) {
@@ -126,7 +126,8 @@ func (c *Control) Audit(
 	if err != nil {
 		return PageOf[Entry]{}, err
 	}
-	// What is due to be deleted, and the records of tokens that are kept longer for other reasons.
+	// Entries past their retention are not shown: they may not be pruned yet, and records of tokens
+	// are kept longer for other reasons.
 	if oldest := c.cfg.Now().Add(-c.auditRetention()); f.Since.Before(oldest) {
 		f.Since = oldest
 	}
@@ -140,8 +141,8 @@ func (c *Control) auditRetention() time.Duration {
 	return cmp.Or(c.cfg.AuditRetention, defaultAuditRetention)
 }
 
-// note adds an entry to the trail inside a decision: what is not stored has not happened. It also
-// queues the message for webhooks, where the action has one.
+// note adds an entry inside the transaction of a decision: either both are stored or neither. It
+// also queues the message for webhooks, if the action has one.
 func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) error {
 	from := by.From
 	if from == (Client{}) {
@@ -160,7 +161,7 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 	return nil
 }
 
-// messageOf is the message type of an action about a user.
+// messageOf maps actions about a user to message types.
 var messageOf = map[Action]string{
 	ActionUserCreated:   MessageUserCreated,
 	ActionUserSuspended: MessageUserSuspended,
@@ -172,8 +173,8 @@ type userMessage struct {
 	Name string `json:"name"`
 }
 
-// noteLate adds an entry about something that has happened already. A database that does not answer
-// undoes nothing: the log has the entry then.
+// noteLate adds an entry about an action that is already done. If the database does not answer,
+// only the log has the entry.
 func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
 	err := c.note(context.WithoutCancel(ctx), c.cfg.Store, by, e)
 	if err != nil && c.cfg.Log != nil {
@@ -183,9 +184,9 @@ func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
 	}
 }
 
-// logEntry writes an entry to the log, under its action as the message: the log limits lines with
-// the same message, so that failed sign-ins do not push out what operators do. An entry whose
-// decision is run again, or not committed, is in the log and not in the trail.
+// logEntry writes an entry to the log, with its action as the message: the log limits records with
+// the same message, so that failed sign-ins do not displace the actions of operators. If the
+// transaction is retried or not committed, the entry is in the log and not in the trail.
 func (c *Control) logEntry(ctx context.Context, e Entry) {
 	if c.cfg.Log == nil {
 		return
@@ -209,15 +210,15 @@ func (c *Control) logEntry(ctx context.Context, e Entry) {
 	c.cfg.Log.LogAttrs(ctx, level, string(e.Action), attrs...)
 }
 
-// The trail stores so many failed sign-ins of one name at once, and then one each storeFailure: a
-// stranger must not fill the database. The log has the others.
+// The trail stores failureBurst failed sign-ins of one name at once, and then one per storeFailure,
+// so that an attacker cannot fill the database. The log has the others.
 const (
 	storedFailures = 30
 	storeFailure   = time.Minute
 	failureNames   = 1000
 )
 
-// failures limit what failed sign-ins store, by name. The zero value is ready.
+// failures limits how many failed sign-ins are stored, by name. The zero value is ready to use.
 type failures struct {
 	mu    sync.Mutex
 	names map[string]*rate.Limiter // guarded by mu
@@ -237,7 +238,7 @@ func (f *failures) store(name string, now time.Time) bool {
 	return pace.AllowN(now, 1)
 }
 
-// failedSignIn notes an attempt that was refused. The name is empty where no account is known.
+// failedSignIn records a failed sign-in. The name is empty if there is no such account.
 func (c *Control) failedSignIn(ctx context.Context, name string, from Client, cause error) {
 	by := Principal{Kind: KindLogin, User: User{Name: name}, From: from}
 	e := Entry{Action: ActionLoginFailed, TargetName: name, Detail: detailOf(cause)}
@@ -249,7 +250,7 @@ func (c *Control) failedSignIn(ctx context.Context, name string, from Client, ca
 	c.logEntry(ctx, e)
 }
 
-// failedCode notes a single-use code that was refused.
+// failedCode records a refused single-use code.
 func (c *Control) failedCode(ctx context.Context, from Client, err error) error {
 	var known *stage.Error
 	if errors.As(err, &known) && known.Code == "bad_code" {

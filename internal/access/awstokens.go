@@ -8,9 +8,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// keepHash stores the hash of a token for an AWS stage until it expires. The chat and the events of
-// the stage recognize the token by it: AWS alone can verify it. A local stage's token is recognized
-// by its signature.
+// keepHash stores the hash of a token for an AWS stage until the token expires. The chat and the
+// events of the stage recognize the token by its hash, since only AWS can verify it. Tokens of
+// local stages are verified by their signature.
 func (c *Control) keepHash(ctx context.Context, permit Permit, token stage.ParticipantToken) error {
 	p := token.Participant
 	if p.Stage.Local() {
@@ -23,8 +23,8 @@ func (c *Control) keepHash(ctx context.Context, permit Permit, token stage.Parti
 	})
 }
 
-// byToken finds the participant of a token: for a local stage by the signature, for an AWS stage by
-// the hash that keepHash stored.
+// byToken returns the participant of a token. It verifies the signature of a token for a local
+// stage, and looks up the hash of a token for an AWS stage.
 func (c *Control) byToken(ctx context.Context, secret stage.Secret) (Principal, error) {
 	p, err := c.Verify(ctx, secret)
 	if errors.Is(err, stage.ErrUnauthorized) && !p.Stage.Local() {
@@ -38,14 +38,14 @@ func (c *Control) byToken(ctx context.Context, secret stage.Secret) (Principal, 
 	}
 	return Principal{
 		Kind: KindToken, CredentialID: string(p.ID),
-		// In IVS a token may have no user ID. Then the participant stands for the user.
+		// A token of IVS may have no user ID. Then the participant ID is used.
 		User:  User{ID: UserID(cmp.Or(p.UserID, string(p.ID))), Name: p.Name()},
 		Stage: p.Stage, Capabilities: p.Capabilities, View: p.View, ExpiresAt: p.ExpiresAt,
 	}, nil
 }
 
-// verifyAWS finds the participant of a token that was issued here for an AWS stage. For any other
-// token it returns the error unknown.
+// verifyAWS returns the participant of a token that this server issued for an AWS stage. For any
+// other token it returns the error unknown.
 func (c *Control) verifyAWS(
 	ctx context.Context, secret stage.Secret, unknown error,
 ) (stage.Participant, error) {
@@ -65,10 +65,10 @@ func (c *Control) verifyAWS(
 	return c.recognize(ctx, p)
 }
 
-// Barred lists the participants whose token for an AWS stage was revoked while AWS may still accept
-// it, or still has its session. Local stages refuse such tokens themselves. AWS has to be called
-// for each, by any server: the revocation may come from the command line, another replica, or an
-// earlier run.
+// Barred lists the participants on AWS stages whose token was revoked, while AWS may still accept
+// the token or carry its session. (Local stages refuse such tokens themselves.) A server must
+// disconnect each of them at AWS. Any server can do so: the revocation may come from the command
+// line, another replica, or an earlier run.
 func (c *Control) Barred(ctx context.Context) ([]stage.Participant, error) {
 	revoked, err := c.cfg.Store.RevokedAtAWS(ctx, c.cfg.Now().Add(-stage.MaxSession))
 	if err != nil {

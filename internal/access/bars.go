@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// KickAndBar disconnects a participant, revokes every open token of its user on the stage, and
-// refuses new ones until Unbar. The grant stays as it is.
+// KickAndBar disconnects a participant, revokes every open token of the user on the stage, and
+// refuses new ones until Unbar. The grant does not change.
 func (c *Control) KickAndBar(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
@@ -45,7 +45,7 @@ func (c *Control) KickAndBar(
 		return err
 	}
 	c.changed(i.User)
-	// The token itself may have been revoked before, with its session still open.
+	// The token may have been revoked before, while its session is still open.
 	err = c.disconnectOne(ctx, arn, id, kickReason(reason))
 	return cmp.Or(c.disconnect(ctx, revoked, kickReason(reason)), notFoundIs(err, nil))
 }
@@ -53,7 +53,8 @@ func (c *Control) KickAndBar(
 func (c *Control) bar(
 	ctx context.Context, tx Store, who Principal, i Issuance, reason string,
 ) ([]Issuance, error) {
-	if i.guest() { // not its owner: the link opens nothing any more
+	// a guest's user is the owner, who must not be barred: the link is revoked instead
+	if i.guest() {
 		match := Match{Kind: KindGuestLink, ID: i.Credential}
 		revoked, err := c.endGuestLink(ctx, tx, who, match, reason)
 		return revoked, notFoundIs(err, nil)
@@ -68,7 +69,8 @@ func (c *Control) bar(
 			account.Name)
 	}
 	err = tx.PutBar(ctx, i.User, i.Stage, c.cfg.Now(), reason)
-	if err != nil && !errors.Is(err, stage.ErrNotFound) { // without a grant there is nothing to bar
+	// a user without a grant gets no token anyway
+	if err != nil && !errors.Is(err, stage.ErrNotFound) {
 		return nil, err
 	}
 	if err := tx.Advance(ctx, i.User); err != nil {
@@ -84,7 +86,7 @@ func (c *Control) bar(
 	})
 }
 
-// Unbar lets a user who was barred from a stage enter it again.
+// Unbar lets a barred user get tokens for a stage again.
 func (c *Control) Unbar(ctx context.Context, who Principal, id UserID, arn stage.ARN) error {
 	if err := c.mayKick(ctx, who, arn); err != nil {
 		return err

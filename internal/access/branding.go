@@ -21,11 +21,11 @@ import (
 const (
 	maxLogo        = 48 << 10 // bytes; its base64 fits into a request
 	maxLogoSide    = 1024     // pixels
-	leastContrast  = 4.5      // of text (WCAG 2.2, 1.4.3)
+	leastContrast  = 4.5      // for text (WCAG 2.2, 1.4.3)
 	maxBrandString = 300
 )
 
-// A Branding is how the pages look. Empty members leave Stagedoor's own.
+// A Branding is the look of the pages. Empty members mean Stagedoor's defaults.
 type Branding struct {
 	Name    string
 	Accent  string // #rrggbb, behind white text
@@ -34,21 +34,21 @@ type Branding struct {
 	Logo    Logo
 }
 
-// A Logo is a small picture. No logo has no Type.
+// A Logo is a small picture. The zero value is no logo.
 type Logo struct {
 	Type string // image/png or image/jpeg
 	Data []byte
 }
 
-// A BrandingStore stores the branding that operators set on the console.
+// A BrandingStore stores the branding that operators set.
 type BrandingStore interface {
-	// Branding returns stage.ErrNotFound where none was set.
+	// Branding returns stage.ErrNotFound if none was set.
 	Branding(ctx context.Context) (Branding, error)
 	PutBranding(ctx context.Context, b Branding, at time.Time) error
 }
 
-// Branding is for everybody: the pages show it before sign-in. What operators set on the console
-// wins over the settings.
+// Branding returns the branding for the pages, which show it before sign-in. Values that operators
+// set take precedence over the settings.
 func (c *Control) Branding(ctx context.Context) (Branding, error) {
 	set, err := c.ownBranding(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *Control) ownBranding(ctx context.Context) (Branding, error) {
 	return set, notFoundIs(err, nil)
 }
 
-// OwnBranding is what operators set on the console, without the settings.
+// OwnBranding returns the branding that operators set, without the settings.
 func (c *Control) OwnBranding(ctx context.Context, by Principal) (Branding, error) {
 	if err := by.Require(ScopeSystem); err != nil {
 		return Branding{}, err
@@ -79,7 +79,7 @@ func (c *Control) OwnBranding(ctx context.Context, by Principal) (Branding, erro
 	return c.ownBranding(ctx)
 }
 
-// SetBranding replaces the branding. A nil logo leaves the one that is there.
+// SetBranding replaces the branding. A nil logo keeps the current one.
 func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, logo *Logo) error {
 	if err := by.Require(ScopeSystem); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, log
 	})
 }
 
-// CheckBranding checks all but the logo, and returns it without what surrounds the values.
+// CheckBranding validates everything except the logo, and returns the branding with trimmed values.
 func CheckBranding(b Branding) (Branding, error) {
 	for _, text := range []*string{&b.Name, &b.Accent, &b.Support, &b.Imprint} {
 		*text = strings.TrimSpace(*text)
@@ -140,7 +140,7 @@ func CheckBranding(b Branding) (Branding, error) {
 	return b, nil
 }
 
-// webAddress reports an address that a link may lead to: javascript: and data: would run on the
+// webAddress reports whether a link may lead to an address: javascript: and data: would run in the
 // page.
 func webAddress(text string) bool {
 	u, err := url.Parse(text)
@@ -163,7 +163,7 @@ func checkAccent(color string) error {
 	return nil
 }
 
-// contrastWithWhite is the contrast ratio of a colour and white (WCAG 2.2, "contrast ratio").
+// contrastWithWhite returns the contrast ratio of a colour and white (WCAG 2.2, "contrast ratio").
 func contrastWithWhite(rgb uint32) float64 {
 	linear := func(channel uint32) float64 {
 		v := float64(channel&0xff) / 255
@@ -176,7 +176,8 @@ func contrastWithWhite(rgb uint32) float64 {
 	return 1.05 / (luminance + 0.05)
 }
 
-// CheckLogo reads the type of a picture from its content. SVG is refused: it can hold scripts.
+// CheckLogo detects the type of a picture from its content. It refuses SVG, which can contain
+// scripts.
 func CheckLogo(data []byte) (Logo, error) {
 	if len(data) > maxLogo {
 		return Logo{}, stage.Errorf(stage.ErrTooLarge, "A logo has at most %d KiB.", maxLogo>>10)

@@ -7,17 +7,17 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A cache spares reading what was read a moment ago. It drops all entries when it is full, and when
-// something has changed.
+// A cache keeps values that were read a moment ago. It drops all entries when it is full, and when
+// the database has changed.
 type cache[K comparable, V any] struct {
 	mu         sync.Mutex
-	generation int     // guarded by mu: counts how often all entries were dropped
+	generation int     // guarded by mu: number of times that all entries were dropped
 	entries    map[K]V // guarded by mu
 }
 
 const cacheSize = 4096
 
-// get also returns the generation of the cache, for put.
+// get returns a value, and the generation of the cache for put.
 func (c *cache[K, V]) get(key K) (value V, generation int, found bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,9 +52,10 @@ func (c *cache[K, V]) clear() {
 	c.entries = nil
 }
 
-// cacheLife is how long logins and stages are used after they were read. This process drops what it
-// changes itself, and Refresh what another one reports. A login that another replica ended reads
-// pages for so long at most, but gets no token: for those the database decides.
+// cacheLife is how long a cached login or stage is used. A change by this process drops it at once,
+// and so does Refresh after a change by another one. If that notice is late, a login that another
+// replica ended reads pages for at most this time. It gets no token: for tokens the database
+// decides.
 const cacheLife = time.Second
 
 type cachedLogin struct {
@@ -62,7 +63,7 @@ type cachedLogin struct {
 	at    time.Time
 }
 
-// cachedStages are all stages by name. The list is shared and must not be changed.
+// cachedStages contains all stages, sorted by name. The list is shared and must not be changed.
 type cachedStages struct {
 	byName []StageRecord
 	at     time.Time

@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Moderates reports whether a principal moderates the chat of its stage: operators and moderators
-// do, and broadcasters who may publish there. A token does not: a program may hold it.
+// Moderates reports whether a principal moderates the chat of its stage: operators, moderators, and
+// broadcasters who may publish there. A participant token does not, since a program may hold it.
 func (p Principal) Moderates() bool {
 	if p.Kind != KindLogin || p.Stage == "" {
 		return false
@@ -66,7 +66,7 @@ func (c *Control) MuteTarget(ctx context.Context, who Principal, id UserID) (Use
 	return account.User, err
 }
 
-// NoteMuted notes that a moderator muted a person in the chat of a stage, or let them write again.
+// NoteMuted records in the trail that a moderator muted or unmuted a person in the chat of a stage.
 func (c *Control) NoteMuted(ctx context.Context, by Principal, person User, on bool) {
 	action := ActionUnmuted
 	if on {
@@ -77,7 +77,7 @@ func (c *Control) NoteMuted(ctx context.Context, by Principal, person User, on b
 	c.noteLate(ctx, by, e)
 }
 
-// NoteMessageRemoved notes that a moderator removed a message of another person.
+// NoteMessageRemoved records in the trail that a moderator removed another person's message.
 func (c *Control) NoteMessageRemoved(
 	ctx context.Context, by Principal, author UserID, message string,
 ) {
@@ -86,7 +86,7 @@ func (c *Control) NoteMessageRemoved(
 	}
 	names, err := c.cfg.Store.Names(ctx, author)
 	if err != nil {
-		names = nil // the entry has the ID
+		names = nil // without the name, the entry has the ID
 	}
 	c.noteLate(ctx, by, Entry{
 		Action: ActionMessageRemoved, Target: string(author), TargetName: names[author],
@@ -94,8 +94,8 @@ func (c *Control) NoteMessageRemoved(
 	})
 }
 
-// MayRemove returns why a principal may not remove a message of that author, or nil. A moderator
-// removes any message, everybody else their own.
+// MayRemove returns why a principal may not remove a message of an author, or nil. Moderators
+// remove any message, others only their own.
 func (p Principal) MayRemove(author UserID) error {
 	if author != "" && author == p.User.ID {
 		return p.MayPost()

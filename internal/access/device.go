@@ -12,37 +12,37 @@ import (
 
 const (
 	deviceLife = 10 * time.Minute
-	// DeviceInterval is how often a dock asks whether its code was approved (RFC 8628 3.2).
+	// DeviceInterval is how often a dock polls for the approval of its code (RFC 8628 3.2).
 	DeviceInterval = 3 * time.Second
 
-	// The letters of a user code: no vowels, so that no words appear, and none that look alike
-	// (RFC 8628 6.1). Eight of them are 25 billion codes.
+	// The letters of user codes: no vowels, so that they form no words, and no letters that look
+	// alike (RFC 8628 6.1). Eight letters make 25 billion codes.
 	codeLetters  = "BCDFGHJKLMNPQRSTVWXZ"
 	codeLength   = 8
-	maxDevices   = 5000 // codes that are open at one time
+	maxDevices   = 5000 // waiting codes at one time
 	maxOfAddress = 20
-	codeTries    = 5 // to find a user code that is free
+	codeTries    = 5 // attempts to find a free user code
 )
 
-// A DeviceStore stores docks that wait to be signed in. They are credentials of kind device.
+// A DeviceStore stores docks that wait for approval. They are credentials of kind device.
 type DeviceStore interface {
-	// PutDevice adds one. It returns stage.ErrConflict where its user code is taken, and
-	// stage.ErrTooMany where there are too many of its address or altogether.
+	// PutDevice adds a dock. It returns stage.ErrConflict if its user code is taken, and
+	// stage.ErrTooMany if too many docks wait, of its address or in total.
 	PutDevice(ctx context.Context, cred Credential, limits DeviceLimits) error
-	// DeviceByCode finds one by its user code.
+	// DeviceByCode finds a dock by its user code.
 	DeviceByCode(ctx context.Context, userCode string) (Credential, error)
-	// GiveDevice sets the user who approved it, and the label of the login that it becomes.
+	// GiveDevice sets the user who approved the dock, and the label of the login that it becomes.
 	GiveDevice(ctx context.Context, id string, user UserID, label string) error
 }
 
-// DeviceLimits bound the docks that wait at one time.
+// DeviceLimits limits the docks that wait at one time.
 type DeviceLimits struct {
-	Address string // counts together; see network
-	Of, All int    // the most codes of that address, and of all
+	Address string // its codes count together; see network
+	Of, All int    // the most codes of that address, and in total
 	Now     time.Time
 }
 
-// A DeviceRequest is a dock that waits to be signed in with a code.
+// A DeviceRequest is a dock that waits for the approval of its code.
 type DeviceRequest struct {
 	UserCode  string
 	Client    Client // the dock that shows the code
@@ -50,8 +50,8 @@ type DeviceRequest struct {
 	ExpiresAt time.Time
 }
 
-// BeginDevice starts a sign-in with a code. The secret stays with the dock that asked; the code is
-// for the person's eyes.
+// BeginDevice starts a sign-in with a code. The secret stays with the dock that called; the person
+// reads the code.
 func (c *Control) BeginDevice(
 	ctx context.Context, from Client,
 ) (DeviceRequest, stage.Secret, error) {
@@ -82,7 +82,8 @@ func newUserCode() string {
 	for b.Len() < codeLength {
 		var raw [1]byte
 		rand.Read(raw[:])
-		// 240 is the largest multiple of 20 below 256: no letter is more likely than another.
+		// 240 is the largest multiple of 20 below 256, so that no letter is more likely than
+		// another.
 		if raw[0] < 240 {
 			b.WriteByte(codeLetters[int(raw[0])%len(codeLetters)])
 		}
@@ -90,7 +91,7 @@ func newUserCode() string {
 	return b.String()
 }
 
-// cleanUserCode forgives what people type: small letters, spaces and hyphens.
+// cleanUserCode accepts the ways in which people type a code: lower case, spaces and hyphens.
 func cleanUserCode(code string) string {
 	keep := func(c rune) rune {
 		if strings.ContainsRune(codeLetters, c) {
@@ -111,7 +112,7 @@ func deviceOf(cred Credential) DeviceRequest {
 	}
 }
 
-// Device describes the dock behind a user code to the person who is about to approve it.
+// Device describes the dock of a user code to the person who may approve it.
 func (c *Control) Device(
 	ctx context.Context, who Principal, userCode string,
 ) (DeviceRequest, error) {
@@ -123,8 +124,8 @@ func (c *Control) Device(
 	return found, err
 }
 
-// ApproveDevice signs in the dock behind a user code as the person who approves it. What made the
-// login of that person, a passkey or an access key, counts for the dock, too, and ends it.
+// ApproveDevice signs in the dock of a user code as the person who approves it. If an access key or
+// a passkey created the login of that person, the dock's login ends with that credential, too.
 func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode string) error {
 	return c.onDevice(ctx, who, userCode, func(tx Store, cred Credential) error {
 		label := ""
@@ -143,7 +144,7 @@ func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode str
 	})
 }
 
-// DenyDevice ends a request: the dock learns that it was refused.
+// DenyDevice refuses a waiting dock. The dock learns that it was refused.
 func (c *Control) DenyDevice(ctx context.Context, who Principal, userCode string) error {
 	return c.onDevice(ctx, who, userCode, func(tx Store, cred Credential) error {
 		_, err := tx.DeleteCredentials(ctx, Match{Kind: kindDevice, ID: cred.ID})
@@ -154,15 +155,15 @@ func (c *Control) DenyDevice(ctx context.Context, who Principal, userCode string
 	})
 }
 
-// deviceEntry names the dock that was approved or refused: its address and its own name.
+// deviceEntry names the dock that was approved or refused, by its address and its program.
 func deviceEntry(action Action, who Principal, cred Credential) Entry {
 	e := entryAbout(action, who.User)
 	e.Detail = cleanText(cred.Client.Address+" "+cred.Client.Agent, 256)
 	return e
 }
 
-// onDevice finds an open request and acts on it. Wrong codes are throttled like wrong passwords, by
-// the account that tries them.
+// onDevice finds a waiting dock and acts on it. Wrong codes are throttled like wrong passwords, by
+// the account that enters them.
 func (c *Control) onDevice(
 	ctx context.Context, who Principal, userCode string, act func(Store, Credential) error,
 ) error {
@@ -201,8 +202,8 @@ func badUserCode() error {
 			"Compare it with the dock, or get a new code there.").WithCode("bad_code")
 }
 
-// FinishDevice signs in the dock that holds the secret, once a person has approved its code.
-// Until then it returns an error with the code authorization_pending (RFC 8628 3.5).
+// FinishDevice signs in the dock that holds the secret, after a person has approved its code. Until
+// then it returns an error with the code authorization_pending (RFC 8628 3.5).
 func (c *Control) FinishDevice(
 	ctx context.Context, secret stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {

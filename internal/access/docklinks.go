@@ -7,15 +7,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// dockLinkLife is how long a dock link can be used: the person clicks it at once.
+// dockLinkLife is the life of a dock link: people click it at once.
 const dockLinkLife = 10 * time.Minute
 
-// A DockLinkRequest registers a person of one's own application, and asks for a link for their
-// dock.
+// A DockLinkRequest registers a user of another application and requests a link for their dock.
 type DockLinkRequest struct {
-	ExternalID string // identifies the person in the application, for ever
+	ExternalID string // identifies the user in the application, permanently
 	Name       string
-	Grants     []Grant // exactly what the links of this application give; nil: leave it as it is
+	// exactly the grants by links of this application; nil keeps the current ones
+	Grants []Grant
 }
 
 // A DockLink signs in one dock, once.
@@ -25,8 +25,8 @@ type DockLink struct {
 	ExpiresAt time.Time
 }
 
-// CreateDockLink creates or updates the user behind an external ID and returns a code for their
-// dock. A suspended user gets none.
+// CreateDockLink creates or updates the user with an external ID and returns a code for their dock.
+// It refuses suspended users.
 func (c *Control) CreateDockLink(
 	ctx context.Context, by Principal, req DockLinkRequest,
 ) (DockLink, error) {
@@ -77,8 +77,8 @@ func (c *Control) CreateDockLink(
 	return link, c.disconnect(ctx, revoked, "The access to this stage was changed.")
 }
 
-// linkLabel names the API key that made a dock link, which ends with it. A login that it became
-// does not: see docs/decisions/0196.
+// linkLabel names the API key that created a dock link. The link ends with the key; a login that
+// the link has become does not, see docs/decisions/0196.
 func linkLabel(by Principal) string {
 	if by.Kind != KindAPIKey {
 		return ""
@@ -86,7 +86,7 @@ func linkLabel(by Principal) string {
 	return byAPIKey + by.CredentialID
 }
 
-// endLinksOf ends the dock links of an API key that nobody has used yet.
+// endLinksOf ends the unused dock links of an API key.
 func endLinksOf(ctx context.Context, tx Store, key string) error {
 	open, err := tx.Credentials(ctx, Match{Kind: kindEnrolment})
 	if err != nil {
@@ -119,7 +119,7 @@ func checkLinkGrants(grants []Grant) ([]Grant, error) {
 	return checked, nil
 }
 
-// renameLinked follows a name that changed in the application.
+// renameLinked renames an account after its name has changed in the application.
 func (c *Control) renameLinked(
 	ctx context.Context, tx Store, by Principal, account Account, name string,
 ) (Account, error) {

@@ -7,15 +7,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxEnrolmentLife bounds an enrolment code: long enough to add a script to OBS and restart it.
+// maxEnrolmentLife is the longest life of an enrolment code: enough to add a script to OBS and
+// restart OBS.
 const maxEnrolmentLife = time.Hour
 
-// maxEnrolments is how many codes of a user are good at a time.
+// maxEnrolments is how many codes of a user are valid at a time.
 const maxEnrolments = 10
 
-// NewEnrolment makes a code that signs in one dock of a user, once: of one's own account, or of
-// anybody's for an operator. The code lives for at most an hour. One's own access key may make one,
-// too: that dock has a broadcaster's rights and is signed out with the key.
+// NewEnrolment creates a code that signs in one dock of a user, once: the caller's own, or any
+// user's for an operator. The code lives for at most an hour. An access key may create one for its
+// owner, too: that dock has the rights of a broadcaster and is signed out with the key.
 func (c *Control) NewEnrolment(
 	ctx context.Context, by Principal, id UserID, life time.Duration,
 ) (stage.Secret, time.Time, error) {
@@ -49,7 +50,7 @@ func (c *Control) NewEnrolment(
 	return code, until, err
 }
 
-// putEnrolment stores a code inside a decision.
+// putEnrolment stores a code inside a transaction.
 func (c *Control) putEnrolment(
 	ctx context.Context, tx Store, by Principal, account Account, life time.Duration, label string,
 ) (stage.Secret, time.Time, error) {
@@ -70,7 +71,7 @@ func (c *Control) putEnrolment(
 	return code, cred.ExpiresAt, c.note(ctx, tx, by, userEntry(ActionEnrolment, account))
 }
 
-// trimEnrolments makes room for one more code: the oldest of too many goes.
+// trimEnrolments makes room for one more code: it deletes the oldest if there are too many.
 func trimEnrolments(ctx context.Context, s Store, user UserID) error {
 	open, err := s.Credentials(ctx, Match{Kind: kindEnrolment, User: user})
 	if err != nil {
@@ -84,7 +85,7 @@ func trimEnrolments(ctx context.Context, s Store, user UserID) error {
 	return nil
 }
 
-// Enrol signs in the dock that brings an enrolment code.
+// Enrol signs in the dock that presents an enrolment code.
 func (c *Control) Enrol(
 	ctx context.Context, code stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
@@ -114,11 +115,11 @@ func (c *Control) Enrol(
 	return login, secret, nil
 }
 
-// dockCodes are the codes of a user that sign in a dock: an enrolment code, and a device code that
-// the user approved and its dock has not used yet.
+// dockCodes are the kinds of code that sign in a dock of a user: an enrolment code, and a device
+// code that is approved and not used yet.
 func dockCodes() []Kind { return []Kind{kindEnrolment, kindDevice} }
 
-// endDockCodes ends the codes that would sign in a dock of a user.
+// endDockCodes deletes the codes that would sign in a dock of a user.
 func endDockCodes(ctx context.Context, tx Store, user UserID) error {
 	for _, kind := range dockCodes() {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: user}); err != nil {
@@ -128,8 +129,8 @@ func endDockCodes(ctx context.Context, tx Store, user UserID) error {
 	return nil
 }
 
-// endDerived ends the logins of a user, and the codes that would become one, that another
-// credential made: an access key or a passkey that has ended. The login except stays.
+// endDerived ends the logins that an ended credential, an access key or a passkey, created for its
+// user, and the codes that would become such logins. It spares the login except.
 func endDerived(
 	ctx context.Context, tx Store, user UserID, except string, made func(loginLabel) bool,
 ) error {
@@ -156,7 +157,7 @@ func badEnrolment() error {
 		WithCode("bad_code")
 }
 
-// signInYourself refuses what could outlive the access key that signed a dock in.
+// signInYourself refuses actions whose result could outlive the access key that signed a dock in.
 func signInYourself() error {
 	return stage.Errorf(stage.ErrDenied,
 		"This dock was signed in by an access key, which makes no access keys and no docks: sign "+

@@ -10,7 +10,7 @@ func operatorsOnly() error {
 	return stage.Errorf(stage.ErrDenied, "Only an operator may do this.").WithCode("denied")
 }
 
-// cmpErr returns err unless it is nil, else otherwise.
+// cmpErr returns the first error that is not nil, as cmp.Or does for comparable values.
 func cmpErr(err, otherwise error) error {
 	if err != nil {
 		return err
@@ -18,7 +18,7 @@ func cmpErr(err, otherwise error) error {
 	return otherwise
 }
 
-// notFoundIs replaces stage.ErrNotFound by an error that fits the caller.
+// notFoundIs replaces stage.ErrNotFound with an error that fits the caller.
 func notFoundIs(err, otherwise error) error {
 	if errors.Is(err, stage.ErrNotFound) {
 		return otherwise

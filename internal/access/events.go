@@ -10,22 +10,23 @@ import (
 
 const (
 	eventsListed = 1000
-	keepRefusals = 50 // of a participant: a dead token can be sent for ever
+	keepRefusals = 50 // of a participant: a dead token can be sent without end
 	keepEvents   = 7 * 24 * time.Hour
-	keepChat     = 7 * 24 * time.Hour // a chat that is over is emptied before that
-	// Records of tokens are kept until 30 days after the longest-lived of that day have expired.
+	keepChat     = 7 * 24 * time.Hour // a chat room whose session ended is emptied earlier
+	// The record of a token is kept until 30 days after the longest-lived token of its day expires.
 	keepIssuances = 30*24*time.Hour + stage.MaxTTL
 	keepOpen      = 2 * stage.MaxSession
 
 	unfinishedAtOnce = 1000
-	// batch is how many rows one transaction deletes or revokes: a writer waits for no more.
+	// batch is how many rows one transaction deletes or revokes, which limits how long other
+	// writers wait.
 	batch = 200
-	// pruneRest is how much longer Prune rests than it works.
+	// pruneRest is the ratio of pause to work in Prune.
 	pruneRest = 20
 )
 
-// RecordEvent stores an event for the user whose token it is about. An event about a token that was
-// not issued here is not stored; then the result has no User.
+// RecordEvent stores an event for the user of its token. It does not store the event of a token
+// that this server did not issue; then the result has no User.
 func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, error) {
 	if e.Time.IsZero() {
 		e.Time = c.cfg.Now()
@@ -57,8 +58,8 @@ func (c *Control) EventsAfter(
 	return c.cfg.Store.Events(ctx, user, after, since, eventsListed)
 }
 
-// EndUnfinished records the end of the local sessions that a crash left open. It is for the start
-// of the only server on a database.
+// EndUnfinished records the ends of local sessions that a crash left open. It is for the start of a
+// server that is alone on its database.
 func (c *Control) EndUnfinished(ctx context.Context) error {
 	var after stage.ParticipantID
 	for {
@@ -81,9 +82,8 @@ func (c *Control) EndUnfinished(ctx context.Context) error {
 	}
 }
 
-// EndSessionsOf records the end of the local sessions of a server that is gone, and returns these
-// events, and whether there may be more. Several servers may do so at once: each end is recorded
-// once.
+// EndSessionsOf records the ends of the local sessions of a dead server. It returns these events,
+// and whether there may be more. Several servers may call it at once: each end is recorded once.
 func (c *Control) EndSessionsOf(
 	ctx context.Context, server string,
 ) (ended []StoredEvent, more bool, err error) {
@@ -110,9 +110,9 @@ func (c *Control) EndSessionsOf(
 	return ended, len(open) == batch, nil
 }
 
-// Prune deletes what is older than its retention, and finishes the removal of stages that was cut
-// off. It works in batches with pauses, so that requests do not wait for it. Several replicas may
-// run it at the same time.
+// Prune deletes rows that are older than their retention, and finishes interrupted removals of
+// stages. It works in batches with pauses, so that requests do not wait for it. Several replicas
+// may run it at the same time.
 func (c *Control) Prune(ctx context.Context) error {
 	closed, err := c.cfg.Store.ClosedStages(ctx)
 	if err != nil {
@@ -130,7 +130,7 @@ func (c *Control) Prune(ctx context.Context) error {
 	now := c.cfg.Now()
 	old := Retention{
 		Now: now, Events: now.Add(-keepEvents),
-		// The records of tokens are a part of the audit trail.
+		// The records of tokens are part of the audit trail.
 		Issuances: now.Add(-max(keepIssuances, c.auditRetention())),
 		Attempts:  now.Add(-forgetAfter), Known: now.Add(-keepKnown), Open: now.Add(-keepOpen),
 		Audit: now.Add(-c.auditRetention()), Dead: now.Add(-keepDead),

@@ -11,11 +11,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// linkedIssuer is the issuer of the people whom an application registers by dock links.
+// linkedIssuer is the issuer of users whom an application registers by dock links.
 const linkedIssuer = "dock-link"
 
-// An External identity is a person as another party vouches for them: an OpenID Connect provider,
-// or an application with an API key. Issuer and Subject identify the person for ever.
+// An External identity is a person for whom another party vouches: an OpenID Connect provider, or
+// an application with an API key. Issuer and Subject identify the person permanently.
 type External struct {
 	Issuer        string
 	Subject       string
@@ -23,17 +23,17 @@ type External struct {
 	Email         string
 	EmailVerified bool
 	Claims        map[string][]string
-	// Partial: a part of the claims could not be read, so that a missing claim may still be there.
+	// Partial says that some claims could not be read, so that a missing claim may still exist.
 	Partial bool
 }
 
-// A Claim is a claim and one of the values that it may have.
+// A Claim is a claim with one of its values.
 type Claim struct {
 	Name  string
 	Value string
 }
 
-// ParseClaim reads NAME=VALUE.
+// ParseClaim parses NAME=VALUE.
 func ParseClaim(text string) (Claim, error) {
 	name, value, ok := strings.Cut(text, "=")
 	if !ok || name == "" || value == "" {
@@ -47,22 +47,22 @@ func (c Claim) Holds(claims map[string][]string) bool {
 	return slices.Contains(claims[c.Name], c.Value)
 }
 
-// An ExternalPolicy decides who may sign in with a provider, and as what. Its zero value lets
-// everybody in whom the provider vouches for, as a broadcaster.
+// An ExternalPolicy decides who may sign in with a provider, and with which role. Its zero value
+// admits everybody for whom the provider vouches, as a broadcaster.
 type ExternalPolicy struct {
-	// Issuer is that of the provider. The logins of a person whom it vouches for end with
-	// LoginLife, also those that a code or a passkey made; empty: no provider.
+	// Issuer is the issuer of the provider; empty if there is none. All logins of a person for whom
+	// the provider vouches end after LoginLife, including those created by a code or a passkey.
 	Issuer     string
-	Domains    []string // of a verified e-mail address; empty: any
-	Required   []Claim  // at least one of them; empty: none is needed
-	Operators  []Claim  // one of them makes an operator
+	Domains    []string // domains of a verified e-mail address; empty means any
+	Required   []Claim  // at least one of them is required; empty means none
+	Operators  []Claim  // each of them makes an operator
 	Moderators []Claim
-	// LoginLife is how long such a login lives: what the provider takes away is gone after that.
-	// Use does not extend it.
+	// LoginLife is the life of such a login, which use does not extend: after it, what the provider
+	// has withdrawn is gone.
 	LoginLife time.Duration
 }
 
-// externalLoginLife is a working day.
+// externalLoginLife is about a working day.
 const externalLoginLife = 12 * time.Hour
 
 // An Identity is an External identity as it is stored, with its user.
@@ -72,22 +72,22 @@ type Identity struct {
 	User    UserID
 	Email   string
 	Claims  map[string][]string
-	SeenAt  time.Time // of the last sign-in; 1970: it was refused
+	SeenAt  time.Time // of the last sign-in; 1970 if it was refused
 }
 
-// An IdentityStore stores which user an external identity belongs to.
+// An IdentityStore stores the users of external identities.
 type IdentityStore interface {
 	// Identity returns stage.ErrNotFound for an unknown pair.
 	Identity(ctx context.Context, issuer, subject string) (Identity, error)
 	// PutIdentity adds an identity or replaces all but its user.
 	PutIdentity(ctx context.Context, i Identity) error
-	// IdentitiesOf lists those of these users.
+	// IdentitiesOf lists the identities of these users.
 	IdentitiesOf(ctx context.Context, users ...UserID) ([]Identity, error)
 }
 
-// LogInExternal signs in the person behind an identity. Its first sign-in creates the account; each
-// one applies role and rules anew. A person who was admitted before and is refused now loses what
-// the provider vouched for.
+// LogInExternal signs in the person of an identity. The first sign-in creates the account; each one
+// applies the role and the rules anew. If the policy refuses a person whom it admitted before,
+// everything for which the provider vouched is withdrawn.
 func (c *Control) LogInExternal(
 	ctx context.Context, e External, from Client,
 ) (Principal, stage.Secret, error) {
@@ -142,7 +142,7 @@ func (c *Control) LogInExternal(
 	return login, secret, nil
 }
 
-// admit refuses identities that the policy does not let in.
+// admit returns an error for an identity that the policy does not admit.
 func (p ExternalPolicy) admit(e External) error {
 	if e.Issuer == "" || e.Subject == "" {
 		return stage.Errorf(stage.ErrUnauthorized, "The sign-in service did not say who signs in.").
@@ -168,7 +168,7 @@ func holdsAny(wanted []Claim, claims map[string][]string) bool {
 	return slices.ContainsFunc(wanted, func(c Claim) bool { return c.Holds(claims) })
 }
 
-// role is what the claims make of a person; "" where no claim decides about roles.
+// role returns the role that the claims give, or "" if claims do not decide about roles.
 func (p ExternalPolicy) role(claims map[string][]string) Role {
 	switch {
 	case len(p.Operators)+len(p.Moderators) == 0:
@@ -181,9 +181,9 @@ func (p ExternalPolicy) role(claims map[string][]string) Role {
 	return Broadcaster
 }
 
-// linked finds the account of an identity, or creates it. Accounts are never found by an e-mail
-// address or a name: those can be chosen at the provider. A principal without a user is the person
-// themselves.
+// linked returns the account of an identity, or creates it. It never finds an account by an e-mail
+// address or a name, since people can choose those at the provider. A principal without a user
+// means the person of the identity.
 func (c *Control) linked(
 	ctx context.Context, tx Store, e External, by Principal,
 ) (Account, error) {
@@ -210,7 +210,7 @@ func (c *Control) linked(
 	return account, tx.PutIdentity(ctx, i)
 }
 
-// createLinked creates an account without a password. A name that is taken gets a number.
+// createLinked creates an account without a password. It adds a number to a name that is taken.
 func (c *Control) createLinked(
 	ctx context.Context, tx Store, wanted string, by Principal,
 ) (Account, error) {
@@ -238,7 +238,8 @@ func (c *Control) freeName(ctx context.Context, tx Store, wanted string) (string
 
 const nameTries = 50
 
-// freeName is the wanted name, or with a number behind it where it is taken. find looks up a key.
+// freeName returns the wanted name, or if that is taken, the name with a number. find looks up a
+// key.
 func freeName(wanted string, find func(key string) error) (string, error) {
 	name, err := cleanName(clipName(wanted))
 	if err != nil {
@@ -254,7 +255,7 @@ func freeName(wanted string, find func(key string) error) (string, error) {
 			return "", err
 		}
 	}
-	return withSuffix(name, " "+stage.NewID()), nil // very common names
+	return withSuffix(name, " "+stage.NewID()), nil // the numbers of a very common name are taken
 }
 
 // numbered is the n-th of several equal names: "Ana", "Ana (2)", …
@@ -274,7 +275,7 @@ func (c *Control) applyRole(
 	}
 	if account.Role == Operator {
 		if err := spareLastOperator(ctx, tx, account); err != nil {
-			return account, nil // the last operator stays one, whatever the claims say
+			return account, nil // the last operator keeps the role, whatever the claims say
 		}
 	}
 	account.Role = role
@@ -287,7 +288,7 @@ func (c *Control) applyRole(
 	})
 }
 
-// putExternalLogin stores a login whose end does not move: after it the provider decides anew.
+// putExternalLogin stores a login whose expiry does not move: after it, the provider decides anew.
 func (c *Control) putExternalLogin(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 ) (Principal, error) {

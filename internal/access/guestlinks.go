@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	guestLinkPrefix  = "sdg_"
-	guestIDPrefix    = "guest:"
-	guestAttribute   = "guest" // of a token: the other participants see who is a guest
+	guestLinkPrefix = "sdg_"
+	guestIDPrefix   = "guest:"
+	// attribute of the token, by which other participants recognize a guest
+	guestAttribute   = "guest"
 	defaultGuestLife = 24 * time.Hour
 	minGuestLife     = 5 * time.Minute
 	maxGuestLife     = 30 * 24 * time.Hour
@@ -21,7 +22,7 @@ const (
 	guestLinksListed = 200
 )
 
-// A GuestRole is what a guest link lets a guest do.
+// A GuestRole is the role of guests with a guest link.
 type GuestRole string
 
 // The roles of guests.
@@ -40,12 +41,12 @@ func (r GuestRole) capabilities() stage.Capabilities {
 	return 0
 }
 
-// A GuestLink lets people without an account onto one stage. It rests on the access of its owner,
-// and what it let in ends with it.
+// A GuestLink lets people without an account onto one stage. It depends on the access of its owner,
+// and its guests leave when it ends.
 type GuestLink struct {
 	ID         string
 	Stage      stage.ARN
-	Name       string // for its owner; may be empty
+	Name       string // for the owner; may be empty
 	Role       GuestRole
 	Owner      UserID
 	MaxUses    int
@@ -55,18 +56,19 @@ type GuestLink struct {
 	LastUsedAt time.Time
 }
 
-// A GuestLinkRequest is the part of a guest link that its owner chooses.
+// A GuestLinkRequest contains the fields that the owner of a link chooses.
 type GuestLinkRequest struct {
 	Stage stage.ARN
 	Name  string
 	Role  GuestRole
-	Life  time.Duration // 0: one day
-	Uses  int           // 0: one
-	Owner UserID        // "": the caller; another one only for operators and their programs
+	Life  time.Duration // 0 means one day
+	Uses  int           // 0 means one
+	// "" means the caller; only operators and their programs may name another user
+	Owner UserID
 }
 
-// CreateGuestLink creates a link for a stage on which its owner has at least what the link gives.
-// Its secret is returned only here.
+// CreateGuestLink creates a link for a stage. The owner must have at least the capabilities that
+// the link gives. Its secret is returned only here.
 func (c *Control) CreateGuestLink(
 	ctx context.Context, by Principal, req GuestLinkRequest,
 ) (GuestLink, stage.Secret, error) {
@@ -110,8 +112,8 @@ func (c *Control) CreateGuestLink(
 	return guestLinkOf(cred), secret, nil
 }
 
-// guestOwner returns the user whose access a link rests on: the caller, or for operators and their
-// programs any user.
+// guestOwner returns the user on whose access a link depends: the caller, or any user for operators
+// and their programs.
 func guestOwner(by Principal, wanted UserID) (UserID, error) {
 	if by.Key != "" {
 		return "", signInYourself()
@@ -151,7 +153,7 @@ func checkGuestLink(req GuestLinkRequest) (GuestLinkRequest, error) {
 	return req, nil
 }
 
-// mayAdmit returns why a user may not let guests with a role onto a stage, or nil: nobody gives
+// mayAdmit returns why a user may not admit guests with a role to a stage, or nil: nobody gives
 // more than they have.
 func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, role GuestRole) error {
 	if _, err := stage.ParseARN(string(arn)); err != nil {
@@ -172,8 +174,8 @@ func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, rol
 	return nil
 }
 
-// GuestLinks lists the links of the caller, newest first; of one stage, if it is named. Operators
-// and their programs name a stage and get the links of all users there.
+// GuestLinks lists the links of the caller, newest first, of all stages or of a named one.
+// Operators and their programs name a stage and get the links of all users there.
 func (c *Control) GuestLinks(
 	ctx context.Context, who Principal, arn stage.ARN,
 ) ([]GuestLink, error) {
@@ -217,8 +219,8 @@ func guestLinkOf(cred Credential) GuestLink {
 	return link
 }
 
-// RevokeGuestLink ends a link of the caller, or any for an operator, and disconnects the guests
-// whom it let in.
+// RevokeGuestLink ends a link of the caller, or any link for an operator, and disconnects its
+// guests.
 func (c *Control) RevokeGuestLink(ctx context.Context, who Principal, id string) error {
 	scope := ScopeAccount
 	if who.Kind == KindAPIKey {
@@ -266,10 +268,11 @@ func (c *Control) endGuestLink(
 	})
 }
 
-// guest reports whether a token was issued to a guest. The user is the owner of the link then.
+// guest reports whether a token was issued to a guest. Then its user is the owner of the link.
 func (i Issuance) guest() bool { return strings.HasPrefix(i.Bucket, guestIDPrefix) }
 
-// byGuestLink finds a link that is good, with uses left or not: who is in may still ask about it.
+// byGuestLink returns a valid link, even without uses left: guests who are on the stage may still
+// call with it.
 func (c *Control) byGuestLink(ctx context.Context, secret stage.Secret) (Principal, error) {
 	cred, account, err := c.cfg.Store.Credential(ctx, KindGuestLink, hashOf(secret))
 	if err != nil {
@@ -301,8 +304,8 @@ func guestLinkEnded() error {
 // GuestLink describes the link of a principal. Its owner is User.
 func (p Principal) GuestLink() (GuestLink, error) { return p.guest, p.Require(ScopeGuest) }
 
-// AdmitGuest issues a token to a guest who has a link, and counts the use. The rate limit counts it
-// on the link, not on its owner.
+// AdmitGuest issues a token to a guest with a link, and counts the use. The rate limit counts the
+// token on the link, not on its owner.
 func (c *Control) AdmitGuest(
 	ctx context.Context, who Principal, name, address string,
 ) (stage.ParticipantToken, error) {
@@ -339,8 +342,8 @@ func (c *Control) AdmitGuest(
 	return token, nil
 }
 
-// askForGuest turns the token of an owner into that of a guest: with an identity and a name of its
-// own, and no more than the link gives.
+// askForGuest turns a request for the owner's token into one for a guest's: with the guest's own ID
+// and name, and at most the capabilities of the link.
 func askForGuest(
 	ask stage.TokenRequest, name string, want stage.Capabilities,
 ) (stage.TokenRequest, error) {

@@ -10,7 +10,7 @@ import (
 const (
 	accessKeyPrefix = "sdk_"
 	viewKeyPrefix   = "sdv_"
-	maxKeys         = 100 // of a kind and a user
+	maxKeys         = 100 // of one kind per user
 )
 
 // An AccessKey lets a program issue tokens as its owner, and nothing else.
@@ -21,8 +21,8 @@ type AccessKey struct {
 	LastUsedAt time.Time
 }
 
-// A ViewKey lets a browser source show a stage in one view. It ends with its owner's access to the
-// stage.
+// A ViewKey lets a browser source show a stage in one view. It ends when its owner loses access to
+// the stage.
 type ViewKey struct {
 	ID         string
 	Stage      stage.ARN
@@ -108,8 +108,8 @@ func (c *Control) keysOf(ctx context.Context, kind Kind, who Principal) ([]Crede
 	return c.cfg.Store.Credentials(ctx, Match{Kind: kind, User: who.User.ID})
 }
 
-// RevokeAccessKey ends a key of the caller and signs out the docks that it signed in. The tokens
-// that it issued stay good: they are revoked one by one.
+// RevokeAccessKey ends a key of the caller and signs out the docks that it signed in. Its tokens
+// stay valid, and can be revoked one by one.
 func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
@@ -206,7 +206,7 @@ func (c *Control) CreateViewKey(
 	return keys[0], secret, err
 }
 
-// nameShown fills in the names of the users whom keys show.
+// nameShown sets the names of the users whom viewing keys show.
 func (c *Control) nameShown(ctx context.Context, keys []ViewKey) error {
 	var ids []UserID
 	for _, k := range keys {
@@ -273,7 +273,7 @@ func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) e
 	return c.disconnect(ctx, revoked, "The viewing key was revoked.")
 }
 
-// byViewKey finds a viewing key whose owner may still subscribe to its stage.
+// byViewKey returns a viewing key whose owner may still subscribe to its stage.
 func (c *Control) byViewKey(ctx context.Context, secret stage.Secret) (Principal, error) {
 	cred, account, err := c.useKey(ctx, KindViewKey, secret)
 	if err != nil {

@@ -11,23 +11,23 @@ import (
 
 // The words in the label of a login.
 const (
-	externalLabel = "external" // use does not extend it
+	externalLabel = "external" // its expiry does not move with use
 	byProvider    = "provider" // the OpenID Connect provider made it, in the same browser
-	byKey         = "key:"     // an access key made it; the ID of the key follows
-	byPasskey     = "passkey:" // a passkey made it; its ID follows
-	byAPIKey      = "api:"     // a dock link of an API key made it; its ID follows
-	// A login that a passkey made has made the code behind it, which proves nothing and ends with
-	// the passkey; its ID follows.
+	byKey         = "key:"     // created by an access key; the ID of the key follows
+	byPasskey     = "passkey:" // created by a passkey; the ID of the passkey follows
+	byAPIKey      = "api:"     // created by a dock link of an API key; the ID of the key follows
+	// created by a code whose creator had signed in with a passkey. This login does not count as
+	// one with a passkey, but it ends with that passkey, whose ID follows.
 	fromPasskey = "from-passkey:"
 )
 
-// A loginLabel is how a login was made.
+// A loginLabel records how a login was created.
 type loginLabel struct {
 	external, provider         bool
 	key, passkey, apiKey, from string
 }
 
-// restsOn reports whether a login ends with that passkey.
+// restsOn reports whether a login ends with a certain passkey.
 func (l loginLabel) restsOn(passkey string) bool { return passkey == cmp.Or(l.passkey, l.from) }
 
 func labelOf(text string) (l loginLabel) {
@@ -50,8 +50,8 @@ func labelOf(text string) (l loginLabel) {
 	return l
 }
 
-// madeBy is the label of a login, or of the login that a code becomes. A device code has it in
-// View: its own label is the code that people type.
+// madeBy returns the label of a login, or of the login that a code becomes. A device code has it in
+// View, since its own label is the user code.
 func (cred Credential) madeBy() string {
 	if cred.Kind == kindDevice {
 		return cred.View
@@ -65,8 +65,8 @@ func loginEntry(account Account, way string) Entry {
 	return e
 }
 
-// vouchedUntil returns when the logins of an account end at the latest, because it has no password
-// and belongs to a person whom the provider vouched for; zero: use alone decides.
+// vouchedUntil returns the latest end of the logins of an account, if the account has no password
+// and the provider vouches for its user. Zero means that only use decides.
 func (c *Control) vouchedUntil(
 	ctx context.Context, tx Store, account Account,
 ) (until time.Time, err error) {
@@ -87,7 +87,7 @@ func (c *Control) vouchedUntil(
 	return until, nil
 }
 
-// sameIssuer compares issuers as go-oidc does: Google leaves the scheme out in some tokens.
+// sameIssuer compares issuers as go-oidc does: some tokens of Google omit the scheme.
 func sameIssuer(a, b string) bool {
 	return strings.TrimPrefix(a, "https://") == strings.TrimPrefix(b, "https://")
 }

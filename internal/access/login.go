@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// loginLife is how long a login lives from its last use.
+	// loginLife is the life of a login since its last use.
 	loginLife = 30 * 24 * time.Hour
-	// touchEvery is how often a use is recorded: most requests must not write.
+	// touchEvery is how often the use of a login is recorded, so that most requests write nothing.
 	touchEvery = time.Minute
-	// renewEvery is how often the expiry of a login moves: each time sends the cookie again.
+	// renewEvery is how often the expiry of a login moves. Each move sends the cookie again.
 	renewEvery = 24 * time.Hour
-	// maxLogins is the number of logins of one account. The oldest end.
+	// maxLogins is the most logins of one account. Beyond that, the oldest end.
 	maxLogins = 50
 )
 
-// LogIn signs in with a name and a password. It returns the same error after the same time for a
-// wrong name and for a wrong password.
+// LogIn signs in with a name and a password. For a wrong name and for a wrong password it returns
+// the same error after the same time.
 func (c *Control) LogIn(
 	ctx context.Context, name string, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
@@ -38,7 +38,7 @@ func (c *Control) LogIn(
 	}
 	switch err := c.verify(ctx, account, key, password, from); {
 	case errors.Is(err, stage.ErrUnauthorized):
-		// An unknown name is not stored: it may be a password in the wrong field.
+		// An unknown name is not stored: it may be a password, typed into the wrong field.
 		c.failedSignIn(ctx, account.Name, from, err)
 		return Principal{}, stage.Secret{}, err
 	case err != nil:
@@ -92,7 +92,7 @@ func wrongPassword() error {
 		"Name or password is wrong.").WithCode("wrong_password")
 }
 
-// newLogin creates a login, unless the password was changed since it was compared.
+// newLogin creates a login, unless the password changed after the comparison.
 func (c *Control) newLogin(
 	ctx context.Context, account Account, from Client,
 ) (Principal, stage.Secret, error) {
@@ -124,7 +124,7 @@ func (c *Control) putLogin(
 	return c.putLoginFor(ctx, tx, account, secret, from, "", loginLife)
 }
 
-// putLoginFor stores a login with a certain life. Use does not extend those that have a label.
+// putLoginFor stores a login with a certain life. Use does not extend a login that has a label.
 func (c *Control) putLoginFor(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 	label string, life time.Duration,
@@ -159,8 +159,8 @@ func (c *Control) putLoginFor(
 	return c.proven(principalOf(cred, account)), nil
 }
 
-// trimLogins ends the oldest logins of a user with too many. Their view tokens are revoked, and the
-// sessions end with the next sweep of the server.
+// trimLogins ends the oldest logins of a user with too many, and revokes their view tokens. The
+// sessions end with the server's next sweep.
 func (c *Control) trimLogins(ctx context.Context, tx Store, id UserID) error {
 	ended, err := tx.TrimLogins(ctx, id, maxLogins)
 	if err != nil || ended == 0 {
@@ -187,7 +187,8 @@ func principalOf(cred Credential, account Account) Principal {
 	}
 }
 
-// byLogin finds the login of a cookie. Use moves the expiry of a login; Renewed reports that.
+// byLogin returns the login of a cookie. Use may move the expiry of the login; Renewed reports
+// that.
 func (c *Control) byLogin(ctx context.Context, secret stage.Secret) (Principal, error) {
 	hash, now := hashOf(secret), c.cfg.Now()
 	cached, generation, found := c.logins.get(hash)
@@ -259,8 +260,8 @@ func (c *Control) LogOut(ctx context.Context, who Principal) error {
 
 const signedOut = "The login has ended."
 
-// endLogins deletes the matching logins of one user, and revokes the view tokens that rest on them.
-// With all logins end the codes that would become one.
+// endLogins deletes the matching logins of one user, and revokes their view tokens. If it deletes
+// all logins, it also deletes the codes that would become one.
 func (c *Control) endLogins(
 	ctx context.Context, by Principal, user User, match Match,
 ) (revoked []Issuance, err error) {
@@ -285,7 +286,7 @@ func (c *Control) endLogins(
 const passwordChanged = "The password of the account was changed."
 
 // ChangePassword changes the password of the caller and ends the user's other logins. With endKeys
-// it also ends keys and open tokens; without, an unattended OBS goes on.
+// it also ends keys and open tokens; without, an unattended OBS stays live.
 func (c *Control) ChangePassword(
 	ctx context.Context, who Principal, current, password stage.Secret, endKeys bool,
 ) error {
@@ -308,7 +309,7 @@ func (c *Control) ChangePassword(
 	}
 	var revoked []Issuance
 	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		revoked = nil // the transaction may run more than once
+		revoked = nil // the transaction may be retried
 		now, err := tx.Account(ctx, account.ID)
 		if err != nil {
 			return notFoundIs(err, signInAgain())
@@ -338,8 +339,8 @@ func (c *Control) ChangePassword(
 	return c.disconnect(ctx, revoked, passwordChanged)
 }
 
-// endKeys ends what could outlive the password of a user: keys, the logins that an access key made,
-// and open tokens, including those that are being issued at the moment.
+// endKeys ends what could outlive a changed password: keys, the logins that access keys created,
+// and open tokens, including tokens that are being issued concurrently.
 func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
 	for _, kind := range []Kind{KindAccessKey, KindViewKey} {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
@@ -356,7 +357,7 @@ func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance,
 	return c.revokeOpen(ctx, tx, Revocation{User: id})
 }
 
-// currentIsWrong replaces wrong_password by an error for a user who is signed in.
+// currentIsWrong replaces the error wrong_password for a user who is signed in.
 func currentIsWrong(err error) error {
 	if !errors.Is(err, stage.ErrUnauthorized) {
 		return err
@@ -365,8 +366,7 @@ func currentIsWrong(err error) error {
 		"The current password is wrong.").WithCode("wrong_password")
 }
 
-// setPassword ends the logins but one, and the codes that would sign in: the old ways in are
-// closed.
+// setPassword stores a new password, and ends all logins but one, and the codes that would sign in.
 func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLogin string) error {
 	account.Password = hash
 	if err := tx.PutAccount(ctx, account); err != nil {

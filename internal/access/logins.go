@@ -12,15 +12,15 @@ import (
 // A Login is a signed-in browser, as its user sees it.
 type Login struct {
 	ID         string
-	Agent      string // what the browser calls itself
-	Address    string // where it signed in
+	Agent      string // the User-Agent
+	Address    string // from which it signed in
 	CreatedAt  time.Time
-	LastUsedAt time.Time // to the minute
+	LastUsedAt time.Time // rounded to a minute
 	Current    bool      // the login of the caller
 }
 
-// Logins lists where a user is signed in, the one that was used last first: the caller, or any user
-// for an operator.
+// Logins lists the logins of a user, the latest used first: of the caller, or of any user for an
+// operator.
 func (c *Control) Logins(ctx context.Context, by Principal, id UserID) ([]Login, error) {
 	if err := mayEndLogins(by, id); err != nil {
 		return nil, err
@@ -45,8 +45,8 @@ func (c *Control) Logins(ctx context.Context, by Principal, id UserID) ([]Login,
 	return logins, nil
 }
 
-// EndLogin signs out one browser of a user: of the caller, or of any user for an operator. What it
-// watches ends; its broadcasts go on.
+// EndLogin signs out one browser of a user: of the caller, or of any user for an operator. Its view
+// tokens end; its broadcasts go on.
 func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login string) error {
 	if err := mayEndLogins(by, id); err != nil {
 		return err
@@ -83,7 +83,8 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 	return nil
 }
 
-// mayEndLogins is the rule for the logins of a user: one's own, and everybody's for an operator.
+// mayEndLogins returns an error unless the logins are the caller's own, or the caller is an
+// operator.
 func mayEndLogins(by Principal, id UserID) error {
 	if by.User.ID == id {
 		return by.Require(ScopeAccount)

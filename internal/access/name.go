@@ -12,7 +12,7 @@ import (
 
 const maxName = 64 // characters
 
-// cleanName returns a name that is fit to be shown, or an error.
+// cleanName returns a name that can be shown, or an error.
 func cleanName(text string) (string, error) {
 	name := norm.NFC.String(strings.TrimSpace(text))
 	switch {
@@ -49,21 +49,22 @@ func deceives(r rune) bool {
 		r == utf8.RuneError
 }
 
-// nameKey is equal for names that people take for the same: it ignores case, width and white space.
+// nameKey returns the same key for names that people read as the same: it ignores case, width and
+// white space.
 func nameKey(name string) string {
 	words := strings.Fields(norm.NFKC.String(name))
 	return strings.ToLower(strings.ToUpper(strings.Join(words, " ")))
 }
 
-// cleanClient makes the headers of a request fit to be stored.
+// cleanClient makes the headers of a request safe to store.
 func cleanClient(c Client) Client {
 	return Client{
 		Address: cleanText(c.Address, 64), Agent: cleanText(c.Agent, 256), Browser: c.Browser,
 	}
 }
 
-// cleanText removes control characters and what PostgreSQL refuses in a text (NUL, invalid UTF-8),
-// and cuts the rest to a length.
+// cleanText removes control characters and characters that PostgreSQL refuses in a text (NUL,
+// invalid UTF-8), and shortens the rest.
 func cleanText(text string, maxBytes int) string {
 	clean := strings.Map(func(r rune) rune {
 		if deceives(r) {

@@ -9,23 +9,23 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// While the database does not answer, one thing goes on working, because it cannot wait: to end a
-// session. It is written down afterwards.
+// While the database does not answer, sessions can still be ended, because that cannot wait. The
+// revocation is stored afterwards.
 
 const (
-	// recallFor is how long a principal may end sessions after it was authenticated last. A login
-	// that ended meanwhile on another replica still may for so long.
+	// recallFor is how long a principal may end sessions after its last authentication. A login
+	// that another replica ended meanwhile keeps this power for so long.
 	recallFor = 10 * time.Minute
 	// maxLate is how many revocations may wait for the database.
 	maxLate   = 1000
 	lateEvery = time.Second
-	lateLimit = 5 * time.Second // for the last try, when the server stops
+	lateLimit = 5 * time.Second // limit of the last attempt, when the server stops
 )
 
-// outage is what a Control remembers for that time.
+// outage is the state of a Control for such a time.
 type outage struct {
 	principals cache[string, recalled]     // by the hash of the credential
-	permits    cache[permitKey, time.Time] // of moderators who may kick
+	permits    cache[permitKey, time.Time] // when a moderator was last allowed to kick
 
 	mu   sync.Mutex
 	late map[stage.ParticipantID]late // guarded by mu
@@ -42,7 +42,7 @@ type late struct {
 	entry Entry
 }
 
-// remember keeps a principal that was authenticated and may end sessions.
+// remember stores an authenticated principal that may end sessions.
 func (c *Control) remember(presented Presented, who Principal) {
 	if !who.Allows(ScopeModerate) && !who.Allows(ScopeTokens) {
 		return
@@ -52,7 +52,7 @@ func (c *Control) remember(presented Presented, who Principal) {
 	c.outage.principals.put(key, recalled{who, c.cfg.Now()}, generation)
 }
 
-// key identifies the credential without keeping it.
+// key identifies the credential by a hash.
 func (p Presented) key() string {
 	if p.Bearer.Empty() {
 		return "login " + hashOf(p.Login)
@@ -60,8 +60,8 @@ func (p Presented) key() string {
 	return "bearer " + hashOf(p.Bearer)
 }
 
-// Recall returns a principal that authenticated a while ago. It is for ending sessions while the
-// database does not answer, and for nothing else.
+// Recall returns a principal that was authenticated a while ago. It serves to end sessions while
+// the database does not answer, and nothing else.
 func (c *Control) Recall(presented Presented) (Principal, bool) {
 	known, _, found := c.outage.principals.get(presented.key())
 	now := c.cfg.Now()
@@ -73,8 +73,8 @@ func (c *Control) Recall(presented Presented) (Principal, bool) {
 	return known.who, true
 }
 
-// kickWithout is Kick while the database does not answer. It returns the error of that where it
-// cannot decide, or where the participant is on no server that can be reached.
+// kickWithout is Kick without the database. It returns the error of the database if it cannot
+// decide, or if the participant is on no server that can be reached.
 func (c *Control) kickWithout(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 	away error,
@@ -114,12 +114,12 @@ func (c *Control) endWithout(ctx context.Context, who Principal, e Entry, away e
 	}
 	err := c.disconnectOne(ctx, e.Stage, id, e.Detail)
 	if errors.Is(err, stage.ErrNotFound) {
-		return away // it is revoked all the same, once the database answers
+		return away // the token will be revoked when the database answers
 	}
 	return err
 }
 
-// owe bars a participant at once, and has the revocation stored later.
+// owe bars a participant at once, and queues the revocation to be stored later.
 func (c *Control) owe(id stage.ParticipantID, l late) bool {
 	c.outage.mu.Lock()
 	defer c.outage.mu.Unlock()
@@ -133,7 +133,7 @@ func (c *Control) owe(id stage.ParticipantID, l late) bool {
 	return true
 }
 
-// owed reports whether a participant is revoked, although the database does not know it yet.
+// owed reports whether a participant is revoked and the revocation is not stored yet.
 func (c *Control) owed(id stage.ParticipantID) bool {
 	c.outage.mu.Lock()
 	defer c.outage.mu.Unlock()
@@ -141,8 +141,7 @@ func (c *Control) owed(id stage.ParticipantID) bool {
 	return found
 }
 
-// StoreLate stores what was decided while the database did not answer, until ctx ends, and then
-// once more.
+// StoreLate stores the queued revocations until ctx ends, and then tries once more.
 func (c *Control) StoreLate(ctx context.Context) error {
 	tick := time.NewTicker(lateEvery)
 	defer tick.Stop()
@@ -170,7 +169,7 @@ func (c *Control) storeLate(ctx context.Context) (left int) {
 	c.outage.mu.Unlock()
 	for id, l := range all {
 		if err := c.storeOne(ctx, id, l); err != nil {
-			return len(all) // the next would wait as long
+			return len(all) // the next one would also run into the time limit
 		}
 		c.outage.mu.Lock()
 		delete(c.outage.late, id)
@@ -182,7 +181,7 @@ func (c *Control) storeLate(ctx context.Context) (left int) {
 func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) error {
 	i, err := c.cfg.Store.Issuance(ctx, id)
 	if errors.Is(err, stage.ErrNotFound) || err == nil && i.Stage != l.entry.Stage {
-		return nil // a token that was issued elsewhere
+		return nil // another server issued the token
 	}
 	if err != nil {
 		return err

@@ -11,9 +11,10 @@ import (
 
 const (
 	ownBatch = 20
-	// ownClaim hides what is being made from other replicas; it outlasts a batch in AWS's queue.
+	// ownClaim is how long a claim keeps other replicas from creating the same stage. It outlasts a
+	// batch in AWS's queue.
 	ownClaim = 10 * time.Minute
-	// ownPause is between two attempts; it grows with them up to ownPauseMax.
+	// pause after the first attempt; it grows with each one, up to ownPauseMax
 	ownPause    = 10 * time.Second
 	ownPauseMax = 10 * time.Minute
 )
@@ -22,26 +23,27 @@ const (
 type StageMaker interface {
 	// ServesRegion reports whether stages of the region are served.
 	ServesRegion(region string) bool
-	// EnsureStage creates a stage with these tags, or with again finds the one that has them.
+	// EnsureStage creates a stage with these tags. With again it first looks for one that has them.
 	EnsureStage(ctx context.Context, region, name string, tags map[string]string, again bool) (
 		stage.Stage, error)
 }
 
-// The tags of a stage that a rule created, by which an interrupted attempt finds it.
+// Tags of a stage that a rule created. After an interrupted attempt, the next one finds the stage
+// by them.
 const (
 	TagRule = "stagedoor-rule"
 	TagUser = "stagedoor-user"
 )
 
-// An OwnWanted is a stage of one's own that is to be created at AWS.
+// An OwnWanted is a user's own stage that must be created at AWS.
 type OwnWanted struct {
 	Rule  RuleID
 	User  UserID
-	Tries int // begun, the one that claims it included
+	Tries int // attempts that have begun, including this one
 }
 
-// MakeOwnStages creates the stages of people's own that are due, and returns whether there may be
-// more. One that AWS refuses is tried again after a pause, and delays no other.
+// MakeOwnStages creates the users' own stages that are due, and reports whether there may be more.
+// If AWS refuses one, it is retried after a pause and delays no other.
 func (c *Control) MakeOwnStages(ctx context.Context) (more bool, err error) {
 	if c.cfg.StageMaker == nil {
 		return false, nil
@@ -61,7 +63,7 @@ func (c *Control) MakeOwnStages(ctx context.Context) (more bool, err error) {
 			continue
 		}
 		if ctx.Err() != nil {
-			return false, ctx.Err() // the claim ends by itself
+			return false, ctx.Err() // the claim expires by itself
 		}
 		if c.cfg.Log != nil {
 			c.cfg.Log.Warn("a stage of one's own is not created yet", "rule", w.Rule, "user",
@@ -84,7 +86,7 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 	}
 	account, err := c.cfg.Store.Account(ctx, w.User)
 	if rule.Region == "" || errors.Is(err, stage.ErrNotFound) {
-		return c.cfg.Store.DropOwnStage(ctx, w) // not wanted any more
+		return c.cfg.Store.DropOwnStage(ctx, w) // no longer wanted
 	}
 	if err != nil {
 		return err
@@ -105,7 +107,7 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 	return nil
 }
 
-// keepOwnStage records the stage, and gives the access that the rules say now: the person may have
+// keepOwnStage stores the stage, and gives the access that the rules give now: the user may have
 // lost the claim meanwhile.
 func (c *Control) keepOwnStage(ctx context.Context, w OwnWanted, made stage.Stage) error {
 	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
@@ -148,7 +150,7 @@ func ownStageEntry(made stage.Stage, account Account) Entry {
 	return e
 }
 
-// awsName is a name as Amazon IVS takes it: at most 128 letters, digits, - and _.
+// awsName returns a name in the form that Amazon IVS accepts: at most 128 letters, digits, - and _.
 func awsName(name string) string {
 	plain := strings.Map(func(r rune) rune {
 		switch {

@@ -11,7 +11,8 @@ import (
 
 const (
 	maxPasskeys = 20 // of one account
-	// challengeLife is longer than any challenge is good: what served is remembered until then.
+	// challengeLife is longer than the life of any challenge: used challenges are stored for so
+	// long.
 	challengeLife = time.Hour
 )
 
@@ -19,9 +20,9 @@ const (
 type Passkey struct {
 	ID        string
 	User      UserID
-	KeyID     string // as the authenticator chose it
+	KeyID     string // chosen by the authenticator
 	Name      string
-	Record    string // of the PasskeyVerifier
+	Record    string // data of the PasskeyVerifier
 	CreatedAt time.Time
 	UsedAt    time.Time // zero: never
 }
@@ -33,40 +34,42 @@ type PasskeyUser struct {
 	Keys []Passkey
 }
 
-// A CheckedPasskey is the result of an answer that verified.
+// A CheckedPasskey is the result of a valid answer.
 type CheckedPasskey struct {
 	KeyID     string
-	Record    string // the new one
-	Challenge string // serves once: the caller sees to that
-	Copied    bool   // its counter went back: there may be a copy of the private key
+	Record    string // the new record
+	Challenge string // single-use: the caller enforces that
+	Copied    bool   // the counter went back, so there may be a copy of the private key
 }
 
-// A PasskeyVerifier makes the questions for browsers, and checks the answers.
+// A PasskeyVerifier creates the options for browsers, and verifies the answers.
 type PasskeyVerifier interface {
 	// ID returns the host name to which browsers bind passkeys.
 	ID() string
 	// Create returns options for navigator.credentials.create.
 	Create(u PasskeyUser) (json.RawMessage, error)
-	// Created checks what it returned, for the same user.
+	// Created verifies the browser's answer to Create, for the same user.
 	Created(u PasskeyUser, answer []byte) (CheckedPasskey, error)
 	// Ask returns options for navigator.credentials.get.
 	Ask() (json.RawMessage, error)
-	// Answered checks what it returned. find returns the user with a key.
+	// Answered verifies the browser's answer to Ask. find returns the user with a key.
 	Answered(answer []byte, find func(keyID string) (PasskeyUser, error)) (CheckedPasskey, error)
 }
 
 // A PasskeyStore stores passkeys.
 type PasskeyStore interface {
-	// Passkeys lists those of a user, oldest first.
+	// Passkeys lists the passkeys of a user, oldest first.
 	Passkeys(ctx context.Context, user UserID) ([]Passkey, error)
-	// PasskeyByKey finds one by its KeyID.
+	// PasskeyByKey finds a passkey by its KeyID.
 	PasskeyByKey(ctx context.Context, keyID string) (Passkey, error)
-	// PutPasskey adds one, or replaces name, record and last use. It returns stage.ErrConflict
-	// where another one has that KeyID.
+	// PutPasskey adds a passkey, or replaces its name, record and last use. It returns
+	// stage.ErrConflict if another passkey has that KeyID.
 	PutPasskey(ctx context.Context, k Passkey) error
-	// DeletePasskeys deletes one of a user, or all for an empty ID, and returns how many.
+	// DeletePasskeys deletes one passkey of a user, or all for an empty ID, and returns their
+	// number.
 	DeletePasskeys(ctx context.Context, user UserID, id string) (int, error)
-	// UseOnce stores a credential without a user; stage.ErrConflict: its hash is stored already.
+	// UseOnce stores a credential without a user. It returns stage.ErrConflict if its hash is
+	// stored already.
 	UseOnce(ctx context.Context, cred Credential) error
 }
 
@@ -82,7 +85,7 @@ func passkeyNeeded() error {
 		WithCode("passkey_needed")
 }
 
-// PasskeyHost returns the host name on which passkeys work; empty: nowhere.
+// PasskeyHost returns the host name for which passkeys work, or "".
 func (c *Control) PasskeyHost() string {
 	if c.cfg.Passkeys == nil {
 		return ""
@@ -107,9 +110,8 @@ func (c *Control) BeginPasskey(ctx context.Context, who Principal) (json.RawMess
 	return c.cfg.Passkeys.Create(u)
 }
 
-// mayChangePasskeys returns the caller with their passkeys. Where operators need a passkey, a login
-// without one adds the first passkey alone: a stolen password must not become an operator's
-// passkey.
+// mayChangePasskeys returns the caller with their passkeys. If operators need a passkey, a login
+// without one may only add the first passkey: with a stolen password, nobody may add a further one.
 func (c *Control) mayChangePasskeys(
 	ctx context.Context, s Store, who Principal,
 ) (PasskeyUser, error) {
@@ -174,7 +176,8 @@ func (c *Control) AddPasskey(
 	return made, err
 }
 
-// notVerified is the refusal of an answer for a user who is signed in, and stays so.
+// notVerified is the error for an answer that does not verify, for a user who is and stays signed
+// in.
 func notVerified(err error) error {
 	if !errors.Is(err, stage.ErrUnauthorized) {
 		return err
@@ -187,7 +190,7 @@ func passkeyEntry(action Action, k Passkey) Entry {
 	return Entry{Action: action, Target: k.ID, TargetName: k.Name}
 }
 
-// useChallenge refuses a challenge that has served already.
+// useChallenge refuses a challenge that was used already.
 func (c *Control) useChallenge(ctx context.Context, tx Store, challenge string) error {
 	now := c.cfg.Now()
 	err := tx.UseOnce(ctx, Credential{
@@ -235,8 +238,8 @@ func (c *Control) onPasskey(
 	})
 }
 
-// RemovePasskey deletes a passkey of the caller, and ends the logins that it made, but for the
-// caller's own. It refuses to delete the last way in.
+// RemovePasskey deletes a passkey of the caller, and ends the logins that it created, except the
+// caller's own. It refuses if the user could not sign in afterwards.
 func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
 	err := c.onPasskey(ctx, who, id, func(tx Store, k Passkey, all []Passkey) error {
@@ -271,8 +274,8 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 	return nil
 }
 
-// spareLastPasskey refuses to delete a passkey without which its user could not sign in any more,
-// or not as an operator.
+// spareLastPasskey returns an error for a passkey without which its user could not sign in, or not
+// as an operator.
 func (c *Control) spareLastPasskey(account Account) error {
 	switch {
 	case c.cfg.OperatorPasskeys && account.Role == Operator:
@@ -295,7 +298,7 @@ func (c *Control) AskPasskey() (json.RawMessage, error) {
 	return c.cfg.Passkeys.Ask()
 }
 
-// LogInPasskey signs in with what a browser answered to AskPasskey.
+// LogInPasskey signs in with a browser's answer to AskPasskey.
 func (c *Control) LogInPasskey(
 	ctx context.Context, answer []byte, from Client,
 ) (Principal, stage.Secret, error) {
@@ -358,9 +361,8 @@ func passkeyOwner(ctx context.Context, tx Store, keyID string) (Passkey, Account
 	return k, account, notFoundIs(err, unknown)
 }
 
-// OperatorsWayIn reports whether an operator can sign in without a password: by a claim, with a
-// passkey, or with an identity at the provider. A server without operators has no one to lock out
-// yet.
+// OperatorsWayIn reports whether an operator can sign in without a password: by a claim, a passkey,
+// or an identity at the provider. It also returns true if there is no operator yet.
 func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
 	if c.ProviderMakesOperators() {
 		return true, nil

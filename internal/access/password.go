@@ -20,22 +20,22 @@ const (
 // PasswordParams are the costs of argon2id.
 type PasswordParams = argon2id.Params
 
-// DefaultPasswordParams are OWASP's ("Password Storage Cheat Sheet": m=19 MiB, t=2, p=1): little
-// memory per sign-in matters to a server that idles at 25 MB.
+// DefaultPasswordParams are OWASP's ("Password Storage Cheat Sheet": m=19 MiB, t=2, p=1). They need
+// little memory per sign-in, which matters to a server that idles at 25 MB.
 func DefaultPasswordParams() *PasswordParams {
 	return &PasswordParams{
 		Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32,
 	}
 }
 
-// Passwords hashes and compares passwords, in turns.
+// Passwords hashes and compares passwords, a limited number at a time.
 type Passwords struct {
 	params *PasswordParams
 	turns  *turns
 	dummy  func() (string, error)
 }
 
-// NewPasswords returns Passwords with these costs, that run this many hashes at a time.
+// NewPasswords returns Passwords with these costs that run at most parallel hashes at a time.
 func NewPasswords(params *PasswordParams, parallel int) *Passwords {
 	return &Passwords{
 		params: params,
@@ -46,7 +46,8 @@ func NewPasswords(params *PasswordParams, parallel int) *Passwords {
 	}
 }
 
-// hashInTurn returns the hash of a new password of an account, by its key, for a client.
+// hashInTurn returns the hash of a new password when it is the client's turn. The account is given
+// by its key.
 func (p *Passwords) hashInTurn(
 	ctx context.Context, account string, from Client, password stage.Secret,
 ) (string, error) {
@@ -58,8 +59,8 @@ func (p *Passwords) hashInTurn(
 	return argon2id.CreateHash(normal(password), p.params)
 }
 
-// matches compares with a hash, and the caller has its turn. An empty hash matches nothing, and
-// takes as long as any other.
+// matches compares a password with a hash. The caller must have its turn. An empty hash matches
+// nothing, and takes as long as any other.
 func (p *Passwords) matches(password stage.Secret, hash string) (bool, error) {
 	dummy, err := p.dummy()
 	if err != nil {
@@ -76,11 +77,11 @@ func (p *Passwords) matches(password stage.Secret, hash string) (bool, error) {
 	return same && hash != "", nil
 }
 
-// normal makes one text of what two keyboards write for the same letters (RFC 8265, 4.2.2,
-// OpaqueString: NFC).
+// normal returns the same text for the different encodings in which keyboards send one letter (RFC
+// 8265, 4.2.2, OpaqueString: NFC).
 func normal(password stage.Secret) string { return norm.NFC.String(password.Reveal()) }
 
-// checkPassword returns what is wrong with a new password.
+// checkPassword returns an error for an unfit new password.
 func checkPassword(password stage.Secret, name string) error {
 	text := password.Reveal()
 	weak := func(format string, args ...any) error {

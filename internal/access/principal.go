@@ -9,64 +9,68 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Presented are the credentials that a request carries. A bearer counts before the cookie.
+// Presented are the credentials in a request. A bearer takes precedence over the cookie.
 type Presented struct {
 	Login  stage.Secret // the cookie of a browser
 	Bearer stage.Secret // Authorization: Bearer
-	From   Client       // where the request came from, for the audit trail
+	From   Client       // the origin of the request, for the audit trail
 }
 
 // A Principal is the result of Authenticate: the user and the credential behind a request. All
-// rules decide from it.
+// rules decide by it.
 type Principal struct {
 	Kind         Kind
-	CredentialID string // of a participant token: the participant ID
+	CredentialID string // for a participant token, the participant ID
 
-	// User is the account. With a viewing key or a participant token it has the ID and the name
-	// alone, without the role: such a credential never acts for the account.
+	// User is the account. With a viewing key or a participant token it has only the ID and the
+	// name, and no role: such a credential never acts for the account.
 	User User
 
-	// Revision of the account increases when its permissions change.
+	// Revision is the revision of the account, which increases when its permissions change.
 	Revision int64
 
-	// Stage, Capabilities and View limit the credential. They are empty for a login, an access key
-	// and the command line until OnStage fills them in.
+	// Stage, Capabilities and View limit the credential. For a login, an access key and the command
+	// line they are empty until OnStage sets them.
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
-	View         stage.View // the view of a viewing key, and of a token that one requested
+	View         stage.View // the view of a viewing key, and of its tokens
 
 	CreatedAt time.Time
 	UsedAt    time.Time // of a key
-	ExpiresAt time.Time // moves with the use of a login, see loginLife; zero: never
+	ExpiresAt time.Time // moves when a login is used, see loginLife; zero means never
 	Client    Client    // of a login
 	From      Client    // of the request
 	Scopes    []Scope   // of an API key
-	// the access key that made this login: it acts as a broadcaster's; empty: none
+	// the access key that created this login, which therefore has only a broadcaster's scopes;
+	// empty if none did
 	Key     string
-	Passkey string // the passkey that made this login; empty: none
+	Passkey string // the passkey that created this login; empty if none did
 	// the provider made this login: its browser may be signed in there, too
 	ByProvider bool
-	// of an operator, without the passkey that operators need: it acts as a broadcaster's
+	// an operator's login without the passkey that operators need: it has only a broadcaster's
+	// scopes
 	Unproven bool
-	Renewed  bool      // ExpiresAt has just moved: send the cookie again
+	Renewed  bool      // ExpiresAt has just moved: the cookie must be sent again
 	guest    GuestLink // of a guest link
-	origin   string    // the passkey with which this login ends; empty: none
+	origin   string    // the passkey with which this login ends; empty if there is none
 }
 
-// The kinds of credential that authenticate a request. A new kind takes a constant here, its scopes
-// in Principal.Allows, a case in authenticate, and a column in the authorization table of web.
+// The kinds of credential that authenticate a request. A new kind needs a constant here, its scopes
+// in Principal.Allows, a case in authenticate, and a column in the authorization table of package
+// web.
 const (
-	KindCommandLine Kind = "command line" // the operator at the machine itself; never of a request
-	KindLogin       Kind = "login"        // the cookie of a browser
-	KindAccessKey   Kind = "access"       // sdk_…: issues tokens for programs
-	KindAPIKey      Kind = "api"          // sdo_…: an operator's program
-	KindViewKey     Kind = "view"         // sdv_…: a browser source of OBS
-	KindToken       Kind = "token"        // a participant token
-	KindGuestLink   Kind = "guest"        // sdg_…: lets guests onto one stage
+	// the operator at the machine itself; never from a request
+	KindCommandLine Kind = "command line"
+	KindLogin       Kind = "login"  // the cookie of a browser
+	KindAccessKey   Kind = "access" // sdk_…: issues tokens for programs
+	KindAPIKey      Kind = "api"    // sdo_…: an operator's program
+	KindViewKey     Kind = "view"   // sdv_…: a browser source of OBS
+	KindToken       Kind = "token"  // a participant token (a JWT)
+	KindGuestLink   Kind = "guest"  // sdg_…: lets guests onto one stage
 )
 
-// CommandLine returns the principal of the command line. It needs no account: write access to the
-// database permits everything.
+// CommandLine returns the principal of the command line. It has no account: whoever can write the
+// database may do everything.
 func CommandLine() Principal {
 	return Principal{Kind: KindCommandLine, User: User{Name: "command line", Role: Operator}}
 }
@@ -76,19 +80,20 @@ type Scope string
 
 // The scopes.
 const (
-	ScopeSelf    Scope = "self"    // read one's own account and stages
-	ScopeTokens  Scope = "tokens"  // issue tokens, read and revoke them
-	ScopeAccount Scope = "account" // one's password, logins, keys, docks, tokens and event stream
-	ScopeStage   Scope = "stage"   // the presence and the chat of a stage
-	ScopeView    Scope = "view"    // what a viewing key shows, and its token
-	ScopeGuest   Scope = "guest"   // what a guest link offers, and its tokens
-	ScopeUsers   Scope = "users"   // accounts and grants; operators only
-	ScopeStages  Scope = "stages"  // stages, and who is kicked from them; operators only
-	ScopeAudit   Scope = "audit"   // the tokens of all users and the audit trail; operators only
+	ScopeSelf   Scope = "self"   // read the caller's own account and stages
+	ScopeTokens Scope = "tokens" // issue tokens, read and revoke them
+	// the caller's password, logins, keys, docks, tokens and event stream
+	ScopeAccount Scope = "account"
+	ScopeStage   Scope = "stage"  // the presence and the chat of a stage
+	ScopeView    Scope = "view"   // the view of a viewing key, and its token
+	ScopeGuest   Scope = "guest"  // the offer of a guest link, and its tokens
+	ScopeUsers   Scope = "users"  // accounts and grants; operators only
+	ScopeStages  Scope = "stages" // stages, and kicking from them; operators only
+	ScopeAudit   Scope = "audit"  // the tokens of all users and the audit trail; operators only
 
 	ScopeModerate Scope = "moderate" // kick from stages; operators and, with access, moderators
 	ScopeWebhooks Scope = "webhooks" // webhooks and their deliveries; operators only
-	ScopeAPIKeys  Scope = "api-keys" // API keys; operators only, and no API key itself
+	ScopeAPIKeys  Scope = "api-keys" // API keys; operators only, and not by API keys themselves
 	ScopeSystem   Scope = "system"   // settings, own keys and branding; operators only
 )
 
@@ -162,7 +167,7 @@ func (p Principal) Require(scope Scope) error {
 	return signInFirst()
 }
 
-// Authenticate finds the principal behind a request. Every credential is recognized here.
+// Authenticate returns the principal behind a request. Every credential is recognized here.
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
 	who, err := c.authenticate(ctx, presented)
 	who.From = presented.From
@@ -173,7 +178,7 @@ func (c *Control) Authenticate(ctx context.Context, presented Presented) (Princi
 	return who, err
 }
 
-// proven takes the rights of an operator from a login without a passkey, where operators need one.
+// proven removes the scopes of operators from a login without a passkey, if operators need one.
 func (c *Control) proven(who Principal) Principal {
 	if c.cfg.OperatorPasskeys && who.Kind == KindLogin && who.User.Role == Operator &&
 		who.Passkey == "" {
@@ -202,7 +207,7 @@ func (c *Control) authenticate(ctx context.Context, presented Presented) (Princi
 	return Principal{}, unknownKey()
 }
 
-// OnStage limits a principal to one stage and fills in its capabilities there.
+// OnStage limits a principal to one stage and sets its capabilities there.
 func (c *Control) OnStage(ctx context.Context, who Principal, arn stage.ARN) (Principal, error) {
 	if err := who.Require(ScopeStage); err != nil {
 		return Principal{}, err

@@ -7,13 +7,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// roleChanged is the reason with which the sessions of a guest end whose role has changed. The
-// guest's page comes back with the same token at once.
+// roleChanged is the reason for ending the sessions of a guest whose role changed. The guest's page
+// reconnects with the same token at once.
 const roleChanged = "A moderator changed what you may do on this stage."
 
 // SetGuestRole promotes a guest of a local stage to publish, or demotes one to view. On local
-// stages the record of a token decides, so the guest keeps the token. The sessions of the guest
-// end; the guest's page opens new ones in the new role.
+// stages the record of a token decides, so the guest keeps the token. The guest's sessions end, and
+// the guest's page opens new ones in the new role.
 func (c *Control) SetGuestRole(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, role GuestRole,
 ) error {

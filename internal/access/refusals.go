@@ -8,11 +8,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// refusalsFor is how long refusals are shown to those who moderate.
+// refusalsFor is how long moderators see refusals.
 const refusalsFor = time.Hour
 
-// Refusals lists what the stages refused within the last hour, newest first: of one stage, or of
-// all that the caller moderates.
+// Refusals lists the refusals of the last hour, newest first: of one stage, or of all stages that
+// the caller moderates.
 func (c *Control) Refusals(
 	ctx context.Context, by Principal, arn stage.ARN, p Page,
 ) (PageOf[StoredEvent], error) {
@@ -39,8 +39,8 @@ func (c *Control) Refusals(
 	return list, err
 }
 
-// moderated are the stages to which a list for moderators is narrowed: the one that was asked for,
-// or all that were granted. nil is every stage, which operators moderate.
+// moderated returns the stages to which a list for moderators is limited: the requested one, or all
+// that were granted. nil means every stage, for operators.
 func (c *Control) moderated(ctx context.Context, by Principal, arn stage.ARN) ([]stage.ARN, error) {
 	if err := by.Require(ScopeModerate); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (c *Control) moderated(ctx context.Context, by Principal, arn stage.ARN) ([
 	return stages, err
 }
 
-// Moderated lists the stages that the caller moderates, or the one that is asked for.
+// Moderated lists the stages that the caller moderates, or the requested one.
 func (c *Control) Moderated(
 	ctx context.Context, by Principal, arn stage.ARN,
 ) ([]stage.Stage, error) {
@@ -79,10 +79,10 @@ func (c *Control) Moderated(
 	return list, err
 }
 
-// maxModerated bounds how many lists are merged into one page.
+// maxModerated limits how many lists are merged into one page.
 const maxModerated = 100
 
-// NamesOf returns the names of users in a list that the caller was given.
+// NamesOf returns the names of users in a list that the caller received.
 func (c *Control) NamesOf(
 	ctx context.Context, by Principal, ids ...UserID,
 ) (map[UserID]string, error) {

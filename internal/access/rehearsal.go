@@ -13,20 +13,22 @@ import (
 
 const (
 	// rehearsalLife is the life of both tokens of a rehearsal, and the time after which the local
-	// stage ends its sessions: the twenty seconds that the dock measures, and what comes before.
+	// stage ends its sessions. It covers the twenty seconds that the dock measures, and the start
+	// before them.
 	rehearsalLife = 90 * time.Second
-	// rehearsalLimit is the maximum of tokens for rehearsals in a TokenWindow, two for each.
+	// rehearsalLimit is the most tokens for rehearsals in a TokenWindow; each rehearsal needs two.
 	rehearsalLimit = 20
-	// rehearsalBucket counts them apart: who rehearses a lot may still go live.
+	// rehearsalBucket counts them apart from other tokens: rehearsals must not use up the tokens
+	// for going live.
 	rehearsalBucket = "rehearsal "
 )
 
-// A Rehearsal has the tokens for a user's private stage: one to publish to it, one to watch that.
+// A Rehearsal contains the tokens for a user's private stage: one to publish, one to watch.
 type Rehearsal struct{ Publish, View stage.ParticipantToken }
 
-// MayRehearse returns why a principal with access to these stages may not rehearse, or nil. A login
-// may whose user may publish on some stage, on a server with a local stage: only such a server is
-// known to receive media.
+// MayRehearse returns why a principal with access to these stages may not rehearse, or nil. It
+// requires a login whose user may publish on some stage, and a server with a local stage, since
+// only such a server is known to receive media.
 func (c *Control) MayRehearse(ctx context.Context, who Principal, stages []StageAccess) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
@@ -46,7 +48,7 @@ func (c *Control) MayRehearse(ctx context.Context, who Principal, stages []Stage
 	return publishes(stages)
 }
 
-// publishes returns an error unless one of the stages may be published to.
+// publishes returns an error unless the user may publish to one of the stages.
 func publishes(stages []StageAccess) error {
 	if slices.ContainsFunc(stages, func(s StageAccess) bool {
 		return s.Capabilities.Has(stage.Publish)
@@ -57,7 +59,7 @@ func publishes(stages []StageAccess) error {
 		"You may publish on no stage; ask the operator for access.").WithCode("no_grant")
 }
 
-// Rehearse issues the tokens of a rehearsal. They end with the login that asked for them.
+// Rehearse issues the tokens of a rehearsal. They end with the login that requested them.
 func (c *Control) Rehearse(
 	ctx context.Context, who Principal, address string,
 ) (Rehearsal, error) {
@@ -82,8 +84,7 @@ func (c *Control) Rehearse(
 	return Rehearsal{Publish: publish, View: view}, nil
 }
 
-// Rehearses returns an error unless a participant is the principal's own at a rehearsal that goes
-// on.
+// Rehearses returns an error unless a participant belongs to a running rehearsal of the principal.
 func (c *Control) Rehearses(ctx context.Context, who Principal, id stage.ParticipantID) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
@@ -98,8 +99,8 @@ func (c *Control) Rehearses(ctx context.Context, who Principal, id stage.Partici
 	return nil
 }
 
-// Served returns an error unless a stage exists, or is the private one of a user who does. It is
-// for the server itself, which has not verified the token that names the stage.
+// Served returns an error unless a stage exists, or is the private stage of an existing user. It is
+// for the server itself, before it has verified the token that names the stage.
 func (c *Control) Served(ctx context.Context, arn stage.ARN) error {
 	if !arn.Rehearsal() {
 		_, err := c.Stage(ctx, arn)
@@ -128,7 +129,7 @@ func (c *Control) issueRehearsalInTurn(
 		credential: who.CredentialID, kind: who.Kind,
 	}
 	rate := c.rate(rests.bucket)
-	rate.Limit = min(rate.Limit, rehearsalLimit) // 0: no limit
+	rate.Limit = min(rate.Limit, rehearsalLimit) // 0 means no limit
 	for range issueTries {
 		permit, err := c.cfg.Store.Permit(ctx, who.User.ID, req.Stage, rate)
 		if err != nil {
@@ -157,9 +158,9 @@ func (c *Control) issueRehearsalInTurn(
 		"The account changes too often at the moment; try again.").WithRetry(time.Second)
 }
 
-// stillRehearses returns an error when a rehearsal is over, or its user may publish nowhere any
-// more. Its tokens have no leeway: OBS goes on asking with the same token when the stage ends the
-// session.
+// stillRehearses returns an error when a rehearsal has ended, or when its user may no longer
+// publish anywhere. Its tokens have no leeway: after the stage has ended the session, OBS retries
+// with the same token.
 func (c *Control) stillRehearses(ctx context.Context, i Issuance) error {
 	if !c.cfg.Now().Before(i.ExpiresAt) || i.Stage != stage.RehearsalARN(string(i.User)) {
 		return stage.Errorf(stage.ErrDenied, "The time of the rehearsal is over.").

@@ -7,18 +7,18 @@ import (
 )
 
 const (
-	// sameMoment is how far apart two reports of one happening may be: EventBridge reports whole
-	// seconds.
+	// sameMoment is the largest difference between two reports of one event: EventBridge reports
+	// whole seconds.
 	sameMoment = 2 * time.Second
-	// aftermath is how long after an end another report of it may come, with another reason.
+	// aftermath is how long after an end another report of it may arrive, with another reason.
 	aftermath = time.Minute
 )
 
-// Repeats finds among the events of a participant the one that reports the same as e. AWS stages
-// are observed by several servers, one after the other and, where one kicks and another polls, at
-// the same time; a server that starts reads what the one before it has stored already.
+// Repeats finds the stored event of a participant that reports the same as e. Several servers
+// observe an AWS stage: one after the other, or at the same time if one kicks a participant and
+// another polls. A server that starts also reads events that its predecessor has stored.
 //
-// better reports that e knows the reason of an end that was stored without one.
+// better reports that e has the reason of an end that was stored without one.
 func Repeats(known []StoredEvent, e stage.Event) (same StoredEvent, better, found bool) {
 	for _, k := range known {
 		if k.Kind != e.Kind {

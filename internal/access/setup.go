@@ -6,7 +6,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// setupID is the ID of the only setup code: a new one replaces it.
+// setupID is the ID of the only setup code: a new code replaces it.
 const setupID = "setup"
 
 func alreadySetUp() error {
@@ -63,7 +63,7 @@ func (c *Control) NewSetupCode(ctx context.Context) (stage.Secret, error) {
 	return code, err
 }
 
-// SetUp creates the first operator. Of many calls at the same time one succeeds.
+// SetUp creates the first operator. Of concurrent calls, one succeeds.
 func (c *Control) SetUp(
 	ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
@@ -103,7 +103,8 @@ func (c *Control) ProviderMakesOperators() bool {
 	return c.cfg.External.Issuer != "" && len(c.cfg.External.Operators) > 0
 }
 
-// CheckSetup refuses a code that SetUp would refuse, before a password is chosen and hashed.
+// CheckSetup returns an error for a code that SetUp would refuse, before a password is chosen and
+// hashed.
 func (c *Control) CheckSetup(ctx context.Context, code stage.Secret) error {
 	if err := c.takesSetup(ctx, c.cfg.Store); err != nil {
 		return err

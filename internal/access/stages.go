@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// everything is the capabilities of an operator on every stage.
+// everything contains the capabilities of an operator, on every stage.
 const everything = stage.Publish | stage.Subscribe
 
 // A StageAccess is a stage with the access of a user to it.
@@ -27,14 +27,14 @@ type StageAccess struct {
 // Stages lists the stages to which a principal has access, by name: all of them for an operator.
 func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, error) {
 	read := c.cachedStages
-	if c.cfg.Replicated { // the caller may have just changed them at another replica
+	if c.cfg.Replicated { // the caller may have just changed them through another replica
 		read = c.readStages
 	}
 	return c.stagesOf(ctx, who, read)
 }
 
-// StagesOfStream is Stages for an event stream, which reads again when access changed: the list may
-// have been read for another stream a moment ago.
+// StagesOfStream is Stages for an event stream that reads again after a change of access. It may
+// use a list that was read for another stream a moment ago.
 func (c *Control) StagesOfStream(ctx context.Context, who Principal) ([]StageAccess, error) {
 	return c.stagesOf(ctx, who, c.cachedStages)
 }
@@ -71,14 +71,14 @@ func (c *Control) stagesOf(
 	return list, nil
 }
 
-// cachedStages lists the stages by name. Many event streams read them when access changes, so the
-// list is cached like logins.
+// cachedStages lists the stages by name. It uses a cache, since many event streams read them when
+// access changes.
 func (c *Control) cachedStages(ctx context.Context) ([]StageRecord, error) {
 	cached, generation, found := c.stages.get(struct{}{})
 	if since := c.cfg.Now().Sub(cached.at); found && since >= 0 && since < cacheLife {
 		return cached.byName, nil
 	}
-	// One of many callers reads. It goes on when its own request ends, for the others.
+	// One of concurrent callers reads for all. Its read continues when its own request ends.
 	list, err, _ := c.reading.Do(strconv.Itoa(generation), func() (any, error) {
 		at := c.cfg.Now()
 		byName, err := c.readStages(context.WithoutCancel(ctx))
@@ -138,8 +138,8 @@ func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant,
 	return granted, nil
 }
 
-// exists reports whether there is such a stage. Another replica may have just added it, so that
-// only a stage that exists is cached.
+// exists reports whether a stage exists. Only a positive result is cached: another replica may have
+// just added the stage.
 func (c *Control) exists(ctx context.Context, arn stage.ARN) (bool, error) {
 	isIt := func(s StageRecord) bool { return s.ARN == arn }
 	all, err := c.cachedStages(ctx)
@@ -149,7 +149,7 @@ func (c *Control) exists(ctx context.Context, arn stage.ARN) (bool, error) {
 	return slices.ContainsFunc(all, isIt), err
 }
 
-// effective returns the grant that a role turns a grant into.
+// effective returns a grant as the role of its user changes it.
 func effective(role Role, g Grant) Grant {
 	switch {
 	case role == Operator:
@@ -160,7 +160,8 @@ func effective(role Role, g Grant) Grant {
 	return g
 }
 
-// Stage reads a stage for the server itself: endpoints for the signer, limits for the media plane.
+// Stage returns a stage for the server itself: the signer needs its endpoints, the media plane its
+// limits.
 func (c *Control) Stage(ctx context.Context, arn stage.ARN) (StageRecord, error) {
 	return stageOf(ctx, c.cfg.Store, arn)
 }
@@ -173,18 +174,18 @@ func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
 	return record, notFoundIs(err, noSuch("stage"))
 }
 
-// Endpoints lists the endpoints of all stages, each pair once. They are no secret: the
-// Content-Security-Policy of pages that join stages names their origins.
+// Endpoints lists the endpoints of all stages, each pair once. They are not secret: the
+// Content-Security-Policy of pages that join stages contains their origins.
 func (c *Control) Endpoints(ctx context.Context) ([]stage.Endpoints, error) {
 	return c.cfg.Store.Endpoints(ctx)
 }
 
-// AllStages lists every stage, for the server itself. It is not for requests.
+// AllStages lists every stage, for the server itself. It must not be used for requests.
 func (c *Control) AllStages(ctx context.Context) ([]StageRecord, error) {
 	return c.cfg.Store.Stages(ctx)
 }
 
-// FirstStage gives a database without stages its first one.
+// FirstStage adds a first stage to a database that has none.
 func (c *Control) FirstStage(ctx context.Context, name string) error {
 	all, err := c.cfg.Store.Stages(ctx)
 	if err != nil || len(all) > 0 {
@@ -239,7 +240,7 @@ func noLocalStages() error {
 			"Choose a region of AWS.")
 }
 
-// AddStage adds an AWS stage with the endpoints that were just read from AWS.
+// AddStage adds an AWS stage with endpoints that were just read from AWS.
 func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err
@@ -277,7 +278,7 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 	return nil
 }
 
-// awsStageName returns the name to show. In IVS a stage may have no name, and names may repeat.
+// awsStageName returns the name to show. A stage of IVS may have no name, and names may repeat.
 func awsStageName(s stage.Stage) string {
 	if name, err := cleanName(clipName(s.Name)); err == nil {
 		return name
@@ -295,8 +296,8 @@ func (c *Control) KeepEndpoints(
 	})
 }
 
-// UpdateStage changes the name and the limits of a stage. An empty name and nil limits change
-// nothing.
+// UpdateStage changes the name and the limits of a stage. An empty name and nil limits keep the
+// current ones.
 func (c *Control) UpdateStage(
 	ctx context.Context, by Principal, arn stage.ARN, name string, limits *stage.Limits,
 ) error {
@@ -370,7 +371,7 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 	if c.cfg.Removed != nil {
 		c.cfg.Removed(arn)
 	}
-	// The stage is closed. What is left of it is deleted now, or by the next Prune.
+	// The stage is closed. The rest is deleted now, or by the next Prune.
 	revoked, err := c.clearStage(context.WithoutCancel(ctx), arn)
 	if err != nil {
 		return err
@@ -378,7 +379,7 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 	return c.disconnect(ctx, revoked, "The stage was removed.")
 }
 
-// clearStage deletes what belongs to a closed stage, in transactions so short that tokens for other
+// clearStage deletes the rows of a closed stage, in transactions so short that tokens for other
 // stages hardly wait.
 func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, error) {
 	var revoked []Issuance
@@ -447,8 +448,8 @@ func (c *Control) putGrant(
 	})
 }
 
-// narrow revokes the open tokens that exceed a grant, in capabilities or life, including those that
-// are being issued at the moment.
+// narrow revokes the open tokens that exceed a grant, in capabilities or life, including tokens
+// that are being issued concurrently.
 func (c *Control) narrow(
 	ctx context.Context, tx Store, account Account, g Grant,
 ) ([]Issuance, error) {
@@ -486,8 +487,8 @@ func grantee(ctx context.Context, tx Store, id UserID, arn stage.ARN) (Account, 
 	return account, err
 }
 
-// RemoveGrant removes a grant and revokes the open tokens that rest on it. Those of an operator
-// stay: they need no grant.
+// RemoveGrant removes a grant and revokes the open tokens that depend on it. Tokens of an operator
+// stay valid: they need no grant.
 func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn stage.ARN) error {
 	if err := by.Require(ScopeUsers); err != nil {
 		return err

@@ -7,26 +7,25 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Store stores what the rules decide from. It decides races alone: which of two writers came
-// first.
+// A Store stores what the rules decide from. It only decides races: which of two writers was first.
 //
 // It is safe for concurrent use. A missing row is stage.ErrNotFound; a database that does not
 // answer is stage.ErrUnavailable. A write is durable when its method returns, except for
-// AddIssuance, Touch and AddEvent: their last moments may be lost when the machine crashes, which
-// never permits more.
+// AddIssuance, Touch and AddEvent: their last writes may be lost when the machine crashes. Such a
+// loss never extends what a user may do.
 type Store interface {
-	// Atomically runs do in one serializable transaction, through tx alone. do may run more than
-	// once, so it has no other effects.
+	// Atomically runs do in one serializable transaction. do uses tx alone. It may run more than
+	// once, so it must have no other effects.
 	Atomically(ctx context.Context, do func(tx Store) error) error
 
-	// ListUsers lists users by name. The filter's query is a key. A cursor that the store did not
-	// make is BadCursor.
+	// ListUsers lists users by name. The query of the filter is a key (nameKey). For a cursor that
+	// this store did not create, it returns BadCursor.
 	ListUsers(ctx context.Context, f UserFilter, p Page) (PageOf[ListedUser], error)
-	// Operators lists the accounts with that role.
+	// Operators lists the accounts with the role of an operator.
 	Operators(ctx context.Context) ([]Account, error)
 	// Account reads an account.
 	Account(ctx context.Context, id UserID) (Account, error)
-	// Names returns the names of those accounts that exist among these IDs.
+	// Names returns the names of the accounts with these IDs, as far as they exist.
 	Names(ctx context.Context, ids ...UserID) (map[UserID]string, error)
 	// AccountNamed finds an account by the key of its name.
 	AccountNamed(ctx context.Context, key string) (Account, error)
@@ -51,7 +50,7 @@ type Store interface {
 	GuestLinks(ctx context.Context, arn stage.ARN, limit int) ([]Credential, error)
 	// UseGuestLink counts one use. If there is none left, it returns stage.ErrConflict.
 	UseGuestLink(ctx context.Context, id string, at time.Time) error
-	// ReturnGuestUse takes back a use that admitted no guest.
+	// ReturnGuestUse reverts a use that admitted no guest.
 	ReturnGuestUse(ctx context.Context, id string) error
 	// Touch stores when a credential and its user were last used, and the new expiry.
 	Touch(ctx context.Context, cred Credential) error
@@ -67,10 +66,10 @@ type Store interface {
 	// PutStage adds or replaces a stage. If another stage has that key, it returns
 	// stage.ErrConflict.
 	PutStage(ctx context.Context, s StageRecord) error
-	// ListStages lists stages by name. The filter's query is a key.
+	// ListStages lists stages by name. The query of the filter is a key (nameKey).
 	ListStages(ctx context.Context, f StageFilter, p Page) (PageOf[ListedStage], error)
-	// CloseStage marks a stage as being removed. When it returns, no token for the stage is
-	// recorded any more. The other methods do not find a closed stage.
+	// CloseStage marks a stage as being removed. After it returns, no token for the stage can be
+	// recorded. The other methods do not find a closed stage.
 	CloseStage(ctx context.Context, arn stage.ARN, at time.Time) error
 	// ClosedStages lists the stages that are closed and not deleted yet.
 	ClosedStages(ctx context.Context) ([]stage.ARN, error)
@@ -86,25 +85,25 @@ type Store interface {
 	PutGrant(ctx context.Context, g Grant) error
 	// DeleteGrant deletes a grant.
 	DeleteGrant(ctx context.Context, user UserID, arn stage.ARN) error
-	// PutBar sets when and why the holder of a grant was barred from the stage; the zero time ends
-	// it. Without the grant it returns stage.ErrNotFound.
+	// PutBar sets when and why the holder of a grant was barred from the stage; the zero time
+	// removes the bar. Without the grant it returns stage.ErrNotFound.
 	PutBar(ctx context.Context, user UserID, arn stage.ARN, at time.Time, reason string) error
-	// Advance increments the revision of an account, so that AddIssuance refuses the tokens that
-	// are being decided about at the moment.
+	// Advance increments the revision of an account, so that AddIssuance refuses tokens that were
+	// decided before.
 	Advance(ctx context.Context, user UserID) error
 
-	// Permit reads what the decision about a token needs, as of one moment.
+	// Permit reads the data for the decision about a token, as of one moment.
 	Permit(ctx context.Context, user UserID, arn stage.ARN, rate Rate) (Permit, error)
-	// AddIssuance records a token. If the account has another revision, the rate limit is reached,
-	// or the stage does not exist and is not the private one of a rehearsal, it returns
-	// stage.ErrConflict.
+	// AddIssuance records a token. It returns stage.ErrConflict if the account has another
+	// revision, if the rate limit is reached, or if the stage neither exists nor is the private
+	// stage of a rehearsal.
 	AddIssuance(ctx context.Context, i Issuance, revision int64, rate Rate) error
 	// Issuance reads the record of a token.
 	Issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error)
-	// SetCapabilities changes what a token that is not revoked permits, by its record.
+	// SetCapabilities changes, in its record, what an unrevoked token permits.
 	SetCapabilities(ctx context.Context, id stage.ParticipantID, can stage.Capabilities) error
-	// ListIssuances lists records, newest first. The filter's query is a key of a part of a user's
-	// name.
+	// ListIssuances lists records, newest first. The query of the filter is a key of a part of a
+	// user's name.
 	ListIssuances(
 		ctx context.Context, f TokenFilter, now time.Time, p Page,
 	) (PageOf[Issuance], error)
@@ -122,9 +121,9 @@ type Store interface {
 	// TrimLogins deletes all but the newest logins of a user, and returns how many it deleted.
 	TrimLogins(ctx context.Context, user UserID, keep int) (int, error)
 
-	// AddEvent stores an event. Its ID is greater than that of every event that was returned
-	// before. An event of an AWS stage that is stored already (Repeats) is returned without a user,
-	// unless it brings the reason of an end: it replaces the stored one then.
+	// AddEvent stores an event. Its ID is greater than that of every event returned before. If an
+	// event of an AWS stage is stored already (Repeats), AddEvent returns it without a user; but if
+	// the new event has the missing reason of an end, it replaces the stored one.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error
@@ -138,15 +137,15 @@ type Store interface {
 	// ListEvents lists events, newest first.
 	ListEvents(ctx context.Context, f EventFilter, p Page) (PageOf[StoredEvent], error)
 	// Unfinished lists at most limit participants with an ID greater than after whose last event,
-	// refusals aside, is not an end. Kind and detail of the event are left out.
+	// apart from refusals, is not an end. The events have no kind and no detail.
 	Unfinished(ctx context.Context, after stage.ParticipantID, limit int) ([]StoredEvent, error)
-	// OpenAt is Unfinished for the local sessions of one server among several.
+	// OpenAt is Unfinished for the local sessions of one of several servers.
 	OpenAt(ctx context.Context, server string, limit int) ([]StoredEvent, error)
-	// CloseAt takes a participant out of that list, and reports whether it was there.
+	// CloseAt removes a participant from that list, and reports whether it was there.
 	CloseAt(ctx context.Context, id stage.ParticipantID, server string) (bool, error)
 
-	// Prune deletes at most limit rows of each kind that ended before these times, and reports
-	// whether there may be more.
+	// Prune deletes at most limit rows of each kind whose time is before that in the Retention, and
+	// reports whether there may be more.
 	Prune(ctx context.Context, before Retention, limit int) (more bool, err error)
 
 	IdentityStore
@@ -158,12 +157,13 @@ type Store interface {
 	BrandingStore
 }
 
-// An Account is a User as it is stored.
+// An Account is a User in its stored form.
 type Account struct {
 	User
 	Key      string // the name for comparison
-	Password string // argon2id hash; empty: none chosen yet
-	// LinkedAt is when another way in was linked, such as an OpenID Connect identity; zero: none.
+	Password string // argon2id hash; empty if none was chosen yet
+	// LinkedAt is when another way to sign in was linked, such as an OpenID Connect identity; zero
+	// if none was.
 	LinkedAt time.Time
 	Revision int64 // increases when the permissions of the account change
 }
@@ -173,18 +173,18 @@ type Kind string
 
 // The kinds of single-use code. The other kinds of credential are those of a Principal.
 const (
-	kindSetup  Kind = "setup"  // makes the first operator
-	kindInvite Kind = "invite" // chooses a password
+	kindSetup  Kind = "setup"  // creates the first operator
+	kindInvite Kind = "invite" // sets the password of an invited user
 	// kindEnrolment signs in one dock of its user.
 	kindEnrolment Kind = "enrolment"
 	// kindDevice signs in the dock that holds it, once a user has approved it elsewhere (RFC 8628).
 	kindDevice Kind = "device"
-	// kindChallenge is the challenge of a passkey that has served.
+	// kindChallenge is a used challenge of a passkey.
 	kindChallenge Kind = "challenge"
 )
 
-// A Credential is the record of a secret. Only the SHA-256 of the secret is stored. A slow hash is
-// not needed, since secrets are random, and the lookup by index leaks nothing about them.
+// A Credential is the record of a secret. Only the SHA-256 of the secret is stored: secrets are
+// random, so they need no slow hash, and the lookup by an index reveals nothing about them.
 type Credential struct {
 	ID        string
 	Kind      Kind
@@ -197,7 +197,7 @@ type Credential struct {
 	ExpiresAt time.Time // zero: never
 	UsedAt    time.Time
 	Client    Client
-	Scopes    []Scope // of an API key; of a guest link what it lets a guest do
+	Scopes    []Scope // of an API key; of a guest link, the role of its guests
 	MaxUses   int     // of a guest link
 	Uses      int     // of a guest link
 }
@@ -208,10 +208,10 @@ type Match struct {
 	ID     string
 	User   UserID
 	Hash   string
-	Except string // an ID to spare
+	Except string // an ID that does not match
 }
 
-// A StageRecord is a stage as it is stored.
+// A StageRecord is a stage in its stored form.
 type StageRecord struct {
 	stage.Stage
 	Key         string // name of a local stage for comparison; empty for an AWS stage
@@ -220,11 +220,11 @@ type StageRecord struct {
 	EndpointsAt time.Time // when the endpoints were read from AWS
 }
 
-// SortKey is the name as lists compare it.
+// SortKey returns the name by which lists are sorted.
 func (s StageRecord) SortKey() string { return nameKey(s.Name) }
 
-// A Rate is a rate limit: at most Limit tokens of the bucket between Since and Until; 0 is no
-// limit. Later tokens are ignored: the clock that dated them was wrong.
+// A Rate is a rate limit: at most Limit tokens of the bucket between Since and Until; a Limit of 0
+// means none. Tokens dated after Until do not count: the clock that dated them was wrong.
 type Rate struct {
 	Bucket string
 	Limit  int
@@ -236,8 +236,8 @@ type Rate struct {
 type Permit struct {
 	Account Account
 	Stage   bool      // the stage exists
-	Grant   Grant     // of the account on the stage; empty: none
-	Full    time.Time // if the rate limit is reached: the time of the oldest token that counts
+	Grant   Grant     // the grant of the account on the stage; empty if there is none
+	Full    time.Time // if the rate limit is reached, the time of the oldest token that counts
 }
 
 // A Revocation selects issuances. Empty fields match all.
@@ -245,18 +245,18 @@ type Revocation struct {
 	ID           stage.ParticipantID
 	User         UserID
 	Stage        stage.ARN
-	Orphaned     bool               // those whose credential is gone
-	Beyond       stage.Capabilities // those with a capability that is not among these,
-	BeyondExpiry time.Time          // or, if this is set, that expire later
+	Orphaned     bool               // those whose credential no longer exists
+	Beyond       stage.Capabilities // tokens with a capability that is not among these …
+	BeyondExpiry time.Time          // … or that expire later than this, if it is set
 	ExpiresAfter time.Time
 	IssuedAfter  time.Time
-	Limit        int // 0: all
+	Limit        int // 0 means all
 }
 
 // Attempts is a row of the throttle.
 type Attempts struct {
 	Bucket   string
-	User     UserID // of the row of an address from which the user signed in before
+	User     UserID // for a bucket of an address from which the user signed in before
 	Failures int
 	At       time.Time // of the last failure
 }
@@ -264,19 +264,19 @@ type Attempts struct {
 // A StoredEvent is a stage event with its ID, which orders events, and its user.
 type StoredEvent struct {
 	ID   int64
-	User UserID // empty: the token was not issued here, and the event is not stored
+	User UserID // empty if this server did not issue the token; then the event is not stored
 	stage.Event
 }
 
-// Retention has the times before which rows are deleted.
+// Retention contains the times before which rows are deleted.
 type Retention struct {
-	Now       time.Time // credentials that expired before
+	Now       time.Time // expiry of credentials
 	Events    time.Time
-	Issuances time.Time // issued before
+	Issuances time.Time // time of issue
 	Attempts  time.Time
 	Known     time.Time // last sign-in from an address
 	Open      time.Time // start of open participants
 	Audit     time.Time
-	Dead      time.Time // deliveries that no receiver accepted
-	Chat      time.Time // messages of a chat
+	Dead      time.Time // failed deliveries
+	Chat      time.Time // messages of chat rooms
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// active returns why an account may do nothing at present, or nil.
+// active returns why an account is not usable now, or nil.
 func (a Account) active() error {
 	if a.SuspendedAt.IsZero() {
 		return nil
@@ -16,8 +16,8 @@ func (a Account) active() error {
 		WithCode("suspended")
 }
 
-// SuspendUser stops an account without removing it: its logins and codes end, its open tokens are
-// revoked, its sessions are closed, and its keys are refused until RestoreUser.
+// SuspendUser suspends an account without removing it: its logins and codes end, its open tokens
+// are revoked, its sessions end, and its keys are refused until RestoreUser.
 func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reason string) error {
 	if err := by.Require(ScopeUsers); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reas
 	return c.disconnect(ctx, revoked, "The account was suspended.")
 }
 
-// endLoginsAndCodes ends every way in that a person holds at the moment, but not their keys.
+// endLoginsAndCodes ends all logins and codes of a user, but not the keys.
 func endLoginsAndCodes(ctx context.Context, tx Store, id UserID) error {
 	for _, kind := range append(dockCodes(), KindLogin, kindInvite) {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
@@ -69,7 +69,7 @@ func endLoginsAndCodes(ctx context.Context, tx Store, id UserID) error {
 	return nil
 }
 
-// RestoreUser lets a suspended account in again. Its keys work again; its tokens stay revoked.
+// RestoreUser restores a suspended account. Its keys work again; its tokens stay revoked.
 func (c *Control) RestoreUser(ctx context.Context, by Principal, id UserID) error {
 	if err := by.Require(ScopeUsers); err != nil {
 		return err

@@ -18,11 +18,11 @@ import (
 // The throttle counts failed sign-ins in buckets. A browser that has signed in to the account
 // before has a bucket of its own for that account, and so has a network from which the account has
 // signed in before. All others share two buckets: that of the account and that of the network. So
-// strangers do not lock an account out of its usual browsers and places, nor do neighbours behind
-// the same address lock it out of its usual browsers.
+// an attacker cannot lock a user out of browsers and networks that the user has used before, and
+// people behind the same address cannot lock the user out of such browsers.
 //
-// Accounts (known or not) and networks share a fixed number of buckets by their hash: the table
-// cannot be made to grow.
+// Accounts, existing or not, and networks are hashed to a fixed number of buckets: nobody can make
+// the table grow.
 const (
 	accountBuckets = 1 << 12
 	addressBuckets = 1 << 16
@@ -30,7 +30,7 @@ const (
 	keepKnown      = 90 * 24 * time.Hour
 
 	accountFree = 5  // failures without a delay
-	addressFree = 20 // more of them: an office has one address
+	addressFree = 20 // more of them, since an office may have one address
 	maxDelay    = 15 * time.Minute
 	forgetAfter = 24 * time.Hour
 )
@@ -39,11 +39,11 @@ const (
 type attempt struct {
 	user    UserID
 	from    Client
-	buckets []string // those on which it counts
+	buckets []string // IDs of the buckets on which it counts
 }
 
-// begin counts an attempt as a failure before its password is compared, so that a thousand at the
-// same moment are a thousand failures.
+// begin counts an attempt as a failure before its password is compared, so that a thousand
+// concurrent attempts count as a thousand failures.
 func (c *Control) begin(
 	ctx context.Context, key string, user UserID, from Client,
 ) (attempt, error) {
@@ -66,8 +66,8 @@ func (c *Control) begin(
 	return a, err
 }
 
-// backToNow moves failures that are in the future: after the clock was set back, the wait would not
-// pass until it is as late again.
+// backToNow sets failures whose time is in the future to now: after the clock was set back, the
+// wait would otherwise last until that time.
 func backToNow(ctx context.Context, tx Store, rows []Attempts, now time.Time) error {
 	for _, row := range rows {
 		if !row.At.After(now) {
@@ -81,8 +81,8 @@ func backToNow(ctx context.Context, tx Store, rows []Attempts, now time.Time) er
 	return nil
 }
 
-// rows reads the buckets of an attempt: that of a known browser, else of a known network, else both
-// shared ones.
+// rows reads the buckets of an attempt: that of a known browser, else that of a known network, else
+// both shared ones.
 func (a *attempt) rows(ctx context.Context, tx Store, key string) ([]Attempts, error) {
 	for _, known := range a.from.places(a.user) {
 		row, err := tx.Attempts(ctx, known)
@@ -98,8 +98,8 @@ func (a *attempt) rows(ctx context.Context, tx Store, key string) ([]Attempts, e
 	return readAttempts(ctx, tx, a.buckets)
 }
 
-// knows reports whether a user signed in before with the browser of a client or from its network.
-// For no user it reads as much, so that an unknown name takes as long.
+// knows reports whether a user has signed in before with the client's browser or from its network.
+// Without a user it reads as much, so that an unknown name takes as long.
 func (c *Control) knows(ctx context.Context, user UserID, from Client) (bool, error) {
 	for _, place := range from.places(user) {
 		_, err := c.cfg.Store.Attempts(ctx, place)
@@ -137,7 +137,7 @@ func countFailure(ctx context.Context, tx Store, rows []Attempts, now time.Time)
 	return nil
 }
 
-// undo takes back the failure that begin has counted.
+// undo removes the failure that begin has counted.
 func (a attempt) undo(ctx context.Context, tx Store) error {
 	rows, err := readAttempts(ctx, tx, a.buckets)
 	if err != nil {
@@ -152,10 +152,10 @@ func (a attempt) undo(ctx context.Context, tx Store) error {
 	return nil
 }
 
-// succeeded takes the failure back, and makes browser and network known for the account. The other
-// failures of shared buckets stay: otherwise one's own account would buy guesses at another. So do
-// those of the network, if the browser was known: it may share the network with a person who
-// guesses.
+// succeeded removes the failure of the attempt, and makes the browser and the network known for the
+// account. It keeps the other failures of shared buckets: otherwise an attacker could sign in to an
+// account of their own to get further guesses at another. If the browser was known, it also keeps
+// the failures of the network, from which another person may be guessing.
 func (c *Control) succeeded(ctx context.Context, a attempt) error {
 	now := c.cfg.Now()
 	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
@@ -184,7 +184,7 @@ func makeKnown(ctx context.Context, tx Store, user UserID, places []string, now 
 	return tx.TrimAttempts(ctx, user, knownPlaces)
 }
 
-// abandoned takes the failure of an attempt back whose password was not compared.
+// abandoned removes the failure of an attempt whose password was not compared.
 func (c *Control) abandoned(ctx context.Context, a attempt) {
 	ctx = context.WithoutCancel(ctx)
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error { return a.undo(ctx, tx) })
@@ -194,13 +194,14 @@ func (c *Control) abandoned(ctx context.Context, a attempt) {
 	}
 }
 
-// welcome makes browser and network known for an account that was created or invited from there.
+// welcome makes the browser and the network known for an account that was created or invited from
+// there.
 func welcome(ctx context.Context, tx Store, user UserID, from Client, now time.Time) error {
 	return makeKnown(ctx, tx, user, from.places(user), now)
 }
 
-// places are the buckets of the client for an account, if it is known there: its browser, if it
-// sent one, and its network.
+// places returns the buckets of a client for an account to which it is known: that of its browser,
+// if it sent one, and that of its network.
 func (c Client) places(user UserID) []string {
 	network := fmt.Sprint("home ", user, " ", network(c.Address))
 	if c.Browser.Empty() {
@@ -219,14 +220,15 @@ func tooMany(wait time.Duration) error {
 func longestWait(rows []Attempts, now time.Time) time.Duration {
 	var wait time.Duration
 	for _, row := range rows {
-		// A failure in the future: a clock was set back, or another replica's is ahead.
+		// The failure may be in the future: a clock was set back, or another replica's is ahead.
 		since := max(0, now.Sub(row.At))
 		wait = max(wait, delay(row)-since)
 	}
 	return wait
 }
 
-// delay grows from one second to the maximum, doubling with every failure past the free ones.
+// delay returns the wait: it starts at one second after the free failures, and doubles with every
+// further one up to the maximum.
 func delay(row Attempts) time.Duration {
 	free := accountFree
 	if strings.HasPrefix(row.Bucket, addressPrefix) {
@@ -255,7 +257,7 @@ func slot(text string, of uint64) uint64 {
 	return binary.BigEndian.Uint64(sum[:8]) % of
 }
 
-// network is the IPv4 address, or the /64 that a single customer of IPv6 gets (RFC 6177).
+// network returns the IPv4 address, or the /64 network that one customer of IPv6 gets (RFC 6177).
 func network(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
@@ -276,7 +278,7 @@ func network(address string) string {
 	return prefix.String()
 }
 
-// inWords writes a duration as people say it, rounded up.
+// inWords returns a duration as people say it, rounded up.
 func inWords(d time.Duration) string {
 	for _, unit := range []struct {
 		size time.Duration

@@ -14,30 +14,31 @@ import (
 const (
 	defaultTokenLimit  = 30
 	defaultTokenWindow = 10 * time.Minute
-	clockSkew          = time.Minute // by which the clocks of replicas may differ
+	clockSkew          = time.Minute // largest difference between the clocks of replicas
 
 	tokensListed  = 500
 	tokensListAge = 14 * 24 * time.Hour
 	// issueTries is the maximum of retries when the account changes between decision and insert.
 	issueTries = 10
-	// disconnectLimit is the time to disconnect participants. It does not end with the request.
+	// disconnectLimit is the time limit to disconnect participants, which continues after the
+	// request has ended.
 	disconnectLimit = time.Minute
-	// fewParticipants are disconnected without a look at who is on the stage. AWS takes 5 requests
-	// per second.
+	// fewParticipants is how many are disconnected without reading the presence first: AWS accepts
+	// 5 requests per second.
 	fewParticipants = 10
 )
 
 // forView is the purpose of a view token.
 const forView = "view"
 
-// An IssueRequest is the part of a token that its user chooses.
+// An IssueRequest contains the fields of a token that its user chooses.
 type IssueRequest struct {
 	Stage   stage.ARN
-	TTL     time.Duration // 0: the default
-	For     string        // "publish" or "view": that capability alone; "": all of the grant
+	TTL     time.Duration // 0 means the default
+	For     string        // "publish" or "view" for that capability alone; "" for all of the grant
 	Address string
 
-	Capabilities stage.Capabilities // of a guest: exactly these
+	Capabilities stage.Capabilities // capabilities of a guest
 }
 
 // Issue issues a token to a user: it applies the grant and the rate limit, and records the token.
@@ -49,21 +50,21 @@ func (c *Control) Issue(
 	}
 	rests := basis{user: who.User.ID, bucket: string(who.User.ID), kind: who.Kind}
 	if who.Kind == KindLogin && req.For == forView {
-		// A view token ends with its login. AWS knows the expiry alone.
+		// A view token ends with its login. AWS only knows its expiry.
 		left := max(who.ExpiresAt.Sub(c.cfg.Now()), stage.MinTTL)
 		rests.credential, req.TTL = who.CredentialID, min(cmp.Or(req.TTL, stage.DefaultTTL), left)
 	}
 	return c.issue(ctx, rests, req)
 }
 
-// A basis is what a token rests on beside its grant.
+// A basis is what a token depends on besides its grant.
 type basis struct {
 	user   UserID
-	kind   Kind   // of the credential that asks
-	bucket string // of the rate limit
+	kind   Kind   // kind of the requesting credential
+	bucket string // bucket of the rate limit
 	// the login, viewing key or guest link with which the token ends; may be empty
 	credential string
-	guest      string // the name of a guest; empty: the token is the user's own
+	guest      string // the name of a guest; empty for the user's own token
 }
 
 // issue decides about a token, and reports the result.
@@ -118,7 +119,7 @@ func (c *Control) issueInTurn(
 
 var errDecideAgain = errors.New("the account changed between decision and insert")
 
-// readPermit reads a permit, and refuses at the rate limit: before anything is signed.
+// readPermit reads a permit. At the rate limit it returns an error, before anything is signed.
 func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) (Permit, error) {
 	_, generation, _ := c.permits.get(key)
 	rate := c.rate(bucket)
@@ -127,7 +128,8 @@ func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) 
 		return Permit{}, notFoundIs(err, signInAgain())
 	}
 	switch {
-	case !mayEnter(permit): // decide refuses; not cached, since only an insert checks the revision
+	// decide will refuse; not cached, since only an insert checks the revision
+	case !mayEnter(permit):
 	case !permit.Full.IsZero():
 		return Permit{}, c.tooManyTokens(permit.Full, rate)
 	default:
@@ -136,7 +138,7 @@ func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) 
 	return permit, nil
 }
 
-// issueOn issues and records a token on a permit.
+// issueOn issues and records a token by a permit.
 func (c *Control) issueOn(
 	ctx context.Context, permit Permit, rests basis, req IssueRequest,
 ) (stage.ParticipantToken, error) {
@@ -169,7 +171,7 @@ func (c *Control) issueOn(
 
 func mayEnter(p Permit) bool { return p.Stage && p.grant().Capabilities != 0 }
 
-// grant is what the account may do on the stage at present.
+// grant returns the capabilities and the longest life that the account has on the stage now.
 func (p Permit) grant() Grant {
 	if !p.Account.SuspendedAt.IsZero() {
 		return Grant{}
@@ -177,7 +179,7 @@ func (p Permit) grant() Grant {
 	return effective(p.Account.Role, p.Grant)
 }
 
-// decide turns a request into the token that the permit allows.
+// decide returns the token that the permit allows for a request, or an error.
 func decide(p Permit, req IssueRequest) (stage.TokenRequest, error) {
 	if err := p.Account.active(); err != nil {
 		return stage.TokenRequest{}, err
@@ -259,7 +261,7 @@ func (c *Control) record(
 	}
 }
 
-// Tokens lists the newest records: those of the caller, or with all those of all users, for an
+// Tokens lists the newest records of tokens: the caller's, or with all those of all users, for an
 // operator.
 func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuance, error) {
 	f, scope := TokenFilter{User: who.User.ID}, ScopeAccount
@@ -279,7 +281,7 @@ func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuan
 	}), err
 }
 
-// Token returns the record of a token: one of the caller, or any for an operator.
+// Token returns the record of a token: of the caller, or any for an operator.
 func (c *Control) Token(
 	ctx context.Context, who Principal, id stage.ParticipantID,
 ) (Issuance, error) {
@@ -311,8 +313,8 @@ func (i Issuance) own(who Principal) bool {
 	return who.User.ID != "" && i.User == who.User.ID && who.Allows(ScopeTokens)
 }
 
-// Revoke revokes a token and ends its session: one of the caller, or any for an operator. To revoke
-// it again is no error.
+// Revoke revokes a token of the caller, or any for an operator, and ends its session. Revoking it
+// again is not an error.
 func (c *Control) Revoke(ctx context.Context, who Principal, id stage.ParticipantID) error {
 	if !who.Allows(ScopeModerate) {
 		if err := who.Require(ScopeTokens); err != nil {
@@ -335,8 +337,8 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 	return c.disconnect(ctx, []Issuance{i}, "The token was revoked.")
 }
 
-// Kick disconnects a participant and revokes the token. On an AWS stage the token may have been
-// issued elsewhere; then it stays good.
+// Kick disconnects a participant and revokes the token. A token for an AWS stage that was not
+// issued here stays valid.
 func (c *Control) Kick(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
@@ -361,7 +363,7 @@ func (c *Control) Kick(
 	return notFoundIs(err, noSuch("participant"))
 }
 
-// revokeKicked revokes the token of a participant, where it was issued here for that stage.
+// revokeKicked revokes the token of a participant, if this server issued it for that stage.
 func (c *Control) revokeKicked(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID,
 ) (Issuance, error) {
@@ -384,8 +386,8 @@ func (c *Control) revokeKicked(
 	})
 }
 
-// mayKick returns why a principal may not kick participants from a stage, or nil. A moderator may
-// where they have access.
+// mayKick returns why a principal may not kick participants from a stage, or nil. Moderators may
+// kick on stages to which they have access.
 func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) error {
 	if err := who.Require(ScopeModerate); err != nil {
 		return err
@@ -409,7 +411,7 @@ func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) err
 	return nil
 }
 
-// revokeOne marks a token as revoked, once.
+// revokeOne marks a token as revoked, unless it is already.
 func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) error {
 	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: i.ID}, c.cfg.Now())
@@ -426,7 +428,7 @@ func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) erro
 	})
 }
 
-// kickReason cuts a reason to the length that DisconnectParticipant takes (0–128 characters).
+// kickReason shortens a reason to the length that DisconnectParticipant accepts (0–128 characters).
 func kickReason(reason string) string {
 	return cmp.Or(cleanText(reason, 128), "Removed by the operator.")
 }
@@ -439,8 +441,8 @@ func (c *Control) disconnectOne(
 	return c.cfg.Moderator.Disconnect(ctx, arn, id, reason)
 }
 
-// revokeOpen revokes the matching tokens that are good or whose session may still run: a session
-// outlives its token by at most stage.MaxSession. Each of them is a message for webhooks.
+// revokeOpen revokes the matching tokens that are valid or whose session may still run: a session
+// outlives its token by at most stage.MaxSession. It queues a webhook message for each.
 func (c *Control) revokeOpen(
 	ctx context.Context, tx Store, match Revocation,
 ) ([]Issuance, error) {
@@ -454,8 +456,8 @@ func (c *Control) revokeOpen(
 	return revoked, c.announceRevoked(ctx, tx, revoked)
 }
 
-// revokeOrphans revokes the view tokens of a user whose login or viewing key is gone, including
-// those that are being issued at the moment.
+// revokeOrphans revokes the view tokens of a user whose login or viewing key no longer exists,
+// including tokens that are being issued concurrently.
 func (c *Control) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
 	if err := tx.Advance(ctx, id); err != nil {
 		return nil, err
@@ -463,7 +465,7 @@ func (c *Control) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Iss
 	return c.revokeOpen(ctx, tx, Revocation{User: id, Orphaned: true})
 }
 
-// disconnectOrLog is disconnect for callers that succeed even if a session goes on.
+// disconnectOrLog is disconnect for callers that succeed even if a session does not end.
 func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
 	if err := c.disconnect(ctx, revoked, reason); err != nil && c.cfg.Log != nil {
 		c.cfg.Log.Warn("disconnect the sessions of revoked tokens", "user", revoked[0].User, "err",
@@ -497,8 +499,8 @@ func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason str
 		WithCause(errors.Join(failed...))
 }
 
-// present returns those of many participants who are on the stage. It returns all of them if there
-// are few, or if the stage does not answer.
+// present returns those of many participants who are on the stage. It returns all if they are few,
+// or if the stage does not answer.
 func (c *Control) present(
 	ctx context.Context, arn stage.ARN, ids []stage.ParticipantID,
 ) []stage.ParticipantID {
@@ -522,15 +524,15 @@ func (c *Control) present(
 	return present
 }
 
-// A Verifier checks the signature and the claims of a token for a local stage. With an error the
-// participant has at most the ID and the stage that the token claims.
+// A Verifier verifies the signature and the claims of a token for a local stage. If it returns an
+// error, the participant has at most the ID and the stage that the token claims.
 type Verifier interface {
 	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
 }
 
-// Verify checks a token for a local stage: its signature, its record, and the access on which it
-// rests. The participant has the View of a viewing key's token, which is not in the token. With an
-// error it has at most the ID and the stage that the token claims.
+// Verify verifies a token for a local stage: its signature, its record, and the access on which it
+// depends. It sets the View of a viewing key's token, which the token does not contain. If it
+// returns an error, the participant has at most the ID and the stage that the token claims.
 func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
 	p, err := c.cfg.Verifier.Verify(ctx, bearer)
 	if err != nil {
@@ -543,8 +545,8 @@ func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Partic
 	return known, nil
 }
 
-// recognize checks a participant whose token is genuine: it was issued here and not revoked, and
-// its user still has the access that it needs.
+// recognize checks a participant whose token has a valid signature: this server issued and did not
+// revoke it, and its user still has the access that it needs.
 func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
 	if !stage.ValidID(p.ID) || c.owed(p.ID) {
 		return p, tokenRevoked()
@@ -554,12 +556,14 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 		return p, notFoundIs(err, tokenRevoked())
 	}
 	if i.guest() && i.Stage.Local() {
-		p.Capabilities = i.Capabilities // a moderator may have changed them since, see SetGuestRole
+		// a moderator may have changed them since the issue, see SetGuestRole
+		p.Capabilities = i.Capabilities
 	}
 	if !i.RevokedAt.IsZero() || i.Stage != p.Stage || !i.Capabilities.Has(p.Capabilities) {
 		return p, tokenRevoked()
 	}
-	p.Capabilities = cmp.Or(p.Capabilities, i.Capabilities) // of an AWS token they are unknown
+	// the token of an AWS stage does not reveal them
+	p.Capabilities = cmp.Or(p.Capabilities, i.Capabilities)
 	if err := c.restsOnAccess(ctx, p, i); err != nil {
 		return p, err
 	}
@@ -588,7 +592,7 @@ func (c *Control) restsOnAccess(ctx context.Context, p stage.Participant, i Issu
 	return nil
 }
 
-// MayStay returns why a participant may not stay on a local stage any more, or nil.
+// MayStay returns why a participant may no longer stay on a local stage, or nil.
 func (c *Control) MayStay(ctx context.Context, p stage.Participant) error {
 	_, err := c.recognize(ctx, p)
 	return err
@@ -603,7 +607,7 @@ func (c *Control) stillHeld(ctx context.Context, rests basis) error {
 	return notFoundIs(err, credentialEnded())
 }
 
-// holds reads a credential of a user. One that is gone or has expired is stage.ErrNotFound.
+// holds reads a credential of a user. A deleted or expired one is stage.ErrNotFound.
 func (c *Control) holds(ctx context.Context, user UserID, id string) (Credential, error) {
 	found, err := c.cfg.Store.Credentials(ctx, Match{ID: id, User: user})
 	if err != nil {

@@ -11,28 +11,29 @@ import (
 
 const (
 	maxTurnDelay   = 10 * time.Second
-	maxTurnsOfOne  = 64 // that wait for one account from one network
+	maxTurnsOfOne  = 64 // waiting hashes of one account from one network
 	maxTurnHistory = 4096
 )
 
-// turns let a bounded number of password hashes run: each takes its memory. Only one at a time is
-// for the same account, and accounts and networks take turns, so that many sign-ins of one account
-// do not slow down those of others. Clients that the account knows have every second turn: a flood
-// from many networks, of which one customer of IPv6 may have thousands, does not shut them out.
+// turns limits how many password hashes run at a time, since each takes memory. Only one runs for
+// each account. Accounts and networks take turns, so that many sign-ins of one account do not slow
+// down those of others. Every second turn goes to clients that the account knows: a flood from many
+// networks, of which one customer of IPv6 may have thousands, does not keep them waiting.
 type turns struct {
 	mu      sync.Mutex
 	free    int
-	waiting []*turn               // guarded by mu: in the order of their arrival
-	running map[string]bool       // guarded by mu: by account
-	served  map[turnOrigin]uint64 // guarded by mu: when the account or network had its last turn
-	count   uint64                // guarded by mu: of turns so far
-	known   bool                  // guarded by mu: whether the last turn was that of a known client
+	waiting []*turn         // guarded by mu: in the order of their arrival
+	running map[string]bool // guarded by mu: by account
+	// guarded by mu: number of the last turn of the account or network
+	served map[turnOrigin]uint64
+	count  uint64 // guarded by mu: number of turns so far
+	known  bool   // guarded by mu: whether the last turn went to a known client
 }
 
 // A turnOrigin is an account, or the network of a client.
 type turnOrigin struct{ account, network string }
 
-// A turn is what one hash waits for.
+// A turn is a hash that waits.
 type turn struct {
 	account, network string
 	known            bool
@@ -45,8 +46,8 @@ func newTurns(parallel int) *turns {
 	}
 }
 
-// enter waits for a turn of an account, by its key, and of a client's address. A client is known
-// that proved something before, to this account or with this request.
+// enter waits for the turn of an account, given by its key, and of a client's address. A client is
+// known if it proved something before, to this account or in this request.
 func (t *turns) enter(
 	ctx context.Context, account, address string, known bool,
 ) (leave func(), err error) {
@@ -102,12 +103,12 @@ func (t *turns) giveUp(own *turn) {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
 	}
 	t.mu.Unlock()
-	if i < 0 { // it became ready at the same moment
+	if i < 0 { // it got its turn at the same moment
 		t.leave(own)
 	}
 }
 
-// next starts what may run. The caller holds mu.
+// next starts hashes as long as the limits allow. The caller holds mu.
 func (t *turns) next() {
 	for t.free > 0 {
 		i := t.choose(!t.known)
@@ -132,8 +133,9 @@ func (t *turns) next() {
 	}
 }
 
-// choose returns, of the known clients or of the others, the turn whose network had its last turn
-// longest ago, and of that network the account; or -1. The caller holds mu.
+// choose returns the next turn among known clients or among the others: of the network whose last
+// turn is longest ago, and within it of the account whose last turn is longest ago; or -1. The
+// caller holds mu.
 func (t *turns) choose(known bool) int {
 	best := -1
 	var bestNetwork, bestAccount uint64

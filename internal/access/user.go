@@ -22,7 +22,7 @@ func (c *Control) newAccount(name string, role Role) Account {
 	return Account{User: user, Key: nameKey(name)}
 }
 
-// AddUser creates an account without a password. It returns an invite, with which its user chooses
+// AddUser creates an account without a password. It returns an invite, with which the user sets
 // one, and the expiry of the invite.
 func (c *Control) AddUser(
 	ctx context.Context, by Principal, name string, role Role,
@@ -72,7 +72,7 @@ func nameTaken(err error, name string) error {
 	return err
 }
 
-// newInvite creates an invite. Its ID is that of the user, so a new one replaces an earlier one.
+// newInvite creates an invite. Its ID is the user's, so that it replaces an earlier one.
 func (c *Control) newInvite(id UserID) (stage.Secret, Credential) {
 	code, now := newSecret(""), c.cfg.Now()
 	return code, Credential{
@@ -82,7 +82,7 @@ func (c *Control) newInvite(id UserID) (stage.Secret, Credential) {
 }
 
 // Reinvite creates a new invite, for a lost link or a forgotten password. The old password stays
-// good until the invite is used.
+// valid until the invite is used.
 func (c *Control) Reinvite(
 	ctx context.Context, by Principal, id UserID,
 ) (User, stage.Secret, time.Time, error) {
@@ -118,7 +118,7 @@ func accountOf(ctx context.Context, s Store, id UserID) (Account, error) {
 	return account, notFoundIs(err, noSuch("user"))
 }
 
-// InviteName returns the name of the user whom a code invites.
+// InviteName returns the name of the user of an invite.
 func (c *Control) InviteName(ctx context.Context, code stage.Secret) (string, error) {
 	account, err := c.invited(ctx, c.cfg.Store, code)
 	return account.Name, err
@@ -136,7 +136,7 @@ func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Acco
 }
 
 // AcceptInvite sets the password of the invited user and signs them in. It ends all their logins,
-// keys and open tokens: another person may have known the forgotten password.
+// keys and open tokens: another person may know the forgotten password.
 func (c *Control) AcceptInvite(
 	ctx context.Context, code, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
@@ -161,7 +161,7 @@ func (c *Control) AcceptInvite(
 		if revoked, err = c.endKeys(ctx, tx, account.ID); err != nil {
 			return err
 		}
-		// A lost device is a reason for an invite, too.
+		// A lost device may also be the reason for an invite.
 		if _, err := tx.DeletePasskeys(ctx, account.ID, ""); err != nil {
 			return err
 		}
@@ -270,8 +270,9 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 		WithCode("conflict")
 }
 
-// EndLogins signs a user out everywhere: the caller, or any user for an operator. The codes that
-// would sign in a dock, and what the logins watch, end. Access keys and broadcasts go on.
+// EndLogins signs out a user everywhere: the caller, or any user for an operator. It also ends the
+// codes that would sign in a dock, and the view tokens of the logins. Access keys stay valid and
+// broadcasts go on.
 func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error {
 	scope := ScopeUsers
 	if by.User.ID == id {
@@ -299,7 +300,7 @@ func entryAbout(action Action, user User) Entry {
 	return Entry{Action: action, Target: string(user.ID), TargetName: user.Name}
 }
 
-// User reads one user and all access of theirs.
+// User returns one user with all grants.
 func (c *Control) User(ctx context.Context, by Principal, id UserID) (Person, error) {
 	if err := by.Require(ScopeUsers); err != nil {
 		return Person{}, err
@@ -312,7 +313,7 @@ func (c *Control) User(ctx context.Context, by Principal, id UserID) (Person, er
 	return Person{User: account.User, Grants: grants}, err
 }
 
-// UpdateUser changes the name and the role of a user; empty means that it stays.
+// UpdateUser changes the name and the role of a user; an empty value keeps the current one.
 func (c *Control) UpdateUser(
 	ctx context.Context, by Principal, id UserID, name string, role Role,
 ) error {
@@ -349,7 +350,7 @@ func (c *Control) UpdateUser(
 	return c.disconnect(ctx, revoked, "The role of the account was changed.")
 }
 
-// roleChanged revokes the open tokens of a former operator, which may rest on no grant.
+// roleChanged revokes the open tokens of a former operator, which may have no grant.
 func (c *Control) roleChanged(
 	ctx context.Context, tx Store, before Role, account Account,
 ) ([]Issuance, error) {
@@ -360,7 +361,7 @@ func (c *Control) roleChanged(
 	return c.revokeOpen(ctx, tx, Revocation{User: account.ID})
 }
 
-// edited is an account with another name or role. The last operator stays one.
+// edited returns an account with another name or role. The last operator keeps the role.
 func edited(
 	ctx context.Context, tx Store, account Account, name string, role Role,
 ) (Account, error) {

@@ -15,7 +15,8 @@ func unvouched() time.Time { return time.UnixMilli(0) }
 
 func (i Identity) refused() bool { return !i.SeenAt.After(unvouched()) }
 
-// allRefused reports whether no identity of a list is good. An empty list has none to refuse.
+// allRefused reports whether the policy refused every identity of a list. For an empty list it
+// returns false.
 func allRefused(identities []Identity) bool {
 	for _, i := range identities {
 		if !i.refused() {
@@ -25,9 +26,9 @@ func allRefused(identities []Identity) bool {
 	return len(identities) > 0
 }
 
-// withdraw takes back what the provider vouched for, after it described a person whom the policy
-// does not let in: logins, the role that claims gave, and access by rules. A password is vouched
-// for by its user, so logins and rules for every user stay with an account that has one.
+// withdraw takes back everything for which the provider vouched, after the policy has refused its
+// user: logins, the role by claims, and access by rules. An account with a password keeps its
+// logins, and rules for every user still apply to it: the password vouches for the user.
 func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
 	if e.Issuer == "" || e.Subject == "" || e.Partial {
 		return nil
@@ -88,7 +89,8 @@ func (c *Control) withdrawn(
 	return account.ID, append(append(revoked, orphans...), lost...), err
 }
 
-// endVouchedLogins ends the logins that rest on the provider, and the codes that would make more.
+// endVouchedLogins ends the logins for which the provider vouches, and the codes that would become
+// such logins.
 func (c *Control) endVouchedLogins(
 	ctx context.Context, tx Store, by Principal, account Account,
 ) error {
