@@ -124,6 +124,7 @@ export interface Me {
   passkeyNeeded?: boolean;
   provider?: string;
   rehearsal?: boolean;
+  publicUrl?: string;
 }
 
 export interface InviteName {

@@ -16,7 +16,8 @@ const maxEnrolments = 10
 
 // NewEnrolment creates a code that signs in one dock of a user, once: the caller's own, or any
 // user's for an operator. The code lives for at most an hour. An access key may create one for its
-// owner, too: that dock has the rights of a broadcaster and is signed out with the key.
+// owner, too, and so may a dock that it signed in: the new dock has the rights of a broadcaster and
+// is signed out with the key.
 func (c *Control) NewEnrolment(
 	ctx context.Context, by Principal, id UserID, life time.Duration,
 ) (stage.Secret, time.Time, error) {
@@ -25,14 +26,13 @@ func (c *Control) NewEnrolment(
 	case by.User.ID == "" || by.User.ID != id:
 	case by.Kind == KindAccessKey:
 		scope, label = ScopeSelf, byKey+by.CredentialID
+	case by.Key != "":
+		scope, label = ScopeAccount, byKey+by.Key
 	default:
 		scope = ScopeAccount
 		if by.origin != "" {
 			label = fromPasskey + by.origin
 		}
-	}
-	if by.Key != "" {
-		return stage.Secret{}, time.Time{}, signInYourself()
 	}
 	if err := by.Require(scope); err != nil {
 		return stage.Secret{}, time.Time{}, err

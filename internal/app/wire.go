@@ -248,9 +248,10 @@ func (s *server) webConfig(ways web.SignIn) web.Config {
 		ServerID: func(ctx context.Context) (string, error) { return db.ServerID(ctx, time.Now()) },
 		Control:  s.control, Stage: s.feed.Everywhere(s.registry),
 		Feed: s.feed, Docks: s.docks, Chat: feed.NewChat(s.feed),
-		PublicURL: s.public, Version: version(), AllowOrigins: s.settings.AllowOrigins,
-		SDK: web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
-		Log: s.log, Now: time.Now, Ready: db.Ping,
+		PublicURL: s.public, PublicURLSet: s.settings.PublicURL != "", Version: version(),
+		AllowOrigins: s.settings.AllowOrigins,
+		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
+		Log:          s.log, Now: time.Now, Ready: db.Ping,
 		Checks:  []web.Check{{Name: "database", Run: db.Ping}},
 		Proxies: s.settings.TrustedProxies, Guard: s.guard, About: s.about(),
 	}

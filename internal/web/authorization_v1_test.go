@@ -19,6 +19,7 @@ var programObjects = map[string][]target{
 	"POST /api/device/lookup":  device("lookup"),
 	"POST /api/device/approve": device("approve"),
 	"POST /api/device/deny":    device("deny"),
+	"POST /api/enrolments":     one("/api/enrolments", nil),
 	"POST /api/enrol":          one("/api/enrol", web.EnrolCode{Code: "guessed"}),
 
 	"POST /api/passkeys/options": one("/api/passkeys/options", nil),

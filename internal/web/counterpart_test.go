@@ -49,6 +49,8 @@ var counterparts = map[string]string{
 		"; a program signs in a dock by POST /api/v1/dock-links",
 	"POST /api/device/deny": "= " + ofOneself,
 	"POST /api/enrol":       "= " + signingIn,
+	"POST /api/enrolments": "= " + ofOneself +
+		"; a program signs in a dock by POST /api/v1/dock-links",
 	"GET /api/obs/script": "= " + ofOneself +
 		"; a program signs in a dock by POST /api/v1/dock-links",
 	"GET /api/passkeys":          "= " + ofOneself + ", and passkeys are for browsers",

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"rsc.io/qr"
 
@@ -70,6 +71,11 @@ type (
 	// An EnrolCode signs in one dock.
 	EnrolCode struct {
 		Code string `json:"code"`
+	}
+	// An Enrolment is a new EnrolCode for a dock of one's own.
+	Enrolment struct {
+		Code      string    `json:"code"`
+		ExpiresAt time.Time `json:"expiresAt"`
 	}
 )
 

@@ -14,7 +14,11 @@ import (
 // OBS and to restart OBS.
 const scriptLife = 30 * time.Minute
 
-// scripts serves the script for OBS.
+// moveLife is how long the enrolment code of a dock that moves to another address of the server is
+// good: its page goes there at once.
+const moveLife = 5 * time.Minute
+
+// scripts serves the script for OBS, and the codes of docks that it has paired.
 type scripts struct {
 	control  *access.Control
 	serverID func(context.Context) (string, error)
@@ -23,7 +27,17 @@ type scripts struct {
 }
 
 func (s *scripts) routes(a *adapter) []route {
-	return []route{{"GET /api/obs/script", a.api(access.ScopeTokens, s.obs)}}
+	return []route{
+		{"GET /api/obs/script", a.api(access.ScopeTokens, s.obs)},
+		{"POST /api/enrolments", a.api(access.ScopeAccount, s.enrolment)},
+	}
+}
+
+// enrolment makes a code that signs in a dock of the caller at another address of this server,
+// where browsers do not send the cookie of this login.
+func (s *scripts) enrolment(r *http.Request, who access.Principal) (any, error) {
+	code, until, err := s.control.NewEnrolment(r.Context(), who, who.User.ID, moveLife)
+	return created(Enrolment{code.Reveal(), until.UTC()}), err
 }
 
 // obs returns the script that pairs an OBS with the dock of the caller. Only GET creates the

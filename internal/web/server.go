@@ -31,12 +31,14 @@ type Config struct {
 	AWS       AWS                       // AWS stages; nil if none are served
 	AWSEvents func(*http.Request) error // receives what EventBridge posts; may be nil
 	PublicURL *url.URL
-	Version   string
-	Log       *slog.Logger
-	Now       func() time.Time
-	Ready     func(context.Context) error           // for /healthz
-	ServerID  func(context.Context) (string, error) // see store.Store.ServerID
-	Checks    []Check                               // for /readyz
+	// PublicURLSet: the operator chose PublicURL; else it comes from where the server listens.
+	PublicURLSet bool
+	Version      string
+	Log          *slog.Logger
+	Now          func() time.Time
+	Ready        func(context.Context) error           // for /healthz
+	ServerID     func(context.Context) (string, error) // see store.Store.ServerID
+	Checks       []Check                               // for /readyz
 	// other origins whose pages may call with a participant token; "*" means all
 	AllowOrigins []string
 	Proxies      httpkit.Proxies // proxies whose forwarding headers count; by default none
@@ -102,7 +104,11 @@ func (s *Server) mux() http.Handler {
 const anything = "/"
 
 func (s *Server) profiles() profiles {
-	return profiles{s.config.Control, s.config.Version, s.config.SignIn}
+	p := profiles{control: s.config.Control, version: s.config.Version, signIn: s.config.SignIn}
+	if s.config.PublicURLSet {
+		p.public = s.config.PublicURL.String()
+	}
+	return p
 }
 
 func (s *Server) stages() *stages {

@@ -55,6 +55,7 @@ var trail = map[string]trace{
 	"GET /api/oidc/callback": {test: "road_test.go:TestTheRoadOfANewOperator"},
 	"GET /api/obs/script": {action: access.ActionEnrolment,
 		request: at("/api/obs/script", nil)},
+	"POST /api/enrolments":     {action: access.ActionEnrolment, by: "broadcaster"},
 	"POST /api/device":         none("nobody is known yet; the approval has an entry"),
 	"POST /api/device/lookup":  none(asks),
 	"POST /api/device/token":   {test: trailTests + "TestEveryWayToSignInIsInTheTrail"},

@@ -111,6 +111,9 @@ type (
 		Provider string `json:"provider,omitempty"`
 		// Rehearsal reports whether POST /api/rehearsals is offered.
 		Rehearsal bool `json:"rehearsal,omitempty"`
+		// PublicURL is where this server is reached, if its operator set it: a dock that was paired
+		// at another address moves there.
+		PublicURL string `json:"publicUrl,omitempty"`
 	}
 	// MyStage is a stage and the caller's capabilities on it.
 	MyStage struct {

@@ -16,6 +16,7 @@ type profiles struct {
 	control *access.Control
 	version string
 	signIn  SignIn
+	public  string // the public URL; empty: the operator set none
 }
 
 // of returns the Me of the caller.
@@ -36,7 +37,7 @@ func (s profiles) with(
 	me := Me{
 		ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.version,
 		Stages: []MyStage{}, PasskeyNeeded: who.Unproven,
-		Rehearsal: s.control.MayRehearse(ctx, who, stages) == nil,
+		Rehearsal: s.control.MayRehearse(ctx, who, stages) == nil, PublicURL: s.public,
 	}
 	if s.signIn.Provider != nil && who.ByProvider && s.signIn.Provider.OffersLogout() {
 		me.Provider = s.signIn.Name

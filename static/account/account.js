@@ -65,7 +65,12 @@ function draw() {
 
 /** The script that connects an OBS, here as well: a dock saves no files. */
 const obsCard = () =>
-  h('section', { className: 'card', key: 'obs' }, h('h2', null, t('pair.title')), pairingView());
+  h(
+    'section',
+    { className: 'card', key: 'obs' },
+    h('h2', null, t('pair.title')),
+    pairingView({ publicUrl: state.me?.publicUrl }),
+  );
 
 function passwordCard() {
   return h(

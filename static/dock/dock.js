@@ -7,6 +7,7 @@ import { h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
 import { KEYS } from '../lib/memory.js';
+import { isMoving } from '../lib/moving.js';
 import { takePairing } from '../lib/pairing.js';
 import { createMeter } from '../lib/numbers.js';
 import { check, isReady } from '../lib/obs-check.js';
@@ -19,6 +20,7 @@ import { createWays, enrol, signInView } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
 import { Tally } from '../lib/tally.js';
 import { Tokens } from '../lib/tokens.js';
+import { createMovePart } from './moving.js';
 import { createPeopleTab } from './people.js';
 import { createPicturePart } from './picture.js';
 import { createRehearsalPart, NONE } from './rehearsal.js';
@@ -101,6 +103,13 @@ const rehearsal = createRehearsalPart({
   limits: () => model.stage?.limits,
   changed: rehearsalChanged,
 });
+const moving = createMovePart({
+  obs,
+  script,
+  publicUrl: () => model.me?.publicUrl,
+  changed: draw,
+  note,
+});
 const report = createReport({ id: dockId, model, version: () => obs.version });
 
 /** @type {Map<string, import('../lib/types.js').Presence[]>} who is on each stage */
@@ -136,6 +145,7 @@ function draw() {
       panel(
         'broadcast',
         tab,
+        atRest() && moving.view(model.obs.phase === 'ready'),
         ...dockView(model, actions),
         ...picture.view(model.obs.phase === 'ready'),
       ),
@@ -147,6 +157,9 @@ function draw() {
   rehearsal.drawn();
   tell();
 }
+
+/** Nothing is going on with OBS that a new page would not know of. */
+const atRest = () => model.broadcast.phase === 'idle' && !rehearsal.running && !model.settingUp;
 
 /** Says what has changed to those who do not look at it. */
 function tell() {
@@ -373,6 +386,7 @@ async function greeted() {
   if (model.remembered) localStorage.setItem(KEYS.password, password);
   await rehearsal.mend();
   await broadcast.resume();
+  await moving.connected();
   await look();
 }
 
@@ -697,6 +711,7 @@ async function start() {
     try {
       const me = (await enrolled()) ?? (await whoAmI());
       if (me) return arrive(me);
+      if (isMoving()) signing.notice = t('move.signIn');
       draw();
       return ways.load();
     } catch (err) {

@@ -289,7 +289,7 @@ function noObs(m, act) {
   return [
     title(phase === 'password' || phase === 'kicked' ? 'warning' : 'off', t('obs.title')),
     h('p', { className: 'lead', key: 'problem' }, obsProblem(m)),
-    off && m.why === 'off' && !everReady && pairingView(),
+    off && m.why === 'off' && !everReady && pairingView({ publicUrl: m.me?.publicUrl }),
     off && m.why === 'off' && !everReady && h('h2', { key: 'by-hand' }, t('pair.byHandTitle')),
     off &&
       m.why === 'off' &&
@@ -312,7 +312,7 @@ function noObs(m, act) {
         'details',
         { className: 'section', key: 'again' },
         h('summary', null, t('pair.title')),
-        pairingView(),
+        pairingView({ publicUrl: m.me?.publicUrl }),
       ),
   ];
 }

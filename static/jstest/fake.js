@@ -106,10 +106,11 @@ export function fakeObs({
   async function serve(ask) {
     const body = ask.slice(65);
     if (ask !== `${await sign(secret, `ask ${body}`)} ${body}`) return '';
-    const { at, encoder: id, bitrate, keyint_sec, setup, do: what } = JSON.parse(body);
+    const { at, encoder: id, bitrate, keyint_sec, setup, server, do: what } = JSON.parse(body);
     const answer = { at, encoders: encoders.join(' ') };
     const known = encoders.includes(id) && ENCODERS.find((e) => e.id === id);
     if (what === 'write') answer.result = known ? 'done' : 'no_such_encoder';
+    if (what === 'move') [obs.now.server, answer.result] = [server, 'done'];
     if (what === 'restore') {
       answer.result = kept?.setup === setup ? 'done' : 'nothing_kept';
       if (answer.result === 'done') obs.now.file = kept.file;

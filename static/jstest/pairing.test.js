@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { addressOf, isMoving, moved, moveOf } from '../lib/moving.js';
+import { createScript } from '../lib/obs-script.js';
 import { systemOf, takePairing } from '../lib/pairing.js';
+import { fakeObs, memory } from './fake.js';
 
 const handed = {
   'obs-port': '4455',
@@ -58,5 +61,90 @@ describe('a pairing', () => {
     for (const fragment of [{}, { 'obs-port': '1@evil.example' }, { 'obs-password': 'x' }]) {
       assert.deepEqual(take('Chrome/127 OBS/32.2.2', fragment).stored, {});
     }
+  });
+});
+
+describe('a move of the server', () => {
+  const OLD = 'https://old.example';
+  const NOW = 'https://now.example:8443';
+  const paired = (change = {}) => {
+    const storage = memory();
+    const kept = { secret: 's', server: OLD, ...change };
+    for (const [key, value] of Object.entries(kept)) {
+      if (value) storage.setItem(`stagedoor.obs.${key}`, value);
+    }
+    return storage;
+  };
+
+  it('is seen where the script opens another address than the server has', () => {
+    /** @type {[string, object, string | undefined, string, object | null][]} */
+    const table = [
+      ['the old address', {}, NOW, OLD, { from: OLD, to: NOW, arrived: false, able: true }],
+      ['a redirect', {}, NOW, NOW, { from: OLD, to: NOW, arrived: true, able: true }],
+      ['another address', {}, NOW, 'https://x', { from: OLD, to: NOW, arrived: false, able: true }],
+      [
+        'an older script',
+        { server: '' },
+        NOW,
+        OLD,
+        { from: OLD, to: NOW, arrived: false, able: false },
+      ],
+      ['an older script at home', { server: '' }, NOW, NOW, null],
+      ['no move', { server: NOW }, `${NOW}/`, NOW, null],
+      ['no script', { secret: '' }, NOW, OLD, null],
+      ['no public URL', {}, undefined, OLD, null],
+      ['no TLS', {}, 'http://now.example', OLD, null],
+      ['a name that looks like this computer', {}, 'http://127.0.0.1.example', OLD, null],
+      [
+        'this computer',
+        {},
+        'http://127.0.0.1:8080',
+        OLD,
+        { from: OLD, to: 'http://127.0.0.1:8080', arrived: false, able: true },
+      ],
+      ['no address', {}, 'javascript:alert(1)', OLD, null],
+    ];
+    for (const [name, kept, publicUrl, here, want] of table) {
+      assert.deepEqual(moveOf(publicUrl, paired(kept), here), want, name);
+    }
+  });
+
+  it('takes along what the script hands over, and nothing twice', () => {
+    const storage = paired({
+      address: '127.0.0.1:4460',
+      password: 'a #&=+% word',
+      encoders: 'obs_x264 x',
+    });
+    const url = new URL(addressOf({ from: OLD, to: NOW }, 'code', storage));
+    assert.equal(url.origin + url.pathname + url.search, `${NOW}/dock`);
+    const { stored } = take(
+      'Chrome/127 OBS/32.2.2',
+      Object.fromEntries(new URLSearchParams(url.hash.slice(1))),
+    );
+    assert.equal(stored['stagedoor.obs.address'], '127.0.0.1:4460');
+    assert.equal(stored['stagedoor.obs.password'], 'a #&=+% word');
+    assert.equal(stored['stagedoor.obs.secret'], 's');
+    assert.equal(stored['stagedoor.obs.encoders'], 'obs_x264 x');
+    assert.equal(stored['stagedoor.obs.server'], OLD);
+    const there = memory();
+    for (const [key, value] of Object.entries(stored)) there.setItem(key, value);
+    assert.equal(isMoving(there), true);
+    moved(NOW, there);
+    assert.deepEqual([isMoving(there), moveOf(NOW, there, NOW)], [false, null]);
+  });
+
+  it('is not going on where OBS has opened the page', () => {
+    const { stored } = take('Chrome/127 OBS/32.2.2', { ...handed, 'obs-server': OLD });
+    assert.equal(stored['stagedoor.obs.moving'], '');
+  });
+
+  it('is asked of the script with a signature', async () => {
+    const obs = fakeObs({ secret: 's' });
+    const script = createScript(paired(), { limit: 30, pause: async () => {} });
+    assert.equal(await script.move(obs, NOW), 'done');
+    assert.equal(obs.now.server, NOW);
+    const deaf = createScript(paired({ secret: 'another' }), { limit: 30, pause: async () => {} });
+    assert.equal(await deaf.move(obs, OLD), '');
+    assert.equal(obs.now.server, NOW);
   });
 });

@@ -7,5 +7,7 @@ export const KEYS = Object.freeze({
   password: 'stagedoor.obs.password',
   secret: 'stagedoor.obs.secret',
   encoders: 'stagedoor.obs.encoders',
+  scriptServer: 'stagedoor.obs.server',
+  moving: 'stagedoor.obs.moving',
   stage: 'stagedoor.stage',
 });

@@ -18,6 +18,8 @@ const LOOK_AGAIN = 100;
  *   number) => Promise<string>} write answers "done", another word, or ""
  * @property {(obs: import('./obs.js').ObsCaller, setup: number) => Promise<string>} restore gives
  *   back what the file was before the first write of that set-up
+ * @property {(obs: import('./obs.js').ObsCaller, server: string) => Promise<string>} move opens the
+ *   dock at that address from the next start of OBS on; answers as write does
  * @property {() => string[]} encoders the IDs of those that OBS has; none without a script
  */
 
@@ -99,6 +101,7 @@ export function createScript(
     },
     write: async (obs, request, setup) =>
       (await ask(obs, { do: 'write', setup, ...request }))?.result ?? '',
+    move: async (obs, server) => (await ask(obs, { do: 'move', server }))?.result ?? '',
     restore: async (obs, setup) => (await ask(obs, { do: 'restore', setup }))?.result ?? '',
     encoders: () =>
       secret() ? (storage.getItem(KEYS.encoders) ?? '').split(' ').filter(Boolean) : [],

@@ -12,17 +12,21 @@ import { t } from './strings.js';
  * @param {(name: string) => string} take
  */
 export function takePairing(browser = navigator, storage = localStorage, take = takeFragment) {
-  const [port, password, secret, encoders] = [
+  const [port, password, secret, encoders, server, moving] = [
     'obs-port',
     'obs-password',
     'obs-secret',
     'obs-encoders',
+    'obs-server',
+    'obs-moving',
   ].map(take);
   if (!/ OBS\//.test(browser.userAgent) || !/^\d{1,5}$/.test(port ?? '')) return false;
   storage.setItem(KEYS.address, `127.0.0.1:${port}`);
   storage.setItem(KEYS.password, password ?? '');
   storage.setItem(KEYS.secret, secret ?? '');
   storage.setItem(KEYS.encoders, encoders ?? '');
+  storage.setItem(KEYS.scriptServer, server ?? '');
+  storage.setItem(KEYS.moving, moving ?? '');
   return true;
 }
 
@@ -46,9 +50,11 @@ const picture = (name, text) =>
 /**
  * The first way to connect OBS: a script, in two steps. OBS's docks save no files, so there it says
  * where to.
- * @param {{inObs?: boolean, userAgent?: string}} [about]
+ * @param {{inObs?: boolean, userAgent?: string, publicUrl?: string}} [about] publicUrl is that of
+ *   the server, where its operator has set it
  */
 export function pairingView({
+  publicUrl = location.origin,
   userAgent = navigator.userAgent,
   inObs = / OBS\//.test(userAgent),
 } = {}) {
@@ -58,11 +64,7 @@ export function pairingView({
     { className: 'pairing', key: 'pairing' },
     h('p', null, t('pair.first')),
     inObs
-      ? h(
-          'p',
-          { className: 'hint' },
-          t('pair.inObs', { address: location.origin + location.pathname }),
-        )
+      ? h('p', { className: 'hint' }, t('pair.inObs', { address: publicUrl + location.pathname }))
       : h(
           'p',
           null,

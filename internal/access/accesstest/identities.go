@@ -487,14 +487,30 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		refused(t, err, stage.ErrDenied, "denied")
 		_, _, err = h.CreateAccessKey(t.Context(), login, "another")
 		refused(t, err, stage.ErrDenied, "denied")
-		_, _, err = h.NewEnrolment(t.Context(), login, op.User.ID, time.Minute)
+		_, _, err = h.NewEnrolment(t.Context(), login, ana.User.ID, time.Minute)
 		refused(t, err, stage.ErrDenied, "denied")
+
+		t.Log("a dock that it hands its login on to is the key's as well")
+		code, _, err := h.NewEnrolment(t.Context(), login, op.User.ID, time.Minute)
+		ok(t, err)
+		_, moved, err := h.Enrol(t.Context(), code, home)
+		ok(t, err)
+		if again := must(h.Authenticate(t.Context(), access.Presented{Login: moved}))(
+			t); again.User.Role != access.Broadcaster {
+			t.Errorf("the moved dock acts as %+v, want a broadcaster's rights", again.User)
+		}
+		later, _, err := h.NewEnrolment(t.Context(), login, op.User.ID, time.Minute)
+		ok(t, err)
 
 		ok(t, h.RevokeAccessKey(t.Context(), op, made.ID))
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: cookie})
 		refused(t, err, stage.ErrUnauthorized, "")
-		_, _, err = h.Enrol(t.Context(), open, home)
-		refused(t, err, stage.ErrUnauthorized, "bad_code")
+		_, err = h.Authenticate(t.Context(), access.Presented{Login: moved})
+		refused(t, err, stage.ErrUnauthorized, "")
+		for _, code := range []stage.Secret{open, later} {
+			_, _, err = h.Enrol(t.Context(), code, home)
+			refused(t, err, stage.ErrUnauthorized, "bad_code")
+		}
 	})
 }
 

@@ -17,6 +17,7 @@ type state struct {
 	persistent map[string]any
 	asked      int64    // when the script served its last request, as that says
 	kept       keptFile // by the script
+	movedTo    string   // where the script opens the dock, once a dock has asked for a move
 	scenes     scenes
 	crashed    bool
 	cause      string    // of the last crash

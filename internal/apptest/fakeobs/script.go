@@ -18,6 +18,14 @@ type Script struct {
 	Encoders []string
 	Fit      func(id string, kbits, seconds int) map[string]any // what the script writes for one
 	Deaf     bool                                               // no script looks
+	Old      bool                                               // it knows no move
+}
+
+// MovedTo returns the address where the script opens the dock from now on; "" for where it was.
+func (o *OBS) MovedTo() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.movedTo
 }
 
 // A keptFile is what the encoder's file was before a set-up.
@@ -51,6 +59,7 @@ func (o *OBS) lookAtAsk() {
 		Bitrate int    `json:"bitrate"`
 		Seconds int    `json:"keyint_sec"`
 		SetUp   int64  `json:"setup"`
+		Server  string `json:"server"`
 	}
 	if ask != s.sign("ask ", body) || json.Unmarshal([]byte(body), &request) != nil {
 		return
@@ -74,6 +83,9 @@ func (o *OBS) lookAtAsk() {
 			o.kept = keptFile{request.SetUp, o.current.encoderFile}
 		}
 		o.current.encoderFile = s.Fit(request.Encoder, request.Bitrate, request.Seconds)
+		answer["result"] = "done"
+	case request.Do == "move" && !s.Old:
+		o.movedTo = request.Server
 		answer["result"] = "done"
 	}
 	if ours && o.current.encoderFile != nil {

@@ -55,7 +55,7 @@ func (s Script) Lua() (string, error) {
 		"{{code}}", plain(s.Code.Reveal()),
 		"{{expires}}", fmt.Sprint(s.Expires.Unix()),
 		"{{until}}", s.Expires.UTC().Format("2006-01-02 15:04 MST"),
-		"{{sentences}}", sentencesIn(s.Language, server),
+		"{{sentences}}", sentencesIn(s.Language),
 		"{{encoders}}", table,
 	).Replace(template), nil
 }
@@ -76,12 +76,11 @@ func plain(text string) string {
 }
 
 // sentencesIn is the sentences of a language as a table of Lua.
-func sentencesIn(language, server string) string {
+func sentencesIn(language string) string {
 	column := max(0, slices.Index(languages, language))
 	lines := []string{"{"}
 	for _, s := range sentences {
-		text := strings.ReplaceAll(s.text[column], "{server}", server)
-		lines = append(lines, fmt.Sprintf("  %s = \"%s\",", s.key, plain(text)))
+		lines = append(lines, fmt.Sprintf("  %s = \"%s\",", s.key, plain(s.text[column])))
 	}
 	return strings.Join(append(lines, "}"), "\n")
 }

@@ -128,6 +128,11 @@ func (o *world) docks() string {
 // handed is what the dock receives after "#".
 func (o *world) handed() url.Values {
 	o.t.Helper()
+	return o.handedAt(server)
+}
+
+func (o *world) handedAt(server string) url.Values {
+	o.t.Helper()
 	var docks []struct{ Title, URL, UUID string }
 	if err := json.Unmarshal([]byte(o.docks()), &docks); err != nil {
 		o.t.Fatalf("%v: %s", err, o.docks())

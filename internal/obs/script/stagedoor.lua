@@ -7,6 +7,8 @@
 --   3. It gives the dock that password in the part of its address after "#", which browsers
 --      send to no server, and takes it out of OBS's files again when OBS ends.
 --   4. When that dock asks for it, it writes the encoder settings of the profile "Stagedoor".
+--   5. When the server has moved, and that dock asks for it at the new address, it opens the dock
+--      there from then on.
 -- The script itself sends nothing. "Undo" in its pane takes everything back: press it before
 -- you remove the script, since OBS writes down its docks when it ends.
 --
@@ -15,6 +17,7 @@
 
 local obs, bit = obslua, require("bit")
 local server = "{{server}}"
+local first_server = server -- before any move
 local id = "{{id}}" -- of that server: several can share an OBS
 local code, code_expires = "{{code}}", {{expires}} -- seconds since 1970
 local say = {{sentences}}
@@ -49,8 +52,8 @@ end
 -- Notes are a file of names and texts: what has to be taken back.
 local function load_notes(name)
   local found, data = {}, obs.obs_data_create_from_json(read(own_file(name)) or "{}")
-  for _, key in ipairs { "secret", "server", "made", "asked_at", "docks", "adopted", "file", "before", "server_enabled",
-    "auth_required", "server_password", "first_load", "made_password" } do
+  for _, key in ipairs { "secret", "server", "moved_to", "left", "made", "asked_at", "docks", "adopted", "file", "before",
+    "server_enabled", "auth_required", "server_password", "first_load", "made_password" } do
     if data and obs.obs_data_has_user_value(data, key) then
       found[key] = obs.obs_data_get_string(data, key)
     end
@@ -192,27 +195,52 @@ local function entry(title, url, uuid)
   return '{"title": ' .. quote(title) .. ', "url": ' .. quote(url) .. ', "uuid": ' .. quote(uuid) .. "}"
 end
 
--- Our dock, or one that was added by hand for this server; the others stay as they are.
-local function is_ours(object)
-  return field(object, "uuid") == "stagedoor" .. id
-    or field(object, "url"):gsub("#.*", ""):gsub("/$", "") == server .. "/dock"
+-- Where the dock of this server is or was: before a move, OBS wrote down the address of then.
+local function is_at(address, list)
+  for known in list:gmatch("%S+") do
+    if address == known .. "/dock" then return true end
+  end
 end
 
--- Writes our dock with that address into OBS's list; nil takes it out again.
+local function find(list, uuid)
+  for _, object in ipairs(list) do
+    if field(object, "uuid") == uuid then return object end
+  end
+end
+
+local function former() return (notes.left or "") .. " " .. (notes.server or "") end
+
+-- Our dock, or one that was added by hand for this server; the others stay as they are, and so do
+-- those of other servers' scripts. At an address that the server has left, another may be by now:
+-- there, only an entry that was taken over before is ours.
+local function is_ours(object)
+  local uuid = field(object, "uuid")
+  if uuid:match("^stagedoor%x+$") then return uuid == "stagedoor" .. id end
+  local address = field(object, "url"):gsub("#.*", ""):gsub("/$", "")
+  return is_at(address, server)
+    or find(objects(notes.adopted or ""), uuid) and is_at(address, former())
+end
+
+-- Writes our dock with that address into OBS's list; nil takes it out again, and gives back what
+-- the person had added.
 local function set_dock(url)
-  local list, found = {}, false
+  local list, adopted, place = {}, objects(notes.adopted or ""), nil
+  local title, uuid = "Stagedoor", "stagedoor" .. id
   for _, object in ipairs(objects(get_ini("BasicWindow", "ExtraBrowserDocks") or "[]")) do
+    local own = field(object, "uuid")
     if not is_ours(object) then
       table.insert(list, object)
-    elseif not found then
-      found = true
-      local title, uuid = field(object, "title"), field(object, "uuid")
-      if uuid ~= "stagedoor" .. id then notes.adopted = notes.adopted or object end
-      if url then table.insert(list, entry(title, url, uuid))
-      elseif notes.adopted then table.insert(list, notes.adopted) end
+    else
+      if own ~= "stagedoor" .. id and not find(adopted, own) then table.insert(adopted, object) end
+      if not place then place, title, uuid = #list + 1, field(object, "title"), own end
     end
   end
-  if url and not found then table.insert(list, entry("Stagedoor", url, "stagedoor" .. id)) end
+  if url then table.insert(list, place or #list + 1, entry(title, url, uuid)) end
+  for i = #adopted, 1, -1 do
+    local back = not url and place and not find(list, field(adopted[i], "uuid"))
+    if back then table.insert(list, place, adopted[i]) end
+  end
+  notes.adopted = #adopted > 0 and table.concat(adopted, ", ") or nil
   notes.docks = notes.docks or get_ini("BasicWindow", "ExtraBrowserDocks") or "none"
   local none = #list == 0 and notes.docks == "none"
   set_ini("BasicWindow", "ExtraBrowserDocks", not none and "[" .. table.concat(list, ", ") .. "]" or nil)
@@ -351,6 +379,23 @@ local function hmac(text)
   return (sha256(pad(0x5c) .. inner):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
 end
 
+-- An address as a server has it: https, or this computer; no path, no user.
+local function is_address(text)
+  local origin = text:gsub(":%d+$", "")
+  local scheme, host = origin:match("^(https?)://([%w.-]+)$")
+  if not scheme then scheme, host = origin:match("^(https?)://(%[[%x:]+%])$") end
+  return scheme == "https" or scheme == "http"
+    and (host == "localhost" or host == "[::1]" or host:match("^127%.%d+%.%d+%.%d+$") ~= nil)
+end
+
+-- The server has moved: from the end of OBS on, the dock's entry has its new address. OBS itself
+-- shows the dock there already, since it is the one that asks.
+local function move(address)
+  if #address > 250 or not is_address(address) then return "not_allowed" end
+  notes.moved_to, server = address, address
+  return "done"
+end
+
 -- Serves a request of our dock. Its time only goes up: none is served twice.
 local function serve(body)
   local data = obs.obs_data_create_from_json(body)
@@ -361,14 +406,16 @@ local function serve(body)
     obs.obs_data_set_string(answer, "result", "too_old")
   else
     notes.asked_at = ("%d"):format(at)
-    save_notes(id .. ".json", notes)
     local deed, setup = obs.obs_data_get_string(data, "do"), obs.obs_data_get_int(data, "setup")
     if deed == "write" then
       obs.obs_data_set_string(answer, "result", write_encoder(obs.obs_data_get_string(data, "encoder"),
         obs.obs_data_get_int(data, "bitrate"), obs.obs_data_get_int(data, "keyint_sec"), setup))
     elseif deed == "restore" then
       obs.obs_data_set_string(answer, "result", give_back(setup))
+    elseif deed == "move" then
+      obs.obs_data_set_string(answer, "result", move(obs.obs_data_get_string(data, "server")))
     end
+    save_notes(id .. ".json", notes)
     local file = encoder_file()
     obs.obs_data_set_string(answer, "settings", file and read(file) or "")
     obs.obs_data_set_string(answer, "encoders", table.concat(available(), " "))
@@ -403,18 +450,30 @@ local function hand_over()
   add("obs-port", get_websocket("server_port") or "4455")
   add("obs-password", get_websocket("server_password") or "")
   add("obs-secret", notes.secret)
+  add("obs-server", server)
   add("obs-encoders", table.concat(available(), " "))
   if code ~= "" and os.time() < code_expires then add("enrol", code) end
   return server .. "/dock#" .. table.concat(parts, "&")
 end
 
+-- Reads the notes. A newer script has the server's newest address: what the dock asked of the one
+-- before does not count any more.
+local function recall()
+  notes = load_notes(id .. ".json")
+  if notes.made ~= ("%d"):format(code_expires) then notes.moved_to = nil end
+  server = notes.moved_to or first_server
+end
+
 -- The address with the secrets is for OBS's memory, where it reads its docks when it starts.
-local function pair(address)
-  notes = notes or load_notes(id .. ".json")
+local function pair(with_secrets)
+  if not notes or notes.undone then recall() end
+  if notes.server and not is_at(notes.server .. "/dock", server .. " " .. (notes.left or "")) then
+    notes.left = former()
+  end
   notes.secret, notes.server = notes.secret or random(2), server
   notes.made = ("%d"):format(code_expires)
   local problem = start_websocket()
-  if obs.obs_get_module("obs-browser") then set_dock(address or hand_over()) end
+  if obs.obs_get_module("obs-browser") then set_dock(with_secrets and hand_over() or server .. "/dock") end
   save_notes(id .. ".json", notes)
   return problem
 end
@@ -432,7 +491,7 @@ local function others()
 end
 
 local function undo()
-  notes = notes or load_notes(id .. ".json")
+  if not notes then recall() end
   notes.undone = true
   set_dock(nil)
   obs.os_unlink(own_file(id .. ".json"))
@@ -467,9 +526,12 @@ local function run()
     findings[#findings + 1] = say.older
   elseif able then
     findings[#findings + 1] = read(own_file(id .. ".json")) and say.ready or say.restart
-    findings[#findings + 1] = pair()
+    findings[#findings + 1] = pair(true)
   end
-  for _, sentence in ipairs(findings) do obs.script_log(obs.LOG_INFO, sentence) end
+  for i, sentence in ipairs(findings) do
+    findings[i] = sentence:gsub("{server}", function() return server end)
+    obs.script_log(obs.LOG_INFO, findings[i])
+  end
 end
 
 local function on_event(event)
@@ -483,7 +545,7 @@ local function on_event(event)
   elseif event == obs.OBS_FRONTEND_EVENT_SCRIPTING_SHUTDOWN then
     leaving = true
     if notes and not superseded() then -- OBS has just written down its docks, with the secrets
-      if notes.undone then undo() else pair(server .. "/dock") end
+      if notes.undone then undo() else pair(false) end
       save_ini()
     end
   end

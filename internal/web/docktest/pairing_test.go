@@ -4,12 +4,15 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"testing"
 
+	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/obs/encoders"
+	"github.com/stagedoor/stagedoor/internal/web"
 )
 
 // The address that the script gives to OBS opens a dock that is signed in and connected.
@@ -79,4 +82,120 @@ func (d *dock) usesTheGraphicsCard() {
 // escaped escapes as the script does: everything but letters and digits.
 func escaped(text string) string {
 	return regexp.MustCompile(`\+`).ReplaceAllString(url.QueryEscape(text), "%20")
+}
+
+// The server has another public URL, and still answers at the old one. The dock, which the script
+// in OBS opens there, moves with one click: it is at the new address, signed in and connected, and
+// so it is after the next start of OBS.
+func TestAPairedDockMovesWithTheServer(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			m := newMove(t, engine, fakeobs.Script{Secret: "shared", Encoders: []string{"obs_x264"},
+				Fit: fit})
+			m.WaitText("This server has moved to " + m.now)
+			m.ClickText("Move this dock to " + m.now)
+			m.WaitText("from now on OBS opens this dock at " + m.now)
+			m.state("not-set-up")
+			m.isAt(m.now)
+			if got := m.obs.MovedTo(); got != m.now {
+				t.Errorf("the script opens %q, want %q", got, m.now)
+			}
+			m.starts(m.now, m.now, "")
+			m.state("not-set-up")
+			m.isAt(m.now)
+			m.WaitNoText("has moved")
+		})
+	}
+}
+
+// A script from before the move was known says nothing to it. The dock is at the new address until
+// the next start of OBS, and says what to do.
+func TestADockWithAnOlderScriptSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared", Old: true})
+	m.ClickText("Move this dock to " + m.now)
+	m.WaitText("Open " + m.now + "/account in a browser on this computer")
+	m.isAt(m.now)
+	m.starts(m.old, "", "")
+	m.WaitText("its script is too old to follow: open " + m.now + "/account")
+}
+
+// The code of a move is used up, too old, or was guessed: the dock says so, and a person who signs
+// in goes on where the move was.
+func TestAMoveWithABadCodeLeadsToTheSignIn(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared"})
+	m.starts(m.now, m.old, "&obs-moving=1&enrol=guessed")
+	m.WaitText("This sign-in link was used already, or it is too old.")
+	m.WaitText("This dock has come to the new address of the server.")
+	m.Type(`input[name="name"]`, "Ada")
+	m.Type(`input[name="password"]`, apptest.Password)
+	m.Click(`form button[type="submit"]`)
+	m.WaitText("from now on OBS opens this dock at " + m.now)
+	if got := m.obs.MovedTo(); got != m.now {
+		t.Errorf("the script opens %q, want %q", got, m.now)
+	}
+}
+
+// Where the old address leads to the new one (301), no click has brought the dock there. The script
+// keeps the old address until the person says otherwise.
+func TestARedirectedDockAsksBeforeItMoves(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared"})
+	var login web.Enrolment
+	m.ada.Must(http.StatusCreated, "POST", "/api/enrolments", nil, &login)
+	m.starts(m.now, m.old, "&enrol="+escaped(login.Code))
+	m.WaitText("The script in OBS still opens this dock at " + m.old)
+	if got := m.obs.MovedTo(); got != "" {
+		t.Errorf("the script opens %q before the click", got)
+	}
+	m.ClickText("Open this dock at " + m.now + " from now on")
+	m.WaitText("from now on OBS opens this dock at " + m.now)
+}
+
+// A move is a paired dock in OBS, and a server that was given another public URL since.
+type move struct {
+	*dock
+	ada      *apptest.Client
+	old, now string // addresses of the server
+}
+
+func newMove(t *testing.T, engine browser.Engine, script fakeobs.Script) *move {
+	t.Helper()
+	app := apptest.Start(t)
+	ada := app.Broadcaster(app.Operator(), "Ada", "publish")
+	m := &move{ada: ada, old: app.URL, now: strings.Replace(app.URL, "127.0.0.1", "localhost", 1)}
+	app.Stop()
+	app.Again("--public-url", m.now)
+	var login web.Enrolment
+	ada.Must(http.StatusCreated, "POST", "/api/enrolments", nil, &login)
+	far := fakeobs.Start(t, fakeobs.Options{
+		Password: "word", Version: fakeobs.OBS31, Script: script,
+	})
+	m.dock = &dock{Page: browser.Open(t, engine, browser.Options{}), t: t, obs: far}
+	m.starts(m.old, m.old, "&enrol="+escaped(login.Code))
+	return m
+}
+
+// starts opens the dock as OBS does when it starts. The script hands its own address over, unless
+// it is too old.
+func (m *move) starts(at, server, more string) {
+	m.t.Helper()
+	m.Goto("about:blank")
+	address := at + "/dock#obs-port=" + m.obs.Port() + "&obs-password=word&obs-secret=shared" +
+		"&obs-encoders=obs_x264" + more
+	if server != "" {
+		address += "&obs-server=" + escaped(server)
+	}
+	m.Goto(address)
+}
+
+func (m *move) isAt(server string) {
+	m.t.Helper()
+	var address string
+	if m.Eval("location.href", &address); address != server+"/dock" {
+		m.t.Errorf("the address is %s, want %s/dock without secrets", address, server)
+	}
 }

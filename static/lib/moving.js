@@ -1,0 +1,75 @@
+/**
+ * A server that has moved takes its paired docks along: the page goes to the new address with what
+ * the script in OBS handed over, and asks the script from there (docs/decisions/0203).
+ */
+import { KEYS } from './memory.js';
+
+/**
+ * @typedef {object} Move
+ * @property {string} from the address that the script in OBS opens
+ * @property {string} to the address of the server
+ * @property {boolean} arrived this page is at the new address
+ * @property {boolean} able the script can be asked; an older one has to be downloaded again
+ */
+
+/**
+ * An origin that the script takes: https, or this computer. Else ''.
+ * @param {string} text
+ */
+function originOf(text) {
+  try {
+    const { origin, protocol, hostname } = new URL(text);
+    const own = /^(localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/.test(hostname);
+    return protocol === 'https:' || (protocol === 'http:' && own) ? origin : '';
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * Whether the script in OBS opens another address than the server has now. Null where it does not,
+ * where no script has paired this page, and where the operator has set no address.
+ * @param {string | undefined} publicUrl
+ * @param {Pick<Storage, 'getItem'>} [storage]
+ * @param {string} [here]
+ * @returns {Move | null}
+ */
+export function moveOf(publicUrl, storage = localStorage, here = location.origin) {
+  const told = originOf(storage.getItem(KEYS.scriptServer) ?? '');
+  const to = originOf(publicUrl ?? '');
+  const from = told || originOf(here);
+  if (!storage.getItem(KEYS.secret) || !to || !from || from === to) return null;
+  return { from, to, arrived: to === here, able: told !== '' };
+}
+
+/**
+ * The dock at the new address, with what the script would hand over and a code that signs it in.
+ * The secrets are behind the #, which browsers send to no server.
+ * @param {Move} move
+ * @param {string} code
+ * @param {Pick<Storage, 'getItem'>} [storage]
+ */
+export function addressOf({ from, to }, code, storage = localStorage) {
+  const values = new URLSearchParams({
+    'obs-port': /:(\d+)$/.exec(storage.getItem(KEYS.address) ?? '')?.[1] ?? '4455',
+    'obs-password': storage.getItem(KEYS.password) ?? '',
+    'obs-secret': storage.getItem(KEYS.secret) ?? '',
+    'obs-encoders': storage.getItem(KEYS.encoders) ?? '',
+    'obs-server': from,
+    'obs-moving': '1',
+    enrol: code,
+  });
+  return `${to}/dock#${values}`;
+}
+
+/** Whether this page was opened by a move that the script does not know of yet. */
+export const isMoving = (storage = localStorage) => storage.getItem(KEYS.moving) === '1';
+
+/**
+ * A move has ended.
+ * @param {string} server the address that the script opens from now on; '' where it did not take it
+ */
+export function moved(server, storage = localStorage) {
+  storage.removeItem(KEYS.moving);
+  if (server) storage.setItem(KEYS.scriptServer, server);
+}
