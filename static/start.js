@@ -1,5 +1,5 @@
 /** The address that people type: leads on. */
-import { copyField, header, href, page, signOut } from './lib/page.js';
+import { copyField, header, href, page } from './lib/page.js';
 import { signedIn } from './lib/signin.js';
 import { h } from './lib/dom.js';
 import { t } from './lib/strings.js';
@@ -44,7 +44,7 @@ void signedIn((me) => {
   ];
   if (me.role === 'operator') places.splice(2, 0, ['operator', 'start.operator']);
   page(
-    header(me, '', { onSignOut: signOut }),
+    header(me, ''),
     h(
       'main',
       { className: 'card' },

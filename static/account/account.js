@@ -14,7 +14,6 @@ import {
   header,
   page,
   passwordFields,
-  signOut,
 } from '../lib/page.js';
 import { pairingView } from '../lib/pairing.js';
 import { signedIn } from '../lib/signin.js';
@@ -46,7 +45,7 @@ function draw() {
   const { me } = state;
   if (!me) return;
   page(
-    header(me, 'account', { onSignOut: signOut }),
+    header(me, 'account'),
     h(
       'main',
       { className: 'columns' },

@@ -2,11 +2,23 @@
 import { agentName } from '../lib/agent.js';
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
-import { button, errorLine, errorText, field, form, header, page, signOut } from '../lib/page.js';
+import { button, errorLine, errorText, field, form, header, page } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t, time } from '../lib/strings.js';
 
 /** @typedef {{userCode: string, agent: string, address: string, createdAt: string}} Request */
+
+const CODE = 'stagedoor.userCode';
+
+/**
+ * The code in the address of the QR picture. It stays in this tab until it is decided: the way
+ * through a provider loses the fragment.
+ */
+function codeOfAddress() {
+  const [code] = /^#[A-Za-z-]{1,20}$/.exec(location.hash) ?? [''];
+  if (code) sessionStorage.setItem(CODE, code.slice(1));
+  return sessionStorage.getItem(CODE) ?? '';
+}
 
 const state = {
   /** @type {import('../lib/types.js').Me | null} */ me: null,
@@ -14,14 +26,14 @@ const state = {
   /** @type {'' | 'approved' | 'denied'} */ done: '',
   /** @type {string | undefined} */ error: undefined,
   busy: false,
-  code: decodeURIComponent(location.hash.slice(1)),
+  code: codeOfAddress(),
 };
 
 function draw() {
   const { me } = state;
   if (!me) return;
   page(
-    header(me, 'device', { onSignOut: signOut }),
+    header(me, 'device'),
     h(
       'main',
       { className: 'card' },
@@ -113,6 +125,7 @@ const decide = (act, done) =>
   busily(async () => {
     await api('POST', `api/device/${act}`, { userCode: state.request?.userCode });
     state.done = done;
+    sessionStorage.removeItem(CODE);
   });
 
 void signedIn((me) => {

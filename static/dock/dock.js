@@ -15,8 +15,9 @@ import { readObs } from '../lib/obs-read.js';
 import { createScript } from '../lib/obs-script.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { Obs, obsAddress, whyUnreachable } from '../lib/obs.js';
-import { errorLine, errorText, header, page, prepare, say, signOut, whoAmI } from '../lib/page.js';
-import { createWays, enrol, signInView } from '../lib/signin.js';
+import { errorLine, errorText, header, page, prepare, say, whoAmI } from '../lib/page.js';
+import { createWays, enrol } from '../lib/signin.js';
+import { signInView } from '../lib/signin-views.js';
 import { t } from '../lib/strings.js';
 import { Tally } from '../lib/tally.js';
 import { Tokens } from '../lib/tokens.js';
@@ -138,7 +139,7 @@ function draw() {
   document.documentElement.dataset.tab = tab;
   if (tab === 'people') people.open(model.me);
   page(
-    header(model.me, 'dock', { onSignOut: leave, tabs: tabsView(tab, showTab) }),
+    header(model.me, 'dock', { leave, tabs: tabsView(tab, showTab) }),
     h(
       'main',
       { className: 'panels', key: 'main' },
@@ -219,7 +220,7 @@ async function enrolled() {
   }
 }
 
-const ways = createWays({ inDock: true, draw, arrived: arrive });
+const ways = createWays({ here: 'dock', draw, arrived: arrive });
 
 /** @param {string} name @param {string} word */
 async function signIn(name, word) {
@@ -290,13 +291,13 @@ function signedOut() {
   people.leave();
 }
 
+/** The login is about to end. */
 async function leave() {
   if (rehearsal.running) await rehearsal.cancel();
   if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await blankToken();
   picture.stop();
   tokens.forget();
   await report.end();
-  await signOut();
 }
 
 /** Who signs in next does not go live as the one before. */

@@ -8,7 +8,6 @@ const LONG = [
   'dock/people.js',
   'dock/picture.js',
   'guest/views.js',
-  'lib/signin.js',
   'operator/rules.js',
   'stage/guests.js',
   'stage/onstage.js',

@@ -141,20 +141,13 @@ export async function whoAmI() {
 export const href = (path) => new URL(path, base).href;
 
 /**
- * The line on top of every page; tabs make a second one.
- * @param {Me | null} me @param {string} here @param {{onSignOut?: () => void, tabs?: Child}} [more]
+ * The line on top of every page; tabs make a second one. A page cleans up in leave before the login
+ * ends.
+ * @param {Me | null} me @param {string} here
+ * @param {{leave?: () => void | Promise<void>, tabs?: Child}} [more]
  */
-export function header(me, here, { onSignOut, tabs } = {}) {
-  const inDock = DOCKS.includes(here);
-  /** @type {[string, string][]} */
-  const places = [
-    ['dock', 'menu.dock'],
-    ['watch', 'menu.watch'],
-    ['account', 'menu.account'],
-  ];
-  if (me && (['operator', 'moderator'].includes(me.role) || me.passkeyNeeded))
-    places.push(['operator', 'menu.operator']);
-  return h(
+export const header = (me, here, { leave, tabs } = {}) =>
+  h(
     'header',
     { key: 'header' },
     h(
@@ -168,30 +161,51 @@ export function header(me, here, { onSignOut, tabs } = {}) {
       }),
       h('span', { dir: 'auto' }, brand().name ?? t('app')),
     ),
-    !me && languageChoice(),
-    me &&
-      h(
-        'details',
-        { className: 'menu', onkeydown: closeOnEscape, ontoggle: closeElsewhere },
-        h(
-          'summary',
-          { 'aria-label': `${t('app.menu')}: ${me.name}` },
-          h('span', { className: 'who', dir: 'auto' }, me.name),
-        ),
-        h(
-          'nav',
-          { 'aria-label': t('app.menu') },
-          ...places
-            .filter(([path]) => path !== here && !(inDock && path === 'dock'))
-            .map(([path, text]) =>
-              h('a', { href: href(path), target: inDock ? '_blank' : '' }, t(text)),
-            ),
-          themeChoice(),
-          languageChoice(),
-          onSignOut && button(t('menu.signOut'), onSignOut),
-        ),
-      ),
+    me ? menu(me, here, leave) : languageChoice(),
     tabs,
+  );
+
+/** @param {Me} me @param {string} here @param {(() => void | Promise<void>) | undefined} leave */
+function menu(me, here, leave) {
+  const inDock = DOCKS.includes(here);
+  /** @type {[string, string][]} */
+  const places = [
+    ['dock', 'menu.dock'],
+    ['watch', 'menu.watch'],
+    ['account', 'menu.account'],
+  ];
+  if (['operator', 'moderator'].includes(me.role) || me.passkeyNeeded)
+    places.push(['operator', 'menu.operator']);
+  const signOut = async (/** @type {(inDock: boolean) => void | Promise<void>} */ end) => {
+    await leave?.();
+    await end(inDock);
+  };
+  return h(
+    'details',
+    { className: 'menu', onkeydown: closeOnEscape, ontoggle: closeElsewhere },
+    h(
+      'summary',
+      { 'aria-label': `${t('app.menu')}: ${me.name}` },
+      h('span', { className: 'who', dir: 'auto' }, me.name),
+    ),
+    h(
+      'nav',
+      { 'aria-label': t('app.menu') },
+      ...places
+        .filter(([path]) => path !== here && !(inDock && path === 'dock'))
+        .map(([path, text]) =>
+          h('a', { href: href(path), target: inDock ? '_blank' : '' }, t(text)),
+        ),
+      themeChoice(),
+      languageChoice(),
+      button(t('menu.signOut'), () => void signOut(endHere)),
+      me.provider &&
+        button(
+          t('menu.signOutProvider', { name: me.provider }),
+          () => void signOut(endAtProvider),
+          { key: 'provider' },
+        ),
+    ),
   );
 }
 
@@ -257,9 +271,22 @@ function languageChoice() {
 }
 
 /** Ends this login and shows the way in again. */
-export async function signOut() {
+async function endHere() {
   await api('DELETE', 'api/login').catch(() => {}); // ended already, or it ends by itself
   location.reload();
+}
+
+/**
+ * Ends this login and the one at the provider. The provider may ask first and show a page of its
+ * own in the end, from which no way leads back into a dock: there it gets a window.
+ * @param {boolean} inDock
+ */
+function endAtProvider(inDock) {
+  const address = href('api/oidc/logout');
+  const opened = inDock && window.open(address, '_blank');
+  if (!opened) return location.assign(address);
+  opened.opener = null;
+  return endHere();
 }
 
 /** The code of the link that opened this page. */

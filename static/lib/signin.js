@@ -1,31 +1,15 @@
 /** Signing in: name and password, a provider, a code, a dock link. */
-import { api, ApiError, base } from './api.js';
+import { api, ApiError } from './api.js';
 import { h } from './dom.js';
-import {
-  button,
-  DOCKS,
-  errorLine,
-  errorText,
-  field,
-  form,
-  header,
-  page,
-  prepare,
-  whoAmI,
-} from './page.js';
-import { signInWithPasskey, usable } from './passkeys.js';
+import { button, DOCKS, errorLine, errorText, header, page, prepare, whoAmI } from './page.js';
+import { signInWithPasskey } from './passkeys.js';
+import { signInView, waysView } from './signin-views.js';
 import { has, t } from './strings.js';
 
 /** @typedef {import('./dom.js').Child} Child */
 /** @typedef {import('./types.js').Me} Me */
-/**
- * @typedef {{passwords: boolean, setUp?: boolean, provider?: string, codes: boolean, passkeys?:
- *   string}} Ways
- */
-/**
- * @typedef {{deviceCode: string, userCode: string, verificationUri: string,
- *   verificationUriComplete: string, qr: string, expiresIn: number, interval: number}} Code
- */
+/** @typedef {import('../types').SignInWays} SignInWays */
+/** @typedef {import('../types').DeviceCode} Code */
 
 /**
  * Takes a value out of the address's fragment, so that neither the history nor a screenshot keeps
@@ -68,223 +52,121 @@ export async function enrol() {
 const failure = (code) => t(has(`ways.failed.${code}`) ? `ways.failed.${code}` : 'ways.failed');
 
 /**
- * @param {{inDock: boolean, draw: () => void, arrived: (me: Me) => void}} about
+ * The ways to sign in beside name and password. here is the page that offers them; arrived is called
+ * by a way that worked.
  */
-export function createWays({ inDock, draw, arrived }) {
-  /** @type {{ways: Ways, code: Code | null, busy: boolean, error?: string, timer: number}} */
-  const state = {
-    ways: { passwords: true, codes: false },
-    code: null,
-    busy: false,
-    error: undefined,
-    timer: 0,
-  };
+class Ways {
+  /** @type {SignInWays} */
+  offered = { passwords: true, codes: false };
+  /** The code that waits to be approved. @type {Code | null} */
+  code = null;
+  busy = false;
+  /** @type {string | undefined} */
+  error = undefined;
+  timer = 0;
 
-  async function load() {
+  /** @param {{here: string, draw: () => void, arrived: (me: Me) => void}} about */
+  constructor({ here, draw, arrived }) {
+    this.inDock = DOCKS.includes(here);
+    this.approvesCodes = here === 'device';
+    this.draw = draw;
+    this.arrived = arrived;
+  }
+
+  async load() {
     const failed = takeFragment('sign-in');
-    if (failed) state.error = failure(failed);
+    if (failed) this.error = failure(failed);
     try {
-      state.ways = await api('GET', 'api/sign-in');
+      const offered = await api('GET', 'api/sign-in');
+      // To get a code is no way in for the person who is about to approve one.
+      this.offered = { ...offered, codes: offered.codes && !this.approvesCodes };
     } catch {
       // name and password stay
     }
-    draw();
+    this.draw();
   }
 
-  async function begin() {
-    if (state.busy) return;
-    Object.assign(state, { busy: true, error: undefined });
-    draw();
+  /** While a code waits, there is one thing to do. */
+  passwords() {
+    return this.offered.passwords && !this.code;
+  }
+
+  /** What stands above the form for name and password. @returns {Child} */
+  view() {
+    return waysView(this, {
+      begin: () => void this.begin(),
+      passkey: () => void this.byPasskey(),
+      again: () => {
+        this.stop();
+        void this.begin();
+      },
+      cancel: () => {
+        this.stop();
+        this.draw();
+      },
+    });
+  }
+
+  /** @param {() => Promise<void>} work */
+  async busily(work) {
+    if (this.busy) return;
+    Object.assign(this, { busy: true, error: undefined });
+    this.draw();
     try {
-      state.code = await api('POST', 'api/device');
-      later(/** @type {Code} */ (state.code));
+      await work();
     } catch (err) {
-      state.error = errorText(err);
+      this.error = errorText(err);
     }
-    state.busy = false;
-    draw();
+    this.busy = false;
+    this.draw();
+  }
+
+  /** Shows a code, and waits until it is approved. */
+  begin() {
+    return this.busily(async () => {
+      this.code = await api('POST', 'api/device');
+      this.later(/** @type {Code} */ (this.code));
+    });
+  }
+
+  async byPasskey() {
+    /** @type {Me | undefined} */
+    let me;
+    await this.busily(async () => {
+      me = await signInWithPasskey();
+    });
+    if (me) this.arrived(me);
   }
 
   /** @param {Code} code */
-  const later = (code) => {
-    state.timer = setTimeout(() => void poll(code), code.interval * 1000);
-  };
+  later(code) {
+    this.timer = setTimeout(() => void this.poll(code), code.interval * 1000);
+  }
 
   /** Asks whether the code was approved, until it was decided. @param {Code} code */
-  async function poll(code) {
-    if (code !== state.code) return;
+  async poll(code) {
+    if (code !== this.code) return;
     try {
       const me = await api('POST', 'api/device/token', { deviceCode: code.deviceCode });
-      stop();
-      return arrived(me);
+      this.stop();
+      this.arrived(me);
     } catch (err) {
       const goesOn =
         !(err instanceof ApiError) || err.code === 'authorization_pending' || err.status >= 500;
-      if (goesOn) return later(code); // also while the network is away
-      Object.assign(state, { code: null, error: errorText(err) });
-      draw();
+      if (goesOn) return this.later(code); // also while the network is away
+      Object.assign(this, { code: null, error: errorText(err) });
+      this.draw();
     }
   }
 
-  function stop() {
-    clearTimeout(state.timer);
-    Object.assign(state, { code: null, error: undefined });
-  }
-
-  return {
-    load,
-    stop,
-    // While a code waits, there is one thing to do.
-    passwords: () => state.ways.passwords && !state.code,
-    noOperator: () => state.ways.setUp === true,
-    /** What stands above or below the form for name and password. @returns {Child} */
-    view: () =>
-      waysView(state, {
-        inDock,
-        begin: () => void begin(),
-        passkey: () => void byPasskey(state, { draw, arrived }),
-        again: () => {
-          stop();
-          void begin();
-        },
-        cancel: () => {
-          stop();
-          draw();
-        },
-      }),
-  };
-}
-
-/**
- * @param {{busy: boolean, error?: string}} state
- * @param {{draw: () => void, arrived: (me: Me) => void}} about
- */
-async function byPasskey(state, { draw, arrived }) {
-  if (state.busy) return;
-  Object.assign(state, { busy: true, error: undefined });
-  draw();
-  try {
-    const me = await signInWithPasskey();
-    state.busy = false;
-    arrived(me);
-  } catch (err) {
-    Object.assign(state, { busy: false, error: errorText(err) });
-    draw();
+  stop() {
+    clearTimeout(this.timer);
+    Object.assign(this, { code: null, error: undefined });
   }
 }
 
-/**
- * @param {{ways: Ways, code: Code | null, busy: boolean, error?: string}} state
- * @param {{inDock: boolean, begin: () => void, passkey: () => void, again: () => void, cancel: ()
- *   => void}} about
- */
-function waysView({ ways, code, busy, error }, { inDock, begin, passkey, again, cancel }) {
-  if (code) return codeView(code, again, cancel);
-  const provider =
-    ways.provider &&
-    h(
-      'a',
-      {
-        className: inDock ? 'button' : 'button primary',
-        key: 'provider',
-        href: new URL(`api/oidc/login?next=${encodeURIComponent(location.pathname)}`, base).href,
-      },
-      t('ways.provider', { name: ways.provider }),
-    );
-  const codes =
-    ways.codes &&
-    button(t('ways.code'), begin, {
-      key: 'begin',
-      className: inDock && ways.provider ? 'primary' : '',
-      'aria-disabled': busy && 'true',
-    });
-  const key =
-    usable(ways.passkeys) &&
-    button(t('ways.passkey'), passkey, { key: 'passkey', 'aria-disabled': busy && 'true' });
-  return h(
-    'section',
-    { className: 'ways', key: 'ways' },
-    errorLine(error),
-    ...(inDock ? [codes, provider] : [provider, key, codes]),
-    inDock && ways.provider && h('p', { className: 'hint', key: 'embedded' }, t('ways.embedded')),
-    ways.passwords &&
-      (ways.provider || ways.codes) &&
-      h('p', { className: 'or', key: 'or' }, t('ways.or')),
-  );
-}
-
-/** @param {Code} code @param {() => void} again @param {() => void} cancel */
-const codeView = (code, again, cancel) =>
-  h(
-    'section',
-    { className: 'ways', key: 'code' },
-    h('p', null, t('ways.codeLead')),
-    h('p', { className: 'code', role: 'status' }, code.userCode),
-    h(
-      'p',
-      null,
-      h(
-        'a',
-        { href: code.verificationUri, target: '_blank', rel: 'noopener' },
-        code.verificationUri,
-      ),
-    ),
-    h('img', { className: 'qr', src: code.qr, alt: t('ways.qr'), width: 132, height: 132 }),
-    h('p', { className: 'hint' }, t('ways.codeWait')),
-    h(
-      'div',
-      { className: 'row' },
-      button(t('ways.codeNew'), again, { className: 'small' }),
-      button(t('app.cancel'), cancel, { className: 'small' }),
-    ),
-  );
-
-/**
- * Signing in, for every page that needs it. ways are those of lib/signin.js.
- * @param {{error?: string, notice?: string, busy: boolean, onsubmit: (name: string, password:
- *   string) => void, ways: {view: () => Child, passwords: () => boolean, noOperator?: () =>
- *   boolean}}} about
- */
-export function signInView({ error, notice, busy, onsubmit, ways }) {
-  if (ways.noOperator?.()) {
-    return h(
-      'main',
-      { className: 'card', key: 'no-operator' },
-      h('h1', null, t('app')),
-      h('p', { className: 'notice' }, t('sign.noOperator')),
-    );
-  }
-  return h(
-    'main',
-    { className: 'card', key: 'sign-in' },
-    h('h1', null, t('sign.title')),
-    notice && h('p', { className: 'notice' }, notice),
-    ways.view(),
-    ways.passwords() &&
-      form(
-        {
-          key: 'sign',
-          submit: t('sign.in'),
-          busy,
-          error,
-          onsubmit: (d) => onsubmit(d.name, d.password),
-        },
-        field(t('sign.name'), {
-          name: 'name',
-          autocomplete: 'username',
-          required: true,
-          maxLength: 128,
-        }),
-        field(t('sign.password'), {
-          name: 'password',
-          type: 'password',
-          autocomplete: 'current-password',
-          required: true,
-        }),
-      ),
-    ways.passwords() && h('p', { className: 'hint', key: 'forgot' }, t('sign.forgot')),
-  );
-}
+/** @param {ConstructorParameters<typeof Ways>[0]} about */
+export const createWays = (about) => new Ways(about);
 
 /**
  * Asks for a login where there is none, and then calls ready.
@@ -293,45 +175,36 @@ export function signInView({ error, notice, busy, onsubmit, ways }) {
 export async function signedIn(ready, here) {
   await prepare();
   /** @type {{error?: string, busy: boolean}} */
-  const state = { busy: false };
-  const ways = createWays({
-    inDock: DOCKS.includes(here),
-    draw: () => draw(),
-    arrived: (me) => ready(me),
-  });
-  const draw = () =>
-    page(
-      header(null, here),
-      signInView({
-        ...state,
-        ways,
-        async onsubmit(name, password) {
-          Object.assign(state, { busy: true, error: undefined });
-          draw();
-          try {
-            const me = await api('POST', 'api/login', { name, password });
-            return ready(me);
-          } catch (err) {
-            Object.assign(state, { busy: false, error: errorText(err) });
-            draw();
-          }
-        },
-      }),
-    );
+  const form = { busy: false };
+  const draw = () => page(header(null, here), signInView({ ...form, ways, onsubmit }));
+  const ways = createWays({ here, draw, arrived: ready });
+  /** @param {string} name @param {string} password */
+  const onsubmit = async (name, password) => {
+    Object.assign(form, { busy: true, error: undefined });
+    draw();
+    try {
+      const me = await api('POST', 'api/login', { name, password });
+      return ready(me);
+    } catch (err) {
+      Object.assign(form, { busy: false, error: errorText(err) });
+      draw();
+    }
+  };
   try {
     const me = await whoAmI();
     if (me) return ready(me);
     draw();
     await ways.load();
   } catch (err) {
-    page(
-      header(null, here),
-      h(
-        'main',
-        { className: 'card' },
-        errorLine(errorText(err)),
-        button(t('app.again'), () => location.reload()),
-      ),
-    );
+    page(header(null, here), failedView(errorText(err)));
   }
 }
+
+/** @param {string} why */
+const failedView = (why) =>
+  h(
+    'main',
+    { className: 'card' },
+    errorLine(why),
+    button(t('app.again'), () => location.reload()),
+  );

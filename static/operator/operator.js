@@ -5,7 +5,7 @@
 import { api, base } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
-import { button, errorLine, errorText, header, page, say, signOut } from '../lib/page.js';
+import { button, errorLine, errorText, header, page, say } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
 import { createKeys } from './keys.js';
@@ -133,7 +133,7 @@ function stageName(arn) {
 function draw() {
   const { me } = state;
   if (!me) return;
-  const head = header(me, 'operator', { onSignOut: signOut });
+  const head = header(me, 'operator');
   if (menu().length === 0)
     return page(
       head,

@@ -1,5 +1,5 @@
 /** The page of the one-time link that the server prints: it creates the first operator. */
-import { api } from '../lib/api.js';
+import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import {
   chosenPassword,
@@ -13,12 +13,14 @@ import {
   prepare,
   takeCode,
 } from '../lib/page.js';
+import { providerButton } from '../lib/signin-views.js';
 import { t } from '../lib/strings.js';
 
 const code = takeCode();
 /**
- * refused is why the link does not work.
- * @type {{busy: boolean, checked: boolean, error?: string, refused?: string}}
+ * refused is why the link does not work. provider is the name of the sign-in service that makes the
+ * operator where passwords are switched off.
+ * @type {{busy: boolean, checked: boolean, error?: string, refused?: string, provider?: string}}
  */
 const state = { busy: false, checked: false };
 
@@ -35,7 +37,12 @@ function draw() {
 }
 
 function checked() {
-  const { busy, error, refused } = state;
+  const { busy, error, refused, provider } = state;
+  if (provider)
+    return [
+      h('p', { className: 'notice' }, t('setup.byProvider')),
+      providerButton(provider, true, '/'),
+    ];
   if (refused) return [h('p', { className: 'error' }, refused), h('p', null, t('setup.again'))];
   return [
     h('p', null, t('setup.lead')),
@@ -62,9 +69,18 @@ async function start() {
     else state.refused = t('setup.noCode');
   } catch (err) {
     state.refused = t('setup.badLink', { reason: errorText(err) });
+    if (err instanceof ApiError && err.code === 'no_passwords') await findProvider();
   }
   state.checked = true;
   draw();
+}
+
+async function findProvider() {
+  try {
+    state.provider = (await api('GET', 'api/sign-in')).provider;
+  } catch {
+    // the page says why the link does not work
+  }
 }
 
 /** @param {Record<string, string>} data */

@@ -5,7 +5,7 @@
 import { h } from '../lib/dom.js';
 import { KEYS } from '../lib/memory.js';
 import { Obs, obsAddress } from '../lib/obs.js';
-import { header, page, signOut } from '../lib/page.js';
+import { header, page } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
 import { createPeople } from './onstage.js';
@@ -21,15 +21,10 @@ const obs = new Obs({ Socket: Reflect.get(globalThis, 'OBSWebSocket'), onStatus:
 function draw() {
   if (!people) return;
   page(
-    header(me, 'dock/stage', { onSignOut: leave }),
+    header(me, 'dock/stage', { leave: () => people?.leave() }),
     h('main', { className: 'panels', key: 'main' }, ...people.view()),
   );
   people.drawn();
-}
-
-async function leave() {
-  people?.leave();
-  await signOut();
 }
 
 /** By itself only where the browser does not ask for a permission. */

@@ -6,7 +6,7 @@ import { api, ApiError } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
 import { followHeight } from '../lib/height.js';
-import { button, errorText, header, page, say, signOut } from '../lib/page.js';
+import { button, errorText, header, page, say } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { createClient } from '../lib/stage/client.js';
 import { t } from '../lib/strings.js';
@@ -80,7 +80,7 @@ function draw() {
   const shown = publishing();
   for (const id of players.keys()) if (!state.present.some((p) => p.id === id)) drop(id);
   page(
-    header(state.me, 'watch', { onSignOut: leave }),
+    header(state.me, 'watch', { leave: () => client.leave() }),
     h(
       'main',
       { key: 'main' },
@@ -303,11 +303,6 @@ function enter(arn = stages()[0]?.arn ?? '') {
   Object.assign(state, { stage: arn, present: [], error: '' });
   draw();
   if (arn) client.join();
-}
-
-async function leave() {
-  client.leave();
-  await signOut();
 }
 
 /** @param {import('../lib/types.js').Me} me */

@@ -1,0 +1,158 @@
+/** What people see who sign in. lib/signin.js has what it does. */
+import { base } from './api.js';
+import { h } from './dom.js';
+import { button, errorLine, field, form } from './page.js';
+import { usable } from './passkeys.js';
+import { t } from './strings.js';
+
+/** @typedef {import('./dom.js').Child} Child */
+/** @typedef {import('../types').SignInWays} SignInWays */
+/** @typedef {import('../types').DeviceCode} Code */
+/**
+ * @typedef {object} Ways
+ * @property {SignInWays} offered
+ * @property {Code | null} code
+ * @property {boolean} inDock
+ * @property {boolean} busy
+ * @property {string} [error]
+ */
+/** @typedef {{begin: () => void, passkey: () => void, again: () => void, cancel: () => void}} Acts */
+
+/**
+ * The provider's button, which leads back to the page next.
+ * @param {string} name @param {boolean} first whether it is the first choice @param {string} [next]
+ */
+export const providerButton = (name, first, next = location.pathname) =>
+  h(
+    'a',
+    {
+      className: first ? 'button primary' : 'button',
+      key: 'provider',
+      href: new URL(`api/oidc/login?next=${encodeURIComponent(next)}`, base).href,
+    },
+    t('ways.provider', { name }),
+  );
+
+/** @param {Ways} ways @param {Acts} acts @returns {Child} */
+export function waysView(ways, acts) {
+  const { offered, code, busy, error, inDock } = ways;
+  if (code) return codeView(code, acts.again, acts.cancel);
+  // Without an operator there is one way in. A dock adds the code: the provider may not open there.
+  const { setUp = false, provider: name } = offered;
+  const codeFirst = inDock && Boolean(name) && !setUp;
+  const provider = name && providerButton(name, !codeFirst);
+  const codes =
+    offered.codes &&
+    (inDock || !setUp) &&
+    button(t('ways.code'), acts.begin, {
+      key: 'begin',
+      className: codeFirst ? 'primary' : '',
+      'aria-disabled': busy && 'true',
+    });
+  const key =
+    usable(offered.passkeys) &&
+    !setUp &&
+    button(t('ways.passkey'), acts.passkey, { key: 'passkey', 'aria-disabled': busy && 'true' });
+  const embedded =
+    inDock && name && h('p', { className: 'hint', key: 'embedded' }, t('ways.embedded'));
+  return h(
+    'section',
+    { className: 'ways', key: 'ways' },
+    errorLine(error),
+    ...(codeFirst ? [codes, provider] : [provider, key, codes]),
+    embedded,
+    offered.passwords &&
+      !setUp &&
+      (provider || codes || key) &&
+      h('p', { className: 'or', key: 'or' }, t('ways.or')),
+  );
+}
+
+/** @param {Code} code @param {() => void} again @param {() => void} cancel */
+const codeView = (code, again, cancel) =>
+  h(
+    'section',
+    { className: 'ways', key: 'code' },
+    h('p', null, t('ways.codeLead')),
+    h('p', { className: 'code', role: 'status' }, code.userCode),
+    h(
+      'p',
+      null,
+      h(
+        'a',
+        { href: code.verificationUri, target: '_blank', rel: 'noopener' },
+        code.verificationUri,
+      ),
+    ),
+    h('img', { className: 'qr', src: code.qr, alt: t('ways.qr'), width: 132, height: 132 }),
+    h('p', { className: 'hint' }, t('ways.codeWait')),
+    h(
+      'div',
+      { className: 'row' },
+      button(t('ways.codeNew'), again, { className: 'small' }),
+      button(t('app.cancel'), cancel, { className: 'small' }),
+    ),
+  );
+
+/**
+ * Signing in, for every page that needs it. ways are those of lib/signin.js.
+ * @param {{error?: string, notice?: string, busy: boolean, onsubmit: (name: string, password:
+ *   string) => void, ways: {offered: SignInWays, view: () => Child, passwords: () => boolean}}}
+ *   about
+ */
+export function signInView({ ways, notice, ...about }) {
+  if (ways.offered.setUp) return noOperatorView(ways);
+  return h(
+    'main',
+    { className: 'card', key: 'sign-in' },
+    h('h1', null, t('sign.title')),
+    notice && h('p', { className: 'notice' }, notice),
+    ways.view(),
+    ...(ways.passwords() ? passwordView(about) : []),
+  );
+}
+
+/** How the first operator is made. @param {{offered: SignInWays, view: () => Child}} ways */
+function noOperatorView(ways) {
+  const { providerSetsUp, provider, passwords } = ways.offered;
+  return h(
+    'main',
+    { className: 'card', key: 'no-operator' },
+    h('h1', null, t('app')),
+    ...(providerSetsUp
+      ? [
+          h('p', { className: 'notice' }, t('sign.providerSetsUp', { name: provider ?? '' })),
+          ways.view(),
+          passwords && h('p', { className: 'hint', key: 'link' }, t('sign.orSetUpLink')),
+        ]
+      : [h('p', { className: 'notice' }, t('sign.noOperator'))]),
+  );
+}
+
+/**
+ * @param {{error?: string, busy: boolean, onsubmit: (name: string, password: string) => void}} about
+ */
+const passwordView = ({ error, busy, onsubmit }) => [
+  form(
+    {
+      key: 'sign',
+      submit: t('sign.in'),
+      busy,
+      error,
+      onsubmit: (d) => onsubmit(d.name, d.password),
+    },
+    field(t('sign.name'), {
+      name: 'name',
+      autocomplete: 'username',
+      required: true,
+      maxLength: 128,
+    }),
+    field(t('sign.password'), {
+      name: 'password',
+      type: 'password',
+      autocomplete: 'current-password',
+      required: true,
+    }),
+  ),
+  h('p', { className: 'hint', key: 'forgot' }, t('sign.forgot')),
+];
