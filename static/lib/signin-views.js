@@ -16,7 +16,7 @@ import { t } from './strings.js';
  * @property {boolean} busy
  * @property {string} [error]
  */
-/** @typedef {{begin: () => void, passkey: () => void, again: () => void, cancel: () => void}} Acts */
+/** @typedef {Record<'begin' | 'passkey' | 'again' | 'cancel', () => void>} Acts */
 
 /**
  * The provider's button, which leads back to the page next.
@@ -130,7 +130,8 @@ function noOperatorView(ways) {
 }
 
 /**
- * @param {{error?: string, busy: boolean, onsubmit: (name: string, password: string) => void}} about
+ * @param {{error?: string, busy: boolean, onsubmit: (name: string, password: string) => void}}
+ *   about
  */
 const passwordView = ({ error, busy, onsubmit }) => [
   form(

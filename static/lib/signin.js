@@ -52,8 +52,8 @@ export async function enrol() {
 const failure = (code) => t(has(`ways.failed.${code}`) ? `ways.failed.${code}` : 'ways.failed');
 
 /**
- * The ways to sign in beside name and password. here is the page that offers them; arrived is called
- * by a way that worked.
+ * The ways to sign in beside name and password. here is the page that offers them; a way that
+ * worked calls arrived.
  */
 class Ways {
   /** @type {SignInWays} */
