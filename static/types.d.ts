@@ -115,12 +115,20 @@ export interface MyStage {
   limits: Limits;
 }
 
+export interface MyBar {
+  arn: string;
+  name: string;
+  since: string;
+  reason: string;
+}
+
 export interface Me {
   id: string;
   name: string;
   role: string;
   version: string;
   stages: MyStage[];
+  bars?: MyBar[];
   passkeyNeeded?: boolean;
   provider?: string;
   rehearsal?: boolean;
@@ -367,9 +375,17 @@ export interface Dock {
   participantId?: string;
 }
 
+export interface V1RuleGrant {
+  rule: string;
+  ownStage: string;
+  capabilities: string[];
+  maxTTL: number;
+}
+
 export interface V1UserDetail extends V1User {
   grants: V1Grant[];
   docks: Dock[];
+  ownStagesOf: V1RuleGrant[];
 }
 
 export interface V1Stage {
@@ -422,6 +438,7 @@ export interface V1Rule {
   stage?: string;
   ownStage?: string;
   region?: string;
+  ownStagesOf?: string;
   capabilities: string[];
   maxTTL?: number;
 }

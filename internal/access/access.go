@@ -6,6 +6,7 @@ package access
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -179,9 +180,18 @@ func (c *Control) Refresh() {
 	c.outage.permits.clear()
 }
 
-func (c *Control) changed(id UserID) {
+// changed is called after the commit with the users whose logins, grants or stages changed, or with
+// "" for all users.
+func (c *Control) changed(ids ...UserID) {
+	if len(ids) == 0 {
+		return
+	}
 	c.Refresh()
-	if c.cfg.Changed != nil {
+	if c.cfg.Changed == nil {
+		return
+	}
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
 		c.cfg.Changed(id)
 	}
 }

@@ -97,6 +97,7 @@ type AuditFilter struct {
 	Target string
 	Stage  stage.ARN
 	Stages []stage.ARN // if Stage is empty: any of these; nil means all
+	Of     UserID      // stages to which this user has access
 	Since  time.Time   // inclusive
 	Until  time.Time   // exclusive
 }
@@ -115,10 +116,10 @@ func (c *Control) Audit(
 ) (PageOf[Entry], error) {
 	if !by.Allows(ScopeAudit) && by.Allows(ScopeModerate) && by.User.Role == Moderator {
 		stages, err := c.moderated(ctx, by, f.Stage)
-		if err != nil || len(stages) == 0 {
+		if err != nil || stages.none() {
 			return PageOf[Entry]{}, err
 		}
-		f.Stage, f.Stages = "", stages
+		f.Stage, f.Stages, f.Of = "", stages.list, stages.of
 	} else if err := by.Require(ScopeAudit); err != nil {
 		return PageOf[Entry]{}, err
 	}

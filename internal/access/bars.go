@@ -68,9 +68,7 @@ func (c *Control) bar(
 			"%s is an operator, who has access to every stage. Change the role first.",
 			account.Name)
 	}
-	err = tx.PutBar(ctx, i.User, i.Stage, c.cfg.Now(), reason)
-	// a user without a grant gets no token anyway
-	if err != nil && !errors.Is(err, stage.ErrNotFound) {
+	if err := c.putBar(ctx, tx, i.User, i.Stage, reason); err != nil {
 		return nil, err
 	}
 	if err := tx.Advance(ctx, i.User); err != nil {
@@ -84,6 +82,25 @@ func (c *Control) bar(
 		Action: ActionBarred, Target: string(i.User), TargetName: account.Name, Stage: i.Stage,
 		Detail: reason,
 	})
+}
+
+// putBar stores a bar with the grant of a user. Access to all stages of a rule has no grant for the
+// stage: it gets one. Without access there is nothing to bar.
+func (c *Control) putBar(
+	ctx context.Context, tx Store, id UserID, arn stage.ARN, reason string,
+) error {
+	err := tx.PutBar(ctx, id, arn, c.cfg.Now(), reason)
+	if !errors.Is(err, stage.ErrNotFound) {
+		return err
+	}
+	permit, err := tx.Permit(ctx, id, arn, Rate{})
+	if err != nil || permit.Grant.Capabilities == 0 {
+		return err
+	}
+	if err := tx.PutGrant(ctx, permit.Grant); err != nil {
+		return err
+	}
+	return tx.PutBar(ctx, id, arn, c.cfg.Now(), reason)
 }
 
 // Unbar lets a barred user get tokens for a stage again.

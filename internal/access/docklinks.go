@@ -43,6 +43,7 @@ func (c *Control) CreateDockLink(
 	}
 	var link DockLink
 	var revoked []Issuance
+	var widened []UserID
 	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		revoked = nil
 		account, err := c.linked(ctx, tx, External{
@@ -54,7 +55,8 @@ func (c *Control) CreateDockLink(
 		if account, err = c.renameLinked(ctx, tx, by, account, req.Name); err != nil {
 			return err
 		}
-		if revoked, err = c.applyRules(ctx, tx, by, account, nil); err != nil {
+		why := ruling{by: by, widened: &widened}
+		if revoked, err = c.applyRules(ctx, tx, why, account, nil); err != nil {
 			return err
 		}
 		for _, g := range grants {
@@ -73,7 +75,7 @@ func (c *Control) CreateDockLink(
 	if err != nil {
 		return DockLink{}, err
 	}
-	c.changed(link.User.ID)
+	c.changed(append(widened, link.User.ID)...)
 	return link, c.disconnect(ctx, revoked, "The access to this stage was changed.")
 }
 

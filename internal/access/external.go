@@ -101,6 +101,7 @@ func (c *Control) LogInExternal(
 	}
 	var login Principal
 	var revoked []Issuance
+	var widened []UserID
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		account, err := c.linked(ctx, tx, e, Principal{Kind: KindLogin, From: from})
 		if err != nil {
@@ -117,7 +118,8 @@ func (c *Control) LogInExternal(
 		if revoked, err = c.roleChanged(ctx, tx, before, account); err != nil {
 			return err
 		}
-		lost, err := c.applyRules(ctx, tx, by, account, e.Claims)
+		why := ruling{by: by, widened: &widened}
+		lost, err := c.applyRules(ctx, tx, why, account, e.Claims)
 		if err != nil {
 			return err
 		}
@@ -133,7 +135,7 @@ func (c *Control) LogInExternal(
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	c.changed(login.User.ID)
+	c.changed(append(widened, login.User.ID)...)
 	c.wakeMaker()
 	if err := c.disconnect(ctx, revoked, "The access to this stage was changed."); err != nil &&
 		c.cfg.Log != nil {

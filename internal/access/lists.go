@@ -96,6 +96,7 @@ type EventFilter struct {
 	Participant stage.ParticipantID
 	Kind        stage.EventKind
 	Stages      []stage.ARN // where Stage is empty: any of these; nil: all
+	Of          UserID      // the stages to which this user has access
 }
 
 // ListUsers lists users by name, for an operator.

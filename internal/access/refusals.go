@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -24,8 +23,8 @@ func (c *Control) Refusals(
 	if err != nil {
 		return PageOf[StoredEvent]{}, err
 	}
-	f := EventFilter{Kind: stage.EventRefused, Stages: stages}
-	if stages != nil && len(stages) == 0 {
+	f := EventFilter{Kind: stage.EventRefused, Stages: stages.list, Of: stages.of}
+	if stages.none() {
 		return PageOf[StoredEvent]{}, nil
 	}
 	list, err := c.cfg.Store.ListEvents(ctx, f, p)
@@ -39,47 +38,64 @@ func (c *Control) Refusals(
 	return list, err
 }
 
+// narrowed are the stages to which a list for moderators is limited: some, or, if they are too many
+// for one statement, all to which a user has access. Its zero value is every stage.
+type narrowed struct {
+	list []stage.ARN // nil: no limit by a list
+	of   UserID
+}
+
+func (n narrowed) none() bool { return n.list != nil && len(n.list) == 0 }
+
 // moderated returns the stages to which a list for moderators is limited: the requested one, or all
-// that were granted. nil means every stage, for operators.
-func (c *Control) moderated(ctx context.Context, by Principal, arn stage.ARN) ([]stage.ARN, error) {
+// that were granted. Operators moderate every stage.
+func (c *Control) moderated(ctx context.Context, by Principal, arn stage.ARN) (narrowed, error) {
 	if err := by.Require(ScopeModerate); err != nil {
-		return nil, err
+		return narrowed{}, err
 	}
 	if arn != "" {
-		return []stage.ARN{arn}, c.mayKick(ctx, by, arn)
+		return narrowed{list: []stage.ARN{arn}}, c.mayKick(ctx, by, arn)
 	}
 	if by.User.Role == Operator {
-		return nil, nil
+		return narrowed{}, nil
 	}
-	grants, err := c.cfg.Store.Grants(ctx, by.User.ID)
+	grants, err := c.accesses(ctx, by.User.ID)
 	stages := []stage.ARN{}
 	for _, g := range grants {
-		if effective(by.User.Role, g).Capabilities != 0 && len(stages) < maxModerated {
+		if effective(by.User.Role, g).Capabilities != 0 {
 			stages = append(stages, g.Stage)
 		}
 	}
-	return stages, err
+	if len(stages) > maxModerated {
+		return narrowed{of: by.User.ID}, err
+	}
+	return narrowed{list: stages}, err
 }
 
 // Moderated lists the stages that the caller moderates, or the requested one.
 func (c *Control) Moderated(
 	ctx context.Context, by Principal, arn stage.ARN,
 ) ([]stage.Stage, error) {
-	wanted, err := c.moderated(ctx, by, arn)
-	if err != nil {
+	if err := by.Require(ScopeModerate); err != nil {
 		return nil, err
+	}
+	if arn != "" {
+		if err := c.mayKick(ctx, by, arn); err != nil {
+			return nil, err
+		}
 	}
 	all, err := c.Stages(ctx, by)
 	list := make([]stage.Stage, 0, len(all))
 	for _, s := range all {
-		if wanted == nil || slices.Contains(wanted, s.Stage.ARN) {
+		if arn == "" || s.Stage.ARN == arn {
 			list = append(list, s.Stage)
 		}
 	}
 	return list, err
 }
 
-// maxModerated limits how many lists are merged into one page.
+// maxModerated limits how many lists are merged into one page. For more stages, one list of all
+// stages is read, without the rows of other stages.
 const maxModerated = 100
 
 // NamesOf returns the names of users in a list that the caller received.

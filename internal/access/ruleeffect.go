@@ -128,12 +128,15 @@ func claimsOf(identities []Identity) map[string][]string {
 func given(rules []Rule, claims map[string][]string) map[string]Grant {
 	grants := map[string]Grant{}
 	for _, r := range rules {
-		if r.Claim.Name != "" && !r.Claim.Holds(claims) {
+		if !r.holdsFor(claims) {
 			continue
 		}
 		place := string(r.Stage)
-		if r.Own != "" {
+		switch {
+		case r.Own != "":
 			place = "own " + string(r.ID)
+		case r.OwnOf != "":
+			place = "all of " + string(r.OwnOf)
 		}
 		g := grants[place]
 		grants[place] = Grant{

@@ -25,9 +25,11 @@ type RuleID string
 type Rule struct {
 	ID    RuleID
 	Claim Claim     // empty: every user
-	Stage stage.ARN // empty: a stage of one's own, see Own
+	Stage stage.ARN // empty: see Own and OwnOf
 	// Own is the name of the stage that each person gets for themselves: {name} stands for theirs.
-	Own          string
+	Own string
+	// OwnOf is another rule, with Own: this one gives access to every stage that it makes.
+	OwnOf        RuleID
 	Region       string // AWS region of the stages that the rule creates; empty: a local stage
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration
@@ -117,6 +119,11 @@ func (c *Control) placeRule(ctx context.Context, tx Store, r Rule) (Rule, error)
 	if err != nil {
 		return r, err
 	}
+	if r.OwnOf != "" {
+		if err := checkMaker(rules, r); err != nil {
+			return r, err
+		}
+	}
 	if r.ID == "" {
 		if len(rules) >= maxRules {
 			return r, stage.Errorf(stage.ErrConflict,
@@ -129,6 +136,11 @@ func (c *Control) placeRule(ctx context.Context, tx Store, r Rule) (Rule, error)
 	if i < 0 {
 		return r, noSuch("rule")
 	}
+	if r.Own == "" {
+		if err := spareMaker(rules, r.ID); err != nil {
+			return r, err
+		}
+	}
 	r.CreatedAt = rules[i].CreatedAt
 	return r, nil
 }
@@ -139,9 +151,15 @@ func checkRule(r Rule) (Rule, error) {
 		return r, stage.Errorf(stage.ErrInvalid,
 			"A rule names a claim and its value, or neither for every user.")
 	}
-	if (r.Stage == "") == (r.Own == "") {
-		return r, stage.Errorf(stage.ErrInvalid,
-			"A rule gives one stage, or a stage of one's own with a name such as \"{name}\".")
+	kinds := 0
+	for _, given := range []bool{r.Stage != "", r.Own != "", r.OwnOf != ""} {
+		if given {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return r, stage.Errorf(stage.ErrInvalid, "A rule gives one stage, or a stage of one's "+
+			"own with a name such as \"{name}\", or all stages that another rule makes.")
 	}
 	if r.Own != "" {
 		if _, err := cleanName(ownName(r.Own, "x")); err != nil {
@@ -171,6 +189,9 @@ func (r Rule) describe() string {
 			what += " in " + r.Region
 		}
 	}
+	if r.OwnOf != "" {
+		what = "all stages of the rule " + string(r.OwnOf)
+	}
 	return cleanText(who+" → "+what+" ("+r.Capabilities.String()+")", 400)
 }
 
@@ -180,6 +201,13 @@ func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error
 		return err
 	}
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		rules, err := tx.Rules(ctx)
+		if err != nil {
+			return err
+		}
+		if err := spareMaker(rules, id); err != nil {
+			return err
+		}
 		if err := tx.DeleteRule(ctx, id); err != nil {
 			return notFoundIs(err, noSuch("rule"))
 		}
@@ -243,19 +271,22 @@ func (c *Control) applyStored(
 
 // applyRules applies the rules to one account.
 func (c *Control) applyRules(
-	ctx context.Context, tx Store, by Principal, account Account, claims map[string][]string,
+	ctx context.Context, tx Store, why ruling, account Account, claims map[string][]string,
 ) ([]Issuance, error) {
 	rules, err := tx.Rules(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return c.apply(ctx, tx, ruling{by: by}, rules, account, claims)
+	return c.apply(ctx, tx, why, rules, account, claims)
 }
 
 // A ruling is why the rules are applied, for the audit trail.
 type ruling struct {
 	by   Principal
 	lost string // why access ends; empty: the rules do not give it any more
+	// widened collects the users who got access to a stage that was made for somebody else. It may
+	// be nil.
+	widened *[]UserID
 }
 
 // noteRuled notes what the rules gave or took.
@@ -279,6 +310,14 @@ func (c *Control) apply(
 	if err != nil {
 		return nil, err
 	}
+	wide := wantedOfRules(rules, account.ID, claims)
+	wideThere, err := ruleGrantsOf(ctx, tx, account.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.widen(ctx, tx, why, account, wide, wideThere); err != nil {
+		return nil, err
+	}
 	there, err := tx.Grants(ctx, account.ID)
 	if err != nil {
 		return nil, err
@@ -287,38 +326,90 @@ func (c *Control) apply(
 	for _, g := range there {
 		want, stays := wanted[g.Stage]
 		delete(wanted, g.Stage)
-		if !g.ByRule || stays && want == g {
+		if !g.ByRule {
 			continue
 		}
-		if !stays {
-			if err := tx.DeleteGrant(ctx, account.ID, g.Stage); err != nil {
-				return nil, err
-			}
-			want = Grant{User: account.ID, Stage: g.Stage}
-		} else if err := tx.PutGrant(ctx, want); err != nil {
-			return nil, err
-		}
-		lost, err := c.narrow(ctx, tx, account, want)
+		lost, err := c.applyTo(ctx, tx, why, account, g, want, stays, wide)
 		if err != nil {
-			return nil, err
-		}
-		if err := c.noteRuled(ctx, tx, why, account, want); err != nil {
 			return nil, err
 		}
 		revoked = append(revoked, lost...)
 	}
+	lost, err := c.shrink(ctx, tx, why, account, wide, wideThere)
+	if err != nil {
+		return nil, err
+	}
+	revoked = append(revoked, lost...)
+	return revoked, c.giveByRule(ctx, tx, why, account, wanted)
+}
+
+// applyTo changes one grant that came from a rule to what the rules want, where they want it.
+func (c *Control) applyTo(
+	ctx context.Context, tx Store, why ruling, account Account, g, want Grant, stays bool,
+	wide map[RuleID]RuleGrant,
+) ([]Issuance, error) {
+	want.BarredAt, want.BarredReason = g.BarredAt, g.BarredReason
+	if stays && want == g {
+		return nil, nil
+	}
+	if !stays {
+		// A bar of somebody with access to all stages of the rule: see putBar.
+		covered, err := madeBy(ctx, tx, g.Stage, wide)
+		if err != nil || covered && !g.BarredAt.IsZero() {
+			return nil, err
+		}
+		if err := tx.DeleteGrant(ctx, account.ID, g.Stage); err != nil || covered {
+			return nil, err
+		}
+		want = Grant{User: account.ID, Stage: g.Stage}
+	} else if err := tx.PutGrant(ctx, want); err != nil {
+		return nil, err
+	}
+	lost, err := c.narrow(ctx, tx, account, g.Stage)
+	if err != nil {
+		return nil, err
+	}
+	return lost, c.noteRuled(ctx, tx, why, account, want)
+}
+
+// giveByRule gives the access that is not there yet.
+func (c *Control) giveByRule(
+	ctx context.Context, tx Store, why ruling, account Account, wanted map[stage.ARN]Grant,
+) error {
 	for _, g := range wanted {
 		if err := tx.PutGrant(ctx, g); err != nil {
-			return nil, err
+			return err
 		}
 		if err := tx.Advance(ctx, account.ID); err != nil {
-			return nil, err
+			return err
 		}
 		if err := c.noteRuled(ctx, tx, why, account, g); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return revoked, nil
+	return nil
+}
+
+// wantedOfRules is what rules give a person on all stages of other rules.
+func wantedOfRules(
+	rules []Rule, id UserID, claims map[string][]string,
+) map[RuleID]RuleGrant {
+	grants := map[RuleID]RuleGrant{}
+	for _, r := range rules {
+		if r.OwnOf == "" || !r.holdsFor(claims) {
+			continue
+		}
+		g := grants[r.OwnOf]
+		grants[r.OwnOf] = RuleGrant{
+			User: id, Rule: r.OwnOf, Capabilities: g.Capabilities | r.Capabilities,
+			MaxTTL: max(g.MaxTTL, r.MaxTTL),
+		}
+	}
+	return grants
+}
+
+func (r Rule) holdsFor(claims map[string][]string) bool {
+	return r.Claim.Name == "" || r.Claim.Holds(claims)
 }
 
 // wanted is what the rules give a person: of several rules for one stage, all capabilities and the
@@ -329,7 +420,7 @@ func (c *Control) wanted(
 ) (map[stage.ARN]Grant, error) {
 	grants := map[stage.ARN]Grant{}
 	for _, r := range rules {
-		if r.Claim.Name != "" && !r.Claim.Holds(claims) {
+		if r.OwnOf != "" || !r.holdsFor(claims) {
 			continue
 		}
 		arn := r.Stage
@@ -377,6 +468,13 @@ func (c *Control) ownStage(
 	}
 	if err := c.note(ctx, tx, why.by, ownStageEntry(made, account)); err != nil {
 		return "", err
+	}
+	if why.widened != nil {
+		holders, err := tx.RuleHolders(ctx, r.ID)
+		if err != nil {
+			return "", err
+		}
+		*why.widened = append(*why.widened, holders...)
 	}
 	return made.ARN, tx.PutOwnStage(ctx, r.ID, account.ID, made.ARN)
 }

@@ -24,51 +24,73 @@ type StageAccess struct {
 	EndpointsAt  time.Time // when the endpoints were read from AWS
 }
 
+// A Reach is where a principal may go, and where not.
+type Reach struct {
+	Stages []StageAccess // by name
+	Bars   []StageBar    // by the name of the stage
+}
+
+// A StageBar is a stage that the holder of a grant may not enter at present.
+type StageBar struct {
+	Stage  stage.Stage
+	At     time.Time
+	Reason string // as the moderator gave it; its user may read it
+}
+
 // Stages lists the stages to which a principal has access, by name: all of them for an operator.
 func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, error) {
+	reach, err := c.Reach(ctx, who)
+	return reach.Stages, err
+}
+
+// Reach returns the stages to which a principal has access, and those from which they are barred.
+func (c *Control) Reach(ctx context.Context, who Principal) (Reach, error) {
 	read := c.cachedStages
 	if c.cfg.Replicated { // the caller may have just changed them through another replica
 		read = c.readStages
 	}
-	return c.stagesOf(ctx, who, read)
+	return c.reach(ctx, who, read)
 }
 
-// StagesOfStream is Stages for an event stream that reads again after a change of access. It may
-// use a list that was read for another stream a moment ago.
-func (c *Control) StagesOfStream(ctx context.Context, who Principal) ([]StageAccess, error) {
-	return c.stagesOf(ctx, who, c.cachedStages)
+// ReachOfStream is Reach for an event stream that reads again after a change of access. It may use
+// a list of stages that was read for another stream a moment ago.
+func (c *Control) ReachOfStream(ctx context.Context, who Principal) (Reach, error) {
+	return c.reach(ctx, who, c.cachedStages)
 }
 
-func (c *Control) stagesOf(
+func (c *Control) reach(
 	ctx context.Context, who Principal, read func(context.Context) ([]StageRecord, error),
-) ([]StageAccess, error) {
+) (Reach, error) {
 	if who.Stage != "" {
-		return nil, who.Require(ScopeSelf)
+		return Reach{}, who.Require(ScopeSelf)
 	}
 	all, err := read(ctx)
 	if err != nil {
-		return nil, err
+		return Reach{}, err
 	}
 	granted := map[stage.ARN]Grant{}
 	if who.User.Role != Operator {
-		grants, err := c.cfg.Store.Grants(ctx, who.User.ID)
+		grants, err := c.accesses(ctx, who.User.ID)
 		if who.User.ID == "" || err != nil {
-			return nil, err
+			return Reach{}, err
 		}
 		for _, g := range grants {
 			granted[g.Stage] = g
 		}
 	}
-	list := make([]StageAccess, 0, len(all))
+	reach := Reach{Stages: make([]StageAccess, 0, len(all))}
 	for _, s := range all {
-		if g := effective(who.User.Role, granted[s.ARN]); g.Capabilities != 0 {
-			list = append(list, StageAccess{
+		given := granted[s.ARN]
+		if g := effective(who.User.Role, given); g.Capabilities != 0 {
+			reach.Stages = append(reach.Stages, StageAccess{
 				Stage: s.Stage, Limits: s.Limits, Capabilities: g.Capabilities, MaxTTL: g.MaxTTL,
 				EndpointsAt: s.EndpointsAt,
 			})
+		} else if !given.BarredAt.IsZero() {
+			reach.Bars = append(reach.Bars, StageBar{s.Stage, given.BarredAt, given.BarredReason})
 		}
 	}
-	return list, nil
+	return reach, nil
 }
 
 // cachedStages lists the stages by name. It uses a cache, since many event streams read them when
@@ -121,15 +143,11 @@ func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant,
 		if who.ID == "" { // no account
 			return Grant{}, noGrant()
 		}
-		grants, err := c.cfg.Store.Grants(ctx, who.ID)
+		permit, err := c.cfg.Store.Permit(ctx, who.ID, arn, Rate{})
 		if err != nil {
-			return Grant{}, err
+			return Grant{}, notFoundIs(err, noGrant())
 		}
-		for _, g := range grants {
-			if g.Stage == arn {
-				granted = g
-			}
-		}
+		granted = permit.Grant
 	}
 	granted = effective(who.Role, granted)
 	if granted.Capabilities == 0 || !exists {
@@ -438,7 +456,7 @@ func (c *Control) putGrant(
 	if err := tx.PutGrant(ctx, g); err != nil {
 		return nil, err
 	}
-	revoked, err := c.narrow(ctx, tx, account, g)
+	revoked, err := c.narrow(ctx, tx, account, g.Stage)
 	if err != nil {
 		return nil, err
 	}
@@ -448,17 +466,21 @@ func (c *Control) putGrant(
 	})
 }
 
-// narrow revokes the open tokens that exceed a grant, in capabilities or life, including tokens
-// that are being issued concurrently.
+// narrow revokes the open tokens on a stage that exceed the user's access there, in capabilities or
+// life, including tokens that are being issued concurrently.
 func (c *Control) narrow(
-	ctx context.Context, tx Store, account Account, g Grant,
+	ctx context.Context, tx Store, account Account, arn stage.ARN,
 ) ([]Issuance, error) {
 	if err := tx.Advance(ctx, account.ID); err != nil {
 		return nil, err
 	}
-	now := effective(account.Role, g)
+	permit, err := tx.Permit(ctx, account.ID, arn, Rate{})
+	if err != nil {
+		return nil, err
+	}
+	now := effective(account.Role, permit.Grant)
 	return c.revokeOpen(ctx, tx, Revocation{
-		User: account.ID, Stage: g.Stage, Beyond: now.Capabilities,
+		User: account.ID, Stage: arn, Beyond: now.Capabilities,
 		BeyondExpiry: c.cfg.Now().Add(now.MaxTTL + clockSkew), // by the clock of the issuer
 	})
 }
@@ -500,9 +522,9 @@ func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn 
 			return err
 		}
 		if err := tx.DeleteGrant(ctx, id, arn); err != nil {
-			return notFoundIs(err, noSuch("grant"))
+			return notFoundIs(err, c.noGrantToRemove(ctx, tx, id, arn))
 		}
-		if revoked, err = c.narrow(ctx, tx, account, Grant{User: id, Stage: arn}); err != nil {
+		if revoked, err = c.narrow(ctx, tx, account, arn); err != nil {
 			return err
 		}
 		return c.note(ctx, tx, by, Entry{

@@ -24,12 +24,11 @@ func (s *shelf) Stages(context.Context) ([]StageRecord, error) {
 	return append([]StageRecord{}, s.stages...), nil
 }
 
-func (s *shelf) Grants(_ context.Context, users ...UserID) ([]Grant, error) {
-	grants := []Grant{{User: "ana", Stage: "a", Capabilities: stage.Publish}}
-	if len(users) > 0 && users[0] == "ana" || len(users) == 0 || users[0] == "" {
-		return grants, nil
+func (s *shelf) Permit(_ context.Context, user UserID, arn stage.ARN, _ Rate) (Permit, error) {
+	if arn == "a" && (user == "ana" || user == "") {
+		return Permit{Grant: Grant{User: user, Stage: arn, Capabilities: stage.Publish}}, nil
 	}
-	return nil, nil
+	return Permit{}, nil
 }
 
 func TestManyStreamsReadTheStagesOnce(t *testing.T) {

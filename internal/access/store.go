@@ -151,6 +151,7 @@ type Store interface {
 	IdentityStore
 	PasskeyStore
 	RuleStore
+	RuleGrantStore
 	DeviceStore
 	AuditStore
 	WebhookStore

@@ -15,6 +15,14 @@ const inviteLife = 7 * 24 * time.Hour
 type Person struct {
 	User
 	Grants []Grant
+	// RuleGrants is the access to all stages of rules. Only User reads it.
+	RuleGrants []NamedRuleGrant
+}
+
+// A NamedRuleGrant is a RuleGrant with the pattern of its rule for the names of stages.
+type NamedRuleGrant struct {
+	RuleGrant
+	Pattern string
 }
 
 func (c *Control) newAccount(name string, role Role) Account {
@@ -44,6 +52,7 @@ func (c *Control) AddUser(
 	account := c.newAccount(name, role)
 	account.Invited = true
 	code, cred := c.newInvite(account.ID)
+	var widened []UserID
 	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if err := tx.PutAccount(ctx, account); err != nil {
 			return nameTaken(err, name)
@@ -54,12 +63,13 @@ func (c *Control) AddUser(
 		if err := c.note(ctx, tx, by, userEntry(ActionUserCreated, account)); err != nil {
 			return err
 		}
-		_, err := c.applyRules(ctx, tx, by, account, nil)
+		_, err := c.applyRules(ctx, tx, ruling{by: by, widened: &widened}, account, nil)
 		return err
 	})
 	if err != nil {
 		return fail(err)
 	}
+	c.changed(widened...)
 	c.wakeMaker()
 	return account.User, code, cred.ExpiresAt, nil
 }
@@ -309,8 +319,12 @@ func (c *Control) User(ctx context.Context, by Principal, id UserID) (Person, er
 	if err != nil {
 		return Person{}, err
 	}
-	grants, err := c.cfg.Store.Grants(ctx, id)
-	return Person{User: account.User, Grants: grants}, err
+	person := Person{User: account.User}
+	if person.Grants, err = c.cfg.Store.Grants(ctx, id); err != nil {
+		return Person{}, err
+	}
+	person.RuleGrants, err = c.namedRuleGrants(ctx, id)
+	return person, err
 }
 
 // UpdateUser changes the name and the role of a user; an empty value keeps the current one.

@@ -85,7 +85,7 @@ func (c *Control) withdrawn(
 	if err != nil {
 		return "", nil, err
 	}
-	lost, err := c.applyStored(ctx, tx, ruling{by, notVouched}, rules, account)
+	lost, err := c.applyStored(ctx, tx, ruling{by: by, lost: notVouched}, rules, account)
 	return account.ID, append(append(revoked, orphans...), lost...), err
 }
 

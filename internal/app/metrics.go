@@ -88,9 +88,11 @@ func (m measured) IssueToken(
 	return token, err
 }
 
-// countToken counts a request for a token.
-func (s *server) countToken(arn stage.ARN, token stage.ParticipantToken, err error) {
-	s.metrics.Token(wayOf(arn, token), err)
+// requestedTokens counts the requests for tokens.
+type requestedTokens struct{ metrics *metrics.Metrics }
+
+func (r requestedTokens) add(arn stage.ARN, token stage.ParticipantToken, err error) {
+	r.metrics.Token(wayOf(arn, token), err)
 }
 
 // wayOf returns how a token was signed: with the local key, with an own key, or by the AWS API.

@@ -101,7 +101,7 @@ func (s *server) wireRules(rules access.Config) (err error) {
 	rules.TokenLimit, rules.TokenWindow = s.settings.TokenLimit, s.settings.TokenWindow
 	rules.AuditRetention = s.settings.AuditRetention
 	rules.Changed, rules.Queued = s.feed.AccessChanged, s.webhooks.Wake
-	rules.Asked = s.countToken
+	rules.Asked = requestedTokens{s.metrics}.add
 	rules.Unreachable = webhook.Unreachable(s.settings.WebhookNetworks)
 	rules.Moderator, rules.Removed = s.registry, s.registry.removed
 	if s.ownStages != nil {

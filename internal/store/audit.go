@@ -64,6 +64,7 @@ func issued(f access.AuditFilter) walk {
 	}
 	w.pick([]equality{{"id", f.Target}, {"user_id", string(f.Actor)}, {"stage", string(f.Stage)}})
 	w.between("issued_at", f)
+	w.of(f.Of, "issuances.stage")
 	if f.Actor != "" {
 		w.narrow.add("kind <> %s", string(access.KindGuestLink))
 	}
@@ -81,7 +82,15 @@ func entries(f access.AuditFilter) walk {
 		{"action", string(f.Action)},
 	})
 	w.between("at", f)
+	w.of(f.Of, "audit.stage")
 	return w
+}
+
+// of keeps what is of stages to which a user has access.
+func (w *walk) of(user access.UserID, column string) {
+	if user != "" {
+		w.narrow.add(reaches(column), string(user), string(user))
+	}
 }
 
 // An equality is a condition of a filter; an empty value matches everything.

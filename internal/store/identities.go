@@ -91,13 +91,13 @@ func (q queries) PutIdentity(ctx context.Context, i access.Identity) error {
 		i.Issuer, i.Subject, string(i.User), i.Email, string(claims), ms(i.SeenAt))
 }
 
-const ruleColumns = "id, claim, value, COALESCE(stage, ''), own, region, capabilities, " +
-	"max_ttl, created_at"
+const ruleColumns = "id, claim, value, COALESCE(stage, ''), own, region, " +
+	"COALESCE(own_of, ''), capabilities, max_ttl, created_at"
 
 func scanRule(r row) (access.Rule, error) {
 	var rule access.Rule
 	err := r.Scan(&rule.ID, &rule.Claim.Name, &rule.Claim.Value, &rule.Stage,
-		&rule.Own, &rule.Region,
+		&rule.Own, &rule.Region, &rule.OwnOf,
 		&rule.Capabilities, span{&rule.MaxTTL}, at(&rule.CreatedAt))
 	return rule, err
 }
@@ -110,13 +110,13 @@ func (q queries) Rules(ctx context.Context) ([]access.Rule, error) {
 // PutRule implements access.RuleStore.
 func (q queries) PutRule(ctx context.Context, r access.Rule) error {
 	return q.do(ctx, `
-		INSERT INTO rules (id, claim, value, stage, own, region, capabilities, max_ttl, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		INSERT INTO rules (id, claim, value, stage, own, region, own_of, capabilities, max_ttl, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (id) DO UPDATE SET claim = excluded.claim, value = excluded.value, stage = excluded.stage,
-			own = excluded.own, region = excluded.region, capabilities = excluded.capabilities, max_ttl = excluded.max_ttl`,
-		string(r.ID), r.Claim.Name, r.Claim.Value, null(r.Stage), r.Own, r.Region,
-		int64(r.Capabilities),
-		r.MaxTTL.Milliseconds(), ms(r.CreatedAt))
+			own = excluded.own, region = excluded.region, own_of = excluded.own_of,
+			capabilities = excluded.capabilities, max_ttl = excluded.max_ttl`,
+		string(r.ID), r.Claim.Name, r.Claim.Value, null(r.Stage), r.Own, r.Region, null(r.OwnOf),
+		int64(r.Capabilities), r.MaxTTL.Milliseconds(), ms(r.CreatedAt))
 }
 
 // DeleteRule implements access.RuleStore.

@@ -95,24 +95,30 @@ func (q queries) ListStages(
 	ctx context.Context, f access.StageFilter, p access.Page,
 ) (access.PageOf[access.ListedStage], error) {
 	w := walk{
-		columns: stageColumns + ", " + countOf("n.stage = s.arn") + ", " + grantOf,
-		keys:    []key{{column: "s.sort_key"}, {column: "s.arn"}},
-		window:  namesWindow,
+		columns: stageColumns + ", " + countOf("n.stage = s.arn") + ", " + grantOf +
+			", COALESCE(g.by_rule, 0), " + ruleGrantOf,
+		keys:   []key{{column: "s.sort_key"}, {column: "s.arn"}},
+		window: namesWindow,
 	}
 	w.from = "stages s LEFT JOIN grants g ON g.stage = s.arn AND g.user_id = " +
-		w.args.place(string(f.User))
+		w.args.place(string(f.User)) + ruleGrantJoin + w.args.place(string(f.User))
 	w.index.add("s.removed_at IS NULL")
 	if f.Query != "" {
 		w.narrow.add(`s.sort_key LIKE %s ESCAPE '\'`, like(f.Query))
 	}
 	if f.User != "" {
-		w.narrow.add("g.stage IS NOT NULL")
+		w.narrow.add("(g.stage IS NOT NULL OR w.user_id IS NOT NULL)")
 	}
 	return page(ctx, q, w, p, func(r row) (access.ListedStage, error) {
 		var l access.ListedStage
+		var byRule int
+		byRules := access.Grant{ByRule: true}
 		more := append([]any{&l.Users}, scanGrantOf(&l.Grant)...)
+		more = append(append(more, &byRule), scanGrantOf(&byRules)...)
 		s, err := scanStage(extended{r, more})
 		l.StageRecord = s
+		l.Grant.ByRule = byRule != 0
+		l.Grant = l.Grant.With(byRules)
 		if l.Grant.Capabilities != 0 {
 			l.Grant.User, l.Grant.Stage = f.User, s.ARN
 		}
@@ -303,6 +309,7 @@ func events(f access.EventFilter) walk {
 	} else {
 		w.narrow.equal("e.kind", string(f.Kind))
 	}
+	w.of(f.Of, "e.stage")
 	if f.Query != "" {
 		w.narrow.add(`(e.code = %s OR e.detail LIKE %s ESCAPE '\')`, f.Query, like(f.Query))
 	}

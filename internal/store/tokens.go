@@ -22,17 +22,20 @@ func rateArgs(rate access.Rate) []any {
 	return []any{rate.Bucket, rate.Since.UnixMilli(), rate.Until.UnixMilli(), int64(rate.Limit - 1)}
 }
 
-var permitText = `SELECT ` + accountColumns + `, s.arn IS NOT NULL, COALESCE(g.capabilities, 0), g.max_ttl, g.barred_at, COALESCE(g.barred_reason, ''), ` + fmt.Sprintf(full, "$3", "$4", "$5", "$6") + `
+var permitText = `SELECT ` + accountColumns + `, s.arn IS NOT NULL, COALESCE(g.capabilities, 0), g.max_ttl, COALESCE(g.by_rule, 0), g.barred_at, COALESCE(g.barred_reason, ''), ` + ruleGrantOf + `, ` + fmt.Sprintf(full, "$3", "$4", "$5", "$6") + `
 	FROM users u LEFT JOIN stages s ON s.arn = $2 AND s.removed_at IS NULL
-	LEFT JOIN grants g ON g.user_id = u.id AND g.stage = s.arn WHERE u.id = $1`
+	LEFT JOIN grants g ON g.user_id = u.id AND g.stage = s.arn` + ruleGrantJoin + `u.id WHERE u.id = $1`
 
 func scanPermit(r row) (access.Permit, error) {
 	var p access.Permit
-	err := r.Scan(append(accountFields(&p.Account), &p.Stage, &p.Grant.Capabilities, span{
-		&p.Grant.MaxTTL,
-	},
-		at(&p.Grant.BarredAt), &p.Grant.BarredReason, at(&p.Full))...)
+	byRules := access.Grant{ByRule: true}
+	var byRule int
+	err := r.Scan(append(accountFields(&p.Account), &p.Stage,
+		&p.Grant.Capabilities, span{&p.Grant.MaxTTL}, &byRule, at(&p.Grant.BarredAt),
+		&p.Grant.BarredReason, &byRules.Capabilities, span{&byRules.MaxTTL}, at(&p.Full))...)
 	p.Account = completed(p.Account)
+	p.Grant.ByRule = byRule != 0
+	p.Grant = p.Grant.With(byRules)
 	return p, err
 }
 

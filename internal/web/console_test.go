@@ -7,6 +7,7 @@ import (
 	"image/png"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,8 +120,10 @@ func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	if !strings.Contains(refused.Detail, "language") {
 		t.Errorf("the refusal gives no reason: %q", refused.Detail)
 	}
-	if stages := ana.Me().Stages; len(stages) != 0 {
-		t.Errorf("the stage is offered still: %+v", stages)
+	if me := ana.Me(); len(me.Stages) != 0 || len(me.Bars) != 1 ||
+		me.Bars[0].ARN != first.Stage || me.Bars[0].Reason != "language" ||
+		me.Bars[0].Since.IsZero() || me.Bars[0].Name == "" {
+		t.Errorf("ana's stages are %+v, and those without access %+v", me.Stages, me.Bars)
 	}
 	var person web.V1UserDetail
 	olga.Must(http.StatusOK, "GET", "/api/v1/users/"+string(ana.Me().ID), nil, &person)
@@ -242,4 +245,38 @@ func TestAWebhookSaysWhyNothingArrives(t *testing.T) {
 	if !strings.Contains(all.Webhooks[0].Failure, "no answer") {
 		t.Errorf("the failure is %q", all.Webhooks[0].Failure)
 	}
+}
+
+// A rule gives all stages that another rule makes, and the page of its holder says so.
+func TestARuleOfAllOwnStages(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	mia := a.Broadcaster(olga, "mia", "subscribe")
+	var makes, moderates web.V1Rule
+	olga.Must(http.StatusCreated, "POST", "/api/v1/rules", web.V1Rule{
+		OwnStage: "{name}'s stage", Capabilities: []string{"publish"},
+	}, &makes)
+	rule := web.V1Rule{OwnStagesOf: makes.ID, Capabilities: []string{"subscribe"}}
+	olga.Must(http.StatusCreated, "POST", "/api/v1/rules", rule, &moderates)
+	if moderates.OwnStagesOf != makes.ID {
+		t.Errorf("the rule became %+v", moderates)
+	}
+	page := mia.Events()
+	apptest.Await(page, "me", func(web.Me) bool { return true })
+	a.Broadcaster(olga, "ana", "publish")
+	apptest.Await(page, "me", func(me web.Me) bool {
+		return slices.ContainsFunc(me.Stages, func(s web.MyStage) bool {
+			return s.Name == "ana's stage"
+		})
+	})
+	var person web.V1UserDetail
+	olga.Must(http.StatusOK, "GET", "/api/v1/users/"+string(mia.Me().ID), nil, &person)
+	if len(person.OwnStagesOf) != 1 || person.OwnStagesOf[0].Rule != makes.ID ||
+		person.OwnStagesOf[0].OwnStage != "{name}'s stage" {
+		t.Errorf("the page of the moderator has %+v", person.OwnStagesOf)
+	}
+	olga.Refused(http.StatusConflict, "conflict", "DELETE", "/api/v1/rules/"+string(makes.ID), nil)
+	olga.Must(http.StatusNoContent, "DELETE", "/api/v1/rules/"+string(moderates.ID), nil, nil)
+	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 2 })
 }

@@ -42,6 +42,18 @@ func (*sick) Grants(context.Context, ...access.UserID) ([]access.Grant, error) {
 		Capabilities: stage.Subscribe}}, nil
 }
 
+func (*sick) Permit(
+	_ context.Context, user access.UserID, arn stage.ARN, _ access.Rate,
+) (access.Permit, error) {
+	return access.Permit{
+		Grant: access.Grant{User: user, Stage: arn, Capabilities: stage.Subscribe},
+	}, nil
+}
+
+func (*sick) GrantsByRules(context.Context, access.UserID) ([]access.Grant, error) {
+	return nil, nil
+}
+
 // sickServer has a clock that moves on with each look at it: no login is believed for long.
 func sickServer(db *sick) *Server {
 	now := time.Now()

@@ -103,6 +103,7 @@ type (
 		Role    access.Role   `json:"role"`
 		Version string        `json:"version"`
 		Stages  []MyStage     `json:"stages"`
+		Bars    []MyBar       `json:"bars,omitempty"` // stages from which the caller is barred
 		// PasskeyNeeded marks an operator without the passkey that operators need here. They have
 		// the access of a broadcaster.
 		PasskeyNeeded bool `json:"passkeyNeeded,omitempty"`
@@ -123,6 +124,13 @@ type (
 		MaxTTL       int64        `json:"maxTTL"` // seconds
 		Served       string       `json:"served"` // "local" or "aws"
 		Limits       stage.Limits `json:"limits"`
+	}
+	// MyBar is a stage from which a moderator barred the caller, and why.
+	MyBar struct {
+		ARN    stage.ARN `json:"arn"`
+		Name   string    `json:"name"`
+		Since  time.Time `json:"since"`
+		Reason string    `json:"reason"`
 	}
 	// InviteName is the name on an invitation.
 	InviteName struct {

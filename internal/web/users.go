@@ -21,28 +21,31 @@ type profiles struct {
 
 // of returns the Me of the caller.
 func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
-	stages, err := s.control.Stages(ctx, who)
-	return s.with(ctx, stages, who), err
+	reach, err := s.control.Reach(ctx, who)
+	return s.with(ctx, reach, who), err
 }
 
 // ofStream is of for an event stream.
 func (s profiles) ofStream(ctx context.Context, who access.Principal) (Me, error) {
-	stages, err := s.control.StagesOfStream(ctx, who)
-	return s.with(ctx, stages, who), err
+	reach, err := s.control.ReachOfStream(ctx, who)
+	return s.with(ctx, reach, who), err
 }
 
 func (s profiles) with(
-	ctx context.Context, stages []access.StageAccess, who access.Principal,
+	ctx context.Context, reach access.Reach, who access.Principal,
 ) Me {
 	me := Me{
 		ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.version,
 		Stages: []MyStage{}, PasskeyNeeded: who.Unproven,
-		Rehearsal: s.control.MayRehearse(ctx, who, stages) == nil, PublicURL: s.public,
+		Rehearsal: s.control.MayRehearse(ctx, who, reach.Stages) == nil, PublicURL: s.public,
 	}
 	if s.signIn.Provider != nil && who.ByProvider && s.signIn.Provider.OffersLogout() {
 		me.Provider = s.signIn.Name
 	}
-	for _, a := range stages {
+	for _, b := range reach.Bars {
+		me.Bars = append(me.Bars, MyBar{b.Stage.ARN, b.Stage.Name, b.At.UTC(), b.Reason})
+	}
+	for _, a := range reach.Stages {
 		me.Stages = append(me.Stages, MyStage{
 			ARN: a.Stage.ARN, Name: a.Stage.Name, Capabilities: a.Capabilities.Words(),
 			MaxTTL: int64(a.MaxTTL / time.Second), Served: served(a.Stage.ARN), Limits: a.Limits,

@@ -69,7 +69,8 @@ func ruleIn(r *http.Request) (access.Rule, error) {
 	}
 	return access.Rule{
 		ID: in.ID, Claim: access.Claim{Name: in.Claim, Value: in.Value}, Stage: in.Stage,
-		Own: in.OwnStage, Region: in.Region, Capabilities: can, MaxTTL: life,
+		Own: in.OwnStage, Region: in.Region, OwnOf: in.OwnStagesOf, Capabilities: can,
+		MaxTTL: life,
 	}, nil
 }
 

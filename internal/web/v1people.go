@@ -38,7 +38,12 @@ func (v v1People) read(r *http.Request, who access.Principal) (any, error) {
 	}
 	out := V1UserDetail{
 		V1User: v1User(access.ListedUser{User: person.User, Stages: len(person.Grants)}),
-		Grants: []V1Grant{},
+		Grants: []V1Grant{}, OwnStagesOf: []V1RuleGrant{},
+	}
+	for _, g := range person.RuleGrants {
+		out.OwnStagesOf = append(out.OwnStagesOf, V1RuleGrant{
+			g.Rule, g.Pattern, g.Capabilities.Words(), int64(g.MaxTTL / time.Second),
+		})
 	}
 	for _, g := range person.Grants {
 		st, err := v.control.Stage(r.Context(), g.Stage)

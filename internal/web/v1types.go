@@ -32,6 +32,15 @@ type (
 		V1User
 		Grants []V1Grant `json:"grants"`
 		Docks  []Dock    `json:"docks"`
+		// OwnStagesOf is the access to all stages that rules create, of which Grants has none.
+		OwnStagesOf []V1RuleGrant `json:"ownStagesOf"`
+	}
+	// A V1RuleGrant is the access of a user to every stage that a rule creates.
+	V1RuleGrant struct {
+		Rule         access.RuleID `json:"rule"`
+		OwnStage     string        `json:"ownStage"` // the pattern of the stages' names
+		Capabilities []string      `json:"capabilities"`
+		MaxTTL       int64         `json:"maxTTL"` // seconds
 	}
 	// A V1Grant is the access of a user to a stage.
 	V1Grant struct {
@@ -151,10 +160,12 @@ type (
 		Value string        `json:"value,omitempty"`
 		Stage stage.ARN     `json:"stage,omitempty"`
 		// name of each user's own stage, with {name}
-		OwnStage     string   `json:"ownStage,omitempty"`
-		Region       string   `json:"region,omitempty"` // AWS region of the stages that the rule creates
-		Capabilities []string `json:"capabilities"`
-		MaxTTL       *int64   `json:"maxTTL,omitempty"` // seconds
+		OwnStage string `json:"ownStage,omitempty"`
+		Region   string `json:"region,omitempty"` // AWS region of the stages that the rule creates
+		// another rule, with ownStage: access to every stage that it creates
+		OwnStagesOf  access.RuleID `json:"ownStagesOf,omitempty"`
+		Capabilities []string      `json:"capabilities"`
+		MaxTTL       *int64        `json:"maxTTL,omitempty"` // seconds
 	}
 	// A V1Rules lists the rules.
 	V1Rules struct {
@@ -278,7 +289,7 @@ func v1Rule(r access.Rule) V1Rule {
 	life := int64(r.MaxTTL / time.Second)
 	return V1Rule{
 		ID: r.ID, Claim: r.Claim.Name, Value: r.Claim.Value, Stage: r.Stage, OwnStage: r.Own,
-		Region:       r.Region,
+		Region: r.Region, OwnStagesOf: r.OwnOf,
 		Capabilities: r.Capabilities.Words(), MaxTTL: &life,
 	}
 }

@@ -73,6 +73,16 @@ func Fill(ctx context.Context, db *sql.DB, s Size, now time.Time) error {
 			of(user, "i", s.Users), of(arn, fmt.Sprint("i / ", s.Users, " * 7 + i"), s.Stages), "3",
 			"43200000",
 		}},
+		{10, "rules (id, claim, value, own, capabilities, max_ttl, created_at)", []string{
+			"'rule-' || (i % 10)", "'groups'", "'group ' || i", "'{name}'", "1", "43200000",
+			fmt.Sprint(ms),
+		}},
+		{s.Stages, "own_stages (rule_id, user_id, stage)", []string{
+			"'rule-' || (i % 10)", of(user, "i", s.Users), of(arn, "i", s.Stages),
+		}},
+		{s.Users / 10, "rule_grants (user_id, rule_id, capabilities, max_ttl)", []string{
+			of(user, "i", s.Users), "'rule-' || (i % 10)", "2", "43200000",
+		}},
 		{s.Credentials, "credentials (id, kind, hash, user_id, label, view_name, stage, " +
 			"created_at, expires_at, address, agent)", []string{
 			"'credential-' || i", "CASE WHEN i % 4 = 0 THEN 'view' ELSE 'login' END",

@@ -1,0 +1,211 @@
+package accesstest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// crews are a rule that gives each streamer a stage, and one that gives moderators all of them.
+func (h *House) crews(op access.Principal) (makes, moderates access.Rule) {
+	h.t.Helper()
+	h.Configure(func(c *access.Config) {
+		c.External.Moderators = []access.Claim{{Name: "groups", Value: "moderators"}}
+	})
+	makes = must(h.PutRule(h.t.Context(), op, access.Rule{
+		Claim: access.Claim{Name: "groups", Value: "streamers"}, Own: "{name}'s stage",
+		Capabilities: both,
+	}))(h.t)
+	moderates = must(h.PutRule(h.t.Context(), op, access.Rule{
+		Claim: access.Claim{Name: "groups", Value: "moderators"}, OwnOf: makes.ID,
+		Capabilities: stage.Subscribe,
+	}))(h.t)
+	return makes, moderates
+}
+
+// names are those of the stages that a user reaches, with the capabilities.
+func (h *House) names(who access.Principal) []string {
+	h.t.Helper()
+	names := []string{}
+	for _, s := range must(h.Stages(h.t.Context(), who))(h.t) {
+		names = append(names, s.Stage.Name+" "+s.Capabilities.String())
+	}
+	return names
+}
+
+func (h *House) reaches(who access.Principal, want ...string) {
+	h.t.Helper()
+	if got := h.names(who); !slices.Equal(got, want) {
+		h.t.Errorf("%s reaches %q, want %q", who.User.Name, got, want)
+	}
+}
+
+func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		h.crews(op)
+		ana := h.member("1", "Ana", "streamers")
+		mia := h.member("2", "Mia", "moderators")
+		h.reaches(mia, "Ana's stage subscribe")
+		var told []access.UserID
+		h.Configure(func(c *access.Config) {
+			c.Changed = func(id access.UserID) { told = append(told, id) }
+		})
+		ben := h.member("3", "Ben", "streamers")
+		h.reaches(mia, "Ana's stage subscribe", "Ben's stage subscribe")
+		h.reaches(ben, "Ben's stage publish,subscribe")
+		if !slices.Contains(told, mia.User.ID) {
+			t.Errorf("told of Ben's stage: %v, want the moderator, too", told)
+		}
+		arn := must(h.Stages(t.Context(), ana))(t)[0].Stage.ARN
+		on := must(h.OnStage(t.Context(), mia, arn))(t)
+		if on.Capabilities != stage.Subscribe {
+			t.Errorf("on one stage the moderator has %v", on.Capabilities)
+		}
+		page := access.Page{Limit: 10}
+		list := must(h.ListStages(t.Context(), mia, access.StageFilter{}, page))(t)
+		if len(list.Items) != 2 || list.Items[0].Grant.Capabilities != stage.Subscribe {
+			t.Errorf("the moderator's list has %+v", list.Items)
+		}
+		_, err := h.Issue(t.Context(), mia, access.IssueRequest{Stage: arn, For: "publish"})
+		refused(t, err, stage.ErrDenied, "no_capability")
+		watching := h.Issued(mia, arn)
+		ok(t, h.Kick(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Pause."))
+
+		t.Log("access by hand is not touched by the rule")
+		h.Grant(op, mia, arn, both)
+		h.reaches(mia, "Ana's stage publish,subscribe", "Ben's stage subscribe")
+		ok(t, h.RemoveGrant(t.Context(), op, mia.User.ID, arn))
+		h.reaches(mia, "Ana's stage subscribe", "Ben's stage subscribe")
+		refused(t, h.RemoveGrant(t.Context(), op, mia.User.ID, arn), stage.ErrConflict, "")
+		ok(t, h.MayStay(t.Context(), watching.Participant))
+
+		t.Log("the claim is gone, and the access with it")
+		mia = h.member("2", "Mia")
+		h.reaches(mia)
+		refused(t, h.MayStay(t.Context(), watching.Participant), stage.ErrDenied, "token_revoked")
+		if taken := h.trail(op, access.ActionAccessRemoved); !slices.ContainsFunc(taken,
+			func(e access.Entry) bool { return strings.Contains(e.Detail, "all stages") }) {
+			t.Errorf("the trail has %+v", taken)
+		}
+	})
+}
+
+func (on rules) TestRulesOfAllStagesStandOnAnother(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		h.member("1", "Ana", "streamers")
+		mia := h.member("2", "Mia", "moderators")
+		makes, moderates := h.crews(op)
+		h.reaches(mia, "Ana's stage subscribe")
+		refused(t, h.RemoveRule(t.Context(), op, makes.ID), stage.ErrConflict, "")
+		other := makes
+		other.Own, other.Stage = "", h.Studio(op, "main")
+		_, err := h.PutRule(t.Context(), op, other)
+		refused(t, err, stage.ErrConflict, "")
+		for _, bad := range []access.Rule{
+			{OwnOf: "nothing", Capabilities: both}, {OwnOf: moderates.ID, Capabilities: both},
+			{OwnOf: makes.ID, Own: "{name}", Capabilities: both},
+			{OwnOf: makes.ID, Region: "us-west-2", Capabilities: both},
+		} {
+			_, err := h.PutRule(t.Context(), op, bad)
+			refused(t, err, stage.ErrInvalid, "")
+		}
+		token := h.Issued(mia, must(h.Stages(t.Context(), mia))(t)[0].Stage.ARN)
+		more := moderates
+		more.Capabilities = both
+		if e := must(h.RuleEffect(t.Context(), op, more))(t); e.Change != 1 || e.Lose+e.Gain != 0 {
+			t.Errorf("the effect of more capabilities is %+v", e)
+		}
+		must(h.PutRule(t.Context(), op, more))(t)
+		h.reaches(mia, "Ana's stage publish,subscribe")
+		more.Capabilities = stage.Publish
+		must(h.PutRule(t.Context(), op, more))(t)
+		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
+		ok(t, h.RemoveRule(t.Context(), op, moderates.ID))
+		h.reaches(mia)
+		ok(t, h.RemoveRule(t.Context(), op, makes.ID))
+	})
+}
+
+// A moderator of all stages can be barred from one of them, and a sign-in does not end the bar.
+func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		h.crews(op)
+		ana := h.member("1", "Ana", "streamers")
+		h.member("2", "Ben", "streamers")
+		mia := h.member("3", "Mia", "moderators")
+		arn := must(h.Stages(t.Context(), ana))(t)[0].Stage.ARN
+		ok(t, h.KickAndBar(t.Context(), op, arn, h.Issued(mia, arn).Participant.ID, "Noise."))
+		for range 2 {
+			h.reaches(mia, "Ben's stage subscribe")
+			bars := must(h.Reach(t.Context(), mia))(t).Bars
+			if len(bars) != 1 || bars[0].Stage.ARN != arn || bars[0].Reason != "Noise." ||
+				!bars[0].At.Equal(h.Clock.Now()) {
+				t.Errorf("the moderator is barred from %+v", bars)
+			}
+			_, err := h.Issue(t.Context(), mia, access.IssueRequest{Stage: arn})
+			refused(t, err, stage.ErrDenied, "barred")
+			mia = h.member("3", "Mia", "moderators")
+		}
+		ok(t, h.Unbar(t.Context(), op, mia.User.ID, arn))
+		h.reaches(mia, "Ana's stage subscribe", "Ben's stage subscribe")
+		mia = h.member("3", "Mia", "moderators")
+		h.reaches(mia, "Ana's stage subscribe", "Ben's stage subscribe")
+
+		t.Log("a bar of access by rule survives a sign-in, too, and is noted once")
+		given := len(h.trail(op, access.ActionAccessGiven))
+		ok(t, h.KickAndBar(t.Context(), op, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
+		ana = h.member("1", "Ana", "streamers")
+		if bars := must(h.Reach(t.Context(), ana))(t).Bars; len(bars) != 1 {
+			t.Errorf("after a sign-in Ana is barred from %+v", bars)
+		}
+		if again := len(h.trail(op, access.ActionAccessGiven)) - given; again != 0 {
+			t.Errorf("the sign-in noted %d times that access was given", again)
+		}
+	})
+}
+
+// The records of more stages than a statement can name are read from one list.
+func (on rules) TestRecordsOfManyStages(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		h.crews(op)
+		const stages = 103
+		var arns []stage.ARN
+		for i := range stages {
+			who := h.member(fmt.Sprint(i), fmt.Sprintf("Streamer %d", i), "streamers")
+			arns = append(arns, must(h.Stages(t.Context(), who))(t)[0].Stage.ARN)
+		}
+		mia := h.member("mia", "Mia", "moderators")
+		foreign := h.Studio(op, "elsewhere")
+		at := h.Clock.Now()
+		for i, arn := range append(arns, foreign) {
+			must(h.Config.Store.AddEvent(t.Context(), access.StoredEvent{
+				User: op.User.ID, Event: stage.Event{
+					Participant: stage.ParticipantID(fmt.Sprintf("p%d", i)), Stage: arn, Time: at,
+					Kind: stage.EventRefused, Code: "expired",
+				},
+			}))(t)
+		}
+		refusals := must(h.Refusals(t.Context(), mia, "", access.Page{Limit: 500}))(t)
+		if len(refusals.Items) != stages {
+			t.Errorf("the moderator sees %d refusals, want %d", len(refusals.Items), stages)
+		}
+		trail := must(h.Audit(t.Context(), mia, access.AuditFilter{
+			Action: access.ActionStageCreated, Since: at.Add(-time.Hour),
+		}, access.Page{Limit: 500}))(t)
+		if len(trail.Items) != stages {
+			t.Errorf("the trail shows %d stages, want %d", len(trail.Items), stages)
+		}
+		if moderated := must(h.Moderated(t.Context(), mia, ""))(t); len(moderated) != stages {
+			t.Errorf("the moderator moderates %d stages, want %d", len(moderated), stages)
+		}
+	})
+}

@@ -1,0 +1,233 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// A RuleGrant is the access of a user to every stage that a rule makes, those to come included. It
+// is one row, however many stages there are.
+type RuleGrant struct {
+	User         UserID
+	Rule         RuleID // the rule that makes the stages
+	Capabilities stage.Capabilities
+	MaxTTL       time.Duration
+}
+
+// A RuleGrantStore stores the access to the stages of rules.
+type RuleGrantStore interface {
+	RuleGrants(ctx context.Context, user UserID) ([]RuleGrant, error)
+	PutRuleGrant(ctx context.Context, g RuleGrant) error
+	DeleteRuleGrant(ctx context.Context, user UserID, rule RuleID) error
+	// RuleHolders lists the users with access to the stages of a rule.
+	RuleHolders(ctx context.Context, rule RuleID) ([]UserID, error)
+	// GrantsByRules lists a user's grants that RuleGrants stand for: one for each stage.
+	GrantsByRules(ctx context.Context, user UserID) ([]Grant, error)
+	// RuleOfStage is the rule that made a stage; stage.ErrNotFound: none did.
+	RuleOfStage(ctx context.Context, arn stage.ARN) (RuleID, error)
+	// StagesOfTokens lists the stages of a user's tokens that are not revoked.
+	StagesOfTokens(
+		ctx context.Context, user UserID, issuedAfter, expireAfter time.Time,
+	) ([]stage.ARN, error)
+}
+
+// With returns the grant together with what rules give on the same stage. Access by hand stays as
+// it is, and a bar holds for all of it.
+func (g Grant) With(byRules Grant) Grant {
+	switch {
+	case byRules.Capabilities == 0 || g.Capabilities != 0 && !g.ByRule:
+		return g
+	case g.Capabilities == 0:
+		return byRules
+	}
+	g.Capabilities |= byRules.Capabilities
+	g.MaxTTL = max(g.MaxTTL, byRules.MaxTTL)
+	return g
+}
+
+// accesses lists all access of a user: one grant for each stage.
+func (c *Control) accesses(ctx context.Context, id UserID) ([]Grant, error) {
+	grants, err := c.cfg.Store.Grants(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	byRules, err := c.cfg.Store.GrantsByRules(ctx, id)
+	if err != nil || len(byRules) == 0 {
+		return grants, err
+	}
+	on := make(map[stage.ARN]int, len(grants))
+	for i, g := range grants {
+		on[g.Stage] = i
+	}
+	for _, g := range byRules {
+		if i, there := on[g.Stage]; there {
+			grants[i] = grants[i].With(g)
+			continue
+		}
+		on[g.Stage] = len(grants)
+		grants = append(grants, g)
+	}
+	return grants, nil
+}
+
+// widen stores what rules give on the stages of other rules, but takes nothing away yet.
+func (c *Control) widen(
+	ctx context.Context, tx Store, why ruling, account Account, want, there map[RuleID]RuleGrant,
+) error {
+	for rule, g := range want {
+		if there[rule] == g {
+			continue
+		}
+		if err := tx.PutRuleGrant(ctx, g); err != nil {
+			return err
+		}
+		if err := tx.Advance(ctx, account.ID); err != nil {
+			return err
+		}
+		if err := c.noteRuleGrant(ctx, tx, why, account, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shrink takes away what rules do not give any more on the stages of other rules, and revokes the
+// open tokens that rested on it. It reads the stages of those tokens, not all of the rule.
+func (c *Control) shrink(
+	ctx context.Context, tx Store, why ruling, account Account, want, there map[RuleID]RuleGrant,
+) ([]Issuance, error) {
+	less := false
+	for rule, had := range there {
+		g, stays := want[rule]
+		less = less || had.Capabilities&^g.Capabilities != 0 || g.MaxTTL < had.MaxTTL
+		if stays {
+			continue
+		}
+		if err := tx.DeleteRuleGrant(ctx, account.ID, rule); err != nil {
+			return nil, err
+		}
+		had.Capabilities = 0
+		if err := c.noteRuleGrant(ctx, tx, why, account, had); err != nil {
+			return nil, err
+		}
+	}
+	if !less {
+		return nil, nil
+	}
+	return c.narrowAll(ctx, tx, account)
+}
+
+// narrowAll is narrow for every stage on which the user has open tokens.
+func (c *Control) narrowAll(ctx context.Context, tx Store, account Account) ([]Issuance, error) {
+	if err := tx.Advance(ctx, account.ID); err != nil {
+		return nil, err
+	}
+	expireAfter := c.cfg.Now().Add(-stage.MaxSession)
+	stages, err := tx.StagesOfTokens(ctx, account.ID,
+		expireAfter.Add(-stage.MaxTTL-clockSkew), expireAfter)
+	if err != nil {
+		return nil, err
+	}
+	var revoked []Issuance
+	for _, arn := range stages {
+		if arn.Rehearsal() {
+			continue // it rests on no grant
+		}
+		lost, err := c.narrow(ctx, tx, account, arn)
+		if err != nil {
+			return nil, err
+		}
+		revoked = append(revoked, lost...)
+	}
+	return revoked, nil
+}
+
+// noteRuleGrant notes access to the stages of a rule, given or taken.
+func (c *Control) noteRuleGrant(
+	ctx context.Context, tx Store, why ruling, account Account, g RuleGrant,
+) error {
+	const all = "all stages of the rule "
+	e := userEntry(ActionAccessGiven, account)
+	e.Detail = g.Capabilities.String() + " on " + all + string(g.Rule) + ", by rule"
+	if g.Capabilities == 0 {
+		e.Action = ActionAccessRemoved
+		e.Detail = all + string(g.Rule) + ": " + cmp.Or(why.lost, "by rule")
+	}
+	return c.note(ctx, tx, why.by, e)
+}
+
+func ruleGrantsOf(ctx context.Context, tx Store, id UserID) (map[RuleID]RuleGrant, error) {
+	list, err := tx.RuleGrants(ctx, id)
+	grants := map[RuleID]RuleGrant{}
+	for _, g := range list {
+		grants[g.Rule] = g
+	}
+	return grants, err
+}
+
+// madeBy reports whether one of the rules made a stage.
+func madeBy(
+	ctx context.Context, tx Store, arn stage.ARN, rules map[RuleID]RuleGrant,
+) (bool, error) {
+	if len(rules) == 0 {
+		return false, nil
+	}
+	rule, err := tx.RuleOfStage(ctx, arn)
+	if errors.Is(err, stage.ErrNotFound) {
+		return false, nil
+	}
+	_, among := rules[rule]
+	return among, err
+}
+
+// noGrantToRemove is why a grant cannot be removed that is not there.
+func (c *Control) noGrantToRemove(ctx context.Context, tx Store, id UserID, arn stage.ARN) error {
+	if permit, err := tx.Permit(ctx, id, arn, Rate{}); err == nil && permit.Grant.ByRule {
+		return stage.Errorf(stage.ErrConflict,
+			"A rule gives this access, as to all stages of another rule: change that rule.")
+	}
+	return noSuch("grant")
+}
+
+// checkMaker refuses access to the stages of a rule that makes none.
+func checkMaker(rules []Rule, r Rule) error {
+	for _, maker := range rules {
+		if maker.ID == r.OwnOf && maker.Own != "" && maker.ID != r.ID {
+			return nil
+		}
+	}
+	return stage.Errorf(stage.ErrInvalid,
+		"ownStagesOf is the ID of another rule, which gives a stage of one's own.")
+}
+
+// spareMaker refuses to remove or change a rule whose stages another rule gives access to.
+func spareMaker(rules []Rule, maker RuleID) error {
+	for _, r := range rules {
+		if r.OwnOf == maker {
+			return stage.Errorf(stage.ErrConflict, "Another rule gives access to the stages of "+
+				"this one (%s): remove that one first.", r.describe())
+		}
+	}
+	return nil
+}
+
+func (c *Control) namedRuleGrants(ctx context.Context, id UserID) ([]NamedRuleGrant, error) {
+	grants, err := c.cfg.Store.RuleGrants(ctx, id)
+	if err != nil || len(grants) == 0 {
+		return nil, err
+	}
+	rules, err := c.cfg.Store.Rules(ctx)
+	var named []NamedRuleGrant
+	for _, r := range rules { // in the order of the rules
+		for _, g := range grants {
+			if g.Rule == r.ID {
+				named = append(named, NamedRuleGrant{g, r.Own})
+			}
+		}
+	}
+	return named, err
+}
