@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/access"
 )
 
 type commands struct {
@@ -42,15 +44,32 @@ type process struct {
 	in       io.Reader
 	out, err io.Writer
 	sources  *sources // the source of each setting
+
+	passwords *access.PasswordParams // what hashing one costs
+}
+
+// An Option is what only the code that calls Run chooses: no flag, no variable of the environment
+// and no config file does.
+type Option func(*process)
+
+// HashPasswordsAt sets the costs of hashing a password. Without it they are
+// access.DefaultPasswordParams; tests lower them.
+func HashPasswordsAt(costs *access.PasswordParams) Option {
+	return func(p *process) { p.passwords = costs }
 }
 
 // Run runs a command line. Its error is one sentence for the person at the terminal.
 func Run(
 	ctx context.Context, args, environ []string, in io.Reader, out, errOut io.Writer,
+	options ...Option,
 ) error {
 	p := &process{
 		env: map[string]string{}, in: in,
 		out: &printableWriter{to: out}, err: &printableWriter{to: errOut},
+		passwords: access.DefaultPasswordParams(),
+	}
+	for _, option := range options {
+		option(p)
 	}
 	for _, pair := range environ {
 		if name, value, ok := strings.Cut(pair, "="); ok {

@@ -29,7 +29,7 @@ func withRules(
 	}
 	defer db.Close()
 	rules := access.Config{
-		Store: db, Now: time.Now, Passwords: newPasswords(), Moderator: nobody{},
+		Store: db, Now: time.Now, Passwords: p.hashes(), Moderator: nobody{},
 	}
 	if err := access.New(rules).FirstStage(ctx, "main"); err != nil {
 		return err

@@ -126,6 +126,7 @@ type function struct {
 func (cmd *LambdaCommand) open(ctx context.Context, p *process) (_ *function, err error) {
 	f := &function{kmsKey: cmd.KMSKey, sites: map[string]http.Handler{}}
 	f.settings, f.log = cmd.ServeSettings, newLog(cmd.LogSettings, p.err)
+	f.passwords = p.hashes()
 	defer func() {
 		if err != nil {
 			f.close()

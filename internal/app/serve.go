@@ -94,11 +94,12 @@ type server struct {
 	log      *slog.Logger
 	closers  []func() error
 
-	lead     *lease.Lead // leads the work that one of all servers does
-	store    *store.Store
-	registry *registry // of the parts that serve stages
-	known    *knownStages
-	control  *access.Control
+	lead      *lease.Lead // leads the work that one of all servers does
+	store     *store.Store
+	passwords *access.Passwords
+	registry  *registry // of the parts that serve stages
+	known     *knownStages
+	control   *access.Control
 	// limits wrong tokens at every endpoint that accepts one
 	guard         *httpkit.Guard
 	keyReady      func(context.Context) error // checks the local key
@@ -129,7 +130,10 @@ type server struct {
 func (cmd *ServeCommand) open(
 	ctx context.Context, p *process, inForce []settingInForce,
 ) (_ *server, err error) {
-	s := &server{settings: cmd.ServeSettings, log: newLog(cmd.LogSettings, p.err), inForce: inForce}
+	s := &server{
+		settings: cmd.ServeSettings, log: newLog(cmd.LogSettings, p.err), inForce: inForce,
+		passwords: p.hashes(),
+	}
 	defer func() {
 		if err != nil {
 			s.close()

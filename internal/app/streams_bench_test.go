@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/access/accesstest"
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/pg"
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
@@ -107,10 +108,8 @@ func populate(b testing.TB, where string, stages, operators int) (logins []stage
 		b.Fatal(err)
 	}
 	defer db.Close()
-	cheap := access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16,
-		KeyLength: 32}
 	c := access.New(access.Config{
-		Store: db, Passwords: access.NewPasswords(&cheap, 2), Now: time.Now,
+		Store: db, Passwords: access.NewPasswords(accesstest.CheapPasswords(), 2), Now: time.Now,
 	})
 	must := func(err error) {
 		if err != nil {

@@ -95,7 +95,7 @@ func (s *server) wireRules(rules access.Config) (err error) {
 	if rules.External, err = s.settings.policy(); err != nil {
 		return err
 	}
-	rules.Store, rules.Passwords, rules.Now, rules.Log = s.store, newPasswords(), time.Now, s.log
+	rules.Store, rules.Passwords, rules.Now, rules.Log = s.store, s.passwords, time.Now, s.log
 	rules.Replicated = s.several()
 	rules.NoPasswords = !s.settings.Passwords
 	rules.TokenLimit, rules.TokenWindow = s.settings.TokenLimit, s.settings.TokenWindow
@@ -269,10 +269,8 @@ func (s *server) webConfig(ways web.SignIn) web.Config {
 // valid on the others at once.
 const clockLeeway = time.Minute + 5*time.Second
 
-// newPasswords hashes at most two passwords at a time: each takes megabytes of memory.
-func newPasswords() *access.Passwords {
-	return access.NewPasswords(access.DefaultPasswordParams(), 2)
-}
+// hashes hashes at most two passwords at a time: each takes megabytes of memory.
+func (p *process) hashes() *access.Passwords { return access.NewPasswords(p.passwords, 2) }
 
 // endpointsOf returns the claims of tokens for a stage.
 type endpointsOf = func(context.Context, stage.ARN) (stage.Endpoints, error)

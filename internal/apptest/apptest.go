@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/access/accesstest"
 	"github.com/stagedoor/stagedoor/internal/app"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
@@ -89,9 +90,20 @@ func Start(t testing.TB, flags ...string) *App {
 // StartIn is Start on a data folder that is there already.
 func StartIn(t testing.TB, data string, flags ...string) *App {
 	t.Helper()
+	return startIn(t, data, []app.Option{app.HashPasswordsAt(accesstest.CheapPasswords())}, flags)
+}
+
+// StartAsShipped is Start without what makes tests cheaper.
+func StartAsShipped(t testing.TB, flags ...string) *App {
+	t.Helper()
+	return startIn(t, t.TempDir(), nil, flags)
+}
+
+func startIn(t testing.TB, data string, options []app.Option, flags []string) *App {
+	t.Helper()
 	args := append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--media",
 		"127.0.0.1:0", "--log-level", "warn"}, flags...)
-	a := start(t, args)
+	a := start(t, args, options...)
 	a.Data = data
 	found := addressLine.FindStringSubmatch(a.Output())
 	if found == nil {
@@ -102,18 +114,18 @@ func StartIn(t testing.TB, data string, flags ...string) *App {
 		a.SetupURL = link[1]
 	}
 	a.again = func(flags ...string) *App {
-		return StartIn(t, data, append([]string{"--listen", found[1]}, flags...)...)
+		return startIn(t, data, options, append([]string{"--listen", found[1]}, flags...))
 	}
 	return a
 }
 
 // start runs a command until the test ends, and returns when it is ready.
-func start(t testing.TB, args []string) *App {
+func start(t testing.TB, args []string, options ...app.Option) *App {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	a := &App{t: t, out: newOutput(), stop: stop, done: make(chan error, 1)}
 	go func() {
-		err := app.Run(ctx, args, nil, strings.NewReader(""), a.out, a.out)
+		err := app.Run(ctx, args, nil, strings.NewReader(""), a.out, a.out, options...)
 		if err != nil {
 			fmt.Fprintln(a.out, "ended with:", err)
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/access/accesstest"
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -33,10 +34,8 @@ func streamServer(t *testing.T) (*web.Server, *feed.Feed, *httptest.Server, stri
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	cheap := access.PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16,
-		KeyLength: 32}
 	c := access.New(access.Config{
-		Store: db, Passwords: access.NewPasswords(&cheap, 2), Now: time.Now,
+		Store: db, Passwords: access.NewPasswords(accesstest.CheapPasswords(), 2), Now: time.Now,
 	})
 	code, err := c.NewSetupCode(t.Context())
 	if err != nil {

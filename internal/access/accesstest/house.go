@@ -73,15 +73,19 @@ func NewHouse(t testing.TB, open func(testing.TB) access.Store) *House {
 
 func (h *House) enter() {
 	h.t.Helper()
-	quick := &access.PasswordParams{
-		Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32,
-	}
 	h.Config = access.Config{
 		Store: h.open(h.t), Issuer: h.Paper, Verifier: h.Paper, Moderator: h.Paper,
 		Now:       h.Clock.Now,
-		Passwords: access.NewPasswords(quick, 4),
+		Passwords: access.NewPasswords(CheapPasswords(), 4),
 	}
 	h.Control = access.New(h.Config)
+}
+
+// CheapPasswords are costs of hashing that no attacker has to pay: for tests alone.
+func CheapPasswords() *access.PasswordParams {
+	return &access.PasswordParams{
+		Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32,
+	}
 }
 
 // Configure starts the Control anew on the same database, with another configuration.
