@@ -145,7 +145,7 @@ func buildCommit(t *testing.T, commit string) (program string) {
 	for _, step := range [][]string{
 		{"../..", "git", "archive", "--output", archive, commit},
 		{dir, "tar", "-x", "-f", archive},
-		slices.Concat([]string{dir, "go", "build"}, raceFlag(),
+		slices.Concat([]string{dir, "go", "build"}, raceFlags(),
 			[]string{"-o", "program", "./cmd/stagedoor"}),
 	} {
 		if _, err := run(step[0], step[1], step[2:]...); err != nil {
@@ -155,15 +155,16 @@ func buildCommit(t *testing.T, commit string) (program string) {
 	return filepath.Join(dir, "program")
 }
 
-// raceFlag is that with which this test was built: what both versions import is compiled already.
-func raceFlag() []string {
+// raceFlags are those with which this test was built, so that what both versions import is compiled
+// already.
+func raceFlags() (flags []string) {
 	info, _ := debug.ReadBuildInfo()
 	for _, s := range info.Settings {
-		if s.Key == "-race" && s.Value == "true" {
-			return []string{"-race"}
+		if s.Key == "-race" || s.Key == "-gcflags" {
+			flags = append(flags, s.Key+"="+s.Value)
 		}
 	}
-	return nil
+	return flags
 }
 
 // knownFlags drops the flags that the help of a version does not name.
