@@ -15,7 +15,9 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +26,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/access/accesstest"
 	"github.com/stagedoor/stagedoor/internal/app"
+	"github.com/stagedoor/stagedoor/internal/apptest/migrated"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -84,7 +87,13 @@ func Emulate(t testing.TB, flags ...string) string {
 // Start runs `stagedoor serve` with more flags, and stops it when the test ends.
 func Start(t testing.TB, flags ...string) *App {
 	t.Helper()
-	return StartIn(t, t.TempDir(), flags...)
+	data := t.TempDir()
+	if !slices.Contains(flags, "--database") {
+		if err := migrated.File(filepath.Join(data, "stagedoor.db")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return StartIn(t, data, flags...)
 }
 
 // StartIn is Start on a data folder that is there already.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/access/accesstest"
+	"github.com/stagedoor/stagedoor/internal/apptest/migrated"
 	"github.com/stagedoor/stagedoor/internal/apptest/pg"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/store"
@@ -47,11 +48,23 @@ func TestTheRulesOfAccess(t *testing.T) {
 	accesstest.Run(t, engines...)
 }
 
-// databases make an empty one of each engine.
+// databases make one of each engine that has the schema, and no data.
 var databases = map[string]func(testing.TB) string{
-	"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "stagedoor.db") },
-	"PostgreSQL": func(t testing.TB) string { return postgres.Database(t) },
+	"SQLite": func(t testing.TB) string {
+		t.Helper()
+		path := emptyFile(t)
+		ok(t, migrated.File(path))
+		return path
+	},
+	"PostgreSQL": func(t testing.TB) string { return postgres.Migrated(t) },
 }
+
+// emptyDatabases make one of each engine that has no schema yet.
+var emptyDatabases = map[string]func(testing.TB) string{
+	"SQLite": emptyFile, "PostgreSQL": func(t testing.TB) string { return postgres.Database(t) },
+}
+
+func emptyFile(t testing.TB) string { return filepath.Join(t.TempDir(), "stagedoor.db") }
 
 // onBoth tells a story on each engine.
 func onBoth(t *testing.T, story func(t *testing.T, h *house)) {

@@ -29,7 +29,7 @@ func TestEveryReleasedSchema(t *testing.T) {
 			if strings.HasSuffix(name, ".postgresql") {
 				driver, engine = "pgx", "PostgreSQL"
 			}
-			where := databases[engine](t)
+			where := emptyDatabases[engine](t)
 			text, err := os.ReadFile(dump)
 			ok(t, err)
 			db, err := sql.Open(driver, where)

@@ -111,7 +111,7 @@ func TestAFileThatIsNoDatabase(t *testing.T) {
 
 func TestADatabaseThatIsTorn(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, filepath.Join(t.TempDir(), "stagedoor.db"))
+	h := newHouse(t, databases["SQLite"](t))
 	h.operator()
 	ok(t, h.store.Close())
 	content, err := os.ReadFile(h.where)
@@ -164,7 +164,7 @@ func TestPostgreSQLThatIsNotThere(t *testing.T) {
 
 func TestADatabaseThatGoesAway(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, postgres.Database(t))
+	h := newHouse(t, postgres.Migrated(t))
 	_, ana, arn := h.scene()
 	db, err := sql.Open("pgx", h.where)
 	ok(t, err)

@@ -29,7 +29,7 @@ func sharedOf(t testing.TB, s *store.Store, direct string) feed.Shared {
 func TestReplicasShareByPostgreSQL(t *testing.T) {
 	t.Parallel()
 	feedtest.Contract(t, func(t *testing.T) (a, b feed.Shared) {
-		where := postgres.Database(t)
+		where := postgres.Migrated(t)
 		return sharedOf(t, openAt(t, where), ""), sharedOf(t, openAt(t, where), "")
 	})
 }
@@ -38,7 +38,7 @@ func TestReplicasShareByPostgreSQL(t *testing.T) {
 func TestReplicasShareWithoutNotifications(t *testing.T) {
 	t.Parallel()
 	feedtest.Contract(t, func(t *testing.T) (a, b feed.Shared) {
-		where := postgres.Database(t)
+		where := postgres.Migrated(t)
 		nowhere := "postgres://stagedoor@127.0.0.1:1/stagedoor"
 		return sharedOf(t, openAt(t, where), nowhere), sharedOf(t, openAt(t, where), "")
 	})
@@ -139,7 +139,7 @@ func named(name string) func(feed.Frame) bool {
 
 func TestThreeReplicasActAsOne(t *testing.T) {
 	t.Parallel()
-	where := postgres.Database(t)
+	where := postgres.Migrated(t)
 	fleet := []*replica{runReplica(t, where), runReplica(t, where), runReplica(t, where)}
 	for i, r := range fleet { // each receives from now on
 		for received := false; !received; {
@@ -220,7 +220,7 @@ func TestTheChatOutlivesARestart(t *testing.T) {
 // TestAReplicaThatWasAwayTooLong: what it missed is deleted already, so that its streams resume.
 func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 	t.Parallel()
-	where := postgres.Database(t)
+	where := postgres.Migrated(t)
 	db, err := sql.Open("pgx", where)
 	ok(t, err)
 	defer db.Close()
@@ -257,7 +257,7 @@ func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 // TestAPostEndsWithItsReplica is for PostgreSQL what it is for feed.Memory.
 func TestAPostEndsWithItsReplica(t *testing.T) {
 	t.Parallel()
-	where := postgres.Database(t)
+	where := postgres.Migrated(t)
 	a, b := sharedOf(t, openAt(t, where), ""), sharedOf(t, openAt(t, where), "")
 	db, err := sql.Open("pgx", where)
 	ok(t, err)

@@ -19,7 +19,7 @@ import (
 // skewed are two replicas on one database; the clock of the second is a minute ahead.
 func skewed(t *testing.T) (behind, ahead *house) {
 	t.Helper()
-	where := postgres.Database(t)
+	where := postgres.Migrated(t)
 	behind, ahead = newHouse(t, where), newHouse(t, where)
 	ahead.Clock.Pass(time.Minute)
 	key := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))(t)

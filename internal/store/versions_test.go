@@ -55,7 +55,7 @@ type said struct {
 // finds what the other has stored.
 func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, postgres.Database(t))
+	h := newHouse(t, postgres.Migrated(t))
 	before := versionBefore(t, h.where)
 
 	before.run("set up")
@@ -192,7 +192,7 @@ var inserts = regexp.MustCompile(`INSERT INTO (\w+) \(([^)]+)\)`)
 // no column that must be there.
 func TestEveryStatementOfTheVersionBefore(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, postgres.Database(t))
+	h := newHouse(t, postgres.Migrated(t))
 	db, err := sql.Open("pgx", h.where)
 	ok(t, err)
 	defer db.Close()

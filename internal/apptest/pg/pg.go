@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
 	"os"
 	"os/exec"
@@ -21,6 +22,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stagedoor/stagedoor/internal/store"
 )
 
 const (
@@ -40,15 +43,54 @@ type Server struct {
 
 	mu        sync.Mutex
 	databases int
+
+	template    sync.Once // guards the database migratedName
+	templateErr error
 }
 
 // Database makes an empty database and returns its URL. It is dropped after the test.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
+	return databaseOf(t, s.Create)
+}
+
+// Migrated is Database with the schema of this version: to copy it costs a fraction of migrating.
+func (s *Server) Migrated(t testing.TB) string {
+	t.Helper()
+	return databaseOf(t, func(ctx context.Context) (string, func() error, error) {
+		if err := s.begin(); err != nil {
+			return "", nil, err
+		}
+		s.template.Do(func() { s.templateErr = s.migrate(ctx) })
+		if s.templateErr != nil {
+			return "", nil, s.templateErr
+		}
+		return s.create(ctx, " TEMPLATE "+migratedName)
+	})
+}
+
+// migratedName is the database that Migrated copies.
+const migratedName = "migrated"
+
+func (s *Server) migrate(ctx context.Context) error {
+	if err := s.run(ctx, "CREATE DATABASE "+migratedName); err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, s.url(migratedName), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+func databaseOf(
+	t testing.TB, create func(context.Context) (url string, drop func() error, err error),
+) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("make quick leaves PostgreSQL out")
 	}
-	where, drop, err := s.Create(context.Background())
+	where, drop, err := create(context.Background())
 	if err != nil {
 		t.Fatalf("a PostgreSQL database: %v", err)
 	}
@@ -62,15 +104,26 @@ func (s *Server) Database(t testing.TB) string {
 
 // Create makes an empty database for what is no test.
 func (s *Server) Create(ctx context.Context) (url string, drop func() error, err error) {
-	s.once.Do(func() { s.err = s.start() })
-	if s.err != nil {
-		return "", nil, s.err
+	if err := s.begin(); err != nil {
+		return "", nil, err
 	}
+	return s.create(ctx, "")
+}
+
+// begin starts the server once.
+func (s *Server) begin() error {
+	s.once.Do(func() { s.err = s.start() })
+	return s.err
+}
+
+func (s *Server) create(
+	ctx context.Context, like string,
+) (url string, drop func() error, err error) {
 	s.mu.Lock()
 	s.databases++
 	name := fmt.Sprintf("test%d", s.databases)
 	s.mu.Unlock()
-	if err := s.run(ctx, "CREATE DATABASE "+name); err != nil {
+	if err := s.run(ctx, "CREATE DATABASE "+name+like); err != nil {
 		return "", nil, err
 	}
 	return s.url(name), func() error {
