@@ -31,17 +31,9 @@ type Store interface {
 	// Acquire takes a lease that is free or expired, or renews one that the holder has. It reports
 	// whether the holder has it now, and returns the lease of its holder.
 	Acquire(ctx context.Context, name string, by Holder, life time.Duration) (Lease, bool, error)
-	// Renew extends a lease that has not expired, and reports whether it still is the holder's.
-	Renew(ctx context.Context, l Lease, life time.Duration) (Lease, bool, error)
-	// RenewAll extends everything that a holder has, in one statement, and returns it.
-	RenewAll(ctx context.Context, holder string, life time.Duration) ([]Lease, error)
 	// Release ends a lease at once, if it still is the holder's.
 	Release(ctx context.Context, l Lease) error
-	// ReleaseAll ends everything that a holder has.
-	ReleaseAll(ctx context.Context, holder string) error
 	// Holder returns the lease of a name, and whether it is held. The last lease of a name stays
 	// readable for a while after it expired.
 	Holder(ctx context.Context, name string) (Lease, bool, error)
-	// Leases returns those whose name begins with prefix, expired ones included.
-	Leases(ctx context.Context, prefix string) ([]Lease, error)
 }

@@ -63,45 +63,12 @@ func (q queries) Acquire(
 	return l, false, err
 }
 
-// Renew implements lease.Store.
-func (q queries) Renew(
-	ctx context.Context, l lease.Lease, life time.Duration,
-) (lease.Lease, bool, error) {
-	now := q.run.clock()
-	got, err := change(ctx, q, scanLease, `
-		UPDATE leases SET expires_at = `+now+` + CAST($4 AS BIGINT)
-		WHERE name = $1 AND holder = $2 AND fence = $3 AND expires_at > `+now+`
-		RETURNING `+leaseColumns+now, l.Name, l.ID, l.Fence, life.Milliseconds())
-	if err != nil || len(got) == 0 {
-		return l, false, err
-	}
-	return got[0], true, nil
-}
-
-// RenewAll implements lease.Store.
-func (q queries) RenewAll(
-	ctx context.Context, holder string, life time.Duration,
-) ([]lease.Lease, error) {
-	now := q.run.clock()
-	return change(ctx, q, scanLease, `
-		UPDATE leases SET expires_at = `+now+` + CAST($2 AS BIGINT)
-		WHERE holder = $1 AND expires_at > `+now+` RETURNING `+leaseColumns+now,
-		holder, life.Milliseconds())
-}
-
 // Release implements lease.Store. The row stays, since its fence goes on.
 func (q queries) Release(ctx context.Context, l lease.Lease) error {
 	now := q.run.clock()
 	return q.do(ctx, `UPDATE leases SET expires_at = `+now+`
 		WHERE name = $1 AND holder = $2 AND fence = $3 AND expires_at > `+now,
 		l.Name, l.ID, l.Fence)
-}
-
-// ReleaseAll implements lease.Store.
-func (q queries) ReleaseAll(ctx context.Context, holder string) error {
-	now := q.run.clock()
-	return q.do(ctx, `UPDATE leases SET expires_at = `+now+`
-		WHERE holder = $1 AND expires_at > `+now, holder)
 }
 
 // Holder implements lease.Store.
@@ -112,12 +79,6 @@ func (q queries) Holder(ctx context.Context, name string) (lease.Lease, bool, er
 		return lease.Lease{}, false, nil
 	}
 	return l, l.Held, err
-}
-
-// Leases implements lease.Store.
-func (q queries) Leases(ctx context.Context, prefix string) ([]lease.Lease, error) {
-	return list(ctx, q, scanLease, "SELECT "+leaseColumns+q.run.clock()+` FROM leases
-		WHERE name >= $1 AND name < $2 ORDER BY name`, prefix, prefix+"\U0010FFFD")
 }
 
 // forgetLeases deletes those that have not been held for a day, one by one: a condition on the row

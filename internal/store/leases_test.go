@@ -43,13 +43,9 @@ func TestALeaseHasOneHolder(t *testing.T) {
 		if !held || next.Fence <= first.Fence || next.Peer != "" {
 			t.Errorf("the next holder: got %+v, %v", next, held)
 		}
-		if _, held, err := a.Renew(t.Context(), first, time.Hour); held || err != nil {
-			t.Errorf("renewed by the holder before: got %v, %v", held, err)
-		}
 		ok(t, a.Release(t.Context(), first))
-		if l, held, err := a.Renew(t.Context(), next, time.Minute); !held || err != nil ||
-			l.Left > time.Minute {
-			t.Errorf("renewed: got %+v, %v, %v", l, held, err)
+		if l, held, err := a.Holder(t.Context(), "home x"); !held || err != nil || l.Holder != two {
+			t.Errorf("released by the holder before: got %+v, %v, %v, want no effect", l, held, err)
 		}
 	})
 }
@@ -67,45 +63,9 @@ func TestALeaseExpires(t *testing.T) {
 				t.Errorf("fence: got %d after %d", next.Fence, first.Fence)
 			}
 		}
-		if _, held, err := a.Renew(t.Context(), first, time.Hour); held || err != nil {
-			t.Errorf("renewed too late: got %v, %v", held, err)
-		}
-	})
-}
-
-func TestLeasesOfAReplica(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		s := h.store
-		for _, name := range []string{"home 1", "home 2", "poll 1"} {
-			_, _, err := s.Acquire(t.Context(), name, lease.Holder{ID: "a"}, time.Minute)
-			ok(t, err)
-		}
-		_, _, err := s.Acquire(t.Context(), "home 3", lease.Holder{ID: "b"}, time.Minute)
-		ok(t, err)
-		names := func(list []lease.Lease, err error) (names []string, held int) {
-			t.Helper()
-			ok(t, err)
-			for _, l := range list {
-				names = append(names, l.Name)
-				if l.Held {
-					held++
-				}
-			}
-			return names, held
-		}
-		if all, held := names(s.RenewAll(t.Context(), "a", time.Hour)); len(all) != 3 || held != 3 {
-			t.Errorf("renewed: got %v", all)
-		}
-		if homes, _ := names(s.Leases(t.Context(), "home ")); len(homes) != 3 ||
-			homes[2] != "home 3" {
-			t.Errorf("homes: got %v", homes)
-		}
-		ok(t, s.ReleaseAll(t.Context(), "a"))
-		if homes, held := names(s.Leases(t.Context(), "home ")); len(homes) != 3 || held != 1 {
-			t.Errorf("homes: got %v, %d held, want those of before, and b's held", homes, held)
-		}
-		if all, _ := names(s.RenewAll(t.Context(), "a", time.Hour)); len(all) != 0 {
-			t.Errorf("renewed after the release: got %v", all)
+		ok(t, a.Release(t.Context(), first))
+		if _, held, err := a.Holder(t.Context(), "poll"); !held || err != nil {
+			t.Errorf("released too late: got %v, %v, want no effect", held, err)
 		}
 	})
 }
