@@ -15,23 +15,24 @@ import (
 )
 
 const (
-	// maxAge is as long as AWS lets endpoints be cached: "can be cached for up to 14 days".
+	// maxAge is how long AWS allows endpoints to be cached: "can be cached for up to 14 days".
 	maxAge = 14 * 24 * time.Hour
-	// renewAge is from when on they are asked for again, while the old ones still do.
+	// renewAge is the age from which endpoints are requested again, while the cached ones are still
+	// valid.
 	renewAge = 7 * 24 * time.Hour
 
-	listWait = time.Minute // for all pages of a list at 5 calls in a second
+	listWait = time.Minute // limit for all pages of a list, at 5 calls per second
 )
 
-// A Cache remembers stages, so that GetStage with its 5 calls in a second is not in the way of
-// tokens. It is safe for concurrent use.
+// A Cache stores stages, so that the limit of 5 GetStage calls per second does not delay tokens. It
+// is safe for concurrent use.
 type Cache interface {
-	// CachedStage answers stage.ErrNotFound for a stage that is not remembered.
+	// CachedStage returns stage.ErrNotFound for a stage that is not cached.
 	CachedStage(ctx context.Context, arn stage.ARN) (s stage.Stage, fetched time.Time, err error)
 	CacheStage(ctx context.Context, s stage.Stage, fetched time.Time) error
 }
 
-// Stage answers a stage with its endpoints, from the cache if they are young enough.
+// Stage returns a stage with its endpoints, from the cache if they are recent enough.
 func (s *Service) Stage(ctx context.Context, arn stage.ARN) (stage.Stage, error) {
 	if _, err := s.region(arn.Region()); err != nil {
 		return stage.Stage{}, err
@@ -48,13 +49,13 @@ func (s *Service) Stage(ctx context.Context, arn stage.ARN) (stage.Stage, error)
 	return fresh, fetchErr
 }
 
-// Endpoints serves token.Signer.
+// Endpoints returns the endpoints of a stage, for token.Signer.
 func (s *Service) Endpoints(ctx context.Context, arn stage.ARN) (stage.Endpoints, error) {
 	found, err := s.Stage(ctx, arn)
 	return found.Endpoints, err
 }
 
-// fetch asks AWS, once for all who ask at the same time, and remembers.
+// fetch requests a stage from AWS, once for all concurrent callers, and caches it.
 func (s *Service) fetch(ctx context.Context, arn stage.ARN) (stage.Stage, error) {
 	found, err, _ := s.flights.Do("GetStage "+string(arn), func() (any, error) {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.MaxWait)
@@ -68,7 +69,7 @@ func (s *Service) fetch(ctx context.Context, arn stage.ARN) (stage.Stage, error)
 	return found.(stage.Stage), err
 }
 
-// getStage asks AWS and refreshes the cache on the way.
+// getStage requests a stage from AWS and updates the cache.
 func (s *Service) getStage(ctx context.Context, arn stage.ARN) (*types.Stage, error) {
 	client, err := s.region(arn.Region())
 	if err != nil {
@@ -100,7 +101,7 @@ func stageOf(s *types.Stage) stage.Stage {
 	return found
 }
 
-// StagesOf lists the stages of a region. Lists of AWS carry no endpoints.
+// StagesOf lists the stages of a region, without endpoints: lists of AWS have none.
 func (s *Service) StagesOf(ctx context.Context, region string) (found []stage.Stage, err error) {
 	err = s.eachStage(ctx, region, func(item types.StageSummary) bool {
 		found = append(found, stage.Stage{
@@ -111,7 +112,7 @@ func (s *Service) StagesOf(ctx context.Context, region string) (found []stage.St
 	return found, err
 }
 
-// eachStage lists the stages of a region until see returns false.
+// eachStage calls see with the stages of a region until it returns false.
 func (s *Service) eachStage(
 	ctx context.Context, region string, see func(types.StageSummary) bool,
 ) error {
@@ -146,8 +147,8 @@ func (s *Service) ServesRegion(region string) bool {
 	return err == nil
 }
 
-// EnsureStage makes a stage with tags. With again it first looks for one that has them: an attempt
-// that was interrupted may have made it.
+// EnsureStage creates a stage with tags. With again it first looks for a stage that has them, which
+// an interrupted attempt may have created.
 func (s *Service) EnsureStage(
 	ctx context.Context, region, name string, tags map[string]string, again bool,
 ) (stage.Stage, error) {
@@ -160,7 +161,7 @@ func (s *Service) EnsureStage(
 	return s.createStage(ctx, region, name, tags)
 }
 
-// tagged finds a stage by its tags, or "".
+// tagged returns a stage with certain tags, or "".
 func (s *Service) tagged(
 	ctx context.Context, region string, tags map[string]string,
 ) (found stage.ARN, err error) {
@@ -176,7 +177,7 @@ func (s *Service) tagged(
 	return found, err
 }
 
-// CreateStage makes a new stage in a region.
+// CreateStage creates a stage in a region.
 func (s *Service) CreateStage(ctx context.Context, region, name string) (stage.Stage, error) {
 	return s.createStage(ctx, region, name, nil)
 }
@@ -203,7 +204,7 @@ func (s *Service) createStage(
 	}
 	made := stageOf(out.Stage)
 	if made.Endpoints.WHIP == "" {
-		return made, nil // Stage asks for them later
+		return made, nil // Stage requests the endpoints later
 	}
 	if err := s.cfg.Cache.CacheStage(ctx, made, s.cfg.Now()); err != nil {
 		s.cfg.Log.Warn("a stage is not cached", "stage", made.ARN, "err", err)
@@ -211,7 +212,7 @@ func (s *Service) createStage(
 	return made, nil
 }
 
-// memory is a Cache for one run.
+// memory is a Cache in memory.
 type memory struct {
 	mu     sync.Mutex
 	stages map[stage.ARN]kept

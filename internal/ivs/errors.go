@@ -22,13 +22,13 @@ func throttled(err error) bool {
 		IsErrorThrottle(err) == aws.TrueTernary
 }
 
-// explain turns an AWS error into one that a person can act on. The subject is the resource in
-// question, or "". What AWS said goes to the log: as the cause, with the message that the SDK's own
-// error leaves out.
+// explain turns an AWS error into an error that tells a person what to do. The subject is the
+// affected resource, or "". The text of AWS becomes the cause, for the log, with the message that
+// the SDK's own error omits.
 func explain(err error, subject string) error {
 	var known *stage.Error
 	if errors.As(err, &known) {
-		return known // of our own queue
+		return known // from this package's own queue
 	}
 	operation := "an operation"
 	var failed *smithy.OperationError
@@ -38,7 +38,7 @@ func explain(err error, subject string) error {
 	return sentence(err, operation, subject).WithCause(withMessage(err))
 }
 
-// withMessage adds the text of modelled errors, whose Error() is empty in the SDK.
+// withMessage adds the message of modelled errors, whose Error() is empty in the SDK.
 func withMessage(err error) error {
 	var text *string
 	var denied *types.AccessDeniedException
@@ -142,8 +142,8 @@ func unanswered(err error) *stage.Error {
 		WithCode("aws_unreachable").WithRetry(5 * time.Second)
 }
 
-// withoutCredentials says why there are none: they have expired, AWS refuses to give any, or nobody
-// has set them up.
+// withoutCredentials returns why there are no credentials: they have expired, AWS refuses to issue
+// any, or nobody has configured them.
 func withoutCredentials(err error) *stage.Error {
 	var session *ssocreds.InvalidTokenError
 	var api smithy.APIError
@@ -162,14 +162,14 @@ func withoutCredentials(err error) *stage.Error {
 			"or gives the server a role.")
 }
 
-// endedSession knows the errors of the SDK's packages ssocreds and logincreds that have no type of
+// endedSession recognizes errors of the SDK's packages ssocreds and logincreds that have no type of
 // their own.
 func endedSession(text string) bool {
 	return strings.Contains(text, "SSO token") || strings.Contains(text, "please reauthenticate")
 }
 
-// endedToken knows what the services behind a sign-in (SSO, its OIDC, STS) say of a token whose
-// time is over.
+// endedToken recognizes the codes of the sign-in services (SSO, its OIDC, STS) for an expired
+// token.
 func endedToken(code string) bool {
 	return slices.Contains([]string{"UnauthorizedException", "InvalidGrantException",
 		"ExpiredTokenException", "ExpiredToken", "InvalidClientException",
@@ -186,8 +186,8 @@ func credentials(sentence string) *stage.Error {
 	return stage.Errorf(stage.ErrUnavailable, "%s", sentence).WithCode("aws_credentials")
 }
 
-// policyLine is what is missing, as IAM writes it. Lists and creations name no resource of their
-// own.
+// policyLine returns the missing permission as IAM writes it. Lists and creations have no resource
+// of their own.
 func policyLine(operation, subject string) string {
 	if subject == "" {
 		subject = "*"
@@ -210,7 +210,7 @@ func gone(operation string) *stage.Error {
 			"picks another.").WithCode("stage_gone")
 }
 
-// quota names the quota behind a 402; the error itself does not.
+// quota returns the name of the quota behind a 402; the error does not contain it.
 func quota(operation string) string {
 	switch operation {
 	case "CreateStage", "UpdateStage":

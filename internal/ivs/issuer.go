@@ -13,11 +13,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// IssuedBy is what tokens of the API say in the operator's list.
+// IssuedBy is the issuer of the API's tokens in the operator's list.
 const IssuedBy = "AWS API"
 
-// IssueToken lets AWS make the token. The token is opaque ("do not build functionality based on
-// token contents"): who it speaks for and until when is taken from the answer.
+// IssueToken requests a token from AWS. The token is opaque ("do not build functionality based on
+// token contents"): its participant and its expiry are taken from the response.
 func (s *Service) IssueToken(
 	ctx context.Context, req stage.TokenRequest,
 ) (stage.ParticipantToken, error) {
@@ -60,8 +60,8 @@ func (s *Service) IssueToken(
 	}, nil
 }
 
-// minutes are what the API counts in. A token never lives longer than was allowed, so that they are
-// rounded down.
+// minutes rounds a token life down to minutes, the unit of the API, so that no token lives longer
+// than allowed.
 func minutes(ttl time.Duration) time.Duration {
 	return max(ttl.Truncate(time.Minute), stage.MinTTL)
 }

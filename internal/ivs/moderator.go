@@ -19,41 +19,42 @@ import (
 )
 
 const (
-	looking = 15 * time.Second // a stage is watched for so long after a page looked
-	// stages that are watched for barred participants alone are polled so much less often
+	looking = 15 * time.Second // how long a stage is polled after a page asked for it
+	// stages that are polled only for barred participants are polled less often by this factor
 	barredPolls = 5
-	// ListParticipantEvents allows 5 calls in a second, for all stages together
+	// participants per poll: ListParticipantEvents allows 5 calls per second, for all stages
+	// together
 	eventsPerLook = 5
 )
 
-// A watch is one stage that pages look at. AWS is polled once for all of them.
+// A watch is a stage that is polled, once for all pages that ask.
 type watch struct {
 	arn stage.ARN
 
 	mu        sync.Mutex
-	looked    time.Time // when a page last did
-	began     time.Time // of the latest look
-	polled    time.Time // when it was over
+	looked    time.Time // when a page last asked
+	began     time.Time // when the latest poll began
+	polled    time.Time // when it ended
 	presences []stage.Presence
 	err       error
-	// participants who must not be on the stage, and until when
+	// participants who must not be on the stage, and when that ends
 	barred map[stage.ParticipantID]time.Time
 
-	// Of the look that goes on; flights lets one at a time.
+	// Used by the running poll; flights allows one at a time.
 	session string
 	people  map[stage.ParticipantID]*person
 }
 
-// A person is a participant of the session. AWS describes it in several answers.
+// A person is a participant of the session. AWS describes a participant in several responses.
 type person struct {
 	participant stage.Participant
 	joined      time.Time
-	published   bool // ever: the API has no more
-	gone        int  // looks since AWS stopped listing them as connected
+	published   bool // at any time: the API reports no more
+	gone        int  // polls since AWS stopped listing the participant as connected
 	asked       time.Time
 }
 
-// Participants returns who is on the stage, as of a few seconds ago.
+// Participants returns the presence of a stage, as of a few seconds ago.
 func (s *Service) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	if _, err := s.region(arn.Region()); err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func (s *Service) watch(arn stage.ARN) *watch {
 
 // Disconnect disconnects a participant, and reports the end with its reason. AWS does not document
 // whether it refuses the token from then on, and it disconnects only participants who have been on
-// the stage. So the participant is barred here: every look that finds it disconnects it again.
+// the stage. So the participant is barred here: every poll that finds it disconnects it again.
 func (s *Service) Disconnect(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
@@ -97,8 +98,8 @@ func (s *Service) Disconnect(
 	return err
 }
 
-// disconnectAs disconnects a participant, and reports the end for that reason: with present always,
-// without it only if the participant is known to be connected.
+// disconnectAs disconnects a participant, and reports the end with a reason: with present always,
+// otherwise only if the participant is known to be connected.
 func (s *Service) disconnectAs(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, why report, present bool,
 ) error {
@@ -119,12 +120,13 @@ func (s *Service) disconnectAs(
 	return nil
 }
 
-// kicked is the end of a participant who was kicked. It reads as on a local stage.
+// kicked returns the end of a kicked participant, with the same words as on a local stage.
 func kicked(reason string) report {
 	return report{stage.EventEnded, "kicked", cmp.Or(reason, "An operator ended the session.")}
 }
 
-// revoked is the end of a participant whose token was revoked. It reads as on a local stage.
+// revoked returns the end of a participant whose token was revoked, with the same words as on a
+// local stage.
 func revoked() report {
 	return report{
 		stage.EventEnded, "token_revoked",
@@ -132,7 +134,7 @@ func revoked() report {
 	}
 }
 
-// bar has a stage watched until then for a participant who must not be there.
+// bar has a stage polled until then for a participant who must not be there.
 func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 	w := s.watch(arn)
 	w.mu.Lock()
@@ -157,7 +159,7 @@ func (s *Service) KeepOut(ctx context.Context) {
 	}
 }
 
-// newlyBarred replaces the list of barred participants, and returns those whom AWS has not
+// newlyBarred replaces the list of barred participants. It returns those whom AWS has not
 // disconnected yet.
 func (s *Service) newlyBarred(list []stage.Participant) (added []stage.Participant) {
 	s.mu.Lock()
@@ -173,7 +175,7 @@ func (s *Service) newlyBarred(list []stage.Participant) (added []stage.Participa
 	return added
 }
 
-// keepOut disconnects a participant whose token was revoked, bars it, and reports success.
+// keepOut disconnects and bars a participant whose token was revoked, and reports success.
 func (s *Service) keepOut(ctx context.Context, p stage.Participant) bool {
 	// The participant may have left long ago. Without a known connection there is no end to report.
 	err := s.disconnectAs(as(ctx, "revoked"), p.Stage, p.ID, revoked(), false)
@@ -204,7 +206,7 @@ func (s *Service) disconnect(
 	return nil
 }
 
-// shorten keeps to the 128 characters of the model.
+// shorten limits a reason to the 128 characters of the model.
 func shorten(reason string) string {
 	if runes := []rune(reason); len(runes) > 128 {
 		return string(runes[:127]) + "…"
@@ -212,7 +214,7 @@ func shorten(reason string) string {
 	return reason
 }
 
-// Run looks at the stages that are watched until ctx ends.
+// Run polls the watched stages until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	var looks errgroup.Group
 	if s.cfg.Barred != nil {
@@ -232,7 +234,7 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 			for _, w := range due {
 				looks.Go(func() error {
-					s.look(ctx, w) // its error is kept in the watch, for the pages that look
+					s.look(ctx, w) // the watch stores the error for the pages that ask
 					return nil
 				})
 			}
@@ -240,7 +242,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// keepOutUntil looks for new revocations until ctx ends.
+// keepOutUntil searches for new revocations until ctx ends.
 func (s *Service) keepOutUntil(ctx context.Context) error {
 	tick := time.NewTicker(barredPolls * s.cfg.Poll)
 	defer tick.Stop()
@@ -256,12 +258,12 @@ func (s *Service) keepOutUntil(ctx context.Context) error {
 	}
 }
 
-// due lists the watches to look at now, and drops those that are not needed any more.
+// due lists the watches to poll now, and removes those that are no longer needed.
 func (s *Service) due() []*watch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []*watch
-	// Many such stages take turns: all together they ask at most once in a Poll.
+	// Many such stages take turns: together they are polled at most once per Poll.
 	barredEvery := time.Duration(max(barredPolls, len(s.watches))) * s.cfg.Poll
 	for arn, w := range s.watches {
 		needed, due := w.needed(s.cfg.Now(), s.cfg.Poll, barredEvery)
@@ -286,11 +288,11 @@ func (w *watch) needed(now time.Time, poll, barredEvery time.Duration) (needed, 
 	if seen {
 		wait = poll
 	}
-	// a look begins a little after its tick
+	// a poll begins slightly after its tick
 	return seen || len(w.barred) > 0, now.Sub(w.began) >= wait-poll/2
 }
 
-// look polls AWS once for all callers that ask at the same time.
+// look polls AWS once for all concurrent callers.
 func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	found, err, _ := s.flights.Do("look "+string(w.arn), func() (any, error) {
 		bounded, cancel := context.WithTimeout(as(context.WithoutCancel(ctx), string(w.arn)),
@@ -308,14 +310,14 @@ func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) 
 	return slices.Clone(found.([]stage.Presence)), err
 }
 
-// ask puts together who is on the stage. Only one look at a time comes here.
+// ask determines the presence of a stage. Only one poll at a time runs it.
 func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	at, err := s.getStage(ctx, w.arn)
 	if err != nil {
 		return []stage.Presence{}, err
 	}
 	if session := aws.ToString(at.ActiveSessionId); session != w.session {
-		s.readEvents(ctx, w) // the last of the session that is over
+		s.readEvents(ctx, w) // the last events of the session that ended
 		w.session, w.people = session, map[stage.ParticipantID]*person{}
 	}
 	if w.session == "" {
@@ -328,7 +330,8 @@ func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	return s.presences(w), nil
 }
 
-// listPeople reads who is connected. New participants are read in full, and disconnected if barred.
+// listPeople reads the connected participants. It reads new participants in full, and disconnects
+// barred ones.
 func (s *Service) listPeople(ctx context.Context, w *watch) error {
 	client := s.regions[w.arn.Region()]
 	for _, p := range w.people {
@@ -373,7 +376,7 @@ func (s *Service) meet(ctx context.Context, w *watch, listed types.ParticipantSu
 	return nil
 }
 
-// introduce fetches what the list leaves out: the attributes.
+// introduce reads the attributes, which the list omits.
 func (s *Service) introduce(
 	ctx context.Context, w *watch, listed types.ParticipantSummary,
 ) (*person, error) {
@@ -398,8 +401,9 @@ func (s *Service) introduce(
 	return p, nil
 }
 
-// disconnectBarred disconnects a participant who is barred, at every look: AWS lets a token in that
-// was revoked before it was used, and does not document whether it bars the others for good.
+// disconnectBarred disconnects a barred participant at every poll. AWS admits a token that was
+// revoked before its first use, and does not document whether it bars other participants
+// permanently.
 func (s *Service) disconnectBarred(ctx context.Context, w *watch, p *person) {
 	if !s.isBarred(w, p.participant.ID) {
 		return
@@ -431,21 +435,21 @@ func (s *Service) readEvents(ctx context.Context, w *watch) {
 		p.asked = s.cfg.Now()
 		err := s.readEventsOf(ctx, w, p)
 		if err != nil && !unknownToAWS(err) {
-			return // the next look tries again
+			return // the next poll retries
 		}
 	}
 }
 
-// unknownToAWS reports whether AWS does not know the participant: it has left, or its ID has a "_",
-// which tokens may have and these operations refuse.
+// unknownToAWS reports whether AWS does not know a participant: it has left, or its ID contains
+// "_", which tokens may contain but these operations refuse.
 func unknownToAWS(err error) bool {
 	return errors.Is(err, stage.ErrNotFound) || errors.Is(err, stage.ErrInvalid)
 }
 
-// maxPages bounds the events that are read of one participant, who may join a thousand times.
+// maxPages limits the events that are read of one participant, who may join a thousand times.
 const maxPages = 10
 
-// readEventsOf adds the events by time: AWS does not document in which order it returns them.
+// readEventsOf adds the events of a participant by time: AWS does not document their order.
 func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	id := string(p.participant.ID)
 	in := &ivsrealtime.ListParticipantEventsInput{
@@ -473,8 +477,8 @@ func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	return nil
 }
 
-// oldestFirst also keeps the order of what happened in the same millisecond, such as an error and
-// the end that it caused.
+// oldestFirst keeps the order of events within one millisecond, such as an error and the end that
+// it caused.
 func oldestFirst(events []types.Event) []types.Event {
 	at := func(i int) time.Time { return aws.ToTime(events[i].EventTime) }
 	if n := len(events); n > 1 && at(0).After(at(n-1)) {

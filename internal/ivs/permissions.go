@@ -10,15 +10,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Permission is what AWS answered to one action.
+// A Permission is the result of trying one action at AWS.
 type Permission struct {
 	Action  string // as IAM writes it
-	Missing bool   // from the IAM policy
-	Err     error  // why it is not known; nil where it is
+	Missing bool   // whether the IAM policy lacks it
+	Err     error  // why the result is not known; nil if it is
 }
 
 // Permissions tries the actions that change nothing, on a stage and a participant that do not
-// exist: AWS denies an action before it looks for its resource. The account is that of a stage of
+// exist: AWS denies an action before it looks for the resource. The account is that of any stage of
 // the region. Without a stage only the lists can be tried.
 func (s *Service) Permissions(ctx context.Context, region string) ([]Permission, error) {
 	client, err := s.region(region)
@@ -39,12 +39,12 @@ func (s *Service) Permissions(ctx context.Context, region string) ([]Permission,
 	}
 	stages, err := s.StagesOf(ctx, region)
 	if err != nil || len(stages) == 0 {
-		return list, nil // the list above has the reason
+		return list, nil // the entry for the list contains the reason
 	}
 	return append(list, permissionsOnStages(ctx, client, stages[0].ARN)...), nil
 }
 
-// permissionsOnStages tries what Stagedoor does on stages.
+// permissionsOnStages tries the actions on stages that Stagedoor uses.
 func permissionsOnStages(
 	ctx context.Context, client *ivsrealtime.Client, like stage.ARN,
 ) []Permission {
@@ -96,8 +96,8 @@ func permissionsOnStages(
 	}
 }
 
-// permission reads the answer to an action: a resource that does not exist, or an ID that AWS finds
-// invalid, is asked about by those alone who may.
+// permission interprets the response to an action: only a caller with the permission learns that
+// the resource does not exist, or that AWS finds its ID invalid.
 func permission(operation string, try func() error) Permission {
 	p := Permission{Action: "ivs:" + operation}
 	err := try()

@@ -21,7 +21,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// ImportPublicKey gives AWS the public half of a key (PEM), and answers its ARN.
+// ImportPublicKey imports the public half of a key (PEM) into AWS, and returns its ARN.
 func (s *Service) ImportPublicKey(
 	ctx context.Context, region, name, material string,
 ) (string, error) {
@@ -68,7 +68,7 @@ func (s *Service) PublicKeys(ctx context.Context, region string) (map[string]str
 	}
 }
 
-// PublicKey answers the PEM behind an ARN.
+// PublicKey returns the PEM of an ARN.
 func (s *Service) PublicKey(ctx context.Context, arn string) (string, error) {
 	client, err := s.region(stage.ARN(arn).Region())
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *Service) PublicKey(ctx context.Context, arn string) (string, error) {
 	return aws.ToString(out.PublicKey.PublicKeyMaterial), nil
 }
 
-// DeletePublicKey makes AWS refuse every token of the key from now on.
+// DeletePublicKey deletes a public key. From then on, AWS refuses every token of that key.
 func (s *Service) DeletePublicKey(ctx context.Context, arn string) error {
 	client, err := s.region(stage.ARN(arn).Region())
 	if err != nil {
@@ -98,9 +98,9 @@ func (s *Service) DeletePublicKey(ctx context.Context, arn string) error {
 	return nil
 }
 
-// KMSKey is a key that never leaves AWS KMS: an ECC_NIST_P384 key for SIGN_VERIFY, by its ID, alias
-// or ARN. It answers the ARN, too, which stays when the alias moves on (KMS API Reference,
-// GetPublicKey, "KeyId").
+// KMSKey returns a key that never leaves AWS KMS: an ECC_NIST_P384 key for SIGN_VERIFY, by its ID,
+// alias or ARN. It also returns the ARN, which stays the same when the alias moves to another key
+// (KMS API Reference, GetPublicKey, "KeyId").
 func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer, string, error) {
 	if strings.HasPrefix(id, "arn:") {
 		region = stage.ARN(id).Region()
@@ -133,8 +133,8 @@ func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer,
 	return &kmsSigner{sign: client.Sign, id: arn, public: public, wait: s.cfg.MaxWait}, arn, nil
 }
 
-// A kmsSigner signs in AWS KMS. It holds the one operation: a client within a type that others hold
-// as an interface keeps all of its methods in the binary, which are 2 MB.
+// A kmsSigner signs in AWS KMS. It stores the one operation that it needs: if it stored the client,
+// all methods of the client, which are 2 MB, would be linked into the binary.
 type kmsSigner struct {
 	sign   func(context.Context, *kms.SignInput, ...func(*kms.Options)) (*kms.SignOutput, error)
 	id     string
@@ -144,7 +144,7 @@ type kmsSigner struct {
 
 func (k *kmsSigner) Public() crypto.PublicKey { return k.public }
 
-// Sign answers DER. crypto.Signer has no context: the call is bounded by our own patience.
+// Sign returns DER. crypto.Signer has no context: patience limits the time of the call.
 func (k *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if opts.HashFunc() != crypto.SHA384 {
 		return nil, errors.New("a key on P-384 signs SHA-384 here")

@@ -10,29 +10,30 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A queue keeps calls within a rate and is fair: callers take turns, however many calls each has
-// waiting. It runs on the clock of the machine, since it has to wait in it.
+// A queue limits the rate of calls and is fair: callers take turns, however many calls each has
+// waiting. It uses the machine's clock, since it has to wait.
 type queue struct {
-	every time.Duration // between two calls
-	burst int           // calls that may come at once after a silence
+	every time.Duration // interval between two calls
+	burst int           // calls that may come at once after a pause
 
 	mu      sync.Mutex
-	free    time.Time // when the next call would be due, had there been no burst
-	turns   []string  // callers with calls waiting; the first is next
+	free    time.Time // when the next call would be due without the burst
+	turns   []string  // callers with waiting calls; the first is next
 	waiting map[string][]chan struct{}
 	timer   *time.Timer // set while a call waits
 }
 
 func newQueue(perSecond int) *queue {
 	return &queue{
-		every:   time.Second / time.Duration(perSecond),
-		burst:   max(1, perSecond/10), // AWS does not document how it counts bursts: stay far below
+		every: time.Second / time.Duration(perSecond),
+		// AWS does not document how it counts bursts: this stays far below the quota
+		burst:   max(1, perSecond/10),
 		waiting: map[string][]chan struct{}{},
 	}
 }
 
-// wait returns when it is the caller's turn. It refuses at once when the turn would come after the
-// deadline of ctx.
+// wait returns when it is the caller's turn. It returns an error at once if the turn would come
+// after the deadline of ctx.
 func (q *queue) wait(ctx context.Context, caller string) error {
 	turn, err := q.enter(ctx, caller)
 	if turn == nil {
@@ -47,7 +48,7 @@ func (q *queue) wait(ctx context.Context, caller string) error {
 	}
 }
 
-// enter answers the caller's place in the queue, or nil if there is nothing to wait for.
+// enter returns the caller's place in the queue, or nil if the call is due now.
 func (q *queue) enter(ctx context.Context, caller string) (chan struct{}, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -68,7 +69,8 @@ func (q *queue) enter(ctx context.Context, caller string) (chan struct{}, error)
 	return turn, nil
 }
 
-// estimate is how long a new call of the caller would wait: in each round everybody has one turn.
+// estimate returns how long a new call of the caller would wait: in each round, every caller has
+// one turn.
 func (q *queue) estimate(now time.Time, caller string) time.Duration {
 	round := len(q.waiting[caller]) + 1
 	before := 0
@@ -78,7 +80,7 @@ func (q *queue) estimate(now time.Time, caller string) time.Duration {
 	return max(q.free.Sub(now), 0) + time.Duration(before)*q.every
 }
 
-// take uses up a call if one is due. q.mu is held.
+// take consumes a call if one is due. q.mu is held.
 func (q *queue) take(now time.Time) bool {
 	if q.free.After(now.Add(time.Duration(q.burst-1) * q.every)) {
 		return false
@@ -125,7 +127,7 @@ func (q *queue) keep(caller string, calls []chan struct{}) {
 	q.waiting[caller] = calls
 }
 
-// length is how many calls wait.
+// length returns the number of waiting calls.
 func (q *queue) length() (n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -135,7 +137,7 @@ func (q *queue) length() (n int) {
 	return n
 }
 
-// leave gives up a place. The turn may have come meanwhile: then it is lost, which does no harm.
+// leave gives up a place. If its turn came meanwhile, that turn is lost, which does no harm.
 func (q *queue) leave(caller string, turn chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -150,7 +152,7 @@ func (q *queue) leave(caller string, turn chan struct{}) {
 	}
 }
 
-// pause lets no call through for a while: AWS has throttled, be it because others use the same
+// pause blocks all calls for a while after AWS has throttled: other programs may use the same
 // account.
 func (q *queue) pause(d time.Duration) {
 	q.mu.Lock()

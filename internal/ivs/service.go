@@ -1,6 +1,6 @@
-// Package ivs is the real service behind the AWS stages: tokens, stages, participants and public
-// keys through the API of Amazon IVS real-time, within its quotas, with its errors turned into
-// sentences. AWS is known here and nowhere else.
+// Package ivs accesses AWS stages: tokens, stages, participants and public keys through the API of
+// Amazon IVS real-time, within its quotas, with its errors turned into sentences. No other package
+// knows the API of AWS.
 package ivs
 
 import (
@@ -27,34 +27,35 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// GlobalWHIP is what OBS is given for every AWS stage: "Use https://global.whip.live-video.net.
-// It returns a 307 Temporary Redirect" to the stage's own (AWS guide, "IVS WHIP Publishing").
+// GlobalWHIP is the WHIP endpoint that OBS receives for every AWS stage: "Use
+// https://global.whip.live-video.net. It returns a 307 Temporary Redirect" to the stage's own (AWS
+// guide, "IVS WHIP Publishing").
 const GlobalWHIP = "https://global.whip.live-video.net"
 
-// Config is what a Service needs. Regions and AWS are needed.
+// Config is what a Service needs. Regions and AWS are required.
 type Config struct {
 	Regions []string
-	AWS     aws.Config // credentials and transport, of Load
+	AWS     aws.Config // credentials and transport, from Load
 
-	Endpoint     string // of the API, if it is an emulator or a proxy; "": AWS
-	WHIPEndpoint string // for WHIP clients; "": derived from the stage's endpoints
-	KMSEndpoint  string // of AWS KMS; "": AWS
+	Endpoint     string // URL of the API of an emulator or a proxy; "" for AWS
+	WHIPEndpoint string // for WHIP clients; "" to derive it from the stage's endpoints
+	KMSEndpoint  string // URL of AWS KMS; "" for AWS
 
-	Cache   Cache         // remembers stages; nil: in memory
-	MaxWait time.Duration // a token waits so long for its turn, then 503; 10 s
+	Cache   Cache         // stores stages; nil for a cache in memory
+	MaxWait time.Duration // longest wait of a token for its turn, then 503; 10 s
 
-	Events func(stage.Event) // what happens to publishers; must not block. May be nil
-	Poll   time.Duration     // between two looks at a watched stage; 2 s
+	Events func(stage.Event) // receives the events of publishers; must not block. May be nil
+	Poll   time.Duration     // interval between two polls of a watched stage; 2 s
 
-	// Barred lists those whose token was issued here and revoked since, wherever that was done. Who
-	// was not issued here is no matter of ours: other programs of the account put people on its
-	// stages, too. May be nil.
+	// Barred lists participants whose token this server issued and that was revoked, wherever that
+	// was done. It omits other participants: other programs of the account may put them on its
+	// stages. May be nil.
 	Barred func(context.Context) ([]stage.Participant, error)
 
-	// Of several processes that serve the same stages, Leads reports whether this is the one that
-	// polls them and keeps out who is barred; nil is always. Each gives the events of EventBridge
-	// to Pass, if there is one; its data comes to Passed, at all of them. One that begins to lead
-	// is made to Recall.
+	// Leads reports whether this process, of several that serve the same stages, polls them and
+	// bars participants; nil means always. Every process gives the events of EventBridge to Pass,
+	// if that is set, and their data arrives at Passed in all processes. A process that begins to
+	// lead must call Recall.
 	Leads func() bool
 	Pass  func([]byte) error
 	// Budget is shared by all processes that use the account; it may be nil.
@@ -66,17 +67,17 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// A Budget limits calls over several processes.
+// A Budget limits calls across processes.
 type Budget interface {
-	// Take takes a call from a rate of one per every, and returns how long to wait until it is due.
-	// ok is false, and nothing taken, when that is longer than most.
+	// Take takes a call from a rate of one call per every, and returns the wait until the call is
+	// due. If the wait would exceed most, ok is false and nothing is taken.
 	Take(ctx context.Context, name string, every, most time.Duration) (wait time.Duration, ok bool,
 		err error)
-	// Pause keeps every process from a rate for a while.
+	// Pause blocks the calls of a rate in every process for a while.
 	Pause(ctx context.Context, name string, d time.Duration) error
 }
 
-// Load finds credentials as every AWS program does: environment, shared files, SSO, container,
+// Load finds credentials like every AWS program: environment, shared files, SSO, container,
 // instance.
 func Load(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
@@ -87,19 +88,19 @@ func Load(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
-// Service is Amazon IVS in some regions of one account. It is safe for concurrent use.
+// Service gives access to Amazon IVS in some regions of one account. It is safe for concurrent use.
 type Service struct {
 	cfg     Config
 	regions map[string]*ivsrealtime.Client
 	limits  *limits
-	flights singleflight.Group // one GetStage or look at a time for a stage
+	flights singleflight.Group // at most one GetStage call or poll at a time for each stage
 	tracker *tracker
 	passed  passedEvents
-	seen    httpkit.Map[string, struct{}] // IDs of events of EventBridge that were added
+	seen    httpkit.Map[string, struct{}] // IDs of EventBridge events that were added
 
 	mu      sync.Mutex
 	watches map[stage.ARN]*watch // guarded by mu
-	// guarded by mu: of Config.Barred; true: AWS has disconnected them
+	// guarded by mu: from Config.Barred; true if AWS has disconnected them
 	barred map[stage.ParticipantID]bool
 }
 
@@ -108,7 +109,7 @@ var (
 	_ stage.Moderator = (*Service)(nil)
 )
 
-// New prepares the clients; nothing is called yet.
+// New prepares the clients. It calls nothing yet.
 func New(cfg Config) (*Service, error) {
 	cfg.setDefaults()
 	if len(cfg.Regions) == 0 {
@@ -164,8 +165,8 @@ func (s *Service) client(region string) *ivsrealtime.Client {
 	})
 }
 
-// patience retries what the network or a server of AWS broke. Throttling is not for it: that waits
-// in the queue.
+// patience retries calls that the network or a server of AWS broke. It does not retry throttled
+// calls, which wait in the queue.
 func patience() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
@@ -181,7 +182,7 @@ func patience() aws.Retryer {
 	})
 }
 
-// Serves reports whether the stage is in one of our regions.
+// Serves reports whether the stage is in one of the served regions.
 func (s *Service) Serves(arn stage.ARN) bool {
 	return !arn.Local() && s.regions[arn.Region()] != nil
 }
@@ -198,9 +199,8 @@ func (s *Service) region(name string) (*ivsrealtime.Client, error) {
 		name).WithCode("aws_region")
 }
 
-// whipEndpoint is what a WHIP client is given. AWS has one global endpoint for all stages, in the
-// domain of every stage's own; a server of other stages, as the emulator is, has it at
-// /whip.
+// whipEndpoint returns the endpoint for WHIP clients. AWS has one global endpoint for all stages,
+// in the domain of each stage's own. Other servers, such as the emulator, have it at /whip.
 func (s *Service) whipEndpoint(e stage.Endpoints) string {
 	if s.cfg.WHIPEndpoint != "" {
 		return s.cfg.WHIPEndpoint
@@ -212,7 +212,7 @@ func (s *Service) whipEndpoint(e stage.Endpoints) string {
 	return own.Scheme + "://" + own.Host + "/whip"
 }
 
-// WHIPEndpoint serves token.Signer, which signs for AWS stages.
+// WHIPEndpoint returns the endpoint of AWS stages for token.Signer.
 func (s *Service) WHIPEndpoint(e stage.Endpoints) string { return s.whipEndpoint(e) }
 
 func noRegion(name string) error {
@@ -221,7 +221,7 @@ func noRegion(name string) error {
 		strings.Join(stage.AWSRegions(), ", "))
 }
 
-// limits keeps every operation within its rate, in each region.
+// limits limits the rate of every operation, in each region.
 type limits struct {
 	budget Budget // may be nil
 	waited func(operation string, d time.Duration)
@@ -229,8 +229,8 @@ type limits struct {
 	queues map[string]*queue
 }
 
-// perSecond is the quota of an operation ("Service Quotas: Real-Time Streaming"); none can be
-// raised.
+// perSecond returns the quota of an operation ("Service Quotas: Real-Time Streaming"). None of them
+// can be raised.
 func perSecond(operation string) int {
 	switch {
 	case operation == "CreateParticipantToken":
@@ -261,8 +261,8 @@ func (s *Service) Waiting() (n int) {
 	return n
 }
 
-// Credentials returns why there are none to call AWS with, or nil. The SDK keeps them until they
-// expire: asking often costs nothing.
+// Credentials returns why there are no credentials for AWS, or nil. The SDK caches them until they
+// expire, so frequent calls cost nothing.
 func (s *Service) Credentials(ctx context.Context) error {
 	if s.cfg.AWS.Credentials == nil {
 		return errors.New("no AWS credentials are configured")
@@ -271,7 +271,7 @@ func (s *Service) Credentials(ctx context.Context) error {
 	return err
 }
 
-// to puts the queue where every attempt passes, retries included.
+// to adds the queue to the middleware, where every attempt passes, including retries.
 func (l *limits) to(region string) func(*middleware.Stack) error {
 	wait := func(ctx context.Context, in middleware.FinalizeInput,
 		next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
@@ -305,8 +305,8 @@ func (l *limits) to(region string) func(*middleware.Stack) error {
 // throttleRest is the pause of all calls after AWS has throttled.
 const throttleRest = time.Second / 2
 
-// share waits for a place in what all processes call together. Those who queue here meanwhile wait
-// in their own order. Without an answer of the budget this process keeps to its own rate.
+// share waits for a turn among the calls of all processes. Callers that queue here meanwhile keep
+// their own order. If the budget does not answer, this process limits its own rate.
 func (l *limits) share(ctx context.Context, q *queue, name string) error {
 	if l.budget == nil {
 		return nil
@@ -336,14 +336,14 @@ func (l *limits) share(ctx context.Context, q *queue, name string) error {
 
 func (l *limits) pauseAll(ctx context.Context, name string) {
 	if l.budget != nil {
-		// Without an answer, each process learns it from AWS by itself.
+		// Without an answer, each process learns of the throttling from AWS.
 		_ = l.budget.Pause(ctx, name, throttleRest)
 	}
 }
 
 type callerKey struct{}
 
-// as names the user of a call, for the fair queue: no user's calls delay those of all others.
+// as sets the user of a call for the fair queue, so that no user's calls delay those of all others.
 func as(ctx context.Context, caller string) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller)
 }
@@ -353,7 +353,7 @@ func callerOf(ctx context.Context) string {
 	return caller
 }
 
-// call calls an operation; when AWS throttles it queues again, as long as ctx lasts.
+// call calls an operation. When AWS throttles, it queues again until ctx ends.
 func call[In, Out any](ctx context.Context, s *Service, subject string,
 	do func(context.Context, *In, ...func(*ivsrealtime.Options)) (*Out, error), in *In) (*Out,
 	error) {
@@ -368,14 +368,14 @@ func call[In, Out any](ctx context.Context, s *Service, subject string,
 		explained := explain(err, subject)
 		level := slog.LevelWarn
 		if errors.Is(explained, stage.ErrNotFound) {
-			level = slog.LevelInfo // who was not on the stage yet, mostly
+			level = slog.LevelInfo // mostly a participant who was not on the stage yet
 		}
 		s.cfg.Log.Log(ctx, level, "aws", "err", explained)
 		return nil, explained
 	}
 }
 
-// namedCredentials marks an error as one of getting credentials.
+// namedCredentials marks errors that come from getting credentials.
 type namedCredentials struct{ aws.CredentialsProvider }
 
 func (c namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Events of a participant come from two sources: the API, which is polled while a page looks at the
+// Events of a participant come from two sources: the API, which is polled while a page asks for the
 // stage, and EventBridge, which may lose, delay and reorder them. The tracker merges both into one
 // sequence without duplicates.
 
@@ -24,11 +24,12 @@ type happening struct {
 }
 
 const (
-	// between an error and the end that it caused, and between the two reports of one event
+	// largest time between an error and the end that it caused, and between the two reports of one
+	// event
 	sameMoment = 2 * time.Second
-	// how long after a disconnection or an error AWS may still report that end itself
+	// how long after a disconnection or an error AWS may still report that end
 	aftermath   = time.Minute
-	staleAfter  = 10 * time.Minute    // what is older no longer concerns a dock
+	staleAfter  = 10 * time.Minute    // older events no longer concern a dock
 	forgetAfter = 15 * 24 * time.Hour // no token lives longer than 14 days
 )
 
@@ -36,7 +37,7 @@ type tracker struct {
 	emit func(stage.Event)
 	now  func() time.Time
 
-	emitting sync.Mutex // held over emit, too, so that reports keep their order. Locked before mu
+	emitting sync.Mutex // held during emit, so that reports keep their order. Locked before mu
 
 	mu    sync.Mutex
 	lives map[lifeKey]*life
@@ -47,44 +48,44 @@ type lifeKey struct {
 	participant stage.ParticipantID
 }
 
-// A report is what a dock receives. The zero value is none.
+// A report is what a dock receives. The zero value is no report.
 type report struct {
 	kind         stage.EventKind
 	code, detail string
 }
 
-// A life is the state of a participant as its events have it.
+// A life is the state of a participant according to its events.
 type life struct {
-	entries []*entry // the API returns all of them again at every look
+	entries []*entry // the API returns all of them at every poll
 	joined  bool
-	met     bool // came, went or published: something is known
+	met     bool // the participant joined, left or published: something is known
 	live    bool // publishes
 	since   moment
-	// since is of a start that came before the end of the broadcast before it
+	// since is the start of a broadcast that began before the previous one ended
 	takeover bool
 	ended    moment // the latest end
-	// until then, an end without a reason is the one that was reported
+	// until then, an end without a reason counts as the one that was reported
 	quiet  time.Time
-	errors map[string]time.Time // the latest of each code
-	// the reason of every end, once we disconnected the participant
+	errors map[string]time.Time // time of the latest error, by code
+	// the reason of every end, after this server has disconnected the participant
 	disconnectedFor *report
 	touched         time.Time
 }
 
-// An entry is an event that was added. The two reports of one event are one entry.
+// An entry is an event that was added. The reports of one event by both sources are one entry.
 type entry struct {
 	name, code string
 	at         moment
 	both       bool
 }
 
-// A moment is as exact as its source.
+// A moment is a time with the precision of its source.
 type moment struct {
 	time.Time
-	coarse bool // to the second
+	coarse bool // precise to the second only
 }
 
-// before reports whether it is certainly earlier.
+// before reports whether a moment is certainly earlier.
 func (m moment) before(other moment) bool {
 	if m.coarse || other.coarse {
 		return m.Truncate(time.Second).Before(other.Truncate(time.Second))
@@ -101,14 +102,14 @@ func newTracker(emit func(stage.Event), now func() time.Time) *tracker {
 	return &tracker{emit: emit, now: now, lives: map[lifeKey]*life{}}
 }
 
-// add adds an event, and emits the report that follows from it.
+// add adds an event, and emits the resulting report.
 func (t *tracker) add(h happening) {
 	t.with(h, func(l *life) report { return l.add(h) })
 }
 
-// disconnecting notes that we are about to disconnect a participant, and why: AWS may report the
-// end before it answers the call. The first reason stays, since a kick revokes the token, too. undo
-// is for a call that failed.
+// disconnecting records that this server is about to disconnect a participant, and why: AWS may
+// report the end before it answers the call. The first reason stays, since a kick also revokes the
+// token. undo reverts it after a failed call.
 func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why report) (undo func()) {
 	ours := &why
 	t.change(happening{stage: arn, participant: id}, func(l *life) report {
@@ -127,7 +128,7 @@ func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why repor
 	}
 }
 
-// notDisconnecting is the undo of disconnecting, for a call that another process made.
+// notDisconnecting reverts disconnecting for a failed call of another process.
 func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why report) {
 	t.change(happening{stage: arn, participant: id}, func(l *life) report {
 		if l.disconnectedFor != nil && *l.disconnectedFor == why {
@@ -137,9 +138,9 @@ func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why re
 	})
 }
 
-// disconnected ends what is known to run, for the reason given to disconnecting. With present, it
-// is an end also if nothing is known of the participant. What AWS reports of it later is the same
-// end.
+// disconnected records the end of everything that is known to run, with the reason given to
+// disconnecting. With present it reports an end even if nothing is known of the participant. A
+// later report by AWS is the same end.
 func (t *tracker) disconnected(arn stage.ARN, id stage.ParticipantID, present bool) {
 	h := happening{stage: arn, participant: id, at: t.now()}
 	t.with(h, func(l *life) report { return l.disconnected(h.at, present) })
@@ -182,7 +183,7 @@ func (t *tracker) publishing(arn stage.ARN, id stage.ParticipantID) (live, known
 	return l.live, true
 }
 
-// forget drops participants without an event for longer than a token lives.
+// forget removes participants without an event for longer than a token lives.
 func (t *tracker) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -198,7 +199,7 @@ func (l *life) add(h happening) report {
 	switch h.name {
 	case "JOINED", "LEFT", "PUBLISH_STARTED", "PUBLISH_STOPPED", "PUBLISH_ERROR", "JOIN_ERROR":
 	default:
-		return report{} // of those who watch, mostly
+		return report{} // mostly from participants who only watch
 	}
 	if e := l.find(h.name, h.code, at); e != nil {
 		return l.repeated(e, at)
@@ -242,7 +243,7 @@ func (l *life) find(name, code string, at moment) (nearest *entry) {
 }
 
 // repeated adds an event for the second time. It may correct the state, as times of the API are
-// more exact: EventBridge can swap a start and an end within one second.
+// more precise: EventBridge can swap a start and an end within one second.
 func (l *life) repeated(e *entry, at moment) report {
 	if e.at.coarse == at.coarse {
 		return report{}
@@ -281,7 +282,7 @@ func (l *life) join(at moment) report {
 	return report{stage.EventConnected, "", "Amazon IVS let the participant in."}
 }
 
-// start returns a report, unless an end came first, or the broadcast before has not ended yet.
+// start returns a report, unless an end came first or the previous broadcast has not ended yet.
 func (l *life) start(at moment) report {
 	switch {
 	case l.live:
@@ -308,7 +309,7 @@ func (l *life) stop(at moment) report {
 	return report{stage.EventEnded, "ended", "The broadcast ended."}
 }
 
-// overtaken reports whether an end belongs to a broadcast before the one that runs.
+// overtaken reports whether an end belongs to an earlier broadcast than the running one.
 func (l *life) overtaken(end moment) bool {
 	return end.before(l.since) || l.takeover && end.sameSecond(l.since)
 }
@@ -321,14 +322,14 @@ func (l *life) end(at moment, quiet time.Duration) {
 	l.quiet = at.Add(quiet)
 }
 
-// fail makes an error the end of a broadcast, or the refusal of one that never began.
+// fail treats an error as the end of a broadcast, or as the refusal of one that never began.
 func (l *life) fail(code string, at moment) report {
 	if before, ok := l.errors[code]; ok && at.Sub(before).Abs() <= sameMoment {
 		return report{}
 	}
 	l.errors[code] = at.Time
 	if l.live && l.overtaken(at) {
-		return report{} // why an earlier broadcast ended, when this one runs already
+		return report{} // the error ended an earlier broadcast, and this one runs already
 	}
 	n := report{stage.EventRefused, strings.ToLower(code), cure(code)}
 	if l.live || at.Sub(l.ended.Time).Abs() <= sameMoment {
@@ -340,7 +341,7 @@ func (l *life) fail(code string, at moment) report {
 
 func (l *life) disconnected(at time.Time, present bool) report {
 	switch {
-	// forgotten meanwhile, or AWS reported the end first
+	// the participant was removed meanwhile, or AWS reported the end first
 	case l.disconnectedFor == nil, !l.live && !at.After(l.quiet):
 		return report{}
 	case !l.live && !l.joined && (l.met || !present):
@@ -351,7 +352,8 @@ func (l *life) disconnected(at time.Time, present bool) report {
 	return *l.disconnectedFor
 }
 
-// cure is a sentence with what to do, for each error of participants in the model (EventErrorCode).
+// cure returns a sentence with what to do, for each error of participants in the model
+// (EventErrorCode).
 func cure(code string) string {
 	switch code {
 	case "BITRATE_EXCEEDED":

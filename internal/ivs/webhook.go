@@ -15,23 +15,23 @@ import (
 const (
 	maxBridgeBody = 256 << 10 // EventBridge sends at most 256 KB
 	rememberIDs   = 10_000
-	complainEvery = time.Minute // in the log, about bodies that are no events
+	complainEvery = time.Minute // interval of log records about invalid bodies
 
-	// How long and how many passed events are remembered. A lease expires within 8 seconds.
+	// How long and how many passed events are kept. A lease expires within 8 seconds.
 	rememberPassed = 30 * time.Second
 	maxPassed      = 5000
 )
 
-// Webhook returns a function that takes the events which Amazon EventBridge posts through an API
-// destination. The secret is in the header X-Stagedoor-Secret (a connection of the type API key),
-// or it is the password of one of the type Basic. Events of no concern are no error: a retry would
-// not change that.
+// Webhook returns a function that receives the events which Amazon EventBridge posts through an API
+// destination. The secret is in the header X-Stagedoor-Secret (a connection of type API key), or it
+// is the password of a connection of type Basic. An event of another kind is not an error: a retry
+// would not change it.
 func (s *Service) Webhook(secret stage.Secret) func(*http.Request) error {
 	return (&webhook{secret: secret, service: s}).take
 }
 
-// Bridge returns a function that takes events of Amazon EventBridge which invoked a Lambda
-// function: AWS IAM decides who may, and there is no secret.
+// Bridge returns a function that receives the event of Amazon EventBridge with which a Lambda
+// function was invoked. It needs no secret: AWS IAM decides who may invoke the function.
 func (s *Service) Bridge() func(event []byte) error {
 	h := &webhook{service: s}
 	return func(event []byte) error { return h.read(bytes.NewReader(event)) }
@@ -42,10 +42,11 @@ type webhook struct {
 	service *Service
 
 	mu         sync.Mutex
-	complained time.Time // when the log had the last line about a body that is no event
+	complained time.Time // when the last invalid body was logged
 }
 
-// A bridgeEvent is the part that we read ("Using EventBridge with IVS Real-Time").
+// A bridgeEvent contains the fields of an event that are read ("Using EventBridge with IVS
+// Real-Time").
 type bridgeEvent struct {
 	ID         string    `json:"id"`
 	DetailType string    `json:"detail-type"`
@@ -60,12 +61,12 @@ type bridgeEvent struct {
 		ErrorCode     string    `json:"error_code"`
 	} `json:"detail"`
 
-	// What other services make of an event.
+	// Members that other services add to or leave of an event.
 	Type      string `json:"Type"`       // of a message of Amazon SNS
 	EventName string `json:"event_name"` // of the detail alone
 }
 
-// problem says why a body is not an event as EventBridge sends it, or is empty.
+// problem returns why a body is not an event in the format of EventBridge, or "".
 func (e bridgeEvent) problem() string {
 	whole := "Let the target of the rule send the matched event, without an input path or " +
 		"transformer."
@@ -87,7 +88,7 @@ func (e bridgeEvent) problem() string {
 	return "The body is not an event of EventBridge: it has no source and no detail-type. " + whole
 }
 
-// ours reports whether it is an event of a participant, which we read.
+// ours reports whether this is an event of a participant.
 func (e bridgeEvent) ours() bool {
 	return e.ofStages() && bridgeNames[e.Detail.EventName] != ""
 }
@@ -110,7 +111,7 @@ func (h *webhook) take(r *http.Request) error {
 	return h.read(http.MaxBytesReader(nil, r.Body, maxBridgeBody))
 }
 
-// read takes the event in a body.
+// read reads the event in a body.
 func (h *webhook) read(body io.Reader) error {
 	var event bridgeEvent
 	if err := json.NewDecoder(body).Decode(&event); err != nil {
@@ -130,8 +131,9 @@ func (h *webhook) read(body io.Reader) error {
 	return nil
 }
 
-// passOn gives an event to all processes: the one that leads knows the rest of the story, and the
-// others remember the event in case that one is about to die. It is stored when this returns.
+// passOn gives an event to all processes. The one that leads knows the earlier events of the
+// participant. The others keep the event in case that process is about to die. The event is stored
+// when passOn returns.
 func (s *Service) passOn(event bridgeEvent) error {
 	data, err := json.Marshal(event)
 	if err != nil {
@@ -140,8 +142,8 @@ func (s *Service) passOn(event bridgeEvent) error {
 	return s.cfg.Pass(data)
 }
 
-// Passed takes an event that a process passed on: at once if this one leads, else when it leads
-// soon (Recall). It does not block.
+// Passed receives an event that a process passed on. It processes the event at once if this process
+// leads, otherwise when this process begins to lead soon (Recall). It does not block.
 func (s *Service) Passed(data []byte) {
 	var about struct {
 		Away *passedReason `json:"away"`
@@ -164,18 +166,19 @@ func (s *Service) Passed(data []byte) {
 	}
 }
 
-// A passedReason says why a process is about to disconnect a participant. The one that leads may
-// receive the end by EventBridge before AWS has answered the other.
+// A passedReason says why a process is about to disconnect a participant. The process that leads
+// may receive the end by EventBridge before AWS has answered the other process.
 type passedReason struct {
 	Stage       stage.ARN           `json:"stage"`
 	Participant stage.ParticipantID `json:"participant"`
 	Kind        stage.EventKind     `json:"kind"`
 	Code        string              `json:"code"`
 	Detail      string              `json:"detail"`
-	Undone      bool                `json:"undone,omitempty"` // AWS did not do it
+	Undone      bool                `json:"undone,omitempty"` // the call to AWS failed
 }
 
-// passReason lets the process that leads know. Without it the reason comes a moment after the end.
+// passReason sends the reason to the process that leads. Without it, the reason would arrive a
+// moment after the end.
 func (s *Service) passReason(r passedReason) {
 	if s.cfg.Pass == nil || s.cfg.Leads() {
 		return
@@ -198,23 +201,23 @@ func (s *Service) takeReason(r passedReason) {
 	s.tracker.disconnecting(r.Stage, r.Participant, why)
 }
 
-// Recall takes the events that were passed on in the last half minute: this process begins to
-// lead, and the one before may have died with them. What that one has stored is not stored again
-// (Config.Events goes by the time of the event).
+// Recall processes the events that were passed on in the last half minute. It is called when this
+// process begins to lead: the previous leader may have died before it processed them. An event that
+// it has stored is not stored again (Config.Events compares the time of the event).
 func (s *Service) Recall() {
 	for _, e := range s.passed.since(s.cfg.Now().Add(-rememberPassed)) {
 		s.tellOnce(e.id, e.what)
 	}
 }
 
-// tellOnce takes an event in, unless it was taken before: EventBridge delivers at least once.
+// tellOnce processes an event unless it was processed before: EventBridge delivers at least once.
 func (s *Service) tellOnce(id string, what happening) {
 	if id == "" || s.seen.Add(id, struct{}{}, s.cfg.Now()) {
 		s.tracker.add(what)
 	}
 }
 
-// passedEvents are those of the last time, bounded.
+// passedEvents are the recently passed events, limited in number.
 type passedEvents struct {
 	mu   sync.Mutex
 	list []passedEvent // guarded by mu: oldest first
@@ -223,7 +226,7 @@ type passedEvents struct {
 type passedEvent struct {
 	id   string
 	what happening
-	at   time.Time // of its arrival here
+	at   time.Time // when it arrived here
 }
 
 func (p *passedEvents) add(e passedEvent) {
@@ -256,8 +259,8 @@ func (h *webhook) trusted(r *http.Request) bool {
 	return !h.secret.Empty() && stage.NewSecret(given).Equal(h.secret)
 }
 
-// happening reads the events of participants; others, such as those of compositions, do not concern
-// us.
+// happening returns the event of a participant. Other events, such as those of compositions, are
+// ignored.
 func (e bridgeEvent) happening() (happening, bool) {
 	if !e.ours() {
 		return happening{}, false
@@ -274,8 +277,8 @@ func (e bridgeEvent) happening() (happening, bool) {
 	}, err == nil
 }
 
-// refuse returns the error for a body, and logs it for the operator: EventBridge itself shows
-// nobody what it was answered.
+// reject returns the error for a body, and logs it for the operator: EventBridge does not show how
+// it was answered.
 func (h *webhook) reject(problem string) error {
 	if h.complains() {
 		h.service.cfg.Log.Warn("EventBridge posts what cannot be read", "problem", problem)

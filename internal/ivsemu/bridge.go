@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A bridgeEvent is what Amazon EventBridge delivers for a change on a stage ("Using EventBridge
+// A bridgeEvent is the message of Amazon EventBridge about a change on a stage ("Using EventBridge
 // with IVS Real-Time").
 type bridgeEvent struct {
 	Version    string       `json:"version"`
@@ -37,8 +37,8 @@ type bridgeDetail struct {
 	ErrorCode     string `json:"error_code,omitempty"`
 }
 
-// announce queues an event; it never blocks, since the stage goes on without listeners. EventBridge
-// is best effort, too.
+// announce queues an event. It never blocks: the stage does not depend on receivers, and
+// EventBridge gives no guarantee, either.
 func (e *Emulator) announce(
 	arn stage.ARN, session *sessionRecord, p *participantRecord, name, code string,
 ) {
@@ -74,7 +74,7 @@ func (e *Emulator) deliver(ctx context.Context) error {
 	}
 }
 
-// post tries an event three times.
+// post tries to send an event three times.
 func (e *Emulator) post(ctx context.Context, client *http.Client, event bridgeEvent) {
 	body, err := json.Marshal(event)
 	if err != nil {

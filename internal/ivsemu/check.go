@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The patterns of the model (ivs-realtime 2020-07-14). Those that AWS publishes for the ARNs of
-// tagged resources are evidently wrong (one character for the kind) and not kept.
+// The patterns of the model (ivs-realtime 2020-07-14). The ones that AWS publishes for the ARNs of
+// tagged resources are evidently wrong (one character for the kind) and not used.
 var (
 	namePattern        = regexp.MustCompile(`^[a-zA-Z0-9-_]*$`)
 	participantPattern = regexp.MustCompile(`^[a-zA-Z0-9-]*$`)
@@ -22,7 +22,7 @@ var (
 	ingestPattern      = arnPattern(kindIngest)
 )
 
-// The kinds of resources, as their ARNs say them.
+// The kinds of resources, as in their ARNs.
 const (
 	kindStage  = "stage"
 	kindKey    = "public-key"
@@ -33,8 +33,8 @@ func arnPattern(kind string) *regexp.Regexp {
 	return regexp.MustCompile(`^arn:aws:ivs:[a-z0-9-]+:[0-9]+:` + kind + `/[a-zA-Z0-9-]+$`)
 }
 
-// A checker collects what a request does against the model. AWS names all failures at once, so does
-// this.
+// A checker collects violations of the model in a request. Like AWS, it reports all of them at
+// once.
 type checker struct{ failures []string }
 
 func (c *checker) fail(value any, field, format string, args ...any) {
@@ -42,7 +42,7 @@ func (c *checker) fail(value any, field, format string, args ...any) {
 		shown(value), field, fmt.Sprintf(format, args...)))
 }
 
-// shown quotes a value, and keeps an oversized one from coming back in full.
+// shown quotes a value. It shortens an oversized one.
 func shown(value any) string {
 	if value == nil {
 		return "null"
@@ -72,7 +72,7 @@ func (c *checker) required(field string, set bool) bool {
 	return set
 }
 
-// length counts characters, as Smithy's length trait does.
+// length checks the number of characters, as Smithy's length trait does.
 func (c *checker) length(field, value string, least, most int) {
 	switch n := utf8.RuneCountInString(value); {
 	case n < least:
@@ -124,7 +124,7 @@ func (c *checker) oneOf(field string, value *string, words ...string) {
 	c.fail(*value, field, "Member must satisfy enum value set: [%s]", strings.Join(words, ", "))
 }
 
-// arn checks a required ARN; the pattern says of what.
+// arn checks a required ARN; the pattern says of which kind.
 func (c *checker) arn(field string, value *string, pattern *regexp.Regexp) {
 	if c.required(field, value != nil) {
 		c.length(field, *value, 1, 128)
@@ -146,8 +146,8 @@ func (c *checker) participant(value *string) {
 	}
 }
 
-// attributes keeps "1 KB total". AWS does not say how it counts; here it is the bytes of all keys
-// and values.
+// attributes enforces "1 KB total". AWS does not document how it counts; here the bytes of all keys
+// and values count.
 func (c *checker) attributes(attributes map[string]string) {
 	size := 0
 	for k, v := range attributes {

@@ -29,55 +29,55 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// Config is what an Emulator needs. BaseURL is needed, and either a key pair or AnyCredentials; the
-// rest has defaults.
+// Config is what an Emulator needs. BaseURL is required, and either a key pair or AnyCredentials;
+// other fields have defaults.
 type Config struct {
-	// as clients reach the emulator, such as http://127.0.0.1:4566; endpoints of stages lie below
-	// it
+	// URL at which clients reach the emulator, such as http://127.0.0.1:4566; endpoints of stages
+	// lie below it
 	BaseURL string
 
 	AccessKey      string       // the one key pair that signs requests
 	SecretKey      stage.Secret //
-	AnyCredentials bool         // takes any signature, or none, from this computer only
+	AnyCredentials bool         // accepts any signature, or none, but from this computer only
 
-	Account string // 123456789012, as in AWS's documentation
-	Region  string // of requests that name none (AnyCredentials); us-west-2
+	Account string // default 123456789012, as in AWS's documentation
+	Region  string // of requests that name none (AnyCredentials); default us-west-2
 
-	// also keep the request rates of AWS; its counts (3 public keys …) are always kept
+	// also enforce the request rates of AWS; its counts (3 public keys …) are always enforced
 	Quotas bool
-	// fail on purpose: throttle, expired-key, pending-verification, internal-error or slow;
+	// faults to simulate: throttle, expired-key, pending-verification, internal-error or slow;
 	// "Operation=fault" for one operation
 	Faults []string
 
-	EventsURL    string       // where EventBridge events are posted; "": nowhere
+	EventsURL    string       // where EventBridge events are posted; "" for nowhere
 	EventsSecret stage.Secret // sent along in X-Stagedoor-Secret
 
-	StateFile string // keeps everything from one run to the next; "": nothing is kept
+	StateFile string // stores the state between runs; "" to store nothing
 
-	// a disconnected participant may join again: whether AWS lets it is not documented
+	// a disconnected participant may join again; AWS does not document whether it may
 	NoBar bool
 
-	// whose pages may use the WHIP endpoints; all, as with AWS
+	// whose pages may use the WHIP endpoints; default all, as with AWS
 	AllowOrigins []string
-	// of the client, where proxies are in between; nil: RemoteAddr
+	// of the client behind proxies; nil for RemoteAddr
 	Address func(*http.Request) netip.Addr
-	SlowBy  time.Duration // what the fault "slow" adds; 3 s
+	SlowBy  time.Duration // delay by the fault "slow"; 3 s
 	Now     func() time.Time
 	Log     *slog.Logger
 }
 
 // An Emulator is an http.Handler. Set Media, and Socket if there is one, before the first request:
-// the media plane needs Observe for its events, so that it comes second. Run must run for events to
-// be delivered and sessions to end well.
+// the media plane needs Observe for its events, so it is created after the Emulator. Run delivers
+// events, and closes sessions at the end.
 type Emulator struct {
 	Media whip.Media // the real stage behind the WHIP endpoints
 	// the events socket of stages, below /events; may be nil
 	Socket http.Handler
-	// knows who came by the socket; it calls Changed. May be nil
+	// lists participants who joined by the socket, and calls Changed. May be nil
 	Roster stage.Moderator
-	// tells the socket which participant was disconnected; may be nil
+	// called when a participant was disconnected, for the socket; may be nil
 	Kicked func(stage.ARN, stage.ParticipantID, string)
-	// tells the socket that a stage is deleted; may be nil
+	// called when a stage was deleted, for the socket; may be nil
 	Closed func(stage.ARN)
 
 	cfg        Config
@@ -92,15 +92,15 @@ type Emulator struct {
 	outbox     chan bridgeEvent
 	roll       *roll
 	crossSite  *http.CrossOriginProtection
-	sessions   sync.WaitGroup // one for each open WHIP or WHEP session
+	sessions   sync.WaitGroup // counts open WHIP and WHEP sessions
 
-	saving sync.Mutex // held while the state file is written; taken before mu
+	saving sync.Mutex // held while the state file is written; locked before mu
 
 	mu    sync.Mutex
 	world *world // guarded by mu
 }
 
-// New prepares an emulator with nothing in it, or with what the state file holds.
+// New returns an emulator that is empty, or has the state in the state file.
 func New(cfg Config) (*Emulator, error) {
 	cfg.setDefaults()
 	base, ok := parseURL(cfg.BaseURL)
@@ -147,7 +147,7 @@ func New(cfg Config) (*Emulator, error) {
 	return e, e.open()
 }
 
-// parseURL reads an absolute URL of HTTP.
+// parseURL parses an absolute HTTP URL.
 func parseURL(text string) (*url.URL, bool) {
 	u, err := url.Parse(text)
 	return u, err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
@@ -169,7 +169,7 @@ func (cfg *Config) setDefaults() {
 	}
 }
 
-// open loads or makes the world and serves its WHIP endpoints.
+// open loads or creates the world and serves its WHIP endpoints.
 func (e *Emulator) open() error {
 	w, err := loadWorld(e.cfg.StateFile, e.cfg.Now())
 	if err != nil {
@@ -198,14 +198,15 @@ func (e *Emulator) open() error {
 		AllowOrigins: e.cfg.AllowOrigins,
 		Address:      e.cfg.Address,
 	})
-	// At once, so that a folder which is not there is not found out when the first stage is lost.
+	// Save at once, so that a missing folder is found before the first stage is lost.
 	return e.save()
 }
 
-// Verifier checks the tokens of the emulated stages, for the events socket.
+// Verifier returns a verifier for the tokens of the emulated stages, for the events socket.
 func (e *Emulator) Verifier() *token.Verifier { return e.verifier }
 
-// WHIP serves the WHIP and WHEP endpoints of the emulated stages, for the events socket.
+// WHIP returns the handler of the WHIP and WHEP endpoints of the emulated stages, for the events
+// socket.
 func (e *Emulator) WHIP() *whip.Handler { return e.whip }
 
 // Run delivers events until ctx ends; then it ends all sessions and waits for them.

@@ -7,18 +7,18 @@ import (
 	"net/http"
 )
 
-// A fault is an error as the API answers it: a type that SDKs turn into a class, and a message.
+// A fault is an error in the format of the API: a type that SDKs turn into a class, and a message.
 type fault struct {
 	Type    string
 	Status  int
 	Message string
-	common  bool // an error of all AWS services, which the model of IVS does not name
+	common  bool // an error of all AWS services, which the model of IVS does not contain
 }
 
 func (f *fault) Error() string { return f.Type + ": " + f.Message }
 
-// body has the message under both names under which clients read it: exceptionMessage is that of
-// the model, and message is what AWS CLI v1, boto3 and the JavaScript SDK read for any error.
+// body contains the message under both names that clients read: exceptionMessage is in the model,
+// and message is read by AWS CLI v1, boto3 and the JavaScript SDK for any error.
 func (f *fault) body() []byte {
 	members := map[string]string{"message": f.Message}
 	if !f.common {
@@ -28,8 +28,9 @@ func (f *fault) body() []byte {
 	return text
 }
 
-// missing reports whether an error says that there is no such resource. The model has no such error
-// for the operations that list sessions, participants, events and replicas: their lists are empty.
+// missing reports whether an error says that the resource does not exist. The model has no such
+// error for the operations that list sessions, participants, events and replicas: their lists are
+// empty.
 func missing(err error) bool {
 	var f *fault
 	return errors.As(err, &f) && f.Type == "ResourceNotFoundException"
@@ -79,8 +80,8 @@ func internalError() *fault {
 	}
 }
 
-// The errors that every AWS service has ("Common Errors"); their types and statuses here are those
-// that SDKs treat as such.
+// The errors that every AWS service has ("Common Errors"), with types and statuses that SDKs
+// recognize as such.
 
 func common(kind string, status int, format string, args ...any) *fault {
 	return &fault{Type: kind, Status: status, Message: fmt.Sprintf(format, args...), common: true}
@@ -104,8 +105,7 @@ func unknownOperation() *fault {
 		"The IVS real-time API has no such operation.")
 }
 
-// notEmulated is an answer that AWS never gives: an SDK must not mistake it for one that is worth a
-// retry.
+// notEmulated is an error that AWS never returns, so that SDKs do not retry.
 func notEmulated(operation string) *fault {
 	return common("NotEmulatedException", http.StatusNotImplemented,
 		"%s exists in Amazon IVS, but this emulator does not have it.", operation)

@@ -22,21 +22,21 @@ import (
 // attributes each).
 const maxBody = 256 << 10
 
-// A request is what an operation knows of the call.
+// A request is the input of an operation.
 type request struct {
 	ctx       context.Context
 	operation string
 	region    string
 	body      []byte
-	arn       string     // of the tag operations, from the path
-	query     url.Values // of UntagResource
+	arn       string     // for the tag operations, from the path
+	query     url.Values // for UntagResource
 }
 
-// An operation answers a call.
+// An operation handles a call.
 type operation func(e *Emulator, r *request) (any, error)
 
-// op makes an operation of a function on the shapes of the model: it decodes, validates, then
-// calls.
+// op makes an operation from a function on shapes of the model: it decodes, validates, and calls
+// the function.
 func op[In any, P interface {
 	*In
 	check(*checker)
@@ -55,8 +55,7 @@ func op[In any, P interface {
 	}
 }
 
-// decode ignores members that the model does not have: newer SDKs send some, and AWS ignores them,
-// too.
+// decode ignores members that the model does not have, as AWS does: newer SDKs send some.
 func decode(body []byte, into any) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil // an operation without required members may come without a body
@@ -67,8 +66,8 @@ func decode(body []byte, into any) error {
 	return nil
 }
 
-// ServeHTTP sorts a request by its first words: the API, the WHIP endpoints, the events socket, the
-// page for people.
+// ServeHTTP routes a request by the first segment of its path: the API, the WHIP endpoints, the
+// events socket, the page for people.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "stagedoor-emulator (not Amazon IVS)")
 	if e.cfg.AnyCredentials && !fromHere(r) {
@@ -94,8 +93,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fromHere also checks Host: it is not local where a name of the web was made to point at this
-// computer.
+// fromHere also checks Host: another name that resolves to this computer is not local.
 func fromHere(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !remote.Addr().Unmap().IsLoopback() {
@@ -107,7 +105,7 @@ func fromHere(r *http.Request) bool {
 }
 
 func (e *Emulator) api(w http.ResponseWriter, r *http.Request, name, escapedARN string) {
-	// Without signatures, every web page could call by the browser of a developer.
+	// Without signatures, every web page could call the emulator through a developer's browser.
 	if e.cfg.AnyCredentials && e.crossSite.Check(changing(r)) != nil {
 		e.fail(w, common("AccessDeniedException", http.StatusForbidden,
 			"This request comes from a web page of another site. Start the emulator with a key "+
@@ -131,8 +129,8 @@ func (e *Emulator) api(w http.ResponseWriter, r *http.Request, name, escapedARN 
 	e.answer(w, http.StatusOK, "", answer)
 }
 
-// call does what every operation needs: who asks, how often, shall it fail, then the operation
-// itself.
+// call runs the steps of every operation: authentication, rate limit, simulated fault, and then the
+// operation itself.
 func (e *Emulator) call(r *http.Request, name, escapedARN string, body []byte) (any, error) {
 	region, err := e.authenticate(r, body)
 	if err != nil {
@@ -183,8 +181,8 @@ func changes(operation string) bool {
 		operation != "CreateParticipantToken"
 }
 
-// changing is the request with a method for which http.CrossOriginProtection looks at the origin:
-// answers may be read by pages of every site, those to GET, too.
+// changing returns the request with a method for which http.CrossOriginProtection checks the
+// origin: pages of any site could read the answers, including those to GET.
 func changing(r *http.Request) *http.Request {
 	r = r.WithContext(r.Context())
 	r.Method = http.MethodPost
@@ -210,7 +208,7 @@ func (e *Emulator) fail(w http.ResponseWriter, err error) {
 	e.write(w, f.Status, f.Type, f.body())
 }
 
-// write sets the headers that the model gives to its answers.
+// write sets the headers of responses in the model.
 func (e *Emulator) write(w http.ResponseWriter, status int, errorType string, body []byte) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
@@ -230,7 +228,7 @@ func (e *Emulator) write(w http.ResponseWriter, status int, errorType string, bo
 	w.Write(body)
 }
 
-// sleep waits unless the client goes away.
+// sleep waits for d, or until the client goes away.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Ingest configurations are kept as AWS keeps them. No RTMP server is behind them: their state is
+// Ingest configurations are stored as AWS stores them. They have no RTMP server: their state is
 // always INACTIVE.
 
 func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*ingestOut, error) {
@@ -41,7 +41,7 @@ func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*in
 	return &ingestOut{c.full()}, nil
 }
 
-// streamKey is like rt_123456789012_us-west-2_AbCdEfGh1234_….
+// streamKey returns a key such as rt_123456789012_us-west-2_AbCdEfGh1234_….
 func (e *Emulator) streamKey(region, id string) string {
 	return fmt.Sprintf("rt_%s_%s_%s_%s", e.cfg.Account, region, id, strings.ToLower(rand.Text()))
 }

@@ -72,7 +72,7 @@ func listPublicKeys(e *Emulator, r *request, in *paged) (*keysOut, error) {
 }
 
 // deletePublicKey "invalidates future participant tokens generated using the key pair's private
-// key": they are refused from now on, while participants who are connected stay.
+// key": such tokens are refused from now on, while connected participants stay.
 func deletePublicKey(e *Emulator, r *request, in *keyArnIn) (*empty, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -104,8 +104,8 @@ func parsePublicKey(material string) (*ecdsa.PublicKey, error) {
 	return public, nil
 }
 
-// fingerprint has the shape of AWS's, 16 bytes in hex. How AWS computes it is not documented: it is
-// none of the usual sums.
+// fingerprint returns a text in the format of AWS's fingerprints, 16 bytes in hex. AWS does not
+// document how it computes them; no common hash gives the same.
 func fingerprint(material string) string {
 	sum := md5.Sum([]byte(material))
 	pairs := make([]string, len(sum))
@@ -115,10 +115,10 @@ func fingerprint(material string) string {
 	return strings.Join(pairs, ":")
 }
 
-// A keyring knows the imported keys by their ARNs, as the "kid" of tokens names them.
+// A keyring returns imported keys by their ARNs, which are the "kid" of tokens.
 type keyring struct{ e *Emulator }
 
-// PublicKey is what token.Keyring asks for.
+// PublicKey implements token.Keyring.
 func (k keyring) PublicKey(_ context.Context, kid string) (*ecdsa.PublicKey, error) {
 	k.e.mu.Lock()
 	defer k.e.mu.Unlock()

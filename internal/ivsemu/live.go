@@ -11,10 +11,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// What participants do on the real stage is written down here, as sessions, participants and
-// events.
+// Events on the real stage are recorded here, as sessions, participants and events.
 
-// The events of participants, and their errors, as the model names them.
+// The events of participants, and their errors, by their names in the model.
 const (
 	joined         = "JOINED"
 	left           = "LEFT"
@@ -26,13 +25,13 @@ const (
 	subscribeError = "SUBSCRIBE_ERROR"
 )
 
-// How participants come in. The model has no word for the web SDK.
+// The ways to join. The model has no name for the web SDK.
 const (
 	protocolWHIP    = "WHIP"
 	protocolUnknown = "UNKNOWN"
 )
 
-// errorCode is how IVS calls what the stage says went wrong, or "" for an end that is no error.
+// errorCode returns IVS's code for an error of the stage, or "" for an end that is no error.
 func errorCode(code string) string {
 	switch code {
 	case "b_frame_present", "bitrate_exceeded", "resolution_exceeded", "stream_duration_exceeded",
@@ -54,7 +53,7 @@ func errorCode(code string) string {
 	return ""
 }
 
-// isWHIP reports whether the rest of a path, behind the label of a stage, is a WHIP or WHEP
+// isWHIP reports whether the rest of a path, after the label of a stage, is a WHIP or WHEP
 // endpoint.
 func isWHIP(rest string) bool { return rest == "whip" || strings.HasPrefix(rest, "whip/") }
 
@@ -81,8 +80,8 @@ func (e *Emulator) serveWHIP(w http.ResponseWriter, r *http.Request, first strin
 	e.whip.ServeHTTP(w, r)
 }
 
-// noteIncapable records an attempt to publish with a token for watching: the endpoint
-// will refuse that.
+// noteIncapable records an attempt to publish with a token that cannot publish. The endpoint will
+// refuse it.
 func (e *Emulator) noteIncapable(r *http.Request) {
 	p, err := e.bearer(r)
 	if err != nil || p.Capabilities.Has(stage.Publish) {
@@ -98,8 +97,8 @@ func (e *Emulator) bearer(r *http.Request) (stage.Participant, error) {
 	return e.verifier.Verify(r.Context(), stage.NewSecret(strings.TrimSpace(bearer)))
 }
 
-// redirection is where the bearer's stage publishes. A bearer that does not verify is refused by
-// the endpoint itself.
+// redirection returns the URL at which the bearer's stage accepts publications. The endpoint itself
+// refuses a bearer that does not verify.
 func (e *Emulator) redirection(r *http.Request) string {
 	p, err := e.bearer(r)
 	if err != nil {
@@ -112,7 +111,7 @@ func (e *Emulator) redirection(r *http.Request) string {
 	return endpoints.WHIP + "/publish/" + string(p.ID)
 }
 
-// admit refuses the participants that DisconnectParticipant disconnected.
+// admit refuses participants that DisconnectParticipant has disconnected.
 func (e *Emulator) admit(_ context.Context, p stage.Participant) (stage.Participant, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -124,7 +123,7 @@ func (e *Emulator) admit(_ context.Context, p stage.Participant) (stage.Particip
 	return p, nil
 }
 
-// A recorder is the media plane with a record of who comes and goes.
+// A recorder is the media plane, and records its participants.
 type recorder struct{ e *Emulator }
 
 var _ whip.Media = recorder{}
@@ -169,7 +168,7 @@ func (m recorder) Subscribe(
 	return s, answer, nil
 }
 
-// Participants are those who have sessions.
+// Participants lists the participants with sessions.
 func (m recorder) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	if m.e.Media == nil {
 		return nil, errNoMedia()
@@ -202,8 +201,8 @@ func errorCodeOf(err error) string {
 	return "INTERNAL_SERVER_EXCEPTION"
 }
 
-// Observe receives from the media plane what happens to publishers, and from WHIP and WHEP who is
-// turned away.
+// Observe receives the events of publishers from the media plane, and the refusals of WHIP and
+// WHEP.
 func (e *Emulator) Observe(event stage.Event) {
 	switch event.Kind {
 	case stage.EventPublishing:
@@ -216,13 +215,13 @@ func (e *Emulator) Observe(event stage.Event) {
 	}
 }
 
-// Join writes down that a participant connected; each Join wants one Leave.
+// Join records that a participant connected. Each Join needs one Leave.
 func (e *Emulator) Join(p stage.Participant, protocol string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s, err := e.world.anyStage(p.Stage)
 	if err != nil {
-		return // deleted while its token was checked
+		return // the stage was deleted while the token was verified
 	}
 	session := s.active()
 	if session == nil {
@@ -246,7 +245,7 @@ func (e *Emulator) Join(p stage.Participant, protocol string) {
 	}
 }
 
-// Leave writes down that one connection of a participant is over. The session ends with the last
+// Leave records that one connection of a participant ended. The stage session ends with the last
 // participant.
 func (e *Emulator) Leave(arn stage.ARN, id stage.ParticipantID) {
 	e.mu.Lock()
@@ -268,7 +267,7 @@ func (e *Emulator) Leave(arn stage.ARN, id stage.ParticipantID) {
 	session.End = e.cfg.Now()
 }
 
-// present finds a participant of the session that goes on. e.mu is held.
+// present returns a participant of the current session. e.mu is held.
 func (e *Emulator) present(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {
@@ -283,8 +282,8 @@ func (e *Emulator) present(
 	return session, session.participant(string(id))
 }
 
-// latest finds a participant of the last session, over or not: the reason of an end may come after
-// the end. e.mu is held.
+// latest returns a participant of the last session, even if that ended: the reason of an end may
+// arrive after the end. e.mu is held.
 func (e *Emulator) latest(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {
@@ -316,7 +315,7 @@ func (e *Emulator) stopPublishing(arn stage.ARN, id stage.ParticipantID) {
 	}
 }
 
-// unpublish has e.mu held.
+// unpublish records that a participant stopped publishing. e.mu is held.
 func (e *Emulator) unpublish(arn stage.ARN, session *sessionRecord, p *participantRecord) {
 	if !p.Publishing {
 		return
@@ -326,7 +325,7 @@ func (e *Emulator) unpublish(arn stage.ARN, session *sessionRecord, p *participa
 	e.announce(arn, session, p, "Participant Unpublished", "")
 }
 
-// note writes down an event of a participant, and announces an error in publishing.
+// note records an event of a participant, and announces an error in publishing.
 func (e *Emulator) note(
 	arn stage.ARN, id stage.ParticipantID, name, code string, remote stage.ParticipantID,
 ) {
@@ -342,7 +341,7 @@ func (e *Emulator) note(
 	}
 }
 
-// record has e.mu held.
+// record adds an event to a participant. e.mu is held.
 func (e *Emulator) record(p *participantRecord, name, code, remote string) {
 	p.Events = append(p.Events, eventRecord{
 		Seq: e.world.next(), Name: name, ErrorCode: code, Remote: remote, Time: e.cfg.Now(),

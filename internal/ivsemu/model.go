@@ -7,10 +7,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The shapes of the model (ivs-realtime 2020-07-14), as JSON names them. A pointer tells a member
-// that was left out from an empty one. Members that are not here are ignored, as AWS ignores them.
+// The shapes of the model (ivs-realtime 2020-07-14), as JSON names them. A pointer distinguishes a
+// member that is absent from an empty one. Unknown members are ignored, as AWS ignores them.
 
-// An instant is written in ISO 8601: the SDKs refuse the epoch numbers that restJson1 allows
+// An instant is encoded in ISO 8601: the SDKs refuse the epoch numbers that restJson1 allows
 // elsewhere.
 type instant struct{ time.Time }
 
@@ -49,7 +49,8 @@ type stageShape struct {
 	ActiveSessionID                       string            `json:"activeSessionId,omitempty"`
 	Tags                                  map[string]string `json:"tags"`
 	AutoParticipantRecordingConfiguration *recordingShape   `json:"autoParticipantRecordingConfiguration,omitempty"`
-	Endpoints                             *endpointsShape   `json:"endpoints,omitempty"` // only where one stage is answered
+	// only in the response for a single stage
+	Endpoints *endpointsShape `json:"endpoints,omitempty"`
 }
 
 type endpointsShape struct {
@@ -89,7 +90,7 @@ func (in *createStageIn) check(c *checker) {
 	in.AutoParticipantRecordingConfiguration.check(c)
 }
 
-// stageArnIn is every request that names just a stage by "arn"; likewise the next two.
+// stageArnIn is the request of operations that only name a stage by "arn". The next two are alike.
 type stageArnIn struct {
 	Arn *string `json:"arn"`
 }
@@ -104,7 +105,7 @@ func (in *keyArnIn) check(c *checker) { c.arn("arn", in.Arn, keyPattern) }
 
 type ingestArnIn struct {
 	Arn   *string `json:"arn"`
-	Force bool    `json:"force"` // of DeleteIngestConfiguration only
+	Force bool    `json:"force"` // only for DeleteIngestConfiguration
 }
 
 func (in *ingestArnIn) check(c *checker) { c.arn("arn", in.Arn, ingestPattern) }
@@ -121,7 +122,8 @@ func (in *updateStageIn) check(c *checker) {
 	in.AutoParticipantRecordingConfiguration.check(c)
 }
 
-// recordingShape is kept and answered; the emulator records nothing.
+// recordingShape is the configuration of recordings. The emulator stores and returns it, and
+// records nothing.
 type recordingShape struct {
 	StorageConfigurationArn         *string         `json:"storageConfigurationArn"`
 	MediaTypes                      []string        `json:"mediaTypes,omitempty"`
@@ -233,9 +235,10 @@ func (in *importKeyIn) check(c *checker) {
 }
 
 type keyShape struct {
-	Arn               string            `json:"arn"`
-	Name              string            `json:"name"`
-	PublicKeyMaterial string            `json:"publicKeyMaterial,omitempty"` // not in lists, nor is the fingerprint
+	Arn  string `json:"arn"`
+	Name string `json:"name"`
+	// absent from lists, like the fingerprint
+	PublicKeyMaterial string            `json:"publicKeyMaterial,omitempty"`
 	Fingerprint       string            `json:"fingerprint,omitempty"`
 	Tags              map[string]string `json:"tags"`
 }
@@ -355,12 +358,13 @@ type sessionsOut struct {
 }
 
 type participantShape struct {
-	ParticipantID   string            `json:"participantId"`
-	UserID          string            `json:"userId"`
-	State           string            `json:"state"`
-	FirstJoinTime   *instant          `json:"firstJoinTime,omitempty"`
-	Published       bool              `json:"published"`
-	Attributes      map[string]string `json:"attributes,omitempty"` // this and the next not in lists
+	ParticipantID string   `json:"participantId"`
+	UserID        string   `json:"userId"`
+	State         string   `json:"state"`
+	FirstJoinTime *instant `json:"firstJoinTime,omitempty"`
+	Published     bool     `json:"published"`
+	// absent from lists, like the next one
+	Attributes      map[string]string `json:"attributes,omitempty"`
 	Protocol        string            `json:"protocol,omitempty"`
 	RecordingState  string            `json:"recordingState,omitempty"`
 	ReplicationType string            `json:"replicationType"`
@@ -409,11 +413,13 @@ type replicasOut struct {
 // Ingest configurations
 
 type ingestShape struct {
-	Arn                        string             `json:"arn"`
-	Name                       string             `json:"name,omitempty"`
-	IngestProtocol             string             `json:"ingestProtocol"`
-	StreamKey                  string             `json:"streamKey,omitempty"` // this, attributes and tags not in lists
-	StageArn                   string             `json:"stageArn"`            // "" when there is none
+	Arn            string `json:"arn"`
+	Name           string `json:"name,omitempty"`
+	IngestProtocol string `json:"ingestProtocol"`
+	// absent from lists, like attributes and tags
+	StreamKey string `json:"streamKey,omitempty"`
+	// "" if there is none
+	StageArn                   string             `json:"stageArn"`
 	ParticipantID              string             `json:"participantId"`
 	State                      string             `json:"state"`
 	UserID                     string             `json:"userId,omitempty"`
@@ -473,7 +479,7 @@ func (in *updateIngestIn) check(c *checker) {
 	checkIngestStage(c, in.StageArn)
 }
 
-// checkIngestStage also takes "", which stands for no stage.
+// checkIngestStage also accepts "", which means no stage.
 func checkIngestStage(c *checker, arn *string) {
 	if arn != nil && *arn != "" {
 		c.arn("stageArn", arn, stagePattern)

@@ -2,7 +2,7 @@ package ivsemu
 
 import "net/http"
 
-// operations is the whole API (39 operations in aws-sdk-go-v2/service/ivsrealtime v1.30.0).
+// operations returns the whole API (39 operations in aws-sdk-go-v2/service/ivsrealtime v1.30.0).
 func operations() map[string]operation {
 	table := map[string]operation{
 		"CreateStage":               op(createStage),
@@ -37,8 +37,8 @@ func operations() map[string]operation {
 	return table
 }
 
-// elsewhere lists what IVS has and the emulator has not: compositions and what they need, and
-// replication between stages.
+// elsewhere lists the operations of IVS that the emulator lacks: compositions and what they need,
+// and replication between stages.
 func elsewhere() []string {
 	return []string{
 		"StartComposition", "StopComposition", "GetComposition", "ListCompositions",
@@ -50,7 +50,7 @@ func elsewhere() []string {
 	}
 }
 
-// tagOperation is the operation behind /tags/{arn}; the rest of the API is POST /{operation}.
+// tagOperation returns the operation of /tags/{arn}. All others are POST /{operation}.
 func tagOperation(method string) string {
 	switch method {
 	case http.MethodGet:

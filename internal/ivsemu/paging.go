@@ -8,7 +8,7 @@ import (
 	"encoding/binary"
 )
 
-// A pager makes and reads nextToken: opaque to clients, good for the list that it came from only.
+// A pager creates and reads nextToken, which is opaque to clients and valid only for its list.
 type pager struct{ key []byte }
 
 func newPager() *pager {
@@ -19,7 +19,7 @@ func newPager() *pager {
 
 const pageMAC = 12
 
-// token stands for "what comes behind seq in that list".
+// token returns the nextToken for the items after seq in a list.
 func (p *pager) token(list string, seq int) string {
 	raw := binary.BigEndian.AppendUint64(nil, uint64(int64(seq)))
 	return base64.RawURLEncoding.EncodeToString(append(raw, p.mac(list, raw)...))
@@ -40,8 +40,8 @@ func (p *pager) mac(list string, raw []byte) []byte {
 	return mac.Sum(nil)[:pageMAC]
 }
 
-// page cuts one page out of a list whose keys grow; list names it with everything that filters it.
-// What was deleted or added between two pages neither repeats nor hides others.
+// page returns one page of a list whose keys increase. list names the list with all its filters.
+// Items that are deleted or added between two pages neither repeat nor hide others.
 func page[T any](p *pager, list string, in paged, items []T, key func(T) int) (out []T, next string,
 	err error) {
 	size := 50

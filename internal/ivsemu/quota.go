@@ -8,7 +8,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The counts that AWS allows in an account and region ("Service Quotas: Real-Time Streaming").
+// The quotas of AWS per account and region ("Service Quotas: Real-Time Streaming").
 const (
 	maxStages  = 1000
 	maxKeys    = 3
@@ -16,7 +16,7 @@ const (
 	maxTags    = 50
 )
 
-// tps is how many calls of an operation AWS takes in a second; none of it can be raised.
+// tps returns how many calls of an operation AWS accepts per second. None of these can be raised.
 func tps(operation string) int {
 	switch {
 	case operation == "CreateParticipantToken":
@@ -29,8 +29,8 @@ func tps(operation string) int {
 	return 5
 }
 
-// rates keeps a bucket for each region and operation. How AWS lets bursts through is not
-// documented: here a second's worth.
+// rates has a limiter for each region and operation. AWS does not document its bursts: here a burst
+// is the quota of one second.
 type rates struct {
 	now func() time.Time
 

@@ -8,15 +8,16 @@ import (
 )
 
 // A participant that joins over the events socket of a stage is on it without any media. The roster
-// knows them; it is asked when it says that something changed.
+// lists them. It is read after it reports a change.
 
-// A roll remembers which stages to ask about, and whom the roster named last.
+// A roll records which stages must be read, and which participants the roster listed last.
 type roll struct {
 	wake chan struct{}
 
 	mu    sync.Mutex
-	dirty map[stage.ARN]bool                                      // guarded by mu
-	named map[stage.ARN]map[stage.ParticipantID]stage.Participant // of the one goroutine that asks
+	dirty map[stage.ARN]bool // guarded by mu
+	// owned by the goroutine that reads
+	named map[stage.ARN]map[stage.ParticipantID]stage.Participant
 }
 
 func newRoll() *roll {
@@ -46,7 +47,7 @@ func (r *roll) take() map[stage.ARN]bool {
 	return dirty
 }
 
-// call asks the roster until ctx ends.
+// callRoll reads the roster after changes until ctx ends.
 func (e *Emulator) callRoll(ctx context.Context) error {
 	for {
 		select {
@@ -60,7 +61,7 @@ func (e *Emulator) callRoll(ctx context.Context) error {
 	}
 }
 
-// compare writes down who came and who went since the last time.
+// compare records who joined and who left since the last read.
 func (e *Emulator) compare(ctx context.Context, arn stage.ARN) {
 	if e.Roster == nil {
 		return

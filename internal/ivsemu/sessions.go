@@ -14,7 +14,7 @@ const (
 	stateDisconnected = "DISCONNECTED"
 )
 
-// newestFirst turns a list around for paging: its keys must grow.
+// newestFirst reverses a list for paging, whose keys must increase.
 func newestFirst[T any](list []T, seq func(T) int) ([]T, func(T) int) {
 	turned := slices.Clone(list)
 	slices.Reverse(turned)
@@ -94,7 +94,7 @@ func listParticipants(e *Emulator, r *request, in *listParticipantsIn) (*partici
 	return out, nil
 }
 
-// wants applies the filter. Nothing is recorded, so that no recording state matches.
+// wants applies the filter. Nothing is recorded, so no recording state matches.
 func (in *listParticipantsIn) wants(p *participantRecord) bool {
 	switch {
 	case in.FilterByUserID != nil:
@@ -154,8 +154,8 @@ func (w *world) participantOf(region string, in *participantIn) (*participantRec
 	return nil, notFound("Resource: %s not found", *in.ParticipantID)
 }
 
-// listParticipantEvents answers the newest first, as the examples of the AWS CLI show it; the guide
-// shows the oldest first.
+// listParticipantEvents returns the newest events first, as the examples of the AWS CLI show it;
+// the guide shows the oldest first.
 func listParticipantEvents(e *Emulator, r *request, in *listEventsIn) (*eventsOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -182,7 +182,7 @@ func listParticipantEvents(e *Emulator, r *request, in *listEventsIn) (*eventsOu
 	return out, nil
 }
 
-// listParticipantReplicas is always empty: there is no replication to have made any.
+// listParticipantReplicas returns an empty list: the emulator has no replication.
 func listParticipantReplicas(e *Emulator, r *request, in *replicasIn) (*replicasOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -192,9 +192,9 @@ func listParticipantReplicas(e *Emulator, r *request, in *replicasIn) (*replicas
 	return &replicasOut{Replicas: []empty{}}, nil
 }
 
-// disconnectParticipant kicks, and bars the token from now on: the web SDK knows the error
-// "Participant has been disconnected, unable to join". One who never came cannot be disconnected;
-// AWS does not document this, either.
+// disconnectParticipant kicks a participant and bars the token: the web SDK knows the error
+// "Participant has been disconnected, unable to join". A participant who never joined cannot be
+// disconnected; AWS does not document this, either.
 func disconnectParticipant(e *Emulator, r *request, in *disconnectIn) (*empty, error) {
 	if err := e.bar(r.region, *in.StageArn, *in.ParticipantID); err != nil {
 		return nil, err

@@ -21,22 +21,22 @@ const (
 	maxSkew     = 5 * time.Minute
 )
 
-// A credential scope, "AKID/20261122/us-west-2/ivs/aws4_request", and what was signed with it.
+// A credential scope, "AKID/20261122/us-west-2/ivs/aws4_request", and the signed values.
 type authorization struct {
 	accessKey, date, region, service, terminal string
 	signedHeaders                              []string
 	signature                                  []byte
 }
 
-// A sigV4 checks Signature Version 4 ("Create a signed AWS API request", AWS IAM User Guide),
-// header form only.
+// A sigV4 verifies Signature Version 4 ("Create a signed AWS API request", AWS IAM User Guide) in
+// the header.
 type sigV4 struct {
 	accessKey string
 	secretKey stage.Secret
 	now       func() time.Time
 }
 
-// verify answers the region that the request is signed for.
+// verify returns the region for which the request is signed.
 func (s sigV4) verify(r *http.Request, body []byte) (region string, err error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
@@ -62,7 +62,7 @@ func (s sigV4) verify(r *http.Request, body []byte) (region string, err error) {
 	return auth.region, nil
 }
 
-// regionOf reads the region of a request whose signature is not checked.
+// regionOf returns the region of a request whose signature is not verified.
 func regionOf(r *http.Request, otherwise string) string {
 	if auth, err := parseAuthorization(r.Header.Get("Authorization")); err == nil &&
 		auth.region != "" {
@@ -90,7 +90,7 @@ func parseAuthorization(header string) (authorization, error) {
 		case "SignedHeaders":
 			auth.signedHeaders = strings.Split(value, ";")
 		case "Signature":
-			// what is not hex is empty and so refused below
+			// invalid hex becomes empty, and is refused below
 			auth.signature, _ = hex.DecodeString(value)
 		}
 	}
@@ -122,8 +122,7 @@ func (s sigV4) checkScope(r *http.Request, auth authorization) error {
 	return checkSignedHeaders(r, auth.signedHeaders)
 }
 
-// checkSignedHeaders keeps a signature from covering less than the request: Host and every X-Amz
-// header must be in it.
+// checkSignedHeaders requires that a signature covers Host and every X-Amz header.
 func checkSignedHeaders(r *http.Request, signed []string) error {
 	if !slices.Contains(signed, "host") {
 		return badSignature("'Host' must be a 'SignedHeader' in the AWS Authorization.")
@@ -159,7 +158,7 @@ func canonicalRequest(r *http.Request, body []byte, signed []string) string {
 	hash := sha256.Sum256(body)
 	return strings.Join([]string{
 		r.Method,
-		escape(rawPath(r), "/"), // twice escaped, as in every service but S3
+		escape(rawPath(r), "/"), // escaped twice, as in every service except S3
 		canonicalQuery(r.URL.RawQuery),
 		headers.String(),
 		strings.Join(signed, ";"),
@@ -167,8 +166,8 @@ func canonicalRequest(r *http.Request, body []byte, signed []string) string {
 	}, "\n")
 }
 
-// rawPath is the path as it came over the wire: an ARN in /tags/… is percent-escaped, and its slash
-// must not become one.
+// rawPath returns the path as it was sent: an ARN in /tags/… is percent-escaped, and its slash must
+// stay escaped.
 func rawPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") {
@@ -211,8 +210,8 @@ func unescape(s string) string {
 	return s
 }
 
-// escape is the URI encoding of SigV4: everything but A-Z a-z 0-9 - . _ ~ and what is named
-// besides.
+// escape applies the URI encoding of SigV4 to everything except A-Z a-z 0-9 - . _ ~ and the
+// characters in besides.
 func escape(s, besides string) string {
 	const hexDigits = "0123456789ABCDEF"
 	var out strings.Builder

@@ -92,7 +92,7 @@ func updateStage(e *Emulator, r *request, in *updateStageIn) (*stageOut, error) 
 	return &stageOut{Stage: e.stageShape(s)}, nil
 }
 
-// deleteStage disconnects everybody and empties the stage in ingest configurations.
+// deleteStage disconnects all participants and clears the stage in ingest configurations.
 func deleteStage(e *Emulator, r *request, in *stageArnIn) (*empty, error) {
 	gone, err := e.removeStage(r.region, *in.Arn)
 	if err != nil {
@@ -135,8 +135,8 @@ func (e *Emulator) stageShape(s *stageRecord) stageShape {
 	shape.Endpoints = &endpointsShape{
 		Events: endpoints.Events,
 		WHIP:   endpoints.WHIP,
-		// There is no RTMP behind the emulator: names that resolve nowhere (RFC 6761) say so
-		// soonest.
+		// The emulator has no RTMP. A name that resolves nowhere (RFC 6761) makes that clear at
+		// once.
 		RTMP:  "rtmp://" + s.Label + ".invalid/app/",
 		RTMPS: "rtmps://" + s.Label + ".invalid:443/app/",
 	}
@@ -151,8 +151,8 @@ func summary(s *stageRecord) stageShape {
 	return shape
 }
 
-// endpointsOf are the URLs of a stage. Like those of AWS, each stage has a WHIP endpoint of its
-// own, and one global endpoint redirects to them.
+// endpointsOf returns the URLs of a stage. As at AWS, each stage has a WHIP endpoint of its own,
+// and one global endpoint redirects to them.
 func (e *Emulator) endpointsOf(s *stageRecord) stage.Endpoints {
 	events := url.URL{
 		Scheme: "ws" + strings.TrimPrefix(e.base.Scheme, "http"), Host: e.base.Host,
@@ -161,7 +161,7 @@ func (e *Emulator) endpointsOf(s *stageRecord) stage.Endpoints {
 	return stage.Endpoints{WHIP: e.cfg.BaseURL + "/" + s.Label + "/whip", Events: events.String()}
 }
 
-// endpoints serves the verifier and the signer of tokens.
+// endpoints returns the endpoints for the verifier and the signer of tokens.
 func (e *Emulator) endpoints(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -173,7 +173,8 @@ func (e *Emulator) endpoints(_ context.Context, arn stage.ARN) (stage.Endpoints,
 	return e.endpointsOf(s), nil
 }
 
-// WHIPEndpoint is the global WHIP endpoint, as https://global.whip.live-video.net is that of AWS.
+// WHIPEndpoint returns the global WHIP endpoint, the counterpart of
+// https://global.whip.live-video.net.
 func (e *Emulator) WHIPEndpoint() string { return e.cfg.BaseURL + "/whip" }
 
 // Participant tokens
@@ -234,7 +235,7 @@ func deref(s *string) string {
 	return *s
 }
 
-// tagsOf keeps a map of its own, never nil: AWS answers {} for no tags.
+// tagsOf returns a copy that is never nil: AWS returns {} for no tags.
 func tagsOf(tags map[string]string) map[string]string {
 	own := map[string]string{}
 	maps.Copy(own, tags)

@@ -4,7 +4,7 @@ import (
 	"maps"
 )
 
-// The tag operations name their resource in the path, where the ARN is percent-escaped: GET
+// The tag operations have the ARN of their resource in the path, percent-escaped: GET
 // /tags/arn%3Aaws%3Aivs%3A….
 
 func listTags(e *Emulator, r *request) (any, error) {

@@ -16,16 +16,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A world is everything the emulator knows, in the order in which it came.
+// A world is the state of the emulator, in order of creation.
 type world struct {
-	Seq     int // of the latest record; pages of lists go by it
+	Seq     int // number of the latest record; pages of lists use it
 	Stages  []*stageRecord
 	Keys    []*keyRecord
 	Ingests []*ingestRecord
 	APIKey  *ecdsa.PrivateKey `json:"-"` // signs the tokens of CreateParticipantToken
 }
 
-// A record has what all resources have.
+// A record contains the fields that all resources have.
 type record struct {
 	Seq    int
 	Region string
@@ -36,7 +36,7 @@ type record struct {
 
 type stageRecord struct {
 	record
-	Label     string // the first word of the path of its endpoints
+	Label     string // first segment of the path of its endpoints
 	Recording *recordingShape
 	Sessions  []*sessionRecord
 	Barred    map[string]bool // participants that DisconnectParticipant disconnected
@@ -49,7 +49,7 @@ type keyRecord struct {
 
 type ingestRecord struct {
 	record
-	Shape ingestShape // all but what record has
+	Shape ingestShape // everything except the fields of record
 }
 
 type sessionRecord struct {
@@ -65,9 +65,9 @@ type participantRecord struct {
 	UserID     string
 	Attributes map[string]string
 	Joined     time.Time
-	Published  bool // ever, which is what the API answers
+	Published  bool // at any time, as the API returns it
 	Publishing bool // now
-	Open       int  // connections
+	Open       int  // open connections
 	Protocol   string
 	Events     []eventRecord
 }
@@ -81,7 +81,8 @@ type eventRecord struct {
 
 func (w *world) next() int { w.Seq++; return w.Seq }
 
-// resource finds a record by its ARN, seen from a region: those of others do not exist there.
+// resource returns a record by its ARN, as seen from a region: resources of other regions do not
+// exist there.
 func resource[T any](list []T, of func(T) *record, region, arn string) (T, bool) {
 	i := slices.IndexFunc(list, func(item T) bool {
 		return of(item).Arn == arn && of(item).
@@ -116,7 +117,7 @@ func (w *world) stage(region, arn string) (*stageRecord, error) {
 	return nil, notFound("Resource: %s not found", arn)
 }
 
-// anyStage finds a stage from whichever region it is.
+// anyStage returns a stage of any region.
 func (w *world) anyStage(arn stage.ARN) (*stageRecord, error) {
 	return w.stage(arn.Region(), string(arn))
 }
@@ -135,7 +136,7 @@ func (w *world) ingest(region, arn string) (*ingestRecord, error) {
 	return nil, notFound("Resource: %s not found", arn)
 }
 
-// tagged finds the record of any kind behind an ARN.
+// tagged returns the record of an ARN, of any kind.
 func (w *world) tagged(region, arn string) (*record, error) {
 	if s, err := w.stage(region, arn); err == nil {
 		return &s.record, nil
@@ -149,7 +150,7 @@ func (w *world) tagged(region, arn string) (*record, error) {
 	return nil, notFound("Resource: %s not found", arn)
 }
 
-// active is the session that goes on, or nil.
+// active returns the current session, or nil.
 func (s *stageRecord) active() *sessionRecord {
 	if n := len(s.Sessions); n > 0 && s.Sessions[n-1].End.IsZero() {
 		return s.Sessions[n-1]
@@ -175,13 +176,13 @@ func (s *sessionRecord) participant(id string) *participantRecord {
 	return nil
 }
 
-// saved is the state file.
+// saved is the content of the state file.
 type saved struct {
 	World  *world
 	APIKey []byte // PKCS #8
 }
 
-// loadWorld reads the state file; without one the world is empty. Nobody is connected after a
+// loadWorld reads the state file. Without one the world is empty. Nobody is connected after a
 // start.
 func loadWorld(path string, now time.Time) (*world, error) {
 	if path == "" {
@@ -210,7 +211,7 @@ func loadWorld(path string, now time.Time) (*world, error) {
 	return s.World, nil
 }
 
-// hangUp ends what was going on when the last run stopped.
+// hangUp ends sessions that were open when the last run stopped.
 func (w *world) hangUp(now time.Time) {
 	for _, s := range w.Stages {
 		session := s.active()
@@ -224,8 +225,8 @@ func (w *world) hangUp(now time.Time) {
 	}
 }
 
-// save writes the state file as a whole: a crash leaves the old or the new one. Writers take turns,
-// so that the last one to look at the world is the last one to write.
+// save replaces the state file atomically. Writers take turns, so that the last one to read the
+// world is the last one to write.
 func (e *Emulator) save() error {
 	if e.cfg.StateFile == "" {
 		return nil
@@ -254,7 +255,7 @@ func (e *Emulator) state() ([]byte, error) {
 }
 
 func writeFile(path string, content []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".state-*") // mode 0600: it holds a key
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".state-*") // mode 0600: it contains a key
 	if err != nil {
 		return err
 	}
@@ -266,8 +267,8 @@ func writeFile(path string, content []byte) error {
 	return os.Rename(tmp.Name(), path)
 }
 
-// newID makes the last part of an ARN.
+// newID returns the last part of an ARN.
 func newID() string { return stage.NewID() }
 
-// newSessionID is "st-" and 13 letters and digits: exactly 16 characters by the model.
+// newSessionID returns "st-" and 13 letters and digits: exactly 16 characters by the model.
 func newSessionID() string { return "st-" + stage.NewID() + strings.ToLower(stage.NewID()[:1]) }

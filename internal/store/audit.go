@@ -48,15 +48,15 @@ func (q queries) Entries(
 	return merged(ctx, q, walks, entries(f), p, scanEntry)
 }
 
-// issuedColumns are the columns of an entry about a token that was issued. The IDs of tokens and of
-// entries are both unique, and in one order with them.
+// issuedColumns are the columns of an entry about an issued token. IDs of tokens and of entries are
+// unique together, and have one order.
 const issuedColumns = `id, issued_at, 'token.issued',
 	CASE kind WHEN 'guest' THEN '' ELSE user_id END, user_name, kind, address, '', id,
 	user_name, stage, CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'
 		ELSE 'publish,subscribe' END || ', ' || issued_by`
 
-// issued is the walk over the records of tokens that a filter of entries selects. A guest has no
-// account: the user of the record is the one whose link let the guest in.
+// issued is the walk over the records of tokens for a filter of entries. A guest has no account:
+// the user of the record is the owner of the guest's link.
 func issued(f access.AuditFilter) walk {
 	w := walk{
 		columns: issuedColumns, from: "issuances", newest: true, window: window,
@@ -71,7 +71,7 @@ func issued(f access.AuditFilter) walk {
 	return w
 }
 
-// entries is the walk of a filter: by the index of the narrowest condition.
+// entries is the walk for a filter: by the index of the narrowest condition.
 func entries(f access.AuditFilter) walk {
 	w := walk{
 		columns: auditColumns, from: "audit", newest: true, window: window,
@@ -96,7 +96,7 @@ func (w *walk) of(user access.UserID, column string) {
 // An equality is a condition of a filter; an empty value matches everything.
 type equality struct{ column, value string }
 
-// pick adds conditions: the first of them is by the index, the others narrow it.
+// pick adds conditions: the first one selects the index, the others narrow the result.
 func (w *walk) pick(conditions []equality) {
 	indexed := false
 	for _, c := range conditions {
@@ -112,7 +112,7 @@ func (w *walk) pick(conditions []equality) {
 	}
 }
 
-// between adds the times of a filter.
+// between adds the limits of time of a filter.
 func (w *walk) between(column string, f access.AuditFilter) {
 	if !f.Since.IsZero() {
 		w.index.add(column+" >= %s", ms(f.Since))

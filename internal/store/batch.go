@@ -11,8 +11,8 @@ import (
 )
 
 // A batcher commits concurrent writes together: on SQLite a commit costs more than a row. It has no
-// goroutine of its own: the first caller commits for all that arrived meanwhile, and the first of
-// those that are left commits next.
+// goroutine of its own. The first caller commits for all callers that arrive meanwhile; then the
+// first of the remaining callers commits the next batch.
 type batcher struct {
 	pool *pool
 
@@ -21,11 +21,12 @@ type batcher struct {
 	waiting []*write
 }
 
-// A write is one caller's statement.
+// A write is the statement of one caller.
 type write struct {
 	text string
 	args []any
-	// news is done when the write is committed, or yours when its caller commits the next batch.
+	// news receives done when the write is committed, or yours when its caller must commit the next
+	// batch.
 	news chan turnOf
 	stmt *sql.Stmt
 	n    int
@@ -41,7 +42,7 @@ const (
 
 const maxBatch = 64
 
-// run returns when the write is committed, with the number of rows that it changed.
+// run returns after the write is committed, with the number of rows that it changed.
 func (b *batcher) run(ctx context.Context, text string, args []any) (int, error) {
 	w := &write{text: text, args: args, news: make(chan turnOf, 1)}
 	if b.join(w) || <-w.news == yours {
@@ -50,7 +51,7 @@ func (b *batcher) run(ctx context.Context, text string, args []any) (int, error)
 	return w.n, w.err
 }
 
-// join queues a write, and reports whether its caller commits.
+// join queues a write, and reports whether its caller must commit.
 func (b *batcher) join(w *write) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,13 +61,13 @@ func (b *batcher) join(w *write) bool {
 	return leads
 }
 
-// lead commits a batch with the caller's own write in front, and wakes the next caller.
+// lead commits a batch that begins with the caller's own write, and wakes the next caller.
 func (b *batcher) lead(ctx context.Context) {
-	// Callers that are ready to run join before the batch is closed; without any this costs
+	// Callers that are ready to run join before the batch is closed; without any, this costs
 	// nothing.
 	runtime.Gosched()
 	batch := b.take()
-	// The batch has writes of other requests, which are not cancelled with this one.
+	// The batch contains writes of other requests, which must not be cancelled with this one.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
 	b.commit(bounded, batch)
@@ -95,7 +96,7 @@ func (b *batcher) handOn() {
 	b.waiting[0].news <- yours
 }
 
-// commit runs the batch, or gives every writer in it the error that kept it from being written.
+// commit runs the batch. If it fails, every writer in it gets the error.
 func (b *batcher) commit(ctx context.Context, batch []*write) {
 	var err error
 	if len(batch) == 1 {
@@ -116,7 +117,7 @@ func (b *batcher) commit(ctx context.Context, batch []*write) {
 	}
 }
 
-// prepare parses the texts before the transaction takes the one connection.
+// prepare parses the texts before the transaction takes the only connection.
 func (b *batcher) prepare(ctx context.Context, batch []*write) error {
 	for _, w := range batch {
 		var err error
@@ -127,8 +128,8 @@ func (b *batcher) prepare(ctx context.Context, batch []*write) error {
 	return nil
 }
 
-// writeAll runs the statements of a batch. A row that is in conflict concerns its writer alone, and
-// any other error all of them.
+// writeAll runs the statements of a batch. A conflict concerns only its writer; any other error
+// concerns all.
 func (b *batcher) writeAll(ctx context.Context, tx *sql.Tx, batch []*write) error {
 	for _, w := range batch {
 		w.n, w.err = affected(tx.StmtContext(ctx, w.stmt).ExecContext(ctx, w.args...))

@@ -13,22 +13,21 @@ import (
 
 const (
 	bellChannel = "stagedoor"
-	bellLimit   = 5 * time.Second  // to connect
-	bellRetry   = 2 * time.Second  // at first; it doubles …
+	bellLimit   = 5 * time.Second  // limit of connecting
+	bellRetry   = 2 * time.Second  // first pause between attempts; it doubles …
 	bellRest    = 30 * time.Second // … up to this
-	// A poll that found what no bell announced may have been faster than it; so many in a row were
-	// not.
+	// A poll may find a notice before its bell rings; that does not happen so many times in a row.
 	deafAfter = 5
 )
 
 // A bell listens for notifications on a connection of its own. Without it, or behind a pooler that
-// shares connections by transaction, notices are found by polling.
+// shares connections by transaction, polling finds the notices.
 type bell struct {
 	config *pgx.ConnConfig
 	log    *slog.Logger
 
 	mu     sync.Mutex
-	silent int // polls in a row that found what no bell announced
+	silent int // consecutive polls that found notices for which no bell rang
 	warned bool
 }
 
@@ -45,7 +44,7 @@ func newBell(where, direct string, log *slog.Logger) (*bell, error) {
 	return &bell{config: config, log: log}, nil
 }
 
-// listen rings until ctx ends.
+// listen rings the bell until ctx ends.
 func (b *bell) listen(ctx context.Context, rings chan<- struct{}) {
 	for pause := bellRetry; ctx.Err() == nil; pause = min(2*pause, bellRest) {
 		heard, err := b.connection(ctx, rings)
@@ -76,7 +75,7 @@ func (b *bell) connection(ctx context.Context, rings chan<- struct{}) (worked bo
 		return false, err
 	}
 	for {
-		// What came while nothing listened is read now.
+		// Notices that arrived before this connection listened are read now.
 		select {
 		case rings <- struct{}{}:
 		default:
@@ -87,7 +86,7 @@ func (b *bell) connection(ctx context.Context, rings chan<- struct{}) (worked bo
 	}
 }
 
-// useful learns whether a bell or a poll found something.
+// useful records whether a bell or a poll found notices.
 func (b *bell) useful(rung, found bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Take takes a call from a rate that all replicas share, and returns how long to wait until it is
-// due. ok is false when that would be longer than most; nothing is taken then.
+// Take takes a call from a rate that all replicas share, and returns the wait until the call is
+// due. If the wait would exceed most, ok is false and nothing is taken.
 func (q queries) Take(
 	ctx context.Context, name string, every, most time.Duration,
 ) (wait time.Duration, ok bool, err error) {
@@ -28,7 +28,7 @@ func (q queries) Take(
 	return max(0, due[0]), true, nil
 }
 
-// Pause keeps everybody from a rate for a while.
+// Pause stops all calls of a rate for a while.
 func (q queries) Pause(ctx context.Context, name string, d time.Duration) error {
 	now := q.run.clock()
 	return q.do(ctx, `INSERT INTO budgets (name, free_at) VALUES ($1, `+now+` + CAST($2 AS BIGINT))

@@ -45,7 +45,7 @@ func (q queries) Room(ctx context.Context, arn stage.ARN, limit int) (feed.Room,
 	return room, err
 }
 
-// AddMessage implements feed.ChatStore. The row of the room is locked until the commit, so that
+// AddMessage implements feed.ChatStore. It locks the row of the room until the commit, so that
 // messages have one order.
 func (q queries) AddMessage(
 	ctx context.Context, arn stage.ARN, m feed.ChatMessage, keep int,
@@ -93,7 +93,7 @@ func (q queries) Mute(ctx context.Context, arn stage.ARN, who feed.Person, on bo
 		string(arn), string(who.ID), who.Name)
 }
 
-// deleteChat removes the chat of a stage that is removed.
+// deleteChat deletes the chat room of a removed stage.
 func (q queries) deleteChat(ctx context.Context, arn stage.ARN) error {
 	for _, text := range []string{
 		"DELETE FROM chat_messages WHERE stage = $1",

@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// failure gives the error of a driver the kind that access.Store promises. An error that has a kind
+// failure gives the error of a driver the kind that access.Store specifies. An error with a kind
 // keeps it.
 func failure(err error) error {
 	if err == nil {

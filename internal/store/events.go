@@ -45,7 +45,7 @@ const eventsAtOnce = 100
 
 // addSome stores events in a transaction, and sets their IDs.
 func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error {
-	// The row stays locked until the commit: a reader of event 7 could read 6 before.
+	// The row stays locked until the commit: otherwise a reader could see event 7 before event 6.
 	last, err := first(ctx, q, scanNumber, `
 		INSERT INTO counters (name, value) VALUES ('event', $1)
 		ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value`,
@@ -71,12 +71,12 @@ func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error
 	return q.keepOpen(ctx, fresh)
 }
 
-// eventsCompared is how many events of a participant may be of the last minutes.
+// eventsCompared is how many recent events of a participant are compared.
 const eventsCompared = 50
 
-// repeats reports whether an event of an AWS stage is stored already, and takes its user away. An
-// event that brings the reason of an end keeps its user and replaces the stored one, with a new ID:
-// pages that have the old one receive it.
+// repeats reports whether an event of an AWS stage is stored already, and clears its user. If the
+// event brings the missing reason of an end, it keeps its user and replaces the stored one under a
+// new ID, so that pages with the old one receive it.
 func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
 	if e.Stage.Local() {
 		return false, nil
@@ -105,7 +105,7 @@ var (
 	insertManyEvents = insertEvent + eventRows(eventsAtOnce)
 )
 
-// eventRows are the places of so many rows.
+// eventRows returns the parameters for that many rows.
 func eventRows(n int) string {
 	var args arguments
 	var rows []string
@@ -126,7 +126,7 @@ func eventArgs(e access.StoredEvent) []any {
 	}
 }
 
-// insertEvents inserts one by one, or a full chunk with one statement.
+// insertEvents inserts events one by one, or a full chunk with one statement.
 func (q queries) insertEvents(ctx context.Context, events []access.StoredEvent) error {
 	if len(events) == eventsAtOnce {
 		var args []any
@@ -143,7 +143,7 @@ func (q queries) insertEvents(ctx context.Context, events []access.StoredEvent) 
 	return nil
 }
 
-// keepOpen notes whose sessions are open after these events, and whose are not.
+// keepOpen records which participants have open sessions after these events, and which do not.
 func (q queries) keepOpen(ctx context.Context, events []access.StoredEvent) error {
 	last := map[stage.ParticipantID]access.StoredEvent{}
 	for _, e := range events {
@@ -172,7 +172,7 @@ func (q queries) keepOpen(ctx context.Context, events []access.StoredEvent) erro
 
 var closeMany = "DELETE FROM open_participants WHERE participant IN (" + places(eventsAtOnce) + ")"
 
-// close forgets that these participants are open; they are one chunk at most.
+// close removes participants, at most one chunk, from those with open sessions.
 func (q queries) close(ctx context.Context, participants []any) error {
 	switch len(participants) {
 	case 0:
@@ -220,7 +220,7 @@ func (q queries) Unfinished(
 		WHERE participant > $1 ORDER BY participant LIMIT $2`, string(after), int64(limit))
 }
 
-// peerOf is the server that has the session of a participant on a stage. AWS has those on its own.
+// peerOf returns the server that has a participant's session on a stage. AWS stages have none.
 func (q queries) peerOf(arn stage.ARN) string {
 	if !arn.Local() {
 		return ""

@@ -14,14 +14,14 @@ func scanText(r row) (text string, err error) {
 	return text, err
 }
 
-// LocalKey is the ID of the key that signs the tokens of local stages, or stage.ErrNotFound.
+// LocalKey returns the ID of the key that signs the tokens of local stages, or stage.ErrNotFound.
 func (s *Store) LocalKey(ctx context.Context) (keyID string, err error) {
 	return first(ctx, s.queries, scanText, "SELECT value FROM facts WHERE name = $1", localKeyFact)
 }
 
-// RegisterLocalKey registers the ID of the local key unless there is one, and returns the ID that
-// is registered: of several servers that start together, one is first. With replace the ID given
-// wins.
+// RegisterLocalKey stores the ID of the local key unless there is one, and returns the stored ID:
+// if several servers start together, the first one wins. With replace it always stores the given
+// ID.
 func (s *Store) RegisterLocalKey(
 	ctx context.Context, keyID string, now time.Time, replace bool,
 ) (registered string, err error) {
@@ -36,7 +36,7 @@ func (s *Store) RegisterLocalKey(
 	return s.LocalKey(ctx)
 }
 
-// Issued reports whether there is a record of a token.
+// Issued reports whether any token was ever recorded.
 func (s *Store) Issued(ctx context.Context) (bool, error) {
 	issued, err := first(ctx, s.queries, scanNumber,
 		"SELECT CASE WHEN EXISTS (SELECT 1 FROM issuances LIMIT 1) THEN 1 ELSE 0 END")
@@ -45,8 +45,8 @@ func (s *Store) Issued(ctx context.Context) (bool, error) {
 
 const serverFact = "server"
 
-// ServerID is the ID of this Stagedoor, which stays when its address changes: all servers on a
-// database have one, and the first one that needs it makes it.
+// ServerID returns the ID of this Stagedoor, which stays when its address changes. All servers on a
+// database have the same ID; the first one that needs it creates it.
 func (s *Store) ServerID(ctx context.Context, now time.Time) (string, error) {
 	id := make([]byte, 16)
 	rand.Read(id)

@@ -12,7 +12,7 @@ import (
 
 var _ homes.Store = (*Store)(nil)
 
-// ActAs sets the replica in whose name the sessions of local stages are noted as open.
+// ActAs sets the replica for which open sessions of local stages are recorded.
 func (s *Store) ActAs(peer string) { s.db.peer.Store(&peer) }
 
 // Join implements homes.Store.
@@ -82,7 +82,7 @@ func (q queries) Claim(
 		ON CONFLICT (stage) DO UPDATE SET term = homes.term + 1 WHERE homes.peer = excluded.peer
 		RETURNING term`, string(arn), id)
 	switch {
-	case errors.Is(err, stage.ErrConflict): // the replica was forgotten at this moment
+	case errors.Is(err, stage.ErrConflict): // the replica was deleted at this moment
 		return "", 0, stage.ErrNotFound
 	case err != nil:
 		return "", 0, err

@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// flag is how a truth is kept where there is no time to keep.
+// flag stores a truth value whose time is not known.
 func flag(b bool) int64 {
 	if b {
 		return 1
@@ -18,7 +18,7 @@ func flag(b bool) int64 {
 	return 0
 }
 
-// words is how a list of plain words is kept.
+// words returns a list of scopes as it is stored.
 func words(list []access.Scope) string {
 	var b strings.Builder
 	for i, word := range list {
@@ -30,7 +30,7 @@ func words(list []access.Scope) string {
 	return b.String()
 }
 
-// scopes scans what words wrote.
+// scopes scans a value that words returned.
 type scopes struct{ list *[]access.Scope }
 
 // Scan implements sql.Scanner.
@@ -159,7 +159,7 @@ func (q queries) AccountsAfter(
 		string(after), limit)
 }
 
-// PutDevice implements access.DeviceStore. Conflicts are found without an error, which would end a
+// PutDevice implements access.DeviceStore. It finds conflicts without an error, which would end a
 // transaction of PostgreSQL.
 func (q queries) PutDevice(ctx context.Context, c access.Credential, l access.DeviceLimits) error {
 	const open = "SELECT COUNT(*) FROM credentials WHERE kind = 'device' AND user_id IS NULL AND " +
@@ -200,7 +200,7 @@ func (q queries) DeviceByCode(ctx context.Context, userCode string) (access.Cred
 			" FROM credentials c WHERE c.kind = 'device' AND c.label = $1", userCode)
 }
 
-// GiveDevice implements access.DeviceStore. An approved dock counts for no network any more, so
+// GiveDevice implements access.DeviceStore. An approved dock no longer counts for a network, so
 // that view_name is free for the label.
 func (q queries) GiveDevice(
 	ctx context.Context, id string, user access.UserID, label string,

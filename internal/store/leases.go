@@ -11,11 +11,12 @@ import (
 
 var _ lease.Store = (*Store)(nil)
 
-// leaseMemory is how long the last lease of a name stays after it expired: others see who had it.
+// leaseMemory is how long the last lease of a name is kept after it expired, so that others see its
+// holder.
 const leaseMemory = 24 * time.Hour
 
-// The clock of the database, in unix milliseconds, as of the beginning of the statement: one that
-// waits for a lock takes a lease for no longer than it asked for.
+// The clock of the database, in unix milliseconds, at the beginning of the statement: a statement
+// that waits for a lock takes the lease for no longer than it asked for.
 const (
 	sqliteClock   = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 	postgresClock = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"
@@ -39,8 +40,8 @@ func scanLease(r row) (l lease.Lease, err error) {
 	return l, err
 }
 
-// Acquire implements lease.Store. A first fence is the time, so that a name that was forgotten and
-// comes back does not begin again with a small number.
+// Acquire implements lease.Store. The first fence of a name is the time, so that a name that was
+// deleted and comes back does not start again with a small number.
 func (q queries) Acquire(
 	ctx context.Context, name string, by lease.Holder, life time.Duration,
 ) (lease.Lease, bool, error) {
@@ -63,7 +64,7 @@ func (q queries) Acquire(
 	return l, false, err
 }
 
-// Release implements lease.Store. The row stays, since its fence goes on.
+// Release implements lease.Store. The row stays, since its fence must keep growing.
 func (q queries) Release(ctx context.Context, l lease.Lease) error {
 	now := q.run.clock()
 	return q.do(ctx, `UPDATE leases SET expires_at = `+now+`
@@ -81,8 +82,8 @@ func (q queries) Holder(ctx context.Context, name string) (lease.Lease, bool, er
 	return l, l.Held, err
 }
 
-// forgetLeases deletes those that have not been held for a day, one by one: a condition on the row
-// itself is checked again when a holder takes it at that moment.
+// forgetLeases deletes leases that nobody held for a day, one by one: the condition on the row is
+// checked again if a holder takes the lease at that moment.
 func (q queries) forgetLeases(ctx context.Context, limit int) (int, error) {
 	before := q.run.clock() + " - $1"
 	names, err := list(ctx, q, scanText, "SELECT name FROM leases WHERE expires_at < "+before+

@@ -16,7 +16,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate runs the missing migrations, each once, however many replicas start together.
+// migrate runs the missing migrations, each of them once, even if several replicas start together.
 func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	dialect := goose.DialectSQLite3
 	if d.postgres {
@@ -45,9 +45,9 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	return err
 }
 
-// migrationTries is how often processes try that open one new SQLite file together. Each migration
-// is a transaction, and the process that loses finds it done at its next try. A lock file could be
-// left behind.
+// migrationTries limits the attempts of processes that open one new SQLite file together. Each
+// migration is a transaction, and a process that loses finds it done at its next attempt. A lock
+// file could be left behind.
 const migrationTries = 20
 
 func isFinal(err error) bool {

@@ -29,8 +29,8 @@ func (q queries) PasskeyByKey(ctx context.Context, keyID string) (access.Passkey
 		" FROM passkeys WHERE key_id = $1", keyID)
 }
 
-// PutPasskey implements access.PasskeyStore. Conflicts are found without an error, which would end
-// a transaction of PostgreSQL.
+// PutPasskey implements access.PasskeyStore. It finds conflicts without an error, which would end a
+// transaction of PostgreSQL.
 func (q queries) PutPasskey(ctx context.Context, k access.Passkey) error {
 	n, err := q.exec(ctx, `
 		INSERT INTO passkeys (id, user_id, key_id, name, record, created_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $7)

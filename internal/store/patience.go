@@ -8,26 +8,26 @@ import (
 )
 
 const (
-	// callLimit is how long a statement or a transaction may take, its wait for a connection
-	// included.
+	// callLimit limits the time of a statement or a transaction, including its wait for a
+	// connection.
 	callLimit = 5 * time.Second
-	// stallRest is how long a database that did not answer in time is left alone.
+	// stallRest is how long no call is tried after the database did not answer in time.
 	stallRest = time.Second
 )
 
 var errStalled = errors.New("the database has not answered for a while")
 
-// A patience bounds how long callers wait for the database. Once a call took too long, the others
-// fail at once, so that a request with several of them takes no multiple of the limit: after a
-// rest, one call at a time tries again, until one is answered.
+// A patience limits how long callers wait for the database. After a call took too long, other calls
+// fail at once, so that a request with several calls does not wait several times. After a rest, one
+// call at a time tries again, until one succeeds.
 type patience struct {
 	mu      sync.Mutex
 	stalled bool
-	resting bool // while stalled: no call tries
-	trying  bool // while stalled: one call tries
+	resting bool // while stalled: no call may try
+	trying  bool // while stalled: one call is trying
 }
 
-// begin bounds a call. The caller passes its result through end.
+// begin limits the time of a call. The caller passes its result to end.
 func (p *patience) begin(
 	ctx context.Context,
 ) (bounded context.Context, end func(error) error, err error) {
@@ -38,7 +38,7 @@ func (p *patience) begin(
 	bounded, cancel := context.WithTimeout(ctx, callLimit)
 	return bounded, func(err error) error {
 		late := errors.Is(err, context.DeadlineExceeded)
-		// the caller, which says nothing about the database
+		// the caller gave up, which says nothing about the database
 		gaveUp := err != nil && ctx.Err() != nil
 		cancel()
 		p.leave(tries, late, gaveUp)

@@ -25,7 +25,7 @@ func accountFields(a *access.Account) []any {
 		at(&a.SuspendedAt), at(&a.LinkedAt)}
 }
 
-// completed fills in what follows from the columns.
+// completed sets the fields that follow from the columns.
 func completed(a access.Account) access.Account {
 	a.Invited = a.Password == "" && a.LinkedAt.IsZero()
 	return a
@@ -174,7 +174,7 @@ func (q queries) GuestLinks(
 		WHERE c.kind = 'guest' AND c.stage = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT $2`, string(arn), limit)
 }
 
-// UseGuestLink implements access.Store. The row decides which of two guests had the last use.
+// UseGuestLink implements access.Store. The row decides which of two guests gets the last use.
 func (q queries) UseGuestLink(ctx context.Context, id string, when time.Time) error {
 	n, err := q.exec(ctx, `UPDATE credentials SET uses = uses + 1, used_at = $1
 		WHERE id = $2 AND kind = 'guest' AND uses < max_uses`, ms(when), id)
@@ -250,7 +250,7 @@ func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.G
 	return ofUsers(ctx, q, users, scanGrant, grantsOfOneText, grantsText)
 }
 
-// ofUsers lists what belongs to these users, by a text for one of them and a text for usersAtOnce.
+// ofUsers lists the rows of these users, with one text for a single user and one for usersAtOnce.
 func ofUsers[T any](
 	ctx context.Context, q queries, users []access.UserID, scan func(row) (T, error),
 	ofOne, ofMany string,
@@ -262,7 +262,7 @@ func ofUsers[T any](
 			args.place(string(user))
 		}
 		for len(some) > 1 && len(args) < usersAtOnce {
-			args.place("") // so that there are two texts, and not one for each number
+			args.place("") // so that there are two texts, and not one for each number of users
 		}
 		text := ofMany
 		if len(args) == 1 {

@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// A pool is connections with prepared statements: parsing costs SQLite more than running.
+// A pool is a set of connections with prepared statements: parsing costs SQLite more than running.
 type pool struct {
 	db       *sql.DB
 	patience patience
-	plain    bool // behind a pooler: the next statement may be on another connection
+	plain    bool // behind a pooler, the next statement may use another connection
 
 	mu       sync.RWMutex
 	prepared map[string]*sql.Stmt // by text; the texts are constants of this package

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// migrationLock is the advisory lock of the replica that migrates: "stagedr" in ASCII.
+	// migrationLock is the advisory lock for migrations: "stagedr" in ASCII.
 	migrationLock int64 = 0x73746167656472
 
 	serializationFailure = "40001" // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -51,13 +51,13 @@ func openPostgres(ctx context.Context, where string, log *slog.Logger) (*databas
 	return &database{read: p, write: p, quick: p, postgres: true}, nil
 }
 
-// execModeParameter is how a URL says whether statements are prepared: with
+// execModeParameter is the parameter of a URL that says whether statements are prepared: with
 // default_query_exec_mode=cache_statement they are, whatever isPooled finds.
 const execModeParameter = "default_query_exec_mode"
 
-// isPooled connects, and reports whether a pooler such as PgBouncer answers: the process that the
-// connection names is then none of PostgreSQL's. A prepared statement belongs to a connection, and
-// a pooler in transaction mode gives every transaction another one.
+// isPooled connects, and reports whether a pooler such as PgBouncer answers: then the process ID of
+// the connection does not belong to PostgreSQL. A prepared statement belongs to a connection, and a
+// pooler in transaction mode gives every transaction another one.
 func isPooled(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
 	once := config.Copy()
 	once.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -71,7 +71,8 @@ func isPooled(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
 	return process != conn.PgConn().PID(), err
 }
 
-// refusal is the end of a sentence: whether the database refused, or could not be reached.
+// refusal returns the end of a sentence: that the database refused, or that it could not be
+// reached.
 func refusal(err error) string {
 	var answer *pgconn.PgError
 	var network net.Error
@@ -84,16 +85,16 @@ func refusal(err error) string {
 	return "cannot be used"
 }
 
-// lastTry is the last line of an error of pgx, which has one for each address, with and without
-// TLS.
+// lastTry returns the last line of an error of pgx, which has one line per attempt: for each
+// address, with and without TLS.
 func lastTry(err error) error {
 	text := err.Error()
 	return errors.New(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]))
 }
 
-// lockMigrations waits until no other replica migrates, and holds the lock until unlock.
+// lockMigrations waits until no other replica migrates. It holds the lock until unlock is called.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
-	// A lock of the session would stay with the connection of a pooler.
+	// A session lock would stay with the connection of a pooler.
 	tx, err := db.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return nil, err
@@ -106,8 +107,8 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err e
 	return tx.Rollback, nil
 }
 
-// alone runs do as if it were the only user of the database. SQLite has one writer at a time;
-// PostgreSQL detects collisions afterwards and wants the transaction again
+// alone runs do as if no other transaction ran. SQLite has one writer at a time. PostgreSQL detects
+// conflicts afterwards, and the transaction must be retried
 // (https://www.postgresql.org/docs/current/transaction-iso.html, "Serializable").
 func (d *database) alone(ctx context.Context, do func(queries) error) error {
 	if !d.postgres {
@@ -120,7 +121,7 @@ func (d *database) alone(ctx context.Context, do func(queries) error) error {
 	return failure(end(d.again(ctx, do)))
 }
 
-// again runs a transaction until it does not collide with another one.
+// again retries a transaction until it has no conflict with another one.
 func (d *database) again(ctx context.Context, do func(queries) error) error {
 	const tries = 100
 	for try := range tries {
@@ -140,7 +141,7 @@ func collided(err error) bool {
 	return ok && (e.Code == serializationFailure || e.Code == deadlockDetected)
 }
 
-// pause waits for a random time that grows to 50 ms, so that transactions do not collide again.
+// pause waits for a random time of up to 50 ms, so that transactions do not conflict again.
 func pause(ctx context.Context, try int) error {
 	select {
 	case <-time.After(rand.N(time.Millisecond * time.Duration(min(50, 2*try+1)))):
@@ -160,12 +161,12 @@ func postgresFailure(err error) error {
 	}
 	switch {
 	case collided(err):
-		// Left as it is: alone asks again.
+		// Not converted: alone retries it.
 		return err
 	case e.Code == uniqueViolation || e.Code == foreignKeyViolation:
 		return fmt.Errorf("%w: %w", stage.ErrConflict, err)
-	// The state of the database, and not our statement: classes 08 (connection), 53 (resources) and
-	// 57 (operator intervention), and 25006 (read-only).
+	// The state of the database is the cause, not the statement: classes 08 (connection), 53
+	// (resources) and 57 (operator intervention), and 25006 (read-only).
 	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"),
 		strings.HasPrefix(e.Code, "57"), e.Code == "25006":
 		return unavailable("The database does not answer; try again in a moment.", err)

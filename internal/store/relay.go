@@ -17,16 +17,17 @@ const (
 	noticesAtOnce = 500
 	sendsAtOnce   = 100 // calls of Send that share a transaction
 	pollNotices   = time.Second
-	// pollDeaf is for a replica that no bell reaches.
+	// pollDeaf is the interval of a replica whose bell does not ring.
 	pollDeaf     = pollNotices / 4
-	noticeMemory = 10 * time.Minute // what a replica that was away longer gets is a gap
+	noticeMemory = 10 * time.Minute // a replica that was away longer receives a gap
 	tidyNotices  = time.Minute
 	deadPost     = time.Minute
 )
 
-// A relay is feed.Relay on PostgreSQL. Notices are rows with numbers that have no gaps: the row of
-// the counter stays locked until the commit, so that a reader of 7 could read 6 before. A
-// notification only wakes the readers, who otherwise look once a second (docs/decisions/0171).
+// A relay implements feed.Relay on PostgreSQL. Notices are rows with consecutive numbers: the row
+// of the counter stays locked until the commit, since otherwise a reader could see notice 7 before
+// 6. A notification only wakes the readers, which otherwise poll once a second
+// (docs/decisions/0171).
 type relay struct {
 	q    queries
 	bell *bell
@@ -42,7 +43,7 @@ type sending struct {
 	done    chan error // of capacity 1
 }
 
-// A sentNotice is the JSON of a notice. The names are short, and read by the version before.
+// A sentNotice is the JSON of a notice. Its names are short. The previous version reads it, too.
 type sentNotice struct {
 	Kind  feed.Kind       `json:"k"`
 	User  access.UserID   `json:"u,omitempty"`
@@ -50,7 +51,7 @@ type sentNotice struct {
 	Data  json.RawMessage `json:"d,omitempty"`
 }
 
-// Send implements feed.Relay. Calls that come together share a transaction and a notification.
+// Send implements feed.Relay. Concurrent calls share a transaction and a notification.
 func (r *relay) Send(ctx context.Context, notices ...feed.Notice) error {
 	s := &sending{done: make(chan error, 1)}
 	for _, n := range notices {
@@ -77,7 +78,7 @@ func (r *relay) Send(ctx context.Context, notices ...feed.Notice) error {
 	}
 }
 
-// writeAll writes what waits, for all who wait.
+// writeAll writes the queued notices, for all callers that wait.
 func (r *relay) writeAll(ctx context.Context) {
 	r.mu.Lock()
 	n := min(len(r.waiting), sendsAtOnce)
@@ -143,16 +144,16 @@ func (r *relay) Receive(ctx context.Context, deliver func(feed.Notice)) error {
 	}
 }
 
-// A noticeReader has read up to a number.
+// A noticeReader has read the notices up to a number.
 type noticeReader struct {
 	*relay
 	deliver func(feed.Notice)
 	began   bool
-	missed  bool // the first try to begin failed
+	missed  bool // the first attempt to start failed
 	last    int64
 }
 
-// read delivers what is new, and reports whether there was something.
+// read delivers new notices, and reports whether there were any.
 func (r *noticeReader) read(ctx context.Context) (found bool, err error) {
 	newest, err := first(ctx, r.q, scanNumber, "SELECT value FROM counters WHERE name = 'notice'")
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
@@ -166,7 +167,7 @@ func (r *noticeReader) read(ctx context.Context) (found bool, err error) {
 			r.gap()
 		}
 		return false, nil
-	case newest < r.last: // an older state of the database was restored
+	case newest < r.last: // the database was restored to an older state
 		r.last = newest
 		r.gap()
 		return false, nil
@@ -195,8 +196,8 @@ func scanNotice(r row) (n numbered, err error) {
 	return n, err
 }
 
-// readSome delivers the next notices, at least up to newest if there are not too many. What is
-// missing in the numbers was deleted before it was read.
+// readSome delivers the next notices, at least up to newest if there are not too many. A number
+// that is missing was deleted before it was read.
 func (r *noticeReader) readSome(ctx context.Context, newest int64) error {
 	next, err := list(ctx, r.q, scanNotice,
 		"SELECT id, notice FROM notices WHERE id > $1 ORDER BY id LIMIT $2", r.last,
@@ -221,15 +222,15 @@ func (r *noticeReader) readSome(ctx context.Context, newest int64) error {
 
 func (r *noticeReader) gap() { r.deliver(feed.Notice{Kind: feed.KindGap}) }
 
-// tidy deletes old notices, and the posts of replicas that are gone. The newest notice stays as far
-// as it matters in the counter.
+// tidy deletes old notices, and the posts of dead replicas. The number of the newest notice stays
+// in the counter.
 func (r *relay) tidy(ctx context.Context) {
 	for n := noticesAtOnce; n == noticesAtOnce && ctx.Err() == nil; {
 		var err error
 		n, err = r.q.exec(ctx, `DELETE FROM notices WHERE id IN (SELECT id FROM notices
 			WHERE at < `+r.q.run.clock()+" - $1 ORDER BY at LIMIT 500)", noticeMemory.Milliseconds())
 		if err != nil {
-			return // the next minute does it
+			return // tidy retries in the next minute
 		}
 	}
 	_ = r.q.do(ctx, "DELETE FROM posts WHERE at < "+r.q.run.clock()+" - $1",

@@ -12,9 +12,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Shared returns what the replicas on this database have in common. On SQLite there is one process,
-// and the chat alone is stored. direct is a URL of the same PostgreSQL that leads around a
-// connection pooler, which notifications do not pass; it may be empty.
+// Shared returns the state that the replicas on this database share. On SQLite there is one
+// process, and only the chat is stored. direct is a URL of the same PostgreSQL without the
+// connection pooler, through which notifications do not pass; it may be empty.
 func (s *Store) Shared(direct string, now func() time.Time, log *slog.Logger) (feed.Shared, error) {
 	if !s.db.postgres {
 		return inProcess{feed.NewMemory(now), s}, nil
@@ -29,7 +29,7 @@ func (s *Store) Shared(direct string, now func() time.Time, log *slog.Logger) (f
 	}, nil
 }
 
-// inProcess is a Memory whose chat outlives the process.
+// inProcess is a Memory whose chat is stored.
 type inProcess struct {
 	memory
 	feed.ChatStore
@@ -41,7 +41,7 @@ type memory interface {
 	feed.DockStore
 }
 
-// A shared is feed.Shared on PostgreSQL.
+// A shared implements feed.Shared on PostgreSQL.
 type shared struct {
 	queries // the chat
 	*relay
@@ -52,7 +52,7 @@ type shared struct {
 
 var _ feed.Shared = (*shared)(nil)
 
-// Post implements feed.Board. What did not change is not written again.
+// Post implements feed.Board. It does not write an unchanged post again.
 func (s *shared) Post(
 	ctx context.Context, replica string, present map[stage.ARN][]stage.Presence,
 ) error {
@@ -79,7 +79,7 @@ func (s *shared) Post(
 	return err
 }
 
-// remember keeps what was posted, and reports whether it is the same as before.
+// remember stores the text of a post, and reports whether it equals the last one.
 func (s *shared) remember(text string) (same bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +160,7 @@ func (s *shared) Docks(
 	return all, err
 }
 
-// ExpireDocks implements feed.DockStore. Of several replicas one deletes a dock, and reports it.
+// ExpireDocks implements feed.DockStore. Of several replicas, one deletes a dock and reports it.
 func (s *shared) ExpireDocks(ctx context.Context, before time.Time) ([]access.UserID, error) {
 	scan := func(r row) (id access.UserID, err error) {
 		err = r.Scan(&id)

@@ -11,8 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Snapshot copies the SQLite file at path to a new file, as it is at one moment, while others write
-// to it (https://sqlite.org/lang_vacuum.html, "VACUUM INTO").
+// Snapshot copies the SQLite file at path to a new file, in its state at one moment, while others
+// write to it (https://sqlite.org/lang_vacuum.html, "VACUUM INTO").
 func Snapshot(ctx context.Context, path, to string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fileFailure(path, err)
@@ -30,7 +30,8 @@ func Snapshot(ctx context.Context, path, to string) error {
 	return os.Chmod(to, 0o600)
 }
 
-// Verify reads a whole SQLite file and returns an error if it is damaged or no database of ours.
+// Verify reads a whole SQLite file. It returns an error if the file is damaged or not a database of
+// Stagedoor.
 func Verify(ctx context.Context, path string) error {
 	db, err := sql.Open("sqlite", fileURL(path, url.Values{"mode": {"ro"}}))
 	if err != nil {

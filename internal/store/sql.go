@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// queries are the statements, wherever they run.
+// queries are the statements, independent of where they run.
 type queries struct{ run runner }
 
-// A row is what is scanned from.
+// A row can be scanned.
 type row interface{ Scan(dest ...any) error }
 
 // list reads all rows.
@@ -24,7 +24,7 @@ func list[T any](
 	return collect(ctx, q, false, scan, text, args)
 }
 
-// change runs a statement that writes, and reads the rows that it returns.
+// change runs a write, and reads the rows that it returns.
 func change[T any](
 	ctx context.Context, q queries, scan func(row) (T, error), text string, args ...any,
 ) ([]T, error) {
@@ -62,7 +62,7 @@ func scanAll[T any](rows *sql.Rows, scan func(row) (T, error)) ([]T, error) {
 	return all, rows.Err()
 }
 
-// first reads one row, or answers stage.ErrNotFound. Its statement finds few rows.
+// first reads one row, or returns stage.ErrNotFound. Its statement must find few rows.
 func first[T any](
 	ctx context.Context, q queries, scan func(row) (T, error), text string, args ...any,
 ) (T, error) {
@@ -74,7 +74,7 @@ func first[T any](
 	return all[0], nil
 }
 
-// exec runs a statement and reports how many rows it changed.
+// exec runs a statement and returns the number of rows that it changed.
 func (q queries) exec(ctx context.Context, text string, args ...any) (int, error) {
 	ctx, end, err := q.run.begin(ctx, true)
 	if err != nil {
@@ -92,13 +92,13 @@ func affected(result sql.Result, err error) (int, error) {
 	return int(n), failure(err)
 }
 
-// do runs a statement that may reach any number of rows.
+// do runs a statement that may affect any number of rows.
 func (q queries) do(ctx context.Context, text string, args ...any) error {
 	_, err := q.exec(ctx, text, args...)
 	return err
 }
 
-// ms is how a time is kept; zero is NULL.
+// ms returns a time as it is stored; the zero time is NULL.
 func ms(t time.Time) any {
 	if t.IsZero() {
 		return nil
@@ -106,7 +106,7 @@ func ms(t time.Time) any {
 	return t.UnixMilli()
 }
 
-// null is how a reference that may be missing is kept.
+// null returns an optional reference as it is stored.
 func null[S ~string](s S) any {
 	if s == "" {
 		return nil
@@ -114,7 +114,7 @@ func null[S ~string](s S) any {
 	return string(s)
 }
 
-// A stamp scans what ms wrote.
+// A stamp scans a time that ms returned.
 type stamp struct{ *time.Time }
 
 func at(t *time.Time) stamp { return stamp{t} }
@@ -151,13 +151,13 @@ func (s span) Scan(value any) error {
 // arguments are the parameters of a statement.
 type arguments []any
 
-// place adds a parameter and returns its place in the text.
+// place adds a parameter and returns its placeholder.
 func (a *arguments) place(value any) string {
 	*a = append(*a, value)
 	return "$" + strconv.Itoa(len(*a))
 }
 
-// places lists n parameters, from the first on.
+// places lists n placeholders, from the first on.
 func places(n int) string {
 	var all arguments
 	var list []string
@@ -167,11 +167,11 @@ func places(n int) string {
 	return strings.Join(list, ", ")
 }
 
-// A filter is the conditions of a statement. Leaving out those that were not asked for lets both
-// engines use their indexes.
+// A filter is a list of conditions of a statement. It contains only the requested ones, so that
+// both engines can use their indexes.
 type filter []condition
 
-// A condition has %s where its parameters stand.
+// A condition has %s in the places of its parameters.
 type condition struct {
 	text   string
 	values []any
@@ -185,7 +185,7 @@ func (f *filter) equal(column, value string) {
 	}
 }
 
-// where is the clause, empty without a condition, and adds its parameters.
+// where returns the clause, which is empty without a condition, and adds its parameters.
 func (f filter) where(args *arguments) string {
 	var parts []string
 	for _, c := range f {

@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// openSQLite opens a file. Settings are in the DSN, because Exec would set them on one pooled
+// openSQLite opens a file. Its settings are in the DSN, because Exec would apply them to one pooled
 // connection only.
 func openSQLite(ctx context.Context, path string) (*database, error) {
 	if scheme, _, isURL := strings.Cut(path, "://"); isURL {
@@ -29,8 +29,8 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	if err != nil {
 		return nil, fileFailure(path, err)
 	}
-	// On this connection only a checkpoint waits for the disk. 4000 pages are 16 MB of log between
-	// two.
+	// On this connection, only a checkpoint waits for the disk. Between two checkpoints are 4000
+	// pages, 16 MB of log.
 	quick, err := openFile(ctx, path, 1, "synchronous(NORMAL)", "wal_autocheckpoint(4000)")
 	if err != nil {
 		return nil, fileFailure(path, err)
@@ -42,8 +42,8 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	return &database{read: read, write: write, quick: quick, batches: &batcher{pool: quick}}, nil
 }
 
-// makePrivate creates the file before SQLite does, which would let others read it. SQLite gives the
-// files beside it the same mode.
+// makePrivate creates the file before SQLite does, which would let other users read it. SQLite
+// gives its additional files the same mode.
 func makePrivate(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -74,9 +74,8 @@ func openFile(ctx context.Context, path string, connections int, pragmas ...stri
 	return newPool(db, connections), connect(ctx, db)
 }
 
-// connect opens the first connection. Setting the journal mode of a file that other processes open
-// at this moment is refused at once, whatever the busy timeout is, since waiting could be a
-// deadlock.
+// connect opens the first connection. If other processes open the file at this moment, setting the
+// journal mode fails at once, whatever the busy timeout is, since waiting could be a deadlock.
 func connect(ctx context.Context, db *sql.DB) error {
 	var err error
 	for try := range migrationTries {
@@ -99,7 +98,7 @@ func fileFailure(path string, err error) error {
 		WithCause(err)
 }
 
-// sqliteCode is the primary result code (https://sqlite.org/rescode.html): the low byte.
+// sqliteCode returns the primary result code (https://sqlite.org/rescode.html): the low byte.
 func sqliteCode(err error) int {
 	if e, ok := asError[*sqlite.Error](err); ok {
 		return e.Code() & 0xff

@@ -1,4 +1,4 @@
-// Package store keeps access.Store in SQLite or in PostgreSQL, with one SQL text for both.
+// Package store implements access.Store on SQLite and on PostgreSQL, with the same SQL for both.
 package store
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// A Store is a database that is open.
+// A Store is an open database.
 type Store struct {
 	queries
 	db    *database
@@ -23,13 +23,13 @@ type Store struct {
 
 var _ access.Store = (*Store)(nil)
 
-// Open opens the database, creates it if it is a file that does not exist, and migrates it. where
-// is the path of an SQLite file or a URL postgres://….
+// Open opens the database and migrates it. It creates an SQLite file that does not exist. where is
+// the path of an SQLite file or a URL postgres://….
 func Open(ctx context.Context, where string, log *slog.Logger) (*Store, error) {
 	return open(ctx, where, log, func(string) {})
 }
 
-// open is Open with a function that learns the text of every statement.
+// open is Open with a function that receives the text of every statement.
 func open(ctx context.Context, where string, log *slog.Logger, seen func(string)) (*Store, error) {
 	db, err := openDatabase(ctx, where, log)
 	if err != nil {
@@ -70,15 +70,15 @@ func (s *Store) Atomically(ctx context.Context, do func(tx access.Store) error) 
 // A transaction is the Store inside Atomically.
 type transaction struct{ queries }
 
-// Atomically implements access.Store: it is alone already.
+// Atomically implements access.Store: the transaction already runs.
 func (t *transaction) Atomically(_ context.Context, do func(tx access.Store) error) error {
 	return do(t)
 }
 
-// A database is where the statements run. SQLite has one writer at a time: of its two connections
-// that write, one waits for the disk at each commit, the other does not and may lose its last
-// commits with the power; reads go on meanwhile (docs/decisions/0030). On PostgreSQL all three are
-// the same.
+// A database is where the statements run. SQLite has one writer at a time. Of its two connections
+// for writing, one waits for the disk at each commit, the other does not, and may lose its last
+// commits at a power failure. Reads run meanwhile (docs/decisions/0030). On PostgreSQL all three
+// are the same.
 type database struct {
 	read, write, quick *pool
 	postgres           bool
@@ -96,8 +96,8 @@ func (d *database) actor() string {
 
 func (i *inside) actor() string { return i.db.actor() }
 
-// bytewise implements runner. A database of PostgreSQL compares texts as its language does; C is
-// its name for bytes, which are the order of SQLite.
+// bytewise implements runner. PostgreSQL compares texts by the rules of a language, but by bytes
+// with the collation C, as SQLite does.
 func (d *database) bytewise() string {
 	if d.postgres {
 		return ` COLLATE "C"`
@@ -110,7 +110,8 @@ func (i *inside) bytewise() string { return i.db.bytewise() }
 func (d *database) close() error {
 	err := d.read.close()
 	if !d.postgres {
-		// The writers last: closing the last connection moves the write-ahead log into the file.
+		// The writing connections close last: closing the last connection moves the write-ahead log
+		// into the file.
 		err = errors.Join(err, d.quick.close(), d.write.close())
 	}
 	return err
@@ -118,7 +119,7 @@ func (d *database) close() error {
 
 // A runner runs statements: the database, or a transaction in it.
 type runner interface {
-	// begin bounds how long a call may take. The caller passes its result through end.
+	// begin limits the time of a call. The caller passes its result to end.
 	begin(ctx context.Context, write bool) (bounded context.Context,
 		end func(error) error, err error)
 
@@ -129,17 +130,17 @@ type runner interface {
 	// together runs several statements as one, which need not be durable. The rows that they write
 	// decide races.
 	together(ctx context.Context, do func(queries) error) error
-	// await runs a statement that waits for a lock. SQLite has one writer at a time, and nothing to
-	// wait for.
+	// await runs a statement that waits for a lock. On SQLite it has nothing to wait for, since
+	// there is one writer at a time.
 	await(ctx context.Context, text string, args ...any) error
-	// clock is the time of the database in unix milliseconds, as SQL.
+	// clock returns SQL for the time of the database in unix milliseconds.
 	clock() string
-	// bytewise is what follows a text, as SQL, to compare it by its bytes, as Go does.
+	// bytewise returns SQL that follows a text to compare it by its bytes, as Go does.
 	bytewise() string
-	// inTurn runs a write that counts before it inserts, and need not be durable, after others of
-	// the same turn.
+	// inTurn runs a write that counts rows before it inserts, after other writes of the same turn.
+	// It need not be durable.
 	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)
-	// actor is the server that ActAs has set.
+	// actor returns the server that ActAs has set.
 	actor() string
 }
 
@@ -178,8 +179,8 @@ func (d *database) await(ctx context.Context, text string, args ...any) error {
 	return queries{d}.do(ctx, text, args...)
 }
 
-// A turn is a statement that locks a row: on PostgreSQL two writers would both count before either
-// has inserted.
+// A turn is a statement that locks a row. Without it, on PostgreSQL two writers could both count
+// before either has inserted.
 type turn struct {
 	lock string
 	args []any
@@ -222,7 +223,7 @@ func (d *database) inTx(
 	return end(d.tx(ctx, on, options, do))
 }
 
-// tx is inTx for a call that is bounded.
+// tx is inTx for a call whose time is limited already.
 func (d *database) tx(
 	ctx context.Context, on *pool, options *sql.TxOptions, do func(queries) error,
 ) error {
@@ -281,7 +282,7 @@ func inTx(
 		return fmt.Errorf("begin: %w", err)
 	}
 	if err := do(tx); err != nil {
-		// The error of a rollback on a broken connection adds nothing to the first one.
+		// After a broken connection, the error of the rollback adds nothing to the first one.
 		_ = tx.Rollback()
 		return err
 	}

@@ -11,10 +11,11 @@ import (
 )
 
 // full finds the token that fills a rate, if there is one: the Limit-th youngest of its bucket. It
-// reads no more of the index than the limit, however many tokens there are.
+// reads at most Limit entries of the index, however many tokens there are.
 const full = `(SELECT issued_at FROM issuances WHERE user_id = u.id AND bucket = %s AND issued_at > %s AND issued_at <= %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
 
-// rateArgs are the parameters of full. No bucket is empty: without a limit nothing is found.
+// rateArgs returns the parameters of full. No bucket has an empty name: without a limit nothing is
+// found.
 func rateArgs(rate access.Rate) []any {
 	if rate.Limit <= 0 {
 		return []any{"", int64(0), int64(0), int64(0)}
@@ -51,7 +52,7 @@ func (q queries) Permit(
 	return p, err
 }
 
-// The row decides: nothing is inserted when the account has another revision, the stage is being
+// The row decides: nothing is inserted if the account has another revision, the stage is being
 // removed or the rate is full.
 var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket,
 		credential, issued_at, expires_at, address, kind)
@@ -59,13 +60,13 @@ var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilit
 	JOIN stages s ON s.arn = $4 AND s.removed_at IS NULL
 	WHERE u.id = $2 AND u.revision = $12 AND ` + fmt.Sprintf(full, "$13", "$14", "$15", "$16") + ` IS NULL`
 
-// issueLock lets tokens of one user be recorded one after the other, since each counts the others.
-// It writes the row, which makes a serializable transaction that changes the user start again. The
-// lock on the stage is shared: CloseStage waits for it.
+// issueLock makes the tokens of one user be recorded one after the other, since each counts the
+// others. It writes the row of the user, so that a concurrent serializable transaction that changes
+// the user is retried. The lock on the stage is shared; CloseStage waits for it.
 const issueLock = `WITH locked AS (SELECT arn FROM stages WHERE arn = $2 FOR KEY SHARE)
 	UPDATE users SET revision = revision FROM locked WHERE id = $1`
 
-// rehearseText and rehearseLock are the same for a stage that has no row.
+// rehearseText and rehearseLock are issueText and issueLock for a stage without a row.
 var rehearseText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket,
 		credential, issued_at, expires_at, address, kind)
 	SELECT $1, u.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $17 FROM users u

@@ -13,18 +13,18 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// A walk is a list in the order of an index, and of the rows that the index finds those that a
-// filter selects. Nothing is sorted or counted, and a filter reads one window of rows per page at
-// most, so a page costs the same however large the table is.
+// A walk is a list in the order of an index, limited to the rows that a filter selects. Nothing is
+// sorted or counted, and a filter reads at most one window of rows per page, so a page costs the
+// same however large the table is.
 type walk struct {
 	columns string
 	from    string // the table and its joins
 	args    arguments
 	keys    []key  // the order, which is unique
 	newest  bool   // descending
-	index   filter // the conditions that the index serves
-	narrow  filter // the other conditions
-	window  int    // rows that narrow may read per page
+	index   filter // conditions that the index serves
+	narrow  filter // other conditions
+	window  int    // rows that narrow may read for one page
 }
 
 // A key is a column of the order.
@@ -33,7 +33,7 @@ type key struct {
 	number bool
 }
 
-// edge is a value beyond all values of the key.
+// edge returns a value beyond all values of the key.
 func (k key) edge(high bool) any {
 	switch {
 	case k.number && high:
@@ -46,7 +46,7 @@ func (k key) edge(high bool) any {
 	return ""
 }
 
-// variable is what the key is scanned into.
+// variable returns a variable into which the key is scanned.
 func (k key) variable() any {
 	if k.number {
 		return new(int64)
@@ -54,11 +54,11 @@ func (k key) variable() any {
 	return new(string)
 }
 
-// A mark is a place in the order of a walk: the values of its keys.
+// A mark is a position in the order of a walk: the values of its keys.
 type mark []any
 
-// start is the mark before the first row. A first page is read as any other: the database seeks in
-// the index, and there is one statement for both.
+// start returns the mark before the first row. So the first page needs no statement of its own, and
+// the database seeks in the index for it, too.
 func (w walk) start() mark {
 	var m mark
 	for _, k := range w.keys {
@@ -84,7 +84,7 @@ func (w walk) direction() string {
 	return ""
 }
 
-// bytewise is the walk with its texts in the order of their bytes.
+// bytewise returns the walk with texts in the order of their bytes.
 func (w walk) bytewise(q queries) walk {
 	w.keys = slices.Clone(w.keys)
 	for i, k := range w.keys {
@@ -95,7 +95,7 @@ func (w walk) bytewise(q queries) walk {
 	return w
 }
 
-// compare is the condition that a row is on that side of a mark.
+// compare returns the condition that a row is on a certain side of a mark.
 func (w walk) compare(sign string, m mark) condition {
 	if len(w.keys) == 1 {
 		return condition{w.keys[0].column + " " + sign + " %s", m}
@@ -104,13 +104,13 @@ func (w walk) compare(sign string, m mark) condition {
 	return condition{"(" + w.columnsOfOrder("") + ") " + sign + " (" + places + ")", m}
 }
 
-// A marked is a row with its place in the order.
+// A marked is a row with its position in the order.
 type marked[T any] struct {
 	item T
 	at   mark
 }
 
-// extended scans further columns behind those of a scan function.
+// extended scans additional columns after those of a scan function.
 type extended struct {
 	row
 	more []any
@@ -138,8 +138,8 @@ func scanMarked[T any](w walk, scan func(row) (T, error)) func(row) (marked[T], 
 	}
 }
 
-// rows reads a page of a walk after a mark, and one row more if there is one. Where a filter stops
-// before the end of the list, end is the last row that it has seen.
+// rows reads a page of a walk after a mark, and one more row if there is one. If a filter stops
+// before the end of the list, end is the last row that it has read.
 func rows[T any](
 	ctx context.Context, q queries, w walk, after mark, limit int, scan func(row) (T, error),
 ) (found []marked[T], end mark, err error) {
@@ -164,9 +164,9 @@ func rows[T any](
 	return found, end, err
 }
 
-// rowsAtOnce is rows of several walks in one statement. A moderator of many stages waits for one
-// answer of the database, which is one page, and not for a page of each stage. The walks have
-// neither narrow nor args.
+// rowsAtOnce reads a page of several walks in one statement, so that a moderator of many stages
+// waits for one answer of the database and not for one per stage. The walks have neither narrow nor
+// args.
 func rowsAtOnce[T any](
 	ctx context.Context, q queries, walks []walk, after mark, limit int,
 	scan func(row) (T, error),
@@ -194,7 +194,7 @@ func rowsAtOnce[T any](
 	return list(ctx, q, scanMarked(walks[0], scan), text, args...)
 }
 
-// endOfWindow finds the last row that a page may read, or nil where the list ends before.
+// endOfWindow finds the last row that a page may read, or nil if the list ends earlier.
 func (w walk) endOfWindow(ctx context.Context, q queries, f filter) (mark, error) {
 	args := slices.Clone(w.args)
 	text := "SELECT " + w.columnsOfOrder("") + " FROM " + w.from + f.where(&args) + w.order() +
@@ -219,7 +219,7 @@ func page[T any](
 	return pageOf(found, end, p.Limit), err
 }
 
-// pageOf cuts what was read to a page.
+// pageOf shortens the rows that were read to a page.
 func pageOf[T any](found []marked[T], end mark, limit int) access.PageOf[T] {
 	var got access.PageOf[T]
 	if len(found) > limit {
@@ -235,9 +235,9 @@ func pageOf[T any](found []marked[T], end mark, limit int) access.PageOf[T] {
 	return got
 }
 
-const markSeparator = "\x00" // in no name and in no ID
+const markSeparator = "\x00" // occurs in no name and in no ID
 
-// String is the cursor of a mark. It is opaque to clients.
+// String returns the cursor of a mark. It is opaque to clients.
 func (m mark) String() string {
 	var parts []string
 	for _, value := range m {
@@ -246,7 +246,7 @@ func (m mark) String() string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strings.Join(parts, markSeparator)))
 }
 
-// parse reads the cursor of a page.
+// parse parses the cursor of a page.
 func (w walk) parse(cursor string) (mark, error) {
 	if cursor == "" {
 		return w.start(), nil
@@ -271,7 +271,8 @@ func (w walk) parse(cursor string) (mark, error) {
 	return m, nil
 }
 
-// like is the pattern with which LIKE finds a text anywhere. Its escape is the backslash.
+// like returns the pattern with which LIKE finds a text anywhere. Its escape character is the
+// backslash.
 func like(text string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
 }

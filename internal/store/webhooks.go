@@ -71,7 +71,7 @@ func (q queries) AddDelivery(ctx context.Context, d access.Delivery) error {
 		d.Status, d.Reason, ms(d.DeadAt))
 }
 
-// PutDelivery implements webhook.Outbox. A webhook that was deleted meanwhile took its deliveries.
+// PutDelivery implements webhook.Outbox. If the webhook was deleted meanwhile, so was the delivery.
 func (q queries) PutDelivery(ctx context.Context, d access.Delivery) error {
 	return q.do(ctx, `
 		UPDATE deliveries SET next_at = $2, attempts = $3, status = $4, reason = $5, dead_at = $6
@@ -92,7 +92,7 @@ func (q queries) FinishDelivery(ctx context.Context, id string) error {
 	return q.do(ctx, "DELETE FROM deliveries WHERE id = $1", id)
 }
 
-// ClaimDeliveries implements webhook.Outbox. The outer condition is checked again on a row that
+// ClaimDeliveries implements webhook.Outbox. The outer condition is checked again for a row that
 // another replica has just claimed.
 func (q queries) ClaimDeliveries(
 	ctx context.Context, id access.WebhookID, now, until time.Time, limit int,
@@ -104,7 +104,7 @@ func (q queries) ClaimDeliveries(
 			WHERE webhook = $3 AND dead_at IS NULL AND next_at <= $2
 			ORDER BY next_at, id LIMIT $4)
 		RETURNING `+deliveryColumns, ms(until), ms(now), string(id), limit)
-	// RETURNING has no order, and what is given back is due at once.
+	// RETURNING has no order, and deliveries that are given back are due at once.
 	for i := range claimed {
 		claimed[i].NextAt = now
 	}
@@ -132,17 +132,17 @@ func (q queries) ReplayDeliveries(
 	return q.exec(ctx, text+" AND id = $3", ms(now), string(id), delivery)
 }
 
-// An Outbox is what waits to be sent to webhooks.
+// An Outbox counts the deliveries that are not sent yet.
 type Outbox struct {
 	Waiting int
-	Oldest  time.Time // when the oldest of them was queued; zero: none waits
+	Oldest  time.Time // when the oldest waiting delivery was queued; zero if none waits
 	Dead    int
 }
 
-// outboxCount is where the counts of an Outbox end.
+// outboxCount is the highest count of an Outbox.
 const outboxCount = 100_000
 
-// Outbox counts what waits and what is dead, up to 100,000 each.
+// Outbox counts waiting and dead deliveries, up to 100,000 each.
 func (q queries) Outbox(ctx context.Context) (Outbox, error) {
 	return first(ctx, q, func(r row) (Outbox, error) {
 		var o Outbox
